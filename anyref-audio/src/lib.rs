@@ -1,0 +1,1 @@
+//! Audio decoding, resampling, Kaldi filter bank and the ImageBind audio encoder, on any burn backend.

@@ -1,0 +1,2 @@
+//! The anyref command.
+fn main() {}

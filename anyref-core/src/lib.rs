@@ -1,0 +1,1 @@
+//! AnyRef: point at things in pictures by text, box, picture or sound; get a sentence and masks.

@@ -1,0 +1,1 @@
+//! Data sets, losses, training loop, checkpoints and evaluation of AnyRef.

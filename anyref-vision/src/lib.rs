@@ -1,0 +1,1 @@
+//! CLIP vision tower, SAM image encoder, their pre-processing and RoIAlign, on any burn backend.

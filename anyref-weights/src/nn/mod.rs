@@ -1,0 +1,9 @@
+//! Layers with parameters, named as PyTorch names them once loaded through burn-store's adapter.
+
+mod layer_norm;
+mod layer_norm_2d;
+mod rms_norm;
+
+pub use layer_norm::{LayerNorm, LayerNormConfig};
+pub use layer_norm_2d::{LayerNorm2d, LayerNorm2dConfig};
+pub use rms_norm::{RmsNorm, RmsNormConfig};

@@ -1,0 +1,11 @@
+//! Parameter-free tensor operations.
+//!
+//! Each function runs on any backend through a composed form, and is differentiable.
+
+mod activation;
+mod attention;
+mod norm;
+
+pub use activation::{gelu, quick_gelu, silu};
+pub use attention::{AttentionInput, RelativePosition, attention};
+pub use norm::{layer_norm, rms_norm};

@@ -1,0 +1,2 @@
+//! Development tasks of the AnyRef workspace: `cargo xtask <task>`.
+fn main() {}
