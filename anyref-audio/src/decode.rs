@@ -1,0 +1,232 @@
+//! Sound files to mono samples.
+
+use std::fs::File;
+use std::io::{Cursor, ErrorKind};
+use std::path::Path;
+
+use symphonia::core::audio::SampleBuffer;
+use symphonia::core::codecs::{
+    CODEC_TYPE_FLAC, CODEC_TYPE_MP3, CODEC_TYPE_NULL, CODEC_TYPE_VORBIS, CodecParameters,
+    DecoderOptions,
+};
+use symphonia::core::errors::Error as Symphonia;
+use symphonia::core::formats::{FormatOptions, FormatReader};
+use symphonia::core::io::{MediaSource, MediaSourceStream};
+use symphonia::core::meta::MetadataOptions;
+use symphonia::core::probe::Hint;
+
+use crate::error::{Error, Result};
+use crate::waveform::Waveform;
+
+/// How several channels become one.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub enum Downmix {
+    /// The mean of all channels: a sound on either side is heard.
+    #[default]
+    Average,
+    /// The first channel, which is the one ImageBind's own data code takes its features from.
+    First,
+}
+
+/// Options of decoding.
+#[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct DecodeOptions {
+    /// How several channels become one.
+    pub downmix: Downmix,
+    /// Longer sounds are refused, never cut silently. Three clips of two seconds say little about
+    /// more than this, and it bounds the memory that a file can ask for.
+    pub max_seconds: f64,
+}
+
+impl Default for DecodeOptions {
+    fn default() -> Self {
+        Self { downmix: Downmix::Average, max_seconds: 600.0 }
+    }
+}
+
+/// Reads and decodes a file.
+pub(crate) fn open(path: &Path, options: &DecodeOptions) -> Result<Waveform> {
+    let read = |source| Error::Read { path: path.to_owned(), source };
+    let name = path.display().to_string();
+    let metadata = std::fs::metadata(path).map_err(read)?;
+    if metadata.is_dir() {
+        return Err(read(ErrorKind::IsADirectory.into()));
+    }
+    if metadata.is_file() && metadata.len() == 0 {
+        return Err(Error::Empty { name });
+    }
+    let file = File::open(path).map_err(read)?;
+    decode_source(Box::new(file), &name, options)
+}
+
+/// Decodes bytes.
+pub(crate) fn decode(bytes: &[u8], name: &str, options: &DecodeOptions) -> Result<Waveform> {
+    if bytes.is_empty() {
+        return Err(Error::Empty { name: name.to_owned() });
+    }
+    decode_source(Box::new(Cursor::new(bytes.to_vec())), name, options)
+}
+
+fn decode_source(
+    source: Box<dyn MediaSource>,
+    name: &str,
+    options: &DecodeOptions,
+) -> Result<Waveform> {
+    let stream = MediaSourceStream::new(source, Default::default());
+    let mut hint = Hint::new();
+    if let Some(extension) = Path::new(name).extension().and_then(|e| e.to_str()) {
+        hint.with_extension(extension);
+    }
+    // Encoders pad the start and the end of MP3 and Vorbis; the padding is not part of the sound.
+    let format = FormatOptions { enable_gapless: true, ..Default::default() };
+    let mut reader = symphonia::default::get_probe()
+        .format(&hint, stream, &format, &MetadataOptions::default())
+        .map_err(|error| opening_error(name, error))?
+        .format;
+    let track = reader
+        .tracks()
+        .iter()
+        .find(|track| track.codec_params.codec != CODEC_TYPE_NULL)
+        .ok_or_else(|| unsupported(name, "no audio track"))?;
+    let (id, parameters) = (track.id, track.codec_params.clone());
+    let packets = Packets { name, options, id, parameters };
+    packets.decode(reader.as_mut())
+}
+
+/// One track on its way to samples.
+struct Packets<'a> {
+    name: &'a str,
+    options: &'a DecodeOptions,
+    id: u32,
+    parameters: CodecParameters,
+}
+
+impl Packets<'_> {
+    fn decode(&self, reader: &mut dyn FormatReader) -> Result<Waveform> {
+        let name = self.name;
+        let mut decoder = symphonia::default::get_codecs()
+            .make(&self.parameters, &DecoderOptions::default())
+            .map_err(|error| opening_error(name, error))?;
+        let mut samples = Vec::new();
+        let mut sample_rate = None;
+        let mut buffer: Option<SampleBuffer<f32>> = None;
+        let (mut packets, mut broken) = (0usize, 0usize);
+        loop {
+            let packet = match reader.next_packet() {
+                Ok(packet) if packet.track_id() == self.id => packet,
+                Ok(_) => continue,
+                // The end of the file is reported as an error of this kind.
+                Err(Symphonia::IoError(error)) if error.kind() == ErrorKind::UnexpectedEof => break,
+                Err(Symphonia::ResetRequired) => {
+                    return Err(unsupported(name, "several sounds are chained in one file"));
+                }
+                Err(error) => return Err(damaged(name, error)),
+            };
+            packets += 1;
+            let decoded = match decoder.decode(&packet) {
+                Ok(decoded) => decoded,
+                Err(Symphonia::IoError(_) | Symphonia::DecodeError(_)) => {
+                    broken += 1;
+                    continue;
+                }
+                Err(error) => return Err(damaged(name, error)),
+            };
+            let spec = *decoded.spec();
+            let channels = spec.channels.count();
+            if *sample_rate.get_or_insert(spec.rate) != spec.rate {
+                return Err(unsupported(name, "the sample rate changes midway"));
+            }
+            if decoded.frames() == 0 || channels == 0 {
+                continue;
+            }
+            let needed = decoded.capacity() * channels;
+            if buffer.as_ref().is_none_or(|buffer| buffer.capacity() < needed) {
+                buffer = Some(SampleBuffer::new(decoded.capacity() as u64, spec));
+            }
+            let buffer = buffer.as_mut().expect("just made");
+            buffer.copy_interleaved_ref(decoded);
+            self.downmix(buffer.samples(), channels, &mut samples);
+            if samples.len() as f64 > self.options.max_seconds * f64::from(spec.rate) {
+                let limit_seconds = self.options.max_seconds;
+                return Err(Error::TooLong { name: name.to_owned(), limit_seconds });
+            }
+        }
+        // A click from one lost packet does no harm; a file that is mostly lost is no sound.
+        if broken * 10 > packets {
+            let reason = format!("{broken} of {packets} packets cannot be decoded");
+            return Err(Error::Damaged { name: name.to_owned(), reason });
+        }
+        let sample_rate = sample_rate.or(self.parameters.sample_rate).unwrap_or_default();
+        self.check_length(samples.len(), sample_rate)?;
+        Ok(Waveform { samples, sample_rate })
+    }
+
+    fn downmix(&self, interleaved: &[f32], channels: usize, samples: &mut Vec<f32>) {
+        let frames = interleaved.chunks_exact(channels);
+        match self.options.downmix {
+            Downmix::First => samples.extend(frames.map(|frame| frame[0])),
+            Downmix::Average => {
+                let scale = 1.0 / channels as f32;
+                samples.extend(frames.map(|frame| frame.iter().sum::<f32>() * scale));
+            }
+        }
+    }
+
+    fn check_length(&self, found: usize, sample_rate: u32) -> Result<()> {
+        let name = self.name.to_owned();
+        let expected = self.announced_frames().unwrap_or(0);
+        // Lossy encoders announce whole blocks, and trim the first and the last.
+        let slack = match self.parameters.codec {
+            CODEC_TYPE_MP3 | CODEC_TYPE_VORBIS => 8192,
+            _ => 0,
+        };
+        if (found as u64).saturating_add(slack) < expected {
+            let seconds = |frames: u64| frames as f64 / f64::from(sample_rate.max(1));
+            return Err(Error::Truncated {
+                name,
+                expected_seconds: seconds(expected),
+                found_seconds: seconds(found as u64),
+            });
+        }
+        if found == 0 || sample_rate == 0 {
+            return Err(Error::Damaged { name, reason: "it holds no samples".to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Frames announced by the header, where it is to be believed: programs that write WAV to a
+    /// pipe put the largest number there.
+    fn announced_frames(&self) -> Option<u64> {
+        let frames = self.parameters.n_frames?;
+        if matches!(self.parameters.codec, CODEC_TYPE_MP3 | CODEC_TYPE_VORBIS | CODEC_TYPE_FLAC) {
+            return Some(frames);
+        }
+        let channels = self.parameters.channels.map_or(1, |channels| channels.count()) as u64;
+        let bits = self.parameters.bits_per_coded_sample.or(self.parameters.bits_per_sample);
+        let frame_bytes = channels * u64::from(bits.unwrap_or(8).div_ceil(8));
+        let piped = frames.saturating_mul(frame_bytes) >= (1 << 31) - (1 << 16);
+        (!piped).then_some(frames)
+    }
+}
+
+/// An error before the first packet: the container or codec is unknown, or its header is broken.
+fn opening_error(name: &str, error: Symphonia) -> Error {
+    match error {
+        Symphonia::Unsupported(reason) => unsupported(name, reason),
+        error => damaged(name, error),
+    }
+}
+
+fn unsupported(name: &str, reason: &str) -> Error {
+    Error::Unsupported { name: name.to_owned(), reason: reason.to_owned() }
+}
+
+fn damaged(name: &str, error: Symphonia) -> Error {
+    let reason = match error {
+        Symphonia::IoError(error) if error.kind() == ErrorKind::UnexpectedEof => {
+            "it ends too early".to_owned()
+        }
+        error => error.to_string(),
+    };
+    Error::Damaged { name: name.to_owned(), reason }
+}

@@ -1,0 +1,87 @@
+//! Self-attention with one learned key and value (`torch.nn.MultiheadAttention(add_bias_kv=True)`).
+
+use anyref_weights::ops::{AttentionInput, attention};
+use burn::config::Config;
+use burn::module::{Initializer, Module, Param};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Tensor, backend::Backend};
+
+/// Configuration of [`BiasedAttention`].
+#[derive(Config, Debug)]
+pub struct BiasedAttentionConfig {
+    /// Width of the tokens.
+    pub hidden_size: usize,
+    /// Heads; they divide the width.
+    pub num_heads: usize,
+}
+
+impl BiasedAttentionConfig {
+    /// Creates the layer.
+    ///
+    /// # Panics
+    /// If the heads do not divide the width.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> BiasedAttention<B> {
+        let h = self.hidden_size;
+        assert!(
+            self.num_heads > 0 && h.is_multiple_of(self.num_heads),
+            "hidden_size {h} is no multiple of num_heads {}",
+            self.num_heads
+        );
+        let uniform = Initializer::XavierUniform { gain: 1.0 };
+        let normal = Initializer::XavierNormal { gain: 1.0 };
+        BiasedAttention {
+            in_proj_weight: uniform.init_with([3 * h, h], Some(h), Some(3 * h), device),
+            in_proj_bias: Initializer::Zeros.init([3 * h], device),
+            bias_k: normal.init_with([1, 1, h], Some(h), Some(h), device),
+            bias_v: normal.init_with([1, 1, h], Some(h), Some(h), device),
+            out_proj: LinearConfig::new(h, h).with_initializer(uniform).init(device),
+            num_heads: self.num_heads,
+        }
+    }
+}
+
+/// Multi-head self-attention where every token also attends to a learned key and value, which are
+/// appended after the projection.
+///
+/// Should be created with [`BiasedAttentionConfig`].
+#[derive(Module, Debug)]
+pub struct BiasedAttention<B: Backend> {
+    /// Query, key and value projections one above the other, `[3 * hidden, hidden]`: output first,
+    /// as PyTorch stores it.
+    pub in_proj_weight: Param<Tensor<B, 2>>,
+    /// `[3 * hidden]`
+    pub in_proj_bias: Param<Tensor<B, 1>>,
+    /// The learned key, `[1, 1, hidden]`.
+    pub bias_k: Param<Tensor<B, 3>>,
+    /// The learned value, `[1, 1, hidden]`.
+    pub bias_v: Param<Tensor<B, 3>>,
+    /// Output projection.
+    pub out_proj: Linear<B>,
+    /// Heads.
+    pub num_heads: usize,
+}
+
+impl<B: Backend> BiasedAttention<B> {
+    /// # Shapes
+    /// - x: `[batch, tokens, hidden]`
+    /// - output: `[batch, tokens, hidden]`
+    pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
+        let [batch, tokens, hidden] = x.dims();
+        let weight = self.in_proj_weight.val().transpose().unsqueeze::<3>();
+        let projected = x.matmul(weight) + self.in_proj_bias.val().unsqueeze();
+        let part = |i: usize| projected.clone().narrow(2, i * hidden, hidden);
+        let append = |x: Tensor<B, 3>, bias: &Param<Tensor<B, 3>>| {
+            Tensor::cat(vec![x, bias.val().expand([batch, 1, hidden])], 1)
+        };
+        let heads = |x: Tensor<B, 3>| {
+            let [batch, length, hidden] = x.dims();
+            x.reshape([batch, length, self.num_heads, hidden / self.num_heads]).swap_dims(1, 2)
+        };
+        let attended = attention(AttentionInput::new(
+            heads(part(0)),
+            heads(append(part(1), &self.bias_k)),
+            heads(append(part(2), &self.bias_v)),
+        ));
+        self.out_proj.forward(attended.swap_dims(1, 2).reshape([batch, tokens, hidden]))
+    }
+}

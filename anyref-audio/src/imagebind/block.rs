@@ -1,0 +1,88 @@
+//! A transformer block: attention and MLP, each behind a normalisation and beside a shortcut.
+
+use anyref_weights::nn::{LayerNorm, LayerNormConfig};
+use anyref_weights::ops::gelu;
+use burn::config::Config;
+use burn::module::{Initializer, Module};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Tensor, backend::Backend};
+
+use super::attention::{BiasedAttention, BiasedAttentionConfig};
+
+/// Configuration of [`Block`].
+#[derive(Config, Debug)]
+pub struct BlockConfig {
+    /// Width of the tokens.
+    pub hidden_size: usize,
+    /// Heads of the attention.
+    pub num_heads: usize,
+    /// Width of the MLP, in widths of the tokens.
+    #[config(default = 4.0)]
+    pub mlp_ratio: f64,
+    /// Epsilon of the normalisations.
+    #[config(default = 1e-6)]
+    pub layer_norm_eps: f64,
+}
+
+impl BlockConfig {
+    /// Creates the block.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> Block<B> {
+        let h = self.hidden_size;
+        let inner = (h as f64 * self.mlp_ratio) as usize;
+        let norm = LayerNormConfig::new(h).with_epsilon(self.layer_norm_eps);
+        let linear = |input, output| {
+            LinearConfig::new(input, output)
+                .with_initializer(Initializer::XavierUniform { gain: 1.0 })
+                .init(device)
+        };
+        Block {
+            attn: BiasedAttentionConfig::new(h, self.num_heads).init(device),
+            norm_1: norm.init(device),
+            mlp: Mlp { fc1: linear(h, inner), fc2: linear(inner, h) },
+            norm_2: norm.init(device),
+        }
+    }
+}
+
+/// `x + attn(norm_1(x))`, then `x + mlp(norm_2(x))`.
+///
+/// Should be created with [`BlockConfig`].
+#[derive(Module, Debug)]
+pub struct Block<B: Backend> {
+    /// Self-attention.
+    pub attn: BiasedAttention<B>,
+    /// Before the attention.
+    pub norm_1: LayerNorm<B>,
+    /// Token-wise network.
+    pub mlp: Mlp<B>,
+    /// Before the MLP.
+    pub norm_2: LayerNorm<B>,
+}
+
+impl<B: Backend> Block<B> {
+    /// # Shapes
+    /// - x: `[batch, tokens, hidden]`
+    /// - output: `[batch, tokens, hidden]`
+    pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
+        let x = x.clone() + self.attn.forward(self.norm_1.forward(x));
+        x.clone() + self.mlp.forward(self.norm_2.forward(x))
+    }
+}
+
+/// Linear, GELU, linear.
+#[derive(Module, Debug)]
+pub struct Mlp<B: Backend> {
+    /// `hidden -> hidden * mlp_ratio`
+    pub fc1: Linear<B>,
+    /// `hidden * mlp_ratio -> hidden`
+    pub fc2: Linear<B>,
+}
+
+impl<B: Backend> Mlp<B> {
+    /// # Shapes
+    /// - x: `[batch, tokens, hidden]`
+    /// - output: `[batch, tokens, hidden]`
+    pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
+        self.fc2.forward(gelu(self.fc1.forward(x)))
+    }
+}

@@ -1,0 +1,30 @@
+//! Names of the authors' checkpoint, `imagebind_huge.pth`.
+//!
+//! | checkpoint | module |
+//! |---|---|
+//! | `modality_preprocessors.audio.cls_token` | `preprocessor.cls_token` |
+//! | `modality_preprocessors.audio.rgbt_stem.{proj,norm_layer}` | `preprocessor.rgbt_stem.{proj,norm_layer}` |
+//! | `modality_preprocessors.audio.pos_embedding_helper.pos_embed` | `preprocessor.pos_embedding_helper.pos_embed` |
+//! | `modality_trunks.audio.blocks.N.{attn,norm_1,mlp,norm_2}` | `trunk.blocks.N.{attn,norm_1,mlp,norm_2}` |
+//! | `modality_heads.audio.0` | `head.norm` |
+//! | `modality_heads.audio.2` | `head.proj` |
+//! | `modality_postprocessors.audio.1.log_logit_scale` | none: `ln(logit_scale)` of the configuration |
+
+/// Names that belong to the audio encoder; the file also holds the other modalities.
+pub const PREFIX: &str = r"^modality_(preprocessors|trunks|heads|postprocessors)\.audio\.";
+
+/// Patterns and replacements, in order, from the checkpoint's names to this crate's.
+pub const RENAME: &[(&str, &str)] = &[
+    (r"^modality_preprocessors\.audio\.", "preprocessor."),
+    (r"^modality_trunks\.audio\.", "trunk."),
+    (r"^modality_heads\.audio\.0\.", "head.norm."),
+    (r"^modality_heads\.audio\.2\.", "head.proj."),
+];
+
+/// The scalar constant `ln(20)`. It has no parameter here: the length of the embedding is
+/// [`ImageBindAudioConfig::logit_scale`](super::ImageBindAudioConfig::logit_scale), which a loader
+/// can compare with it.
+pub const LOG_LOGIT_SCALE: &str = "modality_postprocessors.audio.1.log_logit_scale";
+
+/// Names that may stay unused.
+pub const ALLOW_UNUSED: &[&str] = &[r"^modality_postprocessors\.audio\.1\.log_logit_scale$"];

@@ -1,0 +1,185 @@
+//! The whole audio encoder.
+
+use anyref_weights::nn::{LayerNorm, LayerNormConfig};
+use burn::config::Config;
+use burn::module::{Initializer, Module};
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{DType, Tensor, backend::Backend};
+
+use super::block::{Block, BlockConfig};
+use super::tokens::AudioTokens;
+
+/// Configuration of [`ImageBindAudio`]; the defaults are those of ImageBind-Huge.
+#[derive(Config, Debug)]
+pub struct ImageBindAudioConfig {
+    /// Width of the tokens.
+    #[config(default = 768)]
+    pub hidden_size: usize,
+    /// Transformer blocks.
+    #[config(default = 12)]
+    pub num_hidden_layers: usize,
+    /// Heads of each attention.
+    #[config(default = 12)]
+    pub num_attention_heads: usize,
+    /// Width of the MLP, in widths of the tokens.
+    #[config(default = 4.0)]
+    pub mlp_ratio: f64,
+    /// Height of the spectrogram.
+    #[config(default = 128)]
+    pub num_mel_bins: usize,
+    /// Width of the spectrogram in frames.
+    #[config(default = 204)]
+    pub target_length: usize,
+    /// Side of a patch.
+    #[config(default = 16)]
+    pub kernel_size: usize,
+    /// Distance between patches.
+    #[config(default = 10)]
+    pub stride: usize,
+    /// Width of the embedding.
+    #[config(default = 1024)]
+    pub output_dim: usize,
+    /// Length of the embedding. The checkpoint keeps its logarithm, as a constant.
+    #[config(default = 20.0)]
+    pub logit_scale: f64,
+    /// Clips a sound: how many embeddings each sound becomes.
+    #[config(default = 3)]
+    pub num_clips: usize,
+    /// Epsilon of the normalisations in blocks and head.
+    #[config(default = 1e-6)]
+    pub layer_norm_eps: f64,
+}
+
+impl Default for ImageBindAudioConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ImageBindAudioConfig {
+    /// A model for tests, on spectrograms of the full size.
+    pub fn tiny() -> Self {
+        Self::new()
+            .with_hidden_size(32)
+            .with_num_hidden_layers(2)
+            .with_num_attention_heads(4)
+            .with_output_dim(32)
+    }
+
+    /// Patches along mel bins and frames.
+    pub fn grid_size(&self) -> [usize; 2] {
+        [self.num_mel_bins, self.target_length]
+            .map(|size| size.saturating_sub(self.kernel_size) / self.stride + 1)
+    }
+
+    /// Patches a clip.
+    pub fn num_patches(&self) -> usize {
+        self.grid_size().iter().product()
+    }
+
+    /// Creates the encoder.
+    ///
+    /// # Panics
+    /// If a spectrogram is smaller than a patch, the stride is 0, or the heads do not divide the
+    /// width.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> ImageBindAudio<B> {
+        assert!(self.stride > 0, "stride is 0");
+        assert!(
+            self.kernel_size <= self.num_mel_bins.min(self.target_length),
+            "a patch of {0}x{0} does not fit a spectrogram of {1}x{2}",
+            self.kernel_size,
+            self.num_mel_bins,
+            self.target_length
+        );
+        let h = self.hidden_size;
+        let block = BlockConfig::new(h, self.num_attention_heads)
+            .with_mlp_ratio(self.mlp_ratio)
+            .with_layer_norm_eps(self.layer_norm_eps);
+        ImageBindAudio {
+            preprocessor: AudioTokens::new(self, device),
+            trunk: Trunk {
+                blocks: (0..self.num_hidden_layers).map(|_| block.init(device)).collect(),
+            },
+            head: Head {
+                norm: LayerNormConfig::new(h).with_epsilon(self.layer_norm_eps).init(device),
+                proj: LinearConfig::new(h, self.output_dim)
+                    .with_bias(false)
+                    .with_initializer(Initializer::XavierUniform { gain: 1.0 })
+                    .init(device),
+            },
+            logit_scale: self.logit_scale,
+            input_size: [self.num_mel_bins, self.target_length],
+        }
+    }
+}
+
+/// ImageBind's audio encoder: clips to embeddings of equal length.
+///
+/// Should be created with [`ImageBindAudioConfig`].
+#[derive(Module, Debug)]
+pub struct ImageBindAudio<B: Backend> {
+    /// Spectrogram to tokens.
+    pub preprocessor: AudioTokens<B>,
+    /// Transformer blocks.
+    pub trunk: Trunk<B>,
+    /// Class token to embedding.
+    pub head: Head<B>,
+    /// Length of the embedding.
+    pub logit_scale: f64,
+    /// Mel bins and frames that the positions were made for.
+    pub input_size: [usize; 2],
+}
+
+/// The blocks.
+#[derive(Module, Debug)]
+pub struct Trunk<B: Backend> {
+    /// In order.
+    pub blocks: Vec<Block<B>>,
+}
+
+/// Normalisation, class token, projection.
+#[derive(Module, Debug)]
+pub struct Head<B: Backend> {
+    /// The authors' `modality_heads.audio.0`.
+    pub norm: LayerNorm<B>,
+    /// The authors' `modality_heads.audio.2`, without bias.
+    pub proj: Linear<B>,
+}
+
+impl<B: Backend> ImageBindAudio<B> {
+    /// One embedding a clip; clips do not see one another, and are not averaged.
+    ///
+    /// # Shapes
+    /// - clips: `[batch, clips, 1, mel, frames]`
+    /// - output: `[batch, clips, output_dim]`
+    ///
+    /// # Panics
+    /// If the spectrogram is not of the size that the model was made for.
+    pub fn forward(&self, clips: Tensor<B, 5>) -> Tensor<B, 3> {
+        let [batch, count, ..] = clips.dims();
+        let embeddings = self.embed(clips.flatten::<4>(0, 1));
+        let [_, width] = embeddings.dims();
+        embeddings.reshape([batch, count, width])
+    }
+
+    /// # Shapes
+    /// - clips: `[clips, 1, mel, frames]`
+    /// - output: `[clips, output_dim]`
+    fn embed(&self, clips: Tensor<B, 4>) -> Tensor<B, 2> {
+        let [_, channels, mel, frames] = clips.dims();
+        assert_eq!([channels, mel, frames], [1, self.input_size[0], self.input_size[1]]);
+        let tokens = self.preprocessor.forward(clips);
+        let tokens = self.trunk.blocks.iter().fold(tokens, |x, block| block.forward(x));
+        // The norm is token-wise: only the class token needs it.
+        let cls = self.head.norm.forward(tokens.narrow(1, 0, 1)).squeeze_dim::<2>(1);
+        scale_to_length(self.head.proj.forward(cls), self.logit_scale)
+    }
+}
+
+/// Divides by the length, in f32, and multiplies.
+fn scale_to_length<B: Backend>(x: Tensor<B, 2>, length: f64) -> Tensor<B, 2> {
+    let dtype = x.dtype();
+    let wide = x.cast(DType::F32);
+    let norm = wide.clone().powf_scalar(2.0).sum_dim(1).sqrt().clamp_min(1e-12);
+    (wide / norm).mul_scalar(length).cast(dtype)
+}

@@ -1,0 +1,69 @@
+//! Spectrograms to tokens: overlapping patches, a class token and learned positions.
+
+use anyref_weights::nn::{LayerNorm, LayerNormConfig};
+use burn::module::{Initializer, Module, Param};
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::tensor::{Tensor, backend::Backend};
+
+use super::model::ImageBindAudioConfig;
+
+/// Epsilon of the normalisation after the stem: PyTorch's default, unlike the rest of the encoder.
+const STEM_EPSILON: f64 = 1e-5;
+
+/// Spectrogram to tokens (the authors' `modality_preprocessors.audio`).
+#[derive(Module, Debug)]
+pub struct AudioTokens<B: Backend> {
+    /// The class token, `[1, 1, hidden]`.
+    pub cls_token: Param<Tensor<B, 3>>,
+    /// Patches to tokens.
+    pub rgbt_stem: PatchEmbed<B>,
+    /// Added to class token and patches.
+    pub pos_embedding_helper: Positions<B>,
+}
+
+/// Convolution and normalisation.
+#[derive(Module, Debug)]
+pub struct PatchEmbed<B: Backend> {
+    /// Patches overlap where the stride is below the kernel's size.
+    pub proj: Conv2d<B>,
+    /// Over the width of each token.
+    pub norm_layer: LayerNorm<B>,
+}
+
+/// Learned positions.
+#[derive(Module, Debug)]
+pub struct Positions<B: Backend> {
+    /// `[1, 1 + patches, hidden]`
+    pub pos_embed: Param<Tensor<B, 3>>,
+}
+
+impl<B: Backend> AudioTokens<B> {
+    pub(super) fn new(config: &ImageBindAudioConfig, device: &B::Device) -> Self {
+        let h = config.hidden_size;
+        let normal = Initializer::Normal { mean: 0.0, std: (h as f64).powf(-0.5) };
+        Self {
+            cls_token: normal.init([1, 1, h], device),
+            rgbt_stem: PatchEmbed {
+                proj: Conv2dConfig::new([1, h], [config.kernel_size; 2])
+                    .with_stride([config.stride; 2])
+                    .with_bias(false)
+                    .init(device),
+                norm_layer: LayerNormConfig::new(h).with_epsilon(STEM_EPSILON).init(device),
+            },
+            pos_embedding_helper: Positions {
+                pos_embed: normal.init([1, 1 + config.num_patches(), h], device),
+            },
+        }
+    }
+
+    /// # Shapes
+    /// - clips: `[batch, 1, mel, frames]`
+    /// - output: `[batch, 1 + patches, hidden]`
+    pub fn forward(&self, clips: Tensor<B, 4>) -> Tensor<B, 3> {
+        let patches = self.rgbt_stem.proj.forward(clips).flatten::<3>(2, 3).swap_dims(1, 2);
+        let patches = self.rgbt_stem.norm_layer.forward(patches);
+        let [batch, _, hidden] = patches.dims();
+        let cls = self.cls_token.val().expand([batch, 1, hidden]);
+        Tensor::cat(vec![cls, patches], 1) + self.pos_embedding_helper.pos_embed.val()
+    }
+}

@@ -1,0 +1,175 @@
+//! A waveform to the encoder's input.
+
+use burn::config::Config;
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+
+use crate::clips::ClipPlan;
+use crate::error::Error;
+use crate::fbank::{Fbank, FbankConfig};
+use crate::waveform::Waveform;
+
+/// Configuration of [`AudioPreprocessor`]; the defaults are ImageBind's.
+#[derive(Config, Debug)]
+pub struct AudioPreprocessorConfig {
+    /// Rate that waveforms are converted to.
+    #[config(default = 16000)]
+    pub sample_rate: u32,
+    /// Mel filters: the height of the input.
+    #[config(default = 128)]
+    pub num_mel_bins: usize,
+    /// Frames a clip: the width of the input.
+    #[config(default = 204)]
+    pub target_length: usize,
+    /// Clips a sound.
+    #[config(default = 3)]
+    pub num_clips: usize,
+    /// Seconds a clip.
+    #[config(default = 2.0)]
+    pub clip_seconds: f64,
+    /// Subtracted from the log energies.
+    #[config(default = -4.268)]
+    pub mean: f32,
+    /// Divides the log energies.
+    #[config(default = 9.138)]
+    pub std: f32,
+    /// Shorter sounds are refused.
+    #[config(default = 0.1)]
+    pub min_seconds: f64,
+    /// Sounds that never leave their mean by this much are refused as silent: -80 dB of full
+    /// scale, three steps of a 16-bit recording. 0 accepts everything.
+    #[config(default = 1e-4)]
+    pub min_peak: f32,
+    /// Reproduces the numbers of ImageBind's own data code: it subtracts the mean of a clip from
+    /// the waveform itself, so that overlapping clips see one another's subtraction, and places
+    /// clips by seconds in floating point.
+    #[config(default = false)]
+    pub reproduce_authors: bool,
+}
+
+impl Default for AudioPreprocessorConfig {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Features of one sound.
+#[derive(Debug, Clone, PartialEq)]
+pub struct AudioFeatures {
+    /// Values in row-major order.
+    pub data: Vec<f32>,
+    /// `[clips, 1, mel, frames]`
+    pub shape: [usize; 4],
+}
+
+impl AudioFeatures {
+    /// # Shapes
+    /// - output: `[clips, 1, mel, frames]`
+    pub fn to_tensor<B: Backend>(&self, device: &B::Device) -> Tensor<B, 4> {
+        Tensor::from_data(TensorData::new(self.data.clone(), self.shape), device)
+    }
+}
+
+/// Turns a waveform into clips of normalised log-mel energies.
+///
+/// Sounds shorter than a clip give the same clip each time; its missing frames are zero *before*
+/// normalisation, as ImageBind pads the last frames of every clip.
+#[derive(Debug, Clone)]
+pub struct AudioPreprocessor {
+    config: AudioPreprocessorConfig,
+    fbank: Fbank,
+}
+
+impl AudioPreprocessor {
+    /// Prepares the filter bank.
+    ///
+    /// # Panics
+    /// If the configuration leaves no frame, no clip or no frequency band.
+    pub fn new(config: AudioPreprocessorConfig) -> Self {
+        assert!(config.num_clips > 0, "num_clips is 0");
+        assert!(config.std > 0.0, "std must be positive");
+        let fbank = FbankConfig::new()
+            .with_sample_rate(config.sample_rate)
+            .with_num_mel_bins(config.num_mel_bins)
+            .init();
+        Self { config, fbank }
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &AudioPreprocessorConfig {
+        &self.config
+    }
+
+    /// Resamples, cuts clips and computes their features.
+    ///
+    /// # Errors
+    /// [`Error::TooShort`], [`Error::Silent`], [`Error::NotFinite`] or [`Error::SampleRate`].
+    pub fn process(&self, waveform: &Waveform) -> crate::Result<AudioFeatures> {
+        self.check(waveform)?;
+        let config = &self.config;
+        let mut samples = waveform.resampled(config.sample_rate)?.samples;
+        let plan = ClipPlan {
+            samples: samples.len(),
+            clip: (config.clip_seconds * f64::from(config.sample_rate)) as usize,
+            count: config.num_clips,
+        };
+        let starts = match config.reproduce_authors {
+            true => plan.starts_by_seconds(config.sample_rate),
+            false => plan.starts(),
+        };
+        let [mel, frames] = [config.num_mel_bins, config.target_length];
+        let mut data = Vec::with_capacity(config.num_clips * mel * frames);
+        for start in starts {
+            let clip = start..samples.len().min(start + plan.clip);
+            if config.reproduce_authors {
+                subtract_mean(&mut samples[clip.clone()]);
+                self.push_clip(&samples[clip], &mut data);
+            } else {
+                let mut copy = samples[clip].to_vec();
+                subtract_mean(&mut copy);
+                self.push_clip(&copy, &mut data);
+            }
+        }
+        Ok(AudioFeatures { data, shape: [config.num_clips, 1, mel, frames] })
+    }
+
+    fn check(&self, waveform: &Waveform) -> crate::Result<()> {
+        let AudioPreprocessorConfig { min_seconds, min_peak, .. } = self.config;
+        if let Some(index) = waveform.samples.iter().position(|x| !x.is_finite()) {
+            return Err(Error::NotFinite { index });
+        }
+        let seconds = waveform.seconds();
+        if waveform.samples.is_empty() || seconds < min_seconds {
+            return Err(Error::TooShort { seconds, min_seconds });
+        }
+        let mean = mean(&waveform.samples);
+        let peak = waveform.samples.iter().map(|x| (x - mean).abs()).fold(0.0, f32::max);
+        if peak < min_peak {
+            return Err(Error::Silent { peak, min_peak });
+        }
+        Ok(())
+    }
+
+    /// Appends `[mel, frames]` of one clip.
+    fn push_clip(&self, clip: &[f32], data: &mut Vec<f32>) {
+        let AudioPreprocessorConfig { num_mel_bins: mel, target_length, mean, std, .. } =
+            self.config;
+        let energies = self.fbank.compute(clip);
+        let frames = energies.len() / mel;
+        for bin in 0..mel {
+            data.extend((0..target_length).map(|frame| {
+                let energy = if frame < frames { energies[frame * mel + bin] } else { 0.0 };
+                (energy - mean) / std
+            }));
+        }
+    }
+}
+
+fn subtract_mean(samples: &mut [f32]) {
+    let mean = mean(samples);
+    samples.iter_mut().for_each(|x| *x -= mean);
+}
+
+fn mean(samples: &[f32]) -> f32 {
+    let sum: f64 = samples.iter().map(|x| f64::from(*x)).sum();
+    (sum / samples.len().max(1) as f64) as f32
+}
