@@ -1,0 +1,79 @@
+//! Positioned reads from one file.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use crate::error::{Error, Result};
+
+/// A file opened for reading by position. Reading, unlike mapping, turns a file that shrinks or a disk
+/// that fails into an error instead of a crash.
+#[derive(Debug)]
+pub(super) struct DataFile {
+    path: PathBuf,
+    file: Mutex<File>,
+    len: u64,
+}
+
+impl DataFile {
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let file = File::open(path).map_err(|e| Error::io(path, e))?;
+        let meta = file.metadata().map_err(|e| Error::io(path, e))?;
+        if !meta.is_file() {
+            return Err(Error::UnknownFormat {
+                path: path.to_path_buf(),
+                what: "not a regular file".into(),
+            });
+        }
+        if meta.len() == 0 {
+            return Err(Error::Empty(path.to_path_buf()));
+        }
+        Ok(Self {
+            path: path.to_path_buf(),
+            file: Mutex::new(file),
+            len: meta.len(),
+        })
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        self.len
+    }
+
+    /// Reads `len` bytes at `offset`; nothing is allocated for bytes that are not there.
+    pub(super) fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
+        self.check(offset, len as u64)?;
+        let mut bytes = vec![0; len];
+        self.read_into(offset, &mut bytes)?;
+        Ok(bytes)
+    }
+
+    /// Fills `bytes` from `offset`.
+    pub(super) fn read_into(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
+        self.check(offset, bytes.len() as u64)?;
+        let mut file = self
+            .file
+            .lock()
+            .unwrap_or_else(|poisoned| poisoned.into_inner());
+        file.seek(SeekFrom::Start(offset))
+            .and_then(|_| file.read_exact(bytes))
+            .map_err(|e| Error::io(&self.path, e))
+    }
+
+    /// Whether the file has `len` bytes at `offset`.
+    pub(super) fn check(&self, offset: u64, len: u64) -> Result<()> {
+        let needed = offset.saturating_add(len);
+        match needed <= self.len {
+            true => Ok(()),
+            false => Err(Error::Truncated {
+                path: self.path.clone(),
+                needed,
+                found: self.len,
+            }),
+        }
+    }
+}

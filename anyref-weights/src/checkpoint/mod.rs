@@ -1,0 +1,234 @@
+//! Tensors by name, from safetensors files, PyTorch files and folders with shards.
+//!
+//! Opening reads headers only; values are read when asked for, one tensor at a time. Nothing that a file
+//! says is believed before it is compared with the file's size, and a pickle is parsed, never run.
+
+mod file;
+mod folder;
+mod format;
+mod pickle;
+mod safetensors;
+mod torch;
+mod zip;
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use burn::tensor::{DType, TensorData};
+
+use crate::error::{Error, Result};
+use crate::report::nearest;
+use file::DataFile;
+pub(crate) use safetensors::dtype_name as safetensors_dtype;
+
+/// A tensor of a [`Checkpoint`], not read yet.
+#[derive(Debug, Clone)]
+pub struct TensorEntry {
+    /// Name in the checkpoint.
+    pub name: String,
+    /// Type of the elements.
+    pub dtype: DType,
+    /// Shape.
+    pub shape: Vec<usize>,
+    source: Source,
+}
+
+/// Where the elements of a tensor are.
+#[derive(Debug, Clone)]
+struct Source {
+    file: Arc<DataFile>,
+    /// Of the first element, in bytes.
+    offset: u64,
+    /// Distances in elements, when the tensor is not contiguous.
+    strides: Option<Vec<usize>>,
+}
+
+impl TensorEntry {
+    /// Number of elements.
+    pub fn num_elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The file the tensor is in.
+    pub fn path(&self) -> &Path {
+        self.source.file.path()
+    }
+
+    /// Reads the values.
+    pub fn read(&self) -> Result<TensorData> {
+        let bytes = self.read_bytes()?;
+        Ok(TensorData::from_bytes_vec(
+            bytes,
+            self.shape.clone(),
+            self.dtype,
+        ))
+    }
+
+    /// Reads the values' bytes in row-major order.
+    pub(crate) fn read_bytes(&self) -> Result<Vec<u8>> {
+        let Source {
+            file,
+            offset,
+            strides,
+        } = &self.source;
+        let size = self.dtype.size();
+        let bytes = match strides {
+            None => file.read(*offset, self.num_elements() * size)?,
+            Some(_) if self.num_elements() == 0 => Vec::new(),
+            Some(strides) => {
+                let last: usize = self
+                    .shape
+                    .iter()
+                    .zip(strides)
+                    .map(|(n, s)| (n - 1) * s)
+                    .sum();
+                let stored = file.read(*offset, (last + 1) * size)?;
+                gather(&stored, &self.shape, strides, size)
+            }
+        };
+        // Any other byte in a bool would be undefined behaviour further on.
+        match self.dtype {
+            DType::Bool(_) => Ok(bytes.into_iter().map(|byte| u8::from(byte != 0)).collect()),
+            _ => Ok(bytes),
+        }
+    }
+}
+
+/// Copies strided elements into row-major order.
+fn gather(stored: &[u8], shape: &[usize], strides: &[usize], size: usize) -> Vec<u8> {
+    let elements: usize = shape.iter().product();
+    let mut output = Vec::with_capacity(elements * size);
+    let mut index = vec![0usize; shape.len()];
+    let mut position = 0;
+    for _ in 0..elements {
+        output.extend_from_slice(&stored[position * size..(position + 1) * size]);
+        for dim in (0..shape.len()).rev() {
+            index[dim] += 1;
+            position += strides[dim];
+            if index[dim] < shape[dim] {
+                break;
+            }
+            position -= strides[dim] * shape[dim];
+            index[dim] = 0;
+        }
+    }
+    output
+}
+
+/// An opened checkpoint: the names, types and shapes of its tensors and where to read them.
+#[derive(Debug, Clone)]
+pub struct Checkpoint {
+    path: PathBuf,
+    tensors: Vec<TensorEntry>,
+    positions: HashMap<String, usize>,
+    metadata: BTreeMap<String, String>,
+}
+
+impl Checkpoint {
+    /// Opens a `.safetensors` file, a PyTorch file (`.pt`, `.pth`, `.bin`), a `*.index.json` file of
+    /// shards, or a folder with one of them as Hugging Face lays it out.
+    ///
+    /// The format is told from the content, not from the name. The names of a nested PyTorch dictionary
+    /// are joined with dots (`state_dict.layer.weight`).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let meta = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
+        if meta.is_dir() {
+            return folder::open(path);
+        }
+        if path.to_string_lossy().ends_with(".index.json") {
+            return folder::open_index(path);
+        }
+        Self::open_file(path)
+    }
+
+    /// Opens one file with tensors.
+    fn open_file(path: &Path) -> Result<Self> {
+        let file = Arc::new(DataFile::open(path)?);
+        let (tensors, metadata) = match format::detect(&file)? {
+            format::Format::Safetensors => safetensors::open(&file)?,
+            format::Format::TorchZip => (torch::open_zip(&file)?, BTreeMap::new()),
+            format::Format::TorchLegacy => (torch::open_legacy(&file)?, BTreeMap::new()),
+        };
+        Self::new(path.to_path_buf(), tensors, metadata)
+    }
+
+    fn new(
+        path: PathBuf,
+        mut tensors: Vec<TensorEntry>,
+        metadata: BTreeMap<String, String>,
+    ) -> Result<Self> {
+        tensors.sort_by(|a, b| a.name.cmp(&b.name));
+        if let Some(pair) = tensors.windows(2).find(|pair| pair[0].name == pair[1].name) {
+            return Err(Error::DuplicateTensor {
+                tensor: pair[0].name.clone(),
+                first: pair[0].path().display().to_string(),
+                second: pair[1].path().display().to_string(),
+            });
+        }
+        let positions = tensors
+            .iter()
+            .enumerate()
+            .map(|(i, t)| (t.name.clone(), i))
+            .collect();
+        Ok(Self {
+            path,
+            tensors,
+            positions,
+            metadata,
+        })
+    }
+
+    /// Joins checkpoints, such as a base model and a head; a tensor in two of them is an error.
+    pub fn merge(path: impl Into<PathBuf>, parts: Vec<Checkpoint>) -> Result<Self> {
+        let mut tensors = Vec::new();
+        let mut metadata = BTreeMap::new();
+        for part in parts {
+            tensors.extend(part.tensors);
+            metadata.extend(part.metadata);
+        }
+        Self::new(path.into(), tensors, metadata)
+    }
+
+    /// The path it was opened from.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The tensors, sorted by name.
+    pub fn tensors(&self) -> impl ExactSizeIterator<Item = &TensorEntry> {
+        self.tensors.iter()
+    }
+
+    /// Number of tensors.
+    pub fn len(&self) -> usize {
+        self.tensors.len()
+    }
+
+    /// Whether there are no tensors.
+    pub fn is_empty(&self) -> bool {
+        self.tensors.is_empty()
+    }
+
+    /// A tensor by name.
+    pub fn get(&self, name: &str) -> Option<&TensorEntry> {
+        self.positions.get(name).map(|&i| &self.tensors[i])
+    }
+
+    /// A tensor by name, or an error that names the nearest one.
+    pub fn require(&self, name: &str) -> Result<&TensorEntry> {
+        self.get(name).ok_or_else(|| Error::NoTensor {
+            path: self.path.clone(),
+            tensor: name.to_string(),
+            suggestion: nearest(name, self.tensors.iter().map(|t| t.name.as_str()))
+                .map(|near| format!("; did you mean `{near}`?"))
+                .unwrap_or_default(),
+        })
+    }
+
+    /// Free-form entries of a safetensors header, empty for other formats.
+    pub fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+}

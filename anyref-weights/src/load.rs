@@ -1,0 +1,367 @@
+//! Filling a module from a checkpoint.
+
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::backend::Backend;
+use burn::tensor::{Bool, DType, Element, Int, Tensor, TensorData};
+use regex::Regex;
+
+use crate::checkpoint::{Checkpoint, TensorEntry};
+use crate::error::{Error, Result};
+use crate::layout::{ParamPath, transpose};
+use crate::report::{LoadReport, ShapeMismatch, TypeMismatch, Unexpected};
+
+/// How [`load_module`] matches tensors and parameters.
+#[derive(Debug, Clone)]
+pub struct LoadOptions {
+    /// Only tensors whose names start so are taken, without this beginning. The others are not counted as
+    /// unexpected.
+    pub prefix: Option<String>,
+    /// Regular expressions and their replacements (`${1}` is a group), applied in order to every name
+    /// after the prefix is removed, each to what the one before left.
+    pub rename: Vec<(String, String)>,
+    /// Type that float parameters get; `None` keeps the file's, which may differ from tensor to tensor.
+    pub cast: Option<DType>,
+    /// Parameters (in PyTorch's names) that may be missing and then keep their values.
+    pub allow_missing: Vec<String>,
+    /// Tensors (by their name before or after renaming) that may go unused.
+    pub allow_unused: Vec<String>,
+}
+
+impl Default for LoadOptions {
+    fn default() -> Self {
+        Self {
+            prefix: None,
+            rename: Vec::new(),
+            cast: Some(DType::F32),
+            allow_missing: Vec::new(),
+            allow_unused: Vec::new(),
+        }
+    }
+}
+
+impl LoadOptions {
+    /// Sets [`prefix`](Self::prefix).
+    pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
+        self.prefix = Some(prefix.into());
+        self
+    }
+
+    /// Adds a rule to [`rename`](Self::rename).
+    pub fn with_rename(mut self, from: impl Into<String>, to: impl Into<String>) -> Self {
+        self.rename.push((from.into(), to.into()));
+        self
+    }
+
+    /// Sets [`cast`](Self::cast).
+    pub fn with_cast(mut self, cast: Option<DType>) -> Self {
+        self.cast = cast;
+        self
+    }
+
+    /// Adds a pattern to [`allow_missing`](Self::allow_missing).
+    pub fn with_allow_missing(mut self, pattern: impl Into<String>) -> Self {
+        self.allow_missing.push(pattern.into());
+        self
+    }
+
+    /// Adds a pattern to [`allow_unused`](Self::allow_unused).
+    pub fn with_allow_unused(mut self, pattern: impl Into<String>) -> Self {
+        self.allow_unused.push(pattern.into());
+        self
+    }
+}
+
+/// Fills every parameter of `module` from `checkpoint`, in PyTorch's names and layout.
+///
+/// The names and shapes are compared before anything is read, and the module changes only when all of it
+/// was read: any error leaves it as it was. Parameters that are not initialised yet are never
+/// initialised, and their devices and `require_grad` are kept. At any time one tensor of the checkpoint
+/// is held in host memory, with its converted copy.
+///
+/// # Errors
+/// [`Error::Mismatch`] with the whole [`LoadReport`] when a parameter is missing, a tensor is unexpected
+/// or a shape or type differs, unless the options allow it; other errors name the file.
+pub fn load_module<B: Backend, M: Module<B>>(
+    module: &mut M,
+    checkpoint: &Checkpoint,
+    options: &LoadOptions,
+) -> Result<LoadReport> {
+    if let Some(dtype) = options.cast
+        && !matches!(dtype, DType::F64 | DType::F32 | DType::F16 | DType::BF16)
+    {
+        return Err(Error::DType {
+            tensor: "cast".into(),
+            action: "load as",
+            dtype: dtype.name().into(),
+        });
+    }
+    let tensors = renamed(checkpoint, options)?;
+    let mut wanted = Wanted::default();
+    module.visit(&mut wanted);
+    let report = compare(checkpoint, &tensors, &wanted.params, options)?;
+    if !report.is_complete() {
+        return Err(Error::Mismatch(Box::new(report)));
+    }
+    let mut filler = Filler {
+        path: ParamPath::default(),
+        tensors: &tensors,
+        cast: options.cast,
+        error: None,
+    };
+    // A clone shares the tensors, and leaves the module whole if reading fails half-way.
+    let filled = module.clone().map(&mut filler);
+    match filler.error {
+        Some(error) => Err(error),
+        None => {
+            *module = filled;
+            Ok(report)
+        }
+    }
+}
+
+/// The tensors that match the prefix, by their name after renaming.
+fn renamed<'a>(
+    checkpoint: &'a Checkpoint,
+    options: &LoadOptions,
+) -> Result<HashMap<String, &'a TensorEntry>> {
+    let mut rules = Vec::with_capacity(options.rename.len());
+    for (from, to) in &options.rename {
+        rules.push((regex("rename", from)?, to.as_str()));
+    }
+    let prefix = options.prefix.as_deref().unwrap_or("");
+    let mut tensors: HashMap<String, &TensorEntry> = HashMap::with_capacity(checkpoint.len());
+    for tensor in checkpoint.tensors() {
+        let Some(name) = tensor.name.strip_prefix(prefix) else {
+            continue;
+        };
+        let mut name = name.to_string();
+        for (from, to) in &rules {
+            name = from.replace_all(&name, *to).into_owned();
+        }
+        if let Some(first) = tensors.insert(name.clone(), tensor) {
+            return Err(Error::RenameClash {
+                path: checkpoint.path().to_path_buf(),
+                first: first.name.clone(),
+                second: tensor.name.clone(),
+                renamed: name,
+            });
+        }
+    }
+    Ok(tensors)
+}
+
+fn regex(option: &'static str, pattern: &str) -> Result<Regex> {
+    Regex::new(pattern).map_err(|e| Error::Pattern {
+        option,
+        pattern: pattern.to_string(),
+        reason: e
+            .to_string()
+            .lines()
+            .last()
+            .unwrap_or_default()
+            .trim()
+            .to_string(),
+    })
+}
+
+fn patterns(option: &'static str, patterns: &[String]) -> Result<Vec<Regex>> {
+    patterns
+        .iter()
+        .map(|pattern| regex(option, pattern))
+        .collect()
+}
+
+/// Compares what the module wants with what there is.
+fn compare(
+    checkpoint: &Checkpoint,
+    tensors: &HashMap<String, &TensorEntry>,
+    wanted: &HashMap<String, Wish>,
+    options: &LoadOptions,
+) -> Result<LoadReport> {
+    let may_miss = patterns("allow_missing", &options.allow_missing)?;
+    let may_ignore = patterns("allow_unused", &options.allow_unused)?;
+    let allowed = |rules: &[Regex], name: &str| rules.iter().any(|rule| rule.is_match(name));
+    let mut report = LoadReport {
+        path: checkpoint.path().to_path_buf(),
+        ..LoadReport::default()
+    };
+
+    for (name, wish) in wanted {
+        let Some(tensor) = tensors.get(name) else {
+            match allowed(&may_miss, name) {
+                true => report.allowed_missing.push(name.clone()),
+                false => report.missing.push(name.clone()),
+            }
+            continue;
+        };
+        if tensor.shape != wish.shape {
+            report.wrong_shape.push(ShapeMismatch {
+                name: name.clone(),
+                expected: wish.shape.clone(),
+                found: tensor.shape.clone(),
+            });
+        } else if kind(tensor.dtype) != wish.kind {
+            report.wrong_type.push(TypeMismatch {
+                name: name.clone(),
+                expected: wish.kind,
+                found: tensor.dtype,
+            });
+        } else {
+            report.loaded.push(name.clone());
+        }
+    }
+    for (name, tensor) in tensors
+        .iter()
+        .filter(|(name, _)| !wanted.contains_key(*name))
+    {
+        if allowed(&may_ignore, name) || allowed(&may_ignore, &tensor.name) {
+            report.allowed_unused.push(tensor.name.clone());
+        } else {
+            let (name, renamed) = (tensor.name.clone(), name.clone());
+            report.unexpected.push(Unexpected { name, renamed });
+        }
+    }
+    report.loaded.sort();
+    report.missing.sort();
+    report.allowed_missing.sort();
+    report.allowed_unused.sort();
+    report.unexpected.sort_by(|a, b| a.name.cmp(&b.name));
+    report.wrong_shape.sort_by(|a, b| a.name.cmp(&b.name));
+    report.wrong_type.sort_by(|a, b| a.name.cmp(&b.name));
+    Ok(report)
+}
+
+/// The kind of tensor a type belongs to.
+fn kind(dtype: DType) -> &'static str {
+    match dtype {
+        DType::Bool(_) => "bool",
+        dtype if dtype.is_float() => "float",
+        _ => "int",
+    }
+}
+
+/// What a parameter asks for.
+#[derive(Debug)]
+struct Wish {
+    kind: &'static str,
+    /// In PyTorch's layout.
+    shape: Vec<usize>,
+}
+
+/// Collects what a module's parameters ask for without initialising them.
+#[derive(Debug, Default)]
+struct Wanted {
+    path: ParamPath,
+    params: HashMap<String, Wish>,
+}
+
+impl Wanted {
+    fn add(&mut self, kind: &'static str, mut shape: Vec<usize>) {
+        if self.path.is_transposed(shape.len()) {
+            shape.reverse();
+        }
+        self.params
+            .insert(self.path.torch_name(), Wish { kind, shape });
+    }
+}
+
+impl<B: Backend> ModuleVisitor<B> for Wanted {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        self.path.exit(container_type);
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        self.add("float", param.lazy_shape().to_vec());
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<B, D, Int>>) {
+        self.add("int", param.lazy_shape().to_vec());
+    }
+
+    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<B, D, Bool>>) {
+        self.add("bool", param.lazy_shape().to_vec());
+    }
+}
+
+/// Replaces parameters by the tensors of their names.
+struct Filler<'a> {
+    path: ParamPath,
+    tensors: &'a HashMap<String, &'a TensorEntry>,
+    cast: Option<DType>,
+    error: Option<Error>,
+}
+
+impl Filler<'_> {
+    /// The values of the current parameter, in burn's layout; `None` when there are none or after the
+    /// first error.
+    fn data(&mut self, cast: Option<DType>) -> Option<TensorData> {
+        if self.error.is_some() {
+            return None;
+        }
+        let tensor = self.tensors.get(&self.path.torch_name())?;
+        match tensor.read_bytes() {
+            Err(error) => {
+                self.error = Some(error);
+                None
+            }
+            Ok(mut bytes) => {
+                let mut shape = tensor.shape.clone();
+                if self.path.is_transposed(shape.len()) {
+                    bytes = transpose(&bytes, shape[0], shape[1], tensor.dtype.size());
+                    shape.reverse();
+                }
+                let data = TensorData::from_bytes_vec(bytes, shape, tensor.dtype);
+                Some(match cast {
+                    Some(dtype) => data.convert_dtype(dtype),
+                    None => data,
+                })
+            }
+        }
+    }
+}
+
+impl<B: Backend> ModuleMapper<B> for Filler<'_> {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        self.path.exit(container_type);
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let Some(data) = self.data(self.cast) else {
+            return param;
+        };
+        let (id, device, dtype) = (param.id, param.lazy_device(), data.dtype);
+        param.transform_for_load(Tensor::from_data(data, (&device, dtype)), id)
+    }
+
+    fn map_int<const D: usize>(
+        &mut self,
+        param: Param<Tensor<B, D, Int>>,
+    ) -> Param<Tensor<B, D, Int>> {
+        let Some(data) = self.data(Some(B::IntElem::dtype())) else {
+            return param;
+        };
+        let (id, device) = (param.id, param.lazy_device());
+        param.transform_for_load(Tensor::from_data(data, &device), id)
+    }
+
+    fn map_bool<const D: usize>(
+        &mut self,
+        param: Param<Tensor<B, D, Bool>>,
+    ) -> Param<Tensor<B, D, Bool>> {
+        let Some(data) = self.data(None) else {
+            return param;
+        };
+        let (id, device) = (param.id, param.lazy_device());
+        param.transform_for_load(Tensor::from_data(data, &device), id)
+    }
+}
