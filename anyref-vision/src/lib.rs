@@ -1,1 +1,39 @@
 //! CLIP vision tower, SAM image encoder, their pre-processing and RoIAlign, on any burn backend.
+//!
+//! ```text
+//! file ── preprocess::open_image ──► RgbImage
+//!   ├─ ClipPreprocessor ─► [3, 224, 224]   ─ ClipVisionModel::features ─► [b, 256, 1024] ─ Projector ─► [b, 256, 4096]
+//!   └─ SamPreprocessor  ─► [3, 1024, 1024] ─ SamImageEncoder::forward  ─► [b, 256, 64, 64]
+//! ```
+//!
+//! Fields are named as in the checkpoints; [`import`] has the few renamings that remain.
+//!
+//! ```
+//! # #[cfg(feature = "flex")] {
+//! use anyref_vision::clip::ClipVisionConfig;
+//! use anyref_vision::preprocess::{ClipPreprocessor, PixelValues};
+//! use burn_flex::Flex;
+//!
+//! let device = Default::default();
+//! let config = ClipVisionConfig::tiny();
+//! let model = config.init::<Flex>(&device);
+//!
+//! let picture = image::RgbImage::from_pixel(60, 40, image::Rgb([200, 30, 30]));
+//! let pixels = ClipPreprocessor::new(config.image_size).process(&picture);
+//! let features = model.features(PixelValues::batch(&[pixels], &device), -2);
+//! assert_eq!(features.dims(), [1, config.num_patches(), config.hidden_size]);
+//! # }
+//! ```
+
+#![recursion_limit = "256"]
+
+pub mod clip;
+mod error;
+pub mod import;
+mod patch_embedding;
+pub mod preprocess;
+pub mod projector;
+pub mod roi_align;
+pub mod sam;
+
+pub use error::{Error, Result};

@@ -1,0 +1,105 @@
+//! Hyper-parameters of the CLIP vision tower.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Error, Result};
+
+/// Activation of the feed-forward layers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum HiddenAct {
+    /// `x · sigmoid(1.702 x)`, OpenAI's.
+    #[default]
+    #[serde(rename = "quick_gelu")]
+    QuickGelu,
+    /// The exact GELU, OpenCLIP's.
+    #[serde(rename = "gelu")]
+    Gelu,
+}
+
+/// Configuration of a [`ClipVisionModel`](super::ClipVisionModel). Reads the `vision_config` of
+/// transformers' `config.json`; absent fields are those of ViT-L/14 at 224 pixels.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct ClipVisionConfig {
+    /// Width of the tokens.
+    pub hidden_size: usize,
+    /// Width inside the feed-forward layers.
+    pub intermediate_size: usize,
+    /// Number of transformer layers.
+    pub num_hidden_layers: usize,
+    /// Number of attention heads.
+    pub num_attention_heads: usize,
+    /// Channels of the picture.
+    pub num_channels: usize,
+    /// Side of the picture.
+    pub image_size: usize,
+    /// Side of a patch.
+    pub patch_size: usize,
+    /// Activation of the feed-forward layers.
+    pub hidden_act: HiddenAct,
+    /// Epsilon of the layer normalisations.
+    pub layer_norm_eps: f64,
+}
+
+impl Default for ClipVisionConfig {
+    fn default() -> Self {
+        Self {
+            hidden_size: 1024,
+            intermediate_size: 4096,
+            num_hidden_layers: 24,
+            num_attention_heads: 16,
+            num_channels: 3,
+            image_size: 224,
+            patch_size: 14,
+            hidden_act: HiddenAct::QuickGelu,
+            layer_norm_eps: 1e-5,
+        }
+    }
+}
+
+impl ClipVisionConfig {
+    /// ViT-L/14 at 224 pixels, the tower of LLaVA-Lightning.
+    pub fn vit_large_patch14() -> Self {
+        Self::default()
+    }
+
+    /// A few thousand parameters, for tests and examples.
+    pub fn tiny() -> Self {
+        Self {
+            hidden_size: 32,
+            intermediate_size: 64,
+            num_hidden_layers: 2,
+            num_attention_heads: 4,
+            image_size: 32,
+            patch_size: 8,
+            ..Self::default()
+        }
+    }
+
+    /// Patches along one side.
+    pub fn grid_size(&self) -> usize {
+        self.image_size / self.patch_size
+    }
+
+    /// Patches of a picture, the class token not counted.
+    pub fn num_patches(&self) -> usize {
+        self.grid_size().pow(2)
+    }
+
+    /// How many layers run to give `hidden_states[select_layer]`: index 0 is the input of the first
+    /// layer, negative indices count from the last layer's output.
+    pub fn layers_until(&self, select_layer: i32) -> Result<usize> {
+        let layers = self.num_hidden_layers as i64;
+        let index = i64::from(select_layer);
+        let index = if index < 0 { index + layers + 1 } else { index };
+        if (0..=layers).contains(&index) {
+            Ok(index as usize)
+        } else {
+            Err(Error::Layer {
+                select_layer,
+                num_hidden_layers: self.num_hidden_layers,
+                first: -layers - 1,
+            })
+        }
+    }
+}

@@ -1,0 +1,138 @@
+//! Transformer layers of the CLIP tower.
+//!
+//! Tokens of all pictures are kept as the rows of one matrix: each linear layer is then one matrix
+//! product, and so is the gradient of its weight.
+
+use anyref_weights::nn::{LayerNorm, LayerNormConfig};
+use anyref_weights::ops::{AttentionInput, attention, gelu, quick_gelu};
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Tensor, backend::Backend};
+
+use super::{ClipVisionConfig, HiddenAct};
+
+/// Self-attention (transformers `CLIPAttention`).
+#[derive(Module, Debug)]
+pub struct ClipAttention<B: Backend> {
+    /// Keys.
+    pub k_proj: Linear<B>,
+    /// Values.
+    pub v_proj: Linear<B>,
+    /// Queries.
+    pub q_proj: Linear<B>,
+    /// Output.
+    pub out_proj: Linear<B>,
+    num_attention_heads: usize,
+}
+
+impl<B: Backend> ClipAttention<B> {
+    fn new(config: &ClipVisionConfig, device: &B::Device) -> Self {
+        let linear = LinearConfig::new(config.hidden_size, config.hidden_size);
+        Self {
+            k_proj: linear.init(device),
+            v_proj: linear.init(device),
+            q_proj: linear.init(device),
+            out_proj: linear.init(device),
+            num_attention_heads: config.num_attention_heads,
+        }
+    }
+
+    /// # Shapes
+    /// - x: `[batch * tokens, hidden_size]`
+    /// - output: `[batch * tokens, hidden_size]`
+    pub fn forward(&self, x: Tensor<B, 2>, tokens: usize) -> Tensor<B, 2> {
+        let [rows, hidden] = x.dims();
+        let heads = self.num_attention_heads;
+        let split = |x: Tensor<B, 2>| {
+            x.reshape([rows / tokens, tokens, heads, hidden / heads]).swap_dims(1, 2)
+        };
+        let query = split(self.q_proj.forward(x.clone()));
+        let key = split(self.k_proj.forward(x.clone()));
+        let value = split(self.v_proj.forward(x));
+        let mixed = attention(AttentionInput::new(query, key, value));
+        self.out_proj.forward(mixed.swap_dims(1, 2).reshape([rows, hidden]))
+    }
+}
+
+/// Feed-forward layer (transformers `CLIPMLP`).
+#[derive(Module, Debug)]
+pub struct ClipMlp<B: Backend> {
+    /// Expands.
+    pub fc1: Linear<B>,
+    /// Contracts.
+    pub fc2: Linear<B>,
+    #[module(skip)]
+    hidden_act: HiddenAct,
+}
+
+impl<B: Backend> ClipMlp<B> {
+    fn new(config: &ClipVisionConfig, device: &B::Device) -> Self {
+        Self {
+            fc1: LinearConfig::new(config.hidden_size, config.intermediate_size).init(device),
+            fc2: LinearConfig::new(config.intermediate_size, config.hidden_size).init(device),
+            hidden_act: config.hidden_act,
+        }
+    }
+
+    /// # Shapes
+    /// - x: `[..., hidden_size]`
+    /// - output: `[..., hidden_size]`
+    pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
+        let x = self.fc1.forward(x);
+        let x = match self.hidden_act {
+            HiddenAct::QuickGelu => quick_gelu(x),
+            HiddenAct::Gelu => gelu(x),
+        };
+        self.fc2.forward(x)
+    }
+}
+
+/// Pre-norm transformer layer (transformers `CLIPEncoderLayer`).
+#[derive(Module, Debug)]
+pub struct ClipEncoderLayer<B: Backend> {
+    /// Self-attention.
+    pub self_attn: ClipAttention<B>,
+    /// Before the attention.
+    pub layer_norm1: LayerNorm<B>,
+    /// Feed-forward layer.
+    pub mlp: ClipMlp<B>,
+    /// Before the feed-forward layer.
+    pub layer_norm2: LayerNorm<B>,
+}
+
+impl<B: Backend> ClipEncoderLayer<B> {
+    fn new(config: &ClipVisionConfig, device: &B::Device) -> Self {
+        let norm = LayerNormConfig::new(config.hidden_size).with_epsilon(config.layer_norm_eps);
+        Self {
+            self_attn: ClipAttention::new(config, device),
+            layer_norm1: norm.init(device),
+            mlp: ClipMlp::new(config, device),
+            layer_norm2: norm.init(device),
+        }
+    }
+
+    /// # Shapes
+    /// - x: `[batch * tokens, hidden_size]`
+    /// - output: `[batch * tokens, hidden_size]`
+    pub fn forward(&self, x: Tensor<B, 2>, tokens: usize) -> Tensor<B, 2> {
+        let x = x.clone() + self.self_attn.forward(self.layer_norm1.forward(x), tokens);
+        x.clone() + self.mlp.forward(self.layer_norm2.forward(x))
+    }
+}
+
+/// The stack of layers (transformers `CLIPEncoder`).
+#[derive(Module, Debug)]
+pub struct ClipEncoder<B: Backend> {
+    /// First to last.
+    pub layers: Vec<ClipEncoderLayer<B>>,
+}
+
+impl<B: Backend> ClipEncoder<B> {
+    pub(super) fn new(config: &ClipVisionConfig, device: &B::Device) -> Self {
+        Self {
+            layers: (0..config.num_hidden_layers)
+                .map(|_| ClipEncoderLayer::new(config, device))
+                .collect(),
+        }
+    }
+}

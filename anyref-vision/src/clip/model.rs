@@ -1,0 +1,135 @@
+//! The CLIP vision tower.
+
+use anyref_weights::nn::{LayerNorm, LayerNormConfig};
+use burn::module::Module;
+use burn::tensor::{Tensor, backend::Backend};
+
+use super::{ClipEncoder, ClipVisionConfig, ClipVisionEmbeddings};
+
+impl ClipVisionConfig {
+    /// Creates the tower with random weights (lazily: loading a checkpoint draws none).
+    ///
+    /// # Panics
+    /// When `hidden_size` is not a multiple of `num_attention_heads`, or a patch is larger than the
+    /// picture.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> ClipVisionModel<B> {
+        assert!(
+            self.num_attention_heads > 0 && self.hidden_size % self.num_attention_heads == 0,
+            "hidden_size {} must be a multiple of num_attention_heads {}",
+            self.hidden_size,
+            self.num_attention_heads
+        );
+        assert!(
+            (1..=self.image_size).contains(&self.patch_size),
+            "patch_size {} must be between 1 and image_size {}",
+            self.patch_size,
+            self.image_size
+        );
+        let norm = LayerNormConfig::new(self.hidden_size).with_epsilon(self.layer_norm_eps);
+        ClipVisionModel {
+            embeddings: ClipVisionEmbeddings::new(self, device),
+            pre_layrnorm: norm.init(device),
+            encoder: ClipEncoder::new(self, device),
+            post_layernorm: norm.init(device),
+            config: self.clone(),
+        }
+    }
+}
+
+/// CLIP's vision transformer without the projection (transformers `CLIPVisionTransformer`).
+#[derive(Module, Debug)]
+pub struct ClipVisionModel<B: Backend> {
+    /// Picture to tokens.
+    pub embeddings: ClipVisionEmbeddings<B>,
+    /// Before the first layer; the checkpoints' spelling.
+    pub pre_layrnorm: LayerNorm<B>,
+    /// Transformer layers.
+    pub encoder: ClipEncoder<B>,
+    /// Applied to the class token only.
+    pub post_layernorm: LayerNorm<B>,
+    #[module(skip)]
+    config: ClipVisionConfig,
+}
+
+/// What [`ClipVisionModel::forward`] gives.
+#[derive(Debug, Clone)]
+pub struct ClipVisionOutput<B: Backend> {
+    /// The last layer's output, `[batch, 1 + patches, hidden_size]`.
+    pub last_hidden_state: Tensor<B, 3>,
+    /// The normalised class token, `[batch, hidden_size]`.
+    pub pooler_output: Tensor<B, 2>,
+}
+
+impl<B: Backend> ClipVisionModel<B> {
+    /// What the tower was made from.
+    pub fn config(&self) -> &ClipVisionConfig {
+        &self.config
+    }
+
+    /// # Shapes
+    /// - pixel_values: `[batch, channels, image_size, image_size]`
+    ///
+    /// # Panics
+    /// When the picture is not `image_size` square.
+    pub fn forward(&self, pixel_values: Tensor<B, 4>) -> ClipVisionOutput<B> {
+        let last_hidden_state = self.run(pixel_values, self.encoder.layers.len(), |_| ());
+        let [batch, _, hidden] = last_hidden_state.dims();
+        let class = last_hidden_state.clone().narrow(1, 0, 1).reshape([batch, hidden]);
+        ClipVisionOutput {
+            last_hidden_state,
+            pooler_output: self.post_layernorm.forward(class),
+        }
+    }
+
+    /// Patch features: `hidden_states[select_layer]` without the class token. Only the layers needed run,
+    /// and the final norm is not applied. LLaVA takes layer -2.
+    ///
+    /// # Shapes
+    /// - pixel_values: `[batch, channels, image_size, image_size]`
+    /// - output: `[batch, patches, hidden_size]`
+    ///
+    /// # Panics
+    /// When the layer does not exist ([`ClipVisionConfig::layers_until`] tells), or the picture is not
+    /// `image_size` square.
+    pub fn features(&self, pixel_values: Tensor<B, 4>, select_layer: i32) -> Tensor<B, 3> {
+        let layers = match self.config.layers_until(select_layer) {
+            Ok(layers) => layers,
+            Err(error) => panic!("{error}"),
+        };
+        let hidden = self.run(pixel_values, layers, |_| ());
+        let tokens = hidden.dims()[1];
+        hidden.narrow(1, 1, tokens - 1)
+    }
+
+    /// The input of the first layer and the output of each, in order.
+    ///
+    /// # Shapes
+    /// - pixel_values: `[batch, channels, image_size, image_size]`
+    /// - output: `num_hidden_layers + 1` times `[batch, 1 + patches, hidden_size]`
+    ///
+    /// # Panics
+    /// When the picture is not `image_size` square.
+    pub fn hidden_states(&self, pixel_values: Tensor<B, 4>) -> Vec<Tensor<B, 3>> {
+        let mut states = Vec::with_capacity(self.encoder.layers.len() + 1);
+        let last = self.run(pixel_values, self.encoder.layers.len(), |state| states.push(state));
+        states.push(last);
+        states
+    }
+
+    /// Runs the first `layers` layers; `visit` gets the input of each.
+    fn run(
+        &self,
+        pixel_values: Tensor<B, 4>,
+        layers: usize,
+        mut visit: impl FnMut(Tensor<B, 3>),
+    ) -> Tensor<B, 3> {
+        let x = self.embeddings.forward(pixel_values);
+        let [batch, tokens, hidden] = x.dims();
+        let mut x = self.pre_layrnorm.forward(x.reshape([batch * tokens, hidden]));
+        for layer in self.encoder.layers.iter().take(layers) {
+            visit(x.clone().reshape([batch, tokens, hidden]));
+            x = layer.forward(x, tokens);
+        }
+        x.reshape([batch, tokens, hidden])
+    }
+}

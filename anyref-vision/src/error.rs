@@ -1,0 +1,69 @@
+//! What can go wrong between a file and a tensor.
+
+use std::io;
+
+/// An error of this crate. Messages are one line and name the remedy.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The file could not be read.
+    #[error("cannot read picture {name}: {source}; check the path and its permissions")]
+    Read {
+        /// The file.
+        name: String,
+        /// What the system said.
+        source: io::Error,
+    },
+    /// The file has no bytes.
+    #[error("picture {name} is empty (0 bytes); fetch or export it again")]
+    Empty {
+        /// The file.
+        name: String,
+    },
+    /// The content is in no known picture format.
+    #[error(
+        "picture {name} is in a format that is not read here ({detail}); \
+         convert it to PNG, JPEG, WebP, BMP, GIF, TIFF or PNM"
+    )]
+    Unsupported {
+        /// The file.
+        name: String,
+        /// What was found.
+        detail: String,
+    },
+    /// The content ends early or contradicts its format.
+    #[error("picture {name} is truncated or damaged ({detail}); fetch or export it again")]
+    Damaged {
+        /// The file.
+        name: String,
+        /// What the decoder said.
+        detail: String,
+    },
+    /// The picture has no pixels, or more than the limits allow.
+    #[error("picture {name} is {width}x{height} pixels, outside 1x1 to {limit}; resize it first")]
+    Size {
+        /// The file.
+        name: String,
+        /// Pixels across.
+        width: u32,
+        /// Pixels down.
+        height: u32,
+        /// The largest size allowed, in words.
+        limit: String,
+    },
+    /// A layer outside the model was asked for.
+    #[error(
+        "feature layer {select_layer} does not exist: a tower of {num_hidden_layers} layers has \
+         hidden states {first} to {num_hidden_layers}"
+    )]
+    Layer {
+        /// The layer asked for.
+        select_layer: i32,
+        /// Layers of the tower.
+        num_hidden_layers: usize,
+        /// The lowest index, counted from the end.
+        first: i64,
+    },
+}
+
+/// Result with [`enum@Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;

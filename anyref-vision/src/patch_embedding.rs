@@ -1,0 +1,33 @@
+//! Non-overlapping patches as one matrix product.
+
+use burn::nn::conv::Conv2d;
+use burn::tensor::{Tensor, backend::Backend};
+
+/// Applies a convolution whose stride is its kernel size. On CPU one matrix product over all patches is
+/// faster than the convolution, and so is its gradient; the parameter keeps the convolution's layout.
+///
+/// # Shapes
+/// - pixels: `[batch, channels, height, width]`
+/// - output: `[batch, height / patch, width / patch, out]`; incomplete patches are dropped, as by the
+///   convolution
+pub(crate) fn embed_patches<B: Backend>(conv: &Conv2d<B>, pixels: Tensor<B, 4>) -> Tensor<B, 4> {
+    let [batch, channels, height, width] = pixels.dims();
+    let weight = conv.weight.val();
+    let [out, _, patch, _] = weight.dims();
+    let (rows, columns) = (height / patch, width / patch);
+    let pixels = if (rows * patch, columns * patch) == (height, width) {
+        pixels
+    } else {
+        pixels.slice([0..batch, 0..channels, 0..rows * patch, 0..columns * patch])
+    };
+    let patches = pixels
+        .reshape([batch, channels, rows, patch, columns, patch])
+        .permute([0, 2, 4, 1, 3, 5])
+        .reshape([batch * rows * columns, channels * patch * patch]);
+    let weight = weight.reshape([out, channels * patch * patch]).transpose();
+    let mut tokens = patches.matmul(weight);
+    if let Some(bias) = &conv.bias {
+        tokens = tokens + bias.val().unsqueeze();
+    }
+    tokens.reshape([batch, rows, columns, out])
+}

@@ -1,0 +1,14 @@
+//! From picture files to the pixels of each tower, on the host and deterministic.
+
+mod clip;
+mod jpeg;
+mod open;
+mod pixels;
+mod resample;
+mod sam;
+
+pub use clip::ClipPreprocessor;
+pub use open::{MAX_PIXELS, MAX_SIDE, decode_image, open_image};
+pub use pixels::PixelValues;
+pub use resample::{Filter, resize};
+pub use sam::{SamPixels, SamPreprocessor};

@@ -1,0 +1,109 @@
+//! Opening picture files.
+
+use std::fs;
+use std::io::Cursor;
+use std::path::Path;
+
+use image::error::ImageError;
+use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+
+use super::jpeg;
+use crate::{Error, Result};
+
+/// The longest side accepted.
+pub const MAX_SIDE: u32 = 65_500;
+/// The most pixels accepted, half a gigabyte once decoded.
+pub const MAX_PIXELS: u64 = 178_956_970;
+/// Bytes a decoder may use: 16-bit RGBA of the most pixels, and its own buffers.
+const MAX_ALLOCATION: u64 = MAX_PIXELS * 8 * 3 / 2;
+
+/// Reads a picture file. See [`decode_image`].
+pub fn open_image(path: impl AsRef<Path>) -> Result<RgbImage> {
+    let path = path.as_ref();
+    let name = path.display().to_string();
+    match fs::read(path) {
+        Ok(bytes) => decode_image(&bytes, &name),
+        Err(source) => Err(Error::Read { name, source }),
+    }
+}
+
+/// Decodes a picture to 8-bit RGB as a viewer would show it: turned as its EXIF data says, 16-bit samples
+/// rounded to 8, grey repeated over the channels, transparency over white, the first frame of an animation.
+/// The format is told by the content; `name` appears in errors only.
+///
+/// ```
+/// use anyref_vision::preprocess::decode_image;
+///
+/// let picture = decode_image(b"P6 2 1 255 \xff\x00\x00\x00\xff\x00", "two.ppm")?;
+/// assert_eq!(picture.dimensions(), (2, 1));
+///
+/// let error = decode_image(b"", "nothing.png").unwrap_err();
+/// assert_eq!(error.to_string(), "picture nothing.png is empty (0 bytes); fetch or export it again");
+/// # Ok::<(), anyref_vision::Error>(())
+/// ```
+pub fn decode_image(bytes: &[u8], name: &str) -> Result<RgbImage> {
+    if bytes.is_empty() {
+        return Err(Error::Empty { name: name.to_owned() });
+    }
+    let fail = |error| decoding_error(error, name);
+    let mut limits = Limits::default();
+    limits.max_image_width = Some(MAX_SIDE);
+    limits.max_image_height = Some(MAX_SIDE);
+    limits.max_alloc = Some(MAX_ALLOCATION);
+    let mut reader = ImageReader::new(Cursor::new(bytes));
+    if let Ok(format) = image::guess_format(bytes) {
+        reader.set_format(format);
+    }
+    reader.limits(limits);
+    let format = reader.format();
+    let mut decoder = reader.into_decoder().map_err(fail)?;
+    let (width, height) = decoder.dimensions();
+    let pixels = u64::from(width) * u64::from(height);
+    if pixels == 0 || pixels > MAX_PIXELS || width.max(height) > MAX_SIDE {
+        return Err(Error::Size {
+            name: name.to_owned(),
+            width,
+            height,
+            limit: format!("{MAX_PIXELS} pixels and {MAX_SIDE} a side"),
+        });
+    }
+    if format == Some(ImageFormat::Jpeg) && !jpeg::is_complete(bytes) {
+        return Err(Error::Damaged {
+            name: name.to_owned(),
+            detail: "the JPEG data ends early".to_owned(),
+        });
+    }
+    // Broken EXIF data is no reason to refuse the picture it comes with.
+    let orientation = decoder.orientation().ok();
+    let mut image = DynamicImage::from_decoder(decoder).map_err(fail)?;
+    if let Some(orientation) = orientation {
+        image.apply_orientation(orientation);
+    }
+    Ok(flatten(image))
+}
+
+/// Eight bits a channel, transparency over white.
+fn flatten(image: DynamicImage) -> RgbImage {
+    if !image.color().has_alpha() {
+        return image.into_rgb8();
+    }
+    let image = image.into_rgba8();
+    let (width, height) = image.dimensions();
+    let mut pixels = Vec::with_capacity(width as usize * height as usize * 3);
+    for pixel in image.pixels() {
+        let [red, green, blue, alpha] = pixel.0.map(u32::from);
+        pixels.extend(
+            [red, green, blue].map(|value| ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8),
+        );
+    }
+    RgbImage::from_raw(width, height, pixels).expect("three bytes a pixel")
+}
+
+fn decoding_error(error: ImageError, name: &str) -> Error {
+    let name = name.to_owned();
+    let detail = error.to_string().lines().collect::<Vec<_>>().join("; ");
+    match error {
+        ImageError::Unsupported(_) => Error::Unsupported { name, detail },
+        _ => Error::Damaged { name, detail },
+    }
+}

@@ -1,0 +1,44 @@
+//! Normalised pixels on the host.
+
+use burn::tensor::{Tensor, TensorData, backend::Backend};
+
+/// A picture as a tower takes it, channels first.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PixelValues {
+    /// `channels * height * width` values.
+    pub data: Vec<f32>,
+    /// Channels, height, width.
+    pub shape: [usize; 3],
+}
+
+impl PixelValues {
+    /// # Shapes
+    /// - output: `[channels, height, width]`
+    pub fn to_tensor<B: Backend>(&self, device: &B::Device) -> Tensor<B, 3> {
+        Tensor::from_data(TensorData::new(self.data.clone(), self.shape), device)
+    }
+
+    /// Several pictures of one shape.
+    ///
+    /// # Shapes
+    /// - output: `[pictures, channels, height, width]`
+    ///
+    /// # Panics
+    /// When there is no picture or their shapes differ.
+    pub fn batch<B: Backend>(pictures: &[Self], device: &B::Device) -> Tensor<B, 4> {
+        let first = pictures.first().expect("a batch has at least one picture");
+        let [channels, height, width] = first.shape;
+        let mut data = Vec::with_capacity(pictures.len() * first.data.len());
+        for picture in pictures {
+            assert_eq!(picture.shape, first.shape, "pictures of a batch have one shape");
+            data.extend_from_slice(&picture.data);
+        }
+        let shape = [pictures.len(), channels, height, width];
+        Tensor::from_data(TensorData::new(data, shape), device)
+    }
+}
+
+/// The value of each byte in each channel once normalised.
+pub(super) fn tables(value: impl Fn(f32, usize) -> f32) -> [[f32; 256]; 3] {
+    std::array::from_fn(|channel| std::array::from_fn(|byte| value(byte as f32, channel)))
+}

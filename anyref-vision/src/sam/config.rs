@@ -1,0 +1,110 @@
+//! Hyper-parameters of SAM's image encoder.
+
+use serde::{Deserialize, Serialize};
+
+/// Configuration of a [`SamImageEncoder`](super::SamImageEncoder). Reads the `vision_config` of
+/// transformers' `config.json`; absent fields are those of ViT-H.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct SamVisionConfig {
+    /// Width of the tokens.
+    pub hidden_size: usize,
+    /// Width inside the feed-forward layers.
+    pub mlp_dim: usize,
+    /// Number of transformer layers.
+    pub num_hidden_layers: usize,
+    /// Number of attention heads.
+    pub num_attention_heads: usize,
+    /// Channels of the picture.
+    pub num_channels: usize,
+    /// Side of the picture.
+    pub image_size: usize,
+    /// Side of a patch.
+    pub patch_size: usize,
+    /// Channels of the output.
+    pub output_channels: usize,
+    /// Side, in patches, of the windows that most layers attend in; 0 makes all layers global.
+    pub window_size: usize,
+    /// Layers that attend to the whole picture.
+    pub global_attn_indexes: Vec<usize>,
+    /// Epsilon of the normalisations.
+    pub layer_norm_eps: f64,
+    /// Whether queries, keys and values have a bias.
+    pub qkv_bias: bool,
+    /// Whether a vector is added at each position.
+    pub use_abs_pos: bool,
+    /// Whether attention has decomposed relative positions.
+    pub use_rel_pos: bool,
+}
+
+impl Default for SamVisionConfig {
+    fn default() -> Self {
+        Self {
+            hidden_size: 1280,
+            mlp_dim: 5120,
+            num_hidden_layers: 32,
+            num_attention_heads: 16,
+            num_channels: 3,
+            image_size: 1024,
+            patch_size: 16,
+            output_channels: 256,
+            window_size: 14,
+            global_attn_indexes: vec![7, 15, 23, 31],
+            layer_norm_eps: 1e-6,
+            qkv_bias: true,
+            use_abs_pos: true,
+            use_rel_pos: true,
+        }
+    }
+}
+
+impl SamVisionConfig {
+    /// ViT-H.
+    pub fn vit_huge() -> Self {
+        Self::default()
+    }
+
+    /// ViT-L.
+    pub fn vit_large() -> Self {
+        Self {
+            hidden_size: 1024,
+            mlp_dim: 4096,
+            num_hidden_layers: 24,
+            global_attn_indexes: vec![5, 11, 17, 23],
+            ..Self::default()
+        }
+    }
+
+    /// ViT-B.
+    pub fn vit_base() -> Self {
+        Self {
+            hidden_size: 768,
+            mlp_dim: 3072,
+            num_hidden_layers: 12,
+            num_attention_heads: 12,
+            global_attn_indexes: vec![2, 5, 8, 11],
+            ..Self::default()
+        }
+    }
+
+    /// A few thousand parameters, for tests and examples.
+    pub fn tiny() -> Self {
+        Self {
+            hidden_size: 32,
+            mlp_dim: 64,
+            num_hidden_layers: 2,
+            num_attention_heads: 4,
+            image_size: 64,
+            patch_size: 8,
+            output_channels: 16,
+            window_size: 3,
+            global_attn_indexes: vec![1],
+            ..Self::default()
+        }
+    }
+
+    /// Patches along one side of the picture, and side of the output.
+    pub fn grid_size(&self) -> usize {
+        self.image_size / self.patch_size
+    }
+}

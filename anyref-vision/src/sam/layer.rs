@@ -1,0 +1,79 @@
+//! Transformer layer of SAM's image encoder.
+
+use anyref_weights::nn::{LayerNorm, LayerNormConfig};
+use anyref_weights::ops::gelu;
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Tensor, backend::Backend};
+
+use super::window::Windows;
+use super::{SamVisionAttention, SamVisionConfig};
+
+/// Feed-forward layer (segment-anything `MLPBlock`).
+#[derive(Module, Debug)]
+pub struct SamMlp<B: Backend> {
+    /// Expands.
+    pub lin1: Linear<B>,
+    /// Contracts.
+    pub lin2: Linear<B>,
+}
+
+impl<B: Backend> SamMlp<B> {
+    /// # Shapes
+    /// - x: `[..., hidden_size]`
+    /// - output: `[..., hidden_size]`
+    pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
+        self.lin2.forward(gelu(self.lin1.forward(x)))
+    }
+}
+
+/// Pre-norm transformer layer, windowed or global (segment-anything `Block`).
+#[derive(Module, Debug)]
+pub struct SamVisionLayer<B: Backend> {
+    /// Before the attention.
+    pub layer_norm1: LayerNorm<B>,
+    /// Self-attention.
+    pub attn: SamVisionAttention<B>,
+    /// Before the feed-forward layer.
+    pub layer_norm2: LayerNorm<B>,
+    /// Feed-forward layer.
+    pub mlp: SamMlp<B>,
+    window_size: usize,
+}
+
+impl<B: Backend> SamVisionLayer<B> {
+    pub(super) fn new(config: &SamVisionConfig, index: usize, device: &B::Device) -> Self {
+        let global = config.global_attn_indexes.contains(&index);
+        let window_size = if global { 0 } else { config.window_size };
+        let length = if window_size == 0 { config.grid_size() } else { window_size };
+        let norm = LayerNormConfig::new(config.hidden_size).with_epsilon(config.layer_norm_eps);
+        Self {
+            layer_norm1: norm.init(device),
+            attn: SamVisionAttention::new(config, length, device),
+            layer_norm2: norm.init(device),
+            mlp: SamMlp {
+                lin1: LinearConfig::new(config.hidden_size, config.mlp_dim).init(device),
+                lin2: LinearConfig::new(config.mlp_dim, config.hidden_size).init(device),
+            },
+            window_size,
+        }
+    }
+
+    /// # Shapes
+    /// - x: `[batch, height, width, hidden_size]`
+    /// - output: `[batch, height, width, hidden_size]`
+    pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let [batch, height, width, hidden] = x.dims();
+        let normed = self.layer_norm1.forward(x.clone());
+        // Padding comes after the norm and is attended to, as in the reference.
+        let mixed = if self.window_size > 0 {
+            let windows = Windows::new([height, width], self.window_size);
+            windows.merge(self.attn.forward(windows.partition(normed)))
+        } else {
+            self.attn.forward(normed)
+        };
+        let x = (x + mixed).reshape([batch * height * width, hidden]);
+        let x = x.clone() + self.mlp.forward(self.layer_norm2.forward(x));
+        x.reshape([batch, height, width, hidden])
+    }
+}

@@ -1,0 +1,41 @@
+//! Decomposed relative positions: one table for rows, one for columns.
+
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+
+/// The vectors of all pairs of positions along one side. A table made for another length is resized
+/// linearly first.
+///
+/// # Shapes
+/// - table: `[2 * trained_length - 1, head_dim]`
+/// - output: `[length (queries), length (keys), head_dim]`
+pub(super) fn pairwise<B: Backend>(table: Tensor<B, 2>, length: usize) -> Tensor<B, 3> {
+    let [_, dim] = table.dims();
+    let device = table.device();
+    let table = resize(table, 2 * length - 1);
+    let offsets: Vec<i64> = (0..length)
+        .flat_map(|query| (0..length).map(move |key| (query + length - 1 - key) as i64))
+        .collect();
+    let offsets = Tensor::<B, 1, Int>::from_data(TensorData::new(offsets, [length * length]), &device);
+    table.select(0, offsets).reshape([length, length, dim])
+}
+
+/// Linear interpolation along the first dimension (`align_corners` off), as a matrix product so that it
+/// is differentiable on every backend.
+fn resize<B: Backend>(table: Tensor<B, 2>, length: usize) -> Tensor<B, 2> {
+    let [rows, _] = table.dims();
+    if rows == length {
+        return table;
+    }
+    let scale = rows as f32 / length as f32;
+    let mut weights = vec![0.0f32; length * rows];
+    for (target, row) in weights.chunks_exact_mut(rows).enumerate() {
+        let source = (scale * (target as f32 + 0.5) - 0.5).max(0.0);
+        let low = (source as usize).min(rows - 1);
+        let high = (low + 1).min(rows - 1);
+        let fraction = source - low as f32;
+        row[low] += 1.0 - fraction;
+        row[high] += fraction;
+    }
+    let weights = Tensor::<B, 2>::from_data(TensorData::new(weights, [length, rows]), &table.device());
+    weights.cast(table.dtype()).matmul(table)
+}

@@ -1,0 +1,68 @@
+//! Non-overlapping windows over the grid of patches.
+
+use burn::tensor::{Tensor, backend::Backend, ops::PadMode};
+
+/// A grid cut into square windows, padded with zeros at the bottom and right where it does not divide.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Windows {
+    /// Side of a window.
+    pub side: usize,
+    /// Windows down and across.
+    pub count: [usize; 2],
+    /// Height and width of the grid before padding.
+    pub grid: [usize; 2],
+}
+
+impl Windows {
+    pub(super) fn new(grid: [usize; 2], side: usize) -> Self {
+        Self {
+            side,
+            count: grid.map(|length| length.div_ceil(side)),
+            grid,
+        }
+    }
+
+    fn padded(&self) -> [usize; 2] {
+        self.count.map(|count| count * self.side)
+    }
+
+    /// # Shapes
+    /// - x: `[batch, height, width, channels]`
+    /// - output: `[batch * windows, side, side, channels]`
+    pub(super) fn partition<B: Backend>(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let [batch, height, width, channels] = x.dims();
+        let [padded_height, padded_width] = self.padded();
+        let x = if [height, width] == [padded_height, padded_width] {
+            x
+        } else {
+            let padding = [(0, padded_height - height), (0, padded_width - width), (0, 0)];
+            x.pad(padding, PadMode::Constant(0.0))
+        };
+        let [down, across] = self.count;
+        x.reshape([batch, down, self.side, across, self.side, channels])
+            .permute([0, 1, 3, 2, 4, 5])
+            .reshape([batch * down * across, self.side, self.side, channels])
+    }
+
+    /// The inverse of [`partition`](Self::partition), the padding dropped.
+    ///
+    /// # Shapes
+    /// - x: `[batch * windows, side, side, channels]`
+    /// - output: `[batch, height, width, channels]`
+    pub(super) fn merge<B: Backend>(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let [windows, _, _, channels] = x.dims();
+        let [down, across] = self.count;
+        let [height, width] = self.grid;
+        let [padded_height, padded_width] = self.padded();
+        let batch = windows / (down * across);
+        let x = x
+            .reshape([batch, down, across, self.side, self.side, channels])
+            .permute([0, 1, 3, 2, 4, 5])
+            .reshape([batch, padded_height, padded_width, channels]);
+        if [height, width] == [padded_height, padded_width] {
+            x
+        } else {
+            x.slice([0..batch, 0..height, 0..width, 0..channels])
+        }
+    }
+}
