@@ -1,0 +1,179 @@
+//! SAM's mask decoder.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::nn::{Embedding, EmbeddingConfig};
+use burn::tensor::{Tensor, backend::Backend};
+
+use crate::mlp::{Mlp, MlpConfig};
+use crate::two_way::{TwoWayTransformer, TwoWayTransformerConfig};
+use crate::upscale::{OutputUpscaling, OutputUpscalingConfig};
+
+/// Configuration of a [`MaskDecoder`]; the defaults are SAM's.
+#[derive(Config, Debug)]
+pub struct MaskDecoderConfig {
+    /// Width of prompts and picture cells, a multiple of 8.
+    #[config(default = 256)]
+    pub transformer_dim: usize,
+    /// Number of masks when one prompt may mean several things.
+    #[config(default = 3)]
+    pub num_multimask_outputs: usize,
+    /// Blocks of the two-way transformer.
+    #[config(default = 2)]
+    pub depth: usize,
+    /// Heads of the two-way transformer.
+    #[config(default = 8)]
+    pub num_heads: usize,
+    /// Width of the two-way transformer's perceptron.
+    #[config(default = 2048)]
+    pub mlp_dim: usize,
+    /// Cross attention is this many times narrower.
+    #[config(default = 2)]
+    pub attention_downsample_rate: usize,
+    /// Layers of the IoU head.
+    #[config(default = 3)]
+    pub iou_head_depth: usize,
+    /// Width of the IoU head.
+    #[config(default = 256)]
+    pub iou_head_hidden_dim: usize,
+}
+
+impl MaskDecoderConfig {
+    /// A decoder for tests and small models, of width `transformer_dim`.
+    pub fn nano(transformer_dim: usize) -> Self {
+        Self::new()
+            .with_transformer_dim(transformer_dim)
+            .with_num_heads(2)
+            .with_mlp_dim(transformer_dim * 2)
+            .with_iou_head_hidden_dim(transformer_dim)
+    }
+
+    /// Creates the decoder with PyTorch's initialisation.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> MaskDecoder<B> {
+        let dim = self.transformer_dim;
+        let num_mask_tokens = self.num_multimask_outputs + 1;
+        let hypernetwork = MlpConfig::new(dim, dim, dim / 8, 3);
+        MaskDecoder {
+            transformer: TwoWayTransformerConfig::new()
+                .with_embedding_dim(dim)
+                .with_depth(self.depth)
+                .with_num_heads(self.num_heads)
+                .with_mlp_dim(self.mlp_dim)
+                .with_attention_downsample_rate(self.attention_downsample_rate)
+                .init(device),
+            iou_token: EmbeddingConfig::new(1, dim).init(device),
+            mask_tokens: EmbeddingConfig::new(num_mask_tokens, dim).init(device),
+            output_upscaling: OutputUpscalingConfig::new(dim).init(device),
+            output_hypernetworks_mlps: (0..num_mask_tokens)
+                .map(|_| hypernetwork.init(device))
+                .collect(),
+            iou_prediction_head: MlpConfig::new(
+                dim,
+                self.iou_head_hidden_dim,
+                num_mask_tokens,
+                self.iou_head_depth,
+            )
+            .init(device),
+        }
+    }
+}
+
+/// What [`MaskDecoder::forward`] takes: `n` prompts on `n` pictures, or on one.
+#[derive(Debug, Clone)]
+pub struct MaskDecoderInput<B: Backend> {
+    /// The picture of each prompt, or one for all, `[n or 1, d, g, g]`.
+    pub image_embeddings: Tensor<B, 4>,
+    /// [`PromptEncoder::image_pe`](crate::PromptEncoder::image_pe), `[1, d, g, g]`.
+    pub image_pe: Tensor<B, 4>,
+    /// Points, boxes and embeddings, `[n, k, d]`.
+    pub sparse: Tensor<B, 3>,
+    /// Mask prompts, or the embedding of their absence, `[n or 1, d, g, g]`.
+    pub dense: Tensor<B, 4>,
+    /// Several masks a prompt (all but the first mask token), or one (the first).
+    pub multimask_output: bool,
+}
+
+/// What [`MaskDecoder::forward`] gives.
+#[derive(Debug, Clone)]
+pub struct MaskDecoderOutput<B: Backend> {
+    /// Mask logits, `[n, m, 4 g, 4 g]`.
+    pub low_res_masks: Tensor<B, 4>,
+    /// The IoU that the decoder expects of each mask, `[n, m]`.
+    pub iou_predictions: Tensor<B, 2>,
+}
+
+/// Masks from a picture's embedding and prompts (segment-anything `mask_decoder.py`, `MaskDecoder`).
+#[derive(Module, Debug)]
+pub struct MaskDecoder<B: Backend> {
+    /// Prompts and picture look at one another.
+    pub transformer: TwoWayTransformer<B>,
+    /// The token that becomes the expected IoU.
+    pub iou_token: Embedding<B>,
+    /// The tokens that become masks.
+    pub mask_tokens: Embedding<B>,
+    /// From picture cells to mask pixels.
+    pub output_upscaling: OutputUpscaling<B>,
+    /// From each mask token to the weights of its mask.
+    pub output_hypernetworks_mlps: Vec<Mlp<B>>,
+    /// From the IoU token to the expected IoU of each mask.
+    pub iou_prediction_head: Mlp<B>,
+}
+
+impl<B: Backend> MaskDecoder<B> {
+    /// Predicts the masks of all prompts at once. With one picture for all prompts, its embedding is
+    /// not copied before the prompts have changed it.
+    pub fn forward(&self, input: MaskDecoderInput<B>) -> MaskDecoderOutput<B> {
+        let [_, _, height, width] = input.image_embeddings.dims();
+        let image = cells(input.image_embeddings) + cells(input.dense);
+        let (tokens, image) =
+            self.transformer
+                .forward(image, cells(input.image_pe), self.tokens(input.sparse));
+
+        let [prompts, _, dim] = tokens.dims();
+        let masks = match input.multimask_output {
+            true => 1..self.output_hypernetworks_mlps.len(),
+            false => 0..1,
+        };
+        let token = |index: usize| {
+            tokens
+                .clone()
+                .slice([0..prompts, index..index + 1, 0..dim])
+                .reshape([prompts, dim])
+        };
+        let weights = masks
+            .clone()
+            .map(|mask| self.output_hypernetworks_mlps[mask].forward(token(1 + mask)))
+            .collect();
+        let weights: Tensor<B, 3> = Tensor::stack(weights, 1);
+        let pixels = self.output_upscaling.forward(image);
+        let values = weights.matmul(pixels.swap_dims(1, 2));
+        MaskDecoderOutput {
+            low_res_masks: OutputUpscaling::picture_order(values, [height, width]),
+            iou_predictions: self
+                .iou_prediction_head
+                .forward(token(0))
+                .slice([0..prompts, masks]),
+        }
+    }
+
+    /// The IoU token, the mask tokens and the prompts of each row.
+    fn tokens(&self, sparse: Tensor<B, 3>) -> Tensor<B, 3> {
+        let [prompts, count, dim] = sparse.dims();
+        let own = Tensor::cat(
+            vec![self.iou_token.weight.val(), self.mask_tokens.weight.val()],
+            0,
+        );
+        let [own_count, _] = own.dims();
+        let own = own.unsqueeze::<3>().expand([prompts, own_count, dim]);
+        match count {
+            0 => own,
+            _ => Tensor::cat(vec![own, sparse], 1),
+        }
+    }
+}
+
+/// `[n, d, h, w]` to `[n, h * w, d]`.
+fn cells<B: Backend>(map: Tensor<B, 4>) -> Tensor<B, 3> {
+    let [batch, dim, height, width] = map.dims();
+    map.reshape([batch, dim, height * width]).swap_dims(1, 2)
+}

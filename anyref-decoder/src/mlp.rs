@@ -1,0 +1,78 @@
+//! The mask decoder's multi-layer perceptron.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Tensor, activation, backend::Backend};
+
+/// Configuration of an [`Mlp`].
+#[derive(Config, Debug)]
+pub struct MlpConfig {
+    /// Width of the input.
+    pub input_dim: usize,
+    /// Width between two layers.
+    pub hidden_dim: usize,
+    /// Width of the output.
+    pub output_dim: usize,
+    /// Number of linear layers, at least 1.
+    pub num_layers: usize,
+}
+
+impl MlpConfig {
+    /// Creates the layers with PyTorch's initialisation.
+    ///
+    /// # Panics
+    /// When there is no layer.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> Mlp<B> {
+        assert!(self.num_layers > 0, "an MLP needs at least one layer");
+        let last = self.num_layers - 1;
+        let layers = (0..self.num_layers)
+            .map(|index| {
+                let input = if index == 0 {
+                    self.input_dim
+                } else {
+                    self.hidden_dim
+                };
+                let output = if index == last {
+                    self.output_dim
+                } else {
+                    self.hidden_dim
+                };
+                LinearConfig::new(input, output).init(device)
+            })
+            .collect();
+        Mlp { layers }
+    }
+}
+
+/// Linear layers with ReLU between them (segment-anything `mask_decoder.py`, `MLP`).
+#[derive(Module, Debug)]
+pub struct Mlp<B: Backend> {
+    /// The linear layers.
+    pub layers: Vec<Linear<B>>,
+}
+
+impl<B: Backend> Mlp<B> {
+    /// # Shapes
+    /// - x: `[..., input_dim]`
+    /// - output: `[..., output_dim]`
+    pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
+        let (last, hidden) = self
+            .layers
+            .split_last()
+            .expect("an MLP has at least one layer");
+        let x = hidden
+            .iter()
+            .fold(x, |x, layer| activation::relu(layer.forward(x)));
+        last.forward(x)
+    }
+}
+
+/// A linear layer over all rows of a batch as one matrix product, whose weight gradient is one too,
+/// instead of one a batch row.
+pub(crate) fn linear_rows<B: Backend>(layer: &Linear<B>, x: Tensor<B, 3>) -> Tensor<B, 3> {
+    let [batch, length, input] = x.dims();
+    let y = layer.forward(x.reshape([batch * length, input]));
+    let [_, output] = y.dims();
+    y.reshape([batch, length, output])
+}

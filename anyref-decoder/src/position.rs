@@ -1,0 +1,69 @@
+//! Position encoding by random frequencies.
+
+use std::f64::consts::PI;
+
+use burn::config::Config;
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
+
+/// Configuration of a [`PositionEmbeddingRandom`].
+#[derive(Config, Debug)]
+pub struct PositionEmbeddingRandomConfig {
+    /// Number of frequencies: half the encoding's width.
+    pub num_pos_feats: usize,
+    /// Standard deviation of the frequencies.
+    #[config(default = 1.0)]
+    pub scale: f64,
+}
+
+impl PositionEmbeddingRandomConfig {
+    /// Draws the frequencies. They are part of the model: a checkpoint's replace them.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> PositionEmbeddingRandom<B> {
+        let normal = Initializer::Normal {
+            mean: 0.0,
+            std: self.scale,
+        };
+        PositionEmbeddingRandom {
+            positional_encoding_gaussian_matrix: normal
+                .init([2, self.num_pos_feats], device)
+                .set_require_grad(false),
+        }
+    }
+}
+
+/// `[sin(2π G c), cos(2π G c)]` of a point `c` scaled to `[-1, 1]²`, with a fixed Gaussian matrix `G`
+/// (segment-anything `prompt_encoder.py`, `PositionEmbeddingRandom`).
+#[derive(Module, Debug)]
+pub struct PositionEmbeddingRandom<B: Backend> {
+    /// The frequencies of x and y, `[2, num_pos_feats]`: stored, never trained.
+    pub positional_encoding_gaussian_matrix: Param<Tensor<B, 2>>,
+}
+
+impl<B: Backend> PositionEmbeddingRandom<B> {
+    /// Encodes the cell centres of a grid, rows first.
+    ///
+    /// # Shapes
+    /// - output: `[1, height * width, 2 * num_pos_feats]`
+    pub fn grid(&self, [height, width]: [usize; 2]) -> Tensor<B, 3> {
+        let device = self.positional_encoding_gaussian_matrix.val().device();
+        let centre = |index: usize, size: usize| (index as f32 + 0.5) / size as f32;
+        let centres = (0..height)
+            .flat_map(|y| (0..width).flat_map(move |x| [centre(x, width), centre(y, height)]))
+            .collect::<Vec<_>>();
+        let data = TensorData::new(centres, [1, height * width, 2]);
+        self.forward(Tensor::from_data(data, (&device, DType::F32)))
+    }
+
+    /// Encodes points, in f32 whatever the model's type: a rounded angle is another place.
+    ///
+    /// # Shapes
+    /// - points: `[batch, points, 2]`, (x, y) in `[0, 1]`
+    /// - output: `[batch, points, 2 * num_pos_feats]`
+    pub fn forward(&self, points: Tensor<B, 3>) -> Tensor<B, 3> {
+        let matrix = self.positional_encoding_gaussian_matrix.val();
+        let dtype = matrix.dtype();
+        let points = points.cast(DType::F32) * 2.0 - 1.0;
+        let angles = points.matmul(matrix.cast(DType::F32).unsqueeze()) * (2.0 * PI);
+        Tensor::cat(vec![angles.clone().sin(), angles.cos()], 2).cast(dtype)
+    }
+}

@@ -1,0 +1,134 @@
+//! Refocusing in tensor operations: runs on every backend, and is what any kernel is compared with.
+
+use std::ops::Range;
+
+use burn::tensor::{Bool, DType, Int, Tensor, TensorData, activation, backend::Backend};
+
+use super::{ObjectToken, RefocusInput};
+
+/// A logarithm that no attention weight reaches, finite in f32.
+const NO_WEIGHT: f64 = -1.0e30;
+
+/// See [`refocus`](super::refocus).
+pub(super) fn refocus<B: Backend>(input: RefocusInput<B>) -> Tensor<B, 2> {
+    let RefocusInput {
+        query,
+        key,
+        hidden,
+        hidden_offset,
+        objects,
+        lambda,
+    } = input;
+    let [batch, length, width] = hidden.dims();
+    if objects.is_empty() {
+        return Tensor::empty([0, width], (&hidden.device(), hidden.dtype()));
+    }
+    let places = objects
+        .iter()
+        .map(|object| object.row * length + object.position - hidden_offset);
+    let places = indices(places, &hidden.device());
+    let states = hidden
+        .clone()
+        .reshape([batch * length, width])
+        .select(0, places);
+    let Some(columns) = columns(&objects) else {
+        return states;
+    };
+
+    let read = columns.start - hidden_offset..columns.end - hidden_offset;
+    let read = rows(hidden.slice([0..batch, read, 0..width]), &objects);
+    let weights = span_weights(query, key, &objects, columns);
+    let sum = weights.matmul(read.cast(DType::F32)).squeeze_dim::<2>(1);
+    let dtype = states.dtype();
+    (states.cast(DType::F32) + sum * lambda).cast(dtype)
+}
+
+/// The smallest range of positions that covers all spans; none when all are empty.
+fn columns(objects: &[ObjectToken]) -> Option<Range<usize>> {
+    let spans = || {
+        objects
+            .iter()
+            .map(ObjectToken::span)
+            .filter(|span| !span.is_empty())
+    };
+    let start = spans().map(|span| span.start).min()?;
+    let end = spans().map(|span| span.end).max()?;
+    Some(start..end)
+}
+
+/// Normalised weights of the span of each object.
+///
+/// # Shapes
+/// - output: `[n, 1, columns]` in f32, 0 outside the span
+fn span_weights<B: Backend>(
+    query: Tensor<B, 3>,
+    key: Tensor<B, 4>,
+    objects: &[ObjectToken],
+    columns: Range<usize>,
+) -> Tensor<B, 3> {
+    let [count, heads, head_dim] = query.dims();
+    let [_, kv_heads, keys, _] = key.dims();
+    let query = query.cast(DType::F32) * (head_dim as f64).powf(-0.5);
+    let query = query.reshape([count, kv_heads, heads / kv_heads, head_dim]);
+    let key = rows(key, objects).cast(DType::F32);
+    let scores = query
+        .matmul(key.swap_dims(2, 3))
+        .reshape([count, heads, keys]);
+
+    let context = outside(
+        objects,
+        0..keys,
+        |o| o.context_start..o.position + 1,
+        &scores.device(),
+    );
+    let scores = scores.mask_fill(context.expand([count, heads, keys]), NO_WEIGHT);
+    let attention = activation::log_softmax(scores, 2);
+    let attention = attention.slice([0..count, 0..heads, columns.clone()]);
+
+    // Logarithm of the sum over heads; the mean differs by a constant, which normalising removes.
+    let top = attention.clone().detach().max_dim(1);
+    let attention = (attention - top.clone()).exp().sum_dim(1).log() + top;
+    let span = outside(objects, columns, ObjectToken::span, &attention.device());
+    // The second fill makes the weights of an empty span 0 instead of uniform.
+    activation::softmax(attention.mask_fill(span.clone(), NO_WEIGHT), 2).mask_fill(span, 0.0)
+}
+
+/// The batch row of each object; nothing is copied when every object has its own row in order, or all
+/// share the only one, over which the products then broadcast.
+fn rows<B: Backend, const D: usize>(x: Tensor<B, D>, objects: &[ObjectToken]) -> Tensor<B, D> {
+    let batch = x.dims()[0];
+    let in_order = objects
+        .iter()
+        .enumerate()
+        .all(|(index, object)| object.row == index);
+    if batch == 1 || (in_order && objects.len() == batch) {
+        return x;
+    }
+    let rows = indices(objects.iter().map(|object| object.row), &x.device());
+    x.select(0, rows)
+}
+
+/// True where a column does not belong to the range of its object, `[n, 1, columns]`.
+fn outside<B: Backend>(
+    objects: &[ObjectToken],
+    columns: Range<usize>,
+    range: impl Fn(&ObjectToken) -> Range<usize>,
+    device: &B::Device,
+) -> Tensor<B, 3, Bool> {
+    let mut mask = Vec::with_capacity(objects.len() * columns.len());
+    for object in objects {
+        let inside = range(object);
+        mask.extend(columns.clone().map(|column| !inside.contains(&column)));
+    }
+    let data = TensorData::new(mask, [objects.len(), 1, columns.len()]);
+    Tensor::from_data(data, device)
+}
+
+fn indices<B: Backend>(
+    values: impl Iterator<Item = usize>,
+    device: &B::Device,
+) -> Tensor<B, 1, Int> {
+    let values = values.map(|value| value as i64).collect::<Vec<_>>();
+    let count = values.len();
+    Tensor::from_data(TensorData::new(values, [count]), device)
+}

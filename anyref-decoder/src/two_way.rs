@@ -1,0 +1,195 @@
+//! The two-way transformer: prompts look at the picture, the picture looks back.
+
+use anyref_weights::nn::{LayerNorm, LayerNormConfig};
+use burn::config::Config;
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Tensor, activation, backend::Backend};
+
+use crate::mlp::linear_rows;
+use crate::two_way_attention::{DownsampleAttention, DownsampleAttentionConfig};
+
+/// Configuration of a [`TwoWayTransformer`]; the defaults are SAM's.
+#[derive(Config, Debug)]
+pub struct TwoWayTransformerConfig {
+    /// Width of prompts and picture cells.
+    #[config(default = 256)]
+    pub embedding_dim: usize,
+    /// Number of blocks.
+    #[config(default = 2)]
+    pub depth: usize,
+    /// Number of heads.
+    #[config(default = 8)]
+    pub num_heads: usize,
+    /// Width inside the blocks' perceptron.
+    #[config(default = 2048)]
+    pub mlp_dim: usize,
+    /// Cross attention is this many times narrower.
+    #[config(default = 2)]
+    pub attention_downsample_rate: usize,
+    /// Added to the variance in the normalisations.
+    #[config(default = 1e-5)]
+    pub layer_norm_eps: f64,
+}
+
+impl TwoWayTransformerConfig {
+    /// Creates the transformer with PyTorch's initialisation.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> TwoWayTransformer<B> {
+        TwoWayTransformer {
+            layers: (0..self.depth)
+                .map(|index| self.init_block(index == 0, device))
+                .collect(),
+            final_attn_token_to_image: self.cross_attention().init(device),
+            norm_final_attn: self.norm().init(device),
+        }
+    }
+
+    fn init_block<B: Backend>(&self, first: bool, device: &B::Device) -> TwoWayAttentionBlock<B> {
+        TwoWayAttentionBlock {
+            self_attn: DownsampleAttentionConfig::new(self.embedding_dim, self.num_heads)
+                .init(device),
+            norm1: self.norm().init(device),
+            cross_attn_token_to_image: self.cross_attention().init(device),
+            norm2: self.norm().init(device),
+            mlp: MlpBlock {
+                lin1: LinearConfig::new(self.embedding_dim, self.mlp_dim).init(device),
+                lin2: LinearConfig::new(self.mlp_dim, self.embedding_dim).init(device),
+            },
+            norm3: self.norm().init(device),
+            norm4: self.norm().init(device),
+            cross_attn_image_to_token: self.cross_attention().init(device),
+            skip_first_layer_pe: first,
+        }
+    }
+
+    fn cross_attention(&self) -> DownsampleAttentionConfig {
+        DownsampleAttentionConfig::new(self.embedding_dim, self.num_heads)
+            .with_downsample_rate(self.attention_downsample_rate)
+    }
+
+    fn norm(&self) -> LayerNormConfig {
+        LayerNormConfig::new(self.embedding_dim).with_epsilon(self.layer_norm_eps)
+    }
+}
+
+/// Blocks of attention between prompts and picture, then a last look of the prompts
+/// (segment-anything `transformer.py`, `TwoWayTransformer`).
+#[derive(Module, Debug)]
+pub struct TwoWayTransformer<B: Backend> {
+    /// The blocks.
+    pub layers: Vec<TwoWayAttentionBlock<B>>,
+    /// The prompts' last look at the picture.
+    pub final_attn_token_to_image: DownsampleAttention<B>,
+    /// Normalisation after it.
+    pub norm_final_attn: LayerNorm<B>,
+}
+
+impl<B: Backend> TwoWayTransformer<B> {
+    /// Returns the prompts and the picture after looking at one another. One picture serves all rows
+    /// of prompts.
+    ///
+    /// # Shapes
+    /// - image: `[batch or 1, cells, d]`
+    /// - image_pe: `[batch or 1, cells, d]`
+    /// - tokens: `[batch, tokens, d]`
+    /// - output: `[batch, tokens, d]` and `[batch, cells, d]`
+    pub fn forward(
+        &self,
+        image: Tensor<B, 3>,
+        image_pe: Tensor<B, 3>,
+        tokens: Tensor<B, 3>,
+    ) -> (Tensor<B, 3>, Tensor<B, 3>) {
+        let mut queries = tokens.clone();
+        let mut keys = image;
+        for layer in &self.layers {
+            (queries, keys) = layer.forward(queries, keys, tokens.clone(), image_pe.clone());
+        }
+        let q = queries.clone() + tokens;
+        let k = keys.clone() + image_pe;
+        let look = self.final_attn_token_to_image.forward(q, k, keys.clone());
+        (self.norm_final_attn.forward(queries + look), keys)
+    }
+}
+
+/// One block: self-attention of the prompts, prompts to picture, perceptron, picture to prompts, each
+/// followed by its normalisation (segment-anything `transformer.py`, `TwoWayAttentionBlock`).
+#[derive(Module, Debug)]
+pub struct TwoWayAttentionBlock<B: Backend> {
+    /// Self-attention of the prompts.
+    pub self_attn: DownsampleAttention<B>,
+    /// After self-attention.
+    pub norm1: LayerNorm<B>,
+    /// Prompts look at the picture.
+    pub cross_attn_token_to_image: DownsampleAttention<B>,
+    /// After the prompts' look.
+    pub norm2: LayerNorm<B>,
+    /// Perceptron of the prompts.
+    pub mlp: MlpBlock<B>,
+    /// After the perceptron.
+    pub norm3: LayerNorm<B>,
+    /// After the picture's look.
+    pub norm4: LayerNorm<B>,
+    /// The picture looks at the prompts.
+    pub cross_attn_image_to_token: DownsampleAttention<B>,
+    /// In the first block the queries are the prompts themselves: self-attention then adds neither
+    /// the positions nor the residual.
+    pub skip_first_layer_pe: bool,
+}
+
+impl<B: Backend> TwoWayAttentionBlock<B> {
+    /// # Shapes
+    /// - queries, query_pe: `[batch, tokens, d]`
+    /// - keys, key_pe: `[batch or 1, cells, d]`
+    /// - output: `[batch, tokens, d]` and `[batch, cells, d]`
+    pub fn forward(
+        &self,
+        queries: Tensor<B, 3>,
+        keys: Tensor<B, 3>,
+        query_pe: Tensor<B, 3>,
+        key_pe: Tensor<B, 3>,
+    ) -> (Tensor<B, 3>, Tensor<B, 3>) {
+        let queries = if self.skip_first_layer_pe {
+            self.self_attn
+                .forward(queries.clone(), queries.clone(), queries)
+        } else {
+            let q = queries.clone() + query_pe.clone();
+            queries.clone() + self.self_attn.forward(q.clone(), q, queries)
+        };
+        let queries = self.norm1.forward(queries);
+
+        let placed = keys.clone() + key_pe;
+        let q = queries.clone() + query_pe.clone();
+        let look = self
+            .cross_attn_token_to_image
+            .forward(q, placed.clone(), keys.clone());
+        let queries = self.norm2.forward(queries + look);
+
+        let queries = self
+            .norm3
+            .forward(queries.clone() + self.mlp.forward(queries));
+
+        let q = queries.clone() + query_pe;
+        let look = self
+            .cross_attn_image_to_token
+            .forward(placed, q, queries.clone());
+        (queries, self.norm4.forward(keys + look))
+    }
+}
+
+/// `lin2(relu(lin1(x)))`.
+#[derive(Module, Debug)]
+pub struct MlpBlock<B: Backend> {
+    /// Widens.
+    pub lin1: Linear<B>,
+    /// Narrows again.
+    pub lin2: Linear<B>,
+}
+
+impl<B: Backend> MlpBlock<B> {
+    /// # Shapes
+    /// - x: `[batch, tokens, d]`
+    /// - output: `[batch, tokens, d]`
+    pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
+        linear_rows(&self.lin2, activation::relu(linear_rows(&self.lin1, x)))
+    }
+}

@@ -1,0 +1,101 @@
+//! Attention between prompts and picture.
+
+use anyref_weights::ops::{self, AttentionInput};
+use burn::config::Config;
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::{Tensor, backend::Backend};
+
+use crate::mlp::linear_rows;
+
+/// Configuration of a [`DownsampleAttention`].
+#[derive(Config, Debug)]
+pub struct DownsampleAttentionConfig {
+    /// Width of the input and the output.
+    pub embedding_dim: usize,
+    /// Number of heads.
+    pub num_heads: usize,
+    /// The projections are this many times narrower than the input.
+    #[config(default = 1)]
+    pub downsample_rate: usize,
+}
+
+impl DownsampleAttentionConfig {
+    /// Creates the layer with PyTorch's initialisation.
+    ///
+    /// # Panics
+    /// When the heads do not divide the projections' width.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> DownsampleAttention<B> {
+        let internal = self.embedding_dim / self.downsample_rate;
+        assert!(
+            internal > 0 && internal.is_multiple_of(self.num_heads),
+            "num_heads ({}) must divide embedding_dim / downsample_rate ({internal})",
+            self.num_heads
+        );
+        let inwards = LinearConfig::new(self.embedding_dim, internal);
+        DownsampleAttention {
+            q_proj: inwards.init(device),
+            k_proj: inwards.init(device),
+            v_proj: inwards.init(device),
+            out_proj: LinearConfig::new(internal, self.embedding_dim).init(device),
+            num_heads: self.num_heads,
+        }
+    }
+}
+
+/// Multi-head attention whose projections may be narrower than its input
+/// (segment-anything `transformer.py`, `Attention`).
+#[derive(Module, Debug)]
+pub struct DownsampleAttention<B: Backend> {
+    /// Projection of the queries.
+    pub q_proj: Linear<B>,
+    /// Projection of the keys.
+    pub k_proj: Linear<B>,
+    /// Projection of the values.
+    pub v_proj: Linear<B>,
+    /// Projection of the result.
+    pub out_proj: Linear<B>,
+    /// Number of heads.
+    pub num_heads: usize,
+}
+
+impl<B: Backend> DownsampleAttention<B> {
+    /// A batch of 1 on one side serves every row of the other side without a copy of its inputs.
+    ///
+    /// # Shapes
+    /// - q: `[batch or 1, queries, embedding_dim]`
+    /// - k, v: `[batch or 1, keys, embedding_dim]`
+    /// - output: `[batch, queries, embedding_dim]`
+    pub fn forward(&self, q: Tensor<B, 3>, k: Tensor<B, 3>, v: Tensor<B, 3>) -> Tensor<B, 3> {
+        let [q_batch, queries, _] = q.dims();
+        let [k_batch, _, _] = k.dims();
+        let mut q = linear_rows(&self.q_proj, q);
+        let k = self.heads(linear_rows(&self.k_proj, k));
+        let v = self.heads(linear_rows(&self.v_proj, v));
+        if k_batch == 1 && q_batch > 1 {
+            // Queries do not see one another, so those of all rows may stand in one row.
+            let [_, _, width] = q.dims();
+            q = q.reshape([1, q_batch * queries, width]);
+        }
+        let mut q = self.heads(q);
+        if q_batch == 1 && k_batch > 1 {
+            let [_, heads, _, head_dim] = q.dims();
+            q = q.expand([k_batch, heads, queries, head_dim]);
+        }
+        let out = ops::attention(AttentionInput::new(q, k, v));
+        let [_, heads, _, head_dim] = out.dims();
+        let batch = q_batch.max(k_batch);
+        let out = out
+            .swap_dims(1, 2)
+            .reshape([batch * queries, heads * head_dim]);
+        let out = self.out_proj.forward(out);
+        let [_, width] = out.dims();
+        out.reshape([batch, queries, width])
+    }
+
+    fn heads(&self, x: Tensor<B, 3>) -> Tensor<B, 4> {
+        let [batch, length, width] = x.dims();
+        x.reshape([batch, length, self.num_heads, width / self.num_heads])
+            .swap_dims(1, 2)
+    }
+}

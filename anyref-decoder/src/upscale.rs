@@ -1,0 +1,103 @@
+//! Upscaling of picture cells to mask pixels.
+
+use anyref_weights::nn::{LayerNorm2d, LayerNorm2dConfig};
+use anyref_weights::ops;
+use burn::config::Config;
+use burn::module::Module;
+use burn::nn::conv::{ConvTranspose2d, ConvTranspose2dConfig};
+use burn::tensor::{Tensor, backend::Backend};
+
+/// Configuration of an [`OutputUpscaling`].
+#[derive(Config, Debug)]
+pub struct OutputUpscalingConfig {
+    /// Width of a picture cell, a multiple of 8.
+    pub transformer_dim: usize,
+    /// Added to the variance in the normalisation.
+    #[config(default = 1e-6)]
+    pub layer_norm_eps: f64,
+}
+
+impl OutputUpscalingConfig {
+    /// Creates the layers with PyTorch's initialisation.
+    ///
+    /// # Panics
+    /// When 8 does not divide the width.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> OutputUpscaling<B> {
+        let dim = self.transformer_dim;
+        assert!(
+            dim > 0 && dim.is_multiple_of(8),
+            "transformer_dim ({dim}) must be a multiple of 8"
+        );
+        let double = |channels| ConvTranspose2dConfig::new(channels, [2, 2]).with_stride([2, 2]);
+        OutputUpscaling {
+            conv1: double([dim, dim / 4]).init(device),
+            layer_norm: LayerNorm2dConfig::new(dim / 4)
+                .with_epsilon(self.layer_norm_eps)
+                .init(device),
+            conv2: double([dim / 4, dim / 8]).init(device),
+        }
+    }
+}
+
+/// Two transposed convolutions of kernel 2 and stride 2: each cell becomes 4 × 4 pixels
+/// (segment-anything `mask_decoder.py`, `output_upscaling`).
+///
+/// Kernel and stride being equal, a pixel depends on one cell alone, and so does all that follows up to
+/// the product with the mask tokens. The layers therefore run as linear maps over rows of channels, and
+/// only the finished masks are put in picture order.
+#[derive(Module, Debug)]
+pub struct OutputUpscaling<B: Backend> {
+    /// `output_upscaling.0`, `[d, d / 4, 2, 2]`.
+    pub conv1: ConvTranspose2d<B>,
+    /// `output_upscaling.1`.
+    pub layer_norm: LayerNorm2d<B>,
+    /// `output_upscaling.3`, `[d / 4, d / 8, 2, 2]`.
+    pub conv2: ConvTranspose2d<B>,
+}
+
+impl<B: Backend> OutputUpscaling<B> {
+    /// Gives the 16 pixels of each cell in the order (y₁, x₁, y₂, x₂): place in the cell after the first
+    /// convolution, then after the second. [`picture_order`](Self::picture_order) undoes it.
+    ///
+    /// # Shapes
+    /// - cells: `[batch, height * width, d]`
+    /// - output: `[batch, height * width * 16, d / 8]`
+    pub fn forward(&self, cells: Tensor<B, 3>) -> Tensor<B, 3> {
+        let [batch, count, dim] = cells.dims();
+        let x = double(&self.conv1, cells.reshape([batch * count, dim]));
+        let norm = &self.layer_norm;
+        let x = ops::layer_norm(x, norm.weight.val(), norm.bias.val(), norm.epsilon);
+        let x = ops::gelu(double(&self.conv2, ops::gelu(x)));
+        x.reshape([batch, count * 16, dim / 8])
+    }
+
+    /// Puts values in the order of [`forward`](Self::forward) into rows and columns.
+    ///
+    /// # Shapes
+    /// - values: `[batch, masks, height * width * 16]`
+    /// - output: `[batch, masks, 4 * height, 4 * width]`
+    pub fn picture_order(values: Tensor<B, 3>, [height, width]: [usize; 2]) -> Tensor<B, 4> {
+        let [batch, masks, _] = values.dims();
+        values
+            .reshape([batch * masks, height, width, 2, 2, 2, 2])
+            .permute([0, 1, 3, 5, 2, 4, 6])
+            .reshape([batch, masks, height * 4, width * 4])
+    }
+}
+
+/// A transposed convolution of kernel and stride 2 over rows of channels.
+///
+/// # Shapes
+/// - rows: `[n, in]`
+/// - output: `[n * 4, out]`, the 4 places of a row (y, x) one after another
+fn double<B: Backend>(conv: &ConvTranspose2d<B>, rows: Tensor<B, 2>) -> Tensor<B, 2> {
+    let weight = conv.weight.val();
+    let [input, output, _, _] = weight.dims();
+    let [count, _] = rows.dims();
+    let weight = weight.permute([0, 2, 3, 1]).reshape([input, 4 * output]);
+    let places = rows.matmul(weight).reshape([count * 4, output]);
+    match &conv.bias {
+        Some(bias) => places + bias.val().unsqueeze(),
+        None => places,
+    }
+}
