@@ -1,1 +1,64 @@
-//! LLaMA with LoRA, KV cache, generation, tokenizer and conversation template, on any burn backend.
+//! LLaMA on any burn backend: the language model of AnyRef, usable alone.
+//!
+//! * [`Llama`]: token embeddings or any other embeddings in, last hidden states out, with what the last
+//!   layer attends with (its queries and keys) beside them; [`KvCache`] for a prefix that many
+//!   continuations share, with or without gradients.
+//! * [`generate`]: greedy and sampled generation for batches padded on either side.
+//! * [`lora`]: low-rank adapters on any of the projections.
+//! * [`tokenizer`]: LLaMA's tokenizer, and a trainer for a small one.
+//! * [`conversation`]: the LLaVA v1 prompt template.
+//! * [`import`]: the names of Hugging Face checkpoints.
+//!
+//! ```
+//! use anyref_llm::{GenerationConfig, GenerationInput, LlamaConfig, generate, train_tokenizer};
+//! use burn::tensor::{Int, Tensor, TensorData};
+//!
+//! # #[cfg(feature = "flex")]
+//! # fn main() -> anyref_llm::Result<()> {
+//! type Backend = burn::backend::Flex;
+//! let device = Default::default();
+//! let tokenizer = train_tokenizer(["a red fox", "a red car"], 400)?;
+//! let config = LlamaConfig { vocab_size: tokenizer.vocab_size(), ..LlamaConfig::tiny() };
+//! let model = config.init::<Backend>(&device);
+//!
+//! let ids = tokenizer.encode("a red", true)?;
+//! let length = ids.len();
+//! let ids = Tensor::<Backend, 2, Int>::from_data(TensorData::new(ids, [1, length]), &device);
+//! let input = GenerationInput::new(model.embed(ids));
+//! let output = generate(&model, input, &GenerationConfig::greedy(8), &mut |_row, _token| true);
+//! println!("{}", tokenizer.decode(&output.tokens[0])?);
+//! # Ok(())
+//! # }
+//! # #[cfg(not(feature = "flex"))]
+//! # fn main() {}
+//! ```
+
+#![recursion_limit = "256"]
+
+pub mod attention;
+pub mod block;
+pub mod cache;
+pub mod config;
+pub mod conversation;
+pub mod error;
+pub mod generate;
+pub mod import;
+mod linear;
+pub mod lora;
+pub mod mlp;
+pub mod model;
+pub mod rope;
+pub mod sampling;
+pub mod tokenizer;
+pub mod tokenizer_training;
+
+pub use cache::KvCache;
+pub use config::{LlamaConfig, RopeScaling};
+pub use conversation::{Conversation, llava_v1};
+pub use error::{Error, Result};
+pub use generate::{FinishReason, GenerationInput, GenerationOutput, generate};
+pub use lora::{LoraConfig, LoraLinear};
+pub use model::{Llama, LlamaInput, LlamaOutput};
+pub use sampling::GenerationConfig;
+pub use tokenizer::{SPECIAL_TOKENS, Tokenizer};
+pub use tokenizer_training::train_tokenizer;

@@ -1,0 +1,103 @@
+//! Causal self-attention with rotary positions and grouped queries.
+
+use anyref_weights::ops::{self, AttentionInput};
+use burn::module::Module;
+use burn::tensor::{Bool, Tensor, backend::Backend};
+
+use crate::cache::LayerCache;
+use crate::config::LlamaConfig;
+use crate::lora::LoraLinear;
+use crate::rope::Rotation;
+
+/// Attention of one decoder layer.
+#[derive(Module, Debug)]
+pub struct LlamaAttention<B: Backend> {
+    /// Queries.
+    pub q_proj: LoraLinear<B>,
+    /// Keys.
+    pub k_proj: LoraLinear<B>,
+    /// Values.
+    pub v_proj: LoraLinear<B>,
+    /// Output.
+    pub o_proj: LoraLinear<B>,
+    heads: usize,
+    kv_heads: usize,
+    head_dim: usize,
+}
+
+/// What all layers of one forward pass share.
+#[derive(Debug, Clone)]
+pub struct AttentionContext<B: Backend> {
+    /// Positions of the new tokens.
+    pub rotation: Rotation<B>,
+    /// `[batch, 1, 1, past + length]`, `true` = not to be attended to.
+    pub mask: Option<Tensor<B, 4, Bool>>,
+}
+
+/// What one layer's attention gives.
+#[derive(Debug, Clone)]
+pub struct LlamaAttentionOutput<B: Backend> {
+    /// `[batch, length, hidden]`
+    pub output: Tensor<B, 3>,
+    /// `[batch, heads, length, head_dim]`, after rotation.
+    pub query: Tensor<B, 4>,
+    /// `[batch, kv_heads, past + length, head_dim]`, after rotation.
+    pub key: Tensor<B, 4>,
+}
+
+impl<B: Backend> LlamaAttention<B> {
+    pub(crate) fn new(config: &LlamaConfig, device: &B::Device) -> Self {
+        let (hidden, head_dim) = (config.hidden_size, config.head_width());
+        let (heads, kv_heads) = (config.num_attention_heads, config.kv_heads());
+        let projection = |d_input, d_output| {
+            let std = config.initializer_range;
+            LoraLinear::new([d_input, d_output], config.attention_bias, std, device)
+        };
+        Self {
+            q_proj: projection(hidden, heads * head_dim),
+            k_proj: projection(hidden, kv_heads * head_dim),
+            v_proj: projection(hidden, kv_heads * head_dim),
+            o_proj: projection(heads * head_dim, hidden),
+            heads,
+            kv_heads,
+            head_dim,
+        }
+    }
+
+    /// Attends over the cached past and the new tokens, and appends the latter to the cache.
+    ///
+    /// # Shapes
+    /// - x: `[batch, length, hidden]`
+    pub fn forward(
+        &self,
+        x: Tensor<B, 3>,
+        context: &AttentionContext<B>,
+        cache: Option<&mut LayerCache<B>>,
+    ) -> LlamaAttentionOutput<B> {
+        let [batch, length, _] = x.dims();
+        let split = |y: Tensor<B, 3>, heads| {
+            y.reshape([batch, length, heads, self.head_dim])
+                .swap_dims(1, 2)
+        };
+        let query = split(self.q_proj.forward(x.clone()), self.heads);
+        let key = split(self.k_proj.forward(x.clone()), self.kv_heads);
+        let value = split(self.v_proj.forward(x), self.kv_heads);
+        let query = context.rotation.apply(query);
+        let key = context.rotation.apply(key);
+        let (key, value) = match cache {
+            Some(cache) => cache.append(key, value),
+            None => (key, value),
+        };
+        // One new token sees all keys, so there is no future to mask.
+        let input = AttentionInput::new(query.clone(), key.clone(), value)
+            .with_causal(length > 1)
+            .with_mask(context.mask.clone());
+        let attended = ops::attention(input).swap_dims(1, 2);
+        let attended = attended.reshape([batch, length, self.heads * self.head_dim]);
+        LlamaAttentionOutput {
+            output: self.o_proj.forward(attended),
+            query,
+            key,
+        }
+    }
+}

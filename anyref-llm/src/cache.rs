@@ -1,0 +1,147 @@
+//! Keys and values of what a model has read.
+
+use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend};
+
+/// Keys and values of one layer.
+#[derive(Debug, Clone)]
+pub struct LayerCache<B: Backend> {
+    entry: Option<[Tensor<B, 4>; 2]>,
+}
+
+impl<B: Backend> LayerCache<B> {
+    /// Appends new keys and values, `[batch, kv_heads, length, head_dim]`, and returns all.
+    pub(crate) fn append(
+        &mut self,
+        key: Tensor<B, 4>,
+        value: Tensor<B, 4>,
+    ) -> (Tensor<B, 4>, Tensor<B, 4>) {
+        let [key, value] = match self.entry.take() {
+            Some([past_key, past_value]) => [
+                Tensor::cat(vec![past_key, key], 2),
+                Tensor::cat(vec![past_value, value], 2),
+            ],
+            None => [key, value],
+        };
+        self.entry = Some([key.clone(), value.clone()]);
+        (key, value)
+    }
+}
+
+/// Keys and values of all layers for the sequences read so far.
+///
+/// A clone shares the tensors, so a prefix can be read once and continued many times. On an autodiff
+/// backend gradients flow from every continuation back through the prefix.
+#[derive(Debug, Clone)]
+pub struct KvCache<B: Backend> {
+    layers: Vec<LayerCache<B>>,
+    padding: Option<Tensor<B, 2, Bool>>,
+}
+
+impl<B: Backend> KvCache<B> {
+    /// An empty cache for a model of `layers` layers.
+    pub fn new(layers: usize) -> Self {
+        Self {
+            layers: vec![LayerCache { entry: None }; layers],
+            padding: None,
+        }
+    }
+
+    /// Number of positions read, padding included.
+    pub fn len(&self) -> usize {
+        self.first().map_or(0, |key| key.dims()[2])
+    }
+
+    /// Whether nothing was read.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Number of rows, 0 while empty.
+    pub fn batch(&self) -> usize {
+        self.first().map_or(0, |key| key.dims()[0])
+    }
+
+    /// Which positions are padding, `[batch, len]`; `None` when there is no padding.
+    pub fn padding(&self) -> Option<Tensor<B, 2, Bool>> {
+        self.padding.clone()
+    }
+
+    /// Each row `times` times in succession: `[a, b]` becomes `[a, a, b, b]` for 2.
+    pub fn repeat(&self, times: usize) -> Self {
+        self.map(
+            |x| {
+                let [batch, heads, length, dim] = x.dims();
+                x.unsqueeze_dim::<5>(1)
+                    .expand([batch, times, heads, length, dim])
+                    .reshape([batch * times, heads, length, dim])
+            },
+            |padding| {
+                let [batch, length] = padding.dims();
+                padding
+                    .unsqueeze_dim::<3>(1)
+                    .expand([batch, times, length])
+                    .reshape([batch * times, length])
+            },
+        )
+    }
+
+    /// The given rows, in that order, each as often as it is named.
+    pub fn select(&self, rows: &[usize]) -> Self {
+        let Some(device) = self.first().map(Tensor::device) else {
+            return self.clone();
+        };
+        let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
+        let indices = TensorData::new(indices, [rows.len()]);
+        let indices = Tensor::<B, 1, Int>::from_data(indices, &device);
+        self.map(
+            |x| x.select(0, indices.clone()),
+            |padding| padding.select(0, indices.clone()),
+        )
+    }
+
+    /// The first `length` positions only.
+    pub fn truncate(&self, length: usize) -> Self {
+        if length == 0 {
+            return Self::new(self.layers.len());
+        }
+        let length = length.min(self.len());
+        self.map(
+            |x| x.narrow(2, 0, length),
+            |padding| padding.narrow(1, 0, length),
+        )
+    }
+
+    /// The same values, cut off from the graph that computed them.
+    pub fn detach(&self) -> Self {
+        self.map(Tensor::detach, |padding| padding)
+    }
+
+    pub(crate) fn layer(&mut self, index: usize) -> &mut LayerCache<B> {
+        &mut self.layers[index]
+    }
+
+    pub(crate) fn set_padding(&mut self, padding: Option<Tensor<B, 2, Bool>>) {
+        self.padding = padding;
+    }
+
+    fn first(&self) -> Option<&Tensor<B, 4>> {
+        self.layers
+            .first()
+            .and_then(|layer| layer.entry.as_ref())
+            .map(|[key, _]| key)
+    }
+
+    fn map(
+        &self,
+        tensor: impl Fn(Tensor<B, 4>) -> Tensor<B, 4>,
+        padding: impl Fn(Tensor<B, 2, Bool>) -> Tensor<B, 2, Bool>,
+    ) -> Self {
+        let layer = |layer: &LayerCache<B>| LayerCache {
+            entry: layer.entry.clone().map(|entry| entry.map(&tensor)),
+        };
+        Self {
+            layers: self.layers.iter().map(layer).collect(),
+            padding: self.padding.clone().map(padding),
+        }
+    }
+}

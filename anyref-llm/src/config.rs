@@ -1,0 +1,248 @@
+//! The size and the variant of a LLaMA, in the words of Hugging Face's `config.json`.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+
+/// How rotary frequencies are stretched for contexts longer than the pretrained one
+/// (`rope_scaling`, and `rope_parameters` of newer files).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RopeScaling {
+    /// `default`, `linear`, `dynamic` or `llama3`.
+    #[serde(alias = "type", default = "default_rope_type")]
+    pub rope_type: String,
+    /// How many times longer the context gets.
+    #[serde(default = "one")]
+    pub factor: f64,
+    /// `llama3`: below this many turns over the original context a frequency is divided by `factor`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub low_freq_factor: Option<f64>,
+    /// `llama3`: above this many turns over the original context a frequency is left as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub high_freq_factor: Option<f64>,
+    /// `llama3`: the pretrained context.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original_max_position_embeddings: Option<usize>,
+    /// The base of the frequencies, where a file states it here; it wins over
+    /// [`LlamaConfig::rope_theta`].
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rope_theta: Option<f64>,
+}
+
+fn default_rope_type() -> String {
+    "default".into()
+}
+
+fn one() -> f64 {
+    1.0
+}
+
+/// The configuration of a [`Llama`](crate::Llama). Field names and defaults are those of
+/// transformers' `LlamaConfig`; unknown fields of a `config.json` are ignored.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct LlamaConfig {
+    /// Number of tokens, added ones included.
+    pub vocab_size: usize,
+    /// Width of the residual stream.
+    pub hidden_size: usize,
+    /// Width inside the feed-forward network.
+    pub intermediate_size: usize,
+    /// Number of decoder layers.
+    pub num_hidden_layers: usize,
+    /// Number of query heads.
+    pub num_attention_heads: usize,
+    /// Number of key/value heads; as many as query heads when absent.
+    pub num_key_value_heads: Option<usize>,
+    /// Width of a head; `hidden_size / num_attention_heads` when absent.
+    pub head_dim: Option<usize>,
+    /// Activation of the feed-forward network; `silu` is the only one.
+    pub hidden_act: String,
+    /// Longest sequence.
+    pub max_position_embeddings: usize,
+    /// Standard deviation of freshly initialised weights.
+    pub initializer_range: f64,
+    /// Added to the mean square in each RMSNorm.
+    pub rms_norm_eps: f64,
+    /// Base of the rotary frequencies.
+    pub rope_theta: f64,
+    /// Rotary scaling for long contexts.
+    #[serde(alias = "rope_parameters", skip_serializing_if = "Option::is_none")]
+    pub rope_scaling: Option<RopeScaling>,
+    /// Whether the four attention projections have biases.
+    pub attention_bias: bool,
+    /// Whether the three feed-forward projections have biases.
+    pub mlp_bias: bool,
+    /// Whether the output head is the transposed embedding table.
+    pub tie_word_embeddings: bool,
+}
+
+impl Default for LlamaConfig {
+    fn default() -> Self {
+        Self {
+            vocab_size: 32_000,
+            hidden_size: 4096,
+            intermediate_size: 11_008,
+            num_hidden_layers: 32,
+            num_attention_heads: 32,
+            num_key_value_heads: None,
+            head_dim: None,
+            hidden_act: "silu".into(),
+            max_position_embeddings: 2048,
+            initializer_range: 0.02,
+            rms_norm_eps: 1e-6,
+            rope_theta: 10_000.0,
+            rope_scaling: None,
+            attention_bias: false,
+            mlp_bias: false,
+            tie_word_embeddings: false,
+        }
+    }
+}
+
+impl LlamaConfig {
+    /// LLaMA-7B.
+    pub fn llama_7b() -> Self {
+        Self::default()
+    }
+
+    /// A model small enough for tests.
+    pub fn tiny() -> Self {
+        Self {
+            vocab_size: 128,
+            hidden_size: 32,
+            intermediate_size: 64,
+            num_hidden_layers: 2,
+            num_attention_heads: 4,
+            num_key_value_heads: Some(2),
+            max_position_embeddings: 128,
+            ..Self::default()
+        }
+    }
+
+    /// Reads and checks a `config.json`.
+    pub fn load(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text, &path.display().to_string())
+    }
+
+    /// Reads and checks the text of a `config.json`.
+    pub fn from_json(json: &str) -> Result<Self> {
+        Self::parse(json, "LLaMA config")
+    }
+
+    fn parse(json: &str, what: &str) -> Result<Self> {
+        let config: Self = serde_json::from_str(json).map_err(|source| Error::Json {
+            what: what.to_owned(),
+            source,
+        })?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Number of key/value heads.
+    pub fn kv_heads(&self) -> usize {
+        self.num_key_value_heads.unwrap_or(self.num_attention_heads)
+    }
+
+    /// Width of a head.
+    pub fn head_width(&self) -> usize {
+        self.head_dim
+            .unwrap_or(self.hidden_size / self.num_attention_heads.max(1))
+    }
+
+    /// Base of the rotary frequencies.
+    pub fn theta(&self) -> f64 {
+        let stated = self
+            .rope_scaling
+            .as_ref()
+            .and_then(|scaling| scaling.rope_theta);
+        stated.unwrap_or(self.rope_theta)
+    }
+
+    /// Whether a model of this configuration can exist and is supported.
+    pub fn validate(&self) -> Result<()> {
+        let fail = |field, reason: String| Err(Error::Config { field, reason });
+        for (field, value) in [
+            ("vocab_size", self.vocab_size),
+            ("hidden_size", self.hidden_size),
+            ("intermediate_size", self.intermediate_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("num_key_value_heads", self.kv_heads()),
+            ("max_position_embeddings", self.max_position_embeddings),
+        ] {
+            if value == 0 {
+                return fail(field, "must be positive".into());
+            }
+        }
+        if self.head_dim.is_none() && !self.hidden_size.is_multiple_of(self.num_attention_heads) {
+            return fail(
+                "hidden_size",
+                format!(
+                    "{} is not a multiple of num_attention_heads",
+                    self.hidden_size
+                ),
+            );
+        }
+        if !self.num_attention_heads.is_multiple_of(self.kv_heads()) {
+            return fail(
+                "num_key_value_heads",
+                format!("{} does not divide num_attention_heads", self.kv_heads()),
+            );
+        }
+        if self.head_width() == 0 || !self.head_width().is_multiple_of(2) {
+            return fail("head_dim", format!("{} must be even", self.head_width()));
+        }
+        if self.hidden_act != "silu" {
+            return fail(
+                "hidden_act",
+                format!("`{}` is not supported, only silu", self.hidden_act),
+            );
+        }
+        if !(self.theta() > 1.0 && self.theta().is_finite()) {
+            return fail("rope_theta", format!("{} must be above 1", self.theta()));
+        }
+        self.rope_scaling
+            .as_ref()
+            .map_or(Ok(()), RopeScaling::validate)
+    }
+}
+
+impl RopeScaling {
+    fn validate(&self) -> Result<()> {
+        let fail = |reason: String| {
+            Err(Error::Config {
+                field: "rope_scaling",
+                reason,
+            })
+        };
+        if !(self.factor >= 1.0 && self.factor.is_finite()) {
+            return fail(format!("factor {} must be at least 1", self.factor));
+        }
+        match self.rope_type.as_str() {
+            "default" | "linear" | "dynamic" => Ok(()),
+            "llama3" => match (
+                self.low_freq_factor,
+                self.high_freq_factor,
+                self.original_max_position_embeddings,
+            ) {
+                (Some(low), Some(high), Some(_)) if low > 0.0 && low < high => Ok(()),
+                _ => fail(
+                    "of type llama3 needs low_freq_factor < high_freq_factor and \
+                     original_max_position_embeddings"
+                        .into(),
+                ),
+            },
+            other => fail(format!(
+                "of type `{other}` is not supported, only default, linear, dynamic and llama3"
+            )),
+        }
+    }
+}

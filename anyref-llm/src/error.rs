@@ -1,0 +1,52 @@
+//! What can go wrong in this crate.
+
+use std::path::PathBuf;
+
+/// The result of a fallible call of this crate.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What can go wrong in this crate.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A configuration that no model can have, or one that is not supported.
+    #[error("LLaMA config: `{field}` {reason}")]
+    Config {
+        /// The field at fault, named as in `config.json`.
+        field: &'static str,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// A LoRA configuration that cannot be applied.
+    #[error("LoRA config: `{field}` {reason}")]
+    Lora {
+        /// The field at fault, named as in `adapter_config.json`.
+        field: &'static str,
+        /// What is wrong, and what would be right.
+        reason: String,
+    },
+    /// A configuration file that is not valid JSON for its type.
+    #[error("{what}: {source}")]
+    Json {
+        /// The file or the kind of configuration.
+        what: String,
+        /// The parser's message.
+        source: serde_json::Error,
+    },
+    /// A file that cannot be read or written.
+    #[error("{}: {source}", path.display())]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// The system's message.
+        source: std::io::Error,
+    },
+    /// A tokenizer that cannot be read, trained, or used.
+    #[error("tokenizer {what}: {message}")]
+    Tokenizer {
+        /// The file, or the operation.
+        what: String,
+        /// The tokenizer library's message.
+        message: String,
+    },
+}

@@ -1,0 +1,223 @@
+//! Generation for a batch of rows, padded on either side.
+
+use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend};
+
+use crate::cache::KvCache;
+use crate::model::{Llama, LlamaInput, no_padding};
+use crate::sampling::{GenerationConfig, Sampler};
+
+/// What [`generate`] takes.
+#[derive(Debug, Clone)]
+pub struct GenerationInput<B: Backend> {
+    /// The prompt, `[batch, length, hidden]`.
+    pub embeddings: Tensor<B, 3>,
+    /// `[batch, past + length]`, `true` = padding, on either side.
+    pub padding: Option<Tensor<B, 2, Bool>>,
+    /// What was read before the prompt.
+    pub cache: Option<KvCache<B>>,
+}
+
+impl<B: Backend> GenerationInput<B> {
+    /// A prompt without padding and without past.
+    pub fn new(embeddings: Tensor<B, 3>) -> Self {
+        Self {
+            embeddings,
+            padding: None,
+            cache: None,
+        }
+    }
+
+    /// Sets [`padding`](Self::padding).
+    pub fn with_padding(mut self, padding: Option<Tensor<B, 2, Bool>>) -> Self {
+        self.padding = padding;
+        self
+    }
+
+    /// Sets [`cache`](Self::cache).
+    pub fn with_cache(mut self, cache: Option<KvCache<B>>) -> Self {
+        self.cache = cache;
+        self
+    }
+}
+
+/// Why a row ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum FinishReason {
+    /// A stop token was chosen.
+    Stop,
+    /// `max_new_tokens` or the model's longest sequence was reached.
+    Length,
+    /// The callback asked for it.
+    Callback,
+}
+
+/// What [`generate`] gives. Columns of `hidden` and `query` are the prompt's positions, then one for
+/// each generated token that was read again; the token that ended the generation was not.
+#[derive(Debug, Clone)]
+pub struct GenerationOutput<B: Backend> {
+    /// Generated tokens of each row, the stop token left out.
+    pub tokens: Vec<Vec<u32>>,
+    /// Why each row ended.
+    pub finish: Vec<FinishReason>,
+    /// For each row the column of `hidden` whose state chose the first token, that of the prompt's last
+    /// position which is not padding. The state that chose token `k > 0` is at column
+    /// `prompt length + k - 1`.
+    pub first: Vec<usize>,
+    /// Last hidden states after the final norm, `[batch, T, hidden]`.
+    pub hidden: Tensor<B, 3>,
+    /// Queries of the last layer, `[batch, heads, T, head_dim]`.
+    pub query: Tensor<B, 4>,
+    /// Keys of the last layer, `[batch, kv_heads, past + T, head_dim]`.
+    pub key: Tensor<B, 4>,
+    /// Length of the past: column `c` of `hidden` is column `offset + c` of `key`.
+    pub offset: usize,
+    /// Everything that was read, to go on from. Columns read after a row's end are its padding.
+    pub cache: KvCache<B>,
+}
+
+/// Generates until each row has met a stop token, its longest length, or a callback that returned
+/// `false`. `on_token` is given each row's tokens as they come, the stop token left out.
+///
+/// Run it on a backend without autodiff unless gradients through the states are wanted.
+pub fn generate<B: Backend>(
+    model: &Llama<B>,
+    input: GenerationInput<B>,
+    config: &GenerationConfig,
+    on_token: &mut dyn FnMut(usize, u32) -> bool,
+) -> GenerationOutput<B> {
+    let [batch, length, _] = input.embeddings.dims();
+    let device = input.embeddings.device();
+    let mut cache = input.cache.unwrap_or_else(|| model.new_cache());
+    let offset = cache.len();
+    let first = last_columns(input.padding.as_ref(), [batch, length], offset);
+    let prompt = LlamaInput::new(input.embeddings).with_padding(input.padding);
+    let mut output = model.forward(prompt, Some(&mut cache));
+    let mut hidden = vec![output.hidden.clone()];
+    let mut query = vec![output.query];
+
+    let mut samplers: Vec<_> = (0..batch).map(|row| Sampler::new(config, row)).collect();
+    let mut tokens = vec![Vec::new(); batch];
+    let mut finish = vec![None; batch];
+    let limit = longest_answer(model, config, offset + length);
+    let mut state = columns(output.hidden, &first);
+    for step in 0..limit {
+        let chosen = choose(model.logits(state), config, &mut samplers);
+        for (row, &token) in chosen.iter().enumerate() {
+            if finish[row].is_some() {
+                continue;
+            }
+            if config.stop_tokens.contains(&token) {
+                finish[row] = Some(FinishReason::Stop);
+                continue;
+            }
+            tokens[row].push(token);
+            if !on_token(row, token) {
+                finish[row] = Some(FinishReason::Callback);
+            }
+        }
+        if step + 1 == limit || finish.iter().all(Option::is_some) {
+            break;
+        }
+        let ids: Vec<i64> = chosen.into_iter().map(i64::from).collect();
+        let ids = Tensor::<B, 2, Int>::from_data(TensorData::new(ids, [batch, 1]), &device);
+        let padding = ended_padding(&finish, &cache, &device);
+        let next = LlamaInput::new(model.embed(ids)).with_padding(padding);
+        output = model.forward(next, Some(&mut cache));
+        hidden.push(output.hidden.clone());
+        query.push(output.query);
+        state = output.hidden;
+    }
+    GenerationOutput {
+        tokens,
+        finish: finish
+            .into_iter()
+            .map(|reason| reason.unwrap_or(FinishReason::Length))
+            .collect(),
+        first,
+        hidden: Tensor::cat(hidden, 1),
+        query: Tensor::cat(query, 2),
+        key: output.key,
+        offset,
+        cache,
+    }
+}
+
+/// The most tokens that can follow `length` positions; the last one is not read again.
+fn longest_answer<B: Backend>(model: &Llama<B>, config: &GenerationConfig, length: usize) -> usize {
+    match model.max_positions() {
+        Some(max) if length > max => 0,
+        Some(max) => config.max_new_tokens.min(max - length + 1),
+        None => config.max_new_tokens,
+    }
+}
+
+/// The last column of each row that is not padding.
+fn last_columns<B: Backend>(
+    padding: Option<&Tensor<B, 2, Bool>>,
+    [batch, length]: [usize; 2],
+    offset: usize,
+) -> Vec<usize> {
+    let Some(padding) = padding else {
+        return vec![length - 1; batch];
+    };
+    let padding: Vec<bool> = padding.to_data().iter::<bool>().collect();
+    let last = |row: &[bool]| {
+        row[offset..]
+            .iter()
+            .rposition(|&padded| !padded)
+            .unwrap_or(length - 1)
+    };
+    padding.chunks(offset + length).map(last).collect()
+}
+
+/// One column of each row, `[batch, 1, hidden]`.
+fn columns<B: Backend>(hidden: Tensor<B, 3>, columns: &[usize]) -> Tensor<B, 3> {
+    let [batch, length, width] = hidden.dims();
+    if columns.iter().all(|&column| column == length - 1) {
+        return hidden.narrow(1, length - 1, 1);
+    }
+    let indices = columns
+        .iter()
+        .enumerate()
+        .map(|(row, column)| (row * length + column) as i64);
+    let indices = TensorData::new(indices.collect::<Vec<_>>(), [batch]);
+    let indices = Tensor::<B, 1, Int>::from_data(indices, &hidden.device());
+    hidden
+        .reshape([batch * length, width])
+        .select(0, indices)
+        .reshape([batch, 1, width])
+}
+
+/// Reads back one token a row where that is enough, and the logits only for sampling.
+fn choose<B: Backend>(
+    logits: Tensor<B, 3>,
+    config: &GenerationConfig,
+    samplers: &mut [Sampler],
+) -> Vec<u32> {
+    let [batch, _, vocab] = logits.dims();
+    let logits = logits.reshape([batch, vocab]);
+    if config.is_greedy() {
+        return logits.argmax(1).into_data().iter::<u32>().collect();
+    }
+    let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
+    let rows = logits.chunks(vocab).zip(samplers);
+    rows.map(|(row, sampler)| sampler.sample(row)).collect()
+}
+
+/// The padding of a next column that only running rows fill, or `None` while all run.
+fn ended_padding<B: Backend>(
+    finish: &[Option<FinishReason>],
+    cache: &KvCache<B>,
+    device: &B::Device,
+) -> Option<Tensor<B, 2, Bool>> {
+    if finish.iter().all(Option::is_none) {
+        return None;
+    }
+    let batch = finish.len();
+    let ended: Vec<bool> = finish.iter().map(Option::is_some).collect();
+    let ended = Tensor::<B, 2, Bool>::from_data(TensorData::new(ended, [batch, 1]), device);
+    let past = cache
+        .padding()
+        .unwrap_or_else(|| no_padding(batch, cache.len(), device));
+    Some(Tensor::cat(vec![past, ended], 1))
+}

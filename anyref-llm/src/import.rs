@@ -1,0 +1,38 @@
+//! Names of Hugging Face checkpoints as names of [`Llama`](crate::Llama)'s parameters.
+//!
+//! The modules are named as transformers' `LlamaForCausalLM` names them; only the projections, which
+//! may carry an adapter, have one level more, `base_layer`, as they have in PEFT.
+
+/// Regular expressions and replacements that turn the names of a `LlamaForCausalLM` checkpoint (or of
+/// the language model inside a LLaVA checkpoint of the original format) into parameter names, to be
+/// applied in order.
+pub const LLAMA_KEYS: &[(&str, &str)] = &[
+    // Sharded exports of multimodal models put the language model one level down.
+    (r"^language_model\.", ""),
+    (
+        r"^(model\.layers\.\d+\.(?:self_attn\.[qkvo]|mlp\.(?:gate|up|down))_proj)\.(weight|bias)$",
+        "${1}.base_layer.${2}",
+    ),
+];
+
+/// Regular expressions of names in such checkpoints that no parameter stands for: rotary frequencies,
+/// which are computed.
+pub const LLAMA_UNUSED: &[&str] = &[r"\.rotary_emb\.inv_freq$"];
+
+/// The name of the output head, which a checkpoint may hold even when it is tied to the embeddings.
+pub const LM_HEAD: &str = r"^lm_head\.weight$";
+
+/// Regular expressions and replacements that turn the names of a PEFT adapter (`adapter_model.*`) on
+/// such a model into parameter names, to be applied in order.
+pub const PEFT_KEYS: &[(&str, &str)] = &[
+    (r"^base_model\.model\.", ""),
+    (r"\.lora_A(?:\.default)?\.weight$", ".lora_a.weight"),
+    (r"\.lora_B(?:\.default)?\.weight$", ".lora_b.weight"),
+];
+
+/// Regular expressions and replacements from parameter names back to those of transformers and PEFT.
+pub const EXPORT_KEYS: &[(&str, &str)] = &[
+    (r"_proj\.base_layer\.(weight|bias)$", "_proj.${1}"),
+    (r"_proj\.lora_a\.weight$", "_proj.lora_A.weight"),
+    (r"_proj\.lora_b\.weight$", "_proj.lora_B.weight"),
+];

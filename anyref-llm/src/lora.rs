@@ -1,0 +1,256 @@
+//! Low-rank adapters (LoRA) on the projections, with PEFT's initialisation, scaling and names.
+
+use burn::module::{Initializer, Module, ModuleMapper, Param};
+use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::tensor::{Tensor, backend::Backend};
+use serde::{Deserialize, Serialize};
+
+use crate::error::{Error, Result};
+use crate::linear::{apply_linear, normal_linear};
+
+/// Which projections get an adapter, and of which size. Serialises to the fields of PEFT's
+/// `adapter_config.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct LoraConfig {
+    /// Rank.
+    pub r: usize,
+    /// The adapter's output is multiplied by `alpha / r`.
+    #[serde(rename = "lora_alpha", alias = "alpha")]
+    pub alpha: f64,
+    /// Probability of dropping an input of the adapter in training.
+    #[serde(rename = "lora_dropout", alias = "dropout", default)]
+    pub dropout: f64,
+    /// Names of the projections, whole or from a dot on (`q_proj`, `self_attn.q_proj`).
+    pub target_modules: Vec<String>,
+}
+
+impl Default for LoraConfig {
+    fn default() -> Self {
+        Self {
+            r: 8,
+            alpha: 16.0,
+            dropout: 0.05,
+            target_modules: vec!["q_proj".into(), "v_proj".into()],
+        }
+    }
+}
+
+impl LoraConfig {
+    /// Reads the text of PEFT's `adapter_config.json`; variants of LoRA are refused.
+    pub fn from_peft(json: &str) -> Result<Self> {
+        let what = || "adapter_config.json".to_owned();
+        let value: serde_json::Value =
+            serde_json::from_str(json).map_err(|source| Error::Json {
+                what: what(),
+                source,
+            })?;
+        for field in [
+            "use_rslora",
+            "use_dora",
+            "fan_in_fan_out",
+            "layers_to_transform",
+        ] {
+            let unset = [serde_json::Value::Null, serde_json::Value::Bool(false)];
+            if value.get(field).is_some_and(|set| !unset.contains(set)) {
+                return Err(Error::Lora {
+                    field,
+                    reason: "is not supported".into(),
+                });
+            }
+        }
+        if value.get("bias").is_some_and(|bias| bias != "none") {
+            return Err(Error::Lora {
+                field: "bias",
+                reason: "must be `none`".into(),
+            });
+        }
+        let config: Self = serde_json::from_value(value).map_err(|source| Error::Json {
+            what: what(),
+            source,
+        })?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Whether an adapter of this configuration can exist.
+    pub fn validate(&self) -> Result<()> {
+        let fail = |field, reason: &str| {
+            Err(Error::Lora {
+                field,
+                reason: reason.into(),
+            })
+        };
+        if self.r == 0 {
+            return fail("r", "must be positive");
+        }
+        if !self.alpha.is_finite() {
+            return fail("lora_alpha", "must be finite");
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return fail("lora_dropout", "must be in [0, 1)");
+        }
+        if self.target_modules.is_empty() {
+            return fail("target_modules", "must name at least one projection");
+        }
+        Ok(())
+    }
+
+    /// Which of the target names covers the projection at `path`, if any.
+    pub(crate) fn target_of(&self, path: &str) -> Option<usize> {
+        self.target_modules.iter().position(|target| {
+            path.strip_suffix(target.as_str())
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+        })
+    }
+}
+
+/// A linear layer that may carry a low-rank adapter:
+/// `y = base(x) + alpha / r · lora_b(lora_a(dropout(x)))`.
+#[derive(Module, Debug)]
+pub struct LoraLinear<B: Backend> {
+    /// The adapted layer.
+    pub base_layer: Linear<B>,
+    /// `[d_input] -> [r]`, without bias.
+    pub lora_a: Option<Linear<B>>,
+    /// `[r] -> [d_output]`, without bias.
+    pub lora_b: Option<Linear<B>>,
+    /// On the adapter's input, in training.
+    pub dropout: Dropout,
+    /// `alpha / r`.
+    pub scaling: f64,
+    /// Whether the adapter is at present folded into the weight of `base_layer`.
+    pub merged: bool,
+    d_input: usize,
+    d_output: usize,
+}
+
+impl<B: Backend> LoraLinear<B> {
+    /// A layer without an adapter, its weight drawn from `normal(0, std)`.
+    pub fn new([d_input, d_output]: [usize; 2], bias: bool, std: f64, device: &B::Device) -> Self {
+        Self {
+            base_layer: normal_linear(d_input, d_output, bias, std, device),
+            lora_a: None,
+            lora_b: None,
+            dropout: DropoutConfig::new(0.0).init(),
+            scaling: 0.0,
+            merged: false,
+            d_input,
+            d_output,
+        }
+    }
+
+    /// Adds a fresh adapter that changes nothing yet: `lora_a` is Kaiming-uniform with `a = sqrt(5)`,
+    /// `lora_b` is zero. The weight of the base layer is left uninitialised if it is.
+    pub fn with_lora(mut self, config: &LoraConfig, device: &B::Device) -> Self {
+        let projection = |d_input, d_output, initializer| {
+            LinearConfig::new(d_input, d_output)
+                .with_bias(false)
+                .with_initializer(initializer)
+                .init(device)
+        };
+        // Bound gain · sqrt(3 / d_input) with PyTorch's gain for a = sqrt(5), sqrt(2 / (1 + 5)).
+        let kaiming = Initializer::KaimingUniform {
+            gain: (1.0f64 / 3.0).sqrt(),
+            fan_out_only: false,
+        };
+        self = self.unmerge();
+        self.lora_a = Some(projection(self.d_input, config.r, kaiming));
+        self.lora_b = Some(projection(config.r, self.d_output, Initializer::Zeros));
+        self.dropout = DropoutConfig::new(config.dropout).init();
+        self.scaling = config.alpha / config.r as f64;
+        self
+    }
+
+    /// # Shapes
+    /// - x: `[batch, length, d_input]`
+    /// - output: `[batch, length, d_output]`
+    pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
+        let (Some(lora_a), Some(lora_b), false) = (&self.lora_a, &self.lora_b, self.merged) else {
+            return apply_linear(&self.base_layer, x);
+        };
+        let base = apply_linear(&self.base_layer, x.clone());
+        // The adapter may be trained in f32 over a half-precision base.
+        let (outer, inner) = (base.dtype(), lora_a.weight.val().dtype());
+        let x = self
+            .dropout
+            .forward(if x.dtype() == inner { x } else { x.cast(inner) });
+        let delta = apply_linear(lora_b, apply_linear(lora_a, x)) * self.scaling;
+        base + if inner == outer {
+            delta
+        } else {
+            delta.cast(outer)
+        }
+    }
+
+    /// Folds the adapter into the weight and keeps it, so that [`unmerge`](Self::unmerge) can undo it.
+    pub fn merge(mut self) -> Self {
+        if !self.merged && self.add_to_weight(1.0) {
+            self.merged = true;
+        }
+        self
+    }
+
+    /// Takes a folded adapter out of the weight again, to rounding.
+    pub fn unmerge(mut self) -> Self {
+        if self.merged {
+            self.add_to_weight(-1.0);
+            self.merged = false;
+        }
+        self
+    }
+
+    /// Drops the adapter; a folded one stays in the weight.
+    pub fn without_lora(mut self) -> Self {
+        self.lora_a = None;
+        self.lora_b = None;
+        self.dropout = DropoutConfig::new(0.0).init();
+        self.scaling = 0.0;
+        self.merged = false;
+        self
+    }
+
+    fn add_to_weight(&mut self, sign: f64) -> bool {
+        let (Some(lora_a), Some(lora_b)) = (&self.lora_a, &self.lora_b) else {
+            return false;
+        };
+        let delta = lora_a.weight.val().matmul(lora_b.weight.val()) * (sign * self.scaling);
+        let mut base = self.base_layer.clone();
+        base.weight = base.weight.map(|weight| {
+            let (dtype, tracked) = (weight.dtype(), weight.is_require_grad());
+            let sum = weight.detach().cast(delta.dtype()) + delta.detach();
+            sum.cast(dtype).detach().set_require_grad(tracked)
+        });
+        self.base_layer = base;
+        true
+    }
+}
+
+/// Turns gradients off for every parameter outside the adapters, and on inside, without touching
+/// parameters that are not initialised yet.
+pub(crate) struct FreezeBase {
+    path: Vec<String>,
+}
+
+impl FreezeBase {
+    pub(crate) fn new() -> Self {
+        Self { path: Vec::new() }
+    }
+}
+
+impl<B: Backend> ModuleMapper<B> for FreezeBase {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let adapter = self
+            .path
+            .iter()
+            .any(|name| name == "lora_a" || name == "lora_b");
+        param.set_require_grad(adapter)
+    }
+}

@@ -1,0 +1,45 @@
+//! The gated feed-forward network (SwiGLU).
+
+use anyref_weights::ops;
+use burn::module::Module;
+use burn::tensor::{Tensor, backend::Backend};
+
+use crate::config::LlamaConfig;
+use crate::lora::LoraLinear;
+
+/// Feed-forward network of one decoder layer: `down(silu(gate(x)) · up(x))`.
+#[derive(Module, Debug)]
+pub struct LlamaMlp<B: Backend> {
+    /// The gate.
+    pub gate_proj: LoraLinear<B>,
+    /// What is gated.
+    pub up_proj: LoraLinear<B>,
+    /// Back to the residual stream.
+    pub down_proj: LoraLinear<B>,
+}
+
+impl<B: Backend> LlamaMlp<B> {
+    pub(crate) fn new(config: &LlamaConfig, device: &B::Device) -> Self {
+        let (hidden, inner) = (config.hidden_size, config.intermediate_size);
+        let projection = |d_input, d_output| {
+            LoraLinear::new(
+                [d_input, d_output],
+                config.mlp_bias,
+                config.initializer_range,
+                device,
+            )
+        };
+        Self {
+            gate_proj: projection(hidden, inner),
+            up_proj: projection(hidden, inner),
+            down_proj: projection(inner, hidden),
+        }
+    }
+
+    /// # Shapes
+    /// - x and output: `[batch, length, hidden]`
+    pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
+        let gate = ops::silu(self.gate_proj.forward(x.clone()));
+        self.down_proj.forward(gate * self.up_proj.forward(x))
+    }
+}

@@ -1,0 +1,343 @@
+//! LLaMA: embeddings in, last hidden states and logits out.
+
+use anyref_weights::nn::{RmsNorm, RmsNormConfig};
+use burn::module::{Initializer, Module, Param};
+use burn::nn::{Embedding, EmbeddingConfig, Linear};
+use burn::tensor::{Bool, Int, Tensor, backend::Backend};
+
+use crate::attention::AttentionContext;
+use crate::block::LlamaDecoderLayer;
+use crate::cache::KvCache;
+use crate::config::LlamaConfig;
+use crate::error::{Error, Result};
+use crate::linear::{apply_linear, normal_linear};
+use crate::lora::{FreezeBase, LoraConfig, LoraLinear};
+use crate::rope::RotaryEmbedding;
+
+/// What [`Llama::forward`] takes.
+#[derive(Debug, Clone)]
+pub struct LlamaInput<B: Backend> {
+    /// `[batch, length, hidden]`, in the type of the model's weights.
+    pub embeddings: Tensor<B, 3>,
+    /// `[batch, past + length]`, `true` = padding, on either side. Without it the new positions are
+    /// not padding, and the cache remembers which past ones are.
+    pub padding: Option<Tensor<B, 2, Bool>>,
+    /// `[batch or 1, length]`; without them positions count from 0, padding left out.
+    pub position_ids: Option<Tensor<B, 2, Int>>,
+}
+
+impl<B: Backend> LlamaInput<B> {
+    /// Sequences without padding.
+    pub fn new(embeddings: Tensor<B, 3>) -> Self {
+        Self {
+            embeddings,
+            padding: None,
+            position_ids: None,
+        }
+    }
+
+    /// Sets [`padding`](Self::padding).
+    pub fn with_padding(mut self, padding: Option<Tensor<B, 2, Bool>>) -> Self {
+        self.padding = padding;
+        self
+    }
+
+    /// Sets [`position_ids`](Self::position_ids).
+    pub fn with_position_ids(mut self, position_ids: Option<Tensor<B, 2, Int>>) -> Self {
+        self.position_ids = position_ids;
+        self
+    }
+}
+
+/// What [`Llama::forward`] gives.
+#[derive(Debug, Clone)]
+pub struct LlamaOutput<B: Backend> {
+    /// `[batch, length, hidden]`, after the final norm.
+    pub hidden: Tensor<B, 3>,
+    /// Queries of the last layer after rotation, `[batch, heads, length, head_dim]`.
+    pub query: Tensor<B, 4>,
+    /// Keys of the last layer after rotation, `[batch, kv_heads, past + length, head_dim]`.
+    pub key: Tensor<B, 4>,
+}
+
+/// Embeddings, decoder layers and final norm.
+#[derive(Module, Debug)]
+pub struct LlamaModel<B: Backend> {
+    /// Token embeddings.
+    pub embed_tokens: Embedding<B>,
+    /// Decoder layers.
+    pub layers: Vec<LlamaDecoderLayer<B>>,
+    /// Final norm.
+    pub norm: RmsNorm<B>,
+}
+
+/// A LLaMA with its output head (transformers `LlamaForCausalLM`).
+#[derive(Module, Debug)]
+pub struct Llama<B: Backend> {
+    /// All but the head.
+    pub model: LlamaModel<B>,
+    /// The output head; absent when it is tied to the embeddings.
+    pub lm_head: Option<Linear<B>>,
+    #[module(skip)]
+    rotary: RotaryEmbedding,
+    max_positions: usize,
+}
+
+impl LlamaConfig {
+    /// Creates the model with weights drawn from `normal(0, initializer_range)`, lazily: weights that
+    /// are loaded before the first use are never drawn.
+    ///
+    /// # Panics
+    /// If the configuration is not [valid](Self::validate).
+    pub fn init<B: Backend>(&self, device: &B::Device) -> Llama<B> {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let std = self.initializer_range;
+        let layers = (0..self.num_hidden_layers).map(|_| LlamaDecoderLayer::new(self, device));
+        Llama {
+            model: LlamaModel {
+                embed_tokens: EmbeddingConfig::new(self.vocab_size, self.hidden_size)
+                    .with_initializer(Initializer::Normal { mean: 0.0, std })
+                    .init(device),
+                layers: layers.collect(),
+                norm: RmsNormConfig::new(self.hidden_size)
+                    .with_epsilon(self.rms_norm_eps)
+                    .init(device),
+            },
+            lm_head: (!self.tie_word_embeddings)
+                .then(|| normal_linear(self.hidden_size, self.vocab_size, false, std, device)),
+            rotary: RotaryEmbedding::new(self),
+            max_positions: self.max_position_embeddings,
+        }
+    }
+}
+
+impl<B: Backend> Llama<B> {
+    /// Embeddings of tokens.
+    ///
+    /// # Shapes
+    /// - ids: `[batch, length]`
+    /// - output: `[batch, length, hidden]`
+    pub fn embed(&self, ids: Tensor<B, 2, Int>) -> Tensor<B, 3> {
+        self.model.embed_tokens.forward(ids)
+    }
+
+    /// An empty cache for this model.
+    pub fn new_cache(&self) -> KvCache<B> {
+        KvCache::new(self.model.layers.len())
+    }
+
+    /// The longest sequence, past and generated tokens included; `None` when there is no limit.
+    pub fn max_positions(&self) -> Option<usize> {
+        (!self.rotary.is_unbounded()).then_some(self.max_positions)
+    }
+
+    /// Reads the embeddings after what is in the cache, and appends to it.
+    ///
+    /// # Shapes
+    /// - input.embeddings: `[batch, length, hidden]`
+    /// - output.hidden: `[batch, length, hidden]`
+    ///
+    /// # Panics
+    /// If the padding does not cover past and new positions, or the cache has other rows or layers.
+    pub fn forward(
+        &self,
+        input: LlamaInput<B>,
+        mut cache: Option<&mut KvCache<B>>,
+    ) -> LlamaOutput<B> {
+        let LlamaInput {
+            embeddings,
+            padding,
+            position_ids,
+        } = input;
+        let [batch, length, _] = embeddings.dims();
+        let past = cache.as_ref().map_or(0, |cache| cache.len());
+        let total = past + length;
+        if let Some(padding) = &padding {
+            assert_eq!(
+                padding.dims(),
+                [batch, total],
+                "padding covers the past and the new positions"
+            );
+        }
+        let padding = padding.or_else(|| {
+            let past = cache.as_ref().and_then(|cache| cache.padding())?;
+            Some(Tensor::cat(
+                vec![past, no_padding(batch, length, &embeddings.device())],
+                1,
+            ))
+        });
+        let position_ids = position_ids.unwrap_or_else(|| match &padding {
+            Some(padding) => positions(padding.clone()).narrow(1, past, length),
+            None => Tensor::arange(past as i64..total as i64, &embeddings.device()).unsqueeze(),
+        });
+        if let Some(cache) = cache.as_deref_mut() {
+            cache.set_padding(padding.clone());
+        }
+        let context = AttentionContext {
+            rotation: self
+                .rotary
+                .rotation(position_ids, total, embeddings.dtype()),
+            mask: padding.map(|padding| padding.reshape([batch, 1, 1, total])),
+        };
+
+        let mut x = embeddings;
+        let mut last = None;
+        for (index, layer) in self.model.layers.iter().enumerate() {
+            let cache = cache.as_deref_mut().map(|cache| cache.layer(index));
+            let output = layer.forward(x, &context, cache);
+            x = output.output;
+            last = Some((output.query, output.key));
+        }
+        let (query, key) = last.expect("a model has at least one layer");
+        LlamaOutput {
+            hidden: self.model.norm.forward(x),
+            query,
+            key,
+        }
+    }
+
+    /// Scores of all tokens.
+    ///
+    /// # Shapes
+    /// - hidden: `[batch, length, hidden]`
+    /// - output: `[batch, length, vocab]`
+    pub fn logits(&self, hidden: Tensor<B, 3>) -> Tensor<B, 3> {
+        if let Some(head) = &self.lm_head {
+            return apply_linear(head, hidden);
+        }
+        let [batch, length, width] = hidden.dims();
+        let table = self.model.embed_tokens.weight.val();
+        let [vocab, _] = table.dims();
+        hidden
+            .reshape([batch * length, width])
+            .matmul(table.transpose())
+            .reshape([batch, length, vocab])
+    }
+
+    /// Adds fresh adapters to the projections that `config` names. Parameters keep their gradients;
+    /// see [`freeze_base`](Self::freeze_base).
+    pub fn with_lora(self, config: &LoraConfig) -> Result<Self> {
+        config.validate()?;
+        let device = self.model.norm.weight.val().device();
+        let mut used = vec![false; config.target_modules.len()];
+        let model = self.map_projections(|path, linear| match config.target_of(path) {
+            Some(target) => {
+                used[target] = true;
+                linear.with_lora(config, &device)
+            }
+            None => linear,
+        });
+        match used.iter().position(|used| !used) {
+            Some(unused) => Err(Error::Lora {
+                field: "target_modules",
+                reason: format!(
+                    "names `{}`, which is no projection of the model (q_proj, k_proj, v_proj, o_proj, \
+                     gate_proj, up_proj, down_proj) or is named twice",
+                    config.target_modules[unused]
+                ),
+            }),
+            None => Ok(model),
+        }
+    }
+
+    /// Folds all adapters into the weights and drops them.
+    pub fn merge_lora(self) -> Self {
+        self.map_projections(|_, linear| linear.merge().without_lora())
+    }
+
+    /// Folds all adapters into the weights (`true`) or takes them out again (`false`); they are kept.
+    pub fn set_lora_merged(self, merged: bool) -> Self {
+        self.map_projections(|_, linear| {
+            if merged {
+                linear.merge()
+            } else {
+                linear.unmerge()
+            }
+        })
+    }
+
+    /// Whether any projection carries an adapter.
+    pub fn has_lora(&self) -> bool {
+        self.model.layers.iter().any(|layer| {
+            let (attention, mlp) = (&layer.self_attn, &layer.mlp);
+            [
+                &attention.q_proj,
+                &attention.k_proj,
+                &attention.v_proj,
+                &attention.o_proj,
+            ]
+            .into_iter()
+            .chain([&mlp.gate_proj, &mlp.up_proj, &mlp.down_proj])
+            .any(|linear| linear.lora_a.is_some())
+        })
+    }
+
+    /// Turns gradients off for all parameters except the adapters. Parameters that are still to be
+    /// loaded stay uninitialised.
+    pub fn freeze_base(self) -> Self {
+        self.map(&mut FreezeBase::new())
+    }
+
+    /// Enlarges or cuts the vocabulary. New rows of the embeddings and of the head are the mean of the
+    /// old ones.
+    pub fn resize_vocabulary(mut self, vocab_size: usize) -> Self {
+        let table = self.model.embed_tokens.weight;
+        self.model.embed_tokens.weight = resize(table, 0, vocab_size);
+        if let Some(head) = &mut self.lm_head {
+            head.weight = resize(head.weight.clone(), 1, vocab_size);
+        }
+        self
+    }
+
+    fn map_projections(
+        mut self,
+        mut function: impl FnMut(&str, LoraLinear<B>) -> LoraLinear<B>,
+    ) -> Self {
+        let layers = std::mem::take(&mut self.model.layers);
+        let map = |(index, mut layer): (usize, LlamaDecoderLayer<B>)| {
+            let mut apply =
+                |name: &str, linear| function(&format!("model.layers.{index}.{name}"), linear);
+            layer.self_attn.q_proj = apply("self_attn.q_proj", layer.self_attn.q_proj);
+            layer.self_attn.k_proj = apply("self_attn.k_proj", layer.self_attn.k_proj);
+            layer.self_attn.v_proj = apply("self_attn.v_proj", layer.self_attn.v_proj);
+            layer.self_attn.o_proj = apply("self_attn.o_proj", layer.self_attn.o_proj);
+            layer.mlp.gate_proj = apply("mlp.gate_proj", layer.mlp.gate_proj);
+            layer.mlp.up_proj = apply("mlp.up_proj", layer.mlp.up_proj);
+            layer.mlp.down_proj = apply("mlp.down_proj", layer.mlp.down_proj);
+            layer
+        };
+        self.model.layers = layers.into_iter().enumerate().map(map).collect();
+        self
+    }
+}
+
+/// Padding that is none.
+pub(crate) fn no_padding<B: Backend>(
+    batch: usize,
+    length: usize,
+    device: &B::Device,
+) -> Tensor<B, 2, Bool> {
+    Tensor::<B, 2, Int>::zeros([batch, length], device).bool()
+}
+
+/// Positions that count what is not padding: `[pad, pad, a, b]` gives `[0, 0, 0, 1]`.
+fn positions<B: Backend>(padding: Tensor<B, 2, Bool>) -> Tensor<B, 2, Int> {
+    (padding.bool_not().int().cumsum(1) - 1).clamp_min(0)
+}
+
+fn resize<B: Backend>(param: Param<Tensor<B, 2>>, dim: usize, size: usize) -> Param<Tensor<B, 2>> {
+    param.map(|table| {
+        let old = table.dims()[dim];
+        let tracked = table.is_require_grad();
+        let table = table.detach();
+        let resized = if size <= old {
+            table.narrow(dim, 0, size)
+        } else {
+            let mean = table.clone().mean_dim(dim).repeat_dim(dim, size - old);
+            Tensor::cat(vec![table, mean], dim)
+        };
+        resized.detach().set_require_grad(tracked)
+    })
+}

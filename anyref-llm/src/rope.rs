@@ -1,0 +1,143 @@
+//! Rotary positions in the half-split layout of Hugging Face's LLaMA: component `i` of a head turns
+//! together with component `i + head_dim / 2`.
+
+use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData, backend::Backend};
+
+use crate::config::LlamaConfig;
+
+/// The rotary frequencies of a model.
+#[derive(Debug, Clone)]
+pub struct RotaryEmbedding {
+    frequencies: Vec<f32>,
+    dynamic: Option<Dynamic>,
+}
+
+/// What dynamic scaling needs to recompute the frequencies for a longer sequence.
+#[derive(Debug, Clone)]
+struct Dynamic {
+    theta: f64,
+    factor: f64,
+    max_positions: usize,
+}
+
+/// Cosines and signed sines of a set of positions, shared by all layers.
+#[derive(Debug, Clone)]
+pub struct Rotation<B: Backend> {
+    /// `[batch or 1, 1, length, head_dim]`
+    cos: Tensor<B, 4>,
+    /// `[batch or 1, 1, length, head_dim]`, negative in the first half.
+    sin: Tensor<B, 4>,
+}
+
+impl RotaryEmbedding {
+    /// The frequencies that a configuration asks for.
+    pub fn new(config: &LlamaConfig) -> Self {
+        let theta = config.theta();
+        let half = config.head_width() / 2;
+        let mut frequencies = frequencies(theta, half);
+        let mut dynamic = None;
+        if let Some(scaling) = &config.rope_scaling {
+            match scaling.rope_type.as_str() {
+                "linear" => frequencies.iter_mut().for_each(|f| *f /= scaling.factor),
+                "dynamic" => {
+                    dynamic = Some(Dynamic {
+                        theta,
+                        factor: scaling.factor,
+                        max_positions: config.max_position_embeddings,
+                    });
+                }
+                "llama3" => {
+                    let low = scaling.low_freq_factor.unwrap_or(1.0);
+                    let high = scaling.high_freq_factor.unwrap_or(4.0);
+                    let original = scaling
+                        .original_max_position_embeddings
+                        .unwrap_or(config.max_position_embeddings);
+                    for f in &mut frequencies {
+                        let turns = original as f64 * *f / std::f64::consts::TAU;
+                        let kept = ((turns - low) / (high - low)).clamp(0.0, 1.0);
+                        *f = (1.0 - kept) * *f / scaling.factor + kept * *f;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Self {
+            frequencies: frequencies.into_iter().map(|f| f as f32).collect(),
+            dynamic,
+        }
+    }
+
+    /// Whether sequences may be longer than the configuration's `max_position_embeddings`.
+    pub fn is_unbounded(&self) -> bool {
+        self.dynamic.is_some()
+    }
+
+    /// The rotation of each position, in `dtype`; computed in f32. `length` is the length of the whole
+    /// sequence, past included, which dynamic scaling depends on.
+    ///
+    /// # Shapes
+    /// - position_ids: `[batch or 1, length]`
+    pub fn rotation<B: Backend>(
+        &self,
+        position_ids: Tensor<B, 2, Int>,
+        length: usize,
+        dtype: DType,
+    ) -> Rotation<B> {
+        let device = position_ids.device();
+        let frequencies = self.at_length(length);
+        let half = frequencies.len();
+        let frequencies = Tensor::<B, 3>::from_data(
+            TensorData::new(frequencies, [1, 1, half]),
+            (&device, DType::F32),
+        );
+        let positions: Tensor<B, 2> = position_ids.cast(FloatDType::F32);
+        let angles = (positions.unsqueeze_dim::<3>(2) * frequencies).unsqueeze_dim::<4>(1);
+        let cos = angles.clone().cos();
+        let sin = angles.sin();
+        Rotation {
+            cos: Tensor::cat(vec![cos.clone(), cos], 3).cast(dtype),
+            sin: Tensor::cat(vec![sin.clone().neg(), sin], 3).cast(dtype),
+        }
+    }
+
+    fn at_length(&self, length: usize) -> Vec<f32> {
+        match &self.dynamic {
+            Some(dynamic) if length > dynamic.max_positions => {
+                let half = self.frequencies.len();
+                let dim = 2.0 * half as f64;
+                let stretch = dynamic.factor * length as f64 / dynamic.max_positions as f64
+                    - (dynamic.factor - 1.0);
+                let theta = dynamic.theta * stretch.powf(dim / (dim - 2.0).max(1.0));
+                frequencies(theta, half)
+                    .into_iter()
+                    .map(|f| f as f32)
+                    .collect()
+            }
+            _ => self.frequencies.clone(),
+        }
+    }
+}
+
+fn frequencies(theta: f64, half: usize) -> Vec<f64> {
+    (0..half)
+        .map(|i| theta.powf(-(i as f64) / half as f64))
+        .collect()
+}
+
+impl<B: Backend> Rotation<B> {
+    /// Turns the heads of `x` to their positions.
+    ///
+    /// # Shapes
+    /// - x and output: `[batch, heads, length, head_dim]`
+    pub fn apply(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let half = x.dims()[3] / 2;
+        let swapped = Tensor::cat(
+            vec![
+                x.clone().narrow(3, half, half),
+                x.clone().narrow(3, 0, half),
+            ],
+            3,
+        );
+        x * self.cos.clone() + swapped * self.sin.clone()
+    }
+}

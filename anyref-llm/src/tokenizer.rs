@@ -1,0 +1,173 @@
+//! Text to tokens and back.
+
+use std::ops::Range;
+use std::path::Path;
+
+use tokenizers::{AddedToken, Tokenizer as Inner};
+
+use crate::error::{Error, Result};
+
+/// The tokens that AnyRef adds to a LLaMA vocabulary, in the order of their ids: the object token, then
+/// begin and end of a picture, of a sound reference, and of a picture reference.
+pub const SPECIAL_TOKENS: [&str; 7] = [
+    "<obj>",
+    "<im_start>",
+    "<im_end>",
+    "<aud_ref>",
+    "</aud_ref>",
+    "<img_ref>",
+    "</img_ref>",
+];
+
+/// A tokenizer of Hugging Face's `tokenizer.json` format.
+#[derive(Debug, Clone)]
+pub struct Tokenizer {
+    inner: Inner,
+}
+
+impl Tokenizer {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self { inner }
+    }
+
+    /// Reads a `tokenizer.json`.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let bytes = std::fs::read(path).map_err(|source| Error::Io {
+            path: path.to_owned(),
+            source,
+        })?;
+        let inner = Inner::from_bytes(bytes).map_err(failed(&path.display().to_string()))?;
+        Ok(Self { inner })
+    }
+
+    /// Reads the contents of a `tokenizer.json`.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
+        Ok(Self {
+            inner: Inner::from_bytes(bytes).map_err(failed("from bytes"))?,
+        })
+    }
+
+    /// The contents of a `tokenizer.json`.
+    pub fn to_json(&self) -> Result<String> {
+        self.inner.to_string(false).map_err(failed("to json"))
+    }
+
+    /// Writes a `tokenizer.json`.
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
+        let path = path.as_ref();
+        std::fs::write(path, self.to_json()?).map_err(|source| Error::Io {
+            path: path.to_owned(),
+            source,
+        })
+    }
+
+    /// Tokens of a text, after the begin-of-sequence token when `bos`.
+    pub fn encode(&self, text: &str, bos: bool) -> Result<Vec<u32>> {
+        let encoding = self
+            .inner
+            .encode_fast(text, false)
+            .map_err(failed("encode"))?;
+        let bos = if bos { Some(self.bos()?) } else { None };
+        Ok(bos
+            .into_iter()
+            .chain(encoding.get_ids().iter().copied())
+            .collect())
+    }
+
+    /// Tokens of a text, each with the bytes of the text that it stands for.
+    pub fn encode_with_offsets(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>> {
+        let encoding = self.inner.encode(text, false).map_err(failed("encode"))?;
+        let offsets = encoding
+            .get_offsets()
+            .iter()
+            .map(|&(start, end)| start..end);
+        Ok(encoding.get_ids().iter().copied().zip(offsets).collect())
+    }
+
+    /// The text of tokens. Tokens added as special are left out; `<obj>` is an ordinary one and stays.
+    pub fn decode(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, true).map_err(failed("decode"))
+    }
+
+    /// The text of tokens, special ones included.
+    pub fn decode_with_special(&self, ids: &[u32]) -> Result<String> {
+        self.inner.decode(ids, false).map_err(failed("decode"))
+    }
+
+    /// The id of a token.
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    /// The token of an id, as it stands in the vocabulary.
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// Adds tokens that [`decode`](Self::decode) leaves out, in this order; those already known keep
+    /// their ids. Returns the ids.
+    pub fn add_special_tokens(&mut self, tokens: &[&str]) -> Result<Vec<u32>> {
+        let added: Vec<_> = tokens
+            .iter()
+            .map(|&token| AddedToken::from(token, true))
+            .collect();
+        self.inner.add_special_tokens(&added);
+        self.ids(tokens)
+    }
+
+    /// Adds ordinary tokens, in this order; those already known keep their ids. Returns the ids.
+    pub fn add_tokens(&mut self, tokens: &[&str]) -> Result<Vec<u32>> {
+        // Not normalised: a normaliser that prepends a space would make the token match only after one.
+        let added = |&token: &&str| AddedToken::from(token, false).normalized(false);
+        let added: Vec<_> = tokens.iter().map(added).collect();
+        self.inner.add_tokens(&added);
+        self.ids(tokens)
+    }
+
+    /// Adds [`SPECIAL_TOKENS`], the first as an ordinary token and the others as special ones.
+    pub fn add_anyref_tokens(&mut self) -> Result<Vec<u32>> {
+        let mut ids = self.add_tokens(&SPECIAL_TOKENS[..1])?;
+        ids.extend(self.add_special_tokens(&SPECIAL_TOKENS[1..])?);
+        Ok(ids)
+    }
+
+    /// Number of tokens, added ones included.
+    pub fn vocab_size(&self) -> usize {
+        self.inner.get_vocab_size(true)
+    }
+
+    /// The begin-of-sequence token, `<s>` (or Llama 3's).
+    pub fn bos(&self) -> Result<u32> {
+        self.first_known(&["<s>", "<|begin_of_text|>"])
+    }
+
+    /// The end-of-sequence token, `</s>` (or Llama 3's).
+    pub fn eos(&self) -> Result<u32> {
+        self.first_known(&["</s>", "<|end_of_text|>"])
+    }
+
+    fn first_known(&self, tokens: &[&str]) -> Result<u32> {
+        tokens
+            .iter()
+            .find_map(|token| self.token_id(token))
+            .ok_or_else(|| Error::Tokenizer {
+                what: "vocabulary".into(),
+                message: format!("has no `{}`; use a LLaMA tokenizer", tokens[0]),
+            })
+    }
+
+    fn ids(&self, tokens: &[&str]) -> Result<Vec<u32>> {
+        tokens
+            .iter()
+            .map(|token| self.first_known(&[token]))
+            .collect()
+    }
+}
+
+pub(crate) fn failed(what: &str) -> impl Fn(tokenizers::Error) -> Error + '_ {
+    move |error| Error::Tokenizer {
+        what: what.to_owned(),
+        message: error.to_string(),
+    }
+}

@@ -1,0 +1,115 @@
+//! Training a small tokenizer of LLaMA's kind.
+
+use std::collections::HashSet;
+
+use tokenizers::decoders::byte_fallback::ByteFallback;
+use tokenizers::decoders::fuse::Fuse;
+use tokenizers::decoders::sequence::Sequence as DecoderSequence;
+use tokenizers::decoders::strip::Strip;
+use tokenizers::models::bpe::{BPE, BpeTrainerBuilder};
+use tokenizers::normalizers::replace::Replace;
+use tokenizers::pre_tokenizers::PreTokenizerWrapper;
+use tokenizers::pre_tokenizers::digits::Digits;
+use tokenizers::pre_tokenizers::metaspace::{Metaspace, PrependScheme};
+use tokenizers::pre_tokenizers::punctuation::Punctuation;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::{
+    AddedToken, DecoderWrapper, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer,
+    SplitDelimiterBehavior, Tokenizer as Inner, Trainer,
+};
+
+use crate::error::{Error, Result};
+use crate::tokenizer::{Tokenizer, failed};
+
+const SPACE: char = '▁';
+const UNKNOWN: &str = "<unk>";
+const CONTROL: [&str; 3] = [UNKNOWN, "<s>", "</s>"];
+/// Control tokens, bytes, printable ASCII and the space.
+const SMALLEST: usize = CONTROL.len() + 256 + 95;
+
+/// Trains a byte-pair encoding on texts, laid out as LLaMA's: `<unk>`, `<s>`, `</s>`, the 256 bytes for
+/// whatever is not in the vocabulary, then characters and merges. Spaces are `▁`; words, punctuation and
+/// digits are never merged with one another. The vocabulary is smaller than asked for when the texts
+/// have no more merges.
+pub fn train_tokenizer<T>(
+    texts: impl IntoIterator<Item = T, IntoIter: Send>,
+    vocab_size: usize,
+) -> Result<Tokenizer>
+where
+    T: AsRef<str> + Send,
+{
+    if vocab_size < SMALLEST {
+        return Err(Error::Tokenizer {
+            what: "training".into(),
+            message: format!("vocabulary of {vocab_size} is too small, give at least {SMALLEST}"),
+        });
+    }
+    let bytes: Vec<String> = (0..256).map(|byte| format!("<0x{byte:02X}>")).collect();
+    let reserved = CONTROL.into_iter().chain(bytes.iter().map(String::as_str));
+    // The alphabet is limited, since byte fallback covers what is rare.
+    let alphabet: HashSet<char> = (' '..='~').filter(|&c| c != ' ').chain([SPACE]).collect();
+    let mut trainer = BpeTrainerBuilder::new()
+        .show_progress(false)
+        .min_frequency(2)
+        .vocab_size(vocab_size)
+        .limit_alphabet(
+            vocab_size
+                .saturating_sub(CONTROL.len() + 256)
+                .div_ceil(2)
+                .max(95),
+        )
+        .initial_alphabet(alphabet)
+        .special_tokens(
+            reserved
+                .map(|token| AddedToken::from(token, true))
+                .collect(),
+        )
+        .build();
+    let mut model = BPE::builder()
+        .unk_token(UNKNOWN.into())
+        .fuse_unk(true)
+        .byte_fallback(true)
+        .build()
+        .map_err(failed("training"))?;
+    let splitter = pre_tokenizer();
+    trainer
+        .feed(texts.into_iter(), |text| split(&splitter, text))
+        .map_err(failed("training"))?;
+    trainer.train(&mut model).map_err(failed("training"))?;
+
+    // Only the control tokens are recognised in a text; `<0x0A>` written out is six characters.
+    let mut inner = Inner::new(model);
+    inner.with_pre_tokenizer(Some(splitter));
+    inner.with_decoder(Some(decoder()?));
+    inner.add_special_tokens(&CONTROL.map(|token| AddedToken::from(token, true)));
+    Ok(Tokenizer::new(inner))
+}
+
+fn pre_tokenizer() -> Sequence {
+    Sequence::new(vec![
+        // First, not always: what follows an added token begins no word of its own.
+        PreTokenizerWrapper::from(Metaspace::new(SPACE, PrependScheme::First, true)),
+        PreTokenizerWrapper::from(Punctuation::new(SplitDelimiterBehavior::Isolated)),
+        PreTokenizerWrapper::from(Digits::new(true)),
+    ])
+}
+
+fn decoder() -> Result<DecoderSequence> {
+    let space = Replace::new(SPACE.to_string(), " ").map_err(failed("training"))?;
+    Ok(DecoderSequence::new(vec![
+        DecoderWrapper::from(space),
+        DecoderWrapper::from(ByteFallback::new()),
+        DecoderWrapper::from(Fuse::new()),
+        DecoderWrapper::from(Strip::new(' ', 1, 0)),
+    ]))
+}
+
+fn split(splitter: &Sequence, text: &str) -> tokenizers::Result<Vec<String>> {
+    let mut pieces = PreTokenizedString::from(text);
+    splitter.pre_tokenize(&mut pieces)?;
+    let splits = pieces.get_splits(OffsetReferential::Original, OffsetType::None);
+    Ok(splits
+        .into_iter()
+        .map(|(piece, ..)| piece.to_owned())
+        .collect())
+}
