@@ -1,1 +1,2 @@
 //! Data sets, losses, training loop, checkpoints and evaluation of AnyRef.
+pub mod data;

@@ -1,0 +1,150 @@
+//! Backgrounds: random crops of photographs free of objects, and procedural textures.
+
+use std::path::Path;
+
+use rand::Rng;
+
+use super::field::{self, Rgb};
+use super::{Error, Result};
+
+/// Pictures of `tuxpaint-data` (folder `templates`) without an object of their own.
+const TRAINING: [&str; 13] = [
+    "burnt_bark.jpg",
+    "cliff.jpg",
+    "corn_maze.jpg",
+    "mossy_bark.jpg",
+    "mossy_log.jpg",
+    "ocean_splash.jpg",
+    "redwoods_above.jpg",
+    "rocks.jpg",
+    "spiders_web.jpg",
+    "sun_behind_clouds.jpg",
+    "trees_at_dusk.jpg",
+    "wool_mill_machine.jpg",
+    "reef-back.png",
+];
+/// Whole pictures kept for validation.
+const HELD_OUT: [&str; 4] =
+    ["mudstone.jpg", "ocean_waves.jpg", "sun_behind_leaves.jpg", "trees_above.jpg"];
+/// Share of every side that is never used: some pictures carry dark bars.
+const BORDER: f32 = 0.09;
+
+/// A photograph at one or more scales, each half the one before.
+#[derive(Debug)]
+struct Photograph {
+    levels: Vec<(usize, usize, Vec<Rgb>)>,
+}
+
+impl Photograph {
+    fn open(path: &Path) -> Result<Self> {
+        let picture = image::open(path)
+            .map_err(|source| Error::Picture { path: path.to_owned(), source })?
+            .into_rgb8();
+        let levels = (0..3)
+            .map(|level| {
+                let (w, h) = ((picture.width() >> level).max(1), (picture.height() >> level).max(1));
+                let scaled = image::imageops::thumbnail(&picture, w, h);
+                (w as usize, h as usize, scaled.pixels().map(|p| p.0).collect())
+            })
+            .collect();
+        Ok(Self { levels })
+    }
+
+    /// Fills the canvas from a random crop.
+    fn paint(&self, canvas: &mut [Rgb], width: usize, rng: &mut impl Rng) {
+        let height = canvas.len() / width;
+        let (full_w, full_h) = (self.levels[0].0 as f32, self.levels[0].1 as f32);
+        let (room_w, room_h) = (full_w * (1.0 - 2.0 * BORDER), full_h * (1.0 - 2.0 * BORDER));
+        // The largest step that keeps the crop inside, then anything down to a third of it.
+        let largest = (room_w / width as f32).min(room_h / height as f32);
+        let step = largest * rng.random_range(0.35..1.0f32);
+        let x0 = full_w * BORDER + rng.random_range(0.0..=1.0) * (room_w - step * width as f32);
+        let y0 = full_h * BORDER + rng.random_range(0.0..=1.0) * (room_h - step * height as f32);
+        let mirrored = rng.random_bool(0.5);
+        let wanted = step.log2().round().max(0.0) as usize;
+        let (lw, lh, pixels) = &self.levels[wanted.min(self.levels.len() - 1)];
+        let (sx, sy) = (*lw as f32 / full_w, *lh as f32 / full_h);
+        let columns: Vec<(usize, u32)> = (0..width)
+            .map(|x| {
+                let x = if mirrored { width - 1 - x } else { x };
+                let u = ((x0 + (x as f32 + 0.5) * step) * sx - 0.5).clamp(0.0, (lw - 2) as f32);
+                (u as usize, (u.fract() * 256.0) as u32)
+            })
+            .collect();
+        for (y, line) in canvas.chunks_exact_mut(width).enumerate() {
+            let v = ((y0 + (y as f32 + 0.5) * step) * sy - 0.5).clamp(0.0, (lh - 2) as f32);
+            let (row, fv) = (v as usize, (v.fract() * 256.0) as u32);
+            let above = &pixels[row * lw..(row + 1) * lw];
+            let below = &pixels[(row + 1) * lw..(row + 2) * lw];
+            for (out, &(u, fu)) in line.iter_mut().zip(&columns) {
+                let (a, b, c, d) = (above[u], above[u + 1], below[u], below[u + 1]);
+                *out = std::array::from_fn(|k| {
+                    let top = u32::from(a[k]) * (256 - fu) + u32::from(b[k]) * fu;
+                    let low = u32::from(c[k]) * (256 - fu) + u32::from(d[k]) * fu;
+                    ((top * (256 - fv) + low * fv) >> 16) as u8
+                });
+            }
+        }
+    }
+}
+
+/// Everything a scene may stand on.
+#[derive(Debug, Default)]
+pub struct Backgrounds {
+    training: Vec<Photograph>,
+    held_out: Vec<Photograph>,
+}
+
+impl Backgrounds {
+    /// Procedural textures only.
+    pub fn procedural() -> Self {
+        Self::default()
+    }
+
+    /// Photographs of an unpacked `tuxpaint-data`: the folder that holds `templates`, or the
+    /// pictures themselves. Expected pictures that are not there are skipped.
+    pub fn open(folder: &Path) -> Result<Self> {
+        let load = |names: &[&str]| -> Result<Vec<Photograph>> {
+            names
+                .iter()
+                .flat_map(|name| {
+                    ["", "templates", "starters"].map(|sub| folder.join(sub).join(name))
+                })
+                .filter(|path| path.is_file())
+                .map(|path| Photograph::open(&path))
+                .collect()
+        };
+        let backgrounds = Self { training: load(&TRAINING)?, held_out: load(&HELD_OUT)? };
+        if backgrounds.training.is_empty() || backgrounds.held_out.is_empty() {
+            return Err(Error::NoBackgrounds { path: folder.to_owned() });
+        }
+        Ok(backgrounds)
+    }
+
+    /// Number of photographs for training and for validation.
+    pub fn len(&self) -> [usize; 2] {
+        [self.training.len(), self.held_out.len()]
+    }
+
+    /// Whether only procedural textures are there.
+    pub fn is_empty(&self) -> bool {
+        self.training.is_empty()
+    }
+
+    /// Fills a canvas: a photograph with probability `photo`, otherwise a texture.
+    pub fn paint(
+        &self,
+        canvas: &mut [Rgb],
+        width: usize,
+        held_out: bool,
+        photo: f64,
+        rng: &mut impl Rng,
+    ) {
+        let pictures = if held_out { &self.held_out } else { &self.training };
+        if !pictures.is_empty() && rng.random_bool(photo) {
+            pictures[rng.random_range(0..pictures.len())].paint(canvas, width, rng);
+        } else {
+            field::paint(canvas, width, rng);
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! Seeded composition of a scene: background, objects front to back, light, noise and masks.
+
+use image::RgbImage;
+use rand::rngs::SmallRng;
+use rand::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
+
+use super::library::Library;
+use super::mask::Mask;
+use super::split::Split;
+use super::sprite::{Patch, Placement, SOLID};
+
+pub(crate) mod canvas;
+
+use canvas::Canvas;
+
+/// No object owns this pixel.
+const NOBODY: u8 = u8::MAX;
+
+/// What scenes look like.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SceneConfig {
+    /// Width and height in pixels.
+    pub size: [u32; 2],
+    /// Fewest and most objects.
+    pub objects: [usize; 2],
+    /// Smallest and largest long side of an object, as a share of the scene's short side.
+    pub scale: [f32; 2],
+    /// Largest turn either way, in degrees.
+    pub rotation: f32,
+    /// Drawing much beyond a picture's own pixels shows: the largest enlargement.
+    pub enlargement: f32,
+    /// Smallest share of an object that must be seen.
+    pub min_visible: f32,
+    /// Probability that two objects share a noun.
+    pub same_noun: f64,
+    /// How often a drawing is used, against 1 for a photograph.
+    pub drawn_weight: f64,
+    /// Pictures with a smaller long side are left out.
+    pub min_sprite_side: f32,
+    /// Probability of a photographic background, where there are any.
+    pub photo_background: f64,
+    /// Probability of nameless patches behind the objects.
+    pub distractors: f64,
+    /// Probability that an object casts a soft shadow.
+    pub shadow: f64,
+    /// Largest standard deviation of the noise, in grey levels.
+    pub noise: f32,
+    /// Probability of a slight blur over the whole scene.
+    pub blur: f64,
+    /// Seed of the whole data set.
+    pub seed: u64,
+}
+
+impl Default for SceneConfig {
+    fn default() -> Self {
+        Self {
+            size: [256, 256],
+            objects: [2, 6],
+            scale: [0.15, 0.6],
+            rotation: 25.0,
+            enlargement: 2.2,
+            min_visible: 0.35,
+            same_noun: 0.35,
+            drawn_weight: 0.35,
+            min_sprite_side: 44.0,
+            photo_background: 0.6,
+            distractors: 0.35,
+            shadow: 0.5,
+            noise: 6.0,
+            blur: 0.25,
+            seed: 0,
+        }
+    }
+}
+
+/// One object of a scene.
+#[derive(Clone, Debug)]
+pub struct SceneObject {
+    /// Index of the picture in the library.
+    pub cutout: usize,
+    /// The plain word.
+    pub noun: String,
+    /// The exact name.
+    pub name: String,
+    /// The group: animals, food and so on.
+    pub category: String,
+    /// Tight box of the visible mask, `[x0, y0, x1, y1]` in pixels.
+    pub bounds: [f32; 4],
+    /// Visible pixels.
+    pub mask: Mask,
+    /// Number of visible pixels.
+    pub area: usize,
+    /// Share of the object that is seen.
+    pub visible: f32,
+    /// How it was drawn.
+    pub placement: Placement,
+}
+
+impl SceneObject {
+    /// Centre of the visible box.
+    pub fn centre(&self) -> [f32; 2] {
+        let [x0, y0, x1, y1] = self.bounds;
+        [0.5 * (x0 + x1), 0.5 * (y0 + y1)]
+    }
+}
+
+/// A composed picture with its objects, front to back.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// The picture.
+    pub image: RgbImage,
+    /// The objects, the nearest first.
+    pub objects: Vec<SceneObject>,
+    /// Part of the data set it belongs to.
+    pub split: Split,
+    /// Seed it was composed from.
+    pub seed: u64,
+}
+
+/// Composes the scene of a seed.
+pub fn compose(library: &Library, config: &SceneConfig, split: Split, seed: u64) -> Scene {
+    let mut rng = SmallRng::seed_from_u64(seed);
+    let (width, height) = (config.size[0] as usize, config.size[1] as usize);
+    let mut canvas = Canvas::new(width, height);
+    let backgrounds = library.backgrounds();
+    let photo = config.photo_background;
+    backgrounds.paint(&mut canvas.pixels, width, split.held_out(), photo, &mut rng);
+    if rng.random_bool(config.distractors) {
+        let mut texture = Canvas::new(width, height);
+        backgrounds.paint(&mut texture.pixels, width, split.held_out(), photo, &mut rng);
+        for _ in 0..rng.random_range(1..=3) {
+            canvas.paste_blob(&texture, &mut rng);
+        }
+    }
+
+    let mut layout = Layout::new(width, height);
+    for cutout in choose(library, config, split, &mut rng) {
+        layout.place(library, config, cutout, &mut rng);
+    }
+    for (_, _, patch) in layout.placed.iter().rev() {
+        if rng.random_bool(config.shadow) {
+            canvas.shade(patch, &mut rng);
+        }
+        canvas.blend(patch, &canvas::light(&mut rng));
+    }
+    canvas.develop(config.noise, config.blur, &mut rng);
+
+    let mut masks = vec![Mask::new(width, height); layout.placed.len()];
+    for (i, &owner) in layout.owners.iter().enumerate().filter(|(_, o)| **o != NOBODY) {
+        masks[owner as usize].set(i % width, i / width);
+    }
+    let objects = layout
+        .placed
+        .into_iter()
+        .zip(masks)
+        .filter_map(|((cutout, placement, patch), mask)| {
+            let source = &library.cutouts()[cutout];
+            let area = mask.area();
+            Some(SceneObject {
+                cutout,
+                noun: source.noun.clone(),
+                name: source.name.clone(),
+                category: source.category.clone(),
+                bounds: mask.bounds()?,
+                mask,
+                area,
+                visible: area as f32 / patch.solid_area().max(1) as f32,
+                placement,
+            })
+        })
+        .collect();
+    Scene { image: canvas.into_image(), objects, split, seed }
+}
+
+/// Draws which cut-outs a scene shows.
+fn choose(
+    library: &Library,
+    config: &SceneConfig,
+    split: Split,
+    rng: &mut impl Rng,
+) -> Vec<usize> {
+    let count = rng.random_range(config.objects[0]..=config.objects[1]);
+    let novel = if split.has_novel() { rng.random_range(1..=2) } else { 0 };
+    let mut nouns: Vec<&str> =
+        (0..count).filter_map(|i| library.draw_noun(i < novel, rng)).collect();
+    if count > 1 && rng.random_bool(config.same_noun) {
+        // A third of these scenes holds three of a kind, if there is room.
+        let copies = if count > 3 && rng.random_bool(0.33) { 3 } else { 2 };
+        for k in 1..copies.min(nouns.len()) {
+            let last = nouns.len() - k;
+            nouns[last] = nouns[0];
+        }
+    }
+    let mut cutouts: Vec<usize> =
+        nouns.iter().filter_map(|noun| library.draw_instance(noun, rng)).collect();
+    // The order is the depth: no rank may tell novel or repeated nouns.
+    for i in (1..cutouts.len()).rev() {
+        cutouts.swap(i, rng.random_range(0..=i));
+    }
+    cutouts
+}
+
+/// Objects placed so far, front to back, and who owns each pixel.
+struct Layout {
+    width: usize,
+    height: usize,
+    owners: Vec<u8>,
+    placed: Vec<(usize, Placement, Patch)>,
+}
+
+impl Layout {
+    fn new(width: usize, height: usize) -> Self {
+        Self { width, height, owners: vec![NOBODY; width * height], placed: Vec::new() }
+    }
+
+    /// Puts a cut-out behind the others where enough of it is seen, smaller after each failure.
+    fn place(
+        &mut self,
+        library: &Library,
+        config: &SceneConfig,
+        cutout: usize,
+        rng: &mut impl Rng,
+    ) {
+        let source = &library.cutouts()[cutout];
+        let short = self.width.min(self.height) as f32;
+        let largest = (config.scale[1] * short).min(config.enlargement * source.sprite.long_side());
+        let smallest = (config.scale[0] * short).min(largest);
+        // Most objects stand nearly free, the others as far covered as allowed.
+        let free = if rng.random_bool(0.6) { 0.85f32 } else { config.min_visible };
+        let mut top = largest;
+        for attempt in 0..16 {
+            let wish = if attempt < 6 { free.max(config.min_visible) } else { config.min_visible };
+            let t: f32 = rng.random_range(0.0..=1.0);
+            let long_side = smallest * (top / smallest).powf(t);
+            let inset = (0.4 * long_side).min(0.5 * short);
+            let mut along = |side: usize| rng.random_range(inset..=side as f32 - inset);
+            let centre = [along(self.width), along(self.height)];
+            let turn = config.rotation.to_radians();
+            let placement = Placement {
+                centre,
+                long_side,
+                angle: rng.random_range(-turn..=turn),
+                flip: source.mirror && rng.random_bool(0.5),
+                soft: rng.random_bool(0.5),
+            };
+            let patch = source.sprite.draw(&placement);
+            let seen = self.count_free(&patch);
+            let enough = seen as f32 >= wish * patch.solid_area() as f32;
+            if enough && seen as f32 >= 0.001 * short * short {
+                let index = self.placed.len() as u8;
+                self.visit(&patch, |owner| {
+                    if *owner == NOBODY {
+                        *owner = index;
+                    }
+                });
+                self.placed.push((cutout, placement, patch));
+                return;
+            }
+            top = (top * 0.9).max(smallest);
+        }
+    }
+
+    fn count_free(&mut self, patch: &Patch) -> usize {
+        let mut count = 0;
+        self.visit(patch, |owner| count += usize::from(*owner == NOBODY));
+        count
+    }
+
+    /// Calls `f` for the owner of every pixel under a solid pixel of the patch.
+    fn visit(&mut self, patch: &Patch, mut f: impl FnMut(&mut u8)) {
+        canvas::rows(patch, self.width, self.height, |at, pixels| {
+            for (owner, pixel) in self.owners[at..].iter_mut().zip(pixels) {
+                if pixel[3] >= SOLID {
+                    f(owner);
+                }
+            }
+        });
+    }
+}

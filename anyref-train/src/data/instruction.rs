@@ -1,0 +1,247 @@
+//! Instruction pairs: a question with references, its answer, and the masks the answer points at.
+
+use std::collections::BTreeSet;
+
+use image::RgbImage;
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom;
+use rand::{Rng, SeedableRng};
+use serde::{Deserialize, Serialize};
+
+use super::composer::Scene;
+use super::library::{Library, pick};
+use super::mask::Mask;
+
+mod mixed;
+pub(super) mod references;
+pub(super) mod text;
+
+/// Where an answer points at the picture.
+pub const OBJECT: &str = "<obj>";
+
+/// What a question refers with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// A phrase.
+    Text,
+    /// A box, to be described.
+    BoxToText,
+    /// A picture of the thing.
+    Image,
+    /// A sound of the thing.
+    Audio,
+    /// Several references of different kinds.
+    Mixed,
+    /// A thing that is not there.
+    Absent,
+}
+
+/// How often each kind is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct KindWeights {
+    /// Weight of [`Kind::Text`].
+    pub text: f64,
+    /// Weight of [`Kind::BoxToText`].
+    pub box_to_text: f64,
+    /// Weight of [`Kind::Image`].
+    pub image: f64,
+    /// Weight of [`Kind::Audio`].
+    pub audio: f64,
+    /// Weight of [`Kind::Mixed`].
+    pub mixed: f64,
+    /// Weight of [`Kind::Absent`].
+    pub absent: f64,
+}
+
+impl Default for KindWeights {
+    fn default() -> Self {
+        Self { text: 3.0, box_to_text: 2.0, image: 2.0, audio: 1.5, mixed: 1.0, absent: 0.8 }
+    }
+}
+
+impl KindWeights {
+    /// Only one kind.
+    pub fn only(kind: Kind) -> Self {
+        let weight = |k: Kind| f64::from(u8::from(k == kind));
+        Self {
+            text: weight(Kind::Text),
+            box_to_text: weight(Kind::BoxToText),
+            image: weight(Kind::Image),
+            audio: weight(Kind::Audio),
+            mixed: weight(Kind::Mixed),
+            absent: weight(Kind::Absent),
+        }
+    }
+
+    fn pairs(&self) -> [(Kind, f64); 6] {
+        [
+            (Kind::Text, self.text),
+            (Kind::BoxToText, self.box_to_text),
+            (Kind::Image, self.image),
+            (Kind::Audio, self.audio),
+            (Kind::Mixed, self.mixed),
+            (Kind::Absent, self.absent),
+        ]
+    }
+}
+
+/// Which questions are asked about a scene.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct InstructionConfig {
+    /// Questions a scene, at most.
+    pub per_scene: usize,
+    /// How often each kind is asked.
+    pub weights: KindWeights,
+    /// Probability that a reference picture's background is blacked out.
+    pub mask_crop_probability: f64,
+    /// Probability that a description also points at the object.
+    pub describe_mask_probability: f64,
+    /// Long side of reference pictures in pixels.
+    pub reference_size: u32,
+    /// Largest shift of a box edge, as a share of the box.
+    pub box_jitter: f32,
+}
+
+impl Default for InstructionConfig {
+    fn default() -> Self {
+        Self {
+            per_scene: 8,
+            weights: KindWeights::default(),
+            mask_crop_probability: 0.5,
+            describe_mask_probability: 0.5,
+            reference_size: 128,
+            box_jitter: 0.04,
+        }
+    }
+}
+
+/// One thing a question refers to.
+#[derive(Clone, Debug)]
+pub enum ReferenceData {
+    /// `[x0, y0, x1, y1]` in pixels of the scene.
+    Box([f32; 4]),
+    /// A picture of the thing.
+    Image(RgbImage),
+    /// A sound, mono at 16 kHz.
+    Audio(Vec<f32>),
+}
+
+/// What one `<obj>` of an answer points at.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// Scene objects whose masks are united.
+    pub objects: Vec<usize>,
+    /// Words before the `<obj>`.
+    pub phrase: String,
+    /// Noun of the objects.
+    pub noun: String,
+}
+
+impl Target {
+    /// United visible mask of the objects.
+    pub fn mask(&self, scene: &Scene) -> Mask {
+        let mut mask = Mask::new(scene.image.width() as usize, scene.image.height() as usize);
+        for &object in &self.objects {
+            mask.union_with(&scene.objects[object].mask);
+        }
+        mask
+    }
+}
+
+/// A question about a scene and its answer.
+#[derive(Clone, Debug)]
+pub struct Instruction {
+    /// What the question refers with.
+    pub kind: Kind,
+    /// The question; `{1}`, `{2}` stand where the references go.
+    pub question: String,
+    /// References in the order of their numbers.
+    pub references: Vec<ReferenceData>,
+    /// The answer, with one `<obj>` a target.
+    pub answer: String,
+    /// Targets in the order of the answer's `<obj>`.
+    pub targets: Vec<Target>,
+    /// For a description, the object in the box, whether or not the answer points at it.
+    pub described: Option<usize>,
+}
+
+/// What the makers of questions need.
+struct Asker<'a> {
+    library: &'a Library,
+    scene: &'a Scene,
+    config: &'a InstructionConfig,
+    rng: SmallRng,
+}
+
+/// Asks about a scene. Kinds that it has no occasion for are replaced by others of the
+/// configured ones; no question is asked twice in the same words with the same targets.
+pub fn ask(
+    library: &Library,
+    scene: &Scene,
+    config: &InstructionConfig,
+    seed: u64,
+) -> Vec<Instruction> {
+    let mut asker = Asker { library, scene, config, rng: SmallRng::seed_from_u64(seed) };
+    let mut asked = BTreeSet::new();
+    let mut instructions = Vec::with_capacity(config.per_scene);
+    let pairs = config.weights.pairs();
+    for _ in 0..config.per_scene * 6 {
+        if instructions.len() == config.per_scene || scene.objects.is_empty() {
+            break;
+        }
+        let Some(&(kind, _)) = pick(&pairs, |(_, weight)| *weight, &mut asker.rng) else { break };
+        let Some(instruction) = asker.ask(kind) else { continue };
+        let objects: Vec<_> = instruction.targets.iter().map(|t| t.objects.clone()).collect();
+        let key = (instruction.question.clone(), instruction.answer.clone(), objects);
+        if instruction.described.is_some() || asked.insert(key) {
+            instructions.push(instruction);
+        }
+    }
+    instructions
+}
+
+impl Asker<'_> {
+    fn ask(&mut self, kind: Kind) -> Option<Instruction> {
+        match kind {
+            Kind::Text => self.text(),
+            Kind::BoxToText => self.describe(),
+            Kind::Image => self.image(),
+            Kind::Audio => self.audio(),
+            Kind::Mixed => self.mixed(),
+            Kind::Absent => self.absent(),
+        }
+    }
+
+    /// Any object of the scene; of a novel scene's picture questions, a novel one.
+    fn any_object(&mut self) -> usize {
+        self.rng.random_range(0..self.scene.objects.len())
+    }
+
+    /// A training noun that is not in the scene.
+    fn absent_noun(&mut self) -> Option<String> {
+        (0..8).find_map(|_| {
+            let noun = self.library.draw_noun(false, &mut self.rng)?;
+            let shown = self.scene.objects.iter().any(|o| o.noun == noun || o.name == noun);
+            (!shown).then(|| noun.to_owned())
+        })
+    }
+
+    /// An item of a slice.
+    fn one_of<'t, T>(&mut self, items: &'t [T]) -> Option<&'t T> {
+        items.choose(&mut self.rng)
+    }
+}
+
+/// `phrase<obj>` for every target, then a full stop.
+fn pointing_answer(targets: &[Target]) -> String {
+    let parts: Vec<String> = targets.iter().map(|t| format!("{}{OBJECT}", t.phrase)).collect();
+    format!("{}.", parts.join(","))
+}
+
+/// The answer that points at nothing.
+fn absent_answer(phrase: &str) -> String {
+    format!("there is no {phrase} in this image.")
+}

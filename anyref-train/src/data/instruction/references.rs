@@ -1,0 +1,132 @@
+//! Questions with one reference: a box to describe, a picture or a sound to find.
+
+use rand::Rng;
+
+use super::{Asker, Instruction, Kind, OBJECT, ReferenceData, Target, pointing_answer};
+use crate::data::phrases::{Expression, named};
+use crate::data::reference::{self, ReferenceStyle};
+use crate::data::sound;
+
+/// Asks for what a picture shows.
+pub(crate) const IMAGE_QUESTION: &str =
+    "Can you segment object with the following reference {1} in this image?";
+/// Asks for what makes a sound.
+pub(crate) const AUDIO_QUESTION: &str =
+    "Can you segment object with the following audio {1} in this image?";
+/// Asks for a description of a box.
+pub(crate) const DESCRIBE_QUESTION: &str =
+    "Can you provide a description of the region {1} in this image?";
+
+impl Asker<'_> {
+    /// The object's box with each edge shifted a little.
+    pub(super) fn loose_box(&mut self, object: usize) -> [f32; 4] {
+        let b = self.scene.objects[object].bounds;
+        let (w, h) = (b[2] - b[0], b[3] - b[1]);
+        let limits = [self.scene.image.width() as f32, self.scene.image.height() as f32];
+        let jitter = self.config.box_jitter;
+        let mut shift = |at: f32, side: f32, limit: f32| {
+            (at + side * self.rng.random_range(-jitter..=jitter)).clamp(0.0, limit)
+        };
+        [
+            shift(b[0], w, limits[0]),
+            shift(b[1], h, limits[1]),
+            shift(b[2], w, limits[0]),
+            shift(b[3], h, limits[1]),
+        ]
+    }
+
+    /// A picture of the object's noun: half of the time another instance, where there is one.
+    pub(super) fn picture_of(&mut self, object: usize) -> ReferenceData {
+        let object = &self.scene.objects[object];
+        let others: Vec<usize> = self
+            .library
+            .instances(&object.noun)
+            .iter()
+            .copied()
+            .filter(|&i| i != object.cutout && self.library.cutouts()[i].photo)
+            .collect();
+        let other = self.rng.random_bool(0.5);
+        let cutout = self.one_of(&others).copied().filter(|_| other).unwrap_or(object.cutout);
+        let style = ReferenceStyle {
+            size: self.config.reference_size,
+            mask_crop: self.rng.random_bool(self.config.mask_crop_probability),
+            held_out: self.scene.split.held_out(),
+        };
+        ReferenceData::Image(reference::picture(self.library, cutout, style, &mut self.rng))
+    }
+
+    /// A sound of the noun, if it has any.
+    pub(super) fn sound_of(&mut self, noun: &str) -> Option<ReferenceData> {
+        let recording = self.one_of(self.library.recordings(noun))?;
+        let held_out = self.scene.split.held_out();
+        Some(ReferenceData::Audio(sound::vary(recording, held_out, &mut self.rng)))
+    }
+
+    /// An object whose noun has a sound.
+    pub(super) fn sounding_object(&mut self) -> Option<usize> {
+        let objects = &self.scene.objects;
+        let sounding: Vec<usize> = (0..objects.len())
+            .filter(|&i| !self.library.recordings(&objects[i].noun).is_empty())
+            .collect();
+        self.one_of(&sounding).copied()
+    }
+
+    pub(super) fn describe(&mut self) -> Option<Instruction> {
+        let object = self.any_object();
+        let phrase = Expression::distinguishing(self.scene, object)?.text();
+        let noun = self.scene.objects[object].noun.clone();
+        let pointing = self.rng.random_bool(self.config.describe_mask_probability);
+        let answer = format!("{phrase}{}.", if pointing { OBJECT } else { "" });
+        let target = Target { objects: vec![object], phrase, noun };
+        Some(Instruction {
+            kind: Kind::BoxToText,
+            question: DESCRIBE_QUESTION.to_owned(),
+            references: vec![ReferenceData::Box(self.loose_box(object))],
+            answer,
+            targets: pointing.then_some(target).into_iter().collect(),
+            described: Some(object),
+        })
+    }
+
+    /// In a novel scene only novel nouns are asked for, from pictures.
+    pub(super) fn image(&mut self) -> Option<Instruction> {
+        let mut object = self.any_object();
+        if self.scene.split.has_novel() {
+            let novel = self.library.nouns(true);
+            let shown: Vec<usize> = (0..self.scene.objects.len())
+                .filter(|&i| novel.contains(&self.scene.objects[i].noun))
+                .collect();
+            object = *self.one_of(&shown)?;
+        }
+        let picture = self.picture_of(object);
+        Some(self.all_like(Kind::Image, IMAGE_QUESTION, picture, object))
+    }
+
+    pub(super) fn audio(&mut self) -> Option<Instruction> {
+        let object = self.sounding_object()?;
+        let noun = self.scene.objects[object].noun.clone();
+        let heard = self.sound_of(&noun)?;
+        Some(self.all_like(Kind::Audio, AUDIO_QUESTION, heard, object))
+    }
+
+    /// A reference means every object of its noun.
+    fn all_like(
+        &self,
+        kind: Kind,
+        question: &str,
+        reference: ReferenceData,
+        object: usize,
+    ) -> Instruction {
+        let noun = self.scene.objects[object].noun.clone();
+        let objects = named(self.scene, &noun);
+        let targets = vec![Target { objects, phrase: noun.clone(), noun }];
+        Instruction {
+            kind,
+            question: question.to_owned(),
+            references: vec![reference],
+            answer: pointing_answer(&targets),
+            targets,
+            described: None,
+        }
+    }
+}

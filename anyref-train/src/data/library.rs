@@ -1,0 +1,183 @@
+//! The cut-outs and sounds that scenes are made of, and how often each is drawn.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use rand::Rng;
+use rayon::prelude::*;
+
+use super::background::Backgrounds;
+use super::sound;
+use super::sprite::Sprite;
+use super::{Catalogue, Error, Result};
+
+/// One nameable picture.
+#[derive(Debug)]
+pub struct Cutout {
+    /// The picture.
+    pub sprite: Sprite,
+    /// The plain word.
+    pub noun: String,
+    /// The exact name.
+    pub name: String,
+    /// The group: animals, food and so on.
+    pub category: String,
+    /// Photograph rather than drawing.
+    pub photo: bool,
+    /// Whether it may be mirrored; pictures with writing may not.
+    pub mirror: bool,
+}
+
+/// A noun with the cut-outs that show it.
+#[derive(Debug)]
+struct Entry {
+    cutouts: Vec<usize>,
+    weight: f64,
+}
+
+/// Cut-outs by noun, sounds by noun, backgrounds.
+#[derive(Debug)]
+pub struct Library {
+    cutouts: Vec<Cutout>,
+    entries: BTreeMap<String, Entry>,
+    known: Vec<String>,
+    novel: Vec<String>,
+    sounds: BTreeMap<String, Vec<Vec<f32>>>,
+    backgrounds: Backgrounds,
+    drawn_weight: f64,
+}
+
+impl Library {
+    /// Indexes cut-outs. `drawn_weight` says how often a drawing is used against a photograph.
+    pub fn new(
+        cutouts: Vec<Cutout>,
+        sounds: BTreeMap<String, Vec<Vec<f32>>>,
+        backgrounds: Backgrounds,
+        is_novel: impl Fn(&str) -> bool,
+        drawn_weight: f64,
+    ) -> Self {
+        let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
+        for (i, cutout) in cutouts.iter().enumerate() {
+            let entry = entries
+                .entry(cutout.noun.clone())
+                .or_insert(Entry { cutouts: Vec::new(), weight: 0.0 });
+            entry.cutouts.push(i);
+            entry.weight += if cutout.photo { 1.0 } else { drawn_weight };
+        }
+        for (noun, entry) in &mut entries {
+            // Rare nouns are not drowned by common ones; sounding ones are asked for by ear too.
+            entry.weight = entry.weight.sqrt() * if sounds.contains_key(noun) { 1.6 } else { 1.0 };
+        }
+        let drawable = entries.iter().filter(|(_, e)| e.weight > 0.0);
+        let (novel, known) = drawable.map(|(noun, _)| noun.clone()).partition(|n| is_novel(n));
+        Self { cutouts, entries, known, novel, sounds, backgrounds, drawn_weight }
+    }
+
+    /// Loads the catalogue's pictures and sounds from an unpacked stamps folder, on all cores.
+    /// Pictures smaller than `min_side` along the long side are left out.
+    pub fn stamps(
+        folder: &Path,
+        catalogue: &Catalogue,
+        backgrounds: Backgrounds,
+        min_side: f32,
+        drawn_weight: f64,
+    ) -> Result<Self> {
+        let present: Vec<_> =
+            catalogue.stamps.iter().filter(|s| folder.join(&s.path).is_file()).collect();
+        let cutouts: Vec<Cutout> = present
+            .par_iter()
+            .map(|stamp| {
+                let sprite = Sprite::open(&folder.join(&stamp.path))?;
+                Ok(sprite.filter(|s| s.long_side() >= min_side).map(|sprite| Cutout {
+                    sprite,
+                    noun: stamp.noun.clone(),
+                    name: stamp.name.clone(),
+                    category: stamp.category.clone(),
+                    photo: stamp.photo,
+                    mirror: stamp.category != "town",
+                }))
+            })
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .flatten()
+            .collect();
+        if cutouts.is_empty() {
+            return Err(Error::NoStamps { path: folder.to_owned() });
+        }
+        let loaded: Vec<(String, Vec<f32>)> = present
+            .par_iter()
+            .filter_map(|stamp| Some((&stamp.noun, folder.join(stamp.sound.as_ref()?))))
+            .filter(|(_, path)| path.is_file())
+            .map(|(noun, path)| Ok((noun.clone(), sound::load(&path)?)))
+            .collect::<Result<_>>()?;
+        let mut sounds: BTreeMap<String, Vec<Vec<f32>>> = BTreeMap::new();
+        for (noun, samples) in loaded {
+            let recordings = sounds.entry(noun).or_default();
+            // Several pictures may name the same recording.
+            if !recordings.contains(&samples) {
+                recordings.push(samples);
+            }
+        }
+        sounds.retain(|noun, _| cutouts.iter().any(|c| c.noun == *noun));
+        let novel = |noun: &str| catalogue.is_novel(noun);
+        Ok(Self::new(cutouts, sounds, backgrounds, novel, drawn_weight))
+    }
+
+    /// Every cut-out; scene objects refer to them by index.
+    pub fn cutouts(&self) -> &[Cutout] {
+        &self.cutouts
+    }
+
+    /// The backgrounds.
+    pub fn backgrounds(&self) -> &Backgrounds {
+        &self.backgrounds
+    }
+
+    /// Nouns of training, or those kept out of it.
+    pub fn nouns(&self, novel: bool) -> &[String] {
+        if novel { &self.novel } else { &self.known }
+    }
+
+    /// Recordings of a noun at 16 kHz.
+    pub fn recordings(&self, noun: &str) -> &[Vec<f32>] {
+        self.sounds.get(noun).map_or(&[], Vec::as_slice)
+    }
+
+    /// Nouns that have a recording.
+    pub fn sounding_nouns(&self) -> impl Iterator<Item = &str> {
+        self.sounds.keys().map(String::as_str)
+    }
+
+    /// Cut-outs that show a noun.
+    pub fn instances(&self, noun: &str) -> &[usize] {
+        self.entries.get(noun).map_or(&[], |e| e.cutouts.as_slice())
+    }
+
+    /// Draws a noun.
+    pub fn draw_noun(&self, novel: bool, rng: &mut impl Rng) -> Option<&str> {
+        let nouns = self.nouns(novel);
+        pick(nouns, |noun| self.entries[noun].weight, rng).map(String::as_str)
+    }
+
+    /// Draws one of the cut-outs of a noun, photographs more often than drawings.
+    pub fn draw_instance(&self, noun: &str, rng: &mut impl Rng) -> Option<usize> {
+        let weight =
+            |&i: &usize| if self.cutouts[i].photo { 1.0 } else { self.drawn_weight.max(1e-6) };
+        pick(self.instances(noun), weight, rng).copied()
+    }
+}
+
+/// Draws one item with the given weights; none from nothing.
+pub(crate) fn pick<'a, T>(
+    items: &'a [T],
+    weight: impl Fn(&T) -> f64,
+    rng: &mut impl Rng,
+) -> Option<&'a T> {
+    let total: f64 = items.iter().map(&weight).sum();
+    let mut left = rng.random_range(0.0..1.0) * total;
+    let found = items.iter().find(|item| {
+        left -= weight(item);
+        left < 0.0
+    });
+    found.or(items.last().filter(|_| total > 0.0))
+}

@@ -1,0 +1,134 @@
+//! Bit masks of scene objects.
+
+/// A picture-sized set of pixels, one bit each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mask {
+    width: usize,
+    height: usize,
+    words: Vec<u64>,
+}
+
+impl Mask {
+    /// Empty mask.
+    pub fn new(width: usize, height: usize) -> Self {
+        Self { width, height, words: vec![0; (width * height).div_ceil(64)] }
+    }
+
+    /// Mask of the row-major pixels for which `inside` holds.
+    pub fn from_pixels(width: usize, height: usize, inside: impl IntoIterator<Item = bool>) -> Self {
+        let mut mask = Self::new(width, height);
+        for (i, _) in inside.into_iter().take(width * height).enumerate().filter(|(_, on)| *on) {
+            mask.words[i / 64] |= 1 << (i % 64);
+        }
+        mask
+    }
+
+    /// Width in pixels.
+    pub fn width(&self) -> usize {
+        self.width
+    }
+
+    /// Height in pixels.
+    pub fn height(&self) -> usize {
+        self.height
+    }
+
+    /// Adds one pixel.
+    pub fn set(&mut self, x: usize, y: usize) {
+        let i = y * self.width + x;
+        self.words[i / 64] |= 1 << (i % 64);
+    }
+
+    /// Whether a pixel is in the mask.
+    pub fn get(&self, x: usize, y: usize) -> bool {
+        let i = y * self.width + x;
+        self.words[i / 64] >> (i % 64) & 1 == 1
+    }
+
+    /// Number of pixels.
+    pub fn area(&self) -> usize {
+        self.words.iter().map(|w| w.count_ones() as usize).sum()
+    }
+
+    /// Tight box `[x0, y0, x1, y1]` in pixels, the far edges exclusive; none when empty.
+    pub fn bounds(&self) -> Option<[f32; 4]> {
+        let (mut x0, mut y0, mut x1, mut y1) = (self.width, self.height, 0, 0);
+        for (x, y) in self.pixels() {
+            x0 = x0.min(x);
+            x1 = x1.max(x + 1);
+            y0 = y0.min(y);
+            y1 = y1.max(y + 1);
+        }
+        (x1 > 0).then(|| [x0 as f32, y0 as f32, x1 as f32, y1 as f32])
+    }
+
+    /// The pixels in the mask, row by row.
+    pub fn pixels(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
+        self.words.iter().enumerate().flat_map(move |(w, &word)| {
+            std::iter::successors((word != 0).then_some(word), |rest| {
+                let next = rest & (rest - 1);
+                (next != 0).then_some(next)
+            })
+            .map(move |rest| {
+                let i = w * 64 + rest.trailing_zeros() as usize;
+                (i % self.width, i / self.width)
+            })
+        })
+    }
+
+    /// Adds the pixels of a mask of the same size.
+    pub fn union_with(&mut self, other: &Self) {
+        debug_assert_eq!((self.width, self.height), (other.width, other.height));
+        for (a, b) in self.words.iter_mut().zip(&other.words) {
+            *a |= b;
+        }
+    }
+
+    /// Pixels in both and pixels in either, for a mask of the same size.
+    pub fn overlap(&self, other: &Self) -> (usize, usize) {
+        self.words.iter().zip(&other.words).fold((0, 0), |(i, u), (a, b)| {
+            (i + (a & b).count_ones() as usize, u + (a | b).count_ones() as usize)
+        })
+    }
+
+    /// Intersection over union; 1 for two empty masks.
+    pub fn iou(&self, other: &Self) -> f64 {
+        let (intersection, union) = self.overlap(other);
+        if union == 0 { 1.0 } else { intersection as f64 / union as f64 }
+    }
+
+    /// Share of each target cell that the mask covers, row-major, in 0 to 1. Exact where the
+    /// size divides evenly; otherwise each cell averages every pixel that it touches.
+    pub fn coverage(&self, width: usize, height: usize) -> Vec<f32> {
+        let mut counts = vec![0u32; width * height];
+        let cells = |at: usize, from: usize, to: usize| {
+            (at * to / from, ((at + 1) * to).div_ceil(from).min(to))
+        };
+        for (x, y) in self.pixels() {
+            let (cx0, cx1) = cells(x, self.width, width);
+            let (cy0, cy1) = cells(y, self.height, height);
+            for cy in cy0..cy1 {
+                for cx in cx0..cx1 {
+                    counts[cy * width + cx] += 1;
+                }
+            }
+        }
+        let span = |cell: usize, from: usize, to: usize| {
+            ((cell + 1) * from).div_ceil(to) - cell * from / to
+        };
+        let spans: Vec<usize> = (0..width).map(|cx| span(cx, self.width, width)).collect();
+        (0..width * height)
+            .map(|i| {
+                let total = spans[i % width] * span(i / width, self.height, height);
+                counts[i] as f32 / total as f32
+            })
+            .collect()
+    }
+
+    /// One byte a pixel, 0 or 255.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        (0..self.width * self.height)
+            .map(|i| if self.words[i / 64] >> (i % 64) & 1 == 1 { 255 } else { 0 })
+            .collect()
+    }
+}

@@ -1,0 +1,244 @@
+//! Referring expressions: what they say, and which objects of a scene they mean.
+//!
+//! An expression is only asked where it is clear: [`Expression::resolve`] answers none wherever a
+//! person would hesitate, and a phrase for one object is used only when it resolves to that one.
+
+use super::composer::{Scene, SceneObject};
+
+/// Positions closer than this share of the scene are not told apart.
+const MARGIN: f32 = 0.07;
+/// "Largest" needs to be larger than the next by this factor.
+const LARGER: f32 = 1.35;
+
+/// A direction in the picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// Towards x = 0.
+    Left,
+    /// Towards the picture's width.
+    Right,
+    /// Towards y = 0.
+    Top,
+    /// Towards the picture's height.
+    Bottom,
+}
+
+impl Side {
+    /// All four.
+    pub const ALL: [Self; 4] = [Self::Left, Self::Right, Self::Top, Self::Bottom];
+
+    /// How far an object lies towards this side, as a share of the scene; -1 to 0 or 0 to 1.
+    fn reach(self, scene: &Scene, object: &SceneObject) -> f32 {
+        let [x, y] = object.centre();
+        let (x, y) = (x / scene.image.width() as f32, y / scene.image.height() as f32);
+        match self {
+            Self::Left => -x,
+            Self::Right => x,
+            Self::Top => -y,
+            Self::Bottom => y,
+        }
+    }
+
+    /// "on the left", "at the top".
+    pub fn place(self) -> &'static str {
+        match self {
+            Self::Left => "on the left",
+            Self::Right => "on the right",
+            Self::Top => "at the top",
+            Self::Bottom => "at the bottom",
+        }
+    }
+
+    /// "left of", "above".
+    pub fn relation(self) -> &'static str {
+        match self {
+            Self::Left => "left of",
+            Self::Right => "right of",
+            Self::Top => "above",
+            Self::Bottom => "below",
+        }
+    }
+}
+
+/// What kind of thing is compared by size.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Objects of one noun or name.
+    Noun(String),
+    /// Objects of one category that has an everyday word.
+    Category(&'static str),
+    /// Every object.
+    All,
+}
+
+/// An expression that refers to objects of a scene.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Expression {
+    /// A noun or a name, alone: every object that it fits.
+    Named(String),
+    /// "every dog".
+    Every(String),
+    /// "dog on the left".
+    Placed(String, Side),
+    /// "second dog from the left".
+    Second(String, Side),
+    /// "dog left of the drum".
+    Related(String, Side, String),
+    /// "largest dog", "smallest animal".
+    Sized(Group, bool),
+}
+
+/// Categories with an everyday word for one of theirs.
+const CATEGORIES: [(&str, &str); 4] =
+    [("animals", "animal"), ("vehicles", "vehicle"), ("plants", "plant"), ("shapes", "shape")];
+
+/// Indices of the objects that a noun or a name fits.
+pub fn named(scene: &Scene, word: &str) -> Vec<usize> {
+    let fits = |o: &SceneObject| o.noun == word || o.name == word;
+    (0..scene.objects.len()).filter(|&i| fits(&scene.objects[i])).collect()
+}
+
+/// Indices of `among` lying clearly on that side of an anchor; none where any of them is doubtful.
+pub fn beside(scene: &Scene, among: &[usize], side: Side, anchor: usize) -> Option<Vec<usize>> {
+    let across = match side {
+        Side::Left | Side::Right => Side::Bottom,
+        Side::Top | Side::Bottom => Side::Right,
+    };
+    let from = &scene.objects[anchor];
+    let mut found = Vec::new();
+    for &i in among.iter().filter(|&&i| i != anchor) {
+        let object = &scene.objects[i];
+        let along = side.reach(scene, object) - side.reach(scene, from);
+        let off = (across.reach(scene, object) - across.reach(scene, from)).abs();
+        if along > 1.5 * MARGIN && along > 0.6 * off {
+            found.push(i);
+        } else if along > -0.5 * MARGIN {
+            return None;
+        }
+    }
+    Some(found)
+}
+
+impl Expression {
+    /// The words, without an article.
+    pub fn text(&self) -> String {
+        match self {
+            Self::Named(word) => word.clone(),
+            Self::Every(word) => format!("every {word}"),
+            Self::Placed(word, side) => format!("{word} {}", side.place()),
+            Self::Second(word, side) => {
+                let from = side.place().replacen("on ", "from ", 1).replacen("at ", "from ", 1);
+                format!("second {word} {from}")
+            }
+            Self::Related(word, side, anchor) => {
+                format!("{word} {} the {anchor}", side.relation())
+            }
+            Self::Sized(group, largest) => {
+                let word = match group {
+                    Group::Noun(word) => word.as_str(),
+                    Group::Category(word) => word,
+                    Group::All => "object",
+                };
+                format!("{} {word}", if *largest { "largest" } else { "smallest" })
+            }
+        }
+    }
+
+    /// The objects meant, possibly none at all; `None` where the scene leaves it in doubt.
+    pub fn resolve(&self, scene: &Scene) -> Option<Vec<usize>> {
+        match self {
+            Self::Named(word) => Some(named(scene, word)),
+            Self::Every(word) => Some(named(scene, word)).filter(|found| found.len() > 1),
+            Self::Placed(word, side) => {
+                let order = ranked(scene, named(scene, word), *side)?;
+                let first = *order.first()?;
+                let reach = side.reach(scene, &scene.objects[first]);
+                let reach = if reach < 0.0 { 1.0 + reach } else { reach };
+                // Alone, it must be well on that side; among its like, not on the other.
+                let enough = if order.len() == 1 { 0.6 } else { 0.42 };
+                (reach >= enough).then(|| vec![first])
+            }
+            Self::Second(word, side) => {
+                let order = ranked(scene, named(scene, word), *side)?;
+                (order.len() > 2).then(|| vec![order[1]])
+            }
+            Self::Related(word, side, anchor) => {
+                let anchors = named(scene, anchor);
+                let among = named(scene, word);
+                match anchors[..] {
+                    [anchor] if !among.contains(&anchor) => beside(scene, &among, *side, anchor),
+                    _ => None,
+                }
+            }
+            Self::Sized(group, largest) => {
+                let mut members = match group {
+                    Group::Noun(word) => named(scene, word),
+                    Group::Category(word) => category_members(scene, word),
+                    Group::All => (0..scene.objects.len()).collect(),
+                };
+                members.sort_by_key(|&i| scene.objects[i].area);
+                if *largest {
+                    members.reverse();
+                }
+                let [first, next] = [*members.first()?, *members.get(1)?];
+                let (a, b) = (scene.objects[first].area as f32, scene.objects[next].area as f32);
+                (a.max(b) >= LARGER * a.min(b)).then(|| vec![first])
+            }
+        }
+    }
+
+    /// Every clear expression for one object, plain ones first.
+    pub fn all_for(scene: &Scene, target: usize) -> Vec<Self> {
+        let object = &scene.objects[target];
+        let mut words = vec![object.noun.clone()];
+        if object.name != object.noun {
+            words.push(object.name.clone());
+        }
+        let mut found: Vec<Self> = words.iter().cloned().map(Self::Named).collect();
+        for word in &words {
+            found.extend(Side::ALL.map(|side| Self::Placed(word.clone(), side)));
+            found.extend(Side::ALL.map(|side| Self::Second(word.clone(), side)));
+            found.extend([true, false].map(|l| Self::Sized(Group::Noun(word.clone()), l)));
+        }
+        for (_, word) in CATEGORIES.iter().filter(|(category, _)| *category == object.category) {
+            found.extend([true, false].map(|l| Self::Sized(Group::Category(word), l)));
+        }
+        found.extend([true, false].map(|l| Self::Sized(Group::All, l)));
+        for anchor in scene.objects.iter().filter(|o| o.noun != object.noun) {
+            let related = |side| Self::Related(object.noun.clone(), side, anchor.noun.clone());
+            found.extend(Side::ALL.map(related));
+        }
+        found.retain(|e| e.resolve(scene).is_some_and(|objects| objects == [target]));
+        found
+    }
+
+    /// The shortest expression that tells one object from the others: its noun if that is
+    /// enough, otherwise a place, a rank, a size or a neighbour, then its name.
+    pub fn distinguishing(scene: &Scene, target: usize) -> Option<Self> {
+        let mut all = Self::all_for(scene, target);
+        let noun = &scene.objects[target].noun;
+        all.sort_by_key(|e| match e {
+            Self::Named(word) if word == noun => 0,
+            Self::Placed(word, _) if word == noun => 1,
+            Self::Second(word, _) if word == noun => 2,
+            Self::Sized(Group::Noun(word), _) if word == noun => 3,
+            Self::Related(..) => 4,
+            Self::Named(_) => 5,
+            _ => 6,
+        });
+        all.into_iter().next()
+    }
+}
+
+/// Objects ordered towards a side, the outermost first; none where the order is in doubt.
+fn ranked(scene: &Scene, mut members: Vec<usize>, side: Side) -> Option<Vec<usize>> {
+    let reach = |i: usize| side.reach(scene, &scene.objects[i]);
+    members.sort_by(|&a, &b| reach(b).total_cmp(&reach(a)));
+    let clear = members.windows(2).all(|pair| reach(pair[0]) - reach(pair[1]) >= MARGIN);
+    clear.then_some(members)
+}
+
+fn category_members(scene: &Scene, word: &str) -> Vec<usize> {
+    let fits = |o: &SceneObject| CATEGORIES.contains(&(o.category.as_str(), word));
+    (0..scene.objects.len()).filter(|&i| fits(&scene.objects[i])).collect()
+}

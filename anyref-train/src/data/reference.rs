@@ -1,0 +1,60 @@
+//! Reference pictures: another rendering or another instance of a noun.
+
+use image::RgbImage;
+use rand::Rng;
+
+use super::composer::canvas::{Canvas, light};
+use super::library::Library;
+use super::sprite::Placement;
+
+/// How reference pictures are drawn.
+#[derive(Clone, Copy, Debug)]
+pub struct ReferenceStyle {
+    /// Long side in pixels.
+    pub size: u32,
+    /// Whether the background is blacked out, as in the paper's mask cropping.
+    pub mask_crop: bool,
+    /// Whether validation backgrounds are used.
+    pub held_out: bool,
+}
+
+/// Draws a tight crop of a cut-out under another transform, light and background.
+pub fn picture(
+    library: &Library,
+    cutout: usize,
+    style: ReferenceStyle,
+    rng: &mut impl Rng,
+) -> RgbImage {
+    let source = &library.cutouts()[cutout];
+    let turn = 0.44;
+    let mut placement = Placement {
+        centre: [0.0, 0.0],
+        long_side: style.size as f32,
+        angle: rng.random_range(-turn..=turn),
+        flip: source.mirror && rng.random_bool(0.5),
+        soft: rng.random_bool(0.5),
+    };
+    let [w, h] = source.sprite.size().map(|side| side as f32 / source.sprite.long_side());
+    let (sin, cos) = (placement.angle.sin().abs(), placement.angle.cos());
+    let (box_w, box_h) = (w * cos + h * sin, w * sin + h * cos);
+    let margin = 1.0 + rng.random_range(0.0..0.2f32);
+    // The picture's long side is the turned box and its margin.
+    placement.long_side = style.size as f32 / (box_w.max(box_h) * margin);
+    let side = |length: f32| {
+        let tight = length * placement.long_side * margin;
+        (tight.round() as usize).clamp(8, style.size as usize)
+    };
+    let (width, height) = (side(box_w), side(box_h));
+    placement.centre = [0.5 * width as f32, 0.5 * height as f32];
+    let patch = source.sprite.draw(&placement);
+    let mut canvas = Canvas::new(width, height);
+    if !style.mask_crop {
+        let backgrounds = library.backgrounds();
+        backgrounds.paint(&mut canvas.pixels, width, style.held_out, 0.6, rng);
+    }
+    canvas.blend(&patch, &light(rng));
+    if !style.mask_crop {
+        canvas.develop(4.0, 0.2, rng);
+    }
+    canvas.into_image()
+}

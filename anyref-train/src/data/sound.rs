@@ -1,0 +1,86 @@
+//! Sounds of things: loading at 16 kHz, and the transformations of training and validation.
+
+use std::path::Path;
+
+use rand::Rng;
+
+use super::{Error, Result};
+
+/// Samples a second of every sound here.
+pub const SAMPLE_RATE: u32 = 16_000;
+/// Longest sound kept, in samples: six seconds, what three clips of two seconds hold.
+const LONGEST: usize = 6 * SAMPLE_RATE as usize;
+/// Shortest sound handed out, in samples.
+const SHORTEST: usize = SAMPLE_RATE as usize / 4;
+
+/// Reads a sound, brings it to 16 kHz mono and to a peak of one half.
+pub fn load(path: &Path) -> Result<Vec<f32>> {
+    let waveform = anyref_audio::Waveform::open(path)
+        .map_err(|e| Error::Sound { path: path.to_owned(), reason: e.to_string() })?;
+    let mut samples = waveform.resampled(SAMPLE_RATE).samples;
+    samples.truncate(LONGEST);
+    let peak = samples.iter().fold(0.0f32, |m, s| m.max(s.abs()));
+    if peak > 0.0 {
+        samples.iter_mut().for_each(|s| *s *= 0.5 / peak);
+    }
+    Ok(samples)
+}
+
+/// Varies a recording: offset, gain and white noise; when `held_out`, also speed, a low-pass
+/// and rumbling noise, which training never applies.
+pub fn vary(samples: &[f32], held_out: bool, rng: &mut impl Rng) -> Vec<f32> {
+    let lead = rng.random_range(0..SAMPLE_RATE as usize / 3);
+    let cut = (samples.len() as f32 * rng.random_range(0.0..0.15)) as usize;
+    let mut out = vec![0.0; lead];
+    out.extend_from_slice(&samples[cut..]);
+    if held_out {
+        out = faster(&out, rng.random_range(0.93..1.07));
+        let cutoff: f32 = rng.random_range(3000.0..7000.0);
+        low_pass(&mut out, cutoff / SAMPLE_RATE as f32);
+    }
+    out.truncate(LONGEST);
+    if out.len() < SHORTEST {
+        out.resize(SHORTEST, 0.0);
+    }
+    let gain = 10f32.powf(rng.random_range(-12.0..6.0) / 20.0);
+    let rms = (out.iter().map(|s| s * s).sum::<f32>() / out.len() as f32).sqrt();
+    let quiet = if held_out { rng.random_range(12.0..20.0) } else { rng.random_range(15.0..45.0) };
+    let level = rms * 10f32.powf(-quiet / 20.0);
+    let mut rumble = 0.0;
+    for sample in &mut out {
+        // A uniform deviate of unit variance.
+        let white = rng.random_range(-1.732..1.732f32);
+        let noise = if held_out {
+            rumble = 0.9 * rumble + 0.436 * white;
+            rumble
+        } else {
+            white
+        };
+        *sample = ((*sample + level * noise) * gain).clamp(-1.0, 1.0);
+    }
+    out
+}
+
+/// Plays faster by `rate`, with linear interpolation.
+fn faster(samples: &[f32], rate: f32) -> Vec<f32> {
+    let length = (samples.len() as f32 / rate) as usize;
+    (0..length)
+        .map(|i| {
+            let at = i as f32 * rate;
+            let k = at as usize;
+            let here = samples.get(k).copied().unwrap_or(0.0);
+            let next = samples.get(k + 1).copied().unwrap_or(here);
+            here + (next - here) * (at - k as f32)
+        })
+        .collect()
+}
+
+/// One-pole low-pass; `cutoff` in cycles a sample.
+fn low_pass(samples: &mut [f32], cutoff: f32) {
+    let keep = (-std::f32::consts::TAU * cutoff).exp();
+    let mut state = 0.0;
+    for sample in samples {
+        state = keep * state + (1.0 - keep) * *sample;
+        *sample = state;
+    }
+}

@@ -1,0 +1,99 @@
+//! The paper's losses: cross-entropy on the answer, BCE and dice on the masks.
+
+use burn::tensor::{Int, Tensor, activation, backend::Backend};
+
+/// Mean cross-entropy of logits `[n, classes]` against class indices `[n]`.
+pub fn cross_entropy<B: Backend>(logits: Tensor<B, 2>, targets: Tensor<B, 1, Int>) -> Tensor<B, 1> {
+    let picked = activation::log_softmax(logits, 1).gather(1, targets.unsqueeze_dim(1));
+    -picked.mean()
+}
+
+/// Binary cross-entropy with logits: the mean over a mask's pixels, `[masks]`.
+///
+/// # Shapes
+/// - logits, targets: `[masks, height, width]`
+pub fn mask_bce<B: Backend>(logits: Tensor<B, 3>, targets: Tensor<B, 3>) -> Tensor<B, 1> {
+    let [masks, height, width] = logits.dims();
+    let logits = logits.reshape([masks, height * width]);
+    let targets = targets.reshape([masks, height * width]);
+    // -log sigmoid(x) = softplus(-x), and bce = softplus(x) - x t.
+    let softplus = -activation::log_sigmoid(-logits.clone());
+    (softplus - logits * targets).mean_dim(1).squeeze_dim(1)
+}
+
+/// Dice loss `1 - (2 intersection + 1) / (sum + sum + 1)`, `[masks]`.
+///
+/// # Shapes
+/// - logits, targets: `[masks, height, width]`
+pub fn mask_dice<B: Backend>(logits: Tensor<B, 3>, targets: Tensor<B, 3>) -> Tensor<B, 1> {
+    let [masks, height, width] = logits.dims();
+    let share = activation::sigmoid(logits).reshape([masks, height * width]);
+    let targets = targets.reshape([masks, height * width]);
+    let intersection = (share.clone() * targets.clone()).sum_dim(1);
+    let total = share.sum_dim(1) + targets.sum_dim(1);
+    (-((intersection * 2.0 + 1.0) / (total + 1.0)) + 1.0).squeeze_dim(1)
+}
+
+/// IoU of `logits > 0` with `targets > 0.5`, `[masks]`; 1 when both are empty.
+///
+/// # Shapes
+/// - logits, targets: `[masks, height, width]`
+pub fn mask_iou<B: Backend>(logits: Tensor<B, 3>, targets: Tensor<B, 3>) -> Tensor<B, 1> {
+    let [masks, height, width] = logits.dims();
+    let predicted = logits.greater_elem(0.0).float().reshape([masks, height * width]);
+    let targets = targets.greater_elem(0.5).float().reshape([masks, height * width]);
+    let intersection = (predicted.clone() * targets.clone()).sum_dim(1);
+    let union = predicted.sum_dim(1) + targets.sum_dim(1) - intersection.clone();
+    ((intersection + 1e-6) / (union + 1e-6)).squeeze_dim(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::backend::Flex;
+
+    fn one(values: [[f32; 2]; 2]) -> Tensor<Flex, 3> {
+        Tensor::<Flex, 2>::from_data(values, &Default::default()).unsqueeze()
+    }
+
+    fn value(tensor: Tensor<Flex, 1>) -> f32 {
+        tensor.into_scalar()
+    }
+
+    #[test]
+    fn bce_is_the_mean_over_pixels() {
+        let logits = [[0.0, 2.0], [-3.0, 40.0]];
+        let targets = [[0.0, 1.0], [1.0, 1.0]];
+        let expected: f32 = logits
+            .iter()
+            .flatten()
+            .zip(targets.iter().flatten())
+            .map(|(&x, &t): (&f32, &f32)| x.max(0.0) - x * t + (-x.abs()).exp().ln_1p())
+            .sum::<f32>()
+            / 4.0;
+        assert!((value(mask_bce(one(logits), one(targets))) - expected).abs() < 1e-5);
+    }
+
+    #[test]
+    fn dice_and_iou_know_perfect_and_empty_masks() {
+        let targets = one([[1.0, 1.0], [0.0, 0.0]]);
+        let right = one([[50.0, 50.0], [-50.0, -50.0]]);
+        let wrong = one([[-50.0, -50.0], [50.0, 50.0]]);
+        assert!(value(mask_dice(right.clone(), targets.clone())).abs() < 1e-6);
+        // 1 - (0 + 1) / (2 + 2 + 1)
+        assert!((value(mask_dice(wrong.clone(), targets.clone())) - 0.8).abs() < 1e-6);
+        assert!((value(mask_iou(right, targets.clone())) - 1.0).abs() < 1e-6);
+        assert!(value(mask_iou(wrong, targets)) < 1e-5);
+        let empty = one([[0.0; 2]; 2]);
+        assert!((value(mask_iou(one([[-1.0; 2]; 2]), empty)) - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn cross_entropy_is_minus_the_log_probability() {
+        let device = Default::default();
+        let logits = Tensor::<Flex, 2>::from_data([[1.0, 2.0, 3.0]], &device);
+        let target = Tensor::<Flex, 1, Int>::from_data([2], &device);
+        let expected = (1.0_f32.exp() + 2.0_f32.exp() + 3.0_f32.exp()).ln() - 3.0;
+        assert!((value(cross_entropy(logits, target)) - expected).abs() < 1e-5);
+    }
+}

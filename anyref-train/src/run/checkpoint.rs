@@ -1,0 +1,133 @@
+//! Checkpoints that survive a kill: written beside, then renamed.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use anyref_weights::{Checkpoint, LoadOptions, SaveOptions, load_module, save_module};
+use burn::module::Module;
+use burn::tensor::{DType, Tensor, backend::AutodiffBackend};
+use safetensors::tensor::{Dtype, TensorView};
+use serde::{Deserialize, Serialize};
+
+use super::optimizer::{Moments, Optimizer};
+
+/// Where a run stands.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Position {
+    /// Index of the stage in the config.
+    pub stage: usize,
+    /// Steps of it that are done.
+    pub step: u64,
+    /// Updates by parameter, for AdamW's bias correction.
+    pub updates: BTreeMap<String, usize>,
+    /// Best validation score of the stage so far.
+    pub best: Option<f64>,
+}
+
+const MODEL: &str = "model.safetensors";
+const OPTIMIZER: &str = "optimizer.safetensors";
+const POSITION: &str = "position.json";
+
+/// Writes a checkpoint folder and deletes all but the newest `keep`.
+pub fn save<B: AutodiffBackend, M: Module<B>>(
+    folder: &Path,
+    module: &M,
+    optimizer: &Optimizer<B>,
+    mut position: Position,
+    keep: usize,
+) -> Result<PathBuf> {
+    let name = format!("stage-{}-step-{:08}", position.stage, position.step);
+    let (target, partial) = (folder.join(&name), folder.join(format!("{name}.partial")));
+    fs::create_dir_all(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+    save_module::<B, M>(module, partial.join(MODEL), &SaveOptions::default())?;
+
+    let mut tensors = Vec::new();
+    for (path, moments) in optimizer.moments() {
+        position.updates.insert(path.to_owned(), moments.steps);
+        for (kind, tensor) in [("first", moments.first), ("second", moments.second)] {
+            let data = tensor.cast(DType::F32).into_data();
+            tensors.push((format!("{kind}/{path}"), data.shape.num_elements(), data.bytes));
+        }
+    }
+    let views = tensors
+        .iter()
+        .map(|(name, length, bytes)| Ok((name, TensorView::new(Dtype::F32, vec![*length], bytes)?)))
+        .collect::<Result<Vec<_>>>()?;
+    safetensors::serialize_to_file(views, None, &partial.join(OPTIMIZER))
+        .with_context(|| format!("cannot write {}", partial.join(OPTIMIZER).display()))?;
+    fs::write(partial.join(POSITION), serde_json::to_vec_pretty(&position)?)?;
+
+    if target.exists() {
+        fs::remove_dir_all(&target)?;
+    }
+    fs::rename(&partial, &target).with_context(|| format!("cannot rename to {}", target.display()))?;
+    for old in list(folder)?.iter().rev().skip(keep) {
+        fs::remove_dir_all(old)?;
+    }
+    Ok(target)
+}
+
+/// The newest complete checkpoint, if there is one.
+pub fn newest(folder: &Path) -> Result<Option<PathBuf>> {
+    Ok(if folder.is_dir() { list(folder)?.pop() } else { None })
+}
+
+/// Reads a module and where it stood.
+pub fn load<B: AutodiffBackend, M: Module<B>>(path: &Path, module: M) -> Result<(M, Position)> {
+    let module = load_weights::<B, M>(path, module)?;
+    let file = path.join(POSITION);
+    let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let position = serde_json::from_slice(&text)
+        .with_context(|| format!("{} is damaged: delete this checkpoint", file.display()))?;
+    Ok((module, position))
+}
+
+/// Reads a checkpoint's weights alone.
+pub fn load_weights<B: AutodiffBackend, M: Module<B>>(path: &Path, mut module: M) -> Result<M> {
+    let checkpoint = Checkpoint::open(path.join(MODEL))?;
+    load_module::<B, M>(&mut module, &checkpoint, &LoadOptions::default())?;
+    Ok(module)
+}
+
+/// Reads the optimizer's moments.
+pub fn load_optimizer<B: AutodiffBackend>(
+    path: &Path,
+    position: &Position,
+    optimizer: &mut Optimizer<B>,
+    device: &B::Device,
+) -> Result<()> {
+    let checkpoint = Checkpoint::open(path.join(OPTIMIZER))?;
+    for (name, &steps) in &position.updates {
+        let read = |kind: &str| -> Result<Tensor<B::InnerBackend, 1>> {
+            let data = checkpoint.require(&format!("{kind}/{name}"))?.read()?;
+            Ok(Tensor::from_data(data, device))
+        };
+        let moments = Moments { steps, first: read("first")?, second: read("second")? };
+        optimizer.restore(name.clone(), moments);
+    }
+    ensure!(
+        checkpoint.len() == 2 * position.updates.len(),
+        "{}: the optimizer's file and {POSITION} disagree: delete this checkpoint",
+        path.display()
+    );
+    Ok(())
+}
+
+/// Complete checkpoints, oldest first.
+fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.starts_with("stage-") && !name.ends_with(".partial") && path.is_dir() {
+            if !path.join(POSITION).is_file() {
+                bail!("{} has no {POSITION}: delete this folder", path.display());
+            }
+            found.push(path);
+        }
+    }
+    found.sort();
+    Ok(found)
+}

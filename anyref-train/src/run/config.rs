@@ -1,0 +1,115 @@
+//! What a training run is made of, as JSON.
+
+use core::fmt;
+
+use anyref_core::AnyRefConfig;
+use serde::{Deserialize, Serialize};
+
+use super::schedule::{Decay, Schedule};
+use crate::data::{InstructionConfig, SceneConfig};
+
+/// A training run.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrainConfig {
+    /// Name of the run; its folder is `runs/NAME` unless told otherwise.
+    pub name: String,
+    /// Seed of weights and data.
+    pub seed: u64,
+    /// The model.
+    pub model: AnyRefConfig,
+    /// Entries of the tokenizer trained for this model.
+    pub vocabulary: usize,
+    /// The scenes.
+    pub scenes: SceneConfig,
+    /// What is asked about them.
+    pub instructions: InstructionConfig,
+    /// Use the procedural shapes instead of the stamps, which need a download.
+    #[serde(default)]
+    pub shapes: bool,
+    /// The stages, in order.
+    pub stages: Vec<StageConfig>,
+    /// Steps between checkpoints.
+    pub checkpoint_every: u64,
+    /// Steps between validations.
+    pub validate_every: u64,
+    /// Checkpoints kept.
+    pub keep_checkpoints: usize,
+}
+
+/// What a stage teaches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum StageKind {
+    /// CLIP: regions against names and against reference pictures.
+    Clip,
+    /// SAM: masks from boxes and points, whatever the object.
+    Sam,
+    /// ImageBind: sounds against the names that pictures were bound to.
+    Audio,
+    /// AnyRef: instructions.
+    Instruct,
+}
+
+impl fmt::Display for StageKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Clip => "clip",
+            Self::Sam => "sam",
+            Self::Audio => "audio",
+            Self::Instruct => "instruct",
+        })
+    }
+}
+
+/// One stage of training.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StageConfig {
+    /// What it teaches.
+    pub kind: StageKind,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Scenes (or sounds) a micro-batch.
+    pub batch: usize,
+    /// Micro-batches an optimizer step.
+    #[serde(default = "one")]
+    pub accumulation: u64,
+    /// Highest learning rate.
+    pub learning_rate: f64,
+    /// Steps of warm-up.
+    pub warmup: u64,
+    /// How the learning rate falls.
+    #[serde(default)]
+    pub decay: Decay,
+    /// Decoupled weight decay.
+    pub weight_decay: f32,
+    /// Largest norm of the gradient.
+    pub clip_norm: f64,
+    /// Patterns of the parameter paths that are trained.
+    pub trainable: Vec<String>,
+    /// Learning rates of some paths, as a multiple: the first match counts.
+    #[serde(default)]
+    pub learning_rate_scales: Vec<(String, f64)>,
+    /// Side of the grid on which masks are compared; the mask decoder's own when 0.
+    #[serde(default)]
+    pub mask_size: usize,
+    /// Scenes that validation looks at.
+    pub validation_scenes: usize,
+}
+
+impl StageConfig {
+    /// The learning rate over the steps.
+    pub fn schedule(&self) -> Schedule {
+        Schedule {
+            learning_rate: self.learning_rate,
+            warmup: self.warmup,
+            steps: self.steps,
+            decay: self.decay,
+        }
+    }
+}
+
+fn one() -> u64 {
+    1
+}

@@ -1,0 +1,83 @@
+//! Metrics as JSON lines.
+
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde_json::{Map, Value, json};
+
+/// Appends one JSON object a line; every line has `stage`, `step` and `kind`.
+#[derive(Debug)]
+pub struct MetricLog {
+    file: File,
+}
+
+impl MetricLog {
+    /// Opens the log. Lines from `stage`/`step` on are dropped, since a resumed run writes them again.
+    pub fn open(path: &Path, stage: usize, step: u64) -> Result<Self> {
+        if path.exists() {
+            let kept: Vec<String> = BufReader::new(File::open(path)?)
+                .lines()
+                .map_while(core::result::Result::ok)
+                .filter(|line| {
+                    serde_json::from_str::<Value>(line).is_ok_and(|value| {
+                        let at = (value["stage"].as_u64(), value["step"].as_u64());
+                        at < (Some(stage as u64), Some(step))
+                    })
+                })
+                .collect();
+            let mut text = kept.join("\n");
+            if !text.is_empty() {
+                text.push('\n');
+            }
+            std::fs::write(path, text)?;
+        }
+        let file = OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Self { file })
+    }
+
+    /// Writes a line.
+    pub fn write(
+        &mut self,
+        kind: &str,
+        stage: usize,
+        step: u64,
+        metrics: &[(String, f64)],
+    ) -> Result<()> {
+        let mut line = Map::new();
+        line.insert("kind".into(), json!(kind));
+        line.insert("stage".into(), json!(stage));
+        line.insert("step".into(), json!(step));
+        for (name, value) in metrics {
+            line.insert(name.clone(), json!(value));
+        }
+        writeln!(self.file, "{}", Value::Object(line))?;
+        Ok(self.file.flush()?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn resuming_drops_the_lines_that_will_be_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let mut log = MetricLog::open(&path, 0, 0).unwrap();
+        for step in 0..5 {
+            log.write("train", 0, step, &[("loss".into(), 1.0)]).unwrap();
+        }
+        drop(log);
+        let mut log = MetricLog::open(&path, 0, 3).unwrap();
+        log.write("train", 0, 3, &[("loss".into(), 2.0)]).unwrap();
+        let text = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(text.lines().count(), 4);
+        assert!(text.lines().last().unwrap().contains("2.0"));
+    }
+}

@@ -1,0 +1,8 @@
+//! A training run: configuration, schedule, optimizer, loop, checkpoints and log.
+
+pub mod checkpoint;
+pub mod config;
+pub mod log;
+pub mod optimizer;
+pub mod schedule;
+pub mod trainer;

@@ -1,0 +1,276 @@
+//! AdamW with its state kept by parameter path, so that a checkpoint needs no ids.
+
+use std::collections::{BTreeMap, HashMap};
+
+use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param, ParamId};
+use burn::optim::{
+    AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, GradientsParams, SimpleOptimizer,
+};
+use burn::tensor::{Tensor, backend::AutodiffBackend, backend::Backend};
+use regex::Regex;
+
+/// AdamW's numbers.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct OptimizerConfig {
+    /// Decoupled weight decay, on parameters of two and more dimensions.
+    pub weight_decay: f32,
+    /// Largest global norm of the gradient.
+    pub clip_norm: f64,
+}
+
+/// First and second moments of one parameter, flat.
+type State<B> = AdamWState<B, 1>;
+
+/// AdamW over whichever parameters have a gradient.
+pub struct Optimizer<B: AutodiffBackend> {
+    with_decay: AdamW,
+    without_decay: AdamW,
+    clip_norm: f64,
+    scales: Vec<(Regex, f64)>,
+    states: HashMap<String, State<B::InnerBackend>>,
+}
+
+impl<B: AutodiffBackend> Optimizer<B> {
+    /// A fresh optimizer; `scales` multiply the learning rate of the paths that match first.
+    pub fn new(config: OptimizerConfig, scales: Vec<(Regex, f64)>) -> Self {
+        let adamw = AdamWConfig::new().with_epsilon(1e-8);
+        Self {
+            with_decay: adamw.clone().with_weight_decay(config.weight_decay).build(),
+            without_decay: adamw.with_weight_decay(0.0).build(),
+            clip_norm: config.clip_norm,
+            scales,
+            states: HashMap::new(),
+        }
+    }
+
+    /// One update. Returns the gradient's norm before clipping; when that is not finite nothing
+    /// changes.
+    pub fn step<M: AutodiffModule<B>>(
+        &mut self,
+        module: M,
+        mut gradients: GradientsParams,
+        learning_rate: f64,
+    ) -> (M, f64) {
+        let mut norm = SquaredNorm::<B> { gradients: &gradients, sum: None };
+        module.visit(&mut norm);
+        let norm = norm.sum.map_or(0.0, |sum| {
+            f64::from(sum.into_data().convert::<f32>().iter::<f32>().next().unwrap_or(0.0)).sqrt()
+        });
+        if !norm.is_finite() {
+            return (module, norm);
+        }
+        let shrink = if norm > self.clip_norm { self.clip_norm / norm } else { 1.0 };
+        let mut update = Update {
+            optimizer: self,
+            gradients: &mut gradients,
+            learning_rate,
+            shrink,
+            path: Vec::new(),
+        };
+        (module.map(&mut update), norm)
+    }
+
+    /// The moments by parameter path: `(steps, first, second)`.
+    pub fn moments(&self) -> BTreeMap<&str, Moments<B::InnerBackend>> {
+        self.states
+            .iter()
+            .map(|(path, state)| {
+                let momentum = &state.momentum;
+                let moments = Moments {
+                    steps: momentum.time,
+                    first: momentum.moment_1.clone(),
+                    second: momentum.moment_2.clone(),
+                };
+                (path.as_str(), moments)
+            })
+            .collect()
+    }
+
+    /// Puts saved moments back.
+    pub fn restore(&mut self, path: String, moments: Moments<B::InnerBackend>) {
+        let momentum = AdaptiveMomentumState::new(moments.steps, moments.first, moments.second);
+        self.states.insert(path, AdamWState::new(momentum));
+    }
+
+    fn scale(&self, path: &str) -> f64 {
+        self.scales.iter().find(|(pattern, _)| pattern.is_match(path)).map_or(1.0, |(_, scale)| *scale)
+    }
+}
+
+/// What AdamW remembers of one parameter.
+#[derive(Debug, Clone)]
+pub struct Moments<B: Backend> {
+    /// Updates so far.
+    pub steps: usize,
+    /// Mean of the gradient, flat.
+    pub first: Tensor<B, 1>,
+    /// Mean of its square, flat.
+    pub second: Tensor<B, 1>,
+}
+
+struct SquaredNorm<'a, B: AutodiffBackend> {
+    gradients: &'a GradientsParams,
+    sum: Option<Tensor<B::InnerBackend, 1>>,
+}
+
+impl<B: AutodiffBackend> ModuleVisitor<B> for SquaredNorm<'_, B> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if let Some(gradient) = self.gradients.get::<B::InnerBackend, D>(param.id) {
+            let square = (gradient.clone() * gradient).sum();
+            self.sum = Some(match self.sum.take() {
+                Some(sum) => sum + square,
+                None => square,
+            });
+        }
+    }
+}
+
+struct Update<'a, B: AutodiffBackend> {
+    optimizer: &'a mut Optimizer<B>,
+    gradients: &'a mut GradientsParams,
+    learning_rate: f64,
+    shrink: f64,
+    path: Vec<String>,
+}
+
+impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let Some(gradient) = self.gradients.remove::<B::InnerBackend, D>(param.id) else {
+            return param;
+        };
+        let path = self.path.join(".");
+        let learning_rate = self.learning_rate * self.optimizer.scale(&path);
+        let (id, tensor, mapper): (ParamId, _, _) = param.consume();
+        let tracked = tensor.is_require_grad();
+        let shape = tensor.shape();
+        let gradient = match self.shrink {
+            1.0 => gradient,
+            shrink => gradient * shrink,
+        };
+        let size = shape.num_elements();
+        let rule =
+            if D >= 2 { &self.optimizer.with_decay } else { &self.optimizer.without_decay };
+        let (updated, state) = SimpleOptimizer::<B::InnerBackend>::step(
+            rule,
+            learning_rate,
+            tensor.inner().reshape([size]),
+            gradient.reshape([size]),
+            self.optimizer.states.remove(&path),
+        );
+        if let Some(state) = state {
+            self.optimizer.states.insert(path, state);
+        }
+        let tensor = Tensor::from_inner(updated.reshape(shape)).set_require_grad(tracked);
+        Param::from_mapped_value(id, tensor, mapper)
+    }
+}
+
+/// Sets which parameters are trained: those whose path matches one of `trainable`. Returns the number
+/// of values trained.
+pub fn set_trainable<B: AutodiffBackend, M: Module<B>>(module: M, trainable: &[Regex]) -> (M, usize) {
+    let mut freeze = Freeze { trainable, path: Vec::new(), count: 0 };
+    let module = module.map(&mut freeze);
+    (module, freeze.count)
+}
+
+struct Freeze<'a> {
+    trainable: &'a [Regex],
+    path: Vec<String>,
+    count: usize,
+}
+
+impl<B: AutodiffBackend> ModuleMapper<B> for Freeze<'_> {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let path = self.path.join(".");
+        let trained = self.trainable.iter().any(|pattern| pattern.is_match(&path));
+        if trained {
+            self.count += param.lazy_shape().num_elements();
+        }
+        param.set_require_grad(trained)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use burn::backend::{Autodiff, Flex};
+    use burn::nn::{Linear, LinearConfig};
+
+    type B = Autodiff<Flex>;
+
+    fn train(optimizer: &mut Optimizer<B>, mut layer: Linear<B>, steps: usize) -> (Linear<B>, f64) {
+        let device = Default::default();
+        let x = Tensor::<B, 2>::from_data([[1.0, -2.0], [0.5, 3.0]], &device);
+        let mut last = 0.0;
+        for _ in 0..steps {
+            let loss = (layer.forward(x.clone()) - 1.0).powf_scalar(2.0).mean();
+            last = f64::from(loss.clone().into_scalar());
+            let mut gradients = loss.backward();
+            let gradients = GradientsParams::from_module(&mut gradients, &layer);
+            layer = optimizer.step(layer, gradients, 0.05).0;
+        }
+        (layer, last)
+    }
+
+    fn optimizer() -> Optimizer<B> {
+        Optimizer::new(OptimizerConfig { weight_decay: 0.01, clip_norm: 1.0 }, Vec::new())
+    }
+
+    #[test]
+    fn it_learns() {
+        let layer = LinearConfig::new(2, 1).init(&Default::default());
+        assert!(train(&mut optimizer(), layer, 200).1 < 1e-3);
+    }
+
+    #[test]
+    fn restored_moments_continue_the_same_way() {
+        let layer = LinearConfig::new(2, 1).init::<B>(&Default::default());
+        let (whole, _) = train(&mut optimizer(), layer.clone(), 10);
+        let mut first = optimizer();
+        let (half, _) = train(&mut first, layer, 5);
+        let mut second = optimizer();
+        for (path, moments) in first.moments() {
+            second.restore(path.to_owned(), moments);
+        }
+        let (resumed, _) = train(&mut second, half, 5);
+        assert_eq!(whole.weight.to_data(), resumed.weight.to_data());
+        assert_eq!(whole.bias.unwrap().to_data(), resumed.bias.unwrap().to_data());
+    }
+
+    #[test]
+    fn frozen_parameters_stay() {
+        let layer = LinearConfig::new(2, 1).init::<B>(&Default::default());
+        let before = layer.bias.as_ref().unwrap().to_data();
+        let (layer, count) = set_trainable(layer, &[Regex::new("weight").unwrap()]);
+        assert_eq!(count, 2);
+        let (layer, _) = train(&mut optimizer(), layer, 3);
+        assert_eq!(before, layer.bias.unwrap().to_data());
+    }
+
+    #[test]
+    fn a_gradient_that_is_not_finite_changes_nothing() {
+        let layer = LinearConfig::new(2, 1).init::<B>(&Default::default());
+        let x = Tensor::<B, 2>::from_data([[f32::NAN, 1.0]], &Default::default());
+        let mut gradients = layer.forward(x).sum().backward();
+        let gradients = GradientsParams::from_module(&mut gradients, &layer);
+        let (after, norm) = optimizer().step(layer.clone(), gradients, 0.1);
+        assert!(!norm.is_finite());
+        assert_eq!(layer.weight.to_data(), after.weight.to_data());
+    }
+}

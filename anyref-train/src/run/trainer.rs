@@ -1,0 +1,210 @@
+//! The training loop: batches in, checkpoints out, any stage.
+
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+use burn::module::AutodiffModule;
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::{Tensor, backend::AutodiffBackend, backend::Backend};
+use indicatif::{ProgressBar, ProgressStyle};
+use regex::Regex;
+
+use super::checkpoint::{self, Position};
+use super::config::StageConfig;
+use super::log::MetricLog;
+use super::optimizer::{Optimizer, OptimizerConfig, set_trainable};
+use crate::trainee::Trainee;
+
+/// What a stage of training teaches, from which data.
+pub trait Stage<B: AutodiffBackend>: Sync {
+    /// What one step learns from, prepared on loader threads.
+    type Batch: Send;
+
+    /// The batch of a step: a pure function of the step, so that a resumed run sees the same data.
+    fn batch(&self, step: u64) -> Result<Self::Batch>;
+
+    /// The losses of a batch.
+    fn loss(&self, trainee: &Trainee<B>, batch: &Self::Batch) -> Losses<B>;
+
+    /// Scores on validation data; the first decides which checkpoint is best (higher is better).
+    fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>>;
+}
+
+/// A step's losses.
+#[derive(Debug, Clone)]
+pub struct Losses<B: Backend> {
+    /// What is minimised, `[1]`.
+    pub total: Tensor<B, 1>,
+    /// Its parts for the log, `[1]` each.
+    pub parts: Vec<(&'static str, Tensor<B, 1>)>,
+}
+
+/// How a run is carried out, apart from what is learned.
+#[derive(Debug, Clone)]
+pub struct RunOptions {
+    /// Folder of the run.
+    pub folder: PathBuf,
+    /// Checkpoint every so many steps.
+    pub checkpoint_every: u64,
+    /// Validate every so many steps.
+    pub validate_every: u64,
+    /// Checkpoints kept.
+    pub keep: usize,
+    /// Stop after so many steps of this process, to be resumed later.
+    pub stop_after: Option<u64>,
+}
+
+/// After so many steps in a row without a finite gradient a run stops.
+const MAX_SKIPPED: u32 = 10;
+/// Batches prepared ahead.
+const PREFETCH: usize = 2;
+
+/// Runs one stage from `position` to its end; returns the trainee and whether the stage is complete.
+pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
+    stage: &S,
+    config: &StageConfig,
+    options: &RunOptions,
+    trainee: Trainee<B>,
+    resume: Option<(&Path, &Position)>,
+    index: usize,
+) -> Result<(Trainee<B>, bool)> {
+    let patterns = |list: &[String]| -> Result<Vec<Regex>> {
+        list.iter().map(|p| Regex::new(p).with_context(|| format!("bad pattern {p:?}"))).collect()
+    };
+    let (mut trainee, trained) = set_trainable::<B, _>(trainee, &patterns(&config.trainable)?);
+    if trained == 0 {
+        bail!("stage {:?} trains nothing: its `trainable` patterns match no parameter", config.kind);
+    }
+    let scales = config
+        .learning_rate_scales
+        .iter()
+        .map(|(pattern, scale)| Ok((Regex::new(pattern)?, *scale)))
+        .collect::<Result<Vec<_>>>()?;
+    let mut optimizer = Optimizer::<B>::new(
+        OptimizerConfig { weight_decay: config.weight_decay, clip_norm: config.clip_norm },
+        scales,
+    );
+    let mut position =
+        Position { stage: index, step: 0, updates: Default::default(), best: None };
+    if let Some((path, saved)) = resume {
+        let device = Default::default();
+        checkpoint::load_optimizer(path, saved, &mut optimizer, &device)?;
+        position = saved.clone();
+    }
+    let checkpoints = options.folder.join("checkpoints");
+    let mut log = MetricLog::open(&options.folder.join("metrics.jsonl"), index, position.step)?;
+    let schedule = config.schedule();
+    let end = match options.stop_after {
+        Some(steps) => config.steps.min(position.step + steps),
+        None => config.steps,
+    };
+    let bar = progress(config, position.step);
+    let micro_batches = config.accumulation.max(1);
+
+    std::thread::scope(|scope| -> Result<()> {
+        let (sender, receiver) = sync_channel(PREFETCH);
+        let first = position.step * micro_batches;
+        let last = end * micro_batches;
+        scope.spawn(move || {
+            for micro in first..last {
+                if sender.send(stage.batch(micro)).is_err() {
+                    return;
+                }
+            }
+        });
+        let mut skipped = 0;
+        while position.step < end {
+            let start = Instant::now();
+            let learning_rate = schedule.at(position.step);
+            let mut accumulator = GradientsAccumulator::new();
+            let mut parts: Vec<(String, f64)> = Vec::new();
+            let mut waited = 0.0;
+            for _ in 0..micro_batches {
+                let wait = Instant::now();
+                let batch = receiver.recv().context("the loader stopped")??;
+                waited += wait.elapsed().as_secs_f64();
+                let losses = stage.loss(&trainee, &batch);
+                let total = losses.total / micro_batches as f64;
+                let mut gradients = total.backward();
+                accumulator.accumulate(
+                    &trainee,
+                    GradientsParams::from_module(&mut gradients, &trainee),
+                );
+                add_parts(&mut parts, &losses.parts, micro_batches);
+            }
+            let (updated, norm) = optimizer.step(trainee.clone(), accumulator.grads(), learning_rate);
+            trainee = updated;
+            skipped = if norm.is_finite() { 0 } else { skipped + 1 };
+            if skipped >= MAX_SKIPPED {
+                bail!(
+                    "{skipped} steps in a row had no finite gradient: lower the learning rate of stage {:?}; the last checkpoint is kept",
+                    config.kind
+                );
+            }
+            parts.push(("learning_rate".into(), learning_rate));
+            parts.push(("gradient_norm".into(), norm));
+            parts.push(("seconds".into(), start.elapsed().as_secs_f64()));
+            parts.push(("stalled".into(), waited));
+            log.write("train", index, position.step, &parts)?;
+            position.step += 1;
+            bar.set_position(position.step);
+            bar.set_message(summary(&parts));
+
+            let finished = position.step == config.steps;
+            if finished || position.step % options.validate_every == 0 {
+                let scores = stage.validate(&trainee.valid())?;
+                log.write("validation", index, position.step, &scores)?;
+                bar.println(format!("{} step {}: {}", config.kind, position.step, summary(&scores)));
+                let score = scores.first().map(|(_, score)| *score);
+                if score > position.best {
+                    position.best = score;
+                    let best = options.folder.join("best");
+                    checkpoint::save(&best, &trainee, &optimizer, position.clone(), 1)?;
+                }
+            }
+            if finished || position.step == end || position.step % options.checkpoint_every == 0 {
+                checkpoint::save(&checkpoints, &trainee, &optimizer, position.clone(), options.keep)?;
+            }
+        }
+        Ok(())
+    })?;
+    bar.abandon();
+    Ok((trainee, position.step == config.steps))
+}
+
+fn progress(config: &StageConfig, done: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template(
+        "{prefix} {bar:30} {pos}/{len} {elapsed_precise} left {eta_precise} {msg}",
+    )
+    .expect("a valid template");
+    let bar = ProgressBar::new(config.steps).with_style(style).with_prefix(config.kind.to_string());
+    bar.set_position(done);
+    bar.reset_eta();
+    bar
+}
+
+fn add_parts<B: Backend>(
+    sums: &mut Vec<(String, f64)>,
+    parts: &[(&'static str, Tensor<B, 1>)],
+    count: u64,
+) {
+    for (name, value) in parts {
+        let value = value.clone().into_data().convert::<f32>();
+        let value = f64::from(value.iter::<f32>().next().unwrap_or(f32::NAN)) / count as f64;
+        match sums.iter_mut().find(|(known, _)| known == name) {
+            Some((_, sum)) => *sum += value,
+            None => sums.push(((*name).to_owned(), value)),
+        }
+    }
+}
+
+fn summary(parts: &[(String, f64)]) -> String {
+    let shown: Vec<_> = parts
+        .iter()
+        .filter(|(name, _)| name != "learning_rate")
+        .map(|(name, value)| format!("{name} {value:.3}"))
+        .collect();
+    shown.join("  ")
+}

@@ -1,0 +1,56 @@
+//! AnyRef together with the heads that only training needs.
+
+use anyref_core::{AnyRefConfig, AnyRefModel};
+use burn::module::{Initializer, Module, Param};
+use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
+use burn::tensor::{Tensor, backend::Backend};
+
+/// What a run trains and checkpoints.
+#[derive(Module, Debug)]
+pub struct Trainee<B: Backend> {
+    /// The model, which is what a run ships.
+    pub anyref: AnyRefModel<B>,
+    /// Heads of the encoders' own training.
+    pub heads: PretrainingHeads<B>,
+}
+
+/// Where pictures, names and sounds meet while the encoders are trained.
+#[derive(Module, Debug)]
+pub struct PretrainingHeads<B: Backend> {
+    /// One vector a name, `[names, width]`: the text side of CLIP at this scale.
+    pub names: Embedding<B>,
+    /// CLIP features into the shared space.
+    pub visual: Linear<B>,
+    /// Sound embeddings into the shared space.
+    pub sound: Option<Linear<B>>,
+    /// Logarithm of the inverse temperature, `[1]`.
+    pub logit_scale: Param<Tensor<B, 1>>,
+}
+
+impl<B: Backend> Trainee<B> {
+    /// A fresh model with heads for `names` names.
+    pub fn new(config: &AnyRefConfig, names: usize, device: &B::Device) -> Self {
+        let width = config.vision_tower.hidden_size;
+        let sound = config
+            .audio
+            .as_ref()
+            .map(|audio| LinearConfig::new(audio.encoder.output_dim, width).init(device));
+        // CLIP starts at a temperature of 0.07.
+        let logit_scale = Initializer::Constant { value: (1.0_f64 / 0.07).ln() };
+        let heads = PretrainingHeads {
+            names: EmbeddingConfig::new(names, width)
+                .with_initializer(Initializer::Normal { mean: 0.0, std: 0.02 })
+                .init(device),
+            visual: LinearConfig::new(width, width).with_bias(false).init(device),
+            sound,
+            logit_scale: logit_scale.init([1], device),
+        };
+        Self { anyref: config.init(device), heads }
+    }
+}
+
+/// Scales rows to length 1, `[..., width]`.
+pub fn normalised<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
+    let length = (x.clone() * x.clone()).sum_dim(D - 1).add_scalar(1e-8).sqrt();
+    x / length
+}
