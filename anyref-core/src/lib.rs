@@ -1,1 +1,59 @@
 //! AnyRef: point at things in pictures by text, box, picture or sound; get a sentence and masks.
+//!
+//! This crate composes the part crates into the model of *Multi-modal Instruction Tuned LLMs with
+//! Fine-grained Visual Perception* (He et al., CVPR 2024, arXiv 2403.02969):
+//!
+//! ```text
+//! picture ─┬─ CLIP ── projector ──┐
+//!          └─ SAM encoder ──────┐ │            ┌─ text
+//! box, picture, sound ─ tokens ─┼─┴── LLaMA ───┤
+//!                               │              └─ <obj> states ─ refocus ─ head ─┐
+//!                               └──────────────────────────────── mask decoder ──┴─ masks
+//! ```
+//!
+//! [`AnyRef`] is the whole thing with its tokenizer; [`AnyRefModel`] the network alone. A
+//! [`Picture`] is encoded once and can be asked any number of [`Prompt`]s.
+//!
+//! ```no_run
+//! use anyref_core::{AnyRef, Prompt, Reference};
+//! use burn::backend::Flex;
+//!
+//! # fn main() -> anyref_core::Result<()> {
+//! let anyref = AnyRef::<Flex>::load("assets/nano".as_ref(), &Default::default())?;
+//! let picture = anyref.picture(&anyref_vision::preprocess::open_image("scene.png")?)?;
+//! let answer = anyref.segment(&picture, &Prompt::new([Reference::Text("the tiger".into())]))?;
+//! println!("{}: {} masks", answer.text, answer.masks.len());
+//! # Ok(())
+//! # }
+//! ```
+
+#![recursion_limit = "256"]
+
+mod answer;
+mod chat;
+mod config;
+mod error;
+mod folder;
+mod layout;
+mod model;
+mod picture;
+mod pipeline;
+mod prompt;
+mod reference;
+mod reference_tokens;
+mod special_tokens;
+mod splice;
+
+pub use answer::{Answer, Mask, Timing};
+pub use chat::Chat;
+pub use config::{AnyRefConfig, AudioConfig, ReferencePooling};
+pub use error::{Error, Result};
+pub use folder::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE};
+pub use layout::{Layout, ObjectSpan, Slot, object_spans};
+pub use model::{AnyRefModel, PictureFeatures};
+pub use picture::Picture;
+pub use pipeline::AnyRef;
+pub use prompt::{Prompt, Question};
+pub use reference::{Reference, ReferenceImage};
+pub use special_tokens::SpecialTokens;
+pub use splice::{ReferenceBank, Spliced, splice};

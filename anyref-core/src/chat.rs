@@ -1,0 +1,47 @@
+//! Several turns about one picture.
+
+use burn::tensor::backend::Backend;
+
+use crate::picture::Picture;
+use crate::pipeline::{AnyRef, Turn};
+use crate::{Answer, Prompt, Result};
+
+/// A conversation about one picture; each answer may bring masks.
+#[derive(Debug)]
+pub struct Chat<'a, B: Backend> {
+    anyref: &'a AnyRef<B>,
+    picture: &'a Picture<B>,
+    turns: Vec<Turn>,
+}
+
+impl<'a, B: Backend> Chat<'a, B> {
+    pub(crate) fn new(anyref: &'a AnyRef<B>, picture: &'a Picture<B>) -> Self {
+        Self { anyref, picture, turns: Vec::new() }
+    }
+
+    /// Asks the next question. `on_text` receives the answer piece by piece.
+    ///
+    /// # Errors
+    /// When the prompt does not fit; the conversation is then as before.
+    pub fn ask(&mut self, prompt: Prompt, on_text: &mut dyn FnMut(&str)) -> Result<Answer> {
+        let question = prompt.segmentation()?;
+        self.turns.push(Turn { question, references: prompt.references, answer: None });
+        match self.anyref.answer(self.picture, &self.turns, on_text) {
+            Ok(answer) => {
+                if let Some(turn) = self.turns.last_mut() {
+                    turn.answer = Some(answer.raw.clone());
+                }
+                Ok(answer)
+            }
+            Err(error) => {
+                self.turns.pop();
+                Err(error)
+            }
+        }
+    }
+
+    /// Number of answered questions.
+    pub fn turns(&self) -> usize {
+        self.turns.len()
+    }
+}

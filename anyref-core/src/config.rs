@@ -1,0 +1,244 @@
+//! What a model is made of. A preset is nothing but a config.
+
+use anyref_audio::{AudioPreprocessorConfig, ImageBindAudioConfig};
+use anyref_decoder::{MaskDecoderConfig, ObjectHeadConfig, PromptEncoderConfig};
+use anyref_llm::{LlamaConfig, LoraConfig};
+use anyref_vision::clip::ClipVisionConfig;
+use anyref_vision::projector::{ProjectorConfig, ProjectorKind};
+use anyref_vision::sam::SamVisionConfig;
+use burn::nn::LinearConfig;
+use burn::tensor::backend::Backend;
+use serde::{Deserialize, Serialize};
+
+use crate::AnyRefModel;
+
+/// How the patch tokens of a reference picture become few.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReferencePooling {
+    /// Horizontal strips, as the authors pool.
+    Strips,
+    /// Square cells.
+    Grid,
+}
+
+/// The sound side of a model.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AudioConfig {
+    /// ImageBind's audio encoder.
+    pub encoder: ImageBindAudioConfig,
+    /// Waveforms into its input.
+    pub preprocessor: AudioPreprocessorConfig,
+}
+
+/// Configuration of an [`AnyRefModel`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct AnyRefConfig {
+    /// Name of the preset.
+    pub name: String,
+    /// CLIP.
+    pub vision_tower: ClipVisionConfig,
+    /// Which hidden state of CLIP is used; negative counts from the end.
+    pub vision_select_layer: i32,
+    /// CLIP features into the language model's width.
+    pub mm_projector: ProjectorKind,
+    /// SAM's image encoder.
+    pub image_encoder: SamVisionConfig,
+    /// Sounds, for models that hear.
+    pub audio: Option<AudioConfig>,
+    /// The language model.
+    pub llm: LlamaConfig,
+    /// Adapters of the language model, when it carries any.
+    pub lora: Option<LoraConfig>,
+    /// SAM's prompt encoder.
+    pub prompt_encoder: PromptEncoderConfig,
+    /// SAM's mask decoder.
+    pub mask_decoder: MaskDecoderConfig,
+    /// Tokens of one picture or box reference.
+    pub reference_tokens: usize,
+    /// How they are pooled.
+    pub reference_pooling: ReferencePooling,
+    /// Whether a box also brings its coordinates, through a layer of their own.
+    pub box_coordinates: bool,
+    /// Weight of the refocusing correction, λ (paper: 0.1).
+    pub refocus_lambda: f64,
+    /// Longest answer, in tokens.
+    pub max_new_tokens: usize,
+}
+
+impl AnyRefConfig {
+    /// The paper's model: CLIP ViT-L/14 at 224, SAM ViT-H at 1024, ImageBind-Huge audio, LLaMA-7B with
+    /// LoRA (He et al. 2024, section 4; numbers from the authors' `train.py`).
+    pub fn anyref_7b() -> Self {
+        let llm = LlamaConfig { vocab_size: 32_007, ..LlamaConfig::llama_7b() };
+        Self {
+            name: "anyref-7b".into(),
+            vision_tower: ClipVisionConfig::vit_large_patch14(),
+            vision_select_layer: -2,
+            mm_projector: ProjectorKind::Linear,
+            image_encoder: SamVisionConfig::vit_huge(),
+            audio: Some(AudioConfig {
+                encoder: ImageBindAudioConfig::new(),
+                preprocessor: AudioPreprocessorConfig::new(),
+            }),
+            llm,
+            lora: Some(LoraConfig::default()),
+            prompt_encoder: PromptEncoderConfig::new(),
+            mask_decoder: MaskDecoderConfig::new(),
+            reference_tokens: 4,
+            reference_pooling: ReferencePooling::Strips,
+            box_coordinates: false,
+            refocus_lambda: 0.1,
+            max_new_tokens: 128,
+        }
+    }
+
+    /// The model that this project trains and ships: the same parts, small.
+    pub fn nano() -> Self {
+        let width = 192;
+        Self {
+            name: "nano".into(),
+            vision_tower: ClipVisionConfig {
+                hidden_size: width,
+                intermediate_size: 4 * width,
+                num_hidden_layers: 6,
+                num_attention_heads: 4,
+                image_size: 168,
+                patch_size: 14,
+                ..ClipVisionConfig::vit_large_patch14()
+            },
+            vision_select_layer: -2,
+            mm_projector: ProjectorKind::Linear,
+            image_encoder: SamVisionConfig {
+                hidden_size: width,
+                mlp_dim: 4 * width,
+                num_hidden_layers: 6,
+                num_attention_heads: 4,
+                image_size: 256,
+                patch_size: 16,
+                output_channels: 128,
+                window_size: 8,
+                global_attn_indexes: vec![2, 5],
+                ..SamVisionConfig::vit_base()
+            },
+            audio: Some(AudioConfig {
+                encoder: ImageBindAudioConfig::new()
+                    .with_hidden_size(128)
+                    .with_num_hidden_layers(4)
+                    .with_num_attention_heads(4)
+                    .with_stride(16)
+                    .with_output_dim(128),
+                preprocessor: AudioPreprocessorConfig::new(),
+            }),
+            llm: LlamaConfig {
+                vocab_size: 1024,
+                hidden_size: width,
+                intermediate_size: 512,
+                num_hidden_layers: 4,
+                num_attention_heads: 4,
+                num_key_value_heads: Some(4),
+                max_position_embeddings: 1024,
+                ..LlamaConfig::default()
+            },
+            lora: None,
+            prompt_encoder: PromptEncoderConfig::nano(128, 16),
+            mask_decoder: MaskDecoderConfig::new()
+                .with_transformer_dim(128)
+                .with_num_heads(8)
+                .with_mlp_dim(512)
+                .with_iou_head_hidden_dim(128),
+            reference_tokens: 4,
+            reference_pooling: ReferencePooling::Grid,
+            box_coordinates: true,
+            refocus_lambda: 0.1,
+            max_new_tokens: 48,
+        }
+    }
+
+    /// A model for tests: every part, as small as it goes.
+    pub fn tiny() -> Self {
+        Self {
+            name: "tiny".into(),
+            vision_tower: ClipVisionConfig {
+                hidden_size: 32,
+                intermediate_size: 64,
+                num_hidden_layers: 2,
+                num_attention_heads: 2,
+                image_size: 32,
+                patch_size: 8,
+                ..ClipVisionConfig::vit_large_patch14()
+            },
+            image_encoder: SamVisionConfig {
+                hidden_size: 32,
+                mlp_dim: 64,
+                num_hidden_layers: 2,
+                num_attention_heads: 2,
+                image_size: 64,
+                patch_size: 16,
+                output_channels: 32,
+                window_size: 3,
+                global_attn_indexes: vec![1],
+                ..SamVisionConfig::vit_base()
+            },
+            audio: Some(AudioConfig {
+                encoder: ImageBindAudioConfig::tiny(),
+                preprocessor: AudioPreprocessorConfig::new(),
+            }),
+            llm: LlamaConfig {
+                hidden_size: 32,
+                intermediate_size: 64,
+                num_hidden_layers: 2,
+                num_attention_heads: 4,
+                num_key_value_heads: Some(2),
+                vocab_size: 512,
+                max_position_embeddings: 512,
+                ..LlamaConfig::default()
+            },
+            prompt_encoder: PromptEncoderConfig::nano(32, 4),
+            mask_decoder: MaskDecoderConfig::nano(32),
+            max_new_tokens: 16,
+            ..Self::nano()
+        }
+    }
+
+    /// The preset of this name.
+    pub fn preset(name: &str) -> Option<Self> {
+        match name {
+            "nano" => Some(Self::nano()),
+            "anyref-7b" => Some(Self::anyref_7b()),
+            "tiny" => Some(Self::tiny()),
+            _ => None,
+        }
+    }
+
+    /// Patch tokens of the picture asked about.
+    pub fn image_tokens(&self) -> usize {
+        self.vision_tower.num_patches()
+    }
+
+    /// Creates the model, its parameters not yet materialised.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> AnyRefModel<B> {
+        let hidden = self.llm.hidden_size;
+        let audio = self.audio.as_ref();
+        AnyRefModel {
+            vision_tower: self.vision_tower.init(device),
+            mm_projector: ProjectorConfig::new(self.vision_tower.hidden_size, hidden)
+                .with_kind(self.mm_projector)
+                .init(device),
+            image_encoder: self.image_encoder.init(device),
+            audio_encoder: audio.map(|audio| audio.encoder.init(device)),
+            audio_projector: audio
+                .map(|audio| LinearConfig::new(audio.encoder.output_dim, hidden).init(device)),
+            box_projector: self.box_coordinates.then(|| LinearConfig::new(4, hidden).init(device)),
+            llm: self.llm.init(device),
+            text_hidden_fcs: ObjectHeadConfig::new(hidden, self.mask_decoder.transformer_dim)
+                .init(device),
+            prompt_encoder: self.prompt_encoder.init(device),
+            mask_decoder: self.mask_decoder.init(device),
+            select_layer: self.vision_select_layer,
+            reference_tokens: self.reference_tokens,
+            square_pooling: self.reference_pooling == ReferencePooling::Grid,
+            refocus_lambda: self.refocus_lambda,
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What can go wrong between a picture and its masks.
+
+use std::path::PathBuf;
+
+/// Result of this crate.
+pub type Result<T, E = Error> = core::result::Result<T, E>;
+
+/// Errors of the composed model, one line each, naming what to change.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A picture could not be read.
+    #[error(transparent)]
+    Vision(#[from] anyref_vision::Error),
+    /// A sound could not be read.
+    #[error(transparent)]
+    Audio(#[from] anyref_audio::Error),
+    /// The tokenizer failed.
+    #[error(transparent)]
+    Llm(#[from] anyref_llm::Error),
+    /// A mask could not be decoded.
+    #[error(transparent)]
+    Decoder(#[from] anyref_decoder::Error),
+    /// Weights could not be read or written.
+    #[error(transparent)]
+    Weights(#[from] anyref_weights::Error),
+    /// A box is not inside its picture or not a box.
+    #[error(
+        "box {x0},{y0},{x1},{y1} does not fit the {width}x{height} picture: use x0 < x1 <= {width}, y0 < y1 <= {height}, in pixels"
+    )]
+    Box {
+        /// Left.
+        x0: f32,
+        /// Top.
+        y0: f32,
+        /// Right.
+        x1: f32,
+        /// Bottom.
+        y1: f32,
+        /// Width of the picture.
+        width: u32,
+        /// Height of the picture.
+        height: u32,
+    },
+    /// The prompt has no question and no reference.
+    #[error("the prompt is empty: give a question or at least one reference")]
+    EmptyPrompt,
+    /// A placeholder and the references do not go together.
+    #[error("the prompt {prompt:?} {problem}")]
+    Placeholder {
+        /// The prompt as given.
+        prompt: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The spliced sequence is longer than the language model's context.
+    #[error(
+        "the prompt takes {length} positions and the context has {context}: shorten it or drop references"
+    )]
+    ContextFull {
+        /// Positions needed, with the answer's.
+        length: usize,
+        /// Positions there are.
+        context: usize,
+    },
+    /// The model was built without an audio encoder.
+    #[error("this model has no audio encoder: use a model whose config has `audio`")]
+    NoAudioEncoder,
+    /// A mask of another size than its picture.
+    #[error("the reference mask is {mask:?} and its picture {image:?} (width, height): make them equal")]
+    MaskSize {
+        /// Size of the mask.
+        mask: (u32, u32),
+        /// Size of the picture.
+        image: (u32, u32),
+    },
+    /// A special token is missing in the tokenizer.
+    #[error("the tokenizer has no token {token:?}: it does not belong to this model")]
+    MissingToken {
+        /// The token.
+        token: String,
+    },
+    /// A model folder or a file of it is missing or not readable.
+    #[error("{path}: {problem}")]
+    Folder {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong and what helps.
+        problem: String,
+    },
+}

@@ -1,0 +1,172 @@
+//! Which position of the spliced sequence is text, picture or reference.
+//!
+//! The authors shift every index by a constant 255, the length of one picture. Here positions are
+//! counted from what was spliced in, so any number of references of any length keeps them right.
+
+use crate::special_tokens::SpecialTokens;
+use crate::{Error, Result};
+
+/// What stands at one position of the language model's input.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// A token of the vocabulary.
+    Token(u32),
+    /// A patch of the picture asked about.
+    Image(usize),
+    /// One feature of a reference.
+    Reference {
+        /// Index of the reference in the bank.
+        index: usize,
+        /// Which of its features.
+        part: usize,
+    },
+}
+
+/// A spliced sequence.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Layout {
+    slots: Vec<Slot>,
+}
+
+impl Layout {
+    /// Expands token ids: `image_tokens` patches follow `<im_start>`, and the features of the next
+    /// reference follow each `<img_ref>` and `<aud_ref>`. `references` lists index in the bank and
+    /// number of features, in the order of the markers.
+    ///
+    /// # Errors
+    /// When the number of markers is not that of the references.
+    pub fn new(
+        ids: &[u32],
+        special: &SpecialTokens,
+        image_tokens: usize,
+        references: &[(usize, usize)],
+    ) -> Result<Self> {
+        let mut slots = Vec::with_capacity(ids.len() + image_tokens);
+        let mut pending = references.iter();
+        let mut markers = 0;
+        for &id in ids {
+            slots.push(Slot::Token(id));
+            if id == special.image_start {
+                slots.extend((0..image_tokens).map(Slot::Image));
+            } else if id == special.reference_start || id == special.audio_start {
+                markers += 1;
+                if let Some(&(index, length)) = pending.next() {
+                    slots.extend((0..length).map(|part| Slot::Reference { index, part }));
+                }
+            }
+        }
+        if markers != references.len() {
+            return Err(Error::Placeholder {
+                prompt: String::new(),
+                problem: format!("has {markers} markers for {} references", references.len()),
+            });
+        }
+        Ok(Self { slots })
+    }
+
+    /// The slots, in order.
+    pub fn slots(&self) -> &[Slot] {
+        &self.slots
+    }
+
+    /// Number of positions.
+    pub fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    /// Whether there is no position.
+    pub fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    /// Appends tokens.
+    pub fn extend(&mut self, ids: &[u32]) {
+        self.slots.extend(ids.iter().copied().map(Slot::Token));
+    }
+}
+
+/// Where the vector of one `<obj>` comes from, in absolute positions of the sequence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectSpan {
+    /// The state that predicts `<obj>`.
+    pub position: usize,
+    /// First state that refocusing looks at: the one before the answer's first token, or the previous
+    /// `<obj>`.
+    pub start: usize,
+}
+
+/// The spans of every `<obj>` in an answer whose first token stands at `answer_start`.
+///
+/// The state before the answer predicts its first token, so an `<obj>` at answer index `j` is
+/// predicted at `answer_start + j - 1`.
+pub fn object_spans(answer: &[u32], object: u32, answer_start: usize) -> Vec<ObjectSpan> {
+    let mut start = answer_start - 1;
+    let mut spans = Vec::new();
+    for (index, &id) in answer.iter().enumerate() {
+        if id == object {
+            spans.push(ObjectSpan { position: answer_start + index - 1, start });
+            start = answer_start + index;
+        }
+    }
+    spans
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SPECIAL: SpecialTokens = SpecialTokens {
+        object: 10,
+        image_start: 11,
+        image_end: 12,
+        audio_start: 13,
+        audio_end: 14,
+        reference_start: 15,
+        reference_end: 16,
+        end: 2,
+    };
+
+    #[test]
+    fn pictures_and_references_are_expanded_in_place() {
+        let ids = [1, 11, 12, 5, 15, 16, 13, 14, 6];
+        let layout = Layout::new(&ids, &SPECIAL, 2, &[(7, 1), (3, 2)]).unwrap();
+        let reference = |index, part| Slot::Reference { index, part };
+        assert_eq!(
+            layout.slots(),
+            [
+                Slot::Token(1),
+                Slot::Token(11),
+                Slot::Image(0),
+                Slot::Image(1),
+                Slot::Token(12),
+                Slot::Token(5),
+                Slot::Token(15),
+                reference(7, 0),
+                Slot::Token(16),
+                Slot::Token(13),
+                reference(3, 0),
+                reference(3, 1),
+                Slot::Token(14),
+                Slot::Token(6),
+            ]
+        );
+    }
+
+    #[test]
+    fn markers_and_references_must_agree() {
+        assert!(Layout::new(&[15, 16], &SPECIAL, 2, &[]).is_err());
+        assert!(Layout::new(&[5], &SPECIAL, 2, &[(0, 4)]).is_err());
+    }
+
+    #[test]
+    fn spans_reach_from_the_prompt_or_the_previous_object() {
+        // position: 20 21 22 23 24 25, predicted one before.
+        let spans = object_spans(&[4, 10, 5, 6, 10, 2], 10, 20);
+        assert_eq!(
+            spans,
+            [ObjectSpan { position: 20, start: 19 }, ObjectSpan { position: 23, start: 21 }]
+        );
+        assert_eq!(object_spans(&[10], 10, 20), [ObjectSpan { position: 19, start: 19 }]);
+        assert!(object_spans(&[4, 2], 10, 20).is_empty());
+    }
+}

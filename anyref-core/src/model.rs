@@ -1,0 +1,148 @@
+//! The network: every part of AnyRef and the ways from one to the next.
+
+use anyref_audio::ImageBindAudio;
+use anyref_decoder::refocus::{ObjectToken, RefocusInput, refocus};
+use anyref_decoder::{
+    MaskDecoder, MaskDecoderInput, MaskDecoderOutput, ObjectHead, PromptEncoder, PromptInput,
+};
+use anyref_llm::Llama;
+use anyref_vision::clip::ClipVisionModel;
+use anyref_vision::projector::Projector;
+use anyref_vision::sam::SamImageEncoder;
+use burn::module::Module;
+use burn::nn::Linear;
+use burn::tensor::{Tensor, backend::Backend};
+
+use crate::config::ReferencePooling;
+
+/// The parts of AnyRef, created by [`AnyRefConfig::init`](crate::AnyRefConfig::init).
+///
+/// Fields carry the names of the authors' checkpoints where those have one.
+#[derive(Module, Debug)]
+pub struct AnyRefModel<B: Backend> {
+    /// CLIP: what the language model sees of a picture.
+    pub vision_tower: ClipVisionModel<B>,
+    /// CLIP features into the language model's width.
+    pub mm_projector: Projector<B>,
+    /// SAM: what the mask decoder sees of a picture.
+    pub image_encoder: SamImageEncoder<B>,
+    /// ImageBind's audio encoder.
+    pub audio_encoder: Option<ImageBindAudio<B>>,
+    /// Sound embeddings into the language model's width.
+    pub audio_projector: Option<Linear<B>>,
+    /// The four normalised coordinates of a box into the language model's width.
+    pub box_projector: Option<Linear<B>>,
+    /// The language model.
+    pub llm: Llama<B>,
+    /// Refocused `<obj>` states into mask prompts.
+    pub text_hidden_fcs: ObjectHead<B>,
+    /// SAM's prompt encoder.
+    pub prompt_encoder: PromptEncoder<B>,
+    /// SAM's mask decoder.
+    pub mask_decoder: MaskDecoder<B>,
+    pub(crate) select_layer: i32,
+    pub(crate) reference_tokens: usize,
+    pub(crate) square_pooling: bool,
+    pub(crate) refocus_lambda: f64,
+}
+
+/// A batch of pictures as the other parts need them.
+#[derive(Debug, Clone)]
+pub struct PictureFeatures<B: Backend> {
+    /// CLIP features `[pictures, channels, rows, columns]`, for boxes.
+    pub grid: Tensor<B, 4>,
+    /// Projected CLIP features `[pictures, patches, hidden]`, for the language model.
+    pub tokens: Tensor<B, 3>,
+}
+
+impl<B: Backend> AnyRefModel<B> {
+    /// Which hidden state of CLIP is used; negative counts from the end.
+    pub fn select_layer(&self) -> i32 {
+        self.select_layer
+    }
+
+    /// Tokens of one picture or box reference.
+    pub fn reference_tokens(&self) -> usize {
+        self.reference_tokens
+    }
+
+    /// How reference pictures are pooled.
+    pub fn reference_pooling(&self) -> ReferencePooling {
+        if self.square_pooling { ReferencePooling::Grid } else { ReferencePooling::Strips }
+    }
+
+    /// Weight of the refocusing correction, λ.
+    pub fn refocus_lambda(&self) -> f64 {
+        self.refocus_lambda
+    }
+
+    /// Changes λ; 0 switches refocusing off.
+    pub fn with_refocus_lambda(mut self, lambda: f64) -> Self {
+        self.refocus_lambda = lambda;
+        self
+    }
+
+    /// CLIP features of pictures.
+    ///
+    /// # Shapes
+    /// - pixel_values: `[pictures, 3, size, size]`
+    pub fn picture_features(&self, pixel_values: Tensor<B, 4>) -> PictureFeatures<B> {
+        let features = self.vision_tower.features(pixel_values, self.select_layer);
+        self.picture_features_from(features)
+    }
+
+    /// The same from CLIP's patch features, which a frozen tower lets one keep.
+    ///
+    /// # Shapes
+    /// - features: `[pictures, patches, channels]`
+    pub fn picture_features_from(&self, features: Tensor<B, 3>) -> PictureFeatures<B> {
+        let [pictures, patches, channels] = features.dims();
+        let side = patches.isqrt();
+        let grid = features.clone().swap_dims(1, 2).reshape([pictures, channels, side, side]);
+        PictureFeatures { grid, tokens: self.mm_projector.forward(features) }
+    }
+
+    /// The mask prompts of `<obj>` states: refocused, then through the object head.
+    ///
+    /// # Shapes
+    /// - output: `[objects, mask decoder width]`
+    pub fn object_prompts(
+        &self,
+        query: Tensor<B, 3>,
+        key: Tensor<B, 4>,
+        hidden: Tensor<B, 3>,
+        hidden_offset: usize,
+        objects: Vec<ObjectToken>,
+    ) -> Tensor<B, 2> {
+        let refocused = refocus(RefocusInput {
+            query,
+            key,
+            hidden,
+            hidden_offset,
+            objects,
+            lambda: self.refocus_lambda,
+        });
+        self.text_hidden_fcs.forward(refocused)
+    }
+
+    /// Decodes one mask a prompt.
+    ///
+    /// # Shapes
+    /// - image_embeddings: `[objects, width, rows, columns]`, each object's picture
+    /// - prompts: `[objects, width]`
+    pub fn decode_masks(
+        &self,
+        image_embeddings: Tensor<B, 4>,
+        prompts: Tensor<B, 2>,
+    ) -> MaskDecoderOutput<B> {
+        let prompts = PromptInput::default().with_embeddings(prompts.unsqueeze_dim(1));
+        let encoded = self.prompt_encoder.forward(prompts);
+        self.mask_decoder.forward(MaskDecoderInput {
+            image_embeddings,
+            image_pe: self.prompt_encoder.image_pe(),
+            sparse: encoded.sparse,
+            dense: encoded.dense,
+            multimask_output: false,
+        })
+    }
+}

@@ -1,0 +1,346 @@
+//! AnyRef as people use it: pictures and prompts in, sentences and masks out.
+
+use std::time::Instant;
+
+use anyref_audio::AudioPreprocessor;
+use anyref_decoder::refocus::ObjectToken;
+use anyref_decoder::{postprocess_masks, rle::Rle};
+use anyref_llm::conversation::llava_v1;
+use anyref_llm::tokenizer::Tokenizer;
+use anyref_llm::{GenerationConfig, GenerationInput, GenerationOutput, LlamaInput, generate};
+use anyref_vision::preprocess::{ClipPreprocessor, SamPreprocessor};
+use anyref_vision::roi_align::RegionBox;
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use image::RgbImage;
+
+use crate::layout::{Layout, object_spans};
+use crate::model::AnyRefModel;
+use crate::picture::Picture;
+use crate::prompt::Question;
+use crate::reference::check_box;
+use crate::special_tokens::SpecialTokens;
+use crate::splice::{ReferenceBank, splice};
+use crate::{Answer, AnyRefConfig, Chat, Error, Mask, Prompt, Reference, Result, Timing};
+
+/// The model with its tokenizer and pre-processing.
+#[derive(Debug)]
+pub struct AnyRef<B: Backend> {
+    /// What the model is made of.
+    pub config: AnyRefConfig,
+    /// The network.
+    pub model: AnyRefModel<B>,
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+    /// How answers are generated.
+    pub generation: GenerationConfig,
+    special: SpecialTokens,
+    device: B::Device,
+}
+
+/// One question of a conversation, with its answer once there is one.
+#[derive(Debug, Clone)]
+pub(crate) struct Turn {
+    pub(crate) question: Question,
+    pub(crate) references: Vec<Reference>,
+    pub(crate) answer: Option<String>,
+}
+
+impl<B: Backend> AnyRef<B> {
+    /// Puts a network and a tokenizer together.
+    ///
+    /// # Errors
+    /// When the tokenizer lacks one of the model's special tokens.
+    pub fn new(
+        config: AnyRefConfig,
+        model: AnyRefModel<B>,
+        tokenizer: Tokenizer,
+        device: B::Device,
+    ) -> Result<Self> {
+        let special = SpecialTokens::of(&tokenizer)?;
+        let generation = GenerationConfig {
+            max_new_tokens: config.max_new_tokens,
+            stop_tokens: vec![special.end],
+            ..GenerationConfig::default()
+        };
+        Ok(Self { config, model, tokenizer, generation, special, device })
+    }
+
+    /// Ids of the special tokens.
+    pub fn special_tokens(&self) -> &SpecialTokens {
+        &self.special
+    }
+
+    /// Where the model computes.
+    pub fn device(&self) -> &B::Device {
+        &self.device
+    }
+
+    /// Encodes a picture, once for all questions about it.
+    ///
+    /// # Errors
+    /// When a pre-processor refuses the picture.
+    pub fn picture(&self, image: &RgbImage) -> Result<Picture<B>> {
+        let start = Instant::now();
+        let clip = ClipPreprocessor::new(self.config.vision_tower.image_size).process(image);
+        let sam = SamPreprocessor::new(self.config.image_encoder.image_size).process(image);
+        let features =
+            self.model.picture_features(clip.to_tensor::<B>(&self.device).unsqueeze());
+        let embedding =
+            self.model.image_encoder.forward(sam.pixels.to_tensor::<B>(&self.device).unsqueeze());
+
+        let ids = self.tokenizer.encode(&llava_v1().ask(image_marker()).prompt(), true)?;
+        let (opening, _) = self.split_after_picture(&ids);
+        let layout = Layout::new(opening, &self.special, self.config.image_tokens(), &[])?;
+        let spliced = splice(
+            &self.model.llm,
+            &[layout],
+            Some(features.tokens.clone()),
+            &ReferenceBank::default(),
+            0,
+            &self.device,
+        );
+        let mut prefix = self.model.llm.new_cache();
+        self.model.llm.forward(LlamaInput::new(spliced.embeddings), Some(&mut prefix));
+        Ok(Picture {
+            features,
+            embedding,
+            prefix,
+            original_size: sam.original_size,
+            resized_size: sam.resized_size,
+            encoding: start.elapsed(),
+        })
+    }
+
+    /// Masks of what the prompt refers to, with the sentence that names them.
+    ///
+    /// # Errors
+    /// When the prompt is empty, does not fit the context or has a bad reference.
+    pub fn segment(&self, picture: &Picture<B>, prompt: &Prompt) -> Result<Answer> {
+        self.ask(picture, prompt.segmentation()?, prompt)
+    }
+
+    /// The referring expression of a box (or of any reference).
+    ///
+    /// # Errors
+    /// As [`segment`](Self::segment).
+    pub fn describe(&self, picture: &Picture<B>, prompt: &Prompt) -> Result<Answer> {
+        self.ask(picture, prompt.description()?, prompt)
+    }
+
+    /// A conversation about the picture.
+    pub fn chat<'a>(&'a self, picture: &'a Picture<B>) -> Chat<'a, B> {
+        Chat::new(self, picture)
+    }
+
+    fn ask(&self, picture: &Picture<B>, question: Question, prompt: &Prompt) -> Result<Answer> {
+        let turn = Turn { question, references: prompt.references.clone(), answer: None };
+        self.answer(picture, &[turn], &mut |_| {})
+    }
+
+    /// Answers the last of `turns`.
+    pub(crate) fn answer(
+        &self,
+        picture: &Picture<B>,
+        turns: &[Turn],
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<Answer> {
+        let mut timing = Timing { image: picture.encoding, ..Timing::default() };
+        let start = Instant::now();
+        let mut bank = ReferenceBank::default();
+        let mut references = Vec::new();
+        for turn in turns {
+            for &index in &turn.question.marked {
+                let sound = Instant::now();
+                let features = self.reference_features(picture, &turn.references[index])?;
+                if matches!(turn.references[index], Reference::Audio(_)) {
+                    timing.audio += sound.elapsed();
+                }
+                let entry = bank.push(features);
+                references.push((entry, bank.length(entry)));
+            }
+        }
+        let layout = self.layout(turns, &references)?;
+        let past = picture.prefix.len();
+        let answer_start = past + layout.len();
+        let context = self.config.llm.max_position_embeddings;
+        let length = answer_start + self.generation.max_new_tokens;
+        if length > context {
+            return Err(Error::ContextFull { length, context });
+        }
+        let spliced = splice(&self.model.llm, &[layout], None, &bank, past, &self.device);
+        timing.prompt = start.elapsed().saturating_sub(timing.audio);
+
+        let start = Instant::now();
+        let mut written = String::new();
+        let mut ids = Vec::new();
+        let output = generate(
+            &self.model.llm,
+            GenerationInput {
+                embeddings: spliced.embeddings,
+                padding: None,
+                cache: Some(picture.prefix.clone()),
+            },
+            &self.generation,
+            &mut |_, token| {
+                ids.push(token);
+                if let Ok(text) = self.tokenizer.decode(&ids)
+                    && let Some(new) = text.strip_prefix(&written)
+                    && !new.ends_with('\u{fffd}')
+                {
+                    on_text(new);
+                    written = text;
+                }
+                true
+            },
+        );
+        timing.generate = start.elapsed();
+
+        let start = Instant::now();
+        let tokens = &output.tokens[0];
+        let raw = self.tokenizer.decode(tokens)?.trim().to_owned();
+        let text = plain_text(&raw);
+        let masks = self.masks(picture, &output, answer_start)?;
+        timing.decode = start.elapsed();
+        Ok(Answer { text, raw, masks, timing })
+    }
+
+    /// The features of one reference, `[1, tokens, hidden]`.
+    fn reference_features(
+        &self,
+        picture: &Picture<B>,
+        reference: &Reference,
+    ) -> Result<Tensor<B, 3>> {
+        match reference {
+            Reference::Text(_) => unreachable!("phrases stand in the question"),
+            Reference::Box(region) => {
+                let (width, height) = picture.size();
+                let [x0, y0, x1, y1] = check_box(*region, width, height)?;
+                let (width, height) = (width as f32, height as f32);
+                let region = RegionBox {
+                    batch: 0,
+                    x0: x0 / width,
+                    y0: y0 / height,
+                    x1: x1 / width,
+                    y1: y1 / height,
+                };
+                Ok(self.model.box_reference(picture.features.grid.clone(), &[region]))
+            }
+            Reference::Image(reference) => {
+                let pixels =
+                    ClipPreprocessor::new(self.config.vision_tower.image_size).process(reference.image());
+                Ok(self.model.image_reference(pixels.to_tensor::<B>(&self.device).unsqueeze()))
+            }
+            Reference::Audio(sound) => {
+                let config = self.config.audio.as_ref().ok_or(Error::NoAudioEncoder)?;
+                let features = AudioPreprocessor::new(config.preprocessor.clone()).process(sound)?;
+                self.model
+                    .audio_reference(features.to_tensor::<B>(&self.device).unsqueeze())
+                    .ok_or(Error::NoAudioEncoder)
+            }
+        }
+    }
+
+    /// The conversation after the picture, up to where the answer begins.
+    fn layout(&self, turns: &[Turn], references: &[(usize, usize)]) -> Result<Layout> {
+        let mut conversation = llava_v1();
+        for (index, turn) in turns.iter().enumerate() {
+            let picture = if index == 0 { format!("{}\n", image_marker()) } else { String::new() };
+            conversation = conversation.ask(format!("{picture}{}", turn.question.text));
+            if let Some(answer) = &turn.answer {
+                conversation = conversation.answer(answer);
+            }
+        }
+        let ids = self.tokenizer.encode(&conversation.open().prompt(), true)?;
+        let (_, rest) = self.split_after_picture(&ids);
+        Layout::new(rest, &self.special, 0, references)
+    }
+
+    /// Ids up to and with `<im_end>`, which do not depend on the question, and the rest.
+    fn split_after_picture<'a>(&self, ids: &'a [u32]) -> (&'a [u32], &'a [u32]) {
+        let end = ids.iter().position(|&id| id == self.special.image_end).map_or(0, |end| end + 1);
+        ids.split_at(end)
+    }
+
+    /// Decodes the masks of every `<obj>` in a generated answer.
+    fn masks(
+        &self,
+        picture: &Picture<B>,
+        output: &GenerationOutput<B>,
+        answer_start: usize,
+    ) -> Result<Vec<Mask>> {
+        let spans = object_spans(&output.tokens[0], self.special.object, answer_start);
+        if spans.is_empty() {
+            return Ok(Vec::new());
+        }
+        let positions: Vec<i32> =
+            spans.iter().map(|span| (span.position - output.offset) as i32).collect();
+        let positions =
+            Tensor::<B, 1, Int>::from_data(TensorData::new(positions, [spans.len()]), &self.device);
+        let query = output.query.clone().select(2, positions).squeeze_dim::<3>(0).swap_dims(0, 1);
+        let objects = spans
+            .iter()
+            .map(|span| ObjectToken {
+                row: 0,
+                position: span.position,
+                start: span.start,
+                end: span.position,
+                context_start: 0,
+            })
+            .collect();
+        let prompts = self.model.object_prompts(
+            query,
+            output.key.clone(),
+            output.hidden.clone(),
+            output.offset,
+            objects,
+        );
+        let [_, width, rows, columns] = picture.embedding.dims();
+        let embeddings = picture.embedding.clone().expand([spans.len(), width, rows, columns]);
+        let decoded = self.model.decode_masks(embeddings, prompts);
+        let scores = decoded.iou_predictions.into_data().convert::<f32>();
+        let scores: Vec<f32> = scores.iter::<f32>().collect();
+        let logits = postprocess_masks(
+            decoded.low_res_masks,
+            picture.resized_size,
+            picture.original_size,
+            self.config.image_encoder.image_size,
+        );
+        let [height, width] = picture.original_size;
+        let logits = logits.into_data().convert::<f32>();
+        let logits = logits.as_slice::<f32>().expect("contiguous f32 data");
+        logits
+            .chunks_exact(height * width)
+            .zip(scores)
+            .map(|(logits, score)| {
+                let pixels: Vec<bool> = logits.iter().map(|&logit| logit > 0.0).collect();
+                Ok(Mask {
+                    rle: Rle::from_mask(&pixels, [height, width])?,
+                    score: score.clamp(0.0, 1.0),
+                })
+            })
+            .collect()
+    }
+}
+
+/// The markers between which the picture is spliced in.
+pub(crate) fn image_marker() -> String {
+    SpecialTokens::IMAGE.concat()
+}
+
+/// The sentence without mask tokens and the blanks they leave.
+fn plain_text(raw: &str) -> String {
+    let words = raw.replace(SpecialTokens::OBJECT, " ");
+    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
+    words.replace(" .", ".").replace(" ,", ",")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::plain_text;
+
+    #[test]
+    fn mask_tokens_leave_no_gap() {
+        assert_eq!(plain_text("the cat<obj>, the dog <obj>."), "the cat, the dog.");
+        assert_eq!(plain_text("<obj>."), ".");
+    }
+}

@@ -1,0 +1,176 @@
+//! From references to the words of a question.
+
+use crate::special_tokens::SpecialTokens;
+use crate::{Error, Reference, Result};
+
+/// A question with its references, as a user gives it.
+#[derive(Debug, Clone)]
+pub struct Prompt {
+    /// The question, with `{1}`, `{2}` … where the references go; a default question when absent.
+    pub question: Option<String>,
+    /// The references, in the order of their numbers.
+    pub references: Vec<Reference>,
+}
+
+impl Prompt {
+    /// The default question about these references.
+    pub fn new(references: impl IntoIterator<Item = Reference>) -> Self {
+        Self { question: None, references: references.into_iter().collect() }
+    }
+
+    /// A question of one's own; `{1}` stands for the first reference.
+    pub fn with_question(mut self, question: impl Into<String>) -> Self {
+        self.question = Some(question.into());
+        self
+    }
+
+    /// The question that asks for masks of the references (the phrases of the paper's training data).
+    pub fn segmentation(&self) -> Result<Question> {
+        let question = match &self.question {
+            Some(question) => question.clone(),
+            None if self.references.is_empty() => return Err(Error::EmptyPrompt),
+            None => default_question(&self.references),
+        };
+        Question::build(&question, &self.references)
+    }
+
+    /// The question that asks for a description of the references.
+    pub fn description(&self) -> Result<Question> {
+        let question = match &self.question {
+            Some(question) => question.clone(),
+            None if self.references.is_empty() => return Err(Error::EmptyPrompt),
+            None => "Can you provide a description of the region {1} in this image?".to_owned(),
+        };
+        Question::build(&question, &self.references)
+    }
+}
+
+/// The default way to ask for one object by all of its references.
+fn default_question(references: &[Reference]) -> String {
+    let phrase = |index: usize, reference: &Reference| match reference {
+        Reference::Text(_) => format!("{{{}}}", index + 1),
+        Reference::Box(_) | Reference::Image(_) => {
+            format!("object with the following reference {{{}}}", index + 1)
+        }
+        Reference::Audio(_) => format!("object with the following audio {{{}}}", index + 1),
+    };
+    let phrases: Vec<_> =
+        references.iter().enumerate().map(|(index, reference)| phrase(index, reference)).collect();
+    format!("Can you segment {} in this image?", phrases.join(" and "))
+}
+
+/// A question whose placeholders are resolved: phrases stand in the text, the other references are
+/// empty pairs of markers (`<img_ref></img_ref>`), to be filled with features in order.
+#[derive(Debug, Clone)]
+pub struct Question {
+    /// The text with markers.
+    pub text: String,
+    /// For each pair of markers, in order, the index of its reference.
+    pub marked: Vec<usize>,
+}
+
+impl Question {
+    /// Resolves `{1}`, `{2}` … in `question`.
+    ///
+    /// # Errors
+    /// When a placeholder has no reference, a reference no placeholder, or a phrase is empty or
+    /// contains a marker.
+    pub fn build(question: &str, references: &[Reference]) -> Result<Self> {
+        let problem = |problem: String| Error::Placeholder { prompt: question.into(), problem };
+        if question.trim().is_empty() {
+            return Err(Error::EmptyPrompt);
+        }
+        refuse_markers(question).map_err(problem)?;
+        let mut text = String::with_capacity(question.len());
+        let mut marked = Vec::new();
+        let mut used = vec![false; references.len()];
+        let mut rest = question;
+        while let Some((before, number, after)) = next_placeholder(rest) {
+            text.push_str(before);
+            rest = after;
+            let index = number.wrapping_sub(1);
+            let reference = references.get(index).ok_or_else(|| {
+                problem(format!("names {{{number}}} but there are {} references", references.len()))
+            })?;
+            used[index] = true;
+            let markers = match reference {
+                Reference::Text(phrase) if phrase.trim().is_empty() => return Err(Error::EmptyPrompt),
+                Reference::Text(phrase) => {
+                    refuse_markers(phrase).map_err(problem)?;
+                    text.push_str(phrase.trim());
+                    continue;
+                }
+                Reference::Box(_) | Reference::Image(_) => SpecialTokens::REFERENCE,
+                Reference::Audio(_) => SpecialTokens::AUDIO,
+            };
+            text.push_str(markers[0]);
+            text.push_str(markers[1]);
+            marked.push(index);
+        }
+        text.push_str(rest);
+        match used.iter().position(|used| !used) {
+            Some(index) => Err(problem(format!("does not use reference {{{}}}", index + 1))),
+            None => Ok(Self { text, marked }),
+        }
+    }
+}
+
+/// Special tokens in a user's words would be taken for the prompt's own.
+fn refuse_markers(text: &str) -> core::result::Result<(), String> {
+    match SpecialTokens::ALL.iter().chain(&["<s>", "</s>", "<image>"]).find(|t| text.contains(**t)) {
+        Some(token) => Err(format!("contains {token:?}, a token of the model: leave it out")),
+        None => Ok(()),
+    }
+}
+
+/// Splits at the first `{number}`.
+fn next_placeholder(text: &str) -> Option<(&str, usize, &str)> {
+    let mut from = 0;
+    loop {
+        let open = from + text[from..].find('{')?;
+        let close = open + text[open..].find('}')?;
+        match text[open + 1..close].trim().parse() {
+            Ok(number) => return Some((&text[..open], number, &text[close + 1..])),
+            Err(_) => from = open + 1,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn text(phrase: &str) -> Reference {
+        Reference::Text(phrase.into())
+    }
+
+    #[test]
+    fn phrases_stand_in_the_text_and_boxes_become_markers() {
+        let references = [text("the dog"), Reference::Box([0.0, 0.0, 1.0, 1.0])];
+        let question = Question::build("find {1} near {2}, not {x}", &references).unwrap();
+        assert_eq!(question.text, "find the dog near <img_ref></img_ref>, not {x}");
+        assert_eq!(question.marked, [1]);
+    }
+
+    #[test]
+    fn the_default_question_names_every_reference() {
+        let prompt = Prompt::new([text("the dog")]);
+        assert_eq!(prompt.segmentation().unwrap().text, "Can you segment the dog in this image?");
+        let prompt = Prompt::new([text("the dog"), Reference::Box([0.0, 0.0, 1.0, 1.0])]);
+        assert_eq!(
+            prompt.segmentation().unwrap().text,
+            "Can you segment the dog and object with the following reference <img_ref></img_ref> in this image?"
+        );
+    }
+
+    #[test]
+    fn placeholders_and_references_must_match() {
+        assert!(Question::build("{2}", &[text("a")]).is_err());
+        assert!(Question::build("{0}", &[text("a")]).is_err());
+        assert!(Question::build("nothing", &[text("a")]).is_err());
+        assert!(Question::build("{1}", &[text("  ")]).is_err());
+        assert!(Question::build(" ", &[]).is_err());
+        assert!(Question::build("a <obj> b", &[]).is_err());
+        assert!(Question::build("{1}", &[text("</img_ref>")]).is_err());
+    }
+}

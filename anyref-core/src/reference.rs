@@ -1,0 +1,122 @@
+//! The four ways to point at something.
+
+use anyref_audio::Waveform;
+use image::{GrayImage, RgbImage};
+
+use crate::{Error, Result};
+
+/// A reference to an object.
+#[derive(Debug, Clone)]
+pub enum Reference {
+    /// A phrase: "the tiger on the left".
+    Text(String),
+    /// A box `[x0, y0, x1, y1]` in pixels of the picture asked about.
+    Box([f32; 4]),
+    /// Another picture of such an object.
+    Image(ReferenceImage),
+    /// The sound the object makes.
+    Audio(Waveform),
+}
+
+/// A reference picture, possibly restricted to a box or a mask.
+#[derive(Debug, Clone)]
+pub struct ReferenceImage {
+    image: RgbImage,
+}
+
+impl ReferenceImage {
+    /// The whole picture.
+    pub fn new(image: RgbImage) -> Self {
+        Self { image }
+    }
+
+    /// The part of `image` inside `region` = `[x0, y0, x1, y1]`, in pixels.
+    ///
+    /// # Errors
+    /// When the box does not fit the picture.
+    pub fn cropped(image: &RgbImage, region: [f32; 4]) -> Result<Self> {
+        let [x0, y0, x1, y1] = check_box(region, image.width(), image.height())?;
+        let (left, top) = (x0.floor() as u32, y0.floor() as u32);
+        let width = (x1.ceil() as u32).min(image.width()).saturating_sub(left).max(1);
+        let height = (y1.ceil() as u32).min(image.height()).saturating_sub(top).max(1);
+        Ok(Self {
+            image: image::imageops::crop_imm(image, left, top, width, height).to_image(),
+        })
+    }
+
+    /// The object under `mask` (white = object) with its background blacked out, cropped to the mask's
+    /// box: the paper's mask-cropping.
+    ///
+    /// # Errors
+    /// When the mask is empty or of another size.
+    pub fn masked(image: &RgbImage, mask: &GrayImage) -> Result<Self> {
+        if image.dimensions() != mask.dimensions() {
+            return Err(Error::MaskSize { mask: mask.dimensions(), image: image.dimensions() });
+        }
+        let mut black = image.clone();
+        let mut region = [f32::MAX, f32::MAX, 0.0, 0.0];
+        for (x, y, pixel) in black.enumerate_pixels_mut() {
+            if mask.get_pixel(x, y)[0] < 128 {
+                pixel.0 = [0; 3];
+            } else {
+                region[0] = region[0].min(x as f32);
+                region[1] = region[1].min(y as f32);
+                region[2] = region[2].max(x as f32 + 1.0);
+                region[3] = region[3].max(y as f32 + 1.0);
+            }
+        }
+        Self::cropped(&black, region)
+    }
+
+    /// The pixels that the encoder sees.
+    pub fn image(&self) -> &RgbImage {
+        &self.image
+    }
+}
+
+/// Returns the box when it lies inside a picture of this size, is finite and not empty.
+pub(crate) fn check_box(region: [f32; 4], width: u32, height: u32) -> Result<[f32; 4]> {
+    let [x0, y0, x1, y1] = region;
+    let fits = region.iter().all(|v| v.is_finite())
+        && x0 >= 0.0
+        && y0 >= 0.0
+        && x1 <= width as f32
+        && y1 <= height as f32
+        && x0 < x1
+        && y0 < y1;
+    if fits { Ok(region) } else { Err(Error::Box { x0, y0, x1, y1, width, height }) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{Luma, Rgb};
+
+    #[test]
+    fn a_box_must_lie_inside_its_picture() {
+        for bad in [
+            [-1.0, 0.0, 5.0, 5.0],
+            [0.0, 0.0, 11.0, 5.0],
+            [5.0, 0.0, 5.0, 5.0],
+            [6.0, 0.0, 5.0, 5.0],
+            [f32::NAN, 0.0, 5.0, 5.0],
+        ] {
+            assert!(check_box(bad, 10, 10).is_err(), "{bad:?}");
+        }
+        assert!(check_box([0.0, 0.0, 10.0, 10.0], 10, 10).is_ok());
+    }
+
+    #[test]
+    fn masking_blacks_out_and_crops() {
+        let image = RgbImage::from_pixel(8, 6, Rgb([200, 100, 50]));
+        let mut mask = GrayImage::new(8, 6);
+        mask.put_pixel(2, 1, Luma([255]));
+        mask.put_pixel(4, 3, Luma([255]));
+        let reference = ReferenceImage::masked(&image, &mask).unwrap();
+        assert_eq!(reference.image().dimensions(), (3, 3));
+        assert_eq!(reference.image().get_pixel(0, 0), &Rgb([200, 100, 50]));
+        assert_eq!(reference.image().get_pixel(1, 1), &Rgb([0, 0, 0]));
+        assert!(ReferenceImage::masked(&image, &GrayImage::new(8, 6)).is_err());
+        assert!(ReferenceImage::masked(&image, &GrayImage::new(7, 6)).is_err());
+    }
+}

@@ -1,0 +1,68 @@
+//! The tokens that AnyRef adds to the language model's vocabulary.
+
+use anyref_llm::tokenizer::Tokenizer;
+
+use crate::{Error, Result};
+
+/// Ids of the added tokens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SpecialTokens {
+    /// `<obj>`: decoded to a mask (`[SEG]` in the authors' code).
+    pub object: u32,
+    /// `<im_start>`
+    pub image_start: u32,
+    /// `<im_end>`
+    pub image_end: u32,
+    /// `<aud_ref>`
+    pub audio_start: u32,
+    /// `</aud_ref>`
+    pub audio_end: u32,
+    /// `<img_ref>`
+    pub reference_start: u32,
+    /// `</img_ref>`
+    pub reference_end: u32,
+    /// `</s>`
+    pub end: u32,
+}
+
+impl SpecialTokens {
+    /// The mask token.
+    pub const OBJECT: &str = "<obj>";
+    /// Around the picture asked about.
+    pub const IMAGE: [&str; 2] = ["<im_start>", "<im_end>"];
+    /// Around a sound.
+    pub const AUDIO: [&str; 2] = ["<aud_ref>", "</aud_ref>"];
+    /// Around a reference picture or a box.
+    pub const REFERENCE: [&str; 2] = ["<img_ref>", "</img_ref>"];
+
+    /// Every added token, in the order that fixes the ids.
+    pub const ALL: [&str; 7] = [
+        Self::OBJECT,
+        Self::IMAGE[0],
+        Self::IMAGE[1],
+        Self::AUDIO[0],
+        Self::AUDIO[1],
+        Self::REFERENCE[0],
+        Self::REFERENCE[1],
+    ];
+
+    /// Looks the ids up.
+    ///
+    /// # Errors
+    /// When the tokenizer lacks one of them. The authors' `[SEG]` stands in for `<obj>`.
+    pub fn of(tokenizer: &Tokenizer) -> Result<Self> {
+        let id = |token: &str| {
+            tokenizer.token_id(token).ok_or_else(|| Error::MissingToken { token: token.into() })
+        };
+        Ok(Self {
+            object: id(Self::OBJECT).or_else(|error| id("[SEG]").map_err(|_| error))?,
+            image_start: id(Self::IMAGE[0])?,
+            image_end: id(Self::IMAGE[1])?,
+            audio_start: id(Self::AUDIO[0])?,
+            audio_end: id(Self::AUDIO[1])?,
+            reference_start: id(Self::REFERENCE[0])?,
+            reference_end: id(Self::REFERENCE[1])?,
+            end: id("</s>")?,
+        })
+    }
+}
