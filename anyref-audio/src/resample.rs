@@ -21,7 +21,11 @@ pub(crate) fn resample(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> 
     if from == to || samples.is_empty() {
         return Ok(samples.to_vec());
     }
-    let chunk = BLOCK * from.div_ceil(to) as usize;
+    // An odd transform has its delay between two samples; an even number of the smallest blocks
+    // that fit both rates never is one.
+    let smallest = (from / gcd(from, to)) as usize;
+    let wanted = BLOCK * from.div_ceil(to) as usize;
+    let chunk = smallest * wanted.div_ceil(smallest).next_multiple_of(2);
     let mut resampler = FftFixedInOut::<f32>::new(from as usize, to as usize, chunk, 1)
         .expect("rates are positive");
     let length = (samples.len() as u64 * u64::from(to)).div_ceil(u64::from(from)) as usize;
@@ -46,4 +50,8 @@ pub(crate) fn resample(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> 
     resampled.drain(..delay);
     resampled.truncate(length);
     Ok(resampled)
+}
+
+fn gcd(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { gcd(b, a % b) }
 }

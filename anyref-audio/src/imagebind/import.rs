@@ -10,8 +10,7 @@
 //! | `modality_heads.audio.2` | `head.proj` |
 //! | `modality_postprocessors.audio.1.log_logit_scale` | none: `ln(logit_scale)` of the configuration |
 
-/// Names that belong to the audio encoder; the file also holds the other modalities.
-pub const PREFIX: &str = r"^modality_(preprocessors|trunks|heads|postprocessors)\.audio\.";
+use anyref_weights::LoadOptions;
 
 /// Patterns and replacements, in order, from the checkpoint's names to this crate's.
 pub const RENAME: &[(&str, &str)] = &[
@@ -22,9 +21,21 @@ pub const RENAME: &[(&str, &str)] = &[
 ];
 
 /// The scalar constant `ln(20)`. It has no parameter here: the length of the embedding is
-/// [`ImageBindAudioConfig::logit_scale`](super::ImageBindAudioConfig::logit_scale), which a loader
-/// can compare with it.
+/// [`ImageBindAudioConfig::logit_scale`](super::ImageBindAudioConfig::logit_scale).
 pub const LOG_LOGIT_SCALE: &str = "modality_postprocessors.audio.1.log_logit_scale";
 
-/// Names that may stay unused.
-pub const ALLOW_UNUSED: &[&str] = &[r"^modality_postprocessors\.audio\.1\.log_logit_scale$"];
+/// Names that may stay unused: the other modalities, and the scale's logarithm.
+pub const ALLOW_UNUSED: &[&str] = &[
+    r"^modality_\w+\.(vision|text|depth|thermal|imu)\.",
+    r"^modality_postprocessors\.audio\.1\.log_logit_scale$",
+];
+
+/// How [`load_module`](anyref_weights::load_module) fills an
+/// [`ImageBindAudio`](super::ImageBindAudio) from `imagebind_huge.pth`, or from a file with the
+/// audio encoder's tensors alone. A file that keeps it under another name needs a `prefix`.
+pub fn load_options() -> LoadOptions {
+    let options = RENAME
+        .iter()
+        .fold(LoadOptions::default(), |options, (from, to)| options.with_rename(*from, *to));
+    ALLOW_UNUSED.iter().fold(options, |options, pattern| options.with_allow_unused(*pattern))
+}
