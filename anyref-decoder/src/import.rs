@@ -1,10 +1,10 @@
 //! Names of official checkpoints.
 //!
 //! Each table is a list of (regular expression, replacement), applied in order, that turns a checkpoint's
-//! names into those of this crate's modules under `prompt_encoder.`, `mask_decoder.` and `object_head.`.
-//! What stands before these stays, so that a longer path (`base_model.model.model.visual_model.`) may be
-//! removed by one rule more. Layouts (transposed linear weights, `weight`/`bias` of normalisations)
-//! are left to the loader.
+//! names into those of this crate's modules. What stands before a module's own names (`prompt_encoder.`,
+//! `mask_decoder.`, or a longer path) stays as it is; the tables work with or without it, except that
+//! transformers' frequencies are moved to `prompt_encoder.` from outside it. Layouts (transposed linear
+//! weights, `weight`/`bias` of normalisations) are left to the loader.
 
 /// A regular expression and its replacement.
 pub type Rename = (&'static str, &'static str);
@@ -12,36 +12,36 @@ pub type Rename = (&'static str, &'static str);
 /// segment-anything's `.pth` files, and checkpoints that contain that model.
 pub const SEGMENT_ANYTHING: &[Rename] = &[
     (
-        r"(^|\.)prompt_encoder\.mask_downscaling\.0\.",
-        "${1}prompt_encoder.mask_downscaling.conv1.",
+        r"(^|\.)mask_downscaling\.0\.",
+        "${1}mask_downscaling.conv1.",
     ),
     (
-        r"(^|\.)prompt_encoder\.mask_downscaling\.1\.",
-        "${1}prompt_encoder.mask_downscaling.layer_norm1.",
+        r"(^|\.)mask_downscaling\.1\.",
+        "${1}mask_downscaling.layer_norm1.",
     ),
     (
-        r"(^|\.)prompt_encoder\.mask_downscaling\.3\.",
-        "${1}prompt_encoder.mask_downscaling.conv2.",
+        r"(^|\.)mask_downscaling\.3\.",
+        "${1}mask_downscaling.conv2.",
     ),
     (
-        r"(^|\.)prompt_encoder\.mask_downscaling\.4\.",
-        "${1}prompt_encoder.mask_downscaling.layer_norm2.",
+        r"(^|\.)mask_downscaling\.4\.",
+        "${1}mask_downscaling.layer_norm2.",
     ),
     (
-        r"(^|\.)prompt_encoder\.mask_downscaling\.6\.",
-        "${1}prompt_encoder.mask_downscaling.conv3.",
+        r"(^|\.)mask_downscaling\.6\.",
+        "${1}mask_downscaling.conv3.",
     ),
     (
-        r"(^|\.)mask_decoder\.output_upscaling\.0\.",
-        "${1}mask_decoder.output_upscaling.conv1.",
+        r"(^|\.)output_upscaling\.0\.",
+        "${1}output_upscaling.conv1.",
     ),
     (
-        r"(^|\.)mask_decoder\.output_upscaling\.1\.",
-        "${1}mask_decoder.output_upscaling.layer_norm.",
+        r"(^|\.)output_upscaling\.1\.",
+        "${1}output_upscaling.layer_norm.",
     ),
     (
-        r"(^|\.)mask_decoder\.output_upscaling\.3\.",
-        "${1}mask_decoder.output_upscaling.conv2.",
+        r"(^|\.)output_upscaling\.3\.",
+        "${1}output_upscaling.conv2.",
     ),
 ];
 
@@ -55,41 +55,35 @@ pub const TRANSFORMERS: &[Rename] = &[
         r"(^|\.)shared_image_embedding\.positional_embedding$",
         "${1}prompt_encoder.pe_layer.positional_encoding_gaussian_matrix",
     ),
+    (r"(^|\.)point_embed\.", "${1}point_embeddings."),
+    (r"(^|\.)mask_embed\.", "${1}mask_downscaling."),
     (
-        r"(^|\.)prompt_encoder\.point_embed\.",
-        "${1}prompt_encoder.point_embeddings.",
+        r"(^|\.)upscale_conv([12])\.",
+        "${1}output_upscaling.conv${2}.",
     ),
     (
-        r"(^|\.)prompt_encoder\.mask_embed\.",
-        "${1}prompt_encoder.mask_downscaling.",
+        r"(^|\.)upscale_layer_norm\.",
+        "${1}output_upscaling.layer_norm.",
     ),
     (
-        r"(^|\.)mask_decoder\.upscale_conv([12])\.",
-        "${1}mask_decoder.output_upscaling.conv${2}.",
+        r"(^|\.)(iou_prediction_head|output_hypernetworks_mlps\.\d+)\.layers\.0\.",
+        "${1}${2}.layers.1.",
     ),
     (
-        r"(^|\.)mask_decoder\.upscale_layer_norm\.",
-        "${1}mask_decoder.output_upscaling.layer_norm.",
+        r"(^|\.)(iou_prediction_head|output_hypernetworks_mlps\.\d+)\.proj_in\.",
+        "${1}${2}.layers.0.",
     ),
     (
-        r"(^|\.)mask_decoder\.(iou_prediction_head|output_hypernetworks_mlps\.\d+)\.layers\.0\.",
-        "${1}mask_decoder.${2}.layers.1.",
+        r"(^|\.)(iou_prediction_head|output_hypernetworks_mlps\.\d+)\.proj_out\.",
+        "${1}${2}.layers.2.",
     ),
     (
-        r"(^|\.)mask_decoder\.(iou_prediction_head|output_hypernetworks_mlps\.\d+)\.proj_in\.",
-        "${1}mask_decoder.${2}.layers.0.",
+        r"(^|\.)transformer\.layers\.(\d+)\.layer_norm([1-4])\.",
+        "${1}transformer.layers.${2}.norm${3}.",
     ),
     (
-        r"(^|\.)mask_decoder\.(iou_prediction_head|output_hypernetworks_mlps\.\d+)\.proj_out\.",
-        "${1}mask_decoder.${2}.layers.2.",
-    ),
-    (
-        r"(^|\.)mask_decoder\.transformer\.layers\.(\d+)\.layer_norm([1-4])\.",
-        "${1}mask_decoder.transformer.layers.${2}.norm${3}.",
-    ),
-    (
-        r"(^|\.)mask_decoder\.transformer\.layer_norm_final_attn\.",
-        "${1}mask_decoder.transformer.norm_final_attn.",
+        r"(^|\.)transformer\.layer_norm_final_attn\.",
+        "${1}transformer.norm_final_attn.",
     ),
 ];
 

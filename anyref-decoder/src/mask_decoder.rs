@@ -36,6 +36,9 @@ pub struct MaskDecoderConfig {
     /// Width of the IoU head.
     #[config(default = 256)]
     pub iou_head_hidden_dim: usize,
+    /// Added to the variance in the two-way transformer's normalisations.
+    #[config(default = 1e-5)]
+    pub layer_norm_eps: f64,
 }
 
 impl MaskDecoderConfig {
@@ -60,6 +63,7 @@ impl MaskDecoderConfig {
                 .with_num_heads(self.num_heads)
                 .with_mlp_dim(self.mlp_dim)
                 .with_attention_downsample_rate(self.attention_downsample_rate)
+                .with_layer_norm_eps(self.layer_norm_eps)
                 .init(device),
             iou_token: EmbeddingConfig::new(1, dim).init(device),
             mask_tokens: EmbeddingConfig::new(num_mask_tokens, dim).init(device),
