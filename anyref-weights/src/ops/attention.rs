@@ -77,17 +77,25 @@ impl<B: Backend> AttentionInput<B> {
 /// # Shapes
 /// - output: `[batch, heads, queries, value_dim]`
 pub fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
+    #[cfg(feature = "flex")]
+    let input = match super::flex::attention(input) {
+        Ok(output) => return output,
+        Err(input) => input,
+    };
     composed(input)
 }
 
 /// The composed form, in burn's own tensor operations.
-fn composed<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
+pub(super) fn composed<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
     let [batch, heads, queries, head_dim] = input.query.dims();
     let [_, kv_heads, keys, _] = input.key.dims();
     let (key, value) = if kv_heads == heads {
         (input.key, input.value)
     } else {
-        (repeat_heads(input.key, heads), repeat_heads(input.value, heads))
+        (
+            repeat_heads(input.key, heads),
+            repeat_heads(input.value, heads),
+        )
     };
     let scale = input.scale.unwrap_or((head_dim as f64).powf(-0.5));
     let mut scores = (input.query * scale).matmul(key.swap_dims(2, 3));
@@ -103,7 +111,10 @@ fn composed<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
     if input.causal {
         let offset = keys as i64 - queries as i64;
         let mask = Tensor::<B, 2, Bool>::tril_mask([queries, keys], offset, &scores.device());
-        scores = scores.mask_fill(mask.unsqueeze::<4>().expand([batch, heads, queries, keys]), lowest);
+        scores = scores.mask_fill(
+            mask.unsqueeze::<4>().expand([batch, heads, queries, keys]),
+            lowest,
+        );
     }
     if let Some(mask) = input.mask {
         scores = scores.mask_fill(mask.expand([batch, heads, queries, keys]), lowest);

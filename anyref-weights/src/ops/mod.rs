@@ -4,8 +4,10 @@
 
 mod activation;
 mod attention;
+#[cfg(feature = "flex")]
+mod flex;
 mod norm;
 
-pub use activation::{gelu, quick_gelu, silu};
+pub use activation::{gelu, quick_gelu, silu, swiglu};
 pub use attention::{AttentionInput, RelativePosition, attention};
 pub use norm::{layer_norm, rms_norm};

@@ -1,0 +1,398 @@
+//! Attention, forward: tiles of queries against blocks of keys, with a running softmax.
+
+use super::super::product::{
+    Matrix, Product, pack_rows, pack_transposed, packed_len, padded, product,
+};
+use super::problem::{Extent, Output, Problem, Rows, Writer, mask_rows, rows, tiles};
+use super::scores::{ALL_MASKED, RowBias, scale_row, softmax_row};
+use burn_flex::FlexTensor;
+use core::ops::Range;
+use rayon::prelude::*;
+
+/// Queries of a tile.
+pub(super) const QUERIES: usize = 192;
+
+/// Keys of a block, at least one row of the grid of relative positions.
+const KEYS: usize = 256;
+
+/// The softmax's largest score and the reciprocal of its sum, for each query.
+pub(super) const STATISTICS: usize = 2;
+
+/// The tensors of a problem as rows.
+pub(super) struct Views<'a> {
+    pub(super) extent: Extent,
+    pub(super) query: Rows<'a, f32>,
+    pub(super) key: Rows<'a, f32>,
+    pub(super) value: Rows<'a, f32>,
+    /// Height and width.
+    pub(super) position: Option<[Rows<'a, f32>; 2]>,
+    mask: Option<Rows<'a, u8>>,
+    causal: bool,
+    pub(super) scale: f32,
+    /// Columns of the grid of relative positions.
+    columns: usize,
+    /// Keys of a block.
+    pub(super) block: usize,
+}
+
+impl<'a> Views<'a> {
+    pub(super) fn new(problem: &'a Problem) -> Self {
+        let extent = problem.extent();
+        let columns = problem
+            .position
+            .as_ref()
+            .map_or(1, |[_, width]| width.layout().shape()[3]);
+        Self {
+            extent,
+            query: rows(&problem.query),
+            key: rows(&problem.key),
+            value: rows(&problem.value),
+            position: problem
+                .position
+                .as_ref()
+                .map(|position| position.each_ref().map(rows)),
+            mask: problem
+                .options
+                .mask
+                .as_ref()
+                .map(|mask| mask_rows(mask, extent)),
+            causal: problem.options.causal,
+            scale: problem.options.scale,
+            columns,
+            block: ((KEYS / columns).max(1) * columns).min(extent.keys),
+        }
+    }
+
+    /// Keys that the queries of a tile may see, all of them when a query sees none.
+    pub(super) fn seen(&self, queries: &Range<usize>) -> usize {
+        let Extent {
+            queries: all, keys, ..
+        } = self.extent;
+        if self.causal {
+            (queries.end + keys).saturating_sub(all).min(keys)
+        } else {
+            keys
+        }
+    }
+
+    /// Rows and columns of the grid of relative positions in a block of keys.
+    pub(super) fn grid_rows(&self, keys: &Range<usize>) -> Range<usize> {
+        keys.start / self.columns..keys.end / self.columns
+    }
+
+    /// Bias and mask of a query against a block of keys.
+    pub(super) fn bias(&self, b: usize, h: usize, i: usize, keys: &Range<usize>) -> RowBias<'_> {
+        let seen = self.seen(&(i..i + 1));
+        RowBias {
+            position: self.position.as_ref().map(|[height, width]| {
+                (
+                    &height.row(b, h, i)[self.grid_rows(keys)],
+                    width.row(b, h, i),
+                )
+            }),
+            mask: self.mask.as_ref().map(|mask| {
+                let row = mask.row(b, h, i);
+                if row.len() == 1 {
+                    row
+                } else {
+                    &row[keys.clone()]
+                }
+            }),
+            keys: keys.len(),
+            visible: seen.clamp(keys.start, keys.end) - keys.start,
+        }
+    }
+}
+
+/// Keys and values of a head, packed by blocks.
+pub(super) struct Packed {
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    key_len: usize,
+    value_len: usize,
+}
+
+impl Packed {
+    pub(super) fn new(views: &Views<'_>) -> Self {
+        let Extent {
+            keys,
+            head_dim,
+            value_dim,
+            ..
+        } = views.extent;
+        let blocks = keys.div_ceil(views.block);
+        let key_len = packed_len(head_dim, views.block);
+        let value_len = packed_len(views.block, value_dim);
+        Self {
+            keys: vec![0.0; blocks * key_len],
+            values: vec![0.0; blocks * value_len],
+            key_len,
+            value_len,
+        }
+    }
+
+    /// Packs head `h` of batch entry `b`.
+    pub(super) fn fill(&mut self, views: &Views<'_>, b: usize, h: usize) {
+        let Extent {
+            keys,
+            head_dim,
+            value_dim,
+            ..
+        } = views.extent;
+        let blocks = tiles(keys, views.block);
+        let packed = self.keys.chunks_exact_mut(self.key_len);
+        for (block, (k, v)) in blocks.zip(packed.zip(self.values.chunks_exact_mut(self.value_len)))
+        {
+            let (source, stride) = views.key.from_row(b, h, block.start);
+            pack_transposed(source, stride, head_dim, block.len(), k);
+            let (source, stride) = views.value.from_row(b, h, block.start);
+            pack_rows(source, stride, block.len(), value_dim, v);
+        }
+    }
+
+    /// The transposed keys of a block.
+    fn keys(&self, block: usize) -> &[f32] {
+        &self.keys[block * self.key_len..][..self.key_len]
+    }
+
+    /// The values of a block.
+    fn values(&self, block: usize) -> &[f32] {
+        &self.values[block * self.value_len..][..self.value_len]
+    }
+}
+
+/// Distance of the rows of a tile of scores; off the powers of two, which would map a column to few
+/// cache lines.
+pub(super) fn score_stride(block: usize) -> usize {
+    padded(block) + 16
+}
+
+/// What a task works in.
+struct Scratch {
+    query: Vec<f32>,
+    scores: Vec<f32>,
+    output: Vec<f32>,
+    highest: Vec<f32>,
+    total: Vec<f32>,
+}
+
+impl Scratch {
+    fn new(views: &Views<'_>) -> Self {
+        let Extent {
+            queries,
+            head_dim,
+            value_dim,
+            ..
+        } = views.extent;
+        let tile = queries.min(QUERIES);
+        Self {
+            query: vec![0.0; tile * head_dim],
+            scores: vec![0.0; tile * score_stride(views.block)],
+            output: vec![0.0; tile * padded(value_dim)],
+            highest: vec![0.0; tile],
+            total: vec![0.0; tile],
+        }
+    }
+}
+
+/// A tile of queries of a head.
+struct Tile {
+    b: usize,
+    h: usize,
+    queries: Range<usize>,
+}
+
+/// Copies rows of a head, scaled, one after another.
+pub(super) fn copy_scaled(
+    rows: &Rows<'_, f32>,
+    (b, h): (usize, usize),
+    range: &Range<usize>,
+    scale: f32,
+    out: &mut [f32],
+) {
+    for i in range.clone() {
+        let row = rows.row(b, h, i);
+        let out = &mut out[(i - range.start) * row.len()..][..row.len()];
+        for (out, &x) in out.iter_mut().zip(row) {
+            *out = x * scale;
+        }
+    }
+}
+
+/// Leaves the weighted values, the largest scores and the sums of a tile in the scratch, against the
+/// first `seen` keys.
+fn run_tile(views: &Views<'_>, packed: &Packed, tile: &Tile, seen: usize, scratch: &mut Scratch) {
+    let Extent {
+        keys,
+        head_dim,
+        value_dim,
+        ..
+    } = views.extent;
+    let Tile { b, h, ref queries } = *tile;
+    let rows = queries.len();
+    let stride = score_stride(views.block);
+    let width = padded(value_dim);
+    scratch.highest.fill(f32::NEG_INFINITY);
+    scratch.total.fill(0.0);
+    for (index, block) in tiles(keys, views.block).enumerate() {
+        if block.start >= seen {
+            break;
+        }
+        product(Product {
+            a: Matrix {
+                values: &scratch.query,
+                row: head_dim,
+                column: 1,
+            },
+            b: packed.keys(index),
+            c: &mut scratch.scores,
+            stride,
+            rows,
+            depth: head_dim,
+            width: block.len(),
+            accumulate: false,
+        });
+        for r in 0..rows {
+            let earlier = softmax_row(
+                &mut scratch.scores[r * stride..][..padded(block.len())],
+                &views.bias(b, h, queries.start + r, &block),
+                &mut scratch.highest[r],
+                &mut scratch.total[r],
+            );
+            if index > 0 && earlier != 1.0 {
+                scale_row(&mut scratch.output[r * width..][..width], earlier);
+            }
+        }
+        product(Product {
+            a: Matrix {
+                values: &scratch.scores,
+                row: stride,
+                column: 1,
+            },
+            b: packed.values(index),
+            c: &mut scratch.output,
+            stride: width,
+            rows,
+            depth: block.len(),
+            width: value_dim,
+            accumulate: index > 0,
+        });
+    }
+}
+
+/// Where the tiles are written.
+struct Outputs<'a> {
+    output: Writer<'a>,
+    statistics: Writer<'a>,
+}
+
+fn forward_tile(
+    views: &Views<'_>,
+    packed: &Packed,
+    tile: &Tile,
+    scratch: &mut Scratch,
+    outputs: &Outputs<'_>,
+) {
+    let Tile { b, h, ref queries } = *tile;
+    let Extent {
+        keys, value_dim, ..
+    } = views.extent;
+    copy_scaled(
+        &views.query,
+        (b, h),
+        queries,
+        views.scale,
+        &mut scratch.query,
+    );
+    let seen = views.seen(queries);
+    run_tile(views, packed, tile, seen, scratch);
+    // A query that sees nothing attends to all keys alike, those of the skipped blocks too.
+    if seen < keys
+        && scratch.highest[..queries.len()]
+            .iter()
+            .any(|&x| x < ALL_MASKED)
+    {
+        run_tile(views, packed, tile, keys, scratch);
+    }
+    let width = padded(value_dim);
+    for (r, i) in queries.clone().enumerate() {
+        let inverse = 1.0 / scratch.total[r];
+        // SAFETY: each row belongs to one tile.
+        let (out, statistics) =
+            unsafe { (outputs.output.row(b, h, i), outputs.statistics.row(b, h, i)) };
+        for (out, &x) in out.iter_mut().zip(&scratch.output[r * width..]) {
+            *out = x * inverse;
+        }
+        statistics.copy_from_slice(&[scratch.highest[r], inverse]);
+    }
+}
+
+/// The output and, for each query, [`STATISTICS`].
+pub(super) fn forward(problem: &Problem) -> (FlexTensor, FlexTensor) {
+    let views = Views::new(problem);
+    let Extent {
+        batch,
+        heads,
+        kv_heads,
+        queries,
+        value_dim,
+        ..
+    } = views.extent;
+    let group = views.extent.group();
+    let mut output = Output::new([batch, heads, queries, value_dim], &problem.query);
+    let mut statistics = Output::new([batch, heads, queries, STATISTICS], &problem.query);
+    let outputs = Outputs {
+        output: output.writer(),
+        statistics: statistics.writer(),
+    };
+    let pairs = batch * kv_heads;
+    let tiles_of_head = queries.div_ceil(QUERIES);
+    if pairs >= 4 * rayon::current_num_threads() || group * tiles_of_head == 1 {
+        // Enough heads: each is packed where it is used.
+        (0..pairs).into_par_iter().for_each_init(
+            || (Packed::new(&views), Scratch::new(&views)),
+            |(packed, scratch), pair| {
+                let (b, kv_head) = (pair / kv_heads, pair % kv_heads);
+                packed.fill(&views, b, kv_head);
+                for h in kv_head * group..(kv_head + 1) * group {
+                    for queries in tiles(queries, QUERIES) {
+                        forward_tile(&views, packed, &Tile { b, h, queries }, scratch, &outputs);
+                    }
+                }
+            },
+        );
+    } else {
+        let packed: Vec<Packed> = (0..pairs)
+            .into_par_iter()
+            .map(|pair| {
+                let mut packed = Packed::new(&views);
+                packed.fill(&views, pair / kv_heads, pair % kv_heads);
+                packed
+            })
+            .collect();
+        (0..batch * heads * tiles_of_head)
+            .into_par_iter()
+            .for_each_init(
+                || Scratch::new(&views),
+                |scratch, task| {
+                    let (head, index) = (task / tiles_of_head, task % tiles_of_head);
+                    let (b, h) = (head / heads, head % heads);
+                    let start = index * QUERIES;
+                    let tile = Tile {
+                        b,
+                        h,
+                        queries: start..(start + QUERIES).min(queries),
+                    };
+                    forward_tile(
+                        &views,
+                        &packed[b * kv_heads + h / group],
+                        &tile,
+                        scratch,
+                        &outputs,
+                    );
+                },
+            );
+    }
+    drop(outputs);
+    (output.into_tensor(), statistics.into_tensor())
+}

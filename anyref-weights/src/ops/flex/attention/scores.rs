@@ -1,0 +1,199 @@
+//! Scores of a tile: bias, mask and softmax, in one pass while they are in cache.
+
+use super::super::math::{exp, max, sum};
+use super::super::simd::{Kernel, Simd, dispatch, mul_add};
+
+/// The score of a masked key. Finite, so that a query with every key masked attends to all alike.
+pub(crate) const MASKED: f32 = -1.0e30;
+
+/// A row whose largest score is below this has every key masked.
+pub(crate) const ALL_MASKED: f32 = -0.5e30;
+
+/// Bias and mask of one row of scores.
+pub(crate) struct RowBias<'a> {
+    /// Bias of the key rows of the tile, and of the key columns.
+    pub(crate) position: Option<(&'a [f32], &'a [f32])>,
+    /// One for each key of the tile, or one for all.
+    pub(crate) mask: Option<&'a [u8]>,
+    /// Keys of the tile, the others being padding.
+    pub(crate) keys: usize,
+    /// Keys of the tile that a causal query sees.
+    pub(crate) visible: usize,
+}
+
+impl RowBias<'_> {
+    #[inline(always)]
+    fn apply(&self, row: &mut [f32]) {
+        if let Some((heights, widths)) = self.position {
+            for (row, &height) in row.chunks_exact_mut(widths.len()).zip(heights) {
+                for (score, &width) in row.iter_mut().zip(widths) {
+                    *score += height + width;
+                }
+            }
+        }
+        match self.mask {
+            Some([one]) if self.keys != 1 => {
+                if *one != 0 {
+                    row.fill(MASKED);
+                }
+            }
+            Some(mask) => {
+                for (score, &masked) in row.iter_mut().zip(mask) {
+                    *score = if masked != 0 { MASKED } else { *score };
+                }
+            }
+            None => {}
+        }
+        row[self.visible..].fill(MASKED);
+        row[self.keys..].fill(f32::NEG_INFINITY);
+    }
+}
+
+/// Turns a row of scores into `exp(score - max)` and follows the maximum and the sum; the result is
+/// what the earlier sums are to be multiplied by.
+pub(crate) fn softmax_row(
+    row: &mut [f32],
+    bias: &RowBias<'_>,
+    highest: &mut f32,
+    total: &mut f32,
+) -> f32 {
+    dispatch(SoftmaxRow {
+        row,
+        bias,
+        highest,
+        total,
+    })
+}
+
+struct SoftmaxRow<'a> {
+    row: &'a mut [f32],
+    bias: &'a RowBias<'a>,
+    highest: &'a mut f32,
+    total: &'a mut f32,
+}
+
+impl Kernel for SoftmaxRow<'_> {
+    type Output = f32;
+    #[inline(always)]
+    fn run<S: Simd>(self) -> f32 {
+        self.bias.apply(self.row);
+        let highest = max(self.row, *self.highest);
+        for score in self.row.iter_mut() {
+            *score = exp::<S>(*score - highest);
+        }
+        let earlier = exp::<S>(*self.highest - highest);
+        *self.total = *self.total * earlier + sum(self.row, |x| x);
+        *self.highest = highest;
+        earlier
+    }
+}
+
+/// What [`softmax_row_backward`] takes.
+pub(crate) struct RowBackward<'a> {
+    /// Scores in, probabilities out.
+    pub(crate) scores: &'a mut [f32],
+    /// Gradients of the probabilities in, of the scores out.
+    pub(crate) grads: &'a mut [f32],
+    /// Bias and mask.
+    pub(crate) bias: &'a RowBias<'a>,
+    /// The largest score and the reciprocal of the sum, from the forward pass.
+    pub(crate) highest: f32,
+    pub(crate) inverse: f32,
+    /// The product of the output and its gradient.
+    pub(crate) along: f32,
+}
+
+/// Recomputes the probabilities of a row and turns their gradients into those of the scores.
+pub(crate) fn softmax_row_backward(row: RowBackward<'_>) {
+    dispatch(row);
+}
+
+impl Kernel for RowBackward<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        self.bias.apply(self.scores);
+        // A masked score is a constant: with all keys masked, no score has a gradient.
+        let factor = if self.highest < ALL_MASKED { 0.0 } else { 1.0 };
+        for (score, grad) in self.scores.iter_mut().zip(self.grads) {
+            let probability = exp::<S>(*score - self.highest) * self.inverse;
+            *score = probability;
+            *grad = factor * probability * (*grad - self.along);
+        }
+    }
+}
+
+/// `row · factor`, in place.
+pub(crate) fn scale_row(row: &mut [f32], factor: f32) {
+    dispatch(ScaleRow(row, factor));
+}
+
+struct ScaleRow<'a>(&'a mut [f32], f32);
+
+impl Kernel for ScaleRow<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        for x in self.0 {
+            *x *= self.1;
+        }
+    }
+}
+
+/// The product of two rows.
+pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
+    dispatch(Dot(a, b))
+}
+
+struct Dot<'a>(&'a [f32], &'a [f32]);
+
+impl Kernel for Dot<'_> {
+    type Output = f32;
+    #[inline(always)]
+    fn run<S: Simd>(self) -> f32 {
+        const PARTS: usize = 16;
+        let mut parts = [0.0; PARTS];
+        let (a, a_rest) = self.0.as_chunks::<PARTS>();
+        let (b, b_rest) = self.1.as_chunks::<PARTS>();
+        for (a, b) in a.iter().zip(b) {
+            for i in 0..PARTS {
+                parts[i] = mul_add::<S>(a[i], b[i], parts[i]);
+            }
+        }
+        let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+        parts.iter().sum::<f32>() + rest
+    }
+}
+
+/// Adds a row of score gradients to those of the relative positions.
+pub(crate) fn position_row(grads: &[f32], heights: &mut [f32], widths: &mut [f32]) {
+    dispatch(PositionRow {
+        grads,
+        heights,
+        widths,
+    });
+}
+
+struct PositionRow<'a> {
+    grads: &'a [f32],
+    heights: &'a mut [f32],
+    widths: &'a mut [f32],
+}
+
+impl Kernel for PositionRow<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let columns = self.widths.len();
+        for (height, row) in self
+            .heights
+            .iter_mut()
+            .zip(self.grads.chunks_exact(columns))
+        {
+            *height += sum(row, |x| x);
+            for (width, &grad) in self.widths.iter_mut().zip(row) {
+                *width += grad;
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Elementary functions without branches, so that loops over them vectorise.
+
+use super::simd::{Simd, mul_add};
+
+/// Below this `exp` is zero, the smallest normal number being near.
+const EXP_LOWEST: f32 = -87.3;
+/// Above this `exp` stays at its value there, a little under the largest number.
+const EXP_HIGHEST: f32 = 88.0;
+
+/// `e^x` within two units in the last place on `[-87.3, 88]`, zero below, constant above.
+#[inline(always)]
+pub(crate) fn exp<S: Simd>(x: f32) -> f32 {
+    // Added to a small number, rounds it and leaves the integer in the low bits of the mantissa.
+    const ROUND: f32 = 12_582_912.0;
+    let clamped = if x < EXP_LOWEST { EXP_LOWEST } else { x };
+    let clamped = if clamped > EXP_HIGHEST {
+        EXP_HIGHEST
+    } else {
+        clamped
+    };
+    let rounded = mul_add::<S>(clamped, core::f32::consts::LOG2_E, ROUND);
+    let n = rounded - ROUND;
+    // ln 2 in two parts, the first exact when multiplied by a small integer.
+    let r = mul_add::<S>(n, -0.693_359_4, clamped);
+    let r = mul_add::<S>(n, 2.121_944_4e-4, r);
+    let mut p = 1.987_569_1e-4;
+    p = mul_add::<S>(p, r, 1.398_199_9e-3);
+    p = mul_add::<S>(p, r, 8.333_452e-3);
+    p = mul_add::<S>(p, r, 4.166_579_6e-2);
+    p = mul_add::<S>(p, r, 1.666_666_5e-1);
+    p = mul_add::<S>(p, r, 0.5);
+    p = mul_add::<S>(p * r, r, r) + 1.0;
+    let power = f32::from_bits(rounded.to_bits().wrapping_add(127) << 23);
+    if x < EXP_LOWEST { 0.0 } else { p * power }
+}
+
+/// The error function within 1e-6: an odd rational function, clamped where f32 has reached ±1.
+#[inline(always)]
+pub(crate) fn erf<S: Simd>(x: f32) -> f32 {
+    let x = if x < -4.0 { -4.0 } else { x };
+    let x = if x > 4.0 { 4.0 } else { x };
+    let s = x * x;
+    let mut p = -2.726_142_3e-10;
+    p = mul_add::<S>(p, s, 2.770_681_4e-8);
+    p = mul_add::<S>(p, s, -2.101_024e-6);
+    p = mul_add::<S>(p, s, -5.692_506_5e-5);
+    p = mul_add::<S>(p, s, -7.349_906_3e-4);
+    p = mul_add::<S>(p, s, -2.954_599_8e-3);
+    p = mul_add::<S>(p, s, -1.609_603_3e-2);
+    let mut q = -1.456_607_2e-5;
+    q = mul_add::<S>(q, s, -2.133_740_6e-4);
+    q = mul_add::<S>(q, s, -1.682_827e-3);
+    q = mul_add::<S>(q, s, -7.373_329e-3);
+    q = mul_add::<S>(q, s, -1.426_473_9e-2);
+    x * p / q
+}
+
+/// `1 / (1 + e^-x)`.
+#[inline(always)]
+pub(crate) fn sigmoid<S: Simd>(x: f32) -> f32 {
+    1.0 / (1.0 + exp::<S>(-x))
+}
+
+/// Partial sums kept apart, so that a sum vectorises.
+const PARTS: usize = 16;
+
+/// The sum of `f(x)`.
+#[inline(always)]
+pub(crate) fn sum(xs: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    let mut parts = [0.0; PARTS];
+    let (chunks, rest) = xs.as_chunks::<PARTS>();
+    for chunk in chunks {
+        for i in 0..PARTS {
+            parts[i] += f(chunk[i]);
+        }
+    }
+    for (part, &x) in parts.iter_mut().zip(rest) {
+        *part += f(x);
+    }
+    parts.iter().sum()
+}
+
+/// The sums of `f(x, y)` and `g(x, y)`.
+#[inline(always)]
+pub(crate) fn sum_pairs(xs: &[f32], ys: &[f32], f: impl Fn(f32, f32) -> (f32, f32)) -> (f32, f32) {
+    let mut first = [0.0; PARTS];
+    let mut second = [0.0; PARTS];
+    let (x_chunks, x_rest) = xs.as_chunks::<PARTS>();
+    let (y_chunks, y_rest) = ys.as_chunks::<PARTS>();
+    for (x, y) in x_chunks.iter().zip(y_chunks) {
+        for i in 0..PARTS {
+            let (a, b) = f(x[i], y[i]);
+            first[i] += a;
+            second[i] += b;
+        }
+    }
+    for (i, (&x, &y)) in x_rest.iter().zip(y_rest).enumerate() {
+        let (a, b) = f(x, y);
+        first[i] += a;
+        second[i] += b;
+    }
+    (first.iter().sum(), second.iter().sum())
+}
+
+/// The largest value, `lowest` when there is none greater. NaN is passed over.
+#[inline(always)]
+pub(crate) fn max(xs: &[f32], lowest: f32) -> f32 {
+    let mut parts = [lowest; PARTS];
+    let (chunks, rest) = xs.as_chunks::<PARTS>();
+    for chunk in chunks {
+        for i in 0..PARTS {
+            parts[i] = if chunk[i] > parts[i] {
+                chunk[i]
+            } else {
+                parts[i]
+            };
+        }
+    }
+    for (part, &x) in parts.iter_mut().zip(rest) {
+        *part = if x > *part { x } else { *part };
+    }
+    parts.iter().fold(lowest, |a, &b| if b > a { b } else { a })
+}

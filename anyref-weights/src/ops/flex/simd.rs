@@ -1,0 +1,190 @@
+//! Instruction sets, chosen at run time.
+//!
+//! A [`Kernel`] is written once, generically over [`Simd`]; [`dispatch`] runs the version compiled
+//! for the widest instruction set of the machine. A default build therefore needs no
+//! `-C target-cpu=native`.
+
+/// A computation compiled once for each instruction set. `run` and all it calls must be
+/// `#[inline(always)]`, or they are compiled for the baseline.
+pub(crate) trait Kernel {
+    /// What the kernel returns.
+    type Output;
+
+    /// Runs the kernel.
+    fn run<S: Simd>(self) -> Self::Output;
+}
+
+/// An instruction set with vectors of `f32`.
+///
+/// # Safety
+/// The methods may only be called inside a kernel that [`dispatch`] runs, on a machine that has the
+/// instructions.
+pub(crate) unsafe trait Simd: Copy + 'static {
+    /// Values of a vector.
+    const LANES: usize;
+    /// Rows of the matrix product's register block, such that two vectors a row fit the registers.
+    const ROWS: usize;
+    /// `f32::mul_add` is one instruction.
+    const FMA: bool;
+    /// A vector.
+    type Vector: Copy;
+
+    /// All lanes `x`.
+    unsafe fn splat(x: f32) -> Self::Vector;
+    /// Unaligned load.
+    unsafe fn load(p: *const f32) -> Self::Vector;
+    /// Unaligned store.
+    unsafe fn store(p: *mut f32, v: Self::Vector);
+    /// `a · b + c`.
+    unsafe fn mul_add(a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// `a + b`.
+    unsafe fn add(a: Self::Vector, b: Self::Vector) -> Self::Vector;
+}
+
+/// `a · b + c`, in one instruction where there is one (`f32::mul_add` is a library call elsewhere).
+#[inline(always)]
+pub(crate) fn mul_add<S: Simd>(a: f32, b: f32, c: f32) -> f32 {
+    if S::FMA { a.mul_add(b, c) } else { a * b + c }
+}
+
+/// Runs a kernel on the widest instruction set of the machine.
+#[inline]
+pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if x86::has_avx512() {
+            // SAFETY: the features were detected.
+            return unsafe { x86::run_avx512(kernel) };
+        }
+        if x86::has_avx2() {
+            // SAFETY: the features were detected.
+            return unsafe { x86::run_avx2(kernel) };
+        }
+    }
+    kernel.run::<Portable>()
+}
+
+/// Vectors of the baseline: SSE2 on x86-64, NEON on AArch64, as the compiler sees fit.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable;
+
+// SAFETY: no instruction beyond the baseline is used.
+unsafe impl Simd for Portable {
+    const LANES: usize = 4;
+    const ROWS: usize = if cfg!(target_arch = "aarch64") { 8 } else { 4 };
+    const FMA: bool = cfg!(target_arch = "aarch64");
+    type Vector = [f32; 4];
+
+    #[inline(always)]
+    unsafe fn splat(x: f32) -> [f32; 4] {
+        [x; 4]
+    }
+    #[inline(always)]
+    unsafe fn load(p: *const f32) -> [f32; 4] {
+        // SAFETY: the caller has four values at `p`.
+        unsafe { p.cast::<[f32; 4]>().read_unaligned() }
+    }
+    #[inline(always)]
+    unsafe fn store(p: *mut f32, v: [f32; 4]) {
+        // SAFETY: the caller has room for four values at `p`.
+        unsafe { p.cast::<[f32; 4]>().write_unaligned(v) }
+    }
+    #[inline(always)]
+    unsafe fn mul_add(a: [f32; 4], b: [f32; 4], c: [f32; 4]) -> [f32; 4] {
+        core::array::from_fn(|i| mul_add::<Self>(a[i], b[i], c[i]))
+    }
+    #[inline(always)]
+    unsafe fn add(a: [f32; 4], b: [f32; 4]) -> [f32; 4] {
+        core::array::from_fn(|i| a[i] + b[i])
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+mod x86 {
+    use super::{Kernel, Simd};
+    use core::arch::x86_64::*;
+
+    #[inline]
+    pub(super) fn has_avx512() -> bool {
+        is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && has_avx2()
+    }
+
+    #[inline]
+    pub(super) fn has_avx2() -> bool {
+        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    }
+
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+    pub(super) fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run::<Avx512>()
+    }
+
+    #[target_feature(enable = "avx2,fma")]
+    pub(super) fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run::<Avx2>()
+    }
+
+    macro_rules! instruction_set {
+        ($name:ident, $vector:ty, $lanes:literal, $rows:literal, $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident) => {
+            #[derive(Clone, Copy)]
+            pub(super) struct $name;
+
+            // SAFETY: only `dispatch` names the type, after detecting the features.
+            unsafe impl Simd for $name {
+                const LANES: usize = $lanes;
+                const ROWS: usize = $rows;
+                const FMA: bool = true;
+                type Vector = $vector;
+
+                #[inline(always)]
+                unsafe fn splat(x: f32) -> $vector {
+                    // SAFETY: as the trait says, here and below.
+                    unsafe { $splat(x) }
+                }
+                #[inline(always)]
+                unsafe fn load(p: *const f32) -> $vector {
+                    unsafe { $load(p) }
+                }
+                #[inline(always)]
+                unsafe fn store(p: *mut f32, v: $vector) {
+                    unsafe { $store(p, v) }
+                }
+                #[inline(always)]
+                unsafe fn mul_add(a: $vector, b: $vector, c: $vector) -> $vector {
+                    unsafe { $fma(a, b, c) }
+                }
+                #[inline(always)]
+                unsafe fn add(a: $vector, b: $vector) -> $vector {
+                    unsafe { $add(a, b) }
+                }
+            }
+        };
+    }
+
+    instruction_set!(
+        Avx512,
+        __m512,
+        16,
+        12,
+        _mm512_set1_ps,
+        _mm512_loadu_ps,
+        _mm512_storeu_ps,
+        _mm512_fmadd_ps,
+        _mm512_add_ps
+    );
+    instruction_set!(
+        Avx2,
+        __m256,
+        8,
+        6,
+        _mm256_set1_ps,
+        _mm256_loadu_ps,
+        _mm256_storeu_ps,
+        _mm256_fmadd_ps,
+        _mm256_add_ps
+    );
+}

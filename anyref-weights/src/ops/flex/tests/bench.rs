@@ -1,0 +1,190 @@
+//! Times of the fused and of the composed forms:
+//! `cargo test --release -p anyref-weights bench -- --ignored --nocapture --test-threads 1`.
+
+use super::{TestAutodiff, TestBackend, random};
+use crate::ops::{
+    AttentionInput, RelativePosition, activation, attention, gelu, layer_norm, norm, rms_norm,
+    silu, swiglu,
+};
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+use std::time::Instant;
+
+/// The median time of a call in milliseconds.
+fn time<T>(mut f: impl FnMut() -> T) -> f64 {
+    let start = Instant::now();
+    f();
+    let once = start.elapsed().as_secs_f64();
+    let runs = ((0.5 / once) as usize).clamp(3, 50);
+    let mut times: Vec<f64> = (0..runs)
+        .map(|_| {
+            let start = Instant::now();
+            f();
+            start.elapsed().as_secs_f64()
+        })
+        .collect();
+    times.sort_by(f64::total_cmp);
+    times[times.len() / 2] * 1e3
+}
+
+/// Prints forward and forward with backward, fused and composed.
+fn report<const D: usize>(
+    name: &str,
+    inputs: &[Tensor<TestBackend, D>],
+    plain: [&dyn Fn(&[Tensor<TestBackend, D>]) -> Tensor<TestBackend, D>; 2],
+    tracked: [&dyn Fn(&[Tensor<TestAutodiff, D>]) -> Tensor<TestAutodiff, D>; 2],
+) {
+    let forward = plain.map(|f| time(|| f(inputs)));
+    let both = tracked.map(|f| {
+        time(|| {
+            let leaves: Vec<_> = inputs
+                .iter()
+                .map(|x| Tensor::<TestAutodiff, D>::from_inner(x.clone()).require_grad())
+                .collect();
+            let y = f(&leaves);
+            let weight = Tensor::from_inner(y.clone().inner());
+            (y * weight).sum().backward()
+        })
+    });
+    println!(
+        "{name:<44} forward {:8.2} ms (composed {:8.2})  with backward {:8.2} ms (composed {:8.2})",
+        forward[0], forward[1], both[0], both[1]
+    );
+}
+
+fn vector<B: Backend, const D: usize>(x: &Tensor<B, D>) -> Tensor<B, 1> {
+    let width = x.dims()[D - 1];
+    x.clone().flatten::<1>(0, D - 1).slice([0..width])
+}
+
+#[test]
+#[ignore = "measures"]
+fn bench_rows() {
+    let x = random([16, 256, 768], 1);
+    report(
+        "gelu 16x256x768",
+        &[x.clone()],
+        [&|x| gelu(x[0].clone()), &|x| {
+            activation::composed::gelu(x[0].clone())
+        }],
+        [&|x| gelu(x[0].clone()), &|x| {
+            activation::composed::gelu(x[0].clone())
+        }],
+    );
+    report(
+        "silu 16x256x768",
+        &[x.clone()],
+        [&|x| silu(x[0].clone()), &|x| {
+            activation::composed::silu(x[0].clone())
+        }],
+        [&|x| silu(x[0].clone()), &|x| {
+            activation::composed::silu(x[0].clone())
+        }],
+    );
+    report(
+        "swiglu 16x256x768",
+        &[x.clone(), x],
+        [&|x| swiglu(x[0].clone(), x[1].clone()), &|x| {
+            activation::composed::silu(x[0].clone()) * x[1].clone()
+        }],
+        [&|x| swiglu(x[0].clone(), x[1].clone()), &|x| {
+            activation::composed::silu(x[0].clone()) * x[1].clone()
+        }],
+    );
+    let x = random([16, 256, 192], 2);
+    report(
+        "layer_norm 16x256x192",
+        &[x.clone()],
+        [
+            &|x| layer_norm(x[0].clone(), vector(&x[0]), vector(&x[0]), 1e-6),
+            &|x| norm::composed::layer_norm(x[0].clone(), vector(&x[0]), vector(&x[0]), 1e-6),
+        ],
+        [
+            &|x| layer_norm(x[0].clone(), vector(&x[0]), vector(&x[0]), 1e-6),
+            &|x| norm::composed::layer_norm(x[0].clone(), vector(&x[0]), vector(&x[0]), 1e-6),
+        ],
+    );
+    report(
+        "rms_norm 16x256x192",
+        &[x],
+        [&|x| rms_norm(x[0].clone(), vector(&x[0]), 1e-6), &|x| {
+            norm::composed::rms_norm(x[0].clone(), vector(&x[0]), 1e-6)
+        }],
+        [&|x| rms_norm(x[0].clone(), vector(&x[0]), 1e-6), &|x| {
+            norm::composed::rms_norm(x[0].clone(), vector(&x[0]), 1e-6)
+        }],
+    );
+}
+
+fn attention_input<B: Backend>(x: &[Tensor<B, 4>], causal: bool) -> AttentionInput<B> {
+    let part = |i: usize| x[i].clone().swap_dims(1, 2);
+    let position = (x.len() == 5).then(|| RelativePosition {
+        height: part(3),
+        width: part(4),
+    });
+    AttentionInput::new(part(0), part(1), part(2))
+        .with_relative_position(position)
+        .with_causal(causal)
+}
+
+/// `[batch, heads, queries, keys, head_dim]` and the side of the grid of relative positions.
+fn bench_attention(name: &str, size: [usize; 5], side: usize, causal: bool) {
+    let [batch, heads, queries, keys, head_dim] = size;
+    let mut inputs = vec![
+        random([batch, queries, heads, head_dim], 1),
+        random([batch, keys, heads, head_dim], 2),
+        random([batch, keys, heads, head_dim], 3),
+    ];
+    if side > 0 {
+        inputs.push(random([batch, queries, heads, side], 4));
+        inputs.push(random([batch, queries, heads, side], 5));
+    }
+    report(
+        name,
+        &inputs,
+        [&|x| attention(attention_input(x, causal)), &|x| {
+            attention::composed(attention_input(x, causal))
+        }],
+        [&|x| attention(attention_input(x, causal)), &|x| {
+            attention::composed(attention_input(x, causal))
+        }],
+    );
+}
+
+#[test]
+#[ignore = "measures"]
+fn bench_attention_training() {
+    bench_attention("vision 16x4, 256x256, 48", [16, 4, 256, 256, 48], 0, false);
+    bench_attention(
+        "language 128x4, 45x345, 48, causal",
+        [128, 4, 45, 345, 48],
+        0,
+        true,
+    );
+    bench_attention(
+        "windows 400x4, 49x49, 48, positions",
+        [400, 4, 49, 49, 48],
+        7,
+        false,
+    );
+    bench_attention("decoder 128x8, 7x256, 8", [128, 8, 7, 256, 8], 0, false);
+    bench_attention("decoder 128x8, 256x7, 8", [128, 8, 256, 7, 8], 0, false);
+    bench_attention("decoding 1x32, 1x1024, 128", [1, 32, 1, 1024, 128], 0, true);
+}
+
+#[test]
+#[ignore = "measures"]
+fn bench_attention_long() {
+    bench_attention(
+        "windows 25x16, 196x196, 80, positions",
+        [25, 16, 196, 196, 80],
+        14,
+        false,
+    );
+    bench_attention(
+        "global 1x16, 4096x4096, 80, positions",
+        [1, 16, 4096, 4096, 80],
+        64,
+        false,
+    );
+}
