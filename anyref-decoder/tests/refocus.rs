@@ -336,10 +336,10 @@ fn large_scores_stay_finite_and_exact() {
                 problem.batch * problem.kv_heads * problem.keys * 4,
             ];
             problem.query = (0..queries)
-                .map(|_| sign * f64::from(rng.random_range(-70..70)))
+                .map(|_| sign * f64::from(rng.random_range(-100..=100)))
                 .collect();
             problem.key = (0..keys)
-                .map(|_| f64::from(rng.random_range(-70..70)))
+                .map(|_| f64::from(rng.random_range(-100..=100)))
                 .collect();
             let (query, key, hidden) = problem.tensors::<TestAutodiff>();
             let (query, key) = (query.require_grad(), key.require_grad());
