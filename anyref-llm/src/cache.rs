@@ -95,7 +95,8 @@ impl<B: Backend> KvCache<B> {
         let indices = Tensor::<B, 1, Int>::from_data(indices, &device);
         self.map(
             |x| x.select(0, indices.clone()),
-            |padding| padding.select(0, indices.clone()),
+            // By way of integers, since Flex selects booleans into another type.
+            |padding| padding.int().select(0, indices.clone()).bool(),
         )
     }
 

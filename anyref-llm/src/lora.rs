@@ -120,8 +120,6 @@ pub struct LoraLinear<B: Backend> {
     pub scaling: f64,
     /// Whether the adapter is at present folded into the weight of `base_layer`.
     pub merged: bool,
-    d_input: usize,
-    d_output: usize,
 }
 
 impl<B: Backend> LoraLinear<B> {
@@ -134,19 +132,19 @@ impl<B: Backend> LoraLinear<B> {
             dropout: DropoutConfig::new(0.0).init(),
             scaling: 0.0,
             merged: false,
-            d_input,
-            d_output,
         }
     }
 
     /// Adds a fresh adapter that changes nothing yet: `lora_a` is Kaiming-uniform with `a = sqrt(5)`,
     /// `lora_b` is zero. The weight of the base layer is left uninitialised if it is.
-    pub fn with_lora(mut self, config: &LoraConfig, device: &B::Device) -> Self {
+    pub fn with_lora(mut self, config: &LoraConfig) -> Self {
+        let device = self.base_layer.weight.lazy_device();
+        let [d_input, d_output] = self.base_layer.weight.lazy_shape().dims();
         let projection = |d_input, d_output, initializer| {
             LinearConfig::new(d_input, d_output)
                 .with_bias(false)
                 .with_initializer(initializer)
-                .init(device)
+                .init(&device)
         };
         // Bound gain · sqrt(3 / d_input) with PyTorch's gain for a = sqrt(5), sqrt(2 / (1 + 5)).
         let kaiming = Initializer::KaimingUniform {
@@ -154,8 +152,8 @@ impl<B: Backend> LoraLinear<B> {
             fan_out_only: false,
         };
         self = self.unmerge();
-        self.lora_a = Some(projection(self.d_input, config.r, kaiming));
-        self.lora_b = Some(projection(config.r, self.d_output, Initializer::Zeros));
+        self.lora_a = Some(projection(d_input, config.r, kaiming));
+        self.lora_b = Some(projection(config.r, d_output, Initializer::Zeros));
         self.dropout = DropoutConfig::new(config.dropout).init();
         self.scaling = config.alpha / config.r as f64;
         self

@@ -220,12 +220,11 @@ impl<B: Backend> Llama<B> {
     /// see [`freeze_base`](Self::freeze_base).
     pub fn with_lora(self, config: &LoraConfig) -> Result<Self> {
         config.validate()?;
-        let device = self.model.norm.weight.val().device();
         let mut used = vec![false; config.target_modules.len()];
         let model = self.map_projections(|path, linear| match config.target_of(path) {
             Some(target) => {
                 used[target] = true;
-                linear.with_lora(config, &device)
+                linear.with_lora(config)
             }
             None => linear,
         });

@@ -1,0 +1,53 @@
+//! LLaVA's template to the byte.
+
+use anyref_llm::{Conversation, llava_v1};
+
+const SYSTEM: &str = "A chat between a curious human and an artificial intelligence assistant. The \
+                      assistant gives helpful, detailed, and polite answers to the human's questions.";
+
+#[test]
+fn one_question() {
+    let prompt = llava_v1()
+        .ask("<image>\nCan you segment the dog in this image?")
+        .open()
+        .prompt();
+    let expected =
+        format!("{SYSTEM} USER: <image>\nCan you segment the dog in this image? ASSISTANT:");
+    assert_eq!(prompt, expected);
+    assert_eq!(SYSTEM.len(), 156);
+}
+
+#[test]
+fn several_turns() {
+    let conversation = llava_v1()
+        .ask("Hi")
+        .answer("Hello.")
+        .ask("Who?")
+        .answer("A dog<obj>.");
+    let expected =
+        format!("{SYSTEM} USER: Hi ASSISTANT: Hello.</s>USER: Who? ASSISTANT: A dog<obj>.</s>");
+    assert_eq!(conversation.prompt(), expected);
+    assert_eq!(llava_v1().prompt(), format!("{SYSTEM} "));
+}
+
+#[test]
+fn pieces_join_to_the_prompt_and_tell_the_answers() {
+    let conversation = llava_v1().ask("Hi").answer("Hello.").ask("Who?").open();
+    let pieces = conversation.pieces();
+    let joined: String = pieces.iter().map(|piece| piece.text.as_str()).collect();
+    assert_eq!(joined, conversation.prompt());
+    let answers: Vec<_> = pieces.iter().filter(|piece| piece.answer).collect();
+    assert_eq!(answers.len(), 1);
+    assert_eq!(answers[0].text, " Hello.</s>");
+    assert_eq!(pieces[2].text, "USER: Who? ASSISTANT:");
+}
+
+#[test]
+fn other_templates_are_other_values() {
+    let plain = Conversation {
+        system: String::new(),
+        sep: "\n".into(),
+        ..llava_v1()
+    };
+    assert_eq!(plain.ask("Hi").open().prompt(), "\nUSER: Hi\nASSISTANT:");
+}

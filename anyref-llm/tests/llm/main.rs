@@ -1,0 +1,10 @@
+//! Behaviour of the crate, against transformers, peft and its own invariants.
+#![recursion_limit = "256"]
+
+mod cache;
+mod conversation;
+mod generation;
+mod lora;
+mod parity;
+mod support;
+mod tokenizer;

@@ -1,0 +1,62 @@
+//! What the tests share.
+
+use anyref_llm::{Llama, LlamaConfig, LlamaInput, import};
+use anyref_weights::testing::{Fixture, fill};
+use anyref_weights::{LoadOptions, load_module};
+use burn::backend::Autodiff;
+use burn::tensor::backend::Backend;
+use burn::tensor::{Bool, Int, Tensor, TensorData};
+
+pub type TestBackend = burn_flex::Flex;
+pub type TestAutodiff = Autodiff<TestBackend>;
+
+pub fn fixture(name: &str) -> (LlamaConfig, Fixture) {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures");
+    let fixture = Fixture::open(format!("{folder}/{name}.safetensors"));
+    let config = &fixture.checkpoint().metadata()["config"];
+    (LlamaConfig::from_json(config).unwrap(), fixture)
+}
+
+/// Renaming of all fixtures' tensors, where only weights may be used.
+pub fn options() -> LoadOptions {
+    let keys = import::LLAMA_KEYS.iter().chain(import::PEFT_KEYS);
+    let options =
+        LoadOptions::default().with_allow_unused(r"^(ids|padding|expected\..*|gradient\..*)$");
+    keys.fold(options, |options, (from, to)| {
+        options.with_rename(*from, *to)
+    })
+}
+
+pub fn load<B: Backend>(name: &str) -> (Llama<B>, Fixture) {
+    let (config, fixture) = fixture(name);
+    let mut model = config.init::<B>(&Default::default());
+    load_module(&mut model, fixture.checkpoint(), &options()).unwrap();
+    (model, fixture)
+}
+
+/// A model of random weights, large enough for attention to matter.
+pub fn random_model<B: Backend>(config: &LlamaConfig) -> Llama<B> {
+    fill(config.init::<B>(&Default::default()), 7, 0.3)
+}
+
+pub fn ids<B: Backend>(rows: &[&[i64]]) -> Tensor<B, 2, Int> {
+    let values = TensorData::new(rows.concat(), [rows.len(), rows[0].len()]);
+    Tensor::from_data(values, &Default::default())
+}
+
+pub fn mask<B: Backend>(rows: &[&[u8]]) -> Tensor<B, 2, Bool> {
+    let values = rows
+        .concat()
+        .into_iter()
+        .map(|padded| padded != 0)
+        .collect::<Vec<_>>();
+    let values = TensorData::new(values, [rows.len(), rows[0].len()]);
+    Tensor::from_data(values, &Default::default())
+}
+
+/// Last hidden states of tokens without cache or padding.
+pub fn hidden<B: Backend>(model: &Llama<B>, rows: &[&[i64]]) -> Tensor<B, 3> {
+    model
+        .forward(LlamaInput::new(model.embed(ids(rows))), None)
+        .hidden
+}
