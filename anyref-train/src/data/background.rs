@@ -24,8 +24,12 @@ const TRAINING: [&str; 13] = [
     "reef-back.png",
 ];
 /// Whole pictures kept for validation.
-const HELD_OUT: [&str; 4] =
-    ["mudstone.jpg", "ocean_waves.jpg", "sun_behind_leaves.jpg", "trees_above.jpg"];
+const HELD_OUT: [&str; 4] = [
+    "mudstone.jpg",
+    "ocean_waves.jpg",
+    "sun_behind_leaves.jpg",
+    "trees_above.jpg",
+];
 /// Share of every side that is never used: some pictures carry dark bars.
 const BORDER: f32 = 0.09;
 
@@ -38,13 +42,23 @@ struct Photograph {
 impl Photograph {
     fn open(path: &Path) -> Result<Self> {
         let picture = image::open(path)
-            .map_err(|source| Error::Picture { path: path.to_owned(), source })?
+            .map_err(|source| Error::Picture {
+                path: path.to_owned(),
+                source,
+            })?
             .into_rgb8();
         let levels = (0..3)
             .map(|level| {
-                let (w, h) = ((picture.width() >> level).max(1), (picture.height() >> level).max(1));
+                let (w, h) = (
+                    (picture.width() >> level).max(1),
+                    (picture.height() >> level).max(1),
+                );
                 let scaled = image::imageops::thumbnail(&picture, w, h);
-                (w as usize, h as usize, scaled.pixels().map(|p| p.0).collect())
+                (
+                    w as usize,
+                    h as usize,
+                    scaled.pixels().map(|p| p.0).collect(),
+                )
             })
             .collect();
         Ok(Self { levels })
@@ -114,9 +128,14 @@ impl Backgrounds {
                 .map(|path| Photograph::open(&path))
                 .collect()
         };
-        let backgrounds = Self { training: load(&TRAINING)?, held_out: load(&HELD_OUT)? };
+        let backgrounds = Self {
+            training: load(&TRAINING)?,
+            held_out: load(&HELD_OUT)?,
+        };
         if backgrounds.training.is_empty() || backgrounds.held_out.is_empty() {
-            return Err(Error::NoBackgrounds { path: folder.to_owned() });
+            return Err(Error::NoBackgrounds {
+                path: folder.to_owned(),
+            });
         }
         Ok(backgrounds)
     }
@@ -140,7 +159,11 @@ impl Backgrounds {
         photo: f64,
         rng: &mut impl Rng,
     ) {
-        let pictures = if held_out { &self.held_out } else { &self.training };
+        let pictures = if held_out {
+            &self.held_out
+        } else {
+            &self.training
+        };
         if !pictures.is_empty() && rng.random_bool(photo) {
             pictures[rng.random_range(0..pictures.len())].paint(canvas, width, rng);
         } else {

@@ -57,11 +57,22 @@ mod tests {
         let catalogue = Catalogue::built_in().unwrap();
         assert_eq!(catalogue.novel.len(), 24);
         for noun in &catalogue.novel {
-            assert!(catalogue.stamps.iter().any(|s| s.noun == *noun && s.photo), "{noun}");
+            assert!(
+                catalogue.stamps.iter().any(|s| s.noun == *noun && s.photo),
+                "{noun}"
+            );
         }
-        for stamp in catalogue.stamps.iter().filter(|s| !catalogue.is_novel(&s.noun)) {
+        for stamp in catalogue
+            .stamps
+            .iter()
+            .filter(|s| !catalogue.is_novel(&s.noun))
+        {
             for noun in &catalogue.novel {
-                assert!(!stamp.name.contains(noun.as_str()), "{} holds {noun}", stamp.name);
+                assert!(
+                    !stamp.name.contains(noun.as_str()),
+                    "{} holds {noun}",
+                    stamp.name
+                );
             }
         }
     }
@@ -72,7 +83,12 @@ mod tests {
         for stamp in &catalogue.stamps {
             for other in &catalogue.stamps {
                 let clash = stamp.name == other.noun || stamp.name == other.name;
-                assert!(!clash || stamp.noun == other.noun, "{} / {}", stamp.path, other.path);
+                assert!(
+                    !clash || stamp.noun == other.noun,
+                    "{} / {}",
+                    stamp.path,
+                    other.path
+                );
             }
         }
     }

@@ -129,7 +129,13 @@ pub fn compose(library: &Library, config: &SceneConfig, split: Split, seed: u64)
     backgrounds.paint(&mut canvas.pixels, width, split.held_out(), photo, &mut rng);
     if rng.random_bool(config.distractors) {
         let mut texture = Canvas::new(width, height);
-        backgrounds.paint(&mut texture.pixels, width, split.held_out(), photo, &mut rng);
+        backgrounds.paint(
+            &mut texture.pixels,
+            width,
+            split.held_out(),
+            photo,
+            &mut rng,
+        );
         for _ in 0..rng.random_range(1..=3) {
             canvas.paste_blob(&texture, &mut rng);
         }
@@ -148,7 +154,12 @@ pub fn compose(library: &Library, config: &SceneConfig, split: Split, seed: u64)
     canvas.develop(config.noise, config.blur, &mut rng);
 
     let mut masks = vec![Mask::new(width, height); layout.placed.len()];
-    for (i, &owner) in layout.owners.iter().enumerate().filter(|(_, o)| **o != NOBODY) {
+    for (i, &owner) in layout
+        .owners
+        .iter()
+        .enumerate()
+        .filter(|(_, o)| **o != NOBODY)
+    {
         masks[owner as usize].set(i % width, i / width);
     }
     let objects = layout
@@ -171,30 +182,41 @@ pub fn compose(library: &Library, config: &SceneConfig, split: Split, seed: u64)
             })
         })
         .collect();
-    Scene { image: canvas.into_image(), objects, split, seed }
+    Scene {
+        image: canvas.into_image(),
+        objects,
+        split,
+        seed,
+    }
 }
 
 /// Draws which cut-outs a scene shows.
-fn choose(
-    library: &Library,
-    config: &SceneConfig,
-    split: Split,
-    rng: &mut impl Rng,
-) -> Vec<usize> {
+fn choose(library: &Library, config: &SceneConfig, split: Split, rng: &mut impl Rng) -> Vec<usize> {
     let count = rng.random_range(config.objects[0]..=config.objects[1]);
-    let novel = if split.has_novel() { rng.random_range(1..=2) } else { 0 };
-    let mut nouns: Vec<&str> =
-        (0..count).filter_map(|i| library.draw_noun(i < novel, rng)).collect();
+    let novel = if split.has_novel() {
+        rng.random_range(1..=2)
+    } else {
+        0
+    };
+    let mut nouns: Vec<&str> = (0..count)
+        .filter_map(|i| library.draw_noun(i < novel, rng))
+        .collect();
     if count > 1 && rng.random_bool(config.same_noun) {
         // A third of these scenes holds three of a kind, if there is room.
-        let copies = if count > 3 && rng.random_bool(0.33) { 3 } else { 2 };
+        let copies = if count > 3 && rng.random_bool(0.33) {
+            3
+        } else {
+            2
+        };
         for k in 1..copies.min(nouns.len()) {
             let last = nouns.len() - k;
             nouns[last] = nouns[0];
         }
     }
-    let mut cutouts: Vec<usize> =
-        nouns.iter().filter_map(|noun| library.draw_instance(noun, rng)).collect();
+    let mut cutouts: Vec<usize> = nouns
+        .iter()
+        .filter_map(|noun| library.draw_instance(noun, rng))
+        .collect();
     // The order is the depth: no rank may tell novel or repeated nouns.
     for i in (1..cutouts.len()).rev() {
         cutouts.swap(i, rng.random_range(0..=i));
@@ -212,7 +234,12 @@ struct Layout {
 
 impl Layout {
     fn new(width: usize, height: usize) -> Self {
-        Self { width, height, owners: vec![NOBODY; width * height], placed: Vec::new() }
+        Self {
+            width,
+            height,
+            owners: vec![NOBODY; width * height],
+            placed: Vec::new(),
+        }
     }
 
     /// Puts a cut-out behind the others where enough of it is seen, smaller after each failure.
@@ -228,12 +255,20 @@ impl Layout {
         let largest = (config.scale[1] * short).min(config.enlargement * source.sprite.long_side());
         let smallest = (config.scale[0] * short).min(largest);
         // Most objects stand nearly free, the others as far covered as allowed.
-        let free = if rng.random_bool(0.6) { 0.85f32 } else { config.min_visible };
+        let free = if rng.random_bool(0.6) {
+            0.85f32
+        } else {
+            config.min_visible
+        };
         let mut top = largest;
         for attempt in 0..16 {
-            let wish = if attempt < 6 { free.max(config.min_visible) } else { config.min_visible };
+            let wish = if attempt < 6 {
+                free.max(config.min_visible)
+            } else {
+                config.min_visible
+            };
             let t: f32 = rng.random_range(0.0..=1.0);
-            let long_side = smallest * (top / smallest).powf(t);
+            let long_side = smallest + (top - smallest) * t;
             let inset = (0.4 * long_side).min(0.5 * short);
             let mut along = |side: usize| rng.random_range(inset..=side as f32 - inset);
             let centre = [along(self.width), along(self.height)];

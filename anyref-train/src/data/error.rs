@@ -9,13 +9,17 @@ pub type Result<T> = std::result::Result<T, Error>;
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The folder does not hold the stamps of the catalogue.
-    #[error("{path} holds none of the catalogue's stamps; fetch them with `cargo xtask data stamps`")]
+    #[error(
+        "{path} holds none of the catalogue's stamps; fetch them with `cargo xtask data stamps`"
+    )]
     NoStamps {
         /// Folder that was searched.
         path: PathBuf,
     },
     /// A picture exists but cannot be decoded.
-    #[error("cannot decode {path}: {source}; fetch the stamps again with `cargo xtask data stamps`")]
+    #[error(
+        "cannot decode {path}: {source}; fetch the stamps again with `cargo xtask data stamps`"
+    )]
     Picture {
         /// File that failed.
         path: PathBuf,
@@ -23,7 +27,9 @@ pub enum Error {
         source: image::ImageError,
     },
     /// A sound exists but cannot be decoded.
-    #[error("cannot decode {path}: {reason}; fetch the stamps again with `cargo xtask data stamps`")]
+    #[error(
+        "cannot decode {path}: {reason}; fetch the stamps again with `cargo xtask data stamps`"
+    )]
     Sound {
         /// File that failed.
         path: PathBuf,
@@ -31,7 +37,9 @@ pub enum Error {
         reason: String,
     },
     /// The background folder holds none of the expected pictures.
-    #[error("{path} holds none of the expected background pictures; leave it out to paint procedural ones")]
+    #[error(
+        "{path} holds none of the expected background pictures; leave it out to paint procedural ones"
+    )]
     NoBackgrounds {
         /// Folder that was searched.
         path: PathBuf,

@@ -6,18 +6,14 @@ use rand::Rng;
 pub type Rgb = [u8; 3];
 
 /// Adds value noise: random numbers at the corners of `cells` cells across, blended between.
-pub fn add_noise(
-    field: &mut [f32],
-    width: usize,
-    cells: f32,
-    amplitude: f32,
-    rng: &mut impl Rng,
-) {
+pub fn add_noise(field: &mut [f32], width: usize, cells: f32, amplitude: f32, rng: &mut impl Rng) {
     let height = field.len() / width;
     let step = cells / width as f32;
     let columns = cells.ceil() as usize + 2;
     let rows = (height as f32 * step).ceil() as usize + 2;
-    let grid: Vec<f32> = (0..columns * rows).map(|_| rng.random_range(-amplitude..amplitude)).collect();
+    let grid: Vec<f32> = (0..columns * rows)
+        .map(|_| rng.random_range(-amplitude..amplitude))
+        .collect();
     let mut blended = vec![0.0; columns];
     for (y, line) in field.chunks_exact_mut(width).enumerate() {
         let v = y as f32 * step;
@@ -74,7 +70,9 @@ pub fn paint(canvas: &mut [Rgb], width: usize, rng: &mut impl Rng) {
                     *v = (fold(*v).clamp(-1.0, 1.0) * fold(*c).clamp(-1.0, 1.0)).clamp(-1.0, 1.0);
                 }
             } else {
-                field.iter_mut().for_each(|v| *v = fold(*v).clamp(-1.0, 1.0));
+                field
+                    .iter_mut()
+                    .for_each(|v| *v = fold(*v).clamp(-1.0, 1.0));
             }
             add_noise(&mut field, width, height as f32 / 3.0, 0.15, rng);
         }
@@ -88,7 +86,10 @@ pub fn paint(canvas: &mut [Rgb], width: usize, rng: &mut impl Rng) {
 /// Adds a tilted plane that rises by `range` over the picture.
 fn add_plane(field: &mut [f32], width: usize, range: f32, rng: &mut impl Rng) {
     let angle: f32 = rng.random_range(0.0..std::f32::consts::TAU);
-    let (dx, dy) = (angle.cos() * range / width as f32, angle.sin() * range / width as f32);
+    let (dx, dy) = (
+        angle.cos() * range / width as f32,
+        angle.sin() * range / width as f32,
+    );
     let middle = 0.5 * (dx * width as f32 + dy * (field.len() / width) as f32);
     for (y, line) in field.chunks_exact_mut(width).enumerate() {
         let mut value = y as f32 * dy - middle;

@@ -57,7 +57,14 @@ pub struct KindWeights {
 
 impl Default for KindWeights {
     fn default() -> Self {
-        Self { text: 3.0, box_to_text: 2.0, image: 2.0, audio: 1.5, mixed: 1.0, absent: 0.8 }
+        Self {
+            text: 3.0,
+            box_to_text: 2.0,
+            image: 2.0,
+            audio: 1.5,
+            mixed: 1.0,
+            absent: 0.8,
+        }
     }
 }
 
@@ -177,14 +184,20 @@ struct Asker<'a> {
 }
 
 /// Asks about a scene. Kinds that it has no occasion for are replaced by others of the
-/// configured ones; no question is asked twice in the same words with the same targets.
+/// configured ones. No question is asked twice of the same objects in the same words, so a
+/// small scene may get fewer questions than configured.
 pub fn ask(
     library: &Library,
     scene: &Scene,
     config: &InstructionConfig,
     seed: u64,
 ) -> Vec<Instruction> {
-    let mut asker = Asker { library, scene, config, rng: SmallRng::seed_from_u64(seed) };
+    let mut asker = Asker {
+        library,
+        scene,
+        config,
+        rng: SmallRng::seed_from_u64(seed),
+    };
     let mut asked = BTreeSet::new();
     let mut instructions = Vec::with_capacity(config.per_scene);
     let pairs = config.weights.pairs();
@@ -192,11 +205,21 @@ pub fn ask(
         if instructions.len() == config.per_scene || scene.objects.is_empty() {
             break;
         }
-        let Some(&(kind, _)) = pick(&pairs, |(_, weight)| *weight, &mut asker.rng) else { break };
-        let Some(instruction) = asker.ask(kind) else { continue };
-        let objects: Vec<_> = instruction.targets.iter().map(|t| t.objects.clone()).collect();
-        let key = (instruction.question.clone(), instruction.answer.clone(), objects);
-        if instruction.described.is_some() || asked.insert(key) {
+        let Some(&(kind, _)) = pick(&pairs, |(_, weight)| *weight, &mut asker.rng) else {
+            break;
+        };
+        let Some(instruction) = asker.ask(kind) else {
+            continue;
+        };
+        let objects: Vec<_> = match instruction.described {
+            Some(object) => vec![vec![object]],
+            None => instruction
+                .targets
+                .iter()
+                .map(|t| t.objects.clone())
+                .collect(),
+        };
+        if asked.insert((instruction.question.clone(), objects)) {
             instructions.push(instruction);
         }
     }
@@ -224,7 +247,11 @@ impl Asker<'_> {
     fn absent_noun(&mut self) -> Option<String> {
         (0..8).find_map(|_| {
             let noun = self.library.draw_noun(false, &mut self.rng)?;
-            let shown = self.scene.objects.iter().any(|o| o.noun == noun || o.name == noun);
+            let shown = self
+                .scene
+                .objects
+                .iter()
+                .any(|o| o.noun == noun || o.name == noun);
             (!shown).then(|| noun.to_owned())
         })
     }
@@ -237,7 +264,10 @@ impl Asker<'_> {
 
 /// `phrase<obj>` for every target, then a full stop.
 fn pointing_answer(targets: &[Target]) -> String {
-    let parts: Vec<String> = targets.iter().map(|t| format!("{}{OBJECT}", t.phrase)).collect();
+    let parts: Vec<String> = targets
+        .iter()
+        .map(|t| format!("{}{OBJECT}", t.phrase))
+        .collect();
     format!("{}.", parts.join(","))
 }
 

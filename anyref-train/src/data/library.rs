@@ -58,9 +58,10 @@ impl Library {
     ) -> Self {
         let mut entries: BTreeMap<String, Entry> = BTreeMap::new();
         for (i, cutout) in cutouts.iter().enumerate() {
-            let entry = entries
-                .entry(cutout.noun.clone())
-                .or_insert(Entry { cutouts: Vec::new(), weight: 0.0 });
+            let entry = entries.entry(cutout.noun.clone()).or_insert(Entry {
+                cutouts: Vec::new(),
+                weight: 0.0,
+            });
             entry.cutouts.push(i);
             entry.weight += if cutout.photo { 1.0 } else { drawn_weight };
         }
@@ -69,8 +70,18 @@ impl Library {
             entry.weight = entry.weight.sqrt() * if sounds.contains_key(noun) { 1.6 } else { 1.0 };
         }
         let drawable = entries.iter().filter(|(_, e)| e.weight > 0.0);
-        let (novel, known) = drawable.map(|(noun, _)| noun.clone()).partition(|n| is_novel(n));
-        Self { cutouts, entries, known, novel, sounds, backgrounds, drawn_weight }
+        let (novel, known) = drawable
+            .map(|(noun, _)| noun.clone())
+            .partition(|n| is_novel(n));
+        Self {
+            cutouts,
+            entries,
+            known,
+            novel,
+            sounds,
+            backgrounds,
+            drawn_weight,
+        }
     }
 
     /// Loads the catalogue's pictures and sounds from an unpacked stamps folder, on all cores.
@@ -82,27 +93,34 @@ impl Library {
         min_side: f32,
         drawn_weight: f64,
     ) -> Result<Self> {
-        let present: Vec<_> =
-            catalogue.stamps.iter().filter(|s| folder.join(&s.path).is_file()).collect();
+        let present: Vec<_> = catalogue
+            .stamps
+            .iter()
+            .filter(|s| folder.join(&s.path).is_file())
+            .collect();
         let cutouts: Vec<Cutout> = present
             .par_iter()
             .map(|stamp| {
                 let sprite = Sprite::open(&folder.join(&stamp.path))?;
-                Ok(sprite.filter(|s| s.long_side() >= min_side).map(|sprite| Cutout {
-                    sprite,
-                    noun: stamp.noun.clone(),
-                    name: stamp.name.clone(),
-                    category: stamp.category.clone(),
-                    photo: stamp.photo,
-                    mirror: stamp.category != "town",
-                }))
+                Ok(sprite
+                    .filter(|s| s.long_side() >= min_side)
+                    .map(|sprite| Cutout {
+                        sprite,
+                        noun: stamp.noun.clone(),
+                        name: stamp.name.clone(),
+                        category: stamp.category.clone(),
+                        photo: stamp.photo,
+                        mirror: stamp.category != "town",
+                    }))
             })
             .collect::<Result<Vec<_>>>()?
             .into_iter()
             .flatten()
             .collect();
         if cutouts.is_empty() {
-            return Err(Error::NoStamps { path: folder.to_owned() });
+            return Err(Error::NoStamps {
+                path: folder.to_owned(),
+            });
         }
         let loaded: Vec<(String, Vec<f32>)> = present
             .par_iter()
@@ -161,8 +179,13 @@ impl Library {
 
     /// Draws one of the cut-outs of a noun, photographs more often than drawings.
     pub fn draw_instance(&self, noun: &str, rng: &mut impl Rng) -> Option<usize> {
-        let weight =
-            |&i: &usize| if self.cutouts[i].photo { 1.0 } else { self.drawn_weight.max(1e-6) };
+        let weight = |&i: &usize| {
+            if self.cutouts[i].photo {
+                1.0
+            } else {
+                self.drawn_weight.max(1e-6)
+            }
+        };
         pick(self.instances(noun), weight, rng).copied()
     }
 }

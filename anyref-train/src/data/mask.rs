@@ -11,13 +11,26 @@ pub struct Mask {
 impl Mask {
     /// Empty mask.
     pub fn new(width: usize, height: usize) -> Self {
-        Self { width, height, words: vec![0; (width * height).div_ceil(64)] }
+        Self {
+            width,
+            height,
+            words: vec![0; (width * height).div_ceil(64)],
+        }
     }
 
     /// Mask of the row-major pixels for which `inside` holds.
-    pub fn from_pixels(width: usize, height: usize, inside: impl IntoIterator<Item = bool>) -> Self {
+    pub fn from_pixels(
+        width: usize,
+        height: usize,
+        inside: impl IntoIterator<Item = bool>,
+    ) -> Self {
         let mut mask = Self::new(width, height);
-        for (i, _) in inside.into_iter().take(width * height).enumerate().filter(|(_, on)| *on) {
+        for (i, _) in inside
+            .into_iter()
+            .take(width * height)
+            .enumerate()
+            .filter(|(_, on)| *on)
+        {
             mask.words[i / 64] |= 1 << (i % 64);
         }
         mask
@@ -86,15 +99,25 @@ impl Mask {
 
     /// Pixels in both and pixels in either, for a mask of the same size.
     pub fn overlap(&self, other: &Self) -> (usize, usize) {
-        self.words.iter().zip(&other.words).fold((0, 0), |(i, u), (a, b)| {
-            (i + (a & b).count_ones() as usize, u + (a | b).count_ones() as usize)
-        })
+        self.words
+            .iter()
+            .zip(&other.words)
+            .fold((0, 0), |(i, u), (a, b)| {
+                (
+                    i + (a & b).count_ones() as usize,
+                    u + (a | b).count_ones() as usize,
+                )
+            })
     }
 
     /// Intersection over union; 1 for two empty masks.
     pub fn iou(&self, other: &Self) -> f64 {
         let (intersection, union) = self.overlap(other);
-        if union == 0 { 1.0 } else { intersection as f64 / union as f64 }
+        if union == 0 {
+            1.0
+        } else {
+            intersection as f64 / union as f64
+        }
     }
 
     /// Share of each target cell that the mask covers, row-major, in 0 to 1. Exact where the
@@ -128,7 +151,67 @@ impl Mask {
     /// One byte a pixel, 0 or 255.
     pub fn to_bytes(&self) -> Vec<u8> {
         (0..self.width * self.height)
-            .map(|i| if self.words[i / 64] >> (i % 64) & 1 == 1 { 255 } else { 0 })
+            .map(|i| {
+                if self.words[i / 64] >> (i % 64) & 1 == 1 {
+                    255
+                } else {
+                    0
+                }
+            })
             .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rectangle(w: usize, h: usize, [x0, y0, x1, y1]: [usize; 4]) -> Mask {
+        let inside = move |i: usize| {
+            let (x, y) = (i % w, i / w);
+            x >= x0 && x < x1 && y >= y0 && y < y1
+        };
+        Mask::from_pixels(w, h, (0..w * h).map(inside))
+    }
+
+    #[test]
+    fn counts_bounds_and_overlaps_as_pixel_by_pixel() {
+        let (a, b) = (
+            rectangle(37, 21, [3, 5, 30, 20]),
+            rectangle(37, 21, [10, 0, 37, 9]),
+        );
+        assert_eq!(a.area(), 27 * 15);
+        assert_eq!(a.bounds(), Some([3.0, 5.0, 30.0, 20.0]));
+        assert_eq!(a.overlap(&b), (20 * 4, 27 * 15 + 27 * 9 - 20 * 4));
+        assert_eq!(a.pixels().count(), a.area());
+        assert!(a.pixels().all(|(x, y)| a.get(x, y)));
+        assert_eq!(a.to_bytes().iter().filter(|&&v| v == 255).count(), a.area());
+        assert_eq!(Mask::new(5, 5).bounds(), None);
+    }
+
+    #[test]
+    fn coverage_is_the_mean_of_each_cell() {
+        let mask = rectangle(32, 16, [2, 3, 17, 11]);
+        for (w, h) in [(8, 4), (32, 16), (64, 32), (5, 3)] {
+            let coverage = mask.coverage(w, h);
+            for cy in 0..h {
+                for cx in 0..w {
+                    let (xs, ys) = (
+                        cx * 32 / w..((cx + 1) * 32).div_ceil(w),
+                        cy * 16 / h..((cy + 1) * 16).div_ceil(h),
+                    );
+                    let total = xs.len() * ys.len();
+                    let on = ys
+                        .flat_map(|y| xs.clone().map(move |x| (x, y)))
+                        .filter(|&(x, y)| mask.get(x, y))
+                        .count();
+                    let expected = on as f32 / total as f32;
+                    assert!(
+                        (coverage[cy * w + cx] - expected).abs() < 1e-6,
+                        "{w}x{h} {cx} {cy}"
+                    );
+                }
+            }
+        }
     }
 }

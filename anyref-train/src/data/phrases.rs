@@ -30,7 +30,10 @@ impl Side {
     /// How far an object lies towards this side, as a share of the scene; -1 to 0 or 0 to 1.
     fn reach(self, scene: &Scene, object: &SceneObject) -> f32 {
         let [x, y] = object.centre();
-        let (x, y) = (x / scene.image.width() as f32, y / scene.image.height() as f32);
+        let (x, y) = (
+            x / scene.image.width() as f32,
+            y / scene.image.height() as f32,
+        );
         match self {
             Self::Left => -x,
             Self::Right => x,
@@ -89,13 +92,19 @@ pub enum Expression {
 }
 
 /// Categories with an everyday word for one of theirs.
-const CATEGORIES: [(&str, &str); 4] =
-    [("animals", "animal"), ("vehicles", "vehicle"), ("plants", "plant"), ("shapes", "shape")];
+const CATEGORIES: [(&str, &str); 4] = [
+    ("animals", "animal"),
+    ("vehicles", "vehicle"),
+    ("plants", "plant"),
+    ("shapes", "shape"),
+];
 
 /// Indices of the objects that a noun or a name fits.
 pub fn named(scene: &Scene, word: &str) -> Vec<usize> {
     let fits = |o: &SceneObject| o.noun == word || o.name == word;
-    (0..scene.objects.len()).filter(|&i| fits(&scene.objects[i])).collect()
+    (0..scene.objects.len())
+        .filter(|&i| fits(&scene.objects[i]))
+        .collect()
 }
 
 /// Indices of `among` lying clearly on that side of an anchor; none where any of them is doubtful.
@@ -127,7 +136,10 @@ impl Expression {
             Self::Every(word) => format!("every {word}"),
             Self::Placed(word, side) => format!("{word} {}", side.place()),
             Self::Second(word, side) => {
-                let from = side.place().replacen("on ", "from ", 1).replacen("at ", "from ", 1);
+                let from = side
+                    .place()
+                    .replacen("on ", "from ", 1)
+                    .replacen("at ", "from ", 1);
                 format!("second {word} {from}")
             }
             Self::Related(word, side, anchor) => {
@@ -181,7 +193,10 @@ impl Expression {
                     members.reverse();
                 }
                 let [first, next] = [*members.first()?, *members.get(1)?];
-                let (a, b) = (scene.objects[first].area as f32, scene.objects[next].area as f32);
+                let (a, b) = (
+                    scene.objects[first].area as f32,
+                    scene.objects[next].area as f32,
+                );
                 (a.max(b) >= LARGER * a.min(b)).then(|| vec![first])
             }
         }
@@ -200,7 +215,10 @@ impl Expression {
             found.extend(Side::ALL.map(|side| Self::Second(word.clone(), side)));
             found.extend([true, false].map(|l| Self::Sized(Group::Noun(word.clone()), l)));
         }
-        for (_, word) in CATEGORIES.iter().filter(|(category, _)| *category == object.category) {
+        for (_, word) in CATEGORIES
+            .iter()
+            .filter(|(category, _)| *category == object.category)
+        {
             found.extend([true, false].map(|l| Self::Sized(Group::Category(word), l)));
         }
         found.extend([true, false].map(|l| Self::Sized(Group::All, l)));
@@ -234,11 +252,15 @@ impl Expression {
 fn ranked(scene: &Scene, mut members: Vec<usize>, side: Side) -> Option<Vec<usize>> {
     let reach = |i: usize| side.reach(scene, &scene.objects[i]);
     members.sort_by(|&a, &b| reach(b).total_cmp(&reach(a)));
-    let clear = members.windows(2).all(|pair| reach(pair[0]) - reach(pair[1]) >= MARGIN);
+    let clear = members
+        .windows(2)
+        .all(|pair| reach(pair[0]) - reach(pair[1]) >= MARGIN);
     clear.then_some(members)
 }
 
 fn category_members(scene: &Scene, word: &str) -> Vec<usize> {
     let fits = |o: &SceneObject| CATEGORIES.contains(&(o.category.as_str(), word));
-    (0..scene.objects.len()).filter(|&i| fits(&scene.objects[i])).collect()
+    (0..scene.objects.len())
+        .filter(|&i| fits(&scene.objects[i]))
+        .collect()
 }

@@ -34,7 +34,10 @@ pub fn picture(
         flip: source.mirror && rng.random_bool(0.5),
         soft: rng.random_bool(0.5),
     };
-    let [w, h] = source.sprite.size().map(|side| side as f32 / source.sprite.long_side());
+    let [w, h] = source
+        .sprite
+        .size()
+        .map(|side| side as f32 / source.sprite.long_side());
     let (sin, cos) = (placement.angle.sin().abs(), placement.angle.cos());
     let (box_w, box_h) = (w * cos + h * sin, w * sin + h * cos);
     let margin = 1.0 + rng.random_range(0.0..0.2f32);

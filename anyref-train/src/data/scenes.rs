@@ -20,11 +20,7 @@ pub struct Scenes {
 impl Scenes {
     /// Scenes of Tux Paint stamps. `stamps` is the unpacked stamps folder; `backgrounds` an
     /// unpacked `tuxpaint-data`, without which backgrounds are procedural.
-    pub fn stamps(
-        stamps: &Path,
-        backgrounds: Option<&Path>,
-        config: SceneConfig,
-    ) -> Result<Self> {
+    pub fn stamps(stamps: &Path, backgrounds: Option<&Path>, config: SceneConfig) -> Result<Self> {
         check(&config)?;
         let catalogue = Catalogue::built_in()?;
         let backgrounds = match backgrounds {
@@ -39,7 +35,10 @@ impl Scenes {
     /// Scenes of coloured shapes with synthetic sounds; needs no download.
     pub fn shapes(config: SceneConfig) -> Result<Self> {
         check(&config)?;
-        Ok(Self { library: shapes::library(), config })
+        Ok(Self {
+            library: shapes::library(),
+            config,
+        })
     }
 
     /// The cut-outs, sounds and backgrounds.
@@ -54,7 +53,12 @@ impl Scenes {
 
     /// Scene `index` of a split.
     pub fn scene(&self, split: Split, index: u64) -> Scene {
-        composer::compose(&self.library, &self.config, split, split.seed(self.config.seed, index))
+        composer::compose(
+            &self.library,
+            &self.config,
+            split,
+            split.seed(self.config.seed, index),
+        )
     }
 
     /// Questions about a scene; another `seed` asks others.

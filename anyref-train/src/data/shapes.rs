@@ -77,7 +77,10 @@ fn draw(noun: &str, rgb: [u8; 3]) -> Option<Sprite> {
     let picture = RgbaImage::from_fn(SIDE, SIDE, |px, py| {
         let at = |p: u32, offset: f32| (p as f32 + offset) / SIDE as f32 * 2.1 - 1.05;
         let corners = [(0.25, 0.25), (0.75, 0.25), (0.25, 0.75), (0.75, 0.75)];
-        let hits = corners.iter().filter(|(dx, dy)| inside(noun, at(px, *dx), at(py, *dy))).count();
+        let hits = corners
+            .iter()
+            .filter(|(dx, dy)| inside(noun, at(px, *dx), at(py, *dy)))
+            .count();
         let shade = 1.08 - 0.25 * (px + py) as f32 / (2 * SIDE) as f32;
         let [r, g, b] = rgb.map(|c| (f32::from(c) * shade) as u8);
         Rgba([r, g, b, (hits * 255 / 4) as u8])

@@ -15,9 +15,13 @@ const SHORTEST: usize = SAMPLE_RATE as usize / 4;
 
 /// Reads a sound, brings it to 16 kHz mono and to a peak of one half.
 pub fn load(path: &Path) -> Result<Vec<f32>> {
-    let waveform = anyref_audio::Waveform::open(path)
-        .map_err(|e| Error::Sound { path: path.to_owned(), reason: e.to_string() })?;
-    let mut samples = waveform.resampled(SAMPLE_RATE).samples;
+    let mut samples = anyref_audio::Waveform::open(path)
+        .and_then(|waveform| waveform.resampled(SAMPLE_RATE))
+        .map_err(|e| Error::Sound {
+            path: path.to_owned(),
+            reason: e.to_string(),
+        })?
+        .samples;
     samples.truncate(LONGEST);
     let peak = samples.iter().fold(0.0f32, |m, s| m.max(s.abs()));
     if peak > 0.0 {
@@ -44,7 +48,11 @@ pub fn vary(samples: &[f32], held_out: bool, rng: &mut impl Rng) -> Vec<f32> {
     }
     let gain = 10f32.powf(rng.random_range(-12.0..6.0) / 20.0);
     let rms = (out.iter().map(|s| s * s).sum::<f32>() / out.len() as f32).sqrt();
-    let quiet = if held_out { rng.random_range(12.0..20.0) } else { rng.random_range(15.0..45.0) };
+    let quiet = if held_out {
+        rng.random_range(12.0..20.0)
+    } else {
+        rng.random_range(15.0..45.0)
+    };
     let level = rms * 10f32.powf(-quiet / 20.0);
     let mut rumble = 0.0;
     for sample in &mut out {

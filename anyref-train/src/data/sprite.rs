@@ -31,7 +31,8 @@ impl Level {
             for x in 0..width {
                 let at = |dx: usize, dy: usize| {
                     let (sx, sy) = (2 * x + dx, 2 * y + dy);
-                    self.pixels[(sy + 1).min(self.height + 1) * stride + (sx + 1).min(self.width + 1)]
+                    self.pixels
+                        [(sy + 1).min(self.height + 1) * stride + (sx + 1).min(self.width + 1)]
                 };
                 let four = [at(0, 0), at(1, 0), at(0, 1), at(1, 1)];
                 pixels[(y + 1) * (width + 2) + x + 1] = std::array::from_fn(|c| {
@@ -39,7 +40,11 @@ impl Level {
                 });
             }
         }
-        Self { width, height, pixels }
+        Self {
+            width,
+            height,
+            pixels,
+        }
     }
 }
 
@@ -87,13 +92,18 @@ impl Patch {
             let line = &self.pixels[y * w..(y + 1) * w];
             for x in 1..w - 1 {
                 let (a, b, c) = (line[x - 1], line[x], line[x + 1]);
-                rows[y * w + x] =
-                    std::array::from_fn(|k| u16::from(a[k]) + 2 * u16::from(b[k]) + u16::from(c[k]));
+                rows[y * w + x] = std::array::from_fn(|k| {
+                    u16::from(a[k]) + 2 * u16::from(b[k]) + u16::from(c[k])
+                });
             }
         }
         for y in 1..h - 1 {
             for x in 0..w {
-                let (a, b, c) = (rows[(y - 1) * w + x], rows[y * w + x], rows[(y + 1) * w + x]);
+                let (a, b, c) = (
+                    rows[(y - 1) * w + x],
+                    rows[y * w + x],
+                    rows[(y + 1) * w + x],
+                );
                 self.pixels[y * w + x] =
                     std::array::from_fn(|k| ((a[k] + 2 * b[k] + c[k] + 8) >> 4) as u8);
             }
@@ -110,8 +120,10 @@ pub struct Sprite {
 impl Sprite {
     /// Reads a picture with transparency; none when it has no solid pixel.
     pub fn open(path: &Path) -> Result<Option<Self>> {
-        let picture = image::open(path)
-            .map_err(|source| Error::Picture { path: path.to_owned(), source })?;
+        let picture = image::open(path).map_err(|source| Error::Picture {
+            path: path.to_owned(),
+            source,
+        })?;
         Ok(Self::from_rgba(&picture.into_rgba8()))
     }
 
@@ -125,8 +137,7 @@ impl Sprite {
         if x1 <= x0 {
             return None;
         }
-        let mut picture =
-            image::imageops::crop_imm(picture, x0, y0, x1 - x0, y1 - y0).to_image();
+        let mut picture = image::imageops::crop_imm(picture, x0, y0, x1 - x0, y1 - y0).to_image();
         for p in picture.pixels_mut() {
             let a = u32::from(p[3]);
             for c in 0..3 {
@@ -137,15 +148,23 @@ impl Sprite {
         if longest > LONGEST {
             let fit = |side: u32| (side * LONGEST).div_ceil(longest).max(1);
             let (w, h) = (fit(picture.width()), fit(picture.height()));
-            picture = image::imageops::resize(&picture, w, h, image::imageops::FilterType::Triangle);
+            picture =
+                image::imageops::resize(&picture, w, h, image::imageops::FilterType::Triangle);
         }
         let (width, height) = (picture.width() as usize, picture.height() as usize);
         let mut pixels = vec![[0; 4]; (width + 2) * (height + 2)];
         for (x, y, p) in picture.enumerate_pixels() {
             pixels[(y as usize + 1) * (width + 2) + x as usize + 1] = p.0;
         }
-        let mut levels = vec![Level { width, height, pixels }];
-        while let Some(last) = levels.last().filter(|l| l.width.max(l.height) >= 2 * SHORTEST) {
+        let mut levels = vec![Level {
+            width,
+            height,
+            pixels,
+        }];
+        while let Some(last) = levels
+            .last()
+            .filter(|l| l.width.max(l.height) >= 2 * SHORTEST)
+        {
             let next = last.halved();
             levels.push(next);
         }
@@ -173,12 +192,18 @@ impl Sprite {
         let half_w = 0.5 * scale * (bw * cos.abs() + bh * sin.abs());
         let half_h = 0.5 * scale * (bw * sin.abs() + bh * cos.abs());
         let [cx, cy] = placement.centre;
-        let (x, y) = ((cx - half_w).floor() as i32 - 2, (cy - half_h).floor() as i32 - 2);
+        let (x, y) = (
+            (cx - half_w).floor() as i32 - 2,
+            (cy - half_h).floor() as i32 - 2,
+        );
         let width = ((cx + half_w).ceil() as i32 + 2 - x).max(4) as usize;
         let height = ((cy + half_h).ceil() as i32 + 2 - y).max(4) as usize;
 
         // Scene to level coordinates; 1.0 more for the border, 0.5 less for pixel centres.
-        let (lx, ly) = (level.width as f32 / bw / scale, level.height as f32 / bh / scale);
+        let (lx, ly) = (
+            level.width as f32 / bw / scale,
+            level.height as f32 / bh / scale,
+        );
         let mirror = if placement.flip { -1.0 } else { 1.0 };
         let step = [cos * lx * mirror, -sin * ly];
         let down = [sin * lx * mirror, cos * ly];
@@ -190,7 +215,10 @@ impl Sprite {
         let fixed = |v: f32| (v * 65536.0) as i32;
         let (su, sv) = (fixed(step[0]), fixed(step[1]));
         let stride = level.width + 2;
-        let (end_u, end_v) = ((level.width as i32 + 1) << 16, (level.height as i32 + 1) << 16);
+        let (end_u, end_v) = (
+            (level.width as i32 + 1) << 16,
+            (level.height as i32 + 1) << 16,
+        );
         let mut pixels = vec![[0u8; 4]; width * height];
         for (row, line) in pixels.chunks_exact_mut(width).enumerate() {
             let mut u = fixed(start[0] + row as f32 * down[0]);
@@ -199,8 +227,12 @@ impl Sprite {
                 if u >= 0 && v >= 0 && u < end_u && v < end_v {
                     let at = (v >> 16) as usize * stride + (u >> 16) as usize;
                     let (fu, fv) = ((u as u32 >> 8) & 255, (v as u32 >> 8) & 255);
-                    let weights =
-                        [(256 - fu) * (256 - fv), fu * (256 - fv), (256 - fu) * fv, fu * fv];
+                    let weights = [
+                        (256 - fu) * (256 - fv),
+                        fu * (256 - fv),
+                        (256 - fu) * fv,
+                        fu * fv,
+                    ];
                     let (a, b) = (level.pixels[at], level.pixels[at + 1]);
                     let (c, d) = (level.pixels[at + stride], level.pixels[at + stride + 1]);
                     *out = std::array::from_fn(|k| {
@@ -216,7 +248,13 @@ impl Sprite {
                 v += sv;
             }
         }
-        let mut patch = Patch { x, y, width, height, pixels };
+        let mut patch = Patch {
+            x,
+            y,
+            width,
+            height,
+            pixels,
+        };
         if placement.soft {
             patch.soften();
         }

@@ -44,7 +44,11 @@ pub fn all(library: &Library) -> Vec<String> {
             ask(Expression::Named(cutout.name.clone()));
         }
     }
-    texts.extend(known.iter().map(|noun| format!("there is no {noun} in this image.")));
+    texts.extend(
+        known
+            .iter()
+            .map(|noun| format!("there is no {noun} in this image.")),
+    );
     let pairs = known.iter().zip(known.iter().rev());
     texts.extend(pairs.map(|(a, b)| segment_question(&format!("the {a} and the {b}"))));
     texts

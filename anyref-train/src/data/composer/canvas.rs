@@ -47,7 +47,11 @@ pub(crate) fn light(rng: &mut impl Rng) -> [u32; 3] {
 
 impl Canvas {
     pub(crate) fn new(width: usize, height: usize) -> Self {
-        Self { pixels: vec![[0; 3]; width * height], width, height }
+        Self {
+            pixels: vec![[0; 3]; width * height],
+            width,
+            height,
+        }
     }
 
     /// Lays a patch over the canvas under a light.
@@ -92,12 +96,15 @@ impl Canvas {
         let (x0, y0) = (patch.x + dx, patch.y + dy);
         let pad = (margin * COARSE) as i32;
         let coarse = COARSE as f32;
-        for y in (y0 - pad + 2).max(0)..(y0 + patch.height as i32 + pad - 8).min(self.height as i32) {
+        for y in (y0 - pad + 2).max(0)..(y0 + patch.height as i32 + pad - 8).min(self.height as i32)
+        {
             let v = ((y - y0 + pad) as f32 + 0.5) / coarse - 0.5;
             let row = (v.max(0.0) as usize).min(lines - 2);
             let t = (v - row as f32).clamp(0.0, 1.0);
             let (above, below) = (&cells[row * cols..], &cells[(row + 1) * cols..]);
-            for x in (x0 - pad + 2).max(0)..(x0 + patch.width as i32 + pad - 8).min(self.width as i32) {
+            for x in
+                (x0 - pad + 2).max(0)..(x0 + patch.width as i32 + pad - 8).min(self.width as i32)
+            {
                 let u = ((x - x0 + pad) as f32 + 0.5) / coarse - 0.5;
                 let col = (u.max(0.0) as usize).min(cols - 2);
                 let s = (u - col as f32).clamp(0.0, 1.0);
@@ -107,7 +114,9 @@ impl Canvas {
                 if dark > 0.004 {
                     let keep = ((1.0 - dark) * 256.0) as u32;
                     let pixel = &mut self.pixels[y as usize * self.width + x as usize];
-                    pixel.iter_mut().for_each(|c| *c = (u32::from(*c) * keep >> 8) as u8);
+                    pixel
+                        .iter_mut()
+                        .for_each(|c| *c = (u32::from(*c) * keep >> 8) as u8);
                 }
             }
         }
@@ -116,9 +125,14 @@ impl Canvas {
     /// Pastes a rounded piece of another texture: something with edges and no name.
     pub(crate) fn paste_blob(&mut self, texture: &Canvas, rng: &mut impl Rng) {
         let short = self.width.min(self.height) as f32;
-        let (rx, ry) = (short * rng.random_range(0.06..0.28), short * rng.random_range(0.06..0.28));
-        let (cx, cy) =
-            (rng.random_range(0.0..self.width as f32), rng.random_range(0.0..self.height as f32));
+        let (rx, ry) = (
+            short * rng.random_range(0.06..0.28),
+            short * rng.random_range(0.06..0.28),
+        );
+        let (cx, cy) = (
+            rng.random_range(0.0..self.width as f32),
+            rng.random_range(0.0..self.height as f32),
+        );
         let (sin, cos) = rng.random_range(0.0..std::f32::consts::PI).sin_cos();
         let square = rng.random_bool(0.4);
         let gain = 0.25 * rx.min(ry) * 255.0;
@@ -180,7 +194,9 @@ impl Canvas {
         for (out, line) in rows.chunks_exact_mut(w).zip(self.pixels.chunks_exact(w)) {
             for (x, sum) in out.iter_mut().enumerate() {
                 let (a, b, c) = (line[x.saturating_sub(1)], line[x], line[(x + 1).min(w - 1)]);
-                *sum = std::array::from_fn(|k| u16::from(a[k]) + 2 * u16::from(b[k]) + u16::from(c[k]));
+                *sum = std::array::from_fn(|k| {
+                    u16::from(a[k]) + 2 * u16::from(b[k]) + u16::from(c[k])
+                });
             }
         }
         for i in w..self.pixels.len().saturating_sub(w) {
@@ -214,6 +230,8 @@ fn deviates() -> &'static [f32] {
         let mut rng = SmallRng::seed_from_u64(1);
         let uniform = |rng: &mut SmallRng| rng.random_range(-0.5..0.5f32);
         // Twelve uniform deviates add up to a nearly normal one of unit variance.
-        (0..DEVIATES).map(|_| (0..12).map(|_| uniform(&mut rng)).sum()).collect()
+        (0..DEVIATES)
+            .map(|_| (0..12).map(|_| uniform(&mut rng)).sum())
+            .collect()
     })
 }

@@ -14,7 +14,11 @@ enum Sought {
 
 impl Asker<'_> {
     pub(super) fn mixed(&mut self) -> Option<Instruction> {
-        if self.rng.random_bool(0.25) { self.pair() } else { self.related() }
+        if self.rng.random_bool(0.25) {
+            self.pair()
+        } else {
+            self.related()
+        }
     }
 
     /// One thing beside another, at least one of them given by box, picture or sound.
@@ -66,8 +70,17 @@ impl Asker<'_> {
                 format!("{{{number}}}")
             }
         };
-        let phrase = format!("{noun} {} the {anchor_noun}", side.relation());
-        let targets = vec![Target { objects: vec![target], phrase, noun }];
+        // Where only the box tells which anchor is meant, words about it would mislead.
+        let phrase = if alone {
+            format!("{noun} {} the {anchor_noun}", side.relation())
+        } else {
+            noun.clone()
+        };
+        let targets = vec![Target {
+            objects: vec![target],
+            phrase,
+            noun,
+        }];
         Some(Instruction {
             kind: Kind::Mixed,
             question: format!(

@@ -22,7 +22,10 @@ impl Asker<'_> {
     pub(super) fn loose_box(&mut self, object: usize) -> [f32; 4] {
         let b = self.scene.objects[object].bounds;
         let (w, h) = (b[2] - b[0], b[3] - b[1]);
-        let limits = [self.scene.image.width() as f32, self.scene.image.height() as f32];
+        let limits = [
+            self.scene.image.width() as f32,
+            self.scene.image.height() as f32,
+        ];
         let jitter = self.config.box_jitter;
         let mut shift = |at: f32, side: f32, limit: f32| {
             (at + side * self.rng.random_range(-jitter..=jitter)).clamp(0.0, limit)
@@ -46,20 +49,33 @@ impl Asker<'_> {
             .filter(|&i| i != object.cutout && self.library.cutouts()[i].photo)
             .collect();
         let other = self.rng.random_bool(0.5);
-        let cutout = self.one_of(&others).copied().filter(|_| other).unwrap_or(object.cutout);
+        let cutout = self
+            .one_of(&others)
+            .copied()
+            .filter(|_| other)
+            .unwrap_or(object.cutout);
         let style = ReferenceStyle {
             size: self.config.reference_size,
             mask_crop: self.rng.random_bool(self.config.mask_crop_probability),
             held_out: self.scene.split.held_out(),
         };
-        ReferenceData::Image(reference::picture(self.library, cutout, style, &mut self.rng))
+        ReferenceData::Image(reference::picture(
+            self.library,
+            cutout,
+            style,
+            &mut self.rng,
+        ))
     }
 
     /// A sound of the noun, if it has any.
     pub(super) fn sound_of(&mut self, noun: &str) -> Option<ReferenceData> {
         let recording = self.one_of(self.library.recordings(noun))?;
         let held_out = self.scene.split.held_out();
-        Some(ReferenceData::Audio(sound::vary(recording, held_out, &mut self.rng)))
+        Some(ReferenceData::Audio(sound::vary(
+            recording,
+            held_out,
+            &mut self.rng,
+        )))
     }
 
     /// An object whose noun has a sound.
@@ -77,7 +93,11 @@ impl Asker<'_> {
         let noun = self.scene.objects[object].noun.clone();
         let pointing = self.rng.random_bool(self.config.describe_mask_probability);
         let answer = format!("{phrase}{}.", if pointing { OBJECT } else { "" });
-        let target = Target { objects: vec![object], phrase, noun };
+        let target = Target {
+            objects: vec![object],
+            phrase,
+            noun,
+        };
         Some(Instruction {
             kind: Kind::BoxToText,
             question: DESCRIBE_QUESTION.to_owned(),
@@ -119,7 +139,11 @@ impl Asker<'_> {
     ) -> Instruction {
         let noun = self.scene.objects[object].noun.clone();
         let objects = named(self.scene, &noun);
-        let targets = vec![Target { objects, phrase: noun.clone(), noun }];
+        let targets = vec![Target {
+            objects,
+            phrase: noun.clone(),
+            noun,
+        }];
         Instruction {
             kind,
             question: question.to_owned(),

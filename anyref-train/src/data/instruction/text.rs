@@ -16,8 +16,9 @@ impl Asker<'_> {
     /// A clear expression for an object: its plain words half of the time.
     pub(super) fn expression(&mut self, object: usize) -> Option<Expression> {
         let all = Expression::all_for(self.scene, object);
-        let (plain, other): (Vec<_>, Vec<_>) =
-            all.into_iter().partition(|e| matches!(e, Expression::Named(_)));
+        let (plain, other): (Vec<_>, Vec<_>) = all
+            .into_iter()
+            .partition(|e| matches!(e, Expression::Named(_)));
         let from = if !plain.is_empty() && (other.is_empty() || self.rng.random_bool(0.5)) {
             plain
         } else {
@@ -46,8 +47,11 @@ impl Asker<'_> {
             }
             vec![self.single(first)?, self.single(second)?]
         };
-        let phrases: Vec<String> =
-            targets.iter().map(|t| t.phrase.clone()).map(|p| self.with_article(&p)).collect();
+        let phrases: Vec<String> = targets
+            .iter()
+            .map(|t| t.phrase.clone())
+            .map(|p| self.with_article(&p))
+            .collect();
         Some(Instruction {
             kind: Kind::Text,
             question: segment_question(&phrases.join(" and ")),
@@ -61,7 +65,11 @@ impl Asker<'_> {
     fn single(&mut self, object: usize) -> Option<Target> {
         let phrase = self.expression(object)?.text();
         let noun = self.scene.objects[object].noun.clone();
-        Some(Target { objects: vec![object], phrase, noun })
+        Some(Target {
+            objects: vec![object],
+            phrase,
+            noun,
+        })
     }
 
     /// Every object of a noun that occurs more than once: "dog", "every dog".
@@ -73,8 +81,16 @@ impl Asker<'_> {
             return None;
         }
         let every = self.rng.random_bool(0.5);
-        let phrase = if every { Expression::Every(noun.clone()).text() } else { noun.clone() };
-        Some(Target { objects, phrase, noun })
+        let phrase = if every {
+            Expression::Every(noun.clone()).text()
+        } else {
+            noun.clone()
+        };
+        Some(Target {
+            objects,
+            phrase,
+            noun,
+        })
     }
 
     pub(super) fn absent(&mut self) -> Option<Instruction> {
