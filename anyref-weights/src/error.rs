@@ -204,22 +204,33 @@ impl Error {
         }
     }
 
-    pub(crate) fn corrupt(path: &Path, reason: impl Into<String>) -> Self {
+    pub(crate) fn corrupt(path: &Path, reason: impl AsRef<str>) -> Self {
         Self::Corrupt {
             path: path.to_path_buf(),
-            reason: reason.into(),
+            reason: one_line(reason.as_ref()),
         }
     }
 
     pub(crate) fn unsupported(
         path: &Path,
-        reason: impl Into<String>,
+        reason: impl AsRef<str>,
         remedy: impl Into<String>,
     ) -> Self {
         Self::Unsupported {
             path: path.to_path_buf(),
-            reason: reason.into(),
+            reason: one_line(reason.as_ref()),
             remedy: remedy.into(),
         }
     }
+}
+
+/// Text that may quote a hostile file: shortened, without line feeds and terminal commands.
+pub(crate) fn one_line(text: &str) -> String {
+    const LONGEST: usize = 240;
+    let clean = |c: char| if c.is_control() { ' ' } else { c };
+    let mut line: String = text.chars().take(LONGEST).map(clean).collect();
+    if text.chars().nth(LONGEST).is_some() {
+        line.push_str("...");
+    }
+    line
 }

@@ -23,5 +23,5 @@ pub mod testing;
 pub use checkpoint::{Checkpoint, TensorEntry};
 pub use error::{Error, LoadError, Result};
 pub use load::{LoadOptions, load_module};
-pub use report::{LoadReport, TypeMismatch, ShapeMismatch, Unexpected};
+pub use report::{LoadReport, ShapeMismatch, TypeMismatch, Unexpected};
 pub use save::{SaveOptions, save_module};

@@ -159,6 +159,12 @@ impl Checkpoint {
         mut tensors: Vec<TensorEntry>,
         metadata: BTreeMap<String, String>,
     ) -> Result<Self> {
+        if tensors.iter().any(|t| t.name.chars().any(char::is_control)) {
+            return Err(Error::corrupt(
+                &path,
+                "a tensor's name has control characters",
+            ));
+        }
         tensors.sort_by(|a, b| a.name.cmp(&b.name));
         if let Some(pair) = tensors.windows(2).find(|pair| pair[0].name == pair[1].name) {
             return Err(Error::DuplicateTensor {

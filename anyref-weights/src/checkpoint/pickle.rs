@@ -1,1 +1,0 @@
-//! A reader of PyTorch's pickles.
