@@ -4,14 +4,27 @@
 //! name. The result is relative to the module itself. Layer normalisation parameters and the transposition
 //! of linear weights are the loader's affair, as for any PyTorch checkpoint.
 
+/// Tensors of a `CLIPModel` or `CLIPVisionModel` that are no parameters of the tower: the text side, the
+/// projections, and a stored range of integers.
+pub const CLIP_VISION_UNUSED: [&str; 4] = [
+    r"^text_model\.",
+    r"^(?:visual|text)_projection\.",
+    r"^logit_scale$",
+    r"embeddings\.position_ids$",
+];
+
+/// Tensors of a SAM checkpoint that are no parameters of the image encoder.
+pub const SAM_UNUSED: [&str; 3] =
+    [r"^prompt_encoder\.", r"^mask_decoder\.", r"^shared_image_embedding\."];
+
 /// Makes owned pairs of a table.
 fn rules(table: &[(&str, &str)]) -> Vec<(String, String)> {
     table.iter().map(|&(from, to)| (from.to_owned(), to.to_owned())).collect()
 }
 
 /// [`ClipVisionModel`](crate::clip::ClipVisionModel) from transformers' `CLIPVisionModel` or `CLIPModel`,
-/// both of which prefix the tower with `vision_model.`. Other tensors of a `CLIPModel` (`text_model.`,
-/// `visual_projection.`, `text_projection.`, `logit_scale`) keep their names.
+/// both of which prefix the tower with `vision_model.`. Other tensors keep their
+/// names; see [`CLIP_VISION_UNUSED`].
 pub fn clip_vision() -> Vec<(String, String)> {
     rules(&[(r"^vision_model\.", "")])
 }
@@ -24,7 +37,8 @@ pub fn clip_vision_in_llava() -> Vec<(String, String)> {
     rules(&[(r"^(?:model\.)?(?:vision_tower\.)+(?:vision_model\.)?", "")])
 }
 
-/// [`SamImageEncoder`](crate::sam::SamImageEncoder) from the authors' `sam_vit_*.pth`.
+/// [`SamImageEncoder`](crate::sam::SamImageEncoder) from the authors' `sam_vit_*.pth`;
+/// see [`SAM_UNUSED`].
 pub fn sam_authors() -> Vec<(String, String)> {
     rules(&[
         (r"^image_encoder\.patch_embed\.proj\.", "patch_embed.projection."),
@@ -38,7 +52,8 @@ pub fn sam_authors() -> Vec<(String, String)> {
     ])
 }
 
-/// [`SamImageEncoder`](crate::sam::SamImageEncoder) from transformers' `SamModel`.
+/// [`SamImageEncoder`](crate::sam::SamImageEncoder) from transformers' `SamModel`; see
+/// [`SAM_UNUSED`].
 pub fn sam_hugging_face() -> Vec<(String, String)> {
     rules(&[(r"^vision_encoder\.", "")])
 }

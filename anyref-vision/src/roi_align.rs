@@ -4,6 +4,8 @@
 //! small matrices made on the host, and the operation two matrix products, differentiable in the features
 //! on every backend.
 
+use std::ops::Range;
+
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
@@ -144,11 +146,17 @@ fn sampling_matrix(
 }
 
 /// The samples that may fall on the grid: a box far larger than the picture must not cost time.
-fn visible(origin: f32, step: f32, samples: usize, cells: usize) -> std::ops::Range<usize> {
-    if step <= 0.0 || samples <= 4096 {
-        return 0..samples.min(4096);
+fn visible(origin: f32, step: f32, samples: usize, cells: usize) -> Range<usize> {
+    /// Beyond this the grid's share of a box is below the precision of f32 coordinates.
+    const MOST: usize = 1 << 20;
+    if samples > MOST {
+        return 0..0;
     }
-    let from = ((-1.0 - origin) / step - 2.0).max(0.0) as usize;
-    let to = ((cells as f32 - origin) / step + 2.0).max(0.0) as usize;
+    if step <= 0.0 {
+        return 0..samples;
+    }
+    // One sample more at each end, for rounding.
+    let from = ((-1.0 - origin) / step - 1.5).max(0.0) as usize;
+    let to = ((cells as f32 - origin) / step + 1.5).max(0.0) as usize;
     from.min(samples)..to.min(samples)
 }

@@ -1,7 +1,9 @@
-//! Antialiased resizing of 8-bit pictures, equal to Pillow's `Image.resize` to the bit.
+//! Antialiased resizing of 8-bit pictures, equal to the bit to Pillow's `Image.resize` before version 13,
+//! which the towers' training pictures went through, and to torchvision's within one level.
 //!
-//! Each pass is a weighted sum in 22-bit fixed point, rounded to a byte; columns are resized first. This is
-//! what the towers' training pictures went through.
+//! Each pass is a weighted sum in 22-bit fixed point, rounded to a byte. The horizontal pass is always the
+//! first. Pillow 13 takes the vertical one first for some sizes; where bicubic overshoot is clipped between
+//! the passes its result may then be several levels away.
 
 use image::RgbImage;
 
@@ -138,7 +140,7 @@ pub(super) fn resample(image: &RgbImage, columns: &Axis, rows: &Axis) -> Vec<u8>
     result
 }
 
-/// Resizes a picture as Pillow's `Image.resize((width, height), filter)` does.
+/// Resizes a picture as `Image.resize((width, height), filter)` does in Pillow before version 13.
 ///
 /// # Panics
 /// When a side of the picture or of the result is 0.
