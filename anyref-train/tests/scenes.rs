@@ -1,33 +1,15 @@
 //! Scenes and questions: reproducible, exact and unambiguous.
 
-use std::path::Path;
 use std::time::Instant;
+
+mod common;
 
 use anyref_train::data::sprite::SOLID;
 use anyref_train::data::{
-    Error, Instruction, InstructionConfig, Kind, KindWeights, Mask, ReferenceData, Scene,
-    SceneConfig, SceneObject, Scenes, Split,
+    Error, Instruction, InstructionConfig, Kind, Mask, ReferenceData, Scene, SceneConfig, Scenes,
+    Split,
 };
-
-/// The shapes, and the stamps where they have been fetched.
-fn sets() -> Vec<(&'static str, Scenes)> {
-    let mut sets = vec![("shapes", Scenes::shapes(SceneConfig::default()).unwrap())];
-    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data");
-    if data.join("stamps").is_dir() {
-        let (stamps, backgrounds) = (data.join("stamps"), data.join("backgrounds"));
-        let backgrounds = backgrounds.is_dir().then_some(backgrounds.as_path());
-        let set = Scenes::stamps(&stamps, backgrounds, SceneConfig::default()).unwrap();
-        sets.push(("stamps", set));
-    }
-    sets
-}
-
-fn questions(kind: Kind) -> InstructionConfig {
-    InstructionConfig {
-        weights: KindWeights::only(kind),
-        ..Default::default()
-    }
-}
+use common::{questions, sets};
 
 fn same(a: &Instruction, b: &Instruction) -> bool {
     let same_reference = |(a, b): (&ReferenceData, &ReferenceData)| match (a, b) {
@@ -119,111 +101,6 @@ fn masks_are_the_front_most_solid_pixels_of_the_objects_drawn_again() {
             covered * 20 > count,
             "{name}: only {covered} of {count} objects are covered"
         );
-    }
-}
-
-/// Objects meant by a phrase, by plain reading of its words.
-fn read(scene: &Scene, phrase: &str) -> Vec<usize> {
-    let all: Vec<usize> = (0..scene.objects.len()).collect();
-    let fits = |word: &str| -> Vec<usize> {
-        let fit = |o: &SceneObject| match word {
-            "object" => true,
-            "animal" => o.category == "animals",
-            "vehicle" => o.category == "vehicles",
-            "plant" => o.category == "plants",
-            "shape" => o.category == "shapes",
-            _ => o.noun == word || o.name == word,
-        };
-        all.iter()
-            .copied()
-            .filter(|&i| fit(&scene.objects[i]))
-            .collect()
-    };
-    let at = |i: usize| scene.objects[i].centre();
-    let key = |side: &str, i: usize| match side {
-        "left" => at(i)[0],
-        "right" => -at(i)[0],
-        "top" => at(i)[1],
-        _ => -at(i)[1],
-    };
-    let ordered = |word: &str, side: &str| {
-        let mut found = fits(word);
-        found.sort_by(|&a, &b| key(side, a).total_cmp(&key(side, b)));
-        found
-    };
-    for (relation, side) in [
-        (" left of the ", "left"),
-        (" right of the ", "right"),
-        (" above the ", "top"),
-        (" below the ", "bottom"),
-    ] {
-        if let Some((word, anchor)) = phrase.split_once(relation) {
-            let [anchor] = fits(anchor)[..] else {
-                panic!("{phrase}: which {anchor}?")
-            };
-            return fits(word)
-                .into_iter()
-                .filter(|&i| key(side, i) < key(side, anchor))
-                .collect();
-        }
-    }
-    for side in ["left", "right", "top", "bottom"] {
-        for joint in [" from the ", " on the ", " at the "] {
-            if let Some(word) = phrase.strip_suffix(&format!("{joint}{side}")) {
-                return match word.strip_prefix("second ") {
-                    Some(word) => vec![ordered(word, side)[1]],
-                    None => vec![ordered(word, side)[0]],
-                };
-            }
-        }
-    }
-    let by_area = |word: &str| {
-        let mut found = fits(word);
-        found.sort_by_key(|&i| scene.objects[i].area);
-        found
-    };
-    if let Some(word) = phrase.strip_prefix("largest ") {
-        return by_area(word).last().copied().into_iter().collect();
-    }
-    if let Some(word) = phrase.strip_prefix("smallest ") {
-        return by_area(word).first().copied().into_iter().collect();
-    }
-    fits(phrase.strip_prefix("every ").unwrap_or(phrase))
-}
-
-#[test]
-fn a_phrase_read_plainly_means_its_targets_and_nothing_else() {
-    for (name, set) in sets() {
-        let mut phrases = 0;
-        for index in 0..250 {
-            let scene = set.scene(Split::Validation, index);
-            for kind in [Kind::Text, Kind::BoxToText, Kind::Mixed] {
-                for question in set.instructions(&scene, &questions(kind), 1) {
-                    for target in &question.targets {
-                        let meant = read(&scene, &target.phrase);
-                        // A mixed question may tell by its box which of a noun it means.
-                        if kind == Kind::Mixed && target.phrase == target.noun {
-                            assert!(target.objects.iter().all(|i| meant.contains(i)));
-                        } else {
-                            assert_eq!(meant, target.objects, "{name} {index}: {}", target.phrase);
-                        }
-                        assert!(target.mask(&scene).bounds().is_some());
-                        phrases += 1;
-                    }
-                }
-            }
-            for question in set.instructions(&scene, &questions(Kind::Absent), 1) {
-                let phrase = question.answer.strip_prefix("there is no ").unwrap();
-                let phrase = phrase.strip_suffix(" in this image.").unwrap();
-                assert!(question.targets.is_empty() && !question.answer.contains("<obj>"));
-                let shown = scene
-                    .objects
-                    .iter()
-                    .any(|o| o.noun == phrase || o.name == phrase);
-                assert!(!shown, "{name} {index}: {phrase}");
-            }
-        }
-        assert!(phrases > 2000, "{name}: {phrases}");
     }
 }
 

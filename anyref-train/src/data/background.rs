@@ -141,13 +141,8 @@ impl Backgrounds {
     }
 
     /// Number of photographs for training and for validation.
-    pub fn len(&self) -> [usize; 2] {
+    pub fn photographs(&self) -> [usize; 2] {
         [self.training.len(), self.held_out.len()]
-    }
-
-    /// Whether only procedural textures are there.
-    pub fn is_empty(&self) -> bool {
-        self.training.is_empty()
     }
 
     /// Fills a canvas: a photograph with probability `photo`, otherwise a texture.

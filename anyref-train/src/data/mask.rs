@@ -72,7 +72,7 @@ impl Mask {
             y0 = y0.min(y);
             y1 = y1.max(y + 1);
         }
-        (x1 > 0).then(|| [x0 as f32, y0 as f32, x1 as f32, y1 as f32])
+        (x1 > 0).then_some([x0 as f32, y0 as f32, x1 as f32, y1 as f32])
     }
 
     /// The pixels in the mask, row by row.

@@ -233,17 +233,19 @@ impl Expression {
     /// The shortest expression that tells one object from the others: its noun if that is
     /// enough, otherwise a place, a rank, a size or a neighbour, then its name.
     pub fn distinguishing(scene: &Scene, target: usize) -> Option<Self> {
-        let mut all = Self::all_for(scene, target);
         let noun = &scene.objects[target].noun;
-        all.sort_by_key(|e| match e {
-            Self::Named(word) if word == noun => 0,
-            Self::Placed(word, _) if word == noun => 1,
-            Self::Second(word, _) if word == noun => 2,
-            Self::Sized(Group::Noun(word), _) if word == noun => 3,
-            Self::Related(..) => 4,
-            Self::Named(_) => 5,
-            _ => 6,
-        });
+        let rank = |e: &Self| match e {
+            Self::Named(word) if word == noun => 0.0,
+            // The clearest side first.
+            Self::Placed(word, side) if word == noun => 2.0 - lead(scene, word, *side),
+            Self::Second(word, _) if word == noun => 3.0,
+            Self::Sized(Group::Noun(word), _) if word == noun => 4.0,
+            Self::Related(..) => 5.0,
+            Self::Named(_) => 6.0,
+            _ => 7.0,
+        };
+        let mut all = Self::all_for(scene, target);
+        all.sort_by(|a, b| rank(a).total_cmp(&rank(b)));
         all.into_iter().next()
     }
 }
@@ -256,6 +258,15 @@ fn ranked(scene: &Scene, mut members: Vec<usize>, side: Side) -> Option<Vec<usiz
         .windows(2)
         .all(|pair| reach(pair[0]) - reach(pair[1]) >= MARGIN);
     clear.then_some(members)
+}
+
+/// How far the outermost object of a word is ahead of the next, as a share of the scene.
+fn lead(scene: &Scene, word: &str, side: Side) -> f32 {
+    let order = ranked(scene, named(scene, word), side).unwrap_or_default();
+    let reach = |at: usize| order.get(at).map(|&i| side.reach(scene, &scene.objects[i]));
+    reach(0)
+        .zip(reach(1))
+        .map_or(0.0, |(first, next)| first - next)
 }
 
 fn category_members(scene: &Scene, word: &str) -> Vec<usize> {

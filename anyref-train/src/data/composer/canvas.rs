@@ -63,9 +63,9 @@ impl Canvas {
                     continue;
                 }
                 for c in 0..3 {
-                    let lit = (u32::from(over[c]) * light[c] >> 8).min(alpha);
+                    let lit = ((u32::from(over[c]) * light[c]) >> 8).min(alpha);
                     let left = u32::from(under[c]) * (255 - alpha);
-                    under[c] = (lit + (left * 257 + 32768 >> 16)).min(255) as u8;
+                    under[c] = (lit + ((left * 257 + 32768) >> 16)).min(255) as u8;
                 }
             }
         });
@@ -116,7 +116,7 @@ impl Canvas {
                     let pixel = &mut self.pixels[y as usize * self.width + x as usize];
                     pixel
                         .iter_mut()
-                        .for_each(|c| *c = (u32::from(*c) * keep >> 8) as u8);
+                        .for_each(|c| *c = ((u32::from(*c) * keep) >> 8) as u8);
                 }
             }
         }
@@ -216,9 +216,10 @@ impl Canvas {
 /// Mean over 3x3 cells; the outermost cells stay empty.
 fn box_blur(cells: &[f32], cols: usize) -> Vec<f32> {
     let mut out = vec![0.0; cells.len()];
-    for i in cols + 1..cells.len() - cols - 1 {
+    let inner = cols + 1..cells.len() - cols - 1;
+    for (mean, at) in out[inner.clone()].iter_mut().zip(inner) {
         let row = |at: usize| cells[at - 1] + cells[at] + cells[at + 1];
-        out[i] = (row(i - cols) + row(i) + row(i + cols)) / 9.0;
+        *mean = (row(at - cols) + row(at) + row(at + cols)) / 9.0;
     }
     out
 }
