@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use anyref_llm::{Llama, LlamaConfig, LlamaInput, LoraConfig};
 use anyref_weights::testing::{Fixture, assert_close, fill, max_abs_error};
 use anyref_weights::{SaveOptions, load_module, save_module};
-use burn::module::{Module, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
@@ -342,5 +342,47 @@ fn a_resized_vocabulary_keeps_its_tokens() {
         assert_close(&after.narrow(2, 128, 7), &mean, 1e-5);
         let smaller = larger.resize_vocabulary(128);
         assert_close(&smaller.logits(hidden(&smaller, rows)), &before, 0.0);
+    }
+}
+
+#[test]
+fn adapters_in_single_precision_work_over_a_half_precision_base() {
+    use burn::tensor::{DType, FloatDType};
+
+    struct Halve {
+        path: Vec<String>,
+    }
+    impl ModuleMapper<TestBackend> for Halve {
+        fn enter_module(&mut self, name: &str, _container: &str) {
+            self.path.push(name.into());
+        }
+        fn exit_module(&mut self, _name: &str, _container: &str) {
+            self.path.pop();
+        }
+        fn map_float<const D: usize>(
+            &mut self,
+            param: Param<Tensor<TestBackend, D>>,
+        ) -> Param<Tensor<TestBackend, D>> {
+            if self.path.iter().any(|name| name.starts_with("lora_")) {
+                return param;
+            }
+            param.map(|tensor| tensor.cast(FloatDType::BF16))
+        }
+    }
+
+    let rows: &[&[i64]] = &[&[5, 17, 3, 99, 40]];
+    let model = random_adapted::<TestBackend>(&all_projections());
+    let exact = hidden(&model, rows);
+    let half = model.map(&mut Halve { path: vec![] });
+    let merged = half.clone().merge_lora();
+    assert_eq!(
+        merged.model.layers[0].mlp.up_proj.base_layer.weight.dtype(),
+        DType::BF16
+    );
+    for model in [half, merged] {
+        let found = hidden(&model, rows);
+        assert_eq!(found.dtype(), DType::BF16);
+        let error = max_abs_error(&found.cast(FloatDType::F32), &exact);
+        assert!(error < 0.1 && error > 0.0, "{error}");
     }
 }
