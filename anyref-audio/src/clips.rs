@@ -56,7 +56,11 @@ mod tests {
 
     #[test]
     fn five_seconds_give_starts_of_0_1500_and_3000_ms() {
-        let plan = ClipPlan { samples: 80_000, clip: 32_000, count: 3 };
+        let plan = ClipPlan {
+            samples: 80_000,
+            clip: 32_000,
+            count: 3,
+        };
         assert_eq!(plan.starts(), [0, 24_000, 48_000]);
         assert_eq!(plan.starts_by_seconds(16_000), [0, 24_000, 48_000]);
     }
@@ -64,7 +68,11 @@ mod tests {
     #[test]
     fn short_sounds_repeat_their_start() {
         for samples in [1, 31_999, 32_000] {
-            let plan = ClipPlan { samples, clip: 32_000, count: 3 };
+            let plan = ClipPlan {
+                samples,
+                clip: 32_000,
+                count: 3,
+            };
             assert_eq!(plan.starts(), [0, 0, 0]);
             assert_eq!(plan.starts_by_seconds(16_000), [0, 0, 0]);
         }
@@ -72,15 +80,27 @@ mod tests {
 
     #[test]
     fn one_clip_starts_at_the_beginning() {
-        let plan = ClipPlan { samples: 80_000, clip: 32_000, count: 1 };
+        let plan = ClipPlan {
+            samples: 80_000,
+            clip: 32_000,
+            count: 1,
+        };
         assert_eq!(plan.starts(), [0]);
     }
 
     #[test]
     fn both_ways_differ_by_a_sample_at_most_and_stay_inside() {
         for samples in 32_001..33_001 {
-            let plan = ClipPlan { samples: samples * 7, clip: 32_000, count: 3 };
-            for (exact, float) in plan.starts().into_iter().zip(plan.starts_by_seconds(16_000)) {
+            let plan = ClipPlan {
+                samples: samples * 7,
+                clip: 32_000,
+                count: 3,
+            };
+            for (exact, float) in plan
+                .starts()
+                .into_iter()
+                .zip(plan.starts_by_seconds(16_000))
+            {
                 assert!(float <= exact + 1 && exact <= float + 1);
                 assert!(float + plan.clip <= plan.samples + 1);
             }

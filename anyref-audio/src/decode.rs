@@ -2,12 +2,13 @@
 
 use std::fs::File;
 use std::io::{Cursor, ErrorKind};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
 use symphonia::core::audio::SampleBuffer;
 use symphonia::core::codecs::{
-    CODEC_TYPE_FLAC, CODEC_TYPE_MP3, CODEC_TYPE_NULL, CODEC_TYPE_VORBIS, CodecParameters,
-    DecoderOptions,
+    CODEC_TYPE_ADPCM_IMA_WAV, CODEC_TYPE_ADPCM_MS, CODEC_TYPE_FLAC, CODEC_TYPE_MP3,
+    CODEC_TYPE_NULL, CODEC_TYPE_VORBIS, CodecParameters, DecoderOptions,
 };
 use symphonia::core::errors::Error as Symphonia;
 use symphonia::core::formats::{FormatOptions, FormatReader};
@@ -17,6 +18,10 @@ use symphonia::core::probe::Hint;
 
 use crate::error::{Error, Result};
 use crate::waveform::Waveform;
+
+/// Frames by which a lossy file's length may differ from the announced one: encoders announce whole
+/// blocks, and decoders trim the first and the last.
+const LOSSY_SLACK: usize = 8192;
 
 /// How several channels become one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -40,13 +45,19 @@ pub struct DecodeOptions {
 
 impl Default for DecodeOptions {
     fn default() -> Self {
-        Self { downmix: Downmix::Average, max_seconds: 600.0 }
+        Self {
+            downmix: Downmix::Average,
+            max_seconds: 600.0,
+        }
     }
 }
 
 /// Reads and decodes a file.
 pub(crate) fn open(path: &Path, options: &DecodeOptions) -> Result<Waveform> {
-    let read = |source| Error::Read { path: path.to_owned(), source };
+    let read = |source| Error::Read {
+        path: path.to_owned(),
+        source,
+    };
     let name = path.display().to_string();
     let metadata = std::fs::metadata(path).map_err(read)?;
     if metadata.is_dir() {
@@ -62,12 +73,30 @@ pub(crate) fn open(path: &Path, options: &DecodeOptions) -> Result<Waveform> {
 /// Decodes bytes.
 pub(crate) fn decode(bytes: &[u8], name: &str, options: &DecodeOptions) -> Result<Waveform> {
     if bytes.is_empty() {
-        return Err(Error::Empty { name: name.to_owned() });
+        return Err(Error::Empty {
+            name: name.to_owned(),
+        });
     }
     decode_source(Box::new(Cursor::new(bytes.to_vec())), name, options)
 }
 
+/// Decodes, and turns a panic of the format reader into an error: some broken headers lead there, a
+/// sample rate of 0 in a WAV file for one. Nothing that the panic may have left half done survives.
 fn decode_source(
+    source: Box<dyn MediaSource>,
+    name: &str,
+    options: &DecodeOptions,
+) -> Result<Waveform> {
+    catch_unwind(AssertUnwindSafe(|| read_source(source, name, options))).unwrap_or_else(|_| {
+        let reason = "its header makes no sense".to_owned();
+        Err(Error::Damaged {
+            name: name.to_owned(),
+            reason,
+        })
+    })
+}
+
+fn read_source(
     source: Box<dyn MediaSource>,
     name: &str,
     options: &DecodeOptions,
@@ -78,7 +107,10 @@ fn decode_source(
         hint.with_extension(extension);
     }
     // Encoders pad the start and the end of MP3 and Vorbis; the padding is not part of the sound.
-    let format = FormatOptions { enable_gapless: true, ..Default::default() };
+    let format = FormatOptions {
+        enable_gapless: true,
+        ..Default::default()
+    };
     let mut reader = symphonia::default::get_probe()
         .format(&hint, stream, &format, &MetadataOptions::default())
         .map_err(|error| opening_error(name, error))?
@@ -89,7 +121,12 @@ fn decode_source(
         .find(|track| track.codec_params.codec != CODEC_TYPE_NULL)
         .ok_or_else(|| unsupported(name, "no audio track"))?;
     let (id, parameters) = (track.id, track.codec_params.clone());
-    let packets = Packets { name, options, id, parameters };
+    let packets = Packets {
+        name,
+        options,
+        id,
+        parameters,
+    };
     packets.decode(reader.as_mut())
 }
 
@@ -104,6 +141,10 @@ struct Packets<'a> {
 impl Packets<'_> {
     fn decode(&self, reader: &mut dyn FormatReader) -> Result<Waveform> {
         let name = self.name;
+        // The decoder of these two reads past its buffer when a header lies, and panics.
+        if [CODEC_TYPE_ADPCM_IMA_WAV, CODEC_TYPE_ADPCM_MS].contains(&self.parameters.codec) {
+            return Err(unsupported(name, "ADPCM"));
+        }
         let mut decoder = symphonia::default::get_codecs()
             .make(&self.parameters, &DecoderOptions::default())
             .map_err(|error| opening_error(name, error))?;
@@ -140,7 +181,10 @@ impl Packets<'_> {
                 continue;
             }
             let needed = decoded.capacity() * channels;
-            if buffer.as_ref().is_none_or(|buffer| buffer.capacity() < needed) {
+            if buffer
+                .as_ref()
+                .is_none_or(|buffer| buffer.capacity() < needed)
+            {
                 buffer = Some(SampleBuffer::new(decoded.capacity() as u64, spec));
             }
             let buffer = buffer.as_mut().expect("just made");
@@ -148,17 +192,35 @@ impl Packets<'_> {
             self.downmix(buffer.samples(), channels, &mut samples);
             if samples.len() as f64 > self.options.max_seconds * f64::from(spec.rate) {
                 let limit_seconds = self.options.max_seconds;
-                return Err(Error::TooLong { name: name.to_owned(), limit_seconds });
+                return Err(Error::TooLong {
+                    name: name.to_owned(),
+                    limit_seconds,
+                });
             }
         }
         // A click from one lost packet does no harm; a file that is mostly lost is no sound.
         if broken * 10 > packets {
             let reason = format!("{broken} of {packets} packets cannot be decoded");
-            return Err(Error::Damaged { name: name.to_owned(), reason });
+            return Err(Error::Damaged {
+                name: name.to_owned(),
+                reason,
+            });
         }
-        let sample_rate = sample_rate.or(self.parameters.sample_rate).unwrap_or_default();
+        let sample_rate = sample_rate
+            .or(self.parameters.sample_rate)
+            .unwrap_or_default();
         self.check_length(samples.len(), sample_rate)?;
-        Ok(Waveform { samples, sample_rate })
+        // What the last block holds beyond the announced end is padding.
+        if let Some(frames) = self.announced_frames().filter(|frames| *frames > 0) {
+            let end = usize::try_from(frames).unwrap_or(usize::MAX);
+            if samples.len().saturating_sub(end) <= LOSSY_SLACK {
+                samples.truncate(end);
+            }
+        }
+        Ok(Waveform {
+            samples,
+            sample_rate,
+        })
     }
 
     fn downmix(&self, interleaved: &[f32], channels: usize, samples: &mut Vec<f32>) {
@@ -175,9 +237,8 @@ impl Packets<'_> {
     fn check_length(&self, found: usize, sample_rate: u32) -> Result<()> {
         let name = self.name.to_owned();
         let expected = self.announced_frames().unwrap_or(0);
-        // Lossy encoders announce whole blocks, and trim the first and the last.
         let slack = match self.parameters.codec {
-            CODEC_TYPE_MP3 | CODEC_TYPE_VORBIS => 8192,
+            CODEC_TYPE_MP3 | CODEC_TYPE_VORBIS => LOSSY_SLACK as u64,
             _ => 0,
         };
         if (found as u64).saturating_add(slack) < expected {
@@ -189,7 +250,10 @@ impl Packets<'_> {
             });
         }
         if found == 0 || sample_rate == 0 {
-            return Err(Error::Damaged { name, reason: "it holds no samples".to_owned() });
+            return Err(Error::Damaged {
+                name,
+                reason: "it holds no samples".to_owned(),
+            });
         }
         Ok(())
     }
@@ -198,11 +262,20 @@ impl Packets<'_> {
     /// pipe put the largest number there.
     fn announced_frames(&self) -> Option<u64> {
         let frames = self.parameters.n_frames?;
-        if matches!(self.parameters.codec, CODEC_TYPE_MP3 | CODEC_TYPE_VORBIS | CODEC_TYPE_FLAC) {
+        if matches!(
+            self.parameters.codec,
+            CODEC_TYPE_MP3 | CODEC_TYPE_VORBIS | CODEC_TYPE_FLAC
+        ) {
             return Some(frames);
         }
-        let channels = self.parameters.channels.map_or(1, |channels| channels.count()) as u64;
-        let bits = self.parameters.bits_per_coded_sample.or(self.parameters.bits_per_sample);
+        let channels = self
+            .parameters
+            .channels
+            .map_or(1, |channels| channels.count()) as u64;
+        let bits = self
+            .parameters
+            .bits_per_coded_sample
+            .or(self.parameters.bits_per_sample);
         let frame_bytes = channels * u64::from(bits.unwrap_or(8).div_ceil(8));
         let piped = frames.saturating_mul(frame_bytes) >= (1 << 31) - (1 << 16);
         (!piped).then_some(frames)
@@ -218,7 +291,10 @@ fn opening_error(name: &str, error: Symphonia) -> Error {
 }
 
 fn unsupported(name: &str, reason: &str) -> Error {
-    Error::Unsupported { name: name.to_owned(), reason: reason.to_owned() }
+    Error::Unsupported {
+        name: name.to_owned(),
+        reason: reason.to_owned(),
+    }
 }
 
 fn damaged(name: &str, error: Symphonia) -> Error {
@@ -228,5 +304,8 @@ fn damaged(name: &str, error: Symphonia) -> Error {
         }
         error => error.to_string(),
     };
-    Error::Damaged { name: name.to_owned(), reason }
+    Error::Damaged {
+        name: name.to_owned(),
+        reason,
+    }
 }

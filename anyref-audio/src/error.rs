@@ -32,7 +32,9 @@ pub enum Error {
         name: String,
     },
     /// Neither the container nor the codec is one that is read here.
-    #[error("`{name}` is not a sound that can be read ({reason}); convert it to WAV, FLAC, Ogg Vorbis or MP3")]
+    #[error(
+        "`{name}` is not a sound that can be read ({reason}); convert it to WAV, FLAC, Ogg Vorbis or MP3"
+    )]
     Unsupported {
         /// The file.
         name: String,
@@ -48,7 +50,9 @@ pub enum Error {
         reason: String,
     },
     /// The file ends before the length that its header announces.
-    #[error("`{name}` is cut short: {found_seconds:.2} s of the announced {expected_seconds:.2} s; copy or download it again")]
+    #[error(
+        "`{name}` is cut short: {found_seconds:.2} s of the announced {expected_seconds:.2} s; copy or download it again"
+    )]
     Truncated {
         /// The file.
         name: String,
@@ -58,7 +62,9 @@ pub enum Error {
         found_seconds: f64,
     },
     /// The sound is longer than the limit of [`DecodeOptions`](crate::DecodeOptions).
-    #[error("`{name}` is longer than {limit_seconds} s; cut out the part that matters, or raise `DecodeOptions::max_seconds`")]
+    #[error(
+        "`{name}` is longer than {limit_seconds} s; cut out the part that matters, or raise `DecodeOptions::max_seconds`"
+    )]
     TooLong {
         /// The file.
         name: String,
@@ -67,7 +73,9 @@ pub enum Error {
     },
     /// The sound is shorter than the limit of
     /// [`AudioPreprocessorConfig`](crate::AudioPreprocessorConfig).
-    #[error("the sound lasts {seconds:.3} s, at least {min_seconds} s are needed; use a longer recording")]
+    #[error(
+        "the sound lasts {seconds:.3} s, at least {min_seconds} s are needed; use a longer recording"
+    )]
     TooShort {
         /// Its length.
         seconds: f64,
@@ -75,7 +83,9 @@ pub enum Error {
         min_seconds: f64,
     },
     /// Nothing can be heard.
-    #[error("the sound is silent (peak {peak:.1e}, at least {min_peak:.1e} is needed); use a recording in which something can be heard, or raise its level")]
+    #[error(
+        "the sound is silent (peak {peak:.1e}, at least {min_peak:.1e} is needed); use a recording in which something can be heard, or raise its level"
+    )]
     Silent {
         /// The largest distance from the mean.
         peak: f32,
@@ -83,13 +93,17 @@ pub enum Error {
         min_peak: f32,
     },
     /// A sample is NaN or infinite.
-    #[error("sample {index} is not a finite number; export the sound again, as 16-bit WAV for example")]
+    #[error(
+        "sample {index} is not a finite number; export the sound again, as 16-bit WAV for example"
+    )]
     NotFinite {
         /// Its position.
         index: usize,
     },
     /// A sample rate outside of what can be resampled.
-    #[error("a sample rate of {sample_rate} Hz is outside of 1000..=768000 Hz; export the sound at 16000 Hz")]
+    #[error(
+        "a sample rate of {sample_rate} Hz is outside of 1000..=768000 Hz; export the sound at 16000 Hz"
+    )]
     SampleRate {
         /// The rate.
         sample_rate: u32,

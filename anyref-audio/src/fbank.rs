@@ -42,7 +42,10 @@ impl FbankConfig {
     pub fn init(&self) -> Fbank {
         let samples = |ms: f64| (f64::from(self.sample_rate) * ms * 0.001) as usize;
         let (length, shift) = (samples(self.frame_length), samples(self.frame_shift));
-        assert!(length >= 2 && shift >= 1, "windows of {length} samples every {shift}");
+        assert!(
+            length >= 2 && shift >= 1,
+            "windows of {length} samples every {shift}"
+        );
         let nyquist = f64::from(self.sample_rate) / 2.0;
         assert!(
             self.low_frequency >= 0.0 && self.low_frequency < nyquist,
@@ -137,7 +140,11 @@ impl Fbank {
             self.fft
                 .process_with_scratch(&mut input, &mut spectrum, &mut scratch)
                 .expect("buffers were made by the transform");
-            energies.extend(self.filters.iter().map(|filter| filter.log_energy(&spectrum)));
+            energies.extend(
+                self.filters
+                    .iter()
+                    .map(|filter| filter.log_energy(&spectrum)),
+            );
         }
         energies
     }
@@ -159,7 +166,11 @@ impl Fbank {
 impl Filter {
     fn log_energy(&self, spectrum: &[Complex<f64>]) -> f32 {
         let bins = &spectrum[self.first..self.first + self.weights.len()];
-        let energy: f64 = bins.iter().zip(&self.weights).map(|(x, w)| x.norm_sqr() * w).sum();
+        let energy: f64 = bins
+            .iter()
+            .zip(&self.weights)
+            .map(|(x, w)| x.norm_sqr() * w)
+            .sum();
         energy.max(f64::from(ENERGY_FLOOR)).ln() as f32
     }
 }
@@ -167,7 +178,9 @@ impl Filter {
 /// `0.5 - 0.5 cos(2πi / (n - 1))`.
 fn hanning(length: usize) -> Vec<f64> {
     let step = std::f64::consts::TAU / (length - 1) as f64;
-    (0..length).map(|i| 0.5 - 0.5 * (step * i as f64).cos()).collect()
+    (0..length)
+        .map(|i| 0.5 - 0.5 * (step * i as f64).cos())
+        .collect()
 }
 
 /// Kaldi's mel scale.

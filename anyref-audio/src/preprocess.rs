@@ -129,20 +129,34 @@ impl AudioPreprocessor {
                 self.push_clip(&copy, &mut data);
             }
         }
-        Ok(AudioFeatures { data, shape: [config.num_clips, 1, mel, frames] })
+        Ok(AudioFeatures {
+            data,
+            shape: [config.num_clips, 1, mel, frames],
+        })
     }
 
     fn check(&self, waveform: &Waveform) -> crate::Result<()> {
-        let AudioPreprocessorConfig { min_seconds, min_peak, .. } = self.config;
+        let AudioPreprocessorConfig {
+            min_seconds,
+            min_peak,
+            ..
+        } = self.config;
         if let Some(index) = waveform.samples.iter().position(|x| !x.is_finite()) {
             return Err(Error::NotFinite { index });
         }
         let seconds = waveform.seconds();
         if waveform.samples.is_empty() || seconds < min_seconds {
-            return Err(Error::TooShort { seconds, min_seconds });
+            return Err(Error::TooShort {
+                seconds,
+                min_seconds,
+            });
         }
         let mean = mean(&waveform.samples);
-        let peak = waveform.samples.iter().map(|x| (x - mean).abs()).fold(0.0, f32::max);
+        let peak = waveform
+            .samples
+            .iter()
+            .map(|x| (x - mean).abs())
+            .fold(0.0, f32::max);
         if peak < min_peak {
             return Err(Error::Silent { peak, min_peak });
         }
@@ -151,13 +165,22 @@ impl AudioPreprocessor {
 
     /// Appends `[mel, frames]` of one clip.
     fn push_clip(&self, clip: &[f32], data: &mut Vec<f32>) {
-        let AudioPreprocessorConfig { num_mel_bins: mel, target_length, mean, std, .. } =
-            self.config;
+        let AudioPreprocessorConfig {
+            num_mel_bins: mel,
+            target_length,
+            mean,
+            std,
+            ..
+        } = self.config;
         let energies = self.fbank.compute(clip);
         let frames = energies.len() / mel;
         for bin in 0..mel {
             data.extend((0..target_length).map(|frame| {
-                let energy = if frame < frames { energies[frame * mel + bin] } else { 0.0 };
+                let energy = if frame < frames {
+                    energies[frame * mel + bin]
+                } else {
+                    0.0
+                };
                 (energy - mean) / std
             }));
         }

@@ -20,7 +20,10 @@ pub struct Waveform {
 impl Waveform {
     /// Wraps samples that are already mono.
     pub fn new(samples: Vec<f32>, sample_rate: u32) -> Self {
-        Self { samples, sample_rate }
+        Self {
+            samples,
+            sample_rate,
+        }
     }
 
     /// Reads a WAV, FLAC, Ogg Vorbis or MP3 file with the default [`DecodeOptions`].
@@ -53,7 +56,10 @@ impl Waveform {
     /// length is `len * sample_rate / self.sample_rate`, rounded up, and nothing is shifted.
     pub fn resampled(&self, sample_rate: u32) -> Result<Self> {
         let samples = resample(&self.samples, self.sample_rate, sample_rate)?;
-        Ok(Self { samples, sample_rate })
+        Ok(Self {
+            samples,
+            sample_rate,
+        })
     }
 
     /// The contents of a 16-bit mono WAV file. Samples beyond full scale are clipped.
@@ -92,6 +98,9 @@ impl Waveform {
             file.write_all(&self.to_wav())?;
             file.flush()
         };
-        write().map_err(|source| Error::Write { path: path.to_owned(), source })
+        write().map_err(|source| Error::Write {
+            path: path.to_owned(),
+            source,
+        })
     }
 }

@@ -45,8 +45,11 @@ fn clips_equal_imagebinds() {
         for name in NAMES {
             let features = preprocessor.process(&waveform(&fixture, name)).unwrap();
             assert_eq!(features.shape, [3, 1, 128, 204]);
-            let ours: Vec<f32> =
-                features.data.chunks(128 * 204).flat_map(|clip| thin(clip, 204, 7, 5)).collect();
+            let ours: Vec<f32> = features
+                .data
+                .chunks(128 * 204)
+                .flat_map(|clip| thin(clip, 204, 7, 5))
+                .collect();
             let error = worst(&ours, &fixture.f32s(&format!("{name}.{key}")));
             println!("{name}.{key}: {error:e}");
             assert!(error <= 1e-3, "{name}.{key}: {error}");
@@ -65,7 +68,14 @@ fn aliasing_is_visible_in_the_reference() {
 #[test]
 fn frames_are_those_whose_window_fits() {
     let fbank = FbankConfig::new().init();
-    for (samples, frames) in [(0, 0), (399, 0), (400, 1), (559, 1), (560, 2), (32_000, 198)] {
+    for (samples, frames) in [
+        (0, 0),
+        (399, 0),
+        (400, 1),
+        (559, 1),
+        (560, 2),
+        (32_000, 198),
+    ] {
         assert_eq!(fbank.frames(samples), frames);
         assert_eq!(fbank.compute(&vec![0.1; samples]).len(), frames * 128);
     }
@@ -74,5 +84,9 @@ fn frames_are_those_whose_window_fits() {
 #[test]
 fn a_constant_has_the_floor_everywhere() {
     let energies = FbankConfig::new().init().compute(&[0.5; 1600]);
-    assert!(energies.iter().all(|x| (x - f32::EPSILON.ln()).abs() < 1e-5));
+    assert!(
+        energies
+            .iter()
+            .all(|x| (x - f32::EPSILON.ln()).abs() < 1e-5)
+    );
 }

@@ -33,7 +33,10 @@ fn load<B: Backend>(device: &B::Device) -> ImageBindAudio<B> {
 }
 
 fn clips<B: Backend>(fixture: &Fixture, device: &B::Device) -> Tensor<B, 5> {
-    Tensor::from_data(TensorData::new(fixture.f32s("clips"), fixture.shape("clips")), device)
+    Tensor::from_data(
+        TensorData::new(fixture.f32s("clips"), fixture.shape("clips")),
+        device,
+    )
 }
 
 #[test]
@@ -106,8 +109,22 @@ fn every_parameter_gets_a_gradient() {
     let weights = Tensor::random(embeddings.shape(), Distribution::Default, &device);
     let gradients = (embeddings * weights).sum().backward();
     for block in &model.trunk.blocks {
-        let bias_k = block.attn.bias_k.grad(&gradients).unwrap().abs().max().into_scalar();
-        let bias_v = block.attn.bias_v.grad(&gradients).unwrap().abs().max().into_scalar();
+        let bias_k = block
+            .attn
+            .bias_k
+            .grad(&gradients)
+            .unwrap()
+            .abs()
+            .max()
+            .into_scalar();
+        let bias_v = block
+            .attn
+            .bias_v
+            .grad(&gradients)
+            .unwrap()
+            .abs()
+            .max()
+            .into_scalar();
         let fused = block.attn.in_proj_weight.grad(&gradients).unwrap();
         assert!(bias_k > 0.0 && bias_v > 0.0);
         for part in fused.chunk(3, 0) {
@@ -117,7 +134,13 @@ fn every_parameter_gets_a_gradient() {
     let tokens = &model.preprocessor;
     assert!(tokens.cls_token.grad(&gradients).is_some());
     assert!(tokens.rgbt_stem.proj.weight.grad(&gradients).is_some());
-    assert!(tokens.pos_embedding_helper.pos_embed.grad(&gradients).is_some());
+    assert!(
+        tokens
+            .pos_embedding_helper
+            .pos_embed
+            .grad(&gradients)
+            .is_some()
+    );
     assert!(model.head.proj.weight.grad(&gradients).is_some());
 }
 
@@ -125,17 +148,23 @@ fn every_parameter_gets_a_gradient() {
 fn a_missing_tensor_is_an_error() {
     let checkpoint = Checkpoint::open(path("trunk.safetensors")).unwrap();
     let options = import::load_options().with_prefix("model.");
-    let mut deeper =
-        config().with_num_hidden_layers(3).init::<TestBackend>(&Default::default());
-    let error = load_module(&mut deeper, &checkpoint, &options).unwrap_err().to_string();
+    let mut deeper = config()
+        .with_num_hidden_layers(3)
+        .init::<TestBackend>(&Default::default());
+    let error = load_module(&mut deeper, &checkpoint, &options)
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("trunk.blocks.2.attn.bias_k"), "{error}");
-    let mut shallower =
-        config().with_num_hidden_layers(1).init::<TestBackend>(&Default::default());
+    let mut shallower = config()
+        .with_num_hidden_layers(1)
+        .init::<TestBackend>(&Default::default());
     assert!(load_module(&mut shallower, &checkpoint, &options).is_err());
 }
 
 #[test]
 #[should_panic(expected = "does not fit")]
 fn a_spectrogram_smaller_than_a_patch_is_impossible() {
-    ImageBindAudioConfig::new().with_target_length(8).init::<TestBackend>(&Default::default());
+    ImageBindAudioConfig::new()
+        .with_target_length(8)
+        .init::<TestBackend>(&Default::default());
 }

@@ -20,13 +20,19 @@ fn silence_is_refused_at_any_offset() {
         assert!(error.to_string().contains("silent"));
     }
     let quiet = tone(440.0, 16_000, 1.0).iter().map(|x| x * 1e-4).collect();
-    assert!(preprocessor().process(&Waveform::new(quiet, 16_000)).is_err());
+    assert!(
+        preprocessor()
+            .process(&Waveform::new(quiet, 16_000))
+            .is_err()
+    );
 }
 
 #[test]
 fn quiet_sound_is_accepted() {
     let quiet = tone(440.0, 16_000, 1.0).iter().map(|x| x * 1e-3).collect();
-    preprocessor().process(&Waveform::new(quiet, 16_000)).unwrap();
+    preprocessor()
+        .process(&Waveform::new(quiet, 16_000))
+        .unwrap();
 }
 
 #[test]
@@ -42,7 +48,10 @@ fn a_tenth_of_a_second_is_enough_and_10_ms_are_not() {
         assert!(features.data.iter().all(|x| x.is_finite()));
     }
     let empty = Waveform::new(vec![], 16_000);
-    assert!(matches!(preprocessor().process(&empty), Err(Error::TooShort { .. })));
+    assert!(matches!(
+        preprocessor().process(&empty),
+        Err(Error::TooShort { .. })
+    ));
 }
 
 #[test]
@@ -50,7 +59,9 @@ fn samples_that_are_no_numbers_are_refused() {
     for bad in [f32::NAN, f32::INFINITY] {
         let mut samples = tone(440.0, 16_000, 1.0);
         samples[77] = bad;
-        let error = preprocessor().process(&Waveform::new(samples, 16_000)).unwrap_err();
+        let error = preprocessor()
+            .process(&Waveform::new(samples, 16_000))
+            .unwrap_err();
         assert!(matches!(error, Error::NotFinite { index: 77 }), "{error}");
     }
 }
@@ -58,12 +69,17 @@ fn samples_that_are_no_numbers_are_refused() {
 #[test]
 fn a_bad_rate_is_refused() {
     let waveform = Waveform::new(tone(440.0, 16_000, 1.0), 0);
-    assert!(matches!(preprocessor().process(&waveform), Err(Error::SampleRate { .. })));
+    assert!(matches!(
+        preprocessor().process(&waveform),
+        Err(Error::SampleRate { .. })
+    ));
 }
 
 #[test]
 fn short_sounds_give_one_clip_three_times_padded_with_zero_energy() {
-    let features = preprocessor().process(&Waveform::new(tone(440.0, 16_000, 0.5), 16_000)).unwrap();
+    let features = preprocessor()
+        .process(&Waveform::new(tone(440.0, 16_000, 0.5), 16_000))
+        .unwrap();
     assert_eq!(features.data[..CLIP], features.data[CLIP..2 * CLIP]);
     assert_eq!(features.data[..CLIP], features.data[2 * CLIP..]);
     // 8000 samples are 48 frames; 4.268 / 9.138 is the normalised zero.
@@ -75,9 +91,12 @@ fn short_sounds_give_one_clip_three_times_padded_with_zero_energy() {
 
 #[test]
 fn a_clip_is_the_sound_of_its_two_seconds() {
-    let sound: Vec<f32> =
-        (0..80_000u64).map(|i| ((i * i * 37 % 9_973) as f32 / 9_973.0 - 0.5) * 0.4).collect();
-    let whole = preprocessor().process(&Waveform::new(sound.clone(), 16_000)).unwrap();
+    let sound: Vec<f32> = (0..80_000u64)
+        .map(|i| ((i * i * 37 % 9_973) as f32 / 9_973.0 - 0.5) * 0.4)
+        .collect();
+    let whole = preprocessor()
+        .process(&Waveform::new(sound.clone(), 16_000))
+        .unwrap();
     for (index, start) in [0, 24_000, 48_000].into_iter().enumerate() {
         let part = Waveform::new(sound[start..start + 32_000].to_vec(), 16_000);
         let part = preprocessor().process(&part).unwrap();
@@ -88,8 +107,12 @@ fn a_clip_is_the_sound_of_its_two_seconds() {
 
 #[test]
 fn other_rates_give_nearly_the_same_features() {
-    let reference = preprocessor().process(&Waveform::new(tone(1e3, 16_000, 2.0), 16_000)).unwrap();
-    let other = preprocessor().process(&Waveform::new(tone(1e3, 48_000, 2.0), 48_000)).unwrap();
+    let reference = preprocessor()
+        .process(&Waveform::new(tone(1e3, 16_000, 2.0), 16_000))
+        .unwrap();
+    let other = preprocessor()
+        .process(&Waveform::new(tone(1e3, 48_000, 2.0), 48_000))
+        .unwrap();
     // The loudest band; far from the tone there is only rounding noise.
     let loudest = |data: &[f32]| data[..CLIP].iter().copied().fold(f32::MIN, f32::max);
     assert!((loudest(&reference.data) - loudest(&other.data)).abs() < 1e-3);

@@ -6,11 +6,14 @@ use anyref_audio::{Error, Waveform};
 use common::{amplitude, rms, tone};
 
 fn to_16k(samples: Vec<f32>, sample_rate: u32) -> Waveform {
-    Waveform::new(samples, sample_rate).resampled(16_000).unwrap()
+    Waveform::new(samples, sample_rate)
+        .resampled(16_000)
+        .unwrap()
 }
 
-const RATES: [u32; 10] =
-    [8_000, 11_025, 12_000, 22_050, 32_000, 44_100, 48_000, 96_000, 7_919, 192_000];
+const RATES: [u32; 10] = [
+    8_000, 11_025, 12_000, 22_050, 32_000, 44_100, 48_000, 96_000, 7_919, 192_000,
+];
 
 #[test]
 fn a_tone_keeps_frequency_phase_and_level() {
@@ -20,8 +23,11 @@ fn a_tone_keeps_frequency_phase_and_level() {
         assert_eq!(out.len(), 16_000, "{rate}");
         // The tone starts and ends abruptly, which rings for some milliseconds.
         let middle = 1_600..14_400;
-        let difference: Vec<f32> =
-            out[middle.clone()].iter().zip(&expected[middle]).map(|(a, b)| a - b).collect();
+        let difference: Vec<f32> = out[middle.clone()]
+            .iter()
+            .zip(&expected[middle])
+            .map(|(a, b)| a - b)
+            .collect();
         let error = 20.0 * (rms(&difference) / rms(&expected)).log10();
         println!("{rate}: error {error:.1} dB");
         assert!(error < -80.0, "{rate}: {error} dB");
@@ -67,7 +73,9 @@ fn length_follows_the_ratio_and_nothing_is_shifted() {
         let mut impulse = vec![0.0; rate as usize];
         impulse[rate as usize / 2] = 1.0;
         let out = to_16k(impulse, rate).samples;
-        let peak = (0..out.len()).max_by(|a, b| out[*a].total_cmp(&out[*b])).unwrap();
+        let peak = (0..out.len())
+            .max_by(|a, b| out[*a].total_cmp(&out[*b]))
+            .unwrap();
         let expected = f64::from(rate / 2) * 16_000.0 / f64::from(rate);
         assert!((peak as f64 - expected).abs() <= 0.5, "{rate}: {peak}");
     }
@@ -83,7 +91,9 @@ fn the_same_rate_copies() {
 #[test]
 fn impossible_rates_are_refused() {
     for rate in [0, 1, 999, 768_001, u32::MAX] {
-        let error = Waveform::new(vec![0.1; 100], rate).resampled(16_000).unwrap_err();
+        let error = Waveform::new(vec![0.1; 100], rate)
+            .resampled(16_000)
+            .unwrap_err();
         assert!(matches!(error, Error::SampleRate { sample_rate } if sample_rate == rate));
     }
 }

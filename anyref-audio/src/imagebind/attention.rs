@@ -34,7 +34,9 @@ impl BiasedAttentionConfig {
             in_proj_bias: Initializer::Zeros.init([3 * h], device),
             bias_k: normal.init_with([1, 1, h], Some(h), Some(h), device),
             bias_v: normal.init_with([1, 1, h], Some(h), Some(h), device),
-            out_proj: LinearConfig::new(h, h).with_initializer(uniform).init(device),
+            out_proj: LinearConfig::new(h, h)
+                .with_initializer(uniform)
+                .init(device),
             num_heads: self.num_heads,
         }
     }
@@ -75,13 +77,15 @@ impl<B: Backend> BiasedAttention<B> {
         };
         let heads = |x: Tensor<B, 3>| {
             let [batch, length, hidden] = x.dims();
-            x.reshape([batch, length, self.num_heads, hidden / self.num_heads]).swap_dims(1, 2)
+            x.reshape([batch, length, self.num_heads, hidden / self.num_heads])
+                .swap_dims(1, 2)
         };
         let attended = attention(AttentionInput::new(
             heads(part(0)),
             heads(append(part(1), &self.bias_k)),
             heads(append(part(2), &self.bias_v)),
         ));
-        self.out_proj.forward(attended.swap_dims(1, 2).reshape([batch, tokens, hidden]))
+        self.out_proj
+            .forward(attended.swap_dims(1, 2).reshape([batch, tokens, hidden]))
     }
 }

@@ -38,7 +38,10 @@ impl BlockConfig {
         Block {
             attn: BiasedAttentionConfig::new(h, self.num_heads).init(device),
             norm_1: norm.init(device),
-            mlp: Mlp { fc1: linear(h, inner), fc2: linear(inner, h) },
+            mlp: Mlp {
+                fc1: linear(h, inner),
+                fc2: linear(inner, h),
+            },
             norm_2: norm.init(device),
         }
     }

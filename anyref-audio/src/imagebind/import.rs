@@ -36,6 +36,10 @@ pub const ALLOW_UNUSED: &[&str] = &[
 pub fn load_options() -> LoadOptions {
     let options = RENAME
         .iter()
-        .fold(LoadOptions::default(), |options, (from, to)| options.with_rename(*from, *to));
-    ALLOW_UNUSED.iter().fold(options, |options, pattern| options.with_allow_unused(*pattern))
+        .fold(LoadOptions::default(), |options, (from, to)| {
+            options.with_rename(*from, *to)
+        });
+    ALLOW_UNUSED.iter().fold(options, |options, pattern| {
+        options.with_allow_unused(*pattern)
+    })
 }

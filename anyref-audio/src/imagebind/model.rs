@@ -98,10 +98,14 @@ impl ImageBindAudioConfig {
         ImageBindAudio {
             preprocessor: AudioTokens::new(self, device),
             trunk: Trunk {
-                blocks: (0..self.num_hidden_layers).map(|_| block.init(device)).collect(),
+                blocks: (0..self.num_hidden_layers)
+                    .map(|_| block.init(device))
+                    .collect(),
             },
             head: Head {
-                norm: LayerNormConfig::new(h).with_epsilon(self.layer_norm_eps).init(device),
+                norm: LayerNormConfig::new(h)
+                    .with_epsilon(self.layer_norm_eps)
+                    .init(device),
                 proj: LinearConfig::new(h, self.output_dim)
                     .with_bias(false)
                     .with_initializer(Initializer::XavierUniform { gain: 1.0 })
@@ -167,11 +171,22 @@ impl<B: Backend> ImageBindAudio<B> {
     /// - output: `[clips, output_dim]`
     fn embed(&self, clips: Tensor<B, 4>) -> Tensor<B, 2> {
         let [_, channels, mel, frames] = clips.dims();
-        assert_eq!([channels, mel, frames], [1, self.input_size[0], self.input_size[1]]);
+        assert_eq!(
+            [channels, mel, frames],
+            [1, self.input_size[0], self.input_size[1]]
+        );
         let tokens = self.preprocessor.forward(clips);
-        let tokens = self.trunk.blocks.iter().fold(tokens, |x, block| block.forward(x));
+        let tokens = self
+            .trunk
+            .blocks
+            .iter()
+            .fold(tokens, |x, block| block.forward(x));
         // The norm is token-wise: only the class token needs it.
-        let cls = self.head.norm.forward(tokens.narrow(1, 0, 1)).squeeze_dim::<2>(1);
+        let cls = self
+            .head
+            .norm
+            .forward(tokens.narrow(1, 0, 1))
+            .squeeze_dim::<2>(1);
         scale_to_length(self.head.proj.forward(cls), self.logit_scale)
     }
 }
@@ -180,6 +195,11 @@ impl<B: Backend> ImageBindAudio<B> {
 fn scale_to_length<B: Backend>(x: Tensor<B, 2>, length: f64) -> Tensor<B, 2> {
     let dtype = x.dtype();
     let wide = x.cast(DType::F32);
-    let norm = wide.clone().powf_scalar(2.0).sum_dim(1).sqrt().clamp_min(1e-12);
+    let norm = wide
+        .clone()
+        .powf_scalar(2.0)
+        .sum_dim(1)
+        .sqrt()
+        .clamp_min(1e-12);
     (wide / norm).mul_scalar(length).cast(dtype)
 }

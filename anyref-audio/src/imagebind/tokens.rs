@@ -40,7 +40,10 @@ pub struct Positions<B: Backend> {
 impl<B: Backend> AudioTokens<B> {
     pub(super) fn new(config: &ImageBindAudioConfig, device: &B::Device) -> Self {
         let h = config.hidden_size;
-        let normal = Initializer::Normal { mean: 0.0, std: (h as f64).powf(-0.5) };
+        let normal = Initializer::Normal {
+            mean: 0.0,
+            std: (h as f64).powf(-0.5),
+        };
         Self {
             cls_token: normal.init([1, 1, h], device),
             rgbt_stem: PatchEmbed {
@@ -48,7 +51,9 @@ impl<B: Backend> AudioTokens<B> {
                     .with_stride([config.stride; 2])
                     .with_bias(false)
                     .init(device),
-                norm_layer: LayerNormConfig::new(h).with_epsilon(STEM_EPSILON).init(device),
+                norm_layer: LayerNormConfig::new(h)
+                    .with_epsilon(STEM_EPSILON)
+                    .init(device),
             },
             pos_embedding_helper: Positions {
                 pos_embed: normal.init([1, 1 + config.num_patches(), h], device),
@@ -60,7 +65,12 @@ impl<B: Backend> AudioTokens<B> {
     /// - clips: `[batch, 1, mel, frames]`
     /// - output: `[batch, 1 + patches, hidden]`
     pub fn forward(&self, clips: Tensor<B, 4>) -> Tensor<B, 3> {
-        let patches = self.rgbt_stem.proj.forward(clips).flatten::<3>(2, 3).swap_dims(1, 2);
+        let patches = self
+            .rgbt_stem
+            .proj
+            .forward(clips)
+            .flatten::<3>(2, 3)
+            .swap_dims(1, 2);
         let patches = self.rgbt_stem.norm_layer.forward(patches);
         let [batch, _, hidden] = patches.dims();
         let cls = self.cls_token.val().expand([batch, 1, hidden]);

@@ -7,7 +7,9 @@ use safetensors::SafeTensors;
 
 /// A file in `tests/fixtures`.
 pub fn path(name: &str) -> PathBuf {
-    [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures", name].iter().collect()
+    [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures", name]
+        .iter()
+        .collect()
 }
 
 /// A safetensors file of reference numbers.
@@ -21,7 +23,10 @@ impl Fixture {
     fn map<const N: usize>(&self, tensor: &str, read: impl Fn([u8; N]) -> f32) -> Vec<f32> {
         let file = SafeTensors::deserialize(&self.0).unwrap();
         let view = file.tensor(tensor).unwrap();
-        view.data().chunks_exact(N).map(|bytes| read(bytes.try_into().unwrap())).collect()
+        view.data()
+            .chunks_exact(N)
+            .map(|bytes| read(bytes.try_into().unwrap()))
+            .collect()
     }
 
     pub fn f32s(&self, tensor: &str) -> Vec<f32> {
@@ -30,18 +35,28 @@ impl Fixture {
 
     /// 16-bit samples, full scale at 1.
     pub fn i16s(&self, tensor: &str) -> Vec<f32> {
-        self.map(tensor, |bytes| f32::from(i16::from_le_bytes(bytes)) / 32768.0)
+        self.map(tensor, |bytes| {
+            f32::from(i16::from_le_bytes(bytes)) / 32768.0
+        })
     }
 
     pub fn shape(&self, tensor: &str) -> Vec<usize> {
-        SafeTensors::deserialize(&self.0).unwrap().tensor(tensor).unwrap().shape().to_vec()
+        SafeTensors::deserialize(&self.0)
+            .unwrap()
+            .tensor(tensor)
+            .unwrap()
+            .shape()
+            .to_vec()
     }
 }
 
 /// The largest difference.
 pub fn worst(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
-    a.iter().zip(b).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| (a - b).abs())
+        .fold(0.0, f32::max)
 }
 
 /// A tone of amplitude 0.5.
