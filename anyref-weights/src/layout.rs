@@ -85,10 +85,18 @@ fn transpose_elements<const N: usize>(bytes: &[u8], rows: usize, columns: usize)
             let (chunk, _) = chunk.as_chunks_mut::<N>();
             let first = block * BLOCK;
             let width = chunk.len() / rows;
+            // A tile between keeps reads and writes in runs: rows a power of two apart share cache sets.
+            let mut tile = [[[0u8; N]; BLOCK]; BLOCK];
             for top in (0..rows).step_by(BLOCK) {
-                for row in top..(top + BLOCK).min(rows) {
-                    for column in 0..width {
-                        chunk[column * rows + row] = input[row * columns + first + column];
+                let height = BLOCK.min(rows - top);
+                for (row, line) in tile.iter_mut().enumerate().take(height) {
+                    let start = (top + row) * columns + first;
+                    line[..width].copy_from_slice(&input[start..start + width]);
+                }
+                for column in 0..width {
+                    let start = column * rows + top;
+                    for (line, slot) in tile.iter().zip(&mut chunk[start..start + height]) {
+                        *slot = line[column];
                     }
                 }
             }

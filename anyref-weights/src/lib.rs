@@ -14,6 +14,7 @@ pub mod checkpoint;
 mod error;
 mod layout;
 mod load;
+mod load_options;
 pub mod nn;
 pub mod ops;
 mod report;
@@ -22,6 +23,7 @@ pub mod testing;
 
 pub use checkpoint::{Checkpoint, TensorEntry};
 pub use error::{Error, LoadError, Result};
-pub use load::{LoadOptions, load_module};
+pub use load::load_module;
+pub use load_options::LoadOptions;
 pub use report::{LoadReport, ShapeMismatch, TypeMismatch, Unexpected};
 pub use save::{SaveOptions, save_module};

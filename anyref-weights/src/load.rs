@@ -10,68 +10,8 @@ use regex::Regex;
 use crate::checkpoint::{Checkpoint, TensorEntry};
 use crate::error::{Error, Result};
 use crate::layout::{ParamPath, transpose};
+use crate::load_options::LoadOptions;
 use crate::report::{LoadReport, ShapeMismatch, TypeMismatch, Unexpected};
-
-/// How [`load_module`] matches tensors and parameters.
-#[derive(Debug, Clone)]
-pub struct LoadOptions {
-    /// Only tensors whose names start so are taken, without this beginning. The others are not counted as
-    /// unexpected.
-    pub prefix: Option<String>,
-    /// Regular expressions and their replacements (`${1}` is a group), applied in order to every name
-    /// after the prefix is removed, each to what the one before left.
-    pub rename: Vec<(String, String)>,
-    /// Type that float parameters get; `None` keeps the file's, which may differ from tensor to tensor.
-    pub cast: Option<DType>,
-    /// Parameters (in PyTorch's names) that may be missing and then keep their values.
-    pub allow_missing: Vec<String>,
-    /// Tensors (by their name before or after renaming) that may go unused.
-    pub allow_unused: Vec<String>,
-}
-
-impl Default for LoadOptions {
-    fn default() -> Self {
-        Self {
-            prefix: None,
-            rename: Vec::new(),
-            cast: Some(DType::F32),
-            allow_missing: Vec::new(),
-            allow_unused: Vec::new(),
-        }
-    }
-}
-
-impl LoadOptions {
-    /// Sets [`prefix`](Self::prefix).
-    pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.prefix = Some(prefix.into());
-        self
-    }
-
-    /// Adds a rule to [`rename`](Self::rename).
-    pub fn with_rename(mut self, from: impl Into<String>, to: impl Into<String>) -> Self {
-        self.rename.push((from.into(), to.into()));
-        self
-    }
-
-    /// Sets [`cast`](Self::cast).
-    pub fn with_cast(mut self, cast: Option<DType>) -> Self {
-        self.cast = cast;
-        self
-    }
-
-    /// Adds a pattern to [`allow_missing`](Self::allow_missing).
-    pub fn with_allow_missing(mut self, pattern: impl Into<String>) -> Self {
-        self.allow_missing.push(pattern.into());
-        self
-    }
-
-    /// Adds a pattern to [`allow_unused`](Self::allow_unused).
-    pub fn with_allow_unused(mut self, pattern: impl Into<String>) -> Self {
-        self.allow_unused.push(pattern.into());
-        self
-    }
-}
 
 /// Fills every parameter of `module` from `checkpoint`, in PyTorch's names and layout.
 ///

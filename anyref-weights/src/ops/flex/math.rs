@@ -62,7 +62,7 @@ pub(crate) fn sigmoid<S: Simd>(x: f32) -> f32 {
 }
 
 /// Partial sums kept apart, so that a sum vectorises.
-const PARTS: usize = 16;
+pub(crate) const PARTS: usize = 16;
 
 /// The sum of `f(x)`.
 #[inline(always)]
@@ -77,7 +77,20 @@ pub(crate) fn sum(xs: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     for (part, &x) in parts.iter_mut().zip(rest) {
         *part += f(x);
     }
-    parts.iter().sum()
+    total(parts)
+}
+
+/// The sum of the parts, in halves.
+#[inline(always)]
+pub(crate) fn total(mut parts: [f32; PARTS]) -> f32 {
+    let mut half = PARTS / 2;
+    while half > 0 {
+        for i in 0..half {
+            parts[i] += parts[i + half];
+        }
+        half /= 2;
+    }
+    parts[0]
 }
 
 /// The sums of `f(x, y)` and `g(x, y)`.
@@ -99,7 +112,7 @@ pub(crate) fn sum_pairs(xs: &[f32], ys: &[f32], f: impl Fn(f32, f32) -> (f32, f3
         first[i] += a;
         second[i] += b;
     }
-    (first.iter().sum(), second.iter().sum())
+    (total(first), total(second))
 }
 
 /// The largest value, `lowest` when there is none greater. NaN is passed over.
@@ -119,5 +132,12 @@ pub(crate) fn max(xs: &[f32], lowest: f32) -> f32 {
     for (part, &x) in parts.iter_mut().zip(rest) {
         *part = if x > *part { x } else { *part };
     }
-    parts.iter().fold(lowest, |a, &b| if b > a { b } else { a })
+    let mut half = PARTS / 2;
+    while half > 0 {
+        for i in 0..half {
+            parts[i] = if parts[i + half] > parts[i] { parts[i + half] } else { parts[i] };
+        }
+        half /= 2;
+    }
+    parts[0]
 }

@@ -1,6 +1,6 @@
 //! Scores of a tile: bias, mask and softmax, in one pass while they are in cache.
 
-use super::super::math::{exp, max, sum};
+use super::super::math::{PARTS, exp, max, sum, total};
 use super::super::simd::{Kernel, Simd, dispatch, mul_add};
 
 /// The score of a masked key. Finite, so that a query with every key masked attends to all alike.
@@ -151,7 +151,6 @@ impl Kernel for Dot<'_> {
     type Output = f32;
     #[inline(always)]
     fn run<S: Simd>(self) -> f32 {
-        const PARTS: usize = 16;
         let mut parts = [0.0; PARTS];
         let (a, a_rest) = self.0.as_chunks::<PARTS>();
         let (b, b_rest) = self.1.as_chunks::<PARTS>();
@@ -161,7 +160,7 @@ impl Kernel for Dot<'_> {
             }
         }
         let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-        parts.iter().sum::<f32>() + rest
+        total(parts) + rest
     }
 }
 

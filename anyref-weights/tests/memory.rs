@@ -1,0 +1,90 @@
+//! Loading and saving hold one tensor beside the module; hostile files hold next to nothing.
+//!
+//! One test, since the peak is that of the whole process.
+
+#![cfg(target_os = "linux")]
+
+use std::fs;
+
+use anyref_weights::{Checkpoint, LoadOptions, SaveOptions, load_module, save_module};
+use burn::module::Module;
+use burn::nn::{Linear, LinearConfig};
+use burn::tensor::DType;
+use burn::tensor::backend::Backend;
+
+type TestBackend = burn_flex::Flex;
+
+const LAYERS: usize = 16;
+/// Of a layer in f32.
+const LAYER_MIB: u64 = 8;
+
+#[derive(Module, Debug)]
+struct Stack<B: Backend> {
+    layers: Vec<Linear<B>>,
+}
+
+fn stack() -> Stack<TestBackend> {
+    let linear = || {
+        LinearConfig::new(1024, 2048)
+            .with_bias(false)
+            .init(&Default::default())
+    };
+    Stack {
+        layers: (0..LAYERS).map(|_| linear()).collect(),
+    }
+}
+
+/// A field of `/proc/self/status`, in MiB.
+fn status(field: &str) -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with(field)).unwrap();
+    line.split_whitespace()
+        .nth(1)
+        .unwrap()
+        .parse::<u64>()
+        .unwrap()
+        / 1024
+}
+
+/// MiB by which `run` raises the peak above what is resident before.
+fn peak<T>(run: impl FnOnce() -> T) -> (T, u64) {
+    fs::write("/proc/self/clear_refs", "5").unwrap();
+    let before = status("VmRSS:");
+    let value = run();
+    (value, status("VmHWM:").saturating_sub(before))
+}
+
+#[test]
+fn peaks_are_one_tensor_above_the_module() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("stack.safetensors");
+    let options = SaveOptions::default().with_dtype(Some(DType::F16));
+    let module = stack();
+    save_module(&module, &path, &SaveOptions::default()).unwrap();
+    let (_, saved) = peak(|| save_module(&module, &path, &options).unwrap());
+    assert!(saved <= 4 * LAYER_MIB, "saving took {saved} MiB");
+    drop(module);
+
+    let (checkpoint, opened) = peak(|| Checkpoint::open(&path).unwrap());
+    assert!(opened <= 2, "opening took {opened} MiB");
+    let mut module = stack();
+    let load = || load_module(&mut module, &checkpoint, &LoadOptions::default()).unwrap();
+    let (report, loaded) = peak(load);
+    assert_eq!(report.loaded.len(), LAYERS);
+    let size = LAYERS as u64 * LAYER_MIB;
+    assert!(
+        loaded <= size + 4 * LAYER_MIB,
+        "loading {size} MiB took {loaded} MiB"
+    );
+
+    // Headers that promise more than there is.
+    let header = r#"{"w":{"dtype":"F32","shape":[1073741824],"data_offsets":[0,4294967296]}}"#;
+    let mut lie = (header.len() as u64).to_le_bytes().to_vec();
+    lie.extend(header.as_bytes());
+    let name = folder.path().join("lie.safetensors");
+    for bytes in [lie, [&(90u64 << 20).to_le_bytes()[..], b"{"].concat()] {
+        fs::write(&name, bytes).unwrap();
+        let (result, opened) = peak(|| Checkpoint::open(&name));
+        assert!(result.is_err() && opened <= 2, "{opened} MiB");
+    }
+}
