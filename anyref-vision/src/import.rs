@@ -14,12 +14,18 @@ pub const CLIP_VISION_UNUSED: [&str; 4] = [
 ];
 
 /// Tensors of a SAM checkpoint that are no parameters of the image encoder.
-pub const SAM_UNUSED: [&str; 3] =
-    [r"^prompt_encoder\.", r"^mask_decoder\.", r"^shared_image_embedding\."];
+pub const SAM_UNUSED: [&str; 3] = [
+    r"^prompt_encoder\.",
+    r"^mask_decoder\.",
+    r"^shared_image_embedding\.",
+];
 
 /// Makes owned pairs of a table.
 fn rules(table: &[(&str, &str)]) -> Vec<(String, String)> {
-    table.iter().map(|&(from, to)| (from.to_owned(), to.to_owned())).collect()
+    table
+        .iter()
+        .map(|&(from, to)| (from.to_owned(), to.to_owned()))
+        .collect()
 }
 
 /// [`ClipVisionModel`](crate::clip::ClipVisionModel) from transformers' `CLIPVisionModel` or `CLIPModel`,
@@ -41,8 +47,14 @@ pub fn clip_vision_in_llava() -> Vec<(String, String)> {
 /// see [`SAM_UNUSED`].
 pub fn sam_authors() -> Vec<(String, String)> {
     rules(&[
-        (r"^image_encoder\.patch_embed\.proj\.", "patch_embed.projection."),
-        (r"^image_encoder\.blocks\.(\d+)\.norm([12])\.", "layers.${1}.layer_norm${2}."),
+        (
+            r"^image_encoder\.patch_embed\.proj\.",
+            "patch_embed.projection.",
+        ),
+        (
+            r"^image_encoder\.blocks\.(\d+)\.norm([12])\.",
+            "layers.${1}.layer_norm${2}.",
+        ),
         (r"^image_encoder\.blocks\.", "layers."),
         (r"^image_encoder\.neck\.0\.", "neck.conv1."),
         (r"^image_encoder\.neck\.1\.", "neck.layer_norm1."),

@@ -83,7 +83,9 @@ pub fn roi_align<B: Backend>(
         );
         pictures.push(region.batch as i64);
         // The sampling density of a box depends on both sides being finite.
-        let finite = [region.x0, region.y0, region.x1, region.y1].iter().all(|v| v.is_finite());
+        let finite = [region.x0, region.y0, region.x1, region.y1]
+            .iter()
+            .all(|v| v.is_finite());
         let (y, x) = if finite {
             ([region.y0, region.y1], [region.x0, region.x1])
         } else {
@@ -97,7 +99,11 @@ pub fn roi_align<B: Backend>(
     let down = Tensor::<B, 4>::from_data(down, (&device, dtype));
     let across = Tensor::<B, 4>::from_data(across, (&device, dtype));
     let pictures = Tensor::<B, 1, Int>::from_data(TensorData::new(pictures, [count]), &device);
-    let features = if batch == 1 && count == 1 { features } else { features.select(0, pictures) };
+    let features = if batch == 1 && count == 1 {
+        features
+    } else {
+        features.select(0, pictures)
+    };
     down.matmul(features.matmul(across.swap_dims(2, 3)))
 }
 
@@ -138,7 +144,11 @@ fn sampling_matrix(
             let position = position.max(0.0);
             let low = (position as usize).min(cells - 1);
             let high = (low + 1).min(cells - 1);
-            let fraction = if low == high { 0.0 } else { position - low as f32 };
+            let fraction = if low == high {
+                0.0
+            } else {
+                position - low as f32
+            };
             row[low] += (1.0 - fraction) * share;
             row[high] += fraction * share;
         }

@@ -31,7 +31,9 @@ fn load(fixture: &Fixture, hidden_act: HiddenAct) -> ClipVisionModel<TestBackend
     let mut model = config(hidden_act).init(&Default::default());
     let options = LoadOptions {
         rename: import::clip_vision(),
-        allow_unused: ["pixels", "hidden_states", "pooler_output", "gelu"].map(String::from).to_vec(),
+        allow_unused: ["pixels", "hidden_states", "pooler_output", "gelu"]
+            .map(String::from)
+            .to_vec(),
         ..LoadOptions::default()
     };
     load_module(&mut model, fixture.checkpoint(), &options).unwrap();
@@ -52,7 +54,11 @@ fn hidden_states_equal_transformers() {
     }
     let output = model.forward(pixels);
     assert_close(&output.last_hidden_state, &states[3], 0.0);
-    assert_close(&output.pooler_output, &fixture.tensor("pooler_output", &device), 1e-4);
+    assert_close(
+        &output.pooler_output,
+        &fixture.tensor("pooler_output", &device),
+        1e-4,
+    );
 }
 
 #[test]
@@ -61,7 +67,11 @@ fn gelu_equals_transformers() {
     let device = Default::default();
     let model = load(&fixture, HiddenAct::Gelu);
     let output = model.forward(fixture.tensor("pixels", &device));
-    assert_close(&output.last_hidden_state, &fixture.tensor("gelu", &device), 1e-4);
+    assert_close(
+        &output.last_hidden_state,
+        &fixture.tensor("gelu", &device),
+        1e-4,
+    );
 }
 
 #[test]
@@ -73,7 +83,10 @@ fn features_are_hidden_states_without_class_token() {
     let states = model.hidden_states(pixels.clone());
     for (layer, index) in [(-4, 0), (-2, 2), (-1, 3), (0, 0), (1, 1), (3, 3)] {
         let features = model.features(pixels.clone(), layer);
-        assert_eq!(features.dims(), [2, config(HiddenAct::QuickGelu).num_patches(), 32]);
+        assert_eq!(
+            features.dims(),
+            [2, config(HiddenAct::QuickGelu).num_patches(), 32]
+        );
         assert_close(&features, &states[index].clone().narrow(1, 1, 16), 0.0);
     }
 }
@@ -98,7 +111,10 @@ fn layers_that_do_not_exist_are_refused() {
     assert_eq!(config.layers_until(3).unwrap(), 3);
     for layer in [4, -5, i32::MIN, i32::MAX] {
         let message = config.layers_until(layer).unwrap_err().to_string();
-        assert!(message.contains(&layer.to_string()) && message.contains("-4 to 3"), "{message}");
+        assert!(
+            message.contains(&layer.to_string()) && message.contains("-4 to 3"),
+            "{message}"
+        );
     }
 }
 
@@ -111,7 +127,13 @@ fn reads_the_vision_config_of_transformers() {
     )
     .unwrap();
     assert_eq!(config.hidden_act, HiddenAct::Gelu);
-    assert_eq!((config.hidden_size, config.image_size, config.grid_size()), (768, 224, 7));
+    assert_eq!(
+        (config.hidden_size, config.image_size, config.grid_size()),
+        (768, 224, 7)
+    );
     let default = ClipVisionConfig::vit_large_patch14();
-    assert_eq!((default.num_patches(), default.layers_until(-2).unwrap()), (256, 23));
+    assert_eq!(
+        (default.num_patches(), default.layers_until(-2).unwrap()),
+        (256, 23)
+    );
 }

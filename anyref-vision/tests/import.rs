@@ -7,7 +7,10 @@ use regex::Regex;
 
 fn rename(rules: &[(String, String)], name: &str) -> String {
     rules.iter().fold(name.to_owned(), |name, (from, to)| {
-        Regex::new(from).unwrap().replace_all(&name, to.as_str()).into_owned()
+        Regex::new(from)
+            .unwrap()
+            .replace_all(&name, to.as_str())
+            .into_owned()
     })
 }
 
@@ -19,7 +22,11 @@ fn published_names_reach_the_fields() {
             "vision_model.pre_layrnorm.weight",
             "pre_layrnorm.weight",
         ),
-        (import::clip_vision(), "text_model.final_layer_norm.bias", "text_model.final_layer_norm.bias"),
+        (
+            import::clip_vision(),
+            "text_model.final_layer_norm.bias",
+            "text_model.final_layer_norm.bias",
+        ),
         (
             import::clip_vision_in_llava(),
             "model.vision_tower.vision_tower.vision_model.encoder.layers.3.mlp.fc1.weight",
@@ -40,14 +47,46 @@ fn published_names_reach_the_fields() {
             "image_encoder.blocks.12.norm2.bias",
             "layers.12.layer_norm2.bias",
         ),
-        (import::sam_authors(), "image_encoder.blocks.7.attn.rel_pos_h", "layers.7.attn.rel_pos_h"),
-        (import::sam_authors(), "image_encoder.neck.3.weight", "neck.layer_norm2.weight"),
-        (import::sam_authors(), "image_encoder.pos_embed", "pos_embed"),
-        (import::sam_authors(), "mask_decoder.iou_token.weight", "mask_decoder.iou_token.weight"),
-        (import::sam_hugging_face(), "vision_encoder.neck.conv2.weight", "neck.conv2.weight"),
-        (import::projector_authors(), "model.mm_projector.weight", "linear_1.weight"),
-        (import::projector_authors(), "mm_projector.0.bias", "linear_1.bias"),
-        (import::projector_authors(), "model.mm_projector.2.bias", "linear_2.bias"),
+        (
+            import::sam_authors(),
+            "image_encoder.blocks.7.attn.rel_pos_h",
+            "layers.7.attn.rel_pos_h",
+        ),
+        (
+            import::sam_authors(),
+            "image_encoder.neck.3.weight",
+            "neck.layer_norm2.weight",
+        ),
+        (
+            import::sam_authors(),
+            "image_encoder.pos_embed",
+            "pos_embed",
+        ),
+        (
+            import::sam_authors(),
+            "mask_decoder.iou_token.weight",
+            "mask_decoder.iou_token.weight",
+        ),
+        (
+            import::sam_hugging_face(),
+            "vision_encoder.neck.conv2.weight",
+            "neck.conv2.weight",
+        ),
+        (
+            import::projector_authors(),
+            "model.mm_projector.weight",
+            "linear_1.weight",
+        ),
+        (
+            import::projector_authors(),
+            "mm_projector.0.bias",
+            "linear_1.bias",
+        ),
+        (
+            import::projector_authors(),
+            "model.mm_projector.2.bias",
+            "linear_2.bias",
+        ),
         (
             import::projector_hugging_face(),
             "model.multi_modal_projector.linear_2.weight",
@@ -64,7 +103,9 @@ fn projectors_keep_leading_dimensions() {
     type TestBackend = burn_flex::Flex;
     let device = Default::default();
     for kind in [ProjectorKind::Linear, ProjectorKind::Mlp2xGelu] {
-        let projector = ProjectorConfig::new(6, 10).with_kind(kind).init::<TestBackend>(&device);
+        let projector = ProjectorConfig::new(6, 10)
+            .with_kind(kind)
+            .init::<TestBackend>(&device);
         let features = Tensor::<TestBackend, 3>::ones([2, 4, 6], &device);
         assert_eq!(projector.forward(features.clone()).dims(), [2, 4, 10]);
         assert_eq!(projector.forward(features.reshape([8, 6])).dims(), [8, 10]);

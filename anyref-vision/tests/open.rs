@@ -26,11 +26,21 @@ fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
 
 /// Red at the left, blue at the right, twice as wide as high.
 fn flag() -> RgbImage {
-    RgbImage::from_fn(64, 32, |x, _| if x < 32 { Rgb([250, 5, 5]) } else { Rgb([5, 5, 250]) })
+    RgbImage::from_fn(64, 32, |x, _| {
+        if x < 32 {
+            Rgb([250, 5, 5])
+        } else {
+            Rgb([5, 5, 250])
+        }
+    })
 }
 
 fn near(pixel: &Rgb<u8>, expected: [u8; 3], tolerance: u8) -> bool {
-    pixel.0.iter().zip(expected).all(|(&a, b)| a.abs_diff(b) <= tolerance)
+    pixel
+        .0
+        .iter()
+        .zip(expected)
+        .all(|(&a, b)| a.abs_diff(b) <= tolerance)
 }
 
 #[test]
@@ -52,12 +62,23 @@ fn every_truncated_file_is_an_error() {
     for format in FORMATS {
         let bytes = encode(noisy.clone(), format);
         assert!(decode_image(&bytes, "whole").is_ok(), "{format:?}");
-        for cut in [0, 1, 3, 20, bytes.len() / 3, bytes.len() / 2, bytes.len() * 9 / 10] {
+        for cut in [
+            0,
+            1,
+            3,
+            20,
+            bytes.len() / 3,
+            bytes.len() / 2,
+            bytes.len() * 9 / 10,
+        ] {
             let message = match decode_image(&bytes[..cut], "cut.img") {
                 Ok(_) => panic!("{format:?} cut to {cut} of {} bytes was read", bytes.len()),
                 Err(error) => error.to_string(),
             };
-            assert!(message.contains("cut.img") && !message.contains('\n'), "{message}");
+            assert!(
+                message.contains("cut.img") && !message.contains('\n'),
+                "{message}"
+            );
         }
     }
 }
@@ -76,7 +97,10 @@ fn a_complete_thumbnail_does_not_hide_truncation() {
     let mut bytes = with_segment(&picture, 0xE1, &thumbnail);
     assert!(decode_image(&bytes, "flag.jpg").is_ok());
     bytes.truncate(bytes.len() - 40);
-    assert!(matches!(decode_image(&bytes, "flag.jpg"), Err(Error::Damaged { .. })));
+    assert!(matches!(
+        decode_image(&bytes, "flag.jpg"),
+        Err(Error::Damaged { .. })
+    ));
 }
 
 #[test]
@@ -96,7 +120,10 @@ fn pictures_of_absurd_size_are_refused_before_decoding() {
     let mut bytes = b"P6 60000 60000 255 ".to_vec();
     bytes.extend_from_slice(&[0; 64]);
     let error = decode_image(&bytes, "bomb.ppm").unwrap_err();
-    assert!(matches!(error, Error::Size { width: 60_000, .. }), "{error}");
+    assert!(
+        matches!(error, Error::Size { width: 60_000, .. }),
+        "{error}"
+    );
 }
 
 #[test]
@@ -148,21 +175,33 @@ fn pictures_are_turned_as_their_exif_data_says() {
     let red = |image: &RgbImage, x, y| near(image.get_pixel(x, y), [250, 5, 5], 10);
     for orientation in [1, 4] {
         let image = turned(orientation);
-        assert!(image.dimensions() == (64, 32) && red(&image, 2, 16), "{orientation}");
+        assert!(
+            image.dimensions() == (64, 32) && red(&image, 2, 16),
+            "{orientation}"
+        );
     }
     for orientation in [2, 3] {
         let image = turned(orientation);
-        assert!(image.dimensions() == (64, 32) && red(&image, 61, 16), "{orientation}");
+        assert!(
+            image.dimensions() == (64, 32) && red(&image, 61, 16),
+            "{orientation}"
+        );
     }
     // Transposed and turned right: the left side comes to the top. Turned left and transversed: to the
     // bottom.
     for orientation in [5, 6] {
         let image = turned(orientation);
-        assert!(image.dimensions() == (32, 64) && red(&image, 16, 2), "{orientation}");
+        assert!(
+            image.dimensions() == (32, 64) && red(&image, 16, 2),
+            "{orientation}"
+        );
     }
     for orientation in [7, 8] {
         let image = turned(orientation);
-        assert!(image.dimensions() == (32, 64) && red(&image, 16, 61), "{orientation}");
+        assert!(
+            image.dimensions() == (32, 64) && red(&image, 16, 61),
+            "{orientation}"
+        );
     }
     // Out of range: shown as stored.
     assert_eq!(turned(9).dimensions(), (64, 32));

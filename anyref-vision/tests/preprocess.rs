@@ -1,8 +1,6 @@
 //! Pre-processing against Pillow, segment-anything and torch.
 
-use anyref_vision::preprocess::{
-    ClipPreprocessor, Filter, PixelValues, SamPreprocessor, resize,
-};
+use anyref_vision::preprocess::{ClipPreprocessor, Filter, PixelValues, SamPreprocessor, resize};
 use anyref_weights::testing::{Fixture, assert_close, max_abs_difference};
 use burn::tensor::TensorData;
 use image::{Rgb, RgbImage};
@@ -60,12 +58,18 @@ fn sam_pixels_equal_segment_anything() {
     for index in 0..PICTURES {
         let source = picture(&fixture.data(&format!("{index}.picture")));
         let result = SamPreprocessor::new(40).process(&source);
-        let error = max_abs_difference(&data(&result.pixels), &fixture.data(&format!("{index}.sam")));
+        let error = max_abs_difference(
+            &data(&result.pixels),
+            &fixture.data(&format!("{index}.sam")),
+        );
         assert!(error <= 1e-5, "{index}: {error}");
         let size = fixture.data(&format!("{index}.sam.resized_size"));
         let size: Vec<usize> = size.iter::<i64>().map(|side| side as usize).collect();
         assert_eq!(result.resized_size.to_vec(), size);
-        assert_eq!(result.original_size, [source.height() as usize, source.width() as usize]);
+        assert_eq!(
+            result.original_size,
+            [source.height() as usize, source.width() as usize]
+        );
     }
 }
 
@@ -76,10 +80,17 @@ fn extreme_aspects_stay_cheap_and_finite() {
         let clip = ClipPreprocessor::new(224).process(&source);
         assert_eq!(clip.shape, [3, 224, 224]);
         let expected = (10.0 / 255.0 - 0.481_454_66) / 0.268_629_54;
-        assert!(clip.data[..224 * 224].iter().all(|value: &f32| (value - expected).abs() < 1e-5));
+        assert!(
+            clip.data[..224 * 224]
+                .iter()
+                .all(|value: &f32| (value - expected).abs() < 1e-5)
+        );
         let sam = SamPreprocessor::new(1024).process(&source);
         assert_eq!(sam.resized_size.iter().max(), Some(&1024));
-        assert_eq!(sam.resized_size.iter().min(), Some(&if width == height { 1024 } else { 1 }));
+        assert_eq!(
+            sam.resized_size.iter().min(),
+            Some(&if width == height { 1024 } else { 1 })
+        );
         assert_eq!(sam.pixels.shape, [3, 1024, 1024]);
     }
 }

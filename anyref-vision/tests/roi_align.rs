@@ -8,7 +8,13 @@ use burn::tensor::Tensor;
 type TestBackend = burn_flex::Flex;
 
 fn region(row: &[f32]) -> RegionBox {
-    RegionBox { batch: row[0] as usize, x0: row[1], y0: row[2], x1: row[3], y1: row[4] }
+    RegionBox {
+        batch: row[0] as usize,
+        x0: row[1],
+        y0: row[2],
+        x1: row[3],
+        y1: row[4],
+    }
 }
 
 #[test]
@@ -26,7 +32,12 @@ fn equals_torchvision() {
         ("sampled_legacy", 0.7, Some(2), false),
     ];
     for (name, spatial_scale, sampling_ratio, aligned) in cases {
-        let config = RoiAlignConfig { output_size: [3, 4], spatial_scale, sampling_ratio, aligned };
+        let config = RoiAlignConfig {
+            output_size: [3, 4],
+            spatial_scale,
+            sampling_ratio,
+            aligned,
+        };
         let features: Tensor<Autodiff<TestBackend>, 4> = fixture.tensor("features", &device);
         let features = features.require_grad();
         let output = roi_align(features.clone(), &boxes, &config);
@@ -50,7 +61,13 @@ fn extreme_boxes_cost_no_time_and_give_no_nonsense() {
     let features = Tensor::<TestBackend, 4>::ones([1, 1, 4, 4], &Default::default());
     let config = RoiAlignConfig::new([2, 2], 1.0);
     let pool = |x0, y0, x1, y1| {
-        let region = RegionBox { batch: 0, x0, y0, x1, y1 };
+        let region = RegionBox {
+            batch: 0,
+            x0,
+            y0,
+            x1,
+            y1,
+        };
         let output = roi_align(features.clone(), &[region], &config);
         output.into_data().to_vec::<f32>().unwrap()
     };
@@ -72,8 +89,17 @@ fn extreme_boxes_cost_no_time_and_give_no_nonsense() {
 fn a_large_box_counts_the_same_with_and_without_skipped_samples() {
     let features = Tensor::<TestBackend, 4>::ones([1, 1, 400, 1], &Default::default());
     let pool = |height: f32, ratio| {
-        let config = RoiAlignConfig { sampling_ratio: ratio, ..RoiAlignConfig::new([1, 1], 1.0) };
-        let region = RegionBox { batch: 0, x0: 0.0, y0: 0.0, x1: 1.0, y1: height };
+        let config = RoiAlignConfig {
+            sampling_ratio: ratio,
+            ..RoiAlignConfig::new([1, 1], 1.0)
+        };
+        let region = RegionBox {
+            batch: 0,
+            x0: 0.0,
+            y0: 0.0,
+            x1: 1.0,
+            y1: height,
+        };
         roi_align(features.clone(), &[region], &config).into_scalar()
     };
     let share = 400.5 / 8000.0;
@@ -85,6 +111,12 @@ fn a_large_box_counts_the_same_with_and_without_skipped_samples() {
 #[should_panic(expected = "box on picture 1 of a batch of 1")]
 fn boxes_name_a_picture_of_the_batch() {
     let features = Tensor::<TestBackend, 4>::ones([1, 1, 4, 4], &Default::default());
-    let region = RegionBox { batch: 1, x0: 0.0, y0: 0.0, x1: 1.0, y1: 1.0 };
+    let region = RegionBox {
+        batch: 1,
+        x0: 0.0,
+        y0: 0.0,
+        x1: 1.0,
+        y1: 1.0,
+    };
     roi_align(features, &[region], &RoiAlignConfig::new([1, 1], 1.0));
 }

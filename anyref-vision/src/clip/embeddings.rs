@@ -21,7 +21,10 @@ pub struct ClipVisionEmbeddings<B: Backend> {
 
 impl<B: Backend> ClipVisionEmbeddings<B> {
     pub(super) fn new(config: &ClipVisionConfig, device: &B::Device) -> Self {
-        let normal = Initializer::Normal { mean: 0.0, std: 0.02 };
+        let normal = Initializer::Normal {
+            mean: 0.0,
+            std: 0.02,
+        };
         let patch = [config.patch_size; 2];
         Self {
             class_embedding: normal.init([config.hidden_size], device),
@@ -52,7 +55,11 @@ impl<B: Backend> ClipVisionEmbeddings<B> {
             "a picture of {rows}x{columns} patches does not fit the position table; \
              resize pictures to the config's image_size"
         );
-        let class = self.class_embedding.val().reshape([1, 1, hidden]).expand([batch, 1, hidden]);
+        let class = self
+            .class_embedding
+            .val()
+            .reshape([1, 1, hidden])
+            .expand([batch, 1, hidden]);
         let patches = patches.reshape([batch, tokens - 1, hidden]);
         Tensor::cat(vec![class, patches], 1) + positions.unsqueeze()
     }

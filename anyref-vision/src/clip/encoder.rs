@@ -44,13 +44,15 @@ impl<B: Backend> ClipAttention<B> {
         let [rows, hidden] = x.dims();
         let heads = self.num_attention_heads;
         let split = |x: Tensor<B, 2>| {
-            x.reshape([rows / tokens, tokens, heads, hidden / heads]).swap_dims(1, 2)
+            x.reshape([rows / tokens, tokens, heads, hidden / heads])
+                .swap_dims(1, 2)
         };
         let query = split(self.q_proj.forward(x.clone()));
         let key = split(self.k_proj.forward(x.clone()));
         let value = split(self.v_proj.forward(x));
         let mixed = attention(AttentionInput::new(query, key, value));
-        self.out_proj.forward(mixed.swap_dims(1, 2).reshape([rows, hidden]))
+        self.out_proj
+            .forward(mixed.swap_dims(1, 2).reshape([rows, hidden]))
     }
 }
 

@@ -14,7 +14,8 @@ impl ClipVisionConfig {
     /// picture.
     pub fn init<B: Backend>(&self, device: &B::Device) -> ClipVisionModel<B> {
         assert!(
-            self.num_attention_heads > 0 && self.hidden_size % self.num_attention_heads == 0,
+            self.num_attention_heads > 0
+                && self.hidden_size.is_multiple_of(self.num_attention_heads),
             "hidden_size {} must be a multiple of num_attention_heads {}",
             self.hidden_size,
             self.num_attention_heads
@@ -74,7 +75,10 @@ impl<B: Backend> ClipVisionModel<B> {
     pub fn forward(&self, pixel_values: Tensor<B, 4>) -> ClipVisionOutput<B> {
         let last_hidden_state = self.run(pixel_values, self.encoder.layers.len(), |_| ());
         let [batch, _, hidden] = last_hidden_state.dims();
-        let class = last_hidden_state.clone().narrow(1, 0, 1).reshape([batch, hidden]);
+        let class = last_hidden_state
+            .clone()
+            .narrow(1, 0, 1)
+            .reshape([batch, hidden]);
         ClipVisionOutput {
             last_hidden_state,
             pooler_output: self.post_layernorm.forward(class),
@@ -111,7 +115,9 @@ impl<B: Backend> ClipVisionModel<B> {
     /// When the picture is not `image_size` square.
     pub fn hidden_states(&self, pixel_values: Tensor<B, 4>) -> Vec<Tensor<B, 3>> {
         let mut states = Vec::with_capacity(self.encoder.layers.len() + 1);
-        let last = self.run(pixel_values, self.encoder.layers.len(), |state| states.push(state));
+        let last = self.run(pixel_values, self.encoder.layers.len(), |state| {
+            states.push(state)
+        });
         states.push(last);
         states
     }
@@ -125,7 +131,9 @@ impl<B: Backend> ClipVisionModel<B> {
     ) -> Tensor<B, 3> {
         let x = self.embeddings.forward(pixel_values);
         let [batch, tokens, hidden] = x.dims();
-        let mut x = self.pre_layrnorm.forward(x.reshape([batch * tokens, hidden]));
+        let mut x = self
+            .pre_layrnorm
+            .forward(x.reshape([batch * tokens, hidden]));
         for layer in self.encoder.layers.iter().take(layers) {
             visit(x.clone().reshape([batch, tokens, hidden]));
             x = layer.forward(x, tokens);

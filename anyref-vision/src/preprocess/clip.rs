@@ -55,7 +55,10 @@ impl ClipPreprocessor {
                 }
             }
         }
-        PixelValues { data, shape: [3, side, side] }
+        PixelValues {
+            data,
+            shape: [3, side, side],
+        }
     }
 }
 
@@ -84,10 +87,13 @@ impl Squeeze {
         let mut needed = Vec::new();
         let mut place = |line: usize| {
             // Lines come in rising order, but for the overlap of neighbours.
-            needed.iter().rposition(|&other| other == line).unwrap_or_else(|| {
-                needed.push(line);
-                needed.len() - 1
-            })
+            needed
+                .iter()
+                .rposition(|&other| other == line)
+                .unwrap_or_else(|| {
+                    needed.push(line);
+                    needed.len() - 1
+                })
         };
         let taps = (0..target)
             .map(|position| {

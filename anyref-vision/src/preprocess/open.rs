@@ -43,7 +43,9 @@ pub fn open_image(path: impl AsRef<Path>) -> Result<RgbImage> {
 /// ```
 pub fn decode_image(bytes: &[u8], name: &str) -> Result<RgbImage> {
     if bytes.is_empty() {
-        return Err(Error::Empty { name: name.to_owned() });
+        return Err(Error::Empty {
+            name: name.to_owned(),
+        });
     }
     let fail = |error| decoding_error(error, name);
     let mut limits = Limits::default();
@@ -93,7 +95,8 @@ fn flatten(image: DynamicImage) -> RgbImage {
     for pixel in image.pixels() {
         let [red, green, blue, alpha] = pixel.0.map(u32::from);
         pixels.extend(
-            [red, green, blue].map(|value| ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8),
+            [red, green, blue]
+                .map(|value| ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8),
         );
     }
     RgbImage::from_raw(width, height, pixels).expect("three bytes a pixel")

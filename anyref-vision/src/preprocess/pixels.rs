@@ -30,7 +30,10 @@ impl PixelValues {
         let [channels, height, width] = first.shape;
         let mut data = Vec::with_capacity(pictures.len() * first.data.len());
         for picture in pictures {
-            assert_eq!(picture.shape, first.shape, "pictures of a batch have one shape");
+            assert_eq!(
+                picture.shape, first.shape,
+                "pictures of a batch have one shape"
+            );
             data.extend_from_slice(&picture.data);
         }
         let shape = [pictures.len(), channels, height, width];

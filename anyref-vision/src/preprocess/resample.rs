@@ -65,8 +65,13 @@ impl Axis {
         positions: impl Iterator<Item = usize>,
     ) -> Self {
         if source == target {
-            let copy = |first| Taps { first, weights: vec![1 << PRECISION_BITS] };
-            return Self { positions: positions.map(copy).collect() };
+            let copy = |first| Taps {
+                first,
+                weights: vec![1 << PRECISION_BITS],
+            };
+            return Self {
+                positions: positions.map(copy).collect(),
+            };
         }
         let scale = source as f64 / target as f64;
         // Widening the kernel when shrinking is what removes aliasing.
@@ -84,9 +89,14 @@ impl Axis {
                 let weight = if total == 0.0 { weight } else { weight / total };
                 (weight * f64::from(1 << PRECISION_BITS)).round() as i32
             };
-            Taps { first, weights: weights.into_iter().map(fixed).collect() }
+            Taps {
+                first,
+                weights: weights.into_iter().map(fixed).collect(),
+            }
         };
-        Self { positions: positions.map(taps).collect() }
+        Self {
+            positions: positions.map(taps).collect(),
+        }
     }
 
     fn len(&self) -> usize {
@@ -104,8 +114,17 @@ pub(super) fn resample(image: &RgbImage, columns: &Axis, rows: &Axis) -> Vec<u8>
     let source_width = image.width() as usize * 3;
     let width = columns.len() * 3;
     // Source rows that no target row needs are left out of the first pass.
-    let first_row = rows.positions.iter().map(|taps| taps.first).min().unwrap_or(0);
-    let end_row = rows.positions.iter().map(|taps| taps.first + taps.weights.len()).max();
+    let first_row = rows
+        .positions
+        .iter()
+        .map(|taps| taps.first)
+        .min()
+        .unwrap_or(0);
+    let end_row = rows
+        .positions
+        .iter()
+        .map(|taps| taps.first + taps.weights.len())
+        .max();
     let end_row = end_row.unwrap_or(0);
     let mut wide = vec![0u8; width * (end_row - first_row)];
     let source = image.as_raw().chunks_exact(source_width).skip(first_row);
@@ -152,6 +171,10 @@ pub fn resize(image: &RgbImage, width: u32, height: u32, filter: Filter) -> RgbI
     let axis = |source: u32, target: u32| {
         Axis::new(source as usize, target as usize, filter, 0..target as usize)
     };
-    let pixels = resample(image, &axis(image.width(), width), &axis(image.height(), height));
+    let pixels = resample(
+        image,
+        &axis(image.width(), width),
+        &axis(image.height(), height),
+    );
     RgbImage::from_raw(width, height, pixels).expect("three bytes a pixel")
 }

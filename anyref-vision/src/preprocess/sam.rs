@@ -50,8 +50,11 @@ impl SamPreprocessor {
         let side = self.image_size;
         let table = tables(|byte, channel| (byte - MEAN[channel]) / STD[channel]);
         let mut data = vec![0.0f32; 3 * side * side];
-        for (channel, (plane, table)) in data.chunks_exact_mut(side * side).zip(&table).enumerate() {
-            let rows = plane.chunks_exact_mut(side).zip(resized.as_raw().chunks_exact(width * 3));
+        for (channel, (plane, table)) in data.chunks_exact_mut(side * side).zip(&table).enumerate()
+        {
+            let rows = plane
+                .chunks_exact_mut(side)
+                .zip(resized.as_raw().chunks_exact(width * 3));
             for (row, source) in rows {
                 for (value, pixel) in row.iter_mut().zip(source.chunks_exact(3)) {
                     *value = table[pixel[channel] as usize];
@@ -59,7 +62,10 @@ impl SamPreprocessor {
             }
         }
         SamPixels {
-            pixels: PixelValues { data, shape: [3, side, side] },
+            pixels: PixelValues {
+                data,
+                shape: [3, side, side],
+            },
             original_size,
             resized_size,
         }

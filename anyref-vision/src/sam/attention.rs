@@ -33,7 +33,9 @@ impl<B: Backend> SamVisionAttention<B> {
                 .then(|| Initializer::Zeros.init([2 * length - 1, head_dim], device))
         };
         Self {
-            qkv: LinearConfig::new(hidden, 3 * hidden).with_bias(config.qkv_bias).init(device),
+            qkv: LinearConfig::new(hidden, 3 * hidden)
+                .with_bias(config.qkv_bias)
+                .init(device),
             proj: LinearConfig::new(hidden, hidden).init(device),
             rel_pos_h: table(),
             rel_pos_w: table(),
@@ -50,7 +52,8 @@ impl<B: Backend> SamVisionAttention<B> {
         let tokens = height * width;
         let x = x.reshape([batch * tokens, hidden]);
         let split = |x: Tensor<B, 2>| {
-            x.reshape([batch, tokens, heads, hidden / heads]).swap_dims(1, 2)
+            x.reshape([batch, tokens, heads, hidden / heads])
+                .swap_dims(1, 2)
         };
         let query = split(self.part(x.clone(), 0));
         let key = split(self.part(x.clone(), 1));
@@ -59,7 +62,9 @@ impl<B: Backend> SamVisionAttention<B> {
         let mixed =
             attention(AttentionInput::new(query, key, value).with_relative_position(position));
         let mixed = mixed.swap_dims(1, 2).reshape([batch * tokens, hidden]);
-        self.proj.forward(mixed).reshape([batch, height, width, hidden])
+        self.proj
+            .forward(mixed)
+            .reshape([batch, height, width, hidden])
     }
 
     /// Query (0), key (1) or value (2). The weight is cut rather than the product: there are far more
@@ -67,7 +72,11 @@ impl<B: Backend> SamVisionAttention<B> {
     fn part(&self, x: Tensor<B, 2>, index: usize) -> Tensor<B, 2> {
         let hidden = x.dims()[1];
         let weight = self.qkv.weight.val().narrow(1, index * hidden, hidden);
-        let bias = self.qkv.bias.as_ref().map(|bias| bias.val().narrow(0, index * hidden, hidden));
+        let bias = self
+            .qkv
+            .bias
+            .as_ref()
+            .map(|bias| bias.val().narrow(0, index * hidden, hidden));
         linear(x, weight, bias)
     }
 

@@ -15,26 +15,34 @@ impl SamVisionConfig {
     /// `patch_size`, or a global layer does not exist.
     pub fn init<B: Backend>(&self, device: &B::Device) -> SamImageEncoder<B> {
         assert!(
-            self.num_attention_heads > 0 && self.hidden_size % self.num_attention_heads == 0,
+            self.num_attention_heads > 0
+                && self.hidden_size.is_multiple_of(self.num_attention_heads),
             "hidden_size {} must be a multiple of num_attention_heads {}",
             self.hidden_size,
             self.num_attention_heads
         );
         assert!(
-            self.patch_size > 0 && self.image_size > 0 && self.image_size % self.patch_size == 0,
+            self.patch_size > 0
+                && self.image_size > 0
+                && self.image_size.is_multiple_of(self.patch_size),
             "image_size {} must be a multiple of patch_size {}",
             self.image_size,
             self.patch_size
         );
         assert!(
-            self.global_attn_indexes.iter().all(|&index| index < self.num_hidden_layers),
+            self.global_attn_indexes
+                .iter()
+                .all(|&index| index < self.num_hidden_layers),
             "global_attn_indexes {:?} must be below num_hidden_layers {}",
             self.global_attn_indexes,
             self.num_hidden_layers
         );
         let grid = self.grid_size();
         let patch = [self.patch_size; 2];
-        let position = Initializer::Normal { mean: 0.0, std: 0.02 };
+        let position = Initializer::Normal {
+            mean: 0.0,
+            std: 0.02,
+        };
         SamImageEncoder {
             patch_embed: SamPatchEmbeddings {
                 projection: Conv2dConfig::new([self.num_channels, self.hidden_size], patch)

@@ -45,7 +45,11 @@ impl<B: Backend> SamVisionLayer<B> {
     pub(super) fn new(config: &SamVisionConfig, index: usize, device: &B::Device) -> Self {
         let global = config.global_attn_indexes.contains(&index);
         let window_size = if global { 0 } else { config.window_size };
-        let length = if window_size == 0 { config.grid_size() } else { window_size };
+        let length = if window_size == 0 {
+            config.grid_size()
+        } else {
+            window_size
+        };
         let norm = LayerNormConfig::new(config.hidden_size).with_epsilon(config.layer_norm_eps);
         Self {
             layer_norm1: norm.init(device),

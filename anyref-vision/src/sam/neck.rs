@@ -46,7 +46,11 @@ impl<B: Backend> SamVisionNeck<B> {
     /// - output: `[batch, output_channels, height, width]`
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         let dtype = x.dtype();
-        let wide = if dtype == DType::F16 { DType::F32 } else { dtype };
+        let wide = if dtype == DType::F16 {
+            DType::F32
+        } else {
+            dtype
+        };
         let [batch, height, width, hidden] = x.dims();
         let weight = self.conv1.weight.val().cast(wide);
         let out = weight.dims()[0];
@@ -71,5 +75,10 @@ fn normalise<B: Backend, const D: usize>(
     norm: &LayerNorm2d<B>,
     dtype: DType,
 ) -> Tensor<B, D> {
-    layer_norm(x, norm.weight.val().cast(dtype), norm.bias.val().cast(dtype), norm.epsilon)
+    layer_norm(
+        x,
+        norm.weight.val().cast(dtype),
+        norm.bias.val().cast(dtype),
+        norm.epsilon,
+    )
 }

@@ -15,7 +15,8 @@ pub(super) fn pairwise<B: Backend>(table: Tensor<B, 2>, length: usize) -> Tensor
     let offsets: Vec<i64> = (0..length)
         .flat_map(|query| (0..length).map(move |key| (query + length - 1 - key) as i64))
         .collect();
-    let offsets = Tensor::<B, 1, Int>::from_data(TensorData::new(offsets, [length * length]), &device);
+    let offsets =
+        Tensor::<B, 1, Int>::from_data(TensorData::new(offsets, [length * length]), &device);
     table.select(0, offsets).reshape([length, length, dim])
 }
 
@@ -36,6 +37,7 @@ fn resize<B: Backend>(table: Tensor<B, 2>, length: usize) -> Tensor<B, 2> {
         row[low] += 1.0 - fraction;
         row[high] += fraction;
     }
-    let weights = Tensor::<B, 2>::from_data(TensorData::new(weights, [length, rows]), &table.device());
+    let weights =
+        Tensor::<B, 2>::from_data(TensorData::new(weights, [length, rows]), &table.device());
     weights.cast(table.dtype()).matmul(table)
 }

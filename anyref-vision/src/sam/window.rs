@@ -35,7 +35,11 @@ impl Windows {
         let x = if [height, width] == [padded_height, padded_width] {
             x
         } else {
-            let padding = [(0, padded_height - height), (0, padded_width - width), (0, 0)];
+            let padding = [
+                (0, padded_height - height),
+                (0, padded_width - width),
+                (0, 0),
+            ];
             x.pad(padding, PadMode::Constant(0.0))
         };
         let [down, across] = self.count;
