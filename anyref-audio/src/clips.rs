@@ -41,7 +41,7 @@ fn floor_of_product(x: f64, factor: u128, divisor: u128) -> usize {
     if exponent == 0 {
         return 0;
     }
-    let mantissa = u128::from(bits & ((1 << MANTISSA) - 1) | 1 << MANTISSA);
+    let mantissa = u128::from((bits & ((1 << MANTISSA) - 1)) | (1 << MANTISSA));
     // x = mantissa / 2^shift. Durations are below 2^52 s, where the shift is positive.
     let shift = (BIAS + MANTISSA).saturating_sub(exponent);
     match divisor.checked_shl(shift) {
