@@ -15,6 +15,17 @@ pub const TOKENIZER_FILE: &str = "tokenizer.json";
 /// The weights' file name.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
 
+/// The content of a model folder's files, for a model that is part of a program.
+#[derive(Debug, Clone, Copy)]
+pub struct ModelFiles<'a> {
+    /// Content of [`CONFIG_FILE`].
+    pub config: &'a [u8],
+    /// Content of [`TOKENIZER_FILE`].
+    pub tokenizer: &'a [u8],
+    /// Content of [`WEIGHTS_FILE`].
+    pub weights: &'static [u8],
+}
+
 impl<B: Backend> AnyRef<B> {
     /// Reads a model folder; weights are converted to the backend's float type.
     ///
@@ -22,17 +33,41 @@ impl<B: Backend> AnyRef<B> {
     /// When a file is missing or damaged, or config and weights do not belong together.
     pub fn load(folder: &Path, device: &B::Device) -> Result<Self> {
         if !folder.is_dir() {
-            return Err(problem(folder, "no such model folder; give one that has config.json, tokenizer.json and model.safetensors"));
+            return Err(problem(
+                folder,
+                "no such model folder; give one with config.json, tokenizer.json and model.safetensors",
+            ));
         }
-        let config = read_config(&folder.join(CONFIG_FILE))?;
+        let file = folder.join(CONFIG_FILE);
+        let config = std::fs::read(&file).map_err(|e| problem(&file, &e.to_string()))?;
+        let config = read_config(&file, &config)?;
         let tokenizer = Tokenizer::from_file(folder.join(TOKENIZER_FILE))?;
-        let checkpoint = Checkpoint::open(folder)?;
+        Self::assemble(config, tokenizer, &Checkpoint::open(folder)?, device)
+    }
+
+    /// Reads a model from the content of its files.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn from_files(files: ModelFiles<'_>, device: &B::Device) -> Result<Self> {
+        let config = read_config(Path::new(CONFIG_FILE), files.config)?;
+        let tokenizer = Tokenizer::from_bytes(files.tokenizer)?;
+        let checkpoint = Checkpoint::from_bytes(WEIGHTS_FILE, files.weights)?;
+        Self::assemble(config, tokenizer, &checkpoint, device)
+    }
+
+    fn assemble(
+        config: AnyRefConfig,
+        tokenizer: Tokenizer,
+        checkpoint: &Checkpoint,
+        device: &B::Device,
+    ) -> Result<Self> {
         let mut model = config.init::<B>(device);
         if let Some(lora) = &config.lora {
             model.llm = model.llm.with_lora(lora)?;
         }
         let dtype = <B::FloatElem as burn::tensor::Element>::dtype();
-        load_module(&mut model, &checkpoint, &LoadOptions::default().with_cast(Some(dtype)))?;
+        load_module(&mut model, checkpoint, &LoadOptions::default().with_cast(Some(dtype)))?;
         Self::new(config, model, tokenizer, device.clone())
     }
 
@@ -53,9 +88,8 @@ impl<B: Backend> AnyRef<B> {
     }
 }
 
-fn read_config(file: &Path) -> Result<AnyRefConfig> {
-    let text = std::fs::read_to_string(file).map_err(|e| problem(file, &e.to_string()))?;
-    let config: AnyRefConfig = serde_json::from_str(&text)
+fn read_config(file: &Path, json: &[u8]) -> Result<AnyRefConfig> {
+    let config: AnyRefConfig = serde_json::from_slice(json)
         .map_err(|e| problem(file, &format!("not an AnyRef config ({e})")))?;
     config.llm.validate()?;
     Ok(config)

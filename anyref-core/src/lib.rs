@@ -48,7 +48,7 @@ pub use answer::{Answer, Mask, Timing};
 pub use chat::Chat;
 pub use config::{AnyRefConfig, AudioConfig, ReferencePooling};
 pub use error::{Error, Result};
-pub use folder::{CONFIG_FILE, TOKENIZER_FILE, WEIGHTS_FILE};
+pub use folder::{CONFIG_FILE, ModelFiles, TOKENIZER_FILE, WEIGHTS_FILE};
 pub use layout::{Layout, ObjectSpan, Slot, object_spans};
 pub use model::{AnyRefModel, PictureFeatures};
 pub use picture::Picture;

@@ -1,2 +1,14 @@
 //! Data sets, losses, training loop, checkpoints and evaluation of AnyRef.
+//!
+//! * [`data`]: endless scenes and the instruction pairs asked about them.
+//! * [`stages`]: what is learned, in the paper's order: each encoder as its original was, then the
+//!   instructions.
+//! * [`run`]: how a stage is carried out: optimizer, schedule, checkpoints, log.
+
+#![recursion_limit = "256"]
+
 pub mod data;
+pub mod losses;
+pub mod run;
+pub mod stages;
+pub mod trainee;

@@ -3,7 +3,7 @@
 use core::fmt;
 
 use anyref_core::AnyRefConfig;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 use super::schedule::{Decay, Schedule};
 use crate::data::{InstructionConfig, SceneConfig};
@@ -16,7 +16,8 @@ pub struct TrainConfig {
     pub name: String,
     /// Seed of weights and data.
     pub seed: u64,
-    /// The model.
+    /// The model: the name of a preset, or a config.
+    #[serde(deserialize_with = "preset_or_config")]
     pub model: AnyRefConfig,
     /// Entries of the tokenizer trained for this model.
     pub vocabulary: usize,
@@ -107,6 +108,21 @@ impl StageConfig {
             steps: self.steps,
             decay: self.decay,
         }
+    }
+}
+
+fn preset_or_config<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AnyRefConfig, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Model {
+        Preset(String),
+        Config(Box<AnyRefConfig>),
+    }
+    match Model::deserialize(deserializer)? {
+        Model::Config(config) => Ok(*config),
+        Model::Preset(name) => AnyRefConfig::preset(&name).ok_or_else(|| {
+            serde::de::Error::custom(format!("there is no preset {name:?}, only nano, anyref-7b and tiny"))
+        }),
     }
 }
 

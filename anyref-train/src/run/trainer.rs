@@ -26,7 +26,7 @@ pub trait Stage<B: AutodiffBackend>: Sync {
     fn batch(&self, step: u64) -> Result<Self::Batch>;
 
     /// The losses of a batch.
-    fn loss(&self, trainee: &Trainee<B>, batch: &Self::Batch) -> Losses<B>;
+    fn loss(&self, trainee: &Trainee<B>, batch: &Self::Batch) -> Result<Losses<B>>;
 
     /// Scores on validation data; the first decides which checkpoint is best (higher is better).
     fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>>;
@@ -125,7 +125,7 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
                 let wait = Instant::now();
                 let batch = receiver.recv().context("the loader stopped")??;
                 waited += wait.elapsed().as_secs_f64();
-                let losses = stage.loss(&trainee, &batch);
+                let losses = stage.loss(&trainee, &batch)?;
                 let total = losses.total / micro_batches as f64;
                 let mut gradients = total.backward();
                 accumulator.accumulate(

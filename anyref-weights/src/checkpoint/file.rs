@@ -1,5 +1,6 @@
-//! Positioned reads from one file.
+//! Positioned reads from one file, or from bytes in memory.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -12,8 +13,14 @@ use crate::error::{Error, Result};
 #[derive(Debug)]
 pub(super) struct DataFile {
     path: PathBuf,
-    file: Mutex<File>,
+    source: Source,
     len: u64,
+}
+
+#[derive(Debug)]
+enum Source {
+    Disk(Mutex<File>),
+    Memory(Cow<'static, [u8]>),
 }
 
 impl DataFile {
@@ -31,8 +38,21 @@ impl DataFile {
         }
         Ok(Self {
             path: path.to_path_buf(),
-            file: Mutex::new(file),
+            source: Source::Disk(Mutex::new(file)),
             len: meta.len(),
+        })
+    }
+
+    /// Bytes that go by the name of `path`.
+    pub(super) fn from_bytes(path: PathBuf, bytes: Cow<'static, [u8]>) -> Result<Self> {
+        if bytes.is_empty() {
+            return Err(Error::Empty(path));
+        }
+        let len = bytes.len() as u64;
+        Ok(Self {
+            path,
+            source: Source::Memory(bytes),
+            len,
         })
     }
 
@@ -55,13 +75,21 @@ impl DataFile {
     /// Fills `bytes` from `offset`.
     pub(super) fn read_into(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
         self.check(offset, bytes.len() as u64)?;
-        let mut file = self
-            .file
-            .lock()
-            .unwrap_or_else(|poisoned| poisoned.into_inner());
-        file.seek(SeekFrom::Start(offset))
-            .and_then(|_| file.read_exact(bytes))
-            .map_err(|e| Error::io(&self.path, e))
+        match &self.source {
+            Source::Memory(all) => {
+                let start = offset as usize;
+                bytes.copy_from_slice(&all[start..start + bytes.len()]);
+                Ok(())
+            }
+            Source::Disk(file) => {
+                let mut file = file
+                    .lock()
+                    .unwrap_or_else(|poisoned| poisoned.into_inner());
+                file.seek(SeekFrom::Start(offset))
+                    .and_then(|_| file.read_exact(bytes))
+                    .map_err(|e| Error::io(&self.path, e))
+            }
+        }
     }
 
     /// Whether the file has `len` bytes at `offset`.

@@ -11,6 +11,7 @@ mod safetensors;
 mod torch;
 mod zip;
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -143,15 +144,29 @@ impl Checkpoint {
         Self::open_file(path)
     }
 
+    /// Opens the content of one file, such as weights built into a program. `name` stands for the path
+    /// in errors.
+    pub fn from_bytes(
+        name: impl Into<PathBuf>,
+        bytes: impl Into<Cow<'static, [u8]>>,
+    ) -> Result<Self> {
+        Self::from_file(DataFile::from_bytes(name.into(), bytes.into())?)
+    }
+
     /// Opens one file with tensors.
     fn open_file(path: &Path) -> Result<Self> {
-        let file = Arc::new(DataFile::open(path)?);
+        Self::from_file(DataFile::open(path)?)
+    }
+
+    fn from_file(file: DataFile) -> Result<Self> {
+        let file = Arc::new(file);
+        let path = file.path().to_path_buf();
         let (tensors, metadata) = match format::detect(&file)? {
             format::Format::Safetensors => safetensors::open(&file)?,
             format::Format::TorchZip => (torch::open_zip(&file)?, BTreeMap::new()),
             format::Format::TorchLegacy => (torch::open_legacy(&file)?, BTreeMap::new()),
         };
-        Self::new(path.to_path_buf(), tensors, metadata)
+        Self::new(path, tensors, metadata)
     }
 
     fn new(

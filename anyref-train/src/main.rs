@@ -1,0 +1,112 @@
+//! `anyref-train`: runs a training configuration; `cargo xtask train` calls it.
+
+#![recursion_limit = "256"]
+
+mod backend;
+
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use anyref_train::run::config::TrainConfig;
+use anyref_train::run::launch::{Folders, open_scenes};
+use clap::{Parser, Subcommand};
+
+use backend::BackendName;
+
+/// Trains AnyRef.
+#[derive(Debug, Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Train from a configuration; run it again to resume.
+    Train {
+        #[command(flatten)]
+        run: RunArguments,
+        /// Stop after so many steps of the current stage, to be resumed later.
+        #[arg(long)]
+        stop_after: Option<u64>,
+    },
+    /// Write the newest checkpoint as a model folder in half precision.
+    Export {
+        #[command(flatten)]
+        run: RunArguments,
+        /// The model folder.
+        #[arg(long)]
+        out: PathBuf,
+    },
+    /// Write the scenes, references and questions of the demonstration.
+    DemoScenes {
+        #[command(flatten)]
+        run: RunArguments,
+        /// The folder to write.
+        #[arg(long)]
+        out: PathBuf,
+        /// How many scenes.
+        #[arg(long, default_value_t = 5)]
+        scenes: usize,
+    },
+}
+
+#[derive(Debug, clap::Args)]
+struct RunArguments {
+    /// Configuration (JSON).
+    #[arg(long)]
+    config: PathBuf,
+    /// Folder of the run; `runs/NAME` by default.
+    #[arg(long)]
+    run: Option<PathBuf>,
+    /// Unpacked tuxpaint-stamps-default, as `cargo xtask data stamps` leaves it.
+    #[arg(long, default_value = "data/stamps")]
+    stamps: PathBuf,
+    /// Unpacked tuxpaint-data, for photographic backgrounds.
+    #[arg(long)]
+    backgrounds: Option<PathBuf>,
+    /// What computes.
+    #[arg(long, default_value_t)]
+    backend: BackendName,
+}
+
+impl RunArguments {
+    fn open(&self) -> Result<(TrainConfig, Folders)> {
+        let text = std::fs::read_to_string(&self.config)
+            .with_context(|| format!("cannot read {}", self.config.display()))?;
+        let config: TrainConfig = serde_json::from_str(&text)
+            .with_context(|| format!("{} is no training configuration", self.config.display()))?;
+        let run = self.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
+        let folders =
+            Folders { run, stamps: self.stamps.clone(), backgrounds: self.backgrounds.clone() };
+        Ok((config, folders))
+    }
+}
+
+fn main() -> Result<()> {
+    match Arguments::parse().command {
+        Command::Train { run, stop_after } => {
+            let (config, folders) = run.open()?;
+            if run.backend.train(&config, &folders, stop_after)? {
+                println!("done: the model is in {}", folders.run.join("model").display());
+            } else {
+                println!("stopped; run the same command to go on");
+            }
+            Ok(())
+        }
+        Command::Export { run, out } => {
+            let (config, folders) = run.open()?;
+            let checkpoint = run.backend.export(&config, &folders, &out)?;
+            println!("{} -> {}", checkpoint.display(), out.display());
+            Ok(())
+        }
+        Command::DemoScenes { run, out, scenes } => {
+            let (config, folders) = run.open()?;
+            let data = open_scenes(&config, &folders)?;
+            let demo = anyref_train::data::demo::write(&data, &config.instructions, scenes, &out)?;
+            println!("{} scenes -> {}", demo.scenes.len(), out.display());
+            Ok(())
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! ImageBind at this scale: sounds against the names that pictures were bound to.
+//!
+//! ImageBind aligns a sound with the frozen embedding of the picture it came with (Girdhar et al.
+//! 2023). The names' vectors are where the vision tower put pictures of each thing, so a sound is
+//! matched with them, the heads of the vision tower staying as they are.
+
+use anyhow::{Result, bail};
+use anyref_audio::{AudioFeatures, Waveform};
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::{Int, Tensor};
+use rand::rngs::SmallRng;
+use rand::seq::IndexedRandom;
+use rand::SeedableRng;
+
+use super::clip::hits;
+use super::context::{StageContext, floats, indices};
+use crate::data::Split;
+use crate::data::sound;
+use crate::losses::cross_entropy;
+use crate::run::config::StageConfig;
+use crate::run::trainer::{Losses, Stage};
+use crate::trainee::{Trainee, normalised};
+
+/// Inverse temperature: the head's vectors are 20 long already, and are normalised here.
+const SCALE: f64 = 20.0;
+
+/// Trains the audio encoder.
+#[derive(Debug)]
+pub struct AudioStage<'a> {
+    context: &'a StageContext,
+    config: StageConfig,
+    /// Nouns that sound, by name index.
+    nouns: Vec<(String, usize)>,
+}
+
+/// Sounds and the positions of their names among those that sound.
+#[derive(Debug)]
+pub struct AudioBatch {
+    sounds: Vec<AudioFeatures>,
+    names: Vec<usize>,
+}
+
+impl<'a> AudioStage<'a> {
+    /// Prepares the stage.
+    ///
+    /// # Errors
+    /// When no known noun has a sound.
+    pub fn new(context: &'a StageContext, config: StageConfig) -> Result<Self> {
+        let nouns: Vec<_> = context
+            .scenes
+            .library()
+            .sounding_nouns()
+            .filter_map(|noun| Some((noun.to_owned(), context.name(noun)?)))
+            .collect();
+        if nouns.is_empty() {
+            bail!("the data set has no sounds: leave the audio stage out");
+        }
+        Ok(Self { context, config, nouns })
+    }
+
+    fn make_batch(&self, held_out: bool, step: u64) -> Result<AudioBatch> {
+        let Some(preprocessor) = self.context.sound() else {
+            bail!("the model has no audio encoder: leave the audio stage out");
+        };
+        let split = if held_out { Split::Validation } else { Split::Train };
+        let mut rng = SmallRng::seed_from_u64(split.seed(self.context.seed, step));
+        let mut batch = AudioBatch { sounds: Vec::new(), names: Vec::new() };
+        let positions: Vec<usize> = (0..self.nouns.len()).collect();
+        while batch.sounds.len() < self.config.batch {
+            let Some(&position) = positions.choose(&mut rng) else { break };
+            let recordings = self.context.scenes.library().recordings(&self.nouns[position].0);
+            let Some(recording) = recordings.choose(&mut rng) else { continue };
+            let varied = sound::vary(recording, held_out, &mut rng);
+            let waveform = Waveform::new(varied, preprocessor.config().sample_rate);
+            // A variation may shift a short sound out of its clip.
+            if let Ok(features) = preprocessor.process(&waveform) {
+                batch.sounds.push(features);
+                batch.names.push(position);
+            }
+        }
+        Ok(batch)
+    }
+
+    fn logits<B: Backend>(
+        &self,
+        trainee: &Trainee<B>,
+        batch: &AudioBatch,
+    ) -> Result<(Tensor<B, 2>, Tensor<B, 1, Int>)> {
+        let device = trainee.heads.logit_scale.val().device();
+        let (Some(encoder), Some(head)) = (&trainee.anyref.audio_encoder, &trainee.heads.sound)
+        else {
+            bail!("the model has no audio encoder: leave the audio stage out");
+        };
+        let [clips, channels, mel, frames] = batch.sounds[0].shape;
+        let values = batch.sounds.iter().flat_map(|sound| sound.data.iter().copied()).collect();
+        let sounds =
+            floats::<B, 5>(values, [batch.sounds.len(), clips, channels, mel, frames], &device);
+        let embedded = encoder.forward(sounds).mean_dim(1).squeeze_dim::<2>(1);
+        let embedded = normalised(head.forward(embedded));
+        let rows: Vec<usize> = self.nouns.iter().map(|(_, name)| *name).collect();
+        let names = trainee.heads.names.weight.val().select(0, indices(&rows, &device));
+        let logits = embedded.matmul(normalised(names).transpose()) * SCALE;
+        Ok((logits, indices(&batch.names, &device)))
+    }
+}
+
+impl<B: AutodiffBackend> Stage<B> for AudioStage<'_> {
+    type Batch = AudioBatch;
+
+    fn batch(&self, step: u64) -> Result<AudioBatch> {
+        self.make_batch(false, step)
+    }
+
+    fn loss(&self, trainee: &Trainee<B>, batch: &AudioBatch) -> Result<Losses<B>> {
+        let (logits, names) = self.logits(trainee, batch)?;
+        let loss = cross_entropy(logits, names);
+        Ok(Losses { total: loss.clone(), parts: vec![("sound", loss)] })
+    }
+
+    fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>> {
+        let (mut right, mut all) = (0.0, 0.0);
+        for step in 0..self.config.validation_scenes.div_ceil(self.config.batch) as u64 {
+            let batch = self.make_batch(true, step)?;
+            let (logits, names) = self.logits(trainee, &batch)?;
+            right += hits(logits, names);
+            all += batch.names.len() as f64;
+        }
+        Ok(vec![("sound_accuracy".into(), right / all)])
+    }
+}

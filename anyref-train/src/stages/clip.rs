@@ -1,0 +1,195 @@
+//! CLIP at this scale: regions of scenes against names, and against other pictures of the same thing.
+//!
+//! CLIP aligns a picture with its caption (Radford et al. 2021). A scene here has several objects, each
+//! with an exact mask and a name, so every object is a picture of its own: the patch features under its
+//! mask are averaged and matched with the names' vectors. A reference picture is matched the same way,
+//! and also with the region that shows the same thing, which is what picture references ask for and
+//! what carries over to things without a name.
+
+use anyhow::Result;
+use anyref_core::ReferenceImage;
+use anyref_vision::preprocess::PixelValues;
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::{Int, Tensor, activation};
+
+use super::context::{StageContext, floats, indices, scalar};
+use crate::data::{InstructionConfig, Kind, KindWeights, ReferenceData, Split};
+use crate::losses::cross_entropy;
+use crate::run::config::StageConfig;
+use crate::run::trainer::{Losses, Stage};
+use crate::trainee::{Trainee, normalised};
+
+/// CLIP's logarithm of the inverse temperature never exceeds this.
+const MAX_LOGIT_SCALE: f64 = 4.6052;
+/// Weight of the picture-to-picture loss.
+const PICTURE_WEIGHT: f64 = 0.5;
+
+/// Trains the vision tower.
+#[derive(Debug)]
+pub struct ClipStage<'a> {
+    context: &'a StageContext,
+    config: StageConfig,
+}
+
+/// Scenes with their regions, and pictures of some of the objects.
+#[derive(Debug)]
+pub struct ClipBatch {
+    scenes: Vec<PixelValues>,
+    pictures: Vec<PixelValues>,
+    /// Share of each patch in each region, `[scenes, most regions, patches]`.
+    shares: Vec<f32>,
+    most: usize,
+    /// Rows of `shares` that are regions, and their names.
+    regions: Vec<usize>,
+    names: Vec<usize>,
+    /// Region that shows what the picture shows, and its name.
+    picture_regions: Vec<usize>,
+    picture_names: Vec<usize>,
+}
+
+impl<'a> ClipStage<'a> {
+    /// Prepares the stage.
+    pub fn new(context: &'a StageContext, config: StageConfig) -> Self {
+        Self { context, config }
+    }
+
+    fn make_batch(&self, split: Split, step: u64) -> Result<ClipBatch> {
+        let context = self.context;
+        let (clip, grid) = (context.clip(), context.model.vision_tower.grid_size());
+        let asked = InstructionConfig {
+            per_scene: 1,
+            weights: KindWeights::only(Kind::Image),
+            ..context.instructions.clone()
+        };
+        let scenes = context.scenes_of(split, step, self.config.batch);
+        let most = scenes.iter().map(|scene| scene.objects.len()).max().unwrap_or(0);
+        let mut batch = ClipBatch {
+            scenes: Vec::new(),
+            pictures: Vec::new(),
+            shares: vec![0.0; scenes.len() * most * grid * grid],
+            most,
+            regions: Vec::new(),
+            names: Vec::new(),
+            picture_regions: Vec::new(),
+            picture_names: Vec::new(),
+        };
+        for (index, scene) in scenes.iter().enumerate() {
+            let first = batch.regions.len();
+            for (slot, object) in scene.objects.iter().enumerate() {
+                let row = index * most + slot;
+                let shares = object.mask.coverage(grid, grid);
+                let total: f32 = shares.iter().sum::<f32>().max(1e-6);
+                let target = &mut batch.shares[row * grid * grid..][..grid * grid];
+                for (target, share) in target.iter_mut().zip(shares) {
+                    *target = share / total;
+                }
+                let name = context.name(&object.noun);
+                batch.regions.push(row);
+                batch.names.push(name.unwrap_or(0));
+            }
+            for instruction in context.scenes.instructions(scene, &asked, step) {
+                let target = instruction.targets.first().and_then(|t| t.objects.first());
+                let (Some(ReferenceData::Image(image)), Some(&object)) =
+                    (instruction.references.into_iter().next(), target)
+                else {
+                    continue;
+                };
+                batch.pictures.push(clip.process(ReferenceImage::new(image).image()));
+                batch.picture_regions.push(first + object);
+                batch.picture_names.push(batch.names[first + object]);
+            }
+            batch.scenes.push(clip.process(&scene.image));
+        }
+        Ok(batch)
+    }
+
+    fn forward<B: Backend>(&self, trainee: &Trainee<B>, batch: &ClipBatch) -> ClipOutput<B> {
+        let device = trainee.heads.logit_scale.val().device();
+        let tower = &trainee.anyref.vision_tower;
+        let mut pixels = PixelValues::batch::<B>(&batch.scenes, &device);
+        if !batch.pictures.is_empty() {
+            pixels = Tensor::cat(vec![pixels, PixelValues::batch(&batch.pictures, &device)], 0);
+        }
+        let features = tower.post_layernorm.forward(tower.features(pixels, -1));
+        let [_, patches, width] = features.dims();
+        let (scenes, pictures) = (batch.scenes.len(), batch.pictures.len());
+        let shares = floats(batch.shares.clone(), [scenes, batch.most, patches], &device);
+        let regions = shares
+            .matmul(features.clone().narrow(0, 0, scenes))
+            .reshape([scenes * batch.most, width])
+            .select(0, indices(&batch.regions, &device));
+        let mut pooled = vec![regions];
+        if pictures > 0 {
+            let whole = features.narrow(0, scenes, pictures).mean_dim(1);
+            pooled.push(whole.reshape([pictures, width]));
+        }
+        let embedded = normalised(trainee.heads.visual.forward(Tensor::cat(pooled, 0)));
+        let scale = trainee.heads.logit_scale.val().clamp_max(MAX_LOGIT_SCALE).exp().unsqueeze();
+        let names = normalised(trainee.heads.names.weight.val()).transpose();
+        let regions = batch.regions.len();
+        let name_logits = embedded.clone().matmul(names) * scale.clone();
+        let picture_logits = (pictures > 0).then(|| {
+            let rows = embedded.clone().narrow(0, regions, pictures);
+            let columns = embedded.narrow(0, 0, regions).transpose();
+            rows.matmul(columns) * scale
+        });
+        let names: Vec<usize> =
+            batch.names.iter().chain(&batch.picture_names).copied().collect();
+        ClipOutput {
+            name_logits,
+            picture_logits,
+            names: indices(&names, &device),
+            picture_regions: indices(&batch.picture_regions, &device),
+        }
+    }
+}
+
+struct ClipOutput<B: Backend> {
+    name_logits: Tensor<B, 2>,
+    picture_logits: Option<Tensor<B, 2>>,
+    names: Tensor<B, 1, Int>,
+    picture_regions: Tensor<B, 1, Int>,
+}
+
+impl<B: AutodiffBackend> Stage<B> for ClipStage<'_> {
+    type Batch = ClipBatch;
+
+    fn batch(&self, step: u64) -> Result<ClipBatch> {
+        self.make_batch(Split::Train, step)
+    }
+
+    fn loss(&self, trainee: &Trainee<B>, batch: &ClipBatch) -> Result<Losses<B>> {
+        let output = self.forward(trainee, batch);
+        let name = cross_entropy(output.name_logits, output.names);
+        let mut parts = vec![("name", name.clone())];
+        let mut total = name;
+        if let Some(logits) = output.picture_logits {
+            let picture = cross_entropy(logits, output.picture_regions);
+            parts.push(("picture", picture.clone()));
+            total = total + picture * PICTURE_WEIGHT;
+        }
+        Ok(Losses { total, parts })
+    }
+
+    fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>> {
+        let (mut right, mut all, mut found, mut asked) = (0.0, 0.0, 0.0, 0.0);
+        let steps = self.config.validation_scenes.div_ceil(self.config.batch) as u64;
+        for step in 0..steps {
+            let batch = self.make_batch(Split::Validation, step)?;
+            let output = self.forward(trainee, &batch);
+            right += hits(output.name_logits, output.names);
+            all += (batch.names.len() + batch.picture_names.len()) as f64;
+            if let Some(logits) = output.picture_logits {
+                found += hits(logits, output.picture_regions);
+                asked += batch.pictures.len() as f64;
+            }
+        }
+        Ok(vec![("name_accuracy".into(), right / all), ("picture_accuracy".into(), found / asked)])
+    }
+}
+
+/// Rows whose largest logit is the right one.
+pub(super) fn hits<B: Backend>(logits: Tensor<B, 2>, targets: Tensor<B, 1, Int>) -> f64 {
+    let best = activation::softmax(logits, 1).argmax(1).squeeze_dim::<1>(1);
+    scalar(best.equal(targets).int().sum().float())
+}

@@ -1,0 +1,123 @@
+//! What every stage needs: data, pre-processing, and where to put tensors.
+
+use std::collections::HashMap;
+
+use anyref_audio::AudioPreprocessor;
+use anyref_core::{AnyRefConfig, SpecialTokens};
+use anyref_llm::tokenizer::Tokenizer;
+use anyref_vision::preprocess::{ClipPreprocessor, SamPreprocessor};
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+
+use crate::data::{InstructionConfig, Mask, Scene, Scenes, Split};
+use crate::run::config::StageConfig;
+
+/// Shared by all stages of a run.
+#[derive(Debug)]
+pub struct StageContext {
+    /// The data set.
+    pub scenes: Scenes,
+    /// What is asked.
+    pub instructions: InstructionConfig,
+    /// The model's config.
+    pub model: AnyRefConfig,
+    /// The tokenizer.
+    pub tokenizer: Tokenizer,
+    /// Its special tokens.
+    pub special: SpecialTokens,
+    /// Seed of the run.
+    pub seed: u64,
+    names: HashMap<String, usize>,
+}
+
+impl StageContext {
+    /// Puts the shared parts together.
+    ///
+    /// # Errors
+    /// When the tokenizer lacks a special token.
+    pub fn new(
+        scenes: Scenes,
+        instructions: InstructionConfig,
+        model: AnyRefConfig,
+        tokenizer: Tokenizer,
+        seed: u64,
+    ) -> anyref_core::Result<Self> {
+        let names =
+            scenes.library().nouns(false).iter().cloned().enumerate().map(|(i, n)| (n, i)).collect();
+        let special = SpecialTokens::of(&tokenizer)?;
+        Ok(Self { scenes, instructions, model, tokenizer, special, seed, names })
+    }
+
+    /// Number of names that the encoders learn.
+    pub fn name_count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Index of a noun among the names.
+    pub fn name(&self, noun: &str) -> Option<usize> {
+        self.names.get(noun).copied()
+    }
+
+    /// The scenes of a step: `batch` of them, never one twice.
+    pub(crate) fn scenes_of(&self, split: Split, step: u64, batch: usize) -> Vec<Scene> {
+        let first = step * batch as u64;
+        (first..first + batch as u64).map(|index| self.scenes.scene(split, index)).collect()
+    }
+
+    /// CLIP's pre-processing.
+    pub(crate) fn clip(&self) -> ClipPreprocessor {
+        ClipPreprocessor::new(self.model.vision_tower.image_size)
+    }
+
+    /// SAM's pre-processing.
+    pub(crate) fn sam(&self) -> SamPreprocessor {
+        SamPreprocessor::new(self.model.image_encoder.image_size)
+    }
+
+    /// The sound pre-processing, for models that hear.
+    pub(crate) fn sound(&self) -> Option<AudioPreprocessor> {
+        self.model.audio.as_ref().map(|audio| AudioPreprocessor::new(audio.preprocessor.clone()))
+    }
+
+    /// Side of the grid on which masks are compared.
+    pub(crate) fn mask_size(&self, config: &StageConfig) -> usize {
+        match config.mask_size {
+            0 => 4 * self.model.prompt_encoder.image_embedding_size,
+            size => size,
+        }
+    }
+
+    /// A mask as shares of a `size × size` grid over SAM's padded square.
+    pub(crate) fn mask_target(&self, mask: &Mask, size: usize) -> Vec<f32> {
+        let side = self.model.image_encoder.image_size;
+        let [height, width] = self.sam().resized_size([mask.height(), mask.width()]);
+        let (rows, columns) = ((height * size).div_ceil(side), (width * size).div_ceil(side));
+        let shares = mask.coverage(columns, rows);
+        let mut target = vec![0.0; size * size];
+        for (row, line) in shares.chunks_exact(columns).enumerate() {
+            target[row * size..row * size + columns].copy_from_slice(line);
+        }
+        target
+    }
+}
+
+/// A float tensor from a host vector.
+pub(crate) fn floats<B: Backend, const D: usize>(
+    values: Vec<f32>,
+    shape: [usize; D],
+    device: &B::Device,
+) -> Tensor<B, D> {
+    Tensor::from_data(TensorData::new(values, shape), device)
+}
+
+/// Indices from a host vector.
+pub(crate) fn indices<B: Backend>(values: &[usize], device: &B::Device) -> Tensor<B, 1, Int> {
+    let values: Vec<i32> = values.iter().map(|&value| value as i32).collect();
+    let length = values.len();
+    Tensor::from_data(TensorData::new(values, [length]), device)
+}
+
+/// The number in a tensor of one element.
+pub(crate) fn scalar<B: Backend>(tensor: Tensor<B, 1>) -> f64 {
+    let data = tensor.into_data().convert::<f32>();
+    f64::from(data.iter::<f32>().next().unwrap_or(f32::NAN))
+}
