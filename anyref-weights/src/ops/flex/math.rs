@@ -135,7 +135,11 @@ pub(crate) fn max(xs: &[f32], lowest: f32) -> f32 {
     let mut half = PARTS / 2;
     while half > 0 {
         for i in 0..half {
-            parts[i] = if parts[i + half] > parts[i] { parts[i + half] } else { parts[i] };
+            parts[i] = if parts[i + half] > parts[i] {
+                parts[i + half]
+            } else {
+                parts[i]
+            };
         }
         half /= 2;
     }

@@ -48,18 +48,15 @@ pub(crate) fn mul_add<S: Simd>(a: f32, b: f32, c: f32) -> f32 {
 }
 
 /// Runs a kernel on the widest instruction set of the machine.
-#[inline]
+#[inline(always)]
 pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
     #[cfg(target_arch = "x86_64")]
-    {
-        if x86::has_avx512() {
-            // SAFETY: the features were detected.
-            return unsafe { x86::run_avx512(kernel) };
-        }
-        if x86::has_avx2() {
-            // SAFETY: the features were detected.
-            return unsafe { x86::run_avx2(kernel) };
-        }
+    match x86::level() {
+        // SAFETY: the features were detected.
+        x86::AVX512 => return unsafe { x86::run_avx512(kernel) },
+        // SAFETY: the features were detected.
+        x86::AVX2 => return unsafe { x86::run_avx2(kernel) },
+        _ => {}
     }
     kernel.run::<Portable>()
 }
@@ -103,19 +100,36 @@ unsafe impl Simd for Portable {
 mod x86 {
     use super::{Kernel, Simd};
     use core::arch::x86_64::*;
+    use core::sync::atomic::{AtomicU8, Ordering};
 
-    #[inline]
-    pub(super) fn has_avx512() -> bool {
-        is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && has_avx2()
+    /// What has been detected: nothing yet, no more than the baseline, or one of the sets here.
+    static LEVEL: AtomicU8 = AtomicU8::new(0);
+    const BASELINE: u8 = 1;
+    pub(super) const AVX2: u8 = 2;
+    pub(super) const AVX512: u8 = 3;
+
+    #[inline(always)]
+    pub(super) fn level() -> u8 {
+        match LEVEL.load(Ordering::Relaxed) {
+            0 => detect(),
+            level => level,
+        }
     }
 
-    #[inline]
-    pub(super) fn has_avx2() -> bool {
-        is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")
+    #[cold]
+    fn detect() -> u8 {
+        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let avx512 = is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq");
+        let level = match (avx2, avx512) {
+            (true, true) => AVX512,
+            (true, false) => AVX2,
+            _ => BASELINE,
+        };
+        LEVEL.store(level, Ordering::Relaxed);
+        level
     }
 
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]

@@ -3,6 +3,7 @@
 use super::super::product::{
     Matrix, Product, pack_rows, pack_transposed, packed_len, padded, product,
 };
+use super::super::simd::{Kernel, Simd, dispatch};
 use super::forward::{QUERIES, Views, copy_scaled, score_stride};
 use super::problem::{Extent, Output, Problem, Rows, Writer, rows, tiles, with_slices};
 use super::scores::{ALL_MASKED, RowBackward, dot, position_row, softmax_row_backward};
@@ -150,9 +151,12 @@ impl Job<'_> {
             value_dim,
             &mut scratch.packed_grad,
         );
-        for (along, i) in scratch.along.iter_mut().zip(queries.clone()) {
-            *along = dot(self.grad.row(b, h, i), self.output.row(b, h, i));
-        }
+        dispatch(Along {
+            job: self,
+            at: (b, h),
+            queries,
+            out: &mut scratch.along,
+        });
     }
 
     /// Leaves probabilities and score gradients of a tile and a block of keys in the scratch.
@@ -201,23 +205,13 @@ impl Job<'_> {
             width,
             accumulate: false,
         });
-        for (r, i) in queries.clone().enumerate() {
-            let statistics = self.statistics.row(b, h, i);
-            let grads = &mut scratch.score_grads[r * stride..][..padded(width)];
-            softmax_row_backward(RowBackward {
-                scores: &mut scratch.scores[r * stride..][..padded(width)],
-                grads,
-                bias: &views.bias(b, h, i, keys),
-                highest: statistics[0],
-                inverse: statistics[1],
-                along: scratch.along[r],
-            });
-            if let Some([height, columns]) = &self.writers.position {
-                // SAFETY: each row of gradients belongs to one query, that to one task.
-                let (height, columns) = unsafe { (height.row(b, h, i), columns.row(b, h, i)) };
-                position_row(&grads[..width], &mut height[views.grid_rows(keys)], columns);
-            }
-        }
+        dispatch(SoftmaxTile {
+            job: self,
+            at: (b, h),
+            queries,
+            keys,
+            scratch,
+        });
     }
 
     /// The products of a tile and a block of keys with the score gradients.
@@ -335,6 +329,67 @@ impl Job<'_> {
                     let out = unsafe { writer.row(b, kv_head, i) };
                     out.copy_from_slice(&grad[..out.len()]);
                 }
+            }
+        }
+    }
+}
+
+/// The products of the rows of the output with those of its gradient.
+struct Along<'a> {
+    job: &'a Job<'a>,
+    at: (usize, usize),
+    queries: &'a Range<usize>,
+    out: &'a mut [f32],
+}
+
+impl Kernel for Along<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let (b, h) = self.at;
+        for (out, i) in self.out.iter_mut().zip(self.queries.clone()) {
+            *out = dot::<S>(self.job.grad.row(b, h, i), self.job.output.row(b, h, i));
+        }
+    }
+}
+
+/// Scores and gradients of probabilities of a tile into probabilities and gradients of scores.
+struct SoftmaxTile<'a> {
+    job: &'a Job<'a>,
+    at: (usize, usize),
+    queries: &'a Range<usize>,
+    keys: &'a Range<usize>,
+    scratch: &'a mut Scratch,
+}
+
+impl Kernel for SoftmaxTile<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self {
+            job,
+            at: (b, h),
+            queries,
+            keys,
+            scratch,
+        } = self;
+        let stride = score_stride(job.views.block);
+        for (r, i) in queries.clone().enumerate() {
+            let statistics = job.statistics.row(b, h, i);
+            let grads = &mut scratch.score_grads[r * stride..][..padded(keys.len())];
+            softmax_row_backward::<S>(RowBackward {
+                scores: &mut scratch.scores[r * stride..][..padded(keys.len())],
+                grads,
+                bias: &job.views.bias(b, h, i, keys),
+                highest: statistics[0],
+                inverse: statistics[1],
+                along: scratch.along[r],
+            });
+            if let Some([height, columns]) = &job.writers.position {
+                // SAFETY: each row of gradients belongs to one query, that to one task.
+                let (height, columns) = unsafe { (height.row(b, h, i), columns.row(b, h, i)) };
+                let height = &mut height[job.views.grid_rows(keys)];
+                position_row(&grads[..keys.len()], height, columns);
             }
         }
     }

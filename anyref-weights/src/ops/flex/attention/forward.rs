@@ -3,8 +3,9 @@
 use super::super::product::{
     Matrix, Product, pack_rows, pack_transposed, packed_len, padded, product,
 };
+use super::super::simd::{Kernel, Simd, dispatch, mul_add};
 use super::problem::{Extent, Output, Problem, Rows, Writer, mask_rows, rows, tiles};
-use super::scores::{ALL_MASKED, RowBias, scale_row, softmax_row};
+use super::scores::{ALL_MASKED, RowBias, dot, softmax_row};
 use burn_flex::FlexTensor;
 use core::ops::Range;
 use rayon::prelude::*;
@@ -64,6 +65,7 @@ impl<'a> Views<'a> {
     }
 
     /// Keys that the queries of a tile may see, all of them when a query sees none.
+    #[inline(always)]
     pub(super) fn seen(&self, queries: &Range<usize>) -> usize {
         let Extent {
             queries: all, keys, ..
@@ -76,11 +78,13 @@ impl<'a> Views<'a> {
     }
 
     /// Rows and columns of the grid of relative positions in a block of keys.
+    #[inline(always)]
     pub(super) fn grid_rows(&self, keys: &Range<usize>) -> Range<usize> {
         keys.start / self.columns..keys.end / self.columns
     }
 
     /// Bias and mask of a query against a block of keys.
+    #[inline(always)]
     pub(super) fn bias(&self, b: usize, h: usize, i: usize, keys: &Range<usize>) -> RowBias<'_> {
         let seen = self.seen(&(i..i + 1));
         RowBias {
@@ -219,6 +223,45 @@ pub(super) fn copy_scaled(
     }
 }
 
+/// The softmax of a tile of scores against a block of keys.
+struct SoftmaxTile<'a> {
+    views: &'a Views<'a>,
+    tile: &'a Tile,
+    block: &'a Range<usize>,
+    first: bool,
+    scratch: &'a mut Scratch,
+}
+
+impl Kernel for SoftmaxTile<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self {
+            views,
+            tile,
+            block,
+            first,
+            scratch,
+        } = self;
+        let Tile { b, h, ref queries } = *tile;
+        let stride = score_stride(views.block);
+        let width = padded(views.extent.value_dim);
+        for (r, i) in queries.clone().enumerate() {
+            let earlier = softmax_row::<S>(
+                &mut scratch.scores[r * stride..][..padded(block.len())],
+                &views.bias(b, h, i, block),
+                &mut scratch.highest[r],
+                &mut scratch.total[r],
+            );
+            if !first && earlier != 1.0 {
+                for x in &mut scratch.output[r * width..][..width] {
+                    *x *= earlier;
+                }
+            }
+        }
+    }
+}
+
 /// Leaves the weighted values, the largest scores and the sums of a tile in the scratch, against the
 /// first `seen` keys.
 fn run_tile(views: &Views<'_>, packed: &Packed, tile: &Tile, seen: usize, scratch: &mut Scratch) {
@@ -228,7 +271,7 @@ fn run_tile(views: &Views<'_>, packed: &Packed, tile: &Tile, seen: usize, scratc
         value_dim,
         ..
     } = views.extent;
-    let Tile { b, h, ref queries } = *tile;
+    let queries = &tile.queries;
     let rows = queries.len();
     let stride = score_stride(views.block);
     let width = padded(value_dim);
@@ -252,17 +295,13 @@ fn run_tile(views: &Views<'_>, packed: &Packed, tile: &Tile, seen: usize, scratc
             width: block.len(),
             accumulate: false,
         });
-        for r in 0..rows {
-            let earlier = softmax_row(
-                &mut scratch.scores[r * stride..][..padded(block.len())],
-                &views.bias(b, h, queries.start + r, &block),
-                &mut scratch.highest[r],
-                &mut scratch.total[r],
-            );
-            if index > 0 && earlier != 1.0 {
-                scale_row(&mut scratch.output[r * width..][..width], earlier);
-            }
-        }
+        dispatch(SoftmaxTile {
+            views,
+            tile,
+            block: &block,
+            first: index == 0,
+            scratch,
+        });
         product(Product {
             a: Matrix {
                 values: &scratch.scores,
@@ -327,6 +366,51 @@ fn forward_tile(
     }
 }
 
+/// Up to as many queries, packing the keys would cost more than it gains.
+const DIRECT: usize = 4;
+
+/// One query against keys and values read in place, as in generation.
+struct Direct<'a> {
+    views: &'a Views<'a>,
+    at: (usize, usize, usize),
+    scores: &'a mut [f32],
+    outputs: &'a Outputs<'a>,
+}
+
+impl Kernel for Direct<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self {
+            views,
+            at: (b, h, i),
+            scores,
+            outputs,
+        } = self;
+        let keys = views.extent.keys;
+        let kv_head = h / views.extent.group();
+        let query = views.query.row(b, h, i);
+        for (j, score) in scores[..keys].iter_mut().enumerate() {
+            *score = views.scale * dot::<S>(query, views.key.row(b, kv_head, j));
+        }
+        let (mut highest, mut total) = (f32::NEG_INFINITY, 0.0);
+        let bias = views.bias(b, h, i, &(0..keys));
+        softmax_row::<S>(scores, &bias, &mut highest, &mut total);
+        let inverse = 1.0 / total;
+        // SAFETY: each row belongs to one query.
+        let (out, statistics) =
+            unsafe { (outputs.output.row(b, h, i), outputs.statistics.row(b, h, i)) };
+        out.fill(0.0);
+        for (j, &score) in scores[..keys].iter().enumerate() {
+            let weight = score * inverse;
+            for (out, &x) in out.iter_mut().zip(views.value.row(b, kv_head, j)) {
+                *out = mul_add::<S>(weight, x, *out);
+            }
+        }
+        statistics.copy_from_slice(&[highest, inverse]);
+    }
+}
+
 /// The output and, for each query, [`STATISTICS`].
 pub(super) fn forward(problem: &Problem) -> (FlexTensor, FlexTensor) {
     let views = Views::new(problem);
@@ -346,6 +430,24 @@ pub(super) fn forward(problem: &Problem) -> (FlexTensor, FlexTensor) {
         statistics: statistics.writer(),
     };
     let pairs = batch * kv_heads;
+    if queries <= DIRECT {
+        (0..batch * heads).into_par_iter().for_each_init(
+            || vec![0.0; padded(views.extent.keys)],
+            |scores, head| {
+                let (b, h) = (head / heads, head % heads);
+                (0..queries).for_each(|i| {
+                    dispatch(Direct {
+                        views: &views,
+                        at: (b, h, i),
+                        scores,
+                        outputs: &outputs,
+                    });
+                });
+            },
+        );
+        drop(outputs);
+        return (output.into_tensor(), statistics.into_tensor());
+    }
     let tiles_of_head = queries.div_ceil(QUERIES);
     if pairs >= 4 * rayon::current_num_threads() || group * tiles_of_head == 1 {
         // Enough heads: each is packed where it is used.

@@ -105,6 +105,7 @@ impl<'a, E> Rows<'a, E> {
     }
 
     /// The values from row `i` on, and the distance of rows.
+    #[inline(always)]
     pub(crate) fn from_row(&self, b: usize, h: usize, i: usize) -> (&'a [E], usize) {
         let [batch, head, row] = self.strides;
         (&self.values[b * batch + h * head + i * row..], row)
@@ -192,6 +193,7 @@ impl Writer<'_> {
     /// # Safety
     /// No other reference to this row may be alive.
     #[allow(clippy::mut_from_ref)]
+    #[inline(always)]
     pub(crate) unsafe fn row(&self, b: usize, h: usize, i: usize) -> &mut [f32] {
         let [batches, heads, rows, width] = self.shape;
         assert!(b < batches && h < heads && i < rows, "row out of bounds");

@@ -1,7 +1,7 @@
 //! Scores of a tile: bias, mask and softmax, in one pass while they are in cache.
 
 use super::super::math::{PARTS, exp, max, sum, total};
-use super::super::simd::{Kernel, Simd, dispatch, mul_add};
+use super::super::simd::{Simd, mul_add};
 
 /// The score of a masked key. Finite, so that a query with every key masked attends to all alike.
 pub(crate) const MASKED: f32 = -1.0e30;
@@ -50,42 +50,27 @@ impl RowBias<'_> {
 }
 
 /// Turns a row of scores into `exp(score - max)` and follows the maximum and the sum; the result is
-/// what the earlier sums are to be multiplied by.
-pub(crate) fn softmax_row(
+/// what earlier sums are to be multiplied by.
+#[inline(always)]
+pub(crate) fn softmax_row<S: Simd>(
     row: &mut [f32],
     bias: &RowBias<'_>,
     highest: &mut f32,
     total: &mut f32,
 ) -> f32 {
-    dispatch(SoftmaxRow {
-        row,
-        bias,
-        highest,
-        total,
-    })
-}
-
-struct SoftmaxRow<'a> {
-    row: &'a mut [f32],
-    bias: &'a RowBias<'a>,
-    highest: &'a mut f32,
-    total: &'a mut f32,
-}
-
-impl Kernel for SoftmaxRow<'_> {
-    type Output = f32;
-    #[inline(always)]
-    fn run<S: Simd>(self) -> f32 {
-        self.bias.apply(self.row);
-        let highest = max(self.row, *self.highest);
-        for score in self.row.iter_mut() {
-            *score = exp::<S>(*score - highest);
-        }
-        let earlier = exp::<S>(*self.highest - highest);
-        *self.total = *self.total * earlier + sum(self.row, |x| x);
-        *self.highest = highest;
-        earlier
+    bias.apply(row);
+    let new = max(row, *highest);
+    for score in row.iter_mut() {
+        *score = exp::<S>(*score - new);
     }
+    let earlier = if *total == 0.0 {
+        0.0
+    } else {
+        exp::<S>(*highest - new)
+    };
+    *total = *total * earlier + sum(row, |x| x);
+    *highest = new;
+    earlier
 }
 
 /// What [`softmax_row_backward`] takes.
@@ -104,95 +89,41 @@ pub(crate) struct RowBackward<'a> {
 }
 
 /// Recomputes the probabilities of a row and turns their gradients into those of the scores.
-pub(crate) fn softmax_row_backward(row: RowBackward<'_>) {
-    dispatch(row);
-}
-
-impl Kernel for RowBackward<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        self.bias.apply(self.scores);
-        // A masked score is a constant: with all keys masked, no score has a gradient.
-        let factor = if self.highest < ALL_MASKED { 0.0 } else { 1.0 };
-        for (score, grad) in self.scores.iter_mut().zip(self.grads) {
-            let probability = exp::<S>(*score - self.highest) * self.inverse;
-            *score = probability;
-            *grad = factor * probability * (*grad - self.along);
-        }
-    }
-}
-
-/// `row · factor`, in place.
-pub(crate) fn scale_row(row: &mut [f32], factor: f32) {
-    dispatch(ScaleRow(row, factor));
-}
-
-struct ScaleRow<'a>(&'a mut [f32], f32);
-
-impl Kernel for ScaleRow<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        for x in self.0 {
-            *x *= self.1;
-        }
+#[inline(always)]
+pub(crate) fn softmax_row_backward<S: Simd>(row: RowBackward<'_>) {
+    row.bias.apply(row.scores);
+    // A masked score is a constant: with all keys masked, no score has a gradient.
+    let factor = if row.highest < ALL_MASKED { 0.0 } else { 1.0 };
+    for (score, grad) in row.scores.iter_mut().zip(row.grads) {
+        let probability = exp::<S>(*score - row.highest) * row.inverse;
+        *score = probability;
+        *grad = factor * probability * (*grad - row.along);
     }
 }
 
 /// The product of two rows.
-pub(crate) fn dot(a: &[f32], b: &[f32]) -> f32 {
-    dispatch(Dot(a, b))
-}
-
-struct Dot<'a>(&'a [f32], &'a [f32]);
-
-impl Kernel for Dot<'_> {
-    type Output = f32;
-    #[inline(always)]
-    fn run<S: Simd>(self) -> f32 {
-        let mut parts = [0.0; PARTS];
-        let (a, a_rest) = self.0.as_chunks::<PARTS>();
-        let (b, b_rest) = self.1.as_chunks::<PARTS>();
-        for (a, b) in a.iter().zip(b) {
-            for i in 0..PARTS {
-                parts[i] = mul_add::<S>(a[i], b[i], parts[i]);
-            }
+#[inline(always)]
+pub(crate) fn dot<S: Simd>(a: &[f32], b: &[f32]) -> f32 {
+    let mut parts = [0.0; PARTS];
+    let (a, a_rest) = a.as_chunks::<PARTS>();
+    let (b, b_rest) = b.as_chunks::<PARTS>();
+    for (a, b) in a.iter().zip(b) {
+        for i in 0..PARTS {
+            parts[i] = mul_add::<S>(a[i], b[i], parts[i]);
         }
-        let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-        total(parts) + rest
     }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    total(parts) + rest
 }
 
 /// Adds a row of score gradients to those of the relative positions.
+#[inline(always)]
 pub(crate) fn position_row(grads: &[f32], heights: &mut [f32], widths: &mut [f32]) {
-    dispatch(PositionRow {
-        grads,
-        heights,
-        widths,
-    });
-}
-
-struct PositionRow<'a> {
-    grads: &'a [f32],
-    heights: &'a mut [f32],
-    widths: &'a mut [f32],
-}
-
-impl Kernel for PositionRow<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        let columns = self.widths.len();
-        for (height, row) in self
-            .heights
-            .iter_mut()
-            .zip(self.grads.chunks_exact(columns))
-        {
-            *height += sum(row, |x| x);
-            for (width, &grad) in self.widths.iter_mut().zip(row) {
-                *width += grad;
-            }
+    let columns = widths.len();
+    for (height, row) in heights.iter_mut().zip(grads.chunks_exact(columns)) {
+        *height += sum(row, |x| x);
+        for (width, &grad) in widths.iter_mut().zip(row) {
+            *width += grad;
         }
     }
 }

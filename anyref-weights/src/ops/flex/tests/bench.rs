@@ -31,18 +31,6 @@ fn report<const D: usize>(
     plain: [&dyn Fn(&[Tensor<TestBackend, D>]) -> Tensor<TestBackend, D>; 2],
     tracked: [&dyn Fn(&[Tensor<TestAutodiff, D>]) -> Tensor<TestAutodiff, D>; 2],
 ) {
-    // PROBE
-    if let Ok(only) = std::env::var("PROBE") {
-        if !name.contains(&only) { return; }
-        let start = Instant::now();
-        while start.elapsed().as_secs_f64() < 3.0 {
-            let leaves: Vec<_> = inputs.iter().map(|x| Tensor::<TestAutodiff, D>::from_inner(x.clone()).require_grad()).collect();
-            let y = tracked[0](&leaves);
-            let weight = Tensor::from_inner(y.clone().inner());
-            (y * weight).sum().backward();
-        }
-        return;
-    }
     let forward = plain.map(|f| time(|| f(inputs)));
     let both = tracked.map(|f| {
         time(|| {
@@ -51,8 +39,10 @@ fn report<const D: usize>(
                 .map(|x| Tensor::<TestAutodiff, D>::from_inner(x.clone()).require_grad())
                 .collect();
             let y = f(&leaves);
-            let weight = Tensor::from_inner(y.clone().inner());
-            (y * weight).sum().backward()
+            // A product with a vector gives a gradient laid out in order, as layers do.
+            let length = y.shape().num_elements();
+            let weight = Tensor::from_inner(y.clone().inner().reshape([length, 1]));
+            y.reshape([1, length]).matmul(weight).backward()
         })
     });
     println!(
@@ -123,6 +113,43 @@ fn bench_rows() {
             norm::composed::rms_norm(x[0].clone(), vector(&x[0]), 1e-6)
         }],
     );
+}
+
+#[test]
+#[ignore = "measures"]
+fn bench_product() {
+    use super::super::product::{Matrix, Product, packed_len, padded, product};
+    for (rows, depth, width) in [(192, 80, 256), (192, 256, 80), (256, 48, 256), (49, 48, 49)] {
+        let stride = padded(width.max(depth)) + 16;
+        let a = vec![1.0; rows.max(depth) * stride];
+        let b = vec![1.0; packed_len(depth, width)];
+        let mut c = vec![0.0; rows * stride];
+        let gigaflops = [(stride, 1), (1, stride)].map(|(row, column)| {
+            let milliseconds = time(|| {
+                for _ in 0..20 {
+                    let a = Matrix {
+                        values: &a,
+                        row,
+                        column,
+                    };
+                    let c = &mut c;
+                    let accumulate = false;
+                    product(Product {
+                        a,
+                        b: &b,
+                        c,
+                        stride,
+                        rows,
+                        depth,
+                        width,
+                        accumulate,
+                    });
+                }
+            });
+            20.0 * 2.0 * (rows * depth * width) as f64 / milliseconds * 1e-6
+        });
+        println!("product {rows}x{depth}x{width}: {gigaflops:.0?} GFLOPS (A by rows, by columns)");
+    }
 }
 
 fn attention_input<B: Backend>(x: &[Tensor<B, 4>], causal: bool) -> AttentionInput<B> {
