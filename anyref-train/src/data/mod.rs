@@ -7,6 +7,7 @@
 pub mod background;
 pub mod catalogue;
 pub mod composer;
+pub mod demo;
 pub mod field;
 pub mod instruction;
 pub mod library;

@@ -1,0 +1,212 @@
+//! A few test scenes with one question of every kind, as files, for a demonstration.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use anyref_audio::Waveform;
+use anyref_decoder::rle::Rle;
+use image::RgbImage;
+use image::codecs::jpeg::JpegEncoder;
+use serde::{Deserialize, Serialize};
+
+use super::instruction::{Instruction, InstructionConfig, Kind, KindWeights, OBJECT, ReferenceData};
+use super::sound::SAMPLE_RATE;
+use super::{Mask, Scene, SceneObject, Scenes, Split};
+
+/// The list of scenes and questions among the written files.
+pub const DEMO_FILE: &str = "demo.json";
+
+/// Far from the scenes that accuracy is measured on.
+const FIRST_INDEX: u64 = 1 << 32;
+/// Longest sound written.
+const SECONDS: usize = 2;
+/// Longer questions do not fit a caption.
+const LONGEST_QUESTION: usize = 90;
+const JPEG_QUALITY: u8 = 95;
+const KINDS: [Kind; 6] =
+    [Kind::Text, Kind::BoxToText, Kind::Image, Kind::Audio, Kind::Mixed, Kind::Absent];
+
+/// Scenes and the questions about them.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Demo {
+    /// The scenes.
+    pub scenes: Vec<DemoScene>,
+}
+
+/// A scene and the questions about it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DemoScene {
+    /// The picture's file.
+    pub picture: String,
+    /// The questions.
+    pub tasks: Vec<DemoTask>,
+}
+
+/// A question with its true answer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DemoTask {
+    /// What the question refers with.
+    pub kind: Kind,
+    /// The question; `{1}`, `{2}` stand where the references go.
+    pub question: String,
+    /// The references, in the order of their numbers.
+    pub references: Vec<DemoReference>,
+    /// The true answer.
+    pub answer: String,
+    /// The true masks; none where nothing is meant.
+    pub masks: Vec<Rle>,
+}
+
+/// A reference of a question.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum DemoReference {
+    /// `[x0, y0, x1, y1]` in pixels of the scene.
+    Box([f32; 4]),
+    /// A picture's file.
+    Picture(String),
+    /// A sound's file.
+    Sound(String),
+}
+
+/// Writes the first `count` test scenes that have an occasion for every kind of question.
+///
+/// # Errors
+/// When a file cannot be written, or the scenes have no occasion for some kind.
+pub fn write(
+    scenes: &Scenes,
+    config: &InstructionConfig,
+    count: usize,
+    folder: &Path,
+) -> Result<Demo> {
+    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    let mut demo = Demo { scenes: Vec::new() };
+    for index in FIRST_INDEX..FIRST_INDEX + 2_000 {
+        if demo.scenes.len() == count {
+            break;
+        }
+        let scene = scenes.scene(Split::Test, index);
+        if let Some(asked) = one_of_each(scenes, config, &scene) {
+            let name = format!("scene{}", demo.scenes.len() + 1);
+            demo.scenes.push(write_scene(&scene, &asked, &name, folder)?);
+        }
+    }
+    if demo.scenes.len() < count {
+        bail!("the scenes have no occasion for every kind of question; are there sounds?");
+    }
+    let file = folder.join(DEMO_FILE);
+    let text = serde_json::to_string_pretty(&demo)? + "\n";
+    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(demo)
+}
+
+/// A question of every kind, or none where the scene lacks one or hides its objects.
+fn one_of_each(
+    scenes: &Scenes,
+    config: &InstructionConfig,
+    scene: &Scene,
+) -> Option<Vec<Instruction>> {
+    let pixels = (scene.image.width() * scene.image.height()) as usize;
+    let clear = |object: &SceneObject| object.visible >= 0.8 && object.area * 60 >= pixels;
+    if !(3..=5).contains(&scene.objects.len()) || !scene.objects.iter().all(clear) {
+        return None;
+    }
+    let mut asked: Vec<Instruction> = Vec::new();
+    for kind in KINDS {
+        let config = InstructionConfig {
+            per_scene: 6,
+            weights: KindWeights::only(kind),
+            describe_mask_probability: 1.0,
+            ..config.clone()
+        };
+        let suits = |instruction: &Instruction| {
+            instruction.question.len() <= LONGEST_QUESTION && audible(instruction)
+        };
+        let found = scenes.instructions(scene, &config, 0).into_iter().filter(suits);
+        // Another object than before where there is a choice: a scene is more than one thing.
+        let (mut fresh, repeated): (Vec<_>, Vec<_>) = found.partition(|instruction| {
+            asked.iter().all(|before| before.targets.is_empty() || before.targets != instruction.targets)
+        });
+        fresh.extend(repeated);
+        asked.push(fresh.into_iter().next()?);
+    }
+    Some(asked)
+}
+
+/// Whether something can be heard in the part of each sound that is written.
+fn audible(instruction: &Instruction) -> bool {
+    instruction.references.iter().all(|reference| match reference {
+        ReferenceData::Audio(samples) => {
+            let heard = excerpt(samples);
+            let power = heard.iter().map(|s| s * s).sum::<f32>() / heard.len().max(1) as f32;
+            power.sqrt() > 0.01
+        }
+        _ => true,
+    })
+}
+
+fn excerpt(samples: &[f32]) -> &[f32] {
+    &samples[..samples.len().min(SECONDS * SAMPLE_RATE as usize)]
+}
+
+fn write_scene(scene: &Scene, asked: &[Instruction], name: &str, folder: &Path) -> Result<DemoScene> {
+    let picture = format!("{name}.jpg");
+    let path = folder.join(&picture);
+    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+    JpegEncoder::new_with_quality(file, JPEG_QUALITY)
+        .encode_image(&scene.image)
+        .with_context(|| format!("cannot write {}", path.display()))?;
+    let mut tasks = Vec::with_capacity(asked.len());
+    for (index, instruction) in asked.iter().enumerate() {
+        let name = format!("{name}-{}", index + 1);
+        let references = instruction
+            .references
+            .iter()
+            .enumerate()
+            .map(|(number, reference)| {
+                write_reference(reference, &format!("{name}-{}", number + 1), folder)
+            })
+            .collect::<Result<_>>()?;
+        let masks = instruction
+            .targets
+            .iter()
+            .map(|target| run_lengths(&target.mask(scene)))
+            .collect::<Result<_>>()?;
+        tasks.push(DemoTask {
+            kind: instruction.kind,
+            question: instruction.question.clone(),
+            references,
+            answer: instruction.answer.replace(OBJECT, ""),
+            masks,
+        });
+    }
+    Ok(DemoScene { picture, tasks })
+}
+
+fn write_reference(reference: &ReferenceData, name: &str, folder: &Path) -> Result<DemoReference> {
+    Ok(match reference {
+        ReferenceData::Box(corners) => DemoReference::Box(corners.map(|at| (at * 10.0).round() / 10.0)),
+        ReferenceData::Image(image) => {
+            let file = format!("{name}.png");
+            save_png(image, &folder.join(&file))?;
+            DemoReference::Picture(file)
+        }
+        ReferenceData::Audio(samples) => {
+            let file = format!("{name}.wav");
+            let sound = Waveform::new(excerpt(samples).to_vec(), SAMPLE_RATE);
+            sound.save_wav(folder.join(&file))?;
+            DemoReference::Sound(file)
+        }
+    })
+}
+
+fn save_png(image: &RgbImage, path: &Path) -> Result<()> {
+    image.save(path).with_context(|| format!("cannot write {}", path.display()))
+}
+
+fn run_lengths(mask: &Mask) -> Result<Rle> {
+    let (width, height) = (mask.width(), mask.height());
+    let pixels: Vec<bool> = mask.to_bytes().into_iter().map(|value| value > 0).collect();
+    Ok(Rle::from_mask(&pixels, [height, width])?)
+}
