@@ -8,6 +8,7 @@
 #![recursion_limit = "256"]
 
 pub mod data;
+pub mod eval;
 pub mod losses;
 pub mod run;
 pub mod stages;

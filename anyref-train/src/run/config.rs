@@ -95,6 +95,9 @@ pub struct StageConfig {
     /// Side of the grid on which masks are compared; the mask decoder's own when 0.
     #[serde(default)]
     pub mask_size: usize,
+    /// Weight of the names' loss beside the instructions, for vision towers that go on learning.
+    #[serde(default)]
+    pub name_weight: f64,
     /// Scenes that validation looks at.
     pub validation_scenes: usize,
 }

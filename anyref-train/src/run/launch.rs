@@ -160,7 +160,8 @@ fn write_config(run: &Path, config: &TrainConfig) -> Result<()> {
     if let Ok(text) = std::fs::read_to_string(&file) {
         let before: serde_json::Value = serde_json::from_str(&text)
             .with_context(|| format!("{} is damaged", file.display()))?;
-        let now = serde_json::to_value(config)?;
+        // Through text, since numbers of 32 bits read back differ from those never written.
+        let now: serde_json::Value = serde_json::from_str(&serde_json::to_string(config)?)?;
         for field in ["seed", "model", "vocabulary", "scenes", "shapes"] {
             if before[field] != now[field] {
                 bail!(

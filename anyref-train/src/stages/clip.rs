@@ -7,20 +7,18 @@
 //! what carries over to things without a name.
 
 use anyhow::Result;
-use anyref_core::ReferenceImage;
 use anyref_vision::preprocess::PixelValues;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor, activation};
 
-use super::context::{StageContext, floats, indices, scalar};
+use super::context::{StageContext, indices, scalar};
+use super::regions::{Regions, embedded, name_logits, temperature};
 use crate::data::{InstructionConfig, Kind, KindWeights, ReferenceData, Split};
 use crate::losses::cross_entropy;
 use crate::run::config::StageConfig;
 use crate::run::trainer::{Losses, Stage};
-use crate::trainee::{Trainee, normalised};
+use crate::trainee::Trainee;
 
-/// CLIP's logarithm of the inverse temperature never exceeds this.
-const MAX_LOGIT_SCALE: f64 = 4.6052;
 /// Weight of the picture-to-picture loss.
 const PICTURE_WEIGHT: f64 = 0.5;
 
@@ -36,15 +34,9 @@ pub struct ClipStage<'a> {
 pub struct ClipBatch {
     scenes: Vec<PixelValues>,
     pictures: Vec<PixelValues>,
-    /// Share of each patch in each region, `[scenes, most regions, patches]`.
-    shares: Vec<f32>,
-    most: usize,
-    /// Rows of `shares` that are regions, and their names.
-    regions: Vec<usize>,
-    names: Vec<usize>,
-    /// Region that shows what the picture shows, and its name.
+    regions: Regions,
+    /// Region that shows what the picture shows.
     picture_regions: Vec<usize>,
-    picture_names: Vec<usize>,
 }
 
 impl<'a> ClipStage<'a> {
@@ -55,38 +47,21 @@ impl<'a> ClipStage<'a> {
 
     fn make_batch(&self, split: Split, step: u64) -> Result<ClipBatch> {
         let context = self.context;
-        let (clip, grid) = (context.clip(), context.model.vision_tower.grid_size());
+        let clip = context.clip();
         let asked = InstructionConfig {
             per_scene: 1,
             weights: KindWeights::only(Kind::Image),
             ..context.instructions.clone()
         };
         let scenes = context.scenes_of(split, step, self.config.batch);
-        let most = scenes.iter().map(|scene| scene.objects.len()).max().unwrap_or(0);
         let mut batch = ClipBatch {
             scenes: Vec::new(),
             pictures: Vec::new(),
-            shares: vec![0.0; scenes.len() * most * grid * grid],
-            most,
-            regions: Vec::new(),
-            names: Vec::new(),
+            regions: Regions::new(context, scenes.iter()),
             picture_regions: Vec::new(),
-            picture_names: Vec::new(),
         };
-        for (index, scene) in scenes.iter().enumerate() {
-            let first = batch.regions.len();
-            for (slot, object) in scene.objects.iter().enumerate() {
-                let row = index * most + slot;
-                let shares = object.mask.coverage(grid, grid);
-                let total: f32 = shares.iter().sum::<f32>().max(1e-6);
-                let target = &mut batch.shares[row * grid * grid..][..grid * grid];
-                for (target, share) in target.iter_mut().zip(shares) {
-                    *target = share / total;
-                }
-                let name = context.name(&object.noun);
-                batch.regions.push(row);
-                batch.names.push(name.unwrap_or(0));
-            }
+        let mut first = 0;
+        for scene in &scenes {
             for instruction in context.scenes.instructions(scene, &asked, step) {
                 let target = instruction.targets.first().and_then(|t| t.objects.first());
                 let (Some(ReferenceData::Image(image)), Some(&object)) =
@@ -94,49 +69,42 @@ impl<'a> ClipStage<'a> {
                 else {
                     continue;
                 };
-                batch.pictures.push(clip.process(ReferenceImage::new(image).image()));
+                batch.pictures.push(clip.process(&image));
                 batch.picture_regions.push(first + object);
-                batch.picture_names.push(batch.names[first + object]);
             }
+            first += scene.objects.len();
             batch.scenes.push(clip.process(&scene.image));
         }
         Ok(batch)
     }
 
     fn forward<B: Backend>(&self, trainee: &Trainee<B>, batch: &ClipBatch) -> ClipOutput<B> {
-        let device = trainee.heads.logit_scale.val().device();
+        let heads = &trainee.heads;
+        let device = heads.logit_scale.val().device();
         let tower = &trainee.anyref.vision_tower;
         let mut pixels = PixelValues::batch::<B>(&batch.scenes, &device);
         if !batch.pictures.is_empty() {
             pixels = Tensor::cat(vec![pixels, PixelValues::batch(&batch.pictures, &device)], 0);
         }
         let features = tower.post_layernorm.forward(tower.features(pixels, -1));
-        let [_, patches, width] = features.dims();
+        let [_, _, width] = features.dims();
         let (scenes, pictures) = (batch.scenes.len(), batch.pictures.len());
-        let shares = floats(batch.shares.clone(), [scenes, batch.most, patches], &device);
-        let regions = shares
-            .matmul(features.clone().narrow(0, 0, scenes))
-            .reshape([scenes * batch.most, width])
-            .select(0, indices(&batch.regions, &device));
-        let mut pooled = vec![regions];
+        let mut pooled = vec![batch.regions.pool(features.clone().narrow(0, 0, scenes))];
         if pictures > 0 {
             let whole = features.narrow(0, scenes, pictures).mean_dim(1);
             pooled.push(whole.reshape([pictures, width]));
         }
-        let embedded = normalised(trainee.heads.visual.forward(Tensor::cat(pooled, 0)));
-        let scale = trainee.heads.logit_scale.val().clamp_max(MAX_LOGIT_SCALE).exp().unsqueeze();
-        let names = normalised(trainee.heads.names.weight.val()).transpose();
-        let regions = batch.regions.len();
-        let name_logits = embedded.clone().matmul(names) * scale.clone();
+        let embedded = embedded(heads, Tensor::cat(pooled, 0));
+        let regions = batch.regions.names.len();
         let picture_logits = (pictures > 0).then(|| {
             let rows = embedded.clone().narrow(0, regions, pictures);
-            let columns = embedded.narrow(0, 0, regions).transpose();
-            rows.matmul(columns) * scale
+            let columns = embedded.clone().narrow(0, 0, regions).transpose();
+            rows.matmul(columns) * temperature(heads)
         });
-        let names: Vec<usize> =
-            batch.names.iter().chain(&batch.picture_names).copied().collect();
+        let shown = batch.picture_regions.iter().map(|&region| batch.regions.names[region]);
+        let names: Vec<usize> = batch.regions.names.iter().copied().chain(shown).collect();
         ClipOutput {
-            name_logits,
+            name_logits: name_logits(heads, embedded),
             picture_logits,
             names: indices(&names, &device),
             picture_regions: indices(&batch.picture_regions, &device),
@@ -178,7 +146,7 @@ impl<B: AutodiffBackend> Stage<B> for ClipStage<'_> {
             let batch = self.make_batch(Split::Validation, step)?;
             let output = self.forward(trainee, &batch);
             right += hits(output.name_logits, output.names);
-            all += (batch.names.len() + batch.picture_names.len()) as f64;
+            all += (batch.regions.names.len() + batch.pictures.len()) as f64;
             if let Some(logits) = output.picture_logits {
                 found += hits(logits, output.picture_regions);
                 asked += batch.pictures.len() as f64;

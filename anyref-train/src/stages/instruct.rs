@@ -12,6 +12,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 
 use super::context::{StageContext, floats, indices};
 use super::instruct_batch::InstructBatch;
+use super::regions::{embedded, name_logits};
 use super::sam::resized;
 use crate::data::Split;
 use crate::losses::{cross_entropy, mask_bce, mask_dice, mask_iou};
@@ -42,6 +43,8 @@ pub struct InstructOutput<B: Backend> {
     pub masks: Option<(Tensor<B, 3>, Tensor<B, 3>)>,
     /// The decoder's own IoU estimates, `[objects]`.
     pub estimates: Option<Tensor<B, 1>>,
+    /// CLIP features of the scenes, `[scenes, patches, channels]`.
+    pub features: Tensor<B, 3>,
 }
 
 /// Runs a batch with the true answers given (teacher forcing). Every scene is encoded once, and the
@@ -52,7 +55,9 @@ pub fn instruct_forward<B: Backend>(
     device: &B::Device,
 ) -> InstructOutput<B> {
     let scenes = batch.clip.len();
-    let picture = model.picture_features(PixelValues::batch(&batch.clip, device));
+    let pixels = PixelValues::batch(&batch.clip, device);
+    let features = model.vision_tower.features(pixels, model.select_layer());
+    let picture = model.picture_features_from(features.clone());
 
     let mut bank = ReferenceBank::default();
     if !batch.images.is_empty() {
@@ -92,7 +97,7 @@ pub fn instruct_forward<B: Backend>(
     let logits = model.llm.logits(states.unsqueeze()).squeeze_dim(0);
 
     if batch.objects.is_empty() {
-        return InstructOutput { logits, masks: None, estimates: None };
+        return InstructOutput { logits, masks: None, estimates: None, features };
     }
     let [_, heads, _, head_dim] = output.query.dims();
     let at: Vec<usize> =
@@ -125,6 +130,7 @@ pub fn instruct_forward<B: Backend>(
         logits,
         masks: Some((resized(decoded.low_res_masks, size), targets)),
         estimates: Some(decoded.iou_predictions.squeeze_dim(1)),
+        features,
     }
 }
 
@@ -169,6 +175,14 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
             let estimate = (estimates - ious.clone()).powf_scalar(2.0).mean();
             parts.extend([("bce", bce.clone()), ("dice", dice.clone()), ("iou", ious.mean())]);
             total = total + bce * BCE + dice * DICE + estimate * IOU;
+        }
+        if self.config.name_weight > 0.0 {
+            let features = trainee.anyref.vision_tower.post_layernorm.forward(output.features);
+            let embedded = embedded(&trainee.heads, batch.regions.pool(features));
+            let names = indices(&batch.regions.names, &device);
+            let name = cross_entropy(name_logits(&trainee.heads, embedded), names);
+            parts.push(("name", name.clone()));
+            total = total + name * self.config.name_weight;
         }
         Ok(Losses { total, parts })
     }

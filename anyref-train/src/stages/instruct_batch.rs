@@ -8,6 +8,7 @@ use anyref_vision::preprocess::PixelValues;
 use anyref_vision::roi_align::RegionBox;
 
 use super::context::StageContext;
+use super::regions::Regions;
 use crate::data::{Instruction, Kind, ReferenceData, Scene};
 
 /// Instructions about several scenes, the same number a scene.
@@ -23,6 +24,8 @@ pub struct InstructBatch {
     pub boxes: Vec<RegionBox>,
     /// Sounds.
     pub sounds: Vec<AudioFeatures>,
+    /// The scenes' objects, by name.
+    pub(super) regions: Regions,
     /// The sequence up to the picture's end, the same for all scenes.
     pub prefix: Layout,
     /// Question and answer of each instruction, scene by scene.
@@ -75,6 +78,7 @@ impl InstructBatch {
             images: Vec::new(),
             boxes: Vec::new(),
             sounds: Vec::new(),
+            regions: Regions::new(context, scenes.iter().map(|(scene, _)| scene)),
             prefix: Layout::default(),
             rows: Vec::new(),
             per_scene,

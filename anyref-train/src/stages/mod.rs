@@ -5,6 +5,7 @@ mod clip;
 mod context;
 mod instruct;
 mod instruct_batch;
+mod regions;
 mod sam;
 
 pub use audio::AudioStage;

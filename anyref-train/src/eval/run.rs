@@ -1,0 +1,249 @@
+//! Asks a model about the test split.
+
+use std::collections::HashSet;
+use std::fs::{File, OpenOptions};
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use anyref_audio::Waveform;
+use anyref_core::{Answer, AnyRef, Prompt, Reference, ReferenceImage};
+use anyref_decoder::rle::{Merge, Rle};
+use burn::tensor::backend::Backend;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use super::case::{Case, EvalKind};
+use super::picture::{case_picture, contact_sheet};
+use super::report::table;
+use super::scores::scores;
+use crate::data::phrases::Expression;
+use crate::data::{
+    Instruction, InstructionConfig, KindWeights, Mask, ReferenceData, Scene, Scenes,
+};
+
+/// How to evaluate.
+#[derive(Debug, Clone)]
+pub struct EvalOptions {
+    /// What to evaluate.
+    pub kinds: Vec<EvalKind>,
+    /// Cases a kind.
+    pub cases: usize,
+    /// Where predictions, table and pictures go; an evaluation begun there is continued.
+    pub out: PathBuf,
+    /// What identifies the model; another one may not continue an evaluation.
+    pub model: String,
+    /// How the questions are made.
+    pub instructions: InstructionConfig,
+}
+
+/// Sound's sample rate in the data set.
+const SAMPLE_RATE: u32 = 16_000;
+/// Worst cases shown a kind.
+const WORST: usize = 12;
+/// After so many scenes in a row without an occasion for a question the data set has none.
+const PATIENCE: u64 = 2_000;
+
+/// Runs or continues an evaluation; returns all cases. Writes `predictions.jsonl`, `table.md` and
+/// `worst-KIND.png` into `options.out`.
+pub fn evaluate<B: Backend>(
+    anyref: &AnyRef<B>,
+    scenes: &Scenes,
+    options: &EvalOptions,
+) -> Result<Vec<Case>> {
+    std::fs::create_dir_all(&options.out)
+        .with_context(|| format!("cannot create {}", options.out.display()))?;
+    check_model(options)?;
+    let file = options.out.join("predictions.jsonl");
+    let mut cases = read(&file)?;
+    let mut log = OpenOptions::new()
+        .create(true)
+        .append(true)
+        .open(&file)
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    let bar = ProgressBar::new((options.kinds.len() * options.cases) as u64).with_style(
+        ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} left {eta_precise} {msg}")
+            .expect("a valid template"),
+    );
+    for &kind in &options.kinds {
+        bar.set_prefix(kind.name());
+        let done: HashSet<u64> =
+            cases.iter().filter(|case| case.kind == kind).map(|case| case.scene).collect();
+        let (mut made, mut empty) = (0, 0);
+        for index in 0.. {
+            if made == options.cases || empty == PATIENCE {
+                break;
+            }
+            if done.contains(&index) {
+                made += 1;
+                bar.inc(1);
+                continue;
+            }
+            let scene = scenes.scene(kind.split(), index);
+            let Some(instruction) = question(scenes, &scene, kind, &options.instructions) else {
+                empty += 1;
+                continue;
+            };
+            empty = 0;
+            let case = ask(anyref, &scene, &instruction, kind, index)?;
+            writeln!(log, "{}", serde_json::to_string(&case)?)?;
+            cases.push(case);
+            made += 1;
+            bar.inc(1);
+        }
+    }
+    bar.finish_and_clear();
+    write_worst(scenes, &cases, options)?;
+    std::fs::write(options.out.join("table.md"), table(&scores(&cases)))?;
+    Ok(cases)
+}
+
+/// The one question of a kind about a scene.
+fn question(
+    scenes: &Scenes,
+    scene: &Scene,
+    kind: EvalKind,
+    config: &InstructionConfig,
+) -> Option<Instruction> {
+    let config = InstructionConfig {
+        per_scene: 1,
+        weights: KindWeights::only(kind.question()),
+        ..config.clone()
+    };
+    scenes.instructions(scene, &config, 0).into_iter().next()
+}
+
+fn ask<B: Backend>(
+    anyref: &AnyRef<B>,
+    scene: &Scene,
+    instruction: &Instruction,
+    kind: EvalKind,
+    index: u64,
+) -> Result<Case> {
+    let references: Vec<Reference> = instruction
+        .references
+        .iter()
+        .map(|reference| match reference {
+            ReferenceData::Box(region) => Reference::Box(*region),
+            ReferenceData::Image(image) => Reference::Image(ReferenceImage::new(image.clone())),
+            ReferenceData::Audio(samples) => {
+                Reference::Audio(Waveform::new(samples.clone(), SAMPLE_RATE))
+            }
+        })
+        .collect();
+    let picture = anyref.picture(&scene.image)?;
+    let prompt = Prompt::new(references).with_question(instruction.question.clone());
+    let answer = anyref.segment(&picture, &prompt)?;
+
+    let size = [scene.image.height() as usize, scene.image.width() as usize];
+    let predicted = if answer.masks.is_empty() {
+        Rle::from_mask(&vec![false; size[0] * size[1]], size)?
+    } else {
+        Rle::merge(answer.masks.iter().map(|mask| &mask.rle), Merge::Union)?
+    };
+    let truth = true_mask(scene, instruction);
+    let truth = Rle::from_mask(&truth.to_bytes().iter().map(|&b| b > 0).collect::<Vec<_>>(), size)?;
+    let intersection = predicted.intersection(&truth)?;
+    let (noun_right, expression_right) = described(scene, instruction, &answer);
+    Ok(Case {
+        kind,
+        scene: index,
+        question: instruction.question.clone(),
+        expected: instruction.answer.clone(),
+        masks: answer.masks.len(),
+        counts: predicted.to_compressed(),
+        size,
+        intersection,
+        union: predicted.area() + truth.area() - intersection,
+        predicted: predicted.area(),
+        truth: truth.area(),
+        score: answer.masks.iter().map(|mask| mask.score).sum::<f32>()
+            / answer.masks.len().max(1) as f32,
+        objects: scene.objects.len(),
+        noun_right,
+        expression_right,
+        answer: answer.raw,
+    })
+}
+
+/// The true masks of all targets united.
+fn true_mask(scene: &Scene, instruction: &Instruction) -> Mask {
+    let mut mask = Mask::new(scene.image.width() as usize, scene.image.height() as usize);
+    for target in &instruction.targets {
+        mask.union_with(&target.mask(scene));
+    }
+    mask
+}
+
+/// Whether a description has the right noun, and whether it fits the described object and no other.
+fn described(
+    scene: &Scene,
+    instruction: &Instruction,
+    answer: &Answer,
+) -> (Option<bool>, Option<bool>) {
+    let Some(object) = instruction.described else { return (None, None) };
+    let said = answer.text.trim_end_matches('.').trim();
+    let noun = &scene.objects[object].noun;
+    // "dog left of the drum" has the noun dog: what stands before a relation counts.
+    let head = [" left of the ", " right of the ", " above the ", " below the "]
+        .iter()
+        .fold(said, |head, relation| head.split(relation).next().unwrap_or(head));
+    let fits = Expression::all_for(scene, object).iter().any(|e| e.text() == said);
+    (Some(format!(" {head} ").contains(&format!(" {noun} "))), Some(fits))
+}
+
+/// Draws the worst cases of every kind that has masks.
+fn write_worst(scenes: &Scenes, cases: &[Case], options: &EvalOptions) -> Result<()> {
+    for &kind in &options.kinds {
+        let mut own: Vec<&Case> = cases.iter().filter(|case| case.kind == kind).collect();
+        own.sort_by(|a, b| a.quality().total_cmp(&b.quality()));
+        let pictures: Vec<_> = own
+            .iter()
+            .take(WORST)
+            .filter_map(|case| {
+                let scene = scenes.scene(kind.split(), case.scene);
+                let instruction = question(scenes, &scene, kind, &options.instructions)?;
+                Some(case_picture(&scene, &true_mask(&scene, &instruction), case))
+            })
+            .collect();
+        if !pictures.is_empty() {
+            let file = options.out.join(format!("worst-{}.png", kind.name()));
+            contact_sheet(&pictures, 4)
+                .save(&file)
+                .with_context(|| format!("cannot write {}", file.display()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Refuses to mix two models' predictions.
+fn check_model(options: &EvalOptions) -> Result<()> {
+    let file = options.out.join("model.txt");
+    match std::fs::read_to_string(&file) {
+        Ok(model) if model != options.model => bail!(
+            "{} holds an evaluation of another model ({model}): give another --out",
+            options.out.display()
+        ),
+        Ok(_) => Ok(()),
+        Err(_) => Ok(std::fs::write(&file, &options.model)?),
+    }
+}
+
+/// Cases of an evaluation that was begun; a last line cut short by a kill is dropped.
+fn read(file: &Path) -> Result<Vec<Case>> {
+    if !file.is_file() {
+        return Ok(Vec::new());
+    }
+    let lines: Vec<String> = BufReader::new(File::open(file)?).lines().collect::<Result<_, _>>()?;
+    let mut cases = Vec::with_capacity(lines.len());
+    for (number, line) in lines.iter().enumerate() {
+        match serde_json::from_str(line) {
+            Ok(case) => cases.push(case),
+            Err(_) if number + 1 == lines.len() => {
+                let whole: String = lines[..number].iter().map(|l| format!("{l}\n")).collect();
+                std::fs::write(file, whole)?;
+            }
+            Err(error) => bail!("{} line {}: {error}", file.display(), number + 1),
+        }
+    }
+    Ok(cases)
+}
