@@ -4,7 +4,7 @@ use super::super::product::{
     Matrix, Product, pack_rows, pack_transposed, packed_len, padded, product,
 };
 use super::super::simd::{Kernel, Simd, dispatch};
-use super::forward::{QUERIES, Views, copy_scaled, score_stride};
+use super::forward::{CopyScaled, QUERIES, Views, score_stride};
 use super::problem::{Extent, Output, Problem, Rows, Writer, rows, tiles, with_slices};
 use super::scores::{ALL_MASKED, RowBackward, dot, position_row, softmax_row_backward};
 use burn_flex::FlexTensor;
@@ -129,14 +129,20 @@ impl Job<'_> {
             value_dim,
             ..
         } = self.views.extent;
-        copy_scaled(
-            &self.views.query,
-            (b, h),
-            queries,
-            self.views.scale,
-            &mut scratch.query,
-        );
-        copy_scaled(&self.grad, (b, h), queries, 1.0, &mut scratch.grad);
+        dispatch(CopyScaled {
+            rows: &self.views.query,
+            at: (b, h),
+            range: queries,
+            scale: self.views.scale,
+            out: &mut scratch.query,
+        });
+        dispatch(CopyScaled {
+            rows: &self.grad,
+            at: (b, h),
+            range: queries,
+            scale: 1.0,
+            out: &mut scratch.grad,
+        });
         pack_rows(
             &scratch.query,
             head_dim,

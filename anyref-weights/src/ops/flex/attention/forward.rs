@@ -207,18 +207,25 @@ struct Tile {
 }
 
 /// Copies rows of a head, scaled, one after another.
-pub(super) fn copy_scaled(
-    rows: &Rows<'_, f32>,
-    (b, h): (usize, usize),
-    range: &Range<usize>,
-    scale: f32,
-    out: &mut [f32],
-) {
-    for i in range.clone() {
-        let row = rows.row(b, h, i);
-        let out = &mut out[(i - range.start) * row.len()..][..row.len()];
-        for (out, &x) in out.iter_mut().zip(row) {
-            *out = x * scale;
+pub(super) struct CopyScaled<'a> {
+    pub(super) rows: &'a Rows<'a, f32>,
+    /// Batch entry and head.
+    pub(super) at: (usize, usize),
+    pub(super) range: &'a Range<usize>,
+    pub(super) scale: f32,
+    pub(super) out: &'a mut [f32],
+}
+
+impl Kernel for CopyScaled<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let (b, h) = self.at;
+        let width = self.rows.row(b, h, self.range.start).len();
+        for (i, out) in self.range.clone().zip(self.out.chunks_exact_mut(width)) {
+            for (out, &x) in out.iter_mut().zip(self.rows.row(b, h, i)) {
+                *out = x * self.scale;
+            }
         }
     }
 }
@@ -333,16 +340,14 @@ fn forward_tile(
     outputs: &Outputs<'_>,
 ) {
     let Tile { b, h, ref queries } = *tile;
-    let Extent {
-        keys, value_dim, ..
-    } = views.extent;
-    copy_scaled(
-        &views.query,
-        (b, h),
-        queries,
-        views.scale,
-        &mut scratch.query,
-    );
+    let keys = views.extent.keys;
+    dispatch(CopyScaled {
+        rows: &views.query,
+        at: (b, h),
+        range: queries,
+        scale: views.scale,
+        out: &mut scratch.query,
+    });
     let seen = views.seen(queries);
     run_tile(views, packed, tile, seen, scratch);
     // A query that sees nothing attends to all keys alike, those of the skipped blocks too.
@@ -353,16 +358,41 @@ fn forward_tile(
     {
         run_tile(views, packed, tile, keys, scratch);
     }
-    let width = padded(value_dim);
-    for (r, i) in queries.clone().enumerate() {
-        let inverse = 1.0 / scratch.total[r];
-        // SAFETY: each row belongs to one tile.
-        let (out, statistics) =
-            unsafe { (outputs.output.row(b, h, i), outputs.statistics.row(b, h, i)) };
-        for (out, &x) in out.iter_mut().zip(&scratch.output[r * width..]) {
-            *out = x * inverse;
+    dispatch(Finish {
+        tile,
+        scratch,
+        outputs,
+    });
+}
+
+/// Divides a tile by its sums and writes it out.
+struct Finish<'a> {
+    tile: &'a Tile,
+    scratch: &'a Scratch,
+    outputs: &'a Outputs<'a>,
+}
+
+impl Kernel for Finish<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self {
+            tile,
+            scratch,
+            outputs,
+        } = self;
+        let Tile { b, h, ref queries } = *tile;
+        for (r, i) in queries.clone().enumerate() {
+            let inverse = 1.0 / scratch.total[r];
+            // SAFETY: each row belongs to one tile.
+            let (out, statistics) =
+                unsafe { (outputs.output.row(b, h, i), outputs.statistics.row(b, h, i)) };
+            let row = &scratch.output[r * padded(out.len())..];
+            for (out, &x) in out.iter_mut().zip(row) {
+                *out = x * inverse;
+            }
+            statistics.copy_from_slice(&[scratch.highest[r], inverse]);
         }
-        statistics.copy_from_slice(&[scratch.highest[r], inverse]);
     }
 }
 

@@ -178,12 +178,14 @@ fn bench_attention(name: &str, size: [usize; 5], side: usize, causal: bool) {
     report(
         name,
         &inputs,
-        [&|x| attention(attention_input(x, causal)), &|x| {
-            attention::composed(attention_input(x, causal))
-        }],
-        [&|x| attention(attention_input(x, causal)), &|x| {
-            attention::composed(attention_input(x, causal))
-        }],
+        [
+            &|x| attention(attention_input(x, causal)).swap_dims(1, 2),
+            &|x| attention::composed(attention_input(x, causal)).swap_dims(1, 2),
+        ],
+        [
+            &|x| attention(attention_input(x, causal)).swap_dims(1, 2),
+            &|x| attention::composed(attention_input(x, causal)).swap_dims(1, 2),
+        ],
     );
 }
 
