@@ -1,7 +1,13 @@
 //! Development tasks of the AnyRef workspace: `cargo xtask <task>`.
 
+mod bench;
+mod cargo;
+mod check;
 mod data;
+mod fixtures;
 mod package;
+mod plot;
+mod train;
 
 use clap::{Parser, Subcommand};
 
@@ -20,10 +26,34 @@ enum Task {
         #[command(subcommand)]
         what: data::Data,
     },
+    /// Train from a configuration; run it again to resume.
+    Train(train::Passed),
+    /// Write a run's newest checkpoint as a model folder.
+    Export(train::Passed),
+    /// Write the scenes and questions of the demonstration.
+    DemoScenes(train::Passed),
+    /// Draw a run's curves.
+    Plot(plot::Plot),
+    /// Measure speed and memory.
+    Bench {
+        #[command(subcommand)]
+        what: bench::Bench,
+    },
+    /// Format, lints, documentation, GPU backends.
+    Check(check::Check),
+    /// Write the tests' reference numbers anew.
+    Fixtures(fixtures::Fixtures),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Data { what } => data::run(&what),
+        Task::Train(passed) => train::run("train", &passed),
+        Task::Export(passed) => train::run("export", &passed),
+        Task::DemoScenes(passed) => train::run("demo-scenes", &passed),
+        Task::Plot(options) => plot::run(&options),
+        Task::Bench { what } => bench::run(&what),
+        Task::Check(options) => check::run(&options),
+        Task::Fixtures(options) => fixtures::run(&options),
     }
 }

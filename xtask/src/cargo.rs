@@ -1,0 +1,67 @@
+//! Running cargo and other programs.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Instant;
+
+use anyhow::{Context, Result, bail};
+
+/// The cargo that runs this task.
+pub fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// The root of the workspace.
+pub fn root() -> PathBuf {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR"));
+    here.parent().unwrap_or(here).to_owned()
+}
+
+/// Runs a program to its end.
+pub fn run(command: &mut Command) -> Result<()> {
+    let status = command
+        .status()
+        .with_context(|| format!("cannot start {}", shown(command)))?;
+    if !status.success() {
+        bail!("{} failed with {status}", shown(command));
+    }
+    Ok(())
+}
+
+/// Runs a program, saying first which and then how long it took.
+pub fn timed(command: &mut Command) -> Result<()> {
+    println!("==> {}", shown(command));
+    let start = Instant::now();
+    run(command)?;
+    println!("    {:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
+
+/// Builds a program of the workspace and returns where it is.
+pub fn built(package: &str, program: &str) -> Result<PathBuf> {
+    run(cargo().args(["build", "--release", "--package", package, "--bin", program]))?;
+    let target = match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(target) => PathBuf::from(target),
+        None => root().join("target"),
+    };
+    let path = target
+        .join("release")
+        .join(program)
+        .with_extension(std::env::consts::EXE_EXTENSION);
+    if !path.is_file() {
+        bail!("cargo built no {}", path.display());
+    }
+    Ok(path)
+}
+
+/// A command as one would type it.
+fn shown(command: &Command) -> String {
+    let program = Path::new(command.get_program())
+        .file_name()
+        .unwrap_or(command.get_program());
+    std::iter::once(program)
+        .chain(command.get_args())
+        .map(|word| word.to_string_lossy().into_owned())
+        .collect::<Vec<_>>()
+        .join(" ")
+}

@@ -1,0 +1,106 @@
+//! `cargo xtask train`, `export`, `demo-scenes`: calls `anyref-train` with the data where `data stamps` put them.
+
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use clap::Args;
+
+use crate::cargo;
+
+const STAMPS: &str = "data/stamps";
+const BACKGROUNDS: &str = "data/backgrounds";
+
+/// What `anyref-train` gets.
+#[derive(Debug, Args)]
+#[command(disable_help_flag = true)]
+pub struct Passed {
+    /// Options of `anyref-train`; `--help` lists them
+    #[arg(
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "OPTIONS"
+    )]
+    options: Vec<String>,
+}
+
+/// Runs a command of `anyref-train`.
+pub fn run(command: &str, passed: &Passed) -> Result<()> {
+    let options = &passed.options;
+    let mut call = cargo::cargo();
+    call.args(["run", "--release", "--package", "anyref-train"]);
+    match value(options, "--backend") {
+        None | Some("flex") => {}
+        Some(backend) => {
+            call.args(["--features", backend]);
+        }
+    }
+    call.args(["--", command]).args(options);
+    let asks_for_help = options
+        .iter()
+        .any(|option| option == "--help" || option == "-h");
+    if !asks_for_help && needs_stamps(options) {
+        if value(options, "--stamps").is_none() && !Path::new(STAMPS).is_dir() {
+            bail!(
+                "there are no stamps in {STAMPS}: run `cargo xtask data stamps` first, say where they are \
+                 with --stamps, or use a configuration with `\"shapes\": true`, which needs none"
+            );
+        }
+        if value(options, "--backgrounds").is_none() && Path::new(BACKGROUNDS).is_dir() {
+            call.args(["--backgrounds", BACKGROUNDS]);
+        }
+    }
+    cargo::run(&mut call)
+}
+
+/// The value of an option, written `--name value` or `--name=value`.
+fn value<'a>(options: &'a [String], name: &str) -> Option<&'a str> {
+    options.iter().enumerate().find_map(|(index, option)| {
+        match option.strip_prefix(name)?.strip_prefix('=') {
+            Some(value) => Some(value),
+            None if option == name => options.get(index + 1).map(String::as_str),
+            None => None,
+        }
+    })
+}
+
+/// Whether the configuration asks for stamps; one that cannot be read is left for `anyref-train` to
+/// complain about.
+fn needs_stamps(options: &[String]) -> bool {
+    value(options, "--config")
+        .and_then(|path| std::fs::read_to_string(path).ok())
+        .and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok())
+        .is_some_and(|config| config["shapes"] != true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn options_are_found_in_both_spellings() {
+        let options: Vec<String> = [
+            "--config",
+            "a.json",
+            "--backend=cuda",
+            "--stamps-extra",
+            "x",
+        ]
+        .map(str::to_owned)
+        .into();
+        assert_eq!(value(&options, "--config"), Some("a.json"));
+        assert_eq!(value(&options, "--backend"), Some("cuda"));
+        assert_eq!(value(&options, "--stamps"), None);
+        assert_eq!(value(&options[..1], "--config"), None);
+    }
+
+    #[test]
+    fn shapes_need_no_stamps() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        let options = ["--config".to_owned(), path.to_str().unwrap().to_owned()];
+        for (text, needs) in [("{\"shapes\": true}", false), ("{}", true), ("{", false)] {
+            std::fs::write(&path, text).unwrap();
+            assert_eq!(needs_stamps(&options), needs, "{text}");
+        }
+    }
+}
