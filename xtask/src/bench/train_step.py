@@ -1,8 +1,8 @@
 """One instruction step of AnyRef nano in PyTorch, for `cargo xtask bench train-step`.
 
-The parts, sizes, frozen parts, losses and optimizer are those of the `nano` preset and of the `instruct` stage;
-the data are random, in the sizes that a batch of 16 scenes with 6 questions each has. Weights are
-random: only time is measured.
+The parts, sizes, losses and optimizer are those of the `nano` preset and of the `instruct` stage; the data
+are random, in the sizes that a batch of 16 scenes with 6 questions each has. Weights are random: only time
+is measured.
 
 Reads a number of steps a line and answers with the seconds of each as a JSON list, until the input ends.
 """
@@ -16,6 +16,7 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
+NAMES = 300
 
 class Attention(nn.Module):
     """Bidirectional self-attention with one projection for queries, keys and values."""
@@ -311,7 +312,7 @@ class MaskDecoder(nn.Module):
 
 
 class AnyRef(nn.Module):
-    def __init__(self, width=192, decoder=128):
+    def __init__(self, train_vision, width=192, decoder=128):
         super().__init__()
         self.clip, self.sound, self.image_encoder = Clip(), Sound(), SamEncoder()
         self.projector = nn.Linear(width, width)
@@ -320,8 +321,12 @@ class AnyRef(nn.Module):
         self.llm = Llama()
         self.object_head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, decoder))
         self.mask_decoder = MaskDecoder()
-        for part in (self.clip, self.sound):
-            part.requires_grad_(False)
+        self.region_norm = nn.LayerNorm(width)
+        self.region_head = nn.Linear(width, width, bias=False)
+        self.names = nn.Parameter(torch.randn(NAMES, width) * 0.02)
+        self.logit_scale = nn.Parameter(torch.tensor(2.66))
+        self.sound.requires_grad_(False)
+        self.clip.requires_grad_(train_vision)
 
     def forward(self, data):
         sizes = data["sizes"]
@@ -365,7 +370,12 @@ class AnyRef(nn.Module):
 
         embeddings = self.image_encoder(data["sam"])
         masks, iou = self.mask_decoder(embeddings[row // repeat], self.object_head(state))
-        return logits, masks, iou
+        regions = None
+        if sizes.name_weight:
+            pooled = (data["shares"] @ self.region_norm(features)).flatten(0, 1)[: sizes.regions]
+            pooled = F.normalize(self.region_head(pooled), dim=-1)
+            regions = pooled @ F.normalize(self.names, dim=-1).T * self.logit_scale.exp()
+        return logits, masks, iou, regions
 
 
 def random_batch(sizes):
@@ -400,12 +410,14 @@ def random_batch(sizes):
         "predicted": torch.randint(1024, (len(predictors),)),
         "object_row": row,
         "object_position": torch.full((sizes.objects,), sizes.row - 3),
+        "shares": torch.rand(sizes.scenes, -(-sizes.regions // sizes.scenes), 144).softmax(-1),
+        "names": torch.randint(NAMES, (sizes.regions,)),
         "masks": (torch.rand(sizes.objects, 64, 64) > 0.8).float(),
     }
 
 
 def losses(output, data):
-    logits, masks, estimates = output
+    logits, masks, estimates, regions = output
     target = data["masks"]
     language = F.cross_entropy(logits, data["predicted"])
     bce = F.binary_cross_entropy_with_logits(masks, target)
@@ -414,7 +426,10 @@ def losses(output, data):
     dice = 1 - (2 * both + 1) / (share.sum(1) + target.flatten(1).sum(1) + 1)
     found = masks.detach() > 0
     iou = (found & (target > 0)).sum((1, 2)) / (found | (target > 0)).sum((1, 2)).clamp_min(1)
-    return language + 2.0 * bce + 0.5 * dice.mean() + 0.05 * (estimates - iou).pow(2).mean()
+    total = language + 2.0 * bce + 0.5 * dice.mean() + 0.05 * (estimates - iou).pow(2).mean()
+    if regions is not None:
+        total = total + data["sizes"].name_weight * F.cross_entropy(regions, data["names"])
+    return total
 
 
 def main():
@@ -430,12 +445,15 @@ def main():
         ("images", 16, "reference pictures"),
         ("boxes", 20, "boxes"),
         ("sounds", 14, "sounds"),
+        ("regions", 64, "objects of all scenes, where their names are learned"),
     ):
         parser.add_argument(f"--{name}", type=int, default=value, help=what)
+    parser.add_argument("--train-vision", action="store_true", help="the CLIP tower is trained")
+    parser.add_argument("--name-weight", type=float, default=0.0, help="weight of the names' loss")
     sizes = parser.parse_args()
     torch.manual_seed(0)
     torch.set_num_threads(sizes.threads)
-    model = AnyRef()
+    model = AnyRef(sizes.train_vision)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-3, weight_decay=0.05)
     parameters = sum(p.numel() for p in model.parameters())

@@ -49,11 +49,9 @@ pub fn run(options: &TrainStep) -> Result<()> {
         .config
         .clone()
         .unwrap_or_else(|| root().join("configs/nano.json"));
-    fs::write(
-        folder.path().join("config.json"),
-        instructions_on_shapes(&config)?.to_string(),
-    )?;
-    let mut reference = Reference::start(options)?;
+    let config = instructions_on_shapes(&config)?;
+    fs::write(folder.path().join("config.json"), config.to_string())?;
+    let mut reference = Reference::start(options, &config["stages"][0])?;
     println!("reference: PyTorch {}", reference.version);
 
     let (mut ours, mut computing, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
@@ -157,11 +155,23 @@ struct Reference {
 }
 
 impl Reference {
-    fn start(options: &TrainStep) -> Result<Self> {
+    /// Starts it with what differs from stage to stage.
+    fn start(options: &TrainStep, stage: &Value) -> Result<Self> {
         let script = root().join("xtask/src/bench/train_step.py");
-        let mut process = Command::new(&options.python)
+        let mut command = Command::new(&options.python);
+        command
             .arg(script)
-            .args(["--threads", &options.threads.to_string()])
+            .args(["--threads", &options.threads.to_string()]);
+        if stage["trainable"].to_string().contains("vision_tower") {
+            command.arg("--train-vision");
+        }
+        if let Some(weight) = stage["name_weight"].as_f64() {
+            command.args(["--name-weight", &weight.to_string()]);
+        }
+        if let Some(scenes) = stage["batch"].as_u64() {
+            command.args(["--scenes", &scenes.to_string()]);
+        }
+        let mut process = command
             // Idle threads must not take the processor from the other side.
             .env("OMP_WAIT_POLICY", "passive")
             .env("OMP_NUM_THREADS", options.threads.to_string())
