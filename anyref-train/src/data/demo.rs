@@ -10,7 +10,9 @@ use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use serde::{Deserialize, Serialize};
 
-use super::instruction::{Instruction, InstructionConfig, Kind, KindWeights, OBJECT, ReferenceData};
+use super::instruction::{
+    Instruction, InstructionConfig, Kind, KindWeights, OBJECT, ReferenceData,
+};
 use super::sound::SAMPLE_RATE;
 use super::{Mask, Scene, SceneObject, Scenes, Split};
 
@@ -24,8 +26,14 @@ const SECONDS: usize = 2;
 /// Longer questions do not fit a caption.
 const LONGEST_QUESTION: usize = 90;
 const JPEG_QUALITY: u8 = 95;
-const KINDS: [Kind; 6] =
-    [Kind::Text, Kind::BoxToText, Kind::Image, Kind::Audio, Kind::Mixed, Kind::Absent];
+const KINDS: [Kind; 6] = [
+    Kind::Text,
+    Kind::BoxToText,
+    Kind::Image,
+    Kind::Audio,
+    Kind::Mixed,
+    Kind::Absent,
+];
 
 /// Scenes and the questions about them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,7 +97,8 @@ pub fn write(
         let scene = scenes.scene(Split::Test, index);
         if let Some(asked) = one_of_each(scenes, config, &scene) {
             let name = format!("scene{}", demo.scenes.len() + 1);
-            demo.scenes.push(write_scene(&scene, &asked, &name, folder)?);
+            demo.scenes
+                .push(write_scene(&scene, &asked, &name, folder)?);
         }
     }
     if demo.scenes.len() < count {
@@ -123,10 +132,15 @@ fn one_of_each(
         let suits = |instruction: &Instruction| {
             instruction.question.len() <= LONGEST_QUESTION && audible(instruction)
         };
-        let found = scenes.instructions(scene, &config, 0).into_iter().filter(suits);
+        let found = scenes
+            .instructions(scene, &config, 0)
+            .into_iter()
+            .filter(suits);
         // Another object than before where there is a choice: a scene is more than one thing.
         let (mut fresh, repeated): (Vec<_>, Vec<_>) = found.partition(|instruction| {
-            asked.iter().all(|before| before.targets.is_empty() || before.targets != instruction.targets)
+            asked
+                .iter()
+                .all(|before| before.targets.is_empty() || before.targets != instruction.targets)
         });
         fresh.extend(repeated);
         asked.push(fresh.into_iter().next()?);
@@ -136,21 +150,29 @@ fn one_of_each(
 
 /// Whether something can be heard in the part of each sound that is written.
 fn audible(instruction: &Instruction) -> bool {
-    instruction.references.iter().all(|reference| match reference {
-        ReferenceData::Audio(samples) => {
-            let heard = excerpt(samples);
-            let power = heard.iter().map(|s| s * s).sum::<f32>() / heard.len().max(1) as f32;
-            power.sqrt() > 0.01
-        }
-        _ => true,
-    })
+    instruction
+        .references
+        .iter()
+        .all(|reference| match reference {
+            ReferenceData::Audio(samples) => {
+                let heard = excerpt(samples);
+                let power = heard.iter().map(|s| s * s).sum::<f32>() / heard.len().max(1) as f32;
+                power.sqrt() > 0.01
+            }
+            _ => true,
+        })
 }
 
 fn excerpt(samples: &[f32]) -> &[f32] {
     &samples[..samples.len().min(SECONDS * SAMPLE_RATE as usize)]
 }
 
-fn write_scene(scene: &Scene, asked: &[Instruction], name: &str, folder: &Path) -> Result<DemoScene> {
+fn write_scene(
+    scene: &Scene,
+    asked: &[Instruction],
+    name: &str,
+    folder: &Path,
+) -> Result<DemoScene> {
     let picture = format!("{name}.jpg");
     let path = folder.join(&picture);
     let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
@@ -186,7 +208,9 @@ fn write_scene(scene: &Scene, asked: &[Instruction], name: &str, folder: &Path) 
 
 fn write_reference(reference: &ReferenceData, name: &str, folder: &Path) -> Result<DemoReference> {
     Ok(match reference {
-        ReferenceData::Box(corners) => DemoReference::Box(corners.map(|at| (at * 10.0).round() / 10.0)),
+        ReferenceData::Box(corners) => {
+            DemoReference::Box(corners.map(|at| (at * 10.0).round() / 10.0))
+        }
         ReferenceData::Image(image) => {
             let file = format!("{name}.png");
             save_png(image, &folder.join(&file))?;
@@ -202,7 +226,9 @@ fn write_reference(reference: &ReferenceData, name: &str, folder: &Path) -> Resu
 }
 
 fn save_png(image: &RgbImage, path: &Path) -> Result<()> {
-    image.save(path).with_context(|| format!("cannot write {}", path.display()))
+    image
+        .save(path)
+        .with_context(|| format!("cannot write {}", path.display()))
 }
 
 fn run_lengths(mask: &Mask) -> Result<Rle> {

@@ -1,0 +1,307 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+
+use crate::backend::BackendName;
+
+/// Point at things in pictures by text, box, picture or sound; get a sentence and masks.
+#[derive(Debug, Parser)]
+#[command(name = "anyref", version, about)]
+pub struct Arguments {
+    #[command(flatten)]
+    pub common: Common,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Common {
+    /// Model folder (config.json, tokenizer.json, model.safetensors) [default: the built-in nano]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub model: Option<PathBuf>,
+    /// What computes
+    #[arg(long, global = true, default_value_t)]
+    pub backend: BackendName,
+    /// Number of the device, see `anyref info --devices` [default: the backend's own choice]
+    #[arg(long, global = true, value_name = "N")]
+    pub device: Option<usize>,
+    /// Seed of sampled answers
+    #[arg(long, global = true, default_value_t = 0, value_name = "N")]
+    pub seed: u64,
+    /// Above 0, answers are sampled; 0 takes the likeliest word always
+    #[arg(long, global = true, default_value_t = 0.0, value_name = "T")]
+    pub temperature: f64,
+    /// Longest answer in tokens [default: the model's]
+    #[arg(long, global = true, value_name = "N")]
+    pub max_new_tokens: Option<usize>,
+    /// Say where the time goes, on stderr
+    #[arg(short, long, global = true)]
+    pub verbose: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show what the model does, on bundled pictures: text, box, picture, sound, mixture
+    Demo(DemoArguments),
+    /// Masks of what the references mean
+    Segment(SegmentArguments),
+    /// Words for what is in a box
+    Describe(DescribeArguments),
+    /// Several turns about one picture; references come in by /box, /image and /audio
+    Chat(ChatArguments),
+    /// The model's parts, types and memory, and the backends
+    Info(InfoArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct DemoArguments {
+    /// Folder for overlays, overview.png and answers.json
+    #[arg(long, default_value = "anyref-demo", value_name = "DIR")]
+    pub out: PathBuf,
+}
+
+/// Where results go.
+#[derive(Debug, Args)]
+pub struct OutputArguments {
+    /// Write the mask, 8-bit, 0 or 255, in the picture's size; several get _1, _2
+    #[arg(long, value_name = "OUT.png")]
+    pub mask: Option<PathBuf>,
+    /// Write the picture with masks and words drawn over it
+    #[arg(long, value_name = "OUT.png")]
+    pub overlay: Option<PathBuf>,
+    /// Print one JSON object instead of text
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SegmentArguments {
+    /// The picture
+    #[arg(long, value_name = "FILE")]
+    pub image: PathBuf,
+    #[command(flatten)]
+    pub references: References,
+    /// A question of your own, with {1}, {2} … where the references go, in the order given
+    #[arg(long, value_name = "TEXT")]
+    pub prompt: Option<String>,
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct DescribeArguments {
+    /// The picture
+    #[arg(long, value_name = "FILE")]
+    pub image: PathBuf,
+    /// The box to describe, in pixels
+    #[arg(long = "box", value_name = "X0,Y0,X1,Y1", allow_hyphen_values = true)]
+    pub region: String,
+    #[command(flatten)]
+    pub output: OutputArguments,
+}
+
+#[derive(Debug, Args)]
+pub struct ChatArguments {
+    /// The picture
+    #[arg(long, value_name = "FILE")]
+    pub image: PathBuf,
+    /// Write each answer's masks over the picture, as OUT_1.png, OUT_2.png …
+    #[arg(long, value_name = "OUT.png")]
+    pub overlay: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct InfoArguments {
+    /// List the backends of this build and their devices instead
+    #[arg(long)]
+    pub devices: bool,
+}
+
+/// A reference as written on the command line.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ReferenceArgument {
+    /// A phrase.
+    Text(String),
+    /// A box in the picture.
+    Box(String),
+    /// A picture, restricted to a box or a mask of it.
+    Image {
+        path: PathBuf,
+        region: Option<String>,
+        mask: Option<PathBuf>,
+    },
+    /// A sound.
+    Audio(PathBuf),
+}
+
+/// References of all kinds in the order given.
+#[derive(Debug, Clone, Default)]
+pub struct References(pub Vec<ReferenceArgument>);
+
+const TEXT: &str = "text";
+const BOX: &str = "box";
+const REF_IMAGE: &str = "ref-image";
+const REF_BOX: &str = "ref-box";
+const REF_MASK: &str = "ref-mask";
+const AUDIO: &str = "audio";
+
+const OPTIONS: [(&str, &str, &str); 6] = [
+    (TEXT, "TEXT", "A phrase: \"the dog on the left\""),
+    (BOX, "X0,Y0,X1,Y1", "A box in the picture, in pixels"),
+    (REF_IMAGE, "FILE", "Another picture of such an object"),
+    (
+        REF_BOX,
+        "X0,Y0,X1,Y1",
+        "The part of the last --ref-image that counts",
+    ),
+    (
+        REF_MASK,
+        "FILE",
+        "The object in the last --ref-image, white on black",
+    ),
+    (AUDIO, "FILE", "The sound it makes (wav, flac, ogg, mp3)"),
+];
+
+impl Args for References {
+    fn augment_args(command: clap::Command) -> clap::Command {
+        OPTIONS
+            .iter()
+            .fold(command, |command, (name, value, help)| {
+                command.arg(
+                    clap::Arg::new(*name)
+                        .long(*name)
+                        .value_name(*value)
+                        .help(*help)
+                        .action(ArgAction::Append)
+                        .allow_hyphen_values(true)
+                        .help_heading("References, any number in any mixture"),
+                )
+            })
+    }
+
+    fn augment_args_for_update(command: clap::Command) -> clap::Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for References {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
+        let mut given: Vec<(usize, &str, &String)> = Vec::new();
+        for (name, ..) in OPTIONS {
+            let indices = matches.indices_of(name).into_iter().flatten();
+            let values = matches.get_many::<String>(name).into_iter().flatten();
+            given.extend(
+                indices
+                    .zip(values)
+                    .map(|(index, value)| (index, name, value)),
+            );
+        }
+        given.sort_by_key(|(index, ..)| *index);
+        let mut references = Vec::new();
+        for (_, name, value) in given {
+            match name {
+                TEXT => references.push(ReferenceArgument::Text(value.clone())),
+                BOX => references.push(ReferenceArgument::Box(value.clone())),
+                AUDIO => references.push(ReferenceArgument::Audio(value.into())),
+                REF_IMAGE => references.push(ReferenceArgument::Image {
+                    path: value.into(),
+                    region: None,
+                    mask: None,
+                }),
+                _ => match references.last_mut() {
+                    Some(ReferenceArgument::Image { region, mask, .. })
+                        if region.is_none() && mask.is_none() =>
+                    {
+                        if name == REF_BOX {
+                            *region = Some(value.clone());
+                        } else {
+                            *mask = Some(value.into());
+                        }
+                    }
+                    _ => {
+                        let problem = format!(
+                            "--{name} belongs right after its --ref-image, and one of --ref-box and --ref-mask is enough\n"
+                        );
+                        return Err(clap::Error::raw(
+                            clap::error::ErrorKind::ArgumentConflict,
+                            problem,
+                        ));
+                    }
+                },
+            }
+        }
+        Ok(Self(references))
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), clap::Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn references(line: &[&str]) -> Result<Vec<ReferenceArgument>, clap::Error> {
+        let words = ["anyref", "segment", "--image", "i.png"].iter().chain(line);
+        match Arguments::try_parse_from(words)?.command {
+            Command::Segment(arguments) => Ok(arguments.references.0),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn references_keep_the_order_given() {
+        let found = references(&[
+            "--audio",
+            "a.wav",
+            "--text",
+            "dog",
+            "--ref-image",
+            "r.png",
+            "--ref-box",
+            "1,2,3,4",
+            "--box",
+            "-1,0,5,5",
+            "--ref-image",
+            "s.png",
+            "--text",
+            "cat",
+        ])
+        .unwrap();
+        let image = |path: &str, region: Option<&str>| ReferenceArgument::Image {
+            path: path.into(),
+            region: region.map(str::to_owned),
+            mask: None,
+        };
+        assert_eq!(
+            found,
+            [
+                ReferenceArgument::Audio("a.wav".into()),
+                ReferenceArgument::Text("dog".into()),
+                image("r.png", Some("1,2,3,4")),
+                ReferenceArgument::Box("-1,0,5,5".into()),
+                image("s.png", None),
+                ReferenceArgument::Text("cat".into()),
+            ]
+        );
+    }
+
+    #[test]
+    fn a_crop_needs_its_picture() {
+        assert!(references(&["--ref-box", "1,2,3,4", "--ref-image", "r.png"]).is_err());
+        assert!(
+            references(&["--ref-image", "r.png", "--text", "x", "--ref-mask", "m.png"]).is_err()
+        );
+    }
+}

@@ -1,0 +1,64 @@
+//! `anyref describe`: words for what is in a box.
+
+use anyhow::Result;
+use anyref_core::{Answer, AnyRef, Picture, Prompt, Reference};
+use anyref_vision::preprocess::open_image;
+use burn::tensor::backend::Backend;
+
+use super::segment::{Shown, check_outputs, show};
+use crate::args::{Common, DescribeArguments, ReferenceArgument};
+use crate::output::Run;
+use crate::{model, prompt};
+
+/// Runs the command.
+pub fn run<B: Backend>(
+    common: &Common,
+    arguments: &DescribeArguments,
+    device: &B::Device,
+) -> Result<()> {
+    check_outputs(&arguments.output)?;
+    let written = ReferenceArgument::Box(arguments.region.clone());
+    let question = Prompt::new([prompt::read(&written)?]);
+    let image = open_image(&arguments.image)?;
+    let opened = model::open::<B>(common, device)?;
+    let name = |error| prompt::name_files(error, &arguments.image, &[]);
+    let picture = opened.anyref.picture(&image).map_err(name)?;
+    let wants_mask = arguments.output.mask.is_some() || arguments.output.overlay.is_some();
+    let answer = match wants_mask {
+        true => with_mask(&opened.anyref, &picture, &question),
+        false => opened.anyref.describe(&picture, &question),
+    }
+    .map_err(name)?;
+    let run = Run {
+        model: &opened.anyref.config.name,
+        backend: common.backend,
+        load: opened.load,
+        total: opened.start.elapsed(),
+    };
+    let shown = Shown {
+        path: &arguments.image,
+        image: &image,
+        prompt: &question,
+        answer: &answer,
+    };
+    show(common, &arguments.output, &shown, run)
+}
+
+/// Describes, and where the description does not point by itself, asks for what it says.
+pub fn with_mask<B: Backend>(
+    anyref: &AnyRef<B>,
+    picture: &Picture<B>,
+    question: &Prompt,
+) -> anyref_core::Result<Answer> {
+    let mut answer = anyref.describe(picture, question)?;
+    let phrase = answer.text.trim_end_matches('.').trim();
+    if !answer.masks.is_empty() || phrase.is_empty() {
+        return Ok(answer);
+    }
+    let located = anyref.segment(picture, &Prompt::new([Reference::Text(phrase.into())]))?;
+    answer.masks = located.masks;
+    answer.timing.prompt += located.timing.prompt;
+    answer.timing.generate += located.timing.generate;
+    answer.timing.decode += located.timing.decode;
+    Ok(answer)
+}

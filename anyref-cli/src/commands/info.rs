@@ -1,0 +1,141 @@
+//! `anyref info`: the model's parts, types and memory, and the backends.
+
+use std::collections::BTreeMap;
+
+use anyhow::Result;
+use anyref_core::AnyRefModel;
+use anyref_weights::Checkpoint;
+use burn::module::Module;
+use burn::tensor::Element;
+use burn::tensor::backend::Backend;
+use clap::ValueEnum;
+
+use crate::args::Common;
+use crate::backend::BackendName;
+use crate::model;
+use crate::output::say;
+
+/// Prints what the model is made of.
+pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
+    let opened = model::open::<B>(common, device)?;
+    let (source, checkpoint) = match &common.model {
+        Some(folder) => (folder.display().to_string(), Checkpoint::open(folder)?),
+        None => {
+            let checkpoint = Checkpoint::from_bytes("model.safetensors", model::EMBEDDED.weights)?;
+            ("built in".to_owned(), checkpoint)
+        }
+    };
+    let anyref = &opened.anyref;
+    let config = &anyref.config;
+    say(&format!("model       {source}"))?;
+    say(&format!("preset      {}", config.name))?;
+    say(&format!(
+        "parameters  {}",
+        millions(anyref.model.num_params())
+    ))?;
+    for (name, count) in parts(&anyref.model) {
+        say(&format!("  {name:<34}{:>9}", millions(count)))?;
+    }
+    let (mut stored, mut bytes) = (BTreeMap::<String, usize>::new(), 0);
+    for tensor in checkpoint.tensors() {
+        *stored.entry(format!("{:?}", tensor.dtype)).or_default() += tensor.num_elements();
+        bytes += tensor.num_elements() * tensor.dtype.size();
+    }
+    let stored: Vec<_> = stored
+        .iter()
+        .map(|(dtype, n)| format!("{} {dtype}", millions(*n)))
+        .collect();
+    let computed = <B::FloatElem as Element>::dtype();
+    say(&format!(
+        "weights     {} stored as {}, computed as {computed:?}",
+        megabytes(bytes),
+        stored.join(", ")
+    ))?;
+    say(&format!(
+        "pictures    {} px for the language model ({} tokens), {} px for masks",
+        config.vision_tower.image_size,
+        config.image_tokens(),
+        config.image_encoder.image_size
+    ))?;
+    say(&format!(
+        "sounds      {}",
+        config
+            .audio
+            .as_ref()
+            .map_or("none", |_| "16 kHz, three clips of two seconds")
+    ))?;
+    say(&format!(
+        "language    {} words and pieces, context of {} tokens",
+        config.llm.vocab_size, config.llm.max_position_embeddings
+    ))?;
+    say(&format!(
+        "backend     {} ({})",
+        common.backend,
+        B::name(device)
+    ))?;
+    say(&format!("loaded in   {} ms", opened.load.as_millis()))?;
+    if let Some((now, peak)) = memory() {
+        say(&format!(
+            "memory      {} now, {} at most",
+            megabytes(now),
+            megabytes(peak)
+        ))?;
+    }
+    Ok(())
+}
+
+/// Prints the backends of this build with their devices.
+pub fn devices() -> Result<()> {
+    for backend in BackendName::value_variants() {
+        match backend.devices() {
+            Ok(devices) if devices.is_empty() => say(&format!("{backend:<7} no device found"))?,
+            Ok(devices) => {
+                for (number, device) in devices.iter().enumerate() {
+                    say(&format!("{backend:<7} {number}: {device}"))?;
+                }
+            }
+            Err(error) => say(&format!(
+                "{backend:<7} {}",
+                crate::failure::one_line(&error)
+            ))?,
+        }
+    }
+    Ok(())
+}
+
+/// Parameters by part.
+fn parts<B: Backend>(model: &AnyRefModel<B>) -> Vec<(&'static str, usize)> {
+    let audio = model.audio_encoder.as_ref().map_or(0, Module::num_params);
+    let projectors = model.mm_projector.num_params()
+        + model.audio_projector.as_ref().map_or(0, Module::num_params)
+        + model.box_projector.as_ref().map_or(0, Module::num_params);
+    vec![
+        ("CLIP vision tower", model.vision_tower.num_params()),
+        ("SAM image encoder", model.image_encoder.num_params()),
+        ("ImageBind audio encoder", audio),
+        ("projectors", projectors),
+        ("language model", model.llm.num_params()),
+        ("object head", model.text_hidden_fcs.num_params()),
+        ("prompt encoder", model.prompt_encoder.num_params()),
+        ("mask decoder", model.mask_decoder.num_params()),
+    ]
+}
+
+fn millions(count: usize) -> String {
+    format!("{:.3} M", count as f64 / 1e6)
+}
+
+fn megabytes(bytes: usize) -> String {
+    format!("{:.1} MB", bytes as f64 / 1e6)
+}
+
+/// Resident memory of this process and its peak in bytes, where the system tells (Linux).
+fn memory() -> Option<(usize, usize)> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let field = |name: &str| {
+        let line = status.lines().find(|line| line.starts_with(name))?;
+        let kilobytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
+        Some(kilobytes * 1024)
+    };
+    Some((field("VmRSS:")?, field("VmHWM:")?))
+}

@@ -1,0 +1,41 @@
+//! The commands.
+
+mod chat;
+mod demo;
+mod describe;
+mod info;
+mod segment;
+
+use anyhow::Result;
+use burn::tensor::backend::Backend;
+
+use crate::args::{Command, Common};
+use crate::backend::Task;
+
+/// Runs a command on the backend of the command line.
+pub fn run(common: &Common, command: &Command) -> Result<()> {
+    match command {
+        Command::Info(arguments) if arguments.devices => info::devices(),
+        _ => common
+            .backend
+            .dispatch(common.device, Dispatched { common, command }),
+    }
+}
+
+/// A command on its way to a backend.
+struct Dispatched<'a> {
+    common: &'a Common,
+    command: &'a Command,
+}
+
+impl Task for Dispatched<'_> {
+    fn run<B: Backend>(self, device: &B::Device) -> Result<()> {
+        match self.command {
+            Command::Demo(arguments) => demo::run::<B>(self.common, arguments, device),
+            Command::Segment(arguments) => segment::run::<B>(self.common, arguments, device),
+            Command::Describe(arguments) => describe::run::<B>(self.common, arguments, device),
+            Command::Chat(arguments) => chat::run::<B>(self.common, arguments, device),
+            Command::Info(_) => info::run::<B>(self.common, device),
+        }
+    }
+}

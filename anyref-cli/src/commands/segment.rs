@@ -1,0 +1,116 @@
+//! `anyref segment`: masks of what the references mean.
+
+use std::path::Path;
+
+use anyhow::Result;
+use anyref_core::{Answer, Prompt};
+use anyref_vision::preprocess::open_image;
+use burn::tensor::backend::Backend;
+use image::RgbImage;
+
+use crate::args::{Common, OutputArguments, SegmentArguments};
+use crate::output::{self, Document, Run};
+use crate::overlay::Overlay;
+use crate::{model, prompt};
+
+/// Runs the command.
+pub fn run<B: Backend>(
+    common: &Common,
+    arguments: &SegmentArguments,
+    device: &B::Device,
+) -> Result<()> {
+    check_outputs(&arguments.output)?;
+    let written = &arguments.references.0;
+    let question = Prompt {
+        question: arguments.prompt.clone(),
+        references: prompt::read_all(written)?,
+    };
+    question.segmentation()?;
+    let image = open_image(&arguments.image)?;
+    let opened = model::open::<B>(common, device)?;
+    let name = |error| prompt::name_files(error, &arguments.image, written);
+    let picture = opened.anyref.picture(&image).map_err(name)?;
+    let answer = opened.anyref.segment(&picture, &question).map_err(name)?;
+    let run = Run {
+        model: &opened.anyref.config.name,
+        backend: common.backend,
+        load: opened.load,
+        total: opened.start.elapsed(),
+    };
+    let shown = Shown {
+        path: &arguments.image,
+        image: &image,
+        prompt: &question,
+        answer: &answer,
+    };
+    show(common, &arguments.output, &shown, run)
+}
+
+/// An answer and what it is about.
+pub struct Shown<'a> {
+    /// The picture's file.
+    pub path: &'a Path,
+    /// The picture.
+    pub image: &'a RgbImage,
+    /// The question.
+    pub prompt: &'a Prompt,
+    /// The answer.
+    pub answer: &'a Answer,
+}
+
+/// Refuses outputs that cannot be written before anything is computed.
+pub fn check_outputs(output: &OutputArguments) -> Result<()> {
+    [&output.mask, &output.overlay]
+        .into_iter()
+        .flatten()
+        .try_for_each(|path| output::check_writable(path))
+}
+
+/// Writes files and prints the answer.
+pub fn show(
+    common: &Common,
+    arguments: &OutputArguments,
+    shown: &Shown<'_>,
+    run: Run<'_>,
+) -> Result<()> {
+    let answer = shown.answer;
+    let written = match &arguments.mask {
+        Some(path) => output::write_masks(&answer.masks, path)?,
+        None => Vec::new(),
+    };
+    if let Some(path) = &arguments.overlay {
+        let overlay = Overlay {
+            masks: &answer.masks,
+            references: &shown.prompt.references,
+            question: &prompt::readable(shown.prompt),
+            answer: &answer.text,
+        };
+        output::write_picture(&overlay.draw(shown.image), path)?;
+    }
+    if common.verbose {
+        eprintln!("{}", output::timing_line(&answer.timing, run));
+    }
+    if arguments.json {
+        return output::say(&Document::new(answer, run).to_json()?);
+    }
+    output::say(&answer.text)?;
+    for (index, mask) in answer.masks.iter().enumerate() {
+        let file = written
+            .get(index)
+            .map(|path| format!(" -> {}", path.display()));
+        output::say(&(output::mask_line(index + 1, mask) + &file.unwrap_or_default()))?;
+    }
+    if answer.masks.is_empty() {
+        let unwritten = arguments.mask.as_ref();
+        let unwritten = unwritten.map(|path| format!(", {} is not written", path.display()));
+        output::say(&format!(
+            "no mask: the answer points at nothing in {}{}",
+            shown.path.display(),
+            unwritten.unwrap_or_default()
+        ))?;
+    }
+    if let Some(path) = &arguments.overlay {
+        output::say(&format!("overlay -> {}", path.display()))?;
+    }
+    Ok(())
+}

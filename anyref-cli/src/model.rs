@@ -1,0 +1,83 @@
+//! Opening the model: a folder, or the one built into the program.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use anyref_core::{AnyRef, ModelFiles};
+use burn::tensor::backend::Backend;
+
+use crate::args::Common;
+use crate::failure;
+
+/// The built-in model.
+pub const EMBEDDED: ModelFiles<'static> = ModelFiles {
+    config: include_bytes!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../assets/nano/config.json"
+    )),
+    tokenizer: include_bytes!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../assets/nano/tokenizer.json"
+    )),
+    weights: include_bytes!(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../assets/nano/model.safetensors"
+    )),
+};
+
+/// A model ready to be asked.
+pub struct Opened<B: Backend> {
+    /// The model.
+    pub anyref: AnyRef<B>,
+    /// When opening began, for the total time.
+    pub start: Instant,
+    /// How long opening took.
+    pub load: Duration,
+}
+
+/// Opens the model that the command line asks for.
+pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>> {
+    let start = Instant::now();
+    let mut anyref = match &common.model {
+        Some(folder) => load::<B>(folder, device)?,
+        None => AnyRef::<B>::from_files(EMBEDDED, device).context("the built-in model")?,
+    };
+    if !common.temperature.is_finite() || common.temperature < 0.0 {
+        bail!("--temperature is {}: give 0 or more", common.temperature);
+    }
+    anyref.generation.temperature = common.temperature;
+    anyref.generation.seed = common.seed;
+    match common.max_new_tokens {
+        Some(0) => bail!("--max-new-tokens is 0: an answer needs at least 1"),
+        Some(tokens) => anyref.generation.max_new_tokens = tokens,
+        None => {}
+    }
+    Ok(Opened {
+        anyref,
+        start,
+        load: start.elapsed(),
+    })
+}
+
+/// Loads a folder. Some configs that no model can have end in a panic while the parts are built.
+fn load<B: Backend>(folder: &Path, device: &B::Device) -> Result<AnyRef<B>> {
+    let name = folder.display().to_string();
+    match catch_unwind(AssertUnwindSafe(|| AnyRef::<B>::load(folder, device))) {
+        Ok(Ok(anyref)) => Ok(anyref),
+        Ok(Err(error)) => {
+            let named = error.to_string().contains(&name);
+            let error = anyhow::Error::from(error);
+            Err(if named {
+                error
+            } else {
+                error.context(format!("model {name}"))
+            })
+        }
+        Err(_) => bail!(
+            "model {name}: its config.json describes no possible model ({}); use the one that came with the weights",
+            failure::last_panic()
+        ),
+    }
+}

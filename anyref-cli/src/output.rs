@@ -1,0 +1,222 @@
+//! Answers on the terminal, as JSON and as files.
+
+use std::io::{Write, stdout};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use anyref_core::{Answer, Mask, Timing};
+use image::{ImageFormat, RgbImage};
+use serde::Serialize;
+
+/// Prints a line.
+pub fn say(line: &str) -> Result<()> {
+    writeln!(stdout(), "{line}").context("cannot write to standard output")
+}
+
+/// Prints part of a line at once.
+pub fn say_part(part: &str) -> Result<()> {
+    let mut out = stdout();
+    write!(out, "{part}")
+        .and_then(|()| out.flush())
+        .context("cannot write to standard output")
+}
+
+/// What `--json` prints.
+#[derive(Debug, Serialize)]
+pub struct Document<'a> {
+    model: &'a str,
+    backend: String,
+    text: &'a str,
+    masks: Vec<MaskDocument>,
+    timing_ms: TimingDocument,
+}
+
+#[derive(Debug, Serialize)]
+struct MaskDocument {
+    size: [usize; 2],
+    counts: String,
+    area: u64,
+    #[serde(rename = "box")]
+    bounds: [u32; 4],
+    score: f32,
+}
+
+#[derive(Debug, Serialize)]
+struct TimingDocument {
+    load: f64,
+    image: f64,
+    audio: f64,
+    prompt: f64,
+    generate: f64,
+    decode: f64,
+    total: f64,
+}
+
+/// What an answer was computed with and how long it took beside the answer itself.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// Name of the model.
+    pub model: &'a str,
+    /// Name of the backend.
+    pub backend: crate::backend::BackendName,
+    /// Opening the model.
+    pub load: Duration,
+    /// From the start to the answer.
+    pub total: Duration,
+}
+
+impl<'a> Document<'a> {
+    /// The document of an answer.
+    pub fn new(answer: &'a Answer, run: Run<'a>) -> Self {
+        Self {
+            model: run.model,
+            backend: run.backend.to_string(),
+            text: &answer.text,
+            masks: answer.masks.iter().map(MaskDocument::new).collect(),
+            timing_ms: TimingDocument::new(&answer.timing, run),
+        }
+    }
+
+    /// The document on one line.
+    pub fn to_json(&self) -> Result<String> {
+        Ok(serde_json::to_string(self)?)
+    }
+}
+
+impl MaskDocument {
+    fn new(mask: &Mask) -> Self {
+        Self {
+            size: mask.rle.size(),
+            counts: mask.rle.to_compressed(),
+            area: mask.area(),
+            bounds: mask.bounding_box(),
+            score: mask.score,
+        }
+    }
+}
+
+impl TimingDocument {
+    fn new(timing: &Timing, run: Run<'_>) -> Self {
+        Self {
+            load: milliseconds(run.load),
+            image: milliseconds(timing.image),
+            audio: milliseconds(timing.audio),
+            prompt: milliseconds(timing.prompt),
+            generate: milliseconds(timing.generate),
+            decode: milliseconds(timing.decode),
+            total: milliseconds(run.total),
+        }
+    }
+}
+
+/// Milliseconds with three decimals.
+pub fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// Where the time went, on one line.
+pub fn timing_line(timing: &Timing, run: Run<'_>) -> String {
+    let ms = |time: Duration| format!("{:.0}", milliseconds(time));
+    format!(
+        "{} on {}: load {}, image {}, audio {}, prompt {}, generate {}, decode {}, total {} ms",
+        run.model,
+        run.backend,
+        ms(run.load),
+        ms(timing.image),
+        ms(timing.audio),
+        ms(timing.prompt),
+        ms(timing.generate),
+        ms(timing.decode),
+        ms(run.total)
+    )
+}
+
+/// A mask in words.
+pub fn mask_line(number: usize, mask: &Mask) -> String {
+    let [x0, y0, x1, y1] = mask.bounding_box();
+    format!(
+        "mask {number}: {} pixels, box {x0},{y0},{x1},{y1}, score {:.2}",
+        mask.area(),
+        mask.score
+    )
+}
+
+/// Refuses an output file that cannot be written, before the model has run for nothing.
+pub fn check_writable(path: &Path) -> Result<()> {
+    if ImageFormat::from_path(path).is_err() {
+        bail!(
+            "cannot write {}: the name has no picture's ending, use .png",
+            path.display()
+        );
+    }
+    if path.is_dir() {
+        bail!(
+            "cannot write {}: it is a folder, give a file name",
+            path.display()
+        );
+    }
+    match path.parent() {
+        Some(folder) if folder != Path::new("") && !folder.is_dir() => bail!(
+            "cannot write {}: there is no folder {}, create it first",
+            path.display(),
+            folder.display()
+        ),
+        _ => Ok(()),
+    }
+}
+
+/// Writes each mask: `OUT.png`, or `OUT_1.png`, `OUT_2.png` … where there are several. Returns the paths.
+pub fn write_masks(masks: &[Mask], path: &Path) -> Result<Vec<PathBuf>> {
+    let paths = (1..=masks.len()).map(|number| match masks.len() {
+        1 => path.to_owned(),
+        _ => numbered(path, number),
+    });
+    masks
+        .iter()
+        .zip(paths)
+        .map(|(mask, path)| {
+            mask.to_image()
+                .save_with_format(&path, ImageFormat::Png)
+                .with_context(|| cannot_write(&path))?;
+            Ok(path)
+        })
+        .collect()
+}
+
+/// Writes a picture in the format of its name.
+pub fn write_picture(picture: &RgbImage, path: &Path) -> Result<()> {
+    picture.save(path).with_context(|| cannot_write(path))
+}
+
+/// What to say of a file that cannot be written.
+pub fn cannot_write(path: &Path) -> String {
+    format!(
+        "cannot write {} (check the folder and its permissions)",
+        path.display()
+    )
+}
+
+/// `out.png` → `out_2.png`.
+pub fn numbered(path: &Path, number: usize) -> PathBuf {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let name = match path.extension() {
+        Some(extension) => format!("{stem}_{number}.{}", extension.to_string_lossy()),
+        None => format!("{stem}_{number}"),
+    };
+    path.with_file_name(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_go_before_the_extension() {
+        assert_eq!(
+            numbered(Path::new("a/b.c.png"), 2),
+            Path::new("a/b.c_2.png")
+        );
+        assert_eq!(numbered(Path::new("mask"), 1), Path::new("mask_1"));
+    }
+}

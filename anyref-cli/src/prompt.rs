@@ -1,0 +1,146 @@
+//! References as written to references as the model takes them.
+
+use std::path::Path;
+
+use anyhow::{Context, Error, Result, anyhow, bail};
+use anyref_audio::Waveform;
+use anyref_core::{Prompt, Reference, ReferenceImage};
+use anyref_vision::preprocess::open_image;
+use image::DynamicImage;
+
+use crate::args::ReferenceArgument;
+
+/// Reads the files of every reference.
+pub fn read_all(arguments: &[ReferenceArgument]) -> Result<Vec<Reference>> {
+    arguments.iter().map(read).collect()
+}
+
+/// Reads the file of one reference.
+pub fn read(argument: &ReferenceArgument) -> Result<Reference> {
+    Ok(match argument {
+        ReferenceArgument::Text(phrase) => Reference::Text(phrase.clone()),
+        ReferenceArgument::Box(corners) => Reference::Box(parse_box(corners)?),
+        ReferenceArgument::Audio(path) => Reference::Audio(Waveform::open(path)?),
+        ReferenceArgument::Image { path, region, mask } => {
+            let image = open_image(path)?;
+            let name = || format!("reference picture {}", path.display());
+            Reference::Image(match (region, mask) {
+                (Some(corners), _) => {
+                    ReferenceImage::cropped(&image, parse_box(corners)?).with_context(name)?
+                }
+                (None, Some(mask)) => {
+                    let file = mask.display();
+                    let mask = DynamicImage::ImageRgb8(open_image(mask)?).into_luma8();
+                    if mask.pixels().all(|pixel| pixel[0] < 128) {
+                        bail!("reference mask {file} is black all over: paint the object white");
+                    }
+                    ReferenceImage::masked(&image, &mask)
+                        .with_context(|| format!("reference mask {file}"))
+                        .with_context(name)?
+                }
+                (None, None) => ReferenceImage::new(image),
+            })
+        }
+    })
+}
+
+/// Reads `x0,y0,x1,y1`. Whether it fits the picture is for the model to say.
+pub fn parse_box(text: &str) -> Result<[f32; 4]> {
+    let problem = |what: &str| {
+        anyhow!("box {text:?} {what}: give x0,y0,x1,y1 in pixels, x0 < x1 and y0 < y1")
+    };
+    let numbers = text
+        .split(',')
+        .map(|number| number.trim().parse::<f32>())
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|_| problem("is not four numbers"))?;
+    let corners: [f32; 4] = numbers
+        .try_into()
+        .map_err(|_| problem("is not four numbers"))?;
+    if !corners.iter().all(|corner| corner.is_finite()) {
+        return Err(problem("has a number that is not finite"));
+    }
+    if corners[0] >= corners[2] || corners[1] >= corners[3] {
+        return Err(problem("is empty or inverted"));
+    }
+    Ok(corners)
+}
+
+/// Adds to an error of the model the file that it is about, which the model does not know.
+pub fn name_files(
+    error: anyref_core::Error,
+    image: &Path,
+    references: &[ReferenceArgument],
+) -> Error {
+    let file = match error {
+        anyref_core::Error::Audio(_) => {
+            let sounds: Vec<_> = references
+                .iter()
+                .filter_map(|reference| match reference {
+                    ReferenceArgument::Audio(path) => Some(path.display().to_string()),
+                    _ => None,
+                })
+                .collect();
+            sounds.join(" or ")
+        }
+        anyref_core::Error::Box { .. } => image.display().to_string(),
+        _ => return error.into(),
+    };
+    Error::from(error).context(file)
+}
+
+/// The question as a person reads it, with words for the references in it.
+pub fn readable(prompt: &Prompt) -> String {
+    let mut text = prompt.question.clone().unwrap_or_else(|| {
+        let numbers: Vec<_> = (1..=prompt.references.len())
+            .map(|n| format!("{{{n}}}"))
+            .collect();
+        numbers.join(" and ")
+    });
+    for (index, reference) in prompt.references.iter().enumerate() {
+        let words = match reference {
+            Reference::Text(phrase) => phrase.clone(),
+            Reference::Box([x0, y0, x1, y1]) => format!("[box {x0:.0},{y0:.0},{x1:.0},{y1:.0}]"),
+            Reference::Image(_) => "[picture]".into(),
+            Reference::Audio(_) => "[sound]".into(),
+        };
+        text = text.replace(&format!("{{{}}}", index + 1), &words);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn boxes_are_four_finite_numbers_in_order() {
+        assert_eq!(parse_box("1, 2.5,30,40").unwrap(), [1.0, 2.5, 30.0, 40.0]);
+        for bad in [
+            "",
+            "1,2,3",
+            "1,2,3,4,5",
+            "a,2,3,4",
+            "nan,2,3,4",
+            "1,2,inf,4",
+            "5,2,3,4",
+            "1,2,1,4",
+        ] {
+            let message = parse_box(bad).unwrap_err().to_string();
+            assert!(
+                message.contains("x0,y0,x1,y1") && !message.contains('\n'),
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn questions_are_read_with_their_references() {
+        let prompt = Prompt::new([
+            Reference::Text("a dog".into()),
+            Reference::Box([1.0, 2.0, 3.0, 4.0]),
+        ])
+        .with_question("Is {1} left of {2}?");
+        assert_eq!(readable(&prompt), "Is a dog left of [box 1,2,3,4]?");
+    }
+}

@@ -1,0 +1,405 @@
+//! What the program answers, prints and writes.
+
+mod common;
+
+use std::path::Path;
+
+use anyref_decoder::rle::Rle;
+use common::{asset, folder, json, pointing, run_in, scene, silent, succeed, tone, write_sound};
+use image::{ColorType, DynamicImage, GrayImage, ImageReader, Luma, Rgb, RgbImage};
+use serde_json::Value;
+
+fn keys(value: &Value) -> Vec<&str> {
+    let mut keys: Vec<_> = value
+        .as_object()
+        .unwrap()
+        .keys()
+        .map(String::as_str)
+        .collect();
+    keys.sort_unstable();
+    keys
+}
+
+fn rle(mask: &Value) -> Rle {
+    serde_json::from_value(mask.clone()).unwrap_or_else(|_| {
+        let size = [
+            mask["size"][0].as_u64().unwrap() as usize,
+            mask["size"][1].as_u64().unwrap() as usize,
+        ];
+        Rle::from_compressed(mask["counts"].as_str().unwrap(), size).unwrap()
+    })
+}
+
+#[test]
+fn json_is_the_documented_object_and_the_mask_file_agrees_with_it() {
+    let folder = folder();
+    let found = json(
+        folder.path(),
+        &[
+            "segment",
+            "--model",
+            pointing(),
+            "--max-new-tokens",
+            "1",
+            "--image",
+            &scene(),
+            "--text",
+            "dog",
+            "--mask",
+            "mask.png",
+        ],
+    );
+    assert_eq!(
+        keys(&found),
+        ["backend", "masks", "model", "text", "timing_ms"]
+    );
+    assert_eq!(found["model"], "nano");
+    assert_eq!(found["backend"], "flex");
+    assert_eq!(
+        keys(&found["timing_ms"]),
+        [
+            "audio", "decode", "generate", "image", "load", "prompt", "total"
+        ]
+    );
+    let timing = |part: &str| found["timing_ms"][part].as_f64().unwrap();
+    assert!(timing("total") >= timing("load") + timing("image"));
+    let masks = found["masks"].as_array().unwrap();
+    assert_eq!(masks.len(), 1);
+    assert_eq!(keys(&masks[0]), ["area", "box", "counts", "score", "size"]);
+    assert_eq!(masks[0]["size"], serde_json::json!([256, 256]));
+    assert!((0.0..=1.0).contains(&masks[0]["score"].as_f64().unwrap()));
+    let rle = rle(&masks[0]);
+    assert_eq!(masks[0]["area"].as_u64().unwrap(), rle.area());
+    let [x, y, w, h] = rle.bbox();
+    assert_eq!(masks[0]["box"], serde_json::json!([x, y, x + w, y + h]));
+
+    let file = ImageReader::open(folder.path().join("mask.png"))
+        .unwrap()
+        .decode()
+        .unwrap();
+    assert_eq!(file.color(), ColorType::L8);
+    let file = file.into_luma8();
+    assert_eq!(file.dimensions(), (256, 256));
+    assert!(file.pixels().all(|pixel| [0, 255].contains(&pixel[0])));
+    let pixels: Vec<bool> = file.pixels().map(|pixel| pixel[0] == 255).collect();
+    assert_eq!(pixels, rle.to_mask());
+}
+
+#[test]
+fn several_masks_get_numbers() {
+    let folder = folder();
+    let said = succeed(
+        folder.path(),
+        &[
+            "segment",
+            "--model",
+            pointing(),
+            "--max-new-tokens",
+            "2",
+            "--image",
+            &scene(),
+            "--text",
+            "dogs",
+            "--mask",
+            "out.png",
+            "--overlay",
+            "over.png",
+        ],
+    );
+    assert!(
+        said.contains("out_1.png") && said.contains("out_2.png"),
+        "{said}"
+    );
+    assert!(folder.path().join("out_1.png").is_file() && folder.path().join("out_2.png").is_file());
+    assert!(!folder.path().join("out.png").exists());
+    let overlay = image::open(folder.path().join("over.png")).unwrap();
+    assert!(overlay.width() == 512 && overlay.height() > 512);
+}
+
+#[test]
+fn nothing_found_is_an_answer() {
+    let folder = folder();
+    let ask = [
+        "segment",
+        "--model",
+        silent(),
+        "--image",
+        &scene(),
+        "--text",
+        "dog",
+        "--mask",
+        "out.png",
+    ];
+    let said = succeed(folder.path(), &ask);
+    assert!(
+        said.contains("no mask") && said.contains("out.png is not written"),
+        "{said}"
+    );
+    assert!(!folder.path().join("out.png").exists());
+    assert_eq!(json(folder.path(), &ask)["masks"], serde_json::json!([]));
+}
+
+#[test]
+fn every_kind_of_reference_goes_into_one_prompt() {
+    let folder = folder();
+    let picture = asset("demo/scene1-3-1.png").display().to_string();
+    let sound = asset("demo/scene1-4-1.wav").display().to_string();
+    let size = image::open(&picture).unwrap();
+    GrayImage::from_fn(size.width(), size.height(), |x, _| {
+        Luma([if x < size.width() / 2 { 255 } else { 0 }])
+    })
+    .save(folder.path().join("mask.png"))
+    .unwrap();
+    let found = json(
+        folder.path(),
+        &[
+            "segment",
+            "--image",
+            &scene(),
+            "--audio",
+            &sound,
+            "--ref-image",
+            &picture,
+            "--ref-mask",
+            "mask.png",
+            "--box",
+            "10,10,90,80.5",
+            "--text",
+            "grapes",
+            "--ref-image",
+            &picture,
+            "--ref-box",
+            "0,0,20,20",
+            "--prompt",
+            "Can you segment {4}, the thing that makes {1}, {2}, {3} and {5} in this image?",
+        ],
+    );
+    assert!(found["timing_ms"]["audio"].as_f64().unwrap() > 0.0);
+    succeed(
+        folder.path(),
+        &[
+            "segment",
+            "--image",
+            &scene(),
+            "--prompt",
+            "What is on the left?",
+        ],
+    );
+}
+
+#[test]
+fn answers_do_not_change_from_run_to_run() {
+    let folder = folder();
+    let ask = |extra: &[&str]| {
+        let image = scene();
+        let mut words = vec![
+            "segment", "--image", &image, "--text", "grapes", "--seed", "7",
+        ];
+        words.extend(extra);
+        let found = json(folder.path(), &words);
+        (found["text"].clone(), found["masks"].clone())
+    };
+    assert_eq!(ask(&[]), ask(&[]));
+    assert_eq!(
+        ask(&["--temperature", "1.0"]),
+        ask(&["--temperature", "1.0"])
+    );
+}
+
+#[test]
+fn a_box_is_described_and_masked() {
+    let folder = folder();
+    let ask = [
+        "describe",
+        "--model",
+        pointing(),
+        "--max-new-tokens",
+        "1",
+        "--image",
+        &scene(),
+        "--box",
+        "100,50,200,180",
+    ];
+    assert_eq!(
+        json(folder.path(), &ask)["masks"].as_array().unwrap().len(),
+        1
+    );
+    let mut with_mask = ask.to_vec();
+    with_mask.extend(["--mask", "m.png"]);
+    succeed(folder.path(), &with_mask);
+    assert!(folder.path().join("m.png").is_file());
+}
+
+#[test]
+fn chat_works_through_a_pipe() {
+    let folder = folder();
+    let sound = asset("demo/scene1-4-1.wav");
+    let lines = format!(
+        "/help\nwhere is the gorilla?\n/box 10,10,50,60\n/audio {}\nIs {{1}} left of {{2}}?\n/box 1,2,3\n/box 0,0,9,9\nwhat is this\n/nonsense\n/quit\nnever read\n",
+        sound.display()
+    );
+    let ask = [
+        "chat",
+        "--model",
+        pointing(),
+        "--max-new-tokens",
+        "1",
+        "--image",
+        &scene(),
+        "--overlay",
+        "turn.png",
+    ];
+    let run = run_in(folder.path(), &ask, &lines);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(run.stdout.contains("/audio FILE"));
+    assert_eq!(run.stdout.matches("mask 1:").count(), 3, "{}", run.stdout);
+    assert_eq!(run.stderr.matches("error: ").count(), 2, "{}", run.stderr);
+    assert!(
+        folder.path().join("turn_3.png").is_file() && !folder.path().join("turn_4.png").exists()
+    );
+}
+
+#[test]
+fn the_demo_answers_every_question() {
+    let folder = folder();
+    let said = succeed(folder.path(), &["demo", "--out", "shown"]);
+    let shown = folder.path().join("shown");
+    let answers = std::fs::read_to_string(shown.join("answers.json")).unwrap();
+    let answers: Value = serde_json::from_str(&answers).unwrap();
+    let tasks = answers["tasks"].as_array().unwrap();
+    assert_eq!(tasks.len(), 30);
+    for task in tasks {
+        assert!(shown.join(task["overlay"].as_str().unwrap()).is_file());
+        assert_eq!(task["kind"] == "absent", task["iou"].is_null());
+    }
+    assert!(shown.join("overview.png").is_file());
+    for word in [
+        "text",
+        "box",
+        "picture",
+        "sound",
+        "mixture",
+        "absent",
+        "overview.png",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+}
+
+#[test]
+fn info_tells_parts_types_and_devices() {
+    let folder = folder();
+    let said = succeed(folder.path(), &["info"]);
+    for word in [
+        "nano",
+        "SAM image encoder",
+        "language model",
+        "F16",
+        "F32",
+        "flex",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    assert!(succeed(folder.path(), &["info", "--model", pointing()]).contains(pointing()));
+    let devices = succeed(folder.path(), &["info", "--devices"]);
+    assert!(devices.contains("processor"), "{devices}");
+    if cfg!(not(feature = "cuda")) {
+        common::fail(
+            folder.path(),
+            &["info", "--backend", "cuda"],
+            &["--features cuda"],
+        );
+    }
+    common::fail(folder.path(), &["info", "--device", "1"], &["no device 1"]);
+}
+
+/// A picture of each kind that programs make is read as a viewer shows it.
+#[test]
+fn unusual_pictures_are_answered_in_their_own_size() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    let colours = RgbImage::from_fn(60, 40, |x, y| Rgb([x as u8 * 4, y as u8 * 6, 90]));
+    let colours = DynamicImage::ImageRgb8(colours);
+    colours.to_rgb16().save(at("deep.png")).unwrap();
+    colours.to_luma8().save(at("grey.png")).unwrap();
+    colours.to_luma16().save(at("deep grey.png")).unwrap();
+    colours.to_rgba8().save(at("alpha.png")).unwrap();
+    RgbImage::from_pixel(1, 1, Rgb([9, 9, 9]))
+        .save(at("dot.png"))
+        .unwrap();
+    RgbImage::from_pixel(10_000, 10, Rgb([90, 9, 9]))
+        .save(at("wide.png"))
+        .unwrap();
+    RgbImage::from_pixel(10, 10_000, Rgb([90, 9, 9]))
+        .save(at("tall.png"))
+        .unwrap();
+    colours.save(at("plain.jpg")).unwrap();
+    turned(&at("plain.jpg"), &at("turned.jpg"));
+    for (name, [height, width]) in [
+        ("deep.png", [40, 60]),
+        ("grey.png", [40, 60]),
+        ("deep grey.png", [40, 60]),
+        ("alpha.png", [40, 60]),
+        ("dot.png", [1, 1]),
+        ("wide.png", [10, 10_000]),
+        ("tall.png", [10_000, 10]),
+        ("turned.jpg", [60, 40]),
+    ] {
+        let found = json(
+            folder.path(),
+            &[
+                "segment",
+                "--model",
+                pointing(),
+                "--max-new-tokens",
+                "1",
+                "--image",
+                name,
+                "--text",
+                "dog",
+                "--mask",
+                "mask.png",
+                "--overlay",
+                "overlay.png",
+            ],
+        );
+        assert_eq!(
+            found["masks"][0]["size"],
+            serde_json::json!([height, width]),
+            "{name}"
+        );
+        let mask = image::open(at("mask.png")).unwrap();
+        assert_eq!([mask.height(), mask.width()], [height, width], "{name}");
+    }
+    succeed(
+        folder.path(),
+        &["segment", "--image", &scene(), "--ref-image", "dot.png"],
+    );
+    succeed(
+        folder.path(),
+        &["segment", "--image", &scene(), "--ref-image", "wide.png"],
+    );
+}
+
+/// Puts EXIF data into a JPEG file that says: turn by 90 degrees.
+fn turned(from: &Path, to: &Path) {
+    let jpeg = std::fs::read(from).unwrap();
+    let mut exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0".to_vec();
+    exif.extend([0x12, 0x01, 3, 0, 1, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0]);
+    let mut bytes = jpeg[..2].to_vec();
+    bytes.extend([0xff, 0xe1, 0, exif.len() as u8 + 2]);
+    bytes.extend(exif);
+    bytes.extend(&jpeg[2..]);
+    std::fs::write(to, bytes).unwrap();
+}
+
+#[test]
+fn ten_minutes_of_sound_are_heard() {
+    let folder = folder();
+    write_sound(&folder.path().join("long.wav"), 8_000, 600.0, tone);
+    let found = json(
+        folder.path(),
+        &["segment", "--image", &scene(), "--audio", "long.wav"],
+    );
+    assert!(found["timing_ms"]["audio"].as_f64().unwrap() > 0.0);
+}

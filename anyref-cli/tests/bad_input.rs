@@ -1,0 +1,357 @@
+//! Bad input ends in one line that names the file and the remedy.
+
+mod common;
+
+use std::path::Path;
+
+use common::{asset, fail, folder, scene, tone, write_sound};
+use image::{GrayImage, Luma};
+use tempfile::TempDir;
+
+fn segment(folder: &Path, image: &str, words: &[&str]) {
+    fail(
+        folder,
+        &["segment", "--image", image, "--text", "dog"],
+        words,
+    );
+}
+
+#[test]
+fn pictures() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    segment(
+        folder.path(),
+        "missing.png",
+        &["missing.png", "check the path"],
+    );
+    std::fs::write(at("empty.png"), b"").unwrap();
+    segment(
+        folder.path(),
+        "empty.png",
+        &["empty.png", "0 bytes", "again"],
+    );
+    let jpeg = std::fs::read(asset("demo/scene1.jpg")).unwrap();
+    std::fs::write(at("cut.jpg"), &jpeg[..jpeg.len() / 2]).unwrap();
+    segment(
+        folder.path(),
+        "cut.jpg",
+        &["cut.jpg", "truncated or damaged", "again"],
+    );
+    let png = std::fs::read(asset("demo/scene1-3-1.png")).unwrap();
+    for length in [20, png.len() / 2, png.len() - 20] {
+        std::fs::write(at("cut.png"), &png[..length]).unwrap();
+        segment(folder.path(), "cut.png", &["cut.png", "again"]);
+        fail(
+            folder.path(),
+            &["segment", "--image", &scene(), "--ref-image", "cut.png"],
+            &["cut.png", "again"],
+        );
+    }
+    std::fs::write(at("words.png"), "not a picture at all").unwrap();
+    segment(
+        folder.path(),
+        "words.png",
+        &["words.png", "convert it to PNG"],
+    );
+    std::fs::create_dir(at("folder.png")).unwrap();
+    segment(folder.path(), "folder.png", &["folder.png"]);
+}
+
+#[test]
+fn boxes() {
+    let folder = folder();
+    for (corners, words) in [
+        ("0,0,300,20", ["256x256", "in pixels"]),
+        ("-5,0,30,20", ["256x256", "in pixels"]),
+        ("50,0,30,20", ["inverted", "x0 < x1"]),
+        ("10,10,10,20", ["empty", "x0 < x1"]),
+        ("nan,0,30,20", ["not finite", "x0,y0,x1,y1"]),
+        ("0,0,inf,20", ["not finite", "x0,y0,x1,y1"]),
+        ("0,0,30", ["not four numbers", "x0,y0,x1,y1"]),
+        ("a,b,c,d", ["not four numbers", "x0,y0,x1,y1"]),
+    ] {
+        fail(
+            folder.path(),
+            &["segment", "--image", &scene(), "--box", corners],
+            &words,
+        );
+        fail(
+            folder.path(),
+            &["describe", "--image", &scene(), "--box", corners],
+            &words,
+        );
+        let words = [
+            words[0].replace("256x256", "does not fit"),
+            words[1].to_owned(),
+        ];
+        let words = words.each_ref().map(String::as_str);
+        fail(
+            folder.path(),
+            &[
+                "segment",
+                "--image",
+                &scene(),
+                "--ref-image",
+                &scene(),
+                "--ref-box",
+                corners,
+            ],
+            &words,
+        );
+    }
+    fail(
+        folder.path(),
+        &["segment", "--image", &scene(), "--box", "0,0,300,20"],
+        &["scene1.jpg"],
+    );
+}
+
+#[test]
+fn sounds() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    let hear = |name: &str, words: &[&str]| {
+        fail(
+            folder.path(),
+            &["segment", "--image", &scene(), "--audio", name],
+            words,
+        );
+    };
+    hear("missing.wav", &["missing.wav", "check the path"]);
+    std::fs::write(at("empty.ogg"), b"").unwrap();
+    hear("empty.ogg", &["empty.ogg", "0 bytes"]);
+    let ogg = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../anyref-audio/tests/fixtures/sounds/vorbis.ogg");
+    let ogg = std::fs::read(ogg).unwrap();
+    for length in [30, 2000, ogg.len() / 2] {
+        std::fs::write(at("cut.ogg"), &ogg[..length]).unwrap();
+        hear("cut.ogg", &["cut.ogg"]);
+    }
+    write_sound(&at("silence.wav"), 16_000, 2.0, |_| 0.0);
+    hear("silence.wav", &["silence.wav", "silent", "can be heard"]);
+    write_sound(&at("click.wav"), 16_000, 0.01, tone);
+    hear("click.wav", &["click.wav", "0.010 s", "longer recording"]);
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: 16_000,
+        bits_per_sample: 32,
+        sample_format: hound::SampleFormat::Float,
+    };
+    let mut writer = hound::WavWriter::create(at("nan.wav"), spec).unwrap();
+    (0..16_000).for_each(|i| {
+        writer
+            .write_sample(if i == 99 { f32::NAN } else { 0.1 })
+            .unwrap()
+    });
+    writer.finalize().unwrap();
+    hear("nan.wav", &["nan.wav", "finite"]);
+    std::fs::write(at("words.wav"), "not a sound at all").unwrap();
+    hear("words.wav", &["words.wav", "convert it to WAV"]);
+    write_sound(&at("hours.wav"), 8_000, 700.0, tone);
+    hear("hours.wav", &["hours.wav", "longer than 600 s"]);
+}
+
+/// A copy of the shipped model's folder.
+fn model() -> TempDir {
+    let folder = folder();
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        std::fs::copy(asset("nano").join(file), folder.path().join(file)).unwrap();
+    }
+    folder
+}
+
+#[test]
+fn models() {
+    let folder = folder();
+    let load = |path: &Path, words: &[&str]| {
+        let path = path.display().to_string();
+        fail(folder.path(), &["info", "--model", &path], words);
+        fail(
+            folder.path(),
+            &[
+                "segment",
+                "--model",
+                &path,
+                "--image",
+                &scene(),
+                "--text",
+                "dog",
+            ],
+            words,
+        );
+    };
+    load(Path::new("nowhere"), &["nowhere", "config.json"]);
+    load(folder.path(), &["config.json"]);
+
+    let damaged = model();
+    let weights = damaged.path().join("model.safetensors");
+    let bytes = std::fs::read(&weights).unwrap();
+    for length in [0, 4, 1000, bytes.len() / 2, bytes.len() - 1] {
+        std::fs::write(&weights, &bytes[..length]).unwrap();
+        load(damaged.path(), &["model.safetensors"]);
+    }
+    std::fs::copy(asset("demo/scene1.jpg"), &weights).unwrap();
+    load(damaged.path(), &["model.safetensors"]);
+    std::fs::remove_file(&weights).unwrap();
+    load(damaged.path(), &["safetensors"]);
+
+    let other = model();
+    let file = other.path().join("config.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+    config["mask_decoder"]["mlp_dim"] = 640.into();
+    std::fs::write(&file, config.to_string()).unwrap();
+    load(other.path(), &["mask_decoder"]);
+    config["mask_decoder"]["mlp_dim"] = 512.into();
+    config["llm"]["num_hidden_layers"] = 5.into();
+    std::fs::write(&file, config.to_string()).unwrap();
+    load(other.path(), &["layers.4"]);
+    std::fs::write(&file, &text[..text.len() / 2]).unwrap();
+    load(other.path(), &["config.json", "not an AnyRef config"]);
+    std::fs::write(&file, &text).unwrap();
+    std::fs::write(other.path().join("tokenizer.json"), "{}").unwrap();
+    load(other.path(), &["tokenizer.json"]);
+}
+
+/// Sizes that no model can have are refused where they are read, not deep inside a computation.
+#[test]
+fn impossible_configs() {
+    let folder = folder();
+    let other = model();
+    let file = other.path().join("config.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    for (part, field, value) in [
+        ("vision_tower", "num_attention_heads", 0),
+        ("vision_tower", "num_attention_heads", 7),
+        ("vision_tower", "patch_size", 0),
+        ("image_encoder", "image_size", 100),
+        ("image_encoder", "window_size", 0),
+        ("llm", "num_attention_heads", 5),
+        ("mask_decoder", "num_heads", 0),
+    ] {
+        let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert!(config[part][field].is_u64(), "{part}.{field}");
+        config[part][field] = value.into();
+        std::fs::write(&file, config.to_string()).unwrap();
+        fail(
+            folder.path(),
+            &[
+                "segment",
+                "--model",
+                &other.path().display().to_string(),
+                "--image",
+                &scene(),
+                "--text",
+                "dog",
+            ],
+            &[],
+        );
+    }
+}
+
+#[test]
+fn prompts() {
+    let folder = folder();
+    let image = scene();
+    let ask = |words: &[&str], found: &[&str]| {
+        let words: Vec<&str> = ["segment", "--image", &image]
+            .iter()
+            .chain(words)
+            .copied()
+            .collect();
+        fail(folder.path(), &words, found);
+    };
+    ask(&[], &["empty", "at least one reference"]);
+    ask(&["--text", ""], &["empty"]);
+    ask(&["--text", "  "], &["empty"]);
+    ask(&["--prompt", ""], &["empty"]);
+    ask(
+        &["--prompt", "the {1} and the {2}", "--text", "dog"],
+        &["{2}", "1 references"],
+    );
+    ask(
+        &["--prompt", "everything", "--text", "dog"],
+        &["does not use", "{1}"],
+    );
+    ask(&["--text", "a <obj> dog"], &["<obj>", "leave it out"]);
+    ask(&["--text", &"dog ".repeat(3000)], &["context", "shorten"]);
+    ask(
+        &["--text", "dog", "--max-new-tokens", "100000"],
+        &["context"],
+    );
+    ask(
+        &["--text", "dog", "--max-new-tokens", "0"],
+        &["--max-new-tokens"],
+    );
+    ask(
+        &["--text", "dog", "--temperature", "nan"],
+        &["--temperature"],
+    );
+}
+
+#[test]
+fn reference_masks() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    GrayImage::from_pixel(9, 9, Luma([255]))
+        .save(at("small.png"))
+        .unwrap();
+    GrayImage::new(256, 256).save(at("black.png")).unwrap();
+    for (mask, words) in [
+        ("small.png", ["small.png", "make them equal"]),
+        ("black.png", ["black.png", "white"]),
+        ("missing.png", ["missing.png", "check the path"]),
+    ] {
+        fail(
+            folder.path(),
+            &[
+                "segment",
+                "--image",
+                &scene(),
+                "--ref-image",
+                &scene(),
+                "--ref-mask",
+                mask,
+            ],
+            &words,
+        );
+    }
+}
+
+#[test]
+fn outputs() {
+    let folder = folder();
+    std::fs::create_dir(folder.path().join("taken.png")).unwrap();
+    for option in ["--mask", "--overlay"] {
+        for (path, words) in [
+            ("nowhere/out.png", ["nowhere/out.png", "create it first"]),
+            ("taken.png", ["taken.png", "give a file name"]),
+            ("out.docx", ["out.docx", "use .png"]),
+            ("/proc/out.png", ["/proc/out.png", "permissions"]),
+        ] {
+            fail(
+                folder.path(),
+                &[
+                    "segment",
+                    "--model",
+                    common::pointing(),
+                    "--max-new-tokens",
+                    "1",
+                    "--image",
+                    &scene(),
+                    "--text",
+                    "dog",
+                    option,
+                    path,
+                ],
+                &words,
+            );
+        }
+    }
+    fail(
+        folder.path(),
+        &["demo", "--out", "/proc/shown"],
+        &["/proc/shown", "permissions"],
+    );
+}

@@ -1,0 +1,185 @@
+//! Running the real program, and models whose answer is known.
+#![allow(dead_code, reason = "each test file uses a part")]
+
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use safetensors::SafeTensors;
+use safetensors::tensor::TensorView;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// What a run left.
+pub struct Run {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs the program in a folder, with backtraces on: none may show.
+pub fn run_in(folder: &Path, arguments: &[&str], input: &str) -> Run {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_anyref"))
+        .args(arguments)
+        .current_dir(folder)
+        .env("RUST_BACKTRACE", "1")
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // The program may end without having read anything.
+    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let output = child.wait_with_output().unwrap();
+    Run {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Runs the program and expects success.
+pub fn succeed(folder: &Path, arguments: &[&str]) -> String {
+    let run = run_in(folder, arguments, "");
+    assert_eq!(run.code, Some(0), "{arguments:?}: {}", run.stderr);
+    run.stdout
+}
+
+/// Runs the program with `--json` and expects success.
+pub fn json(folder: &Path, arguments: &[&str]) -> Value {
+    let arguments: Vec<&str> = arguments.iter().copied().chain(["--json"]).collect();
+    serde_json::from_str(&succeed(folder, &arguments)).unwrap()
+}
+
+/// Runs the program and expects one line on stderr that holds all of `words`, and exit code 1.
+pub fn fail(folder: &Path, arguments: &[&str], words: &[&str]) {
+    let run = run_in(folder, arguments, "");
+    let message = run.stderr.trim_end();
+    assert_eq!(run.code, Some(1), "{arguments:?}: {message} {}", run.stdout);
+    assert!(message.starts_with("error: "), "{arguments:?}: {message}");
+    assert_eq!(message.lines().count(), 1, "{arguments:?}: {message}");
+    assert!(
+        !message.contains("panicked") && !message.contains("backtrace"),
+        "{message}"
+    );
+    assert_eq!(run.stdout, "", "{arguments:?}");
+    for word in words {
+        assert!(
+            message.contains(word),
+            "{arguments:?}: no {word:?} in {message}"
+        );
+    }
+}
+
+/// A file of the repository's `assets`.
+pub fn asset(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("../assets")
+        .join(name)
+}
+
+/// A bundled scene of 256x256 pixels.
+pub fn scene() -> String {
+    asset("demo/scene1.jpg").display().to_string()
+}
+
+/// A folder of one test.
+pub fn folder() -> TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// A model that always answers `<obj>` until its answer is full: one mask a token.
+pub fn pointing() -> &'static str {
+    static MODEL: OnceLock<(TempDir, String)> = OnceLock::new();
+    &MODEL.get_or_init(|| always("<obj>")).1
+}
+
+/// A model that always answers nothing.
+pub fn silent() -> &'static str {
+    static MODEL: OnceLock<(TempDir, String)> = OnceLock::new();
+    &MODEL.get_or_init(|| always("</s>")).1
+}
+
+/// The shipped model with a language model that knows one token: every embedding has the same large first
+/// component, the layers add nothing, and the head looks at that component for one token only.
+fn always(token: &str) -> (TempDir, String) {
+    let folder = folder();
+    for file in ["config.json", "tokenizer.json"] {
+        std::fs::copy(asset("nano").join(file), folder.path().join(file)).unwrap();
+    }
+    let tokenizer = std::fs::read_to_string(asset("nano/tokenizer.json")).unwrap();
+    let tokenizer: Value = serde_json::from_str(&tokenizer).unwrap();
+    let added = tokenizer["added_tokens"].as_array().unwrap();
+    let id = added
+        .iter()
+        .find(|entry| entry["content"] == token)
+        .unwrap()["id"]
+        .as_u64()
+        .unwrap();
+
+    let bytes = std::fs::read(asset("nano/model.safetensors")).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let patched: Vec<_> = tensors
+        .tensors()
+        .into_iter()
+        .map(|(name, view)| {
+            let mut data = view.data().to_vec();
+            let width = view.shape().last().copied().unwrap_or(1);
+            if name.ends_with("embed_tokens.weight") {
+                fill(&mut data, width, None);
+            } else if name.ends_with("lm_head.weight") {
+                data.fill(0);
+                fill(&mut data, width, Some(id as usize));
+            } else if name.starts_with("llm.")
+                && (name.contains("o_proj") || name.contains("down_proj"))
+            {
+                data.fill(0);
+            } else if name == "llm.model.norm.weight" {
+                data.chunks_exact_mut(2)
+                    .for_each(|value| value.copy_from_slice(&[0x00, 0x3c]));
+            }
+            (name, view.dtype(), view.shape().to_vec(), data)
+        })
+        .collect();
+    let views = patched.iter().map(|(name, dtype, shape, data)| {
+        (
+            name.as_str(),
+            TensorView::new(*dtype, shape.clone(), data).unwrap(),
+        )
+    });
+    safetensors::serialize_to_file(views, None, &folder.path().join("model.safetensors")).unwrap();
+    let path = folder.path().display().to_string();
+    (folder, path)
+}
+
+/// Sets the first value of each row, or of one row, to 32 in half precision.
+fn fill(data: &mut [u8], width: usize, only: Option<usize>) {
+    for (row, values) in data.chunks_exact_mut(width * 2).enumerate() {
+        if only.is_none_or(|only| only == row) {
+            values[..2].copy_from_slice(&[0x00, 0x50]);
+        }
+    }
+}
+
+/// Writes a mono 16-bit sound.
+pub fn write_sound(path: &Path, rate: u32, seconds: f64, sample: impl Fn(usize) -> f64) {
+    let spec = hound::WavSpec {
+        channels: 1,
+        sample_rate: rate,
+        bits_per_sample: 16,
+        sample_format: hound::SampleFormat::Int,
+    };
+    let mut writer = hound::WavWriter::create(path, spec).unwrap();
+    for index in 0..(f64::from(rate) * seconds) as usize {
+        writer
+            .write_sample((sample(index) * 32767.0) as i16)
+            .unwrap();
+    }
+    writer.finalize().unwrap();
+}
+
+/// A tone that can be heard.
+pub fn tone(index: usize) -> f64 {
+    0.5 * (index as f64 * 0.2).sin()
+}
