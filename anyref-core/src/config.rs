@@ -10,7 +10,7 @@ use burn::nn::LinearConfig;
 use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
 
-use crate::AnyRefModel;
+use crate::{AnyRefModel, Error, Result};
 
 /// How the patch tokens of a reference picture become few.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -216,6 +216,76 @@ impl AnyRefConfig {
         self.vision_tower.num_patches()
     }
 
+    /// Whether the parts fit one another.
+    ///
+    /// # Errors
+    /// When they do not, naming the field to change.
+    pub fn validate(&self) -> Result<()> {
+        self.llm.validate()?;
+        if let Some(lora) = &self.lora {
+            lora.validate()?;
+        }
+        let equal = |field, value: usize, of: &str, expected: usize| {
+            let problem = || format!("is {value} and {of} {expected}: make them equal");
+            if value == expected { Ok(()) } else { Err(Error::Config { field, problem: problem() }) }
+        };
+        let (sam, prompts) = (&self.image_encoder, &self.prompt_encoder);
+        equal(
+            "prompt_encoder.embed_dim",
+            prompts.embed_dim,
+            "image_encoder.output_channels",
+            sam.output_channels,
+        )?;
+        equal(
+            "mask_decoder.transformer_dim",
+            self.mask_decoder.transformer_dim,
+            "image_encoder.output_channels",
+            sam.output_channels,
+        )?;
+        equal(
+            "prompt_encoder.input_image_size",
+            prompts.input_image_size,
+            "image_encoder.image_size",
+            sam.image_size,
+        )?;
+        equal(
+            "prompt_encoder.image_embedding_size",
+            prompts.image_embedding_size,
+            "image_encoder's image_size / patch_size",
+            sam.image_size / sam.patch_size.max(1),
+        )?;
+        if let Some(AudioConfig { encoder, preprocessor }) = &self.audio {
+            equal(
+                "audio.preprocessor.num_mel_bins",
+                preprocessor.num_mel_bins,
+                "audio.encoder.num_mel_bins",
+                encoder.num_mel_bins,
+            )?;
+            equal(
+                "audio.preprocessor.target_length",
+                preprocessor.target_length,
+                "audio.encoder.target_length",
+                encoder.target_length,
+            )?;
+        }
+        let side = self.vision_tower.image_size / self.vision_tower.patch_size.max(1);
+        let tokens = self.reference_tokens;
+        let pooled = match self.reference_pooling {
+            ReferencePooling::Strips => tokens > 0 && (side * side).is_multiple_of(tokens),
+            ReferencePooling::Grid => {
+                let cells = tokens.isqrt();
+                cells > 0 && cells * cells == tokens && side.is_multiple_of(cells)
+            }
+        };
+        if !pooled {
+            return Err(Error::Config {
+                field: "reference_tokens",
+                problem: format!("is {tokens}, which does not divide {side}x{side} patches evenly"),
+            });
+        }
+        Ok(())
+    }
+
     /// Creates the model, its parameters not yet materialised.
     pub fn init<B: Backend>(&self, device: &B::Device) -> AnyRefModel<B> {
         let hidden = self.llm.hidden_size;
@@ -240,5 +310,28 @@ impl AnyRefConfig {
             square_pooling: self.reference_pooling == ReferencePooling::Grid,
             refocus_lambda: self.refocus_lambda,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn presets_fit_together_and_a_broken_one_is_named() {
+        for name in ["nano", "anyref-7b", "tiny"] {
+            AnyRefConfig::preset(name).unwrap().validate().unwrap();
+        }
+        let refused = |change: fn(&mut AnyRefConfig), field: &str| {
+            let mut config = AnyRefConfig::tiny();
+            change(&mut config);
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.contains(field), "{error}");
+        };
+        refused(|config| config.reference_tokens = 3, "reference_tokens");
+        refused(|config| config.reference_tokens = 0, "reference_tokens");
+        refused(|config| config.prompt_encoder.embed_dim = 30, "prompt_encoder.embed_dim");
+        refused(|config| config.image_encoder.image_size = 128, "input_image_size");
+        refused(|config| config.llm.vocab_size = 0, "vocab_size");
     }
 }

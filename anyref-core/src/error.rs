@@ -73,6 +73,27 @@ pub enum Error {
         /// Size of the picture.
         image: (u32, u32),
     },
+    /// A picture without pixels.
+    #[error("the picture has no pixels: give one of at least 1x1")]
+    EmptyPicture,
+    /// The tokenizer has tokens that the model has no embedding for.
+    #[error(
+        "the tokenizer has {tokenizer} tokens and the model knows {model}: it does not belong to this model"
+    )]
+    Vocabulary {
+        /// Tokens of the tokenizer.
+        tokenizer: usize,
+        /// Tokens of the model.
+        model: usize,
+    },
+    /// Parts of a config that do not fit together.
+    #[error("config: {field} {problem}")]
+    Config {
+        /// The field.
+        field: &'static str,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// A special token is missing in the tokenizer.
     #[error("the tokenizer has no token {token:?}: it does not belong to this model")]
     MissingToken {

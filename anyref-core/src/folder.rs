@@ -91,7 +91,7 @@ impl<B: Backend> AnyRef<B> {
 fn read_config(file: &Path, json: &[u8]) -> Result<AnyRefConfig> {
     let config: AnyRefConfig = serde_json::from_slice(json)
         .map_err(|e| problem(file, &format!("not an AnyRef config ({e})")))?;
-    config.llm.validate()?;
+    config.validate()?;
     Ok(config)
 }
 

@@ -1,5 +1,7 @@
 //! A picture, encoded once and asked any number of times.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyref_llm::KvCache;
@@ -19,6 +21,8 @@ pub struct Picture<B: Backend> {
     pub(crate) original_size: [usize; 2],
     pub(crate) resized_size: [usize; 2],
     pub(crate) encoding: Duration,
+    /// Whether an answer has already counted the encoding among its own time.
+    pub(crate) counted: Arc<AtomicBool>,
 }
 
 impl<B: Backend> Picture<B> {
@@ -30,5 +34,10 @@ impl<B: Backend> Picture<B> {
     /// Time its encoding took.
     pub fn encoding_time(&self) -> Duration {
         self.encoding
+    }
+
+    /// The encoding's time for the first answer, nothing for the later ones.
+    pub(crate) fn take_encoding_time(&self) -> Duration {
+        if self.counted.swap(true, Ordering::Relaxed) { Duration::ZERO } else { self.encoding }
     }
 }

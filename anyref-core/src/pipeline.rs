@@ -49,7 +49,7 @@ impl<B: Backend> AnyRef<B> {
     /// Puts a network and a tokenizer together.
     ///
     /// # Errors
-    /// When the tokenizer lacks one of the model's special tokens.
+    /// When the tokenizer lacks one of the model's special tokens or has more tokens than the model.
     pub fn new(
         config: AnyRefConfig,
         model: AnyRefModel<B>,
@@ -57,6 +57,10 @@ impl<B: Backend> AnyRef<B> {
         device: B::Device,
     ) -> Result<Self> {
         let special = SpecialTokens::of(&tokenizer)?;
+        let [known, _] = model.llm.model.embed_tokens.weight.lazy_shape().dims::<2>();
+        if tokenizer.vocab_size() > known {
+            return Err(Error::Vocabulary { tokenizer: tokenizer.vocab_size(), model: known });
+        }
         let generation = GenerationConfig {
             max_new_tokens: config.max_new_tokens,
             stop_tokens: vec![special.end],
@@ -78,13 +82,12 @@ impl<B: Backend> AnyRef<B> {
     /// Encodes a picture, once for all questions about it.
     ///
     /// # Errors
-    /// When a pre-processor refuses the picture.
+    /// When the picture has no pixels.
     pub fn picture(&self, image: &RgbImage) -> Result<Picture<B>> {
         let start = Instant::now();
-        let clip = ClipPreprocessor::new(self.config.vision_tower.image_size).process(image);
+        let clip = self.clip_pixels(image)?;
         let sam = SamPreprocessor::new(self.config.image_encoder.image_size).process(image);
-        let features =
-            self.model.picture_features(clip.to_tensor::<B>(&self.device).unsqueeze());
+        let features = self.model.picture_features(clip);
         let embedding =
             self.model.image_encoder.forward(sam.pixels.to_tensor::<B>(&self.device).unsqueeze());
 
@@ -108,6 +111,7 @@ impl<B: Backend> AnyRef<B> {
             original_size: sam.original_size,
             resized_size: sam.resized_size,
             encoding: start.elapsed(),
+            counted: Default::default(),
         })
     }
 
@@ -144,7 +148,7 @@ impl<B: Backend> AnyRef<B> {
         turns: &[Turn],
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Answer> {
-        let mut timing = Timing { image: picture.encoding, ..Timing::default() };
+        let mut timing = Timing::default();
         let start = Instant::now();
         let mut bank = ReferenceBank::default();
         let mut references = Vec::new();
@@ -185,6 +189,7 @@ impl<B: Backend> AnyRef<B> {
                 ids.push(token);
                 if let Ok(text) = self.tokenizer.decode(&ids)
                     && let Some(new) = text.strip_prefix(&written)
+                    && !new.is_empty()
                     && !new.ends_with('\u{fffd}')
                 {
                     on_text(new);
@@ -197,11 +202,28 @@ impl<B: Backend> AnyRef<B> {
 
         let start = Instant::now();
         let tokens = &output.tokens[0];
-        let raw = self.tokenizer.decode(tokens)?.trim().to_owned();
+        let whole = self.tokenizer.decode(tokens)?;
+        // What an unfinished character at the very end still holds back.
+        if let Some(rest) = whole.strip_prefix(&written)
+            && !rest.is_empty()
+        {
+            on_text(rest);
+        }
+        let raw = whole.trim().to_owned();
         let text = plain_text(&raw);
         let masks = self.masks(picture, &output, answer_start)?;
         timing.decode = start.elapsed();
+        timing.image = picture.take_encoding_time();
         Ok(Answer { text, raw, masks, timing })
+    }
+
+    /// CLIP's input of one picture, `[1, 3, size, size]`.
+    fn clip_pixels(&self, image: &RgbImage) -> Result<Tensor<B, 4>> {
+        if image.width() == 0 || image.height() == 0 {
+            return Err(Error::EmptyPicture);
+        }
+        let pixels = ClipPreprocessor::new(self.config.vision_tower.image_size).process(image);
+        Ok(pixels.to_tensor::<B>(&self.device).unsqueeze())
     }
 
     /// The features of one reference, `[1, tokens, hidden]`.
@@ -226,9 +248,7 @@ impl<B: Backend> AnyRef<B> {
                 Ok(self.model.box_reference(picture.features.grid.clone(), &[region]))
             }
             Reference::Image(reference) => {
-                let pixels =
-                    ClipPreprocessor::new(self.config.vision_tower.image_size).process(reference.image());
-                Ok(self.model.image_reference(pixels.to_tensor::<B>(&self.device).unsqueeze()))
+                Ok(self.model.image_reference(self.clip_pixels(reference.image())?))
             }
             Reference::Audio(sound) => {
                 let config = self.config.audio.as_ref().ok_or(Error::NoAudioEncoder)?;

@@ -1,0 +1,12 @@
+//! The composed model through its public API, on seeded weights.
+
+#![recursion_limit = "256"]
+
+mod answers;
+mod chat;
+mod common;
+mod errors;
+mod folder;
+mod lambda;
+mod sequence;
+mod splicing;
