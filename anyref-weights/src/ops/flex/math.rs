@@ -45,7 +45,7 @@ pub(crate) fn erf<S: Simd>(x: f32) -> f32 {
     p = mul_add::<S>(p, s, -2.101_024e-6);
     p = mul_add::<S>(p, s, -5.692_506_5e-5);
     p = mul_add::<S>(p, s, -7.349_906_3e-4);
-    p = mul_add::<S>(p, s, -2.954_599_8e-3);
+    p = mul_add::<S>(p, s, -2.954_6e-3);
     p = mul_add::<S>(p, s, -1.609_603_3e-2);
     let mut q = -1.456_607_2e-5;
     q = mul_add::<S>(q, s, -2.133_740_6e-4);

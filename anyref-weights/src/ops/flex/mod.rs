@@ -9,8 +9,10 @@ mod attention;
 mod buffer;
 mod math;
 mod norm;
+mod pack;
 mod product;
 mod simd;
+mod swiglu;
 #[cfg(test)]
 mod tests;
 
@@ -21,9 +23,10 @@ use burn::tensor::{DType, Tensor, TensorPrimitive};
 use burn_flex::{Flex, FlexTensor};
 use core::any::{Any, TypeId};
 
-pub(crate) use activation::{Activation, activation, swiglu};
+pub(crate) use activation::{Activation, activation};
 pub(crate) use attention::attention;
 pub(crate) use norm::{NormInput, norm};
+pub(crate) use swiglu::swiglu;
 
 /// A tensor of `Autodiff<Flex, _>`.
 pub(crate) type TrackedTensor = <Autodiff<Flex> as BackendTypes>::FloatTensorPrimitive;

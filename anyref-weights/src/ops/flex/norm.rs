@@ -20,6 +20,7 @@ use rayon::prelude::*;
 const CHUNK: usize = 16 * 1024;
 
 /// What [`norm`] takes.
+#[derive(Debug)]
 pub(crate) struct NormInput<B: Backend, const D: usize> {
     /// `[..., d]`
     pub(crate) x: Tensor<B, D>,

@@ -31,157 +31,6 @@ pub(crate) struct Matrix<'a> {
     pub(crate) column: usize,
 }
 
-/// Packs `B[k, n] = source[k · stride + n]`.
-pub(crate) fn pack_rows(
-    source: &[f32],
-    stride: usize,
-    depth: usize,
-    width: usize,
-    out: &mut [f32],
-) {
-    dispatch(Pack {
-        source,
-        stride,
-        depth,
-        width,
-        out,
-        transposed: false,
-    });
-}
-
-/// Packs `B[k, n] = source[n · stride + k]`.
-pub(crate) fn pack_transposed(
-    source: &[f32],
-    stride: usize,
-    depth: usize,
-    width: usize,
-    out: &mut [f32],
-) {
-    dispatch(Pack {
-        source,
-        stride,
-        depth,
-        width,
-        out,
-        transposed: true,
-    });
-}
-
-struct Pack<'a> {
-    source: &'a [f32],
-    stride: usize,
-    depth: usize,
-    width: usize,
-    out: &'a mut [f32],
-    transposed: bool,
-}
-
-impl Kernel for Pack<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        let Self {
-            source,
-            stride,
-            depth,
-            width,
-            out,
-            transposed,
-        } = self;
-        let mut first = 0;
-        while first < padded(width) {
-            let panel = (2 * S::LANES).min(padded(width) - first);
-            let used = panel.min(width - first.min(width));
-            let out = &mut out[first * depth..][..panel * depth];
-            if used < panel {
-                out.fill(0.0);
-            }
-            if transposed {
-                let row = |n: usize| &source[(first + n) * stride..][..depth];
-                let mut n = 0;
-                while n + 4 <= used {
-                    transpose_rows(
-                        [row(n), row(n + 1), row(n + 2), row(n + 3)],
-                        &mut out[n..],
-                        panel,
-                    );
-                    n += 4;
-                }
-                for n in n..used {
-                    for (out, &x) in out[n..].iter_mut().step_by(panel).zip(row(n)) {
-                        *out = x;
-                    }
-                }
-            } else {
-                for (k, out) in out.chunks_exact_mut(panel).enumerate() {
-                    let row = &source[k * stride + first..][..used];
-                    if used < panel {
-                        out[..used].copy_from_slice(row);
-                        continue;
-                    }
-                    // A call of `memcpy` would take longer than the copy.
-                    for at in (0..panel).step_by(S::LANES) {
-                        // SAFETY: both rows are `panel` values long, a multiple of the lanes.
-                        unsafe {
-                            S::store(out.as_mut_ptr().add(at), S::load(row.as_ptr().add(at)))
-                        };
-                    }
-                }
-            }
-            first += panel;
-        }
-    }
-}
-
-/// `out[k · stride + n] = rows[n][k]`, in squares of four.
-#[inline(always)]
-fn transpose_rows(rows: [&[f32]; 4], out: &mut [f32], stride: usize) {
-    let depth = rows[0].len();
-    let squares = rows.map(|row| row.as_chunks::<4>().0);
-    for k in 0..depth / 4 {
-        let square = transpose(squares.map(|row| row[k]));
-        for (i, column) in square.into_iter().enumerate() {
-            out[(4 * k + i) * stride..][..4].copy_from_slice(&column);
-        }
-    }
-    for k in depth / 4 * 4..depth {
-        for (out, row) in out[k * stride..].iter_mut().zip(rows) {
-            *out = row[k];
-        }
-    }
-}
-
-/// Rows to columns. The compiler does not find the shuffles by itself.
-#[cfg(target_arch = "x86_64")]
-#[inline(always)]
-fn transpose(rows: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
-    use core::arch::x86_64::*;
-    // SAFETY: SSE is in the baseline; the loads and stores are of whole arrays, unaligned.
-    unsafe {
-        let [a, b, c, d] = rows.map(|row| _mm_loadu_ps(row.as_ptr()));
-        let (ab_low, ab_high) = (_mm_unpacklo_ps(a, b), _mm_unpackhi_ps(a, b));
-        let (cd_low, cd_high) = (_mm_unpacklo_ps(c, d), _mm_unpackhi_ps(c, d));
-        let columns = [
-            _mm_movelh_ps(ab_low, cd_low),
-            _mm_movehl_ps(cd_low, ab_low),
-            _mm_movelh_ps(ab_high, cd_high),
-            _mm_movehl_ps(cd_high, ab_high),
-        ];
-        columns.map(|column| {
-            let mut out = [0.0; 4];
-            _mm_storeu_ps(out.as_mut_ptr(), column);
-            out
-        })
-    }
-}
-
-/// Rows to columns.
-#[cfg(not(target_arch = "x86_64"))]
-#[inline(always)]
-fn transpose(rows: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
-    core::array::from_fn(|i| rows.map(|row| row[i]))
-}
-
 /// What [`product`] takes.
 pub(crate) struct Product<'a> {
     /// `[rows, depth]`
@@ -312,13 +161,13 @@ impl Block {
             let (mut a, mut b) = (self.a, self.b);
             for _ in 0..self.depth {
                 let mut columns = [S::splat(0.0); V];
-                for v in 0..V {
-                    columns[v] = S::load(b.add(v * S::LANES));
+                for (v, column) in columns.iter_mut().enumerate() {
+                    *column = S::load(b.add(v * S::LANES));
                 }
-                for r in 0..R {
+                for (r, sums) in sums.iter_mut().enumerate() {
                     let x = S::splat(*a.add(if UNIT { r } else { r * self.a_row }));
-                    for v in 0..V {
-                        sums[r][v] = S::mul_add(x, columns[v], sums[r][v]);
+                    for (sum, &column) in sums.iter_mut().zip(&columns) {
+                        *sum = S::mul_add(x, column, *sum);
                     }
                 }
                 a = a.wrapping_add(self.a_column);

@@ -1,12 +1,13 @@
 //! Attention, backward: the probabilities are recomputed tile by tile from the saved maxima and sums.
 
-use super::super::product::{
-    Matrix, Product, pack_rows, pack_transposed, packed_len, padded, product,
-};
-use super::super::simd::{Kernel, Simd, dispatch};
-use super::forward::{CopyScaled, QUERIES, Views, score_stride};
+use super::super::pack::{pack_rows, pack_transposed};
+use super::super::product::{Matrix, Product, packed_len, padded, product};
+use super::super::simd::dispatch;
+use super::backward_rows::{Along, SoftmaxTile};
+use super::backward_scratch::{Packed, Scratch};
 use super::problem::{Extent, Output, Problem, Rows, Writer, rows, tiles, with_slices};
-use super::scores::{ALL_MASKED, RowBackward, dot, position_row, softmax_row_backward};
+use super::scores::ALL_MASKED;
+use super::views::{CopyScaled, QUERIES, Views, score_stride};
 use burn_flex::FlexTensor;
 use core::ops::Range;
 use rayon::prelude::*;
@@ -21,79 +22,21 @@ pub(super) struct Saved<'a> {
 /// Query, key, value and, if there are relative positions, height and width.
 pub(super) type Gradients = [Option<FlexTensor>; 5];
 
-/// Keys and values of a head in the forms that the products need, by blocks.
-struct Packed {
-    /// `[head_dim, keys]`
-    keys_transposed: Vec<f32>,
-    /// `[keys, head_dim]`
-    keys: Vec<f32>,
-    /// `[value_dim, keys]`
-    values_transposed: Vec<f32>,
-}
-
-/// What a task works in.
-struct Scratch {
-    packed: Packed,
-    query: Vec<f32>,
-    grad: Vec<f32>,
-    packed_query: Vec<f32>,
-    packed_grad: Vec<f32>,
-    scores: Vec<f32>,
-    score_grads: Vec<f32>,
-    along: Vec<f32>,
-    query_grad: Vec<f32>,
-    key_grad: Vec<f32>,
-    value_grad: Vec<f32>,
-}
-
-impl Scratch {
-    fn new(views: &Views<'_>) -> Self {
-        let Extent {
-            queries,
-            keys,
-            head_dim,
-            value_dim,
-            ..
-        } = views.extent;
-        let tile = queries.min(QUERIES);
-        let blocks = keys.div_ceil(views.block);
-        let scores = tile * score_stride(views.block);
-        let zeros = |len| vec![0.0; len];
-        Self {
-            packed: Packed {
-                keys_transposed: zeros(blocks * packed_len(head_dim, views.block)),
-                keys: zeros(blocks * packed_len(views.block, head_dim)),
-                values_transposed: zeros(blocks * packed_len(value_dim, views.block)),
-            },
-            query: zeros(tile * head_dim),
-            grad: zeros(tile * value_dim),
-            packed_query: zeros(packed_len(tile, head_dim)),
-            packed_grad: zeros(packed_len(tile, value_dim)),
-            scores: zeros(scores),
-            score_grads: zeros(scores),
-            along: zeros(tile),
-            query_grad: zeros(tile * padded(head_dim)),
-            key_grad: zeros(keys * padded(head_dim)),
-            value_grad: zeros(keys * padded(value_dim)),
-        }
-    }
-}
-
 /// Where the gradients are written; absent where not asked for.
-struct Writers<'a> {
-    query: Option<Writer<'a>>,
-    key: Option<Writer<'a>>,
-    value: Option<Writer<'a>>,
-    position: Option<[Writer<'a>; 2]>,
+pub(super) struct Writers<'a> {
+    pub(super) query: Option<Writer<'a>>,
+    pub(super) key: Option<Writer<'a>>,
+    pub(super) value: Option<Writer<'a>>,
+    pub(super) position: Option<[Writer<'a>; 2]>,
 }
 
 /// What every task reads.
-struct Job<'a> {
-    views: Views<'a>,
-    output: Rows<'a, f32>,
-    statistics: Rows<'a, f32>,
-    grad: Rows<'a, f32>,
-    writers: Writers<'a>,
+pub(super) struct Job<'a> {
+    pub(super) views: Views<'a>,
+    pub(super) output: Rows<'a, f32>,
+    pub(super) statistics: Rows<'a, f32>,
+    pub(super) grad: Rows<'a, f32>,
+    pub(super) writers: Writers<'a>,
 }
 
 impl Job<'_> {
@@ -107,14 +50,14 @@ impl Job<'_> {
             ..
         } = views.extent;
         for (index, block) in tiles(keys, views.block).enumerate() {
-            let (source, stride) = views.key.from_row(b, kv_head, block.start);
+            let (source, stride) = views.key.tail(b, kv_head, block.start);
             let len = packed_len(head_dim, views.block);
             let out = &mut packed.keys_transposed[index * len..][..len];
             pack_transposed(source, stride, head_dim, block.len(), out);
             let len = packed_len(views.block, head_dim);
             let out = &mut packed.keys[index * len..][..len];
             pack_rows(source, stride, block.len(), head_dim, out);
-            let (source, stride) = views.value.from_row(b, kv_head, block.start);
+            let (source, stride) = views.value.tail(b, kv_head, block.start);
             let len = packed_len(value_dim, views.block);
             let out = &mut packed.values_transposed[index * len..][..len];
             pack_transposed(source, stride, value_dim, block.len(), out);
@@ -340,67 +283,6 @@ impl Job<'_> {
     }
 }
 
-/// The products of the rows of the output with those of its gradient.
-struct Along<'a> {
-    job: &'a Job<'a>,
-    at: (usize, usize),
-    queries: &'a Range<usize>,
-    out: &'a mut [f32],
-}
-
-impl Kernel for Along<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        let (b, h) = self.at;
-        for (out, i) in self.out.iter_mut().zip(self.queries.clone()) {
-            *out = dot::<S>(self.job.grad.row(b, h, i), self.job.output.row(b, h, i));
-        }
-    }
-}
-
-/// Scores and gradients of probabilities of a tile into probabilities and gradients of scores.
-struct SoftmaxTile<'a> {
-    job: &'a Job<'a>,
-    at: (usize, usize),
-    queries: &'a Range<usize>,
-    keys: &'a Range<usize>,
-    scratch: &'a mut Scratch,
-}
-
-impl Kernel for SoftmaxTile<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        let Self {
-            job,
-            at: (b, h),
-            queries,
-            keys,
-            scratch,
-        } = self;
-        let stride = score_stride(job.views.block);
-        for (r, i) in queries.clone().enumerate() {
-            let statistics = job.statistics.row(b, h, i);
-            let grads = &mut scratch.score_grads[r * stride..][..padded(keys.len())];
-            softmax_row_backward::<S>(RowBackward {
-                scores: &mut scratch.scores[r * stride..][..padded(keys.len())],
-                grads,
-                bias: &job.views.bias(b, h, i, keys),
-                highest: statistics[0],
-                inverse: statistics[1],
-                along: scratch.along[r],
-            });
-            if let Some([height, columns]) = &job.writers.position {
-                // SAFETY: each row of gradients belongs to one query, that to one task.
-                let (height, columns) = unsafe { (height.row(b, h, i), columns.row(b, h, i)) };
-                let height = &mut height[job.views.grid_rows(keys)];
-                position_row(&grads[..keys.len()], height, columns);
-            }
-        }
-    }
-}
-
 /// The gradients that `wanted` asks for.
 pub(super) fn backward(problem: &Problem, saved: Saved<'_>, wanted: [bool; 5]) -> Gradients {
     let views = Views::new(problem);
@@ -436,7 +318,6 @@ pub(super) fn backward(problem: &Problem, saved: Saved<'_>, wanted: [bool; 5]) -
         || Scratch::new(&job.views),
         |scratch, pair| job.head(pair / kv_heads, pair % kv_heads, scratch),
     );
-    drop(job);
     let [query, key, value] = outputs.map(|output| output.map(Output::into_tensor));
     let [height, width] = match positions {
         Some(outputs) => outputs.map(|output| Some(output.into_tensor())),

@@ -1,115 +1,18 @@
 //! Attention, forward: tiles of queries against blocks of keys, with a running softmax.
 
-use super::super::product::{
-    Matrix, Product, pack_rows, pack_transposed, packed_len, padded, product,
-};
-use super::super::simd::{Kernel, Simd, dispatch, mul_add};
-use super::problem::{Extent, Output, Problem, Rows, Writer, mask_rows, rows, tiles};
-use super::scores::{ALL_MASKED, RowBias, dot, softmax_row};
+use super::super::pack::{pack_rows, pack_transposed};
+use super::super::product::{Matrix, Product, packed_len, padded, product};
+use super::super::simd::{Kernel, Simd, dispatch};
+use super::direct::{DIRECT, Direct};
+use super::problem::{Extent, Output, Problem, Writer, tiles};
+use super::scores::{ALL_MASKED, softmax_row};
+use super::views::{CopyScaled, QUERIES, STATISTICS, Views, score_stride};
 use burn_flex::FlexTensor;
 use core::ops::Range;
 use rayon::prelude::*;
 
-/// Queries of a tile.
-pub(super) const QUERIES: usize = 192;
-
-/// Keys of a block, at least one row of the grid of relative positions.
-const KEYS: usize = 256;
-
-/// The softmax's largest score and the reciprocal of its sum, for each query.
-pub(super) const STATISTICS: usize = 2;
-
-/// The tensors of a problem as rows.
-pub(super) struct Views<'a> {
-    pub(super) extent: Extent,
-    pub(super) query: Rows<'a, f32>,
-    pub(super) key: Rows<'a, f32>,
-    pub(super) value: Rows<'a, f32>,
-    /// Height and width.
-    pub(super) position: Option<[Rows<'a, f32>; 2]>,
-    mask: Option<Rows<'a, u8>>,
-    causal: bool,
-    pub(super) scale: f32,
-    /// Columns of the grid of relative positions.
-    columns: usize,
-    /// Keys of a block.
-    pub(super) block: usize,
-}
-
-impl<'a> Views<'a> {
-    pub(super) fn new(problem: &'a Problem) -> Self {
-        let extent = problem.extent();
-        let columns = problem
-            .position
-            .as_ref()
-            .map_or(1, |[_, width]| width.layout().shape()[3]);
-        Self {
-            extent,
-            query: rows(&problem.query),
-            key: rows(&problem.key),
-            value: rows(&problem.value),
-            position: problem
-                .position
-                .as_ref()
-                .map(|position| position.each_ref().map(rows)),
-            mask: problem
-                .options
-                .mask
-                .as_ref()
-                .map(|mask| mask_rows(mask, extent)),
-            causal: problem.options.causal,
-            scale: problem.options.scale,
-            columns,
-            block: ((KEYS / columns).max(1) * columns).min(extent.keys),
-        }
-    }
-
-    /// Keys that the queries of a tile may see, all of them when a query sees none.
-    #[inline(always)]
-    pub(super) fn seen(&self, queries: &Range<usize>) -> usize {
-        let Extent {
-            queries: all, keys, ..
-        } = self.extent;
-        if self.causal {
-            (queries.end + keys).saturating_sub(all).min(keys)
-        } else {
-            keys
-        }
-    }
-
-    /// Rows and columns of the grid of relative positions in a block of keys.
-    #[inline(always)]
-    pub(super) fn grid_rows(&self, keys: &Range<usize>) -> Range<usize> {
-        keys.start / self.columns..keys.end / self.columns
-    }
-
-    /// Bias and mask of a query against a block of keys.
-    #[inline(always)]
-    pub(super) fn bias(&self, b: usize, h: usize, i: usize, keys: &Range<usize>) -> RowBias<'_> {
-        let seen = self.seen(&(i..i + 1));
-        RowBias {
-            position: self.position.as_ref().map(|[height, width]| {
-                (
-                    &height.row(b, h, i)[self.grid_rows(keys)],
-                    width.row(b, h, i),
-                )
-            }),
-            mask: self.mask.as_ref().map(|mask| {
-                let row = mask.row(b, h, i);
-                if row.len() == 1 {
-                    row
-                } else {
-                    &row[keys.clone()]
-                }
-            }),
-            keys: keys.len(),
-            visible: seen.clamp(keys.start, keys.end) - keys.start,
-        }
-    }
-}
-
 /// Keys and values of a head, packed by blocks.
-pub(super) struct Packed {
+struct Packed {
     keys: Vec<f32>,
     values: Vec<f32>,
     key_len: usize,
@@ -117,7 +20,7 @@ pub(super) struct Packed {
 }
 
 impl Packed {
-    pub(super) fn new(views: &Views<'_>) -> Self {
+    fn new(views: &Views<'_>) -> Self {
         let Extent {
             keys,
             head_dim,
@@ -136,7 +39,7 @@ impl Packed {
     }
 
     /// Packs head `h` of batch entry `b`.
-    pub(super) fn fill(&mut self, views: &Views<'_>, b: usize, h: usize) {
+    fn fill(&mut self, views: &Views<'_>, b: usize, h: usize) {
         let Extent {
             keys,
             head_dim,
@@ -147,9 +50,9 @@ impl Packed {
         let packed = self.keys.chunks_exact_mut(self.key_len);
         for (block, (k, v)) in blocks.zip(packed.zip(self.values.chunks_exact_mut(self.value_len)))
         {
-            let (source, stride) = views.key.from_row(b, h, block.start);
+            let (source, stride) = views.key.tail(b, h, block.start);
             pack_transposed(source, stride, head_dim, block.len(), k);
-            let (source, stride) = views.value.from_row(b, h, block.start);
+            let (source, stride) = views.value.tail(b, h, block.start);
             pack_rows(source, stride, block.len(), value_dim, v);
         }
     }
@@ -163,12 +66,6 @@ impl Packed {
     fn values(&self, block: usize) -> &[f32] {
         &self.values[block * self.value_len..][..self.value_len]
     }
-}
-
-/// Distance of the rows of a tile of scores; off the powers of two, which would map a column to few
-/// cache lines.
-pub(super) fn score_stride(block: usize) -> usize {
-    padded(block) + 16
 }
 
 /// What a task works in.
@@ -204,30 +101,6 @@ struct Tile {
     b: usize,
     h: usize,
     queries: Range<usize>,
-}
-
-/// Copies rows of a head, scaled, one after another.
-pub(super) struct CopyScaled<'a> {
-    pub(super) rows: &'a Rows<'a, f32>,
-    /// Batch entry and head.
-    pub(super) at: (usize, usize),
-    pub(super) range: &'a Range<usize>,
-    pub(super) scale: f32,
-    pub(super) out: &'a mut [f32],
-}
-
-impl Kernel for CopyScaled<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        let (b, h) = self.at;
-        let width = self.rows.row(b, h, self.range.start).len();
-        for (i, out) in self.range.clone().zip(self.out.chunks_exact_mut(width)) {
-            for (out, &x) in out.iter_mut().zip(self.rows.row(b, h, i)) {
-                *out = x * self.scale;
-            }
-        }
-    }
 }
 
 /// The softmax of a tile of scores against a block of keys.
@@ -327,9 +200,9 @@ fn run_tile(views: &Views<'_>, packed: &Packed, tile: &Tile, seen: usize, scratc
 }
 
 /// Where the tiles are written.
-struct Outputs<'a> {
-    output: Writer<'a>,
-    statistics: Writer<'a>,
+pub(super) struct Outputs<'a> {
+    pub(super) output: Writer<'a>,
+    pub(super) statistics: Writer<'a>,
 }
 
 fn forward_tile(
@@ -396,51 +269,6 @@ impl Kernel for Finish<'_> {
     }
 }
 
-/// Up to as many queries, packing the keys would cost more than it gains.
-const DIRECT: usize = 4;
-
-/// One query against keys and values read in place, as in generation.
-struct Direct<'a> {
-    views: &'a Views<'a>,
-    at: (usize, usize, usize),
-    scores: &'a mut [f32],
-    outputs: &'a Outputs<'a>,
-}
-
-impl Kernel for Direct<'_> {
-    type Output = ();
-    #[inline(always)]
-    fn run<S: Simd>(self) {
-        let Self {
-            views,
-            at: (b, h, i),
-            scores,
-            outputs,
-        } = self;
-        let keys = views.extent.keys;
-        let kv_head = h / views.extent.group();
-        let query = views.query.row(b, h, i);
-        for (j, score) in scores[..keys].iter_mut().enumerate() {
-            *score = views.scale * dot::<S>(query, views.key.row(b, kv_head, j));
-        }
-        let (mut highest, mut total) = (f32::NEG_INFINITY, 0.0);
-        let bias = views.bias(b, h, i, &(0..keys));
-        softmax_row::<S>(scores, &bias, &mut highest, &mut total);
-        let inverse = 1.0 / total;
-        // SAFETY: each row belongs to one query.
-        let (out, statistics) =
-            unsafe { (outputs.output.row(b, h, i), outputs.statistics.row(b, h, i)) };
-        out.fill(0.0);
-        for (j, &score) in scores[..keys].iter().enumerate() {
-            let weight = score * inverse;
-            for (out, &x) in out.iter_mut().zip(views.value.row(b, kv_head, j)) {
-                *out = mul_add::<S>(weight, x, *out);
-            }
-        }
-        statistics.copy_from_slice(&[highest, inverse]);
-    }
-}
-
 /// The output and, for each query, [`STATISTICS`].
 pub(super) fn forward(problem: &Problem) -> (FlexTensor, FlexTensor) {
     let views = Views::new(problem);
@@ -475,7 +303,6 @@ pub(super) fn forward(problem: &Problem) -> (FlexTensor, FlexTensor) {
                 });
             },
         );
-        drop(outputs);
         return (output.into_tensor(), statistics.into_tensor());
     }
     let tiles_of_head = queries.div_ceil(QUERIES);
@@ -525,6 +352,5 @@ pub(super) fn forward(problem: &Problem) -> (FlexTensor, FlexTensor) {
                 },
             );
     }
-    drop(outputs);
     (output.into_tensor(), statistics.into_tensor())
 }

@@ -1,9 +1,13 @@
 //! Attention without its matrix of probabilities.
 
 mod backward;
+mod backward_rows;
+mod backward_scratch;
+mod direct;
 mod forward;
 mod problem;
 mod scores;
+mod views;
 
 use super::{Route, TrackedTensor, all_f32, route, same, unwrap, wrap};
 use crate::ops::{AttentionInput, RelativePosition};

@@ -106,7 +106,7 @@ impl<'a, E> Rows<'a, E> {
 
     /// The values from row `i` on, and the distance of rows.
     #[inline(always)]
-    pub(crate) fn from_row(&self, b: usize, h: usize, i: usize) -> (&'a [E], usize) {
+    pub(crate) fn tail(&self, b: usize, h: usize, i: usize) -> (&'a [E], usize) {
         let [batch, head, row] = self.strides;
         (&self.values[b * batch + h * head + i * row..], row)
     }

@@ -32,11 +32,7 @@ impl RowBias<'_> {
             }
         }
         match self.mask {
-            Some([one]) if self.keys != 1 => {
-                if *one != 0 {
-                    row.fill(MASKED);
-                }
-            }
+            Some([one]) if self.keys != 1 && *one != 0 => row.fill(MASKED),
             Some(mask) => {
                 for (score, &masked) in row.iter_mut().zip(mask) {
                     *score = if masked != 0 { MASKED } else { *score };

@@ -24,12 +24,15 @@ fn time<T>(mut f: impl FnMut() -> T) -> f64 {
     seconds.fold(once, f64::min) * 1e3
 }
 
+/// An operation under measurement.
+type Operation<'a, B, const D: usize> = &'a dyn Fn(&[Tensor<B, D>]) -> Tensor<B, D>;
+
 /// Prints forward and forward with backward, fused and composed.
 fn report<const D: usize>(
     name: &str,
     inputs: &[Tensor<TestBackend, D>],
-    plain: [&dyn Fn(&[Tensor<TestBackend, D>]) -> Tensor<TestBackend, D>; 2],
-    tracked: [&dyn Fn(&[Tensor<TestAutodiff, D>]) -> Tensor<TestAutodiff, D>; 2],
+    plain: [Operation<'_, TestBackend, D>; 2],
+    tracked: [Operation<'_, TestAutodiff, D>; 2],
 ) {
     let forward = plain.map(|f| time(|| f(inputs)));
     let both = tracked.map(|f| {
@@ -53,7 +56,7 @@ fn report<const D: usize>(
 
 fn vector<B: Backend, const D: usize>(x: &Tensor<B, D>) -> Tensor<B, 1> {
     let width = x.dims()[D - 1];
-    x.clone().flatten::<1>(0, D - 1).slice([0..width])
+    x.clone().flatten::<1>(0, D - 1).narrow(0, 0, width)
 }
 
 #[test]
@@ -62,7 +65,7 @@ fn bench_rows() {
     let x = random([16, 256, 768], 1);
     report(
         "gelu 16x256x768",
-        &[x.clone()],
+        core::slice::from_ref(&x),
         [&|x| gelu(x[0].clone()), &|x| {
             activation::composed::gelu(x[0].clone())
         }],
@@ -72,7 +75,7 @@ fn bench_rows() {
     );
     report(
         "silu 16x256x768",
-        &[x.clone()],
+        core::slice::from_ref(&x),
         [&|x| silu(x[0].clone()), &|x| {
             activation::composed::silu(x[0].clone())
         }],
@@ -93,7 +96,7 @@ fn bench_rows() {
     let x = random([16, 256, 192], 2);
     report(
         "layer_norm 16x256x192",
-        &[x.clone()],
+        core::slice::from_ref(&x),
         [
             &|x| layer_norm(x[0].clone(), vector(&x[0]), vector(&x[0]), 1e-6),
             &|x| norm::composed::layer_norm(x[0].clone(), vector(&x[0]), vector(&x[0]), 1e-6),

@@ -24,7 +24,7 @@ fn random<const D: usize>(shape: [usize; D], seed: u64) -> Tensor<TestBackend, D
         (state >> 40) as f32 / (1 << 24) as f32
     };
     let values = (0..shape.iter().product())
-        .map(|_| (0..6).map(|_| uniform()).sum::<f32>() * 1.4142 - 4.2426)
+        .map(|_| (0..12).map(|_| uniform()).sum::<f32>() - 6.0)
         .collect::<Vec<f32>>();
     Tensor::from_data(TensorData::new(values, shape), &Default::default())
 }

@@ -1,0 +1,51 @@
+//! Attention of few queries, forward: keys and values are read in place.
+
+use super::super::simd::{Kernel, Simd, mul_add};
+use super::forward::Outputs;
+use super::scores::{dot, softmax_row};
+use super::views::Views;
+
+/// Up to as many queries, packing the keys would cost more than it gains.
+pub(super) const DIRECT: usize = 4;
+
+/// One query against keys and values read in place, as in generation.
+pub(super) struct Direct<'a> {
+    pub(super) views: &'a Views<'a>,
+    pub(super) at: (usize, usize, usize),
+    pub(super) scores: &'a mut [f32],
+    pub(super) outputs: &'a Outputs<'a>,
+}
+
+impl Kernel for Direct<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        let Self {
+            views,
+            at: (b, h, i),
+            scores,
+            outputs,
+        } = self;
+        let keys = views.extent.keys;
+        let kv_head = h / views.extent.group();
+        let query = views.query.row(b, h, i);
+        for (j, score) in scores[..keys].iter_mut().enumerate() {
+            *score = views.scale * dot::<S>(query, views.key.row(b, kv_head, j));
+        }
+        let (mut highest, mut total) = (f32::NEG_INFINITY, 0.0);
+        let bias = views.bias(b, h, i, &(0..keys));
+        softmax_row::<S>(scores, &bias, &mut highest, &mut total);
+        let inverse = 1.0 / total;
+        // SAFETY: each row belongs to one query.
+        let (out, statistics) =
+            unsafe { (outputs.output.row(b, h, i), outputs.statistics.row(b, h, i)) };
+        out.fill(0.0);
+        for (j, &score) in scores[..keys].iter().enumerate() {
+            let weight = score * inverse;
+            for (out, &x) in out.iter_mut().zip(views.value.row(b, kv_head, j)) {
+                *out = mul_add::<S>(weight, x, *out);
+            }
+        }
+        statistics.copy_from_slice(&[highest, inverse]);
+    }
+}
