@@ -27,7 +27,7 @@ enum Command {
     Train {
         #[command(flatten)]
         run: RunArguments,
-        /// Stop after so many steps of the current stage, to be resumed later.
+        /// Stop after so many steps, to be resumed later.
         #[arg(long)]
         stop_after: Option<u64>,
     },

@@ -30,7 +30,7 @@ const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const POSITION: &str = "position.json";
 
-/// Writes a checkpoint folder and deletes all but the newest `keep`.
+/// Writes a checkpoint folder and deletes all but the newest `keep`, of which there is always one.
 pub fn save<B: AutodiffBackend, M: Module<B>>(
     folder: &Path,
     module: &M,
@@ -60,13 +60,25 @@ pub fn save<B: AutodiffBackend, M: Module<B>>(
     fs::write(partial.join(POSITION), serde_json::to_vec_pretty(&position)?)?;
 
     if target.exists() {
-        fs::remove_dir_all(&target)?;
+        discard(&target)?;
     }
     fs::rename(&partial, &target).with_context(|| format!("cannot rename to {}", target.display()))?;
-    for old in list(folder)?.iter().rev().skip(keep) {
-        fs::remove_dir_all(old)?;
+    for old in list(folder)?.iter().rev().skip(keep.max(1)) {
+        discard(old)?;
     }
     Ok(target)
+}
+
+/// Deletes a checkpoint. Half of one would be taken for damage, so it is renamed first.
+fn discard(path: &Path) -> Result<()> {
+    let mut doomed = path.as_os_str().to_owned();
+    doomed.push(".old.partial");
+    let doomed = PathBuf::from(doomed);
+    if doomed.exists() {
+        fs::remove_dir_all(&doomed)?;
+    }
+    fs::rename(path, &doomed)?;
+    fs::remove_dir_all(&doomed).with_context(|| format!("cannot delete {}", doomed.display()))
 }
 
 /// The newest complete checkpoint, if there is one.

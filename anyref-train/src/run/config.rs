@@ -2,6 +2,7 @@
 
 use core::fmt;
 
+use anyhow::{Result as Checked, ensure};
 use anyref_core::AnyRefConfig;
 use serde::{Deserialize, Deserializer, Serialize};
 
@@ -36,6 +37,36 @@ pub struct TrainConfig {
     pub validate_every: u64,
     /// Checkpoints kept.
     pub keep_checkpoints: usize,
+}
+
+impl TrainConfig {
+    /// Refuses what could only fail later, or teach nothing.
+    ///
+    /// # Errors
+    /// When a number that must be positive is 0, or the parts of the model do not fit together.
+    pub fn check(&self) -> Checked<()> {
+        self.model.validate()?;
+        ensure!(!self.stages.is_empty(), "the configuration trains nothing: it has no `stages`");
+        for (name, value) in
+            [("checkpoint_every", self.checkpoint_every), ("validate_every", self.validate_every)]
+        {
+            ensure!(value > 0, "`{name}` is 0: give the steps between two of them");
+        }
+        for stage in &self.stages {
+            for (name, value) in [
+                ("steps", stage.steps),
+                ("batch", stage.batch as u64),
+                ("validation_scenes", stage.validation_scenes as u64),
+            ] {
+                ensure!(value > 0, "`{name}` of stage {} is 0", stage.kind);
+            }
+            ensure!(
+                stage.kind != StageKind::Instruct || self.instructions.per_scene > 0,
+                "`instructions.per_scene` is 0: give the questions a scene"
+            );
+        }
+        Ok(())
+    }
 }
 
 /// What a stage teaches.

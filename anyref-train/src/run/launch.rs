@@ -46,6 +46,7 @@ pub fn launch<B: AutodiffBackend>(
     stop_after: Option<u64>,
     device: &B::Device,
 ) -> Result<bool> {
+    config.check()?;
     std::fs::create_dir_all(&folders.run)
         .with_context(|| format!("cannot create {}", folders.run.display()))?;
     let scenes = open_scenes(config, folders)?;
@@ -62,7 +63,7 @@ pub fn launch<B: AutodiffBackend>(
     )?;
 
     B::seed(device, config.seed);
-    let mut trainee = Trainee::<B>::new(&model, context.name_count(), device);
+    let mut trainee = fresh::<B>(&model, context.name_count(), device)?;
     let newest = checkpoint::newest(&folders.run.join("checkpoints"))?;
     let mut position = None;
     if let Some(path) = &newest {
@@ -75,8 +76,9 @@ pub fn launch<B: AutodiffBackend>(
         checkpoint_every: config.checkpoint_every,
         validate_every: config.validate_every,
         keep: config.keep_checkpoints,
-        stop_after,
+        stop_after: None,
     };
+    let mut left = stop_after;
     for (index, stage) in config.stages.iter().enumerate() {
         let resume = match (&newest, &position) {
             (Some(_), Some(at)) if at.stage > index => continue,
@@ -88,6 +90,12 @@ pub fn launch<B: AutodiffBackend>(
             }
             _ => None,
         };
+        if left == Some(0) {
+            return Ok(false);
+        }
+        let options = RunOptions { stop_after: left, ..options.clone() };
+        let ahead = stage.steps - resume.map_or(0, |(_, at)| at.step);
+        left = left.map(|left| left.saturating_sub(ahead));
         macro_rules! run {
             ($stage:expr) => {
                 train_stage(&$stage, stage, &options, trainee, resume, index)?
@@ -123,7 +131,7 @@ pub fn export_checkpoint<B: AutodiffBackend>(
     let Some(path) = checkpoint::newest(&folders.run.join("checkpoints"))? else {
         bail!("{} has no checkpoint: train first", folders.run.display());
     };
-    let trainee = Trainee::<B>::new(&model, names, device);
+    let trainee = fresh::<B>(&model, names, device)?;
     let trainee = checkpoint::load_weights(&path, trainee)?;
     export(&trainee, model, tokenizer, out, device)?;
     Ok(path)
@@ -140,6 +148,19 @@ fn export<B: AutodiffBackend>(
     let anyref = AnyRef::<B::InnerBackend>::new(config, model, tokenizer, device.clone())?;
     anyref.save(out, DType::F16)?;
     Ok(())
+}
+
+/// A model with its heads, and with adapters where the config asks for them.
+fn fresh<B: AutodiffBackend>(
+    config: &AnyRefConfig,
+    names: usize,
+    device: &B::Device,
+) -> Result<Trainee<B>> {
+    let mut trainee = Trainee::new(config, names, device);
+    if let Some(lora) = &config.lora {
+        trainee.anyref.llm = trainee.anyref.llm.with_lora(lora)?;
+    }
+    Ok(trainee)
 }
 
 /// The run's tokenizer, trained once on the data set's language.

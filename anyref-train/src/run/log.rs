@@ -14,7 +14,8 @@ pub struct MetricLog {
 }
 
 impl MetricLog {
-    /// Opens the log. Lines from `stage`/`step` on are dropped, since a resumed run writes them again.
+    /// Opens the log. Steps from `stage`/`step` on are dropped, since a resumed run takes them again. A
+    /// validation is numbered by the steps before it, so that of `step` itself stays.
     pub fn open(path: &Path, stage: usize, step: u64) -> Result<Self> {
         if path.exists() {
             let kept: Vec<String> = BufReader::new(File::open(path)?)
@@ -23,7 +24,8 @@ impl MetricLog {
                 .filter(|line| {
                     serde_json::from_str::<Value>(line).is_ok_and(|value| {
                         let at = (value["stage"].as_u64(), value["step"].as_u64());
-                        at < (Some(stage as u64), Some(step))
+                        let from = (Some(stage as u64), Some(step));
+                        at < from || (at == from && value["kind"] == "validation")
                     })
                 })
                 .collect();
@@ -31,7 +33,9 @@ impl MetricLog {
             if !text.is_empty() {
                 text.push('\n');
             }
-            std::fs::write(path, text)?;
+            let partial = path.with_extension("partial");
+            std::fs::write(&partial, text)?;
+            std::fs::rename(&partial, path)?;
         }
         let file = OpenOptions::new()
             .create(true)
@@ -72,12 +76,14 @@ mod tests {
         let mut log = MetricLog::open(&path, 0, 0).unwrap();
         for step in 0..5 {
             log.write("train", 0, step, &[("loss".into(), 1.0)]).unwrap();
+            log.write("validation", 0, step + 1, &[("iou".into(), 1.0)]).unwrap();
         }
         drop(log);
         let mut log = MetricLog::open(&path, 0, 3).unwrap();
         log.write("train", 0, 3, &[("loss".into(), 2.0)]).unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(text.lines().count(), 4);
+        let count = |kind: &str| text.lines().filter(|line| line.contains(kind)).count();
+        assert_eq!((count("train"), count("validation")), (4, 3));
         assert!(text.lines().last().unwrap().contains("2.0"));
     }
 }

@@ -89,7 +89,7 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
     let mut position =
         Position { stage: index, step: 0, updates: Default::default(), best: None };
     if let Some((path, saved)) = resume {
-        let device = Default::default();
+        let device = trainee.heads.logit_scale.val().device();
         checkpoint::load_optimizer(path, saved, &mut optimizer, &device)?;
         position = saved.clone();
     }
@@ -157,7 +157,7 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
                 let scores = stage.validate(&trainee.valid())?;
                 log.write("validation", index, position.step, &scores)?;
                 bar.println(format!("{} step {}: {}", config.kind, position.step, summary(&scores)));
-                let score = scores.first().map(|(_, score)| *score);
+                let score = scores.first().map(|(_, score)| *score).filter(|score| score.is_finite());
                 if score > position.best {
                     position.best = score;
                     let best = options.folder.join("best");

@@ -66,17 +66,24 @@ impl<'a> AudioStage<'a> {
         let mut rng = SmallRng::seed_from_u64(split.seed(self.context.seed, step));
         let mut batch = AudioBatch { sounds: Vec::new(), names: Vec::new() };
         let positions: Vec<usize> = (0..self.nouns.len()).collect();
-        while batch.sounds.len() < self.config.batch {
+        // Far more tries than the few sounds refused need.
+        for _ in 0..100 * self.config.batch {
+            if batch.sounds.len() == self.config.batch {
+                break;
+            }
             let Some(&position) = positions.choose(&mut rng) else { break };
             let recordings = self.context.scenes.library().recordings(&self.nouns[position].0);
             let Some(recording) = recordings.choose(&mut rng) else { continue };
             let varied = sound::vary(recording, held_out, &mut rng);
-            let waveform = Waveform::new(varied, preprocessor.config().sample_rate);
+            let waveform = Waveform::new(varied, sound::SAMPLE_RATE);
             // A variation may shift a short sound out of its clip.
             if let Ok(features) = preprocessor.process(&waveform) {
                 batch.sounds.push(features);
                 batch.names.push(position);
             }
+        }
+        if batch.sounds.is_empty() {
+            bail!("none of the data set's sounds is long and loud enough for the model");
         }
         Ok(batch)
     }

@@ -90,14 +90,28 @@ impl StageContext {
     pub(crate) fn mask_target(&self, mask: &Mask, size: usize) -> Vec<f32> {
         let side = self.model.image_encoder.image_size;
         let [height, width] = self.sam().resized_size([mask.height(), mask.width()]);
-        let (rows, columns) = ((height * size).div_ceil(side), (width * size).div_ceil(side));
-        let shares = mask.coverage(columns, rows);
+        // Cells a pixel. Cells that the padding shares with the picture are covered in part.
+        let down = (height * size) as f32 / (mask.height() * side) as f32;
+        let across = (width * size) as f32 / (mask.width() * side) as f32;
         let mut target = vec![0.0; size * size];
-        for (row, line) in shares.chunks_exact(columns).enumerate() {
-            target[row * size..row * size + columns].copy_from_slice(line);
+        for (x, y) in mask.pixels() {
+            for (row, tall) in overlaps(y, down, size) {
+                for (column, wide) in overlaps(x, across, size) {
+                    target[row * size + column] += tall * wide;
+                }
+            }
         }
         target
     }
+}
+
+/// The cells that pixel `index` lies on, each with the length of it that does.
+fn overlaps(index: usize, scale: f32, cells: usize) -> impl Iterator<Item = (usize, f32)> {
+    let (start, end) = (index as f32 * scale, (index + 1) as f32 * scale);
+    (start as usize..(end.ceil() as usize).min(cells)).filter_map(move |cell| {
+        let length = end.min((cell + 1) as f32) - start.max(cell as f32);
+        (length > 0.0).then_some((cell, length))
+    })
 }
 
 /// A float tensor from a host vector.

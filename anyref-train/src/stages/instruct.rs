@@ -189,7 +189,8 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
 
     fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>> {
         let device = trainee.heads.logit_scale.val().device();
-        let mut ious: BTreeMap<String, (f64, usize)> = BTreeMap::new();
+        // Always there, so that it is what decides which checkpoint is best.
+        let mut ious: BTreeMap<String, (f64, usize)> = [("iou".to_owned(), (0.0, 0))].into();
         let (mut language, mut batches) = (0.0, 0.0);
         for step in 0..self.config.validation_scenes.div_ceil(self.config.batch) as u64 {
             let batch = self.make_batch(Split::Validation, step)?;
@@ -209,7 +210,7 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
             }
         }
         let mut scores: Vec<_> =
-            ious.into_iter().map(|(name, (sum, count))| (name, sum / count as f64)).collect();
+            ious.into_iter().map(|(name, (sum, count))| (name, sum / count.max(1) as f64)).collect();
         scores.sort_by_key(|(name, _)| name != "iou");
         scores.push(("language".into(), language / batches));
         Ok(scores)

@@ -9,6 +9,7 @@ use anyref_vision::roi_align::RegionBox;
 
 use super::context::StageContext;
 use super::regions::Regions;
+use crate::data::sound::SAMPLE_RATE;
 use crate::data::{Instruction, Kind, ReferenceData, Scene};
 
 /// Instructions about several scenes, the same number a scene.
@@ -95,7 +96,8 @@ impl InstructBatch {
             batch.clip.push(clip.process(&scene.image));
             batch.sam.push(sam.process(&scene.image).pixels);
             let mut made = 0;
-            for instruction in instructions.iter().cycle().take(per_scene * 2) {
+            // Enough rounds even when only one of them can be heard.
+            for instruction in instructions.iter().cycle().take(per_scene * instructions.len()) {
                 if made == per_scene {
                     break;
                 }
@@ -117,8 +119,7 @@ impl InstructBatch {
                         ReferenceData::Audio(samples) => {
                             let hearing =
                                 hearing.as_ref().context("the model has no audio encoder")?;
-                            let sound =
-                                Waveform::new(samples.clone(), hearing.config().sample_rate);
+                            let sound = Waveform::new(samples.clone(), SAMPLE_RATE);
                             match hearing.process(&sound) {
                                 Ok(features) => {
                                     entries.push(Entry::Sound(batch.sounds.len()));

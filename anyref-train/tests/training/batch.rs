@@ -1,0 +1,145 @@
+//! What a batch of instructions says must be what the scenes and answers say.
+
+use anyref_core::Slot;
+use anyref_train::data::{Instruction, ReferenceData, Scene, Split};
+use anyref_train::stages::{InstructBatch, StageContext};
+
+use crate::support::context;
+
+fn asked(context: &StageContext, count: u64) -> Vec<(Scene, Vec<Instruction>)> {
+    (0..count)
+        .map(|index| {
+            let scene = context.scenes.scene(Split::Train, index);
+            let asked = context.scenes.instructions(&scene, &context.instructions, index);
+            (scene, asked)
+        })
+        .collect()
+}
+
+#[test]
+fn predictors_objects_and_references_agree_with_the_answers() {
+    const PER_SCENE: usize = 6;
+    let context = context([64, 64], PER_SCENE);
+    let scenes = asked(&context, 6);
+    let batch = InstructBatch::new(&context, &scenes, PER_SCENE, 16).unwrap();
+    assert_eq!(batch.rows.len(), 6 * PER_SCENE);
+    let image = batch.prefix.slots().iter().filter(|s| matches!(s, Slot::Image(_))).count();
+    assert_eq!(image, context.model.image_tokens());
+    assert_eq!(batch.prefix.slots().last(), Some(&Slot::Token(context.special.image_end)));
+
+    let (mut pointed, mut checked) = (0, [0; 3]);
+    for (row, layout) in batch.rows.iter().enumerate() {
+        let (scene, instructions) = &scenes[row / PER_SCENE];
+        let instruction = &instructions[row % PER_SCENE % instructions.len()];
+        assert_eq!(batch.kinds[row], instruction.kind);
+
+        let answer: Vec<(usize, u32)> = batch
+            .predictors
+            .iter()
+            .zip(&batch.predicted)
+            .filter(|((at, _), _)| *at == row)
+            .map(|((_, position), token)| (*position, *token as u32))
+            .collect();
+        let (last, words) = answer.split_last().unwrap();
+        assert_eq!(*last, (layout.len() - 1, context.special.end));
+        for (position, token) in words {
+            assert_eq!(layout.slots()[position + 1], Slot::Token(*token));
+        }
+        let tokens: Vec<u32> = words.iter().map(|(_, token)| *token).collect();
+        assert_eq!(context.tokenizer.decode(&tokens).unwrap().trim(), instruction.answer);
+
+        let mut start = answer[0].0;
+        let objects: Vec<_> = batch.objects.iter().filter(|object| object.row == row).collect();
+        assert_eq!(objects.len(), instruction.targets.len());
+        for object in objects {
+            assert_eq!(layout.slots()[object.position + 1], Slot::Token(context.special.object));
+            assert_eq!(object.start, start);
+            start = object.position + 1;
+            pointed += 1;
+        }
+
+        let spliced: Vec<usize> = layout
+            .slots()
+            .iter()
+            .filter_map(|slot| match slot {
+                Slot::Reference { index, part: 0 } => Some(*index),
+                _ => None,
+            })
+            .collect();
+        assert_eq!(spliced.len(), instruction.references.len());
+        let ([index], [reference]) = (&spliced[..], &instruction.references[..]) else { continue };
+        let (images, boxes) = (batch.images.len(), batch.boxes.len());
+        match reference {
+            ReferenceData::Image(_) => {
+                assert!(*index < images);
+                checked[0] += 1;
+            }
+            ReferenceData::Box(region) => {
+                let found = &batch.boxes[index - images];
+                let size = [scene.image.width(), scene.image.height()].map(|side| side as f32);
+                let corners = [found.x0 * size[0], found.y0 * size[1], found.x1 * size[0], found.y1 * size[1]];
+                assert_eq!(found.batch, row / PER_SCENE);
+                assert!(corners.iter().zip(region).all(|(a, b)| (a - b).abs() < 1e-3));
+                checked[1] += 1;
+            }
+            ReferenceData::Audio(_) => {
+                assert!((images + boxes..images + boxes + batch.sounds.len()).contains(index));
+                checked[2] += 1;
+            }
+        }
+    }
+    assert_eq!(batch.objects.len(), pointed);
+    assert!(pointed > 10 && checked.iter().all(|&count| count > 0), "{pointed} {checked:?}");
+}
+
+#[test]
+fn masks_lie_where_the_scene_lies_in_sams_square() {
+    for size in [[64, 48], [48, 64], [64, 64]] {
+        let context = context(size, 4);
+        let side = context.model.image_encoder.image_size;
+        assert_eq!(side, 64);
+        let scenes = asked(&context, 3);
+        let batch = InstructBatch::new(&context, &scenes, 4, side).unwrap();
+        let targets = scenes.iter().flat_map(|(scene, asked)| {
+            let repeated = asked.iter().cycle().take(4);
+            repeated.flat_map(move |asked| asked.targets.iter().map(move |t| t.mask(scene)))
+        });
+        let inside = |x: usize, y: usize| x < size[0] as usize && y < size[1] as usize;
+        let mut masks = batch.masks.chunks_exact(side * side);
+        for target in targets {
+            let mask = masks.next().unwrap();
+            for (index, &share) in mask.iter().enumerate() {
+                let (x, y) = (index % side, index / side);
+                let expected = inside(x, y) && target.get(x, y);
+                assert_eq!(share, f32::from(u8::from(expected)), "{size:?} at {x},{y}");
+            }
+        }
+        assert!(masks.next().is_none());
+        // The picture lies there too, and the rest of the square is empty.
+        for pixels in &batch.sam {
+            for (index, &value) in pixels.data[..side * side].iter().enumerate() {
+                assert!(inside(index % side, index / side) || value == 0.0);
+            }
+        }
+    }
+}
+
+#[test]
+fn masks_keep_their_area_at_any_resolution() {
+    let context = context([100, 70], 4);
+    let scenes = asked(&context, 3);
+    let batch = InstructBatch::new(&context, &scenes, 4, 16).unwrap();
+    let targets = scenes.iter().flat_map(|(scene, asked)| {
+        let repeated = asked.iter().cycle().take(4);
+        repeated.flat_map(move |asked| asked.targets.iter().map(move |t| t.mask(scene)))
+    });
+    // 100 x 70 becomes 64 x 45 in SAM's 64, and 16 x 11.25 cells.
+    let cell = (16.0 / 100.0) * (11.25 / 70.0);
+    for (target, mask) in targets.zip(batch.masks.chunks_exact(16 * 16)) {
+        let area = target.area() as f32 * cell;
+        assert!((mask.iter().sum::<f32>() - area).abs() < 1e-3 * area);
+        assert!(mask.iter().all(|&share| (0.0..=1.0 + 1e-4).contains(&share)));
+        assert!(mask[11 * 16..12 * 16].iter().all(|&share| share <= 0.25 + 1e-4));
+        assert!(mask[12 * 16..].iter().all(|&share| share == 0.0));
+    }
+}

@@ -1,0 +1,59 @@
+//! A few steps of every stage lower its loss.
+
+use anyref_train::run::config::StageConfig;
+use anyref_train::run::trainer::{RunOptions, Stage, train_stage};
+use anyref_train::stages::{AudioStage, ClipStage, InstructStage, SamStage, StageContext};
+use anyref_train::trainee::Trainee;
+use burn::tensor::backend::Backend;
+
+use crate::support::{TrainBackend, alone, context, stage_config};
+
+fn learns<S: Stage<TrainBackend>>(context: &StageContext, stage: &S, config: &StageConfig) {
+    let device = Default::default();
+    TrainBackend::seed(&device, 1);
+    let trainee = Trainee::<TrainBackend>::new(&context.model, context.name_count(), &device);
+    let batch = stage.batch(0).unwrap();
+    let loss = |trainee: &Trainee<TrainBackend>| {
+        f64::from(stage.loss(trainee, &batch).unwrap().total.into_scalar())
+    };
+    let before = loss(&trainee);
+    let folder = tempfile::tempdir().unwrap();
+    let options = RunOptions {
+        folder: folder.path().into(),
+        checkpoint_every: 100,
+        validate_every: 100,
+        keep: 1,
+        stop_after: None,
+    };
+    let (trainee, complete) = train_stage(stage, config, &options, trainee, None, 0).unwrap();
+    let after = loss(&trainee);
+    assert!(complete && after < 0.97 * before, "{:?}: {before} -> {after}", config.kind);
+}
+
+#[test]
+fn clip_learns() {
+    let (_turn, context) = (alone(), context([64, 64], 2));
+    let config = stage_config("clip", 12, 4);
+    learns(&context, &ClipStage::new(&context, config.clone()), &config);
+}
+
+#[test]
+fn sam_learns() {
+    let (_turn, context) = (alone(), context([64, 64], 2));
+    let config = stage_config("sam", 12, 4);
+    learns(&context, &SamStage::new(&context, config.clone()), &config);
+}
+
+#[test]
+fn audio_learns() {
+    let (_turn, context) = (alone(), context([64, 64], 2));
+    let config = stage_config("audio", 12, 8);
+    learns(&context, &AudioStage::new(&context, config.clone()).unwrap(), &config);
+}
+
+#[test]
+fn instructions_are_learned() {
+    let (_turn, context) = (alone(), context([64, 64], 2));
+    let config = stage_config("instruct", 12, 2);
+    learns(&context, &InstructStage::new(&context, config.clone()), &config);
+}

@@ -1,0 +1,13 @@
+//! Training on procedural shapes with a model as small as it goes.
+
+#![recursion_limit = "256"]
+
+mod batch;
+#[allow(dead_code)]
+#[path = "../../../anyref-core/tests/core/common.rs"]
+mod common;
+mod learning;
+mod parity;
+mod refusals;
+mod resume;
+mod support;

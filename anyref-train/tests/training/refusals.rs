@@ -1,0 +1,76 @@
+//! Runs that cannot be what was meant are refused.
+
+use anyref_train::run::config::TrainConfig;
+use anyref_train::run::launch::{export_checkpoint, launch};
+use serde_json::json;
+
+use crate::support::{TrainBackend, alone, folders, stage, train_config};
+
+fn refused(config: &TrainConfig, run: &std::path::Path) -> String {
+    let device = Default::default();
+    let error = launch::<TrainBackend>(config, &folders(run), Some(0), &device).unwrap_err();
+    format!("{error:#}")
+}
+
+#[test]
+fn a_run_goes_on_with_its_own_model_and_data_only() {
+    let _turn = alone();
+    let run = tempfile::tempdir().unwrap();
+    let config = train_config(vec![stage("sam", 2, 1)]);
+    let device = Default::default();
+    let start = |config: &TrainConfig| {
+        launch::<TrainBackend>(config, &folders(run.path()), Some(0), &device)
+    };
+    assert!(!start(&config).unwrap());
+    let other = |change: fn(&mut TrainConfig), field: &str| {
+        let mut config = config.clone();
+        change(&mut config);
+        let message = refused(&config, run.path());
+        assert!(message.contains(&format!("another `{field}`")), "{message}");
+    };
+    other(|config| config.seed = 4, "seed");
+    other(|config| config.model.llm.num_hidden_layers = 3, "model");
+    other(|config| config.scenes.seed = 9, "scenes");
+    // More steps are no other run.
+    assert!(!start(&train_config(vec![stage("sam", 5, 1)])).unwrap());
+
+    let nothing = export_checkpoint::<TrainBackend>(
+        &config,
+        &folders(run.path()),
+        &run.path().join("out"),
+        &device,
+    );
+    assert!(nothing.unwrap_err().to_string().contains("train first"));
+}
+
+#[test]
+fn a_configuration_must_train_something() {
+    let _turn = alone();
+    let run = tempfile::tempdir().unwrap();
+    let says = |config: &TrainConfig, expected: &str| {
+        let message = refused(config, run.path());
+        assert!(message.contains(expected), "{message}");
+    };
+    says(&train_config(Vec::new()), "trains nothing");
+    for field in ["steps", "batch", "validation_scenes"] {
+        let mut stage = stage("sam", 2, 1);
+        stage[field] = json!(0);
+        says(&train_config(vec![stage]), &format!("`{field}` of stage sam"));
+    }
+    let mut config = train_config(vec![stage("instruct", 2, 1)]);
+    config.instructions.per_scene = 0;
+    says(&config, "per_scene");
+    config = train_config(vec![stage("sam", 2, 1)]);
+    config.validate_every = 0;
+    says(&config, "validate_every");
+    config = train_config(vec![stage("sam", 2, 1)]);
+    config.model.reference_tokens = 3;
+    says(&config, "reference_tokens");
+
+    let mut stage = stage("sam", 2, 1);
+    stage["trainable"] = json!(["^vision_tower"]);
+    let device = Default::default();
+    let run = folders(run.path());
+    let error = launch::<TrainBackend>(&train_config(vec![stage]), &run, None, &device).unwrap_err();
+    assert!(error.to_string().contains("trains nothing"), "{error}");
+}

@@ -1,0 +1,73 @@
+//! What the training tests share.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use anyref_core::AnyRefConfig;
+use anyref_llm::train_tokenizer;
+use anyref_train::data::{InstructionConfig, SceneConfig, Scenes};
+use anyref_train::run::config::{StageConfig, TrainConfig};
+use anyref_train::run::launch::Folders;
+use anyref_train::stages::StageContext;
+use burn::backend::Autodiff;
+use serde_json::{Value, json};
+
+use crate::common::TestBackend;
+
+pub type TrainBackend = Autodiff<TestBackend>;
+
+/// The backend has one generator of random numbers, so tests that draw weights from it take turns.
+pub fn alone() -> MutexGuard<'static, ()> {
+    static TURN: Mutex<()> = Mutex::new(());
+    TURN.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+pub fn scene_config(size: [u32; 2]) -> SceneConfig {
+    SceneConfig { size, objects: [2, 3], scale: [0.3, 0.6], ..Default::default() }
+}
+
+pub fn context(size: [u32; 2], per_scene: usize) -> StageContext {
+    let scenes = Scenes::shapes(scene_config(size)).unwrap();
+    let mut tokenizer = train_tokenizer(scenes.all_texts(), 560).unwrap();
+    tokenizer.add_anyref_tokens().unwrap();
+    let mut model = AnyRefConfig::tiny();
+    model.llm.vocab_size = tokenizer.vocab_size();
+    let asked = InstructionConfig { per_scene, reference_size: 48, ..Default::default() };
+    StageContext::new(scenes, asked, model, tokenizer, 1).unwrap()
+}
+
+/// The parameters of each stage.
+pub fn stage(kind: &str, steps: u64, batch: usize) -> Value {
+    let trainable = match kind {
+        "clip" => json!(["^anyref\\.vision_tower\\.", "^heads\\.(names|visual|logit_scale)"]),
+        "sam" => json!(["^anyref\\.(image_encoder|mask_decoder|prompt_encoder)\\."]),
+        "audio" => json!(["^anyref\\.audio_encoder\\.", "^heads\\.sound"]),
+        _ => json!([
+            "^anyref\\.(mm_projector|audio_projector|box_projector|llm|text_hidden_fcs|mask_decoder)\\."
+        ]),
+    };
+    json!({
+        "kind": kind, "steps": steps, "batch": batch, "learning_rate": 3e-3, "warmup": 2,
+        "decay": "constant", "weight_decay": 0.01, "clip_norm": 1.0, "trainable": trainable,
+        "validation_scenes": 2
+    })
+}
+
+pub fn stage_config(kind: &str, steps: u64, batch: usize) -> StageConfig {
+    serde_json::from_value(stage(kind, steps, batch)).unwrap()
+}
+
+pub fn train_config(stages: Vec<Value>) -> TrainConfig {
+    let config = json!({
+        "name": "test", "seed": 3, "model": "tiny", "vocabulary": 560, "shapes": true,
+        "scenes": { "size": [64, 64], "objects": [2, 3], "scale": [0.3, 0.6] },
+        "instructions": { "per_scene": 2, "reference_size": 48 },
+        "stages": stages,
+        "checkpoint_every": 2, "validate_every": 2, "keep_checkpoints": 2
+    });
+    serde_json::from_value(config).unwrap()
+}
+
+pub fn folders(run: &Path) -> Folders {
+    Folders { run: run.into(), stamps: "unused".into(), backgrounds: None }
+}
