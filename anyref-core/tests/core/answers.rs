@@ -11,7 +11,11 @@ fn phrase(text: &str) -> Prompt {
 
 /// What must be equal for two answers to be the same.
 pub fn content(answer: &Answer) -> (String, Vec<(String, f32)>) {
-    let masks = answer.masks.iter().map(|mask| (mask.rle.to_compressed(), mask.score)).collect();
+    let masks = answer
+        .masks
+        .iter()
+        .map(|mask| (mask.rle.to_compressed(), mask.score))
+        .collect();
     (answer.raw.clone(), masks)
 }
 
@@ -21,12 +25,20 @@ fn an_object_brings_a_mask_of_the_pictures_size() {
     let picture = anyref.picture(&image(60, 44)).unwrap();
     assert_eq!(picture.size(), (60, 44));
     let answer = anyref.segment(&picture, &phrase("the red circle")).unwrap();
-    assert_eq!((answer.raw.as_str(), answer.text.as_str()), (ONE, "the red circle."));
-    let [mask] = &answer.masks[..] else { panic!("{} masks", answer.masks.len()) };
+    assert_eq!(
+        (answer.raw.as_str(), answer.text.as_str()),
+        (ONE, "the red circle.")
+    );
+    let [mask] = &answer.masks[..] else {
+        panic!("{} masks", answer.masks.len())
+    };
     assert_eq!(mask.rle.size(), [44, 60]);
     let pixels = mask.to_image();
     assert_eq!(pixels.dimensions(), (60, 44));
-    assert_eq!(pixels.pixels().filter(|p| p[0] == 255).count() as u64, mask.area());
+    assert_eq!(
+        pixels.pixels().filter(|p| p[0] == 255).count() as u64,
+        mask.area()
+    );
     assert!((0.0..=1.0).contains(&mask.score));
 }
 
@@ -89,7 +101,10 @@ fn every_kind_of_reference_is_looked_at() {
     }
     // The order of references is the order of the features.
     let [a, b] = [references[0].clone(), references[1].clone()];
-    assert_ne!(ask(vec![a.clone(), b.clone()]), ask(vec![b.clone(), a.clone()]));
+    assert_ne!(
+        ask(vec![a.clone(), b.clone()]),
+        ask(vec![b.clone(), a.clone()])
+    );
     let swapped = Prompt::new([b, a]).with_question("find {2} and {1}");
     let [a, b] = [references[0].clone(), references[1].clone()];
     let straight = Prompt::new([a, b]).with_question("find {1} and {2}");

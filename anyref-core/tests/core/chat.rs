@@ -17,14 +17,20 @@ fn a_later_turn_is_read_after_the_earlier_ones() {
     let mut chat = anyref.chat(&picture);
     let mut written = String::new();
     let region = Prompt::new([Reference::Box([10.0, 5.0, 30.0, 25.0])]);
-    let first = chat.ask(region.clone(), &mut |text| written.push_str(text)).unwrap();
+    let first = chat
+        .ask(region.clone(), &mut |text| written.push_str(text))
+        .unwrap();
     assert_eq!(written, first.raw);
     let alone = anyref.segment(&picture, &region).unwrap();
     assert_eq!(content(&first), content(&alone));
     let second = chat.ask(phrase("the dog"), &mut |_| {}).unwrap();
     assert_eq!(chat.turns(), 2);
     assert_eq!(second.raw, single.raw);
-    assert_ne!(content(&second), content(&single), "the first turn is not read");
+    assert_ne!(
+        content(&second),
+        content(&single),
+        "the first turn is not read"
+    );
 }
 
 #[test]

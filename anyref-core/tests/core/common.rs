@@ -22,7 +22,10 @@ pub const NONE: &str = "there is no dog in this image.";
 
 pub fn tokenizer() -> Tokenizer {
     let texts = [
-        llava_v1().ask("Can you segment the red circle in this image?").answer("").prompt(),
+        llava_v1()
+            .ask("Can you segment the red circle in this image?")
+            .answer("")
+            .prompt(),
         "the red circle, there is no dog in this image.".to_owned(),
         "Can you provide a description of the region in this image?".to_owned(),
         "Can you segment object with the following reference and audio in this image?".to_owned(),
@@ -105,8 +108,12 @@ pub fn pointing<B: Backend>(objects: usize, seed: u64) -> AnyRef<B> {
 /// The last token of a prompt, then the tokens of an answer.
 pub fn spoken(tokenizer: &Tokenizer, answer: &str) -> Vec<u32> {
     let asked = llava_v1().ask("the");
-    let open = tokenizer.encode(&asked.clone().open().prompt(), true).unwrap();
-    let whole = tokenizer.encode(&asked.answer(answer).prompt(), true).unwrap();
+    let open = tokenizer
+        .encode(&asked.clone().open().prompt(), true)
+        .unwrap();
+    let whole = tokenizer
+        .encode(&asked.answer(answer).prompt(), true)
+        .unwrap();
     assert_eq!(open, whole[..open.len()]);
     whole[open.len() - 1..].to_vec()
 }
@@ -118,10 +125,20 @@ pub fn script<B: Backend>(anyref: &mut AnyRef<B>, chain: &[u32]) {
     let mut next = BTreeMap::new();
     for pair in chain.windows(2) {
         let before = next.insert(pair[0], pair[1]);
-        assert!(before.is_none_or(|token| token == pair[1]), "a token with two followers");
+        assert!(
+            before.is_none_or(|token| token == pair[1]),
+            "a token with two followers"
+        );
     }
     let llm = &mut anyref.model.llm;
-    let gain: Vec<f32> = llm.model.norm.weight.val().into_data().iter::<f32>().collect();
+    let gain: Vec<f32> = llm
+        .model
+        .norm
+        .weight
+        .val()
+        .into_data()
+        .iter::<f32>()
+        .collect();
     let table = llm.model.embed_tokens.weight.val();
     let [vocab, width] = table.dims();
     let table: Vec<f32> = table.into_data().iter::<f32>().collect();
@@ -142,7 +159,11 @@ pub fn script<B: Backend>(anyref: &mut AnyRef<B>, chain: &[u32]) {
 pub fn image(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         let inside = (10..30).contains(&x) && (5..25).contains(&y);
-        if inside { Rgb([220, 30, 40]) } else { Rgb([(3 * x) as u8, (5 * y) as u8, (x * y) as u8]) }
+        if inside {
+            Rgb([220, 30, 40])
+        } else {
+            Rgb([(3 * x) as u8, (5 * y) as u8, (x * y) as u8])
+        }
     })
 }
 

@@ -10,9 +10,25 @@ use crate::common::{NONE, TestBackend, config, image, model, saying, tokenizer, 
 fn boxes_must_lie_in_the_picture() {
     let anyref = saying::<TestBackend>(NONE, 1);
     let picture = anyref.picture(&image(60, 30)).unwrap();
-    for bad in [[0.0, 0.0, 61.0, 10.0], [0.0, 0.0, 10.0, 31.0], [5.0, 5.0, 5.0, 9.0]] {
-        let error = anyref.segment(&picture, &Prompt::new([Reference::Box(bad)])).unwrap_err();
-        assert!(matches!(error, Error::Box { width: 60, height: 30, .. }), "{error}");
+    for bad in [
+        [0.0, 0.0, 61.0, 10.0],
+        [0.0, 0.0, 10.0, 31.0],
+        [5.0, 5.0, 5.0, 9.0],
+    ] {
+        let error = anyref
+            .segment(&picture, &Prompt::new([Reference::Box(bad)]))
+            .unwrap_err();
+        assert!(
+            matches!(
+                error,
+                Error::Box {
+                    width: 60,
+                    height: 30,
+                    ..
+                }
+            ),
+            "{error}"
+        );
     }
     let edge = Prompt::new([Reference::Box([0.0, 0.0, 60.0, 30.0])]);
     assert!(anyref.segment(&picture, &edge).is_ok());
@@ -29,7 +45,10 @@ fn prompts_must_ask_something_and_fit() {
     let long = Prompt::new([]).with_question("is there a dog? ".repeat(200));
     let context = anyref.config.llm.max_position_embeddings;
     match refused(long) {
-        Error::ContextFull { length, context: limit } => {
+        Error::ContextFull {
+            length,
+            context: limit,
+        } => {
             assert!(limit == context && length > limit);
         }
         other => panic!("{other}"),
@@ -54,9 +73,16 @@ fn a_prompt_may_fill_the_context_to_the_last_position() {
 #[test]
 fn pictures_and_sounds_must_hold_something() {
     let anyref = saying::<TestBackend>(NONE, 1);
-    assert!(matches!(anyref.picture(&RgbImage::new(0, 5)), Err(Error::EmptyPicture)));
+    assert!(matches!(
+        anyref.picture(&RgbImage::new(0, 5)),
+        Err(Error::EmptyPicture)
+    ));
     let picture = anyref.picture(&image(40, 40)).unwrap();
-    let refused = |reference| anyref.segment(&picture, &Prompt::new([reference])).unwrap_err();
+    let refused = |reference| {
+        anyref
+            .segment(&picture, &Prompt::new([reference]))
+            .unwrap_err()
+    };
     let empty = Reference::Image(ReferenceImage::new(RgbImage::new(0, 0)));
     assert!(matches!(refused(empty), Error::EmptyPicture));
     let silence = Reference::Audio(Waveform::new(vec![0.0; 16_000], 16_000));
@@ -73,6 +99,9 @@ fn a_model_without_ears_refuses_sounds_only() {
     anyref.generation.max_new_tokens = 2;
     let picture = anyref.picture(&image(40, 40)).unwrap();
     let ask = |reference| anyref.segment(&picture, &Prompt::new([reference]));
-    assert!(matches!(ask(Reference::Audio(tone(440.0))), Err(Error::NoAudioEncoder)));
+    assert!(matches!(
+        ask(Reference::Audio(tone(440.0))),
+        Err(Error::NoAudioEncoder)
+    ));
     assert!(ask(Reference::Box([1.0, 1.0, 9.0, 9.0])).is_ok());
 }

@@ -3,7 +3,9 @@
 use std::fs;
 use std::path::Path;
 
-use anyref_core::{AnyRef, CONFIG_FILE, ModelFiles, Prompt, Reference, TOKENIZER_FILE, WEIGHTS_FILE};
+use anyref_core::{
+    AnyRef, CONFIG_FILE, ModelFiles, Prompt, Reference, TOKENIZER_FILE, WEIGHTS_FILE,
+};
 use burn::tensor::DType;
 
 use crate::answers::content;
@@ -11,7 +13,9 @@ use crate::common::{TestBackend, image, pointing};
 
 fn ask(anyref: &AnyRef<TestBackend>) -> anyref_core::Answer {
     let mut asked = Prompt::new([Reference::Box([4.0, 4.0, 30.0, 20.0])]);
-    asked.references.push(Reference::Text("the red circle".into()));
+    asked
+        .references
+        .push(Reference::Text("the red circle".into()));
     let picture = anyref.picture(&image(50, 40)).unwrap();
     anyref.segment(&picture, &asked).unwrap()
 }
@@ -55,7 +59,11 @@ fn a_saved_model_answers_as_before() {
         assert!((after.score - before.score).abs() < 0.02);
         let (after, before) = (after.rle.to_mask(), before.rle.to_mask());
         let other = after.iter().zip(&before).filter(|(a, b)| a != b).count();
-        assert!(other * 20 <= before.len(), "{other} of {} pixels changed", before.len());
+        assert!(
+            other * 20 <= before.len(),
+            "{other} of {} pixels changed",
+            before.len()
+        );
     }
 }
 
@@ -66,15 +74,25 @@ fn broken_folders_are_refused_by_name() {
     let says = |expected: &[&str]| {
         let message = load(path).unwrap_err().to_string();
         for expected in expected {
-            assert!(message.contains(expected), "{message:?} does not say {expected:?}");
+            assert!(
+                message.contains(expected),
+                "{message:?} does not say {expected:?}"
+            );
         }
         assert_eq!(message.lines().count(), 1, "{message:?}");
     };
     let missing = path.join("nothing");
-    assert!(load(&missing).unwrap_err().to_string().contains("nothing: no such model folder"));
+    assert!(
+        load(&missing)
+            .unwrap_err()
+            .to_string()
+            .contains("nothing: no such model folder")
+    );
 
     says(&[CONFIG_FILE]);
-    pointing::<TestBackend>(1, 7).save(path, DType::F32).unwrap();
+    pointing::<TestBackend>(1, 7)
+        .save(path, DType::F32)
+        .unwrap();
     load(path).unwrap();
     for name in [CONFIG_FILE, TOKENIZER_FILE] {
         let content = fs::read(path.join(name)).unwrap();
@@ -94,7 +112,9 @@ fn broken_folders_are_refused_by_name() {
 fn config_tokenizer_and_weights_must_belong_together() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path();
-    pointing::<TestBackend>(1, 7).save(path, DType::F32).unwrap();
+    pointing::<TestBackend>(1, 7)
+        .save(path, DType::F32)
+        .unwrap();
     let file = path.join(CONFIG_FILE);
     let text = fs::read_to_string(&file).unwrap();
     let with = |change: fn(&mut serde_json::Value)| {

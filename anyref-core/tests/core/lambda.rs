@@ -5,7 +5,7 @@ use anyref_decoder::refocus::ObjectToken;
 use anyref_weights::testing::{assert_close, max_abs_error, random};
 use burn::tensor::Tensor;
 
-use crate::common::{TestBackend, image, model, pointing, config, tokenizer};
+use crate::common::{TestBackend, config, image, model, pointing, tokenizer};
 
 #[test]
 fn refocusing_adds_to_the_states_of_objects_and_to_nothing_else() {
@@ -25,10 +25,18 @@ fn refocusing_adds_to_the_states_of_objects_and_to_nothing_else() {
     let prompts = |lambda: f64| {
         let model = model.clone().with_refocus_lambda(lambda);
         assert_eq!(model.refocus_lambda(), lambda);
-        model.object_prompts(query.clone(), key.clone(), hidden.clone(), 8, objects.clone())
+        model.object_prompts(
+            query.clone(),
+            key.clone(),
+            hidden.clone(),
+            8,
+            objects.clone(),
+        )
     };
     let states = Tensor::cat(
-        [12, 18].map(|p| hidden.clone().narrow(1, p - 8, 1).squeeze_dim::<2>(1)).to_vec(),
+        [12, 18]
+            .map(|p| hidden.clone().narrow(1, p - 8, 1).squeeze_dim::<2>(1))
+            .to_vec(),
         0,
     );
     assert_close(&prompts(0.0), &model.text_hidden_fcs.forward(states), 1e-6);
@@ -45,6 +53,11 @@ fn without_refocusing_the_words_are_the_same_and_the_masks_are_not() {
     let without = anyref.segment(&picture, &prompt).unwrap();
     assert_eq!(with.raw, without.raw);
     for (with, without) in with.masks.iter().zip(&without.masks) {
-        assert!((with.score - without.score).abs() > 1e-6, "{} {}", with.score, without.score);
+        assert!(
+            (with.score - without.score).abs() > 1e-6,
+            "{} {}",
+            with.score,
+            without.score
+        );
     }
 }

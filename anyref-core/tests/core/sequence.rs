@@ -16,7 +16,14 @@ fn layouts(anyref: &AnyRef<TestBackend>) -> (Vec<u32>, Vec<Vec<u32>>) {
     let mut marked = ids("Can you segment");
     marked.extend([special.reference_start, special.reference_end]);
     marked.extend(ids("in this image?"));
-    (prefix, vec![ids("a dog"), marked, ids("is there a red circle in this image?")])
+    (
+        prefix,
+        vec![
+            ids("a dog"),
+            marked,
+            ids("is there a red circle in this image?"),
+        ],
+    )
 }
 
 #[test]
@@ -50,8 +57,12 @@ fn a_cached_prefix_and_a_padded_batch_change_nothing() {
     for (index, row) in rows.iter().enumerate() {
         let read = |x: Tensor<TestBackend, 3>| x.narrow(0, index, 1).narrow(1, 0, row.len());
         let alone = splice(llm, std::slice::from_ref(row), None, &bank, past, &device);
-        let alone =
-            llm.forward(LlamaInput::new(alone.embeddings), Some(&mut picture.clone())).hidden;
+        let alone = llm
+            .forward(
+                LlamaInput::new(alone.embeddings),
+                Some(&mut picture.clone()),
+            )
+            .hidden;
         assert_close(&read(together.hidden.clone()), &alone, 2e-5);
 
         let whole: Vec<u32> = prefix.iter().chain(&questions[index]).copied().collect();
@@ -59,7 +70,11 @@ fn a_cached_prefix_and_a_padded_batch_change_nothing() {
         let whole = splice(llm, &[whole], Some(image.clone()), &bank, 0, &device);
         let whole = llm.forward(LlamaInput::new(whole.embeddings), None);
         assert_close(&alone, &whole.hidden.narrow(1, past, row.len()), 2e-5);
-        let keys = together.key.clone().narrow(0, index, 1).narrow(2, 0, past + row.len());
+        let keys = together
+            .key
+            .clone()
+            .narrow(0, index, 1)
+            .narrow(2, 0, past + row.len());
         assert_close(&keys, &whole.key, 2e-5);
     }
 }

@@ -66,13 +66,25 @@ fn every_feature_stands_in_its_place() {
                 Slot::Image(patch) => image.clone().narrow(0, row, 1).narrow(1, patch, 1),
                 Slot::Reference { index, part } => references[index].clone().narrow(1, part, 1),
             };
-            let found = spliced.embeddings.clone().narrow(0, row, 1).narrow(1, position, 1);
+            let found = spliced
+                .embeddings
+                .clone()
+                .narrow(0, row, 1)
+                .narrow(1, position, 1);
             assert_eq!(max_abs_error(&found, &expected), 0.0, "row {row}, {slot:?}");
         }
     }
-    let padding: Vec<bool> = spliced.padding.unwrap().into_data().iter::<bool>().collect();
+    let padding: Vec<bool> = spliced
+        .padding
+        .unwrap()
+        .into_data()
+        .iter::<bool>()
+        .collect();
     let expected = |length| (0..past + 18).map(move |position| position >= past + length);
-    assert_eq!(padding, expected(18).chain(expected(13)).collect::<Vec<_>>());
+    assert_eq!(
+        padding,
+        expected(18).chain(expected(13)).collect::<Vec<_>>()
+    );
 }
 
 #[test]
@@ -104,8 +116,9 @@ fn gradients_reach_what_was_spliced_in() {
     let rows = rows(&special);
     let spliced = splice(&model.llm, &rows, Some(image.clone()), &bank, 0, &device);
     // Position p of row r weighs 100 r + p + 1, so each gradient tells where its feature went.
-    let weights: Vec<f32> =
-        (0..2).flat_map(|row| (0..18).map(move |p| (100 * row + p + 1) as f32)).collect();
+    let weights: Vec<f32> = (0..2)
+        .flat_map(|row| (0..18).map(move |p| (100 * row + p + 1) as f32))
+        .collect();
     let weights = Tensor::from_data(TensorData::new(weights, [2, 18, 1]), &device);
     let gradients = (spliced.embeddings * weights).sum().backward();
 
@@ -117,10 +130,20 @@ fn gradients_reach_what_was_spliced_in() {
     assert_eq!(column(&boxes), [9., 10., 11., 12.]);
     assert_eq!(column(&sounds), [15., 16.]);
     assert_eq!(column(&pictures), [108., 109., 110., 111.]);
-    let table = model.llm.model.embed_tokens.weight.val().grad(&gradients).unwrap();
+    let table = model
+        .llm
+        .model
+        .embed_tokens
+        .weight
+        .val()
+        .grad(&gradients)
+        .unwrap();
     let table: Vec<f32> = table.narrow(1, 0, 1).into_data().iter::<f32>().collect();
     // Padding borrows the first row's first embedding, so that one is not compared.
-    assert_eq!((table[40], table[41], table[42], table[43]), (7., 18., 113., 0.));
+    assert_eq!(
+        (table[40], table[41], table[42], table[43]),
+        (7., 18., 113., 0.)
+    );
 }
 
 #[test]
@@ -129,16 +152,30 @@ fn gradients_pass_every_encoder_of_references() {
     let model = model::<Differentiable>(&config(&tokenizer()), 1);
     let pixels = random([2, 3, 32, 32], 2, &device);
     let picture = model.picture_features(pixels.clone());
-    let region = RegionBox { batch: 1, x0: 0.1, y0: 0.2, x1: 0.7, y1: 0.9 };
+    let region = RegionBox {
+        batch: 1,
+        x0: 0.1,
+        y0: 0.2,
+        x1: 0.7,
+        y1: 0.9,
+    };
     let boxes = model.box_reference(picture.grid, &[region]);
     assert_eq!(boxes.dims(), [1, 4, 32]);
-    let weigh = |x: Tensor<Differentiable, 3>, seed| (x.clone() * random(x.dims(), seed, &device)).sum();
+    let weigh =
+        |x: Tensor<Differentiable, 3>, seed| (x.clone() * random(x.dims(), seed, &device)).sum();
 
     let moved = |gradient: Option<Tensor<TestBackend, 2>>| {
         gradient.is_some_and(|gradient| gradient.abs().max().into_scalar() > 1e-6)
     };
     let patches = |gradients: &_| {
-        model.vision_tower.embeddings.patch_embedding.weight.val().grad(gradients).is_some()
+        model
+            .vision_tower
+            .embeddings
+            .patch_embedding
+            .weight
+            .val()
+            .grad(gradients)
+            .is_some()
     };
     let gradients = weigh(boxes, 4).backward();
     let projector = model.box_projector.as_ref().unwrap();
@@ -146,7 +183,9 @@ fn gradients_pass_every_encoder_of_references() {
     let images = model.image_reference(pixels);
     assert_eq!(images.dims(), [2, 4, 32]);
     assert!(patches(&weigh(images, 5).backward()));
-    let sounds = model.audio_reference(random([1, 3, 1, 128, 204], 3, &device)).unwrap();
+    let sounds = model
+        .audio_reference(random([1, 3, 1, 128, 204], 3, &device))
+        .unwrap();
     assert_eq!(sounds.dims(), [1, 3, 32]);
     let gradients = weigh(sounds, 6).backward();
     let projector = model.audio_projector.as_ref().unwrap();

@@ -10,7 +10,9 @@ fn asked(context: &StageContext, count: u64) -> Vec<(Scene, Vec<Instruction>)> {
     (0..count)
         .map(|index| {
             let scene = context.scenes.scene(Split::Train, index);
-            let asked = context.scenes.instructions(&scene, &context.instructions, index);
+            let asked = context
+                .scenes
+                .instructions(&scene, &context.instructions, index);
             (scene, asked)
         })
         .collect()
@@ -23,9 +25,17 @@ fn predictors_objects_and_references_agree_with_the_answers() {
     let scenes = asked(&context, 6);
     let batch = InstructBatch::new(&context, &scenes, PER_SCENE, 16).unwrap();
     assert_eq!(batch.rows.len(), 6 * PER_SCENE);
-    let image = batch.prefix.slots().iter().filter(|s| matches!(s, Slot::Image(_))).count();
+    let image = batch
+        .prefix
+        .slots()
+        .iter()
+        .filter(|s| matches!(s, Slot::Image(_)))
+        .count();
     assert_eq!(image, context.model.image_tokens());
-    assert_eq!(batch.prefix.slots().last(), Some(&Slot::Token(context.special.image_end)));
+    assert_eq!(
+        batch.prefix.slots().last(),
+        Some(&Slot::Token(context.special.image_end))
+    );
 
     let (mut pointed, mut checked) = (0, [0; 3]);
     for (row, layout) in batch.rows.iter().enumerate() {
@@ -46,13 +56,23 @@ fn predictors_objects_and_references_agree_with_the_answers() {
             assert_eq!(layout.slots()[position + 1], Slot::Token(*token));
         }
         let tokens: Vec<u32> = words.iter().map(|(_, token)| *token).collect();
-        assert_eq!(context.tokenizer.decode(&tokens).unwrap().trim(), instruction.answer);
+        assert_eq!(
+            context.tokenizer.decode(&tokens).unwrap().trim(),
+            instruction.answer
+        );
 
         let mut start = answer[0].0;
-        let objects: Vec<_> = batch.objects.iter().filter(|object| object.row == row).collect();
+        let objects: Vec<_> = batch
+            .objects
+            .iter()
+            .filter(|object| object.row == row)
+            .collect();
         assert_eq!(objects.len(), instruction.targets.len());
         for object in objects {
-            assert_eq!(layout.slots()[object.position + 1], Slot::Token(context.special.object));
+            assert_eq!(
+                layout.slots()[object.position + 1],
+                Slot::Token(context.special.object)
+            );
             assert_eq!(object.start, start);
             start = object.position + 1;
             pointed += 1;
@@ -67,7 +87,9 @@ fn predictors_objects_and_references_agree_with_the_answers() {
             })
             .collect();
         assert_eq!(spliced.len(), instruction.references.len());
-        let ([index], [reference]) = (&spliced[..], &instruction.references[..]) else { continue };
+        let ([index], [reference]) = (&spliced[..], &instruction.references[..]) else {
+            continue;
+        };
         let (images, boxes) = (batch.images.len(), batch.boxes.len());
         match reference {
             ReferenceData::Image(_) => {
@@ -77,9 +99,19 @@ fn predictors_objects_and_references_agree_with_the_answers() {
             ReferenceData::Box(region) => {
                 let found = &batch.boxes[index - images];
                 let size = [scene.image.width(), scene.image.height()].map(|side| side as f32);
-                let corners = [found.x0 * size[0], found.y0 * size[1], found.x1 * size[0], found.y1 * size[1]];
+                let corners = [
+                    found.x0 * size[0],
+                    found.y0 * size[1],
+                    found.x1 * size[0],
+                    found.y1 * size[1],
+                ];
                 assert_eq!(found.batch, row / PER_SCENE);
-                assert!(corners.iter().zip(region).all(|(a, b)| (a - b).abs() < 1e-3));
+                assert!(
+                    corners
+                        .iter()
+                        .zip(region)
+                        .all(|(a, b)| (a - b).abs() < 1e-3)
+                );
                 checked[1] += 1;
             }
             ReferenceData::Audio(_) => {
@@ -89,7 +121,10 @@ fn predictors_objects_and_references_agree_with_the_answers() {
         }
     }
     assert_eq!(batch.objects.len(), pointed);
-    assert!(pointed > 10 && checked.iter().all(|&count| count > 0), "{pointed} {checked:?}");
+    assert!(
+        pointed > 10 && checked.iter().all(|&count| count > 0),
+        "{pointed} {checked:?}"
+    );
 }
 
 #[test]
@@ -138,8 +173,15 @@ fn masks_keep_their_area_at_any_resolution() {
     for (target, mask) in targets.zip(batch.masks.chunks_exact(16 * 16)) {
         let area = target.area() as f32 * cell;
         assert!((mask.iter().sum::<f32>() - area).abs() < 1e-3 * area);
-        assert!(mask.iter().all(|&share| (0.0..=1.0 + 1e-4).contains(&share)));
-        assert!(mask[11 * 16..12 * 16].iter().all(|&share| share <= 0.25 + 1e-4));
+        assert!(
+            mask.iter()
+                .all(|&share| (0.0..=1.0 + 1e-4).contains(&share))
+        );
+        assert!(
+            mask[11 * 16..12 * 16]
+                .iter()
+                .all(|&share| share <= 0.25 + 1e-4)
+        );
         assert!(mask[12 * 16..].iter().all(|&share| share == 0.0));
     }
 }

@@ -27,7 +27,11 @@ fn learns<S: Stage<TrainBackend>>(context: &StageContext, stage: &S, config: &St
     };
     let (trainee, complete) = train_stage(stage, config, &options, trainee, None, 0).unwrap();
     let after = loss(&trainee);
-    assert!(complete && after < 0.97 * before, "{:?}: {before} -> {after}", config.kind);
+    assert!(
+        complete && after < 0.97 * before,
+        "{:?}: {before} -> {after}",
+        config.kind
+    );
 }
 
 #[test]
@@ -48,12 +52,20 @@ fn sam_learns() {
 fn audio_learns() {
     let (_turn, context) = (alone(), context([64, 64], 2));
     let config = stage_config("audio", 12, 8);
-    learns(&context, &AudioStage::new(&context, config.clone()).unwrap(), &config);
+    learns(
+        &context,
+        &AudioStage::new(&context, config.clone()).unwrap(),
+        &config,
+    );
 }
 
 #[test]
 fn instructions_are_learned() {
     let (_turn, context) = (alone(), context([64, 64], 2));
     let config = stage_config("instruct", 12, 2);
-    learns(&context, &InstructStage::new(&context, config.clone()), &config);
+    learns(
+        &context,
+        &InstructStage::new(&context, config.clone()),
+        &config,
+    );
 }

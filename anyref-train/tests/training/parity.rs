@@ -40,7 +40,11 @@ fn teacher_forcing_gives_the_masks_of_the_generated_answer() {
     assert_eq!(answer.raw, "the<obj>, the<obj>,");
 
     // The same question in a batch of two scenes, beside shorter ones.
-    let target = || Target { objects: vec![0], phrase: "the".into(), noun: "ring".into() };
+    let target = || Target {
+        objects: vec![0],
+        phrase: "the".into(),
+        noun: "ring".into(),
+    };
     let asked = Instruction {
         kind: Kind::Mixed,
         question: question.into(),
@@ -62,7 +66,10 @@ fn teacher_forcing_gives_the_masks_of_the_generated_answer() {
         described: None,
     };
     let second = context.scenes.scene(Split::Train, 6);
-    let scenes = [(second, vec![other.clone(), other.clone()]), (scene, vec![other, asked])];
+    let scenes = [
+        (second, vec![other.clone(), other.clone()]),
+        (scene, vec![other, asked]),
+    ];
     let size = 4 * context.model.prompt_encoder.image_embedding_size;
     let batch = InstructBatch::new(&context, &scenes, 2, size).unwrap();
     let output = instruct_forward(&anyref.model, &batch, &device);
@@ -70,9 +77,13 @@ fn teacher_forcing_gives_the_masks_of_the_generated_answer() {
     // The words: every state chooses the token that was generated after it.
     let chosen = output.logits.clone().argmax(1).into_data();
     let chosen: Vec<usize> = chosen.iter::<i64>().map(|token| token as usize).collect();
-    let of_answer: Vec<usize> =
-        (0..chosen.len()).filter(|&index| batch.predictors[index].0 == 3).collect();
-    let written: Vec<_> = of_answer.iter().map(|&index| batch.predicted[index]).collect();
+    let of_answer: Vec<usize> = (0..chosen.len())
+        .filter(|&index| batch.predictors[index].0 == 3)
+        .collect();
+    let written: Vec<_> = of_answer
+        .iter()
+        .map(|&index| batch.predicted[index])
+        .collect();
     let chosen: Vec<_> = of_answer.iter().map(|&index| chosen[index]).collect();
     assert_eq!(written.len(), 7);
     assert_eq!(chosen[..6], written[..6]);
@@ -89,7 +100,12 @@ fn teacher_forcing_gives_the_masks_of_the_generated_answer() {
         side,
     );
     let full: Vec<f32> = full.into_data().iter::<f32>().collect();
-    let estimates: Vec<f32> = output.estimates.unwrap().into_data().iter::<f32>().collect();
+    let estimates: Vec<f32> = output
+        .estimates
+        .unwrap()
+        .into_data()
+        .iter::<f32>()
+        .collect();
     let mut areas = Vec::new();
     for (index, mask) in answer.masks.iter().enumerate() {
         let logits = &full[index * 80 * 60..][..80 * 60];
@@ -100,12 +116,26 @@ fn teacher_forcing_gives_the_masks_of_the_generated_answer() {
         areas.push((mask.area(), estimates[index]));
     }
     // Weak if every mask were empty or full, or no estimate inside 0 to 1.
-    assert!(areas.iter().all(|&(area, _)| (1..80 * 60).contains(&area)), "{areas:?}");
-    assert!(areas.iter().all(|&(_, score)| (0.0..1.0).contains(&score)), "{areas:?}");
+    assert!(
+        areas.iter().all(|&(area, _)| (1..80 * 60).contains(&area)),
+        "{areas:?}"
+    );
+    assert!(
+        areas.iter().all(|&(_, score)| (0.0..1.0).contains(&score)),
+        "{areas:?}"
+    );
 
     // The backend that keeps gradients computes the same.
     let mut network = model::<TrainBackend>(&context.model, 8);
-    let head = anyref.model.llm.lm_head.as_ref().unwrap().weight.val().into_data();
+    let head = anyref
+        .model
+        .llm
+        .lm_head
+        .as_ref()
+        .unwrap()
+        .weight
+        .val()
+        .into_data();
     let head = burn::tensor::Tensor::from_data(head, &device);
     network.llm.lm_head.as_mut().unwrap().weight = burn::module::Param::from_tensor(head);
     let tracked = instruct_forward(&network, &batch, &device);

@@ -55,7 +55,10 @@ fn a_configuration_must_train_something() {
     for field in ["steps", "batch", "validation_scenes"] {
         let mut stage = stage("sam", 2, 1);
         stage[field] = json!(0);
-        says(&train_config(vec![stage]), &format!("`{field}` of stage sam"));
+        says(
+            &train_config(vec![stage]),
+            &format!("`{field}` of stage sam"),
+        );
     }
     let mut config = train_config(vec![stage("instruct", 2, 1)]);
     config.instructions.per_scene = 0;
@@ -71,6 +74,7 @@ fn a_configuration_must_train_something() {
     stage["trainable"] = json!(["^vision_tower"]);
     let device = Default::default();
     let run = folders(run.path());
-    let error = launch::<TrainBackend>(&train_config(vec![stage]), &run, None, &device).unwrap_err();
+    let error =
+        launch::<TrainBackend>(&train_config(vec![stage]), &run, None, &device).unwrap_err();
     assert!(error.to_string().contains("trains nothing"), "{error}");
 }

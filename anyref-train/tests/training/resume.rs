@@ -46,19 +46,35 @@ fn four_and_four_steps_are_eight() {
     assert!(last(resumed).ends_with("stage-1-step-00000001"));
     assert!(!resumed.join("model").exists());
     // What a kill in the middle of the next step, checkpoint, deletion and line would leave.
-    for partial in ["stage-1-step-00000002.partial", "stage-0-step-00000003.old.partial"] {
+    for partial in [
+        "stage-1-step-00000002.partial",
+        "stage-0-step-00000003.old.partial",
+    ] {
         let partial = resumed.join("checkpoints").join(partial);
         fs::create_dir(&partial).unwrap();
         fs::write(partial.join("model.safetensors"), b"half of").unwrap();
     }
-    let mut log = fs::OpenOptions::new().append(true).open(resumed.join("metrics.jsonl")).unwrap();
-    log.write_all(b"{\"kind\":\"train\",\"stage\":1,\"step\":1,\"language\":99.0}\n{\"kind\":\"tra").unwrap();
+    let mut log = fs::OpenOptions::new()
+        .append(true)
+        .open(resumed.join("metrics.jsonl"))
+        .unwrap();
+    log.write_all(
+        b"{\"kind\":\"train\",\"stage\":1,\"step\":1,\"language\":99.0}\n{\"kind\":\"tra",
+    )
+    .unwrap();
     drop(log);
     assert!(launch::<TrainBackend>(&config, &folders(resumed), None, &device).unwrap());
 
     let ends = [last(straight), last(resumed)];
-    assert!(ends.iter().all(|end| end.ends_with("stage-1-step-00000005")));
-    for name in ["model.safetensors", "optimizer.safetensors", "position.json"] {
+    assert!(
+        ends.iter()
+            .all(|end| end.ends_with("stage-1-step-00000005"))
+    );
+    for name in [
+        "model.safetensors",
+        "optimizer.safetensors",
+        "position.json",
+    ] {
         let [a, b] = ends.each_ref().map(|end| fs::read(end.join(name)).unwrap());
         assert!(a == b, "{name} differs");
     }
@@ -67,12 +83,27 @@ fn four_and_four_steps_are_eight() {
 
     let lines = metrics(resumed);
     assert_eq!(lines, metrics(straight));
-    let key = |line: &Value| (line["kind"].to_string(), line["stage"].as_u64(), line["step"].as_u64());
+    let key = |line: &Value| {
+        (
+            line["kind"].to_string(),
+            line["stage"].as_u64(),
+            line["step"].as_u64(),
+        )
+    };
     let keys: BTreeSet<_> = lines.iter().map(key).collect();
     assert_eq!(keys.len(), lines.len(), "a step is logged twice");
-    assert_eq!(lines.iter().filter(|line| line["kind"] == "train").count(), 8);
+    assert_eq!(
+        lines.iter().filter(|line| line["kind"] == "train").count(),
+        8
+    );
     // After steps 2 and 3 of the first stage, and 2, 4 and 5 of the second.
-    assert_eq!(lines.iter().filter(|line| line["kind"] == "validation").count(), 5);
+    assert_eq!(
+        lines
+            .iter()
+            .filter(|line| line["kind"] == "validation")
+            .count(),
+        5
+    );
 
     // A complete run is left as it is.
     assert!(launch::<TrainBackend>(&config, &folders(resumed), None, &device).unwrap());
@@ -87,7 +118,9 @@ fn answers(run: &Path, config: &anyref_train::run::config::TrainConfig) {
     let device = Default::default();
     let mut anyref = AnyRef::<TestBackend>::load(&run.join("model"), &device).unwrap();
     anyref.generation.max_new_tokens = 3;
-    let scene = Scenes::shapes(config.scenes.clone()).unwrap().scene(Split::Validation, 0);
+    let scene = Scenes::shapes(config.scenes.clone())
+        .unwrap()
+        .scene(Split::Validation, 0);
     let picture = anyref.picture(&scene.image).unwrap();
     let region = Prompt::new([Reference::Box(scene.objects[0].bounds)]);
     anyref.segment(&picture, &region).unwrap();
@@ -96,7 +129,8 @@ fn answers(run: &Path, config: &anyref_train::run::config::TrainConfig) {
     let from = export_checkpoint::<TrainBackend>(config, &folders(run), &out, &device).unwrap();
     assert_eq!(from, last(run));
     for name in ["model.safetensors", "config.json", "tokenizer.json"] {
-        let [a, b] = [run.join("model"), out.clone()].map(|folder| fs::read(folder.join(name)).unwrap());
+        let [a, b] =
+            [run.join("model"), out.clone()].map(|folder| fs::read(folder.join(name)).unwrap());
         assert!(a == b, "{name} differs");
     }
 }
@@ -115,7 +149,10 @@ fn stopping_counts_the_steps_of_all_stages_and_keeps_few_checkpoints() {
     assert!(!go(1));
     assert!(go(1));
     assert!(last(&run.run).ends_with("stage-1-step-00000002"));
-    assert_eq!(fs::read_dir(run.run.join("checkpoints")).unwrap().count(), 1);
+    assert_eq!(
+        fs::read_dir(run.run.join("checkpoints")).unwrap().count(),
+        1
+    );
 }
 
 #[test]

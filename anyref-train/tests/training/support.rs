@@ -23,7 +23,12 @@ pub fn alone() -> MutexGuard<'static, ()> {
 }
 
 pub fn scene_config(size: [u32; 2]) -> SceneConfig {
-    SceneConfig { size, objects: [2, 3], scale: [0.3, 0.6], ..Default::default() }
+    SceneConfig {
+        size,
+        objects: [2, 3],
+        scale: [0.3, 0.6],
+        ..Default::default()
+    }
 }
 
 pub fn context(size: [u32; 2], per_scene: usize) -> StageContext {
@@ -32,14 +37,21 @@ pub fn context(size: [u32; 2], per_scene: usize) -> StageContext {
     tokenizer.add_anyref_tokens().unwrap();
     let mut model = AnyRefConfig::tiny();
     model.llm.vocab_size = tokenizer.vocab_size();
-    let asked = InstructionConfig { per_scene, reference_size: 48, ..Default::default() };
+    let asked = InstructionConfig {
+        per_scene,
+        reference_size: 48,
+        ..Default::default()
+    };
     StageContext::new(scenes, asked, model, tokenizer, 1).unwrap()
 }
 
 /// The parameters of each stage.
 pub fn stage(kind: &str, steps: u64, batch: usize) -> Value {
     let trainable = match kind {
-        "clip" => json!(["^anyref\\.vision_tower\\.", "^heads\\.(names|visual|logit_scale)"]),
+        "clip" => json!([
+            "^anyref\\.vision_tower\\.",
+            "^heads\\.(names|visual|logit_scale)"
+        ]),
         "sam" => json!(["^anyref\\.(image_encoder|mask_decoder|prompt_encoder)\\."]),
         "audio" => json!(["^anyref\\.audio_encoder\\.", "^heads\\.sound"]),
         _ => json!([
@@ -69,5 +81,9 @@ pub fn train_config(stages: Vec<Value>) -> TrainConfig {
 }
 
 pub fn folders(run: &Path) -> Folders {
-    Folders { run: run.into(), stamps: "unused".into(), backgrounds: None }
+    Folders {
+        run: run.into(),
+        stamps: "unused".into(),
+        backgrounds: None,
+    }
 }
