@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
+use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::backend::BackendName;
 
@@ -52,8 +52,41 @@ pub enum Command {
     Describe(DescribeArguments),
     /// Several turns about one picture; references come in by /box, /image and /audio
     Chat(ChatArguments),
+    /// Accuracy on a benchmark; run it again to go on
+    Eval(EvalArguments),
     /// The model's parts, types and memory, and the backends
     Info(InfoArguments),
+}
+
+#[derive(Debug, Args)]
+pub struct EvalArguments {
+    /// The benchmark
+    pub benchmark: Benchmark,
+    /// Only these kinds: text, box, image, novel, audio, mixed, absent [default: all]
+    #[arg(long, value_name = "KIND")]
+    pub kind: Vec<String>,
+    /// Questions a kind
+    #[arg(long, default_value_t = 500, value_name = "N")]
+    pub n: usize,
+    /// Folder for predictions, table and pictures of the worst cases
+    #[arg(long, default_value = "anyref-eval", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Unpacked tuxpaint-stamps-default, as `cargo xtask data stamps` leaves it
+    #[arg(long, default_value = "data/stamps", value_name = "DIR")]
+    pub stamps: PathBuf,
+    /// Unpacked tuxpaint-data [default: data/backgrounds, if it is there]
+    #[arg(long, value_name = "DIR")]
+    pub backgrounds: Option<PathBuf>,
+    /// Training configuration whose scenes and questions are used [default: the built-in model's]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+}
+
+/// Benchmarks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Benchmark {
+    /// Scenes composed of Tux Paint stamps
+    Stamps,
 }
 
 #[derive(Debug, Args)]

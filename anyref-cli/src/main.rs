@@ -15,6 +15,10 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
+/// Tensors come and go by the megabyte, which costs the system's allocator a page fault each time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let args::Arguments { common, command } = args::Arguments::parse();
     failure::report(|| commands::run(&common, &command))

@@ -44,7 +44,11 @@ impl Mask {
         let [height, width] = self.rle.size();
         let mask = self.rle.to_mask();
         GrayImage::from_fn(width as u32, height as u32, |x, y| {
-            Luma([if mask[y as usize * width + x as usize] { 255 } else { 0 }])
+            Luma([if mask[y as usize * width + x as usize] {
+                255
+            } else {
+                0
+            }])
         })
     }
 }

@@ -16,7 +16,11 @@ pub struct Chat<'a, B: Backend> {
 
 impl<'a, B: Backend> Chat<'a, B> {
     pub(crate) fn new(anyref: &'a AnyRef<B>, picture: &'a Picture<B>) -> Self {
-        Self { anyref, picture, turns: Vec::new() }
+        Self {
+            anyref,
+            picture,
+            turns: Vec::new(),
+        }
     }
 
     /// Asks the next question. `on_text` receives the answer piece by piece.
@@ -25,7 +29,11 @@ impl<'a, B: Backend> Chat<'a, B> {
     /// When the prompt does not fit; the conversation is then as before.
     pub fn ask(&mut self, prompt: Prompt, on_text: &mut dyn FnMut(&str)) -> Result<Answer> {
         let question = prompt.segmentation()?;
-        self.turns.push(Turn { question, references: prompt.references, answer: None });
+        self.turns.push(Turn {
+            question,
+            references: prompt.references,
+            answer: None,
+        });
         match self.anyref.answer(self.picture, &self.turns, on_text) {
             Ok(answer) => {
                 if let Some(turn) = self.turns.last_mut() {

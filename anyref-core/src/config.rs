@@ -70,7 +70,10 @@ impl AnyRefConfig {
     /// The paper's model: CLIP ViT-L/14 at 224, SAM ViT-H at 1024, ImageBind-Huge audio, LLaMA-7B with
     /// LoRA (He et al. 2024, section 4; numbers from the authors' `train.py`).
     pub fn anyref_7b() -> Self {
-        let llm = LlamaConfig { vocab_size: 32_007, ..LlamaConfig::llama_7b() };
+        let llm = LlamaConfig {
+            vocab_size: 32_007,
+            ..LlamaConfig::llama_7b()
+        };
         Self {
             name: "anyref-7b".into(),
             vision_tower: ClipVisionConfig::vit_large_patch14(),
@@ -227,7 +230,14 @@ impl AnyRefConfig {
         }
         let equal = |field, value: usize, of: &str, expected: usize| {
             let problem = || format!("is {value} and {of} {expected}: make them equal");
-            if value == expected { Ok(()) } else { Err(Error::Config { field, problem: problem() }) }
+            if value == expected {
+                Ok(())
+            } else {
+                Err(Error::Config {
+                    field,
+                    problem: problem(),
+                })
+            }
         };
         let (sam, prompts) = (&self.image_encoder, &self.prompt_encoder);
         equal(
@@ -254,7 +264,11 @@ impl AnyRefConfig {
             "image_encoder's image_size / patch_size",
             sam.image_size / sam.patch_size.max(1),
         )?;
-        if let Some(AudioConfig { encoder, preprocessor }) = &self.audio {
+        if let Some(AudioConfig {
+            encoder,
+            preprocessor,
+        }) = &self.audio
+        {
             equal(
                 "audio.preprocessor.num_mel_bins",
                 preprocessor.num_mel_bins,
@@ -299,7 +313,9 @@ impl AnyRefConfig {
             audio_encoder: audio.map(|audio| audio.encoder.init(device)),
             audio_projector: audio
                 .map(|audio| LinearConfig::new(audio.encoder.output_dim, hidden).init(device)),
-            box_projector: self.box_coordinates.then(|| LinearConfig::new(4, hidden).init(device)),
+            box_projector: self
+                .box_coordinates
+                .then(|| LinearConfig::new(4, hidden).init(device)),
             llm: self.llm.init(device),
             text_hidden_fcs: ObjectHeadConfig::new(hidden, self.mask_decoder.transformer_dim)
                 .init(device),
@@ -330,8 +346,14 @@ mod tests {
         };
         refused(|config| config.reference_tokens = 3, "reference_tokens");
         refused(|config| config.reference_tokens = 0, "reference_tokens");
-        refused(|config| config.prompt_encoder.embed_dim = 30, "prompt_encoder.embed_dim");
-        refused(|config| config.image_encoder.image_size = 128, "input_image_size");
+        refused(
+            |config| config.prompt_encoder.embed_dim = 30,
+            "prompt_encoder.embed_dim",
+        );
+        refused(
+            |config| config.image_encoder.image_size = 128,
+            "input_image_size",
+        );
         refused(|config| config.llm.vocab_size = 0, "vocab_size");
     }
 }

@@ -66,7 +66,9 @@ pub enum Error {
     #[error("this model has no audio encoder: use a model whose config has `audio`")]
     NoAudioEncoder,
     /// A mask of another size than its picture.
-    #[error("the reference mask is {mask:?} and its picture {image:?} (width, height): make them equal")]
+    #[error(
+        "the reference mask is {mask:?} and its picture {image:?} (width, height): make them equal"
+    )]
     MaskSize {
         /// Size of the mask.
         mask: (u32, u32),

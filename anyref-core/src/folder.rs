@@ -39,7 +39,12 @@ impl<B: Backend> AnyRef<B> {
             ));
         }
         let file = folder.join(CONFIG_FILE);
-        let config = std::fs::read(&file).map_err(|e| problem(&file, &e.to_string()))?;
+        let config = std::fs::read(&file).map_err(|e| {
+            problem(
+                &file,
+                &format!("{e}; a model folder needs it beside its weights"),
+            )
+        })?;
         let config = read_config(&file, &config)?;
         let tokenizer = Tokenizer::from_file(folder.join(TOKENIZER_FILE))?;
         Self::assemble(config, tokenizer, &Checkpoint::open(folder)?, device)
@@ -67,7 +72,11 @@ impl<B: Backend> AnyRef<B> {
             model.llm = model.llm.with_lora(lora)?;
         }
         let dtype = <B::FloatElem as burn::tensor::Element>::dtype();
-        load_module(&mut model, checkpoint, &LoadOptions::default().with_cast(Some(dtype)))?;
+        load_module(
+            &mut model,
+            checkpoint,
+            &LoadOptions::default().with_cast(Some(dtype)),
+        )?;
         Self::new(config, model, tokenizer, device.clone())
     }
 
@@ -96,5 +105,8 @@ fn read_config(file: &Path, json: &[u8]) -> Result<AnyRefConfig> {
 }
 
 fn problem(path: &Path, problem: &str) -> Error {
-    Error::Folder { path: path.into(), problem: problem.into() }
+    Error::Folder {
+        path: path.into(),
+        problem: problem.into(),
+    }
 }

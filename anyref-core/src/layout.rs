@@ -104,7 +104,10 @@ pub fn object_spans(answer: &[u32], object: u32, answer_start: usize) -> Vec<Obj
     let mut spans = Vec::new();
     for (index, &id) in answer.iter().enumerate() {
         if id == object {
-            spans.push(ObjectSpan { position: answer_start + index - 1, start });
+            spans.push(ObjectSpan {
+                position: answer_start + index - 1,
+                start,
+            });
             start = answer_start + index;
         }
     }
@@ -164,9 +167,24 @@ mod tests {
         let spans = object_spans(&[4, 10, 5, 6, 10, 2], 10, 20);
         assert_eq!(
             spans,
-            [ObjectSpan { position: 20, start: 19 }, ObjectSpan { position: 23, start: 21 }]
+            [
+                ObjectSpan {
+                    position: 20,
+                    start: 19
+                },
+                ObjectSpan {
+                    position: 23,
+                    start: 21
+                }
+            ]
         );
-        assert_eq!(object_spans(&[10], 10, 20), [ObjectSpan { position: 19, start: 19 }]);
+        assert_eq!(
+            object_spans(&[10], 10, 20),
+            [ObjectSpan {
+                position: 19,
+                start: 19
+            }]
+        );
         assert!(object_spans(&[4, 2], 10, 20).is_empty());
     }
 }

@@ -9,6 +9,7 @@ use anyref_llm::Llama;
 use anyref_vision::clip::ClipVisionModel;
 use anyref_vision::projector::Projector;
 use anyref_vision::sam::SamImageEncoder;
+use anyref_weights::ops;
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Tensor, backend::Backend};
@@ -68,7 +69,11 @@ impl<B: Backend> AnyRefModel<B> {
 
     /// How reference pictures are pooled.
     pub fn reference_pooling(&self) -> ReferencePooling {
-        if self.square_pooling { ReferencePooling::Grid } else { ReferencePooling::Strips }
+        if self.square_pooling {
+            ReferencePooling::Grid
+        } else {
+            ReferencePooling::Strips
+        }
     }
 
     /// Weight of the refocusing correction, λ.
@@ -98,8 +103,12 @@ impl<B: Backend> AnyRefModel<B> {
     pub fn picture_features_from(&self, features: Tensor<B, 3>) -> PictureFeatures<B> {
         let [pictures, patches, channels] = features.dims();
         let side = patches.isqrt();
-        let grid = features.clone().swap_dims(1, 2).reshape([pictures, channels, side, side]);
-        PictureFeatures { grid, tokens: self.mm_projector.forward(features) }
+        let grid =
+            ops::permute(features.clone(), [0, 2, 1]).reshape([pictures, channels, side, side]);
+        PictureFeatures {
+            grid,
+            tokens: self.mm_projector.forward(features),
+        }
     }
 
     /// The mask prompts of `<obj>` states: refocused, then through the object head.

@@ -38,6 +38,10 @@ impl<B: Backend> Picture<B> {
 
     /// The encoding's time for the first answer, nothing for the later ones.
     pub(crate) fn take_encoding_time(&self) -> Duration {
-        if self.counted.swap(true, Ordering::Relaxed) { Duration::ZERO } else { self.encoding }
+        if self.counted.swap(true, Ordering::Relaxed) {
+            Duration::ZERO
+        } else {
+            self.encoding
+        }
     }
 }

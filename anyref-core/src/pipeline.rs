@@ -59,14 +59,24 @@ impl<B: Backend> AnyRef<B> {
         let special = SpecialTokens::of(&tokenizer)?;
         let [known, _] = model.llm.model.embed_tokens.weight.lazy_shape().dims::<2>();
         if tokenizer.vocab_size() > known {
-            return Err(Error::Vocabulary { tokenizer: tokenizer.vocab_size(), model: known });
+            return Err(Error::Vocabulary {
+                tokenizer: tokenizer.vocab_size(),
+                model: known,
+            });
         }
         let generation = GenerationConfig {
             max_new_tokens: config.max_new_tokens,
             stop_tokens: vec![special.end],
             ..GenerationConfig::default()
         };
-        Ok(Self { config, model, tokenizer, generation, special, device })
+        Ok(Self {
+            config,
+            model,
+            tokenizer,
+            generation,
+            special,
+            device,
+        })
     }
 
     /// Ids of the special tokens.
@@ -88,10 +98,14 @@ impl<B: Backend> AnyRef<B> {
         let clip = self.clip_pixels(image)?;
         let sam = SamPreprocessor::new(self.config.image_encoder.image_size).process(image);
         let features = self.model.picture_features(clip);
-        let embedding =
-            self.model.image_encoder.forward(sam.pixels.to_tensor::<B>(&self.device).unsqueeze());
+        let embedding = self
+            .model
+            .image_encoder
+            .forward(sam.pixels.to_tensor::<B>(&self.device).unsqueeze());
 
-        let ids = self.tokenizer.encode(&llava_v1().ask(image_marker()).prompt(), true)?;
+        let ids = self
+            .tokenizer
+            .encode(&llava_v1().ask(image_marker()).prompt(), true)?;
         let (opening, _) = self.split_after_picture(&ids);
         let layout = Layout::new(opening, &self.special, self.config.image_tokens(), &[])?;
         let spliced = splice(
@@ -103,7 +117,9 @@ impl<B: Backend> AnyRef<B> {
             &self.device,
         );
         let mut prefix = self.model.llm.new_cache();
-        self.model.llm.forward(LlamaInput::new(spliced.embeddings), Some(&mut prefix));
+        self.model
+            .llm
+            .forward(LlamaInput::new(spliced.embeddings), Some(&mut prefix));
         Ok(Picture {
             features,
             embedding,
@@ -137,7 +153,11 @@ impl<B: Backend> AnyRef<B> {
     }
 
     fn ask(&self, picture: &Picture<B>, question: Question, prompt: &Prompt) -> Result<Answer> {
-        let turn = Turn { question, references: prompt.references.clone(), answer: None };
+        let turn = Turn {
+            question,
+            references: prompt.references.clone(),
+            answer: None,
+        };
         self.answer(picture, &[turn], &mut |_| {})
     }
 
@@ -214,7 +234,12 @@ impl<B: Backend> AnyRef<B> {
         let masks = self.masks(picture, &output, answer_start)?;
         timing.decode = start.elapsed();
         timing.image = picture.take_encoding_time();
-        Ok(Answer { text, raw, masks, timing })
+        Ok(Answer {
+            text,
+            raw,
+            masks,
+            timing,
+        })
     }
 
     /// CLIP's input of one picture, `[1, 3, size, size]`.
@@ -245,14 +270,17 @@ impl<B: Backend> AnyRef<B> {
                     x1: x1 / width,
                     y1: y1 / height,
                 };
-                Ok(self.model.box_reference(picture.features.grid.clone(), &[region]))
+                Ok(self
+                    .model
+                    .box_reference(picture.features.grid.clone(), &[region]))
             }
-            Reference::Image(reference) => {
-                Ok(self.model.image_reference(self.clip_pixels(reference.image())?))
-            }
+            Reference::Image(reference) => Ok(self
+                .model
+                .image_reference(self.clip_pixels(reference.image())?)),
             Reference::Audio(sound) => {
                 let config = self.config.audio.as_ref().ok_or(Error::NoAudioEncoder)?;
-                let features = AudioPreprocessor::new(config.preprocessor.clone()).process(sound)?;
+                let features =
+                    AudioPreprocessor::new(config.preprocessor.clone()).process(sound)?;
                 self.model
                     .audio_reference(features.to_tensor::<B>(&self.device).unsqueeze())
                     .ok_or(Error::NoAudioEncoder)
@@ -264,7 +292,11 @@ impl<B: Backend> AnyRef<B> {
     fn layout(&self, turns: &[Turn], references: &[(usize, usize)]) -> Result<Layout> {
         let mut conversation = llava_v1();
         for (index, turn) in turns.iter().enumerate() {
-            let picture = if index == 0 { format!("{}\n", image_marker()) } else { String::new() };
+            let picture = if index == 0 {
+                format!("{}\n", image_marker())
+            } else {
+                String::new()
+            };
             conversation = conversation.ask(format!("{picture}{}", turn.question.text));
             if let Some(answer) = &turn.answer {
                 conversation = conversation.answer(answer);
@@ -277,7 +309,10 @@ impl<B: Backend> AnyRef<B> {
 
     /// Ids up to and with `<im_end>`, which do not depend on the question, and the rest.
     fn split_after_picture<'a>(&self, ids: &'a [u32]) -> (&'a [u32], &'a [u32]) {
-        let end = ids.iter().position(|&id| id == self.special.image_end).map_or(0, |end| end + 1);
+        let end = ids
+            .iter()
+            .position(|&id| id == self.special.image_end)
+            .map_or(0, |end| end + 1);
         ids.split_at(end)
     }
 
@@ -292,11 +327,18 @@ impl<B: Backend> AnyRef<B> {
         if spans.is_empty() {
             return Ok(Vec::new());
         }
-        let positions: Vec<i32> =
-            spans.iter().map(|span| (span.position - output.offset) as i32).collect();
+        let positions: Vec<i32> = spans
+            .iter()
+            .map(|span| (span.position - output.offset) as i32)
+            .collect();
         let positions =
             Tensor::<B, 1, Int>::from_data(TensorData::new(positions, [spans.len()]), &self.device);
-        let query = output.query.clone().select(2, positions).squeeze_dim::<3>(0).swap_dims(0, 1);
+        let query = output
+            .query
+            .clone()
+            .select(2, positions)
+            .squeeze_dim::<3>(0)
+            .swap_dims(0, 1);
         let objects = spans
             .iter()
             .map(|span| ObjectToken {
@@ -315,7 +357,10 @@ impl<B: Backend> AnyRef<B> {
             objects,
         );
         let [_, width, rows, columns] = picture.embedding.dims();
-        let embeddings = picture.embedding.clone().expand([spans.len(), width, rows, columns]);
+        let embeddings = picture
+            .embedding
+            .clone()
+            .expand([spans.len(), width, rows, columns]);
         let decoded = self.model.decode_masks(embeddings, prompts);
         let scores = decoded.iou_predictions.into_data().convert::<f32>();
         let scores: Vec<f32> = scores.iter::<f32>().collect();
@@ -360,7 +405,10 @@ mod tests {
 
     #[test]
     fn mask_tokens_leave_no_gap() {
-        assert_eq!(plain_text("the cat<obj>, the dog <obj>."), "the cat, the dog.");
+        assert_eq!(
+            plain_text("the cat<obj>, the dog <obj>."),
+            "the cat, the dog."
+        );
         assert_eq!(plain_text("<obj>."), ".");
     }
 }

@@ -15,7 +15,10 @@ pub struct Prompt {
 impl Prompt {
     /// The default question about these references.
     pub fn new(references: impl IntoIterator<Item = Reference>) -> Self {
-        Self { question: None, references: references.into_iter().collect() }
+        Self {
+            question: None,
+            references: references.into_iter().collect(),
+        }
     }
 
     /// A question of one's own; `{1}` stands for the first reference.
@@ -45,7 +48,7 @@ impl Prompt {
     }
 }
 
-/// The default way to ask for one object by all of its references.
+/// One question that names all references.
 fn default_question(references: &[Reference]) -> String {
     let phrase = |index: usize, reference: &Reference| match reference {
         Reference::Text(_) => format!("{{{}}}", index + 1),
@@ -54,8 +57,11 @@ fn default_question(references: &[Reference]) -> String {
         }
         Reference::Audio(_) => format!("object with the following audio {{{}}}", index + 1),
     };
-    let phrases: Vec<_> =
-        references.iter().enumerate().map(|(index, reference)| phrase(index, reference)).collect();
+    let phrases: Vec<_> = references
+        .iter()
+        .enumerate()
+        .map(|(index, reference)| phrase(index, reference))
+        .collect();
     format!("Can you segment {} in this image?", phrases.join(" and "))
 }
 
@@ -76,7 +82,10 @@ impl Question {
     /// When a placeholder has no reference, a reference no placeholder, or a phrase is empty or
     /// contains a marker.
     pub fn build(question: &str, references: &[Reference]) -> Result<Self> {
-        let problem = |problem: String| Error::Placeholder { prompt: question.into(), problem };
+        let problem = |problem: String| Error::Placeholder {
+            prompt: question.into(),
+            problem,
+        };
         if question.trim().is_empty() {
             return Err(Error::EmptyPrompt);
         }
@@ -90,11 +99,16 @@ impl Question {
             rest = after;
             let index = number.wrapping_sub(1);
             let reference = references.get(index).ok_or_else(|| {
-                problem(format!("names {{{number}}} but there are {} references", references.len()))
+                problem(format!(
+                    "names {{{number}}} but there are {} references",
+                    references.len()
+                ))
             })?;
             used[index] = true;
             let markers = match reference {
-                Reference::Text(phrase) if phrase.trim().is_empty() => return Err(Error::EmptyPrompt),
+                Reference::Text(phrase) if phrase.trim().is_empty() => {
+                    return Err(Error::EmptyPrompt);
+                }
                 Reference::Text(phrase) => {
                     refuse_markers(phrase).map_err(problem)?;
                     text.push_str(phrase.trim());
@@ -117,8 +131,14 @@ impl Question {
 
 /// Special tokens in a user's words would be taken for the prompt's own.
 fn refuse_markers(text: &str) -> core::result::Result<(), String> {
-    match SpecialTokens::ALL.iter().chain(&["<s>", "</s>", "<image>"]).find(|t| text.contains(**t)) {
-        Some(token) => Err(format!("contains {token:?}, a token of the model: leave it out")),
+    match SpecialTokens::ALL
+        .iter()
+        .chain(&["<s>", "</s>", "<image>"])
+        .find(|t| text.contains(**t))
+    {
+        Some(token) => Err(format!(
+            "contains {token:?}, a token of the model: leave it out"
+        )),
         None => Ok(()),
     }
 }
@@ -148,14 +168,20 @@ mod tests {
     fn phrases_stand_in_the_text_and_boxes_become_markers() {
         let references = [text("the dog"), Reference::Box([0.0, 0.0, 1.0, 1.0])];
         let question = Question::build("find {1} near {2}, not {x}", &references).unwrap();
-        assert_eq!(question.text, "find the dog near <img_ref></img_ref>, not {x}");
+        assert_eq!(
+            question.text,
+            "find the dog near <img_ref></img_ref>, not {x}"
+        );
         assert_eq!(question.marked, [1]);
     }
 
     #[test]
     fn the_default_question_names_every_reference() {
         let prompt = Prompt::new([text("the dog")]);
-        assert_eq!(prompt.segmentation().unwrap().text, "Can you segment the dog in this image?");
+        assert_eq!(
+            prompt.segmentation().unwrap().text,
+            "Can you segment the dog in this image?"
+        );
         let prompt = Prompt::new([text("the dog"), Reference::Box([0.0, 0.0, 1.0, 1.0])]);
         assert_eq!(
             prompt.segmentation().unwrap().text,

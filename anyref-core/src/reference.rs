@@ -37,8 +37,14 @@ impl ReferenceImage {
     pub fn cropped(image: &RgbImage, region: [f32; 4]) -> Result<Self> {
         let [x0, y0, x1, y1] = check_box(region, image.width(), image.height())?;
         let (left, top) = (x0.floor() as u32, y0.floor() as u32);
-        let width = (x1.ceil() as u32).min(image.width()).saturating_sub(left).max(1);
-        let height = (y1.ceil() as u32).min(image.height()).saturating_sub(top).max(1);
+        let width = (x1.ceil() as u32)
+            .min(image.width())
+            .saturating_sub(left)
+            .max(1);
+        let height = (y1.ceil() as u32)
+            .min(image.height())
+            .saturating_sub(top)
+            .max(1);
         Ok(Self {
             image: image::imageops::crop_imm(image, left, top, width, height).to_image(),
         })
@@ -51,7 +57,10 @@ impl ReferenceImage {
     /// When the mask is empty or of another size.
     pub fn masked(image: &RgbImage, mask: &GrayImage) -> Result<Self> {
         if image.dimensions() != mask.dimensions() {
-            return Err(Error::MaskSize { mask: mask.dimensions(), image: image.dimensions() });
+            return Err(Error::MaskSize {
+                mask: mask.dimensions(),
+                image: image.dimensions(),
+            });
         }
         let mut black = image.clone();
         let mut region = [f32::MAX, f32::MAX, 0.0, 0.0];
@@ -84,7 +93,18 @@ pub(crate) fn check_box(region: [f32; 4], width: u32, height: u32) -> Result<[f3
         && y1 <= height as f32
         && x0 < x1
         && y0 < y1;
-    if fits { Ok(region) } else { Err(Error::Box { x0, y0, x1, y1, width, height }) }
+    if fits {
+        Ok(region)
+    } else {
+        Err(Error::Box {
+            x0,
+            y0,
+            x1,
+            y1,
+            width,
+            height,
+        })
+    }
 }
 
 #[cfg(test)]

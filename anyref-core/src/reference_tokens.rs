@@ -13,7 +13,9 @@ impl<B: Backend> AnyRefModel<B> {
     /// - pixel_values: `[references, 3, size, size]`
     /// - output: `[references, reference tokens, hidden]`
     pub fn image_reference(&self, pixel_values: Tensor<B, 4>) -> Tensor<B, 3> {
-        let features = self.vision_tower.features(pixel_values, self.select_layer());
+        let features = self
+            .vision_tower
+            .features(pixel_values, self.select_layer());
         self.pool_patches(self.mm_projector.forward(features))
     }
 
@@ -41,8 +43,12 @@ impl<B: Backend> AnyRefModel<B> {
             ReferencePooling::Strips => [self.reference_tokens(), 1],
             ReferencePooling::Grid => [self.reference_tokens().isqrt(); 2],
         };
-        let config =
-            RoiAlignConfig { output_size, spatial_scale: 1.0, sampling_ratio: Some(2), aligned: true };
+        let config = RoiAlignConfig {
+            output_size,
+            spatial_scale: 1.0,
+            sampling_ratio: Some(2),
+            aligned: true,
+        };
         let regions = roi_align(grid, &scaled, &config)
             .reshape([boxes.len(), channels, self.reference_tokens()])
             .swap_dims(1, 2);
@@ -50,7 +56,10 @@ impl<B: Backend> AnyRefModel<B> {
         match &self.box_projector {
             None => tokens,
             Some(projector) => {
-                let corners: Vec<f32> = boxes.iter().flat_map(|b| [b.x0, b.y0, b.x1, b.y1]).collect();
+                let corners: Vec<f32> = boxes
+                    .iter()
+                    .flat_map(|b| [b.x0, b.y0, b.x1, b.y1])
+                    .collect();
                 let corners = Tensor::<B, 3>::from_data(
                     TensorData::new(corners, [boxes.len(), 1, 4]),
                     (&device, tokens.dtype()),
@@ -76,9 +85,10 @@ impl<B: Backend> AnyRefModel<B> {
         let [count, patches, hidden] = tokens.dims();
         let (kept, side) = (self.reference_tokens(), patches.isqrt());
         match self.reference_pooling() {
-            ReferencePooling::Strips => {
-                tokens.reshape([count, kept, patches / kept, hidden]).mean_dim(2).squeeze_dim(2)
-            }
+            ReferencePooling::Strips => tokens
+                .reshape([count, kept, patches / kept, hidden])
+                .mean_dim(2)
+                .squeeze_dim(2),
             ReferencePooling::Grid => {
                 let cells = kept.isqrt();
                 let cell = side / cells;

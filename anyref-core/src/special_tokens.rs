@@ -52,7 +52,11 @@ impl SpecialTokens {
     /// When the tokenizer lacks one of them. The authors' `[SEG]` stands in for `<obj>`.
     pub fn of(tokenizer: &Tokenizer) -> Result<Self> {
         let id = |token: &str| {
-            tokenizer.token_id(token).ok_or_else(|| Error::MissingToken { token: token.into() })
+            tokenizer
+                .token_id(token)
+                .ok_or_else(|| Error::MissingToken {
+                    token: token.into(),
+                })
         };
         Ok(Self {
             object: id(Self::OBJECT).or_else(|error| id("[SEG]").map_err(|_| error))?,

@@ -16,7 +16,12 @@ pub struct ReferenceBank<B: Backend> {
 
 impl<B: Backend> Default for ReferenceBank<B> {
     fn default() -> Self {
-        Self { parts: Vec::new(), starts: Vec::new(), lengths: Vec::new(), rows: 0 }
+        Self {
+            parts: Vec::new(),
+            starts: Vec::new(),
+            lengths: Vec::new(),
+            rows: 0,
+        }
     }
 }
 
@@ -98,22 +103,24 @@ pub fn splice<B: Backend>(
         indices.resize((row + 1) * longest, 0);
     }
 
-    let embedded = llm.embed(Tensor::<B, 1, Int>::from_data(
-        TensorData::new(ids, [tokens]),
-        device,
-    ).unsqueeze());
+    let embedded = llm
+        .embed(Tensor::<B, 1, Int>::from_data(TensorData::new(ids, [tokens]), device).unsqueeze());
     let hidden = embedded.dims()[2];
     let mut table = vec![embedded.reshape([tokens, hidden])];
     if let Some(image) = image {
         table.push(image.reshape([image_rows, hidden]));
     }
     table.extend(bank.parts.iter().cloned());
-    let table = if table.len() == 1 { table.remove(0) } else { Tensor::cat(table, 0) };
-    let indices = Tensor::<B, 1, Int>::from_data(
-        TensorData::new(indices, [rows.len() * longest]),
-        device,
-    );
-    let embeddings = table.select(0, indices).reshape([rows.len(), longest, hidden]);
+    let table = if table.len() == 1 {
+        table.remove(0)
+    } else {
+        Tensor::cat(table, 0)
+    };
+    let indices =
+        Tensor::<B, 1, Int>::from_data(TensorData::new(indices, [rows.len() * longest]), device);
+    let embeddings = table
+        .select(0, indices)
+        .reshape([rows.len(), longest, hidden]);
 
     let lengths: Vec<usize> = rows.iter().map(Layout::len).collect();
     let padding = lengths.iter().any(|&length| length < longest).then(|| {
@@ -121,7 +128,14 @@ pub fn splice<B: Backend>(
         for &length in &lengths {
             padding.extend((0..past + longest).map(|position| position >= past + length));
         }
-        Tensor::from_data(TensorData::new(padding, [rows.len(), past + longest]), device)
+        Tensor::from_data(
+            TensorData::new(padding, [rows.len(), past + longest]),
+            device,
+        )
     });
-    Spliced { embeddings, padding, lengths }
+    Spliced {
+        embeddings,
+        padding,
+        lengths,
+    }
 }

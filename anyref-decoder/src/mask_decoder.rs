@@ -1,5 +1,6 @@
 //! SAM's mask decoder.
 
+use anyref_weights::ops;
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig};
@@ -179,5 +180,5 @@ impl<B: Backend> MaskDecoder<B> {
 /// `[n, d, h, w]` to `[n, h * w, d]`.
 fn cells<B: Backend>(map: Tensor<B, 4>) -> Tensor<B, 3> {
     let [batch, dim, height, width] = map.dims();
-    map.reshape([batch, dim, height * width]).swap_dims(1, 2)
+    ops::permute(map.reshape([batch, dim, height * width]), [0, 2, 1])
 }

@@ -78,10 +78,8 @@ impl<B: Backend> OutputUpscaling<B> {
     /// - output: `[batch, masks, 4 * height, 4 * width]`
     pub fn picture_order(values: Tensor<B, 3>, [height, width]: [usize; 2]) -> Tensor<B, 4> {
         let [batch, masks, _] = values.dims();
-        values
-            .reshape([batch * masks, height, width, 2, 2, 2, 2])
-            .permute([0, 1, 3, 5, 2, 4, 6])
-            .reshape([batch, masks, height * 4, width * 4])
+        let cells = values.reshape([batch * masks, height, width, 2, 2, 2, 2]);
+        ops::permute(cells, [0, 1, 3, 5, 2, 4, 6]).reshape([batch, masks, height * 4, width * 4])
     }
 }
 

@@ -76,8 +76,8 @@ impl<B: Backend> LlamaAttention<B> {
     ) -> LlamaAttentionOutput<B> {
         let [batch, length, _] = x.dims();
         let split = |y: Tensor<B, 3>, heads| {
-            y.reshape([batch, length, heads, self.head_dim])
-                .swap_dims(1, 2)
+            let y = y.reshape([batch, length, heads, self.head_dim]);
+            ops::permute(y, [0, 2, 1, 3])
         };
         let query = split(self.q_proj.forward(x.clone()), self.heads);
         let key = split(self.k_proj.forward(x.clone()), self.kv_heads);
@@ -92,7 +92,7 @@ impl<B: Backend> LlamaAttention<B> {
         let input = AttentionInput::new(query.clone(), key.clone(), value)
             .with_causal(length > 1)
             .with_mask(context.mask.clone());
-        let attended = ops::attention(input).swap_dims(1, 2);
+        let attended = ops::permute(ops::attention(input), [0, 2, 1, 3]);
         let attended = attended.reshape([batch, length, self.heads * self.head_dim]);
         LlamaAttentionOutput {
             output: self.o_proj.forward(attended),

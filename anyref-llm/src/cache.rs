@@ -1,5 +1,6 @@
 //! Keys and values of what a model has read.
 
+use anyref_weights::ops;
 use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend};
 
 /// Keys and values of one layer.
@@ -71,9 +72,10 @@ impl<B: Backend> KvCache<B> {
         self.map(
             |x| {
                 let [batch, heads, length, dim] = x.dims();
-                x.unsqueeze_dim::<5>(1)
-                    .expand([batch, times, heads, length, dim])
-                    .reshape([batch * times, heads, length, dim])
+                let x = x
+                    .unsqueeze_dim::<5>(1)
+                    .expand([batch, times, heads, length, dim]);
+                ops::permute(x, [0, 1, 2, 3, 4]).reshape([batch * times, heads, length, dim])
             },
             |padding| {
                 let [batch, length] = padding.dims();

@@ -39,7 +39,8 @@ impl<B: Backend> LlamaMlp<B> {
     /// # Shapes
     /// - x and output: `[batch, length, hidden]`
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        let gate = ops::silu(self.gate_proj.forward(x.clone()));
-        self.down_proj.forward(gate * self.up_proj.forward(x))
+        let gate = self.gate_proj.forward(x.clone());
+        self.down_proj
+            .forward(ops::swiglu(gate, self.up_proj.forward(x)))
     }
 }

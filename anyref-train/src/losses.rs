@@ -40,8 +40,14 @@ pub fn mask_dice<B: Backend>(logits: Tensor<B, 3>, targets: Tensor<B, 3>) -> Ten
 /// - logits, targets: `[masks, height, width]`
 pub fn mask_iou<B: Backend>(logits: Tensor<B, 3>, targets: Tensor<B, 3>) -> Tensor<B, 1> {
     let [masks, height, width] = logits.dims();
-    let predicted = logits.greater_elem(0.0).float().reshape([masks, height * width]);
-    let targets = targets.greater_elem(0.5).float().reshape([masks, height * width]);
+    let predicted = logits
+        .greater_elem(0.0)
+        .float()
+        .reshape([masks, height * width]);
+    let targets = targets
+        .greater_elem(0.5)
+        .float()
+        .reshape([masks, height * width]);
     let intersection = (predicted.clone() * targets.clone()).sum_dim(1);
     let union = predicted.sum_dim(1) + targets.sum_dim(1) - intersection.clone();
     ((intersection + 1e-6) / (union + 1e-6)).squeeze_dim(1)

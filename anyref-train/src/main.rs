@@ -13,6 +13,10 @@ use clap::{Parser, Subcommand};
 
 use backend::BackendName;
 
+/// Tensors come and go by the megabyte, which costs the system's allocator a page fault each time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Trains AnyRef.
 #[derive(Debug, Parser)]
 #[command(version, about)]
@@ -77,9 +81,15 @@ impl RunArguments {
             .with_context(|| format!("cannot read {}", self.config.display()))?;
         let config: TrainConfig = serde_json::from_str(&text)
             .with_context(|| format!("{} is no training configuration", self.config.display()))?;
-        let run = self.run.clone().unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
-        let folders =
-            Folders { run, stamps: self.stamps.clone(), backgrounds: self.backgrounds.clone() };
+        let run = self
+            .run
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
+        let folders = Folders {
+            run,
+            stamps: self.stamps.clone(),
+            backgrounds: self.backgrounds.clone(),
+        };
         Ok((config, folders))
     }
 }
@@ -89,7 +99,10 @@ fn main() -> Result<()> {
         Command::Train { run, stop_after } => {
             let (config, folders) = run.open()?;
             if run.backend.train(&config, &folders, stop_after)? {
-                println!("done: the model is in {}", folders.run.join("model").display());
+                println!(
+                    "done: the model is in {}",
+                    folders.run.join("model").display()
+                );
             } else {
                 println!("stopped; run the same command to go on");
             }

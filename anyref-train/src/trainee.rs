@@ -36,21 +36,34 @@ impl<B: Backend> Trainee<B> {
             .as_ref()
             .map(|audio| LinearConfig::new(audio.encoder.output_dim, width).init(device));
         // CLIP starts at a temperature of 0.07.
-        let logit_scale = Initializer::Constant { value: (1.0_f64 / 0.07).ln() };
+        let logit_scale = Initializer::Constant {
+            value: (1.0_f64 / 0.07).ln(),
+        };
         let heads = PretrainingHeads {
             names: EmbeddingConfig::new(names, width)
-                .with_initializer(Initializer::Normal { mean: 0.0, std: 0.02 })
+                .with_initializer(Initializer::Normal {
+                    mean: 0.0,
+                    std: 0.02,
+                })
                 .init(device),
-            visual: LinearConfig::new(width, width).with_bias(false).init(device),
+            visual: LinearConfig::new(width, width)
+                .with_bias(false)
+                .init(device),
             sound,
             logit_scale: logit_scale.init([1], device),
         };
-        Self { anyref: config.init(device), heads }
+        Self {
+            anyref: config.init(device),
+            heads,
+        }
     }
 }
 
 /// Scales rows to length 1, `[..., width]`.
 pub fn normalised<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
-    let length = (x.clone() * x.clone()).sum_dim(D - 1).add_scalar(1e-8).sqrt();
+    let length = (x.clone() * x.clone())
+        .sum_dim(D - 1)
+        .add_scalar(1e-8)
+        .sqrt();
     x / length
 }

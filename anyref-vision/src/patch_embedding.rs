@@ -1,5 +1,6 @@
 //! Non-overlapping patches as one matrix product.
 
+use anyref_weights::ops;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -21,9 +22,8 @@ pub(crate) fn embed_patches<B: Backend>(conv: &Conv2d<B>, pixels: Tensor<B, 4>) 
     } else {
         pixels.slice([0..batch, 0..channels, 0..rows * patch, 0..columns * patch])
     };
-    let patches = pixels
-        .reshape([batch, channels, rows, patch, columns, patch])
-        .permute([0, 2, 4, 1, 3, 5])
+    let cut = pixels.reshape([batch, channels, rows, patch, columns, patch]);
+    let patches = ops::permute(cut, [0, 2, 4, 1, 3, 5])
         .reshape([batch * rows * columns, channels * patch * patch]);
     let weight = weight.reshape([out, channels * patch * patch]).transpose();
     let mut tokens = patches.matmul(weight);

@@ -19,6 +19,7 @@ pub mod nn;
 pub mod ops;
 mod report;
 mod save;
+mod store;
 pub mod testing;
 
 pub use checkpoint::{Checkpoint, TensorEntry};

@@ -3,6 +3,7 @@
 mod chat;
 mod demo;
 mod describe;
+mod eval;
 mod info;
 mod segment;
 
@@ -35,6 +36,7 @@ impl Task for Dispatched<'_> {
             Command::Segment(arguments) => segment::run::<B>(self.common, arguments, device),
             Command::Describe(arguments) => describe::run::<B>(self.common, arguments, device),
             Command::Chat(arguments) => chat::run::<B>(self.common, arguments, device),
+            Command::Eval(arguments) => eval::run::<B>(self.common, arguments, device),
             Command::Info(_) => info::run::<B>(self.common, device),
         }
     }

@@ -68,7 +68,11 @@ impl EvalKind {
 
     /// Where its scenes come from: the test split, which nothing else looks at.
     pub fn split(self) -> Split {
-        if self == Self::Novel { Split::Novel } else { Split::Test }
+        if self == Self::Novel {
+            Split::Novel
+        } else {
+            Split::Test
+        }
     }
 }
 
@@ -112,7 +116,11 @@ pub struct Case {
 impl Case {
     /// Intersection over union; 1 when both are empty.
     pub fn iou(&self) -> f64 {
-        if self.union == 0 { 1.0 } else { self.intersection as f64 / self.union as f64 }
+        if self.union == 0 {
+            1.0
+        } else {
+            self.intersection as f64 / self.union as f64
+        }
     }
 
     /// How well it went, 0 to 1, to sort by.

@@ -16,7 +16,13 @@ pub fn case_picture(scene: &Scene, truth: &Mask, case: &Case) -> RgbImage {
     outline(&mut picture, width, height, |x, y| truth.get(x, y), TRUE);
     if let Ok(rle) = Rle::from_compressed(&case.counts, case.size) {
         let mask = rle.to_mask();
-        outline(&mut picture, width, height, |x, y| mask[y * width + x], PREDICTED);
+        outline(
+            &mut picture,
+            width,
+            height,
+            |x, y| mask[y * width + x],
+            PREDICTED,
+        );
     }
     picture
 }

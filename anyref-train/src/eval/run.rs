@@ -66,8 +66,11 @@ pub fn evaluate<B: Backend>(
     );
     for &kind in &options.kinds {
         bar.set_prefix(kind.name());
-        let done: HashSet<u64> =
-            cases.iter().filter(|case| case.kind == kind).map(|case| case.scene).collect();
+        let done: HashSet<u64> = cases
+            .iter()
+            .filter(|case| case.kind == kind)
+            .map(|case| case.scene)
+            .collect();
         let (mut made, mut empty) = (0, 0);
         for index in 0.. {
             if made == options.cases || empty == PATIENCE {
@@ -141,7 +144,10 @@ fn ask<B: Backend>(
         Rle::merge(answer.masks.iter().map(|mask| &mask.rle), Merge::Union)?
     };
     let truth = true_mask(scene, instruction);
-    let truth = Rle::from_mask(&truth.to_bytes().iter().map(|&b| b > 0).collect::<Vec<_>>(), size)?;
+    let truth = Rle::from_mask(
+        &truth.to_bytes().iter().map(|&b| b > 0).collect::<Vec<_>>(),
+        size,
+    )?;
     let intersection = predicted.intersection(&truth)?;
     let (noun_right, expression_right) = described(scene, instruction, &answer);
     Ok(Case {
@@ -180,15 +186,29 @@ fn described(
     instruction: &Instruction,
     answer: &Answer,
 ) -> (Option<bool>, Option<bool>) {
-    let Some(object) = instruction.described else { return (None, None) };
+    let Some(object) = instruction.described else {
+        return (None, None);
+    };
     let said = answer.text.trim_end_matches('.').trim();
     let noun = &scene.objects[object].noun;
     // "dog left of the drum" has the noun dog: what stands before a relation counts.
-    let head = [" left of the ", " right of the ", " above the ", " below the "]
+    let head = [
+        " left of the ",
+        " right of the ",
+        " above the ",
+        " below the ",
+    ]
+    .iter()
+    .fold(said, |head, relation| {
+        head.split(relation).next().unwrap_or(head)
+    });
+    let fits = Expression::all_for(scene, object)
         .iter()
-        .fold(said, |head, relation| head.split(relation).next().unwrap_or(head));
-    let fits = Expression::all_for(scene, object).iter().any(|e| e.text() == said);
-    (Some(format!(" {head} ").contains(&format!(" {noun} "))), Some(fits))
+        .any(|e| e.text() == said);
+    (
+        Some(format!(" {head} ").contains(&format!(" {noun} "))),
+        Some(fits),
+    )
 }
 
 /// Draws the worst cases of every kind that has masks.
@@ -233,7 +253,9 @@ fn read(file: &Path) -> Result<Vec<Case>> {
     if !file.is_file() {
         return Ok(Vec::new());
     }
-    let lines: Vec<String> = BufReader::new(File::open(file)?).lines().collect::<Result<_, _>>()?;
+    let lines: Vec<String> = BufReader::new(File::open(file)?)
+        .lines()
+        .collect::<Result<_, _>>()?;
     let mut cases = Vec::with_capacity(lines.len());
     for (number, line) in lines.iter().enumerate() {
         match serde_json::from_str(line) {

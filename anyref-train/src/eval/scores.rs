@@ -57,12 +57,18 @@ fn of_kind(kind: EvalKind, cases: &[&Case]) -> Scores {
     let masks = !matches!(kind, EvalKind::Box | EvalKind::Absent);
     let sum = |value: fn(&Case) -> u64| cases.iter().map(|case| value(case)).sum::<u64>() as f64;
     let share = |right: fn(&Case) -> Option<bool>| {
-        let values: Vec<f64> =
-            cases.iter().filter_map(|case| right(case)).map(|r| f64::from(u8::from(r))).collect();
+        let values: Vec<f64> = cases
+            .iter()
+            .filter_map(|case| right(case))
+            .map(|r| f64::from(u8::from(r)))
+            .collect();
         (!values.is_empty()).then(|| estimate(&values))
     };
     let ious: Vec<f64> = cases.iter().map(|case| case.iou()).collect();
-    let f = cases.iter().map(|c| f_score(c.intersection, c.predicted, c.truth)).sum::<f64>();
+    let f = cases
+        .iter()
+        .map(|c| f_score(c.intersection, c.predicted, c.truth))
+        .sum::<f64>();
     Scores {
         kind,
         cases: cases.len(),
@@ -82,10 +88,19 @@ fn estimate(values: &[f64]) -> Estimate {
     let mean = |sum: f64| sum / values.len() as f64;
     let mut rng = SmallRng::seed_from_u64(values.len() as u64);
     let mut means: Vec<f64> = (0..1000)
-        .map(|_| mean((0..values.len()).map(|_| values[rng.random_range(0..values.len())]).sum()))
+        .map(|_| {
+            mean(
+                (0..values.len())
+                    .map(|_| values[rng.random_range(0..values.len())])
+                    .sum(),
+            )
+        })
         .collect();
     means.sort_by(f64::total_cmp);
-    Estimate { mean: mean(values.iter().sum()), interval: [means[25], means[974]] }
+    Estimate {
+        mean: mean(values.iter().sum()),
+        interval: [means[25], means[974]],
+    }
 }
 
 #[cfg(test)]

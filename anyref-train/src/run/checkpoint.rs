@@ -48,7 +48,11 @@ pub fn save<B: AutodiffBackend, M: Module<B>>(
         position.updates.insert(path.to_owned(), moments.steps);
         for (kind, tensor) in [("first", moments.first), ("second", moments.second)] {
             let data = tensor.cast(DType::F32).into_data();
-            tensors.push((format!("{kind}/{path}"), data.shape.num_elements(), data.bytes));
+            tensors.push((
+                format!("{kind}/{path}"),
+                data.shape.num_elements(),
+                data.bytes,
+            ));
         }
     }
     let views = tensors
@@ -57,12 +61,16 @@ pub fn save<B: AutodiffBackend, M: Module<B>>(
         .collect::<Result<Vec<_>>>()?;
     safetensors::serialize_to_file(views, None, &partial.join(OPTIMIZER))
         .with_context(|| format!("cannot write {}", partial.join(OPTIMIZER).display()))?;
-    fs::write(partial.join(POSITION), serde_json::to_vec_pretty(&position)?)?;
+    fs::write(
+        partial.join(POSITION),
+        serde_json::to_vec_pretty(&position)?,
+    )?;
 
     if target.exists() {
         discard(&target)?;
     }
-    fs::rename(&partial, &target).with_context(|| format!("cannot rename to {}", target.display()))?;
+    fs::rename(&partial, &target)
+        .with_context(|| format!("cannot rename to {}", target.display()))?;
     for old in list(folder)?.iter().rev().skip(keep.max(1)) {
         discard(old)?;
     }
@@ -83,7 +91,11 @@ fn discard(path: &Path) -> Result<()> {
 
 /// The newest complete checkpoint, if there is one.
 pub fn newest(folder: &Path) -> Result<Option<PathBuf>> {
-    Ok(if folder.is_dir() { list(folder)?.pop() } else { None })
+    Ok(if folder.is_dir() {
+        list(folder)?.pop()
+    } else {
+        None
+    })
 }
 
 /// Reads a module and where it stood.
@@ -116,7 +128,11 @@ pub fn load_optimizer<B: AutodiffBackend>(
             let data = checkpoint.require(&format!("{kind}/{name}"))?.read()?;
             Ok(Tensor::from_data(data, device))
         };
-        let moments = Moments { steps, first: read("first")?, second: read("second")? };
+        let moments = Moments {
+            steps,
+            first: read("first")?,
+            second: read("second")?,
+        };
         optimizer.restore(name.clone(), moments);
     }
     ensure!(
@@ -130,9 +146,15 @@ pub fn load_optimizer<B: AutodiffBackend>(
 /// Complete checkpoints, oldest first.
 fn list(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))? {
+    for entry in
+        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?
+    {
         let path = entry?.path();
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if name.starts_with("stage-") && !name.ends_with(".partial") && path.is_dir() {
             if !path.join(POSITION).is_file() {
                 bail!("{} has no {POSITION}: delete this folder", path.display());

@@ -46,11 +46,18 @@ impl TrainConfig {
     /// When a number that must be positive is 0, or the parts of the model do not fit together.
     pub fn check(&self) -> Checked<()> {
         self.model.validate()?;
-        ensure!(!self.stages.is_empty(), "the configuration trains nothing: it has no `stages`");
-        for (name, value) in
-            [("checkpoint_every", self.checkpoint_every), ("validate_every", self.validate_every)]
-        {
-            ensure!(value > 0, "`{name}` is 0: give the steps between two of them");
+        ensure!(
+            !self.stages.is_empty(),
+            "the configuration trains nothing: it has no `stages`"
+        );
+        for (name, value) in [
+            ("checkpoint_every", self.checkpoint_every),
+            ("validate_every", self.validate_every),
+        ] {
+            ensure!(
+                value > 0,
+                "`{name}` is 0: give the steps between two of them"
+            );
         }
         for stage in &self.stages {
             for (name, value) in [
@@ -107,6 +114,9 @@ pub struct StageConfig {
     /// Micro-batches an optimizer step.
     #[serde(default = "one")]
     pub accumulation: u64,
+    /// Whether the micro-batches of a step are computed at the same time, each on a thread.
+    #[serde(default)]
+    pub parallel: bool,
     /// Highest learning rate.
     pub learning_rate: f64,
     /// Steps of warm-up.
@@ -129,6 +139,10 @@ pub struct StageConfig {
     /// Weight of the names' loss beside the instructions, for vision towers that go on learning.
     #[serde(default)]
     pub name_weight: f64,
+    /// Weight of the loss that brings mask prompts near the regions that they point at, for models whose
+    /// encoders are as young as their language model; the paper has none.
+    #[serde(default)]
+    pub region_weight: f64,
     /// Scenes that validation looks at.
     pub validation_scenes: usize,
 }
@@ -155,7 +169,9 @@ fn preset_or_config<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AnyRef
     match Model::deserialize(deserializer)? {
         Model::Config(config) => Ok(*config),
         Model::Preset(name) => AnyRefConfig::preset(&name).ok_or_else(|| {
-            serde::de::Error::custom(format!("there is no preset {name:?}, only nano, anyref-7b and tiny"))
+            serde::de::Error::custom(format!(
+                "there is no preset {name:?}, only nano, anyref-7b and tiny"
+            ))
         }),
     }
 }

@@ -93,7 +93,10 @@ pub fn launch<B: AutodiffBackend>(
         if left == Some(0) {
             return Ok(false);
         }
-        let options = RunOptions { stop_after: left, ..options.clone() };
+        let options = RunOptions {
+            stop_after: left,
+            ..options.clone()
+        };
         let ahead = stage.steps - resume.map_or(0, |(_, at)| at.step);
         left = left.map(|left| left.saturating_sub(ahead));
         macro_rules! run {
@@ -112,7 +115,13 @@ pub fn launch<B: AutodiffBackend>(
             return Ok(false);
         }
     }
-    export(&trainee, model, context.tokenizer, &folders.run.join("model"), device)?;
+    export(
+        &trainee,
+        model,
+        context.tokenizer,
+        &folders.run.join("model"),
+        device,
+    )?;
     Ok(true)
 }
 

@@ -75,8 +75,10 @@ mod tests {
         let path = folder.path().join("metrics.jsonl");
         let mut log = MetricLog::open(&path, 0, 0).unwrap();
         for step in 0..5 {
-            log.write("train", 0, step, &[("loss".into(), 1.0)]).unwrap();
-            log.write("validation", 0, step + 1, &[("iou".into(), 1.0)]).unwrap();
+            log.write("train", 0, step, &[("loss".into(), 1.0)])
+                .unwrap();
+            log.write("validation", 0, step + 1, &[("iou".into(), 1.0)])
+                .unwrap();
         }
         drop(log);
         let mut log = MetricLog::open(&path, 0, 3).unwrap();

@@ -51,15 +51,29 @@ impl<B: AutodiffBackend> Optimizer<B> {
         mut gradients: GradientsParams,
         learning_rate: f64,
     ) -> (M, f64) {
-        let mut norm = SquaredNorm::<B> { gradients: &gradients, sum: None };
+        let mut norm = SquaredNorm::<B> {
+            gradients: &gradients,
+            sum: None,
+        };
         module.visit(&mut norm);
         let norm = norm.sum.map_or(0.0, |sum| {
-            f64::from(sum.into_data().convert::<f32>().iter::<f32>().next().unwrap_or(0.0)).sqrt()
+            f64::from(
+                sum.into_data()
+                    .convert::<f32>()
+                    .iter::<f32>()
+                    .next()
+                    .unwrap_or(0.0),
+            )
+            .sqrt()
         });
         if !norm.is_finite() {
             return (module, norm);
         }
-        let shrink = if norm > self.clip_norm { self.clip_norm / norm } else { 1.0 };
+        let shrink = if norm > self.clip_norm {
+            self.clip_norm / norm
+        } else {
+            1.0
+        };
         let mut update = Update {
             optimizer: self,
             gradients: &mut gradients,
@@ -93,7 +107,10 @@ impl<B: AutodiffBackend> Optimizer<B> {
     }
 
     fn scale(&self, path: &str) -> f64 {
-        self.scales.iter().find(|(pattern, _)| pattern.is_match(path)).map_or(1.0, |(_, scale)| *scale)
+        self.scales
+            .iter()
+            .find(|(pattern, _)| pattern.is_match(path))
+            .map_or(1.0, |(_, scale)| *scale)
     }
 }
 
@@ -156,8 +173,11 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
             shrink => gradient * shrink,
         };
         let size = shape.num_elements();
-        let rule =
-            if D >= 2 { &self.optimizer.with_decay } else { &self.optimizer.without_decay };
+        let rule = if D >= 2 {
+            &self.optimizer.with_decay
+        } else {
+            &self.optimizer.without_decay
+        };
         let (updated, state) = SimpleOptimizer::<B::InnerBackend>::step(
             rule,
             learning_rate,
@@ -175,8 +195,15 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
 
 /// Sets which parameters are trained: those whose path matches one of `trainable`. Returns the number
 /// of values trained.
-pub fn set_trainable<B: AutodiffBackend, M: Module<B>>(module: M, trainable: &[Regex]) -> (M, usize) {
-    let mut freeze = Freeze { trainable, path: Vec::new(), count: 0 };
+pub fn set_trainable<B: AutodiffBackend, M: Module<B>>(
+    module: M,
+    trainable: &[Regex],
+) -> (M, usize) {
+    let mut freeze = Freeze {
+        trainable,
+        path: Vec::new(),
+        count: 0,
+    };
     let module = module.map(&mut freeze);
     (module, freeze.count)
 }
@@ -229,7 +256,13 @@ mod tests {
     }
 
     fn optimizer() -> Optimizer<B> {
-        Optimizer::new(OptimizerConfig { weight_decay: 0.01, clip_norm: 1.0 }, Vec::new())
+        Optimizer::new(
+            OptimizerConfig {
+                weight_decay: 0.01,
+                clip_norm: 1.0,
+            },
+            Vec::new(),
+        )
     }
 
     #[test]
@@ -252,7 +285,10 @@ mod tests {
         }
         let (resumed, _) = train(&mut second, half, 5);
         assert_eq!(whole.weight.to_data(), resumed.weight.to_data());
-        assert_eq!(whole.bias.unwrap().to_data(), resumed.bias.unwrap().to_data());
+        assert_eq!(
+            whole.bias.unwrap().to_data(),
+            resumed.bias.unwrap().to_data()
+        );
     }
 
     #[test]

@@ -52,7 +52,12 @@ mod tests {
     #[test]
     fn warms_up_and_falls_to_zero() {
         for decay in [Decay::Linear, Decay::Cosine] {
-            let schedule = Schedule { learning_rate: 2.0, warmup: 4, steps: 12, decay };
+            let schedule = Schedule {
+                learning_rate: 2.0,
+                warmup: 4,
+                steps: 12,
+                decay,
+            };
             assert_eq!(schedule.at(0), 0.5);
             assert_eq!(schedule.at(3), 2.0);
             assert_eq!(schedule.at(4), 2.0);

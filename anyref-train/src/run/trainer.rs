@@ -71,11 +71,16 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
     index: usize,
 ) -> Result<(Trainee<B>, bool)> {
     let patterns = |list: &[String]| -> Result<Vec<Regex>> {
-        list.iter().map(|p| Regex::new(p).with_context(|| format!("bad pattern {p:?}"))).collect()
+        list.iter()
+            .map(|p| Regex::new(p).with_context(|| format!("bad pattern {p:?}")))
+            .collect()
     };
     let (mut trainee, trained) = set_trainable::<B, _>(trainee, &patterns(&config.trainable)?);
     if trained == 0 {
-        bail!("stage {:?} trains nothing: its `trainable` patterns match no parameter", config.kind);
+        bail!(
+            "stage {:?} trains nothing: its `trainable` patterns match no parameter",
+            config.kind
+        );
     }
     let scales = config
         .learning_rate_scales
@@ -83,11 +88,18 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
         .map(|(pattern, scale)| Ok((Regex::new(pattern)?, *scale)))
         .collect::<Result<Vec<_>>>()?;
     let mut optimizer = Optimizer::<B>::new(
-        OptimizerConfig { weight_decay: config.weight_decay, clip_norm: config.clip_norm },
+        OptimizerConfig {
+            weight_decay: config.weight_decay,
+            clip_norm: config.clip_norm,
+        },
         scales,
     );
-    let mut position =
-        Position { stage: index, step: 0, updates: Default::default(), best: None };
+    let mut position = Position {
+        stage: index,
+        step: 0,
+        updates: Default::default(),
+        best: None,
+    };
     if let Some((path, saved)) = resume {
         let device = trainee.heads.logit_scale.val().device();
         checkpoint::load_optimizer(path, saved, &mut optimizer, &device)?;
@@ -118,23 +130,20 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
         while position.step < end {
             let start = Instant::now();
             let learning_rate = schedule.at(position.step);
+            let wait = Instant::now();
+            let batches = (0..micro_batches)
+                .map(|_| receiver.recv().context("the loader stopped")?)
+                .collect::<Result<Vec<_>>>()?;
+            let waited = wait.elapsed().as_secs_f64();
             let mut accumulator = GradientsAccumulator::new();
             let mut parts: Vec<(String, f64)> = Vec::new();
-            let mut waited = 0.0;
-            for _ in 0..micro_batches {
-                let wait = Instant::now();
-                let batch = receiver.recv().context("the loader stopped")??;
-                waited += wait.elapsed().as_secs_f64();
-                let losses = stage.loss(&trainee, &batch)?;
-                let total = losses.total / micro_batches as f64;
-                let mut gradients = total.backward();
-                accumulator.accumulate(
-                    &trainee,
-                    GradientsParams::from_module(&mut gradients, &trainee),
-                );
-                add_parts(&mut parts, &losses.parts, micro_batches);
+            for micro_step in micro_steps(stage, &trainee, batches, config.parallel) {
+                let (gradients, losses) = micro_step?;
+                accumulator.accumulate(&trainee, gradients);
+                add_parts(&mut parts, &losses, micro_batches);
             }
-            let (updated, norm) = optimizer.step(trainee.clone(), accumulator.grads(), learning_rate);
+            let (updated, norm) =
+                optimizer.step(trainee.clone(), accumulator.grads(), learning_rate);
             trainee = updated;
             skipped = if norm.is_finite() { 0 } else { skipped + 1 };
             if skipped >= MAX_SKIPPED {
@@ -156,8 +165,16 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
             if finished || position.step % options.validate_every == 0 {
                 let scores = stage.validate(&trainee.valid())?;
                 log.write("validation", index, position.step, &scores)?;
-                bar.println(format!("{} step {}: {}", config.kind, position.step, summary(&scores)));
-                let score = scores.first().map(|(_, score)| *score).filter(|score| score.is_finite());
+                bar.println(format!(
+                    "{} step {}: {}",
+                    config.kind,
+                    position.step,
+                    summary(&scores)
+                ));
+                let score = scores
+                    .first()
+                    .map(|(_, score)| *score)
+                    .filter(|score| score.is_finite());
                 if score > position.best {
                     position.best = score;
                     let best = options.folder.join("best");
@@ -165,7 +182,13 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
                 }
             }
             if finished || position.step == end || position.step % options.checkpoint_every == 0 {
-                checkpoint::save(&checkpoints, &trainee, &optimizer, position.clone(), options.keep)?;
+                checkpoint::save(
+                    &checkpoints,
+                    &trainee,
+                    &optimizer,
+                    position.clone(),
+                    options.keep,
+                )?;
             }
         }
         Ok(())
@@ -179,20 +202,72 @@ fn progress(config: &StageConfig, done: u64) -> ProgressBar {
         "{prefix} {bar:30} {pos}/{len} {elapsed_precise} left {eta_precise} {msg}",
     )
     .expect("a valid template");
-    let bar = ProgressBar::new(config.steps).with_style(style).with_prefix(config.kind.to_string());
+    let bar = ProgressBar::new(config.steps)
+        .with_style(style)
+        .with_prefix(config.kind.to_string());
     bar.set_position(done);
     bar.reset_eta();
     bar
 }
 
-fn add_parts<B: Backend>(
-    sums: &mut Vec<(String, f64)>,
-    parts: &[(&'static str, Tensor<B, 1>)],
-    count: u64,
-) {
+/// The gradients of one micro-batch and its losses by name.
+type MicroStep = (GradientsParams, Vec<(&'static str, f64)>);
+
+/// Gradients of every micro-batch, in order. In `parallel` each is computed on a thread of its own, with
+/// leaves of its own, since graphs that share a leaf wait for one another.
+fn micro_steps<B: AutodiffBackend, S: Stage<B>>(
+    stage: &S,
+    trainee: &Trainee<B>,
+    batches: Vec<S::Batch>,
+    parallel: bool,
+) -> Vec<Result<MicroStep>> {
+    let count = batches.len() as f64;
+    let step = |trainee: &Trainee<B>, batch: S::Batch| -> Result<MicroStep> {
+        let losses = stage.loss(trainee, &batch)?;
+        let mut gradients = (losses.total / count).backward();
+        let gradients = GradientsParams::from_module(&mut gradients, trainee);
+        let parts = losses
+            .parts
+            .into_iter()
+            .map(|(name, value)| (name, number(value)))
+            .collect();
+        Ok((gradients, parts))
+    };
+    if !parallel || batches.len() == 1 {
+        return batches
+            .into_iter()
+            .map(|batch| step(trainee, batch))
+            .collect();
+    }
+    std::thread::scope(|scope| {
+        let step = &step;
+        let threads: Vec<_> = batches
+            .into_iter()
+            .map(|batch| {
+                let own = Trainee::from_inner(trainee.valid());
+                scope.spawn(move || step(&own, batch))
+            })
+            .collect();
+        threads
+            .into_iter()
+            .map(|thread| {
+                thread
+                    .join()
+                    .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })
+            .collect()
+    })
+}
+
+fn number<B: Backend>(value: Tensor<B, 1>) -> f64 {
+    let value = value.into_data().convert::<f32>();
+    f64::from(value.iter::<f32>().next().unwrap_or(f32::NAN))
+}
+
+/// Adds a micro-batch's losses to the step's means.
+fn add_parts(sums: &mut Vec<(String, f64)>, parts: &[(&'static str, f64)], count: u64) {
     for (name, value) in parts {
-        let value = value.clone().into_data().convert::<f32>();
-        let value = f64::from(value.iter::<f32>().next().unwrap_or(f32::NAN)) / count as f64;
+        let value = value / count as f64;
         match sums.iter_mut().find(|(known, _)| known == name) {
             Some((_, sum)) => *sum += value,
             None => sums.push(((*name).to_owned(), value)),

@@ -8,9 +8,9 @@ use anyhow::{Result, bail};
 use anyref_audio::{AudioFeatures, Waveform};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor};
+use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
-use rand::SeedableRng;
 
 use super::clip::hits;
 use super::context::{StageContext, floats, indices};
@@ -55,25 +55,44 @@ impl<'a> AudioStage<'a> {
         if nouns.is_empty() {
             bail!("the data set has no sounds: leave the audio stage out");
         }
-        Ok(Self { context, config, nouns })
+        Ok(Self {
+            context,
+            config,
+            nouns,
+        })
     }
 
     fn make_batch(&self, held_out: bool, step: u64) -> Result<AudioBatch> {
         let Some(preprocessor) = self.context.sound() else {
             bail!("the model has no audio encoder: leave the audio stage out");
         };
-        let split = if held_out { Split::Validation } else { Split::Train };
+        let split = if held_out {
+            Split::Validation
+        } else {
+            Split::Train
+        };
         let mut rng = SmallRng::seed_from_u64(split.seed(self.context.seed, step));
-        let mut batch = AudioBatch { sounds: Vec::new(), names: Vec::new() };
+        let mut batch = AudioBatch {
+            sounds: Vec::new(),
+            names: Vec::new(),
+        };
         let positions: Vec<usize> = (0..self.nouns.len()).collect();
         // Far more tries than the few sounds refused need.
         for _ in 0..100 * self.config.batch {
             if batch.sounds.len() == self.config.batch {
                 break;
             }
-            let Some(&position) = positions.choose(&mut rng) else { break };
-            let recordings = self.context.scenes.library().recordings(&self.nouns[position].0);
-            let Some(recording) = recordings.choose(&mut rng) else { continue };
+            let Some(&position) = positions.choose(&mut rng) else {
+                break;
+            };
+            let recordings = self
+                .context
+                .scenes
+                .library()
+                .recordings(&self.nouns[position].0);
+            let Some(recording) = recordings.choose(&mut rng) else {
+                continue;
+            };
             let varied = sound::vary(recording, held_out, &mut rng);
             let waveform = Waveform::new(varied, sound::SAMPLE_RATE);
             // A variation may shift a short sound out of its clip.
@@ -99,13 +118,25 @@ impl<'a> AudioStage<'a> {
             bail!("the model has no audio encoder: leave the audio stage out");
         };
         let [clips, channels, mel, frames] = batch.sounds[0].shape;
-        let values = batch.sounds.iter().flat_map(|sound| sound.data.iter().copied()).collect();
-        let sounds =
-            floats::<B, 5>(values, [batch.sounds.len(), clips, channels, mel, frames], &device);
+        let values = batch
+            .sounds
+            .iter()
+            .flat_map(|sound| sound.data.iter().copied())
+            .collect();
+        let sounds = floats::<B, 5>(
+            values,
+            [batch.sounds.len(), clips, channels, mel, frames],
+            &device,
+        );
         let embedded = encoder.forward(sounds).mean_dim(1).squeeze_dim::<2>(1);
         let embedded = normalised(head.forward(embedded));
         let rows: Vec<usize> = self.nouns.iter().map(|(_, name)| *name).collect();
-        let names = trainee.heads.names.weight.val().select(0, indices(&rows, &device));
+        let names = trainee
+            .heads
+            .names
+            .weight
+            .val()
+            .select(0, indices(&rows, &device));
         let logits = embedded.matmul(normalised(names).transpose()) * SCALE;
         Ok((logits, indices(&batch.names, &device)))
     }
@@ -121,7 +152,10 @@ impl<B: AutodiffBackend> Stage<B> for AudioStage<'_> {
     fn loss(&self, trainee: &Trainee<B>, batch: &AudioBatch) -> Result<Losses<B>> {
         let (logits, names) = self.logits(trainee, batch)?;
         let loss = cross_entropy(logits, names);
-        Ok(Losses { total: loss.clone(), parts: vec![("sound", loss)] })
+        Ok(Losses {
+            total: loss.clone(),
+            parts: vec![("sound", loss)],
+        })
     }
 
     fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>> {

@@ -12,7 +12,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor, activation};
 
 use super::context::{StageContext, indices, scalar};
-use super::regions::{Regions, embedded, name_logits, temperature};
+use super::regions::{Grid, Regions, embedded, name_logits, temperature};
 use crate::data::{InstructionConfig, Kind, KindWeights, ReferenceData, Split};
 use crate::losses::cross_entropy;
 use crate::run::config::StageConfig;
@@ -57,7 +57,7 @@ impl<'a> ClipStage<'a> {
         let mut batch = ClipBatch {
             scenes: Vec::new(),
             pictures: Vec::new(),
-            regions: Regions::new(context, scenes.iter()),
+            regions: Regions::new(context, scenes.iter(), Grid::Clip),
             picture_regions: Vec::new(),
         };
         let mut first = 0;
@@ -84,7 +84,10 @@ impl<'a> ClipStage<'a> {
         let tower = &trainee.anyref.vision_tower;
         let mut pixels = PixelValues::batch::<B>(&batch.scenes, &device);
         if !batch.pictures.is_empty() {
-            pixels = Tensor::cat(vec![pixels, PixelValues::batch(&batch.pictures, &device)], 0);
+            pixels = Tensor::cat(
+                vec![pixels, PixelValues::batch(&batch.pictures, &device)],
+                0,
+            );
         }
         let features = tower.post_layernorm.forward(tower.features(pixels, -1));
         let [_, _, width] = features.dims();
@@ -101,7 +104,10 @@ impl<'a> ClipStage<'a> {
             let columns = embedded.clone().narrow(0, 0, regions).transpose();
             rows.matmul(columns) * temperature(heads)
         });
-        let shown = batch.picture_regions.iter().map(|&region| batch.regions.names[region]);
+        let shown = batch
+            .picture_regions
+            .iter()
+            .map(|&region| batch.regions.names[region]);
         let names: Vec<usize> = batch.regions.names.iter().copied().chain(shown).collect();
         ClipOutput {
             name_logits: name_logits(heads, embedded),
@@ -152,7 +158,10 @@ impl<B: AutodiffBackend> Stage<B> for ClipStage<'_> {
                 asked += batch.pictures.len() as f64;
             }
         }
-        Ok(vec![("name_accuracy".into(), right / all), ("picture_accuracy".into(), found / asked)])
+        Ok(vec![
+            ("name_accuracy".into(), right / all),
+            ("picture_accuracy".into(), found / asked),
+        ])
     }
 }
 

@@ -41,10 +41,24 @@ impl StageContext {
         tokenizer: Tokenizer,
         seed: u64,
     ) -> anyref_core::Result<Self> {
-        let names =
-            scenes.library().nouns(false).iter().cloned().enumerate().map(|(i, n)| (n, i)).collect();
+        let names = scenes
+            .library()
+            .nouns(false)
+            .iter()
+            .cloned()
+            .enumerate()
+            .map(|(i, n)| (n, i))
+            .collect();
         let special = SpecialTokens::of(&tokenizer)?;
-        Ok(Self { scenes, instructions, model, tokenizer, special, seed, names })
+        Ok(Self {
+            scenes,
+            instructions,
+            model,
+            tokenizer,
+            special,
+            seed,
+            names,
+        })
     }
 
     /// Number of names that the encoders learn.
@@ -60,7 +74,9 @@ impl StageContext {
     /// The scenes of a step: `batch` of them, never one twice.
     pub(crate) fn scenes_of(&self, split: Split, step: u64, batch: usize) -> Vec<Scene> {
         let first = step * batch as u64;
-        (first..first + batch as u64).map(|index| self.scenes.scene(split, index)).collect()
+        (first..first + batch as u64)
+            .map(|index| self.scenes.scene(split, index))
+            .collect()
     }
 
     /// CLIP's pre-processing.
@@ -75,7 +91,10 @@ impl StageContext {
 
     /// The sound pre-processing, for models that hear.
     pub(crate) fn sound(&self) -> Option<AudioPreprocessor> {
-        self.model.audio.as_ref().map(|audio| AudioPreprocessor::new(audio.preprocessor.clone()))
+        self.model
+            .audio
+            .as_ref()
+            .map(|audio| AudioPreprocessor::new(audio.preprocessor.clone()))
     }
 
     /// Side of the grid on which masks are compared.

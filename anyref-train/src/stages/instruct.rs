@@ -7,18 +7,19 @@ use anyref_core::{AnyRefModel, ReferenceBank, splice};
 use anyref_decoder::refocus::ObjectToken;
 use anyref_llm::LlamaInput;
 use anyref_vision::preprocess::PixelValues;
-use burn::tensor::Tensor;
+use anyref_weights::ops;
+use burn::tensor::{Tensor, activation};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
 use super::context::{StageContext, floats, indices};
 use super::instruct_batch::InstructBatch;
-use super::regions::{embedded, name_logits};
+use super::regions::{embedded, name_logits, temperature};
 use super::sam::resized;
 use crate::data::Split;
 use crate::losses::{cross_entropy, mask_bce, mask_dice, mask_iou};
 use crate::run::config::StageConfig;
 use crate::run::trainer::{Losses, Stage};
-use crate::trainee::Trainee;
+use crate::trainee::{PretrainingHeads, Trainee, normalised};
 
 /// Weights of the paper's losses; cross-entropy has 1.
 const BCE: f64 = 2.0;
@@ -45,6 +46,9 @@ pub struct InstructOutput<B: Backend> {
     pub estimates: Option<Tensor<B, 1>>,
     /// CLIP features of the scenes, `[scenes, patches, channels]`.
     pub features: Tensor<B, 3>,
+    /// Mask prompts of the objects `[objects, width]` and SAM's embeddings of the scenes
+    /// `[scenes, patches, width]`.
+    pub grounding: Option<(Tensor<B, 2>, Tensor<B, 3>)>,
 }
 
 /// Runs a batch with the true answers given (teacher forcing). Every scene is encoded once, and the
@@ -68,8 +72,16 @@ pub fn instruct_forward<B: Backend>(
     }
     if let Some(first) = batch.sounds.first() {
         let [clips, channels, mel, frames] = first.shape;
-        let values = batch.sounds.iter().flat_map(|sound| sound.data.iter().copied()).collect();
-        let sounds = floats(values, [batch.sounds.len(), clips, channels, mel, frames], device);
+        let values = batch
+            .sounds
+            .iter()
+            .flat_map(|sound| sound.data.iter().copied())
+            .collect();
+        let sounds = floats(
+            values,
+            [batch.sounds.len(), clips, channels, mel, frames],
+            device,
+        );
         if let Some(features) = model.audio_reference(sounds) {
             bank.push(features);
         }
@@ -77,9 +89,18 @@ pub fn instruct_forward<B: Backend>(
 
     let prefixes = vec![batch.prefix.clone(); scenes];
     let empty = ReferenceBank::default();
-    let prefix = splice(&model.llm, &prefixes, Some(picture.tokens), &empty, 0, device);
+    let prefix = splice(
+        &model.llm,
+        &prefixes,
+        Some(picture.tokens),
+        &empty,
+        0,
+        device,
+    );
     let mut cache = model.llm.new_cache();
-    model.llm.forward(LlamaInput::new(prefix.embeddings), Some(&mut cache));
+    model
+        .llm
+        .forward(LlamaInput::new(prefix.embeddings), Some(&mut cache));
     let past = cache.len();
     let mut cache = cache.repeat(batch.per_scene);
     let rows = splice(&model.llm, &batch.rows, None, &bank, past, device);
@@ -87,8 +108,11 @@ pub fn instruct_forward<B: Backend>(
     let output = model.llm.forward(input, Some(&mut cache));
 
     let [count, length, width] = output.hidden.dims();
-    let predictors: Vec<usize> =
-        batch.predictors.iter().map(|&(row, position)| row * length + position).collect();
+    let predictors: Vec<usize> = batch
+        .predictors
+        .iter()
+        .map(|&(row, position)| row * length + position)
+        .collect();
     let states = output
         .hidden
         .clone()
@@ -97,14 +121,21 @@ pub fn instruct_forward<B: Backend>(
     let logits = model.llm.logits(states.unsqueeze()).squeeze_dim(0);
 
     if batch.objects.is_empty() {
-        return InstructOutput { logits, masks: None, estimates: None, features };
+        return InstructOutput {
+            logits,
+            masks: None,
+            estimates: None,
+            features,
+            grounding: None,
+        };
     }
     let [_, heads, _, head_dim] = output.query.dims();
-    let at: Vec<usize> =
-        batch.objects.iter().map(|object| object.row * length + object.position).collect();
-    let query = output
-        .query
-        .swap_dims(1, 2)
+    let at: Vec<usize> = batch
+        .objects
+        .iter()
+        .map(|object| object.row * length + object.position)
+        .collect();
+    let query = ops::permute(output.query, [0, 2, 1, 3])
         .reshape([count * length, heads, head_dim])
         .select(0, indices(&at, device));
     let objects = batch
@@ -120,25 +151,66 @@ pub fn instruct_forward<B: Backend>(
         .collect();
     let prompts = model.object_prompts(query, output.key, output.hidden, past, objects);
 
-    let embeddings = model.image_encoder.forward(PixelValues::batch(&batch.sam, device));
-    let scene_of: Vec<usize> =
-        batch.objects.iter().map(|object| object.row / batch.per_scene).collect();
+    let embeddings = model
+        .image_encoder
+        .forward(PixelValues::batch(&batch.sam, device));
+    let scene_of: Vec<usize> = batch
+        .objects
+        .iter()
+        .map(|object| object.row / batch.per_scene)
+        .collect();
+    let [scenes, width, rows, columns] = embeddings.dims();
+    let grounds = embeddings
+        .clone()
+        .reshape([scenes, width, rows * columns]);
+    let grounding = Some((prompts.clone(), ops::permute(grounds, [0, 2, 1])));
     let decoded = model.decode_masks(embeddings.select(0, indices(&scene_of, device)), prompts);
     let size = batch.mask_size;
-    let targets = floats(batch.masks.clone(), [batch.objects.len(), size, size], device);
+    let targets = floats(
+        batch.masks.clone(),
+        [batch.objects.len(), size, size],
+        device,
+    );
     InstructOutput {
         logits,
         masks: Some((resized(decoded.low_res_masks, size), targets)),
         estimates: Some(decoded.iou_predictions.squeeze_dim(1)),
         features,
+        grounding,
     }
+}
+
+/// How far the mask prompts are from the regions that they point at, against all regions of the batch:
+/// the mean over a region's patches of SAM's embedding should look like the prompt, and no other region.
+fn region_loss<B: Backend>(
+    heads: &PretrainingHeads<B>,
+    prompts: Tensor<B, 2>,
+    embeddings: Tensor<B, 3>,
+    batch: &InstructBatch,
+) -> Tensor<B, 1> {
+    let device = prompts.device();
+    let regions = normalised(batch.grounds.pool(embeddings));
+    let [count, _] = regions.dims();
+    let logits = normalised(prompts).matmul(regions.transpose()) * temperature(heads);
+    let mut shares = vec![0.0; batch.pointed.len() * count];
+    for (row, pointed) in shares.chunks_exact_mut(count).zip(&batch.pointed) {
+        for &region in pointed {
+            row[region] = 1.0 / pointed.len() as f32;
+        }
+    }
+    let shares = floats::<B, 2>(shares, [batch.pointed.len(), count], &device);
+    -(activation::log_softmax(logits, 1) * shares).sum_dim(1).mean()
 }
 
 impl<'a> InstructStage<'a> {
     /// Prepares the stage.
     pub fn new(context: &'a StageContext, config: StageConfig) -> Self {
         let mask_size = context.mask_size(&config);
-        Self { context, config, mask_size }
+        Self {
+            context,
+            config,
+            mask_size,
+        }
     }
 
     fn make_batch(&self, split: Split, step: u64) -> Result<InstructBatch> {
@@ -147,11 +219,18 @@ impl<'a> InstructStage<'a> {
             .scenes_of(split, step, self.config.batch)
             .into_iter()
             .map(|scene| {
-                let asked = context.scenes.instructions(&scene, &context.instructions, step);
+                let asked = context
+                    .scenes
+                    .instructions(&scene, &context.instructions, step);
                 (scene, asked)
             })
             .collect();
-        InstructBatch::new(context, &scenes, context.instructions.per_scene, self.mask_size)
+        InstructBatch::new(
+            context,
+            &scenes,
+            context.instructions.per_scene,
+            self.mask_size,
+        )
     }
 }
 
@@ -173,11 +252,26 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
             let bce = mask_bce(logits.clone(), targets.clone()).mean();
             let dice = mask_dice(logits, targets).mean();
             let estimate = (estimates - ious.clone()).powf_scalar(2.0).mean();
-            parts.extend([("bce", bce.clone()), ("dice", dice.clone()), ("iou", ious.mean())]);
+            parts.extend([
+                ("bce", bce.clone()),
+                ("dice", dice.clone()),
+                ("iou", ious.mean()),
+            ]);
             total = total + bce * BCE + dice * DICE + estimate * IOU;
         }
+        if self.config.region_weight > 0.0
+            && let Some((prompts, embeddings)) = output.grounding
+        {
+            let region = region_loss(&trainee.heads, prompts, embeddings, batch);
+            parts.push(("region", region.clone()));
+            total = total + region * self.config.region_weight;
+        }
         if self.config.name_weight > 0.0 {
-            let features = trainee.anyref.vision_tower.post_layernorm.forward(output.features);
+            let features = trainee
+                .anyref
+                .vision_tower
+                .post_layernorm
+                .forward(output.features);
             let embedded = embedded(&trainee.heads, batch.regions.pool(features));
             let names = indices(&batch.regions.names, &device);
             let name = cross_entropy(name_logits(&trainee.heads, embedded), names);
@@ -198,7 +292,9 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
             let loss = cross_entropy(output.logits, indices(&batch.predicted, &device));
             language += super::context::scalar(loss);
             batches += 1.0;
-            let Some((logits, targets)) = output.masks else { continue };
+            let Some((logits, targets)) = output.masks else {
+                continue;
+            };
             let values = mask_iou(logits, targets).into_data().convert::<f32>();
             for (object, iou) in batch.objects.iter().zip(values.iter::<f32>()) {
                 let kind = format!("{:?}_iou", batch.kinds[object.row]).to_lowercase();
@@ -209,8 +305,10 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
                 }
             }
         }
-        let mut scores: Vec<_> =
-            ious.into_iter().map(|(name, (sum, count))| (name, sum / count.max(1) as f64)).collect();
+        let mut scores: Vec<_> = ious
+            .into_iter()
+            .map(|(name, (sum, count))| (name, sum / count.max(1) as f64))
+            .collect();
         scores.sort_by_key(|(name, _)| name != "iou");
         scores.push(("language".into(), language / batches));
         Ok(scores)

@@ -8,7 +8,7 @@ use anyref_vision::preprocess::PixelValues;
 use anyref_vision::roi_align::RegionBox;
 
 use super::context::StageContext;
-use super::regions::Regions;
+use super::regions::{Grid, Regions};
 use crate::data::sound::SAMPLE_RATE;
 use crate::data::{Instruction, Kind, ReferenceData, Scene};
 
@@ -27,6 +27,10 @@ pub struct InstructBatch {
     pub sounds: Vec<AudioFeatures>,
     /// The scenes' objects, by name.
     pub(super) regions: Regions,
+    /// The same on SAM's grid.
+    pub(super) grounds: Regions,
+    /// For every `<obj>`, the regions that it points at.
+    pub(super) pointed: Vec<Vec<usize>>,
     /// The sequence up to the picture's end, the same for all scenes.
     pub prefix: Layout,
     /// Question and answer of each instruction, scene by scene.
@@ -73,13 +77,17 @@ impl InstructBatch {
         per_scene: usize,
         mask_size: usize,
     ) -> Result<Self> {
+        let regions =
+            |grid| Regions::new(context, scenes.iter().map(|(scene, _)| scene), grid);
         let mut batch = Self {
             clip: Vec::new(),
             sam: Vec::new(),
             images: Vec::new(),
             boxes: Vec::new(),
             sounds: Vec::new(),
-            regions: Regions::new(context, scenes.iter().map(|(scene, _)| scene)),
+            regions: regions(Grid::Clip),
+            grounds: regions(Grid::Sam),
+            pointed: Vec::new(),
             prefix: Layout::default(),
             rows: Vec::new(),
             per_scene,
@@ -92,12 +100,17 @@ impl InstructBatch {
         };
         let (clip, sam, hearing) = (context.clip(), context.sam(), context.sound());
         let mut rows = Vec::new();
+        let mut first_region = 0;
         for (index, (scene, instructions)) in scenes.iter().enumerate() {
             batch.clip.push(clip.process(&scene.image));
             batch.sam.push(sam.process(&scene.image).pixels);
             let mut made = 0;
             // Enough rounds even when only one of them can be heard.
-            for instruction in instructions.iter().cycle().take(per_scene * instructions.len()) {
+            for instruction in instructions
+                .iter()
+                .cycle()
+                .take(per_scene * instructions.len())
+            {
                 if made == per_scene {
                     break;
                 }
@@ -147,19 +160,34 @@ impl InstructBatch {
                     })
                     .collect::<Vec<_>>();
                 for target in &instruction.targets {
-                    batch.masks.extend(context.mask_target(&target.mask(scene), mask_size));
+                    let pointed = target.objects.iter().map(|object| first_region + object);
+                    batch.pointed.push(pointed.collect());
+                    batch
+                        .masks
+                        .extend(context.mask_target(&target.mask(scene), mask_size));
                 }
                 batch.kinds.push(instruction.kind);
                 rows.push((tokens, references, instruction.targets.len(), row));
                 made += 1;
             }
             anyhow::ensure!(made == per_scene, "a scene has no usable instruction");
+            first_region += scene.objects.len();
         }
-        let offsets = [0, batch.images.len(), batch.images.len() + batch.boxes.len()];
-        let lengths = [context.model.reference_tokens, context.model.reference_tokens, clips(context)];
+        let offsets = [
+            0,
+            batch.images.len(),
+            batch.images.len() + batch.boxes.len(),
+        ];
+        let lengths = [
+            context.model.reference_tokens,
+            context.model.reference_tokens,
+            clips(context),
+        ];
         for (tokens, references, targets, row) in rows {
-            let references: Vec<_> =
-                references.iter().map(|&(kind, i)| (offsets[kind] + i, lengths[kind])).collect();
+            let references: Vec<_> = references
+                .iter()
+                .map(|&(kind, i)| (offsets[kind] + i, lengths[kind]))
+                .collect();
             if batch.prefix.is_empty() {
                 let image = context.model.image_tokens();
                 batch.prefix = Layout::new(&tokens.prefix, &context.special, image, &[])?;
@@ -167,9 +195,16 @@ impl InstructBatch {
             let mut layout = Layout::new(&tokens.question, &context.special, 0, &references)?;
             let answer_start = layout.len();
             let spans = object_spans(&tokens.answer, context.special.object, answer_start);
-            anyhow::ensure!(spans.len() == targets, "an answer's <obj> and targets differ");
+            anyhow::ensure!(
+                spans.len() == targets,
+                "an answer's <obj> and targets differ"
+            );
             for span in spans {
-                batch.objects.push(ObjectTarget { row, position: span.position, start: span.start });
+                batch.objects.push(ObjectTarget {
+                    row,
+                    position: span.position,
+                    start: span.start,
+                });
             }
             for (index, &token) in tokens.answer.iter().enumerate() {
                 batch.predictors.push((row, answer_start + index - 1));
@@ -193,8 +228,12 @@ struct Tokens {
 impl Tokens {
     fn new(context: &StageContext, question: &str, answer: &str) -> Result<Self> {
         let asked = llava_v1().ask(format!("{}\n{question}", SpecialTokens::IMAGE.concat()));
-        let prompt = context.tokenizer.encode(&asked.clone().open().prompt(), true)?;
-        let whole = context.tokenizer.encode(&asked.answer(answer).prompt(), true)?;
+        let prompt = context
+            .tokenizer
+            .encode(&asked.clone().open().prompt(), true)?;
+        let whole = context
+            .tokenizer
+            .encode(&asked.answer(answer).prompt(), true)?;
         anyhow::ensure!(
             whole.len() > prompt.len() && whole[..prompt.len()] == prompt,
             "the tokenizer merges a question with its answer: {question:?} {answer:?}"
@@ -213,11 +252,21 @@ impl Tokens {
 
 /// Tokens a sound becomes.
 fn clips(context: &StageContext) -> usize {
-    context.model.audio.as_ref().map_or(0, |audio| audio.preprocessor.num_clips)
+    context
+        .model
+        .audio
+        .as_ref()
+        .map_or(0, |audio| audio.preprocessor.num_clips)
 }
 
 /// A box as shares of its scene.
 fn share([x0, y0, x1, y1]: [f32; 4], batch: usize, scene: &Scene) -> RegionBox {
     let (width, height) = (scene.image.width() as f32, scene.image.height() as f32);
-    RegionBox { batch, x0: x0 / width, y0: y0 / height, x1: x1 / width, y1: y1 / height }
+    RegionBox {
+        batch,
+        x0: x0 / width,
+        y0: y0 / height,
+        x1: x1 / width,
+        y1: y1 / height,
+    }
 }

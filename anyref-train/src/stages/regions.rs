@@ -1,4 +1,4 @@
-//! The objects of scenes as regions of the vision tower's patch grid.
+//! The objects of scenes as regions of an encoder's patch grid.
 
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -8,6 +8,15 @@ use crate::trainee::{PretrainingHeads, normalised};
 
 /// CLIP's logarithm of the inverse temperature never exceeds this.
 const MAX_LOGIT_SCALE: f64 = 4.6052;
+
+/// Whose patches.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Grid {
+    /// CLIP's, over the whole picture squeezed into a square.
+    Clip,
+    /// SAM's, over the padded square.
+    Sam,
+}
 
 /// Every object of some scenes: which patches it covers and what it is called.
 #[derive(Debug)]
@@ -27,10 +36,18 @@ impl Regions {
     pub(super) fn new<'s>(
         context: &StageContext,
         scenes: impl ExactSizeIterator<Item = &'s Scene> + Clone,
+        grid: Grid,
     ) -> Self {
-        let grid = context.model.vision_tower.grid_size();
-        let patches = grid * grid;
-        let most = scenes.clone().map(|scene| scene.objects.len()).max().unwrap_or(0);
+        let side = match grid {
+            Grid::Clip => context.model.vision_tower.grid_size(),
+            Grid::Sam => context.model.image_encoder.grid_size(),
+        };
+        let patches = side * side;
+        let most = scenes
+            .clone()
+            .map(|scene| scene.objects.len())
+            .max()
+            .unwrap_or(0);
         let mut regions = Self {
             shares: vec![0.0; scenes.len() * most * patches],
             scenes: scenes.len(),
@@ -41,7 +58,10 @@ impl Regions {
         for (index, scene) in scenes.enumerate() {
             for (slot, object) in scene.objects.iter().enumerate() {
                 let row = index * most + slot;
-                let shares = object.mask.coverage(grid, grid);
+                let shares = match grid {
+                    Grid::Clip => object.mask.coverage(side, side),
+                    Grid::Sam => context.mask_target(&object.mask, side),
+                };
                 let total: f32 = shares.iter().sum::<f32>().max(1e-6);
                 let target = &mut regions.shares[row * patches..][..patches];
                 for (target, share) in target.iter_mut().zip(shares) {
@@ -62,16 +82,25 @@ impl Regions {
     pub(super) fn pool<B: Backend>(&self, features: Tensor<B, 3>) -> Tensor<B, 2> {
         let device = features.device();
         let [_, patches, width] = features.dims();
-        floats::<B, 3>(self.shares.clone(), [self.scenes, self.most, patches], &device)
-            .matmul(features)
-            .reshape([self.scenes * self.most, width])
-            .select(0, indices(&self.rows, &device))
+        floats::<B, 3>(
+            self.shares.clone(),
+            [self.scenes, self.most, patches],
+            &device,
+        )
+        .matmul(features)
+        .reshape([self.scenes * self.most, width])
+        .select(0, indices(&self.rows, &device))
     }
 }
 
 /// CLIP's inverse temperature, `[1, 1]`.
 pub(super) fn temperature<B: Backend>(heads: &PretrainingHeads<B>) -> Tensor<B, 2> {
-    heads.logit_scale.val().clamp_max(MAX_LOGIT_SCALE).exp().unsqueeze()
+    heads
+        .logit_scale
+        .val()
+        .clamp_max(MAX_LOGIT_SCALE)
+        .exp()
+        .unsqueeze()
 }
 
 /// Pooled features in the shared space, of length 1.

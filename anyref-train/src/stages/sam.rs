@@ -52,31 +52,51 @@ impl<'a> SamStage<'a> {
     /// Prepares the stage.
     pub fn new(context: &'a StageContext, config: StageConfig) -> Self {
         let mask_size = context.mask_size(&config);
-        Self { context, config, mask_size }
+        Self {
+            context,
+            config,
+            mask_size,
+        }
     }
 
     fn make_batch(&self, split: Split, step: u64) -> Result<SamBatch> {
         let sam = self.context.sam();
         let mut rng = SmallRng::seed_from_u64(split.seed(self.context.seed, step));
-        let mut batch =
-            SamBatch { scenes: Vec::new(), boxes: Prompted::default(), points: Prompted::default() };
-        for (index, scene) in
-            self.context.scenes_of(split, step, self.config.batch).iter().enumerate()
+        let mut batch = SamBatch {
+            scenes: Vec::new(),
+            boxes: Prompted::default(),
+            points: Prompted::default(),
+        };
+        for (index, scene) in self
+            .context
+            .scenes_of(split, step, self.config.batch)
+            .iter()
+            .enumerate()
         {
             let pixels = sam.process(&scene.image);
             let scale = pixels.resized_size[1] as f32 / pixels.original_size[1] as f32;
             for (slot, object) in scene.objects.iter().enumerate() {
                 let by_box = (slot + index) % 2 == 0;
-                let prompted = if by_box { &mut batch.boxes } else { &mut batch.points };
+                let prompted = if by_box {
+                    &mut batch.boxes
+                } else {
+                    &mut batch.points
+                };
                 prompted.scenes.push(index);
                 if by_box {
                     let corners = jittered(object.bounds, &mut rng);
-                    prompted.coordinates.extend(corners.map(|value| value * scale));
+                    prompted
+                        .coordinates
+                        .extend(corners.map(|value| value * scale));
                 } else {
                     let [x, y] = inner_point(&object.mask, &mut rng);
-                    prompted.coordinates.extend([(x + 0.5) * scale, (y + 0.5) * scale]);
+                    prompted
+                        .coordinates
+                        .extend([(x + 0.5) * scale, (y + 0.5) * scale]);
                 }
-                prompted.targets.extend(self.context.mask_target(&object.mask, self.mask_size));
+                prompted
+                    .targets
+                    .extend(self.context.mask_target(&object.mask, self.mask_size));
             }
             batch.scenes.push(pixels.pixels);
         }
@@ -87,7 +107,9 @@ impl<'a> SamStage<'a> {
     fn forward<B: Backend>(&self, trainee: &Trainee<B>, batch: &SamBatch) -> SamOutput<B> {
         let device = trainee.heads.logit_scale.val().device();
         let model = &trainee.anyref;
-        let embeddings = model.image_encoder.forward(PixelValues::batch(&batch.scenes, &device));
+        let embeddings = model
+            .image_encoder
+            .forward(PixelValues::batch(&batch.scenes, &device));
         let (mut logits, mut targets, mut estimates) = (Vec::new(), Vec::new(), Vec::new());
         for (prompted, by_box) in [(&batch.boxes, true), (&batch.points, false)] {
             let count = prompted.scenes.len();
@@ -98,13 +120,18 @@ impl<'a> SamStage<'a> {
             let prompts = if by_box {
                 PromptInput::default().with_boxes(floats(coordinates, [count, 4], &device))
             } else {
-                let labels =
-                    Tensor::<B, 2, Int>::from_data(TensorData::new(vec![1; count], [count, 1]), &device);
-                PromptInput::default().with_points(floats(coordinates, [count, 1, 2], &device), labels)
+                let labels = Tensor::<B, 2, Int>::from_data(
+                    TensorData::new(vec![1; count], [count, 1]),
+                    &device,
+                );
+                PromptInput::default()
+                    .with_points(floats(coordinates, [count, 1, 2], &device), labels)
             };
             let encoded = model.prompt_encoder.forward(prompts);
             let decoded = model.mask_decoder.forward(MaskDecoderInput {
-                image_embeddings: embeddings.clone().select(0, indices(&prompted.scenes, &device)),
+                image_embeddings: embeddings
+                    .clone()
+                    .select(0, indices(&prompted.scenes, &device)),
                 image_pe: model.prompt_encoder.image_pe(),
                 sparse: encoded.sparse,
                 dense: encoded.dense,
@@ -112,7 +139,11 @@ impl<'a> SamStage<'a> {
             });
             logits.push(resized(decoded.low_res_masks, self.mask_size));
             let size = self.mask_size;
-            targets.push(floats::<B, 3>(prompted.targets.clone(), [count, size, size], &device));
+            targets.push(floats::<B, 3>(
+                prompted.targets.clone(),
+                [count, size, size],
+                &device,
+            ));
             estimates.push(decoded.iou_predictions.squeeze_dim::<1>(1));
         }
         SamOutput {
@@ -203,4 +234,3 @@ fn inner_point(mask: &Mask, rng: &mut impl Rng) -> [f32; 2] {
     let &(x, y) = pixels.choose(rng).unwrap_or(&(0, 0));
     [x as f32, y as f32]
 }
-

@@ -1,6 +1,6 @@
 //! Self-attention over a grid, with decomposed relative positions.
 
-use anyref_weights::ops::{AttentionInput, RelativePosition, attention};
+use anyref_weights::ops::{self, AttentionInput, RelativePosition, attention};
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend, module::linear};
@@ -91,25 +91,20 @@ impl<B: Backend> SamVisionAttention<B> {
         let [batch, heads, tokens, dim] = query.dims();
         let rows = pairwise(rows.val(), height).swap_dims(1, 2);
         let columns = pairwise(columns.val(), width).swap_dims(1, 2);
-        let query = query.reshape([batch * heads, height, width, dim]);
-        let by_row = query
-            .clone()
-            .swap_dims(0, 1)
+        let query = ops::permute(query, [0, 1, 2, 3]).reshape([batch * heads, height, width, dim]);
+        let by_row = ops::permute(query.clone(), [1, 0, 2, 3])
             .reshape([height, batch * heads * width, dim])
             .matmul(rows)
-            .reshape([height, batch * heads, width, height])
-            .swap_dims(0, 1)
-            .reshape([batch, heads, tokens, height]);
-        let by_column = query
-            .permute([2, 0, 1, 3])
+            .reshape([height, batch * heads, width, height]);
+        let by_column = ops::permute(query, [2, 0, 1, 3])
             .reshape([width, batch * heads * height, dim])
             .matmul(columns)
-            .reshape([width, batch * heads, height, width])
-            .permute([1, 2, 0, 3])
-            .reshape([batch, heads, tokens, width]);
+            .reshape([width, batch * heads, height, width]);
+        let by_row = ops::permute(by_row, [1, 0, 2, 3]);
+        let by_column = ops::permute(by_column, [1, 2, 0, 3]);
         Some(RelativePosition {
-            height: by_row,
-            width: by_column,
+            height: by_row.reshape([batch, heads, tokens, height]),
+            width: by_column.reshape([batch, heads, tokens, width]),
         })
     }
 }

@@ -1,7 +1,7 @@
 //! From token width to the width of the mask decoder.
 
 use anyref_weights::nn::{LayerNorm2d, LayerNorm2dConfig};
-use anyref_weights::ops::layer_norm;
+use anyref_weights::ops::{self, layer_norm};
 use burn::module::Module;
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};
@@ -59,13 +59,12 @@ impl<B: Backend> SamVisionNeck<B> {
             .cast(wide)
             .reshape([batch * height * width, hidden])
             .matmul(weight.reshape([out, hidden]).transpose());
-        let x = normalise(x, &self.layer_norm1, wide)
-            .reshape([batch, height, width, out])
-            .permute([0, 3, 1, 2]);
+        let x = normalise(x, &self.layer_norm1, wide).reshape([batch, height, width, out]);
+        let x = ops::permute(x, [0, 3, 1, 2]);
         let same_size = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);
         let x = conv2d(x, self.conv2.weight.val().cast(wide), None, same_size);
-        let x = normalise(x.permute([0, 2, 3, 1]), &self.layer_norm2, wide).permute([0, 3, 1, 2]);
-        x.cast(dtype)
+        let x = normalise(ops::permute(x, [0, 2, 3, 1]), &self.layer_norm2, wide);
+        ops::permute(x, [0, 3, 1, 2]).cast(dtype)
     }
 }
 

@@ -1,5 +1,6 @@
 //! Non-overlapping windows over the grid of patches.
 
+use anyref_weights::ops;
 use burn::tensor::{Tensor, backend::Backend, ops::PadMode};
 
 /// A grid cut into square windows, padded with zeros at the bottom and right where it does not divide.
@@ -43,9 +44,13 @@ impl Windows {
             x.pad(padding, PadMode::Constant(0.0))
         };
         let [down, across] = self.count;
-        x.reshape([batch, down, self.side, across, self.side, channels])
-            .permute([0, 1, 3, 2, 4, 5])
-            .reshape([batch * down * across, self.side, self.side, channels])
+        let cut = x.reshape([batch, down, self.side, across, self.side, channels]);
+        ops::permute(cut, [0, 1, 3, 2, 4, 5]).reshape([
+            batch * down * across,
+            self.side,
+            self.side,
+            channels,
+        ])
     }
 
     /// The inverse of [`partition`](Self::partition), the padding dropped.
@@ -59,10 +64,13 @@ impl Windows {
         let [height, width] = self.grid;
         let [padded_height, padded_width] = self.padded();
         let batch = windows / (down * across);
-        let x = x
-            .reshape([batch, down, across, self.side, self.side, channels])
-            .permute([0, 1, 3, 2, 4, 5])
-            .reshape([batch, padded_height, padded_width, channels]);
+        let cut = x.reshape([batch, down, across, self.side, self.side, channels]);
+        let x = ops::permute(cut, [0, 1, 3, 2, 4, 5]).reshape([
+            batch,
+            padded_height,
+            padded_width,
+            channels,
+        ]);
         if [height, width] == [padded_height, padded_width] {
             x
         } else {

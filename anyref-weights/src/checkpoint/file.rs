@@ -82,9 +82,7 @@ impl DataFile {
                 Ok(())
             }
             Source::Disk(file) => {
-                let mut file = file
-                    .lock()
-                    .unwrap_or_else(|poisoned| poisoned.into_inner());
+                let mut file = file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
                 file.seek(SeekFrom::Start(offset))
                     .and_then(|_| file.read_exact(bytes))
                     .map_err(|e| Error::io(&self.path, e))

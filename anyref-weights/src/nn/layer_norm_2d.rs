@@ -44,7 +44,8 @@ impl<B: Backend> LayerNorm2d<B> {
     /// - x: `[batch, channels, height, width]`
     /// - output: `[batch, channels, height, width]`
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
-        let x = x.permute([0, 2, 3, 1]);
-        ops::layer_norm(x, self.weight.val(), self.bias.val(), self.epsilon).permute([0, 3, 1, 2])
+        let x = ops::permute(x, [0, 2, 3, 1]);
+        let x = ops::layer_norm(x, self.weight.val(), self.bias.val(), self.epsilon);
+        ops::permute(x, [0, 3, 1, 2])
     }
 }

@@ -7,7 +7,9 @@ mod attention;
 #[cfg(feature = "flex")]
 mod flex;
 mod norm;
+mod permute;
 
 pub use activation::{gelu, quick_gelu, silu, swiglu};
 pub use attention::{AttentionInput, RelativePosition, attention};
 pub use norm::{layer_norm, rms_norm};
+pub use permute::permute;

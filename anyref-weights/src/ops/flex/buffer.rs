@@ -1,6 +1,7 @@
 //! Output buffers filled in parallel.
 
-use burn::tensor::{Shape, TensorData};
+use super::permute::ordered;
+use burn::tensor::{DType, Shape, TensorData, TensorMetadata};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
@@ -11,7 +12,15 @@ pub(crate) fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
 
 /// The tensor with its values in order and nothing else in its buffer. Keeps sole ownership.
 pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
-    tensor.to_contiguous()
+    if tensor.is_contiguous() || tensor.dtype() != DType::F32 {
+        return tensor.to_contiguous();
+    }
+    let shape = tensor.shape();
+    let axes: Vec<usize> = (0..shape.num_dims()).collect();
+    match ordered(&tensor, &axes) {
+        Some(values) => self::tensor(values, shape),
+        None => tensor.to_contiguous(),
+    }
 }
 
 /// A buffer of `len` values, of which `fill` is given the chunks with their indices, in parallel.

@@ -10,6 +10,7 @@ mod buffer;
 mod math;
 mod norm;
 mod pack;
+mod permute;
 mod product;
 mod simd;
 mod swiglu;
@@ -26,6 +27,7 @@ use core::any::{Any, TypeId};
 pub(crate) use activation::{Activation, activation};
 pub(crate) use attention::attention;
 pub(crate) use norm::{NormInput, norm};
+pub(crate) use permute::permute;
 pub(crate) use swiglu::swiglu;
 
 /// A tensor of `Autodiff<Flex, _>`.
