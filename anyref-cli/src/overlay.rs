@@ -190,7 +190,7 @@ fn frame(scene: &mut RgbImage, corners: [f32; 4], factor: u32) {
     let [left, right] = [clamp(corners[0], width), clamp(corners[2], width)];
     let [top, bottom] = [clamp(corners[1], height), clamp(corners[3], height)];
     let mut dot = |x: u32, y: u32, along: u32| {
-        let colour = if along / dash % 2 == 0 {
+        let colour = if (along / dash).is_multiple_of(2) {
             BOX
         } else {
             Rgb([0, 0, 0])

@@ -79,23 +79,23 @@ fn prompts_of_a_batch_do_not_see_one_another() {
     for row in 0..3 {
         let one = decode(
             &model,
-            pictures.clone().slice([row..row + 1]),
-            prompts.clone().slice([row..row + 1]),
+            pictures.clone().narrow(0, row, 1),
+            prompts.clone().narrow(0, row, 1),
         );
         assert_close(
             &one.low_res_masks,
-            &all.low_res_masks.clone().slice([row..row + 1]),
+            &all.low_res_masks.clone().narrow(0, row, 1),
             1e-5,
         );
         assert_close(
             &one.iou_predictions,
-            &all.iou_predictions.clone().slice([row..row + 1]),
+            &all.iou_predictions.clone().narrow(0, row, 1),
             1e-5,
         );
     }
-    let first = all.low_res_masks.clone().slice([0..1]);
+    let first = all.low_res_masks.clone().narrow(0, 0, 1);
     assert!(
-        max_abs_error(&first, &all.low_res_masks.slice([1..2])) > 1e-3,
+        max_abs_error(&first, &all.low_res_masks.narrow(0, 1, 1)) > 1e-3,
         "prompts are ignored"
     );
 }

@@ -176,7 +176,8 @@ fn truncated_files_say_so_at_any_length() {
 
 #[test]
 fn empty_zero_filled_and_foreign_files_are_named() {
-    let cases: [(&[u8], fn(&Error) -> bool); 8] = [
+    type Case<'a> = (&'a [u8], fn(&Error) -> bool);
+    let cases: [Case; 8] = [
         (b"", |e| matches!(e, Error::Empty(_))),
         (&[0; 4096], |e| matches!(e, Error::ZeroFilled(_))),
         (b"version https://git-lfs.github.com/spec/v1\noid", |e| {

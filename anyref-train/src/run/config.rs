@@ -143,6 +143,10 @@ pub struct StageConfig {
     /// encoders are as young as their language model; the paper has none.
     #[serde(default)]
     pub region_weight: f64,
+    /// Weight of the mask losses of the same objects asked for by their boxes, which keeps a young mask
+    /// decoder from forgetting; the paper has none.
+    #[serde(default)]
+    pub promptable_weight: f64,
     /// Scenes that validation looks at.
     pub validation_scenes: usize,
 }

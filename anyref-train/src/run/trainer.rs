@@ -162,7 +162,7 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
             bar.set_message(summary(&parts));
 
             let finished = position.step == config.steps;
-            if finished || position.step % options.validate_every == 0 {
+            if finished || position.step.is_multiple_of(options.validate_every) {
                 let scores = stage.validate(&trainee.valid())?;
                 log.write("validation", index, position.step, &scores)?;
                 bar.println(format!(
@@ -181,7 +181,10 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
                     checkpoint::save(&best, &trainee, &optimizer, position.clone(), 1)?;
                 }
             }
-            if finished || position.step == end || position.step % options.checkpoint_every == 0 {
+            if finished
+                || position.step == end
+                || position.step.is_multiple_of(options.checkpoint_every)
+            {
                 checkpoint::save(
                     &checkpoints,
                     &trainee,

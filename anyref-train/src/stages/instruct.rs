@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use anyref_core::{AnyRefModel, ReferenceBank, splice};
 use anyref_decoder::refocus::ObjectToken;
+use anyref_decoder::{MaskDecoderInput, PromptInput};
 use anyref_llm::LlamaInput;
 use anyref_vision::preprocess::PixelValues;
 use anyref_weights::ops;
-use burn::tensor::{Tensor, activation};
 use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::{Tensor, activation};
 
 use super::context::{StageContext, floats, indices};
 use super::instruct_batch::InstructBatch;
@@ -47,8 +48,8 @@ pub struct InstructOutput<B: Backend> {
     /// CLIP features of the scenes, `[scenes, patches, channels]`.
     pub features: Tensor<B, 3>,
     /// Mask prompts of the objects `[objects, width]` and SAM's embeddings of the scenes
-    /// `[scenes, patches, width]`.
-    pub grounding: Option<(Tensor<B, 2>, Tensor<B, 3>)>,
+    /// `[scenes, width, rows, columns]`.
+    pub grounding: Option<(Tensor<B, 2>, Tensor<B, 4>)>,
 }
 
 /// Runs a batch with the true answers given (teacher forcing). Every scene is encoded once, and the
@@ -154,17 +155,9 @@ pub fn instruct_forward<B: Backend>(
     let embeddings = model
         .image_encoder
         .forward(PixelValues::batch(&batch.sam, device));
-    let scene_of: Vec<usize> = batch
-        .objects
-        .iter()
-        .map(|object| object.row / batch.per_scene)
-        .collect();
-    let [scenes, width, rows, columns] = embeddings.dims();
-    let grounds = embeddings
-        .clone()
-        .reshape([scenes, width, rows * columns]);
-    let grounding = Some((prompts.clone(), ops::permute(grounds, [0, 2, 1])));
-    let decoded = model.decode_masks(embeddings.select(0, indices(&scene_of, device)), prompts);
+    let grounding = Some((prompts.clone(), embeddings.clone()));
+    let scene_of = indices(&batch.scene_of_objects(), device);
+    let decoded = model.decode_masks(embeddings.select(0, scene_of), prompts);
     let size = batch.mask_size;
     let targets = floats(
         batch.masks.clone(),
@@ -180,16 +173,44 @@ pub fn instruct_forward<B: Backend>(
     }
 }
 
+/// The mask losses when the same objects are asked for by their boxes, as SAM is: what the mask decoder
+/// knows is kept while it learns what the language model means.
+fn promptable_loss<B: Backend>(
+    model: &AnyRefModel<B>,
+    embeddings: Tensor<B, 4>,
+    batch: &InstructBatch,
+) -> Tensor<B, 1> {
+    let device = embeddings.device();
+    let (count, size) = (batch.objects.len(), batch.mask_size);
+    let corners = floats(batch.corners.clone(), [count, 4], &device);
+    let encoded = model
+        .prompt_encoder
+        .forward(PromptInput::default().with_boxes(corners));
+    let decoded = model.mask_decoder.forward(MaskDecoderInput {
+        image_embeddings: embeddings.select(0, indices(&batch.scene_of_objects(), &device)),
+        image_pe: model.prompt_encoder.image_pe(),
+        sparse: encoded.sparse,
+        dense: encoded.dense,
+        multimask_output: false,
+    });
+    let logits = resized(decoded.low_res_masks, size);
+    let targets = floats::<B, 3>(batch.masks.clone(), [count, size, size], &device);
+    mask_bce(logits.clone(), targets.clone()).mean() * BCE
+        + mask_dice(logits, targets).mean() * DICE
+}
+
 /// How far the mask prompts are from the regions that they point at, against all regions of the batch:
 /// the mean over a region's patches of SAM's embedding should look like the prompt, and no other region.
 fn region_loss<B: Backend>(
     heads: &PretrainingHeads<B>,
     prompts: Tensor<B, 2>,
-    embeddings: Tensor<B, 3>,
+    embeddings: Tensor<B, 4>,
     batch: &InstructBatch,
 ) -> Tensor<B, 1> {
     let device = prompts.device();
-    let regions = normalised(batch.grounds.pool(embeddings));
+    let [scenes, width, rows, columns] = embeddings.dims();
+    let patches = embeddings.reshape([scenes, width, rows * columns]);
+    let regions = normalised(batch.grounds.pool(ops::permute(patches, [0, 2, 1])));
     let [count, _] = regions.dims();
     let logits = normalised(prompts).matmul(regions.transpose()) * temperature(heads);
     let mut shares = vec![0.0; batch.pointed.len() * count];
@@ -199,7 +220,9 @@ fn region_loss<B: Backend>(
         }
     }
     let shares = floats::<B, 2>(shares, [batch.pointed.len(), count], &device);
-    -(activation::log_softmax(logits, 1) * shares).sum_dim(1).mean()
+    -(activation::log_softmax(logits, 1) * shares)
+        .sum_dim(1)
+        .mean()
 }
 
 impl<'a> InstructStage<'a> {
@@ -259,12 +282,17 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
             ]);
             total = total + bce * BCE + dice * DICE + estimate * IOU;
         }
-        if self.config.region_weight > 0.0
-            && let Some((prompts, embeddings)) = output.grounding
-        {
-            let region = region_loss(&trainee.heads, prompts, embeddings, batch);
-            parts.push(("region", region.clone()));
-            total = total + region * self.config.region_weight;
+        if let Some((prompts, embeddings)) = output.grounding {
+            if self.config.promptable_weight > 0.0 {
+                let boxed = promptable_loss(&trainee.anyref, embeddings.clone(), batch);
+                parts.push(("boxed", boxed.clone()));
+                total = total + boxed * self.config.promptable_weight;
+            }
+            if self.config.region_weight > 0.0 {
+                let region = region_loss(&trainee.heads, prompts, embeddings, batch);
+                parts.push(("region", region.clone()));
+                total = total + region * self.config.region_weight;
+            }
         }
         if self.config.name_weight > 0.0 {
             let features = trainee

@@ -45,6 +45,8 @@ pub struct InstructBatch {
     pub predicted: Vec<usize>,
     /// Every `<obj>`.
     pub objects: Vec<ObjectTarget>,
+    /// Their boxes in pixels of SAM's square, `[objects, 4]`.
+    pub(super) corners: Vec<f32>,
     /// Their masks, `[objects, size, size]`.
     pub masks: Vec<f32>,
     /// Side of a mask.
@@ -77,8 +79,7 @@ impl InstructBatch {
         per_scene: usize,
         mask_size: usize,
     ) -> Result<Self> {
-        let regions =
-            |grid| Regions::new(context, scenes.iter().map(|(scene, _)| scene), grid);
+        let regions = |grid| Regions::new(context, scenes.iter().map(|(scene, _)| scene), grid);
         let mut batch = Self {
             clip: Vec::new(),
             sam: Vec::new(),
@@ -95,6 +96,7 @@ impl InstructBatch {
             predictors: Vec::new(),
             predicted: Vec::new(),
             objects: Vec::new(),
+            corners: Vec::new(),
             masks: Vec::new(),
             mask_size,
         };
@@ -103,7 +105,9 @@ impl InstructBatch {
         let mut first_region = 0;
         for (index, (scene, instructions)) in scenes.iter().enumerate() {
             batch.clip.push(clip.process(&scene.image));
-            batch.sam.push(sam.process(&scene.image).pixels);
+            let pixels = sam.process(&scene.image);
+            let scale = pixels.resized_size[1] as f32 / pixels.original_size[1] as f32;
+            batch.sam.push(pixels.pixels);
             let mut made = 0;
             // Enough rounds even when only one of them can be heard.
             for instruction in instructions
@@ -162,9 +166,10 @@ impl InstructBatch {
                 for target in &instruction.targets {
                     let pointed = target.objects.iter().map(|object| first_region + object);
                     batch.pointed.push(pointed.collect());
-                    batch
-                        .masks
-                        .extend(context.mask_target(&target.mask(scene), mask_size));
+                    let mask = target.mask(scene);
+                    let corners = mask.bounds().unwrap_or_default();
+                    batch.corners.extend(corners.map(|corner| corner * scale));
+                    batch.masks.extend(context.mask_target(&mask, mask_size));
                 }
                 batch.kinds.push(instruction.kind);
                 rows.push((tokens, references, instruction.targets.len(), row));
@@ -215,6 +220,14 @@ impl InstructBatch {
             batch.rows.push(layout);
         }
         Ok(batch)
+    }
+}
+
+impl InstructBatch {
+    /// The scene of every `<obj>`.
+    pub(super) fn scene_of_objects(&self) -> Vec<usize> {
+        let scene = |object: &ObjectTarget| object.row / self.per_scene;
+        self.objects.iter().map(scene).collect()
     }
 }
 

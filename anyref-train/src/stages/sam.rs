@@ -76,7 +76,7 @@ impl<'a> SamStage<'a> {
             let pixels = sam.process(&scene.image);
             let scale = pixels.resized_size[1] as f32 / pixels.original_size[1] as f32;
             for (slot, object) in scene.objects.iter().enumerate() {
-                let by_box = (slot + index) % 2 == 0;
+                let by_box = (slot + index).is_multiple_of(2);
                 let prompted = if by_box {
                     &mut batch.boxes
                 } else {

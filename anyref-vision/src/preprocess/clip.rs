@@ -8,7 +8,8 @@ use super::resample::{Axis, Filter, resample};
 /// OpenAI's channel means.
 const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 /// OpenAI's channel deviations.
-const STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_1];
+#[expect(clippy::excessive_precision, reason = "as published")]
+const STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
 
 /// The whole picture squeezed to a square, in the two steps the model was trained with: shortest side to
 /// `image_size`, antialiased bicubic on bytes, no crop; normalise; then plain bilinear (not antialiased) to
