@@ -23,6 +23,8 @@ pub struct PretrainingHeads<B: Backend> {
     pub visual: Linear<B>,
     /// Sound embeddings into the shared space.
     pub sound: Option<Linear<B>>,
+    /// Names into mask prompts, as SAM was prompted with CLIP's text embeddings.
+    pub prompt: Linear<B>,
     /// Logarithm of the inverse temperature, `[1]`.
     pub logit_scale: Param<Tensor<B, 1>>,
 }
@@ -50,6 +52,7 @@ impl<B: Backend> Trainee<B> {
                 .with_bias(false)
                 .init(device),
             sound,
+            prompt: LinearConfig::new(width, config.mask_decoder.transformer_dim).init(device),
             logit_scale: logit_scale.init([1], device),
         };
         Self {

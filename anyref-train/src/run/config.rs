@@ -143,8 +143,8 @@ pub struct StageConfig {
     /// encoders are as young as their language model; the paper has none.
     #[serde(default)]
     pub region_weight: f64,
-    /// Weight of the mask losses of the same objects asked for by their boxes, which keeps a young mask
-    /// decoder from forgetting; the paper has none.
+    /// Weight of the mask losses of the same objects asked for by their names' vectors, and of the distance
+    /// of the language model's prompts from those; the paper has none.
     #[serde(default)]
     pub promptable_weight: f64,
     /// Scenes that validation looks at.

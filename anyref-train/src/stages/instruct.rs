@@ -173,19 +173,27 @@ pub fn instruct_forward<B: Backend>(
     }
 }
 
-/// The mask losses when the same objects are asked for by their boxes, as SAM is: what the mask decoder
-/// knows is kept while it learns what the language model means.
-fn promptable_loss<B: Backend>(
-    model: &AnyRefModel<B>,
+/// The mask losses when the same objects are asked for by their names' vectors, as SAM was prompted with
+/// CLIP's text embeddings (Kirillov et al. 2023, section 7.5): a short way for names to get a meaning in
+/// SAM's embedding. The second loss brings the language model's prompts near those of the names.
+fn promptable_losses<B: Backend>(
+    trainee: &Trainee<B>,
+    prompts: Tensor<B, 2>,
     embeddings: Tensor<B, 4>,
     batch: &InstructBatch,
-) -> Tensor<B, 1> {
+) -> [Tensor<B, 1>; 2] {
+    let (model, heads) = (&trainee.anyref, &trainee.heads);
     let device = embeddings.device();
     let (count, size) = (batch.objects.len(), batch.mask_size);
-    let corners = floats(batch.corners.clone(), [count, 4], &device);
+    let names = heads
+        .names
+        .weight
+        .val()
+        .select(0, indices(&batch.nouns, &device));
+    let names = heads.prompt.forward(normalised(names));
     let encoded = model
         .prompt_encoder
-        .forward(PromptInput::default().with_boxes(corners));
+        .forward(PromptInput::default().with_embeddings(names.clone().unsqueeze_dim(1)));
     let decoded = model.mask_decoder.forward(MaskDecoderInput {
         image_embeddings: embeddings.select(0, indices(&batch.scene_of_objects(), &device)),
         image_pe: model.prompt_encoder.image_pe(),
@@ -194,9 +202,11 @@ fn promptable_loss<B: Backend>(
         multimask_output: false,
     });
     let logits = resized(decoded.low_res_masks, size);
-    let targets = floats::<B, 3>(batch.masks.clone(), [count, size, size], &device);
-    mask_bce(logits.clone(), targets.clone()).mean() * BCE
-        + mask_dice(logits, targets).mean() * DICE
+    let targets = floats::<B, 3>(batch.noun_masks.clone(), [count, size, size], &device);
+    let masks = mask_bce(logits.clone(), targets.clone()).mean() * BCE
+        + mask_dice(logits, targets).mean() * DICE;
+    let apart = prompts - names.detach();
+    [masks, (apart.clone() * apart).mean()]
 }
 
 /// How far the mask prompts are from the regions that they point at, against all regions of the batch:
@@ -284,9 +294,10 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
         }
         if let Some((prompts, embeddings)) = output.grounding {
             if self.config.promptable_weight > 0.0 {
-                let boxed = promptable_loss(&trainee.anyref, embeddings.clone(), batch);
-                parts.push(("boxed", boxed.clone()));
-                total = total + boxed * self.config.promptable_weight;
+                let [named, apart] =
+                    promptable_losses(trainee, prompts.clone(), embeddings.clone(), batch);
+                parts.extend([("named", named.clone()), ("apart", apart.clone())]);
+                total = total + (named + apart) * self.config.promptable_weight;
             }
             if self.config.region_weight > 0.0 {
                 let region = region_loss(&trainee.heads, prompts, embeddings, batch);

@@ -9,6 +9,7 @@ use anyref_vision::roi_align::RegionBox;
 
 use super::context::StageContext;
 use super::regions::{Grid, Regions};
+use crate::data::phrases::named;
 use crate::data::sound::SAMPLE_RATE;
 use crate::data::{Instruction, Kind, ReferenceData, Scene};
 
@@ -45,8 +46,10 @@ pub struct InstructBatch {
     pub predicted: Vec<usize>,
     /// Every `<obj>`.
     pub objects: Vec<ObjectTarget>,
-    /// Their boxes in pixels of SAM's square, `[objects, 4]`.
-    pub(super) corners: Vec<f32>,
+    /// Indices of their names.
+    pub(super) nouns: Vec<usize>,
+    /// The masks of everything of that name, `[objects, size, size]`.
+    pub(super) noun_masks: Vec<f32>,
     /// Their masks, `[objects, size, size]`.
     pub masks: Vec<f32>,
     /// Side of a mask.
@@ -96,7 +99,8 @@ impl InstructBatch {
             predictors: Vec::new(),
             predicted: Vec::new(),
             objects: Vec::new(),
-            corners: Vec::new(),
+            nouns: Vec::new(),
+            noun_masks: Vec::new(),
             masks: Vec::new(),
             mask_size,
         };
@@ -105,9 +109,7 @@ impl InstructBatch {
         let mut first_region = 0;
         for (index, (scene, instructions)) in scenes.iter().enumerate() {
             batch.clip.push(clip.process(&scene.image));
-            let pixels = sam.process(&scene.image);
-            let scale = pixels.resized_size[1] as f32 / pixels.original_size[1] as f32;
-            batch.sam.push(pixels.pixels);
+            batch.sam.push(sam.process(&scene.image).pixels);
             let mut made = 0;
             // Enough rounds even when only one of them can be heard.
             for instruction in instructions
@@ -167,9 +169,14 @@ impl InstructBatch {
                     let pointed = target.objects.iter().map(|object| first_region + object);
                     batch.pointed.push(pointed.collect());
                     let mask = target.mask(scene);
-                    let corners = mask.bounds().unwrap_or_default();
-                    batch.corners.extend(corners.map(|corner| corner * scale));
                     batch.masks.extend(context.mask_target(&mask, mask_size));
+                    let alike = crate::data::Target {
+                        objects: named(scene, &target.noun),
+                        ..target.clone()
+                    };
+                    batch.nouns.push(context.name(&target.noun).unwrap_or(0));
+                    let alike = context.mask_target(&alike.mask(scene), mask_size);
+                    batch.noun_masks.extend(alike);
                 }
                 batch.kinds.push(instruction.kind);
                 rows.push((tokens, references, instruction.targets.len(), row));
