@@ -3,7 +3,7 @@
 //! * [`Llama`]: token embeddings or any other embeddings in, last hidden states out, with what the last
 //!   layer attends with (its queries and keys) beside them; [`KvCache`] for a prefix that many
 //!   continuations share, with or without gradients.
-//! * [`generate`]: greedy and sampled generation for batches padded on either side.
+//! * [`generate()`]: greedy and sampled generation for batches padded on either side.
 //! * [`lora`]: low-rank adapters on any of the projections.
 //! * [`tokenizer`]: LLaMA's tokenizer, and a trainer for a small one.
 //! * [`conversation`]: the LLaVA v1 prompt template.
