@@ -2,6 +2,17 @@
 
 use burn::tensor::{Int, Tensor, activation, backend::Backend};
 
+/// The paper's weight of the masks' cross-entropy; that of the answer has 1.
+pub const BCE_WEIGHT: f64 = 2.0;
+/// The paper's weight of the dice loss.
+pub const DICE_WEIGHT: f64 = 0.5;
+
+/// The number in a tensor of one element.
+pub(crate) fn scalar<B: Backend>(tensor: Tensor<B, 1>) -> f64 {
+    let data = tensor.into_data().convert::<f32>();
+    f64::from(data.iter::<f32>().next().unwrap_or(f32::NAN))
+}
+
 /// Mean cross-entropy of logits `[n, classes]` against class indices `[n]`.
 pub fn cross_entropy<B: Backend>(logits: Tensor<B, 2>, targets: Tensor<B, 1, Int>) -> Tensor<B, 1> {
     let picked = activation::log_softmax(logits, 1).gather(1, targets.unsqueeze_dim(1));

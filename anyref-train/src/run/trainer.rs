@@ -15,6 +15,7 @@ use super::checkpoint::{self, Position};
 use super::config::StageConfig;
 use super::log::MetricLog;
 use super::optimizer::{Optimizer, OptimizerConfig, set_trainable};
+use crate::losses::scalar;
 use crate::trainee::Trainee;
 
 /// What a stage of training teaches, from which data.
@@ -232,7 +233,7 @@ fn micro_steps<B: AutodiffBackend, S: Stage<B>>(
         let parts = losses
             .parts
             .into_iter()
-            .map(|(name, value)| (name, number(value)))
+            .map(|(name, value)| (name, scalar(value)))
             .collect();
         Ok((gradients, parts))
     };
@@ -260,11 +261,6 @@ fn micro_steps<B: AutodiffBackend, S: Stage<B>>(
             })
             .collect()
     })
-}
-
-fn number<B: Backend>(value: Tensor<B, 1>) -> f64 {
-    let value = value.into_data().convert::<f32>();
-    f64::from(value.iter::<f32>().next().unwrap_or(f32::NAN))
 }
 
 /// Adds a micro-batch's losses to the step's means.

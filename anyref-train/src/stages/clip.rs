@@ -11,10 +11,10 @@ use anyref_vision::preprocess::PixelValues;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor, activation};
 
-use super::context::{StageContext, indices, scalar};
+use super::context::{StageContext, indices};
 use super::regions::{Grid, Regions, embedded, name_logits, temperature};
 use crate::data::{InstructionConfig, Kind, KindWeights, ReferenceData, Split};
-use crate::losses::cross_entropy;
+use crate::losses::{cross_entropy, scalar};
 use crate::run::config::StageConfig;
 use crate::run::trainer::{Losses, Stage};
 use crate::trainee::Trainee;

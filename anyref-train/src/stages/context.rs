@@ -148,9 +148,3 @@ pub(crate) fn indices<B: Backend>(values: &[usize], device: &B::Device) -> Tenso
     let length = values.len();
     Tensor::from_data(TensorData::new(values, [length]), device)
 }
-
-/// The number in a tensor of one element.
-pub(crate) fn scalar<B: Backend>(tensor: Tensor<B, 1>) -> f64 {
-    let data = tensor.into_data().convert::<f32>();
-    f64::from(data.iter::<f32>().next().unwrap_or(f32::NAN))
-}

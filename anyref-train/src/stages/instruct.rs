@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use anyref_core::{AnyRefModel, ReferenceBank, splice};
 use anyref_decoder::refocus::ObjectToken;
-use anyref_decoder::{MaskDecoderInput, PromptInput};
 use anyref_llm::LlamaInput;
 use anyref_vision::preprocess::PixelValues;
 use anyref_weights::ops;
@@ -17,15 +16,14 @@ use super::instruct_batch::InstructBatch;
 use super::regions::{embedded, name_logits, temperature};
 use super::sam::resized;
 use crate::data::Split;
-use crate::losses::{cross_entropy, mask_bce, mask_dice, mask_iou};
+use crate::losses::{
+    BCE_WEIGHT, DICE_WEIGHT, cross_entropy, mask_bce, mask_dice, mask_iou, scalar,
+};
 use crate::run::config::StageConfig;
 use crate::run::trainer::{Losses, Stage};
 use crate::trainee::{PretrainingHeads, Trainee, normalised};
 
-/// Weights of the paper's losses; cross-entropy has 1.
-const BCE: f64 = 2.0;
-const DICE: f64 = 0.5;
-/// The mask decoder's estimate of its own IoU, which the paper leaves as SAM trained it, follows along.
+/// Weight of the mask decoder's estimate of its own IoU, which the paper leaves as SAM trained it, follows along.
 const IOU: f64 = 0.05;
 
 /// Tunes the model on instructions.
@@ -191,20 +189,12 @@ fn promptable_losses<B: Backend>(
         .val()
         .select(0, indices(&batch.nouns, &device));
     let names = heads.prompt.forward(normalised(names));
-    let encoded = model
-        .prompt_encoder
-        .forward(PromptInput::default().with_embeddings(names.clone().unsqueeze_dim(1)));
-    let decoded = model.mask_decoder.forward(MaskDecoderInput {
-        image_embeddings: embeddings.select(0, indices(&batch.scene_of_objects(), &device)),
-        image_pe: model.prompt_encoder.image_pe(),
-        sparse: encoded.sparse,
-        dense: encoded.dense,
-        multimask_output: false,
-    });
+    let scene_of = indices(&batch.scene_of_objects(), &device);
+    let decoded = model.decode_masks(embeddings.select(0, scene_of), names.clone());
     let logits = resized(decoded.low_res_masks, size);
     let targets = floats::<B, 3>(batch.noun_masks.clone(), [count, size, size], &device);
-    let masks = mask_bce(logits.clone(), targets.clone()).mean() * BCE
-        + mask_dice(logits, targets).mean() * DICE;
+    let masks = mask_bce(logits.clone(), targets.clone()).mean() * BCE_WEIGHT
+        + mask_dice(logits, targets).mean() * DICE_WEIGHT;
     let apart = prompts - names.detach();
     [masks, (apart.clone() * apart).mean()]
 }
@@ -290,7 +280,7 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
                 ("dice", dice.clone()),
                 ("iou", ious.mean()),
             ]);
-            total = total + bce * BCE + dice * DICE + estimate * IOU;
+            total = total + bce * BCE_WEIGHT + dice * DICE_WEIGHT + estimate * IOU;
         }
         if let Some((prompts, embeddings)) = output.grounding {
             if self.config.promptable_weight > 0.0 {
@@ -329,7 +319,7 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
             let batch = self.make_batch(Split::Validation, step)?;
             let output = instruct_forward(&trainee.anyref, &batch, &device);
             let loss = cross_entropy(output.logits, indices(&batch.predicted, &device));
-            language += super::context::scalar(loss);
+            language += scalar(loss);
             batches += 1.0;
             let Some((logits, targets)) = output.masks else {
                 continue;

@@ -11,14 +11,12 @@ use rand::{Rng, SeedableRng};
 
 use super::context::{StageContext, floats, indices};
 use crate::data::{Mask, Split};
-use crate::losses::{mask_bce, mask_dice, mask_iou};
+use crate::losses::{BCE_WEIGHT, DICE_WEIGHT, mask_bce, mask_dice, mask_iou};
 use crate::run::config::StageConfig;
 use crate::run::trainer::{Losses, Stage};
 use crate::trainee::Trainee;
 
-/// Weights of the losses: the paper's for masks, and a small one for the decoder's own IoU estimate.
-const BCE: f64 = 2.0;
-const DICE: f64 = 0.5;
+/// Weight of the decoder's estimate of its own IoU.
 const IOU: f64 = 0.1;
 /// Largest shift of a box edge, as a share of the box.
 const JITTER: f32 = 0.1;
@@ -199,7 +197,7 @@ fn mask_losses<B: Backend>(output: SamOutput<B>) -> Losses<B> {
     let dice = mask_dice(output.logits, output.targets).mean();
     let estimate = (output.estimates - ious.clone()).powf_scalar(2.0).mean();
     Losses {
-        total: bce.clone() * BCE + dice.clone() * DICE + estimate * IOU,
+        total: bce.clone() * BCE_WEIGHT + dice.clone() * DICE_WEIGHT + estimate * IOU,
         parts: vec![("bce", bce), ("dice", dice), ("iou", ious.mean())],
     }
 }
