@@ -1,4 +1,4 @@
-//! Refocusing in tensor operations: runs on every backend, and is what any kernel is compared with.
+//! Refocusing in tensor operations: runs on every backend, and is what each backend's own form is compared with.
 
 use std::ops::Range;
 
@@ -10,15 +10,9 @@ use super::{ObjectToken, RefocusInput};
 const NO_WEIGHT: f64 = -1.0e30;
 
 /// See [`refocus`](super::refocus).
-pub(super) fn refocus<B: Backend>(input: RefocusInput<B>) -> Tensor<B, 2> {
-    let RefocusInput {
-        query,
-        key,
-        hidden,
-        hidden_offset,
-        objects,
-        lambda,
-    } = input;
+pub fn refocus<B: Backend>(input: RefocusInput<B>) -> Tensor<B, 2> {
+    let (query, key, hidden, problem) = input.split();
+    let (objects, hidden_offset) = (problem.tokens(), problem.hidden_offset());
     let [batch, length, width] = hidden.dims();
     if objects.is_empty() {
         return Tensor::empty([0, width], (&hidden.device(), hidden.dtype()));
@@ -31,29 +25,16 @@ pub(super) fn refocus<B: Backend>(input: RefocusInput<B>) -> Tensor<B, 2> {
         .clone()
         .reshape([batch * length, width])
         .select(0, places);
-    let Some(columns) = columns(&objects) else {
+    let Some(columns) = problem.columns() else {
         return states;
     };
 
     let read = columns.start - hidden_offset..columns.end - hidden_offset;
-    let read = rows(hidden.slice([0..batch, read, 0..width]), &objects);
-    let weights = span_weights(query, key, &objects, columns);
+    let read = rows(hidden.slice([0..batch, read, 0..width]), objects);
+    let weights = span_weights(query, key, objects, columns);
     let sum = weights.matmul(read.cast(DType::F32)).squeeze_dim::<2>(1);
     let dtype = states.dtype();
-    (states.cast(DType::F32) + sum * lambda).cast(dtype)
-}
-
-/// The smallest range of positions that covers all spans; none when all are empty.
-fn columns(objects: &[ObjectToken]) -> Option<Range<usize>> {
-    let spans = || {
-        objects
-            .iter()
-            .map(ObjectToken::span)
-            .filter(|span| !span.is_empty())
-    };
-    let start = spans().map(|span| span.start).min()?;
-    let end = spans().map(|span| span.end).max()?;
-    Some(start..end)
+    (states.cast(DType::F32) + sum * problem.lambda()).cast(dtype)
 }
 
 /// Normalised weights of the span of each object.

@@ -1,7 +1,8 @@
 //! `cargo xtask bench`: the numbers of the model card.
 
 mod ops;
-mod process;
+pub mod process;
+mod refocus;
 mod segment;
 mod train_step;
 
@@ -17,6 +18,8 @@ pub enum Bench {
     TrainStep(train_step::TrainStep),
     /// The fused operations against those they are composed of.
     Ops(ops::Ops),
+    /// Refocusing on a backend, against its composed form and the authors' formulation.
+    Refocus(refocus::Refocus),
 }
 
 /// Runs a benchmark.
@@ -25,6 +28,7 @@ pub fn run(bench: &Bench) -> Result<()> {
         Bench::Segment(options) => segment::run(options),
         Bench::TrainStep(options) => train_step::run(options),
         Bench::Ops(options) => ops::run(options),
+        Bench::Refocus(options) => refocus::run(options),
     }
 }
 

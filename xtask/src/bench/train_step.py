@@ -1,8 +1,8 @@
 """One instruction step of AnyRef nano in PyTorch, for `cargo xtask bench train-step`.
 
 The parts, sizes, losses and optimizer are those of the `nano` preset and of the `instruct` stage; the data
-are random, in the sizes that a batch of 16 scenes with 6 questions each has. Weights are random: only time
-is measured.
+are random, in the sizes that a batch of 16 scenes with 6 questions each has, or in proportion. Weights are
+random: only time is measured.
 
 Reads a number of steps a line and answers with the seconds of each as a JSON list, until the input ends.
 """
@@ -156,7 +156,7 @@ class SamEncoder(nn.Module):
         grid = size // patch
         self.patch = nn.Conv2d(3, width, patch, patch)
         self.positions = nn.Parameter(torch.zeros(grid, grid, width))
-        windows = [0 if index in (2, 5) else window for index in range(6)]
+        windows = [0 if index in (1, 2, 4, 5) else window for index in range(6)]
         self.blocks = nn.Sequential(*(SamBlock(width, heads, grid, w) for w in windows))
         self.neck = nn.Sequential(
             nn.Conv2d(width, output, 1, bias=False),
@@ -215,7 +215,7 @@ class LlamaLayer(nn.Module):
 
 
 class Llama(nn.Module):
-    def __init__(self, vocabulary=1031, width=192, inner=512, heads=4, layers=4):
+    def __init__(self, vocabulary=1304, width=192, inner=512, heads=4, layers=4):
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width)
         self.layers = nn.ModuleList(LlamaLayer(width, inner, heads) for _ in range(layers))
@@ -312,7 +312,7 @@ class MaskDecoder(nn.Module):
 
 
 class AnyRef(nn.Module):
-    def __init__(self, train_vision, width=192, decoder=128):
+    def __init__(self, train_vision, train_sam, width=192, decoder=128):
         super().__init__()
         self.clip, self.sound, self.image_encoder = Clip(), Sound(), SamEncoder()
         self.projector = nn.Linear(width, width)
@@ -327,6 +327,7 @@ class AnyRef(nn.Module):
         self.logit_scale = nn.Parameter(torch.tensor(2.66))
         self.sound.requires_grad_(False)
         self.clip.requires_grad_(train_vision)
+        self.image_encoder.requires_grad_(train_sam)
 
     def forward(self, data):
         sizes = data["sizes"]
@@ -441,19 +442,23 @@ def main():
         ("prefix", 96, "text tokens before the question"),
         ("row", 64, "positions of the longest question with its answer"),
         ("answer", 6, "tokens of an answer"),
-        ("objects", 96, "objects pointed at"),
-        ("images", 16, "reference pictures"),
-        ("boxes", 20, "boxes"),
-        ("sounds", 14, "sounds"),
-        ("regions", 64, "objects of all scenes, where their names are learned"),
+        ("objects", 96, "objects pointed at, of 96 questions"),
+        ("images", 16, "reference pictures, of 96 questions"),
+        ("boxes", 20, "boxes, of 96 questions"),
+        ("sounds", 14, "sounds, of 96 questions"),
+        ("regions", 64, "objects of 16 scenes, where their names are learned"),
     ):
         parser.add_argument(f"--{name}", type=int, default=value, help=what)
     parser.add_argument("--train-vision", action="store_true", help="the CLIP tower is trained")
+    parser.add_argument("--train-sam", action="store_true", help="the SAM encoder is trained")
     parser.add_argument("--name-weight", type=float, default=0.0, help="weight of the names' loss")
     sizes = parser.parse_args()
+    for name in ("objects", "images", "boxes", "sounds"):
+        setattr(sizes, name, round(getattr(sizes, name) * sizes.scenes * sizes.questions / 96))
+    sizes.regions = round(sizes.regions * sizes.scenes / 16)
     torch.manual_seed(0)
     torch.set_num_threads(sizes.threads)
-    model = AnyRef(sizes.train_vision)
+    model = AnyRef(sizes.train_vision, sizes.train_sam)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-3, weight_decay=0.05)
     parameters = sum(p.numel() for p in model.parameters())

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::median;
 use crate::cargo::{built, root};
+use crate::train::keep_memory;
 
 /// Steps that are not counted when a process starts.
 const WARM_UP: usize = 1;
@@ -51,7 +52,7 @@ pub fn run(options: &TrainStep) -> Result<()> {
         .unwrap_or_else(|| root().join("configs/nano.json"));
     let config = instructions_on_shapes(&config)?;
     fs::write(folder.path().join("config.json"), config.to_string())?;
-    let mut reference = Reference::start(options, &config["stages"][0])?;
+    let mut reference = Reference::start(options, &config)?;
     println!("reference: PyTorch {}", reference.version);
 
     let (mut ours, mut computing, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
@@ -111,7 +112,9 @@ struct Step {
 /// Runs the next steps in a process of their own and returns those after the warm-up.
 fn our_steps(program: &Path, folder: &Path, options: &TrainStep, done: usize) -> Result<Vec<Step>> {
     let run = folder.join("run");
-    let output = Command::new(program)
+    let mut command = Command::new(program);
+    keep_memory(&mut command);
+    let output = command
         .args(["train", "--backend", "flex", "--config"])
         .arg(folder.join("config.json"))
         .arg("--run")
@@ -155,22 +158,31 @@ struct Reference {
 }
 
 impl Reference {
-    /// Starts it with what differs from stage to stage.
-    fn start(options: &TrainStep, stage: &Value) -> Result<Self> {
+    /// Starts it with what differs from configuration to configuration.
+    fn start(options: &TrainStep, config: &Value) -> Result<Self> {
         let script = root().join("xtask/src/bench/train_step.py");
         let mut command = Command::new(&options.python);
         command
             .arg(script)
             .args(["--threads", &options.threads.to_string()]);
-        if stage["trainable"].to_string().contains("vision_tower") {
-            command.arg("--train-vision");
+        let stage = &config["stages"][0];
+        let trainable = stage["trainable"].to_string();
+        for (part, flag) in [
+            ("vision_tower", "--train-vision"),
+            ("image_encoder", "--train-sam"),
+        ] {
+            if trainable.contains(part) {
+                command.arg(flag);
+            }
         }
         if let Some(weight) = stage["name_weight"].as_f64() {
             command.args(["--name-weight", &weight.to_string()]);
         }
-        if let Some(scenes) = stage["batch"].as_u64() {
-            command.args(["--scenes", &scenes.to_string()]);
-        }
+        let number = |value: &Value, default: u64| value.as_u64().unwrap_or(default);
+        let scenes = number(&stage["batch"], 8) * number(&stage["accumulation"], 1);
+        command.args(["--scenes", &scenes.to_string()]);
+        let questions = number(&config["instructions"]["per_scene"], 8);
+        command.args(["--questions", &questions.to_string()]);
         let mut process = command
             // Idle threads must not take the processor from the other side.
             .env("OMP_WAIT_POLICY", "passive")

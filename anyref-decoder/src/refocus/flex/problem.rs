@@ -1,0 +1,108 @@
+//! The values of a problem by object, head and position.
+
+use burn::tensor::TensorMetadata;
+use burn_flex::FlexTensor;
+
+use super::lanes::{dot, largest};
+use crate::refocus::{ObjectToken, Objects};
+
+/// Values in order, and how to find them.
+pub(super) struct Problem<'a> {
+    pub(super) query: &'a [f32],
+    pub(super) key: &'a [f32],
+    pub(super) hidden: &'a [f32],
+    pub(super) heads: usize,
+    pub(super) kv_heads: usize,
+    pub(super) head_dim: usize,
+    /// Positions that have keys.
+    pub(super) keys: usize,
+    /// Positions that have hidden states.
+    pub(super) length: usize,
+    /// Of a hidden state.
+    pub(super) width: usize,
+    pub(super) objects: &'a Objects,
+}
+
+/// The attention of one head over the context of an object.
+pub(super) struct Head {
+    /// Scores less the largest, in the order of the context.
+    pub(super) scores: Vec<f32>,
+    /// Logarithm of the sum of their exponentials.
+    pub(super) log_sum: f32,
+}
+
+impl<'a> Problem<'a> {
+    /// Tensors in f32 and in order.
+    pub(super) fn new(
+        query: &'a FlexTensor,
+        key: &'a FlexTensor,
+        hidden: &'a FlexTensor,
+        objects: &'a Objects,
+    ) -> Self {
+        let [_, heads, head_dim] = query.shape().dims();
+        let [_, kv_heads, keys, _] = key.shape().dims();
+        let [_, length, width] = hidden.shape().dims();
+        Self {
+            query: query.storage(),
+            key: key.storage(),
+            hidden: hidden.storage(),
+            heads,
+            kv_heads,
+            head_dim,
+            keys,
+            length,
+            width,
+            objects,
+        }
+    }
+
+    /// What scores are multiplied by.
+    pub(super) fn scale(&self) -> f32 {
+        (self.head_dim as f32).sqrt().recip()
+    }
+
+    pub(super) fn query(&self, object: usize, head: usize) -> &'a [f32] {
+        &self.query[(object * self.heads + head) * self.head_dim..][..self.head_dim]
+    }
+
+    /// The keys of all positions.
+    pub(super) fn keys_of(&self, row: usize, kv_head: usize) -> &'a [f32] {
+        let size = self.keys * self.head_dim;
+        &self.key[(row * self.kv_heads + kv_head) * size..][..size]
+    }
+
+    /// The hidden state at a position.
+    pub(super) fn state(&self, row: usize, position: usize) -> &'a [f32] {
+        let place = row * self.length + position - self.objects.hidden_offset();
+        &self.hidden[place * self.width..][..self.width]
+    }
+
+    /// The attention of one head of an object.
+    pub(super) fn attend(&self, index: usize, object: &ObjectToken, head: usize) -> Head {
+        let query = self.query(index, head);
+        let keys = self.keys_of(object.row, head / (self.heads / self.kv_heads));
+        let context = object.context();
+        let keys = &keys[context.start * self.head_dim..context.end * self.head_dim];
+        let scale = self.scale();
+        let scores = keys.chunks_exact(self.head_dim);
+        let mut scores = scores
+            .map(|key| dot(query, key) * scale)
+            .collect::<Vec<_>>();
+        let top = largest(&scores);
+        scores.iter_mut().for_each(|score| *score -= top);
+        let log_sum = scores.iter().map(|score| score.exp()).sum::<f32>().ln();
+        Head { scores, log_sum }
+    }
+}
+
+impl Head {
+    /// Logarithms of the attention to the span of its object.
+    pub(super) fn span_logs(&self, object: &ObjectToken) -> impl Iterator<Item = f32> {
+        let (start, span) = (object.context_start, object.span());
+        let scores = &self.scores[span.start.min(object.position + 1) - start..];
+        scores
+            .iter()
+            .take(span.len())
+            .map(|score| score - self.log_sum)
+    }
+}

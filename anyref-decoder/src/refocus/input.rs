@@ -1,0 +1,96 @@
+//! What refocusing takes.
+
+use std::ops::Range;
+
+use burn::tensor::{Tensor, backend::Backend};
+
+use super::Objects;
+
+/// Where an object's state lies and what it reads; positions count from the first of the keys.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ObjectToken {
+    /// Row of the batch.
+    pub row: usize,
+    /// Position of the state.
+    pub position: usize,
+    /// First state of the span.
+    pub start: usize,
+    /// One after the last state of the span. What lies outside `[context_start, position]` gets no
+    /// attention, and hence no weight.
+    pub end: usize,
+    /// First position that is not padding: the attention runs over `[context_start, position]`.
+    pub context_start: usize,
+}
+
+impl ObjectToken {
+    /// The positions that the object's attention runs over.
+    pub fn context(&self) -> Range<usize> {
+        self.context_start..self.position + 1
+    }
+
+    /// The part of the span that the object's attention reaches; empty when there is none.
+    pub fn span(&self) -> Range<usize> {
+        let start = self.start.max(self.context_start);
+        start..self.end.min(self.position + 1).max(start)
+    }
+}
+
+/// What [`refocus`](super::refocus) takes, for `n` objects in `b` rows.
+#[derive(Debug, Clone)]
+pub struct RefocusInput<B: Backend> {
+    /// The last layer's query of each object after rotary, `[n, heads, head_dim]`.
+    pub query: Tensor<B, 3>,
+    /// The last layer's keys after rotary, `[b, kv_heads, T, head_dim]`; `heads` is a multiple of `kv_heads`.
+    pub key: Tensor<B, 4>,
+    /// The last hidden states from position `hidden_offset` on, `[b, T', h]`.
+    pub hidden: Tensor<B, 3>,
+    /// Position of the first hidden state.
+    pub hidden_offset: usize,
+    /// The objects, in the order of `query`.
+    pub objects: Vec<ObjectToken>,
+    /// How much of the span is added; 0 adds nothing.
+    pub lambda: f64,
+}
+
+impl<B: Backend> RefocusInput<B> {
+    /// Query, key, hidden states, and what of the problem the host knows.
+    pub fn split(self) -> (Tensor<B, 3>, Tensor<B, 4>, Tensor<B, 3>, Objects) {
+        let objects = Objects::new(self.objects, self.hidden_offset, self.lambda);
+        (self.query, self.key, self.hidden, objects)
+    }
+
+    /// Refuses what does not fit together.
+    ///
+    /// # Panics
+    /// When an object lies outside the keys or the hidden states.
+    pub(super) fn check(&self) {
+        let [queries, heads, head_dim] = self.query.dims();
+        let [batch, kv_heads, keys, key_dim] = self.key.dims();
+        let [rows, length, _] = self.hidden.dims();
+        let hidden = self.hidden_offset..self.hidden_offset + length;
+        assert_eq!(queries, self.objects.len(), "refocus: one query an object");
+        assert_eq!(
+            batch, rows,
+            "refocus: keys and hidden states have the same rows"
+        );
+        assert_eq!(
+            head_dim, key_dim,
+            "refocus: queries and keys have the same width"
+        );
+        assert!(
+            heads.is_multiple_of(kv_heads),
+            "refocus: {heads} heads over {kv_heads} key heads"
+        );
+        for object in &self.objects {
+            let span = object.span();
+            assert!(
+                object.row < batch
+                    && object.context_start <= object.position
+                    && object.position < keys
+                    && hidden.contains(&object.position)
+                    && (span.is_empty() || hidden.contains(&span.start)),
+                "refocus: {object:?} lies outside {keys} keys or hidden states {hidden:?} of {batch} rows"
+            );
+        }
+    }
+}

@@ -1,0 +1,83 @@
+//! What the units of a cube found, put together in an order that does not change.
+
+use cubecl::prelude::*;
+
+/// A logarithm that no weight reaches, finite in f32.
+pub(super) const LOWEST: f32 = -1.0e30;
+
+/// A sum of exponentials, `sum · exp(top)`.
+#[derive(CubeType, Clone, Copy)]
+pub(super) struct ExpSum {
+    pub(super) top: f32,
+    pub(super) sum: f32,
+}
+
+/// The sum of two.
+#[cube]
+pub(super) fn add_exp(a: ExpSum, b: ExpSum) -> ExpSum {
+    let top = max(a.top, b.top);
+    ExpSum {
+        top,
+        sum: a.sum * (a.top - top).exp() + b.sum * (b.top - top).exp(),
+    }
+}
+
+/// The sum over all units, for all units.
+#[cube]
+pub(super) fn cube_exp_sum(
+    mine: ExpSum,
+    tops: &mut SharedMemory<f32>,
+    sums: &mut SharedMemory<f32>,
+    #[comptime] units: usize,
+) -> ExpSum {
+    let unit = UNIT_POS as usize;
+    tops[unit] = mine.top;
+    sums[unit] = mine.sum;
+    sync_cube();
+    let steps = comptime!(units.trailing_zeros());
+    #[unroll]
+    for step in 0..steps {
+        let half = comptime!(units >> (step + 1));
+        if unit < half {
+            let whole = add_exp(
+                ExpSum {
+                    top: tops[unit],
+                    sum: sums[unit],
+                },
+                ExpSum {
+                    top: tops[unit + half],
+                    sum: sums[unit + half],
+                },
+            );
+            tops[unit] = whole.top;
+            sums[unit] = whole.sum;
+        }
+        sync_cube();
+    }
+    let whole = ExpSum {
+        top: tops[0],
+        sum: sums[0],
+    };
+    sync_cube();
+    whole
+}
+
+/// The sum over all units, for all units.
+#[cube]
+pub(super) fn cube_sum(mine: f32, sums: &mut SharedMemory<f32>, #[comptime] units: usize) -> f32 {
+    let unit = UNIT_POS as usize;
+    sums[unit] = mine;
+    sync_cube();
+    let steps = comptime!(units.trailing_zeros());
+    #[unroll]
+    for step in 0..steps {
+        let half = comptime!(units >> (step + 1));
+        if unit < half {
+            sums[unit] = sums[unit] + sums[unit + half];
+        }
+        sync_cube();
+    }
+    let whole = sums[0];
+    sync_cube();
+    whole
+}
