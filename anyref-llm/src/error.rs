@@ -21,7 +21,7 @@ pub enum Error {
     #[error("LoRA config: `{field}` {reason}")]
     Lora {
         /// The field at fault, named as in `adapter_config.json`.
-        field: &'static str,
+        field: String,
         /// What is wrong, and what would be right.
         reason: String,
     },
@@ -49,4 +49,15 @@ pub enum Error {
         /// The tokenizer library's message.
         message: String,
     },
+    /// An adapter folder that cannot be read or does not fit the model.
+    #[error("{}: {problem}", path.display())]
+    Adapter {
+        /// The folder or a file in it.
+        path: PathBuf,
+        /// What is wrong, and what helps.
+        problem: String,
+    },
+    /// Weights that cannot be read or written.
+    #[error(transparent)]
+    Weights(#[from] anyref_weights::Error),
 }

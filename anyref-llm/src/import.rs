@@ -7,8 +7,9 @@
 /// the language model inside a LLaVA checkpoint of the original format) into parameter names, to be
 /// applied in order.
 pub const LLAMA_KEYS: &[(&str, &str)] = &[
-    // Sharded exports of multimodal models put the language model one level down.
+    // Models with pictures put the language model one level down, without its head in the latest.
     (r"^language_model\.", ""),
+    (r"^model\.language_model\.", "model."),
     (
         r"^(model\.layers\.\d+\.(?:self_attn\.[qkvo]|mlp\.(?:gate|up|down))_proj)\.(weight|bias)$",
         "${1}.base_layer.${2}",
@@ -26,9 +27,17 @@ pub const LM_HEAD: &str = r"^lm_head\.weight$";
 /// such a model into parameter names, to be applied in order.
 pub const PEFT_KEYS: &[(&str, &str)] = &[
     (r"^base_model\.model\.", ""),
+    (r"^language_model\.", ""),
+    (r"^model\.language_model\.", "model."),
+    // A whole copy, as it stands in the model that trains it.
+    (r"\.modules_to_save(?:\.default)?\.", "."),
     (r"\.lora_A(?:\.default)?\.weight$", ".lora_a.weight"),
     (r"\.lora_B(?:\.default)?\.weight$", ".lora_b.weight"),
 ];
+
+/// Regular expressions of names in PEFT adapters that no parameter stands for: the frozen original beside
+/// a whole copy.
+pub const PEFT_UNUSED: &[&str] = &[r"\.original_module\."];
 
 /// Regular expressions and replacements from parameter names back to those of transformers and PEFT.
 pub const EXPORT_KEYS: &[(&str, &str)] = &[

@@ -4,8 +4,9 @@
 //!   layer attends with (its queries and keys) beside them; [`KvCache`] for a prefix that many
 //!   continuations share, with or without gradients.
 //! * [`generate()`]: greedy and sampled generation for batches padded on either side.
-//! * [`lora`]: low-rank adapters on any of the projections.
-//! * [`tokenizer`]: LLaMA's tokenizer, and a trainer for a small one.
+//! * [`lora`]: low-rank adapters on any of the projections; [`peft`]: adapter folders as peft writes them.
+//! * [`tokenizer`]: LLaMA's tokenizer, from `tokenizer.json` or SentencePiece's `tokenizer.model`;
+//!   [`tokenizer_training`]: a trainer for a small one.
 //! * [`conversation`]: the LLaVA v1 prompt template.
 //! * [`import`]: the names of Hugging Face checkpoints.
 //!
@@ -47,6 +48,7 @@ mod linear;
 pub mod lora;
 pub mod mlp;
 pub mod model;
+pub mod peft;
 pub mod rope;
 pub mod sampling;
 pub mod tokenizer;
@@ -60,5 +62,5 @@ pub use generate::{FinishReason, GenerationInput, GenerationOutput, generate};
 pub use lora::{LoraConfig, LoraLinear};
 pub use model::{Llama, LlamaInput, LlamaOutput};
 pub use sampling::GenerationConfig;
-pub use tokenizer::{SPECIAL_TOKENS, Tokenizer};
+pub use tokenizer::{SPECIAL_TOKENS, SentencePieceConfig, Tokenizer};
 pub use tokenizer_training::train_tokenizer;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::linear::{apply_linear, normal_linear};
+use crate::peft::PeftConfig;
 
 /// Which projections get an adapter, and of which size. Serialises to the fields of PEFT's
 /// `adapter_config.json`.
@@ -14,7 +15,8 @@ use crate::linear::{apply_linear, normal_linear};
 pub struct LoraConfig {
     /// Rank.
     pub r: usize,
-    /// The adapter's output is multiplied by `alpha / r`.
+    /// The adapter's output is multiplied by `alpha / r`, or with [`use_rslora`](Self::use_rslora) by
+    /// `alpha / sqrt(r)`.
     #[serde(rename = "lora_alpha", alias = "alpha")]
     pub alpha: f64,
     /// Probability of dropping an input of the adapter in training.
@@ -22,6 +24,9 @@ pub struct LoraConfig {
     pub dropout: f64,
     /// Names of the projections, whole or from a dot on (`q_proj`, `self_attn.q_proj`).
     pub target_modules: Vec<String>,
+    /// Rank-stabilised scaling.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub use_rslora: bool,
 }
 
 impl Default for LoraConfig {
@@ -31,52 +36,31 @@ impl Default for LoraConfig {
             alpha: 16.0,
             dropout: 0.05,
             target_modules: vec!["q_proj".into(), "v_proj".into()],
+            use_rslora: false,
         }
     }
 }
 
 impl LoraConfig {
-    /// Reads the text of PEFT's `adapter_config.json`; variants of LoRA are refused.
+    /// Reads the text of PEFT's `adapter_config.json`; variants of LoRA are refused by name. See
+    /// [`PeftConfig`] for the whole of it.
     pub fn from_peft(json: &str) -> Result<Self> {
-        let what = || "adapter_config.json".to_owned();
-        let value: serde_json::Value =
-            serde_json::from_str(json).map_err(|source| Error::Json {
-                what: what(),
-                source,
-            })?;
-        for field in [
-            "use_rslora",
-            "use_dora",
-            "fan_in_fan_out",
-            "layers_to_transform",
-        ] {
-            let unset = [serde_json::Value::Null, serde_json::Value::Bool(false)];
-            if value.get(field).is_some_and(|set| !unset.contains(set)) {
-                return Err(Error::Lora {
-                    field,
-                    reason: "is not supported".into(),
-                });
-            }
-        }
-        if value.get("bias").is_some_and(|bias| bias != "none") {
-            return Err(Error::Lora {
-                field: "bias",
-                reason: "must be `none`".into(),
-            });
-        }
-        let config: Self = serde_json::from_value(value).map_err(|source| Error::Json {
-            what: what(),
-            source,
-        })?;
+        let config = PeftConfig::from_json(json, "adapter_config.json")?.lora;
         config.validate()?;
         Ok(config)
     }
 
+    /// What the adapter's output is multiplied by.
+    pub fn scaling(&self) -> f64 {
+        let rank = self.r as f64;
+        self.alpha / if self.use_rslora { rank.sqrt() } else { rank }
+    }
+
     /// Whether an adapter of this configuration can exist.
     pub fn validate(&self) -> Result<()> {
-        let fail = |field, reason: &str| {
+        let fail = |field: &str, reason: &str| {
             Err(Error::Lora {
-                field,
+                field: field.into(),
                 reason: reason.into(),
             })
         };
@@ -116,7 +100,7 @@ pub struct LoraLinear<B: Backend> {
     pub lora_b: Option<Linear<B>>,
     /// On the adapter's input, in training.
     pub dropout: Dropout,
-    /// `alpha / r`.
+    /// [`LoraConfig::scaling`].
     pub scaling: f64,
     /// Whether the adapter is at present folded into the weight of `base_layer`.
     pub merged: bool,
@@ -155,7 +139,7 @@ impl<B: Backend> LoraLinear<B> {
         self.lora_a = Some(projection(d_input, config.r, kaiming));
         self.lora_b = Some(projection(config.r, d_output, Initializer::Zeros));
         self.dropout = DropoutConfig::new(config.dropout).init();
-        self.scaling = config.alpha / config.r as f64;
+        self.scaling = config.scaling();
         self
     }
 

@@ -230,7 +230,7 @@ impl<B: Backend> Llama<B> {
         });
         match used.iter().position(|used| !used) {
             Some(unused) => Err(Error::Lora {
-                field: "target_modules",
+                field: "target_modules".into(),
                 reason: format!(
                     "names `{}`, which is no projection of the model (q_proj, k_proj, v_proj, o_proj, \
                      gate_proj, up_proj, down_proj) or is named twice",

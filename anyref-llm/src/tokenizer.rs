@@ -1,11 +1,18 @@
 //! Text to tokens and back.
 
+mod folder;
+mod sentencepiece;
+
 use std::ops::Range;
 use std::path::Path;
 
 use tokenizers::{AddedToken, Tokenizer as Inner};
 
 use crate::error::{Error, Result};
+pub use sentencepiece::SentencePieceConfig;
+
+/// Largest file read as a tokenizer; the large vocabularies of today take about 20 MB.
+const LARGEST: u64 = 256 << 20;
 
 /// The tokens that AnyRef adds to a LLaMA vocabulary, in the order of their ids: the object token, then
 /// begin and end of a picture, of a sound reference, and of a picture reference.
@@ -19,7 +26,7 @@ pub const SPECIAL_TOKENS: [&str; 7] = [
     "</img_ref>",
 ];
 
-/// A tokenizer of Hugging Face's `tokenizer.json` format.
+/// A tokenizer, read from Hugging Face's `tokenizer.json` or from SentencePiece's `tokenizer.model`.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: Inner,
@@ -30,14 +37,48 @@ impl Tokenizer {
         Self { inner }
     }
 
-    /// Reads a `tokenizer.json`.
+    /// Reads a `tokenizer.json`, or a SentencePiece model when the name ends in `.model`. The latter is
+    /// read alone, as LLaMA's own tokenizer; [`from_folder`](Self::from_folder) adds the tokens that
+    /// files beside it name.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let bytes = std::fs::read(path).map_err(|source| Error::Io {
-            path: path.to_owned(),
-            source,
+        let bytes = read(path)?;
+        let what = path.display().to_string();
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "model")
+        {
+            let config = SentencePieceConfig::default();
+            let read = Self::from_sentencepiece(&bytes, config);
+            return read.map_err(|error| match error {
+                Error::Tokenizer { message, .. } => Error::Tokenizer { what, message },
+                other => other,
+            });
+        }
+        let inner = Inner::from_bytes(bytes).map_err(failed(&what))?;
+        Ok(Self { inner })
+    }
+
+    /// Reads the tokenizer of a model folder: `tokenizer.json`, or else `tokenizer.model` with the tokens
+    /// and the behaviour that `tokenizer_config.json` or `added_tokens.json` give, like transformers'
+    /// `LlamaTokenizer`.
+    ///
+    /// # Errors
+    /// When there is neither, or one that cannot be read.
+    pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
+        folder::read(folder.as_ref())
+    }
+
+    /// Reads the contents of a SentencePiece `tokenizer.model`. The ids are those of transformers'
+    /// `LlamaTokenizer`: SentencePiece's own.
+    ///
+    /// # Errors
+    /// When they are damaged, or of a kind that would give other ids than SentencePiece.
+    pub fn from_sentencepiece(bytes: &[u8], config: SentencePieceConfig) -> Result<Self> {
+        let inner = sentencepiece::read(bytes, config).map_err(|message| Error::Tokenizer {
+            what: "from bytes".into(),
+            message,
         })?;
-        let inner = Inner::from_bytes(bytes).map_err(failed(&path.display().to_string()))?;
         Ok(Self { inner })
     }
 
@@ -163,6 +204,22 @@ impl Tokenizer {
             .map(|token| self.first_known(&[token]))
             .collect()
     }
+}
+
+/// Reads a file of reasonable size.
+fn read(path: &Path) -> Result<Vec<u8>> {
+    let io = |source| Error::Io {
+        path: path.to_owned(),
+        source,
+    };
+    let size = std::fs::metadata(path).map_err(io)?.len();
+    if size > LARGEST {
+        return Err(Error::Tokenizer {
+            what: path.display().to_string(),
+            message: format!("{size} bytes are no tokenizer; give the model's own"),
+        });
+    }
+    std::fs::read(path).map_err(io)
 }
 
 pub(crate) fn failed(what: &str) -> impl Fn(tokenizers::Error) -> Error + '_ {

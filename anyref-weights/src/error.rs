@@ -3,6 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::hub::HubError;
 use crate::report::LoadReport;
 
 /// Result of the crate's fallible functions.
@@ -180,6 +181,10 @@ pub enum Error {
         dtype: String,
     },
 
+    /// A value that half precision cannot hold.
+    #[error("tensor `{0}`: a value does not fit f16; write bf16 or f32")]
+    Overflow(String),
+
     /// The backend could not hand out a tensor.
     #[error("tensor `{tensor}`: the device did not return its values ({reason})")]
     Device {
@@ -188,6 +193,10 @@ pub enum Error {
         /// The backend's reason.
         reason: String,
     },
+
+    /// A location of the hub that is malformed or could not be fetched.
+    #[error(transparent)]
+    Hub(#[from] HubError),
 
     /// The checkpoint does not fit the module. The module is left as it was.
     #[error("{0}")]

@@ -1,8 +1,8 @@
 //! Filling a module from a checkpoint.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Bool, DType, Element, Int, Tensor, TensorData};
 use regex::Regex;
@@ -11,6 +11,7 @@ use crate::checkpoint::{Checkpoint, TensorEntry};
 use crate::error::{Error, Result};
 use crate::layout::{ParamPath, transpose};
 use crate::load_options::LoadOptions;
+use crate::parameters::{Parameter, parameters};
 use crate::report::{LoadReport, ShapeMismatch, TypeMismatch, Unexpected};
 
 /// Fills every parameter of `module` from `checkpoint`, in PyTorch's names and layout.
@@ -37,10 +38,8 @@ pub fn load_module<B: Backend, M: Module<B>>(
             dtype: dtype.name().into(),
         });
     }
-    let tensors = renamed(checkpoint, options)?;
-    let mut wanted = Wanted::default();
-    module.visit(&mut wanted);
-    let report = compare(checkpoint, &tensors, &wanted.params, options)?;
+    let tensors = renamed_tensors(checkpoint, options)?;
+    let report = compare(checkpoint, &tensors, &parameters(module), options)?;
     if !report.is_complete() {
         return Err(Error::Mismatch(Box::new(report)));
     }
@@ -61,8 +60,26 @@ pub fn load_module<B: Backend, M: Module<B>>(
     }
 }
 
-/// The tensors that match the prefix, by their name after renaming.
-fn renamed<'a>(
+/// What [`load_module`] would report, without reading values or changing the module.
+///
+/// # Errors
+/// When a rule of the options does not parse or two tensors get one name. A checkpoint that does not fit is
+/// no error: [`LoadReport::is_complete`] tells.
+pub fn check_module<B: Backend, M: Module<B>>(
+    module: &M,
+    checkpoint: &Checkpoint,
+    options: &LoadOptions,
+) -> Result<LoadReport> {
+    let tensors = renamed_tensors(checkpoint, options)?;
+    compare(checkpoint, &tensors, &parameters(module), options)
+}
+
+/// The tensors that match the prefix of the options, by their name after prefix and rename rules: the
+/// names that [`load_module`] looks for.
+///
+/// # Errors
+/// [`Error::RenameClash`] when two tensors get one name, [`Error::Pattern`] for a rule that does not parse.
+pub fn renamed_tensors<'a>(
     checkpoint: &'a Checkpoint,
     options: &LoadOptions,
 ) -> Result<HashMap<String, &'a TensorEntry>> {
@@ -117,7 +134,7 @@ fn patterns(option: &'static str, patterns: &[String]) -> Result<Vec<Regex>> {
 fn compare(
     checkpoint: &Checkpoint,
     tensors: &HashMap<String, &TensorEntry>,
-    wanted: &HashMap<String, Wish>,
+    wanted: &BTreeMap<String, Parameter>,
     options: &LoadOptions,
 ) -> Result<LoadReport> {
     let may_miss = patterns("allow_missing", &options.allow_missing)?;
@@ -179,53 +196,6 @@ fn kind(dtype: DType) -> &'static str {
         DType::Bool(_) => "bool",
         dtype if dtype.is_float() => "float",
         _ => "int",
-    }
-}
-
-/// What a parameter asks for.
-#[derive(Debug)]
-struct Wish {
-    kind: &'static str,
-    /// In PyTorch's layout.
-    shape: Vec<usize>,
-}
-
-/// Collects what a module's parameters ask for without initialising them.
-#[derive(Debug, Default)]
-struct Wanted {
-    path: ParamPath,
-    params: HashMap<String, Wish>,
-}
-
-impl Wanted {
-    fn add(&mut self, kind: &'static str, mut shape: Vec<usize>) {
-        if self.path.is_transposed(shape.len()) {
-            shape.reverse();
-        }
-        self.params
-            .insert(self.path.torch_name(), Wish { kind, shape });
-    }
-}
-
-impl<B: Backend> ModuleVisitor<B> for Wanted {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.path.enter(name, container_type);
-    }
-
-    fn exit_module(&mut self, _name: &str, container_type: &str) {
-        self.path.exit(container_type);
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        self.add("float", param.lazy_shape().to_vec());
-    }
-
-    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<B, D, Int>>) {
-        self.add("int", param.lazy_shape().to_vec());
-    }
-
-    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<B, D, Bool>>) {
-        self.add("bool", param.lazy_shape().to_vec());
     }
 }
 

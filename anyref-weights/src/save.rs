@@ -1,18 +1,15 @@
 //! Writing a module as safetensors, in PyTorch's names and layout.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Bool, DType, Int, Tensor, TensorData};
-use serde_json::{Map, Value, json};
 
-use crate::checkpoint::safetensors_dtype;
 use crate::error::{Error, Result};
 use crate::layout::{ParamPath, transpose};
+use crate::write::{OutputTensor, write_checkpoint};
 
 /// How [`save_module`] writes.
 #[derive(Debug, Clone, Default)]
@@ -67,60 +64,29 @@ pub fn save_module<B: Backend, M: Module<B>>(
     path: impl AsRef<Path>,
     options: &SaveOptions,
 ) -> Result<PathBuf> {
-    let path = path.as_ref();
+    write_checkpoint(path, output_tensors(module, options), options)
+}
+
+/// The parameters of `module` as [`save_module`] writes them, to be filtered, renamed and given to
+/// [`write_checkpoint`]. Of the options, prefix and type count.
+pub fn output_tensors<B: Backend, M: Module<B>>(
+    module: &M,
+    options: &SaveOptions,
+) -> Vec<OutputTensor> {
     let mut collector = Collector {
         path: ParamPath::default(),
         options,
         tensors: Vec::new(),
     };
     module.visit(&mut collector);
-    let mut tensors = collector.tensors;
-    for tensor in &tensors {
-        tensor.check()?;
-    }
-    // Wide types first keep every tensor aligned to its element size.
-    tensors.sort_by_key(|tensor| std::cmp::Reverse(tensor.dtype.size()));
-
-    let total: u64 = tensors.iter().map(Saved::bytes).sum();
-    match options.max_shard_bytes {
-        Some(most) if total > most => write_shards(path, tensors, most, total, options),
-        _ => {
-            write_file(path, &tensors, &options.metadata)?;
-            Ok(path.to_path_buf())
-        }
-    }
-}
-
-/// A tensor to write; `data` fetches its values in PyTorch's layout.
-struct Saved {
-    name: String,
-    dtype: DType,
-    shape: Vec<usize>,
-    data: Box<dyn Fn() -> Result<TensorData, String>>,
-}
-
-impl Saved {
-    fn bytes(&self) -> u64 {
-        self.shape.iter().product::<usize>() as u64 * self.dtype.size() as u64
-    }
-
-    fn check(&self) -> Result<()> {
-        match safetensors_dtype(self.dtype) {
-            Some(_) => Ok(()),
-            None => Err(Error::DType {
-                tensor: self.name.clone(),
-                action: "write",
-                dtype: self.dtype.name().into(),
-            }),
-        }
-    }
+    collector.tensors
 }
 
 /// Collects the tensors of a module; a clone of a tensor shares its memory.
 struct Collector<'a> {
     path: ParamPath,
     options: &'a SaveOptions,
-    tensors: Vec<Saved>,
+    tensors: Vec<OutputTensor>,
 }
 
 impl Collector<'_> {
@@ -139,20 +105,21 @@ impl Collector<'_> {
         if transposed {
             shape.reverse();
         }
+        let tensor = name.clone();
         let data = move || {
-            let data = data()?.convert_dtype(dtype);
+            let data = data().map_err(|reason| Error::Device {
+                tensor: tensor.clone(),
+                reason,
+            })?;
             if !transposed {
                 return Ok(data);
             }
-            let bytes = transpose(data.as_bytes(), rows, columns, dtype.size());
-            Ok(TensorData::from_bytes_vec(bytes, [columns, rows], dtype))
+            let stored = data.dtype;
+            let bytes = transpose(data.as_bytes(), rows, columns, stored.size());
+            Ok(TensorData::from_bytes_vec(bytes, [columns, rows], stored))
         };
-        self.tensors.push(Saved {
-            name,
-            dtype,
-            shape,
-            data: Box::new(data),
-        });
+        self.tensors
+            .push(OutputTensor::new(name, dtype, shape, data));
     }
 }
 
@@ -187,110 +154,4 @@ impl<B: Backend> ModuleVisitor<B> for Collector<'_> {
             tensor.clone().try_into_data().map_err(|e| format!("{e:?}"))
         });
     }
-}
-
-/// Writes shards of at most `most` bytes each (a larger tensor gets one of its own), then the index.
-fn write_shards(
-    path: &Path,
-    tensors: Vec<Saved>,
-    most: u64,
-    total: u64,
-    options: &SaveOptions,
-) -> Result<PathBuf> {
-    let mut shards: Vec<Vec<Saved>> = Vec::new();
-    let mut size = 0;
-    for tensor in tensors {
-        let bytes = tensor.bytes();
-        if shards.is_empty() || size + bytes > most {
-            shards.push(Vec::new());
-            size = 0;
-        }
-        size += bytes;
-        if let Some(shard) = shards.last_mut() {
-            shard.push(tensor);
-        }
-    }
-    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
-    let mut weight_map = BTreeMap::new();
-    for (i, shard) in shards.iter().enumerate() {
-        let name = format!("{stem}-{:05}-of-{:05}.safetensors", i + 1, shards.len());
-        write_file(&path.with_file_name(&name), shard, &options.metadata)?;
-        weight_map.extend(
-            shard
-                .iter()
-                .map(|tensor| (tensor.name.clone(), name.clone())),
-        );
-    }
-    let index = path.with_file_name(format!("{stem}.safetensors.index.json"));
-    let content = json!({ "metadata": { "total_size": total }, "weight_map": weight_map });
-    write_atomically(&index, |file| {
-        file.write_all(format!("{content:#}\n").as_bytes())
-            .map_err(|e| Error::io(&index, e))
-    })?;
-    Ok(index)
-}
-
-/// Writes one safetensors file.
-fn write_file(path: &Path, tensors: &[Saved], metadata: &BTreeMap<String, String>) -> Result<()> {
-    let header = header(tensors, metadata);
-    write_atomically(path, |file| {
-        let io = |e| Error::io(path, e);
-        file.write_all(&(header.len() as u64).to_le_bytes())
-            .map_err(io)?;
-        file.write_all(&header).map_err(io)?;
-        for tensor in tensors {
-            let data = (tensor.data)().map_err(|reason| Error::Device {
-                tensor: tensor.name.clone(),
-                reason,
-            })?;
-            file.write_all(data.as_bytes()).map_err(io)?;
-        }
-        Ok(())
-    })
-}
-
-/// The JSON header, padded so that the values start at a multiple of eight.
-fn header(tensors: &[Saved], metadata: &BTreeMap<String, String>) -> Vec<u8> {
-    let mut entries = Map::new();
-    let mut metadata = metadata.clone();
-    metadata
-        .entry("format".into())
-        .or_insert_with(|| "pt".into());
-    entries.insert("__metadata__".into(), json!(metadata));
-    let mut offset = 0;
-    for tensor in tensors {
-        let end = offset + tensor.bytes();
-        let entry = json!({
-            "dtype": safetensors_dtype(tensor.dtype),
-            "shape": tensor.shape,
-            "data_offsets": [offset, end],
-        });
-        entries.insert(tensor.name.clone(), entry);
-        offset = end;
-    }
-    let mut header = Value::Object(entries).to_string().into_bytes();
-    header.resize(header.len().next_multiple_of(8), b' ');
-    header
-}
-
-/// Writes beside `path`, then renames: a crash leaves the old file or none, never half of one.
-fn write_atomically(
-    path: &Path,
-    write: impl FnOnce(&mut BufWriter<File>) -> Result<()>,
-) -> Result<()> {
-    let name = path.file_name().unwrap_or_default().to_string_lossy();
-    let temporary = path.with_file_name(format!(".{name}.{}.partial", std::process::id()));
-    let result = (|| {
-        let io = |e| Error::io(path, e);
-        let mut file = BufWriter::new(File::create(&temporary).map_err(io)?);
-        write(&mut file)?;
-        let file = file.into_inner().map_err(|e| io(e.into_error()))?;
-        file.sync_all().map_err(io)?;
-        std::fs::rename(&temporary, path).map_err(io)
-    })();
-    if result.is_err() {
-        // The first error is the one worth reporting.
-        let _ = std::fs::remove_file(&temporary);
-    }
-    result
 }

@@ -263,12 +263,12 @@ fn configurations_are_checked() {
         "{json}"
     );
     assert_eq!(LoraConfig::from_peft(&json).unwrap(), good());
-    let variant = json.replace('{', r#"{"use_rslora":true,"#);
+    let variant = json.replace('{', r#"{"use_dora":true,"#);
     assert!(
         LoraConfig::from_peft(&variant)
             .unwrap_err()
             .to_string()
-            .contains("use_rslora")
+            .contains("use_dora")
     );
 }
 

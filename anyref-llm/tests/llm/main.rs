@@ -6,5 +6,7 @@ mod conversation;
 mod generation;
 mod lora;
 mod parity;
+mod peft;
+mod sentencepiece;
 mod support;
 mod tokenizer;

@@ -19,6 +19,7 @@ use std::sync::Arc;
 use burn::tensor::{DType, TensorData};
 
 use crate::error::{Error, Result};
+use crate::hub::local_path;
 use crate::report::nearest;
 use file::DataFile;
 pub(crate) use safetensors::dtype_name as safetensors_dtype;
@@ -128,11 +129,13 @@ pub struct Checkpoint {
 
 impl Checkpoint {
     /// Opens a `.safetensors` file, a PyTorch file (`.pt`, `.pth`, `.bin`), a `*.index.json` file of
-    /// shards, or a folder with one of them as Hugging Face lays it out.
+    /// shards, or a folder with one of them as Hugging Face lays it out. An `hf://` location is fetched
+    /// first, see [`hub`](crate::hub).
     ///
     /// The format is told from the content, not from the name. The names of a nested PyTorch dictionary
     /// are joined with dots (`state_dict.layer.weight`).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        let path = local_path(path.as_ref())?;
         let path = path.as_ref();
         let meta = std::fs::metadata(path).map_err(|e| Error::io(path, e))?;
         if meta.is_dir() {

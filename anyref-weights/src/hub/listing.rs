@@ -1,0 +1,135 @@
+//! What a repository has, as the hub tells it.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+
+use super::location::is_path;
+
+/// Longest answer read.
+pub(super) const LONGEST: u64 = 64 << 20;
+
+/// The files of a repository at one commit, by path.
+#[derive(Debug)]
+pub(super) struct Listing {
+    pub(super) commit: String,
+    pub(super) files: BTreeMap<String, RemoteFile>,
+}
+
+/// What the hub says about a file.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct RemoteFile {
+    /// Its length in bytes.
+    pub(super) size: Option<u64>,
+    /// Its name in the cache: what the hub gives as the entity tag.
+    pub(super) tag: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct Answer {
+    sha: String,
+    siblings: Vec<Sibling>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Sibling {
+    rfilename: String,
+    size: Option<u64>,
+    blob_id: Option<String>,
+    lfs: Option<Lfs>,
+}
+
+#[derive(Deserialize)]
+struct Lfs {
+    sha256: Option<String>,
+}
+
+impl Listing {
+    /// Reads the hub's answer. Names that lead out of a folder are left out.
+    pub(super) fn read(json: impl std::io::Read) -> Result<Self, String> {
+        let answer: Answer = serde_json::from_reader(json).map_err(|e| e.to_string())?;
+        if !is_hash(&answer.sha) {
+            return Err("the commit is not a hash".into());
+        }
+        let files = answer
+            .siblings
+            .into_iter()
+            .filter(|file| is_path(&file.rfilename));
+        let files = files.map(|file| {
+            let tag = match file.lfs {
+                Some(lfs) => lfs.sha256,
+                None => file.blob_id,
+            };
+            let about = RemoteFile {
+                size: file.size,
+                tag: tag.filter(|tag| is_hash(tag)),
+            };
+            (file.rfilename, about)
+        });
+        Ok(Self {
+            commit: answer.sha,
+            files: files.collect(),
+        })
+    }
+
+    /// The paths under a folder, without it; files of folders inside are left out.
+    pub(super) fn folder(&self, folder: Option<&str>) -> Vec<&str> {
+        let prefix = folder
+            .map(|folder| format!("{folder}/"))
+            .unwrap_or_default();
+        let inside = self
+            .files
+            .keys()
+            .filter_map(|path| path.strip_prefix(&prefix));
+        inside.filter(|name| !name.contains('/')).collect()
+    }
+}
+
+/// Whether a text is a commit or an entity tag, and so a harmless file name.
+pub(super) fn is_hash(text: &str) -> bool {
+    (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn answers_are_read_and_detours_left_out() {
+        let json = r#"{"_id": "1", "sha": "0123456789abcdef", "private": false, "siblings": [
+            {"rfilename": "config.json", "size": 12, "blobId": "aabbccdd00"},
+            {"rfilename": "sub/model.safetensors", "size": 99, "blobId": "00112233",
+             "lfs": {"sha256": "ffeeddccbbaa", "size": 99, "pointerSize": 134}},
+            {"rfilename": "plain.txt"},
+            {"rfilename": "odd.txt", "blobId": "../../x"},
+            {"rfilename": "../../.bashrc"}, {"rfilename": "/etc/passwd"}, {"rfilename": "a\\b"}]}"#;
+        let listing = Listing::read(json.as_bytes()).unwrap();
+        assert_eq!(listing.commit, "0123456789abcdef");
+        let names: Vec<_> = listing.files.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "config.json",
+                "odd.txt",
+                "plain.txt",
+                "sub/model.safetensors"
+            ]
+        );
+        let weights = &listing.files["sub/model.safetensors"];
+        assert_eq!(
+            (weights.size, weights.tag.as_deref()),
+            (Some(99), Some("ffeeddccbbaa"))
+        );
+        assert_eq!(listing.files["odd.txt"].tag, None);
+        assert_eq!(
+            listing.folder(None),
+            ["config.json", "odd.txt", "plain.txt"]
+        );
+        assert_eq!(listing.folder(Some("sub")), ["model.safetensors"]);
+        assert!(listing.folder(Some("none")).is_empty());
+        for wrong in ["<html>", "{}", r#"{"sha": "../x", "siblings": []}"#] {
+            assert!(Listing::read(wrong.as_bytes()).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! What a module's parameters ask for.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::backend::Backend;
+use burn::tensor::{Bool, Int, Tensor};
+
+use crate::layout::ParamPath;
+
+/// What a parameter asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Parameter {
+    /// `float`, `int` or `bool`.
+    pub kind: &'static str,
+    /// In PyTorch's layout.
+    pub shape: Vec<usize>,
+}
+
+/// The parameters of a module by their names in PyTorch. None is initialised by this.
+pub fn parameters<B: Backend, M: Module<B>>(module: &M) -> BTreeMap<String, Parameter> {
+    let mut collector = Collector::default();
+    module.visit(&mut collector);
+    collector.parameters
+}
+
+#[derive(Debug, Default)]
+struct Collector {
+    path: ParamPath,
+    parameters: BTreeMap<String, Parameter>,
+}
+
+impl Collector {
+    fn add(&mut self, kind: &'static str, mut shape: Vec<usize>) {
+        if self.path.is_transposed(shape.len()) {
+            shape.reverse();
+        }
+        self.parameters
+            .insert(self.path.torch_name(), Parameter { kind, shape });
+    }
+}
+
+impl<B: Backend> ModuleVisitor<B> for Collector {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.path.enter(name, container_type);
+    }
+
+    fn exit_module(&mut self, _name: &str, container_type: &str) {
+        self.path.exit(container_type);
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        self.add("float", param.lazy_shape().to_vec());
+    }
+
+    fn visit_int<const D: usize>(&mut self, param: &Param<Tensor<B, D, Int>>) {
+        self.add("int", param.lazy_shape().to_vec());
+    }
+
+    fn visit_bool<const D: usize>(&mut self, param: &Param<Tensor<B, D, Bool>>) {
+        self.add("bool", param.lazy_shape().to_vec());
+    }
+}
