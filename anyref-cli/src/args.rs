@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use burn::tensor::DType;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 use crate::backend::BackendName;
@@ -19,7 +20,7 @@ pub struct Arguments {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// Model folder (config.json, tokenizer.json, model.safetensors) [default: the built-in nano]
+    /// Model folder (config.json, tokenizer.json, model.safetensors) or hf://org/name [default: the built-in nano]
     #[arg(long, global = true, value_name = "DIR")]
     pub model: Option<PathBuf>,
     /// What computes
@@ -54,7 +55,9 @@ pub enum Command {
     Chat(ChatArguments),
     /// Accuracy on a benchmark; run it again to go on
     Eval(EvalArguments),
-    /// The model's parts, types and memory, and the backends
+    /// One model folder out of published CLIP, SAM, ImageBind and LLaMA or LLaVA weights
+    Assemble(AssembleArguments),
+    /// The model's parts, types and memory; or the tensors of any checkpoint; or the backends
     Info(InfoArguments),
 }
 
@@ -77,7 +80,7 @@ pub struct EvalArguments {
     /// Unpacked tuxpaint-data [default: data/backgrounds, if it is there]
     #[arg(long, value_name = "DIR")]
     pub backgrounds: Option<PathBuf>,
-    /// Training configuration whose scenes and questions are used [default: the built-in model's]
+    /// Training configuration (a file or hf://org/name/file) whose scenes and questions are used [default: the built-in model's]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 }
@@ -147,7 +150,67 @@ pub struct ChatArguments {
 }
 
 #[derive(Debug, Args)]
+pub struct AssembleArguments {
+    /// CLIP's folder; not needed when --llm is a LLaVA that carries its own
+    #[arg(long, value_name = "PATH")]
+    pub clip: Option<PathBuf>,
+    /// SAM, the authors' .pth or a transformers folder
+    #[arg(long, value_name = "PATH")]
+    pub sam: PathBuf,
+    /// imagebind_huge.pth
+    #[arg(long, value_name = "PATH", conflicts_with = "no_audio")]
+    pub imagebind: Option<PathBuf>,
+    /// Leave sounds out
+    #[arg(long)]
+    pub no_audio: bool,
+    /// Folder of a LLaMA or LLaVA, with config.json and tokenizer.json
+    #[arg(long, value_name = "DIR")]
+    pub llm: PathBuf,
+    /// PEFT adapter folder, folded into the weights
+    #[arg(long, value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
+    /// The new model folder
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Type of the weights [default: as the parts have them]
+    #[arg(long, value_name = "TYPE")]
+    pub dtype: Option<FloatType>,
+    /// Largest file of weights, in megabytes
+    #[arg(long, default_value_t = 4000, value_name = "N")]
+    pub shard_mb: u64,
+}
+
+/// Types of weights.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FloatType {
+    /// Half precision
+    F16,
+    /// Half the bits with the range of f32
+    Bf16,
+    /// Single precision
+    F32,
+}
+
+impl FloatType {
+    /// burn's name for it.
+    pub fn dtype(self) -> DType {
+        match self {
+            Self::F16 => DType::F16,
+            Self::Bf16 => DType::BF16,
+            Self::F32 => DType::F32,
+        }
+    }
+}
+
+#[derive(Debug, Args)]
 pub struct InfoArguments {
+    /// List the tensors of this file or folder instead, and what does not match
+    #[arg(value_name = "FILE|DIR")]
+    pub path: Option<PathBuf>,
+    /// Hold the tensors against a preset (nano, anyref-7b) or a model's config.json [default: what comes with
+    /// them]
+    #[arg(long, value_name = "PRESET|FILE", requires = "path")]
+    pub against: Option<String>,
     /// List the backends of this build and their devices instead
     #[arg(long)]
     pub devices: bool,

@@ -6,10 +6,12 @@ mod args;
 mod backend;
 mod commands;
 mod failure;
+mod memory;
 mod model;
 mod output;
 mod overlay;
 mod prompt;
+mod units;
 
 use std::process::ExitCode;
 

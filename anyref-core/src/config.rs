@@ -121,7 +121,7 @@ impl AnyRefConfig {
                 patch_size: 16,
                 output_channels: 128,
                 window_size: 8,
-                global_attn_indexes: vec![2, 5],
+                global_attn_indexes: vec![1, 2, 4, 5],
                 ..SamVisionConfig::vit_base()
             },
             audio: Some(AudioConfig {

@@ -1,6 +1,6 @@
 //! What can go wrong between a picture and its masks.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Result of this crate.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
@@ -110,4 +110,14 @@ pub enum Error {
         /// What is wrong and what helps.
         problem: String,
     },
+}
+
+impl Error {
+    /// An [`Error::Folder`].
+    pub(crate) fn folder(path: &Path, problem: impl Into<String>) -> Self {
+        Self::Folder {
+            path: path.into(),
+            problem: problem.into(),
+        }
+    }
 }

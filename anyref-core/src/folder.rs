@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyref_llm::tokenizer::Tokenizer;
-use anyref_weights::{Checkpoint, LoadOptions, SaveOptions, load_module, save_module};
+use anyref_weights::{Checkpoint, LoadOptions, SaveOptions, load_module, local_path, save_module};
 use burn::tensor::{DType, backend::Backend};
 
 use crate::{AnyRef, AnyRefConfig, Error, Result};
@@ -27,26 +27,21 @@ pub struct ModelFiles<'a> {
 }
 
 impl<B: Backend> AnyRef<B> {
-    /// Reads a model folder; weights are converted to the backend's float type.
+    /// Reads a model folder, or an `hf://org/name` location ([`anyref_weights::hub`]); weights are converted
+    /// to the backend's float type.
     ///
     /// # Errors
     /// When a file is missing or damaged, or config and weights do not belong together.
     pub fn load(folder: &Path, device: &B::Device) -> Result<Self> {
+        let folder = &*local_path(folder)?;
         if !folder.is_dir() {
-            return Err(problem(
+            return Err(Error::folder(
                 folder,
-                "no such model folder; give one with config.json, tokenizer.json and model.safetensors",
+                "no such model folder; give one with config.json, tokenizer.json (or .model) and model.safetensors",
             ));
         }
-        let file = folder.join(CONFIG_FILE);
-        let config = std::fs::read(&file).map_err(|e| {
-            problem(
-                &file,
-                &format!("{e}; a model folder needs it beside its weights"),
-            )
-        })?;
-        let config = read_config(&file, &config)?;
-        let tokenizer = Tokenizer::from_file(folder.join(TOKENIZER_FILE))?;
+        let config = config_of(folder)?;
+        let tokenizer = Tokenizer::from_folder(folder)?;
         Self::assemble(config, tokenizer, &Checkpoint::open(folder)?, device)
     }
 
@@ -85,11 +80,8 @@ impl<B: Backend> AnyRef<B> {
     /// # Errors
     /// When the folder cannot be written.
     pub fn save(&self, folder: &Path, dtype: DType) -> Result<()> {
-        std::fs::create_dir_all(folder).map_err(|e| problem(folder, &e.to_string()))?;
-        let file = folder.join(CONFIG_FILE);
-        let text = serde_json::to_string_pretty(&self.config)
-            .map_err(|e| problem(&file, &e.to_string()))?;
-        std::fs::write(&file, text + "\n").map_err(|e| problem(&file, &e.to_string()))?;
+        std::fs::create_dir_all(folder).map_err(|e| Error::folder(folder, e.to_string()))?;
+        write_config(&self.config, folder)?;
         self.tokenizer.save(folder.join(TOKENIZER_FILE))?;
         let options = SaveOptions::default().with_dtype(Some(dtype));
         save_module(&self.model, folder.join(WEIGHTS_FILE), &options)?;
@@ -97,16 +89,29 @@ impl<B: Backend> AnyRef<B> {
     }
 }
 
-fn read_config(file: &Path, json: &[u8]) -> Result<AnyRefConfig> {
-    let config: AnyRefConfig = serde_json::from_slice(json)
-        .map_err(|e| problem(file, &format!("not an AnyRef config ({e})")))?;
-    config.validate()?;
-    Ok(config)
+/// The config of a model folder.
+pub(crate) fn config_of(folder: &Path) -> Result<AnyRefConfig> {
+    let file = folder.join(CONFIG_FILE);
+    let json = std::fs::read(&file).map_err(|e| {
+        Error::folder(
+            &file,
+            format!("{e}; a model folder needs it beside its weights"),
+        )
+    })?;
+    read_config(&file, &json)
 }
 
-fn problem(path: &Path, problem: &str) -> Error {
-    Error::Folder {
-        path: path.into(),
-        problem: problem.into(),
-    }
+/// Writes the config of a model folder.
+pub(crate) fn write_config(config: &AnyRefConfig, folder: &Path) -> Result<()> {
+    let file = folder.join(CONFIG_FILE);
+    let text =
+        serde_json::to_string_pretty(config).map_err(|e| Error::folder(&file, e.to_string()))?;
+    std::fs::write(&file, text + "\n").map_err(|e| Error::folder(&file, e.to_string()))
+}
+
+fn read_config(file: &Path, json: &[u8]) -> Result<AnyRefConfig> {
+    let config: AnyRefConfig = serde_json::from_slice(json)
+        .map_err(|e| Error::folder(file, format!("not an AnyRef config ({e})")))?;
+    config.validate()?;
+    Ok(config)
 }

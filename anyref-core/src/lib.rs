@@ -14,6 +14,8 @@
 //! [`AnyRef`] is the whole thing with its tokenizer; [`AnyRefModel`] the network alone. A
 //! [`Picture`] is encoded once and can be asked any number of [`Prompt`]s.
 //!
+//! Published parts become a model folder by [`Assembly`]; [`official`] tells what a checkpoint holds.
+//!
 //! ```no_run
 //! use anyref_core::{AnyRef, Prompt, Reference};
 //! use burn::backend::Flex;
@@ -30,12 +32,14 @@
 #![recursion_limit = "256"]
 
 mod answer;
+mod assemble;
 mod chat;
 mod config;
 mod error;
 mod folder;
 mod layout;
 mod model;
+pub mod official;
 mod picture;
 mod pipeline;
 mod prompt;
@@ -45,6 +49,7 @@ mod special_tokens;
 mod splice;
 
 pub use answer::{Answer, Mask, Timing};
+pub use assemble::{Assembled, Assembly};
 pub use chat::Chat;
 pub use config::{AnyRefConfig, AudioConfig, ReferencePooling};
 pub use error::{Error, Result};

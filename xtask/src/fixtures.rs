@@ -1,23 +1,27 @@
 //! `cargo xtask fixtures`: writes the numbers that tests compare with, from the reference implementations.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use clap::Args;
 
 use crate::cargo;
 
 const PACKAGES: &str = "torch torchvision torchaudio transformers segment-anything peft pycocotools safetensors 'pillow<13'";
+/// What the tokenizers' exporter needs.
+const TOKENIZERS: &str = "'transformers<5' sentencepiece protobuf";
 /// Crates whose tests have an exporter.
-const CRATES: [&str; 5] = [
+const CRATES: [&str; 6] = [
     "anyref-weights",
     "anyref-vision",
     "anyref-audio",
     "anyref-llm",
     "anyref-decoder",
+    "anyref-core",
 ];
-const EXPORTER: &str = "export.py";
+/// What the names of exporters begin with.
+const EXPORTER: &str = "export";
 
 /// Options of `fixtures`.
 #[derive(Debug, Args)]
@@ -33,6 +37,7 @@ pub struct Fixtures {
 /// Runs the exporters.
 pub fn run(options: &Fixtures) -> Result<()> {
     println!("needs a Python with: pip install {PACKAGES}");
+    println!("and for tokenizers another one with: pip install {TOKENIZERS}");
     let named = options.crates.iter().map(String::as_str);
     let crates: Vec<&str> = if options.crates.is_empty() {
         CRATES.to_vec()
@@ -42,15 +47,34 @@ pub fn run(options: &Fixtures) -> Result<()> {
     let mut failed = Vec::new();
     for name in crates {
         let folder = cargo::root().join(name).join("tests/fixtures");
-        println!("{}", folder.join(EXPORTER).display());
-        let mut python = Command::new(&options.python);
-        if let Err(error) = cargo::run(python.arg(EXPORTER).current_dir(folder)) {
-            eprintln!("{error:#}");
-            failed.push(name);
+        for script in exporters(&folder)? {
+            println!("{}", script.display());
+            let mut python = Command::new(&options.python);
+            if let Err(error) = cargo::run(python.arg(&script).current_dir(&folder)) {
+                eprintln!("{error:#}");
+                failed.push(script.display().to_string());
+            }
         }
     }
     if !failed.is_empty() {
-        bail!("no new fixtures for {}", failed.join(", "));
+        bail!("no new fixtures from {}", failed.join(", "));
     }
     Ok(())
+}
+
+/// The exporters of a folder. Some need other versions of the packages than the rest, and say so.
+fn exporters(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut scripts = Vec::new();
+    for entry in folder
+        .read_dir()
+        .with_context(|| folder.display().to_string())?
+    {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(EXPORTER) && name.ends_with(".py") {
+            scripts.push(path);
+        }
+    }
+    scripts.sort();
+    Ok(scripts)
 }

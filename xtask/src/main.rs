@@ -6,6 +6,7 @@ mod check;
 mod data;
 mod fixtures;
 mod package;
+mod parity;
 mod plot;
 mod train;
 
@@ -39,6 +40,8 @@ enum Task {
         #[command(subcommand)]
         what: bench::Bench,
     },
+    /// Compare published parts with their references.
+    Parity(parity::Parity),
     /// Format, lints, documentation, GPU backends.
     Check(check::Check),
     /// Write the tests' reference numbers anew.
@@ -53,6 +56,7 @@ fn main() -> anyhow::Result<()> {
         Task::DemoScenes(passed) => train::run("demo-scenes", &passed),
         Task::Plot(options) => plot::run(&options),
         Task::Bench { what } => bench::run(&what),
+        Task::Parity(options) => parity::run(&options),
         Task::Check(options) => check::run(&options),
         Task::Fixtures(options) => fixtures::run(&options),
     }

@@ -1,7 +1,7 @@
 //! `anyref describe`: words for what is in a box.
 
 use anyhow::Result;
-use anyref_core::{Answer, AnyRef, Picture, Prompt, Reference};
+use anyref_core::{Answer, AnyRef, Picture, Prompt};
 use anyref_vision::preprocess::open_image;
 use burn::tensor::backend::Backend;
 
@@ -44,18 +44,17 @@ pub fn run<B: Backend>(
     show(common, &arguments.output, &shown, run)
 }
 
-/// Describes, and where the description does not point by itself, asks for what it says.
+/// Describes, and where the description does not point by itself, asks for the mask too.
 pub fn with_mask<B: Backend>(
     anyref: &AnyRef<B>,
     picture: &Picture<B>,
     question: &Prompt,
 ) -> anyref_core::Result<Answer> {
     let mut answer = anyref.describe(picture, question)?;
-    let phrase = answer.text.trim_end_matches('.').trim();
-    if !answer.masks.is_empty() || phrase.is_empty() {
+    if !answer.masks.is_empty() {
         return Ok(answer);
     }
-    let located = anyref.segment(picture, &Prompt::new([Reference::Text(phrase.into())]))?;
+    let located = anyref.segment(picture, &Prompt::new(question.references.clone()))?;
     answer.masks = located.masks;
     answer.timing.prompt += located.timing.prompt;
     answer.timing.generate += located.timing.generate;

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use anyref_train::data::Scenes;
 use anyref_train::eval::{EvalKind, EvalOptions, evaluate, scores, table};
 use anyref_train::run::config::TrainConfig;
+use anyref_weights::local_path;
 use burn::tensor::backend::Backend;
 
 use crate::args::{Common, EvalArguments};
@@ -35,7 +36,7 @@ pub fn run<B: Backend>(
         bail!("--n is 0: give at least 1");
     }
     let text = match &arguments.config {
-        Some(file) => std::fs::read_to_string(file)
+        Some(file) => std::fs::read_to_string(local_path(file)?)
             .with_context(|| format!("cannot read {}", file.display()))?,
         None => CONFIG.to_owned(),
     };

@@ -12,8 +12,10 @@ use clap::ValueEnum;
 
 use crate::args::Common;
 use crate::backend::BackendName;
+use crate::memory::memory;
 use crate::model;
 use crate::output::say;
+use crate::units::{megabytes, millions};
 
 /// Prints what the model is made of.
 pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
@@ -119,23 +121,4 @@ fn parts<B: Backend>(model: &AnyRefModel<B>) -> Vec<(&'static str, usize)> {
         ("prompt encoder", model.prompt_encoder.num_params()),
         ("mask decoder", model.mask_decoder.num_params()),
     ]
-}
-
-fn millions(count: usize) -> String {
-    format!("{:.3} M", count as f64 / 1e6)
-}
-
-fn megabytes(bytes: usize) -> String {
-    format!("{:.1} MB", bytes as f64 / 1e6)
-}
-
-/// Resident memory of this process and its peak in bytes, where the system tells (Linux).
-fn memory() -> Option<(usize, usize)> {
-    let status = std::fs::read_to_string("/proc/self/status").ok()?;
-    let field = |name: &str| {
-        let line = status.lines().find(|line| line.starts_with(name))?;
-        let kilobytes: usize = line.split_whitespace().nth(1)?.parse().ok()?;
-        Some(kilobytes * 1024)
-    };
-    Some((field("VmRSS:")?, field("VmHWM:")?))
 }

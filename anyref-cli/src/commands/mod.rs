@@ -1,11 +1,13 @@
 //! The commands.
 
+mod assemble;
 mod chat;
 mod demo;
 mod describe;
 mod eval;
 mod info;
 mod segment;
+mod tensors;
 
 use anyhow::Result;
 use burn::tensor::backend::Backend;
@@ -37,7 +39,11 @@ impl Task for Dispatched<'_> {
             Command::Describe(arguments) => describe::run::<B>(self.common, arguments, device),
             Command::Chat(arguments) => chat::run::<B>(self.common, arguments, device),
             Command::Eval(arguments) => eval::run::<B>(self.common, arguments, device),
-            Command::Info(_) => info::run::<B>(self.common, device),
+            Command::Assemble(arguments) => assemble::run::<B>(self.common, arguments),
+            Command::Info(arguments) => match &arguments.path {
+                Some(path) => tensors::run::<B>(path, arguments.against.as_deref(), device),
+                None => info::run::<B>(self.common, device),
+            },
         }
     }
 }

@@ -20,7 +20,19 @@ pub struct Run {
 
 /// Runs the program in a folder, with backtraces on: none may show.
 pub fn run_in(folder: &Path, arguments: &[&str], input: &str) -> Run {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_anyref"))
+    run_with(folder, arguments, input, &[])
+}
+
+/// Runs the program in a folder with these variables of the environment; empty ones are removed.
+pub fn run_with(folder: &Path, arguments: &[&str], input: &str, variables: &[(&str, &str)]) -> Run {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_anyref"));
+    for (name, value) in variables {
+        match value.is_empty() {
+            true => command.env_remove(name),
+            false => command.env(name, value),
+        };
+    }
+    let mut child = command
         .args(arguments)
         .current_dir(folder)
         .env("RUST_BACKTRACE", "1")

@@ -3,10 +3,13 @@
 #![recursion_limit = "256"]
 
 mod answers;
+mod assemble;
 mod chat;
 mod common;
 mod errors;
 mod folder;
 mod lambda;
+mod official;
+mod parts;
 mod sequence;
 mod splicing;

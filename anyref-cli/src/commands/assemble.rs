@@ -1,0 +1,86 @@
+//! `anyref assemble`: one model folder out of published parts.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use anyhow::{Result, bail};
+use anyref_core::{Assembled, Assembly};
+use burn::tensor::backend::Backend;
+
+use crate::args::{AssembleArguments, Common};
+use crate::failure;
+use crate::memory::memory;
+use crate::output::say;
+use crate::units::megabytes;
+
+/// Writes the folder and says what it is made of.
+pub fn run<B: Backend>(common: &Common, arguments: &AssembleArguments) -> Result<()> {
+    if arguments.imagebind.is_none() && !arguments.no_audio {
+        bail!(
+            "--imagebind is missing: give imagebind_huge.pth, or --no-audio for a model that does not hear"
+        );
+    }
+    let assembly = Assembly {
+        clip: arguments.clip.clone(),
+        sam: arguments.sam.clone(),
+        imagebind: arguments.imagebind.clone(),
+        llm: arguments.llm.clone(),
+        adapter: arguments.adapter.clone(),
+        dtype: arguments.dtype.map(|dtype| dtype.dtype()),
+        seed: common.seed,
+        max_shard_bytes: arguments.shard_mb.max(1) * 1_000_000,
+    };
+    // Sizes that no model can have end in a panic while the parts are laid out.
+    let write = || assembly.write::<B>(&arguments.out);
+    let assembled = match catch_unwind(AssertUnwindSafe(write)) {
+        Ok(result) => result?,
+        Err(_) => bail!(
+            "the parts describe no possible model ({}); use the configs that came with the weights",
+            failure::last_panic()
+        ),
+    };
+    report(&assembled)
+}
+
+fn report(assembled: &Assembled) -> Result<()> {
+    let Assembled { config, .. } = assembled;
+    let (clip, sam, llm) = (&config.vision_tower, &config.image_encoder, &config.llm);
+    say(&format!(
+        "CLIP        {} layers of {}, {} px in patches of {}",
+        clip.num_hidden_layers, clip.hidden_size, clip.image_size, clip.patch_size
+    ))?;
+    say(&format!(
+        "SAM         {} layers of {}, {} px in patches of {}",
+        sam.num_hidden_layers, sam.hidden_size, sam.image_size, sam.patch_size
+    ))?;
+    let ears = config.audio.as_ref().map_or("none".into(), |audio| {
+        let encoder = &audio.encoder;
+        format!(
+            "{} layers of {}",
+            encoder.num_hidden_layers, encoder.hidden_size
+        )
+    });
+    say(&format!("ImageBind   {ears}"))?;
+    say(&format!(
+        "language    {} layers of {}, {} tokens ({} new)",
+        llm.num_hidden_layers, llm.hidden_size, llm.vocab_size, assembled.new_tokens
+    ))?;
+    if assembled.merged > 0 {
+        say(&format!(
+            "adapter     folded into {} weights",
+            assembled.merged
+        ))?;
+    }
+    if !assembled.fresh.is_empty() {
+        say(&format!("untrained   {}", assembled.fresh.join(", ")))?;
+    }
+    say(&format!(
+        "written     {} tensors, {} in {}",
+        assembled.tensors,
+        megabytes(assembled.bytes as usize),
+        assembled.weights.display()
+    ))?;
+    if let Some((_, peak)) = memory() {
+        say(&format!("memory      {} at most", megabytes(peak)))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,190 @@
+//! The parts of an assembly, opened and compared.
+
+use std::path::Path;
+
+use anyref_llm::peft::PeftAdapter;
+use anyref_vision::projector::{ProjectorConfig, ProjectorKind};
+use anyref_weights::{Checkpoint, LoadOptions, check_module};
+use burn::module::Module;
+use burn::tensor::backend::Backend;
+
+use super::Assembly;
+use crate::official::{
+    Kind, Language, MaskParts, Published, audio_config, audio_options, clip_config, clip_options,
+    decoder_options, encoder_options, language, llama_options, projector_kind, projector_options,
+    sam_parts,
+};
+use crate::{AnyRefConfig, Error, Result};
+
+/// The opened parts.
+pub(super) struct Parts {
+    pub(super) clip: Option<Published>,
+    pub(super) sam: Published,
+    pub(super) imagebind: Option<Published>,
+    pub(super) llm: Published,
+    pub(super) language: Language,
+    pub(super) adapter: Option<PeftAdapter>,
+}
+
+impl Parts {
+    pub(super) fn open(assembly: &Assembly) -> Result<Self> {
+        let llm = Published::open_as(&assembly.llm, "LLaMA or LLaVA", Kind::has_language)?;
+        let language = language(&llm)?;
+        let clip = match &assembly.clip {
+            Some(path) => Some(Published::open_as(path, "CLIP", |kind| kind == Kind::Clip)?),
+            None if llm.has_tower() => None,
+            None => {
+                let named = language.tower.as_ref();
+                let named = named.map_or_else(String::new, |name| format!(" (it names {name})"));
+                return Err(Error::folder(
+                    &assembly.llm,
+                    format!("has no picture encoder of its own{named}; give CLIP's folder too"),
+                ));
+            }
+        };
+        let sam = Published::open_as(&assembly.sam, "SAM", Kind::is_sam)?;
+        let imagebind = match &assembly.imagebind {
+            Some(path) => Some(Published::open_as(path, "ImageBind", |kind| {
+                kind == Kind::ImageBind
+            })?),
+            None => None,
+        };
+        let adapter = match &assembly.adapter {
+            Some(folder) => Some(PeftAdapter::open(folder)?),
+            None => None,
+        };
+        Ok(Self {
+            clip,
+            sam,
+            imagebind,
+            llm,
+            language,
+            adapter,
+        })
+    }
+
+    /// Where the picture encoder is.
+    pub(super) fn tower(&self) -> &Published {
+        self.clip.as_ref().unwrap_or(&self.llm)
+    }
+
+    /// The config of the whole, with the language model's own vocabulary.
+    pub(super) fn config(&self, out: &Path) -> Result<AnyRefConfig> {
+        let mut config = AnyRefConfig::anyref_7b();
+        if let Some(name) = out.file_name() {
+            config.name = name.to_string_lossy().into_owned();
+        }
+        config.vision_tower = clip_config(self.tower())?;
+        if let Some(layer) = self.language.select_layer {
+            config.vision_select_layer = layer;
+        }
+        config.mm_projector = if self.has_projector() {
+            projector_kind(&self.llm)?
+        } else {
+            ProjectorKind::Linear
+        };
+        let sam = sam_parts(&self.sam)?;
+        config.image_encoder = sam.image_encoder;
+        config.prompt_encoder = sam.prompt_encoder;
+        config.mask_decoder = sam.mask_decoder;
+        config.audio = self.imagebind.as_ref().map(audio_config).transpose()?;
+        config.llm = self.language.llm.clone();
+        // Folded in on the way.
+        config.lora = None;
+        let named =
+            |path: &Path, error: &dyn std::fmt::Display| Error::folder(path, error.to_string());
+        // What the tower decides: the parts of SAM and ImageBind fit one another by how they were read.
+        config
+            .validate()
+            .map_err(|error| named(&self.tower().path, &error))?;
+        config
+            .vision_tower
+            .layers_until(config.vision_select_layer)
+            .map_err(|error| named(&self.llm.path, &error))?;
+        Ok(config)
+    }
+
+    /// Whether the language model brings its projector.
+    pub(super) fn has_projector(&self) -> bool {
+        self.llm.kind.is_some_and(Kind::is_llava)
+    }
+
+    /// Compares every part with its module, before anything is written.
+    pub(super) fn check<B: Backend>(
+        &self,
+        config: &AnyRefConfig,
+        device: &B::Device,
+    ) -> Result<()> {
+        let tower = self.tower();
+        check(
+            &config.vision_tower.init::<B>(device),
+            &tower.checkpoint,
+            &clip_options(tower.kind),
+        )?;
+        if self.has_projector() {
+            let projector =
+                ProjectorConfig::new(config.vision_tower.hidden_size, config.llm.hidden_size)
+                    .with_kind(config.mm_projector)
+                    .init::<B>(device);
+            let options = projector_options(self.llm.kind);
+            check(&projector, &self.llm.checkpoint, &options)?;
+        }
+        let sam = &self.sam;
+        check(
+            &config.image_encoder.init::<B>(device),
+            &sam.checkpoint,
+            &encoder_options(sam.kind),
+        )?;
+        let masks = MaskParts::<B> {
+            prompt_encoder: config.prompt_encoder.init::<B>(device),
+            mask_decoder: config.mask_decoder.init::<B>(device),
+        };
+        check(&masks, &sam.checkpoint, &decoder_options(sam.kind))?;
+        if let (Some(audio), Some(imagebind)) = (&config.audio, &self.imagebind) {
+            let encoder = audio.encoder.init::<B>(device);
+            check(&encoder, &imagebind.checkpoint, &audio_options())?;
+        }
+        check(
+            &config.llm.init::<B>(device),
+            &self.llm.checkpoint,
+            &llama_options(config.llm.tie_word_embeddings),
+        )
+    }
+
+    /// The size of the vocabulary: the adapter's when it brings embeddings, otherwise as many as the model
+    /// and the tokenizer need.
+    pub(super) fn vocabulary(&self, known: usize, tokens: usize) -> Result<usize> {
+        let saved = |name: &str| {
+            let adapter = self.adapter.as_ref()?;
+            let (_, entry) = adapter.saved().find(|(saved, _)| *saved == name)?;
+            entry.shape.first().copied()
+        };
+        let saved = saved("model.embed_tokens.weight").or_else(|| saved("lm_head.weight"));
+        match saved {
+            Some(rows) if rows < tokens => {
+                let adapter = self.adapter.as_ref().map(|adapter| adapter.path());
+                Err(Error::folder(
+                    adapter.unwrap_or(Path::new("")),
+                    format!(
+                        "brings embeddings of {rows} tokens and the tokenizer has {tokens}; put the tokenizer it was trained with into its folder"
+                    ),
+                ))
+            }
+            Some(rows) => Ok(rows),
+            None => Ok(known.max(tokens)),
+        }
+    }
+}
+
+/// That a checkpoint fills a module.
+fn check<B: Backend, M: Module<B>>(
+    module: &M,
+    checkpoint: &Checkpoint,
+    options: &LoadOptions,
+) -> Result<()> {
+    let report = check_module(module, checkpoint, options)?;
+    if report.is_complete() {
+        return Ok(());
+    }
+    Err(anyref_weights::Error::Mismatch(Box::new(report)).into())
+}

@@ -1,0 +1,248 @@
+//! Which tensor of which file becomes which parameter.
+
+use std::collections::BTreeMap;
+
+use anyref_decoder::import::SEGMENT_ANYTHING;
+use anyref_llm::peft::PeftAdapter;
+use anyref_vision::import::projector_authors;
+use anyref_weights::{
+    Checkpoint, LoadOptions, OutputTensor, Parameter, TensorEntry, parameters, renamed_tensors,
+};
+use burn::tensor::DType;
+use burn::tensor::backend::Backend;
+
+use super::parts::Parts;
+use super::{Assembly, fresh, grow};
+use crate::official::{
+    audio_options, clip_options, decoder_options, encoder_options, llama_options, projector_options,
+};
+use crate::{AnyRefConfig, AnyRefModel, Error, Result};
+
+/// What the authors' training script writes beside the adapters of the language model, by our names.
+const AUTHORS: [(&str, &str); 6] = [
+    (r"^model\.text_hidden_fcs\.0\.0\.", "text_hidden_fcs.fc1."),
+    (r"^model\.text_hidden_fcs\.0\.2\.", "text_hidden_fcs.fc2."),
+    (r"^model\.audio_projector\.", "audio_projector."),
+    (r"^model\.visual_model\.", ""),
+    (r"^model\.(embed_tokens|norm|layers)\.", "llm.model.${1}."),
+    (r"^lm_head\.", "llm.lm_head."),
+];
+
+/// Parameters that a part need not have.
+const NEW: [&str; 4] = [
+    "mm_projector.",
+    "audio_projector.",
+    "box_projector.",
+    "text_hidden_fcs.",
+];
+
+/// Everything to write.
+pub(super) struct Plan {
+    pub(super) tensors: Vec<OutputTensor>,
+    pub(super) fresh: Vec<String>,
+    pub(super) merged: usize,
+    pub(super) new_tokens: usize,
+}
+
+/// Finds the source of every parameter of `model`.
+pub(super) fn plan<B: Backend>(
+    parts: &Parts,
+    config: &AnyRefConfig,
+    model: &AnyRefModel<B>,
+    assembly: &Assembly,
+) -> Result<Plan> {
+    let wanted = parameters(model);
+    let mut sources = sources(parts, config, &wanted)?;
+    if let Some(adapter) = &parts.adapter {
+        replace(&mut sources, adapter, &wanted)?;
+    }
+    let mut plan = Plan {
+        tensors: Vec::with_capacity(wanted.len()),
+        fresh: Vec::new(),
+        merged: 0,
+        new_tokens: 0,
+    };
+    for (name, parameter) in &wanted {
+        let Some(entry) = sources.get(name) else {
+            if !NEW.iter().any(|new| name.starts_with(new)) {
+                return Err(Error::folder(
+                    &assembly.llm,
+                    format!("no part has a tensor for `{name}`; the parts do not fit this config"),
+                ));
+            }
+            plan.tensors.push(drawn(name, parameter, &wanted, assembly));
+            plan.fresh.push(name.clone());
+            continue;
+        };
+        let dtype = assembly.dtype.unwrap_or(entry.dtype);
+        let is_table =
+            name.starts_with("llm.model.embed_tokens") || name.starts_with("llm.lm_head");
+        let grows = is_table
+            && entry.shape.len() == 2
+            && entry.shape[0] < parameter.shape[0]
+            && entry.shape[1..] == parameter.shape[1..];
+        if grows {
+            let spread = config.llm.initializer_range;
+            let rows = parameter.shape[0];
+            plan.new_tokens = rows - entry.shape[0];
+            plan.tensors
+                .push(grow::grown(name, entry, rows, spread, assembly.seed, dtype));
+            continue;
+        }
+        if entry.shape != parameter.shape {
+            return Err(Error::folder(
+                entry.path(),
+                format!(
+                    "`{}` is {:?} and the model's `{name}` {:?}; the parts do not fit one another",
+                    entry.name, entry.shape, parameter.shape
+                ),
+            ));
+        }
+        let projection = name
+            .strip_prefix("llm.")
+            .and_then(|name| name.strip_suffix(".base_layer.weight"));
+        match (projection, &parts.adapter) {
+            (Some(projection), Some(adapter)) if adapter.projection(projection).is_some() => {
+                plan.tensors
+                    .push(merged(name, entry, adapter, projection, dtype));
+                plan.merged += 1;
+            }
+            _ => plan
+                .tensors
+                .push(OutputTensor::from_entry(name, entry, Some(dtype))),
+        }
+    }
+    match &parts.adapter {
+        Some(adapter) if plan.merged < adapter.projections().len() => Err(Error::folder(
+            adapter.path(),
+            "adapts projections that the language model does not have; use the model it was trained on",
+        )),
+        _ => Ok(plan),
+    }
+}
+
+/// The tensors of all parts by the names of the model's parameters.
+fn sources(
+    parts: &Parts,
+    config: &AnyRefConfig,
+    wanted: &BTreeMap<String, Parameter>,
+) -> Result<BTreeMap<String, TensorEntry>> {
+    let mut sources = BTreeMap::new();
+    let mut add = |prefix: &str, checkpoint: &Checkpoint, options: &LoadOptions| -> Result<()> {
+        for (name, entry) in renamed_tensors(checkpoint, options)? {
+            let name = format!("{prefix}{name}");
+            if wanted.contains_key(&name) {
+                sources.insert(name, entry.clone());
+            }
+        }
+        Ok(())
+    };
+    let (tower, sam, llm) = (parts.tower(), &parts.sam, &parts.llm);
+    add(
+        "llm.",
+        &llm.checkpoint,
+        &llama_options(config.llm.tie_word_embeddings),
+    )?;
+    if parts.has_projector() {
+        add(
+            "mm_projector.",
+            &llm.checkpoint,
+            &projector_options(llm.kind),
+        )?;
+    }
+    add(
+        "vision_tower.",
+        &tower.checkpoint,
+        &clip_options(tower.kind),
+    )?;
+    add(
+        "image_encoder.",
+        &sam.checkpoint,
+        &encoder_options(sam.kind),
+    )?;
+    add("", &sam.checkpoint, &decoder_options(sam.kind))?;
+    if let Some(imagebind) = &parts.imagebind {
+        add("audio_encoder.", &imagebind.checkpoint, &audio_options())?;
+    }
+    Ok(sources)
+}
+
+/// Puts what an adapter holds whole in the place of what the parts have.
+fn replace(
+    sources: &mut BTreeMap<String, TensorEntry>,
+    adapter: &PeftAdapter,
+    wanted: &BTreeMap<String, Parameter>,
+) -> Result<()> {
+    let mut options = adapter.load_options();
+    // By way of a name that no rule matches, since each applies to what the one before left.
+    for (from, to) in projector_authors() {
+        options = options.with_rename(from, format!("projector!{to}"));
+    }
+    options = options.with_rename("^projector!", "mm_projector.");
+    for (from, to) in AUTHORS.into_iter().chain(SEGMENT_ANYTHING.iter().copied()) {
+        options = options.with_rename(from, to);
+    }
+    let saved: Vec<&str> = adapter
+        .saved()
+        .map(|(_, entry)| entry.name.as_str())
+        .collect();
+    for (name, entry) in renamed_tensors(adapter.checkpoint(), &options)? {
+        if !saved.contains(&entry.name.as_str()) {
+            continue;
+        }
+        if !wanted.contains_key(&name) {
+            return Err(Error::folder(
+                adapter.path(),
+                format!(
+                    "holds `{}`, which no part of the model takes; leave the adapter out or add the part",
+                    entry.name
+                ),
+            ));
+        }
+        sources.insert(name, entry.clone());
+    }
+    Ok(())
+}
+
+/// A new parameter, as torch's `Linear` draws it.
+fn drawn(
+    name: &str,
+    parameter: &Parameter,
+    wanted: &BTreeMap<String, Parameter>,
+    assembly: &Assembly,
+) -> OutputTensor {
+    // A bias is bounded by the inputs of its weight.
+    let weight = name
+        .strip_suffix("bias")
+        .map(|stem| format!("{stem}weight"));
+    let weight = weight
+        .and_then(|weight| wanted.get(&weight))
+        .unwrap_or(parameter);
+    let inputs = weight.shape.last().copied().unwrap_or(1);
+    let (key, shape, seed) = (name.to_owned(), parameter.shape.clone(), assembly.seed);
+    let dtype = assembly.dtype.unwrap_or(DType::F32);
+    OutputTensor::new(name, dtype, shape.clone(), move || {
+        Ok(fresh::linear(&shape, inputs, fresh::generator(seed, &key)))
+    })
+}
+
+/// A projection with its adapter folded in.
+fn merged(
+    name: &str,
+    entry: &TensorEntry,
+    adapter: &PeftAdapter,
+    projection: &str,
+    dtype: DType,
+) -> OutputTensor {
+    let (entry, adapter) = (entry.clone(), adapter.clone());
+    let projection = projection.to_owned();
+    let tensor = name.to_owned();
+    OutputTensor::new(name, dtype, entry.shape.clone(), move || {
+        let failed = |error: anyref_llm::Error| anyref_weights::Error::Device {
+            tensor: tensor.clone(),
+            reason: error.to_string(),
+        };
+        let merged = adapter.merge(&projection, entry.read()?).map_err(failed)?;
+        merged.map_or_else(|| entry.read(), Ok)
+    })
+}

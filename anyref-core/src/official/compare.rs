@@ -1,0 +1,159 @@
+//! A checkpoint against a config: what is missing, unexpected, or of another shape.
+
+use anyref_llm::peft::PeftAdapter;
+use anyref_vision::projector::ProjectorConfig;
+use anyref_weights::{LoadOptions, LoadReport, check_module};
+use burn::tensor::backend::Backend;
+
+use super::clip::{clip_config, clip_options};
+use super::imagebind::{audio_config, audio_options};
+use super::kind::Kind;
+use super::llama::{language, llama_options};
+use super::projector::{projector_kind, projector_options};
+use super::published::Published;
+use super::sam::{MaskParts, SamParts, decoder_options, encoder_options, sam_parts};
+use crate::{AnyRefConfig, Error, Result};
+
+/// Holds a checkpoint against a config, or against what its own `config.json` and shapes ask for. One report
+/// for each module that the checkpoint has; values are not read.
+///
+/// # Errors
+/// When the checkpoint is of no known kind, its own config is missing or not supported, or `against` lacks
+/// the part.
+pub fn compare<B: Backend>(
+    published: &Published,
+    against: Option<&AnyRefConfig>,
+    device: &B::Device,
+) -> Result<Vec<(&'static str, LoadReport)>> {
+    let Some(kind) = published.kind else {
+        return Err(Error::folder(
+            &published.path,
+            "of no known layout; nothing to compare it with",
+        ));
+    };
+    let checkpoint = &published.checkpoint;
+    let mut reports = Vec::new();
+    match kind {
+        Kind::AnyRef => {
+            let own;
+            let config = match against {
+                Some(config) => config,
+                None => {
+                    own = crate::folder::config_of(published.folder())?;
+                    &own
+                }
+            };
+            let mut model = config.init::<B>(device);
+            if let Some(lora) = &config.lora {
+                model.llm = model.llm.with_lora(lora)?;
+            }
+            let report = check_module(&model, checkpoint, &LoadOptions::default())?;
+            reports.push(("model", report));
+        }
+        Kind::Adapter => {
+            let Some(config) = against else {
+                return Err(Error::folder(
+                    &published.path,
+                    "an adapter does not say what it adapts; name a config",
+                ));
+            };
+            reports.push(("adapter", adapter::<B>(published, config, device)?));
+        }
+        Kind::Clip => reports.push(("CLIP", tower::<B>(published, against, device)?)),
+        Kind::SamAuthors | Kind::SamHuggingFace => {
+            let parts = match against {
+                Some(config) => SamParts {
+                    image_encoder: config.image_encoder.clone(),
+                    prompt_encoder: config.prompt_encoder.clone(),
+                    mask_decoder: config.mask_decoder.clone(),
+                },
+                None => sam_parts(published)?,
+            };
+            let encoder = parts.image_encoder.init::<B>(device);
+            let options = encoder_options(published.kind);
+            let report = check_module(&encoder, checkpoint, &options)?;
+            reports.push(("SAM image encoder", report));
+            let masks = MaskParts::<B> {
+                prompt_encoder: parts.prompt_encoder.init(device),
+                mask_decoder: parts.mask_decoder.init(device),
+            };
+            let options = decoder_options(published.kind);
+            let report = check_module(&masks, checkpoint, &options)?;
+            reports.push(("SAM mask decoder", report));
+        }
+        Kind::ImageBind => {
+            let config = match against {
+                Some(config) => config.audio.clone().ok_or(Error::NoAudioEncoder)?,
+                None => audio_config(published)?,
+            };
+            let encoder = config.encoder.init::<B>(device);
+            let report = check_module(&encoder, checkpoint, &audio_options())?;
+            reports.push(("ImageBind audio", report));
+        }
+        Kind::Llama | Kind::LlavaHuggingFace | Kind::LlavaAuthors => {
+            let own = match against {
+                Some(config) => config.llm.clone(),
+                None => language(published)?.llm,
+            };
+            let options = llama_options(own.tie_word_embeddings);
+            own.validate()?;
+            let report = check_module(&own.init::<B>(device), checkpoint, &options)?;
+            reports.push(("language model", report));
+            if kind.is_llava() {
+                let has_tower = published.has_tower();
+                let width = match (against, has_tower) {
+                    (Some(config), _) => Some(config.vision_tower.hidden_size),
+                    (None, true) => Some(clip_config(published)?.hidden_size),
+                    (None, false) => None,
+                };
+                if let Some(width) = width {
+                    let projector = match against {
+                        Some(config) => config.mm_projector,
+                        None => projector_kind(published)?,
+                    };
+                    let projector = ProjectorConfig::new(width, own.hidden_size)
+                        .with_kind(projector)
+                        .init::<B>(device);
+                    let options = projector_options(published.kind);
+                    let report = check_module(&projector, checkpoint, &options)?;
+                    reports.push(("projector", report));
+                }
+                if has_tower {
+                    reports.push(("CLIP", tower::<B>(published, against, device)?));
+                }
+            }
+        }
+    }
+    Ok(reports)
+}
+
+fn tower<B: Backend>(
+    published: &Published,
+    against: Option<&AnyRefConfig>,
+    device: &B::Device,
+) -> Result<LoadReport> {
+    let config = match against {
+        Some(config) => config.vision_tower.clone(),
+        None => clip_config(published)?,
+    };
+    let tower = config.init::<B>(device);
+    let options = clip_options(published.kind);
+    Ok(check_module(&tower, &published.checkpoint, &options)?)
+}
+
+/// The projections of an adapter, and its embeddings and output head when it holds them, on the language model
+/// of a config; what else it holds whole is left out.
+fn adapter<B: Backend>(
+    published: &Published,
+    config: &AnyRefConfig,
+    device: &B::Device,
+) -> Result<LoadReport> {
+    let adapter = PeftAdapter::open(published.folder())?;
+    let model = config.llm.init::<B>(device);
+    let model = model.with_lora(&adapter.config.lora)?;
+    let mut options = adapter.load_options().with_allow_missing(r"");
+    for (_, entry) in adapter.saved() {
+        options = options.with_allow_unused(format!("^{}$", entry.name.replace('.', r"\.")));
+    }
+    Ok(check_module(&model, &published.checkpoint, &options)?)
+}

@@ -1,0 +1,121 @@
+//! The `config.json` of a published part.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::{Error, Result};
+
+/// Longest file read.
+const MAX_BYTES: u64 = 16 << 20;
+
+/// A `config.json`.
+#[derive(Debug, Clone)]
+pub(crate) struct ConfigFile {
+    path: PathBuf,
+    json: Value,
+}
+
+impl ConfigFile {
+    /// Reads a file, if it is there.
+    pub(crate) fn read(path: PathBuf) -> Result<Option<Self>> {
+        let Ok(meta) = std::fs::metadata(&path) else {
+            return Ok(None);
+        };
+        if meta.len() > MAX_BYTES {
+            let problem = format!("{} bytes are no config; download it again", meta.len());
+            return Err(Error::folder(&path, problem));
+        }
+        let text = std::fs::read_to_string(&path)
+            .map_err(|e| Error::folder(&path, format!("{e}; check its permissions")))?;
+        let json: Value = serde_json::from_str(&text)
+            .map_err(|e| Error::folder(&path, format!("not JSON ({e}); download it again")))?;
+        if !json.is_object() {
+            return Err(Error::folder(&path, "not a config; download it again"));
+        }
+        Ok(Some(Self { path, json }))
+    }
+
+    /// The whole of it.
+    pub(crate) fn root(&self) -> Section<'_> {
+        Section {
+            path: &self.path,
+            name: "",
+            json: &self.json,
+        }
+    }
+
+    /// A part of it.
+    pub(crate) fn section(&self, name: &'static str) -> Option<Section<'_>> {
+        let json = self.json.get(name).filter(|json| json.is_object())?;
+        Some(Section {
+            path: &self.path,
+            name,
+            json,
+        })
+    }
+}
+
+/// A part of a `config.json`.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Section<'a> {
+    path: &'a Path,
+    name: &'a str,
+    json: &'a Value,
+}
+
+impl Section<'_> {
+    pub(crate) fn json(&self) -> &Value {
+        self.json
+    }
+
+    pub(crate) fn text(&self, field: &str) -> Option<&str> {
+        self.json.get(field)?.as_str()
+    }
+
+    pub(crate) fn float(&self, field: &str) -> Option<f64> {
+        self.json.get(field)?.as_f64()
+    }
+
+    pub(crate) fn number(&self, field: &str) -> Option<usize> {
+        self.json.get(field)?.as_u64().map(|number| number as usize)
+    }
+
+    /// That the file, where it says anything, says what the weights show.
+    pub(crate) fn agree(&self, field: &str, shown: usize) -> Result<()> {
+        match self.number(field) {
+            Some(said) if said != shown => Err(self.fail(
+                field,
+                &format!(
+                    "is {said} and the weights have {shown}; use the config that came with them"
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// That the model is of one of these types.
+    pub(crate) fn expect_type(&self, types: &[&str], what: &str) -> Result<()> {
+        match self.text("model_type") {
+            Some(found) if !types.contains(&found) => Err(self.fail(
+                "model_type",
+                &format!(
+                    "is {found:?}, which is no {what}; supported: {}",
+                    types.join(", ")
+                ),
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// An error about the file.
+    pub(crate) fn problem(&self, problem: &str) -> Error {
+        Error::folder(self.path, problem)
+    }
+
+    /// An error about a field.
+    pub(crate) fn fail(&self, field: &str, problem: &str) -> Error {
+        let dot = if self.name.is_empty() { "" } else { "." };
+        Error::folder(self.path, format!("{}{dot}{field} {problem}", self.name))
+    }
+}

@@ -1,0 +1,111 @@
+//! What a checkpoint holds, told from the names of its tensors.
+
+use std::fmt;
+
+use anyref_weights::Checkpoint;
+
+/// Kinds of checkpoints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// A model folder of this project.
+    AnyRef,
+    /// A PEFT adapter.
+    Adapter,
+    /// transformers' `LlavaForConditionalGeneration`.
+    LlavaHuggingFace,
+    /// LLaVA in its authors' layout.
+    LlavaAuthors,
+    /// transformers' `LlamaForCausalLM`.
+    Llama,
+    /// transformers' `CLIPModel` or `CLIPVisionModel`.
+    Clip,
+    /// segment-anything's `.pth`.
+    SamAuthors,
+    /// transformers' `SamModel`.
+    SamHuggingFace,
+    /// `imagebind_huge.pth`.
+    ImageBind,
+}
+
+/// A tensor that only one kind has. More specific kinds first.
+const SIGNS: [(&str, Kind); 15] = [
+    ("llm.model.embed_tokens.weight", Kind::AnyRef),
+    (
+        "multi_modal_projector.linear_1.weight",
+        Kind::LlavaHuggingFace,
+    ),
+    (
+        "model.multi_modal_projector.linear_1.weight",
+        Kind::LlavaHuggingFace,
+    ),
+    ("model.mm_projector.weight", Kind::LlavaAuthors),
+    ("model.mm_projector.0.weight", Kind::LlavaAuthors),
+    ("model.embed_tokens.weight", Kind::Llama),
+    ("language_model.model.embed_tokens.weight", Kind::Llama),
+    ("model.language_model.embed_tokens.weight", Kind::Llama),
+    ("vision_model.embeddings.class_embedding", Kind::Clip),
+    ("embeddings.class_embedding", Kind::Clip),
+    ("image_encoder.patch_embed.proj.weight", Kind::SamAuthors),
+    (
+        "vision_encoder.patch_embed.projection.weight",
+        Kind::SamHuggingFace,
+    ),
+    ("modality_preprocessors.audio.cls_token", Kind::ImageBind),
+    (
+        "modality_trunks.audio.blocks.0.attn.in_proj_weight",
+        Kind::ImageBind,
+    ),
+    ("modality_heads.audio.2.weight", Kind::ImageBind),
+];
+
+impl Kind {
+    /// The kind of a checkpoint, when it is one of those known.
+    pub fn of(checkpoint: &Checkpoint) -> Option<Self> {
+        let has = |name: &str| checkpoint.get(name).is_some();
+        if has(SIGNS[0].0) {
+            return Some(Self::AnyRef);
+        }
+        if checkpoint
+            .tensors()
+            .any(|tensor| tensor.name.contains(".lora_A."))
+        {
+            return Some(Self::Adapter);
+        }
+        let sign = SIGNS.iter().find(|(name, _)| has(name));
+        sign.map(|&(_, kind)| kind)
+    }
+
+    /// Whether it has a language model.
+    pub fn has_language(self) -> bool {
+        matches!(
+            self,
+            Self::Llama | Self::LlavaHuggingFace | Self::LlavaAuthors
+        )
+    }
+
+    /// Whether it is a LLaVA, in any layout.
+    pub fn is_llava(self) -> bool {
+        matches!(self, Self::LlavaHuggingFace | Self::LlavaAuthors)
+    }
+
+    /// Whether it is a SAM, in any layout.
+    pub fn is_sam(self) -> bool {
+        matches!(self, Self::SamAuthors | Self::SamHuggingFace)
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AnyRef => "an AnyRef model",
+            Self::Adapter => "a PEFT adapter",
+            Self::LlavaHuggingFace => "LLaVA (transformers)",
+            Self::LlavaAuthors => "LLaVA (authors')",
+            Self::Llama => "LLaMA (transformers)",
+            Self::Clip => "CLIP (transformers)",
+            Self::SamAuthors => "SAM (authors')",
+            Self::SamHuggingFace => "SAM (transformers)",
+            Self::ImageBind => "ImageBind (authors')",
+        })
+    }
+}

@@ -1,0 +1,101 @@
+//! LLaMA, alone or inside LLaVA.
+
+use anyref_llm::LlamaConfig;
+use anyref_llm::import;
+use anyref_weights::LoadOptions;
+
+use super::clip::TOWER;
+use super::config_file::Section;
+use super::kind::Kind;
+use super::projector::PROJECTOR;
+use super::published::Published;
+use super::with_rules;
+use crate::{Error, Result};
+
+/// Names of the language model inside LLaVA.
+pub(super) const LANGUAGE: &str =
+    r"^(?:(?:model\.)?language_model\.|model\.(?:layers|embed_tokens|norm)\.|lm_head\.)";
+
+/// The language model's config, and what it says about the pictures it was trained with.
+#[derive(Debug, Clone)]
+pub struct Language {
+    /// The language model alone.
+    pub llm: LlamaConfig,
+    /// Which hidden state of CLIP it reads.
+    pub select_layer: Option<i32>,
+    /// The tower that its folder leaves to another, by name.
+    pub tower: Option<String>,
+}
+
+/// How the language model is loaded; a head that is tied to the embeddings may be there and unused.
+pub fn llama_options(tied: bool) -> LoadOptions {
+    let unused = [TOWER, PROJECTOR].into_iter();
+    let unused = unused.chain(import::LLAMA_UNUSED.iter().copied());
+    let head = tied.then_some(import::LM_HEAD);
+    with_rules(
+        LoadOptions::default(),
+        import::LLAMA_KEYS.iter().copied(),
+        unused.chain(head),
+    )
+}
+
+/// Reads the config of a language model.
+///
+/// # Errors
+/// When there is no `config.json`, or it is of another architecture or asks for what is not supported.
+pub fn language(published: &Published) -> Result<Language> {
+    let Some(file) = published.config() else {
+        return Err(Error::folder(
+            &published.path,
+            "no config.json beside the language model; give its whole folder",
+        ));
+    };
+    let root = file.root();
+    let section = match published.kind {
+        Some(Kind::LlavaHuggingFace) => {
+            root.expect_type(&["llava"], "LLaVA")?;
+            let Some(section) = file.section("text_config") else {
+                return Err(root.fail("text_config", "is missing; download the file again"));
+            };
+            section
+        }
+        Some(Kind::LlavaAuthors) => {
+            root.expect_type(&["llava", "llava_llama", "llama"], "LLaVA")?;
+            return read(&root, &root);
+        }
+        _ => root,
+    };
+    section.expect_type(&["llama"], "LLaMA")?;
+    read(&root, &section)
+}
+
+fn read(root: &Section<'_>, section: &Section<'_>) -> Result<Language> {
+    let llm = LlamaConfig::from_json(&section.json().to_string())
+        .map_err(|error| section.problem(&error.to_string()))?;
+    let mut select_layer = None;
+    for field in ["vision_feature_layer", "mm_vision_select_layer"] {
+        match root.json().get(field) {
+            None | Some(serde_json::Value::Null) => {}
+            Some(value) => match value.as_i64().and_then(|layer| i32::try_from(layer).ok()) {
+                Some(layer) => select_layer = Some(layer),
+                None => {
+                    return Err(root.fail(field, "is not one layer, which is what AnyRef takes"));
+                }
+            },
+        }
+    }
+    for (field, supported) in [
+        ("vision_feature_select_strategy", "default"),
+        ("mm_vision_select_feature", "patch"),
+    ] {
+        if let Some(found) = root.text(field).filter(|found| *found != supported) {
+            let problem = format!("is {found:?}; supported: {supported}");
+            return Err(root.fail(field, &problem));
+        }
+    }
+    Ok(Language {
+        llm,
+        select_layer,
+        tower: root.text("mm_vision_tower").map(str::to_owned),
+    })
+}

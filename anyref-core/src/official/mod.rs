@@ -1,0 +1,57 @@
+//! Published checkpoints: what a file holds, the config it asks for, and whether the two fit.
+//!
+//! [`Published::open`] tells the [`Kind`] of a file or folder from its names. [`compare`] holds it against a
+//! config, which is the given one or what the part's own `config.json` and shapes say. The other functions give
+//! that config and the options of [`load_module`](anyref_weights::load_module) part by part:
+//!
+//! ```no_run
+//! use anyref_core::official::{Published, clip_config, clip_options};
+//! use anyref_weights::load_module;
+//! use burn::backend::Flex;
+//!
+//! # fn main() -> anyref_core::Result<()> {
+//! let published = Published::open("clip-vit-large-patch14".as_ref())?;
+//! let mut tower = clip_config(&published)?.init::<Flex>(&Default::default());
+//! load_module(&mut tower, &published.checkpoint, &clip_options(published.kind))?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod clip;
+mod compare;
+mod config_file;
+mod imagebind;
+mod kind;
+mod llama;
+mod projector;
+mod published;
+mod sam;
+mod shapes;
+
+pub use compare::compare;
+pub use kind::Kind;
+pub use published::Published;
+
+pub use clip::{clip_config, clip_options};
+pub use imagebind::{audio_config, audio_options};
+pub use llama::{Language, language, llama_options};
+pub use projector::{projector_kind, projector_options};
+pub use sam::{SamParts, decoder_options, encoder_options, sam_parts};
+
+pub(crate) use sam::MaskParts;
+
+use anyref_weights::LoadOptions;
+
+/// Adds renamings and names that may go unused to options.
+fn with_rules<'a>(
+    options: LoadOptions,
+    rename: impl IntoIterator<Item = (&'a str, &'a str)>,
+    unused: impl IntoIterator<Item = &'a str>,
+) -> LoadOptions {
+    let options = rename
+        .into_iter()
+        .fold(options, |options, (from, to)| options.with_rename(from, to));
+    unused
+        .into_iter()
+        .fold(options, |options, name| options.with_allow_unused(name))
+}

@@ -1,0 +1,51 @@
+//! LLaVA's projector.
+
+use anyref_vision::import;
+use anyref_vision::projector::ProjectorKind;
+use anyref_weights::LoadOptions;
+
+use super::clip::TOWER;
+use super::kind::Kind;
+use super::llama::LANGUAGE;
+use super::published::Published;
+use super::shapes::Shapes;
+use super::with_rules;
+use crate::Result;
+
+/// Names of the projector inside LLaVA.
+pub(super) const PROJECTOR: &str = r"^(?:model\.)?(?:mm_projector|multi_modal_projector)\.";
+
+/// How the projector is loaded.
+pub fn projector_options(kind: Option<Kind>) -> LoadOptions {
+    let rules = match kind {
+        Some(Kind::LlavaHuggingFace) => import::projector_hugging_face(),
+        _ => import::projector_authors(),
+    };
+    let rules = rules.iter().map(|(from, to)| (from.as_str(), to.as_str()));
+    with_rules(LoadOptions::default(), rules, [LANGUAGE, TOWER])
+}
+
+/// One layer or two, as the weights show.
+///
+/// # Errors
+/// When the weights are not of this kind, or `config.json` contradicts them or asks for what is not supported.
+pub fn projector_kind(published: &Published) -> Result<ProjectorKind> {
+    let options = projector_options(published.kind);
+    let two = Shapes::new(&published.checkpoint, &options)?.has("linear_2.weight");
+    if let Some(root) = published.config().map(|file| file.root()) {
+        for (field, supported) in [
+            ("projector_hidden_act", &["gelu"][..]),
+            ("mm_projector_type", &["linear", "mlp2x_gelu"]),
+        ] {
+            if let Some(found) = root.text(field).filter(|found| !supported.contains(found)) {
+                let problem = format!("is {found:?}; supported: {}", supported.join(", "));
+                return Err(root.fail(field, &problem));
+            }
+        }
+    }
+    Ok(if two {
+        ProjectorKind::Mlp2xGelu
+    } else {
+        ProjectorKind::Linear
+    })
+}

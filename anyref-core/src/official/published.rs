@@ -1,0 +1,98 @@
+//! A published file or folder, opened.
+
+use std::path::{Path, PathBuf};
+
+use anyref_llm::peft::{CONFIG_FILE as ADAPTER_CONFIG, PeftAdapter};
+use anyref_weights::Checkpoint;
+
+use super::config_file::ConfigFile;
+use super::kind::Kind;
+use crate::{Error, Result};
+
+/// An opened checkpoint of a known or unknown kind, with the `config.json` beside it. No values are read.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// What was opened.
+    pub path: PathBuf,
+    /// What it holds, when that is known.
+    pub kind: Option<Kind>,
+    /// The tensors.
+    pub checkpoint: Checkpoint,
+    config: Option<ConfigFile>,
+}
+
+impl Published {
+    /// Opens a weights file, an index or a folder.
+    ///
+    /// # Errors
+    /// When it is missing or damaged.
+    pub fn open(path: &Path) -> Result<Self> {
+        let checkpoint = if path.join(ADAPTER_CONFIG).is_file() {
+            PeftAdapter::open(path)?.checkpoint().clone()
+        } else {
+            Checkpoint::open(path)?
+        };
+        let config = match config_path(path) {
+            Some(path) => ConfigFile::read(path)?,
+            None => None,
+        };
+        Ok(Self {
+            path: path.into(),
+            kind: Kind::of(&checkpoint),
+            checkpoint,
+            config,
+        })
+    }
+
+    /// Opens a part of which only some kinds will do.
+    pub(crate) fn open_as(
+        path: &Path,
+        what: &str,
+        suits: impl FnOnce(Kind) -> bool,
+    ) -> Result<Self> {
+        let published = Self::open(path)?;
+        match published.kind {
+            Some(kind) if suits(kind) => Ok(published),
+            Some(kind) => Err(Error::folder(
+                path,
+                format!("holds {kind}, not {what}; give the one in its place"),
+            )),
+            None => Err(Error::folder(
+                path,
+                format!("holds no {what} in a known layout; `anyref info` lists its tensors"),
+            )),
+        }
+    }
+
+    /// The `config.json` beside the weights.
+    pub(crate) fn config(&self) -> Option<&ConfigFile> {
+        self.config.as_ref()
+    }
+
+    /// Whether a LLaVA carries its picture encoder.
+    pub(crate) fn has_tower(&self) -> bool {
+        let name = "embeddings.patch_embedding.weight";
+        self.checkpoint
+            .tensors()
+            .any(|tensor| tensor.name.contains("vision_tower.") && tensor.name.ends_with(name))
+    }
+
+    /// The folder of the weights.
+    pub(crate) fn folder(&self) -> &Path {
+        if self.path.is_dir() {
+            return &self.path;
+        }
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+}
+
+/// Where the config of a checkpoint is: in its folder, or beside a file with a name that only whole
+/// folders use.
+fn config_path(path: &Path) -> Option<PathBuf> {
+    if path.is_dir() {
+        return Some(path.join("config.json"));
+    }
+    let name = path.file_name()?.to_string_lossy();
+    let whole = name.starts_with("model") || name.starts_with("pytorch_model");
+    whole.then(|| path.with_file_name("config.json"))
+}

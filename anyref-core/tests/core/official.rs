@@ -1,0 +1,83 @@
+//! Checkpoints told apart by their names, and held against configs.
+
+use anyref_core::AnyRefConfig;
+use anyref_core::official::{Kind, Published, compare};
+
+use crate::common::TestBackend;
+use crate::parts::{assembly, language, published};
+
+fn kind(name: &str) -> Option<Kind> {
+    Published::open(&published(name)).unwrap().kind
+}
+
+#[test]
+fn layouts_are_told_apart() {
+    for (name, expected) in [
+        ("clip", Kind::Clip),
+        ("sam", Kind::SamHuggingFace),
+        ("sam.pth", Kind::SamAuthors),
+        ("imagebind.pth", Kind::ImageBind),
+        ("llava", Kind::LlavaHuggingFace),
+        ("llava_authors", Kind::LlavaAuthors),
+        ("adapter", Kind::Adapter),
+    ] {
+        assert_eq!(kind(name), Some(expected), "{name}");
+    }
+    assert_eq!(kind("expected.safetensors"), None);
+}
+
+#[test]
+fn parts_match_themselves_and_not_a_preset() {
+    for (name, modules) in [
+        ("clip", 1),
+        ("sam", 2),
+        ("sam.pth", 2),
+        ("imagebind.pth", 1),
+        ("llava", 3),
+        ("llava_authors", 3),
+    ] {
+        let part = Published::open(&published(name)).unwrap();
+        let reports = compare::<TestBackend>(&part, None, &Default::default()).unwrap();
+        assert_eq!(reports.len(), modules, "{name}");
+        for (module, report) in reports {
+            assert!(report.is_complete(), "{name} {module}: {report}");
+        }
+        let preset = AnyRefConfig::tiny();
+        let reports = compare::<TestBackend>(&part, Some(&preset), &Default::default()).unwrap();
+        for (module, report) in reports {
+            assert!(!report.wrong_shape.is_empty(), "{name} {module}: {report}");
+        }
+    }
+}
+
+#[test]
+fn an_assembled_model_matches_its_config_and_an_adapter_the_model_it_is_for() {
+    let (llm, out) = (language("llava"), tempfile::tempdir().unwrap());
+    let assembled = assembly(llm.path())
+        .write::<TestBackend>(out.path())
+        .unwrap();
+    let model = Published::open(out.path()).unwrap();
+    assert_eq!(model.kind, Some(Kind::AnyRef));
+    let reports = compare::<TestBackend>(&model, None, &Default::default()).unwrap();
+    assert!(reports[0].1.is_complete(), "{}", reports[0].1);
+
+    let adapter = Published::open(&published("adapter")).unwrap();
+    let against =
+        |config: &AnyRefConfig| compare::<TestBackend>(&adapter, Some(config), &Default::default());
+    // It brings embeddings and head of a larger vocabulary.
+    let mut config = assembled.config;
+    let report = &against(&config).unwrap()[0].1;
+    let wrong: Vec<_> = report.wrong_shape.iter().map(|w| &w.name[..]).collect();
+    assert_eq!(wrong, ["lm_head.weight", "model.embed_tokens.weight"]);
+    assert!(
+        report.missing.is_empty() && report.unexpected.is_empty(),
+        "{report}"
+    );
+    config.llm.vocab_size = 600;
+    let report = &against(&config).unwrap()[0].1;
+    assert!(report.is_complete(), "{report}");
+    assert_eq!(report.loaded.len(), 10);
+    let report = &against(&AnyRefConfig::tiny()).unwrap()[0].1;
+    assert_eq!(report.wrong_shape.len(), 10);
+    assert!(compare::<TestBackend>(&adapter, None, &Default::default()).is_err());
+}

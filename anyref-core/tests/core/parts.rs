@@ -1,0 +1,58 @@
+//! The published parts of the fixtures, and what they compute.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyref_core::{AnyRef, Assembly};
+use anyref_weights::testing::Fixture;
+use tempfile::TempDir;
+
+use crate::common::{TestBackend, tokenizer};
+
+/// A file or folder of the fixtures.
+pub fn published(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures")
+        .join(name)
+}
+
+/// Inputs and outputs of the reference implementations.
+pub fn expected() -> Fixture {
+    Fixture::open(published("expected.safetensors"))
+}
+
+/// A copy of a fixture's folder.
+pub fn copied(name: &str) -> TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for entry in fs::read_dir(published(name)).unwrap() {
+        let entry = entry.unwrap();
+        fs::copy(entry.path(), folder.path().join(entry.file_name())).unwrap();
+    }
+    folder
+}
+
+/// A language model's folder, with a tokenizer.
+pub fn language(name: &str) -> TempDir {
+    let folder = copied(name);
+    let plain = tokenizer();
+    plain.save(folder.path().join("tokenizer.json")).unwrap();
+    folder
+}
+
+/// All parts, of a LLaVA that carries its tower.
+pub fn assembly(llm: &Path) -> Assembly {
+    Assembly {
+        clip: None,
+        sam: published("sam.pth"),
+        imagebind: Some(published("imagebind.pth")),
+        llm: llm.into(),
+        adapter: None,
+        dtype: None,
+        seed: 1,
+        max_shard_bytes: 100_000,
+    }
+}
+
+pub fn load(folder: &Path) -> AnyRef<TestBackend> {
+    AnyRef::load(folder, &Default::default()).unwrap()
+}
