@@ -1,6 +1,7 @@
 //! What a training run is made of, as JSON.
 
 use core::fmt;
+use std::path::PathBuf;
 
 use anyhow::{Result as Checked, ensure};
 use anyref_core::AnyRefConfig;
@@ -29,6 +30,9 @@ pub struct TrainConfig {
     /// Use the procedural shapes instead of the stamps, which need a download.
     #[serde(default)]
     pub shapes: bool,
+    /// Parts that start from trained weights, before the first stage.
+    #[serde(default)]
+    pub initial: Vec<InitialWeights>,
     /// The stages, in order.
     pub stages: Vec<StageConfig>,
     /// Steps between checkpoints.
@@ -74,6 +78,17 @@ impl TrainConfig {
         }
         Ok(())
     }
+}
+
+/// Parts of a model that start from weights trained before.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct InitialWeights {
+    /// A model folder, or a checkpoint of a run.
+    pub from: PathBuf,
+    /// The parts, by the fields of the model: `vision_tower`, `image_encoder`; of a checkpoint also
+    /// `heads.names` and its like.
+    pub parts: Vec<String>,
 }
 
 /// What a stage teaches.
@@ -136,17 +151,18 @@ pub struct StageConfig {
     /// Side of the grid on which masks are compared; the mask decoder's own when 0.
     #[serde(default)]
     pub mask_size: usize,
-    /// Weight of the names' loss beside the instructions, for vision towers that go on learning.
+    /// Weight of the names' loss beside the stage's own: of the cells of SAM's image embedding, or beside the
+    /// instructions for vision towers that go on learning.
     #[serde(default)]
     pub name_weight: f64,
-    /// Weight of the loss that brings mask prompts near the regions that they point at, for models whose
-    /// encoders are as young as their language model; the paper has none.
+    /// Weight of the distance of the language model's mask prompts from those of the names; the paper has
+    /// none, its mask decoder being older than its prompts.
     #[serde(default)]
-    pub region_weight: f64,
-    /// Weight of the mask losses of the same objects asked for by their names' vectors, and of the distance
-    /// of the language model's prompts from those; the paper has none.
+    pub prompt_weight: f64,
+    /// Weight of the loss that brings the projected features of references and objects near the words that
+    /// name them, for projectors as young as the language model; the paper has none.
     #[serde(default)]
-    pub promptable_weight: f64,
+    pub reference_weight: f64,
     /// Scenes that validation looks at.
     pub validation_scenes: usize,
 }

@@ -1,4 +1,13 @@
-//! SAM at this scale: masks of whatever a box or a point marks (Kirillov et al. 2023).
+//! SAM at this scale: masks of whatever a name, a box or a point means (Kirillov et al. 2023).
+//!
+//! Most prompts are names, as in SAM's section 7.5: each has a vector of its own, and means everything in
+//! the scene that it fits. It is what gives the image encoder a sense of what things are, which the
+//! language model's prompts build on later.
+//!
+//! With `name_weight` the cells of the image embedding also have to tell the names apart, each by its
+//! own product with the names' vectors: masks alone only compare the few names of one scene.
+
+use std::collections::BTreeSet;
 
 use anyhow::Result;
 use anyref_decoder::{MaskDecoderInput, PromptInput};
@@ -9,9 +18,11 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
+use super::clip::hits;
 use super::context::{StageContext, floats, indices};
-use crate::data::{Mask, Split};
-use crate::losses::{BCE_WEIGHT, DICE_WEIGHT, mask_bce, mask_dice, mask_iou};
+use crate::data::phrases::named;
+use crate::data::{Mask, Split, mask_of};
+use crate::losses::{BCE_WEIGHT, DICE_WEIGHT, cross_entropy, mask_bce, mask_dice, mask_iou};
 use crate::run::config::StageConfig;
 use crate::run::trainer::{Losses, Stage};
 use crate::trainee::Trainee;
@@ -20,6 +31,8 @@ use crate::trainee::Trainee;
 const IOU: f64 = 0.1;
 /// Largest shift of a box edge, as a share of the box.
 const JITTER: f32 = 0.1;
+/// Share of a cell that an object covers at least for the cell to bear its name.
+const COVERED: f32 = 0.5;
 
 /// Trains image encoder, prompt encoder and mask decoder.
 #[derive(Debug)]
@@ -33,8 +46,18 @@ pub struct SamStage<'a> {
 #[derive(Debug)]
 pub struct SamBatch {
     scenes: Vec<PixelValues>,
+    names: Prompted,
     boxes: Prompted,
     points: Prompted,
+    cells: Cells,
+}
+
+/// Cells of the image embeddings that one thing covers, and its name.
+#[derive(Debug, Default)]
+struct Cells {
+    /// Positions in the embeddings of all scenes.
+    rows: Vec<usize>,
+    names: Vec<usize>,
 }
 
 /// Prompts of one kind with the masks that they mean.
@@ -43,6 +66,8 @@ struct Prompted {
     scenes: Vec<usize>,
     /// Box corners or points, in pixels of SAM's square.
     coordinates: Vec<f32>,
+    /// Indices of names.
+    names: Vec<usize>,
     targets: Vec<f32>,
 }
 
@@ -62,9 +87,12 @@ impl<'a> SamStage<'a> {
         let mut rng = SmallRng::seed_from_u64(split.seed(self.context.seed, step));
         let mut batch = SamBatch {
             scenes: Vec::new(),
+            names: Prompted::default(),
             boxes: Prompted::default(),
             points: Prompted::default(),
+            cells: Cells::default(),
         };
+        let side = self.context.model.prompt_encoder.image_embedding_size;
         for (index, scene) in self
             .context
             .scenes_of(split, step, self.config.batch)
@@ -73,35 +101,41 @@ impl<'a> SamStage<'a> {
         {
             let pixels = sam.process(&scene.image);
             let scale = pixels.resized_size[1] as f32 / pixels.original_size[1] as f32;
-            for (slot, object) in scene.objects.iter().enumerate() {
-                let by_box = (slot + index).is_multiple_of(2);
-                let prompted = if by_box {
-                    &mut batch.boxes
-                } else {
-                    &mut batch.points
+            let nouns: BTreeSet<&str> = scene.objects.iter().map(|o| o.noun.as_str()).collect();
+            for noun in nouns {
+                let Some(name) = self.context.name(noun) else {
+                    continue;
                 };
-                prompted.scenes.push(index);
-                if by_box {
-                    let corners = jittered(object.bounds, &mut rng);
-                    prompted
-                        .coordinates
-                        .extend(corners.map(|value| value * scale));
-                } else {
-                    let [x, y] = inner_point(&object.mask, &mut rng);
-                    prompted
-                        .coordinates
-                        .extend([(x + 0.5) * scale, (y + 0.5) * scale]);
+                let mask = mask_of(scene, &named(scene, noun));
+                batch.names.names.push(name);
+                batch.names.push(self.context, index, &mask, self.mask_size);
+            }
+            for object in &scene.objects {
+                if let Some(name) = self.context.name(&object.noun) {
+                    let shares = self.context.mask_target(&object.mask, side);
+                    batch.cells.push(index * side * side, &shares, name);
                 }
-                prompted
-                    .targets
-                    .extend(self.context.mask_target(&object.mask, self.mask_size));
             }
             batch.scenes.push(pixels.pixels);
+            // One object a scene by its place alone.
+            let Some(object) = scene.objects.choose(&mut rng) else {
+                continue;
+            };
+            let prompted = if (step as usize + index).is_multiple_of(2) {
+                let corners = jittered(object.bounds, &mut rng).map(|value| value * scale);
+                batch.boxes.coordinates.extend(corners);
+                &mut batch.boxes
+            } else {
+                let point = inner_point(&object.mask, &mut rng).map(|value| (value + 0.5) * scale);
+                batch.points.coordinates.extend(point);
+                &mut batch.points
+            };
+            prompted.push(self.context, index, &object.mask, self.mask_size);
         }
         Ok(batch)
     }
 
-    /// Mask logits, targets and IoU estimates of every prompt: boxes, then points.
+    /// Mask logits, targets and IoU estimates of every prompt: names, then boxes, then points.
     fn forward<B: Backend>(&self, trainee: &Trainee<B>, batch: &SamBatch) -> SamOutput<B> {
         let device = trainee.heads.logit_scale.val().device();
         let model = &trainee.anyref;
@@ -109,13 +143,17 @@ impl<'a> SamStage<'a> {
             .image_encoder
             .forward(PixelValues::batch(&batch.scenes, &device));
         let (mut logits, mut targets, mut estimates) = (Vec::new(), Vec::new(), Vec::new());
-        for (prompted, by_box) in [(&batch.boxes, true), (&batch.points, false)] {
+        for prompted in batch.prompted() {
             let count = prompted.scenes.len();
             if count == 0 {
                 continue;
             }
             let coordinates = prompted.coordinates.clone();
-            let prompts = if by_box {
+            let prompts = if !prompted.names.is_empty() {
+                let vectors = trainee.heads.prompts.weight.val();
+                let vectors = vectors.select(0, indices(&prompted.names, &device));
+                PromptInput::default().with_embeddings(vectors.unsqueeze_dim(1))
+            } else if coordinates.len() == 4 * count {
                 PromptInput::default().with_boxes(floats(coordinates, [count, 4], &device))
             } else {
                 let labels = Tensor::<B, 2, Int>::from_data(
@@ -148,7 +186,52 @@ impl<'a> SamStage<'a> {
             logits: Tensor::cat(logits, 0),
             targets: Tensor::cat(targets, 0),
             estimates: Tensor::cat(estimates, 0),
+            cells: batch.cells.logits(trainee, embeddings),
         }
+    }
+}
+
+impl Cells {
+    /// Adds the cells of a scene, the first at row `first`, that are covered enough.
+    fn push(&mut self, first: usize, shares: &[f32], name: usize) {
+        for (cell, &share) in shares.iter().enumerate() {
+            if share > COVERED {
+                self.rows.push(first + cell);
+                self.names.push(name);
+            }
+        }
+    }
+
+    /// How well every cell fits every name, `[cells, names]`, and the right names, `[cells]`.
+    fn logits<B: Backend>(&self, trainee: &Trainee<B>, embeddings: Tensor<B, 4>) -> CellLogits<B> {
+        if self.rows.is_empty() {
+            return None;
+        }
+        let device = embeddings.device();
+        let [scenes, width, rows, columns] = embeddings.dims();
+        let cells = embeddings
+            .permute([0, 2, 3, 1])
+            .reshape([scenes * rows * columns, width])
+            .select(0, indices(&self.rows, &device));
+        let names = trainee.heads.prompts.weight.val().transpose();
+        let logits = cells.matmul(names) / (width as f64).sqrt();
+        Some((logits, indices(&self.names, &device)))
+    }
+}
+
+/// Logits of cells and their names, where there are any.
+type CellLogits<B> = Option<(Tensor<B, 2>, Tensor<B, 1, Int>)>;
+
+impl SamBatch {
+    fn prompted(&self) -> [&Prompted; 3] {
+        [&self.names, &self.boxes, &self.points]
+    }
+}
+
+impl Prompted {
+    fn push(&mut self, context: &StageContext, scene: usize, mask: &Mask, size: usize) {
+        self.scenes.push(scene);
+        self.targets.extend(context.mask_target(mask, size));
     }
 }
 
@@ -156,6 +239,7 @@ struct SamOutput<B: Backend> {
     logits: Tensor<B, 3>,
     targets: Tensor<B, 3>,
     estimates: Tensor<B, 1>,
+    cells: CellLogits<B>,
 }
 
 impl<B: AutodiffBackend> Stage<B> for SamStage<'_> {
@@ -166,26 +250,42 @@ impl<B: AutodiffBackend> Stage<B> for SamStage<'_> {
     }
 
     fn loss(&self, trainee: &Trainee<B>, batch: &SamBatch) -> Result<Losses<B>> {
-        Ok(mask_losses(self.forward(trainee, batch)))
+        let mut output = self.forward(trainee, batch);
+        let cells = output.cells.take();
+        let mut losses = mask_losses(output);
+        if let (Some((logits, names)), true) = (cells, self.config.name_weight > 0.0) {
+            let name = cross_entropy(logits, names);
+            losses.total = losses.total + name.clone() * self.config.name_weight;
+            losses.parts.push(("name", name));
+        }
+        Ok(losses)
     }
 
     fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>> {
-        let (mut sums, mut counts) = ([0.0; 2], [0; 2]);
+        let (mut sums, mut counts) = ([0.0; 3], [0; 3]);
+        let (mut right, mut cells) = (0.0, 0);
         for step in 0..self.config.validation_scenes.div_ceil(self.config.batch) as u64 {
             let batch = self.make_batch(Split::Validation, step)?;
             let output = self.forward(trainee, &batch);
             let ious = mask_iou(output.logits, output.targets);
-            let boxes = batch.boxes.scenes.len();
             let values: Vec<f32> = ious.into_data().convert::<f32>().iter::<f32>().collect();
-            for (index, iou) in values.into_iter().enumerate() {
-                let kind = usize::from(index >= boxes);
-                sums[kind] += f64::from(iou);
-                counts[kind] += 1;
+            let mut values = values.into_iter();
+            if let Some((logits, names)) = output.cells {
+                cells += batch.cells.rows.len();
+                right += hits(logits, names);
+            }
+            for (kind, prompted) in batch.prompted().into_iter().enumerate() {
+                let own = values.by_ref().take(prompted.scenes.len());
+                sums[kind] += own.map(f64::from).sum::<f64>();
+                counts[kind] += prompted.scenes.len();
             }
         }
+        let mean = |kind: usize| sums[kind] / counts[kind].max(1) as f64;
         Ok(vec![
-            ("box_iou".into(), sums[0] / f64::from(counts[0].max(1))),
-            ("point_iou".into(), sums[1] / f64::from(counts[1].max(1))),
+            ("name_iou".into(), mean(0)),
+            ("box_iou".into(), mean(1)),
+            ("point_iou".into(), mean(2)),
+            ("cell_accuracy".into(), right / cells.max(1) as f64),
         ])
     }
 }
