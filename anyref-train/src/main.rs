@@ -77,7 +77,7 @@ struct RunArguments {
 
 impl RunArguments {
     fn open(&self) -> Result<(TrainConfig, Folders)> {
-        let text = std::fs::read_to_string(&self.config)
+        let text = std::fs::read_to_string(anyref_weights::local_path(&self.config)?)
             .with_context(|| format!("cannot read {}", self.config.display()))?;
         let config: TrainConfig = serde_json::from_str(&text)
             .with_context(|| format!("{} is no training configuration", self.config.display()))?;

@@ -23,8 +23,9 @@ pub struct PretrainingHeads<B: Backend> {
     pub visual: Linear<B>,
     /// Sound embeddings into the shared space.
     pub sound: Option<Linear<B>>,
-    /// Names into mask prompts, as SAM was prompted with CLIP's text embeddings.
-    pub prompt: Linear<B>,
+    /// One mask prompt a name, `[names, mask decoder width]`, in the place of the text embeddings that SAM
+    /// was prompted with.
+    pub prompts: Embedding<B>,
     /// Logarithm of the inverse temperature, `[1]`.
     pub logit_scale: Param<Tensor<B, 1>>,
 }
@@ -52,7 +53,8 @@ impl<B: Backend> Trainee<B> {
                 .with_bias(false)
                 .init(device),
             sound,
-            prompt: LinearConfig::new(width, config.mask_decoder.transformer_dim).init(device),
+            // As large as the decoder's own tokens, beside which a smaller prompt goes unnoticed.
+            prompts: EmbeddingConfig::new(names, config.mask_decoder.transformer_dim).init(device),
             logit_scale: logit_scale.init([1], device),
         };
         Self {

@@ -104,7 +104,7 @@ pub struct InstructionConfig {
     pub weights: KindWeights,
     /// Probability that a reference picture's background is blacked out.
     pub mask_crop_probability: f64,
-    /// Probability that a description also points at the object.
+    /// Probability that a question about a box asks for the mask of what is in it, not for words alone.
     pub describe_mask_probability: f64,
     /// Long side of reference pictures in pixels.
     pub reference_size: u32,
@@ -150,12 +150,17 @@ pub struct Target {
 impl Target {
     /// United visible mask of the objects.
     pub fn mask(&self, scene: &Scene) -> Mask {
-        let mut mask = Mask::new(scene.image.width() as usize, scene.image.height() as usize);
-        for &object in &self.objects {
-            mask.union_with(&scene.objects[object].mask);
-        }
-        mask
+        mask_of(scene, &self.objects)
     }
+}
+
+/// United visible mask of some objects of a scene.
+pub fn mask_of(scene: &Scene, objects: &[usize]) -> Mask {
+    let mut mask = Mask::new(scene.image.width() as usize, scene.image.height() as usize);
+    for &object in objects {
+        mask.union_with(&scene.objects[object].mask);
+    }
+    mask
 }
 
 /// A question about a scene and its answer.
@@ -173,6 +178,20 @@ pub struct Instruction {
     pub targets: Vec<Target>,
     /// For a description, the object in the box, whether or not the answer points at it.
     pub described: Option<usize>,
+}
+
+impl Instruction {
+    /// The noun of what the only reference shows; none where there are several.
+    pub fn reference_noun<'s>(&'s self, scene: &'s Scene) -> Option<&'s str> {
+        if self.references.len() != 1 {
+            return None;
+        }
+        match (self.kind, self.described) {
+            (Kind::BoxToText, Some(object)) => Some(&scene.objects[object].noun),
+            (Kind::Image | Kind::Audio, _) => Some(&self.targets.first()?.noun),
+            _ => None,
+        }
+    }
 }
 
 /// What the makers of questions need.

@@ -26,7 +26,9 @@ mod error;
 pub use catalogue::{Catalogue, Stamp};
 pub use composer::{Scene, SceneConfig, SceneObject};
 pub use error::{Error, Result};
-pub use instruction::{Instruction, InstructionConfig, Kind, KindWeights, ReferenceData, Target};
+pub use instruction::{
+    Instruction, InstructionConfig, Kind, KindWeights, ReferenceData, Target, mask_of,
+};
 pub use mask::Mask;
 pub use scenes::Scenes;
 pub use split::Split;

@@ -110,6 +110,8 @@ fn question(
     let config = InstructionConfig {
         per_scene: 1,
         weights: KindWeights::only(kind.question()),
+        // Descriptions are scored by their words.
+        describe_mask_probability: 0.0,
         ..config.clone()
     };
     scenes.instructions(scene, &config, 0).into_iter().next()

@@ -115,6 +115,48 @@ pub fn load_weights<B: AutodiffBackend, M: Module<B>>(path: &Path, mut module: M
     Ok(module)
 }
 
+/// Reads some parts of a model folder or of a checkpoint; the others stay as they are.
+pub fn load_parts<B: AutodiffBackend, M: Module<B>>(
+    from: &Path,
+    parts: &[String],
+    mut module: M,
+) -> Result<M> {
+    ensure!(
+        from.exists(),
+        "`initial`: there is no {}: give a model folder or a checkpoint",
+        from.display()
+    );
+    let checkpoint = Checkpoint::open(if from.join(POSITION).is_file() {
+        from.join(MODEL)
+    } else {
+        from.to_owned()
+    })?;
+    for part in parts {
+        let escaped = regex::escape(part);
+        // A model folder has no heads, and so no name in front of the model's own.
+        let (whole, wanted) = match part.starts_with("heads.") {
+            true => (part.clone(), escaped.clone()),
+            false => (format!("anyref.{part}"), format!("(?:anyref\\.)?{escaped}")),
+        };
+        let options = LoadOptions::default()
+            .with_cast(Some(DType::F32))
+            .with_rename("^", "unused/")
+            .with_rename(format!("^unused/{wanted}\\."), format!("{whole}."))
+            .with_allow_missing(".")
+            .with_allow_unused("^unused/");
+        let report = load_module::<B, M>(&mut module, &checkpoint, &options)?;
+        let missing = |name: &&String| name.starts_with(&format!("{whole}."));
+        if let Some(name) = report.allowed_missing.iter().find(missing) {
+            bail!("{} has no {name}, which `initial` asks for", from.display());
+        }
+        ensure!(
+            !report.loaded.is_empty(),
+            "`initial`: the model has no part {part:?}"
+        );
+    }
+    Ok(module)
+}
+
 /// Reads the optimizer's moments.
 pub fn load_optimizer<B: AutodiffBackend>(
     path: &Path,

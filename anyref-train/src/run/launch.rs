@@ -66,10 +66,17 @@ pub fn launch<B: AutodiffBackend>(
     let mut trainee = fresh::<B>(&model, context.name_count(), device)?;
     let newest = checkpoint::newest(&folders.run.join("checkpoints"))?;
     let mut position = None;
-    if let Some(path) = &newest {
-        let (loaded, at) = checkpoint::load(path, trainee)?;
-        trainee = loaded;
-        position = Some(at);
+    match &newest {
+        Some(path) => {
+            let (loaded, at) = checkpoint::load(path, trainee)?;
+            trainee = loaded;
+            position = Some(at);
+        }
+        None => {
+            for initial in &config.initial {
+                trainee = checkpoint::load_parts(&initial.from, &initial.parts, trainee)?;
+            }
+        }
     }
     let options = RunOptions {
         folder: folders.run.clone(),
@@ -108,7 +115,7 @@ pub fn launch<B: AutodiffBackend>(
             StageKind::Clip => run!(ClipStage::new(&context, stage.clone())),
             StageKind::Sam => run!(SamStage::new(&context, stage.clone())),
             StageKind::Audio => run!(AudioStage::new(&context, stage.clone())?),
-            StageKind::Instruct => run!(InstructStage::new(&context, stage.clone())),
+            StageKind::Instruct => run!(InstructStage::new(&context, stage.clone())?),
         };
         trainee = trained;
         if !complete {

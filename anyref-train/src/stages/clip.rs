@@ -5,6 +5,9 @@
 //! mask are averaged and matched with the names' vectors. A reference picture is matched the same way,
 //! and also with the region that shows the same thing, which is what picture references ask for and
 //! what carries over to things without a name.
+//!
+//! All of it is asked of two layers: the last, as CLIP trains it, and the one that the language model
+//! sees, which in a tower of few layers has little of its own otherwise.
 
 use anyhow::Result;
 use anyref_vision::preprocess::PixelValues;
@@ -12,7 +15,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor, activation};
 
 use super::context::{StageContext, indices};
-use super::regions::{Grid, Regions, embedded, name_logits, temperature};
+use super::regions::{Regions, embedded, name_logits, temperature};
 use crate::data::{InstructionConfig, Kind, KindWeights, ReferenceData, Split};
 use crate::losses::{cross_entropy, scalar};
 use crate::run::config::StageConfig;
@@ -57,7 +60,7 @@ impl<'a> ClipStage<'a> {
         let mut batch = ClipBatch {
             scenes: Vec::new(),
             pictures: Vec::new(),
-            regions: Regions::new(context, scenes.iter(), Grid::Clip),
+            regions: Regions::new(context, scenes.iter()),
             picture_regions: Vec::new(),
         };
         let mut first = 0;
@@ -89,38 +92,57 @@ impl<'a> ClipStage<'a> {
                 0,
             );
         }
-        let features = tower.post_layernorm.forward(tower.features(pixels, -1));
-        let [_, _, width] = features.dims();
-        let (scenes, pictures) = (batch.scenes.len(), batch.pictures.len());
-        let mut pooled = vec![batch.regions.pool(features.clone().narrow(0, 0, scenes))];
-        if pictures > 0 {
-            let whole = features.narrow(0, scenes, pictures).mean_dim(1);
-            pooled.push(whole.reshape([pictures, width]));
+        let states = tower.hidden_states(pixels);
+        let (last, selected) = (states.len() - 1, trainee.anyref.select_layer());
+        let selected = (selected.rem_euclid(states.len() as i32)) as usize;
+        let mut layers = vec![selected];
+        if selected != last {
+            layers.push(last);
         }
-        let embedded = embedded(heads, Tensor::cat(pooled, 0));
         let regions = batch.regions.names.len();
-        let picture_logits = (pictures > 0).then(|| {
-            let rows = embedded.clone().narrow(0, regions, pictures);
-            let columns = embedded.clone().narrow(0, 0, regions).transpose();
-            rows.matmul(columns) * temperature(heads)
-        });
         let shown = batch
             .picture_regions
             .iter()
             .map(|&region| batch.regions.names[region]);
         let names: Vec<usize> = batch.regions.names.iter().copied().chain(shown).collect();
+        let logits = layers.into_iter().map(|layer| {
+            let [_, tokens, width] = states[layer].dims();
+            let patches = states[layer].clone().narrow(1, 1, tokens - 1);
+            let features = tower.post_layernorm.forward(patches);
+            let (scenes, pictures) = (batch.scenes.len(), batch.pictures.len());
+            let mut pooled = vec![batch.regions.pool(features.clone().narrow(0, 0, scenes))];
+            if pictures > 0 {
+                let whole = features.narrow(0, scenes, pictures).mean_dim(1);
+                pooled.push(whole.reshape([pictures, width]));
+            }
+            let embedded = embedded(heads, Tensor::cat(pooled, 0));
+            let pictures = (pictures > 0).then(|| {
+                let rows = embedded.clone().narrow(0, regions, pictures);
+                let columns = embedded.clone().narrow(0, 0, regions).transpose();
+                rows.matmul(columns) * temperature(heads)
+            });
+            LayerLogits {
+                names: name_logits(heads, embedded),
+                pictures,
+            }
+        });
         ClipOutput {
-            name_logits: name_logits(heads, embedded),
-            picture_logits,
+            layers: logits.collect(),
             names: indices(&names, &device),
             picture_regions: indices(&batch.picture_regions, &device),
         }
     }
 }
 
+/// What one layer says.
+struct LayerLogits<B: Backend> {
+    names: Tensor<B, 2>,
+    pictures: Option<Tensor<B, 2>>,
+}
+
 struct ClipOutput<B: Backend> {
-    name_logits: Tensor<B, 2>,
-    picture_logits: Option<Tensor<B, 2>>,
+    /// The language model's layer first.
+    layers: Vec<LayerLogits<B>>,
     names: Tensor<B, 1, Int>,
     picture_regions: Tensor<B, 1, Int>,
 }
@@ -134,11 +156,23 @@ impl<B: AutodiffBackend> Stage<B> for ClipStage<'_> {
 
     fn loss(&self, trainee: &Trainee<B>, batch: &ClipBatch) -> Result<Losses<B>> {
         let output = self.forward(trainee, batch);
-        let name = cross_entropy(output.name_logits, output.names);
+        let count = output.layers.len() as f64;
+        let mean = |losses: Vec<Tensor<B, 1>>| Tensor::cat(losses, 0).sum() / count;
+        let names = output
+            .layers
+            .iter()
+            .map(|layer| cross_entropy(layer.names.clone(), output.names.clone()));
+        let name = mean(names.collect());
         let mut parts = vec![("name", name.clone())];
         let mut total = name;
-        if let Some(logits) = output.picture_logits {
-            let picture = cross_entropy(logits, output.picture_regions);
+        let pictures: Vec<_> = output
+            .layers
+            .into_iter()
+            .filter_map(|layer| layer.pictures)
+            .map(|logits| cross_entropy(logits, output.picture_regions.clone()))
+            .collect();
+        if !pictures.is_empty() {
+            let picture = mean(pictures);
             parts.push(("picture", picture.clone()));
             total = total + picture * PICTURE_WEIGHT;
         }
@@ -151,9 +185,12 @@ impl<B: AutodiffBackend> Stage<B> for ClipStage<'_> {
         for step in 0..steps {
             let batch = self.make_batch(Split::Validation, step)?;
             let output = self.forward(trainee, &batch);
-            right += hits(output.name_logits, output.names);
+            let Some(seen) = output.layers.into_iter().next() else {
+                continue;
+            };
+            right += hits(seen.names, output.names);
             all += (batch.regions.names.len() + batch.pictures.len()) as f64;
-            if let Some(logits) = output.picture_logits {
+            if let Some(logits) = seen.pictures {
                 found += hits(logits, output.picture_regions);
                 asked += batch.pictures.len() as f64;
             }

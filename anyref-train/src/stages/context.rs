@@ -66,6 +66,15 @@ impl StageContext {
         self.names.len()
     }
 
+    /// The names, in order.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
+        self.scenes
+            .library()
+            .nouns(false)
+            .iter()
+            .map(String::as_str)
+    }
+
     /// Index of a noun among the names.
     pub fn name(&self, noun: &str) -> Option<usize> {
         self.names.get(noun).copied()

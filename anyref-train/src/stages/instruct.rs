@@ -5,15 +5,15 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use anyref_core::{AnyRefModel, ReferenceBank, splice};
 use anyref_decoder::refocus::ObjectToken;
-use anyref_llm::LlamaInput;
+use anyref_llm::{Llama, LlamaInput};
 use anyref_vision::preprocess::PixelValues;
 use anyref_weights::ops;
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::{Int, Tensor};
 
 use super::context::{StageContext, floats, indices};
 use super::instruct_batch::InstructBatch;
-use super::regions::{embedded, name_logits, temperature};
+use super::regions::{embedded, name_logits};
 use super::sam::resized;
 use crate::data::Split;
 use crate::losses::{
@@ -25,6 +25,8 @@ use crate::trainee::{PretrainingHeads, Trainee, normalised};
 
 /// Weight of the mask decoder's estimate of its own IoU, which the paper leaves as SAM trained it, follows along.
 const IOU: f64 = 0.05;
+/// Inverse temperature of the cosines between features and words.
+const WORD_SCALE: f64 = 16.0;
 
 /// Tunes the model on instructions.
 #[derive(Debug)]
@@ -32,6 +34,8 @@ pub struct InstructStage<'a> {
     context: &'a StageContext,
     config: StageConfig,
     mask_size: usize,
+    /// Tokens of each name.
+    words: Vec<Vec<u32>>,
 }
 
 /// What the model makes of a batch.
@@ -45,9 +49,10 @@ pub struct InstructOutput<B: Backend> {
     pub estimates: Option<Tensor<B, 1>>,
     /// CLIP features of the scenes, `[scenes, patches, channels]`.
     pub features: Tensor<B, 3>,
-    /// Mask prompts of the objects `[objects, width]` and SAM's embeddings of the scenes
-    /// `[scenes, width, rows, columns]`.
-    pub grounding: Option<(Tensor<B, 2>, Tensor<B, 4>)>,
+    /// Mask prompts of the objects, `[objects, width]`.
+    pub prompts: Option<Tensor<B, 2>>,
+    /// Mean of the features of each reference, `[references, hidden]`; absent when there is none.
+    pub references: Option<Tensor<B, 2>>,
 }
 
 /// Runs a batch with the true answers given (teacher forcing). Every scene is encoded once, and the
@@ -62,12 +67,12 @@ pub fn instruct_forward<B: Backend>(
     let features = model.vision_tower.features(pixels, model.select_layer());
     let picture = model.picture_features_from(features.clone());
 
-    let mut bank = ReferenceBank::default();
+    let mut parts = Vec::new();
     if !batch.images.is_empty() {
-        bank.push(model.image_reference(PixelValues::batch(&batch.images, device)));
+        parts.push(model.image_reference(PixelValues::batch(&batch.images, device)));
     }
     if !batch.boxes.is_empty() {
-        bank.push(model.box_reference(picture.grid.clone(), &batch.boxes));
+        parts.push(model.box_reference(picture.grid.clone(), &batch.boxes));
     }
     if let Some(first) = batch.sounds.first() {
         let [clips, channels, mel, frames] = first.shape;
@@ -81,10 +86,16 @@ pub fn instruct_forward<B: Backend>(
             [batch.sounds.len(), clips, channels, mel, frames],
             device,
         );
-        if let Some(features) = model.audio_reference(sounds) {
-            bank.push(features);
-        }
+        parts.extend(model.audio_reference(sounds));
     }
+    let mut bank = ReferenceBank::default();
+    let mut references = Vec::new();
+    for part in parts {
+        let [count, _, hidden] = part.dims();
+        references.push(part.clone().mean_dim(1).reshape([count, hidden]));
+        bank.push(part);
+    }
+    let references = (!references.is_empty()).then(|| Tensor::cat(references, 0));
 
     let prefixes = vec![batch.prefix.clone(); scenes];
     let empty = ReferenceBank::default();
@@ -125,7 +136,8 @@ pub fn instruct_forward<B: Backend>(
             masks: None,
             estimates: None,
             features,
-            grounding: None,
+            prompts: None,
+            references,
         };
     }
     let [_, heads, _, head_dim] = output.query.dims();
@@ -153,9 +165,8 @@ pub fn instruct_forward<B: Backend>(
     let embeddings = model
         .image_encoder
         .forward(PixelValues::batch(&batch.sam, device));
-    let grounding = Some((prompts.clone(), embeddings.clone()));
     let scene_of = indices(&batch.scene_of_objects(), device);
-    let decoded = model.decode_masks(embeddings.select(0, scene_of), prompts);
+    let decoded = model.decode_masks(embeddings.select(0, scene_of), prompts.clone());
     let size = batch.mask_size;
     let targets = floats(
         batch.masks.clone(),
@@ -167,72 +178,102 @@ pub fn instruct_forward<B: Backend>(
         masks: Some((resized(decoded.low_res_masks, size), targets)),
         estimates: Some(decoded.iou_predictions.squeeze_dim(1)),
         features,
-        grounding,
+        prompts: Some(prompts),
+        references,
     }
 }
 
-/// The mask losses when the same objects are asked for by their names' vectors, as SAM was prompted with
-/// CLIP's text embeddings (Kirillov et al. 2023, section 7.5): a short way for names to get a meaning in
-/// SAM's embedding. The second loss brings the language model's prompts near those of the names.
-fn promptable_losses<B: Backend>(
-    trainee: &Trainee<B>,
-    prompts: Tensor<B, 2>,
-    embeddings: Tensor<B, 4>,
-    batch: &InstructBatch,
-) -> [Tensor<B, 1>; 2] {
-    let (model, heads) = (&trainee.anyref, &trainee.heads);
-    let device = embeddings.device();
-    let (count, size) = (batch.objects.len(), batch.mask_size);
-    let names = heads
-        .names
-        .weight
-        .val()
-        .select(0, indices(&batch.nouns, &device));
-    let names = heads.prompt.forward(normalised(names));
-    let scene_of = indices(&batch.scene_of_objects(), &device);
-    let decoded = model.decode_masks(embeddings.select(0, scene_of), names.clone());
-    let logits = resized(decoded.low_res_masks, size);
-    let targets = floats::<B, 3>(batch.noun_masks.clone(), [count, size, size], &device);
-    let masks = mask_bce(logits.clone(), targets.clone()).mean() * BCE_WEIGHT
-        + mask_dice(logits, targets).mean() * DICE_WEIGHT;
-    let apart = prompts - names.detach();
-    [masks, (apart.clone() * apart).mean()]
-}
-
-/// How far the mask prompts are from the regions that they point at, against all regions of the batch:
-/// the mean over a region's patches of SAM's embedding should look like the prompt, and no other region.
-fn region_loss<B: Backend>(
+/// Mean squared distance of the language model's mask prompts from those of the names, which the mask
+/// decoder knows already, where an answer points at everything of a name.
+fn prompt_loss<B: Backend>(
     heads: &PretrainingHeads<B>,
     prompts: Tensor<B, 2>,
-    embeddings: Tensor<B, 4>,
     batch: &InstructBatch,
-) -> Tensor<B, 1> {
-    let device = prompts.device();
-    let [scenes, width, rows, columns] = embeddings.dims();
-    let patches = embeddings.reshape([scenes, width, rows * columns]);
-    let regions = normalised(batch.grounds.pool(ops::permute(patches, [0, 2, 1])));
-    let [count, _] = regions.dims();
-    let logits = normalised(prompts).matmul(regions.transpose()) * temperature(heads);
-    let mut shares = vec![0.0; batch.pointed.len() * count];
-    for (row, pointed) in shares.chunks_exact_mut(count).zip(&batch.pointed) {
-        for &region in pointed {
-            row[region] = 1.0 / pointed.len() as f32;
-        }
+) -> Option<Tensor<B, 1>> {
+    if batch.whole.is_empty() {
+        return None;
     }
-    let shares = floats::<B, 2>(shares, [batch.pointed.len(), count], &device);
-    -(activation::log_softmax(logits, 1) * shares)
-        .sum_dim(1)
-        .mean()
+    let device = prompts.device();
+    let nouns: Vec<usize> = batch
+        .whole
+        .iter()
+        .map(|&object| batch.nouns[object])
+        .collect();
+    let names = heads.prompts.weight.val().detach();
+    let names = names.select(0, indices(&nouns, &device));
+    let apart = prompts.select(0, indices(&batch.whole, &device)) - names;
+    Some((apart.clone() * apart).mean())
 }
 
 impl<'a> InstructStage<'a> {
     /// Prepares the stage.
-    pub fn new(context: &'a StageContext, config: StageConfig) -> Self {
+    ///
+    /// # Errors
+    /// When a name cannot be tokenised.
+    pub fn new(context: &'a StageContext, config: StageConfig) -> Result<Self> {
         let mask_size = context.mask_size(&config);
-        Self {
+        let words = context
+            .names()
+            .map(|name| Ok(context.tokenizer.encode(name, false)?))
+            .collect::<Result<_>>()?;
+        Ok(Self {
             context,
             config,
             mask_size,
+            words,
+        })
+    }
+
+    /// How well projected features fit the words that name what they show: cross-entropy over all names
+    /// of the cosine between a feature and the mean embedding of a name's tokens. Then the language
+    /// model reads a picture, a sound or a part of the scene much as it reads its name.
+    ///
+    /// # Shapes
+    /// - features: `[n, hidden]`, one a name
+    fn word_loss<B: Backend>(
+        &self,
+        llm: &Llama<B>,
+        features: Tensor<B, 2>,
+        names: &[usize],
+    ) -> Tensor<B, 1> {
+        let device = features.device();
+        let [_, hidden] = features.dims();
+        let words = self.words.iter().map(|tokens| {
+            let ids: Vec<i32> = tokens.iter().map(|&id| id as i32).collect();
+            let ids = Tensor::<B, 1, Int>::from_data(ids.as_slice(), &device);
+            llm.embed(ids.unsqueeze())
+                .detach()
+                .mean_dim(1)
+                .reshape([1, hidden])
+        });
+        let words = normalised(Tensor::cat(words.collect(), 0));
+        let logits = normalised(features).matmul(words.transpose()) * WORD_SCALE;
+        cross_entropy(logits, indices(names, &device))
+    }
+
+    /// The same for the references of a batch, and for the objects of its scenes.
+    fn reference_loss<B: Backend>(
+        &self,
+        model: &AnyRefModel<B>,
+        references: Option<Tensor<B, 2>>,
+        features: Tensor<B, 3>,
+        batch: &InstructBatch,
+    ) -> Tensor<B, 1> {
+        let device = features.device();
+        let objects = model.mm_projector.forward(batch.regions.pool(features));
+        let loss = self.word_loss(&model.llm, objects, &batch.regions.names);
+        let (rows, names): (Vec<usize>, Vec<usize>) = batch
+            .referred
+            .iter()
+            .enumerate()
+            .filter_map(|(row, noun)| Some((row, (*noun)?)))
+            .unzip();
+        match references {
+            Some(references) if !rows.is_empty() => {
+                let references = references.select(0, indices(&rows, &device));
+                (loss + self.word_loss(&model.llm, references, &names)) / 2.0
+            }
+            _ => loss,
         }
     }
 
@@ -282,18 +323,22 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
             ]);
             total = total + bce * BCE_WEIGHT + dice * DICE_WEIGHT + estimate * IOU;
         }
-        if let Some((prompts, embeddings)) = output.grounding {
-            if self.config.promptable_weight > 0.0 {
-                let [named, apart] =
-                    promptable_losses(trainee, prompts.clone(), embeddings.clone(), batch);
-                parts.extend([("named", named.clone()), ("apart", apart.clone())]);
-                total = total + (named + apart) * self.config.promptable_weight;
+        let mut add = |name, weight: f64, loss: Option<Tensor<B, 1>>| {
+            if let Some(loss) = loss {
+                total = total.clone() + loss.clone() * weight;
+                parts.push((name, loss));
             }
-            if self.config.region_weight > 0.0 {
-                let region = region_loss(&trainee.heads, prompts, embeddings, batch);
-                parts.push(("region", region.clone()));
-                total = total + region * self.config.region_weight;
-            }
+        };
+        if self.config.prompt_weight > 0.0
+            && let Some(prompts) = output.prompts
+        {
+            let loss = prompt_loss(&trainee.heads, prompts, batch);
+            add("prompt", self.config.prompt_weight, loss);
+        }
+        if self.config.reference_weight > 0.0 {
+            let features = output.features.clone();
+            let loss = self.reference_loss(&trainee.anyref, output.references, features, batch);
+            add("reference", self.config.reference_weight, Some(loss));
         }
         if self.config.name_weight > 0.0 {
             let features = trainee
@@ -304,8 +349,7 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
             let embedded = embedded(&trainee.heads, batch.regions.pool(features));
             let names = indices(&batch.regions.names, &device);
             let name = cross_entropy(name_logits(&trainee.heads, embedded), names);
-            parts.push(("name", name.clone()));
-            total = total + name * self.config.name_weight;
+            add("name", self.config.name_weight, Some(name));
         }
         Ok(Losses { total, parts })
     }

@@ -8,7 +8,7 @@ use anyref_vision::preprocess::PixelValues;
 use anyref_vision::roi_align::RegionBox;
 
 use super::context::StageContext;
-use super::regions::{Grid, Regions};
+use super::regions::Regions;
 use crate::data::phrases::named;
 use crate::data::sound::SAMPLE_RATE;
 use crate::data::{Instruction, Kind, ReferenceData, Scene};
@@ -28,10 +28,9 @@ pub struct InstructBatch {
     pub sounds: Vec<AudioFeatures>,
     /// The scenes' objects, by name.
     pub(super) regions: Regions,
-    /// The same on SAM's grid.
-    pub(super) grounds: Regions,
-    /// For every `<obj>`, the regions that it points at.
-    pub(super) pointed: Vec<Vec<usize>>,
+    /// Index of the name of what each reference shows, in the order of the reference bank; none where the
+    /// instruction does not say.
+    pub(super) referred: Vec<Option<usize>>,
     /// The sequence up to the picture's end, the same for all scenes.
     pub prefix: Layout,
     /// Question and answer of each instruction, scene by scene.
@@ -48,8 +47,8 @@ pub struct InstructBatch {
     pub objects: Vec<ObjectTarget>,
     /// Indices of their names.
     pub(super) nouns: Vec<usize>,
-    /// The masks of everything of that name, `[objects, size, size]`.
-    pub(super) noun_masks: Vec<f32>,
+    /// Those of them that point at everything of their name.
+    pub(super) whole: Vec<usize>,
     /// Their masks, `[objects, size, size]`.
     pub masks: Vec<f32>,
     /// Side of a mask.
@@ -82,16 +81,15 @@ impl InstructBatch {
         per_scene: usize,
         mask_size: usize,
     ) -> Result<Self> {
-        let regions = |grid| Regions::new(context, scenes.iter().map(|(scene, _)| scene), grid);
+        let regions = Regions::new(context, scenes.iter().map(|(scene, _)| scene));
         let mut batch = Self {
             clip: Vec::new(),
             sam: Vec::new(),
             images: Vec::new(),
             boxes: Vec::new(),
             sounds: Vec::new(),
-            regions: regions(Grid::Clip),
-            grounds: regions(Grid::Sam),
-            pointed: Vec::new(),
+            regions,
+            referred: Vec::new(),
             prefix: Layout::default(),
             rows: Vec::new(),
             per_scene,
@@ -100,13 +98,13 @@ impl InstructBatch {
             predicted: Vec::new(),
             objects: Vec::new(),
             nouns: Vec::new(),
-            noun_masks: Vec::new(),
+            whole: Vec::new(),
             masks: Vec::new(),
             mask_size,
         };
         let (clip, sam, hearing) = (context.clip(), context.sam(), context.sound());
         let mut rows = Vec::new();
-        let mut first_region = 0;
+        let (mut shown, mut boxed, mut heard_of) = (Vec::new(), Vec::new(), Vec::new());
         for (index, (scene, instructions)) in scenes.iter().enumerate() {
             batch.clip.push(clip.process(&scene.image));
             batch.sam.push(sam.process(&scene.image).pixels);
@@ -123,16 +121,20 @@ impl InstructBatch {
                 let mut references = Vec::new();
                 let mut entries = Vec::new();
                 let mut heard = true;
+                let noun = instruction.reference_noun(scene);
+                let noun = noun.and_then(|noun| context.name(noun));
                 for reference in &instruction.references {
                     references.push(match reference {
                         ReferenceData::Box(region) => {
                             entries.push(Entry::Box(batch.boxes.len()));
                             batch.boxes.push(share(*region, index, scene));
+                            boxed.push(noun);
                             Reference::Box(*region)
                         }
                         ReferenceData::Image(image) => {
                             entries.push(Entry::Image(batch.images.len()));
                             batch.images.push(clip.process(image));
+                            shown.push(noun);
                             Reference::Image(ReferenceImage::new(image.clone()))
                         }
                         ReferenceData::Audio(samples) => {
@@ -143,6 +145,7 @@ impl InstructBatch {
                                 Ok(features) => {
                                     entries.push(Entry::Sound(batch.sounds.len()));
                                     batch.sounds.push(features);
+                                    heard_of.push(noun);
                                 }
                                 Err(_) => heard = false,
                             }
@@ -166,25 +169,22 @@ impl InstructBatch {
                     })
                     .collect::<Vec<_>>();
                 for target in &instruction.targets {
-                    let pointed = target.objects.iter().map(|object| first_region + object);
-                    batch.pointed.push(pointed.collect());
                     let mask = target.mask(scene);
                     batch.masks.extend(context.mask_target(&mask, mask_size));
-                    let alike = crate::data::Target {
-                        objects: named(scene, &target.noun),
-                        ..target.clone()
-                    };
+                    if named(scene, &target.noun).len() == target.objects.len()
+                        && context.name(&target.noun).is_some()
+                    {
+                        batch.whole.push(batch.nouns.len());
+                    }
                     batch.nouns.push(context.name(&target.noun).unwrap_or(0));
-                    let alike = context.mask_target(&alike.mask(scene), mask_size);
-                    batch.noun_masks.extend(alike);
                 }
                 batch.kinds.push(instruction.kind);
                 rows.push((tokens, references, instruction.targets.len(), row));
                 made += 1;
             }
             anyhow::ensure!(made == per_scene, "a scene has no usable instruction");
-            first_region += scene.objects.len();
         }
+        batch.referred = [shown, boxed, heard_of].concat();
         let offsets = [
             0,
             batch.images.len(),

@@ -1,4 +1,4 @@
-//! The objects of scenes as regions of an encoder's patch grid.
+//! The objects of scenes as regions of CLIP's patch grid.
 
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -8,15 +8,6 @@ use crate::trainee::{PretrainingHeads, normalised};
 
 /// CLIP's logarithm of the inverse temperature never exceeds this.
 const MAX_LOGIT_SCALE: f64 = 4.6052;
-
-/// Whose patches.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Grid {
-    /// CLIP's, over the whole picture squeezed into a square.
-    Clip,
-    /// SAM's, over the padded square.
-    Sam,
-}
 
 /// Every object of some scenes: which patches it covers and what it is called.
 #[derive(Debug)]
@@ -36,12 +27,8 @@ impl Regions {
     pub(super) fn new<'s>(
         context: &StageContext,
         scenes: impl ExactSizeIterator<Item = &'s Scene> + Clone,
-        grid: Grid,
     ) -> Self {
-        let side = match grid {
-            Grid::Clip => context.model.vision_tower.grid_size(),
-            Grid::Sam => context.model.image_encoder.grid_size(),
-        };
+        let side = context.model.vision_tower.grid_size();
         let patches = side * side;
         let most = scenes
             .clone()
@@ -58,10 +45,7 @@ impl Regions {
         for (index, scene) in scenes.enumerate() {
             for (slot, object) in scene.objects.iter().enumerate() {
                 let row = index * most + slot;
-                let shares = match grid {
-                    Grid::Clip => object.mask.coverage(side, side),
-                    Grid::Sam => context.mask_target(&object.mask, side),
-                };
+                let shares = object.mask.coverage(side, side);
                 let total: f32 = shares.iter().sum::<f32>().max(1e-6);
                 let target = &mut regions.shares[row * patches..][..patches];
                 for (target, share) in target.iter_mut().zip(shares) {

@@ -65,7 +65,7 @@ fn instructions_are_learned() {
     let config = stage_config("instruct", 12, 2);
     learns(
         &context,
-        &InstructStage::new(&context, config.clone()),
+        &InstructStage::new(&context, config.clone()).unwrap(),
         &config,
     );
 }

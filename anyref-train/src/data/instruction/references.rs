@@ -7,7 +7,7 @@ use crate::data::phrases::{Expression, named};
 use crate::data::reference::{self, ReferenceStyle};
 use crate::data::sound;
 
-/// Asks for what a picture shows.
+/// Asks for what a picture shows, or a box of the scene encloses.
 pub(crate) const IMAGE_QUESTION: &str =
     "Can you segment object with the following reference {1} in this image?";
 /// Asks for what makes a sound.
@@ -87,6 +87,7 @@ impl Asker<'_> {
         self.one_of(&sounding).copied()
     }
 
+    /// A box: what is in it, in words alone or with its mask; the question says which.
     pub(super) fn describe(&mut self) -> Option<Instruction> {
         let object = self.any_object();
         let phrase = Expression::distinguishing(self.scene, object)?.text();
@@ -100,7 +101,12 @@ impl Asker<'_> {
         };
         Some(Instruction {
             kind: Kind::BoxToText,
-            question: DESCRIBE_QUESTION.to_owned(),
+            question: if pointing {
+                IMAGE_QUESTION
+            } else {
+                DESCRIBE_QUESTION
+            }
+            .to_owned(),
             references: vec![ReferenceData::Box(self.loose_box(object))],
             answer,
             targets: pointing.then_some(target).into_iter().collect(),

@@ -1,0 +1,60 @@
+//! Parts that start from weights trained before.
+
+use anyref_train::run::checkpoint::load_parts;
+use anyref_train::trainee::Trainee;
+use anyref_weights::testing::fill;
+use anyref_weights::{SaveOptions, save_module};
+
+use crate::support::{TrainBackend, alone, context};
+
+fn values<const D: usize>(tensor: burn::tensor::Tensor<TrainBackend, D>) -> Vec<f32> {
+    tensor.into_data().to_vec().unwrap()
+}
+
+fn neck(trainee: &Trainee<TrainBackend>) -> Vec<f32> {
+    values(trainee.anyref.image_encoder.neck.conv1.weight.val())
+}
+
+fn patches(trainee: &Trainee<TrainBackend>) -> Vec<f32> {
+    let embeddings = &trainee.anyref.vision_tower.embeddings;
+    values(embeddings.patch_embedding.weight.val())
+}
+
+fn prompts(trainee: &Trainee<TrainBackend>) -> Vec<f32> {
+    values(trainee.heads.prompts.weight.val())
+}
+
+#[test]
+fn named_parts_are_read_and_the_others_kept() {
+    let _turn = alone();
+    let context = context([64, 64], 2);
+    let device = Default::default();
+    let new = || Trainee::<TrainBackend>::new(&context.model, context.name_count(), &device);
+    let (trained, fresh) = (fill(new(), 5, 0.3), new());
+    let folder = tempfile::tempdir().unwrap();
+    let checkpoint = folder.path().join("checkpoint.safetensors");
+    save_module(&trained, &checkpoint, &SaveOptions::default()).unwrap();
+
+    let parts = ["image_encoder".to_owned(), "heads.prompts".to_owned()];
+    let loaded = load_parts(&checkpoint, &parts, fresh.clone()).unwrap();
+    assert_eq!(neck(&loaded), neck(&trained));
+    assert_eq!(prompts(&loaded), prompts(&trained));
+    assert_eq!(patches(&loaded), patches(&fresh));
+    assert_ne!(patches(&loaded), patches(&trained));
+
+    // A model's own file has no heads and no prefix.
+    let model = folder.path().join("model.safetensors");
+    save_module::<TrainBackend, _>(&trained.anyref, &model, &SaveOptions::default()).unwrap();
+    let loaded = load_parts(&model, &parts[..1], fresh.clone()).unwrap();
+    assert_eq!(neck(&loaded), neck(&trained));
+
+    for (path, part, complaint) in [
+        (&model, "heads.prompts", "heads.prompts.weight"),
+        (&checkpoint, "image_decoder", "no part \"image_decoder\""),
+        (&folder.path().join("none"), "llm", "there is no"),
+    ] {
+        let error = load_parts(path, &[part.to_owned()], fresh.clone()).unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.contains(complaint), "{part}: {error}");
+    }
+}
