@@ -30,8 +30,9 @@ pub fn load(path: &Path) -> Result<Vec<f32>> {
     Ok(samples)
 }
 
-/// Varies a recording: offset, gain and white noise; when `held_out`, also speed, a low-pass
-/// and rumbling noise, which training never applies.
+/// Varies a recording: offset, gain and noise. Training also moves the weight between low and high
+/// pitches and adds an echo; with `held_out` the recording is instead played at another speed, muffled,
+/// and the noise rumbles, none of which training ever applies.
 pub fn vary(samples: &[f32], held_out: bool, rng: &mut impl Rng) -> Vec<f32> {
     let lead = rng.random_range(0..SAMPLE_RATE as usize / 3);
     let cut = (samples.len() as f32 * rng.random_range(0.0..0.15)) as usize;
@@ -41,6 +42,14 @@ pub fn vary(samples: &[f32], held_out: bool, rng: &mut impl Rng) -> Vec<f32> {
         out = faster(&out, rng.random_range(0.93..1.07));
         let cutoff: f32 = rng.random_range(3000.0..7000.0);
         low_pass(&mut out, cutoff / SAMPLE_RATE as f32);
+    } else {
+        if rng.random_bool(0.5) {
+            tilt(&mut out, rng.random_range(-0.7..0.7));
+        }
+        if rng.random_bool(0.5) {
+            let delay = rng.random_range(SAMPLE_RATE / 40..SAMPLE_RATE / 6) as usize;
+            echo(&mut out, delay, rng.random_range(0.1..0.5));
+        }
     }
     out.truncate(LONGEST);
     if out.len() < SHORTEST {
@@ -51,7 +60,7 @@ pub fn vary(samples: &[f32], held_out: bool, rng: &mut impl Rng) -> Vec<f32> {
     let quiet = if held_out {
         rng.random_range(12.0..20.0)
     } else {
-        rng.random_range(15.0..45.0)
+        rng.random_range(10.0..45.0)
     };
     let level = rms * 10f32.powf(-quiet / 20.0);
     let mut rumble = 0.0;
@@ -90,5 +99,22 @@ fn low_pass(samples: &mut [f32], cutoff: f32) {
     for sample in samples {
         state = keep * state + (1.0 - keep) * *sample;
         *sample = state;
+    }
+}
+
+/// Adds `amount` times the sample before: above 0 it favours low pitches, below 0 high ones.
+fn tilt(samples: &mut [f32], amount: f32) {
+    let mut before = 0.0;
+    for sample in samples {
+        let now = *sample;
+        *sample = (now + amount * before) / (1.0 + amount.abs());
+        before = now;
+    }
+}
+
+/// Adds what was heard `delay` samples ago, again and again, each time `gain` as loud.
+fn echo(samples: &mut [f32], delay: usize, gain: f32) {
+    for at in delay..samples.len() {
+        samples[at] += gain * samples[at - delay];
     }
 }

@@ -141,11 +141,11 @@ pub fn load_parts<B: AutodiffBackend, M: Module<B>>(
         let options = LoadOptions::default()
             .with_cast(Some(DType::F32))
             .with_rename("^", "unused/")
-            .with_rename(format!("^unused/{wanted}\\."), format!("{whole}."))
+            .with_rename(format!("^unused/{wanted}(\\.|$)"), format!("{whole}${{1}}"))
             .with_allow_missing(".")
             .with_allow_unused("^unused/");
         let report = load_module::<B, M>(&mut module, &checkpoint, &options)?;
-        let missing = |name: &&String| name.starts_with(&format!("{whole}."));
+        let missing = |name: &&String| **name == whole || name.starts_with(&format!("{whole}."));
         if let Some(name) = report.allowed_missing.iter().find(missing) {
             bail!("{} has no {name}, which `initial` asks for", from.display());
         }
