@@ -2,10 +2,9 @@
 
 use std::path::PathBuf;
 
+use anyref_core::BackendName;
 use burn::tensor::DType;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
-
-use crate::backend::BackendName;
 
 /// Point at things in pictures by text, box, picture or sound; get a sentence and masks.
 #[derive(Debug, Parser)]
@@ -23,7 +22,7 @@ pub struct Common {
     /// Model folder (config.json, tokenizer.json, model.safetensors) or hf://org/name [default: the built-in nano]
     #[arg(long, global = true, value_name = "DIR")]
     pub model: Option<PathBuf>,
-    /// What computes
+    /// What computes: flex (the processor), wgpu, vulkan, metal, webgpu or cuda, as far as compiled in
     #[arg(long, global = true, default_value_t)]
     pub backend: BackendName,
     /// Number of the device, see `anyref info --devices` [default: the backend's own choice]
@@ -163,7 +162,7 @@ pub struct AssembleArguments {
     /// Leave sounds out
     #[arg(long)]
     pub no_audio: bool,
-    /// Folder of a LLaMA or LLaVA, with config.json and tokenizer.json
+    /// Folder of a LLaMA or LLaVA, with config.json and tokenizer.json or tokenizer.model
     #[arg(long, value_name = "DIR")]
     pub llm: PathBuf,
     /// PEFT adapter folder, folded into the weights

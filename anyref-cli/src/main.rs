@@ -3,7 +3,6 @@
 #![recursion_limit = "256"]
 
 mod args;
-mod backend;
 mod commands;
 mod failure;
 mod memory;

@@ -59,7 +59,7 @@ pub struct Run<'a> {
     /// Name of the model.
     pub model: &'a str,
     /// Name of the backend.
-    pub backend: crate::backend::BackendName,
+    pub backend: anyref_core::BackendName,
     /// Opening the model.
     pub load: Duration,
     /// From the start to the answer.

@@ -33,6 +33,7 @@
 
 mod answer;
 mod assemble;
+mod backend;
 mod chat;
 mod config;
 mod error;
@@ -50,6 +51,7 @@ mod splice;
 
 pub use answer::{Answer, Mask, Timing};
 pub use assemble::{Assembled, Assembly};
+pub use backend::{BackendError, BackendName, Task};
 pub use chat::Chat;
 pub use config::{AnyRefConfig, AudioConfig, ReferencePooling};
 pub use error::{Error, Result};

@@ -7,11 +7,12 @@ mod backend;
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
+use anyref_core::BackendName;
 use anyref_train::run::config::TrainConfig;
 use anyref_train::run::launch::{Folders, open_scenes};
 use clap::{Parser, Subcommand};
 
-use backend::BackendName;
+use backend::{Export, Training};
 
 /// Tensors come and go by the megabyte, which costs the system's allocator a page fault each time.
 #[global_allocator]
@@ -70,9 +71,12 @@ struct RunArguments {
     /// Unpacked tuxpaint-data, for photographic backgrounds.
     #[arg(long)]
     backgrounds: Option<PathBuf>,
-    /// What computes.
+    /// What computes: flex (the processor), wgpu, vulkan, metal, webgpu or cuda, as far as compiled in.
     #[arg(long, default_value_t)]
     backend: BackendName,
+    /// Number of the device; the backend's own choice by default.
+    #[arg(long)]
+    device: Option<usize>,
 }
 
 impl RunArguments {
@@ -98,7 +102,12 @@ fn main() -> Result<()> {
     match Arguments::parse().command {
         Command::Train { run, stop_after } => {
             let (config, folders) = run.open()?;
-            if run.backend.train(&config, &folders, stop_after)? {
+            let training = Training {
+                config: &config,
+                folders: &folders,
+                stop_after,
+            };
+            if run.backend.dispatch(run.device, training)?? {
                 println!(
                     "done: the model is in {}",
                     folders.run.join("model").display()
@@ -110,7 +119,12 @@ fn main() -> Result<()> {
         }
         Command::Export { run, out } => {
             let (config, folders) = run.open()?;
-            let checkpoint = run.backend.export(&config, &folders, &out)?;
+            let export = Export {
+                config: &config,
+                folders: &folders,
+                out: &out,
+            };
+            let checkpoint = run.backend.dispatch(run.device, export)??;
             println!("{} -> {}", checkpoint.display(), out.display());
             Ok(())
         }

@@ -3,15 +3,13 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use anyref_core::AnyRefModel;
+use anyref_core::{AnyRefModel, BackendName};
 use anyref_weights::Checkpoint;
 use burn::module::Module;
 use burn::tensor::Element;
 use burn::tensor::backend::Backend;
-use clap::ValueEnum;
 
 use crate::args::Common;
-use crate::backend::BackendName;
 use crate::memory::memory;
 use crate::model;
 use crate::output::say;
@@ -88,7 +86,7 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
 
 /// Prints the backends of this build with their devices.
 pub fn devices() -> Result<()> {
-    for backend in BackendName::value_variants() {
+    for backend in BackendName::ALL {
         match backend.devices() {
             Ok(devices) if devices.is_empty() => say(&format!("{backend:<7} no device found"))?,
             Ok(devices) => {
@@ -98,7 +96,7 @@ pub fn devices() -> Result<()> {
             }
             Err(error) => say(&format!(
                 "{backend:<7} {}",
-                crate::failure::one_line(&error)
+                crate::failure::one_line(&error.into())
             ))?,
         }
     }

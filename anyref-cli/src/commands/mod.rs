@@ -10,10 +10,10 @@ mod segment;
 mod tensors;
 
 use anyhow::Result;
+use anyref_core::Task;
 use burn::tensor::backend::Backend;
 
 use crate::args::{Command, Common};
-use crate::backend::Task;
 
 /// Runs a command on the backend of the command line.
 pub fn run(common: &Common, command: &Command) -> Result<()> {
@@ -21,7 +21,7 @@ pub fn run(common: &Common, command: &Command) -> Result<()> {
         Command::Info(arguments) if arguments.devices => info::devices(),
         _ => common
             .backend
-            .dispatch(common.device, Dispatched { common, command }),
+            .dispatch(common.device, Dispatched { common, command })?,
     }
 }
 
@@ -32,6 +32,8 @@ struct Dispatched<'a> {
 }
 
 impl Task for Dispatched<'_> {
+    type Output = Result<()>;
+
     fn run<B: Backend>(self, device: &B::Device) -> Result<()> {
         match self.command {
             Command::Demo(arguments) => demo::run::<B>(self.common, arguments, device),

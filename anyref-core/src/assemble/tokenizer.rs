@@ -1,10 +1,14 @@
 //! The tokenizer of an assembled model.
 
+use std::path::Path;
+
 use anyref_llm::Tokenizer;
 
 use super::parts::Parts;
 use crate::{Error, Result, SpecialTokens, TOKENIZER_FILE};
 
+/// SentencePiece's own file, beside which others may name added tokens.
+const SENTENCEPIECE_FILE: &str = "tokenizer.model";
 /// The mask token of the authors' code, which stands for `<obj>` where a tokenizer has it.
 const AUTHORS_OBJECT: &str = "[SEG]";
 
@@ -12,18 +16,20 @@ const AUTHORS_OBJECT: &str = "[SEG]";
 pub(super) fn tokenizer(parts: &Parts) -> Result<Tokenizer> {
     let adapter = parts.adapter.as_ref().map(|adapter| adapter.path());
     let folders = [adapter, Some(parts.llm.folder())];
-    let file = folders
-        .into_iter()
-        .flatten()
-        .map(|folder| folder.join(TOKENIZER_FILE))
-        .find(|file| file.is_file());
-    let Some(file) = file else {
+    let has_one = |folder: &&Path| {
+        [TOKENIZER_FILE, SENTENCEPIECE_FILE]
+            .iter()
+            .any(|file| folder.join(file).is_file())
+    };
+    let Some(folder) = folders.into_iter().flatten().find(has_one) else {
         return Err(Error::folder(
             parts.llm.folder(),
-            format!("no {TOKENIZER_FILE}; download it beside the language model"),
+            format!(
+                "no {TOKENIZER_FILE} and no {SENTENCEPIECE_FILE}; download one beside the language model"
+            ),
         ));
     };
-    let mut tokenizer = Tokenizer::from_file(&file)?;
+    let mut tokenizer = Tokenizer::from_folder(folder)?;
     if tokenizer.token_id(AUTHORS_OBJECT).is_some() {
         tokenizer.add_special_tokens(&SpecialTokens::ALL[1..])?;
     } else {
@@ -35,6 +41,6 @@ pub(super) fn tokenizer(parts: &Parts) -> Result<Tokenizer> {
         tokenizer.bos()?;
         Ok(())
     };
-    needs().map_err(|error| Error::folder(&file, error.to_string()))?;
+    needs().map_err(|error| Error::folder(folder, error.to_string()))?;
     Ok(tokenizer)
 }

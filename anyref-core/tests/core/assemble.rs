@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyref_core::{AnyRef, Assembly, Prompt, Reference};
-use anyref_llm::LlamaInput;
+use anyref_llm::{LlamaInput, Tokenizer};
 use anyref_vision::projector::ProjectorKind;
 use anyref_weights::testing::{Fixture, assert_close, max_abs_difference, max_abs_error};
 use anyref_weights::{Checkpoint, OutputTensor, SaveOptions, write_checkpoint};
@@ -59,6 +59,27 @@ fn llava_in_both_layouts_is_the_reference() {
         println!("{name} differs by {:.1e}", max_abs_error(&found, &wanted));
         assert_close(&found, &wanted, TOLERANCE);
     }
+}
+
+#[test]
+fn a_sentencepiece_tokenizer_does_as_well() {
+    let (llm, out) = (language("llava"), tempfile::tempdir().unwrap());
+    fs::remove_file(llm.path().join("tokenizer.json")).unwrap();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let legacy = root.join("../anyref-llm/tests/fixtures/sentencepiece/legacy");
+    for entry in fs::read_dir(legacy).unwrap() {
+        let file = entry.unwrap();
+        fs::copy(file.path(), llm.path().join(file.file_name())).unwrap();
+    }
+    write(&assembly(llm.path()), out.path()).unwrap();
+    let published = Tokenizer::from_folder(llm.path()).unwrap();
+    let model = load(out.path());
+    assert_eq!(model.config.llm.vocab_size, model.tokenizer.vocab_size());
+    assert!(model.tokenizer.vocab_size() > published.vocab_size());
+    let text = "the red circle, left of it";
+    let ids = model.tokenizer.encode(text, false).unwrap();
+    assert_eq!(ids, published.encode(text, false).unwrap());
+    assert!(ids.len() > 3, "{ids:?}");
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Metrics as JSON lines.
+//! Metrics as JSON lines, and the same for TensorBoard.
 
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, Write};
@@ -7,18 +7,23 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
-/// Appends one JSON object a line; every line has `stage`, `step` and `kind`.
+use super::tensorboard::EventFile;
+
+/// Appends one JSON object a line; every line has `stage`, `step` and `kind`. A folder `tensorboard` beside
+/// the log holds the same numbers, by tags `STAGE/KIND/NAME`.
 #[derive(Debug)]
 pub struct MetricLog {
     file: File,
+    events: EventFile,
 }
 
 impl MetricLog {
     /// Opens the log. Steps from `stage`/`step` on are dropped, since a resumed run takes them again. A
     /// validation is numbered by the steps before it, so that of `step` itself stays.
     pub fn open(path: &Path, stage: usize, step: u64) -> Result<Self> {
+        let mut kept = Vec::new();
         if path.exists() {
-            let kept: Vec<String> = BufReader::new(File::open(path)?)
+            kept = BufReader::new(File::open(path)?)
                 .lines()
                 .map_while(core::result::Result::ok)
                 .filter(|line| {
@@ -28,7 +33,7 @@ impl MetricLog {
                         at < from || (at == from && value["kind"] == "validation")
                     })
                 })
-                .collect();
+                .collect::<Vec<_>>();
             let mut text = kept.join("\n");
             if !text.is_empty() {
                 text.push('\n');
@@ -42,7 +47,14 @@ impl MetricLog {
             .append(true)
             .open(path)
             .with_context(|| format!("cannot write {}", path.display()))?;
-        Ok(Self { file })
+        let folder = path.with_file_name("tensorboard");
+        let mut events = EventFile::create(&folder)
+            .with_context(|| format!("cannot write into {}", folder.display()))?;
+        for line in kept {
+            add(&mut events, &serde_json::from_str(&line)?)?;
+        }
+        events.flush()?;
+        Ok(Self { file, events })
     }
 
     /// Writes a line.
@@ -60,9 +72,28 @@ impl MetricLog {
         for (name, value) in metrics {
             line.insert(name.clone(), json!(value));
         }
-        writeln!(self.file, "{}", Value::Object(line))?;
-        Ok(self.file.flush()?)
+        let line = Value::Object(line);
+        writeln!(self.file, "{line}")?;
+        self.file.flush()?;
+        add(&mut self.events, &line)?;
+        Ok(self.events.flush()?)
     }
+}
+
+/// Adds the numbers of a line of the log.
+fn add(events: &mut EventFile, line: &Value) -> Result<()> {
+    let Some(fields) = line.as_object() else {
+        return Ok(());
+    };
+    let (stage, kind) = (&line["stage"], line["kind"].as_str().unwrap_or_default());
+    let scalars: Vec<_> = fields
+        .iter()
+        .filter(|(name, _)| !["stage", "step"].contains(&name.as_str()))
+        .filter_map(|(name, value)| Some((format!("{stage}/{kind}/{name}"), value.as_f64()?)))
+        .collect();
+    let step = line["step"].as_u64().unwrap_or(0);
+    let scalars = scalars.iter().map(|(tag, value)| (tag.as_str(), *value));
+    Ok(events.scalars(step, scalars)?)
 }
 
 #[cfg(test)]

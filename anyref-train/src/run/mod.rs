@@ -6,4 +6,5 @@ pub mod launch;
 pub mod log;
 pub mod optimizer;
 pub mod schedule;
+mod tensorboard;
 pub mod trainer;

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use anyhow::Result;
-use anyref_core::Answer;
+use anyref_core::{Answer, BackendName};
 use anyref_decoder::rle::{Merge, Rle};
 use anyref_train::data::Kind;
 use anyref_train::data::demo::DemoTask;
 use serde::Serialize;
 
-use crate::backend::BackendName;
 use crate::output::milliseconds;
 
 /// Every answer, as `answers.json` has it.

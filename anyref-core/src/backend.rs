@@ -1,0 +1,333 @@
+//! Backends by name, for programs that let their user choose one.
+//!
+//! Everything else here is generic over `B: Backend`; this is the one place that names backends.
+
+use core::fmt;
+use core::str::FromStr;
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use burn::tensor::backend::Backend;
+
+/// A backend; which of them a build has is a matter of its features.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BackendName {
+    /// The processor.
+    Flex,
+    /// The GPU through wgpu, with whatever graphics interface the system offers.
+    Wgpu,
+    /// The GPU through wgpu and Vulkan.
+    Vulkan,
+    /// The GPU through wgpu and Metal.
+    Metal,
+    /// The GPU through wgpu and WebGPU.
+    Webgpu,
+    /// The GPU through CUDA.
+    Cuda,
+}
+
+/// Why nothing runs on a backend.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BackendError {
+    /// There is none of this name.
+    #[error("there is no backend {0:?}: use flex, wgpu, vulkan, metal, webgpu or cuda")]
+    Unknown(String),
+    /// The build is without it.
+    #[error("backend {0} is not compiled in: build with `--features {0}`")]
+    NotCompiled(BackendName),
+    /// There are fewer devices.
+    #[error("{backend} has no device {number}, only {count} numbered from 0")]
+    NoDevice {
+        /// The backend.
+        backend: BackendName,
+        /// The number asked for.
+        number: usize,
+        /// How many there are.
+        count: usize,
+    },
+    /// The driver is missing or broken.
+    #[error("the driver of backend {backend} does not start: {reason}")]
+    Driver {
+        /// The backend.
+        backend: BackendName,
+        /// What it said.
+        reason: String,
+    },
+}
+
+/// Work that runs on any backend.
+pub trait Task {
+    /// What comes of it.
+    type Output;
+
+    /// Runs on a device.
+    fn run<B: Backend>(self, device: &B::Device) -> Self::Output;
+}
+
+impl BackendName {
+    /// All there are, compiled in or not.
+    pub const ALL: [Self; 6] = [
+        Self::Flex,
+        Self::Wgpu,
+        Self::Vulkan,
+        Self::Metal,
+        Self::Webgpu,
+        Self::Cuda,
+    ];
+
+    /// The name, which is also that of the feature.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Flex => "flex",
+            Self::Wgpu => "wgpu",
+            Self::Vulkan => "vulkan",
+            Self::Metal => "metal",
+            Self::Webgpu => "webgpu",
+            Self::Cuda => "cuda",
+        }
+    }
+
+    /// Whether this build has it.
+    pub fn is_compiled(self) -> bool {
+        match self {
+            Self::Flex => cfg!(feature = "flex"),
+            Self::Wgpu => cfg!(feature = "wgpu"),
+            Self::Vulkan => cfg!(feature = "vulkan"),
+            Self::Metal => cfg!(feature = "metal"),
+            Self::Webgpu => cfg!(feature = "webgpu"),
+            Self::Cuda => cfg!(feature = "cuda"),
+        }
+    }
+
+    /// Runs a task on device `number`, or on the backend's own choice.
+    ///
+    /// # Errors
+    /// When the backend is not compiled in or has no such device.
+    pub fn dispatch<T: Task>(
+        self,
+        number: Option<usize>,
+        task: T,
+    ) -> Result<T::Output, BackendError> {
+        match self {
+            #[cfg(feature = "flex")]
+            Self::Flex => {
+                self.check(number, 1)?;
+                Ok(task.run::<burn::backend::Flex>(&Default::default()))
+            }
+            #[cfg(feature = "wgpu")]
+            Self::Wgpu => {
+                let device = wgpu_device(self, number)?;
+                Ok(task.run::<burn::backend::Wgpu>(&device))
+            }
+            #[cfg(feature = "vulkan")]
+            Self::Vulkan => {
+                use burn::backend::wgpu::{graphics, init_setup};
+                let device = wgpu_device(self, number)?;
+                init_setup::<graphics::Vulkan>(&device, Default::default());
+                Ok(task.run::<burn::backend::Vulkan>(&device))
+            }
+            #[cfg(feature = "metal")]
+            Self::Metal => {
+                use burn::backend::wgpu::{graphics, init_setup};
+                let device = wgpu_device(self, number)?;
+                init_setup::<graphics::Metal>(&device, Default::default());
+                Ok(task.run::<burn::backend::Metal>(&device))
+            }
+            #[cfg(feature = "webgpu")]
+            Self::Webgpu => {
+                use burn::backend::wgpu::{graphics, init_setup};
+                let device = wgpu_device(self, number)?;
+                init_setup::<graphics::WebGpu>(&device, Default::default());
+                Ok(task.run::<burn::backend::WebGpu>(&device))
+            }
+            #[cfg(feature = "cuda")]
+            Self::Cuda => {
+                let number = number.unwrap_or(0);
+                self.check(Some(number), self.devices()?.len())?;
+                let device = burn::backend::cuda::CudaDevice::new(number);
+                Ok(task.run::<burn::backend::Cuda>(&device))
+            }
+            #[allow(unreachable_patterns, reason = "a build may have all of them")]
+            other => Err(BackendError::NotCompiled(other)),
+        }
+    }
+
+    /// The devices, by the numbers that [`BackendName::dispatch`] takes.
+    ///
+    /// # Errors
+    /// When the backend is not compiled in or its driver does not start.
+    pub fn devices(self) -> Result<Vec<String>, BackendError> {
+        match self {
+            #[cfg(feature = "flex")]
+            Self::Flex => {
+                let threads = std::thread::available_parallelism().map_or(1, usize::from);
+                Ok(vec![format!("processor, {threads} threads")])
+            }
+            #[cfg(feature = "cuda")]
+            Self::Cuda => {
+                let count = self.guarded(|| burn::backend::Cuda::<f32>::device_count(0))?;
+                Ok((0..count)
+                    .map(|number| format!("CUDA device {number}"))
+                    .collect())
+            }
+            #[cfg(any(
+                feature = "wgpu",
+                feature = "vulkan",
+                feature = "metal",
+                feature = "webgpu"
+            ))]
+            Self::Wgpu | Self::Vulkan | Self::Metal | Self::Webgpu if self.is_compiled() => {
+                let kinds = ["discrete GPU", "integrated GPU", "virtual GPU", "processor"];
+                let counts = self.guarded(|| {
+                    [0, 1, 2, 3].map(<burn::backend::wgpu::Wgpu as Backend>::device_count)
+                })?;
+                Ok(kinds
+                    .iter()
+                    .zip(counts)
+                    .flat_map(|(kind, count)| (0..count).map(move |i| format!("{kind} {i}")))
+                    .collect())
+            }
+            #[allow(unreachable_patterns, reason = "a build may have all of them")]
+            other => Err(BackendError::NotCompiled(other)),
+        }
+    }
+
+    /// Refuses a number that no device has.
+    #[allow(dead_code, reason = "a build without any backend has no use for it")]
+    fn check(self, number: Option<usize>, count: usize) -> Result<(), BackendError> {
+        match number {
+            Some(number) if number >= count => Err(BackendError::NoDevice {
+                backend: self,
+                number,
+                count,
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Drivers that are not there panic rather than return an error.
+    #[allow(dead_code, reason = "for backends with a driver only")]
+    fn guarded<T>(self, ask: impl FnOnce() -> T) -> Result<T, BackendError> {
+        catch_unwind(AssertUnwindSafe(ask)).map_err(|payload| BackendError::Driver {
+            backend: self,
+            reason: said(payload.as_ref()),
+        })
+    }
+}
+
+impl Default for BackendName {
+    /// The processor where it is compiled in: a small model answers there before a GPU has started.
+    fn default() -> Self {
+        Self::ALL
+            .into_iter()
+            .find(|backend| backend.is_compiled())
+            .unwrap_or(Self::Flex)
+    }
+}
+
+impl fmt::Display for BackendName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for BackendName {
+    type Err = BackendError;
+
+    fn from_str(name: &str) -> Result<Self, BackendError> {
+        Self::ALL
+            .into_iter()
+            .find(|backend| backend.name() == name)
+            .ok_or_else(|| BackendError::Unknown(name.to_owned()))
+    }
+}
+
+/// What a panic said, on one line.
+fn said(payload: &(dyn Any + Send)) -> String {
+    let text = payload
+        .downcast_ref::<String>()
+        .map(String::as_str)
+        .or_else(|| payload.downcast_ref::<&str>().copied())
+        .unwrap_or("no reason given");
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// The device of a number, in the order of [`BackendName::devices`].
+#[cfg(any(
+    feature = "wgpu",
+    feature = "vulkan",
+    feature = "metal",
+    feature = "webgpu"
+))]
+fn wgpu_device(
+    backend: BackendName,
+    number: Option<usize>,
+) -> Result<burn::backend::wgpu::WgpuDevice, BackendError> {
+    use burn::backend::wgpu::WgpuDevice;
+    let devices = backend.devices()?;
+    let Some(number) = number else {
+        // A driver that finds nothing is better told of here than by a panic inside it.
+        backend.check(Some(0), devices.len())?;
+        return Ok(WgpuDevice::DefaultDevice);
+    };
+    backend.check(Some(number), devices.len())?;
+    let kind = devices[number].trim_end_matches(char::is_numeric);
+    let index = devices[..number]
+        .iter()
+        .filter(|device| device.starts_with(kind))
+        .count();
+    Ok(match kind.trim() {
+        "discrete GPU" => WgpuDevice::DiscreteGpu(index),
+        "integrated GPU" => WgpuDevice::IntegratedGpu(index),
+        "virtual GPU" => WgpuDevice::VirtualGpu(index),
+        _ => WgpuDevice::Cpu,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Name;
+
+    impl Task for Name {
+        type Output = String;
+
+        fn run<B: Backend>(self, device: &B::Device) -> String {
+            B::name(device)
+        }
+    }
+
+    #[test]
+    fn names_read_back() {
+        for backend in BackendName::ALL {
+            assert_eq!(backend.to_string().parse(), Ok(backend));
+        }
+        let error = "opencl".parse::<BackendName>().unwrap_err();
+        assert!(error.to_string().contains("\"opencl\""), "{error}");
+    }
+
+    #[cfg(feature = "flex")]
+    #[test]
+    fn the_processor_is_one_device() {
+        let name = BackendName::Flex.dispatch(Some(0), Name).unwrap();
+        assert!(name.contains("flex"), "{name}");
+        let error = BackendName::Flex.dispatch(Some(1), Name).unwrap_err();
+        assert!(matches!(error, BackendError::NoDevice { count: 1, .. }));
+    }
+
+    #[cfg(not(feature = "metal"))]
+    #[test]
+    fn a_backend_left_out_names_its_feature() {
+        let error = BackendName::Metal.dispatch(None, Name).unwrap_err();
+        assert!(error.to_string().contains("--features metal"), "{error}");
+    }
+
+    #[test]
+    fn a_panic_is_told_on_one_line() {
+        let error = BackendName::Flex.guarded(|| panic!("no\n  adapter")).err();
+        let reason = "no adapter".to_owned();
+        let backend = BackendName::Flex;
+        assert_eq!(error, Some(BackendError::Driver { backend, reason }));
+    }
+}

@@ -1,0 +1,51 @@
+//! A step of training on the GPU against the same step on the processor.
+
+use anyref_train::run::trainer::{RunOptions, Stage, train_stage};
+use anyref_train::stages::InstructStage;
+use anyref_train::trainee::Trainee;
+use anyref_weights::testing::fill;
+use burn::backend::{Autodiff, Flex, Vulkan};
+use burn::tensor::backend::AutodiffBackend;
+
+use crate::support::{alone, context, stage_config};
+
+/// The losses before and after one step of instructions, with weights that are the same everywhere.
+fn losses<B: AutodiffBackend>() -> [f64; 2] {
+    let context = context([64, 64], 2);
+    let config = stage_config("instruct", 1, 2);
+    let stage = InstructStage::new(&context, config.clone()).unwrap();
+    let trainee = Trainee::<B>::new(&context.model, context.name_count(), &Default::default());
+    let trainee = fill(trainee, 3, 0.1);
+    let batch = Stage::<B>::batch(&stage, 0).unwrap();
+    let loss = |trainee: &Trainee<B>| {
+        let total = stage.loss(trainee, &batch).unwrap().total;
+        total.into_data().iter::<f64>().next().unwrap()
+    };
+    let before = loss(&trainee);
+    let folder = tempfile::tempdir().unwrap();
+    let options = RunOptions {
+        folder: folder.path().into(),
+        checkpoint_every: 100,
+        validate_every: 100,
+        keep: 1,
+        stop_after: None,
+    };
+    let (trainee, complete) = train_stage(&stage, &config, &options, trainee, None, 0).unwrap();
+    assert!(complete);
+    [before, loss(&trainee)]
+}
+
+#[test]
+fn a_step_on_vulkan_is_the_step_on_the_processor() {
+    let _turn = alone();
+    let expected = losses::<Autodiff<Flex>>();
+    let found = losses::<Autodiff<Vulkan>>();
+    println!("flex {expected:?} vulkan {found:?}");
+    assert!(expected[1] < expected[0]);
+    for (found, expected) in found.into_iter().zip(expected) {
+        assert!(
+            (found - expected).abs() < 1e-3 * expected.abs(),
+            "vulkan {found} flex {expected}"
+        );
+    }
+}
