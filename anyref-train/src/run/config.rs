@@ -151,8 +151,8 @@ pub struct StageConfig {
     /// Side of the grid on which masks are compared; the mask decoder's own when 0.
     #[serde(default)]
     pub mask_size: usize,
-    /// Weight of the names' loss beside the stage's own: of the cells of SAM's image embedding, or beside the
-    /// instructions for vision towers that go on learning.
+    /// Weight of the names' loss beside the stage's own: of the cells of SAM's image embedding, of CLIP's
+    /// patches one by one, or beside the instructions for vision towers that go on learning.
     #[serde(default)]
     pub name_weight: f64,
     /// Weight of the distance of the language model's mask prompts from those of the names; the paper has

@@ -7,13 +7,15 @@
 //! what carries over to things without a name.
 //!
 //! All of it is asked of two layers: the last, as CLIP trains it, and the one that the language model
-//! sees, which in a tower of few layers has little of its own otherwise.
+//! sees, which in a tower of few layers has little of its own otherwise. With `name_weight` the patches of
+//! a region are also matched with its name one by one, since one by one is how a language model sees them.
 
 use anyhow::Result;
 use anyref_vision::preprocess::PixelValues;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor, activation};
 
+use super::cells::Cells;
 use super::context::{StageContext, indices};
 use super::regions::{Regions, embedded, name_logits, temperature};
 use crate::data::{InstructionConfig, Kind, KindWeights, ReferenceData, Split};
@@ -40,6 +42,7 @@ pub struct ClipBatch {
     regions: Regions,
     /// Region that shows what the picture shows.
     picture_regions: Vec<usize>,
+    cells: Cells,
 }
 
 impl<'a> ClipStage<'a> {
@@ -62,9 +65,17 @@ impl<'a> ClipStage<'a> {
             pictures: Vec::new(),
             regions: Regions::new(context, scenes.iter()),
             picture_regions: Vec::new(),
+            cells: Cells::default(),
         };
+        let side = context.model.vision_tower.grid_size();
         let mut first = 0;
-        for scene in &scenes {
+        for (index, scene) in scenes.iter().enumerate() {
+            for object in &scene.objects {
+                if let Some(name) = context.name(&object.noun) {
+                    let shares = object.mask.coverage(side, side);
+                    batch.cells.push(index, &shares, name);
+                }
+            }
             for instruction in context.scenes.instructions(scene, &asked, step) {
                 let target = instruction.targets.first().and_then(|t| t.objects.first());
                 let (Some(ReferenceData::Image(image)), Some(&object)) =
@@ -110,7 +121,12 @@ impl<'a> ClipStage<'a> {
             let patches = states[layer].clone().narrow(1, 1, tokens - 1);
             let features = tower.post_layernorm.forward(patches);
             let (scenes, pictures) = (batch.scenes.len(), batch.pictures.len());
-            let mut pooled = vec![batch.regions.pool(features.clone().narrow(0, 0, scenes))];
+            let seen = features.clone().narrow(0, 0, scenes);
+            let cells = batch.cells.pick(seen.clone()).map(|(picked, names)| {
+                let embedded = embedded(heads, picked);
+                cross_entropy(name_logits(heads, embedded), names)
+            });
+            let mut pooled = vec![batch.regions.pool(seen)];
             if pictures > 0 {
                 let whole = features.narrow(0, scenes, pictures).mean_dim(1);
                 pooled.push(whole.reshape([pictures, width]));
@@ -124,6 +140,7 @@ impl<'a> ClipStage<'a> {
             LayerLogits {
                 names: name_logits(heads, embedded),
                 pictures,
+                cells,
             }
         });
         ClipOutput {
@@ -138,6 +155,8 @@ impl<'a> ClipStage<'a> {
 struct LayerLogits<B: Backend> {
     names: Tensor<B, 2>,
     pictures: Option<Tensor<B, 2>>,
+    /// Cross-entropy of the patches alone.
+    cells: Option<Tensor<B, 1>>,
 }
 
 struct ClipOutput<B: Backend> {
@@ -165,6 +184,17 @@ impl<B: AutodiffBackend> Stage<B> for ClipStage<'_> {
         let name = mean(names.collect());
         let mut parts = vec![("name", name.clone())];
         let mut total = name;
+        let weight = self.config.name_weight;
+        let cells: Vec<_> = output
+            .layers
+            .iter()
+            .filter_map(|layer| layer.cells.clone())
+            .collect();
+        if weight > 0.0 && !cells.is_empty() {
+            let cell = mean(cells);
+            parts.push(("cell", cell.clone()));
+            total = total + cell * weight;
+        }
         let pictures: Vec<_> = output
             .layers
             .into_iter()

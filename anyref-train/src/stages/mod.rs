@@ -1,6 +1,7 @@
 //! The stages of training, in the paper's order.
 
 mod audio;
+mod cells;
 mod clip;
 mod context;
 mod instruct;

@@ -18,6 +18,7 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
+use super::cells::Cells;
 use super::clip::hits;
 use super::context::{StageContext, floats, indices};
 use crate::data::phrases::named;
@@ -31,8 +32,6 @@ use crate::trainee::Trainee;
 const IOU: f64 = 0.1;
 /// Largest shift of a box edge, as a share of the box.
 const JITTER: f32 = 0.1;
-/// Share of a cell that an object covers at least for the cell to bear its name.
-const COVERED: f32 = 0.5;
 
 /// Trains image encoder, prompt encoder and mask decoder.
 #[derive(Debug)]
@@ -50,14 +49,6 @@ pub struct SamBatch {
     boxes: Prompted,
     points: Prompted,
     cells: Cells,
-}
-
-/// Cells of the image embeddings that one thing covers, and its name.
-#[derive(Debug, Default)]
-struct Cells {
-    /// Positions in the embeddings of all scenes.
-    rows: Vec<usize>,
-    names: Vec<usize>,
 }
 
 /// Prompts of one kind with the masks that they mean.
@@ -113,7 +104,7 @@ impl<'a> SamStage<'a> {
             for object in &scene.objects {
                 if let Some(name) = self.context.name(&object.noun) {
                     let shares = self.context.mask_target(&object.mask, side);
-                    batch.cells.push(index * side * side, &shares, name);
+                    batch.cells.push(index, &shares, name);
                 }
             }
             batch.scenes.push(pixels.pixels);
@@ -186,37 +177,22 @@ impl<'a> SamStage<'a> {
             logits: Tensor::cat(logits, 0),
             targets: Tensor::cat(targets, 0),
             estimates: Tensor::cat(estimates, 0),
-            cells: batch.cells.logits(trainee, embeddings),
+            cells: cell_logits(trainee, &batch.cells, embeddings),
         }
     }
 }
 
-impl Cells {
-    /// Adds the cells of a scene, the first at row `first`, that are covered enough.
-    fn push(&mut self, first: usize, shares: &[f32], name: usize) {
-        for (cell, &share) in shares.iter().enumerate() {
-            if share > COVERED {
-                self.rows.push(first + cell);
-                self.names.push(name);
-            }
-        }
-    }
-
-    /// How well every cell fits every name, `[cells, names]`, and the right names, `[cells]`.
-    fn logits<B: Backend>(&self, trainee: &Trainee<B>, embeddings: Tensor<B, 4>) -> CellLogits<B> {
-        if self.rows.is_empty() {
-            return None;
-        }
-        let device = embeddings.device();
-        let [scenes, width, rows, columns] = embeddings.dims();
-        let cells = embeddings
-            .permute([0, 2, 3, 1])
-            .reshape([scenes * rows * columns, width])
-            .select(0, indices(&self.rows, &device));
-        let names = trainee.heads.prompts.weight.val().transpose();
-        let logits = cells.matmul(names) / (width as f64).sqrt();
-        Some((logits, indices(&self.names, &device)))
-    }
+/// How well every cell of the image embeddings fits every name, `[cells, names]`, and the right names.
+fn cell_logits<B: Backend>(
+    trainee: &Trainee<B>,
+    cells: &Cells,
+    embeddings: Tensor<B, 4>,
+) -> CellLogits<B> {
+    let [_, width, _, _] = embeddings.dims();
+    let features = embeddings.flatten::<3>(2, 3).swap_dims(1, 2);
+    let names = trainee.heads.prompts.weight.val().transpose();
+    let (picked, targets) = cells.pick(features)?;
+    Some((picked.matmul(names) / (width as f64).sqrt(), targets))
 }
 
 /// Logits of cells and their names, where there are any.
@@ -271,7 +247,7 @@ impl<B: AutodiffBackend> Stage<B> for SamStage<'_> {
             let values: Vec<f32> = ious.into_data().convert::<f32>().iter::<f32>().collect();
             let mut values = values.into_iter();
             if let Some((logits, names)) = output.cells {
-                cells += batch.cells.rows.len();
+                cells += batch.cells.len();
                 right += hits(logits, names);
             }
             for (kind, prompted) in batch.prompted().into_iter().enumerate() {
