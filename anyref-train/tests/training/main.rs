@@ -6,8 +6,6 @@ mod batch;
 #[allow(dead_code)]
 #[path = "../../../anyref-core/tests/core/common.rs"]
 mod common;
-#[cfg(feature = "vulkan")]
-mod devices;
 mod gradients;
 mod initial;
 mod learning;

@@ -1,4 +1,13 @@
 //! A step of training on the GPU against the same step on the processor.
+#![cfg(feature = "vulkan")]
+#![recursion_limit = "256"]
+
+#[allow(dead_code, reason = "the training tests use the rest")]
+#[path = "../../anyref-core/tests/core/common.rs"]
+mod common;
+#[allow(dead_code, reason = "the training tests use the rest")]
+#[path = "training/support.rs"]
+mod support;
 
 use anyref_train::run::trainer::{RunOptions, Stage, train_stage};
 use anyref_train::stages::InstructStage;
@@ -7,7 +16,7 @@ use anyref_weights::testing::fill;
 use burn::backend::{Autodiff, Flex, Vulkan};
 use burn::tensor::backend::AutodiffBackend;
 
-use crate::support::{alone, context, stage_config};
+use support::{context, stage_config};
 
 /// The losses before and after one step of instructions, with weights that are the same everywhere.
 fn losses<B: AutodiffBackend>() -> [f64; 2] {
@@ -37,7 +46,6 @@ fn losses<B: AutodiffBackend>() -> [f64; 2] {
 
 #[test]
 fn a_step_on_vulkan_is_the_step_on_the_processor() {
-    let _turn = alone();
     let expected = losses::<Autodiff<Flex>>();
     let found = losses::<Autodiff<Vulkan>>();
     println!("flex {expected:?} vulkan {found:?}");
