@@ -28,7 +28,7 @@ pub struct Common {
     /// Number of the device, see `anyref info --devices` [default: the backend's own choice]
     #[arg(long, global = true, value_name = "N")]
     pub device: Option<usize>,
-    /// Seed of sampled answers
+    /// Seed of sampled answers, and of the drawings of `score`
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
     pub seed: u64,
     /// Above 0, answers are sampled; 0 takes the likeliest word always
@@ -54,6 +54,8 @@ pub enum Command {
     Chat(ChatArguments),
     /// Accuracy on a benchmark; run it again to go on
     Eval(EvalArguments),
+    /// Score predictions of any system, with intervals, and compare two systems
+    Score(ScoreArguments),
     /// One model folder out of published CLIP, SAM, ImageBind and LLaMA or LLaVA weights
     Assemble(AssembleArguments),
     /// The model's parts, types and memory; or the tensors of any checkpoint; or the backends
@@ -89,6 +91,53 @@ pub struct EvalArguments {
 pub enum Benchmark {
     /// Scenes composed of Tux Paint stamps
     Stamps,
+}
+
+#[derive(Debug, Args)]
+pub struct ScoreArguments {
+    /// The benchmark
+    pub benchmark: ScoreBenchmark,
+    /// Answers, one JSON object a line: {"id", "text", "masks": [{"size", "counts", "score"}]}
+    #[arg(long, value_name = "FILE")]
+    pub predictions: PathBuf,
+    /// The truth, one JSON object a line: {"id", "size", "masks", "expressions", "category", "fold", "video", "ignore"}
+    #[arg(long, value_name = "FILE")]
+    pub targets: PathBuf,
+    /// Answers of another system: how much better or worse they are
+    #[arg(long, value_name = "FILE")]
+    pub against: Option<PathBuf>,
+    /// Drawings for the 95 % intervals and p
+    #[arg(long, default_value_t = 1000, value_name = "N")]
+    pub resamples: usize,
+    /// Videos that avs-s4 and avs-ms3 take at a time, which changes their F-score
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub videos: usize,
+    /// Print one JSON object instead of a table
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Benchmarks of predictions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum ScoreBenchmark {
+    /// RefCOCO, RefCOCO+, RefCOCOg, RefCLEF: cIoU, gIoU, mIoU, precision
+    Refcoco,
+    /// gRefCOCO: cIoU, gIoU, N-acc, T-acc, precision
+    Grefcoco,
+    /// ReasonSeg: gIoU, cIoU
+    Reasonseg,
+    /// Expressions of regions: BLEU, ROUGE-L, CIDEr, the exact stage of METEOR
+    Captions,
+    /// COCO-20i: mIoU of each fold, FB-IoU
+    #[value(name = "coco-20i")]
+    Coco20i,
+    /// PASCAL-5i: mIoU of each fold, FB-IoU
+    #[value(name = "pascal-5i")]
+    Pascal5i,
+    /// AVSBench with one thing that sounds: mIoU, F-score
+    AvsS4,
+    /// AVSBench with several: mIoU, F-score
+    AvsMs3,
 }
 
 #[derive(Debug, Args)]

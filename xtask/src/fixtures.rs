@@ -9,16 +9,19 @@ use clap::Args;
 use crate::cargo;
 
 const PACKAGES: &str = "torch torchvision torchaudio transformers segment-anything peft pycocotools safetensors 'pillow<13'";
+/// What the exporter of captions needs, beside Java.
+const CAPTIONS: &str = "numpy pycocoevalcap";
 /// What the tokenizers' exporter needs.
 const TOKENIZERS: &str = "'transformers<5' sentencepiece protobuf";
 /// Crates whose tests have an exporter.
-const CRATES: [&str; 6] = [
+const CRATES: [&str; 7] = [
     "anyref-weights",
     "anyref-vision",
     "anyref-audio",
     "anyref-llm",
     "anyref-decoder",
     "anyref-core",
+    "anyref-train",
 ];
 /// What the names of exporters begin with.
 const EXPORTER: &str = "export";
@@ -37,6 +40,7 @@ pub struct Fixtures {
 /// Runs the exporters.
 pub fn run(options: &Fixtures) -> Result<()> {
     println!("needs a Python with: pip install {PACKAGES}");
+    println!("and for anyref-train, beside Java: pip install {CAPTIONS}");
     println!("and for tokenizers another one with: pip install {TOKENIZERS}");
     let named = options.crates.iter().map(String::as_str);
     let crates: Vec<&str> = if options.crates.is_empty() {

@@ -6,6 +6,7 @@ mod demo;
 mod describe;
 mod eval;
 mod info;
+mod score;
 mod segment;
 mod tensors;
 
@@ -19,6 +20,7 @@ use crate::args::{Command, Common};
 pub fn run(common: &Common, command: &Command) -> Result<()> {
     match command {
         Command::Info(arguments) if arguments.devices => info::devices(),
+        Command::Score(arguments) => score::run(common, arguments),
         _ => common
             .backend
             .dispatch(common.device, Dispatched { common, command })?,
@@ -41,6 +43,7 @@ impl Task for Dispatched<'_> {
             Command::Describe(arguments) => describe::run::<B>(self.common, arguments, device),
             Command::Chat(arguments) => chat::run::<B>(self.common, arguments, device),
             Command::Eval(arguments) => eval::run::<B>(self.common, arguments, device),
+            Command::Score(arguments) => score::run(self.common, arguments),
             Command::Assemble(arguments) => assemble::run::<B>(self.common, arguments),
             Command::Info(arguments) => match &arguments.path {
                 Some(path) => tensors::run::<B>(path, arguments.against.as_deref(), device),

@@ -107,6 +107,15 @@ pub struct Case {
     pub score: f32,
     /// Objects in the scene.
     pub objects: usize,
+    /// The least share of a target that is seen, of those that the question means.
+    #[serde(default)]
+    pub visible: Option<f32>,
+    /// For a description: the object's noun.
+    #[serde(default)]
+    pub noun: Option<String>,
+    /// For a description: the noun that was said, if it is one of the data set's.
+    #[serde(default)]
+    pub said_noun: Option<String>,
     /// For a description: whether its noun is right.
     pub noun_right: Option<bool>,
     /// For a description: whether it tells the object from all others of the scene.
@@ -132,6 +141,34 @@ impl Case {
             }
             EvalKind::Absent => f64::from(u8::from(self.masks == 0)),
             _ => self.iou(),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Case {
+    /// A question for a mask whose answer overlaps by so many pixels; all of the prediction is in the union.
+    pub(super) fn of_pixels(intersection: u64, union: u64) -> Self {
+        Self {
+            kind: EvalKind::Text,
+            scene: 0,
+            question: String::new(),
+            expected: String::new(),
+            answer: String::new(),
+            masks: 1,
+            counts: String::new(),
+            size: [1, 1],
+            intersection,
+            union,
+            predicted: union,
+            truth: intersection,
+            score: 0.0,
+            objects: 1,
+            visible: None,
+            noun: None,
+            said_noun: None,
+            noun_right: None,
+            expression_right: None,
         }
     }
 }

@@ -1,13 +1,27 @@
 //! Evaluation: predictions, scores and pictures of the worst cases.
+//!
+//! * [`evaluate`] asks a model about stamp scenes.
+//! * [`score_files`] scores predictions of any system, as [`files`], by a benchmark's [`metrics`], with
+//!   [intervals and comparisons](confidence).
 
+pub mod confidence;
+pub mod files;
+pub mod metrics;
+
+mod benchmark;
 mod case;
+mod details;
 mod picture;
 mod report;
 mod run;
+mod score_table;
 mod scores;
 
+pub use benchmark::{Benchmark, ScoreOptions, score_files};
 pub use case::{Case, EvalKind};
+pub use details::details;
 pub use picture::{case_picture, contact_sheet};
 pub use report::table;
 pub use run::{EvalOptions, evaluate};
-pub use scores::{Scores, f_score, scores};
+pub use score_table::{Comparison, ScoreTable};
+pub use scores::{Outcome, Scores, StampScores, f_score, scores};

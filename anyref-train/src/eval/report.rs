@@ -1,31 +1,33 @@
-//! Scores as a Markdown table.
+//! Scores of stamp scenes as a Markdown table.
 
-use super::scores::{Estimate, Scores};
+use super::scores::Scores;
+
+/// What stands where there is no value.
+pub(super) const NOTHING: &str = "–";
 
 /// The table of a model card.
 pub fn table(scores: &[Scores]) -> String {
     let mut text = String::from(
-        "| reference | n | cIoU | gIoU (95 %) | F (β² 0.3) | noun | expression | no mask |\n\
+        "| reference | n | cIoU (95 %) | gIoU (95 %) | F (β² 0.3) | noun | expression | no mask |\n\
          | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for row in scores {
-        let number = |value: Option<f64>| value.map_or("–".into(), |v| format!("{v:.3}"));
-        let interval = |value: Option<Estimate>| {
-            value.map_or("–".into(), |v| {
-                format!("{:.3} ({:.3}–{:.3})", v.mean, v.interval[0], v.interval[1])
-            })
-        };
-        text.push_str(&format!(
-            "| {} | {} | {} | {} | {} | {} | {} | {:.3} |\n",
-            row.kind.name(),
-            row.cases,
-            number(row.c_iou),
-            interval(row.g_iou),
-            number(row.f_score),
-            interval(row.noun),
-            interval(row.expression),
-            row.refused,
-        ));
+        text.push_str(&format!("| {} | {} |", row.kind.name(), row.cases));
+        for score in &row.scores {
+            text.push_str(&format!(" {} |", cell(score.value, score.interval, 3)));
+        }
+        text.push('\n');
     }
     text
+}
+
+/// A value with its interval, to so many digits.
+pub(super) fn cell(value: Option<f64>, interval: Option<[f64; 2]>, digits: usize) -> String {
+    match (value, interval) {
+        (Some(value), Some([low, high])) => {
+            format!("{value:.digits$} ({low:.digits$}–{high:.digits$})")
+        }
+        (Some(value), None) => format!("{value:.digits$}"),
+        (None, _) => NOTHING.into(),
+    }
 }

@@ -13,6 +13,7 @@ use burn::tensor::backend::Backend;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::case::{Case, EvalKind};
+use super::details::details;
 use super::picture::{case_picture, contact_sheet};
 use super::report::table;
 use super::scores::scores;
@@ -43,8 +44,8 @@ const WORST: usize = 12;
 /// After so many scenes in a row without an occasion for a question the data set has none.
 const PATIENCE: u64 = 2_000;
 
-/// Runs or continues an evaluation; returns all cases. Writes `predictions.jsonl`, `table.md` and
-/// `worst-KIND.png` into `options.out`.
+/// Runs or continues an evaluation; returns all cases. Writes `predictions.jsonl`, `table.md`,
+/// `details.md` and `worst-KIND.png` into `options.out`.
 pub fn evaluate<B: Backend>(
     anyref: &AnyRef<B>,
     scenes: &Scenes,
@@ -87,7 +88,7 @@ pub fn evaluate<B: Backend>(
                 continue;
             };
             empty = 0;
-            let case = ask(anyref, &scene, &instruction, kind, index)?;
+            let case = ask(anyref, scenes, &scene, &instruction, (kind, index))?;
             writeln!(log, "{}", serde_json::to_string(&case)?)?;
             cases.push(case);
             made += 1;
@@ -97,6 +98,7 @@ pub fn evaluate<B: Backend>(
     bar.finish_and_clear();
     write_worst(scenes, &cases, options)?;
     std::fs::write(options.out.join("table.md"), table(&scores(&cases)))?;
+    std::fs::write(options.out.join("details.md"), details(&cases))?;
     Ok(cases)
 }
 
@@ -119,10 +121,10 @@ fn question(
 
 fn ask<B: Backend>(
     anyref: &AnyRef<B>,
+    scenes: &Scenes,
     scene: &Scene,
     instruction: &Instruction,
-    kind: EvalKind,
-    index: u64,
+    (kind, index): (EvalKind, u64),
 ) -> Result<Case> {
     let references: Vec<Reference> = instruction
         .references
@@ -151,7 +153,7 @@ fn ask<B: Backend>(
         size,
     )?;
     let intersection = predicted.intersection(&truth)?;
-    let (noun_right, expression_right) = described(scene, instruction, &answer);
+    let described = Described::of(scenes, scene, instruction, &answer);
     Ok(Case {
         kind,
         scene: index,
@@ -167,8 +169,11 @@ fn ask<B: Backend>(
         score: answer.masks.iter().map(|mask| mask.score).sum::<f32>()
             / answer.masks.len().max(1) as f32,
         objects: scene.objects.len(),
-        noun_right,
-        expression_right,
+        visible: visible(scene, instruction),
+        noun_right: described.as_ref().map(|d| d.noun_right),
+        expression_right: described.as_ref().map(|d| d.expression_right),
+        said_noun: described.as_ref().and_then(|d| d.said_noun.clone()),
+        noun: described.map(|d| d.noun),
         answer: answer.raw,
     })
 }
@@ -182,35 +187,68 @@ fn true_mask(scene: &Scene, instruction: &Instruction) -> Mask {
     mask
 }
 
-/// Whether a description has the right noun, and whether it fits the described object and no other.
-fn described(
-    scene: &Scene,
-    instruction: &Instruction,
-    answer: &Answer,
-) -> (Option<bool>, Option<bool>) {
-    let Some(object) = instruction.described else {
-        return (None, None);
-    };
-    let said = answer.text.trim_end_matches('.').trim();
-    let noun = &scene.objects[object].noun;
-    // "dog left of the drum" has the noun dog: what stands before a relation counts.
-    let head = [
-        " left of the ",
-        " right of the ",
-        " above the ",
-        " below the ",
-    ]
-    .iter()
-    .fold(said, |head, relation| {
-        head.split(relation).next().unwrap_or(head)
-    });
-    let fits = Expression::all_for(scene, object)
+/// The least share of a target that is seen.
+fn visible(scene: &Scene, instruction: &Instruction) -> Option<f32> {
+    let objects = instruction
+        .targets
         .iter()
-        .any(|e| e.text() == said);
-    (
-        Some(format!(" {head} ").contains(&format!(" {noun} "))),
-        Some(fits),
-    )
+        .flat_map(|target| &target.objects);
+    objects
+        .map(|&object| scene.objects[object].visible)
+        .reduce(f32::min)
+}
+
+/// What was said of a described object.
+struct Described {
+    noun: String,
+    said_noun: Option<String>,
+    /// Whether the description has the right noun.
+    noun_right: bool,
+    /// Whether it fits the object and no other.
+    expression_right: bool,
+}
+
+impl Described {
+    fn of(
+        scenes: &Scenes,
+        scene: &Scene,
+        instruction: &Instruction,
+        answer: &Answer,
+    ) -> Option<Self> {
+        let object = instruction.described?;
+        let said = answer.text.trim_end_matches('.').trim();
+        let noun = scene.objects[object].noun.clone();
+        // "dog left of the drum" has the noun dog: what stands before a relation counts.
+        let head = [
+            " left of the ",
+            " right of the ",
+            " above the ",
+            " below the ",
+        ]
+        .iter()
+        .fold(said, |head, relation| {
+            head.split(relation).next().unwrap_or(head)
+        });
+        let has = |noun: &str| format!(" {head} ").contains(&format!(" {noun} "));
+        let noun_right = has(&noun);
+        // Of "fire engine" and "engine" the longer.
+        let nouns = scenes.library().nouns(false).iter();
+        let said_noun = match noun_right {
+            true => Some(noun.clone()),
+            false => nouns
+                .filter(|noun| has(noun))
+                .max_by_key(|noun| noun.len())
+                .cloned(),
+        };
+        Some(Self {
+            noun,
+            said_noun,
+            noun_right,
+            expression_right: Expression::all_for(scene, object)
+                .iter()
+                .any(|e| e.text() == said),
+        })
+    }
 }
 
 /// Draws the worst cases of every kind that has masks.

@@ -1,35 +1,18 @@
 //! Scores of many cases.
 
 use super::case::{Case, EvalKind};
+use super::confidence::{self, RESAMPLES, Score};
+use super::metrics::Metric;
 
-/// Scores of one kind; those that make no sense for it are absent.
+/// Scores of one kind, in the order of [`StampScores::names`]; those that make no sense for it have no value.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Scores {
     /// What was evaluated.
     pub kind: EvalKind,
     /// Number of cases.
     pub cases: usize,
-    /// Sum of intersections over sum of unions.
-    pub c_iou: Option<f64>,
-    /// Mean IoU, with its 95 % bootstrap interval.
-    pub g_iou: Option<Estimate>,
-    /// Mean F-score, β² = 0.3.
-    pub f_score: Option<f64>,
-    /// Share of descriptions with the right noun.
-    pub noun: Option<Estimate>,
-    /// Share of descriptions that tell the object from the scene's others.
-    pub expression: Option<Estimate>,
-    /// Share of answers without a mask.
-    pub refused: f64,
-}
-
-/// A mean with a 95 % interval.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Estimate {
-    /// The mean.
-    pub mean: f64,
-    /// The interval's ends.
-    pub interval: [f64; 2],
+    /// The scores with their 95 % intervals.
+    pub scores: Vec<Score>,
 }
 
 /// F-score with β² = 0.3 of binary masks (AVSBench's β, at the threshold 0.5).
@@ -48,58 +31,126 @@ pub fn scores(cases: &[Case]) -> Vec<Scores> {
         .into_iter()
         .filter_map(|kind| {
             let own: Vec<&Case> = cases.iter().filter(|case| case.kind == kind).collect();
-            (!own.is_empty()).then(|| of_kind(kind, &own))
+            (!own.is_empty()).then(|| Scores {
+                kind,
+                cases: own.len(),
+                scores: score_cases(&own),
+            })
         })
         .collect()
 }
 
-fn of_kind(kind: EvalKind, cases: &[&Case]) -> Scores {
-    let masks = !matches!(kind, EvalKind::Box | EvalKind::Absent);
-    let sum = |value: fn(&Case) -> u64| cases.iter().map(|case| value(case)).sum::<u64>() as f64;
-    let share = |right: fn(&Case) -> Option<bool>| {
-        let values: Vec<f64> = cases
-            .iter()
-            .filter_map(|case| right(case))
-            .map(|r| f64::from(u8::from(r)))
-            .collect();
-        (!values.is_empty()).then(|| estimate(&values))
-    };
-    let ious: Vec<f64> = cases.iter().map(|case| case.iou()).collect();
-    let f = cases
-        .iter()
-        .map(|c| f_score(c.intersection, c.predicted, c.truth))
-        .sum::<f64>();
-    Scores {
-        kind,
-        cases: cases.len(),
-        c_iou: masks.then(|| sum(|case| case.intersection) / sum(|case| case.union).max(1.0)),
-        g_iou: masks.then(|| estimate(&ious)),
-        f_score: masks.then(|| f / cases.len() as f64),
-        noun: share(|case| case.noun_right),
-        expression: share(|case| case.expression_right),
-        refused: cases.iter().filter(|case| case.masks == 0).count() as f64 / cases.len() as f64,
+/// Scores of some cases with their intervals, the same for the same cases.
+pub(super) fn score_cases(cases: &[&Case]) -> Vec<Score> {
+    let outcomes: Vec<Outcome> = cases.iter().map(|case| Outcome::of(case)).collect();
+    confidence::score(&StampScores, &outcomes, RESAMPLES, outcomes.len() as u64)
+}
+
+/// What a case adds.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Outcome {
+    mask: Option<MaskOutcome>,
+    noun_right: Option<bool>,
+    expression_right: Option<bool>,
+    refused: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+struct MaskOutcome {
+    intersection: u64,
+    union: u64,
+    iou: f64,
+    f_score: f64,
+}
+
+impl Outcome {
+    /// Of a case.
+    pub fn of(case: &Case) -> Self {
+        let masks = !matches!(case.kind, EvalKind::Box | EvalKind::Absent);
+        Self {
+            mask: masks.then(|| MaskOutcome {
+                intersection: case.intersection,
+                union: case.union,
+                iou: case.iou(),
+                f_score: f_score(case.intersection, case.predicted, case.truth),
+            }),
+            noun_right: case.noun_right,
+            expression_right: case.expression_right,
+            refused: case.masks == 0,
+        }
     }
 }
 
-/// Mean and percentile bootstrap interval over 1000 resamplings, the same for the same values.
-fn estimate(values: &[f64]) -> Estimate {
-    use rand::rngs::SmallRng;
-    use rand::{Rng, SeedableRng};
-    let mean = |sum: f64| sum / values.len() as f64;
-    let mut rng = SmallRng::seed_from_u64(values.len() as u64);
-    let mut means: Vec<f64> = (0..1000)
-        .map(|_| {
-            mean(
-                (0..values.len())
-                    .map(|_| values[rng.random_range(0..values.len())])
-                    .sum(),
-            )
-        })
-        .collect();
-    means.sort_by(f64::total_cmp);
-    Estimate {
-        mean: mean(values.iter().sum()),
-        interval: [means[25], means[974]],
+/// Scores of stamp scenes.
+///
+/// * `cIoU`: sum of intersections over sum of unions.
+/// * `gIoU`: mean IoU.
+/// * `F (β² 0.3)`: mean [`f_score`].
+/// * `noun`: share of descriptions with the right noun.
+/// * `expression`: share of descriptions that tell the object from the scene's others.
+/// * `no mask`: share of answers without a mask.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct StampScores;
+
+impl Metric for StampScores {
+    type Sample = Outcome;
+
+    fn names(&self) -> Vec<String> {
+        let names = [
+            "cIoU",
+            "gIoU",
+            "F (β² 0.3)",
+            "noun",
+            "expression",
+            "no mask",
+        ];
+        names.map(str::to_owned).into()
+    }
+
+    fn scores<'a>(&self, samples: impl Iterator<Item = &'a Outcome>) -> Vec<Option<f64>> {
+        let (mut intersections, mut unions) = (0, 0);
+        let (mut iou, mut f_score, mut noun, mut expression, mut refused) =
+            <(Mean, Mean, Mean, Mean, Mean)>::default();
+        for outcome in samples {
+            if let Some(mask) = outcome.mask {
+                intersections += mask.intersection;
+                unions += mask.union;
+                iou.add(mask.iou);
+                f_score.add(mask.f_score);
+            }
+            outcome.noun_right.into_iter().for_each(|r| noun.add_if(r));
+            let right = outcome.expression_right.into_iter();
+            right.for_each(|r| expression.add_if(r));
+            refused.add_if(outcome.refused);
+        }
+        let c_iou = iou
+            .value()
+            .map(|_| intersections as f64 / unions.max(1) as f64);
+        let means = [iou, f_score, noun, expression, refused];
+        std::iter::once(c_iou)
+            .chain(means.iter().map(Mean::value))
+            .collect()
+    }
+}
+
+#[derive(Default)]
+struct Mean {
+    sum: f64,
+    count: u64,
+}
+
+impl Mean {
+    fn add(&mut self, value: f64) {
+        self.sum += value;
+        self.count += 1;
+    }
+
+    fn add_if(&mut self, right: bool) {
+        self.add(f64::from(u8::from(right)));
+    }
+
+    fn value(&self) -> Option<f64> {
+        (self.count > 0).then(|| self.sum / self.count as f64)
     }
 }
 
@@ -107,34 +158,24 @@ fn estimate(values: &[f64]) -> Estimate {
 mod tests {
     use super::*;
 
-    fn case(intersection: u64, union: u64) -> Case {
-        Case {
-            kind: EvalKind::Text,
-            scene: 0,
-            question: String::new(),
-            expected: String::new(),
-            answer: String::new(),
-            masks: 1,
-            counts: String::new(),
-            size: [1, 1],
-            intersection,
-            union,
-            predicted: union,
-            truth: intersection,
-            score: 0.0,
-            objects: 1,
-            noun_right: None,
-            expression_right: None,
-        }
-    }
-
     #[test]
     fn cumulative_and_mean_iou_differ() {
-        let scores = &scores(&[case(90, 100), case(0, 20)])[0];
-        assert!((scores.c_iou.unwrap() - 0.75).abs() < 1e-12);
-        let g_iou = scores.g_iou.unwrap();
-        assert!((g_iou.mean - 0.45).abs() < 1e-12);
-        assert!(g_iou.interval[0] <= 0.45 && 0.45 <= g_iou.interval[1]);
+        let cases = [Case::of_pixels(90, 100), Case::of_pixels(0, 20)];
+        let scores = &scores(&cases)[0];
+        let named = |name: &str| {
+            scores
+                .scores
+                .iter()
+                .find(|score| score.name == name)
+                .unwrap()
+        };
+        assert!((named("cIoU").value.unwrap() - 0.75).abs() < 1e-12);
+        let g_iou = named("gIoU");
+        assert!((g_iou.value.unwrap() - 0.45).abs() < 1e-12);
+        let [low, high] = g_iou.interval.unwrap();
+        assert!(low <= 0.45 && 0.45 <= high);
+        assert_eq!(named("noun").value, None);
+        assert_eq!(named("no mask").value, Some(0.0));
     }
 
     #[test]

@@ -1,0 +1,48 @@
+//! `anyref score`: predictions of any system, scored as a benchmark scores them.
+
+use anyhow::{Result, bail};
+use anyref_train::eval::{Benchmark, ScoreOptions, score_files};
+
+use crate::args::{Common, ScoreArguments, ScoreBenchmark};
+use crate::output::say;
+
+/// Prints the scores, and how other predictions compare.
+pub fn run(common: &Common, arguments: &ScoreArguments) -> Result<()> {
+    for (name, number) in [
+        ("--resamples", arguments.resamples),
+        ("--videos", arguments.videos),
+    ] {
+        if number == 0 {
+            bail!("{name} is 0: give at least 1");
+        }
+    }
+    let options = ScoreOptions {
+        resamples: arguments.resamples,
+        seed: common.seed,
+        videos: arguments.videos,
+    };
+    let table = score_files(
+        benchmark(arguments.benchmark),
+        &arguments.targets,
+        &arguments.predictions,
+        arguments.against.as_deref(),
+        &options,
+    )?;
+    match arguments.json {
+        true => say(&serde_json::to_string(&table)?),
+        false => say(table.markdown().trim_end()),
+    }
+}
+
+fn benchmark(named: ScoreBenchmark) -> Benchmark {
+    match named {
+        ScoreBenchmark::Refcoco => Benchmark::Referring,
+        ScoreBenchmark::Grefcoco => Benchmark::Generalized,
+        ScoreBenchmark::Reasonseg => Benchmark::Reasoning,
+        ScoreBenchmark::Captions => Benchmark::Captions,
+        ScoreBenchmark::Coco20i => Benchmark::Coco20i,
+        ScoreBenchmark::Pascal5i => Benchmark::Pascal5i,
+        ScoreBenchmark::AvsS4 => Benchmark::AvsS4,
+        ScoreBenchmark::AvsMs3 => Benchmark::AvsMs3,
+    }
+}

@@ -1,0 +1,228 @@
+//! Where a model does well and where not: scores by size, number and overlap of objects, nouns taken for one another,
+//! and whether the mask score tells the true IoU.
+
+use std::collections::BTreeMap;
+
+use super::case::{Case, EvalKind};
+use super::report::cell;
+use super::scores::score_cases;
+
+/// Limits of COCO's small and medium objects, in pixels.
+const SMALL: u64 = 32 * 32;
+const MEDIUM: u64 = 96 * 96;
+/// Pairs of nouns shown.
+const CONFUSIONS: usize = 20;
+/// Ranges of the mask score.
+const RANGES: usize = 10;
+
+/// All tables, as Markdown.
+pub fn details(cases: &[Case]) -> String {
+    let masks: Vec<&Case> = cases.iter().filter(|case| has_masks(case)).collect();
+    let mut text = String::new();
+    if !masks.is_empty() {
+        text += &breakdown("pixels of the object", &masks, |case| {
+            Some(size(case.truth))
+        });
+        text += &breakdown("objects in the scene", &masks, |case| {
+            Some(case.objects.to_string())
+        });
+        text += &breakdown("share of the object that is seen", &masks, |case| {
+            case.visible.map(seen)
+        });
+        text += &calibration(&masks);
+    }
+    text + &confusion(cases)
+}
+
+fn has_masks(case: &Case) -> bool {
+    !matches!(case.kind, EvalKind::Box | EvalKind::Absent)
+}
+
+fn size(pixels: u64) -> String {
+    let range = match pixels {
+        0..SMALL => "1: below 32²",
+        SMALL..MEDIUM => "2: 32² to 96²",
+        _ => "3: 96² and more",
+    };
+    range.to_owned()
+}
+
+fn seen(share: f32) -> String {
+    let range = match share {
+        ..0.6 => "1: below 60 %",
+        0.6..0.99 => "2: 60 to 99 %",
+        _ => "3: all of it",
+    };
+    range.to_owned()
+}
+
+/// cIoU and gIoU of each group of cases. What stands before a colon only orders the groups.
+fn breakdown(title: &str, cases: &[&Case], group: impl Fn(&Case) -> Option<String>) -> String {
+    let mut groups = BTreeMap::<(EvalKind, String), Vec<&Case>>::new();
+    for case in cases {
+        if let Some(group) = group(case) {
+            groups.entry((case.kind, group)).or_default().push(case);
+        }
+    }
+    if groups.is_empty() {
+        return String::new();
+    }
+    let mut text = format!("| reference | {title} | n | cIoU (95 %) | gIoU (95 %) |\n");
+    text += "| --- | --- | --- | --- | --- |\n";
+    for ((kind, group), own) in groups {
+        let group = group
+            .split_once(": ")
+            .map_or(group.as_str(), |(_, group)| group);
+        let scores = score_cases(&own);
+        let [c_iou, g_iou, ..] = &scores[..] else {
+            continue;
+        };
+        text += &format!(
+            "| {} | {group} | {} | {} | {} |\n",
+            kind.name(),
+            own.len(),
+            cell(c_iou.value, c_iou.interval, 3),
+            cell(g_iou.value, g_iou.interval, 3),
+        );
+    }
+    text + "\n"
+}
+
+/// The mask score against the IoU, for answers with a mask.
+fn calibration(cases: &[&Case]) -> String {
+    let answered: Vec<&&Case> = cases.iter().filter(|case| case.masks > 0).collect();
+    if answered.is_empty() {
+        return String::new();
+    }
+    let mut ranges = vec![Vec::new(); RANGES];
+    for case in &answered {
+        let range = (f64::from(case.score).clamp(0.0, 1.0) * RANGES as f64) as usize;
+        ranges[range.min(RANGES - 1)].push((f64::from(case.score), case.iou()));
+    }
+    let mut text =
+        String::from("| mask score | n | mean score | mean IoU |\n| --- | --- | --- | --- |\n");
+    let mut error = 0.0;
+    for (range, values) in ranges
+        .iter()
+        .enumerate()
+        .filter(|(_, values)| !values.is_empty())
+    {
+        let count = values.len() as f64;
+        let score = values.iter().map(|(score, _)| score).sum::<f64>() / count;
+        let iou = values.iter().map(|(_, iou)| iou).sum::<f64>() / count;
+        error += (score - iou).abs() * count / answered.len() as f64;
+        let (from, to) = (
+            range as f64 / RANGES as f64,
+            (range + 1) as f64 / RANGES as f64,
+        );
+        text += &format!(
+            "| {from:.1} to {to:.1} | {} | {score:.3} | {iou:.3} |\n",
+            values.len()
+        );
+    }
+    text + &format!(
+        "\nOn average the mask score is {error:.3} away from the mean IoU of its range.\n\n"
+    )
+}
+
+/// Which noun was said in place of which, the most frequent first.
+fn confusion(cases: &[Case]) -> String {
+    let mut pairs = BTreeMap::<(&str, &str), usize>::new();
+    let mut totals = BTreeMap::<&str, usize>::new();
+    for case in cases {
+        let (Some(noun), Some(said)) = (&case.noun, &case.said_noun) else {
+            continue;
+        };
+        *totals.entry(noun).or_default() += 1;
+        if noun != said {
+            *pairs.entry((noun, said)).or_default() += 1;
+        }
+    }
+    let mut pairs: Vec<_> = pairs.into_iter().collect();
+    pairs.sort_by_key(|(pair, count)| (usize::MAX - count, *pair));
+    if pairs.is_empty() {
+        return String::new();
+    }
+    let mut text = String::from("| noun | taken for | times | of |\n| --- | --- | --- | --- |\n");
+    for ((noun, said), count) in pairs.into_iter().take(CONFUSIONS) {
+        text += &format!("| {noun} | {said} | {count} | {} |\n", totals[noun]);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn described(noun: &str, said: &str) -> Case {
+        Case {
+            kind: EvalKind::Box,
+            noun: Some(noun.into()),
+            said_noun: Some(said.into()),
+            ..Case::of_pixels(0, 0)
+        }
+    }
+
+    #[test]
+    fn cases_are_grouped_by_what_is_in_the_scene() {
+        let case = |intersection, union, objects, visible| Case {
+            objects,
+            visible,
+            ..Case::of_pixels(intersection, union)
+        };
+        let cases = [
+            case(500, 1000, 2, Some(1.0)),
+            case(1000, 2000, 3, Some(0.5)),
+            case(10_000, 20_000, 3, None),
+        ];
+        let text = details(&cases);
+        let count = |words: &str| text.matches(words).count();
+        assert_eq!(
+            count("| text | below 32² | 2 | 0.500 (0.500–0.500) |"),
+            1,
+            "{text}"
+        );
+        assert_eq!(count("| text | 96² and more | 1 |"), 1, "{text}");
+        assert_eq!(count("| text | 3 | 2 |"), 1, "{text}");
+        assert_eq!(count("| text | all of it | 1 |"), 1, "{text}");
+        assert_eq!(count("| text | below 60 % | 1 |"), 1, "{text}");
+        assert_eq!(count("taken for"), 0, "{text}");
+    }
+
+    #[test]
+    fn the_mask_score_is_held_against_the_iou() {
+        let case = |score, intersection| Case {
+            score,
+            ..Case::of_pixels(intersection, 100)
+        };
+        let silent = Case {
+            masks: 0,
+            ..case(0.0, 0)
+        };
+        let text = calibration(&[&case(0.82, 60), &case(0.88, 80), &case(1.0, 100), &silent]);
+        assert!(
+            text.contains("| 0.8 to 0.9 | 2 | 0.850 | 0.700 |"),
+            "{text}"
+        );
+        assert!(
+            text.contains("| 0.9 to 1.0 | 1 | 1.000 | 1.000 |"),
+            "{text}"
+        );
+        assert!(text.contains("is 0.100 away"), "{text}");
+    }
+
+    #[test]
+    fn nouns_taken_for_one_another_are_counted() {
+        let cases = [
+            described("dog", "cat"),
+            described("dog", "cat"),
+            described("dog", "dog"),
+            described("cow", "dog"),
+        ];
+        let text = details(&cases);
+        assert!(
+            text.ends_with("| dog | cat | 2 | 3 |\n| cow | dog | 1 | 1 |\n"),
+            "{text}"
+        );
+    }
+}

@@ -1,0 +1,128 @@
+//! What a system answered.
+
+use std::path::{Path, PathBuf};
+
+use anyref_decoder::rle::Rle;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::error::{Error, Fault, Result};
+use super::lines::{self, Id};
+use super::target::Targets;
+
+/// A mask with the system's own estimate of it.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ScoredMask {
+    /// The mask.
+    #[serde(flatten)]
+    pub rle: Rle,
+    /// The estimate, if it makes any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub score: Option<f32>,
+}
+
+/// The answer to a question.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Prediction {
+    /// The target's id.
+    pub id: String,
+    /// What was said.
+    pub text: String,
+    /// What was pointed at.
+    pub masks: Vec<ScoredMask>,
+    /// Whether it says that nothing is meant; if it does not tell, an answer without any pixel says so.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub no_target: Option<bool>,
+    /// Picture of the probabilities, as it can be opened.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub soft: Option<PathBuf>,
+    /// Line of the file, from 1.
+    #[serde(skip)]
+    pub line: usize,
+}
+
+impl Prediction {
+    /// Its masks.
+    pub fn rles(&self) -> Vec<Rle> {
+        self.masks.iter().map(|mask| mask.rle.clone()).collect()
+    }
+
+    /// Whether it says that nothing is meant.
+    pub fn says_none(&self) -> bool {
+        let empty = || self.masks.iter().all(|mask| mask.rle.area() == 0);
+        self.no_target.unwrap_or_else(empty)
+    }
+}
+
+/// Reads the predictions for all targets, in the order of the targets. Each target has exactly one.
+pub fn read_predictions(path: &Path, targets: &Targets) -> Result<Vec<Prediction>> {
+    let mut found: Vec<Option<Prediction>> = vec![None; targets.rows().len()];
+    lines::read(path, |line, row: Row| {
+        let id = String::from(row.id);
+        let Some(position) = targets.position(&id) else {
+            return Err(Fault::Unknown {
+                id,
+                targets: targets.path().to_owned(),
+            });
+        };
+        if let Some(first) = &found[position] {
+            return Err(Fault::Duplicate {
+                id,
+                first: first.line,
+            });
+        }
+        let size = targets.rows()[position].size;
+        let mask = |(value, number): (&Value, usize)| {
+            Ok(ScoredMask {
+                rle: lines::mask(value, &id, number, size)?,
+                score: value
+                    .get("score")
+                    .and_then(Value::as_f64)
+                    .map(|score| score as f32),
+            })
+        };
+        let masks = row
+            .masks
+            .iter()
+            .zip(1..)
+            .map(mask)
+            .collect::<Result<_, Fault>>()?;
+        found[position] = Some(Prediction {
+            masks,
+            id,
+            text: row.text,
+            no_target: row.no_target,
+            soft: row
+                .soft
+                .map(|soft| path.parent().unwrap_or(Path::new("")).join(soft)),
+            line,
+        });
+        Ok(())
+    })?;
+    let missing = found
+        .iter()
+        .zip(targets.rows())
+        .filter(|(p, _)| p.is_none());
+    let (count, first) = missing.fold((0, None), |(n, first), (_, t)| (n + 1, first.or(Some(t))));
+    match first {
+        Some(target) => Err(Error::Missing {
+            path: path.to_owned(),
+            count,
+            id: target.id.clone(),
+            targets: targets.path().to_owned(),
+            line: target.line,
+        }),
+        None => Ok(found.into_iter().flatten().collect()),
+    }
+}
+
+#[derive(Deserialize)]
+struct Row {
+    id: Id,
+    #[serde(default)]
+    text: String,
+    #[serde(default)]
+    masks: Vec<Value>,
+    no_target: Option<bool>,
+    soft: Option<PathBuf>,
+}

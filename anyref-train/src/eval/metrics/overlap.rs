@@ -1,0 +1,133 @@
+//! What a predicted and a true mask have in common, in pixels.
+
+use anyref_decoder::rle::{Merge, Rle};
+
+use super::{Error, Result};
+
+/// Pixel counts of a predicted and a true mask, without those to ignore.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Overlap {
+    /// Pixels in both.
+    pub intersection: u64,
+    /// Pixels of the prediction.
+    pub predicted: u64,
+    /// Pixels of the truth.
+    pub truth: u64,
+    /// Pixels of the picture.
+    pub pixels: u64,
+}
+
+impl Overlap {
+    /// Counts pixels. Those `ignored` belong to neither mask nor to the background; none of them may be of the
+    /// true mask.
+    pub fn of(predicted: &Rle, truth: &Rle, ignored: Option<&Rle>) -> Result<Self> {
+        let [height, width] = truth.size();
+        let whole = Self {
+            intersection: predicted.intersection(truth)?,
+            predicted: predicted.area(),
+            truth: truth.area(),
+            pixels: (height * width) as u64,
+        };
+        let Some(ignored) = ignored else {
+            return Ok(whole);
+        };
+        let contested = truth.intersection(ignored)?;
+        if contested > 0 {
+            return Err(Error::IgnoredTruth { pixels: contested });
+        }
+        Ok(Self {
+            predicted: whole.predicted - predicted.intersection(ignored)?,
+            pixels: whole.pixels - ignored.area(),
+            ..whole
+        })
+    }
+
+    /// Counts pixels of several masks united on either side; no mask is the empty mask of `size`.
+    pub fn of_united(predicted: &[Rle], truth: &[Rle], size: [usize; 2]) -> Result<Self> {
+        Self::of(&united(predicted, size)?, &united(truth, size)?, None)
+    }
+
+    /// Pixels in either mask.
+    pub fn union(&self) -> u64 {
+        self.predicted + self.truth - self.intersection
+    }
+
+    /// Pixels in neither mask.
+    pub fn background_intersection(&self) -> u64 {
+        self.pixels - self.union()
+    }
+
+    /// Pixels that are not in both masks.
+    pub fn background_union(&self) -> u64 {
+        self.pixels - self.intersection
+    }
+}
+
+/// Several masks as one; no mask is the empty mask of `size`.
+pub fn united(masks: &[Rle], size: [usize; 2]) -> Result<Rle> {
+    let empty = super::empty_mask(size)?;
+    Ok(Rle::merge(
+        std::iter::once(&empty).chain(masks),
+        Merge::Union,
+    )?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mask(pixels: [u8; 6]) -> Rle {
+        Rle::from_mask(&pixels.map(|p| p == 1), [2, 3]).unwrap()
+    }
+
+    #[test]
+    fn counts_pixels_by_hand() {
+        let overlap =
+            Overlap::of(&mask([1, 1, 0, 0, 1, 0]), &mask([0, 1, 1, 0, 0, 0]), None).unwrap();
+        assert_eq!((overlap.intersection, overlap.union()), (1, 4));
+        assert_eq!(
+            (
+                overlap.background_intersection(),
+                overlap.background_union()
+            ),
+            (2, 5)
+        );
+    }
+
+    #[test]
+    fn ignored_pixels_count_nowhere() {
+        let ignored = mask([1, 0, 0, 1, 0, 0]);
+        let (predicted, truth) = (mask([1, 1, 0, 0, 1, 0]), mask([0, 1, 1, 0, 0, 0]));
+        let overlap = Overlap::of(&predicted, &truth, Some(&ignored)).unwrap();
+        assert_eq!(
+            (overlap.predicted, overlap.truth, overlap.pixels),
+            (2, 2, 4)
+        );
+        assert_eq!(
+            Overlap::of(&predicted, &truth, Some(&truth)),
+            Err(Error::IgnoredTruth { pixels: 2 })
+        );
+    }
+
+    #[test]
+    fn masks_of_another_size_are_refused() {
+        let other = Rle::from_mask(&[false; 6], [3, 2]).unwrap();
+        let truth = mask([0; 6]);
+        for (predicted, ignored) in [(&other, None), (&truth, Some(&other))] {
+            assert!(matches!(
+                Overlap::of(predicted, &truth, ignored),
+                Err(Error::Mask(anyref_decoder::Error::SizeMismatch { .. }))
+            ));
+        }
+        assert!(Overlap::of_united(&[other], &[], [2, 3]).is_err());
+    }
+
+    #[test]
+    fn no_mask_is_an_empty_mask() {
+        let overlap = Overlap::of_united(&[], &[mask([1; 6])], [2, 3]).unwrap();
+        assert_eq!(
+            (overlap.predicted, overlap.truth, overlap.pixels),
+            (0, 6, 6)
+        );
+    }
+}

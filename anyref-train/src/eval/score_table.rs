@@ -1,0 +1,80 @@
+//! Scores as a Markdown table or as JSON.
+
+use serde::Serialize;
+
+use super::confidence::{Difference, Score};
+use super::report::{NOTHING, cell};
+
+/// Digits of scores: test sets are large.
+const DIGITS: usize = 4;
+
+/// Scores of predictions, and how others compare.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ScoreTable {
+    /// The benchmark.
+    pub benchmark: &'static str,
+    /// Questions answered.
+    pub questions: usize,
+    /// What intervals draw from: questions, or batches of frames.
+    pub samples: usize,
+    /// The scores.
+    pub scores: Vec<Score>,
+    /// Those of other predictions, and the difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub against: Option<Comparison>,
+    /// What to know about the scores.
+    pub notes: Vec<String>,
+}
+
+/// How other predictions compare.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// The others' scores.
+    pub scores: Vec<Score>,
+    /// The first scores less the others'.
+    pub differences: Vec<Difference>,
+}
+
+impl ScoreTable {
+    /// The table, with a line about what was scored above and the notes below.
+    pub fn markdown(&self) -> String {
+        let mut text = format!("{}, {} questions", self.benchmark, self.questions);
+        if self.samples != self.questions {
+            text += &format!(" in {} batches", self.samples);
+        }
+        text += "\n\n";
+        match &self.against {
+            None => {
+                text += "| score | value (95 %) |\n| --- | --- |\n";
+                for score in &self.scores {
+                    text += &format!(
+                        "| {} | {} |\n",
+                        score.name,
+                        cell(score.value, score.interval, DIGITS)
+                    );
+                }
+            }
+            Some(Comparison {
+                scores,
+                differences,
+            }) => {
+                text += "| score | value (95 %) | against (95 %) | difference (95 %) | p |\n";
+                text += "| --- | --- | --- | --- | --- |\n";
+                for ((one, other), row) in self.scores.iter().zip(scores).zip(differences) {
+                    text += &format!(
+                        "| {} | {} | {} | {} | {} |\n",
+                        one.name,
+                        cell(one.value, one.interval, DIGITS),
+                        cell(other.value, other.interval, DIGITS),
+                        cell(row.difference, row.interval, DIGITS),
+                        row.p.map_or(NOTHING.into(), |p| format!("{p:.3}")),
+                    );
+                }
+            }
+        }
+        for note in &self.notes {
+            text += &format!("\n{note}\n");
+        }
+        text
+    }
+}
