@@ -12,13 +12,14 @@ const PACKAGES: &str = "torch torchvision torchaudio transformers segment-anythi
 /// What the tokenizers' exporter needs.
 const TOKENIZERS: &str = "'transformers<5' sentencepiece protobuf";
 /// Crates whose tests have an exporter.
-const CRATES: [&str; 6] = [
+const CRATES: [&str; 7] = [
     "anyref-weights",
     "anyref-vision",
     "anyref-audio",
     "anyref-llm",
     "anyref-decoder",
     "anyref-core",
+    "anyref-train",
 ];
 /// What the names of exporters begin with.
 const EXPORTER: &str = "export";
