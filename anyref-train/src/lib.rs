@@ -1,6 +1,7 @@
 //! Data sets, losses, training loop, checkpoints and evaluation of AnyRef.
 //!
 //! * [`data`]: endless scenes and the instruction pairs asked about them.
+//! * [`datasets`]: the published data sets, read from their layouts, and their mixtures.
 //! * [`stages`]: what is learned, in the paper's order: each encoder as its original was, then the
 //!   instructions.
 //! * [`run`]: how a stage is carried out: optimizer, schedule, checkpoints, log.
@@ -8,6 +9,7 @@
 #![recursion_limit = "256"]
 
 pub mod data;
+pub mod datasets;
 pub mod eval;
 pub mod losses;
 pub mod run;

@@ -6,8 +6,9 @@ mod backend;
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use anyref_core::BackendName;
+use anyref_train::datasets::own;
 use anyref_train::run::config::TrainConfig;
 use anyref_train::run::launch::{Folders, open_scenes};
 use clap::{Parser, Subcommand};
@@ -54,6 +55,11 @@ enum Command {
         /// How many scenes.
         #[arg(long, default_value_t = 5)]
         scenes: usize,
+    },
+    /// Check a data set of your own, line by line (see docs/your-data.md).
+    CheckData {
+        /// The file, one JSON object a line.
+        file: PathBuf,
     },
 }
 
@@ -134,6 +140,18 @@ fn main() -> Result<()> {
             let demo = anyref_train::data::demo::write(&data, &config.instructions, scenes, &out)?;
             println!("{} scenes -> {}", demo.scenes.len(), out.display());
             Ok(())
+        }
+        Command::CheckData { file } => {
+            let (good, problems) = own::problems(&file)?;
+            for problem in &problems {
+                println!("{problem}");
+            }
+            println!("{}: {good} good lines", file.display());
+            match problems.len() {
+                0 if good == 0 => bail!("{} has no lines", file.display()),
+                0 => Ok(()),
+                count => bail!("{count} bad lines; they are named above"),
+            }
         }
     }
 }

@@ -91,6 +91,15 @@ pub enum Error {
         global: String,
     },
 
+    /// A pickle of plain data names a Python object.
+    #[error("{}: the pickle refers to `{global}`, where only numbers, texts, lists and dictionaries are expected; nothing was run; download it from its publisher again", .path.display())]
+    ForeignData {
+        /// The file.
+        path: PathBuf,
+        /// `module.name` of the object.
+        global: String,
+    },
+
     /// A folder without a checkpoint.
     #[error("{}: no weights here; looked for model.safetensors, *.safetensors.index.json, pytorch_model.bin, *.bin.index.json", .0.display())]
     NoCheckpoint(PathBuf),

@@ -4,6 +4,7 @@
 //! * [`ops`]: parameter-free tensor operations (attention, activations) with a composed form for every
 //!   backend and fused forms where a backend has one.
 //! * [`checkpoint`]: tensors by name from safetensors files, PyTorch files and folders with shards.
+//! * [`read_plain_pickle`]: annotations that are published as pickles, without running them.
 //! * [`hub`]: `hf://org/name` wherever a path is taken, with the feature `hub`.
 //! * [`load_module`] and [`save_module`]: a module from a checkpoint and back, in PyTorch's names and
 //!   layout; a load ends in a strict [`LoadReport`], which [`check_module`] gives without loading.
@@ -27,7 +28,7 @@ mod store;
 pub mod testing;
 mod write;
 
-pub use checkpoint::{Checkpoint, TensorEntry};
+pub use checkpoint::{Checkpoint, TensorEntry, read_plain_pickle};
 pub use error::{Error, LoadError, Result};
 pub use hub::local_path;
 pub use load::{check_module, load_module, renamed_tensors};

@@ -33,6 +33,8 @@ enum Task {
     Export(train::Passed),
     /// Write the scenes and questions of the demonstration.
     DemoScenes(train::Passed),
+    /// Check a data set of your own, line by line.
+    CheckData(train::Passed),
     /// Draw a run's curves.
     Plot(plot::Plot),
     /// Measure speed and memory.
@@ -54,6 +56,7 @@ fn main() -> anyhow::Result<()> {
         Task::Train(passed) => train::run("train", &passed),
         Task::Export(passed) => train::run("export", &passed),
         Task::DemoScenes(passed) => train::run("demo-scenes", &passed),
+        Task::CheckData(passed) => train::run("check-data", &passed),
         Task::Plot(options) => plot::run(&options),
         Task::Bench { what } => bench::run(&what),
         Task::Parity(options) => parity::run(&options),

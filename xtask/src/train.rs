@@ -1,4 +1,4 @@
-//! `cargo xtask train`, `export`, `demo-scenes`: calls `anyref-train` with the data where `data stamps` put them.
+//! `cargo xtask train`, `export`, `demo-scenes`, `check-data`: calls `anyref-train` with the data where `data stamps` put them.
 
 use std::path::Path;
 use std::process::Command;

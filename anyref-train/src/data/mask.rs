@@ -97,6 +97,14 @@ impl Mask {
         }
     }
 
+    /// Takes the pixels of a mask of the same size away.
+    pub fn subtract(&mut self, other: &Self) {
+        debug_assert_eq!((self.width, self.height), (other.width, other.height));
+        for (a, b) in self.words.iter_mut().zip(&other.words) {
+            *a &= !b;
+        }
+    }
+
     /// Pixels in both and pixels in either, for a mask of the same size.
     pub fn overlap(&self, other: &Self) -> (usize, usize) {
         self.words

@@ -22,6 +22,7 @@ use crate::error::{Error, Result};
 use crate::hub::local_path;
 use crate::report::nearest;
 use file::DataFile;
+pub use pickle::read_plain_pickle;
 pub(crate) use safetensors::dtype_name as safetensors_dtype;
 
 /// A tensor of a [`Checkpoint`], not read yet.

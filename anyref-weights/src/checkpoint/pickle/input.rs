@@ -7,6 +7,8 @@ use crate::error::{Error, Result, one_line};
 
 /// Longest pickle read; that of a large model has about 200 bytes a tensor.
 const MAX_PICKLE: u64 = 32 << 20;
+/// Longest pickle of plain data read; the largest published annotations have about 60 MB.
+const MAX_PLAIN: u64 = 1 << 30;
 
 /// The bytes of a file from an offset on.
 struct Bytes<'a> {
@@ -32,6 +34,7 @@ pub(in super::super) struct Input<'a> {
     bytes: BufReader<Bytes<'a>>,
     position: u64,
     end: u64,
+    plain: bool,
 }
 
 impl<'a> Input<'a> {
@@ -44,7 +47,22 @@ impl<'a> Input<'a> {
             bytes,
             position: offset,
             end,
+            plain: false,
         }
+    }
+
+    /// A whole file of numbers, texts, lists and dictionaries.
+    pub(super) fn plain(file: &'a DataFile) -> Self {
+        Self {
+            end: file.len().min(MAX_PLAIN),
+            plain: true,
+            ..Self::new(file, 0, 0)
+        }
+    }
+
+    /// Whether the pickle may hold plain data only, and mention no name at all.
+    pub(super) fn is_plain(&self) -> bool {
+        self.plain
     }
 
     /// Offset in the file of the next byte.
@@ -60,9 +78,10 @@ impl<'a> Input<'a> {
     /// Refuses a name.
     pub(super) fn foreign(&self, module: &str, name: &str) -> Error {
         let global = one_line(&format!("{module}.{name}"));
-        Error::ForeignGlobal {
-            path: self.file.path().into(),
-            global,
+        let path = self.file.path().into();
+        match self.plain {
+            true => Error::ForeignData { path, global },
+            false => Error::ForeignGlobal { path, global },
         }
     }
 
@@ -108,6 +127,29 @@ impl<'a> Input<'a> {
 
     /// Text up to a line feed.
     pub(super) fn line(&mut self) -> Result<String> {
+        let line = self.raw_line()?;
+        self.utf8(line)
+    }
+
+    /// A text as Python prints it, in quotes and with escapes.
+    pub(super) fn quoted_line(&mut self) -> Result<String> {
+        let line = self.raw_line()?;
+        let quotes = line.first().zip(line.last());
+        match quotes {
+            Some((b'\'', b'\'') | (b'"', b'"')) if line.len() > 1 => {
+                self.utf8(unescaped(&line[1..line.len() - 1], false))
+            }
+            _ => Err(self.corrupt("a text in the pickle is not in quotes")),
+        }
+    }
+
+    /// A text up to a line feed, in Latin-1 with `\uXXXX` for all else.
+    pub(super) fn escaped_line(&mut self) -> Result<String> {
+        let line = self.raw_line()?;
+        self.utf8(unescaped(&line, true))
+    }
+
+    fn raw_line(&mut self) -> Result<Vec<u8>> {
         let mut line = Vec::new();
         loop {
             match self.byte()? {
@@ -118,7 +160,7 @@ impl<'a> Input<'a> {
         if line.last() == Some(&b'\r') {
             line.pop();
         }
-        self.utf8(line)
+        Ok(line)
     }
 
     /// Text of a length.
@@ -142,4 +184,55 @@ impl<'a> Input<'a> {
         wide[..bytes.len()].copy_from_slice(&bytes);
         Ok(Some(i64::from_le_bytes(wide)))
     }
+}
+
+/// Undoes Python's escapes: of printed texts, or (`unicode`) of its raw-unicode-escape codec.
+fn unescaped(line: &[u8], unicode: bool) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(line.len());
+    let mut rest = line;
+    let push = |bytes: &mut Vec<u8>, code: u32| {
+        let c = char::from_u32(code).unwrap_or(char::REPLACEMENT_CHARACTER);
+        bytes.extend(c.encode_utf8(&mut [0; 4]).bytes());
+    };
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if byte != b'\\' {
+            match unicode {
+                true => push(&mut bytes, byte.into()),
+                false => bytes.push(byte),
+            }
+            continue;
+        }
+        let code = rest.first().copied();
+        let digits = match (code, unicode) {
+            (Some(b'u'), true) => 4,
+            (Some(b'U'), true) => 8,
+            (Some(b'x'), false) => 2,
+            _ => 0,
+        };
+        let number = rest
+            .get(1..=digits)
+            .and_then(|digits| std::str::from_utf8(digits).ok())
+            .and_then(|digits| u32::from_str_radix(digits, 16).ok());
+        match (number, code) {
+            (Some(number), _) => {
+                rest = &rest[1 + digits..];
+                match unicode {
+                    true => push(&mut bytes, number),
+                    false => bytes.push(number as u8),
+                }
+            }
+            (None, Some(code)) if !unicode && b"\\'\"nrt".contains(&code) => {
+                rest = &rest[1..];
+                bytes.push(match code {
+                    b'n' => b'\n',
+                    b'r' => b'\r',
+                    b't' => b'\t',
+                    other => other,
+                });
+            }
+            _ => bytes.push(byte),
+        }
+    }
+    bytes
 }

@@ -7,6 +7,8 @@ use crate::error::Result;
 
 /// Most values a pickle may hold.
 const MAX_VALUES: usize = 4 << 20;
+/// Most values of a pickle of plain data, of which the annotations of a data set have millions.
+const MAX_PLAIN_VALUES: usize = 256 << 20;
 
 /// Reads one pickle, up to its last instruction.
 pub(in super::super) fn read(input: &mut Input<'_>) -> Result<Pickle> {
@@ -86,12 +88,12 @@ impl Machine<'_, '_> {
                 })?;
             }
             b'G' => {
-                self.input.array::<8>()?;
-                self.push(Value::None)?;
+                let bits = u64::from_be_bytes(self.input.array()?);
+                self.push(Value::Float(f64::from_bits(bits)))?;
             }
             b'F' => {
-                self.input.line()?;
-                self.push(Value::None)?;
+                let line = self.input.line()?;
+                self.push(line.trim().parse().map_or(Value::None, Value::Float))?;
             }
             // Texts and bytes.
             b'U' | 0x8c => {
@@ -107,11 +109,11 @@ impl Machine<'_, '_> {
                 self.push_text(length)?;
             }
             b'V' => {
-                let text = self.input.line()?;
+                let text = self.input.escaped_line()?;
                 self.push_node(Node::Text(text))?;
             }
             b'S' => {
-                let text = self.input.line()?.trim_matches(['\'', '"']).to_string();
+                let text = self.input.quoted_line()?;
                 self.push_node(Node::Text(text))?;
             }
             b'C' => {
@@ -228,12 +230,16 @@ impl Machine<'_, '_> {
 
     /// Counts values, so that sharing cannot multiply them.
     pub(super) fn charge(&mut self, values: usize) -> Result<()> {
+        let most = match self.input.is_plain() {
+            true => MAX_PLAIN_VALUES,
+            false => MAX_VALUES,
+        };
         self.values += values;
-        match self.values <= MAX_VALUES {
+        match self.values <= most {
             true => Ok(()),
             false => Err(self
                 .input
-                .corrupt(format!("the pickle has over {MAX_VALUES} values"))),
+                .corrupt(format!("the pickle has over {most} values"))),
         }
     }
 
@@ -340,8 +346,8 @@ impl Machine<'_, '_> {
 
     fn global(&mut self, module: &str, name: &str) -> Result<()> {
         match Global::find(module, name) {
-            Some(global) => self.push_node(Node::Global(global)),
-            None => Err(self.input.foreign(module, name)),
+            Some(global) if !self.input.is_plain() => self.push_node(Node::Global(global)),
+            _ => Err(self.input.foreign(module, name)),
         }
     }
 }

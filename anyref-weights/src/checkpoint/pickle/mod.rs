@@ -1,4 +1,4 @@
-//! A reader of PyTorch's pickles.
+//! A reader of PyTorch's pickles, and of those of plain data.
 //!
 //! A pickle is a program that can call anything. This reader calls nothing: it knows the few names that a
 //! table of tensors needs ([`Global`]), stands for their results itself, and refuses any other name as
@@ -8,19 +8,22 @@
 mod calls;
 mod input;
 mod machine;
+mod plain;
 
 use burn::tensor::{BoolStore, DType};
 
 pub(super) use input::Input;
 pub(super) use machine::read;
+pub use plain::read_plain_pickle;
 
 /// A value: small ones in place, others by position in the arena.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Value {
-    /// `None`, and all values that no tensor needs, such as floats.
+    /// `None`, and all values that nothing here needs, such as bytes.
     None,
     Bool(bool),
     Int(i64),
+    Float(f64),
     Node(usize),
 }
 

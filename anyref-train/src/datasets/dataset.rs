@@ -1,0 +1,68 @@
+//! What all readers have in common.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use super::error::{Error, Result};
+use super::item::Item;
+
+/// Items by index. Readers are shared between loader threads.
+pub trait Dataset: Send + Sync {
+    /// What it is called in messages.
+    fn name(&self) -> &str;
+
+    /// Number of items.
+    fn len(&self) -> usize;
+
+    /// Whether there are no items.
+    fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// An item. Where something is left to chance, such as which class is asked for or which picture
+    /// refers to it, `draw` decides: the same index and draw give the same item.
+    fn item(&self, index: usize, draw: u64) -> Result<Item>;
+
+    /// Every file that some item may need; no file is opened for it.
+    fn files(&self) -> BTreeSet<PathBuf>;
+}
+
+/// The files of a data set that are not there.
+pub fn missing_files(dataset: &dyn Dataset) -> Vec<PathBuf> {
+    let files = dataset.files().into_iter();
+    files.filter(|path| !path.is_file()).collect()
+}
+
+/// Refuses a data set some of whose files are missing.
+///
+/// # Errors
+/// [`Error::Missing`] with all of them.
+pub fn check_files(dataset: &dyn Dataset) -> Result<()> {
+    let files = missing_files(dataset);
+    match files.is_empty() {
+        true => Ok(()),
+        false => Err(Error::Missing {
+            dataset: dataset.name().to_owned(),
+            files,
+        }),
+    }
+}
+
+/// The entry of an index.
+pub(super) fn entry<'t, T>(dataset: &str, entries: &'t [T], index: usize) -> Result<&'t T> {
+    entries.get(index).ok_or_else(|| Error::Index {
+        dataset: dataset.to_owned(),
+        index,
+        len: entries.len(),
+    })
+}
+
+/// Refuses a data set without items.
+pub(super) fn some<T>(dataset: &str, entries: &[T]) -> Result<()> {
+    match entries.is_empty() {
+        true => Err(Error::Nothing {
+            dataset: dataset.to_owned(),
+        }),
+        false => Ok(()),
+    }
+}

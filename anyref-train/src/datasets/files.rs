@@ -1,0 +1,52 @@
+//! Reading annotation files.
+
+use std::path::{Path, PathBuf};
+
+use serde::de::DeserializeOwned;
+
+use super::error::{Error, Result};
+
+/// A JSON file.
+pub(super) fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    let bytes = bytes(path)?;
+    serde_json::from_slice(&bytes).map_err(|e| Error::format(path, e))
+}
+
+/// A file's bytes.
+pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|e| Error::io(path, e))
+}
+
+/// A text file.
+pub(super) fn text(path: &Path) -> Result<String> {
+    std::fs::read_to_string(path).map_err(|e| Error::io(path, e))
+}
+
+/// Files of a folder whose names end in `.extension`, sorted by name.
+pub(super) fn listed(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
+    let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
+    let mut paths = Vec::new();
+    for entry in entries {
+        let path = entry.map_err(|e| Error::io(folder, e))?.path();
+        if path
+            .extension()
+            .is_some_and(|e| e.eq_ignore_ascii_case(extension))
+        {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// Width and height of a picture, from its header.
+pub(super) fn picture_size(path: &Path) -> Result<[u32; 2]> {
+    let reader = image::ImageReader::open(path).map_err(|e| Error::io(path, e))?;
+    let reader = reader
+        .with_guessed_format()
+        .map_err(|e| Error::io(path, e))?;
+    let (width, height) = reader
+        .into_dimensions()
+        .map_err(|e| Error::picture(path, e))?;
+    Ok([width, height])
+}

@@ -1,0 +1,153 @@
+//! gRefCOCO: expressions that refer to one thing, several, or none.
+//!
+//! ```text
+//! ROOT/grefcoco/grefs(unc).json             references and their sentences; or grefs(unc).p
+//! ROOT/grefcoco/instances.json              pictures and masks
+//! ROOT/images/mscoco/images/train2014/      pictures
+//! ```
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyref_weights::read_plain_pickle;
+use serde::Deserialize;
+
+use super::coco_file::CocoFile;
+use super::dataset::{Dataset, entry, some};
+use super::error::{Error, Result};
+use super::files;
+use super::item::{Grouping, Item, Reference, Task};
+use super::refer::{Sentence, images_folder};
+
+/// Annotation of an expression that refers to nothing.
+const NO_TARGET: i64 = -1;
+
+#[derive(Debug, Deserialize)]
+struct Ref {
+    ref_id: i64,
+    ann_id: OneOrMany,
+    image_id: i64,
+    split: String,
+    sentences: Vec<Sentence>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum OneOrMany {
+    One(i64),
+    Many(Vec<i64>),
+}
+
+impl OneOrMany {
+    /// The annotations; empty when there is no target.
+    fn ids(&self) -> impl Iterator<Item = i64> {
+        let ids = match self {
+            Self::One(id) => std::slice::from_ref(id),
+            Self::Many(ids) => ids,
+        };
+        ids.iter().copied().filter(|&id| id != NO_TARGET)
+    }
+}
+
+/// Sentences of one split.
+#[derive(Debug)]
+pub struct GRefCoco {
+    name: String,
+    images: PathBuf,
+    file: CocoFile,
+    refs: Vec<Ref>,
+    /// Reference and sentence of each item.
+    entries: Vec<(usize, usize)>,
+    grouping: Grouping,
+}
+
+impl GRefCoco {
+    /// Opens `train`, `val`, `testA` or `testB`. `images` is the folder of COCO's `train2014`, when it is
+    /// not where REFER has it.
+    ///
+    /// # Errors
+    /// When the annotations cannot be read, are inconsistent, or have no such split.
+    pub fn open(
+        root: &Path,
+        split: &str,
+        grouping: Grouping,
+        images: Option<PathBuf>,
+    ) -> Result<Self> {
+        let name = format!("grefcoco(unc) {split}");
+        let folder = root.join("grefcoco");
+        let pickle = folder.join("grefs(unc).p");
+        let mut refs: Vec<Ref> = match pickle.is_file() {
+            true => read_plain_pickle(&pickle)?,
+            false => files::json(&folder.join("grefs(unc).json"))?,
+        };
+        let known: BTreeSet<String> = refs.iter().map(|r| r.split.clone()).collect();
+        refs.retain(|r| r.split == split);
+        if refs.is_empty() {
+            return Err(Error::Split {
+                dataset: "grefcoco(unc)".to_owned(),
+                split: split.to_owned(),
+                known: known.into_iter().collect::<Vec<_>>().join(", "),
+            });
+        }
+        let file = CocoFile::open(&folder.join("instances.json"))?;
+        let mut entries = Vec::new();
+        for (index, r) in refs.iter().enumerate() {
+            file.image(r.image_id)?;
+            for id in r.ann_id.ids() {
+                file.annotation(id)?;
+            }
+            entries.extend((0..r.sentences.len()).map(|sentence| (index, sentence)));
+        }
+        some(&name, &entries)?;
+        Ok(Self {
+            images: images.unwrap_or_else(|| root.join(images_folder("grefcoco"))),
+            name,
+            file,
+            refs,
+            entries,
+            grouping,
+        })
+    }
+}
+
+impl Dataset for GRefCoco {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn item(&self, index: usize, _draw: u64) -> Result<Item> {
+        let &(at, sentence) = entry(&self.name, &self.entries, index)?;
+        let r = &self.refs[at];
+        let image = self.file.image(r.image_id)?;
+        let Sentence { sent_id, sent } = &r.sentences[sentence];
+        let id = format!("{}/{sent_id}", r.ref_id);
+        let path = self.images.join(&image.file_name);
+        let mut item = Item::new(id, path, image.size(), Task::Text);
+        item.references.push(Reference::Text(sent.clone()));
+        let mut shapes = Vec::new();
+        for id in r.ann_id.ids() {
+            let annotation = self.file.annotation(id)?;
+            // Crowds are left out, as the data set's own loader does.
+            if annotation.iscrowd == 0 {
+                shapes.push(annotation.shape());
+                item.annotations.push(id);
+            }
+        }
+        item.targets = self.grouping.targets(sent, shapes);
+        Ok(item)
+    }
+
+    fn files(&self) -> BTreeSet<PathBuf> {
+        let images = self
+            .refs
+            .iter()
+            .filter_map(|r| self.file.image(r.image_id).ok());
+        images
+            .map(|image| self.images.join(&image.file_name))
+            .collect()
+    }
+}

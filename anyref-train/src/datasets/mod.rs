@@ -1,0 +1,60 @@
+//! The published data sets, read from the layouts in which they are downloaded.
+//!
+//! A [`Dataset`] gives an [`Item`] by index: a picture, what refers to things in it, and the masks or
+//! words that answer. Masks are kept as they are written ([`Shape`]) and rasterised when asked for, as
+//! pycocotools rasterises them. Opening reads annotations only; [`check_files`] lists whatever pictures,
+//! sounds and masks are missing before anything starts.
+//!
+//! | reader | data sets |
+//! | --- | --- |
+//! | [`refer`] | RefCLEF, RefCOCO, RefCOCO+, RefCOCOg, expressions to masks and boxes to expressions |
+//! | [`grefcoco`] | gRefCOCO, with several targets and none |
+//! | [`coco`] | COCO instances |
+//! | [`coco_pairs`], [`coco_20i`] | a picture of a thing to its mask in another, and the folds of COCO-20i |
+//! | [`coco_stuff`], [`ade20k`] | label maps |
+//! | [`paco`], [`pascal_part`] | parts of objects |
+//! | [`phrase_cut`], [`reason_seg`], [`visual_genome`] | phrases, questions and regions |
+//! | [`avsbench`] | sounds to masks: S4, MS3 and AVSBench-semantic |
+//! | [`own`] | a JSON Lines file of your own |
+//!
+//! [`Templates`] turns items into questions and answers, [`Mixture`] puts data sets in proportion and
+//! order, and [`Loader`] reads ahead on threads.
+
+pub mod ade20k;
+pub mod avsbench;
+pub mod coco;
+pub mod coco_20i;
+pub mod coco_file;
+pub mod coco_pairs;
+pub mod coco_stuff;
+pub mod grefcoco;
+pub mod own;
+pub mod paco;
+pub mod pascal_part;
+pub mod phrase_cut;
+pub mod polygons;
+pub mod reason_seg;
+pub mod refer;
+pub mod visual_genome;
+
+mod csv;
+mod dataset;
+mod error;
+mod files;
+mod item;
+mod label_map;
+mod label_pairs;
+mod loader;
+mod mixture;
+mod parts;
+mod shape;
+mod templates;
+
+pub use dataset::{Dataset, check_files, missing_files};
+pub use error::{Error, Result};
+pub use item::{Grouping, Item, Reference, Region, Target, Task};
+pub use label_map::LabelMap;
+pub use loader::{Loader, LoaderConfig};
+pub use mixture::{Mixture, Order, Sample};
+pub use shape::{Counts, Pixels, Segmentation, Shape, Which};
+pub use templates::{Conversation, Templates};

@@ -1,0 +1,184 @@
+//! ReasonSeg: questions whose answer must be thought of first.
+//!
+//! ```text
+//! ROOT/train/NAME.jpg, NAME.json            pictures, and questions with polygons; also val and test
+//! ROOT/explanatory/train.json               answers in words, if there
+//! ```
+//!
+//! Polygons are filled as COCO's are. The data set's own tool draws them with OpenCV, which also covers
+//! the pixels that the outline touches.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::{Path, PathBuf};
+
+use serde::Deserialize;
+
+use super::dataset::{Dataset, entry, some};
+use super::error::{Error, Result};
+use super::files;
+use super::item::{Item, Reference, Target, Task};
+use super::shape::{Segmentation, Shape};
+
+#[derive(Deserialize)]
+struct Document {
+    shapes: Vec<Polygon>,
+    text: Texts,
+    is_sentence: bool,
+}
+
+#[derive(Deserialize)]
+struct Polygon {
+    label: String,
+    points: Vec<[f64; 2]>,
+}
+
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Texts {
+    One(String),
+    Many(Vec<String>),
+}
+
+#[derive(Deserialize)]
+struct Explanation {
+    image: String,
+    outputs: String,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: String,
+    image: PathBuf,
+    text: String,
+    sentence: bool,
+    /// Polygons and whether they are to be found; others are left open, and cover what is beneath.
+    layers: Vec<(Shape, bool)>,
+}
+
+/// A question for each text of each picture.
+#[derive(Debug)]
+pub struct ReasonSeg {
+    name: String,
+    entries: Vec<Entry>,
+    explanations: HashMap<String, String>,
+}
+
+impl ReasonSeg {
+    /// Opens `train`, `val` or `test`.
+    ///
+    /// # Errors
+    /// When the annotations cannot be read.
+    pub fn open(root: &Path, split: &str) -> Result<Self> {
+        let mut entries = Vec::new();
+        for path in files::listed(&root.join(split), "json")? {
+            let document = read(&path)?;
+            let mut layers = Vec::new();
+            for Polygon { label, points } in document.shapes {
+                let label = label.to_lowercase();
+                // A deprecated mark.
+                if label == "flag" || points.len() < 3 {
+                    continue;
+                }
+                let points = points.into_iter().flatten().collect();
+                let shape = Shape::coco(Segmentation::Polygons(vec![points]));
+                layers.push((shape, !label.contains("ignore")));
+            }
+            let texts = match document.text {
+                Texts::One(text) => vec![text],
+                Texts::Many(texts) => texts,
+            };
+            let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+            entries.extend(texts.into_iter().enumerate().map(|(i, text)| Entry {
+                id: format!("{stem}/{i}"),
+                image: path.with_extension("jpg"),
+                text,
+                sentence: document.is_sentence,
+                layers: layers.clone(),
+            }));
+        }
+        let name = format!("ReasonSeg {split}");
+        some(&name, &entries)?;
+        let explanatory = root.join("explanatory/train.json");
+        let explanations: Vec<Explanation> = match explanatory.is_file() {
+            true => files::json(&explanatory)?,
+            false => Vec::new(),
+        };
+        let explanations = explanations.into_iter();
+        Ok(Self {
+            name,
+            entries,
+            explanations: explanations.map(|e| (e.image, e.outputs)).collect(),
+        })
+    }
+
+    /// The answer in words to an item, where the data set has one.
+    pub fn explanation(&self, item: &Item) -> Option<&str> {
+        let name = item.image.file_name()?.to_str()?;
+        self.explanations.get(name).map(String::as_str)
+    }
+}
+
+impl Dataset for ReasonSeg {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn item(&self, index: usize, _draw: u64) -> Result<Item> {
+        let line = entry(&self.name, &self.entries, index)?;
+        let size = files::picture_size(&line.image)?;
+        let mut item = Item::new(&line.id, line.image.clone(), size, Task::Text);
+        item.references.push(Reference::Text(line.text.clone()));
+        // Smaller ones lie on larger ones.
+        let mut layers = Vec::with_capacity(line.layers.len());
+        for (shape, wanted) in &line.layers {
+            layers.push((shape.area(size)?, shape.clone(), *wanted));
+        }
+        layers.reverse();
+        layers.sort_by(|a, b| b.0.total_cmp(&a.0));
+        let layers = layers.into_iter().map(|(_, shape, wanted)| (shape, wanted));
+        item.targets.push(Target {
+            // Questions are no names of what they ask for.
+            phrase: match line.sentence {
+                true => String::new(),
+                false => line.text.clone(),
+            },
+            shape: Shape::Layers(layers.collect()),
+        });
+        Ok(item)
+    }
+
+    fn files(&self) -> BTreeSet<PathBuf> {
+        self.entries.iter().map(|line| line.image.clone()).collect()
+    }
+}
+
+/// Some of the files are in Windows' code page instead of UTF-8.
+fn read(path: &Path) -> Result<Document> {
+    let bytes = files::bytes(path)?;
+    let text = match String::from_utf8(bytes) {
+        Ok(text) => text,
+        Err(error) => error
+            .as_bytes()
+            .iter()
+            .map(|&byte| windows_1252(byte))
+            .collect(),
+    };
+    serde_json::from_str(&text).map_err(|e| Error::format(path, e))
+}
+
+/// The character of a byte: Latin-1's but for 0x80 to 0x9f.
+fn windows_1252(byte: u8) -> char {
+    const HIGH: [char; 32] = [
+        '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž',
+        '\u{8f}', '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}',
+        'ž', 'Ÿ',
+    ];
+    match byte {
+        0x80..=0x9f => HIGH[usize::from(byte - 0x80)],
+        _ => char::from(byte),
+    }
+}

@@ -1,0 +1,220 @@
+//! RefCLEF, RefCOCO, RefCOCO+ and RefCOCOg, by the rules of the REFER API.
+//!
+//! ```text
+//! ROOT/refcoco/refs(unc).p                  references and their sentences
+//! ROOT/refcoco/instances.json               pictures and masks
+//! ROOT/images/mscoco/images/train2014/      pictures (RefCLEF: ROOT/images/saiapr_tc-12/)
+//! ```
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use anyref_weights::read_plain_pickle;
+use serde::Deserialize;
+
+use super::coco_file::{CocoAnnotation, CocoFile, CocoImage};
+use super::dataset::{Dataset, entry, some};
+use super::error::{Error, Result};
+use super::item::{Item, Reference, Target, Task};
+
+/// One sentence about a thing.
+#[derive(Debug, Clone, Deserialize)]
+pub(super) struct Sentence {
+    pub(super) sent_id: i64,
+    pub(super) sent: String,
+}
+
+#[derive(Debug, Deserialize)]
+struct Ref {
+    ref_id: i64,
+    ann_id: i64,
+    image_id: i64,
+    split: String,
+    sentences: Vec<Sentence>,
+}
+
+/// Which questions are made of a reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Direction {
+    /// Each sentence, to the mask of what it refers to.
+    Segment,
+    /// The box of the thing, to any of its sentences.
+    Describe,
+}
+
+/// Which part of which data set.
+#[derive(Clone, Debug)]
+pub struct ReferOptions {
+    /// `refclef`, `refcoco`, `refcoco+` or `refcocog`.
+    pub dataset: String,
+    /// Who split it: `unc`, `umd`, `google` or `berkeley`.
+    pub split_by: String,
+    /// `train`, `val`, `test`, `testA`, `testB` or `testC`.
+    pub split: String,
+    /// Which way round it is asked.
+    pub direction: Direction,
+    /// Folder of the pictures, when it is not where REFER has it.
+    pub images: Option<PathBuf>,
+}
+
+impl ReferOptions {
+    /// A part of RefCOCO or one of its kin, expressions to masks.
+    pub fn new(dataset: &str, split_by: &str, split: &str) -> Self {
+        Self {
+            dataset: dataset.to_owned(),
+            split_by: split_by.to_owned(),
+            split: split.to_owned(),
+            direction: Direction::Segment,
+            images: None,
+        }
+    }
+
+    /// Boxes to expressions instead.
+    pub fn describing(self) -> Self {
+        Self {
+            direction: Direction::Describe,
+            ..self
+        }
+    }
+}
+
+/// Sentences, or boxes, of one split.
+#[derive(Debug)]
+pub struct Refer {
+    name: String,
+    images: PathBuf,
+    file: CocoFile,
+    refs: Vec<Ref>,
+    /// Reference and sentence of each item.
+    entries: Vec<(usize, usize)>,
+    direction: Direction,
+}
+
+impl Refer {
+    /// Opens a data set under REFER's data folder.
+    ///
+    /// # Errors
+    /// When the annotations cannot be read, are inconsistent, or have no such split.
+    pub fn open(root: &Path, options: &ReferOptions) -> Result<Self> {
+        let ReferOptions {
+            dataset,
+            split_by,
+            split,
+            direction,
+            ..
+        } = options;
+        let name = format!("{dataset}({split_by}) {split}");
+        let folder = root.join(dataset);
+        let path = folder.join(format!("refs({split_by}).p"));
+        let mut refs: Vec<Ref> = read_plain_pickle(&path)?;
+        let known: BTreeSet<String> = refs.iter().map(|r| r.split.clone()).collect();
+        refs.retain(|r| in_split(&r.split, split));
+        if refs.is_empty() {
+            return Err(Error::Split {
+                dataset: format!("{dataset}({split_by})"),
+                split: split.clone(),
+                known: known.into_iter().collect::<Vec<_>>().join(", "),
+            });
+        }
+        let file = CocoFile::open(&folder.join("instances.json"))?;
+        for r in &refs {
+            file.annotation(r.ann_id)?;
+            file.image(r.image_id)?;
+        }
+        let mut entries = Vec::new();
+        for (index, r) in refs.iter().enumerate() {
+            let sentences = match direction {
+                Direction::Segment => r.sentences.len(),
+                Direction::Describe => 1,
+            };
+            entries.extend((0..sentences).map(|sentence| (index, sentence)));
+        }
+        some(&name, &entries)?;
+        let images = options.images.clone();
+        Ok(Self {
+            images: images.unwrap_or_else(|| root.join(images_folder(dataset))),
+            name,
+            file,
+            refs,
+            entries,
+            direction: *direction,
+        })
+    }
+
+    fn parts(&self, r: &Ref) -> Result<(&CocoImage, &CocoAnnotation)> {
+        Ok((
+            self.file.image(r.image_id)?,
+            self.file.annotation(r.ann_id)?,
+        ))
+    }
+}
+
+impl Dataset for Refer {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    fn item(&self, index: usize, _draw: u64) -> Result<Item> {
+        let &(at, sentence) = entry(&self.name, &self.entries, index)?;
+        let r = &self.refs[at];
+        let (image, annotation) = self.parts(r)?;
+        let path = self.images.join(&image.file_name);
+        let mut item = match self.direction {
+            Direction::Segment => {
+                let Sentence { sent_id, sent } = &r.sentences[sentence];
+                let id = format!("{}/{sent_id}", r.ref_id);
+                let mut item = Item::new(id, path, image.size(), Task::Text);
+                item.references.push(Reference::Text(sent.clone()));
+                item.targets.push(Target {
+                    phrase: sent.clone(),
+                    shape: annotation.shape(),
+                });
+                item
+            }
+            Direction::Describe => {
+                let mut item = Item::new(r.ref_id, path, image.size(), Task::Describe);
+                item.references.push(Reference::Box(annotation.corners()));
+                item.expressions = r.sentences.iter().map(|s| s.sent.clone()).collect();
+                item.targets.push(Target {
+                    phrase: String::new(),
+                    shape: annotation.shape(),
+                });
+                item
+            }
+        };
+        item.annotations.push(annotation.id);
+        Ok(item)
+    }
+
+    fn files(&self) -> BTreeSet<PathBuf> {
+        let images = self
+            .refs
+            .iter()
+            .filter_map(|r| self.file.image(r.image_id).ok());
+        images
+            .map(|image| self.images.join(&image.file_name))
+            .collect()
+    }
+}
+
+/// Where REFER looks for pictures.
+pub(super) fn images_folder(dataset: &str) -> &'static str {
+    match dataset {
+        "refclef" => "images/saiapr_tc-12",
+        _ => "images/mscoco/images/train2014",
+    }
+}
+
+/// Whether a reference of the split `own` counts to `wanted`: REFER's `testA` is every split with an A
+/// (RefCLEF has `testAB` and others), and `test` every one with `test` in it.
+fn in_split(own: &str, wanted: &str) -> bool {
+    match wanted {
+        "testA" | "testB" | "testC" => own.contains(&wanted[4..]),
+        "test" => own.contains("test"),
+        _ => own == wanted,
+    }
+}

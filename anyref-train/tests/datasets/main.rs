@@ -1,0 +1,13 @@
+//! The readers on tiny data sets in their published layouts, against pycocotools and the REFER API's rules.
+
+mod avsbench;
+mod coco;
+mod labels;
+mod loading;
+mod missing;
+mod own;
+mod phrases;
+mod polygons;
+mod refer;
+mod support;
+mod templates;

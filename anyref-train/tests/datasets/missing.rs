@@ -1,0 +1,60 @@
+//! Files that are not there are listed at once.
+
+use std::fs;
+use std::path::Path;
+
+use anyref_train::datasets::avsbench::AvsBench;
+use anyref_train::datasets::coco::{Coco, CocoOptions};
+use anyref_train::datasets::{Dataset, Error, check_files, missing_files};
+
+use crate::support::folder;
+
+fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy(&path, &target),
+            false => drop(fs::copy(&path, &target).unwrap()),
+        }
+    }
+}
+
+#[test]
+fn all_of_them_are_listed_before_the_first_is_opened() {
+    let scratch = tempfile::tempdir().unwrap();
+    copy(&folder("coco"), scratch.path());
+    let coco = Coco::open(scratch.path(), "tiny2017", &CocoOptions::default()).unwrap();
+    check_files(&coco).unwrap();
+    assert_eq!(coco.files().len(), 4);
+    let lost = [9, 30].map(|id| scratch.path().join(format!("tiny2017/{id:012}.jpg")));
+    for path in &lost {
+        fs::remove_file(path).unwrap();
+    }
+    assert_eq!(missing_files(&coco), lost);
+    let error = check_files(&coco).unwrap_err();
+    assert!(matches!(&error, Error::Missing { files, .. } if *files == lost));
+    let line = error.to_string();
+    assert!(
+        line.contains("2 files are missing") && line.contains("000000000030.jpg"),
+        "{line}"
+    );
+    assert!(!line.contains('\n'));
+}
+
+#[test]
+fn sounds_and_masks_count_as_well() {
+    let scratch = tempfile::tempdir().unwrap();
+    copy(&folder("avsbench/Single-source"), scratch.path());
+    let data = scratch.path().join("s4_data");
+    fs::remove_file(data.join("audio_wav/val/playing_piano/v2.wav")).unwrap();
+    fs::remove_dir_all(data.join("gt_masks/val/playing_piano/v2")).unwrap();
+    let s4 = AvsBench::s4(scratch.path(), "val", false).unwrap();
+    assert_eq!(missing_files(&s4).len(), 6);
+    // No more than a few are in the message.
+    let line = check_files(&s4).unwrap_err().to_string();
+    assert!(line.contains("6 files") && line.contains("..."), "{line}");
+    // Training does not need them.
+    check_files(&AvsBench::s4(scratch.path(), "train", false).unwrap()).unwrap();
+}
