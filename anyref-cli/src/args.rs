@@ -66,13 +66,28 @@ pub enum Command {
 pub struct EvalArguments {
     /// The benchmark
     pub benchmark: Benchmark,
-    /// Only these kinds: text, box, image, novel, audio, mixed, absent [default: all]
+    /// Folder of the published data set, laid out as the REFER API has it; of your own data the file
+    #[arg(long, value_name = "PATH")]
+    pub root: Option<PathBuf>,
+    /// Part of the published data set
+    #[arg(long, default_value = "val", value_name = "NAME")]
+    pub split: String,
+    /// Who split it: unc, umd, google, berkeley [default: unc; of RefCOCOg umd]
+    #[arg(long, value_name = "NAME")]
+    pub split_by: Option<String>,
+    /// Describe boxes instead of segmenting what is described
+    #[arg(long)]
+    pub describe: bool,
+    /// Ask about so many items at most, the first whose files are all there [default: all, and all files have to be there]
+    #[arg(long, value_name = "N")]
+    pub limit: Option<usize>,
+    /// Of stamps only these kinds: text, box, image, novel, audio, mixed, absent [default: all]
     #[arg(long, value_name = "KIND")]
     pub kind: Vec<String>,
-    /// Questions a kind
+    /// Of stamps so many questions a kind
     #[arg(long, default_value_t = 500, value_name = "N")]
     pub n: usize,
-    /// Folder for predictions, table and pictures of the worst cases
+    /// Folder for predictions, table and pictures of the worst cases; given again, an evaluation goes on there
     #[arg(long, default_value = "anyref-eval", value_name = "DIR")]
     pub out: PathBuf,
     /// Unpacked tuxpaint-stamps-default, as `cargo xtask data stamps` leaves it
@@ -91,6 +106,19 @@ pub struct EvalArguments {
 pub enum Benchmark {
     /// Scenes composed of Tux Paint stamps
     Stamps,
+    /// RefCLEF
+    Refclef,
+    /// RefCOCO
+    Refcoco,
+    /// RefCOCO+
+    #[value(name = "refcoco+")]
+    RefcocoPlus,
+    /// RefCOCOg
+    Refcocog,
+    /// gRefCOCO, with several targets and none
+    Grefcoco,
+    /// A JSON Lines file of your own, as docs/your-data.md describes it
+    Own,
 }
 
 #[derive(Debug, Args)]

@@ -61,6 +61,14 @@ pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>
     })
 }
 
+/// What identifies the model in an evaluation's folder.
+pub fn name(common: &Common) -> String {
+    match &common.model {
+        Some(folder) => folder.display().to_string(),
+        None => "built in".to_owned(),
+    }
+}
+
 /// Loads a folder. Some configs that no model can have end in a panic while the parts are built.
 fn load<B: Backend>(folder: &Path, device: &B::Device) -> Result<AnyRef<B>> {
     let name = folder.display().to_string();

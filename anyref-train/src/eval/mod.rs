@@ -1,6 +1,6 @@
 //! Evaluation: predictions, scores and pictures of the worst cases.
 //!
-//! * [`evaluate`] asks a model about stamp scenes.
+//! * [`evaluate`] asks a model about stamp scenes, [`ask_dataset`] about a published data set.
 //! * [`score_files`] scores predictions of any system, as [`files`], by a benchmark's [`metrics`], with
 //!   [intervals and comparisons](confidence).
 
@@ -10,6 +10,7 @@ pub mod metrics;
 
 mod benchmark;
 mod case;
+mod dataset;
 mod details;
 mod picture;
 mod report;
@@ -19,6 +20,7 @@ mod scores;
 
 pub use benchmark::{Benchmark, ScoreOptions, score_files};
 pub use case::{Case, EvalKind};
+pub use dataset::{Asked, DatasetOptions, ask_dataset};
 pub use details::details;
 pub use picture::{case_picture, contact_sheet};
 pub use report::table;

@@ -53,7 +53,7 @@ pub fn evaluate<B: Backend>(
 ) -> Result<Vec<Case>> {
     std::fs::create_dir_all(&options.out)
         .with_context(|| format!("cannot create {}", options.out.display()))?;
-    check_model(options)?;
+    check_model(&options.out, &options.model)?;
     let file = options.out.join("predictions.jsonl");
     let mut cases = read(&file)?;
     let mut log = OpenOptions::new()
@@ -276,15 +276,15 @@ fn write_worst(scenes: &Scenes, cases: &[Case], options: &EvalOptions) -> Result
 }
 
 /// Refuses to mix two models' predictions.
-fn check_model(options: &EvalOptions) -> Result<()> {
-    let file = options.out.join("model.txt");
+pub(super) fn check_model(out: &Path, model: &str) -> Result<()> {
+    let file = out.join("model.txt");
     match std::fs::read_to_string(&file) {
-        Ok(model) if model != options.model => bail!(
-            "{} holds an evaluation of another model ({model}): give another --out",
-            options.out.display()
+        Ok(other) if other != model => bail!(
+            "{} holds an evaluation of another model ({other}): give another --out",
+            out.display()
         ),
         Ok(_) => Ok(()),
-        Err(_) => Ok(std::fs::write(&file, &options.model)?),
+        Err(_) => Ok(std::fs::write(&file, model)?),
     }
 }
 

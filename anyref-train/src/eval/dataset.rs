@@ -1,0 +1,289 @@
+//! Asks a model about the items of a published data set.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail};
+use anyref_audio::Waveform;
+use anyref_core::{Answer, AnyRef, Picture, Prompt, Reference, ReferenceImage};
+use anyref_decoder::rle::Rle;
+use anyref_vision::preprocess::open_image;
+use burn::tensor::backend::Backend;
+use image::GrayImage;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::files::{Prediction, ScoredMask, Target};
+use super::run::check_model;
+use crate::data::Mask;
+use crate::datasets::{self, Dataset, Item, Task, check_files};
+
+/// How to ask.
+#[derive(Debug, Clone)]
+pub struct DatasetOptions {
+    /// Whether boxes are to be described, which other items are left out for; or things to be segmented,
+    /// which boxes are left out for.
+    pub describe: bool,
+    /// Ask about so many items at most, the first whose files are all there. Without it every file has to be
+    /// there.
+    pub limit: Option<usize>,
+    /// Where `targets.jsonl` and `predictions.jsonl` go; an evaluation begun there is continued.
+    pub out: PathBuf,
+    /// What identifies the model; another one may not continue an evaluation.
+    pub model: String,
+}
+
+/// What was asked, as files that [`score_files`](super::score_files) takes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Asked {
+    /// The truth.
+    pub targets: PathBuf,
+    /// The answers.
+    pub predictions: PathBuf,
+    /// Items asked about.
+    pub items: usize,
+    /// Items left out for want of a file, with the first such file.
+    pub incomplete: Option<(usize, PathBuf)>,
+}
+
+/// Asks about a data set's items, in order. A picture is encoded once for all questions about it that
+/// follow one another.
+///
+/// # Errors
+/// When files are missing or damaged, the folder cannot be written, or nothing is left to ask.
+pub fn ask_dataset<B: Backend>(
+    anyref: &AnyRef<B>,
+    dataset: &dyn Dataset,
+    options: &DatasetOptions,
+) -> Result<Asked> {
+    if options.limit.is_none() {
+        check_files(dataset)
+            .context("give --limit to ask only where everything that is needed is there")?;
+    }
+    fs::create_dir_all(&options.out)
+        .with_context(|| format!("cannot create {}", options.out.display()))?;
+    check_model(&options.out, &options.model)?;
+    let (items, incomplete) = chosen(dataset, options)?;
+    let mut asked = Asked {
+        targets: options.out.join("targets.jsonl"),
+        predictions: options.out.join("predictions.jsonl"),
+        items: items.len(),
+        incomplete,
+    };
+    if items.is_empty() {
+        match asked.incomplete.take() {
+            Some((count, path)) => bail!(
+                "{}: each of the {count} items needs a file that is missing, such as {}",
+                dataset.name(),
+                path.display()
+            ),
+            None => bail!(
+                "{} has no item {}",
+                dataset.name(),
+                match options.describe {
+                    true => "to be described",
+                    false => "to be segmented",
+                }
+            ),
+        }
+    }
+    let done = begun(&asked, items.iter().map(|(_, id)| id.as_str()).collect())?;
+    let append = |path: &Path| {
+        let file = OpenOptions::new().append(true).open(path);
+        file.with_context(|| format!("cannot write {}", path.display()))
+    };
+    let (mut targets, mut predictions) = (append(&asked.targets)?, append(&asked.predictions)?);
+    let bar = ProgressBar::new(items.len() as u64).with_style(
+        ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} left {eta_precise}")
+            .expect("a valid template"),
+    );
+    bar.set_prefix(dataset.name().to_owned());
+    let mut last: Option<(PathBuf, Picture<B>)> = None;
+    for (index, id) in items {
+        bar.inc(1);
+        if done.contains(&id) {
+            continue;
+        }
+        let item = dataset.item(index, 0)?;
+        if last.as_ref().is_none_or(|(path, _)| *path != item.image) {
+            last = Some((
+                item.image.clone(),
+                anyref.picture(&open_image(&item.image)?)?,
+            ));
+        }
+        let Some((_, picture)) = &last else { continue };
+        let prompt = prompt(&item)?;
+        let answer = match options.describe {
+            true => anyref.describe(picture, &prompt),
+            false => anyref.segment(picture, &prompt),
+        };
+        let answer = answer.with_context(|| format!("{} {}", dataset.name(), item.id))?;
+        line(&mut targets, &target(&item)?)?;
+        line(&mut predictions, &prediction(&item, answer))?;
+    }
+    bar.finish_and_clear();
+    Ok(asked)
+}
+
+/// Indices and ids of the items to ask about, and how many are left out for want of a file.
+fn chosen(dataset: &dyn Dataset, options: &DatasetOptions) -> Result<Chosen> {
+    let limit = options.limit.unwrap_or(usize::MAX);
+    let (mut items, mut incomplete) = (Vec::new(), None::<(usize, PathBuf)>);
+    let mut known = HashMap::<PathBuf, bool>::new();
+    for index in 0..dataset.len() {
+        if items.len() == limit {
+            break;
+        }
+        let item = dataset.item(index, 0)?;
+        if (item.task == Task::Describe) != options.describe {
+            continue;
+        }
+        let missing = item.files().into_iter().find(|path| {
+            let there = known.entry(path.clone()).or_insert_with(|| path.is_file());
+            !*there
+        });
+        match missing {
+            None => items.push((index, item.id)),
+            Some(path) => {
+                let (count, _) = incomplete.get_or_insert((0, path));
+                *count += 1;
+            }
+        }
+    }
+    Ok((items, incomplete))
+}
+
+/// Items, and the number of those left out with the first file that is missing.
+type Chosen = (Vec<(usize, String)>, Option<(usize, PathBuf)>);
+
+/// The question about an item.
+fn prompt(item: &Item) -> Result<Prompt> {
+    let own = |reference: &&datasets::Reference| {
+        item.question.is_none() || !matches!(reference, datasets::Reference::Text(_))
+    };
+    let references = item
+        .references
+        .iter()
+        .filter(own)
+        .map(|r| reference(item, r));
+    let prompt = Prompt::new(references.collect::<Result<Vec<_>>>()?);
+    Ok(match &item.question {
+        Some(question) => prompt.with_question(question.clone()),
+        None => prompt,
+    })
+}
+
+fn reference(item: &Item, reference: &datasets::Reference) -> Result<Reference> {
+    Ok(match reference {
+        datasets::Reference::Text(text) => Reference::Text(text.clone()),
+        datasets::Reference::Box(area) => Reference::Box(inside(*area, item.size)),
+        datasets::Reference::Audio(path) => Reference::Audio(Waveform::open(path)?),
+        datasets::Reference::Image { path, size, region } => {
+            let image = open_image(path)?;
+            Reference::Image(match region {
+                None => ReferenceImage::new(image),
+                Some(region) => match &region.mask {
+                    None => ReferenceImage::cropped(&image, inside(region.area, *size))?,
+                    Some(shape) => {
+                        let [width, height] = *size;
+                        let bytes = shape.rasterise(*size)?.to_bytes();
+                        let mask = GrayImage::from_raw(width, height, bytes)
+                            .context("a mask has a byte a pixel")?;
+                        ReferenceImage::masked(&image, &mask)?
+                    }
+                },
+            })
+        }
+    })
+}
+
+/// Annotated boxes may reach over the edge by a rounding.
+fn inside(area: [f64; 4], [width, height]: [u32; 2]) -> [f32; 4] {
+    let [x0, y0, x1, y1] = area.map(|value| value as f32);
+    let (width, height) = (width as f32, height as f32);
+    [x0.max(0.0), y0.max(0.0), x1.min(width), y1.min(height)]
+}
+
+fn target(item: &Item) -> Result<Target> {
+    let size = item.size.map(|side| side as usize);
+    let rle = |mask: Mask| {
+        let pixels: Vec<bool> = mask.to_bytes().iter().map(|&byte| byte > 0).collect();
+        Rle::from_mask(&pixels, [size[1], size[0]])
+    };
+    let masks = item.masks()?.into_iter().map(rle);
+    Ok(Target {
+        id: item.id.clone(),
+        image: Some(item.image.display().to_string()),
+        size: [size[1], size[0]],
+        masks: masks.collect::<Result<_, _>>()?,
+        ignore: None,
+        expressions: item.expressions.clone(),
+        category: None,
+        fold: None,
+        video: None,
+        line: 0,
+    })
+}
+
+fn prediction(item: &Item, answer: Answer) -> Prediction {
+    let masks = answer.masks.into_iter().map(|mask| ScoredMask {
+        rle: mask.rle,
+        score: Some(mask.score),
+    });
+    Prediction {
+        id: item.id.clone(),
+        text: answer.text,
+        masks: masks.collect(),
+        no_target: None,
+        soft: None,
+        line: 0,
+    }
+}
+
+/// One line a record, whole or not at all as far as the system has it.
+fn line(file: &mut File, record: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string(record)?;
+    text.push('\n');
+    Ok(file.write_all(text.as_bytes())?)
+}
+
+/// Which of the questions `asked_for` an evaluation begun in the same place has answered. Its files are left
+/// with those alone: a kill may have left a target without its answer, or half a line.
+fn begun(asked: &Asked, asked_for: HashSet<&str>) -> Result<HashSet<String>> {
+    let (targets, predictions) = (lines(&asked.targets)?, lines(&asked.predictions)?);
+    let known: HashSet<&String> = targets.iter().map(|(id, _)| id).collect();
+    let answered = predictions.iter().map(|(id, _)| id);
+    let done: HashSet<String> = answered.filter(|id| known.contains(id)).cloned().collect();
+    if let Some(id) = done.iter().find(|id| !asked_for.contains(id.as_str())) {
+        bail!(
+            "{} answers other questions, such as {id}: give another --out, or the options it was begun with",
+            asked.predictions.display()
+        );
+    }
+    for (path, lines) in [(&asked.targets, targets), (&asked.predictions, predictions)] {
+        let kept = lines.into_iter().filter(|(id, _)| done.contains(id));
+        let text: String = kept.map(|(_, line)| line + "\n").collect();
+        let partial = path.with_extension("partial");
+        fs::write(&partial, text)
+            .and_then(|()| fs::rename(&partial, path))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(done)
+}
+
+/// The whole lines of a file that has ids, with these.
+fn lines(path: &Path) -> Result<Vec<(String, String)>> {
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let id = |line: &str| {
+        let value: Value = serde_json::from_str(line).ok()?;
+        Some((value["id"].as_str()?.to_owned(), line.to_owned()))
+    };
+    Ok(text.lines().filter_map(id).collect())
+}
