@@ -19,7 +19,7 @@ use serde_json::Value;
 use super::files::{Prediction, ScoredMask, Target};
 use super::run::check_model;
 use crate::data::Mask;
-use crate::datasets::{self, Dataset, Item, Task, check_files};
+use crate::datasets::{self, Dataset, Item, Task, Templates, check_files};
 
 /// How to ask.
 #[derive(Debug, Clone)]
@@ -101,6 +101,7 @@ pub fn ask_dataset<B: Backend>(
             .expect("a valid template"),
     );
     bar.set_prefix(dataset.name().to_owned());
+    let templates = Templates::paper()?;
     let mut last: Option<(PathBuf, Picture<B>)> = None;
     for (index, id) in items {
         bar.inc(1);
@@ -115,7 +116,7 @@ pub fn ask_dataset<B: Backend>(
             ));
         }
         let Some((_, picture)) = &last else { continue };
-        let prompt = prompt(&item)?;
+        let prompt = prompt(&item, &templates)?;
         let answer = match options.describe {
             true => anyref.describe(picture, &prompt),
             false => anyref.segment(picture, &prompt),
@@ -159,20 +160,18 @@ fn chosen(dataset: &dyn Dataset, options: &DatasetOptions) -> Result<Chosen> {
 /// Items, and the number of those left out with the first file that is missing.
 type Chosen = (Vec<(usize, String)>, Option<(usize, PathBuf)>);
 
-/// The question about an item.
-fn prompt(item: &Item) -> Result<Prompt> {
-    let own = |reference: &&datasets::Reference| {
-        item.question.is_none() || !matches!(reference, datasets::Reference::Text(_))
+/// The question about an item: its own, in which texts have their places, or the model's usual one.
+fn prompt(item: &Item, templates: &Templates) -> Result<Prompt> {
+    let placed = item.question.is_some();
+    let left = |reference: &&datasets::Reference| {
+        !placed || !matches!(reference, datasets::Reference::Text(_))
     };
-    let references = item
-        .references
-        .iter()
-        .filter(own)
-        .map(|r| reference(item, r));
+    let references = item.references.iter().filter(left);
+    let references = references.map(|r| reference(item, r));
     let prompt = Prompt::new(references.collect::<Result<Vec<_>>>()?);
-    Ok(match &item.question {
-        Some(question) => prompt.with_question(question.clone()),
-        None => prompt,
+    Ok(match placed {
+        true => prompt.with_question(templates.conversation(item, 0).question),
+        false => prompt,
     })
 }
 
