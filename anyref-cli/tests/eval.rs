@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use crate::common::{fail, folder, succeed};
+use crate::common::{fail, folder, succeed, tone, write_sound};
 
 fn fixture(name: &str) -> String {
     let root =
@@ -112,7 +112,12 @@ fn boxes_are_described_and_nothing_is_a_target() {
 #[test]
 fn a_file_of_ones_own_may_mix_all_kinds_of_references() {
     let folder = folder();
-    let root = fixture("own/good.jsonl");
+    let own = folder.path().join("own");
+    copy(&PathBuf::from(fixture("own")), &own);
+    let root = own.join("good.jsonl").display().to_string();
+    let arguments = ["eval", "own", "--root", &root, "--out", "masks"];
+    fail(folder.path(), &arguments, &["good.jsonl 4", "0.1 s"]);
+    write_sound(&own.join("dog.wav"), 16_000, 1.0, tone);
     let table = succeed(
         folder.path(),
         &["eval", "own", "--root", &root, "--out", "masks"],
