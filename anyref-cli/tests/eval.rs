@@ -118,10 +118,7 @@ fn a_file_of_ones_own_may_mix_all_kinds_of_references() {
     let arguments = ["eval", "own", "--root", &root, "--out", "masks"];
     fail(folder.path(), &arguments, &["good.jsonl 4", "0.1 s"]);
     write_sound(&own.join("dog.wav"), 16_000, 1.0, tone);
-    let table = succeed(
-        folder.path(),
-        &["eval", "own", "--root", &root, "--out", "masks"],
-    );
+    let table = succeed(folder.path(), &arguments);
     let segmented = ids(&folder.path().join("masks/targets.jsonl"));
     assert!(segmented.len() > 2 && table.contains("cIoU"), "{table}");
     let described = [
