@@ -9,6 +9,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::tensor::backend::Backend;
 
+#[cfg(any(
+    feature = "wgpu",
+    feature = "vulkan",
+    feature = "metal",
+    feature = "webgpu"
+))]
+mod wgpu;
+
 /// A backend; which of them a build has is a matter of its features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackendName {
@@ -44,6 +52,18 @@ pub enum BackendError {
         number: usize,
         /// How many there are.
         count: usize,
+    },
+    /// A device takes one backend in the life of a process.
+    #[error(
+        "device {device} already runs backend {running} in this process: use {running} or start another process for {backend}"
+    )]
+    Taken {
+        /// The backend.
+        backend: BackendName,
+        /// The device.
+        device: String,
+        /// The backend it runs.
+        running: BackendName,
     },
     /// The driver is missing or broken.
     #[error("the driver of backend {backend} does not start: {reason}")]
@@ -116,28 +136,22 @@ impl BackendName {
             }
             #[cfg(feature = "wgpu")]
             Self::Wgpu => {
-                let device = wgpu_device(self, number)?;
+                let device = wgpu::device(self, number)?;
                 Ok(task.run::<burn::backend::Wgpu>(&device))
             }
             #[cfg(feature = "vulkan")]
             Self::Vulkan => {
-                use burn::backend::wgpu::{graphics, init_setup};
-                let device = wgpu_device(self, number)?;
-                init_setup::<graphics::Vulkan>(&device, Default::default());
+                let device = wgpu::device(self, number)?;
                 Ok(task.run::<burn::backend::Vulkan>(&device))
             }
             #[cfg(feature = "metal")]
             Self::Metal => {
-                use burn::backend::wgpu::{graphics, init_setup};
-                let device = wgpu_device(self, number)?;
-                init_setup::<graphics::Metal>(&device, Default::default());
+                let device = wgpu::device(self, number)?;
                 Ok(task.run::<burn::backend::Metal>(&device))
             }
             #[cfg(feature = "webgpu")]
             Self::Webgpu => {
-                use burn::backend::wgpu::{graphics, init_setup};
-                let device = wgpu_device(self, number)?;
-                init_setup::<graphics::WebGpu>(&device, Default::default());
+                let device = wgpu::device(self, number)?;
                 Ok(task.run::<burn::backend::WebGpu>(&device))
             }
             #[cfg(feature = "cuda")]
@@ -177,15 +191,7 @@ impl BackendName {
                 feature = "webgpu"
             ))]
             Self::Wgpu | Self::Vulkan | Self::Metal | Self::Webgpu if self.is_compiled() => {
-                let kinds = ["discrete GPU", "integrated GPU", "virtual GPU", "processor"];
-                let counts = self.guarded(|| {
-                    [0, 1, 2, 3].map(<burn::backend::wgpu::Wgpu as Backend>::device_count)
-                })?;
-                Ok(kinds
-                    .iter()
-                    .zip(counts)
-                    .flat_map(|(kind, count)| (0..count).map(move |i| format!("{kind} {i}")))
-                    .collect())
+                wgpu::devices(self)
             }
             #[allow(unreachable_patterns, reason = "a build may have all of them")]
             other => Err(BackendError::NotCompiled(other)),
@@ -250,38 +256,6 @@ fn said(payload: &(dyn Any + Send)) -> String {
         .or_else(|| payload.downcast_ref::<&str>().copied())
         .unwrap_or("no reason given");
     text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
-/// The device of a number, in the order of [`BackendName::devices`].
-#[cfg(any(
-    feature = "wgpu",
-    feature = "vulkan",
-    feature = "metal",
-    feature = "webgpu"
-))]
-fn wgpu_device(
-    backend: BackendName,
-    number: Option<usize>,
-) -> Result<burn::backend::wgpu::WgpuDevice, BackendError> {
-    use burn::backend::wgpu::WgpuDevice;
-    let devices = backend.devices()?;
-    let Some(number) = number else {
-        // A driver that finds nothing is better told of here than by a panic inside it.
-        backend.check(Some(0), devices.len())?;
-        return Ok(WgpuDevice::DefaultDevice);
-    };
-    backend.check(Some(number), devices.len())?;
-    let kind = devices[number].trim_end_matches(char::is_numeric);
-    let index = devices[..number]
-        .iter()
-        .filter(|device| device.starts_with(kind))
-        .count();
-    Ok(match kind.trim() {
-        "discrete GPU" => WgpuDevice::DiscreteGpu(index),
-        "integrated GPU" => WgpuDevice::IntegratedGpu(index),
-        "virtual GPU" => WgpuDevice::VirtualGpu(index),
-        _ => WgpuDevice::Cpu,
-    })
 }
 
 #[cfg(test)]

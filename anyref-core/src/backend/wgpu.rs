@@ -1,0 +1,123 @@
+//! Devices of the wgpu backends, which differ only in the graphics interface they start a device with.
+
+use std::sync::{Mutex, PoisonError};
+
+use burn::backend::wgpu::graphics::{AutoGraphicsApi, GraphicsApi, Metal, Vulkan, WebGpu};
+use burn::backend::wgpu::{WgpuDevice, WgpuRuntime, init_setup};
+use cubecl::Runtime;
+
+use super::{BackendError, BackendName};
+
+/// Kinds of devices, in the order in which burn numbers them.
+const KINDS: [&str; 4] = ["discrete GPU", "integrated GPU", "virtual GPU", "processor"];
+
+/// The devices, each by its kind and its number within the kind; none is started.
+pub(super) fn devices(backend: BackendName) -> Result<Vec<String>, BackendError> {
+    backend.guarded(|| {
+        let count = |kind| match backend {
+            BackendName::Vulkan => WgpuRuntime::enumerate_devices(kind, &Vulkan::backend()),
+            BackendName::Metal => WgpuRuntime::enumerate_devices(kind, &Metal::backend()),
+            BackendName::Webgpu => WgpuRuntime::enumerate_devices(kind, &WebGpu::backend()),
+            _ => WgpuRuntime::enumerate_devices(kind, &AutoGraphicsApi::backend()),
+        };
+        KINDS
+            .iter()
+            .zip(0..)
+            .flat_map(|(kind, number)| {
+                (0..count(number).len()).map(move |index| format!("{kind} {index}"))
+            })
+            .collect()
+    })
+}
+
+/// The device of a number, in the order of [`devices`], or the default one; it is started.
+pub(super) fn device(
+    backend: BackendName,
+    number: Option<usize>,
+) -> Result<WgpuDevice, BackendError> {
+    let devices = devices(backend)?;
+    backend.check(Some(number.unwrap_or(0)), devices.len())?;
+    let Some(number) = number else {
+        start(backend, &WgpuDevice::DefaultDevice)?;
+        return Ok(WgpuDevice::DefaultDevice);
+    };
+    let kind = devices[number].trim_end_matches(char::is_numeric);
+    let index = devices[..number]
+        .iter()
+        .filter(|device| device.starts_with(kind))
+        .count();
+    let device = match kind.trim() {
+        "discrete GPU" => WgpuDevice::DiscreteGpu(index),
+        "integrated GPU" => WgpuDevice::IntegratedGpu(index),
+        "virtual GPU" => WgpuDevice::VirtualGpu(index),
+        _ => WgpuDevice::Cpu,
+    };
+    start(backend, &device)?;
+    Ok(device)
+}
+
+/// Starts a device with the backend's graphics interface, once in the life of the process.
+fn start(backend: BackendName, device: &WgpuDevice) -> Result<(), BackendError> {
+    static STARTED: Mutex<Vec<(WgpuDevice, BackendName)>> = Mutex::new(Vec::new());
+    let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    match started.iter().find(|(other, _)| other == device) {
+        Some(&(_, running)) if running == backend => return Ok(()),
+        Some(&(_, running)) => {
+            return Err(BackendError::Taken {
+                backend,
+                device: format!("{device:?}"),
+                running,
+            });
+        }
+        None => {}
+    }
+    // A driver that finds nothing is better told of here than by a panic later.
+    backend.guarded(|| match backend {
+        BackendName::Vulkan => init_setup::<Vulkan>(device, Default::default()),
+        BackendName::Metal => init_setup::<Metal>(device, Default::default()),
+        BackendName::Webgpu => init_setup::<WebGpu>(device, Default::default()),
+        _ => init_setup::<AutoGraphicsApi>(device, Default::default()),
+    })?;
+    started.push((device.clone(), backend));
+    Ok(())
+}
+
+#[cfg(all(test, feature = "vulkan"))]
+mod tests {
+    use burn::tensor::backend::Backend;
+
+    use super::super::Task;
+    use super::*;
+
+    struct Double;
+
+    impl Task for Double {
+        type Output = Vec<f32>;
+
+        fn run<B: Backend>(self, device: &B::Device) -> Vec<f32> {
+            let tensor = burn::tensor::Tensor::<B, 1>::from_floats([1.0, 2.5], device) * 2.0;
+            tensor.into_data().to_vec().unwrap()
+        }
+    }
+
+    #[test]
+    fn a_device_starts_once_and_serves_again() {
+        let vulkan = BackendName::Vulkan;
+        assert!(!vulkan.devices().unwrap().is_empty());
+        for number in [None, Some(0), None] {
+            assert_eq!(vulkan.dispatch(number, Double), Ok(vec![2.0, 5.0]));
+        }
+        let error = vulkan.dispatch(Some(99), Double).unwrap_err();
+        assert!(matches!(error, BackendError::NoDevice { number: 99, .. }));
+    }
+
+    #[cfg(feature = "wgpu")]
+    #[test]
+    fn a_device_keeps_its_backend() {
+        let taken = |backend: BackendName| backend.dispatch(None, Double);
+        let first = taken(BackendName::Vulkan);
+        assert!(first.is_ok(), "{first:?}");
+        let error = taken(BackendName::Wgpu).unwrap_err();
+        assert!(matches!(error, BackendError::Taken { .. }), "{error}");
+    }
+}
