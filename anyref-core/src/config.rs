@@ -117,8 +117,8 @@ impl AnyRefConfig {
                 mlp_dim: 4 * width,
                 num_hidden_layers: 6,
                 num_attention_heads: 4,
-                image_size: 256,
-                patch_size: 16,
+                image_size: 192,
+                patch_size: 8,
                 output_channels: 128,
                 window_size: 8,
                 global_attn_indexes: vec![1, 2, 4, 5],
@@ -144,7 +144,7 @@ impl AnyRefConfig {
                 ..LlamaConfig::default()
             },
             lora: None,
-            prompt_encoder: PromptEncoderConfig::nano(128, 16),
+            prompt_encoder: PromptEncoderConfig::nano(128, 24).with_input_image_size(192),
             mask_decoder: MaskDecoderConfig::new()
                 .with_transformer_dim(128)
                 .with_num_heads(8)
