@@ -151,7 +151,7 @@ impl<B: Backend> MaskDecoder<B> {
             .collect();
         let weights: Tensor<B, 3> = Tensor::stack(weights, 1);
         let pixels = self.output_upscaling.forward(image);
-        let values = weights.matmul(pixels.swap_dims(1, 2));
+        let values = ops::matmul(weights, pixels.swap_dims(1, 2));
         MaskDecoderOutput {
             low_res_masks: OutputUpscaling::picture_order(values, [height, width]),
             iou_predictions: self

@@ -1,5 +1,6 @@
 //! From the decoder's low-resolution logits to the original picture.
 
+use anyref_weights::ops;
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 
 /// Brings mask logits to the original picture: bilinear to the image encoder's square, crop of its
@@ -35,12 +36,11 @@ pub fn postprocess_masks<B: Backend>(
     let columns = Tensor::<B, 2>::from_data(columns, (&device, DType::F32));
 
     let count = prompts * masks;
-    let wide = low_res
+    let low_res = low_res
         .cast(DType::F32)
-        .reshape([count * low_height, low_width])
-        .matmul(columns.transpose())
-        .reshape([count, low_height, width]);
-    rows.matmul(wide).reshape([prompts, masks, height, width])
+        .reshape([count * low_height, low_width]);
+    let wide = ops::matmul(low_res, columns.transpose()).reshape([count, low_height, width]);
+    ops::matmul(rows, wide).reshape([prompts, masks, height, width])
 }
 
 /// The matrix `[original, low]`, row by row, of resizing one axis from `low` to `image`, keeping the

@@ -93,7 +93,7 @@ fn double<B: Backend>(conv: &ConvTranspose2d<B>, rows: Tensor<B, 2>) -> Tensor<B
     let [input, output, _, _] = weight.dims();
     let [count, _] = rows.dims();
     let weight = weight.permute([0, 2, 3, 1]).reshape([input, 4 * output]);
-    let places = rows.matmul(weight).reshape([count * 4, output]);
+    let places = ops::matmul(rows, weight).reshape([count * 4, output]);
     match &conv.bias {
         Some(bias) => places + bias.val().unsqueeze(),
         None => places,

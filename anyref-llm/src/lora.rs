@@ -1,5 +1,6 @@
 //! Low-rank adapters (LoRA) on the projections, with PEFT's initialisation, scaling and names.
 
+use anyref_weights::ops;
 use burn::module::{Initializer, Module, ModuleMapper, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend};
@@ -156,7 +157,11 @@ impl<B: Backend> LoraLinear<B> {
         let x = self
             .dropout
             .forward(if x.dtype() == inner { x } else { x.cast(inner) });
-        let delta = apply_linear(lora_b, apply_linear(lora_a, x)) * self.scaling;
+        let [batch, length, _] = x.dims();
+        let narrow: Tensor<B, 2> = apply_linear(lora_a, x).flatten(0, 1);
+        let delta = ops::matmul(narrow, lora_b.weight.val()) * self.scaling;
+        let [_, d_output] = delta.dims();
+        let delta = delta.reshape([batch, length, d_output]);
         base + if inner == outer {
             delta
         } else {

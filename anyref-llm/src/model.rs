@@ -1,6 +1,7 @@
 //! LLaMA: embeddings in, last hidden states and logits out.
 
 use anyref_weights::nn::{RmsNorm, RmsNormConfig};
+use anyref_weights::ops;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig, Linear};
 use burn::tensor::{Bool, Int, Tensor, backend::Backend};
@@ -210,10 +211,8 @@ impl<B: Backend> Llama<B> {
         let [batch, length, width] = hidden.dims();
         let table = self.model.embed_tokens.weight.val();
         let [vocab, _] = table.dims();
-        hidden
-            .reshape([batch * length, width])
-            .matmul(table.transpose())
-            .reshape([batch, length, vocab])
+        let hidden = hidden.reshape([batch * length, width]);
+        ops::matmul(hidden, table.transpose()).reshape([batch, length, vocab])
     }
 
     /// Adds fresh adapters to the projections that `config` names. Parameters keep their gradients;

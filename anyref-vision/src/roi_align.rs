@@ -6,6 +6,7 @@
 
 use std::ops::Range;
 
+use anyref_weights::ops;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
@@ -104,7 +105,7 @@ pub fn roi_align<B: Backend>(
     } else {
         features.select(0, pictures)
     };
-    down.matmul(features.matmul(across.swap_dims(2, 3)))
+    ops::matmul(down, ops::matmul(features, across.swap_dims(2, 3)))
 }
 
 /// Appends the `[bins, cells]` weights of one side of a box.

@@ -1,6 +1,6 @@
 //! Self-attention with one learned key and value (`torch.nn.MultiheadAttention(add_bias_kv=True)`).
 
-use anyref_weights::ops::{AttentionInput, attention};
+use anyref_weights::ops::{AttentionInput, attention, matmul};
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
@@ -70,7 +70,7 @@ impl<B: Backend> BiasedAttention<B> {
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
         let [batch, tokens, hidden] = x.dims();
         let weight = self.in_proj_weight.val().transpose().unsqueeze::<3>();
-        let projected = x.matmul(weight) + self.in_proj_bias.val().unsqueeze();
+        let projected = matmul(x, weight) + self.in_proj_bias.val().unsqueeze();
         let part = |i: usize| projected.clone().narrow(2, i * hidden, hidden);
         let append = |x: Tensor<B, 3>, bias: &Param<Tensor<B, 3>>| {
             Tensor::cat(vec![x, bias.val().expand([batch, 1, hidden])], 1)

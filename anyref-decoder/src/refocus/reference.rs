@@ -2,6 +2,7 @@
 
 use std::ops::Range;
 
+use anyref_weights::ops;
 use burn::tensor::{Bool, DType, Int, Tensor, TensorData, activation, backend::Backend};
 
 use super::{ObjectToken, RefocusInput};
@@ -32,7 +33,7 @@ pub fn refocus<B: Backend>(input: RefocusInput<B>) -> Tensor<B, 2> {
     let read = columns.start - hidden_offset..columns.end - hidden_offset;
     let read = rows(hidden.slice([0..batch, read, 0..width]), objects);
     let weights = span_weights(query, key, objects, columns);
-    let sum = weights.matmul(read.cast(DType::F32)).squeeze_dim::<2>(1);
+    let sum = ops::matmul(weights, read.cast(DType::F32)).squeeze_dim::<2>(1);
     let dtype = states.dtype();
     (states.cast(DType::F32) + sum * problem.lambda()).cast(dtype)
 }
@@ -52,9 +53,7 @@ fn span_weights<B: Backend>(
     let query = query.cast(DType::F32) * (head_dim as f64).powf(-0.5);
     let query = query.reshape([count, kv_heads, heads / kv_heads, head_dim]);
     let key = rows(key, objects).cast(DType::F32);
-    let scores = query
-        .matmul(key.swap_dims(2, 3))
-        .reshape([count, heads, keys]);
+    let scores = ops::matmul(query, key.swap_dims(2, 3)).reshape([count, heads, keys]);
 
     let context = outside(
         objects,

@@ -92,14 +92,13 @@ impl<B: Backend> SamVisionAttention<B> {
         let rows = pairwise(rows.val(), height).swap_dims(1, 2);
         let columns = pairwise(columns.val(), width).swap_dims(1, 2);
         let query = ops::permute(query, [0, 1, 2, 3]).reshape([batch * heads, height, width, dim]);
-        let by_row = ops::permute(query.clone(), [1, 0, 2, 3])
-            .reshape([height, batch * heads * width, dim])
-            .matmul(rows)
-            .reshape([height, batch * heads, width, height]);
-        let by_column = ops::permute(query, [2, 0, 1, 3])
-            .reshape([width, batch * heads * height, dim])
-            .matmul(columns)
-            .reshape([width, batch * heads, height, width]);
+        let by_row =
+            ops::permute(query.clone(), [1, 0, 2, 3]).reshape([height, batch * heads * width, dim]);
+        let by_row = ops::matmul(by_row, rows).reshape([height, batch * heads, width, height]);
+        let by_column =
+            ops::permute(query, [2, 0, 1, 3]).reshape([width, batch * heads * height, dim]);
+        let by_column =
+            ops::matmul(by_column, columns).reshape([width, batch * heads, height, width]);
         let by_row = ops::permute(by_row, [1, 0, 2, 3]);
         let by_column = ops::permute(by_column, [1, 2, 0, 3]);
         Some(RelativePosition {

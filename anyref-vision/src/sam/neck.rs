@@ -55,10 +55,8 @@ impl<B: Backend> SamVisionNeck<B> {
         let weight = self.conv1.weight.val().cast(wide);
         let out = weight.dims()[0];
         // The 1x1 convolution is a product over channels, which are last here.
-        let x = x
-            .cast(wide)
-            .reshape([batch * height * width, hidden])
-            .matmul(weight.reshape([out, hidden]).transpose());
+        let x = x.cast(wide).reshape([batch * height * width, hidden]);
+        let x = ops::matmul(x, weight.reshape([out, hidden]).transpose());
         let x = normalise(x, &self.layer_norm1, wide).reshape([batch, height, width, out]);
         let x = ops::permute(x, [0, 3, 1, 2]);
         let same_size = ConvOptions::new([1, 1], [1, 1], [1, 1], 1);

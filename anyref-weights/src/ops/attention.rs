@@ -2,6 +2,8 @@
 
 use burn::tensor::{Bool, Tensor, activation, backend::Backend};
 
+use super::matmul;
+
 /// Decomposed relative positions of SAM's image encoder: the bias of query `q` on key `(y, x)` is
 /// `height[q, y] + width[q, x]`.
 #[derive(Debug, Clone)]
@@ -98,7 +100,7 @@ pub(super) fn composed<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
         )
     };
     let scale = input.scale.unwrap_or((head_dim as f64).powf(-0.5));
-    let mut scores = (input.query * scale).matmul(key.swap_dims(2, 3));
+    let mut scores = matmul(input.query * scale, key.swap_dims(2, 3));
     if let Some(RelativePosition { height, width }) = input.relative_position {
         let [.., rows] = height.dims();
         let [.., columns] = width.dims();
@@ -119,7 +121,7 @@ pub(super) fn composed<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
     if let Some(mask) = input.mask {
         scores = scores.mask_fill(mask.expand([batch, heads, queries, keys]), lowest);
     }
-    activation::softmax(scores, 3).matmul(value)
+    matmul(activation::softmax(scores, 3), value)
 }
 
 /// A score that no unmasked one reaches, finite in the tensor's own type.

@@ -6,10 +6,12 @@ mod activation;
 mod attention;
 #[cfg(feature = "flex")]
 mod flex;
+mod matmul;
 mod norm;
 mod permute;
 
 pub use activation::{gelu, quick_gelu, silu, swiglu};
 pub use attention::{AttentionInput, RelativePosition, attention};
+pub use matmul::matmul;
 pub use norm::{layer_norm, rms_norm};
 pub use permute::permute;
