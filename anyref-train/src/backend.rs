@@ -6,6 +6,7 @@ use anyhow::Result;
 use anyref_core::Task;
 use anyref_train::run::config::TrainConfig;
 use anyref_train::run::launch::{Folders, export_checkpoint, launch};
+use anyref_train::run::plan::Plan;
 use burn::backend::Autodiff;
 use burn::tensor::backend::Backend;
 
@@ -21,6 +22,20 @@ impl Task for Training<'_> {
 
     fn run<B: Backend>(self, device: &B::Device) -> Result<bool> {
         launch::<Autodiff<B>>(self.config, self.folders, self.stop_after, device)
+    }
+}
+
+/// Says what a run would train.
+pub struct Planning<'a> {
+    pub config: &'a TrainConfig,
+    pub folders: &'a Folders,
+}
+
+impl Task for Planning<'_> {
+    type Output = Result<Plan>;
+
+    fn run<B: Backend>(self, device: &B::Device) -> Result<Plan> {
+        Plan::new::<Autodiff<B>>(self.config, self.folders, device)
     }
 }
 

@@ -13,7 +13,7 @@ use anyref_train::run::config::TrainConfig;
 use anyref_train::run::launch::{Folders, open_scenes};
 use clap::{Parser, Subcommand};
 
-use backend::{Export, Training};
+use backend::{Export, Planning, Training};
 
 /// Tensors come and go by the megabyte, which costs the system's allocator a page fault each time.
 #[global_allocator]
@@ -36,6 +36,9 @@ enum Command {
         /// Stop after so many steps, to be resumed later.
         #[arg(long)]
         stop_after: Option<u64>,
+        /// Only print what would be trained, with its memory, and check the data.
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Write the newest checkpoint as a model folder in half precision.
     Export {
@@ -106,7 +109,18 @@ impl RunArguments {
 
 fn main() -> Result<()> {
     match Arguments::parse().command {
-        Command::Train { run, stop_after } => {
+        Command::Train { run, dry_run, .. } if dry_run => {
+            let (config, folders) = run.open()?;
+            let planning = Planning {
+                config: &config,
+                folders: &folders,
+            };
+            println!("{}", run.backend.dispatch(run.device, planning)??);
+            Ok(())
+        }
+        Command::Train {
+            run, stop_after, ..
+        } => {
             let (config, folders) = run.open()?;
             let training = Training {
                 config: &config,

@@ -80,7 +80,11 @@ fn needs_stamps(options: &[String]) -> bool {
     value(options, "--config")
         .and_then(|path| std::fs::read_to_string(path).ok())
         .and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok())
-        .is_some_and(|config| config["shapes"] != true)
+        .is_some_and(|config| {
+            let stages = config["stages"].as_array();
+            let data = stages.is_some_and(|stages| stages.iter().all(|s| s["data"].is_object()));
+            config["shapes"] != true && !(config["start"].is_string() && data)
+        })
 }
 
 #[cfg(test)]
@@ -109,7 +113,13 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("config.json");
         let options = ["--config".to_owned(), path.to_str().unwrap().to_owned()];
-        for (text, needs) in [("{\"shapes\": true}", false), ("{}", true), ("{", false)] {
+        for (text, needs) in [
+            ("{\"shapes\": true}", false),
+            ("{}", true),
+            ("{", false),
+            ("{\"start\": \"m\", \"stages\": [{\"data\": {}}]}", false),
+            ("{\"start\": \"m\", \"stages\": [{\"data\": {}}, {}]}", true),
+        ] {
             std::fs::write(&path, text).unwrap();
             assert_eq!(needs_stamps(&options), needs, "{text}");
         }

@@ -9,6 +9,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::coco::annotations_path;
 use super::coco_file::CocoFile;
 use super::coco_pairs::{CocoPairs, PairOptions};
@@ -18,7 +20,8 @@ use super::error::{Error, Result};
 pub const FOLDS: usize = 4;
 
 /// Whether a fold's own categories are asked for, or all others.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Part {
     /// The categories outside the fold, to learn from.
     Train,

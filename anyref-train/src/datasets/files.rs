@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use image::ImageDecoder;
+use image::metadata::Orientation;
 use serde::de::DeserializeOwned;
 
 use super::error::{Error, Result};
@@ -39,14 +41,24 @@ pub(super) fn listed(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Width and height of a picture, from its header.
+/// Width and height of a picture as it is to be looked at, from its header.
 pub(super) fn picture_size(path: &Path) -> Result<[u32; 2]> {
     let reader = image::ImageReader::open(path).map_err(|e| Error::io(path, e))?;
     let reader = reader
         .with_guessed_format()
         .map_err(|e| Error::io(path, e))?;
-    let (width, height) = reader
-        .into_dimensions()
-        .map_err(|e| Error::picture(path, e))?;
-    Ok([width, height])
+    let mut decoder = reader.into_decoder().map_err(|e| Error::picture(path, e))?;
+    let (width, height) = decoder.dimensions();
+    let turned = matches!(
+        decoder.orientation(),
+        Ok(Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH)
+    );
+    Ok(if turned {
+        [height, width]
+    } else {
+        [width, height]
+    })
 }

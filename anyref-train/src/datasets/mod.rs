@@ -17,8 +17,8 @@
 //! | [`avsbench`] | sounds to masks: S4, MS3 and AVSBench-semantic |
 //! | [`own`] | a JSON Lines file of your own |
 //!
-//! [`Templates`] turns items into questions and answers, [`Mixture`] puts data sets in proportion and
-//! order, and [`Loader`] reads ahead on threads.
+//! [`Source`] names any of them in a configuration. [`Templates`] turns items into questions and answers,
+//! [`Mixture`] puts data sets in proportion and order, and [`Loader`] reads ahead on threads.
 
 pub mod ade20k;
 pub mod avsbench;
@@ -46,8 +46,10 @@ mod label_map;
 mod label_pairs;
 mod loader;
 mod mixture;
+mod opened;
 mod parts;
 mod shape;
+mod source;
 mod templates;
 
 pub use dataset::{Dataset, check_files, missing_files};
@@ -57,4 +59,5 @@ pub use label_map::LabelMap;
 pub use loader::{Loader, LoaderConfig};
 pub use mixture::{Mixture, Order, Sample};
 pub use shape::{Counts, Pixels, Segmentation, Shape, Which};
+pub use source::{Source, WeightedSource};
 pub use templates::{Conversation, Templates};

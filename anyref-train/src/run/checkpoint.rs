@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use anyref_weights::{Checkpoint, LoadOptions, SaveOptions, load_module, save_module};
+use anyref_weights::{Checkpoint, LoadOptions, SaveOptions, load_module, local_path, save_module};
 use burn::module::Module;
 use burn::tensor::{DType, Tensor, backend::AutodiffBackend};
 use safetensors::tensor::{Dtype, TensorView};
@@ -112,6 +112,26 @@ pub fn load<B: AutodiffBackend, M: Module<B>>(path: &Path, module: M) -> Result<
 pub fn load_weights<B: AutodiffBackend, M: Module<B>>(path: &Path, mut module: M) -> Result<M> {
     let checkpoint = Checkpoint::open(path.join(MODEL))?;
     load_module::<B, M>(&mut module, &checkpoint, &LoadOptions::default())?;
+    Ok(module)
+}
+
+/// Reads all of a model folder. What only training has, its heads, stays as it is, and so do adapters
+/// that the folder lacks.
+pub fn load_start<B: AutodiffBackend, M: Module<B>>(from: &Path, mut module: M) -> Result<M> {
+    let from = &*local_path(from)?;
+    ensure!(
+        from.is_dir(),
+        "`start`: there is no model folder {}",
+        from.display()
+    );
+    let checkpoint = Checkpoint::open(from)?;
+    let options = LoadOptions::default()
+        .with_cast(Some(DType::F32))
+        .with_rename("^", "anyref.")
+        .with_allow_missing("^heads\\.")
+        .with_allow_missing("\\.lora_[abAB]\\.");
+    load_module::<B, M>(&mut module, &checkpoint, &options)
+        .with_context(|| format!("`start`: {} is not a model of this kind", from.display()))?;
     Ok(module)
 }
 

@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 
 use super::schedule::{Decay, Schedule};
 use crate::data::{InstructionConfig, SceneConfig};
+use crate::datasets::WeightedSource;
 
 /// A training run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -21,11 +22,18 @@ pub struct TrainConfig {
     /// The model: the name of a preset, or a config.
     #[serde(deserialize_with = "preset_or_config")]
     pub model: AnyRefConfig,
-    /// Entries of the tokenizer trained for this model.
+    /// A model folder whose tokenizer and weights the run starts from, such as `anyref assemble` writes;
+    /// adapters that it does not have yet start afresh.
+    #[serde(default)]
+    pub start: Option<PathBuf>,
+    /// Entries of the tokenizer trained for this model, where it does not come with `start`.
+    #[serde(default)]
     pub vocabulary: usize,
-    /// The scenes.
+    /// The scenes of the stages that name no data sets.
+    #[serde(default)]
     pub scenes: SceneConfig,
     /// What is asked about them.
+    #[serde(default)]
     pub instructions: InstructionConfig,
     /// Use the procedural shapes instead of the stamps, which need a download.
     #[serde(default)]
@@ -44,12 +52,21 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
+    /// Whether a stage learns from scenes, or the tokenizer does.
+    pub fn needs_scenes(&self) -> bool {
+        self.start.is_none() || self.stages.iter().any(|stage| stage.data.is_none())
+    }
+
     /// Refuses what could only fail later, or teach nothing.
     ///
     /// # Errors
     /// When a number that must be positive is 0, or the parts of the model do not fit together.
     pub fn check(&self) -> Checked<()> {
         self.model.validate()?;
+        ensure!(
+            self.start.is_some() || self.vocabulary > 0,
+            "`vocabulary` is 0: give the tokenizer's entries, or a model to `start` from"
+        );
         ensure!(
             !self.stages.is_empty(),
             "the configuration trains nothing: it has no `stages`"
@@ -71,8 +88,10 @@ impl TrainConfig {
             ] {
                 ensure!(value > 0, "`{name}` of stage {} is 0", stage.kind);
             }
+            stage.check_data()?;
+            let scenes = stage.kind == StageKind::Instruct && stage.data.is_none();
             ensure!(
-                stage.kind != StageKind::Instruct || self.instructions.per_scene > 0,
+                !scenes || self.instructions.per_scene > 0,
                 "`instructions.per_scene` is 0: give the questions a scene"
             );
         }
@@ -89,6 +108,26 @@ pub struct InitialWeights {
     /// The parts, by the fields of the model: `vision_tower`, `image_encoder`; of a checkpoint also
     /// `heads.names` and its like.
     pub parts: Vec<String>,
+}
+
+/// Data sets to learn from in the place of scenes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DataConfig {
+    /// What is learned from.
+    pub train: Vec<WeightedSource>,
+    /// What is validated on; nothing when left out.
+    #[serde(default)]
+    pub validation: Vec<WeightedSource>,
+    /// Questions of an epoch; as many as there are items when left out.
+    #[serde(default)]
+    pub epoch: Option<usize>,
+    /// Questions and answers, as a file; the paper's when left out.
+    #[serde(default)]
+    pub templates: Option<PathBuf>,
+    /// Probability that the description of a box also points at what is in it.
+    #[serde(default)]
+    pub describe_mask_probability: f64,
 }
 
 /// What a stage teaches.
@@ -163,11 +202,44 @@ pub struct StageConfig {
     /// name them, for projectors as young as the language model; the paper has none.
     #[serde(default)]
     pub reference_weight: f64,
-    /// Scenes that validation looks at.
+    /// Scenes, or questions of data sets, that validation looks at.
     pub validation_scenes: usize,
+    /// Data sets to learn instructions from, in the place of scenes.
+    #[serde(default)]
+    pub data: Option<DataConfig>,
 }
 
 impl StageConfig {
+    fn check_data(&self) -> Checked<()> {
+        let Some(data) = &self.data else {
+            return Ok(());
+        };
+        ensure!(
+            self.kind == StageKind::Instruct,
+            "stage {} learns from scenes alone: only instruct takes `data`",
+            self.kind
+        );
+        ensure!(
+            !data.train.is_empty(),
+            "`data.train` is empty: name a data set to learn from"
+        );
+        ensure!(
+            (0.0..=1.0).contains(&data.describe_mask_probability),
+            "`describe_mask_probability` must lie in 0 to 1"
+        );
+        for (name, weight) in [
+            ("name_weight", self.name_weight),
+            ("prompt_weight", self.prompt_weight),
+            ("reference_weight", self.reference_weight),
+        ] {
+            ensure!(
+                weight == 0.0,
+                "`{name}` is for scenes, whose things have names: leave it out beside `data`"
+            );
+        }
+        Ok(())
+    }
+
     /// The learning rate over the steps.
     pub fn schedule(&self) -> Schedule {
         Schedule {

@@ -6,6 +6,7 @@ use anyhow::{Context, Result, bail};
 use anyref_core::{AnyRef, AnyRefConfig};
 use anyref_llm::tokenizer::Tokenizer;
 use anyref_llm::train_tokenizer;
+use anyref_weights::local_path;
 use burn::module::AutodiffModule;
 use burn::tensor::DType;
 use burn::tensor::backend::AutodiffBackend;
@@ -14,8 +15,11 @@ use super::checkpoint;
 use super::config::{StageKind, TrainConfig};
 use super::trainer::{RunOptions, train_stage};
 use crate::data::Scenes;
-use crate::stages::{AudioStage, ClipStage, InstructStage, SamStage, StageContext};
+use crate::stages::{AudioStage, ClipStage, InstructStage, SamStage, SceneContext, StageContext};
 use crate::trainee::Trainee;
+
+/// The run's tokenizer, in its folder.
+const TOKENIZER: &str = "tokenizer.json";
 
 /// Where a run reads and writes.
 #[derive(Debug, Clone)]
@@ -49,21 +53,12 @@ pub fn launch<B: AutodiffBackend>(
     config.check()?;
     std::fs::create_dir_all(&folders.run)
         .with_context(|| format!("cannot create {}", folders.run.display()))?;
-    let scenes = open_scenes(config, folders)?;
-    let tokenizer = tokenizer(&folders.run, &scenes, config.vocabulary)?;
-    let mut model = config.model.clone();
-    model.llm.vocab_size = tokenizer.vocab_size();
+    let shared = Shared::open(config, folders)?;
     write_config(&folders.run, config)?;
-    let context = StageContext::new(
-        scenes,
-        config.instructions.clone(),
-        model.clone(),
-        tokenizer,
-        config.seed,
-    )?;
+    shared.stage().tokenizer.save(folders.run.join(TOKENIZER))?;
 
     B::seed(device, config.seed);
-    let mut trainee = fresh::<B>(&model, context.name_count(), device)?;
+    let mut trainee = fresh::<B>(&shared.stage().model, shared.name_count(), device)?;
     let newest = checkpoint::newest(&folders.run.join("checkpoints"))?;
     let mut position = None;
     match &newest {
@@ -73,6 +68,9 @@ pub fn launch<B: AutodiffBackend>(
             position = Some(at);
         }
         None => {
+            if let Some(start) = &config.start {
+                trainee = checkpoint::load_start(start, trainee)?;
+            }
             for initial in &config.initial {
                 trainee = checkpoint::load_parts(&initial.from, &initial.parts, trainee)?;
             }
@@ -111,24 +109,22 @@ pub fn launch<B: AutodiffBackend>(
                 train_stage(&$stage, stage, &options, trainee, resume, index)?
             };
         }
-        let (trained, complete) = match stage.kind {
-            StageKind::Clip => run!(ClipStage::new(&context, stage.clone())),
-            StageKind::Sam => run!(SamStage::new(&context, stage.clone())),
-            StageKind::Audio => run!(AudioStage::new(&context, stage.clone())?),
-            StageKind::Instruct => run!(InstructStage::new(&context, stage.clone())?),
+        let config = stage.clone();
+        let (trained, complete) = match (stage.kind, &stage.data) {
+            (StageKind::Clip, _) => run!(ClipStage::new(shared.scenes()?, config)),
+            (StageKind::Sam, _) => run!(SamStage::new(shared.scenes()?, config)),
+            (StageKind::Audio, _) => run!(AudioStage::new(shared.scenes()?, config)?),
+            (StageKind::Instruct, None) => run!(InstructStage::new(shared.scenes()?, config)?),
+            (StageKind::Instruct, Some(data)) => {
+                run!(InstructStage::with_data(shared.stage(), data, config)?)
+            }
         };
         trainee = trained;
         if !complete {
             return Ok(false);
         }
     }
-    export(
-        &trainee,
-        model,
-        context.tokenizer,
-        &folders.run.join("model"),
-        device,
-    )?;
+    export(&trainee, shared.stage(), &folders.run.join("model"), device)?;
     Ok(true)
 }
 
@@ -139,35 +135,79 @@ pub fn export_checkpoint<B: AutodiffBackend>(
     out: &Path,
     device: &B::Device,
 ) -> Result<PathBuf> {
-    let scenes = open_scenes(config, folders)?;
-    let tokenizer = tokenizer(&folders.run, &scenes, config.vocabulary)?;
-    let mut model = config.model.clone();
-    model.llm.vocab_size = tokenizer.vocab_size();
-    let names = scenes.library().nouns(false).len();
+    let shared = Shared::open(config, folders)?;
     let Some(path) = checkpoint::newest(&folders.run.join("checkpoints"))? else {
         bail!("{} has no checkpoint: train first", folders.run.display());
     };
-    let trainee = fresh::<B>(&model, names, device)?;
+    let trainee = fresh::<B>(&shared.stage().model, shared.name_count(), device)?;
     let trainee = checkpoint::load_weights(&path, trainee)?;
-    export(&trainee, model, tokenizer, out, device)?;
+    export(&trainee, shared.stage(), out, device)?;
     Ok(path)
 }
 
 fn export<B: AutodiffBackend>(
     trainee: &Trainee<B>,
-    config: AnyRefConfig,
-    tokenizer: Tokenizer,
+    context: &StageContext,
     out: &Path,
     device: &B::Device,
 ) -> Result<()> {
+    let (config, tokenizer) = (context.model.clone(), context.tokenizer.clone());
     let model = trainee.valid().anyref;
     let anyref = AnyRef::<B::InnerBackend>::new(config, model, tokenizer, device.clone())?;
     anyref.save(out, DType::F16)?;
     Ok(())
 }
 
+/// What the stages of a run share, with scenes where any of them needs those.
+pub(super) enum Shared {
+    Scenes(Box<SceneContext>),
+    Data(Box<StageContext>),
+}
+
+impl Shared {
+    pub(super) fn open(config: &TrainConfig, folders: &Folders) -> Result<Self> {
+        let scenes = match config.needs_scenes() {
+            true => Some(open_scenes(config, folders)?),
+            false => None,
+        };
+        let tokenizer = tokenizer(&folders.run, scenes.as_ref(), config)?;
+        let mut model = config.model.clone();
+        model.llm.vocab_size = tokenizer.vocab_size();
+        let stage = StageContext::new(model, tokenizer, config.seed)?;
+        Ok(match scenes {
+            Some(scenes) => {
+                let asked = config.instructions.clone();
+                Self::Scenes(Box::new(SceneContext::new(stage, scenes, asked)))
+            }
+            None => Self::Data(Box::new(stage)),
+        })
+    }
+
+    pub(super) fn stage(&self) -> &StageContext {
+        match self {
+            Self::Scenes(context) => context,
+            Self::Data(context) => context,
+        }
+    }
+
+    fn scenes(&self) -> Result<&SceneContext> {
+        match self {
+            Self::Scenes(context) => Ok(context),
+            Self::Data(_) => bail!("the run has no scenes: name data sets in every stage"),
+        }
+    }
+
+    /// Names that the heads learn, of which there is always one.
+    pub(super) fn name_count(&self) -> usize {
+        match self {
+            Self::Scenes(context) => context.name_count(),
+            Self::Data(_) => 1,
+        }
+    }
+}
+
 /// A model with its heads, and with adapters where the config asks for them.
-fn fresh<B: AutodiffBackend>(
+pub(super) fn fresh<B: AutodiffBackend>(
     config: &AnyRefConfig,
     names: usize,
     device: &B::Device,
@@ -179,16 +219,21 @@ fn fresh<B: AutodiffBackend>(
     Ok(trainee)
 }
 
-/// The run's tokenizer, trained once on the data set's language.
-fn tokenizer(run: &Path, scenes: &Scenes, vocabulary: usize) -> Result<Tokenizer> {
-    let file = run.join("tokenizer.json");
+/// The run's tokenizer: that of the model it starts from, or one trained once on the scenes' language.
+fn tokenizer(run: &Path, scenes: Option<&Scenes>, config: &TrainConfig) -> Result<Tokenizer> {
+    let file = run.join(TOKENIZER);
     if file.is_file() {
         return Ok(Tokenizer::from_file(file)?);
     }
-    let mut tokenizer = train_tokenizer(scenes.all_texts(), vocabulary)?;
-    tokenizer.add_anyref_tokens()?;
-    tokenizer.save(&file)?;
-    Ok(tokenizer)
+    Ok(match (&config.start, scenes) {
+        (Some(start), _) => Tokenizer::from_folder(&*local_path(start)?)?,
+        (None, Some(scenes)) => {
+            let mut tokenizer = train_tokenizer(scenes.all_texts(), config.vocabulary)?;
+            tokenizer.add_anyref_tokens()?;
+            tokenizer
+        }
+        (None, None) => bail!("there is no tokenizer: give a model to `start` from"),
+    })
 }
 
 /// Saves the config beside the run, and refuses to continue a run with another model or data.
@@ -199,7 +244,7 @@ fn write_config(run: &Path, config: &TrainConfig) -> Result<()> {
             .with_context(|| format!("{} is damaged", file.display()))?;
         // Through text, since numbers of 32 bits read back differ from those never written.
         let now: serde_json::Value = serde_json::from_str(&serde_json::to_string(config)?)?;
-        for field in ["seed", "model", "vocabulary", "scenes", "shapes"] {
+        for field in ["seed", "model", "start", "vocabulary", "scenes", "shapes"] {
             if before[field] != now[field] {
                 bail!(
                     "{} was started with another `{field}`: give this run another folder",

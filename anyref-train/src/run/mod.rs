@@ -5,6 +5,7 @@ pub mod config;
 pub mod launch;
 pub mod log;
 pub mod optimizer;
+pub mod plan;
 pub mod schedule;
 mod tensorboard;
 pub mod trainer;

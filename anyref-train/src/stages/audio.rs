@@ -13,7 +13,8 @@ use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 
 use super::clip::hits;
-use super::context::{StageContext, floats, indices};
+use super::context::{floats, indices};
+use super::scene_context::SceneContext;
 use crate::data::Split;
 use crate::data::sound;
 use crate::losses::cross_entropy;
@@ -27,7 +28,7 @@ const SCALE: f64 = 20.0;
 /// Trains the audio encoder.
 #[derive(Debug)]
 pub struct AudioStage<'a> {
-    context: &'a StageContext,
+    context: &'a SceneContext,
     config: StageConfig,
     /// Nouns that sound, by name index.
     nouns: Vec<(String, usize)>,
@@ -45,7 +46,7 @@ impl<'a> AudioStage<'a> {
     ///
     /// # Errors
     /// When no known noun has a sound.
-    pub fn new(context: &'a StageContext, config: StageConfig) -> Result<Self> {
+    pub fn new(context: &'a SceneContext, config: StageConfig) -> Result<Self> {
         let nouns: Vec<_> = context
             .scenes
             .library()

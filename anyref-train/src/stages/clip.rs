@@ -16,8 +16,9 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor, activation};
 
 use super::cells::Cells;
-use super::context::{StageContext, indices};
+use super::context::indices;
 use super::regions::{Regions, embedded, name_logits, temperature};
+use super::scene_context::SceneContext;
 use crate::data::{InstructionConfig, Kind, KindWeights, ReferenceData, Split};
 use crate::losses::{cross_entropy, scalar};
 use crate::run::config::StageConfig;
@@ -30,7 +31,7 @@ const PICTURE_WEIGHT: f64 = 0.5;
 /// Trains the vision tower.
 #[derive(Debug)]
 pub struct ClipStage<'a> {
-    context: &'a StageContext,
+    context: &'a SceneContext,
     config: StageConfig,
 }
 
@@ -47,7 +48,7 @@ pub struct ClipBatch {
 
 impl<'a> ClipStage<'a> {
     /// Prepares the stage.
-    pub fn new(context: &'a StageContext, config: StageConfig) -> Self {
+    pub fn new(context: &'a SceneContext, config: StageConfig) -> Self {
         Self { context, config }
     }
 

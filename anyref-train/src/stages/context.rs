@@ -1,6 +1,4 @@
-//! What every stage needs: data, pre-processing, and where to put tensors.
-
-use std::collections::HashMap;
+//! What every stage needs: the model's config, pre-processing, and where to put tensors.
 
 use anyref_audio::AudioPreprocessor;
 use anyref_core::{AnyRefConfig, SpecialTokens};
@@ -8,16 +6,12 @@ use anyref_llm::tokenizer::Tokenizer;
 use anyref_vision::preprocess::{ClipPreprocessor, SamPreprocessor};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
-use crate::data::{InstructionConfig, Mask, Scene, Scenes, Split};
+use crate::data::Mask;
 use crate::run::config::StageConfig;
 
 /// Shared by all stages of a run.
 #[derive(Debug)]
 pub struct StageContext {
-    /// The data set.
-    pub scenes: Scenes,
-    /// What is asked.
-    pub instructions: InstructionConfig,
     /// The model's config.
     pub model: AnyRefConfig,
     /// The tokenizer.
@@ -26,7 +20,6 @@ pub struct StageContext {
     pub special: SpecialTokens,
     /// Seed of the run.
     pub seed: u64,
-    names: HashMap<String, usize>,
 }
 
 impl StageContext {
@@ -34,58 +27,14 @@ impl StageContext {
     ///
     /// # Errors
     /// When the tokenizer lacks a special token.
-    pub fn new(
-        scenes: Scenes,
-        instructions: InstructionConfig,
-        model: AnyRefConfig,
-        tokenizer: Tokenizer,
-        seed: u64,
-    ) -> anyref_core::Result<Self> {
-        let names = scenes
-            .library()
-            .nouns(false)
-            .iter()
-            .cloned()
-            .enumerate()
-            .map(|(i, n)| (n, i))
-            .collect();
+    pub fn new(model: AnyRefConfig, tokenizer: Tokenizer, seed: u64) -> anyref_core::Result<Self> {
         let special = SpecialTokens::of(&tokenizer)?;
         Ok(Self {
-            scenes,
-            instructions,
             model,
             tokenizer,
             special,
             seed,
-            names,
         })
-    }
-
-    /// Number of names that the encoders learn.
-    pub fn name_count(&self) -> usize {
-        self.names.len()
-    }
-
-    /// The names, in order.
-    pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
-        self.scenes
-            .library()
-            .nouns(false)
-            .iter()
-            .map(String::as_str)
-    }
-
-    /// Index of a noun among the names.
-    pub fn name(&self, noun: &str) -> Option<usize> {
-        self.names.get(noun).copied()
-    }
-
-    /// The scenes of a step: `batch` of them, never one twice.
-    pub(crate) fn scenes_of(&self, split: Split, step: u64, batch: usize) -> Vec<Scene> {
-        let first = step * batch as u64;
-        (first..first + batch as u64)
-            .map(|index| self.scenes.scene(split, index))
-            .collect()
     }
 
     /// CLIP's pre-processing.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use anyref_core::{AnyRefModel, ReferenceBank, splice};
 use anyref_decoder::refocus::ObjectToken;
 use anyref_llm::{Llama, LlamaInput};
@@ -12,14 +12,17 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor};
 
 use super::context::{StageContext, floats, indices};
+use super::data_questions::DataQuestions;
 use super::instruct_batch::InstructBatch;
-use super::regions::{embedded, name_logits};
+use super::questions::Questions;
+use super::regions::{Regions, embedded, name_logits};
 use super::sam::resized;
+use super::scene_context::SceneContext;
 use crate::data::Split;
 use crate::losses::{
     BCE_WEIGHT, DICE_WEIGHT, cross_entropy, mask_bce, mask_dice, mask_iou, scalar,
 };
-use crate::run::config::StageConfig;
+use crate::run::config::{DataConfig, StageConfig};
 use crate::run::trainer::{Losses, Stage};
 use crate::trainee::{PretrainingHeads, Trainee, normalised};
 
@@ -31,10 +34,9 @@ const WORD_SCALE: f64 = 16.0;
 /// Tunes the model on instructions.
 #[derive(Debug)]
 pub struct InstructStage<'a> {
-    context: &'a StageContext,
+    questions: Questions<'a>,
     config: StageConfig,
-    mask_size: usize,
-    /// Tokens of each name.
+    /// Tokens of each name of the scenes.
     words: Vec<Vec<u32>>,
 }
 
@@ -112,7 +114,7 @@ pub fn instruct_forward<B: Backend>(
         .llm
         .forward(LlamaInput::new(prefix.embeddings), Some(&mut cache));
     let past = cache.len();
-    let mut cache = cache.repeat(batch.per_scene);
+    let mut cache = cache.repeat(batch.per_picture);
     let rows = splice(&model.llm, &batch.rows, None, &bank, past, device);
     let input = LlamaInput::new(rows.embeddings).with_padding(rows.padding);
     let output = model.llm.forward(input, Some(&mut cache));
@@ -206,21 +208,44 @@ fn prompt_loss<B: Backend>(
 }
 
 impl<'a> InstructStage<'a> {
-    /// Prepares the stage.
+    /// Prepares a stage that learns from scenes.
     ///
     /// # Errors
     /// When a name cannot be tokenised.
-    pub fn new(context: &'a StageContext, config: StageConfig) -> Result<Self> {
-        let mask_size = context.mask_size(&config);
+    pub fn new(context: &'a SceneContext, config: StageConfig) -> Result<Self> {
         let words = context
             .names()
             .map(|name| Ok(context.tokenizer.encode(name, false)?))
             .collect::<Result<_>>()?;
         Ok(Self {
-            context,
+            questions: Questions::Scenes(context),
             config,
-            mask_size,
             words,
+        })
+    }
+
+    /// Prepares a stage that learns from data sets.
+    ///
+    /// # Errors
+    /// When a data set cannot be opened, or lacks files.
+    pub fn with_data(
+        context: &'a StageContext,
+        data: &DataConfig,
+        config: StageConfig,
+    ) -> Result<Self> {
+        let train = DataQuestions::open(data, &data.train, context.seed)?;
+        let validation = match data.validation.is_empty() {
+            true => None,
+            false => Some(DataQuestions::open(data, &data.validation, context.seed)?),
+        };
+        Ok(Self {
+            questions: Questions::Data {
+                context,
+                train,
+                validation,
+            },
+            config,
+            words: Vec::new(),
         })
     }
 
@@ -258,10 +283,11 @@ impl<'a> InstructStage<'a> {
         references: Option<Tensor<B, 2>>,
         features: Tensor<B, 3>,
         batch: &InstructBatch,
+        regions: &Regions,
     ) -> Tensor<B, 1> {
         let device = features.device();
-        let objects = model.mm_projector.forward(batch.regions.pool(features));
-        let loss = self.word_loss(&model.llm, objects, &batch.regions.names);
+        let objects = model.mm_projector.forward(regions.pool(features));
+        let loss = self.word_loss(&model.llm, objects, &regions.names);
         let (rows, names): (Vec<usize>, Vec<usize>) = batch
             .referred
             .iter()
@@ -276,33 +302,14 @@ impl<'a> InstructStage<'a> {
             _ => loss,
         }
     }
-
-    fn make_batch(&self, split: Split, step: u64) -> Result<InstructBatch> {
-        let context = self.context;
-        let scenes: Vec<_> = context
-            .scenes_of(split, step, self.config.batch)
-            .into_iter()
-            .map(|scene| {
-                let asked = context
-                    .scenes
-                    .instructions(&scene, &context.instructions, step);
-                (scene, asked)
-            })
-            .collect();
-        InstructBatch::new(
-            context,
-            &scenes,
-            context.instructions.per_scene,
-            self.mask_size,
-        )
-    }
 }
 
 impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
     type Batch = InstructBatch;
 
     fn batch(&self, step: u64) -> Result<InstructBatch> {
-        self.make_batch(Split::Train, step)
+        let batch = self.questions.batch(&self.config, Split::Train, step)?;
+        batch.context("the stage has nothing to learn from")
     }
 
     fn loss(&self, trainee: &Trainee<B>, batch: &InstructBatch) -> Result<Losses<B>> {
@@ -335,19 +342,24 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
             let loss = prompt_loss(&trainee.heads, prompts, batch);
             add("prompt", self.config.prompt_weight, loss);
         }
-        if self.config.reference_weight > 0.0 {
-            let features = output.features.clone();
-            let loss = self.reference_loss(&trainee.anyref, output.references, features, batch);
+        let regions = batch.regions.as_ref();
+        if self.config.reference_weight > 0.0
+            && let Some(regions) = regions
+        {
+            let (features, references) = (output.features.clone(), output.references);
+            let loss = self.reference_loss(&trainee.anyref, references, features, batch, regions);
             add("reference", self.config.reference_weight, Some(loss));
         }
-        if self.config.name_weight > 0.0 {
+        if self.config.name_weight > 0.0
+            && let Some(regions) = regions
+        {
             let features = trainee
                 .anyref
                 .vision_tower
                 .post_layernorm
                 .forward(output.features);
-            let embedded = embedded(&trainee.heads, batch.regions.pool(features));
-            let names = indices(&batch.regions.names, &device);
+            let embedded = embedded(&trainee.heads, regions.pool(features));
+            let names = indices(&regions.names, &device);
             let name = cross_entropy(name_logits(&trainee.heads, embedded), names);
             add("name", self.config.name_weight, Some(name));
         }
@@ -360,7 +372,12 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
         let mut ious: BTreeMap<String, (f64, usize)> = [("iou".to_owned(), (0.0, 0))].into();
         let (mut language, mut batches) = (0.0, 0.0);
         for step in 0..self.config.validation_scenes.div_ceil(self.config.batch) as u64 {
-            let batch = self.make_batch(Split::Validation, step)?;
+            let batch = self
+                .questions
+                .batch(&self.config, Split::Validation, step)?;
+            let Some(batch) = batch else {
+                return Ok(Vec::new());
+            };
             let output = instruct_forward(&trainee.anyref, &batch, &device);
             let loss = cross_entropy(output.logits, indices(&batch.predicted, &device));
             language += scalar(loss);

@@ -1,4 +1,4 @@
-//! Scenes and instructions as what the model takes.
+//! Pictures and questions as what the model takes.
 
 use anyhow::{Context, Result};
 use anyref_audio::{AudioFeatures, Waveform};
@@ -6,37 +6,40 @@ use anyref_core::{Layout, Question, Reference, ReferenceImage, SpecialTokens, ob
 use anyref_llm::conversation::llava_v1;
 use anyref_vision::preprocess::PixelValues;
 use anyref_vision::roi_align::RegionBox;
+use image::RgbImage;
 
 use super::context::StageContext;
+use super::example::{Asked, Example, ExampleReference, ExampleTarget};
 use super::regions::Regions;
+use super::scene_context::SceneContext;
 use crate::data::phrases::named;
 use crate::data::sound::SAMPLE_RATE;
 use crate::data::{Instruction, Kind, ReferenceData, Scene};
 
-/// Instructions about several scenes, the same number a scene.
+/// Questions about several pictures, the same number a picture.
 #[derive(Debug)]
 pub struct InstructBatch {
-    /// CLIP's input of each scene.
+    /// CLIP's input of each picture.
     pub clip: Vec<PixelValues>,
-    /// SAM's input of each scene.
+    /// SAM's input of each picture.
     pub sam: Vec<PixelValues>,
     /// CLIP's input of reference pictures.
     pub images: Vec<PixelValues>,
-    /// Boxes; `batch` is the scene.
+    /// Boxes; `batch` is the picture.
     pub boxes: Vec<RegionBox>,
     /// Sounds.
     pub sounds: Vec<AudioFeatures>,
-    /// The scenes' objects, by name.
-    pub(super) regions: Regions,
+    /// The objects of scenes, by name; absent for other pictures.
+    pub(super) regions: Option<Regions>,
     /// Index of the name of what each reference shows, in the order of the reference bank; none where the
     /// instruction does not say.
     pub(super) referred: Vec<Option<usize>>,
-    /// The sequence up to the picture's end, the same for all scenes.
+    /// The sequence up to the picture's end, the same for all pictures.
     pub prefix: Layout,
-    /// Question and answer of each instruction, scene by scene.
+    /// Each question and its answer, picture by picture.
     pub rows: Vec<Layout>,
-    /// Instructions a scene.
-    pub per_scene: usize,
+    /// Questions a picture.
+    pub per_picture: usize,
     /// Kind of each row.
     pub kinds: Vec<Kind>,
     /// States that predict a token of an answer: row and position in the row.
@@ -58,7 +61,7 @@ pub struct InstructBatch {
 /// An `<obj>` of an answer; positions count from the picture's end.
 #[derive(Debug, Clone, Copy)]
 pub struct ObjectTarget {
-    /// Row of the instruction.
+    /// Row of the question.
     pub row: usize,
     /// The state that predicts it.
     pub position: usize,
@@ -74,25 +77,48 @@ enum Entry {
 }
 
 impl InstructBatch {
-    /// Prepares instructions about `scenes`. Scenes with fewer than `per_scene` repeat theirs.
-    pub fn new(
-        context: &StageContext,
+    /// Prepares questions about scenes. Scenes with fewer than `per_picture` repeat theirs.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of_scenes(
+        context: &SceneContext,
         scenes: &[(Scene, Vec<Instruction>)],
-        per_scene: usize,
+        per_picture: usize,
         mask_size: usize,
     ) -> Result<Self> {
-        let regions = Regions::new(context, scenes.iter().map(|(scene, _)| scene));
+        let asked = scenes
+            .iter()
+            .map(|(scene, instructions)| asked(context, scene, instructions))
+            .collect::<Result<Vec<_>>>()?;
+        let mut batch = Self::new(context, &asked, per_picture, mask_size)?;
+        let scenes = scenes.iter().map(|(scene, _)| scene);
+        batch.regions = Some(Regions::new(context, scenes));
+        Ok(batch)
+    }
+
+    /// Prepares questions about pictures. Pictures with fewer than `per_picture` repeat theirs.
+    ///
+    /// # Errors
+    /// When a picture has no question, a mask is not of its picture, an answer has another number of
+    /// `<obj>` than of targets, or question and answer are longer than the model reads.
+    pub fn new(
+        context: &StageContext,
+        asked: &[Asked],
+        per_picture: usize,
+        mask_size: usize,
+    ) -> Result<Self> {
         let mut batch = Self {
             clip: Vec::new(),
             sam: Vec::new(),
             images: Vec::new(),
             boxes: Vec::new(),
             sounds: Vec::new(),
-            regions,
+            regions: None,
             referred: Vec::new(),
             prefix: Layout::default(),
             rows: Vec::new(),
-            per_scene,
+            per_picture,
             kinds: Vec::new(),
             predictors: Vec::new(),
             predicted: Vec::new(),
@@ -102,87 +128,55 @@ impl InstructBatch {
             masks: Vec::new(),
             mask_size,
         };
-        let (clip, sam, hearing) = (context.clip(), context.sam(), context.sound());
+        let (clip, sam) = (context.clip(), context.sam());
         let mut rows = Vec::new();
         let (mut shown, mut boxed, mut heard_of) = (Vec::new(), Vec::new(), Vec::new());
-        for (index, (scene, instructions)) in scenes.iter().enumerate() {
-            batch.clip.push(clip.process(&scene.image));
-            batch.sam.push(sam.process(&scene.image).pixels);
-            let mut made = 0;
-            // Enough rounds even when only one of them can be heard.
-            for instruction in instructions
-                .iter()
-                .cycle()
-                .take(per_scene * instructions.len())
-            {
-                if made == per_scene {
-                    break;
-                }
-                let mut references = Vec::new();
-                let mut entries = Vec::new();
-                let mut heard = true;
-                let noun = instruction.reference_noun(scene);
-                let noun = noun.and_then(|noun| context.name(noun));
-                for reference in &instruction.references {
-                    references.push(match reference {
-                        ReferenceData::Box(region) => {
-                            entries.push(Entry::Box(batch.boxes.len()));
-                            batch.boxes.push(share(*region, index, scene));
-                            boxed.push(noun);
-                            Reference::Box(*region)
-                        }
-                        ReferenceData::Image(image) => {
-                            entries.push(Entry::Image(batch.images.len()));
-                            batch.images.push(clip.process(image));
-                            shown.push(noun);
-                            Reference::Image(ReferenceImage::new(image.clone()))
-                        }
-                        ReferenceData::Audio(samples) => {
-                            let hearing =
-                                hearing.as_ref().context("the model has no audio encoder")?;
-                            let sound = Waveform::new(samples.clone(), SAMPLE_RATE);
-                            match hearing.process(&sound) {
-                                Ok(features) => {
-                                    entries.push(Entry::Sound(batch.sounds.len()));
-                                    batch.sounds.push(features);
-                                    heard_of.push(noun);
-                                }
-                                Err(_) => heard = false,
-                            }
-                            Reference::Audio(sound)
-                        }
-                    });
-                }
-                if !heard {
-                    continue;
-                }
-                let row = rows.len();
-                let question = Question::build(&instruction.question, &references)?;
-                let entries: Vec<_> = question.marked.iter().map(|&i| &entries[i]).collect();
-                let tokens = Tokens::new(context, &question.text, &instruction.answer)?;
-                let references = entries
-                    .iter()
+        for (index, asked) in asked.iter().enumerate() {
+            asked.check()?;
+            batch.clip.push(clip.process(&asked.image));
+            batch.sam.push(sam.process(&asked.image).pixels);
+            for example in asked.examples.iter().cycle().take(per_picture) {
+                let entries = example.references.iter().map(|reference| match reference {
+                    ExampleReference::Text => None,
+                    ExampleReference::Box(region) => {
+                        batch.boxes.push(share(*region, index, &asked.image));
+                        boxed.push(example.reference_name);
+                        Some(Entry::Box(batch.boxes.len() - 1))
+                    }
+                    ExampleReference::Image(pixels) => {
+                        batch.images.push(pixels.clone());
+                        shown.push(example.reference_name);
+                        Some(Entry::Image(batch.images.len() - 1))
+                    }
+                    ExampleReference::Audio(features) => {
+                        batch.sounds.push(features.clone());
+                        heard_of.push(example.reference_name);
+                        Some(Entry::Sound(batch.sounds.len() - 1))
+                    }
+                });
+                let entries: Vec<_> = entries.collect();
+                let marked = example.question.marked.iter();
+                let references: Vec<_> = marked
+                    .filter_map(|&marked| entries.get(marked)?.as_ref())
                     .map(|entry| match entry {
                         Entry::Image(i) => (0, *i),
                         Entry::Box(i) => (1, *i),
                         Entry::Sound(i) => (2, *i),
                     })
-                    .collect::<Vec<_>>();
-                for target in &instruction.targets {
-                    let mask = target.mask(scene);
-                    batch.masks.extend(context.mask_target(&mask, mask_size));
-                    if named(scene, &target.noun).len() == target.objects.len()
-                        && context.name(&target.noun).is_some()
-                    {
+                    .collect();
+                let tokens = Tokens::new(context, &example.question.text, &example.answer)?;
+                for target in &example.targets {
+                    batch
+                        .masks
+                        .extend(context.mask_target(&target.mask, mask_size));
+                    if target.whole && target.name.is_some() {
                         batch.whole.push(batch.nouns.len());
                     }
-                    batch.nouns.push(context.name(&target.noun).unwrap_or(0));
+                    batch.nouns.push(target.name.unwrap_or(0));
                 }
-                batch.kinds.push(instruction.kind);
-                rows.push((tokens, references, instruction.targets.len(), row));
-                made += 1;
+                batch.kinds.push(example.kind);
+                rows.push((tokens, references, example.targets.len(), rows.len()));
             }
-            anyhow::ensure!(made == per_scene, "a scene has no usable instruction");
         }
         batch.referred = [shown, boxed, heard_of].concat();
         let offsets = [
@@ -211,6 +205,12 @@ impl InstructBatch {
                 spans.len() == targets,
                 "an answer's <obj> and targets differ"
             );
+            let length = batch.prefix.len() + answer_start + tokens.answer.len();
+            let most = context.model.llm.max_position_embeddings;
+            anyhow::ensure!(
+                length <= most,
+                "a picture, its question and answer are {length} positions long, and the model reads {most}"
+            );
             for span in spans {
                 batch.objects.push(ObjectTarget {
                     row,
@@ -233,7 +233,7 @@ impl InstructBatch {
 impl InstructBatch {
     /// The scene of every `<obj>`.
     pub(super) fn scene_of_objects(&self) -> Vec<usize> {
-        let scene = |object: &ObjectTarget| object.row / self.per_scene;
+        let scene = |object: &ObjectTarget| object.row / self.per_picture;
         self.objects.iter().map(scene).collect()
     }
 }
@@ -279,9 +279,9 @@ fn clips(context: &StageContext) -> usize {
         .map_or(0, |audio| audio.preprocessor.num_clips)
 }
 
-/// A box as shares of its scene.
-fn share([x0, y0, x1, y1]: [f32; 4], batch: usize, scene: &Scene) -> RegionBox {
-    let (width, height) = (scene.image.width() as f32, scene.image.height() as f32);
+/// A box as shares of its picture.
+fn share([x0, y0, x1, y1]: [f32; 4], batch: usize, image: &RgbImage) -> RegionBox {
+    let (width, height) = (image.width() as f32, image.height() as f32);
     RegionBox {
         batch,
         x0: x0 / width,
@@ -289,4 +289,49 @@ fn share([x0, y0, x1, y1]: [f32; 4], batch: usize, scene: &Scene) -> RegionBox {
         x1: x1 / width,
         y1: y1 / height,
     }
+}
+
+/// A scene's questions. Those with a sound that cannot be heard are left out.
+fn asked(context: &SceneContext, scene: &Scene, instructions: &[Instruction]) -> Result<Asked> {
+    let mut examples = Vec::with_capacity(instructions.len());
+    for instruction in instructions {
+        let references: Vec<_> = instruction
+            .references
+            .iter()
+            .map(|reference| match reference {
+                ReferenceData::Box(region) => Reference::Box(*region),
+                ReferenceData::Image(image) => Reference::Image(ReferenceImage::new(image.clone())),
+                ReferenceData::Audio(samples) => {
+                    Reference::Audio(Waveform::new(samples.clone(), SAMPLE_RATE))
+                }
+            })
+            .collect();
+        let prepared: Result<Vec<_>> = references
+            .iter()
+            .map(|reference| ExampleReference::new(context, reference))
+            .collect();
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) if error.is::<anyref_audio::Error>() => continue,
+            Err(error) => return Err(error),
+        };
+        let noun = instruction.reference_noun(scene);
+        let targets = instruction.targets.iter().map(|target| ExampleTarget {
+            mask: target.mask(scene),
+            name: context.name(&target.noun),
+            whole: named(scene, &target.noun).len() == target.objects.len(),
+        });
+        examples.push(Example {
+            kind: instruction.kind,
+            question: Question::build(&instruction.question, &references)?,
+            references: prepared,
+            answer: instruction.answer.clone(),
+            targets: targets.collect(),
+            reference_name: noun.and_then(|noun| context.name(noun)),
+        });
+    }
+    Ok(Asked {
+        image: scene.image.clone(),
+        examples,
+    })
 }

@@ -2,7 +2,8 @@
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::context::{StageContext, floats, indices};
+use super::context::{floats, indices};
+use super::scene_context::SceneContext;
 use crate::data::Scene;
 use crate::trainee::{PretrainingHeads, normalised};
 
@@ -25,7 +26,7 @@ pub(super) struct Regions {
 impl Regions {
     /// The objects of `scenes`, in order.
     pub(super) fn new<'s>(
-        context: &StageContext,
+        context: &SceneContext,
         scenes: impl ExactSizeIterator<Item = &'s Scene> + Clone,
     ) -> Self {
         let side = context.model.vision_tower.grid_size();

@@ -21,6 +21,7 @@ use rand::{Rng, SeedableRng};
 use super::cells::Cells;
 use super::clip::hits;
 use super::context::{StageContext, floats, indices};
+use super::scene_context::SceneContext;
 use crate::data::phrases::named;
 use crate::data::{Mask, Split, mask_of};
 use crate::losses::{BCE_WEIGHT, DICE_WEIGHT, cross_entropy, mask_bce, mask_dice, mask_iou};
@@ -36,7 +37,7 @@ const JITTER: f32 = 0.1;
 /// Trains image encoder, prompt encoder and mask decoder.
 #[derive(Debug)]
 pub struct SamStage<'a> {
-    context: &'a StageContext,
+    context: &'a SceneContext,
     config: StageConfig,
     mask_size: usize,
 }
@@ -64,7 +65,7 @@ struct Prompted {
 
 impl<'a> SamStage<'a> {
     /// Prepares the stage.
-    pub fn new(context: &'a StageContext, config: StageConfig) -> Self {
+    pub fn new(context: &'a SceneContext, config: StageConfig) -> Self {
         let mask_size = context.mask_size(&config);
         Self {
             context,

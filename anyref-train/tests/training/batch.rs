@@ -2,11 +2,11 @@
 
 use anyref_core::Slot;
 use anyref_train::data::{Instruction, ReferenceData, Scene, Split};
-use anyref_train::stages::{InstructBatch, StageContext};
+use anyref_train::stages::{InstructBatch, SceneContext};
 
 use crate::support::context;
 
-fn asked(context: &StageContext, count: u64) -> Vec<(Scene, Vec<Instruction>)> {
+fn asked(context: &SceneContext, count: u64) -> Vec<(Scene, Vec<Instruction>)> {
     (0..count)
         .map(|index| {
             let scene = context.scenes.scene(Split::Train, index);
@@ -23,7 +23,7 @@ fn predictors_objects_and_references_agree_with_the_answers() {
     const PER_SCENE: usize = 6;
     let context = context([64, 64], PER_SCENE);
     let scenes = asked(&context, 6);
-    let batch = InstructBatch::new(&context, &scenes, PER_SCENE, 16).unwrap();
+    let batch = InstructBatch::of_scenes(&context, &scenes, PER_SCENE, 16).unwrap();
     assert_eq!(batch.rows.len(), 6 * PER_SCENE);
     let image = batch
         .prefix
@@ -134,7 +134,7 @@ fn masks_lie_where_the_scene_lies_in_sams_square() {
         let side = context.model.image_encoder.image_size;
         assert_eq!(side, 64);
         let scenes = asked(&context, 3);
-        let batch = InstructBatch::new(&context, &scenes, 4, side).unwrap();
+        let batch = InstructBatch::of_scenes(&context, &scenes, 4, side).unwrap();
         let targets = scenes.iter().flat_map(|(scene, asked)| {
             let repeated = asked.iter().cycle().take(4);
             repeated.flat_map(move |asked| asked.targets.iter().map(move |t| t.mask(scene)))
@@ -163,7 +163,7 @@ fn masks_lie_where_the_scene_lies_in_sams_square() {
 fn masks_keep_their_area_at_any_resolution() {
     let context = context([100, 70], 4);
     let scenes = asked(&context, 3);
-    let batch = InstructBatch::new(&context, &scenes, 4, 16).unwrap();
+    let batch = InstructBatch::of_scenes(&context, &scenes, 4, 16).unwrap();
     let targets = scenes.iter().flat_map(|(scene, asked)| {
         let repeated = asked.iter().cycle().take(4);
         repeated.flat_map(move |asked| asked.targets.iter().map(move |t| t.mask(scene)))

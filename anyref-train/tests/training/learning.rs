@@ -2,13 +2,13 @@
 
 use anyref_train::run::config::StageConfig;
 use anyref_train::run::trainer::{RunOptions, Stage, train_stage};
-use anyref_train::stages::{AudioStage, ClipStage, InstructStage, SamStage, StageContext};
+use anyref_train::stages::{AudioStage, ClipStage, InstructStage, SamStage, SceneContext};
 use anyref_train::trainee::Trainee;
 use burn::tensor::backend::Backend;
 
 use crate::support::{TrainBackend, alone, context, stage_config};
 
-fn learns<S: Stage<TrainBackend>>(context: &StageContext, stage: &S, config: &StageConfig) {
+fn learns<S: Stage<TrainBackend>>(context: &SceneContext, stage: &S, config: &StageConfig) {
     let device = Default::default();
     TrainBackend::seed(&device, 1);
     let trainee = Trainee::<TrainBackend>::new(&context.model, context.name_count(), &device);

@@ -6,6 +6,7 @@ mod batch;
 #[allow(dead_code)]
 #[path = "../../../anyref-core/tests/core/common.rs"]
 mod common;
+mod data;
 mod gradients;
 mod initial;
 mod learning;

@@ -71,7 +71,7 @@ fn teacher_forcing_gives_the_masks_of_the_generated_answer() {
         (scene, vec![other, asked]),
     ];
     let size = 4 * context.model.prompt_encoder.image_embedding_size;
-    let batch = InstructBatch::new(&context, &scenes, 2, size).unwrap();
+    let batch = InstructBatch::of_scenes(&context, &scenes, 2, size).unwrap();
     let output = instruct_forward(&anyref.model, &batch, &device);
 
     // The words: every state chooses the token that was generated after it.

@@ -8,7 +8,7 @@ use anyref_llm::train_tokenizer;
 use anyref_train::data::{InstructionConfig, SceneConfig, Scenes};
 use anyref_train::run::config::{StageConfig, TrainConfig};
 use anyref_train::run::launch::Folders;
-use anyref_train::stages::StageContext;
+use anyref_train::stages::{SceneContext, StageContext};
 use burn::backend::Autodiff;
 use serde_json::{Value, json};
 
@@ -31,7 +31,7 @@ pub fn scene_config(size: [u32; 2]) -> SceneConfig {
     }
 }
 
-pub fn context(size: [u32; 2], per_scene: usize) -> StageContext {
+pub fn context(size: [u32; 2], per_scene: usize) -> SceneContext {
     let scenes = Scenes::shapes(scene_config(size)).unwrap();
     let mut tokenizer = train_tokenizer(scenes.all_texts(), 560).unwrap();
     tokenizer.add_anyref_tokens().unwrap();
@@ -42,7 +42,8 @@ pub fn context(size: [u32; 2], per_scene: usize) -> StageContext {
         reference_size: 48,
         ..Default::default()
     };
-    StageContext::new(scenes, asked, model, tokenizer, 1).unwrap()
+    let stage = StageContext::new(model, tokenizer, 1).unwrap();
+    SceneContext::new(stage, scenes, asked)
 }
 
 /// The parameters of each stage.

@@ -1,0 +1,63 @@
+//! What items refer with, read from their files as a model takes it.
+
+use anyhow::{Context, Result, ensure};
+use anyref_audio::Waveform;
+use anyref_core::{Reference, ReferenceImage};
+use anyref_vision::preprocess::open_image;
+use image::{GrayImage, RgbImage};
+
+use super::item::{self, Item};
+
+impl Item {
+    /// The picture.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is of another size than the annotations say.
+    pub fn open_picture(&self) -> Result<RgbImage> {
+        let picture = open_image(&self.image)?;
+        let [width, height] = self.size;
+        ensure!(
+            picture.dimensions() == (width, height),
+            "{} has {}x{} pixels, and {width}x{height} by its annotations: download it again",
+            self.image.display(),
+            picture.width(),
+            picture.height()
+        );
+        Ok(picture)
+    }
+
+    /// A reference of this item.
+    ///
+    /// # Errors
+    /// When a file of it cannot be read.
+    pub fn open_reference(&self, reference: &item::Reference) -> Result<Reference> {
+        Ok(match reference {
+            item::Reference::Text(text) => Reference::Text(text.clone()),
+            item::Reference::Box(area) => Reference::Box(inside(*area, self.size)),
+            item::Reference::Audio(path) => Reference::Audio(Waveform::open(path)?),
+            item::Reference::Image { path, size, region } => {
+                let image = open_image(path)?;
+                Reference::Image(match region {
+                    None => ReferenceImage::new(image),
+                    Some(region) => match &region.mask {
+                        None => ReferenceImage::cropped(&image, inside(region.area, *size))?,
+                        Some(shape) => {
+                            let [width, height] = *size;
+                            let bytes = shape.rasterise(*size)?.to_bytes();
+                            let mask = GrayImage::from_raw(width, height, bytes)
+                                .context("a mask has a byte a pixel")?;
+                            ReferenceImage::masked(&image, &mask)?
+                        }
+                    },
+                })
+            }
+        })
+    }
+}
+
+/// Annotated boxes may reach over the edge by a rounding.
+fn inside(area: [f64; 4], [width, height]: [u32; 2]) -> [f32; 4] {
+    let [x0, y0, x1, y1] = area.map(|value| value as f32);
+    let (width, height) = (width as f32, height as f32);
+    [x0.max(0.0), y0.max(0.0), x1.min(width), y1.min(height)]
+}

@@ -1,0 +1,221 @@
+//! What a run would train, by arithmetic: nothing is allocated or computed.
+
+use core::fmt;
+
+use anyhow::{Context, Result};
+use anyref_core::AnyRefConfig;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use regex::Regex;
+
+use super::config::{StageConfig, StageKind, TrainConfig};
+use super::launch::{Folders, Shared, fresh};
+use crate::stages::DataQuestions;
+use crate::trainee::Trainee;
+
+/// Bytes of a weight, of a gradient, and of each of AdamW's two moments.
+const BYTES: usize = 4;
+/// Tokens of a question and its answer beside the picture's, for the estimate of operations.
+const WORDS: usize = 64;
+
+/// A run, stage by stage.
+#[derive(Debug)]
+pub struct Plan {
+    /// The stages, in order.
+    pub stages: Vec<StagePlan>,
+}
+
+/// A stage.
+#[derive(Debug)]
+pub struct StagePlan {
+    /// What it teaches.
+    pub kind: StageKind,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Scenes or questions an optimizer step.
+    pub batch: u64,
+    /// The model's parts and the heads.
+    pub parts: Vec<PartPlan>,
+    /// Data sets with their items and their questions an epoch.
+    pub data: Vec<(String, usize, usize)>,
+    /// Floating-point operations of an optimizer step, for stages of instructions: the matrix products of
+    /// the encoders and the language model, one question a picture.
+    pub operations: Option<f64>,
+}
+
+/// A part of the model.
+#[derive(Debug, Default)]
+pub struct PartPlan {
+    /// Its field.
+    pub name: String,
+    /// Its parameters.
+    pub parameters: usize,
+    /// Those that are trained.
+    pub trained: usize,
+}
+
+impl PartPlan {
+    /// Bytes of weights, gradients and moments.
+    pub fn bytes(&self) -> usize {
+        BYTES * (self.parameters + 3 * self.trained)
+    }
+}
+
+impl Plan {
+    /// Reads the data and counts the parameters.
+    ///
+    /// # Errors
+    /// When the configuration or the data would stop the run at its start.
+    pub fn new<B: AutodiffBackend>(
+        config: &TrainConfig,
+        folders: &Folders,
+        device: &B::Device,
+    ) -> Result<Self> {
+        config.check()?;
+        let shared = Shared::open(config, folders)?;
+        let model = &shared.stage().model;
+        let trainee = fresh::<B>(model, shared.name_count(), device)?;
+        let stages = config.stages.iter().map(|stage| {
+            let parts = parts(&trainee, stage)?;
+            let mut data = Vec::new();
+            if let Some(sources) = &stage.data {
+                for set in [&sources.train, &sources.validation] {
+                    if !set.is_empty() {
+                        data.extend(DataQuestions::open(sources, set, config.seed)?.contents());
+                    }
+                }
+            }
+            Ok(StagePlan {
+                kind: stage.kind,
+                steps: stage.steps,
+                batch: stage.batch as u64 * stage.accumulation,
+                operations: (stage.kind == StageKind::Instruct)
+                    .then(|| operations(model, stage, &parts)),
+                parts,
+                data,
+            })
+        });
+        Ok(Self {
+            stages: stages.collect::<Result<_>>()?,
+        })
+    }
+}
+
+/// Counts by part.
+fn parts<B: AutodiffBackend>(trainee: &Trainee<B>, stage: &StageConfig) -> Result<Vec<PartPlan>> {
+    let trainable = stage
+        .trainable
+        .iter()
+        .map(|p| Regex::new(p).with_context(|| format!("bad pattern {p:?}")))
+        .collect::<Result<Vec<_>>>()?;
+    let mut count = Count {
+        trainable,
+        path: Vec::new(),
+        parts: Vec::new(),
+    };
+    trainee.visit(&mut count);
+    Ok(count.parts)
+}
+
+struct Count {
+    trainable: Vec<Regex>,
+    path: Vec<String>,
+    parts: Vec<PartPlan>,
+}
+
+impl<B: Backend> ModuleVisitor<B> for Count {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        let path = self.path.join(".");
+        let part = match self.path.first().map(String::as_str) {
+            Some("anyref") => self.path.get(1),
+            _ => self.path.first(),
+        };
+        let part = part.map_or("", String::as_str);
+        let count = param.lazy_shape().num_elements();
+        if self.parts.last().is_none_or(|last| last.name != part) {
+            self.parts.push(PartPlan {
+                name: part.to_owned(),
+                ..Default::default()
+            });
+        }
+        if let Some(last) = self.parts.last_mut() {
+            last.parameters += count;
+            if self.trainable.iter().any(|p| p.is_match(&path)) {
+                last.trained += count;
+            }
+        }
+    }
+}
+
+/// Two operations a weight and position forward; the language model's once more for the gradient that
+/// passes through it, and once more for the weights of it that are trained.
+fn operations(model: &AnyRefConfig, stage: &StageConfig, parts: &[PartPlan]) -> f64 {
+    let of = |name: &str| {
+        let part = parts.iter().find(|part| part.name == name);
+        part.map_or([0.0; 2], |part| {
+            [part.parameters, part.trained].map(|n| n as f64)
+        })
+    };
+    let grid = model.prompt_encoder.image_embedding_size.pow(2) as f64;
+    let tokens = (model.image_tokens() + WORDS) as f64;
+    let [clip, _] = of("vision_tower");
+    let [sam, _] = of("image_encoder");
+    let [llm, trained] = of("llm");
+    let picture = clip * (model.image_tokens() + 1) as f64 + sam * grid;
+    let words = (2.0 * llm + trained) * tokens;
+    2.0 * (picture + words) * (stage.batch as u64 * stage.accumulation) as f64
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, stage) in self.stages.iter().enumerate() {
+            let StagePlan {
+                kind, steps, batch, ..
+            } = stage;
+            writeln!(f, "stage {index}: {kind}, {steps} steps of {batch}")?;
+            writeln!(
+                f,
+                "  {:<20} {:>14} {:>14} {:>10}",
+                "part", "parameters", "trained", "memory"
+            )?;
+            let mut all = PartPlan::default();
+            for part in &stage.parts {
+                line(f, part)?;
+                all.parameters += part.parameters;
+                all.trained += part.trained;
+            }
+            all.name = "all".into();
+            line(f, &all)?;
+            if let Some(operations) = stage.operations {
+                writeln!(f, "  about {:.3} TFLOP a step", operations / 1e12)?;
+            }
+            for (name, items, questions) in &stage.data {
+                writeln!(f, "  {name}: {items} items, {questions} questions an epoch")?;
+            }
+        }
+        write!(
+            f,
+            "memory is that of weights, gradients and AdamW's moments in 32 bits; activations come on top"
+        )
+    }
+}
+
+fn line(f: &mut fmt::Formatter<'_>, part: &PartPlan) -> fmt::Result {
+    writeln!(
+        f,
+        "  {:<20} {:>14} {:>14} {:>7.2} GB",
+        part.name,
+        part.parameters,
+        part.trained,
+        part.bytes() as f64 / 1e9
+    )
+}

@@ -1,0 +1,197 @@
+//! Questions of published data sets, and of your own.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context, Result, bail};
+use anyref_core::Question;
+use rayon::prelude::*;
+
+use super::context::StageContext;
+use super::example::{Asked, Example, ExampleReference, ExampleTarget};
+use crate::data::Kind;
+use crate::data::instruction::OBJECT;
+use crate::data::split::mix;
+use crate::datasets::{Item, Mixture, Order, Reference, Sample, Task, Templates, WeightedSource};
+use crate::run::config::DataConfig;
+
+/// Items tried in the place of one whose sound cannot be heard.
+const TRIES: u64 = 16;
+
+/// A mixture of data sets as questions, one a picture, in an order that the seed decides.
+#[derive(Debug)]
+pub struct DataQuestions {
+    mixture: Mixture,
+    templates: Templates,
+    describe_mask_probability: f64,
+    /// The order of the epoch that was read last.
+    epoch: Mutex<Option<(u64, Arc<Order>)>>,
+}
+
+impl DataQuestions {
+    /// Opens data sets. Every file that they may need has to be there.
+    ///
+    /// # Errors
+    /// When annotations or templates cannot be read, or files are missing.
+    pub fn open(config: &DataConfig, sources: &[WeightedSource], seed: u64) -> Result<Self> {
+        let mut parts = Vec::with_capacity(sources.len());
+        for WeightedSource { source, weight } in sources {
+            let dataset = source.open(seed)?;
+            let weight = weight.unwrap_or(dataset.len() as f64);
+            parts.push((dataset, weight));
+        }
+        let items = parts.iter().map(|(dataset, _)| dataset.len()).sum();
+        let mixture = Mixture::new(parts, config.epoch.unwrap_or(items), seed)?;
+        mixture.check_files()?;
+        Ok(Self {
+            mixture,
+            templates: match &config.templates {
+                Some(path) => Templates::open(path)?,
+                None => Templates::paper()?,
+            },
+            describe_mask_probability: config.describe_mask_probability,
+            epoch: Mutex::new(None),
+        })
+    }
+
+    /// The data sets with their items and their questions an epoch.
+    pub fn contents(&self) -> Vec<(String, usize, usize)> {
+        let datasets = self.mixture.datasets().iter();
+        datasets
+            .zip(self.mixture.counts())
+            .map(|(dataset, &questions)| (dataset.name().to_owned(), dataset.len(), questions))
+            .collect()
+    }
+
+    /// Questions of an epoch.
+    pub fn len(&self) -> usize {
+        self.mixture.len()
+    }
+
+    /// Whether there are none; there always are some.
+    pub fn is_empty(&self) -> bool {
+        self.mixture.is_empty()
+    }
+
+    /// The questions of a step of `count`, read from their files on several threads.
+    ///
+    /// # Errors
+    /// When a file is damaged, or all tries for one of them are sounds that cannot be heard.
+    pub fn asked(&self, context: &StageContext, step: u64, count: usize) -> Result<Vec<Asked>> {
+        let first = step * count as u64;
+        let samples = (first..first + count as u64)
+            .map(|place| self.sample(place))
+            .collect::<Result<Vec<_>>>()?;
+        samples
+            .into_par_iter()
+            .map(|sample| self.heard(context, sample))
+            .collect()
+    }
+
+    /// The sample at a place of all epochs, one after the other.
+    fn sample(&self, place: u64) -> Result<Sample> {
+        let length = self.mixture.len() as u64;
+        let (epoch, place) = (place / length, (place % length) as usize);
+        let mut known = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
+        let order = match &*known {
+            Some((known, order)) if *known == epoch => order.clone(),
+            _ => Arc::new(self.mixture.order(epoch, 0, 1)?),
+        };
+        *known = Some((epoch, order.clone()));
+        Ok(order.samples[place])
+    }
+
+    /// The question of a sample, or of one near it where its sound is silence.
+    fn heard(&self, context: &StageContext, sample: Sample) -> Result<Asked> {
+        let dataset = &self.mixture.datasets()[sample.dataset];
+        let mut silent = None;
+        for again in 0..TRIES {
+            let sample = Sample {
+                index: (sample.index + again as usize) % dataset.len(),
+                draw: sample.draw.wrapping_add(again),
+                ..sample
+            };
+            let item = self.mixture.item(sample)?;
+            match self.example(context, &item, sample.draw) {
+                Err(error) if is_unheard(&error) => silent = Some(error),
+                result => {
+                    return result.with_context(|| format!("{} {}", dataset.name(), item.id));
+                }
+            }
+        }
+        match silent {
+            Some(error) => Err(error.context(format!(
+                "{}: {TRIES} items in a row, up from number {}, cannot be heard",
+                dataset.name(),
+                sample.index
+            ))),
+            None => bail!("{} has no items", dataset.name()),
+        }
+    }
+
+    fn example(&self, context: &StageContext, item: &Item, draw: u64) -> Result<Asked> {
+        let conversation = self.templates.conversation(item, draw);
+        // Texts stand in the question already.
+        let references = item
+            .references
+            .iter()
+            .filter(|reference| !matches!(reference, Reference::Text(_)))
+            .map(|reference| item.open_reference(reference))
+            .collect::<Result<Vec<_>>>()?;
+        let prepared = references
+            .iter()
+            .map(|reference| ExampleReference::new(context, reference))
+            .collect::<Result<Vec<_>>>()?;
+        let mut answer = conversation.answer;
+        let mut masks = item.masks()?;
+        if item.task == Task::Describe && item.answer.is_none() {
+            if masks.len() == 1 && self.points(draw) {
+                let words = answer.trim_end_matches('.').len();
+                answer.insert_str(words, OBJECT);
+            } else {
+                masks.clear();
+            }
+        }
+        let targets = masks.into_iter().map(|mask| ExampleTarget {
+            mask,
+            name: None,
+            whole: false,
+        });
+        let example = Example {
+            kind: kind(item),
+            question: Question::build(&conversation.question, &references)?,
+            references: prepared,
+            answer,
+            targets: targets.collect(),
+            reference_name: None,
+        };
+        Ok(Asked {
+            image: item.open_picture()?,
+            examples: vec![example],
+        })
+    }
+
+    /// Whether a description points at what it describes.
+    fn points(&self, draw: u64) -> bool {
+        let share = mix(draw ^ 0x6f62_6a65) as f64 / u64::MAX as f64;
+        share < self.describe_mask_probability
+    }
+}
+
+/// Whether a sound is too short or too quiet.
+fn is_unheard(error: &anyhow::Error) -> bool {
+    use anyref_audio::Error::{Silent, TooShort};
+    matches!(error.downcast_ref(), Some(Silent { .. } | TooShort { .. }))
+}
+
+fn kind(item: &Item) -> Kind {
+    let others = item.references.iter();
+    let others = others.filter(|reference| !matches!(reference, Reference::Text(_)));
+    match item.task {
+        Task::Describe => Kind::BoxToText,
+        _ if item.targets.is_empty() => Kind::Absent,
+        _ if item.references.len() > 1 && others.count() > 0 => Kind::Mixed,
+        Task::Text | Task::Semantic => Kind::Text,
+        Task::Image => Kind::Image,
+        Task::Audio => Kind::Audio,
+    }
+}

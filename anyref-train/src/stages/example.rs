@@ -1,0 +1,103 @@
+//! A question about a picture and its answer as training takes them, whatever data set they are of.
+
+use anyhow::{Context, Result, bail};
+use anyref_audio::AudioFeatures;
+use anyref_core::{Question, Reference};
+use anyref_vision::preprocess::PixelValues;
+use image::RgbImage;
+
+use super::context::StageContext;
+use crate::data::{Kind, Mask};
+
+/// A picture and what is asked about it.
+#[derive(Debug)]
+pub struct Asked {
+    /// The picture.
+    pub image: RgbImage,
+    /// The questions.
+    pub examples: Vec<Example>,
+}
+
+/// A question and its answer.
+#[derive(Debug)]
+pub struct Example {
+    /// What the question refers with.
+    pub kind: Kind,
+    /// The question, with empty markers where features go.
+    pub question: Question,
+    /// The references, in the order of their numbers.
+    pub references: Vec<ExampleReference>,
+    /// The answer, with one `<obj>` a target.
+    pub answer: String,
+    /// What the answer points at, in order.
+    pub targets: Vec<ExampleTarget>,
+    /// Index of the name of what the only reference shows, where it has one.
+    pub reference_name: Option<usize>,
+}
+
+/// A reference as an encoder takes it.
+#[derive(Debug, Clone)]
+pub enum ExampleReference {
+    /// Words, which stand in the question.
+    Text,
+    /// `[x0, y0, x1, y1]` in pixels of the picture.
+    Box([f32; 4]),
+    /// CLIP's input.
+    Image(PixelValues),
+    /// ImageBind's input.
+    Audio(AudioFeatures),
+}
+
+impl ExampleReference {
+    /// Prepares a reference.
+    ///
+    /// # Errors
+    /// When a sound is too short or too quiet, or the model does not hear.
+    pub fn new(context: &StageContext, reference: &Reference) -> Result<Self> {
+        Ok(match reference {
+            Reference::Text(_) => Self::Text,
+            Reference::Box(region) => Self::Box(*region),
+            Reference::Image(image) => Self::Image(context.clip().process(image.image())),
+            Reference::Audio(sound) => {
+                let hearing = context.sound().context("the model has no audio encoder")?;
+                Self::Audio(hearing.process(sound)?)
+            }
+        })
+    }
+}
+
+/// What one `<obj>` points at.
+#[derive(Debug, Clone)]
+pub struct ExampleTarget {
+    /// Its mask, in the picture's size.
+    pub mask: Mask,
+    /// Index of its name, where it has one.
+    pub name: Option<usize>,
+    /// Whether it is everything of its name.
+    pub whole: bool,
+}
+
+impl Asked {
+    /// Refuses masks that are not of the picture.
+    ///
+    /// # Errors
+    /// When there is no question, or a mask is of another size.
+    pub(super) fn check(&self) -> Result<()> {
+        if self.examples.is_empty() {
+            bail!("a picture has no usable question");
+        }
+        let size = [self.image.width() as usize, self.image.height() as usize];
+        let targets = self.examples.iter().flat_map(|example| &example.targets);
+        for ExampleTarget { mask, .. } in targets {
+            if [mask.width(), mask.height()] != size {
+                let (width, height) = (mask.width(), mask.height());
+                bail!(
+                    "a mask of {width}x{height} for a picture of {}x{}",
+                    size[0],
+                    size[1]
+                );
+            }
+        }
+        Ok(())
+    }
+}

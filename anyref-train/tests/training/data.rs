@@ -1,0 +1,439 @@
+//! Learning from data sets.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyref_core::{AnyRef, Slot};
+use anyref_train::data::Kind;
+use anyref_train::run::config::{DataConfig, TrainConfig};
+use anyref_train::run::launch::launch;
+use anyref_train::run::plan::Plan;
+use anyref_train::stages::{Asked, DataQuestions, InstructBatch, StageContext};
+use burn::tensor::DType;
+use hound::{SampleFormat, WavSpec, WavWriter};
+use serde_json::{Value, json};
+
+use crate::common::{TestBackend, model};
+use crate::support::{TrainBackend, alone, context, folders, stage};
+
+fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/fixtures/datasets")
+        .join(name)
+}
+
+fn data(train: Value) -> DataConfig {
+    serde_json::from_value(json!({ "train": train })).unwrap()
+}
+
+fn own(file: &Path) -> Value {
+    json!([{ "source": { "own": { "file": file } } }])
+}
+
+fn open(config: &DataConfig) -> DataQuestions {
+    DataQuestions::open(config, &config.train, 7).unwrap()
+}
+
+fn refused(config: &DataConfig) -> String {
+    let error = DataQuestions::open(config, &config.train, 7).unwrap_err();
+    format!("{error:#}")
+}
+
+fn answers(asked: &[Asked]) -> Vec<&str> {
+    let examples = asked.iter().flat_map(|asked| &asked.examples);
+    examples.map(|example| example.answer.as_str()).collect()
+}
+
+fn write_sound(path: &Path, samples: &[f32]) {
+    let spec = WavSpec {
+        channels: 1,
+        sample_rate: 16_000,
+        bits_per_sample: 32,
+        sample_format: SampleFormat::Float,
+    };
+    let mut wav = WavWriter::create(path, spec).unwrap();
+    for &sample in samples {
+        wav.write_sample(sample).unwrap();
+    }
+    wav.finalize().unwrap();
+}
+
+fn tone() -> Vec<f32> {
+    (0..16_000).map(|i| 0.3 * (0.3 * i as f32).sin()).collect()
+}
+
+/// The fixture with a question of every kind, its sound made long enough to be heard.
+fn every_kind(folder: &Path) -> PathBuf {
+    for name in ["a.png", "b.png", "a-mask.png", "good.jsonl"] {
+        fs::copy(fixture("own").join(name), folder.join(name)).unwrap();
+    }
+    write_sound(&folder.join("dog.wav"), &tone());
+    folder.join("good.jsonl")
+}
+
+/// A file with a line for each sound, about the fixture's picture.
+fn sounds(folder: &Path, sounds: &[&[f32]]) -> PathBuf {
+    every_kind(folder);
+    let mut lines = String::new();
+    for (index, samples) in sounds.iter().enumerate() {
+        let name = format!("{index}.wav");
+        write_sound(&folder.join(&name), samples);
+        let line = json!({
+            "image": "a.png", "references": [{ "audio": name }],
+            "answer": format!("sound {index}<obj>."), "masks": ["a-mask.png"]
+        });
+        lines += &format!("{line}\n");
+    }
+    let file = folder.join("sounds.jsonl");
+    fs::write(&file, lines).unwrap();
+    file
+}
+
+#[test]
+fn questions_are_the_items_of_a_file() {
+    let context = context([64, 64], 2);
+    let folder = tempfile::tempdir().unwrap();
+    let questions = open(&data(own(&every_kind(folder.path()))));
+    assert_eq!(questions.len(), 5);
+    let asked = questions.asked(&context, 0, 5).unwrap();
+    let mut expected = [
+        "the dog<obj>.",
+        "a brown dog.",
+        "dog<obj>.",
+        "dog<obj>, cat<obj>.",
+        "there is no a horse in this image.",
+    ];
+    let mut found = answers(&asked);
+    found.sort_unstable();
+    expected.sort_unstable();
+    assert_eq!(found, expected);
+    for asked in &asked {
+        let [example] = &asked.examples[..] else {
+            panic!("one question a picture");
+        };
+        let (kind, markers) = match example.answer.as_str() {
+            "the dog<obj>." => (Kind::Text, 0),
+            "a brown dog." => (Kind::BoxToText, 1),
+            "dog<obj>." => (Kind::Image, 1),
+            "dog<obj>, cat<obj>." => (Kind::Mixed, 1),
+            _ => (Kind::Absent, 0),
+        };
+        assert_eq!(
+            (example.kind, example.question.marked.len()),
+            (kind, markers)
+        );
+        assert_eq!(
+            example.targets.len(),
+            example.answer.matches("<obj>").count()
+        );
+        assert!(example.targets.iter().all(|target| target.mask.area() > 0));
+    }
+
+    // What it becomes: pictures one by one, masks of what the answers point at.
+    let batch = InstructBatch::new(&context, &asked, 1, 16).unwrap();
+    assert_eq!(
+        (batch.rows.len(), batch.clip.len(), batch.per_picture),
+        (5, 5, 1)
+    );
+    assert_eq!(batch.objects.len(), 4);
+    assert_eq!(batch.masks.len(), 4 * 16 * 16);
+    assert_eq!(
+        (batch.images.len(), batch.boxes.len(), batch.sounds.len()),
+        (1, 1, 1)
+    );
+    let boxed = asked
+        .iter()
+        .position(|a| a.examples[0].kind == Kind::BoxToText);
+    let region = &batch.boxes[0];
+    assert_eq!(Some(region.batch), boxed);
+    // [1, 2, 20, 25] of 40 x 30 pixels.
+    for (share, expected) in [region.x0, region.y0, region.x1, region.y1]
+        .into_iter()
+        .zip([1.0 / 40.0, 2.0 / 30.0, 0.5, 25.0 / 30.0])
+    {
+        assert!((share - expected).abs() < 1e-6, "{region:?}");
+    }
+    let spliced = batch.rows.iter().flat_map(|row| row.slots());
+    let first = spliced.filter(|slot| matches!(slot, Slot::Reference { part: 0, .. }));
+    assert_eq!(first.count(), 3);
+}
+
+#[test]
+fn an_epoch_shows_everything_once_and_the_next_in_another_order() {
+    let context = context([64, 64], 2);
+    let folder = tempfile::tempdir().unwrap();
+    let config = data(own(&every_kind(folder.path())));
+    let epoch = |seed: u64, epoch: u64| {
+        let questions = DataQuestions::open(&config, &config.train, seed).unwrap();
+        let asked = questions.asked(&context, epoch, 5).unwrap();
+        answers(&asked).join("|")
+    };
+    let sorted = |text: String| {
+        let mut parts: Vec<_> = text.split('|').map(str::to_owned).collect();
+        parts.sort_unstable();
+        parts
+    };
+    let epochs: Vec<_> = (0..4).map(|index| epoch(7, index)).collect();
+    assert_eq!(epochs[2], epoch(7, 2));
+    assert!(epochs.iter().any(|other| *other != epochs[0]));
+    assert!((0..4).any(|index| epoch(8, index) != epochs[index as usize]));
+    for epoch in &epochs {
+        assert_eq!(sorted(epoch.clone()), sorted(epochs[0].clone()));
+    }
+    // Steps cut the same order into pieces of any size.
+    let questions = open(&config);
+    let singly: Vec<_> = (0..10)
+        .map(|step| answers(&questions.asked(&context, step, 1).unwrap()).join(""))
+        .collect();
+    assert_eq!(singly.join("|"), epochs[..2].join("|"));
+}
+
+#[test]
+fn silence_is_passed_over() {
+    let context = context([64, 64], 2);
+    let folder = tempfile::tempdir().unwrap();
+    let silence = vec![0.0; 16_000];
+    let file = sounds(folder.path(), &[&silence, &tone(), &silence[..10]]);
+    let asked = open(&data(own(&file))).asked(&context, 0, 3).unwrap();
+    assert_eq!(answers(&asked), ["sound 1<obj>."; 3]);
+
+    let file = sounds(folder.path(), &[&silence]);
+    let error = open(&data(own(&file))).asked(&context, 0, 1).unwrap_err();
+    let error = format!("{error:#}");
+    assert!(error.contains("cannot be heard"), "{error}");
+}
+
+#[test]
+fn descriptions_point_as_often_as_configured() {
+    let context = context([64, 64], 2);
+    let mut config = data(json!([{ "source": { "refer": {
+        "root": fixture("refer"), "name": "refcoco", "split_by": "unc", "split": "train", "describe": true
+    } } }]));
+    config.epoch = Some(40);
+    for (probability, expected) in [(0.0, 0..=0), (0.5, 8..=32), (1.0, 40..=40)] {
+        config.describe_mask_probability = probability;
+        let asked = open(&config).asked(&context, 0, 40).unwrap();
+        for asked in &asked {
+            let [example] = &asked.examples[..] else {
+                panic!("one question a picture");
+            };
+            assert_eq!(example.kind, Kind::BoxToText);
+            assert_eq!(
+                example.targets.len(),
+                example.answer.matches("<obj>").count()
+            );
+            assert!(example.answer.ends_with('.'), "{}", example.answer);
+        }
+        let pointing = answers(&asked);
+        let pointing = pointing.iter().filter(|answer| answer.contains("<obj>."));
+        let count = pointing.count();
+        assert!(expected.contains(&count), "{probability}: {count}");
+    }
+}
+
+#[test]
+fn data_that_is_not_there_or_not_known_is_refused_at_the_start() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("data.jsonl");
+    let line = json!({ "image": "none.png", "references": [{ "text": "a" }], "answer": "a." });
+    fs::write(&file, format!("{line}\n")).unwrap();
+    assert!(refused(&data(own(&file))).contains("none.png"));
+    assert!(refused(&data(own(&folder.path().join("no.jsonl")))).contains("no.jsonl"));
+    let refer = json!([{ "source": { "refer": {
+        "root": folder.path(), "name": "refcoco", "split_by": "unc", "split": "train"
+    } } }]);
+    assert!(refused(&data(refer)).contains("refs(unc).p"));
+
+    for (source, complaint) in [
+        (json!({ "imagenet": {} }), "imagenet"),
+        (
+            json!({ "own": { "file": "a", "shuffle": true } }),
+            "shuffle",
+        ),
+        (json!({ "own": {} }), "file"),
+    ] {
+        let config = json!({ "train": [{ "source": source }] });
+        let error = serde_json::from_value::<DataConfig>(config).unwrap_err();
+        assert!(error.to_string().contains(complaint), "{error}");
+    }
+}
+
+fn train_config(start: &Path, steps: u64, change: impl Fn(&mut Value)) -> TrainConfig {
+    let file = every_kind(start.parent().unwrap());
+    let mut asked = stage("instruct", steps, 2);
+    asked["data"] = json!({
+        "train": own(&file), "validation": own(&file)
+    });
+    let mut config = json!({
+        "name": "test", "seed": 3, "model": "tiny", "start": start, "stages": [asked],
+        "checkpoint_every": 2, "validate_every": 2, "keep_checkpoints": 2
+    });
+    change(&mut config);
+    serde_json::from_value(config).unwrap()
+}
+
+/// A model folder to start from.
+fn start(folder: &Path, context: &StageContext) -> PathBuf {
+    let weights = model::<TestBackend>(&context.model, 8);
+    let (config, tokenizer) = (context.model.clone(), context.tokenizer.clone());
+    let anyref = AnyRef::new(config, weights, tokenizer, Default::default()).unwrap();
+    let start = folder.join("start");
+    anyref.save(&start, DType::F32).unwrap();
+    start
+}
+
+#[test]
+fn a_run_starts_from_a_model_learns_and_resumes() {
+    let _turn = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let start = start(folder.path(), &context([64, 64], 2));
+    let device = Default::default();
+    let config = train_config(&start, 6, |_| ());
+    let (straight, resumed) = (
+        folder.path().join("straight"),
+        folder.path().join("resumed"),
+    );
+    assert!(launch::<TrainBackend>(&config, &folders(&straight), None, &device).unwrap());
+    assert!(!launch::<TrainBackend>(&config, &folders(&resumed), Some(3), &device).unwrap());
+    assert!(launch::<TrainBackend>(&config, &folders(&resumed), None, &device).unwrap());
+    let weights = |run: &Path| fs::read(run.join("model/model.safetensors")).unwrap();
+    assert!(weights(&straight) == weights(&resumed), "the models differ");
+
+    let metrics = fs::read_to_string(straight.join("metrics.jsonl")).unwrap();
+    let losses: Vec<f64> = metrics
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|line| line["kind"] == "train")
+        .map(|line| line["language"].as_f64().unwrap())
+        .collect();
+    assert_eq!(losses.len(), 6);
+    assert!(losses[5] < losses[0], "{losses:?}");
+    assert!(metrics.contains("\"validation\""));
+
+    // The tokenizer and what is not trained are those of the start.
+    let trained = AnyRef::<TestBackend>::load(&straight.join("model"), &device).unwrap();
+    let before = AnyRef::<TestBackend>::load(&start, &device).unwrap();
+    let text = "there is no dog<obj>";
+    assert_eq!(
+        trained.tokenizer.encode(text, true).unwrap(),
+        before.tokenizer.encode(text, true).unwrap()
+    );
+    let patches = |anyref: &AnyRef<TestBackend>| {
+        let patches = &anyref.model.vision_tower.embeddings.patch_embedding;
+        patches.weight.val().into_data().to_vec::<f32>().unwrap()
+    };
+    let (trained, before) = (patches(&trained), patches(&before));
+    let pairs = trained.iter().zip(&before);
+    // Exported in half precision.
+    assert!(
+        pairs
+            .into_iter()
+            .all(|(a, b)| (a - b).abs() <= 1e-3 * b.abs().max(1e-3))
+    );
+}
+
+#[test]
+fn a_plan_counts_what_is_trained_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = start(folder.path(), &context([64, 64], 2));
+    let mut config = train_config(&start, 3, |config| {
+        config["stages"][0]["trainable"] = json!(["\\.lora_[ab]\\.", "text_hidden_fcs"]);
+        config["stages"][0]["accumulation"] = json!(4);
+    });
+    config.model.lora = Some(Default::default());
+    let run = folders(&folder.path().join("run"));
+    let plan = Plan::new::<TrainBackend>(&config, &run, &Default::default()).unwrap();
+    assert!(!run.run.exists());
+    let [stage] = &plan.stages[..] else {
+        panic!("one stage");
+    };
+    assert_eq!((stage.steps, stage.batch), (3, 8));
+    let part = |name: &str| stage.parts.iter().find(|part| part.name == name).unwrap();
+    let llm = &config.model.llm;
+    // Adapters of rank 8 on q and v, whose widths are those of all heads and of half as many.
+    let head = llm.hidden_size / llm.num_attention_heads;
+    let outputs = [llm.num_attention_heads, llm.num_key_value_heads.unwrap()].map(|n| n * head);
+    let adapters = outputs.map(|output| 8 * (llm.hidden_size + output));
+    let layers = llm.num_hidden_layers;
+    assert_eq!(part("llm").trained, layers * adapters.iter().sum::<usize>());
+    assert_eq!(
+        part("text_hidden_fcs").trained,
+        part("text_hidden_fcs").parameters
+    );
+    assert_eq!(part("vision_tower").trained, 0);
+    assert_eq!(
+        part("llm").bytes(),
+        4 * part("llm").parameters + 12 * part("llm").trained
+    );
+    let names: Vec<_> = stage
+        .data
+        .iter()
+        .map(|(_, items, each)| (*items, *each))
+        .collect();
+    assert_eq!(names, [(5, 5), (5, 5)]);
+    let text = plan.to_string();
+    assert!(
+        text.contains("good.jsonl: 5 items") && text.contains("TFLOP"),
+        "{text}"
+    );
+}
+
+#[test]
+fn adapters_start_afresh_on_a_model_without() {
+    let _turn = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let start = start(folder.path(), &context([64, 64], 2));
+    let mut config = train_config(&start, 1, |config| {
+        config["stages"][0]["trainable"] = json!(["\\.lora_[ab]\\."]);
+    });
+    config.model.lora = Some(Default::default());
+    let run = folders(&folder.path().join("run"));
+    let device = Default::default();
+    assert!(launch::<TrainBackend>(&config, &run, None, &device).unwrap());
+    let trained = AnyRef::<TestBackend>::load(&run.run.join("model"), &device).unwrap();
+    assert!(trained.model.llm.has_lora());
+}
+
+#[test]
+fn runs_that_cannot_be_meant_are_refused() {
+    let _turn = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let start = start(folder.path(), &context([64, 64], 2));
+    let says = |change: fn(&mut Value), expected: &str| {
+        let config = train_config(&start, 1, change);
+        let run = folders(&folder.path().join("refused"));
+        let device = Default::default();
+        let error = launch::<TrainBackend>(&config, &run, None, &device).unwrap_err();
+        assert!(format!("{error:#}").contains(expected), "{error:#}");
+    };
+    says(
+        |config| config["stages"][0]["kind"] = json!("sam"),
+        "only instruct takes `data`",
+    );
+    says(
+        |config| config["stages"][0]["name_weight"] = json!(0.3),
+        "`name_weight`",
+    );
+    says(
+        |config| config["stages"][0]["data"]["train"] = json!([]),
+        "`data.train` is empty",
+    );
+    says(|config| config["start"] = Value::Null, "`vocabulary`");
+    says(
+        |config| config["start"] = json!("/no/such/model"),
+        "/no/such/model",
+    );
+}
+
+#[test]
+fn the_papers_run_is_one_that_can_be_meant() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/anyref-7b.json");
+    let config: TrainConfig = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    config.check().unwrap();
+    assert!(!config.needs_scenes());
+    let stage = &config.stages[0];
+    assert_eq!(
+        (stage.batch as u64 * stage.accumulation, stage.steps),
+        (48, 10_000)
+    );
+}
