@@ -66,12 +66,16 @@ pub enum Command {
 pub struct EvalArguments {
     /// The benchmark
     pub benchmark: Benchmark,
-    /// Folder of the published data set, laid out as the REFER API has it; of your own data the file
+    /// Folder of the published data set, laid out as it is published (RefCOCO and its kin as the REFER API has them); of
+    /// your own data the file
     #[arg(long, value_name = "PATH")]
     pub root: Option<PathBuf>,
-    /// Part of the published data set
-    #[arg(long, default_value = "val", value_name = "NAME")]
-    pub split: String,
+    /// Part of the published data set [default: val; of COCO-20i val2014]
+    #[arg(long, value_name = "NAME")]
+    pub split: Option<String>,
+    /// Fold of COCO-20i, 0 to 3
+    #[arg(long, default_value_t = 0, value_name = "N")]
+    pub fold: usize,
     /// Who split it: unc, umd, google, berkeley [default: unc; of RefCOCOg umd]
     #[arg(long, value_name = "NAME")]
     pub split_by: Option<String>,
@@ -117,6 +121,17 @@ pub enum Benchmark {
     Refcocog,
     /// gRefCOCO, with several targets and none
     Grefcoco,
+    /// ReasonSeg
+    Reasonseg,
+    /// COCO-20i, one fold of it: things by the picture of another
+    #[value(name = "coco-20i")]
+    Coco20i,
+    /// AVSBench with one thing that sounds
+    AvsS4,
+    /// AVSBench with several
+    AvsMs3,
+    /// Visual Genome's regions, to be described
+    VisualGenome,
     /// A JSON Lines file of your own, as docs/your-data.md describes it
     Own,
 }

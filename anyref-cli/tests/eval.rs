@@ -170,3 +170,101 @@ fn a_partial_folder_says_what_is_missing() {
     ];
     fail(folder.path(), &arguments, &["missing", ".jpg"]);
 }
+
+/// A benchmark asked about; its table and the targets that it wrote.
+fn asked(folder: &Path, benchmark: &str, root: &str, options: &[&str]) -> (String, Vec<Value>) {
+    let arguments = ["eval", benchmark, "--root", root, "--out", benchmark];
+    let table = succeed(folder, &[&arguments[..], options].concat());
+    let targets = fs::read_to_string(folder.join(benchmark).join("targets.jsonl")).unwrap();
+    let targets = targets
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap());
+    (table, targets.collect())
+}
+
+#[test]
+fn questions_that_must_be_thought_about_leave_pixels_open() {
+    let folder = folder();
+    let (table, targets) = asked(folder.path(), "reasonseg", &fixture("reason_seg"), &[]);
+    assert!(
+        table.contains("| gIoU |") && table.contains("ReasonSeg"),
+        "{table}"
+    );
+    let of = |name: &str| {
+        let mut targets = targets.iter();
+        targets
+            .find(|t| t["id"].as_str().unwrap().starts_with(name))
+            .unwrap()
+    };
+    // The first picture has a polygon marked as one that does not count.
+    assert!(of("one")["ignore"]["counts"].is_string(), "{:?}", of("one"));
+    assert!(of("two").get("ignore").is_none(), "{:?}", of("two"));
+}
+
+#[test]
+fn folds_of_coco_are_asked_by_pictures_and_scored_by_class() {
+    let folder = folder();
+    let options = ["--split", "tiny2017", "--fold", "0"];
+    let (table, targets) = asked(folder.path(), "coco-20i", &fixture("coco"), &options);
+    assert!(table.contains("FB-IoU"), "{table}");
+    assert!(!targets.is_empty());
+    for target in &targets {
+        assert_eq!(
+            (&target["category"], &target["fold"]),
+            (&"dog".into(), &0.into())
+        );
+    }
+    let arguments = [
+        "eval",
+        "coco-20i",
+        "--root",
+        &fixture("coco"),
+        "--split",
+        "tiny2017",
+    ];
+    let arguments = [&arguments[..], &["--out", "other", "--fold"]].concat();
+    fail(folder.path(), &[&arguments[..], &["7"]].concat(), &["fold"]);
+}
+
+#[test]
+fn sounds_are_scored_by_video() {
+    let folder = folder();
+    let copied = folder.path().join("avsbench");
+    copy(&PathBuf::from(fixture("avsbench")), &copied);
+    // The fixture's sounds are too short for a model.
+    let s4 = copied.join("Single-source/s4_data/audio_wav/val/playing_piano/v2.wav");
+    let ms3 = copied.join("Multi-sources/ms3_data/audio_wav/test/m2.wav");
+    for wav in [s4, ms3] {
+        write_sound(&wav, 16_000, 1.0, tone);
+    }
+    for (benchmark, part, split, video) in [
+        ("avs-s4", "Single-source", "val", "v2"),
+        ("avs-ms3", "Multi-sources", "test", "m2"),
+    ] {
+        let root = copied.join(part).display().to_string();
+        let (table, targets) = asked(folder.path(), benchmark, &root, &["--split", split]);
+        assert!(
+            table.contains("| mIoU |") && table.contains("| F"),
+            "{table}"
+        );
+        assert_eq!(targets.len(), 5);
+        assert!(targets.iter().all(|target| target["video"] == video));
+    }
+}
+
+#[test]
+fn regions_of_visual_genome_are_described() {
+    let folder = folder();
+    let (table, targets) = asked(
+        folder.path(),
+        "visual-genome",
+        &fixture("visual_genome"),
+        &[],
+    );
+    assert!(table.contains("CIDEr"), "{table}");
+    assert!(
+        targets
+            .iter()
+            .all(|target| !target["expressions"][0].is_null())
+    );
+}

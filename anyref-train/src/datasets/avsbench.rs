@@ -230,6 +230,8 @@ impl Dataset for AvsBench {
         let mut item = Item::new(&frame.id, frame.image.clone(), size, Task::Audio);
         item.references.push(Reference::Audio(frame.audio.clone()));
         item.targets = self.targets(frame)?;
+        let video = frame.id.rsplit_once('/');
+        item.video = video.map(|(video, _)| video.to_owned());
         Ok(item)
     }
 

@@ -175,6 +175,7 @@ impl Dataset for CocoPairs {
         let shapes = annotations.map(|a| Ok(a?.shape())).collect::<Result<_>>()?;
         item.targets = Grouping::Merged.targets(self.file.category(*category), shapes);
         item.annotations = things.clone();
+        item.category = Some(self.file.category(*category).to_owned());
         Ok(item)
     }
 

@@ -81,6 +81,12 @@ pub struct Item {
     pub expressions: Vec<String>,
     /// Ids of the annotations of the targets.
     pub annotations: Vec<i64>,
+    /// Pixels that do not count, neither as found nor as missed.
+    pub ignore: Option<Shape>,
+    /// The class that is asked for, where scores are by class.
+    pub category: Option<String>,
+    /// The video of which the picture is a frame, where scores are by video.
+    pub video: Option<String>,
     /// A question given with the item; `{1}`, `{2}` stand where the references go.
     pub question: Option<String>,
     /// An answer given with the item, with one `<obj>` a target.
@@ -99,6 +105,9 @@ impl Item {
             targets: Vec::new(),
             expressions: Vec::new(),
             annotations: Vec::new(),
+            ignore: None,
+            category: None,
+            video: None,
             question: None,
             answer: None,
         }
@@ -114,6 +123,7 @@ impl Item {
     pub fn files(&self) -> Vec<PathBuf> {
         let mut files = vec![self.image.clone()];
         let mut shapes: Vec<&Shape> = self.targets.iter().map(|t| &t.shape).collect();
+        shapes.extend(&self.ignore);
         for reference in &self.references {
             match reference {
                 Reference::Image { path, region, .. } => {

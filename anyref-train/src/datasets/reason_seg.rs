@@ -51,7 +51,7 @@ struct Entry {
     image: PathBuf,
     text: String,
     sentence: bool,
-    /// Polygons and whether they are to be found; others are left open, and cover what is beneath.
+    /// Polygons and whether they are to be found; others do not count, and cover what is beneath.
     layers: Vec<(Shape, bool)>,
 }
 
@@ -139,14 +139,23 @@ impl Dataset for ReasonSeg {
         }
         layers.reverse();
         layers.sort_by(|a, b| b.0.total_cmp(&a.0));
-        let layers = layers.into_iter().map(|(_, shape, wanted)| (shape, wanted));
+        let layers: Vec<_> = layers
+            .into_iter()
+            .map(|(_, shape, wanted)| (shape, wanted))
+            .collect();
+        if layers.iter().any(|(_, wanted)| !wanted) {
+            let open = layers
+                .iter()
+                .map(|(shape, wanted)| (shape.clone(), !wanted));
+            item.ignore = Some(Shape::Layers(open.collect()));
+        }
         item.targets.push(Target {
             // Questions are no names of what they ask for.
             phrase: match line.sentence {
                 true => String::new(),
                 false => line.text.clone(),
             },
-            shape: Shape::Layers(layers.collect()),
+            shape: Shape::Layers(layers),
         });
         Ok(item)
     }

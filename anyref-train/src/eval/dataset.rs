@@ -6,12 +6,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use anyref_audio::Waveform;
-use anyref_core::{Answer, AnyRef, Picture, Prompt, Reference, ReferenceImage};
+use anyref_core::{Answer, AnyRef, Picture, Prompt};
 use anyref_decoder::rle::Rle;
-use anyref_vision::preprocess::open_image;
 use burn::tensor::backend::Backend;
-use image::GrayImage;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
@@ -27,6 +24,8 @@ pub struct DatasetOptions {
     /// Whether boxes are to be described, which other items are left out for; or things to be segmented,
     /// which boxes are left out for.
     pub describe: bool,
+    /// The fold of classes that the data set is, where scores are by fold.
+    pub fold: Option<usize>,
     /// Ask about so many items at most, the first whose files are all there. Without it every file has to be
     /// there.
     pub limit: Option<usize>,
@@ -110,10 +109,7 @@ pub fn ask_dataset<B: Backend>(
         }
         let item = dataset.item(index, 0)?;
         if last.as_ref().is_none_or(|(path, _)| *path != item.image) {
-            last = Some((
-                item.image.clone(),
-                anyref.picture(&open_image(&item.image)?)?,
-            ));
+            last = Some((item.image.clone(), anyref.picture(&item.open_picture()?)?));
         }
         let Some((_, picture)) = &last else { continue };
         let prompt = prompt(&item, &templates)?;
@@ -122,7 +118,7 @@ pub fn ask_dataset<B: Backend>(
             false => anyref.segment(picture, &prompt),
         };
         let answer = answer.with_context(|| format!("{} {}", dataset.name(), item.id))?;
-        line(&mut targets, &target(&item)?)?;
+        line(&mut targets, &target(&item, options.fold)?)?;
         line(&mut predictions, &prediction(&item, answer))?;
     }
     bar.finish_and_clear();
@@ -167,7 +163,7 @@ fn prompt(item: &Item, templates: &Templates) -> Result<Prompt> {
         !placed || !matches!(reference, datasets::Reference::Text(_))
     };
     let references = item.references.iter().filter(left);
-    let references = references.map(|r| reference(item, r));
+    let references = references.map(|r| item.open_reference(r));
     let prompt = Prompt::new(references.collect::<Result<Vec<_>>>()?);
     Ok(match placed {
         true => prompt.with_question(templates.conversation(item, 0).question),
@@ -175,38 +171,7 @@ fn prompt(item: &Item, templates: &Templates) -> Result<Prompt> {
     })
 }
 
-fn reference(item: &Item, reference: &datasets::Reference) -> Result<Reference> {
-    Ok(match reference {
-        datasets::Reference::Text(text) => Reference::Text(text.clone()),
-        datasets::Reference::Box(area) => Reference::Box(inside(*area, item.size)),
-        datasets::Reference::Audio(path) => Reference::Audio(Waveform::open(path)?),
-        datasets::Reference::Image { path, size, region } => {
-            let image = open_image(path)?;
-            Reference::Image(match region {
-                None => ReferenceImage::new(image),
-                Some(region) => match &region.mask {
-                    None => ReferenceImage::cropped(&image, inside(region.area, *size))?,
-                    Some(shape) => {
-                        let [width, height] = *size;
-                        let bytes = shape.rasterise(*size)?.to_bytes();
-                        let mask = GrayImage::from_raw(width, height, bytes)
-                            .context("a mask has a byte a pixel")?;
-                        ReferenceImage::masked(&image, &mask)?
-                    }
-                },
-            })
-        }
-    })
-}
-
-/// Annotated boxes may reach over the edge by a rounding.
-fn inside(area: [f64; 4], [width, height]: [u32; 2]) -> [f32; 4] {
-    let [x0, y0, x1, y1] = area.map(|value| value as f32);
-    let (width, height) = (width as f32, height as f32);
-    [x0.max(0.0), y0.max(0.0), x1.min(width), y1.min(height)]
-}
-
-fn target(item: &Item) -> Result<Target> {
+fn target(item: &Item, fold: Option<usize>) -> Result<Target> {
     let size = item.size.map(|side| side as usize);
     let rle = |mask: Mask| {
         let pixels: Vec<bool> = mask.to_bytes().iter().map(|&byte| byte > 0).collect();
@@ -218,11 +183,15 @@ fn target(item: &Item) -> Result<Target> {
         image: Some(item.image.display().to_string()),
         size: [size[1], size[0]],
         masks: masks.collect::<Result<_, _>>()?,
-        ignore: None,
+        ignore: item
+            .ignore
+            .as_ref()
+            .map(|shape| Ok::<_, anyhow::Error>(rle(shape.rasterise(item.size)?)?))
+            .transpose()?,
         expressions: item.expressions.clone(),
-        category: None,
-        fold: None,
-        video: None,
+        category: item.category.clone(),
+        fold,
+        video: item.video.clone(),
         line: 0,
     })
 }

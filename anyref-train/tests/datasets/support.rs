@@ -141,6 +141,9 @@ pub fn item(task: Task, references: Vec<Reference>) -> Item {
         targets: Vec::new(),
         expressions: Vec::new(),
         annotations: Vec::new(),
+        ignore: None,
+        category: None,
+        video: None,
         question: None,
         answer: None,
     }

@@ -1,10 +1,10 @@
 //! `anyref eval refcoco` and its like: data sets in their published layouts.
 
+use std::sync::Arc;
+
 use anyhow::{Context, Result};
-use anyref_train::datasets::grefcoco::GRefCoco;
-use anyref_train::datasets::own::Own;
-use anyref_train::datasets::refer::{Refer, ReferOptions};
-use anyref_train::datasets::{Dataset, Grouping};
+use anyref_train::datasets::coco_20i::Part;
+use anyref_train::datasets::{Dataset, Grouping, Source};
 use anyref_train::eval::{self, DatasetOptions, ScoreOptions, ask_dataset, score_files};
 use burn::tensor::backend::Backend;
 
@@ -18,10 +18,11 @@ pub fn run<B: Backend>(
     arguments: &EvalArguments,
     device: &B::Device,
 ) -> Result<()> {
-    let dataset = open(arguments)?;
+    let dataset = open(arguments, common.seed)?;
     let opened = model::open::<B>(common, device)?;
     let options = DatasetOptions {
-        describe: arguments.describe,
+        describe: describes(arguments),
+        fold: (arguments.benchmark == Benchmark::Coco20i).then_some(arguments.fold),
         limit: arguments.limit,
         out: arguments.out.clone(),
         model: model::name(common),
@@ -33,10 +34,14 @@ pub fn run<B: Backend>(
             path.display()
         );
     }
-    let rules = match (arguments.describe, arguments.benchmark) {
-        (true, _) => eval::Benchmark::Captions,
-        (false, Benchmark::Grefcoco) => eval::Benchmark::Generalized,
-        (false, _) => eval::Benchmark::Referring,
+    let rules = match arguments.benchmark {
+        _ if options.describe => eval::Benchmark::Captions,
+        Benchmark::Grefcoco => eval::Benchmark::Generalized,
+        Benchmark::Reasonseg => eval::Benchmark::Reasoning,
+        Benchmark::Coco20i => eval::Benchmark::Coco20i,
+        Benchmark::AvsS4 => eval::Benchmark::AvsS4,
+        Benchmark::AvsMs3 => eval::Benchmark::AvsMs3,
+        _ => eval::Benchmark::Referring,
     };
     let score = ScoreOptions {
         seed: common.seed,
@@ -52,29 +57,57 @@ pub fn run<B: Backend>(
     ))
 }
 
-fn open(arguments: &EvalArguments) -> Result<Box<dyn Dataset>> {
+/// Visual Genome has nothing but descriptions.
+fn describes(arguments: &EvalArguments) -> bool {
+    arguments.describe || arguments.benchmark == Benchmark::VisualGenome
+}
+
+/// The data set by the arguments; `seed` draws the pictures of COCO-20i.
+fn open(arguments: &EvalArguments, seed: u64) -> Result<Arc<dyn Dataset>> {
     let root = arguments
         .root
-        .as_deref()
+        .clone()
         .context("--root is missing: give the data set's folder, or the file of your own")?;
-    let (split, split_by) = (&arguments.split, arguments.split_by.as_deref());
-    let refer = |name: &str, usual: &str| -> Result<Box<dyn Dataset>> {
-        let options = ReferOptions::new(name, split_by.unwrap_or(usual), split);
-        let options = match arguments.describe {
-            true => options.describing(),
-            false => options,
-        };
-        Ok(Box::new(Refer::open(root, &options)?))
+    let usual = match arguments.benchmark {
+        Benchmark::Coco20i => "val2014",
+        _ => "val",
     };
-    match arguments.benchmark {
+    let split = arguments.split.clone().unwrap_or_else(|| usual.to_owned());
+    let refer = |name: &str, usual: &str| {
+        let (root, split) = (root.clone(), split.clone());
+        let split_by = arguments.split_by.as_deref().unwrap_or(usual);
+        Source::Refer {
+            root,
+            name: name.to_owned(),
+            split_by: split_by.to_owned(),
+            split,
+            describe: arguments.describe,
+            images: None,
+        }
+    };
+    let source = match arguments.benchmark {
         Benchmark::Refclef => refer("refclef", "unc"),
         Benchmark::Refcoco => refer("refcoco", "unc"),
         Benchmark::RefcocoPlus => refer("refcoco+", "unc"),
         Benchmark::Refcocog => refer("refcocog", "umd"),
-        Benchmark::Grefcoco => {
-            let dataset = GRefCoco::open(root, split, Grouping::Merged, None)?;
-            Ok(Box::new(dataset))
-        }
-        Benchmark::Own | Benchmark::Stamps => Ok(Box::new(Own::open(root)?)),
-    }
+        Benchmark::Grefcoco => Source::Grefcoco {
+            root,
+            split,
+            grouping: Grouping::Merged,
+            images: None,
+        },
+        Benchmark::Reasonseg => Source::ReasonSeg { root, split },
+        Benchmark::Coco20i => Source::Coco20i {
+            root,
+            split,
+            fold: arguments.fold,
+            part: Part::Test,
+            mask_crop_probability: 0.0,
+        },
+        Benchmark::AvsS4 => Source::AvsS4 { root, split },
+        Benchmark::AvsMs3 => Source::AvsMs3 { root, split },
+        Benchmark::VisualGenome => Source::VisualGenome { root },
+        Benchmark::Own | Benchmark::Stamps => Source::Own { file: root },
+    };
+    Ok(source.open(seed)?)
 }
