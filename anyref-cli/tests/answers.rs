@@ -403,3 +403,62 @@ fn ten_minutes_of_sound_are_heard() {
     );
     assert!(found["timing_ms"]["audio"].as_f64().unwrap() > 0.0);
 }
+
+#[test]
+fn what_an_object_looked_at_is_explained() {
+    let folder = folder();
+    let wave = folder.path().join("tone.wav");
+    write_sound(&wave, 16_000, 1.0, tone);
+    let arguments = [
+        "segment",
+        "--model",
+        pointing(),
+        "--max-new-tokens",
+        "2",
+        "--image",
+        &scene(),
+        "--audio",
+        "tone.wav",
+    ];
+    let plain = json(folder.path(), &arguments);
+    let arguments = [&arguments[..], &["--explain", "why"]].concat();
+    let answer = json(folder.path(), &arguments);
+    assert_eq!(answer["masks"], plain["masks"]);
+    let why = folder.path().join("why");
+    let text = std::fs::read_to_string(why.join("explain.json")).unwrap();
+    let objects: Vec<Value> = serde_json::from_str(&text).unwrap();
+    let masks = answer["masks"].as_array().unwrap();
+    assert_eq!((objects.len(), masks.len()), (2, 2));
+    for (object, mask) in objects.iter().zip(masks) {
+        assert_eq!(object["after"]["counts"], mask["counts"]);
+        let sum = |values: &Value| -> f64 {
+            values
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|value| value.as_f64().unwrap())
+                .sum()
+        };
+        let rows = object["patches"].as_array().unwrap();
+        assert_eq!(rows.len(), rows[0].as_array().unwrap().len());
+        let patches: f64 = rows.iter().map(sum).sum();
+        assert!((patches - object["picture"].as_f64().unwrap()).abs() < 1e-4);
+        let words = object["words"].as_array().unwrap().iter();
+        let words: f64 = words.map(|word| word["attention"].as_f64().unwrap()).sum();
+        let all = patches + words + sum(&object["references"]);
+        assert!((all - 1.0).abs() < 1e-3, "{all}");
+        assert_eq!(object["references"].as_array().unwrap().len(), 1);
+    }
+    for number in 1..=2 {
+        let picture = ImageReader::open(why.join(format!("object_{number}.png"))).unwrap();
+        let [width, height] = picture.into_dimensions().map(|(w, h)| [w, h]).unwrap();
+        // Three pictures of 256 x 256, enlarged twice, side by side.
+        assert!(width >= 3 * 512 && height >= 512, "{width}x{height}");
+    }
+    assert!(succeed(folder.path(), &arguments).contains("object_2.png"));
+    common::fail(
+        folder.path(),
+        &[&arguments[..arguments.len() - 1], &["tone.wav"]].concat(),
+        &["cannot write tone.wav"],
+    );
+}

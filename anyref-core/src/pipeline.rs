@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyref_audio::AudioPreprocessor;
-use anyref_decoder::refocus::ObjectToken;
+use anyref_decoder::refocus::{ObjectToken, RefocusInput, refocus};
 use anyref_decoder::{postprocess_masks, rle::Rle};
 use anyref_llm::conversation::llava_v1;
 use anyref_llm::tokenizer::Tokenizer;
@@ -13,7 +13,8 @@ use anyref_vision::roi_align::RegionBox;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use image::RgbImage;
 
-use crate::layout::{Layout, object_spans};
+use crate::explain::{Explanation, explain};
+use crate::layout::{Layout, ObjectSpan, object_spans};
 use crate::model::AnyRefModel;
 use crate::picture::Picture;
 use crate::prompt::Question;
@@ -43,6 +44,30 @@ pub(crate) struct Turn {
     pub(crate) question: Question,
     pub(crate) references: Vec<Reference>,
     pub(crate) answer: Option<String>,
+}
+
+impl Turn {
+    fn new(question: Question, prompt: &Prompt) -> Self {
+        Self {
+            question,
+            references: prompt.references.clone(),
+            answer: None,
+        }
+    }
+}
+
+/// A generated answer before anything is decoded.
+#[derive(Debug)]
+pub(crate) struct Written<B: Backend> {
+    /// The sentence with its `<obj>`.
+    raw: String,
+    /// What the question became, from the picture's end on.
+    pub(crate) question: Layout,
+    /// The language model's states.
+    pub(crate) output: GenerationOutput<B>,
+    /// Every `<obj>`.
+    pub(crate) objects: Vec<ObjectToken>,
+    timing: Timing,
 }
 
 impl<B: Backend> AnyRef<B> {
@@ -103,14 +128,9 @@ impl<B: Backend> AnyRef<B> {
             .image_encoder
             .forward(sam.pixels.to_tensor::<B>(&self.device).unsqueeze());
 
-        let ids = self
-            .tokenizer
-            .encode(&llava_v1().ask(image_marker()).prompt(), true)?;
-        let (opening, _) = self.split_after_picture(&ids);
-        let layout = Layout::new(opening, &self.special, self.config.image_tokens(), &[])?;
         let spliced = splice(
             &self.model.llm,
-            &[layout],
+            &[self.opening()?],
             Some(features.tokens.clone()),
             &ReferenceBank::default(),
             0,
@@ -147,17 +167,28 @@ impl<B: Backend> AnyRef<B> {
         self.ask(picture, prompt.description()?, prompt)
     }
 
+    /// As [`segment`](Self::segment), and what each `<obj>` of the answer looked at.
+    ///
+    /// # Errors
+    /// As [`segment`](Self::segment).
+    pub fn explain(
+        &self,
+        picture: &Picture<B>,
+        prompt: &Prompt,
+    ) -> Result<(Answer, Vec<Explanation>)> {
+        let turn = Turn::new(prompt.segmentation()?, prompt);
+        let written = self.write(picture, &[turn], &mut |_| {})?;
+        let explanations = explain(self, picture, &written)?;
+        Ok((self.point(picture, written)?, explanations))
+    }
+
     /// A conversation about the picture.
     pub fn chat<'a>(&'a self, picture: &'a Picture<B>) -> Chat<'a, B> {
         Chat::new(self, picture)
     }
 
     fn ask(&self, picture: &Picture<B>, question: Question, prompt: &Prompt) -> Result<Answer> {
-        let turn = Turn {
-            question,
-            references: prompt.references.clone(),
-            answer: None,
-        };
+        let turn = Turn::new(question, prompt);
         self.answer(picture, &[turn], &mut |_| {})
     }
 
@@ -168,6 +199,32 @@ impl<B: Backend> AnyRef<B> {
         turns: &[Turn],
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Answer> {
+        let written = self.write(picture, turns, on_text)?;
+        self.point(picture, written)
+    }
+
+    /// The masks of what was written.
+    pub(crate) fn point(&self, picture: &Picture<B>, written: Written<B>) -> Result<Answer> {
+        let start = Instant::now();
+        let masks = self.masks(picture, &written, self.model.refocus_lambda())?;
+        let mut timing = written.timing;
+        timing.decode = start.elapsed();
+        timing.image = picture.take_encoding_time();
+        Ok(Answer {
+            text: plain_text(&written.raw),
+            raw: written.raw,
+            masks,
+            timing,
+        })
+    }
+
+    /// Writes the answer to the last of `turns`.
+    pub(crate) fn write(
+        &self,
+        picture: &Picture<B>,
+        turns: &[Turn],
+        on_text: &mut dyn FnMut(&str),
+    ) -> Result<Written<B>> {
         let mut timing = Timing::default();
         let start = Instant::now();
         let mut bank = ReferenceBank::default();
@@ -191,7 +248,9 @@ impl<B: Backend> AnyRef<B> {
         if length > context {
             return Err(Error::ContextFull { length, context });
         }
-        let spliced = splice(&self.model.llm, &[layout], None, &bank, past, &self.device);
+        let asked = [layout];
+        let spliced = splice(&self.model.llm, &asked, None, &bank, past, &self.device);
+        let [layout] = asked;
         timing.prompt = start.elapsed().saturating_sub(timing.audio);
 
         let start = Instant::now();
@@ -220,7 +279,6 @@ impl<B: Backend> AnyRef<B> {
         );
         timing.generate = start.elapsed();
 
-        let start = Instant::now();
         let tokens = &output.tokens[0];
         let whole = self.tokenizer.decode(tokens)?;
         // What an unfinished character at the very end still holds back.
@@ -229,17 +287,22 @@ impl<B: Backend> AnyRef<B> {
         {
             on_text(rest);
         }
-        let raw = whole.trim().to_owned();
-        let text = plain_text(&raw);
-        let masks = self.masks(picture, &output, answer_start)?;
-        timing.decode = start.elapsed();
-        timing.image = picture.take_encoding_time();
-        Ok(Answer {
-            text,
-            raw,
-            masks,
+        Ok(Written {
+            raw: whole.trim().to_owned(),
+            objects: self.objects(&output, answer_start),
+            question: layout,
+            output,
             timing,
         })
+    }
+
+    /// The positions up to the picture's end, which are the same for all questions.
+    pub(crate) fn opening(&self) -> Result<Layout> {
+        let ids = self
+            .tokenizer
+            .encode(&llava_v1().ask(image_marker()).prompt(), true)?;
+        let (opening, _) = self.split_after_picture(&ids);
+        Layout::new(opening, &self.special, self.config.image_tokens(), &[])
     }
 
     /// CLIP's input of one picture, `[1, 3, size, size]`.
@@ -316,51 +379,66 @@ impl<B: Backend> AnyRef<B> {
         ids.split_at(end)
     }
 
-    /// Decodes the masks of every `<obj>` in a generated answer.
-    fn masks(
-        &self,
-        picture: &Picture<B>,
-        output: &GenerationOutput<B>,
-        answer_start: usize,
-    ) -> Result<Vec<Mask>> {
+    /// Where every `<obj>` of a generated answer stands.
+    fn objects(&self, output: &GenerationOutput<B>, answer_start: usize) -> Vec<ObjectToken> {
         let spans = object_spans(&output.tokens[0], self.special.object, answer_start);
-        if spans.is_empty() {
-            return Ok(Vec::new());
-        }
-        let positions: Vec<i32> = spans
+        let object = |span: ObjectSpan| ObjectToken {
+            row: 0,
+            position: span.position,
+            start: span.start,
+            end: span.position,
+            context_start: 0,
+        };
+        spans.into_iter().map(object).collect()
+    }
+
+    /// The last layer's queries of every `<obj>`, `[objects, heads, head_dim]`.
+    pub(crate) fn object_queries(&self, written: &Written<B>) -> Tensor<B, 3> {
+        let Written {
+            output, objects, ..
+        } = written;
+        let positions: Vec<i32> = objects
             .iter()
-            .map(|span| (span.position - output.offset) as i32)
+            .map(|object| (object.position - output.offset) as i32)
             .collect();
+        let count = positions.len();
         let positions =
-            Tensor::<B, 1, Int>::from_data(TensorData::new(positions, [spans.len()]), &self.device);
-        let query = output
+            Tensor::<B, 1, Int>::from_data(TensorData::new(positions, [count]), &self.device);
+        output
             .query
             .clone()
             .select(2, positions)
             .squeeze_dim::<3>(0)
-            .swap_dims(0, 1);
-        let objects = spans
-            .iter()
-            .map(|span| ObjectToken {
-                row: 0,
-                position: span.position,
-                start: span.start,
-                end: span.position,
-                context_start: 0,
-            })
-            .collect();
-        let prompts = self.model.object_prompts(
-            query,
-            output.key.clone(),
-            output.hidden.clone(),
-            output.offset,
-            objects,
-        );
+            .swap_dims(0, 1)
+    }
+
+    /// Decodes the masks of every `<obj>` in a generated answer, refocused by `lambda`.
+    pub(crate) fn masks(
+        &self,
+        picture: &Picture<B>,
+        written: &Written<B>,
+        lambda: f64,
+    ) -> Result<Vec<Mask>> {
+        let Written {
+            output, objects, ..
+        } = written;
+        if objects.is_empty() {
+            return Ok(Vec::new());
+        }
+        let refocused = refocus(RefocusInput {
+            query: self.object_queries(written),
+            key: output.key.clone(),
+            hidden: output.hidden.clone(),
+            hidden_offset: output.offset,
+            objects: objects.clone(),
+            lambda,
+        });
+        let prompts = self.model.text_hidden_fcs.forward(refocused);
         let [_, width, rows, columns] = picture.embedding.dims();
         let embeddings = picture
             .embedding
             .clone()
-            .expand([spans.len(), width, rows, columns]);
+            .expand([objects.len(), width, rows, columns]);
         let decoded = self.model.decode_masks(embeddings, prompts);
         let scores = decoded.iou_predictions.into_data().convert::<f32>();
         let scores: Vec<f32> = scores.iter::<f32>().collect();

@@ -1,8 +1,9 @@
 //! `anyref segment`: masks of what the references mean.
 
+use std::fs;
 use std::path::Path;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use anyref_core::{Answer, Prompt};
 use anyref_vision::preprocess::open_image;
 use burn::tensor::backend::Backend;
@@ -11,7 +12,7 @@ use image::RgbImage;
 use crate::args::{Common, OutputArguments, SegmentArguments};
 use crate::output::{self, Document, Run};
 use crate::overlay::Overlay;
-use crate::{model, prompt};
+use crate::{explain, model, prompt};
 
 /// Runs the command.
 pub fn run<B: Backend>(
@@ -20,6 +21,9 @@ pub fn run<B: Backend>(
     device: &B::Device,
 ) -> Result<()> {
     check_outputs(&arguments.output)?;
+    if let Some(folder) = &arguments.explain {
+        fs::create_dir_all(folder).with_context(|| output::cannot_write(folder))?;
+    }
     let written = &arguments.references.0;
     let question = Prompt {
         question: arguments.prompt.clone(),
@@ -30,7 +34,14 @@ pub fn run<B: Backend>(
     let opened = model::open::<B>(common, device)?;
     let name = |error| prompt::name_files(error, &arguments.image, written);
     let picture = opened.anyref.picture(&image).map_err(name)?;
-    let answer = opened.anyref.segment(&picture, &question).map_err(name)?;
+    let answered = match arguments.explain {
+        None => opened
+            .anyref
+            .segment(&picture, &question)
+            .map(|answer| (answer, Vec::new())),
+        Some(_) => opened.anyref.explain(&picture, &question),
+    };
+    let (answer, explanations) = answered.map_err(name)?;
     let run = Run {
         model: &opened.anyref.config.name,
         backend: common.backend,
@@ -43,7 +54,17 @@ pub fn run<B: Backend>(
         prompt: &question,
         answer: &answer,
     };
-    show(common, &arguments.output, &shown, run)
+    show(common, &arguments.output, &shown, run)?;
+    let Some(folder) = &arguments.explain else {
+        return Ok(());
+    };
+    let written = explain::write(folder, &image, &question.references, &explanations)?;
+    if !arguments.output.json {
+        for path in written {
+            output::say(&format!("explanation -> {}", path.display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// An answer and what it is about.

@@ -7,6 +7,7 @@ mod assemble;
 mod chat;
 mod common;
 mod errors;
+mod explain;
 mod folder;
 mod lambda;
 mod official;

@@ -41,6 +41,21 @@ pub use registry::{has_own_form, register};
 
 use burn::tensor::{Tensor, backend::Backend};
 
+/// The attention that refocusing weighs states by, to be looked at: of each object's state over its whole context,
+/// the mean over the last layer's heads. [`refocus`] itself never forms it.
+///
+/// # Shapes
+/// - query: `[n, heads, head_dim]`
+/// - key: `[b, kv_heads, T, head_dim]`
+/// - output: `[n, T]` in f32; rows sum to 1, and are 0 outside the context
+pub fn object_attention<B: Backend>(
+    query: Tensor<B, 3>,
+    key: Tensor<B, 4>,
+    objects: &[ObjectToken],
+) -> Tensor<B, 2> {
+    reference::object_attention(query, key, objects)
+}
+
 /// Refocuses the state of every object. Gradients reach query, key and hidden states.
 ///
 /// Runs in the backend's own form where it has one, see [`has_own_form`], and composed of tensor operations

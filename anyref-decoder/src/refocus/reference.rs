@@ -48,6 +48,27 @@ fn span_weights<B: Backend>(
     objects: &[ObjectToken],
     columns: Range<usize>,
 ) -> Tensor<B, 3> {
+    let attention = log_attention(query, key, objects);
+    let [count, heads, _] = attention.dims();
+    let attention = attention.slice([0..count, 0..heads, columns.clone()]);
+
+    // Logarithm of the sum over heads; the mean differs by a constant, which normalising removes.
+    let top = attention.clone().detach().max_dim(1);
+    let attention = (attention - top.clone()).exp().sum_dim(1).log() + top;
+    let span = outside(objects, columns, ObjectToken::span, &attention.device());
+    // The second fill makes the weights of an empty span 0 instead of uniform.
+    activation::softmax(attention.mask_fill(span.clone(), NO_WEIGHT), 2).mask_fill(span, 0.0)
+}
+
+/// Logarithms of each head's attention over the context of each object.
+///
+/// # Shapes
+/// - output: `[n, heads, keys]` in f32, far below any weight outside the context
+fn log_attention<B: Backend>(
+    query: Tensor<B, 3>,
+    key: Tensor<B, 4>,
+    objects: &[ObjectToken],
+) -> Tensor<B, 3> {
     let [count, heads, head_dim] = query.dims();
     let [_, kv_heads, keys, _] = key.dims();
     let query = query.cast(DType::F32) * (head_dim as f64).powf(-0.5);
@@ -62,15 +83,19 @@ fn span_weights<B: Backend>(
         &scores.device(),
     );
     let scores = scores.mask_fill(context.expand([count, heads, keys]), NO_WEIGHT);
-    let attention = activation::log_softmax(scores, 2);
-    let attention = attention.slice([0..count, 0..heads, columns.clone()]);
+    activation::log_softmax(scores, 2)
+}
 
-    // Logarithm of the sum over heads; the mean differs by a constant, which normalising removes.
-    let top = attention.clone().detach().max_dim(1);
-    let attention = (attention - top.clone()).exp().sum_dim(1).log() + top;
-    let span = outside(objects, columns, ObjectToken::span, &attention.device());
-    // The second fill makes the weights of an empty span 0 instead of uniform.
-    activation::softmax(attention.mask_fill(span.clone(), NO_WEIGHT), 2).mask_fill(span, 0.0)
+/// See [`object_attention`](super::object_attention).
+pub(super) fn object_attention<B: Backend>(
+    query: Tensor<B, 3>,
+    key: Tensor<B, 4>,
+    objects: &[ObjectToken],
+) -> Tensor<B, 2> {
+    log_attention(query, key, objects)
+        .exp()
+        .mean_dim(1)
+        .squeeze_dim(1)
 }
 
 /// The batch row of each object; nothing is copied when every object has its own row in order, or all

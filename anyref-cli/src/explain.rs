@@ -1,0 +1,175 @@
+//! What an `<obj>` looked at, as pictures and numbers.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use anyref_core::{Explanation, Mask, Reference};
+use image::imageops::{self, FilterType};
+use image::{Luma, Rgb, RgbImage};
+use serde::Serialize;
+
+use crate::output::{cannot_write, write_picture};
+use crate::overlay::{Overlay, contact_sheet};
+
+/// Strongest colour of the heat map over the picture.
+const HEAT: f32 = 0.75;
+/// Words named below a picture.
+const NAMED: usize = 6;
+
+/// Numbers of one `<obj>`.
+#[derive(Debug, Serialize)]
+struct Document<'a> {
+    /// Shares of the attention, which sum to 1.
+    picture: f32,
+    words: Vec<WordDocument<'a>>,
+    references: &'a [f32],
+    /// Share of each patch, by rows.
+    patches: Vec<&'a [f32]>,
+    before: MaskDocument,
+    after: MaskDocument,
+}
+
+#[derive(Debug, Serialize)]
+struct WordDocument<'a> {
+    text: &'a str,
+    attention: f32,
+    refocus: f32,
+}
+
+#[derive(Debug, Serialize)]
+struct MaskDocument {
+    size: [usize; 2],
+    counts: String,
+    score: f32,
+}
+
+/// Writes `explain.json` and `object_1.png`, `object_2.png` … into a folder. Returns the pictures' paths.
+pub fn write(
+    folder: &Path,
+    image: &RgbImage,
+    references: &[Reference],
+    explanations: &[Explanation],
+) -> Result<Vec<PathBuf>> {
+    let documents: Vec<_> = explanations.iter().map(Document::new).collect();
+    let file = folder.join("explain.json");
+    fs::write(&file, serde_json::to_string_pretty(&documents)? + "\n")
+        .with_context(|| cannot_write(&file))?;
+    explanations
+        .iter()
+        .enumerate()
+        .map(|(index, explanation)| {
+            let path = folder.join(format!("object_{}.png", index + 1));
+            write_picture(&sheet(image, references, explanation), &path)?;
+            Ok(path)
+        })
+        .collect()
+}
+
+/// Where it looked, the mask without refocusing, and the mask with it.
+fn sheet(image: &RgbImage, references: &[Reference], explanation: &Explanation) -> RgbImage {
+    let looked = Overlay {
+        masks: &[],
+        references,
+        question: "where <obj> looked",
+        answer: &shares(explanation),
+    };
+    let mask = |mask: &Mask, question, answer: &str| {
+        let overlay = Overlay {
+            masks: std::slice::from_ref(mask),
+            references: &[],
+            question,
+            answer,
+        };
+        overlay.draw(image)
+    };
+    let before = format!("score {:.2}", explanation.before.score);
+    let after = format!(
+        "score {:.2}; words that were added: {}",
+        explanation.after.score,
+        words(explanation, |word| word.refocus)
+    );
+    contact_sheet(&[vec![
+        looked.draw(&heated(image, explanation)),
+        mask(&explanation.before, "without refocusing", &before),
+        mask(&explanation.after, "with refocusing", &after),
+    ]])
+}
+
+/// The attention by kind, and the words with the most of it.
+fn shares(explanation: &Explanation) -> String {
+    let percent = |share: f32| format!("{:.0} %", 100.0 * share);
+    let references: f32 = explanation.references.iter().sum();
+    let mut text = format!("picture {}", percent(explanation.picture()));
+    if !explanation.references.is_empty() {
+        text += &format!(", references {}", percent(references));
+    }
+    text + &format!("; words: {}", words(explanation, |word| word.attention))
+}
+
+/// The words with the most of something, in their order.
+fn words(explanation: &Explanation, of: impl Fn(&anyref_core::Word) -> f32) -> String {
+    let mut order: Vec<usize> = (0..explanation.words.len()).collect();
+    order.sort_by(|&a, &b| of(&explanation.words[b]).total_cmp(&of(&explanation.words[a])));
+    order.truncate(NAMED);
+    order.sort_unstable();
+    let named = order
+        .into_iter()
+        .map(|index| &explanation.words[index])
+        .filter(|word| of(word) >= 0.005)
+        .map(|word| format!("{} {:.0} %", word.text.trim(), 100.0 * of(word)));
+    named.collect::<Vec<_>>().join(", ")
+}
+
+/// The picture in grey, with the patches' shares in colours from red to yellow.
+fn heated(image: &RgbImage, explanation: &Explanation) -> RgbImage {
+    let side = explanation.side as u32;
+    let most = explanation
+        .patches
+        .iter()
+        .fold(0.0, |most: f32, &share| most.max(share));
+    let map = image::ImageBuffer::from_fn(side, side, |x, y| {
+        Luma([explanation.patches[(y * side + x) as usize] / most.max(f32::MIN_POSITIVE)])
+    });
+    let (width, height) = image.dimensions();
+    let map = imageops::resize(&map, width, height, FilterType::CatmullRom);
+    RgbImage::from_fn(width, height, |x, y| {
+        let Rgb([r, g, b]) = *image.get_pixel(x, y);
+        let grey = 0.3 * f32::from(r) + 0.59 * f32::from(g) + 0.11 * f32::from(b);
+        let heat = map.get_pixel(x, y)[0].clamp(0.0, 1.0);
+        let tint = [255.0, 255.0 * heat * heat, 0.0];
+        let share = HEAT * heat.sqrt();
+        Rgb(tint.map(|value| (grey * (1.0 - share) + value * share) as u8))
+    })
+}
+
+impl<'a> Document<'a> {
+    fn new(explanation: &'a Explanation) -> Self {
+        let words = explanation.words.iter().map(|word| WordDocument {
+            text: &word.text,
+            attention: word.attention,
+            refocus: word.refocus,
+        });
+        Self {
+            picture: explanation.picture(),
+            words: words.collect(),
+            references: &explanation.references,
+            patches: explanation
+                .patches
+                .chunks(explanation.side.max(1))
+                .collect(),
+            before: MaskDocument::new(&explanation.before),
+            after: MaskDocument::new(&explanation.after),
+        }
+    }
+}
+
+impl MaskDocument {
+    fn new(mask: &Mask) -> Self {
+        Self {
+            size: mask.rle.size(),
+            counts: mask.rle.to_compressed(),
+            score: mask.score,
+        }
+    }
+}

@@ -1,0 +1,125 @@
+//! What an `<obj>` looked at, and what refocusing made of it.
+
+use anyref_decoder::refocus::{ObjectToken, object_attention};
+use burn::tensor::backend::Backend;
+
+use crate::layout::Slot;
+use crate::picture::Picture;
+use crate::pipeline::Written;
+use crate::{AnyRef, Mask, Result};
+
+/// Where the state of an `<obj>` looked, by the last layer's attention, averaged over heads. The shares of
+/// patches, words and references sum to 1.
+#[derive(Debug, Clone)]
+pub struct Explanation {
+    /// Share of each patch of the picture, row by row.
+    pub patches: Vec<f32>,
+    /// Patches along one side of the picture.
+    pub side: usize,
+    /// The words of question and answer, in order, up to the `<obj>`.
+    pub words: Vec<Word>,
+    /// Share of each reference that is not text, in the order of their places in the question.
+    pub references: Vec<f32>,
+    /// The mask from the state alone.
+    pub before: Mask,
+    /// The mask from the refocused state, which is the answer's.
+    pub after: Mask,
+}
+
+/// A token that was read.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Word {
+    /// The token as text; special tokens by their names.
+    pub text: String,
+    /// Share of the attention.
+    pub attention: f32,
+    /// Its part in the refocusing correction: of the words since the answer's start, or since the `<obj>` before,
+    /// these sum to 1.
+    pub refocus: f32,
+}
+
+/// Explains every `<obj>` of an answer.
+pub(crate) fn explain<B: Backend>(
+    anyref: &AnyRef<B>,
+    picture: &Picture<B>,
+    written: &Written<B>,
+) -> Result<Vec<Explanation>> {
+    if written.objects.is_empty() {
+        return Ok(Vec::new());
+    }
+    let lambda = anyref.model.refocus_lambda();
+    let after = anyref.masks(picture, written, lambda)?;
+    let before = anyref.masks(picture, written, 0.0)?;
+    let query = anyref.object_queries(written);
+    let attention = object_attention(query, written.output.key.clone(), &written.objects);
+    let [_, keys] = attention.dims();
+    let attention = attention.into_data().convert::<f32>();
+    let attention: Vec<f32> = attention.iter::<f32>().collect();
+
+    let mut slots = anyref.opening()?.slots().to_vec();
+    slots.extend_from_slice(written.question.slots());
+    slots.extend(written.output.tokens[0].iter().copied().map(Slot::Token));
+    let masks = before.into_iter().zip(after);
+    written
+        .objects
+        .iter()
+        .zip(attention.chunks_exact(keys))
+        .zip(masks)
+        .map(|((object, shares), (before, after))| {
+            let mut explanation = Explanation {
+                patches: vec![0.0; anyref.config.image_tokens()],
+                side: anyref.config.vision_tower.grid_size(),
+                words: Vec::new(),
+                references: Vec::new(),
+                before,
+                after,
+            };
+            explanation.share_out(anyref, &slots, shares, object)?;
+            Ok(explanation)
+        })
+        .collect()
+}
+
+impl Explanation {
+    /// Share of the attention that went to the picture.
+    pub fn picture(&self) -> f32 {
+        self.patches.iter().sum()
+    }
+
+    fn share_out<B: Backend>(
+        &mut self,
+        anyref: &AnyRef<B>,
+        slots: &[Slot],
+        shares: &[f32],
+        object: &ObjectToken,
+    ) -> Result<()> {
+        let span = object.span();
+        let whole: f32 = shares[span.clone()].iter().sum();
+        // References lie in the order of the question, each in one piece.
+        let mut last = None;
+        for (position, (slot, &share)) in slots.iter().zip(shares).enumerate() {
+            match *slot {
+                Slot::Image(patch) => self.patches[patch] += share,
+                Slot::Reference { index, .. } => {
+                    if last != Some(index) {
+                        self.references.push(0.0);
+                        last = Some(index);
+                    }
+                    if let Some(reference) = self.references.last_mut() {
+                        *reference += share;
+                    }
+                }
+                Slot::Token(id) if position <= object.position => self.words.push(Word {
+                    text: anyref.tokenizer.decode_with_special(&[id])?,
+                    attention: share,
+                    refocus: match span.contains(&position) && whole > 0.0 {
+                        true => share / whole,
+                        false => 0.0,
+                    },
+                }),
+                Slot::Token(_) => {}
+            }
+        }
+        Ok(())
+    }
+}
