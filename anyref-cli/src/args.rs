@@ -88,6 +88,10 @@ pub struct EvalArguments {
     /// Of stamps only these kinds: text, box, image, novel, audio, mixed, absent [default: all]
     #[arg(long, value_name = "KIND")]
     pub kind: Vec<String>,
+    /// Of stamps, make pictures or sounds worse: blur, noise, jpeg, dark, bright, small, sound-20, sound-10, sound-0, or
+    /// all; several give a table beside the undisturbed
+    #[arg(long, value_name = "NAME")]
+    pub disturb: Vec<String>,
     /// Of stamps so many questions a kind
     #[arg(long, default_value_t = 500, value_name = "N")]
     pub n: usize,
@@ -214,6 +218,9 @@ pub struct SegmentArguments {
     /// A question of your own, with {1}, {2} … where the references go, in the order given
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
+    /// Folder for what each <obj> looked at (patches, words, references) and its mask without and with refocusing
+    #[arg(long, value_name = "DIR")]
+    pub explain: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputArguments,
 }

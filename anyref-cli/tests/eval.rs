@@ -56,6 +56,32 @@ fn a_benchmark_is_asked_scored_and_gone_on_with() {
         "{table}"
     );
 
+    // The page shows every question at most once a sort, the best first.
+    let page = fs::read_to_string(out.join("cases.md")).unwrap();
+    for name in ["best", "median", "worst"] {
+        assert!(page.contains(&format!("![{name}]({name}.png)")), "{page}");
+        let sheet = image::open(out.join(format!("{name}.png"))).unwrap();
+        assert!(sheet.width() > 320, "{}", sheet.width());
+    }
+    let rows = |name: &str| -> Vec<(String, f64)> {
+        let section = page
+            .split("## ")
+            .find(|part| part.starts_with(name))
+            .unwrap();
+        let lines = section
+            .lines()
+            .filter(|line| line.starts_with("| ") && !line.contains("---"));
+        let row = |line: &str| {
+            let cells: Vec<&str> = line.split(" | ").collect();
+            Some((cells[0][2..].to_owned(), cells[1].parse().ok()?))
+        };
+        lines.filter_map(row).collect()
+    };
+    let (best, worst) = (rows("best"), rows("worst"));
+    assert_eq!(best.len(), asked.len().min(12));
+    assert!(best.is_sorted_by(|a, b| a.1 >= b.1) && worst.is_sorted_by(|a, b| a.1 <= b.1));
+    assert!(worst[0].1 <= best[0].1);
+
     // The same scores as from the files alone.
     let files = [
         "--targets",
@@ -267,4 +293,49 @@ fn regions_of_visual_genome_are_described() {
             .iter()
             .all(|target| !target["expressions"][0].is_null())
     );
+}
+
+#[test]
+fn disturbed_scenes_give_a_table_and_names_that_are_none_are_refused() {
+    let folder = folder();
+    let shapes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/shapes.json");
+    let shapes = shapes.display().to_string();
+    let arguments = [
+        "eval", "stamps", "--config", &shapes, "--n", "2", "--kind", "text", "--kind", "audio",
+    ];
+    let asked = [
+        &arguments[..],
+        &["--out", "out", "--disturb", "noise", "--disturb", "sound-0"],
+    ]
+    .concat();
+    let table = succeed(folder.path(), &asked);
+    let rows: Vec<&str> = table
+        .lines()
+        .filter(|line| line.starts_with("| "))
+        .collect();
+    assert!(
+        rows[0].contains("text (gIoU)") && rows[0].contains("audio (gIoU)"),
+        "{table}"
+    );
+    let names: Vec<&str> = rows[2..]
+        .iter()
+        .map(|row| row.split(" |").next().unwrap())
+        .collect();
+    assert_eq!(names, ["| none", "| noise", "| sound-0"], "{table}");
+    // Texts have no sound that could be disturbed.
+    assert!(rows[4].contains("| – |"), "{table}");
+    assert_eq!(succeed(folder.path(), &asked), table);
+    let written = fs::read_to_string(folder.path().join("out/robustness.md")).unwrap();
+    assert!(table.starts_with(&written));
+
+    // An evaluation with another disturbance is not gone on with.
+    let noise = folder.path().join("out/noise");
+    fs::write(noise.join("model.txt"), "nano, blur").unwrap();
+    fail(folder.path(), &asked, &["noise", "nano, blur", "--out"]);
+    let none = [
+        &arguments[..],
+        &["--out", "none", "--disturb", "earthquake"],
+    ]
+    .concat();
+    fail(folder.path(), &none, &["earthquake", "blur", "sound-20"]);
 }

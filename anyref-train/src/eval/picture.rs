@@ -7,6 +7,7 @@ use super::case::Case;
 use crate::data::{Mask, Scene};
 
 const TRUE: Rgb<u8> = Rgb([40, 220, 60]);
+const BOTH: Rgb<u8> = Rgb([250, 220, 40]);
 const PREDICTED: Rgb<u8> = Rgb([240, 40, 40]);
 
 /// The scene with the true and the predicted outline.
@@ -23,6 +24,25 @@ pub fn case_picture(scene: &Scene, truth: &Mask, case: &Case) -> RgbImage {
             |x, y| mask[y * width + x],
             PREDICTED,
         );
+    }
+    picture
+}
+
+/// A picture with the pixels of the true mask tinted green, of the predicted one red, and of both yellow.
+pub(super) fn tinted(mut picture: RgbImage, truth: &Rle, predicted: &Rle) -> RgbImage {
+    let [_, width] = truth.size();
+    let (truth, predicted) = (truth.to_mask(), predicted.to_mask());
+    for (x, y, pixel) in picture.enumerate_pixels_mut() {
+        let at = y as usize * width + x as usize;
+        let colour = match (truth.get(at), predicted.get(at)) {
+            (Some(true), Some(true)) => BOTH,
+            (Some(true), _) => TRUE,
+            (_, Some(true)) => PREDICTED,
+            _ => continue,
+        };
+        for (value, tint) in pixel.0.iter_mut().zip(colour.0) {
+            *value = ((u16::from(*value) + u16::from(tint)) / 2) as u8;
+        }
     }
     picture
 }

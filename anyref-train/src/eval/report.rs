@@ -1,5 +1,6 @@
 //! Scores of stamp scenes as a Markdown table.
 
+use super::case::EvalKind;
 use super::scores::Scores;
 
 /// What stands where there is no value.
@@ -19,6 +20,43 @@ pub fn table(scores: &[Scores]) -> String {
         text.push('\n');
     }
     text
+}
+
+/// How scores fall when pictures and sounds are made worse: a row for each way, undisturbed first, and a column for
+/// each kind with its main score: gIoU, the share of right nouns for boxes, of refusals for absent things.
+pub fn robustness_table(rows: &[(&str, Vec<Scores>)]) -> String {
+    let kinds: Vec<_> = EvalKind::ALL
+        .into_iter()
+        .filter(|kind| {
+            rows.iter()
+                .any(|(_, scores)| scores.iter().any(|s| s.kind == *kind))
+        })
+        .collect();
+    let mut text = String::from("| disturbance |");
+    for kind in &kinds {
+        text.push_str(&format!(" {} ({}) |", kind.name(), main_score(*kind)));
+    }
+    text.push_str(&format!("\n| --- |{}\n", " --- |".repeat(kinds.len())));
+    for (name, scores) in rows {
+        text.push_str(&format!("| {name} |"));
+        for kind in &kinds {
+            let row = scores.iter().find(|row| row.kind == *kind);
+            let score = row.and_then(|row| row.scores.iter().find(|s| s.name == main_score(*kind)));
+            let cell = score.map_or(NOTHING.into(), |s| cell(s.value, s.interval, 3));
+            text.push_str(&format!(" {cell} |"));
+        }
+        text.push('\n');
+    }
+    text
+}
+
+/// The score that matters most for a kind, by its name.
+fn main_score(kind: EvalKind) -> &'static str {
+    match kind {
+        EvalKind::Box => "noun",
+        EvalKind::Absent => "no mask",
+        _ => "gIoU",
+    }
 }
 
 /// A value with its interval, to so many digits.

@@ -10,10 +10,12 @@ use anyref_audio::Waveform;
 use anyref_core::{Answer, AnyRef, Prompt, Reference, ReferenceImage};
 use anyref_decoder::rle::{Merge, Rle};
 use burn::tensor::backend::Backend;
+use image::RgbImage;
 use indicatif::{ProgressBar, ProgressStyle};
 
 use super::case::{Case, EvalKind};
 use super::details::details;
+use super::disturbance::Disturbance;
 use super::picture::{case_picture, contact_sheet};
 use super::report::table;
 use super::scores::scores;
@@ -35,6 +37,18 @@ pub struct EvalOptions {
     pub model: String,
     /// How the questions are made.
     pub instructions: InstructionConfig,
+    /// What is done to the pictures and sounds before the model gets them.
+    pub disturbance: Option<Disturbance>,
+}
+
+impl EvalOptions {
+    /// What may not change when an evaluation is continued.
+    fn identity(&self) -> String {
+        match self.disturbance {
+            Some(disturbance) => format!("{}, {}", self.model, disturbance.name()),
+            None => self.model.clone(),
+        }
+    }
 }
 
 /// Sound's sample rate in the data set.
@@ -53,7 +67,7 @@ pub fn evaluate<B: Backend>(
 ) -> Result<Vec<Case>> {
     std::fs::create_dir_all(&options.out)
         .with_context(|| format!("cannot create {}", options.out.display()))?;
-    check_model(&options.out, &options.model)?;
+    check_model(&options.out, &options.identity())?;
     let file = options.out.join("predictions.jsonl");
     let mut cases = read(&file)?;
     let mut log = OpenOptions::new()
@@ -88,7 +102,9 @@ pub fn evaluate<B: Backend>(
                 continue;
             };
             empty = 0;
-            let case = ask(anyref, scenes, &scene, &instruction, (kind, index))?;
+            let given = disturbed(&scene, &instruction, options.disturbance);
+            let asked = (&scene, &instruction);
+            let case = ask(anyref, scenes, asked, given, (kind, index))?;
             writeln!(log, "{}", serde_json::to_string(&case)?)?;
             cases.push(case);
             made += 1;
@@ -119,25 +135,42 @@ fn question(
     scenes.instructions(scene, &config, 0).into_iter().next()
 }
 
-fn ask<B: Backend>(
-    anyref: &AnyRef<B>,
-    scenes: &Scenes,
+/// The picture and the references as the model gets them.
+fn disturbed(
     scene: &Scene,
     instruction: &Instruction,
-    (kind, index): (EvalKind, u64),
-) -> Result<Case> {
-    let references: Vec<Reference> = instruction
+    disturbance: Option<Disturbance>,
+) -> (RgbImage, Vec<Reference>) {
+    let references = instruction
         .references
         .iter()
         .map(|reference| match reference {
             ReferenceData::Box(region) => Reference::Box(*region),
             ReferenceData::Image(image) => Reference::Image(ReferenceImage::new(image.clone())),
             ReferenceData::Audio(samples) => {
-                Reference::Audio(Waveform::new(samples.clone(), SAMPLE_RATE))
+                let samples = match disturbance {
+                    Some(disturbance) => disturbance.sound(samples, scene.seed),
+                    None => samples.clone(),
+                };
+                Reference::Audio(Waveform::new(samples, SAMPLE_RATE))
             }
         })
         .collect();
-    let picture = anyref.picture(&scene.image)?;
+    let image = match disturbance {
+        Some(disturbance) => disturbance.picture(&scene.image, scene.seed),
+        None => scene.image.clone(),
+    };
+    (image, references)
+}
+
+fn ask<B: Backend>(
+    anyref: &AnyRef<B>,
+    scenes: &Scenes,
+    (scene, instruction): (&Scene, &Instruction),
+    (image, references): (RgbImage, Vec<Reference>),
+    (kind, index): (EvalKind, u64),
+) -> Result<Case> {
+    let picture = anyref.picture(&image)?;
     let prompt = Prompt::new(references).with_question(instruction.question.clone());
     let answer = anyref.segment(&picture, &prompt)?;
 

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use anyhow::{Context, Result};
 use anyref_train::datasets::coco_20i::Part;
 use anyref_train::datasets::{Dataset, Grouping, Source};
-use anyref_train::eval::{self, DatasetOptions, ScoreOptions, ask_dataset, score_files};
+use anyref_train::eval::{
+    self, DatasetOptions, ScoreOptions, ask_dataset, score_files, write_page,
+};
 use burn::tensor::backend::Backend;
 
 use crate::args::{Benchmark, Common, EvalArguments};
@@ -51,6 +53,10 @@ pub fn run<B: Backend>(
     let file = arguments.out.join("table.md");
     std::fs::write(&file, &table).with_context(|| format!("cannot write {}", file.display()))?;
     say(table.trim_end())?;
+    if !options.describe {
+        let page = write_page(&asked.targets, &asked.predictions, &arguments.out)?;
+        say(&format!("best and worst cases: {}", page.display()))?;
+    }
     say(&format!(
         "targets and predictions: {}",
         arguments.out.display()

@@ -3,14 +3,18 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
+use anyref_core::AnyRef;
 use anyref_train::data::Scenes;
-use anyref_train::eval::{EvalKind, EvalOptions, evaluate, scores, table};
+use anyref_train::eval::{
+    Disturbance, EvalKind, EvalOptions, evaluate, robustness_table, scores, table,
+};
 use anyref_train::run::config::TrainConfig;
 use anyref_weights::local_path;
 use burn::tensor::backend::Backend;
 
 use crate::args::{Common, EvalArguments};
 use crate::model;
+use crate::output::cannot_write;
 
 /// The configuration that the built-in model was trained with: its scenes are the benchmark's.
 const CONFIG: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/nano.json"));
@@ -52,6 +56,7 @@ pub fn run<B: Backend>(
         Scenes::stamps(&arguments.stamps, backgrounds.as_deref(), config.scenes)
             .context("`cargo xtask data stamps` fetches the stamps")?
     };
+    let disturbances = disturbances(&arguments.disturb)?;
     let opened = model::open::<B>(common, device)?;
     let options = EvalOptions {
         kinds,
@@ -59,9 +64,60 @@ pub fn run<B: Backend>(
         out: arguments.out.clone(),
         model: model::name(common),
         instructions: config.instructions,
+        disturbance: None,
     };
-    let cases = evaluate(&opened.anyref, &scenes, &options)?;
-    print!("{}", table(&scores(&cases)));
+    if disturbances.is_empty() {
+        let cases = evaluate(&opened.anyref, &scenes, &options)?;
+        print!("{}", table(&scores(&cases)));
+    } else {
+        let text = robustness(&opened.anyref, &scenes, &options, &disturbances)?;
+        let file = arguments.out.join("robustness.md");
+        std::fs::write(&file, &text).with_context(|| cannot_write(&file))?;
+        print!("{text}");
+    }
     println!("predictions and pictures: {}", arguments.out.display());
     Ok(())
+}
+
+/// The disturbances of these names.
+fn disturbances(names: &[String]) -> Result<Vec<Disturbance>> {
+    if names.iter().any(|name| name == "all") {
+        return Ok(Disturbance::ALL.to_vec());
+    }
+    let named = |name: &String| {
+        Disturbance::named(name).with_context(|| {
+            let known: Vec<_> = Disturbance::ALL.iter().map(|one| one.name()).collect();
+            format!("--disturb {name:?} is none of {}, all", known.join(", "))
+        })
+    };
+    names.iter().map(named).collect()
+}
+
+/// Evaluates without any disturbance and with each, every one in a folder of its own.
+fn robustness<B: Backend>(
+    anyref: &AnyRef<B>,
+    scenes: &Scenes,
+    options: &EvalOptions,
+    disturbances: &[Disturbance],
+) -> Result<String> {
+    let mut rows = Vec::with_capacity(1 + disturbances.len());
+    let all = disturbances.iter().copied().map(Some);
+    for disturbance in std::iter::once(None).chain(all) {
+        let name = disturbance.map_or("none", Disturbance::name);
+        let kinds = options.kinds.iter().copied();
+        let kinds: Vec<_> = kinds
+            .filter(|kind| disturbance.is_none_or(|one| one.concerns(*kind)))
+            .collect();
+        if kinds.is_empty() {
+            continue;
+        }
+        let options = EvalOptions {
+            kinds,
+            out: options.out.join(name),
+            disturbance,
+            ..options.clone()
+        };
+        rows.push((name, scores(&evaluate(anyref, scenes, &options)?)));
+    }
+    Ok(robustness_table(&rows))
 }
