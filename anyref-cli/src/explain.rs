@@ -109,7 +109,9 @@ fn shares(explanation: &Explanation) -> String {
 
 /// The words with the most of something, in their order.
 fn words(explanation: &Explanation, of: impl Fn(&anyref_core::Word) -> f32) -> String {
-    let mut order: Vec<usize> = (0..explanation.words.len()).collect();
+    let mut order: Vec<usize> = (0..explanation.words.len())
+        .filter(|&index| !explanation.words[index].text.trim().is_empty())
+        .collect();
     order.sort_by(|&a, &b| of(&explanation.words[b]).total_cmp(&of(&explanation.words[a])));
     order.truncate(NAMED);
     order.sort_unstable();
@@ -128,8 +130,13 @@ fn heated(image: &RgbImage, explanation: &Explanation) -> RgbImage {
         .patches
         .iter()
         .fold(0.0, |most: f32, &share| most.max(share));
+    let least = explanation
+        .patches
+        .iter()
+        .fold(most, |least, &share| least.min(share));
+    let range = (most - least).max(f32::MIN_POSITIVE);
     let map = image::ImageBuffer::from_fn(side, side, |x, y| {
-        Luma([explanation.patches[(y * side + x) as usize] / most.max(f32::MIN_POSITIVE)])
+        Luma([(explanation.patches[(y * side + x) as usize] - least) / range])
     });
     let (width, height) = image.dimensions();
     let map = imageops::resize(&map, width, height, FilterType::CatmullRom);
@@ -138,7 +145,7 @@ fn heated(image: &RgbImage, explanation: &Explanation) -> RgbImage {
         let grey = 0.3 * f32::from(r) + 0.59 * f32::from(g) + 0.11 * f32::from(b);
         let heat = map.get_pixel(x, y)[0].clamp(0.0, 1.0);
         let tint = [255.0, 255.0 * heat * heat, 0.0];
-        let share = HEAT * heat.sqrt();
+        let share = HEAT * heat;
         Rgb(tint.map(|value| (grey * (1.0 - share) + value * share) as u8))
     })
 }

@@ -228,6 +228,34 @@ fn questions_that_must_be_thought_about_leave_pixels_open() {
 }
 
 #[test]
+fn readers_that_look_into_pictures_may_lack_some() {
+    let folder = folder();
+    copy(
+        &PathBuf::from(fixture("reason_seg")),
+        &folder.path().join("root"),
+    );
+    fs::remove_file(folder.path().join("root/val/one.jpg")).unwrap();
+    let arguments = [
+        "eval",
+        "reasonseg",
+        "--root",
+        "root",
+        "--out",
+        "out",
+        "--limit",
+        "9",
+    ];
+    let run = common::run_in(folder.path(), &arguments, "");
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("left out") && run.stderr.contains("one.jpg"),
+        "{}",
+        run.stderr
+    );
+    fail(folder.path(), &arguments[..6], &["one.jpg", "--limit"]);
+}
+
+#[test]
 fn folds_of_coco_are_asked_by_pictures_and_scored_by_class() {
     let folder = folder();
     let options = ["--split", "tiny2017", "--fold", "0"];

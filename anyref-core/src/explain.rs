@@ -33,8 +33,8 @@ pub struct Word {
     pub text: String,
     /// Share of the attention.
     pub attention: f32,
-    /// Its part in the refocusing correction: of the words since the answer's start, or since the `<obj>` before,
-    /// these sum to 1.
+    /// Part that the state which wrote it has in the refocusing correction: of the words since the answer's start,
+    /// or since the `<obj>` before, these sum to 1.
     pub refocus: f32,
 }
 
@@ -112,9 +112,12 @@ impl Explanation {
                 Slot::Token(id) if position <= object.position => self.words.push(Word {
                     text: anyref.tokenizer.decode_with_special(&[id])?,
                     attention: share,
-                    refocus: match span.contains(&position) && whole > 0.0 {
-                        true => share / whole,
-                        false => 0.0,
+                    // A token was written by the state before it.
+                    refocus: match position.checked_sub(1) {
+                        Some(writer) if span.contains(&writer) && whole > 0.0 => {
+                            shares[writer] / whole
+                        }
+                        _ => 0.0,
                     },
                 }),
                 Slot::Token(_) => {}

@@ -89,6 +89,16 @@ impl<B: Backend> AnyRef<B> {
     }
 }
 
+impl AnyRefConfig {
+    /// The config of a model folder.
+    ///
+    /// # Errors
+    /// When there is none, or it is not one.
+    pub fn of_folder(folder: &Path) -> Result<Self> {
+        config_of(folder)
+    }
+}
+
 /// The config of a model folder.
 pub(crate) fn config_of(folder: &Path) -> Result<AnyRefConfig> {
     let file = folder.join(CONFIG_FILE);

@@ -200,7 +200,8 @@ impl<B: Backend> LoraLinear<B> {
         let (Some(lora_a), Some(lora_b)) = (&self.lora_a, &self.lora_b) else {
             return false;
         };
-        let delta = lora_a.weight.val().matmul(lora_b.weight.val()) * (sign * self.scaling);
+        let delta = ops::matmul(lora_a.weight.val(), lora_b.weight.val());
+        let delta = delta * (sign * self.scaling);
         let mut base = self.base_layer.clone();
         base.weight = base.weight.map(|weight| {
             let (dtype, tracked) = (weight.dtype(), weight.is_require_grad());

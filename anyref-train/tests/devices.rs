@@ -37,6 +37,7 @@ fn losses<B: AutodiffBackend>() -> [f64; 2] {
         checkpoint_every: 100,
         validate_every: 100,
         keep: 1,
+        seed: 1,
         stop_after: None,
     };
     let (trainee, complete) = train_stage(&stage, &config, &options, trainee, None, 0).unwrap();

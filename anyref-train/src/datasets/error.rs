@@ -117,6 +117,17 @@ pub enum Error {
 }
 
 impl Error {
+    /// The file that is missing, where that is what is wrong.
+    pub fn missing_file(&self) -> Option<&Path> {
+        match self {
+            Self::Io { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
+                Some(path)
+            }
+            Self::Item { source, .. } => source.missing_file(),
+            _ => None,
+        }
+    }
+
     pub(super) fn io(path: &Path, source: std::io::Error) -> Self {
         Self::Io {
             path: path.to_owned(),

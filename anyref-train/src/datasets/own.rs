@@ -6,7 +6,7 @@
 //!
 //! Paths are relative to the file's folder.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
@@ -75,9 +75,11 @@ impl Own {
     /// [`Error::Line`] for the first line that is wrong in itself.
     pub fn open(path: &Path) -> Result<Self> {
         let text = files::text(path)?;
-        let mut lines = Vec::new();
+        let (mut lines, mut ids) = (Vec::new(), BTreeMap::new());
         for (number, line) in numbered(&text) {
-            lines.push((number, read(path, number, line)?));
+            let line = read(path, number, line)?;
+            known_once(path, number, &line, &mut ids)?;
+            lines.push((number, line));
         }
         let own = Self::new(path, lines);
         some(&own.name, &own.lines)?;
@@ -142,8 +144,7 @@ impl Own {
             Some(Reference::Audio(_)) => Task::Audio,
             _ => Task::Text,
         });
-        let id = line.id.clone().unwrap_or_else(|| number.to_string());
-        let mut item = Item::new(id, image, size, task);
+        let mut item = Item::new(id(number, line), image, size, task);
         item.references = references;
         let mut phrases = line.answer.split(OBJECT);
         for mask in &line.masks {
@@ -213,13 +214,41 @@ pub fn problems(path: &Path) -> Result<(usize, Vec<Error>)> {
     let text = files::text(path)?;
     let empty = Own::new(path, Vec::new());
     let (mut good, mut problems) = (0, Vec::new());
+    let mut ids = BTreeMap::new();
     for (number, line) in numbered(&text) {
-        match read(path, number, line).and_then(|line| examine(&empty, number, &line)) {
+        let line = read(path, number, line).and_then(|line| {
+            known_once(path, number, &line, &mut ids)?;
+            examine(&empty, number, &line)
+        });
+        match line {
             Ok(()) => good += 1,
             Err(error) => problems.push(error),
         }
     }
     Ok((good, problems))
+}
+
+/// What a line is called.
+fn id(number: usize, line: &Line) -> String {
+    line.id.clone().unwrap_or_else(|| number.to_string())
+}
+
+/// Refuses a line that is called as one before it.
+fn known_once(
+    path: &Path,
+    number: usize,
+    line: &Line,
+    ids: &mut BTreeMap<String, usize>,
+) -> Result<()> {
+    let id = id(number, line);
+    match ids.insert(id.clone(), number) {
+        None => Ok(()),
+        Some(first) => Err(Error::Line {
+            path: path.to_owned(),
+            line: number,
+            reason: format!("`id` {id:?} is that of line {first} too; give each its own"),
+        }),
+    }
 }
 
 /// Looks at the files of a line.

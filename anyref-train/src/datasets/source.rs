@@ -177,14 +177,14 @@ pub enum Source {
     },
     /// AVSBench with one thing that sounds.
     AvsS4 {
-        /// AVSBench's folder.
+        /// AVSBench's folder `Single-source`.
         root: PathBuf,
         /// `train`, `val` or `test`.
         split: String,
     },
     /// AVSBench with several.
     AvsMs3 {
-        /// AVSBench's folder.
+        /// AVSBench's folder `Multi-sources`.
         root: PathBuf,
         /// `train`, `val` or `test`.
         split: String,

@@ -134,20 +134,27 @@ fn chosen(dataset: &dyn Dataset, options: &DatasetOptions) -> Result<Chosen> {
         if items.len() == limit {
             break;
         }
-        let item = dataset.item(index, 0)?;
-        if (item.task == Task::Describe) != options.describe {
-            continue;
-        }
-        let missing = item.files().into_iter().find(|path| {
-            let there = known.entry(path.clone()).or_insert_with(|| path.is_file());
-            !*there
-        });
-        match missing {
-            None => items.push((index, item.id)),
-            Some(path) => {
-                let (count, _) = incomplete.get_or_insert((0, path));
-                *count += 1;
+        // Some readers look into pictures to say what an item is.
+        let missing = match dataset.item(index, 0) {
+            Ok(item) if (item.task == Task::Describe) != options.describe => continue,
+            Ok(item) => {
+                let missing = item.files().into_iter().find(|path| {
+                    let there = known.entry(path.clone()).or_insert_with(|| path.is_file());
+                    !*there
+                });
+                if missing.is_none() {
+                    items.push((index, item.id));
+                }
+                missing
             }
+            Err(error) => match error.missing_file() {
+                Some(path) => Some(path.to_owned()),
+                None => return Err(error.into()),
+            },
+        };
+        if let Some(path) = missing {
+            let (count, _) = incomplete.get_or_insert((0, path));
+            *count += 1;
         }
     }
     Ok((items, incomplete))

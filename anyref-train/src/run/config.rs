@@ -22,8 +22,8 @@ pub struct TrainConfig {
     /// The model: the name of a preset, or a config.
     #[serde(deserialize_with = "preset_or_config")]
     pub model: AnyRefConfig,
-    /// A model folder whose tokenizer and weights the run starts from, such as `anyref assemble` writes;
-    /// adapters that it does not have yet start afresh.
+    /// A model folder whose config, tokenizer and weights the run starts from, such as `anyref assemble` writes. Of
+    /// [`model`](Self::model) only the adapters count then, which start afresh where the folder has none.
     #[serde(default)]
     pub start: Option<PathBuf>,
     /// Entries of the tokenizer trained for this model, where it does not come with `start`.

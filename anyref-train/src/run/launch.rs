@@ -15,7 +15,9 @@ use super::checkpoint;
 use super::config::{StageKind, TrainConfig};
 use super::trainer::{RunOptions, train_stage};
 use crate::data::Scenes;
-use crate::stages::{AudioStage, ClipStage, InstructStage, SamStage, SceneContext, StageContext};
+use crate::stages::{
+    AudioStage, ClipStage, DataSources, InstructStage, SamStage, SceneContext, StageContext,
+};
 use crate::trainee::Trainee;
 
 /// The run's tokenizer, in its folder.
@@ -54,6 +56,14 @@ pub fn launch<B: AutodiffBackend>(
     std::fs::create_dir_all(&folders.run)
         .with_context(|| format!("cannot create {}", folders.run.display()))?;
     let shared = Shared::open(config, folders)?;
+    let data = config
+        .stages
+        .iter()
+        .map(|stage| {
+            let open = |data| DataSources::open(data, config.seed);
+            stage.data.as_ref().map(open).transpose()
+        })
+        .collect::<Result<Vec<_>>>()?;
     write_config(&folders.run, config)?;
     shared.stage().tokenizer.save(folders.run.join(TOKENIZER))?;
 
@@ -81,6 +91,7 @@ pub fn launch<B: AutodiffBackend>(
         checkpoint_every: config.checkpoint_every,
         validate_every: config.validate_every,
         keep: config.keep_checkpoints,
+        seed: config.seed,
         stop_after: None,
     };
     let mut left = stop_after;
@@ -110,13 +121,13 @@ pub fn launch<B: AutodiffBackend>(
             };
         }
         let config = stage.clone();
-        let (trained, complete) = match (stage.kind, &stage.data) {
+        let (trained, complete) = match (stage.kind, &data[index]) {
             (StageKind::Clip, _) => run!(ClipStage::new(shared.scenes()?, config)),
             (StageKind::Sam, _) => run!(SamStage::new(shared.scenes()?, config)),
             (StageKind::Audio, _) => run!(AudioStage::new(shared.scenes()?, config)?),
             (StageKind::Instruct, None) => run!(InstructStage::new(shared.scenes()?, config)?),
             (StageKind::Instruct, Some(data)) => {
-                run!(InstructStage::with_data(shared.stage(), data, config)?)
+                run!(InstructStage::with_data(shared.stage(), data, config))
             }
         };
         trainee = trained;
@@ -172,7 +183,15 @@ impl Shared {
         };
         let tokenizer = tokenizer(&folders.run, scenes.as_ref(), config)?;
         let mut model = config.model.clone();
-        model.llm.vocab_size = tokenizer.vocab_size();
+        match &config.start {
+            // What the weights were made for, but for adapters, which are the run's.
+            Some(start) => {
+                let lora = model.lora.take();
+                model = AnyRefConfig::of_folder(&local_path(start)?)?;
+                model.lora = lora.or(model.lora);
+            }
+            None => model.llm.vocab_size = tokenizer.vocab_size(),
+        }
         let stage = StageContext::new(model, tokenizer, config.seed)?;
         Ok(match scenes {
             Some(scenes) => {
@@ -251,6 +270,15 @@ fn write_config(run: &Path, config: &TrainConfig) -> Result<()> {
                     run.display()
                 );
             }
+        }
+        let stages = [&before, &now].map(|config| config["stages"].as_array());
+        if let [Some(before), Some(now)] = stages
+            && before.iter().zip(now).any(|(a, b)| a["data"] != b["data"])
+        {
+            bail!(
+                "{} was started with other `data` in a stage: give this run another folder",
+                run.display()
+            );
         }
     }
     std::fs::write(&file, serde_json::to_string_pretty(config)? + "\n")?;

@@ -193,25 +193,25 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
     }
 }
 
-/// Sets which parameters are trained: those whose path matches one of `trainable`. Returns the number
-/// of values trained.
+/// Sets which parameters are trained: those whose path matches one of `trainable`. Returns how many values
+/// each of the patterns matches.
 pub fn set_trainable<B: AutodiffBackend, M: Module<B>>(
     module: M,
     trainable: &[Regex],
-) -> (M, usize) {
+) -> (M, Vec<usize>) {
     let mut freeze = Freeze {
         trainable,
         path: Vec::new(),
-        count: 0,
+        counts: vec![0; trainable.len()],
     };
     let module = module.map(&mut freeze);
-    (module, freeze.count)
+    (module, freeze.counts)
 }
 
 struct Freeze<'a> {
     trainable: &'a [Regex],
     path: Vec<String>,
-    count: usize,
+    counts: Vec<usize>,
 }
 
 impl<B: AutodiffBackend> ModuleMapper<B> for Freeze<'_> {
@@ -225,9 +225,12 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Freeze<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         let path = self.path.join(".");
-        let trained = self.trainable.iter().any(|pattern| pattern.is_match(&path));
-        if trained {
-            self.count += param.lazy_shape().num_elements();
+        let mut trained = false;
+        for (pattern, count) in self.trainable.iter().zip(&mut self.counts) {
+            if pattern.is_match(&path) {
+                *count += param.lazy_shape().num_elements();
+                trained = true;
+            }
         }
         param.set_require_grad(trained)
     }
@@ -295,8 +298,9 @@ mod tests {
     fn frozen_parameters_stay() {
         let layer = LinearConfig::new(2, 1).init::<B>(&Default::default());
         let before = layer.bias.as_ref().unwrap().to_data();
-        let (layer, count) = set_trainable(layer, &[Regex::new("weight").unwrap()]);
-        assert_eq!(count, 2);
+        let patterns = ["weight", "none"].map(|pattern| Regex::new(pattern).unwrap());
+        let (layer, counts) = set_trainable(layer, &patterns);
+        assert_eq!(counts, [2, 0]);
         let (layer, _) = train(&mut optimizer(), layer, 3);
         assert_eq!(before, layer.bias.unwrap().to_data());
     }

@@ -11,7 +11,9 @@ use regex::Regex;
 
 use super::config::{StageConfig, StageKind, TrainConfig};
 use super::launch::{Folders, Shared, fresh};
-use crate::stages::DataQuestions;
+use super::trainer::idle_pattern;
+use crate::data::Split;
+use crate::stages::{DataQuestions, DataSources};
 use crate::trainee::Trainee;
 
 /// Bytes of a weight, of a gradient, and of each of AdamW's two moments.
@@ -80,10 +82,14 @@ impl Plan {
             let parts = parts(&trainee, stage)?;
             let mut data = Vec::new();
             if let Some(sources) = &stage.data {
-                for set in [&sources.train, &sources.validation] {
-                    if !set.is_empty() {
-                        data.extend(DataQuestions::open(sources, set, config.seed)?.contents());
-                    }
+                let sources = DataSources::open(sources, config.seed)?;
+                for split in [Split::Train, Split::Validation] {
+                    data.extend(
+                        sources
+                            .of(split)
+                            .into_iter()
+                            .flat_map(DataQuestions::contents),
+                    );
                 }
             }
             Ok(StagePlan {
@@ -110,16 +116,23 @@ fn parts<B: AutodiffBackend>(trainee: &Trainee<B>, stage: &StageConfig) -> Resul
         .map(|p| Regex::new(p).with_context(|| format!("bad pattern {p:?}")))
         .collect::<Result<Vec<_>>>()?;
     let mut count = Count {
+        matched: vec![false; trainable.len()],
         trainable,
         path: Vec::new(),
         parts: Vec::new(),
     };
     trainee.visit(&mut count);
-    Ok(count.parts)
+    let idle = count.matched.iter().position(|matched| !matched);
+    match idle {
+        Some(pattern) => Err(idle_pattern(stage, pattern)),
+        None => Ok(count.parts),
+    }
 }
 
 struct Count {
     trainable: Vec<Regex>,
+    /// Whether each of them has matched a parameter.
+    matched: Vec<bool>,
     path: Vec<String>,
     parts: Vec<PartPlan>,
 }
@@ -147,9 +160,15 @@ impl<B: Backend> ModuleVisitor<B> for Count {
                 ..Default::default()
             });
         }
+        let mut trained = false;
+        for (pattern, matched) in self.trainable.iter().zip(&mut self.matched) {
+            let matches = pattern.is_match(&path);
+            *matched |= matches;
+            trained |= matches;
+        }
         if let Some(last) = self.parts.last_mut() {
             last.parameters += count;
-            if self.trainable.iter().any(|p| p.is_match(&path)) {
+            if trained {
                 last.trained += count;
             }
         }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use burn::module::AutodiffModule;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Tensor, backend::AutodiffBackend, backend::Backend};
@@ -15,6 +15,7 @@ use super::checkpoint::{self, Position};
 use super::config::StageConfig;
 use super::log::MetricLog;
 use super::optimizer::{Optimizer, OptimizerConfig, set_trainable};
+use crate::data::split::mix;
 use crate::losses::scalar;
 use crate::trainee::Trainee;
 
@@ -53,6 +54,8 @@ pub struct RunOptions {
     pub validate_every: u64,
     /// Checkpoints kept.
     pub keep: usize,
+    /// Seed of what a step draws, such as dropout.
+    pub seed: u64,
     /// Stop after so many steps of this process, to be resumed later.
     pub stop_after: Option<u64>,
 }
@@ -61,6 +64,15 @@ pub struct RunOptions {
 const MAX_SKIPPED: u32 = 10;
 /// Batches prepared ahead.
 const PREFETCH: usize = 2;
+
+/// What to say of a pattern of `trainable` that matches no parameter.
+pub(super) fn idle_pattern(config: &StageConfig, pattern: usize) -> anyhow::Error {
+    anyhow!(
+        "stage {} trains nothing by {:?}: this pattern of `trainable` matches no parameter",
+        config.kind,
+        config.trainable[pattern]
+    )
+}
 
 /// Runs one stage from `position` to its end; returns the trainee and whether the stage is complete.
 pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
@@ -77,11 +89,8 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
             .collect()
     };
     let (mut trainee, trained) = set_trainable::<B, _>(trainee, &patterns(&config.trainable)?);
-    if trained == 0 {
-        bail!(
-            "stage {:?} trains nothing: its `trainable` patterns match no parameter",
-            config.kind
-        );
+    if let Some(pattern) = trained.iter().position(|&count| count == 0) {
+        return Err(idle_pattern(config, pattern));
     }
     let scales = config
         .learning_rate_scales
@@ -95,6 +104,7 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
         },
         scales,
     );
+    let device = trainee.heads.logit_scale.val().device();
     let mut position = Position {
         stage: index,
         step: 0,
@@ -102,7 +112,6 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
         best: None,
     };
     if let Some((path, saved)) = resume {
-        let device = trainee.heads.logit_scale.val().device();
         checkpoint::load_optimizer(path, saved, &mut optimizer, &device)?;
         position = saved.clone();
     }
@@ -130,6 +139,11 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
         let mut skipped = 0;
         while position.step < end {
             let start = Instant::now();
+            // A resumed run draws what one without a stop draws.
+            B::seed(
+                &device,
+                mix(mix(options.seed ^ mix(index as u64)) ^ position.step),
+            );
             let learning_rate = schedule.at(position.step);
             let wait = Instant::now();
             let batches = (0..micro_batches)

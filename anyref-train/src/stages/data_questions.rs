@@ -8,14 +8,47 @@ use rayon::prelude::*;
 
 use super::context::StageContext;
 use super::example::{Asked, Example, ExampleReference, ExampleTarget};
-use crate::data::Kind;
 use crate::data::instruction::OBJECT;
 use crate::data::split::mix;
+use crate::data::{Kind, Split};
 use crate::datasets::{Item, Mixture, Order, Reference, Sample, Task, Templates, WeightedSource};
 use crate::run::config::DataConfig;
 
 /// Items tried in the place of one whose sound cannot be heard.
 const TRIES: u64 = 16;
+
+/// The data sets of a stage.
+#[derive(Debug)]
+pub struct DataSources {
+    train: DataQuestions,
+    /// None where the configuration names no data sets to validate on.
+    validation: Option<DataQuestions>,
+}
+
+impl DataSources {
+    /// Opens the data sets.
+    ///
+    /// # Errors
+    /// As [`DataQuestions::open`].
+    pub fn open(config: &DataConfig, seed: u64) -> Result<Self> {
+        let open = |sources| DataQuestions::open(config, sources, seed);
+        Ok(Self {
+            train: open(&config.train)?,
+            validation: match config.validation.is_empty() {
+                true => None,
+                false => Some(open(&config.validation)?),
+            },
+        })
+    }
+
+    /// Those to learn from, or to validate on.
+    pub fn of(&self, split: Split) -> Option<&DataQuestions> {
+        match split {
+            Split::Train => Some(&self.train),
+            _ => self.validation.as_ref(),
+        }
+    }
+}
 
 /// A mixture of data sets as questions, one a picture, in an order that the seed decides.
 #[derive(Debug)]

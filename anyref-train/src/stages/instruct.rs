@@ -12,7 +12,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor};
 
 use super::context::{StageContext, floats, indices};
-use super::data_questions::DataQuestions;
+use super::data_questions::DataSources;
 use super::instruct_batch::InstructBatch;
 use super::questions::Questions;
 use super::regions::{Regions, embedded, name_logits};
@@ -22,7 +22,7 @@ use crate::data::Split;
 use crate::losses::{
     BCE_WEIGHT, DICE_WEIGHT, cross_entropy, mask_bce, mask_dice, mask_iou, scalar,
 };
-use crate::run::config::{DataConfig, StageConfig};
+use crate::run::config::StageConfig;
 use crate::run::trainer::{Losses, Stage};
 use crate::trainee::{PretrainingHeads, Trainee, normalised};
 
@@ -225,28 +225,16 @@ impl<'a> InstructStage<'a> {
     }
 
     /// Prepares a stage that learns from data sets.
-    ///
-    /// # Errors
-    /// When a data set cannot be opened, or lacks files.
     pub fn with_data(
         context: &'a StageContext,
-        data: &DataConfig,
+        sources: &'a DataSources,
         config: StageConfig,
-    ) -> Result<Self> {
-        let train = DataQuestions::open(data, &data.train, context.seed)?;
-        let validation = match data.validation.is_empty() {
-            true => None,
-            false => Some(DataQuestions::open(data, &data.validation, context.seed)?),
-        };
-        Ok(Self {
-            questions: Questions::Data {
-                context,
-                train,
-                validation,
-            },
+    ) -> Self {
+        Self {
+            questions: Questions::Data { context, sources },
             config,
             words: Vec::new(),
-        })
+        }
     }
 
     /// How well projected features fit the words that name what they show: cross-entropy over all names

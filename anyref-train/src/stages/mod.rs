@@ -16,7 +16,7 @@ mod scene_context;
 pub use audio::AudioStage;
 pub use clip::ClipStage;
 pub use context::StageContext;
-pub use data_questions::DataQuestions;
+pub use data_questions::{DataQuestions, DataSources};
 pub use example::{Asked, Example, ExampleReference, ExampleTarget};
 pub use instruct::{InstructOutput, InstructStage, instruct_forward};
 pub use instruct_batch::{InstructBatch, ObjectTarget};

@@ -3,7 +3,7 @@
 use anyhow::Result;
 
 use super::context::StageContext;
-use super::data_questions::DataQuestions;
+use super::data_questions::DataSources;
 use super::instruct_batch::InstructBatch;
 use super::scene_context::SceneContext;
 use crate::data::Split;
@@ -17,9 +17,7 @@ pub(super) enum Questions<'a> {
     /// Of data sets, one a picture.
     Data {
         context: &'a StageContext,
-        train: DataQuestions,
-        /// None where the configuration names no data sets to validate on.
-        validation: Option<DataQuestions>,
+        sources: &'a DataSources,
     },
 }
 
@@ -51,16 +49,8 @@ impl<'a> Questions<'a> {
                 let per_scene = context.instructions.per_scene;
                 InstructBatch::of_scenes(context, &scenes, per_scene, mask_size).map(Some)
             }
-            Self::Data {
-                context,
-                train,
-                validation,
-            } => {
-                let questions = match split {
-                    Split::Train => Some(train),
-                    _ => validation.as_ref(),
-                };
-                let Some(questions) = questions else {
+            Self::Data { context, sources } => {
+                let Some(questions) = sources.of(split) else {
                     return Ok(None);
                 };
                 let asked = questions.asked(context, step, config.batch)?;

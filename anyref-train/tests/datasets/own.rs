@@ -65,6 +65,7 @@ fn the_checker_names_the_line_and_the_fault() {
         (format!(r#"{{"image": "a.png", {text}, "answer": "x<obj>", "masks": [{{"size": [3, 4], "counts": [12]}}]}}"#), "4x3"),
         (format!(r#"{{"image": "a.png", {text}, "answer": "x<obj>", "masks": [7]}}"#), "a mask is a path"),
         (format!(r#"{{"image": "a.png", {text}, "answer": "x<obj>", "masks": [[[1, 2, 3]]]}}"#), "polygon"),
+        (format!(r#"{{"id": "1", "image": "a.png", {text}, "answer": "x"}}"#), "that of line 1 too"),
         (r#"{"image": "a.png", "references": [], "answer": "x"}"#.to_owned(), "`references` is empty"),
         (r#"{"image": "a.png", "references": [{}], "answer": "x"}"#.to_owned(), "reference 1: give one of"),
         (r#"{"image": "a.png", "references": [{"text": "x", "audio": "dog.wav"}], "answer": "x"}"#.to_owned(), "only one"),

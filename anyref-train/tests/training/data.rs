@@ -387,11 +387,39 @@ fn adapters_start_afresh_on_a_model_without() {
         config["stages"][0]["trainable"] = json!(["\\.lora_[ab]\\."]);
     });
     config.model.lora = Some(Default::default());
+    // Their dropout draws the same whether a run was stopped or not.
+    config.stages[0].steps = 4;
+    let device = Default::default();
+    let weights = |name: &str, stop: Option<u64>| {
+        let run = folders(&folder.path().join(name));
+        if stop.is_some() {
+            assert!(!launch::<TrainBackend>(&config, &run, stop, &device).unwrap());
+        }
+        assert!(launch::<TrainBackend>(&config, &run, None, &device).unwrap());
+        let trained = AnyRef::<TestBackend>::load(&run.run.join("model"), &device).unwrap();
+        assert!(trained.model.llm.has_lora());
+        fs::read(run.run.join("model/model.safetensors")).unwrap()
+    };
+    assert!(weights("straight", None) == weights("resumed", Some(2)));
+}
+
+#[test]
+fn the_model_is_that_of_the_start() {
+    let _turn = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let context = context([64, 64], 2);
+    let mut other = StageContext::new(context.model.clone(), context.tokenizer.clone(), 1).unwrap();
+    other.model.llm.rms_norm_eps = 3e-4;
+    other.model.vision_select_layer = -1;
+    let start = start(folder.path(), &other);
+    let config = train_config(&start, 1, |_| ());
+    assert!(config.model.llm.rms_norm_eps < 1e-4);
     let run = folders(&folder.path().join("run"));
     let device = Default::default();
     assert!(launch::<TrainBackend>(&config, &run, None, &device).unwrap());
     let trained = AnyRef::<TestBackend>::load(&run.run.join("model"), &device).unwrap();
-    assert!(trained.model.llm.has_lora());
+    assert_eq!(trained.config.llm.rms_norm_eps, 3e-4);
+    assert_eq!(trained.config.vision_select_layer, -1);
 }
 
 #[test]
@@ -423,6 +451,15 @@ fn runs_that_cannot_be_meant_are_refused() {
         |config| config["start"] = json!("/no/such/model"),
         "/no/such/model",
     );
+    let run = folders(&folder.path().join("begun"));
+    let device = Default::default();
+    let begun = train_config(&start, 2, |_| ());
+    assert!(!launch::<TrainBackend>(&begun, &run, Some(1), &device).unwrap());
+    let other = train_config(&start, 2, |config| {
+        config["stages"][0]["data"]["epoch"] = json!(3);
+    });
+    let error = launch::<TrainBackend>(&other, &run, None, &device).unwrap_err();
+    assert!(error.to_string().contains("other `data`"), "{error}");
 }
 
 #[test]

@@ -23,6 +23,7 @@ fn learns<S: Stage<TrainBackend>>(context: &SceneContext, stage: &S, config: &St
         checkpoint_every: 100,
         validate_every: 100,
         keep: 1,
+        seed: 1,
         stop_after: None,
     };
     let (trainee, complete) = train_stage(stage, config, &options, trainee, None, 0).unwrap();

@@ -27,7 +27,11 @@ pub fn run<B: Backend>(
         fold: (arguments.benchmark == Benchmark::Coco20i).then_some(arguments.fold),
         limit: arguments.limit,
         out: arguments.out.clone(),
-        model: model::name(common),
+        model: match arguments.benchmark {
+            // The seed draws the pictures that are shown.
+            Benchmark::Coco20i => format!("{}, seed {}", model::name(common), common.seed),
+            _ => model::name(common),
+        },
     };
     let asked = ask_dataset(&opened.anyref, dataset.as_ref(), &options)?;
     if let Some((count, path)) = &asked.incomplete {
