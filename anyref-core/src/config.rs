@@ -106,8 +106,8 @@ impl AnyRefConfig {
                 intermediate_size: 4 * width,
                 num_hidden_layers: 6,
                 num_attention_heads: 4,
-                image_size: 168,
-                patch_size: 14,
+                image_size: 192,
+                patch_size: 12,
                 ..ClipVisionConfig::vit_large_patch14()
             },
             vision_select_layer: -2,

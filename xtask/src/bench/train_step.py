@@ -54,7 +54,7 @@ class Block(nn.Module):
 class Clip(nn.Module):
     """CLIP's vision tower up to the layer that is used: 5 of 6 blocks."""
 
-    def __init__(self, size=168, patch=14, width=192, heads=4, blocks=5):
+    def __init__(self, size=192, patch=12, width=192, heads=4, blocks=5):
         super().__init__()
         self.patch = nn.Conv2d(3, width, patch, patch, bias=False)
         self.cls = nn.Parameter(torch.randn(width) * 0.02)
@@ -151,7 +151,7 @@ class LayerNorm2d(nn.Module):
 
 
 class SamEncoder(nn.Module):
-    def __init__(self, size=256, patch=16, width=192, heads=4, output=128, window=8):
+    def __init__(self, size=192, patch=8, width=192, heads=4, output=128, window=8):
         super().__init__()
         grid = size // patch
         self.patch = nn.Conv2d(3, width, patch, patch)
@@ -280,7 +280,7 @@ def mlp(*widths):
 
 
 class MaskDecoder(nn.Module):
-    def __init__(self, width=128, heads=8, inner=512, grid=16):
+    def __init__(self, width=128, heads=8, inner=512, grid=24):
         super().__init__()
         self.tokens = nn.Parameter(torch.randn(5, width))
         self.no_mask = nn.Parameter(torch.randn(width))
@@ -381,7 +381,7 @@ class AnyRef(nn.Module):
 
 def random_batch(sizes):
     """A batch in the sizes that 16 scenes with 6 questions each have."""
-    count, past = sizes.scenes * sizes.questions, sizes.prefix + 144
+    count, past = sizes.scenes * sizes.questions, sizes.prefix + 256
     lengths = torch.randint(sizes.row * 6 // 10, sizes.row + 1, (count, 1))
     lengths[0] = sizes.row
     keys = torch.arange(past + sizes.row)
@@ -396,12 +396,12 @@ def random_batch(sizes):
     row = torch.arange(sizes.objects) % count
     return {
         "sizes": sizes,
-        "clip": torch.randn(sizes.scenes, 3, 168, 168),
-        "sam": torch.randn(sizes.scenes, 3, 256, 256),
-        "images": torch.randn(sizes.images, 3, 168, 168),
+        "clip": torch.randn(sizes.scenes, 3, 192, 192),
+        "sam": torch.randn(sizes.scenes, 3, 192, 192),
+        "images": torch.randn(sizes.images, 3, 192, 192),
         "boxes": torch.rand(sizes.boxes, 4),
         "box_scene": torch.randint(sizes.scenes, (sizes.boxes,)),
-        "box_weights": torch.rand(sizes.boxes, 144, 4).softmax(1),
+        "box_weights": torch.rand(sizes.boxes, 256, 4).softmax(1),
         "sounds": torch.randn(sizes.sounds, 3, 1, 128, 204),
         "prefix": torch.randint(1024, (sizes.scenes, sizes.prefix)),
         "rows": torch.randint(1024, (count, sizes.row)),
@@ -411,9 +411,9 @@ def random_batch(sizes):
         "predicted": torch.randint(1024, (len(predictors),)),
         "object_row": row,
         "object_position": torch.full((sizes.objects,), sizes.row - 3),
-        "shares": torch.rand(sizes.scenes, -(-sizes.regions // sizes.scenes), 144).softmax(-1),
+        "shares": torch.rand(sizes.scenes, -(-sizes.regions // sizes.scenes), 256).softmax(-1),
         "names": torch.randint(NAMES, (sizes.regions,)),
-        "masks": (torch.rand(sizes.objects, 64, 64) > 0.8).float(),
+        "masks": (torch.rand(sizes.objects, 96, 96) > 0.8).float(),
     }
 
 
