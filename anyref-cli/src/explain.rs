@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use anyref_core::{Explanation, Mask, Reference};
+use anyref_train::eval::files::ScoredMask;
 use image::imageops::{self, FilterType};
 use image::{Luma, Rgb, RgbImage};
 use serde::Serialize;
@@ -26,8 +27,8 @@ struct Document<'a> {
     references: &'a [f32],
     /// Share of each patch, by rows.
     patches: Vec<&'a [f32]>,
-    before: MaskDocument,
-    after: MaskDocument,
+    before: ScoredMask,
+    after: ScoredMask,
 }
 
 #[derive(Debug, Serialize)]
@@ -35,13 +36,6 @@ struct WordDocument<'a> {
     text: &'a str,
     attention: f32,
     refocus: f32,
-}
-
-#[derive(Debug, Serialize)]
-struct MaskDocument {
-    size: [usize; 2],
-    counts: String,
-    score: f32,
 }
 
 /// Writes `explain.json` and `object_1.png`, `object_2.png` … into a folder. Returns the pictures' paths.
@@ -165,18 +159,15 @@ impl<'a> Document<'a> {
                 .patches
                 .chunks(explanation.side.max(1))
                 .collect(),
-            before: MaskDocument::new(&explanation.before),
-            after: MaskDocument::new(&explanation.after),
+            before: scored(&explanation.before),
+            after: scored(&explanation.after),
         }
     }
 }
 
-impl MaskDocument {
-    fn new(mask: &Mask) -> Self {
-        Self {
-            size: mask.rle.size(),
-            counts: mask.rle.to_compressed(),
-            score: mask.score,
-        }
+fn scored(mask: &Mask) -> ScoredMask {
+    ScoredMask {
+        rle: mask.rle.clone(),
+        score: Some(mask.score),
     }
 }

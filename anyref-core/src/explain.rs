@@ -38,17 +38,16 @@ pub struct Word {
     pub refocus: f32,
 }
 
-/// Explains every `<obj>` of an answer.
+/// Explains every `<obj>` of an answer that has the masks `after`.
 pub(crate) fn explain<B: Backend>(
     anyref: &AnyRef<B>,
     picture: &Picture<B>,
     written: &Written<B>,
+    after: &[Mask],
 ) -> Result<Vec<Explanation>> {
     if written.objects.is_empty() {
         return Ok(Vec::new());
     }
-    let lambda = anyref.model.refocus_lambda();
-    let after = anyref.masks(picture, written, lambda)?;
     let before = anyref.masks(picture, written, 0.0)?;
     let query = anyref.object_queries(written);
     let attention = object_attention(query, written.output.key.clone(), &written.objects);
@@ -59,7 +58,7 @@ pub(crate) fn explain<B: Backend>(
     let mut slots = anyref.opening()?.slots().to_vec();
     slots.extend_from_slice(written.question.slots());
     slots.extend(written.output.tokens[0].iter().copied().map(Slot::Token));
-    let masks = before.into_iter().zip(after);
+    let masks = before.into_iter().zip(after.iter().cloned());
     written
         .objects
         .iter()

@@ -40,7 +40,7 @@ impl<B: Backend> AnyRef<B> {
                 "no such model folder; give one with config.json, tokenizer.json (or .model) and model.safetensors",
             ));
         }
-        let config = config_of(folder)?;
+        let config = AnyRefConfig::of_folder(folder)?;
         let tokenizer = Tokenizer::from_folder(folder)?;
         Self::assemble(config, tokenizer, &Checkpoint::open(folder)?, device)
     }
@@ -95,20 +95,15 @@ impl AnyRefConfig {
     /// # Errors
     /// When there is none, or it is not one.
     pub fn of_folder(folder: &Path) -> Result<Self> {
-        config_of(folder)
+        let file = folder.join(CONFIG_FILE);
+        let json = std::fs::read(&file).map_err(|e| {
+            Error::folder(
+                &file,
+                format!("{e}; a model folder needs it beside its weights"),
+            )
+        })?;
+        read_config(&file, &json)
     }
-}
-
-/// The config of a model folder.
-pub(crate) fn config_of(folder: &Path) -> Result<AnyRefConfig> {
-    let file = folder.join(CONFIG_FILE);
-    let json = std::fs::read(&file).map_err(|e| {
-        Error::folder(
-            &file,
-            format!("{e}; a model folder needs it beside its weights"),
-        )
-    })?;
-    read_config(&file, &json)
 }
 
 /// Writes the config of a model folder.

@@ -123,15 +123,19 @@ impl<B: Backend> AnyRefModel<B> {
         hidden_offset: usize,
         objects: Vec<ObjectToken>,
     ) -> Tensor<B, 2> {
-        let refocused = refocus(RefocusInput {
+        self.refocused_prompts(RefocusInput {
             query,
             key,
             hidden,
             hidden_offset,
             objects,
             lambda: self.refocus_lambda,
-        });
-        self.text_hidden_fcs.forward(refocused)
+        })
+    }
+
+    /// The same by any λ.
+    pub(crate) fn refocused_prompts(&self, input: RefocusInput<B>) -> Tensor<B, 2> {
+        self.text_hidden_fcs.forward(refocus(input))
     }
 
     /// Decodes one mask a prompt.

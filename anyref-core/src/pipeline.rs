@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyref_audio::AudioPreprocessor;
-use anyref_decoder::refocus::{ObjectToken, RefocusInput, refocus};
+use anyref_decoder::refocus::{ObjectToken, RefocusInput};
 use anyref_decoder::{postprocess_masks, rle::Rle};
 use anyref_llm::conversation::llava_v1;
 use anyref_llm::tokenizer::Tokenizer;
@@ -178,8 +178,9 @@ impl<B: Backend> AnyRef<B> {
     ) -> Result<(Answer, Vec<Explanation>)> {
         let turn = Turn::new(prompt.segmentation()?, prompt);
         let written = self.write(picture, &[turn], &mut |_| {})?;
-        let explanations = explain(self, picture, &written)?;
-        Ok((self.point(picture, written)?, explanations))
+        let answer = self.point(picture, &written)?;
+        let explanations = explain(self, picture, &written, &answer.masks)?;
+        Ok((answer, explanations))
     }
 
     /// A conversation about the picture.
@@ -200,26 +201,26 @@ impl<B: Backend> AnyRef<B> {
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Answer> {
         let written = self.write(picture, turns, on_text)?;
-        self.point(picture, written)
+        self.point(picture, &written)
     }
 
     /// The masks of what was written.
-    pub(crate) fn point(&self, picture: &Picture<B>, written: Written<B>) -> Result<Answer> {
+    fn point(&self, picture: &Picture<B>, written: &Written<B>) -> Result<Answer> {
         let start = Instant::now();
-        let masks = self.masks(picture, &written, self.model.refocus_lambda())?;
+        let masks = self.masks(picture, written, self.model.refocus_lambda())?;
         let mut timing = written.timing;
         timing.decode = start.elapsed();
         timing.image = picture.take_encoding_time();
         Ok(Answer {
             text: plain_text(&written.raw),
-            raw: written.raw,
+            raw: written.raw.clone(),
             masks,
             timing,
         })
     }
 
     /// Writes the answer to the last of `turns`.
-    pub(crate) fn write(
+    fn write(
         &self,
         picture: &Picture<B>,
         turns: &[Turn],
@@ -248,9 +249,8 @@ impl<B: Backend> AnyRef<B> {
         if length > context {
             return Err(Error::ContextFull { length, context });
         }
-        let asked = [layout];
-        let spliced = splice(&self.model.llm, &asked, None, &bank, past, &self.device);
-        let [layout] = asked;
+        let row = std::slice::from_ref(&layout);
+        let spliced = splice(&self.model.llm, row, None, &bank, past, &self.device);
         timing.prompt = start.elapsed().saturating_sub(timing.audio);
 
         let start = Instant::now();
@@ -425,7 +425,7 @@ impl<B: Backend> AnyRef<B> {
         if objects.is_empty() {
             return Ok(Vec::new());
         }
-        let refocused = refocus(RefocusInput {
+        let prompts = self.model.refocused_prompts(RefocusInput {
             query: self.object_queries(written),
             key: output.key.clone(),
             hidden: output.hidden.clone(),
@@ -433,7 +433,6 @@ impl<B: Backend> AnyRef<B> {
             objects: objects.clone(),
             lambda,
         });
-        let prompts = self.model.text_hidden_fcs.forward(refocused);
         let [_, width, rows, columns] = picture.embedding.dims();
         let embeddings = picture
             .embedding

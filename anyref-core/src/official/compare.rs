@@ -39,7 +39,7 @@ pub fn compare<B: Backend>(
             let config = match against {
                 Some(config) => config,
                 None => {
-                    own = crate::folder::config_of(published.folder())?;
+                    own = AnyRefConfig::of_folder(published.folder())?;
                     &own
                 }
             };

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use anyref_audio::Waveform;
+use anyref_core::{Reference, ReferenceImage};
 use image::RgbImage;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
@@ -11,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::composer::Scene;
 use super::library::{Library, pick};
 use super::mask::Mask;
+use super::sound::SAMPLE_RATE;
 
 mod mixed;
 pub(super) mod references;
@@ -134,6 +137,17 @@ pub enum ReferenceData {
     Image(RgbImage),
     /// A sound, mono at 16 kHz.
     Audio(Vec<f32>),
+}
+
+impl ReferenceData {
+    /// The same as a model takes it.
+    pub fn to_reference(&self) -> Reference {
+        match self {
+            Self::Box(region) => Reference::Box(*region),
+            Self::Image(image) => Reference::Image(ReferenceImage::new(image.clone())),
+            Self::Audio(samples) => Reference::Audio(Waveform::new(samples.clone(), SAMPLE_RATE)),
+        }
+    }
 }
 
 /// What one `<obj>` of an answer points at.

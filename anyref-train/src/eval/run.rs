@@ -6,8 +6,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use anyref_audio::Waveform;
-use anyref_core::{Answer, AnyRef, Prompt, Reference, ReferenceImage};
+use anyref_core::{Answer, AnyRef, Prompt, Reference};
 use anyref_decoder::rle::{Merge, Rle};
 use burn::tensor::backend::Backend;
 use image::RgbImage;
@@ -51,8 +50,6 @@ impl EvalOptions {
     }
 }
 
-/// Sound's sample rate in the data set.
-const SAMPLE_RATE: u32 = 16_000;
 /// Worst cases shown a kind.
 const WORST: usize = 12;
 /// After so many scenes in a row without an occasion for a question the data set has none.
@@ -144,16 +141,11 @@ fn disturbed(
     let references = instruction
         .references
         .iter()
-        .map(|reference| match reference {
-            ReferenceData::Box(region) => Reference::Box(*region),
-            ReferenceData::Image(image) => Reference::Image(ReferenceImage::new(image.clone())),
-            ReferenceData::Audio(samples) => {
-                let samples = match disturbance {
-                    Some(disturbance) => disturbance.sound(samples, scene.seed),
-                    None => samples.clone(),
-                };
-                Reference::Audio(Waveform::new(samples, SAMPLE_RATE))
+        .map(|reference| match (reference, disturbance) {
+            (ReferenceData::Audio(samples), Some(disturbance)) => {
+                ReferenceData::Audio(disturbance.sound(samples, scene.seed)).to_reference()
             }
+            _ => reference.to_reference(),
         })
         .collect();
     let image = match disturbance {

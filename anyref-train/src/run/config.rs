@@ -3,8 +3,9 @@
 use core::fmt;
 use std::path::PathBuf;
 
-use anyhow::{Result as Checked, ensure};
+use anyhow::{Context, Result as Checked, ensure};
 use anyref_core::AnyRefConfig;
+use regex::Regex;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::schedule::{Decay, Schedule};
@@ -210,6 +211,17 @@ pub struct StageConfig {
 }
 
 impl StageConfig {
+    /// The patterns of [`trainable`](Self::trainable).
+    ///
+    /// # Errors
+    /// When one is no regular expression.
+    pub fn trainable_patterns(&self) -> Checked<Vec<Regex>> {
+        self.trainable
+            .iter()
+            .map(|p| Regex::new(p).with_context(|| format!("bad pattern {p:?}")))
+            .collect()
+    }
+
     fn check_data(&self) -> Checked<()> {
         let Some(data) = &self.data else {
             return Ok(());

@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use anyref_core::AnyRefConfig;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
@@ -110,11 +110,7 @@ impl Plan {
 
 /// Counts by part.
 fn parts<B: AutodiffBackend>(trainee: &Trainee<B>, stage: &StageConfig) -> Result<Vec<PartPlan>> {
-    let trainable = stage
-        .trainable
-        .iter()
-        .map(|p| Regex::new(p).with_context(|| format!("bad pattern {p:?}")))
-        .collect::<Result<Vec<_>>>()?;
+    let trainable = stage.trainable_patterns()?;
     let mut count = Count {
         matched: vec![false; trainable.len()],
         trainable,

@@ -83,12 +83,8 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
     resume: Option<(&Path, &Position)>,
     index: usize,
 ) -> Result<(Trainee<B>, bool)> {
-    let patterns = |list: &[String]| -> Result<Vec<Regex>> {
-        list.iter()
-            .map(|p| Regex::new(p).with_context(|| format!("bad pattern {p:?}")))
-            .collect()
-    };
-    let (mut trainee, trained) = set_trainable::<B, _>(trainee, &patterns(&config.trainable)?);
+    let patterns = config.trainable_patterns()?;
+    let (mut trainee, trained) = set_trainable::<B, _>(trainee, &patterns);
     if let Some(pattern) = trained.iter().position(|&count| count == 0) {
         return Err(idle_pattern(config, pattern));
     }

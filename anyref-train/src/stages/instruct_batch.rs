@@ -1,8 +1,8 @@
 //! Pictures and questions as what the model takes.
 
 use anyhow::{Context, Result};
-use anyref_audio::{AudioFeatures, Waveform};
-use anyref_core::{Layout, Question, Reference, ReferenceImage, SpecialTokens, object_spans};
+use anyref_audio::AudioFeatures;
+use anyref_core::{Layout, Question, SpecialTokens, object_spans};
 use anyref_llm::conversation::llava_v1;
 use anyref_vision::preprocess::PixelValues;
 use anyref_vision::roi_align::RegionBox;
@@ -13,7 +13,6 @@ use super::example::{Asked, Example, ExampleReference, ExampleTarget};
 use super::regions::Regions;
 use super::scene_context::SceneContext;
 use crate::data::phrases::named;
-use crate::data::sound::SAMPLE_RATE;
 use crate::data::{Instruction, Kind, ReferenceData, Scene};
 
 /// Questions about several pictures, the same number a picture.
@@ -298,13 +297,7 @@ fn asked(context: &SceneContext, scene: &Scene, instructions: &[Instruction]) ->
         let references: Vec<_> = instruction
             .references
             .iter()
-            .map(|reference| match reference {
-                ReferenceData::Box(region) => Reference::Box(*region),
-                ReferenceData::Image(image) => Reference::Image(ReferenceImage::new(image.clone())),
-                ReferenceData::Audio(samples) => {
-                    Reference::Audio(Waveform::new(samples.clone(), SAMPLE_RATE))
-                }
-            })
+            .map(ReferenceData::to_reference)
             .collect();
         let prepared: Result<Vec<_>> = references
             .iter()
