@@ -129,7 +129,7 @@ impl<B: Backend> MaskDecoder<B> {
     /// not copied before the prompts have changed it.
     pub fn forward(&self, input: MaskDecoderInput<B>) -> MaskDecoderOutput<B> {
         let [_, _, height, width] = input.image_embeddings.dims();
-        let image = cells(input.image_embeddings) + cells(input.dense);
+        let image = ops::add_shared(cells(input.image_embeddings), cells(input.dense));
         let (tokens, image) =
             self.transformer
                 .forward(image, cells(input.image_pe), self.tokens(input.sparse));

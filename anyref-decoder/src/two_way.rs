@@ -1,6 +1,7 @@
 //! The two-way transformer: prompts look at the picture, the picture looks back.
 
 use anyref_weights::nn::{LayerNorm, LayerNormConfig};
+use anyref_weights::ops;
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
@@ -105,7 +106,7 @@ impl<B: Backend> TwoWayTransformer<B> {
             (queries, keys) = layer.forward(queries, keys, tokens.clone(), image_pe.clone());
         }
         let q = queries.clone() + tokens;
-        let k = keys.clone() + image_pe;
+        let k = ops::add_shared(keys.clone(), image_pe);
         let look = self.final_attn_token_to_image.forward(q, k, keys.clone());
         (self.norm_final_attn.forward(queries + look), keys)
     }
@@ -157,7 +158,7 @@ impl<B: Backend> TwoWayAttentionBlock<B> {
         };
         let queries = self.norm1.forward(queries);
 
-        let placed = keys.clone() + key_pe;
+        let placed = ops::add_shared(keys.clone(), key_pe);
         let q = queries.clone() + query_pe.clone();
         let look = self
             .cross_attn_token_to_image

@@ -1,13 +1,12 @@
 //! Causal self-attention with rotary positions and grouped queries.
 
-use anyref_weights::ops::{self, AttentionInput};
+use anyref_weights::ops::{self, Angles, AttentionInput};
 use burn::module::Module;
 use burn::tensor::{Bool, Tensor, backend::Backend};
 
 use crate::cache::LayerCache;
 use crate::config::LlamaConfig;
 use crate::lora::LoraLinear;
-use crate::rope::Rotation;
 
 /// Attention of one decoder layer.
 #[derive(Module, Debug)]
@@ -29,7 +28,7 @@ pub struct LlamaAttention<B: Backend> {
 #[derive(Debug, Clone)]
 pub struct AttentionContext<B: Backend> {
     /// Positions of the new tokens.
-    pub rotation: Rotation<B>,
+    pub rotation: Angles<B>,
     /// `[batch, 1, 1, past + length]`, `true` = not to be attended to.
     pub mask: Option<Tensor<B, 4, Bool>>,
 }
@@ -82,8 +81,8 @@ impl<B: Backend> LlamaAttention<B> {
         let query = split(self.q_proj.forward(x.clone()), self.heads);
         let key = split(self.k_proj.forward(x.clone()), self.kv_heads);
         let value = split(self.v_proj.forward(x), self.kv_heads);
-        let query = context.rotation.apply(query);
-        let key = context.rotation.apply(key);
+        let query = ops::rotary(query, &context.rotation);
+        let key = ops::rotary(key, &context.rotation);
         let (key, value) = match cache {
             Some(cache) => cache.append(key, value),
             None => (key, value),

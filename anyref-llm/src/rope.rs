@@ -1,6 +1,7 @@
 //! Rotary positions in the half-split layout of Hugging Face's LLaMA: component `i` of a head turns
 //! together with component `i + head_dim / 2`.
 
+use anyref_weights::ops::Angles;
 use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData, backend::Backend};
 
 use crate::config::LlamaConfig;
@@ -18,15 +19,6 @@ struct Dynamic {
     theta: f64,
     factor: f64,
     max_positions: usize,
-}
-
-/// Cosines and signed sines of a set of positions, shared by all layers.
-#[derive(Debug, Clone)]
-pub struct Rotation<B: Backend> {
-    /// `[batch or 1, 1, length, head_dim]`
-    cos: Tensor<B, 4>,
-    /// `[batch or 1, 1, length, head_dim]`, negative in the first half.
-    sin: Tensor<B, 4>,
 }
 
 impl RotaryEmbedding {
@@ -72,7 +64,7 @@ impl RotaryEmbedding {
         self.dynamic.is_some()
     }
 
-    /// The rotation of each position, in `dtype`; computed in f32. `length` is the length of the whole
+    /// The angles of each position, in `dtype`, shared by all layers; computed in f32. `length` is the length of the whole
     /// sequence, past included, which dynamic scaling depends on.
     ///
     /// # Shapes
@@ -82,7 +74,7 @@ impl RotaryEmbedding {
         position_ids: Tensor<B, 2, Int>,
         length: usize,
         dtype: DType,
-    ) -> Rotation<B> {
+    ) -> Angles<B> {
         let device = position_ids.device();
         let frequencies = self.at_length(length);
         let half = frequencies.len();
@@ -92,11 +84,9 @@ impl RotaryEmbedding {
         );
         let positions: Tensor<B, 2> = position_ids.cast(FloatDType::F32);
         let angles = (positions.unsqueeze_dim::<3>(2) * frequencies).unsqueeze_dim::<4>(1);
-        let cos = angles.clone().cos();
-        let sin = angles.sin();
-        Rotation {
-            cos: Tensor::cat(vec![cos.clone(), cos], 3).cast(dtype),
-            sin: Tensor::cat(vec![sin.clone().neg(), sin], 3).cast(dtype),
+        Angles {
+            cos: angles.clone().cos().cast(dtype),
+            sin: angles.sin().cast(dtype),
         }
     }
 
@@ -122,22 +112,4 @@ fn frequencies(theta: f64, half: usize) -> Vec<f64> {
     (0..half)
         .map(|i| theta.powf(-(i as f64) / half as f64))
         .collect()
-}
-
-impl<B: Backend> Rotation<B> {
-    /// Turns the heads of `x` to their positions.
-    ///
-    /// # Shapes
-    /// - x and output: `[batch, heads, length, head_dim]`
-    pub fn apply(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
-        let half = x.dims()[3] / 2;
-        let swapped = Tensor::cat(
-            vec![
-                x.clone().narrow(3, half, half),
-                x.clone().narrow(3, 0, half),
-            ],
-            3,
-        );
-        x * self.cos.clone() + swapped * self.sin.clone()
-    }
 }

@@ -9,9 +9,13 @@ mod flex;
 mod matmul;
 mod norm;
 mod permute;
+mod rotary;
+mod shared;
 
 pub use activation::{gelu, quick_gelu, silu, swiglu};
 pub use attention::{AttentionInput, RelativePosition, attention};
 pub use matmul::matmul;
 pub use norm::{layer_norm, rms_norm};
 pub use permute::permute;
+pub use rotary::{Angles, rotary};
+pub use shared::add_shared;

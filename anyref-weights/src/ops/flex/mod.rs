@@ -12,6 +12,8 @@ mod norm;
 mod pack;
 mod permute;
 mod product;
+mod rotary;
+mod shared;
 mod simd;
 mod swiglu;
 #[cfg(test)]
@@ -28,6 +30,8 @@ pub(crate) use activation::{Activation, activation};
 pub(crate) use attention::attention;
 pub(crate) use norm::{NormInput, norm};
 pub(crate) use permute::permute;
+pub(crate) use rotary::rotary;
+pub(crate) use shared::add_shared;
 pub(crate) use swiglu::swiglu;
 
 /// A tensor of `Autodiff<Flex, _>`.

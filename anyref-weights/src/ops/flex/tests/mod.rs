@@ -3,6 +3,7 @@
 mod activation;
 mod attention;
 mod bench;
+mod broadcast;
 mod norm;
 
 use burn::backend::Autodiff;

@@ -1,0 +1,116 @@
+//! Sums with what a whole batch shares, without a strided copy.
+
+use super::buffer::{contiguous, tensor};
+use super::simd::{Kernel, Simd, dispatch};
+use super::{Route, TrackedTensor, all_f32, route, unwrap, values, wrap};
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::{
+    BalancedCheckpointing, CheckpointStrategy, NoCheckpointing,
+};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::tensor::backend::Backend;
+use burn::tensor::{Shape, Tensor, TensorMetadata};
+use burn_flex::{Flex, FlexTensor};
+use rayon::prelude::*;
+
+/// `x ← x + y`
+struct Add<'a>(&'a mut [f32], &'a [f32]);
+
+impl Kernel for Add<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: Simd>(self) {
+        for (x, &y) in self.0.iter_mut().zip(self.1) {
+            *x += y;
+        }
+    }
+}
+
+fn sum(x: FlexTensor, shared: FlexTensor) -> FlexTensor {
+    let shared = contiguous(shared);
+    let mut x = contiguous(x);
+    let row = values(&shared);
+    if row.is_empty() {
+        return x;
+    }
+    x.storage_mut::<f32>()
+        .par_chunks_mut(row.len())
+        .for_each(|x| dispatch(Add(x, row)));
+    x
+}
+
+/// The sum over the batch, `[1, ..]`.
+fn reduced(grad: FlexTensor, shape: Shape) -> FlexTensor {
+    /// Values of a task.
+    const PART: usize = 4 * 1024;
+    let grad = contiguous(grad);
+    let grads = values(&grad);
+    let row = shape.num_elements();
+    let mut total = vec![0.0; row];
+    total
+        .par_chunks_mut(PART)
+        .enumerate()
+        .for_each(|(part, total)| {
+            for row in grads.chunks_exact(row) {
+                dispatch(Add(total, &row[part * PART..][..total.len()]));
+            }
+        });
+    tensor(total, shape)
+}
+
+#[derive(Debug)]
+struct AddBackward;
+
+impl Backward<Flex, 2> for AddBackward {
+    /// Shape of what is shared.
+    type State = Shape;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 2>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let grad = grads.consume::<Flex>(&ops.node);
+        let [x, shared] = ops.parents;
+        if let Some(shared) = shared {
+            grads.register::<Flex>(shared.id, reduced(grad.clone(), ops.state));
+        }
+        if let Some(x) = x {
+            grads.register::<Flex>(x.id, grad);
+        }
+    }
+}
+
+fn tracked<C: CheckpointStrategy>(x: TrackedTensor, shared: TrackedTensor) -> TrackedTensor {
+    let nodes = [x.node.clone(), shared.node.clone()];
+    let shape = shared.primitive.shape();
+    match AddBackward.prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(prep) => prep.finish(shape, sum(x.primitive, shared.primitive)),
+        OpsKind::UnTracked(prep) => prep.finish(sum(x.primitive, shared.primitive)),
+    }
+}
+
+/// `x + shared`, or the arguments back.
+#[allow(clippy::type_complexity)]
+pub(crate) fn add_shared<B: Backend, const D: usize>(
+    x: Tensor<B, D>,
+    shared: Tensor<B, D>,
+) -> Result<Tensor<B, D>, (Tensor<B, D>, Tensor<B, D>)> {
+    let (whole, one) = (x.dims(), shared.dims());
+    let fits = all_f32(&[x.dtype(), shared.dtype()])
+        && whole[0] > 1
+        && one[0] == 1
+        && whole[1..] == one[1..];
+    let Some(route) = route::<B>().filter(|_| fits) else {
+        return Err((x, shared));
+    };
+    Ok(match route {
+        Route::Inference => wrap(sum(unwrap(x), unwrap(shared))),
+        Route::Autodiff => wrap(tracked::<NoCheckpointing>(unwrap(x), unwrap(shared))),
+        Route::AutodiffBalanced => {
+            wrap(tracked::<BalancedCheckpointing>(unwrap(x), unwrap(shared)))
+        }
+    })
+}

@@ -1,0 +1,41 @@
+//! Rotary positions.
+
+#[cfg(feature = "flex")]
+use super::flex;
+use burn::tensor::{Tensor, backend::Backend};
+
+/// Cosines and sines of the angles by which [`rotary`] turns. They carry no gradient.
+#[derive(Debug, Clone)]
+pub struct Angles<B: Backend> {
+    /// `[batch or 1, 1, length, head_dim / 2]`
+    pub cos: Tensor<B, 4>,
+    /// `[batch or 1, 1, length, head_dim / 2]`
+    pub sin: Tensor<B, 4>,
+}
+
+/// Turns component `i` of every head together with component `i + head_dim / 2`, the half-split layout
+/// of transformers' `apply_rotary_pos_emb`.
+///
+/// # Shapes
+/// - x and output: `[batch, heads, length, head_dim]`
+pub fn rotary<B: Backend>(x: Tensor<B, 4>, angles: &Angles<B>) -> Tensor<B, 4> {
+    #[cfg(feature = "flex")]
+    let x = match flex::rotary(x, angles) {
+        Ok(y) => return y,
+        Err(x) => x,
+    };
+    composed(x, angles)
+}
+
+/// The composed form, in burn's own tensor operations.
+pub(super) fn composed<B: Backend>(x: Tensor<B, 4>, angles: &Angles<B>) -> Tensor<B, 4> {
+    let Angles { cos, sin } = angles;
+    let half = x.dims()[3] / 2;
+    let first = x.clone().narrow(3, 0, half);
+    let second = x.narrow(3, half, half);
+    let turned = vec![
+        first.clone() * cos.clone() - second.clone() * sin.clone(),
+        second * cos.clone() + first * sin.clone(),
+    ];
+    Tensor::cat(turned, 3)
+}

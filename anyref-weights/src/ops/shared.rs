@@ -1,0 +1,22 @@
+//! Sums with what a whole batch shares.
+
+#[cfg(feature = "flex")]
+use super::flex;
+use burn::tensor::{Tensor, backend::Backend};
+
+/// `x + shared`, where one `shared` serves all of a batch, such as the positions of a picture's cells.
+///
+/// # Shapes
+/// - x and output: `[batch, ..]`
+/// - shared: `[1, ..]`, or that of `x`
+pub fn add_shared<B: Backend, const D: usize>(
+    x: Tensor<B, D>,
+    shared: Tensor<B, D>,
+) -> Tensor<B, D> {
+    #[cfg(feature = "flex")]
+    let (x, shared) = match flex::add_shared(x, shared) {
+        Ok(y) => return y,
+        Err(inputs) => inputs,
+    };
+    x + shared
+}
