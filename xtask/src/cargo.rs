@@ -37,9 +37,16 @@ pub fn timed(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Builds a program of the workspace and returns where it is.
-pub fn built(package: &str, program: &str) -> Result<PathBuf> {
-    run(cargo().args(["build", "--release", "--package", package, "--bin", program]))?;
+/// Builds a program of the workspace and returns where it is. Everything is built with the features that the whole
+/// workspace asks for, so that nothing which the tests or another program have built is built again; `features` are
+/// `package/feature`.
+pub fn built(program: &str, features: &[String]) -> Result<PathBuf> {
+    let mut build = cargo();
+    build.args(["build", "--release", "--workspace", "--bin", program]);
+    if !features.is_empty() {
+        build.arg("--features").arg(features.join(","));
+    }
+    run(build.current_dir(root()))?;
     let target = match std::env::var_os("CARGO_TARGET_DIR") {
         Some(target) => PathBuf::from(target),
         None => root().join("target"),

@@ -8,6 +8,8 @@ use clap::Args;
 
 use crate::cargo;
 
+/// The trainer, and its package.
+const PROGRAM: &str = "anyref-train";
 const STAMPS: &str = "data/stamps";
 const BACKGROUNDS: &str = "data/backgrounds";
 
@@ -27,15 +29,12 @@ pub struct Passed {
 /// Runs a command of `anyref-train`.
 pub fn run(command: &str, passed: &Passed) -> Result<()> {
     let options = &passed.options;
-    let mut call = cargo::cargo();
-    call.args(["run", "--release", "--package", "anyref-train"]);
-    match value(options, "--backend") {
-        None | Some("flex") => {}
-        Some(backend) => {
-            call.args(["--features", backend]);
-        }
-    }
-    call.args(["--", command]).args(options);
+    let features: Vec<String> = match value(options, "--backend") {
+        None | Some("flex") => Vec::new(),
+        Some(backend) => vec![format!("{PROGRAM}/{backend}")],
+    };
+    let mut call = Command::new(cargo::built(PROGRAM, &features)?);
+    call.arg(command).args(options);
     keep_memory(&mut call);
     let asks_for_help = options
         .iter()

@@ -40,7 +40,7 @@ pub struct Segment {
 /// Measures cold starts, then further references in one process.
 pub fn run(options: &Segment) -> Result<()> {
     ensure!(options.runs > 0, "--runs is 0");
-    let program = built("anyref-cli", "anyref")?;
+    let program = built("anyref", &[])?;
     let image = options
         .image
         .clone()

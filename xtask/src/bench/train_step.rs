@@ -44,7 +44,7 @@ pub fn run(options: &TrainStep) -> Result<()> {
         options.steps > 0 && options.rounds > 0,
         "give at least one step and one round"
     );
-    let program = built("anyref-train", "anyref-train")?;
+    let program = built("anyref-train", &[])?;
     let folder = tempfile::tempdir()?;
     let config = options
         .config
