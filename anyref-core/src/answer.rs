@@ -6,7 +6,7 @@ use anyref_decoder::rle::Rle;
 use image::{GrayImage, Luma};
 
 /// A sentence with the masks of the objects it names.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Answer {
     /// The sentence, without mask tokens.
     pub text: String,

@@ -3,8 +3,8 @@
 use burn::tensor::backend::Backend;
 
 use crate::picture::Picture;
-use crate::pipeline::{AnyRef, Turn};
-use crate::{Answer, Prompt, Result};
+use crate::write::Turn;
+use crate::{Answer, AnyRef, Prompt, Result};
 
 /// A conversation about one picture; each answer may bring masks.
 #[derive(Debug)]

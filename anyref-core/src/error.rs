@@ -113,6 +113,26 @@ pub enum Error {
 }
 
 impl Error {
+    /// Whether it is about one question alone, so that others may still be asked: a sound in which nothing can be
+    /// heard, a box outside its picture, words that the model does not take, a prompt too long. Files that cannot be
+    /// read are not of this kind, nor is what a model lacks.
+    pub fn refuses_question(&self) -> bool {
+        use anyref_audio::Error as Sound;
+        match self {
+            Self::Audio(error) => matches!(
+                error,
+                Sound::TooShort { .. } | Sound::Silent { .. } | Sound::NotFinite { .. }
+            ),
+            Self::Box { .. }
+            | Self::EmptyPrompt
+            | Self::Placeholder { .. }
+            | Self::ContextFull { .. }
+            | Self::MaskSize { .. }
+            | Self::EmptyPicture => true,
+            _ => false,
+        }
+    }
+
     /// An [`Error::Folder`].
     pub(crate) fn folder(path: &Path, problem: impl Into<String>) -> Self {
         Self::Folder {

@@ -5,7 +5,7 @@ use burn::tensor::backend::Backend;
 
 use crate::layout::Slot;
 use crate::picture::Picture;
-use crate::pipeline::Written;
+use crate::write::Written;
 use crate::{AnyRef, Mask, Result};
 
 /// Where the state of an `<obj>` looked, by the last layer's attention, averaged over heads. The shares of
@@ -38,28 +38,29 @@ pub struct Word {
     pub refocus: f32,
 }
 
-/// Explains every `<obj>` of an answer that has the masks `after`.
+/// Explains every `<obj>` of the only answer, which has the masks `after`.
 pub(crate) fn explain<B: Backend>(
     anyref: &AnyRef<B>,
     picture: &Picture<B>,
     written: &Written<B>,
     after: &[Mask],
 ) -> Result<Vec<Explanation>> {
-    if written.objects.is_empty() {
+    let Some(answer) = written.answers.first().filter(|a| !a.objects.is_empty()) else {
         return Ok(Vec::new());
-    }
-    let before = anyref.masks(picture, written, 0.0)?;
+    };
+    let mut before = anyref.masks(&[picture], written, 0.0);
+    let before = before.pop().transpose()?.unwrap_or_default();
     let query = anyref.object_queries(written);
-    let attention = object_attention(query, written.output.key.clone(), &written.objects);
+    let attention = object_attention(query, written.output.key.clone(), &answer.objects);
     let [_, keys] = attention.dims();
     let attention = attention.into_data().convert::<f32>();
     let attention: Vec<f32> = attention.iter::<f32>().collect();
 
     let mut slots = anyref.opening()?.slots().to_vec();
-    slots.extend_from_slice(written.question.slots());
-    slots.extend(written.output.tokens[0].iter().copied().map(Slot::Token));
+    slots.extend_from_slice(answer.question.slots());
+    slots.extend(answer.tokens.iter().copied().map(Slot::Token));
     let masks = before.into_iter().zip(after.iter().cloned());
-    written
+    answer
         .objects
         .iter()
         .zip(attention.chunks_exact(keys))

@@ -3,25 +3,24 @@
 use std::time::Instant;
 
 use anyref_audio::AudioPreprocessor;
-use anyref_decoder::refocus::{ObjectToken, RefocusInput};
-use anyref_decoder::{postprocess_masks, rle::Rle};
 use anyref_llm::conversation::llava_v1;
 use anyref_llm::tokenizer::Tokenizer;
-use anyref_llm::{GenerationConfig, GenerationInput, GenerationOutput, LlamaInput, generate};
-use anyref_vision::preprocess::{ClipPreprocessor, SamPreprocessor};
+use anyref_llm::{GenerationConfig, LlamaInput};
 use anyref_vision::roi_align::RegionBox;
-use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{Tensor, backend::Backend};
 use image::RgbImage;
 
 use crate::explain::{Explanation, explain};
-use crate::layout::{Layout, ObjectSpan, object_spans};
+use crate::layout::Layout;
 use crate::model::AnyRefModel;
 use crate::picture::Picture;
+use crate::prepare::{PicturePixels, PicturePreprocessor};
 use crate::prompt::Question;
 use crate::reference::check_box;
 use crate::special_tokens::SpecialTokens;
 use crate::splice::{ReferenceBank, splice};
-use crate::{Answer, AnyRefConfig, Chat, Error, Mask, Prompt, Reference, Result, Timing};
+use crate::write::{Conversation, Turn};
+use crate::{Answer, AnyRefConfig, Chat, Error, Prompt, Reference, Result};
 
 /// The model with its tokenizer and pre-processing.
 #[derive(Debug)]
@@ -36,38 +35,6 @@ pub struct AnyRef<B: Backend> {
     pub generation: GenerationConfig,
     special: SpecialTokens,
     device: B::Device,
-}
-
-/// One question of a conversation, with its answer once there is one.
-#[derive(Debug, Clone)]
-pub(crate) struct Turn {
-    pub(crate) question: Question,
-    pub(crate) references: Vec<Reference>,
-    pub(crate) answer: Option<String>,
-}
-
-impl Turn {
-    fn new(question: Question, prompt: &Prompt) -> Self {
-        Self {
-            question,
-            references: prompt.references.clone(),
-            answer: None,
-        }
-    }
-}
-
-/// A generated answer before anything is decoded.
-#[derive(Debug)]
-pub(crate) struct Written<B: Backend> {
-    /// The sentence with its `<obj>`.
-    raw: String,
-    /// What the question became, from the picture's end on.
-    pub(crate) question: Layout,
-    /// The language model's states.
-    pub(crate) output: GenerationOutput<B>,
-    /// Every `<obj>`.
-    pub(crate) objects: Vec<ObjectToken>,
-    timing: Timing,
 }
 
 impl<B: Backend> AnyRef<B> {
@@ -114,14 +81,30 @@ impl<B: Backend> AnyRef<B> {
         &self.device
     }
 
+    /// Makes of pictures what [`encode`](Self::encode) takes, on any thread.
+    pub fn preprocessor(&self) -> PicturePreprocessor {
+        PicturePreprocessor::new(&self.config)
+    }
+
     /// Encodes a picture, once for all questions about it.
     ///
     /// # Errors
     /// When the picture has no pixels.
     pub fn picture(&self, image: &RgbImage) -> Result<Picture<B>> {
         let start = Instant::now();
-        let clip = self.clip_pixels(image)?;
-        let sam = SamPreprocessor::new(self.config.image_encoder.image_size).process(image);
+        let mut picture = self.encode(&self.preprocessor().process(image)?)?;
+        picture.encoding = start.elapsed();
+        Ok(picture)
+    }
+
+    /// As [`picture`](Self::picture), of a picture that was pre-processed before.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn encode(&self, pixels: &PicturePixels) -> Result<Picture<B>> {
+        let start = Instant::now();
+        let PicturePixels { clip, sam } = pixels;
+        let clip = clip.to_tensor::<B>(&self.device).unsqueeze();
         let features = self.model.picture_features(clip);
         let embedding = self
             .model
@@ -167,6 +150,20 @@ impl<B: Backend> AnyRef<B> {
         self.ask(picture, prompt.description()?, prompt)
     }
 
+    /// As [`segment`](Self::segment), for several questions at once, about one picture or several: their answers are
+    /// written in one batch, and their masks decoded together. Answers are the same as one by one; those of sampled
+    /// generation are asked one by one. Each has its share of the time that all took.
+    ///
+    /// A question that cannot be asked has its error in its place, and does not keep the others from being asked.
+    pub fn segment_all(&self, questions: &[(&Picture<B>, &Prompt)]) -> Vec<Result<Answer>> {
+        self.ask_all(questions, Prompt::segmentation)
+    }
+
+    /// As [`describe`](Self::describe), for several questions at once.
+    pub fn describe_all(&self, questions: &[(&Picture<B>, &Prompt)]) -> Vec<Result<Answer>> {
+        self.ask_all(questions, Prompt::description)
+    }
+
     /// As [`segment`](Self::segment), and what each `<obj>` of the answer looked at.
     ///
     /// # Errors
@@ -176,9 +173,15 @@ impl<B: Backend> AnyRef<B> {
         picture: &Picture<B>,
         prompt: &Prompt,
     ) -> Result<(Answer, Vec<Explanation>)> {
-        let turn = Turn::new(prompt.segmentation()?, prompt);
-        let written = self.write(picture, &[turn], &mut |_| {})?;
-        let answer = self.point(picture, &written)?;
+        let turns = [Turn::new(prompt.segmentation()?, prompt)];
+        let asked = Conversation {
+            picture,
+            turns: &turns,
+        };
+        let mut bank = ReferenceBank::default();
+        let question = self.read(asked, &mut bank)?;
+        let written = self.write(&[asked], vec![question], &bank, &mut |_, _| {});
+        let answer = only(self.point(&[asked], &written))?;
         let explanations = explain(self, picture, &written, &answer.masks)?;
         Ok((answer, explanations))
     }
@@ -189,8 +192,32 @@ impl<B: Backend> AnyRef<B> {
     }
 
     fn ask(&self, picture: &Picture<B>, question: Question, prompt: &Prompt) -> Result<Answer> {
-        let turn = Turn::new(question, prompt);
-        self.answer(picture, &[turn], &mut |_| {})
+        self.answer(picture, &[Turn::new(question, prompt)], &mut |_| {})
+    }
+
+    fn ask_all(
+        &self,
+        questions: &[(&Picture<B>, &Prompt)],
+        question: impl Fn(&Prompt) -> Result<Question>,
+    ) -> Vec<Result<Answer>> {
+        let turn = |prompt: &Prompt| Ok([Turn::new(question(prompt)?, prompt)]);
+        let turns: Vec<Result<[Turn; 1]>> = questions.iter().map(|(_, p)| turn(p)).collect();
+        let asked: Vec<Conversation<B>> = questions
+            .iter()
+            .zip(&turns)
+            .filter_map(|((picture, _), turns)| {
+                let turns = turns.as_ref().ok()?;
+                Some(Conversation { picture, turns })
+            })
+            .collect();
+        let mut answers = self.answer_all(&asked, &mut |_, _| {}).into_iter();
+        turns
+            .into_iter()
+            .map(|turns| {
+                turns?;
+                answers.next().expect("every question that is one is asked")
+            })
+            .collect()
     }
 
     /// Answers the last of `turns`.
@@ -200,100 +227,57 @@ impl<B: Backend> AnyRef<B> {
         turns: &[Turn],
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Answer> {
-        let written = self.write(picture, turns, on_text)?;
-        self.point(picture, &written)
+        let asked = Conversation { picture, turns };
+        only(self.answer_all(&[asked], &mut |_, text| on_text(text)))
     }
 
-    /// The masks of what was written.
-    fn point(&self, picture: &Picture<B>, written: &Written<B>) -> Result<Answer> {
-        let start = Instant::now();
-        let masks = self.masks(picture, written, self.model.refocus_lambda())?;
-        let mut timing = written.timing;
-        timing.decode = start.elapsed();
-        timing.image = picture.take_encoding_time();
-        Ok(Answer {
-            text: plain_text(&written.raw),
-            raw: written.raw.clone(),
-            masks,
-            timing,
-        })
-    }
-
-    /// Writes the answer to the last of `turns`.
-    fn write(
+    /// Answers the last question of each conversation.
+    fn answer_all(
         &self,
-        picture: &Picture<B>,
-        turns: &[Turn],
-        on_text: &mut dyn FnMut(&str),
-    ) -> Result<Written<B>> {
-        let mut timing = Timing::default();
-        let start = Instant::now();
+        asked: &[Conversation<'_, B>],
+        on_text: &mut dyn FnMut(usize, &str),
+    ) -> Vec<Result<Answer>> {
+        // Rows of a batch draw differently, so that a sampled answer would depend on its place.
+        let together = match self.generation.is_greedy() {
+            true => asked.len().max(1),
+            false => 1,
+        };
+        let batches = asked.chunks(together);
+        batches
+            .flat_map(|asked| self.answer_batch(asked, on_text))
+            .collect()
+    }
+
+    fn answer_batch(
+        &self,
+        asked: &[Conversation<'_, B>],
+        on_text: &mut dyn FnMut(usize, &str),
+    ) -> Vec<Result<Answer>> {
         let mut bank = ReferenceBank::default();
-        let mut references = Vec::new();
-        for turn in turns {
-            for &index in &turn.question.marked {
-                let sound = Instant::now();
-                let features = self.reference_features(picture, &turn.references[index])?;
-                if matches!(turn.references[index], Reference::Audio(_)) {
-                    timing.audio += sound.elapsed();
-                }
-                let entry = bank.push(features);
-                references.push((entry, bank.length(entry)));
+        let (mut rows, mut questions) = (Vec::new(), Vec::new());
+        let read: Vec<Result<()>> = asked
+            .iter()
+            .map(|&row| {
+                questions.push(self.read(row, &mut bank)?);
+                rows.push(row);
+                Ok(())
+            })
+            .collect();
+        let mut answers = match rows.is_empty() {
+            true => Vec::new().into_iter(),
+            false => {
+                let written = self.write(&rows, questions, &bank, on_text);
+                self.point(&rows, &written).into_iter()
             }
-        }
-        let layout = self.layout(turns, &references)?;
-        let past = picture.prefix.len();
-        let answer_start = past + layout.len();
-        let context = self.config.llm.max_position_embeddings;
-        let length = answer_start + self.generation.max_new_tokens;
-        if length > context {
-            return Err(Error::ContextFull { length, context });
-        }
-        let row = std::slice::from_ref(&layout);
-        let spliced = splice(&self.model.llm, row, None, &bank, past, &self.device);
-        timing.prompt = start.elapsed().saturating_sub(timing.audio);
-
-        let start = Instant::now();
-        let mut written = String::new();
-        let mut ids = Vec::new();
-        let output = generate(
-            &self.model.llm,
-            GenerationInput {
-                embeddings: spliced.embeddings,
-                padding: None,
-                cache: Some(picture.prefix.clone()),
-            },
-            &self.generation,
-            &mut |_, token| {
-                ids.push(token);
-                if let Ok(text) = self.tokenizer.decode(&ids)
-                    && let Some(new) = text.strip_prefix(&written)
-                    && !new.is_empty()
-                    && !new.ends_with('\u{fffd}')
-                {
-                    on_text(new);
-                    written = text;
-                }
-                true
-            },
-        );
-        timing.generate = start.elapsed();
-
-        let tokens = &output.tokens[0];
-        let whole = self.tokenizer.decode(tokens)?;
-        // What an unfinished character at the very end still holds back.
-        if let Some(rest) = whole.strip_prefix(&written)
-            && !rest.is_empty()
-        {
-            on_text(rest);
-        }
-        Ok(Written {
-            raw: whole.trim().to_owned(),
-            objects: self.objects(&output, answer_start),
-            question: layout,
-            output,
-            timing,
-        })
+        };
+        read.into_iter()
+            .map(|read| {
+                read?;
+                answers
+                    .next()
+                    .expect("every question that was read is answered")
+            })
+            .collect()
     }
 
     /// The positions up to the picture's end, which are the same for all questions.
@@ -305,17 +289,8 @@ impl<B: Backend> AnyRef<B> {
         Layout::new(opening, &self.special, self.config.image_tokens(), &[])
     }
 
-    /// CLIP's input of one picture, `[1, 3, size, size]`.
-    fn clip_pixels(&self, image: &RgbImage) -> Result<Tensor<B, 4>> {
-        if image.width() == 0 || image.height() == 0 {
-            return Err(Error::EmptyPicture);
-        }
-        let pixels = ClipPreprocessor::new(self.config.vision_tower.image_size).process(image);
-        Ok(pixels.to_tensor::<B>(&self.device).unsqueeze())
-    }
-
     /// The features of one reference, `[1, tokens, hidden]`.
-    fn reference_features(
+    pub(crate) fn reference_features(
         &self,
         picture: &Picture<B>,
         reference: &Reference,
@@ -337,9 +312,11 @@ impl<B: Backend> AnyRef<B> {
                     .model
                     .box_reference(picture.features.grid.clone(), &[region]))
             }
-            Reference::Image(reference) => Ok(self
-                .model
-                .image_reference(self.clip_pixels(reference.image())?)),
+            Reference::Image(reference) => {
+                let pixels = self.preprocessor().clip(reference.image())?;
+                let pixels = pixels.to_tensor::<B>(&self.device).unsqueeze();
+                Ok(self.model.image_reference(pixels))
+            }
             Reference::Audio(sound) => {
                 let config = self.config.audio.as_ref().ok_or(Error::NoAudioEncoder)?;
                 let features =
@@ -352,7 +329,7 @@ impl<B: Backend> AnyRef<B> {
     }
 
     /// The conversation after the picture, up to where the answer begins.
-    fn layout(&self, turns: &[Turn], references: &[(usize, usize)]) -> Result<Layout> {
+    pub(crate) fn layout(&self, turns: &[Turn], references: &[(usize, usize)]) -> Result<Layout> {
         let mut conversation = llava_v1();
         for (index, turn) in turns.iter().enumerate() {
             let picture = if index == 0 {
@@ -378,114 +355,15 @@ impl<B: Backend> AnyRef<B> {
             .map_or(0, |end| end + 1);
         ids.split_at(end)
     }
+}
 
-    /// Where every `<obj>` of a generated answer stands.
-    fn objects(&self, output: &GenerationOutput<B>, answer_start: usize) -> Vec<ObjectToken> {
-        let spans = object_spans(&output.tokens[0], self.special.object, answer_start);
-        let object = |span: ObjectSpan| ObjectToken {
-            row: 0,
-            position: span.position,
-            start: span.start,
-            end: span.position,
-            context_start: 0,
-        };
-        spans.into_iter().map(object).collect()
-    }
-
-    /// The last layer's queries of every `<obj>`, `[objects, heads, head_dim]`.
-    pub(crate) fn object_queries(&self, written: &Written<B>) -> Tensor<B, 3> {
-        let Written {
-            output, objects, ..
-        } = written;
-        let positions: Vec<i32> = objects
-            .iter()
-            .map(|object| (object.position - output.offset) as i32)
-            .collect();
-        let count = positions.len();
-        let positions =
-            Tensor::<B, 1, Int>::from_data(TensorData::new(positions, [count]), &self.device);
-        output
-            .query
-            .clone()
-            .select(2, positions)
-            .squeeze_dim::<3>(0)
-            .swap_dims(0, 1)
-    }
-
-    /// Decodes the masks of every `<obj>` in a generated answer, refocused by `lambda`.
-    pub(crate) fn masks(
-        &self,
-        picture: &Picture<B>,
-        written: &Written<B>,
-        lambda: f64,
-    ) -> Result<Vec<Mask>> {
-        let Written {
-            output, objects, ..
-        } = written;
-        if objects.is_empty() {
-            return Ok(Vec::new());
-        }
-        let prompts = self.model.refocused_prompts(RefocusInput {
-            query: self.object_queries(written),
-            key: output.key.clone(),
-            hidden: output.hidden.clone(),
-            hidden_offset: output.offset,
-            objects: objects.clone(),
-            lambda,
-        });
-        let [_, width, rows, columns] = picture.embedding.dims();
-        let embeddings = picture
-            .embedding
-            .clone()
-            .expand([objects.len(), width, rows, columns]);
-        let decoded = self.model.decode_masks(embeddings, prompts);
-        let scores = decoded.iou_predictions.into_data().convert::<f32>();
-        let scores: Vec<f32> = scores.iter::<f32>().collect();
-        let logits = postprocess_masks(
-            decoded.low_res_masks,
-            picture.resized_size,
-            picture.original_size,
-            self.config.image_encoder.image_size,
-        );
-        let [height, width] = picture.original_size;
-        let logits = logits.into_data().convert::<f32>();
-        let logits = logits.as_slice::<f32>().expect("contiguous f32 data");
-        logits
-            .chunks_exact(height * width)
-            .zip(scores)
-            .map(|(logits, score)| {
-                let pixels: Vec<bool> = logits.iter().map(|&logit| logit > 0.0).collect();
-                Ok(Mask {
-                    rle: Rle::from_mask(&pixels, [height, width])?,
-                    score: score.clamp(0.0, 1.0),
-                })
-            })
-            .collect()
-    }
+/// The answer to the only question.
+fn only(answers: Vec<Result<Answer>>) -> Result<Answer> {
+    let mut answers = answers.into_iter();
+    answers.next().expect("one question has one answer")
 }
 
 /// The markers between which the picture is spliced in.
 pub(crate) fn image_marker() -> String {
     SpecialTokens::IMAGE.concat()
-}
-
-/// The sentence without mask tokens and the blanks they leave.
-fn plain_text(raw: &str) -> String {
-    let words = raw.replace(SpecialTokens::OBJECT, " ");
-    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    words.replace(" .", ".").replace(" ,", ",")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::plain_text;
-
-    #[test]
-    fn mask_tokens_leave_no_gap() {
-        assert_eq!(
-            plain_text("the cat<obj>, the dog <obj>."),
-            "the cat, the dog."
-        );
-        assert_eq!(plain_text("<obj>."), ".");
-    }
 }

@@ -48,7 +48,7 @@ impl<B: Backend> ReferenceBank<B> {
     }
 }
 
-/// A batch of spliced sequences, padded on the right.
+/// A batch of spliced sequences, padded to the longest.
 #[derive(Debug, Clone)]
 pub struct Spliced<B: Backend> {
     /// `[rows, longest, hidden]`
@@ -74,6 +74,37 @@ pub fn splice<B: Backend>(
     past: usize,
     device: &B::Device,
 ) -> Spliced<B> {
+    splice_on(Side::Right, llm, rows, image, bank, past, device)
+}
+
+/// As [`splice`], without pictures and with the padding in front, so that all rows end together, as generation
+/// likes it.
+pub fn splice_left<B: Backend>(
+    llm: &Llama<B>,
+    rows: &[Layout],
+    bank: &ReferenceBank<B>,
+    past: usize,
+    device: &B::Device,
+) -> Spliced<B> {
+    splice_on(Side::Left, llm, rows, None, bank, past, device)
+}
+
+/// Where shorter rows are padded.
+#[derive(Clone, Copy, PartialEq)]
+enum Side {
+    Left,
+    Right,
+}
+
+fn splice_on<B: Backend>(
+    side: Side,
+    llm: &Llama<B>,
+    rows: &[Layout],
+    image: Option<Tensor<B, 3>>,
+    bank: &ReferenceBank<B>,
+    past: usize,
+    device: &B::Device,
+) -> Spliced<B> {
     let longest = rows.iter().map(Layout::len).max().unwrap_or(0);
     let image_tokens = image.as_ref().map_or(0, |image| image.dims()[1]);
     let ids: Vec<i32> = rows
@@ -90,6 +121,9 @@ pub fn splice<B: Backend>(
     let mut indices = Vec::with_capacity(rows.len() * longest);
     let mut next_token = 0;
     for (row, layout) in rows.iter().enumerate() {
+        if side == Side::Left {
+            indices.resize((row + 1) * longest - layout.len(), 0);
+        }
         for slot in layout.slots() {
             indices.push(match *slot {
                 Slot::Token(_) => {
@@ -126,7 +160,11 @@ pub fn splice<B: Backend>(
     let padding = lengths.iter().any(|&length| length < longest).then(|| {
         let mut padding = Vec::with_capacity(rows.len() * (past + longest));
         for &length in &lengths {
-            padding.extend((0..past + longest).map(|position| position >= past + length));
+            let padded = match side {
+                Side::Left => past..past + longest - length,
+                Side::Right => past + length..past + longest,
+            };
+            padding.extend((0..past + longest).map(|position| padded.contains(&position)));
         }
         Tensor::from_data(
             TensorData::new(padding, [rows.len(), past + longest]),

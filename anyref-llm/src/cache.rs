@@ -3,6 +3,8 @@
 use anyref_weights::ops;
 use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend};
 
+use crate::model::no_padding;
+
 /// Keys and values of one layer.
 #[derive(Debug, Clone)]
 pub struct LayerCache<B: Backend> {
@@ -85,6 +87,52 @@ impl<B: Backend> KvCache<B> {
                     .reshape([batch * times, length])
             },
         )
+    }
+
+    /// The rows of several caches, one after the other.
+    ///
+    /// # Panics
+    /// When there is none, or they differ in layers or positions.
+    pub fn cat(caches: &[Self]) -> Self {
+        let [first, rest @ ..] = caches else {
+            panic!("rows of at least one cache");
+        };
+        if rest.is_empty() {
+            return first.clone();
+        }
+        for other in rest {
+            let (layers, positions) = (other.layers.len(), other.len());
+            assert_eq!(
+                (layers, positions),
+                (first.layers.len(), first.len()),
+                "caches of the same layers and positions"
+            );
+        }
+        let part = |layer: usize, index: usize| {
+            let parts: Option<Vec<_>> = caches
+                .iter()
+                .map(|cache| Some(cache.layers[layer].entry.as_ref()?[index].clone()))
+                .collect();
+            parts.map(|parts| Tensor::cat(parts, 0))
+        };
+        let layers = (0..first.layers.len()).map(|layer| LayerCache {
+            entry: part(layer, 0)
+                .zip(part(layer, 1))
+                .map(|(key, value)| [key, value]),
+        });
+        let device = first.first().map(Tensor::device);
+        let padded = caches.iter().any(|cache| cache.padding.is_some());
+        let padding = device.filter(|_| padded).map(|device| {
+            let of = |cache: &Self| {
+                let none = || no_padding(cache.batch(), cache.len(), &device);
+                cache.padding.clone().unwrap_or_else(none)
+            };
+            Tensor::cat(caches.iter().map(of).collect(), 0)
+        });
+        Self {
+            layers: layers.collect(),
+            padding,
+        }
     }
 
     /// The given rows, in that order, each as often as it is named.

@@ -4,6 +4,7 @@
 
 mod answers;
 mod assemble;
+mod batch;
 mod chat;
 mod common;
 mod errors;

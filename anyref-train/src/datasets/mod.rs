@@ -10,7 +10,7 @@
 //! | [`refer`] | RefCLEF, RefCOCO, RefCOCO+, RefCOCOg, expressions to masks and boxes to expressions |
 //! | [`grefcoco`] | gRefCOCO, with several targets and none |
 //! | [`coco`] | COCO instances |
-//! | [`coco_pairs`], [`coco_20i`] | a picture of a thing to its mask in another, and the folds of COCO-20i |
+//! | [`coco_pairs`], [`coco_20i`], [`pascal_5i`] | a picture of a thing to its mask in another, and the folds of COCO-20i and PASCAL-5i |
 //! | [`coco_stuff`], [`ade20k`] | label maps |
 //! | [`paco`], [`pascal_part`] | parts of objects |
 //! | [`phrase_cut`], [`reason_seg`], [`visual_genome`] | phrases, questions and regions |
@@ -30,6 +30,7 @@ pub mod coco_stuff;
 pub mod grefcoco;
 pub mod own;
 pub mod paco;
+pub mod pascal_5i;
 pub mod pascal_part;
 pub mod phrase_cut;
 pub mod polygons;

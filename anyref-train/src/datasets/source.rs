@@ -18,6 +18,7 @@ use super::grefcoco::GRefCoco;
 use super::item::Grouping;
 use super::own::Own;
 use super::paco::Paco;
+use super::pascal_5i::{EpisodeOptions, Pascal5i};
 use super::pascal_part::PascalPart;
 use super::phrase_cut::PhraseCut;
 use super::reason_seg::ReasonSeg;
@@ -93,6 +94,18 @@ pub enum Source {
         /// 0 to 3.
         fold: usize,
         /// `train` for the categories outside the fold, `test` for its own.
+        part: Part,
+        /// Probability that the reference's background is blacked out.
+        mask_crop_probability: f64,
+    },
+    /// PASCAL's things by a picture of another, in a fold of PASCAL-5i.
+    #[serde(rename = "pascal_5i")]
+    Pascal5i {
+        /// Folder of `VOCdevkit` and of HSNet's `splits`.
+        root: PathBuf,
+        /// 0 to 3.
+        fold: usize,
+        /// `train` for the classes outside the fold, `test` for its own.
         part: Part,
         /// Probability that the reference's background is blacked out.
         mask_crop_probability: f64,
@@ -278,6 +291,20 @@ impl Source {
                     ..Default::default()
                 };
                 Arc::new(coco_20i::open(&root, &split, fold, part, options)?)
+            }
+            Self::Pascal5i {
+                root,
+                fold,
+                part,
+                mask_crop_probability,
+            } => {
+                let options = EpisodeOptions {
+                    fold,
+                    part,
+                    mask_crop_probability,
+                    seed,
+                };
+                Arc::new(Pascal5i::open(&root, options)?)
             }
             Self::CocoStuff {
                 root,

@@ -6,6 +6,7 @@ mod labels;
 mod loading;
 mod missing;
 mod own;
+mod pascal_5i;
 mod phrases;
 mod polygons;
 mod refer;

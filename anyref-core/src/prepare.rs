@@ -1,0 +1,51 @@
+//! What of a picture can be done ahead of the model, on any thread.
+
+use anyref_vision::preprocess::{ClipPreprocessor, PixelValues, SamPixels, SamPreprocessor};
+use image::RgbImage;
+
+use crate::{AnyRefConfig, Error, Result};
+
+/// A picture as the two encoders take it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PicturePixels {
+    /// For CLIP.
+    pub(crate) clip: PixelValues,
+    /// For SAM.
+    pub(crate) sam: SamPixels,
+}
+
+/// Makes [`PicturePixels`] of pictures. It needs neither weights nor a device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PicturePreprocessor {
+    clip: ClipPreprocessor,
+    sam: SamPreprocessor,
+}
+
+impl PicturePreprocessor {
+    /// Of a model.
+    pub fn new(config: &AnyRefConfig) -> Self {
+        Self {
+            clip: ClipPreprocessor::new(config.vision_tower.image_size),
+            sam: SamPreprocessor::new(config.image_encoder.image_size),
+        }
+    }
+
+    /// Resizes and normalises a picture for both encoders.
+    ///
+    /// # Errors
+    /// When the picture has no pixels.
+    pub fn process(&self, image: &RgbImage) -> Result<PicturePixels> {
+        Ok(PicturePixels {
+            clip: self.clip(image)?,
+            sam: self.sam.process(image),
+        })
+    }
+
+    /// For CLIP alone, as reference pictures are.
+    pub(crate) fn clip(&self, image: &RgbImage) -> Result<PixelValues> {
+        match image.width() == 0 || image.height() == 0 {
+            true => Err(Error::EmptyPicture),
+            false => Ok(self.clip.process(image)),
+        }
+    }
+}
