@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use anyref_core::Task;
+use anyref_train::ablation::{AblationConfig, ablate};
 use anyref_train::run::config::TrainConfig;
 use anyref_train::run::launch::{Folders, export_checkpoint, launch};
 use anyref_train::run::plan::Plan;
@@ -36,6 +37,20 @@ impl Task for Planning<'_> {
 
     fn run<B: Backend>(self, device: &B::Device) -> Result<Plan> {
         Plan::new::<Autodiff<B>>(self.config, self.folders, device)
+    }
+}
+
+/// Runs or continues an ablation; returns its table.
+pub struct Ablation<'a> {
+    pub config: &'a AblationConfig,
+    pub folders: &'a Folders,
+}
+
+impl Task for Ablation<'_> {
+    type Output = Result<String>;
+
+    fn run<B: Backend>(self, device: &B::Device) -> Result<String> {
+        ablate::<Autodiff<B>>(self.config, self.folders, device)
     }
 }
 

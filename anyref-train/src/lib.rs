@@ -5,9 +5,12 @@
 //! * [`stages`]: what is learned, in the paper's order: each encoder as its original was, then the
 //!   instructions.
 //! * [`run`]: how a stage is carried out: optimizer, schedule, checkpoints, log.
+//! * [`eval`]: what a trained model knows.
+//! * [`ablation`]: what single decisions do, over several seeds.
 
 #![recursion_limit = "256"]
 
+pub mod ablation;
 pub mod data;
 pub mod datasets;
 pub mod eval;

@@ -8,12 +8,14 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result, bail};
 use anyref_core::BackendName;
+use anyref_train::ablation::AblationConfig;
 use anyref_train::datasets::own;
 use anyref_train::run::config::TrainConfig;
 use anyref_train::run::launch::{Folders, open_scenes};
 use clap::{Parser, Subcommand};
+use serde::de::DeserializeOwned;
 
-use backend::{Export, Planning, Training};
+use backend::{Ablation, Export, Planning, Training};
 
 /// Tensors come and go by the megabyte, which costs the system's allocator a page fault each time.
 #[global_allocator]
@@ -47,6 +49,11 @@ enum Command {
         /// The model folder.
         #[arg(long)]
         out: PathBuf,
+    },
+    /// Train and evaluate variants of a configuration with several seeds; run it again to go on.
+    Ablate {
+        #[command(flatten)]
+        run: RunArguments,
     },
     /// Write the scenes, references and questions of the demonstration.
     DemoScenes {
@@ -90,20 +97,25 @@ struct RunArguments {
 
 impl RunArguments {
     fn open(&self) -> Result<(TrainConfig, Folders)> {
+        let config: TrainConfig = self.read("training configuration")?;
+        let folders = self.folders(&config.name);
+        Ok((config, folders))
+    }
+
+    fn read<T: DeserializeOwned>(&self, what: &str) -> Result<T> {
         let text = std::fs::read_to_string(anyref_weights::local_path(&self.config)?)
             .with_context(|| format!("cannot read {}", self.config.display()))?;
-        let config: TrainConfig = serde_json::from_str(&text)
-            .with_context(|| format!("{} is no training configuration", self.config.display()))?;
-        let run = self
-            .run
-            .clone()
-            .unwrap_or_else(|| PathBuf::from("runs").join(&config.name));
-        let folders = Folders {
-            run,
+        serde_json::from_str(&text)
+            .with_context(|| format!("{} is no {what}", self.config.display()))
+    }
+
+    fn folders(&self, name: &str) -> Folders {
+        let usual = || PathBuf::from("runs").join(name);
+        Folders {
+            run: self.run.clone().unwrap_or_else(usual),
             stamps: self.stamps.clone(),
             backgrounds: self.backgrounds.clone(),
-        };
-        Ok((config, folders))
+        }
     }
 }
 
@@ -146,6 +158,17 @@ fn main() -> Result<()> {
             };
             let checkpoint = run.backend.dispatch(run.device, export)??;
             println!("{} -> {}", checkpoint.display(), out.display());
+            Ok(())
+        }
+        Command::Ablate { run } => {
+            let config: AblationConfig = run.read("ablation")?;
+            let folders = run.folders(&config.name);
+            let ablation = Ablation {
+                config: &config,
+                folders: &folders,
+            };
+            println!("{}", run.backend.dispatch(run.device, ablation)??);
+            println!("written to {}", folders.run.join("table.md").display());
             Ok(())
         }
         Command::DemoScenes { run, out, scenes } => {

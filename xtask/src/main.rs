@@ -29,6 +29,8 @@ enum Task {
     },
     /// Train from a configuration; run it again to resume.
     Train(train::Passed),
+    /// Train and evaluate variants of a configuration with several seeds; run it again to go on.
+    Ablate(train::Passed),
     /// Write a run's newest checkpoint as a model folder.
     Export(train::Passed),
     /// Write the scenes and questions of the demonstration.
@@ -54,6 +56,7 @@ fn main() -> anyhow::Result<()> {
     match Arguments::parse().task {
         Task::Data { what } => data::run(&what),
         Task::Train(passed) => train::run("train", &passed),
+        Task::Ablate(passed) => train::run("ablate", &passed),
         Task::Export(passed) => train::run("export", &passed),
         Task::DemoScenes(passed) => train::run("demo-scenes", &passed),
         Task::CheckData(passed) => train::run("check-data", &passed),

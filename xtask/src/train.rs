@@ -1,4 +1,4 @@
-//! `cargo xtask train`, `export`, `demo-scenes`, `check-data`: calls `anyref-train` with the data where `data stamps` put them.
+//! `cargo xtask train`, `ablate`, `export`, `demo-scenes`, `check-data`: calls `anyref-train` with the data where `data stamps` put them.
 
 use std::path::Path;
 use std::process::Command;
@@ -77,13 +77,23 @@ fn value<'a>(options: &'a [String], name: &str) -> Option<&'a str> {
 /// complain about.
 fn needs_stamps(options: &[String]) -> bool {
     value(options, "--config")
-        .and_then(|path| std::fs::read_to_string(path).ok())
-        .and_then(|text| serde_json::from_str::<serde_json::Value>(&text).ok())
+        .and_then(read)
         .is_some_and(|config| {
+            // Of an ablation its base counts.
+            let base = &config["base"];
+            let config = match base.as_str() {
+                Some(path) => read(path).unwrap_or_default(),
+                None if base.is_object() => base.clone(),
+                None => config,
+            };
             let stages = config["stages"].as_array();
             let data = stages.is_some_and(|stages| stages.iter().all(|s| s["data"].is_object()));
             config["shapes"] != true && !(config["start"].is_string() && data)
         })
+}
+
+fn read(path: &str) -> Option<serde_json::Value> {
+    serde_json::from_str(&std::fs::read_to_string(path).ok()?).ok()
 }
 
 #[cfg(test)]
@@ -116,6 +126,8 @@ mod tests {
             ("{\"shapes\": true}", false),
             ("{}", true),
             ("{", false),
+            ("{\"base\": {\"shapes\": true}}", false),
+            ("{\"base\": {}}", true),
             ("{\"start\": \"m\", \"stages\": [{\"data\": {}}]}", false),
             ("{\"start\": \"m\", \"stages\": [{\"data\": {}}, {}]}", true),
         ] {

@@ -54,6 +54,15 @@ impl EvalKind {
         }
     }
 
+    /// The score that matters most for it, by its name.
+    pub fn main_score(self) -> &'static str {
+        match self {
+            Self::Box => "noun",
+            Self::Absent => "no mask",
+            _ => "gIoU",
+        }
+    }
+
     /// The data set's kind of question.
     pub fn question(self) -> Kind {
         match self {

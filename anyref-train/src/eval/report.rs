@@ -34,29 +34,20 @@ pub fn robustness_table(rows: &[(&str, Vec<Scores>)]) -> String {
         .collect();
     let mut text = String::from("| disturbance |");
     for kind in &kinds {
-        text.push_str(&format!(" {} ({}) |", kind.name(), main_score(*kind)));
+        text.push_str(&format!(" {} ({}) |", kind.name(), kind.main_score()));
     }
     text.push_str(&format!("\n| --- |{}\n", " --- |".repeat(kinds.len())));
     for (name, scores) in rows {
         text.push_str(&format!("| {name} |"));
         for kind in &kinds {
             let row = scores.iter().find(|row| row.kind == *kind);
-            let score = row.and_then(|row| row.scores.iter().find(|s| s.name == main_score(*kind)));
+            let score = row.and_then(|row| row.scores.iter().find(|s| s.name == kind.main_score()));
             let cell = score.map_or(NOTHING.into(), |s| cell(s.value, s.interval, 3));
             text.push_str(&format!(" {cell} |"));
         }
         text.push('\n');
     }
     text
-}
-
-/// The score that matters most for a kind, by its name.
-fn main_score(kind: EvalKind) -> &'static str {
-    match kind {
-        EvalKind::Box => "noun",
-        EvalKind::Absent => "no mask",
-        _ => "gIoU",
-    }
 }
 
 /// A value with its interval, to so many digits.

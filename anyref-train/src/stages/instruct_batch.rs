@@ -86,13 +86,25 @@ impl InstructBatch {
         per_picture: usize,
         mask_size: usize,
     ) -> Result<Self> {
-        let asked = scenes
+        let (asked, scenes): (Vec<_>, Vec<_>) = scenes
             .iter()
-            .map(|(scene, instructions)| asked(context, scene, instructions))
-            .collect::<Result<Vec<_>>>()?;
-        let mut batch = Self::new(context, &asked, per_picture, mask_size)?;
-        let scenes = scenes.iter().map(|(scene, _)| scene);
-        batch.regions = Some(Regions::new(context, scenes));
+            .map(|(scene, instructions)| Ok((asked(context, scene, instructions)?, scene)))
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .unzip();
+        Self::of_asked(context, &scenes, &asked, per_picture, mask_size)
+    }
+
+    /// The same of questions that are prepared already.
+    pub(super) fn of_asked(
+        context: &SceneContext,
+        scenes: &[&Scene],
+        asked: &[Asked],
+        per_picture: usize,
+        mask_size: usize,
+    ) -> Result<Self> {
+        let mut batch = Self::new(context, asked, per_picture, mask_size)?;
+        batch.regions = Some(Regions::new(context, scenes.iter().copied()));
         Ok(batch)
     }
 
@@ -291,7 +303,11 @@ fn share([x0, y0, x1, y1]: [f32; 4], batch: usize, image: &RgbImage) -> RegionBo
 }
 
 /// A scene's questions. Those with a sound that cannot be heard are left out.
-fn asked(context: &SceneContext, scene: &Scene, instructions: &[Instruction]) -> Result<Asked> {
+pub(super) fn asked(
+    context: &SceneContext,
+    scene: &Scene,
+    instructions: &[Instruction],
+) -> Result<Asked> {
     let mut examples = Vec::with_capacity(instructions.len());
     for instruction in instructions {
         let references: Vec<_> = instruction

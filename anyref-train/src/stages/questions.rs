@@ -1,13 +1,19 @@
 //! Where the questions of a stage come from.
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 
 use super::context::StageContext;
 use super::data_questions::DataSources;
-use super::instruct_batch::InstructBatch;
+use super::example::Asked;
+use super::instruct_batch::{InstructBatch, asked};
 use super::scene_context::SceneContext;
-use crate::data::Split;
+use crate::data::{Scene, Split};
 use crate::run::config::StageConfig;
+
+/// Scenes looked at in the place of one that has no occasion for a question of the kinds asked.
+const PATIENCE: u64 = 200;
+/// How far apart those are: further than any run goes.
+const ELSEWHERE: u64 = 1 << 40;
 
 /// Questions by step.
 #[derive(Debug)]
@@ -39,15 +45,15 @@ impl<'a> Questions<'a> {
         let mask_size = self.context().mask_size(config);
         match self {
             Self::Scenes(context) => {
-                let asked = |scene| {
-                    let asked = &context.instructions;
-                    let instructions = context.scenes.instructions(&scene, asked, step);
-                    (scene, instructions)
-                };
-                let scenes = context.scenes_of(split, step, config.batch).into_iter();
-                let scenes: Vec<_> = scenes.map(asked).collect();
+                let first = step * config.batch as u64;
+                let (scenes, asked): (Vec<_>, Vec<_>) = (first..first + config.batch as u64)
+                    .map(|index| with_questions(context, split, index, step))
+                    .collect::<Result<Vec<_>>>()?
+                    .into_iter()
+                    .unzip();
+                let scenes: Vec<_> = scenes.iter().collect();
                 let per_scene = context.instructions.per_scene;
-                InstructBatch::of_scenes(context, &scenes, per_scene, mask_size).map(Some)
+                InstructBatch::of_asked(context, &scenes, &asked, per_scene, mask_size).map(Some)
             }
             Self::Data { context, sources } => {
                 let Some(questions) = sources.of(split) else {
@@ -58,4 +64,26 @@ impl<'a> Questions<'a> {
             }
         }
     }
+}
+
+/// A scene and the questions about it; where it has none, such as one without a sound for a run that only listens,
+/// another scene, always the same.
+fn with_questions(
+    context: &SceneContext,
+    split: Split,
+    index: u64,
+    step: u64,
+) -> Result<(Scene, Asked)> {
+    for attempt in 0..PATIENCE {
+        let scene = context.scenes.scene(split, index + attempt * ELSEWHERE);
+        let instructions = &context.instructions;
+        let instructions = context.scenes.instructions(&scene, instructions, step);
+        let asked = asked(context, &scene, &instructions)?;
+        if !asked.examples.is_empty() {
+            return Ok((scene, asked));
+        }
+    }
+    bail!(
+        "{PATIENCE} scenes have no occasion for any question: give other kinds a weight in `instructions.weights`"
+    )
 }

@@ -2,6 +2,7 @@
 
 #![recursion_limit = "256"]
 
+mod ablation;
 mod batch;
 #[allow(dead_code)]
 #[path = "../../../anyref-core/tests/core/common.rs"]

@@ -1,0 +1,85 @@
+//! The numbers of one run.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use crate::eval::{EvalKind, Scores};
+
+/// A run's numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunResult {
+    /// The variant's name.
+    pub variant: String,
+    /// The seed.
+    pub seed: u64,
+    /// Scores by kind.
+    pub kinds: BTreeMap<EvalKind, KindResult>,
+}
+
+/// Scores of one kind of questions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct KindResult {
+    /// Questions asked.
+    pub n: usize,
+    /// Scores by name.
+    #[serde(flatten)]
+    pub scores: BTreeMap<String, f64>,
+}
+
+impl RunResult {
+    /// Puts the scores of a run together.
+    pub fn new(variant: &str, seed: u64, scores: &[Scores]) -> Self {
+        let kinds = scores.iter().map(|row| {
+            let values = row.scores.iter();
+            let values = values.filter_map(|score| Some((score.name.clone(), score.value?)));
+            let result = KindResult {
+                n: row.cases,
+                scores: values.collect(),
+            };
+            (row.kind, result)
+        });
+        Self {
+            variant: variant.to_owned(),
+            seed,
+            kinds: kinds.collect(),
+        }
+    }
+
+    /// The main score of a kind.
+    pub fn main_score(&self, kind: EvalKind) -> Option<f64> {
+        self.kinds
+            .get(&kind)?
+            .scores
+            .get(kind.main_score())
+            .copied()
+    }
+
+    /// Reads a result, if there is one.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>> {
+        if !path.is_file() {
+            return Ok(None);
+        }
+        let text =
+            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let result = serde_json::from_str(&text)
+            .with_context(|| format!("{} is damaged: delete it", path.display()))?;
+        Ok(Some(result))
+    }
+
+    /// Writes a result, whole or not at all.
+    pub(super) fn write(&self, path: &Path) -> Result<()> {
+        write_whole(path, &(serde_json::to_string(self)? + "\n"))
+    }
+}
+
+/// Writes beside, then renames.
+pub(super) fn write_whole(path: &Path, text: &str) -> Result<()> {
+    let partial = path.with_extension("partial");
+    fs::write(&partial, text)
+        .and_then(|()| fs::rename(&partial, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}

@@ -1,0 +1,114 @@
+//! Trains and evaluates every variant with every seed.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use anyref_core::AnyRef;
+use burn::tensor::backend::AutodiffBackend;
+
+use super::config::{AblationConfig, Variant};
+use super::result::{RunResult, write_whole};
+use super::table::table;
+use crate::data::Scenes;
+use crate::eval::{EvalOptions, evaluate, scores};
+use crate::run::config::TrainConfig;
+use crate::run::launch::{Folders, launch, open_scenes};
+
+/// What a run leaves when it is done.
+const RESULT: &str = "result.json";
+
+/// Runs or continues an ablation in `folders.run`, which gets `table.md`, `results.jsonl` and `VARIANT/seed-N` for each
+/// run. One seed comes after the other, so that all variants can be compared early. Returns the table. Runs that have a result are not done again, and one that was stopped goes on from its last checkpoint.
+///
+/// # Errors
+/// When the configuration is no ablation, a run fails, or a folder holds a run of another configuration.
+pub fn ablate<B: AutodiffBackend>(
+    config: &AblationConfig,
+    folders: &Folders,
+    device: &B::Device,
+) -> Result<String> {
+    config.check()?;
+    let base = config.base()?;
+    let scenes = open_scenes(&base, folders)?;
+    fs::create_dir_all(&folders.run)
+        .with_context(|| format!("cannot create {}", folders.run.display()))?;
+    let all = config.seeds.len() * config.variants.len();
+    let mut results = Vec::with_capacity(all);
+    for &seed in &config.seeds {
+        for variant in &config.variants {
+            let training = config.training(variant, seed)?;
+            let name = format!("{}/seed-{seed}", variant.name);
+            let run = Folders {
+                run: folders.run.join(name),
+                ..folders.clone()
+            };
+            check_same(&run.run, &training)?;
+            let result = match RunResult::read(&run.run.join(RESULT))? {
+                Some(result) => result,
+                None => {
+                    eprintln!(
+                        "run {} of {all}: {}, seed {seed}",
+                        results.len() + 1,
+                        variant.title()
+                    );
+                    if !launch::<B>(&training, &run, None, device)? {
+                        bail!("{} was stopped", run.run.display());
+                    }
+                    let asked = (config, &base, variant, seed);
+                    let result = asked_result::<B>(asked, &scenes, &run.run, device)?;
+                    result.write(&run.run.join(RESULT))?;
+                    result
+                }
+            };
+            results.push(result);
+            report(config, folders, &results)?;
+        }
+    }
+    Ok(table(config, &results))
+}
+
+/// Refuses a folder whose run was made by another configuration.
+fn check_same(run: &Path, config: &TrainConfig) -> Result<()> {
+    let file = run.join("config.json");
+    let Ok(before) = fs::read_to_string(&file) else {
+        return Ok(());
+    };
+    if before.trim_end() != serde_json::to_string_pretty(config)? {
+        bail!(
+            "{} is of another configuration: delete that folder, or give another --run",
+            run.display()
+        );
+    }
+    Ok(())
+}
+
+/// Asks the trained model.
+fn asked_result<B: AutodiffBackend>(
+    (config, base, variant, seed): (&AblationConfig, &TrainConfig, &Variant, u64),
+    scenes: &Scenes,
+    run: &Path,
+    device: &B::Device,
+) -> Result<RunResult> {
+    let anyref = AnyRef::<B::InnerBackend>::load(&run.join("model"), device)?;
+    let options = EvalOptions {
+        kinds: config.kinds(variant),
+        cases: config.evaluation.scenes,
+        out: run.join("eval"),
+        model: format!("{}, seed {seed}", variant.name),
+        instructions: base.instructions.clone(),
+        disturbance: None,
+    };
+    let cases = evaluate(&anyref, scenes, &options)?;
+    Ok(RunResult::new(&variant.name, seed, &scores(&cases)))
+}
+
+/// Writes what is known so far.
+fn report(config: &AblationConfig, folders: &Folders, results: &[RunResult]) -> Result<()> {
+    let lines = results
+        .iter()
+        .map(|result| Ok(serde_json::to_string(result)? + "\n"))
+        .collect::<Result<String>>()?;
+    write_whole(&folders.run.join("results.jsonl"), &lines)?;
+    write_whole(&folders.run.join("table.md"), &table(config, results))
+}
