@@ -6,12 +6,14 @@ mod activation;
 mod attention;
 #[cfg(feature = "flex")]
 mod flex;
+mod linear;
 mod matmul;
 mod norm;
 mod permute;
 
 pub use activation::{gelu, quick_gelu, silu, swiglu};
 pub use attention::{AttentionInput, RelativePosition, attention};
+pub use linear::{linear, takes_half_weights};
 pub use matmul::matmul;
 pub use norm::{layer_norm, rms_norm};
 pub use permute::permute;

@@ -3,6 +3,7 @@
 mod activation;
 mod attention;
 mod bench;
+mod linear;
 mod norm;
 
 use burn::backend::Autodiff;
