@@ -12,5 +12,6 @@ mod folder;
 mod lambda;
 mod official;
 mod parts;
+mod precision;
 mod sequence;
 mod splicing;
