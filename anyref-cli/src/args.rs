@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyref_core::BackendName;
-use burn::tensor::DType;
+use anyref_weights::WeightType;
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
 
 /// Point at things in pictures by text, box, picture or sound; get a sentence and masks.
@@ -28,6 +28,9 @@ pub struct Common {
     /// Number of the device, see `anyref info --devices` [default: the backend's own choice]
     #[arg(long, global = true, value_name = "N")]
     pub device: Option<usize>,
+    /// What weights are kept as, in memory and by `assemble` in its files: f32, f16, bf16, or auto: their own type on the processor and in files, f32 on GPUs
+    #[arg(long, global = true, default_value_t, value_name = "TYPE")]
+    pub dtype: WeightType,
     /// Seed of sampled answers, and of the drawings of `score`
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
     pub seed: u64,
@@ -270,34 +273,9 @@ pub struct AssembleArguments {
     /// The new model folder
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Type of the weights [default: as the parts have them]
-    #[arg(long, value_name = "TYPE")]
-    pub dtype: Option<FloatType>,
     /// Largest file of weights, in megabytes
     #[arg(long, default_value_t = 4000, value_name = "N")]
     pub shard_mb: u64,
-}
-
-/// Types of weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum FloatType {
-    /// Half precision
-    F16,
-    /// Half the bits with the range of f32
-    Bf16,
-    /// Single precision
-    F32,
-}
-
-impl FloatType {
-    /// burn's name for it.
-    pub fn dtype(self) -> DType {
-        match self {
-            Self::F16 => DType::F16,
-            Self::Bf16 => DType::BF16,
-            Self::F32 => DType::F32,
-        }
-    }
 }
 
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use anyref_core::{AnyRef, ModelFiles};
+use anyref_core::{AnyRef, ModelFiles, ModelOptions};
 use burn::tensor::backend::Backend;
 
 use crate::args::Common;
@@ -40,9 +40,10 @@ pub struct Opened<B: Backend> {
 /// Opens the model that the command line asks for.
 pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>> {
     let start = Instant::now();
+    let options = ModelOptions::new(common.dtype);
     let mut anyref = match &common.model {
-        Some(folder) => load::<B>(folder, device)?,
-        None => AnyRef::<B>::from_files(EMBEDDED, device).context("the built-in model")?,
+        Some(folder) => load::<B>(folder, options, device)?,
+        None => AnyRef::<B>::from_files(EMBEDDED, options, device).context("the built-in model")?,
     };
     if !common.temperature.is_finite() || common.temperature < 0.0 {
         bail!("--temperature is {}: give 0 or more", common.temperature);
@@ -70,9 +71,11 @@ pub fn name(common: &Common) -> String {
 }
 
 /// Loads a folder. Some configs that no model can have end in a panic while the parts are built.
-fn load<B: Backend>(folder: &Path, device: &B::Device) -> Result<AnyRef<B>> {
+fn load<B: Backend>(folder: &Path, options: ModelOptions, device: &B::Device) -> Result<AnyRef<B>> {
     let name = folder.display().to_string();
-    match catch_unwind(AssertUnwindSafe(|| AnyRef::<B>::load(folder, device))) {
+    match catch_unwind(AssertUnwindSafe(|| {
+        AnyRef::<B>::load_with(folder, options, device)
+    })) {
         Ok(Ok(anyref)) => Ok(anyref),
         Ok(Err(error)) => {
             let named = error.to_string().contains(&name);

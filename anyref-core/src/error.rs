@@ -102,6 +102,14 @@ pub enum Error {
         /// The token.
         token: String,
     },
+    /// The device does not compute with the type asked for.
+    #[error("the device of backend {backend} does not compute in {dtype}: use --dtype f32")]
+    WeightType {
+        /// What the backend calls itself.
+        backend: String,
+        /// The type.
+        dtype: &'static str,
+    },
     /// A model folder or a file of it is missing or not readable.
     #[error("{path}: {problem}")]
     Folder {

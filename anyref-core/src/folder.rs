@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyref_llm::tokenizer::Tokenizer;
-use anyref_weights::{Checkpoint, LoadOptions, SaveOptions, load_module, local_path, save_module};
+use anyref_weights::{Checkpoint, SaveOptions, WeightType, load_module, local_path, save_module};
 use burn::tensor::{DType, backend::Backend};
 
-use crate::{AnyRef, AnyRefConfig, Error, Result};
+use crate::{AnyRef, AnyRefConfig, Error, ModelOptions, Result};
 
 /// The config's file name.
 pub const CONFIG_FILE: &str = "config.json";
@@ -28,11 +28,19 @@ pub struct ModelFiles<'a> {
 
 impl<B: Backend> AnyRef<B> {
     /// Reads a model folder, or an `hf://org/name` location ([`anyref_weights::hub`]); weights are converted
-    /// to the backend's float type.
+    /// to f32.
     ///
     /// # Errors
     /// When a file is missing or damaged, or config and weights do not belong together.
     pub fn load(folder: &Path, device: &B::Device) -> Result<Self> {
+        Self::load_with(folder, ModelOptions::new(WeightType::F32), device)
+    }
+
+    /// As [`load`](Self::load), with weights as the options say.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load), and when the device does not compute with the type asked for.
+    pub fn load_with(folder: &Path, options: ModelOptions, device: &B::Device) -> Result<Self> {
         let folder = &*local_path(folder)?;
         if !folder.is_dir() {
             return Err(Error::folder(
@@ -42,36 +50,43 @@ impl<B: Backend> AnyRef<B> {
         }
         let config = AnyRefConfig::of_folder(folder)?;
         let tokenizer = Tokenizer::from_folder(folder)?;
-        Self::assemble(config, tokenizer, &Checkpoint::open(folder)?, device)
+        Self::assemble(
+            config,
+            tokenizer,
+            &Checkpoint::open(folder)?,
+            options,
+            device,
+        )
     }
 
     /// Reads a model from the content of its files.
     ///
     /// # Errors
-    /// As [`load`](Self::load).
-    pub fn from_files(files: ModelFiles<'_>, device: &B::Device) -> Result<Self> {
+    /// As [`load_with`](Self::load_with).
+    pub fn from_files(
+        files: ModelFiles<'_>,
+        options: ModelOptions,
+        device: &B::Device,
+    ) -> Result<Self> {
         let config = read_config(Path::new(CONFIG_FILE), files.config)?;
         let tokenizer = Tokenizer::from_bytes(files.tokenizer)?;
         let checkpoint = Checkpoint::from_bytes(WEIGHTS_FILE, files.weights)?;
-        Self::assemble(config, tokenizer, &checkpoint, device)
+        Self::assemble(config, tokenizer, &checkpoint, options, device)
     }
 
     fn assemble(
         config: AnyRefConfig,
         tokenizer: Tokenizer,
         checkpoint: &Checkpoint,
+        options: ModelOptions,
         device: &B::Device,
     ) -> Result<Self> {
+        let options = options.load_options::<B>(device)?;
         let mut model = config.init::<B>(device);
         if let Some(lora) = &config.lora {
             model.llm = model.llm.with_lora(lora)?;
         }
-        let dtype = <B::FloatElem as burn::tensor::Element>::dtype();
-        load_module(
-            &mut model,
-            checkpoint,
-            &LoadOptions::default().with_cast(Some(dtype)),
-        )?;
+        load_module(&mut model, checkpoint, &options)?;
         Self::new(config, model, tokenizer, device.clone())
     }
 

@@ -1,6 +1,7 @@
 //! How each kind of reference becomes features in the language model's width.
 
 use anyref_vision::roi_align::{RegionBox, RoiAlignConfig, roi_align};
+use anyref_weights::nn::apply_linear;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 use crate::config::ReferencePooling;
@@ -64,7 +65,7 @@ impl<B: Backend> AnyRefModel<B> {
                     TensorData::new(corners, [boxes.len(), 1, 4]),
                     (&device, tokens.dtype()),
                 );
-                tokens + projector.forward(corners)
+                tokens + apply_linear(projector, corners)
             }
         }
     }
@@ -77,7 +78,7 @@ impl<B: Backend> AnyRefModel<B> {
     /// - output: `[sounds, clips, hidden]`
     pub fn audio_reference(&self, features: Tensor<B, 5>) -> Option<Tensor<B, 3>> {
         let (encoder, projector) = (self.audio_encoder.as_ref()?, self.audio_projector.as_ref()?);
-        Some(projector.forward(encoder.forward(features)))
+        Some(apply_linear(projector, encoder.forward(features)))
     }
 
     /// Averages a square grid of patch tokens down to the reference tokens.

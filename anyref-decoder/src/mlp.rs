@@ -1,5 +1,6 @@
 //! The mask decoder's multi-layer perceptron.
 
+use anyref_weights::nn::apply_linear;
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
@@ -63,16 +64,7 @@ impl<B: Backend> Mlp<B> {
             .expect("an MLP has at least one layer");
         let x = hidden
             .iter()
-            .fold(x, |x, layer| activation::relu(layer.forward(x)));
-        last.forward(x)
+            .fold(x, |x, layer| activation::relu(apply_linear(layer, x)));
+        apply_linear(last, x)
     }
-}
-
-/// A linear layer over all rows of a batch as one matrix product, whose weight gradient is one too,
-/// instead of one a batch row.
-pub(crate) fn linear_rows<B: Backend>(layer: &Linear<B>, x: Tensor<B, 3>) -> Tensor<B, 3> {
-    let [batch, length, input] = x.dims();
-    let y = layer.forward(x.reshape([batch * length, input]));
-    let [_, output] = y.dims();
-    y.reshape([batch, length, output])
 }

@@ -1,5 +1,6 @@
 //! From a language model state to a prompt of the mask decoder.
 
+use anyref_weights::nn::apply_linear;
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
@@ -38,6 +39,6 @@ impl<B: Backend> ObjectHead<B> {
     /// - x: `[..., input_dim]`
     /// - output: `[..., output_dim]`
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        self.fc2.forward(activation::relu(self.fc1.forward(x)))
+        apply_linear(&self.fc2, activation::relu(apply_linear(&self.fc1, x)))
     }
 }

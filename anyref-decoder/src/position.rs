@@ -2,6 +2,7 @@
 
 use std::f64::consts::PI;
 
+use anyref_weights::ops;
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
@@ -61,9 +62,8 @@ impl<B: Backend> PositionEmbeddingRandom<B> {
     /// - output: `[batch, points, 2 * num_pos_feats]`
     pub fn forward(&self, points: Tensor<B, 3>) -> Tensor<B, 3> {
         let matrix = self.positional_encoding_gaussian_matrix.val();
-        let dtype = matrix.dtype();
         let points = points.cast(DType::F32) * 2.0 - 1.0;
-        let angles = points.matmul(matrix.cast(DType::F32).unsqueeze()) * (2.0 * PI);
-        Tensor::cat(vec![angles.clone().sin(), angles.cos()], 2).cast(dtype)
+        let angles = ops::matmul(points, matrix.cast(DType::F32).unsqueeze()) * (2.0 * PI);
+        Tensor::cat(vec![angles.clone().sin(), angles.cos()], 2)
     }
 }

@@ -154,7 +154,10 @@ impl<B: Backend> PromptEncoder<B> {
         let grid = self.image_embedding_size;
         let encoding = self.pe_layer.grid([grid, grid]);
         let [_, _, dim] = encoding.dims();
-        encoding.swap_dims(1, 2).reshape([1, dim, grid, grid])
+        encoding
+            .cast(self.no_mask_embed.weight.val().dtype())
+            .swap_dims(1, 2)
+            .reshape([1, dim, grid, grid])
     }
 
     /// Embeds the prompts. Points that come without a box are followed by one missing point.
@@ -224,6 +227,7 @@ impl<B: Backend> PromptEncoder<B> {
     fn place(&self, pixels: Tensor<B, 3>) -> Tensor<B, 3> {
         self.pe_layer
             .forward(pixels.cast(DType::F32) / self.input_image_size as f64)
+            .cast(self.no_mask_embed.weight.val().dtype())
     }
 }
 

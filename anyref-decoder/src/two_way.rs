@@ -1,13 +1,12 @@
 //! The two-way transformer: prompts look at the picture, the picture looks back.
 
-use anyref_weights::nn::{LayerNorm, LayerNormConfig};
+use anyref_weights::nn::{LayerNorm, LayerNormConfig, apply_linear};
 use anyref_weights::ops;
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, activation, backend::Backend};
 
-use crate::mlp::linear_rows;
 use crate::two_way_attention::{DownsampleAttention, DownsampleAttentionConfig};
 
 /// Configuration of a [`TwoWayTransformer`]; the defaults are SAM's.
@@ -191,6 +190,6 @@ impl<B: Backend> MlpBlock<B> {
     /// - x: `[batch, tokens, d]`
     /// - output: `[batch, tokens, d]`
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        linear_rows(&self.lin2, activation::relu(linear_rows(&self.lin1, x)))
+        apply_linear(&self.lin2, activation::relu(apply_linear(&self.lin1, x)))
     }
 }

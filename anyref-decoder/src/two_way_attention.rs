@@ -1,12 +1,11 @@
 //! Attention between prompts and picture.
 
+use anyref_weights::nn::apply_linear;
 use anyref_weights::ops::{self, AttentionInput};
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend};
-
-use crate::mlp::linear_rows;
 
 /// Configuration of a [`DownsampleAttention`].
 #[derive(Config, Debug)]
@@ -69,9 +68,9 @@ impl<B: Backend> DownsampleAttention<B> {
     pub fn forward(&self, q: Tensor<B, 3>, k: Tensor<B, 3>, v: Tensor<B, 3>) -> Tensor<B, 3> {
         let [q_batch, queries, _] = q.dims();
         let [k_batch, _, _] = k.dims();
-        let mut q = linear_rows(&self.q_proj, q);
-        let k = self.heads(linear_rows(&self.k_proj, k));
-        let v = self.heads(linear_rows(&self.v_proj, v));
+        let mut q = apply_linear(&self.q_proj, q);
+        let k = self.heads(apply_linear(&self.k_proj, k));
+        let v = self.heads(apply_linear(&self.v_proj, v));
         if k_batch == 1 && q_batch > 1 {
             // Queries do not see one another, so those of all rows may stand in one row.
             let [_, _, width] = q.dims();
@@ -87,10 +86,8 @@ impl<B: Backend> DownsampleAttention<B> {
         let batch = q_batch.max(k_batch);
         let out = out
             .swap_dims(1, 2)
-            .reshape([batch * queries, heads * head_dim]);
-        let out = self.out_proj.forward(out);
-        let [_, width] = out.dims();
-        out.reshape([batch, queries, width])
+            .reshape([batch, queries, heads * head_dim]);
+        apply_linear(&self.out_proj, out)
     }
 
     fn heads(&self, x: Tensor<B, 3>) -> Tensor<B, 4> {

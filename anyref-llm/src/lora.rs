@@ -1,5 +1,6 @@
 //! Low-rank adapters (LoRA) on the projections, with PEFT's initialisation, scaling and names.
 
+use anyref_weights::nn::apply_linear;
 use anyref_weights::ops;
 use burn::module::{Initializer, Module, ModuleMapper, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
@@ -7,7 +8,7 @@ use burn::tensor::{Tensor, backend::Backend};
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::linear::{apply_linear, normal_linear};
+use crate::linear::normal_linear;
 use crate::peft::PeftConfig;
 
 /// Which projections get an adapter, and of which size. Serialises to the fields of PEFT's
@@ -157,11 +158,7 @@ impl<B: Backend> LoraLinear<B> {
         let x = self
             .dropout
             .forward(if x.dtype() == inner { x } else { x.cast(inner) });
-        let [batch, length, _] = x.dims();
-        let narrow: Tensor<B, 2> = apply_linear(lora_a, x).flatten(0, 1);
-        let delta = ops::matmul(narrow, lora_b.weight.val()) * self.scaling;
-        let [_, d_output] = delta.dims();
-        let delta = delta.reshape([batch, length, d_output]);
+        let delta = apply_linear(lora_b, apply_linear(lora_a, x)) * self.scaling;
         base + if inner == outer {
             delta
         } else {

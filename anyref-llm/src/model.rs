@@ -1,6 +1,6 @@
 //! LLaMA: embeddings in, last hidden states and logits out.
 
-use anyref_weights::nn::{RmsNorm, RmsNormConfig};
+use anyref_weights::nn::{RmsNorm, RmsNormConfig, apply_linear};
 use anyref_weights::ops;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig, Linear};
@@ -11,7 +11,7 @@ use crate::block::LlamaDecoderLayer;
 use crate::cache::KvCache;
 use crate::config::LlamaConfig;
 use crate::error::{Error, Result};
-use crate::linear::{apply_linear, normal_linear};
+use crate::linear::normal_linear;
 use crate::lora::{FreezeBase, LoraConfig, LoraLinear};
 use crate::rope::RotaryEmbedding;
 
@@ -115,13 +115,15 @@ impl LlamaConfig {
 }
 
 impl<B: Backend> Llama<B> {
-    /// Embeddings of tokens.
+    /// Embeddings of tokens, in the type of the norms: a table in half precision may serve a model that
+    /// computes in f32.
     ///
     /// # Shapes
     /// - ids: `[batch, length]`
     /// - output: `[batch, length, hidden]`
     pub fn embed(&self, ids: Tensor<B, 2, Int>) -> Tensor<B, 3> {
-        self.model.embed_tokens.forward(ids)
+        let dtype = self.model.norm.weight.val().dtype();
+        self.model.embed_tokens.forward(ids).cast(dtype)
     }
 
     /// An empty cache for this model.
@@ -208,11 +210,8 @@ impl<B: Backend> Llama<B> {
         if let Some(head) = &self.lm_head {
             return apply_linear(head, hidden);
         }
-        let [batch, length, width] = hidden.dims();
         let table = self.model.embed_tokens.weight.val();
-        let [vocab, _] = table.dims();
-        let hidden = hidden.reshape([batch * length, width]);
-        ops::matmul(hidden, table.transpose()).reshape([batch, length, vocab])
+        ops::linear(hidden, table.transpose(), None)
     }
 
     /// Adds fresh adapters to the projections that `config` names. Parameters keep their gradients;

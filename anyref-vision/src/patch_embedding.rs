@@ -6,7 +6,7 @@ use burn::tensor::{Tensor, backend::Backend};
 
 /// Applies a convolution whose stride is its kernel size, as one matrix product over all patches. On CPU
 /// forward and gradient together take about half the convolution's time, and the tokens come out with
-/// channels last. The parameter keeps the convolution's layout.
+/// channels last. The parameter keeps the convolution's layout. Here pictures come into the model's type.
 ///
 /// # Shapes
 /// - pixels: `[batch, channels, height, width]`
@@ -15,6 +15,7 @@ use burn::tensor::{Tensor, backend::Backend};
 pub(crate) fn embed_patches<B: Backend>(conv: &Conv2d<B>, pixels: Tensor<B, 4>) -> Tensor<B, 4> {
     let [batch, channels, height, width] = pixels.dims();
     let weight = conv.weight.val();
+    let pixels = pixels.cast(weight.dtype());
     let [out, _, patch, _] = weight.dims();
     let (rows, columns) = (height / patch, width / patch);
     let pixels = if (rows * patch, columns * patch) == (height, width) {

@@ -1,5 +1,6 @@
 //! From the width of a tower to the width of the language model.
 
+use anyref_weights::nn::apply_linear;
 use anyref_weights::ops::gelu;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
@@ -83,15 +84,10 @@ impl<B: Backend> Projector<B> {
     /// - features: `[..., input_size]`
     /// - output: `[..., output_size]`
     pub fn forward<const D: usize>(&self, features: Tensor<B, D>) -> Tensor<B, D> {
-        let mut shape = features.dims();
-        let width = shape[D - 1];
-        let rows = shape[..D - 1].iter().product::<usize>();
-        // One matrix product, in the gradient of the weight too.
-        let mut x = self.linear_1.forward(features.reshape([rows, width]));
-        if let Some(second) = &self.linear_2 {
-            x = second.forward(gelu(x));
+        let x = apply_linear(&self.linear_1, features);
+        match &self.linear_2 {
+            Some(second) => apply_linear(second, gelu(x)),
+            None => x,
         }
-        shape[D - 1] = x.dims()[1];
-        x.reshape(shape)
     }
 }

@@ -52,6 +52,19 @@ impl ParamPath {
             && self.names.last().is_some_and(|name| name == "weight")
     }
 
+    /// Whether the parameter, of this many dimensions, is the matrix of a linear layer: a weight, or a table
+    /// that is also used as one.
+    pub(crate) fn is_matrix(&self, rank: usize) -> bool {
+        let name = |from_last: usize| {
+            let index = self.names.len().checked_sub(1 + from_last)?;
+            Some(self.names[index].as_str())
+        };
+        self.is_transposed(rank)
+            || rank == 2
+                && (name(0) == Some("in_proj_weight")
+                    || name(0) == Some("weight") && name(1) == Some("embed_tokens"))
+    }
+
     /// The struct or enum that holds the parameter, as burn's derive names it.
     fn module_type(&self) -> &str {
         self.containers

@@ -26,6 +26,7 @@ mod report;
 mod save;
 mod store;
 pub mod testing;
+mod weight_type;
 mod write;
 
 pub use checkpoint::{Checkpoint, TensorEntry, read_plain_pickle};
@@ -36,4 +37,5 @@ pub use load_options::LoadOptions;
 pub use parameters::{Parameter, parameters};
 pub use report::{LoadReport, ShapeMismatch, TypeMismatch, Unexpected};
 pub use save::{SaveOptions, output_tensors, save_module};
+pub use weight_type::WeightType;
 pub use write::{OutputTensor, write_checkpoint};

@@ -11,6 +11,7 @@ use crate::checkpoint::{Checkpoint, TensorEntry};
 use crate::error::{Error, Result};
 use crate::layout::{ParamPath, transpose};
 use crate::load_options::LoadOptions;
+use crate::ops;
 use crate::parameters::{Parameter, parameters};
 use crate::report::{LoadReport, ShapeMismatch, TypeMismatch, Unexpected};
 
@@ -46,7 +47,8 @@ pub fn load_module<B: Backend, M: Module<B>>(
     let mut filler = Filler {
         path: ParamPath::default(),
         tensors: &tensors,
-        cast: options.cast,
+        options,
+        wide: patterns("wide", &options.wide)?,
         error: None,
     };
     // A clone shares the tensors, and leaves the module whole if reading fails half-way.
@@ -203,18 +205,37 @@ fn kind(dtype: DType) -> &'static str {
 struct Filler<'a> {
     path: ParamPath,
     tensors: &'a HashMap<String, &'a TensorEntry>,
-    cast: Option<DType>,
+    options: &'a LoadOptions,
+    wide: Vec<Regex>,
     error: Option<Error>,
 }
 
-impl Filler<'_> {
-    /// The values of the current parameter, in burn's layout; `None` when there are none or after the
-    /// first error.
-    fn data(&mut self, cast: Option<DType>) -> Option<TensorData> {
-        if self.error.is_some() {
-            return None;
+impl<'a> Filler<'a> {
+    /// The current parameter in the file; `None` when there is none or after the first error.
+    fn entry(&self) -> Option<&'a TensorEntry> {
+        match self.error {
+            None => self.tensors.get(&self.path.torch_name()).copied(),
+            Some(_) => None,
         }
-        let tensor = self.tensors.get(&self.path.torch_name())?;
+    }
+
+    /// The type that the current parameter gets.
+    fn float_type(&self) -> Option<DType> {
+        let entry = self.entry()?;
+        let name = self.path.torch_name();
+        if self.wide.iter().any(|rule| rule.is_match(&name)) {
+            return Some(DType::F32);
+        }
+        match self.options.matrices {
+            Some(dtype) if self.path.is_matrix(entry.shape.len()) => Some(dtype.of(entry.dtype)),
+            _ => self.options.cast,
+        }
+    }
+
+    /// The values of the current parameter, in burn's layout or in the file's; `None` when there are none
+    /// or after the first error.
+    fn data(&mut self, cast: Option<DType>, as_stored: bool) -> Option<TensorData> {
+        let tensor = self.entry()?;
         match tensor.read_bytes() {
             Err(error) => {
                 self.error = Some(error);
@@ -222,7 +243,7 @@ impl Filler<'_> {
             }
             Ok(mut bytes) => {
                 let mut shape = tensor.shape.clone();
-                if self.path.is_transposed(shape.len()) {
+                if self.path.is_transposed(shape.len()) && !as_stored {
                     bytes = transpose(&bytes, shape[0], shape[1], tensor.dtype.size());
                     shape.reverse();
                 }
@@ -246,18 +267,26 @@ impl<B: Backend> ModuleMapper<B> for Filler<'_> {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        let Some(data) = self.data(self.cast) else {
+        let cast = self.float_type();
+        let half = matches!(cast, Some(DType::F16 | DType::BF16));
+        // Products with half weights read the inputs of an output one after another, as they are stored.
+        let as_stored = half && ops::takes_half_weights::<B>() && self.path.is_transposed(D);
+        let Some(data) = self.data(cast, as_stored) else {
             return param;
         };
         let (id, device, dtype) = (param.id, param.lazy_device(), data.dtype);
-        param.transform_for_load(Tensor::from_data(data, (&device, dtype)), id)
+        let mut tensor = Tensor::<B, D>::from_data(data, (&device, dtype));
+        if as_stored {
+            tensor = tensor.swap_dims(0, 1);
+        }
+        param.transform_for_load(tensor, id)
     }
 
     fn map_int<const D: usize>(
         &mut self,
         param: Param<Tensor<B, D, Int>>,
     ) -> Param<Tensor<B, D, Int>> {
-        let Some(data) = self.data(Some(B::IntElem::dtype())) else {
+        let Some(data) = self.data(Some(B::IntElem::dtype()), false) else {
             return param;
         };
         let (id, device) = (param.id, param.lazy_device());
@@ -268,7 +297,7 @@ impl<B: Backend> ModuleMapper<B> for Filler<'_> {
         &mut self,
         param: Param<Tensor<B, D, Bool>>,
     ) -> Param<Tensor<B, D, Bool>> {
-        let Some(data) = self.data(None) else {
+        let Some(data) = self.data(None, false) else {
             return param;
         };
         let (id, device) = (param.id, param.lazy_device());

@@ -2,6 +2,8 @@
 
 use burn::tensor::DType;
 
+use crate::WeightType;
+
 /// How [`load_module`](crate::load_module) matches tensors and parameters.
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
@@ -13,6 +15,12 @@ pub struct LoadOptions {
     pub rename: Vec<(String, String)>,
     /// Type that float parameters get; `None` keeps the file's, which may differ from tensor to tensor.
     pub cast: Option<DType>,
+    /// What the matrices of linear layers are kept as instead: the weights of `Linear`, `in_proj_weight` and
+    /// `embed_tokens`. They are most of a model's memory, and [`ops::linear`](crate::ops::linear) takes
+    /// them in another type than its input. `None` treats them as the rest.
+    pub matrices: Option<WeightType>,
+    /// Parameters (in PyTorch's names) that get f32 whatever the other fields say.
+    pub wide: Vec<String>,
     /// Parameters (in PyTorch's names) that may be missing and then keep their values.
     pub allow_missing: Vec<String>,
     /// Tensors (by their name before or after renaming) that may go unused.
@@ -25,6 +33,8 @@ impl Default for LoadOptions {
             prefix: None,
             rename: Vec::new(),
             cast: Some(DType::F32),
+            matrices: None,
+            wide: Vec::new(),
             allow_missing: Vec::new(),
             allow_unused: Vec::new(),
         }
@@ -47,6 +57,18 @@ impl LoadOptions {
     /// Sets [`cast`](Self::cast).
     pub fn with_cast(mut self, cast: Option<DType>) -> Self {
         self.cast = cast;
+        self
+    }
+
+    /// Sets [`matrices`](Self::matrices).
+    pub fn with_matrices(mut self, matrices: Option<WeightType>) -> Self {
+        self.matrices = matrices;
+        self
+    }
+
+    /// Adds a pattern to [`wide`](Self::wide).
+    pub fn with_wide(mut self, pattern: impl Into<String>) -> Self {
+        self.wide.push(pattern.into());
         self
     }
 

@@ -3,7 +3,9 @@
 mod common;
 
 use anyref_weights::testing::{Fixture, assert_close, fill};
-use anyref_weights::{Checkpoint, Error, LoadOptions, LoadReport, load_module};
+use anyref_weights::{
+    Checkpoint, Error, LoadOptions, LoadReport, SaveOptions, WeightType, load_module, save_module,
+};
 use burn::backend::Autodiff;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::backend::Backend;
@@ -229,4 +231,50 @@ fn seeded_filling_repeats() {
         .into_scalar();
     assert!(difference > 0.01);
     assert!(a.head.weight.val().abs().max().into_scalar() <= 0.5);
+}
+
+/// Linear layers' matrices in half precision, the rest in f32, and all of it written again in PyTorch's
+/// layout.
+#[test]
+fn matrices_may_stay_half_and_are_saved_as_they_came() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut net = Net::<TestBackend>::new(&Default::default());
+    load_module(&mut net, &open("net.safetensors"), &LoadOptions::default()).unwrap();
+    let halves = folder.path().join("half.safetensors");
+    let as_half = SaveOptions::default().with_dtype(Some(DType::BF16));
+    save_module(&net, &halves, &as_half).unwrap();
+    for (dtype, kept) in [
+        (WeightType::Auto, DType::BF16),
+        (WeightType::F16, DType::F16),
+        (WeightType::F32, DType::F32),
+    ] {
+        let mut half = Net::<TestBackend>::new(&Default::default());
+        let options = LoadOptions::default().with_matrices(Some(dtype));
+        load_module(&mut half, &Checkpoint::open(&halves).unwrap(), &options).unwrap();
+        let fc = &half.layers[1].fc;
+        assert_eq!(fc.weight.val().dtype(), kept);
+        assert_eq!(fc.weight.dims(), net.layers[1].fc.weight.dims());
+        for rest in [
+            fc.bias.as_ref().unwrap().val().dtype(),
+            half.conv.weight.val().dtype(),
+            half.token.weight.val().dtype(),
+            half.layers[0].norm.gamma.val().dtype(),
+        ] {
+            assert_eq!(rest, DType::F32);
+        }
+        let weight = half.head.weight.val().cast(DType::F32);
+        let rounded = net.head.weight.val().cast(DType::BF16).cast(DType::F32);
+        assert_close(&weight, &rounded, 1e-6);
+
+        let again = folder.path().join("again.safetensors");
+        save_module(&half, &again, &as_half).unwrap();
+        let tensor = |file: &std::path::Path| {
+            let file = Checkpoint::open(file).unwrap();
+            file.require("head.weight").unwrap().read().unwrap()
+        };
+        if kept == DType::BF16 {
+            assert_eq!(tensor(&again), tensor(&halves));
+        }
+        assert_eq!(tensor(&again).shape, tensor(&halves).shape);
+    }
 }

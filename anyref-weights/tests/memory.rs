@@ -6,7 +6,7 @@
 
 use std::fs;
 
-use anyref_weights::{Checkpoint, LoadOptions, SaveOptions, load_module, save_module};
+use anyref_weights::{Checkpoint, LoadOptions, SaveOptions, WeightType, load_module, save_module};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::DType;
@@ -74,6 +74,20 @@ fn peaks_are_one_tensor_above_the_module() {
     let size = LAYERS as u64 * LAYER_MIB;
     assert!(
         loaded <= size + 4 * LAYER_MIB,
+        "loading {size} MiB took {loaded} MiB"
+    );
+
+    drop(module);
+
+    // Half weights that stay half: the file's bytes become the module's.
+    let mut module = stack();
+    let options = LoadOptions::default().with_matrices(Some(WeightType::Auto));
+    let (_, loaded) = peak(|| load_module(&mut module, &checkpoint, &options).unwrap());
+    let weight = module.layers[0].weight.val();
+    assert_eq!(weight.dtype(), DType::F16);
+    let size = size / 2;
+    assert!(
+        100 * loaded <= 115 * size,
         "loading {size} MiB took {loaded} MiB"
     );
 

@@ -1,6 +1,7 @@
 //! Self-attention with one learned key and value (`torch.nn.MultiheadAttention(add_bias_kv=True)`).
 
-use anyref_weights::ops::{AttentionInput, attention, matmul};
+use anyref_weights::nn::apply_linear;
+use anyref_weights::ops::{AttentionInput, attention, linear};
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
@@ -69,8 +70,8 @@ impl<B: Backend> BiasedAttention<B> {
     /// - output: `[batch, tokens, hidden]`
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
         let [batch, tokens, hidden] = x.dims();
-        let weight = self.in_proj_weight.val().transpose().unsqueeze::<3>();
-        let projected = matmul(x, weight) + self.in_proj_bias.val().unsqueeze();
+        let weight = self.in_proj_weight.val().transpose();
+        let projected = linear(x, weight, Some(self.in_proj_bias.val()));
         let part = |i: usize| projected.clone().narrow(2, i * hidden, hidden);
         let append = |x: Tensor<B, 3>, bias: &Param<Tensor<B, 3>>| {
             Tensor::cat(vec![x, bias.val().expand([batch, 1, hidden])], 1)
@@ -85,7 +86,7 @@ impl<B: Backend> BiasedAttention<B> {
             heads(append(part(1), &self.bias_k)),
             heads(append(part(2), &self.bias_v)),
         ));
-        self.out_proj
-            .forward(attended.swap_dims(1, 2).reshape([batch, tokens, hidden]))
+        let attended = attended.swap_dims(1, 2).reshape([batch, tokens, hidden]);
+        apply_linear(&self.out_proj, attended)
     }
 }

@@ -1,6 +1,6 @@
 //! A transformer block: attention and MLP, each behind a normalisation and beside a shortcut.
 
-use anyref_weights::nn::{LayerNorm, LayerNormConfig};
+use anyref_weights::nn::{LayerNorm, LayerNormConfig, apply_linear};
 use anyref_weights::ops::gelu;
 use burn::config::Config;
 use burn::module::{Initializer, Module};
@@ -86,6 +86,6 @@ impl<B: Backend> Mlp<B> {
     /// - x: `[batch, tokens, hidden]`
     /// - output: `[batch, tokens, hidden]`
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        self.fc2.forward(gelu(self.fc1.forward(x)))
+        apply_linear(&self.fc2, gelu(apply_linear(&self.fc1, x)))
     }
 }

@@ -1,6 +1,6 @@
 //! The whole audio encoder.
 
-use anyref_weights::nn::{LayerNorm, LayerNormConfig};
+use anyref_weights::nn::{LayerNorm, LayerNormConfig, apply_linear};
 use burn::config::Config;
 use burn::module::{Initializer, Module};
 use burn::nn::{Linear, LinearConfig};
@@ -187,7 +187,7 @@ impl<B: Backend> ImageBindAudio<B> {
             .norm
             .forward(tokens.narrow(1, 0, 1))
             .squeeze_dim::<2>(1);
-        scale_to_length(self.head.proj.forward(cls), self.logit_scale)
+        scale_to_length(apply_linear(&self.head.proj, cls), self.logit_scale)
     }
 }
 

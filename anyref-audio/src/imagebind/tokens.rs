@@ -65,6 +65,8 @@ impl<B: Backend> AudioTokens<B> {
     /// - clips: `[batch, 1, mel, frames]`
     /// - output: `[batch, 1 + patches, hidden]`
     pub fn forward(&self, clips: Tensor<B, 4>) -> Tensor<B, 3> {
+        // Here sounds come into the model's type.
+        let clips = clips.cast(self.rgbt_stem.proj.weight.val().dtype());
         let patches = self
             .rgbt_stem
             .proj

@@ -25,7 +25,7 @@ pub fn run<B: Backend>(common: &Common, arguments: &AssembleArguments) -> Result
         imagebind: arguments.imagebind.clone(),
         llm: arguments.llm.clone(),
         adapter: arguments.adapter.clone(),
-        dtype: arguments.dtype.map(|dtype| dtype.dtype()),
+        dtype: common.dtype.fixed(),
         seed: common.seed,
         max_shard_bytes: arguments.shard_mb.max(1) * 1_000_000,
     };

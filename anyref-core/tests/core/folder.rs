@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyref_core::{
-    AnyRef, CONFIG_FILE, ModelFiles, Prompt, Reference, TOKENIZER_FILE, WEIGHTS_FILE,
+    AnyRef, CONFIG_FILE, ModelFiles, ModelOptions, Prompt, Reference, TOKENIZER_FILE, WEIGHTS_FILE,
 };
 use burn::tensor::DType;
 
@@ -45,7 +45,9 @@ fn a_saved_model_answers_as_before() {
         tokenizer: &read(TOKENIZER_FILE),
         weights: read(WEIGHTS_FILE).leak(),
     };
-    let mut built_in = AnyRef::<TestBackend>::from_files(files, &Default::default()).unwrap();
+    let mut built_in =
+        AnyRef::<TestBackend>::from_files(files, ModelOptions::default(), &Default::default())
+            .unwrap();
     built_in.generation.max_new_tokens = 6;
     assert_eq!(content(&ask(&built_in)), content(&before));
 

@@ -13,5 +13,6 @@ mod folder;
 mod lambda;
 mod official;
 mod parts;
+mod precision;
 mod sequence;
 mod splicing;

@@ -6,6 +6,8 @@
 
 use anyhow::{Result, bail};
 use anyref_audio::{AudioFeatures, Waveform};
+use anyref_weights::nn::apply_linear;
+use anyref_weights::ops;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor};
 use rand::SeedableRng;
@@ -130,7 +132,7 @@ impl<'a> AudioStage<'a> {
             &device,
         );
         let embedded = encoder.forward(sounds).mean_dim(1).squeeze_dim::<2>(1);
-        let embedded = normalised(head.forward(embedded));
+        let embedded = normalised(apply_linear(head, embedded));
         let rows: Vec<usize> = self.nouns.iter().map(|(_, name)| *name).collect();
         let names = trainee
             .heads
@@ -138,7 +140,7 @@ impl<'a> AudioStage<'a> {
             .weight
             .val()
             .select(0, indices(&rows, &device));
-        let logits = embedded.matmul(normalised(names).transpose()) * SCALE;
+        let logits = ops::matmul(embedded, normalised(names).transpose()) * SCALE;
         Ok((logits, indices(&batch.names, &device)))
     }
 }

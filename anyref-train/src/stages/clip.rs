@@ -12,6 +12,7 @@
 
 use anyhow::Result;
 use anyref_vision::preprocess::PixelValues;
+use anyref_weights::ops;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor, activation};
 
@@ -136,7 +137,7 @@ impl<'a> ClipStage<'a> {
             let pictures = (pictures > 0).then(|| {
                 let rows = embedded.clone().narrow(0, regions, pictures);
                 let columns = embedded.clone().narrow(0, 0, regions).transpose();
-                rows.matmul(columns) * temperature(heads)
+                ops::matmul(rows, columns) * temperature(heads)
             });
             LayerLogits {
                 names: name_logits(heads, embedded),

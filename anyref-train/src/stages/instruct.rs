@@ -260,7 +260,7 @@ impl<'a> InstructStage<'a> {
                 .reshape([1, hidden])
         });
         let words = normalised(Tensor::cat(words.collect(), 0));
-        let logits = normalised(features).matmul(words.transpose()) * WORD_SCALE;
+        let logits = ops::matmul(normalised(features), words.transpose()) * WORD_SCALE;
         cross_entropy(logits, indices(names, &device))
     }
 

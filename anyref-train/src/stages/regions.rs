@@ -1,5 +1,7 @@
 //! The objects of scenes as regions of CLIP's patch grid.
 
+use anyref_weights::nn::apply_linear;
+use anyref_weights::ops;
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::context::{floats, indices};
@@ -67,14 +69,11 @@ impl Regions {
     pub(super) fn pool<B: Backend>(&self, features: Tensor<B, 3>) -> Tensor<B, 2> {
         let device = features.device();
         let [_, patches, width] = features.dims();
-        floats::<B, 3>(
-            self.shares.clone(),
-            [self.scenes, self.most, patches],
-            &device,
-        )
-        .matmul(features)
-        .reshape([self.scenes * self.most, width])
-        .select(0, indices(&self.rows, &device))
+        let shape = [self.scenes, self.most, patches];
+        let shares = floats::<B, 3>(self.shares.clone(), shape, &device);
+        ops::matmul(shares, features)
+            .reshape([self.scenes * self.most, width])
+            .select(0, indices(&self.rows, &device))
     }
 }
 
@@ -93,7 +92,7 @@ pub(super) fn embedded<B: Backend>(
     heads: &PretrainingHeads<B>,
     pooled: Tensor<B, 2>,
 ) -> Tensor<B, 2> {
-    normalised(heads.visual.forward(pooled))
+    normalised(apply_linear(&heads.visual, pooled))
 }
 
 /// How well each row of the shared space fits each name, `[rows, names]`.
@@ -102,5 +101,5 @@ pub(super) fn name_logits<B: Backend>(
     embedded: Tensor<B, 2>,
 ) -> Tensor<B, 2> {
     let names = normalised(heads.names.weight.val()).transpose();
-    embedded.matmul(names) * temperature(heads)
+    ops::matmul(embedded, names) * temperature(heads)
 }

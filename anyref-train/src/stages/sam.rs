@@ -12,6 +12,7 @@ use std::collections::BTreeSet;
 use anyhow::Result;
 use anyref_decoder::{MaskDecoderInput, PromptInput};
 use anyref_vision::preprocess::PixelValues;
+use anyref_weights::ops;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor, TensorData};
 use rand::rngs::SmallRng;
@@ -193,7 +194,7 @@ fn cell_logits<B: Backend>(
     let features = embeddings.flatten::<3>(2, 3).swap_dims(1, 2);
     let names = trainee.heads.prompts.weight.val().transpose();
     let (picked, targets) = cells.pick(features)?;
-    Some((picked.matmul(names) / (width as f64).sqrt(), targets))
+    Some((ops::matmul(picked, names) / (width as f64).sqrt(), targets))
 }
 
 /// Logits of cells and their names, where there are any.

@@ -3,7 +3,7 @@
 //! Tokens of all pictures are kept as the rows of one matrix: each linear layer is then one matrix
 //! product, and so is the gradient of its weight.
 
-use anyref_weights::nn::{LayerNorm, LayerNormConfig};
+use anyref_weights::nn::{LayerNorm, LayerNormConfig, apply_linear};
 use anyref_weights::ops::{AttentionInput, attention, gelu, quick_gelu};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
@@ -47,12 +47,12 @@ impl<B: Backend> ClipAttention<B> {
             x.reshape([rows / tokens, tokens, heads, hidden / heads])
                 .swap_dims(1, 2)
         };
-        let query = split(self.q_proj.forward(x.clone()));
-        let key = split(self.k_proj.forward(x.clone()));
-        let value = split(self.v_proj.forward(x));
+        let query = split(apply_linear(&self.q_proj, x.clone()));
+        let key = split(apply_linear(&self.k_proj, x.clone()));
+        let value = split(apply_linear(&self.v_proj, x));
         let mixed = attention(AttentionInput::new(query, key, value));
-        self.out_proj
-            .forward(mixed.swap_dims(1, 2).reshape([rows, hidden]))
+        let mixed = mixed.swap_dims(1, 2).reshape([rows, hidden]);
+        apply_linear(&self.out_proj, mixed)
     }
 }
 
@@ -80,12 +80,12 @@ impl<B: Backend> ClipMlp<B> {
     /// - x: `[..., hidden_size]`
     /// - output: `[..., hidden_size]`
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        let x = self.fc1.forward(x);
+        let x = apply_linear(&self.fc1, x);
         let x = match self.hidden_act {
             HiddenAct::QuickGelu => quick_gelu(x),
             HiddenAct::Gelu => gelu(x),
         };
-        self.fc2.forward(x)
+        apply_linear(&self.fc2, x)
     }
 }
 

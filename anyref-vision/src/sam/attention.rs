@@ -1,9 +1,10 @@
 //! Self-attention over a grid, with decomposed relative positions.
 
+use anyref_weights::nn::apply_linear;
 use anyref_weights::ops::{self, AttentionInput, RelativePosition, attention};
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
-use burn::tensor::{Tensor, backend::Backend, module::linear};
+use burn::tensor::{Tensor, backend::Backend};
 
 use super::SamVisionConfig;
 use super::relative_position::pairwise;
@@ -62,9 +63,7 @@ impl<B: Backend> SamVisionAttention<B> {
         let mixed =
             attention(AttentionInput::new(query, key, value).with_relative_position(position));
         let mixed = mixed.swap_dims(1, 2).reshape([batch * tokens, hidden]);
-        self.proj
-            .forward(mixed)
-            .reshape([batch, height, width, hidden])
+        apply_linear(&self.proj, mixed).reshape([batch, height, width, hidden])
     }
 
     /// Query (0), key (1) or value (2). The weight is cut rather than the product: there are far more
@@ -77,7 +76,7 @@ impl<B: Backend> SamVisionAttention<B> {
             .bias
             .as_ref()
             .map(|bias| bias.val().narrow(0, index * hidden, hidden));
-        linear(x, weight, bias)
+        ops::linear(x, weight, bias)
     }
 
     /// Products of the unscaled queries with the position tables. A position's table is shared by all

@@ -1,6 +1,6 @@
 //! Transformer layer of SAM's image encoder.
 
-use anyref_weights::nn::{LayerNorm, LayerNormConfig};
+use anyref_weights::nn::{LayerNorm, LayerNormConfig, apply_linear};
 use anyref_weights::ops::gelu;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
@@ -23,7 +23,7 @@ impl<B: Backend> SamMlp<B> {
     /// - x: `[..., hidden_size]`
     /// - output: `[..., hidden_size]`
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        self.lin2.forward(gelu(self.lin1.forward(x)))
+        apply_linear(&self.lin2, gelu(apply_linear(&self.lin1, x)))
     }
 }
 

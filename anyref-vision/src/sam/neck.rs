@@ -46,10 +46,9 @@ impl<B: Backend> SamVisionNeck<B> {
     /// - output: `[batch, output_channels, height, width]`
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         let dtype = x.dtype();
-        let wide = if dtype == DType::F16 {
-            DType::F32
-        } else {
-            dtype
+        let wide = match dtype {
+            DType::F16 | DType::BF16 => DType::F32,
+            _ => dtype,
         };
         let [batch, height, width, hidden] = x.dims();
         let weight = self.conv1.weight.val().cast(wide);

@@ -1,5 +1,6 @@
 //! Decomposed relative positions: one table for rows, one for columns.
 
+use anyref_weights::ops;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 /// The vectors of all pairs of positions along one side. A table made for another length is resized
@@ -39,5 +40,5 @@ fn resize<B: Backend>(table: Tensor<B, 2>, length: usize) -> Tensor<B, 2> {
     }
     let weights =
         Tensor::<B, 2>::from_data(TensorData::new(weights, [length, rows]), &table.device());
-    weights.cast(table.dtype()).matmul(table)
+    ops::matmul(weights.cast(table.dtype()), table)
 }

@@ -2,8 +2,10 @@
 
 mod layer_norm;
 mod layer_norm_2d;
+mod linear;
 mod rms_norm;
 
 pub use layer_norm::{LayerNorm, LayerNormConfig};
 pub use layer_norm_2d::{LayerNorm2d, LayerNorm2dConfig};
+pub use linear::apply_linear;
 pub use rms_norm::{RmsNorm, RmsNormConfig};

@@ -1,6 +1,6 @@
 //! Scaled dot-product attention.
 
-use burn::tensor::{Bool, Tensor, activation, backend::Backend};
+use burn::tensor::{Bool, DType, Tensor, activation, backend::Backend};
 
 use super::matmul;
 
@@ -87,7 +87,7 @@ pub fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
     composed(input)
 }
 
-/// The composed form, in burn's own tensor operations.
+/// The composed form, in burn's own tensor operations; scores and softmax are f32 at least.
 pub(super) fn composed<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
     let [batch, heads, queries, head_dim] = input.query.dims();
     let [_, kv_heads, keys, _] = input.key.dims();
@@ -100,37 +100,40 @@ pub(super) fn composed<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
         )
     };
     let scale = input.scale.unwrap_or((head_dim as f64).powf(-0.5));
+    let dtype = input.query.dtype();
     let mut scores = matmul(input.query * scale, key.swap_dims(2, 3));
+    if matches!(dtype, DType::F16 | DType::BF16) {
+        scores = scores.cast(DType::F32);
+    }
     if let Some(RelativePosition { height, width }) = input.relative_position {
         let [.., rows] = height.dims();
         let [.., columns] = width.dims();
+        let scores_type = scores.dtype();
         let grid = scores.reshape([batch * heads, queries, rows, columns])
-            + height.reshape([batch * heads, queries, rows, 1])
-            + width.reshape([batch * heads, queries, 1, columns]);
+            + height
+                .cast(scores_type)
+                .reshape([batch * heads, queries, rows, 1])
+            + width
+                .cast(scores_type)
+                .reshape([batch * heads, queries, 1, columns]);
         scores = grid.reshape([batch, heads, queries, keys]);
     }
-    let lowest = lowest_score(&scores);
     if input.causal {
         let offset = keys as i64 - queries as i64;
         let mask = Tensor::<B, 2, Bool>::tril_mask([queries, keys], offset, &scores.device());
         scores = scores.mask_fill(
             mask.unsqueeze::<4>().expand([batch, heads, queries, keys]),
-            lowest,
+            LOWEST,
         );
     }
     if let Some(mask) = input.mask {
-        scores = scores.mask_fill(mask.expand([batch, heads, queries, keys]), lowest);
+        scores = scores.mask_fill(mask.expand([batch, heads, queries, keys]), LOWEST);
     }
-    matmul(activation::softmax(scores, 3), value)
+    matmul(activation::softmax(scores, 3).cast(dtype), value)
 }
 
-/// A score that no unmasked one reaches, finite in the tensor's own type.
-fn lowest_score<B: Backend>(scores: &Tensor<B, 4>) -> f64 {
-    match scores.dtype() {
-        burn::tensor::DType::F16 => -6.0e4,
-        _ => -1.0e30,
-    }
-}
+/// A score that no unmasked one reaches.
+const LOWEST: f64 = -1.0e30;
 
 /// Repeats each key/value head for the query heads that share it.
 fn repeat_heads<B: Backend>(x: Tensor<B, 4>, heads: usize) -> Tensor<B, 4> {

@@ -11,8 +11,9 @@ const PADDING: usize = 4;
 /// inner dimension in steps of 8 to 64 values and two steps a turn. They check bounds only where a step
 /// does not divide the dimension: where it does and the number of steps is odd, the last step adds what
 /// lies behind the operands (seen in burn's issue 4966 as products that are near zero). Such dimensions
-/// are padded with zeros here, so that bounds are checked. The gradients of a product are products too,
-/// and not padded.
+/// are padded with zeros here, so that bounds are checked. The gradients of a product are products whose
+/// inner dimensions are its rows and its columns: on a backend that computes gradients these are padded
+/// too, and cut off again.
 ///
 /// # Shapes
 /// - lhs: `[.., m, k]`
@@ -23,10 +24,32 @@ pub fn matmul<B: Backend, const D: usize>(lhs: Tensor<B, D>, rhs: Tensor<B, D>) 
     if super::flex::route::<B>().is_some() {
         return lhs.matmul(rhs);
     }
-    if is_safe(lhs.dims()[D - 1]) {
-        return lhs.matmul(rhs);
+    safe(lhs, rhs)
+}
+
+/// The product on a backend that may have wrong kernels.
+fn safe<B: Backend, const D: usize>(lhs: Tensor<B, D>, rhs: Tensor<B, D>) -> Tensor<B, D> {
+    let (rows, columns) = (lhs.dims()[D - 2], rhs.dims()[D - 1]);
+    let (mut lhs, mut rhs) = if is_safe(lhs.dims()[D - 1]) {
+        (lhs, rhs)
+    } else {
+        (padded(lhs, D - 1), padded(rhs, D - 2))
+    };
+    if B::ad_enabled(&lhs.device()) {
+        if !is_safe(rows) {
+            lhs = padded(lhs, D - 2);
+        }
+        if !is_safe(columns) {
+            rhs = padded(rhs, D - 1);
+        }
     }
-    padded(lhs, D - 1).matmul(padded(rhs, D - 2))
+    let mut product = lhs.matmul(rhs);
+    for (dim, size) in [(D - 2, rows), (D - 1, columns)] {
+        if product.dims()[dim] != size {
+            product = product.narrow(dim, 0, size);
+        }
+    }
+    product
 }
 
 /// Whether no step of 8, 16, 32 or 64 values goes an odd number of times into the inner dimension.
@@ -44,6 +67,9 @@ fn padded<B: Backend, const D: usize>(x: Tensor<B, D>, dim: usize) -> Tensor<B, 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{assert_close, random};
+    use burn::backend::Autodiff;
+    use burn_flex::Flex;
 
     #[test]
     fn padding_makes_every_inner_dimension_safe() {
@@ -55,6 +81,31 @@ mod tests {
         for inner in 1..2000 {
             assert_eq!(is_safe(inner), !odd_steps(inner), "{inner}");
             assert!(is_safe(inner) || is_safe(inner + PADDING), "{inner}");
+        }
+    }
+
+    /// Rows, inner dimension and columns that are and are not safe, with a batch broadcast.
+    #[test]
+    fn padding_changes_neither_products_nor_gradients() {
+        type B = Autodiff<Flex>;
+        let device = Default::default();
+        for [m, k, n] in [[6, 8, 24], [8, 7, 6], [40, 24, 8], [5, 6, 7], [64, 64, 64]] {
+            let along = random::<B, 3>([3, m, n], 3, &device);
+            let run = |product: fn(Tensor<B, 3>, Tensor<B, 3>) -> Tensor<B, 3>| {
+                let lhs = random::<B, 3>([3, m, k], 1, &device).require_grad();
+                let rhs = random::<B, 3>([1, k, n], 2, &device).require_grad();
+                let y = product(lhs.clone(), rhs.clone());
+                let grads = (y.clone() * along.clone()).sum().backward();
+                [
+                    y.inner(),
+                    lhs.grad(&grads).unwrap(),
+                    rhs.grad(&grads).unwrap(),
+                ]
+            };
+            let plain = run(|lhs, rhs| lhs.matmul(rhs));
+            for (found, expected) in run(safe).iter().zip(&plain) {
+                assert_close(found, expected, 1e-5);
+            }
         }
     }
 }

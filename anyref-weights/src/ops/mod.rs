@@ -6,6 +6,7 @@ mod activation;
 mod attention;
 #[cfg(feature = "flex")]
 mod flex;
+mod linear;
 mod matmul;
 mod norm;
 mod permute;
@@ -14,6 +15,7 @@ mod shared;
 
 pub use activation::{gelu, quick_gelu, silu, swiglu};
 pub use attention::{AttentionInput, RelativePosition, attention};
+pub use linear::{linear, takes_half_weights};
 pub use matmul::matmul;
 pub use norm::{layer_norm, rms_norm};
 pub use permute::permute;

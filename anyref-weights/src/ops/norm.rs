@@ -49,7 +49,7 @@ pub fn rms_norm<B: Backend, const D: usize>(
     composed::rms_norm(x, gamma, epsilon)
 }
 
-/// The composed forms, in burn's own tensor operations.
+/// The composed forms, in burn's own tensor operations. Half values are normalised in f32.
 pub(super) mod composed {
     use burn::tensor::{DType, Tensor, TensorPrimitive, backend::Backend};
 
@@ -59,12 +59,18 @@ pub(super) mod composed {
         beta: Tensor<B, 1>,
         epsilon: f64,
     ) -> Tensor<B, D> {
-        Tensor::from_primitive(TensorPrimitive::Float(B::layer_norm(
-            x.into_primitive().tensor(),
-            gamma.into_primitive().tensor(),
-            Some(beta.into_primitive().tensor()),
+        let dtype = x.dtype();
+        let wide = match dtype {
+            DType::F16 | DType::BF16 => DType::F32,
+            _ => dtype,
+        };
+        let y = Tensor::from_primitive(TensorPrimitive::Float(B::layer_norm(
+            x.cast(wide).into_primitive().tensor(),
+            gamma.cast(wide).into_primitive().tensor(),
+            Some(beta.cast(wide).into_primitive().tensor()),
             epsilon,
-        )))
+        )));
+        Tensor::<B, D>::cast(y, dtype)
     }
 
     pub(in super::super) fn rms_norm<B: Backend, const D: usize>(

@@ -1,5 +1,8 @@
-//! `cargo xtask parity`: the encoders and the language model against their references, in the formats they are
-//! published in, with random weights: error, seconds to load and to compute, and peak memory of both.
+//! `cargo xtask parity`: the encoders, the mask decoder and the language model against their references, in the
+//! formats they are published in, with random weights: error, seconds to load and to compute, and peak memory of
+//! both, by processes that take turns.
+
+mod assembled;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,8 +14,19 @@ use serde_json::Value;
 use crate::bench::process::{Measured, measure};
 use crate::cargo::{cargo, root, run as finish};
 
-/// The parts, smallest first.
-const PARTS: [&str; 5] = ["clip", "sam-b", "imagebind", "sam-h", "llama"];
+/// The parts, smallest first; the last is all of them in one model, which has no reference.
+const PARTS: [&str; 9] = [
+    "clip",
+    "sam-b",
+    "mask-decoder",
+    "imagebind",
+    "sam-h",
+    "llama-1b",
+    "llama-1b-f32",
+    "llama",
+    ASSEMBLED,
+];
+const ASSEMBLED: &str = "anyref-7b";
 
 /// Options of `parity`.
 #[derive(Debug, Args)]
@@ -26,45 +40,70 @@ pub struct Parity {
     /// Folder for weights and numbers; each part's weights are removed after it
     #[arg(long, default_value = "runs/parity", value_name = "DIR")]
     out: PathBuf,
-    /// Parts to compare; all when none is named
+    /// How often each side is started, in turns
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    rounds: usize,
+    /// How often a side computes in each round; the medians of all are compared
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    times: usize,
+    /// Parts to compare; all but anyref-7b when none is named
     #[arg(value_name = "PART", value_parser = PARTS)]
     parts: Vec<String>,
 }
 
-/// One side of a comparison.
+/// One side of a comparison, over all rounds.
+#[derive(Default)]
 struct Side {
-    load: f64,
-    compute: f64,
-    peak: Option<f64>,
+    load: Vec<f64>,
+    runs: Vec<f64>,
+    steps: Vec<f64>,
+    peak: Vec<f64>,
     values: Value,
 }
 
 /// Compares one part after another.
 pub fn run(options: &Parity) -> Result<()> {
     let size = if options.full { "full" } else { "tiny" };
+    if options.parts.iter().any(|part| part == ASSEMBLED) {
+        if options.parts.len() > 1 || !options.full {
+            bail!("{ASSEMBLED} stands alone, with --full");
+        }
+        return assembled::run(options);
+    }
     let ours = program()?;
-    let script = root().join("xtask/src/parity/reference.py");
     let named: Vec<&str> = options.parts.iter().map(String::as_str).collect();
-    println!("| part | error | load, s | | compute, s | | peak, MB | |");
-    println!("| --- | --- | --- | --- | --- | --- | --- | --- |");
-    println!("| | | ours | reference | ours | reference | ours | reference |");
+    println!("| part | error | load, s | | compute, s | | ratio | peak, MB | |");
+    println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
+    println!("| | | ours | reference | ours | reference | | ours | reference |");
     for part in PARTS {
-        if !named.is_empty() && !named.contains(&part) {
+        if part == ASSEMBLED || !named.is_empty() && !named.contains(&part) {
             continue;
         }
         let folder = options.out.join(format!("{part}-{size}"));
-        let python = |action: &str| {
-            let mut command = Command::new(&options.python);
-            command.arg(&script).args([action, part, size]).arg(&folder);
-            command
-        };
-        measure(&mut python("make"))?;
-        let theirs = side(measure(&mut python("run"))?)?;
-        let ours = side(measure(Command::new(&ours).arg(part).arg(&folder))?)?;
-        println!("{}", row(part, &ours, &theirs)?);
+        measure(reference(options, "make", part).arg(&folder))?;
+        let (mut our_side, mut their_side) = (Side::default(), Side::default());
+        let times = options.times.to_string();
+        for _ in 0..options.rounds.max(1) {
+            let mut theirs = reference(options, "run", part);
+            their_side.add(measure(theirs.arg(&folder).arg(&times))?)?;
+            let mut ours = Command::new(&ours);
+            our_side.add(measure(ours.arg(part).arg(&folder).arg(&times))?)?;
+        }
+        for row in rows(part, &our_side, &their_side)? {
+            println!("{row}");
+        }
         remove_weights(&folder)?;
     }
     Ok(())
+}
+
+/// The reference's side, up to the folder.
+fn reference(options: &Parity, action: &str, part: &str) -> Command {
+    let size = if options.full { "full" } else { "tiny" };
+    let script = root().join("xtask/src/parity/reference.py");
+    let mut command = Command::new(&options.python);
+    command.arg(script).args([action, part, size]);
+    command
 }
 
 /// Builds our side.
@@ -76,47 +115,82 @@ fn program() -> Result<PathBuf> {
         "--example",
         "parity",
     ]))?;
-    let target = match std::env::var_os("CARGO_TARGET_DIR") {
+    Ok(target().join("release/examples/parity"))
+}
+
+/// Where builds are.
+fn target() -> PathBuf {
+    match std::env::var_os("CARGO_TARGET_DIR") {
         Some(target) => PathBuf::from(target),
         None => root().join("target"),
-    };
-    Ok(target.join("release/examples/parity"))
+    }
 }
 
-/// Reads what a side printed last.
-fn side(measured: Measured) -> Result<Side> {
-    let line = measured.output.lines().last().unwrap_or_default();
-    let values: Value =
-        serde_json::from_str(line).with_context(|| format!("no numbers in {line:?}"))?;
-    let seconds = |name: &str| {
-        values[name]
-            .as_f64()
-            .with_context(|| format!("no `{name}` in {line}"))
-    };
-    Ok(Side {
-        load: seconds("load")?,
-        compute: seconds("run")?,
-        peak: measured.peak,
-        values,
-    })
+impl Side {
+    /// Takes in what a process printed last.
+    fn add(&mut self, measured: Measured) -> Result<()> {
+        let line = measured.output.lines().last().unwrap_or_default();
+        let values: Value =
+            serde_json::from_str(line).with_context(|| format!("no numbers in {line:?}"))?;
+        let list = |name: &str| -> Vec<f64> {
+            let list = values[name].as_array();
+            list.into_iter()
+                .flatten()
+                .filter_map(Value::as_f64)
+                .collect()
+        };
+        let load = values["load"].as_f64();
+        self.load
+            .push(load.with_context(|| format!("no `load` in {line}"))?);
+        self.runs.extend(list("runs"));
+        self.steps.extend(list("steps"));
+        self.peak.extend(measured.peak);
+        self.values = values;
+        Ok(())
+    }
 }
 
-fn row(part: &str, ours: &Side, theirs: &Side) -> Result<String> {
+/// The middle of the numbers, or the upper of two.
+fn median(numbers: &[f64]) -> Option<f64> {
+    let mut numbers = numbers.to_vec();
+    numbers.sort_by(f64::total_cmp);
+    numbers.get(numbers.len() / 2).copied()
+}
+
+/// One row a part; a language model has a second one for its tokens after the prompt.
+fn rows(part: &str, ours: &Side, theirs: &Side) -> Result<Vec<String>> {
     let number = |name: &str| ours.values[name].as_f64();
     let (Some(error), Some(scale)) = (number("error"), number("scale")) else {
         bail!("{part}: no error was measured");
     };
-    let megabytes =
-        |peak: Option<f64>| peak.map_or("?".into(), |bytes| format!("{:.0}", bytes / 1e6));
-    Ok(format!(
-        "| {part} | {error:.1e} of {scale:.1} | {:.2} | {:.2} | {:.2} | {:.2} | {} | {} |",
-        ours.load,
-        theirs.load,
-        ours.compute,
-        theirs.compute,
-        megabytes(ours.peak),
-        megabytes(theirs.peak)
-    ))
+    let text = |value: Option<f64>, digits: usize| match value {
+        Some(value) => format!("{value:.digits$}"),
+        None => "?".into(),
+    };
+    let megabytes = |side: &Side| text(median(&side.peak).map(|bytes| bytes / 1e6), 0);
+    let compared = |ours: &[f64], theirs: &[f64]| {
+        let (ours, theirs) = (median(ours), median(theirs));
+        let ratio = ours.zip(theirs).map(|(ours, theirs)| ours / theirs);
+        format!(
+            "{} | {} | {}",
+            text(ours, 3),
+            text(theirs, 3),
+            text(ratio, 2)
+        )
+    };
+    let mut rows = vec![format!(
+        "| {part} | {error:.1e} of {scale:.1} | {} | {} | {} | {} | {} |",
+        text(median(&ours.load), 2),
+        text(median(&theirs.load), 2),
+        compared(&ours.runs, &theirs.runs),
+        megabytes(ours),
+        megabytes(theirs)
+    )];
+    if !ours.steps.is_empty() {
+        let steps = compared(&ours.steps, &theirs.steps);
+        rows.push(format!("| {part}, each next token | | | | {steps} | | |"));
+    }
+    Ok(rows)
 }
 
 /// Leaves inputs and outputs, which are small.

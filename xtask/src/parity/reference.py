@@ -1,9 +1,9 @@
 """The reference's side of `cargo xtask parity`.
 
-    python reference.py make PART SIZE FOLDER    writes a part with random weights as it is published, and an input
-    python reference.py run  PART SIZE FOLDER    loads it, computes, writes the output, prints seconds as JSON
+    python reference.py make PART SIZE FOLDER          writes a part with random weights as it is published, and an input
+    python reference.py run  PART SIZE FOLDER [TIMES]  loads it, computes so often, writes the output, prints seconds as JSON
 
-PART is clip, sam-b, sam-h, imagebind or llama; SIZE is full or tiny.
+PART is clip, sam-b, sam-h, mask-decoder, imagebind, llama-1b, llama-1b-f32 or llama; SIZE is full or tiny.
 """
 
 import importlib.util
@@ -22,13 +22,17 @@ ROOT = Path(__file__).resolve().parents[3]
 
 def fixture_module(crate):
     """The exporter of a crate's fixtures, which knows names and reference modules."""
-    if importlib.util.find_spec("torchaudio") is None:
+    missing = "torchaudio" not in sys.modules and importlib.util.find_spec("torchaudio") is None
+    if missing:
         # Only the spectrograms of that file need it.
         sys.modules["torchaudio"] = types.SimpleNamespace(__version__="none")
     path = ROOT / crate / "tests/fixtures/export.py"
     spec = importlib.util.spec_from_file_location(crate.replace("-", "_"), path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    if missing:
+        # Others ask whether it is there.
+        del sys.modules["torchaudio"]
     return module
 
 
@@ -57,17 +61,33 @@ def sam_config(part, size):
         hidden_size=32, mlp_dim=48, num_hidden_layers=2, num_attention_heads=2, image_size=256,
         global_attn_indexes=[1],
     )
-    vision = full[part] if size == "full" else tiny
+    vision = full.get(part, full["sam-b"]) if size == "full" else tiny
     side = vision.get("image_size", 1024)
-    return SamConfig(vision_config=vision, prompt_encoder_config=dict(image_size=side)), side
+    # The authors' epsilon, as the files are in their layout.
+    decoder = dict(layer_norm_eps=1e-5)
+    config = SamConfig(
+        vision_config=vision, prompt_encoder_config=dict(image_size=side), mask_decoder_config=decoder
+    )
+    return config, side
 
 
-def llama_config(size):
+# Tokens of a prompt, and tokens read one by one after it.
+PROMPT = 400
+NEXT = 16
+
+
+def llama_config(part, size):
     from transformers import LlamaConfig
 
-    tiny = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4,
-                vocab_size=128)
-    return LlamaConfig(torch_dtype="bfloat16", **({} if size == "full" else tiny))
+    full = {
+        "llama": {},
+        # TinyLlama's sizes.
+        "llama-1b": dict(hidden_size=2048, intermediate_size=5632, num_hidden_layers=22, num_key_value_heads=4),
+    }
+    tiny = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, vocab_size=128)
+    sizes = full[part.removesuffix("-f32")] if size == "full" else tiny
+    dtype = torch.float32 if part.endswith("-f32") else torch.bfloat16
+    return LlamaConfig(torch_dtype=dtype, **sizes)
 
 
 def imagebind(size):
@@ -80,14 +100,47 @@ def fill(model):
     """Random weights in which every layer counts and nothing overflows."""
     generator = torch.Generator().manual_seed(0)
     for name, parameter in model.named_parameters():
-        if "norm" in name and name.endswith("weight"):
-            parameter.fill_(1.0)
-        elif parameter.ndim < 2:
-            parameter.normal_(0, 0.02, generator=generator)
-        else:
-            spread = 1.0 if "embed" in name else parameter[0].numel() ** -0.5
-            parameter.normal_(0, spread, generator=generator)
+        fill_parameter(name, parameter, generator)
     return model.eval()
+
+
+def fill_parameter(name, parameter, generator):
+    if "norm" in name and name.endswith("weight"):
+        return parameter.fill_(1.0)
+    if parameter.ndim < 2:
+        return parameter.normal_(0, 0.02, generator=generator)
+    spread = 1.0 if "embed" in name else parameter[0].numel() ** -0.5
+    return parameter.normal_(0, spread, generator=generator)
+
+
+def write_llama(config, folder, shard=2e9):
+    """A LLaMA as `save_pretrained` writes it, a shard at a time in memory."""
+    from transformers import LlamaForCausalLM
+
+    with torch.device("meta"):
+        model = LlamaForCausalLM(config)
+    folder.mkdir(parents=True, exist_ok=True)
+    config.architectures = ["LlamaForCausalLM"]
+    config.save_pretrained(folder)
+    generator = torch.Generator().manual_seed(0)
+    shards, size = [[]], 0
+    for name, value in model.state_dict().items():
+        size += value.numel() * config.torch_dtype.itemsize
+        if size > shard:
+            shards.append([])
+            size = value.numel() * config.torch_dtype.itemsize
+        shards[-1].append((name, value.shape))
+    weight_map = {}
+    for number, names in enumerate(shards, 1):
+        file = f"model-{number:05}-of-{len(shards):05}.safetensors"
+        tensors = {}
+        for name, shape in names:
+            value = torch.empty(shape, dtype=config.torch_dtype)
+            tensors[name] = fill_parameter(name, value, generator)
+            weight_map[name] = file
+        save_file(tensors, folder / file, metadata={"format": "pt"})
+    index = {"metadata": {}, "weight_map": weight_map}
+    (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
 def make(part, size, folder):
@@ -98,7 +151,7 @@ def make(part, size, folder):
 
         fill(CLIPVisionModel(clip_config(size))).save_pretrained(folder / "part")
         data = torch.randn(1, 3, 224, 224, generator=generator)
-    elif part.startswith("sam"):
+    elif part.startswith("sam") or part == "mask-decoder":
         from transformers import SamModel
 
         names = fixture_module("anyref-core").SAM_NAMES
@@ -112,22 +165,75 @@ def make(part, size, folder):
             weights[name] = value
         torch.save(weights, folder / "part.pth")
         data = torch.randn(1, 3, side, side, generator=generator)
+        if part == "mask-decoder":
+            data = torch.randn(1, 256, side // 16, side // 16, generator=generator)
     elif part == "imagebind":
         torch.save(fill(imagebind(size)).state_dict(), folder / "part.pth")
         data = torch.randn(1, 3, 1, 128, 204, generator=generator)
     else:
-        from transformers import LlamaForCausalLM
-
-        config = llama_config(size)
-        torch.set_default_dtype(torch.bfloat16)
-        model = fill(LlamaForCausalLM(config))
-        model.save_pretrained(folder / "part", max_shard_size="5GB")
-        data = torch.randint(0, config.vocab_size, (1, 32), generator=generator)
+        config = llama_config(part, size)
+        write_llama(config, folder / "part")
+        data = torch.randint(0, config.vocab_size, (1, PROMPT), generator=generator)
     save_file({"input": data}, folder / "input.safetensors")
 
 
-def run(part, size, folder):
+def load_sam(part, size, folder):
+    """The image encoder, or the whole of it for its mask decoder, and when loading began."""
+    from transformers import SamModel
+    from transformers.models.sam.modeling_sam import SamVisionEncoder
+
+    names = fixture_module("anyref-core").SAM_NAMES
+    start = time.perf_counter()
+    weights = torch.load(folder / "part.pth", mmap=True)
+    config, _ = sam_config(part, size)
+    if part == "mask-decoder":
+        model, prefix = SamModel(config).eval(), ""
+    else:
+        model, prefix = SamVisionEncoder(config.vision_config).eval(), "vision_encoder."
+    same = {"prompt_encoder.shared_embedding": "shared_image_embedding"}
+    state = {}
+    for name in model.state_dict():
+        theirs = prefix + name
+        for twin, original in same.items():
+            theirs = theirs.replace(twin, original)
+        for pattern, to in names:
+            theirs = re.sub(pattern, to, theirs)
+        state[name] = weights[theirs]
+    model.load_state_dict(state, assign=True)
+    return model, start
+
+
+def decode_masks(model, embedding):
+    side = embedding.shape[-1]
+    prompt = embedding.mean(dim=(2, 3)).reshape(1, 1, 1, 256)
+    dense = model.prompt_encoder.no_mask_embed.weight.reshape(1, 256, 1, 1).expand(1, 256, side, side)
+    positions = model.get_image_wide_positional_embeddings()
+    masks = model.mask_decoder(
+        image_embeddings=embedding,
+        image_positional_embeddings=positions,
+        sparse_prompt_embeddings=prompt,
+        dense_prompt_embeddings=dense,
+        multimask_output=False,
+    )[0]
+    return masks.reshape(1, 1, 4 * side, 4 * side)
+
+
+def read_on(model, data, steps):
+    """Logits of the prompt's last token and of each token after it, with the seconds of each of these."""
+    cache = None
+    logits = []
+    for ids in [data, *data[:, :NEXT].split(1, dim=1)]:
+        start = time.perf_counter()
+        output = model(ids, past_key_values=cache, use_cache=True, logits_to_keep=1)
+        cache = output.past_key_values
+        logits.append(output.logits.float())
+        steps.append(time.perf_counter() - start)
+    return torch.cat(logits, dim=1)
+
+
+def run(part, size, folder, times=1):
     data = load_file(folder / "input.safetensors")["input"]
+    steps = []
     if part == "clip":
         from transformers import CLIPVisionModel
 
@@ -135,20 +241,11 @@ def run(part, size, folder):
         model = CLIPVisionModel.from_pretrained(folder / "part").eval()
         call = lambda: model(data, output_hidden_states=True).hidden_states[-2][:, 1:]
     elif part.startswith("sam"):
-        from transformers.models.sam.modeling_sam import SamVisionEncoder
-
-        names = fixture_module("anyref-core").SAM_NAMES
-        start = time.perf_counter()
-        weights = torch.load(folder / "part.pth", mmap=True)
-        model = SamVisionEncoder(sam_config(part, size)[0].vision_config).eval()
-        state = {}
-        for name in model.state_dict():
-            theirs = f"vision_encoder.{name}"
-            for pattern, to in names:
-                theirs = re.sub(pattern, to, theirs)
-            state[name] = weights[theirs]
-        model.load_state_dict(state, assign=True)
+        model, start = load_sam(part, size, folder)
         call = lambda: model(data).last_hidden_state
+    elif part == "mask-decoder":
+        model, start = load_sam(part, size, folder)
+        call = lambda: decode_masks(model, data)
     elif part == "imagebind":
         model = imagebind(size).eval()
         start = time.perf_counter()
@@ -157,16 +254,26 @@ def run(part, size, folder):
     else:
         from transformers import LlamaForCausalLM
 
+        dtype = llama_config(part, size).torch_dtype
         start = time.perf_counter()
-        model = LlamaForCausalLM.from_pretrained(folder / "part", torch_dtype="bfloat16").eval()
-        call = lambda: model(data).logits.float()
-    loaded = time.perf_counter()
-    output = call()
-    seconds = dict(load=loaded - start, run=time.perf_counter() - loaded)
+        model = LlamaForCausalLM.from_pretrained(folder / "part", torch_dtype=dtype).eval()
+        call = lambda: read_on(model, data, steps)
+    seconds = dict(load=time.perf_counter() - start, runs=[])
+    for _ in range(times):
+        begin = time.perf_counter()
+        output = call()
+        seconds["runs"].append(time.perf_counter() - begin)
+    if steps:
+        seconds["runs"] = steps[:: NEXT + 1]
+        seconds["steps"] = [step for at, step in enumerate(steps) if at % (NEXT + 1)]
     save_file({"output": output.float().contiguous()}, folder / "expected.safetensors")
     print(json.dumps(seconds))
 
 
 if __name__ == "__main__":
+    action, part, size, folder, *times = sys.argv[1:]
     with torch.no_grad():
-        dict(make=make, run=run)[sys.argv[1]](sys.argv[2], sys.argv[3], Path(sys.argv[4]))
+        if action == "make":
+            make(part, size, Path(folder))
+        else:
+            run(part, size, Path(folder), *map(int, times))

@@ -7,6 +7,7 @@
 mod activation;
 mod attention;
 mod buffer;
+mod linear;
 mod math;
 mod norm;
 mod pack;
@@ -28,6 +29,7 @@ use core::any::{Any, TypeId};
 
 pub(crate) use activation::{Activation, activation};
 pub(crate) use attention::attention;
+pub(crate) use linear::{LinearInput, linear};
 pub(crate) use norm::{NormInput, norm};
 pub(crate) use permute::permute;
 pub(crate) use rotary::rotary;

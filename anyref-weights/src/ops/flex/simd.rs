@@ -4,6 +4,8 @@
 //! for the widest instruction set of the machine. A default build therefore needs no
 //! `-C target-cpu=native`.
 
+use burn::tensor::{bf16, f16};
+
 /// A computation compiled once for each instruction set. `run` and all it calls must be
 /// `#[inline(always)]`, or they are compiled for the baseline.
 pub(crate) trait Kernel {
@@ -33,6 +35,10 @@ pub(crate) unsafe trait Simd: Copy + 'static {
     unsafe fn splat(x: f32) -> Self::Vector;
     /// Unaligned load.
     unsafe fn load(p: *const f32) -> Self::Vector;
+    /// Unaligned load, widened.
+    unsafe fn load_f16(p: *const f16) -> Self::Vector;
+    /// Unaligned load, widened.
+    unsafe fn load_bf16(p: *const bf16) -> Self::Vector;
     /// Unaligned store.
     unsafe fn store(p: *mut f32, v: Self::Vector);
     /// `a · b + c`.
@@ -82,6 +88,16 @@ unsafe impl Simd for Portable {
         unsafe { p.cast::<[f32; 4]>().read_unaligned() }
     }
     #[inline(always)]
+    unsafe fn load_f16(p: *const f16) -> [f32; 4] {
+        // SAFETY: as above; the type is a transparent u16.
+        unsafe { p.cast::<[u16; 4]>().read_unaligned() }.map(widen_f16)
+    }
+    #[inline(always)]
+    unsafe fn load_bf16(p: *const bf16) -> [f32; 4] {
+        // SAFETY: as above; the type is a transparent u16.
+        unsafe { p.cast::<[u16; 4]>().read_unaligned() }.map(|x| f32::from_bits((x as u32) << 16))
+    }
+    #[inline(always)]
     unsafe fn store(p: *mut f32, v: [f32; 4]) {
         // SAFETY: the caller has room for four values at `p`.
         unsafe { p.cast::<[f32; 4]>().write_unaligned(v) }
@@ -96,9 +112,19 @@ unsafe impl Simd for Portable {
     }
 }
 
+/// The bits of an f16 as f32, without branches.
+#[inline(always)]
+fn widen_f16(bits: u16) -> f32 {
+    // The exponents' difference is made up by a product, which takes subnormal numbers along.
+    const REBIAS: f32 = f32::from_bits((254 - 15) << 23);
+    let size = f32::from_bits((bits as u32 & 0x7fff) << 13) * REBIAS;
+    let special = if size >= 65536.0 { 0xff << 23 } else { 0 };
+    f32::from_bits(size.to_bits() | special | (bits as u32 & 0x8000) << 16)
+}
+
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use super::{Kernel, Simd};
+    use super::{Kernel, Simd, bf16, f16};
     use core::arch::x86_64::*;
     use core::sync::atomic::{AtomicU8, Ordering};
 
@@ -118,7 +144,9 @@ mod x86 {
 
     #[cold]
     fn detect() -> u8 {
-        let avx2 = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        let avx2 = is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c");
         let avx512 = is_x86_feature_detected!("avx512f")
             && is_x86_feature_detected!("avx512vl")
             && is_x86_feature_detected!("avx512bw")
@@ -132,18 +160,46 @@ mod x86 {
         level
     }
 
-    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma")]
+    #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,f16c")]
     pub(super) fn run_avx512<K: Kernel>(kernel: K) -> K::Output {
         kernel.run::<Avx512>()
     }
 
-    #[target_feature(enable = "avx2,fma")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     pub(super) fn run_avx2<K: Kernel>(kernel: K) -> K::Output {
         kernel.run::<Avx2>()
     }
 
+    // SAFETY of these: as `Simd` says.
+
+    #[inline(always)]
+    unsafe fn load_f16_512(p: *const __m256i) -> __m512 {
+        unsafe { _mm512_cvtph_ps(_mm256_loadu_si256(p)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16_512(p: *const __m256i) -> __m512 {
+        unsafe {
+            let wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256(p));
+            _mm512_castsi512_ps(_mm512_slli_epi32::<16>(wide))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_f16_256(p: *const __m128i) -> __m256 {
+        unsafe { _mm256_cvtph_ps(_mm_loadu_si128(p)) }
+    }
+
+    #[inline(always)]
+    unsafe fn load_bf16_256(p: *const __m128i) -> __m256 {
+        unsafe {
+            let wide = _mm256_cvtepu16_epi32(_mm_loadu_si128(p));
+            _mm256_castsi256_ps(_mm256_slli_epi32::<16>(wide))
+        }
+    }
+
     macro_rules! instruction_set {
-        ($name:ident, $vector:ty, $lanes:literal, $rows:literal, $splat:ident, $load:ident, $store:ident, $fma:ident, $add:ident) => {
+        ($name:ident, $vector:ty, $lanes:literal, $rows:literal, $splat:ident, $load:ident, $load_f16:ident, $load_bf16:ident, $store:ident, $fma:ident, $add:ident) => {
             #[derive(Clone, Copy)]
             pub(super) struct $name;
 
@@ -162,6 +218,14 @@ mod x86 {
                 #[inline(always)]
                 unsafe fn load(p: *const f32) -> $vector {
                     unsafe { $load(p) }
+                }
+                #[inline(always)]
+                unsafe fn load_f16(p: *const f16) -> $vector {
+                    unsafe { $load_f16(p.cast()) }
+                }
+                #[inline(always)]
+                unsafe fn load_bf16(p: *const bf16) -> $vector {
+                    unsafe { $load_bf16(p.cast()) }
                 }
                 #[inline(always)]
                 unsafe fn store(p: *mut f32, v: $vector) {
@@ -186,6 +250,8 @@ mod x86 {
         12,
         _mm512_set1_ps,
         _mm512_loadu_ps,
+        load_f16_512,
+        load_bf16_512,
         _mm512_storeu_ps,
         _mm512_fmadd_ps,
         _mm512_add_ps
@@ -197,6 +263,8 @@ mod x86 {
         6,
         _mm256_set1_ps,
         _mm256_loadu_ps,
+        load_f16_256,
+        load_bf16_256,
         _mm256_storeu_ps,
         _mm256_fmadd_ps,
         _mm256_add_ps

@@ -229,3 +229,48 @@ fn bench_attention_long() {
         false,
     );
 }
+
+/// Times of a linear layer, its weight in f32 and in bf16 as loading leaves them.
+#[test]
+#[ignore = "measures"]
+fn bench_linear() {
+    use crate::ops::linear;
+    use burn::tensor::DType;
+    for [rows, inputs, outputs] in [
+        [1, 4096, 4096],
+        [1, 11008, 4096],
+        [4, 4096, 11008],
+        [16, 4096, 4096],
+        [20, 4096, 4096],
+        [48, 4096, 4096],
+        [400, 4096, 4096],
+        [400, 4096, 11008],
+        [576, 192, 192],
+        [257, 192, 768],
+        [4096, 1280, 1280],
+    ] {
+        let x = random([rows, inputs], 1);
+        let wide = random([inputs, outputs], 2);
+        let half = Tensor::<TestBackend, 2>::from_data(
+            wide.clone().transpose().cast(DType::BF16).into_data(),
+            (&Default::default(), DType::BF16),
+        )
+        .transpose();
+        let halves = [half.clone(), {
+            let data = half.cast(DType::F16).transpose().into_data();
+            Tensor::from_data(data, (&Default::default(), DType::F16)).transpose()
+        }];
+        let of = |weight: &Tensor<TestBackend, 2>| time(|| linear(x.clone(), weight.clone(), None));
+        let times = [of(&wide), of(&halves[0]), of(&halves[1])];
+        let operations = 2.0 * (rows * inputs * outputs) as f64 * 1e-6;
+        let bytes = (2 * inputs * outputs) as f64 * 1e-6;
+        println!(
+            "linear {rows}x{inputs}x{outputs}: f32 {:.3} ms, bf16 {:.3} ms, f16 {:.3} ms; bf16 {:.0} GFLOPS, {:.1} GB/s",
+            times[0],
+            times[1],
+            times[2],
+            operations / times[1],
+            bytes / times[1]
+        );
+    }
+}

@@ -4,6 +4,7 @@ mod activation;
 mod attention;
 mod bench;
 mod broadcast;
+mod linear;
 mod norm;
 
 use burn::backend::Autodiff;

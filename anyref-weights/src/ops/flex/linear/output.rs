@@ -1,0 +1,55 @@
+//! The product's memory, written by several threads at once.
+
+use core::marker::PhantomData;
+use core::ops::Range;
+
+/// A matrix of rows `width` long, of which each task writes a rectangle of its own.
+pub(crate) struct Output<'a> {
+    values: *mut f32,
+    rows: usize,
+    width: usize,
+    memory: PhantomData<&'a mut [f32]>,
+}
+
+// SAFETY: `store` asks for rectangles that do not overlap.
+unsafe impl Sync for Output<'_> {}
+
+impl<'a> Output<'a> {
+    pub(crate) fn new(values: &'a mut [f32], width: usize) -> Self {
+        Self {
+            rows: values.len() / width,
+            values: values.as_mut_ptr(),
+            width,
+            memory: PhantomData,
+        }
+    }
+
+    /// Writes part of a row.
+    ///
+    /// # Safety
+    /// No other thread writes or reads these values.
+    #[inline(always)]
+    pub(crate) unsafe fn store(
+        &self,
+        row: usize,
+        columns: Range<usize>,
+        values: &[f32],
+        bias: Option<&[f32]>,
+    ) {
+        assert!(row < self.rows && columns.start <= columns.end && columns.end <= self.width);
+        // SAFETY: in bounds, and by the caller's word nobody else's.
+        let out = unsafe {
+            let first = self.values.add(row * self.width + columns.start);
+            core::slice::from_raw_parts_mut(first, columns.len())
+        };
+        match bias {
+            None => out.copy_from_slice(&values[..out.len()]),
+            Some(bias) => {
+                let sums = values.iter().zip(&bias[columns]);
+                for (out, (&value, &bias)) in out.iter_mut().zip(sums) {
+                    *out = value + bias;
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! A half matrix where it lies in memory.
+
+use burn::tensor::TensorMetadata;
+use burn_flex::FlexTensor;
+
+use super::stored::Stored;
+
+/// A matrix `[depth, width]` of half values, as the right side of a product sees it: inputs by outputs.
+#[derive(Clone, Copy)]
+pub(crate) struct Weight<'a, H> {
+    /// The values from the first on.
+    values: &'a [H],
+    /// Inputs.
+    pub(crate) depth: usize,
+    /// Outputs.
+    pub(crate) width: usize,
+    /// What lies one after another.
+    pub(crate) order: Order,
+    /// From one such line to the next.
+    stride: usize,
+}
+
+/// What a line in memory holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// The inputs of one output, as PyTorch keeps linear layers.
+    Inputs,
+    /// The outputs of one input, as burn does.
+    Outputs,
+}
+
+/// The tensor `[inputs, outputs]` in one of the two orders, copied where it is in neither.
+pub(crate) fn in_lines(tensor: FlexTensor) -> FlexTensor {
+    match order(&tensor) {
+        Some(_) => tensor,
+        None => tensor.to_contiguous(),
+    }
+}
+
+fn order(tensor: &FlexTensor) -> Option<(Order, usize)> {
+    let shape = tensor.shape();
+    match *tensor.layout().strides() {
+        [1, stride] if stride >= shape[0] as isize => Some((Order::Inputs, stride as usize)),
+        [stride, 1] if stride >= shape[1] as isize => Some((Order::Outputs, stride as usize)),
+        _ => None,
+    }
+}
+
+impl<'a, H: Stored> Weight<'a, H> {
+    /// The matrix of a tensor that [`in_lines`] returned.
+    pub(crate) fn new(tensor: &'a FlexTensor) -> Self {
+        let (order, stride) = order(tensor).expect("the tensor is in lines");
+        let (shape, values) = (tensor.shape(), H::storage(tensor));
+        Self {
+            values: &values[tensor.layout().start_offset().min(values.len())..],
+            depth: shape[0],
+            width: shape[1],
+            order,
+            stride,
+        }
+    }
+
+    /// The matrix that takes outputs back to inputs.
+    pub(crate) fn transposed(self) -> Self {
+        Self {
+            depth: self.width,
+            width: self.depth,
+            order: match self.order {
+                Order::Inputs => Order::Outputs,
+                Order::Outputs => Order::Inputs,
+            },
+            ..self
+        }
+    }
+
+    /// `length` values of line `index`, from `first` on.
+    #[inline(always)]
+    pub(crate) fn line(&self, index: usize, first: usize, length: usize) -> &'a [H] {
+        &self.values[index * self.stride + first..][..length]
+    }
+}

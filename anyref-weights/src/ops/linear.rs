@@ -1,0 +1,63 @@
+//! Linear layers.
+
+#[cfg(feature = "flex")]
+use super::flex;
+use super::matmul;
+use burn::tensor::{Tensor, backend::Backend};
+
+/// `x · weight + bias`, over all rows of `x` as one product.
+///
+/// The weight may be of another type than `x`, which is the output's. On the CPU backend a half weight
+/// stays half in memory: it is widened tile by tile for many rows, and read once, from first to last, for
+/// few; sums are f32. Its own gradient is composed of burn's operations, that of `x` is fused. On other
+/// backends a weight of another type is converted first, at each call.
+///
+/// # Shapes
+/// - x: `[.., inputs]`
+/// - weight: `[inputs, outputs]`
+/// - bias: `[outputs]`
+/// - output: `[.., outputs]`
+pub fn linear<B: Backend, const D: usize>(
+    x: Tensor<B, D>,
+    weight: Tensor<B, 2>,
+    bias: Option<Tensor<B, 1>>,
+) -> Tensor<B, D> {
+    let mut shape = x.dims();
+    let inputs = shape[D - 1];
+    let rows = shape[..D - 1].iter().product::<usize>();
+    shape[D - 1] = weight.dims()[1];
+    of_rows(x.reshape([rows, inputs]), weight, bias).reshape(shape)
+}
+
+/// Whether [`linear`] has a form of its own for f32 inputs and half weights on this backend.
+pub fn takes_half_weights<B: Backend>() -> bool {
+    #[cfg(feature = "flex")]
+    if flex::route::<B>().is_some() {
+        return true;
+    }
+    false
+}
+
+fn of_rows<B: Backend>(
+    x: Tensor<B, 2>,
+    weight: Tensor<B, 2>,
+    bias: Option<Tensor<B, 1>>,
+) -> Tensor<B, 2> {
+    #[cfg(feature = "flex")]
+    let flex::LinearInput { x, weight, bias } =
+        match flex::linear(flex::LinearInput { x, weight, bias }) {
+            Ok(y) => return y,
+            Err(input) => input,
+        };
+    let dtype = x.dtype();
+    let (weight, bias) = (weight.cast(dtype), bias.map(|bias| bias.cast(dtype)));
+    #[cfg(feature = "flex")]
+    if flex::route::<B>().is_some() {
+        return burn::tensor::module::linear(x, weight, bias);
+    }
+    let y = matmul(x, weight);
+    match bias {
+        Some(bias) => y + bias.unsqueeze(),
+        None => y,
+    }
+}

@@ -1,0 +1,91 @@
+//! What weights are kept as in memory.
+
+use core::fmt;
+use core::str::FromStr;
+
+use burn::tensor::DType;
+
+/// What a model's weights are kept as in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WeightType {
+    /// As the file has them where values may be of another type than weights; f32 elsewhere.
+    #[default]
+    Auto,
+    /// 32 bits.
+    F32,
+    /// 16 bits, of which 10 are the fraction.
+    F16,
+    /// 16 bits with the range of f32.
+    Bf16,
+}
+
+impl WeightType {
+    /// All there are.
+    pub const ALL: [Self; 4] = [Self::Auto, Self::F32, Self::F16, Self::Bf16];
+
+    /// The name on command lines.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+        }
+    }
+
+    /// The type of every weight; `None` when each has its own.
+    pub fn fixed(self) -> Option<DType> {
+        (self != Self::Auto).then(|| self.of(DType::F32))
+    }
+
+    /// The type of a weight that the file has as `stored`.
+    pub fn of(self, stored: DType) -> DType {
+        match (self, stored) {
+            (Self::Auto, DType::F16) | (Self::F16, _) => DType::F16,
+            (Self::Auto, DType::BF16) | (Self::Bf16, _) => DType::BF16,
+            _ => DType::F32,
+        }
+    }
+}
+
+impl fmt::Display for WeightType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.name())
+    }
+}
+
+impl FromStr for WeightType {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Self::ALL
+            .into_iter()
+            .find(|dtype| dtype.name() == name)
+            .ok_or_else(|| format!("there is no weight type {name:?}: use auto, f32, f16 or bf16"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_read_back() {
+        for dtype in WeightType::ALL {
+            assert_eq!(dtype.to_string().parse(), Ok(dtype));
+        }
+        let error = "fp8".parse::<WeightType>().unwrap_err();
+        assert!(error.contains("\"fp8\""), "{error}");
+    }
+
+    #[test]
+    fn auto_keeps_halves_and_nothing_else() {
+        let found =
+            [DType::F16, DType::BF16, DType::F32, DType::F64].map(|d| WeightType::Auto.of(d));
+        assert_eq!(found, [DType::F16, DType::BF16, DType::F32, DType::F32]);
+        assert_eq!(WeightType::Auto.fixed(), None);
+        assert_eq!(WeightType::F16.fixed(), Some(DType::F16));
+        assert_eq!(WeightType::Bf16.of(DType::F32), DType::BF16);
+        assert_eq!(WeightType::F32.of(DType::F16), DType::F32);
+    }
+}
