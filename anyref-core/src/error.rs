@@ -102,6 +102,14 @@ pub enum Error {
         /// The token.
         token: String,
     },
+    /// A part of a model is missing, damaged or does not fit.
+    #[error("{part}: {source}")]
+    Part {
+        /// Which: clip, sam, imagebind, llm or adapter.
+        part: &'static str,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
     /// A model folder or a file of it is missing or not readable.
     #[error("{path}: {problem}")]
     Folder {
@@ -113,6 +121,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// An [`Error::Part`].
+    pub(crate) fn of_part(part: &'static str) -> impl FnOnce(Self) -> Self {
+        move |source| Self::Part {
+            part,
+            source: Box::new(source),
+        }
+    }
+
     /// An [`Error::Folder`].
     pub(crate) fn folder(path: &Path, problem: impl Into<String>) -> Self {
         Self::Folder {

@@ -6,7 +6,8 @@ use anyref_llm::tokenizer::Tokenizer;
 use anyref_weights::{Checkpoint, LoadOptions, SaveOptions, load_module, local_path, save_module};
 use burn::tensor::{DType, backend::Backend};
 
-use crate::{AnyRef, AnyRefConfig, Error, Result};
+use crate::assemble::parts_file;
+use crate::{AnyRef, AnyRefConfig, Assembly, Error, Result};
 
 /// The config's file name.
 pub const CONFIG_FILE: &str = "config.json";
@@ -26,23 +27,56 @@ pub struct ModelFiles<'a> {
     pub weights: &'static [u8],
 }
 
-impl<B: Backend> AnyRef<B> {
-    /// Reads a model folder, or an `hf://org/name` location ([`anyref_weights::hub`]); weights are converted
-    /// to the backend's float type.
-    ///
-    /// # Errors
-    /// When a file is missing or damaged, or config and weights do not belong together.
-    pub fn load(folder: &Path, device: &B::Device) -> Result<Self> {
-        let folder = &*local_path(folder)?;
+/// A model of which no values are read yet.
+pub(crate) struct Opened {
+    pub(crate) config: AnyRefConfig,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) checkpoint: Checkpoint,
+}
+
+impl Opened {
+    /// A model folder or a parts file.
+    fn open<B: Backend>(path: &Path) -> Result<Self> {
+        if let Some(file) = parts_file(path)? {
+            return Assembly::read(&file)?.open::<B>(&file);
+        }
+        let folder = &*local_path(path)?;
         if !folder.is_dir() {
             return Err(Error::folder(
                 folder,
-                "no such model folder; give one with config.json, tokenizer.json (or .model) and model.safetensors",
+                "no such model folder; give one with config.json, tokenizer.json (or .model) and model.safetensors, or a .json file that names published parts",
             ));
         }
-        let config = AnyRefConfig::of_folder(folder)?;
-        let tokenizer = Tokenizer::from_folder(folder)?;
-        Self::assemble(config, tokenizer, &Checkpoint::open(folder)?, device)
+        Ok(Self {
+            config: AnyRefConfig::of_folder(folder)?,
+            tokenizer: Tokenizer::from_folder(folder)?,
+            checkpoint: Checkpoint::open(folder)?,
+        })
+    }
+}
+
+impl<B: Backend> AnyRef<B> {
+    /// Reads a model folder, or a file that names published parts ([`Assembly::read`]), which are put together on the
+    /// way; either may be an `hf://org/name` location ([`anyref_weights::hub`]). Weights are converted to the backend's
+    /// float type.
+    ///
+    /// # Errors
+    /// When a file is missing or damaged, or config and weights do not belong together.
+    pub fn load(path: &Path, device: &B::Device) -> Result<Self> {
+        let Opened {
+            config,
+            tokenizer,
+            checkpoint,
+        } = Opened::open::<B>(path)?;
+        Self::assemble(config, tokenizer, &checkpoint, device)
+    }
+
+    /// The weights that [`load`](Self::load) reads, by the names of the model's parameters; no values are read.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn checkpoint(path: &Path) -> Result<Checkpoint> {
+        Ok(Opened::open::<B>(path)?.checkpoint)
     }
 
     /// Reads a model from the content of its files.

@@ -12,5 +12,6 @@ mod folder;
 mod lambda;
 mod official;
 mod parts;
+mod parts_file;
 mod sequence;
 mod splicing;
