@@ -19,8 +19,9 @@ pub struct Arguments {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// Model folder (config.json, tokenizer.json, model.safetensors) or hf://org/name [default: the built-in nano]
-    #[arg(long, global = true, value_name = "DIR")]
+    /// Model folder (config.json, tokenizer.json, model.safetensors), a .json file that names published parts, or
+    /// hf://org/name [default: the built-in nano]
+    #[arg(long, global = true, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
     /// What computes: flex (the processor), wgpu, vulkan, metal, webgpu or cuda, as far as compiled in
     #[arg(long, global = true, default_value_t)]

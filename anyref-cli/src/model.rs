@@ -1,4 +1,4 @@
-//! Opening the model: a folder, or the one built into the program.
+//! Opening the model: a folder, published parts, or the one built into the program.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
@@ -70,7 +70,7 @@ pub fn name(common: &Common) -> String {
     }
 }
 
-/// Loads a folder. Some configs that no model can have end in a panic while the parts are built.
+/// Loads a folder or parts. Some configs that no model can have end in a panic while the parts are built.
 fn load<B: Backend>(folder: &Path, options: ModelOptions, device: &B::Device) -> Result<AnyRef<B>> {
     let name = folder.display().to_string();
     match catch_unwind(AssertUnwindSafe(|| {
@@ -87,7 +87,7 @@ fn load<B: Backend>(folder: &Path, options: ModelOptions, device: &B::Device) ->
             })
         }
         Err(_) => bail!(
-            "model {name}: its config.json describes no possible model ({}); use the one that came with the weights",
+            "model {name}: its config describes no possible model ({}); use the one that came with the weights",
             failure::last_panic()
         ),
     }

@@ -5,6 +5,8 @@ mod common;
 #[path = "../../anyref-weights/tests/common/hub_server.rs"]
 mod hub_server;
 
+use std::path::Path;
+
 use common::{Run, asset, folder, run_with, scene};
 use hub_server::{HubServer, Repository};
 use serde_json::Value;
@@ -117,6 +119,62 @@ fn a_model_of_the_hub_answers_as_from_disk() {
     let info = test.run(&["info", "--model", "hf://anyref/nano"], false);
     assert_eq!(info.code, Some(0), "{}", info.stderr);
     assert!(info.stdout.contains("hf://anyref/nano"), "{}", info.stdout);
+}
+
+/// A parts file of the hub that names what is beside it, and a language model of another repository.
+#[test]
+fn parts_come_from_the_hub() {
+    let test = Test::new();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../anyref-core/tests/fixtures");
+    let read = |path: &Path| std::fs::read(path).unwrap();
+    let mut llm = vec![(
+        "tokenizer.json".to_owned(),
+        read(&asset("nano/tokenizer.json")),
+    )];
+    for entry in std::fs::read_dir(fixtures.join("llava")).unwrap() {
+        let entry = entry.unwrap();
+        llm.push((
+            entry.file_name().into_string().unwrap(),
+            read(&entry.path()),
+        ));
+    }
+    let llm: Vec<(&str, &[u8])> = llm
+        .iter()
+        .map(|(name, bytes)| (name.as_str(), &bytes[..]))
+        .collect();
+    test.server
+        .publish("anyref/llava", "main", Repository::new("1234abcd", &llm));
+    let parts = r#"{"sam": "weights/sam.pth", "imagebind": null, "llm": "hf://anyref/llava"}"#;
+    let files = [
+        ("parts.json", parts.as_bytes()),
+        ("weights/sam.pth", &read(&fixtures.join("sam.pth"))),
+    ];
+    test.server
+        .publish("anyref/mine", "main", Repository::new("5678abcd", &files));
+    let image = scene();
+    let answer = |model: &str| {
+        let ask = [
+            "segment",
+            "--json",
+            "--max-new-tokens",
+            "3",
+            "--model",
+            model,
+            "--image",
+            &image,
+            "--text",
+            "dog",
+        ];
+        let run = test.run(&ask, false);
+        assert_eq!((run.code, run.stderr.as_str()), (Some(0), ""), "{model}");
+        serde_json::from_str::<Value>(&run.stdout).unwrap()
+    };
+    let (whole, file) = (
+        answer("hf://anyref/mine"),
+        answer("hf://anyref/mine@main/parts.json"),
+    );
+    assert_eq!(whole["text"], file["text"]);
+    assert_eq!(whole["masks"], file["masks"]);
 }
 
 #[test]

@@ -100,6 +100,64 @@ fn an_assembled_folder_is_a_model() {
 }
 
 #[test]
+fn parts_are_a_model_without_a_folder() {
+    let (folder, llm) = (folder(), language("llava"));
+    succeed(folder.path(), &words(&assemble(llm.path(), &[])));
+    fs::copy(published("sam.pth"), folder.path().join("sam.pth")).unwrap();
+    let parts = serde_json::json!({
+        "sam": "sam.pth", "imagebind": published("imagebind.pth"), "llm": llm.path(),
+    });
+    let file = folder.path().join("mine.json");
+    fs::write(&file, parts.to_string()).unwrap();
+    let scene = scene();
+    let answer = |model: &str| {
+        let ask = [
+            "segment", "--model", model, "--image", &scene, "--text", "dog",
+        ];
+        let ask: Vec<_> = ask.into_iter().chain(["--max-new-tokens", "3"]).collect();
+        json(folder.path(), &ask)
+    };
+    let (found, expected) = (answer("mine.json"), answer("model"));
+    assert_eq!(
+        (&found["model"], &expected["model"]),
+        (&"mine".into(), &"model".into())
+    );
+    assert_eq!(found["text"], expected["text"]);
+    assert_eq!(found["masks"], expected["masks"]);
+
+    let said = succeed(folder.path(), &["info", "--model", "mine.json"]);
+    for word in [
+        "model       mine.json",
+        "preset      mine",
+        "stored as",
+        "F32",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    let ask = [
+        "segment",
+        "--model",
+        "mine.json",
+        "--image",
+        &scene,
+        "--text",
+        "dog",
+    ];
+    fs::remove_file(folder.path().join("sam.pth")).unwrap();
+    fail(
+        folder.path(),
+        &ask,
+        &["mine.json: sam: ", "sam.pth", "check the path"],
+    );
+    fs::write(&file, "{}").unwrap();
+    fail(
+        folder.path(),
+        &ask,
+        &["mine.json", "missing field `sam`", "`llm`"],
+    );
+}
+
+#[test]
 fn parts_left_out_are_asked_for() {
     let (folder, llm) = (folder(), language("llava"));
     let none = Path::new("");

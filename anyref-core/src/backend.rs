@@ -43,6 +43,9 @@ pub enum BackendError {
     /// The build is without it.
     #[error("backend {0} is not compiled in: build with `--features {0}`")]
     NotCompiled(BackendName),
+    /// There is no device at all.
+    #[error("backend {0} finds no device: {remedy}", remedy = .0.driver())]
+    NoDriver(BackendName),
     /// There are fewer devices.
     #[error("{backend} has no device {number}, only {count} numbered from 0")]
     NoDevice {
@@ -107,6 +110,21 @@ impl BackendName {
         }
     }
 
+    /// What a machine without a device lacks.
+    fn driver(self) -> &'static str {
+        match self {
+            Self::Flex => "it runs on any processor",
+            Self::Wgpu | Self::Webgpu => {
+                "install the driver of a GPU, or Mesa's lavapipe (Debian: mesa-vulkan-drivers)"
+            }
+            Self::Vulkan => {
+                "install the Vulkan driver of a GPU, or Mesa's lavapipe (Debian: mesa-vulkan-drivers)"
+            }
+            Self::Metal => "it runs on Apple's systems only",
+            Self::Cuda => "it needs an Nvidia GPU and its driver",
+        }
+    }
+
     /// Whether this build has it.
     pub fn is_compiled(self) -> bool {
         match self {
@@ -166,11 +184,19 @@ impl BackendName {
         }
     }
 
-    /// The devices, by the numbers that [`BackendName::dispatch`] takes.
+    /// The devices, by the numbers that [`BackendName::dispatch`] takes; at least one.
     ///
     /// # Errors
-    /// When the backend is not compiled in or its driver does not start.
+    /// When the backend is not compiled in, has no device or its driver does not start.
     pub fn devices(self) -> Result<Vec<String>, BackendError> {
+        let devices = self.enumerated()?;
+        match devices.is_empty() {
+            true => Err(BackendError::NoDriver(self)),
+            false => Ok(devices),
+        }
+    }
+
+    fn enumerated(self) -> Result<Vec<String>, BackendError> {
         match self {
             #[cfg(feature = "flex")]
             Self::Flex => {

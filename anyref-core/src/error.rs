@@ -110,6 +110,14 @@ pub enum Error {
         /// The type.
         dtype: &'static str,
     },
+    /// A part of a model is missing, damaged or does not fit.
+    #[error("{part}: {source}")]
+    Part {
+        /// Which: clip, sam, imagebind, llm or adapter.
+        part: &'static str,
+        /// What is wrong with it.
+        source: Box<Error>,
+    },
     /// A model folder or a file of it is missing or not readable.
     #[error("{path}: {problem}")]
     Folder {
@@ -121,6 +129,14 @@ pub enum Error {
 }
 
 impl Error {
+    /// An [`Error::Part`].
+    pub(crate) fn of_part(part: &'static str) -> impl FnOnce(Self) -> Self {
+        move |source| Self::Part {
+            part,
+            source: Box::new(source),
+        }
+    }
+
     /// Whether it is about one question alone, so that others may still be asked: a sound in which nothing can be
     /// heard, a box outside its picture, words that the model does not take, a prompt too long. Files that cannot be
     /// read are not of this kind, nor is what a model lacks.

@@ -6,7 +6,8 @@ use anyref_llm::tokenizer::Tokenizer;
 use anyref_weights::{Checkpoint, SaveOptions, WeightType, load_module, local_path, save_module};
 use burn::tensor::{DType, backend::Backend};
 
-use crate::{AnyRef, AnyRefConfig, Error, ModelOptions, Result};
+use crate::assemble::parts_file;
+use crate::{AnyRef, AnyRefConfig, Assembly, Error, ModelOptions, Result};
 
 /// The config's file name.
 pub const CONFIG_FILE: &str = "config.json";
@@ -26,37 +27,63 @@ pub struct ModelFiles<'a> {
     pub weights: &'static [u8],
 }
 
+/// A model of which no values are read yet.
+pub(crate) struct Opened {
+    pub(crate) config: AnyRefConfig,
+    pub(crate) tokenizer: Tokenizer,
+    pub(crate) checkpoint: Checkpoint,
+}
+
+impl Opened {
+    /// A model folder or a parts file.
+    fn open<B: Backend>(path: &Path) -> Result<Self> {
+        if let Some(file) = parts_file(path)? {
+            return Assembly::read(&file)?.open::<B>(&file);
+        }
+        let folder = &*local_path(path)?;
+        if !folder.is_dir() {
+            return Err(Error::folder(
+                folder,
+                "no such model folder; give one with config.json, tokenizer.json (or .model) and model.safetensors, or a .json file that names published parts",
+            ));
+        }
+        Ok(Self {
+            config: AnyRefConfig::of_folder(folder)?,
+            tokenizer: Tokenizer::from_folder(folder)?,
+            checkpoint: Checkpoint::open(folder)?,
+        })
+    }
+}
+
 impl<B: Backend> AnyRef<B> {
-    /// Reads a model folder, or an `hf://org/name` location ([`anyref_weights::hub`]); weights are converted
-    /// to f32.
+    /// Reads a model folder, or a file that names published parts ([`Assembly::read`]), which are put together on the
+    /// way; either may be an `hf://org/name` location ([`anyref_weights::hub`]). Weights are converted to f32.
     ///
     /// # Errors
     /// When a file is missing or damaged, or config and weights do not belong together.
-    pub fn load(folder: &Path, device: &B::Device) -> Result<Self> {
-        Self::load_with(folder, ModelOptions::new(WeightType::F32), device)
+    pub fn load(path: &Path, device: &B::Device) -> Result<Self> {
+        Self::load_with(path, ModelOptions::new(WeightType::F32), device)
     }
 
     /// As [`load`](Self::load), with weights as the options say.
     ///
     /// # Errors
     /// As [`load`](Self::load), and when the device does not compute with the type asked for.
-    pub fn load_with(folder: &Path, options: ModelOptions, device: &B::Device) -> Result<Self> {
-        let folder = &*local_path(folder)?;
-        if !folder.is_dir() {
-            return Err(Error::folder(
-                folder,
-                "no such model folder; give one with config.json, tokenizer.json (or .model) and model.safetensors",
-            ));
-        }
-        let config = AnyRefConfig::of_folder(folder)?;
-        let tokenizer = Tokenizer::from_folder(folder)?;
-        Self::assemble(
+    pub fn load_with(path: &Path, options: ModelOptions, device: &B::Device) -> Result<Self> {
+        let Opened {
             config,
             tokenizer,
-            &Checkpoint::open(folder)?,
-            options,
-            device,
-        )
+            checkpoint,
+        } = Opened::open::<B>(path)?;
+        Self::assemble(config, tokenizer, &checkpoint, options, device)
+    }
+
+    /// The weights that [`load`](Self::load) reads, by the names of the model's parameters; no values are read.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn checkpoint(path: &Path) -> Result<Checkpoint> {
+        Ok(Opened::open::<B>(path)?.checkpoint)
     }
 
     /// Reads a model from the content of its files.

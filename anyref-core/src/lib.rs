@@ -14,7 +14,8 @@
 //! [`AnyRef`] is the whole thing with its tokenizer; [`AnyRefModel`] the network alone. A
 //! [`Picture`] is encoded once and can be asked any number of [`Prompt`]s.
 //!
-//! Published parts become a model folder by [`Assembly`]; [`official`] tells what a checkpoint holds.
+//! Published parts become a model folder by [`Assembly`], or run as they are by a file that names them
+//! ([`Assembly::read`]); [`official`] tells what a checkpoint holds.
 //!
 //! ```no_run
 //! use anyref_core::{AnyRef, Prompt, Reference};
@@ -55,7 +56,7 @@ mod splice;
 mod write;
 
 pub use answer::{Answer, Mask, Timing};
-pub use assemble::{Assembled, Assembly};
+pub use assemble::{Assembled, Assembly, PARTS_FILE};
 pub use backend::{BackendError, BackendName, Task};
 pub use chat::Chat;
 pub use config::{AnyRefConfig, AudioConfig, ReferencePooling};

@@ -94,7 +94,7 @@ impl Collector<'_> {
         &mut self,
         dtype: DType,
         mut shape: Vec<usize>,
-        data: impl Fn() -> Result<TensorData, String> + 'static,
+        data: impl Fn() -> Result<TensorData, String> + Send + Sync + 'static,
     ) {
         let name = format!("{}{}", self.options.prefix, self.path.torch_name());
         let transposed = self.path.is_transposed(shape.len());

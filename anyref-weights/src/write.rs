@@ -13,7 +13,10 @@ use crate::checkpoint::{TensorEntry, safetensors_dtype};
 use crate::error::{Error, Result};
 use crate::save::SaveOptions;
 
-/// A tensor on its way into a file; its values are fetched when its turn comes.
+/// A tensor on its way into a file, or into a checkpoint that is in none ([`Checkpoint::of_tensors`]); its values
+/// are fetched when its turn comes.
+///
+/// [`Checkpoint::of_tensors`]: crate::Checkpoint::of_tensors
 pub struct OutputTensor {
     /// Name in the file.
     pub name: String,
@@ -21,7 +24,7 @@ pub struct OutputTensor {
     pub dtype: DType,
     /// Shape in the file, PyTorch's.
     pub shape: Vec<usize>,
-    data: Box<dyn Fn() -> Result<TensorData>>,
+    data: Box<dyn Fn() -> Result<TensorData> + Send + Sync>,
 }
 
 impl OutputTensor {
@@ -30,7 +33,7 @@ impl OutputTensor {
         name: impl Into<String>,
         dtype: DType,
         shape: impl Into<Vec<usize>>,
-        data: impl Fn() -> Result<TensorData> + 'static,
+        data: impl Fn() -> Result<TensorData> + Send + Sync + 'static,
     ) -> Self {
         Self {
             name: name.into(),
@@ -63,9 +66,20 @@ impl OutputTensor {
         }
     }
 
-    /// The values in the file's type.
-    fn fetch(&self) -> Result<TensorData> {
-        let data = (self.data)()?;
+    /// The values in the file's type, as many as its shape has.
+    pub(crate) fn fetch(&self) -> Result<TensorData> {
+        let data = self.converted((self.data)()?)?;
+        let found = data.as_bytes().len() as u64;
+        if found != self.bytes() {
+            return Err(Error::Device {
+                tensor: self.name.clone(),
+                reason: format!("{found} bytes instead of {}", self.bytes()),
+            });
+        }
+        Ok(data)
+    }
+
+    fn converted(&self, data: TensorData) -> Result<TensorData> {
         if data.dtype == self.dtype {
             return Ok(data);
         }
@@ -179,15 +193,7 @@ fn write_file(
             .map_err(io)?;
         file.write_all(&header).map_err(io)?;
         for tensor in tensors {
-            let data = tensor.fetch()?;
-            let bytes = data.as_bytes();
-            if bytes.len() as u64 != tensor.bytes() {
-                return Err(Error::Device {
-                    tensor: tensor.name.clone(),
-                    reason: format!("{} bytes instead of {}", bytes.len(), tensor.bytes()),
-                });
-            }
-            file.write_all(bytes).map_err(io)?;
+            file.write_all(tensor.fetch()?.as_bytes()).map_err(io)?;
         }
         Ok(())
     })

@@ -4,11 +4,14 @@ mod common;
 
 use std::collections::HashMap;
 use std::fs;
+use std::path::Path;
 
 use anyref_weights::testing::{Fixture, fill};
-use anyref_weights::{Checkpoint, Error, LoadOptions, SaveOptions, load_module, save_module};
+use anyref_weights::{
+    Checkpoint, Error, LoadOptions, OutputTensor, SaveOptions, load_module, save_module,
+};
 use burn::backend::Autodiff;
-use burn::tensor::DType;
+use burn::tensor::{DType, TensorData};
 use burn_store::{BurnToPyTorchAdapter, ModuleSnapshot};
 use common::{Net, TestBackend, fixture};
 
@@ -212,4 +215,52 @@ fn integers_are_saved_and_loaded() {
     let steps: Vec<i64> = counter.steps.val().to_data().iter().collect();
     assert_eq!(steps, [3, -4]);
     assert_eq!(counter.scale.val().into_scalar(), 0.5);
+}
+
+#[test]
+fn a_checkpoint_in_no_file_makes_its_tensors_when_they_are_read() {
+    let made = |name: &str, dtype, values: Vec<f32>| {
+        let shape = [values.len()];
+        OutputTensor::new(name, dtype, shape, move || {
+            Ok(TensorData::new(values.clone(), shape))
+        })
+    };
+    let tensors = vec![
+        made("b", DType::F32, vec![1.5, -2.0]),
+        made("a", DType::F16, vec![0.25]),
+        OutputTensor::new("short", DType::F32, [3], || Ok(TensorData::from([1.0_f32]))),
+    ];
+    let checkpoint = Checkpoint::of_tensors("parts.json", tensors).unwrap();
+    let names: Vec<_> = checkpoint
+        .tensors()
+        .map(|tensor| &tensor.name[..])
+        .collect();
+    assert_eq!(names, ["a", "b", "short"]);
+    let entry = checkpoint.require("b").unwrap();
+    assert_eq!(entry.path(), Path::new("parts.json"));
+    assert_eq!(entry.read().unwrap(), TensorData::from([1.5_f32, -2.0]));
+    let half = checkpoint.require("a").unwrap();
+    assert_eq!(
+        (half.dtype, half.read().unwrap().dtype),
+        (DType::F16, DType::F16)
+    );
+    let error = checkpoint
+        .require("short")
+        .unwrap()
+        .read()
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("short") && error.contains("4 bytes instead of 12"),
+        "{error}"
+    );
+
+    let twice = vec![made("a", DType::F32, vec![]), made("a", DType::F32, vec![])];
+    let error = Checkpoint::of_tensors("parts.json", twice)
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("`a`") && error.contains("parts.json"),
+        "{error}"
+    );
 }

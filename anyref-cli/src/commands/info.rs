@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
-use anyref_core::{AnyRefModel, BackendName};
+use anyref_core::{AnyRef, AnyRefModel, BackendName};
 use anyref_weights::Checkpoint;
 use burn::module::Module;
 use burn::tensor::Element;
@@ -19,7 +19,7 @@ use crate::units::{megabytes, millions};
 pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
     let opened = model::open::<B>(common, device)?;
     let (source, checkpoint) = match &common.model {
-        Some(folder) => (folder.display().to_string(), Checkpoint::open(folder)?),
+        Some(path) => (path.display().to_string(), AnyRef::<B>::checkpoint(path)?),
         None => {
             let checkpoint = Checkpoint::from_bytes("model.safetensors", model::EMBEDDED.weights)?;
             ("built in".to_owned(), checkpoint)
@@ -88,7 +88,6 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
 pub fn devices() -> Result<()> {
     for backend in BackendName::ALL {
         match backend.devices() {
-            Ok(devices) if devices.is_empty() => say(&format!("{backend:<7} no device found"))?,
             Ok(devices) => {
                 for (number, device) in devices.iter().enumerate() {
                     say(&format!("{backend:<7} {number}: {device}"))?;

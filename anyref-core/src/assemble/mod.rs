@@ -1,25 +1,31 @@
 //! One model folder out of published parts: CLIP, SAM, ImageBind, a LLaMA or LLaVA, and an adapter.
 //!
-//! The parts' own configs and shapes give the config. Tensors go from file to file one at a time, renamed, an
-//! adapter folded in on the way; at no time is more than one of them in memory.
+//! The parts' own configs and shapes give the config. Tensors go from file to file, or from file to model, one at a
+//! time, renamed, an adapter folded in on the way; at no time is more than one of them in memory.
 
 mod fresh;
 mod grow;
 mod parts;
+mod parts_file;
 mod plan;
 mod tokenizer;
 
+use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
-use anyref_weights::{SaveOptions, write_checkpoint};
+use anyref_llm::Tokenizer;
+use anyref_weights::{Checkpoint, SaveOptions, write_checkpoint};
 use burn::tensor::DType;
 use burn::tensor::backend::Backend;
 
-use crate::folder::{WEIGHTS_FILE, write_config};
+use crate::folder::{Opened, WEIGHTS_FILE, write_config};
 use crate::{AnyRefConfig, Error, Result};
 use parts::Parts;
+pub use parts_file::PARTS_FILE;
+pub(crate) use parts_file::parts_file;
+use plan::Plan;
 
-/// Where the parts are, and how the model is written.
+/// Where the parts are, and how the model is written. Paths may be `hf://` locations.
 #[derive(Debug, Clone)]
 pub struct Assembly {
     /// CLIP; may be left out when the language model is a LLaVA that carries its own.
@@ -70,15 +76,11 @@ impl Assembly {
     /// When a part is missing, damaged, of another kind or not supported; when parts do not fit one another,
     /// every tensor by its name; when the folder cannot be written.
     pub fn write<B: Backend>(&self, out: &Path) -> Result<Assembled> {
-        let parts = Parts::open(self)?;
-        let mut config = parts.config(out)?;
-        let device = B::Device::default();
-        parts.check::<B>(&config, &device)?;
-        let tokenizer = tokenizer::tokenizer(&parts)?;
-        let known = config.llm.vocab_size;
-        config.llm.vocab_size = parts.vocabulary(known, tokenizer.vocab_size())?;
-        let plan = plan::plan(&parts, &config, &config.init::<B>(&device), self)?;
-
+        let Planned {
+            config,
+            tokenizer,
+            plan,
+        } = self.planned::<B>(out.file_name())?;
         prepare(out)?;
         let (tensors, bytes) = (
             plan.tensors.len(),
@@ -97,6 +99,46 @@ impl Assembly {
             fresh: plan.fresh,
             merged: plan.merged,
             weights,
+        })
+    }
+}
+
+/// A model that is neither written nor loaded yet.
+struct Planned {
+    config: AnyRefConfig,
+    tokenizer: Tokenizer,
+    plan: Plan,
+}
+
+impl Assembly {
+    /// Opens and compares the parts, and finds the source of every parameter.
+    fn planned<B: Backend>(&self, name: Option<&OsStr>) -> Result<Planned> {
+        let parts = Parts::open(self)?;
+        let mut config = parts.config(name)?;
+        let device = B::Device::default();
+        parts.check::<B>(&config, &device)?;
+        let tokenizer = tokenizer::tokenizer(&parts)?;
+        let known = config.llm.vocab_size;
+        config.llm.vocab_size = parts.vocabulary(known, tokenizer.vocab_size())?;
+        let plan = plan::plan(&parts, &config, &config.init::<B>(&device), self)?;
+        Ok(Planned {
+            config,
+            tokenizer,
+            plan,
+        })
+    }
+
+    /// What [`write`](Self::write) would write for the model that the parts file at `path` names, in no file.
+    pub(crate) fn open<B: Backend>(&self, path: &Path) -> Result<Opened> {
+        let name = match path.file_name() {
+            Some(name) if name == PARTS_FILE => path.parent().and_then(Path::file_name),
+            _ => path.file_stem(),
+        };
+        let planned = self.planned::<B>(name)?;
+        Ok(Opened {
+            config: planned.config,
+            tokenizer: planned.tokenizer,
+            checkpoint: Checkpoint::of_tensors(path, planned.plan.tensors)?,
         })
     }
 }

@@ -1,10 +1,11 @@
 //! The parts of an assembly, opened and compared.
 
+use std::ffi::OsStr;
 use std::path::Path;
 
 use anyref_llm::peft::PeftAdapter;
 use anyref_vision::projector::{ProjectorConfig, ProjectorKind};
-use anyref_weights::{Checkpoint, LoadOptions, check_module};
+use anyref_weights::{LoadOptions, check_module, local_path};
 use burn::module::Module;
 use burn::tensor::backend::Backend;
 
@@ -28,10 +29,14 @@ pub(super) struct Parts {
 
 impl Parts {
     pub(super) fn open(assembly: &Assembly) -> Result<Self> {
-        let llm = Published::open_as(&assembly.llm, "LLaMA or LLaVA", Kind::has_language)?;
-        let language = language(&llm)?;
+        let llm = Published::open_as(&assembly.llm, "LLaMA or LLaVA", Kind::has_language)
+            .map_err(Error::of_part("llm"))?;
+        let language = language(&llm).map_err(Error::of_part("llm"))?;
         let clip = match &assembly.clip {
-            Some(path) => Some(Published::open_as(path, "CLIP", |kind| kind == Kind::Clip)?),
+            Some(path) => Some(
+                Published::open_as(path, "CLIP", |kind| kind == Kind::Clip)
+                    .map_err(Error::of_part("clip"))?,
+            ),
             None if llm.has_tower() => None,
             None => {
                 let named = language.tower.as_ref();
@@ -42,15 +47,17 @@ impl Parts {
                 ));
             }
         };
-        let sam = Published::open_as(&assembly.sam, "SAM", Kind::is_sam)?;
+        let sam = Published::open_as(&assembly.sam, "SAM", Kind::is_sam)
+            .map_err(Error::of_part("sam"))?;
         let imagebind = match &assembly.imagebind {
-            Some(path) => Some(Published::open_as(path, "ImageBind", |kind| {
-                kind == Kind::ImageBind
-            })?),
+            Some(path) => Some(
+                Published::open_as(path, "ImageBind", |kind| kind == Kind::ImageBind)
+                    .map_err(Error::of_part("imagebind"))?,
+            ),
             None => None,
         };
         let adapter = match &assembly.adapter {
-            Some(folder) => Some(PeftAdapter::open(folder)?),
+            Some(folder) => Some(adapter(folder).map_err(Error::of_part("adapter"))?),
             None => None,
         };
         Ok(Self {
@@ -68,26 +75,36 @@ impl Parts {
         self.clip.as_ref().unwrap_or(&self.llm)
     }
 
+    /// The name of the part that it is.
+    fn tower_part(&self) -> &'static str {
+        match self.clip {
+            Some(_) => "clip",
+            None => "llm",
+        }
+    }
+
     /// The config of the whole, with the language model's own vocabulary.
-    pub(super) fn config(&self, out: &Path) -> Result<AnyRefConfig> {
+    pub(super) fn config(&self, name: Option<&OsStr>) -> Result<AnyRefConfig> {
         let mut config = AnyRefConfig::anyref_7b();
-        if let Some(name) = out.file_name() {
+        if let Some(name) = name {
             config.name = name.to_string_lossy().into_owned();
         }
-        config.vision_tower = clip_config(self.tower())?;
+        let tower = self.tower_part();
+        config.vision_tower = clip_config(self.tower()).map_err(Error::of_part(tower))?;
         if let Some(layer) = self.language.select_layer {
             config.vision_select_layer = layer;
         }
         config.mm_projector = if self.has_projector() {
-            projector_kind(&self.llm)?
+            projector_kind(&self.llm).map_err(Error::of_part("llm"))?
         } else {
             ProjectorKind::Linear
         };
-        let sam = sam_parts(&self.sam)?;
+        let sam = sam_parts(&self.sam).map_err(Error::of_part("sam"))?;
         config.image_encoder = sam.image_encoder;
         config.prompt_encoder = sam.prompt_encoder;
         config.mask_decoder = sam.mask_decoder;
-        config.audio = self.imagebind.as_ref().map(audio_config).transpose()?;
+        let audio = self.imagebind.as_ref().map(audio_config).transpose();
+        config.audio = audio.map_err(Error::of_part("imagebind"))?;
         config.llm = self.language.llm.clone();
         // Folded in on the way.
         config.lora = None;
@@ -115,10 +132,11 @@ impl Parts {
         config: &AnyRefConfig,
         device: &B::Device,
     ) -> Result<()> {
-        let tower = self.tower();
+        let (tower, sam, llm) = (self.tower(), &self.sam, &self.llm);
         check(
+            self.tower_part(),
             &config.vision_tower.init::<B>(device),
-            &tower.checkpoint,
+            tower,
             &clip_options(tower.kind),
         )?;
         if self.has_projector() {
@@ -126,27 +144,27 @@ impl Parts {
                 ProjectorConfig::new(config.vision_tower.hidden_size, config.llm.hidden_size)
                     .with_kind(config.mm_projector)
                     .init::<B>(device);
-            let options = projector_options(self.llm.kind);
-            check(&projector, &self.llm.checkpoint, &options)?;
+            check("llm", &projector, llm, &projector_options(llm.kind))?;
         }
-        let sam = &self.sam;
         check(
+            "sam",
             &config.image_encoder.init::<B>(device),
-            &sam.checkpoint,
+            sam,
             &encoder_options(sam.kind),
         )?;
         let masks = MaskParts::<B> {
             prompt_encoder: config.prompt_encoder.init::<B>(device),
             mask_decoder: config.mask_decoder.init::<B>(device),
         };
-        check(&masks, &sam.checkpoint, &decoder_options(sam.kind))?;
+        check("sam", &masks, sam, &decoder_options(sam.kind))?;
         if let (Some(audio), Some(imagebind)) = (&config.audio, &self.imagebind) {
             let encoder = audio.encoder.init::<B>(device);
-            check(&encoder, &imagebind.checkpoint, &audio_options())?;
+            check("imagebind", &encoder, imagebind, &audio_options())?;
         }
         check(
+            "llm",
             &config.llm.init::<B>(device),
-            &self.llm.checkpoint,
+            llm,
             &llama_options(config.llm.tie_word_embeddings),
         )
     }
@@ -176,15 +194,22 @@ impl Parts {
     }
 }
 
-/// That a checkpoint fills a module.
+/// An adapter's folder, on this machine or on the hub.
+fn adapter(folder: &Path) -> Result<PeftAdapter> {
+    Ok(PeftAdapter::open(&*local_path(folder)?)?)
+}
+
+/// That a part fills a module.
 fn check<B: Backend, M: Module<B>>(
+    part: &'static str,
     module: &M,
-    checkpoint: &Checkpoint,
+    published: &Published,
     options: &LoadOptions,
 ) -> Result<()> {
-    let report = check_module(module, checkpoint, options)?;
+    let report = check_module(module, &published.checkpoint, options)?;
     if report.is_complete() {
         return Ok(());
     }
-    Err(anyref_weights::Error::Mismatch(Box::new(report)).into())
+    let mismatch = anyref_weights::Error::Mismatch(Box::new(report));
+    Err(Error::of_part(part)(mismatch.into()))
 }

@@ -11,7 +11,7 @@ use super::{BackendError, BackendName};
 /// Kinds of devices, in the order in which burn numbers them.
 const KINDS: [&str; 4] = ["discrete GPU", "integrated GPU", "virtual GPU", "processor"];
 
-/// The devices, each by its kind and its number within the kind; none is started.
+/// The devices, if any, each by its kind and its number within the kind; none is started.
 pub(super) fn devices(backend: BackendName) -> Result<Vec<String>, BackendError> {
     backend.guarded(|| {
         let count = |kind| match backend {
@@ -30,12 +30,12 @@ pub(super) fn devices(backend: BackendName) -> Result<Vec<String>, BackendError>
     })
 }
 
-/// The device of a number, in the order of [`devices`], or the default one; it is started.
+/// The device of a number, in the order of [`BackendName::devices`], or the default one; it is started.
 pub(super) fn device(
     backend: BackendName,
     number: Option<usize>,
 ) -> Result<WgpuDevice, BackendError> {
-    let devices = devices(backend)?;
+    let devices = backend.devices()?;
     backend.check(Some(number.unwrap_or(0)), devices.len())?;
     let Some(number) = number else {
         start(backend, &WgpuDevice::DefaultDevice)?;

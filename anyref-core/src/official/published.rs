@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyref_llm::peft::{CONFIG_FILE as ADAPTER_CONFIG, PeftAdapter};
-use anyref_weights::Checkpoint;
+use anyref_weights::{Checkpoint, local_path};
 
 use super::config_file::ConfigFile;
 use super::kind::Kind;
@@ -22,11 +22,12 @@ pub struct Published {
 }
 
 impl Published {
-    /// Opens a weights file, an index or a folder.
+    /// Opens a weights file, an index or a folder, on this machine or at an `hf://` location.
     ///
     /// # Errors
     /// When it is missing or damaged.
     pub fn open(path: &Path) -> Result<Self> {
+        let path = &*local_path(path)?;
         let checkpoint = if path.join(ADAPTER_CONFIG).is_file() {
             PeftAdapter::open(path)?.checkpoint().clone()
         } else {

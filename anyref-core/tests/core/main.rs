@@ -13,6 +13,7 @@ mod folder;
 mod lambda;
 mod official;
 mod parts;
+mod parts_file;
 mod precision;
 mod sequence;
 mod splicing;

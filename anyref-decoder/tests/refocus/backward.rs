@@ -88,6 +88,7 @@ pub fn gradients_are_those_of_the_composed_form<B: Backend>(cases: usize) {
         [1, 4, 8, 64, 1500, 200, 2],
         [2, 1, 20, 33, 300, 67, 5],
         [3, 2, 2, 128, 257, 256, 40],
+        [1, 1, 2, 16, 32_768, 8, 2],
     ] {
         problems.push(Problem::sized(&mut rng, sizes));
     }

@@ -193,6 +193,35 @@ pub fn other_types_are_formed_in_f32<B: Backend>() {
     }
 }
 
+/// As long as a context gets, in every type: sums of so many exponentials and states lose nothing in f32.
+pub fn the_longest_contexts_are_the_definition_in_every_type<B: Backend>() {
+    let mut rng = StdRng::seed_from_u64(12);
+    let length = 32_768;
+    let mut problem = Problem::sized(&mut rng, [1, 2, 4, 16, length, 24, 3]).rounded();
+    let object = |position, start, end| ObjectToken {
+        row: 0,
+        position,
+        start,
+        end,
+        context_start: 0,
+    };
+    problem.objects = vec![
+        object(length - 1, problem.offset, length - 1),
+        object(length - 1, length - 9, length - 2),
+        object(problem.offset + 40, problem.offset, problem.offset + 40),
+    ];
+    let expected = problem.solve();
+    for (dtype, tolerance) in [(DType::F32, 2e-5), (DType::F16, 2e-3), (DType::BF16, 2e-2)] {
+        if !B::supports_dtype(&Default::default(), dtype) {
+            continue;
+        }
+        let (query, key, hidden) = problem.tensors::<B>();
+        let cast = (query.cast(dtype), key.cast(dtype), hidden.cast(dtype));
+        let output = refocus(problem.input(cast)).cast(DType::F32);
+        assert_near(&numbers(output), &expected, tolerance);
+    }
+}
+
 /// Keys as attention leaves them, `[b, T, heads, d]` seen as `[b, heads, T, d]`, and columns of wider states.
 pub fn permuted_arguments_give_the_same<B: Backend>() {
     let mut rng = StdRng::seed_from_u64(6);

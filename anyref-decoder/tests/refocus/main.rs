@@ -52,6 +52,11 @@ macro_rules! backend {
             }
 
             #[test]
+            fn the_longest_contexts_are_the_definition_in_every_type() {
+                crate::forward::the_longest_contexts_are_the_definition_in_every_type::<B>();
+            }
+
+            #[test]
             fn permuted_arguments_give_the_same() {
                 crate::forward::permuted_arguments_give_the_same::<B>();
             }

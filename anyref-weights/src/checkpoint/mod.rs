@@ -21,6 +21,7 @@ use burn::tensor::{DType, TensorData};
 use crate::error::{Error, Result};
 use crate::hub::local_path;
 use crate::report::nearest;
+use crate::write::OutputTensor;
 use file::DataFile;
 pub use pickle::read_plain_pickle;
 pub(crate) use safetensors::dtype_name as safetensors_dtype;
@@ -37,9 +38,17 @@ pub struct TensorEntry {
     source: Source,
 }
 
-/// Where the elements of a tensor are.
+/// Where the elements of a tensor come from.
 #[derive(Debug, Clone)]
-struct Source {
+enum Source {
+    File(Stored),
+    /// From what makes them, of a checkpoint with this path.
+    Made(Arc<OutputTensor>, Arc<Path>),
+}
+
+/// Where the elements of a tensor are in a file.
+#[derive(Debug, Clone)]
+struct Stored {
     file: Arc<DataFile>,
     /// Of the first element, in bytes.
     offset: u64,
@@ -55,7 +64,10 @@ impl TensorEntry {
 
     /// The file the tensor is in.
     pub fn path(&self) -> &Path {
-        self.source.file.path()
+        match &self.source {
+            Source::File(stored) => stored.file.path(),
+            Source::Made(_, path) => path,
+        }
     }
 
     /// Reads the values.
@@ -70,11 +82,14 @@ impl TensorEntry {
 
     /// Reads the values' bytes in row-major order.
     pub(crate) fn read_bytes(&self) -> Result<Vec<u8>> {
-        let Source {
+        let Stored {
             file,
             offset,
             strides,
-        } = &self.source;
+        } = match &self.source {
+            Source::File(stored) => stored,
+            Source::Made(tensor, _) => return Ok(tensor.fetch()?.as_bytes().to_vec()),
+        };
         let size = self.dtype.size();
         let bytes = match strides {
             None => file.read(*offset, self.num_elements() * size)?,
@@ -203,6 +218,20 @@ impl Checkpoint {
             positions,
             metadata,
         })
+    }
+
+    /// A checkpoint that is in no file: its tensors are made when they are read, one at a time. `path` stands for it in
+    /// errors.
+    pub fn of_tensors(path: impl Into<PathBuf>, tensors: Vec<OutputTensor>) -> Result<Self> {
+        let path = path.into();
+        let shared: Arc<Path> = path.as_path().into();
+        let entries = tensors.into_iter().map(|tensor| TensorEntry {
+            name: tensor.name.clone(),
+            dtype: tensor.dtype,
+            shape: tensor.shape.clone(),
+            source: Source::Made(Arc::new(tensor), shared.clone()),
+        });
+        Self::new(path, entries.collect(), BTreeMap::new())
     }
 
     /// Joins checkpoints, such as a base model and a head; a tensor in two of them is an error.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::file::DataFile;
-use super::{Source, TensorEntry};
+use super::{Source, Stored, TensorEntry};
 use crate::error::{Error, Result};
 
 /// Longest header read, as in the format's own implementation.
@@ -110,11 +110,11 @@ fn entry(file: &Arc<DataFile>, start: u64, name: String, info: Info) -> Result<T
     }
     let offset = start.saturating_add(first);
     file.check(offset, last - first)?;
-    let source = Source {
+    let source = Source::File(Stored {
         file: file.clone(),
         offset,
         strides: None,
-    };
+    });
     Ok(TensorEntry {
         name,
         dtype,
@@ -127,13 +127,12 @@ fn entry(file: &Arc<DataFile>, start: u64, name: String, info: Info) -> Result<T
 fn check_overlap(file: &DataFile, tensors: &[TensorEntry]) -> Result<()> {
     let mut ranges: Vec<(u64, u64, &str)> = tensors
         .iter()
-        .map(|t| {
+        .filter_map(|t| {
+            let Source::File(Stored { offset, .. }) = t.source else {
+                return None;
+            };
             let bytes = t.num_elements() * t.dtype.size();
-            (
-                t.source.offset,
-                t.source.offset + bytes as u64,
-                t.name.as_str(),
-            )
+            Some((offset, offset + bytes as u64, t.name.as_str()))
         })
         .filter(|(first, last, _)| first < last)
         .collect();

@@ -8,7 +8,7 @@ use burn::tensor::DType;
 use super::file::DataFile;
 use super::pickle::{self, Input, Node, Pickle, Value};
 use super::zip::Archive;
-use super::{Source, TensorEntry};
+use super::{Source, Stored, TensorEntry};
 use crate::error::{Error, Result};
 
 /// Deepest nesting of dictionaries followed.
@@ -236,10 +236,10 @@ fn entry(
         name,
         dtype,
         shape: tensor.shape.clone(),
-        source: Source {
+        source: Source::File(Stored {
             file: file.clone(),
             offset,
             strides,
-        },
+        }),
     }
 }

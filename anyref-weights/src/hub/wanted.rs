@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 /// Configurations, tokenizers and pre-processing; small, and taken when they are there.
-const BESIDE: [&str; 9] = [
+const BESIDE: [&str; 10] = [
     "config.json",
+    "parts.json",
     "generation_config.json",
     "preprocessor_config.json",
     "adapter_config.json",

@@ -2,8 +2,12 @@
 
 use rayon::prelude::*;
 
-use super::lanes::{add_scaled, largest};
+use super::lanes::{add_scaled, add_scaled_rows, largest};
 use super::problem::Problem;
+
+/// Positions of a span that a thread looks at together. Parts do not follow the number of threads, so that sums have
+/// one order everywhere.
+const PART: usize = 256;
 
 /// What the attention of an object comes to in its span.
 pub(super) struct Span {
@@ -23,13 +27,20 @@ pub(super) fn states(problem: &Problem) -> Vec<f32> {
         .zip(tokens)
         .enumerate()
         .for_each(|(index, (out, object))| {
-            let span = span(problem, index);
-            for (weight, position) in span.weights.iter().zip(object.span()) {
-                add_scaled(out, *weight, problem.state(object.row, position));
-            }
-            let state = problem.state(object.row, object.position);
-            for (out, state) in out.iter_mut().zip(state) {
-                *out = state + lambda * *out;
+            let weights = span(problem, index).weights;
+            let parts = weights
+                .par_chunks(PART)
+                .zip(object.span().into_par_iter().step_by(PART));
+            let sums = parts.map(|(weights, start)| {
+                let states = problem.states(object.row, start, weights.len());
+                let mut sum = vec![0.0; problem.width];
+                add_scaled_rows(&mut sum, weights, states);
+                sum
+            });
+            let sums = sums.collect::<Vec<_>>();
+            out.copy_from_slice(problem.state(object.row, object.position));
+            for sum in sums {
+                add_scaled(out, lambda, &sum);
             }
         });
     states
@@ -50,16 +61,34 @@ pub(super) fn span(problem: &Problem, index: usize) -> Span {
         head.span_logs(object).collect::<Vec<_>>()
     });
     let heads = heads.collect::<Vec<_>>();
-    let logs = (0..length)
-        .map(|place| {
-            let logs = heads.iter().map(|logs| logs[place]);
-            let top = logs.clone().fold(f32::NEG_INFINITY, f32::max);
-            logs.map(|log| (log - top).exp()).sum::<f32>().ln() + top
-        })
-        .collect::<Vec<_>>();
+    let mut logs = vec![0.0; length];
+    logs.par_chunks_mut(PART)
+        .enumerate()
+        .for_each(|(part, logs)| sum_of_heads(&heads, part * PART, logs));
     let top = largest(&logs);
     let mut weights = logs.iter().map(|log| (log - top).exp()).collect::<Vec<_>>();
     let whole = weights.iter().sum::<f32>();
     weights.iter_mut().for_each(|weight| *weight /= whole);
     Span { logs, weights }
+}
+
+/// Logarithms of the sums over heads, from place `first` on.
+fn sum_of_heads(heads: &[Vec<f32>], first: usize, out: &mut [f32]) {
+    let length = out.len();
+    let heads = heads.iter().map(|logs| &logs[first..first + length]);
+    let mut tops = vec![f32::NEG_INFINITY; out.len()];
+    for head in heads.clone() {
+        for (top, log) in tops.iter_mut().zip(head) {
+            *top = top.max(*log);
+        }
+    }
+    out.fill(0.0);
+    for head in heads {
+        for ((sum, log), top) in out.iter_mut().zip(head).zip(&tops) {
+            *sum += (log - top).exp();
+        }
+    }
+    for (sum, top) in out.iter_mut().zip(tops) {
+        *sum = sum.ln() + top;
+    }
 }

@@ -77,6 +77,12 @@ impl<'a> Problem<'a> {
         &self.hidden[place * self.width..][..self.width]
     }
 
+    /// The hidden states of some positions, one after another.
+    pub(super) fn states(&self, row: usize, start: usize, count: usize) -> &'a [f32] {
+        let place = row * self.length + start - self.objects.hidden_offset();
+        &self.hidden[place * self.width..][..count * self.width]
+    }
+
     /// The attention of one head of an object.
     pub(super) fn attend(&self, index: usize, object: &ObjectToken, head: usize) -> Head {
         let query = self.query(index, head);

@@ -3,7 +3,6 @@
 use cubecl::prelude::*;
 
 use super::backward::share;
-use super::forward::head_sum;
 use super::reduce::cube_sum;
 use super::table::entry;
 use super::tile::{Tile, attention_rows, dot_rows, right_row};
@@ -23,7 +22,6 @@ pub(super) fn query_gradients<Q: Float, K: Float, N: Size>(
     totals: &mut Array<f32>,
     output: &mut Tensor<Vector<Q, N>>,
     stride: usize,
-    chunks: usize,
     scale: f32,
     #[comptime] tile: Tile,
     #[comptime] strips: usize,
@@ -51,7 +49,8 @@ pub(super) fn query_gradients<Q: Float, K: Float, N: Size>(
     let index = CUBE_POS_Y as usize;
     let object = entry(objects, index);
     let rows = attention_rows(query, key, index, object.row, object.context_end);
-    let whole = head_sum(tops, sums, index * rows.heads + head, chunks);
+    let whole_top = tops[index * rows.heads + head];
+    let whole_sum = sums[index * rows.heads + head];
     let mut total = f32::new(0.0);
     let mut first = object.context_start;
     while first < object.context_end {
@@ -60,7 +59,7 @@ pub(super) fn query_gradients<Q: Float, K: Float, N: Size>(
         let mut weight = f32::new(0.0);
         let mut share_here = f32::new(0.0);
         if place < object.context_end {
-            let log = score - whole.top - whole.sum;
+            let log = score - whole_top - whole_sum;
             weight = log.exp();
             share_here = share(&object, place, log, index * stride, logs, pulls);
         }
@@ -120,7 +119,6 @@ pub(super) fn key_gradients<Q: Float, K: Float, N: Size>(
     totals: &Array<f32>,
     output: &mut Tensor<Vector<K, N>>,
     stride: usize,
-    chunks: usize,
     scale: f32,
     #[comptime] tile: Tile,
     #[comptime] strips: usize,
@@ -181,8 +179,8 @@ pub(super) fn key_gradients<Q: Float, K: Float, N: Size>(
                 }
                 sync_cube();
                 if place >= object.context_start && place < object.context_end {
-                    let whole = head_sum(tops, sums, index * heads + head, chunks);
-                    let log = score * scale - whole.top - whole.sum;
+                    let whole = index * heads + head;
+                    let log = score * scale - tops[whole] - sums[whole];
                     let share = share(&object, place, log, index * stride, logs, pulls);
                     let slope = (share - totals[index * heads + head] * log.exp()) * scale;
                     #[unroll]

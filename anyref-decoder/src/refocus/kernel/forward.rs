@@ -1,4 +1,5 @@
-//! Three passes: the sums of each head's softmax, the logarithms of the span's weights, the weighted states.
+//! The passes: the sums of each head's softmax in chunks and whole, the logarithms of the span's weights, the weighted
+//! states.
 
 use cubecl::prelude::*;
 
@@ -64,24 +65,35 @@ pub(super) fn context_sums<Q: Float, K: Float, N: Size>(
     }
 }
 
-/// The sum over all chunks of a head, its logarithm in place of the sum.
-#[cube]
-pub(super) fn head_sum(tops: &Array<f32>, sums: &Array<f32>, head: usize, chunks: usize) -> ExpSum {
-    let mut top = f32::new(LOWEST);
-    let mut sum = f32::new(0.0);
-    for chunk in 0..chunks {
-        let place = head * chunks + chunk;
-        let more = add_exp(
-            ExpSum { top, sum },
-            ExpSum {
-                top: tops[place],
-                sum: sums[place],
-            },
-        );
-        top = more.top;
-        sum = more.sum;
+/// Each head's sum over all chunks of the context, its logarithm in place of the sum.
+///
+/// Units are heads of all objects; `tops` and `sums` are `[n, heads]`.
+#[cube(launch, address_type = "dynamic")]
+pub(super) fn head_sums(
+    chunk_tops: &Array<f32>,
+    chunk_sums: &Array<f32>,
+    tops: &mut Array<f32>,
+    sums: &mut Array<f32>,
+    chunks: usize,
+) {
+    if ABSOLUTE_POS < tops.len() {
+        let mut top = f32::new(LOWEST);
+        let mut sum = f32::new(0.0);
+        for chunk in 0..chunks {
+            let place = ABSOLUTE_POS * chunks + chunk;
+            let more = add_exp(
+                ExpSum { top, sum },
+                ExpSum {
+                    top: chunk_tops[place],
+                    sum: chunk_sums[place],
+                },
+            );
+            top = more.top;
+            sum = more.sum;
+        }
+        tops[ABSOLUTE_POS] = top;
+        sums[ABSOLUTE_POS] = sum.ln();
     }
-    ExpSum { top, sum: sum.ln() }
 }
 
 /// The logarithm of the sum over heads of the attention to each position of a span.
@@ -96,7 +108,6 @@ pub(super) fn span_logs<Q: Float, K: Float, N: Size>(
     sums: &Array<f32>,
     logs: &mut Array<f32>,
     stride: usize,
-    chunks: usize,
     scale: f32,
     #[comptime] tile: Tile,
     #[comptime] abreast: usize,
@@ -131,8 +142,8 @@ pub(super) fn span_logs<Q: Float, K: Float, N: Size>(
             ) * scale;
             let head = first_head + unit % abreast;
             if head < rows.heads {
-                let whole = head_sum(tops, sums, index * rows.heads + head, chunks);
-                let log = score - whole.top - whole.sum;
+                let whole = index * rows.heads + head;
+                let log = score - tops[whole] - sums[whole];
                 let more = add_exp(
                     ExpSum { top, sum },
                     ExpSum {
@@ -148,7 +159,8 @@ pub(super) fn span_logs<Q: Float, K: Float, N: Size>(
         shared_tops[unit] = top;
         shared_sums[unit] = sum;
         sync_cube();
-        if unit % abreast == 0 && place < object.span_end {
+        let turn = unit % abreast;
+        if turn == 0 && place < object.span_end {
             for other in 1..abreast {
                 let more = add_exp(
                     ExpSum { top, sum },

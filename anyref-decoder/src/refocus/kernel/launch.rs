@@ -33,13 +33,12 @@ pub(super) struct Problem<R: CubeRuntime> {
     pub(super) sizes: [usize; 2],
 }
 
-/// Sums of each head, and the logarithms of the spans.
+/// The largest score of each head and the logarithm of the sum of exponentials less that, `[n, heads]`, and the
+/// logarithms of the spans, `[n, stride]`.
 pub(super) struct Attention<R: CubeRuntime> {
     pub(super) tops: CubeTensor<R>,
     pub(super) sums: CubeTensor<R>,
     pub(super) logs: CubeTensor<R>,
-    /// Parts of a context.
-    pub(super) chunks: usize,
 }
 
 /// See [`RefocusBackend::refocus`](crate::refocus::RefocusBackend::refocus).
@@ -125,7 +124,7 @@ impl<R: CubeRuntime> Problem<R> {
         uninitialised(client, device, Shape::new(shape), dtype)
     }
 
-    /// Both softmaxes, in two launches.
+    /// Both softmaxes, in three launches.
     pub(super) fn attention(&self) -> Attention<R> {
         let [_, heads, _] = self.query.meta.shape().dims();
         let (tile, count) = (self.tile(), self.count());
@@ -134,16 +133,17 @@ impl<R: CubeRuntime> Problem<R> {
         let chunk = context.div_ceil(chunks).next_multiple_of(tile.units);
         let chunks = context.div_ceil(chunk);
         let attention = Attention {
-            tops: self.buffer([count, heads, chunks], DType::F32),
-            sums: self.buffer([count, heads, chunks], DType::F32),
+            tops: self.buffer([count, heads], DType::F32),
+            sums: self.buffer([count, heads], DType::F32),
             logs: self.buffer([count, self.stride], DType::F32),
-            chunks,
         };
         let longest = self.objects.longest_span();
         if longest == 0 {
             return attention;
         }
         let dtypes = [self.query.dtype.into(), self.key.dtype.into()];
+        let chunk_tops = self.buffer([count, heads, chunks], DType::F32);
+        let chunk_sums = self.buffer([count, heads, chunks], DType::F32);
         forward::context_sums::launch(
             &self.query.client,
             cubes([chunks, heads, count]),
@@ -153,12 +153,24 @@ impl<R: CubeRuntime> Problem<R> {
             self.query.clone().into_tensor_arg(),
             self.key.clone().into_tensor_arg(),
             self.table.clone().into_array_arg(),
-            attention.tops.clone().into_array_arg(),
-            attention.sums.clone().into_array_arg(),
+            chunk_tops.clone().into_array_arg(),
+            chunk_sums.clone().into_array_arg(),
             chunk,
             self.scale(),
             tile,
             dtypes,
+        );
+        let units = Tile::new(1).units;
+        forward::head_sums::launch(
+            &self.query.client,
+            cubes([(count * heads).div_ceil(units), 1, 1]),
+            CubeDim::new_1d(units as u32),
+            address_type(&[&chunk_tops]),
+            chunk_tops.into_array_arg(),
+            chunk_sums.into_array_arg(),
+            attention.tops.clone().into_array_arg(),
+            attention.sums.clone().into_array_arg(),
+            chunks,
         );
         let abreast = heads.next_power_of_two().min(ABREAST);
         forward::span_logs::launch(
@@ -174,7 +186,6 @@ impl<R: CubeRuntime> Problem<R> {
             attention.sums.clone().into_array_arg(),
             attention.logs.clone().into_array_arg(),
             self.stride,
-            chunks,
             self.scale(),
             tile,
             abreast,
