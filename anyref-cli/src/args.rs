@@ -159,9 +159,22 @@ pub struct ScoreArguments {
     /// Videos that avs-s4 and avs-ms3 take at a time, which changes their F-score
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub videos: usize,
+    #[command(flatten)]
+    pub programs: CaptionPrograms,
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,
+}
+
+/// Java programs that score descriptions.
+#[derive(Debug, Args)]
+pub struct CaptionPrograms {
+    /// Of descriptions, METEOR with all its stages: the meteor-1.5.jar of PyPI's pycocoevalcap; needs Java
+    #[arg(long, value_name = "FILE")]
+    pub meteor_jar: Option<PathBuf>,
+    /// Of descriptions, SPICE: the spice-1.0.jar of pycocoevalcap, with its parser's models; needs Java
+    #[arg(long, value_name = "FILE")]
+    pub spice_jar: Option<PathBuf>,
 }
 
 /// Benchmarks of predictions.
@@ -173,7 +186,7 @@ pub enum ScoreBenchmark {
     Grefcoco,
     /// ReasonSeg: gIoU, cIoU
     Reasonseg,
-    /// Expressions of regions: BLEU, ROUGE-L, CIDEr, the exact stage of METEOR
+    /// Expressions of regions: BLEU, ROUGE-L, CIDEr, the exact stage of METEOR; with Java METEOR whole and SPICE
     Captions,
     /// COCO-20i: mIoU of each fold, FB-IoU
     #[value(name = "coco-20i")]

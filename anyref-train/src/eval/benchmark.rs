@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::confidence::{self, RESAMPLES};
 use super::files::{Error, Fault, Prediction, Result, Target, Targets, read_predictions};
-use super::metrics::caption::{Captioning, LEFT_OUT, caption_samples};
+use super::metrics::caption::{Captioning, Programs, caption_samples};
 use super::metrics::{
     self, AudioVisual, Batch, Episode, FewShot, Frame, Generalized, GeneralizedSample, Metric,
     Overlap, Reasoning, Referring, SoftMask, united,
@@ -62,7 +62,7 @@ impl Benchmark {
 }
 
 /// How to score.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ScoreOptions {
     /// Drawings for intervals.
     pub resamples: usize,
@@ -70,6 +70,8 @@ pub struct ScoreOptions {
     pub seed: u64,
     /// Videos that AVSBench's F-score takes at a time.
     pub videos: usize,
+    /// Java programs that score descriptions.
+    pub programs: Programs,
 }
 
 impl Default for ScoreOptions {
@@ -78,6 +80,7 @@ impl Default for ScoreOptions {
             resamples: RESAMPLES,
             seed: 0,
             videos: 1,
+            programs: Programs::default(),
         }
     }
 }
@@ -119,8 +122,9 @@ pub fn score_files(
             })
         }),
         Benchmark::Captions => {
-            let mut table = scoring.all(&Captioning, |answers| scoring.captions(answers))?;
-            table.notes.push(LEFT_OUT.to_owned());
+            let metric = Captioning::new(&options.programs);
+            let mut table = scoring.all(&metric, |answers| scoring.captions(answers))?;
+            table.notes.extend(metric.left_out());
             Ok(table)
         }
         Benchmark::Coco20i | Benchmark::Pascal5i => scoring.few_shot(),
@@ -227,7 +231,7 @@ impl Scoring<'_> {
             self.needed(target, "expressions", target.expressions.first())?;
             pairs.push((answer.text.clone(), target.expressions.as_slice()));
         }
-        Ok(caption_samples(&pairs).expect("every target has expressions"))
+        caption_samples(&pairs, &self.options.programs).map_err(Error::Scoring)
     }
 
     fn few_shot(&self) -> Result<ScoreTable> {
