@@ -10,6 +10,7 @@ use super::metrics::{
     self, AudioVisual, Batch, Episode, FewShot, Frame, Generalized, GeneralizedSample, Metric,
     Overlap, Reasoning, Referring, SoftMask, united,
 };
+use super::refusal::refusals;
 use super::score_table::{Comparison, ScoreTable};
 
 /// How predictions are scored.
@@ -171,8 +172,12 @@ impl Scoring<'_> {
         metric: &M,
         samples: impl Fn(&[Prediction]) -> Result<Vec<M::Sample>>,
     ) -> Result<ScoreTable> {
+        let answers = read_predictions(self.predictions, self.targets)?;
         let of = |path: &Path| samples(&read_predictions(path, self.targets)?);
-        let (one, other) = (of(self.predictions)?, self.against.map(of).transpose()?);
+        let (one, other) = (samples(&answers)?, self.against.map(of).transpose()?);
+        let refused = answers
+            .iter()
+            .filter_map(|answer| Some((format!("id {}", answer.id), answer.refused.as_deref()?)));
         let ScoreOptions {
             resamples, seed, ..
         } = *self.options;
@@ -180,12 +185,13 @@ impl Scoring<'_> {
             benchmark: self.benchmark.name(),
             questions: self.targets.rows().len(),
             samples: one.len(),
+            refused: refused.clone().count(),
             scores: confidence::score(metric, &one, resamples, seed),
             against: other.map(|other| Comparison {
                 scores: confidence::score(metric, &other, resamples, seed),
                 differences: confidence::compare(metric, &one, &other, resamples, seed),
             }),
-            notes: Vec::new(),
+            notes: refusals(answers.len(), refused).into_iter().collect(),
         })
     }
 
