@@ -77,7 +77,7 @@ pub struct EvalArguments {
     /// Part of the published data set [default: val; of COCO-20i val2014]
     #[arg(long, value_name = "NAME")]
     pub split: Option<String>,
-    /// Fold of COCO-20i, 0 to 3
+    /// Fold of COCO-20i and PASCAL-5i, 0 to 3
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub fold: usize,
     /// Who split it: unc, umd, google, berkeley [default: unc; of RefCOCOg umd]
@@ -89,6 +89,9 @@ pub struct EvalArguments {
     /// Ask about so many items at most, the first whose files are all there [default: all, and all files have to be there]
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
+    /// Questions answered at a time: more are faster and take more memory; answers stay the same
+    #[arg(long, default_value_t = 8, value_name = "N")]
+    pub batch: usize,
     /// Of stamps only these kinds: text, box, image, novel, audio, mixed, absent [default: all]
     #[arg(long, value_name = "KIND")]
     pub kind: Vec<String>,
@@ -99,6 +102,8 @@ pub struct EvalArguments {
     /// Of stamps so many questions a kind
     #[arg(long, default_value_t = 500, value_name = "N")]
     pub n: usize,
+    #[command(flatten)]
+    pub programs: CaptionPrograms,
     /// Folder for predictions, table and pictures of the worst cases; given again, an evaluation goes on there
     #[arg(long, default_value = "anyref-eval", value_name = "DIR")]
     pub out: PathBuf,
@@ -134,6 +139,9 @@ pub enum Benchmark {
     /// COCO-20i, one fold of it: things by the picture of another
     #[value(name = "coco-20i")]
     Coco20i,
+    /// PASCAL-5i, one fold of it, in HSNet's thousand episodes: things by the picture of another
+    #[value(name = "pascal-5i")]
+    Pascal5i,
     /// AVSBench with one thing that sounds
     AvsS4,
     /// AVSBench with several
@@ -163,9 +171,22 @@ pub struct ScoreArguments {
     /// Videos that avs-s4 and avs-ms3 take at a time, which changes their F-score
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub videos: usize,
+    #[command(flatten)]
+    pub programs: CaptionPrograms,
     /// Print one JSON object instead of a table
     #[arg(long)]
     pub json: bool,
+}
+
+/// Java programs that score descriptions.
+#[derive(Debug, Args)]
+pub struct CaptionPrograms {
+    /// Of descriptions, METEOR with all its stages: the meteor-1.5.jar of PyPI's pycocoevalcap; needs Java
+    #[arg(long, value_name = "FILE")]
+    pub meteor_jar: Option<PathBuf>,
+    /// Of descriptions, SPICE: the spice-1.0.jar of pycocoevalcap, with its parser's models; needs Java
+    #[arg(long, value_name = "FILE")]
+    pub spice_jar: Option<PathBuf>,
 }
 
 /// Benchmarks of predictions.
@@ -177,7 +198,7 @@ pub enum ScoreBenchmark {
     Grefcoco,
     /// ReasonSeg: gIoU, cIoU
     Reasonseg,
-    /// Expressions of regions: BLEU, ROUGE-L, CIDEr, the exact stage of METEOR
+    /// Expressions of regions: BLEU, ROUGE-L, CIDEr, the exact stage of METEOR; with Java METEOR whole and SPICE
     Captions,
     /// COCO-20i: mIoU of each fold, FB-IoU
     #[value(name = "coco-20i")]

@@ -56,13 +56,41 @@ fn a_benchmark_is_asked_scored_and_gone_on_with() {
         "{table}"
     );
 
-    // The page shows every question at most once a sort, the best first.
+    // How fast it went, and how far the mask scores are from the truth.
+    let summary = || -> Value {
+        serde_json::from_str(&fs::read_to_string(out.join("summary.json")).unwrap()).unwrap()
+    };
+    let speed = summary()["throughput"].clone();
+    assert_eq!(speed["questions"], asked.len());
+    let pictures = speed["pictures"].as_u64().unwrap() as usize;
+    assert!(0 < pictures && pictures < asked.len(), "{speed}");
+    let shares = speed["shares"].as_object().unwrap();
+    let sum: f64 = shares.values().map(|share| share.as_f64().unwrap()).sum();
+    assert!(
+        (sum - 1.0).abs() < 1e-6 && shares["generate"].as_f64() > Some(0.0),
+        "{speed}"
+    );
+    assert_eq!(summary()["scores"][0]["name"], "cIoU");
+    let written = fs::read_to_string(out.join("table.md")).unwrap();
+    assert!(
+        written.contains("questions and") && written.contains("| image | audio |"),
+        "{written}"
+    );
+    let details = fs::read_to_string(out.join("details.md")).unwrap();
+    assert!(details.contains("| mask score | n |") && details.contains("calibration error"));
+
+    // The page shows every question at most once a sort, the best first, with what it refers with.
     let page = fs::read_to_string(out.join("cases.md")).unwrap();
     for name in ["best", "median", "worst"] {
         assert!(page.contains(&format!("![{name}]({name}.png)")), "{page}");
         let sheet = image::open(out.join(format!("{name}.png"))).unwrap();
-        assert!(sheet.width() > 320, "{}", sheet.width());
+        // Two answers in a row, of three pictures each.
+        assert!(sheet.width() > 6 * 220, "{}", sheet.width());
     }
+    let first = fs::read_to_string(&targets).unwrap();
+    let first: Value = serde_json::from_str(first.lines().next().unwrap()).unwrap();
+    let said = first["references"][0]["text"].as_str().unwrap();
+    assert!(page.contains(&format!("| {said} |")), "{said}: {page}");
     let rows = |name: &str| -> Vec<(String, f64)> {
         let section = page
             .split("## ")
@@ -99,6 +127,28 @@ fn a_benchmark_is_asked_scored_and_gone_on_with() {
         assert_eq!(succeed(folder.path(), &arguments), table);
         assert_eq!(ids(&predictions), asked);
     }
+    // One question at a time has the same answers; a finished evaluation keeps what was said of its speed.
+    let alone = [
+        "eval", "refcoco", "--root", &root, "--out", "alone", "--batch", "1",
+    ];
+    succeed(folder.path(), &alone);
+    let alone = fs::read_to_string(folder.path().join("alone/predictions.jsonl")).unwrap();
+    let answers = |text: &str| -> Vec<(Value, Value)> {
+        let row = |line: &str| {
+            let mut row: Value = serde_json::from_str(line).unwrap();
+            for mask in row["masks"].as_array_mut().unwrap() {
+                mask.as_object_mut().unwrap().remove("score");
+            }
+            (row["text"].clone(), row["masks"].clone())
+        };
+        text.lines().map(row).collect()
+    };
+    assert_eq!(answers(&alone), answers(&whole));
+    let speed = summary()["throughput"].clone();
+    succeed(folder.path(), &arguments);
+    assert_eq!(summary()["throughput"], speed);
+    let none = [&arguments[..], &["--batch", "0"]].concat();
+    fail(folder.path(), &none, &["--batch"]);
     let other = [&arguments[..], &["--split", "testA"]].concat();
     fail(folder.path(), &other, &["other questions", "--out"]);
     let other = [&arguments[..], &["--split", "none"]].concat();
@@ -124,6 +174,14 @@ fn boxes_are_described_and_nothing_is_a_target() {
         table.contains("BLEU-4") && table.contains("CIDEr"),
         "{table}"
     );
+    let page = fs::read_to_string(folder.path().join("words/cases.md")).unwrap();
+    assert!(
+        page.contains("| id | ROUGE-L |") && page.contains("| box "),
+        "{page}"
+    );
+    assert!(folder.path().join("words/best.png").is_file());
+    let jar = [&described[..], &["--meteor-jar", "none.jar"]].concat();
+    fail(folder.path(), &jar, &["none.jar", "pycocoevalcap"]);
     let root = fixture("grefcoco");
     let table = succeed(
         folder.path(),
@@ -142,9 +200,9 @@ fn a_file_of_ones_own_may_mix_all_kinds_of_references() {
     copy(&PathBuf::from(fixture("own")), &own);
     let root = own.join("good.jsonl").display().to_string();
     let arguments = ["eval", "own", "--root", &root, "--out", "masks"];
-    fail(folder.path(), &arguments, &["good.jsonl 4", "0.1 s"]);
     write_sound(&own.join("dog.wav"), 16_000, 1.0, tone);
     let table = succeed(folder.path(), &arguments);
+    assert!(!table.contains("refused"), "{table}");
     let segmented = ids(&folder.path().join("masks/targets.jsonl"));
     assert!(segmented.len() > 2 && table.contains("cIoU"), "{table}");
     let described = [
@@ -160,6 +218,58 @@ fn a_file_of_ones_own_may_mix_all_kinds_of_references() {
     let described = ids(&folder.path().join("words/targets.jsonl"));
     assert!(!described.is_empty());
     assert!(described.iter().all(|id| !segmented.contains(id)));
+}
+
+#[test]
+fn a_question_that_is_refused_counts_as_answered_by_nothing() {
+    let folder = folder();
+    let own = folder.path().join("own");
+    copy(&PathBuf::from(fixture("own")), &own);
+    // The fixture's sound is too short for a model; one that is silent is refused too.
+    write_sound(&own.join("still.wav"), 16_000, 1.0, |_| 0.0);
+    let good = fs::read_to_string(own.join("good.jsonl")).unwrap();
+    let heard = good.lines().find(|line| line.contains("dog.wav")).unwrap();
+    let still = heard.replace("dog.wav", "still.wav");
+    fs::write(own.join("more.jsonl"), format!("{good}{still}\n")).unwrap();
+    let root = own.join("more.jsonl").display().to_string();
+    let arguments = ["eval", "own", "--root", &root, "--out", "out"];
+    let table = succeed(folder.path(), &arguments);
+    let predictions = fs::read_to_string(folder.path().join("out/predictions.jsonl")).unwrap();
+    let predictions: Vec<Value> = predictions
+        .lines()
+        .map(|line| serde_json::from_str(line).unwrap())
+        .collect();
+    let refused: Vec<&Value> = predictions
+        .iter()
+        .filter(|answer| !answer["refused"].is_null())
+        .collect();
+    let reasons: Vec<&str> = refused
+        .iter()
+        .filter_map(|p| p["refused"].as_str())
+        .collect();
+    assert_eq!(reasons.len(), 2, "{predictions:?}");
+    assert!(reasons[0].contains("0.1"), "{reasons:?}");
+    assert!(reasons[1].contains("silent"), "{reasons:?}");
+    assert!(
+        refused
+            .iter()
+            .all(|p| p["text"] == "" && p["masks"] == Value::Array(Vec::new()))
+    );
+    let line = format!("2 of {} questions were refused", predictions.len());
+    assert!(table.contains(&line), "{table}");
+    // It is not asked again, and the same is said of the file of predictions.
+    assert_eq!(succeed(folder.path(), &arguments), table);
+    let score = ["score", "refcoco", "--targets", "out/targets.jsonl"];
+    let score = [&score[..], &["--predictions", "out/predictions.jsonl"]].concat();
+    assert!(succeed(folder.path(), &score).contains(&line));
+
+    let page = fs::read_to_string(folder.path().join("out/cases.md")).unwrap();
+    assert!(page.contains("refused: "), "{page}");
+
+    // A sound that cannot be read ends the run.
+    fs::write(own.join("still.wav"), "RIFF of nothing").unwrap();
+    let other = ["eval", "own", "--root", &root, "--out", "broken"];
+    fail(folder.path(), &other, &["still.wav", "again"]);
 }
 
 #[test]
@@ -195,6 +305,160 @@ fn a_partial_folder_says_what_is_missing() {
         "eval", "refcoco", "--root", "refer", "--out", "none", "--limit", "1",
     ];
     fail(folder.path(), &arguments, &["missing", ".jpg"]);
+}
+
+#[test]
+fn files_that_are_broken_end_a_run_by_name_and_it_goes_on_when_they_are_whole() {
+    let folder = folder();
+    let root = folder.path().join("refer");
+    copy(&PathBuf::from(fixture("refer")), &root);
+    let arguments = ["eval", "refcoco", "--root", "refer", "--out", "out"];
+    let whole = succeed(folder.path(), &[&arguments[..5], &["whole"]].concat());
+    let targets = fs::read_to_string(folder.path().join("whole/targets.jsonl")).unwrap();
+    let last: Value = serde_json::from_str(targets.lines().last().unwrap()).unwrap();
+    let picture = folder.path().join(last["image"].as_str().unwrap());
+    let name = picture.file_name().unwrap().to_str().unwrap();
+    let bytes = fs::read(&picture).unwrap();
+    for broken in [&b"no picture"[..], &bytes[..bytes.len() / 2]] {
+        fs::write(&picture, broken).unwrap();
+        fail(folder.path(), &arguments, &[name]);
+    }
+    image::RgbImage::new(3, 5).save(&picture).unwrap();
+    fail(
+        folder.path(),
+        &arguments,
+        &[name, "3x5", "download it again"],
+    );
+    // What came before was answered.
+    let answered = ids(&folder.path().join("out/predictions.jsonl"));
+    assert!(!answered.is_empty() && answered.len() < targets.lines().count());
+    fs::write(&picture, bytes).unwrap();
+    let scores = |table: &str| table.split("best and worst").next().map(str::to_owned);
+    assert_eq!(scores(&succeed(folder.path(), &arguments)), scores(&whole));
+
+    let annotations = root.join("refcoco/instances.json");
+    let text = fs::read_to_string(&annotations).unwrap();
+    fs::write(&annotations, &text[..text.len() / 2]).unwrap();
+    fail(
+        folder.path(),
+        &arguments,
+        &["instances.json", "download it"],
+    );
+    fs::remove_file(&annotations).unwrap();
+    fail(
+        folder.path(),
+        &arguments,
+        &["instances.json", "check the path"],
+    );
+}
+
+#[test]
+fn every_reader_says_what_a_partial_folder_lacks() {
+    let folder = folder();
+    for (benchmark, data, options, lacking) in [
+        (
+            "pascal-5i",
+            "pascal_5i",
+            &["--fold", "0"][..],
+            "VOCdevkit/VOC2012/JPEGImages/2007_000033.jpg",
+        ),
+        (
+            "pascal-5i",
+            "pascal_5i",
+            &["--fold", "0"],
+            "VOCdevkit/VOC2012/SegmentationClassAug/2008_000501.png",
+        ),
+        (
+            "coco-20i",
+            "coco",
+            &["--split", "tiny2017", "--fold", "0"],
+            "",
+        ),
+        ("grefcoco", "grefcoco", &[], ""),
+        ("visual-genome", "visual_genome", &[], ""),
+    ] {
+        let root = tempfile::tempdir_in(folder.path()).unwrap();
+        copy(&PathBuf::from(fixture(data)), root.path());
+        let out = tempfile::tempdir_in(folder.path()).unwrap();
+        let at = |path: &Path| path.display().to_string();
+        let (root, out) = (at(root.path()), at(out.path()));
+        let arguments = [
+            "eval", benchmark, "--root", &root, "--out", &out, "--limit", "8",
+        ];
+        let arguments = [&arguments[..], options].concat();
+        let lacking = match lacking {
+            "" => {
+                succeed(folder.path(), &arguments);
+                let targets = fs::read_to_string(Path::new(&out).join("targets.jsonl")).unwrap();
+                let first: Value = serde_json::from_str(targets.lines().next().unwrap()).unwrap();
+                PathBuf::from(first["image"].as_str().unwrap())
+            }
+            lacking => Path::new(&root).join(lacking),
+        };
+        fs::remove_file(&lacking).unwrap();
+        let name = lacking.file_name().unwrap().to_str().unwrap();
+        fs::remove_dir_all(&out).unwrap();
+        let strict: Vec<&str> = arguments
+            .iter()
+            .copied()
+            .filter(|a| !["--limit", "8"].contains(a))
+            .collect();
+        fail(folder.path(), &strict, &[name, "--limit"]);
+        let run = common::run_in(folder.path(), &arguments, "");
+        let said = (
+            run.stderr.contains("left out"),
+            run.stderr.contains("missing"),
+        );
+        assert!(
+            said == (run.code == Some(0), true),
+            "{benchmark}: {}",
+            run.stderr
+        );
+        if run.code == Some(0) {
+            let summary = fs::read_to_string(Path::new(&out).join("summary.json")).unwrap();
+            let summary: Value = serde_json::from_str(&summary).unwrap();
+            assert!(summary["left_out"].as_u64() > Some(0), "{summary}");
+        }
+    }
+}
+
+#[test]
+fn predictions_of_stamps_that_are_damaged_are_named_by_line() {
+    let folder = folder();
+    let shapes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/shapes.json");
+    let shapes = shapes.display().to_string();
+    let arguments = [
+        "eval", "stamps", "--config", &shapes, "--n", "3", "--kind", "text", "--out", "out",
+    ];
+    let table = succeed(folder.path(), &arguments);
+    let file = folder.path().join("out/predictions.jsonl");
+    let whole = fs::read_to_string(&file).unwrap();
+    // The end of a run that was killed is dropped and asked again.
+    fs::write(&file, &whole[..whole.len() - 20]).unwrap();
+    assert_eq!(succeed(folder.path(), &arguments), table);
+    fs::write(&file, whole.replacen('{', "(", 1)).unwrap();
+    fail(folder.path(), &arguments, &["predictions.jsonl line 1"]);
+    for (option, value) in [
+        ("--n", "0"),
+        ("--batch", "0"),
+        ("--kind", "smell"),
+        ("--meteor-jar", "m.jar"),
+    ] {
+        let wrong = [
+            "eval", "stamps", "--config", &shapes, "--out", "none", option, value,
+        ];
+        fail(folder.path(), &wrong, &[option]);
+    }
+    fail(
+        folder.path(),
+        &["eval", "stamps", "--config", "none.json"],
+        &["none.json"],
+    );
+    fail(
+        folder.path(),
+        &["eval", "stamps", "--stamps", "none"],
+        &["none"],
+    );
 }
 
 /// A benchmark asked about; its table and the targets that it wrote.
@@ -281,6 +545,42 @@ fn folds_of_coco_are_asked_by_pictures_and_scored_by_class() {
 }
 
 #[test]
+fn folds_of_pascal_are_asked_in_episodes() {
+    let folder = folder();
+    let root = fixture("pascal_5i");
+    let options = ["--fold", "0", "--limit", "7"];
+    let (table, targets) = asked(folder.path(), "pascal-5i", &root, &options);
+    assert!(
+        table.contains("PASCAL-5i, 7 questions") && table.contains("FB-IoU"),
+        "{table}"
+    );
+    assert_eq!(targets.len(), 7);
+    for target in &targets {
+        assert_eq!(target["fold"], 0);
+        assert!(target["ignore"]["counts"].is_string(), "{target}");
+    }
+    // Episodes go through the list again and again.
+    let categories: Vec<&Value> = targets.iter().map(|target| &target["category"]).collect();
+    assert_eq!(categories[0], categories[5]);
+    let arguments = [
+        "eval",
+        "pascal-5i",
+        "--root",
+        &root,
+        "--out",
+        "other",
+        "--fold",
+    ];
+    fail(
+        folder.path(),
+        &[&arguments[..], &["4"]].concat(),
+        &["folds 0 to 3"],
+    );
+    let nowhere = ["eval", "pascal-5i", "--root", "nowhere", "--out", "other"];
+    fail(folder.path(), &nowhere, &["fold0.txt", "HSNet"]);
+}
+
+#[test]
 fn sounds_are_scored_by_video() {
     let folder = folder();
     let copied = folder.path().join("avsbench");
@@ -355,6 +655,15 @@ fn disturbed_scenes_give_a_table_and_names_that_are_none_are_refused() {
     assert_eq!(succeed(folder.path(), &asked), table);
     let written = fs::read_to_string(folder.path().join("out/robustness.md")).unwrap();
     assert!(table.starts_with(&written));
+    let page = fs::read_to_string(folder.path().join("out/none/cases.md")).unwrap();
+    for name in ["text-best", "text-worst", "audio-median"] {
+        assert!(page.contains(&format!("![{name}]({name}.png)")), "{page}");
+        assert!(folder.path().join(format!("out/none/{name}.png")).is_file());
+    }
+    let summary = fs::read_to_string(folder.path().join("out/noise/summary.json")).unwrap();
+    let summary: Value = serde_json::from_str(&summary).unwrap();
+    assert_eq!(summary["throughput"]["questions"], 4);
+    assert_eq!(summary["scores"][0]["kind"], "text");
 
     // An evaluation with another disturbance is not gone on with.
     let noise = folder.path().join("out/noise");

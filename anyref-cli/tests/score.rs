@@ -8,6 +8,11 @@ use std::time::Instant;
 
 use anyref_decoder::rle::Rle;
 
+#[cfg(unix)]
+use serde_json::{Value, json as value};
+
+#[cfg(unix)]
+use crate::common::{Run, run_with};
 use crate::common::{fail, folder, json, succeed};
 
 /// Writes masks of discs as targets, and predictions that are off by so many pixels to the right.
@@ -131,6 +136,289 @@ fn faults_are_one_line_with_file_and_line() {
         folder.path(),
         &[&["score", "captions"][..], &FILES].concat(),
         &["targets.jsonl line 1", "expressions"],
+    );
+}
+
+#[test]
+fn faults_of_targets_and_of_the_other_system_are_named_too() {
+    let folder = folder();
+    let files = [("good.jsonl", 0.0), ("bad.jsonl", 4.0)];
+    write_files(folder.path(), 3, 16, &files);
+    let at = |name: &str| folder.path().join(name);
+    let good = std::fs::read_to_string(at("good.jsonl")).unwrap();
+    let targets = std::fs::read_to_string(at("targets.jsonl")).unwrap();
+    let score = |benchmark: &str, words: &[&str]| {
+        let against = ["--against", "bad.jsonl"];
+        let arguments = [&["score", benchmark][..], &FILES, &against].concat();
+        fail(folder.path(), &arguments, words);
+    };
+    let lines: Vec<&str> = good.lines().collect();
+    std::fs::write(at("bad.jsonl"), lines[..2].join("\n")).unwrap();
+    score(
+        "refcoco",
+        &["bad.jsonl", "no prediction for 1", "targets.jsonl line 3"],
+    );
+    std::fs::write(at("bad.jsonl"), [lines[0], lines[1], lines[1]].join("\n")).unwrap();
+    score("refcoco", &["bad.jsonl line 3", "line 2", "remove one"]);
+    std::fs::write(at("bad.jsonl"), [0xff, 0xfe, b'\n', 7]).unwrap();
+    score("refcoco", &["bad.jsonl line 1"]);
+    std::fs::remove_file(at("bad.jsonl")).unwrap();
+    std::fs::create_dir(at("bad.jsonl")).unwrap();
+    score("refcoco", &["bad.jsonl"]);
+    std::fs::remove_dir(at("bad.jsonl")).unwrap();
+    std::fs::write(at("bad.jsonl"), &good).unwrap();
+
+    let rewrite = |text: &str| std::fs::write(at("targets.jsonl"), text).unwrap();
+    let rows: Vec<&str> = targets.lines().collect();
+    rewrite(&[rows[0], rows[0]].join("\n"));
+    score("refcoco", &["targets.jsonl line 2", "line 1"]);
+    rewrite(&targets.replacen("counts\":\"", "counts\":\"~", 1));
+    score(
+        "refcoco",
+        &["targets.jsonl line 1", "mask 1", "pycocotools"],
+    );
+    rewrite(&targets[..targets.len() - 5]);
+    score("refcoco", &["targets.jsonl line 3", "cut off"]);
+    rewrite("[1, 2]\n");
+    score("refcoco", &["targets.jsonl line 1", "\"id\""]);
+    rewrite("\n\n");
+    score("refcoco", &["targets.jsonl is empty"]);
+    rewrite(&targets);
+    // What a benchmark needs or does not know.
+    score(
+        "coco-20i",
+        &["targets.jsonl line 1", "\"fold\"", "COCO-20i"],
+    );
+    score("avs-s4", &["targets.jsonl line 1", "\"video\""]);
+    let ignored = targets.replacen(
+        "\"masks\"",
+        "\"ignore\":{\"size\":[16,16],\"counts\":[256]},\"masks\"",
+        1,
+    );
+    rewrite(&ignored);
+    score("refcoco", &["targets.jsonl line 1", "ignore", "leave"]);
+    let video = targets.replace("\"id\"", "\"video\":\"v\",\"id\"");
+    rewrite(&video);
+    let soft = good.replacen("\"id\"", "\"soft\":\"maps/none.png\",\"id\"", 1);
+    std::fs::write(at("good.jsonl"), soft).unwrap();
+    score("avs-ms3", &["good.jsonl line 1", "none.png", "8-bit grey"]);
+}
+
+/// Stands in for Java: METEOR's program as it answered once, and SPICE's protocol with scores by id.
+#[cfg(unix)]
+const STAND_IN: &str = r#"#!/bin/sh
+echo "$@" >> "$RECORDED/arguments"
+for word in "$@"; do
+  case "$word" in
+    -stdio)
+      exec 3< "$RECORDED/asked" 4< "$RECORDED/answered"
+      while IFS= read -r line; do
+        case "$line" in
+          SCORE*) IFS= read -r told <&3
+                  IFS= read -r answer <&4
+                  [ "$line" = "$told" ] || exit 3
+                  echo "$answer" ;;
+          EVAL*) cat "$RECORDED/scores" ;;
+        esac
+      done
+      exit 0 ;;
+  esac
+done
+# java MEMORY -jar PROGRAM IN -out OUT -subset -silent
+separator="["
+for id in $(grep -o '"image_id":[0-9]*' "$4" | cut -d: -f2); do
+  printf '%s{"image_id":%s,"scores":{"All":{"pr":1.0,"re":0.1,"f":0.%s}}}' "$separator" "$id" $((id % 8 + 1)) >> "$6"
+  separator=","
+done
+echo "]" >> "$6"
+"#;
+
+/// Descriptions with what METEOR's program answered about them, in files.
+#[cfg(unix)]
+struct Recorded {
+    folder: tempfile::TempDir,
+    /// The program's score of all.
+    score: f64,
+    descriptions: usize,
+}
+
+#[cfg(unix)]
+impl Recorded {
+    fn new() -> Self {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../anyref-train/tests/fixtures");
+        let text = std::fs::read_to_string(fixtures.join("meteor.json")).unwrap();
+        let recorded: Value = serde_json::from_str(&text).unwrap();
+        let program = recorded["program"].as_array().unwrap();
+        // The program was told the words of these, and then of some that are words already.
+        let text = std::fs::read_to_string(fixtures.join("captions.json")).unwrap();
+        let texts: Value = serde_json::from_str(&text).unwrap();
+        let texts = texts["samples"].as_array().unwrap();
+        let column = |index: usize| -> Vec<&str> {
+            program
+                .iter()
+                .map(|row| row[index].as_str().unwrap())
+                .collect()
+        };
+        let folder = folder();
+        let write =
+            |name: &str, text: String| std::fs::write(folder.path().join(name), text).unwrap();
+        write("asked", column(0).join("\n"));
+        write("answered", column(1).join("\n"));
+        let scores = recorded["scores"].as_array().unwrap().iter();
+        let scores = scores
+            .chain([&recorded["score"]])
+            .map(|score| format!("{score}\n"));
+        write("scores", scores.collect());
+        let (mut targets, mut predictions) = (String::new(), String::new());
+        for (id, line) in column(0).iter().enumerate() {
+            let mut words = line.split(" ||| ").skip(1).collect::<Vec<_>>();
+            let said = words.pop().unwrap();
+            let (said, references) = match texts.get(id) {
+                Some(sample) => (sample["text"].clone(), sample["expressions"].clone()),
+                None => (value!(said), value!(words)),
+            };
+            let target = value!({"id": id, "size": [4, 4], "masks": [], "expressions": references});
+            writeln!(targets, "{target}").unwrap();
+            writeln!(
+                predictions,
+                "{}",
+                value!({"id": id, "text": said, "masks": []})
+            )
+            .unwrap();
+        }
+        write("targets.jsonl", targets);
+        write("good.jsonl", predictions);
+        write("meteor-1.5.jar", String::new());
+        write("spice-1.0.jar", String::new());
+        let recorded = Self {
+            score: recorded["score"].as_f64().unwrap(),
+            descriptions: program.len(),
+            folder,
+        };
+        recorded.java(STAND_IN);
+        recorded
+    }
+
+    /// Makes `java` this script.
+    fn java(&self, script: &str) {
+        use std::os::unix::fs::PermissionsExt;
+        let java = self.folder.path().join("java");
+        std::fs::write(&java, script).unwrap();
+        std::fs::set_permissions(&java, PermissionsExt::from_mode(0o755)).unwrap();
+    }
+
+    fn score(&self, arguments: &[&str]) -> Run {
+        let folder = self.folder.path().display().to_string();
+        let path = format!("{folder}:{}", std::env::var("PATH").unwrap());
+        let score = [&["score", "captions"][..], &FILES, arguments].concat();
+        let variables = [("PATH", path.as_str()), ("RECORDED", &folder)];
+        run_with(self.folder.path(), &score, "", &variables)
+    }
+
+    /// Expects one line that holds all of `words`.
+    fn fail(&self, arguments: &[&str], words: &[&str]) {
+        let run = self.score(arguments);
+        assert_eq!(run.code, Some(1), "{}{}", run.stdout, run.stderr);
+        assert_eq!(run.stderr.trim_end().lines().count(), 1, "{}", run.stderr);
+        for word in words {
+            assert!(run.stderr.contains(word), "no {word:?} in {}", run.stderr);
+        }
+    }
+}
+
+#[cfg(unix)]
+const JARS: [&str; 4] = [
+    "--meteor-jar",
+    "meteor-1.5.jar",
+    "--spice-jar",
+    "spice-1.0.jar",
+];
+
+#[cfg(unix)]
+#[test]
+fn javas_programs_score_descriptions() {
+    let recorded = Recorded::new();
+    let run = recorded.score(&[&JARS[..], &["--json"]].concat());
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    let table: Value = serde_json::from_str(&run.stdout).unwrap();
+    let named = |name: &str| {
+        let mut scores = table["scores"].as_array().unwrap().iter();
+        let score = scores.find(|score| score["name"] == name);
+        score
+            .unwrap_or_else(|| panic!("no {name} in {table}"))
+            .clone()
+    };
+    let meteor = named("METEOR");
+    assert!(
+        (meteor["value"].as_f64().unwrap() - recorded.score).abs() < 1e-6,
+        "{meteor}"
+    );
+    let [low, high] = [0, 1].map(|end| meteor["interval"][end].as_f64().unwrap());
+    assert!(
+        low < recorded.score && recorded.score < high && high - low < 0.3,
+        "{meteor}"
+    );
+    let spice = (0..recorded.descriptions).map(|id| (id % 8 + 1) as f64 / 10.0);
+    let spice = spice.sum::<f64>() / recorded.descriptions as f64;
+    assert!((named("SPICE")["value"].as_f64().unwrap() - spice).abs() < 1e-9);
+    assert_eq!(table["notes"], value!([]), "nothing is left out");
+    let arguments = std::fs::read_to_string(recorded.folder.path().join("arguments")).unwrap();
+    assert!(
+        arguments.contains("meteor-1.5.jar - - -stdio -l en -norm\n"),
+        "{arguments}"
+    );
+    assert!(arguments.contains("-subset -silent\n"), "{arguments}");
+
+    // Alone, and said what is missing.
+    let run = recorded.score(&JARS[..2]);
+    assert!(run.stdout.contains("| METEOR | 0.3972"), "{}", run.stdout);
+    assert!(run.stdout.contains("--spice-jar"), "{}", run.stdout);
+    let run = recorded.score(&[]);
+    assert!(run.stdout.contains("--meteor-jar"), "{}", run.stdout);
+}
+
+#[cfg(unix)]
+#[test]
+fn programs_that_fail_are_one_line_with_the_remedy() {
+    let recorded = Recorded::new();
+    let (meteor, spice) = (&JARS[..2], &JARS[2..]);
+    recorded.fail(
+        &["--meteor-jar", "none.jar"],
+        &["none.jar", "no such file", "pycocoevalcap"],
+    );
+    // It ends at once, with a word, without one, or in the middle.
+    recorded.java("#!/bin/sh\necho Error: Invalid or corrupt jarfile >&2\nexit 1\n");
+    for jar in [meteor, spice] {
+        recorded.fail(jar, &[jar[1], "corrupt jarfile", "is it the"]);
+    }
+    recorded.java("#!/bin/sh\nexit 7\n");
+    recorded.fail(spice, &["spice-1.0.jar", "7"]);
+    recorded.java("#!/bin/sh\nread line\nsed -n 1p \"$RECORDED/answered\"\n");
+    recorded.fail(meteor, &["meteor-1.5.jar", "stopped"]);
+    // It is another program, or scores by other rules.
+    recorded.java("#!/bin/sh\nwhile read -r line; do echo hello; done\n");
+    recorded.fail(meteor, &["meteor-1.5.jar", "\"hello\""]);
+    recorded.java(&STAND_IN.replace("cat \"$RECORDED/scores\"", "yes 0.25 | head -n 999"));
+    recorded.fail(meteor, &["meteor-1.5.jar", "\"0.25\""]);
+    recorded.java("#!/bin/sh\necho '[]' > \"$6\"\n");
+    recorded.fail(spice, &["spice-1.0.jar", "[]"]);
+    // There is no Java.
+    std::fs::remove_file(recorded.folder.path().join("java")).unwrap();
+    let score = [&["score", "captions"][..], &FILES, meteor].concat();
+    let nowhere = recorded.folder.path().display().to_string();
+    let run = run_with(recorded.folder.path(), &score, "", &[("PATH", &nowhere)]);
+    assert_eq!(run.code, Some(1), "{}", run.stderr);
+    assert!(
+        run.stderr.contains("install a Java runtime"),
+        "{}",
+        run.stderr
+    );
+    // There are no descriptions.
+    let masks = [&["score", "refcoco"][..], &FILES, meteor].concat();
+    fail(
+        recorded.folder.path(),
+        &masks,
+        &["--meteor-jar", "leave it out"],
     );
 }
 

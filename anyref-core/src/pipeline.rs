@@ -12,7 +12,7 @@ use image::RgbImage;
 
 use crate::explain::{Explanation, explain};
 use crate::layout::Layout;
-use crate::model::AnyRefModel;
+use crate::model::{AnyRefModel, PictureFeatures};
 use crate::picture::Picture;
 use crate::prepare::{PicturePixels, PicturePreprocessor};
 use crate::prompt::Question;
@@ -21,6 +21,10 @@ use crate::special_tokens::SpecialTokens;
 use crate::splice::{ReferenceBank, splice};
 use crate::write::{Conversation, Turn};
 use crate::{Answer, AnyRefConfig, Chat, Error, Prompt, Reference, Result};
+
+/// Pixels of pictures, as the image encoder takes them, that are encoded together: one of SAM's usual size, or several
+/// small ones. It bounds what they take of the memory.
+const PIXELS_AT_ONCE: usize = 1024 * 1024;
 
 /// The model with its tokenizer and pre-processing.
 #[derive(Debug)]
@@ -92,28 +96,40 @@ impl<B: Backend> AnyRef<B> {
     /// When the picture has no pixels.
     pub fn picture(&self, image: &RgbImage) -> Result<Picture<B>> {
         let start = Instant::now();
-        let mut picture = self.encode(&self.preprocessor().process(image)?)?;
+        let pixels = self.preprocessor().process(image)?;
+        let mut picture = only(self.encode(&[&pixels])?);
         picture.encoding = start.elapsed();
         Ok(picture)
     }
 
-    /// As [`picture`](Self::picture), of a picture that was pre-processed before.
+    /// As [`picture`](Self::picture), of pictures that were pre-processed before, several at a time. Each has its share
+    /// of the time that all took.
     ///
     /// # Errors
     /// When the tokenizer fails.
-    pub fn encode(&self, pixels: &PicturePixels) -> Result<Picture<B>> {
+    pub fn encode(&self, pictures: &[&PicturePixels]) -> Result<Vec<Picture<B>>> {
+        let side = self.config.image_encoder.image_size.max(1);
+        let together = (PIXELS_AT_ONCE / (side * side)).max(1);
+        let mut encoded = Vec::with_capacity(pictures.len());
+        for pictures in pictures.chunks(together) {
+            encoded.extend(self.encode_together(pictures)?);
+        }
+        Ok(encoded)
+    }
+
+    fn encode_together(&self, pictures: &[&PicturePixels]) -> Result<Vec<Picture<B>>> {
         let start = Instant::now();
-        let PicturePixels { clip, sam } = pixels;
-        let clip = clip.to_tensor::<B>(&self.device).unsqueeze();
+        let batch = |pixels: &dyn Fn(&PicturePixels) -> Tensor<B, 3>| {
+            Tensor::<B, 3>::stack::<4>(pictures.iter().map(|one| pixels(one)).collect(), 0)
+        };
+        let clip = batch(&|one| one.clip.to_tensor(&self.device));
         let features = self.model.picture_features(clip);
-        let embedding = self
-            .model
-            .image_encoder
-            .forward(sam.pixels.to_tensor::<B>(&self.device).unsqueeze());
+        let sam = batch(&|one| one.sam.pixels.to_tensor(&self.device));
+        let embeddings = self.model.image_encoder.forward(sam);
 
         let spliced = splice(
             &self.model.llm,
-            &[self.opening()?],
+            &vec![self.opening()?; pictures.len()],
             Some(features.tokens.clone()),
             &ReferenceBank::default(),
             0,
@@ -123,15 +139,23 @@ impl<B: Backend> AnyRef<B> {
         self.model
             .llm
             .forward(LlamaInput::new(spliced.embeddings), Some(&mut prefix));
-        Ok(Picture {
-            features,
-            embedding,
-            prefix,
-            original_size: sam.original_size,
-            resized_size: sam.resized_size,
-            encoding: start.elapsed(),
+        let encoding = start.elapsed() / pictures.len() as u32;
+        let one = |(index, picture): (usize, &&PicturePixels)| Picture {
+            features: PictureFeatures {
+                grid: features.grid.clone().narrow(0, index, 1),
+                tokens: features.tokens.clone().narrow(0, index, 1),
+            },
+            embedding: embeddings.clone().narrow(0, index, 1),
+            prefix: match pictures.len() {
+                1 => prefix.clone(),
+                _ => prefix.select(&[index]),
+            },
+            original_size: picture.sam.original_size,
+            resized_size: picture.sam.resized_size,
+            encoding,
             counted: Default::default(),
-        })
+        };
+        Ok(pictures.iter().enumerate().map(one).collect())
     }
 
     /// Masks of what the prompt refers to, with the sentence that names them.
@@ -357,10 +381,10 @@ impl<B: Backend> AnyRef<B> {
     }
 }
 
-/// The answer to the only question.
-fn only(answers: Vec<Result<Answer>>) -> Result<Answer> {
-    let mut answers = answers.into_iter();
-    answers.next().expect("one question has one answer")
+/// What belongs to the only question or picture.
+fn only<T>(of_each: Vec<T>) -> T {
+    let mut of_each = of_each.into_iter();
+    of_each.next().expect("one for the only one")
 }
 
 /// The markers between which the picture is spliced in.

@@ -3,7 +3,8 @@
 mod published;
 mod stamps;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
+use anyref_train::eval::Throughput;
 use burn::tensor::backend::Backend;
 
 use crate::args::{Benchmark, Common, EvalArguments};
@@ -14,8 +15,18 @@ pub fn run<B: Backend>(
     arguments: &EvalArguments,
     device: &B::Device,
 ) -> Result<()> {
+    if arguments.batch == 0 {
+        bail!("--batch is 0: give at least 1");
+    }
     match arguments.benchmark {
         Benchmark::Stamps => stamps::run::<B>(common, arguments, device),
         _ => published::run::<B>(common, arguments, device),
+    }
+}
+
+/// Says on stderr how fast it went: the scores on stdout are the same every time.
+fn say_speed(throughput: &Throughput) {
+    if let Some(speed) = throughput.markdown() {
+        eprintln!("{speed}");
     }
 }

@@ -1,9 +1,10 @@
 //! `anyref score`: predictions of any system, scored as a benchmark scores them.
 
 use anyhow::{Result, bail};
+use anyref_train::eval::metrics::caption::Programs;
 use anyref_train::eval::{Benchmark, ScoreOptions, score_files};
 
-use crate::args::{Common, ScoreArguments, ScoreBenchmark};
+use crate::args::{CaptionPrograms, Common, ScoreArguments, ScoreBenchmark};
 use crate::output::say;
 
 /// Prints the scores, and how other predictions compare.
@@ -16,7 +17,9 @@ pub fn run(common: &Common, arguments: &ScoreArguments) -> Result<()> {
             bail!("{name} is 0: give at least 1");
         }
     }
+    let captions = arguments.benchmark == ScoreBenchmark::Captions;
     let options = ScoreOptions {
+        programs: programs(&arguments.programs, captions)?,
         resamples: arguments.resamples,
         seed: common.seed,
         videos: arguments.videos,
@@ -32,6 +35,21 @@ pub fn run(common: &Common, arguments: &ScoreArguments) -> Result<()> {
         true => say(&serde_json::to_string(&table)?),
         false => say(table.markdown().trim_end()),
     }
+}
+
+/// The programs that score descriptions, where there are `captions` to score.
+pub(super) fn programs(arguments: &CaptionPrograms, captions: bool) -> Result<Programs> {
+    let given = [
+        ("--meteor-jar", &arguments.meteor_jar),
+        ("--spice-jar", &arguments.spice_jar),
+    ];
+    if let Some((name, _)) = given.iter().find(|(_, jar)| jar.is_some() && !captions) {
+        bail!("{name} scores descriptions, of which there are none here: leave it out");
+    }
+    Ok(Programs {
+        meteor: arguments.meteor_jar.clone(),
+        spice: arguments.spice_jar.clone(),
+    })
 }
 
 fn benchmark(named: ScoreBenchmark) -> Benchmark {

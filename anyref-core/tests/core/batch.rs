@@ -60,6 +60,24 @@ fn answers_about_several_pictures_are_those_of_single_questions() {
 }
 
 #[test]
+fn pictures_encoded_together_are_those_encoded_alone() {
+    let anyref = pointing::<TestBackend>(1, 2);
+    let images = [image(60, 44), image(33, 64), image(48, 48)];
+    let preprocessor = anyref.preprocessor();
+    let pixels = images.each_ref().map(|i| preprocessor.process(i).unwrap());
+    let together = anyref.encode(&pixels.each_ref()).unwrap();
+    assert_eq!(together.len(), 3);
+    let prompt = Prompt::new([Reference::Box([10.0, 5.0, 30.0, 25.0])]);
+    for (picture, image) in together.iter().zip(&images) {
+        assert_eq!(picture.size(), image.dimensions());
+        let alone = anyref.picture(image).unwrap();
+        let alone = anyref.segment(&alone, &prompt).unwrap();
+        assert_same(&anyref.segment(picture, &prompt).unwrap(), &alone);
+    }
+    assert!(anyref.encode(&[]).unwrap().is_empty());
+}
+
+#[test]
 fn answers_of_different_lengths_end_on_their_own() {
     // The answer's words are those of the question: some rows go on when others have ended.
     let anyref = saying::<TestBackend>(ONE, 1);
@@ -116,8 +134,13 @@ fn sampled_answers_do_not_depend_on_the_batch() {
 fn the_shipped_model_answers_in_batches_as_alone() {
     let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets");
     let anyref = AnyRef::<TestBackend>::load(&assets.join("nano"), &Default::default()).unwrap();
-    let scene = |name: &str| open_image(&assets.join("demo").join(name)).unwrap();
-    let pictures = ["scene1.jpg", "scene2.jpg"].map(|name| anyref.picture(&scene(name)).unwrap());
+    let scene = |name: &str| open_image(assets.join("demo").join(name)).unwrap();
+    let scenes = ["scene1.jpg", "scene2.jpg"].map(scene);
+    let alone = scenes.each_ref().map(|i| anyref.picture(i).unwrap());
+    let pixels = scenes
+        .each_ref()
+        .map(|i| anyref.preprocessor().process(i).unwrap());
+    let pictures = anyref.encode(&pixels.each_ref()).unwrap();
     let example = Reference::Image(ReferenceImage::new(scene("scene1-3-1.png")));
     let prompts = [
         phrase("the gorilla"),
@@ -132,9 +155,10 @@ fn the_shipped_model_answers_in_batches_as_alone() {
         .collect();
     let together = anyref.segment_all(&questions);
     let mut masks = 0;
-    for (together, (picture, prompt)) in together.iter().zip(&questions) {
+    for (index, (together, (_, prompt))) in together.iter().zip(&questions).enumerate() {
         let together = together.as_ref().unwrap();
-        assert_same(together, &anyref.segment(picture, prompt).unwrap());
+        let alone = &alone[index / prompts.len()];
+        assert_same(together, &anyref.segment(alone, prompt).unwrap());
         masks += together.masks.len();
     }
     assert!(masks > 3, "{masks}");

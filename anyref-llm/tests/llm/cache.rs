@@ -238,3 +238,36 @@ fn a_detached_prefix_gets_no_gradient() {
     assert!(prefix.grad(&grads).is_none());
     assert!(next.grad(&grads).is_some());
 }
+
+#[test]
+fn rows_of_several_caches_go_on_together() {
+    let model = random_model::<TestBackend>(&LlamaConfig::tiny());
+    let (mut one, mut two) = (model.new_cache(), model.new_cache());
+    feed(&model, &[&[1, 2, 3]], &mut one);
+    let row: &[i64] = &[0, 4, 5];
+    let padded = LlamaInput::new(model.embed(ids(&[row]))).with_padding(Some(mask(&[&[1, 0, 0]])));
+    model.forward(padded, Some(&mut two));
+    let mut together = KvCache::cat(&[one.clone(), two.clone(), one.clone()]);
+    assert_eq!((together.batch(), together.len()), (3, 3));
+    assert!(together.padding().is_some());
+    let next: [&[i64]; 3] = [&[7, 8], &[9, 10], &[11, 12]];
+    let all = feed(&model, &next, &mut together);
+    for (index, mut cache) in [one.clone(), two, one.clone()].into_iter().enumerate() {
+        let alone = feed(&model, &[next[index]], &mut cache);
+        assert_close(
+            &all.hidden.clone().narrow(0, index, 1),
+            &alone.hidden,
+            TOLERANCE,
+        );
+        assert_close(
+            &all.query.clone().narrow(0, index, 1),
+            &alone.query,
+            TOLERANCE,
+        );
+    }
+    assert!(KvCache::cat(&[one.clone()]).padding().is_none());
+    assert_eq!(
+        KvCache::cat(&[model.new_cache(), model.new_cache()]).len(),
+        0
+    );
+}

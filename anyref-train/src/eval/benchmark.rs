@@ -5,11 +5,12 @@ use std::path::Path;
 
 use super::confidence::{self, RESAMPLES};
 use super::files::{Error, Fault, Prediction, Result, Target, Targets, read_predictions};
-use super::metrics::caption::{Captioning, LEFT_OUT, caption_samples};
+use super::metrics::caption::{Captioning, Programs, caption_samples};
 use super::metrics::{
     self, AudioVisual, Batch, Episode, FewShot, Frame, Generalized, GeneralizedSample, Metric,
     Overlap, Reasoning, Referring, SoftMask, united,
 };
+use super::refusal::refusals;
 use super::score_table::{Comparison, ScoreTable};
 
 /// How predictions are scored.
@@ -62,7 +63,7 @@ impl Benchmark {
 }
 
 /// How to score.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ScoreOptions {
     /// Drawings for intervals.
     pub resamples: usize,
@@ -70,6 +71,8 @@ pub struct ScoreOptions {
     pub seed: u64,
     /// Videos that AVSBench's F-score takes at a time.
     pub videos: usize,
+    /// Java programs that score descriptions.
+    pub programs: Programs,
 }
 
 impl Default for ScoreOptions {
@@ -78,6 +81,7 @@ impl Default for ScoreOptions {
             resamples: RESAMPLES,
             seed: 0,
             videos: 1,
+            programs: Programs::default(),
         }
     }
 }
@@ -119,8 +123,9 @@ pub fn score_files(
             })
         }),
         Benchmark::Captions => {
-            let mut table = scoring.all(&Captioning, |answers| scoring.captions(answers))?;
-            table.notes.push(LEFT_OUT.to_owned());
+            let metric = Captioning::new(&options.programs);
+            let mut table = scoring.all(&metric, |answers| scoring.captions(answers))?;
+            table.notes.extend(metric.left_out());
             Ok(table)
         }
         Benchmark::Coco20i | Benchmark::Pascal5i => scoring.few_shot(),
@@ -167,8 +172,12 @@ impl Scoring<'_> {
         metric: &M,
         samples: impl Fn(&[Prediction]) -> Result<Vec<M::Sample>>,
     ) -> Result<ScoreTable> {
+        let answers = read_predictions(self.predictions, self.targets)?;
         let of = |path: &Path| samples(&read_predictions(path, self.targets)?);
-        let (one, other) = (of(self.predictions)?, self.against.map(of).transpose()?);
+        let (one, other) = (samples(&answers)?, self.against.map(of).transpose()?);
+        let refused = answers
+            .iter()
+            .filter_map(|answer| Some((format!("id {}", answer.id), answer.refused.as_deref()?)));
         let ScoreOptions {
             resamples, seed, ..
         } = *self.options;
@@ -176,12 +185,13 @@ impl Scoring<'_> {
             benchmark: self.benchmark.name(),
             questions: self.targets.rows().len(),
             samples: one.len(),
+            refused: refused.clone().count(),
             scores: confidence::score(metric, &one, resamples, seed),
             against: other.map(|other| Comparison {
                 scores: confidence::score(metric, &other, resamples, seed),
                 differences: confidence::compare(metric, &one, &other, resamples, seed),
             }),
-            notes: Vec::new(),
+            notes: refusals(answers.len(), refused).into_iter().collect(),
         })
     }
 
@@ -227,7 +237,7 @@ impl Scoring<'_> {
             self.needed(target, "expressions", target.expressions.first())?;
             pairs.push((answer.text.clone(), target.expressions.as_slice()));
         }
-        Ok(caption_samples(&pairs).expect("every target has expressions"))
+        caption_samples(&pairs, &self.options.programs).map_err(Error::Scoring)
     }
 
     fn few_shot(&self) -> Result<ScoreTable> {

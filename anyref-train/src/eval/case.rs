@@ -129,6 +129,9 @@ pub struct Case {
     pub noun_right: Option<bool>,
     /// For a description: whether it tells the object from all others of the scene.
     pub expression_right: Option<bool>,
+    /// Why the model did not take the question, when it did not; it then counts as an answer without masks and words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
 }
 
 impl Case {
@@ -178,6 +181,7 @@ impl Case {
             said_noun: None,
             noun_right: None,
             expression_right: None,
+            refused: None,
         }
     }
 }

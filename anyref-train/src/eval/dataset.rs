@@ -4,17 +4,22 @@ use std::collections::{HashMap, HashSet};
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use anyhow::{Context, Result, bail};
-use anyref_core::{Answer, AnyRef, Picture, Prompt};
+use anyref_core::{Answer, AnyRef, PicturePreprocessor, Prompt};
 use anyref_decoder::rle::Rle;
 use burn::tensor::backend::Backend;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::files::{Prediction, ScoredMask, Target};
+use super::ahead::ahead;
+use super::asking::{Asking, Group};
+use super::files::{Prediction, ScoredMask, Shown, Target};
+use super::refusal::or_refused;
 use super::run::check_model;
+use super::throughput::{Stopwatch, Throughput};
 use crate::data::Mask;
 use crate::datasets::{self, Dataset, Item, Task, Templates, check_files};
 
@@ -29,6 +34,8 @@ pub struct DatasetOptions {
     /// Ask about so many items at most, the first whose files are all there. Without it every file has to be
     /// there.
     pub limit: Option<usize>,
+    /// Questions asked at a time, at least 1.
+    pub batch: usize,
     /// Where `targets.jsonl` and `predictions.jsonl` go; an evaluation begun there is continued.
     pub out: PathBuf,
     /// What identifies the model; another one may not continue an evaluation.
@@ -36,7 +43,7 @@ pub struct DatasetOptions {
 }
 
 /// What was asked, as files that [`score_files`](super::score_files) takes.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Asked {
     /// The truth.
     pub targets: PathBuf,
@@ -46,10 +53,13 @@ pub struct Asked {
     pub items: usize,
     /// Items left out for want of a file, with the first such file.
     pub incomplete: Option<(usize, PathBuf)>,
+    /// How fast it went, as far as it was not done before.
+    pub throughput: Throughput,
 }
 
 /// Asks about a data set's items, in order. A picture is encoded once for all questions about it that
-/// follow one another.
+/// follow one another, and files are read ahead while the model computes. What the model does not take, such as a sound in which nothing can be heard, counts as answered
+/// by nothing.
 ///
 /// # Errors
 /// When files are missing or damaged, the folder cannot be written, or nothing is left to ask.
@@ -65,12 +75,13 @@ pub fn ask_dataset<B: Backend>(
     fs::create_dir_all(&options.out)
         .with_context(|| format!("cannot create {}", options.out.display()))?;
     check_model(&options.out, &options.model)?;
-    let (items, incomplete) = chosen(dataset, options)?;
+    let Choice { items, incomplete } = chosen(dataset, options)?;
     let mut asked = Asked {
         targets: options.out.join("targets.jsonl"),
         predictions: options.out.join("predictions.jsonl"),
         items: items.len(),
         incomplete,
+        throughput: Throughput::default(),
     };
     if items.is_empty() {
         match asked.incomplete.take() {
@@ -89,7 +100,7 @@ pub fn ask_dataset<B: Backend>(
             ),
         }
     }
-    let done = begun(&asked, items.iter().map(|(_, id)| id.as_str()).collect())?;
+    let done = begun(&asked, items.iter().map(|one| one.id.as_str()).collect())?;
     let append = |path: &Path| {
         let file = OpenOptions::new().append(true).open(path);
         file.with_context(|| format!("cannot write {}", path.display()))
@@ -100,35 +111,86 @@ pub fn ask_dataset<B: Backend>(
             .expect("a valid template"),
     );
     bar.set_prefix(dataset.name().to_owned());
-    let templates = Templates::paper()?;
-    let mut last: Option<(PathBuf, Picture<B>)> = None;
-    for (index, id) in items {
-        bar.inc(1);
-        if done.contains(&id) {
-            continue;
-        }
-        let item = dataset.item(index, 0)?;
-        if last.as_ref().is_none_or(|(path, _)| *path != item.image) {
-            last = Some((item.image.clone(), anyref.picture(&item.open_picture()?)?));
-        }
-        let Some((_, picture)) = &last else { continue };
-        let prompt = prompt(&item, &templates)?;
-        let answer = match options.describe {
-            true => anyref.describe(picture, &prompt),
-            false => anyref.segment(picture, &prompt),
-        };
-        let answer = answer.with_context(|| format!("{} {}", dataset.name(), item.id))?;
-        line(&mut targets, &target(&item, options.fold)?)?;
-        line(&mut predictions, &prediction(&item, answer))?;
-    }
+    let left = items.iter().filter(|one| !done.contains(&one.id));
+    bar.inc((items.len() - left.clone().count()) as u64);
+    let left: Vec<&Chosen> = left.collect();
+    let groups = left.chunk_by(|one, next| one.image == next.image);
+    let groups = groups.flat_map(|group| group.chunks(QUESTIONS_AT_ONCE));
+    let reader = Reader {
+        dataset,
+        options,
+        templates: Templates::paper()?,
+        preprocessor: anyref.preprocessor(),
+    };
+    let asking = Asking {
+        anyref,
+        describe: options.describe,
+        batch: options.batch,
+    };
+    let mut watch = Stopwatch::default();
+    ahead(
+        groups,
+        |group| reader.read(group),
+        |groups| {
+            asking.ask(groups, &mut watch, &mut |target: Target, answer| {
+                bar.inc(1);
+                line(&mut targets, &target)?;
+                line(&mut predictions, &prediction(&target.id, answer))
+            })
+        },
+    )?;
     bar.finish_and_clear();
+    asked.throughput = watch.throughput();
     Ok(asked)
 }
 
-/// Indices and ids of the items to ask about, and how many are left out for want of a file.
-fn chosen(dataset: &dyn Dataset, options: &DatasetOptions) -> Result<Chosen> {
+/// Questions about one picture that are read at a time.
+const QUESTIONS_AT_ONCE: usize = 32;
+
+/// Reads items, on any thread.
+struct Reader<'a> {
+    dataset: &'a dyn Dataset,
+    options: &'a DatasetOptions,
+    templates: Templates,
+    preprocessor: PicturePreprocessor,
+}
+
+impl Reader<'_> {
+    /// The picture of some items, their questions and truths.
+    fn read(&self, chosen: &[&Chosen]) -> Result<Group<Target>> {
+        let (mut pixels, mut questions) = (None, Vec::with_capacity(chosen.len()));
+        for one in chosen {
+            let item = self.dataset.item(one.index, 0)?;
+            if pixels.is_none() {
+                pixels = Some(self.preprocessor.process(&item.open_picture()?)?);
+            }
+            let prompt = or_refused(prompt(&item, &self.templates));
+            let prompt = prompt.with_context(|| format!("{} {}", self.dataset.name(), item.id))?;
+            questions.push((prompt, target(&item, self.options.fold)?));
+        }
+        let pixels = pixels.context("a group has at least one item")?;
+        Ok(Group { pixels, questions })
+    }
+}
+
+/// An item to ask about.
+struct Chosen {
+    index: usize,
+    id: String,
+    image: Arc<Path>,
+}
+
+/// The items to ask about.
+struct Choice {
+    items: Vec<Chosen>,
+    /// How many are left out for want of a file, with the first such file.
+    incomplete: Option<(usize, PathBuf)>,
+}
+
+/// Chooses the items to ask about.
+fn chosen(dataset: &dyn Dataset, options: &DatasetOptions) -> Result<Choice> {
     let limit = options.limit.unwrap_or(usize::MAX);
-    let (mut items, mut incomplete) = (Vec::new(), None::<(usize, PathBuf)>);
+    let (mut items, mut incomplete) = (Vec::<Chosen>::new(), None::<(usize, PathBuf)>);
     let mut known = HashMap::<PathBuf, bool>::new();
     for index in 0..dataset.len() {
         if items.len() == limit {
@@ -143,7 +205,10 @@ fn chosen(dataset: &dyn Dataset, options: &DatasetOptions) -> Result<Chosen> {
                     !*there
                 });
                 if missing.is_none() {
-                    items.push((index, item.id));
+                    let last = items.last().filter(|last| *last.image == *item.image);
+                    let image = last.map_or_else(|| item.image.into(), |last| last.image.clone());
+                    let id = item.id;
+                    items.push(Chosen { index, id, image });
                 }
                 missing
             }
@@ -157,11 +222,8 @@ fn chosen(dataset: &dyn Dataset, options: &DatasetOptions) -> Result<Chosen> {
             *count += 1;
         }
     }
-    Ok((items, incomplete))
+    Ok(Choice { items, incomplete })
 }
-
-/// Items, and the number of those left out with the first file that is missing.
-type Chosen = (Vec<(usize, String)>, Option<(usize, PathBuf)>);
 
 /// The question about an item: its own, in which texts have their places, or the model's usual one.
 fn prompt(item: &Item, templates: &Templates) -> Result<Prompt> {
@@ -199,21 +261,40 @@ fn target(item: &Item, fold: Option<usize>) -> Result<Target> {
         category: item.category.clone(),
         fold,
         video: item.video.clone(),
+        question: item.question.clone(),
+        references: item.references.iter().map(shown).collect(),
         line: 0,
     })
 }
 
-fn prediction(item: &Item, answer: Answer) -> Prediction {
-    let masks = answer.masks.into_iter().map(|mask| ScoredMask {
+fn shown(reference: &datasets::Reference) -> Shown {
+    match reference {
+        datasets::Reference::Text(text) => Shown::Text(text.clone()),
+        datasets::Reference::Box(area) => Shown::Box(*area),
+        datasets::Reference::Audio(path) => Shown::Audio(path.clone()),
+        datasets::Reference::Image { path, region, .. } => Shown::Image {
+            path: path.clone(),
+            area: region.as_ref().map(|region| region.area),
+        },
+    }
+}
+
+fn prediction(id: &str, answer: Result<Answer, String>) -> Prediction {
+    let (text, masks, refused) = match answer {
+        Ok(answer) => (answer.text, answer.masks, None),
+        Err(reason) => (String::new(), Vec::new(), Some(reason)),
+    };
+    let masks = masks.into_iter().map(|mask| ScoredMask {
         rle: mask.rle,
         score: Some(mask.score),
     });
     Prediction {
-        id: item.id.clone(),
-        text: answer.text,
+        id: id.to_owned(),
+        text,
         masks: masks.collect(),
         no_target: None,
         soft: None,
+        refused,
         line: 0,
     }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 
+use super::calibration::calibration;
 use super::case::{Case, EvalKind};
 use super::report::cell;
 use super::scores::score_cases;
@@ -12,8 +13,6 @@ const SMALL: u64 = 32 * 32;
 const MEDIUM: u64 = 96 * 96;
 /// Pairs of nouns shown.
 const CONFUSIONS: usize = 20;
-/// Ranges of the mask score.
-const RANGES: usize = 10;
 
 /// All tables, as Markdown.
 pub fn details(cases: &[Case]) -> String {
@@ -29,7 +28,9 @@ pub fn details(cases: &[Case]) -> String {
         text += &breakdown("share of the object that is seen", &masks, |case| {
             case.visible.map(seen)
         });
-        text += &calibration(&masks);
+        let scored = masks.iter().filter(|case| case.masks > 0);
+        let scored = scored.map(|case| (f64::from(case.score), case.iou()));
+        text += &calibration(&scored.collect::<Vec<_>>());
     }
     text + &confusion(cases)
 }
@@ -86,43 +87,6 @@ fn breakdown(title: &str, cases: &[&Case], group: impl Fn(&Case) -> Option<Strin
         );
     }
     text + "\n"
-}
-
-/// The mask score against the IoU, for answers with a mask.
-fn calibration(cases: &[&Case]) -> String {
-    let answered: Vec<&&Case> = cases.iter().filter(|case| case.masks > 0).collect();
-    if answered.is_empty() {
-        return String::new();
-    }
-    let mut ranges = vec![Vec::new(); RANGES];
-    for case in &answered {
-        let range = (f64::from(case.score).clamp(0.0, 1.0) * RANGES as f64) as usize;
-        ranges[range.min(RANGES - 1)].push((f64::from(case.score), case.iou()));
-    }
-    let mut text =
-        String::from("| mask score | n | mean score | mean IoU |\n| --- | --- | --- | --- |\n");
-    let mut error = 0.0;
-    for (range, values) in ranges
-        .iter()
-        .enumerate()
-        .filter(|(_, values)| !values.is_empty())
-    {
-        let count = values.len() as f64;
-        let score = values.iter().map(|(score, _)| score).sum::<f64>() / count;
-        let iou = values.iter().map(|(_, iou)| iou).sum::<f64>() / count;
-        error += (score - iou).abs() * count / answered.len() as f64;
-        let (from, to) = (
-            range as f64 / RANGES as f64,
-            (range + 1) as f64 / RANGES as f64,
-        );
-        text += &format!(
-            "| {from:.1} to {to:.1} | {} | {score:.3} | {iou:.3} |\n",
-            values.len()
-        );
-    }
-    text + &format!(
-        "\nOn average the mask score is {error:.3} away from the mean IoU of its range.\n\n"
-    )
 }
 
 /// Which noun was said in place of which, the most frequent first.
@@ -187,28 +151,6 @@ mod tests {
         assert_eq!(count("| text | all of it | 1 |"), 1, "{text}");
         assert_eq!(count("| text | below 60 % | 1 |"), 1, "{text}");
         assert_eq!(count("taken for"), 0, "{text}");
-    }
-
-    #[test]
-    fn the_mask_score_is_held_against_the_iou() {
-        let case = |score, intersection| Case {
-            score,
-            ..Case::of_pixels(intersection, 100)
-        };
-        let silent = Case {
-            masks: 0,
-            ..case(0.0, 0)
-        };
-        let text = calibration(&[&case(0.82, 60), &case(0.88, 80), &case(1.0, 100), &silent]);
-        assert!(
-            text.contains("| 0.8 to 0.9 | 2 | 0.850 | 0.700 |"),
-            "{text}"
-        );
-        assert!(
-            text.contains("| 0.9 to 1.0 | 1 | 1.000 | 1.000 |"),
-            "{text}"
-        );
-        assert!(text.contains("is 0.100 away"), "{text}");
     }
 
     #[test]

@@ -1,108 +1,137 @@
-//! The best, the middling and the worst answers of a benchmark, to be looked at.
+//! The best, the middling and the worst answers, to be looked at: reference, prediction and truth side by side.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
-use anyref_vision::preprocess::open_image;
+use anyref_decoder::rle::Rle;
 use image::RgbImage;
 use image::imageops::{self, FilterType};
 
-use super::files::{Prediction, Target, Targets, read_predictions};
-use super::metrics::{Overlap, united};
-use super::picture::{contact_sheet, tinted};
+use super::picture::{boxed, contact_sheet, tinted};
 
 /// Answers shown of each sort.
 const SHOWN: usize = 12;
-/// Pictures in a row.
-const COLUMNS: u32 = 4;
+/// Answers in a row of pictures.
+const COLUMNS: u32 = 2;
 /// Long side of a picture on the page.
-const SIDE: u32 = 320;
+const SIDE: u32 = 220;
 
-/// An answer and its IoU.
-struct Shown<'a> {
-    iou: f64,
-    target: &'a Target,
-    answer: &'a Prediction,
+/// What a page says of an answer.
+#[derive(Debug, Clone)]
+pub(super) struct Shown {
+    /// How good it is, 0 to 1.
+    pub(super) quality: f64,
+    /// What names the question.
+    pub(super) id: String,
+    /// What it refers with.
+    pub(super) reference: String,
+    /// What was said.
+    pub(super) answer: String,
+    /// What should have been.
+    pub(super) expected: String,
 }
 
-/// Writes `cases.md` with `best.png`, `median.png` and `worst.png` into `out`, by the IoU of all masks of an answer
-/// with all of the truth: green is what was missed, red what was wrong, yellow what was right. Returns the page.
+/// What is drawn of an answer.
+#[derive(Debug)]
+pub(super) struct Drawn {
+    /// The picture asked about.
+    pub(super) picture: RgbImage,
+    /// The picture of the thing asked for, where one refers to it.
+    pub(super) example: Option<RgbImage>,
+    /// Boxes that refer.
+    pub(super) boxes: Vec<[f64; 4]>,
+    /// All masks of the answer.
+    pub(super) predicted: Rle,
+    /// All true masks.
+    pub(super) truth: Rle,
+}
+
+impl Drawn {
+    /// Reference, prediction and truth, side by side.
+    fn panels(self) -> RgbImage {
+        let reference = match self.example {
+            Some(example) => example,
+            None => boxed(self.picture.clone(), &self.boxes),
+        };
+        let predicted = tinted(self.picture.clone(), None, Some(&self.predicted));
+        let truth = tinted(self.picture, Some(&self.truth), None);
+        contact_sheet(&[reference, predicted, truth].map(small), 3)
+    }
+}
+
+/// Pictures and a table of the best, median and worst answers, as Markdown; pictures are `out/PREFIXbest.png` and so
+/// on. `draw` is given places in `shown`.
 ///
 /// # Errors
-/// When targets or predictions cannot be read, a picture of theirs is gone, or the folder cannot be written.
-pub fn write_page(targets: &Path, predictions: &Path, out: &Path) -> Result<PathBuf> {
-    let targets = Targets::open(targets)?;
-    let answers = read_predictions(predictions, &targets)?;
-    let mut shown = Vec::with_capacity(answers.len());
-    for (target, answer) in targets.rows().iter().zip(&answers) {
-        let predicted = united(&answer.rles(), target.size)?;
-        let truth = united(&target.masks, target.size)?;
-        let overlap = Overlap::of(&predicted, &truth, target.ignore.as_ref())?;
-        let iou = match overlap.union() {
-            0 => 1.0,
-            union => overlap.intersection as f64 / union as f64,
-        };
-        shown.push(Shown {
-            iou,
-            target,
-            answer,
-        });
+/// When a picture cannot be drawn or written.
+pub(super) fn page(
+    shown: &[Shown],
+    measure: &str,
+    out: &Path,
+    prefix: &str,
+    draw: impl Fn(usize) -> Result<Drawn>,
+) -> Result<String> {
+    let mut places: Vec<usize> = (0..shown.len()).collect();
+    places.sort_by(|a, b| shown[*b].quality.total_cmp(&shown[*a].quality));
+    let count = places.len().min(SHOWN);
+    let middle = (places.len() - count) / 2;
+    let worst: Vec<usize> = places.iter().rev().take(count).copied().collect();
+    let sorts = [
+        ("best", &places[..count]),
+        ("median", &places[middle..middle + count]),
+        ("worst", &worst),
+    ];
+    let mut text = String::new();
+    for (sort, places) in sorts {
+        let pictures = places.iter().map(|&place| Ok(draw(place)?.panels()));
+        let pictures = pictures.collect::<Result<Vec<_>>>()?;
+        let name = format!("{prefix}{sort}");
+        let file = out.join(format!("{name}.png"));
+        contact_sheet(&pictures, COLUMNS)
+            .save(&file)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        text += &format!(
+            "## {name}\n\n![{name}]({name}.png)\n\n\
+             | id | {measure} | reference | answer | expected |\n| --- | --- | --- | --- | --- |\n"
+        );
+        for one in places.iter().map(|&place| &shown[place]) {
+            let [id, reference, answer, expected] =
+                [&one.id, &one.reference, &one.answer, &one.expected].map(|text| cell(text));
+            text += &format!(
+                "| {id} | {:.3} | {reference} | {answer} | {expected} |\n",
+                one.quality
+            );
+        }
+        text += "\n";
     }
-    shown.sort_by(|a, b| b.iou.total_cmp(&a.iou));
-    let count = shown.len().min(SHOWN);
-    let middle = (shown.len() - count) / 2;
-    let worst: Vec<&Shown> = shown.iter().rev().take(count).collect();
-    let mut page = String::new();
-    for (name, cases) in [
-        ("best", shown.iter().take(count).collect()),
-        ("median", shown[middle..middle + count].iter().collect()),
-        ("worst", worst),
-    ] {
-        page += &section(name, &cases, out)?;
-    }
+    Ok(text)
+}
+
+/// How to read the pictures.
+pub(super) const LEGEND: &str = "Of each answer, from left to right: what was referred with (the picture shown, or the \
+    picture asked about with the box), the answer's masks in red, the true ones in green.\n\n";
+
+/// Writes `cases.md`.
+pub(super) fn write(out: &Path, text: &str) -> Result<std::path::PathBuf> {
     let file = out.join("cases.md");
-    fs::write(&file, page).with_context(|| format!("cannot write {}", file.display()))?;
+    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(file)
 }
 
-/// A picture of some answers, and their words.
-fn section(name: &str, cases: &[&Shown<'_>], out: &Path) -> Result<String> {
-    let pictures = cases.iter().map(|case| picture(case));
-    let pictures = pictures.collect::<Result<Vec<_>>>()?;
-    let file = out.join(format!("{name}.png"));
-    contact_sheet(&pictures, COLUMNS)
-        .save(&file)
-        .with_context(|| format!("cannot write {}", file.display()))?;
-    let mut text = format!(
-        "## {name}\n\n![{name}]({name}.png)\n\n| id | IoU | answer |\n| --- | --- | --- |\n"
-    );
-    for Shown {
-        iou,
-        target,
-        answer,
-    } in cases
-    {
-        let words = answer.text.replace('|', "\\|").replace('\n', " ");
-        text += &format!("| {} | {iou:.3} | {words} |\n", target.id);
-    }
-    Ok(text + "\n")
+/// A text in a cell of a table.
+fn cell(text: &str) -> String {
+    text.replace('|', "\\|").replace('\n', " ")
 }
 
-fn picture(case: &Shown<'_>) -> Result<RgbImage> {
-    let Shown { target, answer, .. } = case;
-    let path = target.image.as_ref();
-    let path = path.with_context(|| format!("target {} names no picture", target.id))?;
-    let predicted = united(&answer.rles(), target.size)?;
-    let truth = united(&target.masks, target.size)?;
-    let picture = tinted(open_image(Path::new(path))?, &truth, &predicted);
+fn small(picture: RgbImage) -> RgbImage {
     let (width, height) = picture.dimensions();
-    let scale = f64::from(SIDE) / f64::from(width.max(height));
+    let scale = f64::from(SIDE) / f64::from(width.max(height).max(1));
     let side = |length: u32| ((f64::from(length) * scale).round() as u32).max(1);
-    Ok(imageops::resize(
-        &picture,
-        side(width),
-        side(height),
-        FilterType::Triangle,
-    ))
+    let small = imageops::resize(&picture, side(width), side(height), FilterType::Triangle);
+    // Cells of one size keep the three together.
+    let mut cell = RgbImage::from_pixel(SIDE, SIDE, image::Rgb([255; 3]));
+    let (x, y) = ((SIDE - small.width()) / 2, (SIDE - small.height()) / 2);
+    imageops::replace(&mut cell, &small, i64::from(x), i64::from(y));
+    cell
 }

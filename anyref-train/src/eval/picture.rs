@@ -1,37 +1,21 @@
-//! Cases as pictures: the true mask's outline in green, the predicted one's in red.
+//! Pictures of cases: true pixels in green, predicted ones in red, boxes in blue.
 
 use anyref_decoder::rle::Rle;
 use image::{Rgb, RgbImage, imageops};
 
-use super::case::Case;
-use crate::data::{Mask, Scene};
-
 const TRUE: Rgb<u8> = Rgb([40, 220, 60]);
 const BOTH: Rgb<u8> = Rgb([250, 220, 40]);
 const PREDICTED: Rgb<u8> = Rgb([240, 40, 40]);
-
-/// The scene with the true and the predicted outline.
-pub fn case_picture(scene: &Scene, truth: &Mask, case: &Case) -> RgbImage {
-    let mut picture = scene.image.clone();
-    let [height, width] = case.size;
-    outline(&mut picture, width, height, |x, y| truth.get(x, y), TRUE);
-    if let Ok(rle) = Rle::from_compressed(&case.counts, case.size) {
-        let mask = rle.to_mask();
-        outline(
-            &mut picture,
-            width,
-            height,
-            |x, y| mask[y * width + x],
-            PREDICTED,
-        );
-    }
-    picture
-}
+const BOX: Rgb<u8> = Rgb([40, 110, 250]);
 
 /// A picture with the pixels of the true mask tinted green, of the predicted one red, and of both yellow.
-pub(super) fn tinted(mut picture: RgbImage, truth: &Rle, predicted: &Rle) -> RgbImage {
-    let [_, width] = truth.size();
-    let (truth, predicted) = (truth.to_mask(), predicted.to_mask());
+pub(super) fn tinted(
+    mut picture: RgbImage,
+    truth: Option<&Rle>,
+    predicted: Option<&Rle>,
+) -> RgbImage {
+    let width = picture.width() as usize;
+    let [truth, predicted] = [truth, predicted].map(|mask| mask.map_or(Vec::new(), Rle::to_mask));
     for (x, y, pixel) in picture.enumerate_pixels_mut() {
         let at = y as usize * width + x as usize;
         let colour = match (truth.get(at), predicted.get(at)) {
@@ -47,33 +31,24 @@ pub(super) fn tinted(mut picture: RgbImage, truth: &Rle, predicted: &Rle) -> Rgb
     picture
 }
 
-/// Colours the pixels of a mask that touch its outside.
-fn outline(
-    picture: &mut RgbImage,
-    width: usize,
-    height: usize,
-    inside: impl Fn(usize, usize) -> bool,
-    colour: Rgb<u8>,
-) {
-    for y in 0..height {
-        for x in 0..width {
-            let edge = x == 0
-                || y == 0
-                || x + 1 == width
-                || y + 1 == height
-                || !inside(x - 1, y)
-                || !inside(x + 1, y)
-                || !inside(x, y - 1)
-                || !inside(x, y + 1);
-            if inside(x, y) && edge {
-                picture.put_pixel(x as u32, y as u32, colour);
+/// A picture with the edges of boxes `[x0, y0, x1, y1]`, the far edges exclusive, drawn two pixels wide.
+pub(super) fn boxed(mut picture: RgbImage, boxes: &[[f64; 4]]) -> RgbImage {
+    for &[x0, y0, x1, y1] in boxes {
+        for (x, y, pixel) in picture.enumerate_pixels_mut() {
+            let (x, y) = (f64::from(x), f64::from(y));
+            let within = |margin: f64| {
+                (x0 + margin..x1 - margin).contains(&x) && (y0 + margin..y1 - margin).contains(&y)
+            };
+            if within(0.0) && !within(2.0) {
+                *pixel = BOX;
             }
         }
     }
+    picture
 }
 
 /// Pictures side by side, `columns` a row.
-pub fn contact_sheet(pictures: &[RgbImage], columns: u32) -> RgbImage {
+pub(super) fn contact_sheet(pictures: &[RgbImage], columns: u32) -> RgbImage {
     const GAP: u32 = 4;
     let width = pictures.iter().map(RgbImage::width).max().unwrap_or(1) + GAP;
     let height = pictures.iter().map(RgbImage::height).max().unwrap_or(1) + GAP;
@@ -84,4 +59,28 @@ pub fn contact_sheet(pictures: &[RgbImage], columns: u32) -> RgbImage {
         imageops::replace(&mut sheet, picture, i64::from(x), i64::from(y));
     }
     sheet
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn masks_and_boxes_are_drawn_where_they_are() {
+        let at = |pixels: &[usize]| {
+            let mask: Vec<bool> = (0..24).map(|pixel| pixels.contains(&pixel)).collect();
+            Rle::from_mask(&mask, [4, 6]).unwrap()
+        };
+        let (truth, predicted) = (at(&[0, 7]), at(&[7, 23]));
+        let picture = tinted(RgbImage::new(6, 4), Some(&truth), Some(&predicted));
+        let colour = |x, y| picture.get_pixel(x, y).0;
+        assert_eq!(colour(0, 0), TRUE.0.map(|value| value / 2));
+        assert_eq!(colour(1, 1), BOTH.0.map(|value| value / 2));
+        assert_eq!(colour(5, 3), PREDICTED.0.map(|value| value / 2));
+        assert_eq!(colour(2, 2), [0; 3]);
+        let picture = boxed(RgbImage::new(20, 20), &[[3.0, 4.0, 15.0, 18.0]]);
+        let drawn = |x, y| picture.get_pixel(x, y) == &BOX;
+        assert!(drawn(3, 4) && drawn(14, 17) && drawn(4, 10));
+        assert!(!drawn(2, 4) && !drawn(15, 10) && !drawn(8, 10) && !drawn(8, 18));
+    }
 }

@@ -17,6 +17,8 @@ pub struct ScoreTable {
     pub questions: usize,
     /// What intervals draw from: questions, or batches of frames.
     pub samples: usize,
+    /// Questions that the system did not take.
+    pub refused: usize,
     /// The scores.
     pub scores: Vec<Score>,
     /// Those of other predictions, and the difference.

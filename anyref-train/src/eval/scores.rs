@@ -1,11 +1,13 @@
 //! Scores of many cases.
 
+use serde::Serialize;
+
 use super::case::{Case, EvalKind};
 use super::confidence::{self, RESAMPLES, Score};
 use super::metrics::Metric;
 
 /// Scores of one kind, in the order of [`StampScores::names`]; those that make no sense for it have no value.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Scores {
     /// What was evaluated.
     pub kind: EvalKind,

@@ -8,12 +8,12 @@ use crate::support::Files;
 
 const TARGETS: [&str; 3] = [
     r#"{"id": "a", "image": "1.jpg", "size": [2, 3], "masks": [{"size": [2, 3], "counts": [1, 2, 3]}], "expressions": ["dog"]}"#,
-    r#"{"id": 7, "size": [2, 2], "masks": [], "category": 3, "fold": 1, "video": 5}"#,
+    r#"{"id": 7, "size": [2, 2], "masks": [], "category": 3, "fold": 1, "video": 5, "question": "which?", "references": [{"text": "dog"}, {"box": [0, 0, 1.5, 2]}, {"image": {"path": "a.jpg", "area": [0, 0, 2, 2]}}, {"audio": "a.wav"}]}"#,
     r#"{"id": "c", "size": [1, 1], "ignore": {"size": [1, 1], "counts": "01"}}"#,
 ];
 const A: &str = r#"{"id": "a", "text": "the dog.", "masks": [{"size": [2, 3], "counts": "123", "score": 0.5}]}"#;
 const SEVEN: &str = r#"{"id": "7", "masks": [], "no_target": true}"#;
-const C: &str = r#"{"id": "c", "soft": "maps/c.png", "unheard": 1}"#;
+const C: &str = r#"{"id": "c", "soft": "maps/c.png", "unheard": 1, "refused": "too short"}"#;
 
 fn predictions(lines: &[&str]) -> Result<Vec<Prediction>, Error> {
     let files = Files::new();

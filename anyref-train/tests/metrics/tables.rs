@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyref_train::eval::files::{Error, Fault};
+use anyref_train::eval::metrics::caption::Programs;
 use anyref_train::eval::{Benchmark, ScoreOptions, ScoreTable, score_files};
 
 use crate::support::Files;
@@ -11,6 +12,10 @@ const OPTIONS: ScoreOptions = ScoreOptions {
     resamples: 50,
     seed: 0,
     videos: 1,
+    programs: Programs {
+        meteor: None,
+        spice: None,
+    },
 };
 
 /// Four pixels in a column, of which the bits are on.

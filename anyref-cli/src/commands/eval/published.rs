@@ -6,11 +6,14 @@ use anyhow::{Context, Result};
 use anyref_train::datasets::coco_20i::Part;
 use anyref_train::datasets::{Dataset, Grouping, Source};
 use anyref_train::eval::{
-    self, DatasetOptions, ScoreOptions, ask_dataset, score_files, write_page,
+    self, DatasetOptions, ScoreOptions, Summary, ask_dataset, score_files, write_page,
+    write_summary,
 };
 use burn::tensor::backend::Backend;
 
+use super::say_speed;
 use crate::args::{Benchmark, Common, EvalArguments};
+use crate::commands::score::programs;
 use crate::model;
 use crate::output::say;
 
@@ -21,16 +24,22 @@ pub fn run<B: Backend>(
     device: &B::Device,
 ) -> Result<()> {
     let dataset = open(arguments, common.seed)?;
+    let programs = programs(&arguments.programs, describes(arguments))?;
     let opened = model::open::<B>(common, device)?;
+    let few_shot = matches!(
+        arguments.benchmark,
+        Benchmark::Coco20i | Benchmark::Pascal5i
+    );
     let options = DatasetOptions {
         describe: describes(arguments),
-        fold: (arguments.benchmark == Benchmark::Coco20i).then_some(arguments.fold),
+        fold: few_shot.then_some(arguments.fold),
         limit: arguments.limit,
+        batch: arguments.batch,
         out: arguments.out.clone(),
-        model: match arguments.benchmark {
+        model: match few_shot {
             // The seed draws the pictures that are shown.
-            Benchmark::Coco20i => format!("{}, seed {}", model::name(common), common.seed),
-            _ => model::name(common),
+            true => format!("{}, seed {}", model::name(common), common.seed),
+            false => model::name(common),
         },
     };
     let asked = ask_dataset(&opened.anyref, dataset.as_ref(), &options)?;
@@ -45,22 +54,32 @@ pub fn run<B: Backend>(
         Benchmark::Grefcoco => eval::Benchmark::Generalized,
         Benchmark::Reasonseg => eval::Benchmark::Reasoning,
         Benchmark::Coco20i => eval::Benchmark::Coco20i,
+        Benchmark::Pascal5i => eval::Benchmark::Pascal5i,
         Benchmark::AvsS4 => eval::Benchmark::AvsS4,
         Benchmark::AvsMs3 => eval::Benchmark::AvsMs3,
         _ => eval::Benchmark::Referring,
     };
     let score = ScoreOptions {
         seed: common.seed,
+        programs,
         ..Default::default()
     };
-    let table = score_files(rules, &asked.targets, &asked.predictions, None, &score)?.markdown();
-    let file = arguments.out.join("table.md");
-    std::fs::write(&file, &table).with_context(|| format!("cannot write {}", file.display()))?;
+    let scored = score_files(rules, &asked.targets, &asked.predictions, None, &score)?;
+    let table = scored.markdown();
+    let summary = Summary {
+        benchmark: dataset.name(),
+        model: &options.model,
+        left_out: asked.incomplete.as_ref().map_or(0, |(count, _)| *count),
+        refused: scored.refused,
+        scores: &scored.scores,
+        throughput: &asked.throughput,
+    };
+    write_summary(&arguments.out, &table, &summary)?;
+    say_speed(&asked.throughput);
     say(table.trim_end())?;
-    if !options.describe {
-        let page = write_page(&asked.targets, &asked.predictions, &arguments.out)?;
-        say(&format!("best and worst cases: {}", page.display()))?;
-    }
+    let (targets, predictions) = (&asked.targets, &asked.predictions);
+    let page = write_page(targets, predictions, options.describe, &arguments.out)?;
+    say(&format!("best and worst cases: {}", page.display()))?;
     say(&format!(
         "targets and predictions: {}",
         arguments.out.display()
@@ -72,7 +91,7 @@ fn describes(arguments: &EvalArguments) -> bool {
     arguments.describe || arguments.benchmark == Benchmark::VisualGenome
 }
 
-/// The data set by the arguments; `seed` draws the pictures of COCO-20i.
+/// The data set by the arguments; `seed` draws the examples of COCO-20i and PASCAL-5i.
 fn open(arguments: &EvalArguments, seed: u64) -> Result<Arc<dyn Dataset>> {
     let root = arguments
         .root
@@ -110,6 +129,12 @@ fn open(arguments: &EvalArguments, seed: u64) -> Result<Arc<dyn Dataset>> {
         Benchmark::Coco20i => Source::Coco20i {
             root,
             split,
+            fold: arguments.fold,
+            part: Part::Test,
+            mask_crop_probability: 0.0,
+        },
+        Benchmark::Pascal5i => Source::Pascal5i {
+            root,
             fold: arguments.fold,
             part: Part::Test,
             mask_crop_probability: 0.0,

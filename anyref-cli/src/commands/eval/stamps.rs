@@ -6,13 +6,16 @@ use anyhow::{Context, Result, bail};
 use anyref_core::AnyRef;
 use anyref_train::data::Scenes;
 use anyref_train::eval::{
-    Disturbance, EvalKind, EvalOptions, evaluate, robustness_table, scores, table,
+    Disturbance, EvalKind, EvalOptions, Evaluated, Scores, Summary, evaluate, report,
+    robustness_table, scores, write_summary,
 };
 use anyref_train::run::config::TrainConfig;
 use anyref_weights::local_path;
 use burn::tensor::backend::Backend;
 
+use super::say_speed;
 use crate::args::{Common, EvalArguments};
+use crate::commands::score::programs;
 use crate::model;
 use crate::output::cannot_write;
 
@@ -36,6 +39,7 @@ pub fn run<B: Backend>(
         };
         arguments.kind.iter().map(named).collect::<Result<_>>()?
     };
+    programs(&arguments.programs, false)?;
     if arguments.n == 0 {
         bail!("--n is 0: give at least 1");
     }
@@ -61,14 +65,15 @@ pub fn run<B: Backend>(
     let options = EvalOptions {
         kinds,
         cases: arguments.n,
+        batch: arguments.batch,
         out: arguments.out.clone(),
         model: model::name(common),
         instructions: config.instructions,
         disturbance: None,
     };
     if disturbances.is_empty() {
-        let cases = evaluate(&opened.anyref, &scenes, &options)?;
-        print!("{}", table(&scores(&cases)));
+        let (table, _) = evaluated(&opened.anyref, &scenes, &options)?;
+        print!("{table}");
     } else {
         let text = robustness(&opened.anyref, &scenes, &options, &disturbances)?;
         let file = arguments.out.join("robustness.md");
@@ -77,6 +82,27 @@ pub fn run<B: Backend>(
     }
     println!("predictions and pictures: {}", arguments.out.display());
     Ok(())
+}
+
+/// Runs or continues an evaluation and writes its table; returns it with the scores.
+fn evaluated<B: Backend>(
+    anyref: &AnyRef<B>,
+    scenes: &Scenes,
+    options: &EvalOptions,
+) -> Result<(String, Vec<Scores>)> {
+    let Evaluated { cases, throughput } = evaluate(anyref, scenes, options)?;
+    let (table, scores) = (report(&cases), scores(&cases));
+    let summary = Summary {
+        benchmark: "stamps",
+        model: &options.model,
+        left_out: 0,
+        refused: cases.iter().filter(|case| case.refused.is_some()).count(),
+        scores: &scores,
+        throughput: &throughput,
+    };
+    write_summary(&options.out, &table, &summary)?;
+    say_speed(&throughput);
+    Ok((table, scores))
 }
 
 /// The disturbances of these names.
@@ -117,7 +143,7 @@ fn robustness<B: Backend>(
             disturbance,
             ..options.clone()
         };
-        rows.push((name, scores(&evaluate(anyref, scenes, &options)?)));
+        rows.push((name, evaluated(anyref, scenes, &options)?.1));
     }
     Ok(robustness_table(&rows))
 }

@@ -26,6 +26,9 @@ pub enum Error {
         /// What is wrong.
         fault: Box<Fault>,
     },
+    /// What is scored as a whole cannot be.
+    #[error(transparent)]
+    Scoring(metrics::Error),
     /// There is nothing in it.
     #[error("{path} is empty: it should hold one JSON object a line")]
     Empty {

@@ -9,7 +9,8 @@
 //! where `size` is height and width, `score` may be left out, and nothing found is `"masks": []`. Where it matters,
 //! `"no_target": true` says that nothing is meant whatever the masks are (without it, a prediction without any pixel
 //! says so), and `"soft": "maps/12.png"`, a path from the file's folder, is an 8-bit grey picture of probabilities
-//! ([`SoftMask`](super::metrics::SoftMask)).
+//! ([`SoftMask`](super::metrics::SoftMask)). `"refused": "why"` says that the system did not take the question, which
+//! counts as an answer without masks and words.
 //!
 //! A target is
 //!
@@ -20,7 +21,8 @@
 //! ```
 //!
 //! on one line, of which a benchmark needs only what it speaks of: `"masks": []` means that there is nothing to find.
-//! Ids may be numbers. Fields with other names are left alone.
+//! `question` and `references` (`{"text": …}`, `{"box": …}`, `{"image": {"path": …, "area": …}}`, `{"audio": …}`) are
+//! for pages of cases. Ids may be numbers. Fields with other names are left alone.
 
 mod error;
 mod lines;
@@ -29,4 +31,4 @@ mod target;
 
 pub use error::{Error, Fault, Result};
 pub use prediction::{Prediction, ScoredMask, read_predictions};
-pub use target::{Target, Targets};
+pub use target::{Shown, Target, Targets};

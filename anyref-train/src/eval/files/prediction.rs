@@ -36,6 +36,9 @@ pub struct Prediction {
     /// Picture of the probabilities, as it can be opened.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub soft: Option<PathBuf>,
+    /// Why the question was not answered, when it was not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub refused: Option<String>,
     /// Line of the file, from 1.
     #[serde(skip)]
     pub line: usize,
@@ -95,6 +98,7 @@ pub fn read_predictions(path: &Path, targets: &Targets) -> Result<Vec<Prediction
             soft: row
                 .soft
                 .map(|soft| path.parent().unwrap_or(Path::new("")).join(soft)),
+            refused: row.refused,
             line,
         });
         Ok(())
@@ -125,4 +129,5 @@ struct Row {
     masks: Vec<Value>,
     no_target: Option<bool>,
     soft: Option<PathBuf>,
+    refused: Option<String>,
 }

@@ -36,9 +36,35 @@ pub struct Target {
     /// The video of which the picture is a frame.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub video: Option<String>,
+    /// The question, where it was not the usual one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub question: Option<String>,
+    /// What it refers with, to be shown.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub references: Vec<Shown>,
     /// Line of the file, from 1.
     #[serde(skip)]
     pub line: usize,
+}
+
+/// A reference as pages show it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Shown {
+    /// A phrase.
+    Text(String),
+    /// `[x0, y0, x1, y1]` in pixels of the picture.
+    Box([f64; 4]),
+    /// Another picture, or part of it.
+    Image {
+        /// The picture.
+        path: PathBuf,
+        /// The part in pixels; the whole without.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        area: Option<[f64; 4]>,
+    },
+    /// A sound.
+    Audio(PathBuf),
 }
 
 /// All targets of a benchmark's split, in the file's order.
@@ -109,6 +135,9 @@ struct Row {
     category: Option<Id>,
     fold: Option<usize>,
     video: Option<Id>,
+    question: Option<String>,
+    #[serde(default)]
+    references: Vec<Shown>,
 }
 
 impl Row {
@@ -131,6 +160,8 @@ impl Row {
             category: self.category.map(String::from),
             fold: self.fold,
             video: self.video.map(String::from),
+            question: self.question,
+            references: self.references,
             line,
         })
     }

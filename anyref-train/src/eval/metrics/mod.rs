@@ -64,6 +64,9 @@ pub enum Error {
     /// There is no expression to compare a description with.
     #[error("a description needs at least one reference expression")]
     NoReference,
+    /// A program that scores descriptions fails.
+    #[error(transparent)]
+    Program(#[from] caption::ProgramError),
 }
 
 /// The metrics' result type.

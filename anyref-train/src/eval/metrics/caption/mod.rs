@@ -1,28 +1,29 @@
-//! Descriptions against reference expressions: BLEU, ROUGE-L, CIDEr and the exact stage of METEOR.
+//! Descriptions against reference expressions: BLEU, ROUGE-L, CIDEr and METEOR, and SPICE.
 //!
 //! BLEU, ROUGE-L and CIDEr are pycocoevalcap's, number for number, on the words of [`tokenize`].
 //!
-//! METEOR is METEOR 1.5's with one of its four stages, the one that matches equal words, and with words of content
-//! and function weighed alike (`-m exact -p "0.85 0.2 0.6 0.5"` of its program, on these words as they are). What is
-//! missing: stems, WordNet's synonyms and the table of paraphrases, which are data of that program. So the figure
-//! is lower than the METEOR of papers, and only comparable with itself.
+//! METEOR (exact) is METEOR 1.5's with one of its four stages, the one that matches equal words, and with words of
+//! content and function weighed alike (`-m exact -p "0.85 0.2 0.6 0.5"` of its program, on these words as they are).
+//! What is missing: stems, WordNet's synonyms and the table of paraphrases, which are data of that program. So the
+//! figure is lower than the METEOR of papers, and only comparable with itself.
 //!
-//! SPICE is left out: its parser of scenes is a Java program with language models of its own.
+//! METEOR whole and SPICE are Java [`Programs`], which are asked where the user has them.
 
 mod bleu;
 mod cider;
 mod meteor;
 mod ngrams;
+mod program;
 mod rouge;
 mod tokenizer;
 
+pub use program::{MeteorStats, ProgramError, Programs};
 pub use tokenizer::tokenize;
 
 use super::{Error, Metric, Result, ratio};
 
-/// What is missing from [`Captioning`], in a sentence for users.
-pub const LEFT_OUT: &str = "METEOR (exact) matches equal words only, without stems, synonyms and paraphrases: \
-    do not compare it with published METEOR. SPICE is left out: it needs a Java program and its language models.";
+/// Words of a text.
+pub(super) type Words = Vec<String>;
 
 /// What one description adds.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,13 +31,28 @@ pub struct CaptionSample {
     bleu: bleu::Counts,
     rouge: f64,
     cider: f64,
-    meteor: meteor::Counts,
+    exact: meteor::Counts,
+    meteor: Option<MeteorStats>,
+    spice: Option<f64>,
+}
+
+impl CaptionSample {
+    /// ROUGE-L of it alone.
+    pub fn rouge(&self) -> f64 {
+        self.rouge
+    }
 }
 
 /// Compares descriptions with the expressions that people gave. How rare words are, which CIDEr weighs, is told
 /// from all references given here.
-pub fn caption_samples<S: AsRef<str>>(described: &[(S, &[S])]) -> Result<Vec<CaptionSample>> {
-    let tokenized: Vec<(Vec<String>, Vec<Vec<String>>)> = described
+///
+/// # Errors
+/// When there is no expression for one, or a program fails.
+pub fn caption_samples<S: AsRef<str>>(
+    described: &[(S, &[S])],
+    programs: &Programs,
+) -> Result<Vec<CaptionSample>> {
+    let tokenized: Vec<(Words, Vec<Words>)> = described
         .iter()
         .map(|(text, expressions)| match expressions.is_empty() {
             true => Err(Error::NoReference),
@@ -46,22 +62,57 @@ pub fn caption_samples<S: AsRef<str>>(described: &[(S, &[S])]) -> Result<Vec<Cap
             )),
         })
         .collect::<Result<_>>()?;
+    let asked = programs.ask(&tokenized)?;
     let cider = cider::scores(&tokenized);
     Ok(tokenized
         .iter()
         .zip(cider)
-        .map(|((text, references), cider)| CaptionSample {
+        .enumerate()
+        .map(|(index, ((text, references), cider))| CaptionSample {
             bleu: bleu::Counts::of(text, references),
             rouge: rouge::score(text, references),
             cider,
-            meteor: meteor::Counts::of(text, references),
+            exact: meteor::Counts::of(text, references),
+            meteor: asked.meteor.as_ref().map(|stats| stats[index]),
+            spice: asked.spice.as_ref().map(|scores| scores[index]),
         })
         .collect())
 }
 
 /// Scores of descriptions. BLEU and METEOR are of all descriptions together, the others are means.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct Captioning;
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Captioning {
+    /// Whether METEOR's program was asked.
+    pub meteor: bool,
+    /// Whether SPICE's was.
+    pub spice: bool,
+}
+
+impl Captioning {
+    /// With the scores of these programs.
+    pub fn new(programs: &Programs) -> Self {
+        Self {
+            meteor: programs.meteor.is_some(),
+            spice: programs.spice.is_some(),
+        }
+    }
+
+    /// What is missing, in a sentence for users; none when nothing is.
+    pub fn left_out(&self) -> Option<String> {
+        let mut text = "METEOR (exact) matches equal words only, without stems, synonyms and paraphrases: do not \
+                        compare it with published METEOR."
+            .to_owned();
+        text += match (self.meteor, self.spice) {
+            (true, true) => return None,
+            (false, false) => {
+                " The whole of METEOR, and SPICE, are Java programs: give --meteor-jar and --spice-jar."
+            }
+            (false, true) => " The whole of it is a Java program: give --meteor-jar.",
+            (true, false) => return Some("SPICE is a Java program: give --spice-jar.".to_owned()),
+        };
+        Some(text)
+    }
+}
 
 impl Metric for Captioning {
     type Sample = CaptionSample;
@@ -76,26 +127,34 @@ impl Metric for Captioning {
             "CIDEr",
             "METEOR (exact)",
         ];
-        names.map(str::to_owned).into()
+        let asked = [("METEOR", self.meteor), ("SPICE", self.spice)];
+        let asked = asked.into_iter().filter(|(_, asked)| *asked);
+        let names = names.into_iter().chain(asked.map(|(name, _)| name));
+        names.map(str::to_owned).collect()
     }
 
     fn scores<'a>(&self, samples: impl Iterator<Item = &'a CaptionSample>) -> Vec<Option<f64>> {
-        let (mut bleu, mut meteor) = (bleu::Counts::default(), meteor::Counts::default());
-        let (mut rouge, mut cider, mut count) = (0.0, 0.0, 0.0);
+        let (mut bleu, mut exact) = (bleu::Counts::default(), meteor::Counts::default());
+        let (mut rouge, mut cider, mut spice, mut count) = (0.0, 0.0, 0.0, 0.0);
+        let mut whole = MeteorStats::default();
         for sample in samples {
             bleu.add(&sample.bleu);
-            meteor.add(&sample.meteor);
+            exact.add(&sample.exact);
+            sample.meteor.iter().for_each(|stats| whole.add(stats));
             rouge += sample.rouge;
             cider += sample.cider;
+            spice += sample.spice.unwrap_or(f64::NAN);
             count += 1.0;
         }
         let any = |score: f64| (count > 0.0).then_some(score);
         let mut scores: Vec<_> = bleu.scores().map(any).into();
-        scores.extend([
-            ratio(rouge, count),
-            ratio(cider, count),
-            any(meteor.score()),
-        ]);
+        scores.extend([ratio(rouge, count), ratio(cider, count), any(exact.score())]);
+        if self.meteor {
+            scores.push(any(whole.score()));
+        }
+        if self.spice {
+            scores.push(ratio(spice, count).filter(|score| score.is_finite()));
+        }
         scores
     }
 }

@@ -1,0 +1,73 @@
+//! Questions that the model does not take: they count as answered by nothing, and an evaluation goes on.
+
+use anyhow::{Error, Result};
+
+/// What the model made of a question, or why it did not take it. Other errors are handed on.
+///
+/// # Errors
+/// When what went wrong is not about this question alone: a file that cannot be read, a part that the model lacks.
+pub(super) fn or_refused<T>(result: Result<T>) -> Result<Result<T, String>> {
+    match result {
+        Ok(value) => Ok(Ok(value)),
+        Err(error) if is_refusal(&error) => Ok(Err(reason(&error))),
+        Err(error) => Err(error),
+    }
+}
+
+fn is_refusal(error: &Error) -> bool {
+    let model = error.downcast_ref::<anyref_core::Error>();
+    model.is_some_and(anyref_core::Error::refuses_question)
+}
+
+/// The error in one line.
+fn reason(error: &Error) -> String {
+    format!("{error:#}").replace('\n', " ")
+}
+
+/// A line about the questions that were refused, by name and reason; none when all were taken.
+pub(super) fn refusals<'a>(
+    questions: usize,
+    mut refused: impl Iterator<Item = (String, &'a str)>,
+) -> Option<String> {
+    let (name, reason) = refused.next()?;
+    let count = 1 + refused.count();
+    Some(format!(
+        "{count} of {questions} questions were refused and count as answers without masks and words, first {name}: \
+         {reason}."
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::Context;
+
+    #[test]
+    fn questions_are_refused_and_files_are_not() {
+        let box_outside = anyref_core::Error::Box {
+            x0: 0.0,
+            y0: 0.0,
+            x1: 9.0,
+            y1: 1.0,
+            width: 4,
+            height: 4,
+        };
+        let refused = Err::<(), _>(box_outside).context("item 7");
+        let reason = or_refused(refused).unwrap().unwrap_err();
+        assert!(reason.starts_with("item 7: box 0,0,9,1"), "{reason}");
+        let broken = anyref_audio::Error::Empty {
+            name: "a.wav".into(),
+        };
+        assert!(or_refused(Err::<(), _>(anyref_core::Error::from(broken).into())).is_err());
+        assert!(or_refused(Err::<(), _>(anyref_core::Error::NoAudioEncoder.into())).is_err());
+        assert_eq!(or_refused(Ok(3)).unwrap(), Ok(3));
+    }
+
+    #[test]
+    fn refusals_are_counted_and_the_first_is_named() {
+        let named = [("a".to_owned(), "too short"), ("b".to_owned(), "silent")];
+        let line = refusals(5, named.into_iter()).unwrap();
+        assert!(line.starts_with("2 of 5 questions") && line.ends_with("first a: too short."));
+        assert_eq!(refusals(5, std::iter::empty()), None);
+    }
+}

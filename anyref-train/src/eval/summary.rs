@@ -1,0 +1,67 @@
+//! An evaluation in two files: `table.md` for people, `summary.json` for programs.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::throughput::Throughput;
+
+/// What there is to say about an evaluation.
+#[derive(Debug, Clone, Serialize)]
+pub struct Summary<'a, S> {
+    /// The benchmark.
+    pub benchmark: &'a str,
+    /// What identifies the model.
+    pub model: &'a str,
+    /// Items left out for want of a file.
+    pub left_out: usize,
+    /// Questions that the model did not take.
+    pub refused: usize,
+    /// The scores.
+    pub scores: S,
+    /// How fast it went.
+    pub throughput: &'a Throughput,
+}
+
+/// Writes `summary.json`, and `table` as `table.md` with how fast it went. An evaluation that had nothing left to ask
+/// keeps what was said of its speed.
+///
+/// # Errors
+/// When `out` cannot be written.
+pub fn write_summary<S: Serialize>(
+    out: &Path,
+    table: &str,
+    summary: &Summary<'_, S>,
+) -> Result<()> {
+    let file = out.join("summary.json");
+    let throughput = match summary.throughput.questions {
+        0 => earlier(&file).unwrap_or_default(),
+        _ => summary.throughput.clone(),
+    };
+    let summary = Summary {
+        benchmark: summary.benchmark,
+        model: summary.model,
+        left_out: summary.left_out,
+        refused: summary.refused,
+        scores: &summary.scores,
+        throughput: &throughput,
+    };
+    let write = |file: &Path, text: String| {
+        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
+    };
+    write(&file, serde_json::to_string_pretty(&summary)? + "\n")?;
+    let speed = throughput.markdown();
+    let speed = speed.map_or(String::new(), |speed| format!("\n{speed}"));
+    write(
+        &out.join("table.md"),
+        format!("{}\n{speed}", table.trim_end()),
+    )
+}
+
+fn earlier(file: &Path) -> Option<Throughput> {
+    let value: Value = serde_json::from_slice(&fs::read(file).ok()?).ok()?;
+    serde_json::from_value(value["throughput"].clone()).ok()
+}
