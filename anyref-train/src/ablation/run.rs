@@ -17,6 +17,8 @@ use crate::run::launch::{Folders, launch, open_scenes};
 
 /// What a run leaves when it is done.
 const RESULT: &str = "result.json";
+/// Questions asked at a time.
+const BATCH: usize = 8;
 
 /// Runs or continues an ablation in `folders.run`, which gets `table.md`, `results.jsonl` and `VARIANT/seed-N` for each
 /// run. One seed comes after the other, so that all variants can be compared early. Returns the table. Runs that have a result are not done again, and one that was stopped goes on from its last checkpoint.
@@ -94,13 +96,15 @@ fn asked_result<B: AutodiffBackend>(
     let options = EvalOptions {
         kinds: config.kinds(variant),
         cases: config.evaluation.scenes,
+        batch: BATCH,
         out: run.join("eval"),
         model: format!("{}, seed {seed}", variant.name),
         instructions: base.instructions.clone(),
         disturbance: None,
     };
-    let cases = evaluate(&anyref, scenes, &options)?;
-    Ok(RunResult::new(&variant.name, seed, &scores(&cases)))
+    let evaluated = evaluate(&anyref, scenes, &options)?;
+    let scores = scores(&evaluated.cases);
+    Ok(RunResult::new(&variant.name, seed, &scores))
 }
 
 /// Writes what is known so far.

@@ -4,6 +4,7 @@ mod ops;
 pub mod process;
 mod refocus;
 mod segment;
+mod sweep;
 mod train_step;
 
 use anyhow::Result;

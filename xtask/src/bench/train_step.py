@@ -312,13 +312,13 @@ class MaskDecoder(nn.Module):
 
 
 class AnyRef(nn.Module):
-    def __init__(self, train_vision, train_sam, width=192, decoder=128):
+    def __init__(self, train_vision, train_sam, vocabulary, width=192, decoder=128):
         super().__init__()
         self.clip, self.sound, self.image_encoder = Clip(), Sound(), SamEncoder()
         self.projector = nn.Linear(width, width)
         self.sound_projector = nn.Linear(128, width)
         self.box_projector = nn.Linear(4, width)
-        self.llm = Llama()
+        self.llm = Llama(vocabulary)
         self.object_head = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, decoder))
         self.mask_decoder = MaskDecoder()
         self.region_norm = nn.LayerNorm(width)
@@ -403,12 +403,12 @@ def random_batch(sizes):
         "box_scene": torch.randint(sizes.scenes, (sizes.boxes,)),
         "box_weights": torch.rand(sizes.boxes, 256, 4).softmax(1),
         "sounds": torch.randn(sizes.sounds, 3, 1, 128, 204),
-        "prefix": torch.randint(1024, (sizes.scenes, sizes.prefix)),
-        "rows": torch.randint(1024, (count, sizes.row)),
+        "prefix": torch.randint(sizes.vocabulary, (sizes.scenes, sizes.prefix)),
+        "rows": torch.randint(sizes.vocabulary, (count, sizes.row)),
         "gather": gather.view(count, sizes.row),
         "mask": causal & used,
         "predictors": predictors,
-        "predicted": torch.randint(1024, (len(predictors),)),
+        "predicted": torch.randint(sizes.vocabulary, (len(predictors),)),
         "object_row": row,
         "object_position": torch.full((sizes.objects,), sizes.row - 3),
         "shares": torch.rand(sizes.scenes, -(-sizes.regions // sizes.scenes), 256).softmax(-1),
@@ -439,6 +439,7 @@ def main():
         ("threads", 2, "threads"),
         ("scenes", 16, "scenes"),
         ("questions", 6, "questions about each"),
+        ("vocabulary", 1304, "entries of the tokenizer"),
         ("prefix", 96, "text tokens before the question"),
         ("row", 64, "positions of the longest question with its answer"),
         ("answer", 6, "tokens of an answer"),
@@ -458,7 +459,7 @@ def main():
     sizes.regions = round(sizes.regions * sizes.scenes / 16)
     torch.manual_seed(0)
     torch.set_num_threads(sizes.threads)
-    model = AnyRef(sizes.train_vision, sizes.train_sam)
+    model = AnyRef(sizes.train_vision, sizes.train_sam, sizes.vocabulary)
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-3, weight_decay=0.05)
     parameters = sum(p.numel() for p in model.parameters())

@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::median;
+use super::process::{measure, peak_memory};
+use super::{median, sweep};
 use crate::cargo::{built, root};
 use crate::train::keep_memory;
 
@@ -36,6 +37,12 @@ pub struct TrainStep {
     /// The configuration whose instruction stage is measured [default: configs/nano.json]
     #[arg(long)]
     config: Option<PathBuf>,
+    /// Measure ours alone, over batches, lengths and sizes of pictures, and draw how it grows
+    #[arg(long)]
+    sweep: bool,
+    /// Where the sweep goes: FILE.svg, and its numbers beside it as FILE.jsonl
+    #[arg(long, default_value = "train-step.svg", value_name = "FILE.svg")]
+    out: PathBuf,
 }
 
 /// Measures both sides in turn.
@@ -45,21 +52,29 @@ pub fn run(options: &TrainStep) -> Result<()> {
         "give at least one step and one round"
     );
     let program = built("anyref-train", &[])?;
-    let folder = tempfile::tempdir()?;
     let config = options
         .config
         .clone()
         .unwrap_or_else(|| root().join("configs/nano.json"));
     let config = instructions_on_shapes(&config)?;
-    fs::write(folder.path().join("config.json"), config.to_string())?;
-    let mut reference = Reference::start(options, &config)?;
+    if options.sweep {
+        return sweep::run(&config, &options.out, |config| {
+            let folder = tempfile::tempdir()?;
+            let measured = Ours::new(&program, folder.path(), config)?.steps(options)?;
+            Ok(measured.into_iter().map(|step| step.seconds).collect())
+        });
+    }
+    let folder = tempfile::tempdir()?;
+    let mut own = Ours::new(&program, folder.path(), &config)?;
+    // Trains the tokenizer, whose size the other side needs.
+    own.steps(options)?;
+    let mut reference = Reference::start(options, &config, own.vocabulary()?)?;
     println!("reference: PyTorch {}", reference.version);
 
     let (mut ours, mut computing, mut theirs) = (Vec::new(), Vec::new(), Vec::new());
     reference.steps(WARM_UP)?;
     for round in 1..=options.rounds {
-        let done = ours.len() + (round - 1) * WARM_UP;
-        let counted = our_steps(&program, folder.path(), options, done)?;
+        let counted = own.steps(options)?;
         ours.extend(counted.iter().map(|step| step.seconds));
         computing.extend(counted.iter().map(|step| step.seconds - step.stalled));
         theirs.extend(reference.steps(options.steps)?);
@@ -77,6 +92,15 @@ pub fn run(options: &TrainStep) -> Result<()> {
     );
     println!("  PyTorch   {:.3} s, data ready", median(&theirs));
     println!("  ratio     {:.2}", median(&ours) / median(&theirs));
+    if let (Some(ours), Some(theirs)) = (own.peak, peak_memory(reference.process.id())) {
+        let megabytes = 1e-6;
+        println!(
+            "peak memory: ours {:.0} MB, PyTorch {:.0} MB, ratio {:.2}",
+            ours * megabytes,
+            theirs * megabytes,
+            ours / theirs
+        );
+    }
     Ok(())
 }
 
@@ -109,44 +133,83 @@ struct Step {
     stalled: f64,
 }
 
-/// Runs the next steps in a process of their own and returns those after the warm-up.
-fn our_steps(program: &Path, folder: &Path, options: &TrainStep, done: usize) -> Result<Vec<Step>> {
-    let run = folder.join("run");
-    let mut command = Command::new(program);
-    keep_memory(&mut command);
-    let output = command
-        .args(["train", "--backend", "flex", "--config"])
-        .arg(folder.join("config.json"))
-        .arg("--run")
-        .arg(&run)
-        .args(["--stop-after", &(options.steps + WARM_UP).to_string()])
-        .env("RAYON_NUM_THREADS", options.threads.to_string())
-        .output()?;
-    ensure!(
-        output.status.success(),
-        "anyref-train failed: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    let text = fs::read_to_string(run.join("metrics.jsonl"))?;
-    let steps: Vec<Step> = text
-        .lines()
-        .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-        .filter(|line| line["kind"] == "train")
-        .filter_map(|line| {
-            Some(Step {
-                seconds: line["seconds"].as_f64()?,
-                stalled: line["stalled"].as_f64()?,
-            })
+/// Our side: a run that goes on in a process for each round.
+struct Ours<'a> {
+    program: &'a Path,
+    folder: &'a Path,
+    /// Steps that its log has.
+    done: usize,
+    /// Largest resident memory so far in bytes, where `/proc` tells it.
+    peak: Option<f64>,
+}
+
+impl<'a> Ours<'a> {
+    fn new(program: &'a Path, folder: &'a Path, config: &Value) -> Result<Self> {
+        fs::write(folder.join("config.json"), config.to_string())?;
+        Ok(Self {
+            program,
+            folder,
+            done: 0,
+            peak: None,
         })
-        .skip(done + WARM_UP)
-        .collect();
-    ensure!(
-        steps.len() == options.steps,
-        "anyref-train logged {} steps instead of {}",
-        steps.len(),
-        options.steps
-    );
-    Ok(steps)
+    }
+
+    /// Runs the next steps and returns those after the warm-up.
+    fn steps(&mut self, options: &TrainStep) -> Result<Vec<Step>> {
+        let run = self.folder.join("run");
+        let steps = options.steps + WARM_UP;
+        let mut command = Command::new(self.program);
+        keep_memory(&mut command);
+        command
+            .args(["train", "--backend", "flex", "--config"])
+            .arg(self.folder.join("config.json"))
+            .arg("--run")
+            .arg(&run)
+            .args(["--stop-after", &steps.to_string()])
+            .env("RAYON_NUM_THREADS", options.threads.to_string());
+        let measured = measure(&mut command)?;
+        self.peak = match (self.peak, measured.peak) {
+            (Some(known), Some(new)) => Some(known.max(new)),
+            (known, new) => known.or(new),
+        };
+        let text = fs::read_to_string(run.join("metrics.jsonl"))?;
+        let logged: Vec<Step> = text
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .filter(|line| line["kind"] == "train")
+            .filter_map(|line| {
+                Some(Step {
+                    seconds: line["seconds"].as_f64()?,
+                    stalled: line["stalled"].as_f64()?,
+                })
+            })
+            .skip(self.done + WARM_UP)
+            .collect();
+        ensure!(
+            logged.len() == options.steps,
+            "anyref-train logged {} steps instead of {}",
+            logged.len(),
+            options.steps
+        );
+        self.done += steps;
+        Ok(logged)
+    }
+
+    /// Entries of the run's tokenizer.
+    fn vocabulary(&self) -> Result<usize> {
+        let file = self.folder.join("run/tokenizer.json");
+        let text =
+            fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let tokenizer: Value = serde_json::from_str(&text)?;
+        let ids = tokenizer["model"]["vocab"]
+            .as_object()
+            .into_iter()
+            .flat_map(|vocabulary| vocabulary.values());
+        let added = tokenizer["added_tokens"].as_array();
+        let added = added.into_iter().flatten().map(|token| &token["id"]);
+        let largest = ids.chain(added).filter_map(Value::as_u64).max();
+        Ok(largest.with_context(|| format!("{} has no entries", file.display()))? as usize + 1)
+    }
 }
 
 /// The PyTorch side: one process that waits for its turns.
@@ -159,7 +222,7 @@ struct Reference {
 
 impl Reference {
     /// Starts it with what differs from configuration to configuration.
-    fn start(options: &TrainStep, config: &Value) -> Result<Self> {
+    fn start(options: &TrainStep, config: &Value, vocabulary: usize) -> Result<Self> {
         let script = root().join("xtask/src/bench/train_step.py");
         let mut command = Command::new(&options.python);
         command
@@ -183,6 +246,7 @@ impl Reference {
         command.args(["--scenes", &scenes.to_string()]);
         let questions = number(&config["instructions"]["per_scene"], 8);
         command.args(["--questions", &questions.to_string()]);
+        command.args(["--vocabulary", &vocabulary.to_string()]);
         let mut process = command
             // Idle threads must not take the processor from the other side.
             .env("OMP_WAIT_POLICY", "passive")

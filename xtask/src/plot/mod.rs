@@ -1,8 +1,8 @@
 //! `cargo xtask plot`: the curves of a training run as an SVG file.
 
-mod axis;
-mod curves;
-mod panel;
+pub mod axis;
+pub mod curves;
+pub mod panel;
 
 use std::fs;
 use std::path::PathBuf;
@@ -48,34 +48,27 @@ pub fn run(options: &Plot) -> Result<()> {
 
 /// One row a stage: losses on the left, scores on the right.
 fn draw(stages: &[Stage]) -> String {
-    let (width, height) = (2.0 * panel::WIDTH, panel::HEIGHT * stages.len() as f64);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
-         height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
-    );
-    for (row, stage) in stages.iter().enumerate() {
-        let losses = stage.losses.iter().flat_map(|curve| curve.values());
-        let panels = [
-            Panel {
-                title: format!("{}: losses", stage.name),
-                curves: &stage.losses,
-                y: Axis::logarithmic(losses),
-            },
-            Panel {
-                title: format!("{}: scores", stage.name),
-                curves: &stage.scores,
-                y: Axis::linear(0.0, 1.0),
-            },
-        ];
-        let x = Axis::linear(0.0, stage.last_step.max(1.0));
-        for (column, panel) in panels.iter().enumerate() {
-            let corner = [column as f64 * panel::WIDTH, row as f64 * panel::HEIGHT];
-            svg.push_str(&panel.draw(corner, &x));
-        }
-    }
-    svg.push_str("</svg>\n");
-    svg
+    let panels: Vec<_> = stages
+        .iter()
+        .flat_map(|stage| {
+            let losses = stage.losses.iter().flat_map(|curve| curve.values());
+            let x = Axis::linear(0.0, stage.last_step.max(1.0));
+            [
+                ("losses", &stage.losses, Axis::logarithmic(losses)),
+                ("scores", &stage.scores, Axis::linear(0.0, 1.0)),
+            ]
+            .map(|(what, curves, y)| {
+                let panel = Panel {
+                    title: format!("{}: {what}", stage.name),
+                    curves,
+                    across: "step".to_owned(),
+                    y,
+                };
+                (panel, x)
+            })
+        })
+        .collect();
+    panel::page(2, &panels)
 }
 
 #[cfg(test)]

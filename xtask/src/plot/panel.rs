@@ -24,8 +24,27 @@ pub struct Panel<'a> {
     pub title: String,
     /// Its curves: plain for training, dotted at each point for validation.
     pub curves: &'a [Curve],
+    /// What the points follow one another by.
+    pub across: String,
     /// The range of values.
     pub y: Axis,
+}
+
+/// Panels with their axes on a page, so many a row.
+pub fn page(columns: usize, panels: &[(Panel<'_>, Axis)]) -> String {
+    let rows = panels.len().div_ceil(columns);
+    let (width, height) = (WIDTH * columns as f64, HEIGHT * rows as f64);
+    let mut svg = format!(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
+         height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
+         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
+    );
+    for (index, (panel, x)) in panels.iter().enumerate() {
+        let (row, column) = (index / columns, index % columns);
+        svg.push_str(&panel.draw([column as f64 * WIDTH, row as f64 * HEIGHT], x));
+    }
+    svg.push_str("</svg>\n");
+    svg
 }
 
 impl Panel<'_> {
@@ -51,7 +70,7 @@ impl Panel<'_> {
             grid_line(&mut svg, [left, at, right, at]);
             text(&mut svg, [left - 6.0, at + 4.0], "end", &label(tick));
         }
-        text(&mut svg, [right, bottom + 30.0], "end", "step");
+        text(&mut svg, [right, bottom + 30.0], "end", &self.across);
         for (index, curve) in self.curves.iter().enumerate() {
             let colour = COLOURS[index % COLOURS.len()];
             let points: Vec<(f64, f64)> = curve
