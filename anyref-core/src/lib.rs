@@ -51,8 +51,8 @@ mod special_tokens;
 mod splice;
 
 pub use answer::{Answer, Mask, Timing};
-pub use assemble::{Assembled, Assembly};
-pub use backend::{BackendError, BackendName, Task};
+pub use assemble::{Assembled, Assembly, save_adapter};
+pub use backend::{BackendError, BackendName, Task, TeamTask};
 pub use chat::Chat;
 pub use config::{AnyRefConfig, AudioConfig, ReferencePooling};
 pub use error::{Error, Result};

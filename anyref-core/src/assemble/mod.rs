@@ -3,6 +3,7 @@
 //! The parts' own configs and shapes give the config. Tensors go from file to file one at a time, renamed, an
 //! adapter folded in on the way; at no time is more than one of them in memory.
 
+mod adapter;
 mod fresh;
 mod grow;
 mod parts;
@@ -14,6 +15,8 @@ use std::path::{Path, PathBuf};
 use anyref_weights::{SaveOptions, write_checkpoint};
 use burn::tensor::DType;
 use burn::tensor::backend::Backend;
+
+pub use adapter::save_adapter;
 
 use crate::folder::{WEIGHTS_FILE, write_config};
 use crate::{AnyRefConfig, Error, Result};
