@@ -87,6 +87,26 @@ pub trait Task {
     fn run<B: Backend>(self, device: &B::Device) -> Self::Output;
 }
 
+/// Work that several devices of any backend share.
+pub trait TeamTask {
+    /// What comes of it.
+    type Output;
+
+    /// Runs on some devices, of which there is at least one.
+    fn run<B: Backend>(self, devices: &[B::Device]) -> Self::Output;
+}
+
+/// A team of one.
+struct Single<T>(T);
+
+impl<T: Task> TeamTask for Single<T> {
+    type Output = T::Output;
+
+    fn run<B: Backend>(self, devices: &[B::Device]) -> T::Output {
+        self.0.run::<B>(&devices[0])
+    }
+}
+
 impl BackendName {
     /// All there are, compiled in or not.
     pub const ALL: [Self; 6] = [
@@ -146,38 +166,57 @@ impl BackendName {
         number: Option<usize>,
         task: T,
     ) -> Result<T::Output, BackendError> {
+        self.dispatch_team(number.as_slice(), Single(task))
+    }
+
+    /// Runs a task on the devices of these numbers, or on the one that the backend chooses when there are none. The
+    /// processor may be given several times.
+    ///
+    /// # Errors
+    /// When the backend is not compiled in or lacks one of the devices.
+    pub fn dispatch_team<T: TeamTask>(
+        self,
+        numbers: &[usize],
+        task: T,
+    ) -> Result<T::Output, BackendError> {
         match self {
             #[cfg(feature = "flex")]
             Self::Flex => {
-                self.check(number, 1)?;
-                Ok(task.run::<burn::backend::Flex>(&Default::default()))
+                for &number in numbers {
+                    self.check(number, 1)?;
+                }
+                let devices = vec![Default::default(); numbers.len().max(1)];
+                Ok(task.run::<burn::backend::Flex>(&devices))
             }
             #[cfg(feature = "wgpu")]
             Self::Wgpu => {
-                let device = wgpu::device(self, number)?;
-                Ok(task.run::<burn::backend::Wgpu>(&device))
+                let devices = of(numbers, |number| wgpu::device(self, number))?;
+                Ok(task.run::<burn::backend::Wgpu>(&devices))
             }
             #[cfg(feature = "vulkan")]
             Self::Vulkan => {
-                let device = wgpu::device(self, number)?;
-                Ok(task.run::<burn::backend::Vulkan>(&device))
+                let devices = of(numbers, |number| wgpu::device(self, number))?;
+                Ok(task.run::<burn::backend::Vulkan>(&devices))
             }
             #[cfg(feature = "metal")]
             Self::Metal => {
-                let device = wgpu::device(self, number)?;
-                Ok(task.run::<burn::backend::Metal>(&device))
+                let devices = of(numbers, |number| wgpu::device(self, number))?;
+                Ok(task.run::<burn::backend::Metal>(&devices))
             }
             #[cfg(feature = "webgpu")]
             Self::Webgpu => {
-                let device = wgpu::device(self, number)?;
-                Ok(task.run::<burn::backend::WebGpu>(&device))
+                let devices = of(numbers, |number| wgpu::device(self, number))?;
+                Ok(task.run::<burn::backend::WebGpu>(&devices))
             }
             #[cfg(feature = "cuda")]
             Self::Cuda => {
-                let number = number.unwrap_or(0);
-                self.check(Some(number), self.devices()?.len())?;
-                let device = burn::backend::cuda::CudaDevice::new(number);
-                Ok(task.run::<burn::backend::Cuda>(&device))
+                let count = self.devices()?.len();
+                let devices = of(numbers, |number| {
+                    let number = number.unwrap_or(0);
+                    self.check(number, count)?;
+                    Ok(burn::backend::cuda::CudaDevice::new(number))
+                })?;
+                Ok(task.run::<burn::backend::Cuda>(&devices))
             }
             #[allow(unreachable_patterns, reason = "a build may have all of them")]
             other => Err(BackendError::NotCompiled(other)),
@@ -226,15 +265,15 @@ impl BackendName {
 
     /// Refuses a number that no device has.
     #[allow(dead_code, reason = "a build without any backend has no use for it")]
-    fn check(self, number: Option<usize>, count: usize) -> Result<(), BackendError> {
-        match number {
-            Some(number) if number >= count => Err(BackendError::NoDevice {
-                backend: self,
-                number,
-                count,
-            }),
-            _ => Ok(()),
+    fn check(self, number: usize, count: usize) -> Result<(), BackendError> {
+        if number < count {
+            return Ok(());
         }
+        Err(BackendError::NoDevice {
+            backend: self,
+            number,
+            count,
+        })
     }
 
     /// Drivers that are not there panic rather than return an error.
@@ -274,6 +313,18 @@ impl FromStr for BackendName {
     }
 }
 
+/// The devices of these numbers, or the backend's own choice.
+#[allow(dead_code, reason = "for backends with a driver only")]
+fn of<D>(
+    numbers: &[usize],
+    device: impl Fn(Option<usize>) -> Result<D, BackendError>,
+) -> Result<Vec<D>, BackendError> {
+    if numbers.is_empty() {
+        return Ok(vec![device(None)?]);
+    }
+    numbers.iter().map(|&number| device(Some(number))).collect()
+}
+
 /// What a panic said, on one line.
 fn said(payload: &(dyn Any + Send)) -> String {
     let text = payload
@@ -298,6 +349,16 @@ mod tests {
         }
     }
 
+    struct Count;
+
+    impl TeamTask for Count {
+        type Output = usize;
+
+        fn run<B: Backend>(self, devices: &[B::Device]) -> usize {
+            devices.len()
+        }
+    }
+
     #[test]
     fn names_read_back() {
         for backend in BackendName::ALL {
@@ -314,6 +375,13 @@ mod tests {
         assert!(name.contains("flex"), "{name}");
         let error = BackendName::Flex.dispatch(Some(1), Name).unwrap_err();
         assert!(matches!(error, BackendError::NoDevice { count: 1, .. }));
+        let team = |numbers: &[usize]| BackendName::Flex.dispatch_team(numbers, Count);
+        assert_eq!(team(&[]), Ok(1));
+        assert_eq!(team(&[0, 0, 0]), Ok(3));
+        assert!(matches!(
+            team(&[0, 2]),
+            Err(BackendError::NoDevice { number: 2, .. })
+        ));
     }
 
     #[cfg(not(feature = "metal"))]

@@ -56,8 +56,8 @@ mod splice;
 mod write;
 
 pub use answer::{Answer, Mask, Timing};
-pub use assemble::{Assembled, Assembly, PARTS_FILE};
-pub use backend::{BackendError, BackendName, Task};
+pub use assemble::{Assembled, Assembly, PARTS_FILE, save_adapter};
+pub use backend::{BackendError, BackendName, Task, TeamTask};
 pub use chat::Chat;
 pub use config::{AnyRefConfig, AudioConfig, ReferencePooling};
 pub use error::{Error, Result};

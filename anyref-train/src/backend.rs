@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use anyref_core::Task;
+use anyref_core::{Task, TeamTask};
 use anyref_train::ablation::{AblationConfig, ablate};
 use anyref_train::run::config::TrainConfig;
-use anyref_train::run::launch::{Folders, export_checkpoint, launch};
+use anyref_train::run::launch::{Folders, export_adapter, export_checkpoint, launch_on};
+use anyref_train::run::pictures::draw_validation;
 use anyref_train::run::plan::Plan;
 use burn::backend::Autodiff;
 use burn::tensor::backend::Backend;
@@ -18,11 +19,11 @@ pub struct Training<'a> {
     pub stop_after: Option<u64>,
 }
 
-impl Task for Training<'_> {
+impl TeamTask for Training<'_> {
     type Output = Result<bool>;
 
-    fn run<B: Backend>(self, device: &B::Device) -> Result<bool> {
-        launch::<Autodiff<B>>(self.config, self.folders, self.stop_after, device)
+    fn run<B: Backend>(self, devices: &[B::Device]) -> Result<bool> {
+        launch_on::<Autodiff<B>>(self.config, self.folders, self.stop_after, devices)
     }
 }
 
@@ -54,17 +55,39 @@ impl Task for Ablation<'_> {
     }
 }
 
+/// Draws validation pictures; tells how many.
+pub struct Pictures<'a> {
+    pub config: &'a TrainConfig,
+    pub folders: &'a Folders,
+    pub count: usize,
+    pub out: &'a Path,
+}
+
+impl Task for Pictures<'_> {
+    type Output = Result<usize>;
+
+    fn run<B: Backend>(self, device: &B::Device) -> Result<usize> {
+        draw_validation::<Autodiff<B>>(self.config, self.folders, self.count, self.out, device)
+    }
+}
+
 /// Exports the newest checkpoint; tells which it is.
 pub struct Export<'a> {
     pub config: &'a TrainConfig,
     pub folders: &'a Folders,
     pub out: &'a Path,
+    /// What was trained alone.
+    pub adapter: bool,
 }
 
 impl Task for Export<'_> {
     type Output = Result<PathBuf>;
 
     fn run<B: Backend>(self, device: &B::Device) -> Result<PathBuf> {
-        export_checkpoint::<Autodiff<B>>(self.config, self.folders, self.out, device)
+        let export = match self.adapter {
+            true => export_adapter::<Autodiff<B>>,
+            false => export_checkpoint::<Autodiff<B>>,
+        };
+        export(self.config, self.folders, self.out, device)
     }
 }

@@ -15,7 +15,7 @@ use anyref_train::run::launch::{Folders, open_scenes};
 use clap::{Parser, Subcommand};
 use serde::de::DeserializeOwned;
 
-use backend::{Ablation, Export, Planning, Training};
+use backend::{Ablation, Export, Pictures, Planning, Training};
 
 /// Tensors come and go by the megabyte, which costs the system's allocator a page fault each time.
 #[global_allocator]
@@ -38,6 +38,10 @@ enum Command {
         /// Stop after so many steps, to be resumed later.
         #[arg(long)]
         stop_after: Option<u64>,
+        /// Numbers of the devices that learn together, as in 0,1: each takes micro-batches of its own, and their
+        /// gradients are averaged.
+        #[arg(long, value_delimiter = ',', conflicts_with = "device")]
+        devices: Vec<usize>,
         /// Only print what would be trained, with its memory, and check the data.
         #[arg(long)]
         dry_run: bool,
@@ -49,11 +53,25 @@ enum Command {
         /// The model folder.
         #[arg(long)]
         out: PathBuf,
+        /// Write what was trained alone, as an adapter folder in PEFT's format, which `anyref assemble --adapter` takes.
+        #[arg(long)]
+        adapter: bool,
     },
     /// Train and evaluate variants of a configuration with several seeds; run it again to go on.
     Ablate {
         #[command(flatten)]
         run: RunArguments,
+    },
+    /// Draw validation pictures: what is asked for, and what the newest checkpoint points at.
+    Pictures {
+        #[command(flatten)]
+        run: RunArguments,
+        /// The picture (PNG).
+        #[arg(long)]
+        out: PathBuf,
+        /// How many.
+        #[arg(long, default_value_t = 12)]
+        count: usize,
     },
     /// Write the scenes, references and questions of the demonstration.
     DemoScenes {
@@ -131,15 +149,22 @@ fn main() -> Result<()> {
             Ok(())
         }
         Command::Train {
-            run, stop_after, ..
+            run,
+            stop_after,
+            devices,
+            ..
         } => {
             let (config, folders) = run.open()?;
+            let devices = match run.device {
+                Some(number) => vec![number],
+                None => devices,
+            };
             let training = Training {
                 config: &config,
                 folders: &folders,
                 stop_after,
             };
-            if run.backend.dispatch(run.device, training)?? {
+            if run.backend.dispatch_team(&devices, training)?? {
                 println!(
                     "done: the model is in {}",
                     folders.run.join("model").display()
@@ -149,12 +174,13 @@ fn main() -> Result<()> {
             }
             Ok(())
         }
-        Command::Export { run, out } => {
+        Command::Export { run, out, adapter } => {
             let (config, folders) = run.open()?;
             let export = Export {
                 config: &config,
                 folders: &folders,
                 out: &out,
+                adapter,
             };
             let checkpoint = run.backend.dispatch(run.device, export)??;
             println!("{} -> {}", checkpoint.display(), out.display());
@@ -169,6 +195,18 @@ fn main() -> Result<()> {
             };
             println!("{}", run.backend.dispatch(run.device, ablation)??);
             println!("written to {}", folders.run.join("table.md").display());
+            Ok(())
+        }
+        Command::Pictures { run, out, count } => {
+            let (config, folders) = run.open()?;
+            let pictures = Pictures {
+                config: &config,
+                folders: &folders,
+                count,
+                out: &out,
+            };
+            run.backend.dispatch(run.device, pictures)??;
+            println!("{}", out.display());
             Ok(())
         }
         Command::DemoScenes { run, out, scenes } => {

@@ -15,6 +15,8 @@ pub struct Parameter {
     pub kind: &'static str,
     /// In PyTorch's layout.
     pub shape: Vec<usize>,
+    /// The fields that lead to it, joined by dots, as burn names them.
+    pub path: String,
 }
 
 /// The parameters of a module by their names in PyTorch. None is initialised by this.
@@ -27,6 +29,7 @@ pub fn parameters<B: Backend, M: Module<B>>(module: &M) -> BTreeMap<String, Para
 #[derive(Debug, Default)]
 struct Collector {
     path: ParamPath,
+    fields: Vec<String>,
     parameters: BTreeMap<String, Parameter>,
 }
 
@@ -35,18 +38,21 @@ impl Collector {
         if self.path.is_transposed(shape.len()) {
             shape.reverse();
         }
+        let path = self.fields.join(".");
         self.parameters
-            .insert(self.path.torch_name(), Parameter { kind, shape });
+            .insert(self.path.torch_name(), Parameter { kind, shape, path });
     }
 }
 
 impl<B: Backend> ModuleVisitor<B> for Collector {
     fn enter_module(&mut self, name: &str, container_type: &str) {
         self.path.enter(name, container_type);
+        self.fields.push(name.to_owned());
     }
 
     fn exit_module(&mut self, _name: &str, container_type: &str) {
         self.path.exit(container_type);
+        self.fields.pop();
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {

@@ -37,7 +37,7 @@ enum Task {
     DemoScenes(train::Passed),
     /// Check a data set of your own, line by line.
     CheckData(train::Passed),
-    /// Draw a run's curves.
+    /// Draw a run's curves and validation pictures.
     Plot(plot::Plot),
     /// Measure speed and memory.
     Bench {

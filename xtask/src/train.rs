@@ -26,6 +26,13 @@ pub struct Passed {
     options: Vec<String>,
 }
 
+impl Passed {
+    /// These options.
+    pub fn new(options: Vec<String>) -> Self {
+        Self { options }
+    }
+}
+
 /// Runs a command of `anyref-train`.
 pub fn run(command: &str, passed: &Passed) -> Result<()> {
     let options = &passed.options;

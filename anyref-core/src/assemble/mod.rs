@@ -3,6 +3,7 @@
 //! The parts' own configs and shapes give the config. Tensors go from file to file, or from file to model, one at a
 //! time, renamed, an adapter folded in on the way; at no time is more than one of them in memory.
 
+mod adapter;
 mod fresh;
 mod grow;
 mod parts;
@@ -17,6 +18,8 @@ use anyref_llm::Tokenizer;
 use anyref_weights::{Checkpoint, SaveOptions, write_checkpoint};
 use burn::tensor::DType;
 use burn::tensor::backend::Backend;
+
+pub use adapter::save_adapter;
 
 use crate::folder::{Opened, WEIGHTS_FILE, write_config};
 use crate::{AnyRefConfig, Error, Result};

@@ -173,6 +173,22 @@ fn replace(
     adapter: &PeftAdapter,
     wanted: &BTreeMap<String, Parameter>,
 ) -> Result<()> {
+    for (theirs, name) in our_names(adapter)? {
+        if !wanted.contains_key(&name) {
+            return Err(Error::folder(
+                adapter.path(),
+                format!(
+                    "holds `{theirs}`, which no part of the model takes; leave the adapter out or add the part"
+                ),
+            ));
+        }
+        sources.insert(name, adapter.checkpoint().require(&theirs)?.clone());
+    }
+    Ok(())
+}
+
+/// What an adapter holds whole, by its names in the file and ours.
+pub(super) fn our_names(adapter: &PeftAdapter) -> Result<Vec<(String, String)>> {
     let mut options = adapter.load_options();
     // By way of a name that no rule matches, since each applies to what the one before left.
     for (from, to) in projector_authors() {
@@ -186,22 +202,11 @@ fn replace(
         .saved()
         .map(|(_, entry)| entry.name.as_str())
         .collect();
-    for (name, entry) in renamed_tensors(adapter.checkpoint(), &options)? {
-        if !saved.contains(&entry.name.as_str()) {
-            continue;
-        }
-        if !wanted.contains_key(&name) {
-            return Err(Error::folder(
-                adapter.path(),
-                format!(
-                    "holds `{}`, which no part of the model takes; leave the adapter out or add the part",
-                    entry.name
-                ),
-            ));
-        }
-        sources.insert(name, entry.clone());
-    }
-    Ok(())
+    let renamed = renamed_tensors(adapter.checkpoint(), &options)?.into_iter();
+    Ok(renamed
+        .filter(|(_, entry)| saved.contains(&entry.name.as_str()))
+        .map(|(name, entry)| (entry.name.clone(), name))
+        .collect())
 }
 
 /// A new parameter, as torch's `Linear` draws it.

@@ -14,6 +14,7 @@ use crate::data::Scenes;
 use crate::eval::{EvalOptions, evaluate, scores};
 use crate::run::config::TrainConfig;
 use crate::run::launch::{Folders, launch, open_scenes};
+use crate::run::recompute::Recomputing;
 
 /// What a run leaves when it is done.
 const RESULT: &str = "result.json";
@@ -25,7 +26,7 @@ const BATCH: usize = 8;
 ///
 /// # Errors
 /// When the configuration is no ablation, a run fails, or a folder holds a run of another configuration.
-pub fn ablate<B: AutodiffBackend>(
+pub fn ablate<B: Recomputing>(
     config: &AblationConfig,
     folders: &Folders,
     device: &B::Device,

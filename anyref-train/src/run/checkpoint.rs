@@ -1,11 +1,15 @@
-//! Checkpoints that survive a kill: written beside, then renamed.
+//! Checkpoints that survive a kill: written beside, then renamed. They hold what a run cannot take from where it
+//! started.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
-use anyref_weights::{Checkpoint, LoadOptions, SaveOptions, load_module, local_path, save_module};
+use anyref_weights::{
+    Checkpoint, LoadOptions, SaveOptions, load_module, local_path, output_tensors, parameters,
+    write_checkpoint,
+};
 use burn::module::Module;
 use burn::tensor::{DType, Tensor, backend::AutodiffBackend};
 use safetensors::tensor::{Dtype, TensorView};
@@ -30,18 +34,23 @@ const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const POSITION: &str = "position.json";
 
-/// Writes a checkpoint folder and deletes all but the newest `keep`, of which there is always one.
+/// Writes a checkpoint folder, without the parameters named in `left_out`, and deletes all but the newest `keep`, of
+/// which there is always one.
 pub fn save<B: AutodiffBackend, M: Module<B>>(
     folder: &Path,
     module: &M,
     optimizer: &Optimizer<B>,
     mut position: Position,
+    left_out: &BTreeSet<String>,
     keep: usize,
 ) -> Result<PathBuf> {
     let name = format!("stage-{}-step-{:08}", position.stage, position.step);
     let (target, partial) = (folder.join(&name), folder.join(format!("{name}.partial")));
     fs::create_dir_all(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
-    save_module::<B, M>(module, partial.join(MODEL), &SaveOptions::default())?;
+    let options = SaveOptions::default();
+    let mut weights = output_tensors::<B, M>(module, &options);
+    weights.retain(|tensor| !left_out.contains(&tensor.name));
+    write_checkpoint(partial.join(MODEL), weights, &options)?;
 
     let mut tensors = Vec::new();
     for (path, moments) in optimizer.moments() {
@@ -98,26 +107,54 @@ pub fn newest(folder: &Path) -> Result<Option<PathBuf>> {
     })
 }
 
-/// Reads a module and where it stood.
-pub fn load<B: AutodiffBackend, M: Module<B>>(path: &Path, module: M) -> Result<(M, Position)> {
-    let module = load_weights::<B, M>(path, module)?;
+/// Where a checkpoint stands.
+pub fn position(path: &Path) -> Result<Position> {
     let file = path.join(POSITION);
     let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let position = serde_json::from_slice(&text)
-        .with_context(|| format!("{} is damaged: delete this checkpoint", file.display()))?;
-    Ok((module, position))
+    serde_json::from_slice(&text)
+        .with_context(|| format!("{} is damaged: delete this checkpoint", file.display()))
 }
 
-/// Reads a checkpoint's weights alone.
-pub fn load_weights<B: AutodiffBackend, M: Module<B>>(path: &Path, mut module: M) -> Result<M> {
+/// The parameters of a module that a checkpoint lacks.
+pub fn missing<B: AutodiffBackend, M: Module<B>>(
+    path: &Path,
+    module: &M,
+) -> Result<BTreeSet<String>> {
     let checkpoint = Checkpoint::open(path.join(MODEL))?;
-    load_module::<B, M>(&mut module, &checkpoint, &LoadOptions::default())?;
+    let wanted = parameters::<B, M>(module).into_keys();
+    Ok(wanted
+        .filter(|name| checkpoint.get(name).is_none())
+        .collect())
+}
+
+/// Reads a checkpoint's weights into a module that has those in `given` already.
+pub fn load_weights<B: AutodiffBackend, M: Module<B>>(
+    path: &Path,
+    mut module: M,
+    given: &BTreeSet<String>,
+) -> Result<M> {
+    let lacks = missing::<B, M>(path, &module)?;
+    if let Some(name) = lacks.difference(given).next() {
+        bail!(
+            "{} has no {name}: it is of another model, or of a run with another `start`",
+            path.display()
+        );
+    }
+    let checkpoint = Checkpoint::open(path.join(MODEL))?;
+    let mut options = LoadOptions::default();
+    if !lacks.is_empty() {
+        options = options.with_allow_missing(".");
+    }
+    load_module::<B, M>(&mut module, &checkpoint, &options)?;
     Ok(module)
 }
 
 /// Reads all of a model folder. What only training has, its heads, stays as it is, and so do adapters
-/// that the folder lacks.
-pub fn load_start<B: AutodiffBackend, M: Module<B>>(from: &Path, mut module: M) -> Result<M> {
+/// that the folder lacks. Returns also the names of what was read.
+pub fn load_start<B: AutodiffBackend, M: Module<B>>(
+    from: &Path,
+    mut module: M,
+) -> Result<(M, Vec<String>)> {
     let from = &*local_path(from)?;
     ensure!(
         from.is_dir(),
@@ -130,17 +167,19 @@ pub fn load_start<B: AutodiffBackend, M: Module<B>>(from: &Path, mut module: M) 
         .with_rename("^", "anyref.")
         .with_allow_missing("^heads\\.")
         .with_allow_missing("\\.lora_[abAB]\\.");
-    load_module::<B, M>(&mut module, &checkpoint, &options)
+    let report = load_module::<B, M>(&mut module, &checkpoint, &options)
         .with_context(|| format!("`start`: {} is not a model of this kind", from.display()))?;
-    Ok(module)
+    Ok((module, report.loaded))
 }
 
-/// Reads some parts of a model folder or of a checkpoint; the others stay as they are.
+/// Reads some parts of a model folder or of a checkpoint; the others stay as they are. Returns also the names of what
+/// was read.
 pub fn load_parts<B: AutodiffBackend, M: Module<B>>(
     from: &Path,
     parts: &[String],
     mut module: M,
-) -> Result<M> {
+) -> Result<(M, Vec<String>)> {
+    let mut names = Vec::new();
     ensure!(
         from.exists(),
         "`initial`: there is no {}: give a model folder or a checkpoint",
@@ -173,8 +212,9 @@ pub fn load_parts<B: AutodiffBackend, M: Module<B>>(
             !report.loaded.is_empty(),
             "`initial`: the model has no part {part:?}"
         );
+        names.extend(report.loaded);
     }
-    Ok(module)
+    Ok((module, names))
 }
 
 /// Reads the optimizer's moments.

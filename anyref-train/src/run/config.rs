@@ -11,6 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use super::schedule::{Decay, Schedule};
 use crate::data::{InstructionConfig, SceneConfig};
 use crate::datasets::WeightedSource;
+use crate::stages::FeatureCacheConfig;
 
 /// A training run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -90,6 +91,16 @@ impl TrainConfig {
                 ensure!(value > 0, "`{name}` of stage {} is 0", stage.kind);
             }
             stage.check_data()?;
+            for (name, given) in [
+                ("recompute", stage.recompute),
+                ("features", stage.features.is_some()),
+            ] {
+                ensure!(
+                    !given || stage.kind == StageKind::Instruct,
+                    "stage {} takes no `{name}`: only instruct does",
+                    stage.kind
+                );
+            }
             let scenes = stage.kind == StageKind::Instruct && stage.data.is_none();
             ensure!(
                 !scenes || self.instructions.per_scene > 0,
@@ -172,6 +183,14 @@ pub struct StageConfig {
     /// Whether the micro-batches of a step are computed at the same time, each on a thread.
     #[serde(default)]
     pub parallel: bool,
+    /// Whether what is cheap to compute is computed again for the gradient instead of being kept: less memory, more
+    /// time. Stages of instructions alone take it.
+    #[serde(default)]
+    pub recompute: bool,
+    /// Where the features of frozen encoders of pictures are kept for the epochs to come; they are computed each time
+    /// when left out. Stages of instructions alone take it.
+    #[serde(default)]
+    pub features: Option<FeatureCacheConfig>,
     /// Highest learning rate.
     pub learning_rate: f64,
     /// Steps of warm-up.

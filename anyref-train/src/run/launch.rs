@@ -3,16 +3,18 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use anyref_core::{AnyRef, AnyRefConfig};
+use anyref_core::{AnyRef, AnyRefConfig, save_adapter};
 use anyref_llm::tokenizer::Tokenizer;
 use anyref_llm::train_tokenizer;
-use anyref_weights::local_path;
+use anyref_weights::{local_path, parameters};
 use burn::module::AutodiffModule;
 use burn::tensor::DType;
 use burn::tensor::backend::AutodiffBackend;
 
 use super::checkpoint;
-use super::config::{StageKind, TrainConfig};
+use super::config::{StageConfig, StageKind, TrainConfig};
+use super::given::{Given, names_of_trained};
+use super::recompute::Recomputing;
 use super::trainer::{RunOptions, train_stage};
 use crate::data::Scenes;
 use crate::stages::{
@@ -46,12 +48,23 @@ pub fn open_scenes(config: &TrainConfig, folders: &Folders) -> Result<Scenes> {
 
 /// Trains from the newest checkpoint, or from the start; writes the model to `RUN/model` once the last
 /// stage is complete. Returns whether it is.
-pub fn launch<B: AutodiffBackend>(
+pub fn launch<B: Recomputing>(
     config: &TrainConfig,
     folders: &Folders,
     stop_after: Option<u64>,
     device: &B::Device,
 ) -> Result<bool> {
+    launch_on::<B>(config, folders, stop_after, std::slice::from_ref(device))
+}
+
+/// [`launch`] on several devices, each of which takes micro-batches of its own: `accumulation` of them a step, on each.
+pub fn launch_on<B: Recomputing>(
+    config: &TrainConfig,
+    folders: &Folders,
+    stop_after: Option<u64>,
+    devices: &[B::Device],
+) -> Result<bool> {
+    let device = devices.first().context("there is no device to run on")?;
     config.check()?;
     std::fs::create_dir_all(&folders.run)
         .with_context(|| format!("cannot create {}", folders.run.display()))?;
@@ -68,24 +81,15 @@ pub fn launch<B: AutodiffBackend>(
     shared.stage().tokenizer.save(folders.run.join(TOKENIZER))?;
 
     B::seed(device, config.seed);
-    let mut trainee = fresh::<B>(&shared.stage().model, shared.name_count(), device)?;
+    let trainee = fresh::<B>(&shared.stage().model, shared.name_count(), device)?;
     let newest = checkpoint::newest(&folders.run.join("checkpoints"))?;
-    let mut position = None;
-    match &newest {
-        Some(path) => {
-            let (loaded, at) = checkpoint::load(path, trainee)?;
-            trainee = loaded;
-            position = Some(at);
-        }
-        None => {
-            if let Some(start) = &config.start {
-                trainee = checkpoint::load_start(start, trainee)?;
-            }
-            for initial in &config.initial {
-                trainee = checkpoint::load_parts(&initial.from, &initial.parts, trainee)?;
-            }
-        }
-    }
+    let position = newest.as_deref().map(checkpoint::position).transpose()?;
+    let (mut trainee, given) = match &newest {
+        Some(path) => Given::restore(config, path, trainee)?,
+        None => Given::load(config, trainee)?,
+    };
+    // What is not read is drawn here, in the order of the model, so that it does not matter how many devices use it.
+    let _ = trainee.valid();
     let options = RunOptions {
         folder: folders.run.clone(),
         checkpoint_every: config.checkpoint_every,
@@ -93,6 +97,7 @@ pub fn launch<B: AutodiffBackend>(
         keep: config.keep_checkpoints,
         seed: config.seed,
         stop_after: None,
+        left_out: Default::default(),
     };
     let mut left = stop_after;
     for (index, stage) in config.stages.iter().enumerate() {
@@ -111,13 +116,15 @@ pub fn launch<B: AutodiffBackend>(
         }
         let options = RunOptions {
             stop_after: left,
+            left_out: given.untouched(&trainee, &config.stages[..=index])?,
             ..options.clone()
         };
+        check_features(stage, &trainee)?;
         let ahead = stage.steps - resume.map_or(0, |(_, at)| at.step);
         left = left.map(|left| left.saturating_sub(ahead));
         macro_rules! run {
             ($stage:expr) => {
-                train_stage(&$stage, stage, &options, trainee, resume, index)?
+                train_stage(&$stage, stage, &options, trainee, resume, index, devices)?
             };
         }
         let config = stage.clone();
@@ -125,9 +132,22 @@ pub fn launch<B: AutodiffBackend>(
             (StageKind::Clip, _) => run!(ClipStage::new(shared.scenes()?, config)),
             (StageKind::Sam, _) => run!(SamStage::new(shared.scenes()?, config)),
             (StageKind::Audio, _) => run!(AudioStage::new(shared.scenes()?, config)?),
-            (StageKind::Instruct, None) => run!(InstructStage::new(shared.scenes()?, config)?),
-            (StageKind::Instruct, Some(data)) => {
-                run!(InstructStage::with_data(shared.stage(), data, config))
+            (StageKind::Instruct, data) => {
+                let instruct = match data {
+                    None => InstructStage::new(shared.scenes()?, config)?,
+                    Some(data) => InstructStage::with_data(shared.stage(), data, config),
+                };
+                match stage.recompute {
+                    false => run!(instruct),
+                    true => {
+                        let sparing = Trainee::<B::Sparing>::from_inner(trainee.valid());
+                        drop(trainee);
+                        let (trained, complete) = train_stage(
+                            &instruct, stage, &options, sparing, resume, index, devices,
+                        )?;
+                        (Trainee::from_inner(trained.valid()), complete)
+                    }
+                }
             }
         };
         trainee = trained;
@@ -139,6 +159,27 @@ pub fn launch<B: AutodiffBackend>(
     Ok(true)
 }
 
+/// Refuses to keep the features of encoders that the stage trains.
+fn check_features<B: AutodiffBackend>(stage: &StageConfig, trainee: &Trainee<B>) -> Result<()> {
+    if stage.features.is_none() {
+        return Ok(());
+    }
+    let trainable = stage.trainable_patterns()?;
+    for encoder in ["anyref.vision_tower.", "anyref.image_encoder."] {
+        let trained = parameters::<B, _>(trainee).into_values().any(|parameter| {
+            let path = &parameter.path;
+            path.starts_with(encoder) && trainable.iter().any(|pattern| pattern.is_match(path))
+        });
+        if trained {
+            bail!(
+                "stage {} trains {encoder}*, whose `features` cannot be kept: leave one of them out",
+                stage.kind
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Writes the model of a checkpoint as a model folder, in half precision.
 pub fn export_checkpoint<B: AutodiffBackend>(
     config: &TrainConfig,
@@ -146,14 +187,47 @@ pub fn export_checkpoint<B: AutodiffBackend>(
     out: &Path,
     device: &B::Device,
 ) -> Result<PathBuf> {
-    let shared = Shared::open(config, folders)?;
+    let (path, trainee, shared) = newest::<B>(config, folders, device)?;
+    export(&trainee, shared.stage(), out, device)?;
+    Ok(path)
+}
+
+/// Writes what a checkpoint has that was trained, and nothing else, as an adapter folder in PEFT's format.
+pub fn export_adapter<B: AutodiffBackend>(
+    config: &TrainConfig,
+    folders: &Folders,
+    out: &Path,
+    device: &B::Device,
+) -> Result<PathBuf> {
+    let (path, trainee, shared) = newest::<B>(config, folders, device)?;
+    let Some(lora) = &shared.stage().model.lora else {
+        bail!("the model has no adapters (`model.lora`): export the whole model");
+    };
+    let reached = checkpoint::position(&path)?.stage;
+    let stages = &config.stages[..=reached.min(config.stages.len() - 1)];
+    let trained = names_of_trained(&trainee, stages)?
+        .iter()
+        .filter_map(|name| Some(name.strip_prefix("anyref.")?.to_owned()))
+        .collect();
+    let model = trainee.valid().anyref;
+    save_adapter(&model, lora, &trained, out)?;
+    shared.stage().tokenizer.save(out.join(TOKENIZER))?;
+    Ok(path)
+}
+
+/// The newest checkpoint, and what is in it.
+pub(super) fn newest<B: AutodiffBackend>(
+    config: &TrainConfig,
+    folders: &Folders,
+    device: &B::Device,
+) -> Result<(PathBuf, Trainee<B>, Shared)> {
     let Some(path) = checkpoint::newest(&folders.run.join("checkpoints"))? else {
         bail!("{} has no checkpoint: train first", folders.run.display());
     };
+    let shared = Shared::open(config, folders)?;
     let trainee = fresh::<B>(&shared.stage().model, shared.name_count(), device)?;
-    let trainee = checkpoint::load_weights(&path, trainee)?;
-    export(&trainee, shared.stage(), out, device)?;
-    Ok(path)
+    let (trainee, _) = Given::restore(config, &path, trainee)?;
+    Ok((path, trainee, shared))
 }
 
 fn export<B: AutodiffBackend>(
@@ -209,7 +283,7 @@ impl Shared {
         }
     }
 
-    fn scenes(&self) -> Result<&SceneContext> {
+    pub(super) fn scenes(&self) -> Result<&SceneContext> {
         match self {
             Self::Scenes(context) => Ok(context),
             Self::Data(_) => bail!("the run has no scenes: name data sets in every stage"),

@@ -2,10 +2,18 @@
 
 pub mod checkpoint;
 pub mod config;
+mod given;
 pub mod launch;
 pub mod log;
 pub mod optimizer;
+#[cfg(feature = "collective")]
+mod peers;
+#[cfg(not(feature = "collective"))]
+#[path = "no_peers.rs"]
+mod peers;
+pub mod pictures;
 pub mod plan;
+pub mod recompute;
 pub mod schedule;
 mod tensorboard;
 pub mod trainer;

@@ -44,6 +44,8 @@ pub struct StagePlan {
     /// Floating-point operations of an optimizer step, for stages of instructions: the matrix products of
     /// the encoders and the language model, one question a picture.
     pub operations: Option<f64>,
+    /// Bytes that the language model keeps of a micro-batch for the gradient, for stages of instructions.
+    pub activations: Option<f64>,
 }
 
 /// A part of the model.
@@ -98,6 +100,8 @@ impl Plan {
                 batch: stage.batch as u64 * stage.accumulation,
                 operations: (stage.kind == StageKind::Instruct)
                     .then(|| operations(model, stage, &parts)),
+                activations: (stage.kind == StageKind::Instruct)
+                    .then(|| activations(model, stage, questions(config, stage))),
                 parts,
                 data,
             })
@@ -190,6 +194,29 @@ fn operations(model: &AnyRefConfig, stage: &StageConfig, parts: &[PartPlan]) -> 
     2.0 * (picture + words) * (stage.batch as u64 * stage.accumulation) as f64
 }
 
+/// Questions a picture.
+fn questions(config: &TrainConfig, stage: &StageConfig) -> usize {
+    match stage.data {
+        Some(_) => 1,
+        None => config.instructions.per_scene,
+    }
+}
+
+/// What each decoder layer keeps of a position in 32 bits: its input before and after both norms, queries, keys, values
+/// and what attention made of them, twice, for it lies differently for the output projection; and three vectors of the
+/// feed-forward network. A picture is read once for all questions about it. Micro-batches in parallel each keep their
+/// own.
+fn activations(model: &AnyRefConfig, stage: &StageConfig, questions: usize) -> f64 {
+    let llm = &model.llm;
+    let kept = 9 * llm.hidden_size + 3 * llm.intermediate_size;
+    let positions = stage.batch * (model.image_tokens() + questions * WORDS);
+    let at_once = match stage.parallel {
+        true => stage.accumulation as usize,
+        false => 1,
+    };
+    (BYTES * llm.num_hidden_layers * kept * positions * at_once) as f64
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, stage) in self.stages.iter().enumerate() {
@@ -213,13 +240,21 @@ impl fmt::Display for Plan {
             if let Some(operations) = stage.operations {
                 writeln!(f, "  about {:.3} TFLOP a step", operations / 1e12)?;
             }
+            if let Some(activations) = stage.activations {
+                let gigabytes = activations / 1e9;
+                writeln!(
+                    f,
+                    "  about {gigabytes:.2} GB of the language model's activations at once"
+                )?;
+            }
             for (name, items, questions) in &stage.data {
                 writeln!(f, "  {name}: {items} items, {questions} questions an epoch")?;
             }
         }
         write!(
             f,
-            "memory is that of weights, gradients and AdamW's moments in 32 bits; activations come on top"
+            "memory is that of weights, gradients and AdamW's moments in 32 bits; activations come on top; checkpoints hold what is \
+             trained and what the run's start has not"
         )
     }
 }

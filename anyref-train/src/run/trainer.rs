@@ -1,11 +1,12 @@
 //! The training loop: batches in, checkpoints out, any stage.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
 use anyhow::{Context, Result, anyhow, bail};
-use burn::module::AutodiffModule;
+use burn::module::{AutodiffModule, Module};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Tensor, backend::AutodiffBackend, backend::Backend};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -15,6 +16,7 @@ use super::checkpoint::{self, Position};
 use super::config::StageConfig;
 use super::log::MetricLog;
 use super::optimizer::{Optimizer, OptimizerConfig, set_trainable};
+use super::peers::{Peer, PeerStopped};
 use crate::data::split::mix;
 use crate::losses::scalar;
 use crate::trainee::Trainee;
@@ -58,6 +60,8 @@ pub struct RunOptions {
     pub seed: u64,
     /// Stop after so many steps of this process, to be resumed later.
     pub stop_after: Option<u64>,
+    /// Parameters, by name, that checkpoints leave out, since the run has them from its start.
+    pub left_out: BTreeSet<String>,
 }
 
 /// After so many steps in a row without a finite gradient a run stops.
@@ -75,6 +79,9 @@ pub(super) fn idle_pattern(config: &StageConfig, pattern: usize) -> anyhow::Erro
 }
 
 /// Runs one stage from `position` to its end; returns the trainee and whether the stage is complete.
+///
+/// Each of `devices` takes micro-batches of its own, [`StageConfig::accumulation`] of them a step, and their gradients
+/// are averaged; the first logs, validates and writes the checkpoints.
 pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
     stage: &S,
     config: &StageConfig,
@@ -82,133 +89,247 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
     trainee: Trainee<B>,
     resume: Option<(&Path, &Position)>,
     index: usize,
+    devices: &[B::Device],
 ) -> Result<(Trainee<B>, bool)> {
-    let patterns = config.trainable_patterns()?;
-    let (mut trainee, trained) = set_trainable::<B, _>(trainee, &patterns);
-    if let Some(pattern) = trained.iter().position(|&count| count == 0) {
-        return Err(idle_pattern(config, pattern));
-    }
-    let scales = config
-        .learning_rate_scales
-        .iter()
-        .map(|(pattern, scale)| Ok((Regex::new(pattern)?, *scale)))
-        .collect::<Result<Vec<_>>>()?;
-    let mut optimizer = Optimizer::<B>::new(
-        OptimizerConfig {
-            weight_decay: config.weight_decay,
-            clip_norm: config.clip_norm,
-        },
-        scales,
-    );
-    let device = trainee.heads.logit_scale.val().device();
-    let mut position = Position {
-        stage: index,
-        step: 0,
-        updates: Default::default(),
-        best: None,
+    let job = Job {
+        stage,
+        config,
+        options,
+        resume,
+        index,
     };
-    if let Some((path, saved)) = resume {
-        checkpoint::load_optimizer(path, saved, &mut optimizer, &device)?;
-        position = saved.clone();
-    }
-    let checkpoints = options.folder.join("checkpoints");
-    let mut log = MetricLog::open(&options.folder.join("metrics.jsonl"), index, position.step)?;
-    let schedule = config.schedule();
-    let end = match options.stop_after {
-        Some(steps) => config.steps.min(position.step + steps),
-        None => config.steps,
+    let Some((first, others)) = devices
+        .split_first()
+        .filter(|(_, others)| !others.is_empty())
+    else {
+        return job.run(trainee, None);
     };
-    let bar = progress(config, position.step);
-    let micro_batches = config.accumulation.max(1);
-
-    std::thread::scope(|scope| -> Result<()> {
-        let (sender, receiver) = sync_channel(PREFETCH);
-        let first = position.step * micro_batches;
-        let last = end * micro_batches;
-        scope.spawn(move || {
-            for micro in first..last {
-                if sender.send(stage.batch(micro)).is_err() {
-                    return;
-                }
-            }
-        });
-        let mut skipped = 0;
-        while position.step < end {
-            let start = Instant::now();
-            // A resumed run draws what one without a stop draws.
-            B::seed(
-                &device,
-                mix(mix(options.seed ^ mix(index as u64)) ^ position.step),
-            );
-            let learning_rate = schedule.at(position.step);
-            let wait = Instant::now();
-            let batches = (0..micro_batches)
-                .map(|_| receiver.recv().context("the loader stopped")?)
-                .collect::<Result<Vec<_>>>()?;
-            let waited = wait.elapsed().as_secs_f64();
-            let mut accumulator = GradientsAccumulator::new();
-            let mut parts: Vec<(String, f64)> = Vec::new();
-            for micro_step in micro_steps(stage, &trainee, batches, config.parallel) {
-                let (gradients, losses) = micro_step?;
-                accumulator.accumulate(&trainee, gradients);
-                add_parts(&mut parts, &losses, micro_batches);
-            }
-            let (updated, norm) =
-                optimizer.step(trainee.clone(), accumulator.grads(), learning_rate);
-            trainee = updated;
-            skipped = if norm.is_finite() { 0 } else { skipped + 1 };
-            if skipped >= MAX_SKIPPED {
-                bail!(
-                    "{skipped} steps in a row had no finite gradient: lower the learning rate of stage {:?}; the last checkpoint is kept",
-                    config.kind
-                );
-            }
-            parts.push(("learning_rate".into(), learning_rate));
-            parts.push(("gradient_norm".into(), norm));
-            parts.push(("seconds".into(), start.elapsed().as_secs_f64()));
-            parts.push(("stalled".into(), waited));
-            log.write("train", index, position.step, &parts)?;
-            position.step += 1;
-            bar.set_position(position.step);
-            bar.set_message(summary(&parts));
-
-            let finished = position.step == config.steps;
-            if finished || position.step.is_multiple_of(options.validate_every) {
-                let scores = stage.validate(&trainee.valid())?;
-                log.write("validation", index, position.step, &scores)?;
-                bar.println(format!(
-                    "{} step {}: {}",
-                    config.kind,
-                    position.step,
-                    summary(&scores)
-                ));
-                let score = scores
-                    .first()
-                    .map(|(_, score)| *score)
-                    .filter(|score| score.is_finite());
-                if score > position.best {
-                    position.best = score;
-                    let best = options.folder.join("best");
-                    checkpoint::save(&best, &trainee, &optimizer, position.clone(), 1)?;
-                }
-            }
-            if finished
-                || position.step == end
-                || position.step.is_multiple_of(options.checkpoint_every)
+    let count = devices.len();
+    let job = &job;
+    let on = move |rank, device: &B::Device, trainee| {
+        let peer = Peer::join(rank, count, device)?;
+        job.run(trainee, Some(peer))
+    };
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = others
+            .iter()
+            .enumerate()
+            .map(|(index, device)| {
+                // Leaves of its own, since graphs that share a leaf wait for one another.
+                let own = Trainee::<B>::from_inner(trainee.valid().to_device(device));
+                scope.spawn(move || on(index + 1, device, own).map(drop))
+            })
+            .collect();
+        let mut outcome = on(0, first, trainee);
+        for thread in threads {
+            let ended = thread
+                .join()
+                .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            // What stopped the first of them, and not what the others say of it.
+            if let Err(error) = ended
+                && (outcome.is_ok()
+                    || outcome
+                        .as_ref()
+                        .is_err_and(|known| known.is::<PeerStopped>()))
             {
-                checkpoint::save(
-                    &checkpoints,
-                    &trainee,
-                    &optimizer,
-                    position.clone(),
-                    options.keep,
-                )?;
+                outcome = Err(error);
             }
         }
-        Ok(())
-    })?;
-    bar.abandon();
-    Ok((trainee, position.step == config.steps))
+        outcome
+    })
+}
+
+/// A stage to be carried out, on one device or on each of several.
+struct Job<'a, S> {
+    stage: &'a S,
+    config: &'a StageConfig,
+    options: &'a RunOptions,
+    resume: Option<(&'a Path, &'a Position)>,
+    index: usize,
+}
+
+impl<S> Job<'_, S> {
+    fn run<B: AutodiffBackend>(
+        &self,
+        trainee: Trainee<B>,
+        peer: Option<Peer<B>>,
+    ) -> Result<(Trainee<B>, bool)>
+    where
+        S: Stage<B>,
+    {
+        let Self {
+            stage,
+            config,
+            options,
+            resume,
+            index,
+        } = *self;
+        let patterns = config.trainable_patterns()?;
+        let (mut trainee, trained) = set_trainable::<B, _>(trainee, &patterns);
+        if let Some(pattern) = trained.iter().position(|&count| count == 0) {
+            return Err(idle_pattern(config, pattern));
+        }
+        let scales = config
+            .learning_rate_scales
+            .iter()
+            .map(|(pattern, scale)| Ok((Regex::new(pattern)?, *scale)))
+            .collect::<Result<Vec<_>>>()?;
+        let mut optimizer = Optimizer::<B>::new(
+            OptimizerConfig {
+                weight_decay: config.weight_decay,
+                clip_norm: config.clip_norm,
+            },
+            scales,
+        );
+        let device = trainee.heads.logit_scale.val().device();
+        let mut position = Position {
+            stage: index,
+            step: 0,
+            updates: Default::default(),
+            best: None,
+        };
+        if let Some((path, saved)) = resume {
+            checkpoint::load_optimizer(path, saved, &mut optimizer, &device)?;
+            position = saved.clone();
+        }
+        let checkpoints = options.folder.join("checkpoints");
+        let (rank, count) = peer
+            .as_ref()
+            .map_or((0, 1), |peer| (peer.rank(), peer.count()));
+        let is_first = rank == 0;
+        let mut log = match is_first {
+            true => {
+                let file = options.folder.join("metrics.jsonl");
+                Some(MetricLog::open(&file, index, position.step)?)
+            }
+            false => None,
+        };
+        let schedule = config.schedule();
+        let end = match options.stop_after {
+            Some(steps) => config.steps.min(position.step + steps),
+            None => config.steps,
+        };
+        let bar = match is_first {
+            true => progress(config, position.step),
+            false => ProgressBar::hidden(),
+        };
+        let micro_batches = config.accumulation.max(1);
+
+        std::thread::scope(|scope| -> Result<()> {
+            let (sender, receiver) = sync_channel(PREFETCH);
+            // The devices share the micro-batches of a step out in order.
+            let share = move |step: u64| {
+                let first = (step * count as u64 + rank as u64) * micro_batches;
+                first..first + micro_batches
+            };
+            let ahead = position.step..end;
+            scope.spawn(move || {
+                for micro in ahead.flat_map(share) {
+                    if sender.send(stage.batch(micro)).is_err() {
+                        return;
+                    }
+                }
+            });
+            let mut skipped = 0;
+            while position.step < end {
+                let start = Instant::now();
+                if is_first {
+                    // A resumed run draws what one without a stop draws.
+                    B::seed(
+                        &device,
+                        mix(mix(options.seed ^ mix(index as u64)) ^ position.step),
+                    );
+                }
+                let learning_rate = schedule.at(position.step);
+                let wait = Instant::now();
+                let batches = (0..micro_batches)
+                    .map(|_| receiver.recv().context("the loader stopped")?)
+                    .collect::<Result<Vec<_>>>()?;
+                let waited = wait.elapsed().as_secs_f64();
+                let mut accumulator = GradientsAccumulator::new();
+                let mut parts: Vec<(String, f64)> = Vec::new();
+                for micro_step in micro_steps(stage, &trainee, batches, config.parallel) {
+                    let (gradients, losses) = micro_step?;
+                    accumulator.accumulate(&trainee, gradients);
+                    add_parts(&mut parts, &losses, micro_batches);
+                }
+                let gradients = match &peer {
+                    Some(peer) => peer.average(&trainee, accumulator.grads())?,
+                    None => accumulator.grads(),
+                };
+                let (updated, norm) = optimizer.step(trainee.clone(), gradients, learning_rate);
+                trainee = updated;
+                skipped = if norm.is_finite() { 0 } else { skipped + 1 };
+                if skipped >= MAX_SKIPPED {
+                    bail!(
+                        "{skipped} steps in a row had no finite gradient: lower the learning rate of stage {:?}; the last checkpoint is kept",
+                        config.kind
+                    );
+                }
+                parts.push(("learning_rate".into(), learning_rate));
+                parts.push(("gradient_norm".into(), norm));
+                parts.push(("seconds".into(), start.elapsed().as_secs_f64()));
+                parts.push(("stalled".into(), waited));
+                if let Some(log) = &mut log {
+                    log.write("train", index, position.step, &parts)?;
+                }
+                position.step += 1;
+                bar.set_position(position.step);
+                bar.set_message(summary(&parts));
+
+                let Some(log) = &mut log else {
+                    continue;
+                };
+                let finished = position.step == config.steps;
+                if finished || position.step.is_multiple_of(options.validate_every) {
+                    let scores = stage.validate(&trainee.valid())?;
+                    log.write("validation", index, position.step, &scores)?;
+                    bar.println(format!(
+                        "{} step {}: {}",
+                        config.kind,
+                        position.step,
+                        summary(&scores)
+                    ));
+                    let score = scores
+                        .first()
+                        .map(|(_, score)| *score)
+                        .filter(|score| score.is_finite());
+                    if score > position.best {
+                        position.best = score;
+                        let best = options.folder.join("best");
+                        let left_out = &options.left_out;
+                        checkpoint::save(
+                            &best,
+                            &trainee,
+                            &optimizer,
+                            position.clone(),
+                            left_out,
+                            1,
+                        )?;
+                    }
+                }
+                if finished
+                    || position.step == end
+                    || position.step.is_multiple_of(options.checkpoint_every)
+                {
+                    checkpoint::save(
+                        &checkpoints,
+                        &trainee,
+                        &optimizer,
+                        position.clone(),
+                        &options.left_out,
+                        options.keep,
+                    )?;
+                }
+            }
+            Ok(())
+        })?;
+        bar.abandon();
+        if let Some(peer) = peer {
+            peer.finish()?;
+        }
+        Ok((trainee, position.step == config.steps))
+    }
 }
 
 fn progress(config: &StageConfig, done: u64) -> ProgressBar {

@@ -78,6 +78,18 @@ pub struct ExampleTarget {
 }
 
 impl Asked {
+    /// Puts questions about the same picture together, the pictures in the order of their first questions.
+    pub fn merge(all: Vec<Self>) -> Vec<Self> {
+        let mut merged: Vec<Self> = Vec::with_capacity(all.len());
+        for asked in all {
+            match merged.iter_mut().find(|known| known.image == asked.image) {
+                Some(known) => known.examples.extend(asked.examples),
+                None => merged.push(asked),
+            }
+        }
+        merged
+    }
+
     /// Refuses masks that are not of the picture.
     ///
     /// # Errors

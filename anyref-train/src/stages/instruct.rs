@@ -1,6 +1,7 @@
 //! AnyRef's own stage: instructions of every kind, with the paper's losses.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 use anyref_core::{AnyRefModel, ReferenceBank, splice};
@@ -13,6 +14,7 @@ use burn::tensor::{Int, Tensor};
 
 use super::context::{StageContext, floats, indices};
 use super::data_questions::DataSources;
+use super::feature_cache::FeatureCaches;
 use super::instruct_batch::InstructBatch;
 use super::questions::Questions;
 use super::regions::{Regions, embedded, name_logits};
@@ -38,6 +40,8 @@ pub struct InstructStage<'a> {
     config: StageConfig,
     /// Tokens of each name of the scenes.
     words: Vec<Vec<u32>>,
+    /// Kept features, opened at the first use.
+    caches: Mutex<Option<Arc<FeatureCaches>>>,
 }
 
 /// What the model makes of a batch.
@@ -64,9 +68,42 @@ pub fn instruct_forward<B: Backend>(
     batch: &InstructBatch,
     device: &B::Device,
 ) -> InstructOutput<B> {
+    let features = clip_features(model, &batch.clip, device);
+    let embeddings = || Ok(sam_embeddings(model, &batch.sam, device));
+    forward_encoded(model, batch, features, embeddings, device)
+        .expect("what is computed cannot be unreadable")
+}
+
+/// CLIP's features of some pictures, `[pictures, patches, channels]`.
+fn clip_features<B: Backend>(
+    model: &AnyRefModel<B>,
+    pictures: &[PixelValues],
+    device: &B::Device,
+) -> Tensor<B, 3> {
+    let pixels = PixelValues::batch(pictures, device);
+    model.vision_tower.features(pixels, model.select_layer())
+}
+
+/// SAM's embeddings of some pictures, `[pictures, channels, rows, columns]`.
+fn sam_embeddings<B: Backend>(
+    model: &AnyRefModel<B>,
+    pictures: &[PixelValues],
+    device: &B::Device,
+) -> Tensor<B, 4> {
+    model
+        .image_encoder
+        .forward(PixelValues::batch(pictures, device))
+}
+
+/// The same from CLIP's features and, where anything is pointed at, SAM's embeddings.
+fn forward_encoded<B: Backend>(
+    model: &AnyRefModel<B>,
+    batch: &InstructBatch,
+    features: Tensor<B, 3>,
+    embeddings: impl FnOnce() -> Result<Tensor<B, 4>>,
+    device: &B::Device,
+) -> Result<InstructOutput<B>> {
     let scenes = batch.clip.len();
-    let pixels = PixelValues::batch(&batch.clip, device);
-    let features = model.vision_tower.features(pixels, model.select_layer());
     let picture = model.picture_features_from(features.clone());
 
     let mut parts = Vec::new();
@@ -114,7 +151,7 @@ pub fn instruct_forward<B: Backend>(
         .llm
         .forward(LlamaInput::new(prefix.embeddings), Some(&mut cache));
     let past = cache.len();
-    let mut cache = cache.repeat(batch.per_picture);
+    let mut cache = batch.repeated(&cache);
     let rows = splice(&model.llm, &batch.rows, None, &bank, past, device);
     let input = LlamaInput::new(rows.embeddings).with_padding(rows.padding);
     let output = model.llm.forward(input, Some(&mut cache));
@@ -133,14 +170,14 @@ pub fn instruct_forward<B: Backend>(
     let logits = model.llm.logits(states.unsqueeze()).squeeze_dim(0);
 
     if batch.objects.is_empty() {
-        return InstructOutput {
+        return Ok(InstructOutput {
             logits,
             masks: None,
             estimates: None,
             features,
             prompts: None,
             references,
-        };
+        });
     }
     let [_, heads, _, head_dim] = output.query.dims();
     let at: Vec<usize> = batch
@@ -164,10 +201,8 @@ pub fn instruct_forward<B: Backend>(
         .collect();
     let prompts = model.object_prompts(query, output.key, output.hidden, past, objects);
 
-    let embeddings = model
-        .image_encoder
-        .forward(PixelValues::batch(&batch.sam, device));
-    let scene_of = indices(&batch.scene_of_objects(), device);
+    let embeddings = embeddings()?;
+    let scene_of = indices(&batch.picture_of_objects(), device);
     let decoded = model.decode_masks(embeddings.select(0, scene_of), prompts.clone());
     let size = batch.mask_size;
     let targets = floats(
@@ -175,14 +210,14 @@ pub fn instruct_forward<B: Backend>(
         [batch.objects.len(), size, size],
         device,
     );
-    InstructOutput {
+    Ok(InstructOutput {
         logits,
         masks: Some((resized(decoded.low_res_masks, size), targets)),
         estimates: Some(decoded.iou_predictions.squeeze_dim(1)),
         features,
         prompts: Some(prompts),
         references,
-    }
+    })
 }
 
 /// Mean squared distance of the language model's mask prompts from those of the names, which the mask
@@ -221,6 +256,7 @@ impl<'a> InstructStage<'a> {
             questions: Questions::Scenes(context),
             config,
             words,
+            caches: Mutex::default(),
         })
     }
 
@@ -234,7 +270,45 @@ impl<'a> InstructStage<'a> {
             questions: Questions::Data { context, sources },
             config,
             words: Vec::new(),
+            caches: Mutex::default(),
         }
+    }
+
+    /// [`instruct_forward`], with the features that are kept.
+    pub(super) fn forward<B: Backend>(
+        &self,
+        model: &AnyRefModel<B>,
+        batch: &InstructBatch,
+        device: &B::Device,
+    ) -> Result<InstructOutput<B>> {
+        let Some(config) = &self.config.features else {
+            return Ok(instruct_forward(model, batch, device));
+        };
+        let caches = {
+            let mut opened = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
+            match &*opened {
+                Some(caches) => caches.clone(),
+                None => {
+                    let caches = Arc::new(FeatureCaches::open(config, model)?);
+                    *opened = Some(caches.clone());
+                    caches
+                }
+            }
+        };
+        let encode = |new: &[PixelValues]| clip_features(model, new, device);
+        let features = caches.clip.features(&batch.clip, device, encode)?;
+        let encode = |new: &[PixelValues]| sam_embeddings(model, new, device);
+        let embeddings = || caches.sam.features(&batch.sam, device, encode);
+        forward_encoded(model, batch, features, embeddings, device)
+    }
+
+    pub(super) fn context(&self) -> &'a StageContext {
+        self.questions.context()
+    }
+
+    /// The questions of a step; none where there is nothing to validate on.
+    pub(super) fn batch_of(&self, split: Split, step: u64) -> Result<Option<InstructBatch>> {
+        self.questions.batch(&self.config, split, step)
     }
 
     /// How well projected features fit the words that name what they show: cross-entropy over all names
@@ -296,13 +370,13 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
     type Batch = InstructBatch;
 
     fn batch(&self, step: u64) -> Result<InstructBatch> {
-        let batch = self.questions.batch(&self.config, Split::Train, step)?;
+        let batch = self.batch_of(Split::Train, step)?;
         batch.context("the stage has nothing to learn from")
     }
 
     fn loss(&self, trainee: &Trainee<B>, batch: &InstructBatch) -> Result<Losses<B>> {
         let device = trainee.heads.logit_scale.val().device();
-        let output = instruct_forward(&trainee.anyref, batch, &device);
+        let output = self.forward(&trainee.anyref, batch, &device)?;
         let language = cross_entropy(output.logits, indices(&batch.predicted, &device));
         let mut parts = vec![("language", language.clone())];
         let mut total = language;
@@ -360,13 +434,10 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
         let mut ious: BTreeMap<String, (f64, usize)> = [("iou".to_owned(), (0.0, 0))].into();
         let (mut language, mut batches) = (0.0, 0.0);
         for step in 0..self.config.validation_scenes.div_ceil(self.config.batch) as u64 {
-            let batch = self
-                .questions
-                .batch(&self.config, Split::Validation, step)?;
-            let Some(batch) = batch else {
+            let Some(batch) = self.batch_of(Split::Validation, step)? else {
                 return Ok(Vec::new());
             };
-            let output = instruct_forward(&trainee.anyref, &batch, &device);
+            let output = self.forward(&trainee.anyref, &batch, &device)?;
             let loss = cross_entropy(output.logits, indices(&batch.predicted, &device));
             language += scalar(loss);
             batches += 1.0;

@@ -3,9 +3,11 @@
 use anyhow::{Context, Result};
 use anyref_audio::AudioFeatures;
 use anyref_core::{Layout, Question, SpecialTokens, object_spans};
+use anyref_llm::KvCache;
 use anyref_llm::conversation::llava_v1;
 use anyref_vision::preprocess::PixelValues;
 use anyref_vision::roi_align::RegionBox;
+use burn::tensor::backend::Backend;
 use image::RgbImage;
 
 use super::context::StageContext;
@@ -15,7 +17,7 @@ use super::scene_context::SceneContext;
 use crate::data::phrases::named;
 use crate::data::{Instruction, Kind, ReferenceData, Scene};
 
-/// Questions about several pictures, the same number a picture.
+/// Questions about several pictures.
 #[derive(Debug)]
 pub struct InstructBatch {
     /// CLIP's input of each picture.
@@ -37,8 +39,8 @@ pub struct InstructBatch {
     pub prefix: Layout,
     /// Each question and its answer, picture by picture.
     pub rows: Vec<Layout>,
-    /// Questions a picture.
-    pub per_picture: usize,
+    /// The picture of each row, in ascending order.
+    pub pictures: Vec<usize>,
     /// Kind of each row.
     pub kinds: Vec<Kind>,
     /// States that predict a token of an answer: row and position in the row.
@@ -103,12 +105,13 @@ impl InstructBatch {
         per_picture: usize,
         mask_size: usize,
     ) -> Result<Self> {
-        let mut batch = Self::new(context, asked, per_picture, mask_size)?;
+        let mut batch = Self::new(context, asked, Some(per_picture), mask_size)?;
         batch.regions = Some(Regions::new(context, scenes.iter().copied()));
         Ok(batch)
     }
 
-    /// Prepares questions about pictures. Pictures with fewer than `per_picture` repeat theirs.
+    /// Prepares questions about pictures: `per_picture` about each, which repeats its own where it has fewer, or those
+    /// it has.
     ///
     /// # Errors
     /// When a picture has no question, a mask is not of its picture, an answer has another number of
@@ -116,7 +119,7 @@ impl InstructBatch {
     pub fn new(
         context: &StageContext,
         asked: &[Asked],
-        per_picture: usize,
+        per_picture: Option<usize>,
         mask_size: usize,
     ) -> Result<Self> {
         let mut batch = Self {
@@ -129,7 +132,7 @@ impl InstructBatch {
             referred: Vec::new(),
             prefix: Layout::default(),
             rows: Vec::new(),
-            per_picture,
+            pictures: Vec::new(),
             kinds: Vec::new(),
             predictors: Vec::new(),
             predicted: Vec::new(),
@@ -146,7 +149,9 @@ impl InstructBatch {
             asked.check()?;
             batch.clip.push(clip.process(&asked.image));
             batch.sam.push(sam.process(&asked.image).pixels);
-            for example in asked.examples.iter().cycle().take(per_picture) {
+            let questions = per_picture.unwrap_or(asked.examples.len());
+            for example in asked.examples.iter().cycle().take(questions) {
+                batch.pictures.push(index);
                 let entries = example.references.iter().map(|reference| match reference {
                     ExampleReference::Text => None,
                     ExampleReference::Box(region) => {
@@ -242,10 +247,20 @@ impl InstructBatch {
 }
 
 impl InstructBatch {
-    /// The scene of every `<obj>`.
-    pub(super) fn scene_of_objects(&self) -> Vec<usize> {
-        let scene = |object: &ObjectTarget| object.row / self.per_picture;
-        self.objects.iter().map(scene).collect()
+    /// The picture of every `<obj>`.
+    pub(super) fn picture_of_objects(&self) -> Vec<usize> {
+        let picture = |object: &ObjectTarget| self.pictures[object.row];
+        self.objects.iter().map(picture).collect()
+    }
+
+    /// What was read of each picture, once for each of its rows.
+    pub(super) fn repeated<B: Backend>(&self, cache: &KvCache<B>) -> KvCache<B> {
+        let each = self.pictures.len() / self.clip.len();
+        let even = |(row, &picture): (usize, &usize)| picture == row / each;
+        match self.pictures.iter().enumerate().all(even) {
+            true => cache.repeat(each),
+            false => cache.select(&self.pictures),
+        }
     }
 }
 

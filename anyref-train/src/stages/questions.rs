@@ -20,7 +20,7 @@ const ELSEWHERE: u64 = 1 << 40;
 pub(super) enum Questions<'a> {
     /// About scenes, several a scene.
     Scenes(&'a SceneContext),
-    /// Of data sets, one a picture.
+    /// Of data sets; those about the same picture share it.
     Data {
         context: &'a StageContext,
         sources: &'a DataSources,
@@ -59,8 +59,8 @@ impl<'a> Questions<'a> {
                 let Some(questions) = sources.of(split) else {
                     return Ok(None);
                 };
-                let asked = questions.asked(context, step, config.batch)?;
-                InstructBatch::new(context, &asked, 1, mask_size).map(Some)
+                let asked = Asked::merge(questions.asked(context, step, config.batch)?);
+                InstructBatch::new(context, &asked, None, mask_size).map(Some)
             }
         }
     }

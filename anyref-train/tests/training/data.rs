@@ -1,15 +1,20 @@
 //! Learning from data sets.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyref_core::{AnyRef, Slot};
+use anyref_core::{AnyRef, AnyRefConfig, Slot};
+use anyref_llm::peft::PeftAdapter;
 use anyref_train::data::Kind;
+use anyref_train::losses::{cross_entropy, mask_bce, mask_dice};
+use anyref_train::run::checkpoint::newest;
 use anyref_train::run::config::{DataConfig, TrainConfig};
-use anyref_train::run::launch::launch;
+use anyref_train::run::launch::{export_adapter, export_checkpoint, launch};
 use anyref_train::run::plan::Plan;
-use anyref_train::stages::{Asked, DataQuestions, InstructBatch, StageContext};
-use burn::tensor::DType;
+use anyref_train::stages::{Asked, DataQuestions, InstructBatch, StageContext, instruct_forward};
+use anyref_weights::Checkpoint;
+use burn::tensor::{DType, Tensor};
 use hound::{SampleFormat, WavSpec, WavWriter};
 use serde_json::{Value, json};
 
@@ -130,11 +135,9 @@ fn questions_are_the_items_of_a_file() {
     }
 
     // What it becomes: pictures one by one, masks of what the answers point at.
-    let batch = InstructBatch::new(&context, &asked, 1, 16).unwrap();
-    assert_eq!(
-        (batch.rows.len(), batch.clip.len(), batch.per_picture),
-        (5, 5, 1)
-    );
+    let batch = InstructBatch::new(&context, &asked, None, 16).unwrap();
+    assert_eq!((batch.rows.len(), batch.clip.len()), (5, 5));
+    assert_eq!(batch.pictures, [0, 1, 2, 3, 4]);
     assert_eq!(batch.objects.len(), 4);
     assert_eq!(batch.masks.len(), 4 * 16 * 16);
     assert_eq!(
@@ -232,6 +235,43 @@ fn descriptions_point_as_often_as_configured() {
 }
 
 #[test]
+fn questions_about_the_same_picture_share_its_encoding() {
+    let context = context([64, 64], 2);
+    let folder = tempfile::tempdir().unwrap();
+    let questions = open(&data(own(&every_kind(folder.path()))));
+    let asked = || questions.asked(&context, 0, 5).unwrap();
+    let apart = InstructBatch::new(&context, &asked(), None, 16).unwrap();
+    let merged = Asked::merge(asked());
+    let together = InstructBatch::new(&context, &merged, None, 16).unwrap();
+    assert_eq!((apart.clip.len(), apart.rows.len()), (5, 5));
+    // Two about one picture, three about the other.
+    let mut counts: Vec<_> = merged.iter().map(|asked| asked.examples.len()).collect();
+    assert_eq!(counts.iter().sum::<usize>(), 5);
+    counts.sort_unstable();
+    assert_eq!(counts, [2, 3]);
+    assert_eq!((together.clip.len(), together.sam.len()), (2, 2));
+
+    // What is learned is the same.
+    let device = Default::default();
+    let model = model::<TestBackend>(&context.model, 8);
+    let losses = |batch: &InstructBatch| {
+        let output = instruct_forward(&model, batch, &device);
+        let predicted: Vec<i32> = batch.predicted.iter().map(|&token| token as i32).collect();
+        let predicted = Tensor::from_data(predicted.as_slice(), &device);
+        let (masks, truth) = output.masks.unwrap();
+        [
+            cross_entropy(output.logits, predicted).into_scalar(),
+            mask_bce(masks.clone(), truth.clone()).mean().into_scalar(),
+            mask_dice(masks, truth).mean().into_scalar(),
+        ]
+    };
+    let (apart, together) = (losses(&apart), losses(&together));
+    for (a, b) in apart.iter().zip(together) {
+        assert!((a - b).abs() < 1e-5, "{apart:?} {together:?}");
+    }
+}
+
+#[test]
 fn data_that_is_not_there_or_not_known_is_refused_at_the_start() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("data.jsonl");
@@ -299,6 +339,25 @@ fn a_run_starts_from_a_model_learns_and_resumes() {
     let weights = |run: &Path| fs::read(run.join("model/model.safetensors")).unwrap();
     assert!(weights(&straight) == weights(&resumed), "the models differ");
 
+    // Checkpoints hold what is trained and what the start has not: the heads.
+    let newest = newest(&straight.join("checkpoints")).unwrap().unwrap();
+    let held = Checkpoint::open(newest.join("model.safetensors")).unwrap();
+    let parts: BTreeSet<_> = held
+        .tensors()
+        .map(|tensor| tensor.name.trim_start_matches("anyref."))
+        .map(|name| name.split('.').next().unwrap().to_owned())
+        .collect();
+    let expected = [
+        "audio_projector",
+        "box_projector",
+        "heads",
+        "llm",
+        "mask_decoder",
+        "mm_projector",
+        "text_hidden_fcs",
+    ];
+    assert_eq!(parts, expected.map(str::to_owned).into());
+
     let metrics = fs::read_to_string(straight.join("metrics.jsonl")).unwrap();
     let losses: Vec<f64> = metrics
         .lines()
@@ -330,6 +389,22 @@ fn a_run_starts_from_a_model_learns_and_resumes() {
             .into_iter()
             .all(|(a, b)| (a - b).abs() <= 1e-3 * b.abs().max(1e-3))
     );
+
+    // So the start has to stay.
+    let again = folder.path().join("again");
+    let run = folders(&straight);
+    assert_eq!(
+        export_checkpoint::<TrainBackend>(&config, &run, &again, &device).unwrap(),
+        newest
+    );
+    let file = |folder: &Path| fs::read(folder.join("model.safetensors")).unwrap();
+    assert!(
+        file(&again) == file(&straight.join("model")),
+        "the exports differ"
+    );
+    fs::rename(&start, folder.path().join("elsewhere")).unwrap();
+    let error = export_checkpoint::<TrainBackend>(&config, &run, &again, &device).unwrap_err();
+    assert!(format!("{error:#}").contains("start"), "{error:#}");
 }
 
 #[test]
@@ -401,6 +476,22 @@ fn adapters_start_afresh_on_a_model_without() {
         fs::read(run.run.join("model/model.safetensors")).unwrap()
     };
     assert!(weights("straight", None) == weights("resumed", Some(2)));
+
+    // Alone they are small.
+    let out = folder.path().join("adapter");
+    let run = folders(&folder.path().join("straight"));
+    export_adapter::<TrainBackend>(&config, &run, &out, &device).unwrap();
+    let adapter = PeftAdapter::open(&out).unwrap();
+    let layers = AnyRefConfig::tiny().llm.num_hidden_layers;
+    assert_eq!(
+        (adapter.saved().len(), adapter.projections().len()),
+        (0, 2 * layers)
+    );
+    assert_eq!(adapter.checkpoint().len(), 4 * layers);
+    assert!(out.join("tokenizer.json").is_file());
+    config.model.lora = None;
+    let error = export_adapter::<TrainBackend>(&config, &run, &out, &device).unwrap_err();
+    assert!(format!("{error:#}").contains("lora"), "{error:#}");
 }
 
 #[test]

@@ -41,7 +41,13 @@ fn named_parts_are_read_and_the_others_kept() {
 
     // A part may be modules or a parameter.
     let parts = ["image_encoder", "heads.prompts", "heads.logit_scale"].map(str::to_owned);
-    let loaded = load_parts(&checkpoint, &parts, fresh.clone()).unwrap();
+    let (loaded, names) = load_parts(&checkpoint, &parts, fresh.clone()).unwrap();
+    assert!(names.contains(&"heads.prompts.weight".to_owned()));
+    assert!(
+        names
+            .iter()
+            .all(|name| parts.iter().any(|part| name.contains(part.as_str())))
+    );
     assert!(neck(&loaded) == neck(&trained));
     assert!(prompts(&loaded) == prompts(&trained));
     assert_eq!(temperature(&loaded), temperature(&trained));
@@ -51,7 +57,7 @@ fn named_parts_are_read_and_the_others_kept() {
     // A model's own file has no heads and no prefix.
     let model = folder.path().join("model.safetensors");
     save_module::<TrainBackend, _>(&trained.anyref, &model, &SaveOptions::default()).unwrap();
-    let loaded = load_parts(&model, &parts[..1], fresh.clone()).unwrap();
+    let (loaded, _) = load_parts(&model, &parts[..1], fresh.clone()).unwrap();
     assert!(neck(&loaded) == neck(&trained));
 
     for (path, part, complaint) in [

@@ -25,8 +25,10 @@ fn learns<S: Stage<TrainBackend>>(context: &SceneContext, stage: &S, config: &St
         keep: 1,
         seed: 1,
         stop_after: None,
+        left_out: Default::default(),
     };
-    let (trainee, complete) = train_stage(stage, config, &options, trainee, None, 0).unwrap();
+    let (trainee, complete) =
+        train_stage(stage, config, &options, trainee, None, 0, &[device]).unwrap();
     let after = loss(&trainee);
     assert!(
         complete && after < 0.97 * before,

@@ -8,10 +8,14 @@ mod batch;
 #[path = "../../../anyref-core/tests/core/common.rs"]
 mod common;
 mod data;
+mod devices;
+mod features;
 mod gradients;
 mod initial;
 mod learning;
 mod parity;
+mod pictures;
+mod recompute;
 mod refusals;
 mod resume;
 mod support;

@@ -1,6 +1,6 @@
 //! Pre-processing of SAM's image encoder.
 
-use image::RgbImage;
+use image::{Rgb, RgbImage};
 
 use super::pixels::{PixelValues, tables};
 use super::resample::{Filter, resize};
@@ -38,6 +38,21 @@ impl SamPreprocessor {
     pub fn resized_size(&self, [height, width]: [usize; 2]) -> [usize; 2] {
         let scale = self.image_size as f64 / height.max(width).max(1) as f64;
         [height, width].map(|side| ((side as f64 * scale + 0.5) as usize).max(1))
+    }
+
+    /// The picture that [`process`](Self::process) made pixel values of, resized, and black where it was padded.
+    pub fn picture(&self, pixels: &PixelValues) -> RgbImage {
+        let side = self.image_size;
+        RgbImage::from_fn(side as u32, side as u32, |x, y| {
+            let at = y as usize * side + x as usize;
+            Rgb([0, 1, 2].map(|channel: usize| {
+                // Padding is 0 after normalisation, and black is less.
+                match pixels.data[channel * side * side + at] {
+                    0.0 => 0,
+                    value => (value * STD[channel] + MEAN[channel]).round() as u8,
+                }
+            }))
+        })
     }
 
     /// # Panics

@@ -1,0 +1,82 @@
+//! What a run starts from, and how much of that it leaves as it was.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::Result;
+use anyref_weights::parameters;
+use burn::tensor::backend::AutodiffBackend;
+use regex::Regex;
+
+use super::checkpoint;
+use super::config::{StageConfig, TrainConfig};
+use crate::trainee::Trainee;
+
+/// The parameters, by name, that a run takes from `start` and `initial`.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Given {
+    names: BTreeSet<String>,
+}
+
+impl Given {
+    /// Reads what the configuration starts from.
+    pub(super) fn load<B: AutodiffBackend>(
+        config: &TrainConfig,
+        mut trainee: Trainee<B>,
+    ) -> Result<(Trainee<B>, Self)> {
+        let mut names = BTreeSet::new();
+        let mut read;
+        if let Some(start) = &config.start {
+            (trainee, read) = checkpoint::load_start(start, trainee)?;
+            names.extend(read);
+        }
+        for initial in &config.initial {
+            (trainee, read) = checkpoint::load_parts(&initial.from, &initial.parts, trainee)?;
+            names.extend(read);
+        }
+        Ok((trainee, Self { names }))
+    }
+
+    /// Reads a checkpoint, and before it what it leaves out.
+    pub(super) fn restore<B: AutodiffBackend>(
+        config: &TrainConfig,
+        path: &Path,
+        trainee: Trainee<B>,
+    ) -> Result<(Trainee<B>, Self)> {
+        let lacks = checkpoint::missing(path, &trainee)?;
+        let (trainee, given) = match lacks.is_empty() {
+            true => (trainee, Self::default()),
+            false => Self::load(config, trainee)?,
+        };
+        let trainee = checkpoint::load_weights(path, trainee, &given.names)?;
+        Ok((trainee, given))
+    }
+
+    /// Those that none of the stages trains.
+    pub(super) fn untouched<B: AutodiffBackend>(
+        &self,
+        trainee: &Trainee<B>,
+        stages: &[StageConfig],
+    ) -> Result<BTreeSet<String>> {
+        let trained = names_of_trained(trainee, stages)?;
+        Ok(self.names.difference(&trained).cloned().collect())
+    }
+}
+
+/// The parameters, by name, that any of the stages trains.
+pub(super) fn names_of_trained<B: AutodiffBackend>(
+    trainee: &Trainee<B>,
+    stages: &[StageConfig],
+) -> Result<BTreeSet<String>> {
+    let trainable: Vec<Regex> = stages
+        .iter()
+        .map(StageConfig::trainable_patterns)
+        .collect::<Result<Vec<_>>>()?
+        .concat();
+    let trained = |path: &str| trainable.iter().any(|pattern| pattern.is_match(path));
+    let parameters = parameters::<B, _>(trainee).into_iter();
+    Ok(parameters
+        .filter(|(_, parameter)| trained(&parameter.path))
+        .map(|(name, _)| name)
+        .collect())
+}

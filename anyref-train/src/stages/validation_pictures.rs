@@ -1,0 +1,89 @@
+//! What a stage of instructions points at, beside what it should.
+
+use anyhow::Result;
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+use image::{Rgb, RgbImage, imageops};
+
+use super::instruct::InstructStage;
+use super::sam::resized;
+use crate::data::Split;
+use crate::trainee::Trainee;
+
+const TRUE: Rgb<u8> = Rgb([40, 220, 60]);
+const PREDICTED: Rgb<u8> = Rgb([240, 40, 40]);
+/// Pixels between the two.
+const GAP: u32 = 4;
+
+impl InstructStage<'_> {
+    /// Up to `count` pictures of validation data, each twice, side by side: with the mask of something that is asked for,
+    /// in green, and with what the model points at, in red, its words being given. The objects of a batch take turns,
+    /// so that kinds of questions differ.
+    pub fn validation_pictures<B: Backend>(
+        &self,
+        trainee: &Trainee<B>,
+        count: usize,
+    ) -> Result<Vec<RgbImage>> {
+        let device = trainee.heads.logit_scale.val().device();
+        let sam = self.context().sam();
+        let side = self.context().model.image_encoder.image_size;
+        let mut pictures = Vec::with_capacity(count);
+        // Data sets without anything to point at have nothing to show.
+        for step in 0..count as u64 {
+            let Some(batch) = self.batch_of(Split::Validation, step)? else {
+                break;
+            };
+            let Some((logits, truth)) = self.forward(&trainee.anyref, &batch, &device)?.masks
+            else {
+                continue;
+            };
+            let (logits, truth) = (shown(logits, side), shown(truth - 0.5, side));
+            let of = batch.picture_of_objects();
+            for (picture, pixels) in batch.sam.iter().enumerate() {
+                let objects: Vec<usize> = (0..of.len()).filter(|&i| of[i] == picture).collect();
+                if objects.is_empty() {
+                    continue;
+                }
+                let object = objects[pictures.len() % objects.len()];
+                let plain = sam.picture(pixels);
+                let mask = |values: &[f32]| values[object * side * side..][..side * side].to_vec();
+                pictures.push(beside(
+                    &tinted(plain.clone(), &mask(&truth), TRUE),
+                    &tinted(plain, &mask(&logits), PREDICTED),
+                ));
+                if pictures.len() == count {
+                    return Ok(pictures);
+                }
+            }
+        }
+        Ok(pictures)
+    }
+}
+
+/// Masks in the size of the picture; what is above 0 is inside.
+fn shown<B: Backend>(masks: Tensor<B, 3>, side: usize) -> Vec<f32> {
+    let masks = resized(masks.unsqueeze_dim(1), side);
+    masks.into_data().convert::<f32>().iter().collect()
+}
+
+/// Half of the colour on what is inside.
+fn tinted(mut picture: RgbImage, mask: &[f32], colour: Rgb<u8>) -> RgbImage {
+    for (pixel, _) in picture
+        .pixels_mut()
+        .zip(mask)
+        .filter(|(_, value)| **value > 0.0)
+    {
+        for (value, tint) in pixel.0.iter_mut().zip(colour.0) {
+            *value = ((u16::from(*value) + u16::from(tint)) / 2) as u8;
+        }
+    }
+    picture
+}
+
+fn beside(left: &RgbImage, right: &RgbImage) -> RgbImage {
+    let (width, height) = (left.width() + GAP + right.width(), left.height());
+    let mut both = RgbImage::from_pixel(width, height, Rgb([255; 3]));
+    imageops::replace(&mut both, left, 0, 0);
+    imageops::replace(&mut both, right, i64::from(left.width() + GAP), 0);
+    both
+}

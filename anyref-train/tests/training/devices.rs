@@ -1,0 +1,195 @@
+//! Two devices with a batch each learn what one with both batches learns.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+use anyref_train::run::config::StageConfig;
+use anyref_train::run::launch::{launch, launch_on};
+use anyref_train::run::trainer::{Losses, RunOptions, Stage, train_stage};
+use anyref_train::trainee::Trainee;
+use anyref_weights::Checkpoint;
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+use serde_json::Value;
+
+use crate::support::{TrainBackend, alone, context, folders, stage, stage_config, train_config};
+
+fn weights(run: &Path) -> Vec<(String, Vec<f32>)> {
+    let checkpoint = anyref_train::run::checkpoint::newest(&run.join("checkpoints"));
+    let file = checkpoint.unwrap().unwrap().join("model.safetensors");
+    let checkpoint = Checkpoint::open(file).unwrap();
+    let values = |name: &str| {
+        let data = checkpoint.require(name).unwrap().read().unwrap();
+        data.convert::<f32>().to_vec().unwrap()
+    };
+    let names: Vec<String> = checkpoint
+        .tensors()
+        .map(|tensor| tensor.name.clone())
+        .collect();
+    names
+        .into_iter()
+        .map(|name| (name.clone(), values(&name)))
+        .collect()
+}
+
+#[test]
+fn two_devices_are_one_with_twice_the_micro_batches() {
+    let _turn = alone();
+    let device = Default::default();
+    let stages = |accumulation: u64| -> Vec<Value> {
+        // Sounds and objects are missing in some of the batches of one scene.
+        let asked = [stage("sam", 3, 2), stage("instruct", 5, 1)];
+        let change = |mut stage: Value| {
+            stage["accumulation"] = accumulation.into();
+            stage["learning_rate"] = 3e-4.into();
+            // Keys' biases change nothing: their gradients are rounding errors, which AdamW makes steps of.
+            stage["trainable"] = serde_json::json!([
+                "^anyref\\.(mm_projector|audio_projector|llm|text_hidden_fcs|mask_decoder)\\..*weight$"
+            ]);
+            stage
+        };
+        asked.map(change).into()
+    };
+    let run = |accumulation: u64, devices: usize, stop: Option<u64>| {
+        let mut config = train_config(stages(accumulation));
+        config.instructions.per_scene = 1;
+        let folder = tempfile::tempdir().unwrap();
+        let run = folders(folder.path());
+        let devices = vec![device; devices];
+        if stop.is_some() {
+            assert!(!launch_on::<TrainBackend>(&config, &run, stop, &devices).unwrap());
+        }
+        assert!(launch_on::<TrainBackend>(&config, &run, None, &devices).unwrap());
+        let log = fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
+        let steps = log
+            .lines()
+            .filter(|line| line.contains("\"train\""))
+            .count();
+        assert_eq!(steps, 8);
+        weights(folder.path())
+    };
+    let one = run(4, 1, None);
+    let two = run(2, 2, None);
+    // Stopped within the second stage and resumed.
+    let resumed = run(2, 2, Some(5));
+    assert!(two == resumed, "a stop changes what is learned");
+    let difference = |other: &[(String, Vec<f32>)]| {
+        let pairs = two.iter().zip(other);
+        let values = pairs.flat_map(|((name, two), (same, other))| {
+            assert_eq!((name, two.len()), (same, other.len()));
+            two.iter().zip(other)
+        });
+        values.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+    };
+    let (same, fewer) = (difference(&one), difference(&run(2, 1, None)));
+    assert!(same < 1e-5, "{same}");
+    // Which is less than what half of the data makes of the model.
+    assert!(fewer > 1e-4, "{fewer}");
+}
+
+#[test]
+fn one_device_in_a_list_is_that_device() {
+    let _turn = alone();
+    let device = Default::default();
+    let config = train_config(vec![stage("clip", 2, 1)]);
+    let run = |listed: bool| {
+        let folder = tempfile::tempdir().unwrap();
+        let run = folders(folder.path());
+        let done = match listed {
+            true => launch_on::<TrainBackend>(&config, &run, None, &[device]),
+            false => launch::<TrainBackend>(&config, &run, None, &device),
+        };
+        assert!(done.unwrap());
+        weights(folder.path())
+    };
+    assert!(run(true) == run(false));
+    let run = tempfile::tempdir().unwrap();
+    let error = launch_on::<TrainBackend>(&config, &folders(run.path()), None, &[]).unwrap_err();
+    assert!(error.to_string().contains("no device"), "{error}");
+}
+
+/// Learns nothing, and fails on one device at one step.
+struct Failing {
+    /// The micro-batch that cannot be made, or panics.
+    at: u64,
+    panics: bool,
+}
+
+impl Stage<TrainBackend> for Failing {
+    type Batch = u64;
+
+    fn batch(&self, step: u64) -> Result<u64> {
+        match step == self.at {
+            true if !self.panics => bail!("micro-batch {step} is missing"),
+            _ => Ok(step),
+        }
+    }
+
+    fn loss(&self, trainee: &Trainee<TrainBackend>, batch: &u64) -> Result<Losses<TrainBackend>> {
+        assert!(
+            !(self.panics && *batch == self.at),
+            "micro-batch {batch} is bad"
+        );
+        let total: Tensor<TrainBackend, 1> = trainee.heads.logit_scale.val();
+        Ok(Losses {
+            total: total.clone() * total,
+            parts: Vec::new(),
+        })
+    }
+
+    fn validate(
+        &self,
+        _: &Trainee<<TrainBackend as burn::tensor::backend::AutodiffBackend>::InnerBackend>,
+    ) -> Result<Vec<(String, f64)>> {
+        Ok(Vec::new())
+    }
+}
+
+fn fails(stage: &Failing) -> Result<(Trainee<TrainBackend>, bool)> {
+    let context = context([64, 64], 1);
+    let device = Default::default();
+    TrainBackend::seed(&device, 1);
+    let trainee = Trainee::new(&context.model, context.name_count(), &device);
+    let mut config: StageConfig = stage_config("clip", 6, 1);
+    config.trainable = vec!["logit_scale".into()];
+    let folder = tempfile::tempdir().unwrap();
+    let options = RunOptions {
+        folder: folder.path().into(),
+        checkpoint_every: 100,
+        validate_every: 100,
+        keep: 1,
+        seed: 1,
+        stop_after: None,
+        left_out: Default::default(),
+    };
+    train_stage(stage, &config, &options, trainee, None, 0, &[device; 3])
+}
+
+#[test]
+fn a_device_that_fails_ends_the_run_with_its_error() {
+    let _turn = alone();
+    // Steps take micro-batches 0 1 2, 3 4 5 and so on: the first device's, another's.
+    for at in [3, 7] {
+        let error = fails(&Failing { at, panics: false }).unwrap_err();
+        let expected = format!("micro-batch {at} is missing");
+        assert_eq!(error.to_string(), expected);
+    }
+    let panicked = std::panic::catch_unwind(|| {
+        fails(&Failing {
+            at: 4,
+            panics: true,
+        })
+        .map(drop)
+    });
+    assert!(panicked.is_err());
+    // The next run is not troubled by what the last ones left.
+    assert!(
+        fails(&Failing {
+            at: 1_000,
+            panics: false
+        })
+        .unwrap()
+        .1
+    );
+}
