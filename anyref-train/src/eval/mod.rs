@@ -34,6 +34,7 @@ pub use case::{Case, EvalKind};
 pub use dataset::{Asked, DatasetOptions, ask_dataset};
 pub use details::details;
 pub use disturbance::Disturbance;
+pub(crate) use picture::contact_sheet;
 pub use published_page::write_page;
 pub use report::{robustness_table, table};
 pub use run::{EvalOptions, Evaluated, evaluate, report};

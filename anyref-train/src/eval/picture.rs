@@ -48,7 +48,7 @@ pub(super) fn boxed(mut picture: RgbImage, boxes: &[[f64; 4]]) -> RgbImage {
 }
 
 /// Pictures side by side, `columns` a row.
-pub(super) fn contact_sheet(pictures: &[RgbImage], columns: u32) -> RgbImage {
+pub(crate) fn contact_sheet(pictures: &[RgbImage], columns: u32) -> RgbImage {
     const GAP: u32 = 4;
     let width = pictures.iter().map(RgbImage::width).max().unwrap_or(1) + GAP;
     let height = pictures.iter().map(RgbImage::height).max().unwrap_or(1) + GAP;
