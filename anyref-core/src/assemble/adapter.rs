@@ -153,7 +153,16 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         save_adapter(&model, &lora, &trained, folder.path()).unwrap();
         let adapter = PeftAdapter::open(folder.path()).unwrap();
-        assert_eq!(adapter.config.lora, lora);
+        // Its projections are named one by one.
+        let targets = &adapter.config.lora.target_modules;
+        assert_eq!(targets.len(), 2 * model.llm.model.layers.len());
+        let of = |target: &String| lora.target_modules.iter().any(|one| target.ends_with(one));
+        assert!(targets.iter().all(of), "{targets:?}");
+        let numbers = LoraConfig {
+            target_modules: lora.target_modules.clone(),
+            ..adapter.config.lora.clone()
+        };
+        assert_eq!(numbers, lora);
         // By the names of the authors' files, each leads to the parameter that it is of.
         let whole: BTreeSet<_> = trained
             .iter()

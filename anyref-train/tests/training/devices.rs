@@ -73,7 +73,6 @@ fn two_devices_are_one_with_twice_the_micro_batches() {
     let two = run(2, 2, None);
     // Stopped within the second stage and resumed.
     let resumed = run(2, 2, Some(5));
-    assert!(two == resumed, "a stop changes what is learned");
     let difference = |other: &[(String, Vec<f32>)]| {
         let pairs = two.iter().zip(other);
         let values = pairs.flat_map(|((name, two), (same, other))| {
@@ -82,6 +81,12 @@ fn two_devices_are_one_with_twice_the_micro_batches() {
         });
         values.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
     };
+    // To rounding: two threads do not always add a parameter's gradients in the same order.
+    let stopped = difference(&resumed);
+    assert!(
+        stopped < 1e-5,
+        "a stop changes what is learned by {stopped}"
+    );
     let (same, fewer) = (difference(&one), difference(&run(2, 1, None)));
     assert!(same < 1e-5, "{same}");
     // Which is less than what half of the data makes of the model.
