@@ -36,7 +36,7 @@ pub(super) fn device(
     number: Option<usize>,
 ) -> Result<WgpuDevice, BackendError> {
     let devices = backend.devices()?;
-    backend.check(Some(number.unwrap_or(0)), devices.len())?;
+    backend.check(number.unwrap_or(0), devices.len())?;
     let Some(number) = number else {
         start(backend, &WgpuDevice::DefaultDevice)?;
         return Ok(WgpuDevice::DefaultDevice);
