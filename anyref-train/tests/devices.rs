@@ -39,8 +39,18 @@ fn losses<B: AutodiffBackend>() -> [f64; 2] {
         keep: 1,
         seed: 1,
         stop_after: None,
+        left_out: Default::default(),
     };
-    let (trainee, complete) = train_stage(&stage, &config, &options, trainee, None, 0).unwrap();
+    let (trainee, complete) = train_stage(
+        &stage,
+        &config,
+        &options,
+        trainee,
+        None,
+        0,
+        &[Default::default()],
+    )
+    .unwrap();
     assert!(complete);
     [before, loss(&trainee)]
 }
