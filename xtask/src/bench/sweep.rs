@@ -120,8 +120,11 @@ fn all(config: &Value) -> [Series; 3] {
     ]
 }
 
+/// A title, a unit and the points of a curve.
+type Drawn<'a> = (&'a str, &'a str, Vec<(f64, f64)>);
+
 /// One panel a series, below one another.
-fn draw(series: &[(&str, &str, Vec<(f64, f64)>)]) -> String {
+fn draw(series: &[Drawn<'_>]) -> String {
     let drawn: Vec<_> = series
         .iter()
         .map(|(title, unit, points)| {
