@@ -84,7 +84,7 @@ fn a_model_that_computes_in_half_precision_answers_alike() {
             .with_wide(r"\.positional_encoding_gaussian_matrix$");
         let checkpoint = Checkpoint::open(nano()).unwrap();
         load_module(&mut model, &checkpoint, &options).unwrap();
-        let tokenizer = Tokenizer::from_folder(&nano()).unwrap();
+        let tokenizer = Tokenizer::from_folder(nano()).unwrap();
         let half = AnyRef::new(config, model, tokenizer, device).unwrap();
         let ids = Tensor::<TestBackend, 2, Int>::zeros([1, 3], &device);
         assert_eq!(half.model.llm.embed(ids).dtype(), dtype);

@@ -12,7 +12,7 @@ use super::{Parity, reference, remove_weights};
 use crate::bench::process::measure;
 use crate::cargo::{cargo, root, run as finish};
 
-/// The parts that [`reference`] makes.
+/// The parts that [`reference()`] makes.
 const PARTS: [&str; 4] = ["clip", "sam-h", "imagebind", "llama"];
 /// Tokens of the answer: a model that has learned nothing does not end it.
 const ANSWER: &str = "16";
