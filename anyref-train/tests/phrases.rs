@@ -96,8 +96,8 @@ fn a_phrase_read_plainly_means_its_targets_and_nothing_else() {
                 }
             }
             for question in set.instructions(&scene, &questions(Kind::Absent), 1) {
-                let phrase = question.answer.strip_prefix("there is no ").unwrap();
-                let phrase = phrase.strip_suffix(" in this image.").unwrap();
+                let phrase = question.answer.strip_suffix(" is not in this image.");
+                let phrase = phrase.unwrap();
                 assert!(question.targets.is_empty() && !question.answer.contains("<obj>"));
                 let shown = scene
                     .objects

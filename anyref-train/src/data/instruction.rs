@@ -304,7 +304,9 @@ fn pointing_answer(targets: &[Target]) -> String {
     format!("{}.", parts.join(","))
 }
 
-/// The answer that points at nothing.
-fn absent_answer(phrase: &str) -> String {
-    format!("there is no {phrase} in this image.")
+/// The answer that points at nothing. Like one that points it says first what is sought, so that whether that is there
+/// is asked of one known thing: "there is no ..." would have to outweigh every single name that a sound or a picture
+/// may stand for.
+pub(super) fn absent_answer(phrase: &str) -> String {
+    format!("{phrase} is not in this image.")
 }

@@ -1,8 +1,8 @@
 //! Sentences that show a tokenizer every word of the questions and answers.
 
-use super::instruction::OBJECT;
 use super::instruction::references::{AUDIO_QUESTION, DESCRIBE_QUESTION, IMAGE_QUESTION};
 use super::instruction::text::segment_question;
+use super::instruction::{OBJECT, absent_answer};
 use super::library::Library;
 use super::phrases::{Expression, Group, Side};
 
@@ -44,11 +44,7 @@ pub fn all(library: &Library) -> Vec<String> {
             ask(Expression::Named(cutout.name.clone()));
         }
     }
-    texts.extend(
-        known
-            .iter()
-            .map(|noun| format!("there is no {noun} in this image.")),
-    );
+    texts.extend(known.iter().map(|noun| absent_answer(noun)));
     let pairs = known.iter().zip(known.iter().rev());
     texts.extend(pairs.map(|(a, b)| segment_question(&format!("the {a} and the {b}"))));
     texts

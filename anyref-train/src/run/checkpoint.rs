@@ -55,8 +55,15 @@ pub fn save<B: AutodiffBackend, M: Module<B>>(
     let mut tensors = Vec::new();
     for (path, moments) in optimizer.moments() {
         position.updates.insert(path.to_owned(), moments.steps);
-        for (kind, tensor) in [("first", moments.first), ("second", moments.second)] {
-            let data = tensor.cast(DType::F32).into_data();
+        let kept = [
+            ("first", Some(&moments.first)),
+            ("second", moments.second.as_ref()),
+        ];
+        for (kind, tensor) in kept
+            .into_iter()
+            .filter_map(|(kind, tensor)| Some((kind, tensor?)))
+        {
+            let data = tensor.clone().cast(DType::F32).into_data();
             tensors.push((
                 format!("{kind}/{path}"),
                 data.shape.num_elements(),
@@ -225,20 +232,30 @@ pub fn load_optimizer<B: AutodiffBackend>(
     device: &B::Device,
 ) -> Result<()> {
     let checkpoint = Checkpoint::open(path.join(OPTIMIZER))?;
+    let mut read = 0;
     for (name, &steps) in &position.updates {
-        let read = |kind: &str| -> Result<Tensor<B::InnerBackend, 1>> {
+        let mut moment = |kind: &str| -> Result<Tensor<B::InnerBackend, 1>> {
             let data = checkpoint.require(&format!("{kind}/{name}"))?.read()?;
+            read += 1;
             Ok(Tensor::from_data(data, device))
         };
-        let moments = Moments {
-            steps,
-            first: read("first")?,
-            second: read("second")?,
+        let first = moment("first")?;
+        // Muon has one alone.
+        let second = match checkpoint.get(&format!("second/{name}")) {
+            Some(_) => Some(moment("second")?),
+            None => None,
         };
-        optimizer.restore(name.clone(), moments);
+        optimizer.restore(
+            name.clone(),
+            Moments {
+                steps,
+                first,
+                second,
+            },
+        );
     }
     ensure!(
-        checkpoint.len() == 2 * position.updates.len(),
+        checkpoint.len() == read,
         "{}: the optimizer's file and {POSITION} disagree: delete this checkpoint",
         path.display()
     );

@@ -204,6 +204,10 @@ pub struct StageConfig {
     pub clip_norm: f64,
     /// Patterns of the parameter paths that are trained.
     pub trainable: Vec<String>,
+    /// Patterns of the paths of matrices that Muon updates in AdamW's place, with the same learning rate and weight
+    /// decay: those within transformer layers, not tables of embeddings.
+    #[serde(default)]
+    pub muon: Vec<String>,
     /// Learning rates of some paths, as a multiple: the first match counts.
     #[serde(default)]
     pub learning_rate_scales: Vec<(String, f64)>,
@@ -235,10 +239,15 @@ impl StageConfig {
     /// # Errors
     /// When one is no regular expression.
     pub fn trainable_patterns(&self) -> Checked<Vec<Regex>> {
-        self.trainable
-            .iter()
-            .map(|p| Regex::new(p).with_context(|| format!("bad pattern {p:?}")))
-            .collect()
+        patterns(&self.trainable)
+    }
+
+    /// The patterns of [`muon`](Self::muon).
+    ///
+    /// # Errors
+    /// When one is no regular expression.
+    pub fn muon_patterns(&self) -> Checked<Vec<Regex>> {
+        patterns(&self.muon)
     }
 
     fn check_data(&self) -> Checked<()> {
@@ -280,6 +289,11 @@ impl StageConfig {
             decay: self.decay,
         }
     }
+}
+
+fn patterns(patterns: &[String]) -> Checked<Vec<Regex>> {
+    let pattern = |p: &String| Regex::new(p).with_context(|| format!("bad pattern {p:?}"));
+    patterns.iter().map(pattern).collect()
 }
 
 fn preset_or_config<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AnyRefConfig, D::Error> {

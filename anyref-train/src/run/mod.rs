@@ -5,6 +5,7 @@ pub mod config;
 mod given;
 pub mod launch;
 pub mod log;
+mod muon;
 pub mod optimizer;
 #[cfg(feature = "collective")]
 mod peers;

@@ -1,4 +1,5 @@
-//! AdamW with its state kept by parameter path, so that a checkpoint needs no ids.
+//! AdamW, or Muon for the matrices it is asked for, with state kept by parameter path, so that a checkpoint needs no
+//! ids.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -9,7 +10,9 @@ use burn::optim::{
 use burn::tensor::{Tensor, backend::AutodiffBackend, backend::Backend};
 use regex::Regex;
 
-/// AdamW's numbers.
+use super::muon;
+
+/// The optimizer's numbers.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct OptimizerConfig {
     /// Decoupled weight decay, on parameters of two and more dimensions.
@@ -18,16 +21,14 @@ pub struct OptimizerConfig {
     pub clip_norm: f64,
 }
 
-/// First and second moments of one parameter, flat.
-type State<B> = AdamWState<B, 1>;
-
-/// AdamW over whichever parameters have a gradient.
+/// AdamW over whichever parameters have a gradient, and Muon over some of them.
 pub struct Optimizer<B: AutodiffBackend> {
     with_decay: AdamW,
     without_decay: AdamW,
-    clip_norm: f64,
+    config: OptimizerConfig,
     scales: Vec<(Regex, f64)>,
-    states: HashMap<String, State<B::InnerBackend>>,
+    muon: Vec<Regex>,
+    states: HashMap<String, Moments<B::InnerBackend>>,
 }
 
 impl<B: AutodiffBackend> Optimizer<B> {
@@ -37,10 +38,17 @@ impl<B: AutodiffBackend> Optimizer<B> {
         Self {
             with_decay: adamw.clone().with_weight_decay(config.weight_decay).build(),
             without_decay: adamw.with_weight_decay(0.0).build(),
-            clip_norm: config.clip_norm,
+            config,
             scales,
+            muon: Vec::new(),
             states: HashMap::new(),
         }
+    }
+
+    /// With Muon in AdamW's place for the matrices whose paths match one of `patterns`.
+    pub fn with_muon(mut self, patterns: Vec<Regex>) -> Self {
+        self.muon = patterns;
+        self
     }
 
     /// One update. Returns the gradient's norm before clipping; when that is not finite nothing
@@ -69,8 +77,8 @@ impl<B: AutodiffBackend> Optimizer<B> {
         if !norm.is_finite() {
             return (module, norm);
         }
-        let shrink = if norm > self.clip_norm {
-            self.clip_norm / norm
+        let shrink = if norm > self.config.clip_norm {
+            self.config.clip_norm / norm
         } else {
             1.0
         };
@@ -84,26 +92,21 @@ impl<B: AutodiffBackend> Optimizer<B> {
         (module.map(&mut update), norm)
     }
 
-    /// The moments by parameter path: `(steps, first, second)`.
-    pub fn moments(&self) -> BTreeMap<&str, Moments<B::InnerBackend>> {
-        self.states
-            .iter()
-            .map(|(path, state)| {
-                let momentum = &state.momentum;
-                let moments = Moments {
-                    steps: momentum.time,
-                    first: momentum.moment_1.clone(),
-                    second: momentum.moment_2.clone(),
-                };
-                (path.as_str(), moments)
-            })
+    /// What is remembered, by parameter path.
+    pub fn moments(&self) -> BTreeMap<&str, &Moments<B::InnerBackend>> {
+        let moments = self.states.iter();
+        moments
+            .map(|(path, moments)| (path.as_str(), moments))
             .collect()
     }
 
     /// Puts saved moments back.
     pub fn restore(&mut self, path: String, moments: Moments<B::InnerBackend>) {
-        let momentum = AdaptiveMomentumState::new(moments.steps, moments.first, moments.second);
-        self.states.insert(path, AdamWState::new(momentum));
+        self.states.insert(path, moments);
+    }
+
+    fn is_muons(&self, path: &str) -> bool {
+        self.muon.iter().any(|pattern| pattern.is_match(path))
     }
 
     fn scale(&self, path: &str) -> f64 {
@@ -114,15 +117,33 @@ impl<B: AutodiffBackend> Optimizer<B> {
     }
 }
 
-/// What AdamW remembers of one parameter.
+/// What is remembered of one parameter.
 #[derive(Debug, Clone)]
 pub struct Moments<B: Backend> {
     /// Updates so far.
     pub steps: usize,
-    /// Mean of the gradient, flat.
+    /// Mean of the gradient, flat; Muon's velocity.
     pub first: Tensor<B, 1>,
-    /// Mean of its square, flat.
-    pub second: Tensor<B, 1>,
+    /// Mean of its square, flat; nothing with Muon.
+    pub second: Option<Tensor<B, 1>>,
+}
+
+impl<B: Backend> Moments<B> {
+    /// AdamW's state, unless these are Muon's.
+    fn adamw(self) -> Option<AdamWState<B, 1>> {
+        let momentum = AdaptiveMomentumState::new(self.steps, self.first, self.second?);
+        Some(AdamWState::new(momentum))
+    }
+}
+
+impl<B: Backend> From<AdamWState<B, 1>> for Moments<B> {
+    fn from(state: AdamWState<B, 1>) -> Self {
+        Self {
+            steps: state.momentum.time,
+            first: state.momentum.moment_1,
+            second: Some(state.momentum.moment_2),
+        }
+    }
 }
 
 struct SquaredNorm<'a, B: AutodiffBackend> {
@@ -172,23 +193,46 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
             1.0 => gradient,
             shrink => gradient * shrink,
         };
-        let size = shape.num_elements();
-        let rule = if D >= 2 {
-            &self.optimizer.with_decay
+        let known = self.optimizer.states.remove(&path);
+        let (updated, moments) = if D == 2 && self.optimizer.is_muons(&path) {
+            let sides = [shape[0], shape[1]];
+            let known = known.filter(|moments| moments.second.is_none());
+            let (steps, velocity) = known.map_or((0, None), |moments| {
+                (moments.steps, Some(moments.first.reshape(sides)))
+            });
+            let (updated, velocity) = muon::step(
+                tensor.inner().reshape(sides),
+                gradient.reshape(sides),
+                velocity,
+                learning_rate,
+                self.optimizer.config.weight_decay,
+            );
+            let moments = Moments {
+                steps: steps + 1,
+                first: velocity.flatten(0, 1),
+                second: None,
+            };
+            (updated.reshape(shape), Some(moments))
         } else {
-            &self.optimizer.without_decay
+            let size = shape.num_elements();
+            let rule = if D >= 2 {
+                &self.optimizer.with_decay
+            } else {
+                &self.optimizer.without_decay
+            };
+            let (updated, state) = SimpleOptimizer::<B::InnerBackend>::step(
+                rule,
+                learning_rate,
+                tensor.inner().reshape([size]),
+                gradient.reshape([size]),
+                known.and_then(Moments::adamw),
+            );
+            (updated.reshape(shape), state.map(Moments::from))
         };
-        let (updated, state) = SimpleOptimizer::<B::InnerBackend>::step(
-            rule,
-            learning_rate,
-            tensor.inner().reshape([size]),
-            gradient.reshape([size]),
-            self.optimizer.states.remove(&path),
-        );
-        if let Some(state) = state {
-            self.optimizer.states.insert(path, state);
+        if let Some(moments) = moments {
+            self.optimizer.states.insert(path, moments);
         }
-        let tensor = Tensor::from_inner(updated.reshape(shape)).set_require_grad(tracked);
+        let tensor = Tensor::from_inner(updated).set_require_grad(tracked);
         Param::from_mapped_value(id, tensor, mapper)
     }
 }
@@ -279,19 +323,25 @@ mod tests {
         let layer = LinearConfig::new(2, 1).init::<B>(&Default::default());
         // Copies of weights that are not drawn yet would be drawn apart.
         layer.forward(Tensor::<B, 2>::zeros([1, 2], &Default::default()));
-        let (whole, _) = train(&mut optimizer(), layer.clone(), 10);
-        let mut first = optimizer();
-        let (half, _) = train(&mut first, layer, 5);
-        let mut second = optimizer();
-        for (path, moments) in first.moments() {
-            second.restore(path.to_owned(), moments);
-        }
-        let (resumed, _) = train(&mut second, half, 5);
-        assert_eq!(whole.weight.to_data(), resumed.weight.to_data());
-        assert_eq!(
-            whole.bias.unwrap().to_data(),
-            resumed.bias.unwrap().to_data()
-        );
+        let adamw = || optimizer();
+        let muon = || optimizer().with_muon(vec![Regex::new("^weight$").unwrap()]);
+        let resumed = |fresh: &dyn Fn() -> Optimizer<B>| {
+            let (whole, _) = train(&mut fresh(), layer.clone(), 10);
+            let mut first = fresh();
+            let (half, _) = train(&mut first, layer.clone(), 5);
+            let mut second = fresh();
+            for (path, moments) in first.moments() {
+                second.restore(path.to_owned(), moments.clone());
+            }
+            let (resumed, _) = train(&mut second, half, 5);
+            assert_eq!(whole.weight.to_data(), resumed.weight.to_data());
+            assert_eq!(
+                whole.bias.unwrap().to_data(),
+                resumed.bias.unwrap().to_data()
+            );
+            resumed.weight.to_data()
+        };
+        assert_ne!(resumed(&adamw), resumed(&muon));
     }
 
     #[test]

@@ -180,7 +180,8 @@ impl<S> Job<'_, S> {
                 clip_norm: config.clip_norm,
             },
             scales,
-        );
+        )
+        .with_muon(config.muon_patterns()?);
         let device = trainee.heads.logit_scale.val().device();
         let mut position = Position {
             stage: index,

@@ -73,24 +73,27 @@ fn two_devices_are_one_with_twice_the_micro_batches() {
     let two = run(2, 2, None);
     // Stopped within the second stage and resumed.
     let resumed = run(2, 2, Some(5));
-    let difference = |other: &[(String, Vec<f32>)]| {
+    // A few weights have gradients that are all but rounding, of which AdamW makes whole steps, and two threads do not
+    // always add a parameter's gradients in the same order: distances are those of all weights together.
+    let distance = |other: &[(String, Vec<f32>)]| {
         let pairs = two.iter().zip(other);
         let values = pairs.flat_map(|((name, two), (same, other))| {
             assert_eq!((name, two.len()), (same, other.len()));
             two.iter().zip(other)
         });
-        values.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+        let squares = values.map(|(a, b)| f64::from(a - b).powi(2));
+        squares.sum::<f64>().sqrt()
     };
-    // To rounding: two threads do not always add a parameter's gradients in the same order.
-    let stopped = difference(&resumed);
+    // What half of the data makes of the model is the measure.
+    let fewer = distance(&run(2, 1, None));
+    let (stopped, same) = (distance(&resumed) / fewer, distance(&one) / fewer);
+    println!("{fewer:.4}: stopped {stopped:.2e}, one device {same:.2e}");
+    assert!(fewer > 0.01, "{fewer}");
     assert!(
-        stopped < 1e-5,
+        stopped < 0.01,
         "a stop changes what is learned by {stopped}"
     );
-    let (same, fewer) = (difference(&one), difference(&run(2, 1, None)));
-    assert!(same < 1e-5, "{same}");
-    // Which is less than what half of the data makes of the model.
-    assert!(fewer > 1e-4, "{fewer}");
+    assert!(same < 0.01, "one device learns otherwise by {same}");
 }
 
 #[test]

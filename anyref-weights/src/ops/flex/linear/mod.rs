@@ -1,9 +1,13 @@
 //! Linear layers whose weights stay in half precision: f32 in, f32 out, accumulated in f32. Few rows have the
-//! same form with f32 weights.
+//! same form with f32 weights. Many rows are rounded to bf16 for weights of bf16, where no gradient is asked for and the
+//! processor has instructions for it.
 
+mod arithmetic;
 mod by_inputs;
 mod by_outputs;
 mod output;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
 mod stored;
 mod tiles;
 mod weight;
@@ -18,6 +22,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Shape, Tensor, TensorMetadata, bf16, f16};
 use burn_flex::{Flex, FlexTensor};
 
+use self::arithmetic::Wide;
 use self::stored::Stored;
 use self::weight::{Order, Weight, in_lines};
 use super::buffer::{contiguous, tensor};
@@ -43,19 +48,25 @@ pub(crate) struct LinearInput<B: Backend> {
     pub(crate) bias: Option<Tensor<B, 1>>,
 }
 
-/// `x · weight + bias`, or `x · weightᵀ`.
-fn forward(
-    x: FlexTensor,
-    weight: &FlexTensor,
-    bias: Option<FlexTensor>,
-    transposed: bool,
-) -> FlexTensor {
+/// What a product is computed for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// An answer: many rows may be rounded to the weight's type, where the processor multiplies that quicker.
+    Inference,
+    /// An output that something is learned from.
+    Training,
+    /// The gradient of the input: `x · weightᵀ`.
+    Gradient,
+}
+
+/// `x · weight + bias`.
+fn forward(x: FlexTensor, weight: &FlexTensor, bias: Option<FlexTensor>, aim: For) -> FlexTensor {
     let (x, bias) = (contiguous(x), bias.map(contiguous));
     let (x, bias) = (&x, bias.as_ref().map(values));
     match weight.dtype() {
-        DType::F16 => rows::<f16>(x, weight, bias, transposed),
-        DType::F32 => rows::<f32>(x, weight, bias, transposed),
-        _ => rows::<bf16>(x, weight, bias, transposed),
+        DType::F16 => rows::<f16>(x, weight, bias, aim),
+        DType::F32 => rows::<f32>(x, weight, bias, aim),
+        _ => rows::<bf16>(x, weight, bias, aim),
     }
 }
 
@@ -63,20 +74,20 @@ fn rows<H: Stored>(
     x: &FlexTensor,
     weight: &FlexTensor,
     bias: Option<&[f32]>,
-    transposed: bool,
+    aim: For,
 ) -> FlexTensor {
     let weight = Weight::<H>::new(weight);
-    let weight = if transposed {
-        weight.transposed()
-    } else {
-        weight
+    let weight = match aim {
+        For::Gradient => weight.transposed(),
+        _ => weight,
     };
     let rows = x.shape()[0];
     let mut out = vec![0.0; rows * weight.width];
     let product = match weight.order {
         Order::Inputs if rows <= FEW || rows * weight.depth <= CACHED => by_outputs::product::<H>,
         Order::Outputs if rows <= FEWER => by_inputs::product::<H>,
-        _ => tiles::product::<H>,
+        _ if aim == For::Inference => H::rounded_product(),
+        _ => tiles::product::<H, Wide>,
     };
     product(values(x), weight, bias, &mut out);
     tensor(out, Shape::new([rows, weight.width]))
@@ -94,7 +105,7 @@ impl<const N: usize> Backward<Flex, N> for LinearBackward {
         for (index, parent) in ops.parents.into_iter().enumerate() {
             let Some(parent) = parent else { continue };
             let grad = match index {
-                0 => forward(grad.clone(), &ops.state, None, true),
+                0 => forward(grad.clone(), &ops.state, None, For::Gradient),
                 _ => column_sums(&grad),
             };
             grads.register::<Flex>(parent.id, grad);
@@ -121,7 +132,7 @@ fn tracked<C: CheckpointStrategy, const N: usize>(
     let nodes = parents.each_ref().map(|parent| parent.node.clone());
     let mut parents = parents.into_iter().map(|parent| parent.primitive);
     let x = parents.next().expect("the input is the first parent");
-    let y = forward(x, &weight, parents.next(), false);
+    let y = forward(x, &weight, parents.next(), For::Training);
     match LinearBackward
         .prepare::<C>(nodes)
         .compute_bound()
@@ -175,7 +186,7 @@ pub(crate) fn linear<B: Backend>(input: LinearInput<B>) -> Result<Tensor<B, 2>, 
                 unwrap(input.x),
                 &weight,
                 input.bias.map(unwrap),
-                false,
+                For::Inference,
             ))
         }
         Route::Autodiff => tracked_input::<B, NoCheckpointing>(input),

@@ -4,6 +4,13 @@ use burn::tensor::{bf16, f16};
 use burn_flex::FlexTensor;
 
 use super::super::simd::{Kernel, Simd, dispatch};
+#[cfg(target_arch = "x86_64")]
+use super::arithmetic::Pairs;
+use super::arithmetic::Wide;
+#[cfg(target_arch = "x86_64")]
+use super::pairs;
+use super::tiles;
+use super::weight::Weight;
 
 /// A float that every instruction set can load as f32.
 ///
@@ -14,7 +21,14 @@ pub(crate) unsafe trait Stored: Copy + Default + Send + Sync + 'static {
     fn storage(tensor: &FlexTensor) -> &[Self];
     /// Unaligned load, widened.
     unsafe fn load<S: Simd>(p: *const Self) -> S::Vector;
+    /// The quickest product of many rows, which may round them to this type.
+    fn rounded_product() -> ManyRows<Self> {
+        tiles::product::<Self, Wide>
+    }
 }
+
+/// Writes `x · weight + bias` to its last argument.
+pub(crate) type ManyRows<H> = fn(&[f32], Weight<'_, H>, Option<&[f32]>, &mut [f32]);
 
 // SAFETY: as the instruction sets promise.
 unsafe impl Stored for f16 {
@@ -37,6 +51,13 @@ unsafe impl Stored for bf16 {
     unsafe fn load<S: Simd>(p: *const Self) -> S::Vector {
         // SAFETY: the caller's.
         unsafe { S::load_bf16(p) }
+    }
+    #[cfg(target_arch = "x86_64")]
+    fn rounded_product() -> ManyRows<Self> {
+        match pairs::are_multiplied() {
+            true => tiles::product::<Self, Pairs>,
+            false => tiles::product::<Self, Wide>,
+        }
     }
 }
 

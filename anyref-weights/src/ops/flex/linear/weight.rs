@@ -1,5 +1,7 @@
 //! A half matrix where it lies in memory.
 
+use core::ops::Range;
+
 use burn::tensor::TensorMetadata;
 use burn_flex::FlexTensor;
 
@@ -46,9 +48,12 @@ fn order(tensor: &FlexTensor) -> Option<(Order, usize)> {
     }
 }
 
-impl<'a, H: Stored> Weight<'a, H> {
+impl<'a, H> Weight<'a, H> {
     /// The matrix of a tensor that [`in_lines`] returned.
-    pub(crate) fn new(tensor: &'a FlexTensor) -> Self {
+    pub(crate) fn new(tensor: &'a FlexTensor) -> Self
+    where
+        H: Stored,
+    {
         let (order, stride) = order(tensor).expect("the tensor is in lines");
         let (shape, values) = (tensor.shape(), H::storage(tensor));
         Self {
@@ -69,6 +74,28 @@ impl<'a, H: Stored> Weight<'a, H> {
                 Order::Inputs => Order::Outputs,
                 Order::Outputs => Order::Inputs,
             },
+            ..self
+        }
+    }
+
+    /// How many lines there are, and how many values each has.
+    pub(crate) fn lines(&self) -> (usize, usize) {
+        match self.order {
+            Order::Inputs => (self.width, self.depth),
+            Order::Outputs => (self.depth, self.width),
+        }
+    }
+
+    /// Some of the inputs and outputs.
+    pub(crate) fn part(self, inputs: Range<usize>, outputs: Range<usize>) -> Self {
+        let first = match self.order {
+            Order::Inputs => outputs.start * self.stride + inputs.start,
+            Order::Outputs => inputs.start * self.stride + outputs.start,
+        };
+        Self {
+            values: &self.values[first..],
+            depth: inputs.len(),
+            width: outputs.len(),
             ..self
         }
     }
