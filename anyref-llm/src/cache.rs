@@ -8,7 +8,54 @@ use crate::model::no_padding;
 /// Keys and values of one layer.
 #[derive(Debug, Clone)]
 pub struct LayerCache<B: Backend> {
-    entry: Option<[Tensor<B, 4>; 2]>,
+    entry: Option<[Rows<B>; 2]>,
+}
+
+/// Room for this share of what is there is made at once when the room is used up, and for this many rows at least.
+const SPARE: usize = 8;
+const LEAST: usize = 32;
+
+/// Rows of a buffer that may have room for more.
+#[derive(Debug, Clone)]
+struct Rows<B: Backend> {
+    /// `[batch, kv_heads, length and room, head_dim]`
+    buffer: Tensor<B, 4>,
+    length: usize,
+}
+
+impl<B: Backend> Rows<B> {
+    fn new(rows: Tensor<B, 4>) -> Self {
+        Self {
+            length: rows.dims()[2],
+            buffer: rows,
+        }
+    }
+
+    fn get(&self) -> Tensor<B, 4> {
+        match self.buffer.dims()[2] == self.length {
+            true => self.buffer.clone(),
+            false => self.buffer.clone().narrow(2, 0, self.length),
+        }
+    }
+
+    fn append(self, rows: Tensor<B, 4>) -> Self {
+        let [batch, heads, added, dim] = rows.dims();
+        let length = self.length + added;
+        let device = rows.device();
+        let room = self.buffer.dims()[2];
+        let buffer = if length <= room {
+            ops::assign_rows(self.buffer, self.length, rows)
+        } else {
+            let mut parts = vec![self.get(), rows];
+            // A prompt after a prefix is read at once, and so is all that gradients go through.
+            if added == 1 && !B::ad_enabled(&device) {
+                let spare = (length / SPARE).max(LEAST);
+                parts.push(Tensor::zeros([batch, heads, spare, dim], &device));
+            }
+            Tensor::cat(parts, 2)
+        };
+        Self { buffer, length }
+    }
 }
 
 impl<B: Backend> LayerCache<B> {
@@ -18,14 +65,12 @@ impl<B: Backend> LayerCache<B> {
         key: Tensor<B, 4>,
         value: Tensor<B, 4>,
     ) -> (Tensor<B, 4>, Tensor<B, 4>) {
-        let [key, value] = match self.entry.take() {
-            Some([past_key, past_value]) => [
-                Tensor::cat(vec![past_key, key], 2),
-                Tensor::cat(vec![past_value, value], 2),
-            ],
-            None => [key, value],
+        let entry = match self.entry.take() {
+            Some([past_key, past_value]) => [past_key.append(key), past_value.append(value)],
+            None => [Rows::new(key), Rows::new(value)],
         };
-        self.entry = Some([key.clone(), value.clone()]);
+        let [key, value] = entry.each_ref().map(Rows::get);
+        self.entry = Some(entry);
         (key, value)
     }
 }
@@ -51,7 +96,7 @@ impl<B: Backend> KvCache<B> {
 
     /// Number of positions read, padding included.
     pub fn len(&self) -> usize {
-        self.first().map_or(0, |key| key.dims()[2])
+        self.first().map_or(0, |key| key.length)
     }
 
     /// Whether nothing was read.
@@ -61,7 +106,7 @@ impl<B: Backend> KvCache<B> {
 
     /// Number of rows, 0 while empty.
     pub fn batch(&self) -> usize {
-        self.first().map_or(0, |key| key.dims()[0])
+        self.first().map_or(0, |key| key.buffer.dims()[0])
     }
 
     /// Which positions are padding, `[batch, len]`; `None` when there is no padding.
@@ -111,16 +156,16 @@ impl<B: Backend> KvCache<B> {
         let part = |layer: usize, index: usize| {
             let parts: Option<Vec<_>> = caches
                 .iter()
-                .map(|cache| Some(cache.layers[layer].entry.as_ref()?[index].clone()))
+                .map(|cache| Some(cache.layers[layer].entry.as_ref()?[index].get()))
                 .collect();
-            parts.map(|parts| Tensor::cat(parts, 0))
+            parts.map(|parts| Rows::new(Tensor::cat(parts, 0)))
         };
         let layers = (0..first.layers.len()).map(|layer| LayerCache {
             entry: part(layer, 0)
                 .zip(part(layer, 1))
                 .map(|(key, value)| [key, value]),
         });
-        let device = first.first().map(Tensor::device);
+        let device = first.first().map(|key| key.buffer.device());
         let padded = caches.iter().any(|cache| cache.padding.is_some());
         let padding = device.filter(|_| padded).map(|device| {
             let of = |cache: &Self| {
@@ -137,7 +182,7 @@ impl<B: Backend> KvCache<B> {
 
     /// The given rows, in that order, each as often as it is named.
     pub fn select(&self, rows: &[usize]) -> Self {
-        let Some(device) = self.first().map(Tensor::device) else {
+        let Some(device) = self.first().map(|key| key.buffer.device()) else {
             return self.clone();
         };
         let indices: Vec<i64> = rows.iter().map(|&row| row as i64).collect();
@@ -175,7 +220,7 @@ impl<B: Backend> KvCache<B> {
         self.padding = padding;
     }
 
-    fn first(&self) -> Option<&Tensor<B, 4>> {
+    fn first(&self) -> Option<&Rows<B>> {
         self.layers
             .first()
             .and_then(|layer| layer.entry.as_ref())
@@ -188,7 +233,10 @@ impl<B: Backend> KvCache<B> {
         padding: impl Fn(Tensor<B, 2, Bool>) -> Tensor<B, 2, Bool>,
     ) -> Self {
         let layer = |layer: &LayerCache<B>| LayerCache {
-            entry: layer.entry.clone().map(|entry| entry.map(&tensor)),
+            entry: layer
+                .entry
+                .as_ref()
+                .map(|entry| entry.each_ref().map(|rows| Rows::new(tensor(rows.get())))),
         };
         Self {
             layers: self.layers.iter().map(layer).collect(),

@@ -38,6 +38,36 @@ fn cached_is_uncached() {
     }
 }
 
+/// Copies share what they have room for, until one of them writes there.
+#[test]
+fn copies_of_a_cache_go_on_apart() {
+    let model = random_model::<TestBackend>(&LlamaConfig::tiny());
+    let read = |rows: &[&[i64]]| {
+        let mut cache = model.new_cache();
+        let last = rows.iter().map(|row| feed(&model, &[row], &mut cache));
+        last.last().unwrap().hidden
+    };
+    let mut one = model.new_cache();
+    feed(&model, &[&[5, 17, 3]], &mut one);
+    // The first token of its own makes room for more.
+    feed(&model, &[&[99]], &mut one);
+    let mut other = one.clone();
+    feed(&model, &[&[40]], &mut one);
+    feed(&model, &[&[41]], &mut other);
+    let shorter = one.truncate(4);
+    for (mut cache, before) in [(one, Some(40)), (other, Some(41)), (shorter, None)] {
+        let found = feed(&model, &[&[7]], &mut cache).hidden;
+        let before = before.map(|id| vec![id]);
+        let rows = [vec![5, 17, 3, 99]]
+            .into_iter()
+            .chain(before)
+            .chain([vec![7]]);
+        let rows: Vec<Vec<i64>> = rows.collect();
+        let rows: Vec<&[i64]> = rows.iter().map(Vec::as_slice).collect();
+        assert_close(&found, &read(&rows), TOLERANCE);
+    }
+}
+
 #[test]
 fn a_continued_batch_has_the_shapes_promised() {
     let config = LlamaConfig::tiny();

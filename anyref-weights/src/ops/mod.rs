@@ -11,6 +11,7 @@ mod matmul;
 mod norm;
 mod permute;
 mod rotary;
+mod rows;
 mod shared;
 
 pub use activation::{gelu, quick_gelu, silu, swiglu};
@@ -20,4 +21,5 @@ pub use matmul::matmul;
 pub use norm::{layer_norm, rms_norm};
 pub use permute::permute;
 pub use rotary::{Angles, rotary};
+pub use rows::assign_rows;
 pub use shared::add_shared;

@@ -14,6 +14,7 @@ mod pack;
 mod permute;
 mod product;
 mod rotary;
+mod rows;
 mod shared;
 mod simd;
 mod swiglu;
@@ -33,6 +34,7 @@ pub(crate) use linear::{LinearInput, linear};
 pub(crate) use norm::{NormInput, norm};
 pub(crate) use permute::permute;
 pub(crate) use rotary::rotary;
+pub(crate) use rows::assign_rows;
 pub(crate) use shared::add_shared;
 pub(crate) use swiglu::swiglu;
 

@@ -6,6 +6,7 @@ mod bench;
 mod broadcast;
 mod linear;
 mod norm;
+mod rows;
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::BalancedCheckpointing;

@@ -1,0 +1,34 @@
+//! Rows written into a larger tensor, in place.
+
+use super::buffer::contiguous;
+use super::{Route, all_f32, route, unwrap, values, wrap};
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+use burn_flex::FlexTensor;
+
+/// `buffer` with `rows` from row `first` on, or the arguments back.
+#[allow(clippy::type_complexity)]
+pub(crate) fn assign_rows<B: Backend>(
+    buffer: Tensor<B, 4>,
+    first: usize,
+    rows: Tensor<B, 4>,
+) -> Result<Tensor<B, 4>, (Tensor<B, 4>, Tensor<B, 4>)> {
+    let [batch, heads, length, dim] = buffer.dims();
+    let [.., count, _] = rows.dims();
+    let fits = route::<B>() == Some(Route::Inference)
+        && all_f32(&[buffer.dtype(), rows.dtype()])
+        && rows.dims() == [batch, heads, count, dim]
+        && first + count <= length
+        && batch * heads * count * dim > 0;
+    if !fits {
+        return Err((buffer, rows));
+    }
+    // A view of more than itself would be copied below, and keep its whole.
+    let mut buffer: FlexTensor = contiguous(unwrap(buffer));
+    let rows: FlexTensor = contiguous(unwrap(rows));
+    let heads = buffer.storage_mut::<f32>().chunks_exact_mut(length * dim);
+    for (head, rows) in heads.zip(values(&rows).chunks_exact(count * dim)) {
+        head[first * dim..][..count * dim].copy_from_slice(rows);
+    }
+    Ok(wrap(buffer))
+}
