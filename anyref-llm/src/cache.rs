@@ -50,7 +50,8 @@ impl<B: Backend> Rows<B> {
             // A prompt after a prefix is read at once, and so is all that gradients go through.
             if added == 1 && !B::ad_enabled(&device) {
                 let spare = (length / SPARE).max(LEAST);
-                parts.push(Tensor::zeros([batch, heads, spare, dim], &device));
+                let options = (&device, parts[0].dtype());
+                parts.push(Tensor::zeros([batch, heads, spare, dim], options));
             }
             Tensor::cat(parts, 2)
         };

@@ -236,25 +236,40 @@ impl<'a> Filler<'a> {
     /// or after the first error.
     fn data(&mut self, cast: Option<DType>, as_stored: bool) -> Option<TensorData> {
         let tensor = self.entry()?;
-        match tensor.read_bytes() {
+        let transposed = self.path.is_transposed(tensor.shape.len()) && !as_stored;
+        let same = !transposed && cast.is_none_or(|dtype| dtype == tensor.dtype);
+        let mapped = match same {
+            true => tensor.mapped(),
+            false => Ok(None),
+        };
+        let data = match mapped {
+            Ok(Some(data)) => Ok(data),
+            Ok(None) => read(tensor, transposed, cast),
+            Err(error) => Err(error),
+        };
+        match data {
+            Ok(data) => Some(data),
             Err(error) => {
                 self.error = Some(error);
                 None
             }
-            Ok(mut bytes) => {
-                let mut shape = tensor.shape.clone();
-                if self.path.is_transposed(shape.len()) && !as_stored {
-                    bytes = transpose(&bytes, shape[0], shape[1], tensor.dtype.size());
-                    shape.reverse();
-                }
-                let data = TensorData::from_bytes_vec(bytes, shape, tensor.dtype);
-                Some(match cast {
-                    Some(dtype) => data.convert_dtype(dtype),
-                    None => data,
-                })
-            }
         }
     }
+}
+
+/// A tensor's values, in burn's layout if they are `transposed`, as another type if there is one to `cast` to.
+fn read(tensor: &TensorEntry, transposed: bool, cast: Option<DType>) -> Result<TensorData> {
+    let mut bytes = tensor.read_bytes()?;
+    let mut shape = tensor.shape.clone();
+    if transposed {
+        bytes = transpose(&bytes, shape[0], shape[1], tensor.dtype.size());
+        shape.reverse();
+    }
+    let data = TensorData::from_bytes_vec(bytes, shape, tensor.dtype);
+    Ok(match cast {
+        Some(dtype) => data.convert_dtype(dtype),
+        None => data,
+    })
 }
 
 impl<B: Backend> ModuleMapper<B> for Filler<'_> {

@@ -1,15 +1,18 @@
-//! Positioned reads from one file, or from bytes in memory.
+//! Positioned reads from one file, or from bytes in memory, and what of a file is used where it lies.
 
 use std::borrow::Cow;
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Mutex, OnceLock};
+
+use bytes::Bytes;
+use memmap2::Mmap;
 
 use crate::error::{Error, Result};
 
-/// A file opened for reading by position. Reading, unlike mapping, turns a file that shrinks or a disk
-/// that fails into an error instead of a crash.
+/// A file opened for reading by position. Headers are always read: that, unlike mapping, turns a file that shrinks or
+/// a disk that fails into an error instead of a crash.
 #[derive(Debug)]
 pub(super) struct DataFile {
     path: PathBuf,
@@ -19,7 +22,11 @@ pub(super) struct DataFile {
 
 #[derive(Debug)]
 enum Source {
-    Disk(Mutex<File>),
+    Disk {
+        file: Mutex<File>,
+        /// All of the file in memory, at the first use; nothing where that cannot be had.
+        map: OnceLock<Option<Bytes>>,
+    },
     Memory(Cow<'static, [u8]>),
 }
 
@@ -38,7 +45,10 @@ impl DataFile {
         }
         Ok(Self {
             path: path.to_path_buf(),
-            source: Source::Disk(Mutex::new(file)),
+            source: Source::Disk {
+                file: Mutex::new(file),
+                map: OnceLock::new(),
+            },
             len: meta.len(),
         })
     }
@@ -81,13 +91,35 @@ impl DataFile {
                 bytes.copy_from_slice(&all[start..start + bytes.len()]);
                 Ok(())
             }
-            Source::Disk(file) => {
+            Source::Disk { file, .. } => {
                 let mut file = file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
                 file.seek(SeekFrom::Start(offset))
                     .and_then(|_| file.read_exact(bytes))
                     .map_err(|e| Error::io(&self.path, e))
             }
         }
+    }
+
+    /// `len` bytes at `offset` where they lie in the file, which is mapped into memory; nothing where that cannot be had.
+    /// They are loaded when they are first touched, and the system may drop them again.
+    pub(super) fn mapped(&self, offset: u64, len: usize) -> Result<Option<Bytes>> {
+        self.check(offset, len as u64)?;
+        let Source::Disk { file, map } = &self.source else {
+            return Ok(None);
+        };
+        let whole = map.get_or_init(|| {
+            let file = file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
+            // SAFETY: as with everything that maps files, nobody may cut the file short or write into it while it is in
+            // use. What this crate writes replaces a file by another and leaves the mapped one as it is.
+            let map = unsafe { Mmap::map(&*file) }.ok()?;
+            Some(Bytes::from_owner(map))
+        });
+        let range = offset as usize..offset as usize + len;
+        // The file may have shrunk between its opening and now.
+        Ok(whole
+            .as_ref()
+            .filter(|whole| range.end <= whole.len())
+            .map(|whole| whole.slice(range)))
     }
 
     /// Whether the file has `len` bytes at `offset`.

@@ -16,7 +16,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use burn::tensor::{DType, TensorData};
+use burn::tensor::{AllocationProperty, Bytes, DType, TensorData};
 
 use crate::error::{Error, Result};
 use crate::hub::local_path;
@@ -25,6 +25,9 @@ use crate::write::OutputTensor;
 use file::DataFile;
 pub use pickle::read_plain_pickle;
 pub(crate) use safetensors::dtype_name as safetensors_dtype;
+
+/// Smaller tensors are read, not mapped, in bytes.
+const MAPPED: usize = 64 * 1024;
 
 /// A tensor of a [`Checkpoint`], not read yet.
 #[derive(Debug, Clone)]
@@ -78,6 +81,27 @@ impl TensorEntry {
             self.shape.clone(),
             self.dtype,
         ))
+    }
+
+    /// The values where they lie in the file, without a copy; nothing where they must be read.
+    ///
+    /// # Errors
+    /// When the file is too short.
+    pub(crate) fn mapped(&self) -> Result<Option<TensorData>> {
+        let Source::File(stored) = &self.source else {
+            return Ok(None);
+        };
+        let len = self.num_elements() * self.dtype.size();
+        if stored.strides.is_some() || !self.dtype.is_float() || len < MAPPED {
+            return Ok(None);
+        }
+        let bytes = stored.file.mapped(stored.offset, len)?;
+        let aligned =
+            |bytes: &bytes::Bytes| (bytes.as_ptr() as usize).is_multiple_of(self.dtype.size());
+        Ok(bytes.filter(aligned).map(|bytes| {
+            let bytes = Bytes::from_shared(bytes, AllocationProperty::File);
+            TensorData::from_bytes(bytes, self.shape.clone(), self.dtype)
+        }))
     }
 
     /// Reads the values' bytes in row-major order.
