@@ -1,8 +1,11 @@
 //! Times refocusing on a backend, its own form and the composed one, for `cargo xtask bench refocus`.
 //!
-//! Takes the backend's name, the repetitions, and cases `objects,heads,positions,width`; prints a JSON object a line.
-//! Each object has a row of its own, the span is the second half of its context, and heads are 128 wide.
+//! Takes the backend's name and a case `objects,heads,positions,width`; each object has a row of its own, the span is
+//! the second half of its context, and heads are 128 wide. Prints what it found as JSON on one line, then answers every
+//! line `own` or `composed` on its input with the seconds of one run, so that its runs can take turns with those of
+//! other programs.
 
+use std::io::BufRead;
 use std::time::Instant;
 
 use anyref_decoder::refocus::{ObjectToken, RefocusInput, has_own_form, reference, refocus};
@@ -14,20 +17,35 @@ const HEAD_DIM: usize = 128;
 const COPIED: usize = 32 << 20;
 
 type Failure = Box<dyn std::error::Error>;
+/// A form of refocusing.
+type Form<B> = fn(RefocusInput<B>) -> Tensor<B, 2>;
+
+/// How a kind of device is measured.
+struct Device {
+    /// Bytes read and written a second by a copy.
+    copy: fn() -> f64,
+    /// Starts over with counting memory.
+    reset: fn(),
+    /// Bytes that were held at most since then, where that can be told.
+    peak: fn() -> Option<u64>,
+}
 
 fn main() -> Result<(), Failure> {
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
-    let [backend, repeat, cases @ ..] = &arguments[..] else {
-        return Err(
-            "give a backend, repetitions, and cases as objects,heads,positions,width".into(),
-        );
+    let [backend, case] = &arguments[..] else {
+        return Err("give a backend and a case as objects,heads,positions,width".into());
     };
-    let repeat = repeat.parse::<usize>()?.max(1);
-    let cases = cases.iter().map(|case| sizes(case));
-    let cases = cases.collect::<Result<Vec<_>, _>>()?;
+    let case = sizes(case)?;
     match backend.as_str() {
         #[cfg(feature = "flex")]
-        "flex" => bench::<burn::backend::Flex>(copy_on_processor, repeat, &cases),
+        "flex" => {
+            let device = Device {
+                copy: processor::copy,
+                reset: processor::reset,
+                peak: processor::peak,
+            };
+            bench::<burn::backend::Flex>(&device, case)
+        }
         #[cfg(any(
             feature = "wgpu",
             feature = "vulkan",
@@ -35,11 +53,14 @@ fn main() -> Result<(), Failure> {
             feature = "webgpu"
         ))]
         "wgpu" | "vulkan" | "metal" | "webgpu" => {
-            bench::<burn::backend::Wgpu>(copy_on_device::<burn::backend::Wgpu>, repeat, &cases)
+            gpu::start(backend);
+            type Runtime = burn::backend::wgpu::WgpuRuntime;
+            bench::<burn::backend::Wgpu>(&gpu::device::<burn::backend::Wgpu, Runtime>(), case)
         }
         #[cfg(feature = "cuda")]
         "cuda" => {
-            bench::<burn::backend::Cuda>(copy_on_device::<burn::backend::Cuda>, repeat, &cases)
+            type Runtime = cubecl::cuda::CudaRuntime;
+            bench::<burn::backend::Cuda>(&gpu::device::<burn::backend::Cuda, Runtime>(), case)
         }
         other => Err(format!("no backend {other}: build with --features {other}").into()),
     }
@@ -59,89 +80,167 @@ fn sizes(case: &str) -> Result<[usize; 4], Failure> {
     }
 }
 
-fn bench<B: Backend>(
-    copy: fn() -> f64,
-    repeat: usize,
-    cases: &[[usize; 4]],
-) -> Result<(), Failure> {
+fn bench<B: Backend>(device: &Device, case: [usize; 4]) -> Result<(), Failure> {
     if !has_own_form::<B>() {
         return Err("the backend has no form of its own to measure".into());
     }
-    let bandwidth = (0..5).map(|_| copy()).fold(0.0, f64::max);
-    println!("{{\"copy_bytes_per_second\": {bandwidth:.4e}}}");
-    for &[objects, heads, positions, width] in cases {
-        let device = B::Device::default();
-        let input = RefocusInput::<B> {
-            query: random([objects, heads, HEAD_DIM], 1, &device),
-            key: random([objects, heads, positions, HEAD_DIM], 2, &device),
-            hidden: random([objects, positions, width], 3, &device),
-            hidden_offset: 0,
-            objects: (0..objects)
-                .map(|row| ObjectToken {
-                    row,
-                    position: positions - 1,
-                    start: positions / 2,
-                    end: positions - 1,
-                    context_start: 0,
-                })
-                .collect(),
-            lambda: 0.1,
-        };
-        let own = seconds::<B>(repeat, || refocus(input.clone()))?;
-        let composed = seconds::<B>(repeat, || reference::refocus(input.clone()))?;
-        // The keys once, those of the span twice, the span's states and the object's own.
-        let span = positions - 1 - positions / 2;
-        let bytes = 4 * objects * (heads * HEAD_DIM * (positions + span) + width * (span + 2));
-        println!(
-            "{{\"objects\": {objects}, \"heads\": {heads}, \"positions\": {positions}, \"width\": {width}, \
-             \"bytes\": {bytes}, \"own\": {own:.4e}, \"composed\": {composed:.4e}}}"
-        );
+    let [objects, heads, positions, width] = case;
+    let bandwidth = (0..5).map(|_| (device.copy)()).fold(0.0, f64::max);
+    let place = B::Device::default();
+    let input = RefocusInput::<B> {
+        query: random([objects, heads, HEAD_DIM], 1, &place),
+        key: random([objects, heads, positions, HEAD_DIM], 2, &place),
+        hidden: random([objects, positions, width], 3, &place),
+        hidden_offset: 0,
+        objects: (0..objects)
+            .map(|row| ObjectToken {
+                row,
+                position: positions - 1,
+                start: positions / 2,
+                end: positions - 1,
+                context_start: 0,
+            })
+            .collect(),
+        lambda: 0.1,
+    };
+    B::sync(&place)?;
+    let forms: [(&str, Form<B>); 2] = [("own", refocus), ("composed", reference::refocus)];
+    let mut memory = Vec::new();
+    for (_, form) in forms {
+        // The first runs compile and choose kernels, which takes memory of its own.
+        for _ in 0..2 {
+            seconds(&input, form)?;
+        }
+        B::memory_cleanup(&place);
+        B::sync(&place)?;
+        (device.reset)();
+        seconds(&input, form)?;
+        memory.push((device.peak)());
+    }
+    // What has to be read: the keys once, the span's states and the object's own.
+    let span = positions - 1 - positions / 2;
+    let bytes = 4 * objects * (heads * HEAD_DIM * positions + width * (span + 1));
+    let json = |bytes: Option<u64>| bytes.map_or("null".into(), |bytes| bytes.to_string());
+    println!(
+        "{{\"copy_bytes_per_second\": {bandwidth:.4e}, \"bytes\": {bytes}, \"own_memory\": {}, \"composed_memory\": {}}}",
+        json(memory[0]),
+        json(memory[1])
+    );
+    for line in std::io::stdin().lock().lines() {
+        let line = line?;
+        let form = forms.iter().find(|(name, _)| *name == line);
+        let (_, form) = form.ok_or_else(|| format!("no form {line}"))?;
+        println!("{:.6e}", seconds(&input, *form)?);
     }
     Ok(())
 }
 
-/// The median time of a run that is waited for.
-fn seconds<B: Backend>(repeat: usize, run: impl Fn() -> Tensor<B, 2>) -> Result<f64, Failure> {
-    let device = B::Device::default();
-    let mut times = Vec::new();
-    for index in 0..repeat + 2 {
-        B::sync(&device)?;
-        let start = Instant::now();
-        let output = run();
-        let value = output.slice([0..1, 0..1]).into_data();
-        // The first two compile and choose kernels.
-        if index >= 2 {
-            times.push(start.elapsed().as_secs_f64());
-        }
-        assert!(value.iter::<f32>().all(f32::is_finite));
-    }
-    times.sort_by(f64::total_cmp);
-    Ok(times[times.len() / 2])
-}
-
-/// Bytes read and written a second by a copy on the device.
-#[allow(dead_code, reason = "a build for the processor alone has no device")]
-fn copy_on_device<B: Backend>() -> f64 {
-    let device = B::Device::default();
-    let source = Tensor::<B, 1>::ones([COPIED], &device);
-    let _ = (source.clone() + 1.0).narrow(0, 0, 1).into_data();
+/// The time of a run that is waited for.
+fn seconds<B: Backend>(input: &RefocusInput<B>, form: Form<B>) -> Result<f64, Failure> {
+    B::sync(&B::Device::default())?;
     let start = Instant::now();
-    let copy = source + 1.0;
-    let _ = copy.narrow(0, 0, 1).into_data();
-    8.0 * COPIED as f64 / start.elapsed().as_secs_f64()
+    let value = form(input.clone()).slice([0..1, 0..1]).into_data();
+    let seconds = start.elapsed().as_secs_f64();
+    assert!(value.iter::<f32>().all(f32::is_finite));
+    Ok(seconds)
 }
 
-/// Bytes read and written a second by a copy on all cores.
 #[cfg(feature = "flex")]
-fn copy_on_processor() -> f64 {
+mod processor {
+    use std::fs;
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Instant;
+
     use rayon::prelude::*;
-    let source = vec![1.0_f32; COPIED];
-    let mut copy = vec![2.0_f32; COPIED];
-    let start = Instant::now();
-    copy.par_chunks_mut(1 << 16)
-        .zip(source.par_chunks(1 << 16))
-        .for_each(|(copy, source)| copy.copy_from_slice(source));
-    let elapsed = start.elapsed().as_secs_f64();
-    assert_eq!(copy[COPIED / 2], 1.0);
-    8.0 * COPIED as f64 / elapsed
+
+    /// Resident memory when counting began.
+    static BEFORE: AtomicU64 = AtomicU64::new(0);
+
+    pub fn copy() -> f64 {
+        let source = vec![1.0_f32; super::COPIED];
+        let mut copy = vec![2.0_f32; super::COPIED];
+        let start = Instant::now();
+        copy.par_chunks_mut(1 << 16)
+            .zip(source.par_chunks(1 << 16))
+            .for_each(|(copy, source)| copy.copy_from_slice(source));
+        let elapsed = start.elapsed().as_secs_f64();
+        assert_eq!(copy[super::COPIED / 2], 1.0);
+        8.0 * super::COPIED as f64 / elapsed
+    }
+
+    pub fn reset() {
+        // The system takes 5 as: the peak is what there is now.
+        let _ = fs::write("/proc/self/clear_refs", "5");
+        BEFORE.store(status("VmRSS:").unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub fn peak() -> Option<u64> {
+        Some(status("VmHWM:")?.saturating_sub(BEFORE.load(Ordering::Relaxed)))
+    }
+
+    fn status(name: &str) -> Option<u64> {
+        let status = fs::read_to_string("/proc/self/status").ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix(name))?;
+        let kilobytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
+        Some(kilobytes * 1024)
+    }
+}
+
+#[cfg(feature = "cube")]
+mod gpu {
+    use std::sync::atomic::{AtomicU64, Ordering};
+    use std::time::Instant;
+
+    use burn::tensor::{Tensor, backend::Backend};
+    use cubecl::Runtime;
+
+    /// Memory of the device's pools when counting began.
+    static BEFORE: AtomicU64 = AtomicU64::new(0);
+
+    pub fn device<B: Backend, R: Runtime>() -> super::Device {
+        super::Device {
+            copy: copy::<B>,
+            reset: || BEFORE.store(reserved::<R>().unwrap_or(0), Ordering::Relaxed),
+            // Pools keep what was taken from them.
+            peak: || Some(reserved::<R>()?.saturating_sub(BEFORE.load(Ordering::Relaxed))),
+        }
+    }
+
+    fn reserved<R: Runtime>() -> Option<u64> {
+        let usage = R::client(&Default::default()).memory_usage().ok()?;
+        Some(usage.bytes_reserved)
+    }
+
+    fn copy<B: Backend>() -> f64 {
+        let device = B::Device::default();
+        let source = Tensor::<B, 1>::ones([super::COPIED], &device);
+        let _ = (source.clone() + 1.0).narrow(0, 0, 1).into_data();
+        let start = Instant::now();
+        let copy = source + 1.0;
+        let _ = copy.narrow(0, 0, 1).into_data();
+        8.0 * super::COPIED as f64 / start.elapsed().as_secs_f64()
+    }
+
+    /// Starts the device with a page for every buffer, so that memory can be told.
+    #[cfg(any(
+        feature = "wgpu",
+        feature = "vulkan",
+        feature = "metal",
+        feature = "webgpu"
+    ))]
+    pub fn start(backend: &str) {
+        use burn::backend::wgpu::graphics::{AutoGraphicsApi, Metal, Vulkan, WebGpu};
+        use burn::backend::wgpu::{MemoryConfiguration, RuntimeOptions, init_setup};
+        let options = RuntimeOptions {
+            memory_config: MemoryConfiguration::ExclusivePages,
+            ..RuntimeOptions::default()
+        };
+        let device = Default::default();
+        match backend {
+            "vulkan" => init_setup::<Vulkan>(&device, options),
+            "metal" => init_setup::<Metal>(&device, options),
+            "webgpu" => init_setup::<WebGpu>(&device, options),
+            _ => init_setup::<AutoGraphicsApi>(&device, options),
+        };
+    }
 }

@@ -202,6 +202,9 @@ pub struct StageConfig {
     pub weight_decay: f32,
     /// Largest norm of the gradient.
     pub clip_norm: f64,
+    /// What AdamW adds to the root of a gradient's mean square; 1e-8 when left out.
+    #[serde(default = "epsilon")]
+    pub epsilon: f32,
     /// Patterns of the parameter paths that are trained.
     pub trainable: Vec<String>,
     /// Patterns of the paths of matrices that Muon updates in AdamW's place, with the same learning rate and weight
@@ -315,4 +318,8 @@ fn preset_or_config<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AnyRef
 
 fn one() -> u64 {
     1
+}
+
+fn epsilon() -> f32 {
+    1e-8
 }

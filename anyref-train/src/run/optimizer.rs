@@ -19,6 +19,8 @@ pub struct OptimizerConfig {
     pub weight_decay: f32,
     /// Largest global norm of the gradient.
     pub clip_norm: f64,
+    /// What is added to the root of a gradient's mean square.
+    pub epsilon: f32,
 }
 
 /// AdamW over whichever parameters have a gradient, and Muon over some of them.
@@ -34,7 +36,7 @@ pub struct Optimizer<B: AutodiffBackend> {
 impl<B: AutodiffBackend> Optimizer<B> {
     /// A fresh optimizer; `scales` multiply the learning rate of the paths that match first.
     pub fn new(config: OptimizerConfig, scales: Vec<(Regex, f64)>) -> Self {
-        let adamw = AdamWConfig::new().with_epsilon(1e-8);
+        let adamw = AdamWConfig::new().with_epsilon(config.epsilon);
         Self {
             with_decay: adamw.clone().with_weight_decay(config.weight_decay).build(),
             without_decay: adamw.with_weight_decay(0.0).build(),
@@ -307,6 +309,7 @@ mod tests {
             OptimizerConfig {
                 weight_decay: 0.01,
                 clip_norm: 1.0,
+                epsilon: 1e-8,
             },
             Vec::new(),
         )

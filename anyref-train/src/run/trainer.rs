@@ -178,6 +178,7 @@ impl<S> Job<'_, S> {
             OptimizerConfig {
                 weight_decay: config.weight_decay,
                 clip_norm: config.clip_norm,
+                epsilon: config.epsilon,
             },
             scales,
         )

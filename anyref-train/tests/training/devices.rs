@@ -42,11 +42,10 @@ fn two_devices_are_one_with_twice_the_micro_batches() {
         let asked = [stage("sam", 3, 2), stage("instruct", 5, 1)];
         let change = |mut stage: Value| {
             stage["accumulation"] = accumulation.into();
-            stage["learning_rate"] = 3e-4.into();
-            // Keys' biases change nothing: their gradients are rounding errors, which AdamW makes steps of.
-            stage["trainable"] = serde_json::json!([
-                "^anyref\\.(mm_projector|audio_projector|llm|text_hidden_fcs|mask_decoder)\\..*weight$"
-            ]);
+            // Sums of many values are rounded in the order in which threads come by. Steps as large as their gradients
+            // leave that as it is; with a smaller epsilon a gradient that is all but rounding makes a whole step.
+            stage["learning_rate"] = 1e-3.into();
+            stage["epsilon"] = 0.1.into();
             stage
         };
         asked.map(change).into()
@@ -73,27 +72,24 @@ fn two_devices_are_one_with_twice_the_micro_batches() {
     let two = run(2, 2, None);
     // Stopped within the second stage and resumed.
     let resumed = run(2, 2, Some(5));
-    // A few weights have gradients that are all but rounding, of which AdamW makes whole steps, and two threads do not
-    // always add a parameter's gradients in the same order: distances are those of all weights together.
-    let distance = |other: &[(String, Vec<f32>)]| {
+    let difference = |other: &[(String, Vec<f32>)]| {
         let pairs = two.iter().zip(other);
         let values = pairs.flat_map(|((name, two), (same, other))| {
             assert_eq!((name, two.len()), (same, other.len()));
             two.iter().zip(other)
         });
-        let squares = values.map(|(a, b)| f64::from(a - b).powi(2));
-        squares.sum::<f64>().sqrt()
+        values.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
     };
-    // What half of the data makes of the model is the measure.
-    let fewer = distance(&run(2, 1, None));
-    let (stopped, same) = (distance(&resumed) / fewer, distance(&one) / fewer);
-    println!("{fewer:.4}: stopped {stopped:.2e}, one device {same:.2e}");
-    assert!(fewer > 0.01, "{fewer}");
+    let (stopped, same) = (difference(&resumed), difference(&one));
+    let fewer = difference(&run(2, 1, None));
+    println!("stopped {stopped:.1e}, one device {same:.1e}, half of the data {fewer:.1e}");
     assert!(
-        stopped < 0.01,
+        stopped < 1e-5,
         "a stop changes what is learned by {stopped}"
     );
-    assert!(same < 0.01, "one device learns otherwise by {same}");
+    assert!(same < 1e-5, "one device learns otherwise by {same}");
+    // Which is less than what half of the data makes of the model.
+    assert!(fewer > 1e-4, "{fewer}");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! `cargo xtask bench`: the numbers of the model card.
 
+mod attention;
 mod ops;
 pub mod process;
 mod refocus;
@@ -19,6 +20,8 @@ pub enum Bench {
     TrainStep(train_step::TrainStep),
     /// The fused operations against those they are composed of.
     Ops(ops::Ops),
+    /// Burn's own attention on a GPU against the composed form.
+    Attention(attention::Attention),
     /// Refocusing on a backend, against its composed form and the authors' formulation.
     Refocus(refocus::Refocus),
 }
@@ -29,6 +32,7 @@ pub fn run(bench: &Bench) -> Result<()> {
         Bench::Segment(options) => segment::run(options),
         Bench::TrainStep(options) => train_step::run(options),
         Bench::Ops(options) => ops::run(options),
+        Bench::Attention(options) => attention::run(options),
         Bench::Refocus(options) => refocus::run(options),
     }
 }

@@ -1,12 +1,17 @@
 """Refocusing as the authors formulate it, in PyTorch, for `cargo xtask bench refocus`.
 
-The last layer returns its whole attention matrix, whose rows of the objects are averaged over heads, cut to the span
-and normalised. What the layer computes for its own output is counted neither here nor there; the matrix is, as
-nothing else needs it. Takes cases `objects,heads,positions,width` and prints the median seconds of each.
+Layers return their whole attention matrices; the rows of the objects in the last are averaged over heads, cut to the
+span and normalised. What a layer computes for its own output is counted neither here nor there; the matrix is, as
+nothing else needs it. The authors ask every layer for it: --layers says how many do here, each with the same queries
+and keys.
+
+Takes a case `objects,heads,positions,width`, prints what memory it took as JSON on one line, then answers every line on
+its input with the seconds of one run.
 """
 
 import argparse
 import json
+import sys
 import time
 
 import torch
@@ -14,41 +19,83 @@ import torch
 HEAD_DIM = 128
 
 
-def refocus(query, key, hidden, mask, start, weight):
-    scores = query @ key.transpose(-1, -2) / HEAD_DIM**0.5 + mask
-    attention = torch.softmax(scores.float(), dim=-1).to(query.dtype)
+def attention(query, key, mask):
+    scores = query @ key.transpose(-1, -2) / HEAD_DIM**0.5
+    scores = scores + mask
+    return torch.softmax(scores, dim=-1, dtype=torch.float32).to(query.dtype)
+
+
+def refocus(query, key, hidden, mask, start, weight, layers):
+    attentions = [attention(query, key, mask) for _ in range(layers)]
     end = hidden.shape[1] - 1
-    rows = attention[:, :, end].mean(1)[:, start:end]
+    rows = attentions[-1][:, :, end].mean(1)[:, start:end]
     rows = rows / rows.sum(-1, keepdim=True)
     return hidden[:, end] + weight * (rows[:, None] @ hidden[:, start:end])[:, 0]
 
 
-def seconds(case, device, repeat):
-    objects, heads, positions, width = map(int, case.split(","))
-    generator = torch.Generator(device).manual_seed(0)
-    random = lambda *shape: torch.rand(*shape, generator=generator, device=device) * 2 - 1
-    query = random(objects, heads, positions, HEAD_DIM)
-    key = random(objects, heads, positions, HEAD_DIM)
-    hidden = random(objects, positions, width)
-    mask = torch.full((positions, positions), float("-inf"), device=device).triu(1)
-    times = []
-    for index in range(repeat + 1):
-        start = time.perf_counter()
-        refocus(query, key, hidden, mask, positions // 2, 0.1)[0, 0].item()
-        if index:
-            times.append(time.perf_counter() - start)
-    return sorted(times)[len(times) // 2]
+def resident(name):
+    """Bytes of this process, by a name of /proc/self/status."""
+    try:
+        with open("/proc/self/status") as status:
+            line = next(line for line in status if line.startswith(name))
+        return int(line.split()[1]) * 1024
+    except (OSError, StopIteration):
+        return None
+
+
+class Memory:
+    """What is held at most from now on."""
+
+    def __init__(self, device):
+        self.device = device
+        if device == "cuda":
+            torch.cuda.reset_peak_memory_stats()
+            self.before = torch.cuda.memory_allocated()
+        else:
+            try:
+                with open("/proc/self/clear_refs", "w") as refs:
+                    refs.write("5")
+            except OSError:
+                pass
+            self.before = resident("VmRSS:")
+
+    def taken(self):
+        if self.device == "cuda":
+            return torch.cuda.max_memory_allocated() - self.before
+        peak = resident("VmHWM:")
+        return None if peak is None or self.before is None else max(peak - self.before, 0)
 
 
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("cases", nargs="+")
+    parser.add_argument("--layers", type=int, default=1)
+    parser.add_argument("case")
     options = parser.parse_args()
+    objects, heads, positions, width = map(int, options.case.split(","))
+    generator = torch.Generator(options.device).manual_seed(0)
+
+    def random(*shape):
+        return torch.rand(*shape, generator=generator, device=options.device) * 2 - 1
+
+    query = random(objects, heads, positions, HEAD_DIM)
+    key = random(objects, heads, positions, HEAD_DIM)
+    hidden = random(objects, positions, width)
+    mask = torch.full((positions, positions), float("-inf"), device=options.device).triu(1)
+
+    def seconds():
+        start = time.perf_counter()
+        states = refocus(query, key, hidden, mask, positions // 2, 0.1, options.layers)
+        assert torch.isfinite(states[0, 0]).item()
+        return time.perf_counter() - start
+
     with torch.inference_mode():
-        for case in options.cases:
-            print(json.dumps({"seconds": seconds(case, options.device, max(options.repeat, 1))}), flush=True)
+        seconds()
+        memory = Memory(options.device)
+        seconds()
+        print(json.dumps({"memory": memory.taken()}), flush=True)
+        for _ in sys.stdin:
+            print(seconds(), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,144 +1,172 @@
 //! `cargo xtask bench refocus`: refocusing in the backend's own form against the composed form, and against the
-//! authors' formulation in PyTorch.
+//! authors' formulation in PyTorch, taking turns in one run.
+
+mod program;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::Command;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Result, ensure};
 use clap::Args;
-use serde_json::Value;
 
-use crate::cargo::{cargo, root};
+use super::median;
+use crate::cargo::{cargo, root, run as finish};
+use program::{Program, number};
 
-/// Objects, heads of width 128, positions and width of the states; the last two have the sizes of the 7B model.
-const CASES: [&str; 6] = [
-    "1,8,512,1024",
-    "8,8,512,1024",
-    "1,32,512,1024",
-    "1,8,4096,4096",
-    "1,32,512,4096",
-    "1,32,4096,4096",
-];
-
-/// Options of `bench refocus`.
+/// Options of `bench refocus`. Every number of objects is measured with every number of heads, positions and widths.
 #[derive(Debug, Args)]
 pub struct Refocus {
     /// What to run on: flex, wgpu, vulkan, metal, webgpu or cuda
     #[arg(long, default_value = "flex")]
     backend: String,
-    /// Cases as objects,heads,positions,width [default: a sweep up to the sizes of the 7B model]
-    #[arg(long, value_name = "SIZES")]
-    case: Vec<String>,
+    /// Objects, each in a row of its own
+    #[arg(long, value_delimiter = ',', default_value = "1,8", value_name = "N,…")]
+    objects: Vec<usize>,
+    /// Heads, 128 wide
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "8,32",
+        value_name = "N,…"
+    )]
+    heads: Vec<usize>,
+    /// Positions of the context, of which the second half is the span
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "512,4096",
+        value_name = "N,…"
+    )]
+    positions: Vec<usize>,
+    /// Widths of the hidden states
+    #[arg(
+        long,
+        value_delimiter = ',',
+        default_value = "1024,4096",
+        value_name = "N,…"
+    )]
+    width: Vec<usize>,
     /// Runs of each, of which the median counts
-    #[arg(long, default_value_t = 5)]
+    #[arg(long, default_value_t = 7)]
     repeat: usize,
     /// A Python with torch, for the authors' formulation
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
+    /// Layers that return their attention in the authors' formulation, which asks all of a model's
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    layers: usize,
+    /// Leave the authors' formulation out where its matrices take more than so many gigabytes
+    #[arg(long, default_value_t = 5.0, value_name = "GB")]
+    most: f64,
 }
 
 /// Measures every case.
 pub fn run(options: &Refocus) -> Result<()> {
-    let cases = match options.case.is_empty() {
-        true => CASES.map(str::to_owned).to_vec(),
-        false => options.case.clone(),
-    };
-    let ours = ours(options, &cases)?;
-    let [about, ours @ ..] = &ours[..] else {
-        bail!("the benchmark printed nothing");
-    };
-    let theirs = match &options.python {
-        Some(python) => theirs(python, options, &cases)?,
-        None => vec![],
-    };
-    let copy = number(about, "copy_bytes_per_second")?;
+    finish(&mut build(&options.backend))?;
     println!(
-        "{}: copies {:.1} GB/s, read and written",
-        options.backend,
-        copy / 1e9
+        "| objects | heads | positions | width | own | of copy bandwidth | memory | composed | ratio | memory | attention returned | ratio | memory |"
     );
-    println!(
-        "objects heads positions  width |   own ms  % of copy | composed ms  ratio | attention returned ms  ratio"
-    );
-    for (index, case) in ours.iter().enumerate() {
-        let [own, composed] = [number(case, "own")?, number(case, "composed")?];
-        print!(
-            "{:>7} {:>5} {:>9} {:>6} | {:8.3} {:9.0} % | {:11.3} {:6.1}",
-            case["objects"].to_string(),
-            case["heads"].to_string(),
-            case["positions"].to_string(),
-            case["width"].to_string(),
-            own * 1e3,
-            100.0 * number(case, "bytes")? / own / copy,
-            composed * 1e3,
-            composed / own
-        );
-        match theirs.get(index) {
-            Some(case) => {
-                let seconds = number(case, "seconds")?;
-                println!(" | {:21.3} {:6.1}", seconds * 1e3, seconds / own);
+    println!("|{}", " --: |".repeat(13));
+    let mut copies = Vec::new();
+    for &objects in &options.objects {
+        for &heads in &options.heads {
+            for &positions in &options.positions {
+                for &width in &options.width {
+                    copies.push(case(options, [objects, heads, positions, width])?);
+                }
             }
-            None => println!(" |"),
         }
     }
+    println!(
+        "\n{}: a copy reads and writes {:.1} GB/s (median of {} cases)",
+        options.backend,
+        median(&copies) / 1e9,
+        copies.len()
+    );
     Ok(())
 }
 
-fn ours(options: &Refocus, cases: &[String]) -> Result<Vec<Value>> {
+/// Measures one case, prints its line and returns the bandwidth of a copy.
+fn case(options: &Refocus, sizes: [usize; 4]) -> Result<f64> {
+    let [objects, heads, positions, _] = sizes;
+    let name = sizes.map(|size| size.to_string()).join(",");
+    let mut ours = Program::start(built()?.args([&options.backend, &name]))?;
+    // While a layer computes, it holds its matrix twice.
+    let matrices = 4 * objects * heads * positions * positions * (options.layers + 1);
+    let mut theirs = match &options.python {
+        Some(python) if matrices as f64 <= options.most * 1e9 => {
+            Some(Program::start(authors(python, options).arg(&name))?)
+        }
+        _ => None,
+    };
+    let (mut own, mut composed, mut returned) = (vec![], vec![], vec![]);
+    for _ in 0..options.repeat.max(1) {
+        own.push(ours.ask("own")?);
+        composed.push(ours.ask("composed")?);
+        if let Some(theirs) = &mut theirs {
+            returned.push(theirs.ask("run")?);
+        }
+    }
+    let (own, composed) = (median(&own), median(&composed));
+    let copy = number(&ours.about, "copy_bytes_per_second")?;
+    let memory = |program: &Program, name: &str| match program.about[name].as_f64() {
+        Some(bytes) => format!("{:.1} MB", bytes / 1e6),
+        None => "–".into(),
+    };
+    print!("|");
+    for size in sizes {
+        print!(" {size} |");
+    }
+    print!(
+        " {:.2} ms | {:.0} % | {} | {:.2} ms | {:.1} | {} |",
+        own * 1e3,
+        100.0 * number(&ours.about, "bytes")? / own / copy,
+        memory(&ours, "own_memory"),
+        composed * 1e3,
+        composed / own,
+        memory(&ours, "composed_memory")
+    );
+    match &theirs {
+        Some(theirs) => println!(
+            " {:.2} ms | {:.1} | {} |",
+            median(&returned) * 1e3,
+            median(&returned) / own,
+            memory(theirs, "memory")
+        ),
+        None => println!(" – | – | – |"),
+    }
+    Ok(copy)
+}
+
+/// Builds the benchmark for a backend.
+fn build(backend: &str) -> Command {
     let mut command = cargo();
     command
         .current_dir(root())
-        .args(["run", "--release", "--package", "anyref-decoder"])
-        .args([
-            "--example",
-            "refocus_bench",
-            "--features",
-            &options.backend,
-            "--",
-        ])
-        .args([&options.backend, &options.repeat.to_string()])
-        .args(cases);
-    lines(&mut command)
+        .args(["build", "--release", "--package", "anyref-decoder"])
+        .args(["--example", "refocus_bench", "--features", backend]);
+    command
 }
 
-fn theirs(python: &Path, options: &Refocus, cases: &[String]) -> Result<Vec<Value>> {
+/// The built benchmark.
+fn built() -> Result<Command> {
+    let target = std::env::var_os("CARGO_TARGET_DIR");
+    let target = target.map_or_else(|| root().join("target"), PathBuf::from);
+    let path = target
+        .join("release/examples/refocus_bench")
+        .with_extension(std::env::consts::EXE_EXTENSION);
+    ensure!(path.is_file(), "cargo built no {}", path.display());
+    Ok(Command::new(path))
+}
+
+fn authors(python: &Path, options: &Refocus) -> Command {
+    let device = match options.backend.as_str() {
+        "cuda" => "cuda",
+        _ => "cpu",
+    };
     let mut command = Command::new(python);
     command
         .arg(root().join("xtask/src/bench/refocus.py"))
-        .args([
-            "--device",
-            if options.backend == "cuda" {
-                "cuda"
-            } else {
-                "cpu"
-            },
-        ])
-        .args(["--repeat", &options.repeat.to_string()])
-        .args(cases);
-    let lines = lines(&mut command)?;
-    ensure!(
-        lines.len() == cases.len(),
-        "PyTorch measured {} cases",
-        lines.len()
-    );
-    Ok(lines)
-}
-
-/// The JSON objects that a program prints, a line each.
-fn lines(command: &mut Command) -> Result<Vec<Value>> {
-    let output = command
-        .stderr(Stdio::inherit())
-        .output()
-        .with_context(|| format!("cannot start {}", command.get_program().display()))?;
-    ensure!(output.status.success(), "the benchmark failed: see above");
-    let text = String::from_utf8_lossy(&output.stdout);
-    let lines = text.lines().map(|line| {
-        serde_json::from_str::<Value>(line).with_context(|| format!("unexpected output: {line}"))
-    });
-    lines.collect()
-}
-
-fn number(case: &Value, name: &str) -> Result<f64> {
-    let number = case[name].as_f64();
-    number.with_context(|| format!("the benchmark gave no {name}"))
+        .args(["--device", device, "--layers", &options.layers.to_string()]);
+    command
 }

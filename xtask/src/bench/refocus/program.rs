@@ -1,0 +1,89 @@
+//! A program that describes itself on one line, then answers every line with the seconds of a run.
+
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+
+use anyhow::{Context, Result};
+use serde_json::Value;
+
+/// A program that waits to be asked; it ends when dropped.
+pub struct Program {
+    /// What it said first.
+    pub about: Value,
+    child: Child,
+    input: ChildStdin,
+    output: BufReader<ChildStdout>,
+}
+
+impl Program {
+    /// Starts a program and waits until it is ready.
+    pub fn start(command: &mut Command) -> Result<Self> {
+        let name = command.get_program().display().to_string();
+        let mut child = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .with_context(|| format!("cannot start {name}"))?;
+        let (input, output) = child
+            .stdin
+            .take()
+            .zip(child.stdout.take())
+            .context("no pipes")?;
+        let mut program = Self {
+            about: Value::Null,
+            child,
+            input,
+            output: BufReader::new(output),
+        };
+        let line = program.line()?;
+        program.about =
+            serde_json::from_str(&line).with_context(|| format!("unexpected output: {line}"))?;
+        Ok(program)
+    }
+
+    /// The seconds of a run.
+    pub fn ask(&mut self, what: &str) -> Result<f64> {
+        writeln!(self.input, "{what}").context("the benchmark ended: see above")?;
+        let line = self.line()?;
+        let seconds = line.trim().parse();
+        seconds.with_context(|| format!("unexpected output: {line}"))
+    }
+
+    fn line(&mut self) -> Result<String> {
+        let mut line = String::new();
+        let length = self.output.read_line(&mut line)?;
+        anyhow::ensure!(length > 0, "the benchmark failed: see above");
+        Ok(line)
+    }
+}
+
+impl Drop for Program {
+    fn drop(&mut self) {
+        // It holds nothing that is worth an orderly end.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A number that a program gave.
+pub fn number(about: &Value, name: &str) -> Result<f64> {
+    let number = about[name].as_f64();
+    number.with_context(|| format!("the benchmark gave no {name}"))
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_program_answers_in_turns() {
+        let script = r#"echo '{"bytes": 3}'; while read -r x; do echo "$x.5"; done"#;
+        let mut program = Program::start(Command::new("sh").args(["-c", script])).unwrap();
+        assert_eq!(number(&program.about, "bytes").unwrap(), 3.0);
+        assert!(number(&program.about, "more").is_err());
+        assert_eq!(program.ask("2").unwrap(), 2.5);
+        assert_eq!(program.ask("7").unwrap(), 7.5);
+        assert!(program.ask("x").is_err());
+        assert!(Program::start(Command::new("sh").args(["-c", "exit 1"])).is_err());
+    }
+}
