@@ -250,7 +250,8 @@ impl<S> Job<'_, S> {
                 let waited = wait.elapsed().as_secs_f64();
                 let mut accumulator = GradientsAccumulator::new();
                 let mut parts: Vec<(String, f64)> = Vec::new();
-                for micro_step in micro_steps(stage, &trainee, batches, config.parallel) {
+                for micro_step in micro_steps(stage, &trainee, batches, config.parallel, count > 1)
+                {
                     let (gradients, losses) = micro_step?;
                     accumulator.accumulate(&trainee, gradients);
                     add_parts(&mut parts, &losses, micro_batches);
@@ -352,11 +353,17 @@ type MicroStep = (GradientsParams, Vec<(&'static str, f64)>);
 
 /// Gradients of every micro-batch, in order. In `parallel` each is computed on a thread of its own, with
 /// leaves of its own, since graphs that share a leaf wait for one another.
+///
+/// Leaves are new too where other threads have `peers` of this one: burn-autodiff 0.21 forgets a leaf after a backward
+/// pass, and at the end of one it clears away every graph, of any thread, that has no leaf and no tensor that is in
+/// use, as a graph of one layer is for the moment in which its output becomes the input of the next
+/// (`GraphCleaner::cleanup_orphaned_entries`). That layer would go without its gradient.
 fn micro_steps<B: AutodiffBackend, S: Stage<B>>(
     stage: &S,
     trainee: &Trainee<B>,
     batches: Vec<S::Batch>,
     parallel: bool,
+    peers: bool,
 ) -> Vec<Result<MicroStep>> {
     let count = batches.len() as f64;
     let step = |trainee: &Trainee<B>, batch: S::Batch| -> Result<MicroStep> {
@@ -371,10 +378,11 @@ fn micro_steps<B: AutodiffBackend, S: Stage<B>>(
         Ok((gradients, parts))
     };
     if !parallel || batches.len() == 1 {
-        return batches
-            .into_iter()
-            .map(|batch| step(trainee, batch))
-            .collect();
+        let step = |batch| match peers {
+            true => step(&Trainee::from_inner(trainee.valid()), batch),
+            false => step(trainee, batch),
+        };
+        return batches.into_iter().map(step).collect();
     }
     std::thread::scope(|scope| {
         let step = &step;

@@ -42,9 +42,9 @@ fn two_devices_are_one_with_twice_the_micro_batches() {
         let asked = [stage("sam", 3, 2), stage("instruct", 5, 1)];
         let change = |mut stage: Value| {
             stage["accumulation"] = accumulation.into();
-            // Sums of many values are rounded in the order in which threads come by. Steps as large as their gradients
+            // Sums of many values may be rounded in the order in which threads come by. Steps as large as their gradients
             // leave that as it is; with a smaller epsilon a gradient that is all but rounding makes a whole step.
-            stage["learning_rate"] = 1e-3.into();
+            stage["learning_rate"] = 3e-3.into();
             stage["epsilon"] = 0.1.into();
             stage
         };
@@ -72,24 +72,21 @@ fn two_devices_are_one_with_twice_the_micro_batches() {
     let two = run(2, 2, None);
     // Stopped within the second stage and resumed.
     let resumed = run(2, 2, Some(5));
+    // The largest difference of a weight from that of two devices, and where it is.
     let difference = |other: &[(String, Vec<f32>)]| {
-        let pairs = two.iter().zip(other);
-        let values = pairs.flat_map(|((name, two), (same, other))| {
+        let pairs = two.iter().zip(other).map(|((name, two), (same, other))| {
             assert_eq!((name, two.len()), (same, other.len()));
-            two.iter().zip(other)
+            let apart = two.iter().zip(other).map(|(a, b)| (a - b).abs());
+            (apart.fold(0.0, f32::max), name.clone())
         });
-        values.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max)
+        pairs.max_by(|a, b| a.0.total_cmp(&b.0)).unwrap()
     };
     let (stopped, same) = (difference(&resumed), difference(&one));
     let fewer = difference(&run(2, 1, None));
-    println!("stopped {stopped:.1e}, one device {same:.1e}, half of the data {fewer:.1e}");
-    assert!(
-        stopped < 1e-5,
-        "a stop changes what is learned by {stopped}"
-    );
-    assert!(same < 1e-5, "one device learns otherwise by {same}");
+    assert!(stopped.0 < 1e-5, "a stop changes {stopped:?}");
+    assert!(same.0 < 1e-5, "one device learns otherwise: {same:?}");
     // Which is less than what half of the data makes of the model.
-    assert!(fewer > 1e-4, "{fewer}");
+    assert!(fewer.0 > 1e-4, "{fewer:?}");
 }
 
 #[test]
