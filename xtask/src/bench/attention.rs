@@ -21,7 +21,7 @@ pub struct Attention {
     /// What to run on: wgpu, vulkan, metal, webgpu or cuda
     #[arg(long, default_value = "vulkan")]
     backend: String,
-    /// Cases as batch,heads,queries,keys,width[,causal] [default: those of the model's parts]
+    /// Cases as batch,heads,queries,keys,width, or with `,causal` after them [default: those of the model's parts]
     #[arg(long, value_name = "SIZES")]
     case: Vec<String>,
     /// Runs of each, of which the median counts
