@@ -41,6 +41,9 @@ pub struct Common {
     /// Longest answer in tokens [default: the model's]
     #[arg(long, global = true, value_name = "N")]
     pub max_new_tokens: Option<usize>,
+    /// Leave masks out whose IoU the model estimates lower, 0 to 1; 0 shows all [default: the model's]
+    #[arg(long, global = true, value_name = "IOU")]
+    pub min_score: Option<f32>,
     /// Say where the time goes, on stderr
     #[arg(short, long, global = true)]
     pub verbose: bool,

@@ -55,6 +55,13 @@ pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>
         Some(tokens) => anyref.generation.max_new_tokens = tokens,
         None => {}
     }
+    match common.min_score {
+        Some(score) if !(0.0..=1.0).contains(&score) => {
+            bail!("--min-score is {score}: give 0 to 1")
+        }
+        Some(score) => anyref.config.min_mask_score = score,
+        None => {}
+    }
     Ok(Opened {
         anyref,
         start,

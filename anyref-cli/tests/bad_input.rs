@@ -288,6 +288,10 @@ fn prompts() {
         &["--text", "dog", "--temperature", "nan"],
         &["--temperature"],
     );
+    ask(
+        &["--text", "dog", "--min-score", "1.5"],
+        &["--min-score", "0 to 1"],
+    );
 }
 
 #[test]

@@ -64,6 +64,10 @@ pub struct AnyRefConfig {
     pub refocus_lambda: f64,
     /// Longest answer, in tokens.
     pub max_new_tokens: usize,
+    /// Masks whose IoU the mask decoder estimates lower are left out, as SAM's automatic mask generator does below its
+    /// `pred_iou_thresh`: mostly the thing is not there. The paper has no such limit.
+    #[serde(default)]
+    pub min_mask_score: f32,
 }
 
 impl AnyRefConfig {
@@ -93,6 +97,7 @@ impl AnyRefConfig {
             box_coordinates: false,
             refocus_lambda: 0.1,
             max_new_tokens: 128,
+            min_mask_score: 0.0,
         }
     }
 
@@ -155,6 +160,7 @@ impl AnyRefConfig {
             box_coordinates: true,
             refocus_lambda: 0.1,
             max_new_tokens: 48,
+            min_mask_score: 0.4,
         }
     }
 
@@ -200,6 +206,7 @@ impl AnyRefConfig {
             prompt_encoder: PromptEncoderConfig::nano(32, 4),
             mask_decoder: MaskDecoderConfig::nano(32),
             max_new_tokens: 16,
+            min_mask_score: 0.0,
             ..Self::nano()
         }
     }

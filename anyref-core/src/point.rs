@@ -31,10 +31,14 @@ impl<B: Backend> AnyRef<B> {
             let mut timing = answer.timing;
             timing.decode = decode;
             timing.image = picture.take_encoding_time();
+            let (masks, doubtful): (Vec<_>, Vec<_>) = masks?
+                .into_iter()
+                .partition(|mask| mask.score >= self.config.min_mask_score);
             Ok(Answer {
                 text: plain_text(&raw),
                 raw,
-                masks: masks?,
+                masks,
+                doubtful: doubtful.len(),
                 timing,
             })
         })

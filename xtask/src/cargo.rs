@@ -41,8 +41,17 @@ pub fn timed(command: &mut Command) -> Result<()> {
 /// workspace asks for, so that nothing which the tests or another program have built is built again; `features` are
 /// `package/feature`.
 pub fn built(program: &str, features: &[String]) -> Result<PathBuf> {
+    build("--bin", program, features, "release")
+}
+
+/// The same for an example.
+pub fn built_example(example: &str, features: &[String]) -> Result<PathBuf> {
+    build("--example", example, features, "release/examples")
+}
+
+fn build(kind: &str, name: &str, features: &[String], folder: &str) -> Result<PathBuf> {
     let mut build = cargo();
-    build.args(["build", "--release", "--workspace", "--bin", program]);
+    build.args(["build", "--release", "--workspace", kind, name]);
     if !features.is_empty() {
         build.arg("--features").arg(features.join(","));
     }
@@ -52,8 +61,8 @@ pub fn built(program: &str, features: &[String]) -> Result<PathBuf> {
         None => root().join("target"),
     };
     let path = target
-        .join("release")
-        .join(program)
+        .join(folder)
+        .join(name)
         .with_extension(std::env::consts::EXE_EXTENSION);
     if !path.is_file() {
         bail!("cargo built no {}", path.display());

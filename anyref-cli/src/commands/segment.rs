@@ -124,10 +124,22 @@ pub fn show(
     if answer.masks.is_empty() {
         let unwritten = arguments.mask.as_ref();
         let unwritten = unwritten.map(|path| format!(", {} is not written", path.display()));
+        let reason = match answer.doubtful {
+            0 => "the answer points at nothing",
+            _ => "the model is too unsure of what it would point at (see --min-score)",
+        };
         output::say(&format!(
-            "no mask: the answer points at nothing in {}{}",
+            "no mask: {reason} in {}{}",
             shown.path.display(),
             unwritten.unwrap_or_default()
+        ))?;
+    } else if answer.doubtful > 0 {
+        output::say(&format!(
+            "{} left out, since the model is too unsure of them (see --min-score)",
+            match answer.doubtful {
+                1 => "1 mask is".to_owned(),
+                count => format!("{count} masks are"),
+            }
         ))?;
     }
     if let Some(path) = &arguments.overlay {

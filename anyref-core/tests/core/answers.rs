@@ -43,6 +43,30 @@ fn an_object_brings_a_mask_of_the_pictures_size() {
 }
 
 #[test]
+fn doubtful_masks_are_left_out_and_counted() {
+    let mut anyref = pointing::<TestBackend>(3, 1);
+    let picture = anyref.picture(&image(48, 48)).unwrap();
+    let ask = |anyref: &anyref_core::AnyRef<TestBackend>| {
+        let answer = anyref.segment(&picture, &phrase("the red circle"));
+        answer.unwrap()
+    };
+    let all = ask(&anyref);
+    assert_eq!((all.masks.len(), all.doubtful), (3, 0));
+    let mut scores: Vec<f32> = all.masks.iter().map(|mask| mask.score).collect();
+    scores.sort_by(f32::total_cmp);
+    // A mask whose score is the limit stays.
+    anyref.config.min_mask_score = scores[1];
+    let kept = scores.iter().filter(|&&score| score >= scores[1]).count();
+    let some = ask(&anyref);
+    assert_eq!((some.masks.len(), some.doubtful), (kept, 3 - kept));
+    assert!(some.masks.iter().all(|mask| mask.score >= scores[1]));
+    anyref.config.min_mask_score = scores[2] + 0.1;
+    let none = ask(&anyref);
+    assert_eq!((none.masks.len(), none.doubtful), (0, 3));
+    assert_eq!((none.raw, none.text), (all.raw, all.text));
+}
+
+#[test]
 fn several_objects_bring_several_masks_and_none_brings_none() {
     let anyref = pointing::<TestBackend>(3, 1);
     let picture = anyref.picture(&image(48, 48)).unwrap();

@@ -1,9 +1,11 @@
 //! `cargo xtask bench attention`: burn's own attention on a GPU against the composed form.
 
+use std::process::Command;
+
 use anyhow::Result;
 use clap::Args;
 
-use crate::cargo::{cargo, root, run as run_command};
+use crate::cargo::{built_example, run as run_command};
 
 /// Batch, heads, queries, keys and width of a head of nano's encoders, of CLIP ViT-L/14, a window of SAM ViT-H's, an
 /// ImageBind clip, and a LLaMA-7B's prefill.
@@ -35,17 +37,9 @@ pub fn run(options: &Attention) -> Result<()> {
         "| batch x heads | queries | keys | width | | type | burn's | composed | ratio | burn's error | composed error |"
     );
     println!("|{}", " --: |".repeat(11));
-    let mut command = cargo();
-    command
-        .current_dir(root())
-        .args(["run", "--release", "--package", "anyref-weights"])
-        .args([
-            "--example",
-            "attention_bench",
-            "--features",
-            &options.backend,
-        ])
-        .args(["--", &options.backend, &options.repeat.to_string()]);
+    let backend = format!("anyref-weights/{}", options.backend);
+    let mut command = Command::new(built_example("attention_bench", &[backend])?);
+    command.args([&options.backend, &options.repeat.to_string()]);
     match options.case.is_empty() {
         true => command.args(CASES),
         false => command.args(&options.case),

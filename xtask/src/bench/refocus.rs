@@ -6,11 +6,11 @@ mod program;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use clap::Args;
 
 use super::median;
-use crate::cargo::{cargo, root, run as finish};
+use crate::cargo::{built_example, root};
 use program::{Program, number};
 
 /// Options of `bench refocus`. Every number of objects is measured with every number of heads, positions and widths.
@@ -62,7 +62,8 @@ pub struct Refocus {
 
 /// Measures every case.
 pub fn run(options: &Refocus) -> Result<()> {
-    finish(&mut build(&options.backend))?;
+    let backend = format!("anyref-decoder/{}", options.backend);
+    let program = built_example("refocus_bench", &[backend])?;
     println!(
         "| objects | heads | positions | width | own | of copy bandwidth | memory | composed | ratio | memory | attention returned | ratio | memory |"
     );
@@ -72,7 +73,7 @@ pub fn run(options: &Refocus) -> Result<()> {
         for &heads in &options.heads {
             for &positions in &options.positions {
                 for &width in &options.width {
-                    copies.push(case(options, [objects, heads, positions, width])?);
+                    copies.push(case(&program, options, [objects, heads, positions, width])?);
                 }
             }
         }
@@ -87,10 +88,10 @@ pub fn run(options: &Refocus) -> Result<()> {
 }
 
 /// Measures one case, prints its line and returns the bandwidth of a copy.
-fn case(options: &Refocus, sizes: [usize; 4]) -> Result<f64> {
+fn case(program: &Path, options: &Refocus, sizes: [usize; 4]) -> Result<f64> {
     let [objects, heads, positions, _] = sizes;
     let name = sizes.map(|size| size.to_string()).join(",");
-    let mut ours = Program::start(built()?.args([&options.backend, &name]))?;
+    let mut ours = Program::start(Command::new(program).args([&options.backend, &name]))?;
     // While a layer computes, it holds its matrix twice.
     let matrices = 4 * objects * heads * positions * positions * (options.layers + 1);
     let mut theirs = match &options.python {
@@ -136,27 +137,6 @@ fn case(options: &Refocus, sizes: [usize; 4]) -> Result<f64> {
         None => println!(" – | – | – |"),
     }
     Ok(copy)
-}
-
-/// Builds the benchmark for a backend.
-fn build(backend: &str) -> Command {
-    let mut command = cargo();
-    command
-        .current_dir(root())
-        .args(["build", "--release", "--package", "anyref-decoder"])
-        .args(["--example", "refocus_bench", "--features", backend]);
-    command
-}
-
-/// The built benchmark.
-fn built() -> Result<Command> {
-    let target = std::env::var_os("CARGO_TARGET_DIR");
-    let target = target.map_or_else(|| root().join("target"), PathBuf::from);
-    let path = target
-        .join("release/examples/refocus_bench")
-        .with_extension(std::env::consts::EXE_EXTENSION);
-    ensure!(path.is_file(), "cargo built no {}", path.display());
-    Ok(Command::new(path))
 }
 
 fn authors(python: &Path, options: &Refocus) -> Command {
