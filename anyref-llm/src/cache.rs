@@ -47,8 +47,8 @@ impl<B: Backend> Rows<B> {
             ops::assign_rows(self.buffer, self.length, rows)
         } else {
             let mut parts = vec![self.get(), rows];
-            // A prompt after a prefix is read at once, and so is all that gradients go through.
-            if added == 1 && !B::ad_enabled(&device) {
+            // A prompt after a prefix is read at once.
+            if added == 1 && ops::assigns_rows_in_place::<B>() {
                 let spare = (length / SPARE).max(LEAST);
                 let options = (&device, parts[0].dtype());
                 parts.push(Tensor::zeros([batch, heads, spare, dim], options));

@@ -21,5 +21,5 @@ pub use matmul::matmul;
 pub use norm::{layer_norm, rms_norm};
 pub use permute::permute;
 pub use rotary::{Angles, rotary};
-pub use rows::assign_rows;
+pub use rows::{assign_rows, assigns_rows_in_place};
 pub use shared::add_shared;

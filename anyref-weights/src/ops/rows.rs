@@ -4,6 +4,15 @@
 use super::flex;
 use burn::tensor::{Tensor, backend::Backend};
 
+/// Whether [`assign_rows`] writes in place on this backend; elsewhere room to write to gains nothing.
+pub fn assigns_rows_in_place<B: Backend>() -> bool {
+    #[cfg(feature = "flex")]
+    if flex::route::<B>() == Some(flex::Route::Inference) {
+        return true;
+    }
+    false
+}
+
 /// `buffer` with `rows` in the place of its rows from `first` on. On the CPU backend, without gradients, a buffer that
 /// nothing else holds is written in place; burn's own assignment copies it.
 ///
