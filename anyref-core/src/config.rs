@@ -160,7 +160,7 @@ impl AnyRefConfig {
             box_coordinates: true,
             refocus_lambda: 0.1,
             max_new_tokens: 48,
-            min_mask_score: 0.4,
+            min_mask_score: 0.0,
         }
     }
 
@@ -206,7 +206,6 @@ impl AnyRefConfig {
             prompt_encoder: PromptEncoderConfig::nano(32, 4),
             mask_decoder: MaskDecoderConfig::nano(32),
             max_new_tokens: 16,
-            min_mask_score: 0.0,
             ..Self::nano()
         }
     }
