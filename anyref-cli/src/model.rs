@@ -71,9 +71,13 @@ pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>
 
 /// What identifies the model in an evaluation's folder.
 pub fn name(common: &Common) -> String {
-    match &common.model {
+    let name = match &common.model {
         Some(folder) => folder.display().to_string(),
         None => "built in".to_owned(),
+    };
+    match common.min_score {
+        Some(score) => format!("{name}, masks of a score of {score} and more"),
+        None => name,
     }
 }
 
