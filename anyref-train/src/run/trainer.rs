@@ -377,9 +377,10 @@ fn micro_steps<B: AutodiffBackend, S: Stage<B>>(
             .collect();
         Ok((gradients, parts))
     };
+    let fresh = || Trainee::from_inner(trainee.valid());
     if !parallel || batches.len() == 1 {
         let step = |batch| match peers {
-            true => step(&Trainee::from_inner(trainee.valid()), batch),
+            true => step(&fresh(), batch),
             false => step(trainee, batch),
         };
         return batches.into_iter().map(step).collect();
@@ -389,7 +390,7 @@ fn micro_steps<B: AutodiffBackend, S: Stage<B>>(
         let threads: Vec<_> = batches
             .into_iter()
             .map(|batch| {
-                let own = Trainee::from_inner(trainee.valid());
+                let own = fresh();
                 scope.spawn(move || step(&own, batch))
             })
             .collect();

@@ -53,6 +53,13 @@ pub(crate) fn mul_add<S: Simd>(a: f32, b: f32, c: f32) -> f32 {
     if S::FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
+/// Whether [`dispatch`] runs the version for AVX-512.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+pub(crate) fn is_avx512() -> bool {
+    x86::level() == x86::AVX512
+}
+
 /// Runs a kernel on the widest instruction set of the machine.
 #[inline(always)]
 pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {

@@ -19,15 +19,36 @@ pub(super) trait Arithmetic<H> {
     /// Packs a tile of weights into panels, by way of `tile`, which has room for it.
     fn pack_tile(weight: Weight<'_, H>, tile: &mut [Self::Word], panels: &mut [Self::Word]);
 
-    /// `c = a · panels`, or `c += a · panels`, of at most [`BLOCK`] rows, which lie `stride` apart in `c`.
-    fn multiply(
-        a: &[Self::Word],
-        panels: &[Self::Word],
-        c: &mut [f32],
-        stride: usize,
-        width: usize,
-        accumulate: bool,
-    );
+    /// `c = a · panels`, or `c += a · panels`.
+    fn multiply(blocks: Blocks<'_, Self::Word>);
+}
+
+/// The rows of a register block, a tile's panels, and where their product goes.
+pub(super) struct Blocks<'a, W> {
+    /// One word of all rows after another, [`BLOCK`] apart.
+    pub(super) a: &'a [W],
+    /// `[depth, width]`, packed in panels.
+    pub(super) panels: &'a [W],
+    /// `[rows, width]` with rows `stride` apart; at most [`BLOCK`] rows.
+    pub(super) c: &'a mut [f32],
+    /// Distance of the rows of `c`.
+    pub(super) stride: usize,
+    /// Outputs.
+    pub(super) width: usize,
+    /// Adds to `c` instead of overwriting it.
+    pub(super) accumulate: bool,
+}
+
+impl<W> Blocks<'_, W> {
+    /// Rows of `c`.
+    pub(super) fn rows(&self) -> usize {
+        self.c.len() / self.stride
+    }
+
+    /// Words of a row of `a`.
+    pub(super) fn depth(&self) -> usize {
+        self.a.len() / BLOCK
+    }
 }
 
 /// Weights widened to f32, exactly.
@@ -56,27 +77,20 @@ impl<H: Stored> Arithmetic<H> for Wide {
         }
     }
 
-    fn multiply(
-        a: &[f32],
-        panels: &[f32],
-        c: &mut [f32],
-        stride: usize,
-        width: usize,
-        accumulate: bool,
-    ) {
+    fn multiply(blocks: Blocks<'_, f32>) {
         product(Product {
+            rows: blocks.rows(),
+            depth: blocks.depth(),
             a: Matrix {
-                values: a,
+                values: blocks.a,
                 row: 1,
                 column: BLOCK,
             },
-            b: panels,
-            rows: c.len() / stride,
-            c,
-            stride,
-            depth: a.len() / BLOCK,
-            width,
-            accumulate,
+            b: blocks.panels,
+            c: blocks.c,
+            stride: blocks.stride,
+            width: blocks.width,
+            accumulate: blocks.accumulate,
         });
     }
 }
@@ -141,23 +155,7 @@ impl Arithmetic<burn::tensor::bf16> for Pairs {
         }
     }
 
-    fn multiply(
-        a: &[u32],
-        panels: &[u32],
-        c: &mut [f32],
-        stride: usize,
-        width: usize,
-        accumulate: bool,
-    ) {
-        super::pairs::product(super::pairs::PairProduct {
-            a,
-            b: panels,
-            rows: c.len() / stride,
-            c,
-            stride,
-            pairs: a.len() / BLOCK,
-            width,
-            accumulate,
-        });
+    fn multiply(blocks: Blocks<'_, u32>) {
+        super::pairs::product(blocks);
     }
 }

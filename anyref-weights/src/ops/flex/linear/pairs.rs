@@ -6,11 +6,12 @@ use core::arch::x86_64::*;
 use burn::tensor::bf16;
 
 use super::super::product::{packed_len, padded};
+use super::super::simd::is_avx512;
+use super::arithmetic::Blocks;
+use super::tiles::BLOCK;
 
 /// Values of a vector.
 const LANES: usize = 16;
-/// Rows of a register block.
-pub(super) const ROWS: usize = 12;
 
 /// Two bf16 in one word, the first in its low half.
 pub(super) type Pair = u32;
@@ -33,14 +34,10 @@ pub(super) fn as_floats_mut(pairs: &mut [Pair]) -> &mut [f32] {
     unsafe { core::slice::from_raw_parts_mut(pairs.as_mut_ptr().cast(), pairs.len()) }
 }
 
-/// Whether the processor has the instructions.
+/// Whether the processor has the instructions, and the panels are packed for them.
 #[inline]
 pub(super) fn are_multiplied() -> bool {
-    is_x86_feature_detected!("avx512bf16")
-        && is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512vl")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq")
+    is_avx512() && is_x86_feature_detected!("avx512bf16")
 }
 
 /// Two inputs, rounded to nearest even; what is no number stays so.
@@ -59,63 +56,40 @@ pub(super) fn rounded(low: f32, high: f32) -> Pair {
     round(low) | round(high) << 16
 }
 
-/// What [`product`] takes.
-pub(super) struct PairProduct<'a> {
-    /// One pair of all rows after another, rows [`ROWS`] apart.
-    pub(super) a: &'a [Pair],
-    /// `[pairs, width]`, packed in panels.
-    pub(super) b: &'a [Pair],
-    /// `[rows, width]` with rows `stride` apart.
-    pub(super) c: &'a mut [f32],
-    pub(super) stride: usize,
-    /// At most [`ROWS`].
-    pub(super) rows: usize,
-    pub(super) pairs: usize,
-    pub(super) width: usize,
-    /// Adds to C instead of overwriting it.
-    pub(super) accumulate: bool,
-}
-
 /// `C = A · B` or `C += A · B`; the padding of C is overwritten too. Only where they [are multiplied](are_multiplied).
-pub(super) fn product(product: PairProduct<'_>) {
-    let PairProduct {
-        rows,
-        pairs,
-        width,
-        stride,
-        ..
-    } = product;
+pub(super) fn product(blocks: Blocks<'_, Pair>) {
+    let (rows, pairs) = (blocks.rows(), blocks.depth());
     if rows == 0 || pairs == 0 {
         return;
     }
-    assert!(are_multiplied() && rows <= ROWS);
-    assert!(product.a.len() >= pairs * ROWS, "A is too short");
+    assert!(are_multiplied() && rows <= BLOCK);
     assert!(
-        product.b.len() >= packed_len(pairs, width),
+        blocks.panels.len() >= packed_len(pairs, blocks.width),
         "B is too short"
     );
-    assert!(stride >= padded(width), "rows of C overlap");
+    let row = padded(blocks.width);
+    assert!(blocks.stride >= row, "rows of C overlap");
     assert!(
-        product.c.len() >= (rows - 1) * stride + padded(width),
+        blocks.c.len() >= (rows - 1) * blocks.stride + row,
         "C is too short"
     );
     // SAFETY: the instructions are there, and all is in bounds.
-    unsafe { panels(product) }
+    unsafe { panels(blocks) }
 }
 
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16")]
-unsafe fn panels(product: PairProduct<'_>) {
+unsafe fn panels(blocks: Blocks<'_, Pair>) {
     let mut first = 0;
-    while first < padded(product.width) {
-        let panel = (2 * LANES).min(padded(product.width) - first);
+    while first < padded(blocks.width) {
+        let panel = (2 * LANES).min(padded(blocks.width) - first);
         // SAFETY: as the caller's.
         unsafe {
-            let b = product.b.as_ptr().add(first * product.pairs);
-            let c = product.c.as_mut_ptr().add(first);
+            let b = blocks.panels.as_ptr().add(first * blocks.depth());
+            let c = blocks.c.as_mut_ptr().add(first);
             if panel == LANES {
-                rows::<1>(&product, b, c);
+                rows::<1>(&blocks, b, c);
             } else {
-                rows::<2>(&product, b, c);
+                rows::<2>(&blocks, b, c);
             }
         }
         first += panel;
@@ -124,13 +98,13 @@ unsafe fn panels(product: PairProduct<'_>) {
 
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16")]
-unsafe fn rows<const V: usize>(product: &PairProduct<'_>, b: *const Pair, c: *mut f32) {
+unsafe fn rows<const V: usize>(blocks: &Blocks<'_, Pair>, b: *const Pair, c: *mut f32) {
     macro_rules! by_rows {
         ($($n:literal)*) => {
-            match product.rows {
+            match blocks.rows() {
                 // SAFETY: as the caller's.
-                $($n => unsafe { block::<V, $n>(product, b, c) },)*
-                _ => unreachable!("a block has at most {ROWS} rows"),
+                $($n => unsafe { block::<V, $n>(blocks, b, c) },)*
+                _ => unreachable!("a block has at most {BLOCK} rows"),
             }
         };
     }
@@ -141,15 +115,15 @@ unsafe fn rows<const V: usize>(product: &PairProduct<'_>, b: *const Pair, c: *mu
 #[inline]
 #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx512bf16")]
 unsafe fn block<const V: usize, const R: usize>(
-    product: &PairProduct<'_>,
+    blocks: &Blocks<'_, Pair>,
     mut b: *const Pair,
     c: *mut f32,
 ) {
-    let mut a = product.a.as_ptr().cast::<i32>();
+    let mut a = blocks.a.as_ptr().cast::<i32>();
     let mut sums = [[_mm512_setzero_ps(); V]; R];
     // SAFETY: all is in bounds, by the caller's word.
     unsafe {
-        for _ in 0..product.pairs {
+        for _ in 0..blocks.depth() {
             let mut columns = [_mm512_setzero_si512(); V];
             for (v, column) in columns.iter_mut().enumerate() {
                 *column = _mm512_loadu_si512(b.add(v * LANES).cast());
@@ -160,13 +134,13 @@ unsafe fn block<const V: usize, const R: usize>(
                     *sum = dot(*sum, x, column);
                 }
             }
-            a = a.add(ROWS);
+            a = a.add(BLOCK);
             b = b.add(V * LANES);
         }
         for (r, sums) in sums.into_iter().enumerate() {
             for (v, mut sum) in sums.into_iter().enumerate() {
-                let c = c.add(r * product.stride + v * LANES);
-                if product.accumulate {
+                let c = c.add(r * blocks.stride + v * LANES);
+                if blocks.accumulate {
                     sum = _mm512_add_ps(sum, _mm512_loadu_ps(c));
                 }
                 _mm512_storeu_ps(c, sum);

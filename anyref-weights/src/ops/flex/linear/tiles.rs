@@ -3,7 +3,7 @@
 use rayon::prelude::*;
 
 use super::super::product::{packed_len, padded};
-use super::arithmetic::Arithmetic;
+use super::arithmetic::{Arithmetic, Blocks};
 use super::output::Output;
 use super::weight::Weight;
 
@@ -115,7 +115,14 @@ impl<W: Copy + Default> Scratch<W> {
             let blocks = packed[start * slab..].chunks_exact(BLOCK * depth);
             let sums = self.sums.chunks_mut(BLOCK * self.stride);
             for (a, c) in blocks.zip(sums) {
-                A::multiply(a, &self.panels, c, self.stride, width, start > 0);
+                A::multiply(Blocks {
+                    a,
+                    panels: &self.panels,
+                    c,
+                    stride: self.stride,
+                    width,
+                    accumulate: start > 0,
+                });
             }
         }
         &self.sums
