@@ -31,7 +31,7 @@ impl ModelOptions {
     pub(crate) fn load_options<B: Backend>(self, device: &B::Device) -> Result<LoadOptions> {
         let options = LoadOptions::default();
         let own = B::FloatElem::dtype();
-        if ops::takes_half_weights::<B>() {
+        if ops::takes_weights_as_stored::<B>() {
             return Ok(options.with_cast(Some(own)).with_matrices(Some(self.dtype)));
         }
         let dtype = match self.dtype.fixed() {

@@ -232,21 +232,25 @@ impl<'a> Filler<'a> {
         }
     }
 
-    /// The values of the current parameter, in burn's layout or in the file's; `None` when there are none
-    /// or after the first error.
-    fn data(&mut self, cast: Option<DType>, as_stored: bool) -> Option<TensorData> {
+    /// The values of the current parameter, and whether they are transposed against burn's layout as in the file, which
+    /// they are only where they `may_stay` so: half ones, and those that are mapped. `None` when there are none or after
+    /// the first error.
+    fn data(&mut self, cast: Option<DType>, may_stay: bool) -> Option<(TensorData, bool)> {
         let tensor = self.entry()?;
-        let transposed = self.path.is_transposed(tensor.shape.len()) && !as_stored;
-        let same = !transposed && cast.is_none_or(|dtype| dtype == tensor.dtype);
-        let mapped = match same {
+        let transposed = self.path.is_transposed(tensor.shape.len());
+        let same_type = cast.is_none_or(|dtype| dtype == tensor.dtype);
+        let mapped = match same_type && (may_stay || !transposed) {
             true => tensor.mapped(),
             false => Ok(None),
         };
-        let data = match mapped {
-            Ok(Some(data)) => Ok(data),
-            Ok(None) => read(tensor, transposed, cast),
-            Err(error) => Err(error),
-        };
+        let data = mapped.and_then(|mapped| match mapped {
+            Some(data) => Ok((data, transposed)),
+            None => {
+                let half = matches!(cast, Some(DType::F16 | DType::BF16));
+                let stays = transposed && may_stay && half;
+                Ok((read(tensor, transposed && !stays, cast)?, stays))
+            }
+        });
         match data {
             Ok(data) => Some(data),
             Err(error) => {
@@ -283,10 +287,7 @@ impl<B: Backend> ModuleMapper<B> for Filler<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         let cast = self.float_type();
-        let half = matches!(cast, Some(DType::F16 | DType::BF16));
-        // Products with half weights read the inputs of an output one after another, as they are stored.
-        let as_stored = half && ops::takes_half_weights::<B>() && self.path.is_transposed(D);
-        let Some(data) = self.data(cast, as_stored) else {
+        let Some((data, as_stored)) = self.data(cast, ops::takes_weights_as_stored::<B>()) else {
             return param;
         };
         let (id, device, dtype) = (param.id, param.lazy_device(), data.dtype);
@@ -301,7 +302,7 @@ impl<B: Backend> ModuleMapper<B> for Filler<'_> {
         &mut self,
         param: Param<Tensor<B, D, Int>>,
     ) -> Param<Tensor<B, D, Int>> {
-        let Some(data) = self.data(Some(B::IntElem::dtype()), false) else {
+        let Some((data, _)) = self.data(Some(B::IntElem::dtype()), false) else {
             return param;
         };
         let (id, device) = (param.id, param.lazy_device());
@@ -312,7 +313,7 @@ impl<B: Backend> ModuleMapper<B> for Filler<'_> {
         &mut self,
         param: Param<Tensor<B, D, Bool>>,
     ) -> Param<Tensor<B, D, Bool>> {
-        let Some(data) = self.data(None, false) else {
+        let Some((data, _)) = self.data(None, false) else {
             return param;
         };
         let (id, device) = (param.id, param.lazy_device());

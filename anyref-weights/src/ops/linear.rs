@@ -29,8 +29,9 @@ pub fn linear<B: Backend, const D: usize>(
     of_rows(x.reshape([rows, inputs]), weight, bias).reshape(shape)
 }
 
-/// Whether [`linear`] has a form of its own for f32 inputs and half weights on this backend.
-pub fn takes_half_weights<B: Backend>() -> bool {
+/// Whether [`linear`] takes weights as PyTorch's files have them on this backend, without a copy: half ones, and the inputs
+/// of an output one after another.
+pub fn takes_weights_as_stored<B: Backend>() -> bool {
     #[cfg(feature = "flex")]
     if flex::route::<B>().is_some() {
         return true;

@@ -16,7 +16,9 @@ mod shared;
 
 pub use activation::{gelu, quick_gelu, silu, swiglu};
 pub use attention::{AttentionInput, RelativePosition, attention};
-pub use linear::{linear, takes_half_weights};
+#[cfg(feature = "flex")]
+pub use flex::slices;
+pub use linear::{linear, takes_weights_as_stored};
 pub use matmul::matmul;
 pub use norm::{layer_norm, rms_norm};
 pub use permute::permute;

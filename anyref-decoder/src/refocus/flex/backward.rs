@@ -13,9 +13,9 @@
 use rayon::prelude::*;
 
 use super::forward::{Span, span};
-use super::lanes::{add_scaled, dot};
 use super::problem::Problem;
 use crate::refocus::RefocusGradients;
+use anyref_weights::ops::slices::{add_scaled_rows, dot_rows};
 
 /// Those of an object's span.
 struct Pull {
@@ -60,11 +60,14 @@ fn pull(problem: &Problem, gradient: &[f32], index: usize) -> Pull {
     let lambda = problem.objects.lambda() as f32;
     let gradient = &gradient[index * problem.width..][..problem.width];
     let span = span(problem, index);
-    let mut pulls = object
-        .span()
-        .map(|position| lambda * dot(gradient, problem.state(object.row, position)))
-        .collect::<Vec<_>>();
-    let mean = dot(&span.weights, &pulls);
+    let length = object.span().len();
+    let mut pulls = vec![0.0; length];
+    if length > 0 {
+        let states = problem.states(object.row, object.span().start, length);
+        dot_rows(gradient, states, lambda, &mut pulls);
+    }
+    let weighted = span.weights.iter().zip(&pulls);
+    let mean = weighted.map(|(weight, pull)| weight * pull).sum::<f32>();
     for (pull, weight) in pulls.iter_mut().zip(&span.weights) {
         *pull = weight * (*pull - mean);
     }
@@ -107,8 +110,8 @@ fn keys(
                 let attention = (score - attention.log_sum).exp();
                 let slope = (share - total * attention) * problem.scale();
                 let place = position * dim..(position + 1) * dim;
-                add_scaled(&mut query_gradient, slope, &keys[place.clone()]);
-                add_scaled(&mut out[place], slope, query);
+                add_scaled_rows(&mut query_gradient, &[slope], &keys[place.clone()]);
+                add_scaled_rows(&mut out[place], &[slope], query);
             }
             queries.push(((index * problem.heads + head) * dim, query_gradient));
         }
@@ -126,9 +129,9 @@ fn states(problem: &Problem, gradient: &[f32], pulls: &[Pull], row: usize, out: 
     };
     for (index, object) in problem.objects.in_row(row) {
         let gradient = &gradient[index * width..][..width];
-        add_scaled(&mut out[place(object.position)], 1.0, gradient);
+        add_scaled_rows(&mut out[place(object.position)], &[1.0], gradient);
         for (weight, position) in pulls[index].span.weights.iter().zip(object.span()) {
-            add_scaled(&mut out[place(position)], lambda * weight, gradient);
+            add_scaled_rows(&mut out[place(position)], &[lambda * weight], gradient);
         }
     }
 }

@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
-use super::lanes::{add_scaled, add_scaled_rows, largest};
 use super::problem::Problem;
+use anyref_weights::ops::slices::{add_exp, add_scaled_rows, largest};
 
 /// Positions of a span that a thread looks at together. Parts do not follow the number of threads, so that sums have
 /// one order everywhere.
@@ -40,7 +40,7 @@ pub(super) fn states(problem: &Problem) -> Vec<f32> {
             let sums = sums.collect::<Vec<_>>();
             out.copy_from_slice(problem.state(object.row, object.position));
             for sum in sums {
-                add_scaled(out, lambda, &sum);
+                add_scaled_rows(out, &[lambda], &sum);
             }
         });
     states
@@ -66,7 +66,8 @@ pub(super) fn span(problem: &Problem, index: usize) -> Span {
         .enumerate()
         .for_each(|(part, logs)| sum_of_heads(&heads, part * PART, logs));
     let top = largest(&logs);
-    let mut weights = logs.iter().map(|log| (log - top).exp()).collect::<Vec<_>>();
+    let mut weights = vec![0.0; length];
+    add_exp(&mut weights, &logs, &vec![top; length]);
     let whole = weights.iter().sum::<f32>();
     weights.iter_mut().for_each(|weight| *weight /= whole);
     Span { logs, weights }
@@ -84,9 +85,7 @@ fn sum_of_heads(heads: &[Vec<f32>], first: usize, out: &mut [f32]) {
     }
     out.fill(0.0);
     for head in heads {
-        for ((sum, log), top) in out.iter_mut().zip(head).zip(&tops) {
-            *sum += (log - top).exp();
-        }
+        add_exp(out, head, &tops);
     }
     for (sum, top) in out.iter_mut().zip(tops) {
         *sum = sum.ln() + top;

@@ -2,7 +2,6 @@
 
 mod backward;
 mod forward;
-mod lanes;
 mod problem;
 
 use burn::tensor::ops::FloatTensor;

@@ -3,8 +3,8 @@
 use burn::tensor::TensorMetadata;
 use burn_flex::FlexTensor;
 
-use super::lanes::{dot, largest};
 use crate::refocus::{ObjectToken, Objects};
+use anyref_weights::ops::slices::{dot_rows, largest, sum_exp};
 
 /// Values in order, and how to find them.
 pub(super) struct Problem<'a> {
@@ -89,14 +89,11 @@ impl<'a> Problem<'a> {
         let keys = self.keys_of(object.row, head / (self.heads / self.kv_heads));
         let context = object.context();
         let keys = &keys[context.start * self.head_dim..context.end * self.head_dim];
-        let scale = self.scale();
-        let scores = keys.chunks_exact(self.head_dim);
-        let mut scores = scores
-            .map(|key| dot(query, key) * scale)
-            .collect::<Vec<_>>();
+        let mut scores = vec![0.0; context.len()];
+        dot_rows(query, keys, self.scale(), &mut scores);
         let top = largest(&scores);
         scores.iter_mut().for_each(|score| *score -= top);
-        let log_sum = scores.iter().map(|score| score.exp()).sum::<f32>().ln();
+        let log_sum = sum_exp(&scores).ln();
         Head { scores, log_sum }
     }
 }

@@ -17,6 +17,7 @@ mod rotary;
 mod rows;
 mod shared;
 mod simd;
+pub mod slices;
 mod swiglu;
 #[cfg(test)]
 mod tests;
