@@ -1,7 +1,7 @@
 //! Non-overlapping windows over the grid of patches.
 
 use anyref_weights::ops;
-use burn::tensor::{Tensor, backend::Backend, ops::PadMode};
+use burn::tensor::{Tensor, backend::Backend};
 
 /// A grid cut into square windows, padded with zeros at the bottom and right where it does not divide.
 #[derive(Debug, Clone, Copy)]
@@ -36,12 +36,10 @@ impl Windows {
         let x = if [height, width] == [padded_height, padded_width] {
             x
         } else {
-            let padding = [
-                (0, padded_height - height),
-                (0, padded_width - width),
-                (0, 0),
-            ];
-            x.pad(padding, PadMode::Constant(0.0))
+            // `Tensor::pad` fills with the backend's own type, which need not be that of `x`.
+            let shape = [batch, padded_height, padded_width, channels];
+            let zeros = Tensor::zeros(shape, (&x.device(), x.dtype()));
+            zeros.slice_assign([0..batch, 0..height, 0..width, 0..channels], x)
         };
         let [down, across] = self.count;
         let cut = x.reshape([batch, down, self.side, across, self.side, channels]);
