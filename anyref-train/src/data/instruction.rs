@@ -21,6 +21,8 @@ pub(super) mod text;
 
 /// Where an answer points at the picture.
 pub const OBJECT: &str = "<obj>";
+/// What follows the words for a thing that is not there.
+const NOT_THERE: &str = " is not in this image.";
 
 /// What a question refers with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -113,6 +115,10 @@ pub struct InstructionConfig {
     pub reference_size: u32,
     /// Largest shift of a box edge, as a share of the box.
     pub box_jitter: f32,
+    /// Probability that the answer to a reference picture has a wrong name in it, of something else in the scene or of
+    /// nothing there. Such words are not learned, but the mask is: pointing then has to follow the picture rather than
+    /// its name, as it must for things without a known one.
+    pub misnaming_probability: f64,
 }
 
 impl Default for InstructionConfig {
@@ -124,6 +130,7 @@ impl Default for InstructionConfig {
             describe_mask_probability: 0.5,
             reference_size: 128,
             box_jitter: 0.04,
+            misnaming_probability: 0.0,
         }
     }
 }
@@ -192,6 +199,8 @@ pub struct Instruction {
     pub targets: Vec<Target>,
     /// For a description, the object in the box, whether or not the answer points at it.
     pub described: Option<usize>,
+    /// Whether the answer's words are wrong on purpose, and only its masks are to be learned.
+    pub misnamed: bool,
 }
 
 impl Instruction {
@@ -205,6 +214,12 @@ impl Instruction {
             (Kind::Image | Kind::Audio, _) => Some(&self.targets.first()?.noun),
             _ => None,
         }
+    }
+
+    /// What the answer says is not there, if it does.
+    pub fn absent_phrase(&self) -> Option<&str> {
+        let absent = self.kind == Kind::Absent;
+        absent.then(|| self.answer.strip_suffix(NOT_THERE))?
     }
 }
 
@@ -308,5 +323,5 @@ fn pointing_answer(targets: &[Target]) -> String {
 /// is asked of one known thing: "there is no ..." would have to outweigh every single name that a sound or a picture
 /// may stand for.
 pub(super) fn absent_answer(phrase: &str) -> String {
-    format!("{phrase} is not in this image.")
+    format!("{phrase}{NOT_THERE}")
 }

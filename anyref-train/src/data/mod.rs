@@ -27,7 +27,7 @@ pub use catalogue::{Catalogue, Stamp};
 pub use composer::{Scene, SceneConfig, SceneObject};
 pub use error::{Error, Result};
 pub use instruction::{
-    Instruction, InstructionConfig, Kind, KindWeights, ReferenceData, Target, mask_of,
+    Instruction, InstructionConfig, Kind, KindWeights, OBJECT, ReferenceData, Target, mask_of,
 };
 pub use mask::Mask;
 pub use scenes::Scenes;

@@ -16,6 +16,7 @@ use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
 
 use super::optimizer::{Moments, Optimizer};
+use super::precision::LossScale;
 
 /// Where a run stands.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +29,9 @@ pub struct Position {
     pub updates: BTreeMap<String, usize>,
     /// Best validation score of the stage so far.
     pub best: Option<f64>,
+    /// What the loss is scaled by, where it is.
+    #[serde(default)]
+    pub loss_scale: Option<LossScale>,
 }
 
 const MODEL: &str = "model.safetensors";

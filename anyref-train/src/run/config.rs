@@ -8,6 +8,7 @@ use anyref_core::AnyRefConfig;
 use regex::Regex;
 use serde::{Deserialize, Deserializer, Serialize};
 
+use super::precision::Precision;
 use super::schedule::{Decay, Schedule};
 use crate::data::{InstructionConfig, SceneConfig};
 use crate::datasets::WeightedSource;
@@ -94,6 +95,7 @@ impl TrainConfig {
             for (name, given) in [
                 ("recompute", stage.recompute),
                 ("features", stage.features.is_some()),
+                ("precision", stage.precision != Precision::F32),
             ] {
                 ensure!(
                     !given || stage.kind == StageKind::Instruct,
@@ -187,6 +189,10 @@ pub struct StageConfig {
     /// time. Stages of instructions alone take it.
     #[serde(default)]
     pub recompute: bool,
+    /// The type in which values and gradients are computed; weights are kept and updated in f32 whatever it is. Stages of
+    /// instructions alone take it.
+    #[serde(default)]
+    pub precision: Precision,
     /// Where the features of frozen encoders of pictures are kept for the epochs to come; they are computed each time
     /// when left out. Stages of instructions alone take it.
     #[serde(default)]
@@ -229,6 +235,13 @@ pub struct StageConfig {
     /// name them, for projectors as young as the language model; the paper has none.
     #[serde(default)]
     pub reference_weight: f64,
+    /// Weight of the mask decoder's estimates of its own IoU, which SAM's training knows and the paper's leaves out.
+    #[serde(default = "estimate_weight")]
+    pub estimate_weight: f64,
+    /// Weight of those estimates for things that an answer says are not there: the IoU of whatever mask is 0. The
+    /// paper has none.
+    #[serde(default)]
+    pub absent_weight: f64,
     /// Scenes, or questions of data sets, that validation looks at.
     pub validation_scenes: usize,
     /// Data sets to learn instructions from, in the place of scenes.
@@ -318,6 +331,10 @@ fn preset_or_config<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AnyRef
 
 fn one() -> u64 {
     1
+}
+
+fn estimate_weight() -> f64 {
+    0.05
 }
 
 fn epsilon() -> f32 {

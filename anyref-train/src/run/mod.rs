@@ -14,6 +14,7 @@ mod peers;
 mod peers;
 pub mod pictures;
 pub mod plan;
+pub mod precision;
 pub mod recompute;
 pub mod schedule;
 mod tensorboard;

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use burn::module::{AutodiffModule, Module};
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{Tensor, backend::AutodiffBackend, backend::Backend};
+use burn::tensor::{DType, Tensor, backend::AutodiffBackend, backend::Backend};
 use indicatif::{ProgressBar, ProgressStyle};
 use regex::Regex;
 
@@ -17,6 +17,7 @@ use super::config::StageConfig;
 use super::log::MetricLog;
 use super::optimizer::{Optimizer, OptimizerConfig, set_trainable};
 use super::peers::{Peer, PeerStopped};
+use super::precision::{LossScale, rounded, widened};
 use crate::data::split::mix;
 use crate::losses::scalar;
 use crate::trainee::Trainee;
@@ -189,7 +190,17 @@ impl<S> Job<'_, S> {
             step: 0,
             updates: Default::default(),
             best: None,
+            loss_scale: None,
         };
+        if let Some(dtype) = config.precision.half()
+            && !B::supports_dtype(&device, dtype)
+        {
+            bail!(
+                "{} does not compute in {dtype:?}: leave `precision` of stage {} out, or give another",
+                B::name(&device),
+                config.kind
+            );
+        }
         if let Some((path, saved)) = resume {
             checkpoint::load_optimizer(path, saved, &mut optimizer, &device)?;
             position = saved.clone();
@@ -250,8 +261,16 @@ impl<S> Job<'_, S> {
                 let waited = wait.elapsed().as_secs_f64();
                 let mut accumulator = GradientsAccumulator::new();
                 let mut parts: Vec<(String, f64)> = Vec::new();
-                for micro_step in micro_steps(stage, &trainee, batches, config.parallel, count > 1)
-                {
+                let scale = position
+                    .loss_scale
+                    .unwrap_or(LossScale::of(config.precision));
+                let way = Way {
+                    parallel: config.parallel,
+                    peers: count > 1,
+                    half: config.precision.half(),
+                    scale: scale.factor,
+                };
+                for micro_step in micro_steps(stage, &trainee, batches, way) {
                     let (gradients, losses) = micro_step?;
                     accumulator.accumulate(&trainee, gradients);
                     add_parts(&mut parts, &losses, micro_batches);
@@ -263,6 +282,11 @@ impl<S> Job<'_, S> {
                 let (updated, norm) = optimizer.step(trainee.clone(), gradients, learning_rate);
                 trainee = updated;
                 skipped = if norm.is_finite() { 0 } else { skipped + 1 };
+                if scale.factor > 1.0 || position.loss_scale.is_some() {
+                    let next = scale.after(config.precision, norm.is_finite());
+                    position.loss_scale = Some(next);
+                    parts.push(("loss_scale".into(), scale.factor));
+                }
                 if skipped >= MAX_SKIPPED {
                     bail!(
                         "{skipped} steps in a row had no finite gradient: lower the learning rate of stage {:?}; the last checkpoint is kept",
@@ -348,6 +372,19 @@ fn progress(config: &StageConfig, done: u64) -> ProgressBar {
     bar
 }
 
+/// How micro-batches are computed.
+#[derive(Debug, Clone, Copy)]
+struct Way {
+    /// Each on a thread of its own.
+    parallel: bool,
+    /// Whether other threads compute others at the same time.
+    peers: bool,
+    /// The type of values and gradients, where it is another than that of weights.
+    half: Option<DType>,
+    /// What the loss is multiplied by for it.
+    scale: f64,
+}
+
 /// The gradients of one micro-batch and its losses by name.
 type MicroStep = (GradientsParams, Vec<(&'static str, f64)>);
 
@@ -362,14 +399,16 @@ fn micro_steps<B: AutodiffBackend, S: Stage<B>>(
     stage: &S,
     trainee: &Trainee<B>,
     batches: Vec<S::Batch>,
-    parallel: bool,
-    peers: bool,
+    way: Way,
 ) -> Vec<Result<MicroStep>> {
     let count = batches.len() as f64;
     let step = |trainee: &Trainee<B>, batch: S::Batch| -> Result<MicroStep> {
         let losses = stage.loss(trainee, &batch)?;
-        let mut gradients = (losses.total / count).backward();
-        let gradients = GradientsParams::from_module(&mut gradients, trainee);
+        let mut gradients = (losses.total * (way.scale / count)).backward();
+        let mut gradients = GradientsParams::from_module(&mut gradients, trainee);
+        if way.half.is_some() {
+            gradients = widened(trainee, gradients, way.scale);
+        }
         let parts = losses
             .parts
             .into_iter()
@@ -377,9 +416,12 @@ fn micro_steps<B: AutodiffBackend, S: Stage<B>>(
             .collect();
         Ok((gradients, parts))
     };
-    let fresh = || Trainee::from_inner(trainee.valid());
-    if !parallel || batches.len() == 1 {
-        let step = |batch| match peers {
+    let fresh = || match way.half {
+        Some(dtype) => rounded(trainee, dtype),
+        None => Trainee::from_inner(trainee.valid()),
+    };
+    if !way.parallel || batches.len() == 1 {
+        let step = |batch| match way.peers || way.half.is_some() {
             true => step(&fresh(), batch),
             false => step(trainee, batch),
         };

@@ -194,7 +194,9 @@ impl DataQuestions {
             question: Question::build(&conversation.question, &references)?,
             references: prepared,
             answer,
+            spoken: true,
             targets: targets.collect(),
+            absent: None,
             reference_name: None,
         };
         Ok(Asked {

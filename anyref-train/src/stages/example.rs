@@ -29,8 +29,12 @@ pub struct Example {
     pub references: Vec<ExampleReference>,
     /// The answer, with one `<obj>` a target.
     pub answer: String,
+    /// Whether the answer's words up to its last `<obj>` are learned, beside its masks.
+    pub spoken: bool,
     /// What the answer points at, in order.
     pub targets: Vec<ExampleTarget>,
+    /// The words for what the answer says is not there, where it begins with them.
+    pub absent: Option<String>,
     /// Index of the name of what the only reference shows, where it has one.
     pub reference_name: Option<usize>,
 }

@@ -10,12 +10,13 @@ use anyref_llm::{Llama, LlamaInput};
 use anyref_vision::preprocess::PixelValues;
 use anyref_weights::ops;
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{DType, Int, Tensor};
 
 use super::context::{StageContext, floats, indices};
 use super::data_questions::DataSources;
 use super::feature_cache::FeatureCaches;
 use super::instruct_batch::InstructBatch;
+use super::presence::Presence;
 use super::questions::Questions;
 use super::regions::{Regions, embedded, name_logits};
 use super::sam::resized;
@@ -28,8 +29,6 @@ use crate::run::config::StageConfig;
 use crate::run::trainer::{Losses, Stage};
 use crate::trainee::{PretrainingHeads, Trainee, normalised};
 
-/// Weight of the mask decoder's estimate of its own IoU, which the paper leaves as SAM trained it, follows along.
-const IOU: f64 = 0.05;
 /// Inverse temperature of the cosines between features and words.
 const WORD_SCALE: f64 = 16.0;
 
@@ -53,6 +52,8 @@ pub struct InstructOutput<B: Backend> {
     pub masks: Option<(Tensor<B, 3>, Tensor<B, 3>)>,
     /// The decoder's own IoU estimates, `[objects]`.
     pub estimates: Option<Tensor<B, 1>>,
+    /// The same for things that are not there; absent when none is asked for.
+    pub absent: Option<Tensor<B, 1>>,
     /// CLIP features of the scenes, `[scenes, patches, channels]`.
     pub features: Tensor<B, 3>,
     /// Mask prompts of the objects, `[objects, width]`.
@@ -167,30 +168,31 @@ fn forward_encoded<B: Backend>(
         .clone()
         .reshape([count * length, width])
         .select(0, indices(&predictors, device));
-    let logits = model.llm.logits(states.unsqueeze()).squeeze_dim(0);
+    // Losses are f32, whatever the model computes in.
+    let logits: Tensor<B, 2> = model.llm.logits(states.unsqueeze()).squeeze_dim(0);
+    let logits = logits.cast(DType::F32);
 
-    if batch.objects.is_empty() {
+    let (there, absent) = (batch.objects.len(), batch.absent.len());
+    if there + absent == 0 {
         return Ok(InstructOutput {
             logits,
             masks: None,
             estimates: None,
+            absent: None,
             features,
             prompts: None,
             references,
         });
     }
     let [_, heads, _, head_dim] = output.query.dims();
-    let at: Vec<usize> = batch
-        .objects
-        .iter()
+    let pointed = || batch.objects.iter().chain(&batch.absent);
+    let at: Vec<usize> = pointed()
         .map(|object| object.row * length + object.position)
         .collect();
     let query = ops::permute(output.query, [0, 2, 1, 3])
         .reshape([count * length, heads, head_dim])
         .select(0, indices(&at, device));
-    let objects = batch
-        .objects
-        .iter()
+    let objects = pointed()
         .map(|object| ObjectToken {
             row: object.row,
             position: past + object.position,
@@ -204,18 +206,21 @@ fn forward_encoded<B: Backend>(
     let embeddings = embeddings()?;
     let scene_of = indices(&batch.picture_of_objects(), device);
     let decoded = model.decode_masks(embeddings.select(0, scene_of), prompts.clone());
-    let size = batch.mask_size;
-    let targets = floats(
-        batch.masks.clone(),
-        [batch.objects.len(), size, size],
-        device,
-    );
+    let estimates: Tensor<B, 1> = decoded.iou_predictions.squeeze_dim(1);
+    let estimates = estimates.cast(DType::F32);
+    let masks = (there > 0).then(|| {
+        let size = batch.mask_size;
+        let masks = decoded.low_res_masks.narrow(0, 0, there).cast(DType::F32);
+        let targets = floats(batch.masks.clone(), [there, size, size], device);
+        (resized(masks, size), targets)
+    });
     Ok(InstructOutput {
         logits,
-        masks: Some((resized(decoded.low_res_masks, size), targets)),
-        estimates: Some(decoded.iou_predictions.squeeze_dim(1)),
+        masks,
+        estimates: (there > 0).then(|| estimates.clone().narrow(0, 0, there)),
+        absent: (absent > 0).then(|| estimates.narrow(0, there, absent)),
         features,
-        prompts: Some(prompts),
+        prompts: (there > 0).then(|| prompts.narrow(0, 0, there).cast(DType::F32)),
         references,
     })
 }
@@ -308,7 +313,11 @@ impl<'a> InstructStage<'a> {
 
     /// The questions of a step; none where there is nothing to validate on.
     pub(super) fn batch_of(&self, split: Split, step: u64) -> Result<Option<InstructBatch>> {
-        self.questions.batch(&self.config, split, step)
+        let mut batch = self.questions.batch(&self.config, split, step)?;
+        if let Some(batch) = batch.as_mut().filter(|_| self.config.absent_weight == 0.0) {
+            batch.absent.clear();
+        }
+        Ok(batch)
     }
 
     /// How well projected features fit the words that name what they show: cross-entropy over all names
@@ -333,8 +342,9 @@ impl<'a> InstructStage<'a> {
                 .mean_dim(1)
                 .reshape([1, hidden])
         });
-        let words = normalised(Tensor::cat(words.collect(), 0));
-        let logits = ops::matmul(normalised(features), words.transpose()) * WORD_SCALE;
+        let words = normalised(Tensor::cat(words.collect(), 0).cast(DType::F32));
+        let features = normalised(features.cast(DType::F32));
+        let logits = ops::matmul(features, words.transpose()) * WORD_SCALE;
         cross_entropy(logits, indices(names, &device))
     }
 
@@ -390,7 +400,10 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
                 ("dice", dice.clone()),
                 ("iou", ious.mean()),
             ]);
-            total = total + bce * BCE_WEIGHT + dice * DICE_WEIGHT + estimate * IOU;
+            total = total
+                + bce * BCE_WEIGHT
+                + dice * DICE_WEIGHT
+                + estimate * self.config.estimate_weight;
         }
         let mut add = |name, weight: f64, loss: Option<Tensor<B, 1>>| {
             if let Some(loss) = loss {
@@ -404,6 +417,11 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
             let loss = prompt_loss(&trainee.heads, prompts, batch);
             add("prompt", self.config.prompt_weight, loss);
         }
+        // What is pointed at where there is nothing has an IoU of 0.
+        let absent = output
+            .absent
+            .map(|estimates| estimates.powf_scalar(2.0).mean());
+        add("absent", self.config.absent_weight, absent);
         let regions = batch.regions.as_ref();
         if self.config.reference_weight > 0.0
             && let Some(regions) = regions
@@ -420,6 +438,7 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
                 .vision_tower
                 .post_layernorm
                 .forward(output.features);
+            let features = features.cast(DType::F32);
             let embedded = embedded(&trainee.heads, regions.pool(features));
             let names = indices(&regions.names, &device);
             let name = cross_entropy(name_logits(&trainee.heads, embedded), names);
@@ -432,6 +451,7 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
         let device = trainee.heads.logit_scale.val().device();
         // Always there, so that it is what decides which checkpoint is best.
         let mut ious: BTreeMap<String, (f64, usize)> = [("iou".to_owned(), (0.0, 0))].into();
+        let mut presence = Presence::default();
         let (mut language, mut batches) = (0.0, 0.0);
         for step in 0..self.config.validation_scenes.div_ceil(self.config.batch) as u64 {
             let Some(batch) = self.batch_of(Split::Validation, step)? else {
@@ -441,6 +461,7 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
             let loss = cross_entropy(output.logits, indices(&batch.predicted, &device));
             language += scalar(loss);
             batches += 1.0;
+            presence.extend(output.estimates, output.absent);
             let Some((logits, targets)) = output.masks else {
                 continue;
             };
@@ -460,6 +481,7 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
             .collect();
         scores.sort_by_key(|(name, _)| name != "iou");
         scores.push(("language".into(), language / batches));
+        scores.extend(presence.told_apart().map(|auc| ("presence".into(), auc)));
         Ok(scores)
     }
 }

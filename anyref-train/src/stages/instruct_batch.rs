@@ -15,7 +15,7 @@ use super::example::{Asked, Example, ExampleReference, ExampleTarget};
 use super::regions::Regions;
 use super::scene_context::SceneContext;
 use crate::data::phrases::named;
-use crate::data::{Instruction, Kind, ReferenceData, Scene};
+use crate::data::{Instruction, Kind, OBJECT, ReferenceData, Scene};
 
 /// Questions about several pictures.
 #[derive(Debug)]
@@ -43,12 +43,14 @@ pub struct InstructBatch {
     pub pictures: Vec<usize>,
     /// Kind of each row.
     pub kinds: Vec<Kind>,
-    /// States that predict a token of an answer: row and position in the row.
+    /// States that predict a token of an answer that is to be learned: row and position in the row.
     pub predictors: Vec<(usize, usize)>,
     /// The tokens they predict.
     pub predicted: Vec<usize>,
     /// Every `<obj>`.
     pub objects: Vec<ObjectTarget>,
+    /// Where answers could have pointed, had what they say is not there been there.
+    pub absent: Vec<ObjectTarget>,
     /// Indices of their names.
     pub(super) nouns: Vec<usize>,
     /// Those of them that point at everything of their name.
@@ -68,6 +70,19 @@ pub struct ObjectTarget {
     pub position: usize,
     /// First state of its span.
     pub start: usize,
+}
+
+/// A row before all kinds of references are counted.
+struct Row {
+    tokens: Tokens,
+    /// Kind and place among those of the kind.
+    references: Vec<(usize, usize)>,
+    /// How many `<obj>` the answer has.
+    targets: usize,
+    /// Tokens of the words for what is not there.
+    absent: Option<usize>,
+    /// Whether the words up to the last `<obj>` are learned.
+    spoken: bool,
 }
 
 /// A reference of a row, before all kinds are counted.
@@ -137,6 +152,7 @@ impl InstructBatch {
             predictors: Vec::new(),
             predicted: Vec::new(),
             objects: Vec::new(),
+            absent: Vec::new(),
             nouns: Vec::new(),
             whole: Vec::new(),
             masks: Vec::new(),
@@ -191,7 +207,17 @@ impl InstructBatch {
                     batch.nouns.push(target.name.unwrap_or(0));
                 }
                 batch.kinds.push(example.kind);
-                rows.push((tokens, references, example.targets.len(), rows.len()));
+                let absent = match &example.absent {
+                    Some(words) => tokens.words_alone(context, &example.question.text, words)?,
+                    None => None,
+                };
+                rows.push(Row {
+                    tokens,
+                    references,
+                    targets: example.targets.len(),
+                    absent,
+                    spoken: example.spoken,
+                });
             }
         }
         batch.referred = [shown, boxed, heard_of].concat();
@@ -205,8 +231,10 @@ impl InstructBatch {
             context.model.reference_tokens,
             clips(context),
         ];
-        for (tokens, references, targets, row) in rows {
-            let references: Vec<_> = references
+        for (row, asked) in rows.into_iter().enumerate() {
+            let tokens = asked.tokens;
+            let references: Vec<_> = asked
+                .references
                 .iter()
                 .map(|&(kind, i)| (offsets[kind] + i, lengths[kind]))
                 .collect();
@@ -218,7 +246,7 @@ impl InstructBatch {
             let answer_start = layout.len();
             let spans = object_spans(&tokens.answer, context.special.object, answer_start);
             anyhow::ensure!(
-                spans.len() == targets,
+                spans.len() == asked.targets,
                 "an answer's <obj> and targets differ"
             );
             let length = batch.prefix.len() + answer_start + tokens.answer.len();
@@ -234,7 +262,23 @@ impl InstructBatch {
                     start: span.start,
                 });
             }
-            for (index, &token) in tokens.answer.iter().enumerate() {
+            if let Some(words) = asked.absent {
+                batch.absent.push(ObjectTarget {
+                    row,
+                    position: answer_start + words - 1,
+                    start: answer_start - 1,
+                });
+            }
+            let object = |token: &u32| *token == context.special.object;
+            let wrong = match asked.spoken {
+                true => 0,
+                false => tokens
+                    .answer
+                    .iter()
+                    .rposition(object)
+                    .map_or(0, |at| at + 1),
+            };
+            for (index, &token) in tokens.answer.iter().enumerate().skip(wrong) {
                 batch.predictors.push((row, answer_start + index - 1));
                 batch.predicted.push(token as usize);
             }
@@ -247,10 +291,14 @@ impl InstructBatch {
 }
 
 impl InstructBatch {
-    /// The picture of every `<obj>`.
+    /// The picture of every `<obj>`, then of everything that is not there.
     pub(super) fn picture_of_objects(&self) -> Vec<usize> {
         let picture = |object: &ObjectTarget| self.pictures[object.row];
-        self.objects.iter().map(picture).collect()
+        self.objects
+            .iter()
+            .chain(&self.absent)
+            .map(picture)
+            .collect()
     }
 
     /// What was read of each picture, once for each of its rows.
@@ -293,6 +341,19 @@ impl Tokens {
             question: prompt[cut + 1..].to_vec(),
             answer: whole[prompt.len()..].to_vec(),
         })
+    }
+
+    /// How many tokens of the answer are the words it begins with; none when they end within a token.
+    fn words_alone(
+        &self,
+        context: &StageContext,
+        question: &str,
+        words: &str,
+    ) -> Result<Option<usize>> {
+        let pointing = Self::new(context, question, &format!("{words}{OBJECT}."))?.answer;
+        let object = context.special.object;
+        let words = pointing.iter().take_while(|&&id| id != object).count();
+        Ok((words > 0 && self.answer.get(..words) == Some(&pointing[..words])).then_some(words))
     }
 }
 
@@ -350,7 +411,9 @@ pub(super) fn asked(
             question: Question::build(&instruction.question, &references)?,
             references: prepared,
             answer: instruction.answer.clone(),
+            spoken: !instruction.misnamed,
             targets: targets.collect(),
+            absent: instruction.absent_phrase().map(str::to_owned),
             reference_name: noun.and_then(|noun| context.name(noun)),
         });
     }

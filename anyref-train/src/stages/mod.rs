@@ -9,6 +9,7 @@ mod example;
 mod feature_cache;
 mod instruct;
 mod instruct_batch;
+mod presence;
 mod questions;
 mod regions;
 mod sam;

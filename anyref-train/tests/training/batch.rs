@@ -1,7 +1,7 @@
 //! What a batch of instructions says must be what the scenes and answers say.
 
 use anyref_core::Slot;
-use anyref_train::data::{Instruction, ReferenceData, Scene, Split};
+use anyref_train::data::{Instruction, Kind, KindWeights, ReferenceData, Scene, Split};
 use anyref_train::stages::{InstructBatch, SceneContext};
 
 use crate::support::context;
@@ -37,7 +37,7 @@ fn predictors_objects_and_references_agree_with_the_answers() {
         Some(&Slot::Token(context.special.image_end))
     );
 
-    let (mut pointed, mut checked) = (0, [0; 3]);
+    let (mut pointed, mut absent, mut checked) = (0, 0, [0; 3]);
     for (row, layout) in batch.rows.iter().enumerate() {
         let (scene, instructions) = &scenes[row / PER_SCENE];
         let instruction = &instructions[row % PER_SCENE % instructions.len()];
@@ -76,6 +76,16 @@ fn predictors_objects_and_references_agree_with_the_answers() {
             assert_eq!(object.start, start);
             start = object.position + 1;
             pointed += 1;
+        }
+        let not_there = batch.absent.iter().find(|object| object.row == row);
+        assert_eq!(not_there.is_some(), instruction.kind == Kind::Absent);
+        if let Some(object) = not_there {
+            assert_eq!(object.start, answer[0].0);
+            let before = words.iter().filter(|(at, _)| *at < object.position);
+            let before: Vec<u32> = before.map(|(_, token)| *token).collect();
+            let said = context.tokenizer.decode(&before).unwrap();
+            assert_eq!(Some(said.trim()), instruction.absent_phrase());
+            absent += 1;
         }
 
         let spliced: Vec<usize> = layout
@@ -120,9 +130,9 @@ fn predictors_objects_and_references_agree_with_the_answers() {
             }
         }
     }
-    assert_eq!(batch.objects.len(), pointed);
+    assert_eq!([batch.objects.len(), batch.absent.len()], [pointed, absent]);
     assert!(
-        pointed > 10 && checked.iter().all(|&count| count > 0),
+        absent > 0 && pointed > 10 && checked.iter().all(|&count| count > 0),
         "{pointed} {checked:?}"
     );
 }
@@ -184,4 +194,39 @@ fn masks_keep_their_area_at_any_resolution() {
         );
         assert!(mask[12 * 16..].iter().all(|&share| share == 0.0));
     }
+}
+
+/// The words of an answer that is wrong on purpose are not learned, its end and its mask are.
+#[test]
+fn misnamed_answers_teach_their_masks_alone() {
+    const PER_SCENE: usize = 6;
+    let mut context = context([64, 64], PER_SCENE);
+    context.instructions.weights = KindWeights::only(Kind::Image);
+    context.instructions.misnaming_probability = 0.5;
+    let scenes = asked(&context, 6);
+    let batch = InstructBatch::of_scenes(&context, &scenes, PER_SCENE, 16).unwrap();
+    let mut counts = [0; 2];
+    for row in 0..batch.rows.len() {
+        let (scene, instructions) = &scenes[row / PER_SCENE];
+        let instruction = &instructions[row % PER_SCENE % instructions.len()];
+        let learned = batch.predictors.iter().zip(&batch.predicted);
+        let learned = learned.filter(|((at, _), _)| *at == row);
+        let learned: Vec<u32> = learned.map(|(_, token)| *token as u32).collect();
+        let learned = context.tokenizer.decode(&learned).unwrap();
+        let [target] = &instruction.targets[..] else {
+            panic!("one target an answer")
+        };
+        assert_eq!(instruction.misnamed, target.phrase != target.noun);
+        match instruction.misnamed {
+            true => {
+                assert!(learned.starts_with('.'), "{learned}");
+                assert!(instruction.answer.starts_with(&target.phrase));
+            }
+            false => assert!(learned.contains(&target.noun), "{learned}"),
+        }
+        let noun = |&object: &usize| scene.objects[object].noun == target.noun;
+        assert!(target.objects.iter().all(noun));
+        counts[usize::from(instruction.misnamed)] += 1;
+    }
+    assert!(counts.iter().all(|&count| count > 3), "{counts:?}");
 }

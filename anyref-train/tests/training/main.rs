@@ -15,6 +15,7 @@ mod initial;
 mod learning;
 mod parity;
 mod pictures;
+mod precision;
 mod recompute;
 mod refusals;
 mod resume;

@@ -56,6 +56,7 @@ fn teacher_forcing_gives_the_masks_of_the_generated_answer() {
         answer: answer.raw.clone(),
         targets: vec![target(), target()],
         described: None,
+        misnamed: false,
     };
     let other = Instruction {
         kind: Kind::Absent,
@@ -64,6 +65,7 @@ fn teacher_forcing_gives_the_masks_of_the_generated_answer() {
         answer: "there is no dog.".into(),
         targets: Vec::new(),
         described: None,
+        misnamed: false,
     };
     let second = context.scenes.scene(Split::Train, 6);
     let scenes = [

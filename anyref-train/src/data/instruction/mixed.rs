@@ -91,6 +91,7 @@ impl Asker<'_> {
             answer: pointing_answer(&targets),
             targets,
             described: None,
+            misnamed: false,
         })
     }
 
@@ -135,6 +136,7 @@ impl Asker<'_> {
             answer: pointing_answer(&targets),
             targets,
             described: None,
+            misnamed: false,
         })
     }
 }

@@ -111,6 +111,7 @@ impl Asker<'_> {
             answer,
             targets: pointing.then_some(target).into_iter().collect(),
             described: Some(object),
+            misnamed: false,
         })
     }
 
@@ -125,7 +126,30 @@ impl Asker<'_> {
             object = *self.one_of(&shown)?;
         }
         let picture = self.picture_of(object);
-        Some(self.all_like(Kind::Image, IMAGE_QUESTION, picture, object))
+        let mut asked = self.all_like(Kind::Image, IMAGE_QUESTION, picture, object);
+        self.misname(&mut asked, object);
+        Some(asked)
+    }
+
+    /// Now and then gives what a picture shows the name of something else.
+    fn misname(&mut self, asked: &mut Instruction, object: usize) {
+        let probability = self.config.misnaming_probability;
+        // Nothing is drawn where nothing is misnamed, so that questions stay what they were.
+        if probability == 0.0 || !self.rng.random_bool(probability) {
+            return;
+        }
+        let noun = &self.scene.objects[object].noun;
+        let shown = self.scene.objects.iter().map(|object| &object.noun);
+        let shown: Vec<String> = shown.filter(|other| *other != noun).cloned().collect();
+        let wrong = match self.rng.random_bool(0.5) {
+            true => self.one_of(&shown).cloned(),
+            false => self.absent_noun(),
+        };
+        if let (Some(wrong), [target]) = (wrong, &mut asked.targets[..]) {
+            target.phrase = wrong;
+            asked.answer = pointing_answer(&asked.targets);
+            asked.misnamed = true;
+        }
     }
 
     pub(super) fn audio(&mut self) -> Option<Instruction> {
@@ -157,6 +181,7 @@ impl Asker<'_> {
             answer: pointing_answer(&targets),
             targets,
             described: None,
+            misnamed: false,
         }
     }
 }

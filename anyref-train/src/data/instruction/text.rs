@@ -59,6 +59,7 @@ impl Asker<'_> {
             answer: pointing_answer(&targets),
             targets,
             described: None,
+            misnamed: false,
         })
     }
 
@@ -132,6 +133,7 @@ impl Asker<'_> {
             answer: absent_answer(&phrase),
             targets: Vec::new(),
             described: None,
+            misnamed: false,
         })
     }
 }

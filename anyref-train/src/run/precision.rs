@@ -1,0 +1,172 @@
+//! Mixed precision: values and gradients of a step in half precision, weights and their updates in f32.
+
+use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{DType, Tensor};
+use serde::{Deserialize, Serialize};
+
+use crate::trainee::{PretrainingHeads, Trainee};
+
+/// The type in which a step is computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Precision {
+    /// 32 bits throughout.
+    #[default]
+    F32,
+    /// 16 bits with the range of f32.
+    Bf16,
+    /// 16 bits with a small range, so that losses are scaled.
+    F16,
+}
+
+impl Precision {
+    /// The type of values, where it is another than that of weights.
+    pub fn half(self) -> Option<DType> {
+        match self {
+            Self::F32 => None,
+            Self::Bf16 => Some(DType::BF16),
+            Self::F16 => Some(DType::F16),
+        }
+    }
+}
+
+/// What a loss is multiplied by, so that small gradients do not vanish in f16: halved when a gradient is not finite,
+/// doubled after many that are, as PyTorch's `GradScaler` does.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+pub struct LossScale {
+    /// The factor, a power of two.
+    pub factor: f64,
+    /// Finite gradients in a row.
+    pub finite: u32,
+}
+
+/// Finite gradients in a row before the scale is doubled.
+const PATIENCE: u32 = 2000;
+
+impl LossScale {
+    /// The first scale of a stage; 1 for types that need none.
+    pub fn of(precision: Precision) -> Self {
+        Self {
+            factor: match precision {
+                Precision::F16 => 65536.0,
+                _ => 1.0,
+            },
+            finite: 0,
+        }
+    }
+
+    /// The scale after a step.
+    pub fn after(self, precision: Precision, finite: bool) -> Self {
+        match (precision, finite) {
+            (Precision::F32 | Precision::Bf16, _) => self,
+            (_, false) => Self {
+                factor: (self.factor / 2.0).max(1.0),
+                finite: 0,
+            },
+            (_, true) if self.finite + 1 >= PATIENCE => Self {
+                factor: (self.factor * 2.0).min(2.0f64.powi(24)),
+                finite: 0,
+            },
+            (_, true) => Self {
+                finite: self.finite + 1,
+                ..self
+            },
+        }
+    }
+}
+
+/// The model with its weights rounded, and leaves of its own. Pretraining heads stay in f32, and so do frequencies,
+/// which are other places when they are rounded.
+pub(super) fn rounded<B: AutodiffBackend>(trainee: &Trainee<B>, dtype: DType) -> Trainee<B> {
+    let mut round = Round {
+        dtype,
+        path: Vec::new(),
+    };
+    let heads = PretrainingHeads::from_inner(trainee.heads.valid());
+    Trainee {
+        anyref: trainee.anyref.clone().map(&mut round),
+        heads,
+    }
+}
+
+struct Round {
+    dtype: DType,
+    path: Vec<String>,
+}
+
+impl<B: AutodiffBackend> ModuleMapper<B> for Round {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let wide = |name: &String| name == "positional_encoding_gaussian_matrix";
+        let (id, tensor, mapper) = param.consume();
+        let tracked = tensor.is_require_grad();
+        let mut values = tensor.inner();
+        if !self.path.last().is_some_and(wide) {
+            values = values.cast(self.dtype);
+        }
+        let leaf = Tensor::from_inner(values).set_require_grad(tracked);
+        Param::from_mapped_value(id, leaf, mapper)
+    }
+}
+
+/// Gradients of a rounded model as those of `trainee`: in f32 and without the loss's `scale`.
+pub(super) fn widened<B: AutodiffBackend>(
+    trainee: &Trainee<B>,
+    gradients: GradientsParams,
+    scale: f64,
+) -> GradientsParams {
+    let mut widen = Widen {
+        from: gradients,
+        to: GradientsParams::new(),
+        scale,
+    };
+    trainee.visit(&mut widen);
+    widen.to
+}
+
+struct Widen {
+    from: GradientsParams,
+    to: GradientsParams,
+    scale: f64,
+}
+
+impl<B: AutodiffBackend> ModuleVisitor<B> for Widen {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if let Some(gradient) = self.from.remove::<B::InnerBackend, D>(param.id) {
+            let gradient = gradient.cast(DType::F32) / self.scale;
+            self.to.register::<B::InnerBackend, D>(param.id, gradient);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_scale_follows_what_is_finite() {
+        let first = LossScale::of(Precision::F16);
+        let halved = first.after(Precision::F16, false);
+        assert_eq!(halved.factor, first.factor / 2.0);
+        let mut scale = halved;
+        for _ in 0..PATIENCE {
+            assert_eq!(scale.factor, halved.factor);
+            scale = scale.after(Precision::F16, true);
+        }
+        assert_eq!(scale.factor, first.factor);
+        let least = (0..60).fold(scale, |scale, _| scale.after(Precision::F16, false));
+        assert_eq!(least.factor, 1.0);
+        let bf16 = LossScale::of(Precision::Bf16);
+        assert_eq!(bf16.factor, 1.0);
+        assert_eq!(bf16.after(Precision::Bf16, false), bf16);
+    }
+}
