@@ -19,47 +19,23 @@ pub fn dot_rows(x: &[f32], rows: &[f32], scale: f32, out: &mut [f32]) {
         #[inline(always)]
         fn run<S: Simd>(self) {
             let Self(x, rows, scale, out) = self;
-            let depth = x.len();
-            let (fours, rest) = out.as_chunks_mut::<TOGETHER>();
-            let (whole, tail) = rows.split_at(fours.len() * TOGETHER * depth);
-            for (index, out) in fours.iter_mut().enumerate() {
-                let rows = &whole[index * TOGETHER * depth..][..TOGETHER * depth];
-                let lines = core::array::from_fn(|n| &rows[n * depth..][..depth]);
-                *out = dots::<S, TOGETHER>(x, lines).map(|dot| dot * scale);
-            }
-            for (index, out) in rest.iter_mut().enumerate() {
-                let [dot] = dots::<S, 1>(x, [&tail[index * depth..][..depth]]);
-                *out = dot * scale;
+            for (out, row) in out.iter_mut().zip(rows.chunks_exact(x.len().max(1))) {
+                let mut parts = [0.0; PARTS];
+                let (x_chunks, x_rest) = x.as_chunks::<PARTS>();
+                let (y_chunks, y_rest) = row.as_chunks::<PARTS>();
+                for (x, y) in x_chunks.iter().zip(y_chunks) {
+                    for i in 0..PARTS {
+                        parts[i] = mul_add::<S>(x[i], y[i], parts[i]);
+                    }
+                }
+                for (part, (x, y)) in parts.iter_mut().zip(x_rest.iter().zip(y_rest)) {
+                    *part = mul_add::<S>(*x, *y, *part);
+                }
+                *out = scale * total(parts);
             }
         }
     }
     dispatch(Dots(x, rows, scale, out));
-}
-
-#[inline(always)]
-fn dots<S: Simd, const N: usize>(x: &[f32], lines: [&[f32]; N]) -> [f32; N] {
-    let depth = x.len();
-    let whole = depth - depth % S::LANES;
-    let mut lanes = [[0.0f32; PARTS]; N];
-    // SAFETY: the instructions are there, and `x` and all lines have `depth` values.
-    unsafe {
-        let mut sums = [S::splat(0.0); N];
-        let mut k = 0;
-        while k < whole {
-            let x = S::load(x.as_ptr().add(k));
-            for (sum, line) in sums.iter_mut().zip(&lines) {
-                *sum = S::mul_add(x, S::load(line.as_ptr().add(k)), *sum);
-            }
-            k += S::LANES;
-        }
-        for (lanes, sum) in lanes.iter_mut().zip(sums) {
-            S::store(lanes.as_mut_ptr(), sum);
-        }
-    }
-    core::array::from_fn(|n| {
-        let rest = x[whole..].iter().zip(&lines[n][whole..]);
-        rest.fold(total(lanes[n]), |sum, (x, y)| mul_add::<S>(*x, *y, sum))
-    })
 }
 
 /// `Σ e^x`

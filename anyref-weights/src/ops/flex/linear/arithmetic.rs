@@ -95,6 +95,32 @@ impl<H: Stored> Arithmetic<H> for Wide {
     }
 }
 
+/// Weights of f32, packed from where they lie.
+pub(super) struct Straight;
+
+impl Arithmetic<f32> for Straight {
+    const INPUTS: usize = 1;
+    type Word = f32;
+
+    #[inline]
+    fn pack_row(inputs: &[f32], out: &mut [f32]) {
+        <Wide as Arithmetic<f32>>::pack_row(inputs, out);
+    }
+
+    fn pack_tile(weight: Weight<'_, f32>, _: &mut [f32], panels: &mut [f32]) {
+        let Weight { depth, width, .. } = weight;
+        let (values, stride) = weight.values();
+        match weight.order {
+            Order::Inputs => pack_transposed(values, stride, depth, width, panels),
+            Order::Outputs => pack_rows(values, stride, depth, width, panels),
+        }
+    }
+
+    fn multiply(blocks: Blocks<'_, f32>) {
+        <Wide as Arithmetic<f32>>::multiply(blocks);
+    }
+}
+
 /// Inputs rounded to bf16 and multiplied with weights of bf16 in pairs, as PyTorch computes in bf16.
 #[cfg(target_arch = "x86_64")]
 pub(super) struct Pairs;

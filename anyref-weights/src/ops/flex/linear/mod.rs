@@ -1,6 +1,6 @@
-//! Linear layers whose weights stay in half precision: f32 in, f32 out, accumulated in f32. Few rows have the
-//! same form with f32 weights. Many rows are rounded to bf16 for weights of bf16, where no gradient is asked for and the
-//! processor has instructions for it.
+//! Linear layers whose weights stay as PyTorch's files have them, in half precision or in the order of inputs: f32 in,
+//! f32 out, accumulated in f32. Few rows have the same form with all f32 weights. Many rows are rounded to bf16 for
+//! weights of bf16, where no gradient is asked for and the processor has instructions for it.
 
 mod arithmetic;
 mod by_inputs;
@@ -22,7 +22,6 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Shape, Tensor, TensorMetadata, bf16, f16};
 use burn_flex::{Flex, FlexTensor};
 
-use self::arithmetic::Wide;
 use self::stored::Stored;
 use self::weight::{Order, Weight, in_lines};
 use super::buffer::{contiguous, tensor};
@@ -87,7 +86,7 @@ fn rows<H: Stored>(
         Order::Inputs if rows <= FEW || rows * weight.depth <= CACHED => by_outputs::product::<H>,
         Order::Outputs if rows <= FEWER => by_inputs::product::<H>,
         _ if aim == For::Inference => H::rounded_product(),
-        _ => tiles::product::<H, Wide>,
+        _ => H::exact_product(),
     };
     product(values(x), weight, bias, &mut out);
     tensor(out, Shape::new([rows, weight.width]))
@@ -152,13 +151,27 @@ fn tracked_input<B: Backend, C: CheckpointStrategy>(input: LinearInput<B>) -> Te
     })
 }
 
-/// Sizes and types are those of the fused form: f32 by half with no gradient of the weight asked for, or, without
-/// gradients, few rows of f32 by f32.
+/// Whether the inputs of an output lie one after another, as in PyTorch's files.
+fn lies_by_inputs<B: Backend>(input: &LinearInput<B>, route: Route) -> bool {
+    let weight = input.weight.clone();
+    let weight = match route {
+        Route::Inference => unwrap::<B, 2, FlexTensor>(weight),
+        _ => unwrap::<B, 2, TrackedTensor>(weight).primitive,
+    };
+    let [depth, _] = input.weight.dims();
+    depth > 1 && weight::order(&weight).is_some_and(|(order, _)| order == Order::Inputs)
+}
+
+/// Sizes and types are those of the fused form: f32 by half with no gradient of the weight asked for, or f32 by f32 in
+/// the order of inputs, or, without gradients, few rows of it.
 fn fits<B: Backend>(input: &LinearInput<B>, route: Route) -> bool {
     let ([rows, inputs], [depth, outputs]) = (input.x.dims(), input.weight.dims());
     let weight_fits = match input.weight.dtype() {
         DType::F16 | DType::BF16 => true,
-        DType::F32 => route == Route::Inference && rows <= FEW_F32,
+        // burn's product is twice as slow for weights in the order of inputs.
+        DType::F32 => {
+            (route == Route::Inference && rows <= FEW_F32) || lies_by_inputs(input, route)
+        }
         _ => false,
     };
     let types = all_f32(&[input.x.dtype()])

@@ -6,7 +6,7 @@ use burn_flex::FlexTensor;
 use super::super::simd::{Kernel, Simd, dispatch};
 #[cfg(target_arch = "x86_64")]
 use super::arithmetic::Pairs;
-use super::arithmetic::Wide;
+use super::arithmetic::{Straight, Wide};
 #[cfg(target_arch = "x86_64")]
 use super::pairs;
 use super::tiles;
@@ -21,9 +21,13 @@ pub(crate) unsafe trait Stored: Copy + Default + Send + Sync + 'static {
     fn storage(tensor: &FlexTensor) -> &[Self];
     /// Unaligned load, widened.
     unsafe fn load<S: Simd>(p: *const Self) -> S::Vector;
+    /// The product of many rows in f32.
+    fn exact_product() -> ManyRows<Self> {
+        tiles::product::<Self, Wide>
+    }
     /// The quickest product of many rows, which may round them to this type.
     fn rounded_product() -> ManyRows<Self> {
-        tiles::product::<Self, Wide>
+        Self::exact_product()
     }
 }
 
@@ -56,7 +60,7 @@ unsafe impl Stored for bf16 {
     fn rounded_product() -> ManyRows<Self> {
         match pairs::are_multiplied() {
             true => tiles::product::<Self, Pairs>,
-            false => tiles::product::<Self, Wide>,
+            false => Self::exact_product(),
         }
     }
 }
@@ -70,6 +74,9 @@ unsafe impl Stored for f32 {
     unsafe fn load<S: Simd>(p: *const Self) -> S::Vector {
         // SAFETY: the caller's.
         unsafe { S::load(p) }
+    }
+    fn exact_product() -> ManyRows<Self> {
+        tiles::product::<Self, Straight>
     }
 }
 

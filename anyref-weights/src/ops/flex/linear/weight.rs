@@ -39,7 +39,8 @@ pub(crate) fn in_lines(tensor: FlexTensor) -> FlexTensor {
     }
 }
 
-fn order(tensor: &FlexTensor) -> Option<(Order, usize)> {
+/// The order of a matrix and the stride of its lines; none for other layouts.
+pub(crate) fn order(tensor: &FlexTensor) -> Option<(Order, usize)> {
     let shape = tensor.shape();
     match *tensor.layout().strides() {
         [1, stride] if stride >= shape[0] as isize => Some((Order::Inputs, stride as usize)),
@@ -98,6 +99,11 @@ impl<'a, H> Weight<'a, H> {
             width: outputs.len(),
             ..self
         }
+    }
+
+    /// The values from the first on, and how far one line is from the next.
+    pub(crate) fn values(&self) -> (&'a [H], usize) {
+        (self.values, self.stride)
     }
 
     /// `length` values of line `index`, from `first` on.

@@ -161,10 +161,14 @@ fn special_values_stay_in_their_columns() {
     }
 }
 
-fn check_gradients<B: AutodiffBackend<InnerBackend = Flex>>(size: [usize; 3], order: &str) {
+fn check_gradients<B: AutodiffBackend<InnerBackend = Flex>>(
+    size: [usize; 3],
+    order: &str,
+    dtype: DType,
+) {
     let [rows, inputs, outputs] = size;
     let (x, bias) = (random([rows, inputs], 1), random([outputs], 3));
-    let half = weight(&random([inputs, outputs], 2), order, DType::BF16);
+    let stored = weight(&random([inputs, outputs], 2), order, dtype);
     let along = random([rows, outputs], 4);
     let run = |weight: Tensor<B, 2>| {
         let x = Tensor::<B, 2>::from_inner(x.clone()).require_grad();
@@ -176,8 +180,13 @@ fn check_gradients<B: AutodiffBackend<InnerBackend = Flex>>(size: [usize; 3], or
         let bias = bias.grad(&grads).unwrap().reshape([1, outputs]);
         [y.inner(), x.grad(&grads).unwrap(), bias]
     };
-    let fused = run(Tensor::from_inner(half.clone()));
-    let wide = run(Tensor::from_inner(half.cast(DType::F32)));
+    // In burn's layout f32 is multiplied by burn.
+    let wide = Tensor::from_data(
+        stored.clone().cast(DType::F32).into_data(),
+        &Default::default(),
+    );
+    let fused = run(Tensor::from_inner(stored));
+    let wide = run(wide);
     for (part, (fused, wide)) in fused.into_iter().zip(wide).enumerate() {
         let size = 1.0 + wide.clone().abs().max().into_scalar();
         let error = difference(fused, wide);
@@ -192,8 +201,10 @@ fn check_gradients<B: AutodiffBackend<InnerBackend = Flex>>(size: [usize; 3], or
 fn gradients_of_inputs_and_biases_are_those_of_the_widened_weight() {
     for size in [[1, 50, 30], [5, 300, 20], [40, 33, 270], [300, 60, 500]] {
         for order in ORDERS {
-            check_gradients::<TestAutodiff>(size, order);
-            check_gradients::<TestBalanced>(size, order);
+            for dtype in [DType::BF16, DType::F32] {
+                check_gradients::<TestAutodiff>(size, order, dtype);
+                check_gradients::<TestBalanced>(size, order, dtype);
+            }
         }
     }
 }
