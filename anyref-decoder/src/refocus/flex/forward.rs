@@ -9,6 +9,9 @@ use anyref_weights::ops::slices::{add_exp, add_scaled_rows, largest};
 /// one order everywhere.
 const PART: usize = 256;
 
+/// Values that a thread reads at least, so that waking it pays.
+const TASK: usize = 256 * 1024;
+
 /// What the attention of an object comes to in its span.
 pub(super) struct Span {
     /// Logarithms of the sums over heads, which are proportional to the mean attention.
@@ -56,7 +59,9 @@ pub(super) fn span(problem: &Problem, index: usize) -> Span {
             weights: vec![],
         };
     }
-    let heads = (0..problem.heads).into_par_iter().map(|head| {
+    let together = TASK / (object.context().len() * problem.head_dim).max(1);
+    let heads = (0..problem.heads).into_par_iter();
+    let heads = heads.with_min_len(together.max(1)).map(|head| {
         let head = problem.attend(index, object, head);
         head.span_logs(object).collect::<Vec<_>>()
     });
