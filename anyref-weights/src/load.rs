@@ -239,7 +239,7 @@ impl<'a> Filler<'a> {
         let tensor = self.entry()?;
         let transposed = self.path.is_transposed(tensor.shape.len());
         let same_type = cast.is_none_or(|dtype| dtype == tensor.dtype);
-        let mapped = match same_type && (may_stay || !transposed) {
+        let mapped = match self.options.mapped && same_type && (may_stay || !transposed) {
             true => tensor.mapped(),
             false => Ok(None),
         };

@@ -19,6 +19,9 @@ pub struct LoadOptions {
     /// `embed_tokens`. They are most of a model's memory, and [`ops::linear`](crate::ops::linear) takes
     /// them in another type than its input. `None` treats them as the rest.
     pub matrices: Option<WeightType>,
+    /// Whether what needs no conversion may be used where it lies in its file, in the file's order. Sums of products then
+    /// have another order than with a copy in burn's.
+    pub mapped: bool,
     /// Parameters (in PyTorch's names) that get f32 whatever the other fields say.
     pub wide: Vec<String>,
     /// Parameters (in PyTorch's names) that may be missing and then keep their values.
@@ -34,6 +37,7 @@ impl Default for LoadOptions {
             rename: Vec::new(),
             cast: Some(DType::F32),
             matrices: None,
+            mapped: true,
             wide: Vec::new(),
             allow_missing: Vec::new(),
             allow_unused: Vec::new(),
@@ -63,6 +67,12 @@ impl LoadOptions {
     /// Sets [`matrices`](Self::matrices).
     pub fn with_matrices(mut self, matrices: Option<WeightType>) -> Self {
         self.matrices = matrices;
+        self
+    }
+
+    /// Sets [`mapped`](Self::mapped).
+    pub fn with_mapped(mut self, mapped: bool) -> Self {
+        self.mapped = mapped;
         self
     }
 

@@ -6,7 +6,6 @@ use anyhow::Result;
 use anyref_core::{AnyRef, AnyRefModel, BackendName};
 use anyref_weights::Checkpoint;
 use burn::module::Module;
-use burn::tensor::Element;
 use burn::tensor::backend::Backend;
 
 use crate::args::Common;
@@ -45,7 +44,8 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
         .iter()
         .map(|(dtype, n)| format!("{} {dtype}", millions(*n)))
         .collect();
-    let computed = <B::FloatElem as Element>::dtype();
+    // Norms have the type of the values.
+    let computed = anyref.model.llm.model.norm.weight.val().dtype();
     say(&format!(
         "weights     {} stored as {}, computed as {computed:?}",
         megabytes(bytes),

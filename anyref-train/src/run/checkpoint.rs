@@ -152,7 +152,8 @@ pub fn load_weights<B: AutodiffBackend, M: Module<B>>(
         );
     }
     let checkpoint = Checkpoint::open(path.join(MODEL))?;
-    let mut options = LoadOptions::default();
+    // In burn's order, as weights are while they are trained: a run that goes on rounds as one without a stop.
+    let mut options = LoadOptions::default().with_mapped(false);
     if !lacks.is_empty() {
         options = options.with_allow_missing(".");
     }

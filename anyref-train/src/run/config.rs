@@ -74,6 +74,21 @@ impl TrainConfig {
             !self.stages.is_empty(),
             "the configuration trains nothing: it has no `stages`"
         );
+        let asked = &self.instructions;
+        ensure!(
+            asked.box_jitter.is_finite() && asked.box_jitter >= 0.0,
+            "`instructions.box_jitter` must be 0 or more"
+        );
+        for (name, value) in [
+            ("mask_crop_probability", asked.mask_crop_probability),
+            ("describe_mask_probability", asked.describe_mask_probability),
+            ("misnaming_probability", asked.misnaming_probability),
+        ] {
+            ensure!(
+                (0.0..=1.0).contains(&value),
+                "`instructions.{name}` must lie in 0 to 1"
+            );
+        }
         for (name, value) in [
             ("checkpoint_every", self.checkpoint_every),
             ("validate_every", self.validate_every),
@@ -91,11 +106,25 @@ impl TrainConfig {
             ] {
                 ensure!(value > 0, "`{name}` of stage {} is 0", stage.kind);
             }
+            for (name, weight) in [
+                ("name_weight", stage.name_weight),
+                ("prompt_weight", stage.prompt_weight),
+                ("reference_weight", stage.reference_weight),
+                ("estimate_weight", stage.estimate_weight),
+                ("absent_weight", stage.absent_weight),
+            ] {
+                ensure!(
+                    weight.is_finite() && weight >= 0.0,
+                    "`{name}` of stage {} is no weight of a loss: give 0 or more",
+                    stage.kind
+                );
+            }
             stage.check_data()?;
             for (name, given) in [
                 ("recompute", stage.recompute),
                 ("features", stage.features.is_some()),
                 ("precision", stage.precision != Precision::F32),
+                ("absent_weight", stage.absent_weight > 0.0),
             ] {
                 ensure!(
                     !given || stage.kind == StageKind::Instruct,
@@ -103,6 +132,15 @@ impl TrainConfig {
                     stage.kind
                 );
             }
+            ensure!(
+                stage.precision == Precision::F32 || stage.features.is_none(),
+                "`precision` and `features` of stage {} do not go together: kept features are f32",
+                stage.kind
+            );
+            ensure!(
+                stage.absent_weight == 0.0 || asked.weights.absent > 0.0,
+                "`absent_weight` teaches nothing: `instructions.weights.absent` is 0"
+            );
             let scenes = stage.kind == StageKind::Instruct && stage.data.is_none();
             ensure!(
                 !scenes || self.instructions.per_scene > 0,
@@ -189,8 +227,8 @@ pub struct StageConfig {
     /// time. Stages of instructions alone take it.
     #[serde(default)]
     pub recompute: bool,
-    /// The type in which values and gradients are computed; weights are kept and updated in f32 whatever it is. Stages of
-    /// instructions alone take it.
+    /// The type in which values and gradients are computed; weights are kept and updated in f32 whatever it is, and have
+    /// copies of that type beside them. Stages of instructions alone take it, without `features`.
     #[serde(default)]
     pub precision: Precision,
     /// Where the features of frozen encoders of pictures are kept for the epochs to come; they are computed each time
@@ -287,6 +325,7 @@ impl StageConfig {
             ("name_weight", self.name_weight),
             ("prompt_weight", self.prompt_weight),
             ("reference_weight", self.reference_weight),
+            ("absent_weight", self.absent_weight),
         ] {
             ensure!(
                 weight == 0.0,

@@ -1,5 +1,7 @@
 //! Mixed precision: values and gradients of a step in half precision, weights and their updates in f32.
 
+use core::marker::PhantomData;
+
 use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::backend::AutodiffBackend;
@@ -77,26 +79,70 @@ impl LossScale {
     }
 }
 
-/// The model with its weights rounded, and leaves of its own. Pretraining heads stay in f32, and so do frequencies,
-/// which are other places when they are rounded.
-pub(super) fn rounded<B: AutodiffBackend>(trainee: &Trainee<B>, dtype: DType) -> Trainee<B> {
-    let mut round = Round {
-        dtype,
-        path: Vec::new(),
-    };
-    let heads = PretrainingHeads::from_inner(trainee.heads.valid());
-    Trainee {
-        anyref: trainee.anyref.clone().map(&mut round),
-        heads,
+/// A model whose weights are rounded: frozen ones once, trained ones for every step. Pretraining heads stay in f32, and so
+/// do frequencies, which are other places when they are rounded.
+#[derive(Debug)]
+pub(super) struct Rounded<B: AutodiffBackend> {
+    model: Trainee<B>,
+    dtype: DType,
+}
+
+impl<B: AutodiffBackend> Rounded<B> {
+    /// Rounds the whole model.
+    pub(super) fn new(trainee: &Trainee<B>, dtype: DType) -> Self {
+        let mut round = Round::<B> {
+            dtype,
+            path: Vec::new(),
+            trained: None,
+            backend: PhantomData,
+        };
+        Self {
+            model: Trainee {
+                anyref: trainee.anyref.clone().map(&mut round),
+                heads: trainee.heads.clone(),
+            },
+            dtype,
+        }
+    }
+
+    /// The model with the trained weights of now, and leaves of its own.
+    pub(super) fn with(&self, trainee: &Trainee<B>) -> Trainee<B> {
+        let mut trained = Trained::<B>(GradientsParams::new(), PhantomData);
+        trainee.anyref.visit(&mut trained);
+        let mut round = Round::<B> {
+            dtype: self.dtype,
+            path: Vec::new(),
+            trained: Some(trained.0),
+            backend: PhantomData,
+        };
+        Trainee {
+            anyref: self.model.anyref.clone().map(&mut round),
+            heads: PretrainingHeads::from_inner(trainee.heads.valid()),
+        }
     }
 }
 
-struct Round {
-    dtype: DType,
-    path: Vec<String>,
+/// The values of trained weights, by parameter.
+struct Trained<B>(GradientsParams, PhantomData<B>);
+
+impl<B: AutodiffBackend> ModuleVisitor<B> for Trained<B> {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if param.is_require_grad() {
+            let values = param.val().inner();
+            self.0.register::<B::InnerBackend, D>(param.id, values);
+        }
+    }
 }
 
-impl<B: AutodiffBackend> ModuleMapper<B> for Round {
+struct Round<B> {
+    dtype: DType,
+    path: Vec<String>,
+    /// The only weights to be replaced; all are when there is none.
+    trained: Option<GradientsParams>,
+    backend: PhantomData<B>,
+}
+
+impl<B: AutodiffBackend> ModuleMapper<B> for Round<B> {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.to_owned());
     }
@@ -109,12 +155,18 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Round {
         let wide = |name: &String| name == "positional_encoding_gaussian_matrix";
         let (id, tensor, mapper) = param.consume();
         let tracked = tensor.is_require_grad();
-        let mut values = tensor.inner();
-        if !self.path.last().is_some_and(wide) {
-            values = values.cast(self.dtype);
-        }
-        let leaf = Tensor::from_inner(values).set_require_grad(tracked);
-        Param::from_mapped_value(id, leaf, mapper)
+        let values = match &mut self.trained {
+            None => Some(tensor.clone().inner()),
+            Some(trained) => trained.remove::<B::InnerBackend, D>(id),
+        };
+        let tensor = match values {
+            Some(values) if !self.path.last().is_some_and(wide) => {
+                Tensor::from_inner(values.cast(self.dtype)).set_require_grad(tracked)
+            }
+            Some(values) => Tensor::from_inner(values).set_require_grad(tracked),
+            None => tensor,
+        };
+        Param::from_mapped_value(id, tensor, mapper)
     }
 }
 

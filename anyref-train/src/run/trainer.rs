@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use burn::module::{AutodiffModule, Module};
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{DType, Tensor, backend::AutodiffBackend, backend::Backend};
+use burn::tensor::{Tensor, backend::AutodiffBackend, backend::Backend};
 use indicatif::{ProgressBar, ProgressStyle};
 use regex::Regex;
 
@@ -17,7 +17,7 @@ use super::config::StageConfig;
 use super::log::MetricLog;
 use super::optimizer::{Optimizer, OptimizerConfig, set_trainable};
 use super::peers::{Peer, PeerStopped};
-use super::precision::{LossScale, rounded, widened};
+use super::precision::{LossScale, Precision, Rounded, widened};
 use crate::data::split::mix;
 use crate::losses::scalar;
 use crate::trainee::Trainee;
@@ -204,6 +204,9 @@ impl<S> Job<'_, S> {
         if let Some((path, saved)) = resume {
             checkpoint::load_optimizer(path, saved, &mut optimizer, &device)?;
             position = saved.clone();
+            if config.precision != Precision::F16 {
+                position.loss_scale = None;
+            }
         }
         let checkpoints = options.folder.join("checkpoints");
         let (rank, count) = peer
@@ -227,6 +230,8 @@ impl<S> Job<'_, S> {
             false => ProgressBar::hidden(),
         };
         let micro_batches = config.accumulation.max(1);
+        let half = config.precision.half();
+        let half = half.map(|dtype| Rounded::new(&trainee, dtype));
 
         std::thread::scope(|scope| -> Result<()> {
             let (sender, receiver) = sync_channel(PREFETCH);
@@ -267,7 +272,7 @@ impl<S> Job<'_, S> {
                 let way = Way {
                     parallel: config.parallel,
                     peers: count > 1,
-                    half: config.precision.half(),
+                    half: half.as_ref(),
                     scale: scale.factor,
                 };
                 for micro_step in micro_steps(stage, &trainee, batches, way) {
@@ -281,7 +286,11 @@ impl<S> Job<'_, S> {
                 };
                 let (updated, norm) = optimizer.step(trainee.clone(), gradients, learning_rate);
                 trainee = updated;
-                skipped = if norm.is_finite() { 0 } else { skipped + 1 };
+                // A loss scale that is too large is not counted: it is halved for the next step.
+                skipped = match norm.is_finite() || scale.factor > 1.0 {
+                    true => 0,
+                    false => skipped + 1,
+                };
                 if scale.factor > 1.0 || position.loss_scale.is_some() {
                     let next = scale.after(config.precision, norm.is_finite());
                     position.loss_scale = Some(next);
@@ -374,13 +383,13 @@ fn progress(config: &StageConfig, done: u64) -> ProgressBar {
 
 /// How micro-batches are computed.
 #[derive(Debug, Clone, Copy)]
-struct Way {
+struct Way<'a, B: AutodiffBackend> {
     /// Each on a thread of its own.
     parallel: bool,
     /// Whether other threads compute others at the same time.
     peers: bool,
-    /// The type of values and gradients, where it is another than that of weights.
-    half: Option<DType>,
+    /// The model in the type of values and gradients, where that is another than the weights'.
+    half: Option<&'a Rounded<B>>,
     /// What the loss is multiplied by for it.
     scale: f64,
 }
@@ -399,7 +408,7 @@ fn micro_steps<B: AutodiffBackend, S: Stage<B>>(
     stage: &S,
     trainee: &Trainee<B>,
     batches: Vec<S::Batch>,
-    way: Way,
+    way: Way<'_, B>,
 ) -> Vec<Result<MicroStep>> {
     let count = batches.len() as f64;
     let step = |trainee: &Trainee<B>, batch: S::Batch| -> Result<MicroStep> {
@@ -417,7 +426,7 @@ fn micro_steps<B: AutodiffBackend, S: Stage<B>>(
         Ok((gradients, parts))
     };
     let fresh = || match way.half {
-        Some(dtype) => rounded(trainee, dtype),
+        Some(rounded) => rounded.with(trainee),
         None => Trainee::from_inner(trainee.valid()),
     };
     if !way.parallel || batches.len() == 1 {

@@ -358,7 +358,9 @@ impl<'a> InstructStage<'a> {
         regions: &Regions,
     ) -> Tensor<B, 1> {
         let device = features.device();
-        let objects = model.mm_projector.forward(regions.pool(features));
+        let dtype = features.dtype();
+        let pooled = regions.pool(features.cast(DType::F32)).cast(dtype);
+        let objects = model.mm_projector.forward(pooled);
         let loss = self.word_loss(&model.llm, objects, &regions.names);
         let (rows, names): (Vec<usize>, Vec<usize>) = batch
             .referred

@@ -70,7 +70,7 @@ impl Regions {
         let device = features.device();
         let [_, patches, width] = features.dims();
         let shape = [self.scenes, self.most, patches];
-        let shares = floats::<B, 3>(self.shares.clone(), shape, &device).cast(features.dtype());
+        let shares = floats::<B, 3>(self.shares.clone(), shape, &device);
         ops::matmul(shares, features)
             .reshape([self.scenes * self.most, width])
             .select(0, indices(&self.rows, &device))

@@ -229,4 +229,12 @@ fn misnamed_answers_teach_their_masks_alone() {
         counts[usize::from(instruction.misnamed)] += 1;
     }
     assert!(counts.iter().all(|&count| count > 3), "{counts:?}");
+    // What is not learned from has its own names.
+    for split in [Split::Validation, Split::Test] {
+        let scene = context.scenes.scene(split, 1);
+        let asked = context
+            .scenes
+            .instructions(&scene, &context.instructions, 1);
+        assert!(!asked.is_empty() && asked.iter().all(|asked| !asked.misnamed));
+    }
 }

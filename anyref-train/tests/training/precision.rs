@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use anyref_train::run::checkpoint::newest;
 use anyref_train::run::launch::launch;
 use serde_json::{Value, json};
 
@@ -30,19 +31,22 @@ fn half_precision_learns_the_same() {
             done = launch::<TrainBackend>(&config, &folders(folder.path()), stop, &device).unwrap();
         }
         let model = fs::read(folder.path().join("model/model.safetensors")).unwrap();
-        (losses(folder.path()), model)
+        let last = newest(&folder.path().join("checkpoints")).unwrap().unwrap();
+        let position = fs::read_to_string(last.join("position.json")).unwrap();
+        (losses(folder.path()), model, position)
     };
-    let (full, _) = run("f32", None);
+    let (full, ..) = run("f32", None);
+    assert!(full.iter().any(|row| row["absent"].is_number()));
     for (precision, tolerance) in [("bf16", 0.02), ("f16", 0.005)] {
-        let (half, model) = run(precision, None);
+        let (half, model, position) = run(precision, None);
         assert_eq!(half.len(), full.len());
         for (step, (half, full)) in half.iter().zip(&full).enumerate() {
             for name in ["language", "bce", "dice", "absent", "gradient_norm"] {
                 // Not every step asks about something absent.
-                let Some(expected) = full[name].as_f64() else {
+                if name == "absent" && full[name].is_null() {
                     continue;
-                };
-                let found = half[name].as_f64().unwrap();
+                }
+                let [found, expected] = [half, full].map(|row| row[name].as_f64().unwrap());
                 let error = (found - expected).abs() / expected;
                 assert!(
                     error < tolerance,
@@ -51,9 +55,38 @@ fn half_precision_learns_the_same() {
             }
             assert_eq!(half["loss_scale"].is_null(), precision == "bf16");
         }
-        // A stop in between changes nothing, the scale of the loss included.
-        assert!(run(precision, Some(2)).1 == model, "{precision}");
+        // A stop in between changes nothing, and what is known of the loss's scale goes on.
+        let (_, stopped, same) = run(precision, Some(2));
+        assert!(stopped == model, "{precision}");
+        assert_eq!(same, position);
+        let scale = &serde_json::from_str::<Value>(&position).unwrap()["loss_scale"];
+        match precision {
+            "f16" => assert_eq!(scale["finite"], 4),
+            _ => assert!(scale.is_null()),
+        }
     }
+}
+
+/// What f16 scaled its losses by is nothing to f32.
+#[test]
+fn a_run_goes_on_in_another_precision() {
+    let _turn = alone();
+    let device = Default::default();
+    let folder = tempfile::tempdir().unwrap();
+    let run = |precision: &str, stop: Option<u64>| {
+        let mut asked = stage("instruct", 4, 2);
+        asked["precision"] = json!(precision);
+        let config = train_config(vec![asked]);
+        launch::<TrainBackend>(&config, &folders(folder.path()), stop, &device).unwrap()
+    };
+    assert!(!run("f16", Some(2)));
+    assert!(run("f32", None));
+    let steps = losses(folder.path());
+    let norms = steps
+        .iter()
+        .map(|row| row["gradient_norm"].as_f64().unwrap());
+    assert!(norms.fold(0.0, f64::max) < 100.0, "{steps:?}");
+    assert!(steps[3]["loss_scale"].is_null());
 }
 
 #[test]
@@ -62,4 +95,9 @@ fn other_stages_take_no_precision() {
     asked["precision"] = json!("bf16");
     let error = train_config(vec![asked]).check().unwrap_err();
     assert!(error.to_string().contains("only instruct"), "{error}");
+    let mut asked = stage("instruct", 1, 1);
+    asked["precision"] = json!("bf16");
+    asked["features"] = json!({ "folder": "kept", "gigabytes": 1.0 });
+    let error = train_config(vec![asked]).check().unwrap_err();
+    assert!(error.to_string().contains("do not go together"), "{error}");
 }

@@ -52,6 +52,15 @@ fn a_configuration_must_train_something() {
         assert!(message.contains(expected), "{message}");
     };
     says(&train_config(Vec::new()), "trains nothing");
+    let mut config = train_config(vec![stage("instruct", 2, 1)]);
+    config.instructions.misnaming_probability = 1.5;
+    says(&config, "`instructions.misnaming_probability` must lie");
+    config.instructions.misnaming_probability = 0.5;
+    config.stages[0].absent_weight = -1.0;
+    says(&config, "`absent_weight` of stage instruct");
+    config.stages[0].absent_weight = 0.1;
+    config.instructions.weights.absent = 0.0;
+    says(&config, "teaches nothing");
     for field in ["steps", "batch", "validation_scenes"] {
         let mut stage = stage("sam", 2, 1);
         stage[field] = json!(0);

@@ -6,6 +6,7 @@ use super::{Asker, Instruction, Kind, OBJECT, ReferenceData, Target, pointing_an
 use crate::data::phrases::{Expression, named};
 use crate::data::reference::{self, ReferenceStyle};
 use crate::data::sound;
+use crate::data::split::Split;
 
 /// Asks for what a picture shows, or a box of the scene encloses.
 pub(crate) const IMAGE_QUESTION: &str =
@@ -131,11 +132,12 @@ impl Asker<'_> {
         Some(asked)
     }
 
-    /// Now and then gives what a picture shows the name of something else.
+    /// Now and then gives what a picture shows the name of something else, in training.
     fn misname(&mut self, asked: &mut Instruction, object: usize) {
         let probability = self.config.misnaming_probability;
         // Nothing is drawn where nothing is misnamed, so that questions stay what they were.
-        if probability == 0.0 || !self.rng.random_bool(probability) {
+        let learned = self.scene.split == Split::Train && probability > 0.0;
+        if !learned || !self.rng.random_bool(probability) {
             return;
         }
         let noun = &self.scene.objects[object].noun;
