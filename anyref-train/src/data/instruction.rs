@@ -115,8 +115,8 @@ pub struct InstructionConfig {
     pub reference_size: u32,
     /// Largest shift of a box edge, as a share of the box.
     pub box_jitter: f32,
-    /// Probability that in training the answer to a reference picture has a wrong name in it, of something else in the scene or of
-    /// nothing there. Such words are not learned, but the mask is: pointing then has to follow the picture rather than
+    /// Probability that in training the answer to a reference picture has a wrong name in it, of something else in the
+    /// scene or of nothing there. Such words are not learned, but the mask is: pointing then has to follow the picture rather than
     /// its name, as it must for things without a known one.
     pub misnaming_probability: f64,
 }

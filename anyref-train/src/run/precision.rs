@@ -1,7 +1,5 @@
 //! Mixed precision: values and gradients of a step in half precision, weights and their updates in f32.
 
-use core::marker::PhantomData;
-
 use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::backend::AutodiffBackend;
@@ -48,30 +46,26 @@ pub struct LossScale {
 const PATIENCE: u32 = 2000;
 
 impl LossScale {
-    /// The first scale of a stage; 1 for types that need none.
-    pub fn of(precision: Precision) -> Self {
-        Self {
-            factor: match precision {
-                Precision::F16 => 65536.0,
-                _ => 1.0,
-            },
+    /// The first scale of a stage, for types that need one.
+    pub fn of(precision: Precision) -> Option<Self> {
+        (precision == Precision::F16).then_some(Self {
+            factor: 65536.0,
             finite: 0,
-        }
+        })
     }
 
     /// The scale after a step.
-    pub fn after(self, precision: Precision, finite: bool) -> Self {
-        match (precision, finite) {
-            (Precision::F32 | Precision::Bf16, _) => self,
-            (_, false) => Self {
+    pub fn after(self, finite: bool) -> Self {
+        match finite {
+            false => Self {
                 factor: (self.factor / 2.0).max(1.0),
                 finite: 0,
             },
-            (_, true) if self.finite + 1 >= PATIENCE => Self {
+            true if self.finite + 1 >= PATIENCE => Self {
                 factor: (self.factor * 2.0).min(2.0f64.powi(24)),
                 finite: 0,
             },
-            (_, true) => Self {
+            true => Self {
                 finite: self.finite + 1,
                 ..self
             },
@@ -90,11 +84,10 @@ pub(super) struct Rounded<B: AutodiffBackend> {
 impl<B: AutodiffBackend> Rounded<B> {
     /// Rounds the whole model.
     pub(super) fn new(trainee: &Trainee<B>, dtype: DType) -> Self {
-        let mut round = Round::<B> {
+        let mut round = Round {
             dtype,
             path: Vec::new(),
             trained: None,
-            backend: PhantomData,
         };
         Self {
             model: Trainee {
@@ -107,13 +100,12 @@ impl<B: AutodiffBackend> Rounded<B> {
 
     /// The model with the trained weights of now, and leaves of its own.
     pub(super) fn with(&self, trainee: &Trainee<B>) -> Trainee<B> {
-        let mut trained = Trained::<B>(GradientsParams::new(), PhantomData);
+        let mut trained = Trained(GradientsParams::new());
         trainee.anyref.visit(&mut trained);
-        let mut round = Round::<B> {
+        let mut round = Round {
             dtype: self.dtype,
             path: Vec::new(),
             trained: Some(trained.0),
-            backend: PhantomData,
         };
         Trainee {
             anyref: self.model.anyref.clone().map(&mut round),
@@ -123,9 +115,9 @@ impl<B: AutodiffBackend> Rounded<B> {
 }
 
 /// The values of trained weights, by parameter.
-struct Trained<B>(GradientsParams, PhantomData<B>);
+struct Trained(GradientsParams);
 
-impl<B: AutodiffBackend> ModuleVisitor<B> for Trained<B> {
+impl<B: AutodiffBackend> ModuleVisitor<B> for Trained {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         if param.is_require_grad() {
             let values = param.val().inner();
@@ -134,15 +126,14 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Trained<B> {
     }
 }
 
-struct Round<B> {
+struct Round {
     dtype: DType,
     path: Vec<String>,
     /// The only weights to be replaced; all are when there is none.
     trained: Option<GradientsParams>,
-    backend: PhantomData<B>,
 }
 
-impl<B: AutodiffBackend> ModuleMapper<B> for Round<B> {
+impl<B: AutodiffBackend> ModuleMapper<B> for Round {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.to_owned());
     }
@@ -206,19 +197,18 @@ mod tests {
 
     #[test]
     fn the_scale_follows_what_is_finite() {
-        let first = LossScale::of(Precision::F16);
-        let halved = first.after(Precision::F16, false);
+        let first = LossScale::of(Precision::F16).unwrap();
+        let halved = first.after(false);
         assert_eq!(halved.factor, first.factor / 2.0);
         let mut scale = halved;
         for _ in 0..PATIENCE {
             assert_eq!(scale.factor, halved.factor);
-            scale = scale.after(Precision::F16, true);
+            scale = scale.after(true);
         }
         assert_eq!(scale.factor, first.factor);
-        let least = (0..60).fold(scale, |scale, _| scale.after(Precision::F16, false));
+        let least = (0..60).fold(scale, |scale, _| scale.after(false));
         assert_eq!(least.factor, 1.0);
-        let bf16 = LossScale::of(Precision::Bf16);
-        assert_eq!(bf16.factor, 1.0);
-        assert_eq!(bf16.after(Precision::Bf16, false), bf16);
+        assert_eq!(LossScale::of(Precision::Bf16), None);
+        assert_eq!(LossScale::of(Precision::F32), None);
     }
 }

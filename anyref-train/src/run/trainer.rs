@@ -17,7 +17,7 @@ use super::config::StageConfig;
 use super::log::MetricLog;
 use super::optimizer::{Optimizer, OptimizerConfig, set_trainable};
 use super::peers::{Peer, PeerStopped};
-use super::precision::{LossScale, Precision, Rounded, widened};
+use super::precision::{LossScale, Rounded, widened};
 use crate::data::split::mix;
 use crate::losses::scalar;
 use crate::trainee::Trainee;
@@ -190,7 +190,7 @@ impl<S> Job<'_, S> {
             step: 0,
             updates: Default::default(),
             best: None,
-            loss_scale: None,
+            loss_scale: LossScale::of(config.precision),
         };
         if let Some(dtype) = config.precision.half()
             && !B::supports_dtype(&device, dtype)
@@ -203,10 +203,10 @@ impl<S> Job<'_, S> {
         }
         if let Some((path, saved)) = resume {
             checkpoint::load_optimizer(path, saved, &mut optimizer, &device)?;
+            // The scale of a run that went on in another precision is not this one's.
+            let first = position.loss_scale;
             position = saved.clone();
-            if config.precision != Precision::F16 {
-                position.loss_scale = None;
-            }
+            position.loss_scale = first.map(|first| saved.loss_scale.unwrap_or(first));
         }
         let checkpoints = options.folder.join("checkpoints");
         let (rank, count) = peer
@@ -266,14 +266,12 @@ impl<S> Job<'_, S> {
                 let waited = wait.elapsed().as_secs_f64();
                 let mut accumulator = GradientsAccumulator::new();
                 let mut parts: Vec<(String, f64)> = Vec::new();
-                let scale = position
-                    .loss_scale
-                    .unwrap_or(LossScale::of(config.precision));
+                let scale = position.loss_scale.map_or(1.0, |scale| scale.factor);
                 let way = Way {
                     parallel: config.parallel,
                     peers: count > 1,
                     half: half.as_ref(),
-                    scale: scale.factor,
+                    scale,
                 };
                 for micro_step in micro_steps(stage, &trainee, batches, way) {
                     let (gradients, losses) = micro_step?;
@@ -287,14 +285,13 @@ impl<S> Job<'_, S> {
                 let (updated, norm) = optimizer.step(trainee.clone(), gradients, learning_rate);
                 trainee = updated;
                 // A loss scale that is too large is not counted: it is halved for the next step.
-                skipped = match norm.is_finite() || scale.factor > 1.0 {
+                skipped = match norm.is_finite() || scale > 1.0 {
                     true => 0,
                     false => skipped + 1,
                 };
-                if scale.factor > 1.0 || position.loss_scale.is_some() {
-                    let next = scale.after(config.precision, norm.is_finite());
-                    position.loss_scale = Some(next);
-                    parts.push(("loss_scale".into(), scale.factor));
+                if let Some(known) = &mut position.loss_scale {
+                    *known = known.after(norm.is_finite());
+                    parts.push(("loss_scale".into(), scale));
                 }
                 if skipped >= MAX_SKIPPED {
                     bail!(

@@ -185,14 +185,15 @@ fn forward_encoded<B: Backend>(
         });
     }
     let [_, heads, _, head_dim] = output.query.dims();
-    let pointed = || batch.objects.iter().chain(&batch.absent);
-    let at: Vec<usize> = pointed()
+    let at: Vec<usize> = batch
+        .pointed()
         .map(|object| object.row * length + object.position)
         .collect();
     let query = ops::permute(output.query, [0, 2, 1, 3])
         .reshape([count * length, heads, head_dim])
         .select(0, indices(&at, device));
-    let objects = pointed()
+    let objects = batch
+        .pointed()
         .map(|object| ObjectToken {
             row: object.row,
             position: past + object.position,

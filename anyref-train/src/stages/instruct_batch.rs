@@ -291,14 +291,15 @@ impl InstructBatch {
 }
 
 impl InstructBatch {
-    /// The picture of every `<obj>`, then of everything that is not there.
+    /// The picture of each of [`pointed`](Self::pointed).
     pub(super) fn picture_of_objects(&self) -> Vec<usize> {
         let picture = |object: &ObjectTarget| self.pictures[object.row];
-        self.objects
-            .iter()
-            .chain(&self.absent)
-            .map(picture)
-            .collect()
+        self.pointed().map(picture).collect()
+    }
+
+    /// Every `<obj>`, then everything that is not there: what the mask decoder is prompted for.
+    pub(super) fn pointed(&self) -> impl Iterator<Item = &ObjectTarget> {
+        self.objects.iter().chain(&self.absent)
     }
 
     /// What was read of each picture, once for each of its rows.

@@ -40,8 +40,8 @@ impl InstructStage<'_> {
             let (logits, truth) = (shown(logits, side), shown(truth - 0.5, side));
             let of = batch.picture_of_objects();
             for (picture, pixels) in batch.sam.iter().enumerate() {
-                let shown = 0..batch.objects.len();
-                let objects: Vec<usize> = shown.filter(|&i| of[i] == picture).collect();
+                let masks = 0..batch.objects.len();
+                let objects: Vec<usize> = masks.filter(|&i| of[i] == picture).collect();
                 if objects.is_empty() {
                     continue;
                 }

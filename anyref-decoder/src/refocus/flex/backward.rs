@@ -10,12 +10,12 @@
 //! s_hj = e_hj − p_hj Σ_k e_hk                  of the scores, j over the whole context
 //! ```
 
+use anyref_weights::ops::slices::{add_scaled_rows, dot_rows};
 use rayon::prelude::*;
 
 use super::forward::{Span, span};
 use super::problem::Problem;
 use crate::refocus::RefocusGradients;
-use anyref_weights::ops::slices::{add_scaled_rows, dot_rows};
 
 /// Those of an object's span.
 struct Pull {

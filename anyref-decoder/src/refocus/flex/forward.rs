@@ -1,9 +1,9 @@
 //! Weights of the spans, and the states that they add up to.
 
+use anyref_weights::ops::slices::{add_exp, add_scaled_rows, largest};
 use rayon::prelude::*;
 
 use super::problem::Problem;
-use anyref_weights::ops::slices::{add_exp, add_scaled_rows, largest};
 
 /// Positions of a span that a thread looks at together. Parts do not follow the number of threads, so that sums have
 /// one order everywhere.

@@ -1,10 +1,10 @@
 //! The values of a problem by object, head and position.
 
+use anyref_weights::ops::slices::{dot_rows, largest, sum_exp};
 use burn::tensor::TensorMetadata;
 use burn_flex::FlexTensor;
 
 use crate::refocus::{ObjectToken, Objects};
-use anyref_weights::ops::slices::{dot_rows, largest, sum_exp};
 
 /// Values in order, and how to find them.
 pub(super) struct Problem<'a> {

@@ -93,6 +93,21 @@ pub(crate) fn total(mut parts: [f32; PARTS]) -> f32 {
     parts[0]
 }
 
+/// The product of two rows.
+#[inline(always)]
+pub(crate) fn dot<S: Simd>(a: &[f32], b: &[f32]) -> f32 {
+    let mut parts = [0.0; PARTS];
+    let (a, a_rest) = a.as_chunks::<PARTS>();
+    let (b, b_rest) = b.as_chunks::<PARTS>();
+    for (a, b) in a.iter().zip(b) {
+        for i in 0..PARTS {
+            parts[i] = mul_add::<S>(a[i], b[i], parts[i]);
+        }
+    }
+    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
+    total(parts) + rest
+}
+
 /// The sums of `f(x, y)` and `g(x, y)`.
 #[inline(always)]
 pub(crate) fn sum_pairs(xs: &[f32], ys: &[f32], f: impl Fn(f32, f32) -> (f32, f32)) -> (f32, f32) {

@@ -1,7 +1,7 @@
 //! Loops over slices of f32 on the widest instructions of the machine, for forms on the processor that other crates
 //! write.
 
-use super::math::{self, PARTS, total};
+use super::math;
 use super::simd::{Kernel, Simd, dispatch, mul_add};
 
 /// Rows that are read together.
@@ -20,18 +20,7 @@ pub fn dot_rows(x: &[f32], rows: &[f32], scale: f32, out: &mut [f32]) {
         fn run<S: Simd>(self) {
             let Self(x, rows, scale, out) = self;
             for (out, row) in out.iter_mut().zip(rows.chunks_exact(x.len().max(1))) {
-                let mut parts = [0.0; PARTS];
-                let (x_chunks, x_rest) = x.as_chunks::<PARTS>();
-                let (y_chunks, y_rest) = row.as_chunks::<PARTS>();
-                for (x, y) in x_chunks.iter().zip(y_chunks) {
-                    for i in 0..PARTS {
-                        parts[i] = mul_add::<S>(x[i], y[i], parts[i]);
-                    }
-                }
-                for (part, (x, y)) in parts.iter_mut().zip(x_rest.iter().zip(y_rest)) {
-                    *part = mul_add::<S>(*x, *y, *part);
-                }
-                *out = scale * total(parts);
+                *out = scale * math::dot::<S>(x, row);
             }
         }
     }

@@ -1,10 +1,11 @@
 //! The backward pass by rows: the softmax and the relative positions.
 
+use super::super::math::dot;
 use super::super::product::padded;
 use super::super::simd::{Kernel, Simd};
 use super::backward::Job;
 use super::backward_scratch::Scratch;
-use super::scores::{RowBackward, dot, position_row, softmax_row_backward};
+use super::scores::{RowBackward, position_row, softmax_row_backward};
 use super::views::score_stride;
 use core::ops::Range;
 

@@ -1,8 +1,9 @@
 //! Attention of few queries, forward: keys and values are read in place.
 
+use super::super::math::dot;
 use super::super::simd::{Kernel, Simd, mul_add};
 use super::forward::Outputs;
-use super::scores::{dot, softmax_row};
+use super::scores::softmax_row;
 use super::views::Views;
 
 /// Up to as many queries, packing the keys would cost more than it gains.

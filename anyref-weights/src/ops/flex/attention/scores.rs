@@ -1,7 +1,7 @@
 //! Scores of a tile: bias, mask and softmax, in one pass while they are in cache.
 
-use super::super::math::{PARTS, exp, max, sum, total};
-use super::super::simd::{Simd, mul_add};
+use super::super::math::{exp, max, sum};
+use super::super::simd::Simd;
 
 /// The score of a masked key. Finite, so that a query with every key masked attends to all alike.
 pub(crate) const MASKED: f32 = -1.0e30;
@@ -95,21 +95,6 @@ pub(crate) fn softmax_row_backward<S: Simd>(row: RowBackward<'_>) {
         *score = probability;
         *grad = factor * probability * (*grad - row.along);
     }
-}
-
-/// The product of two rows.
-#[inline(always)]
-pub(crate) fn dot<S: Simd>(a: &[f32], b: &[f32]) -> f32 {
-    let mut parts = [0.0; PARTS];
-    let (a, a_rest) = a.as_chunks::<PARTS>();
-    let (b, b_rest) = b.as_chunks::<PARTS>();
-    for (a, b) in a.iter().zip(b) {
-        for i in 0..PARTS {
-            parts[i] = mul_add::<S>(a[i], b[i], parts[i]);
-        }
-    }
-    let rest: f32 = a_rest.iter().zip(b_rest).map(|(a, b)| a * b).sum();
-    total(parts) + rest
 }
 
 /// Adds a row of score gradients to those of the relative positions.
