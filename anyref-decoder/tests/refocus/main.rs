@@ -114,7 +114,10 @@ mod wgpu {
 #[cfg(feature = "cuda")]
 mod cuda {
     use burn::backend::Cuda;
+    use burn_cubecl::CubeBackend;
+    use cubecl::cuda::CudaRuntime;
 
+    backend!(kernels, super::CubeBackend<super::CudaRuntime, f32, i32, u8>, 60);
     backend!(fusion, super::Cuda, 60);
 }
 

@@ -2,7 +2,9 @@
 
 mod attention;
 mod ops;
+mod parts;
 pub mod process;
+mod program;
 mod refocus;
 mod segment;
 mod sweep;
@@ -22,6 +24,8 @@ pub enum Bench {
     Ops(ops::Ops),
     /// Burn's own attention on a GPU against the composed form.
     Attention(attention::Attention),
+    /// A whole model with random weights, part by part, against the same modules in PyTorch.
+    Parts(parts::Parts),
     /// Refocusing on a backend, against its composed form and the authors' formulation.
     Refocus(refocus::Refocus),
 }
@@ -33,6 +37,7 @@ pub fn run(bench: &Bench) -> Result<()> {
         Bench::TrainStep(options) => train_step::run(options),
         Bench::Ops(options) => ops::run(options),
         Bench::Attention(options) => attention::run(options),
+        Bench::Parts(options) => parts::run(options),
         Bench::Refocus(options) => refocus::run(options),
     }
 }

@@ -1,8 +1,6 @@
 //! `cargo xtask bench refocus`: refocusing in the backend's own form against the composed form, and against the
 //! authors' formulation in PyTorch, taking turns in one run.
 
-mod program;
-
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -10,8 +8,8 @@ use anyhow::Result;
 use clap::Args;
 
 use super::median;
+use super::program::{Program, number};
 use crate::cargo::{built_example, root};
-use program::{Program, number};
 
 /// Options of `bench refocus`. Every number of objects is measured with every number of heads, positions and widths.
 #[derive(Debug, Args)]

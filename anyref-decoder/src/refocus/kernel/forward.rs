@@ -7,6 +7,9 @@ use super::reduce::{ExpSum, LOWEST, add_exp, cube_exp_sum};
 use super::table::entry;
 use super::tile::{Tile, attention_rows, dot_rows};
 
+/// States or logarithms that a unit reads before it needs the first of them.
+const TOGETHER: usize = 8;
+
 /// The sum of a head's exponentials over a chunk of an object's context.
 ///
 /// Cubes are chunks, heads and objects; `tops` and `sums` are `[n, heads, chunks]`.
@@ -40,13 +43,7 @@ pub(super) fn context_sums<Q: Float, K: Float, N: Size>(
     while first < end {
         let score = dot_rows(query, key, &rows, head, first, &mut partial, tile, 1usize) * scale;
         if first + (UNIT_POS as usize) < end {
-            let more = add_exp(
-                ExpSum { top, sum },
-                ExpSum {
-                    top: score,
-                    sum: f32::new(1.0),
-                },
-            );
+            let more = add_log(ExpSum { top, sum }, score);
             top = more.top;
             sum = more.sum;
         }
@@ -144,13 +141,7 @@ pub(super) fn span_logs<Q: Float, K: Float, N: Size>(
             if head < rows.heads {
                 let whole = index * rows.heads + head;
                 let log = score - tops[whole] - sums[whole];
-                let more = add_exp(
-                    ExpSum { top, sum },
-                    ExpSum {
-                        top: log,
-                        sum: f32::new(1.0),
-                    },
-                );
+                let more = add_log(ExpSum { top, sum }, log);
                 top = more.top;
                 sum = more.sum;
             }
@@ -177,6 +168,18 @@ pub(super) fn span_logs<Q: Float, K: Float, N: Size>(
     }
 }
 
+/// A sum with the exponential of a logarithm added.
+#[cube]
+fn add_log(sum: ExpSum, log: f32) -> ExpSum {
+    add_exp(
+        sum,
+        ExpSum {
+            top: log,
+            sum: f32::new(1.0),
+        },
+    )
+}
+
 /// The sum of the exponentials of an object's logarithms.
 #[cube]
 pub(super) fn span_sum(
@@ -189,20 +192,35 @@ pub(super) fn span_sum(
 ) -> ExpSum {
     let mut top = f32::new(LOWEST);
     let mut sum = f32::new(0.0);
-    let mut place = UNIT_POS as usize;
-    while place < length {
-        let more = add_exp(
-            ExpSum { top, sum },
-            ExpSum {
-                top: logs[start + place],
-                sum: f32::new(1.0),
-            },
-        );
+    let mut place = start + UNIT_POS as usize;
+    let end = start + length;
+    // Several logarithms are under way at once.
+    while place + comptime!((TOGETHER - 1) * units) < end {
+        #[unroll]
+        for more in 0..TOGETHER {
+            let more = add_log(ExpSum { top, sum }, logs[place + more * units]);
+            top = more.top;
+            sum = more.sum;
+        }
+        place += comptime!(TOGETHER * units);
+    }
+    while place < end {
+        let more = add_log(ExpSum { top, sum }, logs[place]);
         top = more.top;
         sum = more.sum;
         place += units;
     }
     cube_exp_sum(ExpSum { top, sum }, tops, sums, units)
+}
+
+/// A state times the exponential of a logarithm.
+#[cube]
+fn weighted<H: Float, N: Size>(
+    hidden: &Tensor<Vector<H, N>>,
+    at: usize,
+    log: f32,
+) -> Vector<f32, N> {
+    Vector::<f32, N>::cast_from(hidden[at]) * Vector::new(log.exp())
 }
 
 /// The states with λ times the mean of their spans added.
@@ -248,12 +266,21 @@ pub(super) fn add_spans<H: Float, N: Size>(
     let row = object.row * hidden.stride(0) / size + column;
     let mut mine = Vector::<f32, N>::zeroed();
     if column < vectors {
+        let first = row + (object.span_start - hidden_offset) * place_stride;
         let mut place = team;
+        // Several states are under way at once.
+        while place + comptime!((TOGETHER - 1) * teams) < length {
+            #[unroll]
+            for more in 0..TOGETHER {
+                let place = place + more * teams;
+                let log = logs[index * stride + place] - whole.top;
+                mine += weighted(hidden, first + place * place_stride, log);
+            }
+            place += comptime!(TOGETHER * teams);
+        }
         while place < length {
-            let weight = (logs[index * stride + place] - whole.top).exp();
-            let position = object.span_start + place - hidden_offset;
-            let state = Vector::<f32, N>::cast_from(hidden[row + position * place_stride]);
-            mine += state * Vector::new(weight);
+            let log = logs[index * stride + place] - whole.top;
+            mine += weighted(hidden, first + place * place_stride, log);
             place += teams;
         }
     }

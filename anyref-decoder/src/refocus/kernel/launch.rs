@@ -15,9 +15,9 @@ use super::{forward, table};
 use crate::refocus::Objects;
 
 /// Cubes that keep a large GPU busy; with fewer objects and heads, contexts are divided.
-const CUBES: usize = 1024;
-/// Heads of a position that a cube looks at together.
-const ABREAST: usize = 16;
+const CUBES: usize = 4096;
+/// Heads of a position that a cube looks at together: more of them are more cubes.
+const ABREAST: [usize; 2] = [16, 32];
 
 /// What both passes know of a problem.
 pub(super) struct Problem<R: CubeRuntime> {
@@ -54,11 +54,7 @@ pub(in crate::refocus) fn refocus<R: CubeRuntime>(
     let output = problem.buffer([problem.count(), width], problem.hidden.dtype);
 
     let vectors = width / problem.sizes[1];
-    let lanes = Tile::new(vectors).lanes.min(8);
-    let tile = Tile {
-        lanes,
-        ..Tile::new(vectors)
-    };
+    let tile = Tile::new(vectors).spread(problem.count(), CUBES / 8);
     forward::add_spans::launch(
         &problem.query.client,
         cubes([vectors.div_ceil(tile.lanes), problem.count(), 1]),
@@ -172,7 +168,8 @@ impl<R: CubeRuntime> Problem<R> {
             attention.sums.clone().into_array_arg(),
             chunks,
         );
-        let abreast = heads.next_power_of_two().min(ABREAST);
+        let few = longest * count * ABREAST[0] < tile.units * CUBES / 8;
+        let abreast = heads.next_power_of_two().min(ABREAST[usize::from(few)]);
         forward::span_logs::launch(
             &self.query.client,
             cubes([longest.div_ceil(tile.units / abreast), count, 1]),

@@ -20,35 +20,28 @@ pub(super) fn poisoned<R: CubeRuntime>(
     buffer
 }
 
-#[cfg(all(
-    feature = "flex",
-    any(
-        feature = "wgpu",
-        feature = "vulkan",
-        feature = "metal",
-        feature = "webgpu"
-    )
-))]
-mod wgpu {
+#[cfg(feature = "flex")]
+mod gpu {
     use anyref_weights::testing::random;
-    use burn::backend::wgpu::{CubeBackend, WgpuRuntime};
     use burn::backend::{Autodiff, Flex};
     use burn::tensor::backend::Backend;
-    use burn::tensor::{Tensor, TensorData};
+    use burn::tensor::{DType, Tensor, TensorData};
 
     use crate::refocus::{ObjectToken, RefocusInput, reference, refocus};
 
-    type Kernels = CubeBackend<WgpuRuntime, f32, i32, u32>;
-
-    /// The states, and the gradients of query, key and hidden states.
+    /// The states, and the gradients of query, key and hidden states, of arguments rounded to a type.
     fn run<B: Backend>(
         objects: &[ObjectToken],
+        dtype: DType,
         refocus: fn(RefocusInput<Autodiff<B>>) -> Tensor<Autodiff<B>, 2>,
     ) -> [TensorData; 4] {
         let device = Default::default();
-        let query = random::<Autodiff<B>, 3>([objects.len(), 6, 12], 1, &device).require_grad();
-        let key = random::<Autodiff<B>, 4>([3, 2, 150, 12], 2, &device).require_grad();
-        let hidden = random::<Autodiff<B>, 3>([3, 140, 37], 3, &device).require_grad();
+        let query = random::<Autodiff<B>, 3>([objects.len(), 6, 12], 1, &device);
+        let key = random::<Autodiff<B>, 4>([3, 2, 150, 12], 2, &device);
+        let hidden = random::<Autodiff<B>, 3>([3, 140, 37], 3, &device);
+        let query = query.cast(dtype).detach().require_grad();
+        let key = key.cast(dtype).detach().require_grad();
+        let hidden = hidden.cast(dtype).detach().require_grad();
         let states = refocus(RefocusInput {
             query: query.clone(),
             key: key.clone(),
@@ -58,9 +51,9 @@ mod wgpu {
             lambda: 0.3,
         });
         let weights = random([objects.len(), 37], 4, &device);
-        let grads = (states.clone() * weights).sum().backward();
+        let grads = (states.clone().cast(DType::F32) * weights).sum().backward();
         let zeros = |shape: &[usize]| TensorData::zeros::<f32, _>(shape.to_vec());
-        [
+        let found = [
             states.into_data(),
             query
                 .grad(&grads)
@@ -70,11 +63,11 @@ mod wgpu {
             hidden
                 .grad(&grads)
                 .map_or_else(|| zeros(&hidden.dims()), Tensor::into_data),
-        ]
+        ];
+        found.map(|data| data.convert_dtype(DType::F32))
     }
 
-    #[test]
-    fn every_number_is_written() {
+    fn every_number_is_written<B: Backend>() {
         let object = |row, context_start, position, start, end| ObjectToken {
             row,
             position,
@@ -91,17 +84,45 @@ mod wgpu {
             object(0, 3, 10, 10, 11),
         ];
         let empty = [object(0, 0, 90, 50, 50), object(2, 0, 149, 149, 11)];
-        for objects in [&mixed[..], &empty[..]] {
-            let actual = run::<Kernels>(objects, refocus);
-            let expected = run::<Flex>(objects, reference::refocus);
-            for (actual, expected) in actual.iter().zip(&expected) {
-                assert_eq!(actual.shape, expected.shape);
-                let pairs = actual.iter::<f32>().zip(expected.iter::<f32>());
-                for (index, (actual, expected)) in pairs.enumerate() {
-                    let error = (actual - expected).abs();
-                    assert!(error < 1e-5, "[{index}]: {actual}, not {expected}");
+        for (dtype, tolerance) in [(DType::F32, 1e-5), (DType::F16, 1e-2), (DType::BF16, 5e-2)] {
+            if !B::supports_dtype(&Default::default(), dtype) {
+                continue;
+            }
+            for objects in [&mixed[..], &empty[..]] {
+                let actual = run::<B>(objects, dtype, refocus);
+                let expected = run::<Flex>(objects, dtype, reference::refocus);
+                for (actual, expected) in actual.iter().zip(&expected) {
+                    assert_eq!(actual.shape, expected.shape);
+                    let pairs = actual.iter::<f32>().zip(expected.iter::<f32>());
+                    for (index, (actual, expected)) in pairs.enumerate() {
+                        let error = (actual - expected).abs();
+                        assert!(
+                            error < tolerance,
+                            "{dtype:?} [{index}]: {actual}, not {expected}"
+                        );
+                    }
                 }
             }
         }
+    }
+
+    #[cfg(any(
+        feature = "wgpu",
+        feature = "vulkan",
+        feature = "metal",
+        feature = "webgpu"
+    ))]
+    #[test]
+    fn every_number_is_written_on_wgpu() {
+        use burn::backend::wgpu::{CubeBackend, WgpuRuntime};
+        every_number_is_written::<CubeBackend<WgpuRuntime, f32, i32, u32>>();
+    }
+
+    #[cfg(feature = "cuda")]
+    #[test]
+    fn every_number_is_written_on_cuda() {
+        use burn_cubecl::CubeBackend;
+        use cubecl::cuda::CudaRuntime;
+        every_number_is_written::<CubeBackend<CudaRuntime, f32, i32, u8>>();
     }
 }

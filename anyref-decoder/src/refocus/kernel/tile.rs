@@ -6,13 +6,15 @@
 
 use cubecl::prelude::*;
 
-/// How a cube is divided; both are powers of two.
+/// How a cube is divided; units and lanes are powers of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tile {
     /// Units in a cube.
     pub(super) units: usize,
     /// Units that read a row together.
     pub(super) lanes: usize,
+    /// Vectors of a row.
+    pub(super) vectors: usize,
 }
 
 impl Tile {
@@ -20,6 +22,8 @@ impl Tile {
     const UNITS: usize = 128;
     /// Sixteen lanes of sixteen bytes read two cache lines; more would outgrow the shared memory of WebGPU.
     const LANES: usize = 16;
+    /// Loads of a unit that are written out one after the other, so that all of them are under way at once.
+    const LOADS: usize = 32;
 
     /// For rows of some vectors.
     pub(super) fn new(vectors: usize) -> Self {
@@ -27,7 +31,33 @@ impl Tile {
         Self {
             units: Self::UNITS,
             lanes,
+            vectors,
         }
+    }
+
+    /// With fewer lanes, until there are so many cubes of `lanes` columns for each of `count` objects: few lanes read
+    /// less than a cache line, few cubes leave a large GPU idle.
+    pub(super) fn spread(mut self, count: usize, cubes: usize) -> Self {
+        self.lanes = self.lanes.min(8);
+        while self.lanes > 2 && self.vectors.div_ceil(self.lanes) * count < cubes {
+            self.lanes /= 2;
+        }
+        self
+    }
+
+    /// Vectors of a row that a lane reads.
+    pub(super) fn reads(self) -> usize {
+        self.vectors.div_ceil(self.lanes)
+    }
+
+    /// Whether every lane reads as many.
+    pub(super) fn is_even(self) -> bool {
+        self.vectors.is_multiple_of(self.lanes)
+    }
+
+    /// Whether the loads of a tile are few enough to be written out.
+    pub(super) fn is_short(self) -> bool {
+        self.lanes * self.reads() <= Self::LOADS
     }
 
     /// Numbers in the shared memory of [`dot_rows`].
@@ -117,9 +147,13 @@ pub(super) fn dot_rows<L: Float, R: Float, N: Size>(
     let lanes = comptime!(tile.lanes);
     let teams = comptime!(tile.teams());
     let pitch = comptime!(tile.pitch());
+    let reads = comptime!(tile.reads());
+    let even = comptime!(tile.is_even());
+    let short = comptime!(tile.is_short());
     let unit = UNIT_POS as usize;
     let lane = unit % lanes;
     let team = unit / lanes;
+    #[unroll(short)]
     for step in 0..lanes {
         let row = team + step * teams;
         let head = min(first_head + row % abreast, rows.heads - 1);
@@ -127,12 +161,14 @@ pub(super) fn dot_rows<L: Float, R: Float, N: Size>(
         let left_start = rows.left + head * rows.left_stride;
         let right_start = right_row(rows, head, place);
         let mut sum = Vector::<f32, N>::zeroed();
-        let mut index = lane;
-        while index < rows.vectors {
-            let x = Vector::<f32, N>::cast_from(left[left_start + index]);
-            let y = Vector::<f32, N>::cast_from(right[right_start + index]);
-            sum += x * y;
-            index += lanes;
+        #[unroll(short)]
+        for read in 0..reads {
+            let index = lane + read * lanes;
+            if even || index < rows.vectors {
+                let x = Vector::<f32, N>::cast_from(left[left_start + index]);
+                let y = Vector::<f32, N>::cast_from(right[right_start + index]);
+                sum += x * y;
+            }
         }
         partial[row * pitch + lane] = f32::cast_from(sum.vector_sum());
     }

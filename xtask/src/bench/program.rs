@@ -41,6 +41,11 @@ impl Program {
         Ok(program)
     }
 
+    /// The number of its process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
     /// The seconds of a run.
     pub fn ask(&mut self, what: &str) -> Result<f64> {
         writeln!(self.input, "{what}").context("the benchmark ended: see above")?;

@@ -1,0 +1,270 @@
+//! Times a whole model with random weights part by part, for `cargo xtask bench parts`.
+//!
+//!     parts_bench BACKEND PRESET DTYPE [RUNS]
+//!
+//! Prints what it is as JSON on one line, then answers every line with the name of a part by the seconds of one run of
+//! it, the mean of so many. Nothing leaves the device but the tokens of an answer and a number that shows that all is
+//! done.
+
+use std::error::Error;
+use std::io::BufRead;
+use std::time::Instant;
+
+use anyref_core::{AnyRefConfig, AnyRefModel, BackendName, Task};
+use anyref_decoder::refocus::ObjectToken;
+use anyref_llm::{GenerationConfig, GenerationInput, generate};
+use anyref_weights::WeightType;
+use burn::module::{Module, ModuleMapper, Param};
+use burn::tensor::backend::Backend;
+use burn::tensor::{DType, Distribution, Int, Tensor};
+
+type Failure = Box<dyn Error>;
+
+/// Tokens of a prompt, the picture's among them.
+const PROMPT: usize = 400;
+/// Tokens of an answer.
+const ANSWER: usize = 32;
+
+fn main() -> Result<(), Failure> {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    let (backend, preset, dtype, runs) = match &words[..] {
+        [backend, preset, dtype] => (backend, preset, dtype, 1),
+        [backend, preset, dtype, runs] => (backend, preset, dtype, runs.parse()?),
+        _ => return Err("usage: parts_bench BACKEND PRESET DTYPE [RUNS]".into()),
+    };
+    let mut config = AnyRefConfig::preset(preset).ok_or_else(|| format!("no preset {preset}"))?;
+    // An adapter is merged for answering.
+    config.lora = None;
+    let dtype = dtype.parse::<WeightType>()?.fixed().unwrap_or(DType::F32);
+    let backend: BackendName = backend.parse()?;
+    backend.dispatch(
+        None,
+        Bench {
+            config,
+            dtype,
+            runs,
+        },
+    )?
+}
+
+/// What is measured, and how often.
+struct Bench {
+    config: AnyRefConfig,
+    dtype: DType,
+    runs: usize,
+}
+
+impl Task for Bench {
+    type Output = Result<(), Failure>;
+
+    fn run<B: Backend>(self, device: &B::Device) -> Self::Output {
+        let mut parts = Parts {
+            model: self.config.init::<B>(device),
+            config: self.config,
+            dtype: self.dtype,
+            drawn: Vec::new(),
+        };
+        println!("{{\"device\": {:?}}}", B::name(device));
+        for line in std::io::stdin().lock().lines() {
+            let line = line?;
+            parts.draw(&line);
+            B::sync(device)?;
+            let start = Instant::now();
+            let runs = self.runs.max(1);
+            for _ in 0..runs {
+                parts.run(&line)?;
+            }
+            println!("{:.6e}", start.elapsed().as_secs_f64() / runs as f64);
+        }
+        Ok(())
+    }
+}
+
+/// Weights in another type; frequencies stay as they are.
+struct Cast {
+    dtype: DType,
+    path: Vec<String>,
+}
+
+impl Cast {
+    fn new(dtype: DType) -> Self {
+        let path = Vec::new();
+        Self { dtype, path }
+    }
+}
+
+impl<B: Backend> ModuleMapper<B> for Cast {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let wide = |name: &String| name == "positional_encoding_gaussian_matrix";
+        match self.path.last().is_some_and(wide) {
+            true => param,
+            false => param.map(|tensor| tensor.cast(self.dtype)),
+        }
+    }
+}
+
+/// A model, and what its parts are given.
+struct Parts<B: Backend> {
+    model: AnyRefModel<B>,
+    config: AnyRefConfig,
+    dtype: DType,
+    /// Parts whose weights have their type.
+    drawn: Vec<&'static str>,
+}
+
+impl<B: Backend> Parts<B> {
+    /// Draws the weights of what a part needs, at its first use.
+    fn draw(&mut self, part: &str) {
+        let parts: &[&str] = match part {
+            "clip" => &["clip"],
+            "sam" => &["sam"],
+            "imagebind" => &["imagebind"],
+            "prompt" | "answer" => &["llm"],
+            "mask" => &["mask"],
+            _ => &["clip", "sam", "llm", "mask"],
+        };
+        for part in parts {
+            if self.drawn.contains(part) {
+                continue;
+            }
+            self.drawn.push(part);
+            // Weights are drawn when they are used first; these are cast one by one.
+            let fresh = self.config.init::<B>(&self.device());
+            let (mut cast, model) = (Cast::new(self.dtype), &mut self.model);
+            match *part {
+                "clip" => {
+                    model.vision_tower = fresh.vision_tower.map(&mut cast);
+                    model.mm_projector = fresh.mm_projector.map(&mut cast);
+                }
+                "sam" => model.image_encoder = fresh.image_encoder.map(&mut cast),
+                "imagebind" => {
+                    model.audio_encoder = fresh.audio_encoder.map(|encoder| encoder.map(&mut cast));
+                }
+                "llm" => model.llm = fresh.llm.map(&mut cast),
+                _ => {
+                    model.text_hidden_fcs = fresh.text_hidden_fcs.map(&mut cast);
+                    model.prompt_encoder = fresh.prompt_encoder.map(&mut cast);
+                    model.mask_decoder = fresh.mask_decoder.map(&mut cast);
+                }
+            }
+        }
+    }
+
+    /// Runs a part to its end.
+    fn run(&self, part: &str) -> Result<(), Failure> {
+        match part {
+            "clip" => done(self.clip()),
+            "sam" => done(self.sam()),
+            "imagebind" => done(self.imagebind().ok_or("the model does not hear")?),
+            "prompt" => done(self.answer(1)?),
+            "answer" => done(self.answer(ANSWER)?),
+            "mask" => done(self.mask(self.random([1, self.width(), self.grid(), self.grid()]))),
+            "all" => {
+                let features = self.clip();
+                let embedding = self.sam();
+                self.answer(ANSWER)?;
+                done(features)?;
+                done(self.mask(embedding))
+            }
+            other => Err(format!("no part {other}").into()),
+        }
+    }
+
+    fn device(&self) -> B::Device {
+        self.model.llm.model.norm.weight.lazy_device()
+    }
+
+    fn random<const D: usize>(&self, shape: [usize; D]) -> Tensor<B, D> {
+        let device = self.device();
+        let values = Tensor::<B, D>::random(shape, Distribution::Normal(0.0, 1.0), &device);
+        values.cast(self.dtype)
+    }
+
+    fn grid(&self) -> usize {
+        self.config.prompt_encoder.image_embedding_size
+    }
+
+    fn width(&self) -> usize {
+        self.config.image_encoder.output_channels
+    }
+
+    fn clip(&self) -> Tensor<B, 3> {
+        let side = self.config.vision_tower.image_size;
+        self.model
+            .picture_features(self.random([1, 3, side, side]))
+            .tokens
+    }
+
+    fn sam(&self) -> Tensor<B, 4> {
+        let side = self.config.image_encoder.image_size;
+        self.model
+            .image_encoder
+            .forward(self.random([1, 3, side, side]))
+    }
+
+    fn imagebind(&self) -> Option<Tensor<B, 3>> {
+        let audio = self.config.audio.as_ref()?;
+        let encoder = &audio.encoder;
+        let clips = self.random([1, 3, 1, encoder.num_mel_bins, encoder.target_length]);
+        Some(self.model.audio_encoder.as_ref()?.forward(clips))
+    }
+
+    /// The hidden states of a prompt and an answer, greedily.
+    fn answer(&self, tokens: usize) -> Result<Tensor<B, 3>, Failure> {
+        let llm = &self.model.llm;
+        let ids = (0..PROMPT).map(|at| ((at * 7919) % self.config.llm.vocab_size) as i32);
+        let ids = ids.collect::<Vec<_>>();
+        let device = self.device();
+        let ids = Tensor::<B, 1, Int>::from_ints(ids.as_slice(), &device);
+        let input = GenerationInput::new(llm.embed(ids.reshape([1, PROMPT])));
+        let written = generate(
+            llm,
+            input,
+            &GenerationConfig::greedy(tokens),
+            &mut |_, _| true,
+        );
+        match written.tokens.iter().all(|row| row.len() == tokens) {
+            true => Ok(written.hidden),
+            false => Err("an answer ended early".into()),
+        }
+    }
+
+    /// A mask of one object, whose state is refocused over an answer.
+    fn mask(&self, embedding: Tensor<B, 4>) -> Tensor<B, 4> {
+        let llm = &self.config.llm;
+        let (heads, wide) = (llm.num_attention_heads, llm.head_width());
+        let total = PROMPT + ANSWER;
+        let object = ObjectToken {
+            row: 0,
+            position: total - 1,
+            start: PROMPT,
+            end: total - 1,
+            context_start: 0,
+        };
+        let prompts = self.model.object_prompts(
+            self.random([1, heads, wide]),
+            self.random([1, llm.kv_heads(), total, wide]),
+            self.random([1, ANSWER, llm.hidden_size]),
+            PROMPT,
+            vec![object],
+        );
+        self.model.decode_masks(embedding, prompts).low_res_masks
+    }
+}
+
+/// Waits for a result and looks at a number of it.
+fn done<B: Backend, const D: usize>(result: Tensor<B, D>) -> Result<(), Failure> {
+    let value = result.slice([(); D].map(|()| 0..1)).into_data();
+    match value.iter::<f32>().all(f32::is_finite) {
+        true => Ok(()),
+        false => Err("a value is not finite".into()),
+    }
+}
