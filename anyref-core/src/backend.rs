@@ -9,6 +9,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::tensor::backend::Backend;
 
+#[cfg(feature = "cube")]
+mod kernels;
 #[cfg(any(
     feature = "wgpu",
     feature = "vulkan",
@@ -154,6 +156,16 @@ impl BackendName {
             Self::Metal => cfg!(feature = "metal"),
             Self::Webgpu => cfg!(feature = "webgpu"),
             Self::Cuda => cfg!(feature = "cuda"),
+        }
+    }
+
+    /// Keeps the kernels that are compiled for the backend in the user's cache folder, where the program finds them when it
+    /// starts again; a backend without any has nothing to keep. To be called before anything runs on the backend. A
+    /// `cubecl.toml` that names a folder of its own is left alone.
+    pub fn keep_kernels(self) {
+        #[cfg(feature = "cube")]
+        if self != Self::Flex {
+            kernels::keep();
         }
     }
 
