@@ -7,6 +7,7 @@ use anyref_core::{Task, TeamTask};
 use anyref_train::ablation::{AblationConfig, ablate};
 use anyref_train::run::config::TrainConfig;
 use anyref_train::run::launch::{Folders, export_adapter, export_checkpoint, launch_on};
+use anyref_train::run::nodes::Nodes;
 use anyref_train::run::pictures::draw_validation;
 use anyref_train::run::plan::Plan;
 use burn::backend::Autodiff;
@@ -17,13 +18,20 @@ pub struct Training<'a> {
     pub config: &'a TrainConfig,
     pub folders: &'a Folders,
     pub stop_after: Option<u64>,
+    pub nodes: Option<&'a Nodes>,
 }
 
 impl TeamTask for Training<'_> {
     type Output = Result<bool>;
 
     fn run<B: Backend>(self, devices: &[B::Device]) -> Result<bool> {
-        launch_on::<Autodiff<B>>(self.config, self.folders, self.stop_after, devices)
+        launch_on::<Autodiff<B>>(
+            self.config,
+            self.folders,
+            self.stop_after,
+            devices,
+            self.nodes,
+        )
     }
 }
 

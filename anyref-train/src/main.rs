@@ -12,6 +12,7 @@ use anyref_train::ablation::AblationConfig;
 use anyref_train::datasets::own;
 use anyref_train::run::config::TrainConfig;
 use anyref_train::run::launch::{Folders, open_scenes};
+use anyref_train::run::nodes::Nodes;
 use clap::{Parser, Subcommand};
 use serde::de::DeserializeOwned;
 
@@ -42,6 +43,8 @@ enum Command {
         /// gradients are averaged.
         #[arg(long, value_delimiter = ',', conflicts_with = "device")]
         devices: Vec<usize>,
+        #[command(flatten)]
+        nodes: NodeArguments,
         /// Only print what would be trained, with its memory, and check the data.
         #[arg(long)]
         dry_run: bool,
@@ -91,6 +94,34 @@ enum Command {
     },
 }
 
+/// Several machines that learn together: the same command on each, but for --node.
+#[derive(Debug, clap::Args)]
+struct NodeArguments {
+    /// Addresses of machines that learn together, in the same order on each; every one listens at its port.
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "HOST:PORT,…",
+        requires = "node"
+    )]
+    nodes: Vec<String>,
+    /// Which of them this is, from 0; number 0 logs and writes the checkpoints, and the run's folder of all is its.
+    #[arg(long, value_name = "K", requires = "nodes")]
+    node: Option<usize>,
+}
+
+impl NodeArguments {
+    fn nodes(self) -> Result<Option<Nodes>> {
+        let Some(rank) = self.node else {
+            return Ok(None);
+        };
+        let addresses = self.nodes;
+        let nodes = Nodes { addresses, rank };
+        nodes.check()?;
+        Ok(Some(nodes))
+    }
+}
+
 #[derive(Debug, clap::Args)]
 struct RunArguments {
     /// Configuration (JSON).
@@ -120,6 +151,12 @@ impl RunArguments {
         Ok((config, folders))
     }
 
+    /// The backend, ready to be used.
+    fn backend(&self) -> BackendName {
+        self.backend.keep_kernels();
+        self.backend
+    }
+
     fn read<T: DeserializeOwned>(&self, what: &str) -> Result<T> {
         let text = std::fs::read_to_string(anyref_weights::local_path(&self.config)?)
             .with_context(|| format!("cannot read {}", self.config.display()))?;
@@ -145,15 +182,17 @@ fn main() -> Result<()> {
                 config: &config,
                 folders: &folders,
             };
-            println!("{}", run.backend.dispatch(run.device, planning)??);
+            println!("{}", run.backend().dispatch(run.device, planning)??);
             Ok(())
         }
         Command::Train {
             run,
             stop_after,
             devices,
+            nodes,
             ..
         } => {
+            let nodes = nodes.nodes()?;
             let (config, folders) = run.open()?;
             let devices = match run.device {
                 Some(number) => vec![number],
@@ -163,10 +202,12 @@ fn main() -> Result<()> {
                 config: &config,
                 folders: &folders,
                 stop_after,
+                nodes: nodes.as_ref(),
             };
-            if run.backend.dispatch_team(&devices, training)?? {
+            if run.backend().dispatch_team(&devices, training)?? {
+                let of = if nodes.is_some() { ", of node 0" } else { "" };
                 println!(
-                    "done: the model is in {}",
+                    "done: the model is in {}{of}",
                     folders.run.join("model").display()
                 );
             } else {
@@ -182,7 +223,7 @@ fn main() -> Result<()> {
                 out: &out,
                 adapter,
             };
-            let checkpoint = run.backend.dispatch(run.device, export)??;
+            let checkpoint = run.backend().dispatch(run.device, export)??;
             println!("{} -> {}", checkpoint.display(), out.display());
             Ok(())
         }
@@ -193,7 +234,7 @@ fn main() -> Result<()> {
                 config: &config,
                 folders: &folders,
             };
-            println!("{}", run.backend.dispatch(run.device, ablation)??);
+            println!("{}", run.backend().dispatch(run.device, ablation)??);
             println!("written to {}", folders.run.join("table.md").display());
             Ok(())
         }
@@ -205,7 +246,7 @@ fn main() -> Result<()> {
                 count,
                 out: &out,
             };
-            run.backend.dispatch(run.device, pictures)??;
+            run.backend().dispatch(run.device, pictures)??;
             println!("{}", out.display());
             Ok(())
         }

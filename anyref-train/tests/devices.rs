@@ -1,5 +1,5 @@
 //! A step of training on the GPU against the same step on the processor.
-#![cfg(feature = "vulkan")]
+#![cfg(all(feature = "flex", any(feature = "vulkan", feature = "cuda")))]
 #![recursion_limit = "256"]
 
 #[allow(dead_code, reason = "the training tests use the rest")]
@@ -13,8 +13,8 @@ use anyref_train::run::trainer::{RunOptions, Stage, train_stage};
 use anyref_train::stages::InstructStage;
 use anyref_train::trainee::Trainee;
 use anyref_weights::testing::fill;
-use burn::backend::{Autodiff, Flex, Vulkan};
-use burn::tensor::backend::AutodiffBackend;
+use burn::backend::{Autodiff, Flex};
+use burn::tensor::backend::{AutodiffBackend, Backend};
 
 use support::{context, stage_config};
 
@@ -40,6 +40,7 @@ fn losses<B: AutodiffBackend>() -> [f64; 2] {
         seed: 1,
         stop_after: None,
         left_out: Default::default(),
+        nodes: None,
     };
     let (trainee, complete) = train_stage(
         &stage,
@@ -55,16 +56,27 @@ fn losses<B: AutodiffBackend>() -> [f64; 2] {
     [before, loss(&trainee)]
 }
 
-#[test]
-fn a_step_on_vulkan_is_the_step_on_the_processor() {
+fn a_step_is_that_of_the_processor<B: Backend>() {
     let expected = losses::<Autodiff<Flex>>();
-    let found = losses::<Autodiff<Vulkan>>();
-    println!("flex {expected:?} vulkan {found:?}");
+    let found = losses::<Autodiff<B>>();
+    println!("processor {expected:?} GPU {found:?}");
     assert!(expected[1] < expected[0]);
     for (found, expected) in found.into_iter().zip(expected) {
         assert!(
             (found - expected).abs() < 1e-3 * expected.abs(),
-            "vulkan {found} flex {expected}"
+            "GPU {found} processor {expected}"
         );
     }
+}
+
+#[cfg(feature = "vulkan")]
+#[test]
+fn a_step_on_vulkan_is_the_step_on_the_processor() {
+    a_step_is_that_of_the_processor::<burn::backend::Vulkan>();
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn a_step_on_cuda_is_the_step_on_the_processor() {
+    a_step_is_that_of_the_processor::<burn::backend::Cuda>();
 }

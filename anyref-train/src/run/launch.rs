@@ -12,8 +12,9 @@ use burn::tensor::DType;
 use burn::tensor::backend::AutodiffBackend;
 
 use super::checkpoint;
-use super::config::{StageConfig, StageKind, TrainConfig};
+use super::config::{InitialWeights, StageConfig, StageKind, TrainConfig};
 use super::given::{Given, names_of_trained};
+use super::nodes::Nodes;
 use super::recompute::Recomputing;
 use super::trainer::{RunOptions, train_stage};
 use crate::data::Scenes;
@@ -54,16 +55,21 @@ pub fn launch<B: Recomputing>(
     stop_after: Option<u64>,
     device: &B::Device,
 ) -> Result<bool> {
-    launch_on::<B>(config, folders, stop_after, std::slice::from_ref(device))
+    let devices = std::slice::from_ref(device);
+    launch_on::<B>(config, folders, stop_after, devices, None)
 }
 
-/// [`launch`] on several devices, each of which takes micro-batches of its own: `accumulation` of them a step, on each.
+/// [`launch`] on several devices, each of which takes micro-batches of its own: `accumulation` of them a step, on each;
+/// and on several machines. All of these go on from the newest checkpoint in their own folder of the run, which has to be
+/// that of node 0, the only one that writes there.
 pub fn launch_on<B: Recomputing>(
     config: &TrainConfig,
     folders: &Folders,
     stop_after: Option<u64>,
     devices: &[B::Device],
+    nodes: Option<&Nodes>,
 ) -> Result<bool> {
+    let is_first = nodes.is_none_or(|nodes| nodes.rank == 0);
     let device = devices.first().context("there is no device to run on")?;
     config.check()?;
     std::fs::create_dir_all(&folders.run)
@@ -77,8 +83,10 @@ pub fn launch_on<B: Recomputing>(
             stage.data.as_ref().map(open).transpose()
         })
         .collect::<Result<Vec<_>>>()?;
-    write_config(&folders.run, config)?;
-    shared.stage().tokenizer.save(folders.run.join(TOKENIZER))?;
+    if is_first {
+        write_config(&folders.run, config)?;
+        shared.stage().tokenizer.save(folders.run.join(TOKENIZER))?;
+    }
 
     B::seed(device, config.seed);
     let trainee = fresh::<B>(&shared.stage().model, shared.name_count(), device)?;
@@ -98,6 +106,7 @@ pub fn launch_on<B: Recomputing>(
         seed: config.seed,
         stop_after: None,
         left_out: Default::default(),
+        nodes: nodes.cloned(),
     };
     let mut left = stop_after;
     for (index, stage) in config.stages.iter().enumerate() {
@@ -155,7 +164,9 @@ pub fn launch_on<B: Recomputing>(
             return Ok(false);
         }
     }
-    export(&trainee, shared.stage(), &folders.run.join("model"), device)?;
+    if is_first {
+        export(&trainee, shared.stage(), &folders.run.join("model"), device)?;
+    }
     Ok(true)
 }
 
@@ -312,11 +323,24 @@ pub(super) fn fresh<B: AutodiffBackend>(
     Ok(trainee)
 }
 
-/// The run's tokenizer: that of the model it starts from, or one trained once on the scenes' language.
+/// The model folder that gives the language model its weights, which mean nothing without its tokenizer.
+fn folder_of_words(config: &TrainConfig) -> Option<&Path> {
+    let gives = |initial: &&InitialWeights| {
+        initial.parts.iter().any(|part| part == "llm") && initial.from.join(TOKENIZER).is_file()
+    };
+    let initial = config.initial.iter().find(gives)?;
+    Some(&initial.from)
+}
+
+/// The run's tokenizer: that of the model it starts from or has its language model from, or one trained once on the
+/// scenes' language.
 fn tokenizer(run: &Path, scenes: Option<&Scenes>, config: &TrainConfig) -> Result<Tokenizer> {
     let file = run.join(TOKENIZER);
     if file.is_file() {
         return Ok(Tokenizer::from_file(file)?);
+    }
+    if let (None, Some(folder)) = (&config.start, folder_of_words(config)) {
+        return Ok(Tokenizer::from_folder(local_path(folder)?)?);
     }
     Ok(match (&config.start, scenes) {
         (Some(start), _) => Tokenizer::from_folder(&*local_path(start)?)?,

@@ -2,10 +2,13 @@
 
 pub mod checkpoint;
 pub mod config;
+#[cfg(feature = "collective")]
+mod exchange;
 mod given;
 pub mod launch;
 pub mod log;
 mod muon;
+pub mod nodes;
 pub mod optimizer;
 #[cfg(feature = "collective")]
 mod peers;

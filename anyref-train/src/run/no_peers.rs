@@ -8,6 +8,9 @@ use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::backend::AutodiffBackend;
 
+use super::checkpoint::Position;
+use super::nodes::Nodes;
+
 /// What a device would say when another one has failed.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("another device stopped")]
@@ -21,8 +24,18 @@ pub(super) struct Peer<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> Peer<B> {
-    pub(super) fn join(_rank: usize, count: usize, _device: &B::Device) -> Result<Self> {
+    pub(super) fn join(
+        _rank: usize,
+        count: usize,
+        nodes: Option<&Nodes>,
+        _device: &B::Device,
+    ) -> Result<Self> {
+        let count = count * nodes.map_or(1, Nodes::count);
         bail!("{count} devices learn together in a build with `--features collective` only")
+    }
+
+    pub(super) fn agree(&self, _position: &Position) -> Result<()> {
+        match self.nobody {}
     }
 
     pub(super) fn rank(&self) -> usize {

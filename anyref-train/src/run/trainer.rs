@@ -15,6 +15,7 @@ use regex::Regex;
 use super::checkpoint::{self, Position};
 use super::config::StageConfig;
 use super::log::MetricLog;
+use super::nodes::Nodes;
 use super::optimizer::{Optimizer, OptimizerConfig, set_trainable};
 use super::peers::{Peer, PeerStopped};
 use super::precision::{LossScale, Rounded, widened};
@@ -32,6 +33,11 @@ pub trait Stage<B: AutodiffBackend>: Sync {
 
     /// The losses of a batch.
     fn loss(&self, trainee: &Trainee<B>, batch: &Self::Batch) -> Result<Losses<B>>;
+
+    /// Positions that the language model reads of a batch, padding left out.
+    fn tokens(&self, _batch: &Self::Batch) -> usize {
+        0
+    }
 
     /// Scores on validation data; the first decides which checkpoint is best (higher is better).
     fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>>;
@@ -63,6 +69,8 @@ pub struct RunOptions {
     pub stop_after: Option<u64>,
     /// Parameters, by name, that checkpoints leave out, since the run has them from its start.
     pub left_out: BTreeSet<String>,
+    /// Other machines that learn the same.
+    pub nodes: Option<Nodes>,
 }
 
 /// After so many steps in a row without a finite gradient a run stops.
@@ -82,7 +90,8 @@ pub(super) fn idle_pattern(config: &StageConfig, pattern: usize) -> anyhow::Erro
 /// Runs one stage from `position` to its end; returns the trainee and whether the stage is complete.
 ///
 /// Each of `devices` takes micro-batches of its own, [`StageConfig::accumulation`] of them a step, and their gradients
-/// are averaged; the first logs, validates and writes the checkpoints.
+/// are averaged; the first logs, validates and writes the checkpoints. With [`RunOptions::nodes`] the devices of all
+/// machines are one row, those of the first machine first.
 pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
     stage: &S,
     config: &StageConfig,
@@ -99,16 +108,15 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
         resume,
         index,
     };
-    let Some((first, others)) = devices
-        .split_first()
-        .filter(|(_, others)| !others.is_empty())
-    else {
-        return job.run(trainee, None);
+    let nodes = options.nodes.as_ref();
+    let (first, others) = match devices.split_first() {
+        Some(several) if !several.1.is_empty() || nodes.is_some() => several,
+        _ => return job.run(trainee, None),
     };
     let count = devices.len();
     let job = &job;
     let on = move |rank, device: &B::Device, trainee| {
-        let peer = Peer::join(rank, count, device)?;
+        let peer = Peer::join(rank, count, nodes, device)?;
         job.run(trainee, Some(peer))
     };
     std::thread::scope(|scope| {
@@ -208,6 +216,9 @@ impl<S> Job<'_, S> {
             position = saved.clone();
             position.loss_scale = first.map(|first| saved.loss_scale.unwrap_or(first));
         }
+        if let Some(peer) = &peer {
+            peer.agree(&position)?;
+        }
         let checkpoints = options.folder.join("checkpoints");
         let (rank, count) = peer
             .as_ref()
@@ -264,6 +275,7 @@ impl<S> Job<'_, S> {
                     .map(|_| receiver.recv().context("the loader stopped")?)
                     .collect::<Result<Vec<_>>>()?;
                 let waited = wait.elapsed().as_secs_f64();
+                let tokens: usize = batches.iter().map(|batch| stage.tokens(batch)).sum();
                 let mut accumulator = GradientsAccumulator::new();
                 let mut parts: Vec<(String, f64)> = Vec::new();
                 let scale = position.loss_scale.map_or(1.0, |scale| scale.factor);
@@ -301,8 +313,13 @@ impl<S> Job<'_, S> {
                 }
                 parts.push(("learning_rate".into(), learning_rate));
                 parts.push(("gradient_norm".into(), norm));
-                parts.push(("seconds".into(), start.elapsed().as_secs_f64()));
+                let seconds = start.elapsed().as_secs_f64();
+                parts.push(("seconds".into(), seconds));
                 parts.push(("stalled".into(), waited));
+                if tokens > 0 {
+                    let read = (tokens * count) as f64;
+                    parts.push(("tokens_per_second".into(), read / seconds));
+                }
                 if let Some(log) = &mut log {
                     log.write("train", index, position.step, &parts)?;
                 }

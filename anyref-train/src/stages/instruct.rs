@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use anyref_core::{AnyRefModel, ReferenceBank, splice};
+use anyref_core::{AnyRefModel, Layout, ReferenceBank, splice};
 use anyref_decoder::refocus::ObjectToken;
 use anyref_llm::{Llama, LlamaInput};
 use anyref_vision::preprocess::PixelValues;
@@ -385,6 +385,11 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
     fn batch(&self, step: u64) -> Result<InstructBatch> {
         let batch = self.batch_of(Split::Train, step)?;
         batch.context("the stage has nothing to learn from")
+    }
+
+    fn tokens(&self, batch: &InstructBatch) -> usize {
+        let rows = batch.rows.iter().map(Layout::len).sum::<usize>();
+        batch.clip.len() * batch.prefix.len() + rows
     }
 
     fn loss(&self, trainee: &Trainee<B>, batch: &InstructBatch) -> Result<Losses<B>> {

@@ -9,6 +9,7 @@ use anyref_vision::preprocess::PixelValues;
 use anyref_vision::roi_align::RegionBox;
 use burn::tensor::backend::Backend;
 use image::RgbImage;
+use rayon::prelude::*;
 
 use super::context::StageContext;
 use super::example::{Asked, Example, ExampleReference, ExampleTarget};
@@ -159,12 +160,14 @@ impl InstructBatch {
             mask_size,
         };
         let (clip, sam) = (context.clip(), context.sam());
+        asked.iter().try_for_each(Asked::check)?;
+        let pictures = asked
+            .par_iter()
+            .map(|asked| (clip.process(&asked.image), sam.process(&asked.image).pixels));
+        (batch.clip, batch.sam) = pictures.unzip();
         let mut rows = Vec::new();
         let (mut shown, mut boxed, mut heard_of) = (Vec::new(), Vec::new(), Vec::new());
         for (index, asked) in asked.iter().enumerate() {
-            asked.check()?;
-            batch.clip.push(clip.process(&asked.image));
-            batch.sam.push(sam.process(&asked.image).pixels);
             let questions = per_picture.unwrap_or(asked.examples.len());
             for example in asked.examples.iter().cycle().take(questions) {
                 batch.pictures.push(index);

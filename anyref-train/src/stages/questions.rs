@@ -1,6 +1,7 @@
 //! Where the questions of a stage come from.
 
 use anyhow::{Result, bail};
+use rayon::prelude::*;
 
 use super::context::StageContext;
 use super::data_questions::DataSources;
@@ -47,6 +48,7 @@ impl<'a> Questions<'a> {
             Self::Scenes(context) => {
                 let first = step * config.batch as u64;
                 let (scenes, asked): (Vec<_>, Vec<_>) = (first..first + config.batch as u64)
+                    .into_par_iter()
                     .map(|index| with_questions(context, split, index, step))
                     .collect::<Result<Vec<_>>>()?
                     .into_iter()

@@ -57,9 +57,9 @@ fn two_devices_are_one_with_twice_the_micro_batches() {
         let run = folders(folder.path());
         let devices = vec![device; devices];
         if stop.is_some() {
-            assert!(!launch_on::<TrainBackend>(&config, &run, stop, &devices).unwrap());
+            assert!(!launch_on::<TrainBackend>(&config, &run, stop, &devices, None).unwrap());
         }
-        assert!(launch_on::<TrainBackend>(&config, &run, None, &devices).unwrap());
+        assert!(launch_on::<TrainBackend>(&config, &run, None, &devices, None).unwrap());
         let log = fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
         let steps = log
             .lines()
@@ -98,7 +98,7 @@ fn one_device_in_a_list_is_that_device() {
         let folder = tempfile::tempdir().unwrap();
         let run = folders(folder.path());
         let done = match listed {
-            true => launch_on::<TrainBackend>(&config, &run, None, &[device]),
+            true => launch_on::<TrainBackend>(&config, &run, None, &[device], None),
             false => launch::<TrainBackend>(&config, &run, None, &device),
         };
         assert!(done.unwrap());
@@ -106,7 +106,8 @@ fn one_device_in_a_list_is_that_device() {
     };
     assert!(run(true) == run(false));
     let run = tempfile::tempdir().unwrap();
-    let error = launch_on::<TrainBackend>(&config, &folders(run.path()), None, &[]).unwrap_err();
+    let error =
+        launch_on::<TrainBackend>(&config, &folders(run.path()), None, &[], None).unwrap_err();
     assert!(error.to_string().contains("no device"), "{error}");
 }
 
@@ -163,6 +164,7 @@ fn fails(stage: &Failing) -> Result<(Trainee<TrainBackend>, bool)> {
         seed: 1,
         stop_after: None,
         left_out: Default::default(),
+        nodes: None,
     };
     train_stage(stage, &config, &options, trainee, None, 0, &[device; 3])
 }

@@ -1,11 +1,15 @@
 //! Parts that start from weights trained before.
 
+use std::fs;
+
 use anyref_train::run::checkpoint::load_parts;
+use anyref_train::run::config::InitialWeights;
+use anyref_train::run::launch::launch;
 use anyref_train::trainee::Trainee;
 use anyref_weights::testing::fill;
 use anyref_weights::{SaveOptions, save_module};
 
-use crate::support::{TrainBackend, alone, context};
+use crate::support::{TrainBackend, alone, context, folders, stage, train_config};
 
 fn values<const D: usize>(tensor: burn::tensor::Tensor<TrainBackend, D>) -> Vec<f32> {
     tensor.into_data().to_vec().unwrap()
@@ -69,4 +73,29 @@ fn named_parts_are_read_and_the_others_kept() {
         let error = format!("{error:#}");
         assert!(error.contains(complaint), "{part}: {error}");
     }
+}
+
+/// Embeddings of other words than those they were trained for would be read without a complaint.
+#[test]
+fn a_language_model_brings_its_tokenizer() {
+    let _turn = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let run = |name: &str, vocabulary: usize, initial: Vec<InitialWeights>| {
+        let mut config = train_config(vec![stage("clip", 1, 1)]);
+        config.vocabulary = vocabulary;
+        config.initial = initial;
+        let run = folder.path().join(name);
+        assert!(
+            launch::<TrainBackend>(&config, &folders(&run), None, &Default::default()).unwrap()
+        );
+        fs::read_to_string(run.join("tokenizer.json")).unwrap()
+    };
+    let from = folder.path().join("first/model");
+    let take = |part: &str| InitialWeights {
+        from: from.clone(),
+        parts: vec![part.into()],
+    };
+    let first = run("first", 560, vec![]);
+    assert!(run("same", 400, vec![take("llm")]) == first);
+    assert!(run("other", 400, vec![take("image_encoder")]) != first);
 }

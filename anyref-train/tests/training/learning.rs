@@ -26,6 +26,7 @@ fn learns<S: Stage<TrainBackend>>(context: &SceneContext, stage: &S, config: &St
         seed: 1,
         stop_after: None,
         left_out: Default::default(),
+        nodes: None,
     };
     let (trainee, complete) =
         train_stage(stage, config, &options, trainee, None, 0, &[device]).unwrap();

@@ -13,6 +13,8 @@ mod features;
 mod gradients;
 mod initial;
 mod learning;
+#[cfg(feature = "collective")]
+mod nodes;
 mod parity;
 mod pictures;
 mod precision;

@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// Fields of a line that are no loss and no score.
-const OTHER: [&str; 6] = [
+const OTHER: [&str; 7] = [
     "stage",
     "step",
     "learning_rate",
     "gradient_norm",
     "seconds",
     "stalled",
+    "tokens_per_second",
 ];
 /// Longer curves are averaged down to so many points.
 const MOST_POINTS: usize = 300;

@@ -1,0 +1,85 @@
+//! Several machines that learn together: where they are, and which of them this one is.
+
+use std::net::{SocketAddr, ToSocketAddrs};
+
+use anyhow::{Context, Result, ensure};
+
+/// This machine among several. Each runs the same command with a number of its own; number 0 logs, validates and writes
+/// the checkpoints, from which all go on after a stop.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Nodes {
+    /// `HOST:PORT` of each, by which the others reach it; it listens at the port.
+    pub addresses: Vec<String>,
+    /// Which this is, from 0.
+    pub rank: usize,
+}
+
+impl Nodes {
+    /// # Errors
+    /// When there are not several, this is none of them, or an address is none.
+    pub fn check(&self) -> Result<()> {
+        let count = self.count();
+        ensure!(count >= 2, "--nodes names one machine: leave it out");
+        ensure!(
+            self.rank < count,
+            "there is no node {} of {count}: they are numbered from 0",
+            self.rank
+        );
+        for (index, address) in self.addresses.iter().enumerate() {
+            resolved(address)?;
+            ensure!(
+                !self.addresses[..index].contains(address),
+                "--nodes names {address} twice: each machine has an address of its own"
+            );
+        }
+        Ok(())
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.addresses.len()
+    }
+
+    /// Where this one listens.
+    ///
+    /// # Errors
+    /// When its address has no port.
+    pub fn port(&self) -> Result<u16> {
+        Ok(resolved(&self.addresses[self.rank])?.port())
+    }
+}
+
+/// An address that the system knows.
+fn resolved(address: &str) -> Result<SocketAddr> {
+    let mut found = address
+        .to_socket_addrs()
+        .with_context(|| format!("{address} is no address of the form HOST:PORT"))?;
+    found
+        .next()
+        .with_context(|| format!("the host of {address} is not known"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_does_not_fit_together_is_named() {
+        let nodes = |rank, addresses: &[&str]| {
+            let addresses = addresses.iter().copied().map(String::from).collect();
+            Nodes { addresses, rank }
+        };
+        let good = nodes(1, &["127.0.0.1:4000", "127.0.0.1:4001"]);
+        good.check().unwrap();
+        assert_eq!(good.port().unwrap(), 4001);
+        let refused = |nodes: Nodes, part: &str| {
+            let error = format!("{:#}", nodes.check().unwrap_err());
+            assert!(error.contains(part), "{error}");
+        };
+        refused(nodes(0, &["127.0.0.1:1"]), "leave it out");
+        refused(nodes(2, &["127.0.0.1:1", "127.0.0.1:2"]), "no node 2 of 2");
+        refused(nodes(0, &["127.0.0.1:1", "127.0.0.1:1"]), "twice");
+        refused(nodes(0, &["127.0.0.1:1", "127.0.0.1"]), "HOST:PORT");
+        refused(nodes(0, &["127.0.0.1:1", "127.0.0.1:x"]), "HOST:PORT");
+    }
+}
