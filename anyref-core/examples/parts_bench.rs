@@ -1,9 +1,9 @@
 //! Times a whole model with random weights part by part, for `cargo xtask bench parts`.
 //!
-//!     parts_bench BACKEND PRESET DTYPE [RUNS]
+//!     parts_bench BACKEND PRESET DTYPE
 //!
 //! Prints what it is as JSON on one line, then answers every line with the name of a part by the seconds of one run of
-//! it, the mean of so many. Nothing leaves the device but the tokens of an answer and a number that shows that all is
+//! it. Nothing leaves the device but the tokens of an answer and a number that shows that all is
 //! done.
 
 use std::error::Error;
@@ -27,31 +27,21 @@ const ANSWER: usize = 32;
 
 fn main() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let (backend, preset, dtype, runs) = match &words[..] {
-        [backend, preset, dtype] => (backend, preset, dtype, 1),
-        [backend, preset, dtype, runs] => (backend, preset, dtype, runs.parse()?),
-        _ => return Err("usage: parts_bench BACKEND PRESET DTYPE [RUNS]".into()),
+    let [backend, preset, dtype] = &words[..] else {
+        return Err("usage: parts_bench BACKEND PRESET DTYPE".into());
     };
     let mut config = AnyRefConfig::preset(preset).ok_or_else(|| format!("no preset {preset}"))?;
     // An adapter is merged for answering.
     config.lora = None;
     let dtype = dtype.parse::<WeightType>()?.fixed().unwrap_or(DType::F32);
     let backend: BackendName = backend.parse()?;
-    backend.dispatch(
-        None,
-        Bench {
-            config,
-            dtype,
-            runs,
-        },
-    )?
+    backend.dispatch(None, Bench { config, dtype })?
 }
 
-/// What is measured, and how often.
+/// What is measured.
 struct Bench {
     config: AnyRefConfig,
     dtype: DType,
-    runs: usize,
 }
 
 impl Task for Bench {
@@ -70,11 +60,8 @@ impl Task for Bench {
             parts.draw(&line);
             B::sync(device)?;
             let start = Instant::now();
-            let runs = self.runs.max(1);
-            for _ in 0..runs {
-                parts.run(&line)?;
-            }
-            println!("{:.6e}", start.elapsed().as_secs_f64() / runs as f64);
+            parts.run(&line)?;
+            println!("{:.6e}", start.elapsed().as_secs_f64());
         }
         Ok(())
     }

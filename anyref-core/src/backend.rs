@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::tensor::backend::Backend;
 
-#[cfg(feature = "cube")]
+#[cfg(feature = "cuda")]
 mod kernels;
 #[cfg(any(
     feature = "wgpu",
@@ -159,12 +159,12 @@ impl BackendName {
         }
     }
 
-    /// Keeps the kernels that are compiled for the backend in the user's cache folder, where the program finds them when it
-    /// starts again; a backend without any has nothing to keep. To be called before anything runs on the backend. A
-    /// `cubecl.toml` that names a folder of its own is left alone.
+    /// Keeps the kernels that CUDA compiles in the user's cache folder, where the program finds them when it starts again;
+    /// other backends have nothing to keep. To be called before anything runs on the backend. A `cubecl.toml` that names
+    /// a folder of its own is left alone.
     pub fn keep_kernels(self) {
-        #[cfg(feature = "cube")]
-        if self != Self::Flex {
+        #[cfg(feature = "cuda")]
+        if self == Self::Cuda {
             kernels::keep();
         }
     }

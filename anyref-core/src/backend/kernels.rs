@@ -1,31 +1,46 @@
-//! Compiled kernels of GPUs, kept from one start of a program to the next.
+//! Kernels that were compiled for a GPU of Nvidia, kept from one start of a program to the next.
 //!
 //! CubeCL writes down which kernels were the fastest, but compiles them anew in every process unless its configuration
-//! says where to keep them. It finds them again by their names, so that a program built again could meet kernels of its
-//! former self: each build has a folder of its own.
+//! says where to keep them. It finds them again by their names alone: programs that were built again, other drivers and
+//! other GPUs each have a folder of their own.
 
 use std::env;
 use std::ffi::OsString;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use cubecl::config::cache::CacheConfig;
 use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
 
-/// Keeps kernels in the user's cache folder, unless a `cubecl.toml` or `burn.toml` names another, or a device has started.
+/// Where Linux tells of the driver.
+const DRIVER: &str = "/proc/driver/nvidia";
+/// A file that is written at every start, so that its age is that of the last one.
+const STAMP: &str = "used";
+/// Folders that were not used for so long are removed.
+const OLD: Duration = Duration::from_secs(30 * 24 * 3600);
+
+/// Keeps kernels in the user's cache folder, unless a `cubecl.toml` or `burn.toml` names another, a device has started, or
+/// the folder cannot be written.
 pub(super) fn keep() {
-    let Some(folder) = folder(|name| env::var_os(name)) else {
-        return;
-    };
     if CubeClRuntimeConfig::storage().lock().is_some() {
         return;
     }
     let mut config = CubeClRuntimeConfig::from_current_dir().override_from_env();
     if config.compilation.cache.is_none() {
-        let own = folder.join(build());
-        drop_others(&folder, &own);
-        config.compilation.cache = Some(CacheConfig::File(own));
+        let folder = folder(|name| env::var_os(name));
+        let own = folder.zip(machine(Path::new(DRIVER)));
+        config.compilation.cache = own.and_then(|(folder, machine)| {
+            let own = folder.join(format!(
+                "{}-{:016x}",
+                env!("CARGO_PKG_VERSION"),
+                build(machine)
+            ));
+            use_now(&own)?;
+            drop_old(&folder, &own, OLD);
+            Some(CacheConfig::File(own))
+        });
     }
     CubeClRuntimeConfig::set(config);
 }
@@ -33,38 +48,61 @@ pub(super) fn keep() {
 /// Where kernels of all builds are, by the environment.
 fn folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let path = |name| {
-        variable(name)
-            .map(PathBuf::from)
-            .filter(|p| p.is_absolute())
+        let path = PathBuf::from(variable(name)?);
+        path.is_absolute().then_some(path)
     };
-    let cache = path("XDG_CACHE_HOME")
-        .or_else(|| Some(path("HOME")?.join(".cache")))
-        .or_else(|| path("LOCALAPPDATA"))?;
+    let cache = path("XDG_CACHE_HOME").or_else(|| Some(path("HOME")?.join(".cache")))?;
     Some(cache.join("anyref").join("kernels"))
 }
 
-/// A name that another build of the program does not have.
-fn build() -> String {
+/// A number for the driver and the GPUs of this machine; none where they are unknown or not all of one model.
+fn machine(driver: &Path) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
+    fs::read_to_string(driver.join("version"))
+        .ok()?
+        .hash(&mut hasher);
+    let mut models = Vec::new();
+    for entry in fs::read_dir(driver.join("gpus")).ok()?.flatten() {
+        let about = fs::read_to_string(entry.path().join("information")).ok()?;
+        let model = about.lines().find(|line| line.starts_with("Model"))?;
+        models.push(model.to_owned());
+    }
+    models.dedup();
+    match models.as_slice() {
+        [model] => model.hash(&mut hasher),
+        _ => return None,
+    }
+    Some(hasher.finish())
+}
+
+/// A number that another build of the program does not have.
+fn build(machine: u64) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    machine.hash(&mut hasher);
     let program = env::current_exe().ok();
-    let file = program.and_then(|program| fs::metadata(program).ok());
-    if let Some(file) = file {
+    if let Some(file) = program.and_then(|program| fs::metadata(program).ok()) {
         file.len().hash(&mut hasher);
         file.modified().ok().hash(&mut hasher);
     }
-    format!("{}-{:016x}", env!("CARGO_PKG_VERSION"), hasher.finish())
+    hasher.finish()
 }
 
-/// Removes what builds of a month ago have left; another program may use the others.
-fn drop_others(folder: &Path, own: &Path) {
-    const MONTH: u64 = 30 * 24 * 3600;
+/// Creates the folder and marks it; none when that cannot be done.
+fn use_now(own: &Path) -> Option<()> {
+    fs::create_dir_all(own).ok()?;
+    fs::write(own.join(STAMP), "").ok()
+}
+
+/// Removes the other folders that were not used for a while.
+fn drop_old(folder: &Path, own: &Path, old: Duration) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
     };
     for entry in entries.flatten() {
-        let modified = entry.metadata().and_then(|data| data.modified());
-        let age = modified.ok().and_then(|time| time.elapsed().ok());
-        if entry.path() != own && age.is_some_and(|age| age.as_secs() > MONTH) {
+        let stamp = fs::metadata(entry.path().join(STAMP));
+        let age = stamp.and_then(|stamp| stamp.modified());
+        let age = age.ok().and_then(|time| time.elapsed().ok());
+        if entry.path() != own && age.is_some_and(|age| age >= old) {
             // One that stays takes space, and nothing else.
             let _ = fs::remove_dir_all(entry.path());
         }
@@ -97,14 +135,44 @@ mod tests {
     }
 
     #[test]
-    fn a_build_has_a_name_of_its_own_and_keeps_young_ones() {
-        assert_eq!(build(), build());
+    fn machines_differ_by_driver_and_gpu() {
         let folder = tempfile::tempdir().unwrap();
-        let [own, other] = ["own", "other"].map(|name| folder.path().join(name));
+        let driver = folder.path();
+        assert_eq!(machine(driver), None);
+        let gpu = |name: &str, model: &str| {
+            let gpu = driver.join("gpus").join(name);
+            fs::create_dir_all(&gpu).unwrap();
+            let about = format!("Model: \t{model}\nIRQ: 1\n");
+            fs::write(gpu.join("information"), about).unwrap();
+        };
+        fs::write(driver.join("version"), "580\n").unwrap();
+        gpu("0", "H100");
+        let one = machine(driver);
+        assert!(one.is_some());
+        gpu("1", "H100");
+        assert_eq!(machine(driver), one);
+        fs::write(driver.join("version"), "590\n").unwrap();
+        assert_ne!(machine(driver), one);
+        gpu("1", "A100");
+        assert_eq!(machine(driver), None);
+    }
+
+    #[test]
+    fn folders_go_when_they_were_not_used_for_a_while() {
+        assert_eq!(build(1), build(1));
+        assert_ne!(build(1), build(2));
+        let folder = tempfile::tempdir().unwrap();
+        let [own, other, foreign] =
+            ["own", "other", "foreign"].map(|name| folder.path().join(name));
         for path in [&own, &other] {
-            fs::create_dir(path).unwrap();
+            use_now(path).unwrap();
         }
-        drop_others(folder.path(), &own);
+        fs::create_dir(&foreign).unwrap();
+        drop_old(folder.path(), &own, OLD);
         assert!(own.is_dir() && other.is_dir());
+        drop_old(folder.path(), &own, Duration::ZERO);
+        assert!(own.is_dir() && foreign.is_dir() && !other.exists());
+        // A file where the folder should be.
+        assert!(use_now(&own.join(STAMP).join("x")).is_none());
     }
 }

@@ -9,6 +9,7 @@ use std::any::{Any, TypeId};
 use std::collections::HashMap;
 use std::net::{TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -29,7 +30,9 @@ const LOOK: Duration = Duration::from_millis(10);
 /// How often another machine is called that does not answer yet.
 const CALL: Duration = Duration::from_millis(200);
 /// After so long it is said who does not answer.
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
+/// After so long nobody is waited for any more; the first machine validates and writes checkpoints meanwhile.
+const LIMIT: Duration = Duration::from_secs(2 * 3600);
 
 /// This machine's end of the connections to the others, open until the process ends.
 pub(super) struct Exchange<B: Backend> {
@@ -79,10 +82,11 @@ impl<B: Backend> Exchange<B> {
                 offered.notify_waiters();
             }
         });
+        wait_for(nodes.rank, &format!("127.0.0.1:{port}"))?;
         for (rank, address) in nodes.addresses.iter().enumerate() {
-            // Only number 0 and each of the others fetch from one another; to call oneself is to be ready.
-            if nodes.rank == 0 || rank == 0 || rank == nodes.rank {
-                wait_for(rank, address);
+            // Only number 0 and each of the others fetch from one another.
+            if rank != nodes.rank && (nodes.rank == 0 || rank == 0) {
+                wait_for(rank, address)?;
             }
         }
         // It tells of every tensor otherwise.
@@ -121,18 +125,38 @@ impl<B: Backend> Exchange<B> {
         })
     }
 
-    /// Stays until the others have what they wait for.
+    /// Stays until the others have what they wait for, and ends the connections until the next sum.
     pub(super) fn part(&mut self) {
-        let number = self.number();
+        let (theirs, thanks) = (self.number(), self.number());
+        let others = self.nodes.count() - 1;
+        let word = || TensorData::from([0.0f32]);
+        // One that has gone already has everything.
         match self.nodes.rank {
             0 => {
-                for rank in 1..self.nodes.count() {
-                    // One that has gone already has everything.
-                    let _ = self.fetch(rank, number);
+                for rank in 1..=others {
+                    let _ = self.fetch(rank, theirs);
+                }
+                self.offer(word(), others as u32, thanks);
+                let start = Instant::now();
+                let held = || {
+                    let offered = self.service.exposed_tensors.blocking_lock();
+                    offered.contains_key(&thanks.into())
+                };
+                while held() && start.elapsed() < CALL * 25 {
+                    std::thread::sleep(LOOK);
                 }
             }
-            _ => self.offer(TensorData::from([0.0f32]), 1, number),
+            _ => {
+                self.offer(word(), 1, theirs);
+                let _ = self.fetch(0, thanks);
+            }
         }
+        let closed = self.runtime.block_on(async {
+            let close = AssertUnwindSafe(self.service.close());
+            tokio::time::timeout(CALL, close).await
+        });
+        // A connection that does not close is closed by the end of the process.
+        let _ = closed;
     }
 
     fn gather(&mut self, own: Tensor<B, 1>, device: &B::Device) -> Result<Tensor<B, 1>> {
@@ -167,14 +191,24 @@ impl<B: Backend> Exchange<B> {
     }
 
     fn fetch(&self, rank: usize, number: u64) -> Result<TensorData> {
-        let address = self.addresses[rank].clone();
-        let fetched = self.service.download_tensor(address, number.into());
+        let (name, address) = (&self.nodes.addresses[rank], self.addresses[rank].clone());
+        let fetched = async {
+            let mut fetched = pin!(self.service.download_tensor(address, number.into()));
+            let start = Instant::now();
+            while start.elapsed() < LIMIT {
+                match tokio::time::timeout(PATIENCE, &mut fetched).await {
+                    Ok(fetched) => return fetched,
+                    Err(_) => eprintln!("waiting for node {rank} at {name}"),
+                }
+            }
+            None
+        };
         // Some of what can happen to a connection is a panic there.
         let fetched = catch_unwind(AssertUnwindSafe(|| self.runtime.block_on(fetched)));
-        fetched.ok().flatten().with_context(|| {
-            let address = &self.nodes.addresses[rank];
-            format!("node {rank} at {address} has stopped: its own error says why")
-        })
+        fetched
+            .ok()
+            .flatten()
+            .with_context(|| format!("node {rank} at {name} has stopped: its own error says why"))
     }
 }
 
@@ -188,14 +222,18 @@ fn of_length(data: TensorData, length: [usize; 1], rank: usize) -> Result<Tensor
 }
 
 /// Calls a machine until it answers.
-fn wait_for(rank: usize, address: &str) {
+fn wait_for(rank: usize, address: &str) -> Result<()> {
     let start = Instant::now();
     let mut told = false;
-    while TcpStream::connect(address).is_err() {
+    while let Err(error) = TcpStream::connect(address) {
         if !told && start.elapsed() > PATIENCE {
             eprintln!("waiting for node {rank} at {address}");
             told = true;
         }
+        if start.elapsed() > LIMIT {
+            return Err(error).with_context(|| format!("node {rank} at {address} does not answer"));
+        }
         std::thread::sleep(CALL);
     }
+    Ok(())
 }

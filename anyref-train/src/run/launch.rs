@@ -25,6 +25,8 @@ use crate::trainee::Trainee;
 
 /// The run's tokenizer, in its folder.
 const TOKENIZER: &str = "tokenizer.json";
+/// The run's configuration, there too.
+const CONFIG: &str = "config.json";
 
 /// Where a run reads and writes.
 #[derive(Debug, Clone)]
@@ -83,9 +85,9 @@ pub fn launch_on<B: Recomputing>(
             stage.data.as_ref().map(open).transpose()
         })
         .collect::<Result<Vec<_>>>()?;
+    check_config(&folders.run, config)?;
     if is_first {
-        write_config(&folders.run, config)?;
-        shared.stage().tokenizer.save(folders.run.join(TOKENIZER))?;
+        write_start(&folders.run, config, &shared.stage().tokenizer)?;
     }
 
     B::seed(device, config.seed);
@@ -323,13 +325,29 @@ pub(super) fn fresh<B: AutodiffBackend>(
     Ok(trainee)
 }
 
-/// The model folder that gives the language model its weights, which mean nothing without its tokenizer.
-fn folder_of_words(config: &TrainConfig) -> Option<&Path> {
+/// The tokenizer of the language model that the run has from `initial`: its weights mean nothing without it. It is in the
+/// model folder, or in the folder of the run whose checkpoint that is.
+fn tokenizer_of_words(config: &TrainConfig) -> Result<Option<Tokenizer>> {
     let gives = |initial: &&InitialWeights| {
-        initial.parts.iter().any(|part| part == "llm") && initial.from.join(TOKENIZER).is_file()
+        let mut parts = initial.parts.iter();
+        parts.any(|part| part == "llm" || part.starts_with("llm."))
     };
-    let initial = config.initial.iter().find(gives)?;
-    Some(&initial.from)
+    let Some(initial) = config.initial.iter().find(gives) else {
+        return Ok(None);
+    };
+    let from = local_path(&initial.from)?;
+    let run = from.ancestors().nth(2);
+    let run = run.filter(|run| !run.as_os_str().is_empty());
+    for folder in [Some(from.as_ref()), run].into_iter().flatten() {
+        let names = [TOKENIZER, "tokenizer.model"];
+        if names.iter().any(|name| folder.join(name).is_file()) {
+            return Ok(Some(Tokenizer::from_folder(folder)?));
+        }
+    }
+    bail!(
+        "`initial`: {} has a language model and no tokenizer: put its tokenizer.json there",
+        initial.from.display()
+    )
 }
 
 /// The run's tokenizer: that of the model it starts from or has its language model from, or one trained once on the
@@ -339,8 +357,10 @@ fn tokenizer(run: &Path, scenes: Option<&Scenes>, config: &TrainConfig) -> Resul
     if file.is_file() {
         return Ok(Tokenizer::from_file(file)?);
     }
-    if let (None, Some(folder)) = (&config.start, folder_of_words(config)) {
-        return Ok(Tokenizer::from_folder(local_path(folder)?)?);
+    if config.start.is_none()
+        && let Some(tokenizer) = tokenizer_of_words(config)?
+    {
+        return Ok(tokenizer);
     }
     Ok(match (&config.start, scenes) {
         (Some(start), _) => Tokenizer::from_folder(&*local_path(start)?)?,
@@ -353,9 +373,9 @@ fn tokenizer(run: &Path, scenes: Option<&Scenes>, config: &TrainConfig) -> Resul
     })
 }
 
-/// Saves the config beside the run, and refuses to continue a run with another model or data.
-fn write_config(run: &Path, config: &TrainConfig) -> Result<()> {
-    let file = run.join("config.json");
+/// Refuses to continue a run with another model or data.
+fn check_config(run: &Path, config: &TrainConfig) -> Result<()> {
+    let file = run.join(CONFIG);
     if let Ok(text) = std::fs::read_to_string(&file) {
         let before: serde_json::Value = serde_json::from_str(&text)
             .with_context(|| format!("{} is damaged", file.display()))?;
@@ -379,6 +399,21 @@ fn write_config(run: &Path, config: &TrainConfig) -> Result<()> {
             );
         }
     }
-    std::fs::write(&file, serde_json::to_string_pretty(config)? + "\n")?;
+    Ok(())
+}
+
+/// Saves the config and the tokenizer beside the run; a tokenizer that is there already stays, and others may read it.
+fn write_start(run: &Path, config: &TrainConfig, tokenizer: &Tokenizer) -> Result<()> {
+    std::fs::write(
+        run.join(CONFIG),
+        serde_json::to_string_pretty(config)? + "\n",
+    )?;
+    let file = run.join(TOKENIZER);
+    if !file.is_file() {
+        let partial = run.join("tokenizer.partial");
+        tokenizer.save(&partial)?;
+        std::fs::rename(&partial, &file)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
     Ok(())
 }

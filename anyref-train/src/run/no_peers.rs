@@ -34,7 +34,20 @@ impl<B: AutodiffBackend> Peer<B> {
         bail!("{count} devices learn together in a build with `--features collective` only")
     }
 
-    pub(super) fn agree(&self, _position: &Position) -> Result<()> {
+    pub(super) fn agree<M: Module<B>>(
+        &self,
+        _position: &Position,
+        _plan: u64,
+        _module: &M,
+    ) -> Result<()> {
+        match self.nobody {}
+    }
+
+    pub(super) fn is_first_here(&self) -> bool {
+        match self.nobody {}
+    }
+
+    pub(super) fn node(&self) -> usize {
         match self.nobody {}
     }
 

@@ -49,14 +49,14 @@ impl Nodes {
     }
 }
 
-/// An address that the system knows.
+/// An address that the system knows, of IPv4, at which burn's server listens.
 fn resolved(address: &str) -> Result<SocketAddr> {
     let mut found = address
         .to_socket_addrs()
-        .with_context(|| format!("{address} is no address of the form HOST:PORT"))?;
+        .with_context(|| format!("{address} cannot be resolved: write HOST:PORT"))?;
     found
-        .next()
-        .with_context(|| format!("the host of {address} is not known"))
+        .find(SocketAddr::is_ipv4)
+        .with_context(|| format!("{address} has no IPv4 address, at which nodes listen"))
 }
 
 #[cfg(test)]
@@ -81,5 +81,6 @@ mod tests {
         refused(nodes(0, &["127.0.0.1:1", "127.0.0.1:1"]), "twice");
         refused(nodes(0, &["127.0.0.1:1", "127.0.0.1"]), "HOST:PORT");
         refused(nodes(0, &["127.0.0.1:1", "127.0.0.1:x"]), "HOST:PORT");
+        refused(nodes(0, &["[::1]:1", "127.0.0.1:2"]), "IPv4");
     }
 }

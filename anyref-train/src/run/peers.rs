@@ -63,28 +63,68 @@ impl<B: AutodiffBackend> Peer<B> {
         Ok(peer)
     }
 
-    /// Refuses to go on from another place than the others.
+    /// Refuses to learn something else than the others: from another place or other weights, by other settings (`plan`
+    /// stands for them), or with another number of devices a machine.
     ///
     /// # Errors
-    /// When the others are elsewhere, or one has stopped.
-    pub(super) fn agree(&self, position: &Position) -> Result<()> {
-        let own = [position.stage as f32, position.step as f32];
-        let place = Tensor::<B::InnerBackend, 1>::from_floats(own, &self.device);
-        let mean = self.mean(place)?.into_data();
-        let mean = mean.convert::<f32>();
-        let apart = mean.iter::<f32>().zip(own);
-        let apart = apart.map(|(mean, own)| (mean - own).abs());
-        // A step is a whole number, of which the mean of some is not all theirs by less than one of them.
-        match apart.fold(0.0, f32::max) * (self.count() as f32) < 0.5 {
-            true => Ok(()),
-            false => bail!(
+    /// When others differ, or one has stopped.
+    pub(super) fn agree<M: Module<B>>(
+        &self,
+        position: &Position,
+        plan: u64,
+        module: &M,
+    ) -> Result<()> {
+        let mut own = vec![
+            position.stage as f32,
+            position.step as f32,
+            self.local[1] as f32,
+        ];
+        // Whole numbers whose sum over many devices f32 holds exactly.
+        own.extend((0..4).map(|part| (plan >> (16 * part) & 0xffff) as f32));
+        let whole = own.len();
+        own.push(balance(module, &self.device));
+        let place = Tensor::<B::InnerBackend, 1>::from_floats(own.as_slice(), &self.device);
+        let mean = self.mean(place)?.into_data().convert::<f32>();
+        let apart: Vec<f32> = mean
+            .iter::<f32>()
+            .zip(&own)
+            .map(|(mean, own)| (mean - own).abs() * self.count() as f32)
+            .collect();
+        let differs = |most: f32, parts: &[f32]| parts.iter().any(|&apart| apart > most);
+        if differs(0.5, &apart[..2]) {
+            bail!(
                 "device {} would go on from stage {} step {}, and others from elsewhere: give all nodes the run's \
                  folder of node 0",
                 self.rank(),
                 position.stage,
                 position.step
-            ),
+            );
         }
+        if differs(0.5, &apart[2..whole]) {
+            bail!(
+                "device {} learns by other settings than others, or with another number of devices a machine: give \
+                 all nodes the same configuration and --devices",
+                self.rank()
+            );
+        }
+        // Sums may be rounded in another order elsewhere.
+        if differs(1e-5 * self.count() as f32, &apart[whole..]) {
+            bail!(
+                "device {} starts from other weights than others: give all nodes the same files to start from",
+                self.rank()
+            );
+        }
+        Ok(())
+    }
+
+    /// Whether it is the first of its machine.
+    pub(super) fn is_first_here(&self) -> bool {
+        self.local[0] == 0
+    }
+
+    /// The number of its machine.
+    pub(super) fn node(&self) -> usize {
+        self.node[0]
     }
 
     /// Its number among the devices of all machines.
@@ -115,28 +155,22 @@ impl<B: AutodiffBackend> Peer<B> {
         let flags =
             Tensor::<B::InnerBackend, 1>::from_floats(present.flags.as_slice(), &self.device);
         let counts = self.sum(flags)?;
-        let mut flat = Flat {
+        let mut rows = Rows {
+            peer: self,
             gradients,
             counts: counts.into_data().convert::<f32>().iter::<f32>().collect(),
             visited: 0,
-            parts: Vec::new(),
-            device: &self.device,
+            row: Vec::new(),
+            owners: Vec::new(),
+            length: 0,
+            failed: None,
         };
-        Module::<B>::visit(module, &mut flat);
-        if flat.parts.is_empty() {
-            return Ok(flat.gradients);
+        Module::<B>::visit(module, &mut rows);
+        rows.close();
+        match rows.failed {
+            Some(error) => Err(error),
+            None => Ok(rows.gradients),
         }
-        // One operation: each costs a journey to all the others and back.
-        let mean = self.mean(Tensor::cat(flat.parts, 0))?;
-        let mut unflat = Unflat {
-            gradients: flat.gradients,
-            counts: flat.counts,
-            visited: 0,
-            mean,
-            taken: 0,
-        };
-        Module::<B>::visit(module, &mut unflat);
-        Ok(unflat.gradients)
     }
 
     /// Leaves the others in peace.
@@ -215,55 +249,93 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Present<'_> {
     }
 }
 
-/// Takes all gradients that a device has, as one row.
-struct Flat<'a, B: AutodiffBackend> {
+/// Values of gradients that are averaged in one operation: each costs a journey to the others and back, and copies of
+/// all that is in it.
+const ROW: usize = 16 << 20;
+
+/// Gives a parameter its part of an averaged row.
+type Owner<B> = Box<dyn FnOnce(&mut GradientsParams, &Tensor<B, 1>, usize)>;
+
+/// Averages gradients, many parameters in a row.
+struct Rows<'a, B: AutodiffBackend> {
+    peer: &'a Peer<B>,
     gradients: GradientsParams,
     /// On how many devices each trained parameter has a gradient.
     counts: Vec<f32>,
     visited: usize,
-    parts: Vec<Tensor<B::InnerBackend, 1>>,
-    device: &'a B::Device,
+    row: Vec<Tensor<B::InnerBackend, 1>>,
+    /// Whose the parts of the row are.
+    owners: Vec<Owner<B::InnerBackend>>,
+    length: usize,
+    failed: Option<anyhow::Error>,
 }
 
-impl<B: AutodiffBackend> ModuleVisitor<B> for Flat<'_, B> {
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        if !param.is_require_grad() {
+impl<B: AutodiffBackend> Rows<'_, B> {
+    /// Averages what is in the row.
+    fn close(&mut self) {
+        let (row, owners) = (
+            core::mem::take(&mut self.row),
+            core::mem::take(&mut self.owners),
+        );
+        self.length = 0;
+        if row.is_empty() || self.failed.is_some() {
             return;
         }
-        self.visited += 1;
-        if self.counts[self.visited - 1] == 0.0 {
-            return;
+        let lengths: Vec<usize> = row.iter().map(|part| part.dims()[0]).collect();
+        match self.peer.mean(Tensor::cat(row, 0)) {
+            Ok(mean) => {
+                let mut taken = 0;
+                for (owner, length) in owners.into_iter().zip(lengths) {
+                    owner(&mut self.gradients, &mean, taken);
+                    taken += length;
+                }
+            }
+            Err(error) => self.failed = Some(error),
         }
-        let own = self.gradients.remove::<B::InnerBackend, D>(param.id);
-        let own = own.unwrap_or_else(|| Tensor::zeros(param.shape(), self.device));
-        let elements = own.shape().num_elements();
-        self.parts.push(own.reshape([elements]));
     }
 }
 
-/// Gives every parameter its part of the row.
-struct Unflat<B: AutodiffBackend> {
-    gradients: GradientsParams,
-    counts: Vec<f32>,
-    visited: usize,
-    mean: Tensor<B::InnerBackend, 1>,
-    taken: usize,
-}
-
-impl<B: AutodiffBackend> ModuleVisitor<B> for Unflat<B> {
+impl<B: AutodiffBackend> ModuleVisitor<B> for Rows<'_, B> {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-        if !param.is_require_grad() {
+        if !param.is_require_grad() || self.failed.is_some() {
             return;
         }
         self.visited += 1;
         if self.counts[self.visited - 1] == 0.0 {
             return;
         }
-        let shape = param.shape();
+        let (id, shape) = (param.id, param.shape());
         let elements = shape.num_elements();
-        let mean = self.mean.clone().narrow(0, self.taken, elements);
-        self.taken += elements;
-        self.gradients
-            .register::<B::InnerBackend, D>(param.id, mean.reshape(shape));
+        let own = self.gradients.remove::<B::InnerBackend, D>(id);
+        let own = own.unwrap_or_else(|| Tensor::zeros(shape.clone(), &self.peer.device));
+        self.row.push(own.reshape([elements]));
+        self.owners.push(Box::new(move |gradients, mean, from| {
+            let part = mean.clone().narrow(0, from, elements).reshape(shape);
+            gradients.register::<B::InnerBackend, D>(id, part);
+        }));
+        self.length += elements;
+        if self.length >= ROW {
+            self.close();
+        }
     }
+}
+
+/// The sum of all weights as a part of the sum of their sizes, which differs from model to model.
+fn balance<B: AutodiffBackend, M: Module<B>>(module: &M, device: &B::Device) -> f32 {
+    struct Sums<B: AutodiffBackend>([Tensor<B::InnerBackend, 1>; 2]);
+
+    impl<B: AutodiffBackend> ModuleVisitor<B> for Sums<B> {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+            let values = param.val().inner();
+            let [sum, sizes] = &mut self.0;
+            *sum = sum.clone() + values.clone().sum();
+            *sizes = sizes.clone() + values.abs().sum();
+        }
+    }
+
+    let mut sums = Sums::<B>([0, 1].map(|_| Tensor::zeros([1], device)));
+    Module::<B>::visit(module, &mut sums);
+    let [sum, sizes] = sums.0;
+    let balance = (sum / sizes).into_data().convert::<f32>();
+    balance.iter::<f32>().next().unwrap_or(f32::NAN)
 }

@@ -217,7 +217,11 @@ impl<S> Job<'_, S> {
             position.loss_scale = first.map(|first| saved.loss_scale.unwrap_or(first));
         }
         if let Some(peer) = &peer {
-            peer.agree(&position)?;
+            let plan = serde_json::to_string(config)?;
+            let plan = plan
+                .bytes()
+                .fold(options.seed, |sum, byte| mix(sum ^ u64::from(byte)));
+            peer.agree(&position, plan, &trainee)?;
         }
         let checkpoints = options.folder.join("checkpoints");
         let (rank, count) = peer
@@ -262,12 +266,11 @@ impl<S> Job<'_, S> {
             let mut skipped = 0;
             while position.step < end {
                 let start = Instant::now();
-                if is_first {
-                    // A resumed run draws what one without a stop draws.
-                    B::seed(
-                        &device,
-                        mix(mix(options.seed ^ mix(index as u64)) ^ position.step),
-                    );
+                if peer.as_ref().is_none_or(Peer::is_first_here) {
+                    // A resumed run draws what one without a stop draws, and each machine something else.
+                    let node = peer.as_ref().map_or(0, Peer::node) as u64;
+                    let stage = mix(options.seed ^ mix(index as u64));
+                    B::seed(&device, mix(stage ^ position.step) ^ (node << 32));
                 }
                 let learning_rate = schedule.at(position.step);
                 let wait = Instant::now();
@@ -317,6 +320,7 @@ impl<S> Job<'_, S> {
                 parts.push(("seconds".into(), seconds));
                 parts.push(("stalled".into(), waited));
                 if tokens > 0 {
+                    // Those of the other devices are about as many.
                     let read = (tokens * count) as f64;
                     parts.push(("tokens_per_second".into(), read / seconds));
                 }

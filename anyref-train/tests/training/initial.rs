@@ -1,8 +1,9 @@
 //! Parts that start from weights trained before.
 
 use std::fs;
+use std::path::Path;
 
-use anyref_train::run::checkpoint::load_parts;
+use anyref_train::run::checkpoint::{load_parts, newest};
 use anyref_train::run::config::InitialWeights;
 use anyref_train::run::launch::launch;
 use anyref_train::trainee::Trainee;
@@ -90,12 +91,24 @@ fn a_language_model_brings_its_tokenizer() {
         );
         fs::read_to_string(run.join("tokenizer.json")).unwrap()
     };
-    let from = folder.path().join("first/model");
-    let take = |part: &str| InitialWeights {
-        from: from.clone(),
+    let first = run("first", 560, vec![]);
+    let model = folder.path().join("first/model");
+    let checkpoint = newest(&folder.path().join("first/checkpoints"));
+    let checkpoint = checkpoint.unwrap().unwrap();
+    let take = |from: &Path, part: &str| InitialWeights {
+        from: from.into(),
         parts: vec![part.into()],
     };
-    let first = run("first", 560, vec![]);
-    assert!(run("same", 400, vec![take("llm")]) == first);
-    assert!(run("other", 400, vec![take("image_encoder")]) != first);
+    assert!(run("same", 400, vec![take(&model, "llm")]) == first);
+    assert!(run("part", 400, vec![take(&checkpoint, "llm.model")]) == first);
+    assert!(run("other", 400, vec![take(&model, "image_encoder")]) != first);
+
+    fs::remove_file(model.join("tokenizer.json")).unwrap();
+    let alone = folder.path().join("alone");
+    fs::rename(&model, &alone).unwrap();
+    let mut config = train_config(vec![stage("clip", 1, 1)]);
+    config.initial = vec![take(&alone, "llm")];
+    let run = folders(&folder.path().join("none"));
+    let error = launch::<TrainBackend>(&config, &run, None, &Default::default()).unwrap_err();
+    assert!(error.to_string().contains("no tokenizer"), "{error}");
 }

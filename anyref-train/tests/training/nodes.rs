@@ -3,7 +3,7 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Output, Stdio};
 
 use anyref_weights::Checkpoint;
 use serde_json::{Value, json};
@@ -48,12 +48,6 @@ fn node(rank: usize, ports: [u16; 2], more: &[&str]) -> Vec<String> {
     all.map(String::from).collect()
 }
 
-fn succeed(child: Child) {
-    let output = child.wait_with_output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{}: {said}", output.status);
-}
-
 fn weights(folder: &Path) -> Vec<(String, Vec<f32>)> {
     let newest = anyref_train::run::checkpoint::newest(&folder.join("run/checkpoints"));
     let file = newest.unwrap().unwrap().join("model.safetensors");
@@ -65,28 +59,53 @@ fn weights(folder: &Path) -> Vec<(String, Vec<f32>)> {
     tensors.collect()
 }
 
-#[test]
-fn two_nodes_are_one_with_twice_the_micro_batches() {
-    let [alone, first, second] = [(); 3].map(|()| tempfile::tempdir().unwrap());
-    succeed(
-        train(
-            alone.path(),
-            stages(2),
-            &["--stop-after".into(), "4".into()],
-        )
-        .spawn()
-        .unwrap(),
-    );
+/// Runs both machines to their end.
+fn both(folders: [&Path; 2], stages: [Vec<Value>; 2], options: [&[&str]; 2]) -> [Output; 2] {
     let ports = free_ports();
-    let until = ["--stop-after", "4"];
-    let nodes = [
-        train(first.path(), stages(1), &node(0, ports, &until)),
-        train(second.path(), stages(1), &node(1, ports, &until)),
-    ];
-    for node in nodes.map(|mut node| node.spawn().unwrap()) {
-        succeed(node);
+    let mut nodes = Vec::new();
+    for (rank, (folder, (stages, more))) in folders
+        .into_iter()
+        .zip(stages.into_iter().zip(options))
+        .enumerate()
+    {
+        let options = node(rank, ports, more);
+        nodes.push(train(folder, stages, &options).spawn().unwrap());
     }
-    let (expected, found) = (weights(alone.path()), weights(first.path()));
+    let outputs: Vec<Output> = nodes
+        .into_iter()
+        .map(|node| node.wait_with_output().unwrap())
+        .collect();
+    outputs.try_into().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+fn learned(outputs: [Output; 2]) {
+    for output in outputs {
+        let said = said(&output);
+        assert!(output.status.success(), "{}: {said}", output.status);
+        assert!(!said.contains("panicked"), "{said}");
+    }
+}
+
+fn refused(outputs: [Output; 2], part: &str) {
+    for output in outputs {
+        let said = said(&output);
+        assert!(!output.status.success());
+        assert!(said.contains(part), "{said}");
+    }
+}
+
+fn one(folder: &Path, accumulation: u64, options: &[String]) {
+    let mut alone = train(folder, stages(accumulation), options);
+    let output = alone.output().unwrap();
+    assert!(output.status.success(), "{}", said(&output));
+}
+
+fn assert_same_weights(found: &Path, expected: &Path) {
+    let (expected, found) = (weights(expected), weights(found));
     assert_eq!(expected.len(), found.len());
     for ((name, expected), (same, found)) in expected.iter().zip(&found) {
         assert_eq!(name, same);
@@ -94,24 +113,49 @@ fn two_nodes_are_one_with_twice_the_micro_batches() {
         let apart = apart.fold(0.0, f32::max);
         assert!(apart < 1e-5, "{name}: {apart}");
     }
+}
+
+#[test]
+fn two_nodes_are_one_with_twice_the_micro_batches() {
+    let [alone, first, second] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let folders = [first.path(), second.path()];
+    one(alone.path(), 2, &[]);
+    let until: &[&str] = &["--stop-after", "4"];
+    learned(both(folders, [stages(1), stages(1)], [until, until]));
     // Only the first writes.
     assert!(!second.path().join("run/checkpoints").exists());
     assert!(!second.path().join("run/metrics.jsonl").exists());
-
     // The second has no checkpoint to go on from: it would learn something else.
-    let ports = free_ports();
-    let nodes = [
-        train(first.path(), stages(1), &node(0, ports, &[])),
-        train(second.path(), stages(1), &node(1, ports, &[])),
-    ];
-    let outputs = nodes
-        .map(|mut node| node.spawn().unwrap())
-        .map(|child| child.wait_with_output().unwrap());
-    for output in outputs {
-        let said = String::from_utf8_lossy(&output.stderr);
-        assert!(!output.status.success());
-        assert!(said.contains("the run's folder of node 0"), "{said}");
-    }
+    let again = both(folders, [stages(1), stages(1)], [&[], &[]]);
+    refused(again, "the run's folder of node 0");
+    // Both read the first one's.
+    learned(both(
+        [first.path(), first.path()],
+        [stages(1), stages(1)],
+        [&[], &[]],
+    ));
+    assert_same_weights(first.path(), alone.path());
+    assert!(first.path().join("run/model/model.safetensors").is_file());
+}
+
+#[test]
+fn nodes_have_several_devices_each_and_as_many() {
+    let [alone, first, second] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    let folders = [first.path(), second.path()];
+    one(alone.path(), 4, &[]);
+    let two: &[&str] = &["--devices", "0,0"];
+    refused(
+        both(folders, [stages(1), stages(1)], [two, &[]]),
+        "number of devices",
+    );
+    let mut faster = stages(1);
+    faster[0]["learning_rate"] = json!(0.01);
+    refused(
+        both(folders, [stages(1), faster], [two, two]),
+        "the same configuration",
+    );
+    learned(both(folders, [stages(1), stages(1)], [two, two]));
+    assert_same_weights(first.path(), alone.path());
 }
 
 #[test]
@@ -119,7 +163,7 @@ fn a_node_without_its_number_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let options = ["--nodes".into(), "127.0.0.1:1,127.0.0.1:2".into()];
     let output = train(folder.path(), stages(1), &options).output().unwrap();
-    let said = String::from_utf8_lossy(&output.stderr);
+    let said = said(&output);
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert!(said.contains("--node"), "{said}");
 }

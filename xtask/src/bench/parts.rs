@@ -46,7 +46,12 @@ pub struct Parts {
     #[arg(long, default_value_t = 2)]
     warm_up: usize,
     /// Only these parts
-    #[arg(long, value_delimiter = ',', value_name = "PART,…")]
+    #[arg(
+        long,
+        value_delimiter = ',',
+        value_name = "PART,…",
+        value_parser = clap::builder::PossibleValuesParser::new(PARTS.map(|(part, _)| part))
+    )]
     only: Vec<String>,
     /// A Python with torch and transformers, for the other side, which has anyref-7b's sizes
     #[arg(long, value_name = "PATH")]
@@ -57,8 +62,8 @@ pub struct Parts {
 struct Side(Option<Program>);
 
 impl Side {
-    /// The seconds of every run of a part that counts.
-    fn runs(&mut self, part: &str, warm_up: usize) -> Option<f64> {
+    /// The seconds of a run of a part, after some that do not count.
+    fn run(&mut self, part: &str, warm_up: usize) -> Option<f64> {
         let program = self.0.as_mut()?;
         let mut last = None;
         for _ in 0..=warm_up {
@@ -101,7 +106,7 @@ pub fn run(options: &Parts) -> Result<()> {
         for run in 0..options.repeat.max(1) {
             let warm_up = if run == 0 { options.warm_up } else { 0 };
             for (side, seconds) in sides.iter_mut().zip(&mut seconds) {
-                seconds.extend(side.runs(part, warm_up));
+                seconds.extend(side.run(part, warm_up));
             }
         }
         let medians = seconds.map(|seconds| median(&seconds));
