@@ -1,28 +1,30 @@
 //! The shipped model on the GPU against the same on the processor, by the real program.
-#![cfg(feature = "vulkan")]
+#![cfg(all(feature = "flex", any(feature = "vulkan", feature = "cuda")))]
 
 mod common;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyref_decoder::rle::Rle;
 use serde_json::Value;
 
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/demo")
+}
+
 /// An answer that every part of the model but the describing of boxes has a hand in.
-fn answer(backend: &str) -> Value {
-    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/demo");
+fn answer(backend: &str, dtype: &str) -> Value {
     let asked = ["--text", "the gorilla", "--audio", "scene1-4-1.wav"];
     let mut arguments = vec!["segment", "--image", "scene1.jpg", "--json"];
     arguments.extend(asked);
-    arguments.extend(["--backend", backend]);
-    serde_json::from_str(&common::succeed(&folder, &arguments)).unwrap()
+    arguments.extend(["--backend", backend, "--dtype", dtype]);
+    serde_json::from_str(&common::succeed(&folder(), &arguments)).unwrap()
 }
 
-#[test]
-fn vulkan_answers_as_the_processor_does() {
-    let (expected, found) = (answer("flex"), answer("vulkan"));
-    println!("flex {expected}\nvulkan {found}");
-    assert_eq!(found["backend"], "vulkan");
+fn compare(backend: &str, dtype: &str, least: f64) {
+    let (expected, found) = (answer("flex", "f32"), answer(backend, dtype));
+    println!("flex {expected}\n{backend} {found}");
+    assert_eq!(found["backend"], backend);
     assert_eq!(found["text"], expected["text"]);
     let masks = |answer: &Value| answer["masks"].as_array().unwrap().clone();
     let (found, expected) = (masks(&found), masks(&expected));
@@ -32,6 +34,49 @@ fn vulkan_answers_as_the_processor_does() {
         let [found, expected] =
             [found, expected].map(|mask| serde_json::from_value::<Rle>(mask).unwrap());
         let iou = found.iou(&expected).unwrap();
-        assert!(iou >= 0.99, "IoU {iou}");
+        assert!(iou >= least, "IoU {iou}");
     }
+}
+
+/// Weights and values in half precision, where the device has it.
+fn compare_in_half_precision(backend: &str, dtype: &str) {
+    let run = common::run_in(
+        &folder(),
+        &["info", "--backend", backend, "--dtype", dtype],
+        "",
+    );
+    match run.code {
+        Some(0) => compare(backend, dtype, 0.95),
+        _ => {
+            let line = run.stderr.trim();
+            let refused = format!("does not compute in {dtype}");
+            assert!(line.contains(&refused), "{line}");
+            assert!(!line.contains('\n'), "{line}");
+        }
+    }
+}
+
+#[cfg(feature = "vulkan")]
+#[test]
+fn vulkan_answers_as_the_processor_does() {
+    compare("vulkan", "f32", 0.99);
+}
+
+#[cfg(feature = "vulkan")]
+#[test]
+fn vulkan_answers_in_half_precision_or_says_that_it_cannot() {
+    compare_in_half_precision("vulkan", "f16");
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn cuda_answers_as_the_processor_does() {
+    compare("cuda", "f32", 0.99);
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn cuda_answers_in_half_precision() {
+    compare_in_half_precision("cuda", "f16");
+    compare_in_half_precision("cuda", "bf16");
 }
