@@ -10,11 +10,10 @@ use std::error::Error;
 use std::io::BufRead;
 use std::time::Instant;
 
-use anyref_core::{AnyRefConfig, AnyRefModel, BackendName, Task};
+use anyref_core::{AnyRefConfig, AnyRefModel, BackendName, Task, cast_weights};
 use anyref_decoder::refocus::ObjectToken;
 use anyref_llm::{GenerationConfig, GenerationInput, generate};
 use anyref_weights::WeightType;
-use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Distribution, Int, Tensor};
 
@@ -67,37 +66,6 @@ impl Task for Bench {
     }
 }
 
-/// Weights in another type; frequencies stay as they are.
-struct Cast {
-    dtype: DType,
-    path: Vec<String>,
-}
-
-impl Cast {
-    fn new(dtype: DType) -> Self {
-        let path = Vec::new();
-        Self { dtype, path }
-    }
-}
-
-impl<B: Backend> ModuleMapper<B> for Cast {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        let wide = |name: &String| name == "positional_encoding_gaussian_matrix";
-        match self.path.last().is_some_and(wide) {
-            true => param,
-            false => param.map(|tensor| tensor.cast(self.dtype)),
-        }
-    }
-}
-
 /// A model, and what its parts are given.
 struct Parts<B: Backend> {
     model: AnyRefModel<B>,
@@ -125,21 +93,21 @@ impl<B: Backend> Parts<B> {
             self.drawn.push(part);
             // Weights are drawn when they are used first; these are cast one by one.
             let fresh = self.config.init::<B>(&self.device());
-            let (mut cast, model) = (Cast::new(self.dtype), &mut self.model);
+            let (dtype, model) = (self.dtype, &mut self.model);
             match *part {
                 "clip" => {
-                    model.vision_tower = fresh.vision_tower.map(&mut cast);
-                    model.mm_projector = fresh.mm_projector.map(&mut cast);
+                    model.vision_tower = cast_weights(fresh.vision_tower, dtype);
+                    model.mm_projector = cast_weights(fresh.mm_projector, dtype);
                 }
-                "sam" => model.image_encoder = fresh.image_encoder.map(&mut cast),
+                "sam" => model.image_encoder = cast_weights(fresh.image_encoder, dtype),
                 "imagebind" => {
-                    model.audio_encoder = fresh.audio_encoder.map(|encoder| encoder.map(&mut cast));
+                    model.audio_encoder = cast_weights(fresh.audio_encoder, dtype);
                 }
-                "llm" => model.llm = fresh.llm.map(&mut cast),
+                "llm" => model.llm = cast_weights(fresh.llm, dtype),
                 _ => {
-                    model.text_hidden_fcs = fresh.text_hidden_fcs.map(&mut cast);
-                    model.prompt_encoder = fresh.prompt_encoder.map(&mut cast);
-                    model.mask_decoder = fresh.mask_decoder.map(&mut cast);
+                    model.text_hidden_fcs = cast_weights(fresh.text_hidden_fcs, dtype);
+                    model.prompt_encoder = cast_weights(fresh.prompt_encoder, dtype);
+                    model.mask_decoder = cast_weights(fresh.mask_decoder, dtype);
                 }
             }
         }

@@ -159,16 +159,6 @@ impl BackendName {
         }
     }
 
-    /// Keeps the kernels that CUDA compiles in the user's cache folder, where the program finds them when it starts again;
-    /// other backends have nothing to keep. To be called before anything runs on the backend. A `cubecl.toml` that names
-    /// a folder of its own is left alone.
-    pub fn keep_kernels(self) {
-        #[cfg(feature = "cuda")]
-        if self == Self::Cuda {
-            kernels::keep();
-        }
-    }
-
     /// Runs a task on device `number`, or on the backend's own choice.
     ///
     /// # Errors
@@ -182,7 +172,8 @@ impl BackendName {
     }
 
     /// Runs a task on the devices of these numbers, or on the one that the backend chooses when there are none. The
-    /// processor may be given several times.
+    /// processor may be given several times. Kernels that CUDA compiles are kept in the user's cache folder, where the
+    /// program finds them when it starts again; a `cubecl.toml` that names a folder of its own is left alone.
     ///
     /// # Errors
     /// When the backend is not compiled in or lacks one of the devices.
@@ -222,6 +213,7 @@ impl BackendName {
             }
             #[cfg(feature = "cuda")]
             Self::Cuda => {
+                kernels::keep();
                 let count = self.devices()?.len();
                 let devices = of(numbers, |number| {
                     let number = number.unwrap_or(0);

@@ -67,7 +67,7 @@ pub use layout::{Layout, ObjectSpan, Slot, object_spans};
 pub use model::{AnyRefModel, PictureFeatures};
 pub use picture::Picture;
 pub use pipeline::AnyRef;
-pub use precision::ModelOptions;
+pub use precision::{FREQUENCIES, ModelOptions, cast_weights};
 pub use prepare::{PicturePixels, PicturePreprocessor};
 pub use prompt::{Prompt, Question};
 pub use reference::{Reference, ReferenceImage};

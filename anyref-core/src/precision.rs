@@ -1,10 +1,42 @@
 //! In which types a model's weights are kept and its values computed.
 
 use anyref_weights::{LoadOptions, WeightType, ops};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::backend::Backend;
-use burn::tensor::{DType, Element};
+use burn::tensor::{DType, Element, Tensor};
 
 use crate::{Error, Result};
+
+/// The parameter that stays in f32 whatever the others are: a rounded frequency is another place.
+pub const FREQUENCIES: &str = "positional_encoding_gaussian_matrix";
+
+/// A module with its weights in another type, all but [`FREQUENCIES`].
+pub fn cast_weights<B: Backend, M: Module<B>>(module: M, dtype: DType) -> M {
+    let path = Vec::new();
+    module.map(&mut Cast { dtype, path })
+}
+
+struct Cast {
+    dtype: DType,
+    path: Vec<String>,
+}
+
+impl<B: Backend> ModuleMapper<B> for Cast {
+    fn enter_module(&mut self, name: &str, _container: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        match self.path.last().is_some_and(|name| name == FREQUENCIES) {
+            true => param,
+            false => param.map(|tensor| tensor.cast(self.dtype)),
+        }
+    }
+}
 
 /// How a model is loaded.
 #[derive(Debug, Clone, Copy, Default)]
@@ -44,8 +76,7 @@ impl ModelOptions {
                 });
             }
         };
-        // A rounded frequency is another place.
-        let frequencies = r"\.positional_encoding_gaussian_matrix$";
+        let frequencies = format!(r"\.{FREQUENCIES}$");
         Ok(options.with_cast(Some(dtype)).with_wide(frequencies))
     }
 }

@@ -69,6 +69,11 @@ impl Tokenizer {
         folder::read(folder.as_ref())
     }
 
+    /// Whether [`from_folder`](Self::from_folder) finds one there, damaged or not.
+    pub fn is_in_folder(folder: impl AsRef<Path>) -> bool {
+        folder::has_one(folder.as_ref())
+    }
+
     /// Reads the contents of a SentencePiece `tokenizer.model`. The ids are those of transformers'
     /// `LlamaTokenizer`: SentencePiece's own.
     ///

@@ -151,12 +151,6 @@ impl RunArguments {
         Ok((config, folders))
     }
 
-    /// The backend, ready to be used.
-    fn backend(&self) -> BackendName {
-        self.backend.keep_kernels();
-        self.backend
-    }
-
     fn read<T: DeserializeOwned>(&self, what: &str) -> Result<T> {
         let text = std::fs::read_to_string(anyref_weights::local_path(&self.config)?)
             .with_context(|| format!("cannot read {}", self.config.display()))?;
@@ -182,7 +176,7 @@ fn main() -> Result<()> {
                 config: &config,
                 folders: &folders,
             };
-            println!("{}", run.backend().dispatch(run.device, planning)??);
+            println!("{}", run.backend.dispatch(run.device, planning)??);
             Ok(())
         }
         Command::Train {
@@ -204,7 +198,7 @@ fn main() -> Result<()> {
                 stop_after,
                 nodes: nodes.as_ref(),
             };
-            if run.backend().dispatch_team(&devices, training)?? {
+            if run.backend.dispatch_team(&devices, training)?? {
                 let of = if nodes.is_some() { ", of node 0" } else { "" };
                 println!(
                     "done: the model is in {}{of}",
@@ -223,7 +217,7 @@ fn main() -> Result<()> {
                 out: &out,
                 adapter,
             };
-            let checkpoint = run.backend().dispatch(run.device, export)??;
+            let checkpoint = run.backend.dispatch(run.device, export)??;
             println!("{} -> {}", checkpoint.display(), out.display());
             Ok(())
         }
@@ -234,7 +228,7 @@ fn main() -> Result<()> {
                 config: &config,
                 folders: &folders,
             };
-            println!("{}", run.backend().dispatch(run.device, ablation)??);
+            println!("{}", run.backend.dispatch(run.device, ablation)??);
             println!("written to {}", folders.run.join("table.md").display());
             Ok(())
         }
@@ -246,7 +240,7 @@ fn main() -> Result<()> {
                 count,
                 out: &out,
             };
-            run.backend().dispatch(run.device, pictures)??;
+            run.backend.dispatch(run.device, pictures)??;
             println!("{}", out.display());
             Ok(())
         }

@@ -21,12 +21,9 @@ pub fn run(common: &Common, command: &Command) -> Result<()> {
     match command {
         Command::Info(arguments) if arguments.devices => info::devices(),
         Command::Score(arguments) => score::run(common, arguments),
-        _ => {
-            common.backend.keep_kernels();
-            common
-                .backend
-                .dispatch(common.device, Dispatched { common, command })?
-        }
+        _ => common
+            .backend
+            .dispatch(common.device, Dispatched { common, command })?,
     }
 }
 

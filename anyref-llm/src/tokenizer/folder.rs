@@ -38,18 +38,25 @@ struct Entry {
     special: bool,
 }
 
+/// Whether there is a file that [`read`] takes.
+pub(super) fn has_one(folder: &Path) -> bool {
+    [JSON, SENTENCEPIECE]
+        .iter()
+        .any(|name| folder.join(name).exists())
+}
+
 /// Reads `tokenizer.json`, or else `tokenizer.model` and the files beside it.
 pub(super) fn read(folder: &Path) -> Result<Tokenizer> {
     let json = folder.join(JSON);
     if json.exists() {
         return Tokenizer::from_file(json);
     }
-    let path = folder.join(SENTENCEPIECE);
-    if !path.exists() {
+    if !has_one(folder) {
         let message =
             format!("no {JSON} and no {SENTENCEPIECE} here; copy the model's own into it");
         return Err(problem(folder, message));
     }
+    let path = folder.join(SENTENCEPIECE);
     let config: Config = optional(&folder.join(CONFIG))?.unwrap_or_default();
     let mut options = SentencePieceConfig::default();
     options.legacy = config.legacy.unwrap_or(options.legacy);

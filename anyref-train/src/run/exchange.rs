@@ -5,8 +5,7 @@
 //! several machines is not used: its barrier counts those who are there without ever starting over
 //! (`SyncService::sync` clears a copy), so that its second operation waits forever.
 
-use std::any::{Any, TypeId};
-use std::collections::HashMap;
+use std::any::Any;
 use std::net::{TcpListener, TcpStream};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -24,7 +23,7 @@ use tokio_util::sync::CancellationToken;
 use super::nodes::Nodes;
 
 /// Values that are sent in one message.
-const MESSAGE: usize = 16 << 20;
+pub(super) const MESSAGE: usize = 16 << 20;
 /// How often those who wait for a tensor look again: burn 0.21 may miss the moment in which it is offered.
 const LOOK: Duration = Duration::from_millis(10);
 /// How often another machine is called that does not answer yet.
@@ -50,15 +49,16 @@ impl<B: Backend> Exchange<B> {
     /// # Errors
     /// When the port is taken.
     pub(super) fn shared(nodes: &Nodes) -> Result<Arc<Mutex<Self>>> {
-        static OPEN: Mutex<Option<HashMap<TypeId, Box<dyn Any + Send>>>> = Mutex::new(None);
+        static OPEN: Mutex<Option<Box<dyn Any + Send>>> = Mutex::new(None);
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = open.get_or_insert_default();
-        let known = open.get(&TypeId::of::<B>());
-        if let Some(exchange) = known.and_then(|known| known.downcast_ref::<Arc<Mutex<Self>>>()) {
+        let known = open
+            .as_ref()
+            .and_then(|open| open.downcast_ref::<Arc<Mutex<Self>>>());
+        if let Some(exchange) = known {
             return Ok(exchange.clone());
         }
         let exchange = Arc::new(Mutex::new(Self::open(nodes)?));
-        open.insert(TypeId::of::<B>(), Box::new(exchange.clone()));
+        *open = Some(Box::new(exchange.clone()));
         Ok(exchange)
     }
 
@@ -151,12 +151,9 @@ impl<B: Backend> Exchange<B> {
                 let _ = self.fetch(0, thanks);
             }
         }
-        let closed = self.runtime.block_on(async {
-            let close = AssertUnwindSafe(self.service.close());
-            tokio::time::timeout(CALL, close).await
-        });
         // A connection that does not close is closed by the end of the process.
-        let _ = closed;
+        let close = async { tokio::time::timeout(CALL, self.service.close()).await };
+        let _ = self.runtime.block_on(close);
     }
 
     fn gather(&mut self, own: Tensor<B, 1>, device: &B::Device) -> Result<Tensor<B, 1>> {

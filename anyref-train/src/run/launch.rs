@@ -338,16 +338,14 @@ fn tokenizer_of_words(config: &TrainConfig) -> Result<Option<Tokenizer>> {
     let from = local_path(&initial.from)?;
     let run = from.ancestors().nth(2);
     let run = run.filter(|run| !run.as_os_str().is_empty());
-    for folder in [Some(from.as_ref()), run].into_iter().flatten() {
-        let names = [TOKENIZER, "tokenizer.model"];
-        if names.iter().any(|name| folder.join(name).is_file()) {
-            return Ok(Some(Tokenizer::from_folder(folder)?));
-        }
+    let mut folders = [Some(from.as_ref()), run].into_iter().flatten();
+    match folders.find(|folder| Tokenizer::is_in_folder(folder)) {
+        Some(folder) => Ok(Some(Tokenizer::from_folder(folder)?)),
+        None => bail!(
+            "`initial`: {} has a language model and no tokenizer: put its tokenizer.json there",
+            initial.from.display()
+        ),
     }
-    bail!(
-        "`initial`: {} has a language model and no tokenizer: put its tokenizer.json there",
-        initial.from.display()
-    )
 }
 
 /// The run's tokenizer: that of the model it starts from or has its language model from, or one trained once on the

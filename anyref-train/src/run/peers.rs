@@ -14,7 +14,7 @@ use burn_collective::{
 };
 
 use super::checkpoint::Position;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, MESSAGE};
 use super::nodes::Nodes;
 
 /// What a device says when another one has failed; the other's own error is what matters.
@@ -154,14 +154,13 @@ impl<B: AutodiffBackend> Peer<B> {
         Module::<B>::visit(module, &mut present);
         let flags =
             Tensor::<B::InnerBackend, 1>::from_floats(present.flags.as_slice(), &self.device);
-        let counts = self.sum(flags)?;
+        let counts = self.sum(flags)?.into_data().convert::<f32>();
+        let counts = counts.iter::<f32>().collect::<Vec<_>>();
         let mut rows = Rows {
             peer: self,
             gradients,
-            counts: counts.into_data().convert::<f32>().iter::<f32>().collect(),
-            visited: 0,
+            counts: counts.into_iter(),
             row: Vec::new(),
-            owners: Vec::new(),
             length: 0,
             failed: None,
         };
@@ -249,23 +248,20 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Present<'_> {
     }
 }
 
-/// Values of gradients that are averaged in one operation: each costs a journey to the others and back, and copies of
-/// all that is in it.
-const ROW: usize = 16 << 20;
-
-/// Gives a parameter its part of an averaged row.
+/// Gives a parameter its part of an averaged row, which begins at a place.
 type Owner<B> = Box<dyn FnOnce(&mut GradientsParams, &Tensor<B, 1>, usize)>;
 
-/// Averages gradients, many parameters in a row.
+/// A part of a row, and whose it is.
+type Part<B> = (Tensor<B, 1>, Owner<B>);
+
+/// Averages gradients, many parameters in a row of a message's length or more: each operation costs a journey to the
+/// others and back, and copies of all that is in it.
 struct Rows<'a, B: AutodiffBackend> {
     peer: &'a Peer<B>,
     gradients: GradientsParams,
-    /// On how many devices each trained parameter has a gradient.
-    counts: Vec<f32>,
-    visited: usize,
-    row: Vec<Tensor<B::InnerBackend, 1>>,
-    /// Whose the parts of the row are.
-    owners: Vec<Owner<B::InnerBackend>>,
+    /// On how many devices each trained parameter that is still to come has a gradient.
+    counts: std::vec::IntoIter<f32>,
+    row: Vec<Part<B::InnerBackend>>,
     length: usize,
     failed: Option<anyhow::Error>,
 }
@@ -273,16 +269,13 @@ struct Rows<'a, B: AutodiffBackend> {
 impl<B: AutodiffBackend> Rows<'_, B> {
     /// Averages what is in the row.
     fn close(&mut self) {
-        let (row, owners) = (
-            core::mem::take(&mut self.row),
-            core::mem::take(&mut self.owners),
-        );
+        let (parts, owners): (Vec<_>, Vec<_>) = self.row.drain(..).unzip();
         self.length = 0;
-        if row.is_empty() || self.failed.is_some() {
+        if parts.is_empty() || self.failed.is_some() {
             return;
         }
-        let lengths: Vec<usize> = row.iter().map(|part| part.dims()[0]).collect();
-        match self.peer.mean(Tensor::cat(row, 0)) {
+        let lengths: Vec<usize> = parts.iter().map(|part| part.dims()[0]).collect();
+        match self.peer.mean(Tensor::cat(parts, 0)) {
             Ok(mean) => {
                 let mut taken = 0;
                 for (owner, length) in owners.into_iter().zip(lengths) {
@@ -300,21 +293,20 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Rows<'_, B> {
         if !param.is_require_grad() || self.failed.is_some() {
             return;
         }
-        self.visited += 1;
-        if self.counts[self.visited - 1] == 0.0 {
+        if self.counts.next() == Some(0.0) {
             return;
         }
         let (id, shape) = (param.id, param.shape());
         let elements = shape.num_elements();
         let own = self.gradients.remove::<B::InnerBackend, D>(id);
         let own = own.unwrap_or_else(|| Tensor::zeros(shape.clone(), &self.peer.device));
-        self.row.push(own.reshape([elements]));
-        self.owners.push(Box::new(move |gradients, mean, from| {
+        let owner: Owner<_> = Box::new(move |gradients, mean, from| {
             let part = mean.clone().narrow(0, from, elements).reshape(shape);
             gradients.register::<B::InnerBackend, D>(id, part);
-        }));
+        });
+        self.row.push((own.reshape([elements]), owner));
         self.length += elements;
-        if self.length >= ROW {
+        if self.length >= MESSAGE {
             self.close();
         }
     }

@@ -1,5 +1,6 @@
 //! Mixed precision: values and gradients of a step in half precision, weights and their updates in f32.
 
+use anyref_core::FREQUENCIES;
 use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::backend::AutodiffBackend;
@@ -143,7 +144,7 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Round {
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        let wide = |name: &String| name == "positional_encoding_gaussian_matrix";
+        let wide = |name: &String| name == FREQUENCIES;
         let (id, tensor, mapper) = param.consume();
         let tracked = tensor.is_require_grad();
         let values = match &mut self.trained {

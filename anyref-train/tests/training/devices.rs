@@ -1,37 +1,19 @@
 //! Two devices with a batch each learn what one with both batches learns.
 
 use std::fs;
-use std::path::Path;
 
 use anyhow::{Result, bail};
 use anyref_train::run::config::StageConfig;
 use anyref_train::run::launch::{launch, launch_on};
 use anyref_train::run::trainer::{Losses, RunOptions, Stage, train_stage};
 use anyref_train::trainee::Trainee;
-use anyref_weights::Checkpoint;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use serde_json::Value;
 
-use crate::support::{TrainBackend, alone, context, folders, stage, stage_config, train_config};
-
-fn weights(run: &Path) -> Vec<(String, Vec<f32>)> {
-    let checkpoint = anyref_train::run::checkpoint::newest(&run.join("checkpoints"));
-    let file = checkpoint.unwrap().unwrap().join("model.safetensors");
-    let checkpoint = Checkpoint::open(file).unwrap();
-    let values = |name: &str| {
-        let data = checkpoint.require(name).unwrap().read().unwrap();
-        data.convert::<f32>().to_vec().unwrap()
-    };
-    let names: Vec<String> = checkpoint
-        .tensors()
-        .map(|tensor| tensor.name.clone())
-        .collect();
-    names
-        .into_iter()
-        .map(|name| (name.clone(), values(&name)))
-        .collect()
-}
+use crate::support::{
+    TrainBackend, alone, context, folders, stage, stage_config, train_config, weights,
+};
 
 #[test]
 fn two_devices_are_one_with_twice_the_micro_batches() {

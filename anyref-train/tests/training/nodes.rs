@@ -5,10 +5,9 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
-use anyref_weights::Checkpoint;
 use serde_json::{Value, json};
 
-use crate::support::{stage, train_config};
+use crate::support::{stage, train_config, weights};
 
 /// The program, with a configuration in its folder.
 fn train(folder: &Path, stages: Vec<Value>, options: &[String]) -> Command {
@@ -46,17 +45,6 @@ fn node(rank: usize, ports: [u16; 2], more: &[&str]) -> Vec<String> {
     let options = ["--nodes", &addresses, "--node", &rank];
     let all = options.into_iter().chain(more.iter().copied());
     all.map(String::from).collect()
-}
-
-fn weights(folder: &Path) -> Vec<(String, Vec<f32>)> {
-    let newest = anyref_train::run::checkpoint::newest(&folder.join("run/checkpoints"));
-    let file = newest.unwrap().unwrap().join("model.safetensors");
-    let checkpoint = Checkpoint::open(file).unwrap();
-    let tensors = checkpoint.tensors().map(|tensor| {
-        let data = tensor.read().unwrap();
-        (tensor.name.clone(), data.convert::<f32>().to_vec().unwrap())
-    });
-    tensors.collect()
 }
 
 /// Runs both machines to their end.
@@ -105,7 +93,7 @@ fn one(folder: &Path, accumulation: u64, options: &[String]) {
 }
 
 fn assert_same_weights(found: &Path, expected: &Path) {
-    let (expected, found) = (weights(expected), weights(found));
+    let [expected, found] = [expected, found].map(|folder| weights(&folder.join("run")));
     assert_eq!(expected.len(), found.len());
     for ((name, expected), (same, found)) in expected.iter().zip(&found) {
         assert_eq!(name, same);

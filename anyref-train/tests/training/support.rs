@@ -9,6 +9,7 @@ use anyref_train::data::{InstructionConfig, SceneConfig, Scenes};
 use anyref_train::run::config::{StageConfig, TrainConfig};
 use anyref_train::run::launch::Folders;
 use anyref_train::stages::{SceneContext, StageContext};
+use anyref_weights::Checkpoint;
 use burn::backend::Autodiff;
 use serde_json::{Value, json};
 
@@ -87,4 +88,23 @@ pub fn folders(run: &Path) -> Folders {
         stamps: "unused".into(),
         backgrounds: None,
     }
+}
+
+/// The weights of a run's newest checkpoint, by name.
+pub fn weights(run: &Path) -> Vec<(String, Vec<f32>)> {
+    let checkpoint = anyref_train::run::checkpoint::newest(&run.join("checkpoints"));
+    let file = checkpoint.unwrap().unwrap().join("model.safetensors");
+    let checkpoint = Checkpoint::open(file).unwrap();
+    let values = |name: &str| {
+        let data = checkpoint.require(name).unwrap().read().unwrap();
+        data.convert::<f32>().to_vec().unwrap()
+    };
+    let names: Vec<String> = checkpoint
+        .tensors()
+        .map(|tensor| tensor.name.clone())
+        .collect();
+    names
+        .into_iter()
+        .map(|name| (name.clone(), values(&name)))
+        .collect()
 }

@@ -10,8 +10,13 @@ mod segment;
 mod sweep;
 mod train_step;
 
+use std::path::Path;
+use std::process::Command;
+
 use anyhow::Result;
 use clap::Subcommand;
+
+use crate::cargo::root;
 
 /// What to measure.
 #[derive(Debug, Subcommand)]
@@ -40,6 +45,18 @@ pub fn run(bench: &Bench) -> Result<()> {
         Bench::Parts(options) => parts::run(options),
         Bench::Refocus(options) => refocus::run(options),
     }
+}
+
+/// A Python that runs a script of this folder on the device that a backend computes on.
+fn python(python: &Path, script: &str, backend: &str) -> Command {
+    let device = match backend {
+        "cuda" => "cuda",
+        _ => "cpu",
+    };
+    let mut command = Command::new(python);
+    command.arg(root().join("xtask/src/bench").join(script));
+    command.args(["--device", device]);
+    command
 }
 
 /// The middle of some values.

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::median;
 use super::program::Program;
-use crate::cargo::{built_example, root};
+use crate::cargo::built_example;
 
 /// What both sides are asked for, and what it is called.
 const PARTS: [(&str, &str); 7] = [
@@ -150,15 +150,8 @@ fn print_line(title: &str, [ours, theirs]: [f64; 2]) {
 }
 
 fn reference(python: &Path, options: &Parts) -> Command {
-    let device = match options.backend.as_str() {
-        "cuda" => "cuda",
-        _ => "cpu",
-    };
-    let mut command = Command::new(python);
-    command
-        .arg(root().join("xtask/src/bench/parts.py"))
-        .args(["--device", device, "--dtype", &options.dtype])
-        .args(["--preset", &options.preset]);
+    let mut command = super::python(python, "parts.py", &options.backend);
+    command.args(["--dtype", &options.dtype, "--preset", &options.preset]);
     command
 }
 

@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::median;
 use super::program::{Program, number};
-use crate::cargo::{built_example, root};
+use crate::cargo::built_example;
 
 /// Options of `bench refocus`. Every number of objects is measured with every number of heads, positions and widths.
 #[derive(Debug, Args)]
@@ -94,7 +94,9 @@ fn case(program: &Path, options: &Refocus, sizes: [usize; 4]) -> Result<f64> {
     let matrices = 4 * objects * heads * positions * positions * (options.layers + 1);
     let mut theirs = match &options.python {
         Some(python) if matrices as f64 <= options.most * 1e9 => {
-            Some(Program::start(authors(python, options).arg(&name))?)
+            let layers = options.layers.to_string();
+            let mut authors = super::python(python, "refocus.py", &options.backend);
+            Some(Program::start(authors.args(["--layers", &layers, &name]))?)
         }
         _ => None,
     };
@@ -135,16 +137,4 @@ fn case(program: &Path, options: &Refocus, sizes: [usize; 4]) -> Result<f64> {
         None => println!(" – | – | – |"),
     }
     Ok(copy)
-}
-
-fn authors(python: &Path, options: &Refocus) -> Command {
-    let device = match options.backend.as_str() {
-        "cuda" => "cuda",
-        _ => "cpu",
-    };
-    let mut command = Command::new(python);
-    command
-        .arg(root().join("xtask/src/bench/refocus.py"))
-        .args(["--device", device, "--layers", &options.layers.to_string()]);
-    command
 }
