@@ -1,5 +1,7 @@
 //! LLaMA: embeddings in, last hidden states and logits out.
 
+use core::ops::Range;
+
 use anyref_weights::nn::{RmsNorm, RmsNormConfig, apply_linear};
 use anyref_weights::ops;
 use burn::module::{Initializer, Module, Param};
@@ -53,7 +55,7 @@ impl<B: Backend> LlamaInput<B> {
 /// What [`Llama::forward`] gives.
 #[derive(Debug, Clone)]
 pub struct LlamaOutput<B: Backend> {
-    /// `[batch, length, hidden]`, after the final norm.
+    /// `[batch, length, hidden]`, after the final norm where all layers were read.
     pub hidden: Tensor<B, 3>,
     /// Queries of the last layer after rotation, `[batch, heads, length, head_dim]`.
     pub query: Tensor<B, 4>,
@@ -144,8 +146,20 @@ impl<B: Backend> Llama<B> {
     ///
     /// # Panics
     /// If the padding does not cover past and new positions, or the cache has other rows or layers.
-    pub fn forward(
+    pub fn forward(&self, input: LlamaInput<B>, cache: Option<&mut KvCache<B>>) -> LlamaOutput<B> {
+        let mut output = self.forward_layers(0..self.model.layers.len(), input, cache);
+        output.hidden = self.model.norm.forward(output.hidden);
+        output
+    }
+
+    /// [`forward`](Self::forward) through some of the layers, without the final norm: what the layers before them give
+    /// goes in as `input.embeddings`, and the cache has just these layers.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward), and if there are no such layers.
+    pub fn forward_layers(
         &self,
+        layers: Range<usize>,
         input: LlamaInput<B>,
         mut cache: Option<&mut KvCache<B>>,
     ) -> LlamaOutput<B> {
@@ -187,15 +201,15 @@ impl<B: Backend> Llama<B> {
 
         let mut x = embeddings;
         let mut last = None;
-        for (index, layer) in self.model.layers.iter().enumerate() {
+        for (index, layer) in self.model.layers[layers].iter().enumerate() {
             let cache = cache.as_deref_mut().map(|cache| cache.layer(index));
             let output = layer.forward(x, &context, cache);
             x = output.output;
             last = Some((output.query, output.key));
         }
-        let (query, key) = last.expect("a model has at least one layer");
+        let (query, key) = last.expect("at least one layer");
         LlamaOutput {
-            hidden: self.model.norm.forward(x),
+            hidden: x,
             query,
             key,
         }
@@ -257,17 +271,27 @@ impl<B: Backend> Llama<B> {
 
     /// Whether any projection carries an adapter.
     pub fn has_lora(&self) -> bool {
-        self.model.layers.iter().any(|layer| {
+        self.projections().any(|linear| linear.lora_a.is_some())
+    }
+
+    /// Whether any adapter drops inputs in training.
+    pub fn has_dropout(&self) -> bool {
+        self.projections()
+            .any(|linear| linear.lora_a.is_some() && linear.dropout.prob > 0.0)
+    }
+
+    fn projections(&self) -> impl Iterator<Item = &LoraLinear<B>> {
+        self.model.layers.iter().flat_map(|layer| {
             let (attention, mlp) = (&layer.self_attn, &layer.mlp);
             [
                 &attention.q_proj,
                 &attention.k_proj,
                 &attention.v_proj,
                 &attention.o_proj,
+                &mlp.gate_proj,
+                &mlp.up_proj,
+                &mlp.down_proj,
             ]
-            .into_iter()
-            .chain([&mlp.gate_proj, &mlp.up_proj, &mlp.down_proj])
-            .any(|linear| linear.lora_a.is_some())
         })
     }
 

@@ -221,6 +221,43 @@ fn mask_cropping_blacks_out_all_but_the_object() {
 }
 
 #[test]
+fn twins_and_sizes_are_asked_for_more_often_in_training_alone() {
+    let set = Scenes::shapes(SceneConfig::default()).unwrap();
+    let share = |split, config: &InstructionConfig, hard: fn(&str) -> bool| {
+        let (mut found, mut all) = (0, 0);
+        for index in 0..60 {
+            let scene = set.scene(split, index);
+            for question in set.instructions(&scene, config, 0) {
+                found += usize::from(hard(&question.answer));
+                all += 1;
+            }
+        }
+        found as f64 / f64::from(all)
+    };
+    let placed: fn(&str) -> bool =
+        |answer| [" on the ", " at the "].iter().any(|p| answer.contains(p));
+    let sized: fn(&str) -> bool =
+        |answer| ["largest", "smallest"].iter().any(|p| answer.contains(p));
+    let boxes = questions(Kind::BoxToText);
+    let twins = InstructionConfig {
+        twin_probability: 1.0,
+        ..boxes.clone()
+    };
+    let texts = questions(Kind::Text);
+    let sizes = InstructionConfig {
+        size_probability: 1.0,
+        ..texts.clone()
+    };
+    for (plain, asked, hard) in [(&boxes, &twins, placed), (&texts, &sizes, sized)] {
+        let before = share(Split::Train, plain, hard);
+        let after = share(Split::Train, asked, hard);
+        assert!(after > before + 0.15, "{before} {after}");
+        let held_out = |config| share(Split::Test, config, hard);
+        assert_eq!(held_out(plain), held_out(asked));
+    }
+}
+
+#[test]
 fn bad_settings_and_folders_are_refused_with_a_remedy() {
     let refused = |config: SceneConfig| matches!(Scenes::shapes(config), Err(Error::Config(_)));
     assert!(refused(SceneConfig {

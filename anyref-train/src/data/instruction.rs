@@ -14,6 +14,7 @@ use super::composer::Scene;
 use super::library::{Library, pick};
 use super::mask::Mask;
 use super::sound::SAMPLE_RATE;
+use super::split::Split;
 
 mod mixed;
 pub(super) mod references;
@@ -119,6 +120,11 @@ pub struct InstructionConfig {
     /// scene or of nothing there. Such words are not learned, but the mask is: pointing then has to follow the picture rather than
     /// its name, as it must for things without a known one.
     pub misnaming_probability: f64,
+    /// Probability that in training a box to describe holds one of several things of the same noun, where the scene has
+    /// such: the noun alone does not tell it apart, and its place has to be said.
+    pub twin_probability: f64,
+    /// Probability that in training an expression for a thing compares sizes, where one of its expressions does.
+    pub size_probability: f64,
 }
 
 impl Default for InstructionConfig {
@@ -131,6 +137,8 @@ impl Default for InstructionConfig {
             reference_size: 128,
             box_jitter: 0.04,
             misnaming_probability: 0.0,
+            twin_probability: 0.0,
+            size_probability: 0.0,
         }
     }
 }
@@ -302,6 +310,13 @@ impl Asker<'_> {
                 .any(|o| o.noun == noun || o.name == noun);
             (!shown).then(|| noun.to_owned())
         })
+    }
+
+    /// Whether to do something that only training does, now and then. Nothing is drawn where it is never done, so
+    /// that questions stay what they were.
+    fn in_training(&mut self, probability: f64) -> bool {
+        let learned = self.scene.split == Split::Train && probability > 0.0;
+        learned && self.rng.random_bool(probability)
     }
 
     /// An item of a slice.

@@ -83,6 +83,8 @@ impl TrainConfig {
             ("mask_crop_probability", asked.mask_crop_probability),
             ("describe_mask_probability", asked.describe_mask_probability),
             ("misnaming_probability", asked.misnaming_probability),
+            ("twin_probability", asked.twin_probability),
+            ("size_probability", asked.size_probability),
         ] {
             ensure!(
                 (0.0..=1.0).contains(&value),
@@ -122,6 +124,7 @@ impl TrainConfig {
             stage.check_data()?;
             for (name, given) in [
                 ("recompute", stage.recompute),
+                ("recompute_layers", stage.recompute_layers),
                 ("features", stage.features.is_some()),
                 ("precision", stage.precision != Precision::F32),
                 ("absent_weight", stage.absent_weight > 0.0),
@@ -227,6 +230,10 @@ pub struct StageConfig {
     /// time. Stages of instructions alone take it.
     #[serde(default)]
     pub recompute: bool,
+    /// Whether of all layers of the language model but the last only the inputs are kept for the gradient, and the layers
+    /// are computed again one after the other (gradient checkpointing). Stages of instructions alone take it.
+    #[serde(default)]
+    pub recompute_layers: bool,
     /// The type in which values and gradients are computed; weights are kept and updated in f32 whatever it is, and have
     /// copies of that type beside them. Stages of instructions alone take it, without `features`.
     #[serde(default)]

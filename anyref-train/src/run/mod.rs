@@ -20,5 +20,6 @@ pub mod plan;
 pub mod precision;
 pub mod recompute;
 pub mod schedule;
+pub mod segments;
 mod tensorboard;
 pub mod trainer;

@@ -18,6 +18,8 @@ use crate::trainee::Trainee;
 
 /// Bytes of a weight, of a gradient, and of each of AdamW's two moments.
 const BYTES: usize = 4;
+/// Bytes of a weight or a value in half precision.
+const HALF: usize = 2;
 /// Tokens of a question and its answer beside the picture's, for the estimate of operations.
 const WORDS: usize = 64;
 
@@ -57,12 +59,14 @@ pub struct PartPlan {
     pub parameters: usize,
     /// Those that are trained.
     pub trained: usize,
+    /// Those that have a copy in half precision beside them.
+    pub copied: usize,
 }
 
 impl PartPlan {
-    /// Bytes of weights, gradients and moments.
+    /// Bytes of weights and their copies, gradients and moments.
     pub fn bytes(&self) -> usize {
-        BYTES * (self.parameters + 3 * self.trained)
+        BYTES * (self.parameters + 3 * self.trained) + HALF * self.copied
     }
 }
 
@@ -118,6 +122,7 @@ fn parts<B: AutodiffBackend>(trainee: &Trainee<B>, stage: &StageConfig) -> Resul
     let mut count = Count {
         matched: vec![false; trainable.len()],
         trainable,
+        half: stage.precision.half().is_some(),
         path: Vec::new(),
         parts: Vec::new(),
     };
@@ -133,6 +138,8 @@ struct Count {
     trainable: Vec<Regex>,
     /// Whether each of them has matched a parameter.
     matched: Vec<bool>,
+    /// Whether the model is computed in half precision.
+    half: bool,
     path: Vec<String>,
     parts: Vec<PartPlan>,
 }
@@ -148,10 +155,8 @@ impl<B: Backend> ModuleVisitor<B> for Count {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         let path = self.path.join(".");
-        let part = match self.path.first().map(String::as_str) {
-            Some("anyref") => self.path.get(1),
-            _ => self.path.first(),
-        };
+        let model = self.path.first().is_some_and(|name| name == "anyref");
+        let part = self.path.get(usize::from(model));
         let part = part.map_or("", String::as_str);
         let count = param.lazy_shape().num_elements();
         if self.parts.last().is_none_or(|last| last.name != part) {
@@ -168,6 +173,9 @@ impl<B: Backend> ModuleVisitor<B> for Count {
         }
         if let Some(last) = self.parts.last_mut() {
             last.parameters += count;
+            if model && self.half {
+                last.copied += count;
+            }
             if trained {
                 last.trained += count;
             }
@@ -202,19 +210,29 @@ fn questions(config: &TrainConfig, stage: &StageConfig) -> usize {
     }
 }
 
-/// What each decoder layer keeps of a position in 32 bits: its input before and after both norms, queries, keys, values
-/// and what attention made of them, twice, for it lies differently for the output projection; and three vectors of the
-/// feed-forward network. A picture is read once for all questions about it. Micro-batches in parallel each keep their
-/// own.
+/// What each decoder layer keeps of a position: its input before and after both norms, queries, keys, values and what
+/// attention made of them, twice, for it lies differently for the output projection; and three vectors of the
+/// feed-forward network. Where layers are computed again, that is kept of two of them at a time, and of the others their
+/// input. A picture is read once for all questions about it. Micro-batches in parallel each keep their own.
 fn activations(model: &AnyRefConfig, stage: &StageConfig, questions: usize) -> f64 {
     let llm = &model.llm;
-    let kept = 9 * llm.hidden_size + 3 * llm.intermediate_size;
+    let layers = llm.num_hidden_layers;
+    let whole = match stage.recompute_layers {
+        true => layers.min(2),
+        false => layers,
+    };
+    let kept = whole * (9 * llm.hidden_size + 3 * llm.intermediate_size)
+        + (layers - whole) * llm.hidden_size;
     let positions = stage.batch * (model.image_tokens() + questions * WORDS);
     let at_once = match stage.parallel {
         true => stage.accumulation as usize,
         false => 1,
     };
-    (BYTES * llm.num_hidden_layers * kept * positions * at_once) as f64
+    let bytes = match stage.precision.half() {
+        Some(_) => HALF,
+        None => BYTES,
+    };
+    (bytes * kept * positions * at_once) as f64
 }
 
 impl fmt::Display for Plan {
@@ -234,6 +252,7 @@ impl fmt::Display for Plan {
                 line(f, part)?;
                 all.parameters += part.parameters;
                 all.trained += part.trained;
+                all.copied += part.copied;
             }
             all.name = "all".into();
             line(f, &all)?;
@@ -253,7 +272,7 @@ impl fmt::Display for Plan {
         }
         write!(
             f,
-            "memory is that of weights, gradients and AdamW's moments in 32 bits; activations come on top; checkpoints hold what is \
+            "memory is that of weights, gradients and AdamW's moments in 32 bits, and of copies in half precision; activations come on top; checkpoints hold what is \
              trained and what the run's start has not"
         )
     }

@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context, Result, anyhow, bail};
 use burn::module::{AutodiffModule, Module};
 use burn::optim::{GradientsAccumulator, GradientsParams};
-use burn::tensor::{Tensor, backend::AutodiffBackend, backend::Backend};
+use burn::tensor::{Tensor, backend::AutodiffBackend};
 use indicatif::{ProgressBar, ProgressStyle};
 use regex::Regex;
 
@@ -19,6 +19,7 @@ use super::nodes::Nodes;
 use super::optimizer::{Optimizer, OptimizerConfig, set_trainable};
 use super::peers::{Peer, PeerStopped};
 use super::precision::{LossScale, Rounded, widened};
+use super::segments::Segments;
 use crate::data::split::mix;
 use crate::losses::scalar;
 use crate::trainee::Trainee;
@@ -44,12 +45,46 @@ pub trait Stage<B: AutodiffBackend>: Sync {
 }
 
 /// A step's losses.
-#[derive(Debug, Clone)]
-pub struct Losses<B: Backend> {
+#[derive(Debug)]
+pub struct Losses<B: AutodiffBackend> {
     /// What is minimised, `[1]`.
     pub total: Tensor<B, 1>,
     /// Its parts for the log, `[1]` each.
     pub parts: Vec<(&'static str, Tensor<B, 1>)>,
+    /// What was computed on the way without a graph, and will be again.
+    pub segments: Option<Segments<B>>,
+}
+
+impl<B: AutodiffBackend> Losses<B> {
+    /// Losses that have all of their graph.
+    pub fn new(total: Tensor<B, 1>, parts: Vec<(&'static str, Tensor<B, 1>)>) -> Self {
+        Self {
+            total,
+            parts,
+            segments: None,
+        }
+    }
+
+    /// The gradients of the total, multiplied by `factor`, and the parts.
+    pub fn backward(self, trainee: &Trainee<B>, factor: f64) -> MicroStep {
+        let mut gradients = (self.total * factor).backward();
+        let gradients = match self.segments {
+            None => GradientsParams::from_module(&mut gradients, trainee),
+            Some(segments) => {
+                let mut sum = GradientsAccumulator::new();
+                let mut add = |gradients: &mut B::Gradients| {
+                    let gradients = GradientsParams::from_module(gradients, trainee);
+                    sum.accumulate(trainee, gradients);
+                };
+                segments.backward(&mut gradients, &mut add);
+                add(&mut gradients);
+                sum.grads()
+            }
+        };
+        let parts = self.parts.into_iter();
+        let parts = parts.map(|(name, value)| (name, scalar(value)));
+        (gradients, parts.collect())
+    }
 }
 
 /// How a run is carried out, apart from what is learned.
@@ -108,6 +143,14 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
         resume,
         index,
     };
+    let threads = devices.len() > 1 || (config.parallel && config.accumulation > 1);
+    if config.recompute_layers && threads && trainee.anyref.llm.has_dropout() {
+        bail!(
+            "stage {} recomputes layers with dropout, which has to be drawn a second time without others drawing: leave \
+             `recompute_layers` or `parallel` out, set `lora_dropout` to 0, or give each device a process (`--nodes`)",
+            config.kind
+        );
+    }
     let nodes = options.nodes.as_ref();
     let (first, others) = match devices.split_first() {
         Some(several) if !several.1.is_empty() || nodes.is_some() => several,
@@ -284,7 +327,7 @@ impl<S> Job<'_, S> {
                 let scale = position.loss_scale.map_or(1.0, |scale| scale.factor);
                 let way = Way {
                     parallel: config.parallel,
-                    peers: count > 1,
+                    fresh: count > 1 || config.recompute_layers,
                     half: half.as_ref(),
                     scale,
                 };
@@ -404,8 +447,8 @@ fn progress(config: &StageConfig, done: u64) -> ProgressBar {
 struct Way<'a, B: AutodiffBackend> {
     /// Each on a thread of its own.
     parallel: bool,
-    /// Whether other threads compute others at the same time.
-    peers: bool,
+    /// On leaves of its own.
+    fresh: bool,
     /// The model in the type of values and gradients, where that is another than the weights'.
     half: Option<&'a Rounded<B>>,
     /// What the loss is multiplied by for it.
@@ -413,12 +456,12 @@ struct Way<'a, B: AutodiffBackend> {
 }
 
 /// The gradients of one micro-batch and its losses by name.
-type MicroStep = (GradientsParams, Vec<(&'static str, f64)>);
+pub type MicroStep = (GradientsParams, Vec<(&'static str, f64)>);
 
 /// Gradients of every micro-batch, in order. In `parallel` each is computed on a thread of its own, with
 /// leaves of its own, since graphs that share a leaf wait for one another.
 ///
-/// Leaves are new too where other threads have `peers` of this one: burn-autodiff 0.21 forgets a leaf after a backward
+/// Leaves are new too where other threads compute others at the same time, or the graph is in segments: burn-autodiff 0.21 forgets a leaf after a backward
 /// pass, and at the end of one it clears away every graph, of any thread, that has no leaf and no tensor that is in
 /// use, as a graph of one layer is for the moment in which its output becomes the input of the next
 /// (`GraphCleaner::cleanup_orphaned_entries`). That layer would go without its gradient.
@@ -431,16 +474,10 @@ fn micro_steps<B: AutodiffBackend, S: Stage<B>>(
     let count = batches.len() as f64;
     let step = |trainee: &Trainee<B>, batch: S::Batch| -> Result<MicroStep> {
         let losses = stage.loss(trainee, &batch)?;
-        let mut gradients = (losses.total * (way.scale / count)).backward();
-        let mut gradients = GradientsParams::from_module(&mut gradients, trainee);
+        let (mut gradients, parts) = losses.backward(trainee, way.scale / count);
         if way.half.is_some() {
             gradients = widened(trainee, gradients, way.scale);
         }
-        let parts = losses
-            .parts
-            .into_iter()
-            .map(|(name, value)| (name, scalar(value)))
-            .collect();
         Ok((gradients, parts))
     };
     let fresh = || match way.half {
@@ -448,7 +485,7 @@ fn micro_steps<B: AutodiffBackend, S: Stage<B>>(
         None => Trainee::from_inner(trainee.valid()),
     };
     if !way.parallel || batches.len() == 1 {
-        let step = |batch| match way.peers || way.half.is_some() {
+        let step = |batch| match way.fresh || way.half.is_some() {
             true => step(&fresh(), batch),
             false => step(trainee, batch),
         };

@@ -155,10 +155,7 @@ impl<B: AutodiffBackend> Stage<B> for AudioStage<'_> {
     fn loss(&self, trainee: &Trainee<B>, batch: &AudioBatch) -> Result<Losses<B>> {
         let (logits, names) = self.logits(trainee, batch)?;
         let loss = cross_entropy(logits, names);
-        Ok(Losses {
-            total: loss.clone(),
-            parts: vec![("sound", loss)],
-        })
+        Ok(Losses::new(loss.clone(), vec![("sound", loss)]))
     }
 
     fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>> {

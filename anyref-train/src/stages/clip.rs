@@ -208,7 +208,7 @@ impl<B: AutodiffBackend> Stage<B> for ClipStage<'_> {
             parts.push(("picture", picture.clone()));
             total = total + picture * PICTURE_WEIGHT;
         }
-        Ok(Losses { total, parts })
+        Ok(Losses::new(total, parts))
     }
 
     fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>> {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 use anyref_core::{AnyRefModel, Layout, ReferenceBank, splice};
 use anyref_decoder::refocus::ObjectToken;
-use anyref_llm::{Llama, LlamaInput};
+use anyref_llm::{Llama, LlamaOutput};
 use anyref_vision::preprocess::PixelValues;
 use anyref_weights::ops;
 use burn::tensor::backend::{AutodiffBackend, Backend};
@@ -21,6 +21,7 @@ use super::questions::Questions;
 use super::regions::{Regions, embedded, name_logits};
 use super::sam::resized;
 use super::scene_context::SceneContext;
+use super::shared_prefix::SharedPrefix;
 use crate::data::Split;
 use crate::losses::{
     BCE_WEIGHT, DICE_WEIGHT, cross_entropy, mask_bce, mask_dice, mask_iou, scalar,
@@ -71,8 +72,15 @@ pub fn instruct_forward<B: Backend>(
 ) -> InstructOutput<B> {
     let features = clip_features(model, &batch.clip, device);
     let embeddings = || Ok(sam_embeddings(model, &batch.sam, device));
-    forward_encoded(model, batch, features, embeddings, device)
-        .expect("what is computed cannot be unreadable")
+    forward_encoded(
+        model,
+        batch,
+        features,
+        embeddings,
+        SharedPrefix::read,
+        device,
+    )
+    .expect("what is computed cannot be unreadable")
 }
 
 /// CLIP's features of some pictures, `[pictures, patches, channels]`.
@@ -96,12 +104,13 @@ fn sam_embeddings<B: Backend>(
         .forward(PixelValues::batch(pictures, device))
 }
 
-/// The same from CLIP's features and, where anything is pointed at, SAM's embeddings.
+/// The same from CLIP's features and, where anything is pointed at, SAM's embeddings; `read` has the language model read.
 fn forward_encoded<B: Backend>(
     model: &AnyRefModel<B>,
     batch: &InstructBatch,
     features: Tensor<B, 3>,
     embeddings: impl FnOnce() -> Result<Tensor<B, 4>>,
+    read: impl FnOnce(SharedPrefix<B>) -> LlamaOutput<B>,
     device: &B::Device,
 ) -> Result<InstructOutput<B>> {
     let scenes = batch.clip.len();
@@ -147,15 +156,15 @@ fn forward_encoded<B: Backend>(
         0,
         device,
     );
-    let mut cache = model.llm.new_cache();
-    model
-        .llm
-        .forward(LlamaInput::new(prefix.embeddings), Some(&mut cache));
-    let past = cache.len();
-    let mut cache = batch.repeated(&cache);
+    let past = batch.prefix.len();
     let rows = splice(&model.llm, &batch.rows, None, &bank, past, device);
-    let input = LlamaInput::new(rows.embeddings).with_padding(rows.padding);
-    let output = model.llm.forward(input, Some(&mut cache));
+    let output = read(SharedPrefix {
+        llm: model.llm.clone(),
+        prefix: prefix.embeddings,
+        rows: rows.embeddings,
+        padding: rows.padding,
+        prefix_of: batch.pictures.clone(),
+    });
 
     let [count, length, width] = output.hidden.dims();
     let predictors: Vec<usize> = batch
@@ -287,8 +296,20 @@ impl<'a> InstructStage<'a> {
         batch: &InstructBatch,
         device: &B::Device,
     ) -> Result<InstructOutput<B>> {
+        self.forward_by(SharedPrefix::read, model, batch, device)
+    }
+
+    fn forward_by<B: Backend>(
+        &self,
+        read: impl FnOnce(SharedPrefix<B>) -> LlamaOutput<B>,
+        model: &AnyRefModel<B>,
+        batch: &InstructBatch,
+        device: &B::Device,
+    ) -> Result<InstructOutput<B>> {
         let Some(config) = &self.config.features else {
-            return Ok(instruct_forward(model, batch, device));
+            let features = clip_features(model, &batch.clip, device);
+            let embeddings = || Ok(sam_embeddings(model, &batch.sam, device));
+            return forward_encoded(model, batch, features, embeddings, read, device);
         };
         let caches = {
             let mut opened = self.caches.lock().unwrap_or_else(PoisonError::into_inner);
@@ -305,7 +326,7 @@ impl<'a> InstructStage<'a> {
         let features = caches.clip.features(&batch.clip, device, encode)?;
         let encode = |new: &[PixelValues]| sam_embeddings(model, new, device);
         let embeddings = || caches.sam.features(&batch.sam, device, encode);
-        forward_encoded(model, batch, features, embeddings, device)
+        forward_encoded(model, batch, features, embeddings, read, device)
     }
 
     pub(super) fn context(&self) -> &'a StageContext {
@@ -394,7 +415,22 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
 
     fn loss(&self, trainee: &Trainee<B>, batch: &InstructBatch) -> Result<Losses<B>> {
         let device = trainee.heads.logit_scale.val().device();
-        let output = self.forward(&trainee.anyref, batch, &device)?;
+        let mut segments = None;
+        let read = |shared: SharedPrefix<B>| match self.config.recompute_layers {
+            true => {
+                let (output, kept) = shared.read_in_segments();
+                segments = Some(kept);
+                output
+            }
+            false => shared.read(),
+        };
+        let mut output = self.forward_by(read, &trainee.anyref, batch, &device)?;
+        if let Some(segments) = &mut segments {
+            output.features = segments.bridge(output.features);
+            let past =
+                |references: Tensor<B, 2>| segments.bridge(references.unsqueeze()).squeeze_dim(0);
+            output.references = output.references.map(past);
+        }
         let language = cross_entropy(output.logits, indices(&batch.predicted, &device));
         let mut parts = vec![("language", language.clone())];
         let mut total = language;
@@ -452,7 +488,11 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
             let name = cross_entropy(name_logits(&trainee.heads, embedded), names);
             add("name", self.config.name_weight, Some(name));
         }
-        Ok(Losses { total, parts })
+        Ok(Losses {
+            total,
+            parts,
+            segments,
+        })
     }
 
     fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>> {

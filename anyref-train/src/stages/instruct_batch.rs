@@ -3,11 +3,9 @@
 use anyhow::{Context, Result};
 use anyref_audio::AudioFeatures;
 use anyref_core::{Layout, Question, SpecialTokens, object_spans};
-use anyref_llm::KvCache;
 use anyref_llm::conversation::llava_v1;
 use anyref_vision::preprocess::PixelValues;
 use anyref_vision::roi_align::RegionBox;
-use burn::tensor::backend::Backend;
 use image::RgbImage;
 use rayon::prelude::*;
 
@@ -303,16 +301,6 @@ impl InstructBatch {
     /// Every `<obj>`, then everything that is not there: what the mask decoder is prompted for.
     pub(super) fn pointed(&self) -> impl Iterator<Item = &ObjectTarget> {
         self.objects.iter().chain(&self.absent)
-    }
-
-    /// What was read of each picture, once for each of its rows.
-    pub(super) fn repeated<B: Backend>(&self, cache: &KvCache<B>) -> KvCache<B> {
-        let each = self.pictures.len() / self.clip.len();
-        let even = |(row, &picture): (usize, &usize)| picture == row / each;
-        match self.pictures.iter().enumerate().all(even) {
-            true => cache.repeat(each),
-            false => cache.select(&self.pictures),
-        }
     }
 }
 

@@ -14,6 +14,7 @@ mod questions;
 mod regions;
 mod sam;
 mod scene_context;
+mod shared_prefix;
 mod validation_pictures;
 
 pub use audio::AudioStage;

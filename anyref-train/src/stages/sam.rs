@@ -269,15 +269,16 @@ impl<B: AutodiffBackend> Stage<B> for SamStage<'_> {
 }
 
 /// The losses of predicted masks.
-fn mask_losses<B: Backend>(output: SamOutput<B>) -> Losses<B> {
+fn mask_losses<B: AutodiffBackend>(output: SamOutput<B>) -> Losses<B> {
     let ious = mask_iou(output.logits.clone().detach(), output.targets.clone());
     let bce = mask_bce(output.logits.clone(), output.targets.clone()).mean();
     let dice = mask_dice(output.logits, output.targets).mean();
     let estimate = (output.estimates - ious.clone()).powf_scalar(2.0).mean();
-    Losses {
-        total: bce.clone() * BCE_WEIGHT + dice.clone() * DICE_WEIGHT + estimate * IOU,
-        parts: vec![("bce", bce), ("dice", dice), ("iou", ious.mean())],
-    }
+    let total = bce.clone() * BCE_WEIGHT + dice.clone() * DICE_WEIGHT + estimate * IOU;
+    Losses::new(
+        total,
+        vec![("bce", bce), ("dice", dice), ("iou", ious.mean())],
+    )
 }
 
 /// Mask logits `[n, 1, h, w]` as `[n, size, size]`.

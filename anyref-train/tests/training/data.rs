@@ -12,6 +12,7 @@ use anyref_train::run::checkpoint::newest;
 use anyref_train::run::config::{DataConfig, TrainConfig};
 use anyref_train::run::launch::{export_adapter, export_checkpoint, launch};
 use anyref_train::run::plan::Plan;
+use anyref_train::run::precision::Precision;
 use anyref_train::stages::{Asked, DataQuestions, InstructBatch, StageContext, instruct_forward};
 use anyref_weights::Checkpoint;
 use burn::tensor::{DType, Tensor};
@@ -451,6 +452,23 @@ fn a_plan_counts_what_is_trained_and_writes_nothing() {
         text.contains("good.jsonl: 5 items") && text.contains("TFLOP"),
         "{text}"
     );
+
+    // Copies of the model in half precision, and half of the bytes for activations.
+    let kept = stage.activations.unwrap();
+    config.stages[0].precision = Precision::Bf16;
+    let plan = Plan::new::<TrainBackend>(&config, &run, &Default::default()).unwrap();
+    let [half] = &plan.stages[..] else {
+        panic!("one stage");
+    };
+    let part = |name: &str| half.parts.iter().find(|part| part.name == name).unwrap();
+    assert_eq!(part("llm").copied, part("llm").parameters);
+    let heads = part("heads");
+    assert_eq!((heads.copied, heads.bytes()), (0, 4 * heads.parameters));
+    assert_eq!(
+        part("llm").bytes(),
+        6 * part("llm").parameters + 12 * part("llm").trained
+    );
+    assert_eq!(half.activations.unwrap() * 2.0, kept);
 }
 
 #[test]

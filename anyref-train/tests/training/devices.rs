@@ -116,10 +116,7 @@ impl Stage<TrainBackend> for Failing {
             "micro-batch {batch} is bad"
         );
         let total: Tensor<TrainBackend, 1> = trainee.heads.logit_scale.val();
-        Ok(Losses {
-            total: total.clone() * total,
-            parts: Vec::new(),
-        })
+        Ok(Losses::new(total.clone() * total, Vec::new()))
     }
 
     fn validate(

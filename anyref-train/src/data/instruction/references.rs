@@ -6,7 +6,6 @@ use super::{Asker, Instruction, Kind, OBJECT, ReferenceData, Target, pointing_an
 use crate::data::phrases::{Expression, named};
 use crate::data::reference::{self, ReferenceStyle};
 use crate::data::sound;
-use crate::data::split::Split;
 
 /// Asks for what a picture shows, or a box of the scene encloses.
 pub(crate) const IMAGE_QUESTION: &str =
@@ -88,9 +87,23 @@ impl Asker<'_> {
         self.one_of(&sounding).copied()
     }
 
+    /// Any object; now and then one of several of the same noun.
+    fn object_to_describe(&mut self) -> usize {
+        if self.in_training(self.config.twin_probability) {
+            let objects = &self.scene.objects;
+            let twins: Vec<usize> = (0..objects.len())
+                .filter(|&i| named(self.scene, &objects[i].noun).len() > 1)
+                .collect();
+            if let Some(&twin) = self.one_of(&twins) {
+                return twin;
+            }
+        }
+        self.any_object()
+    }
+
     /// A box: what is in it, in words alone or with its mask; the question says which.
     pub(super) fn describe(&mut self) -> Option<Instruction> {
-        let object = self.any_object();
+        let object = self.object_to_describe();
         let phrase = Expression::distinguishing(self.scene, object)?.text();
         let noun = self.scene.objects[object].noun.clone();
         let pointing = self.rng.random_bool(self.config.describe_mask_probability);
@@ -134,10 +147,7 @@ impl Asker<'_> {
 
     /// Now and then gives what a picture shows the name of something else, in training.
     fn misname(&mut self, asked: &mut Instruction, object: usize) {
-        let probability = self.config.misnaming_probability;
-        // Nothing is drawn where nothing is misnamed, so that questions stay what they were.
-        let learned = self.scene.split == Split::Train && probability > 0.0;
-        if !learned || !self.rng.random_bool(probability) {
+        if !self.in_training(self.config.misnaming_probability) {
             return;
         }
         let noun = &self.scene.objects[object].noun;

@@ -16,6 +16,13 @@ impl Asker<'_> {
     /// A clear expression for an object: its plain words half of the time.
     pub(super) fn expression(&mut self, object: usize) -> Option<Expression> {
         let all = Expression::all_for(self.scene, object);
+        if self.in_training(self.config.size_probability) {
+            let sized = |e: &&Expression| matches!(e, Expression::Sized(..));
+            let sized: Vec<_> = all.iter().filter(sized).cloned().collect();
+            if let Some(expression) = self.one_of(&sized) {
+                return Some(expression.clone());
+            }
+        }
         let (plain, other): (Vec<_>, Vec<_>) = all
             .into_iter()
             .partition(|e| matches!(e, Expression::Named(_)));

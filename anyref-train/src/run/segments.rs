@@ -1,0 +1,218 @@
+//! A chain of layers of which only what goes into each link is kept, and which is computed again, link by link, for the
+//! gradient (gradient checkpointing, Chen et al. 2016).
+
+use core::fmt::Debug;
+
+use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::{Distribution, Tensor};
+
+use crate::data::split::mix;
+
+/// Two states that go through a chain together.
+pub type States<B> = [Tensor<B, 3>; 2];
+
+/// What is computed link by link.
+pub trait Chain<B: AutodiffBackend>: Debug {
+    /// How many links there are.
+    fn links(&self) -> usize;
+
+    /// What one link makes of the states. Nothing else may go in, but for parameters and what is drawn at random.
+    fn forward(&self, link: usize, states: States<B>) -> States<B>;
+}
+
+/// A chain that was run without a graph, and where it hangs in the graph around it.
+#[derive(Debug)]
+pub struct Segments<B: AutodiffBackend> {
+    chain: Box<dyn Chain<B>>,
+    /// What went in, in the graph of what came before.
+    entry: States<B>,
+    /// What went into each link.
+    inputs: Vec<States<B::InnerBackend>>,
+    /// What came out, leaves in the graph of what comes after.
+    exit: States<B>,
+    /// What went past the chain: as it was before, and as a leaf of what comes after.
+    bridges: Vec<[Tensor<B, 3>; 2]>,
+    /// Seeds what the links draw, so that they draw the same again.
+    seed: Option<u64>,
+}
+
+impl<B: AutodiffBackend> Segments<B> {
+    /// Runs a chain, given both with its parameters and with them `untracked`. Where its links draw numbers at random,
+    /// as dropout `draws`, no other thread may draw from the backend until the gradient is there.
+    ///
+    /// What comes out are leaves of a new graph.
+    pub fn run(
+        entry: States<B>,
+        chain: Box<dyn Chain<B>>,
+        untracked: &dyn Chain<B>,
+        draws: bool,
+    ) -> (Self, States<B>) {
+        let seed = draws.then(|| drawn_seed::<B>(&entry[0].device()));
+        let mut states = entry.clone().map(Tensor::inner);
+        let mut inputs = Vec::with_capacity(chain.links());
+        for link in 0..chain.links() {
+            inputs.push(states.clone());
+            seed_link::<B>(seed, link, &states[0].device());
+            let outputs = untracked.forward(link, states.map(Tensor::from_inner));
+            states = outputs.map(Tensor::inner);
+        }
+        let exit = leaves(states);
+        let segments = Self {
+            chain,
+            entry,
+            inputs,
+            exit: exit.clone(),
+            bridges: Vec::new(),
+            seed,
+        };
+        (segments, exit)
+    }
+
+    /// Takes what came before past the chain, as a leaf of what comes after. Nothing else of before may be used there but
+    /// parameters: a backward pass through both would leave nothing of the graph for the gradients that come through the
+    /// chain.
+    pub fn bridge(&mut self, state: Tensor<B, 3>) -> Tensor<B, 3> {
+        let leaf = Tensor::from_inner(state.clone().inner()).require_grad();
+        self.bridges.push([state, leaf.clone()]);
+        leaf
+    }
+
+    /// Carries the gradients of what came after back through the chain and into what came before. `each` gets the
+    /// gradients of every link's parameters, and of what came before, as soon as they are there.
+    pub fn backward(self, after: &mut B::Gradients, mut each: impl FnMut(&mut B::Gradients)) {
+        let mut above = self.exit.map(|leaf| leaf.grad_remove(after));
+        let bridges = self.bridges.into_iter();
+        let bridges = bridges.map(|[before, leaf]| (before, leaf.grad_remove(after)));
+        let bridges: Vec<_> = bridges.collect();
+        for (link, inputs) in self.inputs.into_iter().enumerate().rev() {
+            let inputs = leaves(inputs);
+            seed_link::<B>(self.seed, link, &inputs[0].device());
+            let outputs = self.chain.forward(link, inputs.clone());
+            let mut gradients = weighted(outputs.into_iter().zip(above)).backward();
+            above = inputs.map(|leaf| leaf.grad_remove(&mut gradients));
+            each(&mut gradients);
+        }
+        let before = self.entry.into_iter().zip(above).chain(bridges);
+        each(&mut weighted(before).backward());
+    }
+}
+
+fn leaves<B: AutodiffBackend>(states: States<B::InnerBackend>) -> States<B> {
+    states.map(|state| Tensor::from_inner(state).require_grad())
+}
+
+/// A number whose gradient for each state is the one beside it; it has a graph even where no state has one.
+fn weighted<B: AutodiffBackend>(
+    pairs: impl Iterator<Item = (Tensor<B, 3>, Option<Tensor<B::InnerBackend, 3>>)>,
+) -> Tensor<B, 1> {
+    let given = pairs.filter_map(|(state, gradient)| {
+        let product = state * Tensor::from_inner(gradient?);
+        Some(product.sum())
+    });
+    let sum = given.reduce(|a, b| a + b);
+    let sum = sum.unwrap_or_else(|| Tensor::zeros([1], &Default::default()));
+    let nothing = Tensor::zeros_like(&sum).require_grad();
+    sum + nothing
+}
+
+fn drawn_seed<B: AutodiffBackend>(device: &B::Device) -> u64 {
+    let drawn = Tensor::<B::InnerBackend, 1>::random([2], Distribution::Uniform(0.0, 1.0), device);
+    let drawn = drawn.into_data().convert::<f32>();
+    drawn
+        .iter::<f32>()
+        .fold(0, |seed, value| mix(seed ^ u64::from(value.to_bits())))
+}
+
+fn seed_link<B: AutodiffBackend>(seed: Option<u64>, link: usize, device: &B::Device) {
+    if let Some(seed) = seed {
+        B::seed(device, mix(seed ^ link as u64));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::{Autodiff, Flex};
+    use burn::module::Module;
+    use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+    use burn::tensor::backend::Backend;
+
+    use super::*;
+
+    type B = Autodiff<Flex>;
+
+    /// Links with dropout; the second state goes into the first.
+    #[derive(Module, Debug)]
+    struct Links<B: Backend> {
+        linears: Vec<Linear<B>>,
+        dropout: Dropout,
+    }
+
+    impl Chain<B> for Links<B> {
+        fn links(&self) -> usize {
+            self.linears.len()
+        }
+
+        fn forward(&self, link: usize, [x, y]: States<B>) -> States<B> {
+            let y = self.linears[link].forward(self.dropout.forward(y)).tanh();
+            [x * y.clone().sin(), y]
+        }
+    }
+
+    #[test]
+    fn gradients_are_those_of_the_whole_graph_with_the_same_dropout() {
+        let device = Default::default();
+        B::seed(&device, 1);
+        let linear = |_| LinearConfig::new(6, 6).init(&device);
+        let links = Links {
+            linears: (0..3).map(linear).collect(),
+            dropout: DropoutConfig::new(0.5).init(),
+        };
+        let random = || Tensor::<B, 3>::random([2, 5, 6], Distribution::Default, &device);
+        let (x, y) = (random().require_grad(), random().require_grad());
+        let entry = || [x.clone() * 2.0, y.clone().exp()];
+        let loss = |[x, y]: States<B>, past: Tensor<B, 3>| (x * past + y.powf_scalar(2.0)).sum();
+
+        let untracked = links.clone().no_grad();
+        let chain = Box::new(links.clone());
+        let entered = entry();
+        let past = entered[1].clone();
+        let (mut segments, exit) = Segments::run(entered, chain, &untracked, true);
+        let seed = segments.seed;
+        let value = loss(exit, segments.bridge(past));
+        let mut sums: Vec<Option<Tensor<Flex, 2>>> = vec![None; 5];
+        let mut add = |gradients: &mut <B as AutodiffBackend>::Gradients| {
+            let flat = |gradient: Tensor<Flex, 3>| gradient.flatten(0, 1);
+            let weights = links.linears.iter().map(|l| l.weight.grad(gradients));
+            let inputs = [&x, &y].map(|t| t.grad(gradients).map(flat));
+            for (sum, gradient) in sums.iter_mut().zip(weights.chain(inputs)) {
+                *sum = match (sum.take(), gradient) {
+                    (Some(a), Some(b)) => Some(a + b),
+                    (a, b) => a.or(b),
+                };
+            }
+        };
+        let mut after = value.clone().backward();
+        // What others drew in between does not matter.
+        B::seed(&device, 99);
+        segments.backward(&mut after, &mut add);
+        drop(add);
+
+        let mut states = entry();
+        let past = states[1].clone();
+        for link in 0..3 {
+            seed_link::<B>(seed, link, &device);
+            states = links.forward(link, states);
+        }
+        let expected = loss(states, past);
+        assert_eq!(expected.clone().into_scalar(), value.into_scalar());
+        let gradients = expected.backward();
+        let weights = links.linears.iter().map(|l| l.weight.grad(&gradients));
+        let inputs = [&x, &y].map(|t| t.grad(&gradients).map(|g| g.flatten(0, 1)));
+        for (found, expected) in sums.into_iter().zip(weights.chain(inputs)) {
+            let (found, expected) = (found.unwrap(), expected.unwrap());
+            assert!(expected.clone().abs().max().into_scalar() > 1e-3);
+            let apart = (found - expected).abs().max().into_scalar();
+            assert!(apart < 1e-5, "{apart}");
+        }
+    }
+}
