@@ -64,6 +64,9 @@ pub struct AudioFeatures {
 impl AudioFeatures {
     /// # Shapes
     /// - output: `[clips, 1, mel, frames]`
+    ///
+    /// # Panics
+    /// If `data` has not as many values as `shape` asks for.
     pub fn to_tensor<B: Backend>(&self, device: &B::Device) -> Tensor<B, 4> {
         Tensor::from_data(TensorData::new(self.data.clone(), self.shape), device)
     }
@@ -83,7 +86,7 @@ impl AudioPreprocessor {
     /// Prepares the filter bank.
     ///
     /// # Panics
-    /// If the configuration leaves no frame, no clip or no frequency band.
+    /// If there is no clip, `std` is not positive, or [`FbankConfig::init`] refuses the sample rate.
     pub fn new(config: AudioPreprocessorConfig) -> Self {
         assert!(config.num_clips > 0, "num_clips is 0");
         assert!(config.std > 0.0, "std must be positive");
@@ -103,6 +106,9 @@ impl AudioPreprocessor {
     ///
     /// # Errors
     /// [`Error::TooShort`], [`Error::Silent`], [`Error::NotFinite`] or [`Error::SampleRate`].
+    ///
+    /// # Panics
+    /// If the configuration has no mel filter.
     pub fn process(&self, waveform: &Waveform) -> crate::Result<AudioFeatures> {
         self.check(waveform)?;
         let config = &self.config;

@@ -27,22 +27,36 @@ impl Waveform {
     }
 
     /// Reads a WAV, FLAC, Ogg Vorbis or MP3 file with the default [`DecodeOptions`].
+    ///
+    /// # Errors
+    /// As [`open_with`](Self::open_with).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, &DecodeOptions::default())
     }
 
     /// Reads a file with the given options.
+    ///
+    /// # Errors
+    /// When the file cannot be read, and as [`decode_with`](Self::decode_with).
     pub fn open_with(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<Self> {
         decode::open(path.as_ref(), options)
     }
 
     /// Decodes the contents of a file with the default [`DecodeOptions`]; `name` is used in
     /// messages, and its extension as a hint.
+    ///
+    /// # Errors
+    /// As [`decode_with`](Self::decode_with).
     pub fn decode(bytes: &[u8], name: &str) -> Result<Self> {
         Self::decode_with(bytes, name, &DecodeOptions::default())
     }
 
     /// Decodes the contents of a file with the given options.
+    ///
+    /// # Errors
+    /// When there are no bytes, when they are of a kind that is not read here, damaged or without samples, when the
+    /// sound ends before the length that its header announces, or when it is longer than
+    /// [`DecodeOptions::max_seconds`].
     pub fn decode_with(bytes: &[u8], name: &str, options: &DecodeOptions) -> Result<Self> {
         decode::decode(bytes, name, options)
     }
@@ -54,6 +68,9 @@ impl Waveform {
 
     /// The same sound at another sample rate, with nothing left above half the lower rate. The
     /// length is `len * sample_rate / self.sample_rate`, rounded up, and nothing is shifted.
+    ///
+    /// # Errors
+    /// When one of the two rates is outside of 1000 to 768000 Hz.
     pub fn resampled(&self, sample_rate: u32) -> Result<Self> {
         let samples = resample(&self.samples, self.sample_rate, sample_rate)?;
         Ok(Self {
@@ -91,6 +108,9 @@ impl Waveform {
     }
 
     /// Writes a 16-bit mono WAV file, see [`to_wav`](Self::to_wav).
+    ///
+    /// # Errors
+    /// When the file cannot be created or written.
     pub fn save_wav(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         let write = || {

@@ -1,6 +1,7 @@
 //! The command line.
 
-use std::path::PathBuf;
+use core::fmt;
+use std::path::{Path, PathBuf};
 
 use anyref_core::BackendName;
 use anyref_weights::WeightType;
@@ -36,7 +37,13 @@ pub struct Common {
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
     pub seed: u64,
     /// Above 0, answers are sampled; 0 takes the likeliest word always
-    #[arg(long, global = true, default_value_t = 0.0, value_name = "T")]
+    #[arg(
+        long,
+        global = true,
+        default_value_t = 0.0,
+        value_name = "T",
+        allow_negative_numbers = true
+    )]
     pub temperature: f64,
     /// Longest answer in tokens [default: the model's]
     #[arg(long, global = true, value_name = "N")]
@@ -80,16 +87,16 @@ pub struct EvalArguments {
     /// Part of the published data set [default: val; of COCO-20i val2014]
     #[arg(long, value_name = "NAME")]
     pub split: Option<String>,
-    /// Fold of COCO-20i and PASCAL-5i, 0 to 3
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    pub fold: usize,
+    /// Fold of COCO-20i and PASCAL-5i, 0 to 3 [default: 0]
+    #[arg(long, value_name = "N")]
+    pub fold: Option<usize>,
     /// Who split it: unc, umd, google, berkeley [default: unc; of RefCOCOg umd]
     #[arg(long, value_name = "NAME")]
     pub split_by: Option<String>,
     /// Describe boxes instead of segmenting what is described
     #[arg(long)]
     pub describe: bool,
-    /// Ask about so many items at most, the first whose files are all there [default: all, and all files have to be there]
+    /// Of a published data set ask about so many items at most, the first whose files are all there [default: all, and all files have to be there]
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
     /// Questions answered at a time: more are faster and take more memory; answers stay the same
@@ -102,23 +109,32 @@ pub struct EvalArguments {
     /// all; several give a table beside the undisturbed
     #[arg(long, value_name = "NAME")]
     pub disturb: Vec<String>,
-    /// Of stamps so many questions a kind
-    #[arg(long, default_value_t = 500, value_name = "N")]
-    pub n: usize,
+    /// Of stamps so many questions a kind [default: 500]
+    #[arg(long, value_name = "N")]
+    pub n: Option<usize>,
     #[command(flatten)]
     pub programs: CaptionPrograms,
-    /// Folder for predictions, table and pictures of the worst cases; given again, an evaluation goes on there
-    #[arg(long, default_value = "anyref-eval", value_name = "DIR")]
-    pub out: PathBuf,
-    /// Unpacked tuxpaint-stamps-default, as `cargo xtask data stamps` leaves it
-    #[arg(long, default_value = "data/stamps", value_name = "DIR")]
-    pub stamps: PathBuf,
-    /// Unpacked tuxpaint-data [default: data/backgrounds, if it is there]
+    /// Folder for predictions, table and pictures of the worst cases; given again, an evaluation goes on there [default:
+    /// anyref-eval/BENCHMARK]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Of stamps, unpacked tuxpaint-stamps-default, as `cargo xtask data stamps` leaves it [default: data/stamps]
+    #[arg(long, value_name = "DIR")]
+    pub stamps: Option<PathBuf>,
+    /// Of stamps, unpacked tuxpaint-data [default: data/backgrounds, if it is there]
     #[arg(long, value_name = "DIR")]
     pub backgrounds: Option<PathBuf>,
-    /// Training configuration (a file or hf://org/name/file) whose scenes and questions are used [default: the built-in model's]
+    /// Of stamps, the training configuration (a file or hf://org/name/file) whose scenes and questions are used [default: the built-in model's]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
+}
+
+impl EvalArguments {
+    /// The folder of [`out`](Self::out).
+    pub fn folder(&self) -> PathBuf {
+        let usual = || Path::new("anyref-eval").join(self.benchmark.to_string());
+        self.out.clone().unwrap_or_else(usual)
+    }
 }
 
 /// Benchmarks.
@@ -153,6 +169,14 @@ pub enum Benchmark {
     VisualGenome,
     /// A JSON Lines file of your own, as docs/your-data.md describes it
     Own,
+}
+
+/// The name on the command line.
+impl fmt::Display for Benchmark {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let value = self.to_possible_value();
+        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
+    }
 }
 
 #[derive(Debug, Args)]
@@ -225,7 +249,7 @@ pub struct DemoArguments {
 /// Where results go.
 #[derive(Debug, Args)]
 pub struct OutputArguments {
-    /// Write the mask, 8-bit, 0 or 255, in the picture's size; several get _1, _2
+    /// Write the mask as a PNG, 8-bit, 0 or 255, in the picture's size; several get _1, _2
     #[arg(long, value_name = "OUT.png")]
     pub mask: Option<PathBuf>,
     /// Write the picture with masks and words drawn over it

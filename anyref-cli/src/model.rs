@@ -1,11 +1,15 @@
 //! Opening the model: a folder, published parts, or the one built into the program.
 
+use std::ffi::OsString;
+use std::fs;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use anyref_core::{AnyRef, ModelFiles, ModelOptions};
+use anyref_weights::local_path;
 use burn::tensor::backend::Backend;
 
 use crate::args::Common;
@@ -69,7 +73,55 @@ pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>
     })
 }
 
-/// What identifies the model in an evaluation's folder.
+/// What an evaluation may not change when it goes on: the weights, and how they answer.
+pub fn settings(common: &Common) -> Result<String> {
+    let mut settings = name(common);
+    let weights = match &common.model {
+        None => fingerprint(|hasher| (EMBEDDED.config, EMBEDDED.weights).hash(hasher)),
+        Some(path) => {
+            let files = files(&local_path(path)?)?;
+            fingerprint(|hasher| files.hash(hasher))
+        }
+    };
+    settings += &format!(" ({weights:016x}), {}", common.dtype);
+    if let Some(tokens) = common.max_new_tokens {
+        settings += &format!(", {tokens} tokens at most");
+    }
+    if common.temperature > 0.0 {
+        let (temperature, seed) = (common.temperature, common.seed);
+        settings += &format!(", temperature {temperature}, seed {seed}");
+    }
+    Ok(settings)
+}
+
+/// A number that is another where other things are hashed, as far as chance allows.
+pub fn fingerprint(hash: impl FnOnce(&mut DefaultHasher)) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    hash(&mut hasher);
+    hasher.finish()
+}
+
+/// Names, sizes and times of change of a file, or of a folder's, in order: weights may take long to read.
+fn files(path: &Path) -> Result<Vec<(OsString, u64, Option<SystemTime>)>> {
+    let entry = |path: &Path| -> std::io::Result<_> {
+        let data = fs::metadata(path)?;
+        let name = path.file_name().unwrap_or_default().to_owned();
+        Ok((name, data.len(), data.modified().ok()))
+    };
+    let listed = match path.is_dir() {
+        true => fs::read_dir(path).and_then(|files| {
+            let mut files = files
+                .map(|file| entry(&file?.path()))
+                .collect::<std::io::Result<Vec<_>>>()?;
+            files.sort();
+            Ok(files)
+        }),
+        false => entry(path).map(|file| vec![file]),
+    };
+    listed.with_context(|| format!("cannot read {}", path.display()))
+}
+
+/// What the model is called in an evaluation's results.
 pub fn name(common: &Common) -> String {
     let name = match &common.model {
         Some(folder) => folder.display().to_string(),

@@ -142,11 +142,22 @@ pub fn mask_line(number: usize, mask: &Mask) -> String {
     )
 }
 
-/// Refuses an output file that cannot be written, before the model has run for nothing.
-pub fn check_writable(path: &Path) -> Result<()> {
-    if ImageFormat::from_path(path).is_err() {
+/// Refuses a mask that cannot be written, before the model has run for nothing.
+pub fn check_mask(path: &Path) -> Result<()> {
+    if !matches!(ImageFormat::from_path(path), Ok(ImageFormat::Png)) {
         bail!(
-            "cannot write {}: the name has no picture's ending, use .png",
+            "cannot write {}: masks are PNG files, use .png",
+            path.display()
+        );
+    }
+    check_writable(path)
+}
+
+/// Refuses a picture that cannot be written, before the model has run for nothing.
+pub fn check_writable(path: &Path) -> Result<()> {
+    if !ImageFormat::from_path(path).is_ok_and(|format| format.writing_enabled()) {
+        bail!(
+            "cannot write {}: the name has no ending of a picture that can be written, use .png",
             path.display()
         );
     }

@@ -228,6 +228,17 @@ fn a_box_is_described_and_masked() {
     with_mask.extend(["--mask", "m.png"]);
     succeed(folder.path(), &with_mask);
     assert!(folder.path().join("m.png").is_file());
+
+    // What is said of masks that are not there.
+    let unsure = [&ask[..], &["--min-score", "1", "--mask", "n.png"]].concat();
+    let said = succeed(folder.path(), &unsure);
+    assert!(
+        said.contains("too unsure") && said.contains("n.png is not written"),
+        "{said}"
+    );
+    let words = [&["describe"], &ask[5..]].concat();
+    let said = succeed(folder.path(), &words);
+    assert_eq!(said.lines().count(), 1, "{said}");
 }
 
 #[test]

@@ -332,8 +332,13 @@ fn outputs() {
             ("nowhere/out.png", ["nowhere/out.png", "create it first"]),
             ("taken.png", ["taken.png", "give a file name"]),
             ("out.docx", ["out.docx", "use .png"]),
+            ("out.avif", ["out.avif", "use .png"]),
             ("/proc/out.png", ["/proc/out.png", "permissions"]),
+            ("out.jpg", ["out.jpg", "masks are PNG"]),
         ] {
+            if (option, path) == ("--overlay", "out.jpg") {
+                continue;
+            }
             fail(
                 folder.path(),
                 &[

@@ -667,7 +667,7 @@ fn disturbed_scenes_give_a_table_and_names_that_are_none_are_refused() {
 
     // An evaluation with another disturbance is not gone on with.
     let noise = folder.path().join("out/noise");
-    fs::write(noise.join("model.txt"), "nano, blur").unwrap();
+    fs::write(noise.join("settings.txt"), "nano, blur").unwrap();
     fail(folder.path(), &asked, &["noise", "nano, blur", "--out"]);
     let none = [
         &arguments[..],
@@ -675,4 +675,86 @@ fn disturbed_scenes_give_a_table_and_names_that_are_none_are_refused() {
     ]
     .concat();
     fail(folder.path(), &none, &["earthquake", "blur", "sound-20"]);
+}
+
+#[test]
+fn an_evaluation_goes_on_with_its_own_settings_alone() {
+    let folder = folder();
+    let shapes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/shapes.json");
+    let shapes = shapes.display().to_string();
+    let begun = [
+        "eval", "stamps", "--config", &shapes, "--n", "1", "--kind", "text",
+    ];
+    succeed(folder.path(), &begun);
+    let out = folder.path().join("anyref-eval/stamps");
+    let predictions = fs::read(out.join("predictions.jsonl")).unwrap();
+    for (other, said) in [
+        (["--dtype", "f32"], "f32"),
+        (["--max-new-tokens", "2"], "2 tokens"),
+        (["--temperature", "0.5"], "temperature 0.5"),
+        (["--min-score", "0.5"], "0.5"),
+    ] {
+        let again = [&begun[..], &other].concat();
+        fail(
+            folder.path(),
+            &again,
+            &["anyref-eval/stamps", said, "--out"],
+        );
+    }
+    let mut config: Value = serde_json::from_str(&fs::read_to_string(&shapes).unwrap()).unwrap();
+    config["scenes"]["objects"] = serde_json::json!([2, 2]);
+    fs::write(folder.path().join("two.json"), config.to_string()).unwrap();
+    let two = [
+        "eval", "stamps", "--config", "two.json", "--n", "1", "--kind", "text",
+    ];
+    fail(folder.path(), &two, &["anyref-eval/stamps", "--out"]);
+
+    // Another benchmark has a folder of its own, and leaves a foreign one as it is.
+    let root = fixture("refer");
+    let refer = ["eval", "refcoco", "--root", &root, "--limit", "1"];
+    succeed(folder.path(), &refer);
+    assert!(
+        folder
+            .path()
+            .join("anyref-eval/refcoco/targets.jsonl")
+            .is_file()
+    );
+    let into = [&refer[..], &["--out", "anyref-eval/stamps"]].concat();
+    fail(folder.path(), &into, &["anyref-eval/stamps", "--out"]);
+    fs::remove_file(out.join("settings.txt")).unwrap();
+    fail(folder.path(), &into, &["predictions.jsonl", "--out"]);
+    assert_eq!(
+        fs::read(out.join("predictions.jsonl")).unwrap(),
+        predictions
+    );
+}
+
+#[test]
+fn options_that_a_benchmark_has_no_use_for_are_refused() {
+    let folder = folder();
+    for (benchmark, option) in [
+        ("stamps", &["--limit", "1"][..]),
+        ("stamps", &["--split", "val"]),
+        ("stamps", &["--root", "x"]),
+        ("stamps", &["--describe"]),
+        ("stamps", &["--fold", "0"]),
+        ("refcoco", &["--n", "1"]),
+        ("refcoco", &["--kind", "text"]),
+        ("refcoco", &["--disturb", "blur"]),
+        ("refcoco", &["--config", "x.json"]),
+        ("refcoco", &["--fold", "1"]),
+        ("grefcoco", &["--split-by", "unc"]),
+        ("pascal-5i", &["--split", "val"]),
+        ("own", &["--split", "val"]),
+    ] {
+        let arguments = [&["eval", benchmark], option].concat();
+        fail(
+            folder.path(),
+            &arguments,
+            &[benchmark, option[0], "leave it out"],
+        );
+    }
+    fs::write(folder.path().join("bad.json"), "{\"steps\": 3}").unwrap();
+    let bad = ["eval", "stamps", "--config", "bad.json"];
+    fail(folder.path(), &bad, &["bad.json"]);
 }

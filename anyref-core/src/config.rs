@@ -122,7 +122,7 @@ impl AnyRefConfig {
                 mlp_dim: 4 * width,
                 num_hidden_layers: 6,
                 num_attention_heads: 4,
-                image_size: 192,
+                image_size: 256,
                 patch_size: 8,
                 output_channels: 128,
                 window_size: 8,
@@ -149,7 +149,7 @@ impl AnyRefConfig {
                 ..LlamaConfig::default()
             },
             lora: None,
-            prompt_encoder: PromptEncoderConfig::nano(128, 24).with_input_image_size(192),
+            prompt_encoder: PromptEncoderConfig::nano(128, 32).with_input_image_size(256),
             mask_decoder: MaskDecoderConfig::new()
                 .with_transformer_dim(128)
                 .with_num_heads(8)
@@ -221,6 +221,9 @@ impl AnyRefConfig {
     }
 
     /// Patch tokens of the picture asked about.
+    ///
+    /// # Panics
+    /// When `vision_tower.patch_size` is 0.
     pub fn image_tokens(&self) -> usize {
         self.vision_tower.num_patches()
     }
@@ -307,6 +310,10 @@ impl AnyRefConfig {
     }
 
     /// Creates the model, its parameters not yet materialised.
+    ///
+    /// # Panics
+    /// When a part's own configuration is one that cannot be, such as heads that do not divide a width:
+    /// [`validate`](Self::validate) checks that of the language model, but not those of the other parts.
     pub fn init<B: Backend>(&self, device: &B::Device) -> AnyRefModel<B> {
         let hidden = self.llm.hidden_size;
         let audio = self.audio.as_ref();

@@ -99,7 +99,11 @@ pub struct ObjectSpan {
 ///
 /// The state before the answer predicts its first token, so an `<obj>` at answer index `j` is
 /// predicted at `answer_start + j - 1`.
+///
+/// # Panics
+/// When `answer_start` is 0: at least the begin-of-sequence token stands before an answer.
 pub fn object_spans(answer: &[u32], object: u32, answer_start: usize) -> Vec<ObjectSpan> {
+    assert!(answer_start > 0, "something stands before an answer");
     let mut start = answer_start - 1;
     let mut spans = Vec::new();
     for (index, &id) in answer.iter().enumerate() {

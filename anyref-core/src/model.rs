@@ -91,6 +91,10 @@ impl<B: Backend> AnyRefModel<B> {
     ///
     /// # Shapes
     /// - pixel_values: `[pictures, 3, size, size]`
+    ///
+    /// # Panics
+    /// When a picture is not of CLIP's size, or CLIP has no such hidden state as
+    /// [`select_layer`](Self::select_layer).
     pub fn picture_features(&self, pixel_values: Tensor<B, 4>) -> PictureFeatures<B> {
         let features = self.vision_tower.features(pixel_values, self.select_layer);
         self.picture_features_from(features)
@@ -100,6 +104,9 @@ impl<B: Backend> AnyRefModel<B> {
     ///
     /// # Shapes
     /// - features: `[pictures, patches, channels]`
+    ///
+    /// # Panics
+    /// When the patches are no square.
     pub fn picture_features_from(&self, features: Tensor<B, 3>) -> PictureFeatures<B> {
         let [pictures, patches, channels] = features.dims();
         let side = patches.isqrt();
@@ -114,7 +121,13 @@ impl<B: Backend> AnyRefModel<B> {
     /// The mask prompts of `<obj>` states: refocused, then through the object head.
     ///
     /// # Shapes
+    /// - query: `[objects, heads, head_dim]`, the last layer's query of each object, in their order
+    /// - key: `[rows, kv_heads, positions, head_dim]`, the last layer's keys
+    /// - hidden: `[rows, states, hidden]`, the last hidden states from position `hidden_offset` on
     /// - output: `[objects, mask decoder width]`
+    ///
+    /// # Panics
+    /// As [`refocus`]: when an object lies outside the keys or the hidden states, or the tensors do not fit.
     pub fn object_prompts(
         &self,
         query: Tensor<B, 3>,
@@ -141,8 +154,9 @@ impl<B: Backend> AnyRefModel<B> {
     /// Decodes one mask a prompt.
     ///
     /// # Shapes
-    /// - image_embeddings: `[objects, width, rows, columns]`, each object's picture
+    /// - image_embeddings: `[objects, width, rows, columns]`, each object's picture, or one for all
     /// - prompts: `[objects, width]`
+    /// - output: logits `[objects, 1, 4 * rows, 4 * columns]` and the IoU expected of them, `[objects, 1]`
     pub fn decode_masks(
         &self,
         image_embeddings: Tensor<B, 4>,

@@ -93,7 +93,7 @@ impl<B: Backend> AnyRef<B> {
     /// Encodes a picture, once for all questions about it.
     ///
     /// # Errors
-    /// When the picture has no pixels.
+    /// When the picture has no pixels, or the tokenizer fails.
     pub fn picture(&self, image: &RgbImage) -> Result<Picture<B>> {
         let start = Instant::now();
         let pixels = self.preprocessor().process(image)?;
@@ -107,6 +107,9 @@ impl<B: Backend> AnyRef<B> {
     ///
     /// # Errors
     /// When the tokenizer fails.
+    ///
+    /// # Panics
+    /// When a picture was pre-processed for a model of other sizes.
     pub fn encode(&self, pictures: &[&PicturePixels]) -> Result<Vec<Picture<B>>> {
         let side = self.config.image_encoder.image_size.max(1);
         let together = (PIXELS_AT_ONCE / (side * side)).max(1);
@@ -178,12 +181,17 @@ impl<B: Backend> AnyRef<B> {
     /// written in one batch, and their masks decoded together. Answers are the same as one by one; those of sampled
     /// generation are asked one by one. Each has its share of the time that all took.
     ///
-    /// A question that cannot be asked has its error in its place, and does not keep the others from being asked.
+    /// # Errors
+    /// A question that cannot be asked has its error in its place, as of [`segment`](Self::segment), and does not keep
+    /// the others from being asked.
     pub fn segment_all(&self, questions: &[(&Picture<B>, &Prompt)]) -> Vec<Result<Answer>> {
         self.ask_all(questions, Prompt::segmentation)
     }
 
     /// As [`describe`](Self::describe), for several questions at once.
+    ///
+    /// # Errors
+    /// As [`segment_all`](Self::segment_all).
     pub fn describe_all(&self, questions: &[(&Picture<B>, &Prompt)]) -> Vec<Result<Answer>> {
         self.ask_all(questions, Prompt::description)
     }

@@ -28,6 +28,9 @@ impl Prompt {
     }
 
     /// The question that asks for masks of the references (the phrases of the paper's training data).
+    ///
+    /// # Errors
+    /// When there is neither a question nor a reference, and as [`Question::build`] of the two.
     pub fn segmentation(&self) -> Result<Question> {
         let question = match &self.question {
             Some(question) => question.clone(),
@@ -38,6 +41,10 @@ impl Prompt {
     }
 
     /// The question that asks for a description of the references.
+    ///
+    /// # Errors
+    /// As [`segmentation`](Self::segmentation). The default question is about one reference: several need a
+    /// question that names them.
     pub fn description(&self) -> Result<Question> {
         let question = match &self.question {
             Some(question) => question.clone(),
@@ -79,8 +86,8 @@ impl Question {
     /// Resolves `{1}`, `{2}` … in `question`.
     ///
     /// # Errors
-    /// When a placeholder has no reference, a reference no placeholder, or a phrase is empty or
-    /// contains a marker.
+    /// When a placeholder has no reference, a reference no placeholder, or the question or a phrase is
+    /// empty or contains a marker.
     pub fn build(question: &str, references: &[Reference]) -> Result<Self> {
         let problem = |problem: String| Error::Placeholder {
             prompt: question.into(),

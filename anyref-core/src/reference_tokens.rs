@@ -13,6 +13,9 @@ impl<B: Backend> AnyRefModel<B> {
     /// # Shapes
     /// - pixel_values: `[references, 3, size, size]`
     /// - output: `[references, reference tokens, hidden]`
+    ///
+    /// # Panics
+    /// As [`picture_features`](Self::picture_features).
     pub fn image_reference(&self, pixel_values: Tensor<B, 4>) -> Tensor<B, 3> {
         let features = self
             .vision_tower
@@ -27,6 +30,9 @@ impl<B: Backend> AnyRefModel<B> {
     /// - grid: `[pictures, channels, rows, columns]` of CLIP features
     /// - boxes: their `batch` is the picture, coordinates are shares of its width and height
     /// - output: `[boxes, reference tokens, hidden]`
+    ///
+    /// # Panics
+    /// When a box is on a picture that is not in the batch.
     pub fn box_reference(&self, grid: Tensor<B, 4>, boxes: &[RegionBox]) -> Tensor<B, 3> {
         let device = grid.device();
         let [_, channels, rows, columns] = grid.dims();
@@ -76,6 +82,9 @@ impl<B: Backend> AnyRefModel<B> {
     /// # Shapes
     /// - features: `[sounds, clips, 1, mel, frames]`
     /// - output: `[sounds, clips, hidden]`
+    ///
+    /// # Panics
+    /// When the features are not of the size that the encoder was made for.
     pub fn audio_reference(&self, features: Tensor<B, 5>) -> Option<Tensor<B, 3>> {
         let (encoder, projector) = (self.audio_encoder.as_ref()?, self.audio_projector.as_ref()?);
         Some(apply_linear(projector, encoder.forward(features)))

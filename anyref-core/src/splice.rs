@@ -43,6 +43,9 @@ impl<B: Backend> ReferenceBank<B> {
     }
 
     /// Number of features of a reference.
+    ///
+    /// # Panics
+    /// When there is no such reference.
     pub fn length(&self, index: usize) -> usize {
         self.lengths[index]
     }
@@ -65,7 +68,14 @@ pub struct Spliced<B: Backend> {
 /// reach each of them.
 ///
 /// # Shapes
-/// - image: `[rows, image tokens, hidden]`, needed when a layout has image slots
+/// - image: `[rows, image tokens, hidden]`, each row's picture; layouts with image slots need it, with a token for
+///   each slot
+/// - output: `[rows, longest, hidden]`, shorter rows padded at the end, see [`Spliced`]
+///
+/// # Panics
+/// When a layout names a reference that the bank does not have, or `image` has another number of rows or another
+/// width. Image slots without `image` are not noticed as such: they read other features, or beyond the last, where
+/// the CPU's backend panics.
 pub fn splice<B: Backend>(
     llm: &Llama<B>,
     rows: &[Layout],
@@ -79,6 +89,12 @@ pub fn splice<B: Backend>(
 
 /// As [`splice`], without pictures and with the padding in front, so that all rows end together, as generation
 /// likes it.
+///
+/// # Shapes
+/// - output: `[rows, longest, hidden]`, shorter rows padded in front, see [`Spliced`]
+///
+/// # Panics
+/// As [`splice`]; the layouts must have no image slots.
 pub fn splice_left<B: Backend>(
     llm: &Llama<B>,
     rows: &[Layout],

@@ -86,9 +86,3 @@ pub const TRANSFORMERS: &[Rename] = &[
         "${1}transformer.norm_final_attn.",
     ),
 ];
-
-/// The authors' head from language model states to prompts.
-pub const OBJECT_HEAD: &[Rename] = &[
-    (r"(^|\.)text_hidden_fcs\.0\.0\.", "${1}object_head.fc1."),
-    (r"(^|\.)text_hidden_fcs\.0\.2\.", "${1}object_head.fc2."),
-];

@@ -53,6 +53,9 @@ impl MaskDecoderConfig {
     }
 
     /// Creates the decoder with PyTorch's initialisation.
+    ///
+    /// # Panics
+    /// When 8 does not divide the width, the IoU head has no layer, and as [`TwoWayTransformerConfig::init`].
     pub fn init<B: Backend>(&self, device: &B::Device) -> MaskDecoder<B> {
         let dim = self.transformer_dim;
         let num_mask_tokens = self.num_multimask_outputs + 1;
@@ -127,6 +130,9 @@ pub struct MaskDecoder<B: Backend> {
 impl<B: Backend> MaskDecoder<B> {
     /// Predicts the masks of all prompts at once. With one picture for all prompts, its embedding is
     /// not copied before the prompts have changed it.
+    ///
+    /// # Panics
+    /// When `multimask_output` is asked of a decoder with `num_multimask_outputs` 0.
     pub fn forward(&self, input: MaskDecoderInput<B>) -> MaskDecoderOutput<B> {
         let [_, _, height, width] = input.image_embeddings.dims();
         let image = ops::add_shared(cells(input.image_embeddings), cells(input.dense));

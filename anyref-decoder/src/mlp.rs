@@ -57,6 +57,9 @@ impl<B: Backend> Mlp<B> {
     /// # Shapes
     /// - x: `[..., input_dim]`
     /// - output: `[..., output_dim]`
+    ///
+    /// # Panics
+    /// When there is no layer.
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
         let (last, hidden) = self
             .layers

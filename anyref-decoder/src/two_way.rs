@@ -34,6 +34,9 @@ pub struct TwoWayTransformerConfig {
 
 impl TwoWayTransformerConfig {
     /// Creates the transformer with PyTorch's initialisation.
+    ///
+    /// # Panics
+    /// As [`DownsampleAttentionConfig::init`], of any of its attentions.
     pub fn init<B: Backend>(&self, device: &B::Device) -> TwoWayTransformer<B> {
         TwoWayTransformer {
             layers: (0..self.depth)

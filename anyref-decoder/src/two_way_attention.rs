@@ -23,7 +23,7 @@ impl DownsampleAttentionConfig {
     /// Creates the layer with PyTorch's initialisation.
     ///
     /// # Panics
-    /// When the heads do not divide the projections' width.
+    /// When the heads do not divide the projections' width, that width is 0, or `downsample_rate` is.
     pub fn init<B: Backend>(&self, device: &B::Device) -> DownsampleAttention<B> {
         let internal = self.embedding_dim / self.downsample_rate;
         assert!(

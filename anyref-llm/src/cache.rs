@@ -182,6 +182,9 @@ impl<B: Backend> KvCache<B> {
     }
 
     /// The given rows, in that order, each as often as it is named.
+    ///
+    /// # Panics
+    /// When a row does not exist, on backends that check it, as the CPU's does.
     pub fn select(&self, rows: &[usize]) -> Self {
         let Some(device) = self.first().map(|key| key.buffer.device()) else {
             return self.clone();

@@ -123,6 +123,9 @@ impl LlamaConfig {
     }
 
     /// Reads and checks a `config.json`.
+    ///
+    /// # Errors
+    /// When the file cannot be read, and as [`from_json`](Self::from_json).
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
@@ -133,6 +136,9 @@ impl LlamaConfig {
     }
 
     /// Reads and checks the text of a `config.json`.
+    ///
+    /// # Errors
+    /// When the text is not JSON, a field is of another type, or the configuration is not [valid](Self::validate).
     pub fn from_json(json: &str) -> Result<Self> {
         Self::parse(json, "LLaMA config")
     }
@@ -167,6 +173,10 @@ impl LlamaConfig {
     }
 
     /// Whether a model of this configuration can exist and is supported.
+    ///
+    /// # Errors
+    /// When a size is 0, a head's width is odd, the key/value heads do not divide the heads, or the heads, without
+    /// `head_dim`, the width. When `hidden_act`, `rope_theta` or `rope_scaling` is not supported; the field is named.
     pub fn validate(&self) -> Result<()> {
         let fail = |field, reason: String| Err(Error::Config { field, reason });
         for (field, value) in [

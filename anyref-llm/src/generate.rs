@@ -79,6 +79,9 @@ pub struct GenerationOutput<B: Backend> {
 /// `false`. `on_token` is given each row's tokens as they come, the stop token left out.
 ///
 /// Run it on a backend without autodiff unless gradients through the states are wanted.
+///
+/// # Panics
+/// When the prompt has no position, and as [`Llama::forward`].
 pub fn generate<B: Backend>(
     model: &Llama<B>,
     input: GenerationInput<B>,

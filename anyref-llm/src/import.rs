@@ -38,10 +38,3 @@ pub const PEFT_KEYS: &[(&str, &str)] = &[
 /// Regular expressions of names in PEFT adapters that no parameter stands for: the frozen original beside
 /// a whole copy.
 pub const PEFT_UNUSED: &[&str] = &[r"\.original_module\."];
-
-/// Regular expressions and replacements from parameter names back to those of transformers and PEFT.
-pub const EXPORT_KEYS: &[(&str, &str)] = &[
-    (r"_proj\.base_layer\.(weight|bias)$", "_proj.${1}"),
-    (r"_proj\.lora_a\.weight$", "_proj.lora_A.weight"),
-    (r"_proj\.lora_b\.weight$", "_proj.lora_B.weight"),
-];

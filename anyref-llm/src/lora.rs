@@ -46,6 +46,10 @@ impl Default for LoraConfig {
 impl LoraConfig {
     /// Reads the text of PEFT's `adapter_config.json`; variants of LoRA are refused by name. See
     /// [`PeftConfig`] for the whole of it.
+    ///
+    /// # Errors
+    /// As [`PeftConfig::from_json`], and when the configuration is not [valid](Self::validate): a pattern in place of a
+    /// list of `target_modules` names no projection.
     pub fn from_peft(json: &str) -> Result<Self> {
         let config = PeftConfig::from_json(json, "adapter_config.json")?.lora;
         config.validate()?;
@@ -59,6 +63,9 @@ impl LoraConfig {
     }
 
     /// Whether an adapter of this configuration can exist.
+    ///
+    /// # Errors
+    /// When the rank is 0, `alpha` is not finite, `dropout` is outside of `[0, 1)`, or no projection is named.
     pub fn validate(&self) -> Result<()> {
         let fail = |field: &str, reason: &str| {
             Err(Error::Lora {
@@ -123,6 +130,9 @@ impl<B: Backend> LoraLinear<B> {
 
     /// Adds a fresh adapter that changes nothing yet: `lora_a` is Kaiming-uniform with `a = sqrt(5)`,
     /// `lora_b` is zero. The weight of the base layer is left uninitialised if it is.
+    ///
+    /// # Panics
+    /// When `dropout` is outside of `[0, 1]`.
     pub fn with_lora(mut self, config: &LoraConfig) -> Self {
         let device = self.base_layer.weight.lazy_device();
         let [d_input, d_output] = self.base_layer.weight.lazy_shape().dims();

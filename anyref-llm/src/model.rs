@@ -55,7 +55,7 @@ impl<B: Backend> LlamaInput<B> {
 /// What [`Llama::forward`] gives.
 #[derive(Debug, Clone)]
 pub struct LlamaOutput<B: Backend> {
-    /// `[batch, length, hidden]`, after the final norm where all layers were read.
+    /// `[batch, length, hidden]`, after the final norm; from [`Llama::forward_layers`] before it.
     pub hidden: Tensor<B, 3>,
     /// Queries of the last layer after rotation, `[batch, heads, length, head_dim]`.
     pub query: Tensor<B, 4>,
@@ -123,6 +123,9 @@ impl<B: Backend> Llama<B> {
     /// # Shapes
     /// - ids: `[batch, length]`
     /// - output: `[batch, length, hidden]`
+    ///
+    /// # Panics
+    /// When an id is not in the vocabulary, on backends that check it, as the CPU's does.
     pub fn embed(&self, ids: Tensor<B, 2, Int>) -> Tensor<B, 3> {
         let dtype = self.model.norm.weight.val().dtype();
         self.model.embed_tokens.forward(ids).cast(dtype)
@@ -154,6 +157,10 @@ impl<B: Backend> Llama<B> {
 
     /// [`forward`](Self::forward) through some of the layers, without the final norm: what the layers before them give
     /// goes in as `input.embeddings`, and the cache has just these layers.
+    ///
+    /// # Shapes
+    /// - input.embeddings: `[batch, length, hidden]`
+    /// - output.hidden: `[batch, length, hidden]`
     ///
     /// # Panics
     /// As [`forward`](Self::forward), and if there are no such layers.
@@ -230,6 +237,10 @@ impl<B: Backend> Llama<B> {
 
     /// Adds fresh adapters to the projections that `config` names. Parameters keep their gradients;
     /// see [`freeze_base`](Self::freeze_base).
+    ///
+    /// # Errors
+    /// When the configuration is not [valid](LoraConfig::validate), or one of its `target_modules` names no
+    /// projection of the model, or only such as one before it names.
     pub fn with_lora(self, config: &LoraConfig) -> Result<Self> {
         config.validate()?;
         let mut used = vec![false; config.target_modules.len()];
@@ -303,6 +314,9 @@ impl<B: Backend> Llama<B> {
 
     /// Enlarges or cuts the vocabulary. New rows of the embeddings and of the head are the mean of the
     /// old ones.
+    ///
+    /// # Panics
+    /// When `vocab_size` is 0.
     pub fn resize_vocabulary(mut self, vocab_size: usize) -> Self {
         let table = self.model.embed_tokens.weight;
         self.model.embed_tokens.weight = resize(table, 0, vocab_size);

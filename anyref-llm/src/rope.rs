@@ -68,7 +68,8 @@ impl RotaryEmbedding {
     /// sequence, past included, which dynamic scaling depends on.
     ///
     /// # Shapes
-    /// - position_ids: `[batch or 1, length]`
+    /// - position_ids: `[batch or 1, positions]`
+    /// - output: cosines and sines, each `[batch or 1, 1, positions, head_dim / 2]`
     pub fn rotation<B: Backend>(
         &self,
         position_ids: Tensor<B, 2, Int>,

@@ -40,6 +40,9 @@ impl Tokenizer {
     /// Reads a `tokenizer.json`, or a SentencePiece model when the name ends in `.model`. The latter is
     /// read alone, as LLaMA's own tokenizer; [`from_folder`](Self::from_folder) adds the tokens that
     /// files beside it name.
+    ///
+    /// # Errors
+    /// When the file cannot be read, is larger than 256 MiB, or is no tokenizer of the kind that its name says.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let bytes = read(path)?;
@@ -88,6 +91,9 @@ impl Tokenizer {
     }
 
     /// Reads the contents of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// When they are not those of a `tokenizer.json`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         Ok(Self {
             inner: Inner::from_bytes(bytes).map_err(failed("from bytes"))?,
@@ -95,11 +101,17 @@ impl Tokenizer {
     }
 
     /// The contents of a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// When a part of the tokenizer cannot be written as JSON.
     pub fn to_json(&self) -> Result<String> {
         self.inner.to_string(false).map_err(failed("to json"))
     }
 
     /// Writes a `tokenizer.json`.
+    ///
+    /// # Errors
+    /// As [`to_json`](Self::to_json), and when the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         let path = path.as_ref();
         std::fs::write(path, self.to_json()?).map_err(|source| Error::Io {
@@ -109,6 +121,10 @@ impl Tokenizer {
     }
 
     /// Tokens of a text, after the begin-of-sequence token when `bos`.
+    ///
+    /// # Errors
+    /// When a step of the tokenizer fails on the text, such as when its unknown token is needed and not in its
+    /// vocabulary; with `bos`, as [`bos`](Self::bos).
     pub fn encode(&self, text: &str, bos: bool) -> Result<Vec<u32>> {
         let encoding = self
             .inner
@@ -122,6 +138,10 @@ impl Tokenizer {
     }
 
     /// Tokens of a text, each with the bytes of the text that it stands for.
+    ///
+    /// # Errors
+    /// When a step of the tokenizer fails on the text, such as when its unknown token is needed and not in its
+    /// vocabulary.
     pub fn encode_with_offsets(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>> {
         let encoding = self.inner.encode(text, false).map_err(failed("encode"))?;
         let offsets = encoding
@@ -132,11 +152,17 @@ impl Tokenizer {
     }
 
     /// The text of tokens. Tokens added as special are left out; `<obj>` is an ordinary one and stays.
+    ///
+    /// # Errors
+    /// When the tokenizer's decoder fails. Ids that are not in the vocabulary are no error; they are left out.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         self.inner.decode(ids, true).map_err(failed("decode"))
     }
 
     /// The text of tokens, special ones included.
+    ///
+    /// # Errors
+    /// As [`decode`](Self::decode).
     pub fn decode_with_special(&self, ids: &[u32]) -> Result<String> {
         self.inner.decode(ids, false).map_err(failed("decode"))
     }
@@ -153,6 +179,9 @@ impl Tokenizer {
 
     /// Adds tokens that [`decode`](Self::decode) leaves out, in this order; those already known keep
     /// their ids. Returns the ids.
+    ///
+    /// # Errors
+    /// When a token is empty.
     pub fn add_special_tokens(&mut self, tokens: &[&str]) -> Result<Vec<u32>> {
         let added: Vec<_> = tokens
             .iter()
@@ -163,6 +192,9 @@ impl Tokenizer {
     }
 
     /// Adds ordinary tokens, in this order; those already known keep their ids. Returns the ids.
+    ///
+    /// # Errors
+    /// When a token is empty.
     pub fn add_tokens(&mut self, tokens: &[&str]) -> Result<Vec<u32>> {
         // Not normalised: a normaliser that prepends a space would make the token match only after one.
         let added = |&token: &&str| AddedToken::from(token, false).normalized(false);
@@ -172,6 +204,9 @@ impl Tokenizer {
     }
 
     /// Adds [`SPECIAL_TOKENS`], the first as an ordinary token and the others as special ones.
+    ///
+    /// # Errors
+    /// As [`add_tokens`](Self::add_tokens); none of these tokens is empty.
     pub fn add_anyref_tokens(&mut self) -> Result<Vec<u32>> {
         let mut ids = self.add_tokens(&SPECIAL_TOKENS[..1])?;
         ids.extend(self.add_special_tokens(&SPECIAL_TOKENS[1..])?);
@@ -184,11 +219,17 @@ impl Tokenizer {
     }
 
     /// The begin-of-sequence token, `<s>` (or Llama 3's).
+    ///
+    /// # Errors
+    /// When the vocabulary has neither.
     pub fn bos(&self) -> Result<u32> {
         self.first_known(&["<s>", "<|begin_of_text|>"])
     }
 
     /// The end-of-sequence token, `</s>` (or Llama 3's).
+    ///
+    /// # Errors
+    /// When the vocabulary has neither.
     pub fn eos(&self) -> Result<u32> {
         self.first_known(&["</s>", "<|end_of_text|>"])
     }

@@ -31,6 +31,10 @@ const SMALLEST: usize = CONTROL.len() + 256 + 95;
 /// whatever is not in the vocabulary, then characters and merges. Spaces are `▁`; words, punctuation and
 /// digits are never merged with one another. The vocabulary is smaller than asked for when the texts
 /// have no more merges.
+///
+/// # Errors
+/// When `vocab_size` is below 354, which control tokens, bytes, printable ASCII and the space take, or when the
+/// training library fails.
 pub fn train_tokenizer<T>(
     texts: impl IntoIterator<Item = T, IntoIter: Send>,
     vocab_size: usize,

@@ -26,10 +26,7 @@ fn losses<B: AutodiffBackend>() -> [f64; 2] {
     let trainee = Trainee::<B>::new(&context.model, context.name_count(), &Default::default());
     let trainee = fill(trainee, 3, 0.1);
     let batch = Stage::<B>::batch(&stage, 0).unwrap();
-    let loss = |trainee: &Trainee<B>| {
-        let total = stage.loss(trainee, &batch).unwrap().total;
-        total.into_data().iter::<f64>().next().unwrap()
-    };
+    let loss = |trainee: &Trainee<B>| stage.loss(trainee, &batch).unwrap().value();
     let before = loss(&trainee);
     let folder = tempfile::tempdir().unwrap();
     let options = RunOptions {

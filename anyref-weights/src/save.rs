@@ -59,6 +59,9 @@ impl SaveOptions {
 /// becomes `model-00001-of-00002.safetensors`, ... and `model.safetensors.index.json`.
 ///
 /// Returns the path to open again: `path`, or that of the index.
+///
+/// # Errors
+/// As [`write_checkpoint`].
 pub fn save_module<B: Backend, M: Module<B>>(
     module: &M,
     path: impl AsRef<Path>,

@@ -12,6 +12,9 @@ use crate::checkpoint::Checkpoint;
 
 /// Fills every float parameter with values uniform in `[-scale, scale]`, the same for the same seed and
 /// module on every backend.
+///
+/// # Panics
+/// When `scale` is negative or not finite.
 pub fn fill<B: Backend, M: Module<B>>(module: M, seed: u64, scale: f32) -> M {
     struct Fill {
         rng: StdRng,
@@ -70,7 +73,7 @@ impl Fixture {
     /// The values of a tensor.
     ///
     /// # Panics
-    /// When there is none of this name.
+    /// When there is none of this name or it cannot be read.
     pub fn data(&self, name: &str) -> TensorData {
         self.0
             .require(name)

@@ -26,6 +26,9 @@ pub struct BlockConfig {
 
 impl BlockConfig {
     /// Creates the block.
+    ///
+    /// # Panics
+    /// If the heads do not divide the width.
     pub fn init<B: Backend>(&self, device: &B::Device) -> Block<B> {
         let h = self.hidden_size;
         let inner = (h as f64 * self.mlp_ratio) as usize;

@@ -67,12 +67,18 @@ impl ImageBindAudioConfig {
     }
 
     /// Patches along mel bins and frames.
+    ///
+    /// # Panics
+    /// If the stride is 0.
     pub fn grid_size(&self) -> [usize; 2] {
         [self.num_mel_bins, self.target_length]
             .map(|size| size.saturating_sub(self.kernel_size) / self.stride + 1)
     }
 
     /// Patches a clip.
+    ///
+    /// # Panics
+    /// If the stride is 0.
     pub fn num_patches(&self) -> usize {
         self.grid_size().iter().product()
     }

@@ -40,6 +40,7 @@ pub fn run<B: Backend>(
         image: &image,
         prompt: &question,
         answer: &answer,
+        wants_masks: wants_mask,
     };
     show(common, &arguments.output, &shown, run)
 }
@@ -56,6 +57,7 @@ pub fn with_mask<B: Backend>(
     }
     let located = anyref.segment(picture, &Prompt::new(question.references.clone()))?;
     answer.masks = located.masks;
+    answer.doubtful = located.doubtful;
     answer.timing.prompt += located.timing.prompt;
     answer.timing.generate += located.timing.generate;
     answer.timing.decode += located.timing.decode;

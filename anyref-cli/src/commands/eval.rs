@@ -1,5 +1,6 @@
 //! `anyref eval`: how well a model does on a benchmark.
 
+mod options;
 mod published;
 mod stamps;
 
@@ -18,6 +19,7 @@ pub fn run<B: Backend>(
     if arguments.batch == 0 {
         bail!("--batch is 0: give at least 1");
     }
+    options::check(arguments)?;
     match arguments.benchmark {
         Benchmark::Stamps => stamps::run::<B>(common, arguments, device),
         _ => published::run::<B>(common, arguments, device),

@@ -53,6 +53,7 @@ pub fn run<B: Backend>(
         image: &image,
         prompt: &question,
         answer: &answer,
+        wants_masks: true,
     };
     show(common, &arguments.output, &shown, run)?;
     let Some(folder) = &arguments.explain else {
@@ -77,14 +78,15 @@ pub struct Shown<'a> {
     pub prompt: &'a Prompt,
     /// The answer.
     pub answer: &'a Answer,
+    /// Whether masks were asked for.
+    pub wants_masks: bool,
 }
 
 /// Refuses outputs that cannot be written before anything is computed.
 pub fn check_outputs(output: &OutputArguments) -> Result<()> {
-    [&output.mask, &output.overlay]
-        .into_iter()
-        .flatten()
-        .try_for_each(|path| output::check_writable(path))
+    output.mask.as_deref().map_or(Ok(()), output::check_mask)?;
+    let overlay = output.overlay.as_deref();
+    overlay.map_or(Ok(()), output::check_writable)
 }
 
 /// Writes files and prints the answer.
@@ -120,6 +122,9 @@ pub fn show(
             .get(index)
             .map(|path| format!(" -> {}", path.display()));
         output::say(&(output::mask_line(index + 1, mask) + &file.unwrap_or_default()))?;
+    }
+    if answer.masks.is_empty() && !shown.wants_masks {
+        return Ok(());
     }
     if answer.masks.is_empty() {
         let unwritten = arguments.mask.as_ref();

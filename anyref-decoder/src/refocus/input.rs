@@ -62,7 +62,7 @@ impl<B: Backend> RefocusInput<B> {
     /// Refuses what does not fit together.
     ///
     /// # Panics
-    /// When an object lies outside the keys or the hidden states.
+    /// When an object lies outside the keys or the hidden states, or the tensors do not fit one another or the objects.
     pub(super) fn check(&self) {
         let [queries, heads, head_dim] = self.query.dims();
         let [batch, kv_heads, keys, key_dim] = self.key.dims();

@@ -45,9 +45,12 @@ use burn::tensor::{Tensor, backend::Backend};
 /// the mean over the last layer's heads. [`refocus`] itself never forms it.
 ///
 /// # Shapes
-/// - query: `[n, heads, head_dim]`
+/// - query: `[n, heads, head_dim]`, one an object
 /// - key: `[b, kv_heads, T, head_dim]`
 /// - output: `[n, T]` in f32; rows sum to 1, and are 0 outside the context
+///
+/// # Panics
+/// When `heads` is not a multiple of `kv_heads`.
 pub fn object_attention<B: Backend>(
     query: Tensor<B, 3>,
     key: Tensor<B, 4>,
@@ -65,7 +68,7 @@ pub fn object_attention<B: Backend>(
 /// - output: `[n, h]`
 ///
 /// # Panics
-/// When an object lies outside the keys or the hidden states.
+/// When an object lies outside the keys or the hidden states, or the tensors do not fit one another or the objects.
 pub fn refocus<B: Backend>(input: RefocusInput<B>) -> Tensor<B, 2> {
     input.check();
     if input.objects.is_empty() {

@@ -14,6 +14,9 @@ pub enum Merge {
 
 impl Rle {
     /// Combines masks of one size.
+    ///
+    /// # Errors
+    /// When there is no mask, or the sizes differ.
     pub fn merge<'a>(masks: impl IntoIterator<Item = &'a Rle>, merge: Merge) -> Result<Rle> {
         let mut masks = masks.into_iter();
         let mut merged = masks.next().ok_or(Error::NothingToMerge)?.clone();
@@ -32,17 +35,26 @@ impl Rle {
     }
 
     /// Intersection over union; 0 for two empty masks.
+    ///
+    /// # Errors
+    /// When the sizes differ.
     pub fn iou(&self, other: &Rle) -> Result<f64> {
         let both = self.intersection(other)?;
         Ok(ratio(both, self.area() + other.area() - both))
     }
 
     /// Intersection over this mask's own area: COCO's measure against a crowd region.
+    ///
+    /// # Errors
+    /// When the sizes differ.
     pub fn iou_crowd(&self, crowd: &Rle) -> Result<f64> {
         Ok(ratio(self.intersection(crowd)?, self.area()))
     }
 
     /// Number of pixels on in both masks.
+    ///
+    /// # Errors
+    /// When the sizes differ.
     pub fn intersection(&self, other: &Rle) -> Result<u64> {
         let mut both = 0;
         self.walk(other, |left, right, count| {

@@ -27,6 +27,9 @@ pub struct Rle {
 
 impl Rle {
     /// Encodes pixels given row by row.
+    ///
+    /// # Errors
+    /// When the pixels do not fill the size, or the size is beyond [`MAX_PIXELS`].
     pub fn from_mask(pixels: &[bool], size: [usize; 2]) -> Result<Self> {
         let [height, width] = size;
         if pixels.len() as u64 != area_of(size)? {
@@ -49,6 +52,9 @@ impl Rle {
     }
 
     /// Takes runs of off and on pixels, column by column, off first.
+    ///
+    /// # Errors
+    /// When the runs do not cover the size exactly, or the size is beyond [`MAX_PIXELS`].
     pub fn from_counts(counts: &[u32], size: [usize; 2]) -> Result<Self> {
         let [height, width] = size;
         let area = area_of(size)?;
@@ -71,6 +77,10 @@ impl Rle {
     }
 
     /// Reads COCO's compressed string.
+    ///
+    /// # Errors
+    /// When the string has a byte outside of '0' to 'o', ends within a number or has a run that is negative or too
+    /// long, and as [`from_counts`](Self::from_counts).
     pub fn from_compressed(string: &str, size: [usize; 2]) -> Result<Self> {
         area_of(size)?;
         Self::from_counts(&compressed::read(string.as_bytes())?, size)

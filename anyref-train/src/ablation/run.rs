@@ -99,7 +99,7 @@ fn asked_result<B: AutodiffBackend>(
         cases: config.evaluation.scenes,
         batch: BATCH,
         out: run.join("eval"),
-        model: format!("{}, seed {seed}", variant.name),
+        settings: format!("{}, seed {seed}", variant.name),
         instructions: base.instructions.clone(),
         disturbance: None,
     };

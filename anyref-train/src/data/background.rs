@@ -140,11 +140,6 @@ impl Backgrounds {
         Ok(backgrounds)
     }
 
-    /// Number of photographs for training and for validation.
-    pub fn photographs(&self) -> [usize; 2] {
-        [self.training.len(), self.held_out.len()]
-    }
-
     /// Fills a canvas: a photograph with probability `photo`, otherwise a texture.
     pub fn paint(
         &self,

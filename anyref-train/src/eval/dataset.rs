@@ -18,7 +18,7 @@ use super::ahead::ahead;
 use super::asking::{Asking, Group};
 use super::files::{Prediction, ScoredMask, Shown, Target};
 use super::refusal::or_refused;
-use super::run::check_model;
+use super::run::check_settings;
 use super::throughput::{Stopwatch, Throughput};
 use crate::data::Mask;
 use crate::datasets::{self, Dataset, Item, Task, Templates, check_files};
@@ -38,8 +38,8 @@ pub struct DatasetOptions {
     pub batch: usize,
     /// Where `targets.jsonl` and `predictions.jsonl` go; an evaluation begun there is continued.
     pub out: PathBuf,
-    /// What identifies the model; another one may not continue an evaluation.
-    pub model: String,
+    /// What may not change when an evaluation is continued: the data set, the model and how it answers.
+    pub settings: String,
 }
 
 /// What was asked, as files that [`score_files`](super::score_files) takes.
@@ -74,7 +74,7 @@ pub fn ask_dataset<B: Backend>(
     }
     fs::create_dir_all(&options.out)
         .with_context(|| format!("cannot create {}", options.out.display()))?;
-    check_model(&options.out, &options.model)?;
+    check_settings(&options.out, &options.settings)?;
     let Choice { items, incomplete } = chosen(dataset, options)?;
     let mut asked = Asked {
         targets: options.out.join("targets.jsonl"),
@@ -330,16 +330,23 @@ fn begun(asked: &Asked, asked_for: HashSet<&str>) -> Result<HashSet<String>> {
     Ok(done)
 }
 
-/// The whole lines of a file that has ids, with these.
+/// The whole lines of a file that has ids, with these; a line cut short by a kill is left out.
 fn lines(path: &Path) -> Result<Vec<(String, String)>> {
     if !path.is_file() {
         return Ok(Vec::new());
     }
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-    let id = |line: &str| {
+    let whole = text.lines().filter_map(|line| {
         let value: Value = serde_json::from_str(line).ok()?;
-        Some((value["id"].as_str()?.to_owned(), line.to_owned()))
+        Some((value, line))
+    });
+    let with_id = |(value, line): (Value, &str)| match value["id"].as_str() {
+        Some(id) => Ok((id.to_owned(), line.to_owned())),
+        None => bail!(
+            "{} holds something other than answers with an `id`: give another --out",
+            path.display()
+        ),
     };
-    Ok(text.lines().filter_map(id).collect())
+    whole.map(with_id).collect()
 }

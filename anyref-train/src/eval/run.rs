@@ -34,8 +34,8 @@ pub struct EvalOptions {
     pub batch: usize,
     /// Where predictions, table and pictures go; an evaluation begun there is continued.
     pub out: PathBuf,
-    /// What identifies the model; another one may not continue an evaluation.
-    pub model: String,
+    /// What may not change when an evaluation is continued: the scenes, the model and how it answers.
+    pub settings: String,
     /// How the questions are made.
     pub instructions: InstructionConfig,
     /// What is done to the pictures and sounds before the model gets them.
@@ -46,8 +46,8 @@ impl EvalOptions {
     /// What may not change when an evaluation is continued.
     fn identity(&self) -> String {
         match self.disturbance {
-            Some(disturbance) => format!("{}, {}", self.model, disturbance.name()),
-            None => self.model.clone(),
+            Some(disturbance) => format!("{}, {}", self.settings, disturbance.name()),
+            None => self.settings.clone(),
         }
     }
 }
@@ -73,7 +73,7 @@ pub fn evaluate<B: Backend>(
 ) -> Result<Evaluated> {
     std::fs::create_dir_all(&options.out)
         .with_context(|| format!("cannot create {}", options.out.display()))?;
-    check_model(&options.out, &options.identity())?;
+    check_settings(&options.out, &options.identity())?;
     let file = options.out.join("predictions.jsonl");
     let mut cases = read(&file)?;
     let mut log = OpenOptions::new()
@@ -155,16 +155,16 @@ pub fn report(cases: &[Case]) -> String {
     table(&scores(cases)) + &note
 }
 
-/// Refuses to mix two models' predictions.
-pub(super) fn check_model(out: &Path, model: &str) -> Result<()> {
-    let file = out.join("model.txt");
+/// Refuses to go on in a folder with an evaluation of other settings.
+pub(super) fn check_settings(out: &Path, settings: &str) -> Result<()> {
+    let file = out.join("settings.txt");
     match std::fs::read_to_string(&file) {
-        Ok(other) if other != model => bail!(
-            "{} holds an evaluation of another model ({other}): give another --out",
+        Ok(other) if other != settings => bail!(
+            "{} holds an evaluation of {other}; this one is of {settings}: give another --out",
             out.display()
         ),
         Ok(_) => Ok(()),
-        Err(_) => Ok(std::fs::write(&file, model)?),
+        Err(_) => Ok(std::fs::write(&file, settings)?),
     }
 }
 

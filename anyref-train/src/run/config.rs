@@ -144,6 +144,18 @@ impl TrainConfig {
                 stage.absent_weight == 0.0 || asked.weights.absent > 0.0,
                 "`absent_weight` teaches nothing: `instructions.weights.absent` is 0"
             );
+            let dropout = self
+                .model
+                .lora
+                .as_ref()
+                .is_some_and(|lora| lora.dropout > 0.0);
+            let threads = stage.parallel && stage.accumulation > 1;
+            ensure!(
+                !(stage.recompute_layers && threads && dropout),
+                "stage {} recomputes layers with dropout, which has to be drawn a second time without others drawing: leave \
+                 `recompute_layers` or `parallel` out, or set `lora_dropout` to 0",
+                stage.kind
+            );
             let scenes = stage.kind == StageKind::Instruct && stage.data.is_none();
             ensure!(
                 !scenes || self.instructions.per_scene > 0,

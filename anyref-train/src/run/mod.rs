@@ -19,6 +19,7 @@ pub mod pictures;
 pub mod plan;
 pub mod precision;
 pub mod recompute;
+mod running;
 pub mod schedule;
 pub mod segments;
 mod tensorboard;

@@ -59,7 +59,7 @@ pub struct PartPlan {
     pub parameters: usize,
     /// Those that are trained.
     pub trained: usize,
-    /// Those that have a copy in half precision beside them.
+    /// Copies in half precision beside them.
     pub copied: usize,
 }
 
@@ -173,18 +173,19 @@ impl<B: Backend> ModuleVisitor<B> for Count {
         }
         if let Some(last) = self.parts.last_mut() {
             last.parameters += count;
-            if model && self.half {
-                last.copied += count;
-            }
             if trained {
                 last.trained += count;
+            }
+            if model && self.half {
+                // Those that are trained are rounded anew for every step, beside those of the start.
+                last.copied += count * if trained { 2 } else { 1 };
             }
         }
     }
 }
 
 /// Two operations a weight and position forward; the language model's once more for the gradient that
-/// passes through it, and once more for the weights of it that are trained.
+/// passes through it, once more for the weights of it that are trained, and once more for layers that are computed again.
 fn operations(model: &AnyRefConfig, stage: &StageConfig, parts: &[PartPlan]) -> f64 {
     let of = |name: &str| {
         let part = parts.iter().find(|part| part.name == name);
@@ -198,7 +199,12 @@ fn operations(model: &AnyRefConfig, stage: &StageConfig, parts: &[PartPlan]) -> 
     let [sam, _] = of("image_encoder");
     let [llm, trained] = of("llm");
     let picture = clip * (model.image_tokens() + 1) as f64 + sam * grid;
-    let words = (2.0 * llm + trained) * tokens;
+    let layers = model.llm.num_hidden_layers as f64;
+    let again = match stage.recompute_layers {
+        true => llm * (layers - 1.0) / layers,
+        false => 0.0,
+    };
+    let words = (2.0 * llm + trained + again) * tokens;
     2.0 * (picture + words) * (stage.batch as u64 * stage.accumulation) as f64
 }
 
@@ -212,13 +218,13 @@ fn questions(config: &TrainConfig, stage: &StageConfig) -> usize {
 
 /// What each decoder layer keeps of a position: its input before and after both norms, queries, keys, values and what
 /// attention made of them, twice, for it lies differently for the output projection; and three vectors of the
-/// feed-forward network. Where layers are computed again, that is kept of two of them at a time, and of the others their
+/// feed-forward network. Where layers are computed again, that is kept of one of them at a time, and of the others their
 /// input. A picture is read once for all questions about it. Micro-batches in parallel each keep their own.
 fn activations(model: &AnyRefConfig, stage: &StageConfig, questions: usize) -> f64 {
     let llm = &model.llm;
     let layers = llm.num_hidden_layers;
     let whole = match stage.recompute_layers {
-        true => layers.min(2),
+        true => layers.min(1),
         false => layers,
     };
     let kept = whole * (9 * llm.hidden_size + 3 * llm.intermediate_size)
@@ -272,8 +278,8 @@ impl fmt::Display for Plan {
         }
         write!(
             f,
-            "memory is that of weights, gradients and AdamW's moments in 32 bits, and of copies in half precision; activations come on top; checkpoints hold what is \
-             trained and what the run's start has not"
+            "memory is that of weights, gradients and AdamW's moments in 32 bits, and of copies in half precision; activations \
+             come on top; checkpoints hold what is trained and what the run's start has not"
         )
     }
 }

@@ -18,6 +18,29 @@ pub trait Chain<B: AutodiffBackend>: Debug {
 
     /// What one link makes of the states. Nothing else may go in, but for parameters and what is drawn at random.
     fn forward(&self, link: usize, states: States<B>) -> States<B>;
+
+    /// The same with parameters that leave no graph.
+    fn untracked(&self) -> Self
+    where
+        Self: Sized;
+}
+
+/// All tensors of before that are used after: what goes through a chain, and what goes past it. Any other, but for
+/// parameters, would take the gradients that come through the chain with it: a backward pass leaves nothing of the graph
+/// that it goes through.
+#[derive(Debug, Clone)]
+pub struct Entry<B: AutodiffBackend> {
+    /// What goes through.
+    pub states: States<B>,
+    /// What goes past.
+    pub past: Vec<Tensor<B, 3>>,
+}
+
+impl<B: AutodiffBackend> Entry<B> {
+    /// The tensors in order.
+    fn tensors(self) -> impl Iterator<Item = Tensor<B, 3>> {
+        self.states.into_iter().chain(self.past)
+    }
 }
 
 /// A chain that was run without a graph, and where it hangs in the graph around it.
@@ -25,92 +48,82 @@ pub trait Chain<B: AutodiffBackend>: Debug {
 pub struct Segments<B: AutodiffBackend> {
     chain: Box<dyn Chain<B>>,
     /// What went in, in the graph of what came before.
-    entry: States<B>,
+    entry: Entry<B>,
     /// What went into each link.
     inputs: Vec<States<B::InnerBackend>>,
     /// What came out, leaves in the graph of what comes after.
-    exit: States<B>,
-    /// What went past the chain: as it was before, and as a leaf of what comes after.
-    bridges: Vec<[Tensor<B, 3>; 2]>,
+    exit: Entry<B>,
     /// Seeds what the links draw, so that they draw the same again.
     seed: Option<u64>,
 }
 
 impl<B: AutodiffBackend> Segments<B> {
-    /// Runs a chain, given both with its parameters and with them `untracked`. Where its links draw numbers at random,
-    /// as dropout `draws`, no other thread may draw from the backend until the gradient is there.
-    ///
-    /// What comes out are leaves of a new graph.
-    pub fn run(
-        entry: States<B>,
-        chain: Box<dyn Chain<B>>,
-        untracked: &dyn Chain<B>,
-        draws: bool,
-    ) -> (Self, States<B>) {
-        let seed = draws.then(|| drawn_seed::<B>(&entry[0].device()));
-        let mut states = entry.clone().map(Tensor::inner);
+    /// Runs a chain; what comes out, and what went past, are leaves of a new graph. Where its links draw numbers at
+    /// random, as dropout `draws`, no other thread may draw from the backend meanwhile, nor during
+    /// [`backward`](Self::backward).
+    pub fn run(entry: Entry<B>, chain: impl Chain<B> + 'static, draws: bool) -> (Self, Entry<B>) {
+        let device = entry.states[0].device();
+        let seed = draws.then(|| drawn_seed::<B>(&device));
+        let mut states = entry.states.clone().map(Tensor::inner);
         let mut inputs = Vec::with_capacity(chain.links());
+        let untracked = chain.untracked();
         for link in 0..chain.links() {
             inputs.push(states.clone());
-            seed_link::<B>(seed, link, &states[0].device());
+            seed_link::<B>(seed, link, &device);
             let outputs = untracked.forward(link, states.map(Tensor::from_inner));
             states = outputs.map(Tensor::inner);
         }
-        let exit = leaves(states);
+        let past = entry.past.iter().cloned().map(Tensor::inner);
+        let exit = Entry {
+            states: states.map(leaf),
+            past: past.map(leaf).collect(),
+        };
         let segments = Self {
-            chain,
+            chain: Box::new(chain),
             entry,
             inputs,
             exit: exit.clone(),
-            bridges: Vec::new(),
             seed,
         };
         (segments, exit)
     }
 
-    /// Takes what came before past the chain, as a leaf of what comes after. Nothing else of before may be used there but
-    /// parameters: a backward pass through both would leave nothing of the graph for the gradients that come through the
-    /// chain.
-    pub fn bridge(&mut self, state: Tensor<B, 3>) -> Tensor<B, 3> {
-        let leaf = Tensor::from_inner(state.clone().inner()).require_grad();
-        self.bridges.push([state, leaf.clone()]);
-        leaf
-    }
-
     /// Carries the gradients of what came after back through the chain and into what came before. `each` gets the
     /// gradients of every link's parameters, and of what came before, as soon as they are there.
     pub fn backward(self, after: &mut B::Gradients, mut each: impl FnMut(&mut B::Gradients)) {
-        let mut above = self.exit.map(|leaf| leaf.grad_remove(after));
-        let bridges = self.bridges.into_iter();
-        let bridges = bridges.map(|[before, leaf]| (before, leaf.grad_remove(after)));
-        let bridges: Vec<_> = bridges.collect();
+        let device = self.entry.states[0].device();
+        let Entry { states, past } = self.exit;
+        let mut above = states.map(|leaf| leaf.grad_remove(after));
+        let past: Vec<_> = past.iter().map(|leaf| leaf.grad_remove(after)).collect();
         for (link, inputs) in self.inputs.into_iter().enumerate().rev() {
-            let inputs = leaves(inputs);
-            seed_link::<B>(self.seed, link, &inputs[0].device());
+            let inputs = inputs.map(leaf);
+            seed_link::<B>(self.seed, link, &device);
             let outputs = self.chain.forward(link, inputs.clone());
-            let mut gradients = weighted(outputs.into_iter().zip(above)).backward();
+            let outputs = outputs.into_iter().zip(above);
+            let mut gradients = weighted(outputs, &device).backward();
             above = inputs.map(|leaf| leaf.grad_remove(&mut gradients));
             each(&mut gradients);
         }
-        let before = self.entry.into_iter().zip(above).chain(bridges);
-        each(&mut weighted(before).backward());
+        let gradients = above.into_iter().chain(past);
+        each(&mut weighted(self.entry.tensors().zip(gradients), &device).backward());
     }
 }
 
-fn leaves<B: AutodiffBackend>(states: States<B::InnerBackend>) -> States<B> {
-    states.map(|state| Tensor::from_inner(state).require_grad())
+fn leaf<B: AutodiffBackend>(state: Tensor<B::InnerBackend, 3>) -> Tensor<B, 3> {
+    Tensor::from_inner(state).require_grad()
 }
 
 /// A number whose gradient for each state is the one beside it; it has a graph even where no state has one.
 fn weighted<B: AutodiffBackend>(
     pairs: impl Iterator<Item = (Tensor<B, 3>, Option<Tensor<B::InnerBackend, 3>>)>,
+    device: &B::Device,
 ) -> Tensor<B, 1> {
-    let given = pairs.filter_map(|(state, gradient)| {
+    let products = pairs.filter_map(|(state, gradient)| {
         let product = state * Tensor::from_inner(gradient?);
         Some(product.sum())
     });
-    let sum = given.reduce(|a, b| a + b);
-    let sum = sum.unwrap_or_else(|| Tensor::zeros([1], &Default::default()));
+    let sum = products.reduce(|a, b| a + b);
+    let sum = sum.unwrap_or_else(|| Tensor::zeros([1], device));
     let nothing = Tensor::zeros_like(&sum).require_grad();
     sum + nothing
 }
@@ -156,6 +169,10 @@ mod tests {
             let y = self.linears[link].forward(self.dropout.forward(y)).tanh();
             [x * y.clone().sin(), y]
         }
+
+        fn untracked(&self) -> Self {
+            self.clone().no_grad()
+        }
     }
 
     #[test]
@@ -172,13 +189,11 @@ mod tests {
         let entry = || [x.clone() * 2.0, y.clone().exp()];
         let loss = |[x, y]: States<B>, past: Tensor<B, 3>| (x * past + y.powf_scalar(2.0)).sum();
 
-        let untracked = links.clone().no_grad();
-        let chain = Box::new(links.clone());
-        let entered = entry();
-        let past = entered[1].clone();
-        let (mut segments, exit) = Segments::run(entered, chain, &untracked, true);
+        let states = entry();
+        let past = vec![states[1].clone()];
+        let (segments, exit) = Segments::run(Entry { states, past }, links.clone(), true);
         let seed = segments.seed;
-        let value = loss(exit, segments.bridge(past));
+        let value = loss(exit.states, exit.past[0].clone());
         let mut sums: Vec<Option<Tensor<Flex, 2>>> = vec![None; 5];
         let mut add = |gradients: &mut <B as AutodiffBackend>::Gradients| {
             let flat = |gradient: Tensor<Flex, 3>| gradient.flatten(0, 1);

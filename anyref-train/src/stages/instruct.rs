@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 use anyref_core::{AnyRefModel, Layout, ReferenceBank, splice};
 use anyref_decoder::refocus::ObjectToken;
-use anyref_llm::{Llama, LlamaOutput};
+use anyref_llm::Llama;
 use anyref_vision::preprocess::PixelValues;
 use anyref_weights::ops;
 use burn::tensor::backend::{AutodiffBackend, Backend};
@@ -21,7 +21,7 @@ use super::questions::Questions;
 use super::regions::{Regions, embedded, name_logits};
 use super::sam::resized;
 use super::scene_context::SceneContext;
-use super::shared_prefix::SharedPrefix;
+use super::shared_prefix::{PrefixReader, Read, SharedPrefix};
 use crate::data::Split;
 use crate::losses::{
     BCE_WEIGHT, DICE_WEIGHT, cross_entropy, mask_bce, mask_dice, mask_iou, scalar,
@@ -110,7 +110,7 @@ fn forward_encoded<B: Backend>(
     batch: &InstructBatch,
     features: Tensor<B, 3>,
     embeddings: impl FnOnce() -> Result<Tensor<B, 4>>,
-    read: impl FnOnce(SharedPrefix<B>) -> LlamaOutput<B>,
+    read: impl FnOnce(SharedPrefix<B>) -> Read<B>,
     device: &B::Device,
 ) -> Result<InstructOutput<B>> {
     let scenes = batch.clip.len();
@@ -156,15 +156,24 @@ fn forward_encoded<B: Backend>(
         0,
         device,
     );
-    let past = batch.prefix.len();
-    let rows = splice(&model.llm, &batch.rows, None, &bank, past, device);
-    let output = read(SharedPrefix {
-        llm: model.llm.clone(),
+    let begun = batch.prefix.len();
+    let rows = splice(&model.llm, &batch.rows, None, &bank, begun, device);
+    // Losses of their own make features and references go past the language model.
+    let past = [Some(features), references.map(Tensor::unsqueeze)];
+    let read = read(SharedPrefix {
+        reader: PrefixReader {
+            llm: model.llm.clone(),
+            padding: rows.padding,
+            prefix_of: batch.pictures.clone(),
+        },
         prefix: prefix.embeddings,
         rows: rows.embeddings,
-        padding: rows.padding,
-        prefix_of: batch.pictures.clone(),
+        past: past.into_iter().flatten().collect(),
     });
+    let output = read.output;
+    let mut past = read.past.into_iter();
+    let features = past.next().expect("the features went past");
+    let references = past.next().map(|references| references.squeeze_dim::<2>(0));
 
     let [count, length, width] = output.hidden.dims();
     let predictors: Vec<usize> = batch
@@ -205,13 +214,13 @@ fn forward_encoded<B: Backend>(
         .pointed()
         .map(|object| ObjectToken {
             row: object.row,
-            position: past + object.position,
-            start: past + object.start,
-            end: past + object.position,
+            position: begun + object.position,
+            start: begun + object.start,
+            end: begun + object.position,
             context_start: 0,
         })
         .collect();
-    let prompts = model.object_prompts(query, output.key, output.hidden, past, objects);
+    let prompts = model.object_prompts(query, output.key, output.hidden, begun, objects);
 
     let embeddings = embeddings()?;
     let scene_of = indices(&batch.picture_of_objects(), device);
@@ -301,7 +310,7 @@ impl<'a> InstructStage<'a> {
 
     fn forward_by<B: Backend>(
         &self,
-        read: impl FnOnce(SharedPrefix<B>) -> LlamaOutput<B>,
+        read: impl FnOnce(SharedPrefix<B>) -> Read<B>,
         model: &AnyRefModel<B>,
         batch: &InstructBatch,
         device: &B::Device,
@@ -418,19 +427,13 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
         let mut segments = None;
         let read = |shared: SharedPrefix<B>| match self.config.recompute_layers {
             true => {
-                let (output, kept) = shared.read_in_segments();
+                let (read, kept) = shared.read_in_segments();
                 segments = Some(kept);
-                output
+                read
             }
             false => shared.read(),
         };
-        let mut output = self.forward_by(read, &trainee.anyref, batch, &device)?;
-        if let Some(segments) = &mut segments {
-            output.features = segments.bridge(output.features);
-            let past =
-                |references: Tensor<B, 2>| segments.bridge(references.unsqueeze()).squeeze_dim(0);
-            output.references = output.references.map(past);
-        }
+        let output = self.forward_by(read, &trainee.anyref, batch, &device)?;
         let language = cross_entropy(output.logits, indices(&batch.predicted, &device));
         let mut parts = vec![("language", language.clone())];
         let mut total = language;
@@ -488,11 +491,7 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
             let name = cross_entropy(name_logits(&trainee.heads, embedded), names);
             add("name", self.config.name_weight, Some(name));
         }
-        Ok(Losses {
-            total,
-            parts,
-            segments,
-        })
+        Ok(Losses::new(total, parts).with_segments(segments))
     }
 
     fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>> {

@@ -27,7 +27,7 @@ use crate::data::phrases::named;
 use crate::data::{Mask, Split, mask_of};
 use crate::losses::{BCE_WEIGHT, DICE_WEIGHT, cross_entropy, mask_bce, mask_dice, mask_iou};
 use crate::run::config::StageConfig;
-use crate::run::trainer::{Losses, Stage};
+use crate::run::trainer::{Losses, Parts, Stage};
 use crate::trainee::Trainee;
 
 /// Weight of the decoder's estimate of its own IoU.
@@ -230,13 +230,13 @@ impl<B: AutodiffBackend> Stage<B> for SamStage<'_> {
     fn loss(&self, trainee: &Trainee<B>, batch: &SamBatch) -> Result<Losses<B>> {
         let mut output = self.forward(trainee, batch);
         let cells = output.cells.take();
-        let mut losses = mask_losses(output);
+        let (mut total, mut parts) = mask_losses(output);
         if let (Some((logits, names)), true) = (cells, self.config.name_weight > 0.0) {
             let name = cross_entropy(logits, names);
-            losses.total = losses.total + name.clone() * self.config.name_weight;
-            losses.parts.push(("name", name));
+            total = total + name.clone() * self.config.name_weight;
+            parts.push(("name", name));
         }
-        Ok(losses)
+        Ok(Losses::new(total, parts))
     }
 
     fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>> {
@@ -268,17 +268,15 @@ impl<B: AutodiffBackend> Stage<B> for SamStage<'_> {
     }
 }
 
-/// The losses of predicted masks.
-fn mask_losses<B: AutodiffBackend>(output: SamOutput<B>) -> Losses<B> {
+/// The loss of predicted masks, and its parts.
+fn mask_losses<B: AutodiffBackend>(output: SamOutput<B>) -> (Tensor<B, 1>, Parts<B>) {
     let ious = mask_iou(output.logits.clone().detach(), output.targets.clone());
     let bce = mask_bce(output.logits.clone(), output.targets.clone()).mean();
     let dice = mask_dice(output.logits, output.targets).mean();
     let estimate = (output.estimates - ious.clone()).powf_scalar(2.0).mean();
     let total = bce.clone() * BCE_WEIGHT + dice.clone() * DICE_WEIGHT + estimate * IOU;
-    Losses::new(
-        total,
-        vec![("bce", bce), ("dice", dice), ("iou", ious.mean())],
-    )
+    let parts = vec![("bce", bce), ("dice", dice), ("iou", ious.mean())];
+    (total, parts)
 }
 
 /// Mask logits `[n, 1, h, w]` as `[n, size, size]`.

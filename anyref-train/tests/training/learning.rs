@@ -13,9 +13,7 @@ fn learns<S: Stage<TrainBackend>>(context: &SceneContext, stage: &S, config: &St
     TrainBackend::seed(&device, 1);
     let trainee = Trainee::<TrainBackend>::new(&context.model, context.name_count(), &device);
     let batch = stage.batch(0).unwrap();
-    let loss = |trainee: &Trainee<TrainBackend>| {
-        f64::from(stage.loss(trainee, &batch).unwrap().total.into_scalar())
-    };
+    let loss = |trainee: &Trainee<TrainBackend>| stage.loss(trainee, &batch).unwrap().value();
     let before = loss(&trainee);
     let folder = tempfile::tempdir().unwrap();
     let options = RunOptions {

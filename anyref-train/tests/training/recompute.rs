@@ -4,18 +4,20 @@ use std::collections::BTreeMap;
 use std::fs;
 
 use anyref_llm::LoraConfig;
-use anyref_train::run::launch::launch;
+use anyref_train::run::launch::{launch, launch_on};
 use anyref_train::run::plan::Plan;
 use anyref_train::run::trainer::Stage;
-use anyref_train::stages::InstructStage;
+use anyref_train::stages::{InstructStage, SceneContext};
 use anyref_train::trainee::Trainee;
 use anyref_weights::testing::fill;
 use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
 use serde_json::json;
 
 use crate::common::TestBackend;
+use crate::gradients::are_differences;
 use crate::support::{TrainBackend, alone, context, folders, stage, stage_config, train_config};
 
 #[test]
@@ -58,25 +60,29 @@ impl ModuleVisitor<TrainBackend> for Collect<'_> {
     }
 }
 
+/// A trainee with four layers, or as many as are given, whose adapters are no longer 0.
+fn adapted(context: &SceneContext, layers: usize, dropout: f64) -> Trainee<TrainBackend> {
+    let mut model = context.model.clone();
+    model.llm.num_hidden_layers = layers;
+    let mut trainee = Trainee::new(&model, context.name_count(), &Default::default());
+    let adapters = LoraConfig {
+        dropout,
+        ..Default::default()
+    };
+    trainee.anyref.llm = trainee.anyref.llm.with_lora(&adapters).unwrap();
+    fill(trainee, 3, 0.3)
+}
+
 #[test]
 fn layers_computed_again_give_the_same_gradients() {
     let _turn = alone();
     let context = context([64, 64], 3);
-    let mut model = context.model.clone();
-    model.llm.num_hidden_layers = 4;
-    let device = Default::default();
-    let mut trainee = Trainee::<TrainBackend>::new(&model, context.name_count(), &device);
-    let adapters = LoraConfig {
-        dropout: 0.0,
-        ..Default::default()
-    };
-    trainee.anyref.llm = trainee.anyref.llm.with_lora(&adapters).unwrap();
-    let trainee = fill(trainee, 3, 0.3);
-    let gradients = |layers: bool| {
+    let gradients = |trainee: &Trainee<TrainBackend>, layers: bool| {
         let mut config = stage_config("instruct", 1, 3);
         config.recompute_layers = layers;
         // The projector is in front of the layers, and beside them too.
         config.reference_weight = 0.5;
+        config.name_weight = 0.3;
         let stage = InstructStage::new(&context, config).unwrap();
         let batch = Stage::<TrainBackend>::batch(&stage, 0).unwrap();
         let own = Trainee::<TrainBackend>::from_inner(trainee.valid());
@@ -90,30 +96,42 @@ fn layers_computed_again_give_the_same_gradients() {
         own.visit(&mut collect);
         collect.found
     };
-    let (whole, again) = (gradients(false), gradients(true));
-    let known = |part: &str| whole.keys().any(|path| path.contains(part));
-    for part in [
+    let mut tied = adapted(&context, 3, 0.0);
+    tied.anyref.llm.lm_head = None;
+    let mut frozen = adapted(&context, 2, 0.0);
+    frozen.anyref.vision_tower = frozen.anyref.vision_tower.no_grad();
+    frozen.anyref.mm_projector = frozen.anyref.mm_projector.no_grad();
+    let all = [
         "mm_projector",
         "vision_tower",
+        "audio_encoder",
         "embed_tokens",
         "layers.0.self_attn.q_proj.lora_a",
         "layers.2.mlp",
-        "layers.3.",
-        "lm_head",
         "mask_decoder",
+        "names",
+    ];
+    for (trainee, parts) in [
+        (adapted(&context, 4, 0.0), &all[..]),
+        (tied, &all),
+        (adapted(&context, 1, 0.0), &all[..5]),
+        (frozen, &all[4..5]),
     ] {
-        assert!(known(part), "{part}");
-    }
-    let missing: Vec<_> = whole.keys().filter(|k| !again.contains_key(*k)).collect();
-    assert!(
-        missing.is_empty() && whole.len() == again.len(),
-        "{missing:?}"
-    );
-    for (path, expected) in &whole {
-        let largest = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
-        for (a, b) in again[path].iter().zip(expected) {
-            let apart = (a - b).abs();
-            assert!(apart <= 1e-5 + 1e-4 * largest, "{path}: {a} {b}");
+        let (whole, again) = (gradients(&trainee, false), gradients(&trainee, true));
+        for part in parts {
+            assert!(whole.keys().any(|path| path.contains(part)), "{part}");
+        }
+        let missing: Vec<_> = whole.keys().filter(|k| !again.contains_key(*k)).collect();
+        assert!(
+            missing.is_empty() && whole.len() == again.len(),
+            "{missing:?}"
+        );
+        for (path, expected) in &whole {
+            let largest = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+            for (a, b) in again[path].iter().zip(expected) {
+                let apart = (a - b).abs();
+                assert!(apart <= 1e-5 + 1e-4 * largest, "{path}: {a} {b}");
+            }
         }
     }
 }
@@ -121,10 +139,33 @@ fn layers_computed_again_give_the_same_gradients() {
 #[test]
 fn layers_are_computed_again_with_the_same_dropout() {
     let _turn = alone();
+    let context = context([64, 64], 3);
     let device = Default::default();
-    let run = |layers: bool, stop: Option<u64>| {
+    let mut config = stage_config("instruct", 1, 3);
+    config.recompute_layers = true;
+    let stage = InstructStage::new(&context, config).unwrap();
+    let batch = Stage::<TrainBackend>::batch(&stage, 0).unwrap();
+    let loss = |trainee: &Trainee<TrainBackend>| {
+        TrainBackend::seed(&device, 7);
+        Stage::<TrainBackend>::loss(&stage, trainee, &batch).unwrap()
+    };
+    let parts = [
+        "layers.0.self_attn.q_proj.lora_b",
+        "layers.1.self_attn.v_proj.lora_b",
+        "layers.2.self_attn.v_proj.lora_b",
+    ];
+    are_differences(&adapted(&context, 3, 0.3), &loss, &parts);
+}
+
+#[test]
+fn a_stopped_run_draws_the_same_dropout() {
+    let _turn = alone();
+    let device = Default::default();
+    let run = |precision: &str, stop: Option<u64>| {
         let mut asked = stage("instruct", 4, 2);
-        asked["recompute_layers"] = json!(layers);
+        asked["recompute_layers"] = json!(true);
+        asked["recompute"] = json!(true);
+        asked["precision"] = json!(precision);
         let mut config = train_config(vec![asked]);
         config.model.llm.num_hidden_layers = 3;
         config.model.lora = Some(LoraConfig {
@@ -139,10 +180,9 @@ fn layers_are_computed_again_with_the_same_dropout() {
         assert!(launch::<TrainBackend>(&config, &run, None, &device).unwrap());
         fs::read(folder.path().join("model/model.safetensors")).unwrap()
     };
-    let whole = run(true, None);
-    assert!(whole == run(true, None));
-    assert!(whole == run(true, Some(2)));
-    assert!(whole != run(false, None));
+    for precision in ["f32", "bf16"] {
+        assert!(run(precision, None) == run(precision, Some(2)));
+    }
 }
 
 #[test]
@@ -169,11 +209,16 @@ fn dropout_is_not_drawn_again_beside_other_threads() {
     asked["accumulation"] = json!(2);
     let mut config = train_config(vec![asked]);
     config.model.lora = Some(Default::default());
-    let folder = tempfile::tempdir().unwrap();
-    let device = Default::default();
-    let error = launch::<TrainBackend>(&config, &folders(folder.path()), None, &device);
-    let error = error.unwrap_err().to_string();
+    let error = config.check().unwrap_err().to_string();
     assert!(error.contains("`recompute_layers`"), "{error}");
+    config.stages[0].parallel = false;
+    config.check().unwrap();
+    // Several devices of one process are threads too.
+    let folder = tempfile::tempdir().unwrap();
+    let devices = [Default::default(); 2];
+    let run = folders(folder.path());
+    let error = launch_on::<TrainBackend>(&config, &run, None, &devices, None).unwrap_err();
+    assert!(error.to_string().contains("`--nodes`"), "{error}");
 }
 
 #[test]

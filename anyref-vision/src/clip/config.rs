@@ -77,17 +77,26 @@ impl ClipVisionConfig {
     }
 
     /// Patches along one side.
+    ///
+    /// # Panics
+    /// When `patch_size` is 0.
     pub fn grid_size(&self) -> usize {
         self.image_size / self.patch_size
     }
 
     /// Patches of a picture, the class token not counted.
+    ///
+    /// # Panics
+    /// When `patch_size` is 0.
     pub fn num_patches(&self) -> usize {
         self.grid_size().pow(2)
     }
 
     /// How many layers run to give `hidden_states[select_layer]`: index 0 is the input of the first
     /// layer, negative indices count from the last layer's output.
+    ///
+    /// # Errors
+    /// When there is no such state: the index is above `num_hidden_layers` or below `-num_hidden_layers - 1`.
     pub fn layers_until(&self, select_layer: i32) -> Result<usize> {
         let layers = self.num_hidden_layers as i64;
         let index = i64::from(select_layer);

@@ -40,6 +40,9 @@ impl<B: Backend> ClipAttention<B> {
     /// # Shapes
     /// - x: `[batch * tokens, hidden_size]`
     /// - output: `[batch * tokens, hidden_size]`
+    ///
+    /// # Panics
+    /// When `tokens`, those of each picture, is 0 or does not divide the rows.
     pub fn forward(&self, x: Tensor<B, 2>, tokens: usize) -> Tensor<B, 2> {
         let [rows, hidden] = x.dims();
         let heads = self.num_attention_heads;
@@ -116,6 +119,9 @@ impl<B: Backend> ClipEncoderLayer<B> {
     /// # Shapes
     /// - x: `[batch * tokens, hidden_size]`
     /// - output: `[batch * tokens, hidden_size]`
+    ///
+    /// # Panics
+    /// When `tokens`, those of each picture, is 0 or does not divide the rows.
     pub fn forward(&self, x: Tensor<B, 2>, tokens: usize) -> Tensor<B, 2> {
         let x = x.clone() + self.self_attn.forward(self.layer_norm1.forward(x), tokens);
         x.clone() + self.mlp.forward(self.layer_norm2.forward(x))

@@ -10,8 +10,8 @@ impl ClipVisionConfig {
     /// Creates the tower with random weights (lazily: loading a checkpoint draws none).
     ///
     /// # Panics
-    /// When `hidden_size` is not a multiple of `num_attention_heads`, or a patch is larger than the
-    /// picture.
+    /// When `hidden_size` is not a multiple of `num_attention_heads`, or `patch_size` is 0 or larger than
+    /// the picture.
     pub fn init<B: Backend>(&self, device: &B::Device) -> ClipVisionModel<B> {
         assert!(
             self.num_attention_heads > 0

@@ -18,6 +18,9 @@ pub const MAX_PIXELS: u64 = 178_956_970;
 const MAX_ALLOCATION: u64 = MAX_PIXELS * 8 * 3 / 2;
 
 /// Reads a picture file. See [`decode_image`].
+///
+/// # Errors
+/// When the file cannot be read, and as [`decode_image`].
 pub fn open_image(path: impl AsRef<Path>) -> Result<RgbImage> {
     let path = path.as_ref();
     let name = path.display().to_string();
@@ -41,6 +44,10 @@ pub fn open_image(path: impl AsRef<Path>) -> Result<RgbImage> {
 /// assert_eq!(error.to_string(), "picture nothing.png is empty (0 bytes); fetch or export it again");
 /// # Ok::<(), anyref_vision::Error>(())
 /// ```
+///
+/// # Errors
+/// When there are no bytes, when they are of a format that is not read here, damaged or end early, or when the picture
+/// has no pixels, more than [`MAX_PIXELS`], a side above [`MAX_SIDE`] or takes too much memory to decode.
 pub fn decode_image(bytes: &[u8], name: &str) -> Result<RgbImage> {
     if bytes.is_empty() {
         return Err(Error::Empty {

@@ -14,6 +14,9 @@ pub struct PixelValues {
 impl PixelValues {
     /// # Shapes
     /// - output: `[channels, height, width]`
+    ///
+    /// # Panics
+    /// When `data` has not as many values as `shape` asks for.
     pub fn to_tensor<B: Backend>(&self, device: &B::Device) -> Tensor<B, 3> {
         Tensor::from_data(TensorData::new(self.data.clone(), self.shape), device)
     }
@@ -24,7 +27,7 @@ impl PixelValues {
     /// - output: `[pictures, channels, height, width]`
     ///
     /// # Panics
-    /// When there is no picture or their shapes differ.
+    /// When there is no picture, their shapes differ, or they have not as many values as their shape asks for.
     pub fn batch<B: Backend>(pictures: &[Self], device: &B::Device) -> Tensor<B, 4> {
         let first = pictures.first().expect("a batch has at least one picture");
         let [channels, height, width] = first.shape;

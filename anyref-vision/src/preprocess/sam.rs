@@ -41,6 +41,9 @@ impl SamPreprocessor {
     }
 
     /// The picture that [`process`](Self::process) made pixel values of, resized, and black where it was padded.
+    ///
+    /// # Panics
+    /// When there are fewer pixel values than the encoder takes.
     pub fn picture(&self, pixels: &PixelValues) -> RgbImage {
         let side = self.image_size;
         RgbImage::from_fn(side as u32, side as u32, |x, y| {
@@ -56,7 +59,7 @@ impl SamPreprocessor {
     }
 
     /// # Panics
-    /// When the picture has no pixels.
+    /// When the picture has no pixels, or the encoder's side is 0.
     pub fn process(&self, image: &RgbImage) -> SamPixels {
         let original_size = [image.height() as usize, image.width() as usize];
         let resized_size = self.resized_size(original_size);

@@ -104,6 +104,9 @@ impl SamVisionConfig {
     }
 
     /// Patches along one side of the picture, and side of the output.
+    ///
+    /// # Panics
+    /// When `patch_size` is 0.
     pub fn grid_size(&self) -> usize {
         self.image_size / self.patch_size
     }

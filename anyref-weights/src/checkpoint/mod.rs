@@ -74,6 +74,10 @@ impl TensorEntry {
     }
 
     /// Reads the values.
+    ///
+    /// # Errors
+    /// When the file ends before the tensor or cannot be read; of a tensor that is in no file, when what makes it
+    /// fails or gives values that do not fit its type and shape.
     pub fn read(&self) -> Result<TensorData> {
         let bytes = self.read_bytes()?;
         Ok(TensorData::from_bytes_vec(
@@ -174,6 +178,11 @@ impl Checkpoint {
     ///
     /// The format is told from the content, not from the name. The names of a nested PyTorch dictionary
     /// are joined with dots (`state_dict.layer.weight`).
+    ///
+    /// # Errors
+    /// When a file is missing, cannot be read, is damaged, or is of a format or has types that are not supported.
+    /// When a folder has no checkpoint or several, shards and index do not agree, a tensor is there twice, or an
+    /// `hf://` location cannot be fetched.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = local_path(path.as_ref())?;
         let path = path.as_ref();
@@ -189,6 +198,9 @@ impl Checkpoint {
 
     /// Opens the content of one file, such as weights built into a program. `name` stands for the path
     /// in errors.
+    ///
+    /// # Errors
+    /// When there are no bytes, or they are damaged, or of a format or with types that are not supported.
     pub fn from_bytes(
         name: impl Into<PathBuf>,
         bytes: impl Into<Cow<'static, [u8]>>,
@@ -246,6 +258,9 @@ impl Checkpoint {
 
     /// A checkpoint that is in no file: its tensors are made when they are read, one at a time. `path` stands for it in
     /// errors.
+    ///
+    /// # Errors
+    /// When two tensors have one name, or a name has control characters.
     pub fn of_tensors(path: impl Into<PathBuf>, tensors: Vec<OutputTensor>) -> Result<Self> {
         let path = path.into();
         let shared: Arc<Path> = path.as_path().into();
@@ -258,7 +273,10 @@ impl Checkpoint {
         Self::new(path, entries.collect(), BTreeMap::new())
     }
 
-    /// Joins checkpoints, such as a base model and a head; a tensor in two of them is an error.
+    /// Joins checkpoints, such as a base model and a head.
+    ///
+    /// # Errors
+    /// When a tensor is in two of them.
     pub fn merge(path: impl Into<PathBuf>, parts: Vec<Checkpoint>) -> Result<Self> {
         let mut tensors = Vec::new();
         let mut metadata = BTreeMap::new();
@@ -294,7 +312,10 @@ impl Checkpoint {
         self.positions.get(name).map(|&i| &self.tensors[i])
     }
 
-    /// A tensor by name, or an error that names the nearest one.
+    /// A tensor by name.
+    ///
+    /// # Errors
+    /// When there is none of this name; the error names the nearest one.
     pub fn require(&self, name: &str) -> Result<&TensorEntry> {
         self.get(name).ok_or_else(|| Error::NoTensor {
             path: self.path.clone(),

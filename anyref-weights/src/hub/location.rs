@@ -20,6 +20,9 @@ pub struct HubLocation {
 
 impl HubLocation {
     /// The location that a path spells, if it begins with `hf://`.
+    ///
+    /// # Errors
+    /// When what follows `hf://` is not of the form `org/name[@revision][/path]`.
     pub fn in_path(path: &Path) -> Option<Result<Self, HubError>> {
         let text = path.to_string_lossy();
         text.starts_with(SCHEME).then(|| text.parse())

@@ -5,6 +5,9 @@ use super::flex;
 use burn::tensor::{Tensor, activation, backend::Backend};
 
 /// The exact GELU, `x · Φ(x)` (`torch.nn.GELU()`).
+///
+/// # Shapes
+/// - x and output: the same
 pub fn gelu<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     #[cfg(feature = "flex")]
     let x = match flex::activation(x, flex::Activation::Gelu) {
@@ -15,6 +18,9 @@ pub fn gelu<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
 }
 
 /// `x · sigmoid(1.702 x)`, CLIP's activation (transformers `QuickGELUActivation`).
+///
+/// # Shapes
+/// - x and output: the same
 pub fn quick_gelu<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     #[cfg(feature = "flex")]
     let x = match flex::activation(x, flex::Activation::QuickGelu) {
@@ -25,6 +31,9 @@ pub fn quick_gelu<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
 }
 
 /// `x · sigmoid(x)` (`torch.nn.SiLU`).
+///
+/// # Shapes
+/// - x and output: the same
 pub fn silu<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     #[cfg(feature = "flex")]
     let x = match flex::activation(x, flex::Activation::Silu) {

@@ -7,7 +7,8 @@ use burn::tensor::{Tensor, backend::Backend};
 /// `(x - mean) / sqrt(var + epsilon) * gamma + beta`.
 ///
 /// # Shapes
-/// - x: `[..., d]`, gamma and beta: `[d]`
+/// - x and output: `[..., d]`
+/// - gamma and beta: `[d]`
 pub fn layer_norm<B: Backend, const D: usize>(
     x: Tensor<B, D>,
     gamma: Tensor<B, 1>,
@@ -30,7 +31,8 @@ pub fn layer_norm<B: Backend, const D: usize>(
 /// `x / sqrt(mean(x²) + epsilon) * gamma`, reduced in f32.
 ///
 /// # Shapes
-/// - x: `[..., d]`, gamma: `[d]`
+/// - x and output: `[..., d]`
+/// - gamma: `[d]`
 pub fn rms_norm<B: Backend, const D: usize>(
     x: Tensor<B, D>,
     gamma: Tensor<B, 1>,

@@ -7,7 +7,11 @@ use burn::tensor::{Tensor, backend::Backend};
 /// goes by rows or tiles on all cores, forward and backward, instead of value by value.
 ///
 /// # Shapes
+/// - axes: each dimension of `x` once
 /// - output: dimension `i` is dimension `axes[i]` of `x`
+///
+/// # Panics
+/// When `axes` names a dimension that `x` does not have.
 pub fn permute<B: Backend, const D: usize>(x: Tensor<B, D>, axes: [usize; D]) -> Tensor<B, D> {
     #[cfg(feature = "flex")]
     let x = match super::flex::permute(x, axes) {

@@ -19,6 +19,9 @@ pub fn assigns_rows_in_place<B: Backend>() -> bool {
 /// # Shapes
 /// - buffer and output: `[batch, heads, length, dim]`
 /// - rows: `[batch, heads, count, dim]`, `first + count <= length`
+///
+/// # Panics
+/// When the rows reach past the end of the buffer.
 pub fn assign_rows<B: Backend>(
     buffer: Tensor<B, 4>,
     first: usize,

@@ -60,7 +60,7 @@ fn python(python: &Path, script: &str, backend: &str) -> Command {
 }
 
 /// The middle of some values.
-fn median(values: &[f64]) -> f64 {
+pub(crate) fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     match sorted.len() {

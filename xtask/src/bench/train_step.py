@@ -151,7 +151,7 @@ class LayerNorm2d(nn.Module):
 
 
 class SamEncoder(nn.Module):
-    def __init__(self, size=192, patch=8, width=192, heads=4, output=128, window=8):
+    def __init__(self, size=256, patch=8, width=192, heads=4, output=128, window=8):
         super().__init__()
         grid = size // patch
         self.patch = nn.Conv2d(3, width, patch, patch)
@@ -280,7 +280,7 @@ def mlp(*widths):
 
 
 class MaskDecoder(nn.Module):
-    def __init__(self, width=128, heads=8, inner=512, grid=24):
+    def __init__(self, width=128, heads=8, inner=512, grid=32):
         super().__init__()
         self.tokens = nn.Parameter(torch.randn(5, width))
         self.no_mask = nn.Parameter(torch.randn(width))
@@ -397,7 +397,7 @@ def random_batch(sizes):
     return {
         "sizes": sizes,
         "clip": torch.randn(sizes.scenes, 3, 192, 192),
-        "sam": torch.randn(sizes.scenes, 3, 192, 192),
+        "sam": torch.randn(sizes.scenes, 3, 256, 256),
         "images": torch.randn(sizes.images, 3, 192, 192),
         "boxes": torch.rand(sizes.boxes, 4),
         "box_scene": torch.randint(sizes.scenes, (sizes.boxes,)),
@@ -413,7 +413,7 @@ def random_batch(sizes):
         "object_position": torch.full((sizes.objects,), sizes.row - 3),
         "shares": torch.rand(sizes.scenes, -(-sizes.regions // sizes.scenes), 256).softmax(-1),
         "names": torch.randint(NAMES, (sizes.regions,)),
-        "masks": (torch.rand(sizes.objects, 96, 96) > 0.8).float(),
+        "masks": (torch.rand(sizes.objects, 128, 128) > 0.8).float(),
     }
 
 

@@ -66,6 +66,10 @@ pub fn run(options: &TrainStep) -> Result<()> {
     }
     let folder = tempfile::tempdir()?;
     let mut own = Ours::new(&program, folder.path(), &config)?;
+    ensure!(
+        config["model"] == "nano",
+        "PyTorch's side knows the sizes of nano alone: give a configuration of it, or --sweep"
+    );
     // Trains the tokenizer, whose size the other side needs.
     own.steps(options)?;
     let mut reference = Reference::start(options, &config, own.vocabulary()?)?;

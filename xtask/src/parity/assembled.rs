@@ -2,7 +2,7 @@
 //! half precision, answers one question on this machine.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::{Parity, reference, remove_weights};
 use crate::bench::process::measure;
-use crate::cargo::{cargo, root, run as finish};
+use crate::cargo::{built, root};
 
 /// The parts that [`reference()`] makes.
 const PARTS: [&str; 4] = ["clip", "sam-h", "imagebind", "llama"];
@@ -19,7 +19,7 @@ const ANSWER: &str = "16";
 
 /// Makes the parts and the model, asks, and removes both.
 pub fn run(options: &Parity) -> Result<()> {
-    let program = program()?;
+    let program = built("anyref", &[])?;
     let part = |part: &str| options.out.join(format!("{part}-full"));
     for name in PARTS {
         measure(reference(options, "make", name).arg(part(name)))?;
@@ -79,12 +79,4 @@ fn question(program: &Path, model: &Path) -> Command {
 
 fn gigabytes(bytes: Option<f64>) -> String {
     bytes.map_or("unknown".into(), |bytes| format!("{:.2} GB", bytes / 1e9))
-}
-
-/// Builds the command.
-fn program() -> Result<PathBuf> {
-    let mut build = cargo();
-    build.current_dir(root());
-    finish(build.args(["build", "--release", "--workspace", "--bin", "anyref"]))?;
-    Ok(super::target().join("release/anyref"))
 }

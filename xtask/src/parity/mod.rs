@@ -11,8 +11,9 @@ use anyhow::{Context, Result, bail};
 use clap::Args;
 use serde_json::Value;
 
+use crate::bench;
 use crate::bench::process::{Measured, measure};
-use crate::cargo::{cargo, root, run as finish};
+use crate::cargo::{built_example, root};
 
 /// The parts, smallest first; the last is all of them in one model, which has no reference.
 const PARTS: [&str; 9] = [
@@ -70,7 +71,7 @@ pub fn run(options: &Parity) -> Result<()> {
         }
         return assembled::run(options);
     }
-    let ours = program()?;
+    let ours = built_example("parity", &[])?;
     let named: Vec<&str> = options.parts.iter().map(String::as_str).collect();
     println!("| part | error | load, s | | compute, s | | ratio | peak, MB | |");
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");
@@ -106,26 +107,6 @@ fn reference(options: &Parity, action: &str, part: &str) -> Command {
     command
 }
 
-/// Builds our side.
-fn program() -> Result<PathBuf> {
-    finish(cargo().current_dir(root()).args([
-        "build",
-        "--release",
-        "--workspace",
-        "--example",
-        "parity",
-    ]))?;
-    Ok(target().join("release/examples/parity"))
-}
-
-/// Where builds are.
-fn target() -> PathBuf {
-    match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(target) => PathBuf::from(target),
-        None => root().join("target"),
-    }
-}
-
 impl Side {
     /// Takes in what a process printed last.
     fn add(&mut self, measured: Measured) -> Result<()> {
@@ -150,11 +131,9 @@ impl Side {
     }
 }
 
-/// The middle of the numbers, or the upper of two.
+/// The middle of the numbers, where there are any.
 fn median(numbers: &[f64]) -> Option<f64> {
-    let mut numbers = numbers.to_vec();
-    numbers.sort_by(f64::total_cmp);
-    numbers.get(numbers.len() / 2).copied()
+    (!numbers.is_empty()).then(|| bench::median(numbers))
 }
 
 /// One row a part; a language model has a second one for its tokens after the prompt.

@@ -30,17 +30,14 @@ pub fn run<B: Backend>(
         arguments.benchmark,
         Benchmark::Coco20i | Benchmark::Pascal5i
     );
+    let fold = few_shot.then_some(arguments.fold.unwrap_or(0));
     let options = DatasetOptions {
         describe: describes(arguments),
-        fold: few_shot.then_some(arguments.fold),
+        fold,
         limit: arguments.limit,
         batch: arguments.batch,
-        out: arguments.out.clone(),
-        model: match few_shot {
-            // The seed draws the pictures that are shown.
-            true => format!("{}, seed {}", model::name(common), common.seed),
-            false => model::name(common),
-        },
+        out: arguments.folder(),
+        settings: settings(common, arguments, fold)?,
     };
     let asked = ask_dataset(&opened.anyref, dataset.as_ref(), &options)?;
     if let Some((count, path)) = &asked.incomplete {
@@ -68,22 +65,41 @@ pub fn run<B: Backend>(
     let table = scored.markdown();
     let summary = Summary {
         benchmark: dataset.name(),
-        model: &options.model,
+        model: &model::name(common),
         left_out: asked.incomplete.as_ref().map_or(0, |(count, _)| *count),
         refused: scored.refused,
         scores: &scored.scores,
         throughput: &asked.throughput,
     };
-    write_summary(&arguments.out, &table, &summary)?;
+    write_summary(&options.out, &table, &summary)?;
     say_speed(&asked.throughput);
     say(table.trim_end())?;
     let (targets, predictions) = (&asked.targets, &asked.predictions);
-    let page = write_page(targets, predictions, options.describe, &arguments.out)?;
+    let page = write_page(targets, predictions, options.describe, &options.out)?;
     say(&format!("best and worst cases: {}", page.display()))?;
     say(&format!(
         "targets and predictions: {}",
-        arguments.out.display()
+        options.out.display()
     ))
+}
+
+/// What may not change when the evaluation goes on.
+fn settings(common: &Common, arguments: &EvalArguments, fold: Option<usize>) -> Result<String> {
+    let mut settings = arguments.benchmark.to_string();
+    for part in [&arguments.split, &arguments.split_by]
+        .into_iter()
+        .flatten()
+    {
+        settings += &format!(" {part}");
+    }
+    if let Some(fold) = fold {
+        // The seed draws the pictures that are shown.
+        settings += &format!(" fold {fold}, seed {}", common.seed);
+    }
+    if describes(arguments) {
+        settings += ", described";
+    }
+    Ok(format!("{settings}, by {}", model::settings(common)?))
 }
 
 /// Visual Genome has nothing but descriptions.
@@ -129,13 +145,13 @@ fn open(arguments: &EvalArguments, seed: u64) -> Result<Arc<dyn Dataset>> {
         Benchmark::Coco20i => Source::Coco20i {
             root,
             split,
-            fold: arguments.fold,
+            fold: arguments.fold.unwrap_or(0),
             part: Part::Test,
             mask_crop_probability: 0.0,
         },
         Benchmark::Pascal5i => Source::Pascal5i {
             root,
-            fold: arguments.fold,
+            fold: arguments.fold.unwrap_or(0),
             part: Part::Test,
             mask_crop_probability: 0.0,
         },

@@ -1,6 +1,7 @@
 //! `anyref eval stamps`: scenes composed of stamps.
 
-use std::path::PathBuf;
+use std::hash::Hash;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use anyref_core::AnyRef;
@@ -40,16 +41,21 @@ pub fn run<B: Backend>(
         arguments.kind.iter().map(named).collect::<Result<_>>()?
     };
     programs(&arguments.programs, false)?;
-    if arguments.n == 0 {
+    let cases = arguments.n.unwrap_or(500);
+    if cases == 0 {
         bail!("--n is 0: give at least 1");
     }
-    let text = match &arguments.config {
-        Some(file) => std::fs::read_to_string(local_path(file)?)
-            .with_context(|| format!("cannot read {}", file.display()))?,
-        None => CONFIG.to_owned(),
+    let (file, text) = match &arguments.config {
+        Some(file) => {
+            let text = std::fs::read_to_string(local_path(file)?)
+                .with_context(|| format!("cannot read {}", file.display()))?;
+            (file.as_path(), text)
+        }
+        None => (Path::new("configs/nano.json"), CONFIG.to_owned()),
     };
-    let config: TrainConfig =
-        serde_json::from_str(&text).context("the configuration is no training configuration")?;
+    let config: TrainConfig = serde_json::from_str(&text)
+        .with_context(|| format!("{} is no training configuration", file.display()))?;
+    let scenes_and_questions = serde_json::to_string(&(&config.scenes, &config.instructions))?;
     let scenes = if config.shapes {
         Scenes::shapes(config.scenes)?
     } else {
@@ -57,36 +63,43 @@ pub fn run<B: Backend>(
             let usual = PathBuf::from("data/backgrounds");
             usual.is_dir().then_some(usual)
         });
-        Scenes::stamps(&arguments.stamps, backgrounds.as_deref(), config.scenes)
-            .context("`cargo xtask data stamps` fetches the stamps")?
+        let usual = PathBuf::from("data/stamps");
+        let stamps = arguments.stamps.as_ref().unwrap_or(&usual);
+        Scenes::stamps(stamps, backgrounds.as_deref(), config.scenes)?
     };
     let disturbances = disturbances(&arguments.disturb)?;
     let opened = model::open::<B>(common, device)?;
     let options = EvalOptions {
         kinds,
-        cases: arguments.n,
+        cases,
         batch: arguments.batch,
-        out: arguments.out.clone(),
-        model: model::name(common),
+        out: arguments.folder(),
+        settings: format!(
+            "stamps ({:016x}), by {}",
+            model::fingerprint(|hasher| scenes_and_questions.hash(hasher)),
+            model::settings(common)?
+        ),
         instructions: config.instructions,
         disturbance: None,
     };
+    let name = model::name(common);
     if disturbances.is_empty() {
-        let (table, _) = evaluated(&opened.anyref, &scenes, &options)?;
+        let (table, _) = evaluated(&opened.anyref, &name, &scenes, &options)?;
         print!("{table}");
     } else {
-        let text = robustness(&opened.anyref, &scenes, &options, &disturbances)?;
-        let file = arguments.out.join("robustness.md");
+        let text = robustness(&opened.anyref, &name, &scenes, &options, &disturbances)?;
+        let file = options.out.join("robustness.md");
         std::fs::write(&file, &text).with_context(|| cannot_write(&file))?;
         print!("{text}");
     }
-    println!("predictions and pictures: {}", arguments.out.display());
+    println!("predictions and pictures: {}", options.out.display());
     Ok(())
 }
 
 /// Runs or continues an evaluation and writes its table; returns it with the scores.
 fn evaluated<B: Backend>(
     anyref: &AnyRef<B>,
+    model: &str,
     scenes: &Scenes,
     options: &EvalOptions,
 ) -> Result<(String, Vec<Scores>)> {
@@ -94,7 +107,7 @@ fn evaluated<B: Backend>(
     let (table, scores) = (report(&cases), scores(&cases));
     let summary = Summary {
         benchmark: "stamps",
-        model: &options.model,
+        model,
         left_out: 0,
         refused: cases.iter().filter(|case| case.refused.is_some()).count(),
         scores: &scores,
@@ -122,6 +135,7 @@ fn disturbances(names: &[String]) -> Result<Vec<Disturbance>> {
 /// Evaluates without any disturbance and with each, every one in a folder of its own.
 fn robustness<B: Backend>(
     anyref: &AnyRef<B>,
+    model: &str,
     scenes: &Scenes,
     options: &EvalOptions,
     disturbances: &[Disturbance],
@@ -143,7 +157,7 @@ fn robustness<B: Backend>(
             disturbance,
             ..options.clone()
         };
-        rows.push((name, evaluated(anyref, scenes, &options)?.1));
+        rows.push((name, evaluated(anyref, model, scenes, &options)?.1));
     }
     Ok(robustness_table(&rows))
 }

@@ -91,9 +91,11 @@ impl Asker<'_> {
     fn object_to_describe(&mut self) -> usize {
         if self.in_training(self.config.twin_probability) {
             let objects = &self.scene.objects;
-            let twins: Vec<usize> = (0..objects.len())
-                .filter(|&i| named(self.scene, &objects[i].noun).len() > 1)
-                .collect();
+            let twin = |&i: &usize| {
+                let alike = named(self.scene, &objects[i].noun);
+                alike.len() > 1 && Expression::distinguishing(self.scene, i).is_some()
+            };
+            let twins: Vec<usize> = (0..objects.len()).filter(twin).collect();
             if let Some(&twin) = self.one_of(&twins) {
                 return twin;
             }

@@ -1,0 +1,36 @@
+//! Options that a benchmark has no use for are refused.
+
+use anyhow::{Result, bail};
+
+use crate::args::{Benchmark, EvalArguments};
+
+/// Refuses what would be passed over.
+pub fn check(arguments: &EvalArguments) -> Result<()> {
+    use Benchmark::{
+        Coco20i, Own, Pascal5i, Refclef, Refcoco, RefcocoPlus, Refcocog, Stamps, VisualGenome,
+    };
+    let benchmark = arguments.benchmark;
+    let stamps = benchmark == Stamps;
+    let split = !matches!(benchmark, Stamps | Pascal5i | Own | VisualGenome);
+    let refer = matches!(benchmark, Refclef | Refcoco | RefcocoPlus | Refcocog);
+    let few_shot = matches!(benchmark, Coco20i | Pascal5i);
+    for (name, given, used) in [
+        ("--root", arguments.root.is_some(), !stamps),
+        ("--split", arguments.split.is_some(), split),
+        ("--split-by", arguments.split_by.is_some(), refer),
+        ("--fold", arguments.fold.is_some(), few_shot),
+        ("--describe", arguments.describe, !stamps),
+        ("--limit (see --n)", arguments.limit.is_some(), !stamps),
+        ("--n (see --limit)", arguments.n.is_some(), stamps),
+        ("--kind", !arguments.kind.is_empty(), stamps),
+        ("--disturb", !arguments.disturb.is_empty(), stamps),
+        ("--stamps", arguments.stamps.is_some(), stamps),
+        ("--backgrounds", arguments.backgrounds.is_some(), stamps),
+        ("--config", arguments.config.is_some(), stamps),
+    ] {
+        if given && !used {
+            bail!("{benchmark} has no use for {name}: leave it out");
+        }
+    }
+    Ok(())
+}
