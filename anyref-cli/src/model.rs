@@ -4,7 +4,7 @@ use std::ffi::OsString;
 use std::fs;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
@@ -77,10 +77,16 @@ pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>
 pub fn settings(common: &Common) -> Result<String> {
     let mut settings = name(common);
     let weights = match &common.model {
-        None => fingerprint(|hasher| (EMBEDDED.config, EMBEDDED.weights).hash(hasher)),
+        None => fingerprint(|hasher| {
+            (EMBEDDED.config, EMBEDDED.tokenizer, EMBEDDED.weights).hash(hasher)
+        }),
         Some(path) => {
-            let files = files(&local_path(path)?)?;
-            fingerprint(|hasher| files.hash(hasher))
+            let path = local_path(path)?;
+            let mut found = files(&path)?;
+            for part in named_in(&path) {
+                found.extend(files(&part)?);
+            }
+            fingerprint(|hasher| found.hash(hasher))
         }
     };
     settings += &format!(" ({weights:016x}), {}", common.dtype);
@@ -101,8 +107,21 @@ pub fn fingerprint(hash: impl FnOnce(&mut DefaultHasher)) -> u64 {
     hasher.finish()
 }
 
+/// The files and folders that a file of parts names.
+fn named_in(path: &Path) -> Vec<PathBuf> {
+    let text = fs::read(path).unwrap_or_default();
+    let parts: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
+    let names = parts
+        .as_object()
+        .into_iter()
+        .flat_map(|parts| parts.values());
+    let beside = path.parent().unwrap_or(path);
+    let paths = names.filter_map(|name| Some(beside.join(name.as_str()?)));
+    paths.filter(|path| path.exists()).collect()
+}
+
 /// Names, sizes and times of change of a file, or of a folder's, in order: weights may take long to read.
-fn files(path: &Path) -> Result<Vec<(OsString, u64, Option<SystemTime>)>> {
+pub fn files(path: &Path) -> Result<Vec<(OsString, u64, Option<SystemTime>)>> {
     let entry = |path: &Path| -> std::io::Result<_> {
         let data = fs::metadata(path)?;
         let name = path.file_name().unwrap_or_default().to_owned();

@@ -150,7 +150,9 @@ fn a_benchmark_is_asked_scored_and_gone_on_with() {
     let none = [&arguments[..], &["--batch", "0"]].concat();
     fail(folder.path(), &none, &["--batch"]);
     let other = [&arguments[..], &["--split", "testA"]].concat();
-    fail(folder.path(), &other, &["other questions", "--out"]);
+    fail(folder.path(), &other, &["refcoco testA", "--out"]);
+    let fewer = [&arguments[..], &["--limit", "1"]].concat();
+    fail(folder.path(), &fewer, &["other questions", "--out"]);
     let other = [&arguments[..], &["--split", "none"]].concat();
     fail(folder.path(), &other, &["none", "val", "testA"]);
     fail(folder.path(), &["eval", "refcoco"], &["--root"]);
@@ -723,10 +725,19 @@ fn an_evaluation_goes_on_with_its_own_settings_alone() {
     fail(folder.path(), &into, &["anyref-eval/stamps", "--out"]);
     fs::remove_file(out.join("settings.txt")).unwrap();
     fail(folder.path(), &into, &["predictions.jsonl", "--out"]);
-    assert_eq!(
-        fs::read(out.join("predictions.jsonl")).unwrap(),
-        predictions
-    );
+    let kept = fs::read(out.join("predictions.jsonl")).unwrap();
+    assert_eq!(kept, predictions);
+    assert!(!out.join("settings.txt").exists());
+
+    // The same names of other questions do not make them the same.
+    let own = Path::new(&fixture("own")).join("good.jsonl");
+    let own = own.display().to_string();
+    let copied = folder.path().join("own");
+    copy(Path::new(&fixture("own")), &copied);
+    let first = ["eval", "own", "--root", &own, "--limit", "1"];
+    succeed(folder.path(), &first);
+    let other = ["eval", "own", "--root", "own/good.jsonl", "--limit", "1"];
+    fail(folder.path(), &other, &["anyref-eval/own", "--out"]);
 }
 
 #[test]

@@ -220,6 +220,8 @@ fn info_lists_and_compares_any_checkpoint() {
         "{}",
         run.stdout
     );
+    let nano = text(&asset("nano"));
+    succeed(folder.path(), &["info", &nano, "--against", "nano"]);
     fail(
         folder.path(),
         &["info", &clip, "--against", "no-preset"],

@@ -347,6 +347,17 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_preset_is_what_is_shipped_but_for_what_was_learned() {
+        let shipped = include_str!("../../assets/nano/config.json");
+        let mut shipped: AnyRefConfig = serde_json::from_str(shipped).unwrap();
+        let preset = AnyRefConfig::nano();
+        shipped.llm.vocab_size = preset.llm.vocab_size;
+        shipped.min_mask_score = preset.min_mask_score;
+        let values = |config| serde_json::to_value(config).unwrap();
+        assert_eq!(values(shipped), values(preset));
+    }
+
+    #[test]
     fn presets_fit_together_and_a_broken_one_is_named() {
         for name in ["nano", "anyref-7b", "tiny"] {
             AnyRefConfig::preset(name).unwrap().validate().unwrap();

@@ -52,6 +52,14 @@ pub enum Error {
         /// What is wrong with it.
         problem: String,
     },
+    /// Markers of references in a sequence of tokens, and the references, are not as many.
+    #[error("the sequence has {markers} markers for {references} references: give one for each")]
+    Markers {
+        /// Markers that open a reference.
+        markers: usize,
+        /// References given.
+        references: usize,
+    },
     /// The spliced sequence is longer than the language model's context.
     #[error(
         "the prompt takes {length} positions and the context has {context}: shorten it or drop references"
@@ -150,6 +158,7 @@ impl Error {
             Self::Box { .. }
             | Self::EmptyPrompt
             | Self::Placeholder { .. }
+            | Self::Markers { .. }
             | Self::ContextFull { .. }
             | Self::MaskSize { .. }
             | Self::EmptyPicture => true,

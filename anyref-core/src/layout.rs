@@ -56,9 +56,9 @@ impl Layout {
             }
         }
         if markers != references.len() {
-            return Err(Error::Placeholder {
-                prompt: String::new(),
-                problem: format!("has {markers} markers for {} references", references.len()),
+            return Err(Error::Markers {
+                markers,
+                references: references.len(),
             });
         }
         Ok(Self { slots })

@@ -11,6 +11,7 @@ use anyref_weights::LoadReport;
 use burn::tensor::backend::Backend;
 
 use crate::failure;
+use crate::model::EMBEDDED;
 use crate::output::say;
 use crate::units::{megabytes, millions};
 
@@ -52,8 +53,11 @@ pub fn run<B: Backend>(path: &Path, against: Option<&str>, device: &B::Device) -
     Ok(())
 }
 
-/// A preset by name, or the config of a file.
+/// A preset by name, `nano` as it is built in, with the vocabulary that it learned; or the config of a file.
 fn config(against: &str) -> Result<AnyRefConfig> {
+    if against == "nano" {
+        return serde_json::from_slice(EMBEDDED.config).context("the built-in model");
+    }
     if let Some(config) = AnyRefConfig::preset(against) {
         return Ok(config);
     }

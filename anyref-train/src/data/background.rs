@@ -117,6 +117,9 @@ impl Backgrounds {
 
     /// Photographs of an unpacked `tuxpaint-data`: the folder that holds `templates`, or the
     /// pictures themselves. Expected pictures that are not there are skipped.
+    ///
+    /// # Errors
+    /// When a picture that is there cannot be read, or there is none for training or none for validation.
     pub fn open(folder: &Path) -> Result<Self> {
         let load = |names: &[&str]| -> Result<Vec<Photograph>> {
             names

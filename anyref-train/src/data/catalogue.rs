@@ -38,6 +38,9 @@ pub struct Catalogue {
 
 impl Catalogue {
     /// The catalogue built into the program.
+    ///
+    /// # Errors
+    /// When the list that is built in is not JSON of a catalogue's form.
     pub fn built_in() -> Result<Self> {
         Ok(serde_json::from_str(STAMPS)?)
     }

@@ -86,6 +86,9 @@ impl Library {
 
     /// Loads the catalogue's pictures and sounds from an unpacked stamps folder, on all cores.
     /// Pictures smaller than `min_side` along the long side are left out.
+    ///
+    /// # Errors
+    /// When a picture that is there or its sound cannot be read, or none of the pictures is there and large enough.
     pub fn stamps(
         folder: &Path,
         catalogue: &Catalogue,

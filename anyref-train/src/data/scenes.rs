@@ -20,6 +20,10 @@ pub struct Scenes {
 impl Scenes {
     /// Scenes of Tux Paint stamps. `stamps` is the unpacked stamps folder; `backgrounds` an
     /// unpacked `tuxpaint-data`, without which backgrounds are procedural.
+    ///
+    /// # Errors
+    /// When a setting is outside of its range, and as [`Catalogue::built_in`], [`Backgrounds::open`] and
+    /// [`Library::stamps`].
     pub fn stamps(stamps: &Path, backgrounds: Option<&Path>, config: SceneConfig) -> Result<Self> {
         check(&config)?;
         let catalogue = Catalogue::built_in()?;
@@ -33,6 +37,9 @@ impl Scenes {
     }
 
     /// Scenes of coloured shapes with synthetic sounds; needs no download.
+    ///
+    /// # Errors
+    /// When a setting is outside of its range.
     pub fn shapes(config: SceneConfig) -> Result<Self> {
         check(&config)?;
         Ok(Self {

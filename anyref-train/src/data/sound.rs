@@ -14,6 +14,10 @@ const LONGEST: usize = 6 * SAMPLE_RATE as usize;
 const SHORTEST: usize = SAMPLE_RATE as usize / 4;
 
 /// Reads a sound, brings it to 16 kHz mono and to a peak of one half.
+///
+/// # Errors
+/// When the file cannot be read or decoded, is longer than the decoder takes, or has a sample rate outside of 1000 to
+/// 768000 Hz.
 pub fn load(path: &Path) -> Result<Vec<f32>> {
     let mut samples = anyref_audio::Waveform::open(path)
         .and_then(|waveform| waveform.resampled(SAMPLE_RATE))

@@ -119,6 +119,9 @@ pub struct Sprite {
 
 impl Sprite {
     /// Reads a picture with transparency; none when it has no solid pixel.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no picture that can be decoded.
     pub fn open(path: &Path) -> Result<Option<Self>> {
         let picture = image::open(path).map_err(|source| Error::Picture {
             path: path.to_owned(),

@@ -169,6 +169,9 @@ impl CocoFile {
     }
 
     /// An annotation by number.
+    ///
+    /// # Errors
+    /// When the file lists no annotation of this number.
     pub fn annotation(&self, id: i64) -> Result<&CocoAnnotation> {
         let index = self
             .by_id
@@ -178,6 +181,9 @@ impl CocoFile {
     }
 
     /// A picture by number.
+    ///
+    /// # Errors
+    /// When the file lists no picture of this number.
     pub fn image(&self, id: i64) -> Result<&CocoImage> {
         let image = self.images.get(&id);
         image.ok_or_else(|| Error::format(&self.path, format!("picture {id} is not listed")))

@@ -21,6 +21,10 @@ pub trait Dataset: Send + Sync {
 
     /// An item. Where something is left to chance, such as which class is asked for or which picture
     /// refers to it, `draw` decides: the same index and draw give the same item.
+    ///
+    /// # Errors
+    /// When there is no item of this index, a file that is read for it is missing or damaged, its annotation names what
+    /// the file does not list or contradicts the picture, or nothing is left to ask or to refer with.
     fn item(&self, index: usize, draw: u64) -> Result<Item>;
 
     /// Every file that some item may need; no file is opened for it.

@@ -114,6 +114,9 @@ impl Item {
     }
 
     /// The mask of each target, in the picture's size.
+    ///
+    /// # Errors
+    /// When the mask of a target cannot be rasterised, as [`Shape::rasterise`] says.
     pub fn masks(&self) -> Result<Vec<Mask>> {
         let masks = self.targets.iter().map(|t| t.shape.rasterise(self.size));
         masks.collect()

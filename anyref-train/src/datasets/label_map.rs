@@ -27,6 +27,9 @@ pub struct LabelMap {
 
 impl LabelMap {
     /// Reads a file.
+    ///
+    /// # Errors
+    /// When the file cannot be opened, is not a whole PNG file, or is of a picture too large to be decoded.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
         let bad = |e: png::DecodingError| Error::picture(path, e);

@@ -76,6 +76,11 @@ pub enum Counts {
 
 impl Segmentation {
     /// The mask in a picture of `[width, height]`.
+    ///
+    /// # Errors
+    /// When run lengths are of another size than the picture, damaged or do not cover it exactly, when
+    /// [`polygons::rasterise`] refuses a polygon, or when the picture is beyond
+    /// [`MAX_PIXELS`](anyref_decoder::rle::MAX_PIXELS).
     pub fn to_rle(&self, size: [u32; 2]) -> Result<Rle> {
         let [width, height] = size;
         match self {

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
+use std::io::{BufRead, BufReader, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -66,6 +66,11 @@ pub struct Evaluated {
 
 /// Runs or continues an evaluation. Writes `predictions.jsonl`, `details.md` and `cases.md` with its pictures into `options.out`.
 /// Scenes are composed ahead while the model computes.
+///
+/// # Errors
+/// When `options.out` cannot be read or written, or holds an evaluation with other settings or cases that are damaged,
+/// other than by a last line cut short, or not of these scenes. When the model fails for a reason that is not about one
+/// question alone.
 pub fn evaluate<B: Backend>(
     anyref: &AnyRef<B>,
     scenes: &Scenes,
@@ -164,7 +169,17 @@ pub(super) fn check_settings(out: &Path, settings: &str) -> Result<()> {
             out.display()
         ),
         Ok(_) => Ok(()),
-        Err(_) => Ok(std::fs::write(&file, settings)?),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let begun = out.join("predictions.jsonl");
+            if begun.exists() {
+                bail!(
+                    "{} is there without the settings it was asked with: give another --out",
+                    begun.display()
+                );
+            }
+            Ok(std::fs::write(&file, settings)?)
+        }
+        Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
     }
 }
 

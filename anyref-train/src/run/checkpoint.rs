@@ -40,6 +40,10 @@ const POSITION: &str = "position.json";
 
 /// Writes a checkpoint folder, without the parameters named in `left_out`, and deletes all but the newest `keep`, of
 /// which there is always one.
+///
+/// # Errors
+/// As [`write_checkpoint`], when another file or folder cannot be written, renamed or deleted, and when a checkpoint in
+/// `folder` has no `position.json`.
 pub fn save<B: AutodiffBackend, M: Module<B>>(
     folder: &Path,
     module: &M,
@@ -110,6 +114,9 @@ fn discard(path: &Path) -> Result<()> {
 }
 
 /// The newest complete checkpoint, if there is one.
+///
+/// # Errors
+/// When the folder cannot be read, or a checkpoint in it has no `position.json`.
 pub fn newest(folder: &Path) -> Result<Option<PathBuf>> {
     Ok(if folder.is_dir() {
         list(folder)?.pop()
@@ -119,6 +126,9 @@ pub fn newest(folder: &Path) -> Result<Option<PathBuf>> {
 }
 
 /// Where a checkpoint stands.
+///
+/// # Errors
+/// When the checkpoint's `position.json` is missing or damaged.
 pub fn position(path: &Path) -> Result<Position> {
     let file = path.join(POSITION);
     let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
@@ -127,6 +137,9 @@ pub fn position(path: &Path) -> Result<Position> {
 }
 
 /// The parameters of a module that a checkpoint lacks.
+///
+/// # Errors
+/// When the checkpoint's `model.safetensors` is missing or damaged.
 pub fn missing<B: AutodiffBackend, M: Module<B>>(
     path: &Path,
     module: &M,
@@ -139,6 +152,10 @@ pub fn missing<B: AutodiffBackend, M: Module<B>>(
 }
 
 /// Reads a checkpoint's weights into a module that has those in `given` already.
+///
+/// # Errors
+/// When the checkpoint's `model.safetensors` is missing or damaged, lacks a parameter that is not in `given`, or has
+/// one that the module lacks or that is of another shape or type there.
 pub fn load_weights<B: AutodiffBackend, M: Module<B>>(
     path: &Path,
     mut module: M,
@@ -163,6 +180,11 @@ pub fn load_weights<B: AutodiffBackend, M: Module<B>>(
 
 /// Reads all of a model folder. What only training has, its heads, stays as it is, and so do adapters
 /// that the folder lacks. Returns also the names of what was read.
+///
+/// # Errors
+/// When the folder is not there, cannot be fetched or has no weights that can be read. When these lack a parameter of
+/// the module that is neither of its heads nor of adapters, or have one that the module lacks or that is of another
+/// shape or type there.
 pub fn load_start<B: AutodiffBackend, M: Module<B>>(
     from: &Path,
     mut module: M,
@@ -186,6 +208,11 @@ pub fn load_start<B: AutodiffBackend, M: Module<B>>(
 
 /// Reads some parts of a model folder or of a checkpoint; the others stay as they are. Returns also the names of what
 /// was read.
+///
+/// # Errors
+/// When there is nothing at `from`, it cannot be read, or the module has none of the parameters of one of the `parts`.
+/// When `from` lacks a parameter of such a part, or has one that the module lacks or that is of another shape or type
+/// there.
 pub fn load_parts<B: AutodiffBackend, M: Module<B>>(
     from: &Path,
     parts: &[String],
@@ -230,6 +257,10 @@ pub fn load_parts<B: AutodiffBackend, M: Module<B>>(
 }
 
 /// Reads the optimizer's moments.
+///
+/// # Errors
+/// When the checkpoint's `optimizer.safetensors` is missing or damaged, or its moments are not just those of the
+/// parameters that `position` names.
 pub fn load_optimizer<B: AutodiffBackend>(
     path: &Path,
     position: &Position,

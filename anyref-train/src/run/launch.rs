@@ -40,6 +40,9 @@ pub struct Folders {
 }
 
 /// Opens the data set of a run.
+///
+/// # Errors
+/// As [`Scenes::shapes`] or [`Scenes::stamps`], whichever the configuration asks for.
 pub fn open_scenes(config: &TrainConfig, folders: &Folders) -> Result<Scenes> {
     Ok(if config.shapes {
         Scenes::shapes(config.scenes.clone())?
@@ -51,6 +54,9 @@ pub fn open_scenes(config: &TrainConfig, folders: &Folders) -> Result<Scenes> {
 
 /// Trains from the newest checkpoint, or from the start; writes the model to `RUN/model` once the last
 /// stage is complete. Returns whether it is.
+///
+/// # Errors
+/// As [`launch_on`].
 pub fn launch<B: Recomputing>(
     config: &TrainConfig,
     folders: &Folders,
@@ -64,6 +70,12 @@ pub fn launch<B: Recomputing>(
 /// [`launch`] on several devices, each of which takes micro-batches of its own: `accumulation` of them a step, on each;
 /// and on several machines. All of these go on from the newest checkpoint in their own folder of the run, which has to be
 /// that of node 0, the only one that writes there.
+///
+/// # Errors
+/// When there is no device, the configuration contradicts itself or what the run was started with, or what it reads
+/// (data, tokenizer, the weights to start from, its checkpoint) is missing, damaged or does not fit the configuration.
+/// As [`train_stage`], and when the run's folder cannot be written or a weight of the finished model does not fit half
+/// precision.
 pub fn launch_on<B: Recomputing>(
     config: &TrainConfig,
     folders: &Folders,
@@ -194,6 +206,10 @@ fn check_features<B: AutodiffBackend>(stage: &StageConfig, trainee: &Trainee<B>)
 }
 
 /// Writes the model of a checkpoint as a model folder, in half precision.
+///
+/// # Errors
+/// When the run has no checkpoint, or this or what else the model is made of is missing, damaged or does not fit the
+/// configuration. When a weight does not fit half precision, or `out` cannot be written.
 pub fn export_checkpoint<B: AutodiffBackend>(
     config: &TrainConfig,
     folders: &Folders,
@@ -206,6 +222,11 @@ pub fn export_checkpoint<B: AutodiffBackend>(
 }
 
 /// Writes what a checkpoint has that was trained, and nothing else, as an adapter folder in PEFT's format.
+///
+/// # Errors
+/// When the run has no checkpoint, or this or what else the model is made of is missing, damaged or does not fit the
+/// configuration. When the model has no adapters, something was trained that their folder has no place for, or `out`
+/// cannot be written.
 pub fn export_adapter<B: AutodiffBackend>(
     config: &TrainConfig,
     folders: &Folders,

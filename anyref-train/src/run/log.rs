@@ -20,6 +20,9 @@ pub struct MetricLog {
 impl MetricLog {
     /// Opens the log. Steps from `stage`/`step` on are dropped, since a resumed run takes them again. A
     /// validation is numbered by the steps before it, so that of `step` itself stays.
+    ///
+    /// # Errors
+    /// When the log cannot be opened or written, or the folder `tensorboard` beside it cannot be written.
     pub fn open(path: &Path, stage: usize, step: u64) -> Result<Self> {
         let mut kept = Vec::new();
         if path.exists() {
@@ -58,6 +61,9 @@ impl MetricLog {
     }
 
     /// Writes a line.
+    ///
+    /// # Errors
+    /// When the log or TensorBoard's file cannot be written, as on a full disk.
     pub fn write(
         &mut self,
         kind: &str,

@@ -50,6 +50,11 @@ struct Prepared<T> {
 
 impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
     /// Takes up a stage at its start, or where a checkpoint left it.
+    ///
+    /// # Errors
+    /// When a pattern of the stage is no regular expression or one of `trainable` matches no parameter, the device does
+    /// not compute in the stage's precision, the checkpoint's optimizer cannot be read, another device differs or has
+    /// stopped, or the log cannot be written.
     pub fn begin(job: &'a Job<'a, S>, trainee: Trainee<B>, peer: Option<Peer<B>>) -> Result<Self> {
         let config = job.config;
         let patterns = config.trainable_patterns()?;
@@ -114,6 +119,10 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
     }
 
     /// Goes on to the end, or as far as is asked for; returns the trainee and whether the stage is complete.
+    ///
+    /// # Errors
+    /// When a batch, a loss or a validation fails, `MAX_SKIPPED` steps in a row have no finite gradient, another device
+    /// has stopped, or the log or a checkpoint cannot be written.
     pub fn finish(mut self) -> Result<(Trainee<B>, bool)> {
         let Job {
             stage,

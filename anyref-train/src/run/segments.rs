@@ -210,7 +210,6 @@ mod tests {
         // What others drew in between does not matter.
         B::seed(&device, 99);
         segments.backward(&mut after, &mut add);
-        drop(add);
 
         let mut states = entry();
         let past = states[1].clone();

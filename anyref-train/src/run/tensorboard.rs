@@ -80,6 +80,9 @@ impl<W: Write> EventFile<W> {
     }
 
     /// Hands what was written to the system.
+    ///
+    /// # Errors
+    /// As [`scalars`](Self::scalars).
     pub fn flush(&mut self) -> io::Result<()> {
         self.sink.flush()
     }

@@ -23,9 +23,15 @@ pub trait Stage<B: AutodiffBackend>: Sync {
     type Batch: Send;
 
     /// The batch of a step: a pure function of the step, so that a resumed run sees the same data.
+    ///
+    /// # Errors
+    /// When the data of the step cannot be read or do not fit the model, or there are none.
     fn batch(&self, step: u64) -> Result<Self::Batch>;
 
     /// The losses of a batch.
+    ///
+    /// # Errors
+    /// When the model lacks what the batch needs, or the folder in which features are kept cannot be read or written.
     fn loss(&self, trainee: &Trainee<B>, batch: &Self::Batch) -> Result<Losses<B>>;
 
     /// Positions that the language model reads of a batch, padding left out.
@@ -34,6 +40,9 @@ pub trait Stage<B: AutodiffBackend>: Sync {
     }
 
     /// Scores on validation data; the first decides which checkpoint is best (higher is better).
+    ///
+    /// # Errors
+    /// When the validation data cannot be read or do not fit the model, and as [`loss`](Self::loss).
     fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>>;
 }
 
@@ -130,6 +139,12 @@ pub(super) fn idle_pattern(config: &StageConfig, pattern: usize) -> anyhow::Erro
 /// Each of `devices` takes micro-batches of its own, [`StageConfig::accumulation`] of them a step, and their gradients
 /// are averaged; the first logs, validates and writes the checkpoints. With [`RunOptions::nodes`] the devices of all
 /// machines are one row, those of the first machine first.
+///
+/// # Errors
+/// When a pattern of the stage is no regular expression or one of `trainable` matches no parameter, the device does not
+/// compute in the stage's precision, or several devices of one process would recompute layers with dropout. When a
+/// batch, a loss or a validation fails, too many steps in a row have no finite gradient, devices cannot work together
+/// or one of them stops, or files of the run cannot be read or written.
 pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
     stage: &S,
     config: &StageConfig,
@@ -146,10 +161,11 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
         resume,
         index,
     };
-    if config.recompute_layers && devices.len() > 1 && trainee.anyref.llm.has_dropout() {
+    let threads = devices.len() > 1 || (config.parallel && config.accumulation > 1);
+    if config.recompute_layers && threads && trainee.anyref.llm.has_dropout() {
         bail!(
             "stage {} recomputes layers with dropout, which has to be drawn a second time without others drawing: leave \
-             `recompute_layers` out, set `lora_dropout` to 0, or give each device a process (`--nodes`)",
+             `recompute_layers` or `parallel` out, set `lora_dropout` to 0, or give each device a process (`--nodes`)",
             config.kind
         );
     }

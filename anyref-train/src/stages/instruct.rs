@@ -4,24 +4,23 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result};
-use anyref_core::{AnyRefModel, Layout, ReferenceBank, splice};
-use anyref_decoder::refocus::ObjectToken;
+use anyref_core::{AnyRefModel, Layout};
 use anyref_llm::Llama;
 use anyref_vision::preprocess::PixelValues;
 use anyref_weights::ops;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{DType, Int, Tensor};
 
-use super::context::{StageContext, floats, indices};
+use super::context::{StageContext, indices};
 use super::data_questions::DataSources;
 use super::feature_cache::FeatureCaches;
 use super::instruct_batch::InstructBatch;
+use super::instruct_forward::{InstructOutput, clip_features, forward_encoded, sam_embeddings};
 use super::presence::Presence;
 use super::questions::Questions;
 use super::regions::{Regions, embedded, name_logits};
-use super::sam::resized;
 use super::scene_context::SceneContext;
-use super::shared_prefix::{PrefixReader, Read, SharedPrefix};
+use super::shared_prefix::{Read, SharedPrefix};
 use crate::data::Split;
 use crate::losses::{
     BCE_WEIGHT, DICE_WEIGHT, cross_entropy, mask_bce, mask_dice, mask_iou, scalar,
@@ -42,206 +41,6 @@ pub struct InstructStage<'a> {
     words: Vec<Vec<u32>>,
     /// Kept features, opened at the first use.
     caches: Mutex<Option<Arc<FeatureCaches>>>,
-}
-
-/// What the model makes of a batch.
-#[derive(Debug)]
-pub struct InstructOutput<B: Backend> {
-    /// Logits of the answers' tokens, `[tokens, vocabulary]`.
-    pub logits: Tensor<B, 2>,
-    /// Mask logits and true shares, `[objects, size, size]`; absent when nothing is pointed at.
-    pub masks: Option<(Tensor<B, 3>, Tensor<B, 3>)>,
-    /// The decoder's own IoU estimates, `[objects]`.
-    pub estimates: Option<Tensor<B, 1>>,
-    /// The same for things that are not there; absent when none is asked for.
-    pub absent: Option<Tensor<B, 1>>,
-    /// CLIP features of the scenes, `[scenes, patches, channels]`.
-    pub features: Tensor<B, 3>,
-    /// Mask prompts of the objects, `[objects, width]`.
-    pub prompts: Option<Tensor<B, 2>>,
-    /// Mean of the features of each reference, `[references, hidden]`; absent when there is none.
-    pub references: Option<Tensor<B, 2>>,
-}
-
-/// Runs a batch with the true answers given (teacher forcing). Every scene is encoded once, and the
-/// sequence up to the picture's end is read once a scene.
-pub fn instruct_forward<B: Backend>(
-    model: &AnyRefModel<B>,
-    batch: &InstructBatch,
-    device: &B::Device,
-) -> InstructOutput<B> {
-    let features = clip_features(model, &batch.clip, device);
-    let embeddings = || Ok(sam_embeddings(model, &batch.sam, device));
-    forward_encoded(
-        model,
-        batch,
-        features,
-        embeddings,
-        SharedPrefix::read,
-        device,
-    )
-    .expect("what is computed cannot be unreadable")
-}
-
-/// CLIP's features of some pictures, `[pictures, patches, channels]`.
-fn clip_features<B: Backend>(
-    model: &AnyRefModel<B>,
-    pictures: &[PixelValues],
-    device: &B::Device,
-) -> Tensor<B, 3> {
-    let pixels = PixelValues::batch(pictures, device);
-    model.vision_tower.features(pixels, model.select_layer())
-}
-
-/// SAM's embeddings of some pictures, `[pictures, channels, rows, columns]`.
-fn sam_embeddings<B: Backend>(
-    model: &AnyRefModel<B>,
-    pictures: &[PixelValues],
-    device: &B::Device,
-) -> Tensor<B, 4> {
-    model
-        .image_encoder
-        .forward(PixelValues::batch(pictures, device))
-}
-
-/// The same from CLIP's features and, where anything is pointed at, SAM's embeddings; `read` has the language model read.
-fn forward_encoded<B: Backend>(
-    model: &AnyRefModel<B>,
-    batch: &InstructBatch,
-    features: Tensor<B, 3>,
-    embeddings: impl FnOnce() -> Result<Tensor<B, 4>>,
-    read: impl FnOnce(SharedPrefix<B>) -> Read<B>,
-    device: &B::Device,
-) -> Result<InstructOutput<B>> {
-    let scenes = batch.clip.len();
-    let picture = model.picture_features_from(features.clone());
-
-    let mut parts = Vec::new();
-    if !batch.images.is_empty() {
-        parts.push(model.image_reference(PixelValues::batch(&batch.images, device)));
-    }
-    if !batch.boxes.is_empty() {
-        parts.push(model.box_reference(picture.grid.clone(), &batch.boxes));
-    }
-    if let Some(first) = batch.sounds.first() {
-        let [clips, channels, mel, frames] = first.shape;
-        let values = batch
-            .sounds
-            .iter()
-            .flat_map(|sound| sound.data.iter().copied())
-            .collect();
-        let sounds = floats(
-            values,
-            [batch.sounds.len(), clips, channels, mel, frames],
-            device,
-        );
-        parts.extend(model.audio_reference(sounds));
-    }
-    let mut bank = ReferenceBank::default();
-    let mut references = Vec::new();
-    for part in parts {
-        let [count, _, hidden] = part.dims();
-        references.push(part.clone().mean_dim(1).reshape([count, hidden]));
-        bank.push(part);
-    }
-    let references = (!references.is_empty()).then(|| Tensor::cat(references, 0));
-
-    let prefixes = vec![batch.prefix.clone(); scenes];
-    let empty = ReferenceBank::default();
-    let prefix = splice(
-        &model.llm,
-        &prefixes,
-        Some(picture.tokens),
-        &empty,
-        0,
-        device,
-    );
-    let begun = batch.prefix.len();
-    let rows = splice(&model.llm, &batch.rows, None, &bank, begun, device);
-    // Losses of their own make features and references go past the language model.
-    let past = [Some(features), references.map(Tensor::unsqueeze)];
-    let read = read(SharedPrefix {
-        reader: PrefixReader {
-            llm: model.llm.clone(),
-            padding: rows.padding,
-            prefix_of: batch.pictures.clone(),
-        },
-        prefix: prefix.embeddings,
-        rows: rows.embeddings,
-        past: past.into_iter().flatten().collect(),
-    });
-    let output = read.output;
-    let mut past = read.past.into_iter();
-    let features = past.next().expect("the features went past");
-    let references = past.next().map(|references| references.squeeze_dim::<2>(0));
-
-    let [count, length, width] = output.hidden.dims();
-    let predictors: Vec<usize> = batch
-        .predictors
-        .iter()
-        .map(|&(row, position)| row * length + position)
-        .collect();
-    let states = output
-        .hidden
-        .clone()
-        .reshape([count * length, width])
-        .select(0, indices(&predictors, device));
-    // Losses are f32, whatever the model computes in.
-    let logits: Tensor<B, 2> = model.llm.logits(states.unsqueeze()).squeeze_dim(0);
-    let logits = logits.cast(DType::F32);
-
-    let (there, absent) = (batch.objects.len(), batch.absent.len());
-    if there + absent == 0 {
-        return Ok(InstructOutput {
-            logits,
-            masks: None,
-            estimates: None,
-            absent: None,
-            features,
-            prompts: None,
-            references,
-        });
-    }
-    let [_, heads, _, head_dim] = output.query.dims();
-    let at: Vec<usize> = batch
-        .pointed()
-        .map(|object| object.row * length + object.position)
-        .collect();
-    let query = ops::permute(output.query, [0, 2, 1, 3])
-        .reshape([count * length, heads, head_dim])
-        .select(0, indices(&at, device));
-    let objects = batch
-        .pointed()
-        .map(|object| ObjectToken {
-            row: object.row,
-            position: begun + object.position,
-            start: begun + object.start,
-            end: begun + object.position,
-            context_start: 0,
-        })
-        .collect();
-    let prompts = model.object_prompts(query, output.key, output.hidden, begun, objects);
-
-    let embeddings = embeddings()?;
-    let scene_of = indices(&batch.picture_of_objects(), device);
-    let decoded = model.decode_masks(embeddings.select(0, scene_of), prompts.clone());
-    let estimates: Tensor<B, 1> = decoded.iou_predictions.squeeze_dim(1);
-    let estimates = estimates.cast(DType::F32);
-    let masks = (there > 0).then(|| {
-        let size = batch.mask_size;
-        let masks = decoded.low_res_masks.narrow(0, 0, there).cast(DType::F32);
-        let targets = floats(batch.masks.clone(), [there, size, size], device);
-        (resized(masks, size), targets)
-    });
-    Ok(InstructOutput {
-        logits,
-        masks,
-        estimates: (there > 0).then(|| estimates.clone().narrow(0, 0, there)),
-        absent: (absent > 0).then(|| estimates.narrow(0, there, absent)),
-        features,
-        prompts: (there > 0).then(|| prompts.narrow(0, 0, there).cast(DType::F32)),
-        references,
-    })
 }
 
 /// Mean squared distance of the language model's mask prompts from those of the names, which the mask
@@ -298,7 +97,7 @@ impl<'a> InstructStage<'a> {
         }
     }
 
-    /// [`instruct_forward`], with the features that are kept.
+    /// [`instruct_forward`](fn@super::instruct_forward), with the features that are kept.
     pub(super) fn forward<B: Backend>(
         &self,
         model: &AnyRefModel<B>,

@@ -19,6 +19,10 @@ impl InstructStage<'_> {
     /// Up to `count` pictures of validation data, each twice, side by side: with the mask of something that is asked for,
     /// in green, and with what the model points at, in red, its words being given. The objects of a batch take turns,
     /// so that kinds of questions differ.
+    ///
+    /// # Errors
+    /// When the validation data cannot be read or do not fit the model, or the folder in which features are kept cannot
+    /// be read or written.
     pub fn validation_pictures<B: Backend>(
         &self,
         trainee: &Trainee<B>,

@@ -1,5 +1,6 @@
 //! `anyref eval refcoco` and its like: data sets in their published layouts.
 
+use std::hash::Hash;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -98,6 +99,15 @@ fn settings(common: &Common, arguments: &EvalArguments, fold: Option<usize>) -> 
     }
     if describes(arguments) {
         settings += ", described";
+    }
+    if let Some(root) = &arguments.root {
+        let root = root.canonicalize().unwrap_or_else(|_| root.clone());
+        settings += &format!(" of {}", root.display());
+        if root.is_file() {
+            let state = model::files(&root)?;
+            let state = model::fingerprint(|hasher| state.hash(hasher));
+            settings += &format!(" ({state:016x})");
+        }
     }
     Ok(format!("{settings}, by {}", model::settings(common)?))
 }

@@ -55,17 +55,23 @@ pub fn run<B: Backend>(
     };
     let config: TrainConfig = serde_json::from_str(&text)
         .with_context(|| format!("{} is no training configuration", file.display()))?;
-    let scenes_and_questions = serde_json::to_string(&(&config.scenes, &config.instructions))?;
-    let scenes = if config.shapes {
-        Scenes::shapes(config.scenes)?
-    } else {
-        let backgrounds = arguments.backgrounds.clone().or_else(|| {
-            let usual = PathBuf::from("data/backgrounds");
-            usual.is_dir().then_some(usual)
-        });
-        let usual = PathBuf::from("data/stamps");
-        let stamps = arguments.stamps.as_ref().unwrap_or(&usual);
-        Scenes::stamps(stamps, backgrounds.as_deref(), config.scenes)?
+    let stamps = match config.shapes {
+        true => None,
+        false => {
+            let backgrounds = arguments.backgrounds.clone().or_else(|| {
+                let usual = PathBuf::from("data/backgrounds");
+                usual.is_dir().then_some(usual)
+            });
+            let usual = || PathBuf::from("data/stamps");
+            Some((arguments.stamps.clone().unwrap_or_else(usual), backgrounds))
+        }
+    };
+    let asked = serde_json::to_string(&(&stamps, &config.scenes, &config.instructions))?;
+    let scenes = match &stamps {
+        None => Scenes::shapes(config.scenes)?,
+        Some((stamps, backgrounds)) => {
+            Scenes::stamps(stamps, backgrounds.as_deref(), config.scenes)?
+        }
     };
     let disturbances = disturbances(&arguments.disturb)?;
     let opened = model::open::<B>(common, device)?;
@@ -76,7 +82,7 @@ pub fn run<B: Backend>(
         out: arguments.folder(),
         settings: format!(
             "stamps ({:016x}), by {}",
-            model::fingerprint(|hasher| scenes_and_questions.hash(hasher)),
+            model::fingerprint(|hasher| asked.hash(hasher)),
             model::settings(common)?
         ),
         instructions: config.instructions,

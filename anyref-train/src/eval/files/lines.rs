@@ -11,6 +11,10 @@ use serde_json::Value;
 use super::error::{Error, Fault, Result};
 
 /// Reads every line that is not blank and hands it over with its number, from 1.
+///
+/// # Errors
+/// When the file cannot be read or holds nothing but blank lines, a line is not JSON of the expected form, or `each`
+/// refuses it.
 pub fn read<T: DeserializeOwned>(
     path: &Path,
     mut each: impl FnMut(usize, T) -> Result<(), Fault>,
@@ -77,6 +81,9 @@ impl From<Id> for String {
 }
 
 /// Reads a mask of a picture of `expected` height and width.
+///
+/// # Errors
+/// When the value is no mask, or one of another size.
 pub fn mask(value: &Value, id: &str, mask: usize, expected: [usize; 2]) -> Result<Rle, Fault> {
     let rle = Rle::deserialize(value).map_err(|error| Fault::Mask {
         id: id.to_owned(),

@@ -58,6 +58,11 @@ impl Prediction {
 }
 
 /// Reads the predictions for all targets, in the order of the targets. Each target has exactly one.
+///
+/// # Errors
+/// When the file cannot be read or holds nothing but blank lines, a line is not of the expected form, its id is no
+/// target's or came before, or one of its masks cannot be read or is not of the picture's size. When a target has no
+/// prediction.
 pub fn read_predictions(path: &Path, targets: &Targets) -> Result<Vec<Prediction>> {
     let mut found: Vec<Option<Prediction>> = vec![None; targets.rows().len()];
     lines::read(path, |line, row: Row| {

@@ -77,6 +77,10 @@ pub struct Targets {
 
 impl Targets {
     /// Reads a file.
+    ///
+    /// # Errors
+    /// When the file cannot be read or holds nothing but blank lines, a line is not of the expected form, its id came
+    /// before, or one of its masks cannot be read or is not of the picture's size.
     pub fn open(path: &Path) -> Result<Self> {
         let (mut rows, mut index) = (Vec::<Target>::new(), HashMap::new());
         lines::read(path, |line, row: Row| {

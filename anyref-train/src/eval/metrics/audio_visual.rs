@@ -19,6 +19,9 @@ pub struct Frame {
 impl Frame {
     /// Of a predicted and a true mask. The F-score moves its threshold over `soft`; without it, the mask has the
     /// probability 1 inside and 0 outside.
+    ///
+    /// # Errors
+    /// When the masks are of different sizes, or `soft` has another number of pixels than they.
     pub fn new(predicted: &Rle, soft: Option<&SoftMask>, truth: &Rle) -> Result<Self> {
         let overlap = Overlap::of(predicted, truth, None)?;
         let histogram = match soft {

@@ -98,6 +98,9 @@ fn ratio(part: f64, whole: f64) -> Option<f64> {
 }
 
 /// The empty mask of a size.
+///
+/// # Errors
+/// When the size is beyond [`MAX_PIXELS`](rle::MAX_PIXELS).
 pub fn empty_mask(size: [usize; 2]) -> Result<rle::Rle> {
     let area = size[0].saturating_mul(size[1]);
     let area = u32::try_from(area).unwrap_or(u32::MAX);

@@ -20,6 +20,9 @@ pub struct Overlap {
 impl Overlap {
     /// Counts pixels. Those `ignored` belong to neither mask nor to the background; none of them may be of the
     /// true mask.
+    ///
+    /// # Errors
+    /// When the masks are of different sizes, or a pixel of the true mask is to be ignored.
     pub fn of(predicted: &Rle, truth: &Rle, ignored: Option<&Rle>) -> Result<Self> {
         let [height, width] = truth.size();
         let whole = Self {
@@ -43,6 +46,9 @@ impl Overlap {
     }
 
     /// Counts pixels of several masks united on either side; no mask is the empty mask of `size`.
+    ///
+    /// # Errors
+    /// As [`united`].
     pub fn of_united(predicted: &[Rle], truth: &[Rle], size: [usize; 2]) -> Result<Self> {
         Self::of(&united(predicted, size)?, &united(truth, size)?, None)
     }
@@ -64,6 +70,9 @@ impl Overlap {
 }
 
 /// Several masks as one; no mask is the empty mask of `size`.
+///
+/// # Errors
+/// When a mask is not of `size`, or `size` is beyond [`MAX_PIXELS`](anyref_decoder::rle::MAX_PIXELS).
 pub fn united(masks: &[Rle], size: [usize; 2]) -> Result<Rle> {
     let empty = super::empty_mask(size)?;
     Ok(Rle::merge(

@@ -28,6 +28,9 @@ impl SoftMask {
     }
 
     /// Of probabilities, row by row.
+    ///
+    /// # Errors
+    /// When one of them is not from 0 to 1.
     pub fn from_probabilities(probabilities: &[f32]) -> Result<Self> {
         let thresholds = thresholds();
         let level = |(index, &value): (usize, &f32)| match value {
