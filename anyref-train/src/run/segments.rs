@@ -145,7 +145,7 @@ fn seed_link<B: AutodiffBackend>(seed: Option<u64>, link: usize, device: &B::Dev
 #[cfg(test)]
 mod tests {
     use burn::backend::{Autodiff, Flex};
-    use burn::module::Module;
+    use burn::module::{AutodiffModule, Module};
     use burn::nn::{Linear, LinearConfig};
     use burn::tensor::backend::Backend;
 
@@ -178,9 +178,11 @@ mod tests {
     fn gradients_are_those_of_the_whole_graph() {
         let device = Default::default();
         let linear = |_| LinearConfig::new(6, 6).init(&device);
-        let links = Links {
+        let links: Links<B> = Links {
             linears: (0..3).map(linear).collect(),
         };
+        // Weights are drawn at their first use, by each clone for itself.
+        let links = Links::<B>::from_inner(links.valid());
         let random = || Tensor::<B, 3>::random([2, 5, 6], Distribution::Default, &device);
         let (x, y) = (random().require_grad(), random().require_grad());
         let entry = || [x.clone() * 2.0, y.clone().exp()];
