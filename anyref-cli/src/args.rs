@@ -171,6 +171,13 @@ pub enum Benchmark {
     Own,
 }
 
+impl Benchmark {
+    /// Whether things are sought by pictures of others, by folds of classes.
+    pub fn is_few_shot(self) -> bool {
+        matches!(self, Self::Coco20i | Self::Pascal5i)
+    }
+}
+
 /// The name on the command line.
 impl fmt::Display for Benchmark {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

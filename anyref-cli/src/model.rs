@@ -81,12 +81,9 @@ pub fn settings(common: &Common) -> Result<String> {
             (EMBEDDED.config, EMBEDDED.tokenizer, EMBEDDED.weights).hash(hasher)
         }),
         Some(path) => {
-            let path = local_path(path)?;
-            let mut found = files(&path)?;
-            for part in named_in(&path) {
-                found.extend(files(&part)?);
-            }
-            fingerprint(|hasher| found.hash(hasher))
+            let path = local_path(path)?.into_owned();
+            let parts = named_in(&path);
+            state(&[&[path], &parts[..]].concat())?
         }
     };
     settings += &format!(" ({weights:016x}), {}", common.dtype);
@@ -120,8 +117,15 @@ fn named_in(path: &Path) -> Vec<PathBuf> {
     paths.filter(|path| path.exists()).collect()
 }
 
-/// Names, sizes and times of change of a file, or of a folder's, in order: weights may take long to read.
-pub fn files(path: &Path) -> Result<Vec<(OsString, u64, Option<SystemTime>)>> {
+/// A fingerprint of files and folders by names, sizes and times of change: weights may take long to read.
+pub fn state(paths: &[PathBuf]) -> Result<u64> {
+    let found = paths.iter().map(|path| files(path));
+    let found = found.collect::<Result<Vec<_>>>()?;
+    Ok(fingerprint(|hasher| found.hash(hasher)))
+}
+
+/// Names, sizes and times of change of a file, or of a folder's, in order.
+fn files(path: &Path) -> Result<Vec<(OsString, u64, Option<SystemTime>)>> {
     let entry = |path: &Path| -> std::io::Result<_> {
         let data = fs::metadata(path)?;
         let name = path.file_name().unwrap_or_default().to_owned();

@@ -16,6 +16,12 @@ fn fixture(name: &str) -> String {
     root.join(name).display().to_string()
 }
 
+/// The configuration whose scenes need no download.
+fn shapes() -> String {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/shapes.json");
+    file.display().to_string()
+}
+
 fn ids(file: &Path) -> Vec<String> {
     let id = |line: &str| {
         let value: Value = serde_json::from_str(line).unwrap();
@@ -427,8 +433,7 @@ fn every_reader_says_what_a_partial_folder_lacks() {
 #[test]
 fn predictions_of_stamps_that_are_damaged_are_named_by_line() {
     let folder = folder();
-    let shapes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/shapes.json");
-    let shapes = shapes.display().to_string();
+    let shapes = shapes();
     let arguments = [
         "eval", "stamps", "--config", &shapes, "--n", "3", "--kind", "text", "--out", "out",
     ];
@@ -628,8 +633,7 @@ fn regions_of_visual_genome_are_described() {
 #[test]
 fn disturbed_scenes_give_a_table_and_names_that_are_none_are_refused() {
     let folder = folder();
-    let shapes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/shapes.json");
-    let shapes = shapes.display().to_string();
+    let shapes = shapes();
     let arguments = [
         "eval", "stamps", "--config", &shapes, "--n", "2", "--kind", "text", "--kind", "audio",
     ];
@@ -682,8 +686,7 @@ fn disturbed_scenes_give_a_table_and_names_that_are_none_are_refused() {
 #[test]
 fn an_evaluation_goes_on_with_its_own_settings_alone() {
     let folder = folder();
-    let shapes = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/shapes.json");
-    let shapes = shapes.display().to_string();
+    let shapes = shapes();
     let begun = [
         "eval", "stamps", "--config", &shapes, "--n", "1", "--kind", "text",
     ];

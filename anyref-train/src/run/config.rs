@@ -149,13 +149,7 @@ impl TrainConfig {
                 .lora
                 .as_ref()
                 .is_some_and(|lora| lora.dropout > 0.0);
-            let threads = stage.parallel && stage.accumulation > 1;
-            ensure!(
-                !(stage.recompute_layers && threads && dropout),
-                "stage {} recomputes layers with dropout, which has to be drawn a second time without others drawing: leave \
-                 `recompute_layers` or `parallel` out, or set `lora_dropout` to 0",
-                stage.kind
-            );
+            stage.check_dropout(dropout, 1)?;
             let scenes = stage.kind == StageKind::Instruct && stage.data.is_none();
             ensure!(
                 !scenes || self.instructions.per_scene > 0,
@@ -307,6 +301,22 @@ pub struct StageConfig {
 }
 
 impl StageConfig {
+    /// Refuses to compute layers with dropout again where other threads draw numbers in between, of so many devices of
+    /// this process.
+    ///
+    /// # Errors
+    /// When the stage does, and there is `dropout`.
+    pub fn check_dropout(&self, dropout: bool, devices: usize) -> Checked<()> {
+        let threads = devices > 1 || (self.parallel && self.accumulation > 1);
+        ensure!(
+            !(self.recompute_layers && threads && dropout),
+            "stage {} recomputes layers with dropout, which has to be drawn a second time without others drawing: leave \
+             `recompute_layers` or `parallel` out, set `lora_dropout` to 0, or give each device a process (`--nodes`)",
+            self.kind
+        );
+        Ok(())
+    }
+
     /// The patterns of [`trainable`](Self::trainable).
     ///
     /// # Errors

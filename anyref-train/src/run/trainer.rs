@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use burn::module::{AutodiffModule, Module};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Tensor, backend::AutodiffBackend};
@@ -161,14 +161,7 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
         resume,
         index,
     };
-    let threads = devices.len() > 1 || (config.parallel && config.accumulation > 1);
-    if config.recompute_layers && threads && trainee.anyref.llm.has_dropout() {
-        bail!(
-            "stage {} recomputes layers with dropout, which has to be drawn a second time without others drawing: leave \
-             `recompute_layers` or `parallel` out, set `lora_dropout` to 0, or give each device a process (`--nodes`)",
-            config.kind
-        );
-    }
+    config.check_dropout(trainee.anyref.llm.has_dropout(), devices.len())?;
     let nodes = options.nodes.as_ref();
     let (first, others) = match devices.split_first() {
         Some(several) if !several.1.is_empty() || nodes.is_some() => several,

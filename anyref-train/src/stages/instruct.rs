@@ -15,7 +15,9 @@ use super::context::{StageContext, indices};
 use super::data_questions::DataSources;
 use super::feature_cache::FeatureCaches;
 use super::instruct_batch::InstructBatch;
-use super::instruct_forward::{InstructOutput, clip_features, forward_encoded, sam_embeddings};
+use super::instruct_forward::{
+    InstructOutput, clip_features, forward_encoded, instruct_forward_by, sam_embeddings,
+};
 use super::presence::Presence;
 use super::questions::Questions;
 use super::regions::{Regions, embedded, name_logits};
@@ -115,9 +117,7 @@ impl<'a> InstructStage<'a> {
         device: &B::Device,
     ) -> Result<InstructOutput<B>> {
         let Some(config) = &self.config.features else {
-            let features = clip_features(model, &batch.clip, device);
-            let embeddings = || Ok(sam_embeddings(model, &batch.sam, device));
-            return forward_encoded(model, batch, features, embeddings, read, device);
+            return Ok(instruct_forward_by(read, model, batch, device));
         };
         let caches = {
             let mut opened = self.caches.lock().unwrap_or_else(PoisonError::into_inner);

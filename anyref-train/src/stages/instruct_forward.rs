@@ -39,17 +39,20 @@ pub fn instruct_forward<B: Backend>(
     batch: &InstructBatch,
     device: &B::Device,
 ) -> InstructOutput<B> {
+    instruct_forward_by(SharedPrefix::read, model, batch, device)
+}
+
+/// The same; `read` has the language model read.
+pub(super) fn instruct_forward_by<B: Backend>(
+    read: impl FnOnce(SharedPrefix<B>) -> Read<B>,
+    model: &AnyRefModel<B>,
+    batch: &InstructBatch,
+    device: &B::Device,
+) -> InstructOutput<B> {
     let features = clip_features(model, &batch.clip, device);
     let embeddings = || Ok(sam_embeddings(model, &batch.sam, device));
-    forward_encoded(
-        model,
-        batch,
-        features,
-        embeddings,
-        SharedPrefix::read,
-        device,
-    )
-    .expect("what is computed cannot be unreadable")
+    forward_encoded(model, batch, features, embeddings, read, device)
+        .expect("what is computed cannot be unreadable")
 }
 
 /// CLIP's features of some pictures, `[pictures, patches, channels]`.

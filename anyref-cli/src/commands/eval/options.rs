@@ -6,14 +6,12 @@ use crate::args::{Benchmark, EvalArguments};
 
 /// Refuses what would be passed over.
 pub fn check(arguments: &EvalArguments) -> Result<()> {
-    use Benchmark::{
-        Coco20i, Own, Pascal5i, Refclef, Refcoco, RefcocoPlus, Refcocog, Stamps, VisualGenome,
-    };
+    use Benchmark::{Own, Pascal5i, Refclef, Refcoco, RefcocoPlus, Refcocog, Stamps, VisualGenome};
     let benchmark = arguments.benchmark;
     let stamps = benchmark == Stamps;
     let split = !matches!(benchmark, Stamps | Pascal5i | Own | VisualGenome);
     let refer = matches!(benchmark, Refclef | Refcoco | RefcocoPlus | Refcocog);
-    let few_shot = matches!(benchmark, Coco20i | Pascal5i);
+    let few_shot = benchmark.is_few_shot();
     for (name, given, used) in [
         ("--root", arguments.root.is_some(), !stamps),
         ("--split", arguments.split.is_some(), split),

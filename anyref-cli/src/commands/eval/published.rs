@@ -1,6 +1,5 @@
 //! `anyref eval refcoco` and its like: data sets in their published layouts.
 
-use std::hash::Hash;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -27,18 +26,13 @@ pub fn run<B: Backend>(
     let dataset = open(arguments, common.seed)?;
     let programs = programs(&arguments.programs, describes(arguments))?;
     let opened = model::open::<B>(common, device)?;
-    let few_shot = matches!(
-        arguments.benchmark,
-        Benchmark::Coco20i | Benchmark::Pascal5i
-    );
-    let fold = few_shot.then_some(arguments.fold.unwrap_or(0));
     let options = DatasetOptions {
         describe: describes(arguments),
-        fold,
+        fold: arguments.benchmark.is_few_shot().then_some(fold(arguments)),
         limit: arguments.limit,
         batch: arguments.batch,
         out: arguments.folder(),
-        settings: settings(common, arguments, fold)?,
+        settings: settings(common, arguments)?,
     };
     let asked = ask_dataset(&opened.anyref, dataset.as_ref(), &options)?;
     if let Some((count, path)) = &asked.incomplete {
@@ -85,7 +79,7 @@ pub fn run<B: Backend>(
 }
 
 /// What may not change when the evaluation goes on.
-fn settings(common: &Common, arguments: &EvalArguments, fold: Option<usize>) -> Result<String> {
+fn settings(common: &Common, arguments: &EvalArguments) -> Result<String> {
     let mut settings = arguments.benchmark.to_string();
     for part in [&arguments.split, &arguments.split_by]
         .into_iter()
@@ -93,9 +87,9 @@ fn settings(common: &Common, arguments: &EvalArguments, fold: Option<usize>) -> 
     {
         settings += &format!(" {part}");
     }
-    if let Some(fold) = fold {
+    if arguments.benchmark.is_few_shot() {
         // The seed draws the pictures that are shown.
-        settings += &format!(" fold {fold}, seed {}", common.seed);
+        settings += &format!(" fold {}, seed {}", fold(arguments), common.seed);
     }
     if describes(arguments) {
         settings += ", described";
@@ -104,12 +98,14 @@ fn settings(common: &Common, arguments: &EvalArguments, fold: Option<usize>) -> 
         let root = root.canonicalize().unwrap_or_else(|_| root.clone());
         settings += &format!(" of {}", root.display());
         if root.is_file() {
-            let state = model::files(&root)?;
-            let state = model::fingerprint(|hasher| state.hash(hasher));
-            settings += &format!(" ({state:016x})");
+            settings += &format!(" ({:016x})", model::state(&[root])?);
         }
     }
     Ok(format!("{settings}, by {}", model::settings(common)?))
+}
+
+fn fold(arguments: &EvalArguments) -> usize {
+    arguments.fold.unwrap_or(0)
 }
 
 /// Visual Genome has nothing but descriptions.
@@ -155,13 +151,13 @@ fn open(arguments: &EvalArguments, seed: u64) -> Result<Arc<dyn Dataset>> {
         Benchmark::Coco20i => Source::Coco20i {
             root,
             split,
-            fold: arguments.fold.unwrap_or(0),
+            fold: fold(arguments),
             part: Part::Test,
             mask_crop_probability: 0.0,
         },
         Benchmark::Pascal5i => Source::Pascal5i {
             root,
-            fold: arguments.fold.unwrap_or(0),
+            fold: fold(arguments),
             part: Part::Test,
             mask_crop_probability: 0.0,
         },
