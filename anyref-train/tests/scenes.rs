@@ -258,6 +258,54 @@ fn twins_and_sizes_are_asked_for_more_often_in_training_alone() {
 }
 
 #[test]
+fn training_may_ask_for_things_without_a_name_by_pictures_of_them() {
+    let plain = SceneConfig {
+        drawn_weight: 1.0,
+        min_sprite_side: 0.0,
+        ..Default::default()
+    };
+    let set = Scenes::shapes(SceneConfig {
+        made_up: 1.0,
+        ..plain.clone()
+    });
+    let (set, plain) = (set.unwrap(), Scenes::shapes(plain).unwrap());
+    let config = InstructionConfig {
+        made_up_probability: 1.0,
+        ..questions(Kind::Image)
+    };
+    let mut pointed = 0;
+    for index in 0..40 {
+        let scene = set.scene(Split::Train, index);
+        assert!((0..=2).contains(&scene.made_up.len()));
+        assert!(!scene.objects.is_empty());
+        let pixels = (scene.image.width() * scene.image.height()) as usize;
+        let mut all: Vec<&Mask> = scene.objects.iter().map(|object| &object.mask).collect();
+        all.extend(scene.made_up.iter().map(|made_up| &made_up.mask));
+        let mut united = Mask::new(scene.image.width() as usize, scene.image.height() as usize);
+        all.iter().for_each(|mask| united.union_with(mask));
+        let sum: usize = all.iter().map(|mask| mask.area()).sum();
+        assert!(sum <= pixels && united.area() == sum, "masks overlap");
+        for asked in set.instructions(&scene, &config, 0) {
+            if scene.made_up.is_empty() {
+                continue;
+            }
+            assert!(asked.misnamed && matches!(asked.references[..], [ReferenceData::Image(_)]));
+            let [target] = &asked.targets[..] else {
+                panic!("{} targets", asked.targets.len())
+            };
+            let made_up = &scene.made_up[target.made_up.unwrap()];
+            assert!(target.mask(&scene) == made_up.mask && made_up.mask.area() > 0);
+            assert_eq!(asked.reference_noun(&scene), Some(""));
+            pointed += 1;
+        }
+        let held_out = set.scene(Split::Test, index);
+        assert!(held_out.made_up.is_empty());
+        assert_eq!(held_out.image, plain.scene(Split::Test, index).image);
+    }
+    assert!(pointed >= 40, "{pointed}");
+}
+
+#[test]
 fn bad_settings_and_folders_are_refused_with_a_remedy() {
     let refused = |config: SceneConfig| matches!(Scenes::shapes(config), Err(Error::Config(_)));
     assert!(refused(SceneConfig {

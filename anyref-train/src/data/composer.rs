@@ -1,12 +1,16 @@
 //! Seeded composition of a scene: background, objects front to back, light, noise and masks.
 
+use std::sync::Arc;
+
 use image::RgbImage;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
 use super::library::Library;
+use super::made_up::MadeUp;
 use super::mask::Mask;
+use super::reference::Shown;
 use super::split::Split;
 use super::sprite::Placement;
 
@@ -48,6 +52,9 @@ pub struct SceneConfig {
     pub noise: f32,
     /// Probability of a slight blur over the whole scene.
     pub blur: f64,
+    /// Probability that a training scene holds one or two things that nobody has a name for, to be found by
+    /// pictures of them. The other splits hold none.
+    pub made_up: f64,
     /// Seed of the whole data set.
     pub seed: u64,
 }
@@ -69,6 +76,7 @@ impl Default for SceneConfig {
             shadow: 0.5,
             noise: 6.0,
             blur: 0.25,
+            made_up: 0.0,
             seed: 0,
         }
     }
@@ -105,6 +113,15 @@ impl SceneObject {
     }
 }
 
+/// A thing without a name in a scene.
+#[derive(Clone, Debug)]
+pub struct SceneMadeUp {
+    /// What it looks like.
+    pub thing: Arc<MadeUp>,
+    /// Visible pixels.
+    pub mask: Mask,
+}
+
 /// A composed picture with its objects, front to back.
 #[derive(Clone, Debug)]
 pub struct Scene {
@@ -112,6 +129,8 @@ pub struct Scene {
     pub image: RgbImage,
     /// The objects, the nearest first.
     pub objects: Vec<SceneObject>,
+    /// Things without a name among them; of training scenes only.
+    pub made_up: Vec<SceneMadeUp>,
     /// Part of the data set it belongs to.
     pub split: Split,
     /// Seed it was composed from.
@@ -141,8 +160,15 @@ pub fn compose(library: &Library, config: &SceneConfig, split: Split, seed: u64)
     }
 
     let mut layout = Layout::new(width, height);
-    for cutout in choose(library, config, split, &mut rng) {
-        layout.place(library, config, cutout, &mut rng);
+    for thing in choose(library, config, split, &mut rng) {
+        let shown = match &thing {
+            Thing::Named(cutout) => Shown::from(&library.cutouts()[*cutout]),
+            Thing::MadeUp(thing) => Shown {
+                sprite: &thing.sprite,
+                mirror: true,
+            },
+        };
+        layout.place(config, thing.clone(), shown, &mut rng);
     }
     for (_, _, patch) in layout.placed.iter().rev() {
         if rng.random_bool(config.shadow) {
@@ -161,36 +187,52 @@ pub fn compose(library: &Library, config: &SceneConfig, split: Split, seed: u64)
     {
         masks[owner as usize].set(i % width, i / width);
     }
-    let objects = layout
-        .placed
-        .into_iter()
-        .zip(masks)
-        .filter_map(|((cutout, placement, patch), mask)| {
-            let source = &library.cutouts()[cutout];
-            let area = mask.area();
-            Some(SceneObject {
-                cutout,
-                noun: source.noun.clone(),
-                name: source.name.clone(),
-                category: source.category.clone(),
-                bounds: mask.bounds()?,
-                mask,
-                area,
-                visible: area as f32 / patch.solid_area().max(1) as f32,
-                placement,
-            })
-        })
-        .collect();
+    let (mut objects, mut made_up) = (Vec::new(), Vec::new());
+    for ((thing, placement, patch), mask) in layout.placed.into_iter().zip(masks) {
+        let Some(bounds) = mask.bounds() else {
+            continue;
+        };
+        let cutout = match thing {
+            Thing::Named(cutout) => cutout,
+            Thing::MadeUp(thing) => {
+                made_up.push(SceneMadeUp { thing, mask });
+                continue;
+            }
+        };
+        let source = &library.cutouts()[cutout];
+        let area = mask.area();
+        objects.push(SceneObject {
+            cutout,
+            noun: source.noun.clone(),
+            name: source.name.clone(),
+            category: source.category.clone(),
+            bounds,
+            mask,
+            area,
+            visible: area as f32 / patch.solid_area().max(1) as f32,
+            placement,
+        });
+    }
     Scene {
         image: canvas.into_image(),
         objects,
+        made_up,
         split,
         seed,
     }
 }
 
-/// Draws which cut-outs a scene shows.
-fn choose(library: &Library, config: &SceneConfig, split: Split, rng: &mut impl Rng) -> Vec<usize> {
+/// What a scene shows.
+#[derive(Clone)]
+enum Thing {
+    /// A cut-out of the library.
+    Named(usize),
+    /// Something without a name.
+    MadeUp(Arc<MadeUp>),
+}
+
+/// Draws what a scene shows.
+fn choose(library: &Library, config: &SceneConfig, split: Split, rng: &mut impl Rng) -> Vec<Thing> {
     let count = rng.random_range(config.objects[0]..=config.objects[1]);
     let novel = if split.has_novel() {
         rng.random_range(1..=2)
@@ -212,13 +254,25 @@ fn choose(library: &Library, config: &SceneConfig, split: Split, rng: &mut impl 
             nouns[last] = nouns[0];
         }
     }
-    let mut cutouts: Vec<usize> = nouns
+    let mut things: Vec<Thing> = nouns
         .iter()
         .filter_map(|noun| library.draw_instance(noun, rng))
+        .map(Thing::Named)
         .collect();
-    // The order is the depth: no rank may tell novel or repeated nouns.
-    for i in (1..cutouts.len()).rev() {
-        cutouts.swap(i, rng.random_range(0..=i));
+    // Nothing is drawn where it is never done, so that scenes stay what they were.
+    let learned = split == Split::Train && config.made_up > 0.0;
+    if learned && rng.random_bool(config.made_up) {
+        // Beside at most as many objects as before.
+        for _ in 0..rng.random_range(1..=2) {
+            let made_up = MadeUp::draw(library, rng).map(Arc::new);
+            things.extend(made_up.map(Thing::MadeUp));
+        }
+        let surplus = things.len().saturating_sub(config.objects[1]);
+        things.drain(..surplus.min(nouns.len().saturating_sub(1)));
     }
-    cutouts
+    // The order is the depth: no rank may tell novel or repeated nouns.
+    for i in (1..things.len()).rev() {
+        things.swap(i, rng.random_range(0..=i));
+    }
+    things
 }

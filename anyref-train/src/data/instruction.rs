@@ -123,6 +123,12 @@ pub struct InstructionConfig {
     /// Probability that in training a box to describe holds one of several things of the same noun, where the scene has
     /// such: the noun alone does not tell it apart, and its place has to be said.
     pub twin_probability: f64,
+    /// Probability that in training a description also says the place where the noun alone would do, so that places
+    /// are learned from more than the few boxes that need them.
+    pub placed_probability: f64,
+    /// Probability that a reference picture is of a thing without a name, where the scene has such. Any name will do in
+    /// the answer, so its words are not learned.
+    pub made_up_probability: f64,
     /// Probability that in training an expression for a thing compares sizes, where one of its expressions does.
     pub size_probability: f64,
 }
@@ -138,6 +144,8 @@ impl Default for InstructionConfig {
             box_jitter: 0.04,
             misnaming_probability: 0.0,
             twin_probability: 0.0,
+            placed_probability: 0.0,
+            made_up_probability: 0.0,
             size_probability: 0.0,
         }
     }
@@ -170,16 +178,32 @@ impl ReferenceData {
 pub struct Target {
     /// Scene objects whose masks are united.
     pub objects: Vec<usize>,
+    /// Instead of them, a thing of the scene that has no name.
+    pub made_up: Option<usize>,
     /// Words before the `<obj>`.
     pub phrase: String,
-    /// Noun of the objects.
+    /// Noun of the objects; empty where there is none.
     pub noun: String,
 }
 
 impl Target {
+    /// Points at objects.
+    pub fn at(objects: Vec<usize>, phrase: String, noun: String) -> Self {
+        Self {
+            objects,
+            made_up: None,
+            phrase,
+            noun,
+        }
+    }
+
     /// United visible mask of the objects.
     pub fn mask(&self, scene: &Scene) -> Mask {
-        mask_of(scene, &self.objects)
+        let mut mask = mask_of(scene, &self.objects);
+        if let Some(made_up) = self.made_up {
+            mask.union_with(&scene.made_up[made_up].mask);
+        }
+        mask
     }
 }
 
@@ -272,7 +296,10 @@ pub fn ask(
             None => instruction
                 .targets
                 .iter()
-                .map(|t| t.objects.clone())
+                .map(|t| {
+                    let made_up = t.made_up.map(|made_up| scene.objects.len() + made_up);
+                    t.objects.iter().copied().chain(made_up).collect()
+                })
                 .collect(),
         };
         if asked.insert((instruction.question.clone(), objects)) {

@@ -11,6 +11,7 @@ pub mod demo;
 pub mod field;
 pub mod instruction;
 pub mod library;
+pub mod made_up;
 pub mod mask;
 pub mod phrases;
 pub mod reference;

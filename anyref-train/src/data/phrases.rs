@@ -186,6 +186,8 @@ impl Expression {
                 let mut members = match group {
                     Group::Noun(word) => named(scene, word),
                     Group::Category(word) => category_members(scene, word),
+                    // What has no name is an object all the same.
+                    Group::All if !scene.made_up.is_empty() => return None,
                     Group::All => (0..scene.objects.len()).collect(),
                 };
                 members.sort_by_key(|&i| scene.objects[i].area);
@@ -228,6 +230,25 @@ impl Expression {
         }
         found.retain(|e| e.resolve(scene).is_some_and(|objects| objects == [target]));
         found
+    }
+
+    /// An object's noun and its place, by the side that says it most clearly; none where no side does.
+    pub fn placed(scene: &Scene, target: usize) -> Option<Self> {
+        let object = &scene.objects[target];
+        let alone = named(scene, &object.noun).len() == 1;
+        let clear = |side: Side| match alone {
+            // From either edge on, as `resolve` counts.
+            true => side.reach(scene, object).rem_euclid(1.0),
+            false => lead(scene, &object.noun, side),
+        };
+        let sides = Side::ALL.into_iter().filter(|&side| {
+            let expression = Self::Placed(object.noun.clone(), side);
+            expression
+                .resolve(scene)
+                .is_some_and(|found| found == [target])
+        });
+        let clearest = sides.max_by(|&a, &b| clear(a).total_cmp(&clear(b)))?;
+        Some(Self::Placed(object.noun.clone(), clearest))
     }
 
     /// The shortest expression that tells one object from the others: its noun if that is

@@ -3,9 +3,10 @@
 use image::RgbImage;
 use rand::Rng;
 
+use super::background::Backgrounds;
 use super::composer::canvas::{Canvas, light};
-use super::library::Library;
-use super::sprite::Placement;
+use super::library::Cutout;
+use super::sprite::{Placement, Sprite};
 
 /// How reference pictures are drawn.
 #[derive(Clone, Copy, Debug)]
@@ -18,26 +19,43 @@ pub struct ReferenceStyle {
     pub held_out: bool,
 }
 
-/// Draws a tight crop of a cut-out under another transform, light and background.
+/// What a reference picture shows.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown<'a> {
+    /// The thing.
+    pub sprite: &'a Sprite,
+    /// Whether it may be mirrored.
+    pub mirror: bool,
+}
+
+impl<'a> From<&'a Cutout> for Shown<'a> {
+    fn from(cutout: &'a Cutout) -> Self {
+        Self {
+            sprite: &cutout.sprite,
+            mirror: cutout.mirror,
+        }
+    }
+}
+
+/// Draws a tight crop of a thing under another transform, light and background.
 pub fn picture(
-    library: &Library,
-    cutout: usize,
+    shown: Shown,
+    backgrounds: &Backgrounds,
     style: ReferenceStyle,
     rng: &mut impl Rng,
 ) -> RgbImage {
-    let source = &library.cutouts()[cutout];
     let turn = 0.44;
     let mut placement = Placement {
         centre: [0.0, 0.0],
         long_side: style.size as f32,
         angle: rng.random_range(-turn..=turn),
-        flip: source.mirror && rng.random_bool(0.5),
+        flip: shown.mirror && rng.random_bool(0.5),
         soft: rng.random_bool(0.5),
     };
-    let [w, h] = source
+    let [w, h] = shown
         .sprite
         .size()
-        .map(|side| side as f32 / source.sprite.long_side());
+        .map(|side| side as f32 / shown.sprite.long_side());
     let (sin, cos) = (placement.angle.sin().abs(), placement.angle.cos());
     let (box_w, box_h) = (w * cos + h * sin, w * sin + h * cos);
     let margin = 1.0 + rng.random_range(0.0..0.2f32);
@@ -49,10 +67,9 @@ pub fn picture(
     };
     let (width, height) = (side(box_w), side(box_h));
     placement.centre = [0.5 * width as f32, 0.5 * height as f32];
-    let patch = source.sprite.draw(&placement);
+    let patch = shown.sprite.draw(&placement);
     let mut canvas = Canvas::new(width, height);
     if !style.mask_crop {
-        let backgrounds = library.backgrounds();
         backgrounds.paint(&mut canvas.pixels, width, style.held_out, 0.6, rng);
     }
     canvas.blend(&patch, &light(rng));

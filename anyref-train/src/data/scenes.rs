@@ -109,6 +109,7 @@ fn check(config: &SceneConfig) -> Result<()> {
         config.distractors,
         config.shadow,
         config.blur,
+        config.made_up,
     ];
     if probabilities.iter().any(|p| !(0.0..=1.0).contains(p)) {
         return problem("probabilities must lie in 0 to 1");

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use image::RgbaImage;
+use image::{Rgba, RgbaImage};
 
 use super::{Error, Result};
 
@@ -182,6 +182,19 @@ impl Sprite {
     /// Width and height as loaded.
     pub fn size(&self) -> [usize; 2] {
         [self.levels[0].width, self.levels[0].height]
+    }
+
+    /// The picture as loaded, with straight alpha.
+    pub fn picture(&self) -> RgbaImage {
+        let level = &self.levels[0];
+        RgbaImage::from_fn(level.width as u32, level.height as u32, |x, y| {
+            let [r, g, b, a] = level.pixels[(y as usize + 1) * (level.width + 2) + x as usize + 1];
+            let straight = |value: u8| match u32::from(a) {
+                0 => 0,
+                a => ((u32::from(value) * 255 + a / 2) / a).min(255) as u8,
+            };
+            Rgba([straight(r), straight(g), straight(b), a])
+        })
     }
 
     /// Draws the sprite, bilinearly from the nearest level.

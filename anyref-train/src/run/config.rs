@@ -84,6 +84,8 @@ impl TrainConfig {
             ("describe_mask_probability", asked.describe_mask_probability),
             ("misnaming_probability", asked.misnaming_probability),
             ("twin_probability", asked.twin_probability),
+            ("placed_probability", asked.placed_probability),
+            ("made_up_probability", asked.made_up_probability),
             ("size_probability", asked.size_probability),
         ] {
             ensure!(

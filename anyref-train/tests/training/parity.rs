@@ -40,11 +40,7 @@ fn teacher_forcing_gives_the_masks_of_the_generated_answer() {
     assert_eq!(answer.raw, "the<obj>, the<obj>,");
 
     // The same question in a batch of two scenes, beside shorter ones.
-    let target = || Target {
-        objects: vec![0],
-        phrase: "the".into(),
-        noun: "ring".into(),
-    };
+    let target = || Target::at(vec![0], "the".into(), "ring".into());
     let asked = Instruction {
         kind: Kind::Mixed,
         question: question.into(),

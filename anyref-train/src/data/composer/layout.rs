@@ -3,21 +3,21 @@
 use rand::Rng;
 
 use super::{SceneConfig, canvas};
-use crate::data::library::Library;
+use crate::data::reference::Shown;
 use crate::data::sprite::{Patch, Placement, SOLID};
 
 /// No object owns this pixel.
 pub(super) const NOBODY: u8 = u8::MAX;
 
-/// Objects placed so far, front to back, and who owns each pixel.
-pub(super) struct Layout {
+/// Things placed so far, front to back, and who owns each pixel.
+pub(super) struct Layout<T> {
     width: usize,
     height: usize,
     pub(super) owners: Vec<u8>,
-    pub(super) placed: Vec<(usize, Placement, Patch)>,
+    pub(super) placed: Vec<(T, Placement, Patch)>,
 }
 
-impl Layout {
+impl<T> Layout<T> {
     pub(super) fn new(width: usize, height: usize) -> Self {
         Self {
             width,
@@ -27,17 +27,16 @@ impl Layout {
         }
     }
 
-    /// Puts a cut-out behind the others where enough of it is seen, smaller after each failure.
+    /// Puts a thing behind the others where enough of it is seen, smaller after each failure.
     pub(super) fn place(
         &mut self,
-        library: &Library,
         config: &SceneConfig,
-        cutout: usize,
+        thing: T,
+        shown: Shown,
         rng: &mut impl Rng,
     ) {
-        let source = &library.cutouts()[cutout];
         let short = self.width.min(self.height) as f32;
-        let largest = (config.scale[1] * short).min(config.enlargement * source.sprite.long_side());
+        let largest = (config.scale[1] * short).min(config.enlargement * shown.sprite.long_side());
         let smallest = (config.scale[0] * short).min(largest);
         // Most objects stand nearly free, the others as far covered as allowed.
         let free = if rng.random_bool(0.6) {
@@ -62,10 +61,10 @@ impl Layout {
                 centre,
                 long_side,
                 angle: rng.random_range(-turn..=turn),
-                flip: source.mirror && rng.random_bool(0.5),
+                flip: shown.mirror && rng.random_bool(0.5),
                 soft: rng.random_bool(0.5),
             };
-            let patch = source.sprite.draw(&placement);
+            let patch = shown.sprite.draw(&placement);
             let seen = self.count_free(&patch);
             let enough = seen as f32 >= wish * patch.solid_area() as f32;
             if enough && seen as f32 >= 0.001 * short * short {
@@ -75,7 +74,7 @@ impl Layout {
                         *owner = index;
                     }
                 });
-                self.placed.push((cutout, placement, patch));
+                self.placed.push((thing, placement, patch));
                 return;
             }
             top = (top * 0.9).max(smallest);

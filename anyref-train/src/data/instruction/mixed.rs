@@ -76,11 +76,7 @@ impl Asker<'_> {
         } else {
             noun.clone()
         };
-        let targets = vec![Target {
-            objects: vec![target],
-            phrase,
-            noun,
-        }];
+        let targets = vec![Target::at(vec![target], phrase, noun)];
         Some(Instruction {
             kind: Kind::Mixed,
             question: format!(
@@ -123,11 +119,7 @@ impl Asker<'_> {
         }
         let targets: Vec<Target> = nouns
             .into_iter()
-            .map(|noun| Target {
-                objects: named(self.scene, &noun),
-                phrase: noun.clone(),
-                noun,
-            })
+            .map(|noun| Target::at(named(self.scene, &noun), noun.clone(), noun))
             .collect();
         Some(Instruction {
             kind: Kind::Mixed,

@@ -4,7 +4,7 @@ use rand::Rng;
 
 use super::{Asker, Instruction, Kind, OBJECT, ReferenceData, Target, pointing_answer};
 use crate::data::phrases::{Expression, named};
-use crate::data::reference::{self, ReferenceStyle};
+use crate::data::reference::{self, ReferenceStyle, Shown};
 use crate::data::sound;
 
 /// Asks for what a picture shows, or a box of the scene encloses.
@@ -54,17 +54,19 @@ impl Asker<'_> {
             .copied()
             .filter(|_| other)
             .unwrap_or(object.cutout);
+        let library = self.library;
+        self.drawn((&library.cutouts()[cutout]).into())
+    }
+
+    /// A picture of a thing.
+    pub(super) fn drawn(&mut self, shown: Shown) -> ReferenceData {
         let style = ReferenceStyle {
             size: self.config.reference_size,
             mask_crop: self.rng.random_bool(self.config.mask_crop_probability),
             held_out: self.scene.split.held_out(),
         };
-        ReferenceData::Image(reference::picture(
-            self.library,
-            cutout,
-            style,
-            &mut self.rng,
-        ))
+        let backgrounds = self.library.backgrounds();
+        ReferenceData::Image(reference::picture(shown, backgrounds, style, &mut self.rng))
     }
 
     /// A sound of the noun, if it has any.
@@ -103,18 +105,25 @@ impl Asker<'_> {
         self.any_object()
     }
 
+    /// What tells an object from the others; now and then with its place where that is not needed.
+    fn description(&mut self, object: usize) -> Option<Expression> {
+        if self.in_training(self.config.placed_probability) {
+            let placed = Expression::placed(self.scene, object);
+            if placed.is_some() {
+                return placed;
+            }
+        }
+        Expression::distinguishing(self.scene, object)
+    }
+
     /// A box: what is in it, in words alone or with its mask; the question says which.
     pub(super) fn describe(&mut self) -> Option<Instruction> {
         let object = self.object_to_describe();
-        let phrase = Expression::distinguishing(self.scene, object)?.text();
+        let phrase = self.description(object)?.text();
         let noun = self.scene.objects[object].noun.clone();
         let pointing = self.rng.random_bool(self.config.describe_mask_probability);
         let answer = format!("{phrase}{}.", if pointing { OBJECT } else { "" });
-        let target = Target {
-            objects: vec![object],
-            phrase,
-            noun,
-        };
+        let target = Target::at(vec![object], phrase, noun);
         Some(Instruction {
             kind: Kind::BoxToText,
             question: if pointing {
@@ -133,6 +142,9 @@ impl Asker<'_> {
 
     /// In a novel scene only novel nouns are asked for, from pictures.
     pub(super) fn image(&mut self) -> Option<Instruction> {
+        if self.in_training(self.config.made_up_probability) && !self.scene.made_up.is_empty() {
+            return self.made_up();
+        }
         let mut object = self.any_object();
         if self.scene.split.has_novel() {
             let novel = self.library.nouns(true);
@@ -145,6 +157,34 @@ impl Asker<'_> {
         let mut asked = self.all_like(Kind::Image, IMAGE_QUESTION, picture, object);
         self.misname(&mut asked, object);
         Some(asked)
+    }
+
+    /// Asks for a thing without a name by a picture of it. The answer calls it what lent its outline, or anything else.
+    fn made_up(&mut self) -> Option<Instruction> {
+        let scene = self.scene;
+        let index = self.rng.random_range(0..scene.made_up.len());
+        let thing = &scene.made_up[index].thing;
+        let name = match self.rng.random_bool(0.5) {
+            true => self.library.cutouts()[thing.outline].noun.clone(),
+            false => self.library.draw_noun(false, &mut self.rng)?.to_owned(),
+        };
+        let target = Target {
+            made_up: Some(index),
+            ..Target::at(Vec::new(), name, String::new())
+        };
+        let shown = Shown {
+            sprite: &thing.sprite,
+            mirror: true,
+        };
+        Some(Instruction {
+            kind: Kind::Image,
+            question: IMAGE_QUESTION.to_owned(),
+            references: vec![self.drawn(shown)],
+            answer: pointing_answer(std::slice::from_ref(&target)),
+            targets: vec![target],
+            described: None,
+            misnamed: true,
+        })
     }
 
     /// Now and then gives what a picture shows the name of something else, in training.
@@ -183,11 +223,7 @@ impl Asker<'_> {
     ) -> Instruction {
         let noun = self.scene.objects[object].noun.clone();
         let objects = named(self.scene, &noun);
-        let targets = vec![Target {
-            objects,
-            phrase: noun.clone(),
-            noun,
-        }];
+        let targets = vec![Target::at(objects, noun.clone(), noun)];
         Instruction {
             kind,
             question: question.to_owned(),

@@ -4,7 +4,6 @@ use rand::Rng;
 
 use super::{Asker, Instruction, Kind, ReferenceData, Target, absent_answer, pointing_answer};
 use crate::data::phrases::{Expression, Side, named};
-use crate::data::reference::{self, ReferenceStyle};
 use crate::data::sound;
 
 /// The question for a phrase; people write it with and without an article.
@@ -73,11 +72,7 @@ impl Asker<'_> {
     fn single(&mut self, object: usize) -> Option<Target> {
         let phrase = self.expression(object)?.text();
         let noun = self.scene.objects[object].noun.clone();
-        Some(Target {
-            objects: vec![object],
-            phrase,
-            noun,
-        })
+        Some(Target::at(vec![object], phrase, noun))
     }
 
     /// Every object of a noun that occurs more than once: "dog", "every dog".
@@ -94,11 +89,7 @@ impl Asker<'_> {
         } else {
             noun.clone()
         };
-        Some(Target {
-            objects,
-            phrase,
-            noun,
-        })
+        Some(Target::at(objects, phrase, noun))
     }
 
     pub(super) fn absent(&mut self) -> Option<Instruction> {
@@ -108,14 +99,10 @@ impl Asker<'_> {
         let held_out = self.scene.split.held_out();
         let (question, reference, phrase) = if form < 0.15 {
             let cutout = self.library.draw_instance(&noun, &mut self.rng)?;
-            let style = ReferenceStyle {
-                size: self.config.reference_size,
-                mask_crop: self.rng.random_bool(self.config.mask_crop_probability),
-                held_out,
-            };
-            let picture = reference::picture(self.library, cutout, style, &mut self.rng);
+            let library = self.library;
+            let picture = self.drawn((&library.cutouts()[cutout]).into());
             let question = super::references::IMAGE_QUESTION.to_owned();
-            (question, Some(ReferenceData::Image(picture)), noun)
+            (question, Some(picture), noun)
         } else if form < 0.4 && has_sound {
             let recording = self.one_of(self.library.recordings(&noun))?;
             let heard = sound::vary(recording, held_out, &mut self.rng);
