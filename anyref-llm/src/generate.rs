@@ -145,8 +145,74 @@ pub fn generate<B: Backend>(
     }
 }
 
+/// Reads given continuations of a prompt of one row, a row each: what [`generate`] would give had it chosen them, and
+/// stopped after each.
+///
+/// # Panics
+/// When the prompt has no position, several rows, or padding, when there is no continuation, and as [`Llama::forward`].
+pub fn read_continuations<B: Backend>(
+    model: &Llama<B>,
+    input: GenerationInput<B>,
+    continuations: &[Vec<u32>],
+) -> GenerationOutput<B> {
+    let [rows, length, _] = input.embeddings.dims();
+    assert!(
+        rows == 1 && length > 0 && input.padding.is_none() && !continuations.is_empty(),
+        "continuations of one row without padding"
+    );
+    let (count, device) = (continuations.len(), input.embeddings.device());
+    let mut cache = input.cache.unwrap_or_else(|| model.new_cache());
+    let offset = cache.len();
+    let prompt = model.forward(LlamaInput::new(input.embeddings), Some(&mut cache));
+    let mut cache = cache.repeat(count);
+    let [_, heads, _, head_dim] = prompt.query.dims();
+    let [_, kv_heads, keys, _] = prompt.key.dims();
+    let width = prompt.hidden.dims()[2];
+    let mut hidden = prompt.hidden.expand([count, length, width]);
+    let mut query = prompt.query.expand([count, heads, length, head_dim]);
+    let mut key = prompt.key.expand([count, kv_heads, keys, head_dim]);
+    // The last token of each is not read again.
+    let read = |tokens: &Vec<u32>| tokens.len().saturating_sub(1);
+    let longest = continuations.iter().map(read).max().unwrap_or(0);
+    if longest > 0 {
+        let (mut ids, mut padding) = (Vec::new(), Vec::new());
+        for tokens in continuations {
+            let own = read(tokens);
+            ids.extend(tokens[..own].iter().map(|&token| i64::from(token)));
+            ids.extend(std::iter::repeat_n(0, longest - own));
+            let columns = offset + length + longest;
+            padding.extend((0..columns).map(|column| column >= offset + length + own));
+        }
+        let padded = continuations.iter().any(|tokens| read(tokens) < longest);
+        let columns = offset + length + longest;
+        let padding = padded.then(|| {
+            Tensor::<B, 2, Bool>::from_data(TensorData::new(padding, [count, columns]), &device)
+        });
+        let ids = Tensor::<B, 2, Int>::from_data(TensorData::new(ids, [count, longest]), &device);
+        let answers = LlamaInput::new(model.embed(ids)).with_padding(padding);
+        let output = model.forward(answers, Some(&mut cache));
+        hidden = Tensor::cat(vec![hidden, output.hidden], 1);
+        query = Tensor::cat(vec![query, output.query], 2);
+        key = output.key;
+    }
+    GenerationOutput {
+        tokens: continuations.to_vec(),
+        finish: vec![FinishReason::Stop; count],
+        first: vec![length - 1; count],
+        hidden,
+        query,
+        key,
+        offset,
+        cache,
+    }
+}
+
 /// The most tokens that can follow `length` positions; the last one is not read again.
-fn longest_answer<B: Backend>(model: &Llama<B>, config: &GenerationConfig, length: usize) -> usize {
+pub(crate) fn longest_answer<B: Backend>(
+    model: &Llama<B>,
+    config: &GenerationConfig,
+    length: usize,
+) -> usize {
     match model.max_positions() {
         Some(max) if length > max => 0,
         Some(max) => config.max_new_tokens.min(max - length + 1),

@@ -3,7 +3,8 @@
 //! * [`Llama`]: token embeddings or any other embeddings in, last hidden states out, with what the last
 //!   layer attends with (its queries and keys) beside them; [`KvCache`] for a prefix that many
 //!   continuations share, with or without gradients.
-//! * [`generate()`]: greedy and sampled generation for batches padded on either side.
+//! * [`generate()`]: greedy and sampled generation for batches padded on either side; [`beam_search`]: the likeliest
+//!   answers to one prompt, whose states [`read_continuations`] gives.
 //! * [`lora`]: low-rank adapters on any of the projections; [`peft`]: adapter folders as peft writes them.
 //! * [`tokenizer`]: LLaMA's tokenizer, from `tokenizer.json` or SentencePiece's `tokenizer.model`;
 //!   [`tokenizer_training`]: a trainer for a small one.
@@ -37,6 +38,7 @@
 #![recursion_limit = "256"]
 
 pub mod attention;
+pub mod beam;
 pub mod block;
 pub mod cache;
 pub mod config;
@@ -54,11 +56,12 @@ pub mod sampling;
 pub mod tokenizer;
 pub mod tokenizer_training;
 
+pub use beam::{Beam, beam_search};
 pub use cache::KvCache;
 pub use config::{LlamaConfig, RopeScaling};
 pub use conversation::{Conversation, llava_v1};
 pub use error::{Error, Result};
-pub use generate::{FinishReason, GenerationInput, GenerationOutput, generate};
+pub use generate::{FinishReason, GenerationInput, GenerationOutput, generate, read_continuations};
 pub use lora::{LoraConfig, LoraLinear};
 pub use model::{Llama, LlamaInput, LlamaOutput};
 pub use sampling::GenerationConfig;

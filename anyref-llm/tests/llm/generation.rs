@@ -1,7 +1,8 @@
 //! Generation in batches, with stops, callbacks and seeds.
 
 use anyref_llm::{
-    FinishReason, GenerationConfig, GenerationInput, GenerationOutput, Llama, LlamaConfig, generate,
+    FinishReason, GenerationConfig, GenerationInput, GenerationOutput, Llama, LlamaConfig,
+    generate, read_continuations,
 };
 use anyref_weights::testing::assert_close;
 
@@ -99,6 +100,42 @@ fn a_cached_prefix_and_a_returned_cache_go_on() {
         [&short.tokens[0][..], &rest.tokens[0]].concat(),
         whole.tokens[0]
     );
+}
+
+#[test]
+fn given_continuations_leave_the_states_of_generated_ones() {
+    let model = random_model::<TestBackend>(&LlamaConfig::tiny());
+    let prompt: &[&[i64]] = &[&[5, 17, 3, 99]];
+    let long = run(&model, prompt, None, &GenerationConfig::greedy(7));
+    let continuations = [long.tokens[0].clone(), vec![9, 4, 60], vec![8]];
+    let mut cache = model.new_cache();
+    let prefix = anyref_llm::LlamaInput::new(model.embed(ids(&[&[5, 17]])));
+    model.forward(prefix, Some(&mut cache));
+    let rest = model.embed(ids(&[&[3, 99]]));
+    let given = |count: usize| {
+        let input = GenerationInput::new(rest.clone()).with_cache(Some(cache.clone()));
+        read_continuations(&model, input, &continuations[..count])
+    };
+    let output = given(3);
+    assert_eq!(output.tokens, continuations);
+    assert_eq!((output.offset, &output.first[..]), (2, &[1, 1, 1][..]));
+    let row =
+        |row: usize, length: usize| output.hidden.clone().narrow(0, row, 1).narrow(1, 0, length);
+    assert_close(&row(0, 8), &long.hidden.clone().narrow(1, 2, 8), 1e-5);
+    assert_close(
+        &output.query.clone().narrow(0, 0, 1),
+        &long.query.narrow(2, 2, 8),
+        1e-5,
+    );
+    assert_close(&output.key.clone().narrow(0, 0, 1), &long.key, 1e-5);
+    let other = hidden(&model, &[&[5, 17, 3, 99, 9, 4]]);
+    assert_close(&row(1, 4), &other.narrow(1, 2, 4), 1e-5);
+    let single = hidden(&model, &[&[5, 17, 3, 99]]);
+    assert_close(&row(2, 2), &single.narrow(1, 2, 2), 1e-5);
+    // Without others, nothing is padding.
+    let alone = given(1);
+    assert_close(&alone.hidden, &long.hidden.narrow(1, 2, 8), 1e-5);
+    assert!(alone.cache.padding().is_none() && output.cache.padding().is_some());
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Behaviour of the crate, against transformers, peft and its own invariants.
 #![recursion_limit = "256"]
 
+mod beam;
 mod cache;
 mod conversation;
 mod generation;
