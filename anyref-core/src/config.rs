@@ -10,7 +10,7 @@ use burn::nn::LinearConfig;
 use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
 
-use crate::{AnyRefModel, Error, Result};
+use crate::{AnyRefModel, CandidateConfig, Error, Result};
 
 /// How the patch tokens of a reference picture become few.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -68,6 +68,9 @@ pub struct AnyRefConfig {
     /// `pred_iou_thresh`: mostly the thing is not there. The paper has no such limit.
     #[serde(default)]
     pub min_mask_score: f32,
+    /// How answers are chosen among several.
+    #[serde(default)]
+    pub candidates: CandidateConfig,
 }
 
 impl AnyRefConfig {
@@ -98,6 +101,7 @@ impl AnyRefConfig {
             refocus_lambda: 0.1,
             max_new_tokens: 128,
             min_mask_score: 0.0,
+            candidates: CandidateConfig::default(),
         }
     }
 
@@ -161,6 +165,7 @@ impl AnyRefConfig {
             refocus_lambda: 0.1,
             max_new_tokens: 48,
             min_mask_score: 0.0,
+            candidates: CandidateConfig::default(),
         }
     }
 
@@ -353,6 +358,7 @@ mod tests {
         let preset = AnyRefConfig::nano();
         shipped.llm.vocab_size = preset.llm.vocab_size;
         shipped.min_mask_score = preset.min_mask_score;
+        shipped.candidates = preset.candidates;
         let values = |config| serde_json::to_value(config).unwrap();
         assert_eq!(values(shipped), values(preset));
     }

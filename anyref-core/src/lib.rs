@@ -35,6 +35,7 @@
 mod answer;
 mod assemble;
 mod backend;
+mod candidates;
 mod chat;
 mod config;
 mod error;
@@ -58,6 +59,7 @@ mod write;
 pub use answer::{Answer, Mask, Timing};
 pub use assemble::{Assembled, Assembly, PARTS_FILE, save_adapter};
 pub use backend::{BackendError, BackendName, Task, TeamTask};
+pub use candidates::CandidateConfig;
 pub use chat::Chat;
 pub use config::{AnyRefConfig, AudioConfig, ReferencePooling};
 pub use error::{Error, Result};

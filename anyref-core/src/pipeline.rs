@@ -10,6 +10,7 @@ use anyref_vision::roi_align::RegionBox;
 use burn::tensor::{Tensor, backend::Backend};
 use image::RgbImage;
 
+use crate::candidates::Goal;
 use crate::explain::{Explanation, explain};
 use crate::layout::Layout;
 use crate::model::{AnyRefModel, PictureFeatures};
@@ -166,7 +167,7 @@ impl<B: Backend> AnyRef<B> {
     /// # Errors
     /// When the prompt is empty, does not fit the context or has a bad reference.
     pub fn segment(&self, picture: &Picture<B>, prompt: &Prompt) -> Result<Answer> {
-        self.ask(picture, prompt.segmentation()?, prompt)
+        self.ask(picture, prompt.segmentation()?, prompt, Goal::Masks)
     }
 
     /// The referring expression of a box (or of any reference).
@@ -174,7 +175,7 @@ impl<B: Backend> AnyRef<B> {
     /// # Errors
     /// As [`segment`](Self::segment).
     pub fn describe(&self, picture: &Picture<B>, prompt: &Prompt) -> Result<Answer> {
-        self.ask(picture, prompt.description()?, prompt)
+        self.ask(picture, prompt.description()?, prompt, Goal::Description)
     }
 
     /// As [`segment`](Self::segment), for several questions at once, about one picture or several: their answers are
@@ -185,7 +186,7 @@ impl<B: Backend> AnyRef<B> {
     /// A question that cannot be asked has its error in its place, as of [`segment`](Self::segment), and does not keep
     /// the others from being asked.
     pub fn segment_all(&self, questions: &[(&Picture<B>, &Prompt)]) -> Vec<Result<Answer>> {
-        self.ask_all(questions, Prompt::segmentation)
+        self.ask_all(questions, Prompt::segmentation, Goal::Masks)
     }
 
     /// As [`describe`](Self::describe), for several questions at once.
@@ -193,7 +194,7 @@ impl<B: Backend> AnyRef<B> {
     /// # Errors
     /// As [`segment_all`](Self::segment_all).
     pub fn describe_all(&self, questions: &[(&Picture<B>, &Prompt)]) -> Vec<Result<Answer>> {
-        self.ask_all(questions, Prompt::description)
+        self.ask_all(questions, Prompt::description, Goal::Description)
     }
 
     /// As [`segment`](Self::segment), and what each `<obj>` of the answer looked at.
@@ -210,12 +211,22 @@ impl<B: Backend> AnyRef<B> {
             picture,
             turns: &turns,
         };
-        let mut bank = ReferenceBank::default();
-        let question = self.read(asked, &mut bank)?;
-        let written = self.write(&[asked], vec![question], &bank, &mut |_, _| {});
-        let answer = only(self.point(&[asked], &written))?;
+        let (answer, written) = match self.chooses() {
+            true => {
+                let chosen = self.choose(asked, Goal::Masks)?;
+                let tokens = [chosen.tokens];
+                let written = self.write_given(asked, &chosen.question, &chosen.bank, &tokens);
+                (chosen.answer, written)
+            }
+            false => {
+                let mut bank = ReferenceBank::default();
+                let question = self.read(asked, &mut bank)?;
+                let written = self.write(&[asked], vec![question], &bank, &mut |_, _| {});
+                (only(self.point_at_all(&[asked], &written))?, written)
+            }
+        };
         let explanations = explain(self, picture, &written, &answer.masks)?;
-        Ok((answer, explanations))
+        Ok((self.without_doubtful(answer), explanations))
     }
 
     /// A conversation about the picture.
@@ -223,11 +234,41 @@ impl<B: Backend> AnyRef<B> {
         Chat::new(self, picture)
     }
 
-    fn ask(&self, picture: &Picture<B>, question: Question, prompt: &Prompt) -> Result<Answer> {
-        self.answer(picture, &[Turn::new(question, prompt)], &mut |_| {})
+    fn ask(
+        &self,
+        picture: &Picture<B>,
+        question: Question,
+        prompt: &Prompt,
+        goal: Goal,
+    ) -> Result<Answer> {
+        let turns = [Turn::new(question, prompt)];
+        if !self.chooses() {
+            return self.answer(picture, &turns, &mut |_| {});
+        }
+        let asked = Conversation {
+            picture,
+            turns: &turns,
+        };
+        Ok(self.without_doubtful(self.choose(asked, goal)?.answer))
     }
 
     fn ask_all(
+        &self,
+        questions: &[(&Picture<B>, &Prompt)],
+        question: impl Fn(&Prompt) -> Result<Question>,
+        goal: Goal,
+    ) -> Vec<Result<Answer>> {
+        if self.chooses() {
+            let asked = questions.iter();
+            return asked
+                .map(|(picture, prompt)| self.ask(picture, question(prompt)?, prompt, goal))
+                .collect();
+        }
+        self.likeliest_answers(questions, question)
+    }
+
+    /// The answers that are generated, untried.
+    pub(crate) fn likeliest_answers(
         &self,
         questions: &[(&Picture<B>, &Prompt)],
         question: impl Fn(&Prompt) -> Result<Question>,

@@ -15,8 +15,29 @@ use crate::{Answer, AnyRef, Mask, Result};
 const OBJECTS_AT_ONCE: usize = 64;
 
 impl<B: Backend> AnyRef<B> {
-    /// What was written, with its masks.
+    /// What was written, with its masks but for the doubtful ones.
     pub(crate) fn point(
+        &self,
+        asked: &[Conversation<'_, B>],
+        written: &Written<B>,
+    ) -> Vec<Result<Answer>> {
+        let answers = self.point_at_all(asked, written).into_iter();
+        answers
+            .map(|answer| Ok(self.without_doubtful(answer?)))
+            .collect()
+    }
+
+    /// Leaves out the masks whose scores are below the limit.
+    pub(crate) fn without_doubtful(&self, mut answer: Answer) -> Answer {
+        let found = answer.masks.len();
+        let limit = self.config.min_mask_score;
+        answer.masks.retain(|mask| mask.score >= limit);
+        answer.doubtful = found - answer.masks.len();
+        answer
+    }
+
+    /// What was written, with all its masks.
+    pub(crate) fn point_at_all(
         &self,
         asked: &[Conversation<'_, B>],
         written: &Written<B>,
@@ -31,14 +52,11 @@ impl<B: Backend> AnyRef<B> {
             let mut timing = answer.timing;
             timing.decode = decode;
             timing.image = picture.take_encoding_time();
-            let (masks, doubtful): (Vec<_>, Vec<_>) = masks?
-                .into_iter()
-                .partition(|mask| mask.score >= self.config.min_mask_score);
             Ok(Answer {
                 text: plain_text(&raw),
                 raw,
-                masks,
-                doubtful: doubtful.len(),
+                masks: masks?,
+                doubtful: 0,
                 timing,
             })
         })

@@ -3,7 +3,9 @@
 use std::time::Instant;
 
 use anyref_decoder::refocus::ObjectToken;
-use anyref_llm::{GenerationInput, GenerationOutput, KvCache, generate};
+use anyref_llm::{
+    Beam, GenerationInput, GenerationOutput, KvCache, beam_search, generate, read_continuations,
+};
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::layout::{Layout, ObjectSpan, object_spans};
@@ -183,6 +185,60 @@ impl<B: Backend> AnyRef<B> {
             answers: answers.collect(),
             output,
         }
+    }
+
+    /// The likeliest answers to a question that was [read](Self::read), the likeliest first.
+    pub(crate) fn likeliest(
+        &self,
+        asked: Conversation<'_, B>,
+        question: &ReadQuestion,
+        bank: &ReferenceBank<B>,
+        count: usize,
+    ) -> Vec<Beam> {
+        let input = self.single(asked, question, bank);
+        beam_search(&self.model.llm, input, &self.generation, count)
+    }
+
+    /// As [`write`](Self::write) leaves it, had one question been answered so, a row each.
+    pub(crate) fn write_given(
+        &self,
+        asked: Conversation<'_, B>,
+        question: &ReadQuestion,
+        bank: &ReferenceBank<B>,
+        answers: &[Vec<u32>],
+    ) -> Written<B> {
+        let start = Instant::now();
+        let input = self.single(asked, question, bank);
+        let answer_start = asked.picture.prefix.len() + question.layout.len();
+        let output = read_continuations(&self.model.llm, input, answers);
+        let generate = start.elapsed() / answers.len() as u32;
+        let answers = answers.iter().enumerate();
+        let answers = answers.map(|(row, tokens)| WrittenAnswer {
+            tokens: tokens.clone(),
+            objects: self.objects(tokens, row, answer_start, 0),
+            question: question.layout.clone(),
+            timing: Timing {
+                generate,
+                ..question.timing
+            },
+        });
+        Written {
+            answers: answers.collect(),
+            output,
+        }
+    }
+
+    /// One question as the language model takes it.
+    fn single(
+        &self,
+        asked: Conversation<'_, B>,
+        question: &ReadQuestion,
+        bank: &ReferenceBank<B>,
+    ) -> GenerationInput<B> {
+        let prefix = asked.picture.prefix.clone();
+        let layout = std::slice::from_ref(&question.layout);
+        let spliced = splice_left(&self.model.llm, layout, bank, prefix.len(), self.device());
+        GenerationInput::new(spliced.embeddings).with_cache(Some(prefix))
     }
 
     /// Where every `<obj>` of an answer stands.

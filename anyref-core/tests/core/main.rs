@@ -5,6 +5,7 @@
 mod answers;
 mod assemble;
 mod batch;
+mod candidates;
 mod chat;
 mod common;
 mod errors;

@@ -21,7 +21,7 @@ use super::report::table;
 use super::scores::scores;
 use super::stamps_page::write_page;
 use super::throughput::{Stopwatch, Throughput};
-use crate::data::{InstructionConfig, Scenes};
+use crate::data::{InstructionConfig, Kind, Scenes};
 
 /// How to evaluate.
 #[derive(Debug, Clone)]
@@ -106,7 +106,7 @@ pub fn evaluate<B: Backend>(
         };
         let asking = Asking {
             anyref,
-            describe: false,
+            describe: kind.question() == Kind::BoxToText,
             batch: options.batch,
         };
         let compose = |index| match done.contains(&index) {

@@ -1,0 +1,128 @@
+//! Answers chosen among several.
+
+use anyref_core::{Answer, AnyRef, CandidateConfig, Picture, Prompt, Reference};
+
+use crate::common::{ONE, TestBackend, image, pointing, saying};
+
+fn asking(config: CandidateConfig, seed: u64) -> AnyRef<TestBackend> {
+    // Cut short, so that several answers are likely.
+    let mut anyref = pointing::<TestBackend>(1, seed);
+    anyref.generation.max_new_tokens = 4;
+    anyref.config.candidates = config;
+    anyref
+}
+
+fn weights(count: usize, estimate_weight: f64, refusal_estimate: f64) -> CandidateConfig {
+    CandidateConfig {
+        count,
+        estimate_weight,
+        refusal_estimate,
+        ..CandidateConfig::default()
+    }
+}
+
+fn boxed() -> Prompt {
+    Prompt::new([Reference::Box([8.0, 8.0, 40.0, 40.0])])
+}
+
+fn lowest(answer: &Answer) -> f32 {
+    answer
+        .masks
+        .iter()
+        .map(|mask| mask.score)
+        .fold(1.0, f32::min)
+}
+
+#[test]
+fn one_clear_answer_is_the_same_with_its_masks() {
+    let mut anyref = saying::<TestBackend>(ONE, 1);
+    let picture = anyref.picture(&image(60, 44)).unwrap();
+    let prompt = Prompt::new([Reference::Text("the red circle".into())]);
+    let plain = anyref.segment(&picture, &prompt).unwrap();
+    anyref.config.candidates = weights(4, 0.0, 0.1);
+    let chosen = anyref.segment(&picture, &prompt).unwrap();
+    assert_eq!((&chosen.raw, &chosen.text), (&plain.raw, &plain.text));
+    let ([plain], [chosen]) = (&plain.masks[..], &chosen.masks[..]) else {
+        panic!("{} and {} masks", plain.masks.len(), chosen.masks.len())
+    };
+    assert!((plain.score - chosen.score).abs() < 1e-4);
+    assert!(plain.rle.iou(&chosen.rle).unwrap() > 0.99);
+    let (answer, explained) = anyref.explain(&picture, &prompt).unwrap();
+    assert_eq!((answer.masks.len(), explained.len()), (1, 1));
+    assert!(explained[0].after.rle.iou(&chosen.rle).unwrap() > 0.99);
+    // Each in a batch, and one that cannot be asked in its place.
+    let bad = Prompt::new([Reference::Text("<obj>".into())]);
+    let all = anyref.segment_all(&[(&picture, &bad), (&picture, &prompt)]);
+    assert!(all[0].is_err());
+    assert_eq!(all[1].as_ref().unwrap().raw, ONE);
+}
+
+#[test]
+fn estimates_decide_as_far_as_they_are_weighted() {
+    let picture = |anyref: &AnyRef<TestBackend>| anyref.picture(&image(48, 48)).unwrap();
+    let (mut changed, mut refused) = (0, 0);
+    for seed in 0..8 {
+        let ask = |config| {
+            let anyref = asking(config, seed);
+            anyref.segment(&picture(&anyref), &boxed()).unwrap()
+        };
+        // Without a weight the likeliest, which a wider search does not make less likely to point.
+        let likeliest = ask(weights(8, 0.0, 0.5));
+        let surest = ask(weights(8, 1e9, 0.0));
+        let unsure = ask(weights(8, 1e9, 1.1));
+        if !likeliest.masks.is_empty() {
+            assert!(!surest.masks.is_empty());
+            assert!(lowest(&surest) >= lowest(&likeliest) - 1e-5, "{seed}");
+        }
+        let wider = ask(weights(24, 1e9, 0.0));
+        assert!(wider.masks.is_empty() == surest.masks.is_empty() || surest.masks.is_empty());
+        changed += usize::from(surest.raw != likeliest.raw);
+        refused += usize::from(unsure.masks.is_empty());
+    }
+    assert!(changed > 0 && refused > 0, "{changed} {refused}");
+}
+
+#[test]
+fn descriptions_are_chosen_by_what_their_words_point_at() {
+    let (mut changed, mut better) = (0, 0);
+    for seed in 0..8 {
+        let mut anyref = asking(CandidateConfig::default(), seed);
+        let picture = anyref.picture(&image(48, 48)).unwrap();
+        let mut describe = |listener_weight| {
+            anyref.config.candidates = CandidateConfig {
+                count: 8,
+                listener_weight,
+                ..CandidateConfig::default()
+            };
+            let answer = anyref.describe(&picture, &boxed()).unwrap();
+            anyref.config.candidates = CandidateConfig::default();
+            let words = answer.text.trim_end_matches('.').trim().to_owned();
+            (words.clone(), understood(&anyref, &picture, words))
+        };
+        let (plain, before) = describe(0.0);
+        let (chosen, after) = describe(1e9);
+        assert!(after >= before * 0.9999, "{seed}: {before} {after}");
+        changed += usize::from(plain != chosen);
+        better += usize::from(after > before * 1.0005);
+    }
+    assert!(changed > 0 && better > 0, "{changed} {better}");
+}
+
+/// How well what some words are answered with fits the box, by the pixels and the estimate.
+fn understood(anyref: &AnyRef<TestBackend>, picture: &Picture<TestBackend>, words: String) -> f64 {
+    let Ok(answer) = anyref.segment(picture, &Prompt::new([Reference::Text(words)])) else {
+        return 0.0;
+    };
+    let (mut both, mut either) = (0, 0);
+    let masks: Vec<_> = answer.masks.iter().map(|mask| mask.to_image()).collect();
+    for (x, y) in (0..48).flat_map(|x| (0..48).map(move |y| (x, y))) {
+        let on = masks.iter().any(|mask| mask.get_pixel(x, y)[0] > 0);
+        let boxed = (8..40).contains(&x) && (8..40).contains(&y);
+        both += u32::from(on && boxed);
+        either += u32::from(on || boxed);
+    }
+    match masks.is_empty() {
+        true => 0.0,
+        false => f64::from(both) / f64::from(either) * f64::from(lowest(&answer)),
+    }
+}
