@@ -51,6 +51,10 @@ pub struct Common {
     /// Leave masks out whose IoU the model estimates lower, 0 to 1; 0 shows all [default: the model's]
     #[arg(long, global = true, value_name = "IOU")]
     pub min_score: Option<f32>,
+    /// Try so many of the likeliest answers and give the one that points best; 1 gives the likeliest [default: the
+    /// model's]
+    #[arg(long, global = true, value_name = "N")]
+    pub candidates: Option<usize>,
     /// Say where the time goes, on stderr
     #[arg(short, long, global = true)]
     pub verbose: bool,

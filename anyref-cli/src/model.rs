@@ -7,8 +7,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
-use anyhow::{Context, Result, bail};
-use anyref_core::{AnyRef, ModelFiles, ModelOptions};
+use anyhow::{Context, Result, anyhow, bail};
+use anyref_core::{AnyRef, MAX_CANDIDATES, ModelFiles, ModelOptions};
 use anyref_weights::local_path;
 use burn::tensor::backend::Backend;
 
@@ -65,6 +65,16 @@ pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>
         }
         Some(score) => anyref.config.min_mask_score = score,
         None => {}
+    }
+    if let Some(count) = common.candidates {
+        if count > 1 && common.temperature > 0.0 {
+            bail!(
+                "--candidates tries the likeliest answers, --temperature draws one: give one of them"
+            );
+        }
+        anyref.config.candidates.count = count;
+        let checked = anyref.config.candidates.validate();
+        checked.map_err(|_| anyhow!("--candidates is {count}: give 1 to {MAX_CANDIDATES}"))?;
     }
     Ok(Opened {
         anyref,
@@ -150,10 +160,13 @@ pub fn name(common: &Common) -> String {
         Some(folder) => folder.display().to_string(),
         None => "built in".to_owned(),
     };
-    match common.min_score {
-        Some(score) => format!("{name}, masks of a score of {score} and more"),
-        None => name,
-    }
+    let score = common.min_score.map_or(String::new(), |score| {
+        format!(", masks of a score of {score} and more")
+    });
+    let candidates = common
+        .candidates
+        .map_or(String::new(), |count| format!(", {count} answers tried"));
+    name + &score + &candidates
 }
 
 /// Loads a folder or parts. Some configs that no model can have end in a panic while the parts are built.

@@ -292,6 +292,14 @@ fn prompts() {
         &["--text", "dog", "--min-score", "1.5"],
         &["--min-score", "0 to 1"],
     );
+    ask(
+        &["--text", "dog", "--candidates", "0"],
+        &["--candidates", "1 to 64"],
+    );
+    ask(
+        &["--text", "dog", "--candidates", "4", "--temperature", "1"],
+        &["--candidates", "--temperature"],
+    );
 }
 
 #[test]

@@ -698,6 +698,7 @@ fn an_evaluation_goes_on_with_its_own_settings_alone() {
         (["--max-new-tokens", "2"], "2 tokens"),
         (["--temperature", "0.5"], "temperature 0.5"),
         (["--min-score", "0.5"], "0.5"),
+        (["--candidates", "2"], "2 answers"),
     ] {
         let again = [&begun[..], &other].concat();
         fail(

@@ -1,5 +1,6 @@
 //! What AnyRef answers: a sentence, masks and where the time went.
 
+use std::ops::AddAssign;
 use std::time::Duration;
 
 use anyref_decoder::rle::Rle;
@@ -70,4 +71,14 @@ pub struct Timing {
     pub generate: Duration,
     /// Decoding masks.
     pub decode: Duration,
+}
+
+impl AddAssign for Timing {
+    fn add_assign(&mut self, other: Self) {
+        self.image += other.image;
+        self.audio += other.audio;
+        self.prompt += other.prompt;
+        self.generate += other.generate;
+        self.decode += other.decode;
+    }
 }

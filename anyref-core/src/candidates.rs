@@ -7,26 +7,31 @@
 //! points is given (after Luo and Shakhnarovich 2017, *Comprehension-guided referring expressions*).
 
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use anyref_decoder::rle::{Merge, Rle};
-use anyref_llm::Beam;
+use anyref_llm::{Beam, BeamConfig};
 use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
 
 use crate::picture::Picture;
+use crate::prompt::Question;
 use crate::splice::ReferenceBank;
-use crate::write::{Conversation, ReadQuestion};
-use crate::{Answer, AnyRef, Mask, Prompt, Reference, Result};
+use crate::write::{Conversation, OpenQuestion};
+use crate::{Answer, AnyRef, Error, Mask, Prompt, Reference, Result, Timing};
 
+/// The most answers that are tried.
+pub const MAX_CANDIDATES: usize = 64;
 /// How well an answer points is never counted as worse than this.
 const LEAST: f64 = 1e-3;
 
-/// How answers are chosen among several. The default takes the likeliest, as the paper does.
+/// How answers are chosen among several, for masks and for descriptions by the default question; a chat, which shows
+/// answers as they are written, chooses none. By default nothing is chosen: answers are generated greedily, as the
+/// paper's.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CandidateConfig {
-    /// Answers that are tried; with 1 the likeliest is given untried.
+    /// Answers that are tried, at most; 1 is greedy generation.
     pub count: usize,
     /// What the logarithm of the mask decoder's estimated IoU (of several masks the lowest) counts against that of the
     /// answer's probability.
@@ -49,6 +54,40 @@ impl Default for CandidateConfig {
     }
 }
 
+impl CandidateConfig {
+    /// Whether the numbers make sense.
+    ///
+    /// # Errors
+    /// When `count` is not 1 to [`MAX_CANDIDATES`], a weight is negative or not a number, or `refusal_estimate` not 0 to 1.
+    pub fn validate(&self) -> Result<()> {
+        let problem = |field, problem: String| Err(Error::Config { field, problem });
+        if !(1..=MAX_CANDIDATES).contains(&self.count) {
+            let count = self.count;
+            return problem(
+                "candidates.count",
+                format!("is {count}: make it 1 to {MAX_CANDIDATES}"),
+            );
+        }
+        if !(0.0..=1.0).contains(&self.refusal_estimate) {
+            let estimate = self.refusal_estimate;
+            return problem(
+                "candidates.refusal_estimate",
+                format!("is {estimate}: make it 0 to 1"),
+            );
+        }
+        let weights = [
+            ("candidates.estimate_weight", self.estimate_weight),
+            ("candidates.listener_weight", self.listener_weight),
+        ];
+        for (field, weight) in weights {
+            if !(weight.is_finite() && weight >= 0.0) {
+                return problem(field, format!("is {weight}: make it 0 or more"));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// What a question asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Goal {
@@ -58,14 +97,28 @@ pub(crate) enum Goal {
     Description,
 }
 
+impl Goal {
+    /// The question of a prompt.
+    pub(crate) fn question(self, prompt: &Prompt) -> Result<Question> {
+        match self {
+            Self::Masks => prompt.segmentation(),
+            Self::Description => prompt.description(),
+        }
+    }
+
+    /// Whether nothing is known of what would be a good answer.
+    pub(crate) fn is_open(self, prompt: &Prompt) -> bool {
+        self == Self::Description && prompt.question.is_some()
+    }
+}
+
 /// The answer that was chosen, with all its masks.
 #[derive(Debug)]
 pub(crate) struct Chosen<B: Backend> {
     pub(crate) answer: Answer,
     /// Its tokens, and what it answers.
     pub(crate) tokens: Vec<u32>,
-    pub(crate) question: ReadQuestion,
-    pub(crate) bank: ReferenceBank<B>,
+    pub(crate) question: OpenQuestion<B>,
 }
 
 impl<B: Backend> AnyRef<B> {
@@ -78,39 +131,44 @@ impl<B: Backend> AnyRef<B> {
     pub(crate) fn choose(&self, asked: Conversation<'_, B>, goal: Goal) -> Result<Chosen<B>> {
         let mut bank = ReferenceBank::default();
         let question = self.read(asked, &mut bank)?;
+        let question = self.open(asked, question, &bank);
+        let mut timing = question.timing;
         let start = Instant::now();
-        let beams = self.likeliest(asked, &question, &bank, self.config.candidates.count);
-        let beams = self.distinct(beams)?;
-        let tokens: Vec<Vec<u32>> = beams.iter().map(|beam| beam.tokens.clone()).collect();
-        let searched = start.elapsed();
+        let config = &self.config.candidates;
+        let weight = match goal {
+            Goal::Masks => config.estimate_weight,
+            Goal::Description => config.listener_weight,
+        };
+        let width = BeamConfig {
+            beams: config.count,
+            // Further behind, the best and the worst of pointing do not make up for it.
+            margin: weight * -LEAST.ln(),
+        };
+        let beams = self.distinct(self.search(&question, width))?;
+        let mut tokens: Vec<Vec<u32>> = beams.iter().map(|beam| beam.tokens.clone()).collect();
+        let written = self.write_given(&question, &tokens);
+        timing.generate += start.elapsed();
 
-        let written = self.write_given(asked, &question, &bank, &tokens);
-        let answers = self.point_at_all(&vec![asked; beams.len()], &written);
-        let answers: Vec<Answer> = answers.into_iter().collect::<Result<_>>()?;
-        let start = Instant::now();
+        let answers = self.point(&vec![asked; beams.len()], &written);
+        let mut answers: Vec<Answer> = answers.into_iter().collect::<Result<_>>()?;
+        for answer in &answers {
+            timing += answer.timing;
+        }
         let fits = match goal {
             Goal::Masks => self.estimates(&answers),
-            Goal::Description => self.agreements(asked, &answers)?,
+            Goal::Description => self.agreements(asked, &answers, &mut timing)?,
         };
-        let listened = start.elapsed();
         let value = |index: &usize| beams[*index].log_probability + fits[*index];
-        let best = (0..answers.len())
-            .rev()
-            .max_by(|a, b| value(a).total_cmp(&value(b)));
+        let better = |a: &usize, b: &usize| value(a).total_cmp(&value(b));
+        // The likelier of equals.
+        let best = (0..answers.len()).rev().max_by(better);
         let best = best.expect("a search finds an answer");
-
-        let sum = |part: fn(&Answer) -> Duration| answers.iter().map(part).sum::<Duration>();
-        let mut timing = answers[best].timing;
-        timing.image = sum(|answer| answer.timing.image);
-        timing.generate = searched + sum(|answer| answer.timing.generate);
-        timing.decode = listened + sum(|answer| answer.timing.decode);
-        let mut answer = answers.into_iter().nth(best).unwrap_or_default();
+        let mut answer = answers.swap_remove(best);
         answer.timing = timing;
         Ok(Chosen {
             answer,
-            tokens: tokens.into_iter().nth(best).unwrap_or_default(),
+            tokens: tokens.swap_remove(best),
             question,
-            bank,
         })
     }
 
@@ -138,13 +196,18 @@ impl<B: Backend> AnyRef<B> {
 
     /// How well what the words of each answer are answered with agrees with what the reference means. Nothing is
     /// known of a question with a text or several references, or where nothing is pointed at.
-    fn agreements(&self, asked: Conversation<'_, B>, answers: &[Answer]) -> Result<Vec<f64>> {
+    fn agreements(
+        &self,
+        asked: Conversation<'_, B>,
+        answers: &[Answer],
+        timing: &mut Timing,
+    ) -> Result<Vec<f64>> {
         let references = asked.turns.last().map(|turn| &turn.references[..]);
         let meant = match references {
             // All of the box: how much of it the thing fills is the same for all answers.
             Some([Reference::Box(region)]) => Some(filled(*region, asked.picture.size())?),
             Some([reference @ (Reference::Image(_) | Reference::Audio(_))]) => {
-                let found = self.pointed_at(asked.picture, vec![reference.clone()])?;
+                let found = self.pointed_at(asked.picture, vec![reference.clone()], timing)?;
                 found.into_iter().flatten().next().map(|(mask, _)| mask)
             }
             _ => None,
@@ -156,7 +219,7 @@ impl<B: Backend> AnyRef<B> {
             let words = answer.text.trim_end_matches('.').trim();
             Reference::Text(words.to_owned())
         });
-        let understood = self.pointed_at(asked.picture, words.collect())?;
+        let understood = self.pointed_at(asked.picture, words.collect(), timing)?;
         let fit = |understood: Option<(Rle, f64)>| {
             let agreement = match understood {
                 Some((mask, estimate)) => mask.iou(&meant)? * estimate,
@@ -167,21 +230,29 @@ impl<B: Backend> AnyRef<B> {
         understood.into_iter().map(fit).collect()
     }
 
-    /// Everything that the likeliest answer to each reference points at, and the lowest of its estimates. Words that
-    /// cannot be asked for, as none at all, point at nothing.
+    /// Everything that the greedy answer to each reference points at, and the lowest of its estimates. What cannot be
+    /// asked for, as no words at all, points at nothing.
     fn pointed_at(
         &self,
         picture: &Picture<B>,
         references: Vec<Reference>,
+        timing: &mut Timing,
     ) -> Result<Vec<Option<(Rle, f64)>>> {
         let prompts: Vec<Prompt> = references
             .into_iter()
             .map(|one| Prompt::new([one]))
             .collect();
         let asked: Vec<_> = prompts.iter().map(|prompt| (picture, prompt)).collect();
-        let answers = self.likeliest_answers(&asked, Prompt::segmentation);
+        let answers = self.greedy_answers(&asked, Goal::Masks);
         let pointed = answers.into_iter().map(|answer| {
-            let masks = answer.map_or(Vec::new(), |answer| answer.masks);
+            let masks = match answer {
+                Ok(answer) => {
+                    *timing += answer.timing;
+                    answer.masks
+                }
+                Err(error) if error.refuses_question() => Vec::new(),
+                Err(error) => return Err(error),
+            };
             let Some(estimate) = lowest_estimate(&masks) else {
                 return Ok(None);
             };

@@ -23,7 +23,8 @@ impl<'a, B: Backend> Chat<'a, B> {
         }
     }
 
-    /// Asks the next question. `on_text` receives the answer piece by piece.
+    /// Asks the next question. `on_text` receives the answer piece by piece, so that it is the greedy one, whatever
+    /// [`AnyRefConfig::candidates`](crate::AnyRefConfig::candidates) says.
     ///
     /// # Errors
     /// When the prompt does not fit; the conversation is then as before.

@@ -239,6 +239,7 @@ impl AnyRefConfig {
     /// When they do not, naming the field to change.
     pub fn validate(&self) -> Result<()> {
         self.llm.validate()?;
+        self.candidates.validate()?;
         if let Some(lora) = &self.lora {
             lora.validate()?;
         }
@@ -376,6 +377,15 @@ mod tests {
         };
         refused(|config| config.reference_tokens = 3, "reference_tokens");
         refused(|config| config.reference_tokens = 0, "reference_tokens");
+        refused(|config| config.candidates.count = 0, "candidates.count");
+        refused(
+            |config| config.candidates.listener_weight = -1.0,
+            "listener_weight",
+        );
+        refused(
+            |config| config.candidates.refusal_estimate = 2.0,
+            "refusal_estimate",
+        );
         refused(
             |config| config.prompt_encoder.embed_dim = 30,
             "prompt_encoder.embed_dim",

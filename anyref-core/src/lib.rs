@@ -59,7 +59,7 @@ mod write;
 pub use answer::{Answer, Mask, Timing};
 pub use assemble::{Assembled, Assembly, PARTS_FILE, save_adapter};
 pub use backend::{BackendError, BackendName, Task, TeamTask};
-pub use candidates::CandidateConfig;
+pub use candidates::{CandidateConfig, MAX_CANDIDATES};
 pub use chat::Chat;
 pub use config::{AnyRefConfig, AudioConfig, ReferencePooling};
 pub use error::{Error, Result};

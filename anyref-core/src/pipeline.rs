@@ -16,7 +16,6 @@ use crate::layout::Layout;
 use crate::model::{AnyRefModel, PictureFeatures};
 use crate::picture::Picture;
 use crate::prepare::{PicturePixels, PicturePreprocessor};
-use crate::prompt::Question;
 use crate::reference::check_box;
 use crate::special_tokens::SpecialTokens;
 use crate::splice::{ReferenceBank, splice};
@@ -167,26 +166,28 @@ impl<B: Backend> AnyRef<B> {
     /// # Errors
     /// When the prompt is empty, does not fit the context or has a bad reference.
     pub fn segment(&self, picture: &Picture<B>, prompt: &Prompt) -> Result<Answer> {
-        self.ask(picture, prompt.segmentation()?, prompt, Goal::Masks)
+        self.ask(picture, prompt, Goal::Masks)
     }
 
-    /// The referring expression of a box (or of any reference).
+    /// The referring expression of a box (or of any reference). Among several answers
+    /// ([`AnyRefConfig::candidates`]) the choice is made for the default question alone: what a question of one's own
+    /// is answered with may not be an expression.
     ///
     /// # Errors
     /// As [`segment`](Self::segment).
     pub fn describe(&self, picture: &Picture<B>, prompt: &Prompt) -> Result<Answer> {
-        self.ask(picture, prompt.description()?, prompt, Goal::Description)
+        self.ask(picture, prompt, Goal::Description)
     }
 
     /// As [`segment`](Self::segment), for several questions at once, about one picture or several: their answers are
-    /// written in one batch, and their masks decoded together. Answers are the same as one by one; those of sampled
-    /// generation are asked one by one. Each has its share of the time that all took.
+    /// written in one batch, and their masks decoded together. Answers are the same as one by one; sampled ones, and those
+    /// chosen among several, are asked one by one. Of what is done together each has its share of the time.
     ///
     /// # Errors
     /// A question that cannot be asked has its error in its place, as of [`segment`](Self::segment), and does not keep
     /// the others from being asked.
     pub fn segment_all(&self, questions: &[(&Picture<B>, &Prompt)]) -> Vec<Result<Answer>> {
-        self.ask_all(questions, Prompt::segmentation, Goal::Masks)
+        self.ask_all(questions, Goal::Masks)
     }
 
     /// As [`describe`](Self::describe), for several questions at once.
@@ -194,7 +195,7 @@ impl<B: Backend> AnyRef<B> {
     /// # Errors
     /// As [`segment_all`](Self::segment_all).
     pub fn describe_all(&self, questions: &[(&Picture<B>, &Prompt)]) -> Vec<Result<Answer>> {
-        self.ask_all(questions, Prompt::description, Goal::Description)
+        self.ask_all(questions, Goal::Description)
     }
 
     /// As [`segment`](Self::segment), and what each `<obj>` of the answer looked at.
@@ -214,15 +215,14 @@ impl<B: Backend> AnyRef<B> {
         let (answer, written) = match self.chooses() {
             true => {
                 let chosen = self.choose(asked, Goal::Masks)?;
-                let tokens = [chosen.tokens];
-                let written = self.write_given(asked, &chosen.question, &chosen.bank, &tokens);
+                let written = self.write_given(&chosen.question, &[chosen.tokens]);
                 (chosen.answer, written)
             }
             false => {
                 let mut bank = ReferenceBank::default();
                 let question = self.read(asked, &mut bank)?;
                 let written = self.write(&[asked], vec![question], &bank, &mut |_, _| {});
-                (only(self.point_at_all(&[asked], &written))?, written)
+                (only(self.point(&[asked], &written))?, written)
             }
         };
         let explanations = explain(self, picture, &written, &answer.masks)?;
@@ -234,15 +234,9 @@ impl<B: Backend> AnyRef<B> {
         Chat::new(self, picture)
     }
 
-    fn ask(
-        &self,
-        picture: &Picture<B>,
-        question: Question,
-        prompt: &Prompt,
-        goal: Goal,
-    ) -> Result<Answer> {
-        let turns = [Turn::new(question, prompt)];
-        if !self.chooses() {
+    fn ask(&self, picture: &Picture<B>, prompt: &Prompt, goal: Goal) -> Result<Answer> {
+        let turns = [Turn::new(goal.question(prompt)?, prompt)];
+        if !self.chooses() || goal.is_open(prompt) {
             return self.answer(picture, &turns, &mut |_| {});
         }
         let asked = Conversation {
@@ -252,28 +246,26 @@ impl<B: Backend> AnyRef<B> {
         Ok(self.without_doubtful(self.choose(asked, goal)?.answer))
     }
 
-    fn ask_all(
-        &self,
-        questions: &[(&Picture<B>, &Prompt)],
-        question: impl Fn(&Prompt) -> Result<Question>,
-        goal: Goal,
-    ) -> Vec<Result<Answer>> {
+    fn ask_all(&self, questions: &[(&Picture<B>, &Prompt)], goal: Goal) -> Vec<Result<Answer>> {
         if self.chooses() {
             let asked = questions.iter();
             return asked
-                .map(|(picture, prompt)| self.ask(picture, question(prompt)?, prompt, goal))
+                .map(|(picture, prompt)| self.ask(picture, prompt, goal))
                 .collect();
         }
-        self.likeliest_answers(questions, question)
+        let answers = self.greedy_answers(questions, goal).into_iter();
+        answers
+            .map(|answer| Ok(self.without_doubtful(answer?)))
+            .collect()
     }
 
-    /// The answers that are generated, untried.
-    pub(crate) fn likeliest_answers(
+    /// The answers that are generated word by word, untried, with all their masks.
+    pub(crate) fn greedy_answers(
         &self,
         questions: &[(&Picture<B>, &Prompt)],
-        question: impl Fn(&Prompt) -> Result<Question>,
+        goal: Goal,
     ) -> Vec<Result<Answer>> {
-        let turn = |prompt: &Prompt| Ok([Turn::new(question(prompt)?, prompt)]);
+        let turn = |prompt: &Prompt| Ok([Turn::new(goal.question(prompt)?, prompt)]);
         let turns: Vec<Result<[Turn; 1]>> = questions.iter().map(|(_, p)| turn(p)).collect();
         let asked: Vec<Conversation<B>> = questions
             .iter()
@@ -301,10 +293,11 @@ impl<B: Backend> AnyRef<B> {
         on_text: &mut dyn FnMut(&str),
     ) -> Result<Answer> {
         let asked = Conversation { picture, turns };
-        only(self.answer_all(&[asked], &mut |_, text| on_text(text)))
+        let answer = only(self.answer_all(&[asked], &mut |_, text| on_text(text)))?;
+        Ok(self.without_doubtful(answer))
     }
 
-    /// Answers the last question of each conversation.
+    /// Answers the last question of each conversation, with all masks.
     fn answer_all(
         &self,
         asked: &[Conversation<'_, B>],

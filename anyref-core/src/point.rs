@@ -15,18 +15,6 @@ use crate::{Answer, AnyRef, Mask, Result};
 const OBJECTS_AT_ONCE: usize = 64;
 
 impl<B: Backend> AnyRef<B> {
-    /// What was written, with its masks but for the doubtful ones.
-    pub(crate) fn point(
-        &self,
-        asked: &[Conversation<'_, B>],
-        written: &Written<B>,
-    ) -> Vec<Result<Answer>> {
-        let answers = self.point_at_all(asked, written).into_iter();
-        answers
-            .map(|answer| Ok(self.without_doubtful(answer?)))
-            .collect()
-    }
-
     /// Leaves out the masks whose scores are below the limit.
     pub(crate) fn without_doubtful(&self, mut answer: Answer) -> Answer {
         let found = answer.masks.len();
@@ -37,7 +25,7 @@ impl<B: Backend> AnyRef<B> {
     }
 
     /// What was written, with all its masks.
-    pub(crate) fn point_at_all(
+    pub(crate) fn point(
         &self,
         asked: &[Conversation<'_, B>],
         written: &Written<B>,

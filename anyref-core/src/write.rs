@@ -4,7 +4,8 @@ use std::time::Instant;
 
 use anyref_decoder::refocus::ObjectToken;
 use anyref_llm::{
-    Beam, GenerationInput, GenerationOutput, KvCache, beam_search, generate, read_continuations,
+    Beam, BeamConfig, GenerationInput, GenerationOutput, KvCache, LlamaInput, beam_search,
+    generate, read_continuations,
 };
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -53,6 +54,15 @@ pub(crate) struct ReadQuestion {
     /// What the question became, from the picture's end on.
     layout: Layout,
     timing: Timing,
+}
+
+/// A question that the language model has read but for its last position.
+#[derive(Debug)]
+pub(crate) struct OpenQuestion<B: Backend> {
+    input: GenerationInput<B>,
+    layout: Layout,
+    /// How long reading took.
+    pub(crate) timing: Timing,
 }
 
 /// Generated answers before anything is decoded.
@@ -187,58 +197,60 @@ impl<B: Backend> AnyRef<B> {
         }
     }
 
-    /// The likeliest answers to a question that was [read](Self::read), the likeliest first.
-    pub(crate) fn likeliest(
+    /// A question that was [read](Self::read), for [`search`](Self::search) and [`write_given`](Self::write_given).
+    pub(crate) fn open(
         &self,
         asked: Conversation<'_, B>,
-        question: &ReadQuestion,
+        question: ReadQuestion,
         bank: &ReferenceBank<B>,
-        count: usize,
-    ) -> Vec<Beam> {
-        let input = self.single(asked, question, bank);
-        beam_search(&self.model.llm, input, &self.generation, count)
+    ) -> OpenQuestion<B> {
+        let start = Instant::now();
+        let llm = &self.model.llm;
+        let mut cache = asked.picture.prefix.clone();
+        let layout = std::slice::from_ref(&question.layout);
+        let embeddings = splice_left(llm, layout, bank, cache.len(), self.device()).embeddings;
+        let [_, length, _] = embeddings.dims();
+        // Its last state begins the answer; what comes before is read once.
+        if length > 1 {
+            let before = embeddings.clone().narrow(1, 0, length - 1);
+            llm.forward(LlamaInput::new(before), Some(&mut cache));
+        }
+        let last = embeddings.narrow(1, length - 1, 1);
+        let mut timing = question.timing;
+        timing.prompt += start.elapsed();
+        OpenQuestion {
+            input: GenerationInput::new(last).with_cache(Some(cache)),
+            layout: question.layout,
+            timing,
+        }
     }
 
-    /// As [`write`](Self::write) leaves it, had one question been answered so, a row each.
+    /// The likeliest answers to a question, the likeliest first.
+    pub(crate) fn search(&self, question: &OpenQuestion<B>, width: BeamConfig) -> Vec<Beam> {
+        let input = question.input.clone();
+        beam_search(&self.model.llm, input, &self.generation, width)
+    }
+
+    /// As [`write`](Self::write) leaves it, had a question been answered so, a row each.
     pub(crate) fn write_given(
         &self,
-        asked: Conversation<'_, B>,
-        question: &ReadQuestion,
-        bank: &ReferenceBank<B>,
+        question: &OpenQuestion<B>,
         answers: &[Vec<u32>],
     ) -> Written<B> {
-        let start = Instant::now();
-        let input = self.single(asked, question, bank);
-        let answer_start = asked.picture.prefix.len() + question.layout.len();
+        let input = question.input.clone();
+        let answer_start = input.cache.as_ref().map_or(0, KvCache::len) + 1;
         let output = read_continuations(&self.model.llm, input, answers);
-        let generate = start.elapsed() / answers.len() as u32;
         let answers = answers.iter().enumerate();
         let answers = answers.map(|(row, tokens)| WrittenAnswer {
             tokens: tokens.clone(),
             objects: self.objects(tokens, row, answer_start, 0),
             question: question.layout.clone(),
-            timing: Timing {
-                generate,
-                ..question.timing
-            },
+            timing: Timing::default(),
         });
         Written {
             answers: answers.collect(),
             output,
         }
-    }
-
-    /// One question as the language model takes it.
-    fn single(
-        &self,
-        asked: Conversation<'_, B>,
-        question: &ReadQuestion,
-        bank: &ReferenceBank<B>,
-    ) -> GenerationInput<B> {
-        let prefix = asked.picture.prefix.clone();
-        let layout = std::slice::from_ref(&question.layout);
-        let spliced = splice_left(&self.model.llm, layout, bank, prefix.len(), self.device());
-        GenerationInput::new(spliced.embeddings).with_cache(Some(prefix))
     }
 
     /// Where every `<obj>` of an answer stands.

@@ -18,24 +18,40 @@ pub struct Beam {
     pub stopped: bool,
 }
 
-/// The likeliest continuations of a prompt of one row, at most `beams`, the likeliest first. As many are followed at
-/// a time. Of `config` the lengths and the stop tokens count; there is no length penalty, and nothing is sampled.
+/// How wide a search is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct BeamConfig {
+    /// Continuations that are followed at a time, and given at most.
+    pub beams: usize,
+    /// Continuations whose log-probability is further than this below the best one's are given up.
+    pub margin: f64,
+}
+
+impl BeamConfig {
+    /// So many beams, however unlikely.
+    pub fn new(beams: usize) -> Self {
+        Self {
+            beams,
+            margin: f64::INFINITY,
+        }
+    }
+}
+
+/// The likeliest continuations of a prompt of one row, the likeliest first. Of `config` the lengths and the stop tokens
+/// count; there is no length penalty, and nothing is sampled.
 ///
-/// With one beam the result is the greedy continuation; with as many as there are continuations, it is exact.
+/// With one beam the result is the greedy continuation; with as many as there are continuations and no margin, it is
+/// exact.
 ///
 /// # Panics
-/// When the prompt has no position, several rows, or padding, and as [`Llama::forward`].
+/// When the prompt has no position, several rows, or padding, also in its cache, and as [`Llama::forward`].
 pub fn beam_search<B: Backend>(
     model: &Llama<B>,
     input: GenerationInput<B>,
     config: &GenerationConfig,
-    beams: usize,
+    width: BeamConfig,
 ) -> Vec<Beam> {
-    let [rows, length, _] = input.embeddings.dims();
-    assert!(
-        rows == 1 && length > 0 && input.padding.is_none(),
-        "a beam search begins with one row without padding"
-    );
+    let length = input.single_row();
     let device = input.embeddings.device();
     let mut cache = input.cache.unwrap_or_else(|| model.new_cache());
     let limit = longest_answer(model, config, cache.len() + length);
@@ -48,23 +64,22 @@ pub fn beam_search<B: Backend>(
     }];
     let mut found = Found {
         beams: Vec::new(),
-        most: beams,
+        width,
     };
     for step in 0..limit {
-        let next = extended(
-            &live,
-            log_probabilities(model, state),
-            beams,
-            config,
-            &mut found,
-        );
+        let of_tokens = log_probabilities(model, state);
+        let next = extended(&live, of_tokens, config, &mut found);
         live = next.iter().map(|(beam, _)| beam.clone()).collect();
         // Longer ones are less likely still.
         if step + 1 == limit || live.first().is_none_or(|best| !found.takes(best)) {
             break;
         }
         let parents: Vec<usize> = next.iter().map(|&(_, parent)| parent).collect();
-        (state, cache) = read_last(model, &live, cache.select(&parents), &device);
+        // Rows that stay where they are keep their room.
+        if !parents.iter().copied().eq(0..cache.batch()) {
+            cache = cache.select(&parents);
+        }
+        (state, cache) = read_last(model, &live, cache, &device);
     }
     live.into_iter().for_each(|beam| found.push(beam));
     found.beams
@@ -74,14 +89,18 @@ pub fn beam_search<B: Backend>(
 struct Found {
     /// The likeliest first.
     beams: Vec<Beam>,
-    most: usize,
+    width: BeamConfig,
 }
 
 impl Found {
-    /// Whether there is room for a beam, or it is likelier than one of those found.
+    /// Whether a beam is not too far from the best, and there is room for it or it is likelier than one of those found.
     fn takes(&self, beam: &Beam) -> bool {
-        let worst = self.beams.last().filter(|_| self.beams.len() >= self.most);
-        self.most > 0 && worst.is_none_or(|worst| beam.log_probability > worst.log_probability)
+        let (value, most) = (beam.log_probability, self.width.beams);
+        let near = |best: &Beam| value >= best.log_probability - self.width.margin;
+        let worst = self.beams.last().filter(|_| self.beams.len() >= most);
+        most > 0
+            && self.beams.first().is_none_or(near)
+            && worst.is_none_or(|worst| value > worst.log_probability)
     }
 
     fn push(&mut self, beam: Beam) {
@@ -89,7 +108,10 @@ impl Found {
             let likelier = |other: &Beam| other.log_probability >= beam.log_probability;
             let place = self.beams.partition_point(likelier);
             self.beams.insert(place, beam);
-            self.beams.truncate(self.most);
+            self.beams.truncate(self.width.beams);
+            // A better one may leave others too far behind.
+            let least = self.beams[0].log_probability - self.width.margin;
+            self.beams.retain(|beam| beam.log_probability >= least);
         }
     }
 }
@@ -98,28 +120,38 @@ impl Found {
 fn extended(
     live: &[Beam],
     log_probabilities: Vec<Vec<f64>>,
-    beams: usize,
     config: &GenerationConfig,
     found: &mut Found,
 ) -> Vec<(Beam, usize)> {
+    let beams = found.width.beams;
     let mut next = Vec::new();
     for (parent, (beam, of_tokens)) in live.iter().zip(log_probabilities).enumerate() {
         for (token, log_probability) in of_tokens.into_iter().enumerate() {
-            next.push((beam.log_probability + log_probability, parent, token as u32));
+            let sum = beam.log_probability + log_probability;
+            next.push((sum, parent, token as u32));
         }
     }
     // Equals keep the order of their rows and ids, so that a search is the same everywhere.
-    next.sort_by(|a, b| b.0.total_cmp(&a.0));
-    let mut going = Vec::with_capacity(beams);
+    let order = |a: &(f64, usize, u32), b: &(f64, usize, u32)| {
+        b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2))
+    };
+    // Beside those that go on, each row may end by any of the stop tokens.
+    let wanted = beams.saturating_add(live.len() * config.stop_tokens.len());
+    if wanted < next.len() {
+        next.select_nth_unstable_by(wanted, order);
+        next.truncate(wanted);
+    }
+    next.sort_unstable_by(order);
+    let mut going: Vec<(Beam, usize)> = Vec::new();
     for (log_probability, parent, token) in next {
-        if going.len() == beams {
-            break;
-        }
         let mut beam = Beam {
             tokens: live[parent].tokens.clone(),
             log_probability,
             stopped: config.stop_tokens.contains(&token),
         };
+        if going.len() == beams || !found.takes(&beam) {
+            break;
+        }
         if beam.stopped {
             found.push(beam);
         } else {

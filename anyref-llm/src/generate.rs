@@ -27,6 +27,20 @@ impl<B: Backend> GenerationInput<B> {
         }
     }
 
+    /// The positions of a prompt that must be one row without padding.
+    ///
+    /// # Panics
+    /// When it is not, or has no position.
+    pub(crate) fn single_row(&self) -> usize {
+        let [rows, length, _] = self.embeddings.dims();
+        let read_before = self.cache.as_ref().and_then(KvCache::padding);
+        assert!(
+            rows == 1 && length > 0 && self.padding.is_none() && read_before.is_none(),
+            "a prompt of one row without padding"
+        );
+        length
+    }
+
     /// Sets [`padding`](Self::padding).
     pub fn with_padding(mut self, padding: Option<Tensor<B, 2, Bool>>) -> Self {
         self.padding = padding;
@@ -149,17 +163,15 @@ pub fn generate<B: Backend>(
 /// stopped after each.
 ///
 /// # Panics
-/// When the prompt has no position, several rows, or padding, when there is no continuation, and as [`Llama::forward`].
+/// When the prompt has no position, several rows, or padding, also in its cache, when there is no continuation, and as
+/// [`Llama::forward`].
 pub fn read_continuations<B: Backend>(
     model: &Llama<B>,
     input: GenerationInput<B>,
     continuations: &[Vec<u32>],
 ) -> GenerationOutput<B> {
-    let [rows, length, _] = input.embeddings.dims();
-    assert!(
-        rows == 1 && length > 0 && input.padding.is_none() && !continuations.is_empty(),
-        "continuations of one row without padding"
-    );
+    let length = input.single_row();
+    assert!(!continuations.is_empty(), "a continuation to be read");
     let (count, device) = (continuations.len(), input.embeddings.device());
     let mut cache = input.cache.unwrap_or_else(|| model.new_cache());
     let offset = cache.len();

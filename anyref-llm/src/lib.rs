@@ -56,7 +56,7 @@ pub mod sampling;
 pub mod tokenizer;
 pub mod tokenizer_training;
 
-pub use beam::{Beam, beam_search};
+pub use beam::{Beam, BeamConfig, beam_search};
 pub use cache::KvCache;
 pub use config::{LlamaConfig, RopeScaling};
 pub use conversation::{Conversation, llava_v1};

@@ -243,12 +243,21 @@ fn twins_and_sizes_are_asked_for_more_often_in_training_alone() {
         twin_probability: 1.0,
         ..boxes.clone()
     };
+    let places = InstructionConfig {
+        placed_probability: 1.0,
+        ..boxes.clone()
+    };
     let texts = questions(Kind::Text);
     let sizes = InstructionConfig {
         size_probability: 1.0,
         ..texts.clone()
     };
-    for (plain, asked, hard) in [(&boxes, &twins, placed), (&texts, &sizes, sized)] {
+    let harder = [
+        (&boxes, &twins, placed),
+        (&boxes, &places, placed),
+        (&texts, &sizes, sized),
+    ];
+    for (plain, asked, hard) in harder {
         let before = share(Split::Train, plain, hard);
         let after = share(Split::Train, asked, hard);
         assert!(after > before + 0.08, "{before} {after}");
@@ -295,7 +304,7 @@ fn training_may_ask_for_things_without_a_name_by_pictures_of_them() {
             };
             let made_up = &scene.made_up[target.made_up.unwrap()];
             assert!(target.mask(&scene) == made_up.mask && made_up.mask.area() > 0);
-            assert_eq!(asked.reference_noun(&scene), Some(""));
+            assert_eq!(asked.reference_noun(&scene), None);
             pointed += 1;
         }
         let held_out = set.scene(Split::Test, index);

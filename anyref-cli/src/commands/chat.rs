@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, IsTerminal, stdin};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use anyref_core::{Prompt, Reference};
 use anyref_vision::preprocess::open_image;
 use burn::tensor::backend::Backend;
@@ -28,6 +28,11 @@ pub fn run<B: Backend>(
 ) -> Result<()> {
     if let Some(path) = &arguments.overlay {
         output::check_writable(path)?;
+    }
+    if common.candidates.is_some_and(|count| count > 1) {
+        bail!(
+            "--candidates: a chat shows answers as they are written, so that none is tried before"
+        );
     }
     let image = open_image(&arguments.image)?;
     let opened = model::open::<B>(common, device)?;

@@ -58,8 +58,6 @@ pub fn with_mask<B: Backend>(
     let located = anyref.segment(picture, &Prompt::new(question.references.clone()))?;
     answer.masks = located.masks;
     answer.doubtful = located.doubtful;
-    answer.timing.prompt += located.timing.prompt;
-    answer.timing.generate += located.timing.generate;
-    answer.timing.decode += located.timing.decode;
+    answer.timing += located.timing;
     Ok(answer)
 }

@@ -1,6 +1,6 @@
 //! Answers chosen among several.
 
-use anyref_core::{Answer, AnyRef, CandidateConfig, Picture, Prompt, Reference};
+use anyref_core::{Answer, AnyRef, CandidateConfig, Picture, Prompt, Reference, ReferenceImage};
 
 use crate::common::{ONE, TestBackend, image, pointing, saying};
 
@@ -75,7 +75,7 @@ fn estimates_decide_as_far_as_they_are_weighted() {
             assert!(lowest(&surest) >= lowest(&likeliest) - 1e-5, "{seed}");
         }
         let wider = ask(weights(24, 1e9, 0.0));
-        assert!(wider.masks.is_empty() == surest.masks.is_empty() || surest.masks.is_empty());
+        assert!(surest.masks.is_empty() || lowest(&wider) >= lowest(&surest) - 1e-5);
         changed += usize::from(surest.raw != likeliest.raw);
         refused += usize::from(unsure.masks.is_empty());
     }
@@ -106,6 +106,30 @@ fn descriptions_are_chosen_by_what_their_words_point_at() {
         better += usize::from(after > before * 1.0005);
     }
     assert!(changed > 0 && better > 0, "{changed} {better}");
+}
+
+#[test]
+fn a_limit_of_scores_hides_masks_and_changes_no_choice() {
+    for seed in 0..4 {
+        let mut anyref = asking(weights(8, 1e9, 0.0), seed);
+        let picture = anyref.picture(&image(48, 48)).unwrap();
+        let shown = ReferenceImage::new(image(20, 30));
+        let prompts = [boxed(), Prompt::new([Reference::Image(shown)])];
+        let ask = |anyref: &AnyRef<TestBackend>| {
+            let mut answers = anyref.segment_all(&prompts.each_ref().map(|p| (&picture, p)));
+            answers.extend(anyref.describe_all(&prompts.each_ref().map(|p| (&picture, p))));
+            answers.into_iter().map(Result::unwrap).collect::<Vec<_>>()
+        };
+        let all = ask(&anyref);
+        anyref.config.min_mask_score = 2.0;
+        for (shown, hidden) in all.iter().zip(ask(&anyref)) {
+            assert_eq!(shown.raw, hidden.raw);
+            assert_eq!(
+                (shown.masks.len(), 0),
+                (hidden.doubtful, hidden.masks.len())
+            );
+        }
+    }
 }
 
 /// How well what some words are answered with fits the box, by the pixels and the estimate.

@@ -1,7 +1,8 @@
 //! Beam search, against every continuation there is and against greedy generation.
 
 use anyref_llm::{
-    Beam, GenerationConfig, GenerationInput, Llama, LlamaConfig, LlamaInput, beam_search, generate,
+    Beam, BeamConfig, GenerationConfig, GenerationInput, Llama, LlamaConfig, LlamaInput,
+    beam_search, generate,
 };
 
 use crate::support::{TestBackend, hidden, ids, random_model};
@@ -26,7 +27,7 @@ fn model() -> Llama<TestBackend> {
 
 fn search(model: &Llama<TestBackend>, beams: usize) -> Vec<Beam> {
     let input = GenerationInput::new(model.embed(ids(&[PROMPT])));
-    beam_search(model, input, &config(), beams)
+    beam_search(model, input, &config(), BeamConfig::new(beams))
 }
 
 /// Logarithms of the probabilities of what follows some tokens, without any cache.
@@ -124,6 +125,24 @@ fn a_prefix_that_was_read_before_changes_nothing() {
     let (read, rest) = PROMPT.split_at(2);
     model.forward(LlamaInput::new(model.embed(ids(&[read]))), Some(&mut cache));
     let input = GenerationInput::new(model.embed(ids(&[rest]))).with_cache(Some(cache));
-    let found = beam_search(&model, input, &config(), 5);
+    let found = beam_search(&model, input, &config(), BeamConfig::new(5));
     assert_same(&found, &search(&model, 5));
+}
+
+#[test]
+fn what_is_too_far_behind_the_best_is_given_up() {
+    let model = model();
+    let all = search(&model, 2000);
+    for margin in [0.0, 0.7, 2.5] {
+        let input = GenerationInput::new(model.embed(ids(&[PROMPT])));
+        let width = BeamConfig {
+            beams: 2000,
+            margin,
+        };
+        let found = beam_search(&model, input, &config(), width);
+        let least = all[0].log_probability - margin;
+        let near = all.iter().filter(|beam| beam.log_probability >= least);
+        assert_same(&found, &near.cloned().collect::<Vec<_>>());
+        assert!(found.len() < all.len());
+    }
 }

@@ -130,6 +130,14 @@ fn given_continuations_leave_the_states_of_generated_ones() {
     assert_close(&output.key.clone().narrow(0, 0, 1), &long.key, 1e-5);
     let other = hidden(&model, &[&[5, 17, 3, 99, 9, 4]]);
     assert_close(&row(1, 4), &other.narrow(1, 2, 4), 1e-5);
+    // Keys and queries of a row with padding behind it are those of it alone.
+    let cached = GenerationInput::new(rest.clone()).with_cache(Some(cache.clone()));
+    let alone = read_continuations(&model, cached, &continuations[1..2]);
+    let key = |output: &GenerationOutput<TestBackend>, row| output.key.clone().narrow(0, row, 1);
+    assert_close(&key(&output, 1).narrow(2, 0, 6), &key(&alone, 0), 1e-5);
+    let query =
+        |output: &GenerationOutput<TestBackend>, row| output.query.clone().narrow(0, row, 1);
+    assert_close(&query(&output, 1).narrow(2, 0, 4), &query(&alone, 0), 1e-5);
     let single = hidden(&model, &[&[5, 17, 3, 99]]);
     assert_close(&row(2, 2), &single.narrow(1, 2, 2), 1e-5);
     // Without others, nothing is padding.

@@ -262,17 +262,30 @@ fn choose(library: &Library, config: &SceneConfig, split: Split, rng: &mut impl 
     // Nothing is drawn where it is never done, so that scenes stay what they were.
     let learned = split == Split::Train && config.made_up > 0.0;
     if learned && rng.random_bool(config.made_up) {
-        // Beside at most as many objects as before.
-        for _ in 0..rng.random_range(1..=2) {
-            let made_up = MadeUp::draw(library, rng).map(Arc::new);
-            things.extend(made_up.map(Thing::MadeUp));
+        let count = rng.random_range(1..=2);
+        // Room is made in the middle: the first and the last two may be of one noun.
+        let surplus = (things.len() + count).saturating_sub(config.objects[1]);
+        let middle = 1..things.len().saturating_sub(2).clamp(1, 1 + surplus);
+        if !middle.is_empty() {
+            things.drain(middle);
         }
-        let surplus = things.len().saturating_sub(config.objects[1]);
-        things.drain(..surplus.min(nouns.len().saturating_sub(1)));
+        for _ in 0..count {
+            things.extend(unlike(library, &nouns, rng).map(Thing::MadeUp));
+        }
     }
     // The order is the depth: no rank may tell novel or repeated nouns.
     for i in (1..things.len()).rev() {
         things.swap(i, rng.random_range(0..=i));
     }
     things
+}
+
+/// Something made up whose outline is none of the nouns'.
+fn unlike(library: &Library, nouns: &[&str], rng: &mut impl Rng) -> Option<Arc<MadeUp>> {
+    let other = |made_up: &MadeUp| {
+        let outline = &library.cutouts()[made_up.outline].noun;
+        !nouns.contains(&outline.as_str())
+    };
+    let drawn = (0..4).find_map(|_| MadeUp::draw(library, rng).filter(other));
+    drawn.map(Arc::new)
 }

@@ -126,7 +126,7 @@ pub struct InstructionConfig {
     /// Probability that in training a description also says the place where the noun alone would do, so that places
     /// are learned from more than the few boxes that need them.
     pub placed_probability: f64,
-    /// Probability that a reference picture is of a thing without a name, where the scene has such. Any name will do in
+    /// Probability that in training a reference picture is of a thing without a name, where the scene has such. Any name will do in
     /// the answer, so its words are not learned.
     pub made_up_probability: f64,
     /// Probability that in training an expression for a thing compares sizes, where one of its expressions does.
@@ -243,7 +243,10 @@ impl Instruction {
         }
         match (self.kind, self.described) {
             (Kind::BoxToText, Some(object)) => Some(&scene.objects[object].noun),
-            (Kind::Image | Kind::Audio, _) => Some(&self.targets.first()?.noun),
+            (Kind::Image | Kind::Audio, _) => {
+                let target = self.targets.first()?;
+                target.made_up.is_none().then_some(&target.noun)
+            }
             _ => None,
         }
     }
@@ -326,7 +329,7 @@ impl Asker<'_> {
         self.rng.random_range(0..self.scene.objects.len())
     }
 
-    /// A training noun that is not in the scene.
+    /// A training noun that is not in the scene, nor the outline of anything in it.
     fn absent_noun(&mut self) -> Option<String> {
         (0..8).find_map(|_| {
             let noun = self.library.draw_noun(false, &mut self.rng)?;
@@ -335,7 +338,16 @@ impl Asker<'_> {
                 .objects
                 .iter()
                 .any(|o| o.noun == noun || o.name == noun);
-            (!shown).then(|| noun.to_owned())
+            let cutouts = self.library.cutouts();
+            let outlines = self
+                .scene
+                .made_up
+                .iter()
+                .map(|made_up| made_up.thing.outline);
+            let outlined = outlines
+                .map(|outline| &cutouts[outline].noun)
+                .any(|o| o == noun);
+            (!shown && !outlined).then(|| noun.to_owned())
         })
     }
 

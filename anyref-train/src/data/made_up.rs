@@ -43,11 +43,10 @@ impl MadeUp {
         for (x, y, pixel) in picture.enumerate_pixels_mut() {
             let own = recolour.of([pixel[0], pixel[1], pixel[2]]);
             let over = surface.as_ref().map(|surface| surface.get_pixel(x, y).0);
+            let share = over.map_or(0.0, |over| share * f32::from(over[3]) / 255.0);
+            let over = over.unwrap_or_default();
             for (channel, own) in own.into_iter().enumerate() {
-                let mixed = match over {
-                    Some(over) if over[3] > 0 => own + (f32::from(over[channel]) - own) * share,
-                    _ => own,
-                };
+                let mixed = own + (f32::from(over[channel]) - own) * share;
                 pixel[channel] = mixed.clamp(0.0, 255.0) as u8;
             }
         }
@@ -70,7 +69,7 @@ fn stretched(picture: &RgbaImage, rng: &mut impl Rng) -> RgbaImage {
         side(picture.width(), ratio),
         side(picture.height(), 1.0 / ratio),
     );
-    imageops::resize(picture, width, height, imageops::FilterType::Triangle)
+    resized(picture, width, height)
 }
 
 /// A random texture of some size.
@@ -94,12 +93,22 @@ fn covering(picture: &RgbaImage, (width, height): (u32, u32)) -> RgbaImage {
         (3 * w / 5).max(1),
         (3 * h / 5).max(1),
     );
-    imageops::resize(
-        &middle.to_image(),
-        width,
-        height,
-        imageops::FilterType::Triangle,
-    )
+    resized(&middle.to_image(), width, height)
+}
+
+/// Another size of a picture with straight alpha. What is transparent has no part in the colours beside it.
+fn resized(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
+    let mut picture = picture.clone();
+    for pixel in picture.pixels_mut() {
+        let alpha = f32::from(pixel[3]) / 255.0;
+        (0..3).for_each(|c| pixel[c] = (f32::from(pixel[c]) * alpha + 0.5) as u8);
+    }
+    let mut picture = imageops::resize(&picture, width, height, imageops::FilterType::Triangle);
+    for pixel in picture.pixels_mut() {
+        let alpha = f32::from(pixel[3].max(1)) / 255.0;
+        (0..3).for_each(|c| pixel[c] = (f32::from(pixel[c]) / alpha + 0.5) as u8);
+    }
+    picture
 }
 
 /// Other colours: the channels change places, and some are turned to their opposite.
@@ -138,6 +147,22 @@ mod tests {
 
     use super::*;
     use crate::data::shapes;
+
+    #[test]
+    fn resizing_leaves_no_dark_rim() {
+        let disc = RgbaImage::from_fn(64, 64, |x, y| {
+            let inside = (x as f32 - 32.0).hypot(y as f32 - 32.0) < 24.0;
+            Rgba(if inside { [200, 120, 40, 255] } else { [0; 4] })
+        });
+        let small = resized(&disc, 41, 29);
+        let edge = small.pixels().filter(|p| p[3] > 20).collect::<Vec<_>>();
+        assert!(edge.iter().any(|p| p[3] < 200));
+        for pixel in edge {
+            for (c, value) in [200u8, 120, 40].into_iter().enumerate() {
+                assert!(pixel[c].abs_diff(value) <= 8, "{pixel:?}");
+            }
+        }
+    }
 
     #[test]
     fn it_has_the_outline_of_a_known_thing_and_other_colours() {

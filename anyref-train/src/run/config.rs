@@ -93,6 +93,10 @@ impl TrainConfig {
                 "`instructions.{name}` must lie in 0 to 1"
             );
         }
+        ensure!(
+            asked.made_up_probability == 0.0 || self.scenes.made_up > 0.0,
+            "`instructions.made_up_probability` asks for things without a name, and `scenes.made_up` is 0: no scene has any"
+        );
         for (name, value) in [
             ("checkpoint_every", self.checkpoint_every),
             ("validate_every", self.validate_every),

@@ -59,6 +59,8 @@ impl<'a> ClipStage<'a> {
         let asked = InstructionConfig {
             per_scene: 1,
             weights: KindWeights::only(Kind::Image),
+            // What a picture shows has to be one of the regions.
+            made_up_probability: 0.0,
             ..context.instructions.clone()
         };
         let scenes = context.scenes_of(split, step, self.config.batch);

@@ -396,7 +396,8 @@ pub(super) fn asked(
         let targets = instruction.targets.iter().map(|target| ExampleTarget {
             mask: target.mask(scene),
             name: context.name(&target.noun),
-            whole: named(scene, &target.noun).len() == target.objects.len(),
+            whole: target.made_up.is_none()
+                && named(scene, &target.noun).len() == target.objects.len(),
         });
         examples.push(Example {
             kind: instruction.kind,
