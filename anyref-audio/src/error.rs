@@ -3,12 +3,20 @@
 use std::path::PathBuf;
 
 /// The result of this crate's functions.
-pub type Result<T> = std::result::Result<T, Error>;
+pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// An error of this crate. Each message names the file or the number at fault, and the remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
+    /// A configuration that no encoder or pre-processing can have.
+    #[error("audio config: `{field}` {problem}")]
+    Config {
+        /// The field at fault.
+        field: &'static str,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
     /// The file cannot be opened or read.
     #[error("cannot read `{}`: {source}; check the path and its permissions", path.display())]
     Read {

@@ -4,7 +4,7 @@ use burn::config::Config;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 use crate::clips::ClipPlan;
-use crate::error::Error;
+use crate::error::{Error, Result};
 use crate::fbank::{Fbank, FbankConfig};
 use crate::waveform::Waveform;
 
@@ -52,6 +52,40 @@ impl Default for AudioPreprocessorConfig {
     }
 }
 
+impl AudioPreprocessorConfig {
+    /// Whether sounds can be prepared so.
+    ///
+    /// # Errors
+    /// If there is no clip, filter or frame, a clip has no length, `std` is not positive, or the sample rate is below 1000,
+    /// where a window of the filter bank has too few samples.
+    pub fn validate(&self) -> Result<()> {
+        let fail = |field, problem| Err(Error::Config { field, problem });
+        for (field, count) in [
+            ("num_mel_bins", self.num_mel_bins),
+            ("target_length", self.target_length),
+            ("num_clips", self.num_clips),
+        ] {
+            if count == 0 {
+                return fail(field, "is 0: make it 1 or more".to_owned());
+            }
+        }
+        let positive = [
+            ("clip_seconds", self.clip_seconds),
+            ("std", self.std.into()),
+        ];
+        for (field, value) in positive {
+            if !(value > 0.0 && value.is_finite()) {
+                return fail(field, format!("is {value}: make it positive"));
+            }
+        }
+        if self.sample_rate < 1000 {
+            let problem = format!("is {}: make it 1000 or more", self.sample_rate);
+            return fail("sample_rate", problem);
+        }
+        Ok(())
+    }
+}
+
 /// Features of one sound.
 #[derive(Debug, Clone, PartialEq)]
 pub struct AudioFeatures {
@@ -86,10 +120,11 @@ impl AudioPreprocessor {
     /// Prepares the filter bank.
     ///
     /// # Panics
-    /// If there is no clip, `std` is not positive, or [`FbankConfig::init`] refuses the sample rate.
+    /// As [`AudioPreprocessorConfig::validate`] refuses.
     pub fn new(config: AudioPreprocessorConfig) -> Self {
-        assert!(config.num_clips > 0, "num_clips is 0");
-        assert!(config.std > 0.0, "std must be positive");
+        if let Err(error) = config.validate() {
+            panic!("{error}");
+        }
         let fbank = FbankConfig::new()
             .with_sample_rate(config.sample_rate)
             .with_num_mel_bins(config.num_mel_bins)

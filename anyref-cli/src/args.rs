@@ -103,7 +103,8 @@ pub struct EvalArguments {
     /// Of a published data set ask about so many items at most, the first whose files are all there [default: all, and all files have to be there]
     #[arg(long, value_name = "N")]
     pub limit: Option<usize>,
-    /// Questions answered at a time: more are faster and take more memory; answers stay the same
+    /// Questions answered at a time: more are faster and take more memory; answers stay the same. Where a model tries
+    /// several candidates, questions are asked one by one
     #[arg(long, default_value_t = 8, value_name = "N")]
     pub batch: usize,
     /// Of stamps only these kinds: text, box, image, novel, audio, mixed, absent [default: all]

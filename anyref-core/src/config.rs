@@ -238,7 +238,16 @@ impl AnyRefConfig {
     /// # Errors
     /// When they do not, naming the field to change.
     pub fn validate(&self) -> Result<()> {
+        self.vision_tower.validate()?;
+        self.vision_tower.layers_until(self.vision_select_layer)?;
+        self.image_encoder.validate()?;
+        if let Some(audio) = &self.audio {
+            audio.encoder.validate()?;
+            audio.preprocessor.validate()?;
+        }
         self.llm.validate()?;
+        self.prompt_encoder.validate()?;
+        self.mask_decoder.validate()?;
         self.candidates.validate()?;
         if let Some(lora) = &self.lora {
             lora.validate()?;
@@ -277,7 +286,7 @@ impl AnyRefConfig {
             "prompt_encoder.image_embedding_size",
             prompts.image_embedding_size,
             "image_encoder's image_size / patch_size",
-            sam.image_size / sam.patch_size.max(1),
+            sam.image_size / sam.patch_size,
         )?;
         if let Some(AudioConfig {
             encoder,
@@ -297,7 +306,7 @@ impl AnyRefConfig {
                 encoder.target_length,
             )?;
         }
-        let side = self.vision_tower.image_size / self.vision_tower.patch_size.max(1);
+        let side = self.vision_tower.grid_size();
         let tokens = self.reference_tokens;
         let pooled = match self.reference_pooling {
             ReferencePooling::Strips => tokens > 0 && (side * side).is_multiple_of(tokens),
@@ -364,6 +373,10 @@ mod tests {
         assert_eq!(values(shipped), values(preset));
     }
 
+    fn audio_of(config: &mut AnyRefConfig) -> &mut AudioConfig {
+        config.audio.as_mut().unwrap()
+    }
+
     #[test]
     fn presets_fit_together_and_a_broken_one_is_named() {
         for name in ["nano", "anyref-7b", "tiny"] {
@@ -377,6 +390,44 @@ mod tests {
         };
         refused(|config| config.reference_tokens = 3, "reference_tokens");
         refused(|config| config.reference_tokens = 0, "reference_tokens");
+        refused(
+            |config| config.vision_tower.patch_size = 0,
+            "CLIP config: `patch_size` is 0",
+        );
+        refused(|config| config.vision_tower.patch_size = 33, "patch_size");
+        refused(
+            |config| config.vision_tower.num_attention_heads = 3,
+            "hidden_size",
+        );
+        refused(|config| config.vision_select_layer = 9, "feature layer 9");
+        refused(
+            |config| config.image_encoder.patch_size = 0,
+            "SAM config: `patch_size`",
+        );
+        refused(|config| config.image_encoder.patch_size = 30, "image_size");
+        refused(
+            |config| config.image_encoder.global_attn_indexes = vec![2],
+            "global_attn_indexes",
+        );
+        refused(|config| config.mask_decoder.num_heads = 0, "num_heads");
+        refused(
+            |config| config.mask_decoder.num_heads = 32,
+            "attention_downsample_rate",
+        );
+        refused(
+            |config| config.prompt_encoder.mask_in_chans = 6,
+            "mask_in_chans",
+        );
+        refused(|config| audio_of(config).encoder.stride = 0, "stride");
+        refused(
+            |config| audio_of(config).encoder.kernel_size = 999,
+            "kernel_size",
+        );
+        refused(|config| audio_of(config).preprocessor.std = 0.0, "std");
+        refused(
+            |config| audio_of(config).preprocessor.sample_rate = 80,
+            "sample_rate",
+        );
         refused(|config| config.candidates.count = 0, "candidates.count");
         refused(
             |config| config.candidates.listener_weight = -1.0,

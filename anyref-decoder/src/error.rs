@@ -1,8 +1,16 @@
 //! The crate's error type.
 
-/// What can be wrong with a mask or its COCO form.
+/// What can be wrong with a configuration, a mask or its COCO form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
+    /// A configuration that no prompt encoder or mask decoder can have.
+    #[error("mask decoder config: `{field}` {problem}")]
+    Config {
+        /// The field at fault.
+        field: &'static str,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
     /// The pixels do not fill the given size.
     #[error("{pixels} pixels do not make a mask of {height} x {width}")]
     PixelCount {
@@ -65,3 +73,14 @@ pub enum Error {
 
 /// The crate's result type.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Refuses a size that is 0 or not a multiple of `of`.
+pub(crate) fn positive_multiple(field: &'static str, size: usize, of: usize) -> Result<()> {
+    match size > 0 && size.is_multiple_of(of) {
+        true => Ok(()),
+        false => Err(Error::Config {
+            field,
+            problem: format!("is {size}: make it a positive multiple of {of}"),
+        }),
+    }
+}

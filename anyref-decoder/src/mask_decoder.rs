@@ -6,6 +6,7 @@ use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig};
 use burn::tensor::{Tensor, backend::Backend};
 
+use crate::error::{Error, Result, positive_multiple};
 use crate::mlp::{Mlp, MlpConfig};
 use crate::two_way::{TwoWayTransformer, TwoWayTransformerConfig};
 use crate::upscale::{OutputUpscaling, OutputUpscalingConfig};
@@ -52,11 +53,50 @@ impl MaskDecoderConfig {
             .with_iou_head_hidden_dim(transformer_dim)
     }
 
+    /// Whether such a decoder can be.
+    ///
+    /// # Errors
+    /// When a size is 0, 8 does not divide the width, or the heads do not divide that of an attention.
+    pub fn validate(&self) -> Result<()> {
+        let multiples = [
+            ("transformer_dim", self.transformer_dim, 8),
+            ("depth", self.depth, 1),
+            ("num_heads", self.num_heads, 1),
+            ("mlp_dim", self.mlp_dim, 1),
+            (
+                "attention_downsample_rate",
+                self.attention_downsample_rate,
+                1,
+            ),
+            ("iou_head_depth", self.iou_head_depth, 1),
+            ("iou_head_hidden_dim", self.iou_head_hidden_dim, 1),
+        ];
+        for (field, size, of) in multiples {
+            positive_multiple(field, size, of)?;
+        }
+        // Attention among prompts has the whole width, across to the picture a part of it.
+        positive_multiple("transformer_dim", self.transformer_dim, self.num_heads)?;
+        let narrow = self.transformer_dim / self.attention_downsample_rate;
+        match narrow > 0 && narrow.is_multiple_of(self.num_heads) {
+            true => Ok(()),
+            false => Err(Error::Config {
+                field: "attention_downsample_rate",
+                problem: format!(
+                    "is {}, which leaves a width of {narrow} to {} heads: make it a multiple of them",
+                    self.attention_downsample_rate, self.num_heads
+                ),
+            }),
+        }
+    }
+
     /// Creates the decoder with PyTorch's initialisation.
     ///
     /// # Panics
-    /// When 8 does not divide the width, the IoU head has no layer, and as [`TwoWayTransformerConfig::init`].
+    /// As [`validate`](Self::validate) refuses.
     pub fn init<B: Backend>(&self, device: &B::Device) -> MaskDecoder<B> {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
         let dim = self.transformer_dim;
         let num_mask_tokens = self.num_multimask_outputs + 1;
         let hypernetwork = MlpConfig::new(dim, dim, dim / 8, 3);

@@ -8,6 +8,7 @@ use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Embedding, EmbeddingConfig};
 use burn::tensor::{DType, Int, Tensor, backend::Backend};
 
+use crate::error::{Result, positive_multiple};
 use crate::position::{PositionEmbeddingRandom, PositionEmbeddingRandomConfig};
 
 /// Configuration of a [`PromptEncoder`]; the defaults are SAM's.
@@ -36,17 +37,31 @@ impl PromptEncoderConfig {
             .with_input_image_size(grid * 16)
     }
 
+    /// Whether such an encoder can be.
+    ///
+    /// # Errors
+    /// When the width is 0 or odd, there are no cells or pixels, or 4 does not divide the mask channels.
+    pub fn validate(&self) -> Result<()> {
+        let multiples = [
+            ("embed_dim", self.embed_dim, 2),
+            ("image_embedding_size", self.image_embedding_size, 1),
+            ("input_image_size", self.input_image_size, 1),
+            ("mask_in_chans", self.mask_in_chans, 4),
+        ];
+        multiples
+            .into_iter()
+            .try_for_each(|(field, size, of)| positive_multiple(field, size, of))
+    }
+
     /// Creates the encoder with PyTorch's initialisation.
     ///
     /// # Panics
-    /// When the width is odd, or 4 does not divide the mask channels.
+    /// As [`validate`](Self::validate) refuses.
     pub fn init<B: Backend>(&self, device: &B::Device) -> PromptEncoder<B> {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
         let (dim, channels) = (self.embed_dim, self.mask_in_chans);
-        assert!(dim.is_multiple_of(2), "embed_dim ({dim}) must be even");
-        assert!(
-            channels > 0 && channels.is_multiple_of(4),
-            "mask_in_chans ({channels}) must be a multiple of 4"
-        );
         let embedding = EmbeddingConfig::new(1, dim);
         let halve = |channels| Conv2dConfig::new(channels, [2, 2]).with_stride([2, 2]);
         PromptEncoder {

@@ -50,6 +50,16 @@ pub enum Error {
         /// The largest size allowed, in words.
         limit: String,
     },
+    /// A configuration that no encoder can have.
+    #[error("{encoder} config: `{field}` {problem}")]
+    Config {
+        /// Which encoder's.
+        encoder: &'static str,
+        /// The field at fault, named as in `config.json`.
+        field: &'static str,
+        /// What is wrong, and what would be right.
+        problem: String,
+    },
     /// A layer outside the model was asked for.
     #[error(
         "feature layer {select_layer} does not exist: a tower of {num_hidden_layers} layers has \

@@ -8,6 +8,7 @@ use burn::tensor::{DType, Tensor, backend::Backend};
 
 use super::block::{Block, BlockConfig};
 use super::tokens::AudioTokens;
+use crate::error::{Error, Result};
 
 /// Configuration of [`ImageBindAudio`]; the defaults are those of ImageBind-Huge.
 #[derive(Config, Debug)]
@@ -83,20 +84,54 @@ impl ImageBindAudioConfig {
         self.grid_size().iter().product()
     }
 
+    /// Whether such an encoder can be.
+    ///
+    /// # Errors
+    /// If a size is 0, a spectrogram smaller than a patch, or the heads do not divide the width.
+    pub fn validate(&self) -> Result<()> {
+        let fail = |field, problem| Err(Error::Config { field, problem });
+        for (field, size) in [
+            ("hidden_size", self.hidden_size),
+            ("num_hidden_layers", self.num_hidden_layers),
+            ("num_attention_heads", self.num_attention_heads),
+            ("kernel_size", self.kernel_size),
+            ("stride", self.stride),
+            ("output_dim", self.output_dim),
+            ("num_clips", self.num_clips),
+        ] {
+            if size == 0 {
+                return fail(field, "is 0: make it 1 or more".to_owned());
+            }
+        }
+        let (width, heads) = (self.hidden_size, self.num_attention_heads);
+        if !width.is_multiple_of(heads) {
+            let problem = format!("is {width}: make it a multiple of num_attention_heads, {heads}");
+            return fail("hidden_size", problem);
+        }
+        let (patch, mel, frames) = (self.kernel_size, self.num_mel_bins, self.target_length);
+        if patch > mel.min(frames) {
+            let problem = format!(
+                "is {patch}, which does not fit a spectrogram of {mel}x{frames}: make it smaller"
+            );
+            return fail("kernel_size", problem);
+        }
+        if !(self.mlp_ratio > 0.0 && self.mlp_ratio.is_finite()) {
+            return fail(
+                "mlp_ratio",
+                format!("is {}: make it positive", self.mlp_ratio),
+            );
+        }
+        Ok(())
+    }
+
     /// Creates the encoder.
     ///
     /// # Panics
-    /// If a spectrogram is smaller than a patch, the stride is 0, or the heads do not divide the
-    /// width.
+    /// As [`validate`](Self::validate) refuses.
     pub fn init<B: Backend>(&self, device: &B::Device) -> ImageBindAudio<B> {
-        assert!(self.stride > 0, "stride is 0");
-        assert!(
-            self.kernel_size <= self.num_mel_bins.min(self.target_length),
-            "a patch of {0}x{0} does not fit a spectrogram of {1}x{2}",
-            self.kernel_size,
-            self.num_mel_bins,
-            self.target_length
-        );
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
         let h = self.hidden_size;
         let block = BlockConfig::new(h, self.num_attention_heads)
             .with_mlp_ratio(self.mlp_ratio)

@@ -10,22 +10,11 @@ impl ClipVisionConfig {
     /// Creates the tower with random weights (lazily: loading a checkpoint draws none).
     ///
     /// # Panics
-    /// When `hidden_size` is not a multiple of `num_attention_heads`, or `patch_size` is 0 or larger than
-    /// the picture.
+    /// As [`validate`](Self::validate) refuses.
     pub fn init<B: Backend>(&self, device: &B::Device) -> ClipVisionModel<B> {
-        assert!(
-            self.num_attention_heads > 0
-                && self.hidden_size.is_multiple_of(self.num_attention_heads),
-            "hidden_size {} must be a multiple of num_attention_heads {}",
-            self.hidden_size,
-            self.num_attention_heads
-        );
-        assert!(
-            (1..=self.image_size).contains(&self.patch_size),
-            "patch_size {} must be between 1 and image_size {}",
-            self.patch_size,
-            self.image_size
-        );
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
         let norm = LayerNormConfig::new(self.hidden_size).with_epsilon(self.layer_norm_eps);
         ClipVisionModel {
             embeddings: ClipVisionEmbeddings::new(self, device),

@@ -2,6 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::clip::config::transformer_problem;
+use crate::{Error, Result};
+
 /// Configuration of a [`SamImageEncoder`](super::SamImageEncoder). Reads the `vision_config` of
 /// transformers' `config.json`; absent fields are those of ViT-H.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -101,6 +104,46 @@ impl SamVisionConfig {
             global_attn_indexes: vec![1],
             ..Self::default()
         }
+    }
+
+    /// Whether such an encoder can be.
+    ///
+    /// # Errors
+    /// When a size is 0, `hidden_size` is not a multiple of `num_attention_heads`, `image_size` not one of `patch_size`, or
+    /// a global layer does not exist.
+    pub fn validate(&self) -> Result<()> {
+        transformer_problem(
+            [
+                ("hidden_size", self.hidden_size),
+                ("mlp_dim", self.mlp_dim),
+                ("num_hidden_layers", self.num_hidden_layers),
+                ("num_attention_heads", self.num_attention_heads),
+                ("num_channels", self.num_channels),
+                ("image_size", self.image_size),
+                ("patch_size", self.patch_size),
+                ("output_channels", self.output_channels),
+            ],
+            self.hidden_size,
+            self.num_attention_heads,
+        )
+        .or_else(|| {
+            let (side, patch) = (self.image_size, self.patch_size);
+            let problem = || format!("is {side}: make it a multiple of patch_size, {patch}");
+            (!side.is_multiple_of(patch)).then(|| ("image_size", problem()))
+        })
+        .or_else(|| {
+            let layers = self.num_hidden_layers;
+            let beyond = self.global_attn_indexes.iter().find(|&&at| at >= layers)?;
+            let problem = format!("has layer {beyond}: keep below num_hidden_layers, {layers}");
+            Some(("global_attn_indexes", problem))
+        })
+        .map_or(Ok(()), |(field, problem)| {
+            Err(Error::Config {
+                encoder: "SAM",
+                field,
+                problem,
+            })
+        })
     }
 
     /// Patches along one side of the picture, and side of the output.

@@ -11,32 +11,11 @@ impl SamVisionConfig {
     /// Creates the encoder with random weights (lazily: loading a checkpoint draws none).
     ///
     /// # Panics
-    /// When `hidden_size` is not a multiple of `num_attention_heads`, `image_size` not one of
-    /// `patch_size`, or a global layer does not exist.
+    /// As [`validate`](Self::validate) refuses.
     pub fn init<B: Backend>(&self, device: &B::Device) -> SamImageEncoder<B> {
-        assert!(
-            self.num_attention_heads > 0
-                && self.hidden_size.is_multiple_of(self.num_attention_heads),
-            "hidden_size {} must be a multiple of num_attention_heads {}",
-            self.hidden_size,
-            self.num_attention_heads
-        );
-        assert!(
-            self.patch_size > 0
-                && self.image_size > 0
-                && self.image_size.is_multiple_of(self.patch_size),
-            "image_size {} must be a multiple of patch_size {}",
-            self.image_size,
-            self.patch_size
-        );
-        assert!(
-            self.global_attn_indexes
-                .iter()
-                .all(|&index| index < self.num_hidden_layers),
-            "global_attn_indexes {:?} must be below num_hidden_layers {}",
-            self.global_attn_indexes,
-            self.num_hidden_layers
-        );
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
         let grid = self.grid_size();
         let patch = [self.patch_size; 2];
         let position = Initializer::Normal {
