@@ -48,7 +48,8 @@ fn a_benchmark_is_asked_scored_and_gone_on_with() {
     let folder = folder();
     let (root, out) = (fixture("refer"), folder.path().join("out"));
     // Poor masks count as well: the pictures are no photographs.
-    let shared = ["--root", &root, "--min-score", "0"];
+    // All that is said is shown, as it comes.
+    let shared = ["--root", &root, "--min-score", "0", "--candidates", "1"];
     let arguments = [&["eval", "refcoco", "--out", "out"][..], &shared].concat();
     let table = succeed(folder.path(), &arguments);
     assert!(

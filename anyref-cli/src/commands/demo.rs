@@ -8,12 +8,14 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use anyref_audio::Waveform;
-use anyref_core::{AnyRef, Picture, Prompt, Reference, ReferenceImage};
+use anyref_core::{Answer, AnyRef, Picture, Prompt, Reference, ReferenceImage};
+use anyref_train::data::Kind;
 use anyref_train::data::demo::{DemoReference, DemoScene, DemoTask};
 use anyref_vision::preprocess::decode_image;
 use burn::tensor::backend::Backend;
 use image::RgbImage;
 
+use super::describe;
 use crate::args::{Common, DemoArguments};
 use crate::overlay::{Overlay, contact_sheet};
 use crate::{model, output, prompt};
@@ -75,7 +77,7 @@ fn answer_task<B: Backend>(
     let task = &scene.tasks[index];
     let question = question(task)?;
     let start = Instant::now();
-    let answer = anyref.segment(picture, &question)?;
+    let answer = ask(anyref, picture, task.kind, &question)?;
     let time = start.elapsed();
     let readable = prompt::readable(&question);
     let overlay = Overlay {
@@ -95,6 +97,22 @@ fn answer_task<B: Backend>(
     }
     .draw_enlarged(image, 1);
     Ok((done, tile))
+}
+
+fn ask<B: Backend>(
+    anyref: &AnyRef<B>,
+    picture: &Picture<B>,
+    kind: Kind,
+    question: &Prompt,
+) -> Result<Answer> {
+    Ok(match kind {
+        // By the model's own question, so that it is known what a good answer is.
+        Kind::BoxToText => {
+            let references = question.references.clone();
+            describe::with_mask(anyref, picture, &Prompt::new(references))?
+        }
+        _ => anyref.segment(picture, question)?,
+    })
 }
 
 /// The question with its references read from the bundled files.

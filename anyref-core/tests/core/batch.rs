@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyref_core::{Answer, AnyRef, Prompt, Reference, ReferenceImage};
+use anyref_core::{Answer, AnyRef, CandidateConfig, Prompt, Reference, ReferenceImage};
 use anyref_vision::preprocess::open_image;
 
 use crate::common::{ONE, TestBackend, image, pointing, saying, tone};
@@ -133,7 +133,10 @@ fn sampled_answers_do_not_depend_on_the_batch() {
 #[test]
 fn the_shipped_model_answers_in_batches_as_alone() {
     let assets = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets");
-    let anyref = AnyRef::<TestBackend>::load(&assets.join("nano"), &Default::default()).unwrap();
+    let mut anyref =
+        AnyRef::<TestBackend>::load(&assets.join("nano"), &Default::default()).unwrap();
+    let shipped = std::mem::take(&mut anyref.config.candidates);
+    assert!(shipped.count > 1);
     let scene = |name: &str| open_image(assets.join("demo").join(name)).unwrap();
     let scenes = ["scene1.jpg", "scene2.jpg"].map(scene);
     let alone = scenes.each_ref().map(|i| anyref.picture(i).unwrap());
@@ -153,13 +156,17 @@ fn the_shipped_model_answers_in_batches_as_alone() {
         .iter()
         .flat_map(|picture| prompts.iter().map(move |prompt| (picture, prompt)))
         .collect();
-    let together = anyref.segment_all(&questions);
-    let mut masks = 0;
-    for (index, (together, (_, prompt))) in together.iter().zip(&questions).enumerate() {
-        let together = together.as_ref().unwrap();
-        let alone = &alone[index / prompts.len()];
-        assert_same(together, &anyref.segment(alone, prompt).unwrap());
-        masks += together.masks.len();
+    // Greedy answers are written together, and those chosen among several about pictures encoded together.
+    for candidates in [CandidateConfig::default(), shipped] {
+        anyref.config.candidates = candidates;
+        let together = anyref.segment_all(&questions);
+        let mut masks = 0;
+        for (index, (together, (_, prompt))) in together.iter().zip(&questions).enumerate() {
+            let together = together.as_ref().unwrap();
+            let alone = &alone[index / prompts.len()];
+            assert_same(together, &anyref.segment(alone, prompt).unwrap());
+            masks += together.masks.len();
+        }
+        assert!(masks > 3, "{masks}");
     }
-    assert!(masks > 3, "{masks}");
 }

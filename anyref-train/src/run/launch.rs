@@ -88,7 +88,7 @@ pub fn launch_on<B: Recomputing>(
     config.check()?;
     std::fs::create_dir_all(&folders.run)
         .with_context(|| format!("cannot create {}", folders.run.display()))?;
-    let shared = Shared::open(config, folders)?;
+    let mut shared = Shared::open(config, folders)?;
     let data = config
         .stages
         .iter()
@@ -145,6 +145,7 @@ pub fn launch_on<B: Recomputing>(
         check_features(stage, &trainee)?;
         let ahead = stage.steps - resume.map_or(0, |(_, at)| at.step);
         left = left.map(|left| left.saturating_sub(ahead));
+        shared.begin_stage(index);
         macro_rules! run {
             ($stage:expr) => {
                 train_stage(&$stage, stage, &options, trainee, resume, index, devices)?
@@ -308,6 +309,13 @@ impl Shared {
             }
             None => Self::Data(Box::new(stage)),
         })
+    }
+
+    /// Goes on to a stage of the run.
+    fn begin_stage(&mut self, index: usize) {
+        if let Self::Scenes(context) = self {
+            context.begin_stage(index);
+        }
     }
 
     pub(super) fn stage(&self) -> &StageContext {

@@ -77,7 +77,7 @@ fn with_questions(
     step: u64,
 ) -> Result<(Scene, Asked)> {
     for attempt in 0..PATIENCE {
-        let scene = context.scenes.scene(split, index + attempt * ELSEWHERE);
+        let scene = context.scene(split, index + attempt * ELSEWHERE);
         let instructions = &context.instructions;
         let instructions = context.scenes.instructions(&scene, instructions, step);
         let asked = asked(context, &scene, &instructions)?;

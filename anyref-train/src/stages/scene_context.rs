@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 
 use super::context::StageContext;
+use crate::data::split::mix;
 use crate::data::{InstructionConfig, Scene, Scenes, Split};
 
 /// A run's context with its scenes, shared by all stages that learn from them.
@@ -16,6 +17,8 @@ pub struct SceneContext {
     /// What is asked.
     pub instructions: InstructionConfig,
     names: HashMap<String, usize>,
+    /// Where the present stage's training scenes begin.
+    first: u64,
 }
 
 impl Deref for SceneContext {
@@ -31,12 +34,30 @@ impl SceneContext {
     pub fn new(stage: StageContext, scenes: Scenes, instructions: InstructionConfig) -> Self {
         let nouns = scenes.library().nouns(false).iter().cloned();
         let names = nouns.enumerate().map(|(i, noun)| (noun, i)).collect();
-        Self {
+        let mut context = Self {
             stage,
             scenes,
             instructions,
             names,
-        }
+            first: 0,
+        };
+        context.begin_stage(0);
+        context
+    }
+
+    /// Goes on to a stage of the run. The training scenes are endless, and no two stages, nor runs of different seeds,
+    /// see the same: what is learned by heart in one would be asked again in the next.
+    pub fn begin_stage(&mut self, index: usize) {
+        self.first = mix(mix(self.stage.seed) ^ index as u64);
+    }
+
+    /// A scene of the present stage, or of another split of the data set.
+    pub fn scene(&self, split: Split, index: u64) -> Scene {
+        let first = match split {
+            Split::Train => self.first,
+            Split::Validation | Split::Test | Split::Novel => 0,
+        };
+        self.scenes.scene(split, first.wrapping_add(index))
     }
 
     /// Number of names that the encoders learn.
@@ -62,7 +83,7 @@ impl SceneContext {
     pub(crate) fn scenes_of(&self, split: Split, step: u64, batch: usize) -> Vec<Scene> {
         let first = step * batch as u64;
         (first..first + batch as u64)
-            .map(|index| self.scenes.scene(split, index))
+            .map(|index| self.scene(split, index))
             .collect()
     }
 }

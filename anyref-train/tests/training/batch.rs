@@ -1,8 +1,8 @@
 //! What a batch of instructions says must be what the scenes and answers say.
 
 use anyref_core::Slot;
-use anyref_train::data::{Instruction, Kind, KindWeights, ReferenceData, Scene, Split};
-use anyref_train::stages::{InstructBatch, SceneContext};
+use anyref_train::data::{Instruction, Kind, KindWeights, ReferenceData, Scene, Scenes, Split};
+use anyref_train::stages::{InstructBatch, SceneContext, StageContext};
 
 use crate::support::context;
 
@@ -16,6 +16,31 @@ fn asked(context: &SceneContext, count: u64) -> Vec<(Scene, Vec<Instruction>)> {
             (scene, asked)
         })
         .collect()
+}
+
+#[test]
+fn no_stage_and_no_seed_sees_the_scenes_of_another() {
+    let mut context = context([64, 64], 2);
+    let pictures = |context: &SceneContext, split| {
+        let scene = |index| context.scene(split, index).image.into_raw();
+        (0..4).map(scene).collect::<Vec<_>>()
+    };
+    let first = pictures(&context, Split::Train);
+    let validation = pictures(&context, Split::Validation);
+    context.begin_stage(1);
+    let second = pictures(&context, Split::Train);
+    assert_eq!(pictures(&context, Split::Validation), validation);
+    context.begin_stage(0);
+    assert_eq!(pictures(&context, Split::Train), first);
+    let stage = StageContext::new(context.model.clone(), context.tokenizer.clone(), 2).unwrap();
+    let scenes = Scenes::shapes(context.scenes.config().clone()).unwrap();
+    let other = SceneContext::new(stage, scenes, context.instructions.clone());
+    let third = pictures(&other, Split::Train);
+    assert_eq!(pictures(&other, Split::Validation), validation);
+    let mut all = [first, second, third].concat();
+    all.sort();
+    all.dedup();
+    assert_eq!(all.len(), 12);
 }
 
 #[test]
