@@ -3,7 +3,9 @@
 use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -47,8 +49,11 @@ fn node(rank: usize, ports: [u16; 2], more: &[&str]) -> Vec<String> {
     all.map(String::from).collect()
 }
 
-/// Runs both machines to their end.
+/// Runs both machines to their end, one pair at a time, since ports that were free could be another's. Where one
+/// fails, the other, which may wait for it, is ended.
 fn both(folders: [&Path; 2], stages: [Vec<Value>; 2], options: [&[&str]; 2]) -> [Output; 2] {
+    static TURN: Mutex<()> = Mutex::new(());
+    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let ports = free_ports();
     let mut nodes = Vec::new();
     for (rank, (folder, (stages, more))) in folders
@@ -58,6 +63,19 @@ fn both(folders: [&Path; 2], stages: [Vec<Value>; 2], options: [&[&str]; 2]) -> 
     {
         let options = node(rank, ports, more);
         nodes.push(train(folder, stages, &options).spawn().unwrap());
+    }
+    let failed =
+        |node: &mut Child| matches!(node.try_wait(), Ok(Some(status)) if !status.success());
+    let ended = |node: &mut Child| !matches!(node.try_wait(), Ok(None));
+    let mut since = None;
+    while !nodes.iter_mut().all(ended) {
+        if nodes.iter_mut().any(failed) {
+            let since = since.get_or_insert_with(Instant::now);
+            if since.elapsed() > Duration::from_secs(30) {
+                nodes.iter_mut().for_each(|node| drop(node.kill()));
+            }
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
     let outputs: Vec<Output> = nodes
         .into_iter()
