@@ -146,23 +146,26 @@ impl<B: Backend> AnyRef<B> {
         };
         let beams = self.distinct(self.search(&question, width))?;
         let mut tokens: Vec<Vec<u32>> = beams.iter().map(|beam| beam.tokens.clone()).collect();
-        let written = self.write_given(&question, &tokens);
         timing.generate += start.elapsed();
 
-        let answers = self.point(&vec![asked; beams.len()], &written);
-        let mut answers: Vec<Answer> = answers.into_iter().collect::<Result<_>>()?;
+        let (mut answers, mut fits) = self.tried(asked, goal, &question, &tokens[..1])?;
+        // No answer points better than perfectly: the others are tried as far as they could still be the best.
+        let reached = beams[0].log_probability + fits[0];
+        let mut others = beams.iter().skip(1);
+        let promising = others.position(|beam| beam.log_probability <= reached);
+        let promising = promising.unwrap_or(beams.len() - 1);
+        if promising > 0 {
+            let more = self.tried(asked, goal, &question, &tokens[1..=promising])?;
+            answers.extend(more.0);
+            fits.extend(more.1);
+        }
         for answer in &answers {
             timing += answer.timing;
         }
-        let fits = match goal {
-            Goal::Masks => self.estimates(&answers),
-            Goal::Description => self.agreements(asked, &answers, &mut timing)?,
-        };
         let value = |index: &usize| beams[*index].log_probability + fits[*index];
         let better = |a: &usize, b: &usize| value(a).total_cmp(&value(b));
         // The likelier of equals.
-        let best = (0..answers.len()).rev().max_by(better);
-        let best = best.expect("a search finds an answer");
+        let best = (0..answers.len()).rev().max_by(better).unwrap_or(0);
         let mut answer = answers.swap_remove(best);
         answer.timing = timing;
         Ok(Chosen {
@@ -170,6 +173,31 @@ impl<B: Backend> AnyRef<B> {
             tokens: tokens.swap_remove(best),
             question,
         })
+    }
+
+    /// Some answers with all their masks, and how well they point: 0 at best.
+    fn tried(
+        &self,
+        asked: Conversation<'_, B>,
+        goal: Goal,
+        question: &OpenQuestion<B>,
+        tokens: &[Vec<u32>],
+    ) -> Result<(Vec<Answer>, Vec<f64>)> {
+        let start = Instant::now();
+        let written = self.write_given(question, tokens);
+        let read = start.elapsed();
+        let answers = self.point(&vec![asked; tokens.len()], &written);
+        let mut answers: Vec<Answer> = answers.into_iter().collect::<Result<_>>()?;
+        let mut timing = Timing {
+            generate: read,
+            ..Timing::default()
+        };
+        let fits = match goal {
+            Goal::Masks => self.estimates(&answers),
+            Goal::Description => self.agreements(asked, &answers, &mut timing)?,
+        };
+        answers[0].timing += timing;
+        Ok((answers, fits))
     }
 
     /// One of each text, the likeliest.
