@@ -117,3 +117,14 @@ pub enum Error {
         sample_rate: u32,
     },
 }
+
+/// Refuses sizes of 0 in a configuration.
+pub(crate) fn check_sizes<const N: usize>(sizes: [(&'static str, usize); N]) -> Result<()> {
+    match sizes.into_iter().find(|(_, size)| *size == 0) {
+        None => Ok(()),
+        Some((field, _)) => Err(Error::Config {
+            field,
+            problem: "is 0: make it 1 or more".to_owned(),
+        }),
+    }
+}

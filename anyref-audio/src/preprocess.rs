@@ -4,7 +4,7 @@ use burn::config::Config;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 use crate::clips::ClipPlan;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_sizes};
 use crate::fbank::{Fbank, FbankConfig};
 use crate::waveform::Waveform;
 
@@ -59,16 +59,12 @@ impl AudioPreprocessorConfig {
     /// If there is no clip, filter or frame, a clip has no length, `std` is not positive, or the sample rate is below 1000,
     /// where a window of the filter bank has too few samples.
     pub fn validate(&self) -> Result<()> {
-        let fail = |field, problem| Err(Error::Config { field, problem });
-        for (field, count) in [
+        check_sizes([
             ("num_mel_bins", self.num_mel_bins),
             ("target_length", self.target_length),
             ("num_clips", self.num_clips),
-        ] {
-            if count == 0 {
-                return fail(field, "is 0: make it 1 or more".to_owned());
-            }
-        }
+        ])?;
+        let fail = |field, problem| Err(Error::Config { field, problem });
         let positive = [
             ("clip_seconds", self.clip_seconds),
             ("std", self.std.into()),

@@ -15,7 +15,7 @@ use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
 
 use crate::picture::Picture;
-use crate::prompt::Question;
+use crate::prompt::{DESCRIBE_QUESTION, Question};
 use crate::splice::ReferenceBank;
 use crate::write::{Conversation, OpenQuestion};
 use crate::{Answer, AnyRef, Error, Mask, Prompt, Reference, Result, Timing};
@@ -108,8 +108,19 @@ impl Goal {
 
     /// Whether nothing is known of what would be a good answer.
     pub(crate) fn is_open(self, prompt: &Prompt) -> bool {
-        self == Self::Description && prompt.question.is_some()
+        let question = prompt.question.as_deref();
+        self == Self::Description && question.is_some_and(|question| question != DESCRIBE_QUESTION)
     }
+}
+
+/// What tells how well an answer points.
+enum Measure {
+    /// The mask decoder's estimates.
+    Estimates,
+    /// What its words are answered with, against what they should mean.
+    Listener(Rle),
+    /// Nothing.
+    Unknown,
 }
 
 /// The answer that was chosen, with all its masks.
@@ -148,19 +159,18 @@ impl<B: Backend> AnyRef<B> {
         let mut tokens: Vec<Vec<u32>> = beams.iter().map(|beam| beam.tokens.clone()).collect();
         timing.generate += start.elapsed();
 
-        let (mut answers, mut fits) = self.tried(asked, goal, &question, &tokens[..1])?;
+        let measure = self.measure(asked, goal, &mut timing)?;
+        let mut answers = self.tried(asked, &question, &tokens[..1], &mut timing)?;
+        let mut fits = self.fits(&measure, asked.picture, &answers, &mut timing)?;
         // No answer points better than perfectly: the others are tried as far as they could still be the best.
         let reached = beams[0].log_probability + fits[0];
         let mut others = beams.iter().skip(1);
         let promising = others.position(|beam| beam.log_probability <= reached);
         let promising = promising.unwrap_or(beams.len() - 1);
         if promising > 0 {
-            let more = self.tried(asked, goal, &question, &tokens[1..=promising])?;
-            answers.extend(more.0);
-            fits.extend(more.1);
-        }
-        for answer in &answers {
-            timing += answer.timing;
+            let more = self.tried(asked, &question, &tokens[1..=promising], &mut timing)?;
+            fits.extend(self.fits(&measure, asked.picture, &more, &mut timing)?);
+            answers.extend(more);
         }
         let value = |index: &usize| beams[*index].log_probability + fits[*index];
         let better = |a: &usize, b: &usize| value(a).total_cmp(&value(b));
@@ -175,29 +185,23 @@ impl<B: Backend> AnyRef<B> {
         })
     }
 
-    /// Some answers with all their masks, and how well they point: 0 at best.
+    /// Some answers with all their masks.
     fn tried(
         &self,
         asked: Conversation<'_, B>,
-        goal: Goal,
         question: &OpenQuestion<B>,
         tokens: &[Vec<u32>],
-    ) -> Result<(Vec<Answer>, Vec<f64>)> {
+        timing: &mut Timing,
+    ) -> Result<Vec<Answer>> {
         let start = Instant::now();
         let written = self.write_given(question, tokens);
-        let read = start.elapsed();
+        timing.generate += start.elapsed();
         let answers = self.point(&vec![asked; tokens.len()], &written);
-        let mut answers: Vec<Answer> = answers.into_iter().collect::<Result<_>>()?;
-        let mut timing = Timing {
-            generate: read,
-            ..Timing::default()
-        };
-        let fits = match goal {
-            Goal::Masks => self.estimates(&answers),
-            Goal::Description => self.agreements(asked, &answers, &mut timing)?,
-        };
-        answers[0].timing += timing;
-        Ok((answers, fits))
+        let answers: Vec<Answer> = answers.into_iter().collect::<Result<_>>()?;
+        for answer in &answers {
+            *timing += answer.timing;
+        }
+        Ok(answers)
     }
 
     /// One of each text, the likeliest.
@@ -212,24 +216,17 @@ impl<B: Backend> AnyRef<B> {
         Ok(kept)
     }
 
-    /// How well each answer points, by the mask decoder's estimates.
-    fn estimates(&self, answers: &[Answer]) -> Vec<f64> {
-        let config = &self.config.candidates;
-        let fit = |answer: &Answer| {
-            let estimate = lowest_estimate(&answer.masks).unwrap_or(config.refusal_estimate);
-            config.estimate_weight * estimate.max(LEAST).ln()
-        };
-        answers.iter().map(fit).collect()
-    }
-
-    /// How well what the words of each answer are answered with agrees with what the reference means. Nothing is
-    /// known of a question with a text or several references, or where nothing is pointed at.
-    fn agreements(
+    /// What answers to the last question of a conversation are measured by. Nothing is known of a description of a text
+    /// or of several references, or of one that points at nothing.
+    fn measure(
         &self,
         asked: Conversation<'_, B>,
-        answers: &[Answer],
+        goal: Goal,
         timing: &mut Timing,
-    ) -> Result<Vec<f64>> {
+    ) -> Result<Measure> {
+        if goal == Goal::Masks {
+            return Ok(Measure::Estimates);
+        }
         let references = asked.turns.last().map(|turn| &turn.references[..]);
         let meant = match references {
             // All of the box: how much of it the thing fills is the same for all answers.
@@ -240,22 +237,44 @@ impl<B: Backend> AnyRef<B> {
             }
             _ => None,
         };
-        let Some(meant) = meant else {
-            return Ok(vec![0.0; answers.len()]);
-        };
-        let words = answers.iter().map(|answer| {
-            let words = answer.text.trim_end_matches('.').trim();
-            Reference::Text(words.to_owned())
-        });
-        let understood = self.pointed_at(asked.picture, words.collect(), timing)?;
-        let fit = |understood: Option<(Rle, f64)>| {
-            let agreement = match understood {
-                Some((mask, estimate)) => mask.iou(&meant)? * estimate,
-                None => 0.0,
-            };
-            Ok(self.config.candidates.listener_weight * agreement.max(LEAST).ln())
-        };
-        understood.into_iter().map(fit).collect()
+        Ok(meant.map_or(Measure::Unknown, Measure::Listener))
+    }
+
+    /// How well each answer points: 0 at best.
+    fn fits(
+        &self,
+        measure: &Measure,
+        picture: &Picture<B>,
+        answers: &[Answer],
+        timing: &mut Timing,
+    ) -> Result<Vec<f64>> {
+        let config = &self.config.candidates;
+        match measure {
+            Measure::Unknown => Ok(vec![0.0; answers.len()]),
+            Measure::Estimates => {
+                let fit = |answer: &Answer| {
+                    let estimate = lowest_estimate(&answer.masks);
+                    let estimate = estimate.unwrap_or(config.refusal_estimate);
+                    Ok(config.estimate_weight * estimate.max(LEAST).ln())
+                };
+                answers.iter().map(fit).collect()
+            }
+            Measure::Listener(meant) => {
+                let words = answers.iter().map(|answer| {
+                    let words = answer.text.trim_end_matches('.').trim();
+                    Reference::Text(words.to_owned())
+                });
+                let fit = |understood: Option<(Rle, f64)>| {
+                    let agreement = match understood {
+                        Some((mask, estimate)) => mask.iou(meant)? * estimate,
+                        None => 0.0,
+                    };
+                    Ok(config.listener_weight * agreement.max(LEAST).ln())
+                };
+                let understood = self.pointed_at(picture, words.collect(), timing)?;
+                understood.into_iter().map(fit).collect()
+            }
+        }
     }
 
     /// Everything that the greedy answer to each reference points at, and the lowest of its estimates. What cannot be

@@ -3,6 +3,10 @@
 use crate::special_tokens::SpecialTokens;
 use crate::{Error, Reference, Result};
 
+/// The default question for a description of one reference (the phrase of the paper's training data).
+pub const DESCRIBE_QUESTION: &str =
+    "Can you provide a description of the region {1} in this image?";
+
 /// A question with its references, as a user gives it.
 #[derive(Debug, Clone)]
 pub struct Prompt {
@@ -49,7 +53,7 @@ impl Prompt {
         let question = match &self.question {
             Some(question) => question.clone(),
             None if self.references.is_empty() => return Err(Error::EmptyPrompt),
-            None => "Can you provide a description of the region {1} in this image?".to_owned(),
+            None => DESCRIBE_QUESTION.to_owned(),
         };
         Question::build(&question, &self.references)
     }

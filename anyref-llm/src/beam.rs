@@ -1,11 +1,11 @@
 //! Beam search: the likeliest continuations of a prompt.
 
-use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use burn::tensor::{Tensor, backend::Backend};
 
-use crate::generate::longest_answer;
+use crate::GenerationInput;
+use crate::generate::{longest_answer, read_tokens};
 use crate::model::{Llama, LlamaInput};
 use crate::sampling::GenerationConfig;
-use crate::{GenerationInput, KvCache};
 
 /// A continuation.
 #[derive(Debug, Clone, PartialEq)]
@@ -79,7 +79,12 @@ pub fn beam_search<B: Backend>(
         if !parents.iter().copied().eq(0..cache.batch()) {
             cache = cache.select(&parents);
         }
-        (state, cache) = read_last(model, &live, cache, &device);
+        let last: Vec<u32> = live
+            .iter()
+            .filter_map(|b| b.tokens.last().copied())
+            .collect();
+        let shape = [last.len(), 1];
+        state = read_tokens(model, last, shape, None, &mut cache, &device).hidden;
     }
     live.into_iter().for_each(|beam| found.push(beam));
     found.beams
@@ -174,19 +179,4 @@ fn log_probabilities<B: Backend>(model: &Llama<B>, state: Tensor<B, 3>) -> Vec<V
         row.iter().map(|logit| logit - total).collect()
     };
     logits.chunks(vocab).map(of_row).collect()
-}
-
-/// Reads the last token of each beam: the states that choose the next, and the cache with it.
-fn read_last<B: Backend>(
-    model: &Llama<B>,
-    live: &[Beam],
-    mut cache: KvCache<B>,
-    device: &B::Device,
-) -> (Tensor<B, 3>, KvCache<B>) {
-    let last = live.iter().filter_map(|beam| beam.tokens.last());
-    let last: Vec<i64> = last.map(|&token| i64::from(token)).collect();
-    let ids = TensorData::new(last, [live.len(), 1]);
-    let ids = Tensor::<B, 2, Int>::from_data(ids, device);
-    let output = model.forward(LlamaInput::new(model.embed(ids)), Some(&mut cache));
-    (output.hidden, cache)
 }

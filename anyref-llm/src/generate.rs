@@ -3,7 +3,7 @@
 use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend};
 
 use crate::cache::KvCache;
-use crate::model::{Llama, LlamaInput, no_padding};
+use crate::model::{Llama, LlamaInput, LlamaOutput, no_padding};
 use crate::sampling::{GenerationConfig, Sampler};
 
 /// What [`generate`] takes.
@@ -135,11 +135,8 @@ pub fn generate<B: Backend>(
         if step + 1 == limit || finish.iter().all(Option::is_some) {
             break;
         }
-        let ids: Vec<i64> = chosen.into_iter().map(i64::from).collect();
-        let ids = Tensor::<B, 2, Int>::from_data(TensorData::new(ids, [batch, 1]), &device);
         let padding = ended_padding(&finish, &cache, &device);
-        let next = LlamaInput::new(model.embed(ids)).with_padding(padding);
-        output = model.forward(next, Some(&mut cache));
+        output = read_tokens(model, chosen, [batch, 1], padding, &mut cache, &device);
         hidden.push(output.hidden.clone());
         query.push(output.query);
         state = output.hidden;
@@ -187,22 +184,20 @@ pub fn read_continuations<B: Backend>(
     let read = |tokens: &Vec<u32>| tokens.len().saturating_sub(1);
     let longest = continuations.iter().map(read).max().unwrap_or(0);
     if longest > 0 {
+        let begun = offset + length;
         let (mut ids, mut padding) = (Vec::new(), Vec::new());
         for tokens in continuations {
             let own = read(tokens);
-            ids.extend(tokens[..own].iter().map(|&token| i64::from(token)));
-            ids.extend(std::iter::repeat_n(0, longest - own));
-            let columns = offset + length + longest;
-            padding.extend((0..columns).map(|column| column >= offset + length + own));
+            ids.extend_from_slice(&tokens[..own]);
+            ids.resize(ids.len() + longest - own, 0);
+            padding.extend((0..begun + longest).map(|column| column >= begun + own));
         }
-        let padded = continuations.iter().any(|tokens| read(tokens) < longest);
-        let columns = offset + length + longest;
+        let padded = padding.contains(&true);
         let padding = padded.then(|| {
-            Tensor::<B, 2, Bool>::from_data(TensorData::new(padding, [count, columns]), &device)
+            let padding = TensorData::new(padding, [count, begun + longest]);
+            Tensor::<B, 2, Bool>::from_data(padding, &device)
         });
-        let ids = Tensor::<B, 2, Int>::from_data(TensorData::new(ids, [count, longest]), &device);
-        let answers = LlamaInput::new(model.embed(ids)).with_padding(padding);
-        let output = model.forward(answers, Some(&mut cache));
+        let output = read_tokens(model, ids, [count, longest], padding, &mut cache, &device);
         hidden = Tensor::cat(vec![hidden, output.hidden], 1);
         query = Tensor::cat(vec![query, output.query], 2);
         key = output.key;
@@ -217,6 +212,21 @@ pub fn read_continuations<B: Backend>(
         offset,
         cache,
     }
+}
+
+/// Reads tokens, `[batch, length]`, row by row, after what was read before.
+pub(crate) fn read_tokens<B: Backend>(
+    model: &Llama<B>,
+    tokens: Vec<u32>,
+    shape: [usize; 2],
+    padding: Option<Tensor<B, 2, Bool>>,
+    cache: &mut KvCache<B>,
+    device: &B::Device,
+) -> LlamaOutput<B> {
+    let ids: Vec<i64> = tokens.into_iter().map(i64::from).collect();
+    let ids = Tensor::<B, 2, Int>::from_data(TensorData::new(ids, shape), device);
+    let next = LlamaInput::new(model.embed(ids)).with_padding(padding);
+    model.forward(next, Some(cache))
 }
 
 /// The most tokens that can follow `length` positions; the last one is not read again.

@@ -77,3 +77,36 @@ pub enum Error {
 
 /// Result with [`enum@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Refuses a field of an encoder's configuration that is not right.
+pub(crate) fn check(
+    encoder: &'static str,
+    field: &'static str,
+    right: bool,
+    problem: impl FnOnce() -> String,
+) -> Result<()> {
+    match right {
+        true => Ok(()),
+        false => Err(Error::Config {
+            encoder,
+            field,
+            problem: problem(),
+        }),
+    }
+}
+
+/// Refuses sizes of 0, and a width that the heads do not divide.
+pub(crate) fn check_transformer<const N: usize>(
+    encoder: &'static str,
+    sizes: [(&'static str, usize); N],
+    [width, heads]: [usize; 2],
+) -> Result<()> {
+    for (field, size) in sizes {
+        check(encoder, field, size > 0, || {
+            "is 0: make it 1 or more".to_owned()
+        })?;
+    }
+    check(encoder, "hidden_size", width.is_multiple_of(heads), || {
+        format!("is {width}: it must be a multiple of num_attention_heads, {heads}")
+    })
+}

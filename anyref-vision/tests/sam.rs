@@ -182,7 +182,7 @@ fn absolute_positions_need_their_picture_size() {
 }
 
 #[test]
-#[should_panic(expected = "make it a multiple of num_attention_heads")]
+#[should_panic(expected = "must be a multiple of num_attention_heads")]
 fn heads_must_divide_the_width() {
     let config = SamVisionConfig {
         num_attention_heads: 5,

@@ -8,7 +8,7 @@ use burn::tensor::{DType, Tensor, backend::Backend};
 
 use super::block::{Block, BlockConfig};
 use super::tokens::AudioTokens;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, check_sizes};
 
 /// Configuration of [`ImageBindAudio`]; the defaults are those of ImageBind-Huge.
 #[derive(Config, Debug)]
@@ -89,8 +89,7 @@ impl ImageBindAudioConfig {
     /// # Errors
     /// If a size is 0, a spectrogram smaller than a patch, or the heads do not divide the width.
     pub fn validate(&self) -> Result<()> {
-        let fail = |field, problem| Err(Error::Config { field, problem });
-        for (field, size) in [
+        check_sizes([
             ("hidden_size", self.hidden_size),
             ("num_hidden_layers", self.num_hidden_layers),
             ("num_attention_heads", self.num_attention_heads),
@@ -98,11 +97,8 @@ impl ImageBindAudioConfig {
             ("stride", self.stride),
             ("output_dim", self.output_dim),
             ("num_clips", self.num_clips),
-        ] {
-            if size == 0 {
-                return fail(field, "is 0: make it 1 or more".to_owned());
-            }
-        }
+        ])?;
+        let fail = |field, problem| Err(Error::Config { field, problem });
         let (width, heads) = (self.hidden_size, self.num_attention_heads);
         if !width.is_multiple_of(heads) {
             let problem = format!("is {width}: make it a multiple of num_attention_heads, {heads}");

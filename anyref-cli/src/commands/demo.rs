@@ -106,11 +106,7 @@ fn ask<B: Backend>(
     question: &Prompt,
 ) -> Result<Answer> {
     Ok(match kind {
-        // By the model's own question, so that it is known what a good answer is.
-        Kind::BoxToText => {
-            let references = question.references.clone();
-            describe::with_mask(anyref, picture, &Prompt::new(references))?
-        }
+        Kind::BoxToText => describe::with_mask(anyref, picture, question)?,
         _ => anyref.segment(picture, question)?,
     })
 }

@@ -163,10 +163,7 @@ pub fn compose(library: &Library, config: &SceneConfig, split: Split, seed: u64)
     for thing in choose(library, config, split, &mut rng) {
         let shown = match &thing {
             Thing::Named(cutout) => Shown::from(&library.cutouts()[*cutout]),
-            Thing::MadeUp(thing) => Shown {
-                sprite: &thing.sprite,
-                mirror: true,
-            },
+            Thing::MadeUp(thing) => Shown::from(&**thing),
         };
         layout.place(config, thing.clone(), shown, &mut rng);
     }

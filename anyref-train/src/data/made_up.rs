@@ -8,7 +8,7 @@ use rand::Rng;
 
 use super::field;
 use super::library::Library;
-use super::sprite::Sprite;
+use super::sprite::{Sprite, premultiply, unpremultiply};
 
 /// How far a thing is stretched, one side against the other.
 const STRETCH: f32 = 1.5;
@@ -99,15 +99,9 @@ fn covering(picture: &RgbaImage, (width, height): (u32, u32)) -> RgbaImage {
 /// Another size of a picture with straight alpha. What is transparent has no part in the colours beside it.
 fn resized(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
     let mut picture = picture.clone();
-    for pixel in picture.pixels_mut() {
-        let alpha = f32::from(pixel[3]) / 255.0;
-        (0..3).for_each(|c| pixel[c] = (f32::from(pixel[c]) * alpha + 0.5) as u8);
-    }
+    premultiply(&mut picture);
     let mut picture = imageops::resize(&picture, width, height, imageops::FilterType::Triangle);
-    for pixel in picture.pixels_mut() {
-        let alpha = f32::from(pixel[3].max(1)) / 255.0;
-        (0..3).for_each(|c| pixel[c] = (f32::from(pixel[c]) / alpha + 0.5) as u8);
-    }
+    unpremultiply(&mut picture);
     picture
 }
 

@@ -42,6 +42,12 @@ impl Side {
         }
     }
 
+    /// How far an object is from the opposite edge, as a share of the scene, 0 to 1.
+    fn depth(self, scene: &Scene, object: &SceneObject) -> f32 {
+        let reach = self.reach(scene, object);
+        if reach < 0.0 { 1.0 + reach } else { reach }
+    }
+
     /// "on the left", "at the top".
     pub fn place(self) -> &'static str {
         match self {
@@ -164,11 +170,9 @@ impl Expression {
             Self::Placed(word, side) => {
                 let order = ranked(scene, named(scene, word), *side)?;
                 let first = *order.first()?;
-                let reach = side.reach(scene, &scene.objects[first]);
-                let reach = if reach < 0.0 { 1.0 + reach } else { reach };
                 // Alone, it must be well on that side; among its like, not on the other.
                 let enough = if order.len() == 1 { 0.6 } else { 0.42 };
-                (reach >= enough).then(|| vec![first])
+                (side.depth(scene, &scene.objects[first]) >= enough).then(|| vec![first])
             }
             Self::Second(word, side) => {
                 let order = ranked(scene, named(scene, word), *side)?;
@@ -237,8 +241,7 @@ impl Expression {
         let object = &scene.objects[target];
         let alone = named(scene, &object.noun).len() == 1;
         let clear = |side: Side| match alone {
-            // From either edge on, as `resolve` counts.
-            true => side.reach(scene, object).rem_euclid(1.0),
+            true => side.depth(scene, object),
             false => lead(scene, &object.noun, side),
         };
         let sides = Side::ALL.into_iter().filter(|&side| {

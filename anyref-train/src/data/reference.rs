@@ -6,6 +6,7 @@ use rand::Rng;
 use super::background::Backgrounds;
 use super::composer::canvas::{Canvas, light};
 use super::library::Cutout;
+use super::made_up::MadeUp;
 use super::sprite::{Placement, Sprite};
 
 /// How reference pictures are drawn.
@@ -33,6 +34,15 @@ impl<'a> From<&'a Cutout> for Shown<'a> {
         Self {
             sprite: &cutout.sprite,
             mirror: cutout.mirror,
+        }
+    }
+}
+
+impl<'a> From<&'a MadeUp> for Shown<'a> {
+    fn from(made_up: &'a MadeUp) -> Self {
+        Self {
+            sprite: &made_up.sprite,
+            mirror: true,
         }
     }
 }

@@ -111,6 +111,26 @@ impl Patch {
     }
 }
 
+/// Multiplies colours by their alpha, so that what is transparent has no part in means of them.
+pub(super) fn premultiply(picture: &mut RgbaImage) {
+    for p in picture.pixels_mut() {
+        let a = u32::from(p[3]);
+        (0..3).for_each(|c| p[c] = ((u32::from(p[c]) * a + 127) / 255) as u8);
+    }
+}
+
+/// Takes the alpha out of colours that were multiplied by it.
+pub(super) fn unpremultiply(picture: &mut RgbaImage) {
+    for p in picture.pixels_mut() {
+        let a = u32::from(p[3]);
+        let straight = |value: u8| match a {
+            0 => 0,
+            a => ((u32::from(value) * 255 + a / 2) / a).min(255) as u8,
+        };
+        (0..3).for_each(|c| p[c] = straight(p[c]));
+    }
+}
+
 /// A cut-out picture.
 #[derive(Debug)]
 pub struct Sprite {
@@ -141,12 +161,7 @@ impl Sprite {
             return None;
         }
         let mut picture = image::imageops::crop_imm(picture, x0, y0, x1 - x0, y1 - y0).to_image();
-        for p in picture.pixels_mut() {
-            let a = u32::from(p[3]);
-            for c in 0..3 {
-                p[c] = ((u32::from(p[c]) * a + 127) / 255) as u8;
-            }
-        }
+        premultiply(&mut picture);
         let longest = picture.width().max(picture.height());
         if longest > LONGEST {
             let fit = |side: u32| (side * LONGEST).div_ceil(longest).max(1);
@@ -187,14 +202,12 @@ impl Sprite {
     /// The picture as loaded, with straight alpha.
     pub fn picture(&self) -> RgbaImage {
         let level = &self.levels[0];
-        RgbaImage::from_fn(level.width as u32, level.height as u32, |x, y| {
-            let [r, g, b, a] = level.pixels[(y as usize + 1) * (level.width + 2) + x as usize + 1];
-            let straight = |value: u8| match u32::from(a) {
-                0 => 0,
-                a => ((u32::from(value) * 255 + a / 2) / a).min(255) as u8,
-            };
-            Rgba([straight(r), straight(g), straight(b), a])
-        })
+        let stride = level.width + 2;
+        let mut picture = RgbaImage::from_fn(level.width as u32, level.height as u32, |x, y| {
+            Rgba(level.pixels[(y as usize + 1) * stride + x as usize + 1])
+        });
+        unpremultiply(&mut picture);
+        picture
     }
 
     /// Draws the sprite, bilinearly from the nearest level.

@@ -1,6 +1,8 @@
 //! Sentences that show a tokenizer every word of the questions and answers.
 
-use super::instruction::references::{AUDIO_QUESTION, DESCRIBE_QUESTION, IMAGE_QUESTION};
+use anyref_core::DESCRIBE_QUESTION;
+
+use super::instruction::references::{AUDIO_QUESTION, IMAGE_QUESTION};
 use super::instruction::text::segment_question;
 use super::instruction::{OBJECT, absent_answer};
 use super::library::Library;

@@ -49,10 +49,7 @@ impl Composer<'_> {
             return Ok(Step::Empty);
         };
         let (image, references) = disturbed(&scene, &instruction, self.options.disturbance);
-        let mut prompt = Prompt::new(references);
-        if instruction.described.is_none() {
-            prompt = prompt.with_question(instruction.question.clone());
-        }
+        let prompt = Prompt::new(references).with_question(instruction.question.clone());
         let composed = Composed {
             index,
             scene,

@@ -2,7 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::error::{check, check_transformer};
 use crate::{Error, Result};
+
+/// What errors call the tower.
+const CLIP: &str = "CLIP";
 
 /// Activation of the feed-forward layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -81,7 +85,8 @@ impl ClipVisionConfig {
     /// # Errors
     /// When a size is 0, `hidden_size` is not a multiple of `num_attention_heads`, or a patch is larger than the picture.
     pub fn validate(&self) -> Result<()> {
-        transformer_problem(
+        check_transformer(
+            CLIP,
             [
                 ("hidden_size", self.hidden_size),
                 ("intermediate_size", self.intermediate_size),
@@ -91,20 +96,11 @@ impl ClipVisionConfig {
                 ("image_size", self.image_size),
                 ("patch_size", self.patch_size),
             ],
-            self.hidden_size,
-            self.num_attention_heads,
-        )
-        .or_else(|| {
-            let (side, patch) = (self.image_size, self.patch_size);
-            let problem = || format!("is {patch}: make it {side} (image_size) at most");
-            (patch > side).then(|| ("patch_size", problem()))
-        })
-        .map_or(Ok(()), |(field, problem)| {
-            Err(Error::Config {
-                encoder: "CLIP",
-                field,
-                problem,
-            })
+            [self.hidden_size, self.num_attention_heads],
+        )?;
+        let (side, patch) = (self.image_size, self.patch_size);
+        check(CLIP, "patch_size", patch <= side, || {
+            format!("is {patch}: make it {side} (image_size) at most")
         })
     }
 
@@ -143,17 +139,4 @@ impl ClipVisionConfig {
             })
         }
     }
-}
-
-/// A size of 0, or heads that do not divide the width: the field, and what is wrong with it.
-pub(crate) fn transformer_problem<const N: usize>(
-    sizes: [(&'static str, usize); N],
-    width: usize,
-    heads: usize,
-) -> Option<(&'static str, String)> {
-    if let Some((field, _)) = sizes.into_iter().find(|(_, size)| *size == 0) {
-        return Some((field, "is 0: make it 1 or more".to_owned()));
-    }
-    let problem = || format!("is {width}: make it a multiple of num_attention_heads, {heads}");
-    (!width.is_multiple_of(heads)).then(|| ("hidden_size", problem()))
 }

@@ -1,6 +1,6 @@
 //! CLIP's vision transformer (transformers `CLIPVisionModel`).
 
-pub(crate) mod config;
+mod config;
 mod embeddings;
 mod encoder;
 mod model;

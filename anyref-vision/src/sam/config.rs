@@ -2,8 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::clip::config::transformer_problem;
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::{check, check_transformer};
+
+/// What errors call the encoder.
+const SAM: &str = "SAM";
 
 /// Configuration of a [`SamImageEncoder`](super::SamImageEncoder). Reads the `vision_config` of
 /// transformers' `config.json`; absent fields are those of ViT-H.
@@ -112,7 +115,8 @@ impl SamVisionConfig {
     /// When a size is 0, `hidden_size` is not a multiple of `num_attention_heads`, `image_size` not one of `patch_size`, or
     /// a global layer does not exist.
     pub fn validate(&self) -> Result<()> {
-        transformer_problem(
+        check_transformer(
+            SAM,
             [
                 ("hidden_size", self.hidden_size),
                 ("mlp_dim", self.mlp_dim),
@@ -123,26 +127,16 @@ impl SamVisionConfig {
                 ("patch_size", self.patch_size),
                 ("output_channels", self.output_channels),
             ],
-            self.hidden_size,
-            self.num_attention_heads,
-        )
-        .or_else(|| {
-            let (side, patch) = (self.image_size, self.patch_size);
-            let problem = || format!("is {side}: make it a multiple of patch_size, {patch}");
-            (!side.is_multiple_of(patch)).then(|| ("image_size", problem()))
-        })
-        .or_else(|| {
-            let layers = self.num_hidden_layers;
-            let beyond = self.global_attn_indexes.iter().find(|&&at| at >= layers)?;
-            let problem = format!("has layer {beyond}: keep below num_hidden_layers, {layers}");
-            Some(("global_attn_indexes", problem))
-        })
-        .map_or(Ok(()), |(field, problem)| {
-            Err(Error::Config {
-                encoder: "SAM",
-                field,
-                problem,
-            })
+            [self.hidden_size, self.num_attention_heads],
+        )?;
+        let (side, patch) = (self.image_size, self.patch_size);
+        check(SAM, "image_size", side.is_multiple_of(patch), || {
+            format!("is {side}: make it a multiple of patch_size, {patch}")
+        })?;
+        let (global, layers) = (&self.global_attn_indexes, self.num_hidden_layers);
+        let there = global.iter().all(|&index| index < layers);
+        check(SAM, "global_attn_indexes", there, || {
+            format!("is {global:?}: keep below num_hidden_layers, {layers}")
         })
     }
 

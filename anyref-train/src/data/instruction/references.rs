@@ -1,5 +1,6 @@
 //! Questions with one reference: a box to describe, a picture or a sound to find.
 
+use anyref_core::DESCRIBE_QUESTION;
 use rand::Rng;
 
 use super::{Asker, Instruction, Kind, OBJECT, ReferenceData, Target, pointing_answer};
@@ -13,10 +14,6 @@ pub(crate) const IMAGE_QUESTION: &str =
 /// Asks for what makes a sound.
 pub(crate) const AUDIO_QUESTION: &str =
     "Can you segment object with the following audio {1} in this image?";
-/// Asks for a description of a box.
-pub(crate) const DESCRIBE_QUESTION: &str =
-    "Can you provide a description of the region {1} in this image?";
-
 impl Asker<'_> {
     /// The object's box with each edge shifted a little.
     pub(super) fn loose_box(&mut self, object: usize) -> [f32; 4] {
@@ -54,12 +51,17 @@ impl Asker<'_> {
             .copied()
             .filter(|_| other)
             .unwrap_or(object.cutout);
+        self.picture_of_cutout(cutout)
+    }
+
+    /// A picture of a cut-out of the library.
+    pub(super) fn picture_of_cutout(&mut self, cutout: usize) -> ReferenceData {
         let library = self.library;
-        self.drawn((&library.cutouts()[cutout]).into())
+        self.drawn(Shown::from(&library.cutouts()[cutout]))
     }
 
     /// A picture of a thing.
-    pub(super) fn drawn(&mut self, shown: Shown) -> ReferenceData {
+    fn drawn(&mut self, shown: Shown) -> ReferenceData {
         let style = ReferenceStyle {
             size: self.config.reference_size,
             mask_crop: self.rng.random_bool(self.config.mask_crop_probability),
@@ -172,14 +174,10 @@ impl Asker<'_> {
             made_up: Some(index),
             ..Target::at(Vec::new(), name, String::new())
         };
-        let shown = Shown {
-            sprite: &thing.sprite,
-            mirror: true,
-        };
         Some(Instruction {
             kind: Kind::Image,
             question: IMAGE_QUESTION.to_owned(),
-            references: vec![self.drawn(shown)],
+            references: vec![self.drawn(Shown::from(&**thing))],
             answer: pointing_answer(std::slice::from_ref(&target)),
             targets: vec![target],
             described: None,

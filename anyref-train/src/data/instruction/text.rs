@@ -99,8 +99,7 @@ impl Asker<'_> {
         let held_out = self.scene.split.held_out();
         let (question, reference, phrase) = if form < 0.15 {
             let cutout = self.library.draw_instance(&noun, &mut self.rng)?;
-            let library = self.library;
-            let picture = self.drawn((&library.cutouts()[cutout]).into());
+            let picture = self.picture_of_cutout(cutout);
             let question = super::references::IMAGE_QUESTION.to_owned();
             (question, Some(picture), noun)
         } else if form < 0.4 && has_sound {
