@@ -2,9 +2,10 @@
 //!
 //! The likeliest words are not always the best answer. A sound may be a cow's or a bull's, and only one of them is in the
 //! picture: where the words point, the mask decoder estimates how well. A description that is likely may fit the
-//! thing's neighbour just as well: asked for those words, the model points at both. So the likeliest answers are found
-//! by beam search, each is tried, and the one with the best sum of the logarithms of its probability and of how well it
-//! points is given (after Luo and Shakhnarovich 2017, *Comprehension-guided referring expressions*).
+//! thing's neighbour just as well: asked for those words, the model points at both. Asked for what is in a box, it may
+//! point at all of its kind. So the likeliest answers are found by beam search, each is tried, and the one with the best
+//! sum of the logarithms of its probability and of how well it points is given (after Luo and Shakhnarovich 2017,
+//! *Comprehension-guided referring expressions*).
 
 use std::collections::BTreeSet;
 use std::time::Instant;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::picture::Picture;
 use crate::prompt::{DESCRIBE_QUESTION, Question};
 use crate::splice::ReferenceBank;
-use crate::write::{Conversation, OpenQuestion};
+use crate::write::{Conversation, OpenQuestion, Turn};
 use crate::{Answer, AnyRef, Error, Mask, Prompt, Reference, Result, Timing};
 
 /// The most answers that are tried.
@@ -34,7 +35,8 @@ pub struct CandidateConfig {
     /// Answers that are tried, at most; 1 is greedy generation.
     pub count: usize,
     /// What the logarithm of the mask decoder's estimated IoU (of several masks the lowest) counts against that of the
-    /// answer's probability.
+    /// answer's probability. Where masks of what is in a box are asked for, the estimate is multiplied by the IoU of that
+    /// box and the one around the masks.
     pub estimate_weight: f64,
     /// The estimate that an answer without a mask counts as.
     pub refusal_estimate: f64,
@@ -86,6 +88,12 @@ impl CandidateConfig {
         }
         Ok(())
     }
+
+    /// How well an answer of this estimate, or without any mask, points: 0 at best.
+    fn points(&self, estimate: Option<f64>) -> f64 {
+        let estimate = estimate.unwrap_or(self.refusal_estimate);
+        self.estimate_weight * estimate.max(LEAST).ln()
+    }
 }
 
 /// What a question asks for.
@@ -117,6 +125,8 @@ impl Goal {
 enum Measure {
     /// The mask decoder's estimates.
     Estimates,
+    /// Those, and how well the box around the masks agrees with this one.
+    WithinBox([f32; 4]),
     /// What its words are answered with, against what they should mean.
     Listener(Rle),
     /// Nothing.
@@ -224,11 +234,12 @@ impl<B: Backend> AnyRef<B> {
         goal: Goal,
         timing: &mut Timing,
     ) -> Result<Measure> {
+        let turn = asked.turns.last();
         if goal == Goal::Masks {
-            return Ok(Measure::Estimates);
+            let region = turn.and_then(Turn::asked_for);
+            return Ok(region.map_or(Measure::Estimates, Measure::WithinBox));
         }
-        let references = asked.turns.last().map(|turn| &turn.references[..]);
-        let meant = match references {
+        let meant = match turn.map(|turn| &turn.references[..]) {
             // All of the box: how much of it the thing fills is the same for all answers.
             Some([Reference::Box(region)]) => Some(filled(*region, asked.picture.size())?),
             Some([reference @ (Reference::Image(_) | Reference::Audio(_))]) => {
@@ -252,12 +263,17 @@ impl<B: Backend> AnyRef<B> {
         match measure {
             Measure::Unknown => Ok(vec![0.0; answers.len()]),
             Measure::Estimates => {
+                let estimates = answers.iter().map(|answer| lowest_estimate(&answer.masks));
+                Ok(estimates.map(|estimate| config.points(estimate)).collect())
+            }
+            Measure::WithinBox(region) => {
                 let fit = |answer: &Answer| {
                     let estimate = lowest_estimate(&answer.masks);
-                    let estimate = estimate.unwrap_or(config.refusal_estimate);
-                    Ok(config.estimate_weight * estimate.max(LEAST).ln())
+                    config.points(estimate.map(|estimate| {
+                        estimate * overlap(around(&answer.masks), region.map(f64::from))
+                    }))
                 };
-                answers.iter().map(fit).collect()
+                Ok(answers.iter().map(fit).collect())
             }
             Measure::Listener(meant) => {
                 let words = answers.iter().map(|answer| {
@@ -317,6 +333,34 @@ fn filled([x0, y0, x1, y1]: [f32; 4], (width, height): (u32, u32)) -> Result<Rle
     let pixels = rows.flat_map(|row| (0..width).map(move |x| row && inside(x, x0, x1)));
     let pixels: Vec<bool> = pixels.collect();
     Ok(Rle::from_mask(&pixels, [height as usize, width as usize])?)
+}
+
+/// The box `[x0, y0, x1, y1]` around all pixels of some masks; nowhere around no pixel.
+fn around(masks: &[Mask]) -> [f64; 4] {
+    let boxes = masks.iter().filter(|mask| mask.area() > 0);
+    let boxes = boxes.map(|mask| mask.bounding_box().map(f64::from));
+    let united = boxes.reduce(|a, b| {
+        [
+            a[0].min(b[0]),
+            a[1].min(b[1]),
+            a[2].max(b[2]),
+            a[3].max(b[3]),
+        ]
+    });
+    united.unwrap_or_default()
+}
+
+/// The IoU of two boxes `[x0, y0, x1, y1]`; 0 of two without an area.
+fn overlap(a: [f64; 4], b: [f64; 4]) -> f64 {
+    let area = |b: [f64; 4]| (b[2] - b[0]).max(0.0) * (b[3] - b[1]).max(0.0);
+    let both = area([
+        a[0].max(b[0]),
+        a[1].max(b[1]),
+        a[2].min(b[2]),
+        a[3].min(b[3]),
+    ]);
+    let either = area(a) + area(b) - both;
+    if either > 0.0 { both / either } else { 0.0 }
 }
 
 /// The lowest estimate of some masks; none without a mask.

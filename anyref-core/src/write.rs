@@ -31,6 +31,16 @@ impl Turn {
             answer: None,
         }
     }
+
+    /// The box whose content is asked for by the default question; a question of one's own may be about something else,
+    /// such as what is beside it.
+    pub(crate) fn asked_for(&self) -> Option<[f32; 4]> {
+        let [Reference::Box(region)] = self.references[..] else {
+            return None;
+        };
+        let usual = Prompt::new([Reference::Box(region)]).segmentation().ok()?;
+        (self.question.text == usual.text).then_some(region)
+    }
 }
 
 /// A picture and the turns about it, the last of which is to be answered.

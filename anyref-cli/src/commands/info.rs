@@ -69,6 +69,14 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
         config.llm.vocab_size, config.llm.max_position_embeddings
     ))?;
     say(&format!(
+        "answers     {}, masks with an estimated IoU below {} left out",
+        match config.candidates.count {
+            1 => "the likeliest".to_owned(),
+            count => format!("the best of {count} at most"),
+        },
+        config.min_mask_score
+    ))?;
+    say(&format!(
         "backend     {} ({})",
         common.backend,
         B::name(device)

@@ -21,8 +21,15 @@ fn weights(count: usize, estimate_weight: f64, refusal_estimate: f64) -> Candida
     }
 }
 
+/// The box that is asked about.
+const REGION: [f32; 4] = [8.0, 8.0, 40.0, 40.0];
+
 fn boxed() -> Prompt {
-    Prompt::new([Reference::Box([8.0, 8.0, 40.0, 40.0])])
+    Prompt::new([Reference::Box(REGION)])
+}
+
+fn pictured() -> Prompt {
+    Prompt::new([Reference::Image(ReferenceImage::new(image(20, 30)))])
 }
 
 fn lowest(answer: &Answer) -> f32 {
@@ -64,7 +71,7 @@ fn estimates_decide_as_far_as_they_are_weighted() {
     for seed in 0..8 {
         let ask = |config| {
             let anyref = asking(config, seed);
-            anyref.segment(&picture(&anyref), &boxed()).unwrap()
+            anyref.segment(&picture(&anyref), &pictured()).unwrap()
         };
         // Without a weight the likeliest, which a wider search does not make less likely to point.
         let likeliest = ask(weights(8, 0.0, 0.5));
@@ -80,6 +87,33 @@ fn estimates_decide_as_far_as_they_are_weighted() {
         refused += usize::from(unsure.masks.is_empty());
     }
     assert!(changed > 0 && refused > 0, "{changed} {refused}");
+}
+
+#[test]
+fn masks_of_a_box_are_chosen_by_their_place_too() {
+    let (mut changed, mut closer) = (0, 0);
+    for seed in 0..8 {
+        let mut anyref = asking(CandidateConfig::default(), seed);
+        let picture = anyref.picture(&image(48, 48)).unwrap();
+        let mut ask = |config, prompt: &Prompt| {
+            anyref.config.candidates = config;
+            anyref.segment(&picture, prompt).unwrap()
+        };
+        let likeliest = ask(weights(8, 0.0, 0.0), &boxed());
+        let chosen = ask(weights(8, 1e9, 0.0), &boxed());
+        if likeliest.masks.is_empty() {
+            continue;
+        }
+        let (before, after) = (placed(&likeliest), placed(&chosen));
+        assert!(after >= before * 0.9999, "{seed}: {before} {after}");
+        changed += usize::from(likeliest.raw != chosen.raw);
+        closer += usize::from(after > before * 1.0005);
+        // A question of one's own may mean what is beside the box: estimates alone count.
+        let beside = boxed().with_question("Can you segment what is left of {1}?");
+        let [likeliest, surest] = [0.0, 1e9].map(|weight| ask(weights(8, weight, 0.0), &beside));
+        assert!(likeliest.masks.is_empty() || lowest(&surest) >= lowest(&likeliest) - 1e-5);
+    }
+    assert!(changed > 0 && closer > 0, "{changed} {closer}");
 }
 
 #[test]
@@ -113,8 +147,7 @@ fn a_limit_of_scores_hides_masks_and_changes_no_choice() {
     for seed in 0..4 {
         let mut anyref = asking(weights(8, 1e9, 0.0), seed);
         let picture = anyref.picture(&image(48, 48)).unwrap();
-        let shown = ReferenceImage::new(image(20, 30));
-        let prompts = [boxed(), Prompt::new([Reference::Image(shown)])];
+        let prompts = [boxed(), pictured()];
         let ask = |anyref: &AnyRef<TestBackend>| {
             let mut answers = anyref.segment_all(&prompts.each_ref().map(|p| (&picture, p)));
             answers.extend(anyref.describe_all(&prompts.each_ref().map(|p| (&picture, p))));
@@ -130,6 +163,30 @@ fn a_limit_of_scores_hides_masks_and_changes_no_choice() {
             );
         }
     }
+}
+
+/// The lowest estimate of an answer, times the IoU of the box around its masks and the one asked about.
+fn placed(answer: &Answer) -> f32 {
+    let boxes = answer.masks.iter().filter(|mask| mask.area() > 0);
+    let boxes = boxes.map(|mask| mask.bounding_box().map(|at| at as f32));
+    let around = boxes.reduce(|a, b| {
+        [0, 1, 2, 3].map(|side| match side < 2 {
+            true => a[side].min(b[side]),
+            false => a[side].max(b[side]),
+        })
+    });
+    let Some(around) = around else {
+        return 0.0;
+    };
+    let area = |[x0, y0, x1, y1]: [f32; 4]| (x1 - x0).max(0.0) * (y1 - y0).max(0.0);
+    let both = area([
+        around[0].max(REGION[0]),
+        around[1].max(REGION[1]),
+        around[2].min(REGION[2]),
+        around[3].min(REGION[3]),
+    ]);
+    let iou = both / (area(around) + area(REGION) - both);
+    lowest(answer) * iou
 }
 
 /// How well what some words are answered with fits the box, by the pixels and the estimate.
