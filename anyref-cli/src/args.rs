@@ -114,6 +114,10 @@ pub struct EvalArguments {
     /// all; several give a table beside the undisturbed
     #[arg(long, value_name = "NAME")]
     pub disturb: Vec<String>,
+    /// Of stamps, the seed of the scenes: another one gives scenes that nothing was ever chosen by [default: the
+    /// configuration's]
+    #[arg(long, value_name = "N")]
+    pub scene_seed: Option<u64>,
     /// Of stamps so many questions a kind [default: 500]
     #[arg(long, value_name = "N")]
     pub n: Option<usize>,
@@ -368,6 +372,18 @@ pub enum ReferenceArgument {
     },
     /// A sound.
     Audio(PathBuf),
+}
+
+impl ReferenceArgument {
+    /// The files that it is read from.
+    pub fn files(&self) -> impl Iterator<Item = &Path> {
+        let files = match self {
+            Self::Text(_) | Self::Box(_) => [None, None],
+            Self::Image { path, mask, .. } => [Some(path), mask.as_ref()],
+            Self::Audio(path) => [Some(path), None],
+        };
+        files.into_iter().flatten().map(PathBuf::as_path)
+    }
 }
 
 /// References of all kinds in the order given.

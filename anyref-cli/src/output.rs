@@ -142,6 +142,57 @@ pub fn mask_line(number: usize, mask: &Mask) -> String {
     )
 }
 
+/// Says why masks are missing, if any are: none found, or left out as too unsure. `unwritten` is the file that they would
+/// have been in.
+pub fn say_missing_masks(answer: &Answer, picture: &Path, unwritten: Option<&Path>) -> Result<()> {
+    if answer.masks.is_empty() {
+        let reason = match answer.doubtful {
+            0 => "the answer points at nothing",
+            _ => "the model is too unsure of what it would point at (see --min-score)",
+        };
+        let unwritten = unwritten.map(|path| format!(", {} is not written", path.display()));
+        let unwritten = unwritten.unwrap_or_default();
+        say(&format!(
+            "no mask: {reason} in {}{unwritten}",
+            picture.display()
+        ))
+    } else if answer.doubtful > 0 {
+        say(&format!(
+            "{} left out, since the model is too unsure of them (see --min-score)",
+            match answer.doubtful {
+                1 => "1 mask is".to_owned(),
+                count => format!("{count} masks are"),
+            }
+        ))
+    } else {
+        Ok(())
+    }
+}
+
+/// Refuses to write one file twice, or over one that is read.
+pub fn check_distinct(outputs: &[&Path], inputs: &[&Path]) -> Result<()> {
+    let same = |a: &Path, b: &Path| {
+        let files = a.canonicalize().ok().zip(b.canonicalize().ok());
+        a == b || files.is_some_and(|(a, b)| a == b)
+    };
+    for (index, output) in outputs.iter().enumerate() {
+        if let Some(input) = inputs.iter().find(|input| same(input, output)) {
+            bail!(
+                "cannot write {}: {} is read for the question, give another name",
+                output.display(),
+                input.display()
+            );
+        }
+        if outputs[..index].iter().any(|other| same(other, output)) {
+            bail!(
+                "cannot write {} twice: give mask and overlay names of their own",
+                output.display()
+            );
+        }
+    }
+    Ok(())
+}
+
 /// Refuses a mask that cannot be written, before the model has run for nothing.
 pub fn check_mask(path: &Path) -> Result<()> {
     if !matches!(ImageFormat::from_path(path), Ok(ImageFormat::Png)) {

@@ -246,7 +246,7 @@ fn chat_works_through_a_pipe() {
     let folder = folder();
     let sound = asset("demo/scene1-4-1.wav");
     let lines = format!(
-        "/help\nwhere is the gorilla?\n/box 10,10,50,60\n/audio {}\nIs {{1}} left of {{2}}?\n/box 1,2,3\n/box 0,0,9,9\nwhat is this\n/nonsense\n/quit\nnever read\n",
+        "/help\nwhere is the gorilla?\n/box 10,10,50,60\n/audio {}\nIs {{1}} left of {{2}}?\n/box 1,2,3\n/box 0,0,999,9\n/box 0,0,9,9\nwhat is this\n/nonsense\n/quit\nnever read\n",
         sound.display()
     );
     let ask = [
@@ -264,10 +264,32 @@ fn chat_works_through_a_pipe() {
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert!(run.stdout.contains("/audio FILE"));
     assert_eq!(run.stdout.matches("mask 1:").count(), 3, "{}", run.stdout);
-    assert_eq!(run.stderr.matches("error: ").count(), 2, "{}", run.stderr);
+    // Too few numbers, a box that does not fit, and no such command.
+    assert_eq!(run.stderr.matches("error: ").count(), 3, "{}", run.stderr);
+    assert!(run.stderr.contains("256x256"), "{}", run.stderr);
     assert!(
         folder.path().join("turn_3.png").is_file() && !folder.path().join("turn_4.png").exists()
     );
+}
+
+#[test]
+fn a_chat_answers_as_if_nothing_had_been_asked_before() {
+    let folder = folder();
+    let last = "Can you segment the gorilla in this image?";
+    let said = |lines: &str| {
+        let run = run_in(folder.path(), &["chat", "--image", &scene()], lines);
+        assert_eq!((run.code, &*run.stderr), (Some(0), ""));
+        run.stdout
+    };
+    let alone = said(&format!("{last}\n"));
+    assert!(alone.contains("mask 1:"), "{alone}");
+    let both = said(&format!("Can you segment yam in this image?\n{last}\n"));
+    assert!(
+        both.contains("no mask: ") && both.ends_with(&alone),
+        "{both}"
+    );
+    let anew = said(&format!("/new\n{last}\n/new\n{last}\n"));
+    assert_eq!(anew, alone.repeat(2));
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use common::{asset, fail, folder, scene, tone, write_sound};
 use image::{GrayImage, Luma};
+use safetensors::SafeTensors;
 use tempfile::TempDir;
 
 fn segment(folder: &Path, image: &str, words: &[&str]) {
@@ -214,6 +215,37 @@ fn models() {
     load(other.path(), &["tokenizer.json"]);
 }
 
+#[test]
+fn weights_that_are_no_numbers() {
+    let damaged = model();
+    let file = damaged.path().join("model.safetensors");
+    let mut bytes = std::fs::read(&file).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let norm = tensors.tensor("llm.model.norm.weight").unwrap();
+    let at = norm.data().as_ptr() as usize - bytes.as_ptr() as usize;
+    // In half precision.
+    bytes[at..at + 2].copy_from_slice(&0x7e00_u16.to_le_bytes());
+    std::fs::write(&file, &bytes).unwrap();
+    let model = damaged.path().display().to_string();
+    for candidates in ["1", "8"] {
+        fail(
+            damaged.path(),
+            &[
+                "segment",
+                "--model",
+                &model,
+                "--candidates",
+                candidates,
+                "--image",
+                &scene(),
+                "--text",
+                "dog",
+            ],
+            &["not a finite number", "weights"],
+        );
+    }
+}
+
 /// Sizes that no model can have are refused where they are read, not deep inside a computation.
 #[test]
 fn impossible_configs() {
@@ -221,14 +253,14 @@ fn impossible_configs() {
     let other = model();
     let file = other.path().join("config.json");
     let text = std::fs::read_to_string(&file).unwrap();
-    for (part, field, value) in [
-        ("vision_tower", "num_attention_heads", 0),
-        ("vision_tower", "num_attention_heads", 7),
-        ("vision_tower", "patch_size", 0),
-        ("image_encoder", "image_size", 100),
-        ("image_encoder", "window_size", 0),
-        ("llm", "num_attention_heads", 5),
-        ("mask_decoder", "num_heads", 0),
+    for (part, field, value, named) in [
+        ("vision_tower", "num_attention_heads", 0, "CLIP config"),
+        ("vision_tower", "num_attention_heads", 7, "CLIP config"),
+        ("vision_tower", "patch_size", 0, "CLIP config"),
+        ("image_encoder", "image_size", 100, "SAM config"),
+        ("image_encoder", "window_size", 0, "SAM config"),
+        ("llm", "num_attention_heads", 5, "LLaMA config"),
+        ("mask_decoder", "num_heads", 0, "mask decoder config"),
     ] {
         let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert!(config[part][field].is_u64(), "{part}.{field}");
@@ -245,7 +277,7 @@ fn impossible_configs() {
                 "--text",
                 "dog",
             ],
-            &[],
+            &[named, field],
         );
     }
 }
@@ -278,6 +310,10 @@ fn prompts() {
     ask(&["--text", &"dog ".repeat(3000)], &["context", "shorten"]);
     ask(
         &["--text", "dog", "--max-new-tokens", "100000"],
+        &["context"],
+    );
+    ask(
+        &["--text", "dog", "--max-new-tokens", &u64::MAX.to_string()],
         &["context"],
     );
     ask(
@@ -366,6 +402,30 @@ fn outputs() {
             );
         }
     }
+    std::fs::copy(asset("demo/scene1.jpg"), folder.path().join("own.jpg")).unwrap();
+    std::fs::copy(
+        asset("demo/scene1-3-1.png"),
+        folder.path().join("shown.png"),
+    )
+    .unwrap();
+    let before = std::fs::read(folder.path().join("own.jpg")).unwrap();
+    let asked = ["--image", "own.jpg", "--ref-image", "shown.png"];
+    for (outputs, words) in [
+        (&["--overlay", "own.jpg"][..], ["own.jpg", "is read"]),
+        (&["--overlay", "./own.jpg"], ["own.jpg", "is read"]),
+        (&["--mask", "shown.png"], ["shown.png", "is read"]),
+        (
+            &["--mask", "a.png", "--overlay", "a.png"],
+            ["a.png", "twice"],
+        ),
+    ] {
+        let arguments = [&["segment"][..], &asked, outputs].concat();
+        fail(folder.path(), &arguments, &words);
+    }
+    assert_eq!(
+        std::fs::read(folder.path().join("own.jpg")).unwrap(),
+        before
+    );
     fail(
         folder.path(),
         &["demo", "--out", "/proc/shown"],

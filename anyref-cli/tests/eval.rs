@@ -5,6 +5,7 @@ mod common;
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
@@ -41,6 +42,52 @@ fn copy(from: &Path, to: &Path) {
             false => drop(fs::copy(entry.path(), target).unwrap()),
         }
     }
+}
+
+#[test]
+fn who_stops_reading_ends_nothing_badly() {
+    let folder = folder();
+    let mut run = Command::new(env!("CARGO_BIN_EXE_anyref"))
+        .args(["eval", "stamps", "--config", &shapes(), "--out", "out"])
+        .args(["--kind", "text", "--n", "1", "--candidates", "1"])
+        .current_dir(folder.path())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(run.stdout.take());
+    let ended = run.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && !said.contains("fault"), "{said}");
+    assert!(folder.path().join("out/summary.json").is_file());
+}
+
+#[test]
+fn another_seed_gives_other_scenes() {
+    let folder = folder();
+    let config = shapes();
+    let asked = |out: &str, seed: &[&str]| {
+        let shared = ["eval", "stamps", "--config", &config, "--kind", "text"];
+        let shared = [
+            &shared[..],
+            &["--n", "2", "--candidates", "1", "--out", out],
+        ]
+        .concat();
+        succeed(folder.path(), &[&shared[..], seed].concat());
+        let cases = fs::read_to_string(folder.path().join(out).join("predictions.jsonl")).unwrap();
+        let question = |line: &str| {
+            let case: Value = serde_json::from_str(line).unwrap();
+            (case["question"].to_string(), case["truth"].as_u64())
+        };
+        cases.lines().map(question).collect::<Vec<_>>()
+    };
+    let usual = asked("usual", &[]);
+    assert_eq!(usual.len(), 2);
+    assert_ne!(asked("other", &["--scene-seed", "77"]), usual);
+    // It does not go on with scenes of another seed.
+    let shared = ["eval", "stamps", "--config", &config, "--kind", "text"];
+    let more = ["--n", "3", "--candidates", "1", "--out", "other"];
+    fail(folder.path(), &[&shared[..], &more].concat(), &["other"]);
 }
 
 #[test]

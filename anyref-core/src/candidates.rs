@@ -149,6 +149,9 @@ impl<B: Backend> AnyRef<B> {
     }
 
     /// The best answer to the last question of a conversation.
+    ///
+    /// # Errors
+    /// When the likeliest answer has no finite probability, besides those of [`AnyRef::segment`].
     pub(crate) fn choose(&self, asked: Conversation<'_, B>, goal: Goal) -> Result<Chosen<B>> {
         let mut bank = ReferenceBank::default();
         let question = self.read(asked, &mut bank)?;
@@ -166,6 +169,12 @@ impl<B: Backend> AnyRef<B> {
             margin: weight * -LEAST.ln(),
         };
         let beams = self.distinct(self.search(&question, width))?;
+        if beams
+            .first()
+            .is_none_or(|best| !best.log_probability.is_finite())
+        {
+            return Err(Error::NotFinite);
+        }
         let mut tokens: Vec<Vec<u32>> = beams.iter().map(|beam| beam.tokens.clone()).collect();
         timing.generate += start.elapsed();
 

@@ -6,7 +6,8 @@ use crate::picture::Picture;
 use crate::write::Turn;
 use crate::{Answer, AnyRef, Prompt, Result};
 
-/// A conversation about one picture; each answer may bring masks.
+/// A conversation about one picture; each answer may bring masks. The model reads as many of the turns before as
+/// [`AnyRefConfig::max_history_turns`](crate::AnyRefConfig::max_history_turns) says.
 #[derive(Debug)]
 pub struct Chat<'a, B: Backend> {
     anyref: &'a AnyRef<B>,
@@ -35,7 +36,10 @@ impl<'a, B: Backend> Chat<'a, B> {
             references: prompt.references,
             answer: None,
         });
-        match self.anyref.answer(self.picture, &self.turns, on_text) {
+        let read = self.anyref.config.max_history_turns.unwrap_or(usize::MAX);
+        let first = self.turns.len().saturating_sub(read.saturating_add(1));
+        let turns = &self.turns[first..];
+        match self.anyref.answer(self.picture, turns, on_text) {
             Ok(answer) => {
                 if let Some(turn) = self.turns.last_mut() {
                     turn.answer = Some(answer.raw.clone());
@@ -52,5 +56,10 @@ impl<'a, B: Backend> Chat<'a, B> {
     /// Number of answered questions.
     pub fn turns(&self) -> usize {
         self.turns.len()
+    }
+
+    /// Forgets everything asked and answered before.
+    pub fn clear(&mut self) {
+        self.turns.clear();
     }
 }

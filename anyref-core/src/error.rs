@@ -126,6 +126,12 @@ pub enum Error {
         /// What is wrong with it.
         source: Box<Error>,
     },
+    /// The model computed values that are not numbers.
+    #[error(
+        "the model's answer is not a finite number: its weights are damaged, or too large for their type; load them again, or \
+         use --dtype f32"
+    )]
+    NotFinite,
     /// A model folder or a file of it is missing or not readable.
     #[error("{path}: {problem}")]
     Folder {

@@ -9,7 +9,7 @@ use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use crate::picture::Picture;
 use crate::special_tokens::SpecialTokens;
 use crate::write::{Conversation, Written};
-use crate::{Answer, AnyRef, Mask, Result};
+use crate::{Answer, AnyRef, Error, Mask, Result};
 
 /// Objects decoded in one call, which bounds what they take of the memory.
 const OBJECTS_AT_ONCE: usize = 64;
@@ -24,7 +24,7 @@ impl<B: Backend> AnyRef<B> {
         answer
     }
 
-    /// What was written, with all its masks.
+    /// What was written, with all its masks; an error where the states it was written from are not numbers.
     pub(crate) fn point(
         &self,
         asked: &[Conversation<'_, B>],
@@ -35,20 +35,24 @@ impl<B: Backend> AnyRef<B> {
         let masks = self.masks(&pictures, written, self.model.refocus_lambda());
         let decode = start.elapsed() / asked.len().max(1) as u32;
         let rows = written.answers.iter().zip(masks).zip(pictures);
-        rows.map(|((answer, masks), picture)| {
-            let raw = self.tokenizer.decode(&answer.tokens)?.trim().to_owned();
-            let mut timing = answer.timing;
-            timing.decode = decode;
-            timing.image = picture.take_encoding_time();
-            Ok(Answer {
-                text: plain_text(&raw),
-                raw,
-                masks: masks?,
-                doubtful: 0,
-                timing,
+        rows.zip(written.lost())
+            .map(|(((answer, masks), picture), lost)| {
+                if lost {
+                    return Err(Error::NotFinite);
+                }
+                let raw = self.tokenizer.decode(&answer.tokens)?.trim().to_owned();
+                let mut timing = answer.timing;
+                timing.decode = decode;
+                timing.image = picture.take_encoding_time();
+                Ok(Answer {
+                    text: plain_text(&raw),
+                    raw,
+                    masks: masks?,
+                    doubtful: 0,
+                    timing,
+                })
             })
-        })
-        .collect()
+            .collect()
     }
 
     /// The last layer's queries of every `<obj>` of all rows, `[objects, heads, head_dim]`.
@@ -140,6 +144,9 @@ impl<B: Backend> AnyRef<B> {
             .chunks_exact(height * width)
             .zip(scores)
             .map(|(logits, score)| {
+                if !score.is_finite() {
+                    return Err(Error::NotFinite);
+                }
                 let pixels: Vec<bool> = logits.iter().map(|&logit| logit > 0.0).collect();
                 Ok(Mask {
                     rle: Rle::from_mask(&pixels, [height, width])?,

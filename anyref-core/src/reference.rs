@@ -18,6 +18,20 @@ pub enum Reference {
     Audio(Waveform),
 }
 
+impl Reference {
+    /// Whether it can mean something in a picture of this width and height, in pixels; whether a sound can be heard is
+    /// found when it is asked about.
+    ///
+    /// # Errors
+    /// When a box does not fit the picture.
+    pub fn fits(&self, (width, height): (u32, u32)) -> Result<()> {
+        match self {
+            Self::Box(region) => check_box(*region, width, height).map(|_| ()),
+            Self::Text(_) | Self::Image(_) | Self::Audio(_) => Ok(()),
+        }
+    }
+}
+
 /// A reference picture, possibly restricted to a box or a mask.
 #[derive(Debug, Clone)]
 pub struct ReferenceImage {

@@ -101,6 +101,18 @@ impl<B: Backend> Written<B> {
     pub(crate) fn objects(&self) -> impl Iterator<Item = &ObjectToken> {
         self.answers.iter().flat_map(|answer| &answer.objects)
     }
+
+    /// Whether each row's answer began from a state that is not a number, so that it means nothing.
+    pub(crate) fn lost(&self) -> Vec<bool> {
+        let output = &self.output;
+        let began = output.first.iter().enumerate();
+        let began = began.map(|(row, &column)| {
+            let state = output.hidden.clone().narrow(0, row, 1);
+            state.narrow(1, column, 1)
+        });
+        let lost = Tensor::cat(began.collect(), 0).is_nan().any_dim(2);
+        lost.into_data().iter::<bool>().collect()
+    }
 }
 
 impl<B: Backend> AnyRef<B> {
@@ -126,7 +138,8 @@ impl<B: Backend> AnyRef<B> {
         }
         let layout = self.layout(asked.turns, &references)?;
         let context = self.config.llm.max_position_embeddings;
-        let length = asked.picture.prefix.len() + layout.len() + self.generation.max_new_tokens;
+        let length = asked.picture.prefix.len() + layout.len();
+        let length = length.saturating_add(self.generation.max_new_tokens);
         if length > context {
             return Err(Error::ContextFull { length, context });
         }

@@ -74,7 +74,18 @@ fn stamps(options: &Stamps) -> Result<()> {
     let backgrounds = options.out.join("backgrounds");
     let unpacked = match &options.backgrounds {
         Some(folder) => folder.clone(),
-        None => package::unpack(BACKGROUNDS, scratch.path())?.join(SHARE),
+        None => match package::unpack(BACKGROUNDS, scratch.path()) {
+            Ok(unpacked) => unpacked.join(SHARE),
+            // Where stamps were at hand there may be no apt-get.
+            Err(error) if options.stamps.is_some() => {
+                println!(
+                    "no photographic backgrounds, so that scenes have procedural ones alone: {error:#}; unpack {BACKGROUNDS} \
+                     elsewhere and pass its share/tuxpaint by --backgrounds"
+                );
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        },
     };
     let count = copy_pictures(&unpacked.join("templates"), &backgrounds)?
         + copy_one(&unpacked.join("starters/reef-back.png"), &backgrounds)?;

@@ -53,8 +53,16 @@ pub fn run(command: &str, passed: &Passed) -> Result<()> {
                  with --stamps, or use a configuration with `\"shapes\": true`, which needs none"
             );
         }
-        if value(options, "--backgrounds").is_none() && Path::new(BACKGROUNDS).is_dir() {
-            call.args(["--backgrounds", BACKGROUNDS]);
+        if value(options, "--backgrounds").is_none() {
+            match Path::new(BACKGROUNDS).is_dir() {
+                true => {
+                    call.args(["--backgrounds", BACKGROUNDS]);
+                }
+                false => eprintln!(
+                    "no photographic backgrounds in {BACKGROUNDS}: scenes have procedural ones alone (see `cargo xtask data \
+                     stamps`)"
+                ),
+            }
         }
     }
     cargo::run(&mut call)

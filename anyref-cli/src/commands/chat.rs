@@ -1,6 +1,7 @@
 //! `anyref chat`: several turns about one picture, from the keyboard or a pipe.
 
 use std::io::{BufRead, IsTerminal, stdin};
+use std::time::Instant;
 
 use anyhow::{Result, bail};
 use anyref_core::{Prompt, Reference};
@@ -8,6 +9,7 @@ use anyref_vision::preprocess::open_image;
 use burn::tensor::backend::Backend;
 
 use crate::args::{ChatArguments, Common, ReferenceArgument};
+use crate::output::Run;
 use crate::overlay::Overlay;
 use crate::{failure, model, output, prompt};
 
@@ -15,6 +17,7 @@ const HELP: &str = "\
 /box X0,Y0,X1,Y1   refer to a box of the picture
 /image FILE        refer to another picture of such a thing
 /audio FILE        refer to a sound
+/new               forget what was asked and answered, and the references for the next message
 /help              this list
 /quit              leave
 References stand in the next message as {1}, {2} … in the order given; a message without these numbers
@@ -45,7 +48,9 @@ pub fn run<B: Backend>(
             arguments.image.display()
         ))?;
     }
-    let mut pending = Pending::default();
+    // Told with the first answer.
+    let mut load = opened.load;
+    let mut pending = Pending::of(image.dimensions());
     let mut lines = stdin().lock().lines();
     loop {
         if interactive {
@@ -58,6 +63,10 @@ pub fn run<B: Backend>(
         match line.split_once(char::is_whitespace).unwrap_or((line, "")) {
             ("/quit", _) => return Ok(()),
             ("/help", _) => output::say(HELP)?,
+            ("/new", _) => {
+                chat.clear();
+                pending = Pending::of(image.dimensions());
+            }
             ("/box", corners) => pending.add(ReferenceArgument::Box(corners.trim().into())),
             ("/image", file) => pending.add(ReferenceArgument::Image {
                 path: file.trim().into(),
@@ -71,6 +80,7 @@ pub fn run<B: Backend>(
             _ if line.is_empty() && pending.references.is_empty() => {}
             _ => {
                 let question = pending.prompt(line);
+                let start = Instant::now();
                 let mut unwritten = None;
                 let answer = chat.ask(question.clone(), &mut |piece| {
                     let piece = piece.replace(anyref_core::SpecialTokens::OBJECT, "");
@@ -80,6 +90,7 @@ pub fn run<B: Backend>(
                     return Err(error);
                 }
                 match answer {
+                    // The references are kept for another try.
                     Err(error) => {
                         let error = prompt::name_files(error, &arguments.image, &pending.written);
                         eprintln!("error: {}", failure::one_line(&error));
@@ -88,6 +99,16 @@ pub fn run<B: Backend>(
                         output::say("")?;
                         for (index, mask) in answer.masks.iter().enumerate() {
                             output::say(&output::mask_line(index + 1, mask))?;
+                        }
+                        output::say_missing_masks(&answer, &arguments.image, None)?;
+                        if common.verbose {
+                            let run = Run {
+                                model: &opened.anyref.config.name,
+                                backend: common.backend,
+                                load: std::mem::take(&mut load),
+                                total: start.elapsed(),
+                            };
+                            eprintln!("{}", output::timing_line(&answer.timing, run));
                         }
                         if let Some(path) = &arguments.overlay {
                             let path = output::numbered(path, chat.turns());
@@ -100,25 +121,39 @@ pub fn run<B: Backend>(
                             output::write_picture(&overlay.draw(&image), &path)?;
                             output::say(&format!("overlay -> {}", path.display()))?;
                         }
+                        pending = Pending::of(image.dimensions());
                     }
                 }
-                pending = Pending::default();
             }
         }
     }
 }
 
 /// References for the next message.
-#[derive(Default)]
 struct Pending {
+    /// Width and height of the picture.
+    size: (u32, u32),
     written: Vec<ReferenceArgument>,
     references: Vec<Reference>,
 }
 
 impl Pending {
+    /// None yet, for a picture of this size.
+    fn of(size: (u32, u32)) -> Self {
+        Self {
+            size,
+            written: Vec::new(),
+            references: Vec::new(),
+        }
+    }
+
     /// Reads a reference; a bad one is reported and left out.
     fn add(&mut self, argument: ReferenceArgument) {
-        match prompt::read(&argument) {
+        let read = prompt::read(&argument).and_then(|reference| {
+            reference.fits(self.size)?;
+            Ok(reference)
+        });
+        match read {
             Ok(reference) => {
                 self.references.push(reference);
                 self.written.push(argument);

@@ -1,5 +1,7 @@
 //! `anyref describe`: words for what is in a box.
 
+use std::time::Instant;
+
 use anyhow::Result;
 use anyref_core::{Answer, AnyRef, Picture, Prompt};
 use anyref_vision::preprocess::open_image;
@@ -16,7 +18,8 @@ pub fn run<B: Backend>(
     arguments: &DescribeArguments,
     device: &B::Device,
 ) -> Result<()> {
-    check_outputs(&arguments.output)?;
+    let start = Instant::now();
+    check_outputs(&arguments.output, &[&arguments.image])?;
     let written = ReferenceArgument::Box(arguments.region.clone());
     let question = Prompt::new([prompt::read(&written)?]);
     let image = open_image(&arguments.image)?;
@@ -33,7 +36,7 @@ pub fn run<B: Backend>(
         model: &opened.anyref.config.name,
         backend: common.backend,
         load: opened.load,
-        total: opened.start.elapsed(),
+        total: start.elapsed(),
     };
     let shown = Shown {
         path: &arguments.image,

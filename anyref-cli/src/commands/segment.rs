@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::time::Instant;
 
 use anyhow::{Context, Result};
 use anyref_core::{Answer, Prompt};
@@ -9,7 +10,7 @@ use anyref_vision::preprocess::open_image;
 use burn::tensor::backend::Backend;
 use image::RgbImage;
 
-use crate::args::{Common, OutputArguments, SegmentArguments};
+use crate::args::{Common, OutputArguments, ReferenceArgument, SegmentArguments};
 use crate::output::{self, Document, Run};
 use crate::overlay::Overlay;
 use crate::{explain, model, prompt};
@@ -20,11 +21,14 @@ pub fn run<B: Backend>(
     arguments: &SegmentArguments,
     device: &B::Device,
 ) -> Result<()> {
-    check_outputs(&arguments.output)?;
+    let start = Instant::now();
+    let written = &arguments.references.0;
+    let files = written.iter().flat_map(ReferenceArgument::files);
+    let files: Vec<&Path> = files.chain([&*arguments.image]).collect();
+    check_outputs(&arguments.output, &files)?;
     if let Some(folder) = &arguments.explain {
         fs::create_dir_all(folder).with_context(|| output::cannot_write(folder))?;
     }
-    let written = &arguments.references.0;
     let question = Prompt {
         question: arguments.prompt.clone(),
         references: prompt::read_all(written)?,
@@ -46,7 +50,7 @@ pub fn run<B: Backend>(
         model: &opened.anyref.config.name,
         backend: common.backend,
         load: opened.load,
-        total: opened.start.elapsed(),
+        total: start.elapsed(),
     };
     let shown = Shown {
         path: &arguments.image,
@@ -82,11 +86,13 @@ pub struct Shown<'a> {
     pub wants_masks: bool,
 }
 
-/// Refuses outputs that cannot be written before anything is computed.
-pub fn check_outputs(output: &OutputArguments) -> Result<()> {
-    output.mask.as_deref().map_or(Ok(()), output::check_mask)?;
-    let overlay = output.overlay.as_deref();
-    overlay.map_or(Ok(()), output::check_writable)
+/// Refuses outputs that cannot be written, or would replace one of the `inputs`, before anything is computed.
+pub fn check_outputs(output: &OutputArguments, inputs: &[&Path]) -> Result<()> {
+    let (mask, overlay) = (output.mask.as_deref(), output.overlay.as_deref());
+    mask.map_or(Ok(()), output::check_mask)?;
+    overlay.map_or(Ok(()), output::check_writable)?;
+    let outputs: Vec<&Path> = mask.into_iter().chain(overlay).collect();
+    output::check_distinct(&outputs, inputs)
 }
 
 /// Writes files and prints the answer.
@@ -126,27 +132,7 @@ pub fn show(
     if answer.masks.is_empty() && !shown.wants_masks {
         return Ok(());
     }
-    if answer.masks.is_empty() {
-        let unwritten = arguments.mask.as_ref();
-        let unwritten = unwritten.map(|path| format!(", {} is not written", path.display()));
-        let reason = match answer.doubtful {
-            0 => "the answer points at nothing",
-            _ => "the model is too unsure of what it would point at (see --min-score)",
-        };
-        output::say(&format!(
-            "no mask: {reason} in {}{}",
-            shown.path.display(),
-            unwritten.unwrap_or_default()
-        ))?;
-    } else if answer.doubtful > 0 {
-        output::say(&format!(
-            "{} left out, since the model is too unsure of them (see --min-score)",
-            match answer.doubtful {
-                1 => "1 mask is".to_owned(),
-                count => format!("{count} masks are"),
-            }
-        ))?;
-    }
+    output::say_missing_masks(answer, shown.path, arguments.mask.as_deref())?;
     if let Some(path) = &arguments.overlay {
         output::say(&format!("overlay -> {}", path.display()))?;
     }

@@ -34,6 +34,41 @@ fn a_later_turn_is_read_after_the_earlier_ones() {
 }
 
 #[test]
+fn turns_further_back_than_the_model_reads_count_for_nothing() {
+    let mut anyref = saying::<TestBackend>(ONE, 1);
+    let picture = anyref.picture(&image(60, 60)).unwrap();
+    let single = anyref.segment(&picture, &phrase("the dog")).unwrap();
+    let mut ask = |history: Option<usize>, before: &[&str]| {
+        anyref.config.max_history_turns = history;
+        let mut chat = anyref.chat(&picture);
+        for question in before {
+            chat.ask(phrase(question), &mut |_| {}).unwrap();
+        }
+        let answer = chat.ask(phrase("the dog"), &mut |_| {}).unwrap();
+        assert_eq!(chat.turns(), before.len() + 1);
+        content(&answer)
+    };
+    let long = ["the red circle", "a cat"];
+    assert_eq!(ask(Some(0), &long), content(&single));
+    assert_eq!(ask(Some(1), &long), ask(None, &long[1..]));
+    assert_eq!(ask(Some(7), &long), ask(None, &long));
+    assert_ne!(ask(Some(1), &long), ask(None, &long));
+}
+
+#[test]
+fn a_cleared_conversation_starts_anew() {
+    let anyref = saying::<TestBackend>(ONE, 1);
+    let picture = anyref.picture(&image(60, 60)).unwrap();
+    let mut chat = anyref.chat(&picture);
+    let first = chat.ask(phrase("the dog"), &mut |_| {}).unwrap();
+    chat.ask(phrase("a cat"), &mut |_| {}).unwrap();
+    chat.clear();
+    assert_eq!(chat.turns(), 0);
+    let again = chat.ask(phrase("the dog"), &mut |_| {}).unwrap();
+    assert_eq!(content(&again), content(&first));
+}
+
+#[test]
 fn an_error_leaves_the_conversation_as_it_was() {
     let anyref = saying::<TestBackend>(ONE, 1);
     let picture = anyref.picture(&image(60, 60)).unwrap();

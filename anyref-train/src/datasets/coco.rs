@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use super::annotation_id::AnnotationId;
 use super::coco_file::CocoFile;
 use super::dataset::{Dataset, entry, some};
 use super::error::Result;
@@ -34,7 +35,7 @@ pub struct Coco {
     images: PathBuf,
     file: Arc<CocoFile>,
     /// Picture, category and annotations of each item.
-    entries: Vec<(i64, i64, Vec<i64>)>,
+    entries: Vec<(i64, i64, Vec<AnnotationId>)>,
     grouping: Grouping,
 }
 
@@ -65,7 +66,7 @@ impl Coco {
     ) -> Result<Self> {
         let mut entries = Vec::new();
         for image in file.images().values() {
-            let mut categories: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+            let mut categories: BTreeMap<i64, Vec<AnnotationId>> = BTreeMap::new();
             for annotation in file.of_image(image.id) {
                 let wanted = options.categories.is_empty()
                     || options.categories.contains(&annotation.category_id);

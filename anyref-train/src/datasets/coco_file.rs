@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Deserializer};
 
+use super::annotation_id::AnnotationId;
 use super::error::{Error, Result};
 use super::files;
 use super::item::corners;
@@ -34,8 +35,8 @@ impl CocoImage {
 /// One thing in one picture.
 #[derive(Debug, Clone, Deserialize)]
 pub struct CocoAnnotation {
-    /// Number of the annotation.
-    pub id: i64,
+    /// What it is known by.
+    pub id: AnnotationId,
     /// The picture.
     pub image_id: i64,
     /// What it is.
@@ -98,7 +99,7 @@ pub struct CocoFile {
     path: PathBuf,
     images: BTreeMap<i64, CocoImage>,
     annotations: Vec<CocoAnnotation>,
-    by_id: HashMap<i64, usize>,
+    by_id: HashMap<AnnotationId, usize>,
     by_image: BTreeMap<i64, Vec<usize>>,
     categories: BTreeMap<i64, String>,
 }
@@ -168,11 +169,11 @@ impl CocoFile {
         &self.annotations
     }
 
-    /// An annotation by number.
+    /// An annotation by its id.
     ///
     /// # Errors
-    /// When the file lists no annotation of this number.
-    pub fn annotation(&self, id: i64) -> Result<&CocoAnnotation> {
+    /// When the file lists no such annotation.
+    pub fn annotation(&self, id: AnnotationId) -> Result<&CocoAnnotation> {
         let index = self
             .by_id
             .get(&id)

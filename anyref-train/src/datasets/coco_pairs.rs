@@ -10,6 +10,7 @@ use std::sync::Arc;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 
+use super::annotation_id::AnnotationId;
 use super::coco::area;
 use super::coco_file::{CocoAnnotation, CocoFile};
 use super::dataset::{Dataset, entry, some};
@@ -54,9 +55,9 @@ pub struct CocoPairs {
     images: PathBuf,
     file: Arc<CocoFile>,
     /// Picture, category and annotations of each item.
-    entries: Vec<(i64, i64, Vec<i64>)>,
+    entries: Vec<(i64, i64, Vec<AnnotationId>)>,
     /// Annotations that may stand for each category.
-    examples: BTreeMap<i64, Vec<i64>>,
+    examples: BTreeMap<i64, Vec<AnnotationId>>,
     options: PairOptions,
 }
 
@@ -76,7 +77,7 @@ impl CocoPairs {
             return Err(Error::Options(reason.to_owned()));
         }
         let mut entries = Vec::new();
-        let mut examples: BTreeMap<i64, Vec<i64>> = BTreeMap::new();
+        let mut examples: BTreeMap<i64, Vec<AnnotationId>> = BTreeMap::new();
         for image in file.images().values() {
             let whole = area(image.size());
             for (category, things) in categories(&file, image.id, &options.categories) {
@@ -102,7 +103,7 @@ impl CocoPairs {
             }
         }
         // A picture does not refer to itself.
-        entries.retain(|(image, category, _): &(i64, i64, Vec<i64>)| {
+        entries.retain(|(image, category, _): &(i64, i64, Vec<AnnotationId>)| {
             let examples = examples.get(category).map_or(&[][..], Vec::as_slice);
             examples
                 .iter()
@@ -120,7 +121,7 @@ impl CocoPairs {
     }
 
     /// The annotations that may stand for each category.
-    pub fn examples(&self) -> &BTreeMap<i64, Vec<i64>> {
+    pub fn examples(&self) -> &BTreeMap<i64, Vec<AnnotationId>> {
         &self.examples
     }
 

@@ -94,7 +94,7 @@ impl GRefCoco {
         for (index, r) in refs.iter().enumerate() {
             file.image(r.image_id)?;
             for id in r.ann_id.ids() {
-                file.annotation(id)?;
+                file.annotation(id.into())?;
             }
             entries.extend((0..r.sentences.len()).map(|sentence| (index, sentence)));
         }
@@ -130,11 +130,11 @@ impl Dataset for GRefCoco {
         item.references.push(Reference::Text(sent.clone()));
         let mut shapes = Vec::new();
         for id in r.ann_id.ids() {
-            let annotation = self.file.annotation(id)?;
+            let annotation = self.file.annotation(id.into())?;
             // Crowds are left out, as the data set's own loader does.
             if annotation.iscrowd == 0 {
                 shapes.push(annotation.shape());
-                item.annotations.push(id);
+                item.annotations.push(annotation.id);
             }
         }
         item.targets = self.grouping.targets(sent, shapes);

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::annotation_id::AnnotationId;
 use super::error::Result;
 use super::shape::Shape;
 use crate::data::Mask;
@@ -80,7 +81,7 @@ pub struct Item {
     /// All expressions known for what is described; empty for other tasks.
     pub expressions: Vec<String>,
     /// Ids of the annotations of the targets.
-    pub annotations: Vec<i64>,
+    pub annotations: Vec<AnnotationId>,
     /// Pixels that do not count, neither as found nor as missed.
     pub ignore: Option<Shape>,
     /// The class that is asked for, where scores are by class.

@@ -38,6 +38,7 @@ pub mod reason_seg;
 pub mod refer;
 pub mod visual_genome;
 
+mod annotation_id;
 mod csv;
 mod dataset;
 mod error;
@@ -53,12 +54,13 @@ mod shape;
 mod source;
 mod templates;
 
+pub use annotation_id::AnnotationId;
 pub use dataset::{Dataset, check_files, missing_files};
 pub use error::{Error, Result};
 pub use item::{Grouping, Item, Reference, Region, Target, Task};
 pub use label_map::LabelMap;
 pub use loader::{Loader, LoaderConfig};
 pub use mixture::{Mixture, Order, Sample};
-pub use shape::{Counts, Pixels, Segmentation, Shape, Which};
+pub use shape::{Counts, Pixels, RunLengths, Segmentation, Shape, Which};
 pub use source::{Source, WeightedSource};
 pub use templates::{Conversation, Templates};

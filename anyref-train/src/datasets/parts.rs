@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use super::annotation_id::AnnotationId;
 use super::coco_file::CocoFile;
 use super::dataset::{Dataset, entry, some};
 use super::error::Result;
@@ -16,14 +17,14 @@ pub(super) struct Parts {
     images: PathBuf,
     file: CocoFile,
     /// Annotations.
-    entries: Vec<i64>,
+    entries: Vec<AnnotationId>,
 }
 
 impl Parts {
     pub(super) fn open(name: String, annotations: &Path, images: PathBuf) -> Result<Self> {
         let file = CocoFile::open(annotations)?;
         let annotations = file.annotations().iter().filter(|a| a.iscrowd == 0);
-        let entries: Vec<i64> = annotations.map(|a| a.id).collect();
+        let entries: Vec<AnnotationId> = annotations.map(|a| a.id).collect();
         some(&name, &entries)?;
         Ok(Self {
             name,

@@ -14,6 +14,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
+use super::annotation_id::AnnotationId;
 use super::dataset::{Dataset, entry, some};
 use super::error::{Error, Result};
 use super::files;
@@ -36,7 +37,7 @@ struct Line {
     #[serde(rename = "Polygons")]
     polygons: Vec<Vec<Vec<[f64; 2]>>>,
     #[serde(default)]
-    ann_ids: Vec<i64>,
+    ann_ids: Vec<AnnotationId>,
 }
 
 #[derive(Debug)]
@@ -45,7 +46,7 @@ struct Entry {
     image: i64,
     phrase: String,
     shapes: Vec<Shape>,
-    annotations: Vec<i64>,
+    annotations: Vec<AnnotationId>,
 }
 
 /// A question for each phrase.

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use anyref_weights::read_plain_pickle;
 use serde::Deserialize;
 
+use super::annotation_id::AnnotationId;
 use super::coco_file::{CocoAnnotation, CocoFile, CocoImage};
 use super::dataset::{Dataset, entry, some};
 use super::error::{Error, Result};
@@ -27,7 +28,7 @@ pub(super) struct Sentence {
 #[derive(Debug, Deserialize)]
 struct Ref {
     ref_id: i64,
-    ann_id: i64,
+    ann_id: AnnotationId,
     image_id: i64,
     split: String,
     sentences: Vec<Sentence>,

@@ -49,19 +49,25 @@ pub enum Which {
     Channel(usize, u8),
 }
 
-/// COCO's three forms of a segmentation.
+/// COCO's three forms of a segmentation, and RefCLEF's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Segmentation {
     /// Polygons `x0, y0, x1, y1, ...` in pixels, whose union it is.
     Polygons(Vec<Vec<f64>>),
-    /// Run lengths, off first, column by column.
-    Runs {
-        /// Height and width.
-        size: [usize; 2],
-        /// Numbers, or COCO's string.
-        counts: Counts,
-    },
+    /// Run lengths.
+    Runs(RunLengths),
+    /// Run lengths of segments, whose union it is.
+    Segments(Vec<RunLengths>),
+}
+
+/// Lengths of runs, off first, column by column.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RunLengths {
+    /// Height and width.
+    pub size: [usize; 2],
+    /// Numbers, or COCO's string.
+    pub counts: Counts,
 }
 
 /// Run lengths, plain or compressed.
@@ -85,21 +91,32 @@ impl Segmentation {
         let [width, height] = size;
         match self {
             Self::Polygons(list) => polygons::rasterise(list, [height as usize, width as usize]),
-            Self::Runs { size: own, counts } => {
-                let [h, w] = own.map(|side| u32::try_from(side).unwrap_or(u32::MAX));
-                if [w, h] != size {
-                    return Err(Error::Size {
-                        mask: [w, h],
-                        picture: size,
-                    });
-                }
-                let rle = match counts {
-                    Counts::Compressed(string) => Rle::from_compressed(string, *own),
-                    Counts::Plain(counts) => Rle::from_counts(counts, *own),
-                };
-                rle.map_err(Error::mask)
+            Self::Runs(runs) => runs.to_rle(size),
+            Self::Segments(segments) => {
+                let masks = segments.iter().map(|segment| segment.to_rle(size));
+                let masks = masks.collect::<Result<Vec<_>>>()?;
+                Rle::merge(&masks, Merge::Union).map_err(Error::mask)
             }
         }
+    }
+}
+
+impl RunLengths {
+    fn to_rle(&self, size: [u32; 2]) -> Result<Rle> {
+        let [h, w] = self
+            .size
+            .map(|side| u32::try_from(side).unwrap_or(u32::MAX));
+        if [w, h] != size {
+            return Err(Error::Size {
+                mask: [w, h],
+                picture: size,
+            });
+        }
+        let rle = match &self.counts {
+            Counts::Compressed(string) => Rle::from_compressed(string, self.size),
+            Counts::Plain(counts) => Rle::from_counts(counts, self.size),
+        };
+        rle.map_err(Error::mask)
     }
 }
 

@@ -126,7 +126,7 @@ impl Dataset for VisualGenome {
         let mut item = Item::new(region.id, path.clone(), *size, Task::Describe);
         item.references.push(Reference::Box(region.area));
         item.expressions.push(region.phrase.clone());
-        item.annotations.push(region.id);
+        item.annotations.push(region.id.into());
         Ok(item)
     }
 

@@ -75,7 +75,7 @@ impl EvalKind {
         }
     }
 
-    /// Where its scenes come from: the test split, which nothing else looks at.
+    /// Where its scenes come from: the test split, which training does not look at.
     pub fn split(self) -> Split {
         if self == Self::Novel {
             Split::Novel

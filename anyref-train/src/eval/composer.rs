@@ -186,7 +186,7 @@ impl Described {
         answer: &Answer,
     ) -> Option<Self> {
         let object = instruction.described?;
-        let said = answer.text.trim_end_matches('.').trim();
+        let text = answer.text.trim_end_matches('.').trim();
         let noun = scene.objects[object].noun.clone();
         // "dog left of the drum" has the noun dog: what stands before a relation counts.
         let head = [
@@ -196,27 +196,24 @@ impl Described {
             " below the ",
         ]
         .iter()
-        .fold(said, |head, relation| {
+        .fold(text, |head, relation| {
             head.split(relation).next().unwrap_or(head)
         });
         let has = |noun: &str| format!(" {head} ").contains(&format!(" {noun} "));
-        let noun_right = has(&noun);
-        // Of "fire engine" and "engine" the longer.
-        let nouns = scenes.library().nouns(false).iter();
-        let said_noun = match noun_right {
-            true => Some(noun.clone()),
-            false => nouns
-                .filter(|noun| has(noun))
-                .max_by_key(|noun| noun.len())
-                .cloned(),
-        };
+        // Of "fire engine" and "engine" the longer; the object's own name stands for its noun.
+        let name = &scene.objects[object].name;
+        let words = scenes.library().nouns(false).iter().chain([&noun, name]);
+        let said = words.filter(|word| has(word)).max_by_key(|word| word.len());
+        let said_noun = said.map(|word| if word == name { &noun } else { word });
+        let noun_right = said_noun == Some(&noun);
+        let said_noun = said_noun.cloned();
         Some(Self {
             noun,
             said_noun,
             noun_right,
             expression_right: Expression::all_for(scene, object)
                 .iter()
-                .any(|e| e.text() == said),
+                .any(|e| e.text() == text),
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use anyref_decoder::rle::{Merge, Rle};
 use anyref_train::datasets::polygons::rasterise;
-use anyref_train::datasets::{Counts, Error, Segmentation};
+use anyref_train::datasets::{Counts, Error, RunLengths, Segmentation};
 use serde::Deserialize;
 
 use crate::support::folder;
@@ -77,19 +77,33 @@ fn polygons_of_no_sense_are_refused() {
 }
 
 #[test]
-fn the_three_forms_of_a_mask_are_the_same_mask() {
+fn all_forms_of_a_mask_are_the_same_mask() {
     let polygons = vec![vec![2.0, 1.0, 12.5, 3.0, 9.0, 9.0]];
     let size = [16, 10];
     let rle = Segmentation::Polygons(polygons).to_rle(size).unwrap();
-    let form = |counts| Segmentation::Runs {
+    let runs = |counts| RunLengths {
         size: [10, 16],
         counts,
     };
+    let form = |counts| Segmentation::Runs(runs(counts));
     let plain = form(Counts::Plain(rle.counts().to_vec()));
     let packed = form(Counts::Compressed(rle.to_compressed()));
     assert!(rle.area() > 10);
     assert_eq!(plain.to_rle(size).unwrap(), rle);
     assert_eq!(packed.to_rle(size).unwrap(), rle);
+    // RefCLEF's: several, whose union it is.
+    let corner = runs(Counts::Plain(vec![0, 1, 159]));
+    let segments = Segmentation::Segments(vec![
+        corner.clone(),
+        runs(Counts::Plain(rle.counts().to_vec())),
+    ]);
+    let written = serde_json::to_string(&segments).unwrap();
+    let read: Segmentation = serde_json::from_str(&written).unwrap();
+    assert_eq!(read, segments);
+    let corner = Segmentation::Runs(corner).to_rle(size).unwrap();
+    let both = Rle::merge([&corner, &rle], Merge::Union).unwrap();
+    assert_eq!(read.to_rle(size).unwrap(), both);
+    assert_eq!(both.area(), rle.area() + 1);
     // Of another picture's size, and too few.
     assert!(matches!(packed.to_rle([10, 16]), Err(Error::Size { .. })));
     assert!(matches!(

@@ -22,6 +22,7 @@ pub fn check(arguments: &EvalArguments) -> Result<()> {
         ("--n (see --limit)", arguments.n.is_some(), stamps),
         ("--kind", !arguments.kind.is_empty(), stamps),
         ("--disturb", !arguments.disturb.is_empty(), stamps),
+        ("--scene-seed", arguments.scene_seed.is_some(), stamps),
         ("--stamps", arguments.stamps.is_some(), stamps),
         ("--backgrounds", arguments.backgrounds.is_some(), stamps),
         ("--config", arguments.config.is_some(), stamps),

@@ -18,7 +18,7 @@ use super::say_speed;
 use crate::args::{Common, EvalArguments};
 use crate::commands::score::programs;
 use crate::model;
-use crate::output::cannot_write;
+use crate::output::{cannot_write, say};
 
 /// The configuration that the built-in model was trained with: its scenes are the benchmark's.
 const CONFIG: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/nano.json"));
@@ -53,8 +53,9 @@ pub fn run<B: Backend>(
         }
         None => (Path::new("configs/nano.json"), CONFIG.to_owned()),
     };
-    let config: TrainConfig = serde_json::from_str(&text)
+    let mut config: TrainConfig = serde_json::from_str(&text)
         .with_context(|| format!("{} is no training configuration", file.display()))?;
+    config.scenes.seed = arguments.scene_seed.unwrap_or(config.scenes.seed);
     let stamps = match config.shapes {
         true => None,
         false => {
@@ -62,6 +63,11 @@ pub fn run<B: Backend>(
                 let usual = PathBuf::from("data/backgrounds");
                 usual.is_dir().then_some(usual)
             });
+            if backgrounds.is_none() {
+                eprintln!(
+                    "no photographic backgrounds: scenes are not those of published tables (see `cargo xtask data stamps`)"
+                );
+            }
             let usual = || PathBuf::from("data/stamps");
             Some((arguments.stamps.clone().unwrap_or_else(usual), backgrounds))
         }
@@ -91,15 +97,17 @@ pub fn run<B: Backend>(
     let name = model::name(common);
     if disturbances.is_empty() {
         let (table, _) = evaluated(&opened.anyref, &name, &scenes, &options)?;
-        print!("{table}");
+        say(table.trim_end())?;
     } else {
         let text = robustness(&opened.anyref, &name, &scenes, &options, &disturbances)?;
         let file = options.out.join("robustness.md");
         std::fs::write(&file, &text).with_context(|| cannot_write(&file))?;
-        print!("{text}");
+        say(text.trim_end())?;
     }
-    println!("predictions and pictures: {}", options.out.display());
-    Ok(())
+    say(&format!(
+        "predictions and pictures: {}",
+        options.out.display()
+    ))
 }
 
 /// Runs or continues an evaluation and writes its table; returns it with the scores.
