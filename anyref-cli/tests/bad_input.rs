@@ -253,14 +253,27 @@ fn impossible_configs() {
     let other = model();
     let file = other.path().join("config.json");
     let text = std::fs::read_to_string(&file).unwrap();
-    for (part, field, value, named) in [
-        ("vision_tower", "num_attention_heads", 0, "CLIP config"),
-        ("vision_tower", "num_attention_heads", 7, "CLIP config"),
-        ("vision_tower", "patch_size", 0, "CLIP config"),
-        ("image_encoder", "image_size", 100, "SAM config"),
-        ("image_encoder", "window_size", 0, "SAM config"),
-        ("llm", "num_attention_heads", 5, "LLaMA config"),
-        ("mask_decoder", "num_heads", 0, "mask decoder config"),
+    let (clip, sam) = ("CLIP config", "SAM config");
+    let (heads, size) = ("num_attention_heads", "image_size");
+    for (part, field, value, words) in [
+        ("vision_tower", heads, 0, [clip, heads]),
+        ("vision_tower", heads, 7, [clip, heads]),
+        ("vision_tower", "patch_size", 0, [clip, "patch_size"]),
+        ("image_encoder", size, 100, [sam, size]),
+        // Without windows all layers are global, of which the weights know nothing.
+        (
+            "image_encoder",
+            "window_size",
+            0,
+            ["rel_pos", "belong together"],
+        ),
+        ("llm", heads, 5, ["LLaMA config", heads]),
+        (
+            "mask_decoder",
+            "num_heads",
+            0,
+            ["mask decoder config", "num_heads"],
+        ),
     ] {
         let mut config: serde_json::Value = serde_json::from_str(&text).unwrap();
         assert!(config[part][field].is_u64(), "{part}.{field}");
@@ -277,7 +290,7 @@ fn impossible_configs() {
                 "--text",
                 "dog",
             ],
-            &[named, field],
+            &words,
         );
     }
 }

@@ -71,7 +71,7 @@ pub enum BackendError {
         running: BackendName,
     },
     /// The driver is missing or broken.
-    #[error("the driver of backend {backend} does not start: {reason}")]
+    #[error("the driver of backend {backend} does not start ({remedy}): {reason}", remedy = .backend.driver())]
     Driver {
         /// The backend.
         backend: BackendName,

@@ -25,6 +25,8 @@ use crate::{Answer, AnyRef, Error, Mask, Prompt, Reference, Result, Timing};
 pub const MAX_CANDIDATES: usize = 64;
 /// How well an answer points is never counted as worse than this.
 const LEAST: f64 = 1e-3;
+/// Sums that differ by no more are as good as one another: they are rounded otherwise on every backend.
+const TIE: f64 = 1e-3;
 
 /// How answers are chosen among several, for masks and for descriptions by the default question; a chat, which shows
 /// answers as they are written, chooses none. By default nothing is chosen: answers are generated greedily, as the
@@ -191,10 +193,13 @@ impl<B: Backend> AnyRef<B> {
             fits.extend(self.fits(&measure, asked.picture, &more, &mut timing)?);
             answers.extend(more);
         }
-        let value = |index: &usize| beams[*index].log_probability + fits[*index];
-        let better = |a: &usize, b: &usize| value(a).total_cmp(&value(b));
-        // The likelier of equals.
-        let best = (0..answers.len()).rev().max_by(better).unwrap_or(0);
+        let value = |index: usize| beams[index].log_probability + fits[index];
+        // The likelier of equals, however the last digits are rounded.
+        let best =
+            (1..answers.len()).fold(0, |best, other| match value(other) > value(best) + TIE {
+                true => other,
+                false => best,
+            });
         let mut answer = answers.swap_remove(best);
         answer.timing = timing;
         Ok(Chosen {

@@ -7,6 +7,15 @@ pub const BCE_WEIGHT: f64 = 2.0;
 /// The paper's weight of the dice loss.
 pub const DICE_WEIGHT: f64 = 0.5;
 
+/// What targets of masks have in cells outside of the picture, where SAM's square is padded: no loss counts them, as
+/// none of the paper's does, whose masks are cut to the picture first.
+pub const OUTSIDE: f32 = -1.0;
+
+/// 1 where a target is in the picture, 0 where it is [`OUTSIDE`].
+fn counted<B: Backend>(targets: &Tensor<B, 2>) -> Tensor<B, 2> {
+    targets.clone().greater_equal_elem(0.0).float()
+}
+
 /// The number in a tensor of one element.
 pub(crate) fn scalar<B: Backend>(tensor: Tensor<B, 1>) -> f64 {
     let data = tensor.into_data().convert::<f32>();
@@ -19,46 +28,49 @@ pub fn cross_entropy<B: Backend>(logits: Tensor<B, 2>, targets: Tensor<B, 1, Int
     -picked.mean()
 }
 
-/// Binary cross-entropy with logits: the mean over a mask's pixels, `[masks]`.
+/// Binary cross-entropy with logits: the mean over a mask's pixels in the picture, `[masks]`.
 ///
 /// # Shapes
-/// - logits, targets: `[masks, height, width]`
+/// - logits, targets: `[masks, height, width]`; targets 0 to 1, or [`OUTSIDE`]
 pub fn mask_bce<B: Backend>(logits: Tensor<B, 3>, targets: Tensor<B, 3>) -> Tensor<B, 1> {
     let [masks, height, width] = logits.dims();
     let logits = logits.reshape([masks, height * width]);
     let targets = targets.reshape([masks, height * width]);
+    let counted = counted(&targets);
     // -log sigmoid(x) = softplus(-x), and bce = softplus(x) - x t.
     let softplus = -activation::log_sigmoid(-logits.clone());
-    (softplus - logits * targets).mean_dim(1).squeeze_dim(1)
+    let losses = (softplus - logits * targets) * counted.clone();
+    (losses.sum_dim(1) / counted.sum_dim(1)).squeeze_dim(1)
 }
 
-/// Dice loss `1 - (2 intersection + 1) / (sum + sum + 1)`, `[masks]`.
+/// Dice loss `1 - (2 intersection + 1) / (sum + sum + 1)` in the picture, `[masks]`.
 ///
 /// # Shapes
-/// - logits, targets: `[masks, height, width]`
+/// - logits, targets: `[masks, height, width]`; targets 0 to 1, or [`OUTSIDE`]
 pub fn mask_dice<B: Backend>(logits: Tensor<B, 3>, targets: Tensor<B, 3>) -> Tensor<B, 1> {
     let [masks, height, width] = logits.dims();
     let share = activation::sigmoid(logits).reshape([masks, height * width]);
     let targets = targets.reshape([masks, height * width]);
+    let share = share * counted(&targets);
+    let targets = targets.clamp_min(0.0);
     let intersection = (share.clone() * targets.clone()).sum_dim(1);
     let total = share.sum_dim(1) + targets.sum_dim(1);
     (-((intersection * 2.0 + 1.0) / (total + 1.0)) + 1.0).squeeze_dim(1)
 }
 
-/// IoU of `logits > 0` with `targets > 0.5`, `[masks]`; 1 when both are empty.
+/// IoU of `logits > 0` with `targets > 0.5` in the picture, `[masks]`; 1 when both are empty.
 ///
 /// # Shapes
-/// - logits, targets: `[masks, height, width]`
+/// - logits, targets: `[masks, height, width]`; targets 0 to 1, or [`OUTSIDE`]
 pub fn mask_iou<B: Backend>(logits: Tensor<B, 3>, targets: Tensor<B, 3>) -> Tensor<B, 1> {
     let [masks, height, width] = logits.dims();
     let predicted = logits
         .greater_elem(0.0)
         .float()
         .reshape([masks, height * width]);
-    let targets = targets
-        .greater_elem(0.5)
-        .float()
-        .reshape([masks, height * width]);
+    let targets = targets.reshape([masks, height * width]);
+    let predicted = predicted * counted(&targets);
+    let targets = targets.greater_elem(0.5).float();
     let intersection = (predicted.clone() * targets.clone()).sum_dim(1);
     let union = predicted.sum_dim(1) + targets.sum_dim(1) - intersection.clone();
     ((intersection + 1e-6) / (union + 1e-6)).squeeze_dim(1)
@@ -103,6 +115,23 @@ mod tests {
         assert!(value(mask_iou(wrong, targets)) < 1e-5);
         let empty = one([[0.0; 2]; 2]);
         assert!((value(mask_iou(one([[-1.0; 2]; 2]), empty)) - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn what_lies_outside_of_the_picture_is_not_counted() {
+        let cut = |full: Tensor<Flex, 3>| full.narrow(1, 0, 1);
+        let targets = one([[1.0, 0.25], [OUTSIDE, OUTSIDE]]);
+        for below in [[90.0, -3.0], [0.5, 7.0]] {
+            let logits = one([[1.5, -0.5], below]);
+            let inside = |loss: fn(Tensor<Flex, 3>, Tensor<Flex, 3>) -> Tensor<Flex, 1>| {
+                let whole = value(loss(logits.clone(), targets.clone()));
+                let part = value(loss(cut(logits.clone()), cut(targets.clone())));
+                assert!((whole - part).abs() < 1e-6, "{whole} {part}");
+            };
+            inside(mask_bce);
+            inside(mask_dice);
+            inside(mask_iou);
+        }
     }
 
     #[test]

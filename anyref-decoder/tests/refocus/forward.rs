@@ -104,13 +104,13 @@ pub fn an_empty_span_leaves_the_state_unchanged<B: Backend>() {
     }
 }
 
-/// Scores of ±1e4: a softmax of differences below f32's range.
+/// Scores of ±1e4 in every type: a softmax of differences below f32's range.
 pub fn large_scores_stay_finite_and_exact<B: Backend>(cases: usize) {
     let mut rng = StdRng::seed_from_u64(4);
     for sign in [1.0, -1.0] {
         for _ in 0..cases {
-            let mut problem = Problem::random(&mut rng);
-            // Whole numbers, so that f32 scores carry no error that f64 ones lack.
+            let mut problem = Problem::random(&mut rng).rounded();
+            // Whole numbers, so that f32 scores carry no error that f64 ones lack; half types hold them too.
             problem.head_dim = 4;
             let [queries, keys] = [
                 problem.objects.len() * problem.heads * 4,
@@ -133,6 +133,14 @@ pub fn large_scores_stay_finite_and_exact<B: Backend>(cases: usize) {
             ] {
                 let finite = gradient.is_none_or(|g| g.iter().all(|slope| slope.is_finite()));
                 assert!(finite, "a gradient is not finite");
+            }
+            for (dtype, tolerance) in [(DType::F16, 2e-3), (DType::BF16, 2e-2)] {
+                if B::supports_dtype(&Default::default(), dtype) {
+                    let (query, key, hidden) = problem.tensors::<B>();
+                    let cast = (query.cast(dtype), key.cast(dtype), hidden.cast(dtype));
+                    let output = refocus(problem.input(cast)).cast(DType::F32);
+                    assert_near(&numbers(output), &problem.solve(), tolerance);
+                }
             }
         }
     }

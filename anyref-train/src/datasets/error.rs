@@ -91,6 +91,12 @@ pub enum Error {
         /// All of them.
         files: Vec<PathBuf>,
     },
+    /// Several data sets lack files.
+    #[error("{}", .0.iter().map(Error::to_string).collect::<Vec<_>>().join("; "))]
+    SeveralMissing(
+        /// An [`Error::Missing`] for each.
+        Vec<Error>,
+    ),
     /// An index beyond the end.
     #[error("{dataset} has {len} items, so there is none at {index}")]
     Index {

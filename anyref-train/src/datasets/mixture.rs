@@ -113,9 +113,15 @@ impl Mixture {
     /// Refuses to start when files are missing.
     ///
     /// # Errors
-    /// [`Error::Missing`] for the first data set that lacks any, with all that it lacks.
+    /// [`Error::Missing`] with all that a data set lacks; [`Error::SeveralMissing`] where several lack any.
     pub fn check_files(&self) -> Result<()> {
-        self.datasets.iter().try_for_each(|d| check_files(&**d))
+        let checked = self.datasets.iter().map(|d| check_files(&**d));
+        let mut missing: Vec<Error> = checked.filter_map(Result::err).collect();
+        match missing.len() {
+            0 => Ok(()),
+            1 => Err(missing.remove(0)),
+            _ => Err(Error::SeveralMissing(missing)),
+        }
     }
 
     /// The item of a sample.

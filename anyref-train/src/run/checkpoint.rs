@@ -95,10 +95,18 @@ pub fn save<B: AutodiffBackend, M: Module<B>>(
     }
     fs::rename(&partial, &target)
         .with_context(|| format!("cannot rename to {}", target.display()))?;
-    for old in list(folder)?.iter().rev().skip(keep.max(1)) {
-        discard(old)?;
-    }
+    prune(folder, &target, keep)?;
     Ok(target)
+}
+
+/// Deletes all checkpoints but so many: `target`, and the furthest of the others. One that a run left behind before it
+/// went on from an earlier step may be further on than `target`, and is none the newer for it.
+fn prune(folder: &Path, target: &Path, keep: usize) -> Result<()> {
+    let others = list(folder)?.into_iter().filter(|other| other != target);
+    for old in others.rev().skip(keep.max(1) - 1) {
+        discard(&old)?;
+    }
+    Ok(())
 }
 
 /// Deletes a checkpoint. Half of one would be taken for damage, so it is renamed first.
@@ -314,9 +322,64 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>> {
             if !path.join(POSITION).is_file() {
                 bail!("{} has no {POSITION}: delete this folder", path.display());
             }
-            found.push(path);
+            found.push((place(&name), path));
         }
     }
     found.sort();
-    Ok(found)
+    Ok(found.into_iter().map(|(_, path)| path).collect())
+}
+
+/// Stage and step of a checkpoint's name.
+fn place(name: &str) -> Option<(usize, u64)> {
+    let (stage, step) = name.strip_prefix("stage-")?.split_once("-step-")?;
+    Some((stage.parse().ok()?, step.parse().ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Empty checkpoints of these names.
+    fn made(folder: &Path, names: &[&str]) {
+        for name in names {
+            fs::create_dir(folder.join(name)).unwrap();
+            fs::write(folder.join(name).join(POSITION), "{}").unwrap();
+        }
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let name = |path: &PathBuf| path.file_name().unwrap().to_string_lossy().into_owned();
+        list(folder).unwrap().iter().map(name).collect()
+    }
+
+    #[test]
+    fn stages_and_steps_are_in_the_order_of_their_numbers() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let order = [
+            "stage-0-step-00000020",
+            "stage-2-step-00000009",
+            "stage-2-step-100000000",
+            "stage-10-step-00000001",
+        ];
+        made(folder, &[order[3], order[1], order[2], order[0]]);
+        fs::create_dir(folder.join("stage-11-step-00000001.partial")).unwrap();
+        assert_eq!(names(folder), order);
+        assert!(newest(folder).unwrap().unwrap().ends_with(order[3]));
+    }
+
+    #[test]
+    fn what_was_saved_last_is_kept_however_far_others_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let steps = [100, 130, 150].map(|step| format!("stage-0-step-{step:08}"));
+        made(folder, &steps.each_ref().map(String::as_str));
+        let saved = folder.join(&steps[1]);
+        prune(folder, &saved, 2).unwrap();
+        assert_eq!(names(folder), steps[1..]);
+        prune(folder, &saved, 1).unwrap();
+        assert_eq!(names(folder), steps[1..2]);
+        prune(folder, &saved, 0).unwrap();
+        assert_eq!(names(folder), steps[1..2]);
+    }
 }

@@ -44,10 +44,12 @@ impl Given {
         trainee: Trainee<B>,
     ) -> Result<(Trainee<B>, Self)> {
         let lacks = checkpoint::missing(path, &trainee)?;
-        let (trainee, given) = match lacks.is_empty() {
+        let (trainee, mut given) = match lacks.is_empty() {
             true => (trainee, Self::default()),
             false => Self::load(config, trainee)?,
         };
+        // What the checkpoint has was trained, whatever is trained from now on.
+        given.names.retain(|name| lacks.contains(name));
         let trainee = checkpoint::load_weights(path, trainee, &given.names)?;
         Ok((trainee, given))
     }

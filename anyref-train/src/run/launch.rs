@@ -408,7 +408,15 @@ fn check_config(run: &Path, config: &TrainConfig) -> Result<()> {
             .with_context(|| format!("{} is damaged", file.display()))?;
         // Through text, since numbers of 32 bits read back differ from those never written.
         let now: serde_json::Value = serde_json::from_str(&serde_json::to_string(config)?)?;
-        for field in ["seed", "model", "start", "vocabulary", "scenes", "shapes"] {
+        for field in [
+            "seed",
+            "model",
+            "start",
+            "initial",
+            "vocabulary",
+            "scenes",
+            "shapes",
+        ] {
             if before[field] != now[field] {
                 bail!(
                     "{} was started with another `{field}`: give this run another folder",
@@ -431,10 +439,17 @@ fn check_config(run: &Path, config: &TrainConfig) -> Result<()> {
 
 /// Saves the config and the tokenizer beside the run; a tokenizer that is there already stays, and others may read it.
 fn write_start(run: &Path, config: &TrainConfig, tokenizer: &Tokenizer) -> Result<()> {
-    std::fs::write(
+    let (file, text) = (
         run.join(CONFIG),
         serde_json::to_string_pretty(config)? + "\n",
-    )?;
+    );
+    // A run that goes on writes nothing, so that a full disk takes nothing from it.
+    if std::fs::read_to_string(&file).is_ok_and(|written| written != text) || !file.is_file() {
+        let partial = run.join("config.partial");
+        std::fs::write(&partial, text)
+            .and_then(|()| std::fs::rename(&partial, &file))
+            .with_context(|| format!("cannot write {}", file.display()))?;
+    }
     let file = run.join(TOKENIZER);
     if !file.is_file() {
         let partial = run.join("tokenizer.partial");

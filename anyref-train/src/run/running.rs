@@ -190,6 +190,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
         let seconds = start.elapsed().as_secs_f64();
         parts.push(("seconds".into(), seconds));
         parts.push(("stalled".into(), waited));
+        parts.push(("stall_share".into(), waited / seconds));
         if tokens > 0 {
             // Those of the other devices are about as many.
             let read = (tokens * count) as f64;

@@ -7,6 +7,7 @@ use anyref_vision::preprocess::{ClipPreprocessor, SamPreprocessor};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 use crate::data::Mask;
+use crate::losses::OUTSIDE;
 use crate::run::config::StageConfig;
 
 /// Shared by all stages of a run.
@@ -76,6 +77,20 @@ impl StageContext {
                 for (column, wide) in overlaps(x, across, size) {
                     target[row * size + column] += tall * wide;
                 }
+            }
+        }
+        target
+    }
+
+    /// As [`mask_target`](Self::mask_target), with [`OUTSIDE`] in the cells that lie in the padding alone.
+    pub(crate) fn scored_target(&self, mask: &Mask, size: usize) -> Vec<f32> {
+        let mut target = self.mask_target(mask, size);
+        let side = self.model.image_encoder.image_size;
+        let resized = self.sam().resized_size([mask.height(), mask.width()]);
+        let [rows, columns] = resized.map(|length| (length * size).div_ceil(side));
+        for (index, cell) in target.iter_mut().enumerate() {
+            if index / size >= rows || index % size >= columns {
+                *cell = OUTSIDE;
             }
         }
         target

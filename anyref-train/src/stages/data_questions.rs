@@ -1,5 +1,6 @@
 //! Questions of published data sets, and of your own.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
@@ -14,8 +15,10 @@ use crate::data::{Kind, Split};
 use crate::datasets::{Item, Mixture, Order, Reference, Sample, Task, Templates, WeightedSource};
 use crate::run::config::DataConfig;
 
-/// Items tried in the place of one whose sound cannot be heard.
+/// Items tried in the place of one that cannot be asked about: its sound is silence, or its files are damaged.
 const TRIES: u64 = 16;
+/// Items that are passed over by name; of more the number is told.
+const NAMED: u64 = 10;
 
 /// The data sets of a stage.
 #[derive(Debug)]
@@ -58,6 +61,8 @@ pub struct DataQuestions {
     describe_mask_probability: f64,
     /// The order of the epoch that was read last.
     epoch: Mutex<Option<(u64, Arc<Order>)>>,
+    /// Items that could not be asked about, each time that one was passed over.
+    passed_over: AtomicU64,
 }
 
 impl DataQuestions {
@@ -83,6 +88,7 @@ impl DataQuestions {
             },
             describe_mask_probability: config.describe_mask_probability,
             epoch: Mutex::new(None),
+            passed_over: AtomicU64::new(0),
         })
     }
 
@@ -108,7 +114,7 @@ impl DataQuestions {
     /// The questions of a step of `count`, read from their files on several threads.
     ///
     /// # Errors
-    /// When a file is damaged, or all tries for one of them are sounds that cannot be heard.
+    /// When none of several items in a row can be asked about, since their files are damaged or their sounds silent.
     pub fn asked(&self, context: &StageContext, step: u64, count: usize) -> Result<Vec<Asked>> {
         let first = step * count as u64;
         let samples = (first..first + count as u64)
@@ -116,7 +122,7 @@ impl DataQuestions {
             .collect::<Result<Vec<_>>>()?;
         samples
             .into_par_iter()
-            .map(|sample| self.heard(context, sample))
+            .map(|sample| self.readable(context, sample))
             .collect()
     }
 
@@ -133,31 +139,50 @@ impl DataQuestions {
         Ok(order.samples[place])
     }
 
-    /// The question of a sample, or of one near it where its sound is silence.
-    fn heard(&self, context: &StageContext, sample: Sample) -> Result<Asked> {
+    /// The question of a sample, or of one near it where it cannot be asked about: one damaged file among a hundred
+    /// thousand ends no run.
+    fn readable(&self, context: &StageContext, sample: Sample) -> Result<Asked> {
         let dataset = &self.mixture.datasets()[sample.dataset];
-        let mut silent = None;
+        let mut refused = None;
         for again in 0..TRIES {
             let sample = Sample {
                 index: (sample.index + again as usize) % dataset.len(),
                 draw: sample.draw.wrapping_add(again),
                 ..sample
             };
-            let item = self.mixture.item(sample)?;
-            match self.example(context, &item, sample.draw) {
-                Err(error) if is_unheard(&error) => silent = Some(error),
-                result => {
-                    return result.with_context(|| format!("{} {}", dataset.name(), item.id));
+            let asked = self.mixture.item(sample).map_err(Into::into);
+            let asked = asked.and_then(|item| {
+                let example = self.example(context, &item, sample.draw);
+                example.with_context(|| format!("{} {}", dataset.name(), item.id))
+            });
+            match asked {
+                Ok(asked) => return Ok(asked),
+                Err(error) => {
+                    self.tell(&error);
+                    refused = Some(error);
                 }
             }
         }
-        match silent {
+        match refused {
             Some(error) => Err(error.context(format!(
-                "{}: {TRIES} items in a row, up from number {}, cannot be heard",
+                "{}: {TRIES} items in a row, up from number {}, cannot be asked about",
                 dataset.name(),
                 sample.index
             ))),
             None => bail!("{} has no items", dataset.name()),
+        }
+    }
+
+    /// Says that an item is passed over. Silence is in the nature of sounds, and not worth a word.
+    fn tell(&self, error: &anyhow::Error) {
+        if is_unheard(error) {
+            return;
+        }
+        let count = 1 + self.passed_over.fetch_add(1, Ordering::Relaxed);
+        if count <= NAMED {
+            eprintln!("passed over: {error:#}");
+        } else if count.is_power_of_two() {
+            eprintln!("passed over: {count} items so far");
         }
     }
 

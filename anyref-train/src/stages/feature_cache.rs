@@ -107,7 +107,7 @@ impl FeatureCache {
                     shape: shape.clone(),
                     values: values.to_vec(),
                 };
-                self.write(keys[index], &entry)?;
+                self.write(keys[index], &entry);
                 kept[index] = Some(entry);
             }
         }
@@ -134,20 +134,29 @@ impl FeatureCache {
         Entry::parse(&fs::read(self.file(key)).ok()?)
     }
 
-    /// Written beside, then renamed; not at all when that would be too much.
-    fn write(&self, key: u64, entry: &Entry) -> Result<()> {
+    /// Written beside, then renamed; not at all when that would be too much. Where it cannot be written, as on a full disk,
+    /// nothing more is kept: training goes on without.
+    fn write(&self, key: u64, entry: &Entry) {
         let bytes = entry.bytes();
         let length = bytes.len() as u64;
-        if self.used.fetch_add(length, Ordering::Relaxed) + length > self.limit {
-            self.used.fetch_sub(length, Ordering::Relaxed);
-            return Ok(());
+        let used = self.used.load(Ordering::Relaxed);
+        if used.saturating_add(length) > self.limit {
+            return;
         }
+        self.used.fetch_add(length, Ordering::Relaxed);
         let file = self.file(key);
         // Two runs may write the same at the same time.
         let partial = file.with_extension(format!("{}.partial", std::process::id()));
-        fs::write(&partial, bytes)
-            .and_then(|()| fs::rename(&partial, &file))
-            .with_context(|| format!("cannot write {}", file.display()))
+        let written = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, &file));
+        if let Err(error) = written {
+            let _ = fs::remove_file(&partial);
+            if self.used.swap(u64::MAX, Ordering::Relaxed) != u64::MAX {
+                eprintln!(
+                    "features are no longer kept: cannot write {}: {error}",
+                    file.display()
+                );
+            }
+        }
     }
 }
 

@@ -201,7 +201,7 @@ impl InstructBatch {
                 for target in &example.targets {
                     batch
                         .masks
-                        .extend(context.mask_target(&target.mask, mask_size));
+                        .extend(context.scored_target(&target.mask, mask_size));
                     if target.whole && target.name.is_some() {
                         batch.whole.push(batch.nouns.len());
                     }

@@ -209,7 +209,7 @@ impl SamBatch {
 impl Prompted {
     fn push(&mut self, context: &StageContext, scene: usize, mask: &Mask, size: usize) {
         self.scenes.push(scene);
-        self.targets.extend(context.mask_target(mask, size));
+        self.targets.extend(context.scored_target(mask, size));
     }
 }
 

@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use anyref_train::datasets::avsbench::AvsBench;
 use anyref_train::datasets::coco::{Coco, CocoOptions};
-use anyref_train::datasets::{Dataset, Error, check_files, missing_files};
+use anyref_train::datasets::{Dataset, Error, Mixture, check_files, missing_files};
 
 use crate::support::folder;
 
@@ -41,6 +42,34 @@ fn all_of_them_are_listed_before_the_first_is_opened() {
         "{line}"
     );
     assert!(!line.contains('\n'));
+}
+
+#[test]
+fn all_data_sets_of_a_mixture_are_looked_through() {
+    let scratch = tempfile::tempdir().unwrap();
+    copy(&folder("coco"), scratch.path());
+    copy(&folder("avsbench/Single-source"), scratch.path());
+    let open = || -> Vec<Arc<dyn Dataset>> {
+        let coco = Coco::open(scratch.path(), "tiny2017", &CocoOptions::default());
+        let s4 = AvsBench::s4(scratch.path(), "val", false);
+        vec![Arc::new(coco.unwrap()), Arc::new(s4.unwrap())]
+    };
+    let mixture = Mixture::proportional(open(), 1).unwrap();
+    mixture.check_files().unwrap();
+    fs::remove_file(scratch.path().join("tiny2017/000000000030.jpg")).unwrap();
+    fs::remove_file(
+        scratch
+            .path()
+            .join("s4_data/audio_wav/val/playing_piano/v2.wav"),
+    )
+    .unwrap();
+    let error = mixture.check_files().unwrap_err();
+    assert!(matches!(&error, Error::SeveralMissing(of) if of.len() == 2));
+    let line = error.to_string();
+    assert!(
+        line.contains("000000000030.jpg") && line.contains("v2.wav") && !line.contains('\n'),
+        "{line}"
+    );
 }
 
 #[test]

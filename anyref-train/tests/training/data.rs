@@ -204,7 +204,30 @@ fn silence_is_passed_over() {
     let file = sounds(folder.path(), &[&silence]);
     let error = open(&data(own(&file))).asked(&context, 0, 1).unwrap_err();
     let error = format!("{error:#}");
-    assert!(error.contains("cannot be heard"), "{error}");
+    assert!(
+        error.contains("cannot be asked about") && error.contains("silent"),
+        "{error}"
+    );
+}
+
+#[test]
+fn a_damaged_file_ends_no_run_and_many_do() {
+    let context = context([64, 64], 2);
+    let folder = tempfile::tempdir().unwrap();
+    let file = sounds(folder.path(), &[&tone(), &tone(), &tone()]);
+    fs::write(folder.path().join("0.wav"), "no sound").unwrap();
+    let asked = open(&data(own(&file))).asked(&context, 0, 3).unwrap();
+    let mut heard = answers(&asked);
+    heard.sort_unstable();
+    assert_eq!(heard, ["sound 1<obj>.", "sound 1<obj>.", "sound 2<obj>."]);
+
+    fs::write(folder.path().join("a.png"), "no picture").unwrap();
+    let error = open(&data(own(&file))).asked(&context, 0, 1).unwrap_err();
+    let error = format!("{error:#}");
+    assert!(
+        error.contains("cannot be asked about") && error.contains("a.png"),
+        "{error}"
+    );
 }
 
 #[test]

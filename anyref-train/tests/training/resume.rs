@@ -26,6 +26,7 @@ fn metrics(run: &Path) -> Vec<Value> {
         let fields = value.as_object_mut().unwrap();
         fields.remove("seconds");
         fields.remove("stalled");
+        fields.remove("stall_share");
         fields.remove("tokens_per_second");
         value
     };

@@ -5,14 +5,16 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// Fields of a line that are no loss and no score.
-const OTHER: [&str; 7] = [
+const OTHER: [&str; 9] = [
     "stage",
     "step",
     "learning_rate",
     "gradient_norm",
     "seconds",
     "stalled",
+    "stall_share",
     "tokens_per_second",
+    "loss_scale",
 ];
 /// Longer curves are averaged down to so many points.
 const MOST_POINTS: usize = 300;
@@ -113,7 +115,7 @@ pub fn read(metrics: &str, config: &str) -> Vec<Stage> {
 
 /// Whether a metric rises as the model learns.
 fn is_score(name: &str) -> bool {
-    ["iou", "accuracy", "score"]
+    ["iou", "accuracy", "score", "presence"]
         .iter()
         .any(|end| name.ends_with(end))
 }

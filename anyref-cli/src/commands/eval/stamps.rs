@@ -63,11 +63,6 @@ pub fn run<B: Backend>(
                 let usual = PathBuf::from("data/backgrounds");
                 usual.is_dir().then_some(usual)
             });
-            if backgrounds.is_none() {
-                eprintln!(
-                    "no photographic backgrounds: scenes are not those of published tables (see `cargo xtask data stamps`)"
-                );
-            }
             let usual = || PathBuf::from("data/stamps");
             Some((arguments.stamps.clone().unwrap_or_else(usual), backgrounds))
         }
@@ -79,6 +74,11 @@ pub fn run<B: Backend>(
             Scenes::stamps(stamps, backgrounds.as_deref(), config.scenes)?
         }
     };
+    if let Some((_, None)) = &stamps {
+        eprintln!(
+            "no photographic backgrounds: scenes are not those of published tables (see `cargo xtask data stamps`)"
+        );
+    }
     let disturbances = disturbances(&arguments.disturb)?;
     let opened = model::open::<B>(common, device)?;
     let options = EvalOptions {
