@@ -12,6 +12,7 @@ mod devices;
 mod features;
 mod gradients;
 mod initial;
+mod killed;
 mod learning;
 #[cfg(feature = "collective")]
 mod nodes;

@@ -1,28 +1,14 @@
 //! Two machines, here two processes that talk over the loopback network, learn what one learns from as many batches.
 
-use std::fs;
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Child, Output};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::support::{stage, train_config, weights};
-
-/// The program, with a configuration in its folder.
-fn train(folder: &Path, stages: Vec<Value>, options: &[String]) -> Command {
-    let mut config = train_config(stages);
-    config.instructions.per_scene = 1;
-    let file = folder.join("config.json");
-    fs::write(&file, serde_json::to_string(&config).unwrap()).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_anyref-train"));
-    command.args(["train", "--config"]).arg(file);
-    command.arg("--run").arg(folder.join("run")).args(options);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
-}
+use crate::support::{stage, train, weights};
 
 fn stages(accumulation: u64) -> Vec<Value> {
     let asked = [stage("sam", 2, 2), stage("instruct", 3, 1)];

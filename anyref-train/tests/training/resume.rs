@@ -12,25 +12,10 @@ use anyref_train::run::launch::{export_checkpoint, launch};
 use serde_json::Value;
 
 use crate::common::TestBackend;
-use crate::support::{TrainBackend, alone, folders, stage, train_config};
+use crate::support::{TrainBackend, alone, folders, metrics, stage, train_config};
 
 fn last(run: &Path) -> PathBuf {
     newest(&run.join("checkpoints")).unwrap().unwrap()
-}
-
-/// The log without times.
-fn metrics(run: &Path) -> Vec<Value> {
-    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
-    let line = |line: &str| {
-        let mut value: Value = serde_json::from_str(line).unwrap();
-        let fields = value.as_object_mut().unwrap();
-        fields.remove("seconds");
-        fields.remove("stalled");
-        fields.remove("stall_share");
-        fields.remove("tokens_per_second");
-        value
-    };
-    text.lines().map(line).collect()
 }
 
 #[test]

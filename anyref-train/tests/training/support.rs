@@ -1,6 +1,8 @@
 //! What the training tests share.
 
+use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyref_core::AnyRefConfig;
@@ -107,4 +109,32 @@ pub fn weights(run: &Path) -> Vec<(String, Vec<f32>)> {
         .into_iter()
         .map(|name| (name.clone(), values(&name)))
         .collect()
+}
+
+/// The program, with a configuration in its folder.
+pub fn train(folder: &Path, stages: Vec<Value>, options: &[String]) -> Command {
+    let mut config = train_config(stages);
+    config.instructions.per_scene = 1;
+    let file = folder.join("config.json");
+    fs::write(&file, serde_json::to_string(&config).unwrap()).unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_anyref-train"));
+    command.args(["train", "--config"]).arg(file);
+    command.arg("--run").arg(folder.join("run")).args(options);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// The log without times.
+pub fn metrics(run: &Path) -> Vec<Value> {
+    let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
+    let line = |line: &str| {
+        let mut value: Value = serde_json::from_str(line).unwrap();
+        let fields = value.as_object_mut().unwrap();
+        fields.remove("seconds");
+        fields.remove("stalled");
+        fields.remove("stall_share");
+        fields.remove("tokens_per_second");
+        value
+    };
+    text.lines().map(line).collect()
 }

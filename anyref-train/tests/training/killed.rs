@@ -1,0 +1,59 @@
+//! A run that is killed, however often, ends as the run that was not.
+
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyref_train::run::checkpoint::newest;
+
+use crate::support::{metrics, stage, train};
+
+const STEPS: u64 = 40;
+
+/// The step of the newest checkpoint; none while there is none, or one is being renamed.
+fn reached(run: &Path) -> Option<u64> {
+    let newest = newest(&run.join("checkpoints")).ok().flatten()?;
+    let name = newest.file_name()?.to_str()?.to_owned();
+    name.rsplit('-').next()?.parse().ok()
+}
+
+#[test]
+fn killed_runs_end_as_those_that_were_left_alone() {
+    let [left_alone, killed] = [(); 2].map(|()| tempfile::tempdir().unwrap());
+    let [left_alone, killed] = [left_alone.path(), killed.path()];
+    let stages = || vec![stage("instruct", STEPS, 1)];
+    let finish = |folder: &Path| {
+        let output = train(folder, stages(), &[]).output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{said}");
+    };
+    finish(left_alone);
+
+    let run = killed.join("run");
+    for round in 1..=3 {
+        let before = reached(&run).unwrap_or(0);
+        let mut child = train(killed, stages(), &[]).spawn().unwrap();
+        let start = Instant::now();
+        while reached(&run).unwrap_or(0) < before + 2 * round {
+            assert!(start.elapsed() < Duration::from_secs(120), "no checkpoint");
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        // On Unix by SIGKILL: nothing is tidied up.
+        child.kill().unwrap();
+        assert!(!child.wait().unwrap().success(), "it was at its end");
+    }
+    assert!(reached(&run) < Some(STEPS));
+    finish(killed);
+
+    let ends = [left_alone, killed].map(|folder| {
+        let checkpoint = newest(&folder.join("run/checkpoints")).unwrap().unwrap();
+        [
+            "model.safetensors",
+            "optimizer.safetensors",
+            "position.json",
+        ]
+        .map(|name| fs::read(checkpoint.join(name)).unwrap())
+    });
+    assert!(ends[0] == ends[1], "weights, moments or position differ");
+    assert_eq!(metrics(&run), metrics(&left_alone.join("run")));
+}
