@@ -169,28 +169,70 @@ pub fn say_missing_masks(answer: &Answer, picture: &Path, unwritten: Option<&Pat
     }
 }
 
-/// Refuses to write one file twice, or over one that is read.
-pub fn check_distinct(outputs: &[&Path], inputs: &[&Path]) -> Result<()> {
-    let same = |a: &Path, b: &Path| {
-        let files = a.canonicalize().ok().zip(b.canonicalize().ok());
-        a == b || files.is_some_and(|(a, b)| a == b)
+/// Refuses to write over a file that is read.
+pub fn check_apart(output: &Path, inputs: &[&Path]) -> Result<()> {
+    match inputs
+        .iter()
+        .find(|input| located(input) == located(output))
+    {
+        Some(input) => bail!(
+            "cannot write {}: {} is read for the question, give another name",
+            output.display(),
+            input.display()
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Refuses masks that, with or without numbers, would be written over a file that is read, or over the overlay.
+pub fn check_masks_apart(mask: &Path, inputs: &[&Path], overlay: Option<&Path>) -> Result<()> {
+    let replaced = |other: &Path| {
+        let plain = without_number(other);
+        located(other) == located(mask)
+            || plain.is_some_and(|plain| located(&plain) == located(mask))
     };
-    for (index, output) in outputs.iter().enumerate() {
-        if let Some(input) = inputs.iter().find(|input| same(input, output)) {
-            bail!(
-                "cannot write {}: {} is read for the question, give another name",
-                output.display(),
-                input.display()
-            );
-        }
-        if outputs[..index].iter().any(|other| same(other, output)) {
-            bail!(
-                "cannot write {} twice: give mask and overlay names of their own",
-                output.display()
-            );
-        }
+    if let Some(input) = inputs.iter().find(|input| replaced(input)) {
+        bail!(
+            "cannot write masks to {}: {}, which is read for the question, could be replaced, give another name",
+            mask.display(),
+            input.display()
+        );
+    }
+    if let Some(overlay) = overlay.filter(|overlay| replaced(overlay)) {
+        bail!(
+            "cannot write masks to {} and the overlay to {}: one could replace the other, give another name",
+            mask.display(),
+            overlay.display()
+        );
     }
     Ok(())
+}
+
+/// Where a file is or would be, however its path is written.
+fn located(path: &Path) -> PathBuf {
+    if let Ok(found) = path.canonicalize() {
+        return found;
+    }
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    let folder = folder.unwrap_or(Path::new(".")).canonicalize();
+    match (folder, path.file_name()) {
+        (Ok(folder), Some(name)) => folder.join(name),
+        _ => path.to_owned(),
+    }
+}
+
+/// `out_2.png` → `out.png`; none where there is no number.
+fn without_number(path: &Path) -> Option<PathBuf> {
+    let stem = path.file_stem()?.to_str()?;
+    let (plain, number) = stem.rsplit_once('_')?;
+    if number.is_empty() || !number.bytes().all(|byte| byte.is_ascii_digit()) {
+        return None;
+    }
+    let extension = path
+        .extension()
+        .map(|extension| extension.to_string_lossy());
+    let extension = extension.map(|extension| format!(".{extension}"));
+    Some(path.with_file_name(format!("{plain}{}", extension.unwrap_or_default())))
 }
 
 /// Refuses a mask that cannot be written, before the model has run for nothing.
@@ -280,5 +322,40 @@ mod tests {
             Path::new("a/b.c_2.png")
         );
         assert_eq!(numbered(Path::new("mask"), 1), Path::new("mask_1"));
+    }
+
+    #[test]
+    fn numbers_are_taken_off_again() {
+        for path in ["a/b.c.png", "mask", "x_y.png"] {
+            let path = Path::new(path);
+            assert_eq!(without_number(&numbered(path, 12)), Some(path.to_owned()));
+            assert_eq!(without_number(path), None);
+        }
+        assert_eq!(without_number(Path::new("a_.png")), None);
+    }
+
+    #[test]
+    fn a_path_is_the_same_however_it_is_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        std::fs::create_dir(at("sub")).unwrap();
+        assert_eq!(located(&at("none.png")), located(&at("sub/../none.png")));
+        assert_eq!(
+            located(Path::new("none.png")),
+            located(Path::new("./none.png"))
+        );
+        assert_ne!(located(&at("a.png")), located(&at("b.png")));
+        assert!(check_apart(&at("./none.png"), &[&at("none.png")]).is_err());
+        let masks = |mask: &str, input: &str, overlay: &str| {
+            check_masks_apart(&at(mask), &[&at(input)], Some(&at(overlay)))
+        };
+        masks("m.png", "a_1.png", "o_1.png").unwrap();
+        for (input, overlay) in [
+            ("m.png", "o.png"),
+            ("m_3.png", "o.png"),
+            ("a.png", "m_1.png"),
+        ] {
+            assert!(masks("m.png", input, overlay).is_err(), "{input} {overlay}");
+        }
     }
 }

@@ -428,8 +428,8 @@ fn outputs() {
         (&["--overlay", "./own.jpg"], ["own.jpg", "is read"]),
         (&["--mask", "shown.png"], ["shown.png", "is read"]),
         (
-            &["--mask", "a.png", "--overlay", "a.png"],
-            ["a.png", "twice"],
+            &["--mask", "a.png", "--overlay", "./a.png"],
+            ["a.png", "replace the other"],
         ),
     ] {
         let arguments = [&["segment"][..], &asked, outputs].concat();

@@ -37,8 +37,8 @@ pub struct CandidateConfig {
     /// Answers that are tried, at most; 1 is greedy generation.
     pub count: usize,
     /// What the logarithm of the mask decoder's estimated IoU (of several masks the lowest) counts against that of the
-    /// answer's probability. Where masks of what is in a box are asked for, the estimate is multiplied by the IoU of that
-    /// box and the one around the masks.
+    /// answer's probability. Where the default question asks for masks of what is in one box, the estimate is multiplied
+    /// by the IoU of that box and the one around the masks, and an answer without masks counts as the worst.
     pub estimate_weight: f64,
     /// The estimate that an answer without a mask counts as.
     pub refusal_estimate: f64,
@@ -281,11 +281,11 @@ impl<B: Backend> AnyRef<B> {
                 Ok(estimates.map(|estimate| config.points(estimate)).collect())
             }
             Measure::WithinBox(region) => {
+                // Something is in it, so that an answer without masks is the worst.
                 let fit = |answer: &Answer| {
-                    let estimate = lowest_estimate(&answer.masks);
-                    config.points(estimate.map(|estimate| {
-                        estimate * overlap(around(&answer.masks), region.map(f64::from))
-                    }))
+                    let estimate = lowest_estimate(&answer.masks).unwrap_or(0.0);
+                    let place = overlap(around(&answer.masks), region.map(f64::from));
+                    config.points(Some(estimate * place))
                 };
                 Ok(answers.iter().map(fit).collect())
             }

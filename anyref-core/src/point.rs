@@ -144,7 +144,7 @@ impl<B: Backend> AnyRef<B> {
             .chunks_exact(height * width)
             .zip(scores)
             .map(|(logits, score)| {
-                if !score.is_finite() {
+                if !score.is_finite() || logits.iter().any(|logit| logit.is_nan()) {
                     return Err(Error::NotFinite);
                 }
                 let pixels: Vec<bool> = logits.iter().map(|&logit| logit > 0.0).collect();

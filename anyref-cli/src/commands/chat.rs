@@ -1,6 +1,7 @@
 //! `anyref chat`: several turns about one picture, from the keyboard or a pipe.
 
 use std::io::{BufRead, IsTerminal, stdin};
+use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -17,7 +18,8 @@ const HELP: &str = "\
 /box X0,Y0,X1,Y1   refer to a box of the picture
 /image FILE        refer to another picture of such a thing
 /audio FILE        refer to a sound
-/new               forget what was asked and answered, and the references for the next message
+/forget            drop the references for the next message
+/new               the same, and forget what was asked and answered
 /help              this list
 /quit              leave
 References stand in the next message as {1}, {2} … in the order given; a message without these numbers
@@ -48,6 +50,8 @@ pub fn run<B: Backend>(
             arguments.image.display()
         ))?;
     }
+    // Of all conversations, so that no picture replaces another.
+    let mut answered = 0;
     // Told with the first answer.
     let mut load = opened.load;
     let mut pending = Pending::of(image.dimensions());
@@ -63,6 +67,7 @@ pub fn run<B: Backend>(
         match line.split_once(char::is_whitespace).unwrap_or((line, "")) {
             ("/quit", _) => return Ok(()),
             ("/help", _) => output::say(HELP)?,
+            ("/forget", _) => pending = Pending::of(image.dimensions()),
             ("/new", _) => {
                 chat.clear();
                 pending = Pending::of(image.dimensions());
@@ -94,8 +99,14 @@ pub fn run<B: Backend>(
                     Err(error) => {
                         let error = prompt::name_files(error, &arguments.image, &pending.written);
                         eprintln!("error: {}", failure::one_line(&error));
+                        if !pending.references.is_empty() {
+                            eprintln!(
+                                "the references are kept for the next message: /forget drops them"
+                            );
+                        }
                     }
                     Ok(answer) => {
+                        answered += 1;
                         output::say("")?;
                         for (index, mask) in answer.masks.iter().enumerate() {
                             output::say(&output::mask_line(index + 1, mask))?;
@@ -111,7 +122,10 @@ pub fn run<B: Backend>(
                             eprintln!("{}", output::timing_line(&answer.timing, run));
                         }
                         if let Some(path) = &arguments.overlay {
-                            let path = output::numbered(path, chat.turns());
+                            let path = output::numbered(path, answered);
+                            let shown = pending.written.iter().flat_map(ReferenceArgument::files);
+                            let read: Vec<&Path> = shown.chain([&*arguments.image]).collect();
+                            output::check_apart(&path, &read)?;
                             let overlay = Overlay {
                                 masks: &answer.masks,
                                 references: &question.references,

@@ -91,8 +91,10 @@ pub fn check_outputs(output: &OutputArguments, inputs: &[&Path]) -> Result<()> {
     let (mask, overlay) = (output.mask.as_deref(), output.overlay.as_deref());
     mask.map_or(Ok(()), output::check_mask)?;
     overlay.map_or(Ok(()), output::check_writable)?;
-    let outputs: Vec<&Path> = mask.into_iter().chain(overlay).collect();
-    output::check_distinct(&outputs, inputs)
+    mask.map_or(Ok(()), |mask| {
+        output::check_masks_apart(mask, inputs, overlay)
+    })?;
+    overlay.map_or(Ok(()), |overlay| output::check_apart(overlay, inputs))
 }
 
 /// Writes files and prints the answer.

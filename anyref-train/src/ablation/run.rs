@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail};
-use anyref_core::AnyRef;
+use anyref_core::{AnyRef, CandidateConfig};
 use burn::tensor::backend::AutodiffBackend;
 
 use super::config::{AblationConfig, Variant};
@@ -93,7 +93,10 @@ fn asked_result<B: AutodiffBackend>(
     run: &Path,
     device: &B::Device,
 ) -> Result<RunResult> {
-    let anyref = AnyRef::<B::InnerBackend>::load(&run.join("model"), device)?;
+    let mut anyref = AnyRef::<B::InnerBackend>::load(&run.join("model"), device)?;
+    // All that is said is scored, as it comes: how answers are chosen was tuned for one model alone.
+    anyref.config.candidates = CandidateConfig::default();
+    anyref.config.min_mask_score = 0.0;
     let options = EvalOptions {
         kinds: config.kinds(variant),
         cases: config.evaluation.scenes,

@@ -200,13 +200,22 @@ impl Described {
             head.split(relation).next().unwrap_or(head)
         });
         let has = |noun: &str| format!(" {head} ").contains(&format!(" {noun} "));
-        // Of "fire engine" and "engine" the longer; the object's own name stands for its noun.
+        // A noun within a longer one was not said: no engine in a fire engine. The object's own name stands for its noun.
         let name = &scene.objects[object].name;
-        let words = scenes.library().nouns(false).iter().chain([&noun, name]);
-        let said = words.filter(|word| has(word)).max_by_key(|word| word.len());
-        let said_noun = said.map(|word| if word == name { &noun } else { word });
-        let noun_right = said_noun == Some(&noun);
-        let said_noun = said_noun.cloned();
+        let nouns = scenes.library().nouns(false).iter().chain([&noun, name]);
+        let nouns: Vec<&String> = nouns.filter(|word| has(word)).collect();
+        let within = |word: &str, other: &str| {
+            word != other && format!(" {other} ").contains(&format!(" {word} "))
+        };
+        let mut said = nouns
+            .iter()
+            .filter(|word| !nouns.iter().any(|other| within(word, other)));
+        let right = said.clone().any(|word| *word == &noun || *word == name);
+        let said_noun = match right {
+            true => Some(noun.clone()),
+            false => said.next().map(|word| (*word).clone()),
+        };
+        let noun_right = right;
         Some(Self {
             noun,
             said_noun,

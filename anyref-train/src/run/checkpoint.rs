@@ -38,8 +38,8 @@ const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
 const POSITION: &str = "position.json";
 
-/// Writes a checkpoint folder, without the parameters named in `left_out`, and deletes all but the newest `keep`, of
-/// which there is always one.
+/// Writes a checkpoint folder, without the parameters named in `left_out`, and deletes all but it and those right
+/// before it, `keep` in all.
 ///
 /// # Errors
 /// As [`write_checkpoint`], when another file or folder cannot be written, renamed or deleted, and when a checkpoint in
@@ -99,12 +99,15 @@ pub fn save<B: AutodiffBackend, M: Module<B>>(
     Ok(target)
 }
 
-/// Deletes all checkpoints but so many: `target`, and the furthest of the others. One that a run left behind before it
-/// went on from an earlier step may be further on than `target`, and is none the newer for it.
+/// Deletes all checkpoints but so many: `target`, and the last before it. One that is further on was left behind by a run
+/// that went on from an earlier step since, and nothing would go on from what was saved now.
 fn prune(folder: &Path, target: &Path, keep: usize) -> Result<()> {
-    let others = list(folder)?.into_iter().filter(|other| other != target);
-    for old in others.rev().skip(keep.max(1) - 1) {
-        discard(&old)?;
+    let (after, up_to): (Vec<_>, Vec<_>) = list(folder)?
+        .into_iter()
+        .partition(|other| place_of(other) > place_of(target));
+    let old = up_to.into_iter().rev().skip(keep.max(1));
+    for doomed in after.into_iter().chain(old) {
+        discard(&doomed)?;
     }
     Ok(())
 }
@@ -322,15 +325,16 @@ fn list(folder: &Path) -> Result<Vec<PathBuf>> {
             if !path.join(POSITION).is_file() {
                 bail!("{} has no {POSITION}: delete this folder", path.display());
             }
-            found.push((place(&name), path));
+            found.push((place_of(&path), path));
         }
     }
     found.sort();
     Ok(found.into_iter().map(|(_, path)| path).collect())
 }
 
-/// Stage and step of a checkpoint's name.
-fn place(name: &str) -> Option<(usize, u64)> {
+/// Stage and step of a checkpoint, by its name.
+fn place_of(path: &Path) -> Option<(usize, u64)> {
+    let name = path.file_name()?.to_str()?;
     let (stage, step) = name.strip_prefix("stage-")?.split_once("-step-")?;
     Some((stage.parse().ok()?, step.parse().ok()?))
 }
@@ -372,14 +376,12 @@ mod tests {
     fn what_was_saved_last_is_kept_however_far_others_are() {
         let folder = tempfile::tempdir().unwrap();
         let folder = folder.path();
-        let steps = [100, 130, 150].map(|step| format!("stage-0-step-{step:08}"));
+        let steps = [90, 100, 130, 150].map(|step| format!("stage-0-step-{step:08}"));
         made(folder, &steps.each_ref().map(String::as_str));
-        let saved = folder.join(&steps[1]);
-        prune(folder, &saved, 2).unwrap();
-        assert_eq!(names(folder), steps[1..]);
-        prune(folder, &saved, 1).unwrap();
-        assert_eq!(names(folder), steps[1..2]);
-        prune(folder, &saved, 0).unwrap();
-        assert_eq!(names(folder), steps[1..2]);
+        let saved = folder.join(&steps[2]);
+        for (keep, left) in [(2, 1..3), (1, 2..3), (0, 2..3)] {
+            prune(folder, &saved, keep).unwrap();
+            assert_eq!(names(folder), steps[left]);
+        }
     }
 }

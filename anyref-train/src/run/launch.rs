@@ -408,6 +408,7 @@ fn check_config(run: &Path, config: &TrainConfig) -> Result<()> {
             .with_context(|| format!("{} is damaged", file.display()))?;
         // Through text, since numbers of 32 bits read back differ from those never written.
         let now: serde_json::Value = serde_json::from_str(&serde_json::to_string(config)?)?;
+        let [before, now] = [before, now].map(without_answering);
         for field in [
             "seed",
             "model",
@@ -435,6 +436,20 @@ fn check_config(run: &Path, config: &TrainConfig) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The configuration without what decides how the trained model answers, which training does not look at.
+fn without_answering(mut config: serde_json::Value) -> serde_json::Value {
+    const ANSWERING: [&str; 4] = [
+        "candidates",
+        "max_history_turns",
+        "max_new_tokens",
+        "min_mask_score",
+    ];
+    if let Some(model) = config["model"].as_object_mut() {
+        model.retain(|field, _| !ANSWERING.contains(&field.as_str()));
+    }
+    config
 }
 
 /// Saves the config and the tokenizer beside the run; a tokenizer that is there already stays, and others may read it.

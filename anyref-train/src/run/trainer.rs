@@ -31,7 +31,7 @@ pub trait Stage<B: AutodiffBackend>: Sync {
     /// The losses of a batch.
     ///
     /// # Errors
-    /// When the model lacks what the batch needs, or the folder in which features are kept cannot be read or written.
+    /// When the model lacks what the batch needs, or the folder in which features are kept cannot be read.
     fn loss(&self, trainee: &Trainee<B>, batch: &Self::Batch) -> Result<Losses<B>>;
 
     /// Positions that the language model reads of a batch, padding left out.

@@ -82,16 +82,20 @@ impl StageContext {
         target
     }
 
-    /// As [`mask_target`](Self::mask_target), with [`OUTSIDE`] in the cells that lie in the padding alone.
+    /// As [`mask_target`](Self::mask_target), of what each cell has of the picture: [`OUTSIDE`] where it lies in the
+    /// padding alone.
     pub(crate) fn scored_target(&self, mask: &Mask, size: usize) -> Vec<f32> {
         let mut target = self.mask_target(mask, size);
         let side = self.model.image_encoder.image_size;
         let resized = self.sam().resized_size([mask.height(), mask.width()]);
-        let [rows, columns] = resized.map(|length| (length * size).div_ceil(side));
+        let [rows, columns] = resized.map(|length| (length * size) as f32 / side as f32);
         for (index, cell) in target.iter_mut().enumerate() {
-            if index / size >= rows || index % size >= columns {
-                *cell = OUTSIDE;
-            }
+            let inside = |cells: f32, at: usize| (cells - at as f32).clamp(0.0, 1.0);
+            let share = inside(rows, index / size) * inside(columns, index % size);
+            *cell = match share > 0.0 {
+                true => *cell / share,
+                false => OUTSIDE,
+            };
         }
         target
     }

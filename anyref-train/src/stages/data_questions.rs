@@ -1,6 +1,7 @@
 //! Questions of published data sets, and of your own.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use core::fmt;
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context, Result, bail};
@@ -17,8 +18,18 @@ use crate::run::config::DataConfig;
 
 /// Items tried in the place of one that cannot be asked about: its sound is silence, or its files are damaged.
 const TRIES: u64 = 16;
-/// Items that are passed over by name; of more the number is told.
-const NAMED: u64 = 10;
+/// Items that are named when they are passed over; of more their number is told.
+const NAMED: usize = 10;
+
+/// Marks an error as that of an item's own files.
+#[derive(Debug)]
+struct Damaged;
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("cannot be used")
+    }
+}
 
 /// The data sets of a stage.
 #[derive(Debug)]
@@ -61,8 +72,8 @@ pub struct DataQuestions {
     describe_mask_probability: f64,
     /// The order of the epoch that was read last.
     epoch: Mutex<Option<(u64, Arc<Order>)>>,
-    /// Items that could not be asked about, each time that one was passed over.
-    passed_over: AtomicU64,
+    /// Items that are damaged, by data set and index, as far as any was asked for.
+    damaged: Mutex<BTreeSet<(usize, usize)>>,
 }
 
 impl DataQuestions {
@@ -88,7 +99,7 @@ impl DataQuestions {
             },
             describe_mask_probability: config.describe_mask_probability,
             epoch: Mutex::new(None),
-            passed_over: AtomicU64::new(0),
+            damaged: Mutex::default(),
         })
     }
 
@@ -114,7 +125,8 @@ impl DataQuestions {
     /// The questions of a step of `count`, read from their files on several threads.
     ///
     /// # Errors
-    /// When none of several items in a row can be asked about, since their files are damaged or their sounds silent.
+    /// When none of several items in a row can be asked about, since their files are damaged or their sounds silent, and
+    /// when the model does not hear or a template does not fit an item.
     pub fn asked(&self, context: &StageContext, step: u64, count: usize) -> Result<Vec<Asked>> {
         let first = step * count as u64;
         let samples = (first..first + count as u64)
@@ -143,29 +155,32 @@ impl DataQuestions {
     /// thousand ends no run.
     fn readable(&self, context: &StageContext, sample: Sample) -> Result<Asked> {
         let dataset = &self.mixture.datasets()[sample.dataset];
+        let tries = TRIES.min(dataset.len() as u64);
         let mut refused = None;
-        for again in 0..TRIES {
+        for again in 0..tries {
             let sample = Sample {
                 index: (sample.index + again as usize) % dataset.len(),
                 draw: sample.draw.wrapping_add(again),
                 ..sample
             };
-            let asked = self.mixture.item(sample).map_err(Into::into);
+            let asked = self.mixture.item(sample).context(Damaged);
             let asked = asked.and_then(|item| {
                 let example = self.example(context, &item, sample.draw);
                 example.with_context(|| format!("{} {}", dataset.name(), item.id))
             });
             match asked {
-                Ok(asked) => return Ok(asked),
-                Err(error) => {
-                    self.tell(&error);
+                Err(error) if error.is::<Damaged>() => {
+                    self.tell(sample, &error);
                     refused = Some(error);
                 }
+                // Silence is in the nature of sounds, and not worth a word.
+                Err(error) if is_unheard(&error) => refused = Some(error),
+                asked => return asked,
             }
         }
         match refused {
             Some(error) => Err(error.context(format!(
-                "{}: {TRIES} items in a row, up from number {}, cannot be asked about",
+                "{}: {tries} items in a row, up from number {}, cannot be asked about",
                 dataset.name(),
                 sample.index
             ))),
@@ -173,12 +188,13 @@ impl DataQuestions {
         }
     }
 
-    /// Says that an item is passed over. Silence is in the nature of sounds, and not worth a word.
-    fn tell(&self, error: &anyhow::Error) {
-        if is_unheard(error) {
+    /// Says once that an item is passed over.
+    fn tell(&self, sample: Sample, error: &anyhow::Error) {
+        let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        if !damaged.insert((sample.dataset, sample.index)) {
             return;
         }
-        let count = 1 + self.passed_over.fetch_add(1, Ordering::Relaxed);
+        let count = damaged.len();
         if count <= NAMED {
             eprintln!("passed over: {error:#}");
         } else if count.is_power_of_two() {
@@ -194,13 +210,14 @@ impl DataQuestions {
             .iter()
             .filter(|reference| !matches!(reference, Reference::Text(_)))
             .map(|reference| item.open_reference(reference))
-            .collect::<Result<Vec<_>>>()?;
+            .collect::<Result<Vec<_>>>()
+            .context(Damaged)?;
         let prepared = references
             .iter()
             .map(|reference| ExampleReference::new(context, reference))
             .collect::<Result<Vec<_>>>()?;
         let mut answer = conversation.answer;
-        let mut masks = item.masks()?;
+        let mut masks = item.masks().context(Damaged)?;
         if item.task == Task::Describe && item.answer.is_none() {
             if masks.len() == 1 && self.points(draw) {
                 let words = answer.trim_end_matches('.').len();
@@ -225,7 +242,7 @@ impl DataQuestions {
             reference_name: None,
         };
         Ok(Asked {
-            image: item.open_picture()?,
+            image: item.open_picture().context(Damaged)?,
             examples: vec![example],
         })
     }

@@ -85,7 +85,7 @@ impl FeatureCache {
     /// The features of some pictures, `[pictures, ...]`. `encode` gets those that are not kept yet, all at once.
     ///
     /// # Errors
-    /// When what is new cannot be written.
+    /// When what is kept is of different shapes.
     pub fn features<B: Backend, const D: usize>(
         &self,
         pictures: &[PixelValues],
@@ -139,18 +139,20 @@ impl FeatureCache {
     fn write(&self, key: u64, entry: &Entry) {
         let bytes = entry.bytes();
         let length = bytes.len() as u64;
-        let used = self.used.load(Ordering::Relaxed);
-        if used.saturating_add(length) > self.limit {
+        let more = |used: u64| used.checked_add(length).filter(|sum| *sum <= self.limit);
+        let order = Ordering::Relaxed;
+        if self.used.fetch_update(order, order, more).is_err() {
             return;
         }
-        self.used.fetch_add(length, Ordering::Relaxed);
         let file = self.file(key);
-        // Two runs may write the same at the same time.
-        let partial = file.with_extension(format!("{}.partial", std::process::id()));
+        // Several threads and runs may write the same at the same time.
+        static WRITTEN: AtomicU64 = AtomicU64::new(0);
+        let number = WRITTEN.fetch_add(1, order);
+        let partial = file.with_extension(format!("{}-{number}.partial", std::process::id()));
         let written = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, &file));
         if let Err(error) = written {
             let _ = fs::remove_file(&partial);
-            if self.used.swap(u64::MAX, Ordering::Relaxed) != u64::MAX {
+            if self.used.swap(u64::MAX, order) != u64::MAX {
                 eprintln!(
                     "features are no longer kept: cannot write {}: {error}",
                     file.display()

@@ -22,7 +22,7 @@ impl InstructStage<'_> {
     ///
     /// # Errors
     /// When the validation data cannot be read or do not fit the model, or the folder in which features are kept cannot
-    /// be read or written.
+    /// be read.
     pub fn validation_pictures<B: Backend>(
         &self,
         trainee: &Trainee<B>,
@@ -41,7 +41,10 @@ impl InstructStage<'_> {
             else {
                 continue;
             };
-            let (logits, truth) = (shown(logits, side), shown(truth - 0.5, side));
+            // Nothing is shown outside of the picture.
+            let inside = truth.clone().greater_equal_elem(0.0).float();
+            let logits = logits * inside.clone() - (-inside + 1.0);
+            let (logits, truth) = (shown(logits, side), shown(truth.clamp_min(0.0) - 0.5, side));
             let of = batch.picture_of_objects();
             for (picture, pixels) in batch.sam.iter().enumerate() {
                 let masks = 0..batch.objects.len();

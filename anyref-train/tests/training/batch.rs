@@ -212,16 +212,14 @@ fn masks_keep_their_area_at_any_resolution() {
     for (target, mask) in targets.zip(batch.masks.chunks_exact(16 * 16)) {
         let area = target.area() as f32 * cell;
         let (inside, outside) = mask.split_at(12 * 16);
-        assert!((inside.iter().sum::<f32>() - area).abs() < 1e-3 * area);
+        // Of the last row a quarter lies in the picture.
+        let [above, last] =
+            [&inside[..11 * 16], &inside[11 * 16..]].map(|rows| rows.iter().sum::<f32>());
+        assert!((above + 0.25 * last - area).abs() < 1e-3 * area);
         assert!(
             inside
                 .iter()
                 .all(|&share| (0.0..=1.0 + 1e-4).contains(&share))
-        );
-        assert!(
-            mask[11 * 16..12 * 16]
-                .iter()
-                .all(|&share| share <= 0.25 + 1e-4)
         );
         assert!(outside.iter().all(|&share| share == OUTSIDE));
     }

@@ -1,6 +1,6 @@
 //! Runs that cannot be what was meant are refused.
 
-use anyref_train::run::config::TrainConfig;
+use anyref_train::run::config::{InitialWeights, TrainConfig};
 use anyref_train::run::launch::{export_checkpoint, launch};
 use serde_json::json;
 
@@ -31,6 +31,19 @@ fn a_run_goes_on_with_its_own_model_and_data_only() {
     other(|config| config.seed = 4, "seed");
     other(|config| config.model.llm.num_hidden_layers = 3, "model");
     other(|config| config.scenes.seed = 9, "scenes");
+    fn weights() -> InitialWeights {
+        InitialWeights {
+            from: "elsewhere".into(),
+            parts: vec!["vision_tower".into()],
+        }
+    }
+    other(|config| config.initial.push(weights()), "initial");
+    // How the trained model answers is no matter of training.
+    let mut answering = config.clone();
+    answering.model.candidates.count = 3;
+    answering.model.min_mask_score = 0.5;
+    answering.model.max_history_turns = Some(2);
+    assert!(!start(&answering).unwrap());
     // More steps are no other run.
     assert!(!start(&train_config(vec![stage("sam", 5, 1)])).unwrap());
 
