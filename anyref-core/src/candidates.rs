@@ -45,6 +45,8 @@ pub struct CandidateConfig {
     /// What the logarithm of how well a description is understood counts: the IoU of what its words are answered with and
     /// what its reference means, times the estimate of the former.
     pub listener_weight: f64,
+    /// What each token of a description costs, as a logarithm: a longer one has to be understood better.
+    pub token_cost: f64,
 }
 
 impl Default for CandidateConfig {
@@ -54,6 +56,7 @@ impl Default for CandidateConfig {
             estimate_weight: 1.0,
             refusal_estimate: 0.1,
             listener_weight: 1.0,
+            token_cost: 0.0,
         }
     }
 }
@@ -82,6 +85,7 @@ impl CandidateConfig {
         let weights = [
             ("candidates.estimate_weight", self.estimate_weight),
             ("candidates.listener_weight", self.listener_weight),
+            ("candidates.token_cost", self.token_cost),
         ];
         for (field, weight) in weights {
             if !(weight.is_finite() && weight >= 0.0) {
@@ -161,9 +165,9 @@ impl<B: Backend> AnyRef<B> {
         let mut timing = question.timing;
         let start = Instant::now();
         let config = &self.config.candidates;
-        let weight = match goal {
-            Goal::Masks => config.estimate_weight,
-            Goal::Description => config.listener_weight,
+        let (weight, token_cost) = match goal {
+            Goal::Masks => (config.estimate_weight, 0.0),
+            Goal::Description => (config.listener_weight, config.token_cost),
         };
         let width = BeamConfig {
             beams: config.count,
@@ -177,23 +181,30 @@ impl<B: Backend> AnyRef<B> {
         {
             return Err(Error::NotFinite);
         }
-        let mut tokens: Vec<Vec<u32>> = beams.iter().map(|beam| beam.tokens.clone()).collect();
+        let cost = |beam: &Beam| token_cost * beam.tokens.len() as f64;
+        let mut beams: Vec<(f64, Beam)> = beams
+            .into_iter()
+            .map(|beam| (beam.log_probability - cost(&beam), beam))
+            .collect();
+        beams.sort_by(|(a, _), (b, _)| b.total_cmp(a));
+        let (worth, mut tokens): (Vec<f64>, Vec<Vec<u32>>) = beams
+            .into_iter()
+            .map(|(worth, beam)| (worth, beam.tokens))
+            .unzip();
         timing.generate += start.elapsed();
 
         let measure = self.measure(asked, goal, &mut timing)?;
         let mut answers = self.tried(asked, &question, &tokens[..1], &mut timing)?;
         let mut fits = self.fits(&measure, asked.picture, &answers, &mut timing)?;
         // No answer points better than perfectly: the others are tried as far as they could still be the best.
-        let reached = beams[0].log_probability + fits[0];
-        let mut others = beams.iter().skip(1);
-        let promising = others.position(|beam| beam.log_probability <= reached);
-        let promising = promising.unwrap_or(beams.len() - 1);
+        let reached = worth[0] + fits[0];
+        let promising = worth[1..].partition_point(|worth| *worth > reached);
         if promising > 0 {
             let more = self.tried(asked, &question, &tokens[1..=promising], &mut timing)?;
             fits.extend(self.fits(&measure, asked.picture, &more, &mut timing)?);
             answers.extend(more);
         }
-        let value = |index: usize| beams[index].log_probability + fits[index];
+        let value = |index: usize| worth[index] + fits[index];
         // The likelier of equals, however the last digits are rounded.
         let best =
             (1..answers.len()).fold(0, |best, other| match value(other) > value(best) + TIE {

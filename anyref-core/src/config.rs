@@ -173,8 +173,9 @@ impl AnyRefConfig {
             candidates: CandidateConfig {
                 count: 8,
                 estimate_weight: 2.0,
-                refusal_estimate: 0.15,
+                refusal_estimate: 0.25,
                 listener_weight: 2.0,
+                token_cost: 0.15,
             },
             // Its training has no conversations.
             max_history_turns: Some(0),

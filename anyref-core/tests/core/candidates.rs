@@ -143,6 +143,28 @@ fn descriptions_are_chosen_by_what_their_words_point_at() {
 }
 
 #[test]
+fn tokens_of_a_description_cost_what_is_asked_for_them() {
+    let mut shorter = 0;
+    for seed in 0..8 {
+        let mut anyref = asking(CandidateConfig::default(), seed);
+        let picture = anyref.picture(&image(48, 48)).unwrap();
+        let mut tokens = |token_cost| {
+            anyref.config.candidates = CandidateConfig {
+                count: 8,
+                token_cost,
+                ..CandidateConfig::default()
+            };
+            let answer = anyref.describe(&picture, &boxed()).unwrap();
+            anyref.tokenizer.encode(&answer.raw, false).unwrap().len()
+        };
+        let (free, dear) = (tokens(0.0), tokens(1e9));
+        assert!(dear <= free, "{seed}: {dear} {free}");
+        shorter += usize::from(dear < free);
+    }
+    assert!(shorter > 0);
+}
+
+#[test]
 fn a_limit_of_scores_hides_masks_and_changes_no_choice() {
     for seed in 0..4 {
         let mut anyref = asking(weights(8, 1e9, 0.0), seed);

@@ -4,13 +4,13 @@ use std::fs;
 use std::path::Path;
 
 use anyref_train::run::checkpoint::{load_parts, newest};
-use anyref_train::run::config::InitialWeights;
+use anyref_train::run::config::{InitialWeights, TrainConfig};
 use anyref_train::run::launch::launch;
 use anyref_train::trainee::Trainee;
 use anyref_weights::testing::fill;
 use anyref_weights::{SaveOptions, save_module};
 
-use crate::support::{TrainBackend, alone, context, folders, stage, train_config};
+use crate::support::{TrainBackend, alone, context, folders, stage, train_config, weights};
 
 fn values<const D: usize>(tensor: burn::tensor::Tensor<TrainBackend, D>) -> Vec<f32> {
     tensor.into_data().to_vec().unwrap()
@@ -111,4 +111,35 @@ fn a_language_model_brings_its_tokenizer() {
     let run = folders(&folder.path().join("none"));
     let error = launch::<TrainBackend>(&config, &run, None, &Default::default()).unwrap_err();
     assert!(error.to_string().contains("no tokenizer"), "{error}");
+}
+
+/// A checkpoint leaves out what the run's start has, but not what was trained since.
+#[test]
+fn what_was_trained_is_kept_where_it_is_trained_no_more() {
+    let _turn = alone();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let go = |config: &TrainConfig, name: &str, steps: Option<u64>| {
+        let run = folders(&at(name));
+        launch::<TrainBackend>(config, &run, steps, &Default::default()).unwrap()
+    };
+    go(&train_config(vec![stage("sam", 1, 1)]), "first", None);
+    let mut config = train_config(vec![stage("sam", 6, 1)]);
+    config.initial = vec![InitialWeights {
+        from: newest(&at("first/checkpoints")).unwrap().unwrap(),
+        parts: vec!["image_encoder".into()],
+    }];
+    go(&config, "run", Some(2));
+    let encoder = || {
+        let all = weights(&at("run")).into_iter();
+        all.filter(|(name, _)| name.contains("image_encoder"))
+            .collect::<Vec<_>>()
+    };
+    let learned = encoder();
+    assert!(!learned.is_empty());
+    config.stages[0].trainable = vec!["^anyref\\.mask_decoder\\.".into()];
+    for _ in 0..2 {
+        go(&config, "run", Some(1));
+        assert!(encoder() == learned);
+    }
 }
