@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::common::{fail, folder, succeed, tone, write_sound};
+use crate::common::{fail, folder, pointing, succeed, tone, write_sound};
 
 fn fixture(name: &str) -> String {
     let root =
@@ -95,8 +95,9 @@ fn a_benchmark_is_asked_scored_and_gone_on_with() {
     let folder = folder();
     let (root, out) = (fixture("refer"), folder.path().join("out"));
     // Poor masks count as well: the pictures are no photographs.
-    // All that is said is shown, as it comes.
-    let shared = ["--root", &root, "--min-score", "0", "--candidates", "1"];
+    // A model that always points.
+    let model = ["--model", pointing(), "--max-new-tokens", "1"];
+    let shared = [&["--root", &root, "--min-score", "0"][..], &model].concat();
     let arguments = [&["eval", "refcoco", "--out", "out"][..], &shared].concat();
     let table = succeed(folder.path(), &arguments);
     assert!(

@@ -143,8 +143,17 @@ pub fn newest(folder: &Path) -> Result<Option<PathBuf>> {
 pub fn position(path: &Path) -> Result<Position> {
     let file = path.join(POSITION);
     let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    serde_json::from_slice(&text)
-        .with_context(|| format!("{} is damaged: delete this checkpoint", file.display()))
+    let position: Position = serde_json::from_slice(&text)
+        .with_context(|| format!("{} is damaged: delete this checkpoint", file.display()))?;
+    Ok(Position {
+        best: position.best.map(single),
+        ..position
+    })
+}
+
+/// A score as it can be written and read without a change: JSON's numbers are read back to all but their last digit.
+pub(super) fn single(score: f64) -> f64 {
+    f64::from(score as f32)
 }
 
 /// The parameters of a module that a checkpoint lacks.

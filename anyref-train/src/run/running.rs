@@ -10,7 +10,7 @@ use burn::tensor::backend::AutodiffBackend;
 use indicatif::{ProgressBar, ProgressStyle};
 use regex::Regex;
 
-use super::checkpoint::{self, Position};
+use super::checkpoint::{self, Position, single};
 use super::config::StageConfig;
 use super::log::MetricLog;
 use super::optimizer::{Optimizer, OptimizerConfig, set_trainable};
@@ -307,7 +307,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
             .println(format!("{} step {step}: {}", config.kind, summary(&scores)));
         let score = scores
             .first()
-            .map(|(_, score)| *score)
+            .map(|(_, score)| single(*score))
             .filter(|score| score.is_finite());
         if score > self.position.best {
             self.position.best = score;

@@ -116,7 +116,10 @@ pub fn train(folder: &Path, stages: Vec<Value>, options: &[String]) -> Command {
     let mut config = train_config(stages);
     config.instructions.per_scene = 1;
     let file = folder.join("config.json");
-    fs::write(&file, serde_json::to_string(&config).unwrap()).unwrap();
+    // At once, since a run that was started before may be reading it.
+    let partial = folder.join(format!("config.{}", rand::random::<u64>()));
+    fs::write(&partial, serde_json::to_string(&config).unwrap()).unwrap();
+    fs::rename(&partial, &file).unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_anyref-train"));
     command.args(["train", "--config"]).arg(file);
     command.arg("--run").arg(folder.join("run")).args(options);
