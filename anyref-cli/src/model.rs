@@ -35,8 +35,6 @@ pub const EMBEDDED: ModelFiles<'static> = ModelFiles {
 pub struct Opened<B: Backend> {
     /// The model.
     pub anyref: AnyRef<B>,
-    /// When opening began, for the total time.
-    pub start: Instant,
     /// How long opening took.
     pub load: Duration,
 }
@@ -79,7 +77,6 @@ pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>
     }
     Ok(Opened {
         anyref,
-        start,
         load: start.elapsed(),
     })
 }

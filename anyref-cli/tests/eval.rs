@@ -66,14 +66,10 @@ fn who_stops_reading_ends_nothing_badly() {
 fn another_seed_gives_other_scenes() {
     let folder = folder();
     let config = shapes();
+    let shared = ["eval", "stamps", "--config", &config, "--kind", "text"];
     let asked = |out: &str, seed: &[&str]| {
-        let shared = ["eval", "stamps", "--config", &config, "--kind", "text"];
-        let shared = [
-            &shared[..],
-            &["--n", "2", "--candidates", "1", "--out", out],
-        ]
-        .concat();
-        succeed(folder.path(), &[&shared[..], seed].concat());
+        let more = ["--n", "2", "--candidates", "1", "--out", out];
+        succeed(folder.path(), &[&shared[..], &more, seed].concat());
         let cases = fs::read_to_string(folder.path().join(out).join("predictions.jsonl")).unwrap();
         let question = |line: &str| {
             let case: Value = serde_json::from_str(line).unwrap();
@@ -85,7 +81,6 @@ fn another_seed_gives_other_scenes() {
     assert_eq!(usual.len(), 2);
     assert_ne!(asked("other", &["--scene-seed", "77"]), usual);
     // It does not go on with scenes of another seed.
-    let shared = ["eval", "stamps", "--config", &config, "--kind", "text"];
     let more = ["--n", "3", "--candidates", "1", "--out", "other"];
     fail(folder.path(), &[&shared[..], &more].concat(), &["other"]);
 }

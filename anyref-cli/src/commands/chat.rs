@@ -67,10 +67,10 @@ pub fn run<B: Backend>(
         match line.split_once(char::is_whitespace).unwrap_or((line, "")) {
             ("/quit", _) => return Ok(()),
             ("/help", _) => output::say(HELP)?,
-            ("/forget", _) => pending = Pending::of(image.dimensions()),
+            ("/forget", _) => pending.clear(),
             ("/new", _) => {
                 chat.clear();
-                pending = Pending::of(image.dimensions());
+                pending.clear();
             }
             ("/box", corners) => pending.add(ReferenceArgument::Box(corners.trim().into())),
             ("/image", file) => pending.add(ReferenceArgument::Image {
@@ -135,7 +135,7 @@ pub fn run<B: Backend>(
                             output::write_picture(&overlay.draw(&image), &path)?;
                             output::say(&format!("overlay -> {}", path.display()))?;
                         }
-                        pending = Pending::of(image.dimensions());
+                        pending.clear();
                     }
                 }
             }
@@ -159,6 +159,11 @@ impl Pending {
             written: Vec::new(),
             references: Vec::new(),
         }
+    }
+
+    fn clear(&mut self) {
+        self.written.clear();
+        self.references.clear();
     }
 
     /// Reads a reference; a bad one is reported and left out.

@@ -29,6 +29,7 @@ pub fn run<B: Backend>(
 ) -> Result<()> {
     let folder = &arguments.out;
     std::fs::create_dir_all(folder).with_context(|| output::cannot_write(folder))?;
+    let start = Instant::now();
     let opened = model::open::<B>(common, device)?;
     let anyref = &opened.anyref;
     let mut report = Report::new(&anyref.config.name, common.backend);
@@ -57,7 +58,7 @@ pub fn run<B: Backend>(
     for line in report.summary() {
         output::say(&line)?;
     }
-    let total = opened.start.elapsed().as_secs_f64();
+    let total = start.elapsed().as_secs_f64();
     output::say(&format!(
         "{} questions in {total:.1} s -> {}",
         report.tasks.len(),

@@ -8,6 +8,7 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use crate::eval::{EvalKind, Scores};
+use crate::run::whole::write_whole;
 
 /// A run's numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -74,12 +75,4 @@ impl RunResult {
     pub(super) fn write(&self, path: &Path) -> Result<()> {
         write_whole(path, &(serde_json::to_string(self)? + "\n"))
     }
-}
-
-/// Writes beside, then renames.
-pub(super) fn write_whole(path: &Path, text: &str) -> Result<()> {
-    let partial = path.with_extension("partial");
-    fs::write(&partial, text)
-        .and_then(|()| fs::rename(&partial, path))
-        .with_context(|| format!("cannot write {}", path.display()))
 }

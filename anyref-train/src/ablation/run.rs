@@ -8,13 +8,14 @@ use anyref_core::{AnyRef, CandidateConfig};
 use burn::tensor::backend::AutodiffBackend;
 
 use super::config::{AblationConfig, Variant};
-use super::result::{RunResult, write_whole};
+use super::result::RunResult;
 use super::table::table;
 use crate::data::Scenes;
 use crate::eval::{EvalOptions, evaluate, scores};
 use crate::run::config::TrainConfig;
 use crate::run::launch::{Folders, launch, open_scenes};
 use crate::run::recompute::Recomputing;
+use crate::run::whole::write_whole;
 
 /// What a run leaves when it is done.
 const RESULT: &str = "result.json";

@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 use anyref_weights::read_plain_pickle;
 use serde::Deserialize;
 
+use super::annotation_id::AnnotationId;
 use super::coco_file::CocoFile;
 use super::dataset::{Dataset, entry, some};
 use super::error::{Error, Result};
@@ -34,18 +35,18 @@ struct Ref {
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum OneOrMany {
-    One(i64),
-    Many(Vec<i64>),
+    One(AnnotationId),
+    Many(Vec<AnnotationId>),
 }
 
 impl OneOrMany {
     /// The annotations; empty when there is no target.
-    fn ids(&self) -> impl Iterator<Item = i64> {
+    fn ids(&self) -> impl Iterator<Item = AnnotationId> {
         let ids = match self {
             Self::One(id) => std::slice::from_ref(id),
             Self::Many(ids) => ids,
         };
-        ids.iter().copied().filter(|&id| id != NO_TARGET)
+        ids.iter().copied().filter(|id| *id != NO_TARGET)
     }
 }
 
@@ -94,7 +95,7 @@ impl GRefCoco {
         for (index, r) in refs.iter().enumerate() {
             file.image(r.image_id)?;
             for id in r.ann_id.ids() {
-                file.annotation(id.into())?;
+                file.annotation(id)?;
             }
             entries.extend((0..r.sentences.len()).map(|sentence| (index, sentence)));
         }
@@ -130,7 +131,7 @@ impl Dataset for GRefCoco {
         item.references.push(Reference::Text(sent.clone()));
         let mut shapes = Vec::new();
         for id in r.ann_id.ids() {
-            let annotation = self.file.annotation(id.into())?;
+            let annotation = self.file.annotation(id)?;
             // Crowds are left out, as the data set's own loader does.
             if annotation.iscrowd == 0 {
                 shapes.push(annotation.shape());

@@ -17,6 +17,7 @@ use super::given::{Given, names_of_trained};
 use super::nodes::Nodes;
 use super::recompute::Recomputing;
 use super::trainer::{RunOptions, train_stage};
+use super::whole::write_whole;
 use crate::data::Scenes;
 use crate::stages::{
     AudioStage, ClipStage, DataSources, InstructStage, SamStage, SceneContext, StageContext,
@@ -454,16 +455,11 @@ fn without_answering(mut config: serde_json::Value) -> serde_json::Value {
 
 /// Saves the config and the tokenizer beside the run; a tokenizer that is there already stays, and others may read it.
 fn write_start(run: &Path, config: &TrainConfig, tokenizer: &Tokenizer) -> Result<()> {
-    let (file, text) = (
-        run.join(CONFIG),
-        serde_json::to_string_pretty(config)? + "\n",
-    );
+    let file = run.join(CONFIG);
+    let text = serde_json::to_string_pretty(config)? + "\n";
     // A run that goes on writes nothing, so that a full disk takes nothing from it.
-    if std::fs::read_to_string(&file).is_ok_and(|written| written != text) || !file.is_file() {
-        let partial = run.join("config.partial");
-        std::fs::write(&partial, text)
-            .and_then(|()| std::fs::rename(&partial, &file))
-            .with_context(|| format!("cannot write {}", file.display()))?;
+    if std::fs::read_to_string(&file).ok().as_ref() != Some(&text) {
+        write_whole(&file, &text)?;
     }
     let file = run.join(TOKENIZER);
     if !file.is_file() {

@@ -24,3 +24,4 @@ pub mod schedule;
 pub mod segments;
 mod tensorboard;
 pub mod trainer;
+pub(crate) mod whole;

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::Child;
 use std::time::{Duration, Instant};
 
-use anyref_train::run::checkpoint::newest;
+use anyref_train::run::checkpoint::{newest, position};
 
 use crate::support::{metrics, stage, train};
 
@@ -14,8 +14,7 @@ const STEPS: u64 = 60;
 /// The step of the newest checkpoint; none while there is none, or one is being renamed.
 fn reached(run: &Path) -> Option<u64> {
     let newest = newest(&run.join("checkpoints")).ok().flatten()?;
-    let name = newest.file_name()?.to_str()?.to_owned();
-    name.rsplit('-').next()?.parse().ok()
+    Some(position(&newest).ok()?.step)
 }
 
 /// A program that does not outlive its test.
