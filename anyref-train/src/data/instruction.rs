@@ -117,8 +117,8 @@ pub struct InstructionConfig {
     /// Largest shift of a box edge, as a share of the box.
     pub box_jitter: f32,
     /// Probability that in training the answer to a reference picture has a wrong name in it, of something else in the
-    /// scene or of nothing there. Such words are not learned, but the mask is: pointing then has to follow the picture rather than
-    /// its name, as it must for things without a known one.
+    /// scene or of nothing there. The name is not learned, but that it is pointed at, and where, is: pointing then has to follow
+    /// the picture rather than its name, as it must for things without a known one.
     pub misnaming_probability: f64,
     /// Probability that in training a box to describe holds one of several things of the same noun, where the scene has
     /// such: the noun alone does not tell it apart, and its place has to be said.
@@ -126,8 +126,8 @@ pub struct InstructionConfig {
     /// Probability that in training a description also says the place where the noun alone would do, so that places
     /// are learned from more than the few boxes that need them.
     pub placed_probability: f64,
-    /// Probability that in training a reference picture is of a thing without a name, where the scene has such. Any name will do in
-    /// the answer, so its words are not learned.
+    /// Probability that in training a reference picture is of a thing without a name: of one in the scene, where there is such, or
+    /// of one that is not there. Any name will do in the answer, so it is not learned.
     pub made_up_probability: f64,
     /// Probability that in training an expression for a thing compares sizes, where one of its expressions does.
     pub size_probability: f64,
@@ -231,7 +231,7 @@ pub struct Instruction {
     pub targets: Vec<Target>,
     /// For a description, the object in the box, whether or not the answer points at it.
     pub described: Option<usize>,
-    /// Whether the answer's words are wrong on purpose, and only its masks are to be learned.
+    /// Whether the answer's name is wrong on purpose, and only what follows it and its masks are to be learned.
     pub misnamed: bool,
 }
 

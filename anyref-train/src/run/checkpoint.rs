@@ -10,7 +10,7 @@ use anyref_weights::{
     Checkpoint, LoadOptions, SaveOptions, load_module, local_path, output_tensors, parameters,
     write_checkpoint,
 };
-use burn::module::Module;
+use burn::module::{AutodiffModule, Module};
 use burn::tensor::{DType, Tensor, backend::AutodiffBackend};
 use safetensors::tensor::{Dtype, TensorView};
 use serde::{Deserialize, Serialize};
@@ -36,32 +36,49 @@ pub struct Position {
 
 const MODEL: &str = "model.safetensors";
 const OPTIMIZER: &str = "optimizer.safetensors";
+const LIVE: &str = "live.safetensors";
 const POSITION: &str = "position.json";
 
-/// Writes a checkpoint folder, without the parameters named in `left_out`, and deletes all but it and those right
-/// before it, `keep` in all.
+/// What a checkpoint holds.
+pub struct State<'a, B: AutodiffBackend, M: AutodiffModule<B>> {
+    /// The model: the weights that the optimizer left, or where there is one their running mean.
+    pub model: &'a M::InnerModule,
+    /// Parameters, by name, that are left out of it.
+    pub left_out: &'a BTreeSet<String>,
+    /// The weights that the optimizer left, and the names of those that it changes, where the model is another.
+    pub live: Option<(&'a M, &'a BTreeSet<String>)>,
+    /// What the optimizer remembers.
+    pub optimizer: &'a Optimizer<B>,
+    /// Where the run stands; the optimizer's updates are filled in.
+    pub position: &'a Position,
+}
+
+/// Writes a checkpoint folder, and deletes all but it and those right before it, `keep` in all.
 ///
 /// # Errors
 /// As [`write_checkpoint`], when another file or folder cannot be written, renamed or deleted, and when a checkpoint in
 /// `folder` has no `position.json`.
-pub fn save<B: AutodiffBackend, M: Module<B>>(
+pub fn save<B: AutodiffBackend, M: AutodiffModule<B>>(
     folder: &Path,
-    module: &M,
-    optimizer: &Optimizer<B>,
-    mut position: Position,
-    left_out: &BTreeSet<String>,
+    state: &State<'_, B, M>,
     keep: usize,
 ) -> Result<PathBuf> {
+    let mut position = state.position.clone();
     let name = format!("stage-{}-step-{:08}", position.stage, position.step);
     let (target, partial) = (folder.join(&name), folder.join(format!("{name}.partial")));
     fs::create_dir_all(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
     let options = SaveOptions::default();
-    let mut weights = output_tensors::<B, M>(module, &options);
-    weights.retain(|tensor| !left_out.contains(&tensor.name));
+    let mut weights = output_tensors::<B::InnerBackend, _>(state.model, &options);
+    weights.retain(|tensor| !state.left_out.contains(&tensor.name));
     write_checkpoint(partial.join(MODEL), weights, &options)?;
+    if let Some((module, trained)) = state.live {
+        let mut weights = output_tensors::<B, M>(module, &options);
+        weights.retain(|tensor| trained.contains(&tensor.name));
+        write_checkpoint(partial.join(LIVE), weights, &options)?;
+    }
 
     let mut tensors = Vec::new();
-    for (path, moments) in optimizer.moments() {
+    for (path, moments) in state.optimizer.moments() {
         position.updates.insert(path.to_owned(), moments.steps);
         let kept = [
             ("first", Some(&moments.first)),
@@ -195,6 +212,23 @@ pub fn load_weights<B: AutodiffBackend, M: Module<B>>(
         options = options.with_allow_missing(".");
     }
     load_module::<B, M>(&mut module, &checkpoint, &options)?;
+    Ok(module)
+}
+
+/// Reads the weights that the optimizer left into a module that has their running mean; where a checkpoint has none, they
+/// are the model's.
+///
+/// # Errors
+/// When the checkpoint's `live.safetensors` is damaged, or has a parameter that the module lacks or that is of another
+/// shape or type there.
+pub fn load_live<B: AutodiffBackend, M: Module<B>>(path: &Path, mut module: M) -> Result<M> {
+    let file = path.join(LIVE);
+    if file.is_file() {
+        let options = LoadOptions::default()
+            .with_mapped(false)
+            .with_allow_missing(".");
+        load_module::<B, M>(&mut module, &Checkpoint::open(file)?, &options)?;
+    }
     Ok(module)
 }
 

@@ -127,6 +127,13 @@ impl TrainConfig {
                     stage.kind
                 );
             }
+            ensure!(
+                stage
+                    .ema_decay
+                    .is_none_or(|decay| (0.0..1.0).contains(&decay)),
+                "`ema_decay` of stage {} must lie in 0 to 1 and be less than 1",
+                stage.kind
+            );
             stage.check_data()?;
             for (name, given) in [
                 ("recompute", stage.recompute),
@@ -268,6 +275,10 @@ pub struct StageConfig {
     /// What AdamW adds to the root of a gradient's mean square; 1e-8 when left out.
     #[serde(default = "epsilon")]
     pub epsilon: f32,
+    /// What a step keeps of the running mean of the weights (EMA). That mean is what is validated, kept as the model, and
+    /// goes on to the next stage, while the optimizer goes on from weights of its own; there is none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema_decay: Option<f64>,
     /// Patterns of the parameter paths that are trained.
     pub trainable: Vec<String>,
     /// Patterns of the paths of matrices that Muon updates in AdamW's place, with the same learning rate and weight

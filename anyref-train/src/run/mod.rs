@@ -1,5 +1,6 @@
 //! A training run: configuration, schedule, optimizer, loop, checkpoints and log.
 
+mod average;
 pub mod checkpoint;
 pub mod config;
 #[cfg(feature = "collective")]

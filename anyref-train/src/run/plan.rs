@@ -61,12 +61,14 @@ pub struct PartPlan {
     pub trained: usize,
     /// Copies in half precision beside them.
     pub copied: usize,
+    /// Those whose running mean is kept.
+    pub averaged: usize,
 }
 
 impl PartPlan {
-    /// Bytes of weights and their copies, gradients and moments.
+    /// Bytes of weights and their copies, running means, gradients and moments.
     pub fn bytes(&self) -> usize {
-        BYTES * (self.parameters + 3 * self.trained) + HALF * self.copied
+        BYTES * (self.parameters + 3 * self.trained + self.averaged) + HALF * self.copied
     }
 }
 
@@ -123,6 +125,7 @@ fn parts<B: AutodiffBackend>(trainee: &Trainee<B>, stage: &StageConfig) -> Resul
         matched: vec![false; trainable.len()],
         trainable,
         half: stage.precision.half().is_some(),
+        averages: stage.ema_decay.is_some(),
         path: Vec::new(),
         parts: Vec::new(),
     };
@@ -140,6 +143,8 @@ struct Count {
     matched: Vec<bool>,
     /// Whether the model is computed in half precision.
     half: bool,
+    /// Whether the running mean of what is trained is kept.
+    averages: bool,
     path: Vec<String>,
     parts: Vec<PartPlan>,
 }
@@ -175,6 +180,7 @@ impl<B: Backend> ModuleVisitor<B> for Count {
             last.parameters += count;
             if trained {
                 last.trained += count;
+                last.averaged += count * usize::from(self.averages);
             }
             if model && self.half {
                 // Those that are trained are rounded anew for every step, beside those of the start.
@@ -259,6 +265,7 @@ impl fmt::Display for Plan {
                 all.parameters += part.parameters;
                 all.trained += part.trained;
                 all.copied += part.copied;
+                all.averaged += part.averaged;
             }
             all.name = "all".into();
             line(f, &all)?;
@@ -278,8 +285,8 @@ impl fmt::Display for Plan {
         }
         write!(
             f,
-            "memory is that of weights, gradients and AdamW's moments in 32 bits, and of copies in half precision; activations \
-             come on top; checkpoints hold what is trained and what the run's start has not"
+            "memory is that of weights, their running mean where one is kept, gradients and AdamW's moments in 32 bits, and of copies \
+             in half precision; activations come on top; checkpoints hold what is trained and what the run's start has not"
         )
     }
 }

@@ -101,12 +101,10 @@ impl<B: AutodiffBackend> Rounded<B> {
 
     /// The model with the trained weights of now, and leaves of its own.
     pub(super) fn with(&self, trainee: &Trainee<B>) -> Trainee<B> {
-        let mut trained = Trained(GradientsParams::new());
-        trainee.anyref.visit(&mut trained);
         let mut round = Round {
             dtype: self.dtype,
             path: Vec::new(),
-            trained: Some(trained.0),
+            trained: Some(trained_values(&trainee.anyref)),
         };
         Trainee {
             anyref: self.model.anyref.clone().map(&mut round),
@@ -115,7 +113,13 @@ impl<B: AutodiffBackend> Rounded<B> {
     }
 }
 
-/// The values of trained weights, by parameter.
+/// The values of a module's trained weights, by parameter.
+pub(super) fn trained_values<B: AutodiffBackend, M: Module<B>>(module: &M) -> GradientsParams {
+    let mut trained = Trained(GradientsParams::new());
+    module.visit(&mut trained);
+    trained.0
+}
+
 struct Trained(GradientsParams);
 
 impl<B: AutodiffBackend> ModuleVisitor<B> for Trained {

@@ -1,5 +1,6 @@
 //! A stage under way on one device: step after step, with what is written down on the way.
 
+use std::collections::BTreeSet;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
@@ -10,8 +11,10 @@ use burn::tensor::backend::AutodiffBackend;
 use indicatif::{ProgressBar, ProgressStyle};
 use regex::Regex;
 
-use super::checkpoint::{self, Position, single};
+use super::average::Average;
+use super::checkpoint::{self, Position, State, single};
 use super::config::StageConfig;
+use super::given::names_of_trained;
 use super::log::MetricLog;
 use super::optimizer::{Optimizer, OptimizerConfig, set_trainable};
 use super::peers::Peer;
@@ -35,6 +38,8 @@ pub(super) struct Running<'a, B: AutodiffBackend, S> {
     device: B::Device,
     /// The model in the type of values and gradients, where that is another than the weights'.
     half: Option<Rounded<B>>,
+    /// The running mean of the weights, where there is one, and what the stage trains, by name.
+    average: Option<(Average<B>, BTreeSet<String>)>,
     /// The first device alone writes.
     log: Option<MetricLog>,
     bar: ProgressBar,
@@ -58,6 +63,17 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
     pub fn begin(job: &'a Job<'a, S>, trainee: Trainee<B>, peer: Option<Peer<B>>) -> Result<Self> {
         let config = job.config;
         let patterns = config.trainable_patterns()?;
+        let average = match config.ema_decay {
+            Some(decay) => {
+                let trained = names_of_trained(&trainee, std::slice::from_ref(config))?;
+                Some((Average::new(&trainee, decay), trained))
+            }
+            None => None,
+        };
+        let trainee = match job.resume {
+            Some((path, _)) => checkpoint::load_live(path, trainee)?,
+            None => trainee,
+        };
         let (trainee, trained) = set_trainable::<B, _>(trainee, &patterns);
         if let Some(pattern) = trained.iter().position(|&count| count == 0) {
             return Err(idle_pattern(config, pattern));
@@ -112,6 +128,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
             peer,
             device,
             half,
+            average,
             log,
             bar,
             skipped: 0,
@@ -161,7 +178,12 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
         if let Some(peer) = self.peer {
             peer.finish()?;
         }
-        Ok((self.trainee, self.position.step == config.steps))
+        let complete = self.position.step == config.steps;
+        let trainee = match self.average {
+            Some((average, _)) => Trainee::from_inner(average.into_model()),
+            None => self.trainee,
+        };
+        Ok((trainee, complete))
     }
 
     /// The place of this device among all, and how many they are.
@@ -184,6 +206,9 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
             .optimizer
             .step(self.trainee.clone(), gradients, learning_rate);
         self.trainee = updated;
+        if let Some((average, _)) = &mut self.average {
+            average.update(&self.trainee, self.position.step);
+        }
         parts.extend(self.judge(norm)?);
         parts.push(("learning_rate".into(), learning_rate));
         parts.push(("gradient_norm".into(), norm));
@@ -299,7 +324,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
     fn validate(&mut self) -> Result<()> {
         let Job { stage, config, .. } = self.job;
         let (step, index) = (self.position.step, self.job.index);
-        let scores = stage.validate(&self.trainee.valid())?;
+        let scores = stage.validate(&self.model())?;
         if let Some(log) = &mut self.log {
             log.write("validation", index, step, &scores)?;
         }
@@ -318,15 +343,24 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
 
     fn save(&self, folder: &str, keep: usize) -> Result<()> {
         let options = self.job.options;
-        checkpoint::save(
-            &options.folder.join(folder),
-            &self.trainee,
-            &self.optimizer,
-            self.position.clone(),
-            &options.left_out,
-            keep,
-        )?;
+        let live = self.average.as_ref();
+        let state = State {
+            model: &self.model(),
+            left_out: &options.left_out,
+            live: live.map(|(_, trained)| (&self.trainee, trained)),
+            optimizer: &self.optimizer,
+            position: &self.position,
+        };
+        checkpoint::save(&options.folder.join(folder), &state, keep)?;
         Ok(())
+    }
+
+    /// What the stage has to show for itself: the running mean of the weights, or the weights.
+    fn model(&self) -> Trainee<B::InnerBackend> {
+        match &self.average {
+            Some((average, _)) => average.model().clone(),
+            None => self.trainee.valid(),
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub struct Example {
     pub references: Vec<ExampleReference>,
     /// The answer, with one `<obj>` a target.
     pub answer: String,
-    /// Whether the answer's words up to its last `<obj>` are learned, beside its masks.
+    /// Whether the answer's name is learned: its words before the last `<obj>`, or before it says that they are not there.
     pub spoken: bool,
     /// What the answer points at, in order.
     pub targets: Vec<ExampleTarget>,

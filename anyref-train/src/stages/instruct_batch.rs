@@ -80,7 +80,7 @@ struct Row {
     targets: usize,
     /// Tokens of the words for what is not there.
     absent: Option<usize>,
-    /// Whether the words up to the last `<obj>` are learned.
+    /// Whether the words before the last `<obj>`, or for what is not there, are learned.
     spoken: bool,
 }
 
@@ -271,13 +271,13 @@ impl InstructBatch {
                 });
             }
             let object = |token: &u32| *token == context.special.object;
+            // A name that is wrong on purpose; that it is pointed at, or is not there, is to be learned all the same.
             let wrong = match asked.spoken {
                 true => 0,
-                false => tokens
-                    .answer
-                    .iter()
-                    .rposition(object)
-                    .map_or(0, |at| at + 1),
+                false => {
+                    let name = tokens.answer.iter().rposition(object);
+                    name.or(asked.absent).unwrap_or(0)
+                }
             };
             for (index, &token) in tokens.answer.iter().enumerate().skip(wrong) {
                 batch.predictors.push((row, answer_start + index - 1));

@@ -21,7 +21,8 @@ fn two_devices_are_one_with_twice_the_micro_batches() {
     let device = Default::default();
     let stages = |accumulation: u64| -> Vec<Value> {
         // Sounds and objects are missing in some of the batches of one scene.
-        let asked = [stage("sam", 3, 2), stage("instruct", 5, 1)];
+        let mut asked = [stage("sam", 3, 2), stage("instruct", 5, 1)];
+        asked[1]["ema_decay"] = 0.5.into();
         let change = |mut stage: Value| {
             stage["accumulation"] = accumulation.into();
             // Sums of many values may be rounded in the order in which threads come by. Steps as large as their gradients

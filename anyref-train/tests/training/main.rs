@@ -3,6 +3,7 @@
 #![recursion_limit = "256"]
 
 mod ablation;
+mod average;
 mod batch;
 #[allow(dead_code)]
 #[path = "../../../anyref-core/tests/core/common.rs"]

@@ -82,6 +82,11 @@ fn a_configuration_must_train_something() {
             &format!("`{field}` of stage sam"),
         );
     }
+    for decay in [1.0, -0.1] {
+        let mut stage = stage("sam", 2, 1);
+        stage["ema_decay"] = json!(decay);
+        says(&train_config(vec![stage]), "`ema_decay` of stage sam");
+    }
     let mut config = train_config(vec![stage("instruct", 2, 1)]);
     config.instructions.per_scene = 0;
     says(&config, "per_scene");

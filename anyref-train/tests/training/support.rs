@@ -95,7 +95,11 @@ pub fn folders(run: &Path) -> Folders {
 /// The weights of a run's newest checkpoint, by name.
 pub fn weights(run: &Path) -> Vec<(String, Vec<f32>)> {
     let checkpoint = anyref_train::run::checkpoint::newest(&run.join("checkpoints"));
-    let file = checkpoint.unwrap().unwrap().join("model.safetensors");
+    values(&checkpoint.unwrap().unwrap().join("model.safetensors"))
+}
+
+/// The tensors of a file, by name.
+pub fn values(file: &Path) -> Vec<(String, Vec<f32>)> {
     let checkpoint = Checkpoint::open(file).unwrap();
     let values = |name: &str| {
         let data = checkpoint.require(name).unwrap().read().unwrap();

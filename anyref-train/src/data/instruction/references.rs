@@ -61,7 +61,7 @@ impl Asker<'_> {
     }
 
     /// A picture of a thing.
-    fn drawn(&mut self, shown: Shown) -> ReferenceData {
+    pub(super) fn drawn(&mut self, shown: Shown) -> ReferenceData {
         let style = ReferenceStyle {
             size: self.config.reference_size,
             mask_crop: self.rng.random_bool(self.config.mask_crop_probability),

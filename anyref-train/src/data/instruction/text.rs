@@ -3,7 +3,9 @@
 use rand::Rng;
 
 use super::{Asker, Instruction, Kind, ReferenceData, Target, absent_answer, pointing_answer};
+use crate::data::made_up::MadeUp;
 use crate::data::phrases::{Expression, Side, named};
+use crate::data::reference::Shown;
 use crate::data::sound;
 
 /// The question for a phrase; people write it with and without an article.
@@ -97,9 +99,20 @@ impl Asker<'_> {
         let form: f64 = self.rng.random();
         let has_sound = !self.library.recordings(&noun).is_empty();
         let held_out = self.scene.split.held_out();
+        let mut misnamed = false;
         let (question, reference, phrase) = if form < 0.15 {
-            let cutout = self.library.draw_instance(&noun, &mut self.rng)?;
-            let picture = self.picture_of_cutout(cutout);
+            misnamed = self.in_training(self.config.made_up_probability);
+            let picture = match misnamed {
+                // What nobody has a name for is not there either.
+                true => {
+                    let thing = MadeUp::draw(self.library, &mut self.rng)?;
+                    self.drawn(Shown::from(&thing))
+                }
+                false => {
+                    let cutout = self.library.draw_instance(&noun, &mut self.rng)?;
+                    self.picture_of_cutout(cutout)
+                }
+            };
             let question = super::references::IMAGE_QUESTION.to_owned();
             (question, Some(picture), noun)
         } else if form < 0.4 && has_sound {
@@ -126,7 +139,7 @@ impl Asker<'_> {
             answer: absent_answer(&phrase),
             targets: Vec::new(),
             described: None,
-            misnamed: false,
+            misnamed,
         })
     }
 }
