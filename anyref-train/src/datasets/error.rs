@@ -117,9 +117,6 @@ pub enum Error {
         /// What is wrong.
         source: Box<Error>,
     },
-    /// A loader's thread is gone.
-    #[error("a loader thread stopped unexpectedly; its panic is in the output above")]
-    Thread,
 }
 
 impl Error {

@@ -17,8 +17,8 @@
 //! | [`avsbench`] | sounds to masks: S4, MS3 and AVSBench-semantic |
 //! | [`own`] | a JSON Lines file of your own |
 //!
-//! [`Source`] names any of them in a configuration. [`Templates`] turns items into questions and answers,
-//! [`Mixture`] puts data sets in proportion and order, and [`Loader`] reads ahead on threads.
+//! [`Source`] names any of them in a configuration. [`Templates`] turns items into questions and answers, and
+//! [`Mixture`] puts data sets in proportion and order.
 
 pub mod ade20k;
 pub mod avsbench;
@@ -46,7 +46,6 @@ mod files;
 mod item;
 mod label_map;
 mod label_pairs;
-mod loader;
 mod mixture;
 mod opened;
 mod parts;
@@ -59,7 +58,6 @@ pub use dataset::{Dataset, check_files, missing_files};
 pub use error::{Error, Result};
 pub use item::{Grouping, Item, Reference, Region, Target, Task};
 pub use label_map::LabelMap;
-pub use loader::{Loader, LoaderConfig};
 pub use mixture::{Mixture, Order, Sample};
 pub use shape::{Counts, Pixels, RunLengths, Segmentation, Shape, Which};
 pub use source::{Source, WeightedSource};

@@ -3,7 +3,7 @@
 mod avsbench;
 mod coco;
 mod labels;
-mod loading;
+mod mixture;
 mod missing;
 mod own;
 mod pascal_5i;

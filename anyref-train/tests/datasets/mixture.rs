@@ -1,13 +1,11 @@
-//! Mixtures and loaders.
+//! Mixtures of data sets.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
 
 use anyref_train::datasets::{
-    Dataset, Error, Item, Loader, LoaderConfig, Mixture, Order, Result, Sample, Task,
+    Dataset, Error, Item, Mixture, Order, Result, Sample, Task,
 };
 
 use crate::support::item;
@@ -157,99 +155,4 @@ fn what_cannot_be_mixed_is_refused() {
         draw: 0,
     };
     assert!(mixture.item(sample).is_err());
-}
-
-#[test]
-fn samples_come_in_order_whatever_thread_made_them() {
-    let mixture = Arc::new(mixture(&[40], &[1.0], 40, 3));
-    let order = mixture.order(0, 0, 1).unwrap();
-    let expected: Vec<String> = order
-        .samples
-        .iter()
-        .map(|&s| mixture.item(s).unwrap().id)
-        .collect();
-    for (threads, ahead) in [(1, 1), (3, 2), (4, 100), (0, 0)] {
-        let mixture = mixture.clone();
-        let config = LoaderConfig { threads, ahead };
-        let loader = Loader::start(order.clone(), config, move |sample| {
-            std::thread::sleep(Duration::from_micros(sample.draw % 500));
-            Ok(mixture.item(sample)?.id)
-        });
-        let found: Vec<String> = loader.map(Result::unwrap).collect();
-        assert_eq!(found, expected);
-    }
-}
-
-#[test]
-fn no_more_is_read_ahead_than_allowed() {
-    let order = mixture(&[100], &[1.0], 100, 3).order(0, 0, 1).unwrap();
-    let made = Arc::new(AtomicUsize::new(0));
-    let counter = made.clone();
-    let config = LoaderConfig {
-        threads: 3,
-        ahead: 5,
-    };
-    let mut loader = Loader::start(order, config, move |_| {
-        counter.fetch_add(1, Ordering::SeqCst);
-        Ok(())
-    });
-    for taken in 1..=10 {
-        loader.next().unwrap().unwrap();
-        std::thread::sleep(Duration::from_millis(5));
-        assert!(made.load(Ordering::SeqCst) <= taken + 5);
-    }
-    // Dropping it ends the threads without the rest.
-    drop(loader);
-    assert!(made.load(Ordering::SeqCst) <= 15);
-}
-
-#[test]
-fn errors_are_of_their_own_sample_and_panics_end_the_loader() {
-    let order = mixture(&[10], &[1.0], 10, 3).order(0, 0, 1).unwrap();
-    let bad = order.samples[4];
-    let config = LoaderConfig {
-        threads: 2,
-        ahead: 4,
-    };
-    let loader = Loader::start(order.clone(), config, move |sample| match sample == bad {
-        true => Err(Error::Options("bad".to_owned())),
-        false => Ok(sample),
-    });
-    let results: Vec<_> = loader.collect();
-    assert_eq!(results.len(), 10);
-    for (place, result) in results.iter().enumerate() {
-        assert_eq!(result.is_err(), place == 4);
-    }
-
-    let loader = Loader::start(order, config, move |sample| {
-        assert!(sample != bad, "as the test wants");
-        Ok(sample)
-    });
-    let results: Vec<_> = loader.collect();
-    assert!(results.len() <= 5, "{}", results.len());
-    assert!(matches!(results.last(), Some(Err(Error::Thread))));
-}
-
-#[test]
-fn stalls_are_told_from_work() {
-    let order = mixture(&[20], &[1.0], 20, 3).order(0, 0, 1).unwrap();
-    let config = LoaderConfig {
-        threads: 1,
-        ahead: 4,
-    };
-    let run = |making: u64, using: u64| {
-        let mut loader = Loader::start(order.clone(), config, move |_| {
-            std::thread::sleep(Duration::from_millis(making));
-            Ok(())
-        });
-        for sample in &mut loader {
-            sample.unwrap();
-            std::thread::sleep(Duration::from_millis(using));
-        }
-        loader.stall()
-    };
-    let (slow, fast) = (run(10, 0), run(0, 10));
-    assert!(slow > 0.7 && fast < 0.3, "{slow} {fast}");
-    let shares: BTreeMap<&str, f64> = [("slow", slow), ("fast", fast)].into();
-    assert!(shares.values().all(|share| (0.0..=1.0).contains(share)));
 }
