@@ -1,7 +1,7 @@
 //! Sound files to mono samples.
 
 use std::fs::File;
-use std::io::{Cursor, ErrorKind};
+use std::io::{Cursor, ErrorKind, Seek, SeekFrom};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -11,8 +11,8 @@ use symphonia::core::codecs::{
     CODEC_TYPE_NULL, CODEC_TYPE_VORBIS, CodecParameters, DecoderOptions,
 };
 use symphonia::core::errors::Error as Symphonia;
-use symphonia::core::formats::{FormatOptions, FormatReader};
-use symphonia::core::io::{MediaSource, MediaSourceStream};
+use symphonia::core::formats::{FormatOptions, FormatReader, Track};
+use symphonia::core::io::{MediaSource, MediaSourceStream, ReadOnlySource};
 use symphonia::core::meta::MetadataOptions;
 use symphonia::core::probe::Hint;
 
@@ -101,20 +101,7 @@ fn read_source(
     name: &str,
     options: &DecodeOptions,
 ) -> Result<Waveform> {
-    let stream = MediaSourceStream::new(source, Default::default());
-    let mut hint = Hint::new();
-    if let Some(extension) = Path::new(name).extension().and_then(|e| e.to_str()) {
-        hint.with_extension(extension);
-    }
-    // Encoders pad the start and the end of MP3 and Vorbis; the padding is not part of the sound.
-    let format = FormatOptions {
-        enable_gapless: true,
-        ..Default::default()
-    };
-    let mut reader = symphonia::default::get_probe()
-        .format(&hint, stream, &format, &MetadataOptions::default())
-        .map_err(|error| opening_error(name, error))?
-        .format;
+    let mut reader = format_reader(source, name)?;
     let track = reader
         .tracks()
         .iter()
@@ -128,6 +115,41 @@ fn read_source(
         parameters,
     };
     packets.decode(reader.as_mut())
+}
+
+/// Finds out the format.
+fn format_reader(source: Box<dyn MediaSource>, name: &str) -> Result<Box<dyn FormatReader>> {
+    let seekable = source.is_seekable();
+    let reader = probe(source, name)?;
+    let is_mp3 = |track: &Track| track.codec_params.codec == CODEC_TYPE_MP3;
+    if !seekable || !reader.tracks().iter().any(is_mp3) {
+        return Ok(reader);
+    }
+    // Where no header says how long an MP3 file is, its reader takes a guess from the first frames
+    // and the file's length, and cuts what is longer. What cannot be sought in is not guessed at.
+    let mut stream = reader.into_inner();
+    stream
+        .seek(SeekFrom::Start(0))
+        .map_err(|error| damaged(name, Symphonia::IoError(error)))?;
+    probe(Box::new(ReadOnlySource::new(stream)), name)
+}
+
+/// The reader of the format that the first bytes are of.
+fn probe(source: Box<dyn MediaSource>, name: &str) -> Result<Box<dyn FormatReader>> {
+    let stream = MediaSourceStream::new(source, Default::default());
+    let mut hint = Hint::new();
+    if let Some(extension) = Path::new(name).extension().and_then(|e| e.to_str()) {
+        hint.with_extension(extension);
+    }
+    // Encoders pad the start and the end of MP3 and Vorbis; the padding is not part of the sound.
+    let format = FormatOptions {
+        enable_gapless: true,
+        ..Default::default()
+    };
+    let probed = symphonia::default::get_probe()
+        .format(&hint, stream, &format, &MetadataOptions::default())
+        .map_err(|error| opening_error(name, error))?;
+    Ok(probed.format)
 }
 
 /// One track on its way to samples.

@@ -179,6 +179,55 @@ fn files_that_are_cut_short_are_refused() {
     assert!(matches!(error, Error::Truncated { .. }), "{error}");
 }
 
+/// A file's frames without the one that says how many there are.
+fn without_info(mp3: &[u8]) -> Vec<u8> {
+    let after = |from: usize, mark: &[u8]| {
+        let found = mp3[from..]
+            .windows(mark.len())
+            .position(|bytes| bytes == mark);
+        from + found.unwrap()
+    };
+    let first = after(0, b"\xff\xfb");
+    let info = after(first, b"Info");
+    mp3[after(info, b"\xff\xfb")..].to_vec()
+}
+
+/// MP3 files of streams and of old encoders say nowhere how long they are.
+#[test]
+fn an_mp3_without_a_length_is_heard_whole() {
+    let frames = without_info(&bytes("lame.mp3"));
+    let tag = [&b"APETAGEX"[..], &[0u8; 60_000]].concat();
+    for tail in [Vec::new(), tag] {
+        let file = [&frames[..], &tail].concat();
+        let waveform = Waveform::decode(&file, "stream.mp3").unwrap();
+        let seconds = waveform.seconds();
+        assert!((seconds - 0.42).abs() < 0.03, "{seconds} s");
+        let [left, right] = levels(&waveform);
+        assert!(
+            (left - 0.25).abs() < 0.03 && (right - 0.25).abs() < 0.03,
+            "{left} {right}"
+        );
+    }
+    // The first frames, of silence, are five times as large as the others.
+    let mut silent = b"\xff\xfb\xe0\x44".to_vec();
+    silent.resize(1044, 0);
+    let mixed = [silent.repeat(17), frames.repeat(10)].concat();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("mixed.mp3");
+    std::fs::write(&file, &mixed).unwrap();
+    let waveform = Waveform::open(&file).unwrap();
+    assert!(waveform.seconds() > 4.4, "{} s", waveform.seconds());
+}
+
+/// A length that is announced is still held against what is there.
+#[test]
+fn an_mp3_that_announces_its_length_must_have_it() {
+    let whole = bytes("lame.mp3");
+    let info = whole.len() - without_info(&whole).len();
+    let error = Waveform::decode(&whole[..info + 1500], "cut.mp3").unwrap_err();
+    assert!(matches!(error, Error::Truncated { .. }), "{error}");
+}
+
 #[test]
 fn a_header_without_samples_is_refused() {
     let wav = Waveform::new(vec![], 16_000).to_wav();

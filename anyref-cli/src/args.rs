@@ -33,7 +33,8 @@ pub struct Common {
     /// What weights are kept as, in memory and by `assemble` in its files: f32, f16, bf16, or auto: their own type on the processor and in files, f32 on GPUs
     #[arg(long, global = true, default_value_t, value_name = "TYPE")]
     pub dtype: WeightType,
-    /// Seed of sampled answers, and of the drawings of `score`
+    /// Seed of sampled answers, of the drawings of `score` and `eval`, with the examples of coco-20i and pascal-5i, and of the
+    /// untrained weights of `assemble`
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
     pub seed: u64,
     /// Above 0, answers are sampled; 0 takes the likeliest word always

@@ -1,22 +1,26 @@
 //! What an `<obj>` looked at, as pictures and numbers.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use anyref_core::{Explanation, Mask, Reference};
 use anyref_train::eval::files::ScoredMask;
 use image::imageops::{self, FilterType};
 use image::{Luma, Rgb, RgbImage};
 use serde::Serialize;
 
-use crate::output::{cannot_write, write_picture};
+use crate::args::OutputArguments;
+use crate::output::{cannot_write, located, numbered, write_picture};
 use crate::overlay::{Overlay, contact_sheet};
 
 /// Strongest colour of the heat map over the picture.
 const HEAT: f32 = 0.75;
 /// Words named below a picture.
 const NAMED: usize = 6;
+/// The file of the numbers.
+const NUMBERS: &str = "explain.json";
 
 /// Numbers of one `<obj>`.
 #[derive(Debug, Serialize)]
@@ -38,6 +42,39 @@ struct WordDocument<'a> {
     refocus: f32,
 }
 
+/// Refuses a folder where [`write`] could replace a file that is read, a mask or the overlay.
+pub fn check_apart(folder: &Path, inputs: &[&Path], output: &OutputArguments) -> Result<()> {
+    if let Some(input) = inputs.iter().find(|input| replaces(folder, input)) {
+        bail!(
+            "cannot write explanations to {}: {}, which is read for the question, could be replaced, give another folder",
+            folder.display(),
+            input.display()
+        );
+    }
+    let mask = output.mask.as_deref();
+    let mask = mask.filter(|mask| replaces(folder, mask) || replaces(folder, &numbered(mask, 1)));
+    let overlay = output.overlay.as_deref();
+    match mask.or(overlay.filter(|overlay| replaces(folder, overlay))) {
+        Some(other) => bail!(
+            "cannot write explanations to {} and {}: one could replace the other, give another name",
+            folder.display(),
+            other.display()
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Whether [`write`] could write over this file.
+fn replaces(folder: &Path, file: &Path) -> bool {
+    let file = located(file);
+    let name = file.file_name().and_then(OsStr::to_str).unwrap_or_default();
+    let number = name
+        .strip_prefix("object_")
+        .and_then(|rest| rest.strip_suffix(".png"));
+    let is_picture = number.is_some_and(|number| number.parse::<usize>().is_ok());
+    (is_picture || name == NUMBERS) && file.parent() == Some(located(folder).as_path())
+}
+
 /// Writes `explain.json` and `object_1.png`, `object_2.png` … into a folder. Returns the pictures' paths.
 pub fn write(
     folder: &Path,
@@ -46,7 +83,7 @@ pub fn write(
     explanations: &[Explanation],
 ) -> Result<Vec<PathBuf>> {
     let documents: Vec<_> = explanations.iter().map(Document::new).collect();
-    let file = folder.join("explain.json");
+    let file = folder.join(NUMBERS);
     fs::write(&file, serde_json::to_string_pretty(&documents)? + "\n")
         .with_context(|| cannot_write(&file))?;
     explanations

@@ -1,11 +1,13 @@
 //! Answers on the terminal, as JSON and as files.
 
+use std::fs;
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use anyref_core::{Answer, Mask, Timing};
+use image::codecs::pnm::{PnmEncoder, PnmSubtype, SampleEncoding};
 use image::{ImageFormat, RgbImage};
 use serde::Serialize;
 
@@ -209,7 +211,7 @@ pub fn check_masks_apart(mask: &Path, inputs: &[&Path], overlay: Option<&Path>) 
 }
 
 /// Where a file is or would be, however its path is written.
-fn located(path: &Path) -> PathBuf {
+pub fn located(path: &Path) -> PathBuf {
     if let Ok(found) = path.canonicalize() {
         return found;
     }
@@ -290,7 +292,23 @@ pub fn write_masks(masks: &[Mask], path: &Path) -> Result<Vec<PathBuf>> {
 
 /// Writes a picture in the format of its name.
 pub fn write_picture(picture: &RgbImage, path: &Path) -> Result<()> {
-    picture.save(path).with_context(|| cannot_write(path))
+    if !is_pixmap(path) {
+        return picture.save(path).with_context(|| cannot_write(path));
+    }
+    let mut bytes = Vec::new();
+    let kind = PnmSubtype::Pixmap(SampleEncoding::Binary);
+    picture
+        .write_with_encoder(PnmEncoder::new(&mut bytes).with_subtype(kind))
+        .with_context(|| cannot_write(path))?;
+    fs::write(path, bytes).with_context(|| cannot_write(path))
+}
+
+/// Whether the name is that of a portable pixmap, which would be saved as a PAM.
+fn is_pixmap(path: &Path) -> bool {
+    let is_pam = path
+        .extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("pam"));
+    !is_pam && matches!(ImageFormat::from_path(path), Ok(ImageFormat::Pnm))
 }
 
 /// What to say of a file that cannot be written.

@@ -187,8 +187,10 @@ fn frame(scene: &mut RgbImage, corners: [f32; 4], factor: u32) {
     let thick = factor.max(long_side(scene) / 512).max(1);
     let dash = 4 * thick;
     let clamp = |at: f32, limit: u32| (at.max(0.0) as u32).min(limit.saturating_sub(1));
-    let [left, right] = [clamp(corners[0], width), clamp(corners[2], width)];
-    let [top, bottom] = [clamp(corners[1], height), clamp(corners[3], height)];
+    // The right and the lower edge lie just outside of the box.
+    let last = |at: f32, first: u32, limit: u32| clamp(at.ceil() - 1.0, limit).max(first);
+    let [left, top] = [clamp(corners[0], width), clamp(corners[1], height)];
+    let [right, bottom] = [last(corners[2], left, width), last(corners[3], top, height)];
     let mut dot = |x: u32, y: u32, along: u32| {
         let colour = if (along / dash).is_multiple_of(2) {
             BOX
@@ -306,6 +308,29 @@ mod tests {
         assert_eq!(drawn.get_pixel(19, 7), &COLOURS[0]);
         assert_ne!(drawn.get_pixel(10, 7), picture.get_pixel(10, 7));
         assert_eq!(drawn.get_pixel(30, 20), picture.get_pixel(30, 20));
+    }
+
+    #[test]
+    fn boxes_are_framed_from_within() {
+        let picture = RgbImage::from_pixel(40, 30, Rgb([100; 3]));
+        let boxes = [
+            Reference::Box([10.0, 5.0, 20.0, 15.0]),
+            Reference::Box([30.0, 20.0, 31.5, 20.5]),
+        ];
+        let overlay = Overlay {
+            masks: &[],
+            references: &boxes,
+            question: "?",
+            answer: ".",
+        };
+        let drawn = overlay.draw_enlarged(&picture, 1);
+        let framed = |x, y| drawn.get_pixel(x, y) != picture.get_pixel(x, y);
+        for (x, y) in [(10, 5), (19, 5), (10, 14), (19, 14), (30, 20), (31, 20)] {
+            assert!(framed(x, y), "{x},{y}");
+        }
+        for (x, y) in [(9, 5), (20, 10), (15, 15), (15, 10), (32, 20), (30, 21)] {
+            assert!(!framed(x, y), "{x},{y}");
+        }
     }
 
     #[test]

@@ -5,8 +5,7 @@ use std::path::Path;
 use anyhow::{Context, Error, Result, anyhow, bail};
 use anyref_audio::Waveform;
 use anyref_core::{Prompt, Reference, ReferenceImage};
-use anyref_vision::preprocess::open_image;
-use image::DynamicImage;
+use anyref_vision::preprocess::{open_image, open_mask};
 
 use crate::args::ReferenceArgument;
 
@@ -30,7 +29,7 @@ pub fn read(argument: &ReferenceArgument) -> Result<Reference> {
                 }
                 (None, Some(mask)) => {
                     let file = mask.display();
-                    let mask = DynamicImage::ImageRgb8(open_image(mask)?).into_luma8();
+                    let mask = open_mask(mask)?;
                     if mask.pixels().all(|pixel| pixel[0] < 128) {
                         bail!("reference mask {file} is black all over: paint the object white");
                     }

@@ -5,8 +5,12 @@ mod common;
 use std::path::Path;
 
 use anyref_decoder::rle::Rle;
-use common::{asset, folder, json, pointing, run_in, scene, silent, succeed, tone, write_sound};
-use image::{ColorType, DynamicImage, GrayImage, ImageReader, Luma, Rgb, RgbImage};
+use common::{
+    asset, changed, folder, json, pointing, run_in, scene, silent, succeed, tone, write_sound,
+};
+use image::{
+    ColorType, DynamicImage, GrayImage, ImageReader, Luma, Rgb, RgbImage, Rgba, RgbaImage,
+};
 use serde_json::Value;
 
 fn keys(value: &Value) -> Vec<&str> {
@@ -188,6 +192,74 @@ fn every_kind_of_reference_goes_into_one_prompt() {
 }
 
 #[test]
+fn a_reference_mask_may_be_transparent_around_the_object() {
+    let folder = folder();
+    let picture = asset("demo/scene1-3-1.png").display().to_string();
+    let size = image::open(&picture).unwrap();
+    let (width, height) = (size.width(), size.height());
+    let inside = |x: u32, y: u32| x < width / 2 && y < height / 2;
+    GrayImage::from_fn(width, height, |x, y| Luma([255 * u8::from(inside(x, y))]))
+        .save(folder.path().join("grey.png"))
+        .unwrap();
+    RgbaImage::from_fn(width, height, |x, y| {
+        Rgba([255, 255, 255, 255 * u8::from(inside(x, y))])
+    })
+    .save(folder.path().join("clear.png"))
+    .unwrap();
+    let ask = |mask: &str| {
+        let found = json(
+            folder.path(),
+            &[
+                "segment",
+                "--image",
+                &scene(),
+                "--ref-image",
+                &picture,
+                "--ref-mask",
+                mask,
+            ],
+        );
+        (found["text"].clone(), found["masks"].clone())
+    };
+    assert_eq!(ask("grey.png"), ask("clear.png"));
+}
+
+/// Names of portable pixmaps get these, which more programs read than PAM.
+#[test]
+fn overlays_are_what_their_names_say() {
+    let folder = folder();
+    for (name, magic) in [
+        ("over.ppm", &b"P6"[..]),
+        ("over.pnm", b"P6"),
+        ("over.pgm", b"P6"),
+        ("over.PBM", b"P6"),
+        ("over.pam", b"P7"),
+        ("over.bmp", b"BM"),
+    ] {
+        succeed(
+            folder.path(),
+            &[
+                "segment",
+                "--model",
+                pointing(),
+                "--max-new-tokens",
+                "1",
+                "--image",
+                &scene(),
+                "--text",
+                "dog",
+                "--overlay",
+                name,
+            ],
+        );
+        let file = std::fs::read(folder.path().join(name)).unwrap();
+        assert!(file.starts_with(magic), "{name}");
+        let picture = image::load_from_memory(&file).unwrap();
+        assert_eq!(picture.width(), 512, "{name}");
+    }
+}
+
+#[test]
 fn answers_do_not_change_from_run_to_run() {
     let folder = folder();
     let ask = |extra: &[&str]| {
@@ -273,6 +345,34 @@ fn chat_works_through_a_pipe() {
 }
 
 #[test]
+fn a_chat_goes_on_after_what_goes_wrong() {
+    let folder = folder();
+    std::fs::create_dir(folder.path().join("turn_1.png")).unwrap();
+    let ask = [
+        "chat",
+        "--model",
+        pointing(),
+        "--max-new-tokens",
+        "1",
+        "--image",
+        &scene(),
+        "--overlay",
+        "turn.png",
+    ];
+    // The second line is Latin-1.
+    let lines = b"where is it?\nd\xe9j\xe0 vu\nand now?\n";
+    let run = run_in(folder.path(), &ask, lines);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_eq!(run.stdout.matches("mask 1:").count(), 2, "{}", run.stdout);
+    let told: Vec<&str> = run.stderr.lines().collect();
+    assert_eq!(told.len(), 2, "{}", run.stderr);
+    assert!(told[0].starts_with("error: cannot write turn_1.png"));
+    assert!(told[1].starts_with("error: ") && told[1].contains("UTF-8"));
+    assert!(!run.stdout.contains("overlay -> turn_1.png"));
+    assert!(folder.path().join("turn_2.png").is_file());
+}
+
+#[test]
 fn a_chat_answers_as_if_nothing_had_been_asked_before() {
     let folder = folder();
     let last = "Can you segment the gorilla in this image?";
@@ -329,11 +429,19 @@ fn info_tells_parts_types_and_devices() {
         "language model",
         "F16",
         "F32",
+        "16 kHz, 3 clips of 2 s",
         "flex",
     ] {
         assert!(said.contains(word), "{word}: {said}");
     }
     assert!(succeed(folder.path(), &["info", "--model", pointing()]).contains(pointing()));
+    let slower = changed(|config| {
+        config["audio"]["preprocessor"]["sample_rate"] = 22_050.into();
+        config["audio"]["preprocessor"]["clip_seconds"] = 1.5.into();
+    });
+    let slower = slower.path().display().to_string();
+    let said = succeed(folder.path(), &["info", "--model", &slower]);
+    assert!(said.contains("22.05 kHz, 3 clips of 1.5 s"), "{said}");
     let devices = succeed(folder.path(), &["info", "--devices"]);
     assert!(devices.contains("processor"), "{devices}");
     if cfg!(not(feature = "cuda")) {
@@ -424,6 +532,25 @@ fn turned(from: &Path, to: &Path) {
     bytes.extend(exif);
     bytes.extend(&jpeg[2..]);
     std::fs::write(to, bytes).unwrap();
+}
+
+/// A stream's MP3 says nowhere how long it is, and a tag at its end is no sound.
+#[test]
+fn a_stream_of_mp3_is_heard() {
+    let folder = folder();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../anyref-audio/tests/fixtures");
+    let mp3 = std::fs::read(fixtures.join("sounds/lame.mp3")).unwrap();
+    let frames: Vec<usize> = (0..mp3.len() - 1)
+        .filter(|&at| mp3[at..].starts_with(b"\xff\xfb"))
+        .collect();
+    // The first frame holds the length.
+    let stream = [&mp3[frames[1]..], b"APETAGEX", &[0u8; 60_000]].concat();
+    std::fs::write(folder.path().join("stream.mp3"), stream).unwrap();
+    let found = json(
+        folder.path(),
+        &["segment", "--image", &scene(), "--audio", "stream.mp3"],
+    );
+    assert!(found["timing_ms"]["audio"].as_f64().unwrap() > 0.0);
 }
 
 #[test]

@@ -4,10 +4,10 @@ mod common;
 
 use std::path::Path;
 
-use common::{asset, fail, folder, scene, tone, write_sound};
-use image::{GrayImage, Luma};
+use common::{asset, changed, fail, folder, model, scene, tone, write_sound};
+use image::{GrayImage, Luma, Rgba, RgbaImage};
 use safetensors::SafeTensors;
-use tempfile::TempDir;
+use serde_json::Value;
 
 fn segment(folder: &Path, image: &str, words: &[&str]) {
     fail(
@@ -64,7 +64,7 @@ fn boxes() {
     let folder = folder();
     for (corners, words) in [
         ("0,0,300,20", ["256x256", "in pixels"]),
-        ("-5,0,30,20", ["256x256", "in pixels"]),
+        ("-5,0,30,20", ["256x256", "0 <= x0 < x1 <="]),
         ("50,0,30,20", ["inverted", "x0 < x1"]),
         ("10,10,10,20", ["empty", "x0 < x1"]),
         ("nan,0,30,20", ["not finite", "x0,y0,x1,y1"]),
@@ -151,15 +151,6 @@ fn sounds() {
     hear("words.wav", &["words.wav", "convert it to WAV"]);
     write_sound(&at("hours.wav"), 8_000, 700.0, tone);
     hear("hours.wav", &["hours.wav", "longer than 600 s"]);
-}
-
-/// A copy of the shipped model's folder.
-fn model() -> TempDir {
-    let folder = folder();
-    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
-        std::fs::copy(asset("nano").join(file), folder.path().join(file)).unwrap();
-    }
-    folder
 }
 
 #[test]
@@ -295,6 +286,33 @@ fn impossible_configs() {
     }
 }
 
+/// So are values that no answer could come of.
+#[test]
+fn impossible_answers() {
+    let folder = folder();
+    let refused = |change: fn(&mut Value), words: &[&str]| {
+        let model = changed(change);
+        let path = model.path().display().to_string();
+        fail(folder.path(), &["info", "--model", &path], words);
+    };
+    refused(
+        |config| config["max_new_tokens"] = 0.into(),
+        &["max_new_tokens", "at least 1"],
+    );
+    refused(
+        |config| config["min_mask_score"] = 1.5.into(),
+        &["min_mask_score", "0 to 1"],
+    );
+    refused(
+        |config| config["min_mask_score"] = (-0.5f64).into(),
+        &["min_mask_score", "0 to 1"],
+    );
+    refused(
+        |config| config["audio"]["encoder"]["num_clips"] = 2.into(),
+        &["audio.encoder.num_clips", "make them equal"],
+    );
+}
+
 #[test]
 fn prompts() {
     let folder = folder();
@@ -320,10 +338,13 @@ fn prompts() {
         &["does not use", "{1}"],
     );
     ask(&["--text", "a <obj> dog"], &["<obj>", "leave it out"]);
-    ask(&["--text", &"dog ".repeat(3000)], &["context", "shorten"]);
+    ask(
+        &["--text", &"dog ".repeat(3000)],
+        &["context", "shorten", "/new"],
+    );
     ask(
         &["--text", "dog", "--max-new-tokens", "100000"],
-        &["context"],
+        &["context", "100000 tokens", "lower --max-new-tokens"],
     );
     ask(
         &["--text", "dog", "--max-new-tokens", &u64::MAX.to_string()],
@@ -359,9 +380,14 @@ fn reference_masks() {
         .save(at("small.png"))
         .unwrap();
     GrayImage::new(256, 256).save(at("black.png")).unwrap();
+    // White, but nowhere to be seen.
+    RgbaImage::from_pixel(256, 256, Rgba([255, 255, 255, 0]))
+        .save(at("clear.png"))
+        .unwrap();
     for (mask, words) in [
         ("small.png", ["small.png", "make them equal"]),
         ("black.png", ["black.png", "white"]),
+        ("clear.png", ["clear.png", "black all over"]),
         ("missing.png", ["missing.png", "check the path"]),
     ] {
         fail(
@@ -439,9 +465,59 @@ fn outputs() {
         std::fs::read(folder.path().join("own.jpg")).unwrap(),
         before
     );
+    explanations(folder.path());
     fail(
         folder.path(),
         &["demo", "--out", "/proc/shown"],
         &["/proc/shown", "permissions"],
     );
+}
+
+/// What `--explain` writes replaces neither what is read nor what else is written.
+fn explanations(folder: &Path) {
+    let why = folder.join("why");
+    std::fs::create_dir(&why).unwrap();
+    let shown = why.join("object_1.png");
+    std::fs::copy(asset("demo/scene1-3-1.png"), &shown).unwrap();
+    let before = std::fs::read(&shown).unwrap();
+    let scene = scene();
+    let ask = |arguments: &[&str], words: &[&str]| {
+        // A model that is not there: it is not even looked for.
+        let asked = ["segment", "--model", "nowhere", "--explain", "why"];
+        fail(folder, &[&asked[..], arguments].concat(), words);
+    };
+    ask(
+        &["--image", "why/object_1.png", "--text", "dog"],
+        &["why/object_1.png", "is read", "another folder"],
+    );
+    ask(
+        &["--image", &scene, "--ref-image", "why/../why/object_1.png"],
+        &["object_1.png", "is read"],
+    );
+    for (option, path) in [
+        ("--mask", "why/object_2.png"),
+        // Several masks get numbers.
+        ("--mask", "./why/object.png"),
+        ("--overlay", "why/object_3.png"),
+    ] {
+        ask(
+            &["--image", &scene, "--text", "dog", option, path],
+            &[path, "replace the other"],
+        );
+    }
+    // Other names in the folder are free, so that the model is looked for.
+    ask(
+        &[
+            "--image",
+            &scene,
+            "--text",
+            "dog",
+            "--mask",
+            "why/mask.png",
+            "--overlay",
+            "why/object_x.png",
+        ],
+        &["nowhere"],
+    );
+    assert_eq!(std::fs::read(&shown).unwrap(), before);
 }

@@ -1,6 +1,6 @@
 //! Backends by name, for programs that let their user choose one.
 //!
-//! Everything else here is generic over `B: Backend`; this is the one place that names backends.
+//! Everything else here is generic over `B: Backend`; this is where one is chosen by its name.
 
 use core::fmt;
 use core::str::FromStr;
@@ -30,7 +30,7 @@ pub enum BackendName {
     Vulkan,
     /// The GPU through wgpu and Metal.
     Metal,
-    /// The GPU through wgpu and WebGPU.
+    /// The GPU through wgpu and WebGPU, which outside of browsers is whatever the system offers.
     Webgpu,
     /// The GPU through CUDA.
     Cuda,

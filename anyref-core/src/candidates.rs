@@ -42,6 +42,10 @@ pub struct CandidateConfig {
     pub estimate_weight: f64,
     /// The estimate that an answer without a mask counts as.
     pub refusal_estimate: f64,
+    /// The same where the only reference is a picture, which shows what is sought even where the model calls it by a wrong
+    /// name; [`refusal_estimate`](Self::refusal_estimate) when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub picture_refusal_estimate: Option<f64>,
     /// What the logarithm of how well a description is understood counts: the IoU of what its words are answered with and
     /// what its reference means, times the estimate of the former.
     pub listener_weight: f64,
@@ -55,6 +59,7 @@ impl Default for CandidateConfig {
             count: 1,
             estimate_weight: 1.0,
             refusal_estimate: 0.1,
+            picture_refusal_estimate: None,
             listener_weight: 1.0,
             token_cost: 0.0,
         }
@@ -65,7 +70,7 @@ impl CandidateConfig {
     /// Whether the numbers make sense.
     ///
     /// # Errors
-    /// When `count` is not 1 to [`MAX_CANDIDATES`], a weight is negative or not a number, or `refusal_estimate` not 0 to 1.
+    /// When `count` is not 1 to [`MAX_CANDIDATES`], a weight is negative or not a number, or an estimate not 0 to 1.
     pub fn validate(&self) -> Result<()> {
         let problem = |field, problem: String| Err(Error::Config { field, problem });
         if !(1..=MAX_CANDIDATES).contains(&self.count) {
@@ -75,12 +80,14 @@ impl CandidateConfig {
                 format!("is {count}: make it 1 to {MAX_CANDIDATES}"),
             );
         }
-        if !(0.0..=1.0).contains(&self.refusal_estimate) {
-            let estimate = self.refusal_estimate;
-            return problem(
-                "candidates.refusal_estimate",
-                format!("is {estimate}: make it 0 to 1"),
-            );
+        let picture = self.picture_refusal_estimate.unwrap_or_default();
+        for (field, estimate) in [
+            ("candidates.refusal_estimate", self.refusal_estimate),
+            ("candidates.picture_refusal_estimate", picture),
+        ] {
+            if !(0.0..=1.0).contains(&estimate) {
+                return problem(field, format!("is {estimate}: make it 0 to 1"));
+            }
         }
         let weights = [
             ("candidates.estimate_weight", self.estimate_weight),
@@ -95,9 +102,16 @@ impl CandidateConfig {
         Ok(())
     }
 
-    /// How well an answer of this estimate, or without any mask, points: 0 at best.
-    fn points(&self, estimate: Option<f64>) -> f64 {
-        let estimate = estimate.unwrap_or(self.refusal_estimate);
+    /// The estimate that an answer without a mask counts as, for these references.
+    fn refusal(&self, references: &[Reference]) -> f64 {
+        match (references, self.picture_refusal_estimate) {
+            ([Reference::Image(_)], Some(estimate)) => estimate,
+            _ => self.refusal_estimate,
+        }
+    }
+
+    /// How well an answer of this estimate points: 0 at best.
+    fn points(&self, estimate: f64) -> f64 {
         self.estimate_weight * estimate.max(LEAST).ln()
     }
 }
@@ -129,8 +143,11 @@ impl Goal {
 
 /// What tells how well an answer points.
 enum Measure {
-    /// The mask decoder's estimates.
-    Estimates,
+    /// The mask decoder's estimates, and what an answer without a mask counts as.
+    Estimates {
+        /// That.
+        refusal: f64,
+    },
     /// Those, and how well the box around the masks agrees with this one.
     WithinBox([f32; 4]),
     /// What its words are answered with, against what they should mean.
@@ -261,8 +278,10 @@ impl<B: Backend> AnyRef<B> {
     ) -> Result<Measure> {
         let turn = asked.turns.last();
         if goal == Goal::Masks {
+            let references = turn.map_or(&[][..], |turn| &turn.references);
+            let refusal = self.config.candidates.refusal(references);
             let region = turn.and_then(Turn::asked_for);
-            return Ok(region.map_or(Measure::Estimates, Measure::WithinBox));
+            return Ok(region.map_or(Measure::Estimates { refusal }, Measure::WithinBox));
         }
         let meant = match turn.map(|turn| &turn.references[..]) {
             // All of the box: how much of it the thing fills is the same for all answers.
@@ -287,16 +306,17 @@ impl<B: Backend> AnyRef<B> {
         let config = &self.config.candidates;
         match measure {
             Measure::Unknown => Ok(vec![0.0; answers.len()]),
-            Measure::Estimates => {
+            Measure::Estimates { refusal } => {
                 let estimates = answers.iter().map(|answer| lowest_estimate(&answer.masks));
-                Ok(estimates.map(|estimate| config.points(estimate)).collect())
+                let fit = |estimate: Option<f64>| config.points(estimate.unwrap_or(*refusal));
+                Ok(estimates.map(fit).collect())
             }
             Measure::WithinBox(region) => {
                 // Something is in it, so that an answer without masks is the worst.
                 let fit = |answer: &Answer| {
                     let estimate = lowest_estimate(&answer.masks).unwrap_or(0.0);
                     let place = overlap(around(&answer.masks), region.map(f64::from));
-                    config.points(Some(estimate * place))
+                    config.points(estimate * place)
                 };
                 Ok(answers.iter().map(fit).collect())
             }

@@ -174,8 +174,9 @@ impl AnyRefConfig {
                 count: 8,
                 estimate_weight: 2.0,
                 refusal_estimate: 0.25,
-                listener_weight: 2.0,
-                token_cost: 0.15,
+                picture_refusal_estimate: Some(0.03),
+                listener_weight: 4.0,
+                token_cost: 0.25,
             },
             // Its training has no conversations.
             max_history_turns: Some(0),
@@ -249,7 +250,7 @@ impl AnyRefConfig {
         self.vision_tower.num_patches()
     }
 
-    /// Whether the parts fit one another.
+    /// Whether each part is possible, and the parts fit one another.
     ///
     /// # Errors
     /// When they do not, naming the field to change.
@@ -321,7 +322,14 @@ impl AnyRefConfig {
                 "audio.encoder.target_length",
                 encoder.target_length,
             )?;
+            equal(
+                "audio.encoder.num_clips",
+                encoder.num_clips,
+                "audio.preprocessor.num_clips",
+                preprocessor.num_clips,
+            )?;
         }
+        self.validate_answers()?;
         let side = self.vision_tower.grid_size();
         let tokens = self.reference_tokens;
         let pooled = match self.reference_pooling {
@@ -340,11 +348,29 @@ impl AnyRefConfig {
         Ok(())
     }
 
+    /// Whether there can be answers and masks.
+    fn validate_answers(&self) -> Result<()> {
+        if self.max_new_tokens == 0 {
+            return Err(Error::Config {
+                field: "max_new_tokens",
+                problem: "is 0: an answer needs at least 1".into(),
+            });
+        }
+        let score = self.min_mask_score;
+        if !(0.0..=1.0).contains(&score) {
+            return Err(Error::Config {
+                field: "min_mask_score",
+                problem: format!("is {score}: make it 0 to 1"),
+            });
+        }
+        Ok(())
+    }
+
     /// Creates the model, its parameters not yet materialised.
     ///
     /// # Panics
-    /// When a part's own configuration is one that cannot be, such as heads that do not divide a width:
-    /// [`validate`](Self::validate) checks that of the language model, but not those of the other parts.
+    /// When a part's own configuration is one that cannot be, such as heads that do not divide a width, which
+    /// [`validate`](Self::validate) refuses.
     pub fn init<B: Backend>(&self, device: &B::Device) -> AnyRefModel<B> {
         let hidden = self.llm.hidden_size;
         let audio = self.audio.as_ref();
@@ -460,5 +486,22 @@ mod tests {
             "input_image_size",
         );
         refused(|config| config.llm.vocab_size = 0, "vocab_size");
+        refused(
+            |config| audio_of(config).encoder.num_clips = 2,
+            "audio.encoder.num_clips",
+        );
+        refused(
+            |config| audio_of(config).preprocessor.num_clips = 4,
+            "audio.preprocessor.num_clips",
+        );
+        refused(|config| config.max_new_tokens = 0, "max_new_tokens");
+        for score in [-0.1, 1.5, f32::NAN, f32::INFINITY] {
+            let config = AnyRefConfig {
+                min_mask_score: score,
+                ..AnyRefConfig::tiny()
+            };
+            let error = config.validate().unwrap_err().to_string();
+            assert!(error.contains("min_mask_score"), "{error}");
+        }
     }
 }

@@ -25,7 +25,7 @@ pub enum Error {
     Weights(#[from] anyref_weights::Error),
     /// A box is not inside its picture or not a box.
     #[error(
-        "box {x0},{y0},{x1},{y1} does not fit the {width}x{height} picture: use x0 < x1 <= {width}, y0 < y1 <= {height}, in pixels"
+        "box {x0},{y0},{x1},{y1} does not fit the {width}x{height} picture: use 0 <= x0 < x1 <= {width}, 0 <= y0 < y1 <= {height}, in pixels"
     )]
     Box {
         /// Left.
@@ -62,11 +62,14 @@ pub enum Error {
     },
     /// The spliced sequence is longer than the language model's context.
     #[error(
-        "the prompt takes {length} positions and the context has {context}: shorten it or drop references"
+        "the question, the turns before it and {answer} tokens for the answer take {length} positions and the context has \
+         {context}: shorten the question or drop references, lower --max-new-tokens, or start a chat anew with /new"
     )]
     ContextFull {
-        /// Positions needed, with the answer's.
+        /// Positions needed: the picture's, those of all turns, and the answer's.
         length: usize,
+        /// The longest answer, in tokens.
+        answer: usize,
         /// Positions there are.
         context: usize,
     },

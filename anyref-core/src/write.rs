@@ -139,9 +139,14 @@ impl<B: Backend> AnyRef<B> {
         let layout = self.layout(asked.turns, &references)?;
         let context = self.config.llm.max_position_embeddings;
         let length = asked.picture.prefix.len() + layout.len();
-        let length = length.saturating_add(self.generation.max_new_tokens);
+        let answer = self.generation.max_new_tokens;
+        let length = length.saturating_add(answer);
         if length > context {
-            return Err(Error::ContextFull { length, context });
+            return Err(Error::ContextFull {
+                length,
+                answer,
+                context,
+            });
         }
         timing.prompt = start.elapsed().saturating_sub(timing.audio);
         Ok(ReadQuestion { layout, timing })

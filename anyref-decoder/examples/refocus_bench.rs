@@ -272,7 +272,7 @@ mod gpu {
         feature = "webgpu"
     ))]
     pub fn start(backend: &str) {
-        use burn::backend::wgpu::graphics::{AutoGraphicsApi, Metal, Vulkan, WebGpu};
+        use burn::backend::wgpu::graphics::{AutoGraphicsApi, Metal, Vulkan};
         use burn::backend::wgpu::{MemoryConfiguration, RuntimeOptions, init_setup};
         let options = RuntimeOptions {
             memory_config: MemoryConfiguration::ExclusivePages,
@@ -282,7 +282,6 @@ mod gpu {
         match backend {
             "vulkan" => init_setup::<Vulkan>(&device, options),
             "metal" => init_setup::<Metal>(&device, options),
-            "webgpu" => init_setup::<WebGpu>(&device, options),
             _ => init_setup::<AutoGraphicsApi>(&device, options),
         };
     }

@@ -6,7 +6,8 @@ use anyhow::Result;
 use anyref_core::{Task, TeamTask};
 use anyref_train::ablation::{AblationConfig, ablate};
 use anyref_train::run::config::TrainConfig;
-use anyref_train::run::launch::{Folders, export_adapter, export_checkpoint, launch_on};
+use anyref_train::run::export::{Which, export_adapter, export_checkpoint};
+use anyref_train::run::launch::{Folders, launch_on};
 use anyref_train::run::nodes::Nodes;
 use anyref_train::run::pictures::draw_validation;
 use anyref_train::run::plan::Plan;
@@ -79,10 +80,11 @@ impl Task for Pictures<'_> {
     }
 }
 
-/// Exports the newest checkpoint; tells which it is.
+/// Exports a checkpoint; tells which it is.
 pub struct Export<'a> {
     pub config: &'a TrainConfig,
     pub folders: &'a Folders,
+    pub which: Which,
     pub out: &'a Path,
     /// What was trained alone.
     pub adapter: bool,
@@ -96,6 +98,6 @@ impl Task for Export<'_> {
             true => export_adapter::<Autodiff<B>>,
             false => export_checkpoint::<Autodiff<B>>,
         };
-        export(self.config, self.folders, self.out, device)
+        export(self.config, self.folders, self.which, self.out, device)
     }
 }

@@ -11,6 +11,7 @@ use anyref_core::BackendName;
 use anyref_train::ablation::AblationConfig;
 use anyref_train::datasets::own;
 use anyref_train::run::config::TrainConfig;
+use anyref_train::run::export::Which;
 use anyref_train::run::launch::{Folders, open_scenes};
 use anyref_train::run::nodes::Nodes;
 use clap::{Parser, Subcommand};
@@ -49,7 +50,7 @@ enum Command {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Write the newest checkpoint as a model folder in half precision.
+    /// Write the newest checkpoint, or the best, as a model folder in half precision.
     Export {
         #[command(flatten)]
         run: RunArguments,
@@ -59,6 +60,9 @@ enum Command {
         /// Write what was trained alone, as an adapter folder in PEFT's format, which `anyref assemble --adapter` takes.
         #[arg(long)]
         adapter: bool,
+        /// Take the checkpoint with the highest validation score, of the last stage that was validated.
+        #[arg(long)]
+        best: bool,
     },
     /// Train and evaluate variants of a configuration with several seeds; run it again to go on.
     Ablate {
@@ -176,8 +180,18 @@ fn main() -> Result<()> {
                 config: &config,
                 folders: &folders,
             };
-            println!("{}", run.backend.dispatch(run.device, planning)??);
-            Ok(())
+            let plan = run.backend.dispatch(run.device, planning)??;
+            println!("{plan}");
+            match plan.lacking.len() {
+                0 => Ok(()),
+                1 => bail!("the run cannot start: {}", plan.lacking[0]),
+                count => {
+                    for lacking in &plan.lacking {
+                        eprintln!("{lacking}");
+                    }
+                    bail!("the run cannot start for want of these {count}")
+                }
+            }
         }
         Command::Train {
             run,
@@ -209,11 +223,17 @@ fn main() -> Result<()> {
             }
             Ok(())
         }
-        Command::Export { run, out, adapter } => {
+        Command::Export {
+            run,
+            out,
+            adapter,
+            best,
+        } => {
             let (config, folders) = run.open()?;
             let export = Export {
                 config: &config,
                 folders: &folders,
+                which: if best { Which::Best } else { Which::Newest },
                 out: &out,
                 adapter,
             };

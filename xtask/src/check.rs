@@ -5,7 +5,8 @@ use clap::Args;
 
 use crate::cargo::{cargo, root, timed};
 
-/// Features whose code is looked at once more. `wgpu`, `metal` and `webgpu` differ from these in a name only.
+/// Features whose code is looked at once more. `wgpu`, `metal` and `webgpu` take the same code of ours as `vulkan`; they
+/// differ in what kernels become when they run: WGSL for `wgpu` and `webgpu`, MSL for `metal`, SPIR-V for `vulkan`.
 const BACKENDS: [&str; 2] = ["vulkan", "cuda"];
 
 /// Options of `check`.

@@ -1,6 +1,6 @@
 //! `anyref chat`: several turns about one picture, from the keyboard or a pipe.
 
-use std::io::{BufRead, IsTerminal, stdin};
+use std::io::{BufRead, ErrorKind, IsTerminal, stdin};
 use std::path::Path;
 use std::time::Instant;
 
@@ -60,8 +60,14 @@ pub fn run<B: Backend>(
         if interactive {
             output::say_part("> ")?;
         }
-        let Some(line) = lines.next().transpose()? else {
-            return Ok(());
+        let line = match lines.next().transpose() {
+            Ok(Some(line)) => line,
+            Ok(None) => return Ok(()),
+            Err(error) if error.kind() == ErrorKind::InvalidData => {
+                eprintln!("error: a line that is not UTF-8 is left out: write it in UTF-8");
+                continue;
+            }
+            Err(error) => return Err(error.into()),
         };
         let line = line.trim();
         match line.split_once(char::is_whitespace).unwrap_or((line, "")) {
@@ -125,15 +131,20 @@ pub fn run<B: Backend>(
                             let path = output::numbered(path, answered);
                             let shown = pending.written.iter().flat_map(ReferenceArgument::files);
                             let read: Vec<&Path> = shown.chain([&*arguments.image]).collect();
-                            output::check_apart(&path, &read)?;
                             let overlay = Overlay {
                                 masks: &answer.masks,
                                 references: &question.references,
                                 question: &prompt::readable(&question),
                                 answer: &answer.text,
                             };
-                            output::write_picture(&overlay.draw(&image), &path)?;
-                            output::say(&format!("overlay -> {}", path.display()))?;
+                            let drawn = output::check_apart(&path, &read)
+                                .and_then(|()| output::write_picture(&overlay.draw(&image), &path));
+                            match drawn {
+                                Ok(()) => {
+                                    output::say(&format!("overlay -> {}", path.display()))?;
+                                }
+                                Err(error) => eprintln!("error: {}", failure::one_line(&error)),
+                            }
                         }
                         pending.clear();
                     }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Result;
+use anyref_audio::AudioPreprocessorConfig;
 use anyref_core::{AnyRef, AnyRefModel, BackendName};
 use anyref_weights::Checkpoint;
 use burn::module::Module;
@@ -62,7 +63,7 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
         config
             .audio
             .as_ref()
-            .map_or("none", |_| "16 kHz, three clips of two seconds")
+            .map_or("none".to_owned(), |audio| heard(&audio.preprocessor))
     ))?;
     say(&format!(
         "language    {} words and pieces, context of {} tokens",
@@ -90,6 +91,21 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
         ))?;
     }
     Ok(())
+}
+
+/// What the model hears of a sound.
+fn heard(sounds: &AudioPreprocessorConfig) -> String {
+    format!(
+        "{} kHz, {} {} of {} s",
+        f64::from(sounds.sample_rate) / 1000.0,
+        sounds.num_clips,
+        if sounds.num_clips == 1 {
+            "clip"
+        } else {
+            "clips"
+        },
+        sounds.clip_seconds
+    )
 }
 
 /// Prints the backends of this build with their devices.

@@ -27,6 +27,7 @@ pub fn run<B: Backend>(
     let files: Vec<&Path> = files.chain([&*arguments.image]).collect();
     check_outputs(&arguments.output, &files)?;
     if let Some(folder) = &arguments.explain {
+        explain::check_apart(folder, &files, &arguments.output)?;
         fs::create_dir_all(folder).with_context(|| output::cannot_write(folder))?;
     }
     let question = Prompt {

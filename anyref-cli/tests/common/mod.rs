@@ -19,12 +19,17 @@ pub struct Run {
 }
 
 /// Runs the program in a folder, with backtraces on: none may show.
-pub fn run_in(folder: &Path, arguments: &[&str], input: &str) -> Run {
+pub fn run_in(folder: &Path, arguments: &[&str], input: impl AsRef<[u8]>) -> Run {
     run_with(folder, arguments, input, &[])
 }
 
 /// Runs the program in a folder with these variables of the environment; empty ones are removed.
-pub fn run_with(folder: &Path, arguments: &[&str], input: &str, variables: &[(&str, &str)]) -> Run {
+pub fn run_with(
+    folder: &Path,
+    arguments: &[&str],
+    input: impl AsRef<[u8]>,
+    variables: &[(&str, &str)],
+) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_anyref"));
     for (name, value) in variables {
         match value.is_empty() {
@@ -42,7 +47,7 @@ pub fn run_with(folder: &Path, arguments: &[&str], input: &str, variables: &[(&s
         .spawn()
         .unwrap();
     // The program may end without having read anything.
-    let _ = child.stdin.take().unwrap().write_all(input.as_bytes());
+    let _ = child.stdin.take().unwrap().write_all(input.as_ref());
     let output = child.wait_with_output().unwrap();
     Run {
         code: output.status.code(),
@@ -99,6 +104,26 @@ pub fn scene() -> String {
 /// A folder of one test.
 pub fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
+}
+
+/// A copy of the shipped model's folder.
+pub fn model() -> TempDir {
+    let folder = folder();
+    for file in ["config.json", "tokenizer.json", "model.safetensors"] {
+        std::fs::copy(asset("nano").join(file), folder.path().join(file)).unwrap();
+    }
+    folder
+}
+
+/// A copy of the shipped model's folder, with another config.
+pub fn changed(change: impl FnOnce(&mut Value)) -> TempDir {
+    let folder = model();
+    let file = folder.path().join("config.json");
+    let config = std::fs::read_to_string(&file).unwrap();
+    let mut config: Value = serde_json::from_str(&config).unwrap();
+    change(&mut config);
+    std::fs::write(file, config.to_string()).unwrap();
+    folder
 }
 
 /// A model that always answers `<obj>` until its answer is full: one mask a token.

@@ -1,8 +1,9 @@
-//! Devices of the wgpu backends, which differ only in the graphics interface they start a device with.
+//! Devices of the wgpu backends, which differ only in the graphics interface they start a device with. WebGPU itself is
+//! a browser's: elsewhere wgpu offers it over what the system has.
 
 use std::sync::{Mutex, PoisonError};
 
-use burn::backend::wgpu::graphics::{AutoGraphicsApi, GraphicsApi, Metal, Vulkan, WebGpu};
+use burn::backend::wgpu::graphics::{AutoGraphicsApi, GraphicsApi, Metal, Vulkan};
 use burn::backend::wgpu::{WgpuDevice, WgpuRuntime, init_setup};
 use cubecl::Runtime;
 
@@ -17,7 +18,6 @@ pub(super) fn devices(backend: BackendName) -> Result<Vec<String>, BackendError>
         let count = |kind| match backend {
             BackendName::Vulkan => WgpuRuntime::enumerate_devices(kind, &Vulkan::backend()),
             BackendName::Metal => WgpuRuntime::enumerate_devices(kind, &Metal::backend()),
-            BackendName::Webgpu => WgpuRuntime::enumerate_devices(kind, &WebGpu::backend()),
             _ => WgpuRuntime::enumerate_devices(kind, &AutoGraphicsApi::backend()),
         };
         KINDS
@@ -75,7 +75,6 @@ fn start(backend: BackendName, device: &WgpuDevice) -> Result<(), BackendError> 
     backend.guarded(|| match backend {
         BackendName::Vulkan => init_setup::<Vulkan>(device, Default::default()),
         BackendName::Metal => init_setup::<Metal>(device, Default::default()),
-        BackendName::Webgpu => init_setup::<WebGpu>(device, Default::default()),
         _ => init_setup::<AutoGraphicsApi>(device, Default::default()),
     })?;
     started.push((device.clone(), backend));

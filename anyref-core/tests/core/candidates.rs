@@ -81,6 +81,12 @@ fn estimates_decide_as_far_as_they_are_weighted() {
             assert!(!surest.masks.is_empty());
             assert!(lowest(&surest) >= lowest(&likeliest) - 1e-5, "{seed}");
         }
+        // Of a picture alone an estimate of its own counts.
+        let pictures = ask(CandidateConfig {
+            picture_refusal_estimate: Some(0.0),
+            ..weights(8, 1e9, 1.0)
+        });
+        assert_eq!(pictures.raw, surest.raw, "{seed}");
         let wider = ask(weights(24, 1e9, 0.0));
         assert!(surest.masks.is_empty() || lowest(&wider) >= lowest(&surest) - 1e-5);
         changed += usize::from(surest.raw != likeliest.raw);

@@ -14,6 +14,7 @@ fn boxes_must_lie_in_the_picture() {
         [0.0, 0.0, 61.0, 10.0],
         [0.0, 0.0, 10.0, 31.0],
         [5.0, 5.0, 5.0, 9.0],
+        [-1.0, 0.0, 5.0, 5.0],
     ] {
         let error = anyref
             .segment(&picture, &Prompt::new([Reference::Box(bad)]))
@@ -28,6 +29,11 @@ fn boxes_must_lie_in_the_picture() {
                 }
             ),
             "{error}"
+        );
+        let message = error.to_string();
+        assert!(
+            message.contains("0 <= x0 < x1 <= 60, 0 <= y0 < y1 <= 30"),
+            "{message}"
         );
     }
     let edge = Prompt::new([Reference::Box([0.0, 0.0, 60.0, 30.0])]);
@@ -44,12 +50,19 @@ fn prompts_must_ask_something_and_fit() {
     assert!(matches!(refused(markers), Error::Placeholder { .. }));
     let long = Prompt::new([]).with_question("is there a dog? ".repeat(200));
     let context = anyref.config.llm.max_position_embeddings;
-    match refused(long) {
+    let error = refused(long);
+    let message = error.to_string();
+    for word in ["turns before", "shorten", "--max-new-tokens", "/new"] {
+        assert!(message.contains(word), "no {word} in {message}");
+    }
+    match error {
         Error::ContextFull {
             length,
+            answer,
             context: limit,
         } => {
             assert!(limit == context && length > limit);
+            assert_eq!(answer, anyref.generation.max_new_tokens);
         }
         other => panic!("{other}"),
     }
@@ -61,7 +74,12 @@ fn a_prompt_may_fill_the_context_to_the_last_position() {
     let picture = anyref.picture(&image(40, 40)).unwrap();
     let prompt = Prompt::new([]).with_question("is there a dog?");
     anyref.generation.max_new_tokens = 10_000;
-    let Err(Error::ContextFull { length, context }) = anyref.segment(&picture, &prompt) else {
+    let Err(Error::ContextFull {
+        length,
+        answer: 10_000,
+        context,
+    }) = anyref.segment(&picture, &prompt)
+    else {
         panic!("10000 tokens fit");
     };
     anyref.generation.max_new_tokens -= length - context;

@@ -12,7 +12,7 @@
 //! Only the object's row of the attention is computed. The weights are formed from logarithms in f32, so that
 //! they stay exact and finite even where the whole span gets no attention that f32 could hold. An empty
 //! span leaves the state unchanged.
-
+//!
 //! Every backend has it as a composition of tensor operations ([`mod@reference`]). Backends with a form of their
 //! own implement [`RefocusBackend`]: `Flex` on all cores, GPUs by kernels, with and without fusion, and
 //! `Autodiff` over any of these with a backward pass that recomputes the attention instead of keeping it.

@@ -12,6 +12,9 @@ use super::files;
 use super::item::corners;
 use super::shape::{Segmentation, Shape};
 
+/// What stands before a picture's number in COCO's release of 2014, and no longer in that of 2017.
+const PREFIX_OF_2014: &str = "COCO_train2014_";
+
 /// A picture of the file.
 #[derive(Debug, Clone, Deserialize)]
 pub struct CocoImage {
@@ -29,6 +32,17 @@ impl CocoImage {
     /// Width and height.
     pub fn size(&self) -> [u32; 2] {
         [self.width, self.height]
+    }
+
+    /// Where the picture is in a folder. COCO's release of 2017 has the pictures of 2014 under their numbers alone: such
+    /// a name counts where the file's own is not there.
+    pub(super) fn path_in(&self, folder: &Path) -> PathBuf {
+        let path = folder.join(&self.file_name);
+        let number = self.file_name.strip_prefix(PREFIX_OF_2014);
+        match number.map(|name| folder.join(name)) {
+            Some(renamed) if !path.is_file() && renamed.is_file() => renamed,
+            _ => path,
+        }
     }
 }
 

@@ -5,6 +5,9 @@
 //! ROOT/grefcoco/instances.json              pictures and masks
 //! ROOT/images/mscoco/images/train2014/      pictures
 //! ```
+//!
+//! COCO's pictures may also be those of `train2017`, which are the same under other names: `000000000009.jpg` in the
+//! place of `COCO_train2014_000000000009.jpg`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -63,8 +66,8 @@ pub struct GRefCoco {
 }
 
 impl GRefCoco {
-    /// Opens `train`, `val`, `testA` or `testB`. `images` is the folder of COCO's `train2014`, when it is
-    /// not where REFER has it.
+    /// Opens `train`, `val`, `testA` or `testB`. `images` is the folder of COCO's `train2014` or
+    /// `train2017`, when it is not where REFER has it.
     ///
     /// # Errors
     /// When the annotations cannot be read, are inconsistent, or have no such split.
@@ -126,7 +129,7 @@ impl Dataset for GRefCoco {
         let image = self.file.image(r.image_id)?;
         let Sentence { sent_id, sent } = &r.sentences[sentence];
         let id = format!("{}/{sent_id}", r.ref_id);
-        let path = self.images.join(&image.file_name);
+        let path = image.path_in(&self.images);
         let mut item = Item::new(id, path, image.size(), Task::Text);
         item.references.push(Reference::Text(sent.clone()));
         let mut shapes = Vec::new();
@@ -147,8 +150,6 @@ impl Dataset for GRefCoco {
             .refs
             .iter()
             .filter_map(|r| self.file.image(r.image_id).ok());
-        images
-            .map(|image| self.images.join(&image.file_name))
-            .collect()
+        images.map(|image| image.path_in(&self.images)).collect()
     }
 }

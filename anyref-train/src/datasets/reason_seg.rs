@@ -5,6 +5,8 @@
 //! ROOT/explanatory/train.json               answers in words, if there
 //! ```
 //!
+//! A text is a phrase, which is asked for as any other, or a sentence, which stands before its question.
+//!
 //! Polygons are filled as COCO's are. The data set's own tool draws them with OpenCV, which also covers
 //! the pixels that the outline touches.
 
@@ -18,6 +20,9 @@ use super::error::{Error, Result};
 use super::files;
 use super::item::{Item, Reference, Target, Task};
 use super::shape::{Segmentation, Shape};
+
+/// How a sentence is asked.
+const SENTENCE: &str = "{1} Can you segment it in this image?";
 
 #[derive(Deserialize)]
 struct Document {
@@ -132,6 +137,7 @@ impl Dataset for ReasonSeg {
         let size = files::picture_size(&line.image)?;
         let mut item = Item::new(&line.id, line.image.clone(), size, Task::Text);
         item.references.push(Reference::Text(line.text.clone()));
+        item.question = line.sentence.then(|| SENTENCE.to_owned());
         // Smaller ones lie on larger ones.
         let mut layers = Vec::with_capacity(line.layers.len());
         for (shape, wanted) in &line.layers {

@@ -5,6 +5,9 @@
 //! ROOT/refcoco/instances.json               pictures and masks
 //! ROOT/images/mscoco/images/train2014/      pictures (RefCLEF: ROOT/images/saiapr_tc-12/)
 //! ```
+//!
+//! COCO's pictures may also be those of `train2017`, which are the same under other names: `000000000009.jpg` in the
+//! place of `COCO_train2014_000000000009.jpg`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -163,7 +166,7 @@ impl Dataset for Refer {
         let &(at, sentence) = entry(&self.name, &self.entries, index)?;
         let r = &self.refs[at];
         let (image, annotation) = self.parts(r)?;
-        let path = self.images.join(&image.file_name);
+        let path = image.path_in(&self.images);
         let mut item = match self.direction {
             Direction::Segment => {
                 let Sentence { sent_id, sent } = &r.sentences[sentence];
@@ -196,9 +199,7 @@ impl Dataset for Refer {
             .refs
             .iter()
             .filter_map(|r| self.file.image(r.image_id).ok());
-        images
-            .map(|image| self.images.join(&image.file_name))
-            .collect()
+        images.map(|image| image.path_in(&self.images)).collect()
     }
 }
 

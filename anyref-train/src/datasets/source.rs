@@ -42,7 +42,7 @@ pub enum Source {
         /// Whether boxes are described, instead of expressions segmented.
         #[serde(default)]
         describe: bool,
-        /// Folder of the pictures, when it is not where REFER has it.
+        /// Folder of the pictures, such as COCO's `train2017`, when it is not where REFER has it.
         #[serde(default)]
         images: Option<PathBuf>,
     },
@@ -55,7 +55,7 @@ pub enum Source {
         /// How several things are answered.
         #[serde(default)]
         grouping: Grouping,
-        /// Folder of the pictures, when it is not where REFER has it.
+        /// Folder of the pictures, such as COCO's `train2017`, when it is not where REFER has it.
         #[serde(default)]
         images: Option<PathBuf>,
     },

@@ -1,5 +1,5 @@
 //! The running mean of the weights: what a stage validates and gives away, while it goes on learning from the weights as the
-//! optimizer left them (Polyak and Juditsky 1992; decay and warm-up as in timm's `ModelEmaV3`).
+//! optimizer left them (Polyak and Juditsky 1992; warm-up as in TensorFlow's `ExponentialMovingAverage` with `num_updates`).
 
 use burn::module::{AutodiffModule, Module, ModuleMapper, Param};
 use burn::optim::GradientsParams;
@@ -25,15 +25,19 @@ impl<B: AutodiffBackend> Average<B> {
         }
     }
 
-    /// Takes in the weights after so many steps. The first count more, or the average would long remember the start.
-    pub(super) fn update(&mut self, trainee: &Trainee<B>, steps: u64) {
-        let steps = steps as f64;
+    /// The average with the weights after a step, before which there were so many. The first count more, or it would long
+    /// remember the start.
+    pub(super) fn after(self, before: u64, trainee: &Trainee<B>) -> Self {
+        let steps = before as f64;
         let decay = self.decay.min((1.0 + steps) / (10.0 + steps));
         let mut towards = Towards {
             values: trained_values(trainee),
             share: 1.0 - decay,
         };
-        self.model = self.model.clone().map(&mut towards);
+        Self {
+            model: self.model.map(&mut towards),
+            ..self
+        }
     }
 
     /// The model with averaged weights.

@@ -7,6 +7,7 @@ use anyhow::{Context, Result as Checked, ensure};
 use anyref_core::AnyRefConfig;
 use regex::Regex;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 use super::precision::Precision;
 use super::schedule::{Decay, Schedule};
@@ -22,7 +23,8 @@ pub struct TrainConfig {
     pub name: String,
     /// Seed of weights and data.
     pub seed: u64,
-    /// The model: the name of a preset, or a config.
+    /// The model: the name of a preset, a preset with other values in some places, as in `{"preset": "anyref-7b", "lora":
+    /// {"r": 16}}`, or a config.
     #[serde(deserialize_with = "preset_or_config")]
     pub model: AnyRefConfig,
     /// A model folder whose config, tokenizer and weights the run starts from, such as `anyref assemble` writes. Of
@@ -106,10 +108,12 @@ impl TrainConfig {
                 "`{name}` is 0: give the steps between two of them"
             );
         }
+        self.check_prompts()?;
         for stage in &self.stages {
             for (name, value) in [
                 ("steps", stage.steps),
                 ("batch", stage.batch as u64),
+                ("accumulation", stage.accumulation),
                 ("validation_scenes", stage.validation_scenes as u64),
             ] {
                 ensure!(value > 0, "`{name}` of stage {} is 0", stage.kind);
@@ -168,6 +172,31 @@ impl TrainConfig {
                 !scenes || self.instructions.per_scene > 0,
                 "`instructions.per_scene` is 0: give the questions a scene"
             );
+        }
+        Ok(())
+    }
+}
+
+/// The names' vectors that mask prompts are drawn to.
+const PROMPTS: &str = "heads.prompts.weight";
+
+impl TrainConfig {
+    /// Refuses to draw mask prompts to vectors that nothing has trained, which would only disturb the mask decoder.
+    fn check_prompts(&self) -> Checked<()> {
+        let parts = self.initial.iter().flat_map(|initial| &initial.parts);
+        let mut known = parts.into_iter().any(|part| {
+            let rest = PROMPTS.strip_prefix(part.as_str());
+            rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        });
+        for stage in &self.stages {
+            ensure!(
+                known || stage.prompt_weight == 0.0,
+                "`prompt_weight` of stage {} draws mask prompts to vectors that nothing has trained: train heads.prompts in \
+                 a sam stage before, give them in `initial`, or leave it out",
+                stage.kind
+            );
+            let patterns = stage.trainable_patterns()?;
+            known |= patterns.iter().any(|pattern| pattern.is_match(PROMPTS));
         }
         Ok(())
     }
@@ -275,8 +304,9 @@ pub struct StageConfig {
     /// What AdamW adds to the root of a gradient's mean square; 1e-8 when left out.
     #[serde(default = "epsilon")]
     pub epsilon: f32,
-    /// What a step keeps of the running mean of the weights (EMA). That mean is what is validated, kept as the model, and
-    /// goes on to the next stage, while the optimizer goes on from weights of its own; there is none when left out.
+    /// What a step keeps of the running mean of the weights (EMA), at most: (1 + n) / (10 + n) after n steps of the stage is
+    /// less at first. That mean is what is validated, kept as the model, and goes on to the next stage, while the optimizer
+    /// goes on from weights of its own; there is none when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema_decay: Option<f64>,
     /// Patterns of the parameter paths that are trained.
@@ -398,19 +428,44 @@ fn patterns(patterns: &[String]) -> Checked<Vec<Regex>> {
 }
 
 fn preset_or_config<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AnyRefConfig, D::Error> {
-    #[derive(Deserialize)]
-    #[serde(untagged)]
-    enum Model {
-        Preset(String),
-        Config(Box<AnyRefConfig>),
+    use serde::de::Error;
+    let mut given = Value::deserialize(deserializer)?;
+    let preset = match &mut given {
+        Value::String(name) => Some(std::mem::take(name)),
+        Value::Object(fields) => match fields.remove("preset") {
+            Some(Value::String(name)) => Some(name),
+            Some(other) => {
+                return Err(D::Error::custom(format!("`preset` is {other}, not a name")));
+            }
+            None => None,
+        },
+        _ => None,
+    };
+    let Some(name) = preset else {
+        return serde_json::from_value(given).map_err(D::Error::custom);
+    };
+    let preset = AnyRefConfig::preset(&name).ok_or_else(|| {
+        D::Error::custom(format!(
+            "there is no preset {name:?}, only nano, anyref-7b and tiny"
+        ))
+    })?;
+    if !given.is_object() {
+        return Ok(preset);
     }
-    match Model::deserialize(deserializer)? {
-        Model::Config(config) => Ok(*config),
-        Model::Preset(name) => AnyRefConfig::preset(&name).ok_or_else(|| {
-            serde::de::Error::custom(format!(
-                "there is no preset {name:?}, only nano, anyref-7b and tiny"
-            ))
-        }),
+    let mut config = serde_json::to_value(preset).map_err(D::Error::custom)?;
+    overlay(&mut config, given);
+    serde_json::from_value(config).map_err(D::Error::custom)
+}
+
+/// Puts values in the place of others, field by field.
+fn overlay(under: &mut Value, over: Value) {
+    match (under, over) {
+        (Value::Object(under), Value::Object(over)) => {
+            for (field, value) in over {
+                overlay(under.entry(field).or_insert(Value::Null), value);
+            }
+        }
+        (under, over) => *under = over,
     }
 }
 

@@ -3,17 +3,17 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use anyref_core::{AnyRef, AnyRefConfig, save_adapter};
+use anyref_core::AnyRefConfig;
 use anyref_llm::tokenizer::Tokenizer;
 use anyref_llm::train_tokenizer;
 use anyref_weights::{local_path, parameters};
 use burn::module::AutodiffModule;
-use burn::tensor::DType;
 use burn::tensor::backend::AutodiffBackend;
 
 use super::checkpoint;
 use super::config::{InitialWeights, StageConfig, StageKind, TrainConfig};
-use super::given::{Given, names_of_trained};
+use super::export::export;
+use super::given::Given;
 use super::nodes::Nodes;
 use super::recompute::Recomputing;
 use super::trainer::{RunOptions, train_stage};
@@ -25,7 +25,7 @@ use crate::stages::{
 use crate::trainee::Trainee;
 
 /// The run's tokenizer, in its folder.
-const TOKENIZER: &str = "tokenizer.json";
+pub(super) const TOKENIZER: &str = "tokenizer.json";
 /// The run's configuration, there too.
 const CONFIG: &str = "config.json";
 
@@ -204,78 +204,6 @@ fn check_features<B: AutodiffBackend>(stage: &StageConfig, trainee: &Trainee<B>)
             );
         }
     }
-    Ok(())
-}
-
-/// Writes the model of a checkpoint as a model folder, in half precision.
-///
-/// # Errors
-/// When the run has no checkpoint, or this or what else the model is made of is missing, damaged or does not fit the
-/// configuration. When a weight does not fit half precision, or `out` cannot be written.
-pub fn export_checkpoint<B: AutodiffBackend>(
-    config: &TrainConfig,
-    folders: &Folders,
-    out: &Path,
-    device: &B::Device,
-) -> Result<PathBuf> {
-    let (path, trainee, shared) = newest::<B>(config, folders, device)?;
-    export(&trainee, shared.stage(), out, device)?;
-    Ok(path)
-}
-
-/// Writes what a checkpoint has that was trained, and nothing else, as an adapter folder in PEFT's format.
-///
-/// # Errors
-/// When the run has no checkpoint, or this or what else the model is made of is missing, damaged or does not fit the
-/// configuration. When the model has no adapters, something was trained that their folder has no place for, or `out`
-/// cannot be written.
-pub fn export_adapter<B: AutodiffBackend>(
-    config: &TrainConfig,
-    folders: &Folders,
-    out: &Path,
-    device: &B::Device,
-) -> Result<PathBuf> {
-    let (path, trainee, shared) = newest::<B>(config, folders, device)?;
-    let Some(lora) = &shared.stage().model.lora else {
-        bail!("the model has no adapters (`model.lora`): export the whole model");
-    };
-    let reached = checkpoint::position(&path)?.stage;
-    let stages = &config.stages[..=reached.min(config.stages.len() - 1)];
-    let trained = names_of_trained(&trainee, stages)?
-        .iter()
-        .filter_map(|name| Some(name.strip_prefix("anyref.")?.to_owned()))
-        .collect();
-    let model = trainee.valid().anyref;
-    save_adapter(&model, lora, &trained, out)?;
-    shared.stage().tokenizer.save(out.join(TOKENIZER))?;
-    Ok(path)
-}
-
-/// The newest checkpoint, and what is in it.
-pub(super) fn newest<B: AutodiffBackend>(
-    config: &TrainConfig,
-    folders: &Folders,
-    device: &B::Device,
-) -> Result<(PathBuf, Trainee<B>, Shared)> {
-    let Some(path) = checkpoint::newest(&folders.run.join("checkpoints"))? else {
-        bail!("{} has no checkpoint: train first", folders.run.display());
-    };
-    let shared = Shared::open(config, folders)?;
-    let trainee = fresh::<B>(&shared.stage().model, shared.name_count(), device)?;
-    let (trainee, _) = Given::restore(config, &path, trainee)?;
-    Ok((path, trainee, shared))
-}
-
-fn export<B: AutodiffBackend>(
-    trainee: &Trainee<B>,
-    context: &StageContext,
-    out: &Path,
-    device: &B::Device,
-) -> Result<()> {
-    let (config, tokenizer) = (context.model.clone(), context.tokenizer.clone());
-    let model = trainee.valid().anyref;
-    let anyref = AnyRef::<B::InnerBackend>::new(config, model, tokenizer, device.clone())?;
-    anyref.save(out, DType::F16)?;
     Ok(())
 }
 

@@ -5,6 +5,7 @@ pub mod checkpoint;
 pub mod config;
 #[cfg(feature = "collective")]
 mod exchange;
+pub mod export;
 mod given;
 pub mod launch;
 pub mod log;

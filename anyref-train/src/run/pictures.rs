@@ -8,7 +8,8 @@ use burn::tensor::backend::AutodiffBackend;
 
 use super::checkpoint;
 use super::config::{StageKind, TrainConfig};
-use super::launch::{Folders, newest};
+use super::export::{Which, opened};
+use super::launch::Folders;
 use crate::eval::contact_sheet;
 use crate::stages::{DataSources, InstructStage};
 
@@ -27,7 +28,7 @@ pub fn draw_validation<B: AutodiffBackend>(
     out: &Path,
     device: &B::Device,
 ) -> Result<usize> {
-    let (path, trainee, shared) = newest::<B>(config, folders, device)?;
+    let (path, trainee, shared) = opened::<B>(config, folders, Which::Newest, device)?;
     let at = checkpoint::position(&path)?;
     let mut reached = config.stages.iter().take(at.stage + 1);
     let Some(stage) = reached.rfind(|stage| stage.kind == StageKind::Instruct) else {

@@ -4,6 +4,7 @@ use core::fmt;
 
 use anyhow::Result;
 use anyref_core::AnyRefConfig;
+use anyref_weights::local_path;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
@@ -28,6 +29,8 @@ const WORDS: usize = 64;
 pub struct Plan {
     /// The stages, in order.
     pub stages: Vec<StagePlan>,
+    /// What the run needs and does not find: the model to start from, data sets, their files.
+    pub lacking: Vec<String>,
 }
 
 /// A stage.
@@ -73,31 +76,56 @@ impl PartPlan {
 }
 
 impl Plan {
-    /// Reads the data and counts the parameters.
+    /// Counts the parameters, and reads the data as far as they are there.
     ///
     /// # Errors
-    /// When the configuration or the data would stop the run at its start.
+    /// When the configuration would stop the run at its start.
     pub fn new<B: AutodiffBackend>(
         config: &TrainConfig,
         folders: &Folders,
         device: &B::Device,
     ) -> Result<Self> {
         config.check()?;
-        let shared = Shared::open(config, folders)?;
-        let model = &shared.stage().model;
-        let trainee = fresh::<B>(model, shared.name_count(), device)?;
+        let mut lacking = Vec::new();
+        let absent = match &config.start {
+            Some(start) if !config.needs_scenes() => !local_path(start)?.is_dir(),
+            _ => false,
+        };
+        let (model, names) = match absent {
+            // What is there is counted by the configuration's own sizes.
+            true => (config.model.clone(), 1),
+            false => {
+                let shared = Shared::open(config, folders)?;
+                (shared.stage().model.clone(), shared.name_count())
+            }
+        };
+        if let (true, Some(start)) = (absent, &config.start) {
+            let start = start.display();
+            lacking.push(format!(
+                "`start`: there is no model folder {start}: sizes are those of the configuration"
+            ));
+        }
+        let model = &model;
+        let trainee = fresh::<B>(model, names, device)?;
         let stages = config.stages.iter().map(|stage| {
             let parts = parts(&trainee, stage)?;
             let mut data = Vec::new();
             if let Some(sources) = &stage.data {
-                let sources = DataSources::open(sources, config.seed)?;
+                let opened = match DataSources::open(sources, config.seed) {
+                    Ok(opened) => Some(opened),
+                    Err(error) => {
+                        let problems = DataSources::problems(sources, config.seed);
+                        match problems.is_empty() {
+                            // Of all of them together, or of the templates.
+                            true => lacking.push(format!("{error:#}")),
+                            false => lacking.extend(problems.iter().map(ToString::to_string)),
+                        }
+                        None
+                    }
+                };
                 for split in [Split::Train, Split::Validation] {
-                    data.extend(
-                        sources
-                            .of(split)
-                            .into_iter()
-                            .flat_map(DataQuestions::contents),
-                    );
+                    let opened = opened.as_ref().and_then(|opened| opened.of(split));
+                    data.extend(opened.into_iter().flat_map(DataQuestions::contents));
                 }
             }
             Ok(StagePlan {
@@ -112,9 +140,8 @@ impl Plan {
                 data,
             })
         });
-        Ok(Self {
-            stages: stages.collect::<Result<_>>()?,
-        })
+        let stages = stages.collect::<Result<_>>()?;
+        Ok(Self { stages, lacking })
     }
 }
 
@@ -276,7 +303,8 @@ impl fmt::Display for Plan {
                 let gigabytes = activations / 1e9;
                 writeln!(
                     f,
-                    "  about {gigabytes:.2} GB of the language model's activations at once"
+                    "  about {gigabytes:.2} GB of the language model's activations at once: {:.1} GB with the above",
+                    gigabytes + all.bytes() as f64 / 1e9
                 )?;
             }
             for (name, items, questions) in &stage.data {
@@ -286,7 +314,8 @@ impl fmt::Display for Plan {
         write!(
             f,
             "memory is that of weights, their running mean where one is kept, gradients and AdamW's moments in 32 bits, and of copies \
-             in half precision; activations come on top; checkpoints hold what is trained and what the run's start has not"
+             in half precision; the encoders' and the mask decoder's activations come on top, and on GPUs the scores of attention; \
+             checkpoints hold what is trained, with a running mean twice, and what the run's start has not"
         )
     }
 }

@@ -43,8 +43,6 @@ pub(super) struct Running<'a, B: AutodiffBackend, S> {
     /// The first device alone writes.
     log: Option<MetricLog>,
     bar: ProgressBar,
-    /// Steps in a row without a finite gradient.
-    skipped: u32,
 }
 
 /// Batches of a step, and how long they were waited for.
@@ -63,17 +61,14 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
     pub fn begin(job: &'a Job<'a, S>, trainee: Trainee<B>, peer: Option<Peer<B>>) -> Result<Self> {
         let config = job.config;
         let patterns = config.trainable_patterns()?;
-        let average = match config.ema_decay {
-            Some(decay) => {
-                let trained = names_of_trained(&trainee, std::slice::from_ref(config))?;
-                Some((Average::new(&trainee, decay), trained))
-            }
-            None => None,
-        };
+        let names = names_of_trained(&trainee, std::slice::from_ref(config))?;
+        // The mean goes on from what a checkpoint has for a model, or from the weights.
+        let mean = Average::new(&trainee, config.ema_decay.unwrap_or_default());
         let trainee = match job.resume {
-            Some((path, _)) => checkpoint::load_live(path, trainee)?,
+            Some((path, saved)) => checkpoint::load_live(path, saved, &names, trainee)?,
             None => trainee,
         };
+        let average = config.ema_decay.map(|_| (mean, names));
         let (trainee, trained) = set_trainable::<B, _>(trainee, &patterns);
         if let Some(pattern) = trained.iter().position(|&count| count == 0) {
             return Err(idle_pattern(config, pattern));
@@ -91,10 +86,8 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
         let mut optimizer = optimizer(config)?;
         let mut position = Position {
             stage: job.index,
-            step: 0,
-            updates: Default::default(),
-            best: None,
             loss_scale: LossScale::of(config.precision),
+            ..Default::default()
         };
         if let Some((path, saved)) = job.resume {
             checkpoint::load_optimizer(path, saved, &mut optimizer, &device)?;
@@ -131,7 +124,6 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
             average,
             log,
             bar,
-            skipped: 0,
         })
     }
 
@@ -152,7 +144,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
             None => config.steps,
         };
         let (rank, count) = self.rank();
-        let micro_batches = config.accumulation.max(1);
+        let micro_batches = config.accumulation;
         // The devices share the micro-batches of a step out in order.
         let share = move |step: u64| {
             let first = (step * count as u64 + rank as u64) * micro_batches;
@@ -206,10 +198,15 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
             .optimizer
             .step(self.trainee.clone(), gradients, learning_rate);
         self.trainee = updated;
-        if let Some((average, _)) = &mut self.average {
-            average.update(&self.trainee, self.position.step);
-        }
+        let average = self.average.take();
+        self.average = average.map(|(average, names)| {
+            let average = average.after(self.position.step, &self.trainee);
+            (average, names)
+        });
         parts.extend(self.judge(norm)?);
+        if self.position.skipped > 0 {
+            parts.push(("skipped".into(), self.position.skipped as f64));
+        }
         parts.push(("learning_rate".into(), learning_rate));
         parts.push(("gradient_norm".into(), norm));
         let seconds = start.elapsed().as_secs_f64();
@@ -243,7 +240,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
 
     fn prepared(&self, receiver: &Receiver<Result<S::Batch>>) -> Result<Prepared<S::Batch>> {
         let wait = Instant::now();
-        let batches = (0..self.job.config.accumulation.max(1))
+        let batches = (0..self.job.config.accumulation)
             .map(|_| receiver.recv().context("the loader stopped")?)
             .collect::<Result<Vec<_>>>()?;
         Ok(Prepared {
@@ -285,15 +282,22 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
     /// What follows from the norm of a step's gradient; the loss scale of the step, where there is one.
     fn judge(&mut self, norm: f64) -> Result<Option<(String, f64)>> {
         let scale = self.loss_scale();
+        let position = &mut self.position;
         // A loss scale that is too large is not counted: it is halved for the next step.
-        self.skipped = match norm.is_finite() || scale > 1.0 {
-            true => 0,
-            false => self.skipped + 1,
-        };
-        if self.skipped >= MAX_SKIPPED {
+        if norm.is_finite() || scale > 1.0 {
+            position.skipped_in_a_row = 0;
+        } else {
+            position.skipped += 1;
+            position.skipped_in_a_row += 1;
+            self.bar.println(format!(
+                "step {} has no finite gradient and is passed over ({} so far)",
+                position.step, position.skipped
+            ));
+        }
+        if position.skipped_in_a_row >= MAX_SKIPPED {
             bail!(
                 "{} steps in a row had no finite gradient: lower the learning rate of stage {:?}; the last checkpoint is kept",
-                self.skipped,
+                position.skipped_in_a_row,
                 self.job.config.kind
             );
         }

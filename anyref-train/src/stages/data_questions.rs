@@ -13,7 +13,9 @@ use super::example::{Asked, Example, ExampleReference, ExampleTarget};
 use crate::data::instruction::OBJECT;
 use crate::data::split::mix;
 use crate::data::{Kind, Split};
-use crate::datasets::{Item, Mixture, Order, Reference, Sample, Task, Templates, WeightedSource};
+use crate::datasets::{
+    self, Item, Mixture, Order, Reference, Sample, Task, Templates, WeightedSource, check_files,
+};
 use crate::run::config::DataConfig;
 
 /// Items tried in the place of one that cannot be asked about: its sound is silence, or its files are damaged.
@@ -53,6 +55,16 @@ impl DataSources {
                 false => Some(open(&config.validation)?),
             },
         })
+    }
+
+    /// What is wrong with each of the data sets that cannot be used.
+    pub fn problems(config: &DataConfig, seed: u64) -> Vec<datasets::Error> {
+        let sources = config.train.iter().chain(&config.validation);
+        let problem = |source: &WeightedSource| {
+            let dataset = source.source.open(seed);
+            dataset.and_then(|dataset| check_files(&*dataset)).err()
+        };
+        sources.filter_map(problem).collect()
     }
 
     /// Those to learn from, or to validate on.

@@ -276,7 +276,7 @@ impl InstructBatch {
                 true => 0,
                 false => {
                     let name = tokens.answer.iter().rposition(object);
-                    name.or(asked.absent).unwrap_or(0)
+                    name.or(asked.absent).unwrap_or(tokens.answer.len())
                 }
             };
             for (index, &token) in tokens.answer.iter().enumerate().skip(wrong) {

@@ -3,9 +3,10 @@
 mod avsbench;
 mod coco;
 mod labels;
-mod mixture;
 mod missing;
+mod mixture;
 mod own;
+mod page;
 mod pascal_5i;
 mod phrases;
 mod polygons;

@@ -1,26 +1,13 @@
 //! Files that are not there are listed at once.
 
 use std::fs;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyref_train::datasets::avsbench::AvsBench;
 use anyref_train::datasets::coco::{Coco, CocoOptions};
 use anyref_train::datasets::{Dataset, Error, Mixture, check_files, missing_files};
 
-use crate::support::folder;
-
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let path = entry.unwrap().path();
-        let target = to.join(path.file_name().unwrap());
-        match path.is_dir() {
-            true => copy(&path, &target),
-            false => drop(fs::copy(&path, &target).unwrap()),
-        }
-    }
-}
+use crate::support::{copy, folder};
 
 #[test]
 fn all_of_them_are_listed_before_the_first_is_opened() {

@@ -4,9 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyref_train::datasets::{
-    Dataset, Error, Item, Mixture, Order, Result, Sample, Task,
-};
+use anyref_train::datasets::{Dataset, Error, Item, Mixture, Order, Result, Sample, Task};
 
 use crate::support::item;
 

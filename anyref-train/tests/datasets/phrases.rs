@@ -3,7 +3,7 @@
 use anyref_train::datasets::phrase_cut::PhraseCut;
 use anyref_train::datasets::reason_seg::ReasonSeg;
 use anyref_train::datasets::visual_genome::VisualGenome;
-use anyref_train::datasets::{Dataset, Error, Grouping};
+use anyref_train::datasets::{Dataset, Error, Grouping, Templates};
 use serde_json::json;
 
 use crate::support::{compare_all, expected, folder, shape};
@@ -37,8 +37,27 @@ fn phrases_may_mean_several_things() {
 fn what_is_to_be_ignored_is_no_part_of_the_answer() {
     let root = folder("reason_seg");
     let reason = ReasonSeg::open(&root, "val").unwrap();
-    compare_all(&reason, &expected("reason_seg"), &root);
+    let mut wanted = expected("reason_seg");
+    wanted[0]["question"] = json!("{1} Can you segment it in this image?");
+    compare_all(&reason, &wanted, &root);
     let [one, two] = [0, 1].map(|index| reason.item(index, 0).unwrap());
     assert_eq!(reason.explanation(&one), Some("the dog, since it plays"));
     assert_eq!(reason.explanation(&two), None);
+}
+
+#[test]
+fn sentences_are_asked_before_the_question_and_phrases_in_it() {
+    let reason = ReasonSeg::open(&folder("reason_seg"), "val").unwrap();
+    let templates = Templates::paper().unwrap();
+    let asked = [0, 1].map(|index| {
+        let item = reason.item(index, 0).unwrap();
+        templates.conversation(&item, 0).question
+    });
+    assert_eq!(
+        asked,
+        [
+            "what would catch a ball? Can you segment it in this image?",
+            "Can you segment the man’s hat in this image?",
+        ]
+    );
 }

@@ -1,11 +1,15 @@
 //! RefCLEF, RefCOCO and kin, gRefCOCO.
 
+use std::fs;
+use std::path::{Path, PathBuf};
+
 use anyref_train::datasets::grefcoco::GRefCoco;
 use anyref_train::datasets::refer::{Refer, ReferOptions};
-use anyref_train::datasets::{Dataset, Error, Grouping};
+use anyref_train::datasets::{Dataset, Error, Grouping, check_files, missing_files};
 use serde_json::{Value, json};
+use tempfile::TempDir;
 
-use crate::support::{compare_all, described, expected, folder};
+use crate::support::{compare_all, copy, described, expected, folder};
 
 #[test]
 fn sentences_boxes_and_splits_are_refers() {
@@ -47,6 +51,66 @@ fn pictures_may_be_elsewhere() {
     };
     let refer = Refer::open(&folder("refer"), &options).unwrap();
     assert!(refer.item(0, 0).unwrap().image.starts_with("/pictures"));
+}
+
+/// Where REFER has COCO's pictures.
+const PICTURES: &str = "images/mscoco/images/train2014";
+
+/// The name that COCO's release of 2017 gives a picture of 2014.
+fn name_of_2017(path: &Path) -> &str {
+    let name = path.file_name().unwrap().to_str().unwrap();
+    name.strip_prefix("COCO_train2014_").unwrap()
+}
+
+/// A copy of a data set with the pictures of COCO's release of 2017.
+fn renamed(name: &str) -> TempDir {
+    let scratch = tempfile::tempdir().unwrap();
+    copy(&folder(name), scratch.path());
+    let pictures = fs::read_dir(scratch.path().join(PICTURES)).unwrap();
+    let pictures: Vec<PathBuf> = pictures.map(|entry| entry.unwrap().path()).collect();
+    for path in pictures {
+        fs::rename(&path, path.with_file_name(name_of_2017(&path))).unwrap();
+    }
+    scratch
+}
+
+/// Compares items with those before their pictures got other names, then loses a picture.
+#[track_caller]
+fn same_but_for_names(before: &dyn Dataset, after: &dyn Dataset, pictures: &Path) {
+    check_files(after).unwrap();
+    assert_eq!(before.len(), after.len());
+    for index in 0..before.len() {
+        let mut wanted = before.item(index, 0).unwrap();
+        wanted.image = pictures.join(name_of_2017(&wanted.image));
+        let item = after.item(index, 0).unwrap();
+        assert_eq!(item, wanted);
+        item.open_picture().unwrap();
+    }
+    // A picture that is there under neither name has that of the annotations.
+    fs::remove_file(pictures.join("000000000009.jpg")).unwrap();
+    let named = pictures.join("COCO_train2014_000000000009.jpg");
+    assert_eq!(missing_files(after), [named]);
+}
+
+#[test]
+fn pictures_may_have_the_names_of_the_later_release() {
+    let scratch = renamed("refer");
+    let options = ReferOptions::new("refcoco", "unc", "train");
+    let before = Refer::open(&folder("refer"), &options).unwrap();
+    // In COCO's own folder, as a configuration names it.
+    let pictures = scratch.path().join("train2017");
+    fs::rename(scratch.path().join(PICTURES), &pictures).unwrap();
+    let options = ReferOptions {
+        images: Some(pictures.clone()),
+        ..options
+    };
+    let after = Refer::open(scratch.path(), &options).unwrap();
+    same_but_for_names(&before, &after, &pictures);
+
+    let scratch = renamed("grefcoco");
+    let open = |root: &Path| GRefCoco::open(root, "train", Grouping::Merged, None).unwrap();
+    let (before, after) = (open(&folder("grefcoco")), open(scratch.path()));
+    same_but_for_names(&before, &after, &scratch.path().join(PICTURES));
 }
 
 #[test]

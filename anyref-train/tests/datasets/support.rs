@@ -1,5 +1,6 @@
 //! Fixtures, and items in the form in which they are expected.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyref_decoder::rle::Rle;
@@ -14,9 +15,22 @@ pub fn folder(name: &str) -> PathBuf {
         .join(name)
 }
 
+/// Copies a folder with all that is in it.
+pub fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let path = entry.unwrap().path();
+        let target = to.join(path.file_name().unwrap());
+        match path.is_dir() {
+            true => copy(&path, &target),
+            false => drop(fs::copy(&path, &target).unwrap()),
+        }
+    }
+}
+
 /// A JSON file of a fixture.
 pub fn json_file(path: &Path) -> Value {
-    serde_json::from_slice(&std::fs::read(path).unwrap()).unwrap()
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
 /// What a reader must find.

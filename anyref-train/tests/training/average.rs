@@ -22,9 +22,19 @@ fn config() -> TrainConfig {
     config
 }
 
-fn read(run: &Path, checkpoint: &str, file: &str) -> BTreeMap<String, Vec<f32>> {
+/// The tensors of a file.
+type Values = BTreeMap<String, Vec<f32>>;
+
+fn read(run: &Path, checkpoint: &str, file: &str) -> Values {
     let file = run.join("checkpoints").join(checkpoint).join(file);
     values(&file).into_iter().collect()
+}
+
+/// The mean and the weights after a step of the first stage.
+fn step(run: &Path, step: u64) -> (Values, Values) {
+    let checkpoint = format!("stage-0-step-{step:08}");
+    let file = |name| read(run, &checkpoint, name);
+    (file("model.safetensors"), file("live.safetensors"))
 }
 
 #[test]
@@ -33,15 +43,9 @@ fn it_is_the_mean_of_what_the_optimizer_left_and_goes_on_to_the_next_stage() {
     let run = tempfile::tempdir().unwrap();
     let run = run.path();
     assert!(launch::<TrainBackend>(&config(), &folders(run), None, &Default::default()).unwrap());
-    let step = |step: u64| {
-        let checkpoint = format!("stage-0-step-{step:08}");
-        let [mean, live] =
-            ["model.safetensors", "live.safetensors"].map(|file| read(run, &checkpoint, file));
-        (mean, live)
-    };
     let mut moved = 0.0f64;
     for at in 2..=4 {
-        let ((before, _), (mean, live)) = (step(at - 1), step(at));
+        let ((before, _), (mean, live)) = (step(run, at - 1), step(run, at));
         assert!(live.keys().all(|name| !name.contains("vision_tower")));
         assert!(live.keys().any(|name| name.contains("image_encoder")));
         // The first steps count more.
@@ -68,7 +72,7 @@ fn it_is_the_mean_of_what_the_optimizer_left_and_goes_on_to_the_next_stage() {
     let last = "stage-1-step-00000001";
     let live = run.join("checkpoints").join(last).join("live.safetensors");
     assert!(!live.exists());
-    let (end, (mean, _)) = (read(run, last, "model.safetensors"), step(4));
+    let (end, (mean, _)) = (read(run, last, "model.safetensors"), step(run, 4));
     let kept = mean.keys().filter(|name| name.contains("image_encoder"));
     for name in kept {
         assert!(end[name] == mean[name], "{name} is not the mean");
@@ -103,4 +107,68 @@ fn stopped_and_resumed_it_is_the_mean_of_a_run_without_a_stop() {
     });
     assert!(ends[0] == ends[1], "weights or moments differ");
     assert_eq!(metrics(&straight.run), metrics(&resumed.run));
+}
+
+/// Without a mean a stage goes on from the weights that the optimizer left, and with one again from those it has then.
+#[test]
+fn it_can_be_left_out_and_taken_up() {
+    let _turn = alone();
+    let run = tempfile::tempdir().unwrap();
+    let run = run.path();
+    let mut config = config();
+    let go = |config: &TrainConfig| {
+        launch::<TrainBackend>(config, &folders(run), Some(1), &Default::default()).unwrap()
+    };
+    go(&config);
+    config.stages[0].ema_decay = None;
+    config.stages[0].learning_rate = 0.0;
+    go(&config);
+    let (_, live) = step(run, 1);
+    let left = run.join("checkpoints/stage-0-step-00000002");
+    assert!(!left.join("live.safetensors").exists());
+    let model = read(run, "stage-0-step-00000002", "model.safetensors");
+    assert!(live.iter().all(|(name, values)| model[name] == *values));
+
+    config.stages[0].ema_decay = Some(DECAY);
+    go(&config);
+    let (mean, again) = step(run, 3);
+    for (name, again) in &again {
+        assert!(*again == live[name], "{name}");
+        let apart = mean[name].iter().zip(again).map(|(a, b)| (a - b).abs());
+        assert!(apart.fold(0.0, f32::max) < 1e-6, "{name}");
+    }
+
+    // A file that is lost is missed.
+    fs::remove_file(run.join("checkpoints/stage-0-step-00000003/live.safetensors")).unwrap();
+    let error = launch::<TrainBackend>(&config, &folders(run), Some(1), &Default::default());
+    let error = format!("{:#}", error.unwrap_err());
+    assert!(error.contains("live.safetensors"), "{error}");
+}
+
+/// What is trained no more stays as validation saw it, however often the run is stopped.
+#[test]
+fn what_is_trained_no_more_stays_the_mean() {
+    let _turn = alone();
+    let run = tempfile::tempdir().unwrap();
+    let run = run.path();
+    let mut config = config();
+    config.stages[0].trainable = vec![
+        "^anyref\\.image_encoder\\.".into(),
+        "^anyref\\.mask_decoder\\.".into(),
+    ];
+    let go = |config: &TrainConfig| {
+        launch::<TrainBackend>(config, &folders(run), Some(1), &Default::default()).unwrap()
+    };
+    go(&config);
+    config.stages[0].trainable.remove(0);
+    let (mean, _) = step(run, 1);
+    for at in [2, 3] {
+        go(&config);
+        let (now, live) = step(run, at);
+        assert!(live.keys().all(|name| name.contains("mask_decoder")));
+        let mut kept = mean
+            .iter()
+            .filter(|(name, _)| name.contains("image_encoder"));
+        assert!(kept.all(|(name, values)| now[name] == *values));
+    }
 }

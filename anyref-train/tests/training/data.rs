@@ -10,7 +10,8 @@ use anyref_train::data::Kind;
 use anyref_train::losses::{cross_entropy, mask_bce, mask_dice};
 use anyref_train::run::checkpoint::newest;
 use anyref_train::run::config::{DataConfig, TrainConfig};
-use anyref_train::run::launch::{export_adapter, export_checkpoint, launch};
+use anyref_train::run::export::{Which, export_adapter, export_checkpoint};
+use anyref_train::run::launch::launch;
 use anyref_train::run::plan::Plan;
 use anyref_train::run::precision::Precision;
 use anyref_train::stages::{Asked, DataQuestions, InstructBatch, StageContext, instruct_forward};
@@ -418,7 +419,7 @@ fn a_run_starts_from_a_model_learns_and_resumes() {
     let again = folder.path().join("again");
     let run = folders(&straight);
     assert_eq!(
-        export_checkpoint::<TrainBackend>(&config, &run, &again, &device).unwrap(),
+        export_checkpoint::<TrainBackend>(&config, &run, Which::Newest, &again, &device).unwrap(),
         newest
     );
     let file = |folder: &Path| fs::read(folder.join("model.safetensors")).unwrap();
@@ -427,7 +428,8 @@ fn a_run_starts_from_a_model_learns_and_resumes() {
         "the exports differ"
     );
     fs::rename(&start, folder.path().join("elsewhere")).unwrap();
-    let error = export_checkpoint::<TrainBackend>(&config, &run, &again, &device).unwrap_err();
+    let error = export_checkpoint::<TrainBackend>(&config, &run, Which::Newest, &again, &device)
+        .unwrap_err();
     assert!(format!("{error:#}").contains("start"), "{error:#}");
 }
 
@@ -476,6 +478,15 @@ fn a_plan_counts_what_is_trained_and_writes_nothing() {
         "{text}"
     );
 
+    // The running mean of what is trained.
+    let memory = part("llm").bytes();
+    config.stages[0].ema_decay = Some(0.99);
+    let plan = Plan::new::<TrainBackend>(&config, &run, &Default::default()).unwrap();
+    let llm = plan.stages[0].parts.iter().find(|part| part.name == "llm");
+    let llm = llm.unwrap();
+    assert_eq!(llm.bytes(), memory + 4 * llm.trained);
+    config.stages[0].ema_decay = None;
+
     // Copies of the model in half precision, and half of the bytes for activations.
     let kept = stage.activations.unwrap();
     config.stages[0].precision = Precision::Bf16;
@@ -519,7 +530,7 @@ fn adapters_start_afresh_on_a_model_without() {
     // Alone they are small.
     let out = folder.path().join("adapter");
     let run = folders(&folder.path().join("straight"));
-    export_adapter::<TrainBackend>(&config, &run, &out, &device).unwrap();
+    export_adapter::<TrainBackend>(&config, &run, Which::Newest, &out, &device).unwrap();
     let adapter = PeftAdapter::open(&out).unwrap();
     let layers = AnyRefConfig::tiny().llm.num_hidden_layers;
     assert_eq!(
@@ -529,7 +540,8 @@ fn adapters_start_afresh_on_a_model_without() {
     assert_eq!(adapter.checkpoint().len(), 4 * layers);
     assert!(out.join("tokenizer.json").is_file());
     config.model.lora = None;
-    let error = export_adapter::<TrainBackend>(&config, &run, &out, &device).unwrap_err();
+    let error =
+        export_adapter::<TrainBackend>(&config, &run, Which::Newest, &out, &device).unwrap_err();
     assert!(format!("{error:#}").contains("lora"), "{error:#}");
 }
 
@@ -603,4 +615,70 @@ fn the_papers_run_is_one_that_can_be_meant() {
         (stage.batch as u64 * stage.accumulation, stage.steps),
         (48, 10_000)
     );
+    // As the authors' script: half precision and gradient checkpointing.
+    assert!(stage.precision == Precision::Bf16 && stage.recompute_layers);
+    let lora = config.model.lora.unwrap();
+    assert_eq!((lora.r, lora.alpha), (8, 16.0));
+}
+
+/// Nobody has the paper's data at hand, and its sizes can be known all the same.
+#[test]
+fn a_plan_without_data_says_all_that_is_missing() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/anyref-7b.json");
+    let mut config: TrainConfig = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    config.start = Some(folder.path().join("nowhere"));
+    // The data sets are looked for beneath the crate, where there are none.
+    let run = folders(&folder.path().join("run"));
+    let plan = Plan::new::<TrainBackend>(&config, &run, &Default::default()).unwrap();
+    let data = config.stages[0].data.as_ref().unwrap();
+    let lacking = &plan.lacking;
+    assert_eq!(
+        lacking.len(),
+        1 + data.train.len() + data.validation.len(),
+        "{lacking:?}"
+    );
+    assert!(lacking[0].contains("nowhere"), "{lacking:?}");
+    let llm = plan.stages[0].parts.iter().find(|part| part.name == "llm");
+    let llm = llm.unwrap();
+    // LLaMA-7B with its added tokens, and adapters of rank 8 on queries and values of 32 layers.
+    assert!(
+        (6.7e9..6.8e9).contains(&(llm.parameters as f64)),
+        "{}",
+        llm.parameters
+    );
+    assert!(llm.trained > 32 * 2 * 8 * 2 * 4096);
+    // On a card of 80 GB, with room for what is not counted.
+    let all: usize = plan.stages[0].parts.iter().map(|part| part.bytes()).sum();
+    let all = all as f64 + plan.stages[0].activations.unwrap();
+    assert!((30e9..65e9).contains(&all), "{all}");
+}
+
+#[test]
+fn presets_can_be_changed_in_some_places() {
+    let of = |model: Value| -> Result<TrainConfig, serde_json::Error> {
+        let mut config = serde_json::to_value(crate::support::train_config(Vec::new())).unwrap();
+        config["model"] = model;
+        serde_json::from_value(config)
+    };
+    let plain = of(json!("anyref-7b")).unwrap().model;
+    let changed = of(json!({
+        "preset": "anyref-7b", "lora": { "r": 16 }, "refocus_lambda": 0.2, "llm": { "num_hidden_layers": 2 }
+    }));
+    let changed = changed.unwrap().model;
+    let [before, after] = [&plain, &changed].map(|model| model.lora.clone().unwrap());
+    assert_eq!((before.r, after.r), (8, 16));
+    assert_eq!((after.alpha, after.dropout), (before.alpha, before.dropout));
+    assert_eq!(changed.refocus_lambda, 0.2);
+    assert_eq!(changed.llm.num_hidden_layers, 2);
+    assert_eq!(changed.llm.hidden_size, plain.llm.hidden_size);
+    assert_eq!(changed.vision_tower, plain.vision_tower);
+    for (model, expected) in [
+        (json!("anyref-8b"), "there is no preset"),
+        (json!({ "preset": 7 }), "`preset` is 7"),
+        (json!({ "preset": "nano", "lamda": 1 }), "lamda"),
+    ] {
+        let error = of(model).unwrap_err().to_string();
+        assert!(error.contains(expected), "{error}");
+    }
 }

@@ -23,4 +23,5 @@ mod precision;
 mod recompute;
 mod refusals;
 mod resume;
+mod skipped;
 mod support;

@@ -11,7 +11,8 @@ use serde_json::{Value, json};
 use crate::support::{stage, train, weights};
 
 fn stages(accumulation: u64) -> Vec<Value> {
-    let asked = [stage("sam", 2, 2), stage("instruct", 3, 1)];
+    let mut asked = [stage("sam", 2, 2), stage("instruct", 3, 1)];
+    asked[1]["ema_decay"] = 0.5.into();
     let change = |mut stage: Value| {
         stage["accumulation"] = json!(accumulation);
         // As in the test of devices: steps as large as their gradients.

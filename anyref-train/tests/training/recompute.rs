@@ -27,6 +27,7 @@ fn a_stage_learns_the_same_with_less_memory() {
     let run = |recompute: bool| {
         let mut asked = stage("instruct", 3, 2);
         asked["recompute"] = json!(recompute);
+        asked["ema_decay"] = json!(0.5);
         let mut config = train_config(vec![stage("sam", 1, 1), asked, stage("clip", 1, 1)]);
         config.model.lora = Some(Default::default());
         let folder = tempfile::tempdir().unwrap();

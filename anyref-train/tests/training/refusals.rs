@@ -1,7 +1,8 @@
 //! Runs that cannot be what was meant are refused.
 
 use anyref_train::run::config::{InitialWeights, TrainConfig};
-use anyref_train::run::launch::{export_checkpoint, launch};
+use anyref_train::run::export::{Which, export_checkpoint};
+use anyref_train::run::launch::launch;
 use serde_json::json;
 
 use crate::support::{TrainBackend, alone, folders, stage, train_config};
@@ -50,6 +51,7 @@ fn a_run_goes_on_with_its_own_model_and_data_only() {
     let nothing = export_checkpoint::<TrainBackend>(
         &config,
         &folders(run.path()),
+        Which::Newest,
         &run.path().join("out"),
         &device,
     );
@@ -74,7 +76,7 @@ fn a_configuration_must_train_something() {
     config.stages[0].absent_weight = 0.1;
     config.instructions.weights.absent = 0.0;
     says(&config, "teaches nothing");
-    for field in ["steps", "batch", "validation_scenes"] {
+    for field in ["steps", "batch", "accumulation", "validation_scenes"] {
         let mut stage = stage("sam", 2, 1);
         stage[field] = json!(0);
         says(
@@ -86,6 +88,35 @@ fn a_configuration_must_train_something() {
         let mut stage = stage("sam", 2, 1);
         stage["ema_decay"] = json!(decay);
         says(&train_config(vec![stage]), "`ema_decay` of stage sam");
+    }
+    // Vectors of names that are drawn and never trained teach nothing.
+    let mut drawn = stage("instruct", 2, 1);
+    drawn["prompt_weight"] = json!(1.0);
+    says(
+        &train_config(vec![stage("sam", 1, 1), drawn.clone()]),
+        "`prompt_weight` of stage instruct",
+    );
+    let mut names = stage("sam", 1, 1);
+    names["trainable"] = json!(["^heads\\.prompts"]);
+    train_config(vec![names.clone(), drawn.clone()])
+        .check()
+        .unwrap();
+    says(
+        &train_config(vec![drawn.clone(), names]),
+        "`prompt_weight` of stage instruct",
+    );
+    let mut given = train_config(vec![drawn]);
+    for (part, known) in [
+        ("heads.prompts", true),
+        ("heads", true),
+        ("heads.prom", false),
+        ("heads.names", false),
+    ] {
+        given.initial = vec![InitialWeights {
+            from: "unused".into(),
+            parts: vec![part.into()],
+        }];
+        assert_eq!(given.check().is_ok(), known, "{part}");
     }
     let mut config = train_config(vec![stage("instruct", 2, 1)]);
     config.instructions.per_scene = 0;

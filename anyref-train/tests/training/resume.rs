@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 
 use anyref_core::{AnyRef, Prompt, Reference};
 use anyref_train::data::{Scenes, Split};
-use anyref_train::run::checkpoint::newest;
-use anyref_train::run::launch::{export_checkpoint, launch};
+use anyref_train::run::checkpoint::{newest, position};
+use anyref_train::run::export::{Which, export_checkpoint};
+use anyref_train::run::launch::launch;
 use serde_json::Value;
 
 use crate::common::TestBackend;
-use crate::support::{TrainBackend, alone, folders, metrics, stage, train_config};
+use crate::support::{TrainBackend, alone, folders, metrics, stage, train_config, values};
 
 fn last(run: &Path) -> PathBuf {
     newest(&run.join("checkpoints")).unwrap().unwrap()
@@ -40,6 +41,7 @@ fn four_and_four_steps_are_eight() {
         let partial = resumed.join("checkpoints").join(partial);
         fs::create_dir(&partial).unwrap();
         fs::write(partial.join("model.safetensors"), b"half of").unwrap();
+        fs::write(partial.join("live.safetensors"), b"of another").unwrap();
     }
     let mut log = fs::OpenOptions::new()
         .append(true)
@@ -57,6 +59,14 @@ fn four_and_four_steps_are_eight() {
         ends.iter()
             .all(|end| end.ends_with("stage-1-step-00000005"))
     );
+    let files = |end: &PathBuf| {
+        let files = fs::read_dir(end).unwrap();
+        files
+            .map(|file| file.unwrap().file_name())
+            .collect::<BTreeSet<_>>()
+    };
+    assert_eq!(files(&ends[0]), files(&ends[1]));
+    assert_eq!(files(&ends[0]).len(), 3);
     for name in [
         "model.safetensors",
         "optimizer.safetensors",
@@ -100,6 +110,60 @@ fn four_and_four_steps_are_eight() {
     answers(resumed, &config);
 }
 
+/// The checkpoint of the best validation is kept and exported, though it is not the last.
+#[test]
+fn the_best_is_kept() {
+    let _turn = alone();
+    let device = Default::default();
+    let mut asked = stage("clip", 6, 2);
+    // Steps that undo what was learned before.
+    asked["learning_rate"] = 1.0.into();
+    let mut config = train_config(vec![asked]);
+    config.validate_every = 1;
+    config.checkpoint_every = 1;
+    config.keep_checkpoints = 9;
+    let run = tempfile::tempdir().unwrap();
+    let run = run.path();
+    assert!(launch::<TrainBackend>(&config, &folders(run), None, &device).unwrap());
+    let lines = metrics(run).into_iter();
+    let scores = lines.filter(|line| line["kind"] == "validation");
+    let score = |line: Value| {
+        let fields = line.as_object().unwrap().iter();
+        let mut scores = fields.filter(|(name, _)| !["kind", "stage", "step"].contains(&&***name));
+        (
+            line["step"].as_u64().unwrap(),
+            scores.next().unwrap().1.as_f64().unwrap(),
+        )
+    };
+    let scores: Vec<_> = scores.map(score).collect();
+    assert_eq!(scores.len(), 6);
+    let out = run.join("out");
+    let best =
+        export_checkpoint::<TrainBackend>(&config, &folders(run), Which::Best, &out, &device);
+    let best = position(&best.unwrap()).unwrap();
+    let highest = scores
+        .iter()
+        .map(|(_, score)| *score)
+        .fold(f64::MIN, f64::max);
+    let first = scores
+        .iter()
+        .find(|(_, score)| *score == highest)
+        .unwrap()
+        .0;
+    assert_eq!(best.step, first);
+    let at = run
+        .join("checkpoints")
+        .join(format!("stage-0-step-{first:08}"));
+    assert!(
+        values(
+            &run.join("best")
+                .join(at.file_name().unwrap())
+                .join("model.safetensors")
+        ) == values(&at.join("model.safetensors"))
+    );
+    AnyRef::<TestBackend>::load(&out, &device).unwrap();
+}
+
 /// The exported folder is a model that answers, and exporting a checkpoint writes the same.
 fn answers(run: &Path, config: &anyref_train::run::config::TrainConfig) {
     let device = Default::default();
@@ -113,7 +177,9 @@ fn answers(run: &Path, config: &anyref_train::run::config::TrainConfig) {
     anyref.segment(&picture, &region).unwrap();
 
     let out = run.join("again");
-    let from = export_checkpoint::<TrainBackend>(config, &folders(run), &out, &device).unwrap();
+    let from =
+        export_checkpoint::<TrainBackend>(config, &folders(run), Which::Newest, &out, &device)
+            .unwrap();
     assert_eq!(from, last(run));
     for name in ["model.safetensors", "config.json", "tokenizer.json"] {
         let [a, b] =

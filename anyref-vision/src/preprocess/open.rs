@@ -5,7 +5,7 @@ use std::io::Cursor;
 use std::path::Path;
 
 use image::error::ImageError;
-use image::{DynamicImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
+use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Limits, RgbImage};
 
 use super::jpeg;
 use crate::{Error, Result};
@@ -16,16 +16,34 @@ pub const MAX_SIDE: u32 = 65_500;
 pub const MAX_PIXELS: u64 = 178_956_970;
 /// Bytes a decoder may use: 16-bit RGBA of the most pixels, and its own buffers.
 const MAX_ALLOCATION: u64 = MAX_PIXELS * 8 * 3 / 2;
+/// What shows through pictures.
+const WHITE: u8 = 255;
+/// What shows through masks.
+const BLACK: u8 = 0;
 
 /// Reads a picture file. See [`decode_image`].
 ///
 /// # Errors
 /// When the file cannot be read, and as [`decode_image`].
 pub fn open_image(path: impl AsRef<Path>) -> Result<RgbImage> {
-    let path = path.as_ref();
+    open(path.as_ref(), WHITE)
+}
+
+/// Reads the file of a mask, what it masks bright: as [`open_image`], but grey, and with transparency over black, since
+/// nothing is masked where nothing is painted.
+///
+/// # Errors
+/// As [`open_image`].
+pub fn open_mask(path: impl AsRef<Path>) -> Result<GrayImage> {
+    let image = open(path.as_ref(), BLACK)?;
+    Ok(DynamicImage::ImageRgb8(image).into_luma8())
+}
+
+/// Reads a picture file, transparency over `ground`.
+fn open(path: &Path, ground: u8) -> Result<RgbImage> {
     let name = path.display().to_string();
     match fs::read(path) {
-        Ok(bytes) => decode_image(&bytes, &name),
+        Ok(bytes) => decode(&bytes, &name, ground),
         Err(source) => Err(Error::Read { name, source }),
     }
 }
@@ -49,6 +67,11 @@ pub fn open_image(path: impl AsRef<Path>) -> Result<RgbImage> {
 /// When there are no bytes, when they are of a format that is not read here, damaged or end early, or when the picture
 /// has no pixels, more than [`MAX_PIXELS`], a side above [`MAX_SIDE`] or takes too much memory to decode.
 pub fn decode_image(bytes: &[u8], name: &str) -> Result<RgbImage> {
+    decode(bytes, name, WHITE)
+}
+
+/// Decodes a picture, transparency over `ground`.
+fn decode(bytes: &[u8], name: &str, ground: u8) -> Result<RgbImage> {
     if bytes.is_empty() {
         return Err(Error::Empty {
             name: name.to_owned(),
@@ -88,22 +111,23 @@ pub fn decode_image(bytes: &[u8], name: &str) -> Result<RgbImage> {
     if let Some(orientation) = orientation {
         image.apply_orientation(orientation);
     }
-    Ok(flatten(image))
+    Ok(flatten(image, ground))
 }
 
-/// Eight bits a channel, transparency over white.
-fn flatten(image: DynamicImage) -> RgbImage {
+/// Eight bits a channel, transparency over `ground`.
+fn flatten(image: DynamicImage, ground: u8) -> RgbImage {
     if !image.color().has_alpha() {
         return image.into_rgb8();
     }
     let image = image.into_rgba8();
     let (width, height) = image.dimensions();
+    let ground = u32::from(ground);
     let mut pixels = Vec::with_capacity(width as usize * height as usize * 3);
     for pixel in image.pixels() {
         let [red, green, blue, alpha] = pixel.0.map(u32::from);
         pixels.extend(
             [red, green, blue]
-                .map(|value| ((value * alpha + 255 * (255 - alpha) + 127) / 255) as u8),
+                .map(|value| ((value * alpha + ground * (255 - alpha) + 127) / 255) as u8),
         );
     }
     RgbImage::from_raw(width, height, pixels).expect("three bytes a pixel")
@@ -115,5 +139,22 @@ fn decoding_error(error: ImageError, name: &str) -> Error {
     match error {
         ImageError::Unsupported(_) => Error::Unsupported { name, detail },
         _ => Error::Damaged { name, detail },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use image::{Rgba, RgbaImage};
+
+    #[test]
+    fn what_shows_through_is_white_in_pictures_and_black_in_masks() {
+        let clear = |alpha| RgbaImage::from_pixel(1, 1, Rgba([200, 200, 200, alpha]));
+        let shown = |alpha, ground| flatten(clear(alpha).into(), ground).get_pixel(0, 0)[0];
+        assert_eq!(
+            [0, 51, 255].map(|alpha| shown(alpha, WHITE)),
+            [255, 244, 200]
+        );
+        assert_eq!([0, 51, 255].map(|alpha| shown(alpha, BLACK)), [0, 40, 200]);
     }
 }

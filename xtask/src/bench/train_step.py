@@ -1,7 +1,7 @@
 """One instruction step of AnyRef nano in PyTorch, for `cargo xtask bench train-step`.
 
 The parts, sizes, losses and optimizer are those of the `nano` preset and of the `instruct` stage; the data
-are random, in the sizes that a batch of 16 scenes with 6 questions each has, or in proportion. Weights are
+are random, in the sizes that a batch of its scenes and their questions has, or in proportion. Weights are
 random: only time is measured.
 
 Reads a number of steps a line and answers with the seconds of each as a JSON list, until the input ends.
@@ -380,7 +380,7 @@ class AnyRef(nn.Module):
 
 
 def random_batch(sizes):
-    """A batch in the sizes that 16 scenes with 6 questions each have."""
+    """A batch in the sizes that the scenes and their questions have."""
     count, past = sizes.scenes * sizes.questions, sizes.prefix + 256
     lengths = torch.randint(sizes.row * 6 // 10, sizes.row + 1, (count, 1))
     lengths[0] = sizes.row

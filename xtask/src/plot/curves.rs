@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 /// Fields of a line that are no loss and no score.
-const OTHER: [&str; 9] = [
+const OTHER: [&str; 10] = [
     "stage",
     "step",
     "learning_rate",
@@ -15,6 +15,7 @@ const OTHER: [&str; 9] = [
     "stall_share",
     "tokens_per_second",
     "loss_scale",
+    "skipped",
 ];
 /// Longer curves are averaged down to so many points.
 const MOST_POINTS: usize = 300;

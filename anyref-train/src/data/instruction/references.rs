@@ -4,6 +4,7 @@ use anyref_core::DESCRIBE_QUESTION;
 use rand::Rng;
 
 use super::{Asker, Instruction, Kind, OBJECT, ReferenceData, Target, pointing_answer};
+use crate::data::made_up::MadeUp;
 use crate::data::phrases::{Expression, named};
 use crate::data::reference::{self, ReferenceStyle, Shown};
 use crate::data::sound;
@@ -166,10 +167,7 @@ impl Asker<'_> {
         let scene = self.scene;
         let index = self.rng.random_range(0..scene.made_up.len());
         let thing = &scene.made_up[index].thing;
-        let name = match self.rng.random_bool(0.5) {
-            true => self.library.cutouts()[thing.outline].noun.clone(),
-            false => self.library.draw_noun(false, &mut self.rng)?.to_owned(),
-        };
+        let name = self.name_of_made_up(thing)?;
         let target = Target {
             made_up: Some(index),
             ..Target::at(Vec::new(), name, String::new())
@@ -182,6 +180,14 @@ impl Asker<'_> {
             targets: vec![target],
             described: None,
             misnamed: true,
+        })
+    }
+
+    /// What an answer calls a thing without a name.
+    pub(super) fn name_of_made_up(&mut self, thing: &MadeUp) -> Option<String> {
+        Some(match self.rng.random_bool(0.5) {
+            true => self.library.cutouts()[thing.outline].noun.clone(),
+            false => self.library.draw_noun(false, &mut self.rng)?.to_owned(),
         })
     }
 

@@ -102,19 +102,20 @@ impl Asker<'_> {
         let mut misnamed = false;
         let (question, reference, phrase) = if form < 0.15 {
             misnamed = self.in_training(self.config.made_up_probability);
-            let picture = match misnamed {
-                // What nobody has a name for is not there either.
+            let (picture, phrase) = match misnamed {
+                // What nobody has a name for is not there either, whatever it is called.
                 true => {
                     let thing = MadeUp::draw(self.library, &mut self.rng)?;
-                    self.drawn(Shown::from(&thing))
+                    let name = self.name_of_made_up(&thing)?;
+                    (self.drawn(Shown::from(&thing)), name)
                 }
                 false => {
                     let cutout = self.library.draw_instance(&noun, &mut self.rng)?;
-                    self.picture_of_cutout(cutout)
+                    (self.picture_of_cutout(cutout), noun)
                 }
             };
             let question = super::references::IMAGE_QUESTION.to_owned();
-            (question, Some(picture), noun)
+            (question, Some(picture), phrase)
         } else if form < 0.4 && has_sound {
             let recording = self.one_of(self.library.recordings(&noun))?;
             let heard = sound::vary(recording, held_out, &mut self.rng);

@@ -1,0 +1,207 @@
+//! Reading checkpoints, and what a run starts from.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use anyhow::{Context, Result, bail, ensure};
+use anyref_weights::{Checkpoint, LoadOptions, load_module, local_path, parameters};
+use burn::module::Module;
+use burn::tensor::{DType, Tensor, backend::AutodiffBackend};
+
+use super::{LIVE, MODEL, OPTIMIZER, POSITION, Position};
+use crate::run::optimizer::{Moments, Optimizer};
+
+/// The parameters of a module that a checkpoint lacks.
+///
+/// # Errors
+/// When the checkpoint's `model.safetensors` is missing or damaged.
+pub fn missing<B: AutodiffBackend, M: Module<B>>(
+    path: &Path,
+    module: &M,
+) -> Result<BTreeSet<String>> {
+    let checkpoint = Checkpoint::open(path.join(MODEL))?;
+    let wanted = parameters::<B, M>(module).into_keys();
+    Ok(wanted
+        .filter(|name| checkpoint.get(name).is_none())
+        .collect())
+}
+
+/// Reads a checkpoint's weights into a module that has those in `given` already.
+///
+/// # Errors
+/// When the checkpoint's `model.safetensors` is missing or damaged, lacks a parameter that is not in `given`, or has
+/// one that the module lacks or that is of another shape or type there.
+pub fn load_weights<B: AutodiffBackend, M: Module<B>>(
+    path: &Path,
+    mut module: M,
+    given: &BTreeSet<String>,
+) -> Result<M> {
+    let lacks = missing::<B, M>(path, &module)?;
+    if let Some(name) = lacks.difference(given).next() {
+        bail!(
+            "{} has no {name}: it is of another model, or of a run with another `start`",
+            path.display()
+        );
+    }
+    let checkpoint = Checkpoint::open(path.join(MODEL))?;
+    // In burn's order, as weights are while they are trained: a run that goes on rounds as one without a stop.
+    let mut options = LoadOptions::default().with_mapped(false);
+    if !lacks.is_empty() {
+        options = options.with_allow_missing(".");
+    }
+    load_module::<B, M>(&mut module, &checkpoint, &options)?;
+    Ok(module)
+}
+
+/// Reads the weights that the optimizer left into a module that has their running mean, as far as they are among
+/// `trained`, by name; where a checkpoint has no mean, they are the model's. What is trained no more stays the mean.
+///
+/// # Errors
+/// When the checkpoint's `live.safetensors` is missing or damaged, or has a parameter that is of another shape or type in
+/// the module.
+pub fn load_live<B: AutodiffBackend, M: Module<B>>(
+    path: &Path,
+    position: &Position,
+    trained: &BTreeSet<String>,
+    mut module: M,
+) -> Result<M> {
+    if !position.averaged {
+        return Ok(module);
+    }
+    let checkpoint = Checkpoint::open(path.join(LIVE))?;
+    let others = checkpoint
+        .tensors()
+        .map(|tensor| &tensor.name)
+        .filter(|name| !trained.contains(*name));
+    let others: Vec<String> = others.map(|name| regex::escape(name)).collect();
+    let mut options = LoadOptions::default()
+        .with_mapped(false)
+        .with_allow_missing(".");
+    if !others.is_empty() {
+        options = options
+            .with_rename(format!("^({})$", others.join("|")), "unused/${1}")
+            .with_allow_unused("^unused/");
+    }
+    load_module::<B, M>(&mut module, &checkpoint, &options)?;
+    Ok(module)
+}
+
+/// Reads all of a model folder. What only training has, its heads, stays as it is, and so do adapters
+/// that the folder lacks. Returns also the names of what was read.
+///
+/// # Errors
+/// When the folder is not there, cannot be fetched or has no weights that can be read. When these lack a parameter of
+/// the module that is neither of its heads nor of adapters, or have one that the module lacks or that is of another
+/// shape or type there.
+pub fn load_start<B: AutodiffBackend, M: Module<B>>(
+    from: &Path,
+    mut module: M,
+) -> Result<(M, Vec<String>)> {
+    let from = &*local_path(from)?;
+    ensure!(
+        from.is_dir(),
+        "`start`: there is no model folder {}",
+        from.display()
+    );
+    let checkpoint = Checkpoint::open(from)?;
+    let options = LoadOptions::default()
+        .with_cast(Some(DType::F32))
+        .with_rename("^", "anyref.")
+        .with_allow_missing("^heads\\.")
+        .with_allow_missing("\\.lora_[abAB]\\.");
+    let report = load_module::<B, M>(&mut module, &checkpoint, &options)
+        .with_context(|| format!("`start`: {} is not a model of this kind", from.display()))?;
+    Ok((module, report.loaded))
+}
+
+/// Reads some parts of a model folder or of a checkpoint; the others stay as they are. Returns also the names of what
+/// was read.
+///
+/// # Errors
+/// When there is nothing at `from`, it cannot be read, or the module has none of the parameters of one of the `parts`.
+/// When `from` lacks a parameter of such a part, or has one that the module lacks or that is of another shape or type
+/// there.
+pub fn load_parts<B: AutodiffBackend, M: Module<B>>(
+    from: &Path,
+    parts: &[String],
+    mut module: M,
+) -> Result<(M, Vec<String>)> {
+    let mut names = Vec::new();
+    ensure!(
+        from.exists(),
+        "`initial`: there is no {}: give a model folder or a checkpoint",
+        from.display()
+    );
+    let checkpoint = Checkpoint::open(if from.join(POSITION).is_file() {
+        from.join(MODEL)
+    } else {
+        from.to_owned()
+    })?;
+    for part in parts {
+        let escaped = regex::escape(part);
+        // A model folder has no heads, and so no name in front of the model's own.
+        let (whole, wanted) = match part.starts_with("heads.") {
+            true => (part.clone(), escaped.clone()),
+            false => (format!("anyref.{part}"), format!("(?:anyref\\.)?{escaped}")),
+        };
+        let options = LoadOptions::default()
+            .with_cast(Some(DType::F32))
+            .with_rename("^", "unused/")
+            .with_rename(format!("^unused/{wanted}(\\.|$)"), format!("{whole}${{1}}"))
+            .with_allow_missing(".")
+            .with_allow_unused("^unused/");
+        let report = load_module::<B, M>(&mut module, &checkpoint, &options)?;
+        let missing = |name: &&String| **name == whole || name.starts_with(&format!("{whole}."));
+        if let Some(name) = report.allowed_missing.iter().find(missing) {
+            bail!("{} has no {name}, which `initial` asks for", from.display());
+        }
+        ensure!(
+            !report.loaded.is_empty(),
+            "`initial`: the model has no part {part:?}"
+        );
+        names.extend(report.loaded);
+    }
+    Ok((module, names))
+}
+
+/// Reads the optimizer's moments.
+///
+/// # Errors
+/// When the checkpoint's `optimizer.safetensors` is missing or damaged, or its moments are not just those of the
+/// parameters that `position` names.
+pub fn load_optimizer<B: AutodiffBackend>(
+    path: &Path,
+    position: &Position,
+    optimizer: &mut Optimizer<B>,
+    device: &B::Device,
+) -> Result<()> {
+    let checkpoint = Checkpoint::open(path.join(OPTIMIZER))?;
+    let mut read = 0;
+    for (name, &steps) in &position.updates {
+        let mut moment = |kind: &str| -> Result<Tensor<B::InnerBackend, 1>> {
+            let data = checkpoint.require(&format!("{kind}/{name}"))?.read()?;
+            read += 1;
+            Ok(Tensor::from_data(data, device))
+        };
+        let first = moment("first")?;
+        // Muon has one alone.
+        let second = match checkpoint.get(&format!("second/{name}")) {
+            Some(_) => Some(moment("second")?),
+            None => None,
+        };
+        optimizer.restore(
+            name.clone(),
+            Moments {
+                steps,
+                first,
+                second,
+            },
+        );
+    }
+    ensure!(
+        checkpoint.len() == read,
+        "{}: the optimizer's file and {POSITION} disagree: delete this checkpoint",
+        path.display()
+    );
+    Ok(())
+}

@@ -1,0 +1,162 @@
+//! Writing a checkpoint, and deleting those that it takes the place of.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use anyref_weights::{SaveOptions, output_tensors, write_checkpoint};
+use burn::module::AutodiffModule;
+use burn::tensor::{DType, backend::AutodiffBackend};
+use safetensors::tensor::{Dtype, TensorView};
+
+use super::list::{list, place_of};
+use super::{LIVE, MODEL, OPTIMIZER, POSITION, Position};
+use crate::run::optimizer::Optimizer;
+
+/// What a checkpoint holds.
+pub struct State<'a, B: AutodiffBackend, M: AutodiffModule<B>> {
+    /// The model: the weights that the optimizer left, or where there is one their running mean.
+    pub model: &'a M::InnerModule,
+    /// Parameters, by name, that are left out of it.
+    pub left_out: &'a BTreeSet<String>,
+    /// The weights that the optimizer left, and the names of those that it changes, where the model is another.
+    pub live: Option<(&'a M, &'a BTreeSet<String>)>,
+    /// What the optimizer remembers.
+    pub optimizer: &'a Optimizer<B>,
+    /// Where the run stands; the optimizer's updates are filled in.
+    pub position: &'a Position,
+}
+
+/// Writes a checkpoint folder, and deletes all but it and those right before it, `keep` in all.
+///
+/// # Errors
+/// As [`write_checkpoint`], when another file or folder cannot be written, renamed or deleted, and when a checkpoint in
+/// `folder` has no `position.json`.
+pub fn save<B: AutodiffBackend, M: AutodiffModule<B>>(
+    folder: &Path,
+    state: &State<'_, B, M>,
+    keep: usize,
+) -> Result<PathBuf> {
+    let position = state.position;
+    let name = format!("stage-{}-step-{:08}", position.stage, position.step);
+    let (target, partial) = (folder.join(&name), folder.join(format!("{name}.partial")));
+    // What an attempt that was killed left there would become part of this one.
+    if partial.exists() {
+        fs::remove_dir_all(&partial)
+            .with_context(|| format!("cannot delete {}", partial.display()))?;
+    }
+    fs::create_dir_all(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+    if let Err(error) = write(&partial, state) {
+        // A disk that is full is not kept full.
+        let _ = fs::remove_dir_all(&partial);
+        return Err(error);
+    }
+    if target.exists() {
+        discard(&target)?;
+    }
+    fs::rename(&partial, &target)
+        .with_context(|| format!("cannot rename to {}", target.display()))?;
+    prune(folder, &target, keep)?;
+    Ok(target)
+}
+
+/// Writes the files of a checkpoint.
+fn write<B: AutodiffBackend, M: AutodiffModule<B>>(
+    partial: &Path,
+    state: &State<'_, B, M>,
+) -> Result<()> {
+    let mut position = state.position.clone();
+    let options = SaveOptions::default();
+    let mut weights = output_tensors::<B::InnerBackend, _>(state.model, &options);
+    weights.retain(|tensor| !state.left_out.contains(&tensor.name));
+    write_checkpoint(partial.join(MODEL), weights, &options)?;
+    if let Some((module, trained)) = state.live {
+        let mut weights = output_tensors::<B, M>(module, &options);
+        weights.retain(|tensor| trained.contains(&tensor.name));
+        write_checkpoint(partial.join(LIVE), weights, &options)?;
+    }
+
+    let mut tensors = Vec::new();
+    position.averaged = state.live.is_some();
+    for (path, moments) in state.optimizer.moments() {
+        position.updates.insert(path.to_owned(), moments.steps);
+        let kept = [
+            ("first", Some(&moments.first)),
+            ("second", moments.second.as_ref()),
+        ];
+        for (kind, tensor) in kept
+            .into_iter()
+            .filter_map(|(kind, tensor)| Some((kind, tensor?)))
+        {
+            let data = tensor.clone().cast(DType::F32).into_data();
+            tensors.push((
+                format!("{kind}/{path}"),
+                data.shape.num_elements(),
+                data.bytes,
+            ));
+        }
+    }
+    let views = tensors
+        .iter()
+        .map(|(name, length, bytes)| Ok((name, TensorView::new(Dtype::F32, vec![*length], bytes)?)))
+        .collect::<Result<Vec<_>>>()?;
+    let file = partial.join(OPTIMIZER);
+    safetensors::serialize_to_file(views, None, &file)
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    reached_the_disk(&file)?;
+    let file = partial.join(POSITION);
+    fs::write(&file, serde_json::to_vec_pretty(&position)?)
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    reached_the_disk(&file)
+}
+
+/// Waits until a file is on the disk, since older checkpoints are deleted for it.
+fn reached_the_disk(file: &Path) -> Result<()> {
+    let synced = fs::File::open(file).and_then(|file| file.sync_all());
+    synced.with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// Deletes all checkpoints but so many: `target`, and the last before it. One that is further on was left behind by a run
+/// that went on from an earlier step since, and nothing would go on from what was saved now.
+fn prune(folder: &Path, target: &Path, keep: usize) -> Result<()> {
+    let (after, up_to): (Vec<_>, Vec<_>) = list(folder)?
+        .into_iter()
+        .partition(|other| place_of(other) > place_of(target));
+    let old = up_to.into_iter().rev().skip(keep.max(1));
+    for doomed in after.into_iter().chain(old) {
+        discard(&doomed)?;
+    }
+    Ok(())
+}
+
+/// Deletes a checkpoint. Half of one would be taken for damage, so it is renamed first.
+fn discard(path: &Path) -> Result<()> {
+    let mut doomed = path.as_os_str().to_owned();
+    doomed.push(".old.partial");
+    let doomed = PathBuf::from(doomed);
+    if doomed.exists() {
+        fs::remove_dir_all(&doomed)?;
+    }
+    fs::rename(path, &doomed)?;
+    fs::remove_dir_all(&doomed).with_context(|| format!("cannot delete {}", doomed.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::run::checkpoint::list::tests::{made, names};
+
+    #[test]
+    fn what_was_saved_last_is_kept_however_far_others_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let folder = folder.path();
+        let steps = [90, 100, 130, 150].map(|step| format!("stage-0-step-{step:08}"));
+        made(folder, &steps.each_ref().map(String::as_str));
+        let saved = folder.join(&steps[2]);
+        for (keep, left) in [(2, 1..3), (1, 2..3), (0, 2..3)] {
+            prune(folder, &saved, keep).unwrap();
+            assert_eq!(names(folder), steps[left]);
+        }
+    }
+}

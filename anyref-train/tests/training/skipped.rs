@@ -1,0 +1,120 @@
+//! Steps without a finite gradient change nothing, are counted, and end a run that has nothing else.
+
+use std::path::Path;
+
+use anyhow::Result;
+use anyref_train::run::checkpoint::{newest, position};
+use anyref_train::run::trainer::{Losses, RunOptions, Stage, train_stage};
+use anyref_train::trainee::Trainee;
+use burn::module::AutodiffModule;
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+
+use crate::common::TestBackend;
+use crate::support::{TrainBackend, alone, context, metrics, stage_config, weights};
+
+/// Brings a number to 0, but for the steps in `bad`, whose loss is not a number.
+struct Sometimes {
+    bad: std::ops::Range<u64>,
+}
+
+impl Stage<TrainBackend> for Sometimes {
+    type Batch = u64;
+
+    fn batch(&self, step: u64) -> Result<u64> {
+        Ok(step)
+    }
+
+    fn loss(&self, trainee: &Trainee<TrainBackend>, batch: &u64) -> Result<Losses<TrainBackend>> {
+        let total: Tensor<TrainBackend, 1> = trainee.heads.logit_scale.val();
+        let factor = if self.bad.contains(batch) {
+            f64::NAN
+        } else {
+            1.0
+        };
+        Ok(Losses::new(total.clone() * total * factor, Vec::new()))
+    }
+
+    fn validate(&self, _: &Trainee<TestBackend>) -> Result<Vec<(String, f64)>> {
+        Ok(Vec::new())
+    }
+}
+
+/// Goes on for so many steps, from the newest checkpoint.
+fn go(run: &Path, bad: std::ops::Range<u64>, steps: u64) -> Result<bool> {
+    let context = context([64, 64], 1);
+    let device = Default::default();
+    TrainBackend::seed(&device, 1);
+    let trainee = Trainee::new(&context.model, context.name_count(), &device);
+    // What is drawn is drawn now.
+    let _ = trainee.valid();
+    let mut config = stage_config("clip", 40, 1);
+    config.trainable = vec!["logit_scale".into()];
+    let options = RunOptions {
+        folder: run.into(),
+        checkpoint_every: 1,
+        validate_every: 100,
+        keep: 1,
+        seed: 1,
+        stop_after: Some(steps),
+        left_out: Default::default(),
+        nodes: None,
+    };
+    let checkpoint = newest(&run.join("checkpoints"))?;
+    let at = checkpoint.as_deref().map(position).transpose()?;
+    let trainee = match &checkpoint {
+        Some(path) => {
+            anyref_train::run::checkpoint::load_weights(path, trainee, &Default::default())?
+        }
+        None => trainee,
+    };
+    let resume = checkpoint.as_deref().zip(at.as_ref());
+    let stage = Sometimes { bad };
+    let trained = train_stage(&stage, &config, &options, trainee, resume, 0, &[device])?;
+    Ok(trained.1)
+}
+
+fn scale(run: &Path) -> f32 {
+    let all = weights(run).into_iter();
+    let mut scales = all.filter(|(name, _)| name.contains("logit_scale"));
+    scales.next().unwrap().1[0]
+}
+
+#[test]
+fn they_are_passed_over_and_counted() {
+    let _turn = alone();
+    let run = tempfile::tempdir().unwrap();
+    let run = run.path();
+    go(run, 2..5, 2).unwrap();
+    let before = scale(run);
+    go(run, 2..5, 2).unwrap();
+    assert_eq!(scale(run), before);
+    let at = position(&newest(&run.join("checkpoints")).unwrap().unwrap()).unwrap();
+    assert_eq!((at.step, at.skipped, at.skipped_in_a_row), (4, 2, 2));
+    go(run, 2..5, 2).unwrap();
+    assert!(scale(run) < before);
+    let skipped: Vec<_> = metrics(run)
+        .iter()
+        .map(|line| line["skipped"].as_f64())
+        .collect();
+    let counted = [None, None, Some(1.0), Some(2.0), Some(3.0), Some(3.0)];
+    assert_eq!(skipped, counted);
+}
+
+/// However often a run is stopped, it does not go on for ever.
+#[test]
+fn many_in_a_row_end_the_run() {
+    let _turn = alone();
+    let run = tempfile::tempdir().unwrap();
+    let run = run.path();
+    go(run, 1..40, 6).unwrap();
+    let kept = scale(run);
+    let error = go(run, 1..40, 30).unwrap_err().to_string();
+    assert!(
+        error.starts_with("10 steps in a row had no finite gradient"),
+        "{error}"
+    );
+    assert_eq!(scale(run), kept);
+    let at = position(&newest(&run.join("checkpoints")).unwrap().unwrap()).unwrap();
+    assert_eq!((at.step, at.skipped_in_a_row), (10, 9));
+}
