@@ -449,10 +449,13 @@ fn preset_or_config<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AnyRef
             "there is no preset {name:?}, only nano, anyref-7b and tiny"
         ))
     })?;
-    if !given.is_object() {
+    let Value::Object(fields) = &given else {
         return Ok(preset);
-    }
+    };
     let mut config = serde_json::to_value(preset).map_err(D::Error::custom)?;
+    if let Some(unknown) = fields.keys().find(|field| config.get(*field).is_none()) {
+        return Err(D::Error::custom(format!("a model has no {unknown:?}")));
+    }
     overlay(&mut config, given);
     serde_json::from_value(config).map_err(D::Error::custom)
 }
