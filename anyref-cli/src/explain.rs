@@ -42,7 +42,7 @@ struct WordDocument<'a> {
     refocus: f32,
 }
 
-/// Refuses a folder where [`write`] could replace a file that is read, a mask or the overlay.
+/// Refuses a folder where [`write()`] could replace a file that is read, a mask or the overlay.
 pub fn check_apart(folder: &Path, inputs: &[&Path], output: &OutputArguments) -> Result<()> {
     if let Some(input) = inputs.iter().find(|input| replaces(folder, input)) {
         bail!(
@@ -64,7 +64,7 @@ pub fn check_apart(folder: &Path, inputs: &[&Path], output: &OutputArguments) ->
     }
 }
 
-/// Whether [`write`] could write over this file.
+/// Whether [`write()`] could write over this file.
 fn replaces(folder: &Path, file: &Path) -> bool {
     let file = located(file);
     let name = file.file_name().and_then(OsStr::to_str).unwrap_or_default();
