@@ -6,6 +6,7 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use crate::clips::ClipPlan;
 use crate::error::{Error, Result, check_sizes};
 use crate::fbank::{Fbank, FbankConfig};
+use crate::resample::check_rate;
 use crate::waveform::Waveform;
 
 /// Configuration of [`AudioPreprocessor`]; the defaults are ImageBind's.
@@ -80,6 +81,34 @@ impl AudioPreprocessorConfig {
         }
         Ok(())
     }
+
+    /// Whether [`AudioPreprocessor::process`] takes a sound, without its work.
+    ///
+    /// # Errors
+    /// [`Error::TooShort`], [`Error::Silent`], [`Error::NotFinite`] or [`Error::SampleRate`].
+    pub fn check_sound(&self, waveform: &Waveform) -> Result<()> {
+        let (min_seconds, min_peak) = (self.min_seconds, self.min_peak);
+        if let Some(index) = waveform.samples.iter().position(|x| !x.is_finite()) {
+            return Err(Error::NotFinite { index });
+        }
+        let seconds = waveform.seconds();
+        if waveform.samples.is_empty() || seconds < min_seconds {
+            return Err(Error::TooShort {
+                seconds,
+                min_seconds,
+            });
+        }
+        let mean = mean(&waveform.samples);
+        let peak = waveform
+            .samples
+            .iter()
+            .map(|x| (x - mean).abs())
+            .fold(0.0, f32::max);
+        if peak < min_peak {
+            return Err(Error::Silent { peak, min_peak });
+        }
+        check_rate(waveform.sample_rate)
+    }
 }
 
 /// Features of one sound.
@@ -141,8 +170,8 @@ impl AudioPreprocessor {
     /// # Panics
     /// If the configuration has no mel filter.
     pub fn process(&self, waveform: &Waveform) -> crate::Result<AudioFeatures> {
-        self.check(waveform)?;
         let config = &self.config;
+        config.check_sound(waveform)?;
         let mut samples = waveform.resampled(config.sample_rate)?.samples;
         let plan = ClipPlan {
             samples: samples.len(),
@@ -170,34 +199,6 @@ impl AudioPreprocessor {
             data,
             shape: [config.num_clips, 1, mel, frames],
         })
-    }
-
-    fn check(&self, waveform: &Waveform) -> crate::Result<()> {
-        let AudioPreprocessorConfig {
-            min_seconds,
-            min_peak,
-            ..
-        } = self.config;
-        if let Some(index) = waveform.samples.iter().position(|x| !x.is_finite()) {
-            return Err(Error::NotFinite { index });
-        }
-        let seconds = waveform.seconds();
-        if waveform.samples.is_empty() || seconds < min_seconds {
-            return Err(Error::TooShort {
-                seconds,
-                min_seconds,
-            });
-        }
-        let mean = mean(&waveform.samples);
-        let peak = waveform
-            .samples
-            .iter()
-            .map(|x| (x - mean).abs())
-            .fold(0.0, f32::max);
-        if peak < min_peak {
-            return Err(Error::Silent { peak, min_peak });
-        }
-        Ok(())
     }
 
     /// Appends `[mel, frames]` of one clip.

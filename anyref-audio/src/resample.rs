@@ -13,11 +13,8 @@ const BLOCK: usize = 1024;
 /// Converts `samples` between two rates. The filter's delay is removed, and the length is
 /// `len * to / from`, rounded up.
 pub(crate) fn resample(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> {
-    for sample_rate in [from, to] {
-        if !RATES.contains(&sample_rate) {
-            return Err(Error::SampleRate { sample_rate });
-        }
-    }
+    check_rate(from)?;
+    check_rate(to)?;
     if from == to || samples.is_empty() {
         return Ok(samples.to_vec());
     }
@@ -50,6 +47,14 @@ pub(crate) fn resample(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> 
     resampled.drain(..delay);
     resampled.truncate(length);
     Ok(resampled)
+}
+
+/// Refuses a rate that is not accepted.
+pub(crate) fn check_rate(sample_rate: u32) -> Result<()> {
+    match RATES.contains(&sample_rate) {
+        true => Ok(()),
+        false => Err(Error::SampleRate { sample_rate }),
+    }
 }
 
 fn gcd(a: u32, b: u32) -> u32 {

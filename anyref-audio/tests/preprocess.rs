@@ -76,6 +76,27 @@ fn a_bad_rate_is_refused() {
 }
 
 #[test]
+fn a_sound_is_checked_without_its_features_as_with_them() {
+    let (config, good) = (AudioPreprocessorConfig::new(), tone(440.0, 16_000, 1.0));
+    let sound = |samples: &[f32], rate| Waveform::new(samples.to_vec(), rate);
+    config.check_sound(&sound(&good, 16_000)).unwrap();
+    for bad in [
+        sound(&[0.1; 16_000], 16_000),
+        sound(&good[..160], 16_000),
+        sound(&[], 16_000),
+        sound(&[f32::NAN; 16_000], 16_000),
+        sound(&good, 500),
+    ] {
+        let said = config.check_sound(&bad).unwrap_err().to_string();
+        let refused = preprocessor().process(&bad).unwrap_err();
+        assert_eq!(said, refused.to_string());
+    }
+    // Limits are the configuration's.
+    let lax = config.with_min_peak(0.0).with_min_seconds(0.0);
+    lax.check_sound(&sound(&[0.1; 160], 16_000)).unwrap();
+}
+
+#[test]
 fn short_sounds_give_one_clip_three_times_padded_with_zero_energy() {
     let features = preprocessor()
         .process(&Waveform::new(tone(440.0, 16_000, 0.5), 16_000))

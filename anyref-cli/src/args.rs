@@ -50,7 +50,7 @@ pub struct Common {
     #[arg(long, global = true, value_name = "N")]
     pub max_new_tokens: Option<usize>,
     /// Leave masks out whose IoU the model estimates lower, 0 to 1; 0 shows all [default: the model's]
-    #[arg(long, global = true, value_name = "IOU")]
+    #[arg(long, global = true, value_name = "IOU", allow_negative_numbers = true)]
     pub min_score: Option<f32>,
     /// Try so many of the likeliest answers and give the one that points best; 1 gives the likeliest [default: the
     /// model's]
@@ -354,7 +354,7 @@ pub struct InfoArguments {
     #[arg(long, value_name = "PRESET|FILE", requires = "path")]
     pub against: Option<String>,
     /// List the backends of this build and their devices instead
-    #[arg(long)]
+    #[arg(long, conflicts_with = "path")]
     pub devices: bool,
 }
 

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use anyref_core::{AnyRef, MAX_CANDIDATES, ModelFiles, ModelOptions};
+use anyref_audio::AudioPreprocessorConfig;
+use anyref_core::{AnyRef, AnyRefConfig, MAX_CANDIDATES, ModelFiles, ModelOptions};
 use anyref_weights::local_path;
 use burn::tensor::backend::Backend;
 
@@ -39,46 +40,75 @@ pub struct Opened<B: Backend> {
     pub load: Duration,
 }
 
+impl<B: Backend> Opened<B> {
+    /// How it hears, if it does.
+    pub fn hearing(&self) -> Option<&AudioPreprocessorConfig> {
+        let audio = self.anyref.config.audio.as_ref();
+        audio.map(|audio| &audio.preprocessor)
+    }
+}
+
+/// How a model hears, where a config tells it before the model is opened: the built-in one's or that of a folder. Of
+/// published parts and of the hub's models it is not known yet.
+pub fn hearing(common: &Common) -> Option<AudioPreprocessorConfig> {
+    let config: AnyRefConfig = match &common.model {
+        None => serde_json::from_slice(EMBEDDED.config).ok()?,
+        Some(folder) => AnyRefConfig::of_folder(folder).ok()?,
+    };
+    Some(config.audio?.preprocessor)
+}
+
 /// Opens the model that the command line asks for.
 pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>> {
+    check(common)?;
     let start = Instant::now();
     let options = ModelOptions::new(common.dtype);
     let mut anyref = match &common.model {
         Some(folder) => load::<B>(folder, options, device)?,
         None => AnyRef::<B>::from_files(EMBEDDED, options, device).context("the built-in model")?,
     };
-    if !common.temperature.is_finite() || common.temperature < 0.0 {
-        bail!("--temperature is {}: give 0 or more", common.temperature);
-    }
     anyref.generation.temperature = common.temperature;
     anyref.generation.seed = common.seed;
-    match common.max_new_tokens {
-        Some(0) => bail!("--max-new-tokens is 0: an answer needs at least 1"),
-        Some(tokens) => anyref.generation.max_new_tokens = tokens,
-        None => {}
+    if let Some(tokens) = common.max_new_tokens {
+        anyref.generation.max_new_tokens = tokens;
     }
-    match common.min_score {
-        Some(score) if !(0.0..=1.0).contains(&score) => {
-            bail!("--min-score is {score}: give 0 to 1")
-        }
-        Some(score) => anyref.config.min_mask_score = score,
-        None => {}
+    if let Some(score) = common.min_score {
+        anyref.config.min_mask_score = score;
     }
     if let Some(count) = common.candidates {
-        if count > 1 && common.temperature > 0.0 {
-            bail!(
-                "--candidates tries the likeliest answers, --temperature draws one: give one of them"
-            );
-        }
-        if !(1..=MAX_CANDIDATES).contains(&count) {
-            bail!("--candidates is {count}: give 1 to {MAX_CANDIDATES}");
-        }
         anyref.config.candidates.count = count;
     }
     Ok(Opened {
         anyref,
         load: start.elapsed(),
     })
+}
+
+/// Refuses options that no answer could come of, before a model is read for nothing.
+fn check(common: &Common) -> Result<()> {
+    if !common.temperature.is_finite() || common.temperature < 0.0 {
+        bail!("--temperature is {}: give 0 or more", common.temperature);
+    }
+    if common.max_new_tokens == Some(0) {
+        bail!("--max-new-tokens is 0: an answer needs at least 1");
+    }
+    if let Some(score) = common.min_score
+        && !(0.0..=1.0).contains(&score)
+    {
+        bail!("--min-score is {score}: give 0 to 1");
+    }
+    let Some(count) = common.candidates else {
+        return Ok(());
+    };
+    if count > 1 && common.temperature > 0.0 {
+        bail!(
+            "--candidates tries the likeliest answers, --temperature draws one: give one of them"
+        );
+    }
+    if !(1..=MAX_CANDIDATES).contains(&count) {
+        bail!("--candidates is {count}: give 1 to {MAX_CANDIDATES}");
+    }
+    Ok(())
 }
 
 /// What an evaluation may not change when it goes on: the weights, and how they answer.

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Error, Result, anyhow, bail};
-use anyref_audio::Waveform;
-use anyref_core::{Prompt, Reference, ReferenceImage};
+use anyhow::{Context, Result, anyhow, bail};
+use anyref_audio::{AudioPreprocessorConfig, Waveform};
+use anyref_core::{Prompt, Reference, ReferenceImage, next_placeholder};
 use anyref_vision::preprocess::{open_image, open_mask};
+use image::RgbImage;
 
 use crate::args::ReferenceArgument;
 
@@ -43,7 +44,7 @@ pub fn read(argument: &ReferenceArgument) -> Result<Reference> {
     })
 }
 
-/// Reads `x0,y0,x1,y1`. Whether it fits the picture is for the model to say.
+/// Reads `x0,y0,x1,y1`. Whether it fits the picture is for [`check_boxes`] to say.
 pub fn parse_box(text: &str) -> Result<[f32; 4]> {
     let problem = |what: &str| {
         anyhow!("box {text:?} {what}: give x0,y0,x1,y1 in pixels, x0 < x1 and y0 < y1")
@@ -65,47 +66,60 @@ pub fn parse_box(text: &str) -> Result<[f32; 4]> {
     Ok(corners)
 }
 
-/// Adds to an error of the model the file that it is about, which the model does not know.
-pub fn name_files(
-    error: anyref_core::Error,
-    image: &Path,
-    references: &[ReferenceArgument],
-) -> Error {
-    let file = match error {
-        anyref_core::Error::Audio(_) => {
-            let sounds: Vec<_> = references
-                .iter()
-                .filter_map(|reference| match reference {
-                    ReferenceArgument::Audio(path) => Some(path.display().to_string()),
-                    _ => None,
-                })
-                .collect();
-            sounds.join(" or ")
-        }
-        anyref_core::Error::Box { .. } => image.display().to_string(),
-        _ => return error.into(),
+/// Refuses boxes that do not fit the picture, by its file.
+pub fn check_boxes(references: &[Reference], file: &Path, image: &RgbImage) -> Result<()> {
+    for reference in references {
+        reference
+            .fits(image.dimensions())
+            .with_context(|| file.display().to_string())?;
+    }
+    Ok(())
+}
+
+/// Refuses sounds in which a model hears nothing, by their files. Where it is not known how the model hears, none is.
+pub fn check_sounds(
+    hearing: Option<&AudioPreprocessorConfig>,
+    arguments: &[ReferenceArgument],
+    references: &[Reference],
+) -> Result<()> {
+    let Some(hearing) = hearing else {
+        return Ok(());
     };
-    Error::from(error).context(file)
+    for (argument, reference) in arguments.iter().zip(references) {
+        if let (ReferenceArgument::Audio(path), Reference::Audio(sound)) = (argument, reference) {
+            hearing
+                .check_sound(sound)
+                .with_context(|| path.display().to_string())?;
+        }
+    }
+    Ok(())
 }
 
 /// The question as a person reads it, with words for the references in it.
 pub fn readable(prompt: &Prompt) -> String {
-    let mut text = prompt.question.clone().unwrap_or_else(|| {
-        let numbers: Vec<_> = (1..=prompt.references.len())
-            .map(|n| format!("{{{n}}}"))
-            .collect();
-        numbers.join(" and ")
-    });
-    for (index, reference) in prompt.references.iter().enumerate() {
-        let words = match reference {
-            Reference::Text(phrase) => phrase.clone(),
-            Reference::Box([x0, y0, x1, y1]) => format!("[box {x0:.0},{y0:.0},{x1:.0},{y1:.0}]"),
-            Reference::Image(_) => "[picture]".into(),
-            Reference::Audio(_) => "[sound]".into(),
-        };
-        text = text.replace(&format!("{{{}}}", index + 1), &words);
+    let words: Vec<String> = prompt.references.iter().map(in_words).collect();
+    let Some(question) = &prompt.question else {
+        return words.join(" and ");
+    };
+    let (mut text, mut rest) = (String::new(), question.as_str());
+    while let Some((before, number, after)) = next_placeholder(rest) {
+        let placeholder = &rest[before.len()..rest.len() - after.len()];
+        let reference = number.checked_sub(1).and_then(|index| words.get(index));
+        text += before;
+        text += reference.map_or(placeholder, String::as_str);
+        rest = after;
     }
-    text
+    text + rest
+}
+
+/// A reference in words.
+fn in_words(reference: &Reference) -> String {
+    match reference {
+        Reference::Text(phrase) => phrase.clone(),
+        Reference::Box([x0, y0, x1, y1]) => format!("[box {x0:.0},{y0:.0},{x1:.0},{y1:.0}]"),
+        Reference::Image(_) => "[picture]".into(),
+        Reference::Audio(_) => "[sound]".into(),
+    }
 }
 
 #[cfg(test)]
@@ -141,5 +155,24 @@ mod tests {
         ])
         .with_question("Is {1} left of {2}?");
         assert_eq!(readable(&prompt), "Is a dog left of [box 1,2,3,4]?");
+        let spaced = prompt
+            .clone()
+            .with_question("{ 2 }, {02}, {x}, { 1 } and {3}");
+        assert_eq!(
+            readable(&spaced),
+            "[box 1,2,3,4], [box 1,2,3,4], {x}, a dog and {3}"
+        );
+        let usual = Prompt::new(prompt.references);
+        assert_eq!(readable(&usual), "a dog and [box 1,2,3,4]");
+    }
+
+    #[test]
+    fn phrases_are_read_as_they_are() {
+        let prompt = Prompt::new([
+            Reference::Text("a sign with {2}".into()),
+            Reference::Text("a dog".into()),
+        ])
+        .with_question("{1} beside {2}");
+        assert_eq!(readable(&prompt), "a sign with {2} beside a dog");
     }
 }

@@ -6,7 +6,8 @@ use std::path::Path;
 
 use anyref_decoder::rle::Rle;
 use common::{
-    asset, changed, folder, json, pointing, run_in, scene, silent, succeed, tone, write_sound,
+    Run, asset, changed, folder, json, one_mask, pointing, run_in, scene, silent, succeed, tone,
+    write_sound,
 };
 use image::{
     ColorType, DynamicImage, GrayImage, ImageReader, Luma, Rgb, RgbImage, Rgba, RgbaImage,
@@ -37,22 +38,7 @@ fn rle(mask: &Value) -> Rle {
 #[test]
 fn json_is_the_documented_object_and_the_mask_file_agrees_with_it() {
     let folder = folder();
-    let found = json(
-        folder.path(),
-        &[
-            "segment",
-            "--model",
-            pointing(),
-            "--max-new-tokens",
-            "1",
-            "--image",
-            &scene(),
-            "--text",
-            "dog",
-            "--mask",
-            "mask.png",
-        ],
-    );
+    let found = json(folder.path(), &one_mask(&scene(), &["--mask", "mask.png"]));
     assert_eq!(
         keys(&found),
         ["backend", "masks", "model", "text", "timing_ms"]
@@ -236,22 +222,7 @@ fn overlays_are_what_their_names_say() {
         ("over.pam", b"P7"),
         ("over.bmp", b"BM"),
     ] {
-        succeed(
-            folder.path(),
-            &[
-                "segment",
-                "--model",
-                pointing(),
-                "--max-new-tokens",
-                "1",
-                "--image",
-                &scene(),
-                "--text",
-                "dog",
-                "--overlay",
-                name,
-            ],
-        );
+        succeed(folder.path(), &one_mask(&scene(), &["--overlay", name]));
         let file = std::fs::read(folder.path().join(name)).unwrap();
         assert!(file.starts_with(magic), "{name}");
         let picture = image::load_from_memory(&file).unwrap();
@@ -313,14 +284,8 @@ fn a_box_is_described_and_masked() {
     assert_eq!(said.lines().count(), 1, "{said}");
 }
 
-#[test]
-fn chat_works_through_a_pipe() {
-    let folder = folder();
-    let sound = asset("demo/scene1-4-1.wav");
-    let lines = format!(
-        "/help\nwhere is the gorilla?\n/box 10,10,50,60\n/audio {}\nIs {{1}} left of {{2}}?\n/box 1,2,3\n/box 0,0,999,9\n/box 0,0,9,9\nwhat is this\n/nonsense\n/quit\nnever read\n",
-        sound.display()
-    );
+/// A conversation that every message gets one mask in, with overlays of these, `turn_1.png` and so on.
+fn chat(folder: &Path, lines: impl AsRef<[u8]>) -> Run {
     let ask = [
         "chat",
         "--model",
@@ -332,7 +297,18 @@ fn chat_works_through_a_pipe() {
         "--overlay",
         "turn.png",
     ];
-    let run = run_in(folder.path(), &ask, &lines);
+    run_in(folder, &ask, lines)
+}
+
+#[test]
+fn chat_works_through_a_pipe() {
+    let folder = folder();
+    let sound = asset("demo/scene1-4-1.wav");
+    let lines = format!(
+        "/help\nwhere is the gorilla?\n/box 10,10,50,60\n/audio {}\nIs {{1}} left of {{2}}?\n/box 1,2,3\n/box 0,0,999,9\n/box 0,0,9,9\nwhat is this\n/nonsense\n/quit\nnever read\n",
+        sound.display()
+    );
+    let run = chat(folder.path(), &lines);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert!(run.stdout.contains("/audio FILE"));
     assert_eq!(run.stdout.matches("mask 1:").count(), 3, "{}", run.stdout);
@@ -348,20 +324,9 @@ fn chat_works_through_a_pipe() {
 fn a_chat_goes_on_after_what_goes_wrong() {
     let folder = folder();
     std::fs::create_dir(folder.path().join("turn_1.png")).unwrap();
-    let ask = [
-        "chat",
-        "--model",
-        pointing(),
-        "--max-new-tokens",
-        "1",
-        "--image",
-        &scene(),
-        "--overlay",
-        "turn.png",
-    ];
     // The second line is Latin-1.
     let lines = b"where is it?\nd\xe9j\xe0 vu\nand now?\n";
-    let run = run_in(folder.path(), &ask, lines);
+    let run = chat(folder.path(), lines);
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert_eq!(run.stdout.matches("mask 1:").count(), 2, "{}", run.stdout);
     let told: Vec<&str> = run.stderr.lines().collect();
@@ -370,6 +335,27 @@ fn a_chat_goes_on_after_what_goes_wrong() {
     assert!(told[1].starts_with("error: ") && told[1].contains("UTF-8"));
     assert!(!run.stdout.contains("overlay -> turn_1.png"));
     assert!(folder.path().join("turn_2.png").is_file());
+}
+
+/// The references that a message names are those that could be read.
+#[test]
+fn a_chat_leaves_out_what_cannot_be_heard() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    write_sound(&at("silence.wav"), 16_000, 2.0, |_| 0.0);
+    write_sound(&at("tone.wav"), 16_000, 1.0, tone);
+    let lines = "/audio silence.wav\n/audio tone.wav\nwhere is { 1 }?\n";
+    let run = chat(folder.path(), lines);
+    assert_eq!(run.code, Some(0), "{}", run.stderr);
+    assert_eq!(run.stdout.matches("mask 1:").count(), 1, "{}", run.stdout);
+    let told: Vec<&str> = run.stderr.lines().collect();
+    assert_eq!(told.len(), 2, "{}", run.stderr);
+    assert!(
+        told[0].starts_with("error: silence.wav: ") && told[0].contains("silent"),
+        "{}",
+        told[0]
+    );
+    assert_eq!(told[1], "{1}");
 }
 
 #[test]
@@ -486,24 +472,8 @@ fn unusual_pictures_are_answered_in_their_own_size() {
         ("tall.png", [10_000, 10]),
         ("turned.jpg", [60, 40]),
     ] {
-        let found = json(
-            folder.path(),
-            &[
-                "segment",
-                "--model",
-                pointing(),
-                "--max-new-tokens",
-                "1",
-                "--image",
-                name,
-                "--text",
-                "dog",
-                "--mask",
-                "mask.png",
-                "--overlay",
-                "overlay.png",
-            ],
-        );
+        let outputs = ["--mask", "mask.png", "--overlay", "overlay.png"];
+        let found = json(folder.path(), &one_mask(name, &outputs));
         assert_eq!(
             found["masks"][0]["size"],
             serde_json::json!([height, width]),

@@ -2,9 +2,11 @@
 
 mod common;
 
+use std::fs::File;
 use std::path::Path;
+use std::process::Command;
 
-use common::{asset, changed, fail, folder, model, scene, tone, write_sound};
+use common::{asset, changed, fail, folder, model, one_mask, refused, scene, tone, write_sound};
 use image::{GrayImage, Luma, Rgba, RgbaImage};
 use safetensors::SafeTensors;
 use serde_json::Value;
@@ -151,6 +153,56 @@ fn sounds() {
     hear("words.wav", &["words.wav", "convert it to WAV"]);
     write_sound(&at("hours.wav"), 8_000, 700.0, tone);
     hear("hours.wav", &["hours.wav", "longer than 600 s"]);
+}
+
+/// Of several files the bad one is named, and found before a model is read: the one here has nothing but a config.
+#[test]
+fn several_references() {
+    let folder = folder();
+    let at = |name: &str| folder.path().join(name);
+    std::fs::create_dir(at("model")).unwrap();
+    std::fs::copy(asset("nano/config.json"), at("model/config.json")).unwrap();
+    write_sound(&at("good.wav"), 16_000, 1.0, tone);
+    write_sound(&at("silence.wav"), 16_000, 2.0, |_| 0.0);
+    write_sound(&at("click.wav"), 16_000, 0.01, tone);
+    write_sound(&at("slow.wav"), 500, 2.0, tone);
+    let sound = std::fs::read(at("good.wav")).unwrap();
+    std::fs::write(at("cut.wav"), &sound[..sound.len() / 2]).unwrap();
+    std::fs::write(at("words.wav"), "not a sound at all").unwrap();
+    let picture = std::fs::read(asset("demo/scene1-3-1.png")).unwrap();
+    std::fs::write(at("good.png"), &picture).unwrap();
+    std::fs::write(at("cut.png"), &picture[..picture.len() / 2]).unwrap();
+    std::fs::write(at("words.png"), "not a picture at all").unwrap();
+    let scene = scene();
+    let sounds = [
+        "none.wav",
+        "silence.wav",
+        "click.wav",
+        "slow.wav",
+        "cut.wav",
+        "words.wav",
+    ];
+    let pictures = ["none.png", "cut.png", "words.png"];
+    for (option, good, bad) in [
+        ("--audio", "good.wav", &sounds[..]),
+        ("--ref-image", "good.png", &pictures),
+    ] {
+        for bad in bad {
+            for [first, second] in [[good, *bad], [*bad, good]] {
+                let asked = ["segment", "--model", "model", "--image", &scene];
+                let references = [option, first, option, second];
+                let said = refused(folder.path(), &[&asked[..], &references].concat());
+                assert!(said.contains(bad) && !said.contains(good), "{said}");
+            }
+        }
+    }
+    let asked = ["segment", "--model", "model", "--image", &scene];
+    let outside = [&asked[..], &["--box", "0,0,300,20"]].concat();
+    fail(folder.path(), &outside, &["scene1.jpg", "256x256"]);
+    // With good ones the model is looked at.
+    let good = ["--audio", "good.wav", "--ref-image", "good.png"];
+    let good = [&asked[..], &good].concat();
+    fail(folder.path(), &good, &["tokenizer.json"]);
 }
 
 #[test]
@@ -372,6 +424,64 @@ fn prompts() {
     );
 }
 
+/// Options that no answer could come of are found before a model is looked for.
+#[test]
+fn options_of_answers() {
+    let folder = folder();
+    let asked = [
+        "segment",
+        "--model",
+        "nowhere",
+        "--image",
+        &scene(),
+        "--text",
+        "dog",
+    ];
+    for (option, value, remedy) in [
+        ("--max-new-tokens", "0", "at least 1"),
+        ("--temperature", "-1", "0 or more"),
+        ("--min-score", "-0.5", "0 to 1"),
+        ("--candidates", "65", "1 to 64"),
+    ] {
+        let arguments = [&asked[..], &[option, value]].concat();
+        fail(folder.path(), &arguments, &[option, remedy]);
+    }
+}
+
+#[test]
+fn a_model_where_none_is_asked() {
+    let folder = folder();
+    for command in [
+        &["info", "weights.pth"][..],
+        &["info", "--devices"],
+        &["score", "refcoco", "--predictions", "p", "--targets", "t"],
+        &["assemble", "--sam", "s", "--llm", "l", "--out", "o"],
+    ] {
+        let arguments = [command, &["--model", "nowhere"]].concat();
+        fail(folder.path(), &arguments, &["--model", "leave it out"]);
+    }
+    let run = common::run_in(folder.path(), &["info", "--devices", "weights.pth"], "");
+    assert_eq!(run.code, Some(2), "{}", run.stderr);
+    assert!(run.stderr.contains("--devices"), "{}", run.stderr);
+}
+
+/// A folder can be opened, but not read.
+#[test]
+fn a_conversation_that_cannot_be_read() {
+    let folder = folder();
+    let chat = Command::new(env!("CARGO_BIN_EXE_anyref"))
+        .args(["chat", "--image", &scene()])
+        .stdin(File::open(folder.path()).unwrap())
+        .output()
+        .unwrap();
+    let said = String::from_utf8(chat.stderr).unwrap();
+    assert_eq!(chat.status.code(), Some(1), "{said}");
+    assert!(
+        said.starts_with("error: cannot read standard input: "),
+        "{said}"
+    );
+}
+
 #[test]
 fn reference_masks() {
     let folder = folder();
@@ -422,23 +532,7 @@ fn outputs() {
             if (option, path) == ("--overlay", "out.jpg") {
                 continue;
             }
-            fail(
-                folder.path(),
-                &[
-                    "segment",
-                    "--model",
-                    common::pointing(),
-                    "--max-new-tokens",
-                    "1",
-                    "--image",
-                    &scene(),
-                    "--text",
-                    "dog",
-                    option,
-                    path,
-                ],
-                &words,
-            );
+            fail(folder.path(), &one_mask(&scene(), &[option, path]), &words);
         }
     }
     std::fs::copy(asset("demo/scene1.jpg"), folder.path().join("own.jpg")).unwrap();

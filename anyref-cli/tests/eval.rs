@@ -500,6 +500,10 @@ fn predictions_of_stamps_that_are_damaged_are_named_by_line() {
         ];
         fail(folder.path(), &wrong, &[option]);
     }
+    for option in ["--stamps", "--backgrounds"] {
+        let unused = ["eval", "stamps", "--config", &shapes, option, "none"];
+        fail(folder.path(), &unused, &[option, "leave it out"]);
+    }
     fail(
         folder.path(),
         &["eval", "stamps", "--config", "none.json"],
@@ -813,6 +817,8 @@ fn options_that_a_benchmark_has_no_use_for_are_refused() {
             &[benchmark, option[0], "leave it out"],
         );
     }
+    let nothing = ["eval", "refcoco", "--root", "x", "--limit", "0"];
+    fail(folder.path(), &nothing, &["--limit", "at least 1"]);
     fs::write(folder.path().join("bad.json"), "{\"steps\": 3}").unwrap();
     let bad = ["eval", "stamps", "--config", "bad.json"];
     fail(folder.path(), &bad, &["bad.json"]);

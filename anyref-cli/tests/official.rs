@@ -5,7 +5,7 @@ mod common;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use common::{asset, fail, folder, json, run_in, scene, succeed};
+use common::{asset, fail, folder, json, refused, run_in, scene, succeed, tone, write_sound};
 use tempfile::TempDir;
 
 /// A file or folder of published parts, tiny.
@@ -143,6 +143,15 @@ fn parts_are_a_model_without_a_folder() {
         "--text",
         "dog",
     ];
+    // How the model hears is known as soon as its parts are together.
+    write_sound(&folder.path().join("good.wav"), 16_000, 1.0, tone);
+    write_sound(&folder.path().join("silence.wav"), 16_000, 1.0, |_| 0.0);
+    let sounds = ["--audio", "good.wav", "--audio", "silence.wav"];
+    let said = refused(folder.path(), &[&ask[..], &sounds].concat());
+    assert!(
+        said.contains("silence.wav") && !said.contains("good.wav"),
+        "{said}"
+    );
     fs::remove_file(folder.path().join("sam.pth")).unwrap();
     fail(
         folder.path(),
@@ -175,6 +184,14 @@ fn parts_left_out_are_asked_for() {
     assert!(succeed(folder.path(), &words(&line)).contains("ImageBind   none"));
     let line = assemble(Path::new("nowhere"), &[]);
     fail(folder.path(), &words(&line), &["nowhere", "check the path"]);
+    let most = u64::MAX.to_string();
+    for (megabytes, said) in [
+        ("0", ["--shard-mb", "at least 1"]),
+        (most.as_str(), ["nowhere", "check the path"]),
+    ] {
+        let line = [&words(&line)[..], &["--shard-mb", megabytes]].concat();
+        fail(folder.path(), &line, &said);
+    }
 }
 
 #[test]

@@ -71,7 +71,7 @@ pub use picture::Picture;
 pub use pipeline::AnyRef;
 pub use precision::{FREQUENCIES, ModelOptions, cast_weights};
 pub use prepare::{PicturePixels, PicturePreprocessor};
-pub use prompt::{DESCRIBE_QUESTION, Prompt, Question};
+pub use prompt::{DESCRIBE_QUESTION, Prompt, Question, next_placeholder};
 pub use reference::{Reference, ReferenceImage};
 pub use special_tokens::SpecialTokens;
 pub use splice::{ReferenceBank, Spliced, splice, splice_left};

@@ -42,16 +42,18 @@ pub struct AnyRef<B: Backend> {
 }
 
 impl<B: Backend> AnyRef<B> {
-    /// Puts a network and a tokenizer together.
+    /// Puts a network and a tokenizer together. The authors' name of the mask token becomes `<obj>`
+    /// ([`SpecialTokens::name_object`]).
     ///
     /// # Errors
     /// When the tokenizer lacks one of the model's special tokens or has more tokens than the model.
     pub fn new(
         config: AnyRefConfig,
         model: AnyRefModel<B>,
-        tokenizer: Tokenizer,
+        mut tokenizer: Tokenizer,
         device: B::Device,
     ) -> Result<Self> {
+        SpecialTokens::name_object(&mut tokenizer)?;
         let special = SpecialTokens::of(&tokenizer)?;
         let [known, _] = model.llm.model.embed_tokens.weight.lazy_shape().dims::<2>();
         if tokenizer.vocab_size() > known {

@@ -154,8 +154,9 @@ fn refuse_markers(text: &str) -> core::result::Result<(), String> {
     }
 }
 
-/// Splits at the first `{number}`.
-fn next_placeholder(text: &str) -> Option<(&str, usize, &str)> {
+/// Splits a question at its first placeholder, `{1}` or also `{ 1 }`: what stands before it, its number, and what stands
+/// after it.
+pub fn next_placeholder(text: &str) -> Option<(&str, usize, &str)> {
     let mut from = 0;
     loop {
         let open = from + text[from..].find('{')?;
@@ -184,6 +185,15 @@ mod tests {
             "find the dog near <img_ref></img_ref>, not {x}"
         );
         assert_eq!(question.marked, [1]);
+        let spaced = Question::build("find { 1 } near {02}, not {x}", &references).unwrap();
+        assert_eq!(spaced.text, question.text);
+    }
+
+    #[test]
+    fn a_placeholder_is_told_from_other_braces() {
+        let split = next_placeholder("{x} is { 2 }, not {3}");
+        assert_eq!(split, Some(("{x} is ", 2, ", not {3}")));
+        assert_eq!(next_placeholder("{x} {1"), None);
     }
 
     #[test]

@@ -4,6 +4,9 @@ use anyref_llm::tokenizer::Tokenizer;
 
 use crate::{Error, Result};
 
+/// What the authors call the mask token.
+const AUTHORS_OBJECT: &str = "[SEG]";
+
 /// Ids of the added tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpecialTokens {
@@ -46,10 +49,24 @@ impl SpecialTokens {
         Self::REFERENCE[1],
     ];
 
+    /// Has a tokenizer call the mask token [`OBJECT`](Self::OBJECT), under the same id, where it has the authors' `[SEG]`
+    /// instead: questions and answers have one name for it.
+    ///
+    /// # Errors
+    /// When the token cannot be renamed.
+    pub fn name_object(tokenizer: &mut Tokenizer) -> Result<()> {
+        let knows = |token: &str| tokenizer.token_id(token).is_some();
+        if knows(AUTHORS_OBJECT) && !knows(Self::OBJECT) {
+            tokenizer.rename_token(AUTHORS_OBJECT, Self::OBJECT)?;
+        }
+        Ok(())
+    }
+
     /// Looks the ids up.
     ///
     /// # Errors
-    /// When the tokenizer lacks one of them. The authors' `[SEG]` stands in for `<obj>`.
+    /// When the tokenizer lacks one of them. The authors' `[SEG]` does not stand in for `<obj>`: see
+    /// [`name_object`](Self::name_object).
     pub fn of(tokenizer: &Tokenizer) -> Result<Self> {
         let id = |token: &str| {
             tokenizer
@@ -59,7 +76,7 @@ impl SpecialTokens {
                 })
         };
         Ok(Self {
-            object: id(Self::OBJECT).or_else(|error| id("[SEG]").map_err(|_| error))?,
+            object: id(Self::OBJECT)?,
             image_start: id(Self::IMAGE[0])?,
             image_end: id(Self::IMAGE[1])?,
             audio_start: id(Self::AUDIO[0])?,

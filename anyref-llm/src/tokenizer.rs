@@ -1,6 +1,7 @@
 //! Text to tokens and back.
 
 mod folder;
+mod rename;
 mod sentencepiece;
 
 use std::ops::Range;
@@ -211,6 +212,34 @@ impl Tokenizer {
         let mut ids = self.add_tokens(&SPECIAL_TOKENS[..1])?;
         ids.extend(self.add_special_tokens(&SPECIAL_TOKENS[1..])?);
         Ok(ids)
+    }
+
+    /// Calls a token otherwise under the same id: an ordinary one from then on, as [`add_tokens`](Self::add_tokens) adds
+    /// them, that [`decode`](Self::decode) leaves in.
+    ///
+    /// # Errors
+    /// When there is no such token, another one has the new name already, or the tokenizer's merges need the old one.
+    pub fn rename_token(&mut self, from: &str, to: &str) -> Result<()> {
+        let problem = |problem: &str| Error::Tokenizer {
+            what: "vocabulary".into(),
+            message: format!("`{from}` cannot be called `{to}`: {problem}"),
+        };
+        let Some(id) = self.token_id(from) else {
+            return Err(problem("there is no such token"));
+        };
+        if self.token_id(to).is_some() {
+            return Err(problem("another token is"));
+        }
+        let json = rename::renamed(&self.to_json()?, from, to)
+            .map_err(|error| problem(&error.to_string()))?;
+        let inner = Inner::from_bytes(json).map_err(|error| problem(&error.to_string()))?;
+        let mut renamed = Self { inner };
+        let ids = renamed.add_tokens(&[to])?;
+        if ids != [id] || renamed.vocab_size() != self.vocab_size() {
+            return Err(problem("its id would be another"));
+        }
+        *self = renamed;
+        Ok(())
     }
 
     /// Number of tokens, added ones included.

@@ -1,12 +1,13 @@
 //! Times burn's own attention against the composed form of `ops::attention` on a backend, and how far each is from the
 //! composed form in f32, for `cargo xtask bench attention`.
 //!
-//! Takes the backend's name, the repetitions, and cases `batch,heads,queries,keys,width`, after which `causal` may come;
-//! prints a line of a table for each and for each type of floats that the device has.
+//! Takes the backend's name, the repetitions, and cases `batch,heads,queries,keys,width`, after which `causal` may come,
+//! or `grid` for a bias by relative positions over a square of keys, as in SAM's image encoder; prints a line of a table
+//! for each and for each type of floats that the device has.
 
 use std::time::Instant;
 
-use anyref_weights::ops::{self, AttentionInput};
+use anyref_weights::ops::{self, AttentionInput, RelativePosition};
 use anyref_weights::testing::random;
 use burn::tensor::backend::Backend;
 use burn::tensor::module::attention;
@@ -15,21 +16,61 @@ use burn::tensor::{DType, Tensor};
 
 type Failure = Box<dyn std::error::Error>;
 /// A form of attention.
-type Form<B> = fn([Tensor<B, 4>; 3], bool) -> Tensor<B, 4>;
+type Form<B> = fn(Given<B>) -> Tensor<B, 4>;
 
 /// Sizes of an attention.
 #[derive(Debug, Clone, Copy)]
 struct Case {
     /// Batch, heads, queries, keys and width of a head.
     sizes: [usize; 5],
+    kind: Kind,
+}
+
+/// What an attention has beside queries, keys and values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Full,
+    Causal,
+    Grid,
+}
+
+impl Kind {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Full => "",
+            Self::Causal => "causal",
+            Self::Grid => "grid",
+        }
+    }
+}
+
+/// Arguments of an attention.
+#[derive(Debug, Clone)]
+struct Given<B: Backend> {
+    /// Queries, keys and values.
+    inputs: [Tensor<B, 4>; 3],
     causal: bool,
+    position: Option<RelativePosition<B>>,
+}
+
+impl<B: Backend> Given<B> {
+    fn cast(self, dtype: DType) -> Self {
+        Self {
+            inputs: self.inputs.map(|x| x.cast(dtype)),
+            causal: self.causal,
+            position: self.position.map(|position| RelativePosition {
+                height: position.height.cast(dtype),
+                width: position.width.cast(dtype),
+            }),
+        }
+    }
 }
 
 fn main() -> Result<(), Failure> {
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
     let [backend, repeat, cases @ ..] = &arguments[..] else {
         return Err(
-            "give a backend, repetitions, and cases as batch,heads,queries,keys,width[,causal]"
+            "give a backend, repetitions, and cases as batch,heads,queries,keys,width[,causal|,grid]"
                 .into(),
         );
     };
@@ -55,18 +96,44 @@ fn main() -> Result<(), Failure> {
 }
 
 fn case(text: &str) -> Result<Case, Failure> {
-    let (sizes, causal) = match text.strip_suffix(",causal") {
-        Some(sizes) => (sizes, true),
-        None => (text, false),
-    };
+    let kinds = [Kind::Causal, Kind::Grid].into_iter();
+    let named = kinds.filter_map(|kind| {
+        let sizes = text.strip_suffix(kind.name())?.strip_suffix(',')?;
+        Some((sizes, kind))
+    });
+    let (sizes, kind) = named.last().unwrap_or((text, Kind::Full));
     let sizes = sizes
         .split(',')
         .map(str::parse::<usize>)
         .collect::<Result<Vec<_>, _>>()?;
-    let sizes = sizes
+    let sizes: [usize; 5] = sizes
         .try_into()
-        .map_err(|_| format!("{text} is not batch,heads,queries,keys,width[,causal]"))?;
-    Ok(Case { sizes, causal })
+        .map_err(|_| format!("{text} is not batch,heads,queries,keys,width[,causal|,grid]"))?;
+    if kind == Kind::Grid && sizes[3].isqrt().pow(2) != sizes[3] {
+        return Err(format!("{text}: {} keys are no square", sizes[3]).into());
+    }
+    Ok(Case { sizes, kind })
+}
+
+/// Random arguments.
+#[allow(
+    dead_code,
+    reason = "a build for the processor alone has nothing to measure"
+)]
+fn given<B: Backend>(case: &Case, device: &B::Device) -> Given<B> {
+    let [batch, heads, queries, keys, width] = case.sizes;
+    let side = keys.isqrt();
+    let along = |seed| random::<B, 4>([batch, heads, queries, side], seed, device);
+    Given {
+        inputs: [(queries, 1), (keys, 2), (keys, 3)].map(|(length, seed)| {
+            random::<B, 4>([batch, heads, length, width], seed, device) * 3.0
+        }),
+        causal: case.kind == Kind::Causal,
+        position: (case.kind == Kind::Grid).then(|| RelativePosition {
+            height: along(4),
+            width: along(5),
+        }),
+    }
 }
 
 #[allow(
@@ -77,18 +144,16 @@ fn bench<B: Backend>(repeat: usize, cases: &[Case]) -> Result<(), Failure> {
     let device = B::Device::default();
     for case in cases {
         let [batch, heads, queries, keys, width] = case.sizes;
-        let inputs = [(queries, 1), (keys, 2), (keys, 3)].map(|(length, seed)| {
-            random::<B, 4>([batch, heads, length, width], seed, &device) * 3.0
-        });
-        let expected = composed(inputs.clone(), case.causal);
+        let given = given::<B>(case, &device);
+        let expected = composed(given.clone());
         for dtype in [DType::F32, DType::F16, DType::BF16] {
             if !B::supports_dtype(&device, dtype) {
                 continue;
             }
-            let inputs = inputs.clone().map(|x| x.cast(dtype));
+            let given = given.clone().cast(dtype);
             let forms: [Form<B>; 2] = [fused, composed];
             let errors = forms.map(|form| {
-                let found = form(inputs.clone(), case.causal).cast(DType::F32);
+                let found = form(given.clone()).cast(DType::F32);
                 (found - expected.clone())
                     .abs()
                     .max()
@@ -103,7 +168,7 @@ fn bench<B: Backend>(repeat: usize, cases: &[Case]) -> Result<(), Failure> {
                 for (form, times) in forms.iter().zip(&mut times) {
                     B::sync(&device)?;
                     let start = Instant::now();
-                    let output = form(inputs.clone(), case.causal);
+                    let output = form(given.clone());
                     let _ = output.slice([0..1, 0..1, 0..1, 0..1]).into_data();
                     if run >= 2 {
                         times.push(start.elapsed().as_secs_f64() * 1e3);
@@ -114,9 +179,9 @@ fn bench<B: Backend>(repeat: usize, cases: &[Case]) -> Result<(), Failure> {
                 times.sort_by(f64::total_cmp);
                 times[times.len() / 2]
             });
-            let causal = if case.causal { "causal" } else { "" };
+            let kind = case.kind.name();
             println!(
-                "| {batch} x {heads} | {queries} | {keys} | {width} | {causal} | {} | {fused:.2} ms | {composed:.2} ms | {:.2} | {:.1e} | {:.1e} |",
+                "| {batch} x {heads} | {queries} | {keys} | {width} | {kind} | {} | {fused:.2} ms | {composed:.2} ms | {:.2} | {:.1e} | {:.1e} |",
                 dtype.name(),
                 composed / fused,
                 errors[0],
@@ -127,14 +192,26 @@ fn bench<B: Backend>(repeat: usize, cases: &[Case]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn fused<B: Backend>([query, key, value]: [Tensor<B, 4>; 3], is_causal: bool) -> Tensor<B, 4> {
+fn fused<B: Backend>(given: Given<B>) -> Tensor<B, 4> {
+    let [query, key, value] = given.inputs;
+    let [batch, heads, queries, _] = query.dims();
+    let [_, _, keys, _] = key.dims();
     let options = AttentionModuleOptions {
-        is_causal,
+        is_causal: given.causal,
         ..AttentionModuleOptions::default()
     };
-    attention(query, key, value, None, None, options)
+    let bias = given.position.map(|position| {
+        let height: Tensor<B, 5> = position.height.unsqueeze_dim(4);
+        let grid = height + position.width.unsqueeze_dim(3);
+        grid.reshape([batch, heads, queries, keys])
+    });
+    attention(query, key, value, None, bias, options)
 }
 
-fn composed<B: Backend>([query, key, value]: [Tensor<B, 4>; 3], causal: bool) -> Tensor<B, 4> {
-    ops::attention(AttentionInput::new(query, key, value).with_causal(causal))
+fn composed<B: Backend>(given: Given<B>) -> Tensor<B, 4> {
+    let [query, key, value] = given.inputs;
+    let input = AttentionInput::new(query, key, value)
+        .with_causal(given.causal)
+        .with_relative_position(given.position);
+    ops::attention(input)
 }

@@ -19,6 +19,9 @@ pub fn run<B: Backend>(common: &Common, arguments: &AssembleArguments) -> Result
             "--imagebind is missing: give imagebind_huge.pth, or --no-audio for a model that does not hear"
         );
     }
+    if arguments.shard_mb == 0 {
+        bail!("--shard-mb is 0: give at least 1");
+    }
     let assembly = Assembly {
         clip: arguments.clip.clone(),
         sam: arguments.sam.clone(),
@@ -27,7 +30,7 @@ pub fn run<B: Backend>(common: &Common, arguments: &AssembleArguments) -> Result
         adapter: arguments.adapter.clone(),
         dtype: common.dtype.fixed(),
         seed: common.seed,
-        max_shard_bytes: arguments.shard_mb.max(1) * 1_000_000,
+        max_shard_bytes: arguments.shard_mb.saturating_mul(1_000_000),
     };
     // Sizes that no model can have end in a panic while the parts are laid out.
     let write = || assembly.write::<B>(&arguments.out);

@@ -2,10 +2,12 @@
 
 use std::io::{BufRead, ErrorKind, IsTerminal, stdin};
 use std::path::Path;
+use std::slice;
 use std::time::Instant;
 
-use anyhow::{Result, bail};
-use anyref_core::{Prompt, Reference};
+use anyhow::{Context, Result, bail};
+use anyref_audio::AudioPreprocessorConfig;
+use anyref_core::{Prompt, Reference, next_placeholder};
 use anyref_vision::preprocess::open_image;
 use burn::tensor::backend::Backend;
 
@@ -54,7 +56,7 @@ pub fn run<B: Backend>(
     let mut answered = 0;
     // Told with the first answer.
     let mut load = opened.load;
-    let mut pending = Pending::of(image.dimensions());
+    let mut pending = Pending::of(image.dimensions(), opened.hearing());
     let mut lines = stdin().lock().lines();
     loop {
         if interactive {
@@ -67,7 +69,7 @@ pub fn run<B: Backend>(
                 eprintln!("error: a line that is not UTF-8 is left out: write it in UTF-8");
                 continue;
             }
-            Err(error) => return Err(error.into()),
+            Err(error) => return Err(error).context("cannot read standard input"),
         };
         let line = line.trim();
         match line.split_once(char::is_whitespace).unwrap_or((line, "")) {
@@ -103,8 +105,7 @@ pub fn run<B: Backend>(
                 match answer {
                     // The references are kept for another try.
                     Err(error) => {
-                        let error = prompt::name_files(error, &arguments.image, &pending.written);
-                        eprintln!("error: {}", failure::one_line(&error));
+                        eprintln!("error: {}", failure::one_line(&error.into()));
                         if !pending.references.is_empty() {
                             eprintln!(
                                 "the references are kept for the next message: /forget drops them"
@@ -155,18 +156,21 @@ pub fn run<B: Backend>(
 }
 
 /// References for the next message.
-struct Pending {
+struct Pending<'a> {
     /// Width and height of the picture.
     size: (u32, u32),
+    /// How the model hears, if it does.
+    hearing: Option<&'a AudioPreprocessorConfig>,
     written: Vec<ReferenceArgument>,
     references: Vec<Reference>,
 }
 
-impl Pending {
-    /// None yet, for a picture of this size.
-    fn of(size: (u32, u32)) -> Self {
+impl<'a> Pending<'a> {
+    /// None yet, for a picture of this size and a model that hears so.
+    fn of(size: (u32, u32), hearing: Option<&'a AudioPreprocessorConfig>) -> Self {
         Self {
             size,
+            hearing,
             written: Vec::new(),
             references: Vec::new(),
         }
@@ -181,6 +185,8 @@ impl Pending {
     fn add(&mut self, argument: ReferenceArgument) {
         let read = prompt::read(&argument).and_then(|reference| {
             reference.fits(self.size)?;
+            let (argument, one) = (slice::from_ref(&argument), slice::from_ref(&reference));
+            prompt::check_sounds(self.hearing, argument, one)?;
             Ok(reference)
         });
         match read {
@@ -196,15 +202,35 @@ impl Pending {
     /// The message with the references.
     fn prompt(&self, message: &str) -> Prompt {
         let prompt = Prompt::new(self.references.iter().cloned());
-        let numbers: Vec<_> = (1..=self.references.len())
-            .map(|n| format!("{{{n}}}"))
-            .collect();
         if message.is_empty() {
-            prompt
-        } else if numbers.is_empty() || numbers.iter().any(|number| message.contains(number)) {
-            prompt.with_question(message)
-        } else {
-            prompt.with_question(format!("{message} {}", numbers.join(" and ")))
+            return prompt;
         }
+        if self.references.is_empty() || next_placeholder(message).is_some() {
+            return prompt.with_question(message);
+        }
+        let numbers = (1..=self.references.len()).map(|n| format!("{{{n}}}"));
+        let numbers: Vec<_> = numbers.collect();
+        prompt.with_question(format!("{message} {}", numbers.join(" and ")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_stand_where_a_message_has_them_or_at_its_end() {
+        let mut pending = Pending::of((64, 64), None);
+        let asked = |pending: &Pending<'_>, message: &str| pending.prompt(message).question;
+        let said = |message: &str| Some(message.to_owned());
+        assert_eq!(asked(&pending, "is it red?"), said("is it red?"));
+        for corners in ["1,2,3,4", "5,6,7,8"] {
+            pending.add(ReferenceArgument::Box(corners.into()));
+        }
+        assert_eq!(asked(&pending, "red?"), said("red? {1} and {2}"));
+        for message in ["is {1} left of {2}?", "is { 1 } left of {02}?"] {
+            assert_eq!(asked(&pending, message), said(message));
+        }
+        assert_eq!(asked(&pending, ""), None);
     }
 }

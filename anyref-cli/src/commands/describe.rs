@@ -23,15 +23,14 @@ pub fn run<B: Backend>(
     let written = ReferenceArgument::Box(arguments.region.clone());
     let question = Prompt::new([prompt::read(&written)?]);
     let image = open_image(&arguments.image)?;
+    prompt::check_boxes(&question.references, &arguments.image, &image)?;
     let opened = model::open::<B>(common, device)?;
-    let name = |error| prompt::name_files(error, &arguments.image, &[]);
-    let picture = opened.anyref.picture(&image).map_err(name)?;
+    let picture = opened.anyref.picture(&image)?;
     let wants_mask = arguments.output.mask.is_some() || arguments.output.overlay.is_some();
     let answer = match wants_mask {
         true => with_mask(&opened.anyref, &picture, &question),
         false => opened.anyref.describe(&picture, &question),
-    }
-    .map_err(name)?;
+    }?;
     let run = Run {
         model: &opened.anyref.config.name,
         backend: common.backend,

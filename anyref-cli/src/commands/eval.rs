@@ -20,6 +20,9 @@ pub fn run<B: Backend>(
         bail!("--batch is 0: give at least 1");
     }
     options::check(arguments)?;
+    if arguments.limit == Some(0) {
+        bail!("--limit is 0: give at least 1");
+    }
     match arguments.benchmark {
         Benchmark::Stamps => stamps::run::<B>(common, arguments, device),
         _ => published::run::<B>(common, arguments, device),

@@ -10,7 +10,7 @@ mod score;
 mod segment;
 mod tensors;
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use anyref_core::Task;
 use burn::tensor::backend::Backend;
 
@@ -18,12 +18,28 @@ use crate::args::{Command, Common};
 
 /// Runs a command on the backend of the command line.
 pub fn run(common: &Common, command: &Command) -> Result<()> {
+    check_model(common, command)?;
     match command {
         Command::Info(arguments) if arguments.devices => info::devices(),
         Command::Score(arguments) => score::run(common, arguments),
         _ => common
             .backend
             .dispatch(common.device, Dispatched { common, command })?,
+    }
+}
+
+/// Refuses a model where none is asked, which would be passed over.
+fn check_model(common: &Common, command: &Command) -> Result<()> {
+    let what = match command {
+        Command::Score(_) => "the scoring of predictions",
+        Command::Assemble(_) => "an assembly, which makes one",
+        Command::Info(arguments) if arguments.devices => "the list of devices",
+        Command::Info(arguments) if arguments.path.is_some() => "the list of a file's tensors",
+        _ => return Ok(()),
+    };
+    match common.model {
+        Some(_) => bail!("{what} has no use for --model: leave it out"),
+        None => Ok(()),
     }
 }
 

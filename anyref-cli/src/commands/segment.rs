@@ -30,23 +30,14 @@ pub fn run<B: Backend>(
         explain::check_apart(folder, &files, &arguments.output)?;
         fs::create_dir_all(folder).with_context(|| output::cannot_write(folder))?;
     }
-    let question = Prompt {
-        question: arguments.prompt.clone(),
-        references: prompt::read_all(written)?,
-    };
-    question.segmentation()?;
-    let image = open_image(&arguments.image)?;
+    let (question, image) = read(common, arguments)?;
     let opened = model::open::<B>(common, device)?;
-    let name = |error| prompt::name_files(error, &arguments.image, written);
-    let picture = opened.anyref.picture(&image).map_err(name)?;
-    let answered = match arguments.explain {
-        None => opened
-            .anyref
-            .segment(&picture, &question)
-            .map(|answer| (answer, Vec::new())),
-        Some(_) => opened.anyref.explain(&picture, &question),
+    prompt::check_sounds(opened.hearing(), written, &question.references)?;
+    let picture = opened.anyref.picture(&image)?;
+    let (answer, explanations) = match arguments.explain {
+        None => (opened.anyref.segment(&picture, &question)?, Vec::new()),
+        Some(_) => opened.anyref.explain(&picture, &question)?,
     };
-    let (answer, explanations) = answered.map_err(name)?;
     let run = Run {
         model: &opened.anyref.config.name,
         backend: common.backend,
@@ -71,6 +62,21 @@ pub fn run<B: Backend>(
         }
     }
     Ok(())
+}
+
+/// Reads the question and the picture, and refuses what is bad in them before a model is opened for nothing.
+fn read(common: &Common, arguments: &SegmentArguments) -> Result<(Prompt, RgbImage)> {
+    let written = &arguments.references.0;
+    let question = Prompt {
+        question: arguments.prompt.clone(),
+        references: prompt::read_all(written)?,
+    };
+    question.segmentation()?;
+    let image = open_image(&arguments.image)?;
+    let references = &question.references;
+    prompt::check_boxes(references, &arguments.image, &image)?;
+    prompt::check_sounds(model::hearing(common).as_ref(), written, references)?;
+    Ok((question, image))
 }
 
 /// An answer and what it is about.

@@ -71,6 +71,17 @@ pub fn json(folder: &Path, arguments: &[&str]) -> Value {
 
 /// Runs the program and expects one line on stderr that holds all of `words`, and exit code 1.
 pub fn fail(folder: &Path, arguments: &[&str], words: &[&str]) {
+    let message = refused(folder, arguments);
+    for word in words {
+        assert!(
+            message.contains(word),
+            "{arguments:?}: no {word:?} in {message}"
+        );
+    }
+}
+
+/// Runs the program and expects nothing but one line on stderr, which it returns, and exit code 1.
+pub fn refused(folder: &Path, arguments: &[&str]) -> String {
     let run = run_in(folder, arguments, "");
     let message = run.stderr.trim_end();
     assert_eq!(run.code, Some(1), "{arguments:?}: {message} {}", run.stdout);
@@ -81,12 +92,7 @@ pub fn fail(folder: &Path, arguments: &[&str], words: &[&str]) {
         "{message}"
     );
     assert_eq!(run.stdout, "", "{arguments:?}");
-    for word in words {
-        assert!(
-            message.contains(word),
-            "{arguments:?}: no {word:?} in {message}"
-        );
-    }
+    message.to_owned()
 }
 
 /// A file of the repository's `assets`.
@@ -130,6 +136,22 @@ pub fn changed(change: impl FnOnce(&mut Value)) -> TempDir {
 pub fn pointing() -> &'static str {
     static MODEL: OnceLock<(TempDir, String)> = OnceLock::new();
     &MODEL.get_or_init(|| always("<obj>")).1
+}
+
+/// A question about a picture that is answered with one mask, and more arguments.
+pub fn one_mask<'a>(image: &'a str, more: &[&'a str]) -> Vec<&'a str> {
+    let question = [
+        "segment",
+        "--model",
+        pointing(),
+        "--max-new-tokens",
+        "1",
+        "--image",
+        image,
+        "--text",
+        "dog",
+    ];
+    [&question[..], more].concat()
 }
 
 /// A model that always answers nothing.

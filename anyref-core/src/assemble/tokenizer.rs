@@ -9,8 +9,6 @@ use crate::{Error, Result, SpecialTokens, TOKENIZER_FILE};
 
 /// SentencePiece's own file, beside which others may name added tokens.
 const SENTENCEPIECE_FILE: &str = "tokenizer.model";
-/// The mask token of the authors' code, which stands for `<obj>` where a tokenizer has it.
-const AUTHORS_OBJECT: &str = "[SEG]";
 
 /// The adapter's tokenizer, or else the language model's, with the tokens that AnyRef adds.
 pub(super) fn tokenizer(parts: &Parts) -> Result<Tokenizer> {
@@ -30,17 +28,16 @@ pub(super) fn tokenizer(parts: &Parts) -> Result<Tokenizer> {
         ));
     };
     let mut tokenizer = Tokenizer::from_folder(folder)?;
-    if tokenizer.token_id(AUTHORS_OBJECT).is_some() {
-        tokenizer.add_special_tokens(&SpecialTokens::ALL[1..])?;
-    } else {
-        tokenizer.add_anyref_tokens()?;
-    }
     // Whether all that a model needs is there, while the file can still be named.
-    let needs = || -> Result<()> {
-        SpecialTokens::of(&tokenizer)?;
-        tokenizer.bos()?;
-        Ok(())
-    };
-    needs().map_err(|error| Error::folder(folder, error.to_string()))?;
+    complete(&mut tokenizer).map_err(|error| Error::folder(folder, error.to_string()))?;
     Ok(tokenizer)
+}
+
+/// Adds what AnyRef adds, and looks up what it needs.
+fn complete(tokenizer: &mut Tokenizer) -> Result<()> {
+    SpecialTokens::name_object(tokenizer)?;
+    tokenizer.add_anyref_tokens()?;
+    SpecialTokens::of(tokenizer)?;
+    tokenizer.bos()?;
+    Ok(())
 }

@@ -10,7 +10,7 @@ use anyref_weights::testing::{Fixture, assert_close, max_abs_difference, max_abs
 use anyref_weights::{Checkpoint, OutputTensor, SaveOptions, write_checkpoint};
 use burn::tensor::{DType, Int, Tensor};
 
-use crate::common::{TestBackend, image, tone};
+use crate::common::{TestBackend, authors_tokenizer, image, tone};
 use crate::parts::{assembly, copied, expected, language, load, published};
 
 const TOLERANCE: f64 = 1e-4;
@@ -80,6 +80,20 @@ fn a_sentencepiece_tokenizer_does_as_well() {
     let ids = model.tokenizer.encode(text, false).unwrap();
     assert_eq!(ids, published.encode(text, false).unwrap());
     assert!(ids.len() > 3, "{ids:?}");
+}
+
+#[test]
+fn the_authors_mask_token_keeps_its_id_and_gets_our_name() {
+    let (llm, out) = (language("llava"), tempfile::tempdir().unwrap());
+    let authors = authors_tokenizer();
+    authors.save(llm.path().join("tokenizer.json")).unwrap();
+    write(&assembly(llm.path()), out.path()).unwrap();
+    let written = Tokenizer::from_folder(out.path()).unwrap();
+    assert_eq!(written.token_id("<obj>"), authors.token_id("[SEG]"));
+    assert_eq!(written.token_id("[SEG]"), None);
+    assert_eq!(written.vocab_size(), authors.vocab_size());
+    let object = load(out.path()).special_tokens().object;
+    assert_eq!(Some(object), authors.token_id("[SEG]"));
 }
 
 #[test]

@@ -1,9 +1,9 @@
 //! Conversations about one picture.
 
-use anyref_core::{Prompt, Reference};
+use anyref_core::{AnyRef, Prompt, Reference};
 
 use crate::answers::content;
-use crate::common::{ONE, TestBackend, image, saying};
+use crate::common::{ONE, TestBackend, authors_tokenizer, image, saying};
 
 fn phrase(text: &str) -> Prompt {
     Prompt::new([Reference::Text(text.into())])
@@ -31,6 +31,28 @@ fn a_later_turn_is_read_after_the_earlier_ones() {
         content(&single),
         "the first turn is not read"
     );
+}
+
+/// However a tokenizer calls the mask token, answers show it as `<obj>`, and are read again with it.
+#[test]
+fn the_authors_mask_token_is_shown_and_read_as_ours() {
+    let ours = saying::<TestBackend>(ONE, 1);
+    let (config, model) = (ours.config.clone(), ours.model.clone());
+    let authors = AnyRef::new(config, model, authors_tokenizer(), Default::default()).unwrap();
+    assert_eq!(authors.special_tokens(), ours.special_tokens());
+    let said = |anyref: &AnyRef<TestBackend>| {
+        let picture = anyref.picture(&image(60, 60)).unwrap();
+        let mut chat = anyref.chat(&picture);
+        let mut written = String::new();
+        let first = chat
+            .ask(phrase("the red circle"), &mut |text| written.push_str(text))
+            .unwrap();
+        assert_eq!((written.as_str(), first.raw.as_str()), (ONE, ONE));
+        assert_eq!(first.text, "the red circle.");
+        let second = chat.ask(phrase("the dog"), &mut |_| {}).unwrap();
+        (content(&first), content(&second))
+    };
+    assert_eq!(said(&authors), said(&ours));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyref_audio::Waveform;
-use anyref_core::{AnyRef, AnyRefConfig, AnyRefModel};
+use anyref_core::{AnyRef, AnyRefConfig, AnyRefModel, SpecialTokens};
 use anyref_llm::conversation::llava_v1;
 use anyref_llm::tokenizer::Tokenizer;
 use anyref_llm::train_tokenizer;
@@ -20,7 +20,8 @@ pub const ONE: &str = "the red circle<obj>.";
 /// An answer without objects.
 pub const NONE: &str = "there is no dog in this image.";
 
-pub fn tokenizer() -> Tokenizer {
+/// A tokenizer without the tokens that AnyRef adds.
+fn plain_tokenizer() -> Tokenizer {
     let texts = [
         llava_v1()
             .ask("Can you segment the red circle in this image?")
@@ -30,8 +31,22 @@ pub fn tokenizer() -> Tokenizer {
         "Can you provide a description of the region in this image?".to_owned(),
         "Can you segment object with the following reference and audio in this image?".to_owned(),
     ];
-    let mut tokenizer = train_tokenizer(texts.iter().cycle().take(12), 560).unwrap();
+    train_tokenizer(texts.iter().cycle().take(12), 560).unwrap()
+}
+
+pub fn tokenizer() -> Tokenizer {
+    let mut tokenizer = plain_tokenizer();
     tokenizer.add_anyref_tokens().unwrap();
+    tokenizer
+}
+
+/// The same with the mask token as the authors call it.
+pub fn authors_tokenizer() -> Tokenizer {
+    let mut tokenizer = plain_tokenizer();
+    tokenizer.add_tokens(&["[SEG]"]).unwrap();
+    tokenizer
+        .add_special_tokens(&SpecialTokens::ALL[1..])
+        .unwrap();
     tokenizer
 }
 

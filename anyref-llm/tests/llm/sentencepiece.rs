@@ -216,6 +216,52 @@ fn piece(text: &str, kind: u8) -> Vec<u8> {
     field(1, &[field(1, text.as_bytes()), vec![3 << 3, kind]].concat())
 }
 
+/// A token may stand in the model itself, with its id or with its score.
+#[test]
+fn pieces_are_the_same_by_another_name() {
+    let bpe = field(2, &[3 << 3, 2]);
+    for algorithm in [bpe, Vec::new()] {
+        let pieces = [piece("<unk>", 2), piece("[SEG]", 4), piece("a", 1)];
+        let bytes = [pieces.concat(), algorithm].concat();
+        let config = SentencePieceConfig::default();
+        let mut tokenizer = Tokenizer::from_sentencepiece(&bytes, config).unwrap();
+        let ids = tokenizer.encode("a[SEG]a", false).unwrap();
+        tokenizer.rename_token("[SEG]", "<obj>").unwrap();
+        assert_eq!(tokenizer.token_id("<obj>"), Some(1));
+        assert_eq!(
+            (tokenizer.token_id("[SEG]"), tokenizer.vocab_size()),
+            (None, 3)
+        );
+        assert_eq!(tokenizer.encode("a<obj>a", false).unwrap(), ids);
+        assert_eq!(ids.iter().filter(|&&id| id == 1).count(), 1);
+    }
+}
+
+/// Renaming makes the tokenizer anew, of which nothing else may change.
+#[test]
+fn ids_of_texts_stay_when_a_token_is_renamed() {
+    let golden = std::fs::read_to_string(fixtures().join("golden.json")).unwrap();
+    let golden: Value = serde_json::from_str(&golden).unwrap();
+    for name in ["legacy", "trimmed", "current"] {
+        let tokenizer = Tokenizer::from_folder(fixtures().join(name)).unwrap();
+        let mut renamed = tokenizer.clone();
+        renamed.rename_token("<obj>", "[SEG]").unwrap();
+        for text in golden["texts"].as_array().unwrap() {
+            let text = text.as_str().unwrap();
+            let other = text.replace("<obj>", "[SEG]");
+            let ids = tokenizer.encode(text, false).unwrap();
+            assert_eq!(
+                renamed.encode(&other, false).unwrap(),
+                ids,
+                "{name}: {text:?}"
+            );
+            let shown = tokenizer.decode(&ids).unwrap();
+            let shown = shown.replace("<obj>", "[SEG]");
+            assert_eq!(renamed.decode(&ids).unwrap(), shown, "{name}: {text:?}");
+        }
+    }
+}
+
 #[test]
 fn models_that_would_give_other_ids_are_refused() {
     let refuse = |parts: &[Vec<u8>], word: &str| {

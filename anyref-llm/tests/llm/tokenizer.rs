@@ -110,6 +110,38 @@ fn added_tokens_are_whole_ordered_and_kept() {
 }
 
 #[test]
+fn a_token_is_the_same_by_another_name() {
+    let mut tokenizer = train_tokenizer(texts(), 450).unwrap();
+    // As a special one, which is left out of texts.
+    let id = tokenizer.add_special_tokens(&["[SEG]"]).unwrap()[0];
+    let others = tokenizer.add_special_tokens(&SPECIAL_TOKENS[1..]).unwrap();
+    let size = tokenizer.vocab_size();
+    let ids = tokenizer.encode("the dog[SEG].<im_start>", true).unwrap();
+    assert_eq!(tokenizer.decode(&ids).unwrap(), "the dog.");
+
+    tokenizer.rename_token("[SEG]", "<obj>").unwrap();
+    assert_eq!(tokenizer.token_id("<obj>"), Some(id));
+    assert_eq!(tokenizer.token_id("[SEG]"), None);
+    assert_eq!(tokenizer.vocab_size(), size);
+    let again = tokenizer.encode("the dog<obj>.<im_start>", true);
+    assert_eq!(again.unwrap(), ids);
+    assert_eq!(tokenizer.decode(&ids).unwrap(), "the dog<obj>.");
+    assert_eq!(
+        tokenizer.add_anyref_tokens().unwrap(),
+        [&[id], &others[..]].concat()
+    );
+
+    for (from, to, problem) in [
+        ("[SEG]", "<mask>", "no such token"),
+        ("<obj>", "<s>", "another token is"),
+    ] {
+        let error = tokenizer.rename_token(from, to).unwrap_err();
+        assert!(error.to_string().contains(problem), "{error}");
+    }
+    assert_eq!(tokenizer.token_id("<obj>"), Some(id));
+}
+
+#[test]
 fn an_answer_can_be_encoded_apart() {
     let tokenizer = trained();
     let conversation = llava_v1()

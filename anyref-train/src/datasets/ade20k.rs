@@ -14,7 +14,7 @@ use std::path::{Path, PathBuf};
 use super::dataset::Dataset;
 use super::error::{Error, Result};
 use super::files;
-use super::item::{Grouping, Item};
+use super::item::{Grouping, Item, Subject};
 use super::label_pairs::LabelPairs;
 
 /// A question for each picture, about a class or a kind of things in it.
@@ -96,6 +96,10 @@ impl Dataset for Ade20k {
 
     fn item(&self, index: usize, draw: u64) -> Result<Item> {
         self.0.item(index, draw)
+    }
+
+    fn subject(&self, index: usize) -> Result<Subject> {
+        self.0.subject(index)
     }
 
     fn files(&self) -> BTreeSet<PathBuf> {

@@ -21,7 +21,7 @@ use super::csv::Table;
 use super::dataset::{Dataset, entry, some};
 use super::error::{Error, Result};
 use super::files;
-use super::item::{Item, Reference, Target, Task};
+use super::item::{Item, Reference, Subject, Target, Task};
 use super::label_map::LabelMap;
 use super::shape::{Pixels, Shape, Which};
 
@@ -233,6 +233,14 @@ impl Dataset for AvsBench {
         let video = frame.id.rsplit_once('/');
         item.video = video.map(|(video, _)| video.to_owned());
         Ok(item)
+    }
+
+    fn subject(&self, index: usize) -> Result<Subject> {
+        let frame = entry(&self.name, &self.entries, index)?;
+        Ok(Subject {
+            image: frame.image.clone(),
+            thing: index,
+        })
     }
 
     fn files(&self) -> BTreeSet<PathBuf> {

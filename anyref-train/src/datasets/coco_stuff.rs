@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use super::dataset::Dataset;
 use super::error::{Error, Result};
 use super::files;
-use super::item::Item;
+use super::item::{Item, Subject};
 use super::label_pairs::LabelPairs;
 
 /// A question for each picture, about a class in it.
@@ -83,6 +83,10 @@ impl Dataset for CocoStuff {
 
     fn item(&self, index: usize, draw: u64) -> Result<Item> {
         self.0.item(index, draw)
+    }
+
+    fn subject(&self, index: usize) -> Result<Subject> {
+        self.0.subject(index)
     }
 
     fn files(&self) -> BTreeSet<PathBuf> {

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use super::error::{Error, Result};
-use super::item::Item;
+use super::item::{Item, Subject};
 
 /// Items by index. Readers are shared between loader threads.
 pub trait Dataset: Send + Sync {
@@ -26,6 +26,18 @@ pub trait Dataset: Send + Sync {
     /// When there is no item of this index, a file that is read for it is missing or damaged, its annotation names what
     /// the file does not list or contradicts the picture, or nothing is left to ask or to refer with.
     fn item(&self, index: usize, draw: u64) -> Result<Item>;
+
+    /// What an item is about, by which [`Per::Picture`](super::Per::Picture) puts items together; no file is opened for it.
+    /// Data sets say it themselves when their items need files, or when several items ask for one thing.
+    ///
+    /// # Errors
+    /// When there is no item of this index, or its annotation names what the file does not list.
+    fn subject(&self, index: usize) -> Result<Subject> {
+        Ok(Subject {
+            image: self.item(index, 0)?.image,
+            thing: index,
+        })
+    }
 
     /// Every file that some item may need; no file is opened for it.
     fn files(&self) -> BTreeSet<PathBuf>;

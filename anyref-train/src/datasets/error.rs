@@ -172,12 +172,15 @@ impl Error {
 const SHOWN: usize = 5;
 
 fn missing_line(dataset: &str, files: &[PathBuf]) -> String {
-    let mut line = format!("{dataset}: {} files are missing:", files.len());
+    let mut line = match files.len() {
+        1 => format!("{dataset}: a file is missing:"),
+        count => format!("{dataset}: {count} files are missing:"),
+    };
     for file in files.iter().take(SHOWN) {
         let _ = write!(line, " {}", file.display());
     }
-    if files.len() > SHOWN {
-        line.push_str(" ...");
+    if let Some(more @ 1..) = files.len().checked_sub(SHOWN) {
+        let _ = write!(line, " and {more} more");
     }
-    line + "; download them, or correct the data set's folder"
+    line + "; download what is missing, or correct the data set's folder"
 }

@@ -20,7 +20,7 @@ use super::coco_file::CocoFile;
 use super::dataset::{Dataset, entry, some};
 use super::error::{Error, Result};
 use super::files;
-use super::item::{Grouping, Item, Reference, Task};
+use super::item::{Grouping, Item, Reference, Subject, Task};
 use super::refer::{Sentence, images_folder};
 
 /// Annotation of an expression that refers to nothing.
@@ -143,6 +143,15 @@ impl Dataset for GRefCoco {
         }
         item.targets = self.grouping.targets(sent, shapes);
         Ok(item)
+    }
+
+    fn subject(&self, index: usize) -> Result<Subject> {
+        let &(at, _) = entry(&self.name, &self.entries, index)?;
+        let image = self.file.image(self.refs[at].image_id)?;
+        Ok(Subject {
+            image: image.path_in(&self.images),
+            thing: at,
+        })
     }
 
     fn files(&self) -> BTreeSet<PathBuf> {

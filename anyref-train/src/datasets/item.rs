@@ -63,6 +63,15 @@ pub struct Target {
     pub shape: Shape,
 }
 
+/// What an item is about. Items of the same subject ask for the same thing in other words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Subject {
+    /// The picture.
+    pub image: PathBuf,
+    /// Which thing in the picture, by a number of the data set's own.
+    pub thing: usize,
+}
+
 /// One question about one picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {

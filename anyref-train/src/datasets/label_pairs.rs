@@ -9,7 +9,7 @@ use rand::seq::IndexedRandom;
 
 use super::dataset::{Dataset, entry, some};
 use super::error::{Error, Result};
-use super::item::{Grouping, Item, Reference, Task};
+use super::item::{Grouping, Item, Reference, Subject, Task};
 use super::label_map::LabelMap;
 use super::shape::{Pixels, Shape, Which};
 use crate::data::split::mix;
@@ -148,6 +148,14 @@ impl Dataset for LabelPairs {
         }
         Err(Error::Nothing {
             dataset: self.name.clone(),
+        })
+    }
+
+    fn subject(&self, index: usize) -> Result<Subject> {
+        let (image, _) = entry(&self.name, &self.entries, index)?;
+        Ok(Subject {
+            image: image.clone(),
+            thing: index,
         })
     }
 

@@ -17,8 +17,8 @@
 //! | [`avsbench`] | sounds to masks: S4, MS3 and AVSBench-semantic |
 //! | [`own`] | a JSON Lines file of your own |
 //!
-//! [`Source`] names any of them in a configuration. [`Templates`] turns items into questions and answers, and
-//! [`Mixture`] puts data sets in proportion and order.
+//! [`Source`] names any of them in a configuration, and [`Per`] whether its items or its pictures count. [`Templates`] turns
+//! items into questions and answers, and [`Mixture`] puts data sets in proportion and order.
 
 pub mod ade20k;
 pub mod avsbench;
@@ -49,6 +49,7 @@ mod label_pairs;
 mod mixture;
 mod opened;
 mod parts;
+mod per_picture;
 mod shape;
 mod source;
 mod templates;
@@ -56,9 +57,9 @@ mod templates;
 pub use annotation_id::AnnotationId;
 pub use dataset::{Dataset, check_files, missing_files};
 pub use error::{Error, Result};
-pub use item::{Grouping, Item, Reference, Region, Target, Task};
+pub use item::{Grouping, Item, Reference, Region, Subject, Target, Task};
 pub use label_map::LabelMap;
 pub use mixture::{Mixture, Order, Sample};
 pub use shape::{Counts, Pixels, RunLengths, Segmentation, Shape, Which};
-pub use source::{Source, WeightedSource};
+pub use source::{Per, Source, WeightedSource};
 pub use templates::{Conversation, Templates};

@@ -14,7 +14,7 @@ use serde::Deserialize;
 use super::dataset::{Dataset, entry, some};
 use super::error::{Error, Result};
 use super::files;
-use super::item::{Item, Reference, Region, Target, Task};
+use super::item::{Item, Reference, Region, Subject, Target, Task};
 use super::shape::{Pixels, Segmentation, Shape, Which};
 use crate::data::instruction::OBJECT;
 
@@ -179,6 +179,14 @@ impl Dataset for Own {
         let (number, line) = entry(&self.name, &self.lines, index)?;
         let item = self.build(*number, line);
         item.map_err(|e| e.of_item(&self.name, format!("in line {number}")))
+    }
+
+    fn subject(&self, index: usize) -> Result<Subject> {
+        let (_, line) = entry(&self.name, &self.lines, index)?;
+        Ok(Subject {
+            image: self.folder.join(&line.image),
+            thing: index,
+        })
     }
 
     fn files(&self) -> BTreeSet<PathBuf> {

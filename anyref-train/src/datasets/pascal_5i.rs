@@ -22,7 +22,7 @@ use super::coco_20i::{FOLDS, Part};
 use super::dataset::{Dataset, entry, some};
 use super::error::{Error, Result};
 use super::files::{picture_size, text};
-use super::item::{Grouping, Item, Reference, Region, Task};
+use super::item::{Grouping, Item, Reference, Region, Subject, Task};
 use super::label_map::LabelMap;
 use super::shape::{Pixels, Shape, Which};
 use crate::data::split::mix;
@@ -150,6 +150,18 @@ impl Pascal5i {
         })
     }
 
+    /// The line that an episode is about: the lists are gone through again and again.
+    fn line(&self, index: usize) -> Result<&(String, u32)> {
+        if index >= self.len {
+            return Err(Error::Index {
+                dataset: self.name.clone(),
+                index,
+                len: self.len,
+            });
+        }
+        entry(&self.name, &self.entries, index % self.entries.len())
+    }
+
     /// A picture of a class with the box around all of the class in it.
     fn example(&self, name: &str, class: u32, masked: bool) -> Result<Reference> {
         let labels = self.labels(name);
@@ -180,15 +192,7 @@ impl Dataset for Pascal5i {
     }
 
     fn item(&self, index: usize, draw: u64) -> Result<Item> {
-        if index >= self.len {
-            return Err(Error::Index {
-                dataset: self.name.clone(),
-                index,
-                len: self.len,
-            });
-        }
-        let place = index % self.entries.len();
-        let (name, class) = entry(&self.name, &self.entries, place)?;
+        let (name, class) = self.line(index)?;
         let seed = mix(mix(self.options.seed ^ mix(draw)) ^ index as u64);
         let mut rng = SmallRng::seed_from_u64(seed);
         let others = self.examples[class].iter().filter(|other| *other != name);
@@ -212,6 +216,14 @@ impl Dataset for Pascal5i {
         item.ignore = Some(self.shape(name, BORDER));
         item.category = Some(phrase.to_owned());
         Ok(item)
+    }
+
+    fn subject(&self, index: usize) -> Result<Subject> {
+        let (name, _) = self.line(index)?;
+        Ok(Subject {
+            image: self.picture(name),
+            thing: index,
+        })
     }
 
     fn files(&self) -> BTreeSet<PathBuf> {

@@ -18,7 +18,7 @@ use serde::Deserialize;
 use super::dataset::{Dataset, entry, some};
 use super::error::{Error, Result};
 use super::files;
-use super::item::{Item, Reference, Target, Task};
+use super::item::{Item, Reference, Subject, Target, Task};
 use super::shape::{Segmentation, Shape};
 
 /// How a sentence is asked.
@@ -164,6 +164,14 @@ impl Dataset for ReasonSeg {
             shape: Shape::Layers(layers),
         });
         Ok(item)
+    }
+
+    fn subject(&self, index: usize) -> Result<Subject> {
+        let line = entry(&self.name, &self.entries, index)?;
+        Ok(Subject {
+            image: line.image.clone(),
+            thing: index,
+        })
     }
 
     fn files(&self) -> BTreeSet<PathBuf> {

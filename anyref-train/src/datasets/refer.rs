@@ -19,7 +19,7 @@ use super::annotation_id::AnnotationId;
 use super::coco_file::{CocoAnnotation, CocoFile, CocoImage};
 use super::dataset::{Dataset, entry, some};
 use super::error::{Error, Result};
-use super::item::{Item, Reference, Target, Task};
+use super::item::{Item, Reference, Subject, Target, Task};
 
 /// One sentence about a thing.
 #[derive(Debug, Clone, Deserialize)]
@@ -192,6 +192,15 @@ impl Dataset for Refer {
         };
         item.annotations.push(annotation.id);
         Ok(item)
+    }
+
+    fn subject(&self, index: usize) -> Result<Subject> {
+        let &(at, _) = entry(&self.name, &self.entries, index)?;
+        let image = self.file.image(self.refs[at].image_id)?;
+        Ok(Subject {
+            image: image.path_in(&self.images),
+            thing: at,
+        })
     }
 
     fn files(&self) -> BTreeSet<PathBuf> {

@@ -20,6 +20,7 @@ use super::own::Own;
 use super::paco::Paco;
 use super::pascal_5i::{EpisodeOptions, Pascal5i};
 use super::pascal_part::PascalPart;
+use super::per_picture::PerPicture;
 use super::phrase_cut::PhraseCut;
 use super::reason_seg::ReasonSeg;
 use super::refer::{Direction, Refer, ReferOptions};
@@ -341,13 +342,48 @@ impl Source {
     }
 }
 
+/// What counts as one in an epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Per {
+    /// An item: a sentence about a thing, a category in a picture.
+    #[default]
+    Item,
+    /// A picture, of which a thing or category is drawn, and one of the sentences about that.
+    Picture,
+}
+
+impl Per {
+    fn is_item(&self) -> bool {
+        *self == Self::Item
+    }
+}
+
 /// A data set and how often it is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WeightedSource {
     /// The data set.
     pub source: Source,
-    /// Its weight in the mixture; the number of its items when left out, as in a plain concatenation.
+    /// Its weight in the mixture; when left out the number of its items, or of its pictures where those count, as in a plain
+    /// concatenation.
     #[serde(default)]
     pub weight: Option<f64>,
+    /// What counts as one. Not written where it is an item, so that runs begun without it go on.
+    #[serde(default, skip_serializing_if = "Per::is_item")]
+    pub per: Per,
+}
+
+impl WeightedSource {
+    /// Reads the annotations, as [`Source::open`] does, and puts the items of a picture together where pictures count.
+    ///
+    /// # Errors
+    /// As [`Source::open`], and when an item's annotation names a picture that the file does not list.
+    pub fn open(&self, seed: u64) -> Result<Arc<dyn Dataset>> {
+        let dataset = self.source.open(seed)?;
+        Ok(match self.per {
+            Per::Item => dataset,
+            Per::Picture => Arc::new(PerPicture::new(dataset)?),
+        })
+    }
 }

@@ -222,7 +222,7 @@ pub struct DataConfig {
     /// What is validated on; nothing when left out.
     #[serde(default)]
     pub validation: Vec<WeightedSource>,
-    /// Questions of an epoch; as many as there are items when left out.
+    /// Questions of an epoch; as many as there are items, or pictures where those count, when left out.
     #[serde(default)]
     pub epoch: Option<usize>,
     /// Questions and answers, as a file; the paper's when left out.

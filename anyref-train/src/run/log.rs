@@ -1,20 +1,26 @@
 //! Metrics as JSON lines, and the same for TensorBoard.
 
 use std::fs::{File, OpenOptions};
-use std::io::{BufRead, BufReader, Write};
-use std::path::Path;
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use serde_json::{Map, Value, json};
 
 use super::tensorboard::EventFile;
 
+/// Folder of TensorBoard's file, beside the log.
+const TENSORBOARD: &str = "tensorboard";
+
 /// Appends one JSON object a line; every line has `stage`, `step` and `kind`. A folder `tensorboard` beside
 /// the log holds the same numbers, by tags `STAGE/KIND/NAME`.
 #[derive(Debug)]
 pub struct MetricLog {
+    path: PathBuf,
     file: File,
     events: EventFile,
+    /// Whether the last line could not be written.
+    failing: bool,
 }
 
 impl MetricLog {
@@ -50,27 +56,24 @@ impl MetricLog {
             .append(true)
             .open(path)
             .with_context(|| format!("cannot write {}", path.display()))?;
-        let folder = path.with_file_name("tensorboard");
+        let folder = path.with_file_name(TENSORBOARD);
         let mut events = EventFile::create(&folder)
             .with_context(|| format!("cannot write into {}", folder.display()))?;
         for line in kept {
             add(&mut events, &serde_json::from_str(&line)?)?;
         }
         events.flush()?;
-        Ok(Self { file, events })
+        Ok(Self {
+            path: path.to_owned(),
+            file,
+            events,
+            failing: false,
+        })
     }
 
-    /// Writes a line.
-    ///
-    /// # Errors
-    /// When the log or TensorBoard's file cannot be written, as on a full disk.
-    pub fn write(
-        &mut self,
-        kind: &str,
-        stage: usize,
-        step: u64,
-        metrics: &[(String, f64)],
-    ) -> Result<()> {
+    /// Writes a line. Where that cannot be done, as on a full disk, the run goes on without it, being worth more than its
+    /// log: it is said on standard error, once for all lines in a row, and the next line is tried all the same.
+    pub fn write(&mut self, kind: &str, stage: usize, step: u64, metrics: &[(String, f64)]) {
         let mut line = Map::new();
         line.insert("kind".into(), json!(kind));
         line.insert("stage".into(), json!(stage));
@@ -78,12 +81,58 @@ impl MetricLog {
         for (name, value) in metrics {
             line.insert(name.clone(), json!(value));
         }
-        let line = Value::Object(line);
-        writeln!(self.file, "{line}")?;
-        self.file.flush()?;
-        add(&mut self.events, &line)?;
-        Ok(self.events.flush()?)
+        let written = self.append(&Value::Object(line));
+        if let Some(complaint) = self.complaint(written) {
+            say(&complaint);
+        }
     }
+
+    /// Writes a line to both files; where one of them cannot be written, the other is.
+    fn append(&mut self, line: &Value) -> Result<()> {
+        let log = add_line(&mut self.file, line)
+            .with_context(|| format!("cannot write {}", self.path.display()));
+        let events = add_event(&mut self.events, line).with_context(|| {
+            let folder = self.path.with_file_name(TENSORBOARD);
+            format!("cannot write into {}", folder.display())
+        });
+        log.and(events)
+    }
+
+    /// What is to be said of a line: that it could not be written, where the one before it could.
+    fn complaint(&mut self, written: Result<()>) -> Option<String> {
+        let error = written.err();
+        let told = std::mem::replace(&mut self.failing, error.is_some());
+        let error = error.filter(|_| !told)?;
+        Some(format!(
+            "{error:#}: the run goes on, and its log lacks lines until it can be written"
+        ))
+    }
+}
+
+/// Says something on standard error: below a progress bar, not within it. Where that cannot be written either, nothing
+/// ends for it.
+fn say(message: &str) {
+    let mut stderr = io::stderr().lock();
+    let before = if stderr.is_terminal() { "\n" } else { "" };
+    let _ = writeln!(stderr, "{before}{message}");
+}
+
+/// Adds a line to the log, whole or not at all, for half a line would spoil the next.
+fn add_line(file: &mut File, line: &Value) -> io::Result<()> {
+    let before = file.metadata()?.len();
+    let written = file.write_all(format!("{line}\n").as_bytes());
+    if written.is_err() {
+        let _ = file.set_len(before);
+    }
+    written
+}
+
+/// Adds the numbers of a line to TensorBoard's file. What it could not take before goes first: an event that begins in an
+/// empty buffer stays in it as a whole until it can be written.
+fn add_event(events: &mut EventFile, line: &Value) -> Result<()> {
+    events.flush()?;
+    add(events, line)?;
+    Ok(events.flush()?)
 }
 
 /// Adds the numbers of a line of the log.
@@ -112,17 +161,50 @@ mod tests {
         let path = folder.path().join("metrics.jsonl");
         let mut log = MetricLog::open(&path, 0, 0).unwrap();
         for step in 0..5 {
-            log.write("train", 0, step, &[("loss".into(), 1.0)])
-                .unwrap();
-            log.write("validation", 0, step + 1, &[("iou".into(), 1.0)])
-                .unwrap();
+            log.write("train", 0, step, &[("loss".into(), 1.0)]);
+            log.write("validation", 0, step + 1, &[("iou".into(), 1.0)]);
         }
         drop(log);
         let mut log = MetricLog::open(&path, 0, 3).unwrap();
-        log.write("train", 0, 3, &[("loss".into(), 2.0)]).unwrap();
+        log.write("train", 0, 3, &[("loss".into(), 2.0)]);
         let text = std::fs::read_to_string(&path).unwrap();
         let count = |kind: &str| text.lines().filter(|line| line.contains(kind)).count();
         assert_eq!((count("train"), count("validation")), (4, 3));
         assert!(text.lines().last().unwrap().contains("2.0"));
+    }
+
+    #[test]
+    fn a_line_that_cannot_be_written_ends_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("metrics.jsonl");
+        let mut log = MetricLog::open(&path, 0, 0).unwrap();
+        let write = |log: &mut MetricLog, step| {
+            let loss = [("loss".to_owned(), 1.0)];
+            log.write("train", 0, step, &loss);
+            log.failing
+        };
+        assert!(!write(&mut log, 0));
+        // A file that is open for reading takes no line, as one on a full disk.
+        let good = std::mem::replace(&mut log.file, File::open(&path).unwrap());
+        assert!(write(&mut log, 1) && write(&mut log, 2));
+        log.file = good;
+        assert!(!write(&mut log, 3));
+        let text = std::fs::read_to_string(&path).unwrap();
+        let step = |line| serde_json::from_str::<Value>(line).unwrap()["step"].as_u64();
+        let steps: Vec<_> = text.lines().filter_map(step).collect();
+        assert_eq!(steps, [0, 3]);
+    }
+
+    #[test]
+    fn lines_in_a_row_are_complained_of_once() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut log = MetricLog::open(&folder.path().join("metrics.jsonl"), 0, 0).unwrap();
+        let full = || -> Result<()> { anyhow::bail!("no space left") };
+        assert_eq!(log.complaint(Ok(())), None);
+        let said = log.complaint(full()).unwrap();
+        assert!(said.contains("no space left"), "{said}");
+        assert_eq!(log.complaint(full()), None);
+        assert_eq!(log.complaint(Ok(())), None);
+        assert!(log.complaint(full()).is_some());
     }
 }

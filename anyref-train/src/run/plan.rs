@@ -44,7 +44,7 @@ pub struct StagePlan {
     pub batch: u64,
     /// The model's parts and the heads.
     pub parts: Vec<PartPlan>,
-    /// Data sets with their items and their questions an epoch.
+    /// Data sets with their items, or their pictures where those count, and their questions an epoch.
     pub data: Vec<(String, usize, usize)>,
     /// Floating-point operations of an optimizer step, for stages of instructions: the matrix products of
     /// the encoders and the language model, one question a picture.

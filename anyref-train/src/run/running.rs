@@ -63,12 +63,12 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
         let patterns = config.trainable_patterns()?;
         let names = names_of_trained(&trainee, std::slice::from_ref(config))?;
         // The mean goes on from what a checkpoint has for a model, or from the weights.
-        let mean = Average::new(&trainee, config.ema_decay.unwrap_or_default());
+        let mean = config.ema_decay.map(|decay| Average::new(&trainee, decay));
         let trainee = match job.resume {
             Some((path, saved)) => checkpoint::load_live(path, saved, &names, trainee)?,
             None => trainee,
         };
-        let average = config.ema_decay.map(|_| (mean, names));
+        let average = mean.map(|mean| (mean, names));
         let (trainee, trained) = set_trainable::<B, _>(trainee, &patterns);
         if let Some(pattern) = trained.iter().position(|&count| count == 0) {
             return Err(idle_pattern(config, pattern));
@@ -131,7 +131,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
     ///
     /// # Errors
     /// When a batch, a loss or a validation fails, `MAX_SKIPPED` steps in a row have no finite gradient, another device
-    /// has stopped, or the log or a checkpoint cannot be written.
+    /// has stopped, or a checkpoint cannot be written.
     pub fn finish(mut self) -> Result<(Trainee<B>, bool)> {
         let Job {
             stage,
@@ -219,7 +219,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
             parts.push(("tokens_per_second".into(), read / seconds));
         }
         if let Some(log) = &mut self.log {
-            log.write("train", self.job.index, self.position.step, &parts)?;
+            log.write("train", self.job.index, self.position.step, &parts);
         }
         self.position.step += 1;
         self.bar.set_position(self.position.step);
@@ -330,7 +330,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
         let (step, index) = (self.position.step, self.job.index);
         let scores = stage.validate(&self.model())?;
         if let Some(log) = &mut self.log {
-            log.write("validation", index, step, &scores)?;
+            log.write("validation", index, step, &scores);
         }
         self.bar
             .println(format!("{} step {step}: {}", config.kind, summary(&scores)));

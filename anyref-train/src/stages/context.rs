@@ -24,11 +24,17 @@ pub struct StageContext {
 }
 
 impl StageContext {
-    /// Puts the shared parts together.
+    /// Puts the shared parts together. The authors' name of the mask token becomes `<obj>`
+    /// ([`SpecialTokens::name_object`]).
     ///
     /// # Errors
     /// When the tokenizer lacks a special token.
-    pub fn new(model: AnyRefConfig, tokenizer: Tokenizer, seed: u64) -> anyref_core::Result<Self> {
+    pub fn new(
+        model: AnyRefConfig,
+        mut tokenizer: Tokenizer,
+        seed: u64,
+    ) -> anyref_core::Result<Self> {
+        SpecialTokens::name_object(&mut tokenizer)?;
         let special = SpecialTokens::of(&tokenizer)?;
         Ok(Self {
             model,

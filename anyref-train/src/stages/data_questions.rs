@@ -61,7 +61,7 @@ impl DataSources {
     pub fn problems(config: &DataConfig, seed: u64) -> Vec<datasets::Error> {
         let sources = config.train.iter().chain(&config.validation);
         let problem = |source: &WeightedSource| {
-            let dataset = source.source.open(seed);
+            let dataset = source.open(seed);
             dataset.and_then(|dataset| check_files(&*dataset)).err()
         };
         sources.filter_map(problem).collect()
@@ -95,9 +95,9 @@ impl DataQuestions {
     /// When annotations or templates cannot be read, or files are missing.
     pub fn open(config: &DataConfig, sources: &[WeightedSource], seed: u64) -> Result<Self> {
         let mut parts = Vec::with_capacity(sources.len());
-        for WeightedSource { source, weight } in sources {
+        for source in sources {
             let dataset = source.open(seed)?;
-            let weight = weight.unwrap_or(dataset.len() as f64);
+            let weight = source.weight.unwrap_or(dataset.len() as f64);
             parts.push((dataset, weight));
         }
         let items = parts.iter().map(|(dataset, _)| dataset.len()).sum();
@@ -115,7 +115,7 @@ impl DataQuestions {
         })
     }
 
-    /// The data sets with their items and their questions an epoch.
+    /// The data sets with their items, or their pictures where those count, and their questions an epoch.
     pub fn contents(&self) -> Vec<(String, usize, usize)> {
         let datasets = self.mixture.datasets().iter();
         datasets

@@ -8,6 +8,7 @@ mod mixture;
 mod own;
 mod page;
 mod pascal_5i;
+mod per_picture;
 mod phrases;
 mod polygons;
 mod refer;

@@ -28,7 +28,7 @@ fn all_of_them_are_listed_before_the_first_is_opened() {
         line.contains("2 files are missing") && line.contains("000000000030.jpg"),
         "{line}"
     );
-    assert!(!line.contains('\n'));
+    assert!(!line.contains('\n') && !line.contains(" more;"), "{line}");
 }
 
 #[test]
@@ -68,9 +68,13 @@ fn sounds_and_masks_count_as_well() {
     fs::remove_dir_all(data.join("gt_masks/val/playing_piano/v2")).unwrap();
     let s4 = AvsBench::s4(scratch.path(), "val", false).unwrap();
     assert_eq!(missing_files(&s4).len(), 6);
-    // No more than a few are in the message.
+    // No more than a few are in the message, and how many there are in all.
     let line = check_files(&s4).unwrap_err().to_string();
-    assert!(line.contains("6 files") && line.contains("..."), "{line}");
+    assert!(
+        line.contains("6 files") && line.contains(" and 1 more;"),
+        "{line}"
+    );
+    assert_eq!(line.matches("s4_data").count(), 5, "{line}");
     // Training does not need them.
     check_files(&AvsBench::s4(scratch.path(), "train", false).unwrap()).unwrap();
 }

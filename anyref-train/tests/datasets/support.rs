@@ -114,6 +114,7 @@ pub fn compare_all(dataset: &dyn Dataset, expected: &Value, root: &Path) {
     for (index, expected) in expected.iter().enumerate() {
         let item = dataset.item(index, 0).unwrap();
         compare(&item, expected, root);
+        assert_eq!(dataset.subject(index).unwrap().image, item.image);
         assert!(
             item.files()
                 .iter()
@@ -122,6 +123,7 @@ pub fn compare_all(dataset: &dyn Dataset, expected: &Value, root: &Path) {
         );
     }
     assert!(dataset.item(expected.len(), 0).is_err());
+    assert!(dataset.subject(expected.len()).is_err());
 }
 
 /// Equal, whether numbers are written as whole or not; coordinates to the last digits.

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyref_core::{AnyRef, AnyRefConfig, Slot};
 use anyref_llm::peft::PeftAdapter;
 use anyref_train::data::Kind;
+use anyref_train::datasets::{Per, Source};
 use anyref_train::losses::{cross_entropy, mask_bce, mask_dice};
 use anyref_train::run::checkpoint::newest;
 use anyref_train::run::config::{DataConfig, TrainConfig};
@@ -191,6 +192,38 @@ fn an_epoch_shows_everything_once_and_the_next_in_another_order() {
         .map(|step| answers(&questions.asked(&context, step, 1).unwrap()).join(""))
         .collect();
     assert_eq!(singly.join("|"), epochs[..2].join("|"));
+}
+
+#[test]
+fn a_picture_counts_once_where_that_is_asked_for() {
+    let context = context([64, 64], 2);
+    let folder = tempfile::tempdir().unwrap();
+    let mut sources = own(&every_kind(folder.path()));
+    sources[0]["per"] = json!("picture");
+    let config = data(sources);
+    let epochs = |seed: u64| -> Vec<String> {
+        let questions = DataQuestions::open(&config, &config.train, seed).unwrap();
+        let contents = questions.contents();
+        let [(name, pictures, an_epoch)] = &contents[..] else {
+            panic!("{contents:?}");
+        };
+        assert!(name.ends_with("good.jsonl by picture"), "{name}");
+        assert_eq!((*pictures, *an_epoch, questions.len()), (2, 2, 2));
+        let asked = (0..40).map(|epoch| questions.asked(&context, epoch, 2).unwrap());
+        let told = asked.map(|asked| answers(&asked).join("|"));
+        told.collect()
+    };
+    let told = epochs(7);
+    // About the second picture there are two questions.
+    let of_second = |answer: &str| answer.contains("cat") || answer.contains("horse");
+    for epoch in &told {
+        let (one, other) = epoch.split_once('|').unwrap();
+        assert_ne!(of_second(one), of_second(other), "{epoch}");
+    }
+    let all: BTreeSet<&str> = told.iter().flat_map(|epoch| epoch.split('|')).collect();
+    assert_eq!(all.len(), 5, "{all:?}");
+    assert_eq!(told, epochs(7));
+    assert_ne!(told, epochs(8));
 }
 
 #[test]
@@ -617,6 +650,25 @@ fn the_papers_run_is_one_that_can_be_meant() {
     );
     // As the authors' script: half precision and gradient checkpointing.
     assert!(stage.precision == Precision::Bf16 && stage.recompute_layers);
+    // As the authors' loaders: pictures count, where items are sentences or categories of a picture.
+    let train = &stage.data.as_ref().unwrap().train;
+    let (mut segmented, mut described) = (Vec::new(), Vec::new());
+    for source in train {
+        let per = match &source.source {
+            Source::Refer { name, describe, .. } => {
+                match *describe {
+                    true => described.push(name.as_str()),
+                    false => segmented.push(name.as_str()),
+                }
+                Per::Picture
+            }
+            Source::CocoPairs { .. } => Per::Picture,
+            _ => Per::Item,
+        };
+        assert_eq!(source.per, per, "{source:?}");
+    }
+    assert_eq!(segmented, ["refcoco", "refcoco+", "refcocog", "refclef"]);
+    assert_eq!(described, segmented);
     let lora = config.model.lora.unwrap();
     assert_eq!((lora.r, lora.alpha), (8, 16.0));
 }

@@ -7,14 +7,15 @@ use clap::Args;
 
 use crate::cargo::{built_example, run as run_command};
 
-/// Batch, heads, queries, keys and width of a head of nano's encoders, of CLIP ViT-L/14, a window of SAM ViT-H's, an
-/// ImageBind clip, and a LLaMA-7B's prefill.
-const CASES: [&str; 5] = [
+/// Batch, heads, queries, keys and width of a head of nano's encoders, of CLIP ViT-L/14, of SAM ViT-H's windows and of its
+/// whole picture, of an ImageBind clip, and of a LLaMA-7B's prefill.
+const CASES: [&str; 6] = [
     "1,3,576,576,64",
     "1,16,257,257,64",
-    "5,16,196,196,80",
+    "25,16,196,196,80,grid",
+    "1,16,4096,4096,80,grid",
     "3,12,229,229,64",
-    "1,32,300,300,128,causal",
+    "1,32,400,400,128,causal",
 ];
 
 /// Options of `bench attention`.
@@ -23,7 +24,8 @@ pub struct Attention {
     /// What to run on: wgpu, vulkan, metal, webgpu or cuda
     #[arg(long, default_value = "vulkan")]
     backend: String,
-    /// Cases as batch,heads,queries,keys,width, or with `,causal` after them [default: those of the model's parts]
+    /// Cases as batch,heads,queries,keys,width, with `,causal` or `,grid` (SAM's relative positions) after them where they
+    /// are [default: those of the model's parts]
     #[arg(long, value_name = "SIZES")]
     case: Vec<String>,
     /// Runs of each, of which the median counts

@@ -57,7 +57,10 @@ pub fn run<B: Backend>(
         .with_context(|| format!("{} is no training configuration", file.display()))?;
     config.scenes.seed = arguments.scene_seed.unwrap_or(config.scenes.seed);
     let stamps = match config.shapes {
-        true => None,
+        true => {
+            check_shapes(arguments, file)?;
+            None
+        }
         false => {
             let backgrounds = arguments.backgrounds.clone().or_else(|| {
                 let usual = PathBuf::from("data/backgrounds");
@@ -108,6 +111,22 @@ pub fn run<B: Backend>(
         "predictions and pictures: {}",
         options.out.display()
     ))
+}
+
+/// Refuses folders of stamps where the scenes of a configuration are of shapes.
+fn check_shapes(arguments: &EvalArguments, config: &Path) -> Result<()> {
+    for (name, folder) in [
+        ("--stamps", &arguments.stamps),
+        ("--backgrounds", &arguments.backgrounds),
+    ] {
+        if folder.is_some() {
+            bail!(
+                "the scenes of {} are of shapes and have no use for {name}: leave it out",
+                config.display()
+            );
+        }
+    }
+    Ok(())
 }
 
 /// Runs or continues an evaluation and writes its table; returns it with the scores.
