@@ -96,12 +96,11 @@ fn main() -> Result<(), Failure> {
 }
 
 fn case(text: &str) -> Result<Case, Failure> {
-    let kinds = [Kind::Causal, Kind::Grid].into_iter();
-    let named = kinds.filter_map(|kind| {
+    let named = [Kind::Causal, Kind::Grid].into_iter().find_map(|kind| {
         let sizes = text.strip_suffix(kind.name())?.strip_suffix(',')?;
         Some((sizes, kind))
     });
-    let (sizes, kind) = named.last().unwrap_or((text, Kind::Full));
+    let (sizes, kind) = named.unwrap_or((text, Kind::Full));
     let sizes = sizes
         .split(',')
         .map(str::parse::<usize>)
