@@ -16,6 +16,8 @@ use anyref_weights::testing::random;
 use burn::tensor::{Tensor, backend::Backend};
 
 const HEAD_DIM: usize = 128;
+/// Values of a buffer that is copied to measure bandwidth; some devices bind no larger ones.
+const COPIED: usize = 32 << 20;
 
 type Failure = Box<dyn std::error::Error>;
 /// A form of refocusing.
@@ -178,19 +180,17 @@ mod processor {
 
     /// Resident memory when counting began.
     static BEFORE: AtomicU64 = AtomicU64::new(0);
-    /// Values of the buffer that is copied to measure bandwidth.
-    const COPIED: usize = 32 << 20;
 
     pub fn copy() -> f64 {
-        let source = vec![1.0_f32; COPIED];
-        let mut copy = vec![2.0_f32; COPIED];
+        let source = vec![1.0_f32; super::COPIED];
+        let mut copy = vec![2.0_f32; super::COPIED];
         let start = Instant::now();
         copy.par_chunks_mut(1 << 16)
             .zip(source.par_chunks(1 << 16))
             .for_each(|(copy, source)| copy.copy_from_slice(source));
         let elapsed = start.elapsed().as_secs_f64();
-        assert_eq!(copy[COPIED / 2], 1.0);
-        8.0 * COPIED as f64 / elapsed
+        assert_eq!(copy[super::COPIED / 2], 1.0);
+        8.0 * super::COPIED as f64 / elapsed
     }
 
     pub fn reset() {
@@ -225,11 +225,8 @@ mod gpu {
     const RUNS: usize = 32;
     /// Bytes of all inputs, more than a cache holds.
     const INPUTS: usize = 400 << 20;
-    /// Copies, of which the median counts.
-    const COPIES: usize = 9;
-    /// Values of the buffer that is copied to measure bandwidth: 1 GB, of which a cache keeps next to nothing from one copy to
-    /// the next.
-    const COPIED: usize = 256 << 20;
+    /// Copies that are waited for together, of 1 GB in all: more than a cache holds.
+    const COPIES: usize = 8;
 
     pub fn device<B: Backend, R: Runtime>() -> super::Device {
         super::Device {
@@ -248,23 +245,27 @@ mod gpu {
 
     fn copy<B: Backend>() -> f64 {
         let device = B::Device::default();
-        let source = Tensor::<B, 1>::ones([COPIED], &device);
-        let sync = || B::sync(&device).expect("a device that copies");
-        // Each is waited for: copies that are asked for together become one kernel, which reads the source once. The first
-        // is not counted.
-        let seconds = (0..=COPIES).map(|_| {
-            sync();
-            let start = Instant::now();
-            let copy = source.clone() + 1.0;
-            sync();
-            let elapsed = start.elapsed().as_secs_f64();
-            let last = copy.narrow(0, COPIED - 1, 1).into_data();
+        // Each has a source of its own: copies of one source would become one kernel, which reads it once.
+        let sources = (0..COPIES)
+            .map(|_| Tensor::<B, 1>::ones([super::COPIED], &device))
+            .collect::<Vec<_>>();
+        let run = || {
+            let copies = sources
+                .iter()
+                .map(|source| source.clone() + 1.0)
+                .collect::<Vec<_>>();
+            B::sync(&device).expect("a device that copies");
+            copies
+        };
+        drop(run());
+        let start = Instant::now();
+        let copies = run();
+        let elapsed = start.elapsed().as_secs_f64();
+        for copy in copies {
+            let last = copy.narrow(0, super::COPIED - 1, 1).into_data();
             assert!(last.iter::<f32>().all(|value| value == 2.0));
-            elapsed
-        });
-        let mut seconds = seconds.skip(1).collect::<Vec<_>>();
-        seconds.sort_by(f64::total_cmp);
-        8.0 * COPIED as f64 / seconds[COPIES / 2]
+        }
+        8.0 * (COPIES * super::COPIED) as f64 / elapsed
     }
 
     /// Starts the device with a page for every buffer, so that memory can be told.
