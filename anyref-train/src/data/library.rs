@@ -42,6 +42,7 @@ pub struct Library {
     entries: BTreeMap<String, Entry>,
     known: Vec<String>,
     novel: Vec<String>,
+    trained: Vec<usize>,
     sounds: BTreeMap<String, Vec<Vec<f32>>>,
     backgrounds: Backgrounds,
     drawn_weight: f64,
@@ -69,6 +70,9 @@ impl Library {
             // Rare nouns are not drowned by common ones; sounding ones are asked for by ear too.
             entry.weight = entry.weight.sqrt() * if sounds.contains_key(noun) { 1.6 } else { 1.0 };
         }
+        let trained = cutouts.iter().enumerate();
+        let trained = trained.filter(|(_, cutout)| !is_novel(&cutout.noun));
+        let trained = trained.map(|(i, _)| i).collect();
         let drawable = entries.iter().filter(|(_, e)| e.weight > 0.0);
         let (novel, known) = drawable
             .map(|(noun, _)| noun.clone())
@@ -78,6 +82,7 @@ impl Library {
             entries,
             known,
             novel,
+            trained,
             sounds,
             backgrounds,
             drawn_weight,
@@ -178,6 +183,12 @@ impl Library {
     pub fn draw_noun(&self, novel: bool, rng: &mut impl Rng) -> Option<&str> {
         let nouns = self.nouns(novel);
         pick(nouns, |noun| self.entries[noun].weight, rng).map(String::as_str)
+    }
+
+    /// Draws one of all cut-outs that are not kept out of training: drawings as often as photographs, and where scenes
+    /// show no drawings too.
+    pub fn draw_cutout(&self, rng: &mut impl Rng) -> Option<usize> {
+        pick(&self.trained, |_| 1.0, rng).copied()
     }
 
     /// Draws one of the cut-outs of a noun, photographs more often than drawings.

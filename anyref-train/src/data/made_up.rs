@@ -1,4 +1,5 @@
-//! Things that nobody has a name for: the outline of one cut-out under another surface.
+//! Things that nobody has a name for: the outline of one cut-out under another surface, or a drawing of what scenes
+//! never show by name.
 //!
 //! A training set names all it shows, so that a picture of a thing can be answered by its name. What has no name can only be found by
 //! what it looks like, which is what a picture of something never seen before asks for.
@@ -12,6 +13,8 @@ use super::sprite::{Sprite, premultiply, unpremultiply};
 
 /// How far a thing is stretched, one side against the other.
 const STRETCH: f32 = 1.5;
+/// How often what scenes never name keeps its surface.
+const UNCHANGED: f64 = 0.5;
 
 /// A thing without a name, and the cut-out that lent its outline.
 #[derive(Debug)]
@@ -26,7 +29,12 @@ impl MadeUp {
     /// Makes one up from training cut-outs; none where there are no such.
     pub fn draw(library: &Library, rng: &mut impl Rng) -> Option<Self> {
         let outline = any_cutout(library, rng)?;
-        let mut picture = stretched(&library.cutouts()[outline].sprite.picture(), rng);
+        let lender = &library.cutouts()[outline];
+        let mut picture = stretched(&lender.sprite.picture(), rng);
+        if !library.nouns(false).contains(&lender.noun) && rng.random_bool(UNCHANGED) {
+            let sprite = Sprite::from_rgba(&picture)?;
+            return Some(Self { sprite, outline });
+        }
         let surface = match rng.random_range(0..3) {
             0 => None,
             1 => Some(painted(picture.dimensions(), rng)),
@@ -55,8 +63,11 @@ impl MadeUp {
     }
 }
 
-/// A cut-out of a training noun.
+/// A cut-out of a noun that scenes show, or of any other that is not kept out of training.
 fn any_cutout(library: &Library, rng: &mut impl Rng) -> Option<usize> {
+    if rng.random_bool(0.5) {
+        return library.draw_cutout(rng);
+    }
     let noun = library.draw_noun(false, rng)?;
     library.draw_instance(noun, rng)
 }
@@ -136,10 +147,14 @@ impl Recolour {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use rand::SeedableRng;
     use rand::rngs::SmallRng;
 
     use super::*;
+    use crate::data::background::Backgrounds;
+    use crate::data::library::Cutout;
     use crate::data::shapes;
 
     #[test]
@@ -182,5 +197,54 @@ mod tests {
             assert!(outside as f32 <= 0.03 * pixels, "{seed}: {outside}");
             assert!(changed / solid as f32 > 8.0, "{seed}: {changed} {solid}");
         }
+    }
+
+    #[test]
+    fn drawings_that_scenes_never_show_lend_outlines_too() {
+        let cutout = |noun: &str, photo: bool, colour: [u8; 3]| {
+            let [r, g, b] = colour;
+            let disc = RgbaImage::from_fn(64, 64, |x, y| {
+                let inside = (x as f32 - 32.0).hypot(y as f32 - 32.0) < 24.0;
+                Rgba([r, g, b, if inside { 255 } else { 0 }])
+            });
+            Cutout {
+                sprite: Sprite::from_rgba(&disc).unwrap(),
+                noun: noun.to_owned(),
+                name: noun.to_owned(),
+                category: "test".to_owned(),
+                photo,
+                mirror: true,
+            }
+        };
+        let cutouts = vec![
+            cutout("cup", true, [200, 120, 40]),
+            cutout("bee", false, [220, 210, 30]),
+            cutout("owl", false, [90, 60, 30]),
+        ];
+        let backgrounds = Backgrounds::procedural();
+        let novel = |noun: &str| noun == "owl";
+        let library = Library::new(cutouts, BTreeMap::new(), backgrounds, novel, 0.0);
+        assert_eq!(library.nouns(false), ["cup"]);
+        let (mut cups, mut bees, mut unchanged) = (0, 0, 0);
+        for seed in 0..200 {
+            let mut rng = SmallRng::seed_from_u64(seed);
+            let made_up = MadeUp::draw(&library, &mut rng).unwrap();
+            let picture = made_up.sprite.picture();
+            let middle = picture.get_pixel(picture.width() / 2, picture.height() / 2);
+            match library.cutouts()[made_up.outline].noun.as_str() {
+                "cup" => {
+                    cups += 1;
+                    assert_ne!(middle.0, [200, 120, 40, 255], "{seed}");
+                }
+                "bee" => {
+                    bees += 1;
+                    unchanged += usize::from(middle.0 == [220, 210, 30, 255]);
+                }
+                other => panic!("{seed}: {other}"),
+            }
+        }
+        // A quarter are of drawings, and half of these as they are.
+        assert!((30..80).contains(&bees) && cups + bees == 200, "{bees}");
+        assert!((10..50).contains(&unchanged), "{unchanged} of {bees}");
     }
 }

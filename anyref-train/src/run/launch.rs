@@ -12,9 +12,10 @@ use burn::tensor::backend::AutodiffBackend;
 
 use super::checkpoint;
 use super::config::{InitialWeights, StageConfig, StageKind, TrainConfig};
-use super::export::export;
+use super::export::{Which, export, export_checkpoint};
 use super::given::Given;
 use super::nodes::Nodes;
+use super::precision::{common_half, narrowed};
 use super::recompute::Recomputing;
 use super::trainer::{RunOptions, train_stage};
 use super::whole::write_whole;
@@ -113,6 +114,13 @@ pub fn launch_on<B: Recomputing>(
     };
     // What is not read is drawn here, in the order of the model, so that it does not matter how many devices use it.
     let _ = trainee.valid();
+    let half = common_half(&config.stages).filter(|&dtype| B::supports_dtype(device, dtype));
+    let frozen = given.untouched(&trainee, &config.stages)?;
+    let narrow = half.filter(|_| !frozen.is_empty());
+    if let Some(dtype) = narrow {
+        trainee = narrowed(trainee, &frozen, dtype);
+        B::memory_cleanup(device);
+    }
     let options = RunOptions {
         folder: folders.run.clone(),
         checkpoint_every: config.checkpoint_every,
@@ -181,7 +189,15 @@ pub fn launch_on<B: Recomputing>(
         }
     }
     if is_first {
-        export(&trainee, shared.stage(), &folders.run.join("model"), device)?;
+        let out = folders.run.join("model");
+        match narrow {
+            None => export(&trainee, shared.stage(), &out, device)?,
+            // With what is frozen as it was given.
+            Some(_) => {
+                drop(trainee);
+                export_checkpoint::<B>(config, folders, Which::Newest, &out, device)?;
+            }
+        }
     }
     Ok(true)
 }

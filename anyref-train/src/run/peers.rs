@@ -7,7 +7,7 @@ use anyhow::{Result, anyhow, bail};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::backend::AutodiffBackend;
-use burn::tensor::{Tensor, TensorPrimitive};
+use burn::tensor::{DType, Tensor, TensorPrimitive};
 use burn_collective::{
     CollectiveConfig, CollectiveError, PeerId, ReduceOperation, all_reduce, finish_collective,
     register, reset_collective,
@@ -318,7 +318,7 @@ fn balance<B: AutodiffBackend, M: Module<B>>(module: &M, device: &B::Device) -> 
 
     impl<B: AutodiffBackend> ModuleVisitor<B> for Sums<B> {
         fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
-            let values = param.val().inner();
+            let values = param.val().inner().cast(DType::F32);
             let [sum, sizes] = &mut self.0;
             *sum = sum.clone() + values.clone().sum();
             *sizes = sizes.clone() + values.abs().sum();

@@ -1,17 +1,20 @@
 //! What a run would train, by arithmetic: nothing is allocated or computed.
 
 use core::fmt;
+use std::collections::BTreeSet;
 
 use anyhow::Result;
 use anyref_core::AnyRefConfig;
-use anyref_weights::local_path;
+use anyref_weights::{local_path, parameters};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use regex::Regex;
 
 use super::config::{StageConfig, StageKind, TrainConfig};
+use super::given::names_of_trained;
 use super::launch::{Folders, Shared, fresh};
+use super::precision::common_half;
 use super::trainer::idle_pattern;
 use crate::data::Split;
 use crate::stages::{DataQuestions, DataSources};
@@ -62,7 +65,9 @@ pub struct PartPlan {
     pub parameters: usize,
     /// Those that are trained.
     pub trained: usize,
-    /// Copies in half precision beside them.
+    /// Those that are held in half precision alone, since no stage trains them and the run can read them again.
+    pub narrow: usize,
+    /// Copies in half precision beside the others.
     pub copied: usize,
     /// Those whose running mean is kept.
     pub averaged: usize,
@@ -71,7 +76,8 @@ pub struct PartPlan {
 impl PartPlan {
     /// Bytes of weights and their copies, running means, gradients and moments.
     pub fn bytes(&self) -> usize {
-        BYTES * (self.parameters + 3 * self.trained + self.averaged) + HALF * self.copied
+        BYTES * (self.parameters - self.narrow + 3 * self.trained + self.averaged)
+            + HALF * (self.narrow + self.copied)
     }
 }
 
@@ -107,8 +113,9 @@ impl Plan {
         }
         let model = &model;
         let trainee = fresh::<B>(model, names, device)?;
+        let narrow = narrow(config, &trainee)?;
         let stages = config.stages.iter().map(|stage| {
-            let parts = parts(&trainee, stage)?;
+            let parts = parts(&trainee, stage, &narrow)?;
             let mut data = Vec::new();
             if let Some(sources) = &stage.data {
                 let opened = match DataSources::open(sources, config.seed) {
@@ -145,14 +152,46 @@ impl Plan {
     }
 }
 
+/// The parameters, by path, that are held in half precision alone.
+fn narrow<B: AutodiffBackend>(
+    config: &TrainConfig,
+    trainee: &Trainee<B>,
+) -> Result<BTreeSet<String>> {
+    if common_half(&config.stages).is_none() {
+        return Ok(BTreeSet::new());
+    }
+    let trained = names_of_trained(trainee, &config.stages)?;
+    let given = |name: &str| {
+        let Some(name) = name.strip_prefix("anyref.") else {
+            return false;
+        };
+        let mut parts = config.initial.iter().flat_map(|initial| &initial.parts);
+        config.start.is_some() && !name.contains(".lora_")
+            || parts.any(|part| {
+                let rest = name.strip_prefix(part.as_str());
+                rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+            })
+    };
+    let known = parameters::<B, _>(trainee).into_iter();
+    Ok(known
+        .filter(|(name, _)| given(name) && !trained.contains(name))
+        .map(|(_, parameter)| parameter.path)
+        .collect())
+}
+
 /// Counts by part.
-fn parts<B: AutodiffBackend>(trainee: &Trainee<B>, stage: &StageConfig) -> Result<Vec<PartPlan>> {
+fn parts<B: AutodiffBackend>(
+    trainee: &Trainee<B>,
+    stage: &StageConfig,
+    narrow: &BTreeSet<String>,
+) -> Result<Vec<PartPlan>> {
     let trainable = stage.trainable_patterns()?;
     let mut count = Count {
         matched: vec![false; trainable.len()],
         trainable,
         half: stage.precision.half().is_some(),
         averages: stage.ema_decay.is_some(),
+        narrow,
         path: Vec::new(),
         parts: Vec::new(),
     };
@@ -164,7 +203,7 @@ fn parts<B: AutodiffBackend>(trainee: &Trainee<B>, stage: &StageConfig) -> Resul
     }
 }
 
-struct Count {
+struct Count<'a> {
     trainable: Vec<Regex>,
     /// Whether each of them has matched a parameter.
     matched: Vec<bool>,
@@ -172,11 +211,13 @@ struct Count {
     half: bool,
     /// Whether the running mean of what is trained is kept.
     averages: bool,
+    /// What is held in half precision alone, by path.
+    narrow: &'a BTreeSet<String>,
     path: Vec<String>,
     parts: Vec<PartPlan>,
 }
 
-impl<B: Backend> ModuleVisitor<B> for Count {
+impl<B: Backend> ModuleVisitor<B> for Count<'_> {
     fn enter_module(&mut self, name: &str, _container: &str) {
         self.path.push(name.to_owned());
     }
@@ -209,7 +250,9 @@ impl<B: Backend> ModuleVisitor<B> for Count {
                 last.trained += count;
                 last.averaged += count * usize::from(self.averages);
             }
-            if model && self.half {
+            if self.narrow.contains(&path) {
+                last.narrow += count;
+            } else if model && self.half {
                 // Those that are trained are rounded anew for every step, beside those of the start.
                 last.copied += count * if trained { 2 } else { 1 };
             }
@@ -291,6 +334,7 @@ impl fmt::Display for Plan {
                 line(f, part)?;
                 all.parameters += part.parameters;
                 all.trained += part.trained;
+                all.narrow += part.narrow;
                 all.copied += part.copied;
                 all.averaged += part.averaged;
             }
@@ -314,7 +358,7 @@ impl fmt::Display for Plan {
         write!(
             f,
             "memory is that of weights, their running mean where one is kept, gradients and AdamW's moments in 32 bits, and of copies \
-             in half precision; the encoders' and the mask decoder's activations come on top, and on GPUs the scores of attention; \
+             in half precision, which alone are there of what the run starts from and never trains; the encoders' and the mask decoder's activations come on top, and on GPUs the scores of attention; \
              checkpoints hold what is trained, with a running mean twice, and what the run's start has not"
         )
     }

@@ -1,12 +1,16 @@
 //! Mixed precision: values and gradients of a step in half precision, weights and their updates in f32.
 
+use std::collections::BTreeSet;
+
 use anyref_core::FREQUENCIES;
+use anyref_weights::parameters;
 use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{DType, Tensor};
 use serde::{Deserialize, Serialize};
 
+use super::config::StageConfig;
 use crate::trainee::{PretrainingHeads, Trainee};
 
 /// The type in which a step is computed.
@@ -88,7 +92,7 @@ impl<B: AutodiffBackend> Rounded<B> {
         let mut round = Round {
             dtype,
             path: Vec::new(),
-            trained: None,
+            of: Rounds::All,
         };
         Self {
             model: Trainee {
@@ -99,17 +103,52 @@ impl<B: AutodiffBackend> Rounded<B> {
         }
     }
 
+    /// The whole of another model of that kind, in its type: frozen weights that are in it already are shared.
+    pub(super) fn whole(model: Trainee<B::InnerBackend>, dtype: DType) -> Trainee<B::InnerBackend> {
+        Self::new(&Trainee::from_inner(model), dtype).model.valid()
+    }
+
     /// The model with the trained weights of now, and leaves of its own.
     pub(super) fn with(&self, trainee: &Trainee<B>) -> Trainee<B> {
         let mut round = Round {
             dtype: self.dtype,
             path: Vec::new(),
-            trained: Some(trained_values(&trainee.anyref)),
+            of: Rounds::Trained(trained_values(&trainee.anyref)),
         };
         Trainee {
             anyref: self.model.anyref.clone().map(&mut round),
             heads: PretrainingHeads::from_inner(trainee.heads.valid()),
         }
+    }
+}
+
+/// The type that all stages compute in, where that is one and the same half precision. What none of them trains need not
+/// be held in another.
+pub(super) fn common_half(stages: &[StageConfig]) -> Option<DType> {
+    let mut halves = stages.iter().map(|stage| stage.precision.half());
+    let first = halves.next()??;
+    halves.all(|half| half == Some(first)).then_some(first)
+}
+
+/// A model that holds some of its weights, given by name, in half precision alone: 2 bytes each, where a rounded copy
+/// beside the weight takes 6. Heads and frequencies stay in f32, as in [`Rounded`].
+pub(super) fn narrowed<B: AutodiffBackend>(
+    trainee: Trainee<B>,
+    names: &BTreeSet<String>,
+    dtype: DType,
+) -> Trainee<B> {
+    let known = parameters::<B, _>(&trainee.anyref).into_iter();
+    let paths = known
+        .filter(|(name, _)| names.contains(&format!("anyref.{name}")))
+        .map(|(_, parameter)| parameter.path);
+    let mut round = Round {
+        dtype,
+        path: Vec::new(),
+        of: Rounds::Named(paths.collect()),
+    };
+    Trainee {
+        anyref: trainee.anyref.map(&mut round),
+        heads: trainee.heads,
     }
 }
 
@@ -134,8 +173,16 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Trained {
 struct Round {
     dtype: DType,
     path: Vec<String>,
-    /// The only weights to be replaced; all are when there is none.
-    trained: Option<GradientsParams>,
+    of: Rounds,
+}
+
+/// What is rounded of a model.
+enum Rounds {
+    All,
+    /// What is at these paths.
+    Named(BTreeSet<String>),
+    /// What has new values, which take the place of its own.
+    Trained(GradientsParams),
 }
 
 impl<B: AutodiffBackend> ModuleMapper<B> for Round {
@@ -151,9 +198,12 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Round {
         let wide = |name: &String| name == FREQUENCIES;
         let (id, tensor, mapper) = param.consume();
         let tracked = tensor.is_require_grad();
-        let values = match &mut self.trained {
-            None => Some(tensor.clone().inner()),
-            Some(trained) => trained.remove::<B::InnerBackend, D>(id),
+        let values = match &mut self.of {
+            Rounds::All => Some(tensor.clone().inner()),
+            Rounds::Named(paths) => paths
+                .contains(&self.path.join("."))
+                .then(|| tensor.clone().inner()),
+            Rounds::Trained(trained) => trained.remove::<B::InnerBackend, D>(id),
         };
         let tensor = match values {
             Some(values) if !self.path.last().is_some_and(wide) => {

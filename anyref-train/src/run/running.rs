@@ -328,7 +328,12 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> Running<'a, B, S> {
     fn validate(&mut self) -> Result<()> {
         let Job { stage, config, .. } = self.job;
         let (step, index) = (self.position.step, self.job.index);
-        let scores = stage.validate(&self.model())?;
+        // In the type in which it is trained: what is frozen may be held in no other.
+        let model = match config.precision.half() {
+            Some(dtype) => Rounded::<B>::whole(self.model(), dtype),
+            None => self.model(),
+        };
+        let scores = stage.validate(&model)?;
         if let Some(log) = &mut self.log {
             log.write("validation", index, step, &scores);
         }

@@ -4,10 +4,11 @@ use std::fs;
 use std::path::Path;
 
 use anyref_train::run::checkpoint::newest;
+use anyref_train::run::config::TrainConfig;
 use anyref_train::run::launch::launch;
 use serde_json::{Value, json};
 
-use crate::support::{TrainBackend, alone, folders, stage, train_config};
+use crate::support::{TrainBackend, alone, folders, stage, train_config, values, weights};
 
 /// Losses by name, a row a step.
 fn losses(run: &Path) -> Vec<Value> {
@@ -89,6 +90,58 @@ fn a_run_goes_on_in_another_precision() {
         .map(|row| row["gradient_norm"].as_f64().unwrap());
     assert!(norms.fold(0.0, f64::max) < 100.0, "{steps:?}");
     assert!(steps[3]["loss_scale"].is_null());
+}
+
+/// What a run never trains is held in half precision alone, learns the same so, and is given away as it was.
+#[test]
+fn frozen_weights_are_given_away_as_they_were() {
+    let _turn = alone();
+    let device = Default::default();
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let go = |config: &TrainConfig, name: &str, stop: Option<u64>| {
+        launch::<TrainBackend>(config, &folders(&at(name)), stop, &device).unwrap()
+    };
+    assert!(go(&train_config(vec![stage("sam", 1, 1)]), "first", None));
+    let start = at("first/model");
+    let asked = |precision: &str, steps: u64| {
+        let mut asked = stage("instruct", steps, 2);
+        asked["precision"] = json!(precision);
+        asked["trainable"] = json!(["text_hidden_fcs", "mask_decoder"]);
+        asked
+    };
+    let mut config = train_config(vec![asked("bf16", 4)]);
+    config.start = Some(start.clone());
+    assert!(go(&config, "run", None));
+    assert!(!go(&config, "stopped", Some(2)));
+    assert!(go(&config, "stopped", None));
+
+    // A later stage in f32 needs all of the weights, so that none is narrowed.
+    let mut wide = train_config(vec![asked("bf16", 4), asked("f32", 1)]);
+    wide.start = config.start.clone();
+    assert!(!go(&wide, "wide", Some(4)));
+    let without_times = |name: &str| {
+        let rows = losses(&at(name)).into_iter();
+        rows.map(|row| ["language", "bce", "dice", "gradient_norm"].map(|name| row[name].clone()))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(without_times("run"), without_times("wide"));
+    assert_eq!(without_times("run"), without_times("stopped"));
+
+    let file = |folder: &Path| values(&folder.join("model.safetensors"));
+    let (given, made) = (file(&start), file(&at("run/model")));
+    assert!(made == file(&at("stopped/model")));
+    assert_eq!(given.len(), made.len());
+    let mut changed = 0;
+    for ((name, before), (_, after)) in given.iter().zip(&made) {
+        let trained = name.contains("text_hidden_fcs") || name.contains("mask_decoder");
+        assert!(trained || before == after, "{name}");
+        changed += usize::from(before != after);
+    }
+    assert!(changed > 4, "{changed}");
+    // And checkpoints have nothing of it.
+    let kept = weights(&at("run"));
+    assert!(kept.iter().all(|(name, _)| !name.contains("vision_tower")));
 }
 
 #[test]

@@ -185,8 +185,10 @@ impl Asker<'_> {
 
     /// What an answer calls a thing without a name.
     pub(super) fn name_of_made_up(&mut self, thing: &MadeUp) -> Option<String> {
-        Some(match self.rng.random_bool(0.5) {
-            true => self.library.cutouts()[thing.outline].noun.clone(),
+        let lender = &self.library.cutouts()[thing.outline].noun;
+        let named = self.library.nouns(false).contains(lender);
+        Some(match named && self.rng.random_bool(0.5) {
+            true => lender.clone(),
             false => self.library.draw_noun(false, &mut self.rng)?.to_owned(),
         })
     }
