@@ -1,6 +1,7 @@
 //! The command line.
 
 use core::fmt;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyref_core::BackendName;
@@ -426,7 +427,9 @@ impl Args for References {
                         .value_name(*value)
                         .help(*help)
                         .action(ArgAction::Append)
-                        .allow_hyphen_values(true)
+                        .value_parser(clap::value_parser!(OsString))
+                        // A corner outside the picture; other values that begin so are options with a value forgotten.
+                        .allow_hyphen_values(matches!(*name, BOX | REF_BOX))
                         .help_heading("References, any number in any mixture"),
                 )
             })
@@ -439,10 +442,10 @@ impl Args for References {
 
 impl FromArgMatches for References {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, clap::Error> {
-        let mut given: Vec<(usize, &str, &String)> = Vec::new();
+        let mut given: Vec<(usize, &str, &OsString)> = Vec::new();
         for (name, ..) in OPTIONS {
             let indices = matches.indices_of(name).into_iter().flatten();
-            let values = matches.get_many::<String>(name).into_iter().flatten();
+            let values = matches.get_many::<OsString>(name).into_iter().flatten();
             given.extend(
                 indices
                     .zip(values)
@@ -450,11 +453,18 @@ impl FromArgMatches for References {
             );
         }
         given.sort_by_key(|(index, ..)| *index);
+        // Files may have any name; what is read as words may not.
+        let words = |name: &str, value: &OsString| {
+            value.clone().into_string().map_err(|_| {
+                let problem = format!("the value of --{name} is not valid UTF-8\n");
+                clap::Error::raw(clap::error::ErrorKind::InvalidUtf8, problem)
+            })
+        };
         let mut references = Vec::new();
         for (_, name, value) in given {
             match name {
-                TEXT => references.push(ReferenceArgument::Text(value.clone())),
-                BOX => references.push(ReferenceArgument::Box(value.clone())),
+                TEXT => references.push(ReferenceArgument::Text(words(name, value)?)),
+                BOX => references.push(ReferenceArgument::Box(words(name, value)?)),
                 AUDIO => references.push(ReferenceArgument::Audio(value.into())),
                 REF_IMAGE => references.push(ReferenceArgument::Image {
                     path: value.into(),
@@ -466,7 +476,7 @@ impl FromArgMatches for References {
                         if region.is_none() && mask.is_none() =>
                     {
                         if name == REF_BOX {
-                            *region = Some(value.clone());
+                            *region = Some(words(name, value)?);
                         } else {
                             *mask = Some(value.into());
                         }
@@ -545,6 +555,38 @@ mod tests {
                 ReferenceArgument::Text("cat".into()),
             ]
         );
+    }
+
+    #[test]
+    fn an_option_is_no_value_of_another() {
+        for forgotten in ["--text", "--audio", "--ref-image"] {
+            let error = references(&[forgotten, "--json"]).unwrap_err().to_string();
+            assert!(error.contains("a value is required"), "{error}");
+        }
+        let found = references(&["--text=-40 degrees"]).unwrap();
+        assert_eq!(found, [ReferenceArgument::Text("-40 degrees".into())]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn files_may_have_any_name_and_words_may_not() {
+        use std::ffi::OsStr;
+        use std::os::unix::ffi::OsStrExt;
+
+        let strange = OsStr::from_bytes(b"f\xf6n.wav");
+        let asked = |option: &str| {
+            let words = ["anyref", "segment", "--image", "i.png", option].map(OsString::from);
+            Arguments::try_parse_from(words.into_iter().chain([strange.to_owned()]))
+        };
+        match asked("--audio").unwrap().command {
+            Command::Segment(arguments) => {
+                let expected = [ReferenceArgument::Audio(strange.into())];
+                assert_eq!(arguments.references.0, expected);
+            }
+            other => panic!("{other:?}"),
+        }
+        let error = asked("--text").unwrap_err().to_string();
+        assert!(error.contains("--text is not valid UTF-8"), "{error}");
     }
 
     #[test]

@@ -614,4 +614,13 @@ fn explanations(folder: &Path) {
         &["nowhere"],
     );
     assert_eq!(std::fs::read(&shown).unwrap(), before);
+
+    // A folder is made for what could be asked, and for nothing else.
+    let asked = ["segment", "--image", "none.png", "--text", "dog"];
+    fail(
+        folder,
+        &[&asked[..], &["--explain", "new"]].concat(),
+        &["none.png"],
+    );
+    assert!(!folder.join("new").exists());
 }

@@ -175,8 +175,8 @@ impl AnyRefConfig {
                 estimate_weight: 2.0,
                 refusal_estimate: 0.25,
                 picture_refusal_estimate: Some(0.03),
-                listener_weight: 4.0,
-                token_cost: 0.25,
+                listener_weight: 1.0,
+                token_cost: 0.35,
             },
             // Its training has no conversations.
             max_history_turns: Some(0),

@@ -28,9 +28,11 @@ pub fn run<B: Backend>(
     check_outputs(&arguments.output, &files)?;
     if let Some(folder) = &arguments.explain {
         explain::check_apart(folder, &files, &arguments.output)?;
-        fs::create_dir_all(folder).with_context(|| output::cannot_write(folder))?;
     }
     let (question, image) = read(common, arguments)?;
+    if let Some(folder) = &arguments.explain {
+        fs::create_dir_all(folder).with_context(|| output::cannot_write(folder))?;
+    }
     let opened = model::open::<B>(common, device)?;
     prompt::check_sounds(opened.hearing(), written, &question.references)?;
     let picture = opened.anyref.picture(&image)?;

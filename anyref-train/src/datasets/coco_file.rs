@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer};
 use super::annotation_id::AnnotationId;
 use super::error::{Error, Result};
 use super::files;
-use super::item::corners;
+use super::item::{Subject, corners};
 use super::shape::{Segmentation, Shape};
 
 /// What stands before a picture's number in COCO's release of 2014, and no longer in that of 2017.
@@ -202,6 +202,15 @@ impl CocoFile {
     pub fn image(&self, id: i64) -> Result<&CocoImage> {
         let image = self.images.get(&id);
         image.ok_or_else(|| Error::format(&self.path, format!("picture {id} is not listed")))
+    }
+
+    /// A thing in a picture, whose file is in `folder`.
+    ///
+    /// # Errors
+    /// As [`image`](Self::image).
+    pub(super) fn subject(&self, image_id: i64, folder: &Path, thing: usize) -> Result<Subject> {
+        let image = self.image(image_id)?.path_in(folder);
+        Ok(Subject { image, thing })
     }
 
     /// The annotations of a picture, in the order of the file.

@@ -147,11 +147,8 @@ impl Dataset for GRefCoco {
 
     fn subject(&self, index: usize) -> Result<Subject> {
         let &(at, _) = entry(&self.name, &self.entries, index)?;
-        let image = self.file.image(self.refs[at].image_id)?;
-        Ok(Subject {
-            image: image.path_in(&self.images),
-            thing: at,
-        })
+        let image_id = self.refs[at].image_id;
+        self.file.subject(image_id, &self.images, at)
     }
 
     fn files(&self) -> BTreeSet<PathBuf> {

@@ -8,6 +8,7 @@ mod batch;
 #[allow(dead_code)]
 #[path = "../../../anyref-core/tests/core/common.rs"]
 mod common;
+mod configs;
 mod data;
 mod devices;
 mod features;
