@@ -14,6 +14,8 @@ use anyref_core::{AnyRefConfig, AnyRefModel, BackendName, Task, cast_weights};
 use anyref_decoder::refocus::ObjectToken;
 use anyref_llm::{GenerationConfig, GenerationInput, generate};
 use anyref_weights::WeightType;
+use anyref_weights::ops::{StoredWeights, stored_weights};
+use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Distribution, Int, Tensor};
 
@@ -66,6 +68,46 @@ impl Task for Bench {
     }
 }
 
+/// A module with its weights in another type, where they would lie in memory had they been loaded from a file.
+fn drawn<B: Backend, M: Module<B>>(module: M, dtype: DType) -> M {
+    cast_weights(module, dtype).map(&mut AsLoaded::default())
+}
+
+/// The places of a module that lead to a parameter.
+#[derive(Default)]
+struct AsLoaded {
+    names: Vec<String>,
+    containers: Vec<String>,
+}
+
+impl<B: Backend> ModuleMapper<B> for AsLoaded {
+    fn enter_module(&mut self, name: &str, container_type: &str) {
+        self.names.push(name.to_owned());
+        self.containers.push(container_type.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.names.pop();
+        self.containers.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let linear = D == 2
+            && self.containers.last().is_some_and(|c| c == "Struct:Linear")
+            && self.names.last().is_some_and(|name| name == "weight");
+        if !linear || stored_weights::<B>(&param.lazy_device()) != StoredWeights::All {
+            return param;
+        }
+        param.map(|weight| {
+            let (device, dtype) = (weight.device(), weight.dtype());
+            let [inputs, outputs] = [weight.dims()[0], weight.dims()[1]];
+            let shape = burn::tensor::Shape::new([outputs, inputs]);
+            let values = Tensor::<B, D>::random(shape, Distribution::Normal(0.0, 0.02), &device);
+            values.cast(dtype).swap_dims(0, 1)
+        })
+    }
+}
+
 /// A model, and what its parts are given.
 struct Parts<B: Backend> {
     model: AnyRefModel<B>,
@@ -96,18 +138,18 @@ impl<B: Backend> Parts<B> {
             let (dtype, model) = (self.dtype, &mut self.model);
             match *part {
                 "clip" => {
-                    model.vision_tower = cast_weights(fresh.vision_tower, dtype);
-                    model.mm_projector = cast_weights(fresh.mm_projector, dtype);
+                    model.vision_tower = drawn(fresh.vision_tower, dtype);
+                    model.mm_projector = drawn(fresh.mm_projector, dtype);
                 }
-                "sam" => model.image_encoder = cast_weights(fresh.image_encoder, dtype),
+                "sam" => model.image_encoder = drawn(fresh.image_encoder, dtype),
                 "imagebind" => {
-                    model.audio_encoder = cast_weights(fresh.audio_encoder, dtype);
+                    model.audio_encoder = drawn(fresh.audio_encoder, dtype);
                 }
-                "llm" => model.llm = cast_weights(fresh.llm, dtype),
+                "llm" => model.llm = drawn(fresh.llm, dtype),
                 _ => {
-                    model.text_hidden_fcs = cast_weights(fresh.text_hidden_fcs, dtype);
-                    model.prompt_encoder = cast_weights(fresh.prompt_encoder, dtype);
-                    model.mask_decoder = cast_weights(fresh.mask_decoder, dtype);
+                    model.text_hidden_fcs = drawn(fresh.text_hidden_fcs, dtype);
+                    model.prompt_encoder = drawn(fresh.prompt_encoder, dtype);
+                    model.mask_decoder = drawn(fresh.mask_decoder, dtype);
                 }
             }
         }

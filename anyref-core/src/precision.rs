@@ -1,6 +1,7 @@
 //! In which types a model's weights are kept and its values computed.
 
-use anyref_weights::{LoadOptions, WeightType, ops};
+use anyref_weights::ops::{self, StoredWeights};
+use anyref_weights::{LoadOptions, WeightType};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Element, Tensor};
@@ -63,7 +64,7 @@ impl ModelOptions {
     pub(crate) fn load_options<B: Backend>(self, device: &B::Device) -> Result<LoadOptions> {
         let options = LoadOptions::default();
         let own = B::FloatElem::dtype();
-        if ops::takes_weights_as_stored::<B>() {
+        if ops::stored_weights::<B>(device) == StoredWeights::HalfOrMapped {
             return Ok(options.with_cast(Some(own)).with_matrices(Some(self.dtype)));
         }
         let dtype = match self.dtype.fixed() {

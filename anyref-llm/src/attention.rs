@@ -74,9 +74,13 @@ impl<B: Backend> LlamaAttention<B> {
         cache: Option<&mut LayerCache<B>>,
     ) -> LlamaAttentionOutput<B> {
         let [batch, length, _] = x.dims();
-        let split = |y: Tensor<B, 3>, heads| {
-            let y = y.reshape([batch, length, heads, self.head_dim]);
-            ops::permute(y, [0, 2, 1, 3])
+        // The heads of one token lie as they should.
+        let split = |y: Tensor<B, 3>, heads| match length {
+            1 => y.reshape([batch, heads, 1, self.head_dim]),
+            _ => {
+                let y = y.reshape([batch, length, heads, self.head_dim]);
+                ops::permute(y, [0, 2, 1, 3])
+            }
         };
         let query = split(self.q_proj.forward(x.clone()), self.heads);
         let key = split(self.k_proj.forward(x.clone()), self.kv_heads);
@@ -91,7 +95,10 @@ impl<B: Backend> LlamaAttention<B> {
         let input = AttentionInput::new(query.clone(), key.clone(), value)
             .with_causal(length > 1)
             .with_mask(context.mask.clone());
-        let attended = ops::permute(ops::attention(input), [0, 2, 1, 3]);
+        let mut attended = ops::attention(input);
+        if length > 1 {
+            attended = ops::permute(attended, [0, 2, 1, 3]);
+        }
         let attended = attended.reshape([batch, length, self.heads * self.head_dim]);
         LlamaAttentionOutput {
             output: self.o_proj.forward(attended),

@@ -48,7 +48,7 @@ impl<B: Backend> Rows<B> {
         } else {
             let mut parts = vec![self.get(), rows];
             // A prompt after a prefix is read at once.
-            if added == 1 && ops::assigns_rows_in_place::<B>() {
+            if added == 1 && ops::assigns_rows_in_place::<B>(&device) {
                 let spare = (length / SPARE).max(LEAST);
                 let options = (&device, parts[0].dtype());
                 parts.push(Tensor::zeros([batch, heads, spare, dim], options));

@@ -85,10 +85,8 @@ impl RotaryEmbedding {
         );
         let positions: Tensor<B, 2> = position_ids.cast(FloatDType::F32);
         let angles = (positions.unsqueeze_dim::<3>(2) * frequencies).unsqueeze_dim::<4>(1);
-        Angles {
-            cos: angles.clone().cos().cast(dtype),
-            sin: angles.sin().cast(dtype),
-        }
+        let cos = angles.clone().cos().cast(dtype);
+        Angles::new(cos, angles.sin().cast(dtype))
     }
 
     fn at_length(&self, length: usize) -> Vec<f32> {

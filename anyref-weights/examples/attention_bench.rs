@@ -1,14 +1,16 @@
-//! Times burn's own attention against the composed form of `ops::attention` on a backend, and how far each is from the
-//! composed form in f32, for `cargo xtask bench attention`.
+//! Times burn's own attention against `ops::attention` on a backend, and how far each is from the latter in f32 on the
+//! processor, for `cargo xtask bench attention`.
 //!
 //! Takes the backend's name, the repetitions, and cases `batch,heads,queries,keys,width`, after which `causal` may come,
 //! or `grid` for a bias by relative positions over a square of keys, as in SAM's image encoder; prints a line of a table
 //! for each and for each type of floats that the device has.
 
+use std::any::TypeId;
 use std::time::Instant;
 
 use anyref_weights::ops::{self, AttentionInput, RelativePosition};
 use anyref_weights::testing::random;
+use burn::backend::Flex;
 use burn::tensor::backend::Backend;
 use burn::tensor::module::attention;
 use burn::tensor::ops::AttentionModuleOptions;
@@ -54,6 +56,13 @@ struct Given<B: Backend> {
 }
 
 impl<B: Backend> Given<B> {
+    fn input(self) -> AttentionInput<B> {
+        let [query, key, value] = self.inputs;
+        AttentionInput::new(query, key, value)
+            .with_causal(self.causal)
+            .with_relative_position(self.position)
+    }
+
     fn cast(self, dtype: DType) -> Self {
         Self {
             inputs: self.inputs.map(|x| x.cast(dtype)),
@@ -78,6 +87,7 @@ fn main() -> Result<(), Failure> {
     let cases = cases.iter().map(|text| case(text));
     let cases = cases.collect::<Result<Vec<_>, _>>()?;
     match backend.as_str() {
+        "flex" => bench::<Flex>(repeat, &cases),
         #[cfg(any(
             feature = "wgpu",
             feature = "vulkan",
@@ -87,11 +97,15 @@ fn main() -> Result<(), Failure> {
         "wgpu" | "vulkan" | "metal" | "webgpu" => bench::<burn::backend::Wgpu>(repeat, &cases),
         #[cfg(feature = "cuda")]
         "cuda" => bench::<burn::backend::Cuda>(repeat, &cases),
-        other => {
-            // A build for the processor alone measures nothing.
-            let _ = (repeat, cases);
-            Err(format!("no GPU backend {other}: build with --features {other}").into())
-        }
+        other => Err(format!("no backend {other}: build with --features {other}").into()),
+    }
+}
+
+/// The types that values of the model may have: on the processor they are f32.
+fn types<B: Backend>() -> &'static [DType] {
+    match TypeId::of::<B>() == TypeId::of::<Flex>() {
+        true => &[DType::F32],
+        false => &[DType::F32, DType::F16, DType::BF16],
     }
 }
 
@@ -114,11 +128,7 @@ fn case(text: &str) -> Result<Case, Failure> {
     Ok(Case { sizes, kind })
 }
 
-/// Random arguments.
-#[allow(
-    dead_code,
-    reason = "a build for the processor alone has nothing to measure"
-)]
+/// Random arguments, the same on every backend.
 fn given<B: Backend>(case: &Case, device: &B::Device) -> Given<B> {
     let [batch, heads, queries, keys, width] = case.sizes;
     let side = keys.isqrt();
@@ -135,22 +145,19 @@ fn given<B: Backend>(case: &Case, device: &B::Device) -> Given<B> {
     }
 }
 
-#[allow(
-    dead_code,
-    reason = "a build for the processor alone has nothing to measure"
-)]
 fn bench<B: Backend>(repeat: usize, cases: &[Case]) -> Result<(), Failure> {
     let device = B::Device::default();
     for case in cases {
         let [batch, heads, queries, keys, width] = case.sizes;
+        let expected = own(given::<Flex>(case, &Default::default()));
+        let expected = Tensor::<B, 4>::from_data(expected.into_data(), &device);
         let given = given::<B>(case, &device);
-        let expected = composed(given.clone());
-        for dtype in [DType::F32, DType::F16, DType::BF16] {
+        for &dtype in types::<B>() {
             if !B::supports_dtype(&device, dtype) {
                 continue;
             }
             let given = given.clone().cast(dtype);
-            let forms: [Form<B>; 2] = [fused, composed];
+            let forms: [Form<B>; 2] = [burns, own];
             let errors = forms.map(|form| {
                 let found = form(given.clone()).cast(DType::F32);
                 (found - expected.clone())
@@ -174,15 +181,15 @@ fn bench<B: Backend>(repeat: usize, cases: &[Case]) -> Result<(), Failure> {
                     }
                 }
             }
-            let [fused, composed] = times.map(|mut times| {
+            let [burns, own] = times.map(|mut times| {
                 times.sort_by(f64::total_cmp);
                 times[times.len() / 2]
             });
             let kind = case.kind.name();
             println!(
-                "| {batch} x {heads} | {queries} | {keys} | {width} | {kind} | {} | {fused:.2} ms | {composed:.2} ms | {:.2} | {:.1e} | {:.1e} |",
+                "| {batch} x {heads} | {queries} | {keys} | {width} | {kind} | {} | {burns:.2} ms | {own:.2} ms | {:.2} | {:.1e} | {:.1e} |",
                 dtype.name(),
-                composed / fused,
+                burns / own,
                 errors[0],
                 errors[1]
             );
@@ -191,26 +198,26 @@ fn bench<B: Backend>(repeat: usize, cases: &[Case]) -> Result<(), Failure> {
     Ok(())
 }
 
-fn fused<B: Backend>(given: Given<B>) -> Tensor<B, 4> {
-    let [query, key, value] = given.inputs;
-    let [batch, heads, queries, _] = query.dims();
-    let [_, _, keys, _] = key.dims();
+/// `burn::tensor::module::attention`, with relative positions as components of queries and keys: given as a bias, it would not
+/// consider its fused kernels.
+fn burns<B: Backend>(given: Given<B>) -> Tensor<B, 4> {
+    let mut input = given.input();
+    if input.relative_position.is_some() {
+        input = input.folded();
+    }
+    let mut query = input.query;
+    if let Some(scale) = input.scale {
+        // Its own is that of the width.
+        query = query.clone() * (scale * (query.dims()[3] as f64).sqrt());
+    }
     let options = AttentionModuleOptions {
-        is_causal: given.causal,
+        is_causal: input.causal,
         ..AttentionModuleOptions::default()
     };
-    let bias = given.position.map(|position| {
-        let height: Tensor<B, 5> = position.height.unsqueeze_dim(4);
-        let grid = height + position.width.unsqueeze_dim(3);
-        grid.reshape([batch, heads, queries, keys])
-    });
-    attention(query, key, value, None, bias, options)
+    attention(query, input.key, input.value, None, None, options)
 }
 
-fn composed<B: Backend>(given: Given<B>) -> Tensor<B, 4> {
-    let [query, key, value] = given.inputs;
-    let input = AttentionInput::new(query, key, value)
-        .with_causal(given.causal)
-        .with_relative_position(given.position);
-    ops::attention(input)
+/// What the model computes.
+fn own<B: Backend>(given: Given<B>) -> Tensor<B, 4> {
+    ops::attention(given.input())
 }

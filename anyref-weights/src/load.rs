@@ -233,11 +233,15 @@ impl<'a> Filler<'a> {
     }
 
     /// The values of the current parameter, and whether they are transposed against burn's layout as in the file, which
-    /// they are only where they `may_stay` so: half ones, and those that are mapped. `None` when there are none or after
-    /// the first error.
-    fn data(&mut self, cast: Option<DType>, may_stay: bool) -> Option<(TensorData, bool)> {
+    /// they are only where they `stay` so. `None` when there are none or after the first error.
+    fn data(
+        &mut self,
+        cast: Option<DType>,
+        stay: ops::StoredWeights,
+    ) -> Option<(TensorData, bool)> {
         let tensor = self.entry()?;
         let transposed = self.path.is_transposed(tensor.shape.len());
+        let may_stay = stay != ops::StoredWeights::None;
         let same_type = cast.is_none_or(|dtype| dtype == tensor.dtype);
         let mapped = match self.options.mapped && same_type && (may_stay || !transposed) {
             true => tensor.mapped(),
@@ -247,7 +251,8 @@ impl<'a> Filler<'a> {
             Some(data) => Ok((data, transposed)),
             None => {
                 let half = matches!(cast, Some(DType::F16 | DType::BF16));
-                let stays = transposed && may_stay && half;
+                let all = stay == ops::StoredWeights::All;
+                let stays = transposed && (all || may_stay && half);
                 Ok((read(tensor, transposed && !stays, cast)?, stays))
             }
         });
@@ -287,10 +292,11 @@ impl<B: Backend> ModuleMapper<B> for Filler<'_> {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         let cast = self.float_type();
-        let Some((data, as_stored)) = self.data(cast, ops::takes_weights_as_stored::<B>()) else {
+        let (id, device) = (param.id, param.lazy_device());
+        let Some((data, as_stored)) = self.data(cast, ops::stored_weights::<B>(&device)) else {
             return param;
         };
-        let (id, device, dtype) = (param.id, param.lazy_device(), data.dtype);
+        let dtype = data.dtype;
         let mut tensor = Tensor::<B, D>::from_data(data, (&device, dtype));
         if as_stored {
             tensor = tensor.swap_dims(0, 1);
@@ -302,7 +308,7 @@ impl<B: Backend> ModuleMapper<B> for Filler<'_> {
         &mut self,
         param: Param<Tensor<B, D, Int>>,
     ) -> Param<Tensor<B, D, Int>> {
-        let Some((data, _)) = self.data(Some(B::IntElem::dtype()), false) else {
+        let Some((data, _)) = self.data(Some(B::IntElem::dtype()), ops::StoredWeights::None) else {
             return param;
         };
         let (id, device) = (param.id, param.lazy_device());
@@ -313,7 +319,7 @@ impl<B: Backend> ModuleMapper<B> for Filler<'_> {
         &mut self,
         param: Param<Tensor<B, D, Bool>>,
     ) -> Param<Tensor<B, D, Bool>> {
-        let Some((data, _)) = self.data(None, false) else {
+        let Some((data, _)) = self.data(None, ops::StoredWeights::None) else {
             return param;
         };
         let (id, device) = (param.id, param.lazy_device());

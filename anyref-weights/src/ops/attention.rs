@@ -2,7 +2,7 @@
 
 use burn::tensor::{Bool, DType, Tensor, activation, backend::Backend};
 
-use super::matmul;
+use super::{folded_attention, matmul, on_processor};
 
 /// Decomposed relative positions of SAM's image encoder: the bias of query `q` on key `(y, x)` is
 /// `height[q, y] + width[q, x]`.
@@ -84,7 +84,10 @@ pub fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
         Ok(output) => return output,
         Err(input) => input,
     };
-    composed(input)
+    match on_processor::<B>() {
+        true => composed(input),
+        false => folded_attention::attention(input),
+    }
 }
 
 /// The composed form, in burn's own tensor operations; scores and softmax are f32 at least.
@@ -101,9 +104,18 @@ pub(super) fn composed<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
     };
     let scale = input.scale.unwrap_or((head_dim as f64).powf(-0.5));
     let dtype = input.query.dtype();
-    let mut scores = matmul(input.query * scale, key.swap_dims(2, 3));
+    // The product may overflow in f16. On a GPU scaling the scores goes with what else is done to them.
+    let first = dtype == DType::F16 || on_processor::<B>();
+    let query = match first && scale != 1.0 {
+        true => input.query * scale,
+        false => input.query,
+    };
+    let mut scores = matmul(query, key.swap_dims(2, 3));
     if matches!(dtype, DType::F16 | DType::BF16) {
         scores = scores.cast(DType::F32);
+    }
+    if !first && scale != 1.0 {
+        scores = scores * scale;
     }
     if let Some(RelativePosition { height, width }) = input.relative_position {
         let [.., rows] = height.dims();

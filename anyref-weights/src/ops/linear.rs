@@ -2,7 +2,7 @@
 
 #[cfg(feature = "flex")]
 use super::flex;
-use super::matmul;
+use super::{matmul, on_processor};
 use burn::tensor::{Tensor, backend::Backend};
 
 /// `x · weight + bias`, over all rows of `x` as one product.
@@ -29,14 +29,25 @@ pub fn linear<B: Backend, const D: usize>(
     of_rows(x.reshape([rows, inputs]), weight, bias).reshape(shape)
 }
 
-/// Whether [`linear`] takes weights as PyTorch's files have them on this backend, without a copy: half ones, and the inputs
-/// of an output one after another.
-pub fn takes_weights_as_stored<B: Backend>() -> bool {
-    #[cfg(feature = "flex")]
-    if flex::route::<B>().is_some() {
-        return true;
+/// Which weights [`linear`] is best given as PyTorch's files have them, the inputs of an output one after another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum StoredWeights {
+    /// All: where one row meets a weight, burn's kernels for GPUs have one group of threads an output, which reads its
+    /// inputs as they lie, and nothing as good for inputs that lie apart.
+    All,
+    /// Half ones, which are widened as they are read, and those that are mapped from a file.
+    HalfOrMapped,
+    /// None: their gradients have burn's order.
+    None,
+}
+
+/// Which weights stay as they are stored on a device.
+pub fn stored_weights<B: Backend>(device: &B::Device) -> StoredWeights {
+    match on_processor::<B>() {
+        true => StoredWeights::HalfOrMapped,
+        false if B::ad_enabled(device) => StoredWeights::None,
+        false => StoredWeights::All,
     }
-    false
 }
 
 fn of_rows<B: Backend>(
@@ -52,8 +63,7 @@ fn of_rows<B: Backend>(
         };
     let dtype = x.dtype();
     let (weight, bias) = (weight.cast(dtype), bias.map(|bias| bias.cast(dtype)));
-    #[cfg(feature = "flex")]
-    if flex::route::<B>().is_some() {
+    if on_processor::<B>() {
         return burn::tensor::module::linear(x, weight, bias);
     }
     let y = matmul(x, weight);

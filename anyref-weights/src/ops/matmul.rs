@@ -4,6 +4,8 @@ use burn::tensor::{Tensor, backend::Backend};
 
 /// Columns of zeros that make any inner dimension a safe one.
 const PADDING: usize = 4;
+/// What all steps divide an even number of times.
+const STEPS: usize = 128;
 
 /// `lhs · rhs`, with batch dimensions broadcast.
 ///
@@ -20,11 +22,10 @@ const PADDING: usize = 4;
 /// - rhs: `[.., k, n]`
 /// - output: `[.., m, n]`
 pub fn matmul<B: Backend, const D: usize>(lhs: Tensor<B, D>, rhs: Tensor<B, D>) -> Tensor<B, D> {
-    #[cfg(feature = "flex")]
-    if super::flex::route::<B>().is_some() {
-        return lhs.matmul(rhs);
+    match super::on_processor::<B>() {
+        true => lhs.matmul(rhs),
+        false => safe(lhs, rhs),
     }
-    safe(lhs, rhs)
 }
 
 /// The product on a backend that may have wrong kernels.
@@ -53,15 +54,35 @@ fn safe<B: Backend, const D: usize>(lhs: Tensor<B, D>, rhs: Tensor<B, D>) -> Ten
 }
 
 /// Whether no step of 8, 16, 32 or 64 values goes an odd number of times into the inner dimension.
-fn is_safe(inner: usize) -> bool {
+pub(super) fn is_safe(inner: usize) -> bool {
     !(3..=6).contains(&inner.trailing_zeros())
 }
 
+/// The size that an unsafe inner dimension is padded to: one whose rows are read by whole vectors where that is at most half
+/// as much again, and the next safe one otherwise.
+fn padded_size(inner: usize) -> usize {
+    let even = inner.next_multiple_of(STEPS);
+    match 2 * even <= 3 * inner {
+        true => even,
+        false => inner + PADDING,
+    }
+}
+
 fn padded<B: Backend, const D: usize>(x: Tensor<B, D>, dim: usize) -> Tensor<B, D> {
+    let size = padded_size(x.dims()[dim]);
+    extended(x, dim, size)
+}
+
+/// `x` with zeros after it along one dimension.
+pub(super) fn extended<B: Backend, const D: usize>(
+    x: Tensor<B, D>,
+    dim: usize,
+    size: usize,
+) -> Tensor<B, D> {
     let mut shape = x.dims();
-    shape[dim] = PADDING;
-    let zeros = Tensor::zeros(shape, (&x.device(), x.dtype()));
-    Tensor::cat(vec![x, zeros], dim)
+    let ranges = shape.map(|size| 0..size);
+    shape[dim] = size;
+    Tensor::zeros(shape, (&x.device(), x.dtype())).slice_assign(ranges, x)
 }
 
 #[cfg(test)]
@@ -80,7 +101,12 @@ mod tests {
         };
         for inner in 1..2000 {
             assert_eq!(is_safe(inner), !odd_steps(inner), "{inner}");
-            assert!(is_safe(inner) || is_safe(inner + PADDING), "{inner}");
+            let padded = padded_size(inner);
+            assert!(
+                is_safe(inner) || is_safe(padded) && inner < padded,
+                "{inner}"
+            );
+            assert!(2 * padded <= 3 * inner.max(8), "{inner}");
         }
     }
 
@@ -89,7 +115,14 @@ mod tests {
     fn padding_changes_neither_products_nor_gradients() {
         type B = Autodiff<Flex>;
         let device = Default::default();
-        for [m, k, n] in [[6, 8, 24], [8, 7, 6], [40, 24, 8], [5, 6, 7], [64, 64, 64]] {
+        for [m, k, n] in [
+            [6, 8, 24],
+            [8, 7, 6],
+            [40, 24, 8],
+            [5, 6, 7],
+            [64, 64, 64],
+            [7, 112, 400],
+        ] {
             let along = random::<B, 3>([3, m, n], 3, &device);
             let run = |product: fn(Tensor<B, 3>, Tensor<B, 3>) -> Tensor<B, 3>| {
                 let lhs = random::<B, 3>([3, m, k], 1, &device).require_grad();

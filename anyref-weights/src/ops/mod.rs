@@ -6,6 +6,7 @@ mod activation;
 mod attention;
 #[cfg(feature = "flex")]
 mod flex;
+mod folded_attention;
 mod linear;
 mod matmul;
 mod norm;
@@ -18,10 +19,21 @@ pub use activation::{gelu, quick_gelu, silu, swiglu};
 pub use attention::{AttentionInput, RelativePosition, attention};
 #[cfg(feature = "flex")]
 pub use flex::slices;
-pub use linear::{linear, takes_weights_as_stored};
+pub use linear::{StoredWeights, linear, stored_weights};
 pub use matmul::matmul;
 pub use norm::{layer_norm, rms_norm};
 pub use permute::permute;
 pub use rotary::{Angles, rotary};
 pub use rows::{assign_rows, assigns_rows_in_place};
 pub use shared::add_shared;
+
+use burn::tensor::backend::Backend;
+
+/// Whether `B` is the processor's backend, with or without autodiff, which has fused forms of its own.
+pub(crate) fn on_processor<B: Backend>() -> bool {
+    #[cfg(feature = "flex")]
+    if flex::route::<B>().is_some() {
+        return true;
+    }
+    false
+}

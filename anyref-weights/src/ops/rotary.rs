@@ -2,7 +2,8 @@
 
 #[cfg(feature = "flex")]
 use super::flex;
-use burn::tensor::{Tensor, backend::Backend};
+use super::on_processor;
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 /// Cosines and sines of the angles by which [`rotary`] turns. They carry no gradient.
 #[derive(Debug, Clone)]
@@ -11,6 +12,48 @@ pub struct Angles<B: Backend> {
     pub cos: Tensor<B, 4>,
     /// `[batch or 1, 1, length, head_dim / 2]`
     pub sin: Tensor<B, 4>,
+    swapped: Option<Swapped<B>>,
+}
+
+/// What turns whole heads at once, by their components and the same with the halves swapped.
+#[derive(Debug, Clone)]
+struct Swapped<B: Backend> {
+    /// `[batch or 1, 1, length, head_dim]`
+    cos: Tensor<B, 4>,
+    /// `[batch or 1, 1, length, head_dim]`, the first half negative.
+    sin: Tensor<B, 4>,
+    /// `[head_dim]`: which component meets which.
+    other: Tensor<B, 1, Int>,
+}
+
+impl<B: Backend> Angles<B> {
+    /// # Shapes
+    /// - cos and sin: `[batch or 1, 1, length, head_dim / 2]`
+    pub fn new(cos: Tensor<B, 4>, sin: Tensor<B, 4>) -> Self {
+        let device = cos.device();
+        // On a GPU it becomes one kernel; the gradient of a selection is a slow one.
+        let whole = !on_processor::<B>() && !B::ad_enabled(&device);
+        let swapped = whole.then(|| Swapped::new(&cos, &sin));
+        Self { cos, sin, swapped }
+    }
+}
+
+impl<B: Backend> Swapped<B> {
+    fn new(cos: &Tensor<B, 4>, sin: &Tensor<B, 4>) -> Self {
+        let half = cos.dims()[3] as i64;
+        let other: Vec<i64> = (half..2 * half).chain(0..half).collect();
+        let length = other.len();
+        Self {
+            cos: Tensor::cat(vec![cos.clone(), cos.clone()], 3),
+            sin: Tensor::cat(vec![-sin.clone(), sin.clone()], 3),
+            other: Tensor::from_data(TensorData::new(other, [length]), &cos.device()),
+        }
+    }
+
+    fn turn(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let other = x.clone().select(3, self.other.clone());
+        x * self.cos.clone() + other * self.sin.clone()
+    }
 }
 
 /// Turns component `i` of every head together with component `i + head_dim / 2`, the half-split layout
@@ -24,12 +67,15 @@ pub fn rotary<B: Backend>(x: Tensor<B, 4>, angles: &Angles<B>) -> Tensor<B, 4> {
         Ok(y) => return y,
         Err(x) => x,
     };
-    composed(x, angles)
+    match &angles.swapped {
+        Some(swapped) => swapped.turn(x),
+        None => composed(x, angles),
+    }
 }
 
 /// The composed form, in burn's own tensor operations.
 pub(super) fn composed<B: Backend>(x: Tensor<B, 4>, angles: &Angles<B>) -> Tensor<B, 4> {
-    let Angles { cos, sin } = angles;
+    let Angles { cos, sin, .. } = angles;
     let half = x.dims()[3] / 2;
     let first = x.clone().narrow(3, 0, half);
     let second = x.narrow(3, half, half);
@@ -38,4 +84,21 @@ pub(super) fn composed<B: Backend>(x: Tensor<B, 4>, angles: &Angles<B>) -> Tenso
         second * cos.clone() + first * sin.clone(),
     ];
     Tensor::cat(turned, 3)
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, random};
+    use burn_flex::Flex;
+
+    #[test]
+    fn whole_heads_turn_as_their_halves_do() {
+        let device = Default::default();
+        let x = random::<Flex, 4>([2, 3, 5, 8], 1, &device);
+        let angle = random::<Flex, 4>([1, 1, 5, 4], 2, &device) * 3.0;
+        let angles = Angles::new(angle.clone().cos(), angle.sin());
+        let whole = Swapped::new(&angles.cos, &angles.sin).turn(x.clone());
+        assert_close(&whole, &composed(x, &angles), 1e-6);
+    }
 }

@@ -4,17 +4,13 @@
 use super::flex;
 use burn::tensor::{Tensor, backend::Backend};
 
-/// Whether [`assign_rows`] writes in place on this backend; elsewhere room to write to gains nothing.
-pub fn assigns_rows_in_place<B: Backend>() -> bool {
-    #[cfg(feature = "flex")]
-    if flex::route::<B>() == Some(flex::Route::Inference) {
-        return true;
-    }
-    false
+/// Whether [`assign_rows`] writes in place on a device; elsewhere room to write to gains nothing.
+pub fn assigns_rows_in_place<B: Backend>(device: &B::Device) -> bool {
+    !B::ad_enabled(device)
 }
 
-/// `buffer` with `rows` in the place of its rows from `first` on. On the CPU backend, without gradients, a buffer that
-/// nothing else holds is written in place; burn's own assignment copies it.
+/// `buffer` with `rows` in the place of its rows from `first` on. Without gradients, a buffer that nothing else holds is
+/// written in place: on GPUs by burn's own assignment, which copies it on the CPU backend.
 ///
 /// # Shapes
 /// - buffer and output: `[batch, heads, length, dim]`

@@ -1,4 +1,4 @@
-//! `cargo xtask bench attention`: burn's own attention on a GPU against the composed form.
+//! `cargo xtask bench attention`: burn's own attention against the model's.
 
 use std::process::Command;
 
@@ -21,8 +21,8 @@ const CASES: [&str; 6] = [
 /// Options of `bench attention`.
 #[derive(Debug, Args)]
 pub struct Attention {
-    /// What to run on: wgpu, vulkan, metal, webgpu or cuda
-    #[arg(long, default_value = "vulkan")]
+    /// What to run on: flex, wgpu, vulkan, metal, webgpu or cuda
+    #[arg(long, default_value = "flex")]
     backend: String,
     /// Cases as batch,heads,queries,keys,width, with `,causal` or `,grid` (SAM's relative positions) after them where they
     /// are [default: those of the model's parts]
@@ -36,7 +36,7 @@ pub struct Attention {
 /// Measures every case.
 pub fn run(options: &Attention) -> Result<()> {
     println!(
-        "| batch x heads | queries | keys | width | | type | burn's | composed | ratio | burn's error | composed error |"
+        "| batch x heads | queries | keys | width | | type | burn's | own | ratio | burn's error | own error |"
     );
     println!("|{}", " --: |".repeat(11));
     let backend = format!("anyref-weights/{}", options.backend);

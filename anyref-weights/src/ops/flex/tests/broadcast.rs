@@ -11,10 +11,10 @@ fn rotary_agrees<B: AutodiffBackend<InnerBackend = Flex>>() {
     for (shape, rows) in [([3, 2, 5, 8], 1), ([3, 2, 5, 8], 3), ([1, 4, 1, 6], 1)] {
         let [batch, heads, length, width] = shape;
         let angle = random([rows, 1, length, width / 2], 1) * 3.0;
-        let angles = Angles::<B> {
-            cos: Tensor::from_inner(angle.clone().cos()),
-            sin: Tensor::from_inner(angle.sin()),
-        };
+        let angles = Angles::<B>::new(
+            Tensor::from_inner(angle.clone().cos()),
+            Tensor::from_inner(angle.sin()),
+        );
         // As attention has it: the heads of a position beside one another in memory.
         let x = random([batch, length, heads, width], 2);
         let weight = Tensor::from_inner(random(shape, 3));
@@ -41,14 +41,8 @@ fn rotary_agrees_with_the_composed_form() {
 fn turning_keeps_lengths_and_turns_back() {
     let x = random([2, 3, 4, 6], 4);
     let angle = random([1, 1, 4, 3], 5);
-    let there = Angles {
-        cos: angle.clone().cos(),
-        sin: angle.clone().sin(),
-    };
-    let back = Angles {
-        cos: angle.clone().cos(),
-        sin: angle.sin().neg(),
-    };
+    let there = Angles::new(angle.clone().cos(), angle.clone().sin());
+    let back = Angles::new(angle.clone().cos(), angle.sin().neg());
     let y = rotary(x.clone(), &there).expect("fused");
     let norm = |x: Tensor<Flex, 4>| x.powf_scalar(2.0).sum_dim(3);
     assert!(difference(norm(y.clone()), norm(x.clone())) < 1e-4);

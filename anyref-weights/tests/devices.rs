@@ -1,7 +1,7 @@
-//! Attention on the GPU against the same on the processor, in every shape that a part of the model has.
+//! Operations on the GPU against the same on the processor, in every shape that a part of the model has.
 #![cfg(all(feature = "flex", any(feature = "vulkan", feature = "cuda")))]
 
-use anyref_weights::ops::{AttentionInput, RelativePosition, attention};
+use anyref_weights::ops::{self, Angles, AttentionInput, RelativePosition, attention};
 use anyref_weights::testing::random;
 use burn::backend::Flex;
 use burn::tensor::backend::Backend;
@@ -77,6 +77,17 @@ fn attends_as_the_processor_does<B: Backend>(most: f32) {
             grid_rows: Some(4),
             ..PLAIN
         },
+        // The same with heads that are padded.
+        Case {
+            sizes: [2, 3, 3, 20, 20, 80],
+            grid_rows: Some(5),
+            ..PLAIN
+        },
+        // CLIP
+        Case {
+            sizes: [1, 3, 3, 10, 10, 64],
+            ..PLAIN
+        },
         // LLaMA: keys that several heads share, padding on the left, and earlier keys of a cache.
         Case {
             sizes: [2, 6, 2, 12, 12, 32],
@@ -110,4 +121,62 @@ fn attends_as_the_processor_does<B: Backend>(most: f32) {
         println!("{case:?}: {difference:.1e}");
         assert!(difference < most, "{case:?}: {difference}");
     }
+}
+
+/// Each operation that takes another form on a GPU than on the processor.
+fn others<B: Backend>() -> Vec<(&'static str, Vec<f32>)> {
+    let device = B::Device::default();
+    let values = |x: Tensor<B, 4>| x.into_data().iter::<f32>().collect::<Vec<_>>();
+    let heads = random::<B, 4>([2, 3, 5, 64], 1, &device);
+    let angle = random::<B, 4>([1, 1, 5, 32], 2, &device) * 3.0;
+    let angles = Angles::new(angle.clone().cos(), angle.sin());
+    let turned = ops::rotary(heads.clone(), &angles);
+    // The heads of a token lie beside one another, as a linear layer leaves them.
+    let apart = ops::rotary(heads.clone().swap_dims(1, 2).swap_dims(1, 2), &angles);
+    let [gamma, beta] = [3, 4].map(|seed| random::<B, 1>([64], seed, &device));
+    let normed = ops::layer_norm(heads.clone() + 100.0, gamma, beta, 1e-6);
+    // Weights as a file has them, for one row and for several.
+    let stored = random::<B, 2>([96, 64], 5, &device).swap_dims(0, 1);
+    let rows = ops::linear(heads.clone(), stored.clone(), None);
+    let row = heads.clone().slice([0..1, 0..1, 0..1, 0..64]);
+    let row = ops::linear(row, stored, None);
+    // A buffer that is written to while an earlier part of it is in use, and once that is not.
+    let buffer = ops::assign_rows(Tensor::zeros([2, 3, 8, 64], &device), 0, heads.clone());
+    let before = buffer.clone().narrow(2, 0, 5);
+    let buffer = ops::assign_rows(buffer, 5, heads.clone().narrow(2, 0, 1));
+    let sum = before.sum_dim(2);
+    let buffer = ops::assign_rows(buffer, 6, heads.narrow(2, 1, 2));
+    [
+        ("rotary", turned),
+        ("rotary of permuted heads", apart),
+        ("layer norm", normed),
+        ("linear", rows),
+        ("linear of one row", row),
+        ("sum of earlier rows", sum),
+        ("rows", buffer),
+    ]
+    .map(|(name, x)| (name, values(x)))
+    .into()
+}
+
+fn computes_as_the_processor_does<B: Backend>(most: f32) {
+    for ((name, found), (_, expected)) in others::<B>().into_iter().zip(others::<Flex>()) {
+        assert_eq!(found.len(), expected.len(), "{name}");
+        let difference = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());
+        let difference = difference.fold(0.0, f32::max);
+        println!("{name}: {difference:.1e}");
+        assert!(difference < most, "{name}: {difference}");
+    }
+}
+
+#[cfg(feature = "vulkan")]
+#[test]
+fn vulkan_computes_as_the_processor_does() {
+    computes_as_the_processor_does::<burn::backend::Vulkan>(1e-4);
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn cuda_computes_as_the_processor_does() {
+    computes_as_the_processor_does::<burn::backend::Cuda>(2e-2);
 }

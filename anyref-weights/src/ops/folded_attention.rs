@@ -1,0 +1,118 @@
+//! Attention in few kernels of a GPU.
+
+use burn::tensor::{Bool, Tensor, TensorData, backend::Backend};
+
+use super::attention::{AttentionInput, RelativePosition, composed};
+use super::matmul::{extended, is_safe};
+
+/// Inner dimensions are padded to a multiple of this, so that kernels read whole vectors and check no bounds.
+const STEP: usize = 128;
+
+/// The composed form of what is [folded](AttentionInput::folded).
+pub(super) fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
+    composed(input.folded())
+}
+
+impl<B: Backend> AttentionInput<B> {
+    /// The same attention with two things moved into the product of queries and keys. Relative positions are further
+    /// components of the queries, which meet a one in the keys of their row and of their column: added to scores they would
+    /// be two passes over all of these. And widths that the product does not take as they are, those of most models' heads,
+    /// are padded with zeros before the keys are transposed, by whole rows.
+    ///
+    /// The result has no relative positions, its scale, and queries and keys that may be wider than the values.
+    pub fn folded(mut self) -> Self {
+        let head_dim = self.query.dims()[3];
+        let scale = self.scale.unwrap_or_else(|| (head_dim as f64).powf(-0.5));
+        self.scale = Some(scale);
+        match self.relative_position.take() {
+            Some(RelativePosition { height, width }) => {
+                let grid = [height.dims()[3], width.dims()[3]];
+                let size = padded(head_dim + grid[0] + grid[1]);
+                self.key = beside(self.key, grid, size);
+                let query = Tensor::cat(vec![self.query * scale, height, width], 3);
+                self.query = extended(query, 3, size);
+                self.scale = Some(1.0);
+            }
+            None if !is_safe(head_dim) && padded(head_dim) <= 2 * head_dim => {
+                let size = padded(head_dim);
+                self.key = extended(self.key, 3, size);
+                self.query = extended(self.query, 3, size);
+            }
+            None => {}
+        }
+        self
+    }
+}
+
+/// The inner dimension of this size or more that kernels like best.
+fn padded(size: usize) -> usize {
+    size.next_multiple_of(STEP)
+}
+
+/// Keys with a one for their row and a one for their column of a grid beside them, and zeros up to `size`.
+fn beside<B: Backend>(key: Tensor<B, 4>, [rows, columns]: [usize; 2], size: usize) -> Tensor<B, 4> {
+    let [batch, heads, keys, head_dim] = key.dims();
+    let (device, dtype) = (key.device(), key.dtype());
+    let extra = size - head_dim;
+    let mut ones = vec![false; keys * extra];
+    for (index, ones) in ones.chunks_exact_mut(extra).enumerate() {
+        ones[index / columns] = true;
+        ones[rows + index % columns] = true;
+    }
+    let ones = Tensor::<B, 2, Bool>::from_data(TensorData::new(ones, [keys, extra]), &device);
+    let ones = ones.float().cast(dtype).unsqueeze::<4>();
+    Tensor::cat(vec![key, ones.expand([batch, heads, keys, extra])], 3)
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+    use crate::testing::{assert_close, random};
+    use burn::backend::Autodiff;
+    use burn_flex::Flex;
+
+    /// Heads of 8 (as they are), 64 and 80 (padded), a grid of 3 by 5 and shared keys, with their gradients.
+    #[test]
+    fn folding_changes_neither_attention_nor_gradients() {
+        type B = Autodiff<Flex>;
+        let device = Default::default();
+        for (head_dim, grid, kv_heads, causal) in [
+            (8, None, 2, true),
+            (64, None, 4, true),
+            (80, None, 2, false),
+            (80, Some([3, 5]), 4, false),
+            (8, Some([3, 5]), 2, true),
+        ] {
+            let (batch, heads, queries, keys) = (2, 4, 7, 15);
+            let along = random::<B, 4>([batch, heads, queries, head_dim], 9, &device);
+            let run = |form: fn(AttentionInput<B>) -> Tensor<B, 4>| {
+                let leaf = |shape, seed| random::<B, 4>(shape, seed, &device).require_grad();
+                let mut leaves = vec![
+                    leaf([batch, heads, queries, head_dim], 1),
+                    leaf([batch, kv_heads, keys, head_dim], 2),
+                    leaf([batch, kv_heads, keys, head_dim], 3),
+                ];
+                let position = grid.map(|[rows, columns]| {
+                    leaves.push(leaf([batch, heads, queries, rows], 4));
+                    leaves.push(leaf([batch, heads, queries, columns], 5));
+                    RelativePosition {
+                        height: leaves[3].clone(),
+                        width: leaves[4].clone(),
+                    }
+                });
+                let [query, key, value] = [0, 1, 2].map(|i: usize| leaves[i].clone());
+                let input = AttentionInput::new(query, key, value)
+                    .with_relative_position(position)
+                    .with_causal(causal);
+                let y = form(input);
+                let grads = (y.clone() * along.clone()).sum().backward();
+                let mut found = vec![y.inner()];
+                found.extend(leaves.iter().map(|x| x.grad(&grads).expect("gradient")));
+                found
+            };
+            for (found, expected) in run(attention).iter().zip(&run(composed)) {
+                assert_close(found, expected, 1e-5);
+            }
+        }
+    }
+}
