@@ -29,7 +29,7 @@ pub struct LlamaAttention<B: Backend> {
 pub struct AttentionContext<B: Backend> {
     /// Positions of the new tokens.
     pub rotation: Angles<B>,
-    /// `[batch, 1, 1, past + length]`, `true` = not to be attended to.
+    /// `[batch or 1, 1, 1, keys]`, `true` = not to be attended to: padding, and what a cache has room for.
     pub mask: Option<Tensor<B, 4, Bool>>,
 }
 
@@ -40,7 +40,7 @@ pub struct LlamaAttentionOutput<B: Backend> {
     pub output: Tensor<B, 3>,
     /// `[batch, heads, length, head_dim]`, after rotation.
     pub query: Tensor<B, 4>,
-    /// `[batch, kv_heads, past + length, head_dim]`, after rotation.
+    /// What was attended to, `[batch, kv_heads, past + length and room, head_dim]`, after rotation.
     pub key: Tensor<B, 4>,
 }
 

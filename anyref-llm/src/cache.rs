@@ -1,6 +1,6 @@
 //! Keys and values of what a model has read.
 
-use anyref_weights::ops;
+use anyref_weights::ops::{self, Room};
 use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend};
 
 use crate::model::no_padding;
@@ -9,11 +9,15 @@ use crate::model::no_padding;
 #[derive(Debug, Clone)]
 pub struct LayerCache<B: Backend> {
     entry: Option<[Rows<B>; 2]>,
+    /// How room is used; what suits the device when absent.
+    room: Option<Room>,
 }
 
 /// Room for this share of what is there is made at once when the room is used up, and for this many rows at least.
 const SPARE: usize = 8;
 const LEAST: usize = 32;
+/// Rows with room are a multiple of this: as many as a product goes over in whole steps.
+const STEP: usize = 128;
 
 /// Rows of a buffer that may have room for more.
 #[derive(Debug, Clone)]
@@ -31,27 +35,43 @@ impl<B: Backend> Rows<B> {
         }
     }
 
+    /// Rows and room.
+    fn capacity(&self) -> usize {
+        self.buffer.dims()[2]
+    }
+
     fn get(&self) -> Tensor<B, 4> {
-        match self.buffer.dims()[2] == self.length {
+        match self.capacity() == self.length {
             true => self.buffer.clone(),
             false => self.buffer.clone().narrow(2, 0, self.length),
         }
     }
 
-    fn append(self, rows: Tensor<B, 4>) -> Self {
+    /// What [`capacity`](Self::capacity) is after some rows more.
+    fn capacity_after(&self, added: usize, room: Room) -> usize {
+        let length = self.length + added;
+        if length <= self.capacity() {
+            self.capacity()
+        } else if added == 1 && room != Room::Never {
+            (length + (length / SPARE).max(LEAST)).next_multiple_of(STEP)
+        } else {
+            // A prompt after a prefix is read at once.
+            length
+        }
+    }
+
+    fn append(self, rows: Tensor<B, 4>, room: Room) -> Self {
         let [batch, heads, added, dim] = rows.dims();
         let length = self.length + added;
-        let device = rows.device();
-        let room = self.buffer.dims()[2];
-        let buffer = if length <= room {
+        let capacity = self.capacity_after(added, room);
+        let buffer = if length <= self.capacity() {
             ops::assign_rows(self.buffer, self.length, rows)
         } else {
+            let options = (&rows.device(), rows.dtype());
             let mut parts = vec![self.get(), rows];
-            // A prompt after a prefix is read at once.
-            if added == 1 && ops::assigns_rows_in_place::<B>(&device) {
-                let spare = (length / SPARE).max(LEAST);
-                let options = (&device, parts[0].dtype());
-                parts.push(Tensor::zeros([batch, heads, spare, dim], options));
+            if capacity > length {
+                let spare = [batch, heads, capacity - length, dim];
+                parts.push(Tensor::zeros(spare, options));
             }
             Tensor::cat(parts, 2)
         };
@@ -60,20 +80,36 @@ impl<B: Backend> Rows<B> {
 }
 
 impl<B: Backend> LayerCache<B> {
-    /// Appends new keys and values, `[batch, kv_heads, length, head_dim]`, and returns all.
+    /// Appends new keys and values, `[batch, kv_heads, length, head_dim]`, and returns what is to be attended to: all, and
+    /// room after it where the model's [mask](crate::attention::AttentionContext::mask) covers it.
     pub(crate) fn append(
         &mut self,
         key: Tensor<B, 4>,
         value: Tensor<B, 4>,
     ) -> (Tensor<B, 4>, Tensor<B, 4>) {
+        let (added, room) = (key.dims()[2], self.room(&key.device()));
         let entry = match self.entry.take() {
-            Some([past_key, past_value]) => [past_key.append(key), past_value.append(value)],
+            Some([past_key, past_value]) => {
+                [past_key.append(key, room), past_value.append(value, room)]
+            }
             None => [Rows::new(key), Rows::new(value)],
         };
-        let [key, value] = entry.each_ref().map(Rows::get);
+        let [key, value] = entry.each_ref().map(|rows| match masks(added, room) {
+            true => rows.buffer.clone(),
+            false => rows.get(),
+        });
         self.entry = Some(entry);
         (key, value)
     }
+
+    fn room(&self, device: &B::Device) -> Room {
+        self.room.unwrap_or_else(|| ops::room::<B>(device))
+    }
+}
+
+/// Whether room is attended to, behind a mask. Several tokens at once see different keys, the last one all.
+fn masks(added: usize, room: Room) -> bool {
+    added == 1 && room == Room::Masked
 }
 
 /// Keys and values of all layers for the sequences read so far.
@@ -90,9 +126,23 @@ impl<B: Backend> KvCache<B> {
     /// An empty cache for a model of `layers` layers.
     pub fn new(layers: usize) -> Self {
         Self {
-            layers: vec![LayerCache { entry: None }; layers],
+            layers: vec![
+                LayerCache {
+                    entry: None,
+                    room: None,
+                };
+                layers
+            ],
             padding: None,
         }
+    }
+
+    /// Sets how room for tokens to come is used, instead of what suits the device.
+    pub fn with_room(mut self, room: Room) -> Self {
+        for layer in &mut self.layers {
+            layer.room = Some(room);
+        }
+        self
     }
 
     /// Number of positions read, padding included.
@@ -108,6 +158,24 @@ impl<B: Backend> KvCache<B> {
     /// Number of rows, 0 while empty.
     pub fn batch(&self) -> usize {
         self.first().map_or(0, |key| key.buffer.dims()[0])
+    }
+
+    /// The last layer's keys, `[batch, kv_heads, len, head_dim]`; `None` while empty.
+    pub fn last_key(&self) -> Option<Tensor<B, 4>> {
+        let [key, _] = self.layers.last()?.entry.as_ref()?;
+        Some(key.get())
+    }
+
+    /// Key positions that some tokens more attend to, room included.
+    pub(crate) fn attended(&self, added: usize, device: &B::Device) -> usize {
+        let Some((layer, key)) = self.layers.first().zip(self.first()) else {
+            return added;
+        };
+        let room = layer.room(device);
+        match masks(added, room) {
+            true => key.capacity_after(added, room),
+            false => key.length + added,
+        }
     }
 
     /// Which positions are padding, `[batch, len]`; `None` when there is no padding.
@@ -165,6 +233,7 @@ impl<B: Backend> KvCache<B> {
             entry: part(layer, 0)
                 .zip(part(layer, 1))
                 .map(|(key, value)| [key, value]),
+            room: first.layers[layer].room,
         });
         let device = first.first().map(|key| key.buffer.device());
         let padded = caches.iter().any(|cache| cache.padding.is_some());
@@ -205,10 +274,15 @@ impl<B: Backend> KvCache<B> {
             return Self::new(self.layers.len());
         }
         let length = length.min(self.len());
-        self.map(
-            |x| x.narrow(2, 0, length),
-            |padding| padding.narrow(1, 0, length),
-        )
+        let mut cache = self.map(|x| x, |padding| padding.narrow(1, 0, length));
+        for rows in cache
+            .layers
+            .iter_mut()
+            .flat_map(|layer| layer.entry.iter_mut().flatten())
+        {
+            *rows = Rows::new(rows.buffer.clone().narrow(2, 0, length));
+        }
+        cache
     }
 
     /// The same values, cut off from the graph that computed them.
@@ -231,16 +305,19 @@ impl<B: Backend> KvCache<B> {
             .map(|[key, _]| key)
     }
 
+    /// The same positions of other rows or values; what the first form is given has room.
     fn map(
         &self,
         tensor: impl Fn(Tensor<B, 4>) -> Tensor<B, 4>,
         padding: impl Fn(Tensor<B, 2, Bool>) -> Tensor<B, 2, Bool>,
     ) -> Self {
+        let rows = |rows: &Rows<B>| Rows {
+            buffer: tensor(rows.buffer.clone()),
+            length: rows.length,
+        };
         let layer = |layer: &LayerCache<B>| LayerCache {
-            entry: layer
-                .entry
-                .as_ref()
-                .map(|entry| entry.each_ref().map(|rows| Rows::new(tensor(rows.get())))),
+            entry: layer.entry.as_ref().map(|entry| entry.each_ref().map(rows)),
+            room: layer.room,
         };
         Self {
             layers: self.layers.iter().map(layer).collect(),

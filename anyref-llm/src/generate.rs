@@ -108,9 +108,11 @@ pub fn generate<B: Backend>(
     let offset = cache.len();
     let first = last_columns(input.padding.as_ref(), [batch, length], offset);
     let prompt = LlamaInput::new(input.embeddings).with_padding(input.padding);
-    let mut output = model.forward(prompt, Some(&mut cache));
+    let output = model.forward(prompt, Some(&mut cache));
     let mut hidden = vec![output.hidden.clone()];
     let mut query = vec![output.query];
+    // Keys that nobody else holds are written behind in place.
+    drop(output.key);
 
     let mut samplers: Vec<_> = (0..batch).map(|row| Sampler::new(config, row)).collect();
     let mut tokens = vec![Vec::new(); batch];
@@ -136,7 +138,7 @@ pub fn generate<B: Backend>(
             break;
         }
         let padding = ended_padding(&finish, &cache, &device);
-        output = read_tokens(model, chosen, [batch, 1], padding, &mut cache, &device);
+        let output = read_tokens(model, chosen, [batch, 1], padding, &mut cache, &device);
         hidden.push(output.hidden.clone());
         query.push(output.query);
         state = output.hidden;
@@ -150,7 +152,7 @@ pub fn generate<B: Backend>(
         first,
         hidden: Tensor::cat(hidden, 1),
         query: Tensor::cat(query, 2),
-        key: output.key,
+        key: cache.last_key().expect("a prompt was read"),
         offset,
         cache,
     }

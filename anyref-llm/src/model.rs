@@ -6,7 +6,7 @@ use anyref_weights::nn::{RmsNorm, RmsNormConfig, apply_linear};
 use anyref_weights::ops;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig, Linear};
-use burn::tensor::{Bool, Int, Tensor, backend::Backend};
+use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend};
 
 use crate::attention::AttentionContext;
 use crate::block::LlamaDecoderLayer;
@@ -199,11 +199,27 @@ impl<B: Backend> Llama<B> {
         if let Some(cache) = cache.as_deref_mut() {
             cache.set_padding(padding.clone());
         }
+        let device = embeddings.device();
+        let attended = cache
+            .as_ref()
+            .map_or(total, |cache| cache.attended(length, &device));
+        let mask = match (padding, attended > total) {
+            (Some(padding), true) => {
+                let room = no_padding(batch, attended - total, &device).bool_not();
+                Some(Tensor::cat(vec![padding, room], 1))
+            }
+            (None, true) => {
+                let room = (0..attended).map(|position| position >= total);
+                let room = TensorData::new(room.collect::<Vec<_>>(), [1, attended]);
+                Some(Tensor::from_data(room, &device))
+            }
+            (padding, false) => padding,
+        };
         let context = AttentionContext {
             rotation: self
                 .rotary
                 .rotation(position_ids, total, embeddings.dtype()),
-            mask: padding.map(|padding| padding.reshape([batch, 1, 1, total])),
+            mask: mask.map(|mask| mask.unsqueeze_dims(&[1, 1])),
         };
 
         let mut x = embeddings;
@@ -214,7 +230,10 @@ impl<B: Backend> Llama<B> {
             x = output.output;
             last = Some((output.query, output.key));
         }
-        let (query, key) = last.expect("at least one layer");
+        let (query, mut key) = last.expect("at least one layer");
+        if attended > total {
+            key = key.narrow(2, 0, total);
+        }
         LlamaOutput {
             hidden: x,
             query,

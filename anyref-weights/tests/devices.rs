@@ -132,7 +132,8 @@ fn others<B: Backend>() -> Vec<(&'static str, Vec<f32>)> {
     let angles = Angles::new(angle.clone().cos(), angle.sin());
     let turned = ops::rotary(heads.clone(), &angles);
     // The heads of a token lie beside one another, as a linear layer leaves them.
-    let apart = ops::rotary(heads.clone().swap_dims(1, 2).swap_dims(1, 2), &angles);
+    let apart = random::<B, 4>([2, 5, 3, 64], 6, &device).swap_dims(1, 2);
+    let apart = ops::rotary(apart, &angles);
     let [gamma, beta] = [3, 4].map(|seed| random::<B, 1>([64], seed, &device));
     let normed = ops::layer_norm(heads.clone() + 100.0, gamma, beta, 1e-6);
     // Weights as a file has them, for one row and for several.
@@ -140,12 +141,21 @@ fn others<B: Backend>() -> Vec<(&'static str, Vec<f32>)> {
     let rows = ops::linear(heads.clone(), stored.clone(), None);
     let row = heads.clone().slice([0..1, 0..1, 0..1, 0..64]);
     let row = ops::linear(row, stored, None);
-    // A buffer that is written to while an earlier part of it is in use, and once that is not.
+    // A buffer that is written to while an earlier part of it is in use, one that is read without a copy, and once that
+    // is not.
     let buffer = ops::assign_rows(Tensor::zeros([2, 3, 8, 64], &device), 0, heads.clone());
-    let before = buffer.clone().narrow(2, 0, 5);
-    let buffer = ops::assign_rows(buffer, 5, heads.clone().narrow(2, 0, 1));
+    let before = buffer.clone().narrow(2, 0, 4);
+    let buffer = ops::assign_rows(buffer, 3, heads.clone().narrow(2, 0, 2));
     let sum = before.sum_dim(2);
-    let buffer = ops::assign_rows(buffer, 6, heads.narrow(2, 1, 2));
+    let buffer = ops::assign_rows(buffer, 6, heads.clone().narrow(2, 1, 2));
+    // Keys and values that are parts of buffers with room, for shared heads of a batch.
+    let queries = random::<B, 4>([2, 6, 1, 64], 7, &device);
+    let [keys, values_of] = [4, 5].map(|length| buffer.clone().narrow(2, 0, length));
+    let attended = attention(AttentionInput::new(
+        queries,
+        keys,
+        values_of.narrow(2, 0, 4),
+    ));
     [
         ("rotary", turned),
         ("rotary of permuted heads", apart),
@@ -154,6 +164,7 @@ fn others<B: Backend>() -> Vec<(&'static str, Vec<f32>)> {
         ("linear of one row", row),
         ("sum of earlier rows", sum),
         ("rows", buffer),
+        ("attention to parts of buffers", attended),
     ]
     .map(|(name, x)| (name, values(x)))
     .into()

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Bool, DType, Tensor, activation, backend::Backend};
 
-use super::{folded_attention, matmul, on_processor};
+use super::{folded_attention, matmul, matmul_transposed, on_processor};
 
 /// Decomposed relative positions of SAM's image encoder: the bias of query `q` on key `(y, x)` is
 /// `height[q, y] + width[q, x]`.
@@ -110,7 +110,7 @@ pub(super) fn composed<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
         true => input.query * scale,
         false => input.query,
     };
-    let mut scores = matmul(query, key.swap_dims(2, 3));
+    let mut scores = matmul_transposed(query, key);
     if matches!(dtype, DType::F16 | DType::BF16) {
         scores = scores.cast(DType::F32);
     }

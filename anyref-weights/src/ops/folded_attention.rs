@@ -19,7 +19,11 @@ impl<B: Backend> AttentionInput<B> {
     /// be two passes over all of these. And widths that the product does not take as they are, those of most models' heads,
     /// are padded with zeros before the keys are transposed, by whole rows.
     ///
-    /// The result has no relative positions, its scale, and queries and keys that may be wider than the values.
+    /// The result has no relative positions, its scale, and queries and keys that may be wider than the values. Half scores
+    /// are rounded once, with their positions.
+    ///
+    /// # Panics
+    /// When the keys are not as many as the rows and columns of the positions give.
     pub fn folded(mut self) -> Self {
         let head_dim = self.query.dims()[3];
         let scale = self.scale.unwrap_or_else(|| (head_dim as f64).powf(-0.5));
@@ -27,6 +31,8 @@ impl<B: Backend> AttentionInput<B> {
         match self.relative_position.take() {
             Some(RelativePosition { height, width }) => {
                 let grid = [height.dims()[3], width.dims()[3]];
+                let dtype = self.query.dtype();
+                let (height, width) = (height.cast(dtype), width.cast(dtype));
                 let size = padded(head_dim + grid[0] + grid[1]);
                 self.key = beside(self.key, grid, size);
                 let query = Tensor::cat(vec![self.query * scale, height, width], 3);
@@ -52,6 +58,7 @@ fn padded(size: usize) -> usize {
 /// Keys with a one for their row and a one for their column of a grid beside them, and zeros up to `size`.
 fn beside<B: Backend>(key: Tensor<B, 4>, [rows, columns]: [usize; 2], size: usize) -> Tensor<B, 4> {
     let [batch, heads, keys, head_dim] = key.dims();
+    assert_eq!(keys, rows * columns, "keys are a grid");
     let (device, dtype) = (key.device(), key.dtype());
     let extra = size - head_dim;
     let mut ones = vec![false; keys * extra];

@@ -2,7 +2,8 @@
 
 #[cfg(feature = "flex")]
 use super::flex;
-use super::{matmul, on_processor};
+use super::matmul::is_safe;
+use super::{matmul, matmul_transposed, on_processor};
 use burn::tensor::{Tensor, backend::Backend};
 
 /// `x · weight + bias`, over all rows of `x` as one product.
@@ -66,7 +67,11 @@ fn of_rows<B: Backend>(
     if on_processor::<B>() {
         return burn::tensor::module::linear(x, weight, bias);
     }
-    let y = matmul(x, weight);
+    let stored = stored_weights::<B>(&x.device()) == StoredWeights::All;
+    let y = match stored && !is_safe(x.dims()[1]) {
+        true => matmul_transposed(x, weight.transpose()),
+        false => matmul(x, weight),
+    };
     match bias {
         Some(bias) => y + bias.unsqueeze(),
         None => y,

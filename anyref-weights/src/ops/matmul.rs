@@ -13,7 +13,8 @@ const STEPS: usize = 128;
 /// inner dimension in steps of 8 to 64 values and two steps a turn. They check bounds only where a step
 /// does not divide the dimension: where it does and the number of steps is odd, the last step adds what
 /// lies behind the operands (seen in burn's issue 4966 as products that are near zero). Such dimensions
-/// are padded with zeros here, so that bounds are checked. The gradients of a product are products whose
+/// are padded with zeros here, to one that all steps divide an even number of times or to one that none divides, for which
+/// bounds are checked. The gradients of a product are products whose
 /// inner dimensions are its rows and its columns: on a backend that computes gradients these are padded
 /// too, and cut off again.
 ///
@@ -24,25 +25,52 @@ const STEPS: usize = 128;
 pub fn matmul<B: Backend, const D: usize>(lhs: Tensor<B, D>, rhs: Tensor<B, D>) -> Tensor<B, D> {
     match super::on_processor::<B>() {
         true => lhs.matmul(rhs),
-        false => safe(lhs, rhs),
+        false => safe(lhs, rhs, false),
+    }
+}
+
+/// `lhs · rhsᵀ`, which pads what lies side by side in memory where [`matmul`] of the transposed would write it apart.
+///
+/// # Shapes
+/// - lhs: `[.., m, k]`
+/// - rhs: `[.., n, k]`
+/// - output: `[.., m, n]`
+pub fn matmul_transposed<B: Backend, const D: usize>(
+    lhs: Tensor<B, D>,
+    rhs: Tensor<B, D>,
+) -> Tensor<B, D> {
+    match super::on_processor::<B>() {
+        true => lhs.matmul(rhs.swap_dims(D - 2, D - 1)),
+        false => safe(lhs, rhs, true),
     }
 }
 
 /// The product on a backend that may have wrong kernels.
-fn safe<B: Backend, const D: usize>(lhs: Tensor<B, D>, rhs: Tensor<B, D>) -> Tensor<B, D> {
-    let (rows, columns) = (lhs.dims()[D - 2], rhs.dims()[D - 1]);
+fn safe<B: Backend, const D: usize>(
+    lhs: Tensor<B, D>,
+    rhs: Tensor<B, D>,
+    transposed: bool,
+) -> Tensor<B, D> {
+    let (inner, across) = match transposed {
+        true => (D - 1, D - 2),
+        false => (D - 2, D - 1),
+    };
+    let (rows, columns) = (lhs.dims()[D - 2], rhs.dims()[across]);
     let (mut lhs, mut rhs) = if is_safe(lhs.dims()[D - 1]) {
         (lhs, rhs)
     } else {
-        (padded(lhs, D - 1), padded(rhs, D - 2))
+        (padded(lhs, D - 1), padded(rhs, inner))
     };
     if B::ad_enabled(&lhs.device()) {
         if !is_safe(rows) {
             lhs = padded(lhs, D - 2);
         }
         if !is_safe(columns) {
-            rhs = padded(rhs, D - 1);
+            rhs = padded(rhs, across);
         }
+    }
+    if transposed {
+        rhs = rhs.swap_dims(D - 2, D - 1);
     }
     let mut product = lhs.matmul(rhs);
     for (dim, size) in [(D - 2, rows), (D - 1, columns)] {
@@ -136,8 +164,12 @@ mod tests {
                 ]
             };
             let plain = run(|lhs, rhs| lhs.matmul(rhs));
-            for (found, expected) in run(safe).iter().zip(&plain) {
-                assert_close(found, expected, 1e-5);
+            let straight = run(|lhs, rhs| safe(lhs, rhs, false));
+            let across = run(|lhs, rhs| safe(lhs, rhs.swap_dims(1, 2), true));
+            for found in [straight, across] {
+                for (found, expected) in found.iter().zip(&plain) {
+                    assert_close(found, expected, 1e-5);
+                }
             }
         }
     }

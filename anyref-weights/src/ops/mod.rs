@@ -20,11 +20,11 @@ pub use attention::{AttentionInput, RelativePosition, attention};
 #[cfg(feature = "flex")]
 pub use flex::slices;
 pub use linear::{StoredWeights, linear, stored_weights};
-pub use matmul::matmul;
+pub use matmul::{matmul, matmul_transposed};
 pub use norm::{layer_norm, rms_norm};
 pub use permute::permute;
 pub use rotary::{Angles, rotary};
-pub use rows::{assign_rows, assigns_rows_in_place};
+pub use rows::{Room, assign_rows, room};
 pub use shared::add_shared;
 
 use burn::tensor::backend::Backend;

@@ -51,7 +51,7 @@ pub fn rms_norm<B: Backend, const D: usize>(
     composed::rms_norm(x, gamma, epsilon)
 }
 
-/// The composed forms, in burn's own tensor operations. Half values are normalised in f32.
+/// The composed forms, in burn's own tensor operations. Half values are normalised in f32, and scaled in their own type.
 pub(super) mod composed {
     use burn::tensor::{DType, Tensor, backend::Backend};
 

@@ -31,7 +31,7 @@ impl<B: Backend> Angles<B> {
     /// - cos and sin: `[batch or 1, 1, length, head_dim / 2]`
     pub fn new(cos: Tensor<B, 4>, sin: Tensor<B, 4>) -> Self {
         let device = cos.device();
-        // On a GPU it becomes one kernel; the gradient of a selection is a slow one.
+        // On a GPU these are two kernels, where halves apart are five; the gradient of a selection is slow.
         let whole = !on_processor::<B>() && !B::ad_enabled(&device);
         let swapped = whole.then(|| Swapped::new(&cos, &sin));
         Self { cos, sin, swapped }

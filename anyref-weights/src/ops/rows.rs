@@ -2,15 +2,32 @@
 
 #[cfg(feature = "flex")]
 use super::flex;
+use super::on_processor;
 use burn::tensor::{Tensor, backend::Backend};
 
-/// Whether [`assign_rows`] writes in place on a device; elsewhere room to write to gains nothing.
-pub fn assigns_rows_in_place<B: Backend>(device: &B::Device) -> bool {
-    !B::ad_enabled(device)
+/// Whether a buffer should have room for rows to come, and how it is read then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Room {
+    /// None: with gradients [`assign_rows`] copies.
+    Never,
+    /// Room, which is cut off to read what is there.
+    CutOff,
+    /// Room, which is read too, and masked: burn's kernels for GPUs take part of a buffer only where it ends at a multiple of
+    /// hundreds of bytes, and it is copied elsewhere. The same number of rows for many steps also needs fewer kernels.
+    Masked,
+}
+
+/// What suits a device.
+pub fn room<B: Backend>(device: &B::Device) -> Room {
+    match B::ad_enabled(device) {
+        true => Room::Never,
+        false if on_processor::<B>() => Room::CutOff,
+        false => Room::Masked,
+    }
 }
 
 /// `buffer` with `rows` in the place of its rows from `first` on. Without gradients, a buffer that nothing else holds is
-/// written in place: on GPUs by burn's own assignment, which copies it on the CPU backend.
+/// written in place: on the CPU backend, where burn's own assignment copies it, by a form of its own.
 ///
 /// # Shapes
 /// - buffer and output: `[batch, heads, length, dim]`

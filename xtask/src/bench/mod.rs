@@ -27,7 +27,7 @@ pub enum Bench {
     TrainStep(train_step::TrainStep),
     /// The fused operations against those they are composed of.
     Ops(ops::Ops),
-    /// Burn's own attention on a GPU against the composed form.
+    /// Burn's own attention on a backend against the model's.
     Attention(attention::Attention),
     /// A whole model with random weights, part by part, against the same modules in PyTorch.
     Parts(parts::Parts),
