@@ -101,9 +101,13 @@ fn main() -> Result<(), Failure> {
     }
 }
 
+fn on_processor<B: Backend>() -> bool {
+    TypeId::of::<B>() == TypeId::of::<Flex>()
+}
+
 /// The types that values of the model may have: on the processor they are f32.
 fn types<B: Backend>() -> &'static [DType] {
-    match TypeId::of::<B>() == TypeId::of::<Flex>() {
+    match on_processor::<B>() {
         true => &[DType::F32],
         false => &[DType::F32, DType::F16, DType::BF16],
     }
@@ -198,12 +202,20 @@ fn bench<B: Backend>(repeat: usize, cases: &[Case]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `burn::tensor::module::attention`, with relative positions as components of queries and keys: given as a bias, it would not
-/// consider its fused kernels.
+/// `burn::tensor::module::attention`. On a GPU relative positions go into queries and keys: with a bias it would not consider
+/// its fused kernels.
 fn burns<B: Backend>(given: Given<B>) -> Tensor<B, 4> {
     let mut input = given.input();
-    if input.relative_position.is_some() {
-        input = input.folded();
+    let mut bias = None;
+    if let Some(position) = input.relative_position.clone() {
+        if on_processor::<B>() {
+            let [batch, heads, queries, _] = input.query.dims();
+            let height: Tensor<B, 5> = position.height.unsqueeze_dim(4);
+            let grid = height + position.width.unsqueeze_dim(3);
+            bias = Some(grid.reshape([batch, heads, queries, input.key.dims()[2]]));
+        } else {
+            input = input.folded();
+        }
     }
     let mut query = input.query;
     if let Some(scale) = input.scale {
@@ -214,7 +226,7 @@ fn burns<B: Backend>(given: Given<B>) -> Tensor<B, 4> {
         is_causal: input.causal,
         ..AttentionModuleOptions::default()
     };
-    attention(query, input.key, input.value, None, None, options)
+    attention(query, input.key, input.value, None, bias, options)
 }
 
 /// What the model computes.

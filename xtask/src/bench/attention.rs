@@ -7,10 +7,10 @@ use clap::Args;
 
 use crate::cargo::{built_example, run as run_command};
 
-/// Batch, heads, queries, keys and width of a head of nano's encoders, of CLIP ViT-L/14, of SAM ViT-H's windows and of its
-/// whole picture, of an ImageBind clip, and of a LLaMA-7B's prefill.
+/// Batch, heads, queries, keys and width of a head of nano's picture encoder, of CLIP ViT-L/14, of SAM ViT-H's windows and of
+/// its whole picture, of an ImageBind clip, and of a LLaMA-7B's prefill.
 const CASES: [&str; 6] = [
-    "1,3,576,576,64",
+    "1,4,1024,1024,48,grid",
     "1,16,257,257,64",
     "25,16,196,196,80,grid",
     "1,16,4096,4096,80,grid",
