@@ -141,6 +141,13 @@ fn others<B: Backend>() -> Vec<(&'static str, Vec<f32>)> {
     let rows = ops::linear(heads.clone(), stored.clone(), None);
     let row = heads.clone().slice([0..1, 0..1, 0..1, 0..64]);
     let row = ops::linear(row, stored, None);
+    // One row, whose product is followed by what could be one kernel with it, several times over.
+    let one = random::<B, 4>([1, 1, 1, 128], 8, &device);
+    let joined = (0..3).fold(one, |x, seed| {
+        let weight = random::<B, 2>([128, 128], 10 + seed, &device).swap_dims(0, 1);
+        let bias = random::<B, 1>([128], 20 + seed, &device);
+        burn::tensor::activation::relu(ops::linear(x, weight, Some(bias)) * 0.2)
+    });
     // A buffer that is written to while an earlier part of it is in use, one that is read without a copy, and once that
     // is not.
     let buffer = ops::assign_rows(Tensor::zeros([2, 3, 8, 64], &device), 0, heads.clone());
@@ -162,6 +169,7 @@ fn others<B: Backend>() -> Vec<(&'static str, Vec<f32>)> {
         ("layer norm", normed),
         ("linear", rows),
         ("linear of one row", row),
+        ("linear of one row with more", joined),
         ("sum of earlier rows", sum),
         ("rows", buffer),
         ("attention to parts of buffers", attended),

@@ -78,7 +78,18 @@ fn safe<B: Backend, const D: usize>(
             product = product.narrow(dim, 0, size);
         }
     }
-    product
+    match rows {
+        1 => alone(product),
+        _ => product,
+    }
+}
+
+/// The same product, which burn's fusion does not join with what is done to it next: of one row and a transposed operand,
+/// the only kernel that burn 0.21 has for both gives wrong values (`fused_gemv_unit_perpendicular`, seen on Vulkan).
+/// Shapes of fewer dimensions cannot be joined; nothing is copied.
+fn alone<B: Backend, const D: usize>(product: Tensor<B, D>) -> Tensor<B, D> {
+    let shape = product.dims();
+    product.flatten::<1>(0, D - 1).reshape(shape)
 }
 
 /// Whether no step of 8, 16, 32 or 64 values goes an odd number of times into the inner dimension.
