@@ -13,9 +13,8 @@ use std::time::Instant;
 use anyref_core::{AnyRefConfig, AnyRefModel, BackendName, Task, cast_weights};
 use anyref_decoder::refocus::ObjectToken;
 use anyref_llm::{GenerationConfig, GenerationInput, generate};
-use anyref_weights::WeightType;
-use anyref_weights::ops::{StoredWeights, stored_weights};
-use burn::module::{Module, ModuleMapper, Param};
+use anyref_weights::{WeightType, as_loaded};
+use burn::module::Module;
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Distribution, Int, Tensor};
 
@@ -68,44 +67,9 @@ impl Task for Bench {
     }
 }
 
-/// A module with its weights in another type, where they would lie in memory had they been loaded from a file.
+/// A module with its weights in another type, as they would lie in memory had they been loaded from a file.
 fn drawn<B: Backend, M: Module<B>>(module: M, dtype: DType) -> M {
-    cast_weights(module, dtype).map(&mut AsLoaded::default())
-}
-
-/// The places of a module that lead to a parameter.
-#[derive(Default)]
-struct AsLoaded {
-    names: Vec<String>,
-    containers: Vec<String>,
-}
-
-impl<B: Backend> ModuleMapper<B> for AsLoaded {
-    fn enter_module(&mut self, name: &str, container_type: &str) {
-        self.names.push(name.to_owned());
-        self.containers.push(container_type.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.names.pop();
-        self.containers.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
-        let linear = D == 2
-            && self.containers.last().is_some_and(|c| c == "Struct:Linear")
-            && self.names.last().is_some_and(|name| name == "weight");
-        if !linear || stored_weights::<B>(&param.lazy_device()) != StoredWeights::All {
-            return param;
-        }
-        param.map(|weight| {
-            let (device, dtype) = (weight.device(), weight.dtype());
-            let [inputs, outputs] = [weight.dims()[0], weight.dims()[1]];
-            let shape = burn::tensor::Shape::new([outputs, inputs]);
-            let values = Tensor::<B, D>::random(shape, Distribution::Normal(0.0, 0.02), &device);
-            values.cast(dtype).swap_dims(0, 1)
-        })
-    }
+    as_loaded(cast_weights(module, dtype))
 }
 
 /// A model, and what its parts are given.

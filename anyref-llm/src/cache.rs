@@ -16,8 +16,6 @@ pub struct LayerCache<B: Backend> {
 /// Room for this share of what is there is made at once when the room is used up, and for this many rows at least.
 const SPARE: usize = 8;
 const LEAST: usize = 32;
-/// Rows with room are a multiple of this: as many as a product goes over in whole steps.
-const STEP: usize = 128;
 
 /// Rows of a buffer that may have room for more.
 #[derive(Debug, Clone)]
@@ -53,7 +51,7 @@ impl<B: Backend> Rows<B> {
         if length <= self.capacity() {
             self.capacity()
         } else if added == 1 && room != Room::Never {
-            (length + (length / SPARE).max(LEAST)).next_multiple_of(STEP)
+            (length + (length / SPARE).max(LEAST)).next_multiple_of(ops::ALIGNMENT)
         } else {
             // A prompt after a prefix is read at once.
             length

@@ -213,7 +213,9 @@ impl<B: Backend> LoraLinear<B> {
         base.weight = base.weight.map(|weight| {
             let (dtype, tracked) = (weight.dtype(), weight.is_require_grad());
             let sum = weight.detach().cast(delta.dtype()) + delta.detach();
-            sum.cast(dtype).detach().set_require_grad(tracked)
+            ops::as_stored(sum.cast(dtype))
+                .detach()
+                .set_require_grad(tracked)
         });
         self.base_layer = base;
         true

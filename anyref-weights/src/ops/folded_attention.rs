@@ -3,17 +3,64 @@
 use burn::tensor::{Bool, Tensor, TensorData, backend::Backend};
 
 use super::attention::{AttentionInput, RelativePosition, composed};
-use super::matmul::{extended, is_safe};
+use super::matmul::{ALIGNMENT, extended, is_safe};
+use super::on_gpu_without_gradients;
 
-/// Inner dimensions are padded to a multiple of this, so that kernels read whole vectors and check no bounds.
-const STEP: usize = 128;
+/// As many scores as are held at once, where no gradient asks for all of them: 256 MiB in f32. The whole picture of SAM ViT-H has four
+/// times as many.
+const MOST_SCORES: usize = 1 << 26;
 
-/// The composed form of what is [folded](AttentionInput::folded).
+/// The composed form of what is [folded](AttentionInput::folded), some queries after others where scores are many.
 pub(super) fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
-    composed(input.folded())
+    let most = match on_gpu_without_gradients::<B>(&input.query.device()) {
+        true => MOST_SCORES,
+        false => usize::MAX,
+    };
+    by_queries(input.folded(), most)
+}
+
+/// The composed form for a number of queries at a time that have about so many scores at `most`.
+fn by_queries<B: Backend>(input: AttentionInput<B>, most: usize) -> Tensor<B, 4> {
+    let [batch, heads, queries, _] = input.query.dims();
+    let scores = batch * heads * queries * input.key.dims()[2];
+    let at_once = queries
+        .div_ceil(scores.div_ceil(most).max(1))
+        .next_multiple_of(ALIGNMENT);
+    if at_once >= queries {
+        return composed(input);
+    }
+    let outputs = (0..queries).step_by(at_once).map(|first| {
+        let count = at_once.min(queries - first);
+        composed(input.clone().of_queries(first, count))
+    });
+    Tensor::cat(outputs.collect(), 2)
 }
 
 impl<B: Backend> AttentionInput<B> {
+    /// Some of the queries, with the keys that they can see.
+    ///
+    /// # Panics
+    /// When there are relative positions, which [`folded`](Self::folded) takes away.
+    fn of_queries(mut self, first: usize, count: usize) -> Self {
+        assert!(self.relative_position.is_none(), "positions are folded");
+        let (queries, keys) = (self.query.dims()[2], self.key.dims()[2]);
+        self.query = self.query.narrow(2, first, count);
+        self.mask = self.mask.map(|mask| match mask.dims()[2] {
+            1 => mask,
+            _ => mask.narrow(2, first, count),
+        });
+        if self.causal {
+            let seen = keys + first + count - queries;
+            self.key = self.key.narrow(2, 0, seen);
+            self.value = self.value.narrow(2, 0, seen);
+            self.mask = self.mask.map(|mask| match mask.dims()[3] {
+                1 => mask,
+                _ => mask.narrow(3, 0, seen),
+            });
+        }
+        self
+    }
+
     /// The same attention with two things moved into the product of queries and keys. Relative positions are further
     /// components of the queries, which meet a one in the keys of their row and of their column: added to scores they would
     /// be two passes over all of these. And widths that the product does not take as they are, those of most models' heads,
@@ -52,7 +99,7 @@ impl<B: Backend> AttentionInput<B> {
 
 /// The inner dimension of this size or more that kernels like best.
 fn padded(size: usize) -> usize {
-    size.next_multiple_of(STEP)
+    size.next_multiple_of(ALIGNMENT)
 }
 
 /// Keys with a one for their row and a one for their column of a grid beside them, and zeros up to `size`.
@@ -77,6 +124,24 @@ mod tests {
     use crate::testing::{assert_close, random};
     use burn::backend::Autodiff;
     use burn_flex::Flex;
+
+    /// Three parts of 300 queries, with shared heads, one mask for all queries and one for each.
+    #[test]
+    fn queries_in_parts_attend_as_all_at_once() {
+        let device = Default::default();
+        let (batch, heads, queries, keys) = (2, 4, 300, 310);
+        let input = AttentionInput::<Flex>::new(
+            random([batch, heads, queries, 8], 1, &device),
+            random([batch, 2, keys, 8], 2, &device),
+            random([batch, 2, keys, 8], 3, &device),
+        );
+        for (rows, causal) in [(1, false), (1, true), (queries, false), (queries, true)] {
+            let masked = random::<Flex, 4>([batch, 1, rows, keys], 4, &device).greater_elem(0.5);
+            let input = input.clone().with_mask(Some(masked)).with_causal(causal);
+            let parts = by_queries(input.clone(), batch * heads * 110 * keys);
+            assert_close(&parts, &composed(input), 1e-5);
+        }
+    }
 
     /// Heads of 8 (as they are), 64 and 80 (padded), a grid of 3 by 5 and shared keys, with their gradients.
     #[test]

@@ -3,7 +3,7 @@
 #[cfg(feature = "flex")]
 use super::flex;
 use super::matmul::is_safe;
-use super::{matmul, matmul_transposed, on_processor};
+use super::{matmul, matmul_transposed, on_gpu_without_gradients, on_processor};
 use burn::tensor::{Tensor, backend::Backend};
 
 /// `x · weight + bias`, over all rows of `x` as one product.
@@ -46,8 +46,26 @@ pub enum StoredWeights {
 pub fn stored_weights<B: Backend>(device: &B::Device) -> StoredWeights {
     match on_processor::<B>() {
         true => StoredWeights::HalfOrMapped,
-        false if B::ad_enabled(device) => StoredWeights::None,
-        false => StoredWeights::All,
+        false if on_gpu_without_gradients::<B>(device) => StoredWeights::All,
+        false => StoredWeights::None,
+    }
+}
+
+/// A weight that was computed rather than loaded, where it would lie in memory had it been loaded: the same numbers, in PyTorch's
+/// order where [all weights](StoredWeights::All) have it.
+///
+/// # Shapes
+/// - weight and output: `[.., inputs, outputs]`
+pub fn as_stored<B: Backend, const D: usize>(weight: Tensor<B, D>) -> Tensor<B, D> {
+    match stored_weights::<B>(&weight.device()) {
+        StoredWeights::All => {
+            let transposed = weight.swap_dims(D - 2, D - 1);
+            let shape = transposed.dims();
+            // What is flat is in order.
+            let flat: Tensor<B, 1> = transposed.flatten(0, D - 1);
+            flat.reshape(shape).swap_dims(D - 2, D - 1)
+        }
+        StoredWeights::HalfOrMapped | StoredWeights::None => weight,
     }
 }
 

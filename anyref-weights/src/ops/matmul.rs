@@ -4,8 +4,9 @@ use burn::tensor::{Tensor, backend::Backend};
 
 /// Columns of zeros that make any inner dimension a safe one.
 const PADDING: usize = 4;
-/// What all steps divide an even number of times.
-const STEPS: usize = 128;
+/// Sizes that are multiples of this suit every kernel that burn has for products on GPUs: it is read by whole vectors, and all
+/// steps over it divide it an even number of times.
+pub const ALIGNMENT: usize = 128;
 
 /// `lhs · rhs`, with batch dimensions broadcast.
 ///
@@ -100,7 +101,7 @@ pub(super) fn is_safe(inner: usize) -> bool {
 /// The size that an unsafe inner dimension is padded to: one whose rows are read by whole vectors where that is at most half
 /// as much again, and the next safe one otherwise.
 fn padded_size(inner: usize) -> usize {
-    let even = inner.next_multiple_of(STEPS);
+    let even = inner.next_multiple_of(ALIGNMENT);
     match 2 * even <= 3 * inner {
         true => even,
         false => inner + PADDING,

@@ -19,8 +19,8 @@ pub use activation::{gelu, quick_gelu, silu, swiglu};
 pub use attention::{AttentionInput, RelativePosition, attention};
 #[cfg(feature = "flex")]
 pub use flex::slices;
-pub use linear::{StoredWeights, linear, stored_weights};
-pub use matmul::{matmul, matmul_transposed};
+pub use linear::{StoredWeights, as_stored, linear, stored_weights};
+pub use matmul::{ALIGNMENT, matmul, matmul_transposed};
 pub use norm::{layer_norm, rms_norm};
 pub use permute::permute;
 pub use rotary::{Angles, rotary};
@@ -36,4 +36,9 @@ pub(crate) fn on_processor<B: Backend>() -> bool {
         return true;
     }
     false
+}
+
+/// Whether `B` is a GPU's backend without autodiff, on which buffers may be reordered and written in place.
+pub(crate) fn on_gpu_without_gradients<B: Backend>(device: &B::Device) -> bool {
+    !on_processor::<B>() && !B::ad_enabled(device)
 }

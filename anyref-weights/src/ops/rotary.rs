@@ -2,7 +2,7 @@
 
 #[cfg(feature = "flex")]
 use super::flex;
-use super::on_processor;
+use super::on_gpu_without_gradients;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 /// Cosines and sines of the angles by which [`rotary`] turns. They carry no gradient.
@@ -30,9 +30,8 @@ impl<B: Backend> Angles<B> {
     /// # Shapes
     /// - cos and sin: `[batch or 1, 1, length, head_dim / 2]`
     pub fn new(cos: Tensor<B, 4>, sin: Tensor<B, 4>) -> Self {
-        let device = cos.device();
         // On a GPU these are two kernels, where halves apart are five; the gradient of a selection is slow.
-        let whole = !on_processor::<B>() && !B::ad_enabled(&device);
+        let whole = on_gpu_without_gradients::<B>(&cos.device());
         let swapped = whole.then(|| Swapped::new(&cos, &sin));
         Self { cos, sin, swapped }
     }

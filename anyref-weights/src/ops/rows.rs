@@ -2,7 +2,7 @@
 
 #[cfg(feature = "flex")]
 use super::flex;
-use super::on_processor;
+use super::on_gpu_without_gradients;
 use burn::tensor::{Tensor, backend::Backend};
 
 /// Whether a buffer should have room for rows to come, and how it is read then.
@@ -21,8 +21,8 @@ pub enum Room {
 pub fn room<B: Backend>(device: &B::Device) -> Room {
     match B::ad_enabled(device) {
         true => Room::Never,
-        false if on_processor::<B>() => Room::CutOff,
-        false => Room::Masked,
+        false if on_gpu_without_gradients::<B>(device) => Room::Masked,
+        false => Room::CutOff,
     }
 }
 
