@@ -10,6 +10,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use burn::tensor::backend::Backend;
 
 #[cfg(feature = "cuda")]
+use cubecl::{Runtime, cuda::CudaRuntime};
+
+#[cfg(feature = "cuda")]
 mod kernels;
 #[cfg(any(
     feature = "wgpu",
@@ -248,10 +251,12 @@ impl BackendName {
             }
             #[cfg(feature = "cuda")]
             Self::Cuda => {
-                let count = self.guarded(|| burn::backend::Cuda::<f32>::device_count(0))?;
-                Ok((0..count)
-                    .map(|number| format!("CUDA device {number}"))
-                    .collect())
+                // Asked of the driver; counting a backend's devices would start one.
+                let devices = self.guarded(|| CudaRuntime::enumerate_devices(0, &()))?;
+                let names = devices
+                    .iter()
+                    .map(|device| format!("CUDA device {}", device.index_id));
+                Ok(names.collect())
             }
             #[cfg(any(
                 feature = "wgpu",
