@@ -1,11 +1,15 @@
 //! The shipped model on the GPU against the same on the processor, by the real program.
-#![cfg(all(feature = "flex", any(feature = "vulkan", feature = "cuda")))]
+#![cfg(all(
+    feature = "flex",
+    any(feature = "wgpu", feature = "vulkan", feature = "cuda")
+))]
 
 mod common;
 
 use std::path::{Path, PathBuf};
 
 use anyref_decoder::rle::Rle;
+use common::demonstration;
 use serde_json::Value;
 
 fn folder() -> PathBuf {
@@ -40,6 +44,9 @@ fn compare(backend: &str, dtype: &str, least: f64) {
     }
 }
 
+/// Set where the device is known to compute in half precision, so that it may not refuse.
+const HALF: &str = "ANYREF_TEST_HALF_PRECISION";
+
 /// Weights and values in half precision, where the device has it.
 fn compare_in_half_precision(backend: &str, dtype: &str) {
     let run = common::run_in(
@@ -51,11 +58,44 @@ fn compare_in_half_precision(backend: &str, dtype: &str) {
         Some(0) => compare(backend, dtype, 0.95),
         _ => {
             let line = run.stderr.trim();
+            assert!(std::env::var_os(HALF).is_none(), "{line}");
             let refused = format!("does not compute in {dtype}");
             assert!(line.contains(&refused), "{line}");
             assert!(!line.contains('\n'), "{line}");
         }
     }
+}
+
+/// All 30 questions, greedily: between answers that are as good the last digits decide.
+fn compare_the_demonstration(backend: &str, dtype: &str, least: f64) {
+    let folder = common::folder();
+    let answers = |backend, dtype| {
+        let options = ["--candidates", "1", "--backend", backend, "--dtype", dtype];
+        demonstration::answers(folder.path(), &options)
+    };
+    let found = answers(backend, dtype);
+    let lowest = demonstration::assert_same(&found, &answers("flex", "f32"), least);
+    println!("{backend} {dtype}: IoU {lowest}");
+}
+
+#[cfg(feature = "vulkan")]
+#[test]
+#[ignore = "minutes on a software device"]
+fn vulkan_answers_the_whole_demonstration_as_the_processor_does() {
+    compare_the_demonstration("vulkan", "f32", 0.99);
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+#[ignore = "minutes where no kernel has been compiled before"]
+fn cuda_answers_the_whole_demonstration_as_the_processor_does() {
+    compare_the_demonstration("cuda", "f32", 0.99);
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu_answers_as_the_processor_does() {
+    compare("wgpu", "f32", 0.99);
 }
 
 #[cfg(feature = "vulkan")]

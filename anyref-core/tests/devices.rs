@@ -1,5 +1,8 @@
 //! The shipped model's parts on the GPU against the same on the processor.
-#![cfg(all(feature = "flex", any(feature = "vulkan", feature = "cuda")))]
+#![cfg(all(
+    feature = "flex",
+    any(feature = "wgpu", feature = "vulkan", feature = "cuda")
+))]
 #![recursion_limit = "256"]
 
 use std::path::Path;
@@ -34,6 +37,8 @@ macro_rules! backend {
     };
 }
 
+#[cfg(feature = "wgpu")]
+backend!(wgpu, burn::backend::Wgpu, 1e-5);
 #[cfg(feature = "vulkan")]
 backend!(vulkan, burn::backend::Vulkan, 1e-5);
 // Tensor cores round what they multiply to tf32, of which ten bits are the fraction.

@@ -1,6 +1,8 @@
 //! Running the real program, and models whose answer is known.
 #![allow(dead_code, reason = "each test file uses a part")]
 
+pub mod demonstration;
+
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};

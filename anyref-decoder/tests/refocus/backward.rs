@@ -89,6 +89,8 @@ pub fn gradients_are_those_of_the_composed_form<B: Backend>(cases: usize) {
         [2, 1, 20, 33, 300, 67, 5],
         [3, 2, 2, 128, 257, 256, 40],
         [1, 1, 2, 16, 32_768, 8, 2],
+        [2, 1, 3, 1, 40, 3, 3],
+        [1, 2, 2, 257, 70, 16, 2],
     ] {
         problems.push(Problem::sized(&mut rng, sizes));
     }
@@ -142,6 +144,22 @@ pub fn gradients_come_in_the_types_of_the_arguments<B: Backend>() {
         assert_near(&numbers(query.cast(DType::F32)), &expected[0], tolerance);
         assert_near(&numbers(key.cast(DType::F32)), &expected[1], tolerance);
         assert_near(&numbers(hidden.cast(DType::F32)), &expected[2], tolerance);
+
+        // Each argument has a type of its own, and so has its gradient.
+        let (query, key, hidden) = problem.tensors::<Autodiff<B>>();
+        let query = query.require_grad();
+        let key = key.cast(dtype).detach().require_grad();
+        let hidden = hidden.require_grad();
+        let output = refocus(problem.input((query.clone(), key.clone(), hidden.clone())));
+        let grads = output.sum().backward();
+        let query = query.grad(&grads).expect("a gradient");
+        let key = key.grad(&grads).expect("a gradient");
+        let hidden = hidden.grad(&grads).expect("a gradient");
+        let types = [query.dtype(), key.dtype(), hidden.dtype()];
+        assert_eq!(types, [DType::F32, dtype, DType::F32]);
+        assert_near(&numbers(query), &expected[0], 2e-5);
+        assert_near(&numbers(key.cast(DType::F32)), &expected[1], tolerance);
+        assert_near(&numbers(hidden), &expected[2], 2e-5);
     }
 }
 

@@ -57,6 +57,10 @@ pub fn long_contexts_and_wide_states_are_the_definition_too<B: Backend>() {
         [2, 1, 20, 33, 700, 67, 5],
         [3, 2, 2, 128, 257, 1024, 40],
         [1, 8, 8, 5, 129, 1, 1],
+        // Heads of one component, and wider than the threads of a group.
+        [2, 1, 3, 1, 40, 3, 3],
+        [1, 1, 2, 256, 70, 16, 2],
+        [1, 2, 2, 257, 70, 16, 2],
     ] {
         let problem = Problem::sized(&mut rng, sizes);
         assert_near(&states::<B>(&problem), &problem.solve(), 2e-5);
@@ -136,10 +140,15 @@ pub fn large_scores_stay_finite_and_exact<B: Backend>(cases: usize) {
             }
             for (dtype, tolerance) in [(DType::F16, 2e-3), (DType::BF16, 2e-2)] {
                 if B::supports_dtype(&Default::default(), dtype) {
-                    let (query, key, hidden) = problem.tensors::<B>();
-                    let cast = (query.cast(dtype), key.cast(dtype), hidden.cast(dtype));
+                    let (query, key, hidden) = problem.tensors::<Autodiff<B>>();
+                    let query = query.cast(dtype).detach().require_grad();
+                    let cast = (query.clone(), key.cast(dtype), hidden.cast(dtype));
                     let output = refocus(problem.input(cast)).cast(DType::F32);
-                    assert_near(&numbers(output), &problem.solve(), tolerance);
+                    assert_near(&numbers(output.clone()), &problem.solve(), tolerance);
+                    let grads = output.sum().backward();
+                    let gradient = query.grad(&grads).map(|x| numbers(x.cast(DType::F32)));
+                    let finite = gradient.is_none_or(|g| g.iter().all(|slope| slope.is_finite()));
+                    assert!(finite, "a gradient is not finite");
                 }
             }
         }
@@ -250,7 +259,14 @@ pub fn permuted_arguments_give_the_same<B: Backend>() {
 
         let wide = Tensor::cat(vec![hidden.clone(), hidden.clone()], 2);
         let width = problem.width;
-        let arguments = (query, key, wide.narrow(2, width, width));
+        let arguments = (query.clone(), key.clone(), wide.narrow(2, width, width));
+        assert_near(&numbers(refocus(problem.input(arguments))), &expected, 2e-5);
+
+        // Keys of a cache with room, as generation leaves them, and states with rows after them.
+        let (keys, length) = (problem.keys, problem.keys - problem.offset);
+        let roomy = Tensor::cat(vec![key.clone(), key * 9.0], 2);
+        let longer = Tensor::cat(vec![hidden.clone(), hidden * 9.0], 1);
+        let arguments = (query, roomy.narrow(2, 0, keys), longer.narrow(1, 0, length));
         assert_near(&numbers(refocus(problem.input(arguments))), &expected, 2e-5);
     }
 }

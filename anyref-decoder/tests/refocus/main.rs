@@ -121,6 +121,21 @@ mod cuda {
     backend!(fusion, super::Cuda, 60);
 }
 
+/// The backends that a name chooses, as they are written there.
+#[test]
+fn each_backend_of_burn_has_a_form_of_its_own() {
+    #[cfg(feature = "wgpu")]
+    forward::has_a_form_of_its_own::<burn::backend::Wgpu>();
+    #[cfg(feature = "vulkan")]
+    forward::has_a_form_of_its_own::<burn::backend::Vulkan>();
+    #[cfg(feature = "metal")]
+    forward::has_a_form_of_its_own::<burn::backend::Metal>();
+    #[cfg(feature = "webgpu")]
+    forward::has_a_form_of_its_own::<burn::backend::WebGpu>();
+    #[cfg(feature = "cuda")]
+    forward::has_a_form_of_its_own::<burn::backend::Cuda>();
+}
+
 /// A backend that has nothing of its own is composed of tensor operations, and so is its gradient.
 #[test]
 fn an_empty_implementation_is_the_composed_form() {
