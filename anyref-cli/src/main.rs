@@ -5,7 +5,6 @@
 mod args;
 mod commands;
 mod explain;
-mod failure;
 mod memory;
 mod model;
 mod output;
@@ -15,6 +14,7 @@ mod units;
 
 use std::process::ExitCode;
 
+use anyref_train::failure;
 use clap::Parser;
 
 /// Tensors come and go by the megabyte, which costs the system's allocator a page fault each time.
@@ -23,5 +23,5 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let args::Arguments { common, command } = args::Arguments::parse();
-    failure::report(|| commands::run(&common, &command))
+    failure::guard("anyref", || commands::run(&common, &command))
 }

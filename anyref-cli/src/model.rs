@@ -10,11 +10,11 @@ use std::time::{Duration, Instant, SystemTime};
 use anyhow::{Context, Result, bail};
 use anyref_audio::AudioPreprocessorConfig;
 use anyref_core::{AnyRef, AnyRefConfig, MAX_CANDIDATES, ModelFiles, ModelOptions};
+use anyref_train::failure;
 use anyref_weights::local_path;
 use burn::tensor::backend::Backend;
 
 use crate::args::Common;
-use crate::failure;
 
 /// The built-in model.
 pub const EMBEDDED: ModelFiles<'static> = ModelFiles {

@@ -7,6 +7,7 @@
 //! * [`run`]: how a stage is carried out: optimizer, schedule, checkpoints, log.
 //! * [`eval`]: what a trained model knows.
 //! * [`ablation`]: what single decisions do, over several seeds.
+//! * [`failure`]: how programs end that went wrong.
 
 #![recursion_limit = "256"]
 
@@ -14,6 +15,7 @@ pub mod ablation;
 pub mod data;
 pub mod datasets;
 pub mod eval;
+pub mod failure;
 pub mod losses;
 pub mod run;
 pub mod stages;

@@ -5,11 +5,13 @@
 mod backend;
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use anyhow::{Context, Result, bail};
 use anyref_core::BackendName;
 use anyref_train::ablation::AblationConfig;
 use anyref_train::datasets::own;
+use anyref_train::failure;
 use anyref_train::run::config::TrainConfig;
 use anyref_train::run::export::Which;
 use anyref_train::run::launch::{Folders, open_scenes};
@@ -172,8 +174,12 @@ impl RunArguments {
     }
 }
 
-fn main() -> Result<()> {
-    match Arguments::parse().command {
+fn main() -> ExitCode {
+    failure::report(run(Arguments::parse().command))
+}
+
+fn run(command: Command) -> Result<()> {
+    match command {
         Command::Train { run, dry_run, .. } if dry_run => {
             let (config, folders) = run.open()?;
             let planning = Planning {

@@ -27,5 +27,10 @@ fn good_files_pass_and_bad_lines_are_named() {
     }
     std::fs::write(&path, "\n").unwrap();
     assert!(!check(&path).status.success());
-    assert!(!check(&scratch.path().join("none.jsonl")).status.success());
+    let output = check(&scratch.path().join("none.jsonl"));
+    assert_eq!(output.status.code(), Some(1));
+    let line = String::from_utf8(output.stderr).unwrap();
+    assert!(line.starts_with("error: "), "{line}");
+    assert!(line.contains("none.jsonl"), "{line}");
+    assert_eq!(line.lines().count(), 1, "{line}");
 }

@@ -1,5 +1,8 @@
 //! A step of training on the GPU against the same step on the processor.
-#![cfg(all(feature = "flex", any(feature = "vulkan", feature = "cuda")))]
+#![cfg(all(
+    feature = "flex",
+    any(feature = "wgpu", feature = "vulkan", feature = "cuda")
+))]
 #![recursion_limit = "256"]
 
 #[allow(dead_code, reason = "the training tests use the rest")]
@@ -9,6 +12,7 @@ mod common;
 #[path = "training/support.rs"]
 mod support;
 
+use anyref_train::run::precision::Precision;
 use anyref_train::run::trainer::{RunOptions, Stage, train_stage};
 use anyref_train::stages::InstructStage;
 use anyref_train::trainee::Trainee;
@@ -18,10 +22,11 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 
 use support::{context, stage_config};
 
-/// The losses before and after one step of instructions, with weights that are the same everywhere.
-fn losses<B: AutodiffBackend>() -> [f64; 2] {
+/// The losses, in f32, before and after one step of instructions, with weights that are the same everywhere.
+fn losses<B: AutodiffBackend>(precision: Precision) -> [f64; 2] {
     let context = context([64, 64], 2);
-    let config = stage_config("instruct", 1, 2);
+    let mut config = stage_config("instruct", 1, 2);
+    config.precision = precision;
     let stage = InstructStage::new(&context, config.clone()).unwrap();
     let trainee = Trainee::<B>::new(&context.model, context.name_count(), &Default::default());
     let trainee = fill(trainee, 3, 0.1);
@@ -53,17 +58,34 @@ fn losses<B: AutodiffBackend>() -> [f64; 2] {
     [before, loss(&trainee)]
 }
 
+/// In f32, and in half precision where the device has it.
 fn a_step_is_that_of_the_processor<B: Backend>() {
-    let expected = losses::<Autodiff<Flex>>();
-    let found = losses::<Autodiff<B>>();
-    println!("processor {expected:?} GPU {found:?}");
+    let expected = losses::<Autodiff<Flex>>(Precision::F32);
     assert!(expected[1] < expected[0]);
-    for (found, expected) in found.into_iter().zip(expected) {
-        assert!(
-            (found - expected).abs() < 1e-3 * expected.abs(),
-            "GPU {found} processor {expected}"
-        );
+    for (precision, most) in [
+        (Precision::F32, 1e-3),
+        (Precision::F16, 5e-3),
+        (Precision::Bf16, 2e-2),
+    ] {
+        let computed = |dtype| B::supports_dtype(&Default::default(), dtype);
+        if !precision.half().is_none_or(computed) {
+            continue;
+        }
+        let found = losses::<Autodiff<B>>(precision);
+        println!("processor {expected:?} GPU, {precision:?}: {found:?}");
+        for (found, expected) in found.into_iter().zip(expected) {
+            assert!(
+                (found - expected).abs() < most * expected.abs(),
+                "{precision:?}: GPU {found} processor {expected}"
+            );
+        }
     }
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn a_step_on_wgpu_is_the_step_on_the_processor() {
+    a_step_is_that_of_the_processor::<burn::backend::Wgpu>();
 }
 
 #[cfg(feature = "vulkan")]

@@ -4,10 +4,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use anyhow::{Result, bail};
 use anyref_core::{Assembled, Assembly};
+use anyref_train::failure;
 use burn::tensor::backend::Backend;
 
 use crate::args::{AssembleArguments, Common};
-use crate::failure;
 use crate::memory::memory;
 use crate::output::say;
 use crate::units::megabytes;

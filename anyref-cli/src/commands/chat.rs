@@ -8,13 +8,14 @@ use std::time::Instant;
 use anyhow::{Context, Result, bail};
 use anyref_audio::AudioPreprocessorConfig;
 use anyref_core::{Prompt, Reference, next_placeholder};
+use anyref_train::failure;
 use anyref_vision::preprocess::open_image;
 use burn::tensor::backend::Backend;
 
 use crate::args::{ChatArguments, Common, ReferenceArgument};
 use crate::output::Run;
 use crate::overlay::Overlay;
-use crate::{failure, model, output, prompt};
+use crate::{model, output, prompt};
 
 const HELP: &str = "\
 /box X0,Y0,X1,Y1   refer to a box of the picture

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use anyhow::Result;
 use anyref_audio::AudioPreprocessorConfig;
 use anyref_core::{AnyRef, AnyRefModel, BackendName};
+use anyref_train::failure;
 use anyref_weights::Checkpoint;
 use burn::module::Module;
 use burn::tensor::backend::Backend;
@@ -119,7 +120,7 @@ pub fn devices() -> Result<()> {
             }
             Err(error) => say(&format!(
                 "{backend:<7} {}",
-                crate::failure::one_line(&error.into())
+                failure::one_line(&error.into())
             ))?,
         }
     }

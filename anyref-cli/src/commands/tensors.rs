@@ -7,10 +7,10 @@ use std::path::Path;
 use anyhow::{Context, Result, bail};
 use anyref_core::AnyRefConfig;
 use anyref_core::official::{Kind, Published, compare};
+use anyref_train::failure;
 use anyref_weights::LoadReport;
 use burn::tensor::backend::Backend;
 
-use crate::failure;
 use crate::model::EMBEDDED;
 use crate::output::say;
 use crate::units::{megabytes, millions};

@@ -3,7 +3,7 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Result, anyhow};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::backend::AutodiffBackend;
@@ -91,30 +91,33 @@ impl<B: AutodiffBackend> Peer<B> {
             .map(|(mean, own)| (mean - own).abs() * self.count() as f32)
             .collect();
         let differs = |most: f32, parts: &[f32]| parts.iter().any(|&apart| apart > most);
-        if differs(0.5, &apart[..2]) {
-            bail!(
-                "device {} would go on from stage {} step {}, and others from elsewhere: give all nodes the run's \
-                 folder of node 0",
-                self.rank(),
-                position.stage,
-                position.step
-            );
-        }
-        if differs(0.5, &apart[2..whole]) {
-            bail!(
-                "device {} learns by other settings than others, or with another number of devices a machine: give \
-                 all nodes the same configuration and --devices",
-                self.rank()
-            );
-        }
+        let refusal = if differs(0.5, &apart[..2]) {
+            format!(
+                "would go on from stage {} step {}, and others from elsewhere: give all nodes the run's folder of node 0",
+                position.stage, position.step
+            )
+        } else if differs(0.5, &apart[2..whole]) {
+            "learns by other settings than others, or with another number of devices a machine: give all nodes the same \
+             configuration and --devices"
+                .into()
         // Sums may be rounded in another order elsewhere.
-        if differs(1e-5 * self.count() as f32, &apart[whole..]) {
-            bail!(
-                "device {} starts from other weights than others: give all nodes the same files to start from",
-                self.rank()
-            );
+        } else if differs(1e-5 * self.count() as f32, &apart[whole..]) {
+            "starts from other weights than others: give all nodes the same files to start from"
+                .into()
+        } else {
+            return Ok(());
+        };
+        // Others refuse by the same sum, which they have to have before this machine is gone.
+        self.part();
+        Err(anyhow!("device {} {refusal}", self.rank()))
+    }
+
+    /// Stays until the other machines have what they wait for.
+    fn part(&self) {
+        if let Some(exchange) = &self.exchange {
+            let mut exchange = exchange.lock().unwrap_or_else(PoisonError::into_inner);
+            exchange.part();
         }
-        Ok(())
     }
 
     /// Whether it is the first of its machine.
@@ -175,10 +178,7 @@ impl<B: AutodiffBackend> Peer<B> {
     /// Leaves the others in peace.
     pub(super) fn finish(mut self) -> Result<()> {
         self.finished = true;
-        if let Some(exchange) = &self.exchange {
-            let mut exchange = exchange.lock().unwrap_or_else(PoisonError::into_inner);
-            exchange.part();
-        }
+        self.part();
         finish_collective::<B::InnerBackend>(PeerId::from(self.local[0])).map_err(failure)
     }
 

@@ -1,4 +1,4 @@
-//! How a command that went wrong ends: one line on stderr and an exit code, never a backtrace.
+//! How a command of a program that went wrong ends: one line on stderr and an exit code, never a backtrace.
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
@@ -13,8 +13,20 @@ const FAULT: u8 = 101;
 /// What the last panic said. Some readers of broken files panic and are caught, so nothing is printed yet.
 static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
 
-/// Runs a command and reports how it ended.
-pub fn report(command: impl FnOnce() -> Result<()>) -> ExitCode {
+/// Tells of an error, if there is one, on one line.
+pub fn report(ended: Result<()>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a command of a program, and tells of an error or a fault, if there is one, on one line.
+pub fn guard(program: &str, command: impl FnOnce() -> Result<()>) -> ExitCode {
     panic::set_hook(Box::new(|info| {
         if let Ok(mut last) = LAST_PANIC.lock() {
             let place = info
@@ -25,15 +37,10 @@ pub fn report(command: impl FnOnce() -> Result<()>) -> ExitCode {
         }
     }));
     match panic::catch_unwind(AssertUnwindSafe(command)) {
-        Ok(Ok(())) => ExitCode::SUCCESS,
-        Ok(Err(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
-        Ok(Err(error)) => {
-            eprintln!("error: {}", one_line(&error));
-            ExitCode::FAILURE
-        }
+        Ok(ended) => report(ended),
         Err(_) => {
             eprintln!(
-                "error: a fault in anyref, please report it: {}",
+                "error: a fault in {program}, please report it: {}",
                 last_panic()
             );
             ExitCode::from(FAULT)
