@@ -9,6 +9,9 @@ use anyhow::{Context, Result, bail};
 /// Names a folder of programs that were built elsewhere, for machines without cargo: a GPU's, say.
 const PROGRAMS: &str = "ANYREF_PROGRAMS";
 
+/// What computes, by names that are features of every crate.
+pub const BACKENDS: [&str; 6] = ["flex", "wgpu", "vulkan", "metal", "webgpu", "cuda"];
+
 /// The cargo that runs this task.
 pub fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))

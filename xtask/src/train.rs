@@ -38,6 +38,10 @@ pub fn run(command: &str, passed: &Passed) -> Result<()> {
     let options = &passed.options;
     let features: Vec<String> = match value(options, "--backend") {
         None | Some("flex") => Vec::new(),
+        Some(backend) if !cargo::BACKENDS.contains(&backend) => bail!(
+            "there is no backend {backend:?}: use one of {}",
+            cargo::BACKENDS.join(", ")
+        ),
         Some(backend) => vec![format!("{PROGRAM}/{backend}")],
     };
     let mut call = Command::new(cargo::built(PROGRAM, &features)?);

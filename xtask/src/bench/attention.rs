@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 use clap::Args;
 
-use crate::cargo::{built_example, run as run_command};
+use crate::cargo::{BACKENDS, built_example, run as run_command};
 
 /// Batch, heads, queries, keys and width of a head of nano's picture encoder, of CLIP ViT-L/14, of SAM ViT-H's windows and of
 /// its whole picture, of an ImageBind clip, and of a LLaMA-7B's prefill.
@@ -21,8 +21,8 @@ const CASES: [&str; 6] = [
 /// Options of `bench attention`.
 #[derive(Debug, Args)]
 pub struct Attention {
-    /// What to run on: flex, wgpu, vulkan, metal, webgpu or cuda
-    #[arg(long, default_value = "flex")]
+    /// What to run on
+    #[arg(long, default_value = "flex", value_parser = BACKENDS)]
     backend: String,
     /// Cases as batch,heads,queries,keys,width, with `,causal` or `,grid` (SAM's relative positions) after them where they
     /// are [default: those of the model's parts]

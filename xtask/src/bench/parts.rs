@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::median;
 use super::program::Program;
-use crate::cargo::built_example;
+use crate::cargo::{BACKENDS, built_example};
 
 /// What both sides are asked for, and what it is called.
 const PARTS: [(&str, &str); 7] = [
@@ -30,8 +30,8 @@ const TOKENS: f64 = 31.0;
 /// Options of `bench parts`.
 #[derive(Debug, Args)]
 pub struct Parts {
-    /// What to run on: flex, wgpu, vulkan, metal, webgpu or cuda
-    #[arg(long, default_value = "cuda")]
+    /// What to run on
+    #[arg(long, default_value = "cuda", value_parser = BACKENDS)]
     backend: String,
     /// The model: anyref-7b or nano
     #[arg(long, default_value = "anyref-7b")]

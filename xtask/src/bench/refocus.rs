@@ -9,13 +9,13 @@ use clap::Args;
 
 use super::median;
 use super::program::{Program, number};
-use crate::cargo::built_example;
+use crate::cargo::{BACKENDS, built_example};
 
 /// Options of `bench refocus`. Every number of objects is measured with every number of heads, positions and widths.
 #[derive(Debug, Args)]
 pub struct Refocus {
-    /// What to run on: flex, wgpu, vulkan, metal, webgpu or cuda
-    #[arg(long, default_value = "flex")]
+    /// What to run on
+    #[arg(long, default_value = "flex", value_parser = BACKENDS)]
     backend: String,
     /// Objects, each in a row of its own
     #[arg(long, value_delimiter = ',', default_value = "1,8", value_name = "N,…")]
