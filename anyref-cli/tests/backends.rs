@@ -96,3 +96,16 @@ fn without_a_driver_its_package_is_named() {
         run.stdout
     );
 }
+
+#[cfg(feature = "cuda")]
+#[test]
+fn without_a_driver_of_nvidia_it_is_asked_for() {
+    if std::path::Path::new("/proc/driver/nvidia").exists() {
+        return;
+    }
+    let (folder, scene) = (folder(), scene());
+    let line = "backend cuda finds no device: it needs an Nvidia GPU and its driver";
+    fail(folder.path(), &segment(&scene, "cuda"), &[line]);
+    let listed = succeed(folder.path(), &["info", "--devices"]);
+    assert!(listed.contains(&format!("cuda    {line}\n")), "{listed}");
+}

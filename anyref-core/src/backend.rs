@@ -251,8 +251,10 @@ impl BackendName {
             }
             #[cfg(feature = "cuda")]
             Self::Cuda => {
-                // Asked of the driver; counting a backend's devices would start one.
-                let devices = self.guarded(|| CudaRuntime::enumerate_devices(0, &()))?;
+                // Asked of the driver, which panics where its library is missing; counting a backend's devices would start
+                // one of them.
+                let devices = self.guarded(|| CudaRuntime::enumerate_devices(0, &()));
+                let devices = devices.unwrap_or_default();
                 let names = devices
                     .iter()
                     .map(|device| format!("CUDA device {}", device.index_id));

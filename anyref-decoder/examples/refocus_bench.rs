@@ -1,7 +1,7 @@
 //! Times refocusing on a backend, its own form and the composed one, for `cargo xtask bench refocus`.
 //!
-//! Takes the backend's name and a case `objects,heads,positions,width`; each object has a row of its own, the span is
-//! the second half of its context, and heads are 128 wide. Prints what it found as JSON on one line, then answers every
+//! Takes the backend's name, the type of values and a case `objects,heads,positions,width`; each object has a row of its own,
+//! the span is the second half of its context, and heads are 128 wide. Prints what it found as JSON on one line, then answers every
 //! line `own` or `composed` on its input with the seconds of one run, so that its runs can take turns with those of
 //! other programs.
 //!
@@ -12,8 +12,9 @@ use std::io::BufRead;
 use std::time::Instant;
 
 use anyref_decoder::refocus::{ObjectToken, RefocusInput, has_own_form, reference, refocus};
+use anyref_weights::WeightType;
 use anyref_weights::testing::random;
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{DType, Tensor, backend::Backend};
 
 const HEAD_DIM: usize = 128;
 /// Values of a buffer that is copied to measure bandwidth; some devices bind no larger ones.
@@ -35,12 +36,24 @@ struct Device {
     peak: fn() -> Option<u64>,
 }
 
+/// What is refocused.
+struct Case {
+    /// Objects, heads, positions and width of the states.
+    sizes: [usize; 4],
+    /// Of queries, keys and states.
+    dtype: DType,
+}
+
 fn main() -> Result<(), Failure> {
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
-    let [backend, case] = &arguments[..] else {
-        return Err("give a backend and a case as objects,heads,positions,width".into());
+    let [backend, dtype, case] = &arguments[..] else {
+        return Err("give a backend, a type and a case as objects,heads,positions,width".into());
     };
-    let case = sizes(case)?;
+    let dtype = dtype.parse::<WeightType>()?.fixed().unwrap_or(DType::F32);
+    let case = Case {
+        sizes: sizes(case)?,
+        dtype,
+    };
     match backend.as_str() {
         #[cfg(feature = "flex")]
         "flex" => {
@@ -50,7 +63,7 @@ fn main() -> Result<(), Failure> {
                 reset: processor::reset,
                 peak: processor::peak,
             };
-            bench::<burn::backend::Flex>(&device, case)
+            bench::<burn::backend::Flex>(&device, &case)
         }
         #[cfg(any(
             feature = "wgpu",
@@ -61,12 +74,12 @@ fn main() -> Result<(), Failure> {
         "wgpu" | "vulkan" | "metal" | "webgpu" => {
             gpu::start(backend);
             type Runtime = burn::backend::wgpu::WgpuRuntime;
-            bench::<burn::backend::Wgpu>(&gpu::device::<burn::backend::Wgpu, Runtime>(), case)
+            bench::<burn::backend::Wgpu>(&gpu::device::<burn::backend::Wgpu, Runtime>(), &case)
         }
         #[cfg(feature = "cuda")]
         "cuda" => {
             type Runtime = cubecl::cuda::CudaRuntime;
-            bench::<burn::backend::Cuda>(&gpu::device::<burn::backend::Cuda, Runtime>(), case)
+            bench::<burn::backend::Cuda>(&gpu::device::<burn::backend::Cuda, Runtime>(), &case)
         }
         other => Err(format!("no backend {other}: build with --features {other}").into()),
     }
@@ -86,15 +99,24 @@ fn sizes(case: &str) -> Result<[usize; 4], Failure> {
     }
 }
 
-fn bench<B: Backend>(device: &Device, case: [usize; 4]) -> Result<(), Failure> {
+fn bench<B: Backend>(device: &Device, case: &Case) -> Result<(), Failure> {
+    let place = B::Device::default();
     if !has_own_form::<B>() {
         return Err("the backend has no form of its own to measure".into());
     }
-    let [objects, heads, positions, width] = case;
+    if !B::supports_dtype(&place, case.dtype) {
+        return Err(format!(
+            "{} does not compute in {}",
+            B::name(&place),
+            case.dtype.name()
+        )
+        .into());
+    }
+    let [objects, heads, positions, width] = case.sizes;
     let bandwidth = (0..5).map(|_| (device.copy)()).fold(0.0, f64::max);
-    let place = B::Device::default();
     let [runs, all_bytes] = device.at_once;
-    let one = 4 * objects * (heads * HEAD_DIM * positions + width * positions);
+    let value = case.dtype.size();
+    let one = value * objects * (heads * HEAD_DIM * positions + width * positions);
     let inputs = (0..(all_bytes / one).clamp(1, runs))
         .map(|seed| input::<B>(case, 3 * seed as u64, &place))
         .collect::<Vec<_>>();
@@ -114,7 +136,7 @@ fn bench<B: Backend>(device: &Device, case: [usize; 4]) -> Result<(), Failure> {
     }
     // What has to be read: the keys once, the span's states and the object's own.
     let span = positions - 1 - positions / 2;
-    let bytes = 4 * objects * (heads * HEAD_DIM * positions + width * (span + 1));
+    let bytes = value * objects * (heads * HEAD_DIM * positions + width * (span + 1));
     let json = |bytes: Option<u64>| bytes.map_or("null".into(), |bytes| bytes.to_string());
     println!(
         "{{\"copy_bytes_per_second\": {bandwidth:.4e}, \"bytes\": {bytes}, \"own_memory\": {}, \"composed_memory\": {}}}",
@@ -131,12 +153,15 @@ fn bench<B: Backend>(device: &Device, case: [usize; 4]) -> Result<(), Failure> {
 }
 
 /// Arguments of a case.
-fn input<B: Backend>(case: [usize; 4], seed: u64, device: &B::Device) -> RefocusInput<B> {
-    let [objects, heads, positions, width] = case;
+fn input<B: Backend>(case: &Case, seed: u64, device: &B::Device) -> RefocusInput<B> {
+    let [objects, heads, positions, width] = case.sizes;
+    let query = random::<B, 3>([objects, heads, HEAD_DIM], seed + 1, device);
+    let key = random::<B, 4>([objects, heads, positions, HEAD_DIM], seed + 2, device);
+    let hidden = random::<B, 3>([objects, positions, width], seed + 3, device);
     RefocusInput {
-        query: random([objects, heads, HEAD_DIM], seed + 1, device),
-        key: random([objects, heads, positions, HEAD_DIM], seed + 2, device),
-        hidden: random([objects, positions, width], seed + 3, device),
+        query: query.cast(case.dtype),
+        key: key.cast(case.dtype),
+        hidden: hidden.cast(case.dtype),
         hidden_offset: 0,
         objects: (0..objects)
             .map(|row| ObjectToken {

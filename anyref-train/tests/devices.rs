@@ -22,11 +22,15 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 
 use support::{context, stage_config};
 
-/// The losses, in f32, before and after one step of instructions, with weights that are the same everywhere.
-fn losses<B: AutodiffBackend>(precision: Precision) -> [f64; 2] {
+/// By how much one step of instructions lowers the loss, in f32, with weights that are the same everywhere; and the loss before.
+fn step<B: AutodiffBackend>(precision: Precision) -> [f64; 2] {
     let context = context([64, 64], 2);
     let mut config = stage_config("instruct", 1, 2);
     config.precision = precision;
+    // AdamW's first step has the sign of each gradient and the same size, whatever the gradient is; so it is the gradient.
+    config.epsilon = 1.0;
+    config.learning_rate = 0.05;
+    config.clip_norm = 1.0;
     let stage = InstructStage::new(&context, config.clone()).unwrap();
     let trainee = Trainee::<B>::new(&context.model, context.name_count(), &Default::default());
     let trainee = fill(trainee, 3, 0.1);
@@ -55,23 +59,23 @@ fn losses<B: AutodiffBackend>(precision: Precision) -> [f64; 2] {
     )
     .unwrap();
     assert!(complete);
-    [before, loss(&trainee)]
+    [before - loss(&trainee), before]
 }
 
 /// In f32, and in half precision where the device has it.
 fn a_step_is_that_of_the_processor<B: Backend>() {
-    let expected = losses::<Autodiff<Flex>>(Precision::F32);
-    assert!(expected[1] < expected[0]);
+    let expected = step::<Autodiff<Flex>>(Precision::F32);
+    assert!(expected[0] > 0.0, "nothing is learned: {expected:?}");
     for (precision, most) in [
-        (Precision::F32, 1e-3),
-        (Precision::F16, 5e-3),
-        (Precision::Bf16, 2e-2),
+        (Precision::F32, 5e-3),
+        (Precision::F16, 2e-2),
+        (Precision::Bf16, 1e-1),
     ] {
         let computed = |dtype| B::supports_dtype(&Default::default(), dtype);
         if !precision.half().is_none_or(computed) {
             continue;
         }
-        let found = losses::<Autodiff<B>>(precision);
+        let found = step::<Autodiff<B>>(precision);
         println!("processor {expected:?} GPU, {precision:?}: {found:?}");
         for (found, expected) in found.into_iter().zip(expected) {
             assert!(

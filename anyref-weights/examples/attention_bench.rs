@@ -1,7 +1,8 @@
 //! Times burn's own attention against `ops::attention` on a backend, and how far each is from the latter in f32 on the
 //! processor, for `cargo xtask bench attention`.
 //!
-//! Takes the backend's name, the repetitions, and cases `batch,heads,queries,keys,width`, after which `causal` may come,
+//! Takes the backend's name, the repetitions, `both` or `own` (some devices have no room for burn's), and cases
+//! `batch,heads,queries,keys,width`, after which `causal` may come,
 //! or `grid` for a bias by relative positions over a square of keys, as in SAM's image encoder; prints a line of a table
 //! for each and for each type of floats that the device has.
 
@@ -75,28 +76,57 @@ impl<B: Backend> Given<B> {
     }
 }
 
+/// What is done with each case.
+#[derive(Debug, Clone, Copy)]
+struct Plan {
+    /// Runs that count.
+    repeat: usize,
+    /// Whether burn's form is measured too.
+    burns: bool,
+}
+
+/// What was seen of a form.
+#[derive(Debug, Default)]
+struct Measured {
+    /// Milliseconds of each run.
+    times: Vec<f64>,
+    /// Greatest difference from what is expected.
+    error: f32,
+}
+
+impl Measured {
+    fn median(&self) -> f64 {
+        let mut times = self.times.clone();
+        times.sort_by(f64::total_cmp);
+        times[times.len() / 2]
+    }
+}
+
 fn main() -> Result<(), Failure> {
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
-    let [backend, repeat, cases @ ..] = &arguments[..] else {
+    let [backend, repeat, forms, cases @ ..] = &arguments[..] else {
         return Err(
-            "give a backend, repetitions, and cases as batch,heads,queries,keys,width[,causal|,grid]"
+            "give a backend, repetitions, both or own, and cases as batch,heads,queries,keys,width[,causal|,grid]"
                 .into(),
         );
     };
-    let repeat = repeat.parse::<usize>()?.max(1);
+    let plan = Plan {
+        repeat: repeat.parse::<usize>()?.max(1),
+        burns: forms != "own",
+    };
     let cases = cases.iter().map(|text| case(text));
     let cases = cases.collect::<Result<Vec<_>, _>>()?;
     match backend.as_str() {
-        "flex" => bench::<Flex>(repeat, &cases),
+        "flex" => bench::<Flex>(&plan, &cases),
         #[cfg(any(
             feature = "wgpu",
             feature = "vulkan",
             feature = "metal",
             feature = "webgpu"
         ))]
-        "wgpu" | "vulkan" | "metal" | "webgpu" => bench::<burn::backend::Wgpu>(repeat, &cases),
+        "wgpu" | "vulkan" | "metal" | "webgpu" => bench::<burn::backend::Wgpu>(&plan, &cases),
         #[cfg(feature = "cuda")]
-        "cuda" => bench::<burn::backend::Cuda>(repeat, &cases),
+        "cuda" => bench::<burn::backend::Cuda>(&plan, &cases),
         other => Err(format!("no backend {other}: build with --features {other}").into()),
     }
 }
@@ -149,7 +179,7 @@ fn given<B: Backend>(case: &Case, device: &B::Device) -> Given<B> {
     }
 }
 
-fn bench<B: Backend>(repeat: usize, cases: &[Case]) -> Result<(), Failure> {
+fn bench<B: Backend>(plan: &Plan, cases: &[Case]) -> Result<(), Failure> {
     let device = B::Device::default();
     for case in cases {
         let [batch, heads, queries, keys, width] = case.sizes;
@@ -161,41 +191,46 @@ fn bench<B: Backend>(repeat: usize, cases: &[Case]) -> Result<(), Failure> {
                 continue;
             }
             let given = given.clone().cast(dtype);
-            let forms: [Form<B>; 2] = [burns, own];
-            let errors = forms.map(|form| {
+            let mut forms: Vec<Form<B>> = vec![own];
+            if plan.burns {
+                forms.push(burns);
+            }
+            let mut measured = forms
+                .iter()
+                .map(|_| Measured::default())
+                .collect::<Vec<_>>();
+            for (form, measured) in forms.iter().zip(&mut measured) {
                 let found = form(given.clone()).cast(DType::F32);
-                (found - expected.clone())
-                    .abs()
-                    .max()
-                    .into_data()
-                    .iter::<f32>()
-                    .next()
-                    .unwrap_or(f32::NAN)
-            });
-            let mut times = [vec![], vec![]];
+                let error = (found - expected.clone()).abs().max().into_data();
+                measured.error = error.iter::<f32>().next().unwrap_or(f32::NAN);
+            }
             // The first runs compile and choose kernels.
-            for run in 0..repeat + 2 {
-                for (form, times) in forms.iter().zip(&mut times) {
+            for run in 0..plan.repeat + 2 {
+                for (form, measured) in forms.iter().zip(&mut measured) {
                     B::sync(&device)?;
                     let start = Instant::now();
                     let output = form(given.clone());
                     let _ = output.slice([0..1, 0..1, 0..1, 0..1]).into_data();
                     if run >= 2 {
-                        times.push(start.elapsed().as_secs_f64() * 1e3);
+                        measured.times.push(start.elapsed().as_secs_f64() * 1e3);
                     }
                 }
             }
-            let [burns, own] = times.map(|mut times| {
-                times.sort_by(f64::total_cmp);
-                times[times.len() / 2]
-            });
+            let own = measured.remove(0);
+            let [burns, ratio, error] = match measured.pop() {
+                Some(burns) => [
+                    format!("{:.2} ms", burns.median()),
+                    format!("{:.2}", burns.median() / own.median()),
+                    format!("{:.1e}", burns.error),
+                ],
+                None => ["–", "–", "–"].map(String::from),
+            };
             let kind = case.kind.name();
             println!(
-                "| {batch} x {heads} | {queries} | {keys} | {width} | {kind} | {} | {burns:.2} ms | {own:.2} ms | {:.2} | {:.1e} | {:.1e} |",
+                "| {batch} x {heads} | {queries} | {keys} | {width} | {kind} | {} | {burns} | {:.2} ms | {ratio} | {error} | {:.1e} |",
                 dtype.name(),
-                burns / own,
-                errors[0],
-                errors[1]
+                own.median(),
+                own.error
             );
         }
     }

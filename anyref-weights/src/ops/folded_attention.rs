@@ -6,9 +6,9 @@ use super::attention::{AttentionInput, RelativePosition, composed};
 use super::matmul::{ALIGNMENT, extended, is_safe};
 use super::on_gpu_without_gradients;
 
-/// As many scores as are held at once, where no gradient asks for all of them: 256 MiB in f32. The whole picture of SAM ViT-H has four
-/// times as many.
-const MOST_SCORES: usize = 1 << 26;
+/// As many scores as are held at once, where no gradient asks for all of them. In f32 these are the 128 MiB that some devices have for
+/// the largest buffer (Mesa's lavapipe, browsers); the whole picture of SAM ViT-H has eight times as many.
+const MOST_SCORES: usize = 1 << 25;
 
 /// The composed form of what is [folded](AttentionInput::folded), some queries after others where scores are many.
 pub(super) fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
@@ -19,16 +19,17 @@ pub(super) fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
     by_queries(input.folded(), most)
 }
 
-/// The composed form for a number of queries at a time that have about so many scores at `most`.
+/// The composed form for as many queries at a time as have `most` scores or fewer, and for [`ALIGNMENT`] at least.
 fn by_queries<B: Backend>(input: AttentionInput<B>, most: usize) -> Tensor<B, 4> {
     let [batch, heads, queries, _] = input.query.dims();
-    let scores = batch * heads * queries * input.key.dims()[2];
-    let at_once = queries
-        .div_ceil(scores.div_ceil(most).max(1))
-        .next_multiple_of(ALIGNMENT);
-    if at_once >= queries {
+    let of_query = batch * heads * input.key.dims()[2];
+    let fit = (most / of_query.max(1)).max(ALIGNMENT) / ALIGNMENT * ALIGNMENT;
+    if queries <= fit {
         return composed(input);
     }
+    // Parts of about the same size need fewer kernels.
+    let parts = queries.div_ceil(fit);
+    let at_once = queries.div_ceil(parts).next_multiple_of(ALIGNMENT);
     let outputs = (0..queries).step_by(at_once).map(|first| {
         let count = at_once.min(queries - first);
         composed(input.clone().of_queries(first, count))
@@ -138,7 +139,7 @@ mod tests {
         for (rows, causal) in [(1, false), (1, true), (queries, false), (queries, true)] {
             let masked = random::<Flex, 4>([batch, 1, rows, keys], 4, &device).greater_elem(0.5);
             let input = input.clone().with_mask(Some(masked)).with_causal(causal);
-            let parts = by_queries(input.clone(), batch * heads * 110 * keys);
+            let parts = by_queries(input.clone(), batch * heads * 150 * keys);
             assert_close(&parts, &composed(input), 1e-5);
         }
     }

@@ -28,6 +28,9 @@ pub struct Attention {
     /// are [default: those of the model's parts]
     #[arg(long, value_name = "SIZES")]
     case: Vec<String>,
+    /// Leave burn's out: it holds all scores at once, for which some devices have no room
+    #[arg(long)]
+    own: bool,
     /// Runs of each, of which the median counts
     #[arg(long, default_value_t = 5)]
     repeat: usize,
@@ -41,7 +44,8 @@ pub fn run(options: &Attention) -> Result<()> {
     println!("|{}", " --: |".repeat(11));
     let backend = format!("anyref-weights/{}", options.backend);
     let mut command = Command::new(built_example("attention_bench", &[backend])?);
-    command.args([&options.backend, &options.repeat.to_string()]);
+    let forms = if options.own { "own" } else { "both" };
+    command.args([&options.backend, &options.repeat.to_string(), forms]);
     match options.case.is_empty() {
         true => command.args(CASES),
         false => command.args(&options.case),

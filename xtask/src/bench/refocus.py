@@ -70,18 +70,21 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--layers", type=int, default=1)
+    parser.add_argument("--dtype", default="f32")
     parser.add_argument("case")
     options = parser.parse_args()
     objects, heads, positions, width = map(int, options.case.split(","))
+    dtype = {"f32": torch.float32, "f16": torch.float16, "bf16": torch.bfloat16}[options.dtype]
     generator = torch.Generator(options.device).manual_seed(0)
 
     def random(*shape):
-        return torch.rand(*shape, generator=generator, device=options.device) * 2 - 1
+        values = torch.rand(*shape, generator=generator, device=options.device) * 2 - 1
+        return values.to(dtype)
 
     query = random(objects, heads, positions, HEAD_DIM)
     key = random(objects, heads, positions, HEAD_DIM)
     hidden = random(objects, positions, width)
-    mask = torch.full((positions, positions), float("-inf"), device=options.device).triu(1)
+    mask = torch.full((positions, positions), float("-inf"), dtype=dtype, device=options.device).triu(1)
 
     # A GPU is waited for after several runs, as the other side is.
     runs = 8 if options.device == "cuda" else 1

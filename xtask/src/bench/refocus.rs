@@ -47,6 +47,9 @@ pub struct Refocus {
     /// Runs of each, of which the median counts
     #[arg(long, default_value_t = 7)]
     repeat: usize,
+    /// Type of values: f32, f16 or bf16
+    #[arg(long, default_value = "f32", value_parser = ["f32", "f16", "bf16"])]
+    dtype: String,
     /// A Python with torch, for the authors' formulation
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
@@ -89,14 +92,22 @@ pub fn run(options: &Refocus) -> Result<()> {
 fn case(program: &Path, options: &Refocus, sizes: [usize; 4]) -> Result<f64> {
     let [objects, heads, positions, _] = sizes;
     let name = sizes.map(|size| size.to_string()).join(",");
-    let mut ours = Program::start(Command::new(program).args([&options.backend, &name]))?;
+    let mut ours =
+        Program::start(Command::new(program).args([&options.backend, &options.dtype, &name]))?;
     // While a layer computes, it holds its matrix twice.
-    let matrices = 4 * objects * heads * positions * positions * (options.layers + 1);
+    let value = if options.dtype == "f32" { 4 } else { 2 };
+    let matrices = value * objects * heads * positions * positions * (options.layers + 1);
     let mut theirs = match &options.python {
         Some(python) if matrices as f64 <= options.most * 1e9 => {
             let layers = options.layers.to_string();
             let mut authors = super::python(python, "refocus.py", &options.backend);
-            Some(Program::start(authors.args(["--layers", &layers, &name]))?)
+            Some(Program::start(authors.args([
+                "--layers",
+                &layers,
+                "--dtype",
+                &options.dtype,
+                &name,
+            ]))?)
         }
         _ => None,
     };
