@@ -13,7 +13,7 @@ use std::time::Instant;
 use anyref_core::{AnyRefConfig, AnyRefModel, BackendName, Task, cast_weights};
 use anyref_decoder::refocus::ObjectToken;
 use anyref_llm::{GenerationConfig, GenerationInput, generate};
-use anyref_weights::{WeightType, as_loaded};
+use anyref_weights::{WeightType, as_loaded, end_without_room};
 use burn::module::Module;
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Distribution, Int, Tensor};
@@ -26,6 +26,7 @@ const PROMPT: usize = 400;
 const ANSWER: usize = 32;
 
 fn main() -> Result<(), Failure> {
+    end_without_room();
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [backend, preset, dtype] = &words[..] else {
         return Err("usage: parts_bench BACKEND PRESET DTYPE".into());

@@ -12,8 +12,8 @@ use std::io::BufRead;
 use std::time::Instant;
 
 use anyref_decoder::refocus::{ObjectToken, RefocusInput, has_own_form, reference, refocus};
-use anyref_weights::WeightType;
 use anyref_weights::testing::random;
+use anyref_weights::{WeightType, end_without_room};
 use burn::tensor::{DType, Tensor, backend::Backend};
 
 const HEAD_DIM: usize = 128;
@@ -45,6 +45,7 @@ struct Case {
 }
 
 fn main() -> Result<(), Failure> {
+    end_without_room();
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
     let [backend, dtype, case] = &arguments[..] else {
         return Err("give a backend, a type and a case as objects,heads,positions,width".into());

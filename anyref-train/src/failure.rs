@@ -5,15 +5,14 @@ use std::panic::{self, AssertUnwindSafe};
 use std::process::ExitCode;
 use std::sync::Mutex;
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
+use anyref_weights::end_without_room;
 
 /// Exit code of a fault in the program, as of any Rust program that panics.
 const FAULT: u8 = 101;
 
 /// What the last panic said. Some readers of broken files panic and are caught, so nothing is printed yet.
 static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
-/// Bytes that a GPU did not have. Its own thread panics then, and whoever waits for it panics with less to say.
-static LACKING: Mutex<Option<u64>> = Mutex::new(None);
 
 /// Tells of an error, if there is one, on one line.
 pub fn report(ended: Result<()>) -> ExitCode {
@@ -30,28 +29,18 @@ pub fn report(ended: Result<()>) -> ExitCode {
 /// Runs a command of a program, and tells of an error or a fault, if there is one, on one line.
 pub fn guard(program: &str, command: impl FnOnce() -> Result<()>) -> ExitCode {
     panic::set_hook(Box::new(|info| {
-        let said = info.payload_as_str().unwrap_or("unknown");
-        if let (Ok(mut lacking), Some(bytes)) = (LACKING.lock(), buffer(said)) {
-            lacking.get_or_insert(bytes);
-        }
         if let Ok(mut last) = LAST_PANIC.lock() {
             let place = info
                 .location()
                 .map(|place| format!(" ({}:{})", place.file(), place.line()));
+            let said = info.payload_as_str().unwrap_or("unknown");
             *last = Some(said.to_owned() + &place.unwrap_or_default());
         }
     }));
-    let ended = panic::catch_unwind(AssertUnwindSafe(command));
-    let lacking = LACKING.lock().ok().and_then(|lacking| *lacking);
-    match (ended, lacking) {
-        (Ok(Ok(())), _) => ExitCode::SUCCESS,
-        (_, Some(bytes)) => report(Err(anyhow!(
-            "the device has no room for a buffer of {:.0} MB: use a smaller model, half precision or another backend \
-             (`anyref info --devices` lists them)",
-            bytes as f64 / 1e6
-        ))),
-        (Ok(ended), None) => report(ended),
-        (Err(_), None) => {
+    end_without_room();
+    match panic::catch_unwind(AssertUnwindSafe(command)) {
+        Ok(ended) => report(ended),
+        Err(_) => {
             eprintln!(
                 "error: a fault in {program}, please report it: {}",
                 last_panic()
@@ -59,12 +48,6 @@ pub fn guard(program: &str, command: impl FnOnce() -> Result<()>) -> ExitCode {
             ExitCode::from(FAULT)
         }
     }
-}
-
-/// The bytes that CubeCL says it cannot allocate.
-fn buffer(said: &str) -> Option<u64> {
-    let (_, size) = said.split_once("can't allocate buffer of size: ")?;
-    size.split_whitespace().next()?.parse().ok()
 }
 
 /// What the last panic said, on one line.
@@ -108,21 +91,7 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anyhow::Context;
-
-    #[test]
-    fn a_buffer_that_does_not_fit_is_known_by_its_size() {
-        let error = cubecl_says(136_314_880);
-        assert_eq!(buffer(&error), Some(136_314_880));
-        assert_eq!(buffer("index out of bounds"), None);
-    }
-
-    /// As cubecl 0.10's servers panic.
-    fn cubecl_says(size: u64) -> String {
-        format!(
-            "called `Result::unwrap()` on an `Err` value: can't allocate buffer of size: {size}\nNo backtrace available"
-        )
-    }
+    use anyhow::{Context, anyhow};
 
     #[test]
     fn causes_are_told_once_and_on_one_line() {

@@ -175,6 +175,7 @@ impl RunArguments {
 }
 
 fn main() -> ExitCode {
+    anyref_weights::end_without_room();
     failure::report(run(Arguments::parse().command))
 }
 

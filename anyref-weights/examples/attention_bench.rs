@@ -9,6 +9,7 @@
 use std::any::TypeId;
 use std::time::Instant;
 
+use anyref_weights::end_without_room;
 use anyref_weights::ops::{self, AttentionInput, RelativePosition};
 use anyref_weights::testing::random;
 use burn::backend::Flex;
@@ -103,6 +104,7 @@ impl Measured {
 }
 
 fn main() -> Result<(), Failure> {
+    end_without_room();
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
     let [backend, repeat, forms, cases @ ..] = &arguments[..] else {
         return Err(
