@@ -9,6 +9,7 @@ mod common;
 use std::path::{Path, PathBuf};
 
 use anyref_decoder::rle::Rle;
+#[cfg(any(feature = "vulkan", feature = "cuda"))]
 use common::demonstration;
 use serde_json::Value;
 
@@ -45,9 +46,11 @@ fn compare(backend: &str, dtype: &str, least: f64) {
 }
 
 /// Set where the device is known to compute in half precision, so that it may not refuse.
+#[cfg(any(feature = "vulkan", feature = "cuda"))]
 const HALF: &str = "ANYREF_TEST_HALF_PRECISION";
 
 /// Weights and values in half precision, where the device has it.
+#[cfg(any(feature = "vulkan", feature = "cuda"))]
 fn compare_in_half_precision(backend: &str, dtype: &str) {
     let run = common::run_in(
         &folder(),
@@ -67,6 +70,7 @@ fn compare_in_half_precision(backend: &str, dtype: &str) {
 }
 
 /// All 30 questions, greedily: between answers that are as good the last digits decide.
+#[cfg(any(feature = "vulkan", feature = "cuda"))]
 fn compare_the_demonstration(backend: &str, dtype: &str, least: f64) {
     let folder = common::folder();
     let answers = |backend, dtype| {

@@ -22,6 +22,10 @@ mod kernels;
 ))]
 mod wgpu;
 
+/// What is said where the library of a driver is missing.
+#[cfg(feature = "cuda")]
+const NO_LIBRARY: &str = "Unable to dynamically load";
+
 /// A backend; which of them a build has is a matter of its features.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackendName {
@@ -221,7 +225,9 @@ impl BackendName {
                 let devices = of(numbers, |number| {
                     let number = number.unwrap_or(0);
                     self.check(number, count)?;
-                    Ok(burn::backend::cuda::CudaDevice::new(number))
+                    let device = burn::backend::cuda::CudaDevice::new(number);
+                    self.guarded(|| CudaRuntime::client(&device))?;
+                    Ok(device)
                 })?;
                 Ok(task.run::<burn::backend::Cuda>(&devices))
             }
@@ -251,10 +257,12 @@ impl BackendName {
             }
             #[cfg(feature = "cuda")]
             Self::Cuda => {
-                // Asked of the driver, which panics where its library is missing; counting a backend's devices would start
-                // one of them.
-                let devices = self.guarded(|| CudaRuntime::enumerate_devices(0, &()));
-                let devices = devices.unwrap_or_default();
+                // Asked of the driver; counting a backend's devices would start one of them.
+                let devices = match self.guarded(|| CudaRuntime::enumerate_devices(0, &())) {
+                    Ok(devices) => devices,
+                    Err(error) if error.to_string().contains(NO_LIBRARY) => Vec::new(),
+                    Err(error) => return Err(error),
+                };
                 let names = devices
                     .iter()
                     .map(|device| format!("CUDA device {}", device.index_id));

@@ -1,4 +1,4 @@
-//! How a command of a program that went wrong ends: one line on stderr and an exit code, never a backtrace.
+//! How a command of a program that went wrong ends: one line on stderr and an exit code.
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
@@ -18,7 +18,6 @@ static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
 pub fn report(ended: Result<()>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {}", one_line(&error));
             ExitCode::FAILURE
@@ -26,7 +25,7 @@ pub fn report(ended: Result<()>) -> ExitCode {
     }
 }
 
-/// Runs a command of a program, and tells of an error or a fault, if there is one, on one line.
+/// Runs a command of a program, and tells of an error or a fault, if there is one, on one line, never with a backtrace.
 pub fn guard(program: &str, command: impl FnOnce() -> Result<()>) -> ExitCode {
     panic::set_hook(Box::new(|info| {
         if let Ok(mut last) = LAST_PANIC.lock() {
@@ -39,6 +38,7 @@ pub fn guard(program: &str, command: impl FnOnce() -> Result<()>) -> ExitCode {
     }));
     end_without_room();
     match panic::catch_unwind(AssertUnwindSafe(command)) {
+        Ok(Err(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Ok(ended) => report(ended),
         Err(_) => {
             eprintln!(

@@ -114,7 +114,11 @@ fn main() -> Result<(), Failure> {
     };
     let plan = Plan {
         repeat: repeat.parse::<usize>()?.max(1),
-        burns: forms != "own",
+        burns: match forms.as_str() {
+            "both" => true,
+            "own" => false,
+            other => return Err(format!("{other} is neither both nor own").into()),
+        },
     };
     let cases = cases.iter().map(|text| case(text));
     let cases = cases.collect::<Result<Vec<_>, _>>()?;

@@ -122,6 +122,13 @@ mod cuda {
 }
 
 /// The backends that a name chooses, as they are written there.
+#[cfg(any(
+    feature = "wgpu",
+    feature = "vulkan",
+    feature = "metal",
+    feature = "webgpu",
+    feature = "cuda"
+))]
 #[test]
 fn each_backend_of_burn_has_a_form_of_its_own() {
     #[cfg(feature = "wgpu")]

@@ -31,7 +31,10 @@ const CALL: Duration = Duration::from_millis(200);
 /// After so long it is said who does not answer.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// After so long nobody is waited for any more; the first machine validates and writes checkpoints meanwhile.
-const LIMIT: Duration = Duration::from_secs(2 * 3600);
+pub(super) const LIMIT: Duration = Duration::from_secs(2 * 3600);
+
+/// Who refuses waits no longer than this for others to have heard of it.
+pub(super) const SHORT: Duration = Duration::from_secs(5);
 
 /// This machine's end of the connections to the others, open until the process ends.
 pub(super) struct Exchange<B: Backend> {
@@ -125,8 +128,9 @@ impl<B: Backend> Exchange<B> {
         })
     }
 
-    /// Stays until the others have what they wait for, and ends the connections until the next sum.
-    pub(super) fn part(&mut self) {
+    /// Stays until the others have what they wait for, but no longer than `limit` for each, and ends the connections until the next
+    /// sum.
+    pub(super) fn part(&mut self, limit: Duration) {
         let (theirs, thanks) = (self.number(), self.number());
         let others = self.nodes.count() - 1;
         let word = || TensorData::from([0.0f32]);
@@ -134,7 +138,7 @@ impl<B: Backend> Exchange<B> {
         match self.nodes.rank {
             0 => {
                 for rank in 1..=others {
-                    let _ = self.fetch(rank, theirs);
+                    let _ = self.fetch(rank, theirs, limit);
                 }
                 self.offer(word(), others as u32, thanks);
                 let start = Instant::now();
@@ -148,19 +152,19 @@ impl<B: Backend> Exchange<B> {
             }
             _ => {
                 self.offer(word(), 1, theirs);
-                let _ = self.fetch(0, thanks);
+                let _ = self.fetch(0, thanks, limit);
             }
         }
         // A connection that does not close is closed by the end of the process.
         let close = async { tokio::time::timeout(CALL, self.service.close()).await };
-        let _ = self.runtime.block_on(close);
+        let _ = catch_unwind(AssertUnwindSafe(|| self.runtime.block_on(close)));
     }
 
     fn gather(&mut self, own: Tensor<B, 1>, device: &B::Device) -> Result<Tensor<B, 1>> {
         let (theirs, total) = (self.number(), self.number());
         let mut sum = own;
         for rank in 1..self.nodes.count() {
-            let data = self.fetch(rank, theirs)?;
+            let data = self.fetch(rank, theirs, LIMIT)?;
             let other = of_length(data, sum.dims(), rank)?;
             sum = sum + Tensor::from_data(other, device);
         }
@@ -173,7 +177,7 @@ impl<B: Backend> Exchange<B> {
         let (theirs, total) = (self.number(), self.number());
         let length = own.dims();
         self.offer(own.into_data(), 1, theirs);
-        let sum = of_length(self.fetch(0, total)?, length, 0)?;
+        let sum = of_length(self.fetch(0, total, LIMIT)?, length, 0)?;
         Ok(Tensor::from_data(sum, device))
     }
 
@@ -187,13 +191,13 @@ impl<B: Backend> Exchange<B> {
             .block_on(self.service.expose_data(data, times, number.into()));
     }
 
-    fn fetch(&self, rank: usize, number: u64) -> Result<TensorData> {
+    fn fetch(&self, rank: usize, number: u64, limit: Duration) -> Result<TensorData> {
         let (name, address) = (&self.nodes.addresses[rank], self.addresses[rank].clone());
         let fetched = async {
             let mut fetched = pin!(self.service.download_tensor(address, number.into()));
             let start = Instant::now();
-            while start.elapsed() < LIMIT {
-                match tokio::time::timeout(PATIENCE, &mut fetched).await {
+            while start.elapsed() < limit {
+                match tokio::time::timeout(PATIENCE.min(limit), &mut fetched).await {
                     Ok(fetched) => return fetched,
                     Err(_) => eprintln!("waiting for node {rank} at {name}"),
                 }

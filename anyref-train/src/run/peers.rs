@@ -2,6 +2,7 @@
 //! gradients.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use anyhow::{Result, anyhow};
 use burn::module::{Module, ModuleVisitor, Param};
@@ -14,7 +15,7 @@ use burn_collective::{
 };
 
 use super::checkpoint::Position;
-use super::exchange::{Exchange, MESSAGE};
+use super::exchange::{Exchange, LIMIT, MESSAGE, SHORT};
 use super::nodes::Nodes;
 
 /// What a device says when another one has failed; the other's own error is what matters.
@@ -108,15 +109,15 @@ impl<B: AutodiffBackend> Peer<B> {
             return Ok(());
         };
         // Others refuse by the same sum, which they have to have before this machine is gone.
-        self.part();
+        self.part(SHORT);
         Err(anyhow!("device {} {refusal}", self.rank()))
     }
 
     /// Stays until the other machines have what they wait for.
-    fn part(&self) {
+    fn part(&self, limit: Duration) {
         if let Some(exchange) = &self.exchange {
             let mut exchange = exchange.lock().unwrap_or_else(PoisonError::into_inner);
-            exchange.part();
+            exchange.part(limit);
         }
     }
 
@@ -178,7 +179,7 @@ impl<B: AutodiffBackend> Peer<B> {
     /// Leaves the others in peace.
     pub(super) fn finish(mut self) -> Result<()> {
         self.finished = true;
-        self.part();
+        self.part(LIMIT);
         finish_collective::<B::InnerBackend>(PeerId::from(self.local[0])).map_err(failure)
     }
 

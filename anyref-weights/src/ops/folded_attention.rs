@@ -3,11 +3,12 @@
 use burn::tensor::{Bool, Tensor, TensorData, backend::Backend};
 
 use super::attention::{AttentionInput, RelativePosition, composed};
-use super::matmul::{ALIGNMENT, extended, is_safe};
+use super::matmul::{ALIGNMENT, extended, is_safe, safe_size};
 use super::on_gpu_without_gradients;
 
-/// As many scores as are held at once, where no gradient asks for all of them. In f32 these are the 128 MiB that some devices have for
-/// the largest buffer (Mesa's lavapipe, browsers); the whole picture of SAM ViT-H has eight times as many.
+/// As many scores as are held at once, where no gradient asks for all of them, unless a single query has more. In f32 these are the
+/// 128 MiB that some devices have for the largest buffer (Mesa's lavapipe, browsers); the whole picture of SAM ViT-H has eight
+/// times as many.
 const MOST_SCORES: usize = 1 << 25;
 
 /// The composed form of what is [folded](AttentionInput::folded), some queries after others where scores are many.
@@ -19,22 +20,32 @@ pub(super) fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
     by_queries(input.folded(), most)
 }
 
-/// The composed form for as many queries at a time as have `most` scores or fewer, and for [`ALIGNMENT`] at least.
+/// The composed form, for as many queries at a time as have `most` scores or fewer.
 fn by_queries<B: Backend>(input: AttentionInput<B>, most: usize) -> Tensor<B, 4> {
     let [batch, heads, queries, _] = input.query.dims();
-    let of_query = batch * heads * input.key.dims()[2];
-    let fit = (most / of_query.max(1)).max(ALIGNMENT) / ALIGNMENT * ALIGNMENT;
-    if queries <= fit {
+    let of_query = batch * heads * safe_size(input.key.dims()[2]);
+    let at_once = at_once(queries, of_query, most);
+    if at_once >= queries {
         return composed(input);
     }
-    // Parts of about the same size need fewer kernels.
-    let parts = queries.div_ceil(fit);
-    let at_once = queries.div_ceil(parts).next_multiple_of(ALIGNMENT);
     let outputs = (0..queries).step_by(at_once).map(|first| {
         let count = at_once.min(queries - first);
         composed(input.clone().of_queries(first, count))
     });
     Tensor::cat(outputs.collect(), 2)
+}
+
+/// How many queries are taken at a time, of which each has `of_query` scores: what suits kernels where so many fit.
+fn at_once(queries: usize, of_query: usize, most: usize) -> usize {
+    let fit = (most / of_query.max(1)).max(1);
+    match fit / ALIGNMENT {
+        0 => fit,
+        // Not more parts than there have to be, and these alike.
+        steps => {
+            let parts = queries.div_ceil(steps * ALIGNMENT).max(1);
+            queries.div_ceil(parts).next_multiple_of(ALIGNMENT)
+        }
+    }
 }
 
 impl<B: Backend> AttentionInput<B> {
@@ -46,19 +57,35 @@ impl<B: Backend> AttentionInput<B> {
         assert!(self.relative_position.is_none(), "positions are folded");
         let (queries, keys) = (self.query.dims()[2], self.key.dims()[2]);
         self.query = self.query.narrow(2, first, count);
-        self.mask = self.mask.map(|mask| match mask.dims()[2] {
+        let mut mask = self.mask.take().map(|mask| match mask.dims()[2] {
             1 => mask,
             _ => mask.narrow(2, first, count),
         });
-        if self.causal {
-            let seen = keys + first + count - queries;
-            self.key = self.key.narrow(2, 0, seen);
-            self.value = self.value.narrow(2, 0, seen);
-            self.mask = self.mask.map(|mask| match mask.dims()[3] {
-                1 => mask,
-                _ => mask.narrow(3, 0, seen),
-            });
+        match self.causal && (mask.is_some() || keys < queries) {
+            // A query that sees no key attends to all of them, not to those before it alone.
+            true => {
+                let offset = keys as i64 - queries as i64;
+                let device = self.query.device();
+                let later = Tensor::<B, 2, Bool>::tril_mask([queries, keys], offset, &device);
+                let later = later.narrow(0, first, count).unsqueeze::<4>();
+                mask = Some(match mask {
+                    Some(mask) => {
+                        let [batch, heads, ..] = mask.dims();
+                        let shape = [batch, heads, count, keys];
+                        mask.expand(shape).bool_or(later.expand(shape))
+                    }
+                    None => later,
+                });
+                self.causal = false;
+            }
+            false if self.causal => {
+                let seen = keys + first + count - queries;
+                self.key = self.key.narrow(2, 0, seen);
+                self.value = self.value.narrow(2, 0, seen);
+            }
+            false => {}
         }
+        self.mask = mask;
         self
     }
 
@@ -126,20 +153,54 @@ mod tests {
     use burn::backend::Autodiff;
     use burn_flex::Flex;
 
-    /// Three parts of 300 queries, with shared heads, one mask for all queries and one for each.
+    #[test]
+    fn parts_fit_and_are_not_more_than_they_have_to_be() {
+        // The whole picture of SAM ViT-H; a batch of long prompts, of which fewer than a multiple fit.
+        assert_eq!(at_once(4096, 16 * 4096, MOST_SCORES), 512);
+        assert_eq!(at_once(1160, 8 * 32 * 1280, MOST_SCORES), 102);
+        assert_eq!(at_once(264, 1, 256), 256);
+        assert_eq!(at_once(7, 1 << 30, MOST_SCORES), 1);
+        for queries in [1, 100, 128, 129, 300, 4096] {
+            for fit in [1, 5, 127, 128, 200, 256, 5000] {
+                let at_once = at_once(queries, 10, 10 * fit);
+                assert!(
+                    at_once <= fit || queries <= fit,
+                    "{queries} {fit}: {at_once}"
+                );
+            }
+        }
+    }
+
+    /// Three parts of 300 queries, with shared heads, one mask for all queries and one for each, none, and padding on the left, whose
+    /// own queries see no key.
     #[test]
     fn queries_in_parts_attend_as_all_at_once() {
         let device = Default::default();
-        let (batch, heads, queries, keys) = (2, 4, 300, 310);
-        let input = AttentionInput::<Flex>::new(
-            random([batch, heads, queries, 8], 1, &device),
-            random([batch, 2, keys, 8], 2, &device),
-            random([batch, 2, keys, 8], 3, &device),
-        );
-        for (rows, causal) in [(1, false), (1, true), (queries, false), (queries, true)] {
-            let masked = random::<Flex, 4>([batch, 1, rows, keys], 4, &device).greater_elem(0.5);
-            let input = input.clone().with_mask(Some(masked)).with_causal(causal);
-            let parts = by_queries(input.clone(), batch * heads * 150 * keys);
+        let (batch, heads, queries) = (2, 4, 300);
+        for (keys, rows, causal) in [
+            (310, Some(1), false),
+            (310, Some(1), true),
+            (310, Some(queries), false),
+            (310, Some(queries), true),
+            (310, None, true),
+            (40, None, true),
+        ] {
+            let input = AttentionInput::<Flex>::new(
+                random([batch, heads, queries, 8], 1, &device),
+                random([batch, 2, keys, 8], 2, &device),
+                random([batch, 2, keys, 8], 3, &device),
+            );
+            let mask = rows.map(|rows| {
+                let mask = random::<Flex, 4>([batch, 1, rows, keys], 4, &device).greater_elem(0.5);
+                let padding =
+                    TensorData::new(vec![true; batch * rows * 150], [batch, 1, rows, 150]);
+                let padding = Tensor::<Flex, 4, Bool>::from_data(padding, &device);
+                mask.slice_assign([0..batch, 0..1, 0..rows, 0..150], padding)
+            });
+            let input = input.with_mask(mask).with_causal(causal);
+            let most = batch * heads * 150 * safe_size(keys);
+            assert_eq!(at_once(queries, batch * heads * safe_size(keys), most), 128);
+            let parts = by_queries(input.clone(), most);
             assert_close(&parts, &composed(input), 1e-5);
         }
     }

@@ -98,6 +98,14 @@ pub(super) fn is_safe(inner: usize) -> bool {
     !(3..=6).contains(&inner.trailing_zeros())
 }
 
+/// What an inner dimension becomes in a product.
+pub(super) fn safe_size(inner: usize) -> usize {
+    match is_safe(inner) {
+        true => inner,
+        false => padded_size(inner),
+    }
+}
+
 /// The size that an unsafe inner dimension is padded to: one whose rows are read by whole vectors where that is at most half
 /// as much again, and the next safe one otherwise.
 fn padded_size(inner: usize) -> usize {

@@ -94,9 +94,12 @@ fn case(program: &Path, options: &Refocus, sizes: [usize; 4]) -> Result<f64> {
     let name = sizes.map(|size| size.to_string()).join(",");
     let mut ours =
         Program::start(Command::new(program).args([&options.backend, &options.dtype, &name]))?;
-    // While a layer computes, it holds its matrix twice.
-    let value = if options.dtype == "f32" { 4 } else { 2 };
-    let matrices = value * objects * heads * positions * positions * (options.layers + 1);
+    // While a layer computes, it holds its matrix twice, and of half values once more in f32, for the softmax.
+    let bytes = match options.dtype.as_str() {
+        "f32" => 4 * (options.layers + 1),
+        _ => 2 * options.layers + 6,
+    };
+    let matrices = bytes * objects * heads * positions * positions;
     let mut theirs = match &options.python {
         Some(python) if matrices as f64 <= options.most * 1e9 => {
             let layers = options.layers.to_string();
