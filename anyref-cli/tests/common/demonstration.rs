@@ -29,17 +29,26 @@ fn masks(answer: &Value) -> Vec<Rle> {
 /// Asserts that words are the same, and masks, to this IoU at least; returns the lowest there is.
 pub fn assert_same(found: &[Value], expected: &[Value], least: f64) -> f64 {
     assert_eq!(found.len(), expected.len());
-    let mut lowest = 1.0f64;
-    for (found, expected) in found.iter().zip(expected) {
-        let question = &expected["question"];
-        assert_eq!(found["answer"], expected["answer"], "{question}");
-        let (found, expected) = (masks(found), masks(expected));
-        assert_eq!(found.len(), expected.len(), "{question}");
-        for (found, expected) in found.iter().zip(&expected) {
-            let iou = found.iou(expected).unwrap();
-            assert!(iou >= least, "{question}: IoU {iou}");
-            lowest = lowest.min(iou);
-        }
-    }
-    lowest
+    let pairs = found.iter().zip(expected).map(|(found, expected)| {
+        assert_eq!(
+            found["answer"], expected["answer"],
+            "{}",
+            expected["question"]
+        );
+        assert_same_masks(found, expected, least)
+    });
+    pairs.fold(1.0, f64::min)
+}
+
+/// Asserts that two answers have the same masks, to this IoU at least; returns the lowest there is.
+pub fn assert_same_masks(found: &Value, expected: &Value, least: f64) -> f64 {
+    let question = &expected["question"];
+    let (found, expected) = (masks(found), masks(expected));
+    assert_eq!(found.len(), expected.len(), "{question}");
+    let pairs = found.iter().zip(&expected).map(|(found, expected)| {
+        let iou = found.iou(expected).unwrap();
+        assert!(iou >= least, "{question}: IoU {iou}");
+        iou
+    });
+    pairs.fold(1.0, f64::min)
 }
