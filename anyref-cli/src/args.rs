@@ -1,5 +1,8 @@
 //! The command line.
 
+#[cfg(feature = "train")]
+pub mod train;
+
 use core::fmt;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -80,6 +83,9 @@ pub enum Command {
     Assemble(AssembleArguments),
     /// The model's parts, types and memory; or the tensors of any checkpoint; or the backends
     Info(InfoArguments),
+    #[cfg(feature = "train")]
+    #[command(flatten)]
+    Training(train::TrainCommand),
 }
 
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use anyref_core::{Explanation, Mask, Reference};
-use anyref_train::eval::files::ScoredMask;
+use anyref_eval::files::ScoredMask;
 use image::imageops::{self, FilterType};
 use image::{Luma, Rgb, RgbImage};
 use serde::Serialize;

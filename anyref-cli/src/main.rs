@@ -5,6 +5,7 @@
 mod args;
 mod commands;
 mod explain;
+mod failure;
 mod memory;
 mod model;
 mod output;
@@ -14,7 +15,6 @@ mod units;
 
 use std::process::ExitCode;
 
-use anyref_train::failure;
 use clap::Parser;
 
 /// Tensors come and go by the megabyte, which costs the system's allocator a page fault each time.

@@ -7,10 +7,10 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant, SystemTime};
 
+use crate::failure;
 use anyhow::{Context, Result, bail};
 use anyref_audio::AudioPreprocessorConfig;
 use anyref_core::{AnyRef, AnyRefConfig, MAX_CANDIDATES, ModelFiles, ModelOptions};
-use anyref_train::failure;
 use anyref_weights::local_path;
 use burn::tensor::backend::Backend;
 

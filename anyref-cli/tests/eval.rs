@@ -12,8 +12,7 @@ use serde_json::Value;
 use crate::common::{fail, folder, pointing, succeed, tone, write_sound};
 
 fn fixture(name: &str) -> String {
-    let root =
-        Path::new(env!("CARGO_MANIFEST_DIR")).join("../anyref-train/tests/fixtures/datasets");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../anyref-data/tests/fixtures/datasets");
     root.join(name).display().to_string()
 }
 

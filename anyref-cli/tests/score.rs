@@ -245,7 +245,7 @@ struct Recorded {
 #[cfg(unix)]
 impl Recorded {
     fn new() -> Self {
-        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../anyref-train/tests/fixtures");
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../anyref-eval/tests/fixtures");
         let text = std::fs::read_to_string(fixtures.join("meteor.json")).unwrap();
         let recorded: Value = serde_json::from_str(&text).unwrap();
         let program = recorded["program"].as_array().unwrap();

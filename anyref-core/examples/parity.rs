@@ -15,7 +15,8 @@ use anyref_core::official::{
 };
 use anyref_decoder::{MaskDecoder, MaskDecoderInput, PromptEncoder, PromptInput};
 use anyref_llm::{Llama, LlamaInput};
-use anyref_weights::testing::{Fixture, max_abs_difference};
+use anyref_ops::testing::max_abs_difference;
+use anyref_weights::testing::Fixture;
 use anyref_weights::{LoadOptions, WeightType, load_module};
 use burn::backend::Flex;
 use burn::module::Module;

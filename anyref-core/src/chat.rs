@@ -2,8 +2,8 @@
 
 use burn::tensor::backend::Backend;
 
+use crate::generation::Turn;
 use crate::picture::Picture;
-use crate::write::Turn;
 use crate::{Answer, AnyRef, Prompt, Result};
 
 /// A conversation about one picture; each answer may bring masks. The model reads as many of the turns before as

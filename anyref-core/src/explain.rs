@@ -3,9 +3,9 @@
 use anyref_decoder::refocus::{ObjectToken, object_attention};
 use burn::tensor::backend::Backend;
 
+use crate::generation::Written;
 use crate::layout::Slot;
 use crate::picture::Picture;
-use crate::write::Written;
 use crate::{AnyRef, Mask, Result};
 
 /// Where the state of an `<obj>` looked, by the last layer's attention, averaged over heads. The shares of

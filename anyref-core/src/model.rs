@@ -6,10 +6,10 @@ use anyref_decoder::{
     MaskDecoder, MaskDecoderInput, MaskDecoderOutput, ObjectHead, PromptEncoder, PromptInput,
 };
 use anyref_llm::Llama;
+use anyref_ops as ops;
 use anyref_vision::clip::ClipVisionModel;
 use anyref_vision::projector::Projector;
 use anyref_vision::sam::SamImageEncoder;
-use anyref_weights::ops;
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Tensor, backend::Backend};

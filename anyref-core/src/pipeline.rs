@@ -10,16 +10,16 @@ use anyref_vision::roi_align::RegionBox;
 use burn::tensor::{Tensor, backend::Backend};
 use image::RgbImage;
 
-use crate::candidates::Goal;
 use crate::explain::{Explanation, explain};
+use crate::generation::{Conversation, Turn};
 use crate::layout::Layout;
 use crate::model::{AnyRefModel, PictureFeatures};
 use crate::picture::Picture;
-use crate::prepare::{PicturePixels, PicturePreprocessor};
+use crate::preprocess::{PicturePixels, PicturePreprocessor};
 use crate::reference::check_box;
+use crate::reranking::Goal;
 use crate::special_tokens::SpecialTokens;
 use crate::splice::{ReferenceBank, splice};
-use crate::write::{Conversation, Turn};
 use crate::{Answer, AnyRefConfig, Chat, Error, Prompt, Reference, Result};
 
 /// Pixels of pictures, as the image encoder takes them, that are encoded together: one of SAM's usual size, or several

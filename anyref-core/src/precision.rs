@@ -1,6 +1,6 @@
 //! In which types a model's weights are kept and its values computed.
 
-use anyref_weights::ops::{self, StoredWeights};
+use anyref_ops::{self as ops, StoredWeights};
 use anyref_weights::{LoadOptions, WeightType};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::backend::Backend;

@@ -1,7 +1,7 @@
 //! How each kind of reference becomes features in the language model's width.
 
+use anyref_ops::nn::apply_linear;
 use anyref_vision::roi_align::{RegionBox, RoiAlignConfig, roi_align};
-use anyref_weights::nn::apply_linear;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
 use crate::config::ReferencePooling;

@@ -8,7 +8,7 @@
 use std::path::Path;
 
 use anyref_core::AnyRef;
-use anyref_weights::ops::matmul;
+use anyref_ops::matmul;
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Distribution, Tensor};

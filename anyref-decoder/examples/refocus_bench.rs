@@ -12,8 +12,9 @@ use std::io::BufRead;
 use std::time::Instant;
 
 use anyref_decoder::refocus::{ObjectToken, RefocusInput, has_own_form, reference, refocus};
-use anyref_weights::testing::random;
-use anyref_weights::{WeightType, end_without_room};
+use anyref_ops::end_without_room;
+use anyref_ops::testing::random;
+use anyref_weights::WeightType;
 use burn::tensor::{DType, Tensor, backend::Backend};
 
 const HEAD_DIM: usize = 128;

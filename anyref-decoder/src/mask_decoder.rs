@@ -1,6 +1,6 @@
 //! SAM's mask decoder.
 
-use anyref_weights::ops;
+use anyref_ops as ops;
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Embedding, EmbeddingConfig};

@@ -1,6 +1,6 @@
 //! From a language model state to a prompt of the mask decoder.
 
-use anyref_weights::nn::apply_linear;
+use anyref_ops::nn::apply_linear;
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};

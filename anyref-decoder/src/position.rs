@@ -2,7 +2,7 @@
 
 use std::f64::consts::PI;
 
-use anyref_weights::ops;
+use anyref_ops as ops;
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};

@@ -1,6 +1,6 @@
 //! From the decoder's low-resolution logits to the original picture.
 
-use anyref_weights::ops;
+use anyref_ops as ops;
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 
 /// Brings mask logits to the original picture: bilinear to the image encoder's square, crop of its

@@ -1,7 +1,7 @@
 //! The two-way transformer: prompts look at the picture, the picture looks back.
 
-use anyref_weights::nn::{LayerNorm, LayerNormConfig, apply_linear};
-use anyref_weights::ops;
+use anyref_ops as ops;
+use anyref_ops::nn::{LayerNorm, LayerNormConfig, apply_linear};
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};

@@ -1,7 +1,7 @@
 //! Attention between prompts and picture.
 
-use anyref_weights::nn::apply_linear;
-use anyref_weights::ops::{self, AttentionInput};
+use anyref_ops::nn::apply_linear;
+use anyref_ops::{self as ops, AttentionInput};
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};

@@ -1,7 +1,7 @@
 //! Upscaling of picture cells to mask pixels.
 
-use anyref_weights::nn::{LayerNorm2d, LayerNorm2dConfig};
-use anyref_weights::ops;
+use anyref_ops as ops;
+use anyref_ops::nn::{LayerNorm2d, LayerNorm2dConfig};
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::conv::{ConvTranspose2d, ConvTranspose2dConfig};

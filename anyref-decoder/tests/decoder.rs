@@ -4,8 +4,8 @@ use anyref_decoder::{
     MaskDecoder, MaskDecoderConfig, MaskDecoderInput, MaskDecoderOutput, ObjectHeadConfig,
     OutputUpscaling, OutputUpscalingConfig, PromptEncoder, PromptEncoderConfig, PromptInput,
 };
-use anyref_weights::ops;
-use anyref_weights::testing::{assert_close, fill, max_abs_error, random};
+use anyref_ops as ops;
+use anyref_ops::testing::{assert_close, fill, max_abs_error, random};
 use burn::backend::Autodiff;
 use burn::tensor::{Tensor, backend::Backend};
 

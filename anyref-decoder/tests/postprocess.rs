@@ -1,7 +1,8 @@
 //! Post-processing against torch's two interpolations.
 
 use anyref_decoder::postprocess_masks;
-use anyref_weights::testing::{Fixture, assert_close, random};
+use anyref_ops::testing::{assert_close, random};
+use anyref_weights::testing::Fixture;
 use burn::backend::Autodiff;
 use burn::tensor::Tensor;
 

@@ -5,7 +5,8 @@ use anyref_decoder::{
     MaskDecoder, MaskDecoderConfig, MaskDecoderInput, MaskDecoderOutput, PromptEmbeddings,
     PromptEncoder, PromptEncoderConfig, PromptInput,
 };
-use anyref_weights::testing::{Fixture, assert_close};
+use anyref_ops::testing::assert_close;
+use anyref_weights::testing::Fixture;
 use anyref_weights::{LoadOptions, load_module};
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};

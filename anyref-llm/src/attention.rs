@@ -1,6 +1,6 @@
 //! Causal self-attention with rotary positions and grouped queries.
 
-use anyref_weights::ops::{self, Angles, AttentionInput};
+use anyref_ops::{self as ops, Angles, AttentionInput};
 use burn::module::Module;
 use burn::tensor::{Bool, Tensor, backend::Backend};
 

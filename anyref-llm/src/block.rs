@@ -1,6 +1,6 @@
 //! One decoder layer.
 
-use anyref_weights::nn::{RmsNorm, RmsNormConfig};
+use anyref_ops::nn::{RmsNorm, RmsNormConfig};
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 

@@ -1,6 +1,6 @@
 //! Keys and values of what a model has read.
 
-use anyref_weights::ops::{self, Room};
+use anyref_ops::{self as ops, Room};
 use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend};
 
 use crate::model::no_padding;

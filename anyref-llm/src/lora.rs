@@ -1,7 +1,7 @@
 //! Low-rank adapters (LoRA) on the projections, with PEFT's initialisation, scaling and names.
 
-use anyref_weights::nn::apply_linear;
-use anyref_weights::ops;
+use anyref_ops as ops;
+use anyref_ops::nn::apply_linear;
 use burn::module::{Initializer, Module, ModuleMapper, Param};
 use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend};

@@ -1,6 +1,6 @@
 //! The gated feed-forward network (SwiGLU).
 
-use anyref_weights::ops;
+use anyref_ops as ops;
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 

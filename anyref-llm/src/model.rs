@@ -2,8 +2,8 @@
 
 use core::ops::Range;
 
-use anyref_weights::nn::{RmsNorm, RmsNormConfig, apply_linear};
-use anyref_weights::ops;
+use anyref_ops as ops;
+use anyref_ops::nn::{RmsNorm, RmsNormConfig, apply_linear};
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig, Linear};
 use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend};

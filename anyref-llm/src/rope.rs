@@ -1,7 +1,7 @@
 //! Rotary positions in the half-split layout of Hugging Face's LLaMA: component `i` of a head turns
 //! together with component `i + head_dim / 2`.
 
-use anyref_weights::ops::Angles;
+use anyref_ops::Angles;
 use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData, backend::Backend};
 
 use crate::config::LlamaConfig;

@@ -12,10 +12,6 @@
 #![recursion_limit = "256"]
 
 pub mod ablation;
-pub mod data;
-pub mod datasets;
-pub mod eval;
-pub mod failure;
 pub mod losses;
 pub mod run;
 pub mod stages;

@@ -12,11 +12,11 @@ mod common;
 #[path = "training/support.rs"]
 mod support;
 
+use anyref_ops::testing::fill;
 use anyref_train::run::precision::Precision;
 use anyref_train::run::trainer::{RunOptions, Stage, train_stage};
 use anyref_train::stages::InstructStage;
 use anyref_train::trainee::Trainee;
-use anyref_weights::testing::fill;
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 

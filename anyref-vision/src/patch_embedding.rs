@@ -1,6 +1,6 @@
 //! Non-overlapping patches as one matrix product.
 
-use anyref_weights::ops;
+use anyref_ops as ops;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Tensor, backend::Backend};
 

@@ -1,7 +1,7 @@
 //! From the width of a tower to the width of the language model.
 
-use anyref_weights::nn::apply_linear;
-use anyref_weights::ops::gelu;
+use anyref_ops::gelu;
+use anyref_ops::nn::apply_linear;
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend};

@@ -6,7 +6,7 @@
 
 use std::ops::Range;
 
-use anyref_weights::ops;
+use anyref_ops as ops;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 

@@ -1,8 +1,9 @@
 //! The CLIP tower against transformers.
 
+use anyref_ops::testing::assert_close;
 use anyref_vision::clip::{ClipVisionConfig, ClipVisionModel, HiddenAct};
 use anyref_vision::import;
-use anyref_weights::testing::{Fixture, assert_close};
+use anyref_weights::testing::Fixture;
 use anyref_weights::{LoadOptions, load_module};
 use burn::tensor::Tensor;
 

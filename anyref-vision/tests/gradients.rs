@@ -1,8 +1,8 @@
 //! Gradients of the picture encoders against finite differences.
 
+use anyref_ops::testing::{fill, random};
 use anyref_vision::clip::ClipVisionConfig;
 use anyref_vision::sam::SamVisionConfig;
-use anyref_weights::testing::{fill, random};
 use burn::backend::Autodiff;
 use burn::module::{AutodiffModule, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;

@@ -1,7 +1,8 @@
 //! Pre-processing against Pillow, segment-anything and torch.
 
+use anyref_ops::testing::{assert_close, max_abs_difference};
 use anyref_vision::preprocess::{ClipPreprocessor, Filter, PixelValues, SamPreprocessor, resize};
-use anyref_weights::testing::{Fixture, assert_close, max_abs_difference};
+use anyref_weights::testing::Fixture;
 use burn::tensor::TensorData;
 use image::{Rgb, RgbImage};
 

@@ -1,7 +1,8 @@
 //! RoIAlign against torchvision, forward and gradient.
 
+use anyref_ops::testing::assert_close;
 use anyref_vision::roi_align::{RegionBox, RoiAlignConfig, roi_align};
-use anyref_weights::testing::{Fixture, assert_close};
+use anyref_weights::testing::Fixture;
 use burn::backend::Autodiff;
 use burn::tensor::Tensor;
 

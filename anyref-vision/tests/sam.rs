@@ -1,8 +1,9 @@
 //! The SAM image encoder against segment-anything and transformers.
 
+use anyref_ops::testing::{assert_close, fill, random};
 use anyref_vision::import;
 use anyref_vision::sam::{SamImageEncoder, SamVisionConfig};
-use anyref_weights::testing::{Fixture, assert_close, fill, random};
+use anyref_weights::testing::Fixture;
 use anyref_weights::{LoadOptions, load_module};
 use burn::backend::Autodiff;
 use burn::tensor::Tensor;

@@ -9,9 +9,8 @@ use regex::Regex;
 
 use crate::checkpoint::{Checkpoint, TensorEntry};
 use crate::error::{Error, Result};
-use crate::layout::{ParamPath, transpose};
 use crate::load_options::LoadOptions;
-use crate::ops;
+use crate::param_path::{ParamPath, transpose};
 use crate::parameters::{Parameter, parameters};
 use crate::report::{LoadReport, ShapeMismatch, TypeMismatch, Unexpected};
 
@@ -237,11 +236,11 @@ impl<'a> Filler<'a> {
     fn data(
         &mut self,
         cast: Option<DType>,
-        stay: ops::StoredWeights,
+        stay: anyref_ops::StoredWeights,
     ) -> Option<(TensorData, bool)> {
         let tensor = self.entry()?;
         let transposed = self.path.is_transposed(tensor.shape.len());
-        let may_stay = stay != ops::StoredWeights::None;
+        let may_stay = stay != anyref_ops::StoredWeights::None;
         let same_type = cast.is_none_or(|dtype| dtype == tensor.dtype);
         let mapped = match self.options.mapped && same_type && (may_stay || !transposed) {
             true => tensor.mapped(),
@@ -251,7 +250,7 @@ impl<'a> Filler<'a> {
             Some(data) => Ok((data, transposed)),
             None => {
                 let half = matches!(cast, Some(DType::F16 | DType::BF16));
-                let all = stay == ops::StoredWeights::All;
+                let all = stay == anyref_ops::StoredWeights::All;
                 let stays = transposed && (all || may_stay && half);
                 Ok((read(tensor, transposed && !stays, cast)?, stays))
             }
@@ -293,7 +292,8 @@ impl<B: Backend> ModuleMapper<B> for Filler<'_> {
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
         let cast = self.float_type();
         let (id, device) = (param.id, param.lazy_device());
-        let Some((data, as_stored)) = self.data(cast, ops::stored_weights::<B>(&device)) else {
+        let Some((data, as_stored)) = self.data(cast, anyref_ops::stored_weights::<B>(&device))
+        else {
             return param;
         };
         let dtype = data.dtype;
@@ -308,7 +308,8 @@ impl<B: Backend> ModuleMapper<B> for Filler<'_> {
         &mut self,
         param: Param<Tensor<B, D, Int>>,
     ) -> Param<Tensor<B, D, Int>> {
-        let Some((data, _)) = self.data(Some(B::IntElem::dtype()), ops::StoredWeights::None) else {
+        let Some((data, _)) = self.data(Some(B::IntElem::dtype()), anyref_ops::StoredWeights::None)
+        else {
             return param;
         };
         let (id, device) = (param.id, param.lazy_device());
@@ -319,7 +320,7 @@ impl<B: Backend> ModuleMapper<B> for Filler<'_> {
         &mut self,
         param: Param<Tensor<B, D, Bool>>,
     ) -> Param<Tensor<B, D, Bool>> {
-        let Some((data, _)) = self.data(None, ops::StoredWeights::None) else {
+        let Some((data, _)) = self.data(None, anyref_ops::StoredWeights::None) else {
             return param;
         };
         let (id, device) = (param.id, param.lazy_device());

@@ -16,7 +16,7 @@ pub struct LoadOptions {
     /// Type that float parameters get; `None` keeps the file's, which may differ from tensor to tensor.
     pub cast: Option<DType>,
     /// What the matrices of linear layers are kept as instead: the weights of `Linear`, `in_proj_weight` and
-    /// `embed_tokens`. They are most of a model's memory, and [`ops::linear`](crate::ops::linear) takes
+    /// `embed_tokens`. They are most of a model's memory, and [`anyref_ops::linear`](anyref_ops::linear) takes
     /// them in another type than its input. `None` treats them as the rest.
     pub matrices: Option<WeightType>,
     /// Whether what needs no conversion may be used where it lies in its file, in the file's order. Sums of products then

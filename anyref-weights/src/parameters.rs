@@ -6,7 +6,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Bool, Int, Tensor};
 
-use crate::layout::ParamPath;
+use crate::param_path::ParamPath;
 
 /// What a parameter asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -8,8 +8,8 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Bool, DType, Int, Tensor, TensorData};
 
 use crate::error::{Error, Result};
-use crate::layout::{ParamPath, transpose};
-use crate::write::{OutputTensor, write_checkpoint};
+use crate::param_path::{ParamPath, transpose};
+use crate::writer::{OutputTensor, write_checkpoint};
 
 /// How [`save_module`] writes.
 #[derive(Debug, Clone, Default)]

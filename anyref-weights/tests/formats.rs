@@ -2,7 +2,8 @@
 
 mod common;
 
-use anyref_weights::testing::{Fixture, assert_close, max_abs_difference};
+use anyref_ops::testing::{assert_close, max_abs_difference};
+use anyref_weights::testing::Fixture;
 use anyref_weights::{Checkpoint, LoadOptions, load_module};
 use burn::tensor::{BoolStore, DType};
 use common::{Net, TestBackend, fixture};

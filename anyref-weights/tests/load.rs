@@ -2,7 +2,8 @@
 
 mod common;
 
-use anyref_weights::testing::{Fixture, assert_close, fill};
+use anyref_ops::testing::{assert_close, fill};
+use anyref_weights::testing::Fixture;
 use anyref_weights::{
     Checkpoint, Error, LoadOptions, LoadReport, SaveOptions, WeightType, load_module, save_module,
 };

@@ -6,7 +6,7 @@
 
 use std::fs;
 
-use anyref_weights::nn::apply_linear;
+use anyref_ops::nn::apply_linear;
 use anyref_weights::{Checkpoint, LoadOptions, SaveOptions, WeightType, load_module, save_module};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};

@@ -6,7 +6,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::path::Path;
 
-use anyref_weights::testing::{Fixture, fill};
+use anyref_ops::testing::fill;
+use anyref_weights::testing::Fixture;
 use anyref_weights::{
     Checkpoint, Error, LoadOptions, OutputTensor, SaveOptions, load_module, save_module,
 };

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use crate::package;
 
 /// The list of stamps that training uses.
-const CATALOGUE: &str = include_str!("../../anyref-train/assets/stamps.json");
+const CATALOGUE: &str = include_str!("../../anyref-data/assets/stamps.json");
 const STAMPS: &str = "tuxpaint-stamps-default";
 const BACKGROUNDS: &str = "tuxpaint-data";
 /// Where the packages keep their files.

@@ -14,14 +14,15 @@ const CAPTIONS: &str = "numpy pycocoevalcap";
 /// What the tokenizers' exporter needs.
 const TOKENIZERS: &str = "'transformers<5' sentencepiece protobuf";
 /// Crates whose tests have an exporter.
-const CRATES: [&str; 7] = [
+const CRATES: [&str; 8] = [
     "anyref-weights",
     "anyref-vision",
     "anyref-audio",
     "anyref-llm",
     "anyref-decoder",
     "anyref-core",
-    "anyref-train",
+    "anyref-data",
+    "anyref-eval",
 ];
 /// What the names of exporters begin with.
 const EXPORTER: &str = "export";
@@ -40,7 +41,7 @@ pub struct Fixtures {
 /// Runs the exporters.
 pub fn run(options: &Fixtures) -> Result<()> {
     println!("needs a Python with: pip install {PACKAGES}");
-    println!("and for anyref-train, beside Java: pip install {CAPTIONS}");
+    println!("and for anyref-eval, beside Java: pip install {CAPTIONS}");
     println!("and for tokenizers another one with: pip install {TOKENIZERS}");
     let named = options.crates.iter().map(String::as_str);
     let crates: Vec<&str> = if options.crates.is_empty() {

@@ -1,4 +1,4 @@
-//! `cargo xtask train`, `ablate`, `export`, `demo-scenes`, `check-data`: calls `anyref-train` with the data where `data stamps` put them.
+//! `cargo xtask train`, `ablate`, `export`, `demo-scenes`, `check-data`: calls `anyref` with the data where `data stamps` put them.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,16 +8,18 @@ use clap::Args;
 
 use crate::cargo;
 
-/// The trainer, and its package.
-const PROGRAM: &str = "anyref-train";
+/// The program that trains.
+const PROGRAM: &str = "anyref";
+/// Its package.
+const PACKAGE: &str = "anyref-cli";
 const STAMPS: &str = "data/stamps";
 const BACKGROUNDS: &str = "data/backgrounds";
 
-/// What `anyref-train` gets.
+/// What `anyref` gets.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
 pub struct Passed {
-    /// Options of `anyref-train`; `--help` lists them
+    /// Options of `anyref`; `--help` lists them
     #[arg(
         trailing_var_arg = true,
         allow_hyphen_values = true,
@@ -33,7 +35,7 @@ impl Passed {
     }
 }
 
-/// Runs a command of `anyref-train`.
+/// Runs a command of `anyref`.
 pub fn run(command: &str, passed: &Passed) -> Result<()> {
     let options = &passed.options;
     let features: Vec<String> = match value(options, "--backend") {
@@ -42,7 +44,7 @@ pub fn run(command: &str, passed: &Passed) -> Result<()> {
             "there is no backend {backend:?}: use one of {}",
             cargo::BACKENDS.join(", ")
         ),
-        Some(backend) => vec![format!("{PROGRAM}/{backend}")],
+        Some(backend) => vec![format!("{PACKAGE}/{backend}")],
     };
     let mut call = Command::new(cargo::built(PROGRAM, &features)?);
     call.arg(command).args(options);
@@ -92,7 +94,7 @@ fn value<'a>(options: &'a [String], name: &str) -> Option<&'a str> {
     })
 }
 
-/// Whether the configuration asks for stamps; one that cannot be read is left for `anyref-train` to
+/// Whether the configuration asks for stamps; one that cannot be read is left for `anyref` to
 /// complain about.
 fn needs_stamps(options: &[String]) -> bool {
     value(options, "--config")

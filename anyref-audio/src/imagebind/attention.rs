@@ -1,7 +1,7 @@
 //! Self-attention with one learned key and value (`torch.nn.MultiheadAttention(add_bias_kv=True)`).
 
-use anyref_weights::nn::apply_linear;
-use anyref_weights::ops::{AttentionInput, attention, linear};
+use anyref_ops::nn::apply_linear;
+use anyref_ops::{AttentionInput, attention, linear};
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};

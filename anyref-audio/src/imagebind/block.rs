@@ -1,7 +1,7 @@
 //! A transformer block: attention and MLP, each behind a normalisation and beside a shortcut.
 
-use anyref_weights::nn::{LayerNorm, LayerNormConfig, apply_linear};
-use anyref_weights::ops::gelu;
+use anyref_ops::gelu;
+use anyref_ops::nn::{LayerNorm, LayerNormConfig, apply_linear};
 use burn::config::Config;
 use burn::module::{Initializer, Module};
 use burn::nn::{Linear, LinearConfig};

@@ -1,6 +1,6 @@
 //! The whole audio encoder.
 
-use anyref_weights::nn::{LayerNorm, LayerNormConfig, apply_linear};
+use anyref_ops::nn::{LayerNorm, LayerNormConfig, apply_linear};
 use burn::config::Config;
 use burn::module::{Initializer, Module};
 use burn::nn::{Linear, LinearConfig};

@@ -1,6 +1,6 @@
 //! Spectrograms to tokens: overlapping patches, a class token and learned positions.
 
-use anyref_weights::nn::{LayerNorm, LayerNormConfig};
+use anyref_ops::nn::{LayerNorm, LayerNormConfig};
 use burn::module::{Initializer, Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Tensor, backend::Backend};

@@ -2,9 +2,9 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::failure;
 use anyhow::{Result, bail};
 use anyref_core::{Assembled, Assembly};
-use anyref_train::failure;
 use burn::tensor::backend::Backend;
 
 use crate::args::{AssembleArguments, Common};

@@ -5,10 +5,10 @@ use std::path::Path;
 use std::slice;
 use std::time::Instant;
 
+use crate::failure;
 use anyhow::{Context, Result, bail};
 use anyref_audio::AudioPreprocessorConfig;
 use anyref_core::{Prompt, Reference, next_placeholder};
-use anyref_train::failure;
 use anyref_vision::preprocess::open_image;
 use burn::tensor::backend::Backend;
 

@@ -5,7 +5,7 @@ mod published;
 mod stamps;
 
 use anyhow::{Result, bail};
-use anyref_train::eval::Throughput;
+use anyref_eval::Throughput;
 use burn::tensor::backend::Backend;
 
 use crate::args::{Benchmark, Common, EvalArguments};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use crate::failure;
 use anyhow::Result;
 use anyref_audio::AudioPreprocessorConfig;
 use anyref_core::{AnyRef, AnyRefModel, BackendName};
-use anyref_train::failure;
 use anyref_weights::Checkpoint;
 use burn::module::Module;
 use burn::tensor::backend::Backend;

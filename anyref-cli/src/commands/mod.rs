@@ -9,6 +9,8 @@ mod info;
 mod score;
 mod segment;
 mod tensors;
+#[cfg(feature = "train")]
+mod train;
 
 use anyhow::{Result, bail};
 use anyref_core::Task;
@@ -22,6 +24,8 @@ pub fn run(common: &Common, command: &Command) -> Result<()> {
     match command {
         Command::Info(arguments) if arguments.devices => info::devices(),
         Command::Score(arguments) => score::run(common, arguments),
+        #[cfg(feature = "train")]
+        Command::Training(command) => train::run(common, command),
         _ => common
             .backend
             .dispatch(common.device, Dispatched { common, command })?,
@@ -33,6 +37,8 @@ fn check_model(common: &Common, command: &Command) -> Result<()> {
     let what = match command {
         Command::Score(_) => "the scoring of predictions",
         Command::Assemble(_) => "an assembly, which makes one",
+        #[cfg(feature = "train")]
+        Command::Training(_) => "a training command, whose configuration names its model,",
         Command::Info(arguments) if arguments.devices => "the list of devices",
         Command::Info(arguments) if arguments.path.is_some() => "the list of a file's tensors",
         _ => return Ok(()),
@@ -60,6 +66,8 @@ impl Task for Dispatched<'_> {
             Command::Chat(arguments) => chat::run::<B>(self.common, arguments, device),
             Command::Eval(arguments) => eval::run::<B>(self.common, arguments, device),
             Command::Score(arguments) => score::run(self.common, arguments),
+            #[cfg(feature = "train")]
+            Command::Training(command) => train::run(self.common, command),
             Command::Assemble(arguments) => assemble::run::<B>(self.common, arguments),
             Command::Info(arguments) => match &arguments.path {
                 Some(path) => tensors::run::<B>(path, arguments.against.as_deref(), device),

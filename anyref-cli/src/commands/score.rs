@@ -1,8 +1,8 @@
 //! `anyref score`: predictions of any system, scored as a benchmark scores them.
 
 use anyhow::{Result, bail};
-use anyref_train::eval::metrics::caption::Programs;
-use anyref_train::eval::{Benchmark, ScoreOptions, score_files};
+use anyref_eval::metrics::caption::Programs;
+use anyref_eval::{Benchmark, ScoreOptions, score_files};
 
 use crate::args::{CaptionPrograms, Common, ScoreArguments, ScoreBenchmark};
 use crate::output::say;

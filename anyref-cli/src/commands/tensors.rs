@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
+use crate::failure;
 use anyhow::{Context, Result, bail};
 use anyref_core::AnyRefConfig;
 use anyref_core::official::{Kind, Published, compare};
-use anyref_train::failure;
 use anyref_weights::LoadReport;
 use burn::tensor::backend::Backend;
 

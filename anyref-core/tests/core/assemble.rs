@@ -5,8 +5,9 @@ use std::path::Path;
 
 use anyref_core::{AnyRef, Assembly, Prompt, Reference};
 use anyref_llm::{LlamaInput, Tokenizer};
+use anyref_ops::testing::{assert_close, max_abs_difference, max_abs_error};
 use anyref_vision::projector::ProjectorKind;
-use anyref_weights::testing::{Fixture, assert_close, max_abs_difference, max_abs_error};
+use anyref_weights::testing::Fixture;
 use anyref_weights::{Checkpoint, OutputTensor, SaveOptions, write_checkpoint};
 use burn::tensor::{DType, Int, Tensor};
 

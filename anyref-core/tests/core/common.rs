@@ -7,7 +7,7 @@ use anyref_core::{AnyRef, AnyRefConfig, AnyRefModel, SpecialTokens};
 use anyref_llm::conversation::llava_v1;
 use anyref_llm::tokenizer::Tokenizer;
 use anyref_llm::train_tokenizer;
-use anyref_weights::testing::fill;
+use anyref_ops::testing::fill;
 use burn::backend::Flex;
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, TensorData, backend::Backend};

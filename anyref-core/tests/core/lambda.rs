@@ -2,7 +2,7 @@
 
 use anyref_core::{Prompt, Reference};
 use anyref_decoder::refocus::ObjectToken;
-use anyref_weights::testing::{assert_close, max_abs_error, random};
+use anyref_ops::testing::{assert_close, max_abs_error, random};
 use burn::tensor::Tensor;
 
 use crate::common::{TestBackend, config, image, model, pointing, tokenizer};

@@ -2,7 +2,7 @@
 
 use anyref_core::{AnyRef, Layout, ReferenceBank, splice};
 use anyref_llm::LlamaInput;
-use anyref_weights::testing::{assert_close, random};
+use anyref_ops::testing::{assert_close, random};
 use burn::tensor::Tensor;
 
 use crate::common::{TestBackend, silent};

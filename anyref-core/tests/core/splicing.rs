@@ -1,8 +1,8 @@
 //! Where features stand in the language model's input, and whether gradients find their way back.
 
 use anyref_core::{Layout, ReferenceBank, Slot, SpecialTokens, splice};
+use anyref_ops::testing::{max_abs_error, random};
 use anyref_vision::roi_align::RegionBox;
-use anyref_weights::testing::{max_abs_error, random};
 use burn::backend::Autodiff;
 use burn::tensor::{Tensor, TensorData};
 

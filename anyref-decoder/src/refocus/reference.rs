@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use anyref_weights::ops;
+use anyref_ops as ops;
 use burn::tensor::{Bool, DType, Int, Tensor, TensorData, activation, backend::Backend};
 
 use super::{ObjectToken, RefocusInput};

@@ -1,7 +1,7 @@
 //! The states.
 
 use anyref_decoder::refocus::{ObjectToken, RefocusInput, has_own_form, refocus};
-use anyref_weights::testing::random;
+use anyref_ops::testing::random;
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::BalancedCheckpointing;
 use burn::tensor::{DType, Tensor, backend::Backend};

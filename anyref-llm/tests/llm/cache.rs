@@ -1,8 +1,8 @@
 //! A cache changes nothing but the work.
 
 use anyref_llm::{KvCache, Llama, LlamaConfig, LlamaInput, LlamaOutput};
-use anyref_weights::ops::Room;
-use anyref_weights::testing::{assert_close, max_abs_difference};
+use anyref_ops::Room;
+use anyref_ops::testing::{assert_close, max_abs_difference};
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
@@ -198,7 +198,7 @@ fn gradients_flow_through_a_shared_prefix() {
     let config = LlamaConfig::tiny();
     let model = random_model::<TestAutodiff>(&config);
     let device = Default::default();
-    let prefix = anyref_weights::testing::random::<TestAutodiff, 3>([1, 3, 32], 1, &device);
+    let prefix = anyref_ops::testing::random::<TestAutodiff, 3>([1, 3, 32], 1, &device);
     let answers: &[&[i64]] = &[&[7, 8], &[9, 10], &[11, 12]];
     let loss = |hidden: Tensor<TestAutodiff, 3>| {
         let logits = model.logits(hidden);
@@ -270,7 +270,7 @@ impl burn::module::ModuleVisitor<TestAutodiff> for Compare<'_> {
 fn a_detached_prefix_gets_no_gradient() {
     let model = random_model::<TestAutodiff>(&LlamaConfig::tiny()).no_grad();
     let device = Default::default();
-    let prefix = anyref_weights::testing::random::<TestAutodiff, 3>([1, 3, 32], 1, &device);
+    let prefix = anyref_ops::testing::random::<TestAutodiff, 3>([1, 3, 32], 1, &device);
     let (prefix, next) = (
         prefix.clone().require_grad(),
         prefix.narrow(1, 0, 1).require_grad(),

@@ -4,7 +4,7 @@ use anyref_llm::{
     FinishReason, GenerationConfig, GenerationInput, GenerationOutput, Llama, LlamaConfig,
     generate, read_continuations,
 };
-use anyref_weights::testing::assert_close;
+use anyref_ops::testing::assert_close;
 
 use crate::support::{TestBackend, hidden, ids, mask, random_model};
 

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 
 use anyref_llm::{Llama, LlamaConfig, LlamaInput, LoraConfig};
-use anyref_weights::testing::{Fixture, assert_close, fill, max_abs_error};
+use anyref_ops::testing::{assert_close, fill, max_abs_error};
+use anyref_weights::testing::Fixture;
 use anyref_weights::{SaveOptions, load_module, save_module};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;

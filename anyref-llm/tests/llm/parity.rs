@@ -3,7 +3,7 @@
 use anyref_llm::{
     GenerationConfig, GenerationInput, LlamaConfig, LlamaInput, RopeScaling, generate,
 };
-use anyref_weights::testing::{assert_close, max_abs_error};
+use anyref_ops::testing::{assert_close, max_abs_error};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Int, Tensor};
 

@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 
 use anyref_llm::peft::{PeftAdapter, PeftConfig, SaveAdapter, save_adapter};
 use anyref_llm::{Llama, LlamaInput, LoraConfig};
-use anyref_weights::testing::{Fixture, assert_close, fill, max_abs_difference, max_abs_error};
+use anyref_ops::testing::{assert_close, fill, max_abs_difference, max_abs_error};
+use anyref_weights::testing::Fixture;
 use anyref_weights::{Checkpoint, OutputTensor, SaveOptions, write_checkpoint};
 use burn::tensor::{DType, Int, Tensor, TensorData};
 

@@ -1,7 +1,8 @@
 //! What the tests share.
 
 use anyref_llm::{Llama, LlamaConfig, LlamaInput, import};
-use anyref_weights::testing::{Fixture, fill};
+use anyref_ops::testing::fill;
+use anyref_weights::testing::Fixture;
 use anyref_weights::{LoadOptions, load_module};
 use burn::backend::Autodiff;
 use burn::tensor::backend::Backend;

@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::merge::merge;
-use crate::eval::EvalKind;
 use crate::run::config::TrainConfig;
+use anyref_eval::EvalKind;
 
 /// Variants of a training run, each with several seeds.
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::eval::{EvalKind, Scores};
 use crate::run::whole::write_whole;
+use anyref_eval::{EvalKind, Scores};
 
 /// A run's numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

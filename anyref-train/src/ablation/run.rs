@@ -10,12 +10,12 @@ use burn::tensor::backend::AutodiffBackend;
 use super::config::{AblationConfig, Variant};
 use super::result::RunResult;
 use super::table::table;
-use crate::data::Scenes;
-use crate::eval::{EvalOptions, evaluate, scores};
 use crate::run::config::TrainConfig;
 use crate::run::launch::{Folders, launch, open_scenes};
 use crate::run::recompute::Recomputing;
 use crate::run::whole::write_whole;
+use anyref_data::scenes::Scenes;
+use anyref_eval::{EvalOptions, evaluate, scores};
 
 /// What a run leaves when it is done.
 const RESULT: &str = "result.json";

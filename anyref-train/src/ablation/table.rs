@@ -4,7 +4,7 @@ use core::fmt::Write;
 
 use super::config::{AblationConfig, Variant};
 use super::result::RunResult;
-use crate::eval::EvalKind;
+use anyref_eval::EvalKind;
 
 /// What stands where there is no value.
 const NOTHING: &str = "–";

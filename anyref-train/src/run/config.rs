@@ -11,9 +11,9 @@ use serde_json::Value;
 
 use super::precision::Precision;
 use super::schedule::{Decay, Schedule};
-use crate::data::{InstructionConfig, SceneConfig};
-use crate::datasets::WeightedSource;
 use crate::stages::FeatureCacheConfig;
+use anyref_data::datasets::WeightedSource;
+use anyref_data::scenes::{InstructionConfig, SceneConfig};
 
 /// A training run.
 #[derive(Debug, Clone, Serialize, Deserialize)]

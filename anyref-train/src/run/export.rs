@@ -10,7 +10,7 @@ use burn::tensor::backend::AutodiffBackend;
 
 use super::checkpoint;
 use super::config::TrainConfig;
-use super::given::{Given, names_of_trained};
+use super::initial_weights::{Given, names_of_trained};
 use super::launch::{Folders, Shared, TOKENIZER, fresh};
 use crate::stages::StageContext;
 use crate::trainee::Trainee;

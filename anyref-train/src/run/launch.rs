@@ -12,18 +12,18 @@ use burn::tensor::backend::AutodiffBackend;
 
 use super::checkpoint;
 use super::config::{InitialWeights, StageConfig, StageKind, TrainConfig};
+use super::distributed::topology::Nodes;
 use super::export::{Which, export, export_checkpoint};
-use super::given::Given;
-use super::nodes::Nodes;
+use super::initial_weights::Given;
 use super::precision::{common_half, narrowed};
 use super::recompute::Recomputing;
 use super::trainer::{RunOptions, train_stage};
 use super::whole::write_whole;
-use crate::data::Scenes;
 use crate::stages::{
     AudioStage, ClipStage, DataSources, InstructStage, SamStage, SceneContext, StageContext,
 };
 use crate::trainee::Trainee;
+use anyref_data::scenes::Scenes;
 
 /// The run's tokenizer, in its folder.
 pub(super) const TOKENIZER: &str = "tokenizer.json";

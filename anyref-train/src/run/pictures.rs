@@ -10,8 +10,8 @@ use super::checkpoint;
 use super::config::{StageKind, TrainConfig};
 use super::export::{Which, opened};
 use super::launch::Folders;
-use crate::eval::contact_sheet;
 use crate::stages::{DataSources, InstructStage};
+use anyref_eval::contact_sheet;
 
 /// Pairs a row.
 const COLUMNS: u32 = 3;

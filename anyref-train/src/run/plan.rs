@@ -12,13 +12,13 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use regex::Regex;
 
 use super::config::{StageConfig, StageKind, TrainConfig};
-use super::given::names_of_trained;
+use super::initial_weights::names_of_trained;
 use super::launch::{Folders, Shared, fresh};
 use super::precision::common_half;
 use super::trainer::idle_pattern;
-use crate::data::Split;
 use crate::stages::{DataQuestions, DataSources};
 use crate::trainee::Trainee;
+use anyref_data::scenes::Split;
 
 /// Bytes of a weight, of a gradient, and of each of AdamW's two moments.
 const BYTES: usize = 4;

@@ -10,10 +10,10 @@ use burn::tensor::{Tensor, backend::AutodiffBackend};
 
 use super::checkpoint::Position;
 use super::config::StageConfig;
-use super::nodes::Nodes;
-use super::peers::{Peer, PeerStopped};
-use super::running::Running;
-use super::segments::Segments;
+use super::distributed::topology::Nodes;
+use super::distributed::{Peer, PeerStopped};
+use super::gradient_checkpointing::Segments;
+use super::stage_loop::Running;
 use crate::losses::scalar;
 use crate::trainee::Trainee;
 

@@ -6,8 +6,8 @@
 
 use anyhow::{Result, bail};
 use anyref_audio::{AudioFeatures, Waveform};
-use anyref_weights::nn::apply_linear;
-use anyref_weights::ops;
+use anyref_ops as ops;
+use anyref_ops::nn::apply_linear;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor};
 use rand::SeedableRng;
@@ -17,12 +17,12 @@ use rand::seq::IndexedRandom;
 use super::clip::hits;
 use super::context::{floats, indices};
 use super::scene_context::SceneContext;
-use crate::data::Split;
-use crate::data::sound;
 use crate::losses::cross_entropy;
 use crate::run::config::StageConfig;
 use crate::run::trainer::{Losses, Stage};
 use crate::trainee::{Trainee, normalised};
+use anyref_data::scenes::Split;
+use anyref_data::scenes::sound;
 
 /// Inverse temperature: the head's vectors are 20 long already, and are normalised here.
 const SCALE: f64 = 20.0;

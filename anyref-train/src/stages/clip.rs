@@ -11,8 +11,8 @@
 //! a region are also matched with its name one by one, since one by one is how a language model sees them.
 
 use anyhow::Result;
+use anyref_ops as ops;
 use anyref_vision::preprocess::PixelValues;
-use anyref_weights::ops;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor, activation};
 
@@ -20,11 +20,11 @@ use super::cells::Cells;
 use super::context::indices;
 use super::regions::{Regions, embedded, name_logits, temperature};
 use super::scene_context::SceneContext;
-use crate::data::{InstructionConfig, Kind, KindWeights, ReferenceData, Split};
 use crate::losses::{cross_entropy, scalar};
 use crate::run::config::StageConfig;
 use crate::run::trainer::{Losses, Stage};
 use crate::trainee::Trainee;
+use anyref_data::scenes::{InstructionConfig, Kind, KindWeights, ReferenceData, Split};
 
 /// Weight of the picture-to-picture loss.
 const PICTURE_WEIGHT: f64 = 0.5;

@@ -6,9 +6,9 @@ use anyref_llm::tokenizer::Tokenizer;
 use anyref_vision::preprocess::{ClipPreprocessor, SamPreprocessor};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
-use crate::data::Mask;
 use crate::losses::OUTSIDE;
 use crate::run::config::StageConfig;
+use anyref_data::scenes::Mask;
 
 /// Shared by all stages of a run.
 #[derive(Debug)]

@@ -10,13 +10,13 @@ use rayon::prelude::*;
 
 use super::context::StageContext;
 use super::example::{Asked, Example, ExampleReference, ExampleTarget};
-use crate::data::instruction::OBJECT;
-use crate::data::split::mix;
-use crate::data::{Kind, Split};
-use crate::datasets::{
+use crate::run::config::DataConfig;
+use anyref_data::datasets::{
     self, Item, Mixture, Order, Reference, Sample, Task, Templates, WeightedSource, check_files,
 };
-use crate::run::config::DataConfig;
+use anyref_data::scenes::instruction::OBJECT;
+use anyref_data::scenes::split::mix;
+use anyref_data::scenes::{Kind, Split};
 
 /// Items tried in the place of one that cannot be asked about: its sound is silence, or its files are damaged.
 const TRIES: u64 = 16;

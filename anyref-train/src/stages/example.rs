@@ -7,7 +7,7 @@ use anyref_vision::preprocess::PixelValues;
 use image::RgbImage;
 
 use super::context::StageContext;
-use crate::data::{Kind, Mask};
+use anyref_data::scenes::{Kind, Mask};
 
 /// A picture and what is asked about it.
 #[derive(Debug)]

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use anyhow::{Context, Result};
 use anyref_core::{AnyRefModel, Layout};
 use anyref_llm::Llama;
+use anyref_ops as ops;
 use anyref_vision::preprocess::PixelValues;
-use anyref_weights::ops;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{DType, Int, Tensor};
 
@@ -23,13 +23,13 @@ use super::questions::Questions;
 use super::regions::{Regions, embedded, name_logits};
 use super::scene_context::SceneContext;
 use super::shared_prefix::{Read, SharedPrefix};
-use crate::data::Split;
 use crate::losses::{
     BCE_WEIGHT, DICE_WEIGHT, cross_entropy, mask_bce, mask_dice, mask_iou, scalar,
 };
 use crate::run::config::StageConfig;
 use crate::run::trainer::{Losses, Stage};
 use crate::trainee::{PretrainingHeads, Trainee, normalised};
+use anyref_data::scenes::Split;
 
 /// Inverse temperature of the cosines between features and words.
 const WORD_SCALE: f64 = 16.0;

@@ -13,8 +13,8 @@ use super::context::StageContext;
 use super::example::{Asked, Example, ExampleReference, ExampleTarget};
 use super::regions::Regions;
 use super::scene_context::SceneContext;
-use crate::data::phrases::named;
-use crate::data::{Instruction, Kind, OBJECT, ReferenceData, Scene};
+use anyref_data::scenes::phrases::named;
+use anyref_data::scenes::{Instruction, Kind, OBJECT, ReferenceData, Scene};
 
 /// Questions about several pictures.
 #[derive(Debug)]

@@ -3,8 +3,8 @@
 use anyhow::Result;
 use anyref_core::{AnyRefModel, ReferenceBank, splice};
 use anyref_decoder::refocus::ObjectToken;
+use anyref_ops as ops;
 use anyref_vision::preprocess::PixelValues;
-use anyref_weights::ops;
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Tensor};
 

@@ -8,8 +8,8 @@ use super::data_questions::DataSources;
 use super::example::Asked;
 use super::instruct_batch::{InstructBatch, asked};
 use super::scene_context::SceneContext;
-use crate::data::{Scene, Split};
 use crate::run::config::StageConfig;
+use anyref_data::scenes::{Scene, Split};
 
 /// Scenes looked at in the place of one that has no occasion for a question of the kinds asked.
 const PATIENCE: u64 = 200;

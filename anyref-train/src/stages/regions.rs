@@ -1,13 +1,13 @@
 //! The objects of scenes as regions of CLIP's patch grid.
 
-use anyref_weights::nn::apply_linear;
-use anyref_weights::ops;
+use anyref_ops as ops;
+use anyref_ops::nn::apply_linear;
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::context::{floats, indices};
 use super::scene_context::SceneContext;
-use crate::data::Scene;
 use crate::trainee::{PretrainingHeads, normalised};
+use anyref_data::scenes::Scene;
 
 /// CLIP's logarithm of the inverse temperature never exceeds this.
 const MAX_LOGIT_SCALE: f64 = 4.6052;

@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use anyref_decoder::{MaskDecoderInput, PromptInput};
+use anyref_ops as ops;
 use anyref_vision::preprocess::PixelValues;
-use anyref_weights::ops;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor, TensorData};
 use rand::rngs::SmallRng;
@@ -23,12 +23,12 @@ use super::cells::Cells;
 use super::clip::hits;
 use super::context::{StageContext, floats, indices};
 use super::scene_context::SceneContext;
-use crate::data::phrases::named;
-use crate::data::{Mask, Split, mask_of};
 use crate::losses::{BCE_WEIGHT, DICE_WEIGHT, cross_entropy, mask_bce, mask_dice, mask_iou};
 use crate::run::config::StageConfig;
 use crate::run::trainer::{Losses, Parts, Stage};
 use crate::trainee::Trainee;
+use anyref_data::scenes::phrases::named;
+use anyref_data::scenes::{Mask, Split, mask_of};
 
 /// Weight of the decoder's estimate of its own IoU.
 const IOU: f64 = 0.1;

@@ -4,8 +4,8 @@ use std::collections::HashMap;
 use std::ops::Deref;
 
 use super::context::StageContext;
-use crate::data::split::mix;
-use crate::data::{InstructionConfig, Scene, Scenes, Split};
+use anyref_data::scenes::split::mix;
+use anyref_data::scenes::{InstructionConfig, Scene, Scenes, Split};
 
 /// A run's context with its scenes, shared by all stages that learn from them.
 #[derive(Debug)]

@@ -7,7 +7,7 @@ use burn::module::Module;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Bool, Tensor};
 
-use crate::run::segments::{Chain, Entry, Segments, States};
+use crate::run::gradient_checkpointing::{Chain, Entry, Segments, States};
 
 /// Beginnings, one a picture, and what follows them, one a question.
 #[derive(Debug)]

@@ -7,8 +7,8 @@ use image::{Rgb, RgbImage, imageops};
 
 use super::instruct::InstructStage;
 use super::sam::resized;
-use crate::data::Split;
 use crate::trainee::Trainee;
+use anyref_data::scenes::Split;
 
 const TRUE: Rgb<u8> = Rgb([40, 220, 60]);
 const PREDICTED: Rgb<u8> = Rgb([240, 40, 40]);

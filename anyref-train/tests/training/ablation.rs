@@ -2,9 +2,9 @@
 
 use std::fs;
 
+use anyref_data::scenes::{Kind, KindWeights, SceneConfig, Scenes, Split};
+use anyref_eval::EvalKind;
 use anyref_train::ablation::{AblationConfig, RunResult, ablate, table};
-use anyref_train::data::{Kind, KindWeights, SceneConfig, Scenes, Split};
-use anyref_train::eval::EvalKind;
 use anyref_train::run::trainer::Stage;
 use anyref_train::stages::{InstructStage, SceneContext, StageContext};
 use serde_json::{Value, json};

@@ -1,7 +1,7 @@
 //! What a batch of instructions says must be what the scenes and answers say.
 
 use anyref_core::Slot;
-use anyref_train::data::{Instruction, Kind, KindWeights, ReferenceData, Scene, Scenes, Split};
+use anyref_data::scenes::{Instruction, Kind, KindWeights, ReferenceData, Scene, Scenes, Split};
 use anyref_train::losses::OUTSIDE;
 use anyref_train::stages::{InstructBatch, SceneContext, StageContext};
 

@@ -5,9 +5,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyref_core::{AnyRef, AnyRefConfig, Slot};
+use anyref_data::datasets::{Per, Source};
+use anyref_data::scenes::Kind;
 use anyref_llm::peft::PeftAdapter;
-use anyref_train::data::Kind;
-use anyref_train::datasets::{Per, Source};
 use anyref_train::losses::{cross_entropy, mask_bce, mask_dice};
 use anyref_train::run::checkpoint::newest;
 use anyref_train::run::config::{DataConfig, TrainConfig};

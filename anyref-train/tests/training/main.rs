@@ -3,7 +3,7 @@
 #![recursion_limit = "256"]
 
 mod ablation;
-mod average;
+
 mod batch;
 #[allow(dead_code)]
 #[path = "../../../anyref-core/tests/core/common.rs"]
@@ -11,17 +11,15 @@ mod common;
 mod configs;
 mod data;
 mod devices;
+mod ema;
 mod features;
+mod gradient_checkpointing;
 mod gradients;
 mod initial;
-mod killed;
 mod learning;
-#[cfg(feature = "collective")]
-mod nodes;
 mod parity;
 mod pictures;
 mod precision;
-mod recompute;
 mod refusals;
 mod resume;
 mod skipped;

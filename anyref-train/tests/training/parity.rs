@@ -2,11 +2,11 @@
 
 use anyref_audio::Waveform;
 use anyref_core::{AnyRef, Prompt, Reference, ReferenceImage};
+use anyref_data::scenes::{Instruction, Kind, ReferenceData, Split, Target};
 use anyref_decoder::postprocess_masks;
-use anyref_train::data::{Instruction, Kind, ReferenceData, Split, Target};
+use anyref_ops::testing::assert_close;
 use anyref_train::stages::{InstructBatch, instruct_forward};
 use anyref_vision::preprocess::SamPreprocessor;
-use anyref_weights::testing::assert_close;
 use image::imageops::crop_imm;
 
 use crate::common::{TestBackend, model, script, spoken, tone};

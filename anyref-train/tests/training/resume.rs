@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyref_core::{AnyRef, Prompt, Reference};
-use anyref_train::data::{Scenes, Split};
+use anyref_data::scenes::{Scenes, Split};
 use anyref_train::run::checkpoint::{newest, position};
 use anyref_train::run::export::{Which, export_checkpoint};
 use anyref_train::run::launch::launch;

@@ -2,12 +2,11 @@
 
 use std::fs;
 use std::path::Path;
-use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use anyref_core::AnyRefConfig;
+use anyref_data::scenes::{InstructionConfig, SceneConfig, Scenes};
 use anyref_llm::train_tokenizer;
-use anyref_train::data::{InstructionConfig, SceneConfig, Scenes};
 use anyref_train::run::config::{StageConfig, TrainConfig};
 use anyref_train::run::launch::Folders;
 use anyref_train::stages::{SceneContext, StageContext};
@@ -113,22 +112,6 @@ pub fn values(file: &Path) -> Vec<(String, Vec<f32>)> {
         .into_iter()
         .map(|name| (name.clone(), values(&name)))
         .collect()
-}
-
-/// The program, with a configuration in its folder.
-pub fn train(folder: &Path, stages: Vec<Value>, options: &[String]) -> Command {
-    let mut config = train_config(stages);
-    config.instructions.per_scene = 1;
-    let file = folder.join("config.json");
-    // At once, since a run that was started before may be reading it.
-    let partial = folder.join(format!("config.{}", rand::random::<u64>()));
-    fs::write(&partial, serde_json::to_string(&config).unwrap()).unwrap();
-    fs::rename(&partial, &file).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_anyref-train"));
-    command.args(["train", "--config"]).arg(file);
-    command.arg("--run").arg(folder.join("run")).args(options);
-    command.stdout(Stdio::piped()).stderr(Stdio::piped());
-    command
 }
 
 /// The log without times.

@@ -3,8 +3,8 @@
 //! Tokens of all pictures are kept as the rows of one matrix: each linear layer is then one matrix
 //! product, and so is the gradient of its weight.
 
-use anyref_weights::nn::{LayerNorm, LayerNormConfig, apply_linear};
-use anyref_weights::ops::{AttentionInput, attention, gelu, quick_gelu};
+use anyref_ops::nn::{LayerNorm, LayerNormConfig, apply_linear};
+use anyref_ops::{AttentionInput, attention, gelu, quick_gelu};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend};

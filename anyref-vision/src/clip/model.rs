@@ -1,6 +1,6 @@
 //! The CLIP vision tower.
 
-use anyref_weights::nn::{LayerNorm, LayerNormConfig};
+use anyref_ops::nn::{LayerNorm, LayerNormConfig};
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 

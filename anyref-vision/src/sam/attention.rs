@@ -1,7 +1,7 @@
 //! Self-attention over a grid, with decomposed relative positions.
 
-use anyref_weights::nn::apply_linear;
-use anyref_weights::ops::{self, AttentionInput, RelativePosition, attention};
+use anyref_ops::nn::apply_linear;
+use anyref_ops::{self as ops, AttentionInput, RelativePosition, attention};
 use burn::module::{Initializer, Module, Param};
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend};

@@ -1,7 +1,7 @@
 //! Transformer layer of SAM's image encoder.
 
-use anyref_weights::nn::{LayerNorm, LayerNormConfig, apply_linear};
-use anyref_weights::ops::gelu;
+use anyref_ops::gelu;
+use anyref_ops::nn::{LayerNorm, LayerNormConfig, apply_linear};
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend};

@@ -1,7 +1,7 @@
 //! From token width to the width of the mask decoder.
 
-use anyref_weights::nn::{LayerNorm2d, LayerNorm2dConfig};
-use anyref_weights::ops::{self, layer_norm};
+use anyref_ops::nn::{LayerNorm2d, LayerNorm2dConfig};
+use anyref_ops::{self as ops, layer_norm};
 use burn::module::Module;
 use burn::nn::PaddingConfig2d;
 use burn::nn::conv::{Conv2d, Conv2dConfig};

@@ -1,6 +1,6 @@
 //! Decomposed relative positions: one table for rows, one for columns.
 
-use anyref_weights::ops;
+use anyref_ops as ops;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 /// The vectors of all pairs of positions along one side. A table made for another length is resized

@@ -1,6 +1,6 @@
 //! Non-overlapping windows over the grid of patches.
 
-use anyref_weights::ops;
+use anyref_ops as ops;
 use burn::tensor::{Tensor, backend::Backend};
 
 /// A grid cut into square windows, padded with zeros at the bottom and right where it does not divide.

@@ -21,7 +21,7 @@ use burn::tensor::{AllocationProperty, Bytes, DType, TensorData};
 use crate::error::{Error, Result};
 use crate::hub::local_path;
 use crate::report::nearest;
-use crate::write::OutputTensor;
+use crate::writer::OutputTensor;
 use file::DataFile;
 pub use pickle::read_plain_pickle;
 pub(crate) use safetensors::dtype_name as safetensors_dtype;

@@ -4,7 +4,7 @@
 
 use std::path::PathBuf;
 
-use anyref_weights::nn::{LayerNorm, LayerNormConfig};
+use anyref_ops::nn::{LayerNorm, LayerNormConfig};
 use burn::module::{Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::nn::{Embedding, EmbeddingConfig, Initializer, Linear, LinearConfig};

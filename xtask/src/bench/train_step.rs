@@ -51,7 +51,7 @@ pub fn run(options: &TrainStep) -> Result<()> {
         options.steps > 0 && options.rounds > 0,
         "give at least one step and one round"
     );
-    let program = built("anyref-train", &[])?;
+    let program = built("anyref", &[])?;
     let config = options
         .config
         .clone()
@@ -195,7 +195,7 @@ impl<'a> Ours<'a> {
             .collect();
         ensure!(
             logged.len() == options.steps,
-            "anyref-train logged {} steps instead of {}",
+            "anyref train logged {} steps instead of {}",
             logged.len(),
             options.steps
         );

@@ -28,7 +28,7 @@ pub struct Plot {
     /// Draw the curves alone
     #[arg(long)]
     no_pictures: bool,
-    /// Options of `anyref-train pictures`, which draws RUN/validation.png; `--help` lists them
+    /// Options of `anyref pictures`, which draws RUN/validation.png; `--help` lists them
     #[arg(last = true, value_name = "OPTIONS")]
     options: Vec<String>,
 }

@@ -1,7 +1,7 @@
 //! The bundled scenes, references and questions.
 
 use anyhow::{Context, Result};
-use anyref_train::data::demo::Demo;
+use anyref_data::scenes::demo::Demo;
 
 const DEMO: &str = include_str!("../../../../assets/demo/demo.json");
 
@@ -52,7 +52,7 @@ pub fn content(name: &str) -> Result<&'static [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anyref_train::data::demo::DemoReference;
+    use anyref_data::scenes::demo::DemoReference;
 
     #[test]
     fn every_file_is_bundled_and_used() {

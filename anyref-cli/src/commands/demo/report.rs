@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 use anyref_core::{Answer, BackendName};
+use anyref_data::scenes::Kind;
+use anyref_data::scenes::demo::DemoTask;
 use anyref_decoder::rle::{Merge, Rle};
-use anyref_train::data::Kind;
-use anyref_train::data::demo::DemoTask;
 use serde::Serialize;
 
 use crate::output::milliseconds;

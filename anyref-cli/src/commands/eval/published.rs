@@ -3,9 +3,9 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use anyref_train::datasets::coco_20i::Part;
-use anyref_train::datasets::{Dataset, Grouping, Source};
-use anyref_train::eval::{
+use anyref_data::datasets::coco_20i::Part;
+use anyref_data::datasets::{Dataset, Grouping, Source};
+use anyref_eval::{
     self, DatasetOptions, ScoreOptions, Summary, ask_dataset, score_files, write_page,
     write_summary,
 };
@@ -42,14 +42,14 @@ pub fn run<B: Backend>(
         );
     }
     let rules = match arguments.benchmark {
-        _ if options.describe => eval::Benchmark::Captions,
-        Benchmark::Grefcoco => eval::Benchmark::Generalized,
-        Benchmark::Reasonseg => eval::Benchmark::Reasoning,
-        Benchmark::Coco20i => eval::Benchmark::Coco20i,
-        Benchmark::Pascal5i => eval::Benchmark::Pascal5i,
-        Benchmark::AvsS4 => eval::Benchmark::AvsS4,
-        Benchmark::AvsMs3 => eval::Benchmark::AvsMs3,
-        _ => eval::Benchmark::Referring,
+        _ if options.describe => anyref_eval::Benchmark::Captions,
+        Benchmark::Grefcoco => anyref_eval::Benchmark::Generalized,
+        Benchmark::Reasonseg => anyref_eval::Benchmark::Reasoning,
+        Benchmark::Coco20i => anyref_eval::Benchmark::Coco20i,
+        Benchmark::Pascal5i => anyref_eval::Benchmark::Pascal5i,
+        Benchmark::AvsS4 => anyref_eval::Benchmark::AvsS4,
+        Benchmark::AvsMs3 => anyref_eval::Benchmark::AvsMs3,
+        _ => anyref_eval::Benchmark::Referring,
     };
     let score = ScoreOptions {
         seed: common.seed,

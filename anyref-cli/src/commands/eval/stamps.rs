@@ -5,12 +5,11 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use anyref_core::AnyRef;
-use anyref_train::data::Scenes;
-use anyref_train::eval::{
+use anyref_data::scenes::{SceneSetConfig, Scenes};
+use anyref_eval::{
     Disturbance, EvalKind, EvalOptions, Evaluated, Scores, Summary, evaluate, report,
     robustness_table, scores, write_summary,
 };
-use anyref_train::run::config::TrainConfig;
 use anyref_weights::local_path;
 use burn::tensor::backend::Backend;
 
@@ -53,7 +52,7 @@ pub fn run<B: Backend>(
         }
         None => (Path::new("configs/nano.json"), CONFIG.to_owned()),
     };
-    let mut config: TrainConfig = serde_json::from_str(&text)
+    let mut config: SceneSetConfig = serde_json::from_str(&text)
         .with_context(|| format!("{} is no training configuration", file.display()))?;
     config.scenes.seed = arguments.scene_seed.unwrap_or(config.scenes.seed);
     let stamps = match config.shapes {

@@ -10,7 +10,7 @@
 //! s_hj = e_hj − p_hj Σ_k e_hk                  of the scores, j over the whole context
 //! ```
 
-use anyref_weights::ops::slices::{add_scaled_rows, dot_rows};
+use anyref_ops::slices::{add_scaled_rows, dot_rows};
 use rayon::prelude::*;
 
 use super::forward::{Span, span};

@@ -1,6 +1,6 @@
 //! Weights of the spans, and the states that they add up to.
 
-use anyref_weights::ops::slices::{add_exp, add_scaled_rows, largest};
+use anyref_ops::slices::{add_exp, add_scaled_rows, largest};
 use rayon::prelude::*;
 
 use super::problem::Problem;

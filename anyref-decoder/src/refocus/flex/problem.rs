@@ -1,6 +1,6 @@
 //! The values of a problem by object, head and position.
 
-use anyref_weights::ops::slices::{dot_rows, largest, sum_exp};
+use anyref_ops::slices::{dot_rows, largest, sum_exp};
 use burn::tensor::TensorMetadata;
 use burn_flex::FlexTensor;
 

@@ -22,7 +22,7 @@ pub(super) fn poisoned<R: CubeRuntime>(
 
 #[cfg(feature = "flex")]
 mod gpu {
-    use anyref_weights::testing::random;
+    use anyref_ops::testing::random;
     use burn::backend::{Autodiff, Flex};
     use burn::tensor::backend::Backend;
     use burn::tensor::{DType, Tensor, TensorData};

@@ -1,0 +1,103 @@
+//! What this binary does on a backend.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::Result;
+use anyref_core::{Task, TeamTask};
+use anyref_train::ablation::{AblationConfig, ablate};
+use anyref_train::run::config::TrainConfig;
+use anyref_train::run::distributed::topology::Nodes;
+use anyref_train::run::export::{Which, export_adapter, export_checkpoint};
+use anyref_train::run::launch::{Folders, launch_on};
+use anyref_train::run::pictures::draw_validation;
+use anyref_train::run::plan::Plan;
+use burn::backend::Autodiff;
+use burn::tensor::backend::Backend;
+
+/// Trains or resumes a run; tells whether it is complete.
+pub struct Training<'a> {
+    pub config: &'a TrainConfig,
+    pub folders: &'a Folders,
+    pub stop_after: Option<u64>,
+    pub nodes: Option<&'a Nodes>,
+}
+
+impl TeamTask for Training<'_> {
+    type Output = Result<bool>;
+
+    fn run<B: Backend>(self, devices: &[B::Device]) -> Result<bool> {
+        launch_on::<Autodiff<B>>(
+            self.config,
+            self.folders,
+            self.stop_after,
+            devices,
+            self.nodes,
+        )
+    }
+}
+
+/// Says what a run would train.
+pub struct Planning<'a> {
+    pub config: &'a TrainConfig,
+    pub folders: &'a Folders,
+}
+
+impl Task for Planning<'_> {
+    type Output = Result<Plan>;
+
+    fn run<B: Backend>(self, device: &B::Device) -> Result<Plan> {
+        Plan::new::<Autodiff<B>>(self.config, self.folders, device)
+    }
+}
+
+/// Runs or continues an ablation; returns its table.
+pub struct Ablation<'a> {
+    pub config: &'a AblationConfig,
+    pub folders: &'a Folders,
+}
+
+impl Task for Ablation<'_> {
+    type Output = Result<String>;
+
+    fn run<B: Backend>(self, device: &B::Device) -> Result<String> {
+        ablate::<Autodiff<B>>(self.config, self.folders, device)
+    }
+}
+
+/// Draws validation pictures; tells how many.
+pub struct Pictures<'a> {
+    pub config: &'a TrainConfig,
+    pub folders: &'a Folders,
+    pub count: usize,
+    pub out: &'a Path,
+}
+
+impl Task for Pictures<'_> {
+    type Output = Result<usize>;
+
+    fn run<B: Backend>(self, device: &B::Device) -> Result<usize> {
+        draw_validation::<Autodiff<B>>(self.config, self.folders, self.count, self.out, device)
+    }
+}
+
+/// Exports a checkpoint; tells which it is.
+pub struct Export<'a> {
+    pub config: &'a TrainConfig,
+    pub folders: &'a Folders,
+    pub which: Which,
+    pub out: &'a Path,
+    /// What was trained alone.
+    pub adapter: bool,
+}
+
+impl Task for Export<'_> {
+    type Output = Result<PathBuf>;
+
+    fn run<B: Backend>(self, device: &B::Device) -> Result<PathBuf> {
+        let export = match self.adapter {
+            true => export_adapter::<Autodiff<B>>,
+            false => export_checkpoint::<Autodiff<B>>,
+        };
+        export(self.config, self.folders, self.which, self.out, device)
+    }
+}

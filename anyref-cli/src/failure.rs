@@ -1,0 +1,105 @@
+//! How a command of a program that went wrong ends: one line on stderr and an exit code.
+
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::process::ExitCode;
+use std::sync::Mutex;
+
+use anyhow::Result;
+use anyref_ops::end_without_room;
+
+/// Exit code of a fault in the program, as of any Rust program that panics.
+const FAULT: u8 = 101;
+
+/// What the last panic said. Some readers of broken files panic and are caught, so nothing is printed yet.
+static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
+
+/// Tells of an error, if there is one, on one line.
+pub fn report(ended: Result<()>) -> ExitCode {
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {}", one_line(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Runs a command of a program, and tells of an error or a fault, if there is one, on one line, never with a backtrace.
+pub fn guard(program: &str, command: impl FnOnce() -> Result<()>) -> ExitCode {
+    panic::set_hook(Box::new(|info| {
+        if let Ok(mut last) = LAST_PANIC.lock() {
+            let place = info
+                .location()
+                .map(|place| format!(" ({}:{})", place.file(), place.line()));
+            let said = info.payload_as_str().unwrap_or("unknown");
+            *last = Some(said.to_owned() + &place.unwrap_or_default());
+        }
+    }));
+    end_without_room();
+    match panic::catch_unwind(AssertUnwindSafe(command)) {
+        Ok(Err(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Ok(ended) => report(ended),
+        Err(_) => {
+            eprintln!(
+                "error: a fault in {program}, please report it: {}",
+                last_panic()
+            );
+            ExitCode::from(FAULT)
+        }
+    }
+}
+
+/// What the last panic said, on one line.
+pub fn last_panic() -> String {
+    let last = LAST_PANIC.lock().ok().and_then(|last| last.clone());
+    join_lines(&last.unwrap_or_else(|| "unknown".into()))
+}
+
+/// The error and its causes on one line. Messages that already carry their cause do not repeat it.
+pub fn one_line(error: &anyhow::Error) -> String {
+    let mut line = String::new();
+    for cause in error.chain().map(|cause| join_lines(&cause.to_string())) {
+        if line.contains(&cause) {
+            continue;
+        }
+        if !line.is_empty() {
+            line.push_str(": ");
+        }
+        line.push_str(&cause);
+    }
+    line
+}
+
+fn join_lines(text: &str) -> String {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
+}
+
+/// Whoever read the output has had enough of it: `anyref … | head`.
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyhow::{Context, anyhow};
+
+    #[test]
+    fn causes_are_told_once_and_on_one_line() {
+        let error = anyhow!("no such file").context("cannot read a.png: no such file");
+        assert_eq!(one_line(&error), "cannot read a.png: no such file");
+        let error = Err::<(), _>(anyhow!("line one\n  line two"))
+            .context("b.png")
+            .unwrap_err();
+        assert_eq!(one_line(&error), "b.png: line one line two");
+    }
+}

@@ -1,0 +1,389 @@
+//! Data sets as a training configuration names them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+use super::ade20k::Ade20k;
+use super::avsbench::AvsBench;
+use super::coco::{Coco, CocoOptions, annotations_path};
+use super::coco_20i::{self, Part};
+use super::coco_file::CocoFile;
+use super::coco_pairs::{CocoPairs, PairOptions};
+use super::coco_stuff::CocoStuff;
+use super::dataset::Dataset;
+use super::error::Result;
+use super::grefcoco::GRefCoco;
+use super::item::Grouping;
+use super::jsonl::Own;
+use super::paco::Paco;
+use super::pascal_5i::{EpisodeOptions, Pascal5i};
+use super::pascal_part::PascalPart;
+use super::per_picture::PerPicture;
+use super::phrase_cut::PhraseCut;
+use super::reason_seg::ReasonSeg;
+use super::refer::{Direction, Refer, ReferOptions};
+use super::visual_genome::VisualGenome;
+
+/// A data set and where it is. Paths are relative to the folder in which the program runs.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Source {
+    /// RefCLEF, RefCOCO, RefCOCO+ and RefCOCOg.
+    Refer {
+        /// REFER's data folder.
+        root: PathBuf,
+        /// `refclef`, `refcoco`, `refcoco+` or `refcocog`.
+        name: String,
+        /// `unc`, `umd`, `google` or `berkeley`.
+        split_by: String,
+        /// `train`, `val` and so on.
+        split: String,
+        /// Whether boxes are described, instead of expressions segmented.
+        #[serde(default)]
+        describe: bool,
+        /// Folder of the pictures, such as COCO's `train2017`, when it is not where REFER has it.
+        #[serde(default)]
+        images: Option<PathBuf>,
+    },
+    /// gRefCOCO.
+    Grefcoco {
+        /// REFER's data folder.
+        root: PathBuf,
+        /// `train`, `val` and so on.
+        split: String,
+        /// How several things are answered.
+        #[serde(default)]
+        grouping: Grouping,
+        /// Folder of the pictures, such as COCO's `train2017`, when it is not where REFER has it.
+        #[serde(default)]
+        images: Option<PathBuf>,
+    },
+    /// COCO's things by their category.
+    Coco {
+        /// COCO's folder.
+        root: PathBuf,
+        /// `train2017` and so on.
+        split: String,
+        /// How several things are answered.
+        #[serde(default)]
+        grouping: Grouping,
+        /// Smallest share of the picture that a thing must cover.
+        #[serde(default)]
+        min_area: f64,
+    },
+    /// COCO's things by a picture of another of the same category.
+    CocoPairs {
+        /// COCO's folder.
+        root: PathBuf,
+        /// `train2017` and so on.
+        split: String,
+        /// Smallest share of the picture that a thing must cover.
+        #[serde(default)]
+        min_area: f64,
+        /// Probability that the reference's background is blacked out.
+        mask_crop_probability: f64,
+    },
+    /// The same in a fold of COCO-20i.
+    #[serde(rename = "coco_20i")]
+    Coco20i {
+        /// COCO's folder.
+        root: PathBuf,
+        /// `train2014` or `val2014`.
+        split: String,
+        /// 0 to 3.
+        fold: usize,
+        /// `train` for the categories outside the fold, `test` for its own.
+        part: Part,
+        /// Probability that the reference's background is blacked out.
+        mask_crop_probability: f64,
+    },
+    /// PASCAL's things by a picture of another, in a fold of PASCAL-5i.
+    #[serde(rename = "pascal_5i")]
+    Pascal5i {
+        /// Folder of `VOCdevkit` and of HSNet's `splits`.
+        root: PathBuf,
+        /// 0 to 3.
+        fold: usize,
+        /// `train` for the classes outside the fold, `test` for its own.
+        part: Part,
+        /// Probability that the reference's background is blacked out.
+        mask_crop_probability: f64,
+    },
+    /// COCO-Stuff's classes.
+    CocoStuff {
+        /// COCO-Stuff's folder.
+        root: PathBuf,
+        /// `train2017` or `val2017`.
+        split: String,
+        /// COCO's folder.
+        coco: PathBuf,
+        /// Whether classes such as `wall-brick` are asked for.
+        #[serde(default)]
+        compounds: bool,
+        /// Smallest share of the picture that a class must cover.
+        #[serde(default)]
+        min_area: f64,
+    },
+    /// ADE20K's classes.
+    #[serde(rename = "ade20k")]
+    Ade20k {
+        /// ADE20K's folder.
+        root: PathBuf,
+        /// `training` or `validation`.
+        split: String,
+        /// Smallest share of the picture that a class must cover.
+        #[serde(default)]
+        min_area: f64,
+    },
+    /// ADE20K's things.
+    #[serde(rename = "ade20k_instances")]
+    Ade20kInstances {
+        /// ADE20K's folder.
+        root: PathBuf,
+        /// `training` or `validation`.
+        split: String,
+        /// How several things are answered.
+        #[serde(default)]
+        grouping: Grouping,
+        /// Smallest share of the picture that a thing must cover.
+        #[serde(default)]
+        min_area: f64,
+    },
+    /// PACO-LVIS.
+    Paco {
+        /// PACO's folder.
+        root: PathBuf,
+        /// `train`, `val` or `test`.
+        split: String,
+        /// COCO's folder.
+        coco: PathBuf,
+    },
+    /// PASCAL-Part.
+    PascalPart {
+        /// Its folder.
+        root: PathBuf,
+        /// `train` and so on.
+        split: String,
+    },
+    /// PhraseCut.
+    PhraseCut {
+        /// Its folder.
+        root: PathBuf,
+        /// `train`, `val`, `miniv` or `test`.
+        split: String,
+        /// How several things are answered.
+        #[serde(default)]
+        grouping: Grouping,
+    },
+    /// ReasonSeg.
+    ReasonSeg {
+        /// Its folder.
+        root: PathBuf,
+        /// `train`, `val` or `test`.
+        split: String,
+    },
+    /// Visual Genome's regions.
+    VisualGenome {
+        /// Its folder.
+        root: PathBuf,
+    },
+    /// AVSBench with one thing that sounds.
+    AvsS4 {
+        /// AVSBench's folder `Single-source`.
+        root: PathBuf,
+        /// `train`, `val` or `test`.
+        split: String,
+    },
+    /// AVSBench with several.
+    AvsMs3 {
+        /// AVSBench's folder `Multi-sources`.
+        root: PathBuf,
+        /// `train`, `val` or `test`.
+        split: String,
+    },
+    /// AVSBench-semantic.
+    AvsSemantic {
+        /// Its folder.
+        root: PathBuf,
+        /// `train`, `val` or `test`.
+        split: String,
+    },
+    /// A file of your own: see `docs/your-data.md`.
+    Own {
+        /// The file, one JSON object a line.
+        file: PathBuf,
+    },
+}
+
+impl Source {
+    /// Reads the annotations. `seed` is for what a data set draws once and for all.
+    ///
+    /// # Errors
+    /// When they cannot be read, or leave nothing to ask.
+    pub fn open(&self, seed: u64) -> Result<Arc<dyn Dataset>> {
+        Ok(match self.clone() {
+            Self::Refer {
+                root,
+                name,
+                split_by,
+                split,
+                describe,
+                images,
+            } => {
+                let direction = match describe {
+                    true => Direction::Describe,
+                    false => Direction::Segment,
+                };
+                let options = ReferOptions {
+                    direction,
+                    images,
+                    ..ReferOptions::new(&name, &split_by, &split)
+                };
+                Arc::new(Refer::open(&root, &options)?)
+            }
+            Self::Grefcoco {
+                root,
+                split,
+                grouping,
+                images,
+            } => Arc::new(GRefCoco::open(&root, &split, grouping, images)?),
+            Self::Coco {
+                root,
+                split,
+                grouping,
+                min_area,
+            } => {
+                let options = CocoOptions {
+                    grouping,
+                    min_area,
+                    ..Default::default()
+                };
+                Arc::new(Coco::open(&root, &split, &options)?)
+            }
+            Self::CocoPairs {
+                root,
+                split,
+                min_area,
+                mask_crop_probability,
+            } => {
+                let annotations = root.join(annotations_path(&split));
+                let file = Arc::new(CocoFile::open(&annotations)?);
+                let options = PairOptions {
+                    min_area,
+                    mask_crop_probability,
+                    seed,
+                    ..Default::default()
+                };
+                let name = format!("COCO pairs {split}");
+                Arc::new(CocoPairs::new(&name, &root.join(&split), file, options)?)
+            }
+            Self::Coco20i {
+                root,
+                split,
+                fold,
+                part,
+                mask_crop_probability,
+            } => {
+                let options = PairOptions {
+                    mask_crop_probability,
+                    seed,
+                    ..Default::default()
+                };
+                Arc::new(coco_20i::open(&root, &split, fold, part, options)?)
+            }
+            Self::Pascal5i {
+                root,
+                fold,
+                part,
+                mask_crop_probability,
+            } => {
+                let options = EpisodeOptions {
+                    fold,
+                    part,
+                    mask_crop_probability,
+                    seed,
+                };
+                Arc::new(Pascal5i::open(&root, options)?)
+            }
+            Self::CocoStuff {
+                root,
+                split,
+                coco,
+                compounds,
+                min_area,
+            } => Arc::new(CocoStuff::open(&root, &split, &coco, compounds, min_area)?),
+            Self::Ade20k {
+                root,
+                split,
+                min_area,
+            } => Arc::new(Ade20k::semantic(&root, &split, min_area)?),
+            Self::Ade20kInstances {
+                root,
+                split,
+                grouping,
+                min_area,
+            } => Arc::new(Ade20k::instances(&root, &split, grouping, min_area)?),
+            Self::Paco { root, split, coco } => Arc::new(Paco::open(&root, &split, &coco)?),
+            Self::PascalPart { root, split } => Arc::new(PascalPart::open(&root, &split)?),
+            Self::PhraseCut {
+                root,
+                split,
+                grouping,
+            } => Arc::new(PhraseCut::open(&root, &split, grouping)?),
+            Self::ReasonSeg { root, split } => Arc::new(ReasonSeg::open(&root, &split)?),
+            Self::VisualGenome { root } => Arc::new(VisualGenome::open(&root)?),
+            Self::AvsS4 { root, split } => Arc::new(AvsBench::s4(&root, &split, false)?),
+            Self::AvsMs3 { root, split } => Arc::new(AvsBench::ms3(&root, &split, false)?),
+            Self::AvsSemantic { root, split } => Arc::new(AvsBench::semantic(&root, &split)?),
+            Self::Own { file } => Arc::new(Own::open(&file)?),
+        })
+    }
+}
+
+/// What counts as one in an epoch.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Per {
+    /// An item: a sentence about a thing, a category in a picture.
+    #[default]
+    Item,
+    /// A picture, of which a thing or category is drawn, and one of the sentences about that.
+    Picture,
+}
+
+impl Per {
+    fn is_item(&self) -> bool {
+        *self == Self::Item
+    }
+}
+
+/// A data set and how often it is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WeightedSource {
+    /// The data set.
+    pub source: Source,
+    /// Its weight in the mixture; when left out the number of its items, or of its pictures where those count, as in a plain
+    /// concatenation.
+    #[serde(default)]
+    pub weight: Option<f64>,
+    /// What counts as one. Not written where it is an item, so that runs begun without it go on.
+    #[serde(default, skip_serializing_if = "Per::is_item")]
+    pub per: Per,
+}
+
+impl WeightedSource {
+    /// Reads the annotations, as [`Source::open`] does, and puts the items of a picture together where pictures count.
+    ///
+    /// # Errors
+    /// As [`Source::open`], and when an item's annotation names a picture that the file does not list.
+    pub fn open(&self, seed: u64) -> Result<Arc<dyn Dataset>> {
+        let dataset = self.source.open(seed)?;
+        Ok(match self.per {
+            Per::Item => dataset,
+            Per::Picture => Arc::new(PerPicture::new(dataset)?),
+        })
+    }
+}

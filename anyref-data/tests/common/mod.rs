@@ -1,0 +1,25 @@
+//! What the data set tests share.
+
+use std::path::Path;
+
+use anyref_data::scenes::{InstructionConfig, Kind, KindWeights, SceneConfig, Scenes};
+
+/// The shapes, and the stamps where they have been fetched.
+pub fn sets() -> Vec<(&'static str, Scenes)> {
+    let mut sets = vec![("shapes", Scenes::shapes(SceneConfig::default()).unwrap())];
+    let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data");
+    if data.join("stamps").is_dir() {
+        let (stamps, backgrounds) = (data.join("stamps"), data.join("backgrounds"));
+        let backgrounds = backgrounds.is_dir().then_some(backgrounds.as_path());
+        let set = Scenes::stamps(&stamps, backgrounds, SceneConfig::default()).unwrap();
+        sets.push(("stamps", set));
+    }
+    sets
+}
+
+pub fn questions(kind: Kind) -> InstructionConfig {
+    InstructionConfig {
+        weights: KindWeights::only(kind),
+        ..Default::default()
+    }
+}

@@ -1,0 +1,352 @@
+//! Asks a model about the items of a published data set.
+
+use std::collections::{HashMap, HashSet};
+use std::fs::{self, File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use anyhow::{Context, Result, bail};
+use anyref_core::{Answer, AnyRef, PicturePreprocessor, Prompt};
+use anyref_decoder::rle::Rle;
+use burn::tensor::backend::Backend;
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::batching::{Asking, Group};
+use super::files::{Prediction, ScoredMask, Shown, Target};
+use super::prefetch::ahead;
+use super::refusal::or_refused;
+use super::run::check_settings;
+use super::throughput::{Stopwatch, Throughput};
+use anyref_data::datasets::{self, Dataset, Item, Task, Templates, check_files};
+use anyref_data::scenes::Mask;
+
+/// How to ask.
+#[derive(Debug, Clone)]
+pub struct DatasetOptions {
+    /// Whether boxes are to be described, which other items are left out for; or things to be segmented,
+    /// which boxes are left out for.
+    pub describe: bool,
+    /// The fold of classes that the data set is, where scores are by fold.
+    pub fold: Option<usize>,
+    /// Ask about so many items at most, the first whose files are all there. Without it every file has to be
+    /// there.
+    pub limit: Option<usize>,
+    /// Questions asked at a time, at least 1.
+    pub batch: usize,
+    /// Where `targets.jsonl` and `predictions.jsonl` go; an evaluation begun there is continued.
+    pub out: PathBuf,
+    /// What may not change when an evaluation is continued: the data set, the model and how it answers.
+    pub settings: String,
+}
+
+/// What was asked, as files that [`score_files`](super::score_files) takes.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Asked {
+    /// The truth.
+    pub targets: PathBuf,
+    /// The answers.
+    pub predictions: PathBuf,
+    /// Items asked about.
+    pub items: usize,
+    /// Items left out for want of a file, with the first such file.
+    pub incomplete: Option<(usize, PathBuf)>,
+    /// How fast it went, as far as it was not done before.
+    pub throughput: Throughput,
+}
+
+/// Asks about a data set's items, in order. A picture is encoded once for all questions about it that
+/// follow one another, and files are read ahead while the model computes. What the model does not take, such as a sound in which nothing can be heard, counts as answered
+/// by nothing.
+///
+/// # Errors
+/// When files are missing or damaged, the folder cannot be written, or nothing is left to ask.
+pub fn ask_dataset<B: Backend>(
+    anyref: &AnyRef<B>,
+    dataset: &dyn Dataset,
+    options: &DatasetOptions,
+) -> Result<Asked> {
+    if options.limit.is_none() {
+        check_files(dataset)
+            .context("give --limit to ask only where everything that is needed is there")?;
+    }
+    fs::create_dir_all(&options.out)
+        .with_context(|| format!("cannot create {}", options.out.display()))?;
+    check_settings(&options.out, &options.settings)?;
+    let Choice { items, incomplete } = chosen(dataset, options)?;
+    let mut asked = Asked {
+        targets: options.out.join("targets.jsonl"),
+        predictions: options.out.join("predictions.jsonl"),
+        items: items.len(),
+        incomplete,
+        throughput: Throughput::default(),
+    };
+    if items.is_empty() {
+        match asked.incomplete.take() {
+            Some((count, path)) => bail!(
+                "{}: each of the {count} items needs a file that is missing, such as {}",
+                dataset.name(),
+                path.display()
+            ),
+            None => bail!(
+                "{} has no item {}",
+                dataset.name(),
+                match options.describe {
+                    true => "to be described",
+                    false => "to be segmented",
+                }
+            ),
+        }
+    }
+    let done = begun(&asked, items.iter().map(|one| one.id.as_str()).collect())?;
+    let append = |path: &Path| {
+        let file = OpenOptions::new().append(true).open(path);
+        file.with_context(|| format!("cannot write {}", path.display()))
+    };
+    let (mut targets, mut predictions) = (append(&asked.targets)?, append(&asked.predictions)?);
+    let bar = ProgressBar::new(items.len() as u64).with_style(
+        ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} left {eta_precise}")
+            .expect("a valid template"),
+    );
+    bar.set_prefix(dataset.name().to_owned());
+    let left = items.iter().filter(|one| !done.contains(&one.id));
+    bar.inc((items.len() - left.clone().count()) as u64);
+    let left: Vec<&Chosen> = left.collect();
+    let groups = left.chunk_by(|one, next| one.image == next.image);
+    let groups = groups.flat_map(|group| group.chunks(QUESTIONS_AT_ONCE));
+    let reader = Reader {
+        dataset,
+        options,
+        templates: Templates::paper()?,
+        preprocessor: anyref.preprocessor(),
+    };
+    let asking = Asking {
+        anyref,
+        describe: options.describe,
+        batch: options.batch,
+    };
+    let mut watch = Stopwatch::default();
+    ahead(
+        groups,
+        |group| reader.read(group),
+        |groups| {
+            asking.ask(groups, &mut watch, &mut |target: Target, answer| {
+                bar.inc(1);
+                line(&mut targets, &target)?;
+                line(&mut predictions, &prediction(&target.id, answer))
+            })
+        },
+    )?;
+    bar.finish_and_clear();
+    asked.throughput = watch.throughput();
+    Ok(asked)
+}
+
+/// Questions about one picture that are read at a time.
+const QUESTIONS_AT_ONCE: usize = 32;
+
+/// Reads items, on any thread.
+struct Reader<'a> {
+    dataset: &'a dyn Dataset,
+    options: &'a DatasetOptions,
+    templates: Templates,
+    preprocessor: PicturePreprocessor,
+}
+
+impl Reader<'_> {
+    /// The picture of some items, their questions and truths.
+    fn read(&self, chosen: &[&Chosen]) -> Result<Group<Target>> {
+        let (mut pixels, mut questions) = (None, Vec::with_capacity(chosen.len()));
+        for one in chosen {
+            let item = self.dataset.item(one.index, 0)?;
+            if pixels.is_none() {
+                pixels = Some(self.preprocessor.process(&item.open_picture()?)?);
+            }
+            let prompt = or_refused(prompt(&item, &self.templates));
+            let prompt = prompt.with_context(|| format!("{} {}", self.dataset.name(), item.id))?;
+            questions.push((prompt, target(&item, self.options.fold)?));
+        }
+        let pixels = pixels.context("a group has at least one item")?;
+        Ok(Group { pixels, questions })
+    }
+}
+
+/// An item to ask about.
+struct Chosen {
+    index: usize,
+    id: String,
+    image: Arc<Path>,
+}
+
+/// The items to ask about.
+struct Choice {
+    items: Vec<Chosen>,
+    /// How many are left out for want of a file, with the first such file.
+    incomplete: Option<(usize, PathBuf)>,
+}
+
+/// Chooses the items to ask about.
+fn chosen(dataset: &dyn Dataset, options: &DatasetOptions) -> Result<Choice> {
+    let limit = options.limit.unwrap_or(usize::MAX);
+    let (mut items, mut incomplete) = (Vec::<Chosen>::new(), None::<(usize, PathBuf)>);
+    let mut known = HashMap::<PathBuf, bool>::new();
+    for index in 0..dataset.len() {
+        if items.len() == limit {
+            break;
+        }
+        // Some readers look into pictures to say what an item is.
+        let missing = match dataset.item(index, 0) {
+            Ok(item) if (item.task == Task::Describe) != options.describe => continue,
+            Ok(item) => {
+                let missing = item.files().into_iter().find(|path| {
+                    let there = known.entry(path.clone()).or_insert_with(|| path.is_file());
+                    !*there
+                });
+                if missing.is_none() {
+                    let last = items.last().filter(|last| *last.image == *item.image);
+                    let image = last.map_or_else(|| item.image.into(), |last| last.image.clone());
+                    let id = item.id;
+                    items.push(Chosen { index, id, image });
+                }
+                missing
+            }
+            Err(error) => match error.missing_file() {
+                Some(path) => Some(path.to_owned()),
+                None => return Err(error.into()),
+            },
+        };
+        if let Some(path) = missing {
+            let (count, _) = incomplete.get_or_insert((0, path));
+            *count += 1;
+        }
+    }
+    Ok(Choice { items, incomplete })
+}
+
+/// The question about an item: its own, in which texts have their places, or the model's usual one.
+fn prompt(item: &Item, templates: &Templates) -> Result<Prompt> {
+    let placed = item.question.is_some();
+    let left = |reference: &&datasets::Reference| {
+        !placed || !matches!(reference, datasets::Reference::Text(_))
+    };
+    let references = item.references.iter().filter(left);
+    let references = references.map(|r| item.open_reference(r));
+    let prompt = Prompt::new(references.collect::<Result<Vec<_>>>()?);
+    Ok(match placed {
+        true => prompt.with_question(templates.conversation(item, 0).question),
+        false => prompt,
+    })
+}
+
+fn target(item: &Item, fold: Option<usize>) -> Result<Target> {
+    let size = item.size.map(|side| side as usize);
+    let rle = |mask: Mask| {
+        let pixels: Vec<bool> = mask.to_bytes().iter().map(|&byte| byte > 0).collect();
+        Rle::from_mask(&pixels, [size[1], size[0]])
+    };
+    let masks = item.masks()?.into_iter().map(rle);
+    Ok(Target {
+        id: item.id.clone(),
+        image: Some(item.image.display().to_string()),
+        size: [size[1], size[0]],
+        masks: masks.collect::<Result<_, _>>()?,
+        ignore: item
+            .ignore
+            .as_ref()
+            .map(|shape| Ok::<_, anyhow::Error>(rle(shape.rasterise(item.size)?)?))
+            .transpose()?,
+        expressions: item.expressions.clone(),
+        category: item.category.clone(),
+        fold,
+        video: item.video.clone(),
+        question: item.question.clone(),
+        references: item.references.iter().map(shown).collect(),
+        line: 0,
+    })
+}
+
+fn shown(reference: &datasets::Reference) -> Shown {
+    match reference {
+        datasets::Reference::Text(text) => Shown::Text(text.clone()),
+        datasets::Reference::Box(area) => Shown::Box(*area),
+        datasets::Reference::Audio(path) => Shown::Audio(path.clone()),
+        datasets::Reference::Image { path, region, .. } => Shown::Image {
+            path: path.clone(),
+            area: region.as_ref().map(|region| region.area),
+        },
+    }
+}
+
+fn prediction(id: &str, answer: Result<Answer, String>) -> Prediction {
+    let (text, masks, refused) = match answer {
+        Ok(answer) => (answer.text, answer.masks, None),
+        Err(reason) => (String::new(), Vec::new(), Some(reason)),
+    };
+    let masks = masks.into_iter().map(|mask| ScoredMask {
+        rle: mask.rle,
+        score: Some(mask.score),
+    });
+    Prediction {
+        id: id.to_owned(),
+        text,
+        masks: masks.collect(),
+        no_target: None,
+        soft: None,
+        refused,
+        line: 0,
+    }
+}
+
+/// One line a record, whole or not at all as far as the system has it.
+fn line(file: &mut File, record: &impl Serialize) -> Result<()> {
+    let mut text = serde_json::to_string(record)?;
+    text.push('\n');
+    Ok(file.write_all(text.as_bytes())?)
+}
+
+/// Which of the questions `asked_for` an evaluation begun in the same place has answered. Its files are left
+/// with those alone: a kill may have left a target without its answer, or half a line.
+fn begun(asked: &Asked, asked_for: HashSet<&str>) -> Result<HashSet<String>> {
+    let (targets, predictions) = (lines(&asked.targets)?, lines(&asked.predictions)?);
+    let known: HashSet<&String> = targets.iter().map(|(id, _)| id).collect();
+    let answered = predictions.iter().map(|(id, _)| id);
+    let done: HashSet<String> = answered.filter(|id| known.contains(id)).cloned().collect();
+    if let Some(id) = done.iter().find(|id| !asked_for.contains(id.as_str())) {
+        bail!(
+            "{} answers other questions, such as {id}: give another --out, or the options it was begun with",
+            asked.predictions.display()
+        );
+    }
+    for (path, lines) in [(&asked.targets, targets), (&asked.predictions, predictions)] {
+        let kept = lines.into_iter().filter(|(id, _)| done.contains(id));
+        let text: String = kept.map(|(_, line)| line + "\n").collect();
+        let partial = path.with_extension("partial");
+        fs::write(&partial, text)
+            .and_then(|()| fs::rename(&partial, path))
+            .with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(done)
+}
+
+/// The whole lines of a file that has ids, with these; a line cut short by a kill is left out.
+fn lines(path: &Path) -> Result<Vec<(String, String)>> {
+    if !path.is_file() {
+        return Ok(Vec::new());
+    }
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let whole = text.lines().filter_map(|line| {
+        let value: Value = serde_json::from_str(line).ok()?;
+        Some((value, line))
+    });
+    let with_id = |(value, line): (Value, &str)| match value["id"].as_str() {
+        Some(id) => Ok((id.to_owned(), line.to_owned())),
+        None => bail!(
+            "{} holds something other than answers with an `id`: give another --out",
+            path.display()
+        ),
+    };
+    whole.map(with_id).collect()
+}

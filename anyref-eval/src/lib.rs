@@ -1,0 +1,46 @@
+//! Evaluation: predictions, scores and pictures of the worst cases.
+//!
+//! * [`evaluate`] asks a model about stamp scenes, [`ask_dataset`] about a published data set.
+//! * [`score_files`] scores predictions of any system, as [`files`], by a benchmark's [`metrics`], with
+//!   [intervals and comparisons](confidence).
+
+#![recursion_limit = "256"]
+
+pub mod confidence;
+pub mod files;
+pub mod metrics;
+
+mod batching;
+mod benchmark;
+mod calibration;
+mod case;
+mod dataset;
+mod details;
+mod disturbance;
+mod page;
+mod picture;
+mod prefetch;
+mod published_page;
+mod refusal;
+mod report;
+mod run;
+mod scene_questions;
+mod score_table;
+mod scores;
+mod stamps_page;
+mod summary;
+mod throughput;
+
+pub use benchmark::{Benchmark, ScoreOptions, score_files};
+pub use case::{Case, EvalKind};
+pub use dataset::{Asked, DatasetOptions, ask_dataset};
+pub use details::details;
+pub use disturbance::Disturbance;
+pub use picture::contact_sheet;
+pub use published_page::write_page;
+pub use report::{robustness_table, table};
+pub use run::{EvalOptions, Evaluated, evaluate, report};
+pub use score_table::{Comparison, ScoreTable};
+pub use scores::{Outcome, Scores, StampScores, f_score, scores};
+pub use summary::{Summary, write_summary};
+pub use throughput::{Shares, Throughput};

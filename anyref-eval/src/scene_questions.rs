@@ -1,0 +1,228 @@
+//! Questions about stamp scenes, and how the answers went.
+
+use anyhow::Result;
+use anyref_core::{Answer, PicturePreprocessor, Prompt, Reference};
+use anyref_decoder::rle::Rle;
+use image::RgbImage;
+
+use super::batching::Group;
+use super::case::{Case, EvalKind};
+use super::disturbance::Disturbance;
+use super::metrics::united;
+use super::run::EvalOptions;
+use anyref_data::scenes::phrases::Expression;
+use anyref_data::scenes::{
+    Instruction, InstructionConfig, KindWeights, Mask, ReferenceData, Scene, Scenes,
+};
+
+/// What was found at an index of scenes.
+pub(super) enum Step {
+    /// An answer, from before.
+    Done,
+    /// A scene without an occasion for the question.
+    Empty,
+    /// A question.
+    Asked(Box<Group<Composed>>),
+}
+
+/// A scene with its question.
+pub(super) struct Composed {
+    index: u64,
+    scene: Scene,
+    instruction: Instruction,
+}
+
+/// Makes the questions of one kind, on any thread.
+pub(super) struct Composer<'a> {
+    pub(super) scenes: &'a Scenes,
+    pub(super) options: &'a EvalOptions,
+    pub(super) kind: EvalKind,
+    pub(super) preprocessor: PicturePreprocessor,
+}
+
+impl Composer<'_> {
+    /// The question about a scene, if there is one.
+    pub(super) fn compose(&self, index: u64) -> Result<Step> {
+        let scene = self.scenes.scene(self.kind.split(), index);
+        let instruction = question(self.scenes, &scene, self.kind, &self.options.instructions);
+        let Some(instruction) = instruction else {
+            return Ok(Step::Empty);
+        };
+        let (image, references) = disturbed(&scene, &instruction, self.options.disturbance);
+        let prompt = Prompt::new(references).with_question(instruction.question.clone());
+        let composed = Composed {
+            index,
+            scene,
+            instruction,
+        };
+        Ok(Step::Asked(Box::new(Group {
+            pixels: self.preprocessor.process(&image)?,
+            questions: vec![(Ok(prompt), composed)],
+        })))
+    }
+
+    /// How a question went.
+    pub(super) fn case(&self, composed: Composed, answer: Result<Answer, String>) -> Result<Case> {
+        let Composed {
+            index,
+            scene,
+            instruction,
+        } = composed;
+        let (answer, refused) = match answer {
+            Ok(answer) => (answer, None),
+            Err(reason) => (Answer::default(), Some(reason)),
+        };
+        let size = [scene.image.height() as usize, scene.image.width() as usize];
+        let masks: Vec<_> = answer.masks.iter().map(|mask| mask.rle.clone()).collect();
+        let predicted = united(&masks, size)?;
+        let truth = true_mask(&scene, &instruction);
+        let truth = Rle::from_mask(
+            &truth.to_bytes().iter().map(|&b| b > 0).collect::<Vec<_>>(),
+            size,
+        )?;
+        let intersection = predicted.intersection(&truth)?;
+        let described = Described::of(self.scenes, &scene, &instruction, &answer);
+        Ok(Case {
+            kind: self.kind,
+            scene: index,
+            masks: answer.masks.len(),
+            counts: predicted.to_compressed(),
+            size,
+            intersection,
+            union: predicted.area() + truth.area() - intersection,
+            predicted: predicted.area(),
+            truth: truth.area(),
+            score: answer.masks.iter().map(|mask| mask.score).sum::<f32>()
+                / answer.masks.len().max(1) as f32,
+            objects: scene.objects.len(),
+            visible: visible(&scene, &instruction),
+            noun_right: described.as_ref().map(|d| d.noun_right),
+            expression_right: described.as_ref().map(|d| d.expression_right),
+            said_noun: described.as_ref().and_then(|d| d.said_noun.clone()),
+            noun: described.map(|d| d.noun),
+            question: instruction.question,
+            expected: instruction.answer,
+            answer: answer.raw,
+            refused,
+        })
+    }
+}
+
+/// The one question of a kind about a scene.
+pub(super) fn question(
+    scenes: &Scenes,
+    scene: &Scene,
+    kind: EvalKind,
+    config: &InstructionConfig,
+) -> Option<Instruction> {
+    let config = InstructionConfig {
+        per_scene: 1,
+        weights: KindWeights::only(kind.question()),
+        // Descriptions are scored by their words.
+        describe_mask_probability: 0.0,
+        ..config.clone()
+    };
+    scenes.instructions(scene, &config, 0).into_iter().next()
+}
+
+/// The picture and the references as the model gets them.
+fn disturbed(
+    scene: &Scene,
+    instruction: &Instruction,
+    disturbance: Option<Disturbance>,
+) -> (RgbImage, Vec<Reference>) {
+    let references = instruction
+        .references
+        .iter()
+        .map(|reference| match (reference, disturbance) {
+            (ReferenceData::Audio(samples), Some(disturbance)) => {
+                ReferenceData::Audio(disturbance.sound(samples, scene.seed)).to_reference()
+            }
+            _ => reference.to_reference(),
+        })
+        .collect();
+    let image = match disturbance {
+        Some(disturbance) => disturbance.picture(&scene.image, scene.seed),
+        None => scene.image.clone(),
+    };
+    (image, references)
+}
+
+/// The true masks of all targets united.
+pub(super) fn true_mask(scene: &Scene, instruction: &Instruction) -> Mask {
+    let mut mask = Mask::new(scene.image.width() as usize, scene.image.height() as usize);
+    for target in &instruction.targets {
+        mask.union_with(&target.mask(scene));
+    }
+    mask
+}
+
+/// The least share of a target that is seen.
+fn visible(scene: &Scene, instruction: &Instruction) -> Option<f32> {
+    let objects = instruction
+        .targets
+        .iter()
+        .flat_map(|target| &target.objects);
+    objects
+        .map(|&object| scene.objects[object].visible)
+        .reduce(f32::min)
+}
+
+/// What was said of a described object.
+struct Described {
+    noun: String,
+    said_noun: Option<String>,
+    /// Whether the description has the right noun.
+    noun_right: bool,
+    /// Whether it fits the object and no other.
+    expression_right: bool,
+}
+
+impl Described {
+    fn of(
+        scenes: &Scenes,
+        scene: &Scene,
+        instruction: &Instruction,
+        answer: &Answer,
+    ) -> Option<Self> {
+        let object = instruction.described?;
+        let text = answer.text.trim_end_matches('.').trim();
+        let noun = scene.objects[object].noun.clone();
+        // "dog left of the drum" has the noun dog: what stands before a relation counts.
+        let head = [
+            " left of the ",
+            " right of the ",
+            " above the ",
+            " below the ",
+        ]
+        .iter()
+        .fold(text, |head, relation| {
+            head.split(relation).next().unwrap_or(head)
+        });
+        let has = |noun: &str| format!(" {head} ").contains(&format!(" {noun} "));
+        // A noun within a longer one was not said: no engine in a fire engine. The object's own name stands for its noun.
+        let name = &scene.objects[object].name;
+        let nouns = scenes.library().nouns(false).iter().chain([&noun, name]);
+        let nouns: Vec<&String> = nouns.filter(|word| has(word)).collect();
+        let within = |word: &str, other: &str| {
+            word != other && format!(" {other} ").contains(&format!(" {word} "))
+        };
+        let mut said = nouns
+            .iter()
+            .filter(|word| !nouns.iter().any(|other| within(word, other)));
+        let right = said.clone().any(|word| *word == &noun || *word == name);
+        let said_noun = match right {
+            true => Some(noun.clone()),
+            false => said.next().map(|word| (*word).clone()),
+        };
+        let noun_right = right;
+        Some(Self {
+            noun,
+            said_noun,
+            noun_right,
+            expression_right: Expression::all_for(scene, object)
+                .iter()
+                .any(|e| e.text() == text),
+        })
+    }
+}

@@ -1,0 +1,204 @@
+//! Attention without its matrix of probabilities.
+
+mod backward;
+mod backward_rows;
+mod backward_scratch;
+mod direct;
+mod forward;
+mod problem;
+mod scores;
+mod views;
+
+use super::{Route, TrackedTensor, all_f32, route, same, unwrap, wrap};
+use crate::{AttentionInput, RelativePosition};
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::{
+    BalancedCheckpointing, CheckpointStrategy, NoCheckpointing,
+};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::tensor::backend::Backend;
+use burn::tensor::{Bool, BoolStore, DType, Tensor};
+use burn_flex::{Flex, FlexTensor};
+use problem::{Options, Problem, with_slices};
+
+/// Inputs and options are what the fused form takes; otherwise the composed form shall say what is
+/// wrong with them.
+fn fits<B: Backend>(input: &AttentionInput<B>) -> bool {
+    let [batch, heads, queries, head_dim] = input.query.dims();
+    let [_, kv_heads, keys, value_dim] = input.value.dims();
+    let extents = [batch, heads, queries, head_dim, kv_heads, keys, value_dim];
+    let mask_fits = input.mask.as_ref().is_none_or(|mask| {
+        matches!(mask.dtype(), DType::Bool(BoolStore::Native | BoolStore::U8))
+            && mask
+                .dims()
+                .iter()
+                .zip([batch, heads, queries, keys])
+                .all(|(&m, n)| m == 1 || m == n)
+    });
+    let position_fits = input.relative_position.as_ref().is_none_or(|position| {
+        let ([.., rows], [.., columns]) = (position.height.dims(), position.width.dims());
+        position.height.dims() == [batch, heads, queries, rows]
+            && position.width.dims() == [batch, heads, queries, columns]
+            && rows * columns == keys
+            && all_f32(&[position.height.dtype(), position.width.dtype()])
+    });
+    extents.iter().all(|&extent| extent > 0)
+        && heads.is_multiple_of(kv_heads)
+        && input.key.dims() == [batch, kv_heads, keys, head_dim]
+        && input.value.dims()[0] == batch
+        && all_f32(&[input.query.dtype(), input.key.dtype(), input.value.dtype()])
+        && mask_fits
+        && position_fits
+}
+
+fn problem<const N: usize>(inputs: [FlexTensor; N], options: Options) -> Problem {
+    let mut inputs = inputs.iter().map(with_slices);
+    let mut next = || inputs.next().expect("attention has three or five inputs");
+    let (query, key, value) = (next(), next(), next());
+    let position = (N == 5).then(|| [next(), next()]);
+    Problem {
+        query,
+        key,
+        value,
+        position,
+        options,
+    }
+}
+
+#[derive(Clone, Debug)]
+struct State<const N: usize> {
+    inputs: [NodeId; N],
+    options: Options,
+    output: FlexTensor,
+    statistics: FlexTensor,
+}
+
+#[derive(Debug)]
+struct AttentionBackward;
+
+/// With `N` parents: query, key, value and, with relative positions, height and width.
+impl<const N: usize> Backward<Flex, N> for AttentionBackward {
+    type State = State<N>;
+
+    fn backward(
+        self,
+        ops: Ops<State<N>, N>,
+        grads: &mut Gradients,
+        checkpointer: &mut Checkpointer,
+    ) {
+        let grad = grads.consume::<Flex>(&ops.node);
+        let State {
+            inputs,
+            options,
+            output,
+            statistics,
+        } = ops.state;
+        let inputs = inputs.map(|id| checkpointer.retrieve_node_output::<FlexTensor>(id));
+        let wanted =
+            core::array::from_fn(|i| ops.parents.get(i).is_some_and(|parent| parent.is_some()));
+        let saved = backward::Saved {
+            output: &output,
+            statistics: &statistics,
+            grad: &grad,
+        };
+        let parts = backward::backward(&problem(inputs, options), saved, wanted);
+        for (parent, grad) in ops.parents.into_iter().zip(parts) {
+            if let (Some(parent), Some(grad)) = (parent, grad) {
+                grads.register::<Flex>(parent.id, grad);
+            }
+        }
+    }
+}
+
+fn tracked<C: CheckpointStrategy, const N: usize>(
+    inputs: [TrackedTensor; N],
+    options: Options,
+) -> TrackedTensor {
+    let nodes = inputs.each_ref().map(|input| input.node.clone());
+    match AttentionBackward
+        .prepare::<C>(nodes)
+        .compute_bound()
+        .stateful()
+    {
+        OpsKind::Tracked(mut prep) => {
+            let nodes = inputs.each_ref().map(|input| prep.checkpoint(input));
+            let problem = problem(inputs.map(|input| input.primitive), options);
+            let (output, statistics) = forward::forward(&problem);
+            let options = problem.options;
+            let state = State {
+                inputs: nodes,
+                options,
+                output: output.clone(),
+                statistics,
+            };
+            prep.finish(state, output)
+        }
+        OpsKind::UnTracked(prep) => {
+            let inputs = inputs.map(|input| input.primitive);
+            prep.finish(forward::forward(&problem(inputs, options)).0)
+        }
+    }
+}
+
+fn tracked_input<B: Backend, C: CheckpointStrategy>(
+    input: AttentionInput<B>,
+    options: Options,
+) -> Tensor<B, 4> {
+    let AttentionInput {
+        query,
+        key,
+        value,
+        relative_position,
+        ..
+    } = input;
+    let (query, key, value) = (unwrap(query), unwrap(key), unwrap(value));
+    wrap(match relative_position {
+        Some(RelativePosition { height, width }) => {
+            tracked::<C, 5>([query, key, value, unwrap(height), unwrap(width)], options)
+        }
+        None => tracked::<C, 3>([query, key, value], options),
+    })
+}
+
+fn mask<B: Backend>(mask: Tensor<B, 4, Bool>) -> FlexTensor {
+    with_slices(&same(mask.into_primitive()))
+}
+
+/// Attention, or its input back.
+pub(crate) fn attention<B: Backend>(
+    mut input: AttentionInput<B>,
+) -> Result<Tensor<B, 4>, AttentionInput<B>> {
+    let Some(route) = route::<B>().filter(|_| fits(&input)) else {
+        return Err(input);
+    };
+    let [.., head_dim] = input.query.dims();
+    let options = Options {
+        mask: input.mask.take().map(mask),
+        causal: input.causal,
+        scale: input.scale.unwrap_or((head_dim as f64).powf(-0.5)) as f32,
+    };
+    Ok(match route {
+        Route::Inference => {
+            let AttentionInput {
+                query,
+                key,
+                value,
+                relative_position,
+                ..
+            } = input;
+            let inputs = [query, key, value].map(unwrap);
+            wrap(match relative_position {
+                Some(RelativePosition { height, width }) => {
+                    let [query, key, value] = inputs;
+                    let inputs = [query, key, value, unwrap(height), unwrap(width)];
+                    forward::forward(&problem(inputs, options)).0
+                }
+                None => forward::forward(&problem(inputs, options)).0,
+            })
+        }
+        Route::Autodiff => tracked_input::<B, NoCheckpointing>(input, options),
+        Route::AutodiffBalanced => tracked_input::<B, BalancedCheckpointing>(input, options),
+    })
+}

@@ -1,0 +1,187 @@
+//! What many rows and a tile of weights are multiplied in.
+
+use super::super::pack::{pack_rows, pack_transposed};
+use super::super::product::{Matrix, Product, product};
+use super::stored::{Stored, widen};
+use super::tiles::BLOCK;
+use super::weight::{Order, Weight};
+
+/// How inputs and weights of type `H` are put into words of 32 bits and multiplied.
+pub(super) trait Arithmetic<H> {
+    /// Inputs of a word.
+    const INPUTS: usize;
+    /// What is multiplied.
+    type Word: Copy + Default + Send + Sync;
+
+    /// Packs a row's inputs into every [`BLOCK`]th word.
+    fn pack_row(inputs: &[f32], out: &mut [Self::Word]);
+
+    /// Packs a tile of weights into panels, by way of `tile`, which has room for it.
+    fn pack_tile(weight: Weight<'_, H>, tile: &mut [Self::Word], panels: &mut [Self::Word]);
+
+    /// `c = a · panels`, or `c += a · panels`.
+    fn multiply(blocks: Blocks<'_, Self::Word>);
+}
+
+/// The rows of a register block, a tile's panels, and where their product goes.
+pub(super) struct Blocks<'a, W> {
+    /// One word of all rows after another, [`BLOCK`] apart.
+    pub(super) a: &'a [W],
+    /// `[depth, width]`, packed in panels.
+    pub(super) panels: &'a [W],
+    /// `[rows, width]` with rows `stride` apart; at most [`BLOCK`] rows.
+    pub(super) c: &'a mut [f32],
+    /// Distance of the rows of `c`.
+    pub(super) stride: usize,
+    /// Outputs.
+    pub(super) width: usize,
+    /// Adds to `c` instead of overwriting it.
+    pub(super) accumulate: bool,
+}
+
+impl<W> Blocks<'_, W> {
+    /// Rows of `c`.
+    pub(super) fn rows(&self) -> usize {
+        self.c.len() / self.stride
+    }
+
+    /// Words of a row of `a`.
+    pub(super) fn depth(&self) -> usize {
+        self.a.len() / BLOCK
+    }
+}
+
+/// Weights widened to f32, exactly.
+pub(super) struct Wide;
+
+impl<H: Stored> Arithmetic<H> for Wide {
+    const INPUTS: usize = 1;
+    type Word = f32;
+
+    #[inline]
+    fn pack_row(inputs: &[f32], out: &mut [f32]) {
+        for (out, &x) in out.iter_mut().step_by(BLOCK).zip(inputs) {
+            *out = x;
+        }
+    }
+
+    fn pack_tile(weight: Weight<'_, H>, tile: &mut [f32], panels: &mut [f32]) {
+        let Weight { depth, width, .. } = weight;
+        let (lines, line) = weight.lines();
+        for (index, wide) in (0..lines).zip(tile.chunks_exact_mut(line)) {
+            widen(weight.line(index, 0, line), wide);
+        }
+        match weight.order {
+            Order::Inputs => pack_transposed(tile, line, depth, width, panels),
+            Order::Outputs => pack_rows(tile, line, depth, width, panels),
+        }
+    }
+
+    fn multiply(blocks: Blocks<'_, f32>) {
+        product(Product {
+            rows: blocks.rows(),
+            depth: blocks.depth(),
+            a: Matrix {
+                values: blocks.a,
+                row: 1,
+                column: BLOCK,
+            },
+            b: blocks.panels,
+            c: blocks.c,
+            stride: blocks.stride,
+            width: blocks.width,
+            accumulate: blocks.accumulate,
+        });
+    }
+}
+
+/// Weights of f32, packed from where they lie.
+pub(super) struct Straight;
+
+impl Arithmetic<f32> for Straight {
+    const INPUTS: usize = 1;
+    type Word = f32;
+
+    #[inline]
+    fn pack_row(inputs: &[f32], out: &mut [f32]) {
+        <Wide as Arithmetic<f32>>::pack_row(inputs, out);
+    }
+
+    fn pack_tile(weight: Weight<'_, f32>, _: &mut [f32], panels: &mut [f32]) {
+        let Weight { depth, width, .. } = weight;
+        let (values, stride) = weight.values();
+        match weight.order {
+            Order::Inputs => pack_transposed(values, stride, depth, width, panels),
+            Order::Outputs => pack_rows(values, stride, depth, width, panels),
+        }
+    }
+
+    fn multiply(blocks: Blocks<'_, f32>) {
+        <Wide as Arithmetic<f32>>::multiply(blocks);
+    }
+}
+
+/// Inputs rounded to bf16 and multiplied with weights of bf16 in pairs, as PyTorch computes in bf16.
+#[cfg(target_arch = "x86_64")]
+pub(super) struct Pairs;
+
+#[cfg(target_arch = "x86_64")]
+impl Arithmetic<burn::tensor::bf16> for Pairs {
+    const INPUTS: usize = 2;
+    type Word = super::bf16_dot::Pair;
+
+    #[inline]
+    fn pack_row(inputs: &[f32], out: &mut [u32]) {
+        let (pairs, rest) = inputs.as_chunks::<2>();
+        let mut out = out.iter_mut().step_by(BLOCK);
+        for (&[low, high], out) in pairs.iter().zip(&mut out) {
+            *out = super::bf16_dot::rounded(low, high);
+        }
+        if let (Some(out), [last]) = (out.next(), rest) {
+            *out = super::bf16_dot::rounded(*last, 0.0);
+        }
+    }
+
+    fn pack_tile(weight: Weight<'_, burn::tensor::bf16>, tile: &mut [u32], panels: &mut [u32]) {
+        use super::bf16_dot::{as_floats, as_floats_mut, of};
+        let Weight { depth, width, .. } = weight;
+        let (lines, line) = weight.lines();
+        let pairs = depth.div_ceil(2);
+        match weight.order {
+            Order::Inputs => {
+                for (index, tile) in (0..lines).zip(tile.chunks_exact_mut(pairs)) {
+                    let (whole, rest) = weight.line(index, 0, line).as_chunks::<2>();
+                    for (out, &[low, high]) in tile.iter_mut().zip(whole) {
+                        *out = of(low, high);
+                    }
+                    if let [last] = rest {
+                        tile[pairs - 1] = of(*last, Default::default());
+                    }
+                }
+                let panels = as_floats_mut(panels);
+                pack_transposed(as_floats(tile), pairs, pairs, width, panels);
+            }
+            Order::Outputs => {
+                for (pair, tile) in (0..pairs).zip(tile.chunks_exact_mut(width)) {
+                    let low = weight.line(2 * pair, 0, line);
+                    if 2 * pair + 1 < lines {
+                        let high = weight.line(2 * pair + 1, 0, line);
+                        for (out, (&low, &high)) in tile.iter_mut().zip(low.iter().zip(high)) {
+                            *out = of(low, high);
+                        }
+                    } else {
+                        for (out, &low) in tile.iter_mut().zip(low) {
+                            *out = of(low, Default::default());
+                        }
+                    }
+                }
+                let panels = as_floats_mut(panels);
+                pack_rows(as_floats(tile), width, pairs, width, panels);
+            }
+        }
+    }
+
+    fn multiply(blocks: Blocks<'_, u32>) {
+        super::bf16_dot::product(blocks);
+    }
+}

@@ -1,0 +1,210 @@
+//! Linear layers whose weights stay as PyTorch's files have them, in half precision or in the order of inputs: f32 in,
+//! f32 out, accumulated in f32. Few rows have the same form with all f32 weights. Many rows are rounded to bf16 for
+//! weights of bf16, where no gradient is asked for and the processor has instructions for it.
+
+mod arithmetic;
+#[cfg(target_arch = "x86_64")]
+mod bf16_dot;
+mod gemv_by_inputs;
+mod gemv_by_outputs;
+mod output;
+mod stored;
+mod tiles;
+mod weight;
+
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::{
+    BalancedCheckpointing, CheckpointStrategy, NoCheckpointing,
+};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::tensor::backend::Backend;
+use burn::tensor::{DType, Shape, Tensor, TensorMetadata, bf16, f16};
+use burn_flex::{Flex, FlexTensor};
+
+use self::stored::Stored;
+use self::weight::{Order, Weight, in_lines};
+use super::buffer::{contiguous, tensor};
+use super::{Route, TrackedTensor, all_f32, route, unwrap, values, wrap};
+
+/// So many rows are quicker by outputs than by tiles,
+const FEW: usize = 64;
+/// and so many inputs of all rows, which stay in a core's cache.
+const CACHED: usize = 128 * 1024;
+/// So many rows are quicker by inputs than by tiles.
+const FEWER: usize = 8;
+/// More rows than this are quicker by burn's product when the weight is f32.
+const FEW_F32: usize = 2;
+
+/// What [`linear`] takes.
+#[derive(Debug)]
+pub(crate) struct LinearInput<B: Backend> {
+    /// `[rows, inputs]`
+    pub(crate) x: Tensor<B, 2>,
+    /// `[inputs, outputs]`
+    pub(crate) weight: Tensor<B, 2>,
+    /// `[outputs]`
+    pub(crate) bias: Option<Tensor<B, 1>>,
+}
+
+/// What a product is computed for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum For {
+    /// An answer: many rows may be rounded to the weight's type, where the processor multiplies that quicker.
+    Inference,
+    /// An output that something is learned from.
+    Training,
+    /// The gradient of the input: `x · weightᵀ`.
+    Gradient,
+}
+
+/// `x · weight + bias`.
+fn forward(x: FlexTensor, weight: &FlexTensor, bias: Option<FlexTensor>, aim: For) -> FlexTensor {
+    let (x, bias) = (contiguous(x), bias.map(contiguous));
+    let (x, bias) = (&x, bias.as_ref().map(values));
+    match weight.dtype() {
+        DType::F16 => rows::<f16>(x, weight, bias, aim),
+        DType::F32 => rows::<f32>(x, weight, bias, aim),
+        _ => rows::<bf16>(x, weight, bias, aim),
+    }
+}
+
+fn rows<H: Stored>(
+    x: &FlexTensor,
+    weight: &FlexTensor,
+    bias: Option<&[f32]>,
+    aim: For,
+) -> FlexTensor {
+    let weight = Weight::<H>::new(weight);
+    let weight = match aim {
+        For::Gradient => weight.transposed(),
+        _ => weight,
+    };
+    let rows = x.shape()[0];
+    let mut out = vec![0.0; rows * weight.width];
+    let product = match weight.order {
+        Order::Inputs if rows <= FEW || rows * weight.depth <= CACHED => {
+            gemv_by_outputs::product::<H>
+        }
+        Order::Outputs if rows <= FEWER => gemv_by_inputs::product::<H>,
+        _ if aim == For::Inference => H::rounded_product(),
+        _ => H::exact_product(),
+    };
+    product(values(x), weight, bias, &mut out);
+    tensor(out, Shape::new([rows, weight.width]))
+}
+
+/// With `N` parents: x and, where there is one, the bias. The weight gets no gradient and is kept as it is.
+#[derive(Debug)]
+struct LinearBackward;
+
+impl<const N: usize> Backward<Flex, N> for LinearBackward {
+    type State = FlexTensor;
+
+    fn backward(self, ops: Ops<FlexTensor, N>, grads: &mut Gradients, _: &mut Checkpointer) {
+        let grad = contiguous(grads.consume::<Flex>(&ops.node));
+        for (index, parent) in ops.parents.into_iter().enumerate() {
+            let Some(parent) = parent else { continue };
+            let grad = match index {
+                0 => forward(grad.clone(), &ops.state, None, For::Gradient),
+                _ => column_sums(&grad),
+            };
+            grads.register::<Flex>(parent.id, grad);
+        }
+    }
+}
+
+/// The gradient of the bias.
+fn column_sums(grad: &FlexTensor) -> FlexTensor {
+    let width = grad.shape()[1];
+    let mut sums = vec![0.0; width];
+    for row in values(grad).chunks_exact(width) {
+        for (sum, x) in sums.iter_mut().zip(row) {
+            *sum += x;
+        }
+    }
+    tensor(sums, Shape::new([width]))
+}
+
+fn tracked<C: CheckpointStrategy, const N: usize>(
+    parents: [TrackedTensor; N],
+    weight: FlexTensor,
+) -> TrackedTensor {
+    let nodes = parents.each_ref().map(|parent| parent.node.clone());
+    let mut parents = parents.into_iter().map(|parent| parent.primitive);
+    let x = parents.next().expect("the input is the first parent");
+    let y = forward(x, &weight, parents.next(), For::Training);
+    match LinearBackward
+        .prepare::<C>(nodes)
+        .compute_bound()
+        .stateful()
+    {
+        OpsKind::Tracked(prep) => prep.finish(weight, y),
+        OpsKind::UnTracked(prep) => prep.finish(y),
+    }
+}
+
+fn tracked_input<B: Backend, C: CheckpointStrategy>(input: LinearInput<B>) -> Tensor<B, 2> {
+    let weight = unwrap::<B, 2, TrackedTensor>(input.weight).primitive;
+    let weight = in_lines(weight);
+    wrap(match input.bias {
+        Some(bias) => tracked::<C, 2>([unwrap(input.x), unwrap(bias)], weight),
+        None => tracked::<C, 1>([unwrap(input.x)], weight),
+    })
+}
+
+/// Whether the inputs of an output lie one after another, as in PyTorch's files.
+fn lies_by_inputs<B: Backend>(input: &LinearInput<B>, route: Route) -> bool {
+    let weight = input.weight.clone();
+    let weight = match route {
+        Route::Inference => unwrap::<B, 2, FlexTensor>(weight),
+        _ => unwrap::<B, 2, TrackedTensor>(weight).primitive,
+    };
+    let [depth, _] = input.weight.dims();
+    depth > 1 && weight::order(&weight).is_some_and(|(order, _)| order == Order::Inputs)
+}
+
+/// Sizes and types are those of the fused form: f32 by half with no gradient of the weight asked for, or f32 by f32 in
+/// the order of inputs, or, without gradients, few rows of it.
+fn fits<B: Backend>(input: &LinearInput<B>, route: Route) -> bool {
+    let ([rows, inputs], [depth, outputs]) = (input.x.dims(), input.weight.dims());
+    let weight_fits = match input.weight.dtype() {
+        DType::F16 | DType::BF16 => true,
+        // burn's product is twice as slow for weights in the order of inputs.
+        DType::F32 => {
+            (route == Route::Inference && rows <= FEW_F32) || lies_by_inputs(input, route)
+        }
+        _ => false,
+    };
+    let types = all_f32(&[input.x.dtype()])
+        && weight_fits
+        && input
+            .bias
+            .as_ref()
+            .is_none_or(|bias| all_f32(&[bias.dtype()]) && bias.dims() == [outputs]);
+    let frozen = || match route {
+        Route::Inference => true,
+        _ => !unwrap::<B, 2, TrackedTensor>(input.weight.clone()).is_tracked(),
+    };
+    types && rows > 0 && inputs > 0 && outputs > 0 && inputs == depth && frozen()
+}
+
+/// The layer's output `[rows, outputs]`, or the arguments back.
+pub(crate) fn linear<B: Backend>(input: LinearInput<B>) -> Result<Tensor<B, 2>, LinearInput<B>> {
+    let Some(route) = route::<B>().filter(|&route| fits(&input, route)) else {
+        return Err(input);
+    };
+    Ok(match route {
+        Route::Inference => {
+            let weight = in_lines(unwrap(input.weight));
+            wrap(forward(
+                unwrap(input.x),
+                &weight,
+                input.bias.map(unwrap),
+                For::Inference,
+            ))
+        }
+        Route::Autodiff => tracked_input::<B, NoCheckpointing>(input),
+        Route::AutodiffBalanced => tracked_input::<B, BalancedCheckpointing>(input),
+    })
+}

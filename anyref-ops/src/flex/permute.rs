@@ -1,0 +1,233 @@
+//! Permuted copies by rows or tiles.
+
+use super::buffer::tensor;
+use super::{Route, TrackedTensor, all_f32, route, unwrap, wrap};
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::{
+    BalancedCheckpointing, CheckpointStrategy, NoCheckpointing,
+};
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
+use burn::tensor::backend::Backend;
+use burn::tensor::{Shape, Tensor, TensorMetadata};
+use burn_flex::{Flex, FlexTensor};
+use rayon::prelude::*;
+
+/// Side of the tiles in which rows and columns are exchanged.
+const TILE: usize = 16;
+/// Values below which one core is enough.
+const PARALLEL: usize = 32 * 1024;
+
+/// The tensor with its dimensions in the order `axes`, contiguous.
+fn forward(x: FlexTensor, axes: &[usize]) -> FlexTensor {
+    let shape = x.shape();
+    let permuted: Vec<usize> = axes.iter().map(|&axis| shape[axis]).collect();
+    let x = match ordered(&x, axes) {
+        Some(out) => return tensor(out, Shape::from(permuted)),
+        None => x.to_contiguous(),
+    };
+    let out = ordered(&x, axes).expect("contiguous tensors have no negative strides");
+    tensor(out, Shape::from(permuted))
+}
+
+/// The values of a view in the order `axes` of its dimensions; `None` for views that run backwards.
+pub(super) fn ordered(x: &FlexTensor, axes: &[usize]) -> Option<Vec<f32>> {
+    let (layout, shape) = (x.layout(), x.shape());
+    if layout.strides().iter().any(|&stride| stride < 0) {
+        return None;
+    }
+    let dims = axes
+        .iter()
+        .map(|&axis| (shape[axis], layout.strides()[axis] as usize));
+    let length = shape.num_elements();
+    let values: &[f32] = x.storage();
+    Some(copy(
+        &values[layout.start_offset().min(values.len())..],
+        dims,
+        length,
+    ))
+}
+
+/// Copies a view of `length` values, whose dimensions are (size, stride in `input`), in order.
+fn copy(
+    input: &[f32],
+    dimensions: impl Iterator<Item = (usize, usize)>,
+    length: usize,
+) -> Vec<f32> {
+    if length == 0 {
+        return Vec::new();
+    }
+    // Without dimensions of size 1, and neighbours that move together as one.
+    let mut dims: Vec<(usize, usize)> = Vec::new();
+    for (size, stride) in dimensions.filter(|&(size, _)| size != 1) {
+        match dims.last_mut() {
+            Some(last) if last.1 == stride * size => *last = (last.0 * size, stride),
+            _ => dims.push((size, stride)),
+        }
+    }
+    let Some((outer, inner)) = dims.split_first().map(|(outer, inner)| (*outer, inner)) else {
+        return vec![input[0]];
+    };
+    if inner.is_empty() {
+        let mut out = vec![0.0; length];
+        copy_slab(input, &dims, &mut out);
+        return out;
+    }
+    let mut out = vec![0.0; length];
+    let slab = length / outer.0;
+    let fill = |index: usize, out: &mut [f32]| copy_slab(&input[index * outer.1..], inner, out);
+    if length < PARALLEL {
+        out.chunks_exact_mut(slab)
+            .enumerate()
+            .for_each(|(i, out)| fill(i, out));
+    } else {
+        out.par_chunks_exact_mut(slab)
+            .enumerate()
+            .for_each(|(i, out)| fill(i, out));
+    }
+    out
+}
+
+/// Fills `out`, of dimensions `dims`, from `input`.
+fn copy_slab(input: &[f32], dims: &[(usize, usize)], out: &mut [f32]) {
+    match *dims {
+        [(_, 1)] => out.copy_from_slice(&input[..out.len()]),
+        [(_, 0)] => out.fill(input[0]),
+        [(_, stride)] => {
+            for (out, value) in out.iter_mut().zip(input.iter().step_by(stride)) {
+                *out = *value;
+            }
+        }
+        [(rows, 1), (columns, stride)] => exchange(input, rows, columns, stride, out),
+        [(_, stride), ref rest @ ..] => {
+            let slab = rest.iter().map(|(size, _)| size).product();
+            for (index, out) in out.chunks_exact_mut(slab).enumerate() {
+                copy_slab(&input[index * stride..], rest, out);
+            }
+        }
+        [] => {}
+    }
+}
+
+/// `out[row, column] = input[column * stride + row]`, by tiles.
+fn exchange(input: &[f32], rows: usize, columns: usize, stride: usize, out: &mut [f32]) {
+    for row in (0..rows).step_by(TILE) {
+        let last_row = (row + TILE).min(rows);
+        for column in (0..columns).step_by(TILE) {
+            let last_column = (column + TILE).min(columns);
+            for r in row..last_row {
+                let line = &mut out[r * columns + column..r * columns + last_column];
+                for (value, c) in line.iter_mut().zip(column..last_column) {
+                    *value = input[c * stride + r];
+                }
+            }
+        }
+    }
+}
+
+/// The order that undoes `axes`.
+fn inverse(axes: &[usize]) -> Vec<usize> {
+    let mut inverse = vec![0; axes.len()];
+    for (position, &axis) in axes.iter().enumerate() {
+        inverse[axis] = position;
+    }
+    inverse
+}
+
+#[derive(Debug)]
+struct PermuteBackward;
+
+impl Backward<Flex, 1> for PermuteBackward {
+    type State = Vec<usize>;
+
+    fn backward(
+        self,
+        ops: Ops<Self::State, 1>,
+        grads: &mut Gradients,
+        _checkpointer: &mut Checkpointer,
+    ) {
+        let [parent] = ops.parents;
+        let grad = grads.consume::<Flex>(&ops.node);
+        if let Some(parent) = parent {
+            grads.register::<Flex>(parent.id, forward(grad, &inverse(&ops.state)));
+        }
+    }
+}
+
+fn tracked<C: CheckpointStrategy>(x: TrackedTensor, axes: &[usize]) -> TrackedTensor {
+    match PermuteBackward
+        .prepare::<C>([x.node.clone()])
+        .compute_bound()
+        .stateful()
+    {
+        OpsKind::Tracked(prep) => prep.finish(axes.to_vec(), forward(x.primitive, axes)),
+        OpsKind::UnTracked(prep) => prep.finish(forward(x.primitive, axes)),
+    }
+}
+
+/// The permuted copy of `x`, or `x` back.
+pub(crate) fn permute<B: Backend, const D: usize>(
+    x: Tensor<B, D>,
+    axes: [usize; D],
+) -> Result<Tensor<B, D>, Tensor<B, D>> {
+    let Some(route) = route::<B>().filter(|_| all_f32(&[x.dtype()])) else {
+        return Err(x);
+    };
+    Ok(match route {
+        Route::Inference => wrap(forward(unwrap(x), &axes)),
+        Route::Autodiff => wrap(tracked::<NoCheckpointing>(unwrap(x), &axes)),
+        Route::AutodiffBalanced => wrap(tracked::<BalancedCheckpointing>(unwrap(x), &axes)),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::Autodiff;
+    use burn::tensor::{Distribution, Tensor};
+    use burn_flex::Flex;
+
+    type B = Autodiff<Flex>;
+
+    /// Values and gradients equal burn's own permutation of the same tensor.
+    fn check<const D: usize>(shape: [usize; D], axes: [usize; D]) {
+        let device = Default::default();
+        let x = Tensor::<B, D>::random(shape, Distribution::Default, &device).require_grad();
+        let weights = axes.map(|axis| shape[axis]);
+        let weights = Tensor::<B, D>::random(weights, Distribution::Default, &device);
+        let ours = crate::permute(x.clone(), axes);
+        let theirs = x.clone().permute(axes.map(|axis| axis as isize));
+        assert_eq!(ours.to_data(), theirs.to_data(), "{shape:?} {axes:?}");
+        let gradient = |y: Tensor<B, D>| {
+            x.grad(&(y * weights.clone()).sum().backward())
+                .expect("a gradient")
+                .into_data()
+        };
+        assert_eq!(gradient(ours), gradient(theirs), "{shape:?} {axes:?}");
+    }
+
+    #[test]
+    fn equals_burns_permutation() {
+        check([3, 5], [1, 0]);
+        check([40, 33, 17], [0, 2, 1]);
+        check([40, 33, 17], [2, 1, 0]);
+        check([2, 6, 4, 8], [0, 2, 1, 3]);
+        check([2, 6, 1, 8], [3, 2, 1, 0]);
+        check([2, 2, 4, 2, 4, 24], [0, 1, 3, 2, 4, 5]);
+        check([3, 2, 7, 2, 7], [0, 2, 4, 1, 3]);
+        check([1, 1, 1], [2, 0, 1]);
+        check([5, 4], [0, 1]);
+        check([64, 96, 20], [1, 2, 0]);
+    }
+
+    #[test]
+    fn reads_views_as_they_look() {
+        let device = Default::default();
+        let x = Tensor::<Flex, 3>::random([4, 6, 5], Distribution::Default, &device);
+        let view = x.swap_dims(0, 2).narrow(1, 1, 4);
+        let wide = view.clone().narrow(0, 2, 1).expand([3, 4, 4]);
+        let ours = crate::permute(wide.clone(), [1, 0, 2]);
+        assert_eq!(ours.to_data(), wide.permute([1, 0, 2]).to_data());
+        let ours = crate::permute(view.clone(), [2, 0, 1]);
+        assert_eq!(ours.to_data(), view.permute([2, 0, 1]).to_data());
+    }
+}

@@ -1,0 +1,47 @@
+//! Layer normalisation over the last dimension.
+
+use burn::config::Config;
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::{Tensor, backend::Backend};
+
+/// Configuration of a [`LayerNorm`].
+#[derive(Config, Debug)]
+pub struct LayerNormConfig {
+    /// Size of the normalised dimension.
+    pub d_model: usize,
+    /// Added to the variance.
+    #[config(default = 1e-5)]
+    pub epsilon: f64,
+}
+
+impl LayerNormConfig {
+    /// Creates the layer with `gamma = 1`, `beta = 0`.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> LayerNorm<B> {
+        LayerNorm {
+            gamma: Initializer::Ones.init([self.d_model], device),
+            beta: Initializer::Zeros.init([self.d_model], device),
+            epsilon: self.epsilon,
+        }
+    }
+}
+
+/// `y = (x - mean) / sqrt(var + epsilon) * gamma + beta` over the last dimension
+/// (`torch.nn.LayerNorm`; `weight` is `gamma`, `bias` is `beta`).
+#[derive(Module, Debug)]
+pub struct LayerNorm<B: Backend> {
+    /// Scale, `[d_model]`.
+    pub gamma: Param<Tensor<B, 1>>,
+    /// Shift, `[d_model]`.
+    pub beta: Param<Tensor<B, 1>>,
+    /// Added to the variance.
+    pub epsilon: f64,
+}
+
+impl<B: Backend> LayerNorm<B> {
+    /// # Shapes
+    /// - x: `[..., d_model]`
+    /// - output: `[..., d_model]`
+    pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
+        crate::layer_norm(x, self.gamma.val(), self.beta.val(), self.epsilon)
+    }
+}

@@ -1,0 +1,44 @@
+//! Root-mean-square normalisation over the last dimension.
+
+use burn::config::Config;
+use burn::module::{Initializer, Module, Param};
+use burn::tensor::{Tensor, backend::Backend};
+
+/// Configuration of an [`RmsNorm`].
+#[derive(Config, Debug)]
+pub struct RmsNormConfig {
+    /// Size of the normalised dimension.
+    pub d_model: usize,
+    /// Added to the mean square.
+    #[config(default = 1e-6)]
+    pub epsilon: f64,
+}
+
+impl RmsNormConfig {
+    /// Creates the layer with `weight = 1`.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> RmsNorm<B> {
+        RmsNorm {
+            weight: Initializer::Ones.init([self.d_model], device),
+            epsilon: self.epsilon,
+        }
+    }
+}
+
+/// `y = x / sqrt(mean(x²) + epsilon) * weight` over the last dimension, reduced in f32
+/// (transformers `LlamaRMSNorm`).
+#[derive(Module, Debug)]
+pub struct RmsNorm<B: Backend> {
+    /// Scale, `[d_model]`.
+    pub weight: Param<Tensor<B, 1>>,
+    /// Added to the mean square.
+    pub epsilon: f64,
+}
+
+impl<B: Backend> RmsNorm<B> {
+    /// # Shapes
+    /// - x: `[..., d_model]`
+    /// - output: `[..., d_model]`
+    pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
+        crate::rms_norm(x, self.weight.val(), self.epsilon)
+    }
+}

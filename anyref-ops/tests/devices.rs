@@ -1,0 +1,227 @@
+//! Operations on the GPU against the same on the processor, in every shape that a part of the model has.
+#![cfg(all(
+    feature = "flex",
+    any(feature = "wgpu", feature = "vulkan", feature = "cuda")
+))]
+
+use anyref_ops::testing::random;
+use anyref_ops::{self as ops, Angles, AttentionInput, RelativePosition, attention};
+use burn::backend::Flex;
+use burn::tensor::backend::Backend;
+use burn::tensor::{Bool, Tensor, TensorData};
+
+/// Sizes and what else there is to an attention.
+#[derive(Debug, Clone, Copy)]
+struct Case {
+    /// Batch, heads, heads of keys, queries, keys and width of a head.
+    sizes: [usize; 6],
+    /// Rows of the grid of keys, for relative positions.
+    grid_rows: Option<usize>,
+    /// Keys of each batch row that are padding.
+    padding: Option<[usize; 2]>,
+    causal: bool,
+}
+
+const PLAIN: Case = Case {
+    sizes: [2, 4, 4, 17, 17, 32],
+    grid_rows: None,
+    padding: None,
+    causal: false,
+};
+
+fn run<B: Backend>(case: Case) -> Vec<f32> {
+    let [batch, heads, kv_heads, queries, keys, width] = case.sizes;
+    let device = B::Device::default();
+    let input = AttentionInput::<B>::new(
+        random([batch, heads, queries, width], 1, &device) * 3.0,
+        random([batch, kv_heads, keys, width], 2, &device) * 3.0,
+        random([batch, kv_heads, keys, width], 3, &device),
+    );
+    let position = case.grid_rows.map(|rows| RelativePosition {
+        height: random([batch, heads, queries, rows], 4, &device) * 2.0,
+        width: random([batch, heads, queries, keys / rows], 5, &device) * 2.0,
+    });
+    let mask = case.padding.map(|padding| {
+        let masked = padding
+            .into_iter()
+            .flat_map(|padding| (0..keys).map(move |key| key < padding));
+        let data = TensorData::new(masked.collect::<Vec<_>>(), [batch, 1, 1, keys]);
+        Tensor::<B, 4, Bool>::from_data(data, &device)
+    });
+    let output = attention(
+        input
+            .with_relative_position(position)
+            .with_mask(mask)
+            .with_causal(case.causal),
+    );
+    assert_eq!(output.dims(), [batch, heads, queries, width]);
+    output.into_data().iter::<f32>().collect()
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu_attends_as_the_processor_does() {
+    attends_as_the_processor_does::<burn::backend::Wgpu>(1e-5);
+}
+
+#[cfg(feature = "vulkan")]
+#[test]
+fn vulkan_attends_as_the_processor_does() {
+    attends_as_the_processor_does::<burn::backend::Vulkan>(1e-5);
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn cuda_attends_as_the_processor_does() {
+    // Tensor cores round what they multiply to tf32.
+    attends_as_the_processor_does::<burn::backend::Cuda>(5e-3);
+}
+
+fn attends_as_the_processor_does<B: Backend>(most: f32) {
+    for case in [
+        PLAIN,
+        // SAM: a window whose grid is not square, and whose positions are relative.
+        Case {
+            sizes: [2, 3, 3, 20, 20, 16],
+            grid_rows: Some(4),
+            ..PLAIN
+        },
+        // The same with heads that are padded.
+        Case {
+            sizes: [2, 3, 3, 20, 20, 80],
+            grid_rows: Some(5),
+            ..PLAIN
+        },
+        // CLIP
+        Case {
+            sizes: [1, 3, 3, 10, 10, 64],
+            ..PLAIN
+        },
+        // LLaMA: keys that several heads share, padding on the left, and earlier keys of a cache.
+        Case {
+            sizes: [2, 6, 2, 12, 12, 32],
+            causal: true,
+            ..PLAIN
+        },
+        Case {
+            sizes: [2, 6, 2, 5, 23, 32],
+            padding: Some([0, 7]),
+            causal: true,
+            ..PLAIN
+        },
+        Case {
+            sizes: [2, 4, 1, 1, 40, 64],
+            padding: Some([3, 0]),
+            ..PLAIN
+        },
+        // So many scores that some queries come after others.
+        Case {
+            sizes: [1, 4, 4, 4096, 4160, 16],
+            causal: true,
+            ..PLAIN
+        },
+        // The mask decoder: few queries and many keys, and the other way round.
+        Case {
+            sizes: [1, 2, 2, 6, 144, 16],
+            ..PLAIN
+        },
+        Case {
+            sizes: [1, 2, 2, 144, 6, 16],
+            ..PLAIN
+        },
+    ] {
+        let name = format!("{case:?}");
+        assert_near(&name, &run::<B>(case), &run::<Flex>(case), most);
+    }
+}
+
+/// Fails where the greatest difference is `most` or more, or no number.
+fn assert_near(name: &str, found: &[f32], expected: &[f32], most: f32) {
+    assert_eq!(found.len(), expected.len(), "{name}");
+    let differences = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
+    let greatest = differences.fold(0.0, |a: f32, b| if b > a || b.is_nan() { b } else { a });
+    println!("{name}: {greatest:.1e}");
+    assert!(greatest < most, "{name}: {greatest}");
+}
+
+/// Each operation that takes another form on a GPU than on the processor.
+fn others<B: Backend>() -> Vec<(&'static str, Vec<f32>)> {
+    let device = B::Device::default();
+    let values = |x: Tensor<B, 4>| x.into_data().iter::<f32>().collect::<Vec<_>>();
+    let heads = random::<B, 4>([2, 3, 5, 64], 1, &device);
+    let angle = random::<B, 4>([1, 1, 5, 32], 2, &device) * 3.0;
+    let angles = Angles::new(angle.clone().cos(), angle.sin());
+    let turned = ops::rotary(heads.clone(), &angles);
+    // The heads of a token lie beside one another, as a linear layer leaves them.
+    let apart = random::<B, 4>([2, 5, 3, 64], 6, &device).swap_dims(1, 2);
+    let apart = ops::rotary(apart, &angles);
+    let [gamma, beta] = [3, 4].map(|seed| random::<B, 1>([64], seed, &device));
+    let normed = ops::layer_norm(heads.clone() + 100.0, gamma, beta, 1e-6);
+    // Weights as a file has them, for one row and for several.
+    let stored = random::<B, 2>([96, 64], 5, &device).swap_dims(0, 1);
+    let rows = ops::linear(heads.clone(), stored.clone(), None);
+    let row = heads.clone().slice([0..1, 0..1, 0..1, 0..64]);
+    let of_computed = random::<B, 2>([64, 96], 9, &device) * 2.0;
+    let of_computed = ops::linear(row.clone(), ops::as_stored(of_computed), None);
+    let row = ops::linear(row, stored, None);
+    // One row, whose product is followed by what could be one kernel with it, several times over.
+    let one = random::<B, 4>([1, 1, 1, 128], 8, &device);
+    let joined = (0..3).fold(one, |x, seed| {
+        let weight = random::<B, 2>([128, 128], 10 + seed, &device).swap_dims(0, 1);
+        let bias = random::<B, 1>([128], 20 + seed, &device);
+        burn::tensor::activation::relu(ops::linear(x, weight, Some(bias)) * 0.2)
+    });
+    // A buffer that is written to while an earlier part of it is in use, one that is read without a copy, and once that
+    // is not.
+    let buffer = ops::assign_rows(Tensor::zeros([2, 3, 8, 64], &device), 0, heads.clone());
+    let before = buffer.clone().narrow(2, 0, 4);
+    let buffer = ops::assign_rows(buffer, 3, heads.clone().narrow(2, 0, 2));
+    let sum = before.sum_dim(2);
+    let buffer = ops::assign_rows(buffer, 6, heads.clone().narrow(2, 1, 2));
+    // Keys and values that are parts of buffers with room, for shared heads of a batch.
+    let queries = random::<B, 4>([2, 6, 1, 64], 7, &device);
+    let [keys, values_of] = [4, 5].map(|length| buffer.clone().narrow(2, 0, length));
+    let attended = attention(AttentionInput::new(
+        queries,
+        keys,
+        values_of.narrow(2, 0, 4),
+    ));
+    [
+        ("rotary", turned),
+        ("rotary of permuted heads", apart),
+        ("layer norm", normed),
+        ("linear", rows),
+        ("linear of one row", row),
+        ("linear of a computed weight", of_computed),
+        ("linear of one row with more", joined),
+        ("sum of earlier rows", sum),
+        ("rows", buffer),
+        ("attention to parts of buffers", attended),
+    ]
+    .map(|(name, x)| (name, values(x)))
+    .into()
+}
+
+fn computes_as_the_processor_does<B: Backend>(most: f32) {
+    for ((name, found), (_, expected)) in others::<B>().into_iter().zip(others::<Flex>()) {
+        assert_near(name, &found, &expected, most);
+    }
+}
+
+#[cfg(feature = "wgpu")]
+#[test]
+fn wgpu_computes_as_the_processor_does() {
+    computes_as_the_processor_does::<burn::backend::Wgpu>(1e-4);
+}
+
+#[cfg(feature = "vulkan")]
+#[test]
+fn vulkan_computes_as_the_processor_does() {
+    computes_as_the_processor_does::<burn::backend::Vulkan>(1e-4);
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+fn cuda_computes_as_the_processor_does() {
+    computes_as_the_processor_does::<burn::backend::Cuda>(2e-2);
+}

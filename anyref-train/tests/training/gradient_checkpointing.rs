@@ -1,0 +1,234 @@
+//! What is computed again for the gradient is what was computed before.
+
+use std::collections::BTreeMap;
+use std::fs;
+
+use anyref_llm::LoraConfig;
+use anyref_ops::testing::fill;
+use anyref_train::run::launch::{launch, launch_on};
+use anyref_train::run::plan::Plan;
+use anyref_train::run::trainer::Stage;
+use anyref_train::stages::{InstructStage, SceneContext};
+use anyref_train::trainee::Trainee;
+use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
+use burn::optim::GradientsParams;
+use burn::tensor::Tensor;
+use burn::tensor::backend::Backend;
+use serde_json::json;
+
+use crate::common::TestBackend;
+use crate::gradients::are_differences;
+use crate::support::{TrainBackend, alone, context, folders, stage, stage_config, train_config};
+
+#[test]
+fn a_stage_learns_the_same_with_less_memory() {
+    let _turn = alone();
+    let device = Default::default();
+    let run = |recompute: bool| {
+        let mut asked = stage("instruct", 3, 2);
+        asked["recompute"] = json!(recompute);
+        asked["ema_decay"] = json!(0.5);
+        let mut config = train_config(vec![stage("sam", 1, 1), asked, stage("clip", 1, 1)]);
+        config.model.lora = Some(Default::default());
+        let folder = tempfile::tempdir().unwrap();
+        assert!(launch::<TrainBackend>(&config, &folders(folder.path()), None, &device).unwrap());
+        fs::read(folder.path().join("model/model.safetensors")).unwrap()
+    };
+    assert!(run(false) == run(true));
+}
+
+/// Gradients by the paths of their parameters.
+struct Collect<'a> {
+    gradients: &'a GradientsParams,
+    path: Vec<String>,
+    found: BTreeMap<String, Vec<f32>>,
+}
+
+impl ModuleVisitor<TrainBackend> for Collect<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<TrainBackend, D>>) {
+        if let Some(gradient) = self.gradients.get::<TestBackend, D>(param.id) {
+            let values = gradient.into_data().to_vec().unwrap();
+            self.found.insert(self.path.join("."), values);
+        }
+    }
+}
+
+/// A trainee with four layers, or as many as are given, whose adapters are no longer 0.
+fn adapted(context: &SceneContext, layers: usize, dropout: f64) -> Trainee<TrainBackend> {
+    let mut model = context.model.clone();
+    model.llm.num_hidden_layers = layers;
+    let mut trainee = Trainee::new(&model, context.name_count(), &Default::default());
+    let adapters = LoraConfig {
+        dropout,
+        ..Default::default()
+    };
+    trainee.anyref.llm = trainee.anyref.llm.with_lora(&adapters).unwrap();
+    fill(trainee, 3, 0.3)
+}
+
+#[test]
+fn layers_computed_again_give_the_same_gradients() {
+    let _turn = alone();
+    let context = context([64, 64], 3);
+    let gradients = |trainee: &Trainee<TrainBackend>, layers: bool| {
+        let mut config = stage_config("instruct", 1, 3);
+        config.recompute_layers = layers;
+        // The projector is in front of the layers, and beside them too.
+        config.reference_weight = 0.5;
+        config.name_weight = 0.3;
+        let stage = InstructStage::new(&context, config).unwrap();
+        let batch = Stage::<TrainBackend>::batch(&stage, 0).unwrap();
+        let own = Trainee::<TrainBackend>::from_inner(trainee.valid());
+        let losses = Stage::<TrainBackend>::loss(&stage, &own, &batch).unwrap();
+        let (gradients, _) = losses.backward(&own, 1.0);
+        let mut collect = Collect {
+            gradients: &gradients,
+            path: Vec::new(),
+            found: BTreeMap::new(),
+        };
+        own.visit(&mut collect);
+        collect.found
+    };
+    let mut tied = adapted(&context, 3, 0.0);
+    tied.anyref.llm.lm_head = None;
+    let mut frozen = adapted(&context, 2, 0.0);
+    frozen.anyref.vision_tower = frozen.anyref.vision_tower.no_grad();
+    frozen.anyref.mm_projector = frozen.anyref.mm_projector.no_grad();
+    let all = [
+        "mm_projector",
+        "vision_tower",
+        "embed_tokens",
+        "layers.0.self_attn.q_proj.lora_a",
+        "layers.2.mlp",
+        "mask_decoder",
+        "names",
+    ];
+    for (trainee, parts) in [
+        (adapted(&context, 4, 0.0), &all[..]),
+        (tied, &all),
+        (adapted(&context, 1, 0.0), &all[..4]),
+        (frozen, &all[3..4]),
+    ] {
+        let (whole, again) = (gradients(&trainee, false), gradients(&trainee, true));
+        for part in parts {
+            assert!(whole.keys().any(|path| path.contains(part)), "{part}");
+        }
+        let missing: Vec<_> = whole.keys().filter(|k| !again.contains_key(*k)).collect();
+        assert!(
+            missing.is_empty() && whole.len() == again.len(),
+            "{missing:?}"
+        );
+        for (path, expected) in &whole {
+            let largest = expected.iter().fold(0.0f32, |m, v| m.max(v.abs()));
+            for (a, b) in again[path].iter().zip(expected) {
+                let apart = (a - b).abs();
+                assert!(apart <= 1e-5 + 1e-4 * largest, "{path}: {a} {b}");
+            }
+        }
+    }
+}
+
+#[test]
+fn layers_are_computed_again_with_the_same_dropout() {
+    let _turn = alone();
+    let context = context([64, 64], 3);
+    let device = Default::default();
+    let mut config = stage_config("instruct", 1, 3);
+    config.recompute_layers = true;
+    let stage = InstructStage::new(&context, config).unwrap();
+    let batch = Stage::<TrainBackend>::batch(&stage, 0).unwrap();
+    let loss = |trainee: &Trainee<TrainBackend>| {
+        TrainBackend::seed(&device, 7);
+        Stage::<TrainBackend>::loss(&stage, trainee, &batch).unwrap()
+    };
+    let parts = [
+        "layers.0.self_attn.v_proj.lora_b",
+        "layers.1.self_attn.v_proj.lora_b",
+        "layers.2.self_attn.v_proj.lora_b",
+    ];
+    let with = |dropout| loss(&adapted(&context, 3, dropout)).value();
+    assert_ne!(with(0.3), with(0.0));
+    are_differences(&adapted(&context, 3, 0.3), &loss, &parts);
+}
+
+#[test]
+fn a_stopped_run_draws_the_same_dropout() {
+    let _turn = alone();
+    let device = Default::default();
+    let run = |precision: &str, stop: Option<u64>| {
+        let mut asked = stage("instruct", 4, 2);
+        asked["recompute_layers"] = json!(true);
+        asked["recompute"] = json!(true);
+        asked["precision"] = json!(precision);
+        let mut config = train_config(vec![asked]);
+        config.model.llm.num_hidden_layers = 3;
+        config.model.lora = Some(LoraConfig {
+            dropout: 0.3,
+            ..Default::default()
+        });
+        let folder = tempfile::tempdir().unwrap();
+        let run = folders(folder.path());
+        if stop.is_some() {
+            assert!(!launch::<TrainBackend>(&config, &run, stop, &device).unwrap());
+        }
+        assert!(launch::<TrainBackend>(&config, &run, None, &device).unwrap());
+        fs::read(folder.path().join("model/model.safetensors")).unwrap()
+    };
+    for precision in ["f32", "bf16"] {
+        assert!(run(precision, None) == run(precision, Some(2)));
+    }
+}
+
+#[test]
+fn a_plan_knows_of_layers_computed_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let activations = |layers: bool| {
+        let mut asked = stage("instruct", 1, 2);
+        asked["recompute_layers"] = json!(layers);
+        let mut config = train_config(vec![asked]);
+        config.model.llm.num_hidden_layers = 8;
+        let run = folders(folder.path());
+        let plan = Plan::new::<TrainBackend>(&config, &run, &Default::default()).unwrap();
+        plan.stages[0].activations.unwrap()
+    };
+    assert!(activations(true) < 0.4 * activations(false));
+}
+
+#[test]
+fn dropout_is_not_drawn_again_beside_other_threads() {
+    let _turn = alone();
+    let mut asked = stage("instruct", 1, 2);
+    asked["recompute_layers"] = json!(true);
+    asked["parallel"] = json!(true);
+    asked["accumulation"] = json!(2);
+    let mut config = train_config(vec![asked]);
+    config.model.lora = Some(Default::default());
+    let error = config.check().unwrap_err().to_string();
+    assert!(error.contains("`recompute_layers`"), "{error}");
+    config.stages[0].parallel = false;
+    config.check().unwrap();
+    // Several devices of one process are threads too.
+    let folder = tempfile::tempdir().unwrap();
+    let devices = [Default::default(); 2];
+    let run = folders(folder.path());
+    let error = launch_on::<TrainBackend>(&config, &run, None, &devices, None).unwrap_err();
+    assert!(error.to_string().contains("`--nodes`"), "{error}");
+}
+
+#[test]
+fn other_stages_take_no_recompute() {
+    for name in ["recompute", "recompute_layers"] {
+        let mut asked = stage("sam", 1, 1);
+        asked[name] = json!(true);
+        let error = train_config(vec![asked]).check().unwrap_err();
+        assert!(error.to_string().contains("only instruct"), "{error}");
+    }
+}
