@@ -3,6 +3,7 @@
 mod bench;
 mod cargo;
 mod check;
+mod circles;
 mod data;
 mod fixtures;
 mod package;
@@ -48,6 +49,8 @@ enum Task {
     Parity(parity::Parity),
     /// Format, lints, documentation, GPU backends.
     Check(check::Check),
+    /// List files that import each other in circles, and crates that import against the order.
+    CheckCircles,
     /// Write the tests' reference numbers anew.
     Fixtures(fixtures::Fixtures),
 }
@@ -64,6 +67,7 @@ fn main() -> anyhow::Result<()> {
         Task::Bench { what } => bench::run(&what),
         Task::Parity(options) => parity::run(&options),
         Task::Check(options) => check::run(&options),
+        Task::CheckCircles => circles::run(),
         Task::Fixtures(options) => fixtures::run(&options),
     }
 }

@@ -1,0 +1,64 @@
+//! Packages of the workspace, as `cargo metadata` lists them.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use serde_json::Value;
+
+use crate::cargo::cargo;
+
+/// A package of the workspace.
+pub struct Package {
+    /// Its name.
+    pub name: String,
+    /// Root files of its library and its programs.
+    pub roots: Vec<PathBuf>,
+    /// Names of the packages that it depends on, with the dependencies of its tests.
+    pub dependencies: Vec<String>,
+}
+
+/// Packages of the workspace at `root`.
+pub fn packages(root: &Path) -> Result<Vec<Package>> {
+    let output = cargo()
+        .args([
+            "metadata",
+            "--no-deps",
+            "--format-version",
+            "1",
+            "--offline",
+        ])
+        .current_dir(root)
+        .output()
+        .context("cannot start cargo metadata")?;
+    ensure!(
+        output.status.success(),
+        "cargo metadata: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: Value = serde_json::from_slice(&output.stdout)?;
+    list(&metadata["packages"]).map(package).collect()
+}
+
+fn package(package: &Value) -> Result<Package> {
+    let roots = list(&package["targets"])
+        .filter(|target| {
+            list(&target["kind"]).any(|kind| matches!(kind.as_str(), Some("lib" | "bin")))
+        })
+        .filter_map(|target| Some(PathBuf::from(target["src_path"].as_str()?)))
+        .collect();
+    let dependencies = list(&package["dependencies"])
+        .filter_map(|dependency| Some(dependency["name"].as_str()?.to_owned()))
+        .collect();
+    Ok(Package {
+        name: package["name"]
+            .as_str()
+            .context("a package without a name")?
+            .to_owned(),
+        roots,
+        dependencies,
+    })
+}
+
+fn list(value: &Value) -> impl Iterator<Item = &Value> {
+    value.as_array().into_iter().flatten()
+}
