@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::Result;
 use clap::Args;
 
-use super::median;
 use super::program::Program;
+use super::statistics::median;
 use crate::cargo::{BACKENDS, built_example};
 
 /// What both sides are asked for, and what it is called.
@@ -150,7 +150,7 @@ fn print_line(title: &str, [ours, theirs]: [f64; 2]) {
 }
 
 fn reference(python: &Path, options: &Parts) -> Command {
-    let mut command = super::python(python, "parts.py", &options.backend);
+    let mut command = super::python::script(python, "parts.py", &options.backend);
     command.args(["--dtype", &options.dtype, "--preset", &options.preset]);
     command
 }

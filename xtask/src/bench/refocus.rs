@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::Result;
 use clap::Args;
 
-use super::median;
 use super::program::{Program, number};
+use super::statistics::median;
 use crate::cargo::{BACKENDS, built_example};
 
 /// Options of `bench refocus`. Every number of objects is measured with every number of heads, positions and widths.
@@ -103,7 +103,7 @@ fn case(program: &Path, options: &Refocus, sizes: [usize; 4]) -> Result<f64> {
     let mut theirs = match &options.python {
         Some(python) if matrices as f64 <= options.most * 1e9 => {
             let layers = options.layers.to_string();
-            let mut authors = super::python(python, "refocus.py", &options.backend);
+            let mut authors = super::python::script(python, "refocus.py", &options.backend);
             Some(Program::start(authors.args([
                 "--layers",
                 &layers,

@@ -10,7 +10,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::process::{measure, peak_memory};
-use super::{largest, median};
+use super::statistics::{largest, median};
 use crate::cargo::{built, root};
 
 /// The first line that `/help` prints in a chat: what was asked before is then answered.

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
-use super::median;
+use super::statistics::median;
 use crate::cargo::root;
 use crate::plot::axis::Axis;
 use crate::plot::curves::Curve;

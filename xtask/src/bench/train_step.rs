@@ -10,7 +10,8 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::process::{measure, peak_memory};
-use super::{median, sweep};
+use super::statistics::median;
+use super::sweep;
 use crate::cargo::{built, root};
 use crate::train::keep_memory;
 

@@ -8,11 +8,11 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 
-use super::{Parity, reference, remove_weights};
+use super::options::{Parity, remove_weights};
 use crate::bench::process::measure;
 use crate::cargo::{built, root};
 
-/// The parts that [`reference()`] makes.
+/// The parts that [`Parity::reference`] makes.
 const PARTS: [&str; 4] = ["clip", "sam-h", "imagebind", "llama"];
 /// Tokens of the answer: a model that has learned nothing does not end it.
 const ANSWER: &str = "16";
@@ -22,7 +22,7 @@ pub fn run(options: &Parity) -> Result<()> {
     let program = built("anyref", &[])?;
     let part = |part: &str| options.out.join(format!("{part}-full"));
     for name in PARTS {
-        measure(reference(options, "make", name).arg(part(name)))?;
+        measure(options.reference("make", name).arg(part(name)))?;
     }
     // LLaMA's own cannot be drawn at random; a smaller vocabulary fits.
     let tokenizer = root().join("assets/nano/tokenizer.json");

@@ -3,54 +3,19 @@
 //! both, by processes that take turns.
 
 mod assembled;
+mod options;
 
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, bail};
-use clap::Args;
 use serde_json::Value;
 
-use crate::bench;
 use crate::bench::process::{Measured, measure};
-use crate::cargo::{built_example, root};
+use crate::bench::statistics;
+use crate::cargo::built_example;
 
-/// The parts, smallest first; the last is all of them in one model, which has no reference.
-const PARTS: [&str; 9] = [
-    "clip",
-    "sam-b",
-    "mask-decoder",
-    "imagebind",
-    "sam-h",
-    "llama-1b",
-    "llama-1b-f32",
-    "llama",
-    ASSEMBLED,
-];
-const ASSEMBLED: &str = "anyref-7b";
-
-/// Options of `parity`.
-#[derive(Debug, Args)]
-pub struct Parity {
-    /// Real sizes (up to LLaMA-7B: 14 GB of disk, 24 GiB of memory) instead of tiny ones
-    #[arg(long)]
-    full: bool,
-    /// A Python with torch, transformers and safetensors
-    #[arg(long, default_value = "python3", value_name = "PATH")]
-    python: PathBuf,
-    /// Folder for weights and numbers; each part's weights are removed after it
-    #[arg(long, default_value = "runs/parity", value_name = "DIR")]
-    out: PathBuf,
-    /// How often each side is started, in turns
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    rounds: usize,
-    /// How often a side computes in each round; the medians of all are compared
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    times: usize,
-    /// Parts to compare; all but anyref-7b when none is named
-    #[arg(value_name = "PART", value_parser = PARTS)]
-    parts: Vec<String>,
-}
+pub use options::Parity;
+use options::{ASSEMBLED, PARTS, remove_weights};
 
 /// One side of a comparison, over all rounds.
 #[derive(Default)]
@@ -81,11 +46,11 @@ pub fn run(options: &Parity) -> Result<()> {
             continue;
         }
         let folder = options.out.join(format!("{part}-{size}"));
-        measure(reference(options, "make", part).arg(&folder))?;
+        measure(options.reference("make", part).arg(&folder))?;
         let (mut our_side, mut their_side) = (Side::default(), Side::default());
         let times = options.times.to_string();
         for _ in 0..options.rounds.max(1) {
-            let mut theirs = reference(options, "run", part);
+            let mut theirs = options.reference("run", part);
             their_side.add(measure(theirs.arg(&folder).arg(&times))?)?;
             let mut ours = Command::new(&ours);
             our_side.add(measure(ours.arg(part).arg(&folder).arg(&times))?)?;
@@ -96,15 +61,6 @@ pub fn run(options: &Parity) -> Result<()> {
         remove_weights(&folder)?;
     }
     Ok(())
-}
-
-/// The reference's side, up to the folder.
-fn reference(options: &Parity, action: &str, part: &str) -> Command {
-    let size = if options.full { "full" } else { "tiny" };
-    let script = root().join("xtask/src/parity/reference.py");
-    let mut command = Command::new(&options.python);
-    command.arg(script).args([action, part, size]);
-    command
 }
 
 impl Side {
@@ -133,7 +89,7 @@ impl Side {
 
 /// The middle of the numbers, where there are any.
 fn median(numbers: &[f64]) -> Option<f64> {
-    (!numbers.is_empty()).then(|| bench::median(numbers))
+    (!numbers.is_empty()).then(|| statistics::median(numbers))
 }
 
 /// One row a part; a language model has a second one for its tokens after the prompt.
@@ -170,16 +126,4 @@ fn rows(part: &str, ours: &Side, theirs: &Side) -> Result<Vec<String>> {
         rows.push(format!("| {part}, each next token | | | | {steps} | | |"));
     }
     Ok(rows)
-}
-
-/// Leaves inputs and outputs, which are small.
-fn remove_weights(folder: &Path) -> Result<()> {
-    let (whole, file) = (folder.join("part"), folder.join("part.pth"));
-    if whole.is_dir() {
-        std::fs::remove_dir_all(&whole).with_context(|| whole.display().to_string())?;
-    }
-    if file.is_file() {
-        std::fs::remove_file(&file).with_context(|| file.display().to_string())?;
-    }
-    Ok(())
 }

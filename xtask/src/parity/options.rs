@@ -1,0 +1,70 @@
+//! Parts to compare, and their side of the references.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result};
+use clap::Args;
+
+use crate::cargo::root;
+
+/// The parts, smallest first; the last is all of them in one model, which has no reference.
+pub const PARTS: [&str; 9] = [
+    "clip",
+    "sam-b",
+    "mask-decoder",
+    "imagebind",
+    "sam-h",
+    "llama-1b",
+    "llama-1b-f32",
+    "llama",
+    ASSEMBLED,
+];
+/// All parts in one model.
+pub const ASSEMBLED: &str = "anyref-7b";
+
+/// Options of `parity`.
+#[derive(Debug, Args)]
+pub struct Parity {
+    /// Real sizes (up to LLaMA-7B: 14 GB of disk, 24 GiB of memory) instead of tiny ones
+    #[arg(long)]
+    pub full: bool,
+    /// A Python with torch, transformers and safetensors
+    #[arg(long, default_value = "python3", value_name = "PATH")]
+    pub python: PathBuf,
+    /// Folder for weights and numbers; each part's weights are removed after it
+    #[arg(long, default_value = "runs/parity", value_name = "DIR")]
+    pub out: PathBuf,
+    /// How often each side is started, in turns
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub rounds: usize,
+    /// How often a side computes in each round; the medians of all are compared
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub times: usize,
+    /// Parts to compare; all but anyref-7b when none is named
+    #[arg(value_name = "PART", value_parser = PARTS)]
+    pub parts: Vec<String>,
+}
+
+impl Parity {
+    /// Call of the reference for a part, up to its folder.
+    pub fn reference(&self, action: &str, part: &str) -> Command {
+        let size = if self.full { "full" } else { "tiny" };
+        let script = root().join("xtask/src/parity/reference.py");
+        let mut command = Command::new(&self.python);
+        command.arg(script).args([action, part, size]);
+        command
+    }
+}
+
+/// Removes the weights of a part; inputs and outputs, which are small, stay.
+pub fn remove_weights(folder: &Path) -> Result<()> {
+    let (whole, file) = (folder.join("part"), folder.join("part.pth"));
+    if whole.is_dir() {
+        std::fs::remove_dir_all(&whole).with_context(|| whole.display().to_string())?;
+    }
+    if file.is_file() {
+        std::fs::remove_file(&file).with_context(|| file.display().to_string())?;
+    }
+    Ok(())
+}
