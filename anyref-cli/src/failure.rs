@@ -1,4 +1,4 @@
-//! How a command of a program that went wrong ends: one line on stderr and an exit code.
+//! The end of a command that went wrong: one line on stderr and an exit code.
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
@@ -6,12 +6,14 @@ use std::process::ExitCode;
 use std::sync::Mutex;
 
 use anyhow::Result;
-use anyref_ops::end_without_room;
+use anyref_core::BackendError;
+use anyref_ops::DeviceWatch;
 
 /// Exit code of a fault in the program, as of any Rust program that panics.
 const FAULT: u8 = 101;
 
-/// What the last panic said. Some readers of broken files panic and are caught, so nothing is printed yet.
+/// Message of the last panic. Some readers of broken files panic and are caught, so nothing is
+/// printed yet.
 static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
 
 /// Tells of an error, if there is one, on one line.
@@ -25,7 +27,8 @@ pub fn report(ended: Result<()>) -> ExitCode {
     }
 }
 
-/// Runs a command of a program, and tells of an error or a fault, if there is one, on one line, never with a backtrace.
+/// Runs a command of a program, and tells of an error, a failure of a device or a fault, if there
+/// is one, on one line, never with a backtrace.
 pub fn guard(program: &str, command: impl FnOnce() -> Result<()>) -> ExitCode {
     panic::set_hook(Box::new(|info| {
         if let Ok(mut last) = LAST_PANIC.lock() {
@@ -36,8 +39,15 @@ pub fn guard(program: &str, command: impl FnOnce() -> Result<()>) -> ExitCode {
             *last = Some(said.to_owned() + &place.unwrap_or_default());
         }
     }));
-    end_without_room();
-    match panic::catch_unwind(AssertUnwindSafe(command)) {
+    let watch = DeviceWatch::start();
+    let ended = panic::catch_unwind(AssertUnwindSafe(command));
+    if let Some(failure) = watch.failure()
+        && !matches!(&ended, Ok(Err(error)) if error.is::<BackendError>())
+    {
+        // Whatever the command found out, the device had failed before.
+        return report(Err(failure.into()));
+    }
+    match ended {
         Ok(Err(error)) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Ok(ended) => report(ended),
         Err(_) => {
@@ -50,7 +60,7 @@ pub fn guard(program: &str, command: impl FnOnce() -> Result<()>) -> ExitCode {
     }
 }
 
-/// What the last panic said, on one line.
+/// Message of the last panic, on one line.
 pub fn last_panic() -> String {
     let last = LAST_PANIC.lock().ok().and_then(|last| last.clone());
     join_lines(&last.unwrap_or_else(|| "unknown".into()))
@@ -92,6 +102,36 @@ fn is_broken_pipe(error: &anyhow::Error) -> bool {
 mod tests {
     use super::*;
     use anyhow::{Context, anyhow};
+    use std::process::{self, Command};
+    use std::thread;
+
+    /// The test that runs in a process of its own.
+    const PROGRAM: &str = "failure::tests::a_program_whose_device_fails";
+
+    #[test]
+    #[ignore = "a program that another test runs"]
+    fn a_program_whose_device_fails() {
+        let code = guard("anyref", || {
+            // As a device thread of CubeCL, which goes on after a panic.
+            let thread = thread::Builder::new().name("DSU-0-0".into());
+            let caught = thread.spawn(|| panic::catch_unwind(|| panic!("a kernel\nis missing")));
+            assert!(caught?.join().unwrap().is_err());
+            Ok(())
+        });
+        process::exit(i32::from(code != ExitCode::SUCCESS));
+    }
+
+    #[test]
+    fn a_device_that_fails_ends_a_command_on_one_line() {
+        let mut program = Command::new(std::env::current_exe().unwrap());
+        let program = program.args([PROGRAM, "--exact", "--ignored", "--nocapture"]);
+        let output = program.output().unwrap();
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(1), "{told}");
+        assert!(told.starts_with("error: the device failed"), "{told}");
+        assert!(told.contains("a kernel is missing"), "{told}");
+        assert_eq!(told.lines().count(), 1, "{told}");
+    }
 
     #[test]
     fn causes_are_told_once_and_on_one_line() {

@@ -10,7 +10,10 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::failure;
 use anyhow::{Context, Result, bail};
 use anyref_audio::AudioPreprocessorConfig;
-use anyref_core::{AnyRef, AnyRefConfig, MAX_CANDIDATES, ModelFiles, ModelOptions};
+use anyref_core::{
+    AnswerOptions, AnyRef, AnyRefConfig, Engine, EngineOptions, Error, MAX_CANDIDATES, ModelFiles,
+    ModelOptions, ModelSource, load_engine,
+};
 use anyref_weights::local_path;
 use burn::tensor::backend::Backend;
 
@@ -32,7 +35,7 @@ pub const EMBEDDED: ModelFiles<'static> = ModelFiles {
     )),
 };
 
-/// A model ready to be asked.
+/// A model on a backend that its command knows by type.
 pub struct Opened<B: Backend> {
     /// The model.
     pub anyref: AnyRef<B>,
@@ -40,16 +43,8 @@ pub struct Opened<B: Backend> {
     pub load: Duration,
 }
 
-impl<B: Backend> Opened<B> {
-    /// How it hears, if it does.
-    pub fn hearing(&self) -> Option<&AudioPreprocessorConfig> {
-        let audio = self.anyref.config.audio.as_ref();
-        audio.map(|audio| &audio.preprocessor)
-    }
-}
-
-/// How a model hears, where a config tells it before the model is opened: the built-in one's or that of a folder. Of
-/// published parts and of the hub's models it is not known yet.
+/// Pre-processing of sounds, where a config tells it before the model is opened: the built-in one's
+/// or that of a folder. Of published parts and of the hub's models it is not known yet.
 pub fn hearing(common: &Common) -> Option<AudioPreprocessorConfig> {
     let config: AnyRefConfig = match &common.model {
         None => serde_json::from_slice(EMBEDDED.config).ok()?,
@@ -58,30 +53,53 @@ pub fn hearing(common: &Common) -> Option<AudioPreprocessorConfig> {
     Some(config.audio?.preprocessor)
 }
 
-/// Opens the model that the command line asks for.
+/// Loads the model that the command line asks for onto its backend.
+pub fn engine(common: &Common) -> Result<Box<dyn Engine>> {
+    check(common)?;
+    let options = EngineOptions {
+        backend: common.backend,
+        device: common.device,
+        model: source(common),
+        weights: ModelOptions::new(common.dtype),
+        answers: answers(common),
+    };
+    named(common, || load_engine(&options))
+}
+
+/// Opens the same model on a device.
 pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>> {
     check(common)?;
     let start = Instant::now();
     let options = ModelOptions::new(common.dtype);
-    let mut anyref = match &common.model {
-        Some(folder) => load::<B>(folder, options, device)?,
-        None => AnyRef::<B>::from_files(EMBEDDED, options, device).context("the built-in model")?,
-    };
-    anyref.generation.temperature = common.temperature;
-    anyref.generation.seed = common.seed;
-    if let Some(tokens) = common.max_new_tokens {
-        anyref.generation.max_new_tokens = tokens;
-    }
-    if let Some(score) = common.min_score {
-        anyref.config.min_mask_score = score;
-    }
-    if let Some(count) = common.candidates {
-        anyref.config.candidates.count = count;
-    }
+    let anyref = named(common, || {
+        let mut anyref = source(common).load(options, device)?;
+        answers(common).apply(&mut anyref)?;
+        Ok(anyref)
+    })?;
     Ok(Opened {
         anyref,
         load: start.elapsed(),
     })
+}
+
+/// The model of the command line, the built-in one by default.
+fn source(common: &Common) -> ModelSource {
+    match &common.model {
+        Some(path) => ModelSource::Path(path.clone()),
+        None => ModelSource::Files(EMBEDDED),
+    }
+}
+
+/// The changes of the command line to how the model answers.
+fn answers(common: &Common) -> AnswerOptions {
+    AnswerOptions {
+        temperature: common.temperature,
+        seed: common.seed,
+        max_new_tokens: common.max_new_tokens,
+        min_mask_score: common.min_score,
+        candidates: common.candidates,
+        batch_bytes: None,
+    }
 }
 
 /// Refuses options that no answer could come of, before a model is read for nothing.
@@ -155,7 +173,8 @@ fn named_in(path: &Path) -> Vec<PathBuf> {
     paths.filter(|path| path.exists()).collect()
 }
 
-/// A fingerprint of files and folders by names, sizes and times of change: weights may take long to read.
+/// A fingerprint of files and folders by names, sizes and times of change: weights may take long to
+/// read.
 pub fn state(paths: &[PathBuf]) -> Result<u64> {
     let found = paths.iter().map(|path| files(path));
     let found = found.collect::<Result<Vec<_>>>()?;
@@ -197,13 +216,22 @@ pub fn name(common: &Common) -> String {
     name + &score + &candidates
 }
 
-/// Loads a folder or parts. Some configs that no model can have end in a panic while the parts are built.
-fn load<B: Backend>(folder: &Path, options: ModelOptions, device: &B::Device) -> Result<AnyRef<B>> {
-    let name = folder.display().to_string();
-    match catch_unwind(AssertUnwindSafe(|| {
-        AnyRef::<B>::load_with(folder, options, device)
-    })) {
-        Ok(Ok(anyref)) => Ok(anyref),
+/// Loads a model, and names it in errors that do not. Some configs that no model can have end in a
+/// panic while the parts are built.
+fn named<T>(common: &Common, load: impl FnOnce() -> anyref_core::Result<T>) -> Result<T> {
+    let name = match &common.model {
+        Some(path) => path.display().to_string(),
+        None => {
+            return load().map_err(|error| match error {
+                Error::Backend(error) => error.into(),
+                error => anyhow::Error::from(error).context("the built-in model"),
+            });
+        }
+    };
+    match catch_unwind(AssertUnwindSafe(load)) {
+        Ok(Ok(loaded)) => Ok(loaded),
+        // Not about the model.
+        Ok(Err(Error::Backend(error))) => Err(error.into()),
         Ok(Err(error)) => {
             let named = error.to_string().contains(&name);
             let error = anyhow::Error::from(error);

@@ -3,10 +3,10 @@
 use std::fs;
 use std::io::{Write, stdout};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use anyref_core::{Answer, Mask, Timing};
+use anyref_core::{Answer, EngineInfo, Mask, Timing};
 use image::codecs::pnm::{PnmEncoder, PnmSubtype, SampleEncoding};
 use image::{ImageFormat, RgbImage};
 use serde::Serialize;
@@ -24,13 +24,15 @@ pub fn say_part(part: &str) -> Result<()> {
         .context("cannot write to standard output")
 }
 
-/// What `--json` prints.
+/// The line of `--json`.
 #[derive(Debug, Serialize)]
 pub struct Document<'a> {
     model: &'a str,
     backend: String,
     text: &'a str,
     masks: Vec<MaskDocument>,
+    /// Masks that are not among them, since the model is too unsure of them.
+    left_out: usize,
     timing_ms: TimingDocument,
 }
 
@@ -55,7 +57,7 @@ struct TimingDocument {
     total: f64,
 }
 
-/// What an answer was computed with and how long it took beside the answer itself.
+/// Model, backend and times of an answer.
 #[derive(Debug, Clone, Copy)]
 pub struct Run<'a> {
     /// Name of the model.
@@ -68,6 +70,18 @@ pub struct Run<'a> {
     pub total: Duration,
 }
 
+impl<'a> Run<'a> {
+    /// Of an engine, for a command that started then.
+    pub fn new(engine: &'a EngineInfo, start: Instant) -> Self {
+        Self {
+            model: &engine.model,
+            backend: engine.backend,
+            load: engine.load,
+            total: start.elapsed(),
+        }
+    }
+}
+
 impl<'a> Document<'a> {
     /// The document of an answer.
     pub fn new(answer: &'a Answer, run: Run<'a>) -> Self {
@@ -76,6 +90,7 @@ impl<'a> Document<'a> {
             backend: run.backend.to_string(),
             text: &answer.text,
             masks: answer.masks.iter().map(MaskDocument::new).collect(),
+            left_out: answer.doubtful,
             timing_ms: TimingDocument::new(&answer.timing, run),
         }
     }
@@ -144,8 +159,8 @@ pub fn mask_line(number: usize, mask: &Mask) -> String {
     )
 }
 
-/// Says why masks are missing, if any are: none found, or left out as too unsure. `unwritten` is the file that they would
-/// have been in.
+/// Says why masks are missing, if any are: none found, or left out as too unsure. `unwritten` is
+/// the file that they would have been in.
 pub fn say_missing_masks(answer: &Answer, picture: &Path, unwritten: Option<&Path>) -> Result<()> {
     if answer.masks.is_empty() {
         let reason = match answer.doubtful {
@@ -186,7 +201,8 @@ pub fn check_apart(output: &Path, inputs: &[&Path]) -> Result<()> {
     }
 }
 
-/// Refuses masks that, with or without numbers, would be written over a file that is read, or over the overlay.
+/// Refuses masks that, with or without numbers, would be written over a file that is read, or over
+/// the overlay.
 pub fn check_masks_apart(mask: &Path, inputs: &[&Path], overlay: Option<&Path>) -> Result<()> {
     let replaced = |other: &Path| {
         let plain = without_number(other);
@@ -272,7 +288,8 @@ pub fn check_writable(path: &Path) -> Result<()> {
     }
 }
 
-/// Writes each mask: `OUT.png`, or `OUT_1.png`, `OUT_2.png` … where there are several. Returns the paths.
+/// Writes each mask: `OUT.png`, or `OUT_1.png`, `OUT_2.png` … where there are several. Returns the
+/// paths.
 pub fn write_masks(masks: &[Mask], path: &Path) -> Result<Vec<PathBuf>> {
     let paths = (1..=masks.len()).map(|number| match masks.len() {
         1 => path.to_owned(),
@@ -311,7 +328,7 @@ fn is_pixmap(path: &Path) -> bool {
     !is_pam && matches!(ImageFormat::from_path(path), Ok(ImageFormat::Pnm))
 }
 
-/// What to say of a file that cannot be written.
+/// Message about a file that cannot be written.
 pub fn cannot_write(path: &Path) -> String {
     format!(
         "cannot write {} (check the folder and its permissions)",

@@ -41,10 +41,11 @@ fn json_is_the_documented_object_and_the_mask_file_agrees_with_it() {
     let found = json(folder.path(), &one_mask(&scene(), &["--mask", "mask.png"]));
     assert_eq!(
         keys(&found),
-        ["backend", "masks", "model", "text", "timing_ms"]
+        ["backend", "left_out", "masks", "model", "text", "timing_ms"]
     );
     assert_eq!(found["model"], "nano");
     assert_eq!(found["backend"], "flex");
+    assert_eq!(found["left_out"], 0);
     assert_eq!(
         keys(&found["timing_ms"]),
         [
@@ -126,7 +127,9 @@ fn nothing_found_is_an_answer() {
         "{said}"
     );
     assert!(!folder.path().join("out.png").exists());
-    assert_eq!(json(folder.path(), &ask)["masks"], serde_json::json!([]));
+    let nothing = json(folder.path(), &ask);
+    assert_eq!(nothing["masks"], serde_json::json!([]));
+    assert_eq!(nothing["left_out"], 0);
 }
 
 #[test]
@@ -279,6 +282,9 @@ fn a_box_is_described_and_masked() {
         said.contains("too unsure") && said.contains("n.png is not written"),
         "{said}"
     );
+    let unsure = json(folder.path(), &unsure);
+    assert_eq!(unsure["masks"], serde_json::json!([]));
+    assert_eq!(unsure["left_out"], 1);
     let words = [&["describe"], &ask[5..]].concat();
     let said = succeed(folder.path(), &words);
     assert_eq!(said.lines().count(), 1, "{said}");

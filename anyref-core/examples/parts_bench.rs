@@ -10,10 +10,10 @@ use std::error::Error;
 use std::io::BufRead;
 use std::time::Instant;
 
-use anyref_core::{AnyRefConfig, AnyRefModel, BackendName, Task, cast_weights};
+use anyref_core::{AnyRefConfig, AnyRefModel, BackendName, OnDevice, cast_weights};
 use anyref_decoder::refocus::ObjectToken;
 use anyref_llm::{GenerationConfig, GenerationInput, generate};
-use anyref_ops::end_without_room;
+use anyref_ops::DeviceWatch;
 use anyref_weights::{WeightType, as_loaded};
 use burn::module::Module;
 use burn::tensor::backend::Backend;
@@ -27,7 +27,10 @@ const PROMPT: usize = 400;
 const ANSWER: usize = 32;
 
 fn main() -> Result<(), Failure> {
-    end_without_room();
+    DeviceWatch::start().run(run)?
+}
+
+fn run() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().skip(1).collect();
     let [backend, preset, dtype] = &words[..] else {
         return Err("usage: parts_bench BACKEND PRESET DTYPE".into());
@@ -46,7 +49,7 @@ struct Bench {
     dtype: DType,
 }
 
-impl Task for Bench {
+impl OnDevice for Bench {
     type Output = Result<(), Failure>;
 
     fn run<B: Backend>(self, device: &B::Device) -> Self::Output {

@@ -13,7 +13,8 @@ pub struct Answer {
     pub text: String,
     /// The sentence as generated, `<obj>` where an object was pointed out.
     pub raw: String,
-    /// One mask for each `<obj>`, in order, but for those that are too doubtful; empty when there was none.
+    /// One mask for each `<obj>`, in order, but for those that are too doubtful; empty when there
+    /// was none.
     pub masks: Vec<Mask>,
     /// How many masks are left out, since their scores are below [`AnyRefConfig::min_mask_score`].
     ///

@@ -1,18 +1,22 @@
 //! Several turns about one picture.
 
-use burn::tensor::backend::Backend;
+use std::ops::ControlFlow;
 
-use crate::generation::Turn;
+use burn::tensor::{backend::Backend, read_sync};
+
+use crate::conversation::{Conversation, Goal, History, Turn};
+use crate::observer::Cancel;
 use crate::picture::Picture;
 use crate::{Answer, AnyRef, Prompt, Result};
 
-/// A conversation about one picture; each answer may bring masks. The model reads as many of the turns before as
-/// [`AnyRefConfig::max_history_turns`](crate::AnyRefConfig::max_history_turns) says.
+/// A conversation about one picture; each answer may bring masks. The model reads as many of the
+/// turns before as [`AnyRefConfig::max_history_turns`](crate::AnyRefConfig::max_history_turns)
+/// says; the others are not kept.
 #[derive(Debug)]
 pub struct Chat<'a, B: Backend> {
     anyref: &'a AnyRef<B>,
     picture: &'a Picture<B>,
-    turns: Vec<Turn>,
+    history: History,
 }
 
 impl<'a, B: Backend> Chat<'a, B> {
@@ -20,46 +24,81 @@ impl<'a, B: Backend> Chat<'a, B> {
         Self {
             anyref,
             picture,
-            turns: Vec::new(),
+            history: History::default(),
         }
     }
 
-    /// Asks the next question. `on_text` receives the answer piece by piece, so that it is the greedy one, whatever
-    /// [`AnyRefConfig::candidates`](crate::AnyRefConfig::candidates) says.
+    /// Asks the next question. `on_text` receives the answer piece by piece, so that it is the
+    /// greedy one, whatever [`AnyRefConfig::candidates`](crate::AnyRefConfig::candidates) says;
+    /// `Break` ends it there.
     ///
     /// # Errors
     /// When the prompt does not fit; the conversation is then as before.
-    pub fn ask(&mut self, prompt: Prompt, on_text: &mut dyn FnMut(&str)) -> Result<Answer> {
-        let question = prompt.segmentation()?;
-        self.turns.push(Turn {
-            question,
-            references: prompt.references,
-            answer: None,
-        });
-        let read = self.anyref.config.max_history_turns.unwrap_or(usize::MAX);
-        let first = self.turns.len().saturating_sub(read.saturating_add(1));
-        let turns = &self.turns[first..];
-        match self.anyref.answer(self.picture, turns, on_text) {
-            Ok(answer) => {
-                if let Some(turn) = self.turns.last_mut() {
-                    turn.answer = Some(answer.raw.clone());
-                }
-                Ok(answer)
-            }
-            Err(error) => {
-                self.turns.pop();
-                Err(error)
-            }
-        }
+    pub fn ask(
+        &mut self,
+        prompt: Prompt,
+        on_text: &mut (dyn FnMut(&str) -> ControlFlow<()> + Send),
+    ) -> Result<Answer> {
+        read_sync(self.ask_async(prompt, on_text))
+    }
+
+    /// As [`ask`](Self::ask), without waiting for the device.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub async fn ask_async(
+        &mut self,
+        prompt: Prompt,
+        on_text: &mut (dyn FnMut(&str) -> ControlFlow<()> + Send),
+    ) -> Result<Answer> {
+        let turn = Turn::new(prompt, Goal::Chat)?;
+        let cancel = Cancel::new();
+        self.anyref
+            .chat_turn(self.picture, &mut self.history, turn, on_text, &cancel)
+            .await
     }
 
     /// Number of answered questions.
     pub fn turns(&self) -> usize {
-        self.turns.len()
+        self.history.answered()
+    }
+
+    /// Number of answered questions that are kept to be read with the next one.
+    pub fn kept_turns(&self) -> usize {
+        self.history.kept()
     }
 
     /// Forgets everything asked and answered before.
     pub fn clear(&mut self) {
-        self.turns.clear();
+        self.history.clear();
+    }
+}
+
+impl<B: Backend> AnyRef<B> {
+    /// Answers a turn after those of a history, and adds it there; an error leaves the history as
+    /// it was.
+    pub(crate) async fn chat_turn(
+        &self,
+        picture: &Picture<B>,
+        history: &mut History,
+        turn: Turn,
+        on_text: &mut (dyn FnMut(&str) -> ControlFlow<()> + Send),
+        cancel: &Cancel,
+    ) -> Result<Answer> {
+        let mut turns = history.turns().to_vec();
+        turns.push(turn);
+        let asked = Conversation {
+            picture,
+            turns: &turns,
+            goal: Goal::Chat,
+        };
+        let on_text = &mut |_: usize, text: &str| on_text(text);
+        let mut answers = self.answers(&[asked], on_text, cancel).await;
+        let answer = answers.remove(0)?;
+        if let Some(mut turn) = turns.pop() {
+            turn.answer = Some(answer.raw.clone());
+            history.push(turn, self.config.max_history_turns);
+        }
+        Ok(answer)
     }
 }

@@ -2,6 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use anyref_ops::DeviceFailure;
+
+use crate::backend::BackendError;
+
 /// Result of this crate.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
 
@@ -135,6 +139,24 @@ pub enum Error {
          use --dtype f32"
     )]
     NotFinite,
+    /// The device failed, so that its results are wrong.
+    #[error(transparent)]
+    Device(#[from] DeviceFailure),
+    /// The device refused a computation.
+    #[error("the device could not compute: {reason}")]
+    Execution {
+        /// Its reason, on one line.
+        reason: String,
+    },
+    /// The answer was cancelled.
+    #[error("the answer was cancelled")]
+    Cancelled,
+    /// A picture of another engine.
+    #[error("the picture was encoded by another engine: encode it with the one that is asked")]
+    ForeignPicture,
+    /// The backend does not start.
+    #[error(transparent)]
+    Backend(#[from] BackendError),
     /// A model folder or a file of it is missing or not readable.
     #[error("{path}: {problem}")]
     Folder {
@@ -154,9 +176,9 @@ impl Error {
         }
     }
 
-    /// Whether it is about one question alone, so that others may still be asked: a sound in which nothing can be
-    /// heard, a box outside its picture, words that the model does not take, a prompt too long. Files that cannot be
-    /// read are not of this kind, nor is what a model lacks.
+    /// Whether it is about one question alone, so that others may still be asked: a sound in which
+    /// nothing can be heard, a box outside its picture, words that the model does not take, a
+    /// prompt too long. Files that cannot be read are not of this kind, nor is what a model lacks.
     pub fn refuses_question(&self) -> bool {
         use anyref_audio::Error as Sound;
         match self {
@@ -172,6 +194,20 @@ impl Error {
             | Self::MaskSize { .. }
             | Self::EmptyPicture => true,
             _ => false,
+        }
+    }
+
+    /// The same error for each question of a batch that it ended.
+    pub(crate) fn of_each(&self) -> Self {
+        match self {
+            Self::Cancelled => Self::Cancelled,
+            Self::Device(failure) => Self::Device(failure.clone()),
+            Self::Execution { reason } => Self::Execution {
+                reason: reason.clone(),
+            },
+            other => Self::Execution {
+                reason: other.to_string(),
+            },
         }
     }
 

@@ -1,15 +1,16 @@
-//! What an `<obj>` looked at, and what refocusing made of it.
+//! The attention of every `<obj>` of an answer, and its mask without and with refocusing.
 
 use anyref_decoder::refocus::{ObjectToken, object_attention};
 use burn::tensor::backend::Backend;
 
-use crate::generation::Written;
+use crate::generation::Generated;
 use crate::layout::Slot;
 use crate::picture::Picture;
+use crate::read::read;
 use crate::{AnyRef, Mask, Result};
 
-/// Where the state of an `<obj>` looked, by the last layer's attention, averaged over heads. The shares of
-/// patches, words and references sum to 1.
+/// Where the state of an `<obj>` looked, by the last layer's attention, averaged over heads. The
+/// shares of patches, words and references sum to 1.
 #[derive(Debug, Clone)]
 pub struct Explanation {
     /// Share of each patch of the picture, row by row.
@@ -33,27 +34,27 @@ pub struct Word {
     pub text: String,
     /// Share of the attention.
     pub attention: f32,
-    /// Part that the state which wrote it has in the refocusing correction: of the words since the answer's start,
-    /// or since the `<obj>` before, these sum to 1.
+    /// Part that the state which wrote it has in the refocusing correction: of the words since the
+    /// answer's start, or since the `<obj>` before, these sum to 1.
     pub refocus: f32,
 }
 
-/// Explains every `<obj>` of the only answer, which has the masks `after`.
-pub(crate) fn explain<B: Backend>(
+/// Explains every `<obj>` of the only generated answer, which has the masks `after`.
+pub(crate) async fn explain<B: Backend>(
     anyref: &AnyRef<B>,
     picture: &Picture<B>,
-    written: &Written<B>,
+    generated: &Generated<B>,
     after: &[Mask],
 ) -> Result<Vec<Explanation>> {
-    let Some(answer) = written.answers.first().filter(|a| !a.objects.is_empty()) else {
+    let Some(answer) = generated.answers.first().filter(|a| !a.objects.is_empty()) else {
         return Ok(Vec::new());
     };
-    let mut before = anyref.masks(&[picture], written, 0.0);
+    let mut before = anyref.masks(&[picture], generated, 0.0).await?;
     let before = before.pop().transpose()?.unwrap_or_default();
-    let query = anyref.object_queries(written);
-    let attention = object_attention(query, written.output.key.clone(), &answer.objects);
+    let query = anyref.object_queries(generated);
+    let attention = object_attention(query, generated.output.key.clone(), &answer.objects);
     let [_, keys] = attention.dims();
-    let attention = attention.into_data().convert::<f32>();
+    let attention = read(attention).await?.convert::<f32>();
     let attention: Vec<f32> = attention.iter::<f32>().collect();
 
     let mut slots = anyref.opening()?.slots().to_vec();
@@ -94,7 +95,7 @@ impl Explanation {
         object: &ObjectToken,
     ) -> Result<()> {
         let span = object.span();
-        let whole: f32 = shares[span.clone()].iter().sum();
+        let total: f32 = shares[span.clone()].iter().sum();
         // References lie in the order of the question, each in one piece.
         let mut last = None;
         for (position, (slot, &share)) in slots.iter().zip(shares).enumerate() {
@@ -114,8 +115,8 @@ impl Explanation {
                     attention: share,
                     // A token was written by the state before it.
                     refocus: match position.checked_sub(1) {
-                        Some(writer) if span.contains(&writer) && whole > 0.0 => {
-                            shares[writer] / whole
+                        Some(writer) if span.contains(&writer) && total > 0.0 => {
+                            shares[writer] / total
                         }
                         _ => 0.0,
                     },

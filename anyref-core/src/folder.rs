@@ -1,13 +1,11 @@
-//! A model as a folder: weights, config, tokenizer.
+//! Files of a model folder: weights, config, tokenizer.
 
 use std::path::Path;
 
 use anyref_llm::tokenizer::Tokenizer;
-use anyref_weights::{Checkpoint, SaveOptions, WeightType, load_module, local_path, save_module};
-use burn::tensor::{DType, backend::Backend};
+use anyref_weights::Checkpoint;
 
-use crate::assemble::parts_file;
-use crate::{AnyRef, AnyRefConfig, Assembly, Error, ModelOptions, Result};
+use crate::{AnyRefConfig, Error, Result};
 
 /// The config's file name.
 pub const CONFIG_FILE: &str = "config.json";
@@ -32,103 +30,6 @@ pub(crate) struct Opened {
     pub(crate) config: AnyRefConfig,
     pub(crate) tokenizer: Tokenizer,
     pub(crate) checkpoint: Checkpoint,
-}
-
-impl Opened {
-    /// A model folder or a parts file.
-    fn open<B: Backend>(path: &Path) -> Result<Self> {
-        if let Some(file) = parts_file(path)? {
-            return Assembly::read(&file)?.open::<B>(&file);
-        }
-        let folder = &*local_path(path)?;
-        if !folder.is_dir() {
-            return Err(Error::folder(
-                folder,
-                "no such model folder; give one with config.json, tokenizer.json (or .model) and model.safetensors, or a .json file that names published parts",
-            ));
-        }
-        Ok(Self {
-            config: AnyRefConfig::of_folder(folder)?,
-            tokenizer: Tokenizer::from_folder(folder)?,
-            checkpoint: Checkpoint::open(folder)?,
-        })
-    }
-}
-
-impl<B: Backend> AnyRef<B> {
-    /// Reads a model folder, or a file that names published parts ([`Assembly::read`]), which are put together on the
-    /// way; either may be an `hf://org/name` location ([`anyref_weights::hub`]). Weights are converted to f32.
-    ///
-    /// # Errors
-    /// When a file is missing or damaged, or config and weights do not belong together.
-    pub fn load(path: &Path, device: &B::Device) -> Result<Self> {
-        Self::load_with(path, ModelOptions::new(WeightType::F32), device)
-    }
-
-    /// As [`load`](Self::load), with weights as the options say.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load), and when the device does not compute with the type asked for.
-    pub fn load_with(path: &Path, options: ModelOptions, device: &B::Device) -> Result<Self> {
-        let Opened {
-            config,
-            tokenizer,
-            checkpoint,
-        } = Opened::open::<B>(path)?;
-        Self::assemble(config, tokenizer, &checkpoint, options, device)
-    }
-
-    /// The weights that [`load`](Self::load) reads, by the names of the model's parameters; no values are read.
-    ///
-    /// # Errors
-    /// As [`load`](Self::load).
-    pub fn checkpoint(path: &Path) -> Result<Checkpoint> {
-        Ok(Opened::open::<B>(path)?.checkpoint)
-    }
-
-    /// Reads a model from the content of its files.
-    ///
-    /// # Errors
-    /// As [`load_with`](Self::load_with).
-    pub fn from_files(
-        files: ModelFiles<'_>,
-        options: ModelOptions,
-        device: &B::Device,
-    ) -> Result<Self> {
-        let config = read_config(Path::new(CONFIG_FILE), files.config)?;
-        let tokenizer = Tokenizer::from_bytes(files.tokenizer)?;
-        let checkpoint = Checkpoint::from_bytes(WEIGHTS_FILE, files.weights)?;
-        Self::assemble(config, tokenizer, &checkpoint, options, device)
-    }
-
-    fn assemble(
-        config: AnyRefConfig,
-        tokenizer: Tokenizer,
-        checkpoint: &Checkpoint,
-        options: ModelOptions,
-        device: &B::Device,
-    ) -> Result<Self> {
-        let options = options.load_options::<B>(device)?;
-        let mut model = config.init::<B>(device);
-        if let Some(lora) = &config.lora {
-            model.llm = model.llm.with_lora(lora)?;
-        }
-        load_module(&mut model, checkpoint, &options)?;
-        Self::new(config, model, tokenizer, device.clone())
-    }
-
-    /// Writes a model folder, its weights as `dtype`.
-    ///
-    /// # Errors
-    /// When the folder cannot be written.
-    pub fn save(&self, folder: &Path, dtype: DType) -> Result<()> {
-        std::fs::create_dir_all(folder).map_err(|e| Error::folder(folder, e.to_string()))?;
-        write_config(&self.config, folder)?;
-        self.tokenizer.save(folder.join(TOKENIZER_FILE))?;
-        let options = SaveOptions::default().with_dtype(Some(dtype));
-        save_module(&self.model, folder.join(WEIGHTS_FILE), &options)?;
-        Ok(())
-    }
 }
 
 impl AnyRefConfig {
@@ -156,7 +57,7 @@ pub(crate) fn write_config(config: &AnyRefConfig, folder: &Path) -> Result<()> {
     std::fs::write(&file, text + "\n").map_err(|e| Error::folder(&file, e.to_string()))
 }
 
-fn read_config(file: &Path, json: &[u8]) -> Result<AnyRefConfig> {
+pub(crate) fn read_config(file: &Path, json: &[u8]) -> Result<AnyRefConfig> {
     let config: AnyRefConfig = serde_json::from_slice(json)
         .map_err(|e| Error::folder(file, format!("not an AnyRef config ({e})")))?;
     config.validate()?;

@@ -64,6 +64,16 @@ impl Layout {
         Ok(Self { slots })
     }
 
+    /// The same with its references counted from `first` of a bank on.
+    pub(crate) fn with_references_from(mut self, first: usize) -> Self {
+        for slot in &mut self.slots {
+            if let Slot::Reference { index, .. } = slot {
+                *index += first;
+            }
+        }
+        self
+    }
+
     /// The slots, in order.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
@@ -90,8 +100,8 @@ impl Layout {
 pub struct ObjectSpan {
     /// The state that predicts `<obj>`.
     pub position: usize,
-    /// First state that refocusing looks at: the one before the answer's first token, or the previous
-    /// `<obj>`.
+    /// First state that refocusing looks at: the one before the answer's first token, or the
+    /// previous `<obj>`.
     pub start: usize,
 }
 

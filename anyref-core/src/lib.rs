@@ -11,11 +11,12 @@
 //!                               └──────────────────────────────── mask decoder ──┴─ masks
 //! ```
 //!
-//! [`AnyRef`] is the whole thing with its tokenizer; [`AnyRefModel`] the network alone. A
-//! [`Picture`] is encoded once and can be asked any number of [`Prompt`]s.
+//! [`AnyRef`] is the model with its tokenizer; [`AnyRefModel`] the network alone. A [`Picture`] is
+//! encoded once and can be asked any number of [`Prompt`]s. An [`Engine`] is an `AnyRef` on a
+//! backend that is chosen by name, for programs that keep one alive.
 //!
-//! Published parts become a model folder by [`Assembly`], or run as they are by a file that names them
-//! ([`Assembly::read`]); [`official`] tells what a checkpoint holds.
+//! Published parts become a model folder by [`Assembly`], or run as they are by a file that names
+//! them ([`Assembly::read`]); [`official`] tells what a checkpoint holds.
 //!
 //! ```no_run
 //! use anyref_core::{AnyRef, Prompt, Reference};
@@ -33,23 +34,34 @@
 #![recursion_limit = "256"]
 
 mod answer;
+mod answering;
+mod anyref;
 mod assemble;
 mod backend;
+mod candidates;
 mod chat;
 mod config;
+mod conversation;
+mod encoding;
+mod engine;
 mod error;
 mod explain;
 mod folder;
 mod generation;
 mod layout;
+mod load;
 mod mask_decoding;
+mod memory;
 mod model;
+mod observer;
 pub mod official;
 mod picture;
 mod pipeline;
 mod precision;
 mod preprocess;
+mod presets;
 mod prompt;
+mod read;
 mod reference;
 mod reference_tokens;
 mod reranking;
@@ -57,21 +69,27 @@ mod special_tokens;
 mod splice;
 
 pub use answer::{Answer, Mask, Timing};
+pub use anyref::AnyRef;
 pub use assemble::{Assembled, Assembly, PARTS_FILE, save_adapter};
-pub use backend::{BackendError, BackendName, Task, TeamTask};
+pub use backend::{BackendError, BackendName, OnDevice, OnDevices};
+pub use candidates::{CandidateConfig, MAX_CANDIDATES};
 pub use chat::Chat;
-pub use config::{AnyRefConfig, AudioConfig, ReferencePooling};
+pub use config::{AnyRefConfig, AudioConfig};
+pub use conversation::{Goal, History, Turn};
+pub use engine::{
+    AnswerOptions, Dialogue, EncodedPicture, Engine, EngineFuture, EngineInfo, EngineOptions,
+    ModelSource, PartInfo, Request, load_engine,
+};
 pub use error::{Error, Result};
 pub use explain::{Explanation, Word};
 pub use folder::{CONFIG_FILE, ModelFiles, TOKENIZER_FILE, WEIGHTS_FILE};
 pub use layout::{Layout, ObjectSpan, Slot, object_spans};
-pub use model::{AnyRefModel, PictureFeatures};
+pub use model::{AnyRefModel, PictureFeatures, ReferencePooling};
+pub use observer::{Cancel, OnText};
 pub use picture::Picture;
-pub use pipeline::AnyRef;
 pub use precision::{FREQUENCIES, ModelOptions, cast_weights};
 pub use preprocess::{PicturePixels, PicturePreprocessor};
 pub use prompt::{DESCRIBE_QUESTION, Prompt, Question, next_placeholder};
 pub use reference::{Reference, ReferenceImage};
-pub use reranking::{CandidateConfig, MAX_CANDIDATES};
 pub use special_tokens::SpecialTokens;
 pub use splice::{ReferenceBank, Spliced, splice, splice_left};

@@ -1,18 +1,21 @@
-//! Pointing: the states of every `<obj>` to masks in the size of their pictures.
-
-use std::time::Instant;
+//! Third step of an answer: the states of every `<obj>` become masks in the size of their pictures.
 
 use anyref_decoder::refocus::{ObjectToken, RefocusInput};
 use anyref_decoder::{postprocess_masks, rle::Rle};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use web_time::Instant;
 
-use crate::generation::{Conversation, Written};
+use crate::conversation::Conversation;
+use crate::generation::Generated;
 use crate::picture::Picture;
+use crate::read::read;
 use crate::special_tokens::SpecialTokens;
 use crate::{Answer, AnyRef, Error, Mask, Result};
 
-/// Objects decoded in one call, which bounds what they take of the memory.
+/// Objects decoded in one call, which bounds the memory they take.
 const OBJECTS_AT_ONCE: usize = 64;
+/// Pixels of masks that are brought to the size of their picture in one call, 64 MB in f32.
+const PIXELS_AT_ONCE: usize = 16 << 20;
 
 impl<B: Backend> AnyRef<B> {
     /// Leaves out the masks whose scores are below the limit.
@@ -24,20 +27,27 @@ impl<B: Backend> AnyRef<B> {
         answer
     }
 
-    /// What was written, with all its masks; an error where the states it was written from are not numbers.
-    pub(crate) fn point(
+    /// Generated answers with all their masks; an error in the place of an answer that was
+    /// generated from states that are not numbers.
+    ///
+    /// # Errors
+    /// When the device cannot compute.
+    pub(crate) async fn decode(
         &self,
         asked: &[Conversation<'_, B>],
-        written: &Written<B>,
-    ) -> Vec<Result<Answer>> {
+        generated: &Generated<B>,
+    ) -> Result<Vec<Result<Answer>>> {
         let start = Instant::now();
         let pictures: Vec<&Picture<B>> = asked.iter().map(|row| row.picture).collect();
-        let masks = self.masks(&pictures, written, self.model.refocus_lambda());
+        let lambda = self.model.refocus_lambda();
+        let masks = self.masks(&pictures, generated, lambda).await?;
         let decode = start.elapsed() / asked.len().max(1) as u32;
-        let rows = written.answers.iter().zip(masks).zip(pictures);
-        rows.zip(written.lost())
-            .map(|(((answer, masks), picture), lost)| {
-                if lost {
+        let not_finite = generated.not_finite().await?;
+        let rows = generated.answers.iter().zip(masks).zip(pictures);
+        let answers = rows
+            .zip(not_finite)
+            .map(|(((answer, masks), picture), not_finite)| {
+                if not_finite {
                     return Err(Error::NotFinite);
                 }
                 let raw = self.tokenizer.decode(&answer.tokens)?.trim().to_owned();
@@ -51,15 +61,15 @@ impl<B: Backend> AnyRef<B> {
                     doubtful: 0,
                     timing,
                 })
-            })
-            .collect()
+            });
+        Ok(answers.collect())
     }
 
     /// The last layer's queries of every `<obj>` of all rows, `[objects, heads, head_dim]`.
-    pub(crate) fn object_queries(&self, written: &Written<B>) -> Tensor<B, 3> {
-        let output = &written.output;
+    pub(crate) fn object_queries(&self, generated: &Generated<B>) -> Tensor<B, 3> {
+        let output = &generated.output;
         let [rows, heads, length, head_dim] = output.query.dims();
-        let places: Vec<i32> = written
+        let places: Vec<i32> = generated
             .objects()
             .map(|object| (object.row * length + object.position - output.offset) as i32)
             .collect();
@@ -76,19 +86,19 @@ impl<B: Backend> AnyRef<B> {
     }
 
     /// The masks of every `<obj>`, row by row, refocused by `lambda`.
-    pub(crate) fn masks(
+    pub(crate) async fn masks(
         &self,
         pictures: &[&Picture<B>],
-        written: &Written<B>,
+        generated: &Generated<B>,
         lambda: f64,
-    ) -> Vec<Result<Vec<Mask>>> {
-        let output = &written.output;
-        let objects: Vec<ObjectToken> = written.objects().copied().collect();
+    ) -> Result<Vec<Result<Vec<Mask>>>> {
+        let output = &generated.output;
+        let objects: Vec<ObjectToken> = generated.objects().copied().collect();
         if objects.is_empty() {
-            return pictures.iter().map(|_| Ok(Vec::new())).collect();
+            return Ok(pictures.iter().map(|_| Ok(Vec::new())).collect());
         }
         let prompts = self.model.refocused_prompts(RefocusInput {
-            query: self.object_queries(written),
+            query: self.object_queries(generated),
             key: output.key.clone(),
             hidden: output.hidden.clone(),
             hidden_offset: output.offset,
@@ -103,61 +113,72 @@ impl<B: Backend> AnyRef<B> {
             let decoded = self
                 .model
                 .decode_masks(embeddings(pictures, objects), prompts);
-            let estimates = decoded.iou_predictions.into_data().convert::<f32>();
+            let estimates = read(decoded.iou_predictions).await?.convert::<f32>();
             scores.extend(estimates.iter::<f32>());
             logits.push(decoded.low_res_masks);
         }
         let logits = Tensor::cat(logits, 0);
         let mut from = 0;
-        let rows = pictures.iter().zip(&written.answers);
-        rows.map(|(picture, answer)| {
+        let mut masks = Vec::with_capacity(pictures.len());
+        for (picture, answer) in pictures.iter().zip(&generated.answers) {
             let own = from..from + answer.objects.len();
             from = own.end;
-            match own.is_empty() {
+            masks.push(match own.is_empty() {
                 true => Ok(Vec::new()),
                 false => {
                     let logits = logits.clone().narrow(0, own.start, own.len());
-                    self.in_picture(picture, logits, &scores[own])
+                    self.in_picture(picture, logits, &scores[own]).await?
                 }
-            }
-        })
-        .collect()
+            });
+        }
+        Ok(masks)
     }
 
-    /// Masks in the size of a picture.
-    fn in_picture(
+    /// Masks in the size of a picture, as many together as [`PIXELS_AT_ONCE`] allows; an error in
+    /// their place where one is not of numbers.
+    async fn in_picture(
         &self,
         picture: &Picture<B>,
         logits: Tensor<B, 4>,
         scores: &[f32],
-    ) -> Result<Vec<Mask>> {
-        let logits = postprocess_masks(
-            logits,
-            picture.resized_size,
-            picture.original_size,
-            self.config.image_encoder.image_size,
-        );
+    ) -> Result<Result<Vec<Mask>>> {
+        let image_size = self.config.image_encoder.image_size;
         let [height, width] = picture.original_size;
-        let logits = logits.into_data().convert::<f32>();
-        let logits = logits.as_slice::<f32>().expect("contiguous f32 data");
-        logits
-            .chunks_exact(height * width)
-            .zip(scores)
-            .map(|(logits, score)| {
+        let together = masks_at_once(height * width, image_size);
+        let mut masks = Vec::with_capacity(scores.len());
+        for (index, scores) in scores.chunks(together).enumerate() {
+            let logits = logits.clone().narrow(0, index * together, scores.len());
+            let logits = postprocess_masks(
+                logits,
+                picture.resized_size,
+                picture.original_size,
+                image_size,
+            );
+            let logits = read(logits).await?.convert::<f32>();
+            let logits = logits.as_slice::<f32>().expect("contiguous f32 data");
+            for (logits, score) in logits.chunks_exact(height * width).zip(scores) {
                 if !score.is_finite() || logits.iter().any(|logit| logit.is_nan()) {
-                    return Err(Error::NotFinite);
+                    return Ok(Err(Error::NotFinite));
                 }
                 let pixels: Vec<bool> = logits.iter().map(|&logit| logit > 0.0).collect();
-                Ok(Mask {
+                masks.push(Mask {
                     rle: Rle::from_mask(&pixels, [height, width])?,
                     score: score.clamp(0.0, 1.0),
-                })
-            })
-            .collect()
+                });
+            }
+        }
+        Ok(Ok(masks))
     }
 }
 
-/// The picture's embedding of each object, `[objects, width, rows, columns]`; objects of a row follow one another.
+/// Masks of a picture of `pixels` that are brought to its size together, by way of the image
+/// encoder's square of `image_size`.
+fn masks_at_once(pixels: usize, image_size: usize) -> usize {
+    (PIXELS_AT_ONCE / pixels.max(image_size * image_size).max(1)).max(1)
+}
+
+/// The picture's embedding of each object, `[objects, width, rows, columns]`; objects of a row
+/// follow one another.
 fn embeddings<B: Backend>(pictures: &[&Picture<B>], objects: &[ObjectToken]) -> Tensor<B, 4> {
     let of_rows = objects.chunk_by(|one, next| one.row == next.row);
     let embeddings = of_rows.map(|objects| {
@@ -181,7 +202,15 @@ fn plain_text(raw: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::plain_text;
+    use super::{masks_at_once, plain_text};
+
+    #[test]
+    fn large_masks_are_few_at_a_time() {
+        assert_eq!(masks_at_once(4000 * 3000, 1024), 1);
+        assert_eq!(masks_at_once(640 * 480, 1024), 16);
+        assert_eq!(masks_at_once(640 * 480, 256), 54);
+        assert_eq!(masks_at_once(1, 0), 16 << 20);
+    }
 
     #[test]
     fn mask_tokens_leave_no_gap() {

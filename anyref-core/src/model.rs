@@ -13,8 +13,17 @@ use anyref_vision::sam::SamImageEncoder;
 use burn::module::Module;
 use burn::nn::Linear;
 use burn::tensor::{Tensor, backend::Backend};
+use serde::{Deserialize, Serialize};
 
-use crate::config::ReferencePooling;
+/// Pooling of the patch tokens of a reference picture to a few.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReferencePooling {
+    /// Horizontal strips, as the authors pool.
+    Strips,
+    /// Square cells.
+    Grid,
+}
 
 /// The parts of AnyRef, created by [`AnyRefConfig::init`](crate::AnyRefConfig::init).
 ///
@@ -127,7 +136,8 @@ impl<B: Backend> AnyRefModel<B> {
     /// - output: `[objects, mask decoder width]`
     ///
     /// # Panics
-    /// As [`refocus`]: when an object lies outside the keys or the hidden states, or the tensors do not fit.
+    /// As [`refocus`]: when an object lies outside the keys or the hidden states, or the tensors do
+    /// not fit.
     pub fn object_prompts(
         &self,
         query: Tensor<B, 3>,
@@ -156,7 +166,8 @@ impl<B: Backend> AnyRefModel<B> {
     /// # Shapes
     /// - image_embeddings: `[objects, width, rows, columns]`, each object's picture, or one for all
     /// - prompts: `[objects, width]`
-    /// - output: logits `[objects, 1, 4 * rows, 4 * columns]` and the IoU expected of them, `[objects, 1]`
+    /// - output: logits `[objects, 1, 4 * rows, 4 * columns]` and the IoU expected of them,
+    ///   `[objects, 1]`
     pub fn decode_masks(
         &self,
         image_embeddings: Tensor<B, 4>,

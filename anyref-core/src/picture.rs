@@ -18,6 +18,7 @@ pub struct Picture<B: Backend> {
     pub(crate) embedding: Tensor<B, 4>,
     /// Keys and values of the conversation's beginning up to the picture's end.
     pub(crate) prefix: KvCache<B>,
+    pub(crate) prefix_bytes: u64,
     pub(crate) original_size: [usize; 2],
     pub(crate) resized_size: [usize; 2],
     pub(crate) encoding: Duration,
@@ -29,6 +30,16 @@ impl<B: Backend> Picture<B> {
     /// Width and height in pixels.
     pub fn size(&self) -> (u32, u32) {
         (self.original_size[1] as u32, self.original_size[0] as u32)
+    }
+
+    /// Memory that its features, keys and values take, in bytes.
+    pub fn bytes(&self) -> u64 {
+        let features = &self.features;
+        let (grid, tokens) = (features.grid.shape(), features.tokens.shape());
+        let values = grid.num_elements() + tokens.num_elements();
+        let values = values + self.embedding.shape().num_elements();
+        let size = self.embedding.dtype().size();
+        (values * size) as u64 + self.prefix_bytes
     }
 
     /// Time its encoding took.

@@ -44,10 +44,11 @@ impl<B: Backend> ModuleMapper<B> for Cast {
 pub struct ModelOptions {
     /// What its weights are kept as.
     ///
-    /// On the processor values are f32 whatever this is. The matrices of linear layers and the token
-    /// embeddings, most of a large model, are kept in half precision, norms, convolutions, positions and
-    /// biases in f32. On other backends weights and values are of one type, f32 unless another is asked for by
-    /// name, and norms up to their scale, softmax, SAM's neck and positions are computed in f32.
+    /// On the processor values are f32 whatever this is. The matrices of linear layers and the
+    /// token embeddings, most of a large model, are kept in half precision, norms, convolutions,
+    /// positions and biases in f32. On other backends weights and values are of one type, f32
+    /// unless another is asked for by name, and norms up to their scale, softmax, SAM's neck and
+    /// positions are computed in f32.
     pub dtype: WeightType,
 }
 

@@ -3,7 +3,8 @@
 use crate::special_tokens::SpecialTokens;
 use crate::{Error, Reference, Result};
 
-/// The default question for a description of one reference (the phrase of the paper's training data).
+/// The default question for a description of one reference (the phrase of the paper's training
+/// data).
 pub const DESCRIBE_QUESTION: &str =
     "Can you provide a description of the region {1} in this image?";
 
@@ -31,7 +32,8 @@ impl Prompt {
         self
     }
 
-    /// The question that asks for masks of the references (the phrases of the paper's training data).
+    /// The question that asks for masks of the references (the phrases of the paper's training
+    /// data).
     ///
     /// # Errors
     /// When there is neither a question nor a reference, and as [`Question::build`] of the two.
@@ -47,8 +49,8 @@ impl Prompt {
     /// The question that asks for a description of the references.
     ///
     /// # Errors
-    /// As [`segmentation`](Self::segmentation). The default question is about one reference: several need a
-    /// question that names them.
+    /// As [`segmentation`](Self::segmentation). The default question is about one reference:
+    /// several need a question that names them.
     pub fn description(&self) -> Result<Question> {
         let question = match &self.question {
             Some(question) => question.clone(),
@@ -90,8 +92,8 @@ impl Question {
     /// Resolves `{1}`, `{2}` … in `question`.
     ///
     /// # Errors
-    /// When a placeholder has no reference, a reference no placeholder, or the question or a phrase is
-    /// empty or contains a marker.
+    /// When a placeholder has no reference, a reference no placeholder, or the question or a phrase
+    /// is empty or contains a marker.
     pub fn build(question: &str, references: &[Reference]) -> Result<Self> {
         let problem = |problem: String| Error::Placeholder {
             prompt: question.into(),
@@ -154,8 +156,8 @@ fn refuse_markers(text: &str) -> core::result::Result<(), String> {
     }
 }
 
-/// Splits a question at its first placeholder, `{1}` or also `{ 1 }`: what stands before it, its number, and what stands
-/// after it.
+/// Splits a question at its first placeholder, `{1}` or also `{ 1 }`: what stands before it, its
+/// number, and what stands after it.
 pub fn next_placeholder(text: &str) -> Option<(&str, usize, &str)> {
     let mut from = 0;
     loop {

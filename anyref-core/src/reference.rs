@@ -19,8 +19,8 @@ pub enum Reference {
 }
 
 impl Reference {
-    /// Whether it can mean something in a picture of this width and height, in pixels; whether a sound can be heard is
-    /// found when it is asked about.
+    /// Whether it can mean something in a picture of this width and height, in pixels; whether a
+    /// sound can be heard is found when it is asked about.
     ///
     /// # Errors
     /// When a box does not fit the picture.
@@ -64,8 +64,8 @@ impl ReferenceImage {
         })
     }
 
-    /// The object under `mask` (white = object) with its background blacked out, cropped to the mask's
-    /// box: the paper's mask-cropping.
+    /// The object under `mask` (white = object) with its background blacked out, cropped to the
+    /// mask's box: the paper's mask-cropping.
     ///
     /// # Errors
     /// When the mask is empty or of another size.

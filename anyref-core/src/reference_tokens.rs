@@ -4,8 +4,7 @@ use anyref_ops::nn::apply_linear;
 use anyref_vision::roi_align::{RegionBox, RoiAlignConfig, roi_align};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-use crate::config::ReferencePooling;
-use crate::model::AnyRefModel;
+use crate::model::{AnyRefModel, ReferencePooling};
 
 impl<B: Backend> AnyRefModel<B> {
     /// Reference pictures: CLIP, projector, pooled to the configured number of tokens.
@@ -76,8 +75,8 @@ impl<B: Backend> AnyRefModel<B> {
         }
     }
 
-    /// Sounds: ImageBind's audio encoder and its projection, one token a clip; nothing when the model
-    /// has no audio encoder.
+    /// Sounds: ImageBind's audio encoder and its projection, one token a clip; nothing when the
+    /// model has no audio encoder.
     ///
     /// # Shapes
     /// - features: `[sounds, clips, 1, mel, frames]`

@@ -1,156 +1,38 @@
-//! Answers chosen among several, by what they point at.
+//! Answers chosen among several, by what they point at. Each is generated and decoded by the same
+//! steps as any answer; this is only the choice.
 //!
-//! The likeliest words are not always the best answer. A sound may be a cow's or a bull's, and only one of them is in the
-//! picture: where the words point, the mask decoder estimates how well. A description that is likely may fit the
-//! thing's neighbour just as well: asked for those words, the model points at both. Asked for what is in a box, it may
-//! point at all of its kind. So the likeliest answers are found by beam search, each is tried, and the one with the best
-//! sum of the logarithms of its probability and of how well it points is given (after Luo and Shakhnarovich 2017,
-//! *Comprehension-guided referring expressions*).
+//! The likeliest words are not always the best answer. A sound may be a cow's or a bull's, and only
+//! one of them is in the picture: where the words point, the mask decoder estimates how well. A
+//! description that is likely may fit the thing's neighbour just as well: asked for those words,
+//! the model points at both. Asked for what is in a box, it may point at all of its kind. So the
+//! likeliest answers are found by beam search, each is tried, and the one with the best sum of the
+//! logarithms of its probability and of how well it points is given (after Luo and Shakhnarovich
+//! 2017, *Comprehension-guided referring expressions*).
 
 use std::collections::BTreeSet;
-use std::time::Instant;
 
 use anyref_decoder::rle::{Merge, Rle};
 use anyref_llm::{Beam, BeamConfig};
 use burn::tensor::backend::Backend;
-use serde::{Deserialize, Serialize};
+use web_time::Instant;
 
-use crate::generation::{Conversation, OpenQuestion, Turn};
-use crate::picture::Picture;
-use crate::prompt::{DESCRIBE_QUESTION, Question};
-use crate::splice::ReferenceBank;
+use crate::candidates::LEAST;
+use crate::conversation::{Conversation, Goal, Turn};
+use crate::generation::Prefilled;
+use crate::observer::{Cancel, unobserved};
 use crate::{Answer, AnyRef, Error, Mask, Prompt, Reference, Result, Timing};
 
-/// The most answers that are tried.
-pub const MAX_CANDIDATES: usize = 64;
-/// How well an answer points is never counted as worse than this.
-const LEAST: f64 = 1e-3;
-/// Sums that differ by no more are as good as one another: they are rounded otherwise on every backend.
+/// Sums that differ by no more are as good as one another: they are rounded otherwise on every
+/// backend.
 const TIE: f64 = 1e-3;
 
-/// How answers are chosen among several, for masks and for descriptions by the default question; a chat, which shows
-/// answers as they are written, chooses none. By default nothing is chosen: answers are generated greedily, as the
-/// paper's.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CandidateConfig {
-    /// Answers that are tried, at most; 1 is greedy generation.
-    pub count: usize,
-    /// What the logarithm of the mask decoder's estimated IoU (of several masks the lowest) counts against that of the
-    /// answer's probability. Where the default question asks for masks of what is in one box, the estimate is multiplied
-    /// by the IoU of that box and the one around the masks, and an answer without masks counts as the worst.
-    pub estimate_weight: f64,
-    /// The estimate that an answer without a mask counts as.
-    pub refusal_estimate: f64,
-    /// The same where the only reference is a picture, which shows what is sought even where the model calls it by a wrong
-    /// name; [`refusal_estimate`](Self::refusal_estimate) when left out.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub picture_refusal_estimate: Option<f64>,
-    /// What the logarithm of how well a description is understood counts: the IoU of what its words are answered with and
-    /// what its reference means, times the estimate of the former.
-    pub listener_weight: f64,
-    /// What each token of a description costs, as a logarithm: a longer one has to be understood better.
-    pub token_cost: f64,
-}
-
-impl Default for CandidateConfig {
-    fn default() -> Self {
-        Self {
-            count: 1,
-            estimate_weight: 1.0,
-            refusal_estimate: 0.1,
-            picture_refusal_estimate: None,
-            listener_weight: 1.0,
-            token_cost: 0.0,
-        }
-    }
-}
-
-impl CandidateConfig {
-    /// Whether the numbers make sense.
-    ///
-    /// # Errors
-    /// When `count` is not 1 to [`MAX_CANDIDATES`], a weight is negative or not a number, or an estimate not 0 to 1.
-    pub fn validate(&self) -> Result<()> {
-        let problem = |field, problem: String| Err(Error::Config { field, problem });
-        if !(1..=MAX_CANDIDATES).contains(&self.count) {
-            let count = self.count;
-            return problem(
-                "candidates.count",
-                format!("is {count}: make it 1 to {MAX_CANDIDATES}"),
-            );
-        }
-        let picture = self.picture_refusal_estimate.unwrap_or_default();
-        for (field, estimate) in [
-            ("candidates.refusal_estimate", self.refusal_estimate),
-            ("candidates.picture_refusal_estimate", picture),
-        ] {
-            if !(0.0..=1.0).contains(&estimate) {
-                return problem(field, format!("is {estimate}: make it 0 to 1"));
-            }
-        }
-        let weights = [
-            ("candidates.estimate_weight", self.estimate_weight),
-            ("candidates.listener_weight", self.listener_weight),
-            ("candidates.token_cost", self.token_cost),
-        ];
-        for (field, weight) in weights {
-            if !(weight.is_finite() && weight >= 0.0) {
-                return problem(field, format!("is {weight}: make it 0 or more"));
-            }
-        }
-        Ok(())
-    }
-
-    /// The estimate that an answer without a mask counts as, for these references.
-    fn refusal(&self, references: &[Reference]) -> f64 {
-        match (references, self.picture_refusal_estimate) {
-            ([Reference::Image(_)], Some(estimate)) => estimate,
-            _ => self.refusal_estimate,
-        }
-    }
-
-    /// How well an answer of this estimate points: 0 at best.
-    fn points(&self, estimate: f64) -> f64 {
-        self.estimate_weight * estimate.max(LEAST).ln()
-    }
-}
-
-/// What a question asks for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Goal {
-    /// Masks.
-    Masks,
-    /// Words for its reference.
-    Description,
-}
-
-impl Goal {
-    /// The question of a prompt.
-    pub(crate) fn question(self, prompt: &Prompt) -> Result<Question> {
-        match self {
-            Self::Masks => prompt.segmentation(),
-            Self::Description => prompt.description(),
-        }
-    }
-
-    /// Whether nothing is known of what would be a good answer.
-    pub(crate) fn is_open(self, prompt: &Prompt) -> bool {
-        let question = prompt.question.as_deref();
-        self == Self::Description && question.is_some_and(|question| question != DESCRIBE_QUESTION)
-    }
-}
-
-/// What tells how well an answer points.
+/// Measure of how well an answer points.
 enum Measure {
-    /// The mask decoder's estimates, and what an answer without a mask counts as.
-    Estimates {
-        /// That.
-        refusal: f64,
-    },
-    /// Those, and how well the box around the masks agrees with this one.
+    /// The mask decoder's estimates; an answer without a mask counts as one of `refusal`.
+    Estimates { refusal: f64 },
+    /// The estimates, and the IoU of this box and the one around the masks.
     WithinBox([f32; 4]),
-    /// What its words are answered with, against what they should mean.
+    /// The IoU of the masks that the answer's words are answered with and of this one.
     Listener(Rle),
     /// Nothing.
     Unknown,
@@ -160,38 +42,41 @@ enum Measure {
 #[derive(Debug)]
 pub(crate) struct Chosen<B: Backend> {
     pub(crate) answer: Answer,
-    /// Its tokens, and what it answers.
     pub(crate) tokens: Vec<u32>,
-    pub(crate) question: OpenQuestion<B>,
+    /// The question that it answers.
+    pub(crate) question: Prefilled<B>,
 }
 
 impl<B: Backend> AnyRef<B> {
-    /// Whether answers are chosen among several; sampled ones never are.
-    pub(crate) fn chooses(&self) -> bool {
-        self.config.candidates.count > 1 && self.generation.is_greedy()
+    /// Whether the answer to a conversation is chosen among several; sampled ones never are.
+    pub(crate) fn reranks(&self, asked: Conversation<'_, B>) -> bool {
+        let several = self.config.candidates.count > 1 && self.generation.is_greedy();
+        several && asked.has_measure()
     }
 
     /// The best answer to the last question of a conversation.
     ///
     /// # Errors
     /// When the likeliest answer has no finite probability, besides those of [`AnyRef::segment`].
-    pub(crate) fn choose(&self, asked: Conversation<'_, B>, goal: Goal) -> Result<Chosen<B>> {
-        let mut bank = ReferenceBank::default();
-        let question = self.read(asked, &mut bank)?;
-        let question = self.open(asked, question, &bank);
+    pub(crate) async fn rerank(
+        &self,
+        asked: Conversation<'_, B>,
+        cancel: &Cancel,
+    ) -> Result<Chosen<B>> {
+        let question = self.prefill(asked, self.encode_question(asked)?);
         let mut timing = question.timing;
         let start = Instant::now();
         let config = &self.config.candidates;
-        let (weight, token_cost) = match goal {
-            Goal::Masks => (config.estimate_weight, 0.0),
-            Goal::Description => (config.listener_weight, config.token_cost),
+        let (weight, token_cost) = match asked.goal {
+            Goal::Segment | Goal::Chat => (config.estimate_weight, 0.0),
+            Goal::Describe => (config.listener_weight, config.token_cost),
         };
         let width = BeamConfig {
             beams: config.count,
             // Further behind, the best and the worst of pointing do not make up for it.
             margin: weight * -LEAST.ln(),
         };
-        let beams = self.distinct(self.search(&question, width))?;
+        let beams = self.distinct(self.search_beams(&question, width, cancel).await?)?;
         if beams
             .first()
             .is_none_or(|best| !best.log_probability.is_finite())
@@ -210,15 +95,27 @@ impl<B: Backend> AnyRef<B> {
             .unzip();
         timing.generate += start.elapsed();
 
-        let measure = self.measure(asked, goal, &mut timing)?;
-        let mut answers = self.tried(asked, &question, &tokens[..1], &mut timing)?;
-        let mut fits = self.fits(&measure, asked.picture, &answers, &mut timing)?;
-        // No answer points better than perfectly: the others are tried as far as they could still be the best.
+        let measure = self.measure(asked, cancel, &mut timing).await?;
+        let likeliest = &tokens[..1];
+        let mut answers = self
+            .tried(asked, &question, likeliest, cancel, &mut timing)
+            .await?;
+        let mut fits = self
+            .fits(&measure, asked, &answers, cancel, &mut timing)
+            .await?;
+        // No answer points better than perfectly: the others are tried as far as they could still
+        // be the best.
         let reached = worth[0] + fits[0];
         let promising = worth[1..].partition_point(|worth| *worth > reached);
         if promising > 0 {
-            let more = self.tried(asked, &question, &tokens[1..=promising], &mut timing)?;
-            fits.extend(self.fits(&measure, asked.picture, &more, &mut timing)?);
+            let promising = &tokens[1..=promising];
+            let more = self
+                .tried(asked, &question, promising, cancel, &mut timing)
+                .await?;
+            let more_fits = self
+                .fits(&measure, asked, &more, cancel, &mut timing)
+                .await?;
+            fits.extend(more_fits);
             answers.extend(more);
         }
         let value = |index: usize| worth[index] + fits[index];
@@ -238,17 +135,19 @@ impl<B: Backend> AnyRef<B> {
     }
 
     /// Some answers with all their masks.
-    fn tried(
+    async fn tried(
         &self,
         asked: Conversation<'_, B>,
-        question: &OpenQuestion<B>,
+        question: &Prefilled<B>,
         tokens: &[Vec<u32>],
+        cancel: &Cancel,
         timing: &mut Timing,
     ) -> Result<Vec<Answer>> {
+        cancel.check()?;
         let start = Instant::now();
-        let written = self.write_given(question, tokens);
+        let generated = self.read_answers(question, tokens);
         timing.generate += start.elapsed();
-        let answers = self.point(&vec![asked; tokens.len()], &written);
+        let answers = self.decode(&vec![asked; tokens.len()], &generated).await?;
         let answers: Vec<Answer> = answers.into_iter().collect::<Result<_>>()?;
         for answer in &answers {
             *timing += answer.timing;
@@ -268,26 +167,27 @@ impl<B: Backend> AnyRef<B> {
         Ok(kept)
     }
 
-    /// What answers to the last question of a conversation are measured by. Nothing is known of a description of a text
+    /// Measure of answers to the last question of a conversation; none for a description of a text
     /// or of several references, or of one that points at nothing.
-    fn measure(
+    async fn measure(
         &self,
         asked: Conversation<'_, B>,
-        goal: Goal,
+        cancel: &Cancel,
         timing: &mut Timing,
     ) -> Result<Measure> {
         let turn = asked.turns.last();
-        if goal == Goal::Masks {
-            let references = turn.map_or(&[][..], |turn| &turn.references);
+        let references = turn.map_or(&[][..], |turn| &turn.prompt.references);
+        if asked.goal != Goal::Describe {
             let refusal = self.config.candidates.refusal(references);
-            let region = turn.and_then(Turn::asked_for);
+            let region = turn.and_then(Turn::asked_box);
             return Ok(region.map_or(Measure::Estimates { refusal }, Measure::WithinBox));
         }
-        let meant = match turn.map(|turn| &turn.references[..]) {
+        let meant = match references {
             // All of the box: how much of it the thing fills is the same for all answers.
-            Some([Reference::Box(region)]) => Some(filled(*region, asked.picture.size())?),
-            Some([reference @ (Reference::Image(_) | Reference::Audio(_))]) => {
-                let found = self.pointed_at(asked.picture, vec![reference.clone()], timing)?;
+            [Reference::Box(region)] => Some(filled(*region, asked.picture.size())?),
+            [reference @ (Reference::Image(_) | Reference::Audio(_))] => {
+                let reference = vec![reference.clone()];
+                let found = self.pointed_at(asked, reference, cancel, timing).await?;
                 found.into_iter().flatten().next().map(|(mask, _)| mask)
             }
             _ => None,
@@ -296,11 +196,12 @@ impl<B: Backend> AnyRef<B> {
     }
 
     /// How well each answer points: 0 at best.
-    fn fits(
+    async fn fits(
         &self,
         measure: &Measure,
-        picture: &Picture<B>,
+        asked: Conversation<'_, B>,
         answers: &[Answer],
+        cancel: &Cancel,
         timing: &mut Timing,
     ) -> Result<Vec<f64>> {
         let config = &self.config.candidates;
@@ -332,27 +233,45 @@ impl<B: Backend> AnyRef<B> {
                     };
                     Ok(config.listener_weight * agreement.max(LEAST).ln())
                 };
-                let understood = self.pointed_at(picture, words.collect(), timing)?;
+                let understood = self
+                    .pointed_at(asked, words.collect(), cancel, timing)
+                    .await?;
                 understood.into_iter().map(fit).collect()
             }
         }
     }
 
-    /// Everything that the greedy answer to each reference points at, and the lowest of its estimates. What cannot be
-    /// asked for, as no words at all, points at nothing.
-    fn pointed_at(
+    /// Everything that the greedy answer to each reference points at in the same picture, and the
+    /// lowest of its estimates. A reference that cannot be asked for, as no words at all, points at
+    /// nothing.
+    async fn pointed_at(
         &self,
-        picture: &Picture<B>,
+        asked: Conversation<'_, B>,
         references: Vec<Reference>,
+        cancel: &Cancel,
         timing: &mut Timing,
     ) -> Result<Vec<Option<(Rle, f64)>>> {
-        let prompts: Vec<Prompt> = references
-            .into_iter()
-            .map(|one| Prompt::new([one]))
-            .collect();
-        let asked: Vec<_> = prompts.iter().map(|prompt| (picture, prompt)).collect();
-        let answers = self.greedy_answers(&asked, Goal::Masks);
-        let pointed = answers.into_iter().map(|answer| {
+        let turns = references.into_iter().map(|reference| {
+            let turn = Turn::new(Prompt::new([reference]), Goal::Segment)?;
+            Ok([turn])
+        });
+        let turns: Vec<Result<[Turn; 1]>> = turns.collect();
+        let about = |turns| Conversation {
+            picture: asked.picture,
+            turns,
+            goal: Goal::Segment,
+        };
+        let conversations = turns.iter().flatten().map(|turns| about(&turns[..]));
+        let conversations: Vec<_> = conversations.collect();
+        let answers = self
+            .unranked_answers(&conversations, &mut unobserved, cancel)
+            .await;
+        let mut answers = answers.into_iter();
+        let answers = turns.into_iter().map(|turns| {
+            turns?;
+            answers.next().expect("an answer to every question")
+        });
+        let pointed = answers.map(|answer| {
             let masks = match answer {
                 Ok(answer) => {
                     *timing += answer.timing;

@@ -49,8 +49,8 @@ impl SpecialTokens {
         Self::REFERENCE[1],
     ];
 
-    /// Has a tokenizer call the mask token [`OBJECT`](Self::OBJECT), under the same id, where it has the authors' `[SEG]`
-    /// instead: questions and answers have one name for it.
+    /// Has a tokenizer call the mask token [`OBJECT`](Self::OBJECT), under the same id, where it
+    /// has the authors' `[SEG]` instead: questions and answers have one name for it.
     ///
     /// # Errors
     /// When the token cannot be renamed.
@@ -65,8 +65,8 @@ impl SpecialTokens {
     /// Looks the ids up.
     ///
     /// # Errors
-    /// When the tokenizer lacks one of them. The authors' `[SEG]` does not stand in for `<obj>`: see
-    /// [`name_object`](Self::name_object).
+    /// When the tokenizer lacks one of them. The authors' `[SEG]` does not stand in for `<obj>`:
+    /// see [`name_object`](Self::name_object).
     pub fn of(tokenizer: &Tokenizer) -> Result<Self> {
         let id = |token: &str| {
             tokenizer

@@ -42,6 +42,16 @@ impl<B: Backend> ReferenceBank<B> {
         first
     }
 
+    /// Number of references.
+    pub fn len(&self) -> usize {
+        self.starts.len()
+    }
+
+    /// Whether there is no reference.
+    pub fn is_empty(&self) -> bool {
+        self.starts.is_empty()
+    }
+
     /// Number of features of a reference.
     ///
     /// # Panics
@@ -68,14 +78,14 @@ pub struct Spliced<B: Backend> {
 /// reach each of them.
 ///
 /// # Shapes
-/// - image: `[rows, image tokens, hidden]`, each row's picture; layouts with image slots need it, with a token for
-///   each slot
+/// - image: `[rows, image tokens, hidden]`, each row's picture; layouts with image slots need it,
+///   with a token for each slot
 /// - output: `[rows, longest, hidden]`, shorter rows padded at the end, see [`Spliced`]
 ///
 /// # Panics
-/// When a layout names a reference that the bank does not have, or `image` has another number of rows or another
-/// width. Image slots without `image` are not noticed as such: they read other features, or beyond the last, where
-/// the CPU's backend panics.
+/// When a layout names a reference that the bank does not have, or `image` has another number of
+/// rows or another width. Image slots without `image` are not noticed as such: they read other
+/// features, or beyond the last, where the CPU's backend panics.
 pub fn splice<B: Backend>(
     llm: &Llama<B>,
     rows: &[Layout],
@@ -87,8 +97,8 @@ pub fn splice<B: Backend>(
     splice_on(Side::Right, llm, rows, image, bank, past, device)
 }
 
-/// As [`splice`], without pictures and with the padding in front, so that all rows end together, as generation
-/// likes it.
+/// As [`splice`], without pictures and with the padding in front, so that all rows end together, as
+/// generation likes it.
 ///
 /// # Shapes
 /// - output: `[rows, longest, hidden]`, shorter rows padded in front, see [`Spliced`]

@@ -5,19 +5,31 @@
 ))]
 #![recursion_limit = "256"]
 
+use std::ops::ControlFlow;
 use std::path::Path;
 
-use anyref_core::AnyRef;
+use anyref_core::{
+    Answer, AnswerOptions, AnyRef, BackendName, Cancel, Engine, EngineOptions, Goal, ModelSource,
+    Prompt, Reference, Request, load_engine,
+};
 use anyref_ops::matmul;
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::backend::Backend;
-use burn::tensor::{Distribution, Tensor};
+use burn::tensor::{Distribution, Tensor, read_sync};
+use image::{Rgb, RgbImage};
 
 /// All tests of a backend, whose products of f32 have an error of less than a part of the largest value.
 macro_rules! backend {
-    ($name:ident, $backend:ty, $error:expr) => {
+    ($name:ident, $backend:ty, $choice:expr, $error:expr) => {
         mod $name {
+            use anyref_core::BackendName;
+
             type B = $backend;
+
+            #[test]
+            fn an_engine_answers_as_on_the_processor() {
+                super::an_engine_answers_as_on_the_processor($choice);
+            }
 
             #[test]
             fn products_are_right_for_every_inner_dimension() {
@@ -38,12 +50,12 @@ macro_rules! backend {
 }
 
 #[cfg(feature = "wgpu")]
-backend!(wgpu, burn::backend::Wgpu, 1e-5);
+backend!(wgpu, burn::backend::Wgpu, BackendName::Wgpu, 1e-5);
 #[cfg(feature = "vulkan")]
-backend!(vulkan, burn::backend::Vulkan, 1e-5);
+backend!(vulkan, burn::backend::Vulkan, BackendName::Vulkan, 1e-5);
 // Tensor cores round what they multiply to tf32, of which ten bits are the fraction.
 #[cfg(feature = "cuda")]
-backend!(cuda, burn::backend::Cuda, 2e-3);
+backend!(cuda, burn::backend::Cuda, BackendName::Cuda, 2e-3);
 
 fn on<B: Backend, const D: usize>(x: &Tensor<Flex, D>) -> Tensor<B, D> {
     Tensor::from_data(x.to_data(), &Default::default())
@@ -92,6 +104,63 @@ fn gradients_of_products_are_right_for_every_dimension<B: Backend>(most: f32) {
             let error = difference(found, expected);
             assert!(error < most, "{rows} x {inner} x {columns}: {error}");
         }
+    }
+}
+
+/// The answer of an engine on another thread than the one it was loaded on, and its text in pieces.
+fn asked(backend: BackendName) -> (Answer, String) {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/nano");
+    let options = EngineOptions {
+        backend,
+        answers: AnswerOptions {
+            candidates: Some(1),
+            min_mask_score: Some(0.0),
+            ..AnswerOptions::default()
+        },
+        ..EngineOptions::new(ModelSource::Path(folder))
+    };
+    let engine: Box<dyn Engine> = load_engine(&options).unwrap();
+    let scene = RgbImage::from_fn(96, 64, |x, y| match (20..60).contains(&x) && y > 20 {
+        true => Rgb([200, 40, 30]),
+        false => Rgb([90, (2 * y) as u8, 160]),
+    });
+    let prompt = Prompt::new([Reference::Box([20.0, 20.0, 60.0, 64.0])]);
+    let mut text = String::new();
+    let answer = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            read_sync(async {
+                let pictures = engine.encode_async(&[&scene]).await.unwrap();
+                let request = Request {
+                    picture: &pictures[0],
+                    prompt: &prompt,
+                    goal: Goal::Segment,
+                };
+                let mut on_text = |_: usize, piece: &str| {
+                    text.push_str(piece);
+                    ControlFlow::Continue(())
+                };
+                let (requests, cancel) = ([request], Cancel::new());
+                let answers = engine.answer_async(&requests, &mut on_text, &cancel);
+                answers.await.remove(0).unwrap()
+            })
+        });
+        asking.join().unwrap()
+    });
+    engine.check().unwrap();
+    (answer, text)
+}
+
+fn an_engine_answers_as_on_the_processor(backend: BackendName) {
+    let (expected, text) = asked(BackendName::Flex);
+    assert_eq!(text.trim(), expected.raw);
+    let (found, found_text) = asked(backend);
+    println!("{} -> {} masks", found.raw, found.masks.len());
+    assert_eq!((&found.raw, found_text), (&expected.raw, text));
+    assert!(!expected.masks.is_empty());
+    assert_eq!(found.masks.len(), expected.masks.len());
+    for (found, expected) in found.masks.iter().zip(&expected.masks) {
+        let overlap = found.rle.iou(&expected.rle).unwrap();
+        assert!(overlap > 0.99, "{overlap}");
     }
 }
 

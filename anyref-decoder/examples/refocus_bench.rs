@@ -12,7 +12,7 @@ use std::io::BufRead;
 use std::time::Instant;
 
 use anyref_decoder::refocus::{ObjectToken, RefocusInput, has_own_form, reference, refocus};
-use anyref_ops::end_without_room;
+use anyref_ops::DeviceWatch;
 use anyref_ops::testing::random;
 use anyref_weights::WeightType;
 use burn::tensor::{DType, Tensor, backend::Backend};
@@ -46,7 +46,10 @@ struct Case {
 }
 
 fn main() -> Result<(), Failure> {
-    end_without_room();
+    DeviceWatch::start().run(run)?
+}
+
+fn run() -> Result<(), Failure> {
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
     let [backend, dtype, case] = &arguments[..] else {
         return Err("give a backend, a type and a case as objects,heads,positions,width".into());

@@ -9,7 +9,7 @@
 use std::any::TypeId;
 use std::time::Instant;
 
-use anyref_ops::end_without_room;
+use anyref_ops::DeviceWatch;
 use anyref_ops::testing::random;
 use anyref_ops::{self as ops, AttentionInput, RelativePosition};
 use burn::backend::Flex;
@@ -104,7 +104,10 @@ impl Measured {
 }
 
 fn main() -> Result<(), Failure> {
-    end_without_room();
+    DeviceWatch::start().run(run)?
+}
+
+fn run() -> Result<(), Failure> {
     let arguments = std::env::args().skip(1).collect::<Vec<_>>();
     let [backend, repeat, forms, cases @ ..] = &arguments[..] else {
         return Err(

@@ -10,6 +10,7 @@
 
 mod activation;
 mod attention;
+mod device_failure;
 #[cfg(feature = "flex")]
 mod flex;
 mod folded_attention;
@@ -17,7 +18,6 @@ mod linear;
 mod matmul;
 pub mod nn;
 mod norm;
-mod out_of_memory;
 mod permute;
 mod rotary;
 mod rows;
@@ -26,12 +26,12 @@ pub mod testing;
 
 pub use activation::{gelu, quick_gelu, silu, swiglu};
 pub use attention::{AttentionInput, RelativePosition, attention};
+pub use device_failure::{DeviceFailure, DeviceWatch};
 #[cfg(feature = "flex")]
 pub use flex::slices;
 pub use linear::{StoredWeights, as_stored, linear, stored_weights};
 pub use matmul::{ALIGNMENT, matmul, matmul_transposed};
 pub use norm::{layer_norm, rms_norm};
-pub use out_of_memory::end_without_room;
 pub use permute::permute;
 pub use rotary::{Angles, rotary};
 pub use rows::{Room, assign_rows, room};
@@ -40,7 +40,7 @@ pub use shared::add_shared;
 use burn::tensor::backend::Backend;
 
 /// Whether `B` is the processor's backend, with or without autodiff, which has fused forms of its own.
-pub(crate) fn on_processor<B: Backend>() -> bool {
+pub fn on_processor<B: Backend>() -> bool {
     #[cfg(feature = "flex")]
     if flex::route::<B>().is_some() {
         return true;

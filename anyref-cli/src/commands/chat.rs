@@ -1,6 +1,7 @@
 //! `anyref chat`: several turns about one picture, from the keyboard or a pipe.
 
 use std::io::{BufRead, ErrorKind, IsTerminal, stdin};
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::slice;
 use std::time::Instant;
@@ -8,9 +9,8 @@ use std::time::Instant;
 use crate::failure;
 use anyhow::{Context, Result, bail};
 use anyref_audio::AudioPreprocessorConfig;
-use anyref_core::{Prompt, Reference, next_placeholder};
+use anyref_core::{Dialogue, Prompt, Reference, SpecialTokens, next_placeholder};
 use anyref_vision::preprocess::open_image;
-use burn::tensor::backend::Backend;
 
 use crate::args::{ChatArguments, Common, ReferenceArgument};
 use crate::output::Run;
@@ -29,11 +29,7 @@ References stand in the next message as {1}, {2} … in the order given; a messa
 gets them at its end, and an empty message asks for their masks.";
 
 /// Runs the command.
-pub fn run<B: Backend>(
-    common: &Common,
-    arguments: &ChatArguments,
-    device: &B::Device,
-) -> Result<()> {
+pub fn run(common: &Common, arguments: &ChatArguments) -> Result<()> {
     if let Some(path) = &arguments.overlay {
         output::check_writable(path)?;
     }
@@ -43,9 +39,8 @@ pub fn run<B: Backend>(
         );
     }
     let image = open_image(&arguments.image)?;
-    let opened = model::open::<B>(common, device)?;
-    let picture = opened.anyref.picture(&image)?;
-    let mut chat = opened.anyref.chat(&picture);
+    let engine = model::engine(common)?;
+    let mut dialogue = Dialogue::new(engine.encode(&image)?);
     let interactive = stdin().is_terminal();
     if interactive {
         output::say(&format!(
@@ -56,8 +51,8 @@ pub fn run<B: Backend>(
     // Of all conversations, so that no picture replaces another.
     let mut answered = 0;
     // Told with the first answer.
-    let mut load = opened.load;
-    let mut pending = Pending::of(image.dimensions(), opened.hearing());
+    let mut load = engine.info().load;
+    let mut pending = Pending::of(image.dimensions(), engine.info().audio.as_ref());
     let mut lines = stdin().lock().lines();
     loop {
         if interactive {
@@ -78,7 +73,7 @@ pub fn run<B: Backend>(
             ("/help", _) => output::say(HELP)?,
             ("/forget", _) => pending.clear(),
             ("/new", _) => {
-                chat.clear();
+                dialogue.clear();
                 pending.clear();
             }
             ("/box", corners) => pending.add(ReferenceArgument::Box(corners.trim().into())),
@@ -96,14 +91,21 @@ pub fn run<B: Backend>(
                 let question = pending.prompt(line);
                 let start = Instant::now();
                 let mut unwritten = None;
-                let answer = chat.ask(question.clone(), &mut |piece| {
-                    let piece = piece.replace(anyref_core::SpecialTokens::OBJECT, "");
-                    unwritten = output::say_part(&piece).err().or(unwritten.take());
+                let answer = engine.chat(&mut dialogue, question.clone(), &mut |piece| {
+                    let piece = piece.replace(SpecialTokens::OBJECT, "");
+                    match output::say_part(&piece) {
+                        Ok(()) => ControlFlow::Continue(()),
+                        Err(error) => {
+                            unwritten = Some(error);
+                            ControlFlow::Break(())
+                        }
+                    }
                 });
                 if let Some(error) = unwritten {
                     return Err(error);
                 }
                 match answer {
+                    Err(error @ anyref_core::Error::Device(_)) => return Err(error.into()),
                     // The references are kept for another try.
                     Err(error) => {
                         eprintln!("error: {}", failure::one_line(&error.into()));
@@ -122,10 +124,8 @@ pub fn run<B: Backend>(
                         output::say_missing_masks(&answer, &arguments.image, None)?;
                         if common.verbose {
                             let run = Run {
-                                model: &opened.anyref.config.name,
-                                backend: common.backend,
                                 load: std::mem::take(&mut load),
-                                total: start.elapsed(),
+                                ..Run::new(engine.info(), start)
                             };
                             eprintln!("{}", output::timing_line(&answer.timing, run));
                         }

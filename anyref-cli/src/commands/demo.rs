@@ -8,11 +8,10 @@ use std::time::Instant;
 
 use anyhow::{Context, Result};
 use anyref_audio::Waveform;
-use anyref_core::{Answer, AnyRef, Picture, Prompt, Reference, ReferenceImage};
+use anyref_core::{Answer, EncodedPicture, Engine, Prompt, Reference, ReferenceImage};
 use anyref_data::scenes::Kind;
 use anyref_data::scenes::demo::{DemoReference, DemoScene, DemoTask};
 use anyref_vision::preprocess::decode_image;
-use burn::tensor::backend::Backend;
 use image::RgbImage;
 
 use super::describe;
@@ -22,21 +21,16 @@ use crate::{model, output, prompt};
 use report::{Report, TaskReport};
 
 /// Runs the command.
-pub fn run<B: Backend>(
-    common: &Common,
-    arguments: &DemoArguments,
-    device: &B::Device,
-) -> Result<()> {
+pub fn run(common: &Common, arguments: &DemoArguments) -> Result<()> {
     let folder = &arguments.out;
     std::fs::create_dir_all(folder).with_context(|| output::cannot_write(folder))?;
     let start = Instant::now();
-    let opened = model::open::<B>(common, device)?;
-    let anyref = &opened.anyref;
-    let mut report = Report::new(&anyref.config.name, common.backend);
+    let engine = model::engine(common)?;
+    let mut report = Report::new(&engine.info().model, common.backend);
     let mut rows = Vec::new();
     for scene in files::demo()?.scenes {
         let image = decode_image(files::content(&scene.picture)?, &scene.picture)?;
-        let picture = anyref.picture(&image)?;
+        let picture = engine.encode(&image)?;
         let encoding = output::milliseconds(picture.encoding_time());
         output::say(&format!(
             "{} (encoded once, {encoding:.0} ms)",
@@ -44,7 +38,7 @@ pub fn run<B: Backend>(
         ))?;
         let mut row = Vec::new();
         for (index, task) in scene.tasks.iter().enumerate() {
-            let (done, tile) = answer_task(anyref, &picture, &image, &scene, index, folder)
+            let (done, tile) = answer_task(&*engine, &picture, &image, &scene, index, folder)
                 .with_context(|| format!("{}: {:?}", scene.picture, task.question))?;
             output::say(&done.line())?;
             report.tasks.push(done);
@@ -67,9 +61,9 @@ pub fn run<B: Backend>(
 }
 
 /// Answers one question, writes its overlay and returns a tile for the contact sheet.
-fn answer_task<B: Backend>(
-    anyref: &AnyRef<B>,
-    picture: &Picture<B>,
+fn answer_task(
+    engine: &dyn Engine,
+    picture: &EncodedPicture,
     image: &RgbImage,
     scene: &DemoScene,
     index: usize,
@@ -78,7 +72,7 @@ fn answer_task<B: Backend>(
     let task = &scene.tasks[index];
     let question = question(task)?;
     let start = Instant::now();
-    let answer = ask(anyref, picture, task.kind, &question)?;
+    let answer = ask(engine, picture, task.kind, &question)?;
     let time = start.elapsed();
     let readable = prompt::readable(&question);
     let overlay = Overlay {
@@ -100,15 +94,15 @@ fn answer_task<B: Backend>(
     Ok((done, tile))
 }
 
-fn ask<B: Backend>(
-    anyref: &AnyRef<B>,
-    picture: &Picture<B>,
+fn ask(
+    engine: &dyn Engine,
+    picture: &EncodedPicture,
     kind: Kind,
     question: &Prompt,
 ) -> Result<Answer> {
     Ok(match kind {
-        Kind::BoxToText => describe::with_mask(anyref, picture, question)?,
-        _ => anyref.segment(picture, question)?,
+        Kind::BoxToText => describe::with_mask(engine, picture, question)?,
+        _ => engine.segment(picture, question)?,
     })
 }
 

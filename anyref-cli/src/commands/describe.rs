@@ -3,61 +3,51 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use anyref_core::{Answer, AnyRef, Picture, Prompt};
+use anyref_core::{Answer, EncodedPicture, Engine, Prompt};
 use anyref_vision::preprocess::open_image;
-use burn::tensor::backend::Backend;
 
-use super::segment::{Shown, check_outputs, show};
+use super::segment::{Outcome, check_outputs, show};
 use crate::args::{Common, DescribeArguments, ReferenceArgument};
 use crate::output::Run;
 use crate::{model, prompt};
 
 /// Runs the command.
-pub fn run<B: Backend>(
-    common: &Common,
-    arguments: &DescribeArguments,
-    device: &B::Device,
-) -> Result<()> {
+pub fn run(common: &Common, arguments: &DescribeArguments) -> Result<()> {
     let start = Instant::now();
     check_outputs(&arguments.output, &[&arguments.image])?;
     let written = ReferenceArgument::Box(arguments.region.clone());
     let question = Prompt::new([prompt::read(&written)?]);
     let image = open_image(&arguments.image)?;
     prompt::check_boxes(&question.references, &arguments.image, &image)?;
-    let opened = model::open::<B>(common, device)?;
-    let picture = opened.anyref.picture(&image)?;
+    let engine = model::engine(common)?;
+    let picture = engine.encode(&image)?;
     let wants_mask = arguments.output.mask.is_some() || arguments.output.overlay.is_some();
     let answer = match wants_mask {
-        true => with_mask(&opened.anyref, &picture, &question),
-        false => opened.anyref.describe(&picture, &question),
+        true => with_mask(&*engine, &picture, &question),
+        false => engine.describe(&picture, &question),
     }?;
-    let run = Run {
-        model: &opened.anyref.config.name,
-        backend: common.backend,
-        load: opened.load,
-        total: start.elapsed(),
-    };
-    let shown = Shown {
+    let run = Run::new(engine.info(), start);
+    let outcome = Outcome {
         path: &arguments.image,
         image: &image,
         prompt: &question,
         answer: &answer,
         wants_masks: wants_mask,
     };
-    show(common, &arguments.output, &shown, run)
+    show(common, &arguments.output, &outcome, run)
 }
 
 /// Describes, and where the description does not point by itself, asks for the mask too.
-pub fn with_mask<B: Backend>(
-    anyref: &AnyRef<B>,
-    picture: &Picture<B>,
+pub fn with_mask(
+    engine: &dyn Engine,
+    picture: &EncodedPicture,
     question: &Prompt,
 ) -> anyref_core::Result<Answer> {
-    let mut answer = anyref.describe(picture, question)?;
+    let mut answer = engine.describe(picture, question)?;
     if !answer.masks.is_empty() {
         return Ok(answer);
     }
-    let located = anyref.segment(picture, &Prompt::new(question.references.clone()))?;
+    let located = engine.segment(picture, &Prompt::new(question.references.clone()))?;
     answer.masks = located.masks;
     answer.doubtful = located.doubtful;
     answer.timing += located.timing;

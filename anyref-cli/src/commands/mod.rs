@@ -13,23 +13,33 @@ mod tensors;
 mod train;
 
 use anyhow::{Result, bail};
-use anyref_core::Task;
+use anyref_core::OnDevice;
 use burn::tensor::backend::Backend;
 
-use crate::args::{Command, Common};
+use crate::args::{AssembleArguments, Command, Common, EvalArguments, InfoArguments};
 
-/// Runs a command on the backend of the command line.
+/// Runs a command.
 pub fn run(common: &Common, command: &Command) -> Result<()> {
     check_model(common, command)?;
     match command {
+        Command::Demo(arguments) => demo::run(common, arguments),
+        Command::Segment(arguments) => segment::run(common, arguments),
+        Command::Describe(arguments) => describe::run(common, arguments),
+        Command::Chat(arguments) => chat::run(common, arguments),
         Command::Info(arguments) if arguments.devices => info::devices(),
         Command::Score(arguments) => score::run(common, arguments),
         #[cfg(feature = "train")]
         Command::Training(command) => train::run(common, command),
-        _ => common
-            .backend
-            .dispatch(common.device, Dispatched { common, command })?,
+        Command::Eval(arguments) => on_device(common, Generic::Eval(arguments)),
+        Command::Assemble(arguments) => on_device(common, Generic::Assemble(arguments)),
+        Command::Info(arguments) => on_device(common, Generic::Info(arguments)),
     }
+}
+
+/// Runs a command that knows its backend by type.
+fn on_device(common: &Common, command: Generic<'_>) -> Result<()> {
+    let task = Dispatched { common, command };
+    common.backend.dispatch(common.device, task)?
 }
 
 /// Refuses a model where none is asked, which would be passed over.
@@ -49,27 +59,27 @@ fn check_model(common: &Common, command: &Command) -> Result<()> {
     }
 }
 
+/// Commands that know their backend by type.
+enum Generic<'a> {
+    Eval(&'a EvalArguments),
+    Assemble(&'a AssembleArguments),
+    Info(&'a InfoArguments),
+}
+
 /// A command on its way to a backend.
 struct Dispatched<'a> {
     common: &'a Common,
-    command: &'a Command,
+    command: Generic<'a>,
 }
 
-impl Task for Dispatched<'_> {
+impl OnDevice for Dispatched<'_> {
     type Output = Result<()>;
 
     fn run<B: Backend>(self, device: &B::Device) -> Result<()> {
         match self.command {
-            Command::Demo(arguments) => demo::run::<B>(self.common, arguments, device),
-            Command::Segment(arguments) => segment::run::<B>(self.common, arguments, device),
-            Command::Describe(arguments) => describe::run::<B>(self.common, arguments, device),
-            Command::Chat(arguments) => chat::run::<B>(self.common, arguments, device),
-            Command::Eval(arguments) => eval::run::<B>(self.common, arguments, device),
-            Command::Score(arguments) => score::run(self.common, arguments),
-            #[cfg(feature = "train")]
-            Command::Training(command) => train::run(self.common, command),
-            Command::Assemble(arguments) => assemble::run::<B>(self.common, arguments),
-            Command::Info(arguments) => match &arguments.path {
+            Generic::Eval(arguments) => eval::run::<B>(self.common, arguments, device),
+            Generic::Assemble(arguments) => assemble::run::<B>(self.common, arguments),
+            Generic::Info(arguments) => match &arguments.path {
                 Some(path) => tensors::run::<B>(path, arguments.against.as_deref(), device),
                 None => info::run::<B>(self.common, device),
             },

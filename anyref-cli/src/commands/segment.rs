@@ -7,7 +7,6 @@ use std::time::Instant;
 use anyhow::{Context, Result};
 use anyref_core::{Answer, Prompt};
 use anyref_vision::preprocess::open_image;
-use burn::tensor::backend::Backend;
 use image::RgbImage;
 
 use crate::args::{Common, OutputArguments, ReferenceArgument, SegmentArguments};
@@ -16,11 +15,7 @@ use crate::overlay::Overlay;
 use crate::{explain, model, prompt};
 
 /// Runs the command.
-pub fn run<B: Backend>(
-    common: &Common,
-    arguments: &SegmentArguments,
-    device: &B::Device,
-) -> Result<()> {
+pub fn run(common: &Common, arguments: &SegmentArguments) -> Result<()> {
     let start = Instant::now();
     let written = &arguments.references.0;
     let files = written.iter().flat_map(ReferenceArgument::files);
@@ -33,27 +28,23 @@ pub fn run<B: Backend>(
     if let Some(folder) = &arguments.explain {
         fs::create_dir_all(folder).with_context(|| output::cannot_write(folder))?;
     }
-    let opened = model::open::<B>(common, device)?;
-    prompt::check_sounds(opened.hearing(), written, &question.references)?;
-    let picture = opened.anyref.picture(&image)?;
+    let engine = model::engine(common)?;
+    let info = engine.info();
+    prompt::check_sounds(info.audio.as_ref(), written, &question.references)?;
+    let picture = engine.encode(&image)?;
     let (answer, explanations) = match arguments.explain {
-        None => (opened.anyref.segment(&picture, &question)?, Vec::new()),
-        Some(_) => opened.anyref.explain(&picture, &question)?,
+        None => (engine.segment(&picture, &question)?, Vec::new()),
+        Some(_) => engine.explain(&picture, &question)?,
     };
-    let run = Run {
-        model: &opened.anyref.config.name,
-        backend: common.backend,
-        load: opened.load,
-        total: start.elapsed(),
-    };
-    let shown = Shown {
+    let run = Run::new(info, start);
+    let outcome = Outcome {
         path: &arguments.image,
         image: &image,
         prompt: &question,
         answer: &answer,
         wants_masks: true,
     };
-    show(common, &arguments.output, &shown, run)?;
+    show(common, &arguments.output, &outcome, run)?;
     let Some(folder) = &arguments.explain else {
         return Ok(());
     };
@@ -66,7 +57,8 @@ pub fn run<B: Backend>(
     Ok(())
 }
 
-/// Reads the question and the picture, and refuses what is bad in them before a model is opened for nothing.
+/// Reads the question and the picture, and refuses what is bad in them before a model is opened for
+/// nothing.
 fn read(common: &Common, arguments: &SegmentArguments) -> Result<(Prompt, RgbImage)> {
     let written = &arguments.references.0;
     let question = Prompt {
@@ -82,7 +74,7 @@ fn read(common: &Common, arguments: &SegmentArguments) -> Result<(Prompt, RgbIma
 }
 
 /// An answer and what it is about.
-pub struct Shown<'a> {
+pub struct Outcome<'a> {
     /// The picture's file.
     pub path: &'a Path,
     /// The picture.
@@ -95,7 +87,8 @@ pub struct Shown<'a> {
     pub wants_masks: bool,
 }
 
-/// Refuses outputs that cannot be written, or would replace one of the `inputs`, before anything is computed.
+/// Refuses outputs that cannot be written, or would replace one of the `inputs`, before anything is
+/// computed.
 pub fn check_outputs(output: &OutputArguments, inputs: &[&Path]) -> Result<()> {
     let (mask, overlay) = (output.mask.as_deref(), output.overlay.as_deref());
     mask.map_or(Ok(()), output::check_mask)?;
@@ -110,10 +103,10 @@ pub fn check_outputs(output: &OutputArguments, inputs: &[&Path]) -> Result<()> {
 pub fn show(
     common: &Common,
     arguments: &OutputArguments,
-    shown: &Shown<'_>,
+    outcome: &Outcome<'_>,
     run: Run<'_>,
 ) -> Result<()> {
-    let answer = shown.answer;
+    let answer = outcome.answer;
     let written = match &arguments.mask {
         Some(path) => output::write_masks(&answer.masks, path)?,
         None => Vec::new(),
@@ -121,11 +114,11 @@ pub fn show(
     if let Some(path) = &arguments.overlay {
         let overlay = Overlay {
             masks: &answer.masks,
-            references: &shown.prompt.references,
-            question: &prompt::readable(shown.prompt),
+            references: &outcome.prompt.references,
+            question: &prompt::readable(outcome.prompt),
             answer: &answer.text,
         };
-        output::write_picture(&overlay.draw(shown.image), path)?;
+        output::write_picture(&overlay.draw(outcome.image), path)?;
     }
     if common.verbose {
         eprintln!("{}", output::timing_line(&answer.timing, run));
@@ -140,10 +133,10 @@ pub fn show(
             .map(|path| format!(" -> {}", path.display()));
         output::say(&(output::mask_line(index + 1, mask) + &file.unwrap_or_default()))?;
     }
-    if answer.masks.is_empty() && !shown.wants_masks {
+    if answer.masks.is_empty() && !outcome.wants_masks {
         return Ok(());
     }
-    output::say_missing_masks(answer, shown.path, arguments.mask.as_deref())?;
+    output::say_missing_masks(answer, outcome.path, arguments.mask.as_deref())?;
     if let Some(path) = &arguments.overlay {
         output::say(&format!("overlay -> {}", path.display()))?;
     }

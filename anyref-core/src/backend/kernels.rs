@@ -1,8 +1,8 @@
 //! Kernels that were compiled for a GPU of Nvidia, kept from one start of a program to the next.
 //!
-//! CubeCL writes down which kernels were the fastest, but compiles them anew in every process unless its configuration
-//! says where to keep them. It finds them again by their names alone: programs that were built again, other drivers and
-//! other GPUs each have a folder of their own.
+//! CubeCL writes down which kernels were the fastest, but compiles them anew in every process
+//! unless its configuration says where to keep them. It finds them again by their names alone:
+//! programs that were built again, other drivers and other GPUs each have a folder of their own.
 
 use std::env;
 use std::ffi::OsString;
@@ -21,8 +21,8 @@ const STAMP: &str = "used";
 /// Folders that were not used for so long are removed.
 const OLD: Duration = Duration::from_secs(30 * 24 * 3600);
 
-/// Keeps kernels in the user's cache folder, unless a `cubecl.toml` or `burn.toml` names another, a device has started, or
-/// the folder cannot be written.
+/// Keeps kernels in the user's cache folder, unless a `cubecl.toml` or `burn.toml` names another, a
+/// device has started, or the folder cannot be written.
 pub(super) fn keep() {
     if CubeClRuntimeConfig::storage().lock().is_some() {
         return;
@@ -55,7 +55,8 @@ fn folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     Some(cache.join("anyref").join("kernels"))
 }
 
-/// A number for the driver and the GPUs of this machine; none where they are unknown or not all of one model.
+/// A number for the driver and the GPUs of this machine; none where they are unknown or not all of
+/// one model.
 fn machine(driver: &Path) -> Option<u64> {
     let mut hasher = DefaultHasher::new();
     fs::read_to_string(driver.join("version"))

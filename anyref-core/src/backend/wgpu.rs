@@ -1,5 +1,5 @@
-//! Devices of the wgpu backends, which differ only in the graphics interface they start a device with. WebGPU itself is
-//! a browser's: elsewhere wgpu offers it over what the system has.
+//! Devices of the wgpu backends, which differ only in the graphics interface they start a device
+//! with. WebGPU itself is a browser's: elsewhere wgpu offers it over what the system has.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -7,7 +7,7 @@ use burn::backend::wgpu::graphics::{AutoGraphicsApi, GraphicsApi, Metal, Vulkan}
 use burn::backend::wgpu::{WgpuDevice, WgpuRuntime, init_setup};
 use cubecl::Runtime;
 
-use super::{BackendError, BackendName};
+use super::name::{BackendError, BackendName};
 
 /// Kinds of devices, in the order in which burn numbers them.
 const KINDS: [&str; 4] = ["discrete GPU", "integrated GPU", "virtual GPU", "processor"];
@@ -30,7 +30,8 @@ pub(super) fn devices(backend: BackendName) -> Result<Vec<String>, BackendError>
     })
 }
 
-/// The device of a number, in the order of [`BackendName::devices`], or the default one; it is started.
+/// The device of a number, in the order of [`BackendName::devices`], or the default one; it is
+/// started.
 pub(super) fn device(
     backend: BackendName,
     number: Option<usize>,
@@ -85,12 +86,12 @@ fn start(backend: BackendName, device: &WgpuDevice) -> Result<(), BackendError> 
 mod tests {
     use burn::tensor::backend::Backend;
 
-    use super::super::Task;
+    use super::super::OnDevice;
     use super::*;
 
     struct Double;
 
-    impl Task for Double {
+    impl OnDevice for Double {
         type Output = Vec<f32>;
 
         fn run<B: Backend>(self, device: &B::Device) -> Vec<f32> {

@@ -6,15 +6,11 @@ use anyref_weights::LoadOptions;
 
 use super::config_file::Section;
 use super::kind::Kind;
-use super::llama::LANGUAGE;
-use super::projector::PROJECTOR;
+use super::llava::{LANGUAGE, PROJECTOR};
 use super::published::Published;
 use super::shapes::Shapes;
 use super::with_rules;
 use crate::Result;
-
-/// Names of the tower inside LLaVA.
-pub(super) const TOWER: &str = r"^(?:model\.)?vision_tower\.";
 
 /// How the tower is loaded.
 pub fn clip_options(kind: Option<Kind>) -> LoadOptions {

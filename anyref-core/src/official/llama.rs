@@ -4,17 +4,12 @@ use anyref_llm::LlamaConfig;
 use anyref_llm::import;
 use anyref_weights::LoadOptions;
 
-use super::clip::TOWER;
 use super::config_file::Section;
 use super::kind::Kind;
-use super::projector::PROJECTOR;
+use super::llava::{PROJECTOR, TOWER};
 use super::published::Published;
 use super::with_rules;
 use crate::{Error, Result};
-
-/// Names of the language model inside LLaVA.
-pub(super) const LANGUAGE: &str =
-    r"^(?:(?:model\.)?language_model\.|model\.(?:layers|embed_tokens|norm)\.|lm_head\.)";
 
 /// The language model's config, and what it says about the pictures it was trained with.
 #[derive(Debug, Clone)]

@@ -23,6 +23,7 @@ mod config_file;
 mod imagebind;
 mod kind;
 mod llama;
+mod llava;
 mod projector;
 mod published;
 mod sam;

@@ -4,16 +4,12 @@ use anyref_vision::import;
 use anyref_vision::projector::ProjectorKind;
 use anyref_weights::LoadOptions;
 
-use super::clip::TOWER;
 use super::kind::Kind;
-use super::llama::LANGUAGE;
+use super::llava::{LANGUAGE, TOWER};
 use super::published::Published;
 use super::shapes::Shapes;
 use super::with_rules;
 use crate::Result;
-
-/// Names of the projector inside LLaVA.
-pub(super) const PROJECTOR: &str = r"^(?:model\.)?(?:mm_projector|multi_modal_projector)\.";
 
 /// How the projector is loaded.
 pub fn projector_options(kind: Option<Kind>) -> LoadOptions {

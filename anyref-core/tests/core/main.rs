@@ -8,6 +8,7 @@ mod batch;
 mod candidates;
 mod chat;
 mod common;
+mod engine;
 mod errors;
 mod explain;
 mod folder;

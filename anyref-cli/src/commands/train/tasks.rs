@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
-use anyref_core::{Task, TeamTask};
+use anyref_core::{OnDevice, OnDevices};
 use anyref_train::ablation::{AblationConfig, ablate};
 use anyref_train::run::config::TrainConfig;
 use anyref_train::run::distributed::topology::Nodes;
@@ -22,7 +22,7 @@ pub struct Training<'a> {
     pub nodes: Option<&'a Nodes>,
 }
 
-impl TeamTask for Training<'_> {
+impl OnDevices for Training<'_> {
     type Output = Result<bool>;
 
     fn run<B: Backend>(self, devices: &[B::Device]) -> Result<bool> {
@@ -42,7 +42,7 @@ pub struct Planning<'a> {
     pub folders: &'a Folders,
 }
 
-impl Task for Planning<'_> {
+impl OnDevice for Planning<'_> {
     type Output = Result<Plan>;
 
     fn run<B: Backend>(self, device: &B::Device) -> Result<Plan> {
@@ -56,7 +56,7 @@ pub struct Ablation<'a> {
     pub folders: &'a Folders,
 }
 
-impl Task for Ablation<'_> {
+impl OnDevice for Ablation<'_> {
     type Output = Result<String>;
 
     fn run<B: Backend>(self, device: &B::Device) -> Result<String> {
@@ -72,7 +72,7 @@ pub struct Pictures<'a> {
     pub out: &'a Path,
 }
 
-impl Task for Pictures<'_> {
+impl OnDevice for Pictures<'_> {
     type Output = Result<usize>;
 
     fn run<B: Backend>(self, device: &B::Device) -> Result<usize> {
@@ -90,7 +90,7 @@ pub struct Export<'a> {
     pub adapter: bool,
 }
 
-impl Task for Export<'_> {
+impl OnDevice for Export<'_> {
     type Output = Result<PathBuf>;
 
     fn run<B: Backend>(self, device: &B::Device) -> Result<PathBuf> {

@@ -1,94 +1,29 @@
-//! Backends by name, for programs that let their user choose one.
-//!
-//! Everything else here is generic over `B: Backend`; this is where one is chosen by its name.
+//! The one place where a backend's name becomes its type; everything else is generic over it.
 
-use core::fmt;
-use core::str::FromStr;
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use burn::tensor::backend::Backend;
-
 #[cfg(feature = "cuda")]
 use cubecl::{Runtime, cuda::CudaRuntime};
 
 #[cfg(feature = "cuda")]
-mod kernels;
+use super::kernels;
+use super::name::{BackendError, BackendName};
 #[cfg(any(
     feature = "wgpu",
     feature = "vulkan",
     feature = "metal",
     feature = "webgpu"
 ))]
-mod wgpu;
+use super::wgpu;
 
-/// What is said where the library of a driver is missing.
+/// Message of CUDA where the library of a driver is missing.
 #[cfg(feature = "cuda")]
 const NO_LIBRARY: &str = "Unable to dynamically load";
 
-/// A backend; which of them a build has is a matter of its features.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum BackendName {
-    /// The processor.
-    Flex,
-    /// The GPU through wgpu, with whatever graphics interface the system offers.
-    Wgpu,
-    /// The GPU through wgpu and Vulkan.
-    Vulkan,
-    /// The GPU through wgpu and Metal.
-    Metal,
-    /// The GPU through wgpu and WebGPU, which outside of browsers is whatever the system offers.
-    Webgpu,
-    /// The GPU through CUDA.
-    Cuda,
-}
-
-/// Why nothing runs on a backend.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-pub enum BackendError {
-    /// There is none of this name.
-    #[error("there is no backend {0:?}: use flex, wgpu, vulkan, metal, webgpu or cuda")]
-    Unknown(String),
-    /// The build is without it.
-    #[error("backend {0} is not compiled in: build with `--features {0}`")]
-    NotCompiled(BackendName),
-    /// There is no device at all.
-    #[error("backend {0} finds no device: {remedy}", remedy = .0.driver())]
-    NoDriver(BackendName),
-    /// There are fewer devices.
-    #[error("{backend} has no device {number}, only {count} numbered from 0")]
-    NoDevice {
-        /// The backend.
-        backend: BackendName,
-        /// The number asked for.
-        number: usize,
-        /// How many there are.
-        count: usize,
-    },
-    /// A device takes one backend in the life of a process.
-    #[error(
-        "device {device} already runs backend {running} in this process: use {running} or start another process for {backend}"
-    )]
-    Taken {
-        /// The backend.
-        backend: BackendName,
-        /// The device.
-        device: String,
-        /// The backend it runs.
-        running: BackendName,
-    },
-    /// The driver is missing or broken.
-    #[error("the driver of backend {backend} does not start ({remedy}): {reason}", remedy = .backend.driver())]
-    Driver {
-        /// The backend.
-        backend: BackendName,
-        /// What it said.
-        reason: String,
-    },
-}
-
 /// Work that runs on any backend.
-pub trait Task {
+pub trait OnDevice {
     /// What comes of it.
     type Output;
 
@@ -97,7 +32,7 @@ pub trait Task {
 }
 
 /// Work that several devices of any backend share.
-pub trait TeamTask {
+pub trait OnDevices {
     /// What comes of it.
     type Output;
 
@@ -108,7 +43,7 @@ pub trait TeamTask {
 /// A team of one.
 struct Single<T>(T);
 
-impl<T: Task> TeamTask for Single<T> {
+impl<T: OnDevice> OnDevices for Single<T> {
     type Output = T::Output;
 
     fn run<B: Backend>(self, devices: &[B::Device]) -> T::Output {
@@ -117,60 +52,11 @@ impl<T: Task> TeamTask for Single<T> {
 }
 
 impl BackendName {
-    /// All there are, compiled in or not.
-    pub const ALL: [Self; 6] = [
-        Self::Flex,
-        Self::Wgpu,
-        Self::Vulkan,
-        Self::Metal,
-        Self::Webgpu,
-        Self::Cuda,
-    ];
-
-    /// The name, which is also that of the feature.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Flex => "flex",
-            Self::Wgpu => "wgpu",
-            Self::Vulkan => "vulkan",
-            Self::Metal => "metal",
-            Self::Webgpu => "webgpu",
-            Self::Cuda => "cuda",
-        }
-    }
-
-    /// What a machine without a device lacks.
-    fn driver(self) -> &'static str {
-        match self {
-            Self::Flex => "it runs on any processor",
-            Self::Wgpu | Self::Webgpu => {
-                "install the driver of a GPU, or Mesa's lavapipe (Debian: mesa-vulkan-drivers)"
-            }
-            Self::Vulkan => {
-                "install the Vulkan driver of a GPU, or Mesa's lavapipe (Debian: mesa-vulkan-drivers)"
-            }
-            Self::Metal => "it runs on Apple's systems only",
-            Self::Cuda => "it needs an Nvidia GPU and its driver",
-        }
-    }
-
-    /// Whether this build has it.
-    pub fn is_compiled(self) -> bool {
-        match self {
-            Self::Flex => cfg!(feature = "flex"),
-            Self::Wgpu => cfg!(feature = "wgpu"),
-            Self::Vulkan => cfg!(feature = "vulkan"),
-            Self::Metal => cfg!(feature = "metal"),
-            Self::Webgpu => cfg!(feature = "webgpu"),
-            Self::Cuda => cfg!(feature = "cuda"),
-        }
-    }
-
     /// Runs a task on device `number`, or on the backend's own choice.
     ///
     /// # Errors
     /// When the backend is not compiled in or has no such device.
-    pub fn dispatch<T: Task>(
+    pub fn dispatch<T: OnDevice>(
         self,
         number: Option<usize>,
         task: T,
@@ -178,13 +64,14 @@ impl BackendName {
         self.dispatch_team(number.as_slice(), Single(task))
     }
 
-    /// Runs a task on the devices of these numbers, or on the one that the backend chooses when there are none. The
-    /// processor may be given several times. Kernels that CUDA compiles are kept in the user's cache folder, where the
-    /// program finds them when it starts again; a `cubecl.toml` that names a folder of its own is left alone.
+    /// Runs a task on the devices of these numbers, or on the one that the backend chooses when
+    /// there are none. The processor may be given several times. Kernels that CUDA compiles are
+    /// kept in the user's cache folder, where the program finds them when it starts again; a
+    /// `cubecl.toml` that names a folder of its own is left alone.
     ///
     /// # Errors
     /// When the backend is not compiled in or lacks one of the devices.
-    pub fn dispatch_team<T: TeamTask>(
+    pub fn dispatch_team<T: OnDevices>(
         self,
         numbers: &[usize],
         task: T,
@@ -284,7 +171,7 @@ impl BackendName {
 
     /// Refuses a number that no device has.
     #[allow(dead_code, reason = "a build without any backend has no use for it")]
-    fn check(self, number: usize, count: usize) -> Result<(), BackendError> {
+    pub(super) fn check(self, number: usize, count: usize) -> Result<(), BackendError> {
         if number < count {
             return Ok(());
         }
@@ -297,38 +184,11 @@ impl BackendName {
 
     /// Drivers that are not there panic rather than return an error.
     #[allow(dead_code, reason = "for backends with a driver only")]
-    fn guarded<T>(self, ask: impl FnOnce() -> T) -> Result<T, BackendError> {
+    pub(super) fn guarded<T>(self, ask: impl FnOnce() -> T) -> Result<T, BackendError> {
         catch_unwind(AssertUnwindSafe(ask)).map_err(|payload| BackendError::Driver {
             backend: self,
             reason: said(payload.as_ref()),
         })
-    }
-}
-
-impl Default for BackendName {
-    /// The processor where it is compiled in: a small model answers there before a GPU has started.
-    fn default() -> Self {
-        Self::ALL
-            .into_iter()
-            .find(|backend| backend.is_compiled())
-            .unwrap_or(Self::Flex)
-    }
-}
-
-impl fmt::Display for BackendName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.pad(self.name())
-    }
-}
-
-impl FromStr for BackendName {
-    type Err = BackendError;
-
-    fn from_str(name: &str) -> Result<Self, BackendError> {
-        Self::ALL
-            .into_iter()
-            .find(|backend| backend.name() == name)
-            .ok_or_else(|| BackendError::Unknown(name.to_owned()))
     }
 }
 
@@ -360,7 +220,7 @@ mod tests {
 
     struct Name;
 
-    impl Task for Name {
+    impl OnDevice for Name {
         type Output = String;
 
         fn run<B: Backend>(self, device: &B::Device) -> String {
@@ -370,21 +230,12 @@ mod tests {
 
     struct Count;
 
-    impl TeamTask for Count {
+    impl OnDevices for Count {
         type Output = usize;
 
         fn run<B: Backend>(self, devices: &[B::Device]) -> usize {
             devices.len()
         }
-    }
-
-    #[test]
-    fn names_read_back() {
-        for backend in BackendName::ALL {
-            assert_eq!(backend.to_string().parse(), Ok(backend));
-        }
-        let error = "opencl".parse::<BackendName>().unwrap_err();
-        assert!(error.to_string().contains("\"opencl\""), "{error}");
     }
 
     #[cfg(feature = "flex")]

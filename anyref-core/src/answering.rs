@@ -1,0 +1,192 @@
+//! The route of every answer: encode, generate, decode masks.
+
+use burn::tensor::backend::Backend;
+
+use crate::conversation::Conversation;
+use crate::encoding::EncodedQuestion;
+use crate::generation::{Generated, Prefilled};
+use crate::memory::{RowLength, answer_bytes};
+use crate::observer::{Cancel, OnText};
+use crate::{Answer, AnyRef, Result};
+
+/// An answer with all its masks, and the states that it came from.
+pub(crate) struct Answered<B: Backend> {
+    pub(crate) answer: Answer,
+    pub(crate) states: States<B>,
+}
+
+/// States of the language model behind an answer.
+pub(crate) enum States<B: Backend> {
+    /// Those it was generated from.
+    Generated(Generated<B>),
+    /// To be read again: the question and the tokens of the answer that was chosen.
+    Chosen(Prefilled<B>, Vec<u32>),
+}
+
+/// Encoded questions that are answered together.
+struct Batch<'a, B: Backend> {
+    /// Their places among all questions.
+    places: Vec<usize>,
+    asked: Vec<Conversation<'a, B>>,
+    questions: Vec<EncodedQuestion<B>>,
+}
+
+impl<B: Backend> Batch<'_, B> {
+    fn new() -> Self {
+        Self {
+            places: Vec::new(),
+            asked: Vec::new(),
+            questions: Vec::new(),
+        }
+    }
+}
+
+impl<B: Backend> AnyRef<B> {
+    /// Answers the last question of each conversation, its masks those of high enough scores.
+    /// Questions that are answered greedily go through the three steps together, as many as fit
+    /// [`batch_bytes`](Self::batch_bytes); the others one by one.
+    pub(crate) async fn answers(
+        &self,
+        asked: &[Conversation<'_, B>],
+        on_text: OnText<'_>,
+        cancel: &Cancel,
+    ) -> Vec<Result<Answer>> {
+        let mut answers = Vec::with_capacity(asked.len());
+        // Neighbours of one kind, so that answers keep their order.
+        for asked in asked.chunk_by(|one, next| self.reranks(*one) == self.reranks(*next)) {
+            let first = answers.len();
+            if self.reranks(asked[0]) {
+                for asked in asked {
+                    let chosen = self.rerank(*asked, cancel).await;
+                    answers.push(chosen.map(|chosen| chosen.answer));
+                }
+            } else {
+                let on_text = &mut |row: usize, text: &str| on_text(first + row, text);
+                answers.extend(self.unranked_answers(asked, on_text, cancel).await);
+            }
+        }
+        let visible = |answer| {
+            self.device_checked(answer)
+                .map(|a| self.without_doubtful(a))
+        };
+        answers.into_iter().map(visible).collect()
+    }
+
+    /// The answer to the last question of a conversation, with all its masks.
+    pub(crate) async fn answered(
+        &self,
+        asked: Conversation<'_, B>,
+        cancel: &Cancel,
+    ) -> Result<Answered<B>> {
+        if self.reranks(asked) {
+            let chosen = self.rerank(asked, cancel).await?;
+            return Ok(Answered {
+                answer: chosen.answer,
+                states: States::Chosen(chosen.question, chosen.tokens),
+            });
+        }
+        let question = self.encode_question(asked)?;
+        let on_text = &mut crate::observer::unobserved;
+        let (generated, mut answers) = self
+            .batch_answers(&[asked], vec![question], on_text, cancel)
+            .await?;
+        Ok(Answered {
+            answer: answers.remove(0)?,
+            states: States::Generated(generated),
+        })
+    }
+
+    /// Answers that are generated greedily or by sampling, with all their masks.
+    pub(crate) async fn unranked_answers(
+        &self,
+        asked: &[Conversation<'_, B>],
+        on_text: OnText<'_>,
+        cancel: &Cancel,
+    ) -> Vec<Result<Answer>> {
+        let mut answers: Vec<Option<Result<Answer>>> = Vec::new();
+        answers.resize_with(asked.len(), || None);
+        let mut batch = Batch::new();
+        for (place, &asked) in asked.iter().enumerate() {
+            match self.encode_question(asked) {
+                Err(error) => answers[place] = Some(Err(error)),
+                Ok(question) => {
+                    if !self.has_room(&batch, &question) {
+                        let full = std::mem::replace(&mut batch, Batch::new());
+                        self.finish(full, &mut answers, on_text, cancel).await;
+                    }
+                    batch.places.push(place);
+                    batch.asked.push(asked);
+                    batch.questions.push(question);
+                }
+            }
+        }
+        self.finish(batch, &mut answers, on_text, cancel).await;
+        let answers = answers.into_iter();
+        answers
+            .map(|answer| answer.expect("an answer or an error for every question"))
+            .collect()
+    }
+
+    /// Whether one question more can be answered together with a batch. Rows of a batch are
+    /// sampled differently, so that a sampled answer would depend on its place.
+    fn has_room(&self, batch: &Batch<'_, B>, question: &EncodedQuestion<B>) -> bool {
+        let Some(first) = batch.asked.first() else {
+            return true;
+        };
+        let questions = batch.questions.iter().chain([question]);
+        let longest = questions.map(|question| question.layout.len()).max();
+        let row = RowLength {
+            prefix: first.picture.prefix.len(),
+            question: longest.unwrap_or(0),
+            answer: self.generation.max_new_tokens,
+        };
+        let dtype = first.picture.embedding.dtype();
+        let rows = batch.questions.len() as u64 + 1;
+        let bytes = answer_bytes(&self.config.llm, row, dtype).saturating_mul(rows);
+        self.generation.is_greedy() && bytes <= self.batch_bytes
+    }
+
+    /// Answers a batch. An error of the device is that of each of its questions.
+    async fn finish(
+        &self,
+        batch: Batch<'_, B>,
+        answers: &mut [Option<Result<Answer>>],
+        on_text: OnText<'_>,
+        cancel: &Cancel,
+    ) {
+        let Batch {
+            places,
+            asked,
+            questions,
+        } = batch;
+        if places.is_empty() {
+            return;
+        }
+        let on_text = &mut |row: usize, text: &str| on_text(places[row], text);
+        match self.batch_answers(&asked, questions, on_text, cancel).await {
+            Ok((_, found)) => {
+                for (place, answer) in places.into_iter().zip(found) {
+                    answers[place] = Some(answer);
+                }
+            }
+            Err(error) => {
+                for place in places {
+                    answers[place] = Some(Err(error.of_each()));
+                }
+            }
+        }
+    }
+
+    /// The last two steps, for encoded questions.
+    async fn batch_answers(
+        &self,
+        asked: &[Conversation<'_, B>],
+        questions: Vec<EncodedQuestion<B>>,
+        on_text: OnText<'_>,
+        cancel: &Cancel,
+    ) -> Result<(Generated<B>, Vec<Result<Answer>>)> {
+        let generated = self.generate(asked, questions, on_text, cancel).await?;
+        let answers = self.decode(asked, &generated).await?;
+        Ok((generated, answers))
+    }
+}

@@ -1,0 +1,121 @@
+//! A question about a picture, with the turns before it.
+
+use burn::tensor::backend::Backend;
+
+use crate::picture::Picture;
+use crate::prompt::{DESCRIBE_QUESTION, Question};
+use crate::{Prompt, Reference, Result};
+
+/// Purpose of a question.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Goal {
+    /// Masks of the references.
+    Segment,
+    /// Words for the reference.
+    Describe,
+    /// An answer that is shown as it is generated, so that none is chosen among several.
+    Chat,
+}
+
+/// A question, with its answer once there is one.
+#[derive(Debug, Clone)]
+pub struct Turn {
+    pub(crate) prompt: Prompt,
+    pub(crate) question: Question,
+    pub(crate) answer: Option<String>,
+}
+
+impl Turn {
+    /// Resolves a prompt into its question.
+    ///
+    /// # Errors
+    /// As [`Prompt::segmentation`] and [`Prompt::description`].
+    pub fn new(prompt: Prompt, goal: Goal) -> Result<Self> {
+        let question = match goal {
+            Goal::Segment | Goal::Chat => prompt.segmentation()?,
+            Goal::Describe => prompt.description()?,
+        };
+        Ok(Self {
+            prompt,
+            question,
+            answer: None,
+        })
+    }
+
+    /// The box whose content the default question asks for; another question may be about
+    /// something else, such as a neighbour of the box.
+    pub(crate) fn asked_box(&self) -> Option<[f32; 4]> {
+        let [Reference::Box(region)] = self.prompt.references[..] else {
+            return None;
+        };
+        let default = Prompt::new([Reference::Box(region)]).segmentation().ok()?;
+        (self.question.text == default.text).then_some(region)
+    }
+}
+
+/// A picture and the turns about it, the last of which is to be answered.
+#[derive(Debug)]
+pub(crate) struct Conversation<'a, B: Backend> {
+    pub(crate) picture: &'a Picture<B>,
+    pub(crate) turns: &'a [Turn],
+    pub(crate) goal: Goal,
+}
+
+impl<B: Backend> Clone for Conversation<'_, B> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<B: Backend> Copy for Conversation<'_, B> {}
+
+impl<B: Backend> Conversation<'_, B> {
+    /// Whether a measure of good answers is known, which reranking needs: a description by a
+    /// question other than the default one may be anything.
+    pub(crate) fn has_measure(&self) -> bool {
+        let question = self.turns.last();
+        let question = question.and_then(|turn| turn.prompt.question.as_deref());
+        match self.goal {
+            Goal::Segment => true,
+            Goal::Describe => question.is_none_or(|question| question == DESCRIBE_QUESTION),
+            Goal::Chat => false,
+        }
+    }
+}
+
+/// Answered turns, as many of the last ones as a model reads.
+#[derive(Debug, Clone, Default)]
+pub struct History {
+    turns: Vec<Turn>,
+    answered: usize,
+}
+
+impl History {
+    /// The turns that are read with the next question.
+    pub(crate) fn turns(&self) -> &[Turn] {
+        &self.turns
+    }
+
+    /// Adds an answered turn, and drops the first ones beyond `most`; none where there is no limit.
+    pub(crate) fn push(&mut self, turn: Turn, most: Option<usize>) {
+        self.answered += 1;
+        self.turns.push(turn);
+        let beyond = most.map_or(0, |most| self.turns.len().saturating_sub(most));
+        self.turns.drain(..beyond);
+    }
+
+    /// Number of answered questions, those that are no longer read included.
+    pub fn answered(&self) -> usize {
+        self.answered
+    }
+
+    /// Number of turns that are kept to be read.
+    pub fn kept(&self) -> usize {
+        self.turns.len()
+    }
+
+    /// Forgets all turns.
+    pub fn clear(&mut self) {
+        *self = Self::default();
+    }
+}

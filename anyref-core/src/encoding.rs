@@ -1,0 +1,209 @@
+//! First step of an answer: pictures, references and prompts become inputs of the language model.
+
+use std::sync::Arc;
+
+use anyref_audio::AudioPreprocessor;
+use anyref_llm::LlamaInput;
+use anyref_llm::conversation::llava_v1;
+use anyref_vision::roi_align::RegionBox;
+use burn::tensor::{Tensor, backend::Backend};
+use web_time::Instant;
+
+use crate::conversation::{Conversation, Turn};
+use crate::layout::Layout;
+use crate::memory::cache_bytes;
+use crate::model::PictureFeatures;
+use crate::picture::Picture;
+use crate::preprocess::PicturePixels;
+use crate::reference::check_box;
+use crate::special_tokens::SpecialTokens;
+use crate::splice::{ReferenceBank, splice};
+use crate::{AnyRef, Error, Reference, Result, Timing};
+
+/// Pixels of pictures, as the image encoder takes them, that are encoded together: one of SAM's
+/// usual size, or several small ones. It bounds the memory they take.
+const PIXELS_AT_ONCE: usize = 1024 * 1024;
+
+/// A question ready for the language model.
+#[derive(Debug)]
+pub(crate) struct EncodedQuestion<B: Backend> {
+    /// The question from the picture's end on; references are counted from 0.
+    pub(crate) layout: Layout,
+    /// Features of its references, each `[1, tokens, hidden]`, in the order of the layout.
+    pub(crate) references: Vec<Tensor<B, 3>>,
+    pub(crate) timing: Timing,
+}
+
+impl<B: Backend> AnyRef<B> {
+    /// Encodes pictures, as many together as [`PIXELS_AT_ONCE`] allows.
+    pub(crate) fn encode_pictures(&self, pictures: &[&PicturePixels]) -> Result<Vec<Picture<B>>> {
+        let side = self.config.image_encoder.image_size.max(1);
+        let together = (PIXELS_AT_ONCE / (side * side)).max(1);
+        let mut encoded = Vec::with_capacity(pictures.len());
+        for pictures in pictures.chunks(together) {
+            encoded.extend(self.encode_together(pictures)?);
+        }
+        Ok(encoded)
+    }
+
+    fn encode_together(&self, pictures: &[&PicturePixels]) -> Result<Vec<Picture<B>>> {
+        let start = Instant::now();
+        let batch = |pixels: &dyn Fn(&PicturePixels) -> Tensor<B, 3>| {
+            Tensor::<B, 3>::stack::<4>(pictures.iter().map(|one| pixels(one)).collect(), 0)
+        };
+        let clip = batch(&|one| one.clip.to_tensor(self.device()));
+        let features = self.model.picture_features(clip);
+        let sam = batch(&|one| one.sam.pixels.to_tensor(self.device()));
+        let embeddings = self.model.image_encoder.forward(sam);
+
+        let spliced = splice(
+            &self.model.llm,
+            &vec![self.opening()?; pictures.len()],
+            Some(features.tokens.clone()),
+            &ReferenceBank::default(),
+            0,
+            self.device(),
+        );
+        let mut prefix = self.model.llm.new_cache();
+        self.model
+            .llm
+            .forward(LlamaInput::new(spliced.embeddings), Some(&mut prefix));
+        let encoding = start.elapsed() / pictures.len() as u32;
+        let one = |(index, picture): (usize, &&PicturePixels)| Picture {
+            features: PictureFeatures {
+                grid: features.grid.clone().narrow(0, index, 1),
+                tokens: features.tokens.clone().narrow(0, index, 1),
+            },
+            embedding: embeddings.clone().narrow(0, index, 1),
+            prefix: match pictures.len() {
+                1 => prefix.clone(),
+                _ => prefix.select(&[index]),
+            },
+            prefix_bytes: cache_bytes(&self.config.llm, prefix.len(), features.tokens.dtype()),
+            original_size: picture.sam.original_size,
+            resized_size: picture.sam.resized_size,
+            encoding,
+            counted: Arc::default(),
+        };
+        Ok(pictures.iter().enumerate().map(one).collect())
+    }
+
+    /// Encodes the references of a question and lays it out.
+    ///
+    /// # Errors
+    /// When a reference cannot be encoded, or the question and its answer do not fit the context.
+    pub(crate) fn encode_question(&self, asked: Conversation<'_, B>) -> Result<EncodedQuestion<B>> {
+        let mut timing = Timing::default();
+        let start = Instant::now();
+        let mut references = Vec::new();
+        for turn in asked.turns {
+            for &index in &turn.question.marked {
+                let reference = &turn.prompt.references[index];
+                let start = Instant::now();
+                references.push(self.reference_features(asked.picture, reference)?);
+                if matches!(reference, Reference::Audio(_)) {
+                    timing.audio += start.elapsed();
+                }
+            }
+        }
+        let lengths = references.iter().map(|features| features.dims()[1]);
+        let lengths: Vec<_> = lengths.enumerate().collect();
+        let layout = self.layout(asked.turns, &lengths)?;
+        let context = self.config.llm.max_position_embeddings;
+        let answer = self.generation.max_new_tokens;
+        let length = asked.picture.prefix.len() + layout.len();
+        let length = length.saturating_add(answer);
+        if length > context {
+            return Err(Error::ContextFull {
+                length,
+                answer,
+                context,
+            });
+        }
+        timing.prompt = start.elapsed().saturating_sub(timing.audio);
+        Ok(EncodedQuestion {
+            layout,
+            references,
+            timing,
+        })
+    }
+
+    /// The positions up to the picture's end, which are the same for all questions.
+    pub(crate) fn opening(&self) -> Result<Layout> {
+        let ids = self
+            .tokenizer
+            .encode(&llava_v1().ask(image_marker()).prompt(), true)?;
+        let (opening, _) = self.split_after_picture(&ids);
+        let special = self.special_tokens();
+        Layout::new(opening, special, self.config.image_tokens(), &[])
+    }
+
+    /// The features of one reference, `[1, tokens, hidden]`.
+    fn reference_features(
+        &self,
+        picture: &Picture<B>,
+        reference: &Reference,
+    ) -> Result<Tensor<B, 3>> {
+        match reference {
+            Reference::Text(_) => unreachable!("phrases stand in the question"),
+            Reference::Box(region) => {
+                let (width, height) = picture.size();
+                let [x0, y0, x1, y1] = check_box(*region, width, height)?;
+                let (width, height) = (width as f32, height as f32);
+                let region = RegionBox {
+                    batch: 0,
+                    x0: x0 / width,
+                    y0: y0 / height,
+                    x1: x1 / width,
+                    y1: y1 / height,
+                };
+                let grid = picture.features.grid.clone();
+                Ok(self.model.box_reference(grid, &[region]))
+            }
+            Reference::Image(reference) => {
+                let pixels = self.preprocessor().clip(reference.image())?;
+                let pixels = pixels.to_tensor::<B>(self.device()).unsqueeze();
+                Ok(self.model.image_reference(pixels))
+            }
+            Reference::Audio(sound) => {
+                let config = self.config.audio.as_ref().ok_or(Error::NoAudioEncoder)?;
+                let features =
+                    AudioPreprocessor::new(config.preprocessor.clone()).process(sound)?;
+                self.model
+                    .audio_reference(features.to_tensor::<B>(self.device()).unsqueeze())
+                    .ok_or(Error::NoAudioEncoder)
+            }
+        }
+    }
+
+    /// The conversation after the picture, up to where the answer begins.
+    fn layout(&self, turns: &[Turn], references: &[(usize, usize)]) -> Result<Layout> {
+        let mut conversation = llava_v1();
+        for (index, turn) in turns.iter().enumerate() {
+            let picture = if index == 0 {
+                format!("{}\n", image_marker())
+            } else {
+                String::new()
+            };
+            conversation = conversation.ask(format!("{picture}{}", turn.question.text));
+            if let Some(answer) = &turn.answer {
+                conversation = conversation.answer(answer);
+            }
+        }
+        let ids = self.tokenizer.encode(&conversation.open().prompt(), true)?;
+        let (_, rest) = self.split_after_picture(&ids);
+        Layout::new(rest, self.special_tokens(), 0, references)
+    }
+
+    /// Ids up to and with `<im_end>`, which do not depend on the question, and the rest.
+    fn split_after_picture<'a>(&self, ids: &'a [u32]) -> (&'a [u32], &'a [u32]) {
+        let image_end = self.special_tokens().image_end;
+        let end = ids.iter().position(|&id| id == image_end);
+        ids.split_at(end.map_or(0, |end| end + 1))
+    }
+}
+
+/// The markers between which the picture is spliced in.
+fn image_marker() -> String {
+    SpecialTokens::IMAGE.concat()
+}

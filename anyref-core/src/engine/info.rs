@@ -1,0 +1,95 @@
+//! Facts about an engine.
+
+use std::time::Duration;
+
+use anyref_audio::AudioPreprocessorConfig;
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::{Tensor, backend::Backend};
+
+use crate::backend::BackendName;
+use crate::model::AnyRefModel;
+
+/// A part of a model.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct PartInfo {
+    /// Name, that of its field in the config.
+    pub name: &'static str,
+    /// Number of its parameters.
+    pub parameters: u64,
+    /// Memory of its parameters, in bytes.
+    pub bytes: u64,
+}
+
+/// A loaded model and the device it is on.
+#[derive(Debug, Clone)]
+pub struct EngineInfo {
+    /// Name of the model, as of its config.
+    pub model: String,
+    /// The backend.
+    pub backend: BackendName,
+    /// The backend's own name of its device.
+    pub device: String,
+    /// The parts that the model has.
+    pub parts: Vec<PartInfo>,
+    /// Pre-processing of sounds, for a model that hears.
+    pub audio: Option<AudioPreprocessorConfig>,
+    /// Time that loading took.
+    pub load: Duration,
+}
+
+impl EngineInfo {
+    /// Whether sounds can be asked about.
+    pub fn hears(&self) -> bool {
+        self.audio.is_some()
+    }
+
+    /// Memory of all parameters, in bytes.
+    pub fn bytes(&self) -> u64 {
+        self.parts.iter().map(|part| part.bytes).sum()
+    }
+}
+
+/// The parts of a model.
+pub(super) fn parts<B: Backend>(model: &AnyRefModel<B>) -> Vec<PartInfo> {
+    let parts = [
+        Some(part("vision_tower", &model.vision_tower)),
+        Some(part("mm_projector", &model.mm_projector)),
+        Some(part("image_encoder", &model.image_encoder)),
+        model
+            .audio_encoder
+            .as_ref()
+            .map(|m| part("audio_encoder", m)),
+        model
+            .audio_projector
+            .as_ref()
+            .map(|m| part("audio_projector", m)),
+        model
+            .box_projector
+            .as_ref()
+            .map(|m| part("box_projector", m)),
+        Some(part("llm", &model.llm)),
+        Some(part("text_hidden_fcs", &model.text_hidden_fcs)),
+        Some(part("prompt_encoder", &model.prompt_encoder)),
+        Some(part("mask_decoder", &model.mask_decoder)),
+    ];
+    parts.into_iter().flatten().collect()
+}
+
+fn part<B: Backend>(name: &'static str, module: &impl Module<B>) -> PartInfo {
+    struct Size(u64);
+
+    impl<B: Backend> ModuleVisitor<B> for Size {
+        fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+            let values = param.val();
+            self.0 += (values.shape().num_elements() * values.dtype().size()) as u64;
+        }
+    }
+
+    let mut size = Size(0);
+    module.visit(&mut size);
+    PartInfo {
+        name,
+        parameters: module.num_params() as u64,
+        bytes: size.0,
+    }
+}

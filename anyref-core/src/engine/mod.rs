@@ -1,0 +1,13 @@
+//! A model kept alive on a backend that is chosen by name; no type of its surface names a backend.
+
+mod info;
+mod interface;
+mod loaded;
+mod options;
+mod picture;
+
+pub use info::{EngineInfo, PartInfo};
+pub use interface::{Dialogue, Engine, EngineFuture, Request};
+pub use loaded::load_engine;
+pub use options::{AnswerOptions, EngineOptions, ModelSource};
+pub use picture::EncodedPicture;

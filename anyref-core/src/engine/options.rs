@@ -1,0 +1,103 @@
+//! Options of an engine.
+
+use std::path::PathBuf;
+
+use burn::tensor::backend::Backend;
+
+use crate::backend::BackendName;
+use crate::folder::ModelFiles;
+use crate::precision::ModelOptions;
+use crate::{AnyRef, Result};
+
+/// Source of a model.
+#[derive(Debug, Clone)]
+pub enum ModelSource {
+    /// A model folder or a file that names published parts, as of [`AnyRef::load`].
+    Path(PathBuf),
+    /// The content of a model folder's files.
+    Files(ModelFiles<'static>),
+}
+
+impl ModelSource {
+    /// Loads the model onto a device.
+    ///
+    /// # Errors
+    /// As [`AnyRef::load_with`].
+    pub fn load<B: Backend>(&self, weights: ModelOptions, device: &B::Device) -> Result<AnyRef<B>> {
+        match self {
+            Self::Path(path) => AnyRef::load_with(path, weights, device),
+            Self::Files(files) => AnyRef::from_files(*files, weights, device),
+        }
+    }
+}
+
+/// Changes of how a model answers; the model's own way where there is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub struct AnswerOptions {
+    /// Above 0, answers are sampled.
+    pub temperature: f64,
+    /// Seed of sampled answers.
+    pub seed: u64,
+    /// Longest answer, in tokens.
+    pub max_new_tokens: Option<usize>,
+    /// Masks of a lower estimated IoU are left out, as
+    /// [`min_mask_score`](crate::AnyRefConfig::min_mask_score) says.
+    pub min_mask_score: Option<f32>,
+    /// Answers that are tried, as of [`CandidateConfig::count`](crate::CandidateConfig::count).
+    pub candidates: Option<usize>,
+    /// Memory of questions that are answered together, as of [`AnyRef::batch_bytes`].
+    pub batch_bytes: Option<u64>,
+}
+
+impl AnswerOptions {
+    /// Changes a model.
+    ///
+    /// # Errors
+    /// When a value is out of its range.
+    pub fn apply<B: Backend>(&self, anyref: &mut AnyRef<B>) -> Result<()> {
+        anyref.generation.temperature = self.temperature;
+        anyref.generation.seed = self.seed;
+        if let Some(tokens) = self.max_new_tokens {
+            anyref.config.max_new_tokens = tokens;
+            anyref.generation.max_new_tokens = tokens;
+        }
+        if let Some(score) = self.min_mask_score {
+            anyref.config.min_mask_score = score;
+        }
+        if let Some(count) = self.candidates {
+            anyref.config.candidates.count = count;
+        }
+        if let Some(bytes) = self.batch_bytes {
+            anyref.batch_bytes = bytes;
+        }
+        anyref.config.validate()
+    }
+}
+
+/// Options of [`load_engine`](crate::load_engine).
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// The backend.
+    pub backend: BackendName,
+    /// Number of its device, the backend's own choice where there is none.
+    pub device: Option<usize>,
+    /// The model.
+    pub model: ModelSource,
+    /// The types of its weights and values.
+    pub weights: ModelOptions,
+    /// How it answers.
+    pub answers: AnswerOptions,
+}
+
+impl EngineOptions {
+    /// A model on the default backend, with its own options.
+    pub fn new(model: ModelSource) -> Self {
+        Self {
+            backend: BackendName::default(),
+            device: None,
+            model,
+            weights: ModelOptions::default(),
+            answers: AnswerOptions::default(),
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Memory that answers take, reckoned from a model's sizes.
+
+use anyref_llm::LlamaConfig;
+use burn::tensor::DType;
+
+/// Copies of the residual stream that a layer holds at a time: its input, the norm of it, query,
+/// key, value and output of the attention.
+const STREAMS: usize = 6;
+/// Widths of the feed-forward network that a layer holds at a time: gate, up and their product.
+const FEED_FORWARD: usize = 3;
+
+/// Positions of one row of a batch, padding included.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct RowLength {
+    /// Positions that were read before, the picture's.
+    pub(crate) prefix: usize,
+    /// Positions of the question.
+    pub(crate) question: usize,
+    /// Tokens of the longest answer.
+    pub(crate) answer: usize,
+}
+
+/// Bytes of the keys and values of one row of `positions`.
+pub(crate) fn cache_bytes(llm: &LlamaConfig, positions: usize, dtype: DType) -> u64 {
+    let values = 2 * llm.num_hidden_layers * llm.kv_heads() * llm.head_width();
+    dtype.size() as u64 * values as u64 * positions as u64
+}
+
+/// Bytes that generating an answer takes at most for one row: its keys and values with a copy of
+/// one layer's, which grows, the states and queries that are kept for its masks, and the
+/// activations of the question in one layer.
+pub(crate) fn answer_bytes(llm: &LlamaConfig, row: RowLength, dtype: DType) -> u64 {
+    let layers = llm.num_hidden_layers.max(1) as u64;
+    let positions = row.prefix + row.question + row.answer;
+    let cache = cache_bytes(llm, positions, dtype);
+    let query = llm.num_attention_heads * llm.head_width();
+    let kept = (row.question + row.answer) * (llm.hidden_size + query);
+    let streams = STREAMS * llm.hidden_size + FEED_FORWARD * llm.intermediate_size;
+    let scores = llm.num_attention_heads * (row.prefix + row.question);
+    let activations = row.question * (streams + scores) + llm.vocab_size;
+    cache + cache / layers + dtype.size() as u64 * (kept + activations) as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::AnyRefConfig;
+
+    fn row(question: usize) -> RowLength {
+        RowLength {
+            prefix: 300,
+            question,
+            answer: 48,
+        }
+    }
+
+    #[test]
+    fn the_cache_of_a_llama_is_half_a_megabyte_a_position_in_half_precision() {
+        let llm = LlamaConfig::llama_7b();
+        // 2 * 32 layers * 4096 values of 2 bytes.
+        assert_eq!(cache_bytes(&llm, 1, DType::F16), 524_288);
+        assert_eq!(cache_bytes(&llm, 10, DType::F32), 10_485_760);
+    }
+
+    #[test]
+    fn longer_questions_wider_types_and_larger_models_take_more() {
+        let nano = AnyRefConfig::nano().llm;
+        let bytes = |question| answer_bytes(&nano, row(question), DType::F32);
+        assert!(bytes(50) < bytes(51));
+        // Scores grow with the square.
+        assert!(bytes(200) - bytes(100) > bytes(100) - bytes(1));
+        assert_eq!(answer_bytes(&nano, row(50), DType::F16) * 2, bytes(50));
+        let large = answer_bytes(&LlamaConfig::llama_7b(), row(50), DType::F32);
+        assert!(large > 400_000_000, "{large}");
+        assert!(bytes(50) > cache_bytes(&nano, 398, DType::F32));
+    }
+}

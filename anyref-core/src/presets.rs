@@ -1,0 +1,178 @@
+//! Configurations by name.
+
+use anyref_audio::{AudioPreprocessorConfig, ImageBindAudioConfig};
+use anyref_decoder::{MaskDecoderConfig, PromptEncoderConfig};
+use anyref_llm::{LlamaConfig, LoraConfig};
+use anyref_vision::clip::ClipVisionConfig;
+use anyref_vision::projector::ProjectorKind;
+use anyref_vision::sam::SamVisionConfig;
+
+use crate::candidates::CandidateConfig;
+use crate::config::{AnyRefConfig, AudioConfig};
+use crate::model::ReferencePooling;
+
+impl AnyRefConfig {
+    /// The paper's model: CLIP ViT-L/14 at 224, SAM ViT-H at 1024, ImageBind-Huge audio, LLaMA-7B
+    /// with LoRA (He et al. 2024, section 4; numbers from the authors' `train.py`).
+    pub fn anyref_7b() -> Self {
+        let llm = LlamaConfig {
+            vocab_size: 32_007,
+            ..LlamaConfig::llama_7b()
+        };
+        Self {
+            name: "anyref-7b".into(),
+            vision_tower: ClipVisionConfig::vit_large_patch14(),
+            vision_select_layer: -2,
+            mm_projector: ProjectorKind::Linear,
+            image_encoder: SamVisionConfig::vit_huge(),
+            audio: Some(AudioConfig {
+                encoder: ImageBindAudioConfig::new(),
+                preprocessor: AudioPreprocessorConfig::new(),
+            }),
+            llm,
+            lora: Some(LoraConfig::default()),
+            prompt_encoder: PromptEncoderConfig::new(),
+            mask_decoder: MaskDecoderConfig::new(),
+            reference_tokens: 4,
+            reference_pooling: ReferencePooling::Strips,
+            box_coordinates: false,
+            refocus_lambda: 0.1,
+            max_new_tokens: 128,
+            min_mask_score: 0.0,
+            candidates: CandidateConfig::default(),
+            max_history_turns: None,
+        }
+    }
+
+    /// The model that this project trains and ships: the same parts, small.
+    pub fn nano() -> Self {
+        let width = 192;
+        Self {
+            name: "nano".into(),
+            vision_tower: ClipVisionConfig {
+                hidden_size: width,
+                intermediate_size: 4 * width,
+                num_hidden_layers: 6,
+                num_attention_heads: 4,
+                image_size: 192,
+                patch_size: 12,
+                ..ClipVisionConfig::vit_large_patch14()
+            },
+            vision_select_layer: -2,
+            mm_projector: ProjectorKind::Linear,
+            image_encoder: SamVisionConfig {
+                hidden_size: width,
+                mlp_dim: 4 * width,
+                num_hidden_layers: 6,
+                num_attention_heads: 4,
+                image_size: 256,
+                patch_size: 8,
+                output_channels: 128,
+                window_size: 8,
+                global_attn_indexes: vec![1, 2, 4, 5],
+                ..SamVisionConfig::vit_base()
+            },
+            audio: Some(AudioConfig {
+                encoder: ImageBindAudioConfig::new()
+                    .with_hidden_size(128)
+                    .with_num_hidden_layers(4)
+                    .with_num_attention_heads(4)
+                    .with_stride(16)
+                    .with_output_dim(128),
+                preprocessor: AudioPreprocessorConfig::new(),
+            }),
+            llm: LlamaConfig {
+                vocab_size: 1024,
+                hidden_size: width,
+                intermediate_size: 512,
+                num_hidden_layers: 4,
+                num_attention_heads: 4,
+                num_key_value_heads: Some(4),
+                max_position_embeddings: 1024,
+                ..LlamaConfig::default()
+            },
+            lora: None,
+            prompt_encoder: PromptEncoderConfig::nano(128, 32).with_input_image_size(256),
+            mask_decoder: MaskDecoderConfig::new()
+                .with_transformer_dim(128)
+                .with_num_heads(8)
+                .with_mlp_dim(512)
+                .with_iou_head_hidden_dim(128),
+            reference_tokens: 4,
+            reference_pooling: ReferencePooling::Grid,
+            box_coordinates: true,
+            refocus_lambda: 0.1,
+            max_new_tokens: 48,
+            min_mask_score: 0.03,
+            candidates: CandidateConfig {
+                count: 8,
+                estimate_weight: 2.0,
+                refusal_estimate: 0.25,
+                picture_refusal_estimate: Some(0.03),
+                listener_weight: 1.0,
+                token_cost: 0.35,
+            },
+            // Its training has no conversations.
+            max_history_turns: Some(0),
+        }
+    }
+
+    /// A model for tests: every part, as small as it goes.
+    pub fn tiny() -> Self {
+        Self {
+            name: "tiny".into(),
+            vision_tower: ClipVisionConfig {
+                hidden_size: 32,
+                intermediate_size: 64,
+                num_hidden_layers: 2,
+                num_attention_heads: 2,
+                image_size: 32,
+                patch_size: 8,
+                ..ClipVisionConfig::vit_large_patch14()
+            },
+            image_encoder: SamVisionConfig {
+                hidden_size: 32,
+                mlp_dim: 64,
+                num_hidden_layers: 2,
+                num_attention_heads: 2,
+                image_size: 64,
+                patch_size: 16,
+                output_channels: 32,
+                window_size: 3,
+                global_attn_indexes: vec![1],
+                ..SamVisionConfig::vit_base()
+            },
+            audio: Some(AudioConfig {
+                encoder: ImageBindAudioConfig::tiny(),
+                preprocessor: AudioPreprocessorConfig::new(),
+            }),
+            llm: LlamaConfig {
+                hidden_size: 32,
+                intermediate_size: 64,
+                num_hidden_layers: 2,
+                num_attention_heads: 4,
+                num_key_value_heads: Some(2),
+                vocab_size: 512,
+                max_position_embeddings: 512,
+                ..LlamaConfig::default()
+            },
+            prompt_encoder: PromptEncoderConfig::nano(32, 4),
+            mask_decoder: MaskDecoderConfig::nano(32),
+            max_new_tokens: 16,
+            min_mask_score: 0.0,
+            candidates: CandidateConfig::default(),
+            max_history_turns: None,
+            ..Self::nano()
+        }
+    }
+
+    /// The preset of this name.
+    pub fn preset(name: &str) -> Option<Self> {
+        match name {
+            "nano" => Some(Self::nano()),
+            "anyref-7b" => Some(Self::anyref_7b()),
+            "tiny" => Some(Self::tiny()),
+            _ => None,
+        }
+    }
+}
