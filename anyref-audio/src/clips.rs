@@ -1,4 +1,4 @@
-//! Where the clips of a sound start.
+//! Starts of the clips of a sound.
 
 /// Sizes that place clips; all in samples of one rate.
 #[derive(Debug, Clone, Copy)]

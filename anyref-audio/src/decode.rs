@@ -52,8 +52,45 @@ impl Default for DecodeOptions {
     }
 }
 
+impl Waveform {
+    /// Reads a WAV, FLAC, Ogg Vorbis or MP3 file with the default [`DecodeOptions`].
+    ///
+    /// # Errors
+    /// As [`open_with`](Self::open_with).
+    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
+        Self::open_with(path, &DecodeOptions::default())
+    }
+
+    /// Reads a file with the given options.
+    ///
+    /// # Errors
+    /// When the file cannot be read, and as [`decode_with`](Self::decode_with).
+    pub fn open_with(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<Self> {
+        open(path.as_ref(), options)
+    }
+
+    /// Decodes the contents of a file with the default [`DecodeOptions`]; `name` is used in
+    /// messages, and its extension as a hint.
+    ///
+    /// # Errors
+    /// As [`decode_with`](Self::decode_with).
+    pub fn decode(bytes: &[u8], name: &str) -> Result<Self> {
+        Self::decode_with(bytes, name, &DecodeOptions::default())
+    }
+
+    /// Decodes the contents of a file with the given options.
+    ///
+    /// # Errors
+    /// When there are no bytes, when they are of a kind that is not read here, damaged or without
+    /// samples, when the sound ends before the length that its header announces, or when it is
+    /// longer than [`DecodeOptions::max_seconds`].
+    pub fn decode_with(bytes: &[u8], name: &str, options: &DecodeOptions) -> Result<Self> {
+        decode(bytes, name, options)
+    }
+}
+
 /// Reads and decodes a file.
-pub(crate) fn open(path: &Path, options: &DecodeOptions) -> Result<Waveform> {
+fn open(path: &Path, options: &DecodeOptions) -> Result<Waveform> {
     let read = |source| Error::Read {
         path: path.to_owned(),
         source,
@@ -71,7 +108,7 @@ pub(crate) fn open(path: &Path, options: &DecodeOptions) -> Result<Waveform> {
 }
 
 /// Decodes bytes.
-pub(crate) fn decode(bytes: &[u8], name: &str, options: &DecodeOptions) -> Result<Waveform> {
+fn decode(bytes: &[u8], name: &str, options: &DecodeOptions) -> Result<Waveform> {
     if bytes.is_empty() {
         return Err(Error::Empty {
             name: name.to_owned(),

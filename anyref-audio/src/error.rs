@@ -1,4 +1,4 @@
-//! What can go wrong between a sound file and its features.
+//! Errors of the crate.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ pub enum Error {
     Config {
         /// The field at fault.
         field: &'static str,
-        /// What is wrong, and what would be right.
+        /// Fault, and the values that are right.
         problem: String,
     },
     /// The file cannot be opened or read.
@@ -46,7 +46,7 @@ pub enum Error {
     Unsupported {
         /// The file.
         name: String,
-        /// What the reader met.
+        /// Reason of the reader.
         reason: String,
     },
     /// The format is known, its contents are broken.
@@ -54,7 +54,7 @@ pub enum Error {
     Damaged {
         /// The file.
         name: String,
-        /// What the reader met.
+        /// Reason of the reader.
         reason: String,
     },
     /// The file ends before the length that its header announces.

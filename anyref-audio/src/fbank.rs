@@ -38,8 +38,8 @@ impl FbankConfig {
     /// Prepares window, filters and transform.
     ///
     /// # Panics
-    /// If the window is shorter than two samples, the distance between windows is shorter than one, or
-    /// `low_frequency` is negative or not below half the sample rate.
+    /// If the window is shorter than two samples, the distance between windows is shorter than one,
+    /// or `low_frequency` is negative or not below half the sample rate.
     pub fn init(&self) -> Fbank {
         let samples = |ms: f64| (f64::from(self.sample_rate) * ms * 0.001) as usize;
         let (length, shift) = (samples(self.frame_length), samples(self.frame_shift));

@@ -57,8 +57,8 @@ impl AudioPreprocessorConfig {
     /// Whether sounds can be prepared so.
     ///
     /// # Errors
-    /// If there is no clip, filter or frame, a clip has no length, `std` is not positive, or the sample rate is below 1000,
-    /// where a window of the filter bank has too few samples.
+    /// If there is no clip, filter or frame, a clip has no length, `std` is not positive, or the
+    /// sample rate is below 1000, where a window of the filter bank has too few samples.
     pub fn validate(&self) -> Result<()> {
         check_sizes([
             ("num_mel_bins", self.num_mel_bins),

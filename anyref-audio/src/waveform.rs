@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::Path;
 
-use crate::decode::{self, DecodeOptions};
 use crate::error::{Error, Result};
 use crate::resample::resample;
 
@@ -24,41 +23,6 @@ impl Waveform {
             samples,
             sample_rate,
         }
-    }
-
-    /// Reads a WAV, FLAC, Ogg Vorbis or MP3 file with the default [`DecodeOptions`].
-    ///
-    /// # Errors
-    /// As [`open_with`](Self::open_with).
-    pub fn open(path: impl AsRef<Path>) -> Result<Self> {
-        Self::open_with(path, &DecodeOptions::default())
-    }
-
-    /// Reads a file with the given options.
-    ///
-    /// # Errors
-    /// When the file cannot be read, and as [`decode_with`](Self::decode_with).
-    pub fn open_with(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<Self> {
-        decode::open(path.as_ref(), options)
-    }
-
-    /// Decodes the contents of a file with the default [`DecodeOptions`]; `name` is used in
-    /// messages, and its extension as a hint.
-    ///
-    /// # Errors
-    /// As [`decode_with`](Self::decode_with).
-    pub fn decode(bytes: &[u8], name: &str) -> Result<Self> {
-        Self::decode_with(bytes, name, &DecodeOptions::default())
-    }
-
-    /// Decodes the contents of a file with the given options.
-    ///
-    /// # Errors
-    /// When there are no bytes, when they are of a kind that is not read here, damaged or without samples, when the
-    /// sound ends before the length that its header announces, or when it is longer than
-    /// [`DecodeOptions::max_seconds`].
-    pub fn decode_with(bytes: &[u8], name: &str, options: &DecodeOptions) -> Result<Self> {
-        decode::decode(bytes, name, options)
     }
 
     /// Length in seconds.

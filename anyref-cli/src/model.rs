@@ -1,20 +1,18 @@
 //! Opening the model: a folder, published parts, or the one built into the program.
 
-use std::ffi::OsString;
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use crate::failure;
 use anyhow::{Context, Result, bail};
 use anyref_audio::AudioPreprocessorConfig;
 use anyref_core::{
     AnswerOptions, AnyRef, AnyRefConfig, Engine, EngineOptions, Error, MAX_CANDIDATES, ModelFiles,
-    ModelOptions, ModelSource, load_engine,
+    ModelOptions, ModelSource, load_engine, resolve_model,
 };
-use anyref_weights::local_path;
+use anyref_weights::{StableHash, local_path};
 use burn::tensor::backend::Backend;
 
 use crate::args::Common;
@@ -56,14 +54,15 @@ pub fn hearing(common: &Common) -> Option<AudioPreprocessorConfig> {
 /// Loads the model that the command line asks for onto its backend.
 pub fn engine(common: &Common) -> Result<Box<dyn Engine>> {
     check(common)?;
-    let options = EngineOptions {
-        backend: common.backend,
-        device: common.device,
-        model: source(common),
-        weights: ModelOptions::new(common.dtype),
-        answers: answers(common),
-    };
-    named(common, || load_engine(&options))
+    named(common, || {
+        load_engine(&EngineOptions {
+            backend: common.backend,
+            device: common.device,
+            model: source(common)?,
+            weights: ModelOptions::new(common.dtype),
+            answers: answers(common),
+        })
+    })
 }
 
 /// Opens the same model on a device.
@@ -72,7 +71,7 @@ pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>
     let start = Instant::now();
     let options = ModelOptions::new(common.dtype);
     let anyref = named(common, || {
-        let mut anyref = source(common).load(options, device)?;
+        let mut anyref = source(common)?.load(options, device)?;
         answers(common).apply(&mut anyref)?;
         Ok(anyref)
     })?;
@@ -83,11 +82,11 @@ pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>
 }
 
 /// The model of the command line, the built-in one by default.
-fn source(common: &Common) -> ModelSource {
-    match &common.model {
-        Some(path) => ModelSource::Path(path.clone()),
+fn source(common: &Common) -> anyref_core::Result<ModelSource> {
+    Ok(match &common.model {
+        Some(path) => ModelSource::Path(resolve_model(path)?.into_owned()),
         None => ModelSource::Files(EMBEDDED),
-    }
+    })
 }
 
 /// The changes of the command line to how the model answers.
@@ -133,9 +132,11 @@ fn check(common: &Common) -> Result<()> {
 pub fn settings(common: &Common) -> Result<String> {
     let mut settings = name(common);
     let weights = match &common.model {
-        None => fingerprint(|hasher| {
-            (EMBEDDED.config, EMBEDDED.tokenizer, EMBEDDED.weights).hash(hasher)
-        }),
+        None => StableHash::new()
+            .bytes(EMBEDDED.config)
+            .bytes(EMBEDDED.tokenizer)
+            .bytes(EMBEDDED.weights)
+            .finish(),
         Some(path) => {
             let path = local_path(path)?.into_owned();
             let parts = named_in(&path);
@@ -151,13 +152,6 @@ pub fn settings(common: &Common) -> Result<String> {
         settings += &format!(", temperature {temperature}, seed {seed}");
     }
     Ok(settings)
-}
-
-/// A number that is another where other things are hashed, as far as chance allows.
-pub fn fingerprint(hash: impl FnOnce(&mut DefaultHasher)) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    hash(&mut hasher);
-    hasher.finish()
 }
 
 /// The files and folders that a file of parts names.
@@ -176,17 +170,30 @@ fn named_in(path: &Path) -> Vec<PathBuf> {
 /// A fingerprint of files and folders by names, sizes and times of change: weights may take long to
 /// read.
 pub fn state(paths: &[PathBuf]) -> Result<u64> {
-    let found = paths.iter().map(|path| files(path));
-    let found = found.collect::<Result<Vec<_>>>()?;
-    Ok(fingerprint(|hasher| found.hash(hasher)))
+    let mut hash = StableHash::new();
+    for path in paths {
+        let files = files(path)?;
+        hash = hash.number(files.len() as u64);
+        for (name, size, changed) in files {
+            hash = hash.bytes(name).number(size).number(changed);
+        }
+    }
+    Ok(hash.finish())
 }
 
-/// Names, sizes and times of change of a file, or of a folder's, in order.
-fn files(path: &Path) -> Result<Vec<(OsString, u64, Option<SystemTime>)>> {
+/// Names, sizes and times of change of a file, or of a folder's, in order. Times are nanoseconds since 1970, 0 where the
+/// file system has none.
+fn files(path: &Path) -> Result<Vec<(Vec<u8>, u64, u64)>> {
     let entry = |path: &Path| -> std::io::Result<_> {
         let data = fs::metadata(path)?;
-        let name = path.file_name().unwrap_or_default().to_owned();
-        Ok((name, data.len(), data.modified().ok()))
+        let name = path.file_name().unwrap_or_default();
+        let changed = data.modified().ok();
+        let changed = changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        Ok((
+            name.as_encoded_bytes().to_vec(),
+            data.len(),
+            changed.map_or(0, |time| time.as_nanos() as u64),
+        ))
     };
     let listed = match path.is_dir() {
         true => fs::read_dir(path).and_then(|files| {
@@ -245,5 +252,37 @@ fn named<T>(common: &Common, load: impl FnOnce() -> anyref_core::Result<T>) -> R
             "model {name}: its config describes no possible model ({}); use the one that came with the weights",
             failure::last_panic()
         ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Evaluations go on by these numbers, whatever compiler the program was built with.
+    #[test]
+    fn the_state_of_files_is_the_same_in_every_build() {
+        let folder = tempfile::tempdir().unwrap();
+        for (name, content) in [("config.json", "{}"), ("model.safetensors", "weights")] {
+            let file = fs::File::create(folder.path().join(name)).unwrap();
+            std::io::Write::write_all(&mut &file, content.as_bytes()).unwrap();
+            file.set_modified(UNIX_EPOCH + Duration::from_secs(1_700_000_000))
+                .unwrap();
+        }
+        let path = folder.path().to_path_buf();
+        let expected = StableHash::new()
+            .number(2)
+            .bytes("config.json")
+            .number(2)
+            .number(1_700_000_000_000_000_000)
+            .bytes("model.safetensors")
+            .number(7)
+            .number(1_700_000_000_000_000_000);
+        assert_eq!(
+            state(std::slice::from_ref(&path)).unwrap(),
+            expected.finish()
+        );
+        fs::write(path.join("config.json"), "{ }").unwrap();
+        assert_ne!(state(&[path]).unwrap(), expected.finish());
     }
 }

@@ -16,6 +16,7 @@ use anyref_core::official::{
 use anyref_decoder::{MaskDecoder, MaskDecoderInput, PromptEncoder, PromptInput};
 use anyref_llm::{Llama, LlamaInput};
 use anyref_ops::testing::max_abs_difference;
+use anyref_weights::hub::local_path;
 use anyref_weights::testing::Fixture;
 use anyref_weights::{LoadOptions, WeightType, load_module};
 use burn::backend::Flex;
@@ -105,7 +106,7 @@ fn measure(
     times: usize,
 ) -> Result<Measured, Box<dyn Error>> {
     let (device, start) = (Default::default(), Instant::now());
-    let published = Published::open(path)?;
+    let published = Published::open(&*local_path(path)?)?;
     Ok(match part {
         "clip" => {
             let model = clip_config(&published)?.init::<B>(&device);

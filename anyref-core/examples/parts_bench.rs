@@ -14,7 +14,7 @@ use anyref_core::{AnyRefConfig, AnyRefModel, BackendName, OnDevice, cast_weights
 use anyref_decoder::refocus::ObjectToken;
 use anyref_llm::{GenerationConfig, GenerationInput, generate};
 use anyref_ops::DeviceWatch;
-use anyref_weights::{WeightType, as_loaded};
+use anyref_weights::{WeightType, with_stored_layout};
 use burn::module::Module;
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Distribution, Int, Tensor};
@@ -74,7 +74,7 @@ impl OnDevice for Bench {
 
 /// A module with its weights in another type, as they would lie in memory had they been loaded from a file.
 fn drawn<B: Backend, M: Module<B>>(module: M, dtype: DType) -> M {
-    as_loaded(cast_weights(module, dtype))
+    with_stored_layout(cast_weights(module, dtype))
 }
 
 /// A model, and what its parts are given.

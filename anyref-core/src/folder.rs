@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use anyref_llm::tokenizer::Tokenizer;
-use anyref_weights::Checkpoint;
+use anyref_weights::hub::refuse_location;
+use anyref_weights::{Checkpoint, write_atomic};
 
 use crate::{AnyRefConfig, Error, Result};
 
@@ -36,8 +37,9 @@ impl AnyRefConfig {
     /// The config of a model folder.
     ///
     /// # Errors
-    /// When there is none, or it is not one.
+    /// When there is none, or it is not one, or the path is a location of the hub.
     pub fn of_folder(folder: &Path) -> Result<Self> {
+        refuse_location(folder)?;
         let file = folder.join(CONFIG_FILE);
         let json = std::fs::read(&file).map_err(|e| {
             Error::folder(
@@ -54,7 +56,7 @@ pub(crate) fn write_config(config: &AnyRefConfig, folder: &Path) -> Result<()> {
     let file = folder.join(CONFIG_FILE);
     let text =
         serde_json::to_string_pretty(config).map_err(|e| Error::folder(&file, e.to_string()))?;
-    std::fs::write(&file, text + "\n").map_err(|e| Error::folder(&file, e.to_string()))
+    Ok(write_atomic(file, text + "\n")?)
 }
 
 pub(crate) fn read_config(file: &Path, json: &[u8]) -> Result<AnyRefConfig> {

@@ -70,7 +70,7 @@ mod splice;
 
 pub use answer::{Answer, Mask, Timing};
 pub use anyref::AnyRef;
-pub use assemble::{Assembled, Assembly, PARTS_FILE, save_adapter};
+pub use assemble::{Assembled, Assembly, PARTS_FILE, resolve_model, save_adapter};
 pub use backend::{BackendError, BackendName, OnDevice, OnDevices};
 pub use candidates::{CandidateConfig, MAX_CANDIDATES};
 pub use chat::Chat;

@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use anyref_llm::tokenizer::Tokenizer;
-use anyref_weights::{Checkpoint, SaveOptions, WeightType, load_module, local_path, save_module};
+use anyref_weights::hub::refuse_location;
+use anyref_weights::{Checkpoint, SaveOptions, WeightType, load_module, save_module};
 use burn::tensor::{DType, backend::Backend};
 
 use crate::assemble::parts_file;
@@ -15,10 +16,11 @@ use crate::{AnyRef, AnyRefConfig, Assembly, Error, ModelOptions, Result};
 impl Opened {
     /// A model folder or a parts file.
     fn open<B: Backend>(path: &Path) -> Result<Self> {
-        if let Some(file) = parts_file(path)? {
+        refuse_location(path)?;
+        if let Some(file) = parts_file(path) {
             return Assembly::read(&file)?.open::<B>(&file);
         }
-        let folder = &*local_path(path)?;
+        let folder = path;
         if !folder.is_dir() {
             return Err(Error::folder(
                 folder,
@@ -35,11 +37,11 @@ impl Opened {
 
 impl<B: Backend> AnyRef<B> {
     /// Reads a model folder, or a file that names published parts ([`Assembly::read`]), which are
-    /// put together on the way; either may be an `hf://org/name` location
-    /// ([`anyref_weights::hub`]). Weights are converted to f32.
+    /// put together on the way. Weights are converted to f32.
     ///
     /// # Errors
-    /// When a file is missing or damaged, or config and weights do not belong together.
+    /// When a file is missing or damaged, or config and weights do not belong together. When the
+    /// path is a location of the hub, which [`resolve_model`](crate::resolve_model) resolves first.
     pub fn load(path: &Path, device: &B::Device) -> Result<Self> {
         Self::load_with(path, ModelOptions::new(WeightType::F32), device)
     }

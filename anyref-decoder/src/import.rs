@@ -6,8 +6,7 @@
 //! transformers' frequencies are moved to `prompt_encoder.` from outside it. Layouts (transposed linear
 //! weights, `weight`/`bias` of normalisations) are left to the loader.
 
-/// A regular expression and its replacement.
-pub type Rename = (&'static str, &'static str);
+use anyref_weights::Rename;
 
 /// segment-anything's `.pth` files, and checkpoints that contain that model.
 pub const SEGMENT_ANYTHING: &[Rename] = &[

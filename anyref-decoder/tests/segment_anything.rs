@@ -1,13 +1,13 @@
 //! Prompt encoder, two-way transformer and mask decoder against segment-anything and transformers.
 
-use anyref_decoder::import::{Rename, SEGMENT_ANYTHING, TRANSFORMERS};
+use anyref_decoder::import::{SEGMENT_ANYTHING, TRANSFORMERS};
 use anyref_decoder::{
     MaskDecoder, MaskDecoderConfig, MaskDecoderInput, MaskDecoderOutput, PromptEmbeddings,
     PromptEncoder, PromptEncoderConfig, PromptInput,
 };
 use anyref_ops::testing::assert_close;
 use anyref_weights::testing::Fixture;
-use anyref_weights::{LoadOptions, load_module};
+use anyref_weights::{LoadOptions, Rename, load_module};
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -41,10 +41,9 @@ fn load(name: &str, table: &[Rename], unused: &str) -> (Sam<TestBackend>, Fixtur
             .with_iou_head_hidden_dim(20)
             .init(&device),
     };
-    let mut options = LoadOptions::default().with_allow_unused(unused);
-    for (from, to) in table {
-        options = options.with_rename(*from, *to);
-    }
+    let options = LoadOptions::default()
+        .with_allow_unused(unused)
+        .with_renames(table);
     load_module(&mut sam, fixture.checkpoint(), &options).unwrap_or_else(|e| panic!("{e}"));
     (sam, fixture)
 }

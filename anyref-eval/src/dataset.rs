@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::{Context, Result, bail};
 use anyref_core::{Answer, AnyRef, PicturePreprocessor, Prompt};
 use anyref_decoder::rle::Rle;
+use anyref_weights::write_atomic;
 use burn::tensor::backend::Backend;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -322,10 +323,7 @@ fn begun(asked: &Asked, asked_for: HashSet<&str>) -> Result<HashSet<String>> {
     for (path, lines) in [(&asked.targets, targets), (&asked.predictions, predictions)] {
         let kept = lines.into_iter().filter(|(id, _)| done.contains(id));
         let text: String = kept.map(|(_, line)| line + "\n").collect();
-        let partial = path.with_extension("partial");
-        fs::write(&partial, text)
-            .and_then(|()| fs::rename(&partial, path))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        write_atomic(path, text)?;
     }
     Ok(done)
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use anyref_core::AnyRef;
+use anyref_weights::write_atomic;
 use burn::tensor::backend::Backend;
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -177,7 +178,7 @@ pub(super) fn check_settings(out: &Path, settings: &str) -> Result<()> {
                     begun.display()
                 );
             }
-            Ok(std::fs::write(&file, settings)?)
+            Ok(write_atomic(&file, settings)?)
         }
         Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
     }
@@ -197,7 +198,7 @@ fn read(file: &Path) -> Result<Vec<Case>> {
             Ok(case) => cases.push(case),
             Err(_) if number + 1 == lines.len() => {
                 let whole: String = lines[..number].iter().map(|l| format!("{l}\n")).collect();
-                std::fs::write(file, whole)?;
+                write_atomic(file, whole)?;
             }
             Err(error) => bail!("{} line {}: {error}", file.display(), number + 1),
         }

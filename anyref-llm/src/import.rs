@@ -3,10 +3,12 @@
 //! The modules are named as transformers' `LlamaForCausalLM` names them; only the projections, which
 //! may carry an adapter, have one level more, `base_layer`, as they have in PEFT.
 
+use anyref_weights::Rename;
+
 /// Regular expressions and replacements that turn the names of a `LlamaForCausalLM` checkpoint (or of
 /// the language model inside a LLaVA checkpoint of the original format) into parameter names, to be
 /// applied in order.
-pub const LLAMA_KEYS: &[(&str, &str)] = &[
+pub const LLAMA: &[Rename] = &[
     // Models with pictures put the language model one level down, without its head in the latest.
     (r"^language_model\.", ""),
     (r"^model\.language_model\.", "model."),
@@ -25,7 +27,7 @@ pub const LM_HEAD: &str = r"^lm_head\.weight$";
 
 /// Regular expressions and replacements that turn the names of a PEFT adapter (`adapter_model.*`) on
 /// such a model into parameter names, to be applied in order.
-pub const PEFT_KEYS: &[(&str, &str)] = &[
+pub const PEFT: &[Rename] = &[
     (r"^base_model\.model\.", ""),
     (r"^language_model\.", ""),
     (r"^model\.language_model\.", "model."),

@@ -7,6 +7,8 @@ mod sentencepiece;
 use std::ops::Range;
 use std::path::Path;
 
+use anyref_weights::hub::refuse_location;
+use anyref_weights::write_atomic;
 use tokenizers::{AddedToken, Tokenizer as Inner};
 
 use crate::error::{Error, Result};
@@ -46,6 +48,7 @@ impl Tokenizer {
     /// When the file cannot be read, is larger than 256 MiB, or is no tokenizer of the kind that its name says.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
+        refuse_location(path)?;
         let bytes = read(path)?;
         let what = path.display().to_string();
         if path
@@ -114,11 +117,7 @@ impl Tokenizer {
     /// # Errors
     /// As [`to_json`](Self::to_json), and when the file cannot be written.
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
-        let path = path.as_ref();
-        std::fs::write(path, self.to_json()?).map_err(|source| Error::Io {
-            path: path.to_owned(),
-            source,
-        })
+        Ok(write_atomic(path, self.to_json()?)?)
     }
 
     /// Tokens of a text, after the begin-of-sequence token when `bos`.

@@ -1,16 +1,17 @@
-//! What can go wrong between a file and a tensor.
+//! Errors of the crate.
 
 use std::io;
 
 /// An error of this crate. Messages are one line and name the remedy.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum Error {
     /// The file could not be read.
     #[error("cannot read picture {name}: {source}; check the path and its permissions")]
     Read {
         /// The file.
         name: String,
-        /// What the system said.
+        /// Reason of the operating system.
         source: io::Error,
     },
     /// The file has no bytes.
@@ -21,22 +22,22 @@ pub enum Error {
     },
     /// The content is in no known picture format.
     #[error(
-        "picture {name} is in a format that is not read here ({detail}); \
+        "picture {name} is in a format that is not read here ({reason}); \
          convert it to PNG, JPEG, WebP, BMP, GIF, TIFF or PNM"
     )]
     Unsupported {
         /// The file.
         name: String,
-        /// What was found.
-        detail: String,
+        /// Format that the reader met.
+        reason: String,
     },
     /// The content ends early or contradicts its format.
-    #[error("picture {name} is truncated or damaged ({detail}); fetch or export it again")]
+    #[error("picture {name} is truncated or damaged ({reason}); fetch or export it again")]
     Damaged {
         /// The file.
         name: String,
-        /// What the decoder said.
-        detail: String,
+        /// Reason of the decoder.
+        reason: String,
     },
     /// The picture has no pixels, or more than the limits allow.
     #[error("picture {name} is {width}x{height} pixels, outside 1x1 to {limit}; resize it first")]
@@ -57,7 +58,7 @@ pub enum Error {
         encoder: &'static str,
         /// The field at fault, named as in `config.json`.
         field: &'static str,
-        /// What is wrong, and what would be right.
+        /// Fault, and the values that are right.
         problem: String,
     },
     /// A layer outside the model was asked for.

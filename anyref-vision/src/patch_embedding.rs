@@ -4,9 +4,10 @@ use anyref_ops as ops;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Tensor, backend::Backend};
 
-/// Applies a convolution whose stride is its kernel size, as one matrix product over all patches. On CPU
-/// forward and gradient together take about half the convolution's time, and the tokens come out with
-/// channels last. The parameter keeps the convolution's layout. Here pictures come into the model's type.
+/// Applies a convolution whose stride is its kernel size, as one matrix product over all patches.
+/// On CPU forward and gradient together take about half the convolution's time, and the tokens come
+/// out with channels last. The parameter keeps the convolution's layout. Here pictures come into
+/// the model's type.
 ///
 /// # Shapes
 /// - pixels: `[batch, channels, height, width]`

@@ -1,8 +1,8 @@
 //! RoIAlign (torchvision `ops.roi_align`): features of a box on a fixed grid.
 //!
-//! Bilinear sampling and averaging are linear and separate into rows and columns, so that a box is two
-//! small matrices made on the host, and the operation two matrix products, differentiable in the features
-//! on every backend.
+//! Bilinear sampling and averaging are linear and separate into rows and columns, so that a box is
+//! two small matrices made on the host, and the operation two matrix products, differentiable in
+//! the features on every backend.
 
 use std::ops::Range;
 
@@ -34,8 +34,8 @@ pub struct RoiAlignConfig {
     pub spatial_scale: f64,
     /// Samples along each side of a bin; when absent, one a cell, rounded up.
     pub sampling_ratio: Option<usize>,
-    /// Shifts by half a cell, so that cell centres are where they should be. Without it boxes are at least
-    /// one cell large.
+    /// Shifts by half a cell, so that cell centres are where they should be. Without it boxes are
+    /// at least one cell large.
     pub aligned: bool,
 }
 
@@ -51,8 +51,8 @@ impl RoiAlignConfig {
     }
 }
 
-/// Pools each box to `output_size`. A box with a coordinate that is not finite gives zeros, as does any
-/// part of a box more than a cell outside the grid.
+/// Pools each box to `output_size`. A box with a coordinate that is not finite gives zeros, as does
+/// any part of a box more than a cell outside the grid.
 ///
 /// # Shapes
 /// - features: `[batch, channels, height, width]`

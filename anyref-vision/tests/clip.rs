@@ -30,13 +30,9 @@ fn fixture() -> Fixture {
 
 fn load(fixture: &Fixture, hidden_act: HiddenAct) -> ClipVisionModel<TestBackend> {
     let mut model = config(hidden_act).init(&Default::default());
-    let options = LoadOptions {
-        rename: import::clip_vision(),
-        allow_unused: ["pixels", "hidden_states", "pooler_output", "gelu"]
-            .map(String::from)
-            .to_vec(),
-        ..LoadOptions::default()
-    };
+    let options = LoadOptions::default()
+        .with_renames(import::CLIP_VISION)
+        .with_all_unused(&["pixels", "hidden_states", "pooler_output", "gelu"]);
     load_module(&mut model, fixture.checkpoint(), &options).unwrap();
     model
 }

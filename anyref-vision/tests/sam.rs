@@ -4,7 +4,7 @@ use anyref_ops::testing::{assert_close, fill, random};
 use anyref_vision::import;
 use anyref_vision::sam::{SamImageEncoder, SamVisionConfig};
 use anyref_weights::testing::Fixture;
-use anyref_weights::{LoadOptions, load_module};
+use anyref_weights::{LoadOptions, Rename, load_module};
 use burn::backend::Autodiff;
 use burn::tensor::Tensor;
 
@@ -29,7 +29,7 @@ fn authors_config() -> SamVisionConfig {
 fn load(
     config: &SamVisionConfig,
     fixture: &Fixture,
-    rename: Vec<(String, String)>,
+    rename: &[Rename],
 ) -> SamImageEncoder<TestBackend> {
     let mut encoder = config.init(&Default::default());
     let mut allow_unused = vec!["^pixels".to_string(), "^output".to_string()];
@@ -37,10 +37,10 @@ fn load(
         allow_unused.push("^pos_embed$".to_string());
     }
     let options = LoadOptions {
-        rename,
         allow_unused,
         ..LoadOptions::default()
-    };
+    }
+    .with_renames(rename);
     load_module(&mut encoder, fixture.checkpoint(), &options).unwrap();
     encoder
 }
@@ -49,7 +49,7 @@ fn load(
 fn equals_segment_anything() {
     let fixture = Fixture::open("tests/fixtures/sam.safetensors");
     let device = Default::default();
-    let encoder = load(&authors_config(), &fixture, import::sam_authors());
+    let encoder = load(&authors_config(), &fixture, import::SAM_AUTHORS);
     let output = encoder.forward(fixture.tensor("pixels", &device));
     assert_close(&output, &fixture.tensor("output", &device), 1e-4);
 }
@@ -62,7 +62,7 @@ fn other_picture_sizes_equal_segment_anything() {
         use_abs_pos: false,
         ..authors_config()
     };
-    let encoder = load(&config, &fixture, import::sam_authors());
+    let encoder = load(&config, &fixture, import::SAM_AUTHORS);
     for name in ["large", "wide", "small"] {
         let output = encoder.forward(fixture.tensor(&format!("pixels.{name}"), &device));
         assert_close(
@@ -90,7 +90,7 @@ fn equals_transformers() {
         qkv_bias: false,
         ..SamVisionConfig::default()
     };
-    let encoder = load(&config, &fixture, import::sam_hugging_face());
+    let encoder = load(&config, &fixture, import::SAM_HUGGING_FACE);
     let output = encoder.forward(fixture.tensor("pixels", &device));
     assert_close(&output, &fixture.tensor("output", &device), 1e-4);
 }

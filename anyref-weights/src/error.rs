@@ -9,11 +9,7 @@ use crate::report::LoadReport;
 /// Result of the crate's fallible functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Name of [`Error`] where a module is loaded.
-pub type LoadError = Error;
-
-/// What can go wrong with weights. Each message is one line that names the file or tensor and says what
-/// to do.
+/// Error of this crate. Each message is one line that names the file or tensor and the remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -47,7 +43,7 @@ pub enum Error {
     UnknownFormat {
         /// The file.
         path: PathBuf,
-        /// What it looks like.
+        /// Kind of file it looks like.
         what: String,
     },
 
@@ -67,7 +63,7 @@ pub enum Error {
     Corrupt {
         /// The file.
         path: PathBuf,
-        /// What contradicts what.
+        /// Contradiction.
         reason: String,
     },
 
@@ -76,9 +72,9 @@ pub enum Error {
     Unsupported {
         /// The file.
         path: PathBuf,
-        /// What was found.
+        /// Part that is not supported.
         reason: String,
-        /// What to do.
+        /// Remedy.
         remedy: String,
     },
 
@@ -184,7 +180,7 @@ pub enum Error {
     DType {
         /// The tensor or option.
         tensor: String,
-        /// What was tried.
+        /// Operation, as a verb.
         action: &'static str,
         /// The type.
         dtype: String,

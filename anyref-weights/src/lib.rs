@@ -1,39 +1,54 @@
-//! Checkpoints of the AnyRef crates: reading, checking and writing weights, and the Hugging Face hub.
+//! Checkpoints of the AnyRef crates: reading, checking and writing weights, and the Hugging Face
+//! hub.
 //!
 //! * [`checkpoint`]: tensors by name from safetensors files, PyTorch files and folders with shards.
 //! * [`read_plain_pickle`]: annotations that are published as pickles, without running them.
-//! * [`hub`]: `hf://org/name` wherever a path is taken, with the feature `hub`.
+//! * [`hub`]: `hf://org/name` to a path of this machine, with the feature `hub`. No other function reaches
+//!   the network.
 //! * [`load_module`] and [`save_module`]: a module from a checkpoint and back, in PyTorch's names and
 //!   layout; a load ends in a strict [`LoadReport`], which [`check_module`] gives without loading.
 //! * [`write_checkpoint`]: tensors from anywhere into one file or shards, one at a time.
+//! * [`write_atomic`] and [`AtomicFile`]: files that are there whole or not at all.
+//! * [`StableHash`]: a hash for names and settings on disk.
+//! * `Checkpoint::snapshots`: a checkpoint for burn-store's own tools, with the feature `burn-store`,
+//!   on by default; crates that do not need it take `default-features = false`.
 //! * [`testing`]: fixture files for tests.
 
 #![recursion_limit = "256"]
 
+mod atomic_file;
 pub mod checkpoint;
 mod error;
 pub mod hub;
 mod load;
 mod load_options;
+mod output_tensor;
 mod param_path;
 mod parameters;
 mod report;
+mod safetensors_dtype;
 mod save;
+mod save_options;
 #[cfg(feature = "burn-store")]
 mod snapshots;
+mod stable_hash;
 pub mod testing;
 mod weight_layout;
 mod weight_type;
 mod writer;
 
+pub use atomic_file::{AtomicFile, sync_folder, write_atomic};
 pub use checkpoint::{Checkpoint, TensorEntry, read_plain_pickle};
-pub use error::{Error, LoadError, Result};
+pub use error::{Error, Result};
 pub use hub::local_path;
 pub use load::{check_module, load_module, renamed_tensors};
-pub use load_options::LoadOptions;
+pub use load_options::{LoadOptions, Rename};
+pub use output_tensor::OutputTensor;
 pub use parameters::{Parameter, parameters};
 pub use report::{LoadReport, ShapeMismatch, TypeMismatch, Unexpected};
-pub use save::{SaveOptions, output_tensors, save_module};
-pub use weight_layout::as_loaded;
+pub use save::{output_tensors, save_module};
+pub use save_options::SaveOptions;
+pub use stable_hash::StableHash;
+pub use weight_layout::with_stored_layout;
 pub use weight_type::WeightType;
-pub use writer::{OutputTensor, write_checkpoint};
+pub use writer::write_checkpoint;

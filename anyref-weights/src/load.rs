@@ -16,14 +16,14 @@ use crate::report::{LoadReport, ShapeMismatch, TypeMismatch, Unexpected};
 
 /// Fills every parameter of `module` from `checkpoint`, in PyTorch's names and layout.
 ///
-/// The names and shapes are compared before anything is read, and the module changes only when all of it
-/// was read: any error leaves it as it was. Parameters that are not initialised yet are never
-/// initialised, and their devices and `require_grad` are kept. At any time one tensor of the checkpoint
-/// is held in host memory, with its converted copy.
+/// The names and shapes are compared before anything is read, and the module changes only when all
+/// of it was read: any error leaves it as it was. Parameters that are not initialised yet are never
+/// initialised, and their devices and `require_grad` are kept. At any time one tensor of the
+/// checkpoint is held in host memory, with its converted copy.
 ///
 /// # Errors
-/// [`Error::Mismatch`] with the whole [`LoadReport`] when a parameter is missing, a tensor is unexpected
-/// or a shape or type differs, unless the options allow it; other errors name the file.
+/// [`Error::Mismatch`] with the whole [`LoadReport`] when a parameter is missing, a tensor is
+/// unexpected or a shape or type differs, unless the options allow it; other errors name the file.
 pub fn load_module<B: Backend, M: Module<B>>(
     module: &mut M,
     checkpoint: &Checkpoint,
@@ -61,11 +61,11 @@ pub fn load_module<B: Backend, M: Module<B>>(
     }
 }
 
-/// What [`load_module`] would report, without reading values or changing the module.
+/// Report that [`load_module`] would give, without reading values or changing the module.
 ///
 /// # Errors
-/// When a rule of the options does not parse or two tensors get one name. A checkpoint that does not fit is
-/// no error: [`LoadReport::is_complete`] tells.
+/// When a rule of the options does not parse or two tensors get one name. A checkpoint that does
+/// not fit is no error: [`LoadReport::is_complete`] tells.
 pub fn check_module<B: Backend, M: Module<B>>(
     module: &M,
     checkpoint: &Checkpoint,
@@ -75,11 +75,12 @@ pub fn check_module<B: Backend, M: Module<B>>(
     compare(checkpoint, &tensors, &parameters(module), options)
 }
 
-/// The tensors that match the prefix of the options, by their name after prefix and rename rules: the
-/// names that [`load_module`] looks for.
+/// The tensors that match the prefix of the options, by their name after prefix and rename rules:
+/// the names that [`load_module`] looks for.
 ///
 /// # Errors
-/// [`Error::RenameClash`] when two tensors get one name, [`Error::Pattern`] for a rule that does not parse.
+/// [`Error::RenameClash`] when two tensors get one name, [`Error::Pattern`] for a rule that does
+/// not parse.
 pub fn renamed_tensors<'a>(
     checkpoint: &'a Checkpoint,
     options: &LoadOptions,
@@ -231,8 +232,9 @@ impl<'a> Filler<'a> {
         }
     }
 
-    /// The values of the current parameter, and whether they are transposed against burn's layout as in the file, which
-    /// they are only where they `stay` so. `None` when there are none or after the first error.
+    /// The values of the current parameter, and whether they are transposed against burn's layout
+    /// as in the file, which they are only where they `stay` so. `None` when there are none or
+    /// after the first error.
     fn data(
         &mut self,
         cast: Option<DType>,
@@ -265,7 +267,8 @@ impl<'a> Filler<'a> {
     }
 }
 
-/// A tensor's values, in burn's layout if they are `transposed`, as another type if there is one to `cast` to.
+/// A tensor's values, in burn's layout if they are `transposed`, as another type if there is one to
+/// `cast` to.
 fn read(tensor: &TensorEntry, transposed: bool, cast: Option<DType>) -> Result<TensorData> {
     let mut bytes = tensor.read_bytes()?;
     let mut shape = tensor.shape.clone();

@@ -4,23 +4,29 @@ use burn::tensor::DType;
 
 use crate::WeightType;
 
+/// Entry of an import table: a regular expression on names of a published checkpoint, and its
+/// replacement (`${1}` is a group) towards the names of a module. Entries are applied in order.
+pub type Rename = (&'static str, &'static str);
+
 /// How [`load_module`](crate::load_module) matches tensors and parameters.
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
-    /// Only tensors whose names start so are taken, without this beginning. The others are not counted as
-    /// unexpected.
+    /// Only tensors whose names start so are taken, without this beginning. The others are not
+    /// counted as unexpected.
     pub prefix: Option<String>,
-    /// Regular expressions and their replacements (`${1}` is a group), applied in order to every name
-    /// after the prefix is removed, each to what the one before left.
+    /// Regular expressions and their replacements (`${1}` is a group), applied in order to every
+    /// name after the prefix is removed, each to what the one before left.
     pub rename: Vec<(String, String)>,
-    /// Type that float parameters get; `None` keeps the file's, which may differ from tensor to tensor.
+    /// Type that float parameters get; `None` keeps the file's, which may differ from tensor to
+    /// tensor.
     pub cast: Option<DType>,
-    /// What the matrices of linear layers are kept as instead: the weights of `Linear`, `in_proj_weight` and
-    /// `embed_tokens`. They are most of a model's memory, and [`anyref_ops::linear`](anyref_ops::linear) takes
-    /// them in another type than its input. `None` treats them as the rest.
+    /// Type in memory of the matrices of linear layers instead: the weights of `Linear`,
+    /// `in_proj_weight` and `embed_tokens`. They are most of a model's memory, and
+    /// [`anyref_ops::linear`](anyref_ops::linear) takes them in another type than its input. `None`
+    /// treats them as the rest.
     pub matrices: Option<WeightType>,
-    /// Whether what needs no conversion may be used where it lies in its file, in the file's order. Sums of products then
-    /// have another order than with a copy in burn's.
+    /// Whether what needs no conversion may be used where it lies in its file, in the file's order.
+    /// Sums of products then have another order than with a copy in burn's.
     pub mapped: bool,
     /// Parameters (in PyTorch's names) that get f32 whatever the other fields say.
     pub wide: Vec<String>,
@@ -58,6 +64,13 @@ impl LoadOptions {
         self
     }
 
+    /// Adds the rules of an import table to [`rename`](Self::rename).
+    pub fn with_renames(self, table: &[Rename]) -> Self {
+        table
+            .iter()
+            .fold(self, |options, &(from, to)| options.with_rename(from, to))
+    }
+
     /// Sets [`cast`](Self::cast).
     pub fn with_cast(mut self, cast: Option<DType>) -> Self {
         self.cast = cast;
@@ -92,5 +105,12 @@ impl LoadOptions {
     pub fn with_allow_unused(mut self, pattern: impl Into<String>) -> Self {
         self.allow_unused.push(pattern.into());
         self
+    }
+
+    /// Adds all `patterns` to [`allow_unused`](Self::allow_unused).
+    pub fn with_all_unused(self, patterns: &[&str]) -> Self {
+        patterns
+            .iter()
+            .fold(self, |options, &pattern| options.with_allow_unused(pattern))
     }
 }

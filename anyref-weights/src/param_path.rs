@@ -1,8 +1,9 @@
-//! How burn's parameters and PyTorch's differ in name and layout.
+//! Names and layouts of burn's parameters against PyTorch's.
 //!
-//! The rules are those of burn-store's `PyTorchToBurnAdapter`: a `Linear` weight is transposed and the
-//! `gamma`/`beta` of a normalisation are `weight`/`bias` in PyTorch. They are repeated here since the
-//! adapter transposes byte by byte on one thread, which takes minutes for billions of parameters.
+//! The rules are those of burn-store's `PyTorchToBurnAdapter`: a `Linear` weight is transposed and
+//! the `gamma`/`beta` of a normalisation are `weight`/`bias` in PyTorch. They are repeated here
+//! since the adapter transposes byte by byte on one thread, which takes minutes for billions of
+//! parameters.
 
 use rayon::prelude::*;
 
@@ -52,8 +53,8 @@ impl ParamPath {
             && self.names.last().is_some_and(|name| name == "weight")
     }
 
-    /// Whether the parameter, of this many dimensions, is the matrix of a linear layer: a weight, or a table
-    /// that is also used as one.
+    /// Whether the parameter, of this many dimensions, is the matrix of a linear layer: a weight,
+    /// or a table that is also used as one.
     pub(crate) fn is_matrix(&self, rank: usize) -> bool {
         let name = |from_last: usize| {
             let index = self.names.len().checked_sub(1 + from_last)?;
@@ -98,7 +99,8 @@ fn transpose_elements<const N: usize>(bytes: &[u8], rows: usize, columns: usize)
             let (chunk, _) = chunk.as_chunks_mut::<N>();
             let first = block * BLOCK;
             let width = chunk.len() / rows;
-            // A tile between keeps reads and writes in runs: rows a power of two apart share cache sets.
+            // A tile between keeps reads and writes in runs: rows a power of two apart share cache
+            // sets.
             let mut tile = [[[0u8; N]; BLOCK]; BLOCK];
             for top in (0..rows).step_by(BLOCK) {
                 let height = BLOCK.min(rows - top);

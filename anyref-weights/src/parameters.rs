@@ -1,4 +1,4 @@
-//! What a module's parameters ask for.
+//! Kinds and shapes of a module's parameters.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use burn::tensor::{Bool, Int, Tensor};
 
 use crate::param_path::ParamPath;
 
-/// What a parameter asks for.
+/// Kind and shape of a parameter, as a checkpoint has to have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
     /// `float`, `int` or `bool`.

@@ -1,4 +1,4 @@
-//! What a load did, tensor by tensor.
+//! Report of a load, tensor by tensor.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -39,8 +39,8 @@ pub struct TypeMismatch {
     pub found: DType,
 }
 
-/// What [`load_module`](crate::load_module) did. All parameter names are PyTorch's (`norm.weight`, not
-/// `norm.gamma`).
+/// Outcome of [`load_module`](crate::load_module). All parameter names are PyTorch's
+/// (`norm.weight`, not `norm.gamma`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoadReport {
     /// The checkpoint.
@@ -158,8 +158,8 @@ pub(crate) fn nearest<'a>(
     (score > 0.6).then_some(best)
 }
 
-/// Share of bytes in the common beginning and end: names of tensors differ in one inserted, dropped or
-/// changed segment.
+/// Share of bytes in the common beginning and end: names of tensors differ in one inserted, dropped
+/// or changed segment.
 fn similarity(a: &str, b: &str) -> f64 {
     let longest = a.len().max(b.len()).max(1);
     let head = a.bytes().zip(b.bytes()).take_while(|(x, y)| x == y).count();

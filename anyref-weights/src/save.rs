@@ -1,6 +1,5 @@
 //! Writing a module as safetensors, in PyTorch's names and layout.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use burn::module::{Module, ModuleVisitor, Param};
@@ -8,55 +7,18 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Bool, DType, Int, Tensor, TensorData};
 
 use crate::error::{Error, Result};
+use crate::output_tensor::OutputTensor;
 use crate::param_path::{ParamPath, transpose};
-use crate::writer::{OutputTensor, write_checkpoint};
+use crate::save_options::SaveOptions;
+use crate::writer::write_checkpoint;
 
-/// How [`save_module`] writes.
-#[derive(Debug, Clone, Default)]
-pub struct SaveOptions {
-    /// Type of the float tensors (f32, f16, bf16 or f64); `None` keeps the module's.
-    pub dtype: Option<DType>,
-    /// Free-form entries for the header; `format: pt` is added when absent.
-    pub metadata: BTreeMap<String, String>,
-    /// Put before every name.
-    pub prefix: String,
-    /// Largest shard in bytes. A larger module is written in several files with an index; `None` writes
-    /// one file.
-    pub max_shard_bytes: Option<u64>,
-}
-
-impl SaveOptions {
-    /// Sets [`dtype`](Self::dtype).
-    pub fn with_dtype(mut self, dtype: Option<DType>) -> Self {
-        self.dtype = dtype;
-        self
-    }
-
-    /// Adds an entry to [`metadata`](Self::metadata).
-    pub fn with_metadata(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
-        self.metadata.insert(key.into(), value.into());
-        self
-    }
-
-    /// Sets [`prefix`](Self::prefix).
-    pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
-        self.prefix = prefix.into();
-        self
-    }
-
-    /// Sets [`max_shard_bytes`](Self::max_shard_bytes).
-    pub fn with_max_shard_bytes(mut self, bytes: u64) -> Self {
-        self.max_shard_bytes = Some(bytes);
-        self
-    }
-}
-
-/// Writes every parameter of `module` to `path`, a `.safetensors` file that PyTorch reads with the names
-/// and shapes it expects.
+/// Writes every parameter of `module` to `path`, a `.safetensors` file that PyTorch reads with the
+/// names and shapes it expects.
 ///
-/// The tensors are fetched from the device one by one. The file appears under its name only when it is
-/// complete. When [`max_shard_bytes`](SaveOptions::max_shard_bytes) asks for shards, `model.safetensors`
-/// becomes `model-00001-of-00002.safetensors`, ... and `model.safetensors.index.json`.
+/// The tensors are fetched from the device one by one. The file appears under its name only when it
+/// is complete. When [`max_shard_bytes`](SaveOptions::max_shard_bytes) asks for shards,
+/// `model.safetensors` becomes `model-00001-of-00002.safetensors`, ... and
+/// `model.safetensors.index.json`.
 ///
 /// Returns the path to open again: `path`, or that of the index.
 ///

@@ -1,14 +1,15 @@
-//! Weights in the order that suits a device.
+//! Memory layout of weights that suits a device.
 
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::param_path::ParamPath;
 
-/// A module whose weights were drawn or trained, with those of its linear layers where [`load_module`](crate::load_module)
-/// would have left them ([`anyref_ops::as_stored`]): the same numbers, of which a GPU makes an answer's next token sooner. Weights that
-/// are not initialised yet are by this.
-pub fn as_loaded<B: Backend, M: Module<B>>(module: M) -> M {
+/// Module with the weights of its linear layers in the memory layout in which
+/// [`load_module`](crate::load_module) leaves them ([`anyref_ops::as_stored`]), for modules that
+/// were drawn or trained: the same values, with which a GPU decodes the next token sooner. Weights
+/// that are not initialised yet become so.
+pub fn with_stored_layout<B: Backend, M: Module<B>>(module: M) -> M {
     module.map(&mut Orderer::default())
 }
 

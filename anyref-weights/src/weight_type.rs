@@ -1,14 +1,14 @@
-//! What weights are kept as in memory.
+//! Type of weights in memory.
 
 use core::fmt;
 use core::str::FromStr;
 
 use burn::tensor::DType;
 
-/// What a model's weights are kept as in memory.
+/// Type of a model's weights in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WeightType {
-    /// As the file has them where values may be of another type than weights; f32 elsewhere.
+    /// Type in the file where activations may be of another type than weights; f32 elsewhere.
     #[default]
     Auto,
     /// 32 bits.
@@ -20,7 +20,7 @@ pub enum WeightType {
 }
 
 impl WeightType {
-    /// All there are.
+    /// All variants.
     pub const ALL: [Self; 4] = [Self::Auto, Self::F32, Self::F16, Self::Bf16];
 
     /// The name on command lines.

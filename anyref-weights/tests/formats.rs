@@ -3,8 +3,9 @@
 mod common;
 
 use anyref_ops::testing::{assert_close, max_abs_difference};
+use anyref_weights::hub::HubError;
 use anyref_weights::testing::Fixture;
-use anyref_weights::{Checkpoint, LoadOptions, load_module};
+use anyref_weights::{Checkpoint, Error, LoadOptions, load_module};
 use burn::tensor::{BoolStore, DType};
 use common::{Net, TestBackend, fixture};
 
@@ -141,5 +142,23 @@ fn half_precision_files_are_near() {
                 "{name}"
             );
         }
+    }
+}
+
+#[test]
+fn a_location_of_the_hub_is_refused_and_not_fetched() {
+    for path in [
+        "hf://org/name",
+        "hf://org/name@main/model.safetensors",
+        "hf://",
+    ] {
+        let error = Checkpoint::open(path).unwrap_err();
+        assert!(
+            matches!(&error, Error::Hub(HubError::NotLocal(named)) if named == path),
+            "{error}"
+        );
+        let message = error.to_string();
+        assert!(message.starts_with(path), "{message}");
+        assert!(message.contains("hub::local_path"), "{message}");
     }
 }

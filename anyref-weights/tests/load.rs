@@ -234,8 +234,8 @@ fn seeded_filling_repeats() {
     assert!(a.head.weight.val().abs().max().into_scalar() <= 0.5);
 }
 
-/// Linear layers' matrices in half precision, the rest in f32, and all of it written again in PyTorch's
-/// layout.
+/// Linear layers' matrices in half precision, the rest in f32, and all of it written again in
+/// PyTorch's layout.
 #[test]
 fn matrices_may_stay_half_and_are_saved_as_they_came() {
     let folder = tempfile::tempdir().unwrap();

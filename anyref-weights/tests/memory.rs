@@ -92,7 +92,8 @@ fn peaks_are_one_tensor_above_the_module() {
         "loading {size} MiB took {loaded} MiB"
     );
 
-    // What needs no conversion lies in the file until it is used, in the file's order, and computes the same.
+    // What needs no conversion lies in the file until it is used, in the file's order, and computes
+    // the same.
     let written = stack();
     let path = folder.path().join("full.safetensors");
     save_module(&written, &path, &SaveOptions::default()).unwrap();

@@ -10,10 +10,10 @@
 //! | `modality_heads.audio.2` | `head.proj` |
 //! | `modality_postprocessors.audio.1.log_logit_scale` | none: `ln(logit_scale)` of the configuration |
 
-use anyref_weights::LoadOptions;
+use anyref_weights::{LoadOptions, Rename};
 
-/// Patterns and replacements, in order, from the checkpoint's names to this crate's.
-pub const RENAME: &[(&str, &str)] = &[
+/// [`ImageBindAudio`](super::ImageBindAudio) from `imagebind_huge.pth`; see [`IMAGEBIND_UNUSED`].
+pub const IMAGEBIND: &[Rename] = &[
     (r"^modality_preprocessors\.audio\.", "preprocessor."),
     (r"^modality_trunks\.audio\.", "trunk."),
     (r"^modality_heads\.audio\.0\.", "head.norm."),
@@ -25,21 +25,16 @@ pub const RENAME: &[(&str, &str)] = &[
 pub const LOG_LOGIT_SCALE: &str = "modality_postprocessors.audio.1.log_logit_scale";
 
 /// Names that may stay unused: the other modalities, and the scale's logarithm.
-pub const ALLOW_UNUSED: &[&str] = &[
+pub const IMAGEBIND_UNUSED: &[&str] = &[
     r"^modality_\w+\.(vision|text|depth|thermal|imu)\.",
     r"^modality_postprocessors\.audio\.1\.log_logit_scale$",
 ];
 
-/// How [`load_module`](anyref_weights::load_module) fills an
+/// Options with which [`load_module`](anyref_weights::load_module) fills an
 /// [`ImageBindAudio`](super::ImageBindAudio) from `imagebind_huge.pth`, or from a file with the
 /// audio encoder's tensors alone. A file that keeps it under another name needs a `prefix`.
 pub fn load_options() -> LoadOptions {
-    let options = RENAME
-        .iter()
-        .fold(LoadOptions::default(), |options, (from, to)| {
-            options.with_rename(*from, *to)
-        });
-    ALLOW_UNUSED.iter().fold(options, |options, pattern| {
-        options.with_allow_unused(*pattern)
-    })
+    LoadOptions::default()
+        .with_renames(IMAGEBIND)
+        .with_all_unused(IMAGEBIND_UNUSED)
 }

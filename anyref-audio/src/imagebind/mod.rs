@@ -17,4 +17,4 @@ mod tokens;
 pub use attention::{BiasedAttention, BiasedAttentionConfig};
 pub use block::{Block, BlockConfig, Mlp};
 pub use model::{Head, ImageBindAudio, ImageBindAudioConfig, Trunk};
-pub use tokens::{AudioTokens, PatchEmbed, Positions};
+pub use tokens::{AudioTokens, AudioTokensConfig, PatchEmbed, Positions};

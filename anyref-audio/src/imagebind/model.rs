@@ -7,7 +7,7 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{DType, Tensor, backend::Backend};
 
 use super::block::{Block, BlockConfig};
-use super::tokens::AudioTokens;
+use super::tokens::{AudioTokens, AudioTokensConfig};
 use crate::error::{Error, Result, check_sizes};
 
 /// Configuration of [`ImageBindAudio`]; the defaults are those of ImageBind-Huge.
@@ -133,7 +133,13 @@ impl ImageBindAudioConfig {
             .with_mlp_ratio(self.mlp_ratio)
             .with_layer_norm_eps(self.layer_norm_eps);
         ImageBindAudio {
-            preprocessor: AudioTokens::new(self, device),
+            preprocessor: AudioTokensConfig {
+                hidden_size: h,
+                kernel_size: self.kernel_size,
+                stride: self.stride,
+                num_patches: self.num_patches(),
+            }
+            .init(device),
             trunk: Trunk {
                 blocks: (0..self.num_hidden_layers)
                     .map(|_| block.init(device))

@@ -1,16 +1,56 @@
 //! Spectrograms to tokens: overlapping patches, a class token and learned positions.
 
 use anyref_ops::nn::{LayerNorm, LayerNormConfig};
+use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::nn::conv::{Conv2d, Conv2dConfig};
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::model::ImageBindAudioConfig;
-
 /// Epsilon of the normalisation after the stem: PyTorch's default, unlike the rest of the encoder.
 const STEM_EPSILON: f64 = 1e-5;
 
+/// Configuration of [`AudioTokens`].
+#[derive(Config, Debug)]
+pub struct AudioTokensConfig {
+    /// Width of the tokens.
+    pub hidden_size: usize,
+    /// Side of a patch.
+    pub kernel_size: usize,
+    /// Distance between patches.
+    pub stride: usize,
+    /// Patches a clip.
+    pub num_patches: usize,
+}
+
+impl AudioTokensConfig {
+    /// Creates the layer.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> AudioTokens<B> {
+        let h = self.hidden_size;
+        let normal = Initializer::Normal {
+            mean: 0.0,
+            std: (h as f64).powf(-0.5),
+        };
+        AudioTokens {
+            cls_token: normal.init([1, 1, h], device),
+            rgbt_stem: PatchEmbed {
+                proj: Conv2dConfig::new([1, h], [self.kernel_size; 2])
+                    .with_stride([self.stride; 2])
+                    .with_bias(false)
+                    .init(device),
+                norm_layer: LayerNormConfig::new(h)
+                    .with_epsilon(STEM_EPSILON)
+                    .init(device),
+            },
+            pos_embedding_helper: Positions {
+                pos_embed: normal.init([1, 1 + self.num_patches, h], device),
+            },
+        }
+    }
+}
+
 /// Spectrogram to tokens (the authors' `modality_preprocessors.audio`).
+///
+/// Should be created with [`AudioTokensConfig`].
 #[derive(Module, Debug)]
 pub struct AudioTokens<B: Backend> {
     /// The class token, `[1, 1, hidden]`.
@@ -38,29 +78,6 @@ pub struct Positions<B: Backend> {
 }
 
 impl<B: Backend> AudioTokens<B> {
-    pub(super) fn new(config: &ImageBindAudioConfig, device: &B::Device) -> Self {
-        let h = config.hidden_size;
-        let normal = Initializer::Normal {
-            mean: 0.0,
-            std: (h as f64).powf(-0.5),
-        };
-        Self {
-            cls_token: normal.init([1, 1, h], device),
-            rgbt_stem: PatchEmbed {
-                proj: Conv2dConfig::new([1, h], [config.kernel_size; 2])
-                    .with_stride([config.stride; 2])
-                    .with_bias(false)
-                    .init(device),
-                norm_layer: LayerNormConfig::new(h)
-                    .with_epsilon(STEM_EPSILON)
-                    .init(device),
-            },
-            pos_embedding_helper: Positions {
-                pos_embed: normal.init([1, 1 + config.num_patches(), h], device),
-            },
-        }
-    }
-
     /// # Shapes
     /// - clips: `[batch, 1, mel, frames]`
     /// - output: `[batch, 1 + patches, hidden]`

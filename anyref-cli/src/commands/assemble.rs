@@ -1,10 +1,12 @@
 //! `anyref assemble`: one model folder out of published parts.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 
 use crate::failure;
 use anyhow::{Result, bail};
 use anyref_core::{Assembled, Assembly};
+use anyref_weights::hub::local_path;
 use burn::tensor::backend::Backend;
 
 use crate::args::{AssembleArguments, Common};
@@ -22,12 +24,14 @@ pub fn run<B: Backend>(common: &Common, arguments: &AssembleArguments) -> Result
     if arguments.shard_mb == 0 {
         bail!("--shard-mb is 0: give at least 1");
     }
+    let local = |path: &PathBuf| Ok::<_, anyhow::Error>(local_path(path)?.into_owned());
+    let optional = |path: &Option<PathBuf>| path.as_ref().map(local).transpose();
     let assembly = Assembly {
-        clip: arguments.clip.clone(),
-        sam: arguments.sam.clone(),
-        imagebind: arguments.imagebind.clone(),
-        llm: arguments.llm.clone(),
-        adapter: arguments.adapter.clone(),
+        clip: optional(&arguments.clip)?,
+        sam: local(&arguments.sam)?,
+        imagebind: optional(&arguments.imagebind)?,
+        llm: local(&arguments.llm)?,
+        adapter: optional(&arguments.adapter)?,
         dtype: common.dtype.fixed(),
         seed: common.seed,
         max_shard_bytes: arguments.shard_mb.saturating_mul(1_000_000),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::failure;
 use anyhow::Result;
 use anyref_audio::AudioPreprocessorConfig;
-use anyref_core::{AnyRef, AnyRefModel, BackendName};
+use anyref_core::{AnyRef, AnyRefModel, BackendName, resolve_model};
 use anyref_weights::Checkpoint;
 use burn::module::Module;
 use burn::tensor::backend::Backend;
@@ -20,7 +20,10 @@ use crate::units::{megabytes, millions};
 pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
     let opened = model::open::<B>(common, device)?;
     let (source, checkpoint) = match &common.model {
-        Some(path) => (path.display().to_string(), AnyRef::<B>::checkpoint(path)?),
+        Some(path) => (
+            path.display().to_string(),
+            AnyRef::<B>::checkpoint(&*resolve_model(path)?)?,
+        ),
         None => {
             let checkpoint = Checkpoint::from_bytes("model.safetensors", model::EMBEDDED.weights)?;
             ("built in".to_owned(), checkpoint)

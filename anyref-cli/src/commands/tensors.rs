@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use anyref_core::AnyRefConfig;
 use anyref_core::official::{Kind, Published, compare};
 use anyref_weights::LoadReport;
+use anyref_weights::hub::local_path;
 use burn::tensor::backend::Backend;
 
 use crate::model::EMBEDDED;
@@ -17,7 +18,7 @@ use crate::units::{megabytes, millions};
 
 /// Lists the tensors and compares them with a config.
 pub fn run<B: Backend>(path: &Path, against: Option<&str>, device: &B::Device) -> Result<()> {
-    let published = Published::open(path)?;
+    let published = Published::open(&*local_path(path)?)?;
     let against = against.map(config).transpose()?;
     list(&published)?;
     // Sizes that no model can have end in a panic while the part is laid out.

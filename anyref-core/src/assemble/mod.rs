@@ -15,6 +15,7 @@ use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use anyref_llm::Tokenizer;
+use anyref_weights::hub::cached_name;
 use anyref_weights::{Checkpoint, SaveOptions, write_checkpoint};
 use burn::tensor::DType;
 use burn::tensor::backend::Backend;
@@ -24,11 +25,11 @@ pub use adapter::save_adapter;
 use crate::folder::{Opened, WEIGHTS_FILE, write_config};
 use crate::{AnyRefConfig, Error, Result};
 use parts::Parts;
-pub use parts_file::PARTS_FILE;
 pub(crate) use parts_file::parts_file;
+pub use parts_file::{PARTS_FILE, resolve_model};
 use plan::Plan;
 
-/// Where the parts are, and how the model is written. Paths may be `hf://` locations.
+/// Where the parts are, on this machine, and how the model is written.
 #[derive(Debug, Clone)]
 pub struct Assembly {
     /// CLIP; may be left out when the language model is a LLaVA that carries its own.
@@ -133,8 +134,10 @@ impl Assembly {
 
     /// What [`write`](Self::write) would write for the model that the parts file at `path` names, in no file.
     pub(crate) fn open<B: Backend>(&self, path: &Path) -> Result<Opened> {
-        let name = match path.file_name() {
-            Some(name) if name == PARTS_FILE => path.parent().and_then(Path::file_name),
+        let name = match (path.file_name(), path.parent()) {
+            (Some(name), Some(folder)) if name == PARTS_FILE => {
+                cached_name(folder).map(OsStr::new).or(folder.file_name())
+            }
             _ => path.file_stem(),
         };
         let planned = self.planned::<B>(name)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyref_llm::peft::PeftAdapter;
 use anyref_vision::projector::{ProjectorConfig, ProjectorKind};
-use anyref_weights::{LoadOptions, check_module, local_path};
+use anyref_weights::{LoadOptions, check_module};
 use burn::module::Module;
 use burn::tensor::backend::Backend;
 
@@ -57,7 +57,10 @@ impl Parts {
             None => None,
         };
         let adapter = match &assembly.adapter {
-            Some(folder) => Some(adapter(folder).map_err(Error::of_part("adapter"))?),
+            Some(folder) => {
+                let adapter = PeftAdapter::open(folder).map_err(Error::from);
+                Some(adapter.map_err(Error::of_part("adapter"))?)
+            }
             None => None,
         };
         Ok(Self {
@@ -192,11 +195,6 @@ impl Parts {
             None => Ok(known.max(tokens)),
         }
     }
-}
-
-/// An adapter's folder, on this machine or on the hub.
-fn adapter(folder: &Path) -> Result<PeftAdapter> {
-    Ok(PeftAdapter::open(&*local_path(folder)?)?)
 }
 
 /// That a part fills a module.

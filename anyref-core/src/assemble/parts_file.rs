@@ -3,8 +3,7 @@
 use std::borrow::Cow;
 use std::path::{Component, Path, PathBuf};
 
-use anyref_weights::hub::HubLocation;
-use anyref_weights::local_path;
+use anyref_weights::hub::{HubLocation, local_path, refuse_location};
 use serde::{Deserialize, Deserializer};
 
 use super::Assembly;
@@ -49,30 +48,30 @@ impl Assembly {
     /// }
     /// ```
     ///
-    /// Paths count from the file, on this machine or at an `hf://` location. `clip` may be left out when the language
+    /// Paths count from the file; `hf://` locations, which whoever wrote the file asked for, are fetched. `clip` may be left out when the language
     /// model is a LLaVA that carries its own, `adapter` when there is none; `"imagebind": null` is a model that does
     /// not hear. `seed` draws what no part has.
     ///
     /// # Errors
-    /// When the file cannot be read or names other things.
+    /// When the file cannot be read or names other things, or a location in it cannot be fetched.
     pub fn read(path: &Path) -> Result<Self> {
-        let local = local_path(path)?;
-        let io = |e: std::io::Error| Error::folder(path, format!("{e}; check the path"));
-        let json = std::fs::read(&local).map_err(io)?;
-        let file: PartsFile = serde_json::from_slice(&json).map_err(|e| {
-            let problem = format!(
-                "names no parts of a model ({e}); it needs `sam`, `llm` and `imagebind` (null for none), and may have `clip`, `adapter` and `seed`"
-            );
-            Error::folder(path, problem)
-        })?;
+        let file = read(path)?;
         let base = path.parent().unwrap_or(Path::new(""));
-        let place = |part: PathBuf| beside(base, &part);
+        let place = |part: &Path, name| {
+            let place = beside(base, part);
+            let local = local_path(&place).map_err(Error::from);
+            Ok::<_, Error>(local.map_err(Error::of_part(name))?.into_owned())
+        };
+        let optional = |part: &Option<PathBuf>, name| {
+            let part = part.as_deref();
+            part.map(|part| place(part, name)).transpose()
+        };
         Ok(Self {
-            clip: file.clip.map(place),
-            sam: place(file.sam),
-            imagebind: file.imagebind.map(place),
-            llm: place(file.llm),
-            adapter: file.adapter.map(place),
+            clip: optional(&file.clip, "clip")?,
+            sam: place(&file.sam, "sam")?,
+            imagebind: optional(&file.imagebind, "imagebind")?,
+            llm: place(&file.llm, "llm")?,
+            adapter: optional(&file.adapter, "adapter")?,
             dtype: None,
             seed: file.seed,
             max_shard_bytes: SHARD,
@@ -80,18 +79,68 @@ impl Assembly {
     }
 }
 
+fn read(path: &Path) -> Result<PartsFile> {
+    refuse_location(path)?;
+    let io = |e: std::io::Error| Error::folder(path, format!("{e}; check the path"));
+    let json = std::fs::read(path).map_err(io)?;
+    serde_json::from_slice(&json).map_err(|e| {
+        let problem = format!(
+            "names no parts of a model ({e}); it needs `sam`, `llm` and `imagebind` (null for none), and may have `clip`, `adapter` and `seed`"
+        );
+        Error::folder(path, problem)
+    })
+}
+
+/// The path of this machine for a model that a user named: a model folder or a parts file. An
+/// `hf://` location is fetched, with the parts beside its parts file; other paths are returned as
+/// they are.
+///
+/// # Errors
+/// When the location is malformed or cannot be fetched, or has a damaged parts file.
+pub fn resolve_model(argument: &Path) -> Result<Cow<'_, Path>> {
+    let local = local_path(argument)?;
+    if let Cow::Owned(fetched) = &local
+        && let Some(file) = parts_file(fetched)
+        && file.is_file()
+    {
+        let base = match file == *fetched {
+            true => argument.parent().unwrap_or(argument),
+            false => argument,
+        };
+        let parts = read(&file)?;
+        let optional = [
+            (&parts.clip, "clip"),
+            (&parts.imagebind, "imagebind"),
+            (&parts.adapter, "adapter"),
+        ];
+        let optional = optional
+            .into_iter()
+            .filter_map(|(part, name)| Some((part.as_ref()?, name)));
+        for (part, name) in [(&parts.sam, "sam"), (&parts.llm, "llm")]
+            .into_iter()
+            .chain(optional)
+        {
+            // It comes to lie beside the parts file in the cache, as in the repository.
+            let part = beside(base, part);
+            local_path(&part)
+                .map_err(Error::from)
+                .map_err(Error::of_part(name))?;
+        }
+    }
+    Ok(local)
+}
+
 /// The parts file that a path means: itself, when it is a `.json` file, or that of a folder without a model's config.
-pub(crate) fn parts_file(path: &Path) -> Result<Option<Cow<'_, Path>>> {
+pub(crate) fn parts_file(path: &Path) -> Option<Cow<'_, Path>> {
     if path
         .extension()
         .is_some_and(|extension| extension == "json")
         && !path.is_dir()
     {
-        return Ok(Some(path.into()));
+        return Some(path.into());
     }
-    let folder = local_path(path)?;
-    let named = folder.join(PARTS_FILE).is_file() && !folder.join(CONFIG_FILE).is_file();
-    Ok(named.then(|| path.join(PARTS_FILE).into()))
+    let named = path.join(PARTS_FILE).is_file() && !path.join(CONFIG_FILE).is_file();
+    named.then(|| path.join(PARTS_FILE).into())
 }
 
 /// A path that counts from a folder, which may be one of the hub.

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use anyref_decoder::import::SEGMENT_ANYTHING;
 use anyref_llm::peft::PeftAdapter;
-use anyref_vision::import::projector_authors;
+use anyref_vision::import::PROJECTOR_AUTHORS;
 use anyref_weights::{
-    Checkpoint, LoadOptions, OutputTensor, Parameter, TensorEntry, parameters, renamed_tensors,
+    Checkpoint, LoadOptions, OutputTensor, Parameter, Rename, TensorEntry, parameters,
+    renamed_tensors,
 };
 use burn::tensor::DType;
 use burn::tensor::backend::Backend;
@@ -19,7 +20,7 @@ use crate::official::{
 use crate::{AnyRefConfig, AnyRefModel, Error, Result};
 
 /// What the authors' training script writes beside the adapters of the language model, by our names.
-const AUTHORS: [(&str, &str); 6] = [
+const AUTHORS: &[Rename] = &[
     (r"^model\.text_hidden_fcs\.0\.0\.", "text_hidden_fcs.fc1."),
     (r"^model\.text_hidden_fcs\.0\.2\.", "text_hidden_fcs.fc2."),
     (r"^model\.audio_projector\.", "audio_projector."),
@@ -191,13 +192,13 @@ fn replace(
 pub(super) fn our_names(adapter: &PeftAdapter) -> Result<Vec<(String, String)>> {
     let mut options = adapter.load_options();
     // By way of a name that no rule matches, since each applies to what the one before left.
-    for (from, to) in projector_authors() {
-        options = options.with_rename(from, format!("projector!{to}"));
+    for (from, to) in PROJECTOR_AUTHORS {
+        options = options.with_rename(*from, format!("projector!{to}"));
     }
-    options = options.with_rename("^projector!", "mm_projector.");
-    for (from, to) in AUTHORS.into_iter().chain(SEGMENT_ANYTHING.iter().copied()) {
-        options = options.with_rename(from, to);
-    }
+    let options = options
+        .with_rename("^projector!", "mm_projector.")
+        .with_renames(AUTHORS)
+        .with_renames(SEGMENT_ANYTHING);
     let saved: Vec<&str> = adapter
         .saved()
         .map(|(_, entry)| entry.name.as_str())

@@ -9,23 +9,18 @@ use super::kind::Kind;
 use super::llava::{LANGUAGE, PROJECTOR};
 use super::published::Published;
 use super::shapes::Shapes;
-use super::with_rules;
 use crate::Result;
 
 /// How the tower is loaded.
 pub fn clip_options(kind: Option<Kind>) -> LoadOptions {
     let (rules, unused) = match kind {
-        Some(kind) if kind.is_llava() => {
-            (import::clip_vision_in_llava(), vec![LANGUAGE, PROJECTOR])
-        }
-        _ => (import::clip_vision(), Vec::new()),
+        Some(kind) if kind.is_llava() => (import::CLIP_VISION_IN_LLAVA, &[LANGUAGE, PROJECTOR][..]),
+        _ => (import::CLIP_VISION, &[][..]),
     };
-    let rules = rules.iter().map(|(from, to)| (from.as_str(), to.as_str()));
-    with_rules(
-        LoadOptions::default(),
-        rules,
-        unused.into_iter().chain(import::CLIP_VISION_UNUSED),
-    )
+    LoadOptions::default()
+        .with_renames(rules)
+        .with_all_unused(unused)
+        .with_all_unused(import::CLIP_VISION_UNUSED)
 }
 
 /// The tower's sizes as the weights show them; the rest from `config.json`, or OpenAI's.

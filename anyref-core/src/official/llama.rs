@@ -8,7 +8,6 @@ use super::config_file::Section;
 use super::kind::Kind;
 use super::llava::{PROJECTOR, TOWER};
 use super::published::Published;
-use super::with_rules;
 use crate::{Error, Result};
 
 /// The language model's config, and what it says about the pictures it was trained with.
@@ -24,14 +23,14 @@ pub struct Language {
 
 /// How the language model is loaded; a head that is tied to the embeddings may be there and unused.
 pub fn llama_options(tied: bool) -> LoadOptions {
-    let unused = [TOWER, PROJECTOR].into_iter();
-    let unused = unused.chain(import::LLAMA_UNUSED.iter().copied());
-    let head = tied.then_some(import::LM_HEAD);
-    with_rules(
-        LoadOptions::default(),
-        import::LLAMA_KEYS.iter().copied(),
-        unused.chain(head),
-    )
+    let options = LoadOptions::default()
+        .with_renames(import::LLAMA)
+        .with_all_unused(&[TOWER, PROJECTOR])
+        .with_all_unused(import::LLAMA_UNUSED);
+    match tied {
+        true => options.with_allow_unused(import::LM_HEAD),
+        false => options,
+    }
 }
 
 /// Reads the config of a language model.

@@ -40,19 +40,3 @@ pub use projector::{projector_kind, projector_options};
 pub use sam::{SamParts, decoder_options, encoder_options, sam_parts};
 
 pub(crate) use sam::MaskParts;
-
-use anyref_weights::LoadOptions;
-
-/// Adds renamings and names that may go unused to options.
-fn with_rules<'a>(
-    options: LoadOptions,
-    rename: impl IntoIterator<Item = (&'a str, &'a str)>,
-    unused: impl IntoIterator<Item = &'a str>,
-) -> LoadOptions {
-    let options = rename
-        .into_iter()
-        .fold(options, |options, (from, to)| options.with_rename(from, to));
-    unused
-        .into_iter()
-        .fold(options, |options, name| options.with_allow_unused(name))
-}

@@ -8,17 +8,17 @@ use super::kind::Kind;
 use super::llava::{LANGUAGE, TOWER};
 use super::published::Published;
 use super::shapes::Shapes;
-use super::with_rules;
 use crate::Result;
 
 /// How the projector is loaded.
 pub fn projector_options(kind: Option<Kind>) -> LoadOptions {
     let rules = match kind {
-        Some(Kind::LlavaHuggingFace) => import::projector_hugging_face(),
-        _ => import::projector_authors(),
+        Some(Kind::LlavaHuggingFace) => import::PROJECTOR_HUGGING_FACE,
+        _ => import::PROJECTOR_AUTHORS,
     };
-    let rules = rules.iter().map(|(from, to)| (from.as_str(), to.as_str()));
-    with_rules(LoadOptions::default(), rules, [LANGUAGE, TOWER])
+    LoadOptions::default()
+        .with_renames(rules)
+        .with_all_unused(&[LANGUAGE, TOWER])
 }
 
 /// One layer or two, as the weights show.

@@ -3,7 +3,8 @@
 use std::path::{Path, PathBuf};
 
 use anyref_llm::peft::{CONFIG_FILE as ADAPTER_CONFIG, PeftAdapter};
-use anyref_weights::{Checkpoint, local_path};
+use anyref_weights::Checkpoint;
+use anyref_weights::hub::refuse_location;
 
 use super::config_file::ConfigFile;
 use super::kind::Kind;
@@ -22,12 +23,12 @@ pub struct Published {
 }
 
 impl Published {
-    /// Opens a weights file, an index or a folder, on this machine or at an `hf://` location.
+    /// Opens a weights file, an index or a folder.
     ///
     /// # Errors
-    /// When it is missing or damaged.
+    /// When it is missing or damaged, or the path is a location of the hub.
     pub fn open(path: &Path) -> Result<Self> {
-        let path = &*local_path(path)?;
+        refuse_location(path)?;
         let checkpoint = if path.join(ADAPTER_CONFIG).is_file() {
             PeftAdapter::open(path)?.checkpoint().clone()
         } else {

@@ -11,7 +11,6 @@ use burn::tensor::backend::Backend;
 use super::kind::Kind;
 use super::published::Published;
 use super::shapes::Shapes;
-use super::with_rules;
 use crate::Result;
 
 /// The two parts that make masks, under the names they have in SAM and in AnyRef.
@@ -35,11 +34,12 @@ pub struct SamParts {
 /// How the image encoder is loaded.
 pub fn encoder_options(kind: Option<Kind>) -> LoadOptions {
     let rules = match kind {
-        Some(Kind::SamHuggingFace) => import::sam_hugging_face(),
-        _ => import::sam_authors(),
+        Some(Kind::SamHuggingFace) => import::SAM_HUGGING_FACE,
+        _ => import::SAM_AUTHORS,
     };
-    let rules = rules.iter().map(|(from, to)| (from.as_str(), to.as_str()));
-    with_rules(LoadOptions::default(), rules, import::SAM_UNUSED)
+    LoadOptions::default()
+        .with_renames(rules)
+        .with_all_unused(import::SAM_UNUSED)
 }
 
 /// How prompt encoder and mask decoder are loaded.
@@ -48,11 +48,12 @@ pub fn decoder_options(kind: Option<Kind>) -> LoadOptions {
         Some(Kind::SamHuggingFace) => TRANSFORMERS,
         _ => SEGMENT_ANYTHING,
     };
-    let unused = [
-        r"^(?:image_encoder|vision_encoder)\.",
-        r"^prompt_encoder\.shared_embedding\.",
-    ];
-    with_rules(LoadOptions::default(), rules.iter().copied(), unused)
+    LoadOptions::default()
+        .with_renames(rules)
+        .with_all_unused(&[
+            r"^(?:image_encoder|vision_encoder)\.",
+            r"^prompt_encoder\.shared_embedding\.",
+        ])
 }
 
 /// The sizes as the weights show them; what they do not show from `config.json`, or the authors'.

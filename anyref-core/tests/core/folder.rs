@@ -3,9 +3,13 @@
 use std::fs;
 use std::path::Path;
 
+use anyref_core::official::Published;
 use anyref_core::{
-    AnyRef, CONFIG_FILE, ModelFiles, ModelOptions, Prompt, Reference, TOKENIZER_FILE, WEIGHTS_FILE,
+    AnyRef, AnyRefConfig, Assembly, CONFIG_FILE, ModelFiles, ModelOptions, Prompt, Reference,
+    TOKENIZER_FILE, WEIGHTS_FILE,
 };
+use anyref_llm::Tokenizer;
+use anyref_llm::peft::PeftAdapter;
 use burn::tensor::DType;
 
 use crate::answers::content;
@@ -147,4 +151,24 @@ fn config_tokenizer_and_weights_must_belong_together() {
     tokenizer.save(&file).unwrap();
     let message = load(path).unwrap_err().to_string();
     assert!(message.contains("tokens and the model knows"), "{message}");
+}
+
+/// Only programs reach the network, where they read what a user wrote.
+#[test]
+fn locations_of_the_hub_are_refused_and_not_fetched() {
+    let path = Path::new("hf://org/name");
+    let refused = |error: anyref_core::Error| {
+        let message = error.to_string();
+        assert!(message.contains("hf://org/name"), "{message}");
+        assert!(message.contains("hub::local_path"), "{message}");
+    };
+    refused(load(path).unwrap_err());
+    refused(load(Path::new("hf://org/name/parts.json")).unwrap_err());
+    refused(AnyRef::<TestBackend>::checkpoint(path).unwrap_err());
+    refused(AnyRefConfig::of_folder(path).unwrap_err());
+    refused(Published::open(path).unwrap_err());
+    refused(Assembly::read(&path.join("parts.json")).unwrap_err());
+    refused(Tokenizer::from_folder(path).unwrap_err().into());
+    refused(Tokenizer::from_file(path).unwrap_err().into());
+    refused(PeftAdapter::open(path).unwrap_err().into());
 }

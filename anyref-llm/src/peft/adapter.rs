@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use anyref_weights::hub::refuse_location;
 use anyref_weights::{Checkpoint, LoadOptions, TensorEntry, load_module, renamed_tensors};
 use burn::tensor::DType;
 use burn::tensor::backend::Backend;
@@ -10,7 +11,7 @@ use burn::tensor::backend::Backend;
 use super::config::PeftConfig;
 use super::{CONFIG_FILE, WEIGHTS_FILES};
 use crate::error::{Error, Result};
-use crate::import::{PEFT_KEYS, PEFT_UNUSED};
+use crate::import::{PEFT, PEFT_UNUSED};
 use crate::lora::LoraConfig;
 use crate::model::Llama;
 
@@ -42,6 +43,7 @@ impl PeftAdapter {
     /// belong together.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
+        refuse_location(folder)?;
         let file = folder.join(CONFIG_FILE);
         let json = std::fs::read_to_string(&file).map_err(|source| Error::Adapter {
             path: file.clone(),
@@ -194,12 +196,7 @@ impl PeftAdapter {
 
 /// How the names of a file become those of the model.
 fn options() -> LoadOptions {
-    let options = PEFT_KEYS
-        .iter()
-        .fold(LoadOptions::default(), |options, (from, to)| {
-            options.with_rename(*from, *to)
-        });
-    PEFT_UNUSED.iter().fold(options, |options, pattern| {
-        options.with_allow_unused(*pattern)
-    })
+    LoadOptions::default()
+        .with_renames(PEFT)
+        .with_all_unused(PEFT_UNUSED)
 }

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyref_weights::{OutputTensor, SaveOptions, output_tensors, write_checkpoint};
+use anyref_weights::{OutputTensor, SaveOptions, output_tensors, write_atomic, write_checkpoint};
 use burn::tensor::DType;
 use burn::tensor::backend::Backend;
 
@@ -98,8 +98,7 @@ pub fn save_adapter<B: Backend>(
         tensors,
         &SaveOptions::default(),
     )?;
-    let file = folder.join(CONFIG_FILE);
-    std::fs::write(&file, config.to_json()).map_err(|source| Error::Io { path: file, source })
+    Ok(write_atomic(folder.join(CONFIG_FILE), config.to_json())?)
 }
 
 /// The module of a parameter.

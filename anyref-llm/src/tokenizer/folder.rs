@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use anyref_weights::hub::refuse_location;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -47,6 +48,7 @@ pub(super) fn has_one(folder: &Path) -> bool {
 
 /// Reads `tokenizer.json`, or else `tokenizer.model` and the files beside it.
 pub(super) fn read(folder: &Path) -> Result<Tokenizer> {
+    refuse_location(folder)?;
     let json = folder.join(JSON);
     if json.exists() {
         return Tokenizer::from_file(json);

@@ -20,12 +20,10 @@ pub fn fixture(name: &str) -> (LlamaConfig, Fixture) {
 
 /// Renaming of all fixtures' tensors, where only weights may be used.
 pub fn options() -> LoadOptions {
-    let keys = import::LLAMA_KEYS.iter().chain(import::PEFT_KEYS);
-    let options =
-        LoadOptions::default().with_allow_unused(r"^(ids|padding|expected\..*|gradient\..*)$");
-    keys.fold(options, |options, (from, to)| {
-        options.with_rename(*from, *to)
-    })
+    LoadOptions::default()
+        .with_renames(import::LLAMA)
+        .with_renames(import::PEFT)
+        .with_allow_unused(r"^(ids|padding|expected\..*|gradient\..*)$")
 }
 
 pub fn load<B: Backend>(name: &str) -> (Llama<B>, Fixture) {

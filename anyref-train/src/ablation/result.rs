@@ -7,8 +7,8 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use crate::run::whole::write_whole;
 use anyref_eval::{EvalKind, Scores};
+use anyref_weights::write_atomic;
 
 /// A run's numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -73,6 +73,7 @@ impl RunResult {
 
     /// Writes a result, whole or not at all.
     pub(super) fn write(&self, path: &Path) -> Result<()> {
-        write_whole(path, &(serde_json::to_string(self)? + "\n"))
+        write_atomic(path, serde_json::to_string(self)? + "\n")?;
+        Ok(())
     }
 }

@@ -13,9 +13,9 @@ use super::table::table;
 use crate::run::config::TrainConfig;
 use crate::run::launch::{Folders, launch, open_scenes};
 use crate::run::recompute::Recomputing;
-use crate::run::whole::write_whole;
 use anyref_data::scenes::Scenes;
 use anyref_eval::{EvalOptions, evaluate, scores};
+use anyref_weights::write_atomic;
 
 /// What a run leaves when it is done.
 const RESULT: &str = "result.json";
@@ -118,6 +118,7 @@ fn report(config: &AblationConfig, folders: &Folders, results: &[RunResult]) -> 
         .iter()
         .map(|result| Ok(serde_json::to_string(result)? + "\n"))
         .collect::<Result<String>>()?;
-    write_whole(&folders.run.join("results.jsonl"), &lines)?;
-    write_whole(&folders.run.join("table.md"), &table(config, results))
+    write_atomic(folders.run.join("results.jsonl"), &lines)?;
+    write_atomic(folders.run.join("table.md"), table(config, results))?;
+    Ok(())
 }

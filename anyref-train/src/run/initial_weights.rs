@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::Result;
-use anyref_weights::parameters;
+use anyref_weights::{local_path, parameters};
 use burn::tensor::backend::AutodiffBackend;
 use regex::Regex;
 
@@ -27,11 +27,12 @@ impl Given {
         let mut names = BTreeSet::new();
         let mut read;
         if let Some(start) = &config.start {
-            (trainee, read) = checkpoint::load_start(start, trainee)?;
+            (trainee, read) = checkpoint::load_start(&local_path(start)?, trainee)?;
             names.extend(read);
         }
         for initial in &config.initial {
-            (trainee, read) = checkpoint::load_parts(&initial.from, &initial.parts, trainee)?;
+            let from = local_path(&initial.from)?;
+            (trainee, read) = checkpoint::load_parts(&from, &initial.parts, trainee)?;
             names.extend(read);
         }
         Ok((trainee, Self { names }))

@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use anyref_core::AnyRefConfig;
 use anyref_llm::tokenizer::Tokenizer;
 use anyref_llm::train_tokenizer;
-use anyref_weights::{local_path, parameters};
+use anyref_weights::{local_path, parameters, write_atomic};
 use burn::module::AutodiffModule;
 use burn::tensor::backend::AutodiffBackend;
 
@@ -18,7 +18,6 @@ use super::initial_weights::Given;
 use super::precision::{common_half, narrowed};
 use super::recompute::Recomputing;
 use super::trainer::{RunOptions, train_stage};
-use super::whole::write_whole;
 use crate::stages::{
     AudioStage, ClipStage, DataSources, InstructStage, SamStage, SceneContext, StageContext,
 };
@@ -403,14 +402,11 @@ fn write_start(run: &Path, config: &TrainConfig, tokenizer: &Tokenizer) -> Resul
     let text = serde_json::to_string_pretty(config)? + "\n";
     // A run that goes on writes nothing, so that a full disk takes nothing from it.
     if std::fs::read_to_string(&file).ok().as_ref() != Some(&text) {
-        write_whole(&file, &text)?;
+        write_atomic(&file, &text)?;
     }
     let file = run.join(TOKENIZER);
     if !file.is_file() {
-        let partial = run.join("tokenizer.partial");
-        tokenizer.save(&partial)?;
-        std::fs::rename(&partial, &file)
-            .with_context(|| format!("cannot write {}", file.display()))?;
+        tokenizer.save(&file)?;
     }
     Ok(())
 }

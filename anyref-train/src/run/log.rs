@@ -5,6 +5,7 @@ use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
+use anyref_weights::write_atomic;
 use serde_json::{Map, Value, json};
 
 use super::tensorboard::EventFile;
@@ -47,9 +48,7 @@ impl MetricLog {
             if !text.is_empty() {
                 text.push('\n');
             }
-            let partial = path.with_extension("partial");
-            std::fs::write(&partial, text)?;
-            std::fs::rename(&partial, path)?;
+            write_atomic(path, text)?;
         }
         let file = OpenOptions::new()
             .create(true)

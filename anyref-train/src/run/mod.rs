@@ -19,4 +19,3 @@ pub mod schedule;
 mod stage_loop;
 mod tensorboard;
 pub mod trainer;
-pub(crate) mod whole;

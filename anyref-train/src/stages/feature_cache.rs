@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use anyhow::{Context, Result, ensure};
 use anyref_core::AnyRefModel;
 use anyref_vision::preprocess::PixelValues;
+use anyref_weights::write_atomic;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
@@ -146,18 +147,10 @@ impl FeatureCache {
         }
         let file = self.file(key);
         // Several threads and runs may write the same at the same time.
-        static WRITTEN: AtomicU64 = AtomicU64::new(0);
-        let number = WRITTEN.fetch_add(1, order);
-        let partial = file.with_extension(format!("{}-{number}.partial", std::process::id()));
-        let written = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, &file));
-        if let Err(error) = written {
-            let _ = fs::remove_file(&partial);
-            if self.used.swap(u64::MAX, order) != u64::MAX {
-                eprintln!(
-                    "features are no longer kept: cannot write {}: {error}",
-                    file.display()
-                );
-            }
+        if let Err(error) = write_atomic(&file, bytes)
+            && self.used.swap(u64::MAX, order) != u64::MAX
+        {
+            eprintln!("features are no longer kept: {error}");
         }
     }
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::{check, check_transformer};
 use crate::{Error, Result};
 
-/// What errors call the tower.
+/// Name of the tower in errors.
 const CLIP: &str = "CLIP";
 
 /// Activation of the feed-forward layers.
@@ -83,7 +83,8 @@ impl ClipVisionConfig {
     /// Whether such a tower can be.
     ///
     /// # Errors
-    /// When a size is 0, `hidden_size` is not a multiple of `num_attention_heads`, or a patch is larger than the picture.
+    /// When a size is 0, `hidden_size` is not a multiple of `num_attention_heads`, or a patch is
+    /// larger than the picture.
     pub fn validate(&self) -> Result<()> {
         check_transformer(
             CLIP,
@@ -124,7 +125,8 @@ impl ClipVisionConfig {
     /// layer, negative indices count from the last layer's output.
     ///
     /// # Errors
-    /// When there is no such state: the index is above `num_hidden_layers` or below `-num_hidden_layers - 1`.
+    /// When there is no such state: the index is above `num_hidden_layers` or below
+    /// `-num_hidden_layers - 1`.
     pub fn layers_until(&self, select_layer: i32) -> Result<usize> {
         let layers = self.num_hidden_layers as i64;
         let index = i64::from(select_layer);

@@ -41,7 +41,7 @@ pub struct ClipVisionModel<B: Backend> {
     config: ClipVisionConfig,
 }
 
-/// What [`ClipVisionModel::forward`] gives.
+/// Output of [`ClipVisionModel::forward`].
 #[derive(Debug, Clone)]
 pub struct ClipVisionOutput<B: Backend> {
     /// The last layer's output, `[batch, 1 + patches, hidden_size]`.
@@ -51,7 +51,7 @@ pub struct ClipVisionOutput<B: Backend> {
 }
 
 impl<B: Backend> ClipVisionModel<B> {
-    /// What the tower was made from.
+    /// Configuration of the tower.
     pub fn config(&self) -> &ClipVisionConfig {
         &self.config
     }
@@ -74,16 +74,16 @@ impl<B: Backend> ClipVisionModel<B> {
         }
     }
 
-    /// Patch features: `hidden_states[select_layer]` without the class token. Only the layers needed run,
-    /// and the final norm is not applied. LLaVA takes layer -2.
+    /// Patch features: `hidden_states[select_layer]` without the class token. Only the layers
+    /// needed run, and the final norm is not applied. LLaVA takes layer -2.
     ///
     /// # Shapes
     /// - pixel_values: `[batch, channels, image_size, image_size]`
     /// - output: `[batch, patches, hidden_size]`
     ///
     /// # Panics
-    /// When the layer does not exist ([`ClipVisionConfig::layers_until`] tells), or the picture is not
-    /// `image_size` square.
+    /// When the layer does not exist ([`ClipVisionConfig::layers_until`] tells), or the picture is
+    /// not `image_size` square.
     pub fn features(&self, pixel_values: Tensor<B, 4>, select_layer: i32) -> Tensor<B, 3> {
         let layers = match self.config.layers_until(select_layer) {
             Ok(layers) => layers,

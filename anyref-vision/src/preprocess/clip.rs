@@ -11,9 +11,9 @@ const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 #[expect(clippy::excessive_precision, reason = "as published")]
 const STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
 
-/// The whole picture squeezed to a square, in the two steps the model was trained with: shortest side to
-/// `image_size`, antialiased bicubic on bytes, no crop; normalise; then plain bilinear (not antialiased) to
-/// `image_size` square.
+/// The whole picture squeezed to a square, in the two steps the model was trained with: shortest
+/// side to `image_size`, antialiased bicubic on bytes, no crop; normalise; then plain bilinear (not
+/// antialiased) to `image_size` square.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ClipPreprocessor {
     image_size: usize,
@@ -63,7 +63,8 @@ impl ClipPreprocessor {
     }
 }
 
-/// Plain bilinear interpolation along one side (`align_corners` off), and the source lines it reads.
+/// Plain bilinear interpolation along one side (`align_corners` off), and the source lines it
+/// reads.
 struct Squeeze {
     needed: Vec<usize>,
     taps: Vec<Tap>,

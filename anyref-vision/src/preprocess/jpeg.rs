@@ -1,7 +1,7 @@
 //! Finding JPEG files that end early.
 
-/// Whether a JPEG's coded data ends in an end-of-image marker. The decoder fills missing rows with grey
-/// without a word, and a download cut short must not become a half-grey picture.
+/// Whether a JPEG's coded data ends in an end-of-image marker. The decoder fills missing rows with
+/// grey without a word, and a download cut short must not become a half-grey picture.
 pub(super) fn is_complete(bytes: &[u8]) -> bool {
     const START_OF_SCAN: u8 = 0xDA;
     const END_OF_IMAGE: u8 = 0xD9;

@@ -16,9 +16,9 @@ pub const MAX_SIDE: u32 = 65_500;
 pub const MAX_PIXELS: u64 = 178_956_970;
 /// Bytes a decoder may use: 16-bit RGBA of the most pixels, and its own buffers.
 const MAX_ALLOCATION: u64 = MAX_PIXELS * 8 * 3 / 2;
-/// What shows through pictures.
+/// Background behind transparent pixels of pictures.
 const WHITE: u8 = 255;
-/// What shows through masks.
+/// Background behind transparent pixels of masks.
 const BLACK: u8 = 0;
 
 /// Reads a picture file. See [`decode_image`].
@@ -29,8 +29,8 @@ pub fn open_image(path: impl AsRef<Path>) -> Result<RgbImage> {
     open(path.as_ref(), WHITE)
 }
 
-/// Reads the file of a mask, what it masks bright: as [`open_image`], but grey, and with transparency over black, since
-/// nothing is masked where nothing is painted.
+/// Reads the file of a mask, what it masks bright: as [`open_image`], but grey, and with
+/// transparency over black, since nothing is masked where nothing is painted.
 ///
 /// # Errors
 /// As [`open_image`].
@@ -48,9 +48,9 @@ fn open(path: &Path, ground: u8) -> Result<RgbImage> {
     }
 }
 
-/// Decodes a picture to 8-bit RGB as a viewer would show it: turned as its EXIF data says, 16-bit samples
-/// rounded to 8, grey repeated over the channels, transparency over white, the first frame of an animation.
-/// The format is told by the content; `name` appears in errors only.
+/// Decodes a picture to 8-bit RGB as a viewer would show it: turned as its EXIF data says, 16-bit
+/// samples rounded to 8, grey repeated over the channels, transparency over white, the first frame
+/// of an animation. The format is told by the content; `name` appears in errors only.
 ///
 /// ```
 /// use anyref_vision::preprocess::decode_image;
@@ -64,8 +64,9 @@ fn open(path: &Path, ground: u8) -> Result<RgbImage> {
 /// ```
 ///
 /// # Errors
-/// When there are no bytes, when they are of a format that is not read here, damaged or end early, or when the picture
-/// has no pixels, more than [`MAX_PIXELS`], a side above [`MAX_SIDE`] or takes too much memory to decode.
+/// When there are no bytes, when they are of a format that is not read here, damaged or end early,
+/// or when the picture has no pixels, more than [`MAX_PIXELS`], a side above [`MAX_SIDE`] or takes
+/// too much memory to decode.
 pub fn decode_image(bytes: &[u8], name: &str) -> Result<RgbImage> {
     decode(bytes, name, WHITE)
 }
@@ -102,7 +103,7 @@ fn decode(bytes: &[u8], name: &str, ground: u8) -> Result<RgbImage> {
     if format == Some(ImageFormat::Jpeg) && !jpeg::is_complete(bytes) {
         return Err(Error::Damaged {
             name: name.to_owned(),
-            detail: "the JPEG data ends early".to_owned(),
+            reason: "the JPEG data ends early".to_owned(),
         });
     }
     // Broken EXIF data is no reason to refuse the picture it comes with.
@@ -135,10 +136,10 @@ fn flatten(image: DynamicImage, ground: u8) -> RgbImage {
 
 fn decoding_error(error: ImageError, name: &str) -> Error {
     let name = name.to_owned();
-    let detail = error.to_string().lines().collect::<Vec<_>>().join("; ");
+    let reason = error.to_string().lines().collect::<Vec<_>>().join("; ");
     match error {
-        ImageError::Unsupported(_) => Error::Unsupported { name, detail },
-        _ => Error::Damaged { name, detail },
+        ImageError::Unsupported(_) => Error::Unsupported { name, reason },
+        _ => Error::Damaged { name, reason },
     }
 }
 

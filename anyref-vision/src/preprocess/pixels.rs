@@ -27,7 +27,8 @@ impl PixelValues {
     /// - output: `[pictures, channels, height, width]`
     ///
     /// # Panics
-    /// When there is no picture, their shapes differ, or they have not as many values as their shape asks for.
+    /// When there is no picture, their shapes differ, or they have not as many values as their
+    /// shape asks for.
     pub fn batch<B: Backend>(pictures: &[Self], device: &B::Device) -> Tensor<B, 4> {
         let first = pictures.first().expect("a batch has at least one picture");
         let [channels, height, width] = first.shape;

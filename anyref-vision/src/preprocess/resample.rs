@@ -1,9 +1,10 @@
-//! Antialiased resizing of 8-bit pictures, equal to the bit to Pillow's `Image.resize` before version 13,
-//! which the towers' training pictures went through, and to torchvision's within one level.
+//! Antialiased resizing of 8-bit pictures, equal to the bit to Pillow's `Image.resize` before
+//! version 13, which the towers' training pictures went through, and to torchvision's within one
+//! level.
 //!
-//! Each pass is a weighted sum in 22-bit fixed point, rounded to a byte. The horizontal pass is always the
-//! first. Pillow 13 takes the vertical one first for some sizes; where bicubic overshoot is clipped between
-//! the passes its result may then be several levels away.
+//! Each pass is a weighted sum in 22-bit fixed point, rounded to a byte. The horizontal pass is
+//! always the first. Pillow 13 takes the vertical one first for some sizes; where bicubic overshoot
+//! is clipped between the passes its result may then be several levels away.
 
 use image::RgbImage;
 
@@ -56,8 +57,8 @@ struct Taps {
 }
 
 impl Axis {
-    /// Resizing `source` pixels to `target`, at the target positions given. A side that keeps its length
-    /// is copied.
+    /// Resizing `source` pixels to `target`, at the target positions given. A side that keeps its
+    /// length is copied.
     pub(super) fn new(
         source: usize,
         target: usize,

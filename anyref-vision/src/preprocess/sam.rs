@@ -10,8 +10,8 @@ const MEAN: [f32; 3] = [123.675, 116.28, 103.53];
 /// SAM's channel deviations, in bytes.
 const STD: [f32; 3] = [58.395, 57.12, 57.375];
 
-/// Longest side to the encoder's, antialiased bilinear on bytes; normalise; pad with zeros at the right and
-/// bottom.
+/// Longest side to the encoder's, antialiased bilinear on bytes; normalise; pad with zeros at the
+/// right and bottom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SamPreprocessor {
     image_size: usize,
@@ -40,7 +40,8 @@ impl SamPreprocessor {
         [height, width].map(|side| ((side as f64 * scale + 0.5) as usize).max(1))
     }
 
-    /// The picture that [`process`](Self::process) made pixel values of, resized, and black where it was padded.
+    /// The picture that [`process`](Self::process) made pixel values of, resized, and black where
+    /// it was padded.
     ///
     /// # Panics
     /// When there are fewer pixel values than the encoder takes.

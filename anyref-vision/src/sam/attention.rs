@@ -66,8 +66,8 @@ impl<B: Backend> SamVisionAttention<B> {
         apply_linear(&self.proj, mixed).reshape([batch, height, width, hidden])
     }
 
-    /// Query (0), key (1) or value (2). The weight is cut rather than the product: there are far more
-    /// tokens than channels, and the gradient of a cut is as large as what was cut.
+    /// Query (0), key (1) or value (2). The weight is cut rather than the product: there are far
+    /// more tokens than channels, and the gradient of a cut is as large as what was cut.
     fn part(&self, x: Tensor<B, 2>, index: usize) -> Tensor<B, 2> {
         let hidden = x.dims()[1];
         let weight = self.qkv.weight.val().narrow(1, index * hidden, hidden);
@@ -79,8 +79,9 @@ impl<B: Backend> SamVisionAttention<B> {
         ops::linear(x, weight, bias)
     }
 
-    /// Products of the unscaled queries with the position tables. A position's table is shared by all
-    /// pictures, windows and heads, so these go together in the rows of one product a row or column.
+    /// Products of the unscaled queries with the position tables. A position's table is shared by
+    /// all pictures, windows and heads, so these go together in the rows of one product a row or
+    /// column.
     fn positions(
         &self,
         query: Tensor<B, 4>,

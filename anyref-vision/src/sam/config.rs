@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::Result;
 use crate::error::{check, check_transformer};
 
-/// What errors call the encoder.
+/// Name of the encoder in errors.
 const SAM: &str = "SAM";
 
 /// Configuration of a [`SamImageEncoder`](super::SamImageEncoder). Reads the `vision_config` of
@@ -112,8 +112,8 @@ impl SamVisionConfig {
     /// Whether such an encoder can be.
     ///
     /// # Errors
-    /// When a size is 0, `hidden_size` is not a multiple of `num_attention_heads`, `image_size` not one of `patch_size`, or
-    /// a global layer does not exist.
+    /// When a size is 0, `hidden_size` is not a multiple of `num_attention_heads`, `image_size` not
+    /// one of `patch_size`, or a global layer does not exist.
     pub fn validate(&self) -> Result<()> {
         check_transformer(
             SAM,

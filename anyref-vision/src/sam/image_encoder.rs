@@ -63,13 +63,13 @@ pub struct SamImageEncoder<B: Backend> {
 }
 
 impl<B: Backend> SamImageEncoder<B> {
-    /// What the encoder was made from.
+    /// Configuration of the encoder.
     pub fn config(&self) -> &SamVisionConfig {
         &self.config
     }
 
-    /// Without absolute positions other sizes than `image_size` are accepted, and the relative position
-    /// tables of global layers are resized to them.
+    /// Without absolute positions other sizes than `image_size` are accepted, and the relative
+    /// position tables of global layers are resized to them.
     ///
     /// # Shapes
     /// - pixel_values: `[batch, channels, image_size, image_size]`

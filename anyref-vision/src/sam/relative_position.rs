@@ -21,8 +21,8 @@ pub(super) fn pairwise<B: Backend>(table: Tensor<B, 2>, length: usize) -> Tensor
     table.select(0, offsets).reshape([length, length, dim])
 }
 
-/// Linear interpolation along the first dimension (`align_corners` off), as a matrix product so that it
-/// is differentiable on every backend.
+/// Linear interpolation along the first dimension (`align_corners` off), as a matrix product so
+/// that it is differentiable on every backend.
 fn resize<B: Backend>(table: Tensor<B, 2>, length: usize) -> Tensor<B, 2> {
     let [rows, _] = table.dims();
     if rows == length {

@@ -3,7 +3,8 @@
 use anyref_ops as ops;
 use burn::tensor::{Tensor, backend::Backend};
 
-/// A grid cut into square windows, padded with zeros at the bottom and right where it does not divide.
+/// A grid cut into square windows, padded with zeros at the bottom and right where it does not
+/// divide.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Windows {
     /// Side of a window.

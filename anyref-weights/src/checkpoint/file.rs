@@ -1,4 +1,5 @@
-//! Positioned reads from one file, or from bytes in memory, and what of a file is used where it lies.
+//! Positioned reads from one file, or from bytes in memory, and what of a file is used where it
+//! lies.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -7,12 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, OnceLock};
 
 use bytes::Bytes;
+#[cfg(not(target_family = "wasm"))]
 use memmap2::Mmap;
 
 use crate::error::{Error, Result};
 
-/// A file opened for reading by position. Headers are always read: that, unlike mapping, turns a file that shrinks or
-/// a disk that fails into an error instead of a crash.
+/// A file opened for reading by position. Headers are always read: that, unlike mapping, turns a
+/// file that shrinks or a disk that fails into an error instead of a crash.
 #[derive(Debug)]
 pub(super) struct DataFile {
     path: PathBuf,
@@ -100,8 +102,9 @@ impl DataFile {
         }
     }
 
-    /// `len` bytes at `offset` where they lie in the file, which is mapped into memory; nothing where that cannot be had.
-    /// They are loaded when they are first touched, and the system may drop them again.
+    /// `len` bytes at `offset` where they lie in the file, which is mapped into memory; nothing
+    /// where that cannot be had. They are loaded when they are first touched, and the system may
+    /// drop them again.
     pub(super) fn mapped(&self, offset: u64, len: usize) -> Result<Option<Bytes>> {
         self.check(offset, len as u64)?;
         let Source::Disk { file, map } = &self.source else {
@@ -109,10 +112,7 @@ impl DataFile {
         };
         let whole = map.get_or_init(|| {
             let file = file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            // SAFETY: as with everything that maps files, nobody may cut the file short or write into it while it is in
-            // use. What this crate writes replaces a file by another and leaves the mapped one as it is.
-            let map = unsafe { Mmap::map(&*file) }.ok()?;
-            Some(Bytes::from_owner(map))
+            map_file(&file)
         });
         let range = offset as usize..offset as usize + len;
         // The file may have shrunk between its opening and now.
@@ -134,4 +134,19 @@ impl DataFile {
             }),
         }
     }
+}
+
+/// The whole file, mapped into memory; nothing where the system refuses or has no such operation.
+#[cfg(not(target_family = "wasm"))]
+fn map_file(file: &File) -> Option<Bytes> {
+    // SAFETY: as with everything that maps files, nobody may cut the file short or write into it
+    // while it is in use. This crate replaces a file by another when it writes, and leaves the
+    // mapped one as it is.
+    let map = unsafe { Mmap::map(file) }.ok()?;
+    Some(Bytes::from_owner(map))
+}
+
+#[cfg(target_family = "wasm")]
+fn map_file(_file: &File) -> Option<Bytes> {
+    None
 }

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use burn::tensor::{BoolStore, DType};
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
+use super::entry::{Source, Stored, TensorEntry};
 use super::file::DataFile;
-use super::{Source, Stored, TensorEntry};
 use crate::error::{Error, Result};
+use crate::safetensors_dtype::dtype_of;
 
 /// Longest header read, as in the format's own implementation.
 const MAX_HEADER: u64 = 100 << 20;
@@ -85,7 +85,7 @@ pub(super) fn open(file: &Arc<DataFile>) -> Result<(Vec<TensorEntry>, BTreeMap<S
 /// Compares what the header says of a tensor with itself and with the file.
 fn entry(file: &Arc<DataFile>, start: u64, name: String, info: Info) -> Result<TensorEntry> {
     let path = file.path();
-    let Some(dtype) = dtype(&info.dtype) else {
+    let Some(dtype) = dtype_of(&info.dtype) else {
         let reason = format!("tensor `{name}` has type {}", info.dtype);
         return Err(Error::unsupported(
             path,
@@ -149,44 +149,4 @@ fn check_overlap(file: &DataFile, tensors: &[TensorEntry]) -> Result<()> {
             Err(Error::corrupt(file.path(), reason))
         }
     }
-}
-
-/// burn's type for a type of the format.
-fn dtype(name: &str) -> Option<DType> {
-    Some(match name {
-        "F64" => DType::F64,
-        "F32" => DType::F32,
-        "F16" => DType::F16,
-        "BF16" => DType::BF16,
-        "I64" => DType::I64,
-        "I32" => DType::I32,
-        "I16" => DType::I16,
-        "I8" => DType::I8,
-        "U64" => DType::U64,
-        "U32" => DType::U32,
-        "U16" => DType::U16,
-        "U8" => DType::U8,
-        "BOOL" => DType::Bool(BoolStore::Native),
-        _ => return None,
-    })
-}
-
-/// The format's name for one of burn's types.
-pub(crate) fn dtype_name(dtype: DType) -> Option<&'static str> {
-    Some(match dtype {
-        DType::F64 => "F64",
-        DType::F32 | DType::Flex32 => "F32",
-        DType::F16 => "F16",
-        DType::BF16 => "BF16",
-        DType::I64 => "I64",
-        DType::I32 => "I32",
-        DType::I16 => "I16",
-        DType::I8 => "I8",
-        DType::U64 => "U64",
-        DType::U32 => "U32",
-        DType::U16 => "U16",
-        DType::U8 => "U8",
-        DType::Bool(BoolStore::Native | BoolStore::U8) => "BOOL",
-        _ => return None,
-    })
 }

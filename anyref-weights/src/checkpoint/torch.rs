@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use burn::tensor::DType;
 
+use super::entry::{Source, Stored, TensorEntry};
 use super::file::DataFile;
 use super::pickle::{self, Input, Node, Pickle, Value};
 use super::zip::Archive;
-use super::{Source, Stored, TensorEntry};
 use crate::error::{Error, Result};
 
 /// Deepest nesting of dictionaries followed.

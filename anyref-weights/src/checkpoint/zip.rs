@@ -1,4 +1,5 @@
-//! The zip archive of `torch.save`: stored entries only, so that a small file cannot grow when read.
+//! The zip archive of `torch.save`: stored entries only, so that a small file cannot grow when
+//! read.
 
 use std::collections::HashMap;
 

@@ -50,9 +50,9 @@ impl Hub {
         Ok(Self { api, cache, config })
     }
 
-    /// Fetches a file, or of a folder what its reader wants: configuration, tokenizer, and weights as
-    /// safetensors or, when there are none, of PyTorch. Files in the cache are not fetched again. Without
-    /// a connection, what the cache has is taken.
+    /// Fetches a file, or of a folder what its reader wants: configuration, tokenizer, and weights
+    /// as safetensors or, when there are none, of PyTorch. Files in the cache are not fetched
+    /// again. Without a connection, what the cache has is taken.
     ///
     /// Returns the path of the file or folder in the cache.
     ///
@@ -134,7 +134,7 @@ impl Hub {
         Listing::read(body).map_err(|reason| self.answer(location, reason))
     }
 
-    /// What the cache has of a location.
+    /// Path in the cache of a location, if it is there.
     fn cached(&self, location: &HubLocation) -> Option<PathBuf> {
         let revision = location.revision();
         let named = self.root(location).join("refs").join(revision);

@@ -1,4 +1,4 @@
-//! How the hub is reached and where its files are kept.
+//! Address, token and cache of the hub.
 
 use std::path::PathBuf;
 

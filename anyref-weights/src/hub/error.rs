@@ -1,25 +1,24 @@
-//! What can go wrong on the way from the hub.
+//! Errors of locations and downloads.
 
 use std::io;
 use std::path::PathBuf;
 
-use super::HubLocation;
+use super::location::{HubLocation, LocationError};
 
-/// What can go wrong on the way from the hub. Each message is one line that names the location and says
-/// what to do.
+/// Error of a location or a download. Each message is one line that names the location and the
+/// remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum HubError {
     /// Not of the form `hf://org/name[@revision][/path]`.
+    #[error(transparent)]
+    Location(#[from] LocationError),
+
+    /// A location where a path of this machine is needed.
     #[error(
-        "{location}: {reason}; write hf://org/name, hf://org/name@revision or hf://org/name/path"
+        "{0}: a location of the hub where a path of this machine is needed; resolve it first by hub::local_path"
     )]
-    Location {
-        /// As given.
-        location: String,
-        /// What is wrong with it.
-        reason: String,
-    },
+    NotLocal(String),
 
     /// The feature `hub` is off.
     #[error(
@@ -40,7 +39,7 @@ pub enum HubError {
         "{location}: no answer from {endpoint} ({reason}) and nothing in the cache; check the connection and HF_ENDPOINT"
     )]
     Unreachable {
-        /// What was asked for.
+        /// Location asked for.
         location: HubLocation,
         /// The hub's address.
         endpoint: String,
@@ -51,7 +50,7 @@ pub enum HubError {
     /// Downloads are switched off, and nothing is in the cache.
     #[error("{location}: not in the cache {} and HF_HUB_OFFLINE is set; unset it to download", .cache.display())]
     Offline {
-        /// What was asked for.
+        /// Location asked for.
         location: HubLocation,
         /// The cache's folder.
         cache: PathBuf,
@@ -66,7 +65,7 @@ pub enum HubError {
     /// The token is not enough.
     #[error("{location}: access denied with this token; ask for access at {endpoint}/{} or set HF_TOKEN to another token", .location.repository())]
     Denied {
-        /// What was asked for.
+        /// Location asked for.
         location: HubLocation,
         /// The hub's address.
         endpoint: String,
@@ -75,7 +74,7 @@ pub enum HubError {
     /// No such repository or revision.
     #[error("{location}: {endpoint} has no model `{}` with revision `{}`; check both, and HF_TOKEN if it is private", .location.repository(), .location.revision())]
     NotFound {
-        /// What was asked for.
+        /// Location asked for.
         location: HubLocation,
         /// The hub's address.
         endpoint: String,
@@ -84,7 +83,7 @@ pub enum HubError {
     /// No such file or folder in the repository.
     #[error("{location}: no such file or folder in the repository; it has {files}")]
     NoFile {
-        /// What was asked for.
+        /// Location asked for.
         location: HubLocation,
         /// Some of the files there are.
         files: String,
@@ -95,7 +94,7 @@ pub enum HubError {
         "{location}: the download of {file} broke off ({reason}); run it again, it goes on where it stopped"
     )]
     Interrupted {
-        /// What was asked for.
+        /// Location asked for.
         location: HubLocation,
         /// The file.
         file: String,
@@ -108,7 +107,7 @@ pub enum HubError {
         "{location}: {file} has {found} bytes and the hub says {expected}; it was removed, run it again"
     )]
     Size {
-        /// What was asked for.
+        /// Location asked for.
         location: HubLocation,
         /// The file.
         file: String,
@@ -121,7 +120,7 @@ pub enum HubError {
     /// Another process downloads the same file.
     #[error("{location}: another process is downloading {file}; wait for it and run it again")]
     Busy {
-        /// What was asked for.
+        /// Location asked for.
         location: HubLocation,
         /// The file.
         file: String,
@@ -132,11 +131,11 @@ pub enum HubError {
         "{location}: {endpoint} does not answer like a hub ({reason}); check HF_ENDPOINT, or try again later"
     )]
     Answer {
-        /// What was asked for.
+        /// Location asked for.
         location: HubLocation,
         /// The hub's address.
         endpoint: String,
-        /// What was unexpected.
+        /// Unexpected part of the answer.
         reason: String,
     },
 

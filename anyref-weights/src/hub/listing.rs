@@ -1,4 +1,4 @@
-//! What a repository has, as the hub tells it.
+//! Files of a repository, as the hub lists them.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub(super) struct Listing {
     pub(super) files: BTreeMap<String, RemoteFile>,
 }
 
-/// What the hub says about a file.
+/// Size and hash of a file, as far as the hub gives them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct RemoteFile {
     /// Its length in bytes.

@@ -1,14 +1,22 @@
-//! Where something is on the hub.
+//! Locations on the hub.
 
 use std::fmt;
 use std::path::Path;
 use std::str::FromStr;
 
-use super::HubError;
-
 const SCHEME: &str = "hf://";
 /// The revision when none is named.
 const MAIN: &str = "main";
+
+/// A location that is not of the form `hf://org/name[@revision][/path]`.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{location}: {reason}; write hf://org/name, hf://org/name@revision or hf://org/name/path")]
+pub struct LocationError {
+    /// As given.
+    pub location: String,
+    /// The part at fault, and how it should be.
+    pub reason: String,
+}
 
 /// A model repository of the hub or something in it, written `hf://org/name[@revision][/path]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,7 +31,7 @@ impl HubLocation {
     ///
     /// # Errors
     /// When what follows `hf://` is not of the form `org/name[@revision][/path]`.
-    pub fn in_path(path: &Path) -> Option<Result<Self, HubError>> {
+    pub fn in_path(path: &Path) -> Option<Result<Self, LocationError>> {
         let text = path.to_string_lossy();
         text.starts_with(SCHEME).then(|| text.parse())
     }
@@ -45,10 +53,10 @@ impl HubLocation {
 }
 
 impl FromStr for HubLocation {
-    type Err = HubError;
+    type Err = LocationError;
 
-    fn from_str(text: &str) -> Result<Self, HubError> {
-        let wrong = |reason: &str| HubError::Location {
+    fn from_str(text: &str) -> Result<Self, LocationError> {
+        let wrong = |reason: &str| LocationError {
             location: text.chars().filter(|c| !c.is_control()).collect(),
             reason: reason.into(),
         };

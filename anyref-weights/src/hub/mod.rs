@@ -1,8 +1,10 @@
-//! Files of the Hugging Face hub: `hf://org/name[@revision][/path]` wherever a path is taken.
+//! Files of the Hugging Face hub: `hf://org/name[@revision][/path]`.
 //!
-//! [`local_path`] turns such a location into a path of this machine. What a folder of a model needs is
-//! fetched into the hub's own cache, shared with Python's `huggingface_hub`; a download that broke off is
-//! resumed. Downloading needs the feature `hub`; without it a location is an error that says so.
+//! [`local_path`] turns such a location into a path of this machine; programs call it where they
+//! read a user's argument. Functions that take a path never reach the network: they refuse a
+//! location ([`refuse_location`]). What a folder of a model needs is fetched into the hub's own
+//! cache, shared with Python's `huggingface_hub`; a download that broke off is resumed. Downloading
+//! needs the feature `hub`; without it a location is an error that says so.
 
 #[cfg(feature = "hub")]
 mod client;
@@ -25,20 +27,44 @@ pub use client::Hub;
 #[cfg(feature = "hub")]
 pub use config::HubConfig;
 pub use error::HubError;
-pub use location::HubLocation;
+pub use location::{HubLocation, LocationError};
 
-use crate::error::Result;
+use crate::error::{Result, one_line};
 
-/// A path of this machine for a path or a location of the hub. Paths are returned as they are; a location
-/// is fetched first, as the environment says (`HubConfig::from_env`).
+/// A path of this machine for a path or a location of the hub. Paths are returned as they are; a
+/// location is fetched first, as the environment says (`HubConfig::from_env`).
 ///
 /// # Errors
 /// When a location is malformed or cannot be fetched.
 pub fn local_path(path: &Path) -> Result<Cow<'_, Path>> {
     match HubLocation::in_path(path) {
         None => Ok(Cow::Borrowed(path)),
-        Some(location) => Ok(Cow::Owned(fetch(&location?)?)),
+        Some(location) => Ok(Cow::Owned(fetch(&location.map_err(HubError::from)?)?)),
     }
+}
+
+/// Refuses a location of the hub where a path of this machine is needed, before its lack of a file
+/// is reported.
+///
+/// # Errors
+/// [`HubError::NotLocal`] when the path begins with `hf://`.
+pub fn refuse_location(path: &Path) -> Result<()> {
+    match HubLocation::in_path(path) {
+        None => Ok(()),
+        Some(_) => Err(HubError::NotLocal(one_line(&path.to_string_lossy())).into()),
+    }
+}
+
+/// Name of the repository whose revision the cache has in `folder`, as `name` of
+/// `models--org--name/snapshots/COMMIT`; `None` of any other folder.
+pub fn cached_name(folder: &Path) -> Option<&str> {
+    let snapshots = folder.parent()?;
+    if snapshots.file_name()? != "snapshots" {
+        return None;
+    }
+    let repository = snapshots.parent()?.file_name()?.to_str()?;
+    let (_, name) = repository.strip_prefix("models--")?.split_once("--")?;
+    Some(name)
 }
 
 #[cfg(feature = "hub")]
@@ -49,4 +75,25 @@ fn fetch(location: &HubLocation) -> Result<std::path::PathBuf, HubError> {
 #[cfg(not(feature = "hub"))]
 fn fetch(location: &HubLocation) -> Result<std::path::PathBuf, HubError> {
     Err(HubError::Disabled(location.clone()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_of_the_cache_is_named_after_its_repository() {
+        for (folder, name) in [
+            (
+                "/cache/models--org--my-model--7b/snapshots/abc",
+                Some("my-model--7b"),
+            ),
+            ("models--org--name/snapshots/abc", Some("name")),
+            ("models--org--name/blobs/abc", None),
+            ("runs/snapshots/abc", None),
+            ("abc", None),
+        ] {
+            assert_eq!(cached_name(Path::new(folder)), name, "{folder}");
+        }
+    }
 }

@@ -38,11 +38,11 @@ const ADAPTER: [&[&str]; 2] = [
     &["non_lora_trainables.bin"],
 ];
 
-/// What a training run leaves beside its weights.
+/// Files that a training run leaves beside its weights.
 const LEFTOVERS: [&str; 4] = ["optimizer", "scheduler", "training_args", "rng_state"];
 
-/// The files of a folder that its reader wants, out of all their names. Shards are not among them when
-/// there is an index, which names them.
+/// The files of a folder that its reader wants, out of all their names. Shards are not among them
+/// when there is an index, which names them.
 pub(super) fn wanted<'a>(names: &[&'a str]) -> Vec<&'a str> {
     let find = |wanted: &str| names.iter().copied().find(|name| *name == wanted);
     let mut found: BTreeSet<&str> = BESIDE.into_iter().filter_map(find).collect();
@@ -72,8 +72,8 @@ pub(super) fn wanted<'a>(names: &[&'a str]) -> Vec<&'a str> {
     found.into_iter().collect()
 }
 
-/// The shards that an index names, as far as they are file names. A broken index has none; its reader says
-/// what is wrong with it.
+/// The shards that an index names, as far as they are file names. A broken index has none; its
+/// reader says what is wrong with it.
 pub(super) fn shards(index: &[u8]) -> BTreeSet<String> {
     let index: serde_json::Value = serde_json::from_slice(index).unwrap_or_default();
     let map = index.get("weight_map").and_then(|map| map.as_object());

@@ -1,4 +1,5 @@
-//! A hub on this machine: answers what the hub's clients ask for, and breaks off where a test wants it.
+//! A hub on this machine: answers what the hub's clients ask for, and breaks off where a test wants
+//! it.
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
@@ -9,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
-/// Files from this length on are redirected to another address, as the real hub does with large files.
+/// Files from this length on are redirected to another address, as the real hub does with large
+/// files.
 const LARGE: usize = 1000;
 
 /// What was asked.
@@ -142,8 +144,8 @@ impl State {
                 }
             }
             ["cdn", ..] => {
-                // The address alone gives the right to read, and no token may come here; hf-hub sends it
-                // with its question for the length, though.
+                // The address alone gives the right to read, and no token may come here; hf-hub
+                // sends it with its question for the length, though.
                 if request.token.is_some() && request.range != Some((0, Some(0))) {
                     return answer(
                         stream,

@@ -1,6 +1,5 @@
 //! `anyref eval stamps`: scenes composed of stamps.
 
-use std::hash::Hash;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
@@ -10,7 +9,7 @@ use anyref_eval::{
     Disturbance, EvalKind, EvalOptions, Evaluated, Scores, Summary, evaluate, report,
     robustness_table, scores, write_summary,
 };
-use anyref_weights::local_path;
+use anyref_weights::{StableHash, local_path};
 use burn::tensor::backend::Backend;
 
 use super::say_speed;
@@ -90,7 +89,7 @@ pub fn run<B: Backend>(
         out: arguments.folder(),
         settings: format!(
             "stamps ({:016x}), by {}",
-            model::fingerprint(|hasher| asked.hash(hasher)),
+            StableHash::new().bytes(asked).finish(),
             model::settings(common)?
         ),
         instructions: config.instructions,

@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
-use anyref_weights::{Checkpoint, LoadOptions, load_module, local_path, parameters};
+use anyref_weights::hub::refuse_location;
+use anyref_weights::{Checkpoint, LoadOptions, load_module, parameters};
 use burn::module::Module;
 use burn::tensor::{DType, Tensor, backend::AutodiffBackend};
 
@@ -90,14 +91,14 @@ pub fn load_live<B: AutodiffBackend, M: Module<B>>(
 /// that the folder lacks. Returns also the names of what was read.
 ///
 /// # Errors
-/// When the folder is not there, cannot be fetched or has no weights that can be read. When these lack a parameter of
+/// When the folder is not there or has no weights that can be read. When these lack a parameter of
 /// the module that is neither of its heads nor of adapters, or have one that the module lacks or that is of another
 /// shape or type there.
 pub fn load_start<B: AutodiffBackend, M: Module<B>>(
     from: &Path,
     mut module: M,
 ) -> Result<(M, Vec<String>)> {
-    let from = &*local_path(from)?;
+    refuse_location(from)?;
     ensure!(
         from.is_dir(),
         "`start`: there is no model folder {}",
@@ -127,6 +128,7 @@ pub fn load_parts<B: AutodiffBackend, M: Module<B>>(
     mut module: M,
 ) -> Result<(M, Vec<String>)> {
     let mut names = Vec::new();
+    refuse_location(from)?;
     ensure!(
         from.exists(),
         "`initial`: there is no {}: give a model folder or a checkpoint",

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use anyref_weights::{SaveOptions, output_tensors, write_checkpoint};
+use anyref_weights::{SaveOptions, output_tensors, sync_folder, write_atomic, write_checkpoint};
 use burn::module::AutodiffModule;
 use burn::tensor::{DType, backend::AutodiffBackend};
 use safetensors::tensor::{Dtype, TensorView};
@@ -57,6 +57,8 @@ pub fn save<B: AutodiffBackend, M: AutodiffModule<B>>(
     }
     fs::rename(&partial, &target)
         .with_context(|| format!("cannot rename to {}", target.display()))?;
+    // Older checkpoints are deleted for this one.
+    sync_folder(folder)?;
     prune(folder, &target, keep)?;
     Ok(target)
 }
@@ -105,10 +107,11 @@ fn write<B: AutodiffBackend, M: AutodiffModule<B>>(
     safetensors::serialize_to_file(views, None, &file)
         .with_context(|| format!("cannot write {}", file.display()))?;
     reached_the_disk(&file)?;
-    let file = partial.join(POSITION);
-    fs::write(&file, serde_json::to_vec_pretty(&position)?)
-        .with_context(|| format!("cannot write {}", file.display()))?;
-    reached_the_disk(&file)
+    write_atomic(
+        partial.join(POSITION),
+        serde_json::to_vec_pretty(&position)?,
+    )?;
+    Ok(())
 }
 
 /// Waits until a file is on the disk, since older checkpoints are deleted for it.

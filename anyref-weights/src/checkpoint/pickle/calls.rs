@@ -1,4 +1,4 @@
-//! What a pickle makes of the names it may mention.
+//! Objects that a pickle makes of the names it may mention.
 
 use super::machine::Machine;
 use super::{Global, Node, Storage, Tensor, Value};

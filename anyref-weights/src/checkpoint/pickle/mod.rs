@@ -1,9 +1,9 @@
 //! A reader of PyTorch's pickles, and of those of plain data.
 //!
-//! A pickle is a program that can call anything. This reader calls nothing: it knows the few names that a
-//! table of tensors needs ([`Global`]), stands for their results itself, and refuses any other name as
-//! soon as it is mentioned. All values live in one arena, so that neither depth nor sharing costs more
-//! than the pickle's own length.
+//! A pickle is a program that can call anything. This reader calls nothing: it knows the few names
+//! that a table of tensors needs ([`Global`]), stands for their results itself, and refuses any
+//! other name as soon as it is mentioned. All values live in one arena, so that neither depth nor
+//! sharing costs more than the pickle's own length.
 
 mod calls;
 mod input;

@@ -13,16 +13,16 @@ use crate::error::{Error, Result};
 
 /// Deepest nesting of lists and dictionaries.
 const MAX_DEPTH: usize = 64;
-/// Most values handed out, for each byte of the file: what the pickle shares is handed out as often as
-/// it is reached.
+/// Most values handed out, for each byte of the file: what the pickle shares is handed out as often
+/// as it is reached.
 const MAX_SHARING: u64 = 8;
 
 /// Reads a pickle of plain data, as annotations are published in Python, into any type that serde
 /// knows. Nothing is run: a pickle that names a Python object is refused.
 ///
 /// # Errors
-/// [`Error::ForeignData`] when the pickle names anything, [`Error::Corrupt`] when it is damaged or is
-/// not what `T` expects.
+/// [`Error::ForeignData`] when the pickle names anything, [`Error::Corrupt`] when it is damaged or
+/// is not what `T` expects.
 pub fn read_plain_pickle<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T> {
     let path = path.as_ref();
     let file = DataFile::open(path)?;

@@ -1,0 +1,155 @@
+//! A tensor of a checkpoint: name, type, shape, and where its values are.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::tensor::{AllocationProperty, Bytes, DType, TensorData};
+
+use super::file::DataFile;
+use crate::error::Result;
+use crate::output_tensor::OutputTensor;
+
+/// Smaller tensors are read, not mapped, in bytes.
+const MAPPED: usize = 64 * 1024;
+
+/// A tensor of a [`Checkpoint`], not read yet.
+#[derive(Debug, Clone)]
+pub struct TensorEntry {
+    /// Name in the checkpoint.
+    pub name: String,
+    /// Type of the elements.
+    pub dtype: DType,
+    /// Shape.
+    pub shape: Vec<usize>,
+    pub(super) source: Source,
+}
+
+/// Where the elements of a tensor come from.
+#[derive(Debug, Clone)]
+pub(super) enum Source {
+    File(Stored),
+    /// From what makes them, of a checkpoint with this path.
+    Made(Arc<OutputTensor>, Arc<Path>),
+}
+
+/// Where the elements of a tensor are in a file.
+#[derive(Debug, Clone)]
+pub(super) struct Stored {
+    pub(super) file: Arc<DataFile>,
+    /// Of the first element, in bytes.
+    pub(super) offset: u64,
+    /// Distances in elements, when the tensor is not contiguous.
+    pub(super) strides: Option<Vec<usize>>,
+}
+
+impl TensorEntry {
+    /// Number of elements.
+    pub fn num_elements(&self) -> usize {
+        self.shape.iter().product()
+    }
+
+    /// The file the tensor is in.
+    pub fn path(&self) -> &Path {
+        match &self.source {
+            Source::File(stored) => stored.file.path(),
+            Source::Made(_, path) => path,
+        }
+    }
+
+    /// Reads the values.
+    ///
+    /// # Errors
+    /// When the file ends before the tensor or cannot be read; of a tensor that is in no file, when
+    /// what makes it fails or gives values that do not fit its type and shape.
+    pub fn read(&self) -> Result<TensorData> {
+        let bytes = self.read_bytes()?;
+        Ok(TensorData::from_bytes_vec(
+            bytes,
+            self.shape.clone(),
+            self.dtype,
+        ))
+    }
+
+    /// The values where they lie in the file, without a copy; nothing where they must be read.
+    ///
+    /// # Errors
+    /// When the file is too short.
+    pub(crate) fn mapped(&self) -> Result<Option<TensorData>> {
+        let Source::File(stored) = &self.source else {
+            return Ok(None);
+        };
+        let len = self.num_elements() * self.dtype.size();
+        if stored.strides.is_some() || !self.dtype.is_float() || len < MAPPED {
+            return Ok(None);
+        }
+        let bytes = stored.file.mapped(stored.offset, len)?;
+        let aligned =
+            |bytes: &bytes::Bytes| (bytes.as_ptr() as usize).is_multiple_of(self.dtype.size());
+        Ok(bytes.filter(aligned).map(|bytes| {
+            let bytes = Bytes::from_shared(bytes, AllocationProperty::File);
+            TensorData::from_bytes(bytes, self.shape.clone(), self.dtype)
+        }))
+    }
+
+    /// Reads the values' bytes in row-major order.
+    pub(crate) fn read_bytes(&self) -> Result<Vec<u8>> {
+        let Stored {
+            file,
+            offset,
+            strides,
+        } = match &self.source {
+            Source::File(stored) => stored,
+            Source::Made(tensor, _) => return Ok(tensor.fetch()?.as_bytes().to_vec()),
+        };
+        let size = self.dtype.size();
+        let bytes = match strides {
+            None => file.read(*offset, self.num_elements() * size)?,
+            Some(_) if self.num_elements() == 0 => Vec::new(),
+            Some(strides) => {
+                let last: usize = self
+                    .shape
+                    .iter()
+                    .zip(strides)
+                    .map(|(n, s)| (n - 1) * s)
+                    .sum();
+                let stored = file.read(*offset, (last + 1) * size)?;
+                gather(&stored, &self.shape, strides, size)
+            }
+        };
+        // Any other byte in a bool would be undefined behaviour further on.
+        match self.dtype {
+            DType::Bool(_) => Ok(bytes.into_iter().map(|byte| u8::from(byte != 0)).collect()),
+            _ => Ok(bytes),
+        }
+    }
+}
+
+/// Copies strided elements into row-major order.
+fn gather(stored: &[u8], shape: &[usize], strides: &[usize], size: usize) -> Vec<u8> {
+    let elements: usize = shape.iter().product();
+    let mut output = Vec::with_capacity(elements * size);
+    let mut index = vec![0usize; shape.len()];
+    let mut position = 0;
+    for _ in 0..elements {
+        output.extend_from_slice(&stored[position * size..(position + 1) * size]);
+        for dim in (0..shape.len()).rev() {
+            index[dim] += 1;
+            position += strides[dim];
+            if index[dim] < shape[dim] {
+                break;
+            }
+            position -= strides[dim] * shape[dim];
+            index[dim] = 0;
+        }
+    }
+    output
+}
+
+impl OutputTensor {
+    /// A tensor of a checkpoint, under another name and as `dtype`, or as the type it has.
+    pub fn from_entry(name: impl Into<String>, entry: &TensorEntry, dtype: Option<DType>) -> Self {
+        let (dtype, shape) = (dtype.unwrap_or(entry.dtype), entry.shape.clone());
+        let entry = entry.clone();
+        Self::new(name, dtype, shape, move || entry.read())
+    }
+}
