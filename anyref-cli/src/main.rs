@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod explain;
 mod failure;
+mod lettering;
 mod memory;
 mod model;
 mod output;
