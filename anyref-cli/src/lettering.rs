@@ -7,10 +7,8 @@ use image::{Rgb, RgbImage};
 
 /// Noto Sans with the letters of Latin scripts.
 static FONT: LazyLock<FontRef<'static>> = LazyLock::new(|| {
-    FontRef::try_from_slice(include_bytes!(
-        "../assets/font/NotoSans-Regular-Latin.ttf"
-    ))
-    .expect("the bundled font is whole")
+    FontRef::try_from_slice(include_bytes!("../assets/font/NotoSans-Regular-Latin.ttf"))
+        .expect("the bundled font is whole")
 });
 
 /// Glyphs of a line with their distances from its start, and its width, in pixels. A letter that
@@ -49,7 +47,10 @@ pub fn write(picture: &mut RgbImage, [x, y]: [u32; 2], height: f32, line: &str, 
         };
         let corner = outline.px_bounds().min;
         outline.draw(|dx, dy, cover| {
-            let (column, row) = (corner.x as i64 + i64::from(dx), corner.y as i64 + i64::from(dy));
+            let (column, row) = (
+                corner.x as i64 + i64::from(dx),
+                corner.y as i64 + i64::from(dy),
+            );
             let at = (u32::try_from(column), u32::try_from(row));
             let (Ok(column), Ok(row)) = at else {
                 return;
@@ -115,7 +116,9 @@ mod tests {
     fn ink_stays_within_the_line() {
         let (mut picture, colour) = (RgbImage::new(60, 40), Rgb([255, 200, 100]));
         write(&mut picture, [10, 10], 20.0, "gÅ", colour);
-        let mut inked = picture.enumerate_pixels().filter(|(.., pixel)| pixel.0 != [0; 3]);
+        let mut inked = picture
+            .enumerate_pixels()
+            .filter(|(.., pixel)| pixel.0 != [0; 3]);
         assert!(inked.clone().any(|(.., pixel)| *pixel == colour));
         assert!(inked.all(|(x, y, _)| (10..40).contains(&x) && (10..30).contains(&y)));
         // What lies outside of the picture is left out.
