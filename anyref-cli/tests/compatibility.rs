@@ -34,7 +34,10 @@ fn a_model_folder_answers() {
     segment.arg("--model").arg(written("model"));
     let answer: Value = serde_json::from_str(&output(&mut segment)).unwrap();
     assert_eq!(answer["model"], "tiny");
-    assert!(answer["text"].is_string() && answer["masks"].is_array(), "{answer}");
+    assert!(
+        answer["text"].is_string() && answer["masks"].is_array(),
+        "{answer}"
+    );
 }
 
 #[test]
@@ -42,7 +45,9 @@ fn predictions_are_scored_as_before() {
     let mut score = anyref();
     score.args(["score", "refcoco", "--json", "--targets"]);
     score.arg(written("predictions/targets.jsonl"));
-    score.arg("--predictions").arg(written("predictions/predictions.jsonl"));
+    score
+        .arg("--predictions")
+        .arg(written("predictions/predictions.jsonl"));
     let before = fs::read_to_string(written("predictions/score.json")).unwrap();
     assert_eq!(output(&mut score), before);
 }
@@ -54,12 +59,17 @@ fn a_run_goes_on_from_its_checkpoint_with_the_same_numbers() {
     let run = folder.path().join("run");
     copy(&written("run"), &run);
     let mut train = anyref();
-    train.arg("train").arg("--config").arg(written("config.json"));
+    train
+        .arg("train")
+        .arg("--config")
+        .arg(written("config.json"));
     output(train.arg("--run").arg(&run));
 
     let lines = |path: PathBuf| -> Vec<Value> {
         let text = fs::read_to_string(path).unwrap();
-        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+        text.lines()
+            .map(|line| serde_json::from_str(line).unwrap())
+            .collect()
     };
     let before = lines(written("run/metrics.jsonl")).len();
     let added = lines(run.join("metrics.jsonl")).split_off(before);
@@ -75,7 +85,10 @@ fn a_run_goes_on_from_its_checkpoint_with_the_same_numbers() {
                 Some(expected) => {
                     let number = added[name].as_f64().unwrap_or(f64::NAN);
                     let error = (number - expected).abs();
-                    assert!(error <= 1e-3 * expected.abs().max(1e-3), "{name}: {number}, {expected}");
+                    assert!(
+                        error <= 1e-3 * expected.abs().max(1e-3),
+                        "{name}: {number}, {expected}"
+                    );
                 }
                 None => assert_eq!(&added[name], expected, "{name}"),
             }
