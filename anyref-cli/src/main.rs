@@ -6,6 +6,8 @@ mod args;
 mod commands;
 mod explain;
 mod failure;
+mod lettering;
+mod logging;
 mod memory;
 mod model;
 mod output;
@@ -23,5 +25,7 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let args::Arguments { common, command } = args::Arguments::parse();
+    logging::start(common.verbose);
+    log::debug!("anyref {} on {}", env!("CARGO_PKG_VERSION"), common.backend);
     failure::guard("anyref", || commands::run(&common, &command))
 }

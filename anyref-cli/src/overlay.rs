@@ -1,9 +1,10 @@
 //! Pictures with masks, boxes and words over them.
 
 use anyref_core::{Mask, Reference};
-use font8x8::{BASIC_FONTS, UnicodeFonts};
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
+
+use crate::lettering::{self, wrapped};
 
 /// Colours of masks, told apart on most pictures; the ninth mask has the first again.
 const COLOURS: [Rgb<u8>; 8] = [
@@ -23,8 +24,8 @@ const BOX: Rgb<u8> = Rgb([255, 255, 255]);
 const WAVE: Rgb<u8> = Rgb([120, 220, 255]);
 /// Share of a mask's colour over the picture.
 const OPACITY: f32 = 0.42;
-/// Side of a letter's cell, before enlargement.
-const CELL: u32 = 8;
+/// Height of a line of text, before enlargement.
+const LINE: u32 = 14;
 /// Space around text, before enlargement.
 const MARGIN: u32 = 4;
 /// Height of the strip's thumbnails, before enlargement.
@@ -78,16 +79,17 @@ impl Overlay<'_> {
 
     /// The strip below: thumbnails of the references, then question and answer.
     fn strip(&self, width: u32, scale: u32) -> RgbImage {
-        let (margin, cell) = (MARGIN * scale, CELL * scale);
-        let columns = (width.saturating_sub(2 * margin) / cell).max(1) as usize;
-        let lines: Vec<(String, Rgb<u8>)> = wrapped(self.question, columns)
+        let (margin, line_height) = (MARGIN * scale, LINE * scale);
+        let room = width.saturating_sub(2 * margin) as f32;
+        let broken = |text| {
+            wrapped(text, room, |line| {
+                lettering::width(line, line_height as f32)
+            })
+        };
+        let lines: Vec<(String, Rgb<u8>)> = broken(self.question)
             .into_iter()
             .map(|line| (line, QUESTION))
-            .chain(
-                wrapped(self.answer, columns)
-                    .into_iter()
-                    .map(|line| (line, ANSWER)),
-            )
+            .chain(broken(self.answer).into_iter().map(|line| (line, ANSWER)))
             .collect();
         let thumbnails = self.thumbnails(THUMBNAIL * scale);
         let top = if thumbnails.is_empty() {
@@ -95,8 +97,7 @@ impl Overlay<'_> {
         } else {
             margin + THUMBNAIL * scale
         };
-        let leading = cell + 2 * scale;
-        let height = top + margin + leading * lines.len() as u32 + margin;
+        let height = top + margin + line_height * lines.len() as u32 + margin;
         let mut strip = RgbImage::from_pixel(width, height, STRIP);
         let mut x = margin;
         for thumbnail in &thumbnails {
@@ -104,13 +105,8 @@ impl Overlay<'_> {
             x += thumbnail.width() + margin;
         }
         for (row, (line, colour)) in lines.iter().enumerate() {
-            write(
-                &mut strip,
-                [margin, top + margin + leading * row as u32],
-                scale,
-                line,
-                *colour,
-            );
+            let at = [margin, top + margin + line_height * row as u32];
+            lettering::write(&mut strip, at, line_height as f32, line, *colour);
         }
         strip
     }
@@ -235,59 +231,10 @@ fn wave(samples: &[f32], [width, height]: [u32; 2]) -> RgbImage {
     picture
 }
 
-fn write(picture: &mut RgbImage, [x, y]: [u32; 2], scale: u32, text: &str, colour: Rgb<u8>) {
-    for (column, letter) in text.chars().enumerate() {
-        let rows = BASIC_FONTS
-            .get(letter)
-            .or_else(|| BASIC_FONTS.get('?'))
-            .unwrap_or_default();
-        let left = x + column as u32 * CELL * scale;
-        for dy in 0..CELL * scale {
-            for dx in 0..CELL * scale {
-                let on = rows[(dy / scale) as usize] >> (dx / scale) & 1 == 1;
-                if on && left + dx < picture.width() && y + dy < picture.height() {
-                    picture.put_pixel(left + dx, y + dy, colour);
-                }
-            }
-        }
-    }
-}
-
-/// Breaks text between words, and longer words wherever they must be.
-fn wrapped(text: &str, columns: usize) -> Vec<String> {
-    let mut lines: Vec<String> = Vec::new();
-    for word in text.split_whitespace() {
-        let letters: Vec<char> = word.chars().collect();
-        for (index, part) in letters.chunks(columns).enumerate() {
-            let part: String = part.iter().collect();
-            match lines.last_mut() {
-                Some(line)
-                    if index == 0 && line.chars().count() + 1 + part.chars().count() <= columns =>
-                {
-                    line.push(' ');
-                    line.push_str(&part);
-                }
-                _ => lines.push(part),
-            }
-        }
-    }
-    lines
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use anyref_decoder::rle::Rle;
-
-    #[test]
-    fn words_are_kept_whole_where_they_fit() {
-        assert_eq!(
-            wrapped("the dog on the left", 8),
-            ["the dog", "on the", "left"]
-        );
-        assert_eq!(wrapped("abcdefghij kl", 4), ["abcd", "efgh", "ij", "kl"]);
-        assert!(wrapped("  ", 4).is_empty());
-    }
 
     #[test]
     fn masks_are_tinted_and_nothing_else() {

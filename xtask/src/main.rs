@@ -5,11 +5,13 @@ mod cargo;
 mod check;
 mod circles;
 mod data;
+mod features;
 mod fixtures;
 mod package;
 mod parity;
 mod plot;
 mod train;
+mod workspace;
 
 use clap::{Parser, Subcommand};
 
@@ -47,8 +49,10 @@ enum Task {
     },
     /// Compare published parts with their references.
     Parity(parity::Parity),
-    /// Format, lints, documentation, GPU backends.
+    /// Check format, lints and documentation.
     Check(check::Check),
+    /// Check each crate by itself with each of its features.
+    CheckFeatures(features::CheckFeatures),
     /// List files that import each other in circles, and crates that import against the order.
     CheckCircles,
     /// Write the tests' reference numbers anew.
@@ -67,6 +71,7 @@ fn main() -> anyhow::Result<()> {
         Task::Bench { what } => bench::run(&what),
         Task::Parity(options) => parity::run(&options),
         Task::Check(options) => check::run(&options),
+        Task::CheckFeatures(options) => features::run(&options),
         Task::CheckCircles => circles::run(),
         Task::Fixtures(options) => fixtures::run(&options),
     }

@@ -1,6 +1,6 @@
 //! Order of the crates.
 
-use super::workspace::Package;
+use crate::workspace::Package;
 
 /// Crates from the bottom to the top: each may import those of earlier rows only.
 const ORDER: [&[&str]; 8] = [
@@ -53,6 +53,8 @@ mod tests {
         Package {
             name: name.to_owned(),
             roots: Vec::new(),
+            is_library: true,
+            features: Vec::new(),
             dependencies: dependencies.iter().map(|&name| name.to_owned()).collect(),
         }
     }

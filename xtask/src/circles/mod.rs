@@ -5,13 +5,13 @@ mod arrows;
 mod graph;
 mod imports;
 mod modules;
-mod workspace;
 
 use std::fmt::Write;
 
 use anyhow::{Result, bail};
 
 use crate::cargo::root;
+use crate::workspace;
 
 /// An import that closes a circle and stays, because the code reads better with it.
 struct Allowed {

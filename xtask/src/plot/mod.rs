@@ -50,7 +50,7 @@ pub fn run(options: &Plot) -> Result<()> {
         .out
         .clone()
         .unwrap_or_else(|| options.run.join("curves.svg"));
-    fs::write(&out, draw(&stages)).with_context(|| format!("cannot write {}", out.display()))?;
+    fs::write(&out, draw(&stages)?).with_context(|| format!("cannot write {}", out.display()))?;
     println!("{}", out.display());
     match options.no_pictures || !points(&options.run, &config) {
         true => Ok(()),
@@ -90,7 +90,7 @@ fn pictures(options: &Plot) -> Result<()> {
 }
 
 /// One row a stage: losses on the left, scores on the right.
-fn draw(stages: &[Stage]) -> String {
+fn draw(stages: &[Stage]) -> Result<String> {
     let panels: Vec<_> = stages
         .iter()
         .flat_map(|stage| {
@@ -100,14 +100,12 @@ fn draw(stages: &[Stage]) -> String {
                 ("losses", &stage.losses, Axis::logarithmic(losses)),
                 ("scores", &stage.scores, Axis::linear(0.0, 1.0)),
             ]
-            .map(|(what, curves, y)| {
-                let panel = Panel {
-                    title: format!("{}: {what}", stage.name),
-                    curves,
-                    across: "step".to_owned(),
-                    y,
-                };
-                (panel, x)
+            .map(|(what, curves, y)| Panel {
+                title: format!("{}: {what}", stage.name),
+                curves,
+                across: "step".to_owned(),
+                x,
+                y,
             })
         })
         .collect();
@@ -154,7 +152,7 @@ mod tests {
         assert_eq!(names(&stages[0].losses), ["bce", "language (val)"]);
         assert_eq!(names(&stages[0].scores), ["iou", "iou (val)"]);
         assert_eq!(names(&stages[1].losses), ["sound"]);
-        let svg = draw(&stages);
+        let svg = draw(&stages).unwrap();
         assert!(svg.ends_with("</svg>\n") && !svg.contains("NaN") && !svg.contains("inf"));
     }
 }

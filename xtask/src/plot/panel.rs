@@ -1,20 +1,32 @@
 //! A frame with curves and their names.
 
-use std::fmt::Write;
+use anyhow::Result;
+use plotters::coord::Shift;
+use plotters::coord::ranged1d::{AsRangedCoord, Ranged, ValueFormatter};
+use plotters::prelude::*;
 
 use super::axis::{Axis, label};
 use super::curves::Curve;
 
-/// Size of a panel with its labels.
-pub const WIDTH: f64 = 660.0;
-/// Height of a panel with its labels.
-pub const HEIGHT: f64 = 280.0;
-/// Left, top, right and bottom of the frame inside the panel.
-const FRAME: [f64; 4] = [50.0, 34.0, 430.0, 246.0];
-const LINE: f64 = 17.0;
+/// Size of a panel with its labels, in pixels.
+const SIZE: (u32, u32) = (660, 280);
+/// Width of the frame with its labels; the names of the curves stand to the right of it.
+const FRAME_WIDTH: u32 = 440;
+/// Place of the first curve's name, from the panel's upper edge.
+const NAMES: i32 = 33;
+/// Distance of the curves' names.
+const LINE: i32 = 17;
+const FONT: (&str, u32) = ("sans-serif", 13);
+const GRID: RGBColor = RGBColor(221, 221, 221);
 /// Colours that people with any colour vision can tell apart (Okabe and Ito).
-const COLOURS: [&str; 7] = [
-    "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000",
+const COLOURS: [RGBColor; 7] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(230, 159, 0),
+    RGBColor(86, 180, 233),
+    BLACK,
 ];
 
 /// What a panel shows.
@@ -26,115 +38,92 @@ pub struct Panel<'a> {
     pub curves: &'a [Curve],
     /// What the points follow one another by.
     pub across: String,
+    /// The range of that.
+    pub x: Axis,
     /// The range of values.
     pub y: Axis,
 }
 
-/// Panels with their axes on a page, so many a row.
-pub fn page(columns: usize, panels: &[(Panel<'_>, Axis)]) -> String {
+type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
+
+/// Panels on a page of `columns` columns, as an SVG picture.
+///
+/// # Errors
+///
+/// When the picture cannot be drawn.
+pub fn page(columns: usize, panels: &[Panel<'_>]) -> Result<String> {
     let rows = panels.len().div_ceil(columns);
-    let (width, height) = (WIDTH * columns as f64, HEIGHT * rows as f64);
-    let mut svg = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" width=\"{width}\" \
-         height=\"{height}\" font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n"
-    );
-    for (index, (panel, x)) in panels.iter().enumerate() {
-        let (row, column) = (index / columns, index % columns);
-        svg.push_str(&panel.draw([column as f64 * WIDTH, row as f64 * HEIGHT], x));
+    let mut svg = String::new();
+    {
+        let size = (SIZE.0 * columns as u32, SIZE.1 * rows as u32);
+        let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
+        root.fill(&WHITE)?;
+        for (area, panel) in root.split_evenly((rows, columns)).iter().zip(panels) {
+            panel.draw(area)?;
+        }
+        root.present()?;
     }
-    svg.push_str("</svg>\n");
-    svg
+    Ok(svg)
 }
 
 impl Panel<'_> {
-    /// The panel at a place of the picture.
-    pub fn draw(&self, [x0, y0]: [f64; 2], x: &Axis) -> String {
-        let [left, top, right, bottom] = FRAME;
-        let across = |value: f64| left + x.place(value) * (right - left);
-        let down = |value: f64| bottom - self.y.place(value) * (bottom - top);
-        let mut svg = format!("<g transform=\"translate({x0} {y0})\">\n");
-        let _ = writeln!(
-            svg,
-            "<text x=\"{left}\" y=\"{}\" font-weight=\"bold\">{}</text>",
-            top - 12.0,
-            escaped(&self.title)
-        );
-        for tick in x.ticks() {
-            let at = across(tick);
-            grid_line(&mut svg, [at, top, at, bottom]);
-            text(&mut svg, [at, bottom + 16.0], "middle", &label(tick));
+    fn draw(&self, area: &Area<'_>) -> Result<()> {
+        let (frame, names) = area.split_horizontally(FRAME_WIDTH);
+        match self.y.is_logarithmic() {
+            true => self.draw_curves(&frame, self.y.range().log_scale())?,
+            false => self.draw_curves(&frame, self.y.range())?,
         }
-        for tick in self.y.ticks() {
-            let at = down(tick);
-            grid_line(&mut svg, [left, at, right, at]);
-            text(&mut svg, [left - 6.0, at + 4.0], "end", &label(tick));
-        }
-        text(&mut svg, [right, bottom + 30.0], "end", &self.across);
-        for (index, curve) in self.curves.iter().enumerate() {
-            let colour = COLOURS[index % COLOURS.len()];
+        self.draw_names(&names)
+    }
+
+    fn draw_curves<Y>(&self, frame: &Area<'_>, y: Y) -> Result<()>
+    where
+        Y: AsRangedCoord<Value = f64>,
+        Y::CoordDescType: Ranged<ValueType = f64> + ValueFormatter<f64>,
+    {
+        let mut chart = ChartBuilder::on(frame)
+            .caption(&self.title, ("sans-serif", 14, FontStyle::Bold))
+            .margin(10)
+            .x_label_area_size(34)
+            .y_label_area_size(44)
+            .build_cartesian_2d(self.x.range(), y)?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .bold_line_style(GRID)
+            .axis_style(GRID)
+            .label_style(FONT)
+            .x_desc(&self.across)
+            .x_labels(6)
+            .y_labels(8)
+            .x_label_formatter(&label)
+            .y_label_formatter(&label)
+            .draw()?;
+        for (curve, colour) in self.curves.iter().zip(COLOURS.iter().cycle()) {
             let points: Vec<(f64, f64)> = curve
                 .points
                 .iter()
                 .filter(|point| point.1.is_finite())
-                .map(|point| (across(point.0), down(point.1)))
+                .map(|point| (self.x.clamp(point.0), self.y.clamp(point.1)))
                 .collect();
-            let path: Vec<_> = points
-                .iter()
-                .map(|(x, y)| format!("{x:.1},{y:.1}"))
-                .collect();
-            let _ = writeln!(
-                svg,
-                "<polyline fill=\"none\" stroke=\"{colour}\" stroke-width=\"1.4\" points=\"{}\"/>",
-                path.join(" ")
-            );
             let marked = curve.validation || points.len() == 1;
-            for (x, y) in points.iter().filter(|_| marked) {
-                let _ = writeln!(
-                    svg,
-                    "<circle cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"2.5\" fill=\"{colour}\"/>"
-                );
-            }
-            let at = top + 8.0 + LINE * index as f64;
-            let last = curve
-                .values()
-                .last()
-                .map_or_else(String::new, |value| format!(" {value:.3}"));
-            let _ = writeln!(
-                svg,
-                "<rect x=\"{}\" y=\"{}\" width=\"10\" height=\"10\" fill=\"{colour}\"/>",
-                right + 12.0,
-                at - 9.0
-            );
-            text(
-                &mut svg,
-                [right + 27.0, at],
-                "start",
-                &format!("{}{last}", curve.name),
-            );
+            let marks = points.iter().filter(|_| marked);
+            chart.draw_series(marks.map(|point| Circle::new(*point, 3, colour.filled())))?;
+            chart.draw_series(LineSeries::new(points, colour.stroke_width(1)))?;
         }
-        svg.push_str("</g>\n");
-        svg
+        Ok(())
     }
-}
 
-fn grid_line(svg: &mut String, [x1, y1, x2, y2]: [f64; 4]) {
-    let _ = writeln!(
-        svg,
-        "<line x1=\"{x1:.1}\" y1=\"{y1:.1}\" x2=\"{x2:.1}\" y2=\"{y2:.1}\" stroke=\"#dddddd\"/>"
-    );
-}
-
-fn text(svg: &mut String, [x, y]: [f64; 2], anchor: &str, words: &str) {
-    let _ = writeln!(
-        svg,
-        "<text x=\"{x:.1}\" y=\"{y:.1}\" text-anchor=\"{anchor}\">{}</text>",
-        escaped(words)
-    );
-}
-
-fn escaped(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
+    /// Names of the curves with their last values.
+    fn draw_names(&self, area: &Area<'_>) -> Result<()> {
+        for (index, (curve, colour)) in self.curves.iter().zip(COLOURS.iter().cycle()).enumerate() {
+            let top = NAMES + LINE * index as i32;
+            let last = curve.values().last();
+            let last = last.map_or_else(String::new, |value| format!(" {value:.3}"));
+            area.draw(&Rectangle::new([(2, top), (12, top + 10)], colour.filled()))?;
+            let name = format!("{}{last}", curve.name);
+            area.draw(&Text::new(name, (17, top - 1), FONT.into_font()))?;
+        }
+        Ok(())
+    }
 }

@@ -13,6 +13,10 @@ pub struct Package {
     pub name: String,
     /// Root files of its library and its programs.
     pub roots: Vec<PathBuf>,
+    /// Whether it is a library.
+    pub is_library: bool,
+    /// Names of its features, but for `default`.
+    pub features: Vec<String>,
     /// Names of the packages that it depends on, with the dependencies of its tests.
     pub dependencies: Vec<String>,
 }
@@ -40,11 +44,18 @@ pub fn packages(root: &Path) -> Result<Vec<Package>> {
 }
 
 fn package(package: &Value) -> Result<Package> {
+    let is = |target: &Value, kinds: &[&str]| {
+        list(&target["kind"]).any(|kind| kind.as_str().is_some_and(|kind| kinds.contains(&kind)))
+    };
     let roots = list(&package["targets"])
-        .filter(|target| {
-            list(&target["kind"]).any(|kind| matches!(kind.as_str(), Some("lib" | "bin")))
-        })
+        .filter(|target| is(target, &["lib", "bin"]))
         .filter_map(|target| Some(PathBuf::from(target["src_path"].as_str()?)))
+        .collect();
+    let is_library = list(&package["targets"]).any(|target| is(target, &["lib"]));
+    let features = package["features"].as_object().into_iter().flatten();
+    let features = features
+        .map(|(name, _)| name.clone())
+        .filter(|name| name != "default")
         .collect();
     let dependencies = list(&package["dependencies"])
         .filter_map(|dependency| Some(dependency["name"].as_str()?.to_owned()))
@@ -55,6 +66,8 @@ fn package(package: &Value) -> Result<Package> {
             .context("a package without a name")?
             .to_owned(),
         roots,
+        is_library,
+        features,
         dependencies,
     })
 }

@@ -1,0 +1,47 @@
+//! Options of the commands about models: `assemble` and `info`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+#[derive(Debug, Args)]
+pub struct AssembleArguments {
+    /// CLIP's folder; not needed when --llm is a LLaVA that carries its own
+    #[arg(long, value_name = "PATH")]
+    pub clip: Option<PathBuf>,
+    /// SAM, the authors' .pth or a transformers folder
+    #[arg(long, value_name = "PATH")]
+    pub sam: PathBuf,
+    /// imagebind_huge.pth
+    #[arg(long, value_name = "PATH", conflicts_with = "no_audio")]
+    pub imagebind: Option<PathBuf>,
+    /// Leave sounds out
+    #[arg(long)]
+    pub no_audio: bool,
+    /// Folder of a LLaMA or LLaVA, with config.json and tokenizer.json or tokenizer.model
+    #[arg(long, value_name = "DIR")]
+    pub llm: PathBuf,
+    /// PEFT adapter folder, folded into the weights
+    #[arg(long, value_name = "DIR")]
+    pub adapter: Option<PathBuf>,
+    /// The new model folder
+    #[arg(long, value_name = "DIR")]
+    pub out: PathBuf,
+    /// Largest file of weights, in megabytes
+    #[arg(long, default_value_t = 4000, value_name = "N")]
+    pub shard_mb: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct InfoArguments {
+    /// List the tensors of this file or folder instead, and what does not match
+    #[arg(value_name = "FILE|DIR")]
+    pub path: Option<PathBuf>,
+    /// Hold the tensors against a preset (nano, anyref-7b) or a model's config.json [default: what comes with
+    /// them]
+    #[arg(long, value_name = "PRESET|FILE", requires = "path")]
+    pub against: Option<String>,
+    /// List the backends of this build and their devices instead
+    #[arg(long, conflicts_with = "path")]
+    pub devices: bool,
+}
