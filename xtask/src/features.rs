@@ -41,9 +41,18 @@ pub fn run(options: &CheckFeatures) -> Result<()> {
         }
     }
     if !options.quick {
-        for backend in BACKENDS.iter().filter(|backend| **backend != DEFAULT_BACKEND) {
+        for backend in BACKENDS
+            .iter()
+            .filter(|backend| **backend != DEFAULT_BACKEND)
+        {
             let mut clippy = cargo();
-            clippy.args(["clippy", "--quiet", "--release", "--workspace", "--all-targets"]);
+            clippy.args([
+                "clippy",
+                "--quiet",
+                "--release",
+                "--workspace",
+                "--all-targets",
+            ]);
             clippy.args(["--features", backend, "--", "-D", "warnings"]);
             timed(clippy.current_dir(root()))?;
         }
@@ -83,7 +92,10 @@ mod tests {
             features: ["cuda", "flex", "hub", "vulkan"].map(String::from).into(),
             dependencies: Vec::new(),
         };
-        assert_eq!(sets(&package, false), ["", "cuda", "flex", "flex,hub", "vulkan"]);
+        assert_eq!(
+            sets(&package, false),
+            ["", "cuda", "flex", "flex,hub", "vulkan"]
+        );
         assert_eq!(sets(&package, true), ["", "flex", "vulkan"]);
     }
 }

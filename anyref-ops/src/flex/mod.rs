@@ -7,6 +7,7 @@
 mod activation;
 mod attention;
 mod buffer;
+mod instruction_set;
 mod linear;
 mod math;
 mod norm;

@@ -60,13 +60,16 @@ impl Kernel for Pack<'_> {
             out,
             transposed,
         } = self;
-        let mut first = 0;
-        while first < padded(width) {
+        for first in (0..padded(width)).step_by(2 * S::LANES) {
             let panel = (2 * S::LANES).min(padded(width) - first);
             let used = panel.min(width - first.min(width));
             let out = &mut out[first * depth..][..panel * depth];
             if used < panel {
                 out.fill(0.0);
+            }
+            if used == 0 {
+                // Narrow vectors have panels of padding alone, which start after the source's end.
+                continue;
             }
             if transposed {
                 let row = |n: usize| &source[(first + n) * stride..][..depth];
@@ -100,7 +103,6 @@ impl Kernel for Pack<'_> {
                     }
                 }
             }
-            first += panel;
         }
     }
 }
@@ -152,4 +154,43 @@ fn transpose(rows: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
 #[inline(always)]
 fn transpose(rows: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
     core::array::from_fn(|i| rows.map(|row| row[i]))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::product::packed_len;
+    use super::super::simd::Portable;
+    use super::*;
+
+    /// The narrowest vectors, whatever the machine has.
+    #[test]
+    fn panels_of_padding_alone_are_zeros() {
+        for (depth, width) in [(1, 1), (3, 5), (2, 8), (7, 17), (4, 25)] {
+            for transposed in [false, true] {
+                let stride = if transposed { depth } else { width };
+                let source: Vec<f32> = (1..=depth * width).map(|i| i as f32).collect();
+                let mut out = vec![f32::NAN; packed_len(depth, width)];
+                let pack = Pack {
+                    source: &source,
+                    stride,
+                    depth,
+                    width,
+                    out: &mut out,
+                    transposed,
+                };
+                pack.run::<Portable>();
+                let panel = 2 * Portable::LANES;
+                for (index, &found) in out.iter().enumerate() {
+                    let (panels, within) = (index / (depth * panel), index % (depth * panel));
+                    let (k, n) = (within / panel, panels * panel + within % panel);
+                    let expected = match (n < width, transposed) {
+                        (false, _) => 0.0,
+                        (true, false) => source[k * stride + n],
+                        (true, true) => source[n * stride + k],
+                    };
+                    assert_eq!(found, expected, "{depth}x{width} {transposed} {k} {n}");
+                }
+            }
+        }
+    }
 }

@@ -1,9 +1,11 @@
-//! Instruction sets, chosen at run time.
+//! Vectors of each instruction set.
 //!
 //! A [`Kernel`] is written once, generically over [`Simd`]; [`dispatch`] runs the version compiled
-//! for the widest instruction set of the machine. A default build therefore needs no
+//! for the [instruction set of the process](InstructionSet::current), the widest of the machine
+//! unless `ANYREF_SIMD` asks for a narrower one. A default build therefore needs no
 //! `-C target-cpu=native`.
 
+use super::instruction_set::InstructionSet;
 use burn::tensor::{bf16, f16};
 
 /// A computation compiled once for each instruction set. `run` and all it calls must be
@@ -53,25 +55,18 @@ pub(crate) fn mul_add<S: Simd>(a: f32, b: f32, c: f32) -> f32 {
     if S::FMA { a.mul_add(b, c) } else { a * b + c }
 }
 
-/// Whether [`dispatch`] runs the version for AVX-512.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-pub(crate) fn is_avx512() -> bool {
-    x86::level() == x86::AVX512
-}
-
-/// Runs a kernel on the widest instruction set of the machine.
+/// Runs a kernel on the [instruction set of the process](InstructionSet::current).
 #[inline(always)]
 pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
-    #[cfg(target_arch = "x86_64")]
-    match x86::level() {
+    match InstructionSet::current() {
+        #[cfg(target_arch = "x86_64")]
         // SAFETY: the features were detected.
-        x86::AVX512 => return unsafe { x86::run_avx512(kernel) },
+        InstructionSet::Avx512 | InstructionSet::Avx512Bf16 => unsafe { x86::run_avx512(kernel) },
+        #[cfg(target_arch = "x86_64")]
         // SAFETY: the features were detected.
-        x86::AVX2 => return unsafe { x86::run_avx2(kernel) },
-        _ => {}
+        InstructionSet::Avx2 => unsafe { x86::run_avx2(kernel) },
+        _ => kernel.run::<Portable>(),
     }
-    kernel.run::<Portable>()
 }
 
 /// Vectors of the baseline: SSE2 on x86-64, NEON on AArch64, as the compiler sees fit.
@@ -133,39 +128,6 @@ fn widen_f16(bits: u16) -> f32 {
 mod x86 {
     use super::{Kernel, Simd, bf16, f16};
     use core::arch::x86_64::*;
-    use core::sync::atomic::{AtomicU8, Ordering};
-
-    /// What has been detected: nothing yet, no more than the baseline, or one of the sets here.
-    static LEVEL: AtomicU8 = AtomicU8::new(0);
-    const BASELINE: u8 = 1;
-    pub(super) const AVX2: u8 = 2;
-    pub(super) const AVX512: u8 = 3;
-
-    #[inline(always)]
-    pub(super) fn level() -> u8 {
-        match LEVEL.load(Ordering::Relaxed) {
-            0 => detect(),
-            level => level,
-        }
-    }
-
-    #[cold]
-    fn detect() -> u8 {
-        let avx2 = is_x86_feature_detected!("avx2")
-            && is_x86_feature_detected!("fma")
-            && is_x86_feature_detected!("f16c");
-        let avx512 = is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512vl")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq");
-        let level = match (avx2, avx512) {
-            (true, true) => AVX512,
-            (true, false) => AVX2,
-            _ => BASELINE,
-        };
-        LEVEL.store(level, Ordering::Relaxed);
-        level
-    }
 
     #[target_feature(enable = "avx512f,avx512vl,avx512bw,avx512dq,avx2,fma,f16c")]
     pub(super) fn run_avx512<K: Kernel>(kernel: K) -> K::Output {

@@ -5,19 +5,18 @@ use std::fs;
 
 use anyref_llm::LoraConfig;
 use anyref_ops::testing::fill;
-use anyref_train::run::{Launch, launch};
-use anyref_train::run::Plan;
 use anyref_train::Stage;
-use anyref_train::stages::{InstructStage, SceneContext};
 use anyref_train::Trainee;
-use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
+use anyref_train::run::Plan;
+use anyref_train::run::{Launch, launch};
+use anyref_train::stages::{InstructStage, SceneContext};
+use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, TensorData};
 use serde_json::json;
 
 use crate::common::TestBackend;
-use crate::gradients::are_differences;
 use crate::support::{TrainBackend, alone, context, folders, stage, stage_config, train_config};
 
 #[test]
@@ -136,6 +135,68 @@ fn layers_computed_again_give_the_same_gradients() {
     }
 }
 
+/// Adds `factor` times a direction, given by the paths of its parameters.
+struct Step<'a> {
+    direction: &'a BTreeMap<&'a String, &'a Vec<f32>>,
+    factor: f64,
+    path: Vec<String>,
+}
+
+impl<B: Backend> ModuleMapper<B> for Step<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
+        let Some(&direction) = self.direction.get(&self.path.join(".")) else {
+            return param;
+        };
+        let (id, value, mapper) = param.consume();
+        let direction = TensorData::new(direction.clone(), value.dims());
+        let direction = Tensor::<B, D>::from_data(direction, &value.device());
+        Param::from_mapped_value(id, value + direction * self.factor, mapper)
+    }
+}
+
+/// Derivative of `f` at 0 and its error by Ridders' method: central differences of shrinking
+/// steps, extrapolated to a step of 0; the extrapolation that its neighbours differ from least is
+/// taken, so that the step is as small as the noise of `f` allows and no smaller.
+fn derivative(f: impl Fn(f64) -> f64, first: f64) -> (f64, f64) {
+    const SHRINK: f64 = 1.6;
+    let mut best = (f64::NAN, f64::INFINITY);
+    let mut last: Vec<f64> = Vec::new();
+    let mut step = first;
+    for _ in 0..7 {
+        let mut row = vec![(f(step) - f(-step)) / (2.0 * step)];
+        let mut power = SHRINK * SHRINK;
+        for (order, &before) in last.iter().enumerate() {
+            let next = (row[order] * power - before) / (power - 1.0);
+            let error = (next - row[order]).abs().max((next - before).abs());
+            if error < best.1 {
+                best = (next, error);
+            }
+            row.push(next);
+            power *= SHRINK * SHRINK;
+        }
+        last = row;
+        step /= SHRINK;
+    }
+    best
+}
+
+#[test]
+fn the_derivative_is_measured_through_noise() {
+    // Noise of 1e-6 on a function with large higher derivatives.
+    let noisy = |x: f64| (3.0 * x).exp() + 1e-6 * (x * 1e7).sin();
+    let (slope, error) = derivative(noisy, 0.2);
+    assert!((slope - 3.0).abs() < 1e-3, "{slope} ± {error}");
+    assert!(error < 1e-2, "{error}");
+}
+
 #[test]
 fn layers_are_computed_again_with_the_same_dropout() {
     let _turn = alone();
@@ -156,7 +217,34 @@ fn layers_are_computed_again_with_the_same_dropout() {
     ];
     let with = |dropout| loss(&adapted(&context, 3, dropout)).value();
     assert_ne!(with(0.3), with(0.0));
-    are_differences(&adapted(&context, 3, 0.3), &loss, &parts);
+    let trainee = adapted(&context, 3, 0.3);
+    let (gradients, _) = loss(&trainee).backward(&trainee, 1.0);
+    let mut collect = Collect {
+        gradients: &gradients,
+        path: Vec::new(),
+        found: BTreeMap::new(),
+    };
+    trainee.visit(&mut collect);
+    for part in parts {
+        let of_part = |(path, _): &(&String, &Vec<f32>)| path.contains(part);
+        let gradient: BTreeMap<_, _> = collect.found.iter().filter(of_part).collect();
+        let squares = gradient.values().flat_map(|values| values.iter());
+        let length = squares.map(|&x| f64::from(x).powi(2)).sum::<f64>().sqrt();
+        assert!(length > 1e-2, "{part}: {length}");
+        let along = |step: f64| {
+            let mut step = Step {
+                direction: &gradient,
+                factor: step / length,
+                path: Vec::new(),
+            };
+            loss(&trainee.clone().map(&mut step)).value()
+        };
+        let (slope, noise) = derivative(along, 0.2);
+        let error = (length - slope).abs() / slope.abs().max(1e-2);
+        let measured = format!("{part}: autodiff {length} differences {slope} ± {noise}");
+        assert!(noise < 0.01 * slope.abs(), "{measured}");
+        assert!(error < 0.05, "{measured}");
+    }
 }
 
 #[test]

@@ -5,8 +5,8 @@ use core::arch::x86_64::*;
 
 use burn::tensor::bf16;
 
+use super::super::instruction_set::InstructionSet;
 use super::super::product::{packed_len, padded};
-use super::super::simd::is_avx512;
 use super::arithmetic::Blocks;
 use super::tiles::BLOCK;
 
@@ -37,7 +37,7 @@ pub(super) fn as_floats_mut(pairs: &mut [Pair]) -> &mut [f32] {
 /// Whether the processor has the instructions, and the panels are packed for them.
 #[inline]
 pub(super) fn are_multiplied() -> bool {
-    is_avx512() && is_x86_feature_detected!("avx512bf16")
+    InstructionSet::current() == InstructionSet::Avx512Bf16
 }
 
 /// Two inputs, rounded to nearest even; what is no number stays so.
