@@ -1,15 +1,16 @@
 //! The command line.
 
+pub mod benchmark;
 #[cfg(feature = "train")]
 pub mod train;
 
-use core::fmt;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use anyref_core::BackendName;
+use anyref_eval::Benchmark;
 use anyref_weights::WeightType;
-use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, ArgMatches, Args, FromArgMatches, Parser, Subcommand};
 
 /// Point at things in pictures by text, box, picture or sound; get a sentence and masks.
 #[derive(Debug, Parser)]
@@ -91,6 +92,7 @@ pub enum Command {
 #[derive(Debug, Args)]
 pub struct EvalArguments {
     /// The benchmark
+    #[arg(value_parser = benchmark::asked())]
     pub benchmark: Benchmark,
     /// Folder of the published data set, laid out as it is published (RefCOCO and its kin as the REFER API has them); of
     /// your own data the file
@@ -154,59 +156,11 @@ impl EvalArguments {
     }
 }
 
-/// Benchmarks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Benchmark {
-    /// Scenes composed of Tux Paint stamps
-    Stamps,
-    /// RefCLEF
-    Refclef,
-    /// RefCOCO
-    Refcoco,
-    /// RefCOCO+
-    #[value(name = "refcoco+")]
-    RefcocoPlus,
-    /// RefCOCOg
-    Refcocog,
-    /// gRefCOCO, with several targets and none
-    Grefcoco,
-    /// ReasonSeg
-    Reasonseg,
-    /// COCO-20i, one fold of it: things by the picture of another
-    #[value(name = "coco-20i")]
-    Coco20i,
-    /// PASCAL-5i, one fold of it, in HSNet's thousand episodes: things by the picture of another
-    #[value(name = "pascal-5i")]
-    Pascal5i,
-    /// AVSBench with one thing that sounds
-    AvsS4,
-    /// AVSBench with several
-    AvsMs3,
-    /// Visual Genome's regions, to be described
-    VisualGenome,
-    /// A JSON Lines file of your own, as docs/your-data.md describes it
-    Own,
-}
-
-impl Benchmark {
-    /// Whether things are sought by pictures of others, by folds of classes.
-    pub fn is_few_shot(self) -> bool {
-        matches!(self, Self::Coco20i | Self::Pascal5i)
-    }
-}
-
-/// The name on the command line.
-impl fmt::Display for Benchmark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.to_possible_value();
-        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
-    }
-}
-
 #[derive(Debug, Args)]
 pub struct ScoreArguments {
     /// The benchmark
-    pub benchmark: ScoreBenchmark,
+    #[arg(value_parser = benchmark::scored())]
+    pub benchmark: Benchmark,
     /// Answers, one JSON object a line: {"id", "text", "masks": [{"size", "counts", "score"}]}
     #[arg(long, value_name = "FILE")]
     pub predictions: PathBuf,
@@ -238,29 +192,6 @@ pub struct CaptionPrograms {
     /// Of descriptions, SPICE: the spice-1.0.jar of pycocoevalcap, with its parser's models; needs Java
     #[arg(long, value_name = "FILE")]
     pub spice_jar: Option<PathBuf>,
-}
-
-/// Benchmarks of predictions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ScoreBenchmark {
-    /// RefCOCO, RefCOCO+, RefCOCOg, RefCLEF: cIoU, gIoU, mIoU, precision
-    Refcoco,
-    /// gRefCOCO: cIoU, gIoU, N-acc, T-acc, precision
-    Grefcoco,
-    /// ReasonSeg: gIoU, cIoU
-    Reasonseg,
-    /// Expressions of regions: BLEU, ROUGE-L, CIDEr, the exact stage of METEOR; with Java METEOR whole and SPICE
-    Captions,
-    /// COCO-20i: mIoU of each fold, FB-IoU
-    #[value(name = "coco-20i")]
-    Coco20i,
-    /// PASCAL-5i: mIoU of each fold, FB-IoU
-    #[value(name = "pascal-5i")]
-    Pascal5i,
-    /// AVSBench with one thing that sounds: mIoU, F-score
-    AvsS4,
-    /// AVSBench with several: mIoU, F-score
-    AvsMs3,
 }
 
 #[derive(Debug, Args)]

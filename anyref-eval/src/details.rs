@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::calibration::calibration;
 use super::case::{Case, EvalKind};
-use super::report::cell;
 use super::scores::score_cases;
+use super::table_cell::cell;
 
 /// Limits of COCO's small and medium objects, in pixels.
 const SMALL: u64 = 32 * 32;

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::confidence::{Difference, Score};
-use super::report::{NOTHING, cell};
+use super::table_cell::{NOTHING, cell};
 
 /// Digits of scores: test sets are large.
 const DIGITS: usize = 4;

@@ -17,13 +17,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::csv::Table;
+use csv::StringRecord;
+
 use super::dataset::{Dataset, entry, some};
 use super::error::{Error, Result};
 use super::files;
 use super::item::{Item, Reference, Subject, Target, Task};
-use super::label_map::LabelMap;
-use super::shape::{Pixels, Shape, Which};
+use super::label_map::{LabelMap, Which};
+use super::shape::{Pixels, Shape};
+use super::table::Table;
 
 /// Short names of S4's categories.
 const NAMES: &str = include_str!("../../assets/avsbench_names.json");
@@ -56,7 +58,7 @@ struct Frame {
 
 /// A question for each annotated frame.
 #[derive(Debug)]
-pub struct AvsBench {
+pub(crate) struct AvsBench {
     name: String,
     entries: Vec<Frame>,
     /// Names by colour.
@@ -69,7 +71,7 @@ impl AvsBench {
     ///
     /// # Errors
     /// When the table cannot be read, or has no such split.
-    pub fn s4(root: &Path, split: &str, original: bool) -> Result<Self> {
+    pub(crate) fn s4(root: &Path, split: &str, original: bool) -> Result<Self> {
         let names: BTreeMap<String, String> =
             serde_json::from_str(NAMES).map_err(|e| Error::Options(e.to_string()))?;
         let data = root.join("s4_data");
@@ -109,7 +111,7 @@ impl AvsBench {
     ///
     /// # Errors
     /// When the table cannot be read, or has no such split.
-    pub fn ms3(root: &Path, split: &str, original: bool) -> Result<Self> {
+    pub(crate) fn ms3(root: &Path, split: &str, original: bool) -> Result<Self> {
         let data = root.join("ms3_data");
         let rows = Rows::open(
             &root.join("ms3_meta_data.csv"),
@@ -142,7 +144,7 @@ impl AvsBench {
     ///
     /// # Errors
     /// When the table or the classes cannot be read, or there is no such split.
-    pub fn semantic(root: &Path, split: &str) -> Result<Self> {
+    pub(crate) fn semantic(root: &Path, split: &str) -> Result<Self> {
         let path = root.join("label2idx.json");
         let numbers: BTreeMap<String, u32> = files::json(&path)?;
         let palette = numbers.into_iter().filter(|&(_, number)| number != 0);
@@ -160,7 +162,7 @@ impl AvsBench {
         for row in rows.chosen() {
             let (video, set) = (&row[uid], &row[label]);
             let folder = root.join(set).join(video);
-            let frames = match (set.as_str(), split) {
+            let frames = match (set, split) {
                 ("v1s", "train") => 1,
                 ("v2", _) => FRAMES_V2,
                 _ => FRAMES,
@@ -263,11 +265,7 @@ impl Rows {
     fn open(path: &Path, column: &str, dataset: &str, split: &str) -> Result<Self> {
         let table = Table::open(path)?;
         let column = table.column(column)?;
-        let known: BTreeSet<&str> = table
-            .rows()
-            .iter()
-            .map(|row| row[column].as_str())
-            .collect();
+        let known: BTreeSet<&str> = table.rows().iter().map(|row| &row[column]).collect();
         if !known.contains(split) {
             return Err(Error::Split {
                 dataset: dataset.to_owned(),
@@ -284,15 +282,14 @@ impl Rows {
         })
     }
 
-    fn chosen(&self) -> impl Iterator<Item = &Vec<String>> {
+    fn chosen(&self) -> impl Iterator<Item = &StringRecord> {
         let rows = self.table.rows().iter();
-        rows.filter(|row| row[self.column] == self.split)
+        rows.filter(|row| row[self.column] == *self.split)
     }
 
-    fn cell<'r>(&self, row: &'r [String], column: usize) -> Result<&'r str> {
+    fn cell<'r>(&self, row: &'r StringRecord, column: usize) -> Result<&'r str> {
         let width = self.table.width();
-        let cell = row.get(column).map(String::as_str);
-        cell.ok_or_else(|| {
+        row.get(column).ok_or_else(|| {
             let reason = format!("{width} columns instead of at least {}", column + 1);
             Error::format(&self.path, reason)
         })

@@ -58,12 +58,7 @@ impl Coco {
     ///
     /// # Errors
     /// When the options leave nothing.
-    pub fn new(
-        name: &str,
-        images: &Path,
-        file: Arc<CocoFile>,
-        options: &CocoOptions,
-    ) -> Result<Self> {
+    fn new(name: &str, images: &Path, file: Arc<CocoFile>, options: &CocoOptions) -> Result<Self> {
         let mut entries = Vec::new();
         for image in file.images().values() {
             let mut categories: BTreeMap<i64, Vec<AnnotationId>> = BTreeMap::new();

@@ -16,7 +16,7 @@ use super::coco_file::{CocoAnnotation, CocoFile};
 use super::dataset::{Dataset, entry, some};
 use super::error::{Error, Result};
 use super::item::{Grouping, Item, Reference, Region, Task};
-use crate::scenes::split::mix;
+use crate::scenes::mix;
 
 /// How pairs are chosen.
 #[derive(Clone, Debug)]

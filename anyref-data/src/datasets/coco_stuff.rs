@@ -17,7 +17,7 @@ use super::label_pairs::LabelPairs;
 
 /// A question for each picture, about a class in it.
 #[derive(Debug)]
-pub struct CocoStuff(LabelPairs);
+pub(crate) struct CocoStuff(LabelPairs);
 
 impl CocoStuff {
     /// Opens `train2017` or `val2017`; `coco` is the folder with the pictures' folder. Classes such as
@@ -26,7 +26,7 @@ impl CocoStuff {
     ///
     /// # Errors
     /// When the folders or names cannot be read.
-    pub fn open(
+    pub(crate) fn open(
         root: &Path,
         split: &str,
         coco: &Path,

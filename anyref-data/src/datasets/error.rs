@@ -1,4 +1,4 @@
-//! What can be wrong with a data set.
+//! Errors of the readers.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -53,6 +53,22 @@ pub enum Error {
         /// What is wrong.
         reason: String,
     },
+    /// A picture is of another size than its annotations say.
+    #[error(
+        "{} has {}x{} pixels, and {}x{} by its annotations: download it again",
+        .path.display(), .found[0], .found[1], .annotated[0], .annotated[1]
+    )]
+    PictureSize {
+        /// The picture.
+        path: PathBuf,
+        /// Width and height that it has.
+        found: [u32; 2],
+        /// Width and height by its annotations.
+        annotated: [u32; 2],
+    },
+    /// A picture or sound cannot be read as a model takes it, or a region does not fit its picture.
+    #[error(transparent)]
+    Model(#[from] anyref_core::Error),
     /// A mask is of another size than its picture.
     #[error(
         "a mask of {}x{} does not fit its picture of {}x{}; masks and pictures must be of one version of the data set",

@@ -55,7 +55,7 @@ impl OneOrMany {
 
 /// Sentences of one split.
 #[derive(Debug)]
-pub struct GRefCoco {
+pub(crate) struct GRefCoco {
     name: String,
     images: PathBuf,
     file: CocoFile,
@@ -71,7 +71,7 @@ impl GRefCoco {
     ///
     /// # Errors
     /// When the annotations cannot be read, are inconsistent, or have no such split.
-    pub fn open(
+    pub(crate) fn open(
         root: &Path,
         split: &str,
         grouping: Grouping,

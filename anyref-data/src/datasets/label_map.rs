@@ -9,8 +9,22 @@ use std::path::Path;
 use png::{BitDepth, ColorType, Transformations};
 
 use super::error::{Error, Result};
-use super::shape::Which;
 use crate::scenes::Mask;
+
+/// Pixels that belong to a mask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Those that are not 0; in a palette, those whose index is not 0.
+    NotZero,
+    /// Those at least half as bright as white.
+    Bright,
+    /// Those of this label.
+    Label(u32),
+    /// Those of this colour.
+    Colour([u8; 3]),
+    /// Those with this value in this channel.
+    Channel(usize, u8),
+}
 
 /// A decoded PNG file.
 #[derive(Debug, Clone)]
@@ -90,7 +104,7 @@ impl LabelMap {
     }
 
     /// The colours and the number of pixels of each.
-    pub fn colours(&self) -> BTreeMap<[u8; 3], usize> {
+    pub(crate) fn colours(&self) -> BTreeMap<[u8; 3], usize> {
         let mut counts = BTreeMap::new();
         for pixel in self.values.chunks_exact(self.channels) {
             *counts.entry(self.colour(pixel)).or_default() += 1;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::dataset::{Dataset, check_files};
 use super::error::{Error, Result};
 use super::item::Item;
-use crate::scenes::split::mix;
+use crate::scenes::mix;
 
 /// Which item is next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

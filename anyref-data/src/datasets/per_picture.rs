@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::dataset::{Dataset, entry};
 use super::error::Result;
 use super::item::{Item, Subject};
-use crate::scenes::split::mix;
+use crate::scenes::mix;
 
 /// What is drawn here has nothing to do with what the item and its words leave to chance.
 const PICTURE: u64 = 0x0070_6963_7475_7265;

@@ -4,10 +4,9 @@
 //! next in the middle of a picture's column, the column changes between off and on at that height; sorted
 //! column by column, these heights are the mask's runs.
 
-use anyref_decoder::rle::Rle;
+use anyref_decoder::rle::{Merge, Rle};
 
 use super::error::{Error, Result};
-use super::shape::merged;
 
 /// Fine pixels a pixel.
 const FINE: f64 = 5.0;
@@ -101,4 +100,15 @@ fn change(last: [i32; 2], point: [i32; 2], [height, width]: [usize; 2]) -> Optio
         .clamp(0.0, height as f64)
         .ceil();
     Some(x as u32 * height as u32 + y as u32)
+}
+
+/// Union of masks of one size.
+fn merged(masks: &[Rle], size: [usize; 2]) -> Result<Rle> {
+    match masks {
+        [] => {
+            let area = u32::try_from(size[0].saturating_mul(size[1])).map_err(Error::mask)?;
+            Rle::from_counts(&[area], size).map_err(Error::mask)
+        }
+        _ => Rle::merge(masks, Merge::Union).map_err(Error::mask),
+    }
 }

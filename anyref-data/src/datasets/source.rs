@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ade20k::Ade20k;
 use super::avsbench::AvsBench;
 use super::coco::{Coco, CocoOptions, annotations_path};
-use super::coco_20i::{self, Part};
+use super::coco_20i::{FoldPart, open_fold};
 use super::coco_file::CocoFile;
 use super::coco_pairs::{CocoPairs, PairOptions};
 use super::coco_stuff::CocoStuff;
@@ -16,7 +16,7 @@ use super::dataset::Dataset;
 use super::error::Result;
 use super::grefcoco::GRefCoco;
 use super::item::Grouping;
-use super::jsonl::Own;
+use super::jsonl::Jsonl;
 use super::paco::Paco;
 use super::pascal_5i::{EpisodeOptions, Pascal5i};
 use super::pascal_part::PascalPart;
@@ -95,7 +95,7 @@ pub enum Source {
         /// 0 to 3.
         fold: usize,
         /// `train` for the categories outside the fold, `test` for its own.
-        part: Part,
+        part: FoldPart,
         /// Probability that the reference's background is blacked out.
         mask_crop_probability: f64,
     },
@@ -107,7 +107,7 @@ pub enum Source {
         /// 0 to 3.
         fold: usize,
         /// `train` for the classes outside the fold, `test` for its own.
-        part: Part,
+        part: FoldPart,
         /// Probability that the reference's background is blacked out.
         mask_crop_probability: f64,
     },
@@ -291,7 +291,7 @@ impl Source {
                     seed,
                     ..Default::default()
                 };
-                Arc::new(coco_20i::open(&root, &split, fold, part, options)?)
+                Arc::new(open_fold(&root, &split, fold, part, options)?)
             }
             Self::Pascal5i {
                 root,
@@ -337,7 +337,7 @@ impl Source {
             Self::AvsS4 { root, split } => Arc::new(AvsBench::s4(&root, &split, false)?),
             Self::AvsMs3 { root, split } => Arc::new(AvsBench::ms3(&root, &split, false)?),
             Self::AvsSemantic { root, split } => Arc::new(AvsBench::semantic(&root, &split)?),
-            Self::Own { file } => Arc::new(Own::open(&file)?),
+            Self::Own { file } => Arc::new(Jsonl::open(&file)?),
         })
     }
 }

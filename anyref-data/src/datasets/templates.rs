@@ -8,8 +8,8 @@ use serde::Deserialize;
 use super::error::{Error, Result};
 use super::files;
 use super::item::{Item, Reference, Task};
-use crate::scenes::instruction::OBJECT;
-use crate::scenes::split::mix;
+use crate::scenes::OBJECT;
+use crate::scenes::mix;
 
 /// The paper's templates.
 const PAPER: &str = include_str!("../../assets/templates.json");

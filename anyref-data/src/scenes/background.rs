@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rand::Rng;
 
+use super::error::{Error, Result};
 use super::field::{self, Rgb};
-use super::{Error, Result};
 
 /// Pictures of `tuxpaint-data` (folder `templates`) without an object of their own.
 const TRAINING: [&str; 13] = [
@@ -104,14 +104,14 @@ impl Photograph {
 
 /// Everything a scene may stand on.
 #[derive(Debug, Default)]
-pub struct Backgrounds {
+pub(crate) struct Backgrounds {
     training: Vec<Photograph>,
     held_out: Vec<Photograph>,
 }
 
 impl Backgrounds {
     /// Procedural textures only.
-    pub fn procedural() -> Self {
+    pub(crate) fn procedural() -> Self {
         Self::default()
     }
 
@@ -120,7 +120,7 @@ impl Backgrounds {
     ///
     /// # Errors
     /// When a picture that is there cannot be read, or there is none for training or none for validation.
-    pub fn open(folder: &Path) -> Result<Self> {
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
         let load = |names: &[&str]| -> Result<Vec<Photograph>> {
             names
                 .iter()
@@ -144,7 +144,7 @@ impl Backgrounds {
     }
 
     /// Fills a canvas: a photograph with probability `photo`, otherwise a texture.
-    pub fn paint(
+    pub(crate) fn paint(
         &self,
         canvas: &mut [Rgb],
         width: usize,

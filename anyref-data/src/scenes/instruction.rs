@@ -269,7 +269,7 @@ struct Asker<'a> {
 /// Asks about a scene. Kinds that it has no occasion for are replaced by others of the
 /// configured ones. No question is asked twice of the same objects in the same words, so a
 /// small scene may get fewer questions than configured.
-pub fn ask(
+pub(crate) fn ask(
     library: &Library,
     scene: &Scene,
     config: &InstructionConfig,

@@ -18,7 +18,7 @@ const UNCHANGED: f64 = 0.5;
 
 /// A thing without a name, and the cut-out that lent its outline.
 #[derive(Debug)]
-pub struct MadeUp {
+pub(crate) struct MadeUp {
     /// What it looks like.
     pub sprite: Sprite,
     /// Index of the cut-out in the library.
@@ -27,7 +27,7 @@ pub struct MadeUp {
 
 impl MadeUp {
     /// Makes one up from training cut-outs; none where there are no such.
-    pub fn draw(library: &Library, rng: &mut impl Rng) -> Option<Self> {
+    pub(crate) fn draw(library: &Library, rng: &mut impl Rng) -> Option<Self> {
         let outline = any_cutout(library, rng)?;
         let lender = &library.cutouts()[outline];
         let mut picture = stretched(&lender.sprite.picture(), rng);

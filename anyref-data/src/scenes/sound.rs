@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rand::Rng;
 
-use super::{Error, Result};
+use super::error::{Error, Result};
 
 /// Samples a second of every sound here.
 pub const SAMPLE_RATE: u32 = 16_000;
@@ -18,7 +18,7 @@ const SHORTEST: usize = SAMPLE_RATE as usize / 4;
 /// # Errors
 /// When the file cannot be read or decoded, is longer than the decoder takes, or has a sample rate outside of 1000 to
 /// 768000 Hz.
-pub fn load(path: &Path) -> Result<Vec<f32>> {
+pub(crate) fn load(path: &Path) -> Result<Vec<f32>> {
     let mut samples = anyref_audio::Waveform::open(path)
         .and_then(|waveform| waveform.resampled(SAMPLE_RATE))
         .map_err(|e| Error::Sound {

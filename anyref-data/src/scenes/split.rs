@@ -35,7 +35,7 @@ impl Split {
     }
 
     /// Whether objects of novel nouns occur.
-    pub fn has_novel(self) -> bool {
+    pub(crate) fn has_novel(self) -> bool {
         self == Self::Novel
     }
 }

@@ -31,4 +31,4 @@ mod target;
 
 pub use error::{Error, Fault, Result};
 pub use prediction::{Prediction, ScoredMask, read_predictions};
-pub use target::{Shown, Target, Targets};
+pub use target::{Target, TargetReference, Targets};

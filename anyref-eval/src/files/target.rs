@@ -41,7 +41,7 @@ pub struct Target {
     pub question: Option<String>,
     /// What it refers with, to be shown.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub references: Vec<Shown>,
+    pub references: Vec<TargetReference>,
     /// Line of the file, from 1.
     #[serde(skip)]
     pub line: usize,
@@ -50,7 +50,7 @@ pub struct Target {
 /// A reference as pages show it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Shown {
+pub enum TargetReference {
     /// A phrase.
     Text(String),
     /// `[x0, y0, x1, y1]` in pixels of the picture.
@@ -141,7 +141,7 @@ struct Row {
     video: Option<Id>,
     question: Option<String>,
     #[serde(default)]
-    references: Vec<Shown>,
+    references: Vec<TargetReference>,
 }
 
 impl Row {

@@ -2,8 +2,10 @@
 
 use anyref_decoder::rle::Rle;
 
+use super::error::Result;
+use super::metric::{Metric, ratio};
+use super::overlap::Overlap;
 use super::soft_mask::{Histogram, SoftMask, THRESHOLDS};
-use super::{Metric, Overlap, Result, ratio};
 
 /// How much more precision counts than recall: β².
 const BETA_2: f64 = 0.3;

@@ -1,7 +1,8 @@
 //! Any number of targets a sentence, none included: gRefCOCO.
 
+use super::metric::{Metric, ratio};
+use super::overlap::Overlap;
 use super::segmentation::iou_or_0;
-use super::{Metric, Overlap, ratio};
 
 /// Precision is the share of samples with a target that reach these.
 const THRESHOLDS: [f64; 3] = [0.7, 0.8, 0.9];

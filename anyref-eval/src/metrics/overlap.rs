@@ -2,7 +2,7 @@
 
 use anyref_decoder::rle::{Merge, Rle};
 
-use super::{Error, Result};
+use super::error::{Error, Result};
 
 /// Pixel counts of a predicted and a true mask, without those to ignore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -74,11 +74,21 @@ impl Overlap {
 /// # Errors
 /// When a mask is not of `size`, or `size` is beyond [`MAX_PIXELS`](anyref_decoder::rle::MAX_PIXELS).
 pub fn united(masks: &[Rle], size: [usize; 2]) -> Result<Rle> {
-    let empty = super::empty_mask(size)?;
+    let empty = empty_mask(size)?;
     Ok(Rle::merge(
         std::iter::once(&empty).chain(masks),
         Merge::Union,
     )?)
+}
+
+/// The empty mask of a size.
+///
+/// # Errors
+/// When the size is beyond [`MAX_PIXELS`](anyref_decoder::rle::MAX_PIXELS).
+fn empty_mask(size: [usize; 2]) -> Result<Rle> {
+    let area = size[0].saturating_mul(size[1]);
+    let area = u32::try_from(area).unwrap_or(u32::MAX);
+    Ok(Rle::from_counts(&[area], size)?)
 }
 
 #[cfg(test)]

@@ -1,6 +1,7 @@
 //! One mask a sentence: RefCOCO and its kin, and ReasonSeg.
 
-use super::{Metric, Overlap, ratio};
+use super::metric::{Metric, ratio};
+use super::overlap::Overlap;
 
 /// Precision is the share of samples that reach these.
 pub const THRESHOLDS: [f64; 5] = [0.5, 0.6, 0.7, 0.8, 0.9];

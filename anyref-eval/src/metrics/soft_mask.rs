@@ -2,7 +2,7 @@
 
 use anyref_decoder::rle::Rle;
 
-use super::{Error, Result};
+use super::error::{Error, Result};
 
 /// Number of thresholds of AVSBench's F-score.
 pub const THRESHOLDS: usize = 255;

@@ -6,7 +6,7 @@ use core::fmt::Debug;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Distribution, Tensor};
 
-use anyref_data::scenes::split::mix;
+use anyref_data::scenes::mix;
 
 /// Two states that go through a chain together.
 pub type States<B> = [Tensor<B, 3>; 2];

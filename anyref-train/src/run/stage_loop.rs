@@ -21,7 +21,7 @@ use super::optimizer::{Optimizer, OptimizerConfig, set_trainable};
 use super::precision::{LossScale, Rounded, widened};
 use super::trainer::{Job, MicroStep, Stage, idle_pattern};
 use crate::trainee::Trainee;
-use anyref_data::scenes::split::mix;
+use anyref_data::scenes::mix;
 
 /// After so many steps in a row without a finite gradient a run stops.
 const MAX_SKIPPED: u32 = 10;

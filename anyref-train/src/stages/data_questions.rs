@@ -14,8 +14,8 @@ use crate::run::config::DataConfig;
 use anyref_data::datasets::{
     self, Item, Mixture, Order, Reference, Sample, Task, Templates, WeightedSource, check_files,
 };
-use anyref_data::scenes::instruction::OBJECT;
-use anyref_data::scenes::split::mix;
+use anyref_data::scenes::OBJECT;
+use anyref_data::scenes::mix;
 use anyref_data::scenes::{Kind, Split};
 
 /// Items tried in the place of one that cannot be asked about: its sound is silence, or its files are damaged.

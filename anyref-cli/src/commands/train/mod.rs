@@ -3,7 +3,7 @@
 mod tasks;
 
 use anyhow::{Result, bail};
-use anyref_data::datasets::jsonl;
+use anyref_data::datasets::Jsonl;
 use anyref_train::ablation::AblationConfig;
 use anyref_train::run::export::Which;
 use anyref_train::run::launch::open_scenes;
@@ -116,7 +116,7 @@ pub fn run(common: &Common, command: &TrainCommand) -> Result<()> {
             Ok(())
         }
         TrainCommand::CheckData { file } => {
-            let (good, problems) = jsonl::problems(file)?;
+            let (good, problems) = Jsonl::problems(file)?;
             for problem in &problems {
                 println!("{problem}");
             }

@@ -6,7 +6,7 @@ use rand::Rng;
 use super::{Asker, Instruction, Kind, OBJECT, ReferenceData, Target, pointing_answer};
 use crate::scenes::made_up::MadeUp;
 use crate::scenes::phrases::{Expression, named};
-use crate::scenes::reference::{self, ReferenceStyle, Shown};
+use crate::scenes::reference::{self, Depicted, ReferenceStyle};
 use crate::scenes::sound;
 
 /// Asks for what a picture shows, or a box of the scene encloses.
@@ -58,11 +58,11 @@ impl Asker<'_> {
     /// A picture of a cut-out of the library.
     pub(super) fn picture_of_cutout(&mut self, cutout: usize) -> ReferenceData {
         let library = self.library;
-        self.drawn(Shown::from(&library.cutouts()[cutout]))
+        self.drawn(Depicted::from(&library.cutouts()[cutout]))
     }
 
     /// A picture of a thing.
-    pub(super) fn drawn(&mut self, shown: Shown) -> ReferenceData {
+    pub(super) fn drawn(&mut self, shown: Depicted) -> ReferenceData {
         let style = ReferenceStyle {
             size: self.config.reference_size,
             mask_crop: self.rng.random_bool(self.config.mask_crop_probability),
@@ -175,7 +175,7 @@ impl Asker<'_> {
         Some(Instruction {
             kind: Kind::Image,
             question: IMAGE_QUESTION.to_owned(),
-            references: vec![self.drawn(Shown::from(&**thing))],
+            references: vec![self.drawn(Depicted::from(&**thing))],
             answer: pointing_answer(std::slice::from_ref(&target)),
             targets: vec![target],
             described: None,

@@ -5,7 +5,7 @@ use rand::Rng;
 use super::{Asker, Instruction, Kind, ReferenceData, Target, absent_answer, pointing_answer};
 use crate::scenes::made_up::MadeUp;
 use crate::scenes::phrases::{Expression, Side, named};
-use crate::scenes::reference::Shown;
+use crate::scenes::reference::Depicted;
 use crate::scenes::sound;
 
 /// The question for a phrase; people write it with and without an article.
@@ -107,7 +107,7 @@ impl Asker<'_> {
                 true => {
                     let thing = MadeUp::draw(self.library, &mut self.rng)?;
                     let name = self.name_of_made_up(&thing)?;
-                    (self.drawn(Shown::from(&thing)), name)
+                    (self.drawn(Depicted::from(&thing)), name)
                 }
                 false => {
                     let cutout = self.library.draw_instance(&noun, &mut self.rng)?;

@@ -20,10 +20,9 @@ mod tokenizer;
 pub use program::{MeteorStats, ProgramError, Programs};
 pub use tokenizer::tokenize;
 
-use super::{Error, Metric, Result, ratio};
-
-/// Words of a text.
-pub(super) type Words = Vec<String>;
+use super::error::{Error, Result};
+use super::metric::{Metric, ratio};
+use tokenizer::Words;
 
 /// What one description adds.
 #[derive(Debug, Clone, PartialEq)]

@@ -14,6 +14,9 @@ use std::sync::LazyLock;
 
 use regex::Regex;
 
+/// Words of a text.
+pub(super) type Words = Vec<String>;
+
 /// What pycocoevalcap removes, and quotes of other shapes, which become such ones before.
 const REMOVED: [&str; 21] = [
     "''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";", "\"", "“", "”", "‘", "’",

@@ -3,8 +3,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
-use super::{Jar, ProgramError};
-use crate::metrics::caption::Words;
+use super::error::ProgramError;
+use super::jar::Jar;
+use crate::metrics::caption::tokenizer::Words;
 
 /// Weights of the stages: equal words, stems, synonyms, paraphrases.
 const STAGES: [f64; 4] = [1.0, 0.6, 0.8, 0.6];
