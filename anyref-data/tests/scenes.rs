@@ -4,17 +4,17 @@ use std::time::Instant;
 
 mod common;
 
+use anyref_core::Reference;
 use anyref_data::scenes::{
-    Error, Instruction, InstructionConfig, Kind, Mask, ReferenceData, Scene, SceneConfig, Scenes,
-    Split,
+    Error, Instruction, InstructionConfig, Kind, Mask, Scene, SceneConfig, Scenes, Split,
 };
 use common::{questions, sets};
 
 fn same(a: &Instruction, b: &Instruction) -> bool {
-    let same_reference = |(a, b): (&ReferenceData, &ReferenceData)| match (a, b) {
-        (ReferenceData::Box(a), ReferenceData::Box(b)) => a == b,
-        (ReferenceData::Image(a), ReferenceData::Image(b)) => a == b,
-        (ReferenceData::Audio(a), ReferenceData::Audio(b)) => a == b,
+    let same_reference = |(a, b): (&Reference, &Reference)| match (a, b) {
+        (Reference::Box(a), Reference::Box(b)) => a == b,
+        (Reference::Image(a), Reference::Image(b)) => a.image() == b.image(),
+        (Reference::Audio(a), Reference::Audio(b)) => a.samples == b.samples,
         _ => false,
     };
     (a.kind, &a.question, &a.answer, &a.targets) == (b.kind, &b.question, &b.answer, &b.targets)
@@ -80,17 +80,20 @@ fn every_placeholder_has_its_reference_and_every_obj_its_target() {
                         q.question
                     );
                     match reference {
-                        ReferenceData::Box([x0, y0, x1, y1]) => {
+                        Reference::Box([x0, y0, x1, y1]) => {
                             assert!(0.0 <= *x0 && x0 < x1 && *x1 <= w, "{name} {index}");
                             assert!(0.0 <= *y0 && y0 < y1 && *y1 <= h, "{name} {index}");
                         }
-                        ReferenceData::Image(image) => {
+                        Reference::Image(image) => {
+                            let image = image.image();
                             assert!(image.width().max(image.height()) <= 128);
                         }
-                        ReferenceData::Audio(samples) => {
+                        Reference::Audio(sound) => {
+                            let samples = &sound.samples;
                             assert!((4_000..=96_000).contains(&samples.len()));
                             assert!(samples.iter().all(|s| s.abs() <= 1.0));
                         }
+                        Reference::Text(_) => panic!("words stand in the question"),
                     }
                 }
             }
@@ -150,9 +153,10 @@ fn mask_cropping_blacks_out_all_but_the_object() {
         for index in 0..20 {
             let scene = set.scene(Split::Train, index);
             for question in set.instructions(&scene, &config, 0) {
-                let ReferenceData::Image(image) = &question.references[0] else {
+                let Reference::Image(image) = &question.references[0] else {
                     panic!()
                 };
+                let image = image.image();
                 let (w, h) = (image.width() - 1, image.height() - 1);
                 let corners = [(0, 0), (w, 0), (0, h), (w, h)];
                 black += corners
@@ -246,7 +250,7 @@ fn training_may_ask_for_things_without_a_name_by_pictures_of_them() {
             if scene.made_up.is_empty() {
                 continue;
             }
-            assert!(asked.misnamed && matches!(asked.references[..], [ReferenceData::Image(_)]));
+            assert!(asked.misnamed && matches!(asked.references[..], [Reference::Image(_)]));
             let [target] = &asked.targets[..] else {
                 panic!("{} targets", asked.targets.len())
             };

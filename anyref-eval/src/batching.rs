@@ -37,10 +37,11 @@ struct Waiting<B: Backend, T> {
 }
 
 impl<B: Backend> QuestionBatches<'_, B> {
-    /// Asks everything and hands each answer over in the order of the questions, or why there is none.
+    /// Asks everything and hands each answer over in the order of the questions, or why there is
+    /// none.
     ///
     /// # Errors
-    /// Those of the groups, of `each`, and of the model where they are not about one question.
+    /// Errors of the groups, of `each`, and of the model where they are not about one question.
     pub(super) fn ask<T>(
         &self,
         groups: &mut dyn Iterator<Item = Result<Group<T>>>,

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::batching::{Group, QuestionBatches};
 use super::error::{Error, Result};
-use super::files::{Prediction, ScoredMask, Target, TargetReference};
+use super::files::{Prediction, ScoredMask, Target};
 use super::prefetch::prefetch;
 use super::progress::{Counter, Progress};
 use super::records::{Records, replace};
@@ -23,19 +23,20 @@ use super::throughput::{Stopwatch, Throughput};
 /// Options of an evaluation on a published data set.
 #[derive(Debug, Clone)]
 pub struct DatasetOptions {
-    /// Whether boxes are to be described, which other items are left out for; or things to be segmented,
-    /// which boxes are left out for.
+    /// Whether boxes are to be described, which other items are left out for; or things to be
+    /// segmented, which boxes are left out for.
     pub describe: bool,
     /// The fold of classes that the data set is, where scores are by fold.
     pub fold: Option<usize>,
-    /// Ask about so many items at most, the first whose files are all there. Without it every file has to be
-    /// there.
+    /// Ask about so many items at most, the first whose files are all there. Without it every file
+    /// has to be there.
     pub limit: Option<usize>,
     /// Questions asked at a time, at least 1.
     pub batch: usize,
     /// Where `targets.jsonl` and `predictions.jsonl` go; an evaluation begun there is continued.
     pub out: PathBuf,
-    /// What may not change when an evaluation is continued: the data set, the model and how it answers.
+    /// Settings that may not change when an evaluation is continued: the data set, the model and
+    /// how it answers.
     pub settings: String,
 }
 
@@ -54,9 +55,10 @@ pub struct Asked {
     pub throughput: Throughput,
 }
 
-/// Asks about a data set's items, in order. A picture is encoded once for all questions about it that
-/// follow one another, and files are read ahead while the model computes. A question that the model does not take,
-/// such as a sound in which nothing can be heard, counts as answered by nothing. `progress` is told of each answer.
+/// Asks about a data set's items, in order. A picture is encoded once for all questions about it
+/// that follow one another, and files are read ahead while the model computes. A question that the
+/// model does not take, such as a sound in which nothing can be heard, counts as answered by
+/// nothing. `progress` is told of each answer.
 ///
 /// # Errors
 /// When files are missing or damaged, the folder cannot be written, or nothing is left to ask.
@@ -250,21 +252,9 @@ fn target(item: &Item, fold: Option<usize>) -> Result<Target> {
         fold,
         video: item.video.clone(),
         question: item.question.clone(),
-        references: item.references.iter().map(written).collect(),
+        references: item.references.clone(),
         line: 0,
     })
-}
-
-fn written(reference: &datasets::Reference) -> TargetReference {
-    match reference {
-        datasets::Reference::Text(text) => TargetReference::Text(text.clone()),
-        datasets::Reference::Box(area) => TargetReference::Box(*area),
-        datasets::Reference::Audio(path) => TargetReference::Audio(path.clone()),
-        datasets::Reference::Image { path, region, .. } => TargetReference::Image {
-            path: path.clone(),
-            area: region.as_ref().map(|region| region.area),
-        },
-    }
 }
 
 fn prediction(id: &str, answer: Result<Answer, String>) -> Prediction {
@@ -287,8 +277,8 @@ fn prediction(id: &str, answer: Result<Answer, String>) -> Prediction {
     }
 }
 
-/// Which of the questions `asked_for` an evaluation begun in the same place has answered. Its files are left
-/// with those alone: a kill may have left a target without its answer, or half a line.
+/// Which of the questions `asked_for` an evaluation begun in the same place has answered. Its files
+/// are left with those alone: a kill may have left a target without its answer, or half a line.
 fn begun(asked: &Asked, asked_for: HashSet<&str>) -> Result<HashSet<String>> {
     let (targets, predictions) = (lines(&asked.targets)?, lines(&asked.predictions)?);
     let known: HashSet<&String> = targets.iter().map(|(id, _)| id).collect();

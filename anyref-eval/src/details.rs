@@ -1,5 +1,5 @@
-//! Where a model does well and where not: scores by size, number and overlap of objects, nouns taken for one another,
-//! and whether the mask score tells the true IoU.
+//! Where a model does well and where not: scores by size, number and overlap of objects, nouns
+//! taken for one another, and whether the mask score tells the true IoU.
 
 use std::collections::BTreeMap;
 

@@ -10,7 +10,7 @@ use super::disturbance::Disturbance;
 /// Options of an evaluation on stamp scenes.
 #[derive(Debug, Clone)]
 pub struct EvalOptions {
-    /// What to evaluate.
+    /// Kinds of questions.
     pub kinds: Vec<EvalKind>,
     /// Cases a kind.
     pub cases: usize,
@@ -18,16 +18,17 @@ pub struct EvalOptions {
     pub batch: usize,
     /// Where predictions, table and pictures go; an evaluation begun there is continued.
     pub out: PathBuf,
-    /// What may not change when an evaluation is continued: the scenes, the model and how it answers.
+    /// Settings that may not change when an evaluation is continued: the scenes, the model and how
+    /// it answers.
     pub settings: String,
     /// How the questions are made.
     pub instructions: InstructionConfig,
-    /// What is done to the pictures and sounds before the model gets them.
+    /// Disturbance of the pictures and sounds before the model gets them.
     pub disturbance: Option<Disturbance>,
 }
 
 impl EvalOptions {
-    /// What may not change when an evaluation is continued.
+    /// Settings that may not change when an evaluation is continued.
     pub(crate) fn identity(&self) -> String {
         match self.disturbance {
             Some(disturbance) => format!("{}, {}", self.settings, disturbance.name()),

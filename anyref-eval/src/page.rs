@@ -1,4 +1,5 @@
-//! The best, the middling and the worst answers, to be looked at: reference, prediction and truth side by side.
+//! The best, the middling and the worst answers, to be looked at: reference, prediction and truth
+//! side by side.
 
 use std::fs;
 use std::path::Path;
@@ -22,13 +23,13 @@ const SIDE: u32 = 220;
 pub(super) struct Row {
     /// How good it is, 0 to 1.
     pub(super) quality: f64,
-    /// What names the question.
+    /// Name of the question.
     pub(super) id: String,
-    /// What it refers with.
+    /// Its references, in words.
     pub(super) reference: String,
-    /// What was said.
+    /// Words of the answer.
     pub(super) answer: String,
-    /// What should have been.
+    /// Words of the truth.
     pub(super) expected: String,
 }
 
@@ -60,8 +61,8 @@ impl Drawn {
     }
 }
 
-/// Pictures and a table of the best, median and worst answers, as Markdown; pictures are `out/PREFIXbest.png` and so
-/// on. `draw` is given places in `rows`.
+/// Pictures and a table of the best, median and worst answers, as Markdown; pictures are
+/// `out/PREFIXbest.png` and so on. `draw` is given places in `rows`.
 ///
 /// # Errors
 /// When a picture cannot be drawn or written.

@@ -11,8 +11,8 @@ const THREADS: usize = 4;
 /// Results that may be ready or under way before they are taken.
 const AHEAD: usize = 16;
 
-/// Hands `take` what `work` makes of each job, in the order of the jobs. Jobs are begun before they are asked for, but
-/// no more than a few; those not begun when `take` returns are dropped.
+/// Hands `take` what `work` makes of each job, in the order of the jobs. Jobs are begun before they
+/// are asked for, but no more than a few; those not begun when `take` returns are dropped.
 ///
 /// # Panics
 /// When `work` does.
@@ -52,7 +52,8 @@ pub(super) fn prefetch<J: Send, T: Send, R>(
                 to_threads.send((job, result)).ok()?;
                 under_way.push_back(receiver);
             }
-            // A thread that panicked ends the results, and its panic goes on at the end of the scope.
+            // A thread that panicked ends the results, and its panic goes on at the end of the
+            // scope.
             under_way.pop_front()?.recv().ok()
         });
         let taken = take(&mut results);

@@ -1,24 +1,27 @@
-//! Pages about the answers to a published data set: cases to be looked at, and whether the mask score can be trusted.
+//! Pages about the answers to a published data set: cases to be looked at, and whether the mask
+//! score can be trusted.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use anyref_data::datasets::Reference;
 use anyref_vision::preprocess::open_image;
 use image::{RgbImage, imageops};
 
 use super::calibration::calibration;
 use super::error::{Error, Result};
-use super::files::{Prediction, Target, TargetReference, Targets, read_predictions};
+use super::files::{Prediction, Target, Targets, read_predictions};
 use super::metrics::caption::{Programs, caption_samples};
 use super::metrics::{Overlap, united};
 use super::page::{self, Drawn, LEGEND, Row, page};
 
-/// Writes `cases.md` with `best.png`, `median.png` and `worst.png` into `out`: by the IoU of all masks of an answer with
-/// all of the truth, and descriptions by ROUGE-L. Where there are masks, `details.md` holds their scores against the
-/// true IoU. Returns the page.
+/// Writes `cases.md` with `best.png`, `median.png` and `worst.png` into `out`: by the IoU of all
+/// masks of an answer with all of the truth, and descriptions by ROUGE-L. Where there are masks,
+/// `details.md` holds their scores against the true IoU. Returns the page.
 ///
 /// # Errors
-/// When targets or predictions cannot be read, a picture of theirs is gone, or the folder cannot be written.
+/// When targets or predictions cannot be read, a picture of theirs is gone, or the folder cannot be
+/// written.
 pub fn write_page(
     targets: &Path,
     predictions: &Path,
@@ -98,13 +101,13 @@ fn scores_against(answers: &[Prediction], ious: &[f64]) -> String {
 /// The question and what it refers with, in words.
 fn words(target: &Target) -> String {
     let given = target.references.iter().map(|given| match given {
-        TargetReference::Text(text) => text.clone(),
-        TargetReference::Box(area) => {
+        Reference::Text(text) => text.clone(),
+        Reference::Box(area) => {
             let [x0, y0, x1, y1] = area.map(|side| side.round() as i64);
             format!("box {x0},{y0},{x1},{y1}")
         }
-        TargetReference::Image { path, .. } => format!("picture {}", name(path)),
-        TargetReference::Audio(path) => format!("sound {}", name(path)),
+        Reference::Image { path, .. } => format!("picture {}", name(path)),
+        Reference::Audio(path) => format!("sound {}", name(path)),
     });
     let given = given.collect::<Vec<_>>().join(", ");
     match (&target.question, given.is_empty()) {
@@ -130,9 +133,12 @@ fn draw(target: &Target, answer: &Prediction) -> Result<Drawn> {
     let mut boxes = Vec::new();
     for given in &target.references {
         match given {
-            TargetReference::Box(area) => boxes.push(*area),
-            TargetReference::Image { path, area } if example.is_none() => {
-                example = Some(part(&open(path)?, *area));
+            Reference::Box(area) => boxes.push(*area),
+            Reference::Image { path, region, .. } if example.is_none() => {
+                example = Some(part(
+                    &open(path)?,
+                    region.as_ref().map(|region| region.area),
+                ));
             }
             _ => {}
         }

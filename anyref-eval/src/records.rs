@@ -17,8 +17,9 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// Opens a file, makes it if there is none, and reads its records. A last line that a kill cut short is cut off
-    /// where it stands: the records before it are not written again, so that another kill cannot lose them.
+    /// Opens a file, makes it if there is none, and reads its records. A last line that a kill cut
+    /// short is cut off where it stands: the records before it are not written again, so that
+    /// another kill cannot lose them.
     ///
     /// # Errors
     /// When the file cannot be read or written, or a line but the last is no record.

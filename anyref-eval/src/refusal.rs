@@ -1,11 +1,13 @@
-//! Questions that the model does not take: they count as answered by nothing, and an evaluation goes on.
+//! Questions that the model does not take: they count as answered by nothing, and an evaluation
+//! goes on.
 
 use super::error::{Error, Result};
 
-/// What the model made of a question, or why it did not take it. Other errors are handed on.
+/// Result of a question, or the reason why the model did not take it. Other errors are handed on.
 ///
 /// # Errors
-/// When what went wrong is not about this question alone: a file that cannot be read, a part that the model lacks.
+/// When what went wrong is not about this question alone: a file that cannot be read, a part that
+/// the model lacks.
 pub(super) fn or_refused<T>(result: Result<T>) -> Result<Result<T, String>> {
     match result {
         Ok(value) => Ok(Ok(value)),

@@ -31,8 +31,9 @@ fn table(scores: &[Scores]) -> String {
     text
 }
 
-/// How scores fall when pictures and sounds are made worse: a row for each way, undisturbed first, and a column for
-/// each kind with its main score: gIoU, the share of right nouns for boxes, of refusals for absent things.
+/// How scores fall when pictures and sounds are made worse: a row for each way, undisturbed first,
+/// and a column for each kind with its main score: gIoU, the share of right nouns for boxes, of
+/// refusals for absent things.
 pub fn robustness_table(rows: &[(&str, Vec<Scores>)]) -> String {
     let kinds: Vec<_> = EvalKind::ALL
         .into_iter()

@@ -32,13 +32,14 @@ pub struct Evaluated {
     pub throughput: Throughput,
 }
 
-/// Runs or continues an evaluation. Writes `predictions.jsonl`, `details.md` and `cases.md` with its pictures into `options.out`.
-/// Scenes are composed ahead while the model computes, and `progress` is told of each answer.
+/// Runs or continues an evaluation. Writes `predictions.jsonl`, `details.md` and `cases.md` with
+/// its pictures into `options.out`. Scenes are composed ahead while the model computes, and
+/// `progress` is told of each answer.
 ///
 /// # Errors
-/// When `options.out` cannot be read or written, or holds an evaluation with other settings or cases that are damaged,
-/// other than by a last line cut short, or not of these scenes. When the model fails for a reason that is not about one
-/// question alone.
+/// When `options.out` cannot be read or written, or holds an evaluation with other settings or
+/// cases that are damaged, other than by a last line cut short, or not of these scenes. When the
+/// model fails for a reason that is not about one question alone.
 pub fn evaluate<B: Backend>(
     anyref: &AnyRef<B>,
     scenes: &Scenes,

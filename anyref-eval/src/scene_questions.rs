@@ -1,5 +1,6 @@
 //! Questions about stamp scenes, and how the answers went.
 
+use anyref_audio::Waveform;
 use anyref_core::{Answer, PicturePreprocessor, Prompt, Reference};
 use image::RgbImage;
 
@@ -10,9 +11,7 @@ use super::error::Result;
 use super::metrics::united;
 use super::options::EvalOptions;
 use anyref_data::scenes::phrases;
-use anyref_data::scenes::{
-    Instruction, InstructionConfig, KindWeights, Mask, ReferenceData, Scene, Scenes,
-};
+use anyref_data::scenes::{Instruction, InstructionConfig, KindWeights, Mask, Scene, Scenes};
 
 /// Outcome at an index of scenes.
 pub(super) enum Step {
@@ -130,10 +129,11 @@ fn disturbed(
         .references
         .iter()
         .map(|reference| match (reference, disturbance) {
-            (ReferenceData::Audio(samples), Some(disturbance)) => {
-                ReferenceData::Audio(disturbance.sound(samples, scene.seed)).to_reference()
+            (Reference::Audio(sound), Some(disturbance)) => {
+                let samples = disturbance.sound(&sound.samples, scene.seed);
+                Reference::Audio(Waveform::new(samples, sound.sample_rate))
             }
-            _ => reference.to_reference(),
+            _ => reference.clone(),
         })
         .collect();
     let image = match disturbance {
@@ -163,7 +163,7 @@ fn visible(scene: &Scene, instruction: &Instruction) -> Option<f32> {
         .reduce(f32::min)
 }
 
-/// What was said of a described object.
+/// Judgement of a description.
 struct Described {
     noun: String,
     said_noun: Option<String>,
@@ -195,7 +195,8 @@ impl Described {
             head.split(relation).next().unwrap_or(head)
         });
         let has = |noun: &str| format!(" {head} ").contains(&format!(" {noun} "));
-        // A noun within a longer one was not said: no engine in a fire engine. The object's own name stands for its noun.
+        // A noun within a longer one was not said: no engine in a fire engine. The object's own
+        // name stands for its noun.
         let name = &scene.objects[object].name;
         let nouns = scenes.library().nouns(false).iter().chain([&noun, name]);
         let nouns: Vec<&String> = nouns.filter(|word| has(word)).collect();

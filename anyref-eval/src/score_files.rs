@@ -41,10 +41,11 @@ impl Default for ScoreOptions {
 /// Scores a file of predictions and compares it with another one.
 ///
 /// # Errors
-/// As [`Targets::open`] and [`read_predictions`], and when a target lacks a field that the benchmark needs, has pixels
-/// to ignore where the benchmark ignores none or where its own masks are, has no masks in a picture too large for any,
-/// or brings a fold to more classes than the benchmark has. When a soft mask cannot be read or has another number of
-/// pixels than its picture, or a program that scores descriptions fails.
+/// As [`Targets::open`] and [`read_predictions`], and when a target lacks a field that the
+/// benchmark needs, has pixels to ignore where the benchmark ignores none or where its own masks
+/// are, has no masks in a picture too large for any, or brings a fold to more classes than the
+/// benchmark has. When a soft mask cannot be read or has another number of pixels than its picture,
+/// or a program that scores descriptions fails.
 pub fn score_files(
     benchmark: Benchmark,
     targets: &Path,

@@ -1,5 +1,7 @@
 //! The page of stamp scenes: cases of each kind to be looked at.
 
+use anyref_core::Reference;
+use anyref_data::scenes::Scenes;
 use anyref_decoder::rle::Rle;
 
 use super::case::Case;
@@ -7,7 +9,6 @@ use super::error::{Error, Result};
 use super::options::EvalOptions;
 use super::page::{self, Drawn, LEGEND, Row, page};
 use super::scene_questions::{question, true_mask};
-use anyref_data::scenes::{ReferenceData, Scenes};
 
 /// Writes `cases.md` with `KIND-best.png`, `KIND-median.png` and `KIND-worst.png`.
 pub(super) fn write_page(scenes: &Scenes, cases: &[Case], options: &EvalOptions) -> Result<()> {
@@ -50,9 +51,9 @@ fn draw(scenes: &Scenes, case: &Case, options: &EvalOptions) -> Result<Drawn> {
     let (mut example, mut boxes) = (None, Vec::new());
     for reference in &instruction.references {
         match reference {
-            ReferenceData::Box(area) => boxes.push(area.map(f64::from)),
-            ReferenceData::Image(image) => example = Some(image.clone()),
-            ReferenceData::Audio(_) => {}
+            Reference::Box(area) => boxes.push(area.map(f64::from)),
+            Reference::Image(image) => example = Some(image.image().clone()),
+            Reference::Text(_) | Reference::Audio(_) => {}
         }
     }
     Ok(Drawn {

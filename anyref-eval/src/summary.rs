@@ -27,8 +27,8 @@ pub struct Summary<'a, S> {
     pub throughput: &'a Throughput,
 }
 
-/// Writes `summary.json`, and `table` as `table.md` with how fast it went. An evaluation that had nothing left to ask
-/// keeps what was said of its speed.
+/// Writes `summary.json`, and `table` as `table.md` with how fast it went. An evaluation that had
+/// nothing left to ask keeps what was said of its speed.
 ///
 /// # Errors
 /// When `out` cannot be written.

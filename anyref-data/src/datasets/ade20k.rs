@@ -22,8 +22,8 @@ use super::label_pairs::LabelPairs;
 pub(crate) struct Ade20k(LabelPairs);
 
 impl Ade20k {
-    /// Opens the classes of `training` or `validation`. `min_area` is the smallest share of the picture
-    /// that a class must cover, 0 to 1.
+    /// Opens the classes of `training` or `validation`. `min_area` is the smallest share of the
+    /// picture that a class must cover, 0 to 1.
     ///
     /// # Errors
     /// When the folders or names cannot be read.
@@ -34,8 +34,8 @@ impl Ade20k {
         Ok(Self(pairs.with_min_area(min_area)))
     }
 
-    /// Opens the things of `training` or `validation`. `min_area` is the smallest share of the picture
-    /// that each must cover, 0 to 1.
+    /// Opens the things of `training` or `validation`. `min_area` is the smallest share of the
+    /// picture that each must cover, 0 to 1.
     ///
     /// # Errors
     /// When the folders or names cannot be read.

@@ -36,7 +36,7 @@ const FRAMES_V2: usize = 10;
 /// Where the pictures are, and where they are in their videos' resolution.
 const VISUAL: [&str; 2] = ["visual_frames", "visual_frames_original_resolution"];
 
-/// What a frame's mask picture says.
+/// Meaning of a frame's mask picture.
 #[derive(Clone, Debug, PartialEq)]
 enum Labels {
     /// White where the one source is, with its name.
@@ -66,8 +66,9 @@ pub(crate) struct AvsBench {
 }
 
 impl AvsBench {
-    /// Opens S4 (`Single-source`): the first frame of each training video, all five of `val` and `test`.
-    /// `original` takes the frames in their videos' resolution; they must then be of the masks' size.
+    /// Opens S4 (`Single-source`): the first frame of each training video, all five of `val` and
+    /// `test`. `original` takes the frames in their videos' resolution; they must then be of the
+    /// masks' size.
     ///
     /// # Errors
     /// When the table cannot be read, or has no such split.
@@ -106,8 +107,9 @@ impl AvsBench {
         Self::new(rows.name, entries, BTreeMap::new())
     }
 
-    /// Opens MS3 (`Multi-sources`): five frames of each video, whose sources have no names. `original`
-    /// takes the frames in their videos' resolution; they must then be of the masks' size.
+    /// Opens MS3 (`Multi-sources`): five frames of each video, whose sources have no names.
+    /// `original` takes the frames in their videos' resolution; they must then be of the masks'
+    /// size.
     ///
     /// # Errors
     /// When the table cannot be read, or has no such split.
@@ -140,7 +142,8 @@ impl AvsBench {
         Self::new(rows.name, entries, BTreeMap::new())
     }
 
-    /// Opens AVSBench-semantic: the annotated frames of each video, with a target for each class heard.
+    /// Opens AVSBench-semantic: the annotated frames of each video, with a target for each class
+    /// heard.
     ///
     /// # Errors
     /// When the table or the classes cannot be read, or there is no such split.
@@ -296,8 +299,8 @@ impl Rows {
     }
 }
 
-/// Colour of a class: its number's bits, lowest first, go to red, green and blue in turn, each channel's
-/// first to its highest bit.
+/// Colour of a class: its number's bits, lowest first, go to red, green and blue in turn, each
+/// channel's first to its highest bit.
 fn colour(number: u32) -> [u8; 3] {
     let mut colour = [0; 3];
     for bit in 0..24 {

@@ -15,7 +15,7 @@ use super::dataset::{Dataset, entry, some};
 use super::error::Result;
 use super::item::{Grouping, Item, Reference, Task};
 
-/// What is asked of COCO.
+/// Filters and grouping of COCO's things.
 #[derive(Clone, Debug, Default)]
 pub struct CocoOptions {
     /// Whether several things of a category are one target or several.

@@ -12,7 +12,7 @@ use super::files;
 use super::item::{Subject, corners};
 use super::shape::{Segmentation, Shape};
 
-/// What stands before a picture's number in COCO's release of 2014, and no longer in that of 2017.
+/// Prefix of picture names in COCO's release of 2014, which that of 2017 lacks.
 const PREFIX_OF_2014: &str = "COCO_train2014_";
 
 /// A picture of the file.
@@ -34,8 +34,8 @@ impl CocoImage {
         [self.width, self.height]
     }
 
-    /// Where the picture is in a folder. COCO's release of 2017 has the pictures of 2014 under their numbers alone: such
-    /// a name counts where the file's own is not there.
+    /// Where the picture is in a folder. COCO's release of 2017 has the pictures of 2014 under
+    /// their numbers alone: such a name counts where the file's own is not there.
     pub(super) fn path_in(&self, folder: &Path) -> PathBuf {
         let path = folder.join(&self.file_name);
         let number = self.file_name.strip_prefix(PREFIX_OF_2014);
@@ -49,11 +49,11 @@ impl CocoImage {
 /// One thing in one picture.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct CocoAnnotation {
-    /// What it is known by.
+    /// Its identifier.
     pub id: AnnotationId,
     /// The picture.
     pub image_id: i64,
-    /// What it is.
+    /// Its category.
     pub category_id: i64,
     /// Its mask.
     #[serde(deserialize_with = "shared")]
@@ -122,7 +122,8 @@ impl CocoFile {
     /// Reads `instances.json` and its like.
     ///
     /// # Errors
-    /// When the file is not of COCO's form, or an annotation is of a picture or category that it lacks.
+    /// When the file is not of COCO's form, or an annotation is of a picture or category that it
+    /// lacks.
     pub fn open(path: &Path) -> Result<Self> {
         let document: Document = files::json(path)?;
         let images: BTreeMap<_, _> = document.images.into_iter().map(|i| (i.id, i)).collect();

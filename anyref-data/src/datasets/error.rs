@@ -23,7 +23,7 @@ pub enum Error {
     Format {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// A line of a file of lines is wrong.
@@ -33,7 +33,7 @@ pub enum Error {
         path: PathBuf,
         /// Line, from 1.
         line: usize,
-        /// What is wrong and how it should be.
+        /// The fault, and the remedy.
         reason: String,
     },
     /// A pickle cannot be read.
@@ -50,7 +50,7 @@ pub enum Error {
     /// A mask cannot be rasterised.
     #[error("{reason}; the annotation is damaged, download it again")]
     Mask {
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// A picture is of another size than its annotations say.
@@ -123,14 +123,14 @@ pub enum Error {
         /// Number of items.
         len: usize,
     },
-    /// What is wrong with one item.
+    /// A fault of one item.
     #[error("{dataset}, item {id}: {source}")]
     Item {
         /// Name of the data set.
         dataset: String,
         /// The item.
         id: String,
-        /// What is wrong.
+        /// The fault.
         source: Box<Error>,
     },
 }

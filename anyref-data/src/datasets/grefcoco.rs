@@ -6,8 +6,8 @@
 //! ROOT/images/mscoco/images/train2014/      pictures
 //! ```
 //!
-//! COCO's pictures may also be those of `train2017`, which are the same under other names: `000000000009.jpg` in the
-//! place of `COCO_train2014_000000000009.jpg`.
+//! COCO's pictures may also be those of `train2017`, which are the same under other names:
+//! `000000000009.jpg` in the place of `COCO_train2014_000000000009.jpg`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};

@@ -1,4 +1,5 @@
-//! A data set in a JSON Lines file of your own: one JSON object a line, described in `docs/your-data.md`.
+//! A data set in a JSON Lines file of your own: one JSON object a line, described in
+//! `docs/your-data.md`.
 //!
 //! ```text
 //! {"image": "a.jpg", "references": [{"text": "the dog"}], "answer": "the dog<obj>.", "masks": ["a-dog.png"]}
@@ -87,8 +88,8 @@ impl Jsonl {
         Ok(data)
     }
 
-    /// Everything that is wrong with a file, line by line: its form, pictures, sounds and masks. Returns
-    /// how many lines are good as well.
+    /// Everything that is wrong with a file, line by line: its form, pictures, sounds and masks.
+    /// Returns how many lines are good as well.
     ///
     /// # Errors
     /// When the file cannot be read at all.
@@ -159,7 +160,11 @@ impl Jsonl {
                     area: corners.unwrap_or(whole),
                     mask: mask.map(|mask| self.shape(&mask)),
                 });
-                Reference::Image { path, size, region }
+                Reference::Image {
+                    path,
+                    size: Some(size),
+                    region,
+                }
             }
             LineReference { corners, .. } => Reference::Box(corners.unwrap_or_default()),
         })
@@ -245,7 +250,7 @@ impl Dataset for Jsonl {
     }
 }
 
-/// What a line is called.
+/// Name of a line.
 fn id(number: usize, line: &Line) -> String {
     line.id.clone().unwrap_or_else(|| number.to_string())
 }
@@ -277,7 +282,7 @@ fn examine(data: &Jsonl, number: usize, line: &Line) -> Result<()> {
             Reference::Text(_) => {}
             Reference::Box(corners) => inside(*corners, item.size).map_err(at)?,
             Reference::Image { size, region, .. } => {
-                if let Some(region) = region {
+                if let (Some(size), Some(region)) = (size, region) {
                     inside(region.area, *size).map_err(at)?;
                     if let Some(mask) = &region.mask {
                         mask.rasterise(*size).map_err(at)?;

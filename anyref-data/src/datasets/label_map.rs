@@ -1,5 +1,5 @@
-//! Masks and label maps in PNG files, with the values as they are stored: a palette's indices, not its
-//! colours.
+//! Masks and label maps in PNG files, with the values as they are stored: a palette's indices, not
+//! its colours.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -14,15 +14,15 @@ use crate::scenes::Mask;
 /// Pixels that belong to a mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// Those that are not 0; in a palette, those whose index is not 0.
+    /// Pixels that are not 0; in a palette, pixels whose index is not 0.
     NotZero,
-    /// Those at least half as bright as white.
+    /// Pixels at least half as bright as white.
     Bright,
-    /// Those of this label.
+    /// Pixels of this label.
     Label(u32),
-    /// Those of this colour.
+    /// Pixels of this colour.
     Colour([u8; 3]),
-    /// Those with this value in this channel.
+    /// Pixels with this value in this channel.
     Channel(usize, u8),
 }
 
@@ -43,7 +43,8 @@ impl LabelMap {
     /// Reads a file.
     ///
     /// # Errors
-    /// When the file cannot be opened, is not a whole PNG file, or is of a picture too large to be decoded.
+    /// When the file cannot be opened, is not a whole PNG file, or is of a picture too large to be
+    /// decoded.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
         let bad = |e: png::DecodingError| Error::picture(path, e);

@@ -1,9 +1,9 @@
 //! The published data sets, read from the layouts in which they are downloaded.
 //!
-//! A [`Dataset`] gives an [`Item`] by index: a picture, what refers to things in it, and the masks or
-//! words that answer. Masks are kept as they are written ([`Shape`]) and rasterised when asked for, as
-//! pycocotools rasterises them. Opening reads annotations only; [`check_files`] lists whatever pictures,
-//! sounds and masks are missing before anything starts.
+//! A [`Dataset`] gives an [`Item`] by index: a picture, what refers to things in it, and the masks
+//! or words that answer. Masks are kept as they are written ([`Shape`]) and rasterised when asked
+//! for, as pycocotools rasterises them. Opening reads annotations only; [`check_files`] lists
+//! whatever pictures, sounds and masks are missing before anything starts.
 //!
 //! | file | data sets |
 //! | --- | --- |
@@ -17,8 +17,9 @@
 //! | `avsbench` | sounds to masks: S4, MS3 and AVSBench-semantic |
 //! | `jsonl` | a JSON Lines file of your own |
 //!
-//! [`Source`] names any of them in a configuration and opens it, and [`Per`] says whether its items or its pictures
-//! count. [`Templates`] turns items into questions and answers, and [`Mixture`] puts data sets in proportion and order.
+//! [`Source`] names any of them in a configuration and opens it, and [`Per`] says whether its items
+//! or its pictures count. [`Templates`] turns items into questions and answers, and [`Mixture`]
+//! puts data sets in proportion and order.
 
 mod ade20k;
 mod annotation_id;

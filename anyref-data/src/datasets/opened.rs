@@ -31,7 +31,8 @@ impl Item {
     /// A reference of this item.
     ///
     /// # Errors
-    /// When a file of it cannot be read, its mask cannot be rasterised, or its region does not fit its picture.
+    /// When a file of it cannot be read, its mask cannot be rasterised, or its region does not fit
+    /// its picture.
     pub fn open_reference(&self, reference: &item::Reference) -> Result<Reference> {
         Ok(match reference {
             item::Reference::Text(text) => Reference::Text(text.clone()),
@@ -39,13 +40,14 @@ impl Item {
             item::Reference::Audio(path) => Reference::Audio(open_sound(path)?),
             item::Reference::Image { path, size, region } => {
                 let image = open_image(path).map_err(anyref_core::Error::from)?;
+                let size = size.unwrap_or([image.width(), image.height()]);
                 Reference::Image(match region {
                     None => ReferenceImage::new(image),
                     Some(region) => match &region.mask {
-                        None => ReferenceImage::cropped(&image, inside(region.area, *size))?,
+                        None => ReferenceImage::cropped(&image, inside(region.area, size))?,
                         Some(shape) => {
-                            let [width, height] = *size;
-                            let bytes = shape.rasterise(*size)?.to_bytes();
+                            let [width, height] = size;
+                            let bytes = shape.rasterise(size)?.to_bytes();
                             let mask = GrayImage::from_raw(width, height, bytes)
                                 .ok_or_else(|| Error::mask("a mask has not a byte a pixel"))?;
                             ReferenceImage::masked(&image, &mask)?

@@ -1,4 +1,5 @@
-//! PASCAL-5i: four folds of five of PASCAL VOC's classes, each to be segmented by the example of a picture.
+//! PASCAL-5i: four folds of five of PASCAL VOC's classes, each to be segmented by the example of a
+//! picture.
 //!
 //! ```text
 //! ROOT/VOCdevkit/VOC2012/JPEGImages/            pictures
@@ -7,9 +8,10 @@
 //! ROOT/splits/pascal/trn/fold0.txt
 //! ```
 //!
-//! The lists are HSNet's `data/splits`; `VOC2012` may also lie in `ROOT` itself. As HSNet has it, a fold is tested in a
-//! thousand episodes, which go through its list as often as that takes; each has another example of the class, drawn
-//! from the pictures of the list. Pixels at the borders of things do not count.
+//! The lists are HSNet's `data/splits`; `VOC2012` may also lie in `ROOT` itself. As HSNet has it, a
+//! fold is tested in a thousand episodes, which go through its list as often as that takes; each
+//! has another example of the class, drawn from the pictures of the list. Pixels at the borders of
+//! things do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -172,7 +174,7 @@ impl Pascal5i {
         })?;
         let path = self.picture(name);
         Ok(Reference::Image {
-            size: picture_size(&path)?,
+            size: Some(picture_size(&path)?),
             path,
             region: Some(Region {
                 area: area.map(f64::from),

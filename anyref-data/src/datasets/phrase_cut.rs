@@ -6,8 +6,8 @@
 //! ROOT/images/                              pictures
 //! ```
 //!
-//! Polygons are filled as COCO's are. The data set's own tool draws them with Pillow, which also covers
-//! the pixels that the outline touches.
+//! Polygons are filled as COCO's are. The data set's own tool draws them with Pillow, which also
+//! covers the pixels that the outline touches.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};

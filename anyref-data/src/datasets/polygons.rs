@@ -1,8 +1,8 @@
 //! COCO's polygons to masks, pixel for pixel as pycocotools fills them.
 //!
-//! The outline is drawn five times as fine as the picture. Wherever it steps from one fine column to the
-//! next in the middle of a picture's column, the column changes between off and on at that height; sorted
-//! column by column, these heights are the mask's runs.
+//! The outline is drawn five times as fine as the picture. Wherever it steps from one fine column
+//! to the next in the middle of a picture's column, the column changes between off and on at that
+//! height; sorted column by column, these heights are the mask's runs.
 
 use anyref_decoder::rle::{Merge, Rle};
 
@@ -13,8 +13,8 @@ const FINE: f64 = 5.0;
 /// Largest coordinate accepted, in pixels; beyond it an outline would take minutes to draw.
 const LARGEST: f64 = 1e5;
 
-/// Union of polygons `x0, y0, x1, y1, ...` in a mask of `[height, width]`; no polygon at all is an empty
-/// mask.
+/// Union of polygons `x0, y0, x1, y1, ...` in a mask of `[height, width]`; no polygon at all is an
+/// empty mask.
 ///
 /// # Errors
 /// When a polygon has fewer than two points, half a point, or coordinates no picture has.

@@ -6,8 +6,8 @@
 //! ROOT/images/mscoco/images/train2014/      pictures (RefCLEF: ROOT/images/saiapr_tc-12/)
 //! ```
 //!
-//! COCO's pictures may also be those of `train2017`, which are the same under other names: `000000000009.jpg` in the
-//! place of `COCO_train2014_000000000009.jpg`.
+//! COCO's pictures may also be those of `train2017`, which are the same under other names:
+//! `000000000009.jpg` in the place of `COCO_train2014_000000000009.jpg`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -209,8 +209,8 @@ pub(super) fn images_folder(dataset: &str) -> &'static str {
     }
 }
 
-/// Whether a reference of the split `own` counts to `wanted`: REFER's `testA` is every split with an A
-/// (RefCLEF has `testAB` and others), and `test` every one with `test` in it.
+/// Whether a reference of the split `own` counts to `wanted`: REFER's `testA` is every split with
+/// an A (RefCLEF has `testAB` and others), and `test` every one with `test` in it.
 fn in_split(own: &str, wanted: &str) -> bool {
     match wanted {
         "testA" | "testB" | "testC" => own.contains(&wanted[4..]),

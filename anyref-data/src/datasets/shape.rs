@@ -20,8 +20,8 @@ pub enum Shape {
     Pixels(Pixels),
     /// All of several.
     Union(Vec<Shape>),
-    /// What is seen of several that lie one on the other, the first at the bottom: of each whether it
-    /// belongs to the mask.
+    /// Visible pixels of several that lie one on the other, the first at the bottom: of each
+    /// whether it belongs to the mask.
     Layers(Vec<(Shape, bool)>),
 }
 
@@ -69,9 +69,9 @@ impl Segmentation {
     /// The mask in a picture of `[width, height]`.
     ///
     /// # Errors
-    /// When run lengths are of another size than the picture, damaged or do not cover it exactly, when
-    /// a polygon has too few points or coordinates that no picture has, or when the picture is beyond
-    /// [`MAX_PIXELS`](anyref_decoder::rle::MAX_PIXELS).
+    /// When run lengths are of another size than the picture, damaged or do not cover it exactly,
+    /// when a polygon has too few points or coordinates that no picture has, or when the picture is
+    /// beyond [`MAX_PIXELS`](anyref_decoder::rle::MAX_PIXELS).
     pub fn to_rle(&self, size: [u32; 2]) -> Result<Rle> {
         let [width, height] = size;
         match self {

@@ -342,7 +342,7 @@ impl Source {
     }
 }
 
-/// What counts as one in an epoch.
+/// Unit that an epoch counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Per {
@@ -365,20 +365,22 @@ impl Per {
 pub struct WeightedSource {
     /// The data set.
     pub source: Source,
-    /// Its weight in the mixture; when left out the number of its items, or of its pictures where those count, as in a plain
-    /// concatenation.
+    /// Its weight in the mixture; when left out the number of its items, or of its pictures where
+    /// those count, as in a plain concatenation.
     #[serde(default)]
     pub weight: Option<f64>,
-    /// What counts as one. Not written where it is an item, so that runs begun without it go on.
+    /// Unit that is counted. Not written where it is an item, so that runs begun without it go on.
     #[serde(default, skip_serializing_if = "Per::is_item")]
     pub per: Per,
 }
 
 impl WeightedSource {
-    /// Reads the annotations, as [`Source::open`] does, and puts the items of a picture together where pictures count.
+    /// Reads the annotations, as [`Source::open`] does, and puts the items of a picture together
+    /// where pictures count.
     ///
     /// # Errors
-    /// As [`Source::open`], and when an item's annotation names a picture that the file does not list.
+    /// As [`Source::open`], and when an item's annotation names a picture that the file does not
+    /// list.
     pub fn open(&self, seed: u64) -> Result<Arc<dyn Dataset>> {
         let dataset = self.source.open(seed)?;
         Ok(match self.per {

@@ -59,8 +59,8 @@ pub(crate) struct VisualGenome {
 const NAME: &str = "Visual Genome regions";
 
 impl VisualGenome {
-    /// Opens the regions. Boxes are cut to their picture; regions of which nothing is left, or that have
-    /// no words, are left out.
+    /// Opens the regions. Boxes are cut to their picture; regions of which nothing is left, or that
+    /// have no words, are left out.
     ///
     /// # Errors
     /// When the annotations cannot be read, or regions are of a picture that is not listed.

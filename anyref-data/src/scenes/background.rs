@@ -119,7 +119,8 @@ impl Backgrounds {
     /// pictures themselves. Expected pictures that are not there are skipped.
     ///
     /// # Errors
-    /// When a picture that is there cannot be read, or there is none for training or none for validation.
+    /// When a picture that is there cannot be read, or there is none for training or none for
+    /// validation.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         let load = |names: &[&str]| -> Result<Vec<Photograph>> {
             names

@@ -13,7 +13,7 @@ const STAMPS: &str = include_str!("../../assets/stamps.json");
 pub(crate) struct Stamp {
     /// Picture, relative to the stamps folder.
     pub path: String,
-    /// What a person would call it, as exactly as the picture shows.
+    /// Name that a person would give it, as exact as the picture.
     pub name: String,
     /// The plain word for it; instances of one noun may refer to one another.
     pub noun: String,

@@ -54,7 +54,7 @@ impl SceneObject {
 /// A thing without a name in a scene.
 #[derive(Clone, Debug)]
 pub struct SceneMadeUp {
-    /// What it looks like.
+    /// Its picture.
     pub(crate) thing: Arc<MadeUp>,
     /// Visible pixels.
     pub mask: Mask,
@@ -157,7 +157,7 @@ pub(crate) fn compose(library: &Library, config: &SceneConfig, split: Split, see
     }
 }
 
-/// What a scene shows.
+/// A thing that a scene shows.
 #[derive(Clone)]
 enum Thing {
     /// A cut-out of the library.

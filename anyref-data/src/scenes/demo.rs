@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use anyref_audio::Waveform;
+use anyref_core::Reference;
 use anyref_decoder::rle::Rle;
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
@@ -12,9 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use super::composer::{Scene, SceneObject};
 use super::error::{Error, Result};
-use super::instruction::{
-    Instruction, InstructionConfig, Kind, KindWeights, OBJECT, ReferenceData,
-};
+use super::instruction::{Instruction, InstructionConfig, Kind, KindWeights, OBJECT};
 use super::scene_set::Scenes;
 use super::sound::SAMPLE_RATE;
 use super::split::Split;
@@ -57,7 +56,7 @@ pub struct DemoScene {
 /// A question with its true answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DemoTask {
-    /// What the question refers with.
+    /// Kind of reference that the question has.
     pub kind: Kind,
     /// The question; `{1}`, `{2}` stand where the references go.
     pub question: String,
@@ -161,8 +160,8 @@ fn audible(instruction: &Instruction) -> bool {
         .references
         .iter()
         .all(|reference| match reference {
-            ReferenceData::Audio(samples) => {
-                let heard = excerpt(samples);
+            Reference::Audio(sound) => {
+                let heard = excerpt(&sound.samples);
                 let power = heard.iter().map(|s| s * s).sum::<f32>() / heard.len().max(1) as f32;
                 power.sqrt() > 0.01
             }
@@ -195,8 +194,8 @@ fn write_scene(
             .references
             .iter()
             .enumerate()
-            .map(|(number, reference)| {
-                write_reference(reference, &format!("{name}-{}", number + 1), folder)
+            .filter_map(|(number, reference)| {
+                write_reference(reference, &format!("{name}-{}", number + 1), folder).transpose()
             })
             .collect::<Result<_>>()?;
         let masks = instruction
@@ -215,23 +214,27 @@ fn write_scene(
     Ok(DemoScene { picture, tasks })
 }
 
-fn write_reference(reference: &ReferenceData, name: &str, folder: &Path) -> Result<DemoReference> {
-    Ok(match reference {
-        ReferenceData::Box(corners) => {
-            DemoReference::Box(corners.map(|at| (at * 10.0).round() / 10.0))
-        }
-        ReferenceData::Image(image) => {
+/// Writes what a reference shows or sounds; words stand in the question.
+fn write_reference(
+    reference: &Reference,
+    name: &str,
+    folder: &Path,
+) -> Result<Option<DemoReference>> {
+    Ok(Some(match reference {
+        Reference::Text(_) => return Ok(None),
+        Reference::Box(corners) => DemoReference::Box(corners.map(|at| (at * 10.0).round() / 10.0)),
+        Reference::Image(image) => {
             let file = format!("{name}.png");
-            save_png(image, &folder.join(&file))?;
+            save_png(image.image(), &folder.join(&file))?;
             DemoReference::Picture(file)
         }
-        ReferenceData::Audio(samples) => {
+        Reference::Audio(sound) => {
             let file = format!("{name}.wav");
-            let sound = Waveform::new(excerpt(samples).to_vec(), SAMPLE_RATE);
+            let sound = Waveform::new(excerpt(&sound.samples).to_vec(), SAMPLE_RATE);
             sound.save_wav(folder.join(&file))?;
             DemoReference::Sound(file)
         }
-    })
+    }))
 }
 
 fn save_png(image: &RgbImage, path: &Path) -> Result<()> {

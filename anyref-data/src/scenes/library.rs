@@ -94,7 +94,8 @@ impl Library {
     /// Pictures smaller than `min_side` along the long side are left out.
     ///
     /// # Errors
-    /// When a picture that is there or its sound cannot be read, or none of the pictures is there and large enough.
+    /// When a picture that is there or its sound cannot be read, or none of the pictures is there
+    /// and large enough.
     pub(crate) fn stamps(
         folder: &Path,
         catalogue: &Catalogue,
@@ -186,8 +187,8 @@ impl Library {
         pick(nouns, |noun| self.entries[noun].weight, rng).map(String::as_str)
     }
 
-    /// Draws one of all cut-outs that are not kept out of training: drawings as often as photographs, and where scenes
-    /// show no drawings too.
+    /// Draws one of all cut-outs that are not kept out of training: drawings as often as
+    /// photographs, and where scenes show no drawings too.
     pub(crate) fn draw_cutout(&self, rng: &mut impl Rng) -> Option<usize> {
         pick(&self.trained, |_| 1.0, rng).copied()
     }

@@ -31,9 +31,7 @@ mod texts;
 pub use composer::{Scene, SceneMadeUp, SceneObject};
 pub use config::SceneSetConfig;
 pub use error::{Error, Result};
-pub use instruction::{
-    Instruction, InstructionConfig, Kind, KindWeights, OBJECT, ReferenceData, Target, mask_of,
-};
+pub use instruction::{Instruction, InstructionConfig, Kind, KindWeights, OBJECT, Target, mask_of};
 pub use library::Library;
 pub use mask::Mask;
 pub use scene_config::SceneConfig;

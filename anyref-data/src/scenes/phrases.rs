@@ -69,7 +69,7 @@ impl Side {
     }
 }
 
-/// What kind of thing is compared by size.
+/// Group of things that are compared by size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Group {
     /// Objects of one noun or name.
@@ -247,7 +247,8 @@ impl Expression {
         found
     }
 
-    /// An object's noun and its place, by the side that says it most clearly; none where no side does.
+    /// An object's noun and its place, by the side that says it most clearly; none where no side
+    /// does.
     pub(crate) fn placed(scene: &Scene, target: usize) -> Option<Self> {
         let object = &scene.objects[target];
         let alone = named(scene, &object.noun).len() == 1;

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
 
-/// What scenes look like.
+/// Size and contents of scenes.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SceneConfig {
@@ -36,8 +36,8 @@ pub struct SceneConfig {
     pub noise: f32,
     /// Probability of a slight blur over the whole scene.
     pub blur: f64,
-    /// Probability that a training scene holds one or two things that nobody has a name for, to be found by
-    /// pictures of them. The other splits hold none.
+    /// Probability that a training scene holds one or two things that nobody has a name for, to be
+    /// found by pictures of them. The other splits hold none.
     pub made_up: f64,
     /// Seed of the whole data set.
     pub seed: u64,

@@ -25,8 +25,8 @@ impl Scenes {
     /// unpacked `tuxpaint-data`, without which backgrounds are procedural.
     ///
     /// # Errors
-    /// When a setting is outside of its range, none of the stamps is there and large enough, or a picture or sound that
-    /// is there cannot be decoded.
+    /// When a setting is outside of its range, none of the stamps is there and large enough, or a
+    /// picture or sound that is there cannot be decoded.
     pub fn stamps(stamps: &Path, backgrounds: Option<&Path>, config: SceneConfig) -> Result<Self> {
         config.check()?;
         let catalogue = Catalogue::built_in()?;

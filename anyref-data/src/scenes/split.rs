@@ -10,8 +10,8 @@ pub enum Split {
     Train,
     /// Scenes to watch progress with: unseen seeds, backgrounds and sound transformations.
     Validation,
-    /// Scenes for the final numbers: as validation. Numbers by which nothing was chosen come from a seed of the data set that was
-    /// never used before.
+    /// Scenes for the final numbers: as validation. Numbers by which nothing was chosen come from a
+    /// seed of the data set that was never used before.
     Test,
     /// Scenes holding nouns that never occur in the other parts.
     Novel,

@@ -111,7 +111,7 @@ fn a_picture_is_asked_for_by_another_of_the_same_category() {
             let [
                 Reference::Image {
                     path,
-                    size,
+                    size: Some(size),
                     region: Some(region),
                 },
             ] = &item.references[..]

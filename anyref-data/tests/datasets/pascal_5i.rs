@@ -101,7 +101,7 @@ fn other_folds_are_learned_from() {
         panic!("{:?}", item.references)
     };
     let mask = region.as_ref().unwrap().mask.as_ref().unwrap();
-    assert!(mask.rasterise(*size).unwrap().area() > 0);
+    assert!(mask.rasterise(size.unwrap()).unwrap().area() > 0);
 }
 
 #[test]

@@ -79,7 +79,7 @@ pub fn described(item: &Item, root: &Path) -> Value {
             if let Some(region) = region {
                 value["area"] = json!(region.area);
                 if let Some(mask) = &region.mask {
-                    value["mask"] = json!(shape(mask, *size));
+                    value["mask"] = json!(shape(mask, size.unwrap()));
                 }
             }
             value

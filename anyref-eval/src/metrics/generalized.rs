@@ -7,7 +7,7 @@ use super::segmentation::iou_or_0;
 /// Precision is the share of samples with a target that reach these.
 const THRESHOLDS: [f64; 3] = [0.7, 0.8, 0.9];
 
-/// What one sentence adds.
+/// Contribution of one sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GeneralizedSample {
     /// The predicted mask against all true ones united.

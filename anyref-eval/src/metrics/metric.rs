@@ -2,14 +2,14 @@
 
 /// Scores over samples.
 pub trait Metric {
-    /// What one sample adds.
+    /// Contribution of one sample.
     type Sample;
 
     /// Names of the scores.
     fn names(&self) -> Vec<String>;
 
-    /// The scores of some samples, each of which may come several times; none where a score has no meaning for
-    /// them, such as a mean over nothing.
+    /// The scores of some samples, each of which may come several times; none where a score has no
+    /// meaning for them, such as a mean over nothing.
     fn scores<'a>(&self, samples: impl Iterator<Item = &'a Self::Sample>) -> Vec<Option<f64>>
     where
         Self::Sample: 'a;

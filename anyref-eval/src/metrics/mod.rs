@@ -1,8 +1,9 @@
 //! Scores of benchmarks, to the letter of their reference code.
 //!
-//! Each metric is a [`Metric`]: it turns samples, which hold what one picture, sentence or video adds, into
-//! scores. Sums over samples are whole numbers where the reference's are, so that scores of any subset, and with
-//! them [intervals and comparisons](super::confidence), cost one pass over the samples.
+//! Each metric is a [`Metric`]: it turns samples, which hold what one picture, sentence or video
+//! adds, into scores. Sums over samples are whole numbers where the reference's are, so that scores
+//! of any subset, and with them [intervals and comparisons](super::confidence), cost one pass over
+//! the samples.
 //!
 //! | metric | benchmark | formulas of |
 //! | --- | --- | --- |

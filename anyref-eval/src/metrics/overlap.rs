@@ -1,4 +1,4 @@
-//! What a predicted and a true mask have in common, in pixels.
+//! Overlap of a predicted and a true mask, in pixels.
 
 use anyref_decoder::rle::{Merge, Rle};
 
@@ -18,8 +18,8 @@ pub struct Overlap {
 }
 
 impl Overlap {
-    /// Counts pixels. Those `ignored` belong to neither mask nor to the background; none of them may be of the
-    /// true mask.
+    /// Counts pixels. Those `ignored` belong to neither mask nor to the background; none of them
+    /// may be of the true mask.
     ///
     /// # Errors
     /// When the masks are of different sizes, or a pixel of the true mask is to be ignored.
@@ -72,7 +72,8 @@ impl Overlap {
 /// Several masks as one; no mask is the empty mask of `size`.
 ///
 /// # Errors
-/// When a mask is not of `size`, or `size` is beyond [`MAX_PIXELS`](anyref_decoder::rle::MAX_PIXELS).
+/// When a mask is not of `size`, or `size` is beyond
+/// [`MAX_PIXELS`](anyref_decoder::rle::MAX_PIXELS).
 pub fn united(masks: &[Rle], size: [usize; 2]) -> Result<Rle> {
     let empty = empty_mask(size)?;
     Ok(Rle::merge(

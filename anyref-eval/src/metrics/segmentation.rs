@@ -51,8 +51,8 @@ impl Metric for Referring {
     }
 }
 
-/// Scores of ReasonSeg: `gIoU` and `cIoU` as LISA's evaluation has them. Pixels that the benchmark marks as
-/// ambiguous belong into [`Overlap::of`]'s `ignored`.
+/// Scores of ReasonSeg: `gIoU` and `cIoU` as LISA's evaluation has them. Pixels that the benchmark
+/// marks as ambiguous belong into [`Overlap::of`]'s `ignored`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Reasoning;
 

@@ -222,7 +222,7 @@ impl DataQuestions {
             .iter()
             .filter(|reference| !matches!(reference, Reference::Text(_)))
             .map(|reference| item.open_reference(reference))
-            .collect::<Result<Vec<_>>>()
+            .collect::<Result<Vec<_>, _>>()
             .context(Damaged)?;
         let prepared = references
             .iter()

@@ -14,7 +14,7 @@ use super::example::{Asked, Example, ExampleReference, ExampleTarget};
 use super::regions::Regions;
 use super::scene_context::SceneContext;
 use anyref_data::scenes::phrases::named;
-use anyref_data::scenes::{Instruction, Kind, OBJECT, ReferenceData, Scene};
+use anyref_data::scenes::{Instruction, Kind, OBJECT, Scene};
 
 /// Questions about several pictures.
 #[derive(Debug)]
@@ -378,12 +378,8 @@ pub(super) fn asked(
 ) -> Result<Asked> {
     let mut examples = Vec::with_capacity(instructions.len());
     for instruction in instructions {
-        let references: Vec<_> = instruction
+        let prepared: Result<Vec<_>> = instruction
             .references
-            .iter()
-            .map(ReferenceData::to_reference)
-            .collect();
-        let prepared: Result<Vec<_>> = references
             .iter()
             .map(|reference| ExampleReference::new(context, reference))
             .collect();
@@ -401,7 +397,7 @@ pub(super) fn asked(
         });
         examples.push(Example {
             kind: instruction.kind,
-            question: Question::build(&instruction.question, &references)?,
+            question: Question::build(&instruction.question, &instruction.references)?,
             references: prepared,
             answer: instruction.answer.clone(),
             spoken: !instruction.misnamed,

@@ -1,8 +1,10 @@
 //! Questions in words: one object, several, all of a noun, and things that are not there.
 
+use anyref_audio::Waveform;
+use anyref_core::Reference;
 use rand::Rng;
 
-use super::{Asker, Instruction, Kind, ReferenceData, Target, absent_answer, pointing_answer};
+use super::{Asker, Instruction, Kind, Target, absent_answer, pointing_answer};
 use crate::scenes::made_up::MadeUp;
 use crate::scenes::phrases::{Expression, Side, named};
 use crate::scenes::reference::Depicted;
@@ -120,7 +122,8 @@ impl Asker<'_> {
             let recording = self.one_of(self.library.recordings(&noun))?;
             let heard = sound::vary(recording, held_out, &mut self.rng);
             let question = super::references::AUDIO_QUESTION.to_owned();
-            (question, Some(ReferenceData::Audio(heard)), noun)
+            let heard = Waveform::new(heard, sound::SAMPLE_RATE);
+            (question, Some(Reference::Audio(heard)), noun)
         } else {
             let phrase = match self.rng.random_range(0..6) {
                 0 => Expression::Placed(noun, *self.one_of(&Side::ALL)?).text(),

@@ -33,7 +33,7 @@ pub enum ProgramError {
         name: &'static str,
         /// The files that it needs in its folder.
         beside: &'static str,
-        /// What it said last.
+        /// Its last words.
         reason: String,
     },
     /// The program said something else than it should.
@@ -43,7 +43,7 @@ pub enum ProgramError {
         jar: PathBuf,
         /// Its usual name.
         name: &'static str,
-        /// What it answered.
+        /// Its answer.
         answer: String,
     },
     /// A file for the program cannot be written or read.

@@ -24,7 +24,8 @@ pub(super) struct Running {
 }
 
 impl Jar<'_> {
-    /// Starts `java MEMORY -jar PROGRAM ARGUMENTS` in the program's folder, where it looks for its files.
+    /// Starts `java MEMORY -jar PROGRAM ARGUMENTS` in the program's folder, where it looks for its
+    /// files.
     pub(super) fn start(&self, memory: &str, arguments: &[&str]) -> Result<Running, ProgramError> {
         let missing = |_| ProgramError::Missing {
             jar: self.path.to_owned(),

@@ -1,7 +1,9 @@
-//! Scores that Java programs give, run by the user's own copies: METEOR 1.5 with its four stages, and SPICE.
+//! Scores that Java programs give, run by the user's own copies: METEOR 1.5 with its four stages,
+//! and SPICE.
 //!
-//! They are asked as pycocoevalcap asks them, with the words of [`tokenize`](super::tokenize). Its package on PyPI
-//! brings both programs, METEOR's tables of paraphrases, and a script for the models of SPICE's parser.
+//! They are asked as pycocoevalcap asks them, with the words of [`tokenize`](super::tokenize). Its
+//! package on PyPI brings both programs, METEOR's tables of paraphrases, and a script for the
+//! models of SPICE's parser.
 
 mod error;
 mod jar;
