@@ -1,6 +1,7 @@
 //! The command line.
 
 mod answer;
+pub mod benchmark;
 mod evaluate;
 mod model;
 mod references;
@@ -17,10 +18,10 @@ use clap::{Args, Parser, Subcommand};
 pub use answer::{
     ChatArguments, DemoArguments, DescribeArguments, OutputArguments, SegmentArguments,
 };
-pub use evaluate::{Benchmark, EvalArguments};
+pub use evaluate::EvalArguments;
 pub use model::{AssembleArguments, InfoArguments};
 pub use references::ReferenceArgument;
-pub use score::{CaptionPrograms, ScoreArguments, ScoreBenchmark};
+pub use score::{CaptionPrograms, ScoreArguments};
 
 /// Point at things in pictures by text, box, picture or sound; get a sentence and masks.
 #[derive(Debug, Parser)]

@@ -4,10 +4,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Instant;
 
-use anyhow::Result;
 use anyref_core::{Answer, AnyRef, Picture, PicturePixels, Prompt};
 use burn::tensor::backend::Backend;
 
+use super::error::Result;
 use super::refusal::or_refused;
 use super::throughput::Stopwatch;
 
@@ -19,9 +19,9 @@ pub(super) struct Group<T> {
     pub(super) questions: Vec<(Result<Prompt, String>, T)>,
 }
 
-/// How questions are asked.
+/// Asker of questions in batches.
 #[derive(Debug)]
-pub(super) struct Asking<'a, B: Backend> {
+pub(super) struct QuestionBatches<'a, B: Backend> {
     pub(super) anyref: &'a AnyRef<B>,
     /// Whether things are to be described, not segmented.
     pub(super) describe: bool,
@@ -36,11 +36,12 @@ struct Waiting<B: Backend, T> {
     belongs: T,
 }
 
-impl<B: Backend> Asking<'_, B> {
-    /// Asks everything and hands each answer over in the order of the questions, or why there is none.
+impl<B: Backend> QuestionBatches<'_, B> {
+    /// Asks everything and hands each answer over in the order of the questions, or why there is
+    /// none.
     ///
     /// # Errors
-    /// Those of the groups, of `each`, and of the model where they are not about one question.
+    /// Errors of the groups, of `each`, and of the model where they are not about one question.
     pub(super) fn ask<T>(
         &self,
         groups: &mut dyn Iterator<Item = Result<Group<T>>>,

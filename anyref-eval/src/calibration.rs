@@ -3,8 +3,8 @@
 /// Ranges of the mask score.
 const RANGES: usize = 10;
 
-/// Mask scores in ranges, with the mean IoU of each, and how far apart they are on average (the expected calibration
-/// error), of pairs of a score and an IoU. Empty when there is none.
+/// Mask scores in ranges, with the mean IoU of each, and how far apart they are on average (the
+/// expected calibration error), of pairs of a score and an IoU. Empty when there is none.
 pub(super) fn calibration(scored: &[(f64, f64)]) -> String {
     if scored.is_empty() {
         return String::new();

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use anyref_data::scenes::{Kind, Split};
 
-/// What is evaluated, each by its own questions.
+/// Kind of questions of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EvalKind {
@@ -88,7 +88,7 @@ impl EvalKind {
 /// How one question went.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Case {
-    /// What was evaluated.
+    /// Kind of the questions.
     pub kind: EvalKind,
     /// Index of the scene in its split.
     pub scene: u64,
@@ -129,7 +129,8 @@ pub struct Case {
     pub noun_right: Option<bool>,
     /// For a description: whether it tells the object from all others of the scene.
     pub expression_right: Option<bool>,
-    /// Why the model did not take the question, when it did not; it then counts as an answer without masks and words.
+    /// Why the model did not take the question, when it did not; it then counts as an answer
+    /// without masks and words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
 }
@@ -159,7 +160,8 @@ impl Case {
 
 #[cfg(test)]
 impl Case {
-    /// A question for a mask whose answer overlaps by so many pixels; all of the prediction is in the union.
+    /// A question for a mask whose answer overlaps by so many pixels; all of the prediction is in
+    /// the union.
     pub(super) fn of_pixels(intersection: u64, union: u64) -> Self {
         Self {
             kind: EvalKind::Text,

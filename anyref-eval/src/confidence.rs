@@ -1,7 +1,7 @@
 //! How far scores can be trusted: intervals by resampling, and comparisons of two systems.
 //!
-//! What is drawn anew is the sample: a sentence, a picture, a batch of frames. CIDEr keeps the rarity of words of the
-//! whole corpus in every drawing.
+//! Samples are drawn anew: a sentence, a picture, a batch of frames. CIDEr keeps the rarity of
+//! words of the whole corpus in every drawing.
 
 use std::collections::BTreeMap;
 
@@ -35,11 +35,13 @@ pub struct Difference {
     pub difference: Option<f64>,
     /// Ends of the difference's 95 % interval.
     pub interval: Option<[f64; 2]>,
-    /// How likely a difference at least as large, either way, would be if the two systems were alike.
+    /// How likely a difference at least as large, either way, would be if the two systems were
+    /// alike.
     pub p: Option<f64>,
 }
 
-/// Scores with 95 % intervals, by `resamples` drawings with replacement; the same for the same seed.
+/// Scores with 95 % intervals, by `resamples` drawings with replacement; the same for the same
+/// seed.
 pub fn score<M: Metric>(
     metric: &M,
     samples: &[M::Sample],
@@ -66,8 +68,9 @@ pub fn score<M: Metric>(
     .collect()
 }
 
-/// Compares two systems by their samples, of which those with the same index are of the same question. The interval
-/// is by drawing pairs with replacement, p by exchanging the systems in random pairs.
+/// Compares two systems by their samples, of which those with the same index are of the same
+/// question. The interval is by drawing pairs with replacement, p by exchanging the systems in
+/// random pairs.
 pub fn compare<M: Metric>(
     metric: &M,
     one: &[M::Sample],
@@ -142,7 +145,7 @@ fn draw(strata: &[Vec<usize>], rng: &mut SmallRng) -> Vec<usize> {
     drawn
 }
 
-/// What 95 of 100 values lie between.
+/// Limits that 95 of 100 values lie between.
 fn interval(mut values: Vec<f64>) -> Option<[f64; 2]> {
     values.sort_by(f64::total_cmp);
     let tail = values.len() / 40;

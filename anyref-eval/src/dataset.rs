@@ -1,49 +1,46 @@
 //! Asks a model about the items of a published data set.
 
 use std::collections::{HashMap, HashSet};
-use std::fs::{self, File, OpenOptions};
-use std::io::Write;
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyhow::{Context, Result, bail};
 use anyref_core::{Answer, AnyRef, PicturePreprocessor, Prompt};
-use anyref_decoder::rle::Rle;
-use anyref_weights::write_atomic;
+use anyref_data::datasets::{self, Dataset, Item, Task, Templates, check_files};
 use burn::tensor::backend::Backend;
-use indicatif::{ProgressBar, ProgressStyle};
-use serde::Serialize;
 use serde_json::Value;
 
-use super::batching::{Asking, Group};
-use super::files::{Prediction, ScoredMask, Shown, Target};
-use super::prefetch::ahead;
+use super::batching::{Group, QuestionBatches};
+use super::error::{Error, Result};
+use super::files::{Prediction, ScoredMask, Target};
+use super::prefetch::prefetch;
+use super::progress::{Counter, Progress};
+use super::records::{Records, replace};
 use super::refusal::or_refused;
-use super::run::check_settings;
+use super::settings::check_settings;
 use super::throughput::{Stopwatch, Throughput};
-use anyref_data::datasets::{self, Dataset, Item, Task, Templates, check_files};
-use anyref_data::scenes::Mask;
 
-/// How to ask.
+/// Options of an evaluation on a published data set.
 #[derive(Debug, Clone)]
 pub struct DatasetOptions {
-    /// Whether boxes are to be described, which other items are left out for; or things to be segmented,
-    /// which boxes are left out for.
+    /// Whether boxes are to be described, which other items are left out for; or things to be
+    /// segmented, which boxes are left out for.
     pub describe: bool,
     /// The fold of classes that the data set is, where scores are by fold.
     pub fold: Option<usize>,
-    /// Ask about so many items at most, the first whose files are all there. Without it every file has to be
-    /// there.
+    /// Ask about so many items at most, the first whose files are all there. Without it every file
+    /// has to be there.
     pub limit: Option<usize>,
     /// Questions asked at a time, at least 1.
     pub batch: usize,
     /// Where `targets.jsonl` and `predictions.jsonl` go; an evaluation begun there is continued.
     pub out: PathBuf,
-    /// What may not change when an evaluation is continued: the data set, the model and how it answers.
+    /// Settings that may not change when an evaluation is continued: the data set, the model and
+    /// how it answers.
     pub settings: String,
 }
 
-/// What was asked, as files that [`score_files`](super::score_files) takes.
+/// Questions and answers, as files that [`score_files`](super::score_files) takes.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Asked {
     /// The truth.
@@ -58,9 +55,10 @@ pub struct Asked {
     pub throughput: Throughput,
 }
 
-/// Asks about a data set's items, in order. A picture is encoded once for all questions about it that
-/// follow one another, and files are read ahead while the model computes. What the model does not take, such as a sound in which nothing can be heard, counts as answered
-/// by nothing.
+/// Asks about a data set's items, in order. A picture is encoded once for all questions about it
+/// that follow one another, and files are read ahead while the model computes. A question that the
+/// model does not take, such as a sound in which nothing can be heard, counts as answered by
+/// nothing. `progress` is told of each answer.
 ///
 /// # Errors
 /// When files are missing or damaged, the folder cannot be written, or nothing is left to ask.
@@ -68,13 +66,12 @@ pub fn ask_dataset<B: Backend>(
     anyref: &AnyRef<B>,
     dataset: &dyn Dataset,
     options: &DatasetOptions,
+    progress: &mut dyn FnMut(Progress<'_>),
 ) -> Result<Asked> {
     if options.limit.is_none() {
-        check_files(dataset)
-            .context("give --limit to ask only where everything that is needed is there")?;
+        check_files(dataset).map_err(|source| Error::Incomplete { source })?;
     }
-    fs::create_dir_all(&options.out)
-        .with_context(|| format!("cannot create {}", options.out.display()))?;
+    fs::create_dir_all(&options.out).map_err(Error::create(&options.out))?;
     check_settings(&options.out, &options.settings)?;
     let Choice { items, incomplete } = chosen(dataset, options)?;
     let mut asked = Asked {
@@ -85,35 +82,28 @@ pub fn ask_dataset<B: Backend>(
         throughput: Throughput::default(),
     };
     if items.is_empty() {
-        match asked.incomplete.take() {
-            Some((count, path)) => bail!(
-                "{}: each of the {count} items needs a file that is missing, such as {}",
-                dataset.name(),
-                path.display()
-            ),
-            None => bail!(
-                "{} has no item {}",
-                dataset.name(),
-                match options.describe {
+        let name = dataset.name().to_owned();
+        return Err(match asked.incomplete.take() {
+            Some((count, path)) => Error::NoFiles {
+                dataset: name,
+                count,
+                path,
+            },
+            None => Error::NoItem {
+                dataset: name,
+                wanted: match options.describe {
                     true => "to be described",
                     false => "to be segmented",
-                }
-            ),
-        }
+                },
+            },
+        });
     }
     let done = begun(&asked, items.iter().map(|one| one.id.as_str()).collect())?;
-    let append = |path: &Path| {
-        let file = OpenOptions::new().append(true).open(path);
-        file.with_context(|| format!("cannot write {}", path.display()))
-    };
-    let (mut targets, mut predictions) = (append(&asked.targets)?, append(&asked.predictions)?);
-    let bar = ProgressBar::new(items.len() as u64).with_style(
-        ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} left {eta_precise}")
-            .expect("a valid template"),
-    );
-    bar.set_prefix(dataset.name().to_owned());
+    let mut targets = Records::append_to(&asked.targets)?;
+    let mut predictions = Records::append_to(&asked.predictions)?;
+    let counter = Counter::new(items.len(), progress);
     let left = items.iter().filter(|one| !done.contains(&one.id));
-    bar.inc((items.len() - left.clone().count()) as u64);
+    counter.advance(dataset.name(), items.len() - left.clone().count());
     let left: Vec<&Chosen> = left.collect();
     let groups = left.chunk_by(|one, next| one.image == next.image);
     let groups = groups.flat_map(|group| group.chunks(QUESTIONS_AT_ONCE));
@@ -123,24 +113,23 @@ pub fn ask_dataset<B: Backend>(
         templates: Templates::paper()?,
         preprocessor: anyref.preprocessor(),
     };
-    let asking = Asking {
+    let batches = QuestionBatches {
         anyref,
         describe: options.describe,
         batch: options.batch,
     };
     let mut watch = Stopwatch::default();
-    ahead(
+    prefetch(
         groups,
         |group| reader.read(group),
         |groups| {
-            asking.ask(groups, &mut watch, &mut |target: Target, answer| {
-                bar.inc(1);
-                line(&mut targets, &target)?;
-                line(&mut predictions, &prediction(&target.id, answer))
+            batches.ask(groups, &mut watch, &mut |target: Target, answer| {
+                counter.advance(dataset.name(), 1);
+                targets.add(&target)?;
+                predictions.add(&prediction(&target.id, answer))
             })
         },
     )?;
-    bar.finish_and_clear();
     asked.throughput = watch.throughput();
     Ok(asked)
 }
@@ -166,10 +155,14 @@ impl Reader<'_> {
                 pixels = Some(self.preprocessor.process(&item.open_picture()?)?);
             }
             let prompt = or_refused(prompt(&item, &self.templates));
-            let prompt = prompt.with_context(|| format!("{} {}", self.dataset.name(), item.id))?;
+            let prompt = prompt.map_err(|source| Error::Item {
+                dataset: self.dataset.name().to_owned(),
+                id: item.id.clone(),
+                source: Box::new(source),
+            })?;
             questions.push((prompt, target(&item, self.options.fold)?));
         }
-        let pixels = pixels.context("a group has at least one item")?;
+        let pixels = pixels.expect("a group has at least one item");
         Ok(Group { pixels, questions })
     }
 }
@@ -233,7 +226,7 @@ fn prompt(item: &Item, templates: &Templates) -> Result<Prompt> {
         !placed || !matches!(reference, datasets::Reference::Text(_))
     };
     let references = item.references.iter().filter(left);
-    let references = references.map(|r| item.open_reference(r));
+    let references = references.map(|r| Ok(item.open_reference(r)?));
     let prompt = Prompt::new(references.collect::<Result<Vec<_>>>()?);
     Ok(match placed {
         true => prompt.with_question(templates.conversation(item, 0).question),
@@ -243,11 +236,7 @@ fn prompt(item: &Item, templates: &Templates) -> Result<Prompt> {
 
 fn target(item: &Item, fold: Option<usize>) -> Result<Target> {
     let size = item.size.map(|side| side as usize);
-    let rle = |mask: Mask| {
-        let pixels: Vec<bool> = mask.to_bytes().iter().map(|&byte| byte > 0).collect();
-        Rle::from_mask(&pixels, [size[1], size[0]])
-    };
-    let masks = item.masks()?.into_iter().map(rle);
+    let masks = item.masks()?.into_iter().map(|mask| mask.to_rle());
     Ok(Target {
         id: item.id.clone(),
         image: Some(item.image.display().to_string()),
@@ -256,28 +245,16 @@ fn target(item: &Item, fold: Option<usize>) -> Result<Target> {
         ignore: item
             .ignore
             .as_ref()
-            .map(|shape| Ok::<_, anyhow::Error>(rle(shape.rasterise(item.size)?)?))
+            .map(|shape| -> Result<_> { Ok(shape.rasterise(item.size)?.to_rle()?) })
             .transpose()?,
         expressions: item.expressions.clone(),
         category: item.category.clone(),
         fold,
         video: item.video.clone(),
         question: item.question.clone(),
-        references: item.references.iter().map(shown).collect(),
+        references: item.references.clone(),
         line: 0,
     })
-}
-
-fn shown(reference: &datasets::Reference) -> Shown {
-    match reference {
-        datasets::Reference::Text(text) => Shown::Text(text.clone()),
-        datasets::Reference::Box(area) => Shown::Box(*area),
-        datasets::Reference::Audio(path) => Shown::Audio(path.clone()),
-        datasets::Reference::Image { path, region, .. } => Shown::Image {
-            path: path.clone(),
-            area: region.as_ref().map(|region| region.area),
-        },
-    }
 }
 
 fn prediction(id: &str, answer: Result<Answer, String>) -> Prediction {
@@ -300,30 +277,23 @@ fn prediction(id: &str, answer: Result<Answer, String>) -> Prediction {
     }
 }
 
-/// One line a record, whole or not at all as far as the system has it.
-fn line(file: &mut File, record: &impl Serialize) -> Result<()> {
-    let mut text = serde_json::to_string(record)?;
-    text.push('\n');
-    Ok(file.write_all(text.as_bytes())?)
-}
-
-/// Which of the questions `asked_for` an evaluation begun in the same place has answered. Its files are left
-/// with those alone: a kill may have left a target without its answer, or half a line.
+/// Which of the questions `asked_for` an evaluation begun in the same place has answered. Its files
+/// are left with those alone: a kill may have left a target without its answer, or half a line.
 fn begun(asked: &Asked, asked_for: HashSet<&str>) -> Result<HashSet<String>> {
     let (targets, predictions) = (lines(&asked.targets)?, lines(&asked.predictions)?);
     let known: HashSet<&String> = targets.iter().map(|(id, _)| id).collect();
     let answered = predictions.iter().map(|(id, _)| id);
     let done: HashSet<String> = answered.filter(|id| known.contains(id)).cloned().collect();
     if let Some(id) = done.iter().find(|id| !asked_for.contains(id.as_str())) {
-        bail!(
-            "{} answers other questions, such as {id}: give another --out, or the options it was begun with",
-            asked.predictions.display()
-        );
+        return Err(Error::OtherQuestions {
+            path: asked.predictions.clone(),
+            id: id.clone(),
+        });
     }
     for (path, lines) in [(&asked.targets, targets), (&asked.predictions, predictions)] {
         let kept = lines.into_iter().filter(|(id, _)| done.contains(id));
         let text: String = kept.map(|(_, line)| line + "\n").collect();
-        write_atomic(path, text)?;
+        replace(path, &text)?;
     }
     Ok(done)
 }
@@ -333,18 +303,16 @@ fn lines(path: &Path) -> Result<Vec<(String, String)>> {
     if !path.is_file() {
         return Ok(Vec::new());
     }
-    let text =
-        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let text = fs::read_to_string(path).map_err(Error::read(path))?;
     let whole = text.lines().filter_map(|line| {
         let value: Value = serde_json::from_str(line).ok()?;
         Some((value, line))
     });
     let with_id = |(value, line): (Value, &str)| match value["id"].as_str() {
         Some(id) => Ok((id.to_owned(), line.to_owned())),
-        None => bail!(
-            "{} holds something other than answers with an `id`: give another --out",
-            path.display()
-        ),
+        None => Err(Error::NoAnswers {
+            path: path.to_owned(),
+        }),
     };
     whole.map(with_id).collect()
 }

@@ -1,12 +1,12 @@
-//! Where a model does well and where not: scores by size, number and overlap of objects, nouns taken for one another,
-//! and whether the mask score tells the true IoU.
+//! Where a model does well and where not: scores by size, number and overlap of objects, nouns
+//! taken for one another, and whether the mask score tells the true IoU.
 
 use std::collections::BTreeMap;
 
 use super::calibration::calibration;
 use super::case::{Case, EvalKind};
-use super::report::cell;
 use super::scores::score_cases;
+use super::table_cell::cell;
 
 /// Limits of COCO's small and medium objects, in pixels.
 const SMALL: u64 = 32 * 32;

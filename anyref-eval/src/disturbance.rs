@@ -67,7 +67,8 @@ impl Disturbance {
         Self::ALL.into_iter().find(|one| one.name() == name)
     }
 
-    /// Whether questions of a kind have anything that it disturbs; of mixtures only some have a sound.
+    /// Whether questions of a kind have anything that it disturbs; of mixtures only some have a
+    /// sound.
     pub fn concerns(self, kind: EvalKind) -> bool {
         self.decibels().is_none() || kind == EvalKind::Audio
     }

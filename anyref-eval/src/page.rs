@@ -1,13 +1,14 @@
-//! The best, the middling and the worst answers, to be looked at: reference, prediction and truth side by side.
+//! The best, the middling and the worst answers, to be looked at: reference, prediction and truth
+//! side by side.
 
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use anyref_decoder::rle::Rle;
 use image::RgbImage;
 use image::imageops::{self, FilterType};
 
+use super::error::{Error, Result};
 use super::picture::{boxed, contact_sheet, tinted};
 
 /// Answers shown of each sort.
@@ -17,22 +18,22 @@ const COLUMNS: u32 = 2;
 /// Long side of a picture on the page.
 const SIDE: u32 = 220;
 
-/// What a page says of an answer.
+/// Row of a page: an answer in words.
 #[derive(Debug, Clone)]
-pub(super) struct Shown {
+pub(super) struct Row {
     /// How good it is, 0 to 1.
     pub(super) quality: f64,
-    /// What names the question.
+    /// Name of the question.
     pub(super) id: String,
-    /// What it refers with.
+    /// Its references, in words.
     pub(super) reference: String,
-    /// What was said.
+    /// Words of the answer.
     pub(super) answer: String,
-    /// What should have been.
+    /// Words of the truth.
     pub(super) expected: String,
 }
 
-/// What is drawn of an answer.
+/// Pictures of an answer.
 #[derive(Debug)]
 pub(super) struct Drawn {
     /// The picture asked about.
@@ -60,20 +61,20 @@ impl Drawn {
     }
 }
 
-/// Pictures and a table of the best, median and worst answers, as Markdown; pictures are `out/PREFIXbest.png` and so
-/// on. `draw` is given places in `shown`.
+/// Pictures and a table of the best, median and worst answers, as Markdown; pictures are
+/// `out/PREFIXbest.png` and so on. `draw` is given places in `rows`.
 ///
 /// # Errors
 /// When a picture cannot be drawn or written.
 pub(super) fn page(
-    shown: &[Shown],
+    rows: &[Row],
     measure: &str,
     out: &Path,
     prefix: &str,
     draw: impl Fn(usize) -> Result<Drawn>,
 ) -> Result<String> {
-    let mut places: Vec<usize> = (0..shown.len()).collect();
-    places.sort_by(|a, b| shown[*b].quality.total_cmp(&shown[*a].quality));
+    let mut places: Vec<usize> = (0..rows.len()).collect();
+    places.sort_by(|a, b| rows[*b].quality.total_cmp(&rows[*a].quality));
     let count = places.len().min(SHOWN);
     let middle = (places.len() - count) / 2;
     let worst: Vec<usize> = places.iter().rev().take(count).copied().collect();
@@ -90,12 +91,12 @@ pub(super) fn page(
         let file = out.join(format!("{name}.png"));
         contact_sheet(&pictures, COLUMNS)
             .save(&file)
-            .with_context(|| format!("cannot write {}", file.display()))?;
+            .map_err(|source| Error::WritePicture { path: file, source })?;
         text += &format!(
             "## {name}\n\n![{name}]({name}.png)\n\n\
              | id | {measure} | reference | answer | expected |\n| --- | --- | --- | --- | --- |\n"
         );
-        for one in places.iter().map(|&place| &shown[place]) {
+        for one in places.iter().map(|&place| &rows[place]) {
             let [id, reference, answer, expected] =
                 [&one.id, &one.reference, &one.answer, &one.expected].map(|text| cell(text));
             text += &format!(
@@ -115,7 +116,7 @@ pub(super) const LEGEND: &str = "Of each answer, from left to right: what was re
 /// Writes `cases.md`.
 pub(super) fn write(out: &Path, text: &str) -> Result<std::path::PathBuf> {
     let file = out.join("cases.md");
-    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    fs::write(&file, text).map_err(Error::write(&file))?;
     Ok(file)
 }
 

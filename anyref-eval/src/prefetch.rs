@@ -11,12 +11,12 @@ const THREADS: usize = 4;
 /// Results that may be ready or under way before they are taken.
 const AHEAD: usize = 16;
 
-/// Hands `take` what `work` makes of each job, in the order of the jobs. Jobs are begun before they are asked for, but
-/// no more than a few; those not begun when `take` returns are dropped.
+/// Hands `take` what `work` makes of each job, in the order of the jobs. Jobs are begun before they
+/// are asked for, but no more than a few; those not begun when `take` returns are dropped.
 ///
 /// # Panics
 /// When `work` does.
-pub(super) fn ahead<J: Send, T: Send, R>(
+pub(super) fn prefetch<J: Send, T: Send, R>(
     jobs: impl IntoIterator<Item = J>,
     work: impl Fn(J) -> T + Sync,
     take: impl FnOnce(&mut dyn Iterator<Item = T>) -> R,
@@ -52,7 +52,8 @@ pub(super) fn ahead<J: Send, T: Send, R>(
                 to_threads.send((job, result)).ok()?;
                 under_way.push_back(receiver);
             }
-            // A thread that panicked ends the results, and its panic goes on at the end of the scope.
+            // A thread that panicked ends the results, and its panic goes on at the end of the
+            // scope.
             under_way.pop_front()?.recv().ok()
         });
         let taken = take(&mut results);
@@ -76,7 +77,7 @@ mod tests {
             thread::sleep(Duration::from_millis(job % 7));
             job * job
         };
-        let squares: Vec<u64> = ahead(0..50, work, |results| results.collect());
+        let squares: Vec<u64> = prefetch(0..50, work, |results| results.collect());
         assert_eq!(squares, (0..50).map(|job| job * job).collect::<Vec<_>>());
     }
 
@@ -87,7 +88,7 @@ mod tests {
             begun.fetch_add(1, Ordering::Relaxed);
             job
         };
-        let three: Vec<usize> = ahead(0.., work, |results| results.take(3).collect());
+        let three: Vec<usize> = prefetch(0.., work, |results| results.take(3).collect());
         assert_eq!(three, [0, 1, 2]);
         assert!(begun.load(Ordering::Relaxed) <= 3 + AHEAD);
     }
@@ -95,7 +96,7 @@ mod tests {
     #[test]
     fn a_panic_of_a_thread_is_not_lost() {
         let work = |job: u32| assert!(job != 5, "five");
-        let run = || ahead(0..20, work, |results| results.count());
+        let run = || prefetch(0..20, work, |results| results.count());
         assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
     }
 }

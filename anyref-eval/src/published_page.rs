@@ -1,24 +1,27 @@
-//! Pages about the answers to a published data set: cases to be looked at, and whether the mask score can be trusted.
+//! Pages about the answers to a published data set: cases to be looked at, and whether the mask
+//! score can be trusted.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyref_data::datasets::Reference;
 use anyref_vision::preprocess::open_image;
 use image::{RgbImage, imageops};
 
 use super::calibration::calibration;
-use super::files::{Prediction, Shown as Given, Target, Targets, read_predictions};
+use super::error::{Error, Result};
+use super::files::{Prediction, Target, Targets, read_predictions};
 use super::metrics::caption::{Programs, caption_samples};
 use super::metrics::{Overlap, united};
-use super::page::{self, Drawn, LEGEND, Shown, page};
+use super::page::{self, Drawn, LEGEND, Row, page};
 
-/// Writes `cases.md` with `best.png`, `median.png` and `worst.png` into `out`: by the IoU of all masks of an answer with
-/// all of the truth, and descriptions by ROUGE-L. Where there are masks, `details.md` holds their scores against the
-/// true IoU. Returns the page.
+/// Writes `cases.md` with `best.png`, `median.png` and `worst.png` into `out`: by the IoU of all
+/// masks of an answer with all of the truth, and descriptions by ROUGE-L. Where there are masks,
+/// `details.md` holds their scores against the true IoU. Returns the page.
 ///
 /// # Errors
-/// When targets or predictions cannot be read, a picture of theirs is gone, or the folder cannot be written.
+/// When targets or predictions cannot be read, a picture of theirs is gone, or the folder cannot be
+/// written.
 pub fn write_page(
     targets: &Path,
     predictions: &Path,
@@ -33,12 +36,12 @@ pub fn write_page(
     };
     if !describe {
         let file = out.join("details.md");
-        fs::write(&file, scores_against(&answers, &qualities))
-            .with_context(|| format!("cannot write {}", file.display()))?;
+        let text = scores_against(&answers, &qualities);
+        fs::write(&file, text).map_err(Error::write(&file))?;
     }
-    let rows = targets.rows().iter().zip(&answers).zip(&qualities);
-    let shown: Vec<Shown> = rows
-        .map(|((target, answer), &quality)| Shown {
+    let answered = targets.rows().iter().zip(&answers).zip(&qualities);
+    let rows: Vec<Row> = answered
+        .map(|((target, answer), &quality)| Row {
             quality,
             id: target.id.clone(),
             reference: words(target),
@@ -50,7 +53,7 @@ pub fn write_page(
         })
         .collect();
     let measure = if describe { "ROUGE-L" } else { "IoU" };
-    let text = page(&shown, measure, out, "", |place| {
+    let text = page(&rows, measure, out, "", |place| {
         draw(&targets.rows()[place], &answers[place])
     })?;
     page::write(out, &(LEGEND.to_owned() + &text))
@@ -98,13 +101,13 @@ fn scores_against(answers: &[Prediction], ious: &[f64]) -> String {
 /// The question and what it refers with, in words.
 fn words(target: &Target) -> String {
     let given = target.references.iter().map(|given| match given {
-        Given::Text(text) => text.clone(),
-        Given::Box(area) => {
+        Reference::Text(text) => text.clone(),
+        Reference::Box(area) => {
             let [x0, y0, x1, y1] = area.map(|side| side.round() as i64);
             format!("box {x0},{y0},{x1},{y1}")
         }
-        Given::Image { path, .. } => format!("picture {}", name(path)),
-        Given::Audio(path) => format!("sound {}", name(path)),
+        Reference::Image { path, .. } => format!("picture {}", name(path)),
+        Reference::Audio(path) => format!("sound {}", name(path)),
     });
     let given = given.collect::<Vec<_>>().join(", ");
     match (&target.question, given.is_empty()) {
@@ -123,25 +126,34 @@ fn name(path: &Path) -> String {
 
 fn draw(target: &Target, answer: &Prediction) -> Result<Drawn> {
     let path = target.image.as_ref();
-    let path = path.with_context(|| format!("target {} names no picture", target.id))?;
+    let path = path.ok_or_else(|| Error::NoPicture {
+        id: target.id.clone(),
+    })?;
     let mut example = None;
     let mut boxes = Vec::new();
     for given in &target.references {
         match given {
-            Given::Box(area) => boxes.push(*area),
-            Given::Image { path, area } if example.is_none() => {
-                example = Some(part(&open_image(path)?, *area));
+            Reference::Box(area) => boxes.push(*area),
+            Reference::Image { path, region, .. } if example.is_none() => {
+                example = Some(part(
+                    &open(path)?,
+                    region.as_ref().map(|region| region.area),
+                ));
             }
             _ => {}
         }
     }
     Ok(Drawn {
-        picture: open_image(Path::new(path))?,
+        picture: open(Path::new(path))?,
         example,
         boxes,
         predicted: united(&answer.rles(), target.size)?,
         truth: united(&target.masks, target.size)?,
     })
+}
+
+fn open(path: &Path) -> Result<RgbImage> {
+    Ok(open_image(path).map_err(anyref_core::Error::from)?)
 }
 
 /// The part of a picture that refers.

@@ -1,27 +1,24 @@
-//! Questions that the model does not take: they count as answered by nothing, and an evaluation goes on.
+//! Questions that the model does not take: they count as answered by nothing, and an evaluation
+//! goes on.
 
-use anyhow::{Error, Result};
+use super::error::{Error, Result};
 
-/// What the model made of a question, or why it did not take it. Other errors are handed on.
+/// Result of a question, or the reason why the model did not take it. Other errors are handed on.
 ///
 /// # Errors
-/// When what went wrong is not about this question alone: a file that cannot be read, a part that the model lacks.
+/// When what went wrong is not about this question alone: a file that cannot be read, a part that
+/// the model lacks.
 pub(super) fn or_refused<T>(result: Result<T>) -> Result<Result<T, String>> {
     match result {
         Ok(value) => Ok(Ok(value)),
-        Err(error) if is_refusal(&error) => Ok(Err(reason(&error))),
+        Err(error) if error.refuses_question() => Ok(Err(reason(&error))),
         Err(error) => Err(error),
     }
 }
 
-fn is_refusal(error: &Error) -> bool {
-    let model = error.downcast_ref::<anyref_core::Error>();
-    model.is_some_and(anyref_core::Error::refuses_question)
-}
-
 /// The error in one line.
 fn reason(error: &Error) -> String {
-    format!("{error:#}").replace('\n', " ")
+    error.to_string().replace('\n', " ")
 }
 
 /// A line about the questions that were refused, by name and reason; none when all were taken.
@@ -40,7 +37,6 @@ pub(super) fn refusals<'a>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use anyhow::Context;
 
     #[test]
     fn questions_are_refused_and_files_are_not() {
@@ -52,8 +48,12 @@ mod tests {
             width: 4,
             height: 4,
         };
-        let refused = Err::<(), _>(box_outside).context("item 7");
-        let reason = or_refused(refused).unwrap().unwrap_err();
+        let refused = Error::Item {
+            dataset: "item".into(),
+            id: "7".into(),
+            source: Box::new(box_outside.into()),
+        };
+        let reason = or_refused(Err::<(), _>(refused)).unwrap().unwrap_err();
         assert!(reason.starts_with("item 7: box 0,0,9,1"), "{reason}");
         let broken = anyref_audio::Error::Empty {
             name: "a.wav".into(),

@@ -1,13 +1,22 @@
 //! Scores of stamp scenes as a Markdown table.
 
-use super::case::EvalKind;
-use super::scores::Scores;
+use super::case::{Case, EvalKind};
+use super::refusal::refusals;
+use super::scores::{self, Scores};
+use super::table_cell::{NOTHING, cell};
 
-/// What stands where there is no value.
-pub(super) const NOTHING: &str = "–";
+/// The table, and how many questions were refused.
+pub fn report(cases: &[Case]) -> String {
+    let refused = cases.iter().filter_map(|case| {
+        let name = format!("scene {} of {}", case.scene, case.kind.name());
+        Some((name, case.refused.as_deref()?))
+    });
+    let note = refusals(cases.len(), refused).map_or(String::new(), |note| format!("\n{note}\n"));
+    table(&scores::scores(cases)) + &note
+}
 
 /// The table of a model card.
-pub fn table(scores: &[Scores]) -> String {
+fn table(scores: &[Scores]) -> String {
     let mut text = String::from(
         "| reference | n | cIoU (95 %) | gIoU (95 %) | F (β² 0.3) | noun | expression | no mask |\n\
          | --- | --- | --- | --- | --- | --- | --- | --- |\n",
@@ -22,8 +31,9 @@ pub fn table(scores: &[Scores]) -> String {
     text
 }
 
-/// How scores fall when pictures and sounds are made worse: a row for each way, undisturbed first, and a column for
-/// each kind with its main score: gIoU, the share of right nouns for boxes, of refusals for absent things.
+/// How scores fall when pictures and sounds are made worse: a row for each way, undisturbed first,
+/// and a column for each kind with its main score: gIoU, the share of right nouns for boxes, of
+/// refusals for absent things.
 pub fn robustness_table(rows: &[(&str, Vec<Scores>)]) -> String {
     let kinds: Vec<_> = EvalKind::ALL
         .into_iter()
@@ -48,15 +58,4 @@ pub fn robustness_table(rows: &[(&str, Vec<Scores>)]) -> String {
         text.push('\n');
     }
     text
-}
-
-/// A value with its interval, to so many digits.
-pub(super) fn cell(value: Option<f64>, interval: Option<[f64; 2]>, digits: usize) -> String {
-    match (value, interval) {
-        (Some(value), Some([low, high])) => {
-            format!("{value:.digits$} ({low:.digits$}–{high:.digits$})")
-        }
-        (Some(value), None) => format!("{value:.digits$}"),
-        (None, _) => NOTHING.into(),
-    }
 }

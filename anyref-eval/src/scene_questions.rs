@@ -1,28 +1,26 @@
 //! Questions about stamp scenes, and how the answers went.
 
-use anyhow::Result;
+use anyref_audio::Waveform;
 use anyref_core::{Answer, PicturePreprocessor, Prompt, Reference};
-use anyref_decoder::rle::Rle;
 use image::RgbImage;
 
 use super::batching::Group;
 use super::case::{Case, EvalKind};
 use super::disturbance::Disturbance;
+use super::error::Result;
 use super::metrics::united;
-use super::run::EvalOptions;
-use anyref_data::scenes::phrases::Expression;
-use anyref_data::scenes::{
-    Instruction, InstructionConfig, KindWeights, Mask, ReferenceData, Scene, Scenes,
-};
+use super::options::EvalOptions;
+use anyref_data::scenes::phrases;
+use anyref_data::scenes::{Instruction, InstructionConfig, KindWeights, Mask, Scene, Scenes};
 
-/// What was found at an index of scenes.
+/// Outcome at an index of scenes.
 pub(super) enum Step {
     /// An answer, from before.
     Done,
     /// A scene without an occasion for the question.
     Empty,
     /// A question.
-    Asked(Box<Group<Composed>>),
+    Question(Box<Group<Composed>>),
 }
 
 /// A scene with its question.
@@ -33,14 +31,14 @@ pub(super) struct Composed {
 }
 
 /// Makes the questions of one kind, on any thread.
-pub(super) struct Composer<'a> {
+pub(super) struct SceneQuestions<'a> {
     pub(super) scenes: &'a Scenes,
     pub(super) options: &'a EvalOptions,
     pub(super) kind: EvalKind,
     pub(super) preprocessor: PicturePreprocessor,
 }
 
-impl Composer<'_> {
+impl SceneQuestions<'_> {
     /// The question about a scene, if there is one.
     pub(super) fn compose(&self, index: u64) -> Result<Step> {
         let scene = self.scenes.scene(self.kind.split(), index);
@@ -55,7 +53,7 @@ impl Composer<'_> {
             scene,
             instruction,
         };
-        Ok(Step::Asked(Box::new(Group {
+        Ok(Step::Question(Box::new(Group {
             pixels: self.preprocessor.process(&image)?,
             questions: vec![(Ok(prompt), composed)],
         })))
@@ -75,11 +73,7 @@ impl Composer<'_> {
         let size = [scene.image.height() as usize, scene.image.width() as usize];
         let masks: Vec<_> = answer.masks.iter().map(|mask| mask.rle.clone()).collect();
         let predicted = united(&masks, size)?;
-        let truth = true_mask(&scene, &instruction);
-        let truth = Rle::from_mask(
-            &truth.to_bytes().iter().map(|&b| b > 0).collect::<Vec<_>>(),
-            size,
-        )?;
+        let truth = true_mask(&scene, &instruction).to_rle()?;
         let intersection = predicted.intersection(&truth)?;
         let described = Described::of(self.scenes, &scene, &instruction, &answer);
         Ok(Case {
@@ -135,10 +129,11 @@ fn disturbed(
         .references
         .iter()
         .map(|reference| match (reference, disturbance) {
-            (ReferenceData::Audio(samples), Some(disturbance)) => {
-                ReferenceData::Audio(disturbance.sound(samples, scene.seed)).to_reference()
+            (Reference::Audio(sound), Some(disturbance)) => {
+                let samples = disturbance.sound(&sound.samples, scene.seed);
+                Reference::Audio(Waveform::new(samples, sound.sample_rate))
             }
-            _ => reference.to_reference(),
+            _ => reference.clone(),
         })
         .collect();
     let image = match disturbance {
@@ -168,7 +163,7 @@ fn visible(scene: &Scene, instruction: &Instruction) -> Option<f32> {
         .reduce(f32::min)
 }
 
-/// What was said of a described object.
+/// Judgement of a description.
 struct Described {
     noun: String,
     said_noun: Option<String>,
@@ -200,7 +195,8 @@ impl Described {
             head.split(relation).next().unwrap_or(head)
         });
         let has = |noun: &str| format!(" {head} ").contains(&format!(" {noun} "));
-        // A noun within a longer one was not said: no engine in a fire engine. The object's own name stands for its noun.
+        // A noun within a longer one was not said: no engine in a fire engine. The object's own
+        // name stands for its noun.
         let name = &scene.objects[object].name;
         let nouns = scenes.library().nouns(false).iter().chain([&noun, name]);
         let nouns: Vec<&String> = nouns.filter(|word| has(word)).collect();
@@ -220,9 +216,7 @@ impl Described {
             noun,
             said_noun,
             noun_right,
-            expression_right: Expression::all_for(scene, object)
-                .iter()
-                .any(|e| e.text() == text),
+            expression_right: phrases::tells_apart(scene, object, text),
         })
     }
 }

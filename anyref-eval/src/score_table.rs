@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::confidence::{Difference, Score};
-use super::report::{NOTHING, cell};
+use super::table_cell::{NOTHING, cell};
 
 /// Digits of scores: test sets are large.
 const DIGITS: usize = 4;
@@ -15,16 +15,16 @@ pub struct ScoreTable {
     pub benchmark: &'static str,
     /// Questions answered.
     pub questions: usize,
-    /// What intervals draw from: questions, or batches of frames.
+    /// Samples that intervals draw from: questions, or batches of frames.
     pub samples: usize,
     /// Questions that the system did not take.
     pub refused: usize,
     /// The scores.
     pub scores: Vec<Score>,
-    /// Those of other predictions, and the difference.
+    /// Scores of other predictions, and the difference.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub against: Option<Comparison>,
-    /// What to know about the scores.
+    /// Notes on the scores.
     pub notes: Vec<String>,
 }
 

@@ -6,10 +6,11 @@ use super::case::{Case, EvalKind};
 use super::confidence::{self, RESAMPLES, Score};
 use super::metrics::Metric;
 
-/// Scores of one kind, in the order of [`StampScores::names`]; those that make no sense for it have no value.
+/// Scores of one kind, in the order of [`StampScores::names`]; those that make no sense for it have
+/// no value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Scores {
-    /// What was evaluated.
+    /// Kind of the questions.
     pub kind: EvalKind,
     /// Number of cases.
     pub cases: usize,
@@ -48,7 +49,7 @@ pub(super) fn score_cases(cases: &[&Case]) -> Vec<Score> {
     confidence::score(&StampScores, &outcomes, RESAMPLES, outcomes.len() as u64)
 }
 
-/// What a case adds.
+/// Contribution of a case.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Outcome {
     mask: Option<MaskOutcome>,

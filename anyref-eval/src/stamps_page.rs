@@ -1,13 +1,14 @@
 //! The page of stamp scenes: cases of each kind to be looked at.
 
-use anyhow::{Context, Result};
+use anyref_core::Reference;
+use anyref_data::scenes::Scenes;
 use anyref_decoder::rle::Rle;
 
 use super::case::Case;
-use super::page::{self, Drawn, LEGEND, Shown, page};
-use super::run::EvalOptions;
+use super::error::{Error, Result};
+use super::options::EvalOptions;
+use super::page::{self, Drawn, LEGEND, Row, page};
 use super::scene_questions::{question, true_mask};
-use anyref_data::scenes::{ReferenceData, Scenes};
 
 /// Writes `cases.md` with `KIND-best.png`, `KIND-median.png` and `KIND-worst.png`.
 pub(super) fn write_page(scenes: &Scenes, cases: &[Case], options: &EvalOptions) -> Result<()> {
@@ -17,9 +18,9 @@ pub(super) fn write_page(scenes: &Scenes, cases: &[Case], options: &EvalOptions)
         if own.is_empty() {
             continue;
         }
-        let shown: Vec<Shown> = own
+        let rows: Vec<Row> = own
             .iter()
-            .map(|case| Shown {
+            .map(|case| Row {
                 quality: case.quality(),
                 id: case.scene.to_string(),
                 reference: case.question.clone(),
@@ -31,7 +32,7 @@ pub(super) fn write_page(scenes: &Scenes, cases: &[Case], options: &EvalOptions)
             })
             .collect();
         let prefix = format!("{}-", kind.name());
-        text += &page(&shown, "quality", &options.out, &prefix, |place| {
+        text += &page(&rows, "quality", &options.out, &prefix, |place| {
             draw(scenes, own[place], options)
         })?;
     }
@@ -42,21 +43,17 @@ pub(super) fn write_page(scenes: &Scenes, cases: &[Case], options: &EvalOptions)
 fn draw(scenes: &Scenes, case: &Case, options: &EvalOptions) -> Result<Drawn> {
     let scene = scenes.scene(case.kind.split(), case.scene);
     let instruction = question(scenes, &scene, case.kind, &options.instructions);
-    let instruction = instruction.with_context(|| {
-        format!(
-            "scene {} of {} has no question",
-            case.scene,
-            case.kind.name()
-        )
+    let instruction = instruction.ok_or(Error::NoQuestion {
+        scene: case.scene,
+        kind: case.kind.name(),
     })?;
     let truth = true_mask(&scene, &instruction);
-    let truth: Vec<bool> = truth.to_bytes().iter().map(|&byte| byte > 0).collect();
     let (mut example, mut boxes) = (None, Vec::new());
     for reference in &instruction.references {
         match reference {
-            ReferenceData::Box(area) => boxes.push(area.map(f64::from)),
-            ReferenceData::Image(image) => example = Some(image.clone()),
-            ReferenceData::Audio(_) => {}
+            Reference::Box(area) => boxes.push(area.map(f64::from)),
+            Reference::Image(image) => example = Some(image.image().clone()),
+            Reference::Text(_) | Reference::Audio(_) => {}
         }
     }
     Ok(Drawn {
@@ -64,6 +61,6 @@ fn draw(scenes: &Scenes, case: &Case, options: &EvalOptions) -> Result<Drawn> {
         example,
         boxes,
         predicted: Rle::from_compressed(&case.counts, case.size)?,
-        truth: Rle::from_mask(&truth, case.size)?,
+        truth: truth.to_rle()?,
     })
 }

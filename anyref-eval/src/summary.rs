@@ -1,20 +1,21 @@
 //! An evaluation in two files: `table.md` for people, `summary.json` for programs.
 
 use std::fs;
+use std::io;
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::error::{Error, Result};
 use super::throughput::Throughput;
 
-/// What there is to say about an evaluation.
+/// Results of an evaluation, for programs.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary<'a, S> {
     /// The benchmark.
     pub benchmark: &'a str,
-    /// What identifies the model.
+    /// Name of the model.
     pub model: &'a str,
     /// Items left out for want of a file.
     pub left_out: usize,
@@ -26,8 +27,8 @@ pub struct Summary<'a, S> {
     pub throughput: &'a Throughput,
 }
 
-/// Writes `summary.json`, and `table` as `table.md` with how fast it went. An evaluation that had nothing left to ask
-/// keeps what was said of its speed.
+/// Writes `summary.json`, and `table` as `table.md` with how fast it went. An evaluation that had
+/// nothing left to ask keeps what was said of its speed.
 ///
 /// # Errors
 /// When `out` cannot be written.
@@ -49,16 +50,15 @@ pub fn write_summary<S: Serialize>(
         scores: &summary.scores,
         throughput: &throughput,
     };
-    let write = |file: &Path, text: String| {
-        fs::write(file, text).with_context(|| format!("cannot write {}", file.display()))
-    };
-    write(&file, serde_json::to_string_pretty(&summary)? + "\n")?;
+    serde_json::to_string_pretty(&summary)
+        .map_err(io::Error::from)
+        .and_then(|text| fs::write(&file, text + "\n"))
+        .map_err(Error::write(&file))?;
     let speed = throughput.markdown();
     let speed = speed.map_or(String::new(), |speed| format!("\n{speed}"));
-    write(
-        &out.join("table.md"),
-        format!("{}\n{speed}", table.trim_end()),
-    )
+    let file = out.join("table.md");
+    let text = format!("{}\n{speed}", table.trim_end());
+    fs::write(&file, text).map_err(Error::write(&file))
 }
 
 fn earlier(file: &Path) -> Option<Throughput> {

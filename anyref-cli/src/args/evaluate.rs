@@ -1,15 +1,17 @@
 //! Options of `anyref eval`.
 
-use core::fmt;
 use std::path::{Path, PathBuf};
 
-use clap::{Args, ValueEnum};
+use anyref_eval::Benchmark;
+use clap::Args;
 
+use super::benchmark;
 use super::score::CaptionPrograms;
 
 #[derive(Debug, Args)]
 pub struct EvalArguments {
     /// The benchmark
+    #[arg(value_parser = benchmark::asked())]
     pub benchmark: Benchmark,
     /// Folder of the published data set, laid out as it is published (RefCOCO and its kin as the REFER API has them); of
     /// your own data the file
@@ -70,54 +72,5 @@ impl EvalArguments {
     pub fn folder(&self) -> PathBuf {
         let usual = || Path::new("anyref-eval").join(self.benchmark.to_string());
         self.out.clone().unwrap_or_else(usual)
-    }
-}
-
-/// Benchmarks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Benchmark {
-    /// Scenes composed of Tux Paint stamps
-    Stamps,
-    /// RefCLEF
-    Refclef,
-    /// RefCOCO
-    Refcoco,
-    /// RefCOCO+
-    #[value(name = "refcoco+")]
-    RefcocoPlus,
-    /// RefCOCOg
-    Refcocog,
-    /// gRefCOCO, with several targets and none
-    Grefcoco,
-    /// ReasonSeg
-    Reasonseg,
-    /// COCO-20i, one fold of it: things by the picture of another
-    #[value(name = "coco-20i")]
-    Coco20i,
-    /// PASCAL-5i, one fold of it, in HSNet's thousand episodes: things by the picture of another
-    #[value(name = "pascal-5i")]
-    Pascal5i,
-    /// AVSBench with one thing that sounds
-    AvsS4,
-    /// AVSBench with several
-    AvsMs3,
-    /// Visual Genome's regions, to be described
-    VisualGenome,
-    /// A JSON Lines file of your own, as docs/your-data.md describes it
-    Own,
-}
-
-impl Benchmark {
-    /// Whether things are sought by pictures of others, by folds of classes.
-    pub fn is_few_shot(self) -> bool {
-        matches!(self, Self::Coco20i | Self::Pascal5i)
-    }
-}
-
-/// The name on the command line.
-impl fmt::Display for Benchmark {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let value = self.to_possible_value();
-        f.write_str(value.as_ref().map_or("", |value| value.get_name()))
     }
 }

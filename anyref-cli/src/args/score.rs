@@ -2,12 +2,16 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, ValueEnum};
+use anyref_eval::Benchmark;
+use clap::Args;
+
+use super::benchmark;
 
 #[derive(Debug, Args)]
 pub struct ScoreArguments {
     /// The benchmark
-    pub benchmark: ScoreBenchmark,
+    #[arg(value_parser = benchmark::scored())]
+    pub benchmark: Benchmark,
     /// Answers, one JSON object a line: {"id", "text", "masks": [{"size", "counts", "score"}]}
     #[arg(long, value_name = "FILE")]
     pub predictions: PathBuf,
@@ -39,27 +43,4 @@ pub struct CaptionPrograms {
     /// Of descriptions, SPICE: the spice-1.0.jar of pycocoevalcap, with its parser's models; needs Java
     #[arg(long, value_name = "FILE")]
     pub spice_jar: Option<PathBuf>,
-}
-
-/// Benchmarks of predictions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum ScoreBenchmark {
-    /// RefCOCO, RefCOCO+, RefCOCOg, RefCLEF: cIoU, gIoU, mIoU, precision
-    Refcoco,
-    /// gRefCOCO: cIoU, gIoU, N-acc, T-acc, precision
-    Grefcoco,
-    /// ReasonSeg: gIoU, cIoU
-    Reasonseg,
-    /// Expressions of regions: BLEU, ROUGE-L, CIDEr, the exact stage of METEOR; with Java METEOR whole and SPICE
-    Captions,
-    /// COCO-20i: mIoU of each fold, FB-IoU
-    #[value(name = "coco-20i")]
-    Coco20i,
-    /// PASCAL-5i: mIoU of each fold, FB-IoU
-    #[value(name = "pascal-5i")]
-    Pascal5i,
-    /// AVSBench with one thing that sounds: mIoU, F-score
-    AvsS4,
-    /// AVSBench with several: mIoU, F-score
-    AvsMs3,
 }

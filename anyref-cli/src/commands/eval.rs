@@ -1,14 +1,15 @@
 //! `anyref eval`: how well a model does on a benchmark.
 
 mod options;
+mod progress;
 mod published;
 mod stamps;
 
 use anyhow::{Result, bail};
-use anyref_eval::Throughput;
+use anyref_eval::Benchmark;
 use burn::tensor::backend::Backend;
 
-use crate::args::{Benchmark, Common, EvalArguments};
+use crate::args::{Common, EvalArguments};
 
 /// Runs or continues an evaluation and prints its table.
 pub fn run<B: Backend>(
@@ -26,12 +27,5 @@ pub fn run<B: Backend>(
     match arguments.benchmark {
         Benchmark::Stamps => stamps::run::<B>(common, arguments, device),
         _ => published::run::<B>(common, arguments, device),
-    }
-}
-
-/// Says on stderr how fast it went: the scores on stdout are the same every time.
-fn say_speed(throughput: &Throughput) {
-    if let Some(speed) = throughput.markdown() {
-        eprintln!("{speed}");
     }
 }

@@ -4,7 +4,7 @@ use anyhow::{Result, bail};
 use anyref_eval::metrics::caption::Programs;
 use anyref_eval::{Benchmark, ScoreOptions, score_files};
 
-use crate::args::{CaptionPrograms, Common, ScoreArguments, ScoreBenchmark};
+use crate::args::{CaptionPrograms, Common, ScoreArguments};
 use crate::output::say;
 
 /// Prints the scores, and how other predictions compare.
@@ -17,7 +17,7 @@ pub fn run(common: &Common, arguments: &ScoreArguments) -> Result<()> {
             bail!("{name} is 0: give at least 1");
         }
     }
-    let captions = arguments.benchmark == ScoreBenchmark::Captions;
+    let captions = arguments.benchmark == Benchmark::Captions;
     let options = ScoreOptions {
         programs: programs(&arguments.programs, captions)?,
         resamples: arguments.resamples,
@@ -25,7 +25,7 @@ pub fn run(common: &Common, arguments: &ScoreArguments) -> Result<()> {
         videos: arguments.videos,
     };
     let table = score_files(
-        benchmark(arguments.benchmark),
+        arguments.benchmark,
         &arguments.targets,
         &arguments.predictions,
         arguments.against.as_deref(),
@@ -50,17 +50,4 @@ pub(super) fn programs(arguments: &CaptionPrograms, captions: bool) -> Result<Pr
         meteor: arguments.meteor_jar.clone(),
         spice: arguments.spice_jar.clone(),
     })
-}
-
-fn benchmark(named: ScoreBenchmark) -> Benchmark {
-    match named {
-        ScoreBenchmark::Refcoco => Benchmark::Referring,
-        ScoreBenchmark::Grefcoco => Benchmark::Generalized,
-        ScoreBenchmark::Reasonseg => Benchmark::Reasoning,
-        ScoreBenchmark::Captions => Benchmark::Captions,
-        ScoreBenchmark::Coco20i => Benchmark::Coco20i,
-        ScoreBenchmark::Pascal5i => Benchmark::Pascal5i,
-        ScoreBenchmark::AvsS4 => Benchmark::AvsS4,
-        ScoreBenchmark::AvsMs3 => Benchmark::AvsMs3,
-    }
 }

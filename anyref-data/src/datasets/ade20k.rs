@@ -19,27 +19,32 @@ use super::label_pairs::LabelPairs;
 
 /// A question for each picture, about a class or a kind of things in it.
 #[derive(Debug)]
-pub struct Ade20k(LabelPairs);
+pub(crate) struct Ade20k(LabelPairs);
 
 impl Ade20k {
-    /// Opens the classes of `training` or `validation`. `min_area` is the smallest share of the picture
-    /// that a class must cover, 0 to 1.
+    /// Opens the classes of `training` or `validation`. `min_area` is the smallest share of the
+    /// picture that a class must cover, 0 to 1.
     ///
     /// # Errors
     /// When the folders or names cannot be read.
-    pub fn semantic(root: &Path, split: &str, min_area: f64) -> Result<Self> {
+    pub(crate) fn semantic(root: &Path, split: &str, min_area: f64) -> Result<Self> {
         let names = names(&root.join("objectInfo150.txt"), "Name")?;
         let pairs = pairs(root, split, "annotations")?;
         let pairs = LabelPairs::new(format!("ADE20K {split}"), pairs, names)?;
         Ok(Self(pairs.with_min_area(min_area)))
     }
 
-    /// Opens the things of `training` or `validation`. `min_area` is the smallest share of the picture
-    /// that each must cover, 0 to 1.
+    /// Opens the things of `training` or `validation`. `min_area` is the smallest share of the
+    /// picture that each must cover, 0 to 1.
     ///
     /// # Errors
     /// When the folders or names cannot be read.
-    pub fn instances(root: &Path, split: &str, grouping: Grouping, min_area: f64) -> Result<Self> {
+    pub(crate) fn instances(
+        root: &Path,
+        split: &str,
+        grouping: Grouping,
+        min_area: f64,
+    ) -> Result<Self> {
         let names = names(&root.join("instanceInfo100_train.txt"), "Object Names")?;
         let pairs = pairs(root, split, "annotations_instance")?;
         let pairs = LabelPairs::new(format!("ADE20K instances {split}"), pairs, names)?;

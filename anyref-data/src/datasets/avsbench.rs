@@ -17,13 +17,15 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use super::csv::Table;
+use csv::StringRecord;
+
 use super::dataset::{Dataset, entry, some};
 use super::error::{Error, Result};
 use super::files;
 use super::item::{Item, Reference, Subject, Target, Task};
-use super::label_map::LabelMap;
-use super::shape::{Pixels, Shape, Which};
+use super::label_map::{LabelMap, Which};
+use super::shape::{Pixels, Shape};
+use super::table::Table;
 
 /// Short names of S4's categories.
 const NAMES: &str = include_str!("../../assets/avsbench_names.json");
@@ -34,7 +36,7 @@ const FRAMES_V2: usize = 10;
 /// Where the pictures are, and where they are in their videos' resolution.
 const VISUAL: [&str; 2] = ["visual_frames", "visual_frames_original_resolution"];
 
-/// What a frame's mask picture says.
+/// Meaning of a frame's mask picture.
 #[derive(Clone, Debug, PartialEq)]
 enum Labels {
     /// White where the one source is, with its name.
@@ -56,7 +58,7 @@ struct Frame {
 
 /// A question for each annotated frame.
 #[derive(Debug)]
-pub struct AvsBench {
+pub(crate) struct AvsBench {
     name: String,
     entries: Vec<Frame>,
     /// Names by colour.
@@ -64,12 +66,13 @@ pub struct AvsBench {
 }
 
 impl AvsBench {
-    /// Opens S4 (`Single-source`): the first frame of each training video, all five of `val` and `test`.
-    /// `original` takes the frames in their videos' resolution; they must then be of the masks' size.
+    /// Opens S4 (`Single-source`): the first frame of each training video, all five of `val` and
+    /// `test`. `original` takes the frames in their videos' resolution; they must then be of the
+    /// masks' size.
     ///
     /// # Errors
     /// When the table cannot be read, or has no such split.
-    pub fn s4(root: &Path, split: &str, original: bool) -> Result<Self> {
+    pub(crate) fn s4(root: &Path, split: &str, original: bool) -> Result<Self> {
         let names: BTreeMap<String, String> =
             serde_json::from_str(NAMES).map_err(|e| Error::Options(e.to_string()))?;
         let data = root.join("s4_data");
@@ -104,12 +107,13 @@ impl AvsBench {
         Self::new(rows.name, entries, BTreeMap::new())
     }
 
-    /// Opens MS3 (`Multi-sources`): five frames of each video, whose sources have no names. `original`
-    /// takes the frames in their videos' resolution; they must then be of the masks' size.
+    /// Opens MS3 (`Multi-sources`): five frames of each video, whose sources have no names.
+    /// `original` takes the frames in their videos' resolution; they must then be of the masks'
+    /// size.
     ///
     /// # Errors
     /// When the table cannot be read, or has no such split.
-    pub fn ms3(root: &Path, split: &str, original: bool) -> Result<Self> {
+    pub(crate) fn ms3(root: &Path, split: &str, original: bool) -> Result<Self> {
         let data = root.join("ms3_data");
         let rows = Rows::open(
             &root.join("ms3_meta_data.csv"),
@@ -138,11 +142,12 @@ impl AvsBench {
         Self::new(rows.name, entries, BTreeMap::new())
     }
 
-    /// Opens AVSBench-semantic: the annotated frames of each video, with a target for each class heard.
+    /// Opens AVSBench-semantic: the annotated frames of each video, with a target for each class
+    /// heard.
     ///
     /// # Errors
     /// When the table or the classes cannot be read, or there is no such split.
-    pub fn semantic(root: &Path, split: &str) -> Result<Self> {
+    pub(crate) fn semantic(root: &Path, split: &str) -> Result<Self> {
         let path = root.join("label2idx.json");
         let numbers: BTreeMap<String, u32> = files::json(&path)?;
         let palette = numbers.into_iter().filter(|&(_, number)| number != 0);
@@ -160,7 +165,7 @@ impl AvsBench {
         for row in rows.chosen() {
             let (video, set) = (&row[uid], &row[label]);
             let folder = root.join(set).join(video);
-            let frames = match (set.as_str(), split) {
+            let frames = match (set, split) {
                 ("v1s", "train") => 1,
                 ("v2", _) => FRAMES_V2,
                 _ => FRAMES,
@@ -263,11 +268,7 @@ impl Rows {
     fn open(path: &Path, column: &str, dataset: &str, split: &str) -> Result<Self> {
         let table = Table::open(path)?;
         let column = table.column(column)?;
-        let known: BTreeSet<&str> = table
-            .rows()
-            .iter()
-            .map(|row| row[column].as_str())
-            .collect();
+        let known: BTreeSet<&str> = table.rows().iter().map(|row| &row[column]).collect();
         if !known.contains(split) {
             return Err(Error::Split {
                 dataset: dataset.to_owned(),
@@ -284,23 +285,22 @@ impl Rows {
         })
     }
 
-    fn chosen(&self) -> impl Iterator<Item = &Vec<String>> {
+    fn chosen(&self) -> impl Iterator<Item = &StringRecord> {
         let rows = self.table.rows().iter();
-        rows.filter(|row| row[self.column] == self.split)
+        rows.filter(|row| row[self.column] == *self.split)
     }
 
-    fn cell<'r>(&self, row: &'r [String], column: usize) -> Result<&'r str> {
+    fn cell<'r>(&self, row: &'r StringRecord, column: usize) -> Result<&'r str> {
         let width = self.table.width();
-        let cell = row.get(column).map(String::as_str);
-        cell.ok_or_else(|| {
+        row.get(column).ok_or_else(|| {
             let reason = format!("{width} columns instead of at least {}", column + 1);
             Error::format(&self.path, reason)
         })
     }
 }
 
-/// Colour of a class: its number's bits, lowest first, go to red, green and blue in turn, each channel's
-/// first to its highest bit.
+/// Colour of a class: its number's bits, lowest first, go to red, green and blue in turn, each
+/// channel's first to its highest bit.
 fn colour(number: u32) -> [u8; 3] {
     let mut colour = [0; 3];
     for bit in 0..24 {

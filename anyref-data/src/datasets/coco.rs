@@ -15,7 +15,7 @@ use super::dataset::{Dataset, entry, some};
 use super::error::Result;
 use super::item::{Grouping, Item, Reference, Task};
 
-/// What is asked of COCO.
+/// Filters and grouping of COCO's things.
 #[derive(Clone, Debug, Default)]
 pub struct CocoOptions {
     /// Whether several things of a category are one target or several.
@@ -58,12 +58,7 @@ impl Coco {
     ///
     /// # Errors
     /// When the options leave nothing.
-    pub fn new(
-        name: &str,
-        images: &Path,
-        file: Arc<CocoFile>,
-        options: &CocoOptions,
-    ) -> Result<Self> {
+    fn new(name: &str, images: &Path, file: Arc<CocoFile>, options: &CocoOptions) -> Result<Self> {
         let mut entries = Vec::new();
         for image in file.images().values() {
             let mut categories: BTreeMap<i64, Vec<AnnotationId>> = BTreeMap::new();

@@ -17,12 +17,12 @@ use super::coco_pairs::{CocoPairs, PairOptions};
 use super::error::{Error, Result};
 
 /// Number of folds.
-pub const FOLDS: usize = 4;
+pub(crate) const FOLDS: usize = 4;
 
 /// Whether a fold's own categories are asked for, or all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Part {
+pub enum FoldPart {
     /// The categories outside the fold, to learn from.
     Train,
     /// The categories of the fold, unseen until then.
@@ -34,14 +34,14 @@ pub enum Part {
 ///
 /// # Errors
 /// When there is no such fold.
-pub fn categories(file: &CocoFile, fold: usize, part: Part) -> Result<BTreeSet<i64>> {
+pub fn fold_categories(file: &CocoFile, fold: usize, part: FoldPart) -> Result<BTreeSet<i64>> {
     if fold >= FOLDS {
         let reason = format!("COCO-20i has the folds 0 to {}, not {fold}", FOLDS - 1);
         return Err(Error::Options(reason));
     }
     let numbered = file.categories().keys().enumerate();
     Ok(numbered
-        .filter(|(place, _)| (place % FOLDS == fold) == (part == Part::Test))
+        .filter(|(place, _)| (place % FOLDS == fold) == (part == FoldPart::Test))
         .map(|(_, &id)| id)
         .collect())
 }
@@ -50,16 +50,16 @@ pub fn categories(file: &CocoFile, fold: usize, part: Part) -> Result<BTreeSet<i
 ///
 /// # Errors
 /// When there is no such fold, or the annotations cannot be read.
-pub fn open(
+pub fn open_fold(
     root: &Path,
     split: &str,
     fold: usize,
-    part: Part,
+    part: FoldPart,
     options: PairOptions,
 ) -> Result<CocoPairs> {
     let file = Arc::new(CocoFile::open(&root.join(annotations_path(split)))?);
     let options = PairOptions {
-        categories: categories(&file, fold, part)?,
+        categories: fold_categories(&file, fold, part)?,
         ..options
     };
     let name = format!("COCO-20i {split} fold {fold}");

@@ -12,12 +12,12 @@ use super::files;
 use super::item::{Subject, corners};
 use super::shape::{Segmentation, Shape};
 
-/// What stands before a picture's number in COCO's release of 2014, and no longer in that of 2017.
+/// Prefix of picture names in COCO's release of 2014, which that of 2017 lacks.
 const PREFIX_OF_2014: &str = "COCO_train2014_";
 
 /// A picture of the file.
 #[derive(Debug, Clone, Deserialize)]
-pub struct CocoImage {
+pub(crate) struct CocoImage {
     /// Number of the picture.
     pub id: i64,
     /// Name, relative to the folder of pictures.
@@ -30,12 +30,12 @@ pub struct CocoImage {
 
 impl CocoImage {
     /// Width and height.
-    pub fn size(&self) -> [u32; 2] {
+    pub(crate) fn size(&self) -> [u32; 2] {
         [self.width, self.height]
     }
 
-    /// Where the picture is in a folder. COCO's release of 2017 has the pictures of 2014 under their numbers alone: such
-    /// a name counts where the file's own is not there.
+    /// Where the picture is in a folder. COCO's release of 2017 has the pictures of 2014 under
+    /// their numbers alone: such a name counts where the file's own is not there.
     pub(super) fn path_in(&self, folder: &Path) -> PathBuf {
         let path = folder.join(&self.file_name);
         let number = self.file_name.strip_prefix(PREFIX_OF_2014);
@@ -48,12 +48,12 @@ impl CocoImage {
 
 /// One thing in one picture.
 #[derive(Debug, Clone, Deserialize)]
-pub struct CocoAnnotation {
-    /// What it is known by.
+pub(crate) struct CocoAnnotation {
+    /// Its identifier.
     pub id: AnnotationId,
     /// The picture.
     pub image_id: i64,
-    /// What it is.
+    /// Its category.
     pub category_id: i64,
     /// Its mask.
     #[serde(deserialize_with = "shared")]
@@ -71,12 +71,12 @@ pub struct CocoAnnotation {
 
 impl CocoAnnotation {
     /// The mask, not rasterised yet.
-    pub fn shape(&self) -> Shape {
+    pub(crate) fn shape(&self) -> Shape {
         Shape::Coco(self.segmentation.clone())
     }
 
     /// The box as corners `[x0, y0, x1, y1]`.
-    pub fn corners(&self) -> [f64; 4] {
+    pub(crate) fn corners(&self) -> [f64; 4] {
         corners(self.bbox)
     }
 
@@ -122,7 +122,8 @@ impl CocoFile {
     /// Reads `instances.json` and its like.
     ///
     /// # Errors
-    /// When the file is not of COCO's form, or an annotation is of a picture or category that it lacks.
+    /// When the file is not of COCO's form, or an annotation is of a picture or category that it
+    /// lacks.
     pub fn open(path: &Path) -> Result<Self> {
         let document: Document = files::json(path)?;
         let images: BTreeMap<_, _> = document.images.into_iter().map(|i| (i.id, i)).collect();
@@ -163,23 +164,18 @@ impl CocoFile {
         })
     }
 
-    /// The file.
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
-
     /// The pictures by number.
-    pub fn images(&self) -> &BTreeMap<i64, CocoImage> {
+    pub(crate) fn images(&self) -> &BTreeMap<i64, CocoImage> {
         &self.images
     }
 
     /// The names of the categories by number.
-    pub fn categories(&self) -> &BTreeMap<i64, String> {
+    pub(crate) fn categories(&self) -> &BTreeMap<i64, String> {
         &self.categories
     }
 
     /// All annotations, in the order of the file.
-    pub fn annotations(&self) -> &[CocoAnnotation] {
+    pub(crate) fn annotations(&self) -> &[CocoAnnotation] {
         &self.annotations
     }
 
@@ -187,7 +183,7 @@ impl CocoFile {
     ///
     /// # Errors
     /// When the file lists no such annotation.
-    pub fn annotation(&self, id: AnnotationId) -> Result<&CocoAnnotation> {
+    pub(crate) fn annotation(&self, id: AnnotationId) -> Result<&CocoAnnotation> {
         let index = self
             .by_id
             .get(&id)
@@ -199,7 +195,7 @@ impl CocoFile {
     ///
     /// # Errors
     /// When the file lists no picture of this number.
-    pub fn image(&self, id: i64) -> Result<&CocoImage> {
+    pub(crate) fn image(&self, id: i64) -> Result<&CocoImage> {
         let image = self.images.get(&id);
         image.ok_or_else(|| Error::format(&self.path, format!("picture {id} is not listed")))
     }
@@ -214,13 +210,13 @@ impl CocoFile {
     }
 
     /// The annotations of a picture, in the order of the file.
-    pub fn of_image(&self, id: i64) -> impl Iterator<Item = &CocoAnnotation> {
+    pub(crate) fn of_image(&self, id: i64) -> impl Iterator<Item = &CocoAnnotation> {
         let indices = self.by_image.get(&id).into_iter().flatten();
         indices.map(|&index| &self.annotations[index])
     }
 
     /// The name of a category.
-    pub fn category(&self, id: i64) -> &str {
+    pub(crate) fn category(&self, id: i64) -> &str {
         self.categories.get(&id).map_or("", String::as_str)
     }
 }

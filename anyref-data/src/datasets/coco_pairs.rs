@@ -1,7 +1,7 @@
 //! A thing in one picture of COCO to all of its category in another.
 //!
-//! Things that stand for their category are, as the authors choose them, the only ones of it in their
-//! picture, large in it, and filling their box.
+//! Things that stand for their category are, as the authors choose them, the only ones of it in
+//! their picture, large in it, and filling their box.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -16,7 +16,7 @@ use super::coco_file::{CocoAnnotation, CocoFile};
 use super::dataset::{Dataset, entry, some};
 use super::error::{Error, Result};
 use super::item::{Grouping, Item, Reference, Region, Task};
-use crate::scenes::split::mix;
+use crate::scenes::mix;
 
 /// How pairs are chosen.
 #[derive(Clone, Debug)]
@@ -48,7 +48,8 @@ impl Default for PairOptions {
     }
 }
 
-/// A question for each picture and each category in it for which some other picture has a good example.
+/// A question for each picture and each category in it for which some other picture has a good
+/// example.
 #[derive(Debug)]
 pub struct CocoPairs {
     name: String,
@@ -166,7 +167,7 @@ impl Dataset for CocoPairs {
         let shown = self.file.image(example.image_id)?;
         item.references.push(Reference::Image {
             path: self.images.join(&shown.file_name),
-            size: shown.size(),
+            size: Some(shown.size()),
             region: Some(Region {
                 area: example.corners(),
                 mask: masked.then(|| example.shape()),

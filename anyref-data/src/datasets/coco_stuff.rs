@@ -17,16 +17,16 @@ use super::label_pairs::LabelPairs;
 
 /// A question for each picture, about a class in it.
 #[derive(Debug)]
-pub struct CocoStuff(LabelPairs);
+pub(crate) struct CocoStuff(LabelPairs);
 
 impl CocoStuff {
-    /// Opens `train2017` or `val2017`; `coco` is the folder with the pictures' folder. Classes such as
-    /// `window-blind`, whose names are no words, are left out unless `compounds`. `min_area` is the
-    /// smallest share of the picture that a class must cover, 0 to 1.
+    /// Opens `train2017` or `val2017`; `coco` is the folder with the pictures' folder. Classes such
+    /// as `window-blind`, whose names are no words, are left out unless `compounds`. `min_area` is
+    /// the smallest share of the picture that a class must cover, 0 to 1.
     ///
     /// # Errors
     /// When the folders or names cannot be read.
-    pub fn open(
+    pub(crate) fn open(
         root: &Path,
         split: &str,
         coco: &Path,

@@ -1,4 +1,4 @@
-//! What all readers have in common.
+//! Common interface of all readers.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use super::item::{Item, Subject};
 
 /// Items by index. Readers are shared between loader threads.
 pub trait Dataset: Send + Sync {
-    /// What it is called in messages.
+    /// Name in messages.
     fn name(&self) -> &str;
 
     /// Number of items.
@@ -19,16 +19,18 @@ pub trait Dataset: Send + Sync {
         self.len() == 0
     }
 
-    /// An item. Where something is left to chance, such as which class is asked for or which picture
-    /// refers to it, `draw` decides: the same index and draw give the same item.
+    /// An item. Where something is left to chance, such as which class is asked for or which
+    /// picture refers to it, `draw` decides: the same index and draw give the same item.
     ///
     /// # Errors
-    /// When there is no item of this index, a file that is read for it is missing or damaged, its annotation names what
-    /// the file does not list or contradicts the picture, or nothing is left to ask or to refer with.
+    /// When there is no item of this index, a file that is read for it is missing or damaged, its
+    /// annotation names what the file does not list or contradicts the picture, or nothing is left
+    /// to ask or to refer with.
     fn item(&self, index: usize, draw: u64) -> Result<Item>;
 
-    /// What an item is about, by which [`Per::Picture`](super::Per::Picture) puts items together; no file is opened for it.
-    /// Data sets say it themselves when their items need files, or when several items ask for one thing.
+    /// Subject of an item, by which [`Per::Picture`](super::Per::Picture) puts items together; no
+    /// file is opened for it. Data sets say it themselves when their items need files, or when
+    /// several items ask for one thing.
     ///
     /// # Errors
     /// When there is no item of this index, or its annotation names what the file does not list.

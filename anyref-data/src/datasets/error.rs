@@ -1,4 +1,4 @@
-//! What can be wrong with a data set.
+//! Errors of the readers.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -23,7 +23,7 @@ pub enum Error {
     Format {
         /// The file.
         path: PathBuf,
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
     /// A line of a file of lines is wrong.
@@ -33,7 +33,7 @@ pub enum Error {
         path: PathBuf,
         /// Line, from 1.
         line: usize,
-        /// What is wrong and how it should be.
+        /// The fault, and the remedy.
         reason: String,
     },
     /// A pickle cannot be read.
@@ -50,9 +50,25 @@ pub enum Error {
     /// A mask cannot be rasterised.
     #[error("{reason}; the annotation is damaged, download it again")]
     Mask {
-        /// What is wrong.
+        /// The fault.
         reason: String,
     },
+    /// A picture is of another size than its annotations say.
+    #[error(
+        "{} has {}x{} pixels, and {}x{} by its annotations: download it again",
+        .path.display(), .found[0], .found[1], .annotated[0], .annotated[1]
+    )]
+    PictureSize {
+        /// The picture.
+        path: PathBuf,
+        /// Width and height that it has.
+        found: [u32; 2],
+        /// Width and height by its annotations.
+        annotated: [u32; 2],
+    },
+    /// A picture or sound cannot be read as a model takes it, or a region does not fit its picture.
+    #[error(transparent)]
+    Model(#[from] anyref_core::Error),
     /// A mask is of another size than its picture.
     #[error(
         "a mask of {}x{} does not fit its picture of {}x{}; masks and pictures must be of one version of the data set",
@@ -107,14 +123,14 @@ pub enum Error {
         /// Number of items.
         len: usize,
     },
-    /// What is wrong with one item.
+    /// A fault of one item.
     #[error("{dataset}, item {id}: {source}")]
     Item {
         /// Name of the data set.
         dataset: String,
         /// The item.
         id: String,
-        /// What is wrong.
+        /// The fault.
         source: Box<Error>,
     },
 }

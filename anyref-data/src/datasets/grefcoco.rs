@@ -6,8 +6,8 @@
 //! ROOT/images/mscoco/images/train2014/      pictures
 //! ```
 //!
-//! COCO's pictures may also be those of `train2017`, which are the same under other names: `000000000009.jpg` in the
-//! place of `COCO_train2014_000000000009.jpg`.
+//! COCO's pictures may also be those of `train2017`, which are the same under other names:
+//! `000000000009.jpg` in the place of `COCO_train2014_000000000009.jpg`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -55,7 +55,7 @@ impl OneOrMany {
 
 /// Sentences of one split.
 #[derive(Debug)]
-pub struct GRefCoco {
+pub(crate) struct GRefCoco {
     name: String,
     images: PathBuf,
     file: CocoFile,
@@ -71,7 +71,7 @@ impl GRefCoco {
     ///
     /// # Errors
     /// When the annotations cannot be read, are inconsistent, or have no such split.
-    pub fn open(
+    pub(crate) fn open(
         root: &Path,
         split: &str,
         grouping: Grouping,

@@ -1,4 +1,4 @@
-//! What every reader gives: a picture, references, and the answer.
+//! Items that readers give: a picture, references, and the answer.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::error::Result;
 use super::shape::Shape;
 use crate::scenes::Mask;
 
-/// What is asked.
+/// Kind of question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
@@ -25,8 +25,9 @@ pub enum Task {
     Semantic,
 }
 
-/// Part of a picture.
-#[derive(Clone, Debug, PartialEq)]
+/// Part of a picture; written as its area alone.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "[f64; 4]", into = "[f64; 4]")]
 pub struct Region {
     /// `[x0, y0, x1, y1]` in pixels, the far edges exclusive.
     pub area: [f64; 4],
@@ -34,8 +35,21 @@ pub struct Region {
     pub mask: Option<Shape>,
 }
 
-/// What a question refers with.
-#[derive(Clone, Debug, PartialEq)]
+impl From<[f64; 4]> for Region {
+    fn from(area: [f64; 4]) -> Self {
+        Self { area, mask: None }
+    }
+}
+
+impl From<Region> for [f64; 4] {
+    fn from(region: Region) -> Self {
+        region.area
+    }
+}
+
+/// Reference as a file has it; [`Item::open_reference`] makes one of it that a model takes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Reference {
     /// A phrase.
     Text(String),
@@ -45,16 +59,18 @@ pub enum Reference {
     Image {
         /// The picture.
         path: PathBuf,
-        /// Width and height of it.
-        size: [u32; 2],
+        /// Width and height of it, where the data set says them.
+        #[serde(skip)]
+        size: Option<[u32; 2]>,
         /// The part; the whole without.
+        #[serde(rename = "area", default, skip_serializing_if = "Option::is_none")]
         region: Option<Region>,
     },
     /// A sound.
     Audio(PathBuf),
 }
 
-/// What one `<obj>` of the answer points at.
+/// Target of one `<obj>` of the answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// Words before the `<obj>`; empty when the data set has none.
@@ -63,7 +79,7 @@ pub struct Target {
     pub shape: Shape,
 }
 
-/// What an item is about. Items of the same subject ask for the same thing in other words.
+/// Subject of an item. Items of the same subject ask for the same thing in other words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     /// The picture.
@@ -81,11 +97,11 @@ pub struct Item {
     pub image: PathBuf,
     /// Width and height of the picture.
     pub size: [u32; 2],
-    /// What is asked.
+    /// Kind of question.
     pub task: Task,
-    /// What it refers with, in order.
+    /// References, in order.
     pub references: Vec<Reference>,
-    /// What the answer points at, in order; none when the thing is not there.
+    /// Targets of the answer, in order; none when the thing is not there.
     pub targets: Vec<Target>,
     /// All expressions known for what is described; empty for other tasks.
     pub expressions: Vec<String>,

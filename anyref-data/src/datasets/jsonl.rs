@@ -1,4 +1,5 @@
-//! A data set of your own: one JSON object a line, described in `docs/your-data.md`.
+//! A data set in a JSON Lines file of your own: one JSON object a line, described in
+//! `docs/your-data.md`.
 //!
 //! ```text
 //! {"image": "a.jpg", "references": [{"text": "the dog"}], "answer": "the dog<obj>.", "masks": ["a-dog.png"]}
@@ -15,8 +16,9 @@ use super::dataset::{Dataset, entry, some};
 use super::error::{Error, Result};
 use super::files;
 use super::item::{Item, Reference, Region, Subject, Target, Task};
-use super::shape::{Pixels, Segmentation, Shape, Which};
-use crate::scenes::instruction::OBJECT;
+use super::label_map::Which;
+use super::shape::{Pixels, Segmentation, Shape};
+use crate::scenes::OBJECT;
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,10 +30,10 @@ struct Line {
     task: Option<Task>,
     #[serde(default)]
     question: Option<String>,
-    references: Vec<OwnReference>,
+    references: Vec<LineReference>,
     answer: String,
     #[serde(default)]
-    masks: Vec<OwnMask>,
+    masks: Vec<LineMask>,
     #[serde(default)]
     expressions: Vec<String>,
 }
@@ -39,12 +41,12 @@ struct Line {
 /// Exactly one of `text`, `box` without `image`, `image` and `audio`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct OwnReference {
+struct LineReference {
     text: Option<String>,
     #[serde(rename = "box")]
     corners: Option<[f64; 4]>,
     image: Option<PathBuf>,
-    mask: Option<OwnMask>,
+    mask: Option<LineMask>,
     audio: Option<PathBuf>,
 }
 
@@ -53,14 +55,14 @@ struct OwnReference {
     untagged,
     expecting = "a mask is a path, a list of polygons, or {\"size\": [height, width], \"counts\": ...}"
 )]
-enum OwnMask {
+enum LineMask {
     Path(PathBuf),
     Coco(Segmentation),
 }
 
 /// The items of a file.
 #[derive(Debug)]
-pub struct Own {
+pub struct Jsonl {
     name: String,
     path: PathBuf,
     folder: PathBuf,
@@ -68,8 +70,8 @@ pub struct Own {
     lines: Vec<(usize, Line)>,
 }
 
-impl Own {
-    /// Opens a file. Pictures are not looked at; [`problems`] does that.
+impl Jsonl {
+    /// Opens a file. Pictures are not looked at; [`problems`](Self::problems) does that.
     ///
     /// # Errors
     /// [`Error::Line`] for the first line that is wrong in itself.
@@ -81,9 +83,32 @@ impl Own {
             known_once(path, number, &line, &mut ids)?;
             lines.push((number, line));
         }
-        let own = Self::new(path, lines);
-        some(&own.name, &own.lines)?;
-        Ok(own)
+        let data = Self::new(path, lines);
+        some(&data.name, &data.lines)?;
+        Ok(data)
+    }
+
+    /// Everything that is wrong with a file, line by line: its form, pictures, sounds and masks.
+    /// Returns how many lines are good as well.
+    ///
+    /// # Errors
+    /// When the file cannot be read at all.
+    pub fn problems(path: &Path) -> Result<(usize, Vec<Error>)> {
+        let text = files::text(path)?;
+        let empty = Self::new(path, Vec::new());
+        let (mut good, mut problems) = (0, Vec::new());
+        let mut ids = BTreeMap::new();
+        for (number, line) in numbered(&text) {
+            let line = read(path, number, line).and_then(|line| {
+                known_once(path, number, &line, &mut ids)?;
+                examine(&empty, number, &line)
+            });
+            match line {
+                Ok(()) => good += 1,
+                Err(error) => problems.push(error),
+            }
+        }
+        Ok((good, problems))
     }
 
     fn new(path: &Path, lines: Vec<(usize, Line)>) -> Self {
@@ -95,26 +120,34 @@ impl Own {
         }
     }
 
-    fn shape(&self, mask: &OwnMask) -> Shape {
+    fn wrong(&self, line: usize, reason: impl ToString) -> Error {
+        Error::Line {
+            path: self.path.clone(),
+            line,
+            reason: reason.to_string(),
+        }
+    }
+
+    fn shape(&self, mask: &LineMask) -> Shape {
         match mask {
-            OwnMask::Coco(segmentation) => Shape::coco(segmentation.clone()),
-            OwnMask::Path(path) => Shape::Pixels(Pixels {
+            LineMask::Coco(segmentation) => Shape::coco(segmentation.clone()),
+            LineMask::Path(path) => Shape::Pixels(Pixels {
                 path: self.folder.join(path),
                 which: Which::NotZero,
             }),
         }
     }
 
-    fn reference(&self, reference: &OwnReference) -> Result<Reference> {
+    fn reference(&self, reference: &LineReference) -> Result<Reference> {
         let reference = reference.clone();
         Ok(match reference {
-            OwnReference {
+            LineReference {
                 text: Some(text), ..
             } => Reference::Text(text),
-            OwnReference {
+            LineReference {
                 audio: Some(path), ..
             } => Reference::Audio(self.folder.join(path)),
-            OwnReference {
+            LineReference {
                 image: Some(path),
                 corners,
                 mask,
@@ -127,9 +160,13 @@ impl Own {
                     area: corners.unwrap_or(whole),
                     mask: mask.map(|mask| self.shape(&mask)),
                 });
-                Reference::Image { path, size, region }
+                Reference::Image {
+                    path,
+                    size: Some(size),
+                    region,
+                }
             }
-            OwnReference { corners, .. } => Reference::Box(corners.unwrap_or_default()),
+            LineReference { corners, .. } => Reference::Box(corners.unwrap_or_default()),
         })
     }
 
@@ -166,7 +203,7 @@ impl Own {
     }
 }
 
-impl Dataset for Own {
+impl Dataset for Jsonl {
     fn name(&self) -> &str {
         &self.name
     }
@@ -201,8 +238,8 @@ impl Dataset for Own {
                     .iter()
                     .chain(masks)
                     .filter_map(|mask| match mask {
-                        OwnMask::Path(path) => Some(path),
-                        OwnMask::Coco(_) => None,
+                        LineMask::Path(path) => Some(path),
+                        LineMask::Coco(_) => None,
                     }),
             );
         }
@@ -213,30 +250,7 @@ impl Dataset for Own {
     }
 }
 
-/// Everything that is wrong with a file, line by line: its form, pictures, sounds and masks. Returns
-/// how many lines are good as well.
-///
-/// # Errors
-/// When the file cannot be read at all.
-pub fn problems(path: &Path) -> Result<(usize, Vec<Error>)> {
-    let text = files::text(path)?;
-    let empty = Own::new(path, Vec::new());
-    let (mut good, mut problems) = (0, Vec::new());
-    let mut ids = BTreeMap::new();
-    for (number, line) in numbered(&text) {
-        let line = read(path, number, line).and_then(|line| {
-            known_once(path, number, &line, &mut ids)?;
-            examine(&empty, number, &line)
-        });
-        match line {
-            Ok(()) => good += 1,
-            Err(error) => problems.push(error),
-        }
-    }
-    Ok((good, problems))
-}
-
-/// What a line is called.
+/// Name of a line.
 fn id(number: usize, line: &Line) -> String {
     line.id.clone().unwrap_or_else(|| number.to_string())
 }
@@ -260,15 +274,15 @@ fn known_once(
 }
 
 /// Looks at the files of a line.
-fn examine(own: &Own, number: usize, line: &Line) -> Result<()> {
-    let at = |error: Error| own.wrong(number, error);
-    let item = own.build(number, line).map_err(at)?;
+fn examine(data: &Jsonl, number: usize, line: &Line) -> Result<()> {
+    let at = |error: Error| data.wrong(number, error);
+    let item = data.build(number, line).map_err(at)?;
     for reference in &item.references {
         match reference {
             Reference::Text(_) => {}
             Reference::Box(corners) => inside(*corners, item.size).map_err(at)?,
             Reference::Image { size, region, .. } => {
-                if let Some(region) = region {
+                if let (Some(size), Some(region)) = (size, region) {
                     inside(region.area, *size).map_err(at)?;
                     if let Some(mask) = &region.mask {
                         mask.rasterise(*size).map_err(at)?;
@@ -289,16 +303,6 @@ fn examine(own: &Own, number: usize, line: &Line) -> Result<()> {
         }
     }
     Ok(())
-}
-
-impl Own {
-    fn wrong(&self, line: usize, reason: impl ToString) -> Error {
-        Error::Line {
-            path: self.path.clone(),
-            line,
-            reason: reason.to_string(),
-        }
-    }
 }
 
 /// Lines that are not blank, by number from 1.
@@ -357,8 +361,8 @@ fn read(path: &Path, number: usize, text: &str) -> Result<Line> {
     Ok(line)
 }
 
-fn check_reference(reference: &OwnReference) -> Result<(), &'static str> {
-    let OwnReference {
+fn check_reference(reference: &LineReference) -> Result<(), &'static str> {
+    let LineReference {
         text,
         corners,
         image,

@@ -1,5 +1,5 @@
-//! Masks and label maps in PNG files, with the values as they are stored: a palette's indices, not its
-//! colours.
+//! Masks and label maps in PNG files, with the values as they are stored: a palette's indices, not
+//! its colours.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -9,8 +9,22 @@ use std::path::Path;
 use png::{BitDepth, ColorType, Transformations};
 
 use super::error::{Error, Result};
-use super::shape::Which;
 use crate::scenes::Mask;
+
+/// Pixels that belong to a mask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Which {
+    /// Pixels that are not 0; in a palette, pixels whose index is not 0.
+    NotZero,
+    /// Pixels at least half as bright as white.
+    Bright,
+    /// Pixels of this label.
+    Label(u32),
+    /// Pixels of this colour.
+    Colour([u8; 3]),
+    /// Pixels with this value in this channel.
+    Channel(usize, u8),
+}
 
 /// A decoded PNG file.
 #[derive(Debug, Clone)]
@@ -29,7 +43,8 @@ impl LabelMap {
     /// Reads a file.
     ///
     /// # Errors
-    /// When the file cannot be opened, is not a whole PNG file, or is of a picture too large to be decoded.
+    /// When the file cannot be opened, is not a whole PNG file, or is of a picture too large to be
+    /// decoded.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
         let bad = |e: png::DecodingError| Error::picture(path, e);
@@ -90,7 +105,7 @@ impl LabelMap {
     }
 
     /// The colours and the number of pixels of each.
-    pub fn colours(&self) -> BTreeMap<[u8; 3], usize> {
+    pub(crate) fn colours(&self) -> BTreeMap<[u8; 3], usize> {
         let mut counts = BTreeMap::new();
         for pixel in self.values.chunks_exact(self.channels) {
             *counts.entry(self.colour(pixel)).or_default() += 1;

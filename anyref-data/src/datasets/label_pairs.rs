@@ -10,9 +10,9 @@ use rand::seq::IndexedRandom;
 use super::dataset::{Dataset, entry, some};
 use super::error::{Error, Result};
 use super::item::{Grouping, Item, Reference, Subject, Task};
-use super::label_map::LabelMap;
-use super::shape::{Pixels, Shape, Which};
-use crate::scenes::split::mix;
+use super::label_map::{LabelMap, Which};
+use super::shape::{Pixels, Shape};
+use crate::scenes::mix;
 
 /// How a label map says what is where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::dataset::{Dataset, check_files};
 use super::error::{Error, Result};
 use super::item::Item;
-use crate::scenes::split::mix;
+use crate::scenes::mix;
 
 /// Which item is next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,8 +35,8 @@ pub struct Mixture {
 }
 
 impl Mixture {
-    /// An epoch of `samples`, of which each data set has a share in proportion to its weight. A data set
-    /// is gone through without repetition before it starts again, over the ends of epochs.
+    /// An epoch of `samples`, of which each data set has a share in proportion to its weight. A
+    /// data set is gone through without repetition before it starts again, over the ends of epochs.
     ///
     /// # Errors
     /// When there is nothing to mix, or a weight is negative or not a number.
@@ -113,7 +113,8 @@ impl Mixture {
     /// Refuses to start when files are missing.
     ///
     /// # Errors
-    /// [`Error::Missing`] with all that a data set lacks; [`Error::SeveralMissing`] where several lack any.
+    /// [`Error::Missing`] with all that a data set lacks; [`Error::SeveralMissing`] where several
+    /// lack any.
     pub fn check_files(&self) -> Result<()> {
         let checked = self.datasets.iter().map(|d| check_files(&**d));
         let mut missing: Vec<Error> = checked.filter_map(Result::err).collect();

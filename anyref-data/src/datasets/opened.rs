@@ -1,11 +1,13 @@
-//! What items refer with, read from their files as a model takes it.
+//! Pictures and references of items, read from their files as a model takes them.
 
-use anyhow::{Context, Result, ensure};
+use std::path::Path;
+
 use anyref_audio::Waveform;
 use anyref_core::{Reference, ReferenceImage};
 use anyref_vision::preprocess::open_image;
 use image::{GrayImage, RgbImage};
 
+use super::error::{Error, Result};
 use super::item::{self, Item};
 
 impl Item {
@@ -14,38 +16,40 @@ impl Item {
     /// # Errors
     /// When it cannot be read, or is of another size than the annotations say.
     pub fn open_picture(&self) -> Result<RgbImage> {
-        let picture = open_image(&self.image)?;
-        let [width, height] = self.size;
-        ensure!(
-            picture.dimensions() == (width, height),
-            "{} has {}x{} pixels, and {width}x{height} by its annotations: download it again",
-            self.image.display(),
-            picture.width(),
-            picture.height()
-        );
-        Ok(picture)
+        let picture = open_image(&self.image).map_err(anyref_core::Error::from)?;
+        let found = [picture.width(), picture.height()];
+        match found == self.size {
+            true => Ok(picture),
+            false => Err(Error::PictureSize {
+                path: self.image.clone(),
+                found,
+                annotated: self.size,
+            }),
+        }
     }
 
     /// A reference of this item.
     ///
     /// # Errors
-    /// When a file of it cannot be read.
+    /// When a file of it cannot be read, its mask cannot be rasterised, or its region does not fit
+    /// its picture.
     pub fn open_reference(&self, reference: &item::Reference) -> Result<Reference> {
         Ok(match reference {
             item::Reference::Text(text) => Reference::Text(text.clone()),
             item::Reference::Box(area) => Reference::Box(inside(*area, self.size)),
-            item::Reference::Audio(path) => Reference::Audio(Waveform::open(path)?),
+            item::Reference::Audio(path) => Reference::Audio(open_sound(path)?),
             item::Reference::Image { path, size, region } => {
-                let image = open_image(path)?;
+                let image = open_image(path).map_err(anyref_core::Error::from)?;
+                let size = size.unwrap_or([image.width(), image.height()]);
                 Reference::Image(match region {
                     None => ReferenceImage::new(image),
                     Some(region) => match &region.mask {
-                        None => ReferenceImage::cropped(&image, inside(region.area, *size))?,
+                        None => ReferenceImage::cropped(&image, inside(region.area, size))?,
                         Some(shape) => {
-                            let [width, height] = *size;
-                            let bytes = shape.rasterise(*size)?.to_bytes();
+                            let [width, height] = size;
+                            let bytes = shape.rasterise(size)?.to_bytes();
                             let mask = GrayImage::from_raw(width, height, bytes)
-                                .context("a mask has a byte a pixel")?;
+                                .ok_or_else(|| Error::mask("a mask has not a byte a pixel"))?;
                             ReferenceImage::masked(&image, &mask)?
                         }
                     },
@@ -53,6 +57,10 @@ impl Item {
             }
         })
     }
+}
+
+fn open_sound(path: &Path) -> Result<Waveform> {
+    Ok(Waveform::open(path).map_err(anyref_core::Error::from)?)
 }
 
 /// Annotated boxes may reach over the edge by a rounding.

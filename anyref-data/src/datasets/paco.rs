@@ -15,14 +15,14 @@ use super::parts::Parts;
 
 /// A question for each object and part.
 #[derive(Debug)]
-pub struct Paco(Parts);
+pub(crate) struct Paco(Parts);
 
 impl Paco {
     /// Opens `train`, `val` or `test`; `coco` is the folder with `train2017`.
     ///
     /// # Errors
     /// When the annotations cannot be read.
-    pub fn open(root: &Path, split: &str, coco: &Path) -> Result<Self> {
+    pub(crate) fn open(root: &Path, split: &str, coco: &Path) -> Result<Self> {
         let annotations = root.join(format!("annotations/paco_lvis_v1_{split}.json"));
         Parts::open(format!("PACO-LVIS {split}"), &annotations, coco.to_owned()).map(Self)
     }

@@ -8,7 +8,7 @@ use super::coco_file::CocoFile;
 use super::dataset::{Dataset, entry, some};
 use super::error::Result;
 use super::item::{Item, Reference, Target, Task};
-use crate::scenes::split::mix;
+use crate::scenes::mix;
 
 /// A question for each annotation.
 #[derive(Debug)]

@@ -1,4 +1,5 @@
-//! PASCAL-5i: four folds of five of PASCAL VOC's classes, each to be segmented by the example of a picture.
+//! PASCAL-5i: four folds of five of PASCAL VOC's classes, each to be segmented by the example of a
+//! picture.
 //!
 //! ```text
 //! ROOT/VOCdevkit/VOC2012/JPEGImages/            pictures
@@ -7,9 +8,10 @@
 //! ROOT/splits/pascal/trn/fold0.txt
 //! ```
 //!
-//! The lists are HSNet's `data/splits`; `VOC2012` may also lie in `ROOT` itself. As HSNet has it, a fold is tested in a
-//! thousand episodes, which go through its list as often as that takes; each has another example of the class, drawn
-//! from the pictures of the list. Pixels at the borders of things do not count.
+//! The lists are HSNet's `data/splits`; `VOC2012` may also lie in `ROOT` itself. As HSNet has it, a
+//! fold is tested in a thousand episodes, which go through its list as often as that takes; each
+//! has another example of the class, drawn from the pictures of the list. Pixels at the borders of
+//! things do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,14 +20,14 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand::{Rng, seq::IndexedRandom};
 
-use super::coco_20i::{FOLDS, Part};
+use super::coco_20i::{FOLDS, FoldPart};
 use super::dataset::{Dataset, entry, some};
 use super::error::{Error, Result};
 use super::files::{picture_size, text};
 use super::item::{Grouping, Item, Reference, Region, Subject, Task};
-use super::label_map::LabelMap;
-use super::shape::{Pixels, Shape, Which};
-use crate::scenes::split::mix;
+use super::label_map::{LabelMap, Which};
+use super::shape::{Pixels, Shape};
+use crate::scenes::mix;
 
 /// Episodes of a fold's test.
 pub const EPISODES: usize = 1000;
@@ -64,7 +66,7 @@ pub struct EpisodeOptions {
     /// The fold, from 0.
     pub fold: usize,
     /// Whether the fold's own classes are asked for, or all others.
-    pub part: Part,
+    pub part: FoldPart,
     /// Probability that the background of an example is blacked out.
     pub mask_crop_probability: f64,
     /// Decides, with an item's index and draw, which picture is the example.
@@ -102,8 +104,8 @@ impl Pascal5i {
         }
         let mut entries = Vec::new();
         match part {
-            Part::Test => entries.extend(list(root, "val", fold)?),
-            Part::Train => {
+            FoldPart::Test => entries.extend(list(root, "val", fold)?),
+            FoldPart::Train => {
                 for other in (0..FOLDS).filter(|other| *other != fold) {
                     entries.extend(list(root, "trn", other)?);
                 }
@@ -126,8 +128,8 @@ impl Pascal5i {
             pictures: voc.join("JPEGImages"),
             labels: voc.join("SegmentationClassAug"),
             len: match part {
-                Part::Test => EPISODES,
-                Part::Train => entries.len(),
+                FoldPart::Test => EPISODES,
+                FoldPart::Train => entries.len(),
             },
             entries,
             examples,
@@ -172,7 +174,7 @@ impl Pascal5i {
         })?;
         let path = self.picture(name);
         Ok(Reference::Image {
-            size: picture_size(&path)?,
+            size: Some(picture_size(&path)?),
             path,
             region: Some(Region {
                 area: area.map(f64::from),

@@ -15,14 +15,14 @@ use super::parts::Parts;
 
 /// A question for each part.
 #[derive(Debug)]
-pub struct PascalPart(Parts);
+pub(crate) struct PascalPart(Parts);
 
 impl PascalPart {
     /// Opens a split such as `train`.
     ///
     /// # Errors
     /// When the annotations cannot be read.
-    pub fn open(root: &Path, split: &str) -> Result<Self> {
+    pub(crate) fn open(root: &Path, split: &str) -> Result<Self> {
         let annotations = root.join(format!("{split}.json"));
         let images = root.join("VOCdevkit/VOC2010/JPEGImages");
         Parts::open(format!("PASCAL-Part {split}"), &annotations, images).map(Self)

@@ -1,7 +1,7 @@
 //! Each picture of a data set once, however many items are about it.
 //!
-//! So the authors' loaders count: a picture is next, of which a thing is drawn, and one of the sentences about that. A
-//! picture with many sentences is asked about no more often than others.
+//! So the authors' loaders count: a picture is next, of which a thing is drawn, and one of the
+//! sentences about that. A picture with many sentences is asked about no more often than others.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -10,9 +10,9 @@ use std::sync::Arc;
 use super::dataset::{Dataset, entry};
 use super::error::Result;
 use super::item::{Item, Subject};
-use crate::scenes::split::mix;
+use crate::scenes::mix;
 
-/// What is drawn here has nothing to do with what the item and its words leave to chance.
+/// Tag of these draws, apart from those of items and their words.
 const PICTURE: u64 = 0x0070_6963_7475_7265;
 
 /// The pictures of a data set.

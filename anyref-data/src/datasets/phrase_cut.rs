@@ -6,8 +6,8 @@
 //! ROOT/images/                              pictures
 //! ```
 //!
-//! Polygons are filled as COCO's are. The data set's own tool draws them with Pillow, which also covers
-//! the pixels that the outline touches.
+//! Polygons are filled as COCO's are. The data set's own tool draws them with Pillow, which also
+//! covers the pixels that the outline touches.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -51,7 +51,7 @@ struct Entry {
 
 /// A question for each phrase.
 #[derive(Debug)]
-pub struct PhraseCut {
+pub(crate) struct PhraseCut {
     name: String,
     images: PathBuf,
     sizes: HashMap<i64, [u32; 2]>,
@@ -64,7 +64,7 @@ impl PhraseCut {
     ///
     /// # Errors
     /// When the annotations cannot be read, or are of a picture that is not listed.
-    pub fn open(root: &Path, split: &str, grouping: Grouping) -> Result<Self> {
+    pub(crate) fn open(root: &Path, split: &str, grouping: Grouping) -> Result<Self> {
         let pictures: Vec<Picture> = files::json(&root.join("image_data_split.json"))?;
         let sizes: HashMap<i64, [u32; 2]> = pictures
             .into_iter()

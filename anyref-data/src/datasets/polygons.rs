@@ -1,21 +1,20 @@
 //! COCO's polygons to masks, pixel for pixel as pycocotools fills them.
 //!
-//! The outline is drawn five times as fine as the picture. Wherever it steps from one fine column to the
-//! next in the middle of a picture's column, the column changes between off and on at that height; sorted
-//! column by column, these heights are the mask's runs.
+//! The outline is drawn five times as fine as the picture. Wherever it steps from one fine column
+//! to the next in the middle of a picture's column, the column changes between off and on at that
+//! height; sorted column by column, these heights are the mask's runs.
 
-use anyref_decoder::rle::Rle;
+use anyref_decoder::rle::{Merge, Rle};
 
 use super::error::{Error, Result};
-use super::shape::merged;
 
 /// Fine pixels a pixel.
 const FINE: f64 = 5.0;
 /// Largest coordinate accepted, in pixels; beyond it an outline would take minutes to draw.
 const LARGEST: f64 = 1e5;
 
-/// Union of polygons `x0, y0, x1, y1, ...` in a mask of `[height, width]`; no polygon at all is an empty
-/// mask.
+/// Union of polygons `x0, y0, x1, y1, ...` in a mask of `[height, width]`; no polygon at all is an
+/// empty mask.
 ///
 /// # Errors
 /// When a polygon has fewer than two points, half a point, or coordinates no picture has.
@@ -101,4 +100,15 @@ fn change(last: [i32; 2], point: [i32; 2], [height, width]: [usize; 2]) -> Optio
         .clamp(0.0, height as f64)
         .ceil();
     Some(x as u32 * height as u32 + y as u32)
+}
+
+/// Union of masks of one size.
+fn merged(masks: &[Rle], size: [usize; 2]) -> Result<Rle> {
+    match masks {
+        [] => {
+            let area = u32::try_from(size[0].saturating_mul(size[1])).map_err(Error::mask)?;
+            Rle::from_counts(&[area], size).map_err(Error::mask)
+        }
+        _ => Rle::merge(masks, Merge::Union).map_err(Error::mask),
+    }
 }

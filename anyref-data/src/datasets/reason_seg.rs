@@ -5,10 +5,11 @@
 //! ROOT/explanatory/train.json               answers in words, if there
 //! ```
 //!
-//! A text is a phrase, which is asked for as any other, or a sentence, which stands before its question.
+//! A text is a phrase, which is asked for as any other, or a sentence, which stands before its
+//! question.
 //!
-//! Polygons are filled as COCO's are. The data set's own tool draws them with OpenCV, which also covers
-//! the pixels that the outline touches.
+//! Polygons are filled as COCO's are. The data set's own tool draws them with OpenCV, which also
+//! covers the pixels that the outline touches.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};

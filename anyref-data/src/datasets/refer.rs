@@ -6,8 +6,8 @@
 //! ROOT/images/mscoco/images/train2014/      pictures (RefCLEF: ROOT/images/saiapr_tc-12/)
 //! ```
 //!
-//! COCO's pictures may also be those of `train2017`, which are the same under other names: `000000000009.jpg` in the
-//! place of `COCO_train2014_000000000009.jpg`.
+//! COCO's pictures may also be those of `train2017`, which are the same under other names:
+//! `000000000009.jpg` in the place of `COCO_train2014_000000000009.jpg`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -39,7 +39,7 @@ struct Ref {
 
 /// Which questions are made of a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
+pub(crate) enum Direction {
     /// Each sentence, to the mask of what it refers to.
     Segment,
     /// The box of the thing, to any of its sentences.
@@ -48,7 +48,7 @@ pub enum Direction {
 
 /// Which part of which data set.
 #[derive(Clone, Debug)]
-pub struct ReferOptions {
+pub(crate) struct ReferOptions {
     /// `refclef`, `refcoco`, `refcoco+` or `refcocog`.
     pub dataset: String,
     /// Who split it: `unc`, `umd`, `google` or `berkeley`.
@@ -63,7 +63,7 @@ pub struct ReferOptions {
 
 impl ReferOptions {
     /// A part of RefCOCO or one of its kin, expressions to masks.
-    pub fn new(dataset: &str, split_by: &str, split: &str) -> Self {
+    pub(crate) fn new(dataset: &str, split_by: &str, split: &str) -> Self {
         Self {
             dataset: dataset.to_owned(),
             split_by: split_by.to_owned(),
@@ -72,19 +72,11 @@ impl ReferOptions {
             images: None,
         }
     }
-
-    /// Boxes to expressions instead.
-    pub fn describing(self) -> Self {
-        Self {
-            direction: Direction::Describe,
-            ..self
-        }
-    }
 }
 
 /// Sentences, or boxes, of one split.
 #[derive(Debug)]
-pub struct Refer {
+pub(crate) struct Refer {
     name: String,
     images: PathBuf,
     file: CocoFile,
@@ -99,7 +91,7 @@ impl Refer {
     ///
     /// # Errors
     /// When the annotations cannot be read, are inconsistent, or have no such split.
-    pub fn open(root: &Path, options: &ReferOptions) -> Result<Self> {
+    pub(crate) fn open(root: &Path, options: &ReferOptions) -> Result<Self> {
         let ReferOptions {
             dataset,
             split_by,
@@ -217,8 +209,8 @@ pub(super) fn images_folder(dataset: &str) -> &'static str {
     }
 }
 
-/// Whether a reference of the split `own` counts to `wanted`: REFER's `testA` is every split with an A
-/// (RefCLEF has `testAB` and others), and `test` every one with `test` in it.
+/// Whether a reference of the split `own` counts to `wanted`: REFER's `testA` is every split with
+/// an A (RefCLEF has `testAB` and others), and `test` every one with `test` in it.
 fn in_split(own: &str, wanted: &str) -> bool {
     match wanted {
         "testA" | "testB" | "testC" => own.contains(&wanted[4..]),

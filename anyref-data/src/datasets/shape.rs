@@ -7,7 +7,7 @@ use anyref_decoder::rle::{Merge, Rle};
 use serde::{Deserialize, Serialize};
 
 use super::error::{Error, Result};
-use super::label_map::LabelMap;
+use super::label_map::{LabelMap, Which};
 use super::polygons;
 use crate::scenes::Mask;
 
@@ -20,8 +20,8 @@ pub enum Shape {
     Pixels(Pixels),
     /// All of several.
     Union(Vec<Shape>),
-    /// What is seen of several that lie one on the other, the first at the bottom: of each whether it
-    /// belongs to the mask.
+    /// Visible pixels of several that lie one on the other, the first at the bottom: of each
+    /// whether it belongs to the mask.
     Layers(Vec<(Shape, bool)>),
 }
 
@@ -32,21 +32,6 @@ pub struct Pixels {
     pub path: PathBuf,
     /// Which of its pixels.
     pub which: Which,
-}
-
-/// Pixels that belong to a mask.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Which {
-    /// Those that are not 0; in a palette, those whose index is not 0.
-    NotZero,
-    /// Those at least half as bright as white.
-    Bright,
-    /// Those of this label.
-    Label(u32),
-    /// Those of this colour.
-    Colour([u8; 3]),
-    /// Those with this value in this channel.
-    Channel(usize, u8),
 }
 
 /// COCO's three forms of a segmentation, and RefCLEF's.
@@ -84,9 +69,9 @@ impl Segmentation {
     /// The mask in a picture of `[width, height]`.
     ///
     /// # Errors
-    /// When run lengths are of another size than the picture, damaged or do not cover it exactly, when
-    /// [`polygons::rasterise`] refuses a polygon, or when the picture is beyond
-    /// [`MAX_PIXELS`](anyref_decoder::rle::MAX_PIXELS).
+    /// When run lengths are of another size than the picture, damaged or do not cover it exactly,
+    /// when a polygon has too few points or coordinates that no picture has, or when the picture is
+    /// beyond [`MAX_PIXELS`](anyref_decoder::rle::MAX_PIXELS).
     pub fn to_rle(&self, size: [u32; 2]) -> Result<Rle> {
         let [width, height] = size;
         match self {
@@ -197,16 +182,5 @@ impl Pixels {
             return Err(Error::picture(&self.path, error));
         }
         Ok(map.mask(self.which))
-    }
-}
-
-/// Union of masks of one size.
-pub(super) fn merged(masks: &[Rle], size: [usize; 2]) -> Result<Rle> {
-    match masks {
-        [] => {
-            let area = u32::try_from(size[0].saturating_mul(size[1])).map_err(Error::mask)?;
-            Rle::from_counts(&[area], size).map_err(Error::mask)
-        }
-        _ => Rle::merge(masks, Merge::Union).map_err(Error::mask),
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ade20k::Ade20k;
 use super::avsbench::AvsBench;
 use super::coco::{Coco, CocoOptions, annotations_path};
-use super::coco_20i::{self, Part};
+use super::coco_20i::{FoldPart, open_fold};
 use super::coco_file::CocoFile;
 use super::coco_pairs::{CocoPairs, PairOptions};
 use super::coco_stuff::CocoStuff;
@@ -16,7 +16,7 @@ use super::dataset::Dataset;
 use super::error::Result;
 use super::grefcoco::GRefCoco;
 use super::item::Grouping;
-use super::jsonl::Own;
+use super::jsonl::Jsonl;
 use super::paco::Paco;
 use super::pascal_5i::{EpisodeOptions, Pascal5i};
 use super::pascal_part::PascalPart;
@@ -95,7 +95,7 @@ pub enum Source {
         /// 0 to 3.
         fold: usize,
         /// `train` for the categories outside the fold, `test` for its own.
-        part: Part,
+        part: FoldPart,
         /// Probability that the reference's background is blacked out.
         mask_crop_probability: f64,
     },
@@ -107,7 +107,7 @@ pub enum Source {
         /// 0 to 3.
         fold: usize,
         /// `train` for the classes outside the fold, `test` for its own.
-        part: Part,
+        part: FoldPart,
         /// Probability that the reference's background is blacked out.
         mask_crop_probability: f64,
     },
@@ -291,7 +291,7 @@ impl Source {
                     seed,
                     ..Default::default()
                 };
-                Arc::new(coco_20i::open(&root, &split, fold, part, options)?)
+                Arc::new(open_fold(&root, &split, fold, part, options)?)
             }
             Self::Pascal5i {
                 root,
@@ -337,12 +337,12 @@ impl Source {
             Self::AvsS4 { root, split } => Arc::new(AvsBench::s4(&root, &split, false)?),
             Self::AvsMs3 { root, split } => Arc::new(AvsBench::ms3(&root, &split, false)?),
             Self::AvsSemantic { root, split } => Arc::new(AvsBench::semantic(&root, &split)?),
-            Self::Own { file } => Arc::new(Own::open(&file)?),
+            Self::Own { file } => Arc::new(Jsonl::open(&file)?),
         })
     }
 }
 
-/// What counts as one in an epoch.
+/// Unit that an epoch counts.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Per {
@@ -365,20 +365,22 @@ impl Per {
 pub struct WeightedSource {
     /// The data set.
     pub source: Source,
-    /// Its weight in the mixture; when left out the number of its items, or of its pictures where those count, as in a plain
-    /// concatenation.
+    /// Its weight in the mixture; when left out the number of its items, or of its pictures where
+    /// those count, as in a plain concatenation.
     #[serde(default)]
     pub weight: Option<f64>,
-    /// What counts as one. Not written where it is an item, so that runs begun without it go on.
+    /// Unit that is counted. Not written where it is an item, so that runs begun without it go on.
     #[serde(default, skip_serializing_if = "Per::is_item")]
     pub per: Per,
 }
 
 impl WeightedSource {
-    /// Reads the annotations, as [`Source::open`] does, and puts the items of a picture together where pictures count.
+    /// Reads the annotations, as [`Source::open`] does, and puts the items of a picture together
+    /// where pictures count.
     ///
     /// # Errors
-    /// As [`Source::open`], and when an item's annotation names a picture that the file does not list.
+    /// As [`Source::open`], and when an item's annotation names a picture that the file does not
+    /// list.
     pub fn open(&self, seed: u64) -> Result<Arc<dyn Dataset>> {
         let dataset = self.source.open(seed)?;
         Ok(match self.per {

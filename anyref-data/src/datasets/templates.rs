@@ -8,16 +8,16 @@ use serde::Deserialize;
 use super::error::{Error, Result};
 use super::files;
 use super::item::{Item, Reference, Task};
-use crate::scenes::instruction::OBJECT;
-use crate::scenes::split::mix;
+use crate::scenes::OBJECT;
+use crate::scenes::mix;
 
 /// The paper's templates.
 const PAPER: &str = include_str!("../../assets/templates.json");
 /// Stands for the phrase.
 const PHRASE: &str = "phrase";
 
-/// Variants of questions and answers. In each, `{phrase}` stands for the words that refer to the thing,
-/// `{1}` for the reference that is no text, and `<obj>` for the mask.
+/// Variants of questions and answers. In each, `{phrase}` stands for the words that refer to the
+/// thing, `{1}` for the reference that is no text, and `<obj>` for the mask.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Templates {
@@ -132,8 +132,8 @@ impl Templates {
 
     /// A question about an item and its answer; `draw` chooses among variants and expressions.
     ///
-    /// A description has no `<obj>` here, though the item has a target: whether it is pointed at is for
-    /// the training's configuration to say.
+    /// A description has no `<obj>` here, though the item has a target: whether it is pointed at is
+    /// for the training's configuration to say.
     pub fn conversation(&self, item: &Item, draw: u64) -> Conversation {
         let mut state = draw;
         let mut choose = |count: usize| {

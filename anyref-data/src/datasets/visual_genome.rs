@@ -51,7 +51,7 @@ struct Entry {
 
 /// A question for each region.
 #[derive(Debug)]
-pub struct VisualGenome {
+pub(crate) struct VisualGenome {
     images: Vec<(PathBuf, [u32; 2])>,
     entries: Vec<Entry>,
 }
@@ -59,12 +59,12 @@ pub struct VisualGenome {
 const NAME: &str = "Visual Genome regions";
 
 impl VisualGenome {
-    /// Opens the regions. Boxes are cut to their picture; regions of which nothing is left, or that have
-    /// no words, are left out.
+    /// Opens the regions. Boxes are cut to their picture; regions of which nothing is left, or that
+    /// have no words, are left out.
     ///
     /// # Errors
     /// When the annotations cannot be read, or regions are of a picture that is not listed.
-    pub fn open(root: &Path) -> Result<Self> {
+    pub(crate) fn open(root: &Path) -> Result<Self> {
         let path = root.join("image_data.json");
         let pictures: Vec<Picture> = files::json(&path)?;
         let mut images = Vec::with_capacity(pictures.len());

@@ -4,8 +4,8 @@ use std::path::Path;
 
 use rand::Rng;
 
+use super::error::{Error, Result};
 use super::field::{self, Rgb};
-use super::{Error, Result};
 
 /// Pictures of `tuxpaint-data` (folder `templates`) without an object of their own.
 const TRAINING: [&str; 13] = [
@@ -104,14 +104,14 @@ impl Photograph {
 
 /// Everything a scene may stand on.
 #[derive(Debug, Default)]
-pub struct Backgrounds {
+pub(crate) struct Backgrounds {
     training: Vec<Photograph>,
     held_out: Vec<Photograph>,
 }
 
 impl Backgrounds {
     /// Procedural textures only.
-    pub fn procedural() -> Self {
+    pub(crate) fn procedural() -> Self {
         Self::default()
     }
 
@@ -119,8 +119,9 @@ impl Backgrounds {
     /// pictures themselves. Expected pictures that are not there are skipped.
     ///
     /// # Errors
-    /// When a picture that is there cannot be read, or there is none for training or none for validation.
-    pub fn open(folder: &Path) -> Result<Self> {
+    /// When a picture that is there cannot be read, or there is none for training or none for
+    /// validation.
+    pub(crate) fn open(folder: &Path) -> Result<Self> {
         let load = |names: &[&str]| -> Result<Vec<Photograph>> {
             names
                 .iter()
@@ -144,7 +145,7 @@ impl Backgrounds {
     }
 
     /// Fills a canvas: a photograph with probability `photo`, otherwise a texture.
-    pub fn paint(
+    pub(crate) fn paint(
         &self,
         canvas: &mut [Rgb],
         width: usize,

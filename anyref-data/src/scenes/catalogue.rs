@@ -4,16 +4,16 @@ use std::collections::BTreeSet;
 
 use serde::{Deserialize, Serialize};
 
-use super::Result;
+use super::error::{Error, Result};
 
 const STAMPS: &str = include_str!("../../assets/stamps.json");
 
 /// One cut-out picture of the stamp package.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Stamp {
+pub(crate) struct Stamp {
     /// Picture, relative to the stamps folder.
     pub path: String,
-    /// What a person would call it, as exactly as the picture shows.
+    /// Name that a person would give it, as exact as the picture.
     pub name: String,
     /// The plain word for it; instances of one noun may refer to one another.
     pub noun: String,
@@ -27,7 +27,7 @@ pub struct Stamp {
 
 /// The list of stamps.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct Catalogue {
+pub(crate) struct Catalogue {
     /// Package and version that the paths refer to.
     pub source: String,
     /// Nouns that never occur in training.
@@ -41,12 +41,12 @@ impl Catalogue {
     ///
     /// # Errors
     /// When the list that is built in is not JSON of a catalogue's form.
-    pub fn built_in() -> Result<Self> {
-        Ok(serde_json::from_str(STAMPS)?)
+    pub(crate) fn built_in() -> Result<Self> {
+        serde_json::from_str(STAMPS).map_err(Error::Catalogue)
     }
 
     /// Whether a noun is kept out of training.
-    pub fn is_novel(&self, noun: &str) -> bool {
+    pub(crate) fn is_novel(&self, noun: &str) -> bool {
         self.novel.contains(noun)
     }
 }

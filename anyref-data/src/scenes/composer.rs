@@ -5,12 +5,12 @@ use std::sync::Arc;
 use image::RgbImage;
 use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
-use serde::{Deserialize, Serialize};
 
 use super::library::Library;
 use super::made_up::MadeUp;
 use super::mask::Mask;
-use super::reference::Shown;
+use super::reference::Depicted;
+use super::scene_config::SceneConfig;
 use super::split::Split;
 use super::sprite::Placement;
 
@@ -19,68 +19,6 @@ mod layout;
 
 use canvas::Canvas;
 use layout::{Layout, NOBODY};
-
-/// What scenes look like.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct SceneConfig {
-    /// Width and height in pixels.
-    pub size: [u32; 2],
-    /// Fewest and most objects.
-    pub objects: [usize; 2],
-    /// Smallest and largest long side of an object, as a share of the scene's short side.
-    pub scale: [f32; 2],
-    /// Largest turn either way, in degrees.
-    pub rotation: f32,
-    /// Drawing much beyond a picture's own pixels shows: the largest enlargement.
-    pub enlargement: f32,
-    /// Smallest share of an object that must be seen.
-    pub min_visible: f32,
-    /// Probability that two objects share a noun.
-    pub same_noun: f64,
-    /// How often a drawing is used, against 1 for a photograph.
-    pub drawn_weight: f64,
-    /// Pictures with a smaller long side are left out.
-    pub min_sprite_side: f32,
-    /// Probability of a photographic background, where there are any.
-    pub photo_background: f64,
-    /// Probability of nameless patches behind the objects.
-    pub distractors: f64,
-    /// Probability that an object casts a soft shadow.
-    pub shadow: f64,
-    /// Largest standard deviation of the noise, in grey levels.
-    pub noise: f32,
-    /// Probability of a slight blur over the whole scene.
-    pub blur: f64,
-    /// Probability that a training scene holds one or two things that nobody has a name for, to be found by
-    /// pictures of them. The other splits hold none.
-    pub made_up: f64,
-    /// Seed of the whole data set.
-    pub seed: u64,
-}
-
-impl Default for SceneConfig {
-    fn default() -> Self {
-        Self {
-            size: [256, 256],
-            objects: [2, 6],
-            scale: [0.15, 0.6],
-            rotation: 25.0,
-            enlargement: 2.2,
-            min_visible: 0.35,
-            same_noun: 0.35,
-            drawn_weight: 0.35,
-            min_sprite_side: 44.0,
-            photo_background: 0.6,
-            distractors: 0.35,
-            shadow: 0.5,
-            noise: 6.0,
-            blur: 0.25,
-            made_up: 0.0,
-            seed: 0,
-        }
-    }
-}
 
 /// One object of a scene.
 #[derive(Clone, Debug)]
@@ -116,8 +54,8 @@ impl SceneObject {
 /// A thing without a name in a scene.
 #[derive(Clone, Debug)]
 pub struct SceneMadeUp {
-    /// What it looks like.
-    pub thing: Arc<MadeUp>,
+    /// Its picture.
+    pub(crate) thing: Arc<MadeUp>,
     /// Visible pixels.
     pub mask: Mask,
 }
@@ -138,7 +76,7 @@ pub struct Scene {
 }
 
 /// Composes the scene of a seed.
-pub fn compose(library: &Library, config: &SceneConfig, split: Split, seed: u64) -> Scene {
+pub(crate) fn compose(library: &Library, config: &SceneConfig, split: Split, seed: u64) -> Scene {
     let mut rng = SmallRng::seed_from_u64(seed);
     let (width, height) = (config.size[0] as usize, config.size[1] as usize);
     let mut canvas = Canvas::new(width, height);
@@ -162,8 +100,8 @@ pub fn compose(library: &Library, config: &SceneConfig, split: Split, seed: u64)
     let mut layout = Layout::new(width, height);
     for thing in choose(library, config, split, &mut rng) {
         let shown = match &thing {
-            Thing::Named(cutout) => Shown::from(&library.cutouts()[*cutout]),
-            Thing::MadeUp(thing) => Shown::from(&**thing),
+            Thing::Named(cutout) => Depicted::from(&library.cutouts()[*cutout]),
+            Thing::MadeUp(thing) => Depicted::from(&**thing),
         };
         layout.place(config, thing.clone(), shown, &mut rng);
     }
@@ -219,7 +157,7 @@ pub fn compose(library: &Library, config: &SceneConfig, split: Split, seed: u64)
     }
 }
 
-/// What a scene shows.
+/// A thing that a scene shows.
 #[derive(Clone)]
 enum Thing {
     /// A cut-out of the library.

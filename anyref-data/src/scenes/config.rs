@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-use super::composer::SceneConfig;
 use super::instruction::InstructionConfig;
+use super::scene_config::SceneConfig;
 
 /// Scenes and questions of a training configuration; its other fields are ignored.
 #[derive(Debug, Clone, Deserialize)]

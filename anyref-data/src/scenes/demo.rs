@@ -1,20 +1,22 @@
 //! A few test scenes with one question of every kind, as files, for a demonstration.
 
 use std::fs::{self, File};
+use std::io;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
 use anyref_audio::Waveform;
+use anyref_core::Reference;
 use anyref_decoder::rle::Rle;
 use image::RgbImage;
 use image::codecs::jpeg::JpegEncoder;
 use serde::{Deserialize, Serialize};
 
-use super::instruction::{
-    Instruction, InstructionConfig, Kind, KindWeights, OBJECT, ReferenceData,
-};
+use super::composer::{Scene, SceneObject};
+use super::error::{Error, Result};
+use super::instruction::{Instruction, InstructionConfig, Kind, KindWeights, OBJECT};
+use super::scene_set::Scenes;
 use super::sound::SAMPLE_RATE;
-use super::{Mask, Scene, SceneObject, Scenes, Split};
+use super::split::Split;
 
 /// The list of scenes and questions among the written files.
 pub const DEMO_FILE: &str = "demo.json";
@@ -54,7 +56,7 @@ pub struct DemoScene {
 /// A question with its true answer.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DemoTask {
-    /// What the question refers with.
+    /// Kind of reference that the question has.
     pub kind: Kind,
     /// The question; `{1}`, `{2}` stand where the references go.
     pub question: String,
@@ -88,7 +90,10 @@ pub fn write(
     count: usize,
     folder: &Path,
 ) -> Result<Demo> {
-    fs::create_dir_all(folder).with_context(|| format!("cannot create {}", folder.display()))?;
+    fs::create_dir_all(folder).map_err(|source| Error::Create {
+        path: folder.to_owned(),
+        source,
+    })?;
     let mut demo = Demo { scenes: Vec::new() };
     for index in FIRST_INDEX..FIRST_INDEX + 2_000 {
         if demo.scenes.len() == count {
@@ -102,11 +107,12 @@ pub fn write(
         }
     }
     if demo.scenes.len() < count {
-        bail!("the scenes have no occasion for every kind of question; are there sounds?");
+        return Err(Error::NoOccasion);
     }
     let file = folder.join(DEMO_FILE);
-    let text = serde_json::to_string_pretty(&demo)? + "\n";
-    fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    let text = serde_json::to_string_pretty(&demo).map_err(io::Error::from);
+    text.and_then(|text| fs::write(&file, text + "\n"))
+        .map_err(|source| Error::Write { path: file, source })?;
     Ok(demo)
 }
 
@@ -154,8 +160,8 @@ fn audible(instruction: &Instruction) -> bool {
         .references
         .iter()
         .all(|reference| match reference {
-            ReferenceData::Audio(samples) => {
-                let heard = excerpt(samples);
+            Reference::Audio(sound) => {
+                let heard = excerpt(&sound.samples);
                 let power = heard.iter().map(|s| s * s).sum::<f32>() / heard.len().max(1) as f32;
                 power.sqrt() > 0.01
             }
@@ -175,10 +181,12 @@ fn write_scene(
 ) -> Result<DemoScene> {
     let picture = format!("{name}.jpg");
     let path = folder.join(&picture);
-    let file = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-    JpegEncoder::new_with_quality(file, JPEG_QUALITY)
-        .encode_image(&scene.image)
-        .with_context(|| format!("cannot write {}", path.display()))?;
+    File::create(&path)
+        .map_err(image::ImageError::from)
+        .and_then(|file| {
+            JpegEncoder::new_with_quality(file, JPEG_QUALITY).encode_image(&scene.image)
+        })
+        .map_err(|source| Error::WritePicture { path, source })?;
     let mut tasks = Vec::with_capacity(asked.len());
     for (index, instruction) in asked.iter().enumerate() {
         let name = format!("{name}-{}", index + 1);
@@ -186,14 +194,14 @@ fn write_scene(
             .references
             .iter()
             .enumerate()
-            .map(|(number, reference)| {
-                write_reference(reference, &format!("{name}-{}", number + 1), folder)
+            .filter_map(|(number, reference)| {
+                write_reference(reference, &format!("{name}-{}", number + 1), folder).transpose()
             })
             .collect::<Result<_>>()?;
         let masks = instruction
             .targets
             .iter()
-            .map(|target| run_lengths(&target.mask(scene)))
+            .map(|target| Ok(target.mask(scene).to_rle()?))
             .collect::<Result<_>>()?;
         tasks.push(DemoTask {
             kind: instruction.kind,
@@ -206,33 +214,32 @@ fn write_scene(
     Ok(DemoScene { picture, tasks })
 }
 
-fn write_reference(reference: &ReferenceData, name: &str, folder: &Path) -> Result<DemoReference> {
-    Ok(match reference {
-        ReferenceData::Box(corners) => {
-            DemoReference::Box(corners.map(|at| (at * 10.0).round() / 10.0))
-        }
-        ReferenceData::Image(image) => {
+/// Writes what a reference shows or sounds; words stand in the question.
+fn write_reference(
+    reference: &Reference,
+    name: &str,
+    folder: &Path,
+) -> Result<Option<DemoReference>> {
+    Ok(Some(match reference {
+        Reference::Text(_) => return Ok(None),
+        Reference::Box(corners) => DemoReference::Box(corners.map(|at| (at * 10.0).round() / 10.0)),
+        Reference::Image(image) => {
             let file = format!("{name}.png");
-            save_png(image, &folder.join(&file))?;
+            save_png(image.image(), &folder.join(&file))?;
             DemoReference::Picture(file)
         }
-        ReferenceData::Audio(samples) => {
+        Reference::Audio(sound) => {
             let file = format!("{name}.wav");
-            let sound = Waveform::new(excerpt(samples).to_vec(), SAMPLE_RATE);
+            let sound = Waveform::new(excerpt(&sound.samples).to_vec(), SAMPLE_RATE);
             sound.save_wav(folder.join(&file))?;
             DemoReference::Sound(file)
         }
-    })
+    }))
 }
 
 fn save_png(image: &RgbImage, path: &Path) -> Result<()> {
-    image
-        .save(path)
-        .with_context(|| format!("cannot write {}", path.display()))
-}
-
-fn run_lengths(mask: &Mask) -> Result<Rle> {
-    let (width, height) = (mask.width(), mask.height());
-    let pixels: Vec<bool> = mask.to_bytes().into_iter().map(|value| value > 0).collect();
-    Ok(Rle::from_mask(&pixels, [height, width])?)
+    image.save(path).map_err(|source| Error::WritePicture {
+        path: path.to_owned(),
+        source,
+    })
 }

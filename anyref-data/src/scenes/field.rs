@@ -3,10 +3,10 @@
 use rand::Rng;
 
 /// One byte a channel.
-pub type Rgb = [u8; 3];
+pub(crate) type Rgb = [u8; 3];
 
 /// Adds value noise: random numbers at the corners of `cells` cells across, blended between.
-pub fn add_noise(field: &mut [f32], width: usize, cells: f32, amplitude: f32, rng: &mut impl Rng) {
+fn add_noise(field: &mut [f32], width: usize, cells: f32, amplitude: f32, rng: &mut impl Rng) {
     let height = field.len() / width;
     let step = cells / width as f32;
     let columns = cells.ceil() as usize + 2;
@@ -32,7 +32,7 @@ pub fn add_noise(field: &mut [f32], width: usize, cells: f32, amplitude: f32, rn
 }
 
 /// Paints a random texture: clouds, gradients, stripes or tiles, in two to four colours.
-pub fn paint(canvas: &mut [Rgb], width: usize, rng: &mut impl Rng) {
+pub(crate) fn paint(canvas: &mut [Rgb], width: usize, rng: &mut impl Rng) {
     let height = canvas.len() / width;
     let mut field = vec![0.0f32; canvas.len()];
     let kind = rng.random_range(0..5);

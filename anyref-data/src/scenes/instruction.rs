@@ -2,9 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyref_audio::Waveform;
-use anyref_core::{Reference, ReferenceImage};
-use image::RgbImage;
+use anyref_core::Reference;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
@@ -13,7 +11,6 @@ use serde::{Deserialize, Serialize};
 use super::composer::Scene;
 use super::library::{Library, pick};
 use super::mask::Mask;
-use super::sound::SAMPLE_RATE;
 use super::split::Split;
 
 mod mixed;
@@ -22,10 +19,10 @@ pub(super) mod text;
 
 /// Where an answer points at the picture.
 pub const OBJECT: &str = "<obj>";
-/// What follows the words for a thing that is not there.
+/// End of an answer about a thing that is not there.
 const NOT_THERE: &str = " is not in this image.";
 
-/// What a question refers with.
+/// Kind of reference of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -110,26 +107,31 @@ pub struct InstructionConfig {
     pub weights: KindWeights,
     /// Probability that a reference picture's background is blacked out.
     pub mask_crop_probability: f64,
-    /// Probability that a question about a box asks for the mask of what is in it, not for words alone.
+    /// Probability that a question about a box asks for the mask of what is in it, not for words
+    /// alone.
     pub describe_mask_probability: f64,
     /// Long side of reference pictures in pixels.
     pub reference_size: u32,
     /// Largest shift of a box edge, as a share of the box.
     pub box_jitter: f32,
-    /// Probability that in training the answer to a reference picture has a wrong name in it, of something else in the
-    /// scene or of nothing there. The name is not learned, but that it is pointed at, and where, is: pointing then has to follow
-    /// the picture rather than its name, as it must for things without a known one.
+    /// Probability that in training the answer to a reference picture has a wrong name in it, of
+    /// something else in the scene or of nothing there. The name is not learned, but that it is
+    /// pointed at, and where, is: pointing then has to follow the picture rather than its name, as
+    /// it must for things without a known one.
     pub misnaming_probability: f64,
-    /// Probability that in training a box to describe holds one of several things of the same noun, where the scene has
-    /// such: the noun alone does not tell it apart, and its place has to be said.
+    /// Probability that in training a box to describe holds one of several things of the same noun,
+    /// where the scene has such: the noun alone does not tell it apart, and its place has to be
+    /// said.
     pub twin_probability: f64,
-    /// Probability that in training a description also says the place where the noun alone would do, so that places
-    /// are learned from more than the few boxes that need them.
+    /// Probability that in training a description also says the place where the noun alone would
+    /// do, so that places are learned from more than the few boxes that need them.
     pub placed_probability: f64,
-    /// Probability that in training a reference picture is of a thing without a name: of one in the scene, where there is such, or
-    /// of one that is not there. Any name will do in the answer, so it is not learned.
+    /// Probability that in training a reference picture is of a thing without a name: of one in the
+    /// scene, where there is such, or of one that is not there. Any name will do in the answer, so
+    /// it is not learned.
     pub made_up_probability: f64,
-    /// Probability that in training an expression for a thing compares sizes, where one of its expressions does.
+    /// Probability that in training an expression for a thing compares sizes, where one of its
+    /// expressions does.
     pub size_probability: f64,
 }
 
@@ -151,29 +153,7 @@ impl Default for InstructionConfig {
     }
 }
 
-/// One thing a question refers to.
-#[derive(Clone, Debug)]
-pub enum ReferenceData {
-    /// `[x0, y0, x1, y1]` in pixels of the scene.
-    Box([f32; 4]),
-    /// A picture of the thing.
-    Image(RgbImage),
-    /// A sound, mono at 16 kHz.
-    Audio(Vec<f32>),
-}
-
-impl ReferenceData {
-    /// The same as a model takes it.
-    pub fn to_reference(&self) -> Reference {
-        match self {
-            Self::Box(region) => Reference::Box(*region),
-            Self::Image(image) => Reference::Image(ReferenceImage::new(image.clone())),
-            Self::Audio(samples) => Reference::Audio(Waveform::new(samples.clone(), SAMPLE_RATE)),
-        }
-    }
-}
-
-/// What one `<obj>` of an answer points at.
+/// Target of one `<obj>` of an answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
     /// Scene objects whose masks are united.
@@ -219,19 +199,21 @@ pub fn mask_of(scene: &Scene, objects: &[usize]) -> Mask {
 /// A question about a scene and its answer.
 #[derive(Clone, Debug)]
 pub struct Instruction {
-    /// What the question refers with.
+    /// Kind of reference that the question has.
     pub kind: Kind,
     /// The question; `{1}`, `{2}` stand where the references go.
     pub question: String,
-    /// References in the order of their numbers.
-    pub references: Vec<ReferenceData>,
+    /// References in the order of their numbers; boxes in pixels of the scene, sounds mono at 16
+    /// kHz.
+    pub references: Vec<Reference>,
     /// The answer, with one `<obj>` a target.
     pub answer: String,
     /// Targets in the order of the answer's `<obj>`.
     pub targets: Vec<Target>,
     /// For a description, the object in the box, whether or not the answer points at it.
     pub described: Option<usize>,
-    /// Whether the answer's name is wrong on purpose, and only what follows it and its masks are to be learned.
+    /// Whether the answer's name is wrong on purpose, and only what follows it and its masks are to
+    /// be learned.
     pub misnamed: bool,
 }
 
@@ -251,14 +233,14 @@ impl Instruction {
         }
     }
 
-    /// What the answer says is not there, if it does.
+    /// Words of the answer for a thing that is not there, if it says so.
     pub fn absent_phrase(&self) -> Option<&str> {
         let absent = self.kind == Kind::Absent;
         absent.then(|| self.answer.strip_suffix(NOT_THERE))?
     }
 }
 
-/// What the makers of questions need.
+/// Scene, library and settings that questions are made of.
 struct Asker<'a> {
     library: &'a Library,
     scene: &'a Scene,
@@ -269,7 +251,7 @@ struct Asker<'a> {
 /// Asks about a scene. Kinds that it has no occasion for are replaced by others of the
 /// configured ones. No question is asked twice of the same objects in the same words, so a
 /// small scene may get fewer questions than configured.
-pub fn ask(
+pub(crate) fn ask(
     library: &Library,
     scene: &Scene,
     config: &InstructionConfig,
@@ -351,8 +333,8 @@ impl Asker<'_> {
         })
     }
 
-    /// Whether to do something that only training does, now and then. Nothing is drawn where it is never done, so
-    /// that questions stay what they were.
+    /// Whether to do something that only training does, now and then. Nothing is drawn where it is
+    /// never done, so that questions stay what they were.
     fn in_training(&mut self, probability: f64) -> bool {
         let learned = self.scene.split == Split::Train && probability > 0.0;
         learned && self.rng.random_bool(probability)
@@ -373,9 +355,9 @@ fn pointing_answer(targets: &[Target]) -> String {
     format!("{}.", parts.join(","))
 }
 
-/// The answer that points at nothing. Like one that points it says first what is sought, so that whether that is there
-/// is asked of one known thing: "there is no ..." would have to outweigh every single name that a sound or a picture
-/// may stand for.
+/// The answer that points at nothing. Like one that points it says first what is sought, so that
+/// whether that is there is asked of one known thing: "there is no ..." would have to outweigh
+/// every single name that a sound or a picture may stand for.
 pub(super) fn absent_answer(phrase: &str) -> String {
     format!("{phrase}{NOT_THERE}")
 }

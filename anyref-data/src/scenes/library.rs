@@ -7,13 +7,14 @@ use rand::Rng;
 use rayon::prelude::*;
 
 use super::background::Backgrounds;
+use super::catalogue::Catalogue;
+use super::error::{Error, Result};
 use super::sound;
 use super::sprite::Sprite;
-use super::{Catalogue, Error, Result};
 
 /// One nameable picture.
 #[derive(Debug)]
-pub struct Cutout {
+pub(crate) struct Cutout {
     /// The picture.
     pub sprite: Sprite,
     /// The plain word.
@@ -50,7 +51,7 @@ pub struct Library {
 
 impl Library {
     /// Indexes cut-outs. `drawn_weight` says how often a drawing is used against a photograph.
-    pub fn new(
+    pub(crate) fn new(
         cutouts: Vec<Cutout>,
         sounds: BTreeMap<String, Vec<Vec<f32>>>,
         backgrounds: Backgrounds,
@@ -93,8 +94,9 @@ impl Library {
     /// Pictures smaller than `min_side` along the long side are left out.
     ///
     /// # Errors
-    /// When a picture that is there or its sound cannot be read, or none of the pictures is there and large enough.
-    pub fn stamps(
+    /// When a picture that is there or its sound cannot be read, or none of the pictures is there
+    /// and large enough.
+    pub(crate) fn stamps(
         folder: &Path,
         catalogue: &Catalogue,
         backgrounds: Backgrounds,
@@ -150,12 +152,12 @@ impl Library {
     }
 
     /// Every cut-out; scene objects refer to them by index.
-    pub fn cutouts(&self) -> &[Cutout] {
+    pub(crate) fn cutouts(&self) -> &[Cutout] {
         &self.cutouts
     }
 
     /// The backgrounds.
-    pub fn backgrounds(&self) -> &Backgrounds {
+    pub(crate) fn backgrounds(&self) -> &Backgrounds {
         &self.backgrounds
     }
 
@@ -175,24 +177,24 @@ impl Library {
     }
 
     /// Cut-outs that show a noun.
-    pub fn instances(&self, noun: &str) -> &[usize] {
+    pub(crate) fn instances(&self, noun: &str) -> &[usize] {
         self.entries.get(noun).map_or(&[], |e| e.cutouts.as_slice())
     }
 
     /// Draws a noun.
-    pub fn draw_noun(&self, novel: bool, rng: &mut impl Rng) -> Option<&str> {
+    pub(crate) fn draw_noun(&self, novel: bool, rng: &mut impl Rng) -> Option<&str> {
         let nouns = self.nouns(novel);
         pick(nouns, |noun| self.entries[noun].weight, rng).map(String::as_str)
     }
 
-    /// Draws one of all cut-outs that are not kept out of training: drawings as often as photographs, and where scenes
-    /// show no drawings too.
-    pub fn draw_cutout(&self, rng: &mut impl Rng) -> Option<usize> {
+    /// Draws one of all cut-outs that are not kept out of training: drawings as often as
+    /// photographs, and where scenes show no drawings too.
+    pub(crate) fn draw_cutout(&self, rng: &mut impl Rng) -> Option<usize> {
         pick(&self.trained, |_| 1.0, rng).copied()
     }
 
     /// Draws one of the cut-outs of a noun, photographs more often than drawings.
-    pub fn draw_instance(&self, noun: &str, rng: &mut impl Rng) -> Option<usize> {
+    pub(crate) fn draw_instance(&self, noun: &str, rng: &mut impl Rng) -> Option<usize> {
         let weight = |&i: &usize| {
             if self.cutouts[i].photo {
                 1.0

@@ -1,8 +1,9 @@
-//! Things that nobody has a name for: the outline of one cut-out under another surface, or a drawing of what scenes
-//! never show by name.
+//! Things that nobody has a name for: the outline of one cut-out under another surface, or a
+//! drawing of what scenes never show by name.
 //!
-//! A training set names all it shows, so that a picture of a thing can be answered by its name. What has no name can only be found by
-//! what it looks like, which is what a picture of something never seen before asks for.
+//! A training set names all it shows, so that a picture of a thing can be answered by its name.
+//! What has no name can only be found by what it looks like, which is what a picture of something
+//! never seen before asks for.
 
 use image::{Rgba, RgbaImage, imageops};
 use rand::Rng;
@@ -18,8 +19,8 @@ const UNCHANGED: f64 = 0.5;
 
 /// A thing without a name, and the cut-out that lent its outline.
 #[derive(Debug)]
-pub struct MadeUp {
-    /// What it looks like.
+pub(crate) struct MadeUp {
+    /// Its picture.
     pub sprite: Sprite,
     /// Index of the cut-out in the library.
     pub outline: usize,
@@ -27,7 +28,7 @@ pub struct MadeUp {
 
 impl MadeUp {
     /// Makes one up from training cut-outs; none where there are no such.
-    pub fn draw(library: &Library, rng: &mut impl Rng) -> Option<Self> {
+    pub(crate) fn draw(library: &Library, rng: &mut impl Rng) -> Option<Self> {
         let outline = any_cutout(library, rng)?;
         let lender = &library.cutouts()[outline];
         let mut picture = stretched(&lender.sprite.picture(), rng);
@@ -107,7 +108,8 @@ fn covering(picture: &RgbaImage, (width, height): (u32, u32)) -> RgbaImage {
     resized(&middle.to_image(), width, height)
 }
 
-/// Another size of a picture with straight alpha. What is transparent has no part in the colours beside it.
+/// Another size of a picture with straight alpha. What is transparent has no part in the colours
+/// beside it.
 fn resized(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
     let mut picture = picture.clone();
     premultiply(&mut picture);

@@ -1,5 +1,7 @@
 //! Bit masks of scene objects.
 
+use anyref_decoder::rle::Rle;
+
 /// A picture-sized set of pixels, one bit each.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mask {
@@ -19,7 +21,7 @@ impl Mask {
     }
 
     /// Mask of the row-major pixels for which `inside` holds.
-    pub fn from_pixels(
+    pub(crate) fn from_pixels(
         width: usize,
         height: usize,
         inside: impl IntoIterator<Item = bool>,
@@ -98,7 +100,7 @@ impl Mask {
     }
 
     /// Takes the pixels of a mask of the same size away.
-    pub fn subtract(&mut self, other: &Self) {
+    pub(crate) fn subtract(&mut self, other: &Self) {
         debug_assert_eq!((self.width, self.height), (other.width, other.height));
         for (a, b) in self.words.iter_mut().zip(&other.words) {
             *a &= !b;
@@ -154,6 +156,15 @@ impl Mask {
                 counts[i] as f32 / total as f32
             })
             .collect()
+    }
+
+    /// The mask as COCO's run lengths.
+    ///
+    /// # Errors
+    /// When the mask has more than [`MAX_PIXELS`](anyref_decoder::rle::MAX_PIXELS).
+    pub fn to_rle(&self) -> Result<Rle, anyref_decoder::Error> {
+        let pixels: Vec<bool> = self.to_bytes().into_iter().map(|byte| byte > 0).collect();
+        Rle::from_mask(&pixels, [self.height, self.width])
     }
 
     /// One byte a pixel, 0 or 255.

@@ -4,34 +4,37 @@
 //! `Scenes::shapes` draws its own and needs no download. Everything is a pure function of the
 //! split, the index and the seed, so a loader may run on any number of threads.
 
-pub mod background;
-pub mod catalogue;
-pub mod composer;
 pub mod demo;
-pub mod field;
-pub mod instruction;
-pub mod library;
-pub mod made_up;
-pub mod mask;
 pub mod phrases;
-pub mod reference;
-pub mod scene_set;
-pub mod shapes;
 pub mod sound;
-pub mod split;
-pub mod sprite;
-pub mod texts;
 
+mod background;
+mod catalogue;
+mod composer;
 mod config;
 mod error;
+mod field;
+mod instruction;
+mod library;
+mod made_up;
+mod mask;
+#[cfg(test)]
+mod redrawn_masks;
+mod reference;
+mod scene_config;
+mod scene_set;
+mod shapes;
+mod split;
+mod sprite;
+mod texts;
 
-pub use catalogue::{Catalogue, Stamp};
-pub use composer::{Scene, SceneConfig, SceneObject};
+pub use composer::{Scene, SceneMadeUp, SceneObject};
 pub use config::SceneSetConfig;
 pub use error::{Error, Result};
-pub use instruction::{
-    Instruction, InstructionConfig, Kind, KindWeights, OBJECT, ReferenceData, Target, mask_of,
-};
+pub use instruction::{Instruction, InstructionConfig, Kind, KindWeights, OBJECT, Target, mask_of};
+pub use library::Library;
 pub use mask::Mask;
+pub use scene_config::SceneConfig;
 pub use scene_set::Scenes;
-pub use split::Split;
+pub use split::{Split, mix};
+pub use sprite::Placement;

@@ -1,6 +1,6 @@
 //! Referring expressions: what they say, and which objects of a scene they mean.
 //!
-//! An expression is only asked where it is clear: [`Expression::resolve`] answers none wherever a
+//! An expression is only asked where it is clear: it resolves to nothing wherever a
 //! person would hesitate, and a phrase for one object is used only when it resolves to that one.
 
 use super::composer::{Scene, SceneObject};
@@ -12,7 +12,7 @@ const LARGER: f32 = 1.35;
 
 /// A direction in the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
+pub(crate) enum Side {
     /// Towards x = 0.
     Left,
     /// Towards the picture's width.
@@ -25,7 +25,7 @@ pub enum Side {
 
 impl Side {
     /// All four.
-    pub const ALL: [Self; 4] = [Self::Left, Self::Right, Self::Top, Self::Bottom];
+    pub(crate) const ALL: [Self; 4] = [Self::Left, Self::Right, Self::Top, Self::Bottom];
 
     /// How far an object lies towards this side, as a share of the scene; -1 to 0 or 0 to 1.
     fn reach(self, scene: &Scene, object: &SceneObject) -> f32 {
@@ -49,7 +49,7 @@ impl Side {
     }
 
     /// "on the left", "at the top".
-    pub fn place(self) -> &'static str {
+    pub(crate) fn place(self) -> &'static str {
         match self {
             Self::Left => "on the left",
             Self::Right => "on the right",
@@ -59,7 +59,7 @@ impl Side {
     }
 
     /// "left of", "above".
-    pub fn relation(self) -> &'static str {
+    pub(crate) fn relation(self) -> &'static str {
         match self {
             Self::Left => "left of",
             Self::Right => "right of",
@@ -69,9 +69,9 @@ impl Side {
     }
 }
 
-/// What kind of thing is compared by size.
+/// Group of things that are compared by size.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Group {
+pub(crate) enum Group {
     /// Objects of one noun or name.
     Noun(String),
     /// Objects of one category that has an everyday word.
@@ -82,7 +82,7 @@ pub enum Group {
 
 /// An expression that refers to objects of a scene.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Expression {
+pub(crate) enum Expression {
     /// A noun or a name, alone: every object that it fits.
     Named(String),
     /// "every dog".
@@ -113,8 +113,19 @@ pub fn named(scene: &Scene, word: &str) -> Vec<usize> {
         .collect()
 }
 
+/// Whether a text is a clear expression for one object of a scene and no other.
+pub fn tells_apart(scene: &Scene, object: usize, text: &str) -> bool {
+    let all = Expression::all_for(scene, object);
+    all.iter().any(|expression| expression.text() == text)
+}
+
 /// Indices of `among` lying clearly on that side of an anchor; none where any of them is doubtful.
-pub fn beside(scene: &Scene, among: &[usize], side: Side, anchor: usize) -> Option<Vec<usize>> {
+pub(crate) fn beside(
+    scene: &Scene,
+    among: &[usize],
+    side: Side,
+    anchor: usize,
+) -> Option<Vec<usize>> {
     let across = match side {
         Side::Left | Side::Right => Side::Bottom,
         Side::Top | Side::Bottom => Side::Right,
@@ -136,7 +147,7 @@ pub fn beside(scene: &Scene, among: &[usize], side: Side, anchor: usize) -> Opti
 
 impl Expression {
     /// The words, without an article.
-    pub fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         match self {
             Self::Named(word) => word.clone(),
             Self::Every(word) => format!("every {word}"),
@@ -163,7 +174,7 @@ impl Expression {
     }
 
     /// The objects meant, possibly none at all; `None` where the scene leaves it in doubt.
-    pub fn resolve(&self, scene: &Scene) -> Option<Vec<usize>> {
+    pub(crate) fn resolve(&self, scene: &Scene) -> Option<Vec<usize>> {
         match self {
             Self::Named(word) => Some(named(scene, word)),
             Self::Every(word) => Some(named(scene, word)).filter(|found| found.len() > 1),
@@ -209,7 +220,7 @@ impl Expression {
     }
 
     /// Every clear expression for one object, plain ones first.
-    pub fn all_for(scene: &Scene, target: usize) -> Vec<Self> {
+    pub(crate) fn all_for(scene: &Scene, target: usize) -> Vec<Self> {
         let object = &scene.objects[target];
         let mut words = vec![object.noun.clone()];
         if object.name != object.noun {
@@ -236,8 +247,9 @@ impl Expression {
         found
     }
 
-    /// An object's noun and its place, by the side that says it most clearly; none where no side does.
-    pub fn placed(scene: &Scene, target: usize) -> Option<Self> {
+    /// An object's noun and its place, by the side that says it most clearly; none where no side
+    /// does.
+    pub(crate) fn placed(scene: &Scene, target: usize) -> Option<Self> {
         let object = &scene.objects[target];
         let alone = named(scene, &object.noun).len() == 1;
         let clear = |side: Side| match alone {
@@ -256,7 +268,7 @@ impl Expression {
 
     /// The shortest expression that tells one object from the others: its noun if that is
     /// enough, otherwise a place, a rank, a size or a neighbour, then its name.
-    pub fn distinguishing(scene: &Scene, target: usize) -> Option<Self> {
+    pub(crate) fn distinguishing(scene: &Scene, target: usize) -> Option<Self> {
         let noun = &scene.objects[target].noun;
         let rank = |e: &Self| match e {
             Self::Named(word) if word == noun => 0.0,

@@ -11,7 +11,7 @@ use super::sprite::{Placement, Sprite};
 
 /// How reference pictures are drawn.
 #[derive(Clone, Copy, Debug)]
-pub struct ReferenceStyle {
+pub(crate) struct ReferenceStyle {
     /// Long side in pixels.
     pub size: u32,
     /// Whether the background is blacked out, as in the paper's mask cropping.
@@ -20,16 +20,16 @@ pub struct ReferenceStyle {
     pub held_out: bool,
 }
 
-/// What a reference picture shows.
+/// Depicted of a reference picture.
 #[derive(Clone, Copy, Debug)]
-pub struct Shown<'a> {
+pub(crate) struct Depicted<'a> {
     /// The thing.
     pub sprite: &'a Sprite,
     /// Whether it may be mirrored.
     pub mirror: bool,
 }
 
-impl<'a> From<&'a Cutout> for Shown<'a> {
+impl<'a> From<&'a Cutout> for Depicted<'a> {
     fn from(cutout: &'a Cutout) -> Self {
         Self {
             sprite: &cutout.sprite,
@@ -38,7 +38,7 @@ impl<'a> From<&'a Cutout> for Shown<'a> {
     }
 }
 
-impl<'a> From<&'a MadeUp> for Shown<'a> {
+impl<'a> From<&'a MadeUp> for Depicted<'a> {
     fn from(made_up: &'a MadeUp) -> Self {
         Self {
             sprite: &made_up.sprite,
@@ -48,8 +48,8 @@ impl<'a> From<&'a MadeUp> for Shown<'a> {
 }
 
 /// Draws a tight crop of a thing under another transform, light and background.
-pub fn picture(
-    shown: Shown,
+pub(crate) fn picture(
+    shown: Depicted,
     backgrounds: &Backgrounds,
     style: ReferenceStyle,
     rng: &mut impl Rng,

@@ -3,11 +3,14 @@
 use std::path::Path;
 
 use super::background::Backgrounds;
-use super::composer::{self, Scene, SceneConfig};
+use super::catalogue::Catalogue;
+use super::composer::{self, Scene};
+use super::error::Result;
 use super::instruction::{self, Instruction, InstructionConfig};
 use super::library::Library;
+use super::scene_config::SceneConfig;
 use super::split::{Split, mix};
-use super::{Catalogue, Error, Result, shapes, texts};
+use super::{shapes, texts};
 
 /// An endless data set. Every scene and question is a pure function of its indices, so threads
 /// may share one set and ask in any order.
@@ -22,10 +25,10 @@ impl Scenes {
     /// unpacked `tuxpaint-data`, without which backgrounds are procedural.
     ///
     /// # Errors
-    /// When a setting is outside of its range, and as [`Catalogue::built_in`], [`Backgrounds::open`] and
-    /// [`Library::stamps`].
+    /// When a setting is outside of its range, none of the stamps is there and large enough, or a
+    /// picture or sound that is there cannot be decoded.
     pub fn stamps(stamps: &Path, backgrounds: Option<&Path>, config: SceneConfig) -> Result<Self> {
-        check(&config)?;
+        config.check()?;
         let catalogue = Catalogue::built_in()?;
         let backgrounds = match backgrounds {
             Some(folder) => Backgrounds::open(folder)?,
@@ -41,7 +44,7 @@ impl Scenes {
     /// # Errors
     /// When a setting is outside of its range.
     pub fn shapes(config: SceneConfig) -> Result<Self> {
-        check(&config)?;
+        config.check()?;
         Ok(Self {
             library: shapes::library(),
             config,
@@ -82,37 +85,4 @@ impl Scenes {
     pub fn all_texts(&self) -> Vec<String> {
         texts::all(&self.library)
     }
-}
-
-fn check(config: &SceneConfig) -> Result<()> {
-    let problem = |text: &str| Err(Error::Config(text.to_owned()));
-    if config.size.iter().any(|side| !(32..=4096).contains(side)) {
-        return problem("size must be 32 to 4096 pixels");
-    }
-    let [fewest, most] = config.objects;
-    if fewest == 0 || fewest > most || most > 64 {
-        return problem("objects must be 1 to 64, the fewest first");
-    }
-    let [smallest, largest] = config.scale;
-    if !(smallest > 0.0 && smallest <= largest && largest <= 1.0) {
-        return problem("scale must lie in 0 to 1, the smallest first");
-    }
-    if !(0.0..=1.0).contains(&config.min_visible) || !(0.0..=180.0).contains(&config.rotation) {
-        return problem("min_visible must lie in 0 to 1 and rotation in 0 to 180");
-    }
-    if !(config.noise >= 0.0 && config.drawn_weight >= 0.0 && config.enlargement > 0.0) {
-        return problem("noise and drawn_weight must not be negative, enlargement positive");
-    }
-    let probabilities = [
-        config.same_noun,
-        config.photo_background,
-        config.distractors,
-        config.shadow,
-        config.blur,
-        config.made_up,
-    ];
-    if probabilities.iter().any(|p| !(0.0..=1.0).contains(p)) {
-        return problem("probabilities must lie in 0 to 1");
-    }
-    Ok(())
 }

@@ -29,7 +29,7 @@ const NOUNS: [&str; 10] = [
 const NOVEL: [&str; 2] = ["heart", "hexagon"];
 
 /// The library of shapes.
-pub fn library() -> Library {
+pub(crate) fn library() -> Library {
     let mut cutouts = Vec::new();
     let mut sounds = BTreeMap::new();
     for (index, noun) in NOUNS.into_iter().enumerate() {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use rand::Rng;
 
-use super::{Error, Result};
+use super::error::{Error, Result};
 
 /// Samples a second of every sound here.
 pub const SAMPLE_RATE: u32 = 16_000;
@@ -16,9 +16,9 @@ const SHORTEST: usize = SAMPLE_RATE as usize / 4;
 /// Reads a sound, brings it to 16 kHz mono and to a peak of one half.
 ///
 /// # Errors
-/// When the file cannot be read or decoded, is longer than the decoder takes, or has a sample rate outside of 1000 to
-/// 768000 Hz.
-pub fn load(path: &Path) -> Result<Vec<f32>> {
+/// When the file cannot be read or decoded, is longer than the decoder takes, or has a sample rate
+/// outside of 1000 to 768000 Hz.
+pub(crate) fn load(path: &Path) -> Result<Vec<f32>> {
     let mut samples = anyref_audio::Waveform::open(path)
         .and_then(|waveform| waveform.resampled(SAMPLE_RATE))
         .map_err(|e| Error::Sound {
@@ -35,8 +35,8 @@ pub fn load(path: &Path) -> Result<Vec<f32>> {
 }
 
 /// Varies a recording: offset, gain and noise. Training also moves the weight between low and high
-/// pitches and adds an echo; with `held_out` the recording is instead played at another speed, muffled,
-/// and the noise rumbles, none of which training ever applies.
+/// pitches and adds an echo; with `held_out` the recording is instead played at another speed,
+/// muffled, and the noise rumbles, none of which training ever applies.
 pub fn vary(samples: &[f32], held_out: bool, rng: &mut impl Rng) -> Vec<f32> {
     let lead = rng.random_range(0..SAMPLE_RATE as usize / 3);
     let cut = (samples.len() as f32 * rng.random_range(0.0..0.15)) as usize;

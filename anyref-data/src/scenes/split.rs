@@ -10,8 +10,8 @@ pub enum Split {
     Train,
     /// Scenes to watch progress with: unseen seeds, backgrounds and sound transformations.
     Validation,
-    /// Scenes for the final numbers: as validation. Numbers by which nothing was chosen come from a seed of the data set that was
-    /// never used before.
+    /// Scenes for the final numbers: as validation. Numbers by which nothing was chosen come from a
+    /// seed of the data set that was never used before.
     Test,
     /// Scenes holding nouns that never occur in the other parts.
     Novel,
@@ -35,7 +35,7 @@ impl Split {
     }
 
     /// Whether objects of novel nouns occur.
-    pub fn has_novel(self) -> bool {
+    pub(crate) fn has_novel(self) -> bool {
         self == Self::Novel
     }
 }

@@ -4,14 +4,14 @@ use std::path::Path;
 
 use image::{Rgba, RgbaImage};
 
-use super::{Error, Result};
+use super::error::{Error, Result};
 
 /// Sprites keep at most this many pixels along the long side.
 const LONGEST: u32 = 320;
 /// Reduced levels stop at this long side.
 const SHORTEST: usize = 12;
 /// Alpha from which a pixel counts as the object.
-pub const SOLID: u8 = 128;
+pub(crate) const SOLID: u8 = 128;
 
 /// Premultiplied RGBA at one scale, inside a transparent border of one pixel.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ pub struct Placement {
 
 /// A drawn sprite: premultiplied RGBA and the position of its first pixel.
 #[derive(Clone, Debug)]
-pub struct Patch {
+pub(crate) struct Patch {
     /// Left edge in the scene; may be negative.
     pub x: i32,
     /// Top edge in the scene; may be negative.
@@ -80,7 +80,7 @@ pub struct Patch {
 
 impl Patch {
     /// Number of solid pixels, seen or not.
-    pub fn solid_area(&self) -> usize {
+    pub(crate) fn solid_area(&self) -> usize {
         self.pixels.iter().filter(|p| p[3] >= SOLID).count()
     }
 
@@ -133,7 +133,7 @@ pub(super) fn unpremultiply(picture: &mut RgbaImage) {
 
 /// A cut-out picture.
 #[derive(Debug)]
-pub struct Sprite {
+pub(crate) struct Sprite {
     levels: Vec<Level>,
 }
 
@@ -142,7 +142,7 @@ impl Sprite {
     ///
     /// # Errors
     /// When the file cannot be read or is no picture that can be decoded.
-    pub fn open(path: &Path) -> Result<Option<Self>> {
+    pub(crate) fn open(path: &Path) -> Result<Option<Self>> {
         let picture = image::open(path).map_err(|source| Error::Picture {
             path: path.to_owned(),
             source,
@@ -151,7 +151,7 @@ impl Sprite {
     }
 
     /// Crops straight-alpha RGBA to its content and prepares the levels.
-    pub fn from_rgba(picture: &RgbaImage) -> Option<Self> {
+    pub(crate) fn from_rgba(picture: &RgbaImage) -> Option<Self> {
         let (mut x0, mut y0, mut x1, mut y1) = (u32::MAX, u32::MAX, 0, 0);
         for (x, y, _) in picture.enumerate_pixels().filter(|(_, _, p)| p[3] > 16) {
             (x0, y0) = (x0.min(x), y0.min(y));
@@ -190,17 +190,17 @@ impl Sprite {
     }
 
     /// Long side in pixels as loaded: drawing much larger shows the blur.
-    pub fn long_side(&self) -> f32 {
+    pub(crate) fn long_side(&self) -> f32 {
         self.levels[0].width.max(self.levels[0].height) as f32
     }
 
     /// Width and height as loaded.
-    pub fn size(&self) -> [usize; 2] {
+    pub(crate) fn size(&self) -> [usize; 2] {
         [self.levels[0].width, self.levels[0].height]
     }
 
     /// The picture as loaded, with straight alpha.
-    pub fn picture(&self) -> RgbaImage {
+    pub(crate) fn picture(&self) -> RgbaImage {
         let level = &self.levels[0];
         let stride = level.width + 2;
         let mut picture = RgbaImage::from_fn(level.width as u32, level.height as u32, |x, y| {
@@ -211,7 +211,7 @@ impl Sprite {
     }
 
     /// Draws the sprite, bilinearly from the nearest level.
-    pub fn draw(&self, placement: &Placement) -> Patch {
+    pub(crate) fn draw(&self, placement: &Placement) -> Patch {
         let base = &self.levels[0];
         let scale = placement.long_side / self.long_side();
         let wanted = (-scale.log2()).round().max(0.0) as usize;

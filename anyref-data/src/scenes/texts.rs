@@ -10,7 +10,7 @@ use super::phrases::{Expression, Group, Side};
 
 /// Every noun and name of training in a question and an answer, and every form of phrase.
 /// Novel nouns are left out.
-pub fn all(library: &Library) -> Vec<String> {
+pub(crate) fn all(library: &Library) -> Vec<String> {
     let mut texts: Vec<String> = [
         IMAGE_QUESTION,
         AUDIO_QUESTION,

@@ -1,9 +1,16 @@
 //! AVSBench's three parts.
 
-use anyref_data::datasets::avsbench::AvsBench;
-use anyref_data::datasets::{Dataset, Error};
+use std::path::Path;
 
-use crate::support::{compare_all, expected, folder};
+use anyref_data::datasets::Error;
+use serde_json::{Value, json};
+
+use crate::support::{compare_all, expected, folder, opened, refused};
+
+/// A part of AVSBench by its name in a configuration.
+fn part(name: &str, root: &Path, split: &str) -> Value {
+    json!({name: {"root": root, "split": split}})
+}
 
 #[test]
 fn frames_sounds_and_masks_are_those_of_the_loaders() {
@@ -13,18 +20,18 @@ fn frames_sounds_and_masks_are_those_of_the_loaders() {
     for (name, wanted) in cases.as_object().unwrap() {
         let (set, split) = name.split_once(' ').unwrap();
         let dataset = match set {
-            "s4" => AvsBench::s4(&root.join("Single-source"), split, false),
-            "ms3" => AvsBench::ms3(&root.join("Multi-sources"), split, false),
-            _ => AvsBench::semantic(&root.join("AVSS"), split),
+            "s4" => part("avs_s4", &root.join("Single-source"), split),
+            "ms3" => part("avs_ms3", &root.join("Multi-sources"), split),
+            _ => part("avs_semantic", &root.join("AVSS"), split),
         };
-        compare_all(&dataset.unwrap(), wanted, &root);
+        compare_all(&*opened(dataset).unwrap(), wanted, &root);
     }
 }
 
 #[test]
 fn silent_frames_have_no_target() {
     let root = folder("avsbench/Single-source");
-    let s4 = AvsBench::s4(&root, "val", false).unwrap();
+    let s4 = opened(part("avs_s4", &root, "val")).unwrap();
     let targets: Vec<_> = (0..5)
         .map(|i| s4.item(i, 0).unwrap().targets.len())
         .collect();
@@ -34,7 +41,7 @@ fn silent_frames_have_no_target() {
 #[test]
 fn splits_and_columns_that_are_not_there_are_named() {
     let root = folder("avsbench/Multi-sources");
-    let line = AvsBench::ms3(&root, "val", false).unwrap_err();
+    let line = refused(part("avs_ms3", &root, "val"));
     assert!(
         matches!(&line, Error::Split { known, .. } if known == "test, train"),
         "{line}"
@@ -42,16 +49,12 @@ fn splits_and_columns_that_are_not_there_are_named() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("ms3_meta_data.csv");
     std::fs::write(&path, "name,start\nm1,3\n").unwrap();
-    let line = AvsBench::ms3(folder.path(), "train", false)
-        .unwrap_err()
-        .to_string();
+    let line = refused(part("avs_ms3", folder.path(), "train")).to_string();
     assert!(
         line.contains("ms3_meta_data.csv") && line.contains("`split`"),
         "{line}"
     );
     std::fs::write(&path, "name,start,split\nm1,3,train\nm2,3\n").unwrap();
-    let line = AvsBench::ms3(folder.path(), "train", false)
-        .unwrap_err()
-        .to_string();
+    let line = refused(part("avs_ms3", folder.path(), "train")).to_string();
     assert!(line.contains("ms3_meta_data.csv:3:"), "{line}");
 }

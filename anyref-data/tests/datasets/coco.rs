@@ -3,16 +3,13 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use anyref_data::datasets::coco::{Coco, CocoOptions};
-use anyref_data::datasets::coco_20i::{self, Part};
-use anyref_data::datasets::coco_file::CocoFile;
-use anyref_data::datasets::coco_pairs::{CocoPairs, PairOptions};
-use anyref_data::datasets::paco::Paco;
-use anyref_data::datasets::pascal_part::PascalPart;
-use anyref_data::datasets::{Dataset, Error, Grouping, Reference};
+use anyref_data::datasets::{
+    AnnotationId, Coco, CocoFile, CocoOptions, CocoPairs, Dataset, Error, FoldPart, Grouping,
+    PairOptions, Reference, fold_categories, open_fold,
+};
 use serde_json::{Value, json};
 
-use crate::support::{compare_all, described, expected, folder, shape};
+use crate::support::{compare_all, described, expected, folder, json_file, opened, shape};
 
 fn open(options: &CocoOptions) -> Coco {
     Coco::open(&folder("coco"), "tiny2017", options).unwrap()
@@ -103,7 +100,9 @@ fn a_picture_is_asked_for_by_another_of_the_same_category() {
         ..PairOptions::default()
     };
     let pairs = CocoPairs::new("pairs", &images, file(), options).unwrap();
-    let file = file();
+    let document = folder("coco").join("annotations/instances_tiny2017.json");
+    let annotations = json_file(&document)["annotations"].clone();
+    let annotations = annotations.as_array().unwrap();
     let (mut masked, mut shown, rounds) = (0, BTreeSet::new(), 40);
     for index in 0..pairs.len() {
         for draw in 0..rounds {
@@ -112,7 +111,7 @@ fn a_picture_is_asked_for_by_another_of_the_same_category() {
             let [
                 Reference::Image {
                     path,
-                    size,
+                    size: Some(size),
                     region: Some(region),
                 },
             ] = &item.references[..]
@@ -122,18 +121,22 @@ fn a_picture_is_asked_for_by_another_of_the_same_category() {
             assert_ne!(*path, item.image);
             let name = path.file_name().unwrap().to_str().unwrap();
             let image: i64 = name.trim_end_matches(".jpg").parse().unwrap();
-            let category = file.annotation(item.annotations[0]).unwrap().category_id;
-            let example = file
-                .of_image(image)
-                .find(|a| a.category_id == category)
+            let asked = json!(item.annotations[0]);
+            let asked = annotations.iter().find(|a| a["id"] == asked).unwrap();
+            let category = asked["category_id"].as_i64().unwrap();
+            let example = annotations
+                .iter()
+                .find(|a| a["image_id"] == image && a["category_id"] == category)
                 .unwrap();
-            assert!(pairs.examples()[&category].contains(&example.id));
-            assert_eq!(region.area, example.corners());
+            let id: AnnotationId = serde_json::from_value(example["id"].clone()).unwrap();
+            assert!(pairs.examples()[&category].contains(&id));
+            let [x, y, w, h]: [f64; 4] = serde_json::from_value(example["bbox"].clone()).unwrap();
+            assert_eq!(region.area, [x, y, x + w, y + h]);
             if let Some(mask) = &region.mask {
                 masked += 1;
                 assert_eq!(
                     mask.rasterise(*size).unwrap().area() as f64,
-                    example.area.unwrap()
+                    example["area"].as_f64().unwrap()
                 );
             }
             shown.insert((index, image));
@@ -146,7 +149,7 @@ fn a_picture_is_asked_for_by_another_of_the_same_category() {
     // The only toothbrush has no other picture to refer to it.
     assert!((0..pairs.len()).all(|i| pairs.item(i, 0).unwrap().targets[0].phrase != "toothbrush"));
 
-    let never = CocoPairs::new("pairs", &images, file.clone(), PairOptions::default()).unwrap();
+    let never = CocoPairs::new("pairs", &images, file(), PairOptions::default()).unwrap();
     let described = described(&never.item(0, 0).unwrap(), &folder("coco"));
     assert!(described["references"][0].get("mask").is_none());
     let wrong = PairOptions {
@@ -154,7 +157,7 @@ fn a_picture_is_asked_for_by_another_of_the_same_category() {
         ..PairOptions::default()
     };
     assert!(matches!(
-        CocoPairs::new("p", &images, file, wrong),
+        CocoPairs::new("p", &images, file(), wrong),
         Err(Error::Options(_))
     ));
 }
@@ -173,22 +176,22 @@ fn folds_take_every_fourth_category() {
     let document = json!({"images": [], "annotations": [], "categories": categories});
     std::fs::write(&path, document.to_string()).unwrap();
     let file = CocoFile::open(&path).unwrap();
-    let fold = |fold, part| coco_20i::categories(&file, fold, part).unwrap();
+    let fold = |fold, part| fold_categories(&file, fold, part).unwrap();
     // The numbers of COCO-20i's fold 0, as its authors list them.
     let first = [
         1, 5, 9, 14, 18, 22, 27, 33, 37, 41, 46, 50, 54, 58, 62, 67, 74, 78, 82, 87,
     ];
-    assert_eq!(fold(0, Part::Test), first.into());
+    assert_eq!(fold(0, FoldPart::Test), first.into());
     let mut all = BTreeSet::new();
     for number in 0..4 {
-        let (test, train) = (fold(number, Part::Test), fold(number, Part::Train));
+        let (test, train) = (fold(number, FoldPart::Test), fold(number, FoldPart::Train));
         assert_eq!((test.len(), train.len()), (20, 60));
         assert!(test.is_disjoint(&train));
         all.extend(test);
     }
     assert_eq!(all, numbers.into_iter().collect());
     assert!(matches!(
-        coco_20i::categories(&file, 4, Part::Test),
+        fold_categories(&file, 4, FoldPart::Test),
         Err(Error::Options(_))
     ));
 }
@@ -196,7 +199,7 @@ fn folds_take_every_fourth_category() {
 #[test]
 fn a_fold_asks_only_for_its_own() {
     let open = |fold, part| {
-        coco_20i::open(
+        open_fold(
             &folder("coco"),
             "tiny2017",
             fold,
@@ -205,32 +208,36 @@ fn a_fold_asks_only_for_its_own() {
         )
     };
     // Of the six categories here, the first and the fifth are in fold 0.
-    let pairs = open(0, Part::Test).unwrap();
+    let pairs = open(0, FoldPart::Test).unwrap();
     for index in 0..pairs.len() {
         let phrase = pairs.item(index, 0).unwrap().targets[0].phrase.clone();
         assert_eq!(phrase, "dog");
     }
-    assert!(matches!(open(1, Part::Test), Err(Error::Nothing { .. })));
-    let others = open(0, Part::Train).unwrap();
+    assert!(matches!(
+        open(1, FoldPart::Test),
+        Err(Error::Nothing { .. })
+    ));
+    let others = open(0, FoldPart::Train).unwrap();
     assert_eq!(others.item(0, 0).unwrap().targets[0].phrase, "car");
 }
 
 #[test]
 fn parts_are_named_in_both_ways() {
     let (paco, pascal) = (folder("paco"), folder("pascal_part"));
-    let sets: [(Box<dyn Dataset>, _, _); 2] = [
+    let sets = [
         (
-            Box::new(Paco::open(&paco, "train", &paco.join("coco")).unwrap()),
+            json!({"root": paco, "split": "train", "coco": paco.join("coco")}),
             &paco,
             "paco",
         ),
         (
-            Box::new(PascalPart::open(&pascal, "train").unwrap()),
+            json!({"root": pascal, "split": "train"}),
             &pascal,
             "pascal_part",
         ),
     ];
-    for (set, root, name) in sets {
+    for (options, root, name) in sets {
+        let set = opened(json!({name: options})).unwrap();
         let wanted = expected(name);
         assert_eq!(set.len(), 2);
         for (index, wanted) in wanted.as_array().unwrap().iter().enumerate() {

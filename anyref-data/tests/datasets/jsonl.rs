@@ -2,17 +2,16 @@
 
 use std::fs;
 
-use anyref_data::datasets::Error;
-use anyref_data::datasets::jsonl::{Own, problems};
+use anyref_data::datasets::{Error, Jsonl};
 
 use crate::support::{compare_all, expected, folder};
 
 #[test]
 fn every_kind_of_line_is_read() {
     let root = folder("own");
-    let own = Own::open(&root.join("good.jsonl")).unwrap();
+    let own = Jsonl::open(&root.join("good.jsonl")).unwrap();
     compare_all(&own, &expected("own"), &root);
-    let (good, problems) = problems(&root.join("good.jsonl")).unwrap();
+    let (good, problems) = Jsonl::problems(&root.join("good.jsonl")).unwrap();
     assert_eq!((good, problems.len()), (5, 0), "{problems:?}");
 }
 
@@ -27,7 +26,7 @@ fn said(line: &str) -> String {
     let path = copy.path().join("mine.jsonl");
     let good = r#"{"image": "a.png", "references": [{"text": "x"}], "answer": "no x."}"#;
     fs::write(&path, format!("{good}\n\n{line}\n{good}\n")).unwrap();
-    let (count, problems) = problems(&path).unwrap();
+    let (count, problems) = Jsonl::problems(&path).unwrap();
     assert_eq!(count, 2);
     let [problem] = &problems[..] else {
         panic!("{problems:?}")
@@ -88,9 +87,12 @@ fn opening_stops_at_the_first_bad_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("mine.jsonl");
     fs::write(&path, "\n{}\n").unwrap();
-    assert!(matches!(Own::open(&path), Err(Error::Line { line: 2, .. })));
+    assert!(matches!(
+        Jsonl::open(&path),
+        Err(Error::Line { line: 2, .. })
+    ));
     fs::write(&path, "\n \n").unwrap();
-    assert!(matches!(Own::open(&path), Err(Error::Nothing { .. })));
+    assert!(matches!(Jsonl::open(&path), Err(Error::Nothing { .. })));
     let missing = folder.path().join("none.jsonl");
-    assert!(matches!(Own::open(&missing), Err(Error::Io { .. })));
+    assert!(matches!(Jsonl::open(&missing), Err(Error::Io { .. })));
 }

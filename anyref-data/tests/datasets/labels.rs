@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
-use anyref_data::datasets::ade20k::Ade20k;
-use anyref_data::datasets::coco_stuff::CocoStuff;
-use anyref_data::datasets::{Dataset, Error, Grouping, Item, LabelMap, Which};
+use anyref_data::datasets::{Dataset, Error, Item, LabelMap, Which};
+use serde_json::json;
 
-use crate::support::{compare, counts, expected, folder};
+use crate::support::{compare, counts, expected, folder, opened};
 
 /// The different items of some draws.
 fn drawn(dataset: &dyn Dataset) -> BTreeMap<String, Item> {
@@ -36,35 +36,48 @@ fn check(dataset: &dyn Dataset, wanted: &serde_json::Value, root: &Path) {
 fn ades_classes_are_drawn_and_small_ones_are_not() {
     let root = folder("ade20k");
     // The second picture has no class: the first stands in.
-    let ade = Ade20k::semantic(&root, "training", 0.01).unwrap();
+    let open = |min_area: f64| -> Arc<dyn Dataset> {
+        let options = json!({"root": root, "split": "training", "min_area": min_area});
+        opened(json!({"ade20k": options})).unwrap()
+    };
+    let ade = open(0.01);
     assert_eq!(ade.len(), 2);
-    check(&ade, &expected("ade20k")["semantic"], &root);
-    let all = drawn(&Ade20k::semantic(&root, "training", 0.0).unwrap());
+    check(&*ade, &expected("ade20k")["semantic"], &root);
+    let all = drawn(&*open(0.0));
     assert_eq!(all["ADE_train_00000001/3"].masks().unwrap()[0].area(), 1);
-    let none = Ade20k::semantic(&root, "training", 0.99).unwrap();
+    let none = open(0.99);
     assert!(matches!(none.item(0, 0), Err(Error::Nothing { .. })));
 }
 
 #[test]
 fn ades_things_are_told_apart() {
     let root = folder("ade20k");
-    let ade = Ade20k::instances(&root, "training", Grouping::Each, 0.01).unwrap();
-    check(&ade, &expected("ade20k")["instances"], &root);
+    let open = |min_area: f64| -> Arc<dyn Dataset> {
+        let options = json!({
+            "root": root, "split": "training", "grouping": "each", "min_area": min_area
+        });
+        opened(json!({"ade20k_instances": options})).unwrap()
+    };
+    check(&*open(0.01), &expected("ade20k")["instances"], &root);
     // Only the larger window is over a fifth of the picture.
-    let large = drawn(&Ade20k::instances(&root, "training", Grouping::Each, 0.2).unwrap());
+    let large = drawn(&*open(0.2));
     assert_eq!(large["ADE_train_00000001/2"].targets.len(), 1);
 }
 
 #[test]
 fn names_of_stuff_that_are_no_words_are_left_out() {
     let root = folder("coco_stuff");
-    let open = |compounds| {
-        CocoStuff::open(&root, "train2017", &root.join("coco"), compounds, 0.0).unwrap()
+    let open = |compounds: bool| -> Arc<dyn Dataset> {
+        let coco = root.join("coco");
+        let options = json!({
+            "root": root, "split": "train2017", "coco": coco, "compounds": compounds
+        });
+        opened(json!({"coco_stuff": options})).unwrap()
     };
     let wanted = expected("coco_stuff");
-    check(&open(true), &wanted, &root);
-    let words = serde_json::json!([wanted[0], wanted[1]]);
-    check(&open(false), &words, &root);
+    check(&*open(true), &wanted, &root);
+    let words = json!([wanted[0], wanted[1]]);
+    check(&*open(false), &words, &root);
 }
 
 #[test]

@@ -1,13 +1,20 @@
 //! Files that are not there are listed at once.
 
 use std::fs;
+use std::path::Path;
 use std::sync::Arc;
 
-use anyref_data::datasets::avsbench::AvsBench;
-use anyref_data::datasets::coco::{Coco, CocoOptions};
-use anyref_data::datasets::{Dataset, Error, Mixture, check_files, missing_files};
+use anyref_data::datasets::{
+    Coco, CocoOptions, Dataset, Error, Mixture, check_files, missing_files,
+};
+use serde_json::json;
 
-use crate::support::{copy, folder};
+use crate::support::{copy, folder, opened};
+
+/// S4 of AVSBench.
+fn s4(root: &Path, split: &str) -> Arc<dyn Dataset> {
+    opened(json!({"avs_s4": {"root": root, "split": split}})).unwrap()
+}
 
 #[test]
 fn all_of_them_are_listed_before_the_first_is_opened() {
@@ -38,8 +45,7 @@ fn all_data_sets_of_a_mixture_are_looked_through() {
     copy(&folder("avsbench/Single-source"), scratch.path());
     let open = || -> Vec<Arc<dyn Dataset>> {
         let coco = Coco::open(scratch.path(), "tiny2017", &CocoOptions::default());
-        let s4 = AvsBench::s4(scratch.path(), "val", false);
-        vec![Arc::new(coco.unwrap()), Arc::new(s4.unwrap())]
+        vec![Arc::new(coco.unwrap()), s4(scratch.path(), "val")]
     };
     let mixture = Mixture::proportional(open(), 1).unwrap();
     mixture.check_files().unwrap();
@@ -66,15 +72,15 @@ fn sounds_and_masks_count_as_well() {
     let data = scratch.path().join("s4_data");
     fs::remove_file(data.join("audio_wav/val/playing_piano/v2.wav")).unwrap();
     fs::remove_dir_all(data.join("gt_masks/val/playing_piano/v2")).unwrap();
-    let s4 = AvsBench::s4(scratch.path(), "val", false).unwrap();
-    assert_eq!(missing_files(&s4).len(), 6);
+    let validation = s4(scratch.path(), "val");
+    assert_eq!(missing_files(&*validation).len(), 6);
     // No more than a few are in the message, and how many there are in all.
-    let line = check_files(&s4).unwrap_err().to_string();
+    let line = check_files(&*validation).unwrap_err().to_string();
     assert!(
         line.contains("6 files") && line.contains(" and 1 more;"),
         "{line}"
     );
     assert_eq!(line.matches("s4_data").count(), 5, "{line}");
     // Training does not need them.
-    check_files(&AvsBench::s4(scratch.path(), "train", false).unwrap()).unwrap();
+    check_files(&*s4(scratch.path(), "train")).unwrap();
 }

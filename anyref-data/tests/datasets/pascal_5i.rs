@@ -4,14 +4,14 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use anyref_data::datasets::coco_20i::Part;
-use anyref_data::datasets::pascal_5i::{EPISODES, EpisodeOptions, Pascal5i};
-use anyref_data::datasets::{Dataset, Error, Item, Reference, Task};
+use anyref_data::datasets::{
+    Dataset, EPISODES, EpisodeOptions, Error, FoldPart, Item, Pascal5i, Reference, Task,
+};
 use serde_json::{Value, json};
 
 use crate::support::{counts, expected, folder, shape};
 
-fn options(fold: usize, part: Part) -> EpisodeOptions {
+fn options(fold: usize, part: FoldPart) -> EpisodeOptions {
     EpisodeOptions {
         fold,
         part,
@@ -53,7 +53,7 @@ fn a_fold_is_tested_in_a_thousand_episodes() {
     let root = folder("pascal_5i");
     let expected = expected("pascal_5i");
     let lines = expected["lists"]["val0"].as_array().unwrap();
-    let set = Pascal5i::open(&root, options(0, Part::Test)).unwrap();
+    let set = Pascal5i::open(&root, options(0, FoldPart::Test)).unwrap();
     assert_eq!((set.len(), EPISODES), (1000, 1000));
     let (mut ids, mut drawn) = (BTreeSet::new(), vec![BTreeSet::new(); lines.len()]);
     for index in 0..60 {
@@ -70,7 +70,7 @@ fn a_fold_is_tested_in_a_thousand_episodes() {
     }
     let other = EpisodeOptions {
         seed: 1,
-        ..options(0, Part::Test)
+        ..options(0, FoldPart::Test)
     };
     let other = Pascal5i::open(&root, other).unwrap();
     assert!((0..60).any(|index| other.item(index, 0).unwrap() != set.item(index, 0).unwrap()));
@@ -84,7 +84,7 @@ fn a_fold_is_tested_in_a_thousand_episodes() {
 #[test]
 fn other_folds_are_learned_from() {
     let expected = expected("pascal_5i");
-    let set = Pascal5i::open(&folder("pascal_5i"), options(0, Part::Train)).unwrap();
+    let set = Pascal5i::open(&folder("pascal_5i"), options(0, FoldPart::Train)).unwrap();
     let lists = ["trn1", "trn2", "trn3"].map(|list| expected["lists"][list].as_array().unwrap());
     let lines: Vec<&Value> = lists.into_iter().flatten().collect();
     assert_eq!(set.len(), lines.len());
@@ -93,7 +93,7 @@ fn other_folds_are_learned_from() {
     }
     let masked = EpisodeOptions {
         mask_crop_probability: 1.0,
-        ..options(0, Part::Train)
+        ..options(0, FoldPart::Train)
     };
     let masked = Pascal5i::open(&folder("pascal_5i"), masked).unwrap();
     let item = masked.item(0, 0).unwrap();
@@ -101,13 +101,13 @@ fn other_folds_are_learned_from() {
         panic!("{:?}", item.references)
     };
     let mask = region.as_ref().unwrap().mask.as_ref().unwrap();
-    assert!(mask.rasterise(*size).unwrap().area() > 0);
+    assert!(mask.rasterise(size.unwrap()).unwrap().area() > 0);
 }
 
 #[test]
 fn lists_that_are_missing_or_wrong_are_named() {
     let open = |root: &Path, fold| {
-        let error = Pascal5i::open(root, options(fold, Part::Test)).unwrap_err();
+        let error = Pascal5i::open(root, options(fold, FoldPart::Test)).unwrap_err();
         let line = error.to_string();
         assert!(!line.contains('\n'), "{line}");
         line
@@ -151,7 +151,7 @@ fn lists_that_are_missing_or_wrong_are_named() {
         "2007_000061__04\n2009_000730__04\n",
     )
     .unwrap();
-    let set = Pascal5i::open(root, options(0, Part::Test)).unwrap();
+    let set = Pascal5i::open(root, options(0, FoldPart::Test)).unwrap();
     assert!(
         set.item(0, 0)
             .unwrap()
@@ -164,7 +164,7 @@ fn lists_that_are_missing_or_wrong_are_named() {
         "2007_000061__01\n2009_000730__01\n",
     )
     .unwrap();
-    let set = Pascal5i::open(root, options(0, Part::Test)).unwrap();
+    let set = Pascal5i::open(root, options(0, FoldPart::Test)).unwrap();
     let line = set.item(0, 0).unwrap_err().to_string();
     assert!(
         line.contains(".png") && line.contains("aeroplane"),

@@ -1,27 +1,24 @@
 //! Visual Genome, PhraseCut, ReasonSeg.
 
-use anyref_data::datasets::phrase_cut::PhraseCut;
-use anyref_data::datasets::reason_seg::ReasonSeg;
-use anyref_data::datasets::visual_genome::VisualGenome;
-use anyref_data::datasets::{Dataset, Error, Grouping, Templates};
+use anyref_data::datasets::{Dataset, Error, ReasonSeg, Templates};
 use serde_json::json;
 
-use crate::support::{compare_all, expected, folder, shape};
+use crate::support::{compare_all, expected, folder, opened, refused, shape};
 
 #[test]
 fn regions_are_cut_to_their_picture() {
     let root = folder("visual_genome");
-    let genome = VisualGenome::open(&root).unwrap();
-    compare_all(&genome, &expected("visual_genome"), &root);
+    let genome = opened(json!({"visual_genome": {"root": root}})).unwrap();
+    compare_all(&*genome, &expected("visual_genome"), &root);
 }
 
 #[test]
 fn phrases_may_mean_several_things() {
     let root = folder("phrase_cut");
     let wanted = expected("phrase_cut");
-    let merged = PhraseCut::open(&root, "train", Grouping::Merged).unwrap();
-    compare_all(&merged, &wanted, &root);
-    let each = PhraseCut::open(&root, "train", Grouping::Each).unwrap();
+    let source = |split: &str, grouping: &str| json!({"phrase_cut": {"root": root, "split": split, "grouping": grouping}});
+    compare_all(&*opened(source("train", "merged")).unwrap(), &wanted, &root);
+    let each = opened(source("train", "each")).unwrap();
     let item = each.item(0, 0).unwrap();
     let masks: Vec<_> = item
         .targets
@@ -29,7 +26,7 @@ fn phrases_may_mean_several_things() {
         .map(|t| shape(&t.shape, item.size))
         .collect();
     assert_eq!(json!(masks), wanted[0]["each"]);
-    let error = PhraseCut::open(&root, "val", Grouping::Each).unwrap_err();
+    let error = refused(source("val", "each"));
     assert!(matches!(&error, Error::Io { .. }) && error.to_string().contains("refer_val.json"));
 }
 

@@ -1,7 +1,6 @@
 //! Polygons against pycocotools, pixel for pixel.
 
-use anyref_data::datasets::polygons::rasterise;
-use anyref_data::datasets::{Counts, Error, RunLengths, Segmentation};
+use anyref_data::datasets::{Counts, Error, RunLengths, Segmentation, rasterise};
 use anyref_decoder::rle::{Merge, Rle};
 use serde::Deserialize;
 

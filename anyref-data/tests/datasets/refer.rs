@@ -3,13 +3,21 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyref_data::datasets::grefcoco::GRefCoco;
-use anyref_data::datasets::refer::{Refer, ReferOptions};
-use anyref_data::datasets::{Dataset, Error, Grouping, check_files, missing_files};
+use anyref_data::datasets::{Dataset, Error, check_files, missing_files};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::support::{compare_all, copy, described, expected, folder};
+use crate::support::{compare_all, copy, described, expected, folder, opened, refused};
+
+/// RefCOCO or one of its kin, expressions to masks.
+fn refer(root: &Path, name: &str, split_by: &str, split: &str) -> Value {
+    json!({"refer": {"root": root, "name": name, "split_by": split_by, "split": split}})
+}
+
+/// gRefCOCO.
+fn grefcoco(root: &Path, split: &str, grouping: &str) -> Value {
+    json!({"grefcoco": {"root": root, "split": split, "grouping": grouping}})
+}
 
 #[test]
 fn sentences_boxes_and_splits_are_refers() {
@@ -18,11 +26,11 @@ fn sentences_boxes_and_splits_are_refers() {
     assert_eq!(cases.as_object().unwrap().len(), 19);
     for (name, case) in cases.as_object().unwrap() {
         let parts: Vec<&str> = name.split(' ').collect();
-        let options = ReferOptions::new(parts[0], parts[1], parts[2]);
-        let segment = Refer::open(&root, &options).unwrap();
-        compare_all(&segment, &case["segment"], &root);
-        let describe = Refer::open(&root, &options.describing()).unwrap();
-        compare_all(&describe, &case["describe"], &root);
+        let mut source = refer(&root, parts[0], parts[1], parts[2]);
+        let segment = opened(source.clone()).unwrap();
+        compare_all(&*segment, &case["segment"], &root);
+        source["refer"]["describe"] = json!(true);
+        compare_all(&*opened(source).unwrap(), &case["describe"], &root);
     }
 }
 
@@ -33,7 +41,7 @@ fn texts_survive_the_pickles() {
     for name in ["refcoco+", "refcoco"] {
         let mut texts = Vec::new();
         for split in ["train", "val", "testA", "testB"] {
-            let refer = Refer::open(&root, &ReferOptions::new(name, "unc", split)).unwrap();
+            let refer = opened(refer(&root, name, "unc", split)).unwrap();
             let items = (0..refer.len()).map(|index| refer.item(index, 0).unwrap());
             texts.extend(items.map(|item| item.targets[0].phrase.clone()));
         }
@@ -45,11 +53,9 @@ fn texts_survive_the_pickles() {
 
 #[test]
 fn pictures_may_be_elsewhere() {
-    let options = ReferOptions {
-        images: Some("/pictures".into()),
-        ..ReferOptions::new("refcoco", "unc", "val")
-    };
-    let refer = Refer::open(&folder("refer"), &options).unwrap();
+    let mut source = refer(&folder("refer"), "refcoco", "unc", "val");
+    source["refer"]["images"] = json!("/pictures");
+    let refer = opened(source).unwrap();
     assert!(refer.item(0, 0).unwrap().image.starts_with("/pictures"));
 }
 
@@ -95,32 +101,25 @@ fn same_but_for_names(before: &dyn Dataset, after: &dyn Dataset, pictures: &Path
 #[test]
 fn pictures_may_have_the_names_of_the_later_release() {
     let scratch = renamed("refer");
-    let options = ReferOptions::new("refcoco", "unc", "train");
-    let before = Refer::open(&folder("refer"), &options).unwrap();
+    let before = opened(refer(&folder("refer"), "refcoco", "unc", "train")).unwrap();
     // In COCO's own folder, as a configuration names it.
     let pictures = scratch.path().join("train2017");
     fs::rename(scratch.path().join(PICTURES), &pictures).unwrap();
-    let options = ReferOptions {
-        images: Some(pictures.clone()),
-        ..options
-    };
-    let after = Refer::open(scratch.path(), &options).unwrap();
-    same_but_for_names(&before, &after, &pictures);
+    let mut source = refer(scratch.path(), "refcoco", "unc", "train");
+    source["refer"]["images"] = json!(pictures);
+    let after = opened(source).unwrap();
+    same_but_for_names(&*before, &*after, &pictures);
 
     let scratch = renamed("grefcoco");
-    let open = |root: &Path| GRefCoco::open(root, "train", Grouping::Merged, None).unwrap();
+    let open = |root: &Path| opened(grefcoco(root, "train", "merged")).unwrap();
     let (before, after) = (open(&folder("grefcoco")), open(scratch.path()));
-    same_but_for_names(&before, &after, &scratch.path().join(PICTURES));
+    same_but_for_names(&*before, &*after, &scratch.path().join(PICTURES));
 }
 
 #[test]
 fn splits_and_files_that_are_not_there_are_named() {
     let root = folder("refer");
-    let open = |dataset, by, split| {
-        Refer::open(&root, &ReferOptions::new(dataset, by, split))
-            .unwrap_err()
-            .to_string()
-    };
+    let open = |name, by, split| refused(refer(&root, name, by, split)).to_string();
     let line = open("refcocog", "google", "test");
     assert!(
         line.contains("`test`") && line.contains("train, val"),
@@ -134,8 +133,7 @@ fn splits_and_files_that_are_not_there_are_named() {
     std::fs::create_dir(folder.path().join("refcoco")).unwrap();
     let path = folder.path().join("refcoco/refs(unc).p");
     std::fs::write(&path, b"cos\nsystem\n(S'true'\ntR.").unwrap();
-    let error = Refer::open(folder.path(), &ReferOptions::new("refcoco", "unc", "train"));
-    let line = error.unwrap_err().to_string();
+    let line = refused(refer(folder.path(), "refcoco", "unc", "train")).to_string();
     assert!(
         line.contains("os.system") && line.contains("nothing was run"),
         "{line}"
@@ -154,8 +152,7 @@ fn annotations_that_contradict_one_another_are_named() {
     std::fs::write(root.join("refcoco/refs(unc).p"), pickle).unwrap();
     let write = |document: Value| {
         std::fs::write(root.join("refcoco/instances.json"), document.to_string()).unwrap();
-        let options = ReferOptions::new("refcoco", "unc", "val");
-        Refer::open(root, &options).unwrap_err().to_string()
+        refused(refer(root, "refcoco", "unc", "val")).to_string()
     };
     let image = json!([{"id": 2, "file_name": "2.jpg", "width": 4, "height": 4}]);
     let category = json!([{"id": 1, "name": "dog"}]);
@@ -184,9 +181,9 @@ fn annotations_that_contradict_one_another_are_named() {
 fn several_targets_and_none() {
     let root = folder("grefcoco");
     for (split, items) in expected("grefcoco").as_object().unwrap() {
-        let merged = GRefCoco::open(&root, split, Grouping::Merged, None).unwrap();
-        compare_all(&merged, items, &root);
-        let each = GRefCoco::open(&root, split, Grouping::Each, None).unwrap();
+        let merged = opened(grefcoco(&root, split, "merged")).unwrap();
+        compare_all(&*merged, items, &root);
+        let each = opened(grefcoco(&root, split, "each")).unwrap();
         for (index, item) in items.as_array().unwrap().iter().enumerate() {
             let found = described(&each.item(index, 0).unwrap(), &root);
             let masks = found["targets"]
@@ -197,6 +194,6 @@ fn several_targets_and_none() {
             assert_eq!(masks.collect::<Vec<_>>(), *item["each"].as_array().unwrap());
         }
     }
-    let error = GRefCoco::open(&root, "testC", Grouping::Merged, None);
-    assert!(matches!(error, Err(Error::Split { .. })));
+    let error = refused(grefcoco(&root, "testC", "merged"));
+    assert!(matches!(error, Error::Split { .. }));
 }

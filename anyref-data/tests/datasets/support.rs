@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use anyref_data::datasets::{Dataset, Item, Reference, Shape, Task};
+use anyref_data::datasets::{Dataset, Item, Reference, Result, Shape, Source, Task};
 use anyref_data::scenes::Mask;
 use anyref_decoder::rle::Rle;
 use serde_json::{Map, Value, json};
@@ -13,6 +14,18 @@ pub fn folder(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures/datasets")
         .join(name)
+}
+
+/// A data set as a configuration names it.
+pub fn opened(source: Value) -> Result<Arc<dyn Dataset>> {
+    let source: Source = serde_json::from_value(source).unwrap();
+    source.open(0)
+}
+
+/// The error of a data set that cannot be opened.
+#[track_caller]
+pub fn refused(source: Value) -> anyref_data::datasets::Error {
+    opened(source).err().expect("it is opened")
 }
 
 /// Copies a folder with all that is in it.
@@ -66,7 +79,7 @@ pub fn described(item: &Item, root: &Path) -> Value {
             if let Some(region) = region {
                 value["area"] = json!(region.area);
                 if let Some(mask) = &region.mask {
-                    value["mask"] = json!(shape(mask, *size));
+                    value["mask"] = json!(shape(mask, size.unwrap()));
                 }
             }
             value

@@ -1,4 +1,4 @@
-//! What can be wrong with a file of predictions or targets.
+//! Errors of files of predictions and targets.
 
 use std::io;
 use std::path::PathBuf;
@@ -23,10 +23,10 @@ pub enum Error {
         path: PathBuf,
         /// Its line, from 1.
         line: usize,
-        /// What is wrong.
+        /// The fault.
         fault: Box<Fault>,
     },
-    /// What is scored as a whole cannot be.
+    /// Answers that are scored together cannot be.
     #[error(transparent)]
     Scoring(metrics::Error),
     /// There is nothing in it.
@@ -53,7 +53,7 @@ pub enum Error {
     },
 }
 
-/// What is wrong with a line.
+/// Fault of a line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
     /// It ends within the JSON.
@@ -102,7 +102,7 @@ pub enum Fault {
         id: String,
         /// Number of the mask, from 1.
         mask: usize,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// The benchmark needs a field that is not there.
@@ -142,7 +142,7 @@ pub enum Fault {
         id: String,
         /// The picture.
         path: PathBuf,
-        /// What is wrong with it.
+        /// The fault.
         reason: String,
     },
     /// Prediction and target do not go together.
@@ -150,7 +150,7 @@ pub enum Fault {
     Metric {
         /// The id.
         id: String,
-        /// What is wrong with them.
+        /// The fault.
         source: metrics::Error,
     },
 }

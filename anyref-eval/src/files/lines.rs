@@ -13,8 +13,8 @@ use super::error::{Error, Fault, Result};
 /// Reads every line that is not blank and hands it over with its number, from 1.
 ///
 /// # Errors
-/// When the file cannot be read or holds nothing but blank lines, a line is not JSON of the expected form, or `each`
-/// refuses it.
+/// When the file cannot be read or holds nothing but blank lines, a line is not JSON of the
+/// expected form, or `each` refuses it.
 pub fn read<T: DeserializeOwned>(
     path: &Path,
     mut each: impl FnMut(usize, T) -> Result<(), Fault>,

@@ -1,4 +1,4 @@
-//! What a system answered.
+//! Answers of a system.
 
 use std::path::{Path, PathBuf};
 
@@ -26,11 +26,12 @@ pub struct ScoredMask {
 pub struct Prediction {
     /// The target's id.
     pub id: String,
-    /// What was said.
+    /// Words of the answer.
     pub text: String,
-    /// What was pointed at.
+    /// Masks of the answer.
     pub masks: Vec<ScoredMask>,
-    /// Whether it says that nothing is meant; if it does not tell, an answer without any pixel says so.
+    /// Whether it says that nothing is meant; if it does not tell, an answer without any pixel says
+    /// so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_target: Option<bool>,
     /// Picture of the probabilities, as it can be opened.
@@ -60,9 +61,9 @@ impl Prediction {
 /// Reads the predictions for all targets, in the order of the targets. Each target has exactly one.
 ///
 /// # Errors
-/// When the file cannot be read or holds nothing but blank lines, a line is not of the expected form, its id is no
-/// target's or came before, or one of its masks cannot be read or is not of the picture's size. When a target has no
-/// prediction.
+/// When the file cannot be read or holds nothing but blank lines, a line is not of the expected
+/// form, its id is no target's or came before, or one of its masks cannot be read or is not of the
+/// picture's size. When a target has no prediction.
 pub fn read_predictions(path: &Path, targets: &Targets) -> Result<Vec<Prediction>> {
     let mut found: Vec<Option<Prediction>> = vec![None; targets.rows().len()];
     lines::read(path, |line, row: Row| {

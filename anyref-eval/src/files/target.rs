@@ -1,8 +1,9 @@
-//! What predictions are scored against.
+//! Truth that predictions are scored against.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
+use anyref_data::datasets::Reference;
 use anyref_decoder::rle::Rle;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,7 +14,7 @@ use super::lines::{self, Id};
 /// A question's truth.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Target {
-    /// What names it.
+    /// Its name.
     pub id: String,
     /// The picture.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -25,7 +26,7 @@ pub struct Target {
     /// Pixels that do not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ignore: Option<Rle>,
-    /// What people called it.
+    /// Names that people gave it.
     pub expressions: Vec<String>,
     /// Its class.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -39,32 +40,12 @@ pub struct Target {
     /// The question, where it was not the usual one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
-    /// What it refers with, to be shown.
+    /// References of the question, for pages.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub references: Vec<Shown>,
+    pub references: Vec<Reference>,
     /// Line of the file, from 1.
     #[serde(skip)]
     pub line: usize,
-}
-
-/// A reference as pages show it.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Shown {
-    /// A phrase.
-    Text(String),
-    /// `[x0, y0, x1, y1]` in pixels of the picture.
-    Box([f64; 4]),
-    /// Another picture, or part of it.
-    Image {
-        /// The picture.
-        path: PathBuf,
-        /// The part in pixels; the whole without.
-        #[serde(default, skip_serializing_if = "Option::is_none")]
-        area: Option<[f64; 4]>,
-    },
-    /// A sound.
-    Audio(PathBuf),
 }
 
 /// All targets of a benchmark's split, in the file's order.
@@ -79,8 +60,9 @@ impl Targets {
     /// Reads a file.
     ///
     /// # Errors
-    /// When the file cannot be read or holds nothing but blank lines, a line is not of the expected form, its id came
-    /// before, or one of its masks cannot be read or is not of the picture's size.
+    /// When the file cannot be read or holds nothing but blank lines, a line is not of the expected
+    /// form, its id came before, or one of its masks cannot be read or is not of the picture's
+    /// size.
     pub fn open(path: &Path) -> Result<Self> {
         let (mut rows, mut index) = (Vec::<Target>::new(), HashMap::new());
         lines::read(path, |line, row: Row| {
@@ -141,7 +123,7 @@ struct Row {
     video: Option<Id>,
     question: Option<String>,
     #[serde(default)]
-    references: Vec<Shown>,
+    references: Vec<Reference>,
 }
 
 impl Row {

@@ -2,8 +2,10 @@
 
 use anyref_decoder::rle::Rle;
 
+use super::error::Result;
+use super::metric::{Metric, ratio};
+use super::overlap::Overlap;
 use super::soft_mask::{Histogram, SoftMask, THRESHOLDS};
-use super::{Metric, Overlap, Result, ratio};
 
 /// How much more precision counts than recall: β².
 const BETA_2: f64 = 0.3;
@@ -17,8 +19,8 @@ pub struct Frame {
 }
 
 impl Frame {
-    /// Of a predicted and a true mask. The F-score moves its threshold over `soft`; without it, the mask has the
-    /// probability 1 inside and 0 outside.
+    /// Of a predicted and a true mask. The F-score moves its threshold over `soft`; without it, the
+    /// mask has the probability 1 inside and 0 outside.
     ///
     /// # Errors
     /// When the masks are of different sizes, or `soft` has another number of pixels than they.
@@ -97,10 +99,10 @@ impl Batch {
 ///   is the share of its pixels that are left out.
 /// * `F`: with β² = 0.3 and 255 thresholds from 0 to 1.
 ///
-/// The batching quirk: the F-score's best threshold is sought for each batch, on the mean of its frames' curves, and
-/// the best values are averaged over batches. So the score depends on the batch size (smaller batches score
-/// higher; the benchmark's default is one video), batches of different sizes weigh the same, and a batch in which
-/// nothing is to be found counts 0.
+/// The batching quirk: the F-score's best threshold is sought for each batch, on the mean of its
+/// frames' curves, and the best values are averaged over batches. So the score depends on the batch
+/// size (smaller batches score higher; the benchmark's default is one video), batches of different
+/// sizes weigh the same, and a batch in which nothing is to be found counts 0.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AudioVisual;
 

@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Metric, Overlap, ratio};
+use super::metric::{Metric, ratio};
+use super::overlap::Overlap;
 
 /// One query picture with the class to find in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,12 +1,13 @@
 //! Any number of targets a sentence, none included: gRefCOCO.
 
+use super::metric::{Metric, ratio};
+use super::overlap::Overlap;
 use super::segmentation::iou_or_0;
-use super::{Metric, Overlap, ratio};
 
 /// Precision is the share of samples with a target that reach these.
 const THRESHOLDS: [f64; 3] = [0.7, 0.8, 0.9];
 
-/// What one sentence adds.
+/// Contribution of one sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GeneralizedSample {
     /// The predicted mask against all true ones united.

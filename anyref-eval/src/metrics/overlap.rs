@@ -1,8 +1,8 @@
-//! What a predicted and a true mask have in common, in pixels.
+//! Overlap of a predicted and a true mask, in pixels.
 
 use anyref_decoder::rle::{Merge, Rle};
 
-use super::{Error, Result};
+use super::error::{Error, Result};
 
 /// Pixel counts of a predicted and a true mask, without those to ignore.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -18,8 +18,8 @@ pub struct Overlap {
 }
 
 impl Overlap {
-    /// Counts pixels. Those `ignored` belong to neither mask nor to the background; none of them may be of the
-    /// true mask.
+    /// Counts pixels. Those `ignored` belong to neither mask nor to the background; none of them
+    /// may be of the true mask.
     ///
     /// # Errors
     /// When the masks are of different sizes, or a pixel of the true mask is to be ignored.
@@ -72,13 +72,24 @@ impl Overlap {
 /// Several masks as one; no mask is the empty mask of `size`.
 ///
 /// # Errors
-/// When a mask is not of `size`, or `size` is beyond [`MAX_PIXELS`](anyref_decoder::rle::MAX_PIXELS).
+/// When a mask is not of `size`, or `size` is beyond
+/// [`MAX_PIXELS`](anyref_decoder::rle::MAX_PIXELS).
 pub fn united(masks: &[Rle], size: [usize; 2]) -> Result<Rle> {
-    let empty = super::empty_mask(size)?;
+    let empty = empty_mask(size)?;
     Ok(Rle::merge(
         std::iter::once(&empty).chain(masks),
         Merge::Union,
     )?)
+}
+
+/// The empty mask of a size.
+///
+/// # Errors
+/// When the size is beyond [`MAX_PIXELS`](anyref_decoder::rle::MAX_PIXELS).
+fn empty_mask(size: [usize; 2]) -> Result<Rle> {
+    let area = size[0].saturating_mul(size[1]);
+    let area = u32::try_from(area).unwrap_or(u32::MAX);
+    Ok(Rle::from_counts(&[area], size)?)
 }
 
 #[cfg(test)]

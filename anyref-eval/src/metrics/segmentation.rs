@@ -1,6 +1,7 @@
 //! One mask a sentence: RefCOCO and its kin, and ReasonSeg.
 
-use super::{Metric, Overlap, ratio};
+use super::metric::{Metric, ratio};
+use super::overlap::Overlap;
 
 /// Precision is the share of samples that reach these.
 pub const THRESHOLDS: [f64; 5] = [0.5, 0.6, 0.7, 0.8, 0.9];
@@ -50,8 +51,8 @@ impl Metric for Referring {
     }
 }
 
-/// Scores of ReasonSeg: `gIoU` and `cIoU` as LISA's evaluation has them. Pixels that the benchmark marks as
-/// ambiguous belong into [`Overlap::of`]'s `ignored`.
+/// Scores of ReasonSeg: `gIoU` and `cIoU` as LISA's evaluation has them. Pixels that the benchmark
+/// marks as ambiguous belong into [`Overlap::of`]'s `ignored`.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Reasoning;
 

@@ -2,16 +2,16 @@
 
 use anyref_decoder::rle::Rle;
 
-use super::{Error, Result};
+use super::error::{Error, Result};
 
 /// Number of thresholds of AVSBench's F-score.
 pub const THRESHOLDS: usize = 255;
 
-/// For each pixel the number of the highest threshold that its probability reaches, 0 to 254: all that the
-/// F-score can tell apart, in a byte.
+/// For each pixel the number of the highest threshold that its probability reaches, 0 to 254: all
+/// that the F-score can tell apart, in a byte.
 ///
-/// Threshold `i` is `i / 254`. (The reference ends at 1 - 1e-10, which in its single precision is 1.) As an 8-bit
-/// grey picture, a pixel of probability p is `floor(254 p)`.
+/// Threshold `i` is `i / 254`. (The reference ends at 1 - 1e-10, which in its single precision is
+/// 1.) As an 8-bit grey picture, a pixel of probability p is `floor(254 p)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SoftMask {
     /// Row by row.
@@ -51,7 +51,8 @@ impl SoftMask {
         &self.levels
     }
 
-    /// For each level the number of pixels that have it, and of those that have it and are of the true mask.
+    /// For each level the number of pixels that have it, and of those that have it and are of the
+    /// true mask.
     pub(super) fn histogram(&self, truth: &Rle) -> Result<Histogram> {
         let [height, width] = truth.size();
         if self.levels.len() != height * width {

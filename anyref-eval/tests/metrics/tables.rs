@@ -87,7 +87,7 @@ fn several_masks_are_united_on_either_side() {
     let table = Setup::new()
         .with(&[0b0001, 0b0010], "", &[0b0011], "")
         .with(&[0b1111], "", &[0b0001, 0b1001], "")
-        .score(Benchmark::Referring)
+        .score(Benchmark::Refcoco)
         .unwrap();
     assert_eq!(value(&table, "cIoU"), 4.0 / 6.0);
     assert_eq!(value(&table, "mIoU"), 0.75);
@@ -104,7 +104,7 @@ fn nothing_said_or_drawn_is_a_refusal() {
         .with(&[], "", &[1], "")
         .with(&[0b11], "", &[0b11], "")
         .with(&[0b11], "", &[0b11], r#","no_target":true"#)
-        .score(Benchmark::Generalized)
+        .score(Benchmark::Grefcoco)
         .unwrap();
     assert_eq!(value(&table, "N-acc"), 0.75);
     assert_eq!(value(&table, "T-acc"), 0.5);
@@ -116,8 +116,8 @@ fn nothing_said_or_drawn_is_a_refusal() {
 fn pixels_to_ignore_are_left_out_where_the_benchmark_does() {
     let more = format!(r#","ignore":{}"#, mask(0b1100));
     let setup = Setup::new().with(&[0b0001], &more, &[0b1101], "");
-    assert!((value(&setup.score(Benchmark::Reasoning).unwrap(), "gIoU") - 1.0).abs() < 1e-4);
-    match setup.score(Benchmark::Referring) {
+    assert!((value(&setup.score(Benchmark::Reasonseg).unwrap(), "gIoU") - 1.0).abs() < 1e-4);
+    match setup.score(Benchmark::Refcoco) {
         Err(Error::Line { line: 1, fault, .. }) => {
             assert!(matches!(*fault, Fault::IgnoresNone { .. }))
         }
@@ -126,7 +126,7 @@ fn pixels_to_ignore_are_left_out_where_the_benchmark_does() {
     let more = format!(r#","ignore":{}"#, mask(0b0001));
     match Setup::new()
         .with(&[0b0001], &more, &[0], "")
-        .score(Benchmark::Reasoning)
+        .score(Benchmark::Reasonseg)
     {
         Err(Error::Line { line: 1, fault, .. }) => assert!(matches!(*fault, Fault::Metric { .. })),
         other => panic!("{other:?}"),
@@ -271,7 +271,7 @@ fn two_systems_are_compared_question_by_question() {
     let worse: Vec<_> = worse.iter().map(String::as_str).rev().collect();
     let worse = setup.files.write("worse.jsonl", &worse);
     let compare = |one: &Path, other: &Path| {
-        score_files(Benchmark::Referring, &targets, one, Some(other), &OPTIONS).unwrap()
+        score_files(Benchmark::Refcoco, &targets, one, Some(other), &OPTIONS).unwrap()
     };
     let table = compare(&better, &worse);
     let against = table.against.as_ref().unwrap();
@@ -293,7 +293,7 @@ fn two_systems_are_compared_question_by_question() {
 fn tables_have_a_row_a_score() {
     let table = Setup::new()
         .with(&[1], "", &[1], "")
-        .score(Benchmark::Generalized)
+        .score(Benchmark::Grefcoco)
         .unwrap();
     let text = table.markdown();
     assert!(

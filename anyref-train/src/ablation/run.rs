@@ -111,7 +111,7 @@ fn asked_result<B: AutodiffBackend>(
         instructions: base.instructions.clone(),
         disturbance: None,
     };
-    let evaluated = evaluate(&anyref, scenes, &options)?;
+    let evaluated = evaluate(&anyref, scenes, &options, &mut |_| {})?;
     let scores = scores(&evaluated.cases);
     Ok(RunResult::new(&variant.name, seed, &scores))
 }

@@ -3,7 +3,7 @@
 
 use core::fmt::Debug;
 
-use anyref_data::scenes::split::mix;
+use anyref_data::scenes::mix;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Distribution, Tensor};
 

@@ -24,7 +24,8 @@ use crate::config::StageConfig;
 use crate::losses::{cross_entropy, hits};
 use crate::stage::{Losses, Stage};
 use crate::trainee::Trainee;
-use anyref_data::scenes::{InstructionConfig, Kind, KindWeights, ReferenceData, Split};
+use anyref_core::Reference;
+use anyref_data::scenes::{InstructionConfig, Kind, KindWeights, Split};
 
 /// Weight of the picture-to-picture loss.
 const PICTURE_WEIGHT: f64 = 0.5;
@@ -82,12 +83,12 @@ impl<'a> ClipStage<'a> {
             }
             for instruction in context.scenes.instructions(scene, &asked, step) {
                 let target = instruction.targets.first().and_then(|t| t.objects.first());
-                let (Some(ReferenceData::Image(image)), Some(&object)) =
+                let (Some(Reference::Image(image)), Some(&object)) =
                     (instruction.references.into_iter().next(), target)
                 else {
                     continue;
                 };
-                batch.pictures.push(clip.process(&image));
+                batch.pictures.push(clip.process(image.image()));
                 batch.picture_regions.push(first + object);
             }
             first += scene.objects.len();

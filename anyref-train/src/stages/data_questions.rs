@@ -14,8 +14,8 @@ use crate::config::DataConfig;
 use anyref_data::datasets::{
     self, Item, Mixture, Order, Reference, Sample, Task, Templates, WeightedSource, check_files,
 };
-use anyref_data::scenes::instruction::OBJECT;
-use anyref_data::scenes::split::mix;
+use anyref_data::scenes::OBJECT;
+use anyref_data::scenes::mix;
 use anyref_data::scenes::{Kind, Split};
 
 /// Items tried in the place of one that cannot be asked about: its sound is silence, or its files are
@@ -223,7 +223,7 @@ impl DataQuestions {
             .iter()
             .filter(|reference| !matches!(reference, Reference::Text(_)))
             .map(|reference| item.open_reference(reference))
-            .collect::<Result<Vec<_>>>()
+            .collect::<Result<Vec<_>, _>>()
             .context(Damaged)?;
         let prepared = references
             .iter()

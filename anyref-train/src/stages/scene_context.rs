@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::ops::Deref;
 
 use super::context::StageContext;
-use anyref_data::scenes::split::mix;
+use anyref_data::scenes::mix;
 use anyref_data::scenes::{InstructionConfig, Scene, Scenes, Split};
 
 /// A run's context with its scenes, shared by all stages that learn from them.

@@ -3,7 +3,7 @@
 use anyhow::Result;
 use anyref_core::Question;
 use anyref_data::scenes::phrases::named;
-use anyref_data::scenes::{Instruction, ReferenceData, Scene};
+use anyref_data::scenes::{Instruction, Scene};
 
 use super::example::{Asked, Example, ExampleReference, ExampleTarget};
 use super::scene_context::SceneContext;
@@ -19,12 +19,8 @@ pub(super) fn asked(
 ) -> Result<Asked> {
     let mut examples = Vec::with_capacity(instructions.len());
     for instruction in instructions {
-        let references: Vec<_> = instruction
+        let prepared: Result<Vec<_>> = instruction
             .references
-            .iter()
-            .map(ReferenceData::to_reference)
-            .collect();
-        let prepared: Result<Vec<_>> = references
             .iter()
             .map(|reference| ExampleReference::new(context, reference))
             .collect();
@@ -42,7 +38,7 @@ pub(super) fn asked(
         });
         examples.push(Example {
             kind: instruction.kind,
-            question: Question::build(&instruction.question, &references)?,
+            question: Question::build(&instruction.question, &instruction.references)?,
             references: prepared,
             answer: instruction.answer.clone(),
             name_learned: !instruction.misnamed,

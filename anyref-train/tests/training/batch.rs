@@ -1,7 +1,7 @@
 //! What a batch of instructions says must be what the scenes and answers say.
 
-use anyref_core::Slot;
-use anyref_data::scenes::{Instruction, Kind, KindWeights, ReferenceData, Scene, Scenes, Split};
+use anyref_core::{Reference, Slot};
+use anyref_data::scenes::{Instruction, Kind, KindWeights, Scene, Scenes, Split};
 use anyref_train::losses::OUTSIDE;
 use anyref_train::stages::{InstructBatch, SceneContext, StageContext};
 
@@ -127,11 +127,11 @@ fn predictors_objects_and_references_agree_with_the_answers() {
         };
         let (images, boxes) = (batch.images.len(), batch.boxes.len());
         match reference {
-            ReferenceData::Image(_) => {
+            Reference::Image(_) => {
                 assert!(*index < images);
                 checked[0] += 1;
             }
-            ReferenceData::Box(region) => {
+            Reference::Box(region) => {
                 let found = &batch.boxes[index - images];
                 let size = [scene.image.width(), scene.image.height()].map(|side| side as f32);
                 let corners = [
@@ -149,7 +149,8 @@ fn predictors_objects_and_references_agree_with_the_answers() {
                 );
                 checked[1] += 1;
             }
-            ReferenceData::Audio(_) => {
+            Reference::Text(_) => panic!("words stand in the question"),
+            Reference::Audio(_) => {
                 assert!((images + boxes..images + boxes + batch.sounds.len()).contains(index));
                 checked[2] += 1;
             }
@@ -246,7 +247,7 @@ fn misnamed_answers_teach_all_but_the_name() {
             let begins = learned.trim_start().starts_with(verdict);
             assert_eq!(instruction.misnamed, begins, "{learned}");
             assert!(learned.contains(verdict), "{learned}");
-            let pictured = matches!(instruction.references[..], [ReferenceData::Image(_)]);
+            let pictured = matches!(instruction.references[..], [Reference::Image(_)]);
             assert!(pictured || !instruction.misnamed);
             counts[usize::from(instruction.misnamed)] += 1;
             let [target] = &instruction.targets[..] else {

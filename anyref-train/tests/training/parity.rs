@@ -2,7 +2,7 @@
 
 use anyref_audio::Waveform;
 use anyref_core::{AnyRef, Prompt, Reference, ReferenceImage};
-use anyref_data::scenes::{Instruction, Kind, ReferenceData, Split, Target};
+use anyref_data::scenes::{Instruction, Kind, Split, Target};
 use anyref_decoder::postprocess_masks;
 use anyref_ops::testing::assert_close;
 use anyref_train::stages::{InstructBatch, instruct_forward};
@@ -45,9 +45,9 @@ fn teacher_forcing_gives_the_masks_of_the_generated_answer() {
         kind: Kind::Mixed,
         question: question.into(),
         references: vec![
-            ReferenceData::Box(region),
-            ReferenceData::Image(crop),
-            ReferenceData::Audio(sound),
+            Reference::Box(region),
+            Reference::Image(ReferenceImage::new(crop)),
+            Reference::Audio(Waveform::new(sound, 16_000)),
         ],
         answer: answer.raw.clone(),
         targets: vec![target(), target()],

@@ -1,8 +1,9 @@
 //! Options that a benchmark has no use for are refused.
 
 use anyhow::{Result, bail};
+use anyref_eval::Benchmark;
 
-use crate::args::{Benchmark, EvalArguments};
+use crate::args::EvalArguments;
 
 /// Refuses what would be passed over.
 pub fn check(arguments: &EvalArguments) -> Result<()> {

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
-use anyref_data::datasets::coco_20i::Part;
-use anyref_data::datasets::{Dataset, Grouping, Source};
+use anyref_data::datasets::{Dataset, FoldPart, Grouping, Source};
 use anyref_eval::{
-    self, DatasetOptions, ScoreOptions, Summary, ask_dataset, score_files, write_page,
+    Benchmark, DatasetOptions, ScoreOptions, Summary, ask_dataset, score_files, write_page,
     write_summary,
 };
 use burn::tensor::backend::Backend;
 
-use super::say_speed;
-use crate::args::{Benchmark, Common, EvalArguments};
+use super::progress::{Bar, say_speed};
+use crate::args::{Common, EvalArguments};
 use crate::commands::score::programs;
 use crate::model;
 use crate::output::say;
@@ -34,23 +33,18 @@ pub fn run<B: Backend>(
         out: arguments.folder(),
         settings: settings(common, arguments)?,
     };
-    let asked = ask_dataset(&opened.anyref, dataset.as_ref(), &options)?;
+    let bar = Bar::new();
+    let asked = ask_dataset(&opened.anyref, dataset.as_ref(), &options, &mut |step| {
+        bar.show(step);
+    })?;
+    drop(bar);
     if let Some((count, path)) = &asked.incomplete {
         eprintln!(
             "{count} items are left out, for files that are missing, such as {}",
             path.display()
         );
     }
-    let rules = match arguments.benchmark {
-        _ if options.describe => anyref_eval::Benchmark::Captions,
-        Benchmark::Grefcoco => anyref_eval::Benchmark::Generalized,
-        Benchmark::Reasonseg => anyref_eval::Benchmark::Reasoning,
-        Benchmark::Coco20i => anyref_eval::Benchmark::Coco20i,
-        Benchmark::Pascal5i => anyref_eval::Benchmark::Pascal5i,
-        Benchmark::AvsS4 => anyref_eval::Benchmark::AvsS4,
-        Benchmark::AvsMs3 => anyref_eval::Benchmark::AvsMs3,
-        _ => anyref_eval::Benchmark::Referring,
-    };
+    let rules = arguments.benchmark.scored_as(options.describe);
     let score = ScoreOptions {
         seed: common.seed,
         programs,
@@ -152,13 +146,13 @@ fn open(arguments: &EvalArguments, seed: u64) -> Result<Arc<dyn Dataset>> {
             root,
             split,
             fold: fold(arguments),
-            part: Part::Test,
+            part: FoldPart::Test,
             mask_crop_probability: 0.0,
         },
         Benchmark::Pascal5i => Source::Pascal5i {
             root,
             fold: fold(arguments),
-            part: Part::Test,
+            part: FoldPart::Test,
             mask_crop_probability: 0.0,
         },
         Benchmark::AvsS4 => Source::AvsS4 { root, split },

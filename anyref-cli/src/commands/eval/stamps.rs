@@ -6,13 +6,13 @@ use anyhow::{Context, Result, bail};
 use anyref_core::AnyRef;
 use anyref_data::scenes::{SceneSetConfig, Scenes};
 use anyref_eval::{
-    Disturbance, EvalKind, EvalOptions, Evaluated, Scores, Summary, evaluate, report,
+    Disturbance, EvalKind, EvalOptions, Evaluated, Progress, Scores, Summary, evaluate, report,
     robustness_table, scores, write_summary,
 };
 use anyref_weights::{StableHash, local_path};
 use burn::tensor::backend::Backend;
 
-use super::say_speed;
+use super::progress::{Bar, say_speed};
 use crate::args::{Common, EvalArguments};
 use crate::commands::score::programs;
 use crate::model;
@@ -134,7 +134,10 @@ fn evaluated<B: Backend>(
     scenes: &Scenes,
     options: &EvalOptions,
 ) -> Result<(String, Vec<Scores>)> {
-    let Evaluated { cases, throughput } = evaluate(anyref, scenes, options)?;
+    let bar = Bar::new();
+    let mut show = |step: Progress<'_>| bar.show(step);
+    let Evaluated { cases, throughput } = evaluate(anyref, scenes, options, &mut show)?;
+    drop(bar);
     let (table, scores) = (report(&cases), scores(&cases));
     let summary = Summary {
         benchmark: "stamps",

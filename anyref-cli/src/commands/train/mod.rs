@@ -4,7 +4,7 @@ mod progress;
 mod tasks;
 
 use anyhow::{Result, bail};
-use anyref_data::datasets::jsonl;
+use anyref_data::datasets::Jsonl;
 use anyref_train::ablation::AblationConfig;
 use anyref_train::run::{Launch, Which, open_scenes};
 
@@ -122,7 +122,7 @@ pub fn run(common: &Common, command: &TrainCommand) -> Result<()> {
             Ok(())
         }
         TrainCommand::CheckData { file } => {
-            let (good, problems) = jsonl::problems(file)?;
+            let (good, problems) = Jsonl::problems(file)?;
             for problem in &problems {
                 println!("{problem}");
             }

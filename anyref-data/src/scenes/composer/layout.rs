@@ -2,8 +2,9 @@
 
 use rand::Rng;
 
-use super::{SceneConfig, canvas};
-use crate::scenes::reference::Shown;
+use super::canvas;
+use crate::scenes::reference::Depicted;
+use crate::scenes::scene_config::SceneConfig;
 use crate::scenes::sprite::{Patch, Placement, SOLID};
 
 /// No object owns this pixel.
@@ -32,7 +33,7 @@ impl<T> Layout<T> {
         &mut self,
         config: &SceneConfig,
         thing: T,
-        shown: Shown,
+        shown: Depicted,
         rng: &mut impl Rng,
     ) {
         let short = self.width.min(self.height) as f32;

@@ -1,8 +1,9 @@
 //! Questions that mix references: "the thing that makes {1}, left of {2}".
 
+use anyref_core::Reference;
 use rand::Rng;
 
-use super::{Asker, Instruction, Kind, ReferenceData, Target, pointing_answer};
+use super::{Asker, Instruction, Kind, Target, pointing_answer};
 use crate::scenes::phrases::{Side, beside, named};
 
 /// How the sought object is referred to in a mixed question.
@@ -66,7 +67,7 @@ impl Asker<'_> {
             }
             1 if alone && !references.is_empty() => format!("the {anchor_noun}"),
             _ => {
-                references.push(ReferenceData::Box(self.loose_box(anchor)));
+                references.push(Reference::Box(self.loose_box(anchor)));
                 format!("{{{number}}}")
             }
         };

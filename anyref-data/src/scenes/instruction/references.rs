@@ -1,12 +1,13 @@
 //! Questions with one reference: a box to describe, a picture or a sound to find.
 
-use anyref_core::DESCRIBE_QUESTION;
+use anyref_audio::Waveform;
+use anyref_core::{DESCRIBE_QUESTION, Reference, ReferenceImage};
 use rand::Rng;
 
-use super::{Asker, Instruction, Kind, OBJECT, ReferenceData, Target, pointing_answer};
+use super::{Asker, Instruction, Kind, OBJECT, Target, pointing_answer};
 use crate::scenes::made_up::MadeUp;
 use crate::scenes::phrases::{Expression, named};
-use crate::scenes::reference::{self, ReferenceStyle, Shown};
+use crate::scenes::reference::{self, Depicted, ReferenceStyle};
 use crate::scenes::sound;
 
 /// Asks for what a picture shows, or a box of the scene encloses.
@@ -37,7 +38,7 @@ impl Asker<'_> {
     }
 
     /// A picture of the object's noun: half of the time another instance, where there is one.
-    pub(super) fn picture_of(&mut self, object: usize) -> ReferenceData {
+    pub(super) fn picture_of(&mut self, object: usize) -> Reference {
         let object = &self.scene.objects[object];
         let others: Vec<usize> = self
             .library
@@ -56,31 +57,29 @@ impl Asker<'_> {
     }
 
     /// A picture of a cut-out of the library.
-    pub(super) fn picture_of_cutout(&mut self, cutout: usize) -> ReferenceData {
+    pub(super) fn picture_of_cutout(&mut self, cutout: usize) -> Reference {
         let library = self.library;
-        self.drawn(Shown::from(&library.cutouts()[cutout]))
+        self.drawn(Depicted::from(&library.cutouts()[cutout]))
     }
 
     /// A picture of a thing.
-    pub(super) fn drawn(&mut self, shown: Shown) -> ReferenceData {
+    pub(super) fn drawn(&mut self, shown: Depicted) -> Reference {
         let style = ReferenceStyle {
             size: self.config.reference_size,
             mask_crop: self.rng.random_bool(self.config.mask_crop_probability),
             held_out: self.scene.split.held_out(),
         };
         let backgrounds = self.library.backgrounds();
-        ReferenceData::Image(reference::picture(shown, backgrounds, style, &mut self.rng))
+        let picture = reference::picture(shown, backgrounds, style, &mut self.rng);
+        Reference::Image(ReferenceImage::new(picture))
     }
 
     /// A sound of the noun, if it has any.
-    pub(super) fn sound_of(&mut self, noun: &str) -> Option<ReferenceData> {
+    pub(super) fn sound_of(&mut self, noun: &str) -> Option<Reference> {
         let recording = self.one_of(self.library.recordings(noun))?;
         let held_out = self.scene.split.held_out();
-        Some(ReferenceData::Audio(sound::vary(
-            recording,
-            held_out,
-            &mut self.rng,
-        )))
+        let heard = sound::vary(recording, held_out, &mut self.rng);
+        Some(Reference::Audio(Waveform::new(heard, sound::SAMPLE_RATE)))
     }
 
     /// An object whose noun has a sound.
@@ -108,7 +107,8 @@ impl Asker<'_> {
         self.any_object()
     }
 
-    /// What tells an object from the others; now and then with its place where that is not needed.
+    /// Expression that tells an object from the others; now and then with its place where none is
+    /// needed.
     fn description(&mut self, object: usize) -> Option<Expression> {
         if self.in_training(self.config.placed_probability) {
             let placed = Expression::placed(self.scene, object);
@@ -135,7 +135,7 @@ impl Asker<'_> {
                 DESCRIBE_QUESTION
             }
             .to_owned(),
-            references: vec![ReferenceData::Box(self.loose_box(object))],
+            references: vec![Reference::Box(self.loose_box(object))],
             answer,
             targets: pointing.then_some(target).into_iter().collect(),
             described: Some(object),
@@ -162,7 +162,8 @@ impl Asker<'_> {
         Some(asked)
     }
 
-    /// Asks for a thing without a name by a picture of it. The answer calls it what lent its outline, or anything else.
+    /// Asks for a thing without a name by a picture of it. The answer calls it what lent its
+    /// outline, or anything else.
     fn made_up(&mut self) -> Option<Instruction> {
         let scene = self.scene;
         let index = self.rng.random_range(0..scene.made_up.len());
@@ -175,7 +176,7 @@ impl Asker<'_> {
         Some(Instruction {
             kind: Kind::Image,
             question: IMAGE_QUESTION.to_owned(),
-            references: vec![self.drawn(Shown::from(&**thing))],
+            references: vec![self.drawn(Depicted::from(&**thing))],
             answer: pointing_answer(std::slice::from_ref(&target)),
             targets: vec![target],
             described: None,
@@ -183,7 +184,7 @@ impl Asker<'_> {
         })
     }
 
-    /// What an answer calls a thing without a name.
+    /// Name that an answer gives a thing without one.
     pub(super) fn name_of_made_up(&mut self, thing: &MadeUp) -> Option<String> {
         let lender = &self.library.cutouts()[thing.outline].noun;
         let named = self.library.nouns(false).contains(lender);
@@ -224,7 +225,7 @@ impl Asker<'_> {
         &self,
         kind: Kind,
         question: &str,
-        reference: ReferenceData,
+        reference: Reference,
         object: usize,
     ) -> Instruction {
         let noun = self.scene.objects[object].noun.clone();

@@ -1,11 +1,13 @@
 //! Questions in words: one object, several, all of a noun, and things that are not there.
 
+use anyref_audio::Waveform;
+use anyref_core::Reference;
 use rand::Rng;
 
-use super::{Asker, Instruction, Kind, ReferenceData, Target, absent_answer, pointing_answer};
+use super::{Asker, Instruction, Kind, Target, absent_answer, pointing_answer};
 use crate::scenes::made_up::MadeUp;
 use crate::scenes::phrases::{Expression, Side, named};
-use crate::scenes::reference::Shown;
+use crate::scenes::reference::Depicted;
 use crate::scenes::sound;
 
 /// The question for a phrase; people write it with and without an article.
@@ -107,7 +109,7 @@ impl Asker<'_> {
                 true => {
                     let thing = MadeUp::draw(self.library, &mut self.rng)?;
                     let name = self.name_of_made_up(&thing)?;
-                    (self.drawn(Shown::from(&thing)), name)
+                    (self.drawn(Depicted::from(&thing)), name)
                 }
                 false => {
                     let cutout = self.library.draw_instance(&noun, &mut self.rng)?;
@@ -120,7 +122,8 @@ impl Asker<'_> {
             let recording = self.one_of(self.library.recordings(&noun))?;
             let heard = sound::vary(recording, held_out, &mut self.rng);
             let question = super::references::AUDIO_QUESTION.to_owned();
-            (question, Some(ReferenceData::Audio(heard)), noun)
+            let heard = Waveform::new(heard, sound::SAMPLE_RATE);
+            (question, Some(Reference::Audio(heard)), noun)
         } else {
             let phrase = match self.rng.random_range(0..6) {
                 0 => Expression::Placed(noun, *self.one_of(&Side::ALL)?).text(),

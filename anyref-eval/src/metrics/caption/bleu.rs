@@ -8,7 +8,7 @@ use super::ngrams::{LONGEST, ngrams};
 const SMALL: f64 = 1e-9;
 const TINY: f64 = 1e-15;
 
-/// What BLEU is made of.
+/// Counts that BLEU is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     /// Words said.
@@ -17,7 +17,7 @@ pub struct Counts {
     reference_length: u64,
     /// Runs of 1 to 4 words said.
     said: [u64; LONGEST],
-    /// Those that some reference has, at most as often as it has them.
+    /// Sequences that some reference has, at most as often as it has them.
     right: [u64; LONGEST],
 }
 

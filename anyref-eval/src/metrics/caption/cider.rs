@@ -1,4 +1,5 @@
-//! CIDEr (the "D" form): runs of words weighed by how rare they are in the references of the corpus.
+//! CIDEr (the "D" form): runs of words weighed by how rare they are in the references of the
+//! corpus.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +8,8 @@ use super::ngrams::{LONGEST, ngrams};
 /// Width of the penalty for another length.
 const SIGMA: f64 = 6.0;
 
-/// Scores of descriptions with their references, ten times the mean cosine over lengths of runs and references.
+/// Scores of descriptions with their references, ten times the mean cosine over lengths of runs and
+/// references.
 pub fn scores(described: &[(Vec<String>, Vec<Vec<String>>)]) -> Vec<f64> {
     let mut documents = BTreeMap::<&[String], u64>::new();
     for (_, references) in described {

@@ -11,7 +11,7 @@ const GAMMA: f64 = 0.6;
 /// Partial alignments that are followed at a time.
 const BEAM: usize = 200;
 
-/// What METEOR is made of.
+/// Counts that METEOR is made of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     length: u64,

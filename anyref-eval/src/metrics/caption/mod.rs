@@ -2,10 +2,11 @@
 //!
 //! BLEU, ROUGE-L and CIDEr are pycocoevalcap's, number for number, on the words of [`tokenize`].
 //!
-//! METEOR (exact) is METEOR 1.5's with one of its four stages, the one that matches equal words, and with words of
-//! content and function weighed alike (`-m exact -p "0.85 0.2 0.6 0.5"` of its program, on these words as they are).
-//! What is missing: stems, WordNet's synonyms and the table of paraphrases, which are data of that program. So the
-//! figure is lower than the METEOR of papers, and only comparable with itself.
+//! METEOR (exact) is METEOR 1.5's with one of its four stages, the one that matches equal words,
+//! and with words of content and function weighed alike (`-m exact -p "0.85 0.2 0.6 0.5"` of its
+//! program, on these words as they are). Missing are stems, WordNet's synonyms and the table of
+//! paraphrases, which are data of that program. So the figure is lower than the METEOR of papers,
+//! and only comparable with itself.
 //!
 //! METEOR whole and SPICE are Java [`Programs`], which are asked where the user has them.
 
@@ -20,12 +21,11 @@ mod tokenizer;
 pub use program::{MeteorStats, ProgramError, Programs};
 pub use tokenizer::tokenize;
 
-use super::{Error, Metric, Result, ratio};
+use super::error::{Error, Result};
+use super::metric::{Metric, ratio};
+use tokenizer::Words;
 
-/// Words of a text.
-pub(super) type Words = Vec<String>;
-
-/// What one description adds.
+/// Contribution of one description.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaptionSample {
     bleu: bleu::Counts,
@@ -43,8 +43,8 @@ impl CaptionSample {
     }
 }
 
-/// Compares descriptions with the expressions that people gave. How rare words are, which CIDEr weighs, is told
-/// from all references given here.
+/// Compares descriptions with the expressions that people gave. How rare words are, which CIDEr
+/// weighs, is told from all references given here.
 ///
 /// # Errors
 /// When there is no expression for one, or a program fails.
@@ -97,7 +97,7 @@ impl Captioning {
         }
     }
 
-    /// What is missing, in a sentence for users; none when nothing is.
+    /// Note for users on missing scores; none when none is missing.
     pub fn left_out(&self) -> Option<String> {
         let mut text = "METEOR (exact) matches equal words only, without stems, synonyms and paraphrases: do not \
                         compare it with published METEOR."

@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 /// Longest run that counts.
 pub const LONGEST: usize = 4;
 
-/// How often each run of 1 to [`LONGEST`] words occurs; sorted, so that sums over it are always the same.
+/// How often each run of 1 to [`LONGEST`] words occurs; sorted, so that sums over it are always the
+/// same.
 pub fn ngrams(words: &[String]) -> BTreeMap<&[String], u64> {
     let mut counts = BTreeMap::new();
     for length in 1..=LONGEST {

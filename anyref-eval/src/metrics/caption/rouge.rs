@@ -3,8 +3,8 @@
 /// How much more recall counts than precision: β.
 const BETA: f64 = 1.2;
 
-/// Score of one description: the best precision and the best recall over the references, of which either may be of
-/// another reference, as in pycocoevalcap.
+/// Score of one description: the best precision and the best recall over the references, of which
+/// either may be of another reference, as in pycocoevalcap.
 pub fn score(words: &[String], references: &[Vec<String>]) -> f64 {
     let (mut precision, mut recall) = (0.0_f64, 0.0_f64);
     for reference in references {

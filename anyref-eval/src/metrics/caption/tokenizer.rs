@@ -1,26 +1,31 @@
 //! Words as Stanford's Penn Treebank tokenizer cuts them for pycocoevalcap, without Java.
 //!
-//! What is the same: clitics ("man 's", "ca n't"), "can not" and "gon na", words joined by hyphens and slashes,
-//! abbreviations and initials with their point, numbers, times and amounts, smileys, brackets as `-lrb-`; all in
-//! lower case, without punctuation. Brackets stay, although pycocoevalcap's list of what it removes has them: it has
-//! them in capitals, and they come in lower case.
+//! The same are clitics ("man 's", "ca n't"), "can not" and "gon na", words joined by hyphens and
+//! slashes, abbreviations and initials with their point, numbers, times and amounts, smileys,
+//! brackets as `-lrb-`; all in lower case, without punctuation. Brackets stay, although
+//! pycocoevalcap's list of what it removes has them: it has them in capitals, and they come in
+//! lower case.
 //!
-//! What differs: tags with spaces in them (`<two words>`), addresses without `http` or `@` followed by a path,
-//! fractions with a space (`1 1/2`) which are one word there, rare abbreviations, and other scripts than Latin, of
-//! which it joins or drops some characters. On 951 expressions of RefCOCO and 796 captions of COCO there was no
-//! difference; of 2,889 lines of licences and manuals 14 were cut otherwise.
+//! Different are tags with spaces in them (`<two words>`), addresses without `http` or `@` followed
+//! by a path, fractions with a space (`1 1/2`) which are one word there, rare abbreviations, and
+//! other scripts than Latin, of which it joins or drops some characters. On 951 expressions of
+//! RefCOCO and 796 captions of COCO there was no difference; of 2,889 lines of licences and manuals
+//! 14 were cut otherwise.
 
 use std::sync::LazyLock;
 
 use regex::Regex;
 
-/// What pycocoevalcap removes, and quotes of other shapes, which become such ones before.
+/// Words of a text.
+pub(super) type Words = Vec<String>;
+
+/// Marks that pycocoevalcap removes, and quotes of other shapes, which become such ones before.
 const REMOVED: [&str; 21] = [
     "''", "'", "``", "`", ".", "?", "!", ",", ":", "-", "--", "...", ";", "\"", "“", "”", "‘", "’",
     "…", "«", "»",
 ];
 
-/// What keeps its point.
+/// Abbreviations that keep their point.
 const ABBREVIATIONS: [&str; 61] = [
     "adm", "al", "apr", "aug", "ave", "blvd", "bros", "capt", "cf", "cmdr", "co", "col", "corp",
     "cpl", "dec", "dept", "dr", "etc", "feb", "fri", "ft", "gen", "gov", "hon", "inc", "jan", "jr",
@@ -44,7 +49,7 @@ const JOINED: [(&str, usize); 8] = [
     ("'twas", 2),
 ];
 
-/// What becomes another word.
+/// Tokens that become another word.
 const REPLACED: [(&str, &str); 19] = [
     ("&amp;", "&"),
     ("&lt;", "<"),
@@ -67,7 +72,7 @@ const REPLACED: [(&str, &str); 19] = [
     ("¢", "cents"),
 ];
 
-/// What may follow a word for it to be one.
+/// Characters that may follow a word.
 #[derive(Clone, Copy, PartialEq)]
 enum Then {
     Anything,
@@ -189,7 +194,7 @@ fn elision(piece: &str) -> Option<usize> {
     }
 }
 
-/// What follows "n't", when the word ends with its "n".
+/// Rest after "n't", when the word ends with its "n".
 fn negation<'a>(word: &str, rest: &'a str) -> Option<&'a str> {
     let after = rest
         .strip_prefix("'t")

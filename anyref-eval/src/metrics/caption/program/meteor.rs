@@ -3,8 +3,9 @@
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
 
-use super::{Jar, ProgramError};
-use crate::metrics::caption::Words;
+use super::error::ProgramError;
+use super::jar::Jar;
+use crate::metrics::caption::tokenizer::Words;
 
 /// Weights of the stages: equal words, stems, synonyms, paraphrases.
 const STAGES: [f64; 4] = [1.0, 0.6, 0.8, 0.6];
@@ -19,13 +20,14 @@ const DELTA: f64 = 0.75;
 /// Numbers of a line.
 const NUMBERS: usize = 23;
 
-/// What the program counts in a description against the reference that fits it best.
+/// Counts of the program for a description against the reference that fits it best.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct MeteorStats {
     /// Words, and words of function among them; of the description and of the reference.
     length: [f64; 2],
     function: [f64; 2],
-    /// Matches by stage: words of content, then of function; of the description and of the reference.
+    /// Matches by stage: words of content, then of function; of the description and of the
+    /// reference.
     stages: [[[f64; 2]; 2]; 4],
     chunks: f64,
     /// Words that are matched.
@@ -147,7 +149,8 @@ pub(super) fn ask(
     if stats.is_empty() {
         return Ok(stats);
     }
-    // A score for each, then that of all: another version, or other parameters, would score otherwise.
+    // A score for each, then that of all: another version, or other parameters, would score
+    // otherwise.
     let scores =
         say(&evaluated, stats.len() + 1).map_err(|error| jar.stopped(&mut running, Some(error)))?;
     let own = stats.iter().chain([&sum]).map(MeteorStats::score);

@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Jar, ProgramError};
-use crate::metrics::caption::Words;
+use super::error::ProgramError;
+use super::jar::Jar;
+use crate::metrics::caption::tokenizer::Words;
 
 #[derive(Serialize)]
 struct Question {

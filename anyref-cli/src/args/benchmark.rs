@@ -1,0 +1,51 @@
+//! Benchmarks as arguments: their names, and a line of help for each.
+
+use anyref_eval::Benchmark;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
+
+/// Parser of the benchmarks that a model is asked about.
+pub fn asked() -> impl TypedValueParser<Value = Benchmark> {
+    parser(&Benchmark::ASKED, |benchmark| match benchmark {
+        Benchmark::Stamps => "Scenes composed of Tux Paint stamps",
+        Benchmark::Refclef => "RefCLEF",
+        Benchmark::Refcoco => "RefCOCO",
+        Benchmark::RefcocoPlus => "RefCOCO+",
+        Benchmark::Refcocog => "RefCOCOg",
+        Benchmark::Grefcoco => "gRefCOCO, with several targets and none",
+        Benchmark::Reasonseg => "ReasonSeg",
+        Benchmark::Captions => "Expressions of regions",
+        Benchmark::Coco20i => "COCO-20i, one fold of it: things by the picture of another",
+        Benchmark::Pascal5i => {
+            "PASCAL-5i, one fold of it, in HSNet's thousand episodes: things by the picture of another"
+        }
+        Benchmark::AvsS4 => "AVSBench with one thing that sounds",
+        Benchmark::AvsMs3 => "AVSBench with several",
+        Benchmark::VisualGenome => "Visual Genome's regions, to be described",
+        Benchmark::Own => "A JSON Lines file of your own, as docs/your-data.md describes it",
+    })
+}
+
+/// Parser of the benchmarks that score files of predictions.
+pub fn scored() -> impl TypedValueParser<Value = Benchmark> {
+    parser(&Benchmark::SCORED, |benchmark| match benchmark {
+        Benchmark::Grefcoco => "gRefCOCO: cIoU, gIoU, N-acc, T-acc, precision",
+        Benchmark::Reasonseg => "ReasonSeg: gIoU, cIoU",
+        Benchmark::Captions => {
+            "Expressions of regions: BLEU, ROUGE-L, CIDEr, the exact stage of METEOR; with Java METEOR whole and SPICE"
+        }
+        Benchmark::Coco20i => "COCO-20i: mIoU of each fold, FB-IoU",
+        Benchmark::Pascal5i => "PASCAL-5i: mIoU of each fold, FB-IoU",
+        Benchmark::AvsS4 => "AVSBench with one thing that sounds: mIoU, F-score",
+        Benchmark::AvsMs3 => "AVSBench with several: mIoU, F-score",
+        _ => "RefCOCO, RefCOCO+, RefCOCOg, RefCLEF: cIoU, gIoU, mIoU, precision",
+    })
+}
+
+fn parser(
+    benchmarks: &[Benchmark],
+    help: impl Fn(Benchmark) -> &'static str,
+) -> impl TypedValueParser<Value = Benchmark> {
+    let value = |&one: &Benchmark| PossibleValue::new(one.name()).help(help(one));
+    let values: Vec<PossibleValue> = benchmarks.iter().map(value).collect();
+    PossibleValuesParser::new(values).try_map(|name| name.parse::<Benchmark>())
+}

@@ -1,0 +1,28 @@
+//! Settings that an evaluation was begun with, which may not change when it goes on.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::error::{Error, Result};
+
+/// Refuses to go on in a folder with an evaluation of other settings.
+pub(super) fn check_settings(out: &Path, settings: &str) -> Result<()> {
+    let file = out.join("settings.txt");
+    match fs::read_to_string(&file) {
+        Ok(begun) if begun != settings => Err(Error::OtherSettings {
+            path: out.to_owned(),
+            begun,
+            settings: settings.to_owned(),
+        }),
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let begun = out.join("predictions.jsonl");
+            if begun.exists() {
+                return Err(Error::NoSettings { path: begun });
+            }
+            fs::write(&file, settings).map_err(Error::write(&file))
+        }
+        Err(error) => Err(Error::read(&file)(error)),
+    }
+}
