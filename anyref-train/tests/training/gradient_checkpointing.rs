@@ -218,7 +218,7 @@ fn layers_are_computed_again_with_the_same_dropout() {
     let with = |dropout| loss(&adapted(&context, 3, dropout)).value();
     assert_ne!(with(0.3), with(0.0));
     let trainee = adapted(&context, 3, 0.3);
-    let (gradients, _) = loss(&trainee).backward(&trainee, 1.0);
+    let gradients = loss(&trainee).gradients(&trainee, 1.0);
     let mut collect = Collect {
         gradients: &gradients,
         path: Vec::new(),

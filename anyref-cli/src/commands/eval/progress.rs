@@ -29,7 +29,7 @@ impl Drop for Bar {
 }
 
 /// Says on stderr how fast it went: the scores on stdout are the same every time.
-fn say_speed(throughput: &Throughput) {
+pub(super) fn say_speed(throughput: &Throughput) {
     if let Some(speed) = throughput.markdown() {
         eprintln!("{speed}");
     }

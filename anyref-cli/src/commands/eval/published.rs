@@ -158,7 +158,7 @@ fn open(arguments: &EvalArguments, seed: u64) -> Result<Arc<dyn Dataset>> {
         Benchmark::AvsS4 => Source::AvsS4 { root, split },
         Benchmark::AvsMs3 => Source::AvsMs3 { root, split },
         Benchmark::VisualGenome => Source::VisualGenome { root },
-        Benchmark::Own | Benchmark::Stamps => Source::Own { file: root },
+        Benchmark::Own | Benchmark::Stamps | Benchmark::Captions => Source::Own { file: root },
     };
     Ok(source.open(seed)?)
 }
