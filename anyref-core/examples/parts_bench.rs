@@ -8,6 +8,7 @@
 
 use std::error::Error;
 use std::io::BufRead;
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use anyref_core::{AnyRefConfig, AnyRefModel, BackendName, OnDevice, cast_weights};
@@ -191,12 +192,8 @@ impl<B: Backend> Parts<B> {
         let device = self.device();
         let ids = Tensor::<B, 1, Int>::from_ints(ids.as_slice(), &device);
         let input = GenerationInput::new(llm.embed(ids.reshape([1, PROMPT])));
-        let written = generate(
-            llm,
-            input,
-            &GenerationConfig::greedy(tokens),
-            &mut |_, _| true,
-        );
+        let config = GenerationConfig::greedy(tokens);
+        let written = generate(llm, input, &config, |_, _| ControlFlow::Continue(()))?;
         match written.tokens.iter().all(|row| row.len() == tokens) {
             true => Ok(written.hidden),
             false => Err("an answer ended early".into()),

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyref_ops::DeviceFailure;
+use burn::tensor::backend::ExecutionError;
 
 use crate::backend::BackendError;
 
@@ -20,7 +21,7 @@ pub enum Error {
     Audio(#[from] anyref_audio::Error),
     /// The tokenizer failed.
     #[error(transparent)]
-    Llm(#[from] anyref_llm::Error),
+    Llm(anyref_llm::Error),
     /// A mask could not be decoded.
     #[error(transparent)]
     Decoder(#[from] anyref_decoder::Error),
@@ -165,6 +166,23 @@ pub enum Error {
         /// What is wrong and what helps.
         problem: String,
     },
+}
+
+impl From<ExecutionError> for Error {
+    fn from(error: ExecutionError) -> Self {
+        let reason = error.to_string();
+        let reason = reason.split_whitespace().collect::<Vec<_>>().join(" ");
+        Self::Execution { reason }
+    }
+}
+
+impl From<anyref_llm::Error> for Error {
+    fn from(error: anyref_llm::Error) -> Self {
+        match error {
+            anyref_llm::Error::Device(error) => error.into(),
+            error => Self::Llm(error),
+        }
+    }
 }
 
 impl Error {

@@ -5,8 +5,8 @@ use std::ops::ControlFlow;
 use anyref_decoder::refocus::ObjectToken;
 use anyref_llm::tokenizer::Tokenizer;
 use anyref_llm::{
-    Beam, BeamConfig, GenerationInput, GenerationOutput, KvCache, LlamaInput, beam_search,
-    generate, read_continuations,
+    Beam, BeamConfig, GenerationInput, GenerationOutput, KvCache, LlamaInput, beam_search_async,
+    generate_async, read_continuations,
 };
 use burn::tensor::{Tensor, backend::Backend};
 use web_time::Instant;
@@ -101,21 +101,17 @@ impl<B: Backend> AnyRef<B> {
             padding: spliced.padding,
             cache: Some(prefix),
         };
-        let mut output = generate(
-            &self.model.llm,
-            input,
-            &self.generation,
-            &mut |row, token| {
-                if cancel.is_cancelled() {
-                    return false;
-                }
-                let stream = &mut streams[row];
-                if let Some(text) = stream.push(token, &self.tokenizer) {
-                    stream.stopped = on_text(row, &text).is_break();
-                }
-                !stream.stopped
-            },
-        );
+        let on_token = |row: usize, token| {
+            if cancel.is_cancelled() {
+                return ControlFlow::Break(());
+            }
+            let stream = &mut streams[row];
+            let text = stream.push(token, &self.tokenizer);
+            let flow = text.map_or(ControlFlow::Continue(()), |text| on_text(row, &text));
+            stream.stopped = flow.is_break();
+            flow
+        };
+        let mut output = generate_async(&self.model.llm, input, &self.generation, on_token).await?;
         cancel.check()?;
         let generate = start.elapsed() / share;
         for (row, stream) in streams.into_iter().enumerate() {
@@ -198,7 +194,12 @@ impl<B: Backend> AnyRef<B> {
     ) -> Result<Vec<Beam>> {
         cancel.check()?;
         let input = question.input.clone();
-        let beams = beam_search(&self.model.llm, input, &self.generation, width);
+        let on_step = |_: &[Beam]| match cancel.is_cancelled() {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let (model, config) = (&self.model.llm, &self.generation);
+        let beams = beam_search_async(model, input, config, width, on_step).await?;
         cancel.check()?;
         Ok(beams)
     }

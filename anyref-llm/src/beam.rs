@@ -1,34 +1,36 @@
 //! Beam search: the likeliest continuations of a prompt.
 
-use burn::tensor::{Tensor, backend::Backend};
+use core::ops::ControlFlow;
 
-use crate::GenerationInput;
-use crate::generate::{longest_answer, read_tokens};
+use burn::tensor::{Tensor, backend::Backend, read_sync};
+
+use crate::error::Result;
+use crate::generate::{FinishReason, GenerationInput, longest_answer, read_tokens};
 use crate::model::{Llama, LlamaInput};
 use crate::sampling::GenerationConfig;
 
-/// A continuation.
+/// A continuation of a prompt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Beam {
-    /// Its tokens, the stop token left out.
+    /// Tokens, the stop token left out.
     pub tokens: Vec<u32>,
-    /// Logarithm of its probability, that of the stop token included.
+    /// Logarithm of the probability, that of the stop token included.
     pub log_probability: f64,
-    /// Whether a stop token ended it, rather than the longest length.
-    pub stopped: bool,
+    /// Reason for its end.
+    pub finish: FinishReason,
 }
 
-/// How wide a search is.
+/// Width of a beam search.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BeamConfig {
-    /// Continuations that are followed at a time, and given at most.
+    /// Most continuations that are followed at a time, and that are returned.
     pub beams: usize,
-    /// Continuations whose log-probability is further than this below the best one's are given up.
+    /// Distance below the best log-probability at which a continuation is given up.
     pub margin: f64,
 }
 
 impl BeamConfig {
-    /// So many beams, however unlikely.
+    /// A search of `beams` beams, however unlikely they are.
     pub fn new(beams: usize) -> Self {
         Self {
             beams,
@@ -37,20 +39,28 @@ impl BeamConfig {
     }
 }
 
-/// The likeliest continuations of a prompt of one row, the likeliest first. Of `config` the lengths and the stop tokens
-/// count; there is no length penalty, and nothing is sampled.
+/// Searches for the likeliest continuations of a prompt of one row, and returns the likeliest first.
+/// Of `config` the lengths and the stop tokens count; there is no length penalty, and nothing is
+/// sampled. With one beam the result is the greedy continuation; with as many as there are
+/// continuations and no margin, it is exact.
 ///
-/// With one beam the result is the greedy continuation; with as many as there are continuations and no margin, it is
-/// exact.
+/// `on_step` is given the beams that go on after each step. A break ends the search: beams that no
+/// stop token had ended by then are [`FinishReason::Cancelled`]. The device is awaited, as in
+/// [`generate_async`](crate::generate_async).
+///
+/// # Errors
+/// When the device fails.
 ///
 /// # Panics
-/// When the prompt has no position, several rows, or padding, also in its cache, and as [`Llama::forward`].
-pub fn beam_search<B: Backend>(
+/// When the prompt has no position, several rows, or padding, also in its cache, and as
+/// [`Llama::forward`].
+pub async fn beam_search_async<B: Backend>(
     model: &Llama<B>,
     input: GenerationInput<B>,
     config: &GenerationConfig,
     width: BeamConfig,
-) -> Vec<Beam> {
+    mut on_step: impl FnMut(&[Beam]) -> ControlFlow<()>,
+) -> Result<Vec<Beam>> {
     let length = input.single_row();
     let device = input.embeddings.device();
     let mut cache = input.cache.unwrap_or_else(|| model.new_cache());
@@ -60,22 +70,28 @@ pub fn beam_search<B: Backend>(
     let mut live = vec![Beam {
         tokens: Vec::new(),
         log_probability: 0.0,
-        stopped: false,
+        finish: FinishReason::Length,
     }];
     let mut found = Found {
         beams: Vec::new(),
         width,
     };
     for step in 0..limit {
-        let of_tokens = log_probabilities(model, state);
+        let of_tokens = log_probabilities(model, state).await?;
         let next = extended(&live, of_tokens, config, &mut found);
         live = next.iter().map(|(beam, _)| beam.clone()).collect();
+        if on_step(&live).is_break() {
+            for beam in &mut live {
+                beam.finish = FinishReason::Cancelled;
+            }
+            break;
+        }
         // Longer ones are less likely still.
         if step + 1 == limit || live.first().is_none_or(|best| !found.takes(best)) {
             break;
         }
         let parents: Vec<usize> = next.iter().map(|&(_, parent)| parent).collect();
-        // Rows that stay where they are keep their room.
+        // Rows that stay where they are keep their spare capacity.
         if !parents.iter().copied().eq(0..cache.batch()) {
             cache = cache.select(&parents);
         }
@@ -87,7 +103,24 @@ pub fn beam_search<B: Backend>(
         state = read_tokens(model, last, shape, None, &mut cache, &device).hidden;
     }
     live.into_iter().for_each(|beam| found.push(beam));
-    found.beams
+    Ok(found.beams)
+}
+
+/// [`beam_search_async`] on a thread that waits for the device, to its end.
+///
+/// # Errors
+/// As [`beam_search_async`].
+///
+/// # Panics
+/// As [`beam_search_async`], and in a browser on a backend that cannot be read synchronously.
+pub fn beam_search<B: Backend>(
+    model: &Llama<B>,
+    input: GenerationInput<B>,
+    config: &GenerationConfig,
+    width: BeamConfig,
+) -> Result<Vec<Beam>> {
+    let on_step = |_: &[Beam]| ControlFlow::Continue(());
+    read_sync(beam_search_async(model, input, config, width, on_step))
 }
 
 /// The best continuations so far.
@@ -152,12 +185,15 @@ fn extended(
         let mut beam = Beam {
             tokens: live[parent].tokens.clone(),
             log_probability,
-            stopped: config.stop_tokens.contains(&token),
+            finish: match config.stop_tokens.contains(&token) {
+                true => FinishReason::Stop,
+                false => FinishReason::Length,
+            },
         };
         if going.len() == beams || !found.takes(&beam) {
             break;
         }
-        if beam.stopped {
+        if beam.finish == FinishReason::Stop {
             found.push(beam);
         } else {
             beam.tokens.push(token);
@@ -168,15 +204,19 @@ fn extended(
 }
 
 /// Logarithms of the next token's probabilities, of each row.
-fn log_probabilities<B: Backend>(model: &Llama<B>, state: Tensor<B, 3>) -> Vec<Vec<f64>> {
+async fn log_probabilities<B: Backend>(
+    model: &Llama<B>,
+    state: Tensor<B, 3>,
+) -> Result<Vec<Vec<f64>>> {
     let logits = model.logits(state);
     let [_, _, vocab] = logits.dims();
-    let logits: Vec<f64> = logits.into_data().iter::<f64>().collect();
+    let logits = logits.into_data_async().await?;
+    let logits: Vec<f64> = logits.iter::<f64>().collect();
     let of_row = |row: &[f64]| {
         let top = row.iter().copied().fold(f64::NEG_INFINITY, f64::max);
         let sum: f64 = row.iter().map(|logit| (logit - top).exp()).sum();
         let total = top + sum.ln();
         row.iter().map(|logit| logit - total).collect()
     };
-    logits.chunks(vocab).map(of_row).collect()
+    Ok(logits.chunks(vocab).map(of_row).collect())
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use burn::tensor::backend::ExecutionError;
+
 /// The result of a fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -57,6 +59,9 @@ pub enum Error {
         /// What is wrong, and what helps.
         problem: String,
     },
+    /// A device that failed to compute or to be read.
+    #[error("device: {0}")]
+    Device(#[from] ExecutionError),
     /// Weights that cannot be read or written.
     #[error(transparent)]
     Weights(#[from] anyref_weights::Error),

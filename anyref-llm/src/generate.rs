@@ -1,19 +1,22 @@
 //! Generation for a batch of rows, padded on either side.
 
-use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend};
+use core::ops::ControlFlow;
+
+use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend, read_sync};
 
 use crate::cache::KvCache;
+use crate::error::Result;
 use crate::model::{Llama, LlamaInput, LlamaOutput, no_padding};
 use crate::sampling::{GenerationConfig, Sampler};
 
-/// What [`generate`] takes.
+/// Input of [`generate_async`] and of the other ways to continue a prompt.
 #[derive(Debug, Clone)]
 pub struct GenerationInput<B: Backend> {
     /// The prompt, `[batch, length, hidden]`.
     pub embeddings: Tensor<B, 3>,
     /// `[batch, past + length]`, `true` = padding, on either side.
     pub padding: Option<Tensor<B, 2, Bool>>,
-    /// What was read before the prompt.
+    /// Keys and values of the positions before the prompt.
     pub cache: Option<KvCache<B>>,
 }
 
@@ -54,27 +57,27 @@ impl<B: Backend> GenerationInput<B> {
     }
 }
 
-/// Why a row ended.
+/// Reason for the end of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FinishReason {
     /// A stop token was chosen.
     Stop,
     /// `max_new_tokens` or the model's longest sequence was reached.
     Length,
-    /// The callback asked for it.
-    Callback,
+    /// The callback broke off.
+    Cancelled,
 }
 
-/// What [`generate`] gives. Columns of `hidden` and `query` are the prompt's positions, then one for
-/// each generated token that was read again; the token that ended the generation was not.
+/// Output of [`generate_async`]. Columns of `hidden` and `query` are the prompt's positions, then one
+/// for each generated token that was read again; the token that ended the generation was not.
 #[derive(Debug, Clone)]
 pub struct GenerationOutput<B: Backend> {
     /// Generated tokens of each row, the stop token left out.
     pub tokens: Vec<Vec<u32>>,
-    /// Why each row ended.
+    /// Reason for the end of each row.
     pub finish: Vec<FinishReason>,
-    /// For each row the column of `hidden` whose state chose the first token, that of the prompt's last
-    /// position which is not padding. The state that chose token `k > 0` is at column
+    /// Column of `hidden` whose state chose the first token, for each row: that of the prompt's last
+    /// position that is not padding. The state that chose token `k > 0` is at column
     /// `prompt length + k - 1`.
     pub first: Vec<usize>,
     /// Last hidden states after the final norm, `[batch, T, hidden]`.
@@ -85,28 +88,35 @@ pub struct GenerationOutput<B: Backend> {
     pub key: Tensor<B, 4>,
     /// Length of the past: column `c` of `hidden` is column `offset + c` of `key`.
     pub offset: usize,
-    /// Everything that was read, to go on from. Columns read after a row's end are its padding.
+    /// Keys and values of all positions, to go on from. Columns read after a row's end are its padding.
     pub cache: KvCache<B>,
 }
 
-/// Generates until each row has met a stop token, its longest length, or a callback that returned
-/// `false`. `on_token` is given each row's tokens as they come, the stop token left out.
+/// Generates until each row has met a stop token, its longest length, or a callback that broke off.
+/// `on_token` is given the index of a row and each of its tokens as they come, the stop token left
+/// out. A break ends that row with [`FinishReason::Cancelled`] after the token it was given; other
+/// rows go on.
 ///
-/// Run it on a backend without autodiff unless gradients through the states are wanted.
+/// The device is awaited once a step and never blocks the thread, so that this also runs where
+/// reading a device synchronously is impossible, as in a browser. Run it on a backend without autodiff
+/// unless gradients through the states are wanted.
+///
+/// # Errors
+/// When the device fails.
 ///
 /// # Panics
 /// When the prompt has no position, and as [`Llama::forward`].
-pub fn generate<B: Backend>(
+pub async fn generate_async<B: Backend>(
     model: &Llama<B>,
     input: GenerationInput<B>,
     config: &GenerationConfig,
-    on_token: &mut dyn FnMut(usize, u32) -> bool,
-) -> GenerationOutput<B> {
+    mut on_token: impl FnMut(usize, u32) -> ControlFlow<()>,
+) -> Result<GenerationOutput<B>> {
     let [batch, length, _] = input.embeddings.dims();
     let device = input.embeddings.device();
     let mut cache = input.cache.unwrap_or_else(|| model.new_cache());
     let offset = cache.len();
-    let first = last_columns(input.padding.as_ref(), [batch, length], offset);
+    let first = last_columns(input.padding.as_ref(), [batch, length], offset).await?;
     let prompt = LlamaInput::new(input.embeddings).with_padding(input.padding);
     let output = model.forward(prompt, Some(&mut cache));
     let mut hidden = vec![output.hidden.clone()];
@@ -120,7 +130,7 @@ pub fn generate<B: Backend>(
     let limit = longest_answer(model, config, offset + length);
     let mut state = columns(output.hidden, &first);
     for step in 0..limit {
-        let chosen = choose(model.logits(state), config, &mut samplers);
+        let chosen = choose(model.logits(state), config, &mut samplers).await?;
         for (row, &token) in chosen.iter().enumerate() {
             if finish[row].is_some() {
                 continue;
@@ -130,8 +140,8 @@ pub fn generate<B: Backend>(
                 continue;
             }
             tokens[row].push(token);
-            if !on_token(row, token) {
-                finish[row] = Some(FinishReason::Callback);
+            if on_token(row, token).is_break() {
+                finish[row] = Some(FinishReason::Cancelled);
             }
         }
         if step + 1 == limit || finish.iter().all(Option::is_some) {
@@ -143,7 +153,7 @@ pub fn generate<B: Backend>(
         query.push(output.query);
         state = output.hidden;
     }
-    GenerationOutput {
+    Ok(GenerationOutput {
         tokens,
         finish: finish
             .into_iter()
@@ -155,15 +165,31 @@ pub fn generate<B: Backend>(
         key: cache.last_key().expect("a prompt was read"),
         offset,
         cache,
-    }
+    })
 }
 
-/// Reads given continuations of a prompt of one row, a row each: what [`generate`] would give had it chosen them, and
-/// stopped after each.
+/// [`generate_async`] on a thread that waits for the device.
+///
+/// # Errors
+/// As [`generate_async`].
 ///
 /// # Panics
-/// When the prompt has no position, several rows, or padding, also in its cache, when there is no continuation, and as
-/// [`Llama::forward`].
+/// As [`generate_async`], and in a browser on a backend that cannot be read synchronously.
+pub fn generate<B: Backend>(
+    model: &Llama<B>,
+    input: GenerationInput<B>,
+    config: &GenerationConfig,
+    on_token: impl FnMut(usize, u32) -> ControlFlow<()>,
+) -> Result<GenerationOutput<B>> {
+    read_sync(generate_async(model, input, config, on_token))
+}
+
+/// Reads given continuations of a prompt of one row, a row each. The output is that of
+/// [`generate_async`] had it chosen them, and stopped after each.
+///
+/// # Panics
+/// When the prompt has no position, several rows, or padding, also in its cache, when there is no
+/// continuation, and as [`Llama::forward`].
 pub fn read_continuations<B: Backend>(
     model: &Llama<B>,
     input: GenerationInput<B>,
@@ -245,22 +271,23 @@ pub(crate) fn longest_answer<B: Backend>(
 }
 
 /// The last column of each row that is not padding.
-fn last_columns<B: Backend>(
+async fn last_columns<B: Backend>(
     padding: Option<&Tensor<B, 2, Bool>>,
     [batch, length]: [usize; 2],
     offset: usize,
-) -> Vec<usize> {
+) -> Result<Vec<usize>> {
     let Some(padding) = padding else {
-        return vec![length - 1; batch];
+        return Ok(vec![length - 1; batch]);
     };
-    let padding: Vec<bool> = padding.to_data().iter::<bool>().collect();
+    let padding = padding.to_data_async().await?;
+    let padding: Vec<bool> = padding.iter::<bool>().collect();
     let last = |row: &[bool]| {
         row[offset..]
             .iter()
             .rposition(|&padded| !padded)
             .unwrap_or(length - 1)
     };
-    padding.chunks(offset + length).map(last).collect()
+    Ok(padding.chunks(offset + length).map(last).collect())
 }
 
 /// One column of each row, `[batch, 1, hidden]`.
@@ -281,20 +308,23 @@ fn columns<B: Backend>(hidden: Tensor<B, 3>, columns: &[usize]) -> Tensor<B, 3> 
         .reshape([batch, 1, width])
 }
 
-/// Reads back one token a row where that is enough, and the logits only for sampling.
-fn choose<B: Backend>(
+/// Next token of each row. One number a row is read from the device where that is enough, and the
+/// logits only for sampling.
+async fn choose<B: Backend>(
     logits: Tensor<B, 3>,
     config: &GenerationConfig,
     samplers: &mut [Sampler],
-) -> Vec<u32> {
+) -> Result<Vec<u32>> {
     let [batch, _, vocab] = logits.dims();
     let logits = logits.reshape([batch, vocab]);
     if config.is_greedy() {
-        return logits.argmax(1).into_data().iter::<u32>().collect();
+        let tokens = logits.argmax(1).into_data_async().await?;
+        return Ok(tokens.iter::<u32>().collect());
     }
-    let logits: Vec<f32> = logits.into_data().iter::<f32>().collect();
+    let logits = logits.into_data_async().await?;
+    let logits: Vec<f32> = logits.iter::<f32>().collect();
     let rows = logits.chunks(vocab).zip(samplers);
-    rows.map(|(row, sampler)| sampler.sample(row)).collect()
+    Ok(rows.map(|(row, sampler)| sampler.sample(row)).collect())
 }
 
 /// The padding of a next column that only running rows fill, or `None` while all run.

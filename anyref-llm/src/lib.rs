@@ -3,8 +3,10 @@
 //! * [`Llama`]: token embeddings or any other embeddings in, last hidden states out, with what the last
 //!   layer attends with (its queries and keys) beside them; [`KvCache`] for a prefix that many
 //!   continuations share, with or without gradients.
-//! * [`generate()`]: greedy and sampled generation for batches padded on either side; [`beam_search`]: the likeliest
-//!   answers to one prompt, whose states [`read_continuations`] gives.
+//! * [`generate()`]: greedy and sampled generation for batches padded on either side; [`beam_search`]:
+//!   the likeliest answers to one prompt, whose states [`read_continuations`] gives. Both have an
+//!   asynchronous form, [`generate_async`] and [`beam_search_async`], that never blocks on the device
+//!   and that a callback can stop.
 //! * [`lora`]: low-rank adapters on any of the projections; [`peft`]: adapter folders as peft writes them.
 //! * [`tokenizer`]: LLaMA's tokenizer, from `tokenizer.json` or SentencePiece's `tokenizer.model`;
 //!   [`tokenizer_training`]: a trainer for a small one.
@@ -12,6 +14,8 @@
 //! * [`import`]: the names of Hugging Face checkpoints.
 //!
 //! ```
+//! use std::ops::ControlFlow;
+//!
 //! use anyref_llm::{GenerationConfig, GenerationInput, LlamaConfig, generate, train_tokenizer};
 //! use burn::tensor::{Int, Tensor, TensorData};
 //!
@@ -27,7 +31,8 @@
 //! let length = ids.len();
 //! let ids = Tensor::<Backend, 2, Int>::from_data(TensorData::new(ids, [1, length]), &device);
 //! let input = GenerationInput::new(model.embed(ids));
-//! let output = generate(&model, input, &GenerationConfig::greedy(8), &mut |_row, _token| true);
+//! let config = GenerationConfig::greedy(8);
+//! let output = generate(&model, input, &config, |_row, _token| ControlFlow::Continue(()))?;
 //! println!("{}", tokenizer.decode(&output.tokens[0])?);
 //! # Ok(())
 //! # }
@@ -56,12 +61,14 @@ pub mod sampling;
 pub mod tokenizer;
 pub mod tokenizer_training;
 
-pub use beam::{Beam, BeamConfig, beam_search};
+pub use beam::{Beam, BeamConfig, beam_search, beam_search_async};
 pub use cache::KvCache;
 pub use config::{LlamaConfig, RopeScaling};
 pub use conversation::{Conversation, llava_v1};
 pub use error::{Error, Result};
-pub use generate::{FinishReason, GenerationInput, GenerationOutput, generate, read_continuations};
+pub use generate::{
+    FinishReason, GenerationInput, GenerationOutput, generate, generate_async, read_continuations,
+};
 pub use lora::{LoraConfig, LoraLinear};
 pub use model::{Llama, LlamaInput, LlamaOutput};
 pub use sampling::GenerationConfig;

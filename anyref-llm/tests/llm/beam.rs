@@ -1,11 +1,13 @@
 //! Beam search, against every continuation there is and against greedy generation.
 
+use std::ops::ControlFlow;
+
 use anyref_llm::{
-    Beam, BeamConfig, GenerationConfig, GenerationInput, Llama, LlamaConfig, LlamaInput,
-    beam_search, generate,
+    Beam, BeamConfig, FinishReason, GenerationConfig, GenerationInput, Llama, LlamaConfig,
+    LlamaInput, beam_search, beam_search_async, generate,
 };
 
-use crate::support::{TestBackend, hidden, ids, random_model};
+use crate::support::{TestBackend, go_on, hidden, ids, polled, random_model};
 
 const PROMPT: &[i64] = &[1, 4, 2];
 const STOP: u32 = 3;
@@ -27,7 +29,7 @@ fn model() -> Llama<TestBackend> {
 
 fn search(model: &Llama<TestBackend>, beams: usize) -> Vec<Beam> {
     let input = GenerationInput::new(model.embed(ids(&[PROMPT])));
-    beam_search(model, input, &config(), BeamConfig::new(beams))
+    beam_search(model, input, &config(), BeamConfig::new(beams)).unwrap()
 }
 
 /// Logarithms of the probabilities of what follows some tokens, without any cache.
@@ -48,7 +50,7 @@ fn all(model: &Llama<TestBackend>) -> Vec<Beam> {
             done.push(Beam {
                 tokens,
                 log_probability,
-                stopped: false,
+                finish: FinishReason::Length,
             });
             continue;
         }
@@ -63,7 +65,7 @@ fn all(model: &Llama<TestBackend>) -> Vec<Beam> {
                 done.push(Beam {
                     tokens: tokens.clone(),
                     log_probability: sum,
-                    stopped: true,
+                    finish: FinishReason::Stop,
                 });
             } else {
                 open.push(([&tokens[..], &[token]].concat(), sum));
@@ -78,8 +80,8 @@ fn assert_same(found: &[Beam], expected: &[Beam]) {
     assert_eq!(found.len(), expected.len());
     for (found, expected) in found.iter().zip(expected) {
         assert_eq!(
-            (&found.tokens, found.stopped),
-            (&expected.tokens, expected.stopped)
+            (&found.tokens, found.finish),
+            (&expected.tokens, expected.finish)
         );
         assert!((found.log_probability - expected.log_probability).abs() < 1e-4);
     }
@@ -94,7 +96,7 @@ fn enough_beams_find_every_continuation_in_order() {
     assert!(
         expected
             .iter()
-            .any(|beam| beam.stopped && beam.tokens.len() == 1)
+            .any(|beam| beam.finish == FinishReason::Stop && beam.tokens.len() == 1)
     );
     assert_same(&search(&model, expected.len()), &expected);
 }
@@ -103,7 +105,7 @@ fn enough_beams_find_every_continuation_in_order() {
 fn one_beam_is_greedy_and_more_are_no_worse() {
     let model = model();
     let input = GenerationInput::new(model.embed(ids(&[PROMPT])));
-    let greedy = generate(&model, input, &config(), &mut |_, _| true);
+    let greedy = generate(&model, input, &config(), go_on).unwrap();
     let one = search(&model, 1);
     assert_eq!(one.len(), 1);
     assert_eq!(one[0].tokens, greedy.tokens[0]);
@@ -125,7 +127,7 @@ fn a_prefix_that_was_read_before_changes_nothing() {
     let (read, rest) = PROMPT.split_at(2);
     model.forward(LlamaInput::new(model.embed(ids(&[read]))), Some(&mut cache));
     let input = GenerationInput::new(model.embed(ids(&[rest]))).with_cache(Some(cache));
-    let found = beam_search(&model, input, &config(), BeamConfig::new(5));
+    let found = beam_search(&model, input, &config(), BeamConfig::new(5)).unwrap();
     assert_same(&found, &search(&model, 5));
 }
 
@@ -139,10 +141,44 @@ fn what_is_too_far_behind_the_best_is_given_up() {
             beams: 2000,
             margin,
         };
-        let found = beam_search(&model, input, &config(), width);
+        let found = beam_search(&model, input, &config(), width).unwrap();
         let least = all[0].log_probability - margin;
         let near = all.iter().filter(|beam| beam.log_probability >= least);
         assert_same(&found, &near.cloned().collect::<Vec<_>>());
         assert!(found.len() < all.len());
     }
+}
+
+#[test]
+fn a_cancelled_search_gives_the_beams_so_far() {
+    let model = model();
+    let width = BeamConfig::new(16);
+    let mut followed = Vec::new();
+    let input = GenerationInput::new(model.embed(ids(&[PROMPT])));
+    let found = polled(beam_search_async(&model, input, &config(), width, |live| {
+        followed.push(live.to_vec());
+        match followed.len() == 2 {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    }));
+    let found = found.unwrap();
+    assert_eq!((followed.len(), found.len()), (2, 16));
+    assert!(found.is_sorted_by(|a, b| a.log_probability >= b.log_probability));
+    let cancelled = |beam: &&Beam| beam.finish == FinishReason::Cancelled;
+    assert!(found.iter().filter(cancelled).count() > 0);
+    for beam in found.iter().filter(cancelled) {
+        let live = followed[1].iter().find(|live| live.tokens == beam.tokens);
+        assert_eq!((beam.tokens.len(), live.is_some()), (2, true));
+    }
+}
+
+#[test]
+fn an_awaited_search_is_the_same() {
+    let model = model();
+    let input = GenerationInput::new(model.embed(ids(&[PROMPT])));
+    let on_step = |_: &[Beam]| ControlFlow::Continue(());
+    let width = BeamConfig::new(16);
+    let found = polled(beam_search_async(&model, input, &config(), width, on_step));
+    assert_eq!(found.unwrap(), search(&model, 16));
 }

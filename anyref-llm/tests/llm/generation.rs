@@ -1,12 +1,14 @@
-//! Generation in batches, with stops, callbacks and seeds.
+//! Generation in batches, with stops, callbacks and seeds, and its asynchronous form.
+
+use std::ops::ControlFlow;
 
 use anyref_llm::{
     FinishReason, GenerationConfig, GenerationInput, GenerationOutput, Llama, LlamaConfig,
-    generate, read_continuations,
+    generate, generate_async, read_continuations,
 };
 use anyref_ops::testing::assert_close;
 
-use crate::support::{TestBackend, hidden, ids, mask, random_model};
+use crate::support::{TestBackend, go_on, hidden, ids, mask, polled, random_model};
 
 fn run(
     model: &Llama<TestBackend>,
@@ -15,7 +17,7 @@ fn run(
     config: &GenerationConfig,
 ) -> GenerationOutput<TestBackend> {
     let input = GenerationInput::new(model.embed(ids(rows))).with_padding(padding.map(mask));
-    generate(model, input, config, &mut |_, _| true)
+    generate(model, input, config, go_on).unwrap()
 }
 
 fn sampled(seed: u64) -> GenerationConfig {
@@ -80,7 +82,7 @@ fn a_cached_prefix_and_a_returned_cache_go_on() {
     let prefix = anyref_llm::LlamaInput::new(model.embed(ids(&[&[5, 17]])));
     model.forward(prefix, Some(&mut cache));
     let input = GenerationInput::new(model.embed(ids(&[&[3, 99]]))).with_cache(Some(cache));
-    let output = generate(&model, input, &config, &mut |_, _| true);
+    let output = generate(&model, input, &config, go_on).unwrap();
     assert_eq!((&output.tokens, output.offset), (&whole.tokens, 2));
     assert_close(&output.hidden, &whole.hidden.narrow(1, 2, 9), 1e-5);
     assert_close(&output.key, &whole.key, 1e-5);
@@ -93,9 +95,7 @@ fn a_cached_prefix_and_a_returned_cache_go_on() {
     );
     let last = i64::from(short.tokens[0][2]);
     let input = GenerationInput::new(model.embed(ids(&[&[last]]))).with_cache(Some(short.cache));
-    let rest = generate(&model, input, &GenerationConfig::greedy(5), &mut |_, _| {
-        true
-    });
+    let rest = generate(&model, input, &GenerationConfig::greedy(5), go_on).unwrap();
     assert_eq!(
         [&short.tokens[0][..], &rest.tokens[0]].concat(),
         whole.tokens[0]
@@ -188,11 +188,15 @@ fn the_callback_sees_every_token_and_can_end_a_row() {
         &model,
         input,
         &GenerationConfig::greedy(10),
-        &mut |row, token| {
+        |row, token| {
             seen[row].push(token);
-            row == 1 || seen[0].len() < 3
+            match row == 0 && seen[0].len() == 3 {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
         },
-    );
+    )
+    .unwrap();
     assert_eq!(seen, output.tokens);
     assert_eq!(
         output.tokens.iter().map(Vec::len).collect::<Vec<_>>(),
@@ -200,8 +204,59 @@ fn the_callback_sees_every_token_and_can_end_a_row() {
     );
     assert_eq!(
         output.finish,
-        [FinishReason::Callback, FinishReason::Length]
+        [FinishReason::Cancelled, FinishReason::Length]
     );
+}
+
+#[test]
+fn a_generation_that_is_cancelled_keeps_its_tokens_and_states() {
+    let model = random_model::<TestBackend>(&LlamaConfig::tiny());
+    let rows: &[&[i64]] = &[&[5, 17, 3], &[8, 9, 10]];
+    let whole = run(&model, rows, None, &GenerationConfig::greedy(10));
+    for wanted in 1..5 {
+        let mut steps = [0; 2];
+        let input = GenerationInput::new(model.embed(ids(rows)));
+        let output = generate(&model, input, &GenerationConfig::greedy(10), |row, _| {
+            steps[row] += 1;
+            match steps[row] == wanted {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        });
+        let output = output.unwrap();
+        assert_eq!(steps, [wanted; 2], "no token after the last wanted one");
+        assert_eq!(output.finish, [FinishReason::Cancelled; 2]);
+        for (tokens, whole) in output.tokens.iter().zip(&whole.tokens) {
+            assert_eq!(tokens, &whole[..wanted]);
+        }
+        // The last token is not read again, as at any other end.
+        let read = 3 + wanted - 1;
+        assert_eq!(output.cache.len(), read);
+        assert_close(
+            &output.hidden,
+            &whole.hidden.clone().narrow(1, 0, read),
+            1e-5,
+        );
+        assert_close(&output.query, &whole.query.clone().narrow(2, 0, read), 1e-5);
+        assert_close(&output.key, &whole.key.clone().narrow(2, 0, read), 1e-5);
+    }
+}
+
+#[test]
+fn awaited_generation_is_the_same() {
+    let model = random_model::<TestBackend>(&LlamaConfig::tiny());
+    let rows: &[&[i64]] = &[&[5, 17, 3, 99], &[0, 0, 8, 9]];
+    let padding: &[&[u8]] = &[&[0, 0, 0, 0], &[1, 1, 0, 0]];
+    for config in [GenerationConfig::greedy(12), sampled(7)] {
+        let waited = run(&model, rows, Some(padding), &config);
+        let input = GenerationInput::new(model.embed(ids(rows))).with_padding(Some(mask(padding)));
+        let awaited = polled(generate_async(&model, input, &config, go_on)).unwrap();
+        assert_eq!(awaited.tokens, waited.tokens);
+        assert_eq!(awaited.finish, waited.finish);
+        assert_eq!(awaited.first, waited.first);
+        assert_eq!(awaited.hidden.into_data(), waited.hidden.into_data());
+        assert_eq!(awaited.key.into_data(), waited.key.into_data());
+    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use anyref_ops::testing::{assert_close, max_abs_error};
 use burn::tensor::activation::softmax;
 use burn::tensor::{Bool, Int, Tensor};
 
-use crate::support::{TestBackend, load};
+use crate::support::{TestBackend, go_on, load};
 
 const TOLERANCE: f64 = 1e-4;
 
@@ -72,12 +72,7 @@ fn check_greedy(name: &str) {
     let ids: Tensor<TestBackend, 2, Int> = fixture.int_tensor("ids", &device);
     let prompt = model.embed(ids.narrow(1, 0, 6));
     let config = GenerationConfig::greedy(64);
-    let output = generate(
-        &model,
-        GenerationInput::new(prompt),
-        &config,
-        &mut |_, _| true,
-    );
+    let output = generate(&model, GenerationInput::new(prompt), &config, go_on).unwrap();
     let expected: Vec<u32> = fixture.data("expected.greedy").iter::<u32>().collect();
     assert_eq!(output.tokens.concat(), expected);
 }

@@ -1,4 +1,8 @@
-//! What the tests share.
+//! Models, tensors and callbacks that the tests share.
+
+use std::ops::ControlFlow;
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
 
 use anyref_llm::{Llama, LlamaConfig, LlamaInput, import};
 use anyref_ops::testing::fill;
@@ -58,4 +62,21 @@ pub fn hidden<B: Backend>(model: &Llama<B>, rows: &[&[i64]]) -> Tensor<B, 3> {
     model
         .forward(LlamaInput::new(model.embed(ids(rows))), None)
         .hidden
+}
+
+/// A callback that stops nothing.
+pub fn go_on(_row: usize, _token: u32) -> ControlFlow<()> {
+    ControlFlow::Continue(())
+}
+
+/// The result of a future, polled as an executor on one thread does.
+pub fn polled<T>(future: impl Future<Output = T>) -> T {
+    let mut future = pin!(future);
+    let mut context = Context::from_waker(Waker::noop());
+    loop {
+        match future.as_mut().poll(&mut context) {
+            Poll::Ready(result) => return result,
+            Poll::Pending => std::thread::yield_now(),
+        }
+    }
 }
