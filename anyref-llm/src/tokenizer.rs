@@ -1,6 +1,7 @@
 //! Text to tokens and back.
 
 mod folder;
+mod json;
 mod rename;
 mod sentencepiece;
 
@@ -62,7 +63,7 @@ impl Tokenizer {
                 other => other,
             });
         }
-        let inner = Inner::from_bytes(bytes).map_err(failed(&what))?;
+        let inner = json::read(&bytes).map_err(|message| Error::Tokenizer { what, message })?;
         Ok(Self { inner })
     }
 
@@ -88,7 +89,7 @@ impl Tokenizer {
     /// When they are damaged, or of a kind that would give other ids than SentencePiece.
     pub fn from_sentencepiece(bytes: &[u8], config: SentencePieceConfig) -> Result<Self> {
         let inner = sentencepiece::read(bytes, config).map_err(|message| Error::Tokenizer {
-            what: "from bytes".into(),
+            what: folder::SENTENCEPIECE.into(),
             message,
         })?;
         Ok(Self { inner })
@@ -97,11 +98,13 @@ impl Tokenizer {
     /// Reads the contents of a `tokenizer.json`.
     ///
     /// # Errors
-    /// When they are not those of a `tokenizer.json`.
+    /// When they are not those of a `tokenizer.json`, or damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        Ok(Self {
-            inner: Inner::from_bytes(bytes).map_err(failed("from bytes"))?,
-        })
+        let inner = json::read(bytes).map_err(|message| Error::Tokenizer {
+            what: folder::JSON.into(),
+            message,
+        })?;
+        Ok(Self { inner })
     }
 
     /// The contents of a `tokenizer.json`.
@@ -231,7 +234,7 @@ impl Tokenizer {
         }
         let json = rename::renamed(&self.to_json()?, from, to)
             .map_err(|error| problem(&error.to_string()))?;
-        let inner = Inner::from_bytes(json).map_err(|error| problem(&error.to_string()))?;
+        let inner = json::read(json.as_bytes()).map_err(|error| problem(&error))?;
         let mut renamed = Self { inner };
         let ids = renamed.add_tokens(&[to])?;
         if ids != [id] || renamed.vocab_size() != self.vocab_size() {

@@ -12,8 +12,10 @@ use tokenizers::AddedToken;
 use super::{SentencePieceConfig, Tokenizer, read as read_file};
 use crate::error::{Error, Result};
 
-const JSON: &str = "tokenizer.json";
-const SENTENCEPIECE: &str = "tokenizer.model";
+/// Name of Hugging Face's file.
+pub(super) const JSON: &str = "tokenizer.json";
+/// Name of SentencePiece's file.
+pub(super) const SENTENCEPIECE: &str = "tokenizer.model";
 const CONFIG: &str = "tokenizer_config.json";
 /// Tokens and ids, as transformers wrote them before version 4.34.
 const ADDED: &str = "added_tokens.json";
