@@ -1,18 +1,27 @@
-//! Data sets, losses, training loop, checkpoints and evaluation of AnyRef.
+//! Training of AnyRef.
 //!
-//! * [`data`]: endless scenes and the instruction pairs asked about them.
-//! * [`datasets`]: the published data sets, read from their layouts, and their mixtures.
-//! * [`stages`]: what is learned, in the paper's order: each encoder as its original was, then the
-//!   instructions.
-//! * [`run`]: how a stage is carried out: optimizer, schedule, checkpoints, log.
-//! * [`eval`]: what a trained model knows.
-//! * [`ablation`]: what single decisions do, over several seeds.
-//! * [`failure`]: how programs end that went wrong.
+//! * [`config`]: configuration of a run, as JSON.
+//! * [`stages`]: the tasks, in the paper's order: each encoder as its original was trained, then the
+//!   instructions. Each is a [`Stage`], which makes batches and their [`Losses`].
+//! * [`run`]: a run from its configuration to the exported model: optimizer, schedule, checkpoints,
+//!   log, several devices and machines.
+//! * [`ablation`]: changes of one thing at a time, over several seeds.
+//! * [`losses`]: the paper's losses.
+//!
+//! Dependencies run one way: `ablation` → `run` → `stages` → `config` and the [`Trainee`].
 
 #![recursion_limit = "256"]
 
 pub mod ablation;
+pub mod config;
+mod feature_cache;
+mod gradient_checkpointing;
 pub mod losses;
 pub mod run;
+mod stage;
 pub mod stages;
-pub mod trainee;
+mod trainee;
+
+pub use gradient_checkpointing::Recomputing;
+pub use stage::{Losses, Parts, Stage};
+pub use trainee::{PretrainingHeads, Trainee};

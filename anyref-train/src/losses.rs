@@ -1,5 +1,6 @@
 //! The paper's losses: cross-entropy on the answer, BCE and dice on the masks.
 
+use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Int, Tensor, activation, backend::Backend};
 
 /// The paper's weight of the masks' cross-entropy; that of the answer has 1.
@@ -7,8 +8,8 @@ pub const BCE_WEIGHT: f64 = 2.0;
 /// The paper's weight of the dice loss.
 pub const DICE_WEIGHT: f64 = 0.5;
 
-/// What targets of masks have in cells outside of the picture, where SAM's square is padded: no loss counts them, as
-/// none of the paper's does, whose masks are cut to the picture first.
+/// Value of mask targets in cells outside of the picture, where SAM's square is padded. No loss
+/// counts them, as none of the paper's does, whose masks are cut to the picture first.
 pub const OUTSIDE: f32 = -1.0;
 
 /// 1 where a target is in the picture, 0 where it is [`OUTSIDE`].
@@ -74,6 +75,24 @@ pub fn mask_iou<B: Backend>(logits: Tensor<B, 3>, targets: Tensor<B, 3>) -> Tens
     let intersection = (predicted.clone() * targets.clone()).sum_dim(1);
     let union = predicted.sum_dim(1) + targets.sum_dim(1) - intersection.clone();
     ((intersection + 1e-6) / (union + 1e-6)).squeeze_dim(1)
+}
+
+/// Mask logits `[n, 1, h, w]` as `[n, size, size]`.
+pub(crate) fn resized<B: Backend>(logits: Tensor<B, 4>, size: usize) -> Tensor<B, 3> {
+    let [_, _, rows, _] = logits.dims();
+    let logits = if rows == size {
+        logits
+    } else {
+        let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_align_corners(false);
+        burn::tensor::module::interpolate(logits, [size, size], options)
+    };
+    logits.squeeze_dim(1)
+}
+
+/// Number of rows of `logits`, `[n, classes]`, whose largest is the right one of `targets`, `[n]`.
+pub(crate) fn hits<B: Backend>(logits: Tensor<B, 2>, targets: Tensor<B, 1, Int>) -> f64 {
+    let best = activation::softmax(logits, 1).argmax(1).squeeze_dim::<1>(1);
+    scalar(best.equal(targets).int().sum().float())
 }
 
 #[cfg(test)]

@@ -5,16 +5,16 @@ use burn::module::{Initializer, Module, Param};
 use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend};
 
-/// What a run trains and checkpoints.
+/// Model and heads, all of which a run trains and checkpoints.
 #[derive(Module, Debug)]
 pub struct Trainee<B: Backend> {
-    /// The model, which is what a run ships.
+    /// The model, which a run exports.
     pub anyref: AnyRefModel<B>,
     /// Heads of the encoders' own training.
     pub heads: PretrainingHeads<B>,
 }
 
-/// Where pictures, names and sounds meet while the encoders are trained.
+/// Heads in whose shared space pictures, names and sounds meet while the encoders are trained.
 #[derive(Module, Debug)]
 pub struct PretrainingHeads<B: Backend> {
     /// One vector a name, `[names, width]`: the text side of CLIP at this scale.
@@ -23,8 +23,8 @@ pub struct PretrainingHeads<B: Backend> {
     pub visual: Linear<B>,
     /// Sound embeddings into the shared space.
     pub sound: Option<Linear<B>>,
-    /// One mask prompt a name, `[names, mask decoder width]`, in the place of the text embeddings that SAM
-    /// was prompted with.
+    /// One mask prompt a name, `[names, mask decoder width]`, in the place of the text embeddings that
+    /// SAM was prompted with.
     pub prompts: Embedding<B>,
     /// Logarithm of the inverse temperature, `[1]`.
     pub logit_scale: Param<Tensor<B, 1>>,
@@ -62,10 +62,23 @@ impl<B: Backend> Trainee<B> {
             heads,
         }
     }
+
+    /// The same with adapters, where the configuration asks for them.
+    pub(crate) fn with_adapters(
+        config: &AnyRefConfig,
+        names: usize,
+        device: &B::Device,
+    ) -> anyref_llm::Result<Self> {
+        let mut trainee = Self::new(config, names, device);
+        if let Some(lora) = &config.lora {
+            trainee.anyref.llm = trainee.anyref.llm.with_lora(lora)?;
+        }
+        Ok(trainee)
+    }
 }
 
 /// Scales rows to length 1, `[..., width]`.
-pub fn normalised<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
+pub(crate) fn normalised<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     let length = (x.clone() * x.clone())
         .sum_dim(D - 1)
         .add_scalar(1e-8)

@@ -13,10 +13,11 @@ mod common;
 mod support;
 
 use anyref_ops::testing::fill;
-use anyref_train::run::precision::Precision;
-use anyref_train::run::trainer::{RunOptions, Stage, train_stage};
+use anyref_train::config::Precision;
+use anyref_train::Stage;
+use anyref_train::run::{RunOptions, StageJob, train_stage};
 use anyref_train::stages::InstructStage;
-use anyref_train::trainee::Trainee;
+use anyref_train::Trainee;
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
@@ -46,18 +47,16 @@ fn step<B: AutodiffBackend>(precision: Precision) -> [f64; 2] {
         seed: 1,
         stop_after: None,
         left_out: Default::default(),
-        nodes: None,
+        topology: None,
+        progress: &(),
     };
-    let (trainee, complete) = train_stage(
-        &stage,
-        &config,
-        &options,
-        trainee,
-        None,
-        0,
-        &[Default::default()],
-    )
-    .unwrap();
+    let job = StageJob {
+        config: &config,
+        index: 0,
+        options: &options,
+        resume: None,
+    };
+    let (trainee, complete) = train_stage(&stage, &job, trainee, &[Default::default()]).unwrap();
     assert!(complete);
     [before - loss(&trainee), before]
 }

@@ -3,9 +3,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context, Result};
-use anyref_train::run::config::TrainConfig;
-use anyref_train::run::distributed::topology::Nodes;
-use anyref_train::run::launch::Folders;
+use anyref_train::config::TrainConfig;
+use anyref_train::run::{Folders, Topology};
 use clap::Subcommand;
 use serde::de::DeserializeOwned;
 
@@ -94,14 +93,14 @@ pub struct NodeArguments {
 }
 
 impl NodeArguments {
-    pub fn nodes(self) -> Result<Option<Nodes>> {
+    pub fn topology(self) -> Result<Option<Topology>> {
         let Some(rank) = self.node else {
             return Ok(None);
         };
         let addresses = self.nodes;
-        let nodes = Nodes { addresses, rank };
-        nodes.check()?;
-        Ok(Some(nodes))
+        let topology = Topology { addresses, rank };
+        topology.check()?;
+        Ok(Some(topology))
     }
 }
 

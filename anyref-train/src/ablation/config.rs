@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::merge::merge;
-use crate::run::config::TrainConfig;
+use crate::config::TrainConfig;
 use anyref_eval::EvalKind;
 
 /// Variants of a training run, each with several seeds.

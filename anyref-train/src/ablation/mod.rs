@@ -1,8 +1,8 @@
-//! Ablations: one training configuration with one thing changed at a time, each by several seeds, asked the same
-//! questions.
+//! Ablations: one training configuration with one thing changed at a time, each with several seeds,
+//! asked the same questions.
 //!
-//! [`ablate`] trains and evaluates what [`AblationConfig`] lists and keeps one [`RunResult`] a run; [`table`] says what
-//! the changes did.
+//! [`ablate`] trains and evaluates the variants of an [`AblationConfig`] and keeps one [`RunResult`] a
+//! run; [`table`] compares them.
 
 mod config;
 mod merge;
@@ -11,7 +11,6 @@ mod run;
 mod table;
 
 pub use config::{AblationConfig, Evaluation, Variant};
-pub use merge::merge;
 pub use result::{KindResult, RunResult};
 pub use run::ablate;
 pub use table::table;

@@ -10,9 +10,9 @@ use burn::tensor::backend::AutodiffBackend;
 use super::config::{AblationConfig, Variant};
 use super::result::RunResult;
 use super::table::table;
-use crate::run::config::TrainConfig;
-use crate::run::launch::{Folders, launch, open_scenes};
-use crate::run::recompute::Recomputing;
+use crate::config::TrainConfig;
+use crate::gradient_checkpointing::Recomputing;
+use crate::run::{Folders, Launch, Progress, open_scenes};
 use anyref_data::scenes::Scenes;
 use anyref_eval::{EvalOptions, evaluate, scores};
 use anyref_weights::write_atomic;
@@ -22,14 +22,17 @@ const RESULT: &str = "result.json";
 /// Questions asked at a time.
 const BATCH: usize = 8;
 
-/// Runs or continues an ablation in `folders.run`, which gets `table.md`, `results.jsonl` and `VARIANT/seed-N` for each
-/// run. One seed comes after the other, so that all variants can be compared early. Returns the table. Runs that have a result are not done again, and one that was stopped goes on from its last checkpoint.
+/// Runs or continues an ablation in `folders.run`, which gets `table.md`, `results.jsonl` and
+/// `VARIANT/seed-N` for each run. One seed comes after the other, so that all variants can be compared
+/// early. Returns the table. Runs that have a result are not done again, and one that was stopped goes
+/// on from its last checkpoint.
 ///
 /// # Errors
 /// When the configuration is no ablation, a run fails, or a folder holds a run of another configuration.
 pub fn ablate<B: Recomputing>(
     config: &AblationConfig,
     folders: &Folders,
+    progress: &dyn Progress,
     device: &B::Device,
 ) -> Result<String> {
     config.check()?;
@@ -51,12 +54,13 @@ pub fn ablate<B: Recomputing>(
             let result = match RunResult::read(&run.run.join(RESULT))? {
                 Some(result) => result,
                 None => {
-                    eprintln!(
-                        "run {} of {all}: {}, seed {seed}",
-                        results.len() + 1,
-                        variant.title()
-                    );
-                    if !launch::<B>(&training, &run, None, device)? {
+                    let title = format!("{}, seed {seed}", variant.title());
+                    progress.run_started(&title, results.len() + 1, all);
+                    let launch = Launch {
+                        progress,
+                        ..Launch::new(&training, &run)
+                    };
+                    if !launch.run::<B>(std::slice::from_ref(device))? {
                         bail!("{} was stopped", run.run.display());
                     }
                     let asked = (config, &base, variant, seed);

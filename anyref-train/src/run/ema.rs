@@ -1,23 +1,23 @@
-//! The running mean of the weights: what a stage validates and gives away, while it goes on learning from the weights as the
-//! optimizer left them (Polyak and Juditsky 1992; warm-up as in TensorFlow's `ExponentialMovingAverage` with `num_updates`).
+//! Exponential moving average (EMA) of the weights: the model that a stage validates and exports,
+//! while it goes on learning from the weights as the optimizer left them (Polyak and Juditsky 1992;
+//! warm-up as in TensorFlow's `ExponentialMovingAverage` with `num_updates`).
 
-use burn::module::{AutodiffModule, Module, ModuleMapper, Param};
+use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
-use super::precision::trained_values;
 use crate::trainee::Trainee;
 
-/// The exponential moving average of what is trained; what is frozen is shared with the model itself.
+/// Average of the trained weights; frozen ones are shared with the model itself.
 #[derive(Debug)]
-pub(super) struct Average<B: AutodiffBackend> {
+pub(super) struct Ema<B: AutodiffBackend> {
     model: Trainee<B::InnerBackend>,
     decay: f64,
 }
 
-impl<B: AutodiffBackend> Average<B> {
-    /// An average that begins at some weights; each step keeps `decay` of it.
+impl<B: AutodiffBackend> Ema<B> {
+    /// Average that begins at the weights of `trainee`, with at most `decay`.
     pub(super) fn new(trainee: &Trainee<B>, decay: f64) -> Self {
         Self {
             model: trainee.valid(),
@@ -25,10 +25,10 @@ impl<B: AutodiffBackend> Average<B> {
         }
     }
 
-    /// The average with the weights after a step, before which there were so many. The first count more, or it would long
-    /// remember the start.
-    pub(super) fn after(self, before: u64, trainee: &Trainee<B>) -> Self {
-        let steps = before as f64;
+    /// Average that takes in the weights after a step, with `steps` before it. The first steps count
+    /// more, or the average would long remember the start.
+    pub(super) fn after(self, steps: u64, trainee: &Trainee<B>) -> Self {
+        let steps = steps as f64;
         let decay = self.decay.min((1.0 + steps) / (10.0 + steps));
         let mut towards = Towards {
             values: trained_values(trainee),
@@ -45,7 +45,7 @@ impl<B: AutodiffBackend> Average<B> {
         &self.model
     }
 
-    /// The same, when nothing more is to come.
+    /// The same, at the end.
     pub(super) fn into_model(self) -> Trainee<B::InnerBackend> {
         self.model
     }
@@ -65,5 +65,23 @@ impl<B: Backend> ModuleMapper<B> for Towards {
         let (id, mean, mapper) = param.consume();
         let moved = mean.clone() + (value - mean) * self.share;
         Param::from_mapped_value(id, moved, mapper)
+    }
+}
+
+/// Values of a module's trained weights, by parameter.
+fn trained_values<B: AutodiffBackend, M: Module<B>>(module: &M) -> GradientsParams {
+    let mut trained = Trained(GradientsParams::new());
+    module.visit(&mut trained);
+    trained.0
+}
+
+struct Trained(GradientsParams);
+
+impl<B: AutodiffBackend> ModuleVisitor<B> for Trained {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
+        if param.is_require_grad() {
+            let values = param.val().inner();
+            self.0.register::<B::InnerBackend, D>(param.id, values);
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! What a run has learned, as a model folder or as adapters.
+//! Export of a checkpoint as a model folder or as adapters.
 
 use std::path::{Path, PathBuf};
 
@@ -9,27 +9,27 @@ use burn::tensor::DType;
 use burn::tensor::backend::AutodiffBackend;
 
 use super::checkpoint;
-use super::config::TrainConfig;
-use super::initial_weights::{Given, names_of_trained};
-use super::launch::{Folders, Shared, TOKENIZER, fresh};
+use super::context::{Folders, RunContext, TOKENIZER};
+use super::initial_weights::{InitialParameters, trained_names};
+use crate::config::TrainConfig;
 use crate::stages::StageContext;
 use crate::trainee::Trainee;
 
-/// Which checkpoint of a run.
+/// Checkpoint of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Which {
     /// The newest.
     #[default]
     Newest,
-    /// That with the highest validation score, of the last stage that was validated.
+    /// The one with the highest validation score, of the last stage that was validated.
     Best,
 }
 
 /// Writes the model of a checkpoint as a model folder, in half precision. Returns the checkpoint.
 ///
 /// # Errors
-/// When the run has no such checkpoint, or this or what else the model is made of is missing, damaged or does not fit the
-/// configuration. When a weight does not fit half precision, or `out` cannot be written.
+/// When the run has no such checkpoint, or a file of the model is missing, damaged or does not fit
+/// the configuration. When a weight does not fit half precision, or `out` cannot be written.
 pub fn export_checkpoint<B: AutodiffBackend>(
     config: &TrainConfig,
     folders: &Folders,
@@ -37,18 +37,18 @@ pub fn export_checkpoint<B: AutodiffBackend>(
     out: &Path,
     device: &B::Device,
 ) -> Result<PathBuf> {
-    let (path, trainee, shared) = opened::<B>(config, folders, which, device)?;
-    export(&trainee, shared.stage(), out, device)?;
+    let (path, trainee, context) = opened::<B>(config, folders, which, device)?;
+    export(&trainee, context.stage(), out, device)?;
     Ok(path)
 }
 
-/// Writes what a checkpoint has that was trained, and nothing else, as an adapter folder in PEFT's format. Returns
-/// the checkpoint.
+/// Writes the trained weights of a checkpoint, and nothing else, as an adapter folder in PEFT's
+/// format. Returns the checkpoint.
 ///
 /// # Errors
-/// When the run has no such checkpoint, or this or what else the model is made of is missing, damaged or does not fit the
-/// configuration. When the model has no adapters, something was trained that their folder has no place for, or `out`
-/// cannot be written.
+/// When the run has no such checkpoint, or a file of the model is missing, damaged or does not fit
+/// the configuration. When the model has no adapters, a trained weight has no place in their folder,
+/// or `out` cannot be written.
 pub fn export_adapter<B: AutodiffBackend>(
     config: &TrainConfig,
     folders: &Folders,
@@ -56,29 +56,29 @@ pub fn export_adapter<B: AutodiffBackend>(
     out: &Path,
     device: &B::Device,
 ) -> Result<PathBuf> {
-    let (path, trainee, shared) = opened::<B>(config, folders, which, device)?;
-    let Some(lora) = &shared.stage().model.lora else {
+    let (path, trainee, context) = opened::<B>(config, folders, which, device)?;
+    let Some(lora) = &context.stage().model.lora else {
         bail!("the model has no adapters (`model.lora`): export the whole model");
     };
     let reached = checkpoint::position(&path)?.stage;
     let stages = &config.stages[..=reached.min(config.stages.len() - 1)];
-    let trained = names_of_trained(&trainee, stages)?
+    let trained = trained_names(&trainee, stages)?
         .iter()
         .filter_map(|name| Some(name.strip_prefix("anyref.")?.to_owned()))
         .collect();
     let model = trainee.valid().anyref;
     save_adapter(&model, lora, &trained, out)?;
-    shared.stage().tokenizer.save(out.join(TOKENIZER))?;
+    context.stage().tokenizer.save(out.join(TOKENIZER))?;
     Ok(path)
 }
 
-/// A checkpoint, and what is in it.
+/// A checkpoint, its weights and the context of its run.
 pub(super) fn opened<B: AutodiffBackend>(
     config: &TrainConfig,
     folders: &Folders,
     which: Which,
     device: &B::Device,
-) -> Result<(PathBuf, Trainee<B>, Shared)> {
+) -> Result<(PathBuf, Trainee<B>, RunContext)> {
     let (kept, remedy) = match which {
         Which::Newest => ("checkpoints", "train first"),
         Which::Best => ("best", "train until it is validated"),
@@ -86,10 +86,10 @@ pub(super) fn opened<B: AutodiffBackend>(
     let Some(path) = checkpoint::newest(&folders.run.join(kept))? else {
         bail!("{} has no checkpoint: {remedy}", folders.run.display());
     };
-    let shared = Shared::open(config, folders)?;
-    let trainee = fresh::<B>(&shared.stage().model, shared.name_count(), device)?;
-    let (trainee, _) = Given::restore(config, &path, trainee)?;
-    Ok((path, trainee, shared))
+    let context = RunContext::open(config, folders)?;
+    let trainee = Trainee::<B>::with_adapters(&context.stage().model, context.name_count(), device)?;
+    let (trainee, _) = InitialParameters::restore(config, &path, trainee)?;
+    Ok((path, trainee, context))
 }
 
 /// Writes a model folder, in half precision.

@@ -1,4 +1,4 @@
-//! What a run starts from, and how much of that it leaves as it was.
+//! Initial weights of a run, and which of them no stage trains.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -9,17 +9,17 @@ use burn::tensor::backend::AutodiffBackend;
 use regex::Regex;
 
 use super::checkpoint;
-use super::config::{StageConfig, TrainConfig};
+use crate::config::{StageConfig, TrainConfig};
 use crate::trainee::Trainee;
 
-/// The parameters, by name, that a run takes from `start` and `initial`.
+/// Parameters, by name, that a run takes from `start` and `initial`.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Given {
+pub(super) struct InitialParameters {
     names: BTreeSet<String>,
 }
 
-impl Given {
-    /// Reads what the configuration starts from.
+impl InitialParameters {
+    /// Reads the weights that the configuration names.
     pub(super) fn load<B: AutodiffBackend>(
         config: &TrainConfig,
         mut trainee: Trainee<B>,
@@ -38,36 +38,36 @@ impl Given {
         Ok((trainee, Self { names }))
     }
 
-    /// Reads a checkpoint, and before it what it leaves out.
+    /// Reads a checkpoint, and before it the weights that it leaves out.
     pub(super) fn restore<B: AutodiffBackend>(
         config: &TrainConfig,
         path: &Path,
         trainee: Trainee<B>,
     ) -> Result<(Trainee<B>, Self)> {
         let lacks = checkpoint::missing(path, &trainee)?;
-        let (trainee, mut given) = match lacks.is_empty() {
+        let (trainee, mut initial) = match lacks.is_empty() {
             true => (trainee, Self::default()),
             false => Self::load(config, trainee)?,
         };
-        // What the checkpoint has was trained, whatever is trained from now on.
-        given.names.retain(|name| lacks.contains(name));
-        let trainee = checkpoint::load_weights(path, trainee, &given.names)?;
-        Ok((trainee, given))
+        // Weights of the checkpoint were trained, whatever is trained from now on.
+        initial.names.retain(|name| lacks.contains(name));
+        let trainee = checkpoint::load_weights(path, trainee, &initial.names)?;
+        Ok((trainee, initial))
     }
 
     /// Those that none of the stages trains.
-    pub(super) fn untouched<B: AutodiffBackend>(
+    pub(super) fn frozen<B: AutodiffBackend>(
         &self,
         trainee: &Trainee<B>,
         stages: &[StageConfig],
     ) -> Result<BTreeSet<String>> {
-        let trained = names_of_trained(trainee, stages)?;
+        let trained = trained_names(trainee, stages)?;
         Ok(self.names.difference(&trained).cloned().collect())
     }
 }
 
-/// The parameters, by name, that any of the stages trains.
-pub(super) fn names_of_trained<B: AutodiffBackend>(
+/// Parameters, by name, that any of the stages trains.
+pub(super) fn trained_names<B: AutodiffBackend>(
     trainee: &Trainee<B>,
     stages: &[StageConfig],
 ) -> Result<BTreeSet<String>> {

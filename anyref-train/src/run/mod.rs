@@ -1,21 +1,34 @@
-//! A training run: configuration, schedule, optimizer, loop, checkpoints and log.
+//! A training run: launch, stage loop, optimizer, checkpoints, log and export.
 
 pub mod checkpoint;
-pub mod config;
-pub mod distributed;
+mod context;
+mod distributed;
 mod ema;
-pub mod export;
-pub mod gradient_checkpointing;
+mod export;
 mod initial_weights;
-pub mod launch;
-pub mod log;
+mod job;
+mod launch;
+mod loss_scale;
+mod metric_log;
+mod micro_steps;
+mod mixed_precision;
 mod muon;
-pub mod optimizer;
-pub mod pictures;
-pub mod plan;
-pub mod precision;
-pub mod recompute;
-pub mod schedule;
+mod optimizer;
+mod pictures;
+mod plan;
+mod progress;
+mod run_folder;
 mod stage_loop;
 mod tensorboard;
-pub mod trainer;
+mod trainer;
+
+pub use context::{Folders, open_scenes};
+pub use distributed::Topology;
+pub use export::{Which, export_adapter, export_checkpoint};
+pub use job::{RunOptions, StageJob};
+pub use launch::{Launch, launch};
+pub use loss_scale::LossScale;
+pub use pictures::draw_validation;
+pub use plan::{PartPlan, Plan, StagePlan};
+pub use progress::Progress;
+pub use trainer::train_stage;

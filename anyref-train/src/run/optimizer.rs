@@ -1,4 +1,4 @@
-//! AdamW, or Muon for the matrices it is asked for, with state kept by parameter path, so that a checkpoint needs no
+//! AdamW, or Muon for some matrices, with state kept by parameter path, so that a checkpoint needs no
 //! ids.
 
 use std::collections::{BTreeMap, HashMap};
@@ -12,19 +12,19 @@ use regex::Regex;
 
 use super::muon;
 
-/// The optimizer's numbers.
+/// Hyper-parameters of the optimizer.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct OptimizerConfig {
+pub(super) struct OptimizerConfig {
     /// Decoupled weight decay, on parameters of two and more dimensions.
-    pub weight_decay: f32,
+    pub(super) weight_decay: f32,
     /// Largest global norm of the gradient.
-    pub clip_norm: f64,
-    /// What is added to the root of a gradient's mean square.
-    pub epsilon: f32,
+    pub(super) clip_norm: f64,
+    /// Epsilon, added to the root of a gradient's mean square.
+    pub(super) epsilon: f32,
 }
 
 /// AdamW over whichever parameters have a gradient, and Muon over some of them.
-pub struct Optimizer<B: AutodiffBackend> {
+pub(super) struct Optimizer<B: AutodiffBackend> {
     with_decay: AdamW,
     without_decay: AdamW,
     config: OptimizerConfig,
@@ -35,7 +35,7 @@ pub struct Optimizer<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> Optimizer<B> {
     /// A fresh optimizer; `scales` multiply the learning rate of the paths that match first.
-    pub fn new(config: OptimizerConfig, scales: Vec<(Regex, f64)>) -> Self {
+    pub(super) fn new(config: OptimizerConfig, scales: Vec<(Regex, f64)>) -> Self {
         let adamw = AdamWConfig::new().with_epsilon(config.epsilon);
         Self {
             with_decay: adamw.clone().with_weight_decay(config.weight_decay).build(),
@@ -48,14 +48,15 @@ impl<B: AutodiffBackend> Optimizer<B> {
     }
 
     /// With Muon in AdamW's place for the matrices whose paths match one of `patterns`.
-    pub fn with_muon(mut self, patterns: Vec<Regex>) -> Self {
+    pub(super) fn with_muon(mut self, patterns: Vec<Regex>) -> Self {
         self.muon = patterns;
         self
     }
 
     /// One update. Returns the gradient's norm before clipping; when that is not finite nothing
-    /// changes.
-    pub fn step<M: AutodiffModule<B>>(
+    /// changes. Each weight is freed as soon as it is updated, unless the caller holds a copy of
+    /// `module`.
+    pub(super) fn step<M: AutodiffModule<B>>(
         &mut self,
         module: M,
         mut gradients: GradientsParams,
@@ -94,8 +95,8 @@ impl<B: AutodiffBackend> Optimizer<B> {
         (module.map(&mut update), norm)
     }
 
-    /// What is remembered, by parameter path.
-    pub fn moments(&self) -> BTreeMap<&str, &Moments<B::InnerBackend>> {
+    /// The moments by parameter path.
+    pub(super) fn moments(&self) -> BTreeMap<&str, &Moments<B::InnerBackend>> {
         let moments = self.states.iter();
         moments
             .map(|(path, moments)| (path.as_str(), moments))
@@ -103,11 +104,11 @@ impl<B: AutodiffBackend> Optimizer<B> {
     }
 
     /// Puts saved moments back.
-    pub fn restore(&mut self, path: String, moments: Moments<B::InnerBackend>) {
+    pub(super) fn restore(&mut self, path: String, moments: Moments<B::InnerBackend>) {
         self.states.insert(path, moments);
     }
 
-    fn is_muons(&self, path: &str) -> bool {
+    fn uses_muon(&self, path: &str) -> bool {
         self.muon.iter().any(|pattern| pattern.is_match(path))
     }
 
@@ -119,15 +120,15 @@ impl<B: AutodiffBackend> Optimizer<B> {
     }
 }
 
-/// What is remembered of one parameter.
+/// Moments of one parameter.
 #[derive(Debug, Clone)]
-pub struct Moments<B: Backend> {
+pub(super) struct Moments<B: Backend> {
     /// Updates so far.
-    pub steps: usize,
+    pub(super) steps: usize,
     /// Mean of the gradient, flat; Muon's velocity.
-    pub first: Tensor<B, 1>,
+    pub(super) first: Tensor<B, 1>,
     /// Mean of its square, flat; nothing with Muon.
-    pub second: Option<Tensor<B, 1>>,
+    pub(super) second: Option<Tensor<B, 1>>,
 }
 
 impl<B: Backend> Moments<B> {
@@ -196,7 +197,7 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
             shrink => gradient * shrink,
         };
         let known = self.optimizer.states.remove(&path);
-        let (updated, moments) = if D == 2 && self.optimizer.is_muons(&path) {
+        let (updated, moments) = if D == 2 && self.optimizer.uses_muon(&path) {
             let sides = [shape[0], shape[1]];
             let known = known.filter(|moments| moments.second.is_none());
             let (steps, velocity) = known.map_or((0, None), |moments| {
@@ -239,9 +240,9 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
     }
 }
 
-/// Sets which parameters are trained: those whose path matches one of `trainable`. Returns how many values
-/// each of the patterns matches.
-pub fn set_trainable<B: AutodiffBackend, M: Module<B>>(
+/// Sets which parameters are trained: those whose path matches one of `trainable`. Returns how many
+/// values each of the patterns matches.
+pub(super) fn set_trainable<B: AutodiffBackend, M: Module<B>>(
     module: M,
     trainable: &[Regex],
 ) -> (M, Vec<usize>) {

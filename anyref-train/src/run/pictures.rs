@@ -1,4 +1,4 @@
-//! How far a run has come, in pictures.
+//! Validation pictures of a run.
 
 use std::path::Path;
 
@@ -7,20 +7,21 @@ use burn::module::AutodiffModule;
 use burn::tensor::backend::AutodiffBackend;
 
 use super::checkpoint;
-use super::config::{StageKind, TrainConfig};
 use super::export::{Which, opened};
-use super::launch::Folders;
+use super::context::Folders;
+use crate::config::{StageKind, TrainConfig};
 use crate::stages::{DataSources, InstructStage};
 use anyref_eval::contact_sheet;
 
 /// Pairs a row.
 const COLUMNS: u32 = 3;
 
-/// Draws up to `count` validation pictures of the last stage of instructions that the run has reached: what is asked for
-/// in green, and beside it in red what its newest checkpoint points at. Returns how many.
+/// Draws up to `count` validation pictures of the last stage of instructions that the run has
+/// reached: true masks in green, and beside them in red those of its newest checkpoint. Returns how
+/// many.
 ///
 /// # Errors
-/// When the run has no checkpoint, or has not reached such a stage.
+/// When the run has no checkpoint, has not reached such a stage, or `out` cannot be written.
 pub fn draw_validation<B: AutodiffBackend>(
     config: &TrainConfig,
     folders: &Folders,
@@ -28,7 +29,7 @@ pub fn draw_validation<B: AutodiffBackend>(
     out: &Path,
     device: &B::Device,
 ) -> Result<usize> {
-    let (path, trainee, shared) = opened::<B>(config, folders, Which::Newest, device)?;
+    let (path, trainee, context) = opened::<B>(config, folders, Which::Newest, device)?;
     let at = checkpoint::position(&path)?;
     let mut reached = config.stages.iter().take(at.stage + 1);
     let Some(stage) = reached.rfind(|stage| stage.kind == StageKind::Instruct) else {
@@ -40,12 +41,12 @@ pub fn draw_validation<B: AutodiffBackend>(
     let trainee = trainee.valid();
     let pictures = match &stage.data {
         None => {
-            let stage = InstructStage::new(shared.scenes()?, stage.clone())?;
+            let stage = InstructStage::new(context.scenes()?, stage.clone())?;
             stage.validation_pictures(&trainee, count)?
         }
         Some(data) => {
             let sources = DataSources::open(data, config.seed)?;
-            let stage = InstructStage::with_data(shared.stage(), &sources, stage.clone());
+            let stage = InstructStage::with_data(context.stage(), &sources, stage.clone());
             stage.validation_pictures(&trainee, count)?
         }
     };

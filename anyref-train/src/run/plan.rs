@@ -1,4 +1,4 @@
-//! What a run would train, by arithmetic: nothing is allocated or computed.
+//! Plan of a run by arithmetic: parameters, memory and operations, with nothing computed.
 
 use core::fmt;
 use std::collections::BTreeSet;
@@ -11,11 +11,9 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use regex::Regex;
 
-use super::config::{StageConfig, StageKind, TrainConfig};
-use super::initial_weights::names_of_trained;
-use super::launch::{Folders, Shared, fresh};
-use super::precision::common_half;
-use super::trainer::idle_pattern;
+use super::context::{Folders, RunContext};
+use super::initial_weights::trained_names;
+use crate::config::{StageConfig, StageKind, TrainConfig};
 use crate::stages::{DataQuestions, DataSources};
 use crate::trainee::Trainee;
 use anyref_data::scenes::Split;
@@ -32,27 +30,28 @@ const WORDS: usize = 64;
 pub struct Plan {
     /// The stages, in order.
     pub stages: Vec<StagePlan>,
-    /// What the run needs and does not find: the model to start from, data sets, their files.
+    /// Files that the run needs and does not find: the model to start from, data sets.
     pub lacking: Vec<String>,
 }
 
 /// A stage.
 #[derive(Debug)]
 pub struct StagePlan {
-    /// What it teaches.
+    /// Task.
     pub kind: StageKind,
     /// Optimizer steps.
     pub steps: u64,
     /// Scenes or questions an optimizer step.
     pub batch: u64,
-    /// The model's parts and the heads.
+    /// Parts of the model, and the heads.
     pub parts: Vec<PartPlan>,
     /// Data sets with their items, or their pictures where those count, and their questions an epoch.
     pub data: Vec<(String, usize, usize)>,
-    /// Floating-point operations of an optimizer step, for stages of instructions: the matrix products of
-    /// the encoders and the language model, one question a picture.
+    /// Floating-point operations of an optimizer step, for stages of instructions: the matrix
+    /// products of the encoders and the language model, one question a picture.
     pub operations: Option<f64>,
-    /// Bytes that the language model keeps of a micro-batch for the gradient, for stages of instructions.
+    /// Bytes of activations that the language model keeps of a micro-batch for the gradient, for
+    /// stages of instructions.
     pub activations: Option<f64>,
 }
 
@@ -65,16 +64,17 @@ pub struct PartPlan {
     pub parameters: usize,
     /// Those that are trained.
     pub trained: usize,
-    /// Those that are held in half precision alone, since no stage trains them and the run can read them again.
+    /// Those that are held in half precision alone, since no stage trains them and the run can read
+    /// them again.
     pub narrow: usize,
     /// Copies in half precision beside the others.
     pub copied: usize,
-    /// Those whose running mean is kept.
+    /// Those whose moving average (EMA) is kept.
     pub averaged: usize,
 }
 
 impl PartPlan {
-    /// Bytes of weights and their copies, running means, gradients and moments.
+    /// Bytes of weights and their copies, moving averages, gradients and moments.
     pub fn bytes(&self) -> usize {
         BYTES * (self.parameters - self.narrow + 3 * self.trained + self.averaged)
             + HALF * (self.narrow + self.copied)
@@ -98,11 +98,11 @@ impl Plan {
             _ => false,
         };
         let (model, names) = match absent {
-            // What is there is counted by the configuration's own sizes.
+            // Sizes are those of the configuration.
             true => (config.model.clone(), 1),
             false => {
-                let shared = Shared::open(config, folders)?;
-                (shared.stage().model.clone(), shared.name_count())
+                let context = RunContext::open(config, folders)?;
+                (context.stage().model.clone(), context.name_count())
             }
         };
         if let (true, Some(start)) = (absent, &config.start) {
@@ -112,7 +112,7 @@ impl Plan {
             ));
         }
         let model = &model;
-        let trainee = fresh::<B>(model, names, device)?;
+        let trainee = Trainee::<B>::with_adapters(model, names, device)?;
         let narrow = narrow(config, &trainee)?;
         let stages = config.stages.iter().map(|stage| {
             let parts = parts(&trainee, stage, &narrow)?;
@@ -157,10 +157,10 @@ fn narrow<B: AutodiffBackend>(
     config: &TrainConfig,
     trainee: &Trainee<B>,
 ) -> Result<BTreeSet<String>> {
-    if common_half(&config.stages).is_none() {
+    if config.common_half().is_none() {
         return Ok(BTreeSet::new());
     }
-    let trained = names_of_trained(trainee, &config.stages)?;
+    let trained = trained_names(trainee, &config.stages)?;
     let given = |name: &str| {
         let Some(name) = name.strip_prefix("anyref.") else {
             return false;
@@ -198,7 +198,7 @@ fn parts<B: AutodiffBackend>(
     trainee.visit(&mut count);
     let idle = count.matched.iter().position(|matched| !matched);
     match idle {
-        Some(pattern) => Err(idle_pattern(stage, pattern)),
+        Some(pattern) => Err(stage.idle_pattern(pattern)),
         None => Ok(count.parts),
     }
 }
@@ -209,9 +209,9 @@ struct Count<'a> {
     matched: Vec<bool>,
     /// Whether the model is computed in half precision.
     half: bool,
-    /// Whether the running mean of what is trained is kept.
+    /// Whether the moving average of the trained weights is kept.
     averages: bool,
-    /// What is held in half precision alone, by path.
+    /// Parameters that are held in half precision alone, by path.
     narrow: &'a BTreeSet<String>,
     path: Vec<String>,
     parts: Vec<PartPlan>,
@@ -253,15 +253,14 @@ impl<B: Backend> ModuleVisitor<B> for Count<'_> {
             if self.narrow.contains(&path) {
                 last.narrow += count;
             } else if model && self.half {
-                // Those that are trained are rounded anew for every step, beside those of the start.
-                last.copied += count * if trained { 2 } else { 1 };
+                last.copied += count;
             }
         }
     }
 }
 
-/// Two operations a weight and position forward; the language model's once more for the gradient that
-/// passes through it, once more for the weights of it that are trained, and once more for layers that are computed again.
+/// Two operations a weight and position forward; the language model's once more for the gradient
+/// that passes through it, once more for its trained weights, and once more for recomputed layers.
 fn operations(model: &AnyRefConfig, stage: &StageConfig, parts: &[PartPlan]) -> f64 {
     let of = |name: &str| {
         let part = parts.iter().find(|part| part.name == name);
@@ -292,10 +291,11 @@ fn questions(config: &TrainConfig, stage: &StageConfig) -> usize {
     }
 }
 
-/// What each decoder layer keeps of a position: its input before and after both norms, queries, keys, values and what
-/// attention made of them, twice, for it lies differently for the output projection; and three vectors of the
-/// feed-forward network. Where layers are computed again, that is kept of one of them at a time, and of the others their
-/// input. A picture is read once for all questions about it. Micro-batches in parallel each keep their own.
+/// Activations that each decoder layer keeps of a position: its input before and after both norms,
+/// queries, keys, values and the output of attention, twice, for it lies differently for the output
+/// projection; and three vectors of the feed-forward network. Where layers are recomputed, these are
+/// kept of one of them at a time, and of the others their input. A picture is read once for all
+/// questions about it. Micro-batches in parallel each keep their own.
 fn activations(model: &AnyRefConfig, stage: &StageConfig, questions: usize) -> f64 {
     let llm = &model.llm;
     let layers = llm.num_hidden_layers;

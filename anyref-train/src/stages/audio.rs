@@ -14,12 +14,11 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 
-use super::clip::hits;
 use super::context::{floats, indices};
 use super::scene_context::SceneContext;
-use crate::losses::cross_entropy;
-use crate::run::config::StageConfig;
-use crate::run::trainer::{Losses, Stage};
+use crate::losses::{cross_entropy, hits};
+use crate::config::StageConfig;
+use crate::stage::{Losses, Stage};
 use crate::trainee::{Trainee, normalised};
 use anyref_data::scenes::Split;
 use anyref_data::scenes::sound;

@@ -14,15 +14,15 @@ use anyhow::Result;
 use anyref_ops as ops;
 use anyref_vision::preprocess::PixelValues;
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use burn::tensor::{Int, Tensor, activation};
+use burn::tensor::{Int, Tensor};
 
 use super::cells::Cells;
 use super::context::indices;
 use super::regions::{Regions, embedded, name_logits, temperature};
 use super::scene_context::SceneContext;
-use crate::losses::{cross_entropy, scalar};
-use crate::run::config::StageConfig;
-use crate::run::trainer::{Losses, Stage};
+use crate::losses::{cross_entropy, hits};
+use crate::config::StageConfig;
+use crate::stage::{Losses, Stage};
 use crate::trainee::Trainee;
 use anyref_data::scenes::{InstructionConfig, Kind, KindWeights, ReferenceData, Split};
 
@@ -234,10 +234,4 @@ impl<B: AutodiffBackend> Stage<B> for ClipStage<'_> {
             ("picture_accuracy".into(), found / asked),
         ])
     }
-}
-
-/// Rows whose largest logit is the right one.
-pub(super) fn hits<B: Backend>(logits: Tensor<B, 2>, targets: Tensor<B, 1, Int>) -> f64 {
-    let best = activation::softmax(logits, 1).argmax(1).squeeze_dim::<1>(1);
-    scalar(best.equal(targets).int().sum().float())
 }

@@ -7,7 +7,7 @@ use anyref_vision::preprocess::{ClipPreprocessor, SamPreprocessor};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 use crate::losses::OUTSIDE;
-use crate::run::config::StageConfig;
+use crate::config::StageConfig;
 use anyref_data::scenes::Mask;
 
 /// Shared by all stages of a run.

@@ -10,7 +10,7 @@ use rayon::prelude::*;
 
 use super::context::StageContext;
 use super::example::{Asked, Example, ExampleReference, ExampleTarget};
-use crate::run::config::DataConfig;
+use crate::config::DataConfig;
 use anyref_data::datasets::{
     self, Item, Mixture, Order, Reference, Sample, Task, Templates, WeightedSource, check_files,
 };
@@ -18,9 +18,10 @@ use anyref_data::scenes::instruction::OBJECT;
 use anyref_data::scenes::split::mix;
 use anyref_data::scenes::{Kind, Split};
 
-/// Items tried in the place of one that cannot be asked about: its sound is silence, or its files are damaged.
+/// Items tried in the place of one that cannot be asked about: its sound is silence, or its files are
+/// damaged.
 const TRIES: u64 = 16;
-/// Items that are named when they are passed over; of more their number is told.
+/// Items that are named when they are passed over; of more their number is logged.
 const NAMED: usize = 10;
 
 /// Marks an error as that of an item's own files.
@@ -35,7 +36,7 @@ impl fmt::Display for Damaged {
 
 /// The data sets of a stage.
 #[derive(Debug)]
-pub struct DataSources {
+pub(crate) struct DataSources {
     train: DataQuestions,
     /// None where the configuration names no data sets to validate on.
     validation: Option<DataQuestions>,
@@ -46,7 +47,7 @@ impl DataSources {
     ///
     /// # Errors
     /// As [`DataQuestions::open`].
-    pub fn open(config: &DataConfig, seed: u64) -> Result<Self> {
+    pub(crate) fn open(config: &DataConfig, seed: u64) -> Result<Self> {
         let open = |sources| DataQuestions::open(config, sources, seed);
         Ok(Self {
             train: open(&config.train)?,
@@ -57,8 +58,8 @@ impl DataSources {
         })
     }
 
-    /// What is wrong with each of the data sets that cannot be used.
-    pub fn problems(config: &DataConfig, seed: u64) -> Vec<datasets::Error> {
+    /// The error of each of the data sets that cannot be used.
+    pub(crate) fn problems(config: &DataConfig, seed: u64) -> Vec<datasets::Error> {
         let sources = config.train.iter().chain(&config.validation);
         let problem = |source: &WeightedSource| {
             let dataset = source.open(seed);
@@ -68,7 +69,7 @@ impl DataSources {
     }
 
     /// Those to learn from, or to validate on.
-    pub fn of(&self, split: Split) -> Option<&DataQuestions> {
+    pub(crate) fn of(&self, split: Split) -> Option<&DataQuestions> {
         match split {
             Split::Train => Some(&self.train),
             _ => self.validation.as_ref(),
@@ -200,7 +201,7 @@ impl DataQuestions {
         }
     }
 
-    /// Says once that an item is passed over.
+    /// Logs once that an item is passed over.
     fn tell(&self, sample: Sample, error: &anyhow::Error) {
         let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
         if !damaged.insert((sample.dataset, sample.index)) {
@@ -208,9 +209,9 @@ impl DataQuestions {
         }
         let count = damaged.len();
         if count <= NAMED {
-            eprintln!("passed over: {error:#}");
+            log::warn!("passed over: {error:#}");
         } else if count.is_power_of_two() {
-            eprintln!("passed over: {count} items so far");
+            log::warn!("passed over: {count} items so far");
         }
     }
 
@@ -241,14 +242,14 @@ impl DataQuestions {
         let targets = masks.into_iter().map(|mask| ExampleTarget {
             mask,
             name: None,
-            whole: false,
+            all_of_name: false,
         });
         let example = Example {
             kind: kind(item),
             question: Question::build(&conversation.question, &references)?,
             references: prepared,
             answer,
-            spoken: true,
+            name_learned: true,
             targets: targets.collect(),
             absent: None,
             reference_name: None,

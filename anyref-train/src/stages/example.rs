@@ -1,4 +1,4 @@
-//! A question about a picture and its answer as training takes them, whatever data set they are of.
+//! A question about a picture and its answer, whatever data set they are of.
 
 use anyhow::{Context, Result, bail};
 use anyref_audio::AudioFeatures;
@@ -9,7 +9,7 @@ use image::RgbImage;
 use super::context::StageContext;
 use anyref_data::scenes::{Kind, Mask};
 
-/// A picture and what is asked about it.
+/// A picture and the questions about it.
 #[derive(Debug)]
 pub struct Asked {
     /// The picture.
@@ -21,7 +21,7 @@ pub struct Asked {
 /// A question and its answer.
 #[derive(Debug)]
 pub struct Example {
-    /// What the question refers with.
+    /// Kind of reference that the question has.
     pub kind: Kind,
     /// The question, with empty markers where features go.
     pub question: Question,
@@ -29,9 +29,10 @@ pub struct Example {
     pub references: Vec<ExampleReference>,
     /// The answer, with one `<obj>` a target.
     pub answer: String,
-    /// Whether the answer's name is learned: its words before the last `<obj>`, or before it says that they are not there.
-    pub spoken: bool,
-    /// What the answer points at, in order.
+    /// Whether the answer's name is learned: its words before the last `<obj>`, or before it says that
+    /// the thing is not there.
+    pub name_learned: bool,
+    /// Targets of the answer's `<obj>`, in order.
     pub targets: Vec<ExampleTarget>,
     /// The words for what the answer says is not there, where it begins with them.
     pub absent: Option<String>,
@@ -57,7 +58,7 @@ impl ExampleReference {
     ///
     /// # Errors
     /// When a sound is too short or too quiet, or the model does not hear.
-    pub fn new(context: &StageContext, reference: &Reference) -> Result<Self> {
+    pub(super) fn new(context: &StageContext, reference: &Reference) -> Result<Self> {
         Ok(match reference {
             Reference::Text(_) => Self::Text,
             Reference::Box(region) => Self::Box(*region),
@@ -70,7 +71,7 @@ impl ExampleReference {
     }
 }
 
-/// What one `<obj>` points at.
+/// Target of one `<obj>`.
 #[derive(Debug, Clone)]
 pub struct ExampleTarget {
     /// Its mask, in the picture's size.
@@ -78,11 +79,12 @@ pub struct ExampleTarget {
     /// Index of its name, where it has one.
     pub name: Option<usize>,
     /// Whether it is everything of its name.
-    pub whole: bool,
+    pub all_of_name: bool,
 }
 
 impl Asked {
-    /// Puts questions about the same picture together, the pictures in the order of their first questions.
+    /// Puts questions about the same picture together, the pictures in the order of their first
+    /// questions.
     pub fn merge(all: Vec<Self>) -> Vec<Self> {
         let mut merged: Vec<Self> = Vec::with_capacity(all.len());
         for asked in all {
@@ -94,7 +96,7 @@ impl Asked {
         merged
     }
 
-    /// Refuses masks that are not of the picture.
+    /// Refuses pictures without a question, and masks of another size.
     ///
     /// # Errors
     /// When there is no question, or a mask is of another size.

@@ -13,7 +13,7 @@ use burn::tensor::{DType, Int, Tensor};
 
 use super::context::{StageContext, indices};
 use super::data_questions::DataSources;
-use super::feature_cache::FeatureCaches;
+use crate::feature_cache::FeatureCaches;
 use super::instruct_batch::InstructBatch;
 use super::instruct_forward::{
     InstructOutput, clip_features, forward_encoded, instruct_forward_by, sam_embeddings,
@@ -22,12 +22,12 @@ use super::presence::Presence;
 use super::questions::Questions;
 use super::regions::{Regions, embedded, name_logits};
 use super::scene_context::SceneContext;
-use super::shared_prefix::{Read, SharedPrefix};
+use super::shared_prefix::{PrefixOutput, SharedPrefix};
 use crate::losses::{
     BCE_WEIGHT, DICE_WEIGHT, cross_entropy, mask_bce, mask_dice, mask_iou, scalar,
 };
-use crate::run::config::StageConfig;
-use crate::run::trainer::{Losses, Stage};
+use crate::config::StageConfig;
+use crate::stage::{Losses, Stage};
 use crate::trainee::{PretrainingHeads, Trainee, normalised};
 use anyref_data::scenes::Split;
 
@@ -41,29 +41,29 @@ pub struct InstructStage<'a> {
     config: StageConfig,
     /// Tokens of each name of the scenes.
     words: Vec<Vec<u32>>,
-    /// Kept features, opened at the first use.
+    /// Cached features, opened at the first use.
     caches: Mutex<Option<Arc<FeatureCaches>>>,
 }
 
-/// Mean squared distance of the language model's mask prompts from those of the names, which the mask
-/// decoder knows already, where an answer points at everything of a name.
+/// Mean squared distance of the language model's mask prompts from those of the names, which the
+/// mask decoder knows already, where an answer points at everything of a name.
 fn prompt_loss<B: Backend>(
     heads: &PretrainingHeads<B>,
     prompts: Tensor<B, 2>,
     batch: &InstructBatch,
 ) -> Option<Tensor<B, 1>> {
-    if batch.whole.is_empty() {
+    if batch.all_of_name.is_empty() {
         return None;
     }
     let device = prompts.device();
-    let nouns: Vec<usize> = batch
-        .whole
+    let names: Vec<usize> = batch
+        .all_of_name
         .iter()
-        .map(|&object| batch.nouns[object])
+        .map(|&object| batch.object_names[object])
         .collect();
-    let names = heads.prompts.weight.val().detach();
-    let names = names.select(0, indices(&nouns, &device));
-    let apart = prompts.select(0, indices(&batch.whole, &device)) - names;
+    let vectors = heads.prompts.weight.val().detach();
+    let vectors = vectors.select(0, indices(&names, &device));
+    let apart = prompts.select(0, indices(&batch.all_of_name, &device)) - vectors;
     Some((apart.clone() * apart).mean())
 }
 
@@ -86,7 +86,7 @@ impl<'a> InstructStage<'a> {
     }
 
     /// Prepares a stage that learns from data sets.
-    pub fn with_data(
+    pub(crate) fn with_data(
         context: &'a StageContext,
         sources: &'a DataSources,
         config: StageConfig,
@@ -99,7 +99,7 @@ impl<'a> InstructStage<'a> {
         }
     }
 
-    /// [`instruct_forward`](fn@super::instruct_forward), with the features that are kept.
+    /// [`instruct_forward`](fn@super::instruct_forward), with cached features.
     pub(super) fn forward<B: Backend>(
         &self,
         model: &AnyRefModel<B>,
@@ -111,7 +111,7 @@ impl<'a> InstructStage<'a> {
 
     fn forward_by<B: Backend>(
         &self,
-        read: impl FnOnce(SharedPrefix<B>) -> Read<B>,
+        read: impl FnOnce(SharedPrefix<B>) -> PrefixOutput<B>,
         model: &AnyRefModel<B>,
         batch: &InstructBatch,
         device: &B::Device,
@@ -150,9 +150,9 @@ impl<'a> InstructStage<'a> {
         Ok(batch)
     }
 
-    /// How well projected features fit the words that name what they show: cross-entropy over all names
-    /// of the cosine between a feature and the mean embedding of a name's tokens. Then the language
-    /// model reads a picture, a sound or a part of the scene much as it reads its name.
+    /// Cross-entropy over all names of the cosine between a feature and the mean embedding of a name's
+    /// tokens. It teaches the language model to read a picture, a sound or a part of the scene much as
+    /// it reads its name.
     ///
     /// # Shapes
     /// - features: `[n, hidden]`, one a name
@@ -193,7 +193,7 @@ impl<'a> InstructStage<'a> {
         let objects = model.mm_projector.forward(pooled);
         let loss = self.word_loss(&model.llm, objects, &regions.names);
         let (rows, names): (Vec<usize>, Vec<usize>) = batch
-            .referred
+            .reference_names
             .iter()
             .enumerate()
             .filter_map(|(row, noun)| Some((row, (*noun)?)))
@@ -223,17 +223,17 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
 
     fn loss(&self, trainee: &Trainee<B>, batch: &InstructBatch) -> Result<Losses<B>> {
         let device = trainee.heads.logit_scale.val().device();
-        let mut segments = None;
+        let mut checkpointed = None;
         let read = |shared: SharedPrefix<B>| match self.config.recompute_layers {
             true => {
-                let (read, kept) = shared.read_in_segments();
-                segments = Some(kept);
-                read
+                let (output, layers) = shared.read_checkpointed();
+                checkpointed = Some(layers);
+                output
             }
             false => shared.read(),
         };
         let output = self.forward_by(read, &trainee.anyref, batch, &device)?;
-        let language = cross_entropy(output.logits, indices(&batch.predicted, &device));
+        let language = cross_entropy(output.logits, indices(&batch.predicted_tokens(), &device));
         let mut parts = vec![("language", language.clone())];
         let mut total = language;
         if let (Some((logits, targets)), Some(estimates)) = (output.masks, output.estimates) {
@@ -263,7 +263,7 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
             let loss = prompt_loss(&trainee.heads, prompts, batch);
             add("prompt", self.config.prompt_weight, loss);
         }
-        // What is pointed at where there is nothing has an IoU of 0.
+        // Whatever mask is predicted where there is nothing has an IoU of 0.
         let absent = output
             .absent
             .map(|estimates| estimates.powf_scalar(2.0).mean());
@@ -290,7 +290,7 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
             let name = cross_entropy(name_logits(&trainee.heads, embedded), names);
             add("name", self.config.name_weight, Some(name));
         }
-        Ok(Losses::new(total, parts).with_segments(segments))
+        Ok(Losses::new(total, parts).with_checkpointed(checkpointed))
     }
 
     fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>> {
@@ -304,7 +304,7 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
                 return Ok(Vec::new());
             };
             let output = self.forward(&trainee.anyref, &batch, &device)?;
-            let loss = cross_entropy(output.logits, indices(&batch.predicted, &device));
+            let loss = cross_entropy(output.logits, indices(&batch.predicted_tokens(), &device));
             language += scalar(loss);
             batches += 1.0;
             presence.extend(output.estimates, output.absent);

@@ -1,4 +1,4 @@
-//! What the model makes of a batch of instructions, with the true answers given.
+//! Forward pass of a batch of instructions, with the true answers given (teacher forcing).
 
 use anyhow::Result;
 use anyref_core::{AnyRefModel, ReferenceBank, splice};
@@ -10,10 +10,10 @@ use burn::tensor::{DType, Tensor};
 
 use super::context::{floats, indices};
 use super::instruct_batch::InstructBatch;
-use super::sam::resized;
-use super::shared_prefix::{PrefixReader, Read, SharedPrefix};
+use super::shared_prefix::{PrefixOutput, PrefixReader, SharedPrefix};
+use crate::losses::resized;
 
-/// What the model makes of a batch.
+/// Output of the model for a batch.
 #[derive(Debug)]
 pub struct InstructOutput<B: Backend> {
     /// Logits of the answers' tokens, `[tokens, vocabulary]`.
@@ -33,7 +33,8 @@ pub struct InstructOutput<B: Backend> {
 }
 
 /// Runs a batch with the true answers given (teacher forcing). Every scene is encoded once, and the
-/// sequence up to the picture's end is read once a scene.
+/// sequence up to the picture's end is read once a scene. For batches as a stage makes them: the
+/// model has to have the encoders that the batch needs.
 pub fn instruct_forward<B: Backend>(
     model: &AnyRefModel<B>,
     batch: &InstructBatch,
@@ -44,7 +45,7 @@ pub fn instruct_forward<B: Backend>(
 
 /// The same; `read` has the language model read.
 pub(super) fn instruct_forward_by<B: Backend>(
-    read: impl FnOnce(SharedPrefix<B>) -> Read<B>,
+    read: impl FnOnce(SharedPrefix<B>) -> PrefixOutput<B>,
     model: &AnyRefModel<B>,
     batch: &InstructBatch,
     device: &B::Device,
@@ -76,13 +77,14 @@ pub(super) fn sam_embeddings<B: Backend>(
         .forward(PixelValues::batch(pictures, device))
 }
 
-/// The same from CLIP's features and, where anything is pointed at, SAM's embeddings; `read` has the language model read.
+/// The same from CLIP's features and, where there are objects, SAM's embeddings; `read` has the
+/// language model read.
 pub(super) fn forward_encoded<B: Backend>(
     model: &AnyRefModel<B>,
     batch: &InstructBatch,
     features: Tensor<B, 3>,
     embeddings: impl FnOnce() -> Result<Tensor<B, 4>>,
-    read: impl FnOnce(SharedPrefix<B>) -> Read<B>,
+    read: impl FnOnce(SharedPrefix<B>) -> PrefixOutput<B>,
     device: &B::Device,
 ) -> Result<InstructOutput<B>> {
     let scenes = batch.clip.len();
@@ -130,8 +132,8 @@ pub(super) fn forward_encoded<B: Backend>(
     );
     let begun = batch.prefix.len();
     let rows = splice(&model.llm, &batch.rows, None, &bank, begun, device);
-    // Losses of their own make features and references go past the language model.
-    let past = [Some(features), references.map(Tensor::unsqueeze)];
+    // Features and references have losses of their own, and so skip the language model.
+    let skip = [Some(features), references.map(Tensor::unsqueeze)];
     let read = read(SharedPrefix {
         reader: PrefixReader {
             llm: model.llm.clone(),
@@ -140,18 +142,17 @@ pub(super) fn forward_encoded<B: Backend>(
         },
         prefix: prefix.embeddings,
         rows: rows.embeddings,
-        past: past.into_iter().flatten().collect(),
+        skip: skip.into_iter().flatten().collect(),
     });
     let output = read.output;
-    let mut past = read.past.into_iter();
-    let features = past.next().expect("the features went past");
-    let references = past.next().map(|references| references.squeeze_dim::<2>(0));
+    let mut skip = read.skip.into_iter();
+    let features = skip.next().expect("the features skip the layers");
+    let references = skip.next().map(|references| references.squeeze_dim::<2>(0));
 
     let [count, length, width] = output.hidden.dims();
-    let predictors: Vec<usize> = batch
-        .predictors
-        .iter()
-        .map(|&(row, position)| row * length + position)
+    let predictors = batch.predicted.iter();
+    let predictors: Vec<usize> = predictors
+        .map(|token| token.row * length + token.position)
         .collect();
     let states = output
         .hidden

@@ -1,4 +1,4 @@
-//! Where the questions of a stage come from.
+//! Source of a stage's questions: scenes or data sets.
 
 use anyhow::{Result, bail};
 use rayon::prelude::*;
@@ -6,15 +6,16 @@ use rayon::prelude::*;
 use super::context::StageContext;
 use super::data_questions::DataSources;
 use super::example::Asked;
-use super::instruct_batch::{InstructBatch, asked};
+use super::instruct_batch::InstructBatch;
 use super::scene_context::SceneContext;
-use crate::run::config::StageConfig;
+use super::scene_questions::asked;
+use crate::config::StageConfig;
 use anyref_data::scenes::{Scene, Split};
 
-/// Scenes looked at in the place of one that has no occasion for a question of the kinds asked.
-const PATIENCE: u64 = 200;
-/// How far apart those are: further than any run goes.
-const ELSEWHERE: u64 = 1 << 40;
+/// Scenes tried in the place of one that has no occasion for a question of the kinds asked.
+const TRIES: u64 = 200;
+/// Distance between the scenes tried: further than any run goes.
+const STRIDE: u64 = 1 << 40;
 
 /// Questions by step.
 #[derive(Debug)]
@@ -68,16 +69,16 @@ impl<'a> Questions<'a> {
     }
 }
 
-/// A scene and the questions about it; where it has none, such as one without a sound for a run that only listens,
-/// another scene, always the same.
+/// A scene and the questions about it; where it has none, such as one without a sound for a run that
+/// only listens, another scene, always the same.
 fn with_questions(
     context: &SceneContext,
     split: Split,
     index: u64,
     step: u64,
 ) -> Result<(Scene, Asked)> {
-    for attempt in 0..PATIENCE {
-        let scene = context.scene(split, index + attempt * ELSEWHERE);
+    for attempt in 0..TRIES {
+        let scene = context.scene(split, index + attempt * STRIDE);
         let instructions = &context.instructions;
         let instructions = context.scenes.instructions(&scene, instructions, step);
         let asked = asked(context, &scene, &instructions)?;
@@ -86,6 +87,6 @@ fn with_questions(
         }
     }
     bail!(
-        "{PATIENCE} scenes have no occasion for any question: give other kinds a weight in `instructions.weights`"
+        "{TRIES} scenes have no occasion for any question: give other kinds a weight in `instructions.weights`"
     )
 }

@@ -20,12 +20,13 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
 use super::cells::Cells;
-use super::clip::hits;
 use super::context::{StageContext, floats, indices};
 use super::scene_context::SceneContext;
-use crate::losses::{BCE_WEIGHT, DICE_WEIGHT, cross_entropy, mask_bce, mask_dice, mask_iou};
-use crate::run::config::StageConfig;
-use crate::run::trainer::{Losses, Parts, Stage};
+use crate::losses::{
+    BCE_WEIGHT, DICE_WEIGHT, cross_entropy, hits, mask_bce, mask_dice, mask_iou, resized,
+};
+use crate::config::StageConfig;
+use crate::stage::{Losses, Parts, Stage};
 use crate::trainee::Trainee;
 use anyref_data::scenes::phrases::named;
 use anyref_data::scenes::{Mask, Split, mask_of};
@@ -277,19 +278,6 @@ fn mask_losses<B: AutodiffBackend>(output: SamOutput<B>) -> (Tensor<B, 1>, Parts
     let total = bce.clone() * BCE_WEIGHT + dice.clone() * DICE_WEIGHT + estimate * IOU;
     let parts = vec![("bce", bce), ("dice", dice), ("iou", ious.mean())];
     (total, parts)
-}
-
-/// Mask logits `[n, 1, h, w]` as `[n, size, size]`.
-pub(super) fn resized<B: Backend>(logits: Tensor<B, 4>, size: usize) -> Tensor<B, 3> {
-    use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
-    let [_, _, rows, _] = logits.dims();
-    let logits = if rows == size {
-        logits
-    } else {
-        let options = InterpolateOptions::new(InterpolateMode::Bilinear).with_align_corners(false);
-        burn::tensor::module::interpolate(logits, [size, size], options)
-    };
-    logits.squeeze_dim(1)
 }
 
 /// The box with each edge shifted a little.

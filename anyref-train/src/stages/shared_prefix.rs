@@ -1,4 +1,4 @@
-//! Sequences with a common beginning, which is read once.
+//! Sequences with a common prefix, which is read once.
 
 use core::ops::Range;
 
@@ -7,43 +7,43 @@ use burn::module::Module;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Bool, Tensor};
 
-use crate::run::gradient_checkpointing::{Chain, Entry, Segments, States};
+use crate::gradient_checkpointing::{Boundary, Checkpointed, Layers, States};
 
-/// Beginnings, one a picture, and what follows them, one a question.
+/// Prefixes, one a picture, and the rows that follow them, one a question.
 #[derive(Debug)]
-pub struct SharedPrefix<B: Backend> {
-    /// What reads them.
-    pub reader: PrefixReader<B>,
-    /// Embeddings of the beginnings, `[pictures, past, hidden]`.
-    pub prefix: Tensor<B, 3>,
-    /// Embeddings of what follows, `[rows, length, hidden]`.
-    pub rows: Tensor<B, 3>,
-    /// What was computed before and is used after, beside what the language model makes of the rows.
-    pub past: Vec<Tensor<B, 3>>,
-}
-
-/// What was read, and what went past.
-#[derive(Debug)]
-pub struct Read<B: Backend> {
-    /// What the language model makes of the rows.
-    pub output: LlamaOutput<B>,
-    /// [`SharedPrefix::past`].
-    pub past: Vec<Tensor<B, 3>>,
-}
-
-/// A language model that reads beginnings and what follows each.
-#[derive(Debug, Clone)]
-pub struct PrefixReader<B: Backend> {
+pub(super) struct SharedPrefix<B: Backend> {
     /// The language model.
-    pub llm: Llama<B>,
-    /// `[rows, past + length]`, `true` = padding; absent when there is none.
-    pub padding: Option<Tensor<B, 2, Bool>>,
+    pub(super) reader: PrefixReader<B>,
+    /// Embeddings of the prefixes, `[pictures, prefix, hidden]`.
+    pub(super) prefix: Tensor<B, 3>,
+    /// Embeddings of the rows, `[rows, length, hidden]`.
+    pub(super) rows: Tensor<B, 3>,
+    /// Tensors of before that are used after, beside the output of the language model.
+    pub(super) skip: Vec<Tensor<B, 3>>,
+}
+
+/// Output of the language model, and the tensors that skip it.
+#[derive(Debug)]
+pub(super) struct PrefixOutput<B: Backend> {
+    /// Output for the rows.
+    pub(super) output: LlamaOutput<B>,
+    /// [`SharedPrefix::skip`].
+    pub(super) skip: Vec<Tensor<B, 3>>,
+}
+
+/// Language model that reads prefixes and the rows of each.
+#[derive(Debug, Clone)]
+pub(super) struct PrefixReader<B: Backend> {
+    /// The language model.
+    pub(super) llm: Llama<B>,
+    /// `[rows, prefix + length]`, `true` = padding; absent when there is none.
+    pub(super) padding: Option<Tensor<B, 2, Bool>>,
     /// The picture of each row.
-    pub prefix_of: Vec<usize>,
+    pub(super) prefix_of: Vec<usize>,
 }
 
 impl<B: Backend> PrefixReader<B> {
-    /// Reads through some layers; gives what comes out for the beginnings, and for the rows.
+    /// Reads through some layers; returns the output for the prefixes, and for the rows.
     fn read_layers(
         &self,
         layers: Range<usize>,
@@ -67,7 +67,7 @@ impl<B: Backend> PrefixReader<B> {
         output
     }
 
-    /// What was read of each picture, once for each of its rows.
+    /// The cache of each picture, once for each of its rows.
     fn repeated(&self, cache: &KvCache<B>) -> KvCache<B> {
         let each = self.prefix_of.len() / cache.batch();
         let even = |(row, &picture): (usize, &usize)| picture == row / each;
@@ -80,45 +80,45 @@ impl<B: Backend> PrefixReader<B> {
 
 impl<B: Backend> SharedPrefix<B> {
     /// Reads all.
-    pub fn read(self) -> Read<B> {
-        Read {
+    pub(super) fn read(self) -> PrefixOutput<B> {
+        PrefixOutput {
             output: self.reader.read_from(0, [self.prefix, self.rows]),
-            past: self.past,
+            skip: self.skip,
         }
     }
 }
 
 impl<B: AutodiffBackend> SharedPrefix<B> {
-    /// The same, while of all layers but the last only the inputs are kept for the gradient, which the segments that
-    /// come with it compute.
-    pub fn read_in_segments(self) -> (Read<B>, Segments<B>) {
+    /// The same with gradient checkpointing: only the inputs of all layers but the last are kept for
+    /// the gradient.
+    pub(super) fn read_checkpointed(self) -> (PrefixOutput<B>, Checkpointed<B>) {
         let reader = self.reader;
-        let entry = Entry {
+        let input = Boundary {
             states: [self.prefix, self.rows],
-            past: self.past,
+            skip: self.skip,
         };
         let draws = reader.llm.has_dropout();
-        let (segments, exit) = Segments::run(entry, reader.clone(), draws);
-        let read = Read {
-            output: reader.read_from(reader.links(), exit.states),
-            past: exit.past,
+        let (checkpointed, boundary) = Checkpointed::forward(input, reader.clone(), draws);
+        let output = PrefixOutput {
+            output: reader.read_from(reader.count(), boundary.states),
+            skip: boundary.skip,
         };
-        (read, segments)
+        (output, checkpointed)
     }
 }
 
-/// All layers but the last, of which more than its output is wanted.
-impl<B: AutodiffBackend> Chain<B> for PrefixReader<B> {
-    fn links(&self) -> usize {
+/// All layers but the last, of which queries and keys are wanted too.
+impl<B: AutodiffBackend> Layers<B> for PrefixReader<B> {
+    fn count(&self) -> usize {
         self.llm.model.layers.len() - 1
     }
 
-    fn forward(&self, link: usize, [prefix, rows]: States<B>) -> States<B> {
-        let (prefix, output) = self.read_layers(link..link + 1, prefix, rows);
+    fn forward(&self, layer: usize, [prefix, rows]: States<B>) -> States<B> {
+        let (prefix, output) = self.read_layers(layer..layer + 1, prefix, rows);
         [prefix, output.hidden]
     }
 
-    fn untracked(&self) -> Self {
+    fn no_grad(&self) -> Self {
         Self {
             llm: self.llm.clone().no_grad(),
             ..self.clone()

@@ -1,4 +1,4 @@
-//! What a stage of instructions points at, beside what it should.
+//! Predicted masks of a stage of instructions, beside the true ones.
 
 use anyhow::Result;
 use burn::tensor::Tensor;
@@ -6,7 +6,7 @@ use burn::tensor::backend::Backend;
 use image::{Rgb, RgbImage, imageops};
 
 use super::instruct::InstructStage;
-use super::sam::resized;
+use crate::losses::resized;
 use crate::trainee::Trainee;
 use anyref_data::scenes::Split;
 
@@ -16,14 +16,14 @@ const PREDICTED: Rgb<u8> = Rgb([240, 40, 40]);
 const GAP: u32 = 4;
 
 impl InstructStage<'_> {
-    /// Up to `count` pictures of validation data, each twice, side by side: with the mask of something that is asked for,
-    /// in green, and with what the model points at, in red, its words being given. The objects of a batch take turns,
-    /// so that kinds of questions differ.
+    /// Up to `count` pictures of validation data, each twice, side by side: with the true mask of an
+    /// object, in green, and with that of the model, in red, the answer's words being given. The
+    /// objects of a batch take turns, so that kinds of questions differ.
     ///
     /// # Errors
-    /// When the validation data cannot be read or do not fit the model, or the folder in which features are kept cannot
-    /// be read.
-    pub fn validation_pictures<B: Backend>(
+    /// When the validation data cannot be read or do not fit the model, or the folder of cached
+    /// features cannot be read.
+    pub(crate) fn validation_pictures<B: Backend>(
         &self,
         trainee: &Trainee<B>,
         count: usize,

@@ -5,7 +5,7 @@ use std::fs;
 use anyref_data::scenes::{Kind, KindWeights, SceneConfig, Scenes, Split};
 use anyref_eval::EvalKind;
 use anyref_train::ablation::{AblationConfig, RunResult, ablate, table};
-use anyref_train::run::trainer::Stage;
+use anyref_train::Stage;
 use anyref_train::stages::{InstructStage, SceneContext, StageContext};
 use serde_json::{Value, json};
 
@@ -94,7 +94,7 @@ fn runs_are_done_once_and_told_in_a_table() {
     let config = parsed(ablation());
     let out = tempfile::tempdir().unwrap();
     let folder = folders(out.path());
-    let first = ablate::<TrainBackend>(&config, &folder, &device).unwrap();
+    let first = ablate::<TrainBackend>(&config, &folder, &(), &device).unwrap();
     let read = |name: &str| fs::read_to_string(out.path().join(name)).unwrap();
     assert_eq!(read("table.md"), first);
     let lines = read("results.jsonl");
@@ -116,7 +116,7 @@ fn runs_are_done_once_and_told_in_a_table() {
     fs::remove_dir_all(out.path().join("base/seed-1/checkpoints")).unwrap();
     fs::remove_dir_all(out.path().join("lambda-0/seed-2")).unwrap();
     assert_eq!(
-        ablate::<TrainBackend>(&config, &folder, &device).unwrap(),
+        ablate::<TrainBackend>(&config, &folder, &(), &device).unwrap(),
         first
     );
     assert_eq!(read("results.jsonl"), lines);
@@ -124,7 +124,7 @@ fn runs_are_done_once_and_told_in_a_table() {
 
     let mut other = ablation();
     other["variants"][1]["changes"]["model"]["refocus_lambda"] = json!(0.3);
-    let error = ablate::<TrainBackend>(&parsed(other), &folder, &device).unwrap_err();
+    let error = ablate::<TrainBackend>(&parsed(other), &folder, &(), &device).unwrap_err();
     let message = error.to_string();
     assert!(
         message.contains("lambda-0/seed-1 is of another"),

@@ -70,11 +70,10 @@ fn predictors_objects_and_references_agree_with_the_answers() {
         assert_eq!(batch.kinds[row], instruction.kind);
 
         let answer: Vec<(usize, u32)> = batch
-            .predictors
+            .predicted
             .iter()
-            .zip(&batch.predicted)
-            .filter(|((at, _), _)| *at == row)
-            .map(|((_, position), token)| (*position, *token as u32))
+            .filter(|predicted| predicted.row == row)
+            .map(|predicted| (predicted.position, predicted.token as u32))
             .collect();
         let (last, words) = answer.split_last().unwrap();
         assert_eq!(*last, (layout.len() - 1, context.special.end));
@@ -241,9 +240,8 @@ fn misnamed_answers_teach_all_but_the_name() {
         for row in 0..batch.rows.len() {
             let (scene, instructions) = &scenes[row / PER_SCENE];
             let instruction = &instructions[row % PER_SCENE % instructions.len()];
-            let learned = batch.predictors.iter().zip(&batch.predicted);
-            let learned = learned.filter(|((at, _), _)| *at == row);
-            let learned: Vec<u32> = learned.map(|(_, token)| *token as u32).collect();
+            let learned = batch.predicted.iter().filter(|token| token.row == row);
+            let learned: Vec<u32> = learned.map(|token| token.token as u32).collect();
             let learned = context.tokenizer.decode(&learned).unwrap();
             let begins = learned.trim_start().starts_with(verdict);
             assert_eq!(instruction.misnamed, begins, "{learned}");

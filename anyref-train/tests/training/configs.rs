@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use anyref_train::ablation::AblationConfig;
-use anyref_train::run::config::TrainConfig;
+use anyref_train::config::TrainConfig;
 
 #[test]
 fn every_configuration_is_sound() {

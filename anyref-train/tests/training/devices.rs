@@ -3,10 +3,11 @@
 use std::fs;
 
 use anyhow::{Result, bail};
-use anyref_train::run::config::StageConfig;
-use anyref_train::run::launch::{launch, launch_on};
-use anyref_train::run::trainer::{Losses, RunOptions, Stage, train_stage};
-use anyref_train::trainee::Trainee;
+use anyref_train::config::StageConfig;
+use anyref_train::run::{Launch, launch};
+use anyref_train::run::{RunOptions, StageJob, train_stage};
+use anyref_train::{Losses, Stage};
+use anyref_train::Trainee;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use serde_json::Value;
@@ -40,9 +41,14 @@ fn two_devices_are_one_with_twice_the_micro_batches() {
         let run = folders(folder.path());
         let devices = vec![device; devices];
         if stop.is_some() {
-            assert!(!launch_on::<TrainBackend>(&config, &run, stop, &devices, None).unwrap());
+            let launch = Launch {
+                stop_after: stop,
+                ..Launch::new(&config, &run)
+            };
+            assert!(!launch.run::<TrainBackend>(&devices).unwrap());
         }
-        assert!(launch_on::<TrainBackend>(&config, &run, None, &devices, None).unwrap());
+        let launch = Launch::new(&config, &run);
+        assert!(launch.run::<TrainBackend>(&devices).unwrap());
         let log = fs::read_to_string(folder.path().join("metrics.jsonl")).unwrap();
         let steps = log
             .lines()
@@ -81,7 +87,7 @@ fn one_device_in_a_list_is_that_device() {
         let folder = tempfile::tempdir().unwrap();
         let run = folders(folder.path());
         let done = match listed {
-            true => launch_on::<TrainBackend>(&config, &run, None, &[device], None),
+            true => Launch::new(&config, &run).run::<TrainBackend>(&[device]),
             false => launch::<TrainBackend>(&config, &run, None, &device),
         };
         assert!(done.unwrap());
@@ -89,8 +95,9 @@ fn one_device_in_a_list_is_that_device() {
     };
     assert!(run(true) == run(false));
     let run = tempfile::tempdir().unwrap();
-    let error =
-        launch_on::<TrainBackend>(&config, &folders(run.path()), None, &[], None).unwrap_err();
+    let run = folders(run.path());
+    let launch = Launch::new(&config, &run);
+    let error = launch.run::<TrainBackend>(&[]).unwrap_err();
     assert!(error.to_string().contains("no device"), "{error}");
 }
 
@@ -144,9 +151,16 @@ fn fails(stage: &Failing) -> Result<(Trainee<TrainBackend>, bool)> {
         seed: 1,
         stop_after: None,
         left_out: Default::default(),
-        nodes: None,
+        topology: None,
+        progress: &(),
     };
-    train_stage(stage, &config, &options, trainee, None, 0, &[device; 3])
+    let job = StageJob {
+        config: &config,
+        index: 0,
+        options: &options,
+        resume: None,
+    };
+    train_stage(stage, &job, trainee, &[device; 3])
 }
 
 #[test]

@@ -5,8 +5,8 @@ use std::fs;
 use std::path::Path;
 
 use anyref_train::run::checkpoint::newest;
-use anyref_train::run::config::TrainConfig;
-use anyref_train::run::launch::launch;
+use anyref_train::config::TrainConfig;
+use anyref_train::run::launch;
 
 use crate::support::{TrainBackend, alone, folders, metrics, stage, train_config, values};
 

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::Path;
 
-use anyref_train::run::launch::launch;
+use anyref_train::run::launch;
 use serde_json::{Value, json};
 
 use crate::support::{TrainBackend, alone, folders, stage, train_config};

@@ -5,11 +5,11 @@ use std::fs;
 
 use anyref_llm::LoraConfig;
 use anyref_ops::testing::fill;
-use anyref_train::run::launch::{launch, launch_on};
-use anyref_train::run::plan::Plan;
-use anyref_train::run::trainer::Stage;
+use anyref_train::run::{Launch, launch};
+use anyref_train::run::Plan;
+use anyref_train::Stage;
 use anyref_train::stages::{InstructStage, SceneContext};
-use anyref_train::trainee::Trainee;
+use anyref_train::Trainee;
 use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
@@ -88,7 +88,7 @@ fn layers_computed_again_give_the_same_gradients() {
         let batch = Stage::<TrainBackend>::batch(&stage, 0).unwrap();
         let own = Trainee::<TrainBackend>::from_inner(trainee.valid());
         let losses = Stage::<TrainBackend>::loss(&stage, &own, &batch).unwrap();
-        let (gradients, _) = losses.backward(&own, 1.0);
+        let gradients = losses.gradients(&own, 1.0);
         let mut collect = Collect {
             gradients: &gradients,
             path: Vec::new(),
@@ -219,7 +219,9 @@ fn dropout_is_not_drawn_again_beside_other_threads() {
     let folder = tempfile::tempdir().unwrap();
     let devices = [Default::default(); 2];
     let run = folders(folder.path());
-    let error = launch_on::<TrainBackend>(&config, &run, None, &devices, None).unwrap_err();
+    let error = Launch::new(&config, &run)
+        .run::<TrainBackend>(&devices)
+        .unwrap_err();
     assert!(error.to_string().contains("`--nodes`"), "{error}");
 }
 

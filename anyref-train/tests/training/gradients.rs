@@ -1,9 +1,9 @@
 //! Gradients of the mask losses, from the prompts to the pixels, against finite differences.
 
 use anyref_ops::testing::{fill, random};
-use anyref_train::run::trainer::{Losses, Stage};
+use anyref_train::{Losses, Stage};
 use anyref_train::stages::SamStage;
-use anyref_train::trainee::Trainee;
+use anyref_train::Trainee;
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, backend::Backend};
@@ -105,7 +105,7 @@ pub fn are_differences(
     loss: &dyn Fn(&Trainee<TrainBackend>) -> Losses<TrainBackend>,
     parts: &[&str],
 ) {
-    let (gradients, _) = loss(trainee).backward(trainee, 1.0);
+    let gradients = loss(trainee).gradients(trainee, 1.0);
     for part in parts {
         let pattern = Regex::new(part).unwrap();
         let mut slope = Slope {

@@ -1,9 +1,10 @@
 //! A few steps of every stage lower its loss.
 
-use anyref_train::run::config::StageConfig;
-use anyref_train::run::trainer::{RunOptions, Stage, train_stage};
+use anyref_train::config::StageConfig;
+use anyref_train::Stage;
+use anyref_train::run::{RunOptions, StageJob, train_stage};
 use anyref_train::stages::{AudioStage, ClipStage, InstructStage, SamStage, SceneContext};
-use anyref_train::trainee::Trainee;
+use anyref_train::Trainee;
 use burn::tensor::backend::Backend;
 
 use crate::support::{TrainBackend, alone, context, stage_config};
@@ -24,10 +25,17 @@ fn learns<S: Stage<TrainBackend>>(context: &SceneContext, stage: &S, config: &St
         seed: 1,
         stop_after: None,
         left_out: Default::default(),
-        nodes: None,
+        topology: None,
+        progress: &(),
+    };
+    let job = StageJob {
+        config,
+        index: 0,
+        options: &options,
+        resume: None,
     };
     let (trainee, complete) =
-        train_stage(stage, config, &options, trainee, None, 0, &[device]).unwrap();
+        train_stage(stage, &job, trainee, &[device]).unwrap();
     let after = loss(&trainee);
     assert!(
         complete && after < 0.97 * before,

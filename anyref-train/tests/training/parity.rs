@@ -76,11 +76,11 @@ fn teacher_forcing_gives_the_masks_of_the_generated_answer() {
     let chosen = output.logits.clone().argmax(1).into_data();
     let chosen: Vec<usize> = chosen.iter::<i64>().map(|token| token as usize).collect();
     let of_answer: Vec<usize> = (0..chosen.len())
-        .filter(|&index| batch.predictors[index].0 == 3)
+        .filter(|&index| batch.predicted[index].row == 3)
         .collect();
     let written: Vec<_> = of_answer
         .iter()
-        .map(|&index| batch.predicted[index])
+        .map(|&index| batch.predicted[index].token)
         .collect();
     let chosen: Vec<_> = of_answer.iter().map(|&index| chosen[index]).collect();
     assert_eq!(written.len(), 7);

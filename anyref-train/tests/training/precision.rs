@@ -4,8 +4,8 @@ use std::fs;
 use std::path::Path;
 
 use anyref_train::run::checkpoint::newest;
-use anyref_train::run::config::TrainConfig;
-use anyref_train::run::launch::launch;
+use anyref_train::config::TrainConfig;
+use anyref_train::run::launch;
 use serde_json::{Value, json};
 
 use crate::support::{TrainBackend, alone, folders, stage, train_config, values, weights};

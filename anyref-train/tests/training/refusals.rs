@@ -1,8 +1,8 @@
 //! Runs that cannot be what was meant are refused.
 
-use anyref_train::run::config::{InitialWeights, TrainConfig};
-use anyref_train::run::export::{Which, export_checkpoint};
-use anyref_train::run::launch::launch;
+use anyref_train::config::{InitialWeights, TrainConfig};
+use anyref_train::run::{Which, export_checkpoint};
+use anyref_train::run::launch;
 use serde_json::json;
 
 use crate::support::{TrainBackend, alone, folders, stage, train_config};

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyref_core::{AnyRef, Prompt, Reference};
 use anyref_data::scenes::{Scenes, Split};
 use anyref_train::run::checkpoint::{newest, position};
-use anyref_train::run::export::{Which, export_checkpoint};
-use anyref_train::run::launch::launch;
+use anyref_train::run::{Which, export_checkpoint};
+use anyref_train::run::launch;
 use serde_json::Value;
 
 use crate::common::TestBackend;
@@ -165,7 +165,7 @@ fn the_best_is_kept() {
 }
 
 /// The exported folder is a model that answers, and exporting a checkpoint writes the same.
-fn answers(run: &Path, config: &anyref_train::run::config::TrainConfig) {
+fn answers(run: &Path, config: &anyref_train::config::TrainConfig) {
     let device = Default::default();
     let mut anyref = AnyRef::<TestBackend>::load(&run.join("model"), &device).unwrap();
     anyref.generation.max_new_tokens = 3;

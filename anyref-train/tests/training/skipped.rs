@@ -4,8 +4,9 @@ use std::path::Path;
 
 use anyhow::Result;
 use anyref_train::run::checkpoint::{newest, position};
-use anyref_train::run::trainer::{Losses, RunOptions, Stage, train_stage};
-use anyref_train::trainee::Trainee;
+use anyref_train::run::{RunOptions, StageJob, train_stage};
+use anyref_train::{Losses, Stage};
+use anyref_train::Trainee;
 use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
@@ -58,7 +59,8 @@ fn go(run: &Path, bad: std::ops::Range<u64>, steps: u64) -> Result<bool> {
         seed: 1,
         stop_after: Some(steps),
         left_out: Default::default(),
-        nodes: None,
+        topology: None,
+        progress: &(),
     };
     let checkpoint = newest(&run.join("checkpoints"))?;
     let at = checkpoint.as_deref().map(position).transpose()?;
@@ -70,7 +72,13 @@ fn go(run: &Path, bad: std::ops::Range<u64>, steps: u64) -> Result<bool> {
     };
     let resume = checkpoint.as_deref().zip(at.as_ref());
     let stage = Sometimes { bad };
-    let trained = train_stage(&stage, &config, &options, trainee, resume, 0, &[device])?;
+    let job = StageJob {
+        config: &config,
+        index: 0,
+        options: &options,
+        resume,
+    };
+    let trained = train_stage(&stage, &job, trainee, &[device])?;
     Ok(trained.1)
 }
 

@@ -1,15 +1,16 @@
 //! `anyref train`, `export`, `ablate`, `pictures`, `demo-scenes` and `check-data`.
 
+mod progress;
 mod tasks;
 
 use anyhow::{Result, bail};
 use anyref_data::datasets::jsonl;
 use anyref_train::ablation::AblationConfig;
-use anyref_train::run::export::Which;
-use anyref_train::run::launch::open_scenes;
+use anyref_train::run::{Launch, Which, open_scenes};
 
 use crate::args::Common;
 use crate::args::train::TrainCommand;
+use progress::Bar;
 use tasks::{Ablation, Export, Pictures, Planning, Training};
 
 /// Runs a training command.
@@ -41,7 +42,7 @@ pub fn run(common: &Common, command: &TrainCommand) -> Result<()> {
             nodes,
             ..
         } => {
-            let nodes = nodes.clone().nodes()?;
+            let topology = nodes.clone().topology()?;
             let (config, folders) = run.open()?;
             let devices = match common.device {
                 Some(_) if !devices.is_empty() => {
@@ -50,14 +51,14 @@ pub fn run(common: &Common, command: &TrainCommand) -> Result<()> {
                 Some(number) => vec![number],
                 None => devices.clone(),
             };
-            let training = Training {
-                config: &config,
-                folders: &folders,
+            let training = Training(Launch {
                 stop_after: *stop_after,
-                nodes: nodes.as_ref(),
-            };
+                topology: topology.as_ref(),
+                progress: &Bar::default(),
+                ..Launch::new(&config, &folders)
+            });
             if common.backend.dispatch_team(&devices, training)?? {
-                let of = if nodes.is_some() { ", of node 0" } else { "" };
+                let of = if topology.is_some() { ", of node 0" } else { "" };
                 println!(
                     "done: the model is in {}{of}",
                     folders.run.join("model").display()
@@ -91,6 +92,7 @@ pub fn run(common: &Common, command: &TrainCommand) -> Result<()> {
             let ablation = Ablation {
                 config: &config,
                 folders: &folders,
+                progress: &Bar::default(),
             };
             println!("{}", common.backend.dispatch(common.device, ablation)??);
             println!("written to {}", folders.run.join("table.md").display());

@@ -1,42 +1,29 @@
-//! What this binary does on a backend.
+//! Training commands on a backend.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::Result;
 use anyref_core::{OnDevice, OnDevices};
 use anyref_train::ablation::{AblationConfig, ablate};
-use anyref_train::run::config::TrainConfig;
-use anyref_train::run::distributed::topology::Nodes;
-use anyref_train::run::export::{Which, export_adapter, export_checkpoint};
-use anyref_train::run::launch::{Folders, launch_on};
-use anyref_train::run::pictures::draw_validation;
-use anyref_train::run::plan::Plan;
+use anyref_train::config::TrainConfig;
+use anyref_train::run::{
+    Folders, Launch, Plan, Progress, Which, draw_validation, export_adapter, export_checkpoint,
+};
 use burn::backend::Autodiff;
 use burn::tensor::backend::Backend;
 
 /// Trains or resumes a run; tells whether it is complete.
-pub struct Training<'a> {
-    pub config: &'a TrainConfig,
-    pub folders: &'a Folders,
-    pub stop_after: Option<u64>,
-    pub nodes: Option<&'a Nodes>,
-}
+pub struct Training<'a>(pub Launch<'a>);
 
 impl OnDevices for Training<'_> {
     type Output = Result<bool>;
 
     fn run<B: Backend>(self, devices: &[B::Device]) -> Result<bool> {
-        launch_on::<Autodiff<B>>(
-            self.config,
-            self.folders,
-            self.stop_after,
-            devices,
-            self.nodes,
-        )
+        self.0.run::<Autodiff<B>>(devices)
     }
 }
 
-/// Says what a run would train.
+/// Plans a run.
 pub struct Planning<'a> {
     pub config: &'a TrainConfig,
     pub folders: &'a Folders,
@@ -54,13 +41,14 @@ impl OnDevice for Planning<'_> {
 pub struct Ablation<'a> {
     pub config: &'a AblationConfig,
     pub folders: &'a Folders,
+    pub progress: &'a dyn Progress,
 }
 
 impl OnDevice for Ablation<'_> {
     type Output = Result<String>;
 
     fn run<B: Backend>(self, device: &B::Device) -> Result<String> {
-        ablate::<Autodiff<B>>(self.config, self.folders, device)
+        ablate::<Autodiff<B>>(self.config, self.folders, self.progress, device)
     }
 }
 
@@ -86,7 +74,7 @@ pub struct Export<'a> {
     pub folders: &'a Folders,
     pub which: Which,
     pub out: &'a Path,
-    /// What was trained alone.
+    /// Whether only the trained weights are written, as an adapter.
     pub adapter: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Reading checkpoints, and what a run starts from.
+//! Reading checkpoints and initial weights.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::run::optimizer::{Moments, Optimizer};
 ///
 /// # Errors
 /// When the checkpoint's `model.safetensors` is missing or damaged.
-pub fn missing<B: AutodiffBackend, M: Module<B>>(
+pub(in crate::run) fn missing<B: AutodiffBackend, M: Module<B>>(
     path: &Path,
     module: &M,
 ) -> Result<BTreeSet<String>> {
@@ -27,18 +27,18 @@ pub fn missing<B: AutodiffBackend, M: Module<B>>(
         .collect())
 }
 
-/// Reads a checkpoint's weights into a module that has those in `given` already.
+/// Reads a checkpoint's weights into a module that has the `initial` ones already, by name.
 ///
 /// # Errors
-/// When the checkpoint's `model.safetensors` is missing or damaged, lacks a parameter that is not in `given`, or has
-/// one that the module lacks or that is of another shape or type there.
+/// When the checkpoint's `model.safetensors` is missing or damaged, lacks a parameter that is not in
+/// `initial`, or has one that the module lacks or that is of another shape or type there.
 pub fn load_weights<B: AutodiffBackend, M: Module<B>>(
     path: &Path,
     mut module: M,
-    given: &BTreeSet<String>,
+    initial: &BTreeSet<String>,
 ) -> Result<M> {
     let lacks = missing::<B, M>(path, &module)?;
-    if let Some(name) = lacks.difference(given).next() {
+    if let Some(name) = lacks.difference(initial).next() {
         bail!(
             "{} has no {name}: it is of another model, or of a run with another `start`",
             path.display()
@@ -54,13 +54,14 @@ pub fn load_weights<B: AutodiffBackend, M: Module<B>>(
     Ok(module)
 }
 
-/// Reads the weights that the optimizer left into a module that has their running mean, as far as they are among
-/// `trained`, by name; where a checkpoint has no mean, they are the model's. What is trained no more stays the mean.
+/// Reads the weights as the optimizer left them into a module that has their moving average, as far
+/// as they are among `trained`, by name; where a checkpoint has no average, they are the model's.
+/// Others stay the average.
 ///
 /// # Errors
-/// When the checkpoint's `live.safetensors` is missing or damaged, or has a parameter that is of another shape or type in
-/// the module.
-pub fn load_live<B: AutodiffBackend, M: Module<B>>(
+/// When the checkpoint's `live.safetensors` is missing or damaged, or has a parameter that is of
+/// another shape or type in the module.
+pub(in crate::run) fn load_live<B: AutodiffBackend, M: Module<B>>(
     path: &Path,
     position: &Position,
     trained: &BTreeSet<String>,
@@ -87,14 +88,14 @@ pub fn load_live<B: AutodiffBackend, M: Module<B>>(
     Ok(module)
 }
 
-/// Reads all of a model folder. What only training has, its heads, stays as it is, and so do adapters
-/// that the folder lacks. Returns also the names of what was read.
+/// Reads all of a model folder. Pretraining heads stay as they are, and so do adapters that the
+/// folder lacks. Returns also the names of the parameters that were read.
 ///
 /// # Errors
-/// When the folder is not there or has no weights that can be read. When these lack a parameter of
-/// the module that is neither of its heads nor of adapters, or have one that the module lacks or that is of another
-/// shape or type there.
-pub fn load_start<B: AutodiffBackend, M: Module<B>>(
+/// When the folder is not there or has no weights that can be read. When these
+/// lack a parameter of the module that is neither of its heads nor of adapters, or have one that the
+/// module lacks or that is of another shape or type there.
+pub(in crate::run) fn load_start<B: AutodiffBackend, M: Module<B>>(
     from: &Path,
     mut module: M,
 ) -> Result<(M, Vec<String>)> {
@@ -115,13 +116,13 @@ pub fn load_start<B: AutodiffBackend, M: Module<B>>(
     Ok((module, report.loaded))
 }
 
-/// Reads some parts of a model folder or of a checkpoint; the others stay as they are. Returns also the names of what
-/// was read.
+/// Reads some parts of a model folder or of a checkpoint; the others stay as they are. Returns also
+/// the names of the parameters that were read.
 ///
 /// # Errors
-/// When there is nothing at `from`, it cannot be read, or the module has none of the parameters of one of the `parts`.
-/// When `from` lacks a parameter of such a part, or has one that the module lacks or that is of another shape or type
-/// there.
+/// When there is nothing at `from`, it cannot be read, or the module has none of the parameters of
+/// one of the `parts`. When `from` lacks a parameter of such a part, or has one that the module lacks
+/// or that is of another shape or type there.
 pub fn load_parts<B: AutodiffBackend, M: Module<B>>(
     from: &Path,
     parts: &[String],
@@ -169,9 +170,9 @@ pub fn load_parts<B: AutodiffBackend, M: Module<B>>(
 /// Reads the optimizer's moments.
 ///
 /// # Errors
-/// When the checkpoint's `optimizer.safetensors` is missing or damaged, or its moments are not just those of the
-/// parameters that `position` names.
-pub fn load_optimizer<B: AutodiffBackend>(
+/// When the checkpoint's `optimizer.safetensors` is missing or damaged, or its moments are not just
+/// those of the parameters that `position` names.
+pub(in crate::run) fn load_optimizer<B: AutodiffBackend>(
     path: &Path,
     position: &Position,
     optimizer: &mut Optimizer<B>,

@@ -1,5 +1,5 @@
-//! Checkpoints that survive a kill: written beside, then renamed. They hold what a run cannot take from where it
-//! started.
+//! Checkpoints that survive a kill: written beside, then renamed. They leave out weights that a run
+//! has from its start.
 
 mod list;
 mod load;
@@ -12,22 +12,23 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::precision::LossScale;
+use super::loss_scale::LossScale;
 
 pub use list::newest;
-pub use load::{load_live, load_optimizer, load_parts, load_start, load_weights, missing};
-pub use save::{State, save};
+pub use load::{load_parts, load_weights};
+pub(super) use load::{load_live, load_optimizer, load_start, missing};
+pub(super) use save::{State, save};
 
 /// The model, in a checkpoint's folder.
 const MODEL: &str = "model.safetensors";
-/// The weights that the optimizer left, where the model is their running mean.
+/// The weights as the optimizer left them, where the model is their moving average.
 const LIVE: &str = "live.safetensors";
-/// What the optimizer remembers.
+/// Moments of the optimizer.
 const OPTIMIZER: &str = "optimizer.safetensors";
-/// Where the run stands.
+/// Position of the run.
 const POSITION: &str = "position.json";
 
-/// Where a run stands.
+/// Position of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Position {
     /// Index of the stage in the config.
@@ -38,21 +39,21 @@ pub struct Position {
     pub updates: BTreeMap<String, usize>,
     /// Best validation score of the stage so far.
     pub best: Option<f64>,
-    /// What the loss is scaled by, where it is.
+    /// Scale of the loss, for steps in f16.
     #[serde(default)]
     pub loss_scale: Option<LossScale>,
     /// Steps of the stage that had no finite gradient and changed nothing.
     #[serde(default)]
     pub skipped: u64,
-    /// Those of them in a row up to now.
+    /// Skipped steps in a row up to now.
     #[serde(default)]
     pub skipped_in_a_row: u32,
-    /// Whether the model is the running mean of the weights, which are in a file of their own.
+    /// Whether the model is the moving average (EMA) of the weights, which are in a file of their own.
     #[serde(default)]
     pub averaged: bool,
 }
 
-/// Where a checkpoint stands.
+/// Reads the position of a checkpoint.
 ///
 /// # Errors
 /// When the checkpoint's `position.json` is missing or damaged.
@@ -67,7 +68,8 @@ pub fn position(path: &Path) -> Result<Position> {
     })
 }
 
-/// A score as it can be written and read without a change: JSON's numbers are read back to all but their last digit.
+/// Score in single precision, which is written and read without a change: JSON's numbers are read
+/// back to all but their last digit.
 pub(super) fn single(score: f64) -> f64 {
     f64::from(score as f32)
 }

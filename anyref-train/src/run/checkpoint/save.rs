@@ -1,4 +1,4 @@
-//! Writing a checkpoint, and deleting those that it takes the place of.
+//! Writing a checkpoint, and deleting those that it replaces.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,26 +14,27 @@ use super::list::{list, place_of};
 use super::{LIVE, MODEL, OPTIMIZER, POSITION, Position};
 use crate::run::optimizer::Optimizer;
 
-/// What a checkpoint holds.
-pub struct State<'a, B: AutodiffBackend, M: AutodiffModule<B>> {
-    /// The model: the weights that the optimizer left, or where there is one their running mean.
-    pub model: &'a M::InnerModule,
+/// Contents of a checkpoint.
+pub(in crate::run) struct State<'a, B: AutodiffBackend, M: AutodiffModule<B>> {
+    /// The model: the weights as the optimizer left them, or their moving average.
+    pub(in crate::run) model: &'a M::InnerModule,
     /// Parameters, by name, that are left out of it.
-    pub left_out: &'a BTreeSet<String>,
-    /// The weights that the optimizer left, and the names of those that it changes, where the model is another.
-    pub live: Option<(&'a M, &'a BTreeSet<String>)>,
-    /// What the optimizer remembers.
-    pub optimizer: &'a Optimizer<B>,
-    /// Where the run stands; the optimizer's updates are filled in.
-    pub position: &'a Position,
+    pub(in crate::run) left_out: &'a BTreeSet<String>,
+    /// The weights as the optimizer left them, and the names of the trained ones, where the model is
+    /// their average.
+    pub(in crate::run) live: Option<(&'a M, &'a BTreeSet<String>)>,
+    /// The optimizer, with its moments.
+    pub(in crate::run) optimizer: &'a Optimizer<B>,
+    /// Position of the run; the optimizer's updates are filled in.
+    pub(in crate::run) position: &'a Position,
 }
 
 /// Writes a checkpoint folder, and deletes all but it and those right before it, `keep` in all.
 ///
 /// # Errors
-/// As [`write_checkpoint`], when another file or folder cannot be written, renamed or deleted, and when a checkpoint in
-/// `folder` has no `position.json`.
-pub fn save<B: AutodiffBackend, M: AutodiffModule<B>>(
+/// As [`write_checkpoint`], when another file or folder cannot be written, renamed or deleted, and
+/// when a checkpoint in `folder` has no `position.json`.
+pub(in crate::run) fn save<B: AutodiffBackend, M: AutodiffModule<B>>(
     folder: &Path,
     state: &State<'_, B, M>,
     keep: usize,
@@ -41,7 +42,7 @@ pub fn save<B: AutodiffBackend, M: AutodiffModule<B>>(
     let position = state.position;
     let name = format!("stage-{}-step-{:08}", position.stage, position.step);
     let (target, partial) = (folder.join(&name), folder.join(format!("{name}.partial")));
-    // What an attempt that was killed left there would become part of this one.
+    // Files of an attempt that was killed would become part of this one.
     if partial.exists() {
         fs::remove_dir_all(&partial)
             .with_context(|| format!("cannot delete {}", partial.display()))?;
@@ -120,8 +121,8 @@ fn reached_the_disk(file: &Path) -> Result<()> {
     synced.with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// Deletes all checkpoints but so many: `target`, and the last before it. One that is further on was left behind by a run
-/// that went on from an earlier step since, and nothing would go on from what was saved now.
+/// Deletes all checkpoints but `keep`: `target`, and the last before it. One that is further on was
+/// left behind by a run that went on from an earlier step since, and would hide `target`.
 fn prune(folder: &Path, target: &Path, keep: usize) -> Result<()> {
     let (after, up_to): (Vec<_>, Vec<_>) = list(folder)?
         .into_iter()

@@ -4,11 +4,12 @@
 mod all_reduce;
 #[cfg(not(feature = "collective"))]
 mod single;
-pub mod topology;
+mod topology;
 #[cfg(feature = "collective")]
 mod worker;
 
 #[cfg(not(feature = "collective"))]
-pub(in crate::run) use single::{Peer, PeerStopped};
+pub(in crate::run) use single::{Worker, WorkerStopped};
+pub use topology::Topology;
 #[cfg(feature = "collective")]
-pub(in crate::run) use worker::{Peer, PeerStopped};
+pub(in crate::run) use worker::{Worker, WorkerStopped};

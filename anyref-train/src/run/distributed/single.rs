@@ -1,4 +1,4 @@
-//! What takes the place of several devices in a build without the feature `collective`.
+//! Worker of a build without the feature `collective`, which has none.
 
 use core::convert::Infallible;
 use core::marker::PhantomData;
@@ -9,35 +9,35 @@ use burn::optim::GradientsParams;
 use burn::tensor::backend::AutodiffBackend;
 
 use super::super::checkpoint::Position;
-use super::topology::Nodes;
+use super::topology::Topology;
 
-/// What a device would say when another one has failed.
+/// Error of a device when another one has failed.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("another device stopped")]
-pub(in crate::run) struct PeerStopped;
+pub(in crate::run) struct WorkerStopped;
 
-/// There is none.
+/// A type without values.
 #[derive(Debug)]
-pub(in crate::run) struct Peer<B: AutodiffBackend> {
+pub(in crate::run) struct Worker<B: AutodiffBackend> {
     nobody: Infallible,
     backend: PhantomData<fn() -> B>,
 }
 
-impl<B: AutodiffBackend> Peer<B> {
+impl<B: AutodiffBackend> Worker<B> {
     pub(in crate::run) fn join(
         _rank: usize,
         count: usize,
-        nodes: Option<&Nodes>,
+        topology: Option<&Topology>,
         _device: &B::Device,
     ) -> Result<Self> {
-        let count = count * nodes.map_or(1, Nodes::count);
+        let count = count * topology.map_or(1, Topology::count);
         bail!("{count} devices learn together in a build with `--features collective` only")
     }
 
-    pub(in crate::run) fn agree<M: Module<B>>(
+    pub(in crate::run) fn check_same<M: Module<B>>(
         &self,
         _position: &Position,
-        _plan: u64,
+        _settings: u64,
         _module: &M,
     ) -> Result<()> {
         match self.nobody {}

@@ -1,20 +1,22 @@
-//! Several machines that learn together: where they are, and which of them this one is.
+//! Addresses and rank of machines that learn together.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use anyhow::{Context, Result, ensure};
 
-/// This machine among several. Each runs the same command with a number of its own; number 0 logs, validates and writes
-/// the checkpoints, from which all go on after a stop.
+/// This machine among several. Each runs the same command with a rank of its own; number 0 logs,
+/// validates and writes the checkpoints, from which all go on after a stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Nodes {
+pub struct Topology {
     /// `HOST:PORT` of each, by which the others reach it; it listens at the port.
     pub addresses: Vec<String>,
-    /// Which this is, from 0.
+    /// Rank of this machine, from 0.
     pub rank: usize,
 }
 
-impl Nodes {
+impl Topology {
+    /// Refuses what cannot be several machines.
+    ///
     /// # Errors
     /// When there are not several, this is none of them, or an address is none.
     pub fn check(&self) -> Result<()> {
@@ -35,21 +37,18 @@ impl Nodes {
         Ok(())
     }
 
-    /// How many there are.
+    /// Number of machines.
     pub fn count(&self) -> usize {
         self.addresses.len()
     }
 
-    /// Where this one listens.
-    ///
-    /// # Errors
-    /// When its address has no port.
-    pub fn port(&self) -> Result<u16> {
+    /// Port at which this machine listens.
+    pub(super) fn port(&self) -> Result<u16> {
         Ok(resolved(&self.addresses[self.rank])?.port())
     }
 }
 
-/// An address that the system knows, of IPv4, at which burn's server listens.
+/// IPv4 address of a name; burn's server listens at those.
 fn resolved(address: &str) -> Result<SocketAddr> {
     let mut found = address
         .to_socket_addrs()
@@ -67,12 +66,12 @@ mod tests {
     fn what_does_not_fit_together_is_named() {
         let nodes = |rank, addresses: &[&str]| {
             let addresses = addresses.iter().copied().map(String::from).collect();
-            Nodes { addresses, rank }
+            Topology { addresses, rank }
         };
         let good = nodes(1, &["127.0.0.1:4000", "127.0.0.1:4001"]);
         good.check().unwrap();
         assert_eq!(good.port().unwrap(), 4001);
-        let refused = |nodes: Nodes, part: &str| {
+        let refused = |nodes: Topology, part: &str| {
             let error = format!("{:#}", nodes.check().unwrap_err());
             assert!(error.contains(part), "{error}");
         };

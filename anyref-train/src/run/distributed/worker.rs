@@ -1,5 +1,5 @@
-//! Several devices that learn together, a thread each, on one machine or on several: burn's collective averages their
-//! gradients.
+//! Worker: one of several devices that learn together, a thread each, on one machine or on several.
+//! burn's collective averages their gradients.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Result, anyhow};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
-use burn::tensor::backend::AutodiffBackend;
+use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{DType, Tensor, TensorPrimitive};
 use burn_collective::{
     CollectiveConfig, CollectiveError, PeerId, ReduceOperation, all_reduce, finish_collective,
@@ -15,64 +15,64 @@ use burn_collective::{
 };
 
 use super::super::checkpoint::Position;
-use super::all_reduce::{Exchange, LIMIT, MESSAGE, SHORT};
-use super::topology::Nodes;
+use super::all_reduce::{AllReduce, MESSAGE_LENGTH, REFUSAL_TIMEOUT, TIMEOUT};
+use super::topology::Topology;
 
-/// What a device says when another one has failed; the other's own error is what matters.
+/// Error of a device when another one has failed, whose own error says why.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("another device stopped")]
-pub(in crate::run) struct PeerStopped;
+pub(in crate::run) struct WorkerStopped;
 
-/// One of the devices that carry out a stage. When it is dropped before [`finish`](Self::finish), by an error or a
-/// panic, all others are told, so that none waits for it.
-pub(in crate::run) struct Peer<B: AutodiffBackend> {
+/// One of the devices that carry out a stage. When it is dropped before [`finish`](Self::finish), by
+/// an error or a panic, all others are told, so that none waits for it.
+pub(in crate::run) struct Worker<B: AutodiffBackend> {
     /// Its number among the devices of this machine, and how many these are.
     local: [usize; 2],
     /// The number of this machine, and how many there are.
     node: [usize; 2],
     /// The other machines, for the first device of this one.
-    exchange: Option<Arc<Mutex<Exchange<B::InnerBackend>>>>,
+    machines: Option<Arc<Mutex<AllReduce<B::InnerBackend>>>>,
     device: B::Device,
     finished: bool,
 }
 
-impl<B: AutodiffBackend> Peer<B> {
-    /// Joins `count` devices of this machine as number `rank` of them, and those of all `nodes` where there are several;
-    /// returns once all of them have. There may be one such group at a time in a process.
+impl<B: AutodiffBackend> Worker<B> {
+    /// Joins `count` devices of this machine as number `rank` of them, and those of all machines of
+    /// `topology`; returns once all of them have. There may be one such group at a time in a process.
     pub(in crate::run) fn join(
         rank: usize,
         count: usize,
-        nodes: Option<&Nodes>,
+        topology: Option<&Topology>,
         device: &B::Device,
     ) -> Result<Self> {
         let config = CollectiveConfig::default().with_num_devices(count);
         register::<B::InnerBackend>(PeerId::from(rank), device.clone(), config)
             .map_err(|error| anyhow!("device {rank} cannot join the others: {error:?}"))?;
-        let mut peer = Self {
+        let mut worker = Self {
             local: [rank, count],
             node: [0, 1],
-            exchange: None,
+            machines: None,
             device: device.clone(),
             finished: false,
         };
-        if let Some(nodes) = nodes {
-            peer.node = [nodes.rank, nodes.count()];
+        if let Some(topology) = topology {
+            worker.node = [topology.rank, topology.count()];
             if rank == 0 {
-                peer.exchange = Some(Exchange::shared(nodes)?);
+                worker.machines = Some(AllReduce::shared(topology)?);
             }
         }
-        Ok(peer)
+        Ok(worker)
     }
 
-    /// Refuses to learn something else than the others: from another place or other weights, by other settings (`plan`
-    /// stands for them), or with another number of devices a machine.
+    /// Refuses to learn something else than the others: from another position or other weights, by
+    /// other `settings` (a hash of them), or with another number of devices a machine.
     ///
     /// # Errors
     /// When others differ, or one has stopped.
-    pub(in crate::run) fn agree<M: Module<B>>(
+    pub(in crate::run) fn check_same<M: Module<B>>(
         &self,
         position: &Position,
-        plan: u64,
+        settings: u64,
         module: &M,
     ) -> Result<()> {
         let mut own = vec![
@@ -81,8 +81,8 @@ impl<B: AutodiffBackend> Peer<B> {
             self.local[1] as f32,
         ];
         // Whole numbers whose sum over many devices f32 holds exactly.
-        own.extend((0..4).map(|part| (plan >> (16 * part) & 0xffff) as f32));
-        let whole = own.len();
+        own.extend((0..4).map(|quarter| (settings >> (16 * quarter) & 0xffff) as f32));
+        let numbers = own.len();
         own.push(balance(module, &self.device));
         let place = Tensor::<B::InnerBackend, 1>::from_floats(own.as_slice(), &self.device);
         let mean = self.mean(place)?.into_data().convert::<f32>();
@@ -91,33 +91,33 @@ impl<B: AutodiffBackend> Peer<B> {
             .zip(&own)
             .map(|(mean, own)| (mean - own).abs() * self.count() as f32)
             .collect();
-        let differs = |most: f32, parts: &[f32]| parts.iter().any(|&apart| apart > most);
+        let differs = |most: f32, apart: &[f32]| apart.iter().any(|&apart| apart > most);
         let refusal = if differs(0.5, &apart[..2]) {
             format!(
                 "would go on from stage {} step {}, and others from elsewhere: give all nodes the run's folder of node 0",
                 position.stage, position.step
             )
-        } else if differs(0.5, &apart[2..whole]) {
+        } else if differs(0.5, &apart[2..numbers]) {
             "learns by other settings than others, or with another number of devices a machine: give all nodes the same \
              configuration and --devices"
                 .into()
         // Sums may be rounded in another order elsewhere.
-        } else if differs(1e-5 * self.count() as f32, &apart[whole..]) {
+        } else if differs(1e-5 * self.count() as f32, &apart[numbers..]) {
             "starts from other weights than others: give all nodes the same files to start from"
                 .into()
         } else {
             return Ok(());
         };
         // Others refuse by the same sum, which they have to have before this machine is gone.
-        self.part(SHORT);
+        self.leave(REFUSAL_TIMEOUT);
         Err(anyhow!("device {} {refusal}", self.rank()))
     }
 
     /// Stays until the other machines have what they wait for.
-    fn part(&self, limit: Duration) {
-        if let Some(exchange) = &self.exchange {
-            let mut exchange = exchange.lock().unwrap_or_else(PoisonError::into_inner);
-            exchange.part(limit);
+    fn leave(&self, limit: Duration) {
+        if let Some(machines) = &self.machines {
+            let mut machines = machines.lock().unwrap_or_else(PoisonError::into_inner);
+            machines.leave(limit);
         }
     }
 
@@ -161,7 +161,7 @@ impl<B: AutodiffBackend> Peer<B> {
         let counts = self.sum(flags)?.into_data().convert::<f32>();
         let counts = counts.iter::<f32>().collect::<Vec<_>>();
         let mut rows = Rows {
-            peer: self,
+            worker: self,
             gradients,
             counts: counts.into_iter(),
             row: Vec::new(),
@@ -176,10 +176,10 @@ impl<B: AutodiffBackend> Peer<B> {
         }
     }
 
-    /// Leaves the others in peace.
+    /// Leaves the others at the end of the stage.
     pub(in crate::run) fn finish(mut self) -> Result<()> {
         self.finished = true;
-        self.part(LIMIT);
+        self.leave(TIMEOUT);
         finish_collective::<B::InnerBackend>(PeerId::from(self.local[0])).map_err(failure)
     }
 
@@ -194,10 +194,10 @@ impl<B: AutodiffBackend> Peer<B> {
         if self.node[1] == 1 {
             return Ok(sum);
         }
-        let total = match &self.exchange {
-            Some(exchange) => {
-                let mut exchange = exchange.lock().unwrap_or_else(PoisonError::into_inner);
-                exchange.sum(sum)?
+        let total = match &self.machines {
+            Some(machines) => {
+                let mut machines = machines.lock().unwrap_or_else(PoisonError::into_inner);
+                machines.sum(sum)?
             }
             None => sum.zeros_like(),
         };
@@ -217,7 +217,7 @@ impl<B: AutodiffBackend> Peer<B> {
     }
 }
 
-impl<B: AutodiffBackend> Drop for Peer<B> {
+impl<B: AutodiffBackend> Drop for Worker<B> {
     fn drop(&mut self) {
         if !self.finished {
             reset_collective::<B::InnerBackend>();
@@ -229,7 +229,7 @@ impl<B: AutodiffBackend> Drop for Peer<B> {
 fn failure(error: CollectiveError) -> anyhow::Error {
     use CollectiveError::{LocalServerMissing, MultipleUnregister, RegisterNotFirstOperation};
     match error {
-        LocalServerMissing | RegisterNotFirstOperation | MultipleUnregister => PeerStopped.into(),
+        LocalServerMissing | RegisterNotFirstOperation | MultipleUnregister => WorkerStopped.into(),
         other => anyhow!("the devices' gradients cannot be averaged: {other:?}"),
     }
 }
@@ -249,39 +249,46 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Present<'_> {
     }
 }
 
-/// Gives a parameter its part of an averaged row, which begins at a place.
+/// Registers the gradient of a parameter, which begins at an offset of an averaged row.
 type Owner<B> = Box<dyn FnOnce(&mut GradientsParams, &Tensor<B, 1>, usize)>;
 
-/// A part of a row, and whose it is.
-type Part<B> = (Tensor<B, 1>, Owner<B>);
+/// Flat gradient in a row, and the parameter that it is of.
+struct Flat<B: Backend> {
+    gradient: Tensor<B, 1>,
+    owner: Owner<B>,
+}
 
-/// Averages gradients, many parameters in a row of a message's length or more: each operation costs a journey to the
-/// others and back, and copies of all that is in it.
+/// Averages gradients, many parameters in a row of a message's length or more: each operation costs
+/// a round trip to the others, and copies of all that is in it.
 struct Rows<'a, B: AutodiffBackend> {
-    peer: &'a Peer<B>,
+    worker: &'a Worker<B>,
     gradients: GradientsParams,
     /// On how many devices each trained parameter that is still to come has a gradient.
     counts: std::vec::IntoIter<f32>,
-    row: Vec<Part<B::InnerBackend>>,
+    row: Vec<Flat<B::InnerBackend>>,
     length: usize,
     failed: Option<anyhow::Error>,
 }
 
 impl<B: AutodiffBackend> Rows<'_, B> {
-    /// Averages what is in the row.
+    /// Averages the gradients in the row.
     fn close(&mut self) {
-        let (parts, owners): (Vec<_>, Vec<_>) = self.row.drain(..).unzip();
+        let (gradients, owners): (Vec<_>, Vec<_>) = self
+            .row
+            .drain(..)
+            .map(|flat| (flat.gradient, flat.owner))
+            .unzip();
         self.length = 0;
-        if parts.is_empty() || self.failed.is_some() {
+        if gradients.is_empty() || self.failed.is_some() {
             return;
         }
-        let lengths: Vec<usize> = parts.iter().map(|part| part.dims()[0]).collect();
-        match self.peer.mean(Tensor::cat(parts, 0)) {
+        let lengths: Vec<usize> = gradients.iter().map(|flat| flat.dims()[0]).collect();
+        match self.worker.mean(Tensor::cat(gradients, 0)) {
             Ok(mean) => {
-                let mut taken = 0;
+                let mut offset = 0;
                 for (owner, length) in owners.into_iter().zip(lengths) {
-                    owner(&mut self.gradients, &mean, taken);
-                    taken += length;
+                    owner(&mut self.gradients, &mean, offset);
+                    offset += length;
                 }
             }
             Err(error) => self.failed = Some(error),
@@ -300,20 +307,24 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Rows<'_, B> {
         let (id, shape) = (param.id, param.shape());
         let elements = shape.num_elements();
         let own = self.gradients.remove::<B::InnerBackend, D>(id);
-        let own = own.unwrap_or_else(|| Tensor::zeros(shape.clone(), &self.peer.device));
-        let owner: Owner<_> = Box::new(move |gradients, mean, from| {
-            let part = mean.clone().narrow(0, from, elements).reshape(shape);
-            gradients.register::<B::InnerBackend, D>(id, part);
+        let own = own.unwrap_or_else(|| Tensor::zeros(shape.clone(), &self.worker.device));
+        let owner: Owner<_> = Box::new(move |gradients, mean, offset| {
+            let own = mean.clone().narrow(0, offset, elements).reshape(shape);
+            gradients.register::<B::InnerBackend, D>(id, own);
         });
-        self.row.push((own.reshape([elements]), owner));
+        self.row.push(Flat {
+            gradient: own.reshape([elements]),
+            owner,
+        });
         self.length += elements;
-        if self.length >= MESSAGE {
+        if self.length >= MESSAGE_LENGTH {
             self.close();
         }
     }
 }
 
-/// The sum of all weights as a part of the sum of their sizes, which differs from model to model.
+/// The sum of all weights as a share of the sum of their magnitudes, which differs from model to
+/// model.
 fn balance<B: AutodiffBackend, M: Module<B>>(module: &M, device: &B::Device) -> f32 {
     struct Sums<B: AutodiffBackend>([Tensor<B::InnerBackend, 1>; 2]);
 

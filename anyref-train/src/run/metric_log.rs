@@ -1,7 +1,7 @@
 //! Metrics as JSON lines, and the same for TensorBoard.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, IsTerminal, Write};
+use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -16,7 +16,7 @@ const TENSORBOARD: &str = "tensorboard";
 /// Appends one JSON object a line; every line has `stage`, `step` and `kind`. A folder `tensorboard` beside
 /// the log holds the same numbers, by tags `STAGE/KIND/NAME`.
 #[derive(Debug)]
-pub struct MetricLog {
+pub(super) struct MetricLog {
     path: PathBuf,
     file: File,
     events: EventFile,
@@ -30,7 +30,7 @@ impl MetricLog {
     ///
     /// # Errors
     /// When the log cannot be opened or written, or the folder `tensorboard` beside it cannot be written.
-    pub fn open(path: &Path, stage: usize, step: u64) -> Result<Self> {
+    pub(super) fn open(path: &Path, stage: usize, step: u64) -> Result<Self> {
         let mut kept = Vec::new();
         if path.exists() {
             kept = BufReader::new(File::open(path)?)
@@ -70,9 +70,10 @@ impl MetricLog {
         })
     }
 
-    /// Writes a line. Where that cannot be done, as on a full disk, the run goes on without it, being worth more than its
-    /// log: it is said on standard error, once for all lines in a row, and the next line is tried all the same.
-    pub fn write(&mut self, kind: &str, stage: usize, step: u64, metrics: &[(String, f64)]) {
+    /// Writes a line. Where that cannot be done, as on a full disk, the run goes on without it, being
+    /// worth more than its log: a warning is logged, once for all lines in a row, and the next line is
+    /// tried all the same.
+    pub(super) fn write(&mut self, kind: &str, stage: usize, step: u64, metrics: &[(String, f64)]) {
         let mut line = Map::new();
         line.insert("kind".into(), json!(kind));
         line.insert("stage".into(), json!(stage));
@@ -82,7 +83,7 @@ impl MetricLog {
         }
         let written = self.append(&Value::Object(line));
         if let Some(complaint) = self.complaint(written) {
-            say(&complaint);
+            log::warn!("{complaint}");
         }
     }
 
@@ -106,14 +107,6 @@ impl MetricLog {
             "{error:#}: the run goes on, and its log lacks lines until it can be written"
         ))
     }
-}
-
-/// Says something on standard error: below a progress bar, not within it. Where that cannot be written either, nothing
-/// ends for it.
-fn say(message: &str) {
-    let mut stderr = io::stderr().lock();
-    let before = if stderr.is_terminal() { "\n" } else { "" };
-    let _ = writeln!(stderr, "{before}{message}");
 }
 
 /// Adds a line to the log, whole or not at all, for half a line would spoil the next.

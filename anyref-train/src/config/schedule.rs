@@ -2,16 +2,16 @@
 
 use serde::{Deserialize, Serialize};
 
-/// How the learning rate falls after warm-up.
+/// Fall of the learning rate after warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum Decay {
-    /// In a straight line to zero (the paper's).
+    /// Straight line to zero (the paper's).
     #[default]
     Linear,
-    /// Along half a cosine to zero.
+    /// Half a cosine to zero.
     Cosine,
-    /// Not at all.
+    /// None.
     Constant,
 }
 
@@ -24,7 +24,7 @@ pub struct Schedule {
     pub warmup: u64,
     /// Steps in all.
     pub steps: u64,
-    /// What follows the warm-up.
+    /// Fall after the warm-up.
     pub decay: Decay,
 }
 

@@ -1,0 +1,11 @@
+//! Configuration of a training run, as JSON.
+
+mod preset;
+mod schedule;
+mod stage;
+mod train;
+
+pub use crate::feature_cache::FeatureCacheConfig;
+pub use schedule::{Decay, Schedule};
+pub use stage::{DataConfig, Precision, StageConfig, StageKind};
+pub use train::{InitialWeights, TrainConfig};

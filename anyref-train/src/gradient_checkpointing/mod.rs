@@ -1,0 +1,8 @@
+//! Gradient checkpointing: values that are recomputed for the gradient instead of being kept, layer
+//! by layer ([`Checkpointed`]) or element by element ([`Recomputing`]).
+
+mod elementwise;
+mod layers;
+
+pub use elementwise::Recomputing;
+pub(crate) use layers::{Boundary, Checkpointed, Layers, States};

@@ -1,0 +1,151 @@
+//! Folders of a run, its scenes and its tokenizer: everything that its stages share.
+
+use std::path::{Path, PathBuf};
+
+use anyhow::{Result, bail};
+use anyref_core::AnyRefConfig;
+use anyref_data::scenes::Scenes;
+use anyref_llm::tokenizer::Tokenizer;
+use anyref_llm::train_tokenizer;
+use anyref_weights::local_path;
+
+use crate::config::{InitialWeights, TrainConfig};
+use crate::stages::{SceneContext, StageContext};
+
+/// The run's tokenizer, in its folder.
+pub(super) const TOKENIZER: &str = "tokenizer.json";
+
+/// Folders that a run reads and writes.
+#[derive(Debug, Clone)]
+pub struct Folders {
+    /// The run's own folder.
+    pub run: PathBuf,
+    /// The unpacked stamps.
+    pub stamps: PathBuf,
+    /// Photographic backgrounds, if there are any.
+    pub backgrounds: Option<PathBuf>,
+}
+
+/// Opens the scenes of a run.
+///
+/// # Errors
+/// As [`Scenes::shapes`] or [`Scenes::stamps`], whichever the configuration asks for.
+pub fn open_scenes(config: &TrainConfig, folders: &Folders) -> Result<Scenes> {
+    Ok(if config.shapes {
+        Scenes::shapes(config.scenes.clone())?
+    } else {
+        let backgrounds = folders.backgrounds.as_deref();
+        Scenes::stamps(&folders.stamps, backgrounds, config.scenes.clone())?
+    })
+}
+
+/// Context that the stages of a run share, with scenes where any of them needs those.
+#[derive(Debug)]
+pub(super) enum RunContext {
+    Scenes(Box<SceneContext>),
+    Data(Box<StageContext>),
+}
+
+impl RunContext {
+    /// Opens the scenes and the tokenizer, and reads the configuration of the model to start from.
+    pub(super) fn open(config: &TrainConfig, folders: &Folders) -> Result<Self> {
+        let scenes = match config.needs_scenes() {
+            true => Some(open_scenes(config, folders)?),
+            false => None,
+        };
+        let tokenizer = tokenizer(&folders.run, scenes.as_ref(), config)?;
+        let mut model = config.model.clone();
+        match &config.start {
+            // The sizes are those of the weights; the adapters are the run's.
+            Some(start) => {
+                let lora = model.lora.take();
+                model = AnyRefConfig::of_folder(&local_path(start)?)?;
+                model.lora = lora.or(model.lora);
+            }
+            None => model.llm.vocab_size = tokenizer.vocab_size(),
+        }
+        let stage = StageContext::new(model, tokenizer, config.seed)?;
+        Ok(match scenes {
+            Some(scenes) => {
+                let instructions = config.instructions.clone();
+                Self::Scenes(Box::new(SceneContext::new(stage, scenes, instructions)))
+            }
+            None => Self::Data(Box::new(stage)),
+        })
+    }
+
+    /// Goes on to a stage of the run.
+    pub(super) fn begin_stage(&mut self, index: usize) {
+        if let Self::Scenes(context) = self {
+            context.begin_stage(index);
+        }
+    }
+
+    pub(super) fn stage(&self) -> &StageContext {
+        match self {
+            Self::Scenes(context) => context,
+            Self::Data(context) => context,
+        }
+    }
+
+    pub(super) fn scenes(&self) -> Result<&SceneContext> {
+        match self {
+            Self::Scenes(context) => Ok(context),
+            Self::Data(_) => bail!("the run has no scenes: name data sets in every stage"),
+        }
+    }
+
+    /// Number of names that the heads learn, at least one.
+    pub(super) fn name_count(&self) -> usize {
+        match self {
+            Self::Scenes(context) => context.name_count(),
+            Self::Data(_) => 1,
+        }
+    }
+}
+
+/// The run's tokenizer: of the model that it starts from or has its language model from, or trained
+/// once on the scenes' language.
+fn tokenizer(run: &Path, scenes: Option<&Scenes>, config: &TrainConfig) -> Result<Tokenizer> {
+    let file = run.join(TOKENIZER);
+    if file.is_file() {
+        return Ok(Tokenizer::from_file(file)?);
+    }
+    if config.start.is_none()
+        && let Some(tokenizer) = tokenizer_of_language_model(config)?
+    {
+        return Ok(tokenizer);
+    }
+    Ok(match (&config.start, scenes) {
+        (Some(start), _) => Tokenizer::from_folder(&*local_path(start)?)?,
+        (None, Some(scenes)) => {
+            let mut tokenizer = train_tokenizer(scenes.all_texts(), config.vocabulary)?;
+            tokenizer.add_anyref_tokens()?;
+            tokenizer
+        }
+        (None, None) => bail!("there is no tokenizer: give a model to `start` from"),
+    })
+}
+
+/// Tokenizer of the language model that the run has from `initial`, whose weights mean nothing
+/// without it. It is in the model folder, or in the folder of the run whose checkpoint that is.
+fn tokenizer_of_language_model(config: &TrainConfig) -> Result<Option<Tokenizer>> {
+    let gives = |initial: &&InitialWeights| {
+        let mut parts = initial.parts.iter();
+        parts.any(|part| part == "llm" || part.starts_with("llm."))
+    };
+    let Some(initial) = config.initial.iter().find(gives) else {
+        return Ok(None);
+    };
+    let from = local_path(&initial.from)?;
+    let run = from.ancestors().nth(2);
+    let run = run.filter(|run| !run.as_os_str().is_empty());
+    let mut folders = [Some(from.as_ref()), run].into_iter().flatten();
+    match folders.find(|folder| Tokenizer::is_in_folder(folder)) {
+        Some(folder) => Ok(Some(Tokenizer::from_folder(folder)?)),
+        None => bail!(
+            "`initial`: {} has a language model and no tokenizer: put its tokenizer.json there",
+            initial.from.display()
+        ),
+    }
+}

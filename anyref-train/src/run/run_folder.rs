@@ -1,0 +1,86 @@
+//! Configuration and tokenizer in the run's folder, against which a resumed run is checked.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, bail};
+use anyref_llm::tokenizer::Tokenizer;
+use anyref_weights::write_atomic;
+
+use super::context::TOKENIZER;
+use crate::config::TrainConfig;
+
+/// The run's configuration, in its folder.
+const CONFIG: &str = "config.json";
+
+/// Fields that a run keeps from its first start on.
+const FIXED: [&str; 7] = [
+    "seed",
+    "model",
+    "start",
+    "initial",
+    "vocabulary",
+    "scenes",
+    "shapes",
+];
+
+/// Fields of a model that decide how it answers, which training does not look at.
+const ANSWERING: [&str; 4] = [
+    "candidates",
+    "max_history_turns",
+    "max_new_tokens",
+    "min_mask_score",
+];
+
+/// Refuses to resume a run with another model or other data.
+pub(super) fn check_config(run: &Path, config: &TrainConfig) -> Result<()> {
+    let file = run.join(CONFIG);
+    let Ok(text) = std::fs::read_to_string(&file) else {
+        return Ok(());
+    };
+    let before: serde_json::Value =
+        serde_json::from_str(&text).with_context(|| format!("{} is damaged", file.display()))?;
+    // Through text, since numbers of 32 bits read back differ from those never written.
+    let now: serde_json::Value = serde_json::from_str(&serde_json::to_string(config)?)?;
+    let [before, now] = [before, now].map(without_answering);
+    for field in FIXED {
+        if before[field] != now[field] {
+            bail!(
+                "{} was started with another `{field}`: give this run another folder",
+                run.display()
+            );
+        }
+    }
+    let stages = [&before, &now].map(|config| config["stages"].as_array());
+    if let [Some(before), Some(now)] = stages
+        && before.iter().zip(now).any(|(a, b)| a["data"] != b["data"])
+    {
+        bail!(
+            "{} was started with other `data` in a stage: give this run another folder",
+            run.display()
+        );
+    }
+    Ok(())
+}
+
+fn without_answering(mut config: serde_json::Value) -> serde_json::Value {
+    if let Some(model) = config["model"].as_object_mut() {
+        model.retain(|field, _| !ANSWERING.contains(&field.as_str()));
+    }
+    config
+}
+
+/// Saves configuration and tokenizer in the run's folder. A tokenizer that is there already stays,
+/// and others may read it meanwhile.
+pub(super) fn write_config(run: &Path, config: &TrainConfig, tokenizer: &Tokenizer) -> Result<()> {
+    let file = run.join(CONFIG);
+    let text = serde_json::to_string_pretty(config)? + "\n";
+    // A resumed run writes nothing, so that a full disk takes nothing from it.
+    if std::fs::read_to_string(&file).ok().as_ref() != Some(&text) {
+        write_atomic(&file, &text)?;
+    }
+    let file = run.join(TOKENIZER);
+    if !file.is_file() {
+        tokenizer.save(&file)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,58 @@
+//! A question and its answer as tokens.
+
+use anyhow::{Context, Result, ensure};
+use anyref_core::SpecialTokens;
+use anyref_data::scenes::OBJECT;
+use anyref_llm::conversation::llava_v1;
+
+use super::context::StageContext;
+
+/// An instruction as ids, cut after the picture and before the answer.
+pub(super) struct InstructionTokens {
+    /// Ids up to the picture's end.
+    pub(super) prefix: Vec<u32>,
+    /// Ids after the picture, up to the answer.
+    pub(super) question: Vec<u32>,
+    /// Ids of the answer, with the end of the sequence.
+    pub(super) answer: Vec<u32>,
+}
+
+impl InstructionTokens {
+    /// Tokens of a question and its answer in LLaVA's conversation.
+    ///
+    /// # Errors
+    /// When the tokenizer merges the question with its answer.
+    pub(super) fn new(context: &StageContext, question: &str, answer: &str) -> Result<Self> {
+        let asked = llava_v1().ask(format!("{}\n{question}", SpecialTokens::IMAGE.concat()));
+        let tokenizer = &context.tokenizer;
+        let prompt = tokenizer.encode(&asked.clone().open().prompt(), true)?;
+        let all = tokenizer.encode(&asked.answer(answer).prompt(), true)?;
+        ensure!(
+            all.len() > prompt.len() && all[..prompt.len()] == prompt,
+            "the tokenizer merges a question with its answer: {question:?} {answer:?}"
+        );
+        let cut = prompt
+            .iter()
+            .position(|&id| id == context.special.image_end)
+            .context("the conversation has no picture")?;
+        Ok(Self {
+            prefix: prompt[..=cut].to_vec(),
+            question: prompt[cut + 1..].to_vec(),
+            answer: all[prompt.len()..].to_vec(),
+        })
+    }
+
+    /// Number of tokens of the answer that are the `words` it begins with; none when the words end
+    /// within a token.
+    pub(super) fn leading(
+        &self,
+        context: &StageContext,
+        question: &str,
+        words: &str,
+    ) -> Result<Option<usize>> {
+        let pointing = Self::new(context, question, &format!("{words}{OBJECT}."))?.answer;
+        let object = context.special.object;
+        let count = pointing.iter().take_while(|&&id| id != object).count();
+        Ok((count > 0 && self.answer.get(..count) == Some(&pointing[..count])).then_some(count))
+    }
+}

@@ -1,0 +1,58 @@
+//! Questions about scenes.
+
+use anyhow::Result;
+use anyref_core::Question;
+use anyref_data::scenes::phrases::named;
+use anyref_data::scenes::{Instruction, ReferenceData, Scene};
+
+use super::example::{Asked, Example, ExampleReference, ExampleTarget};
+use super::scene_context::SceneContext;
+
+/// A scene's questions. Those with a sound that cannot be heard are left out.
+///
+/// # Errors
+/// When a reference or a question does not fit the model.
+pub(super) fn asked(
+    context: &SceneContext,
+    scene: &Scene,
+    instructions: &[Instruction],
+) -> Result<Asked> {
+    let mut examples = Vec::with_capacity(instructions.len());
+    for instruction in instructions {
+        let references: Vec<_> = instruction
+            .references
+            .iter()
+            .map(ReferenceData::to_reference)
+            .collect();
+        let prepared: Result<Vec<_>> = references
+            .iter()
+            .map(|reference| ExampleReference::new(context, reference))
+            .collect();
+        let prepared = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) if error.is::<anyref_audio::Error>() => continue,
+            Err(error) => return Err(error),
+        };
+        let noun = instruction.reference_noun(scene);
+        let targets = instruction.targets.iter().map(|target| ExampleTarget {
+            mask: target.mask(scene),
+            name: context.name(&target.noun),
+            all_of_name: target.made_up.is_none()
+                && named(scene, &target.noun).len() == target.objects.len(),
+        });
+        examples.push(Example {
+            kind: instruction.kind,
+            question: Question::build(&instruction.question, &references)?,
+            references: prepared,
+            answer: instruction.answer.clone(),
+            name_learned: !instruction.misnamed,
+            targets: targets.collect(),
+            absent: instruction.absent_phrase().map(str::to_owned),
+            reference_name: noun.and_then(|noun| context.name(noun)),
+        });
+    }
+    Ok(Asked {
+        image: scene.image.clone(),
+        examples,
+    })
+}
