@@ -13,11 +13,11 @@ mod common;
 mod support;
 
 use anyref_ops::testing::fill;
-use anyref_train::config::Precision;
 use anyref_train::Stage;
+use anyref_train::Trainee;
+use anyref_train::config::Precision;
 use anyref_train::run::{RunOptions, StageJob, train_stage};
 use anyref_train::stages::InstructStage;
-use anyref_train::Trainee;
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 

@@ -5,7 +5,9 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 
 /// Reads the field `model` of a training configuration.
-pub(super) fn preset_or_config<'de, D: Deserializer<'de>>(deserializer: D) -> Result<AnyRefConfig, D::Error> {
+pub(super) fn preset_or_config<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<AnyRefConfig, D::Error> {
     use serde::de::Error;
     let mut given = Value::deserialize(deserializer)?;
     let preset = match &mut given {
@@ -50,4 +52,3 @@ fn overlay(under: &mut Value, over: Value) {
         (under, over) => *under = over,
     }
 }
-

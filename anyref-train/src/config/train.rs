@@ -162,4 +162,3 @@ pub struct InitialWeights {
     /// `heads.names` and its like.
     pub parts: Vec<String>,
 }
-

@@ -200,7 +200,8 @@ mod tests {
 
         let states = input();
         let skip = vec![states[1].clone()];
-        let (checkpointed, output) = Checkpointed::forward(Boundary { states, skip }, layers.clone(), false);
+        let (checkpointed, output) =
+            Checkpointed::forward(Boundary { states, skip }, layers.clone(), false);
         let value = loss(output.states, output.skip[0].clone());
         let mut sums: Vec<Option<Tensor<Flex, 2>>> = vec![None; 5];
         let mut add = |gradients: &mut <B as AutodiffBackend>::Gradients| {

@@ -87,7 +87,8 @@ pub(super) fn opened<B: AutodiffBackend>(
         bail!("{} has no checkpoint: {remedy}", folders.run.display());
     };
     let context = RunContext::open(config, folders)?;
-    let trainee = Trainee::<B>::with_adapters(&context.stage().model, context.name_count(), device)?;
+    let trainee =
+        Trainee::<B>::with_adapters(&context.stage().model, context.name_count(), device)?;
     let (trainee, _) = InitialParameters::restore(config, &path, trainee)?;
     Ok((path, trainee, context))
 }

@@ -257,15 +257,24 @@ impl<'a, B: Recomputing> Run<'a, B> {
         self.context.begin_stage(job.index);
         let (context, devices, config) = (&self.context, self.devices, job.config.clone());
         match (config.kind, &self.data[job.index]) {
-            (StageKind::Clip, _) => {
-                train_stage(&ClipStage::new(context.scenes()?, config), job, trainee, devices)
-            }
-            (StageKind::Sam, _) => {
-                train_stage(&SamStage::new(context.scenes()?, config), job, trainee, devices)
-            }
-            (StageKind::Audio, _) => {
-                train_stage(&AudioStage::new(context.scenes()?, config)?, job, trainee, devices)
-            }
+            (StageKind::Clip, _) => train_stage(
+                &ClipStage::new(context.scenes()?, config),
+                job,
+                trainee,
+                devices,
+            ),
+            (StageKind::Sam, _) => train_stage(
+                &SamStage::new(context.scenes()?, config),
+                job,
+                trainee,
+                devices,
+            ),
+            (StageKind::Audio, _) => train_stage(
+                &AudioStage::new(context.scenes()?, config)?,
+                job,
+                trainee,
+                devices,
+            ),
             (StageKind::Instruct, data) => {
                 let stage = match data {
                     None => InstructStage::new(context.scenes()?, config)?,

@@ -7,8 +7,8 @@ use burn::module::AutodiffModule;
 use burn::tensor::backend::AutodiffBackend;
 
 use super::checkpoint;
-use super::export::{Which, opened};
 use super::context::Folders;
+use super::export::{Which, opened};
 use crate::config::{StageKind, TrainConfig};
 use crate::stages::{DataSources, InstructStage};
 use anyref_eval::contact_sheet;

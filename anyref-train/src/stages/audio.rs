@@ -16,8 +16,8 @@ use rand::seq::IndexedRandom;
 
 use super::context::{floats, indices};
 use super::scene_context::SceneContext;
-use crate::losses::{cross_entropy, hits};
 use crate::config::StageConfig;
+use crate::losses::{cross_entropy, hits};
 use crate::stage::{Losses, Stage};
 use crate::trainee::{Trainee, normalised};
 use anyref_data::scenes::Split;

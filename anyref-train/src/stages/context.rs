@@ -6,8 +6,8 @@ use anyref_llm::tokenizer::Tokenizer;
 use anyref_vision::preprocess::{ClipPreprocessor, SamPreprocessor};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
-use crate::losses::OUTSIDE;
 use crate::config::StageConfig;
+use crate::losses::OUTSIDE;
 use anyref_data::scenes::Mask;
 
 /// Shared by all stages of a run.

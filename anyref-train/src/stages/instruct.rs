@@ -13,7 +13,6 @@ use burn::tensor::{DType, Int, Tensor};
 
 use super::context::{StageContext, indices};
 use super::data_questions::DataSources;
-use crate::feature_cache::FeatureCaches;
 use super::instruct_batch::InstructBatch;
 use super::instruct_forward::{
     InstructOutput, clip_features, forward_encoded, instruct_forward_by, sam_embeddings,
@@ -23,10 +22,11 @@ use super::questions::Questions;
 use super::regions::{Regions, embedded, name_logits};
 use super::scene_context::SceneContext;
 use super::shared_prefix::{PrefixOutput, SharedPrefix};
+use crate::config::StageConfig;
+use crate::feature_cache::FeatureCaches;
 use crate::losses::{
     BCE_WEIGHT, DICE_WEIGHT, cross_entropy, mask_bce, mask_dice, mask_iou, scalar,
 };
-use crate::config::StageConfig;
 use crate::stage::{Losses, Stage};
 use crate::trainee::{PretrainingHeads, Trainee, normalised};
 use anyref_data::scenes::Split;

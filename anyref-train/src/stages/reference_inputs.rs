@@ -88,9 +88,7 @@ impl ReferenceInputs {
         });
         let places: Vec<_> = places.collect();
         let marked = example.question.marked.iter();
-        marked
-            .filter_map(|&marked| *places.get(marked)?)
-            .collect()
+        marked.filter_map(|&marked| *places.get(marked)?).collect()
     }
 
     /// The place of a reference in the bank, once all references are added.

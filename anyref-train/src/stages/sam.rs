@@ -22,10 +22,10 @@ use rand::{Rng, SeedableRng};
 use super::cells::Cells;
 use super::context::{StageContext, floats, indices};
 use super::scene_context::SceneContext;
+use crate::config::StageConfig;
 use crate::losses::{
     BCE_WEIGHT, DICE_WEIGHT, cross_entropy, hits, mask_bce, mask_dice, mask_iou, resized,
 };
-use crate::config::StageConfig;
 use crate::stage::{Losses, Parts, Stage};
 use crate::trainee::Trainee;
 use anyref_data::scenes::phrases::named;

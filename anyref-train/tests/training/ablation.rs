@@ -4,8 +4,8 @@ use std::fs;
 
 use anyref_data::scenes::{Kind, KindWeights, SceneConfig, Scenes, Split};
 use anyref_eval::EvalKind;
-use anyref_train::ablation::{AblationConfig, RunResult, ablate, table};
 use anyref_train::Stage;
+use anyref_train::ablation::{AblationConfig, RunResult, ablate, table};
 use anyref_train::stages::{InstructStage, SceneContext, StageContext};
 use serde_json::{Value, json};
 

@@ -3,11 +3,11 @@
 use std::fs;
 
 use anyhow::{Result, bail};
+use anyref_train::Trainee;
 use anyref_train::config::StageConfig;
 use anyref_train::run::{Launch, launch};
 use anyref_train::run::{RunOptions, StageJob, train_stage};
 use anyref_train::{Losses, Stage};
-use anyref_train::Trainee;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use serde_json::Value;

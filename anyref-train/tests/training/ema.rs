@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use anyref_train::run::checkpoint::newest;
 use anyref_train::config::TrainConfig;
+use anyref_train::run::checkpoint::newest;
 use anyref_train::run::launch;
 
 use crate::support::{TrainBackend, alone, folders, metrics, stage, train_config, values};

@@ -5,11 +5,11 @@ use std::fs;
 
 use anyref_llm::LoraConfig;
 use anyref_ops::testing::fill;
-use anyref_train::run::{Launch, launch};
-use anyref_train::run::Plan;
 use anyref_train::Stage;
-use anyref_train::stages::{InstructStage, SceneContext};
 use anyref_train::Trainee;
+use anyref_train::run::Plan;
+use anyref_train::run::{Launch, launch};
+use anyref_train::stages::{InstructStage, SceneContext};
 use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;

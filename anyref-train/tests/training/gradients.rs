@@ -1,9 +1,9 @@
 //! Gradients of the mask losses, from the prompts to the pixels, against finite differences.
 
 use anyref_ops::testing::{fill, random};
-use anyref_train::{Losses, Stage};
-use anyref_train::stages::SamStage;
 use anyref_train::Trainee;
+use anyref_train::stages::SamStage;
+use anyref_train::{Losses, Stage};
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::{Tensor, backend::Backend};

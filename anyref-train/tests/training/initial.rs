@@ -4,10 +4,10 @@ use std::fs;
 use std::path::Path;
 
 use anyref_ops::testing::fill;
-use anyref_train::run::checkpoint::{load_parts, newest};
-use anyref_train::config::{InitialWeights, TrainConfig};
-use anyref_train::run::launch;
 use anyref_train::Trainee;
+use anyref_train::config::{InitialWeights, TrainConfig};
+use anyref_train::run::checkpoint::{load_parts, newest};
+use anyref_train::run::launch;
 use anyref_weights::{SaveOptions, save_module};
 
 use crate::support::{TrainBackend, alone, context, folders, stage, train_config, weights};

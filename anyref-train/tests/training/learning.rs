@@ -1,10 +1,10 @@
 //! A few steps of every stage lower its loss.
 
-use anyref_train::config::StageConfig;
 use anyref_train::Stage;
+use anyref_train::Trainee;
+use anyref_train::config::StageConfig;
 use anyref_train::run::{RunOptions, StageJob, train_stage};
 use anyref_train::stages::{AudioStage, ClipStage, InstructStage, SamStage, SceneContext};
-use anyref_train::Trainee;
 use burn::tensor::backend::Backend;
 
 use crate::support::{TrainBackend, alone, context, stage_config};
@@ -34,8 +34,7 @@ fn learns<S: Stage<TrainBackend>>(context: &SceneContext, stage: &S, config: &St
         options: &options,
         resume: None,
     };
-    let (trainee, complete) =
-        train_stage(stage, &job, trainee, &[device]).unwrap();
+    let (trainee, complete) = train_stage(stage, &job, trainee, &[device]).unwrap();
     let after = loss(&trainee);
     assert!(
         complete && after < 0.97 * before,

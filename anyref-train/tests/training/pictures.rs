@@ -1,7 +1,7 @@
 //! Validation pictures of a run.
 
-use anyref_train::run::launch;
 use anyref_train::run::draw_validation;
+use anyref_train::run::launch;
 
 use crate::support::{TrainBackend, alone, folders, stage, train_config};
 

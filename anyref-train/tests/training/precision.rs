@@ -3,8 +3,8 @@
 use std::fs;
 use std::path::Path;
 
-use anyref_train::run::checkpoint::newest;
 use anyref_train::config::TrainConfig;
+use anyref_train::run::checkpoint::newest;
 use anyref_train::run::launch;
 use serde_json::{Value, json};
 

@@ -1,8 +1,8 @@
 //! Runs that cannot be what was meant are refused.
 
 use anyref_train::config::{InitialWeights, TrainConfig};
-use anyref_train::run::{Which, export_checkpoint};
 use anyref_train::run::launch;
+use anyref_train::run::{Which, export_checkpoint};
 use serde_json::json;
 
 use crate::support::{TrainBackend, alone, folders, stage, train_config};

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyref_core::{AnyRef, Prompt, Reference};
 use anyref_data::scenes::{Scenes, Split};
 use anyref_train::run::checkpoint::{newest, position};
-use anyref_train::run::{Which, export_checkpoint};
 use anyref_train::run::launch;
+use anyref_train::run::{Which, export_checkpoint};
 use serde_json::Value;
 
 use crate::common::TestBackend;

@@ -3,10 +3,10 @@
 use std::path::Path;
 
 use anyhow::Result;
+use anyref_train::Trainee;
 use anyref_train::run::checkpoint::{newest, position};
 use anyref_train::run::{RunOptions, StageJob, train_stage};
 use anyref_train::{Losses, Stage};
-use anyref_train::Trainee;
 use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;

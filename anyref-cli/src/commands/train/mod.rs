@@ -58,7 +58,11 @@ pub fn run(common: &Common, command: &TrainCommand) -> Result<()> {
                 ..Launch::new(&config, &folders)
             });
             if common.backend.dispatch_team(&devices, training)?? {
-                let of = if topology.is_some() { ", of node 0" } else { "" };
+                let of = if topology.is_some() {
+                    ", of node 0"
+                } else {
+                    ""
+                };
                 println!(
                     "done: the model is in {}{of}",
                     folders.run.join("model").display()

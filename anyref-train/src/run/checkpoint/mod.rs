@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use super::loss_scale::LossScale;
 
 pub use list::newest;
-pub use load::{load_parts, load_weights};
 pub(super) use load::{load_live, load_optimizer, load_start, missing};
+pub use load::{load_parts, load_weights};
 pub(super) use save::{State, save};
 
 /// The model, in a checkpoint's folder.

@@ -116,7 +116,9 @@ impl<B: Backend> AllReduce<B> {
         let device = tensor.device();
         let mut sums = Vec::new();
         for start in (0..length).step_by(MESSAGE_LENGTH) {
-            let message = tensor.clone().narrow(0, start, MESSAGE_LENGTH.min(length - start));
+            let message = tensor
+                .clone()
+                .narrow(0, start, MESSAGE_LENGTH.min(length - start));
             sums.push(match self.topology.rank {
                 0 => self.reduce(message, &device)?,
                 _ => self.send(message, &device)?,
