@@ -132,7 +132,7 @@ impl dyn Engine + '_ {
     /// Encodes a picture.
     ///
     /// # Errors
-    /// As [`encode_async`](Self::encode_async).
+    /// As [`encode_async`](Engine::encode_async).
     pub fn encode(&self, image: &RgbImage) -> Result<EncodedPicture> {
         Ok(read_sync(self.encode_async(&[image]))?.remove(0))
     }
@@ -140,7 +140,7 @@ impl dyn Engine + '_ {
     /// Answers questions.
     ///
     /// # Errors
-    /// As [`answer_async`](Self::answer_async).
+    /// As [`answer_async`](Engine::answer_async).
     pub fn answer(&self, requests: &[Request<'_>]) -> Vec<Result<Answer>> {
         read_sync(self.answer_async(requests, &mut unobserved, &Cancel::new()))
     }
@@ -176,7 +176,7 @@ impl dyn Engine + '_ {
     /// Answers the next turn of a dialogue.
     ///
     /// # Errors
-    /// As [`chat_async`](Self::chat_async).
+    /// As [`chat_async`](Engine::chat_async).
     pub fn chat(
         &self,
         dialogue: &mut Dialogue,

@@ -7,6 +7,7 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 use anyref_data::scenes::mix;
+use anyref_ops::DeviceWatch;
 use burn::module::AutodiffModule;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::backend::AutodiffBackend;
@@ -63,13 +64,15 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
     /// parameter, the device does not compute in the stage's precision, the checkpoint's optimizer
     /// cannot be read, another device differs or has stopped, or the log cannot be written. When a
     /// batch, a loss or a validation fails, `MAX_SKIPPED` steps in a row have no finite gradient, or
-    /// a checkpoint cannot be written.
+    /// a checkpoint cannot be written. When a thread of a device panicked, since when weights are
+    /// wrong: no checkpoint is written then.
     pub(super) fn run(
         stage: &'a S,
         job: &'a StageJob<'a>,
         trainee: Trainee<B>,
         worker: Option<Worker<B>>,
     ) -> Result<(Trainee<B>, bool)> {
+        let watch = DeviceWatch::start();
         let (mut this, trainee) = Self::begin(stage, job, trainee, worker)?;
         let start = this.position.step;
         let steps = job.config.steps;
@@ -91,6 +94,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
             while this.position.step < end {
                 // A step gets the only copy of the weights, each of which is freed once updated.
                 trainee = this.step(trainee, &receiver)?;
+                watch.check()?;
                 this.validate_and_save(&trainee, this.position.step == end)?;
             }
             Ok(trainee)

@@ -1,6 +1,9 @@
-//! Steps without a finite gradient change nothing, are counted, and end a run that has nothing else.
+//! Steps without a finite gradient change nothing, are counted, and end a run that has nothing else;
+//! a failed device ends any run.
 
+use std::panic::catch_unwind;
 use std::path::Path;
+use std::thread;
 
 use anyhow::Result;
 use anyref_train::Trainee;
@@ -17,6 +20,15 @@ use crate::support::{TrainBackend, alone, context, metrics, stage_config, weight
 /// Brings a number to 0, but for the steps in `bad`, whose loss is not a number.
 struct Sometimes {
     bad: std::ops::Range<u64>,
+    /// The step at which the device fails.
+    failing: Option<u64>,
+}
+
+/// Panics as a device thread of CubeCL does, which goes on afterwards.
+fn fail_device() {
+    let thread = thread::Builder::new().name("DSU-0-0".into());
+    let caught = thread.spawn(|| catch_unwind(|| panic!("a kernel does not compile")));
+    assert!(caught.unwrap().join().unwrap().is_err());
 }
 
 impl Stage<TrainBackend> for Sometimes {
@@ -27,6 +39,9 @@ impl Stage<TrainBackend> for Sometimes {
     }
 
     fn loss(&self, trainee: &Trainee<TrainBackend>, batch: &u64) -> Result<Losses<TrainBackend>> {
+        if self.failing == Some(*batch) {
+            fail_device();
+        }
         let total: Tensor<TrainBackend, 1> = trainee.heads.logit_scale.val();
         let factor = if self.bad.contains(batch) {
             f64::NAN
@@ -43,6 +58,10 @@ impl Stage<TrainBackend> for Sometimes {
 
 /// Goes on for so many steps, from the newest checkpoint.
 fn go(run: &Path, bad: std::ops::Range<u64>, steps: u64) -> Result<bool> {
+    go_on(run, Sometimes { bad, failing: None }, steps)
+}
+
+fn go_on(run: &Path, stage: Sometimes, steps: u64) -> Result<bool> {
     let context = context([64, 64], 1);
     let device = Default::default();
     TrainBackend::seed(&device, 1);
@@ -71,7 +90,6 @@ fn go(run: &Path, bad: std::ops::Range<u64>, steps: u64) -> Result<bool> {
         None => trainee,
     };
     let resume = checkpoint.as_deref().zip(at.as_ref());
-    let stage = Sometimes { bad };
     let job = StageJob {
         config: &config,
         index: 0,
@@ -125,4 +143,20 @@ fn many_in_a_row_end_the_run() {
     assert_eq!(scale(run), kept);
     let at = position(&newest(&run.join("checkpoints")).unwrap().unwrap()).unwrap();
     assert_eq!((at.step, at.skipped_in_a_row), (10, 9));
+}
+
+#[test]
+fn a_failed_device_ends_a_run_before_its_next_checkpoint() {
+    let _turn = alone();
+    let run = tempfile::tempdir().unwrap();
+    let stage = Sometimes {
+        bad: 0..0,
+        failing: Some(2),
+    };
+    let error = go_on(run.path(), stage, 6).unwrap_err().to_string();
+    assert!(error.contains("the device failed"), "{error}");
+    let newest = newest(&run.path().join("checkpoints")).unwrap().unwrap();
+    assert_eq!(position(&newest).unwrap().step, 2);
+    // Another run starts anew.
+    go(run.path(), 0..0, 1).unwrap();
 }
