@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyref_core::{Answer, AnyRef, PicturePreprocessor, Prompt};
 use anyref_data::datasets::{self, Dataset, Item, Task, Templates, check_files};
+use anyref_weights::write_atomic;
 use burn::tensor::backend::Backend;
 use serde_json::Value;
 
@@ -15,7 +16,7 @@ use super::error::{Error, Result};
 use super::files::{Prediction, ScoredMask, Target};
 use super::prefetch::prefetch;
 use super::progress::{Counter, Progress};
-use super::records::{Records, replace};
+use super::records::Records;
 use super::refusal::or_refused;
 use super::settings::check_settings;
 use super::throughput::{Stopwatch, Throughput};
@@ -293,7 +294,7 @@ fn begun(asked: &Asked, asked_for: HashSet<&str>) -> Result<HashSet<String>> {
     for (path, lines) in [(&asked.targets, targets), (&asked.predictions, predictions)] {
         let kept = lines.into_iter().filter(|(id, _)| done.contains(id));
         let text: String = kept.map(|(_, line)| line + "\n").collect();
-        replace(path, &text)?;
+        write_atomic(path, text)?;
     }
     Ok(done)
 }

@@ -29,6 +29,9 @@ pub enum Error {
     /// A mask cannot be read or compared.
     #[error(transparent)]
     Mask(#[from] anyref_decoder::Error),
+    /// A file cannot be replaced.
+    #[error(transparent)]
+    Replace(#[from] anyref_weights::Error),
     /// A file or folder cannot be read.
     #[error("cannot read {path}: {source}")]
     Read {

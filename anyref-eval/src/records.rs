@@ -1,6 +1,6 @@
 //! Files of an evaluation with a record a line, which are added to and never written anew.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 
@@ -84,23 +84,10 @@ impl Records {
     }
 }
 
-/// Replaces a file by another text at once: a kill leaves the one or the other.
-///
-/// # Errors
-/// When the file, or the one beside it that takes its place, cannot be written.
-pub(super) fn replace(path: &Path, text: &str) -> Result<()> {
-    let beside = path.with_extension("partial");
-    let write = || {
-        let mut file = File::create(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    write().map_err(Error::write(path))
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use serde_json::{Value, json};
 
     use super::*;
