@@ -219,8 +219,8 @@ pub(crate) struct EncoderCache {
 }
 
 impl EncoderCache {
-    /// The features of some pictures, `[pictures, ...]`. `encode` gets those that are not cached, all
-    /// at once.
+    /// The features of some pictures, `[pictures, ...]`. `encode` gets those that are not cached,
+    /// all at once.
     ///
     /// # Errors
     /// When cached features are of different shapes.
@@ -516,7 +516,7 @@ mod tests {
         assert_eq!(ask(&cache, &[7.0]).1, 1);
     }
 
-    /// What a run that was killed left of a file makes room.
+    /// Half files of a run that was killed make room.
     #[test]
     fn half_files_make_room() {
         let folder = tempfile::tempdir().unwrap();

@@ -62,8 +62,8 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
     /// When a pattern of the stage is no regular expression or one of `trainable` matches no
     /// parameter, the device does not compute in the stage's precision, the checkpoint's optimizer
     /// cannot be read, another device differs or has stopped, or the log cannot be written. When a
-    /// batch, a loss or a validation fails, `MAX_SKIPPED` steps in a row have no finite gradient, or
-    /// a checkpoint cannot be written.
+    /// batch, a loss or a validation fails, `MAX_SKIPPED` steps in a row have no finite gradient,
+    /// or a checkpoint cannot be written.
     pub(super) fn run(
         stage: &'a S,
         job: &'a StageJob<'a>,
