@@ -33,7 +33,8 @@ pub trait Stage<B: AutodiffBackend>: Sync {
     /// Scores on validation data; the first decides which checkpoint is best (higher is better).
     ///
     /// # Errors
-    /// When the validation data cannot be read or do not fit the model, and as [`loss`](Self::loss).
+    /// When the validation data cannot be read or do not fit the model, and as
+    /// [`loss`](Self::loss).
     fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>>;
 }
 
@@ -57,8 +58,8 @@ pub(crate) struct MicroStep {
 }
 
 impl<B: AutodiffBackend> Losses<B> {
-    /// Losses with all of their graph; `total`, `[1]`, is minimised, the `parts`, `[1]` each, are for
-    /// the log.
+    /// Losses with all of their graph; `total`, `[1]`, is minimised, the `parts`, `[1]` each, are
+    /// for the log.
     pub fn new(total: Tensor<B, 1>, parts: Parts<B>) -> Self {
         Self {
             total,

@@ -23,8 +23,8 @@ pub struct PretrainingHeads<B: Backend> {
     pub visual: Linear<B>,
     /// Sound embeddings into the shared space.
     pub sound: Option<Linear<B>>,
-    /// One mask prompt a name, `[names, mask decoder width]`, in the place of the text embeddings that
-    /// SAM was prompted with.
+    /// One mask prompt a name, `[names, mask decoder width]`, in the place of the text embeddings
+    /// that SAM was prompted with.
     pub prompts: Embedding<B>,
     /// Logarithm of the inverse temperature, `[1]`.
     pub logit_scale: Param<Tensor<B, 1>>,

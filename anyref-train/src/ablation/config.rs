@@ -19,11 +19,11 @@ pub struct AblationConfig {
     pub name: String,
     /// The training configuration that all variants change, or the path of its file.
     pub base: Value,
-    /// What is changed, one variant each. The others are compared with the first.
+    /// Changes, one variant each. The others are compared with the first.
     pub variants: Vec<Variant>,
     /// Seeds of weights and training scenes; every variant is trained once with each.
     pub seeds: Vec<u64>,
-    /// What the trained models are asked.
+    /// Questions to the trained models.
     pub evaluation: Evaluation,
 }
 
@@ -33,7 +33,7 @@ pub struct AblationConfig {
 pub struct Variant {
     /// Its name, which is also a folder's.
     pub name: String,
-    /// What the table calls it; its name when left out.
+    /// Title in the table; its name when left out.
     #[serde(default)]
     pub title: Option<String>,
     /// The change, as a JSON merge patch (RFC 7396) on the base with all its defaults written out.
@@ -44,7 +44,8 @@ pub struct Variant {
     pub kinds: Option<Vec<EvalKind>>,
 }
 
-/// Questions about test scenes, as `anyref eval stamps` asks them: those of the base, whatever a variant changes.
+/// Questions about test scenes, as `anyref eval stamps` asks them: those of the base, whatever a
+/// variant changes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
@@ -55,7 +56,7 @@ pub struct Evaluation {
 }
 
 impl Variant {
-    /// What the table calls it.
+    /// Title in the table.
     pub fn title(&self) -> &str {
         self.title.as_deref().unwrap_or(&self.name)
     }

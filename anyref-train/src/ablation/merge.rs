@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value};
 
-/// Changes `target` as `patch` says: objects are merged field by field, `null` takes a field away, anything else takes
-/// the place of what was there.
+/// Changes `target` as `patch` says: objects are merged field by field, `null` takes a field away,
+/// anything else takes the place of what was there.
 pub(super) fn merge(target: &mut Value, patch: &Value) {
     let Value::Object(changes) = patch else {
         *target = patch.clone();

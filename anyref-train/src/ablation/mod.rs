@@ -1,8 +1,8 @@
 //! Ablations: one training configuration with one thing changed at a time, each with several seeds,
 //! asked the same questions.
 //!
-//! [`ablate`] trains and evaluates the variants of an [`AblationConfig`] and keeps one [`RunResult`] a
-//! run; [`table`] compares them.
+//! [`ablate`] trains and evaluates the variants of an [`AblationConfig`] and keeps one
+//! [`RunResult`] a run; [`table`] compares them.
 
 mod config;
 mod merge;

@@ -17,18 +17,19 @@ use anyref_data::scenes::Scenes;
 use anyref_eval::{EvalOptions, evaluate, scores};
 use anyref_weights::write_atomic;
 
-/// What a run leaves when it is done.
+/// File of a run that is done.
 const RESULT: &str = "result.json";
 /// Questions asked at a time.
 const BATCH: usize = 8;
 
 /// Runs or continues an ablation in `folders.run`, which gets `table.md`, `results.jsonl` and
-/// `VARIANT/seed-N` for each run. One seed comes after the other, so that all variants can be compared
-/// early. Returns the table. Runs that have a result are not done again, and one that was stopped goes
-/// on from its last checkpoint.
+/// `VARIANT/seed-N` for each run. One seed comes after the other, so that all variants can be
+/// compared early. Returns the table. Runs that have a result are not done again, and one that was
+/// stopped goes on from its last checkpoint.
 ///
 /// # Errors
-/// When the configuration is no ablation, a run fails, or a folder holds a run of another configuration.
+/// When the configuration is no ablation, a run fails, or a folder holds a run of another
+/// configuration.
 pub fn ablate<B: Recomputing>(
     config: &AblationConfig,
     folders: &Folders,
@@ -99,7 +100,7 @@ fn asked_result<B: AutodiffBackend>(
     device: &B::Device,
 ) -> Result<RunResult> {
     let mut anyref = AnyRef::<B::InnerBackend>::load(&run.join("model"), device)?;
-    // All that is said is scored, as it comes: how answers are chosen was tuned for one model alone.
+    // Every answer is scored as it comes: choosing among several was tuned for one model alone.
     anyref.config.candidates = CandidateConfig::default();
     anyref.config.min_mask_score = 0.0;
     let options = EvalOptions {

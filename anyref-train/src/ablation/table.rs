@@ -1,4 +1,4 @@
-//! What the changes did, as Markdown.
+//! Table of an ablation, as Markdown.
 
 use core::fmt::Write;
 
@@ -6,11 +6,11 @@ use super::config::{AblationConfig, Variant};
 use super::result::RunResult;
 use anyref_eval::EvalKind;
 
-/// What stands where there is no value.
+/// Text of a cell without a value.
 const NOTHING: &str = "–";
 
-/// The main score of each kind by variant, as mean ± standard deviation over the seeds; then, seed by seed against the
-/// first variant, what each change made of it.
+/// The main score of each kind by variant, as mean ± standard deviation over the seeds; then, seed
+/// by seed against the first variant, what each change made of it.
 pub fn table(config: &AblationConfig, results: &[RunResult]) -> String {
     let kinds = &config.evaluation.kinds;
     let mut text = format!(

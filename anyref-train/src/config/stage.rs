@@ -271,7 +271,8 @@ impl StageConfig {
         patterns(&self.muon)
     }
 
-    /// The error of a pattern of [`trainable`](Self::trainable), by index, that matches no parameter.
+    /// The error of a pattern of [`trainable`](Self::trainable), by index, that matches no
+    /// parameter.
     pub(crate) fn idle_pattern(&self, pattern: usize) -> anyhow::Error {
         anyhow!(
             "stage {} trains nothing by {:?}: this pattern of `trainable` matches no parameter",

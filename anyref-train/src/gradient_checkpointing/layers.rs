@@ -92,8 +92,8 @@ impl<B: AutodiffBackend> Checkpointed<B> {
     }
 
     /// Carries the gradients of `after` back through the layers and into the graph of before.
-    /// `each` gets the gradients of every layer's parameters, and of the graph of before, as soon as
-    /// they are there.
+    /// `each` gets the gradients of every layer's parameters, and of the graph of before, as soon
+    /// as they are there.
     pub(crate) fn backward(
         self,
         after: &mut B::Gradients,
@@ -121,8 +121,8 @@ fn leaf<B: AutodiffBackend>(state: Tensor<B::InnerBackend, 3>) -> Tensor<B, 3> {
     Tensor::from_inner(state).require_grad()
 }
 
-/// Number whose gradient for each state is the one beside it; it has a graph even where no state has
-/// one.
+/// Number whose gradient for each state is the one beside it; it has a graph even where no state
+/// has one.
 fn weighted<B: AutodiffBackend>(
     pairs: impl Iterator<Item = (Tensor<B, 3>, Option<Tensor<B::InnerBackend, 3>>)>,
     device: &B::Device,
@@ -162,8 +162,8 @@ mod tests {
 
     type B = Autodiff<Flex>;
 
-    /// The second state goes into the first. Random draws are tested by training, where nothing else
-    /// draws.
+    /// The second state goes into the first. Random draws are tested by training, where nothing
+    /// else draws.
     #[derive(Module, Debug)]
     struct Linears<B: Backend> {
         linears: Vec<Linear<B>>,

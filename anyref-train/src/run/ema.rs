@@ -25,8 +25,8 @@ impl<B: AutodiffBackend> Ema<B> {
         }
     }
 
-    /// Average that takes in the weights after a step, with `steps` before it. The first steps count
-    /// more, or the average would long remember the start.
+    /// Average that takes in the weights after a step, with `steps` before it. The first steps
+    /// count more, or the average would long remember the start.
     pub(super) fn after(self, steps: u64, trainee: &Trainee<B>) -> Self {
         let steps = steps as f64;
         let decay = self.decay.min((1.0 + steps) / (10.0 + steps));

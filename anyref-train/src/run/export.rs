@@ -47,8 +47,8 @@ pub fn export_checkpoint<B: AutodiffBackend>(
 ///
 /// # Errors
 /// When the run has no such checkpoint, or a file of the model is missing, damaged or does not fit
-/// the configuration. When the model has no adapters, a trained weight has no place in their folder,
-/// or `out` cannot be written.
+/// the configuration. When the model has no adapters, a trained weight has no place in their
+/// folder, or `out` cannot be written.
 pub fn export_adapter<B: AutodiffBackend>(
     config: &TrainConfig,
     folders: &Folders,

@@ -55,7 +55,7 @@ impl InitialParameters {
         Ok((trainee, initial))
     }
 
-    /// Those that none of the stages trains.
+    /// Initial parameters that none of the stages trains.
     pub(super) fn frozen<B: AutodiffBackend>(
         &self,
         trainee: &Trainee<B>,

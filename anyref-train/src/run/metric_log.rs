@@ -13,8 +13,8 @@ use super::tensorboard::EventFile;
 /// Folder of TensorBoard's file, beside the log.
 const TENSORBOARD: &str = "tensorboard";
 
-/// Appends one JSON object a line; every line has `stage`, `step` and `kind`. A folder `tensorboard` beside
-/// the log holds the same numbers, by tags `STAGE/KIND/NAME`.
+/// Appends one JSON object a line; every line has `stage`, `step` and `kind`. A folder
+/// `tensorboard` beside the log holds the same numbers, by tags `STAGE/KIND/NAME`.
 #[derive(Debug)]
 pub(super) struct MetricLog {
     path: PathBuf,
@@ -25,11 +25,12 @@ pub(super) struct MetricLog {
 }
 
 impl MetricLog {
-    /// Opens the log. Steps from `stage`/`step` on are dropped, since a resumed run takes them again. A
-    /// validation is numbered by the steps before it, so that of `step` itself stays.
+    /// Opens the log. Steps from `stage`/`step` on are dropped, since a resumed run takes them
+    /// again. A validation is numbered by the steps before it, so that of `step` itself stays.
     ///
     /// # Errors
-    /// When the log cannot be opened or written, or the folder `tensorboard` beside it cannot be written.
+    /// When the log cannot be opened or written, or the folder `tensorboard` beside it cannot be
+    /// written.
     pub(super) fn open(path: &Path, stage: usize, step: u64) -> Result<Self> {
         let mut kept = Vec::new();
         if path.exists() {
@@ -70,9 +71,9 @@ impl MetricLog {
         })
     }
 
-    /// Writes a line. Where that cannot be done, as on a full disk, the run goes on without it, being
-    /// worth more than its log: a warning is logged, once for all lines in a row, and the next line is
-    /// tried all the same.
+    /// Writes a line. Where that cannot be done, as on a full disk, the run goes on without it,
+    /// being worth more than its log: a warning is logged, once for all lines in a row, and the
+    /// next line is tried all the same.
     pub(super) fn write(&mut self, kind: &str, stage: usize, step: u64, metrics: &[(String, f64)]) {
         let mut line = Map::new();
         line.insert("kind".into(), json!(kind));
@@ -98,7 +99,7 @@ impl MetricLog {
         log.and(events)
     }
 
-    /// What is to be said of a line: that it could not be written, where the one before it could.
+    /// Warning about a line that could not be written, where the one before it could.
     fn complaint(&mut self, written: Result<()>) -> Option<String> {
         let error = written.err();
         let told = std::mem::replace(&mut self.failing, error.is_some());
@@ -119,8 +120,8 @@ fn add_line(file: &mut File, line: &Value) -> io::Result<()> {
     written
 }
 
-/// Adds the numbers of a line to TensorBoard's file. What it could not take before goes first: an event that begins in an
-/// empty buffer stays in it as a whole until it can be written.
+/// Adds the numbers of a line to TensorBoard's file. Events that it could not take before go first:
+/// an event that begins in an empty buffer stays in it as a whole until it can be written.
 fn add_event(events: &mut EventFile, line: &Value) -> Result<()> {
     events.flush()?;
     add(events, line)?;

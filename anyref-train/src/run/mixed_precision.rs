@@ -13,8 +13,8 @@ use burn::tensor::{DType, Tensor};
 use crate::trainee::{PretrainingHeads, Trainee};
 
 /// Half-precision copies of a model's frozen weights, which are rounded once. Trained weights are
-/// rounded anew for every step from the weights in f32, and not kept. Pretraining heads stay in f32,
-/// and so do frequencies, which would be other places when rounded.
+/// rounded anew for every step from the weights in f32, and not kept. Pretraining heads stay in
+/// f32, and so do frequencies, which would be other places when rounded.
 #[derive(Debug)]
 pub(super) struct HalfModel {
     /// Frozen weights by parameter.

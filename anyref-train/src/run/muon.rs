@@ -1,12 +1,12 @@
 //! Muon: momentum whose matrix is made orthogonal before it is applied.
 //!
-//! Source: K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); the size of its updates
-//! follows J. Liu et al., "Muon is scalable for LLM training" (2025, section 2.2), so that learning rates and weight
-//! decays are AdamW's.
+//! Source: K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); the
+//! size of its updates follows J. Liu et al., "Muon is scalable for LLM training" (2025, section
+//! 2.2), so that learning rates and weight decays are AdamW's.
 
 use burn::tensor::{Tensor, backend::Backend};
 
-/// What stays of the momentum from one step to the next.
+/// Share of the momentum that stays from one step to the next.
 const MOMENTUM: f32 = 0.95;
 /// Coefficients of the quintic iteration, the steepest at zero that keeps singular values near one.
 const QUINTIC: [f32; 3] = [3.4445, -4.7750, 2.0315];
@@ -15,7 +15,8 @@ const ITERATIONS: usize = 5;
 /// Root mean square of AdamW's updates, which Muon's are scaled to.
 const ADAMW_RMS: f64 = 0.2;
 
-/// One update of a matrix `[in, out]`, given its gradient and the velocity so far. Returns the new matrix and velocity.
+/// One update of a matrix `[in, out]`, given its gradient and the velocity so far. Returns the new
+/// matrix and velocity.
 pub(super) fn step<B: Backend>(
     matrix: Tensor<B, 2>,
     gradient: Tensor<B, 2>,
@@ -34,7 +35,8 @@ pub(super) fn step<B: Backend>(
     (matrix * kept - direction * size, velocity)
 }
 
-/// The matrix with all its singular values near one, by Newton and Schulz's iteration; zeros stay zeros.
+/// The matrix with all its singular values near one, by Newton and Schulz's iteration; zeros stay
+/// zeros.
 fn orthogonal<B: Backend>(matrix: Tensor<B, 2>) -> Tensor<B, 2> {
     let [rows, columns] = matrix.dims();
     // The products between rows are the smaller ones when there are fewer rows than columns.
@@ -77,7 +79,8 @@ mod tests {
             let trace: f32 = (x.clone() * x.clone()).sum().into_scalar();
             assert!((0.6..1.4).contains(&(trace / count)), "{trace} of {count}");
             let squares: f32 = (small.clone() * small).sum().into_scalar();
-            // The mean of the squared singular values' squares: nearer to their mean's square than before.
+            // The mean of the squared singular values' squares: nearer to their mean's square than
+            // before.
             assert!(squares / count < 1.6, "{squares} of {count}");
             // It still points where the matrix did.
             let along: f32 = (x * matrix).sum().into_scalar();

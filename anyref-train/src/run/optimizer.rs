@@ -1,5 +1,5 @@
-//! AdamW, or Muon for some matrices, with state kept by parameter path, so that a checkpoint needs no
-//! ids.
+//! AdamW, or Muon for some matrices, with state kept by parameter path, so that a checkpoint needs
+//! no ids.
 
 use std::collections::{BTreeMap, HashMap};
 

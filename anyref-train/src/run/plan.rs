@@ -45,7 +45,8 @@ pub struct StagePlan {
     pub batch: u64,
     /// Parts of the model, and the heads.
     pub parts: Vec<PartPlan>,
-    /// Data sets with their items, or their pictures where those count, and their questions an epoch.
+    /// Data sets with their items, or their pictures where those count, and their questions an
+    /// epoch.
     pub data: Vec<(String, usize, usize)>,
     /// Floating-point operations of an optimizer step, for stages of instructions: the matrix
     /// products of the encoders and the language model, one question a picture.
@@ -62,14 +63,14 @@ pub struct PartPlan {
     pub name: String,
     /// Its parameters.
     pub parameters: usize,
-    /// Those that are trained.
+    /// Trained parameters.
     pub trained: usize,
-    /// Those that are held in half precision alone, since no stage trains them and the run can read
-    /// them again.
+    /// Parameters that are held in half precision alone, since no stage trains them and the run can
+    /// read them again.
     pub narrow: usize,
     /// Copies in half precision beside the others.
     pub copied: usize,
-    /// Those whose moving average (EMA) is kept.
+    /// Parameters whose moving average (EMA) is kept.
     pub averaged: usize,
 }
 
@@ -293,8 +294,8 @@ fn questions(config: &TrainConfig, stage: &StageConfig) -> usize {
 
 /// Activations that each decoder layer keeps of a position: its input before and after both norms,
 /// queries, keys, values and the output of attention, twice, for it lies differently for the output
-/// projection; and three vectors of the feed-forward network. Where layers are recomputed, these are
-/// kept of one of them at a time, and of the others their input. A picture is read once for all
+/// projection; and three vectors of the feed-forward network. Where layers are recomputed, these
+/// are kept of one of them at a time, and of the others their input. A picture is read once for all
 /// questions about it. Micro-batches in parallel each keep their own.
 fn activations(model: &AnyRefConfig, stage: &StageConfig, questions: usize) -> f64 {
     let llm = &model.llm;

@@ -7,9 +7,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyref_weights::protobuf::Message;
 
-/// How the names of event files begin.
+/// First part of the names of event files.
 const PREFIX: &str = "events.out.tfevents.";
-/// What the first event of a file says.
+/// Version in the first event of a file.
 const VERSION: &str = "brain.Event:2";
 
 /// Writes the one event file of a folder.

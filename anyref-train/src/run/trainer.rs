@@ -13,10 +13,11 @@ use crate::trainee::Trainee;
 /// Trains one stage to its end, or as far as it is asked to; returns the trainee and whether the
 /// stage is complete.
 ///
-/// Each of `devices` takes micro-batches of its own, [`accumulation`](crate::config::StageConfig::accumulation) of them a step,
-/// and their gradients are averaged; the first logs, validates and writes the checkpoints. With
-/// a [`topology`](super::RunOptions::topology) the devices of all machines are one row, those of the first machine
-/// first.
+/// Each of `devices` takes micro-batches of its own,
+/// [`accumulation`](crate::config::StageConfig::accumulation) of them a step, and their gradients
+/// are averaged; the first logs, validates and writes the checkpoints. With a
+/// [`topology`](super::RunOptions::topology) the devices of all machines are one row, those of the
+/// first machine first.
 ///
 /// # Errors
 /// When a pattern of the stage is no regular expression or one of `trainable` matches no parameter,

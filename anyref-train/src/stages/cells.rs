@@ -16,7 +16,8 @@ pub(super) struct Cells {
 }
 
 impl Cells {
-    /// Adds the cells of scene `scene` that an object of this name covers by the `shares` of a grid.
+    /// Adds the cells of scene `scene` that an object of this name covers by the `shares` of a
+    /// grid.
     pub(super) fn push(&mut self, scene: usize, shares: &[f32], name: usize) {
         for (cell, &share) in shares.iter().enumerate() {
             if share > COVERED {
@@ -26,7 +27,7 @@ impl Cells {
         }
     }
 
-    /// How many there are.
+    /// Number of cells.
     pub(super) fn len(&self) -> usize {
         self.rows.len()
     }

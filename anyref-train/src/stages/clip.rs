@@ -1,14 +1,16 @@
-//! CLIP at this scale: regions of scenes against names, and against other pictures of the same thing.
+//! CLIP at this scale: regions of scenes against names, and against other pictures of the same
+//! thing.
 //!
-//! CLIP aligns a picture with its caption (Radford et al. 2021). A scene here has several objects, each
-//! with an exact mask and a name, so every object is a picture of its own: the patch features under its
-//! mask are averaged and matched with the names' vectors. A reference picture is matched the same way,
-//! and also with the region that shows the same thing, which is what picture references ask for and
-//! what carries over to things without a name.
+//! CLIP aligns a picture with its caption (Radford et al. 2021). A scene here has several objects,
+//! each with an exact mask and a name, so every object is a picture of its own: the patch features
+//! under its mask are averaged and matched with the names' vectors. A reference picture is matched
+//! the same way, and also with the region that shows the same thing, which is what picture
+//! references ask for and what carries over to things without a name.
 //!
-//! All of it is asked of two layers: the last, as CLIP trains it, and the one that the language model
-//! sees, which in a tower of few layers has little of its own otherwise. With `name_weight` the patches of
-//! a region are also matched with its name one by one, since one by one is how a language model sees them.
+//! All of it is asked of two layers: the last, as CLIP trains it, and the one that the language
+//! model sees, which in a tower of few layers has little of its own otherwise. With `name_weight`
+//! the patches of a region are also matched with its name one by one, since one by one is how a
+//! language model sees them.
 
 use anyhow::Result;
 use anyref_ops as ops;
@@ -156,7 +158,7 @@ impl<'a> ClipStage<'a> {
     }
 }
 
-/// What one layer says.
+/// Logits of one layer.
 struct LayerLogits<B: Backend> {
     names: Tensor<B, 2>,
     pictures: Option<Tensor<B, 2>>,

@@ -1,4 +1,4 @@
-//! What every stage needs: the model's config, pre-processing, and where to put tensors.
+//! Context of every stage: the model's configuration, tokenizer and pre-processing.
 
 use anyref_audio::AudioPreprocessor;
 use anyref_core::{AnyRefConfig, SpecialTokens};
@@ -88,8 +88,8 @@ impl StageContext {
         target
     }
 
-    /// As [`mask_target`](Self::mask_target), of what each cell has of the picture: [`OUTSIDE`] where it lies in the
-    /// padding alone.
+    /// As [`mask_target`](Self::mask_target), of what each cell has of the picture: [`OUTSIDE`]
+    /// where it lies in the padding alone.
     pub(crate) fn scored_target(&self, mask: &Mask, size: usize) -> Vec<f32> {
         let mut target = self.mask_target(mask, size);
         let side = self.model.image_encoder.image_size;

@@ -18,8 +18,8 @@ use anyref_data::scenes::OBJECT;
 use anyref_data::scenes::mix;
 use anyref_data::scenes::{Kind, Split};
 
-/// Items tried in the place of one that cannot be asked about: its sound is silence, or its files are
-/// damaged.
+/// Items tried in the place of one that cannot be asked about: its sound is silence, or its files
+/// are damaged.
 const TRIES: u64 = 16;
 /// Items that are named when they are passed over; of more their number is logged.
 const NAMED: usize = 10;
@@ -68,7 +68,7 @@ impl DataSources {
         sources.filter_map(problem).collect()
     }
 
-    /// Those to learn from, or to validate on.
+    /// Questions to learn from, or to validate on.
     pub(crate) fn of(&self, split: Split) -> Option<&DataQuestions> {
         match split {
             Split::Train => Some(&self.train),
@@ -116,7 +116,8 @@ impl DataQuestions {
         })
     }
 
-    /// The data sets with their items, or their pictures where those count, and their questions an epoch.
+    /// The data sets with their items, or their pictures where those count, and their questions an
+    /// epoch.
     pub fn contents(&self) -> Vec<(String, usize, usize)> {
         let datasets = self.mixture.datasets().iter();
         datasets
@@ -138,8 +139,8 @@ impl DataQuestions {
     /// The questions of a step of `count`, read from their files on several threads.
     ///
     /// # Errors
-    /// When none of several items in a row can be asked about, since their files are damaged or their sounds silent, and
-    /// when the model does not hear or a template does not fit an item.
+    /// When none of several items in a row can be asked about, since their files are damaged or
+    /// their sounds silent, and when the model does not hear or a template does not fit an item.
     pub fn asked(&self, context: &StageContext, step: u64, count: usize) -> Result<Vec<Asked>> {
         let first = step * count as u64;
         let samples = (first..first + count as u64)
@@ -164,8 +165,8 @@ impl DataQuestions {
         Ok(order.samples[place])
     }
 
-    /// The question of a sample, or of one near it where it cannot be asked about: one damaged file among a hundred
-    /// thousand ends no run.
+    /// The question of a sample, or of one near it where it cannot be asked about: one damaged file
+    /// among a hundred thousand ends no run.
     fn readable(&self, context: &StageContext, sample: Sample) -> Result<Asked> {
         let dataset = &self.mixture.datasets()[sample.dataset];
         let tries = TRIES.min(dataset.len() as u64);

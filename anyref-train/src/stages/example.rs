@@ -29,8 +29,8 @@ pub struct Example {
     pub references: Vec<ExampleReference>,
     /// The answer, with one `<obj>` a target.
     pub answer: String,
-    /// Whether the answer's name is learned: its words before the last `<obj>`, or before it says that
-    /// the thing is not there.
+    /// Whether the answer's name is learned: its words before the last `<obj>`, or before it says
+    /// that the thing is not there.
     pub name_learned: bool,
     /// Targets of the answer's `<obj>`, in order.
     pub targets: Vec<ExampleTarget>,

@@ -150,9 +150,9 @@ impl<'a> InstructStage<'a> {
         Ok(batch)
     }
 
-    /// Cross-entropy over all names of the cosine between a feature and the mean embedding of a name's
-    /// tokens. It teaches the language model to read a picture, a sound or a part of the scene much as
-    /// it reads its name.
+    /// Cross-entropy over all names of the cosine between a feature and the mean embedding of a
+    /// name's tokens. It teaches the language model to read a picture, a sound or a part of the
+    /// scene much as it reads its name.
     ///
     /// # Shapes
     /// - features: `[n, hidden]`, one a name

@@ -31,8 +31,8 @@ pub struct InstructBatch {
     pub sounds: Vec<AudioFeatures>,
     /// The objects of scenes, by name; absent for other pictures.
     pub(super) regions: Option<Regions>,
-    /// Index of the name of what each reference shows, in the order of the reference bank; none where
-    /// the instruction does not say.
+    /// Index of the name of what each reference shows, in the order of the reference bank; none
+    /// where the instruction does not say.
     pub(super) reference_names: Vec<Option<usize>>,
     /// The sequence up to the picture's end, the same for all pictures.
     pub prefix: Layout,
@@ -163,8 +163,8 @@ impl InstructBatch {
     /// has fewer, or those it has.
     ///
     /// # Errors
-    /// When a picture has no question, a mask is not of its picture, an answer has another number of
-    /// `<obj>` than of targets, or question and answer are longer than the model reads.
+    /// When a picture has no question, a mask is not of its picture, an answer has another number
+    /// of `<obj>` than of targets, or question and answer are longer than the model reads.
     pub fn new(
         context: &StageContext,
         asked: &[Asked],
@@ -277,8 +277,8 @@ impl InstructBatch {
         Ok(())
     }
 
-    /// Adds every `<obj>` of an answer that starts at `answer_start`, or the place at which it would
-    /// have been.
+    /// Adds every `<obj>` of an answer that starts at `answer_start`, or the place at which it
+    /// would have been.
     fn add_objects(
         &mut self,
         context: &StageContext,

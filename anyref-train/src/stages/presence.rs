@@ -24,8 +24,8 @@ impl Presence {
         }
     }
 
-    /// The share of pairs of both in which what is there has the higher estimate (the area under the ROC curve);
-    /// halves for ties, none without a pair.
+    /// The share of pairs of both in which what is there has the higher estimate (the area under
+    /// the ROC curve); halves for ties, none without a pair.
     pub(super) fn told_apart(&self) -> Option<f64> {
         let pairs = self.there.len() * self.absent.len();
         let right = |a: &f32| {

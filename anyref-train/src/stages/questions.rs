@@ -69,8 +69,8 @@ impl<'a> Questions<'a> {
     }
 }
 
-/// A scene and the questions about it; where it has none, such as one without a sound for a run that
-/// only listens, another scene, always the same.
+/// A scene and the questions about it; where it has none, such as one without a sound for a run
+/// that only listens, another scene, always the same.
 fn with_questions(
     context: &SceneContext,
     split: Split,

@@ -15,7 +15,8 @@ const MAX_LOGIT_SCALE: f64 = 4.6052;
 /// Every object of some scenes: which patches it covers and what it is called.
 #[derive(Debug)]
 pub(super) struct Regions {
-    /// Share of each patch in each region, `[scenes, most regions, patches]`, each region summing to 1.
+    /// Share of each patch in each region, `[scenes, most regions, patches]`, each region summing
+    /// to 1.
     shares: Vec<f32>,
     scenes: usize,
     most: usize,
@@ -95,7 +96,7 @@ pub(super) fn embedded<B: Backend>(
     normalised(apply_linear(&heads.visual, pooled))
 }
 
-/// How well each row of the shared space fits each name, `[rows, names]`.
+/// Logits of each row of the shared space for each name, `[rows, names]`.
 pub(super) fn name_logits<B: Backend>(
     heads: &PretrainingHeads<B>,
     embedded: Tensor<B, 2>,

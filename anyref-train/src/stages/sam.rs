@@ -1,11 +1,11 @@
 //! SAM at this scale: masks of whatever a name, a box or a point means (Kirillov et al. 2023).
 //!
-//! Most prompts are names, as in SAM's section 7.5: each has a vector of its own, and means everything in
-//! the scene that it fits. It is what gives the image encoder a sense of what things are, which the
-//! language model's prompts build on later.
+//! Most prompts are names, as in SAM's section 7.5: each has a vector of its own, and means
+//! everything in the scene that it fits. It is what gives the image encoder a sense of what things
+//! are, which the language model's prompts build on later.
 //!
-//! With `name_weight` the cells of the image embedding also have to tell the names apart, each by its
-//! own product with the names' vectors: masks alone only compare the few names of one scene.
+//! With `name_weight` the cells of the image embedding also have to tell the names apart, each by
+//! its own product with the names' vectors: masks alone only compare the few names of one scene.
 
 use std::collections::BTreeSet;
 
@@ -185,7 +185,8 @@ impl<'a> SamStage<'a> {
     }
 }
 
-/// How well every cell of the image embeddings fits every name, `[cells, names]`, and the right names.
+/// Logits of every cell of the image embeddings for every name, `[cells, names]`, and the right
+/// names.
 fn cell_logits<B: Backend>(
     trainee: &Trainee<B>,
     cells: &Cells,

@@ -1,4 +1,4 @@
-//! What the stages need that learn from scenes.
+//! Context of the stages that learn from scenes.
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -10,14 +10,14 @@ use anyref_data::scenes::{InstructionConfig, Scene, Scenes, Split};
 /// A run's context with its scenes, shared by all stages that learn from them.
 #[derive(Debug)]
 pub struct SceneContext {
-    /// What every stage needs.
+    /// Context of every stage.
     stage: StageContext,
     /// The data set.
     pub scenes: Scenes,
-    /// What is asked.
+    /// Questions asked about the scenes.
     pub instructions: InstructionConfig,
     names: HashMap<String, usize>,
-    /// Where the present stage's training scenes begin.
+    /// First training scene of the present stage.
     first: u64,
 }
 
@@ -30,7 +30,7 @@ impl Deref for SceneContext {
 }
 
 impl SceneContext {
-    /// Adds scenes, and what is asked about them.
+    /// Adds scenes, and the questions about them.
     pub fn new(stage: StageContext, scenes: Scenes, instructions: InstructionConfig) -> Self {
         let nouns = scenes.library().nouns(false).iter().cloned();
         let names = nouns.enumerate().map(|(i, noun)| (noun, i)).collect();
@@ -45,8 +45,9 @@ impl SceneContext {
         context
     }
 
-    /// Goes on to a stage of the run. The training scenes are endless, and no two stages, nor runs of different seeds,
-    /// see the same: what is learned by heart in one would be asked again in the next.
+    /// Goes on to a stage of the run. The training scenes are endless, and no two stages, nor runs
+    /// of different seeds, see the same: what is learned by heart in one would be asked again in
+    /// the next.
     pub fn begin_stage(&mut self, index: usize) {
         self.first = mix(mix(self.stage.seed) ^ index as u64);
     }

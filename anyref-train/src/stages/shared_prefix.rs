@@ -89,8 +89,8 @@ impl<B: Backend> SharedPrefix<B> {
 }
 
 impl<B: AutodiffBackend> SharedPrefix<B> {
-    /// The same with gradient checkpointing: only the inputs of all layers but the last are kept for
-    /// the gradient.
+    /// The same with gradient checkpointing: only the inputs of all layers but the last are kept
+    /// for the gradient.
     pub(super) fn read_checkpointed(self) -> (PrefixOutput<B>, Checkpointed<B>) {
         let reader = self.reader;
         let input = Boundary {

@@ -16,8 +16,8 @@ const PREDICTED: Rgb<u8> = Rgb([240, 40, 40]);
 const GAP: u32 = 4;
 
 impl InstructStage<'_> {
-    /// Up to `count` pictures of validation data, each twice, side by side: with the true mask of an
-    /// object, in green, and with that of the model, in red, the answer's words being given. The
+    /// Up to `count` pictures of validation data, each twice, side by side: with the true mask of
+    /// an object, in green, and with that of the model, in red, the answer's words being given. The
     /// objects of a batch take turns, so that kinds of questions differ.
     ///
     /// # Errors

@@ -30,8 +30,8 @@ pub(in crate::run) fn missing<B: AutodiffBackend, M: Module<B>>(
 /// Reads a checkpoint's weights into a module that has the `initial` ones already, by name.
 ///
 /// # Errors
-/// When the checkpoint's `model.safetensors` is missing or damaged, lacks a parameter that is not in
-/// `initial`, or has one that the module lacks or that is of another shape or type there.
+/// When the checkpoint's `model.safetensors` is missing or damaged, lacks a parameter that is not
+/// in `initial`, or has one that the module lacks or that is of another shape or type there.
 pub fn load_weights<B: AutodiffBackend, M: Module<B>>(
     path: &Path,
     mut module: M,
@@ -45,7 +45,8 @@ pub fn load_weights<B: AutodiffBackend, M: Module<B>>(
         );
     }
     let checkpoint = Checkpoint::open(path.join(MODEL))?;
-    // In burn's order, as weights are while they are trained: a run that goes on rounds as one without a stop.
+    // In burn's order, as weights are while they are trained: a run that goes on rounds as one
+    // without a stop.
     let mut options = LoadOptions::default().with_mapped(false);
     if !lacks.is_empty() {
         options = options.with_allow_missing(".");
@@ -92,9 +93,9 @@ pub(in crate::run) fn load_live<B: AutodiffBackend, M: Module<B>>(
 /// folder lacks. Returns also the names of the parameters that were read.
 ///
 /// # Errors
-/// When the folder is not there or has no weights that can be read. When these
-/// lack a parameter of the module that is neither of its heads nor of adapters, or have one that the
-/// module lacks or that is of another shape or type there.
+/// When the folder is not there or has no weights that can be read. When these lack a parameter of
+/// the module that is neither of its heads nor of adapters, or have one that the module lacks or
+/// that is of another shape or type there.
 pub(in crate::run) fn load_start<B: AutodiffBackend, M: Module<B>>(
     from: &Path,
     mut module: M,
@@ -121,8 +122,8 @@ pub(in crate::run) fn load_start<B: AutodiffBackend, M: Module<B>>(
 ///
 /// # Errors
 /// When there is nothing at `from`, it cannot be read, or the module has none of the parameters of
-/// one of the `parts`. When `from` lacks a parameter of such a part, or has one that the module lacks
-/// or that is of another shape or type there.
+/// one of the `parts`. When `from` lacks a parameter of such a part, or has one that the module
+/// lacks or that is of another shape or type there.
 pub fn load_parts<B: AutodiffBackend, M: Module<B>>(
     from: &Path,
     parts: &[String],

@@ -48,7 +48,8 @@ pub struct Position {
     /// Skipped steps in a row up to now.
     #[serde(default)]
     pub skipped_in_a_row: u32,
-    /// Whether the model is the moving average (EMA) of the weights, which are in a file of their own.
+    /// Whether the model is the moving average (EMA) of the weights, which are in a file of their
+    /// own.
     #[serde(default)]
     pub averaged: bool,
 }

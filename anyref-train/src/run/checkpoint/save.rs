@@ -20,8 +20,8 @@ pub(in crate::run) struct State<'a, B: AutodiffBackend, M: AutodiffModule<B>> {
     pub(in crate::run) model: &'a M::InnerModule,
     /// Parameters, by name, that are left out of it.
     pub(in crate::run) left_out: &'a BTreeSet<String>,
-    /// The weights as the optimizer left them, and the names of the trained ones, where the model is
-    /// their average.
+    /// The weights as the optimizer left them, and the names of the trained ones, where the model
+    /// is their average.
     pub(in crate::run) live: Option<(&'a M, &'a BTreeSet<String>)>,
     /// The optimizer, with its moments.
     pub(in crate::run) optimizer: &'a Optimizer<B>,

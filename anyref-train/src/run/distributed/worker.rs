@@ -23,8 +23,8 @@ use super::topology::Topology;
 #[error("another device stopped")]
 pub(in crate::run) struct WorkerStopped;
 
-/// One of the devices that carry out a stage. When it is dropped before [`finish`](Self::finish), by
-/// an error or a panic, all others are told, so that none waits for it.
+/// One of the devices that carry out a stage. When it is dropped before [`finish`](Self::finish),
+/// by an error or a panic, all others are told, so that none waits for it.
 pub(in crate::run) struct Worker<B: AutodiffBackend> {
     /// Its number among the devices of this machine, and how many these are.
     local: [usize; 2],
@@ -38,7 +38,8 @@ pub(in crate::run) struct Worker<B: AutodiffBackend> {
 
 impl<B: AutodiffBackend> Worker<B> {
     /// Joins `count` devices of this machine as number `rank` of them, and those of all machines of
-    /// `topology`; returns once all of them have. There may be one such group at a time in a process.
+    /// `topology`; returns once all of them have. There may be one such group at a time in a
+    /// process.
     pub(in crate::run) fn join(
         rank: usize,
         count: usize,
@@ -136,13 +137,13 @@ impl<B: AutodiffBackend> Worker<B> {
         self.node[0] * self.local[1] + self.local[0]
     }
 
-    /// How many devices there are on all machines.
+    /// Number of devices on all machines.
     pub(in crate::run) fn count(&self) -> usize {
         self.node[1] * self.local[1]
     }
 
-    /// The mean of all devices' gradients. A parameter that has a gradient on any of them has one on all afterwards:
-    /// where it had none, that was 0.
+    /// The mean of all devices' gradients. A parameter that has a gradient on any of them has one
+    /// on all afterwards: where it had none, that was 0.
     ///
     /// # Errors
     /// When another device has stopped.
@@ -234,7 +235,7 @@ fn failure(error: CollectiveError) -> anyhow::Error {
     }
 }
 
-/// Which trained parameters have a gradient, in the order of the module.
+/// Flags of the trained parameters that have a gradient, in the order of the module.
 struct Present<'a> {
     gradients: &'a GradientsParams,
     flags: Vec<f32>,
