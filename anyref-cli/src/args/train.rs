@@ -18,8 +18,8 @@ pub enum TrainCommand {
         /// Stop after so many steps, to be resumed later.
         #[arg(long)]
         stop_after: Option<u64>,
-        /// Train on several devices, as in 0,1: each takes its own micro-batches, and their gradients are
-        /// averaged.
+        /// Train on several devices, as in 0,1: each takes its own micro-batches, and their
+        /// gradients are averaged.
         #[arg(long, value_delimiter = ',')]
         devices: Vec<usize>,
         #[command(flatten)]
@@ -35,10 +35,12 @@ pub enum TrainCommand {
         /// The model folder.
         #[arg(long)]
         out: PathBuf,
-        /// Write what was trained alone, as an adapter folder in PEFT's format, which `anyref assemble --adapter` takes.
+        /// Write what was trained alone, as an adapter folder in PEFT's format, which `anyref
+        /// assemble --adapter` takes.
         #[arg(long)]
         adapter: bool,
-        /// Take the checkpoint with the highest validation score, of the last stage that was validated.
+        /// Take the checkpoint with the highest validation score, of the last stage that was
+        /// validated.
         #[arg(long)]
         best: bool,
     },
@@ -79,7 +81,8 @@ pub enum TrainCommand {
 /// Several machines that learn together: the same command on each, but for --node.
 #[derive(Debug, Clone, clap::Args)]
 pub struct NodeArguments {
-    /// Addresses of machines that learn together, in the same order on each; every one listens at its port.
+    /// Addresses of machines that learn together, in the same order on each; every one listens at
+    /// its port.
     #[arg(
         long,
         value_delimiter = ',',
@@ -87,7 +90,8 @@ pub struct NodeArguments {
         requires = "node"
     )]
     pub nodes: Vec<String>,
-    /// Which of them this is, from 0; number 0 logs and writes the checkpoints, and the run's folder of all is its.
+    /// Which of them this is, from 0; number 0 logs and writes the checkpoints, and the run's
+    /// folder of all is its.
     #[arg(long, value_name = "K", requires = "nodes")]
     pub node: Option<usize>,
 }
