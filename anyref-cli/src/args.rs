@@ -36,21 +36,23 @@ pub struct Arguments {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// Model folder (config.json, tokenizer.json, model.safetensors), a .json file that names published parts, or
-    /// hf://org/name [default: the built-in nano]
+    /// Model folder (config.json, tokenizer.json, model.safetensors), a .json file that names
+    /// published parts, or hf://org/name [default: the built-in nano]
     #[arg(long, global = true, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
-    /// What computes: flex (the processor), wgpu, vulkan, metal, webgpu or cuda, as far as compiled in
+    /// What computes: flex (the processor), wgpu, vulkan, metal, webgpu or cuda, as far as compiled
+    /// in
     #[arg(long, global = true, default_value_t)]
     pub backend: BackendName,
     /// Number of the device, see `anyref info --devices` [default: the backend's own choice]
     #[arg(long, global = true, value_name = "N")]
     pub device: Option<usize>,
-    /// What weights are kept as, in memory and by `assemble` in its files: f32, f16, bf16, or auto: their own type on the processor and in files, f32 on GPUs
+    /// What weights are kept as, in memory and by `assemble` in its files: f32, f16, bf16, or auto:
+    /// their own type on the processor and in files, f32 on GPUs
     #[arg(long, global = true, default_value_t, value_name = "TYPE")]
     pub dtype: WeightType,
-    /// Seed of sampled answers, of the drawings of `score` and `eval`, with the examples of coco-20i and pascal-5i, and of the
-    /// untrained weights of `assemble`
+    /// Seed of sampled answers, of the drawings of `score` and `eval`, with the examples of
+    /// coco-20i and pascal-5i, and of the untrained weights of `assemble`
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
     pub seed: u64,
     /// Above 0, answers are sampled; 0 takes the likeliest word always
@@ -65,14 +67,16 @@ pub struct Common {
     /// Longest answer in tokens [default: the model's]
     #[arg(long, global = true, value_name = "N")]
     pub max_new_tokens: Option<usize>,
-    /// Leave masks out whose IoU the model estimates lower, 0 to 1; 0 shows all [default: the model's]
+    /// Leave masks out whose IoU the model estimates lower, 0 to 1; 0 shows all [default: the
+    /// model's]
     #[arg(long, global = true, value_name = "IOU", allow_negative_numbers = true)]
     pub min_score: Option<f32>,
-    /// Try so many of the likeliest answers and give the one that points best; 1 gives the likeliest [default: the
-    /// model's]
+    /// Try so many of the likeliest answers and give the one that points best; 1 gives the
+    /// likeliest [default: the model's]
     #[arg(long, global = true, value_name = "N")]
     pub candidates: Option<usize>,
-    /// Say on stderr where the time goes, and what is worth knowing on the way; RUST_LOG chooses the messages in its place
+    /// Say on stderr where the time goes, and what is worth knowing on the way; RUST_LOG chooses
+    /// the messages in its place
     #[arg(short, long, global = true)]
     pub verbose: bool,
 }

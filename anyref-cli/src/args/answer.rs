@@ -37,7 +37,8 @@ pub struct SegmentArguments {
     /// A question of your own, with {1}, {2} … where the references go, in the order given
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
-    /// Folder for what each `<obj>` looked at (patches, words, references) and its mask without and with refocusing
+    /// Folder for what each `<obj>` looked at (patches, words, references) and its mask without and
+    /// with refocusing
     #[arg(long, value_name = "DIR")]
     pub explain: Option<PathBuf>,
     #[command(flatten)]

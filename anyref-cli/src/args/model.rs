@@ -37,8 +37,8 @@ pub struct InfoArguments {
     /// List the tensors of this file or folder instead, and what does not match
     #[arg(value_name = "FILE|DIR")]
     pub path: Option<PathBuf>,
-    /// Hold the tensors against a preset (nano, anyref-7b) or a model's config.json [default: what comes with
-    /// them]
+    /// Hold the tensors against a preset (nano, anyref-7b) or a model's config.json [default: what
+    /// comes with them]
     #[arg(long, value_name = "PRESET|FILE", requires = "path")]
     pub against: Option<String>,
     /// List the backends of this build and their devices instead

@@ -74,7 +74,7 @@ impl Args for References {
                         .help(*help)
                         .action(ArgAction::Append)
                         .value_parser(clap::value_parser!(OsString))
-                        // A corner outside the picture; other values that begin so are options with a value forgotten.
+                        // A corner may lie outside the picture; else a value is forgotten.
                         .allow_hyphen_values(matches!(*name, BOX | REF_BOX))
                         .help_heading("References, any number in any mixture"),
                 )
@@ -129,7 +129,8 @@ impl FromArgMatches for References {
                     }
                     _ => {
                         let problem = format!(
-                            "--{name} belongs right after its --ref-image, and one of --ref-box and --ref-mask is enough\n"
+                            "--{name} belongs right after its --ref-image, \
+                             and one of --ref-box and --ref-mask is enough\n"
                         );
                         return Err(clap::Error::raw(
                             clap::error::ErrorKind::ArgumentConflict,

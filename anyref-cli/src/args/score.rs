@@ -15,7 +15,8 @@ pub struct ScoreArguments {
     /// Answers, one JSON object a line: {"id", "text", "masks": [{"size", "counts", "score"}]}
     #[arg(long, value_name = "FILE")]
     pub predictions: PathBuf,
-    /// The truth, one JSON object a line: {"id", "size", "masks", "expressions", "category", "fold", "video", "ignore"}
+    /// The truth, one JSON object a line: {"id", "size", "masks", "expressions", "category",
+    /// "fold", "video", "ignore"}
     #[arg(long, value_name = "FILE")]
     pub targets: PathBuf,
     /// Answers of another system: how much better or worse they are
@@ -37,10 +38,12 @@ pub struct ScoreArguments {
 /// Java programs that score descriptions.
 #[derive(Debug, Args)]
 pub struct CaptionPrograms {
-    /// Of descriptions, METEOR with all its stages: the meteor-1.5.jar of PyPI's pycocoevalcap; needs Java
+    /// Of descriptions, METEOR with all its stages: the meteor-1.5.jar of PyPI's pycocoevalcap;
+    /// needs Java
     #[arg(long, value_name = "FILE")]
     pub meteor_jar: Option<PathBuf>,
-    /// Of descriptions, SPICE: the spice-1.0.jar of pycocoevalcap, with its parser's models; needs Java
+    /// Of descriptions, SPICE: the spice-1.0.jar of pycocoevalcap, with its parser's models; needs
+    /// Java
     #[arg(long, value_name = "FILE")]
     pub spice_jar: Option<PathBuf>,
 }
