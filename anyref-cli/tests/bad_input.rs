@@ -267,20 +267,12 @@ fn a_damaged_tokenizer_is_named() {
     let broken = text.replacen("\"ByteFallback\"", "\"\\ud800\"", 1);
     assert_ne!(broken, text);
     std::fs::write(&file, broken).unwrap();
-    let path = damaged.path().display().to_string();
-    for command in [
-        vec!["info", "--model", &path],
-        vec![
-            "segment",
-            "--model",
-            &path,
-            "--image",
-            &scene(),
-            "--text",
-            "dog",
-        ],
-    ] {
-        let said = refused(damaged.path(), &command);
+    let (path, scene) = (damaged.path().display().to_string(), scene());
+    let info = ["info", "--model", path.as_str()];
+    let segment = ["--image", scene.as_str(), "--text", "dog"];
+    let segment = [&["segment"][..], &info[1..], &segment[..]].concat();
+    for command in [&info[..], &segment[..]] {
+        let said = refused(damaged.path(), command);
         assert!(said.contains("tokenizer.json"), "{said}");
         assert!(
             !said.contains("config.json") && !said.contains(".rs"),

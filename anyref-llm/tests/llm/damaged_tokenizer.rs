@@ -80,7 +80,7 @@ fn mutated_bytes_never_panic() {
                 0 => bytes[at] = rng.random(),
                 1 => drop(bytes.remove(at)),
                 2 => bytes.insert(at, *b"{}[]\",:\\0-e".choose(&mut rng).unwrap()),
-                3 => bytes[at] ^= 1 << rng.random_range(0..8),
+                3 => bytes[at] ^= 1u8 << rng.random_range(0..8u32),
                 _ => {
                     let end = rng.random_range(at..bytes.len().min(at + 40));
                     bytes.drain(at..end);
