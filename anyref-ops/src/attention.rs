@@ -2,7 +2,8 @@
 
 use burn::tensor::{Bool, DType, Tensor, activation, backend::Backend};
 
-use super::{folded_attention, matmul, matmul_transposed, on_processor};
+use super::dispatch::on_processor;
+use super::{folded_attention, matmul, matmul_transposed};
 
 /// Decomposed relative positions of SAM's image encoder: the bias of query `q` on key `(y, x)` is
 /// `height[q, y] + width[q, x]`.

@@ -11,6 +11,7 @@
 mod activation;
 mod attention;
 mod device_failure;
+pub mod dispatch;
 #[cfg(feature = "flex")]
 mod flex;
 mod folded_attention;
@@ -27,6 +28,7 @@ pub mod testing;
 pub use activation::{gelu, quick_gelu, silu, swiglu};
 pub use attention::{AttentionInput, RelativePosition, attention};
 pub use device_failure::{DeviceFailure, DeviceWatch};
+pub use dispatch::on_processor;
 #[cfg(feature = "flex")]
 pub use flex::slices;
 pub use linear::{StoredWeights, as_stored, linear, stored_weights};
@@ -36,19 +38,3 @@ pub use permute::permute;
 pub use rotary::{Angles, rotary};
 pub use rows::{Room, assign_rows, room};
 pub use shared::add_shared;
-
-use burn::tensor::backend::Backend;
-
-/// Whether `B` is the processor's backend, with or without autodiff, which has fused forms of its own.
-pub fn on_processor<B: Backend>() -> bool {
-    #[cfg(feature = "flex")]
-    if flex::route::<B>().is_some() {
-        return true;
-    }
-    false
-}
-
-/// Whether `B` is a GPU's backend without autodiff, on which buffers may be reordered and written in place.
-pub(crate) fn on_gpu_without_gradients<B: Backend>(device: &B::Device) -> bool {
-    !on_processor::<B>() && !B::ad_enabled(device)
-}

@@ -1,8 +1,8 @@
 //! Rows written into a larger tensor.
 
+use super::dispatch::BackendKind;
 #[cfg(feature = "flex")]
 use super::flex;
-use super::on_gpu_without_gradients;
 use burn::tensor::{Tensor, backend::Backend};
 
 /// Whether a buffer should have room for rows to come, and how it is read then.
@@ -19,10 +19,10 @@ pub enum Room {
 
 /// What suits a device.
 pub fn room<B: Backend>(device: &B::Device) -> Room {
-    match B::ad_enabled(device) {
-        true => Room::Never,
-        false if on_gpu_without_gradients::<B>(device) => Room::Masked,
-        false => Room::CutOff,
+    match BackendKind::of::<B>(device) {
+        kind if kind.has_gradients() => Room::Never,
+        BackendKind::Gpu => Room::Masked,
+        _ => Room::CutOff,
     }
 }
 

@@ -9,7 +9,8 @@ mod problem;
 mod scores;
 mod views;
 
-use super::{Route, TrackedTensor, all_f32, route, same, unwrap, wrap};
+use super::buffer::all_f32;
+use crate::dispatch::{FlexKind, TrackedTensor, from_primitive, same, to_primitive};
 use crate::{AttentionInput, RelativePosition};
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -153,11 +154,12 @@ fn tracked_input<B: Backend, C: CheckpointStrategy>(
         relative_position,
         ..
     } = input;
-    let (query, key, value) = (unwrap(query), unwrap(key), unwrap(value));
-    wrap(match relative_position {
-        Some(RelativePosition { height, width }) => {
-            tracked::<C, 5>([query, key, value, unwrap(height), unwrap(width)], options)
-        }
+    let (query, key, value) = (to_primitive(query), to_primitive(key), to_primitive(value));
+    from_primitive(match relative_position {
+        Some(RelativePosition { height, width }) => tracked::<C, 5>(
+            [query, key, value, to_primitive(height), to_primitive(width)],
+            options,
+        ),
         None => tracked::<C, 3>([query, key, value], options),
     })
 }
@@ -170,7 +172,7 @@ fn mask<B: Backend>(mask: Tensor<B, 4, Bool>) -> FlexTensor {
 pub(crate) fn attention<B: Backend>(
     mut input: AttentionInput<B>,
 ) -> Result<Tensor<B, 4>, AttentionInput<B>> {
-    let Some(route) = route::<B>().filter(|_| fits(&input)) else {
+    let Some(kind) = FlexKind::of::<B>().filter(|_| fits(&input)) else {
         return Err(input);
     };
     let [.., head_dim] = input.query.dims();
@@ -179,8 +181,8 @@ pub(crate) fn attention<B: Backend>(
         causal: input.causal,
         scale: input.scale.unwrap_or((head_dim as f64).powf(-0.5)) as f32,
     };
-    Ok(match route {
-        Route::Inference => {
+    Ok(match kind {
+        FlexKind::Inference => {
             let AttentionInput {
                 query,
                 key,
@@ -188,17 +190,17 @@ pub(crate) fn attention<B: Backend>(
                 relative_position,
                 ..
             } = input;
-            let inputs = [query, key, value].map(unwrap);
-            wrap(match relative_position {
+            let inputs = [query, key, value].map(to_primitive);
+            from_primitive(match relative_position {
                 Some(RelativePosition { height, width }) => {
                     let [query, key, value] = inputs;
-                    let inputs = [query, key, value, unwrap(height), unwrap(width)];
+                    let inputs = [query, key, value, to_primitive(height), to_primitive(width)];
                     forward::forward(&problem(inputs, options)).0
                 }
                 None => forward::forward(&problem(inputs, options)).0,
             })
         }
-        Route::Autodiff => tracked_input::<B, NoCheckpointing>(input, options),
-        Route::AutodiffBalanced => tracked_input::<B, BalancedCheckpointing>(input, options),
+        FlexKind::Autodiff => tracked_input::<B, NoCheckpointing>(input, options),
+        FlexKind::AutodiffBalanced => tracked_input::<B, BalancedCheckpointing>(input, options),
     })
 }
