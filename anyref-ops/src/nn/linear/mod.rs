@@ -23,9 +23,7 @@ pub struct LinearConfig {
     #[config(default = true)]
     pub bias: bool,
     /// Draws weight and bias.
-    #[config(
-        default = "Initializer::KaimingUniform{gain:1.0/f64::sqrt(3.0), fan_out_only:false}"
-    )]
+    #[config(default = "Initializer::KaimingUniform{gain:1.0/f64::sqrt(3.0), fan_out_only:false}")]
     pub initializer: Initializer,
 }
 
@@ -185,7 +183,12 @@ mod tests {
         assert!(distance(found, expected.expand([3, 64])) < 1e-4);
         assert!(layer.bias.as_ref().unwrap().val().grad(&grads).is_some());
         let (x, inner) = (x.inner(), layer.valid());
-        assert!(distance(inner.forward(x.clone()), layer.forward(Tensor::from_inner(x)).inner()) < 1e-6);
+        assert!(
+            distance(
+                inner.forward(x.clone()),
+                layer.forward(Tensor::from_inner(x)).inner()
+            ) < 1e-6
+        );
     }
 
     struct Double;

@@ -3,7 +3,7 @@
 use core::ops::Range;
 
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use burn::tensor::{DType, Int, Tensor, TensorData, f16};
+use burn::tensor::{DType, ElementConversion, Int, Tensor, TensorData, f16};
 
 /// Values of a word of 32 bits.
 const IN_WORD: usize = 4;
@@ -128,8 +128,10 @@ impl<B: Backend> Q8_0Weight<B> {
         let count = outputs.len();
         let words = self.words.clone().narrow(0, outputs.start, count);
         let bytes = (0..IN_WORD).map(|byte| {
-            let shifted = words.clone().bitwise_right_shift_scalar((8 * byte as i32).into());
-            shifted.bitwise_and_scalar(0xff.into())
+            let shifted = words
+                .clone()
+                .bitwise_right_shift_scalar((8 * byte as i32).elem());
+            shifted.bitwise_and_scalar(0xff.elem())
         });
         let values: Tensor<B, 3, Int> = Tensor::stack(bytes.collect(), 2);
         let blocks = d_input / Q8_0Block::LENGTH;
