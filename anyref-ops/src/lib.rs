@@ -2,9 +2,13 @@
 //!
 //! * The functions of this module are parameter-free and differentiable. Each has a composed form
 //!   for every backend and a fused form where a backend has one.
-//! * [`nn`]: layers whose PyTorch counterparts have parameters (`LayerNorm`, `RmsNorm`,
-//!   `LayerNorm2d`).
+//! * [`nn`]: layers whose PyTorch counterparts have parameters (`Linear`, `LayerNorm`, `RmsNorm`,
+//!   `LayerNorm2d`). The weight of `Linear` is dense or in quantised blocks.
+//! * [`dispatch`]: kinds of backend, by which operations choose their form.
 //! * [`testing`]: seeded modules and comparisons for tests.
+//!
+//! The processor's kernels run on the widest instructions of the machine. The environment variable
+//! `ANYREF_SIMD=portable|avx2|avx512` holds them to narrower ones, for tests and diagnosis.
 
 #![recursion_limit = "256"]
 
@@ -14,7 +18,6 @@ mod device_failure;
 pub mod dispatch;
 #[cfg(feature = "flex")]
 mod flex;
-mod folded_attention;
 mod linear;
 mod matmul;
 pub mod nn;
@@ -36,5 +39,5 @@ pub use matmul::{ALIGNMENT, matmul, matmul_transposed};
 pub use norm::{layer_norm, rms_norm};
 pub use permute::permute;
 pub use rotary::{Angles, rotary};
-pub use rows::{Room, assign_rows, room};
+pub use rows::{CacheCapacity, assign_rows};
 pub use shared::add_shared;

@@ -1,10 +1,12 @@
 //! Attention without its matrix of probabilities.
 
 mod backward;
+mod backward_job;
 mod backward_rows;
 mod backward_scratch;
 mod direct;
 mod forward;
+mod outputs;
 mod problem;
 mod scores;
 mod views;
@@ -54,20 +56,6 @@ fn fits<B: Backend>(input: &AttentionInput<B>) -> bool {
         && position_fits
 }
 
-fn problem<const N: usize>(inputs: [FlexTensor; N], options: Options) -> Problem {
-    let mut inputs = inputs.iter().map(with_slices);
-    let mut next = || inputs.next().expect("attention has three or five inputs");
-    let (query, key, value) = (next(), next(), next());
-    let position = (N == 5).then(|| [next(), next()]);
-    Problem {
-        query,
-        key,
-        value,
-        position,
-        options,
-    }
-}
-
 #[derive(Clone, Debug)]
 struct State<const N: usize> {
     inputs: [NodeId; N],
@@ -104,7 +92,7 @@ impl<const N: usize> Backward<Flex, N> for AttentionBackward {
             statistics: &statistics,
             grad: &grad,
         };
-        let parts = backward::backward(&problem(inputs, options), saved, wanted);
+        let parts = backward::backward(&Problem::new(inputs, options), saved, wanted);
         for (parent, grad) in ops.parents.into_iter().zip(parts) {
             if let (Some(parent), Some(grad)) = (parent, grad) {
                 grads.register::<Flex>(parent.id, grad);
@@ -125,7 +113,7 @@ fn tracked<C: CheckpointStrategy, const N: usize>(
     {
         OpsKind::Tracked(mut prep) => {
             let nodes = inputs.each_ref().map(|input| prep.checkpoint(input));
-            let problem = problem(inputs.map(|input| input.primitive), options);
+            let problem = Problem::new(inputs.map(|input| input.primitive), options);
             let (output, statistics) = forward::forward(&problem);
             let options = problem.options;
             let state = State {
@@ -138,7 +126,7 @@ fn tracked<C: CheckpointStrategy, const N: usize>(
         }
         OpsKind::UnTracked(prep) => {
             let inputs = inputs.map(|input| input.primitive);
-            prep.finish(forward::forward(&problem(inputs, options)).0)
+            prep.finish(forward::forward(&Problem::new(inputs, options)).0)
         }
     }
 }
@@ -195,9 +183,9 @@ pub(crate) fn attention<B: Backend>(
                 Some(RelativePosition { height, width }) => {
                     let [query, key, value] = inputs;
                     let inputs = [query, key, value, to_primitive(height), to_primitive(width)];
-                    forward::forward(&problem(inputs, options)).0
+                    forward::forward(&Problem::new(inputs, options)).0
                 }
-                None => forward::forward(&problem(inputs, options)).0,
+                None => forward::forward(&Problem::new(inputs, options)).0,
             })
         }
         FlexKind::Autodiff => tracked_input::<B, NoCheckpointing>(input, options),

@@ -5,8 +5,10 @@
 mod arithmetic;
 #[cfg(target_arch = "x86_64")]
 mod bf16_dot;
-mod gemv_by_inputs;
-mod gemv_by_outputs;
+mod blocks;
+mod gemv_columns;
+mod gemv_rows;
+mod many_rows;
 mod output;
 mod stored;
 mod tiles;
@@ -22,17 +24,17 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Shape, Tensor, TensorMetadata, bf16, f16};
 use burn_flex::{Flex, FlexTensor};
 
-use self::stored::Stored;
+use self::many_rows::ManyRows;
 use self::weight::{Order, Weight, in_lines};
 use super::buffer::{all_f32, tensor, values};
 use super::contiguous::contiguous;
 use crate::dispatch::{FlexKind, TrackedTensor, from_primitive, to_primitive};
 
-/// So many rows are quicker by outputs than by tiles,
+/// So many rows are quicker by a GEMV over the weight's rows than by tiles,
 const FEW: usize = 64;
 /// and so many inputs of all rows, which stay in a core's cache.
 const CACHED: usize = 128 * 1024;
-/// So many rows are quicker by inputs than by tiles.
+/// So many rows are quicker by a GEMV over the weight's columns than by tiles.
 const FEWER: usize = 8;
 /// More rows than this are quicker by burn's product when the weight is f32.
 const FEW_F32: usize = 2;
@@ -70,7 +72,7 @@ fn forward(x: FlexTensor, weight: &FlexTensor, bias: Option<FlexTensor>, aim: Fo
     }
 }
 
-fn rows<H: Stored>(
+fn rows<H: ManyRows>(
     x: &FlexTensor,
     weight: &FlexTensor,
     bias: Option<&[f32]>,
@@ -84,10 +86,8 @@ fn rows<H: Stored>(
     let rows = x.shape()[0];
     let mut out = vec![0.0; rows * weight.width];
     let product = match weight.order {
-        Order::Inputs if rows <= FEW || rows * weight.depth <= CACHED => {
-            gemv_by_outputs::product::<H>
-        }
-        Order::Outputs if rows <= FEWER => gemv_by_inputs::product::<H>,
+        Order::Inputs if rows <= FEW || rows * weight.depth <= CACHED => gemv_rows::product::<H>,
+        Order::Outputs if rows <= FEWER => gemv_columns::product::<H>,
         _ if aim == For::Inference => H::rounded_product(),
         _ => H::exact_product(),
     };
