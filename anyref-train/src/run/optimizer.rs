@@ -338,7 +338,7 @@ mod tests {
                 second.restore(path.to_owned(), moments.clone());
             }
             let (resumed, _) = train(&mut second, half, 5);
-            assert_eq!(whole.weight.val().to_data(), resumed.weight.to_data());
+            assert_eq!(whole.weight.val().to_data(), resumed.weight.val().to_data());
             assert_eq!(
                 whole.bias.unwrap().to_data(),
                 resumed.bias.unwrap().to_data()
@@ -367,6 +367,6 @@ mod tests {
         let gradients = GradientsParams::from_module(&mut gradients, &layer);
         let (after, norm) = optimizer().step(layer.clone(), gradients, 0.1);
         assert!(!norm.is_finite());
-        assert_eq!(layer.weight.val().to_data(), after.weight.to_data());
+        assert_eq!(layer.weight.val().to_data(), after.weight.val().to_data());
     }
 }
