@@ -6,7 +6,7 @@ use super::super::simd::dispatch;
 use super::backward_job::{Job, Writers};
 use super::backward_rows::{Along, SoftmaxTile};
 use super::backward_scratch::{Packed, Scratch};
-use super::problem::{Extent, Output, Problem, Rows, Writer, rows, tiles, with_slices};
+use super::problem::{Extent, Output, Problem, rows, tiles, with_slices};
 use super::scores::ALL_MASKED;
 use super::views::{CopyScaled, QUERIES, Views, score_stride};
 use burn_flex::FlexTensor;

@@ -5,7 +5,7 @@ use super::super::product::{Matrix, Product, packed_len, padded, product};
 use super::super::simd::{Kernel, Simd, dispatch};
 use super::direct::{DIRECT, Direct};
 use super::outputs::Outputs;
-use super::problem::{Extent, Output, Problem, Writer, tiles};
+use super::problem::{Extent, Output, Problem, tiles};
 use super::scores::{ALL_MASKED, softmax_row};
 use super::views::{CopyScaled, QUERIES, STATISTICS, Views, score_stride};
 use burn_flex::FlexTensor;

@@ -110,7 +110,7 @@ mod tests {
             weight: ours.weight.dense().unwrap().clone(),
             bias: ours.bias.clone(),
         };
-        let x = Tensor::random([2, 5, 64], Distribution::Default, &device);
+        let x = Tensor::<Flex, 3>::random([2, 5, 64], Distribution::Default, &device);
         let whole = ours.forward(x.clone());
         assert!(distance(whole.clone(), burns.forward(x.clone())) < 1e-5);
         let part = ours.forward_outputs(x, 7..40);
@@ -158,7 +158,7 @@ mod tests {
         let mut widened = dense.clone();
         widened.weight = LinearWeight::Dense(Param::from_tensor(blocks.weight.val()));
         for rows in [1, 3, 100] {
-            let x = Tensor::random([rows, 64], Distribution::Default, &device);
+            let x = Tensor::<Flex, 2>::random([rows, 64], Distribution::Default, &device);
             let found = blocks.forward(x.clone());
             assert!(distance(found.clone(), widened.forward(x.clone())) < 1e-5);
             // An eighth bit of the largest of 32 weights of at most 1/8, over 64 inputs.

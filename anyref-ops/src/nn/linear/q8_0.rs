@@ -86,7 +86,7 @@ impl<B: Backend> Q8_0Weight<B> {
     /// # Shapes
     /// - weight: `[d_input, d_output]`
     pub fn quantize(weight: &TensorData, device: &B::Device) -> Option<Self> {
-        let [d_input, d_output] = weight.shape.as_slice().try_into().ok()?;
+        let [d_input, d_output]: [usize; 2] = weight.shape.as_slice().try_into().ok()?;
         if !d_input.is_multiple_of(Q8_0Block::LENGTH) {
             return None;
         }

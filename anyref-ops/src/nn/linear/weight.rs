@@ -137,7 +137,7 @@ impl<B: Backend> Module<B> for LinearWeight<B> {
     }
 
     fn map<M: ModuleMapper<B>>(self, mapper: &mut M) -> Self {
-        self.map_dense(|param| Module::map(param, mapper))
+        self.map_dense(|param| <Param<Tensor<B, 2>> as Module<B>>::map(param, mapper))
     }
 
     fn collect_devices(&self, mut devices: Devices<B>) -> Devices<B> {
@@ -194,7 +194,9 @@ impl<B: AutodiffBackend> AutodiffModule<B> for LinearWeight<B> {
 
     fn from_inner(module: Self::InnerModule) -> Self {
         match module {
-            LinearWeight::Dense(param) => Self::Dense(AutodiffModule::from_inner(param)),
+            LinearWeight::Dense(param) => Self::Dense(
+                <Param<Tensor<B, 2>> as AutodiffModule<B>>::from_inner(param),
+            ),
             LinearWeight::Q8_0(blocks) => Self::Q8_0(Q8_0Weight::from_inner(blocks)),
         }
     }
