@@ -258,6 +258,37 @@ fn models() {
     load(other.path(), &["tokenizer.json"]);
 }
 
+/// Damage inside a tokenizer's decoder, on which the tokenizer library panics.
+#[test]
+fn a_damaged_tokenizer_is_named() {
+    let damaged = model();
+    let file = damaged.path().join("tokenizer.json");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let broken = text.replacen("\"ByteFallback\"", "\"\\ud800\"", 1);
+    assert_ne!(broken, text);
+    std::fs::write(&file, broken).unwrap();
+    let path = damaged.path().display().to_string();
+    for command in [
+        vec!["info", "--model", &path],
+        vec![
+            "segment",
+            "--model",
+            &path,
+            "--image",
+            &scene(),
+            "--text",
+            "dog",
+        ],
+    ] {
+        let said = refused(damaged.path(), &command);
+        assert!(said.contains("tokenizer.json"), "{said}");
+        assert!(
+            !said.contains("config.json") && !said.contains(".rs"),
+            "{said}"
+        );
+    }
+}
+
 #[test]
 fn weights_that_are_no_numbers() {
     let damaged = model();

@@ -22,12 +22,14 @@ pub enum Error {
         width: usize,
     },
     /// The size is beyond what masks may have.
-    #[error("a mask of {height} x {width} is beyond the limit of {limit} pixels", limit = crate::rle::MAX_PIXELS)]
+    #[error("a mask of {height} x {width} is beyond the limit of {limit} pixels")]
     TooLarge {
         /// Height given.
         height: usize,
         /// Width given.
         width: usize,
+        /// Most pixels of a mask.
+        limit: usize,
     },
     /// A byte that COCO's run-length strings do not use.
     #[error("byte {byte:#04x} at {offset} is not one of a COCO run-length string ('0' to 'o')")]

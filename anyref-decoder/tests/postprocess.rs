@@ -61,3 +61,18 @@ fn gradients_reach_the_low_resolution() {
     let total = gradient.sum().into_scalar();
     assert!((total - 600.0).abs() < 1e-2, "{total}");
 }
+
+#[test]
+fn groups_of_masks_give_the_logits_of_all_together() {
+    let (count, image, input, original) = (7, 128, [96, 128], [150, 200]);
+    let low = random::<TestBackend, 4>([count, 1, 32, 32], 3, &Default::default());
+    let whole = postprocess_masks(low.clone(), input, original, image).into_data();
+    for together in [1, 2, 3] {
+        let groups = (0..count).step_by(together).map(|first| {
+            let group = low.clone().narrow(0, first, together.min(count - first));
+            postprocess_masks(group, input, original, image)
+        });
+        let groups = Tensor::cat(groups.collect(), 0).into_data();
+        assert_eq!(groups, whole, "groups of {together}");
+    }
+}

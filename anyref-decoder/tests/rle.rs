@@ -148,7 +148,8 @@ fn wrong_strings_give_errors() {
         read("0", huge),
         Err(Error::TooLarge {
             height: huge[0],
-            width: 2
+            width: 2,
+            limit: MAX_PIXELS
         })
     );
     assert!(matches!(

@@ -3,7 +3,7 @@
 use anyref_ops::{self as ops, CacheCapacity};
 use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend};
 
-use crate::model::no_padding;
+use crate::padding::no_padding;
 
 /// Keys and values of one layer.
 #[derive(Debug, Clone)]

@@ -6,7 +6,8 @@ use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend, read_sync};
 
 use crate::cache::KvCache;
 use crate::error::Result;
-use crate::model::{Llama, LlamaInput, LlamaOutput, no_padding};
+use crate::model::{Llama, LlamaInput, LlamaOutput};
+use crate::padding::no_padding;
 use crate::sampling::{GenerationConfig, Sampler};
 
 /// Input of [`generate_async`] and of the other ways to continue a prompt.

@@ -55,6 +55,7 @@ mod linear;
 pub mod lora;
 pub mod mlp;
 pub mod model;
+mod padding;
 pub mod peft;
 pub mod rope;
 pub mod sampling;

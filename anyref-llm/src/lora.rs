@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::linear::normal_linear;
-use crate::peft::PeftConfig;
 
 /// Which projections get an adapter, and of which size. Serialises to the fields of PEFT's
 /// `adapter_config.json`.
@@ -44,18 +43,6 @@ impl Default for LoraConfig {
 }
 
 impl LoraConfig {
-    /// Reads the text of PEFT's `adapter_config.json`; variants of LoRA are refused by name. See
-    /// [`PeftConfig`] for the whole of it.
-    ///
-    /// # Errors
-    /// As [`PeftConfig::from_json`], and when the configuration is not [valid](Self::validate): a pattern in place of a
-    /// list of `target_modules` names no projection.
-    pub fn from_peft(json: &str) -> Result<Self> {
-        let config = PeftConfig::from_json(json, "adapter_config.json")?.lora;
-        config.validate()?;
-        Ok(config)
-    }
-
     /// What the adapter's output is multiplied by.
     pub fn scaling(&self) -> f64 {
         let rank = self.r as f64;

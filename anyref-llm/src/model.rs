@@ -15,6 +15,7 @@ use crate::config::LlamaConfig;
 use crate::error::{Error, Result};
 use crate::linear::normal_linear;
 use crate::lora::{FreezeBase, LoraConfig, LoraLinear};
+use crate::padding::{no_padding, positions};
 use crate::rope::RotaryEmbedding;
 
 /// What [`Llama::forward`] takes.
@@ -365,20 +366,6 @@ impl<B: Backend> Llama<B> {
         self.model.layers = layers.into_iter().enumerate().map(map).collect();
         self
     }
-}
-
-/// Padding that is none.
-pub(crate) fn no_padding<B: Backend>(
-    batch: usize,
-    length: usize,
-    device: &B::Device,
-) -> Tensor<B, 2, Bool> {
-    Tensor::<B, 2, Int>::zeros([batch, length], device).bool()
-}
-
-/// Positions that count what is not padding: `[pad, pad, a, b]` gives `[0, 0, 0, 1]`.
-fn positions<B: Backend>(padding: Tensor<B, 2, Bool>) -> Tensor<B, 2, Int> {
-    (padding.bool_not().int().cumsum(1) - 1).clamp_min(0)
 }
 
 fn resize<B: Backend>(param: Param<Tensor<B, 2>>, dim: usize, size: usize) -> Param<Tensor<B, 2>> {

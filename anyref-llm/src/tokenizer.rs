@@ -1,6 +1,8 @@
 //! Text to tokens and back.
 
+mod file;
 mod folder;
+mod json;
 mod rename;
 mod sentencepiece;
 
@@ -13,9 +15,6 @@ use tokenizers::{AddedToken, Tokenizer as Inner};
 
 use crate::error::{Error, Result};
 pub use sentencepiece::SentencePieceConfig;
-
-/// Largest file read as a tokenizer; the large vocabularies of today take about 20 MB.
-const LARGEST: u64 = 256 << 20;
 
 /// The tokens that AnyRef adds to a LLaMA vocabulary, in the order of their ids: the object token, then
 /// begin and end of a picture, of a sound reference, and of a picture reference.
@@ -49,7 +48,7 @@ impl Tokenizer {
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         refuse_location(path)?;
-        let bytes = read(path)?;
+        let bytes = file::read(path)?;
         let what = path.display().to_string();
         if path
             .extension()
@@ -62,23 +61,8 @@ impl Tokenizer {
                 other => other,
             });
         }
-        let inner = Inner::from_bytes(bytes).map_err(failed(&what))?;
+        let inner = json::read(&bytes).map_err(|message| Error::Tokenizer { what, message })?;
         Ok(Self { inner })
-    }
-
-    /// Reads the tokenizer of a model folder: `tokenizer.json`, or else `tokenizer.model` with the tokens
-    /// and the behaviour that `tokenizer_config.json` or `added_tokens.json` give, like transformers'
-    /// `LlamaTokenizer`.
-    ///
-    /// # Errors
-    /// When there is neither, or one that cannot be read.
-    pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
-        folder::read(folder.as_ref())
-    }
-
-    /// Whether [`from_folder`](Self::from_folder) finds one there, damaged or not.
-    pub fn is_in_folder(folder: impl AsRef<Path>) -> bool {
-        folder::has_one(folder.as_ref())
     }
 
     /// Reads the contents of a SentencePiece `tokenizer.model`. The ids are those of transformers'
@@ -88,7 +72,7 @@ impl Tokenizer {
     /// When they are damaged, or of a kind that would give other ids than SentencePiece.
     pub fn from_sentencepiece(bytes: &[u8], config: SentencePieceConfig) -> Result<Self> {
         let inner = sentencepiece::read(bytes, config).map_err(|message| Error::Tokenizer {
-            what: "from bytes".into(),
+            what: file::SENTENCEPIECE.into(),
             message,
         })?;
         Ok(Self { inner })
@@ -97,11 +81,13 @@ impl Tokenizer {
     /// Reads the contents of a `tokenizer.json`.
     ///
     /// # Errors
-    /// When they are not those of a `tokenizer.json`.
+    /// When they are not those of a `tokenizer.json`, or damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        Ok(Self {
-            inner: Inner::from_bytes(bytes).map_err(failed("from bytes"))?,
-        })
+        let inner = json::read(bytes).map_err(|message| Error::Tokenizer {
+            what: file::JSON.into(),
+            message,
+        })?;
+        Ok(Self { inner })
     }
 
     /// The contents of a `tokenizer.json`.
@@ -231,7 +217,7 @@ impl Tokenizer {
         }
         let json = rename::renamed(&self.to_json()?, from, to)
             .map_err(|error| problem(&error.to_string()))?;
-        let inner = Inner::from_bytes(json).map_err(|error| problem(&error.to_string()))?;
+        let inner = json::read(json.as_bytes()).map_err(|error| problem(&error))?;
         let mut renamed = Self { inner };
         let ids = renamed.add_tokens(&[to])?;
         if ids != [id] || renamed.vocab_size() != self.vocab_size() {
@@ -278,22 +264,6 @@ impl Tokenizer {
             .map(|token| self.first_known(&[token]))
             .collect()
     }
-}
-
-/// Reads a file of reasonable size.
-fn read(path: &Path) -> Result<Vec<u8>> {
-    let io = |source| Error::Io {
-        path: path.to_owned(),
-        source,
-    };
-    let size = std::fs::metadata(path).map_err(io)?.len();
-    if size > LARGEST {
-        return Err(Error::Tokenizer {
-            what: path.display().to_string(),
-            message: format!("{size} bytes are no tokenizer; give the model's own"),
-        });
-    }
-    std::fs::read(path).map_err(io)
 }
 
 pub(crate) fn failed(what: &str) -> impl Fn(tokenizers::Error) -> Error + '_ {

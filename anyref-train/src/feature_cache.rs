@@ -10,18 +10,17 @@ use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, ensure};
 use anyref_core::AnyRefModel;
 use anyref_vision::preprocess::PixelValues;
+use anyref_weights::{StableHash, write_atomic};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
 
 /// Configuration of the cache.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -164,14 +163,11 @@ impl FeatureCache {
     }
 
     /// Keeps nothing more, for want of a file that can be written.
-    fn close(&self, file: &Path, error: &io::Error) {
+    fn close(&self, error: &anyref_weights::Error) {
         let mut state = self.state();
         if !state.closed {
             state.closed = true;
-            log::warn!(
-                "features are no longer kept: cannot write {}: {error}",
-                file.display()
-            );
+            log::warn!("features are no longer kept: {error}");
         }
     }
 
@@ -286,19 +282,12 @@ impl EncoderCache {
             return;
         }
         // Several threads and runs may write the same at the same time.
-        static WRITTEN: AtomicU64 = AtomicU64::new(0);
-        let number = WRITTEN.fetch_add(1, Ordering::Relaxed);
-        let partial = file.with_extension(format!("{}-{number}.partial", std::process::id()));
-        let written = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, &file));
-        match written {
+        match write_atomic(&file, bytes) {
             Ok(()) => {
                 let mut state = self.cache.state();
                 state.used = state.used.saturating_sub(before);
             }
-            Err(error) => {
-                let _ = fs::remove_file(&partial);
-                self.cache.close(&file, &error);
-            }
+            Err(error) => self.cache.close(&error),
         }
     }
 }
@@ -319,7 +308,7 @@ impl Entry {
         let mut bytes = MAGIC.to_vec();
         bytes.extend((self.shape.len() as u32).to_le_bytes());
         bytes.extend(sides);
-        bytes.extend(xxh3_64(&values).to_le_bytes());
+        bytes.extend(StableHash::new().bytes(&values).finish().to_le_bytes());
         bytes.extend(values);
         bytes
     }
@@ -337,7 +326,9 @@ impl Entry {
         let length = shape
             .iter()
             .try_fold(4_usize, |n, &side| n.checked_mul(side))?;
-        if values.len() != length || xxh3_64(values) != u64::from_le_bytes(*sum) {
+        if values.len() != length
+            || StableHash::new().bytes(values).finish() != u64::from_le_bytes(*sum)
+        {
             return None;
         }
         let (values, _) = values.as_chunks::<4>();
@@ -356,33 +347,29 @@ fn number(bytes: &[u8]) -> Option<(u32, &[u8])> {
 
 /// Folder of an encoder with its weights.
 fn encoder_name<B: Backend, M: Module<B>>(name: &str, encoder: &M) -> String {
-    let mut weights = WeightHash(Xxh3::new());
+    let mut weights = WeightHash(StableHash::new());
     encoder.visit(&mut weights);
-    format!("{name}{LAYOUT}{:016x}", weights.0.digest())
+    format!("{name}{LAYOUT}{:016x}", weights.0.finish())
 }
 
 /// Hash of a picture.
 fn key(picture: &PixelValues) -> u64 {
-    let mut hasher = Xxh3::new();
-    for side in picture.shape {
-        hasher.update(&(side as u64).to_le_bytes());
-    }
-    for value in &picture.data {
-        hasher.update(&value.to_le_bytes());
-    }
-    hasher.digest()
+    let shape = picture.shape.into_iter();
+    let hash = shape.fold(StableHash::new(), |hash, side| hash.number(side as u64));
+    hash.floats(&picture.data).finish()
 }
 
 /// Hash of weights.
-struct WeightHash(Xxh3);
+struct WeightHash(StableHash);
 
 impl<B: Backend> ModuleVisitor<B> for WeightHash {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {
         let data = param.val().into_data();
-        for &side in data.shape.iter() {
-            self.0.update(&(side as u64).to_le_bytes());
-        }
-        self.0.update(data.as_bytes());
+        let sides = data.shape.iter();
+        let hash = sides.fold(std::mem::take(&mut self.0), |hash, &side| {
+            hash.number(side as u64)
+        });
+        self.0 = hash.bytes(data.as_bytes());
     }
 }
 

@@ -9,6 +9,7 @@
 //!   layout; a load ends in a strict [`LoadReport`], which [`check_module`] gives without loading.
 //! * [`write_checkpoint`]: tensors from anywhere into one file or shards, one at a time.
 //! * [`write_atomic`] and [`AtomicFile`]: files that are there whole or not at all.
+//! * [`protobuf`]: messages in the wire format of protocol buffers, for the few formats that need it.
 //! * [`StableHash`]: a hash for names and settings on disk.
 //! * `Checkpoint::snapshots`: a checkpoint for burn-store's own tools, with the feature `burn-store`,
 //!   on by default; crates that do not need it take `default-features = false`.
@@ -25,6 +26,7 @@ mod load_options;
 mod output_tensor;
 mod param_path;
 mod parameters;
+pub mod protobuf;
 mod report;
 mod safetensors_dtype;
 mod save;

@@ -186,7 +186,11 @@ impl Runs {
 fn area_of([height, width]: [usize; 2]) -> Result<u64> {
     match height.checked_mul(width) {
         Some(area) if area <= MAX_PIXELS => Ok(area as u64),
-        _ => Err(Error::TooLarge { height, width }),
+        _ => Err(Error::TooLarge {
+            height,
+            width,
+            limit: MAX_PIXELS,
+        }),
     }
 }
 

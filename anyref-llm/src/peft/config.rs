@@ -37,6 +37,20 @@ pub struct PeftConfig {
     pub task_type: Option<String>,
 }
 
+impl LoraConfig {
+    /// Reads the text of PEFT's `adapter_config.json`; variants of LoRA are refused by name. See
+    /// [`PeftConfig`] for the whole of it.
+    ///
+    /// # Errors
+    /// As [`PeftConfig::from_json`], and when the configuration is not [valid](Self::validate): a
+    /// pattern in place of a list of `target_modules` names no projection.
+    pub fn from_peft(json: &str) -> Result<Self> {
+        let config = PeftConfig::from_json(json, "adapter_config.json")?.lora;
+        config.validate()?;
+        Ok(config)
+    }
+}
+
 impl PeftConfig {
     /// Reads the text of an `adapter_config.json`; `what` names it in errors.
     ///

@@ -9,11 +9,10 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokenizers::AddedToken;
 
-use super::{SentencePieceConfig, Tokenizer, read as read_file};
+use super::file::{JSON, SENTENCEPIECE, read as read_file};
+use super::{SentencePieceConfig, Tokenizer};
 use crate::error::{Error, Result};
 
-const JSON: &str = "tokenizer.json";
-const SENTENCEPIECE: &str = "tokenizer.model";
 const CONFIG: &str = "tokenizer_config.json";
 /// Tokens and ids, as transformers wrote them before version 4.34.
 const ADDED: &str = "added_tokens.json";
@@ -39,15 +38,32 @@ struct Entry {
     special: bool,
 }
 
+impl Tokenizer {
+    /// Reads the tokenizer of a model folder: `tokenizer.json`, or else `tokenizer.model` with the tokens
+    /// and the behaviour that `tokenizer_config.json` or `added_tokens.json` give, like transformers'
+    /// `LlamaTokenizer`.
+    ///
+    /// # Errors
+    /// When there is neither, or one that cannot be read.
+    pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
+        read(folder.as_ref())
+    }
+
+    /// Whether [`from_folder`](Self::from_folder) finds one there, damaged or not.
+    pub fn is_in_folder(folder: impl AsRef<Path>) -> bool {
+        has_one(folder.as_ref())
+    }
+}
+
 /// Whether there is a file that [`read`] takes.
-pub(super) fn has_one(folder: &Path) -> bool {
+fn has_one(folder: &Path) -> bool {
     [JSON, SENTENCEPIECE]
         .iter()
         .any(|name| folder.join(name).exists())
 }
 
 /// Reads `tokenizer.json`, or else `tokenizer.model` and the files beside it.
-pub(super) fn read(folder: &Path) -> Result<Tokenizer> {
+fn read(folder: &Path) -> Result<Tokenizer> {
     refuse_location(folder)?;
     let json = folder.join(JSON);
     if json.exists() {

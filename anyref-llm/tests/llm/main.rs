@@ -4,6 +4,7 @@
 mod beam;
 mod cache;
 mod conversation;
+mod damaged_tokenizer;
 mod generation;
 mod lora;
 mod parity;

@@ -5,6 +5,8 @@ use std::io::{self, BufWriter, Write};
 use std::path::Path;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use anyref_weights::protobuf::Message;
+
 /// How the names of event files begin.
 const PREFIX: &str = "events.out.tfevents.";
 /// What the first event of a file says.
@@ -43,7 +45,7 @@ impl<W: Write> EventFile<W> {
         let mut event = Message::default();
         event.double(1, time);
         event.bytes(3, VERSION.as_bytes());
-        file.record(&event.0)?;
+        file.record(event.as_bytes())?;
         Ok(file)
     }
 
@@ -70,13 +72,13 @@ impl<W: Write> EventFile<W> {
             let mut scalar = Message::default();
             scalar.bytes(1, tag.as_bytes());
             scalar.float(2, value as f32);
-            summary.bytes(1, &scalar.0);
+            summary.bytes(1, scalar.as_bytes());
         }
         let mut event = Message::default();
         event.double(1, time);
         event.integer(2, step);
-        event.bytes(5, &summary.0);
-        self.record(&event.0)
+        event.bytes(5, summary.as_bytes());
+        self.record(event.as_bytes())
     }
 
     /// Hands what was written to the system.
@@ -94,48 +96,6 @@ impl<W: Write> EventFile<W> {
         self.sink.write_all(&masked_crc(&length).to_le_bytes())?;
         self.sink.write_all(data)?;
         self.sink.write_all(&masked_crc(data).to_le_bytes())
-    }
-}
-
-/// A protocol buffer in the making.
-#[derive(Debug, Default)]
-struct Message(Vec<u8>);
-
-impl Message {
-    fn varint(&mut self, mut value: u64) {
-        while value >= 0x80 {
-            self.0.push(value as u8 | 0x80);
-            value >>= 7;
-        }
-        self.0.push(value as u8);
-    }
-
-    fn tag(&mut self, field: u64, wire_type: u64) {
-        self.varint(field << 3 | wire_type);
-    }
-
-    fn integer(&mut self, field: u64, value: u64) {
-        // A field of value 0 is left out.
-        if value != 0 {
-            self.tag(field, 0);
-            self.varint(value);
-        }
-    }
-
-    fn double(&mut self, field: u64, value: f64) {
-        self.tag(field, 1);
-        self.0.extend(value.to_le_bytes());
-    }
-
-    fn bytes(&mut self, field: u64, value: &[u8]) {
-        self.tag(field, 2);
-        self.varint(value.len() as u64);
-        self.0.extend(value);
-    }
-
-    fn float(&mut self, field: u64, value: f32) {
-        self.tag(field, 5);
-        self.0.extend(value.to_le_bytes());
     }
 }
 

@@ -122,8 +122,15 @@ impl Visitor<'_> {
     fn take(&mut self, path: &[String]) {
         for length in 1..=path.len() {
             let (start, name) = (&path[..length], &path[length - 1]);
+            let targets = self.tree.resolve(self.module, start, &mut HashSet::new());
+            // A module may have the name of a function, which nothing follows in a path.
+            let follows = length < path.len();
+            let is_module = |target: &Target| matches!(target, Target::Module(_));
+            if follows && targets.iter().any(is_module) {
+                continue;
+            }
             let mut found = false;
-            for target in self.tree.resolve(self.module, start, &mut HashSet::new()) {
+            for target in targets {
                 if let Target::Item(file) = target {
                     found = true;
                     if file != self.file {
@@ -351,6 +358,16 @@ mod tests {
             ]
         );
         assert_eq!(circles, 1);
+    }
+
+    #[test]
+    fn a_function_and_a_module_of_one_name_are_told_apart() {
+        let (edges, _) = found(&[
+            ("lib.rs", "mod a; mod b; fn a() {} fn f() { a(); }"),
+            ("a.rs", "pub struct A;"),
+            ("b.rs", "use super::a::A; fn f() -> A { crate::a::A }"),
+        ]);
+        assert_eq!(edges, ["b.rs -> a.rs: A"]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What a `tokenizer.model` says (`sentencepiece_model.proto` of
 //! <https://github.com/google/sentencepiece>).
 
-use super::wire::{Fields, Malformed};
+use anyref_weights::protobuf::{Fields, Malformed};
 
 /// A SentencePiece model, as far as its tokens depend on it.
 #[derive(Debug)]

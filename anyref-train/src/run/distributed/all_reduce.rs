@@ -240,3 +240,38 @@ fn wait_for(rank: usize, address: &str) -> Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::backend::Flex;
+
+    use super::*;
+
+    /// Two machines in one process. The level of the log is the program's.
+    #[test]
+    fn both_machines_have_the_sum_and_the_log_keeps_its_level() {
+        log::set_max_level(log::LevelFilter::Info);
+        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+        let address = |listener: &TcpListener| listener.local_addr().unwrap().to_string();
+        let addresses: Vec<String> = listeners.iter().map(address).collect();
+        drop(listeners);
+        let sum = |rank: usize| {
+            let topology = Topology {
+                addresses: addresses.clone(),
+                rank,
+            };
+            let mut machines = AllReduce::<Flex>::open(&topology).unwrap();
+            let own = Tensor::from_floats([1.0, rank as f32], &Default::default());
+            let sum = machines.sum(own).unwrap();
+            machines.leave(TIMEOUT);
+            sum.into_data().to_vec::<f32>().unwrap()
+        };
+        let sum = &sum;
+        let sums = std::thread::scope(|scope| {
+            let threads = [0, 1].map(|rank| scope.spawn(move || sum(rank)));
+            threads.map(|thread| thread.join().unwrap())
+        });
+        assert_eq!(sums, [[2.0, 1.0], [2.0, 1.0]]);
+        assert_eq!(log::max_level(), log::LevelFilter::Info);
+    }
+}

@@ -1,9 +1,9 @@
-//! The wire format of protocol buffers, as far as reading a message needs it
+//! The wire format of protocol buffers, read and written
 //! (<https://protobuf.dev/programming-guides/encoding/>).
 
 /// The value of a field.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub(super) enum Value<'a> {
+pub enum Value<'a> {
     /// Integers, booleans and enumerations.
     Varint(u64),
     /// Texts, bytes and messages.
@@ -15,29 +15,49 @@ pub(super) enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    pub(super) fn bytes(self) -> Result<&'a [u8], Malformed> {
+    /// The bytes of a text, bytes or message.
+    ///
+    /// # Errors
+    /// When the field is of another type.
+    pub fn bytes(self) -> Result<&'a [u8], Malformed> {
         match self {
             Self::Bytes(bytes) => Ok(bytes),
             _ => Err(Malformed("a field is not the text or message it should be")),
         }
     }
 
-    pub(super) fn text(self) -> Result<&'a str, Malformed> {
+    /// A text.
+    ///
+    /// # Errors
+    /// When the field is of another type, or not UTF-8.
+    pub fn text(self) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Malformed("a text is not UTF-8"))
     }
 
-    pub(super) fn integer(self) -> Result<u64, Malformed> {
+    /// An integer or the number of an enumeration's value.
+    ///
+    /// # Errors
+    /// When the field is of another type.
+    pub fn integer(self) -> Result<u64, Malformed> {
         match self {
             Self::Varint(value) => Ok(value),
             _ => Err(Malformed("a field is not the integer it should be")),
         }
     }
 
-    pub(super) fn flag(self) -> Result<bool, Malformed> {
+    /// A boolean.
+    ///
+    /// # Errors
+    /// When the field is of another type.
+    pub fn flag(self) -> Result<bool, Malformed> {
         Ok(self.integer()? != 0)
     }
 
-    pub(super) fn float(self) -> Result<f32, Malformed> {
+    /// A `float`.
+    ///
+    /// # Errors
+    /// When the field is of another type.
+    pub fn float(self) -> Result<f32, Malformed> {
         match self {
             Self::Fixed32(bytes) => Ok(f32::from_le_bytes(bytes)),
             _ => Err(Malformed("a field is not the number it should be")),
@@ -45,18 +65,20 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Why bytes are no message.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Malformed(pub(super) &'static str);
+/// Reason that bytes are no message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Malformed(pub &'static str);
 
 /// The fields of a message in file order, by number; nothing follows the first fault.
 #[derive(Debug)]
-pub(super) struct Fields<'a> {
+pub struct Fields<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
-    pub(super) fn new(message: &'a [u8]) -> Self {
+    /// The fields of a serialised message.
+    pub fn new(message: &'a [u8]) -> Self {
         Self { rest: message }
     }
 
@@ -121,6 +143,56 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
+/// A message in the making; fields are appended in the order of the calls.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Message(Vec<u8>);
+
+impl Message {
+    /// The serialised message.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    fn varint(&mut self, mut value: u64) {
+        while value >= 0x80 {
+            self.0.push(value as u8 | 0x80);
+            value >>= 7;
+        }
+        self.0.push(value as u8);
+    }
+
+    fn tag(&mut self, field: u64, wire_type: u64) {
+        self.varint(field << 3 | wire_type);
+    }
+
+    /// Appends an integer; 0, the default of every field, is left out.
+    pub fn integer(&mut self, field: u64, value: u64) {
+        if value != 0 {
+            self.tag(field, 0);
+            self.varint(value);
+        }
+    }
+
+    /// Appends a `double`.
+    pub fn double(&mut self, field: u64, value: f64) {
+        self.tag(field, 1);
+        self.0.extend(value.to_le_bytes());
+    }
+
+    /// Appends a text, bytes or a message.
+    pub fn bytes(&mut self, field: u64, value: &[u8]) {
+        self.tag(field, 2);
+        self.varint(value.len() as u64);
+        self.0.extend(value);
+    }
+
+    /// Appends a `float`.
+    pub fn float(&mut self, field: u64, value: f32) {
+        self.tag(field, 5);
+        self.0.extend(value.to_le_bytes());
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -155,5 +227,27 @@ mod tests {
         let longest = [0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x7f];
         assert!(read(&longest).is_err());
         assert!(read(&[0x0b]).is_err(), "groups are not used");
+    }
+
+    #[test]
+    fn messages_are_read_as_they_were_written() {
+        let mut inner = Message::default();
+        inner.float(2, -0.5);
+        let mut message = Message::default();
+        message.bytes(1, "testing ▁".as_bytes());
+        message.integer(2, 300);
+        message.integer(3, 0);
+        message.integer(4, u64::MAX);
+        message.double(5, 1.25);
+        message.bytes(6, inner.as_bytes());
+        let fields = read(message.as_bytes()).unwrap();
+        let numbers: Vec<u64> = fields.iter().map(|(number, _)| *number).collect();
+        assert_eq!(numbers, [1, 2, 4, 5, 6], "0 is left out");
+        assert_eq!(fields[0].1.text(), Ok("testing ▁"));
+        assert_eq!(fields[1].1.integer(), Ok(300));
+        assert_eq!(fields[2].1.integer(), Ok(u64::MAX));
+        assert_eq!(fields[3].1, Value::Fixed64(1.25f64.to_le_bytes()));
+        let inner = read(fields[4].1.bytes().unwrap()).unwrap();
+        assert_eq!(inner[0].1.float(), Ok(-0.5));
     }
 }
