@@ -3,10 +3,10 @@
 use anyref_audio::{AudioPreprocessorConfig, ImageBindAudioConfig};
 use anyref_decoder::{MaskDecoderConfig, ObjectHeadConfig, PromptEncoderConfig};
 use anyref_llm::{LlamaConfig, LoraConfig};
+use anyref_ops::nn::LinearConfig;
 use anyref_vision::clip::ClipVisionConfig;
 use anyref_vision::projector::{ProjectorConfig, ProjectorKind};
 use anyref_vision::sam::SamVisionConfig;
-use burn::nn::LinearConfig;
 use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
 

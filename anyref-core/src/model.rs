@@ -7,11 +7,11 @@ use anyref_decoder::{
 };
 use anyref_llm::Llama;
 use anyref_ops as ops;
+use anyref_ops::nn::Linear;
 use anyref_vision::clip::ClipVisionModel;
 use anyref_vision::projector::Projector;
 use anyref_vision::sam::SamImageEncoder;
 use burn::module::Module;
-use burn::nn::Linear;
 use burn::tensor::{Tensor, backend::Backend};
 use serde::{Deserialize, Serialize};
 

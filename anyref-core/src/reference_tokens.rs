@@ -1,6 +1,5 @@
 //! How each kind of reference becomes features in the language model's width.
 
-use anyref_ops::nn::apply_linear;
 use anyref_vision::roi_align::{RegionBox, RoiAlignConfig, roi_align};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
@@ -70,7 +69,7 @@ impl<B: Backend> AnyRefModel<B> {
                     TensorData::new(corners, [boxes.len(), 1, 4]),
                     (&device, tokens.dtype()),
                 );
-                tokens + apply_linear(projector, corners)
+                tokens + projector.forward(corners)
             }
         }
     }
@@ -86,7 +85,7 @@ impl<B: Backend> AnyRefModel<B> {
     /// When the features are not of the size that the encoder was made for.
     pub fn audio_reference(&self, features: Tensor<B, 5>) -> Option<Tensor<B, 3>> {
         let (encoder, projector) = (self.audio_encoder.as_ref()?, self.audio_projector.as_ref()?);
-        Some(apply_linear(projector, encoder.forward(features)))
+        Some(projector.forward(encoder.forward(features)))
     }
 
     /// Averages a square grid of patch tokens down to the reference tokens.

@@ -1,9 +1,8 @@
 //! The mask decoder's multi-layer perceptron.
 
-use anyref_ops::nn::apply_linear;
+use anyref_ops::nn::{Linear, LinearConfig};
 use burn::config::Config;
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, activation, backend::Backend};
 
 /// Configuration of an [`Mlp`].
@@ -67,7 +66,7 @@ impl<B: Backend> Mlp<B> {
             .expect("an MLP has at least one layer");
         let x = hidden
             .iter()
-            .fold(x, |x, layer| activation::relu(apply_linear(layer, x)));
-        apply_linear(last, x)
+            .fold(x, |x, layer| activation::relu(layer.forward(x)));
+        last.forward(x)
     }
 }

@@ -1,9 +1,8 @@
 //! From a language model state to a prompt of the mask decoder.
 
-use anyref_ops::nn::apply_linear;
+use anyref_ops::nn::{Linear, LinearConfig};
 use burn::config::Config;
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, activation, backend::Backend};
 
 /// Configuration of an [`ObjectHead`].
@@ -39,6 +38,6 @@ impl<B: Backend> ObjectHead<B> {
     /// - x: `[..., input_dim]`
     /// - output: `[..., output_dim]`
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        apply_linear(&self.fc2, activation::relu(apply_linear(&self.fc1, x)))
+        self.fc2.forward(activation::relu(self.fc1.forward(x)))
     }
 }

@@ -1,10 +1,9 @@
 //! The two-way transformer: prompts look at the picture, the picture looks back.
 
 use anyref_ops as ops;
-use anyref_ops::nn::{LayerNorm, LayerNormConfig, apply_linear};
+use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::config::Config;
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, activation, backend::Backend};
 
 use crate::two_way_attention::{DownsampleAttention, DownsampleAttentionConfig};
@@ -193,6 +192,6 @@ impl<B: Backend> MlpBlock<B> {
     /// - x: `[batch, tokens, d]`
     /// - output: `[batch, tokens, d]`
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        apply_linear(&self.lin2, activation::relu(apply_linear(&self.lin1, x)))
+        self.lin2.forward(activation::relu(self.lin1.forward(x)))
     }
 }

@@ -1,10 +1,9 @@
 //! Attention between prompts and picture.
 
-use anyref_ops::nn::apply_linear;
+use anyref_ops::nn::{Linear, LinearConfig};
 use anyref_ops::{self as ops, AttentionInput};
 use burn::config::Config;
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend};
 
 /// Configuration of a [`DownsampleAttention`].
@@ -68,9 +67,9 @@ impl<B: Backend> DownsampleAttention<B> {
     pub fn forward(&self, q: Tensor<B, 3>, k: Tensor<B, 3>, v: Tensor<B, 3>) -> Tensor<B, 3> {
         let [q_batch, queries, _] = q.dims();
         let [k_batch, _, _] = k.dims();
-        let mut q = apply_linear(&self.q_proj, q);
-        let k = self.heads(apply_linear(&self.k_proj, k));
-        let v = self.heads(apply_linear(&self.v_proj, v));
+        let mut q = self.q_proj.forward(q);
+        let k = self.heads(self.k_proj.forward(k));
+        let v = self.heads(self.v_proj.forward(v));
         if k_batch == 1 && q_batch > 1 {
             // Queries do not see one another, so those of all rows may stand in one row.
             let [_, _, width] = q.dims();
@@ -87,7 +86,7 @@ impl<B: Backend> DownsampleAttention<B> {
         let out = out
             .swap_dims(1, 2)
             .reshape([batch, queries, heads * head_dim]);
-        apply_linear(&self.out_proj, out)
+        self.out_proj.forward(out)
     }
 
     fn heads(&self, x: Tensor<B, 3>) -> Tensor<B, 4> {

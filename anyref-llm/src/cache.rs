@@ -1,6 +1,6 @@
 //! Keys and values of what a model has read.
 
-use anyref_ops::{self as ops, Room};
+use anyref_ops::{self as ops, CacheCapacity};
 use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend};
 
 use crate::padding::no_padding;
@@ -9,18 +9,19 @@ use crate::padding::no_padding;
 #[derive(Debug, Clone)]
 pub struct LayerCache<B: Backend> {
     entry: Option<[Rows<B>; 2]>,
-    /// How room is used; what suits the device when absent.
-    room: Option<Room>,
+    /// Capacity beyond the tokens; that which suits the device when absent.
+    spare: Option<CacheCapacity>,
 }
 
-/// Room for this share of what is there is made at once when the room is used up, and for this many rows at least.
+/// Share of the rows by which a full buffer grows at once,
 const SPARE: usize = 8;
+/// and the rows by which it grows at least.
 const LEAST: usize = 32;
 
-/// Rows of a buffer that may have room for more.
+/// Rows of a buffer that may have a capacity for more.
 #[derive(Debug, Clone)]
 struct Rows<B: Backend> {
-    /// `[batch, kv_heads, length and room, head_dim]`
+    /// `[batch, kv_heads, capacity, head_dim]`
     buffer: Tensor<B, 4>,
     length: usize,
 }
@@ -33,7 +34,7 @@ impl<B: Backend> Rows<B> {
         }
     }
 
-    /// Rows and room.
+    /// Rows that the buffer can hold.
     fn capacity(&self) -> usize {
         self.buffer.dims()[2]
     }
@@ -46,11 +47,11 @@ impl<B: Backend> Rows<B> {
     }
 
     /// What [`capacity`](Self::capacity) is after some rows more.
-    fn capacity_after(&self, added: usize, room: Room) -> usize {
+    fn capacity_after(&self, added: usize, spare: CacheCapacity) -> usize {
         let length = self.length + added;
         if length <= self.capacity() {
             self.capacity()
-        } else if added == 1 && room != Room::Never {
+        } else if added == 1 && spare != CacheCapacity::Exact {
             (length + (length / SPARE).max(LEAST)).next_multiple_of(ops::ALIGNMENT)
         } else {
             // A prompt after a prefix is read at once.
@@ -58,10 +59,10 @@ impl<B: Backend> Rows<B> {
         }
     }
 
-    fn append(self, rows: Tensor<B, 4>, room: Room) -> Self {
+    fn append(self, rows: Tensor<B, 4>, spare: CacheCapacity) -> Self {
         let [batch, heads, added, dim] = rows.dims();
         let length = self.length + added;
-        let capacity = self.capacity_after(added, room);
+        let capacity = self.capacity_after(added, spare);
         let buffer = if length <= self.capacity() {
             ops::assign_rows(self.buffer, self.length, rows)
         } else {
@@ -85,14 +86,14 @@ impl<B: Backend> LayerCache<B> {
         key: Tensor<B, 4>,
         value: Tensor<B, 4>,
     ) -> (Tensor<B, 4>, Tensor<B, 4>) {
-        let (added, room) = (key.dims()[2], self.room(&key.device()));
+        let (added, spare) = (key.dims()[2], self.spare(&key.device()));
         let entry = match self.entry.take() {
             Some([past_key, past_value]) => {
-                [past_key.append(key, room), past_value.append(value, room)]
+                [past_key.append(key, spare), past_value.append(value, spare)]
             }
             None => [Rows::new(key), Rows::new(value)],
         };
-        let [key, value] = entry.each_ref().map(|rows| match masks(added, room) {
+        let [key, value] = entry.each_ref().map(|rows| match masks(added, spare) {
             true => rows.buffer.clone(),
             false => rows.get(),
         });
@@ -100,14 +101,14 @@ impl<B: Backend> LayerCache<B> {
         (key, value)
     }
 
-    fn room(&self, device: &B::Device) -> Room {
-        self.room.unwrap_or_else(|| ops::room::<B>(device))
+    fn spare(&self, device: &B::Device) -> CacheCapacity {
+        self.spare.unwrap_or_else(|| CacheCapacity::of::<B>(device))
     }
 }
 
-/// Whether room is attended to, behind a mask. Several tokens at once see different keys, the last one all.
-fn masks(added: usize, room: Room) -> bool {
-    added == 1 && room == Room::Masked
+/// Whether the spare capacity is attended to, behind a mask. Several tokens at once see different keys, the last one all.
+fn masks(added: usize, spare: CacheCapacity) -> bool {
+    added == 1 && spare == CacheCapacity::Masked
 }
 
 /// Keys and values of all layers for the sequences read so far.
@@ -127,7 +128,7 @@ impl<B: Backend> KvCache<B> {
             layers: vec![
                 LayerCache {
                     entry: None,
-                    room: None,
+                    spare: None,
                 };
                 layers
             ],
@@ -135,10 +136,10 @@ impl<B: Backend> KvCache<B> {
         }
     }
 
-    /// Sets how room for tokens to come is used, instead of what suits the device.
-    pub fn with_room(mut self, room: Room) -> Self {
+    /// Sets the capacity for tokens to come, in place of that which suits the device.
+    pub fn with_capacity(mut self, spare: CacheCapacity) -> Self {
         for layer in &mut self.layers {
-            layer.room = Some(room);
+            layer.spare = Some(spare);
         }
         self
     }
@@ -164,14 +165,14 @@ impl<B: Backend> KvCache<B> {
         Some(key.get())
     }
 
-    /// Key positions that some tokens more attend to, room included.
+    /// Key positions that some tokens more attend to, spare capacity included.
     pub(crate) fn attended(&self, added: usize, device: &B::Device) -> usize {
         let Some((layer, key)) = self.layers.first().zip(self.first()) else {
             return added;
         };
-        let room = layer.room(device);
-        match masks(added, room) {
-            true => key.capacity_after(added, room),
+        let spare = layer.spare(device);
+        match masks(added, spare) {
+            true => key.capacity_after(added, spare),
             false => key.length + added,
         }
     }
@@ -231,7 +232,7 @@ impl<B: Backend> KvCache<B> {
             entry: part(layer, 0)
                 .zip(part(layer, 1))
                 .map(|(key, value)| [key, value]),
-            room: first.layers[layer].room,
+            spare: first.layers[layer].spare,
         });
         let device = first.first().map(|key| key.buffer.device());
         let padded = caches.iter().any(|cache| cache.padding.is_some());
@@ -315,7 +316,7 @@ impl<B: Backend> KvCache<B> {
         };
         let layer = |layer: &LayerCache<B>| LayerCache {
             entry: layer.entry.as_ref().map(|entry| entry.each_ref().map(rows)),
-            room: layer.room,
+            spare: layer.spare,
         };
         Self {
             layers: self.layers.iter().map(layer).collect(),

@@ -1,7 +1,7 @@
 //! Linear layers as LLaMA draws them.
 
+use anyref_ops::nn::{Linear, LinearConfig};
 use burn::module::Initializer;
-use burn::nn::{Linear, LinearConfig};
 use burn::tensor::backend::Backend;
 
 /// A linear layer with weights drawn from `normal(0, std)` and a zero bias.

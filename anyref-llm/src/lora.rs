@@ -1,9 +1,9 @@
 //! Low-rank adapters (LoRA) on the projections, with PEFT's initialisation, scaling and names.
 
 use anyref_ops as ops;
-use anyref_ops::nn::apply_linear;
+use anyref_ops::nn::{Linear, LinearConfig};
 use burn::module::{Initializer, Module, ModuleMapper, Param};
-use burn::nn::{Dropout, DropoutConfig, Linear, LinearConfig};
+use burn::nn::{Dropout, DropoutConfig};
 use burn::tensor::{Tensor, backend::Backend};
 use serde::{Deserialize, Serialize};
 
@@ -121,8 +121,8 @@ impl<B: Backend> LoraLinear<B> {
     /// # Panics
     /// When `dropout` is outside of `[0, 1]`.
     pub fn with_lora(mut self, config: &LoraConfig) -> Self {
-        let device = self.base_layer.weight.lazy_device();
-        let [d_input, d_output] = self.base_layer.weight.lazy_shape().dims();
+        let device = self.base_layer.weight.device();
+        let [d_input, d_output] = self.base_layer.weight.dims();
         let projection = |d_input, d_output, initializer| {
             LinearConfig::new(d_input, d_output)
                 .with_bias(false)
@@ -147,15 +147,15 @@ impl<B: Backend> LoraLinear<B> {
     /// - output: `[batch, length, d_output]`
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
         let (Some(lora_a), Some(lora_b), false) = (&self.lora_a, &self.lora_b, self.merged) else {
-            return apply_linear(&self.base_layer, x);
+            return self.base_layer.forward(x);
         };
-        let base = apply_linear(&self.base_layer, x.clone());
+        let base = self.base_layer.forward(x.clone());
         // The adapter may be trained in f32 over a half-precision base.
-        let (outer, inner) = (base.dtype(), lora_a.weight.val().dtype());
+        let (outer, inner) = (base.dtype(), lora_a.weight.dtype());
         let x = self
             .dropout
             .forward(if x.dtype() == inner { x } else { x.cast(inner) });
-        let delta = apply_linear(lora_b, apply_linear(lora_a, x)) * self.scaling;
+        let delta = lora_b.forward(lora_a.forward(x)) * self.scaling;
         base + if inner == outer {
             delta
         } else {
@@ -163,7 +163,8 @@ impl<B: Backend> LoraLinear<B> {
         }
     }
 
-    /// Folds the adapter into the weight and keeps it, so that [`unmerge`](Self::unmerge) can undo it.
+    /// Folds the adapter into the weight and keeps it, so that [`unmerge`](Self::unmerge) can undo
+    /// it. Beside a weight in blocks the adapter stays apart.
     pub fn merge(mut self) -> Self {
         if !self.merged && self.add_to_weight(1.0) {
             self.merged = true;
@@ -194,16 +195,20 @@ impl<B: Backend> LoraLinear<B> {
         let (Some(lora_a), Some(lora_b)) = (&self.lora_a, &self.lora_b) else {
             return false;
         };
+        if self.base_layer.weight.dense().is_none() {
+            return false;
+        }
         let delta = ops::matmul(lora_a.weight.val(), lora_b.weight.val());
         let delta = delta * (sign * self.scaling);
-        let mut base = self.base_layer.clone();
-        base.weight = base.weight.map(|weight| {
+        let add = |weight: Tensor<B, 2>| {
             let (dtype, tracked) = (weight.dtype(), weight.is_require_grad());
             let sum = weight.detach().cast(delta.dtype()) + delta.detach();
             ops::as_stored(sum.cast(dtype))
                 .detach()
                 .set_require_grad(tracked)
-        });
+        };
+        let mut base = self.base_layer.clone();
+        base.weight = base.weight.map_dense(|param| param.map(add));
         self.base_layer = base;
         true
     }

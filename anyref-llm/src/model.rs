@@ -3,9 +3,9 @@
 use core::ops::Range;
 
 use anyref_ops as ops;
-use anyref_ops::nn::{RmsNorm, RmsNormConfig, apply_linear};
+use anyref_ops::nn::{Linear, RmsNorm, RmsNormConfig};
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{Embedding, EmbeddingConfig, Linear};
+use burn::nn::{Embedding, EmbeddingConfig};
 use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend};
 
 use crate::attention::AttentionContext;
@@ -249,7 +249,7 @@ impl<B: Backend> Llama<B> {
     /// - output: `[batch, length, vocab]`
     pub fn logits(&self, hidden: Tensor<B, 3>) -> Tensor<B, 3> {
         if let Some(head) = &self.lm_head {
-            return apply_linear(head, hidden);
+            return head.forward(hidden);
         }
         let table = self.model.embed_tokens.weight.val();
         ops::linear(hidden, table.transpose(), None)
@@ -341,7 +341,7 @@ impl<B: Backend> Llama<B> {
         let table = self.model.embed_tokens.weight;
         self.model.embed_tokens.weight = resize(table, 0, vocab_size);
         if let Some(head) = &mut self.lm_head {
-            head.weight = resize(head.weight.clone(), 1, vocab_size);
+            head.weight = (head.weight.clone()).map_dense(|param| resize(param, 1, vocab_size));
         }
         self
     }

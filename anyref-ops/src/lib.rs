@@ -2,18 +2,22 @@
 //!
 //! * The functions of this module are parameter-free and differentiable. Each has a composed form
 //!   for every backend and a fused form where a backend has one.
-//! * [`nn`]: layers whose PyTorch counterparts have parameters (`LayerNorm`, `RmsNorm`,
-//!   `LayerNorm2d`).
+//! * [`nn`]: layers whose PyTorch counterparts have parameters (`Linear`, `LayerNorm`, `RmsNorm`,
+//!   `LayerNorm2d`). The weight of `Linear` is dense or in quantised blocks.
+//! * [`dispatch`]: kinds of backend, by which operations choose their form.
 //! * [`testing`]: seeded modules and comparisons for tests.
+//!
+//! The processor's kernels run on the widest instructions of the machine. The environment variable
+//! `ANYREF_SIMD=portable|avx2|avx512` holds them to narrower ones, for tests and diagnosis.
 
 #![recursion_limit = "256"]
 
 mod activation;
 mod attention;
 mod device_failure;
+pub mod dispatch;
 #[cfg(feature = "flex")]
 mod flex;
-mod folded_attention;
 mod linear;
 mod matmul;
 pub mod nn;
@@ -27,6 +31,7 @@ pub mod testing;
 pub use activation::{gelu, quick_gelu, silu, swiglu};
 pub use attention::{AttentionInput, RelativePosition, attention};
 pub use device_failure::{DeviceFailure, DeviceWatch};
+pub use dispatch::on_processor;
 #[cfg(feature = "flex")]
 pub use flex::slices;
 pub use linear::{StoredWeights, as_stored, linear, stored_weights};
@@ -34,21 +39,5 @@ pub use matmul::{ALIGNMENT, matmul, matmul_transposed};
 pub use norm::{layer_norm, rms_norm};
 pub use permute::permute;
 pub use rotary::{Angles, rotary};
-pub use rows::{Room, assign_rows, room};
+pub use rows::{CacheCapacity, assign_rows};
 pub use shared::add_shared;
-
-use burn::tensor::backend::Backend;
-
-/// Whether `B` is the processor's backend, with or without autodiff, which has fused forms of its own.
-pub fn on_processor<B: Backend>() -> bool {
-    #[cfg(feature = "flex")]
-    if flex::route::<B>().is_some() {
-        return true;
-    }
-    false
-}
-
-/// Whether `B` is a GPU's backend without autodiff, on which buffers may be reordered and written in place.
-pub(crate) fn on_gpu_without_gradients<B: Backend>(device: &B::Device) -> bool {
-    !on_processor::<B>() && !B::ad_enabled(device)
-}

@@ -1,9 +1,10 @@
 //! Linear layers.
 
+use super::dispatch::{BackendKind, on_processor};
 #[cfg(feature = "flex")]
 use super::flex;
 use super::matmul::is_safe;
-use super::{matmul, matmul_transposed, on_gpu_without_gradients, on_processor};
+use super::{matmul, matmul_transposed};
 use burn::tensor::{Tensor, backend::Backend};
 
 /// `x · weight + bias`, over all rows of `x` as one product.
@@ -44,10 +45,10 @@ pub enum StoredWeights {
 
 /// Which weights stay as they are stored on a device.
 pub fn stored_weights<B: Backend>(device: &B::Device) -> StoredWeights {
-    match on_processor::<B>() {
-        true => StoredWeights::HalfOrMapped,
-        false if on_gpu_without_gradients::<B>(device) => StoredWeights::All,
-        false => StoredWeights::None,
+    match BackendKind::of::<B>(device) {
+        BackendKind::Flex(_) => StoredWeights::HalfOrMapped,
+        BackendKind::Gpu => StoredWeights::All,
+        BackendKind::GpuAutodiff => StoredWeights::None,
     }
 }
 

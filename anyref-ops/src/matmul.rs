@@ -1,5 +1,6 @@
 //! The matrix product, kept away from inner dimensions that GPU kernels get wrong.
 
+use super::dispatch::{BackendKind, on_processor};
 use burn::tensor::{Tensor, backend::Backend};
 
 /// Columns of zeros that make any inner dimension a safe one.
@@ -24,7 +25,7 @@ pub const ALIGNMENT: usize = 128;
 /// - rhs: `[.., k, n]`
 /// - output: `[.., m, n]`
 pub fn matmul<B: Backend, const D: usize>(lhs: Tensor<B, D>, rhs: Tensor<B, D>) -> Tensor<B, D> {
-    match super::on_processor::<B>() {
+    match on_processor::<B>() {
         true => lhs.matmul(rhs),
         false => safe(lhs, rhs, false),
     }
@@ -40,7 +41,7 @@ pub fn matmul_transposed<B: Backend, const D: usize>(
     lhs: Tensor<B, D>,
     rhs: Tensor<B, D>,
 ) -> Tensor<B, D> {
-    match super::on_processor::<B>() {
+    match on_processor::<B>() {
         true => lhs.matmul(rhs.swap_dims(D - 2, D - 1)),
         false => safe(lhs, rhs, true),
     }
@@ -62,7 +63,7 @@ fn safe<B: Backend, const D: usize>(
     } else {
         (padded(lhs, D - 1), padded(rhs, inner))
     };
-    if B::ad_enabled(&lhs.device()) {
+    if BackendKind::of::<B>(&lhs.device()).has_gradients() {
         if !is_safe(rows) {
             lhs = padded(lhs, D - 2);
         }

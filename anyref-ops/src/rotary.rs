@@ -1,8 +1,8 @@
 //! Rotary positions.
 
+use super::dispatch::on_gpu_without_gradients;
 #[cfg(feature = "flex")]
 use super::flex;
-use super::on_gpu_without_gradients;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 /// Cosines and sines of the angles by which [`rotary`] turns. They carry no gradient.

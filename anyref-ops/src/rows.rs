@@ -1,28 +1,31 @@
 //! Rows written into a larger tensor.
 
+use super::dispatch::BackendKind;
 #[cfg(feature = "flex")]
 use super::flex;
-use super::on_gpu_without_gradients;
 use burn::tensor::{Tensor, backend::Backend};
 
-/// Whether a buffer should have room for rows to come, and how it is read then.
+/// Capacity of a buffer of keys or values beyond the rows that are in it, and the way it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Room {
-    /// None: with gradients [`assign_rows`] copies.
-    Never,
-    /// Room, which is cut off to read what is there.
-    CutOff,
-    /// Room, which is read too, and masked: burn's kernels for GPUs take part of a buffer only where it ends at a multiple of
-    /// hundreds of bytes, and it is copied elsewhere. The same number of rows for many steps also needs fewer kernels.
+pub enum CacheCapacity {
+    /// Exactly the rows: with gradients [`assign_rows`] copies.
+    Exact,
+    /// More than the rows, which are sliced to be read.
+    Sliced,
+    /// More than the rows, read as a whole under a mask: burn's kernels for GPUs take part of a
+    /// buffer only where it ends at a multiple of hundreds of bytes, and it is copied elsewhere.
+    /// The same number of rows for many steps also needs fewer kernels.
     Masked,
 }
 
-/// What suits a device.
-pub fn room<B: Backend>(device: &B::Device) -> Room {
-    match B::ad_enabled(device) {
-        true => Room::Never,
-        false if on_gpu_without_gradients::<B>(device) => Room::Masked,
-        false => Room::CutOff,
+impl CacheCapacity {
+    /// Capacity that suits a device.
+    pub fn of<B: Backend>(device: &B::Device) -> Self {
+        match BackendKind::of::<B>(device) {
+            kind if kind.has_gradients() => Self::Exact,
+            BackendKind::Gpu => Self::Masked,
+            _ => Self::Sliced,
+        }
     }
 }
 

@@ -376,8 +376,8 @@ impl<B: Backend> ModuleVisitor<B> for WeightHash {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use anyref_ops::nn::{Linear, LinearConfig};
     use burn::backend::Flex;
-    use burn::nn::{Linear, LinearConfig};
 
     fn picture(seed: f32) -> PixelValues {
         PixelValues {

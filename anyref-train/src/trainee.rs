@@ -1,8 +1,9 @@
 //! AnyRef together with the heads that only training needs.
 
 use anyref_core::{AnyRefConfig, AnyRefModel};
+use anyref_ops::nn::{Linear, LinearConfig};
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{Embedding, EmbeddingConfig, Linear, LinearConfig};
+use burn::nn::{Embedding, EmbeddingConfig};
 use burn::tensor::{Tensor, backend::Backend};
 
 /// Model and heads, all of which a run trains and checkpoints.

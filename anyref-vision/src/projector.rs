@@ -1,9 +1,8 @@
 //! From the width of a tower to the width of the language model.
 
 use anyref_ops::gelu;
-use anyref_ops::nn::apply_linear;
+use anyref_ops::nn::{Linear, LinearConfig};
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend};
 use serde::{Deserialize, Serialize};
 
@@ -84,9 +83,9 @@ impl<B: Backend> Projector<B> {
     /// - features: `[..., input_size]`
     /// - output: `[..., output_size]`
     pub fn forward<const D: usize>(&self, features: Tensor<B, D>) -> Tensor<B, D> {
-        let x = apply_linear(&self.linear_1, features);
+        let x = self.linear_1.forward(features);
         match &self.linear_2 {
-            Some(second) => apply_linear(second, gelu(x)),
+            Some(second) => second.forward(gelu(x)),
             None => x,
         }
     }

@@ -6,10 +6,9 @@
 
 use std::fs;
 
-use anyref_ops::nn::apply_linear;
+use anyref_ops::nn::{Linear, LinearConfig};
 use anyref_weights::{Checkpoint, LoadOptions, SaveOptions, WeightType, load_module, save_module};
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Distribution, Tensor};
 
@@ -106,7 +105,7 @@ fn peaks_are_one_tensor_above_the_module() {
         let shape = [rows, 1024];
         let x = Tensor::<TestBackend, 2>::random(shape, Distribution::Default, &Default::default());
         let [found, expected] = [&module, &written].map(|stack| {
-            let y = apply_linear(&stack.layers[3], x.clone());
+            let y = stack.layers[3].forward(x.clone());
             y.into_data().to_vec::<f32>().unwrap()
         });
         let apart = found.iter().zip(&expected).map(|(a, b)| (a - b).abs());

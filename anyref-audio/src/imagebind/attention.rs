@@ -1,10 +1,9 @@
 //! Self-attention with one learned key and value (`torch.nn.MultiheadAttention(add_bias_kv=True)`).
 
-use anyref_ops::nn::apply_linear;
+use anyref_ops::nn::{Linear, LinearConfig};
 use anyref_ops::{AttentionInput, attention, linear};
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend};
 
 /// Configuration of [`BiasedAttention`].
@@ -87,6 +86,6 @@ impl<B: Backend> BiasedAttention<B> {
             heads(append(part(2), &self.bias_v)),
         ));
         let attended = attended.swap_dims(1, 2).reshape([batch, tokens, hidden]);
-        apply_linear(&self.out_proj, attended)
+        self.out_proj.forward(attended)
     }
 }

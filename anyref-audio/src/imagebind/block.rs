@@ -1,10 +1,9 @@
 //! A transformer block: attention and MLP, each behind a normalisation and beside a shortcut.
 
 use anyref_ops::gelu;
-use anyref_ops::nn::{LayerNorm, LayerNormConfig, apply_linear};
+use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::config::Config;
 use burn::module::{Initializer, Module};
-use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::attention::{BiasedAttention, BiasedAttentionConfig};
@@ -89,6 +88,6 @@ impl<B: Backend> Mlp<B> {
     /// - x: `[batch, tokens, hidden]`
     /// - output: `[batch, tokens, hidden]`
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        apply_linear(&self.fc2, gelu(apply_linear(&self.fc1, x)))
+        self.fc2.forward(gelu(self.fc1.forward(x)))
     }
 }

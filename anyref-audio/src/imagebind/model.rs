@@ -1,9 +1,8 @@
 //! The whole audio encoder.
 
-use anyref_ops::nn::{LayerNorm, LayerNormConfig, apply_linear};
+use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::config::Config;
 use burn::module::{Initializer, Module};
-use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{DType, Tensor, backend::Backend};
 
 use super::block::{Block, BlockConfig};
@@ -230,7 +229,7 @@ impl<B: Backend> ImageBindAudio<B> {
             .norm
             .forward(tokens.narrow(1, 0, 1))
             .squeeze_dim::<2>(1);
-        scale_to_length(apply_linear(&self.head.proj, cls), self.logit_scale)
+        scale_to_length(self.head.proj.forward(cls), self.logit_scale)
     }
 }
 

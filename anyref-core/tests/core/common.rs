@@ -167,7 +167,7 @@ pub fn script<B: Backend>(anyref: &mut AnyRef<B>, chain: &[u32]) {
         }
     }
     let head = Tensor::from_data(TensorData::new(head, [width, vocab]), &Default::default());
-    llm.lm_head.as_mut().unwrap().weight = Param::from_tensor(head);
+    llm.lm_head.as_mut().unwrap().weight = Param::from_tensor(head).into();
 }
 
 /// A picture with some structure.

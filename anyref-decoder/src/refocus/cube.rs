@@ -1,10 +1,11 @@
 //! GPU backends: the kernels, without autodiff and fusion.
 
+use anyref_ops::dispatch::Forms;
 use burn::tensor::ops::FloatTensor;
 use burn_cubecl::{BoolElement, CubeBackend, CubeRuntime, FloatElement, IntElement};
 use burn_fusion::Fusion;
 
-use super::registry::{Forms, add_with_autodiff};
+use super::form::add_with_autodiff;
 use super::{Objects, RefocusBackend, RefocusGradients, kernel};
 
 impl<R, F, I, BT> RefocusBackend for CubeBackend<R, F, I, BT>

@@ -1,41 +1,10 @@
-//! What refocusing takes.
-
-use std::ops::Range;
+//! Arguments of refocusing.
 
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::Objects;
+use super::{ObjectToken, Objects};
 
-/// Where an object's state lies and what it reads; positions count from the first of the keys.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ObjectToken {
-    /// Row of the batch.
-    pub row: usize,
-    /// Position of the state.
-    pub position: usize,
-    /// First state of the span.
-    pub start: usize,
-    /// One after the last state of the span. What lies outside `[context_start, position]` gets no
-    /// attention, and hence no weight.
-    pub end: usize,
-    /// First position that is not padding: the attention runs over `[context_start, position]`.
-    pub context_start: usize,
-}
-
-impl ObjectToken {
-    /// The positions that the object's attention runs over.
-    pub fn context(&self) -> Range<usize> {
-        self.context_start..self.position + 1
-    }
-
-    /// The part of the span that the object's attention reaches; empty when there is none.
-    pub fn span(&self) -> Range<usize> {
-        let start = self.start.max(self.context_start);
-        start..self.end.min(self.position + 1).max(start)
-    }
-}
-
-/// What [`refocus`](super::refocus) takes, for `n` objects in `b` rows.
+/// Arguments of [`refocus`](super::refocus), for `n` objects in `b` rows.
 #[derive(Debug, Clone)]
 pub struct RefocusInput<B: Backend> {
     /// The last layer's query of each object after rotary, `[n, heads, head_dim]`.

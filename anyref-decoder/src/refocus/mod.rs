@@ -24,6 +24,7 @@ mod backend;
 mod cube;
 #[cfg(feature = "flex")]
 mod flex;
+mod form;
 #[cfg(feature = "cube")]
 mod fusion;
 mod input;
@@ -35,8 +36,8 @@ pub mod reference;
 mod registry;
 
 pub use backend::{RefocusBackend, RefocusGradients};
-pub use input::{ObjectToken, RefocusInput};
-pub use objects::Objects;
+pub use input::RefocusInput;
+pub use objects::{ObjectToken, Objects};
 pub use registry::{has_own_form, register};
 
 use burn::tensor::{Tensor, backend::Backend};

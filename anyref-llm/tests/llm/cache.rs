@@ -1,7 +1,7 @@
 //! A cache changes nothing but the work.
 
 use anyref_llm::{KvCache, Llama, LlamaConfig, LlamaInput, LlamaOutput};
-use anyref_ops::Room;
+use anyref_ops::CacheCapacity;
 use anyref_ops::testing::{assert_close, max_abs_difference};
 use burn::module::Module;
 use burn::optim::GradientsParams;
@@ -11,7 +11,11 @@ use burn::tensor::backend::Backend;
 use crate::support::{TestAutodiff, TestBackend, hidden, ids, mask, random_model};
 
 const TOLERANCE: f64 = 1e-5;
-const ROOMS: [Room; 3] = [Room::Never, Room::CutOff, Room::Masked];
+const CAPACITIES: [CacheCapacity; 3] = [
+    CacheCapacity::Exact,
+    CacheCapacity::Sliced,
+    CacheCapacity::Masked,
+];
 
 fn feed<B: Backend>(model: &Llama<B>, rows: &[&[i64]], cache: &mut KvCache<B>) -> LlamaOutput<B> {
     model.forward(LlamaInput::new(model.embed(ids(rows))), Some(cache))
@@ -23,11 +27,11 @@ fn cached_is_uncached() {
     let row: &[i64] = &[5, 17, 3, 99, 40, 41, 7, 8];
     let whole = model.forward(LlamaInput::new(model.embed(ids(&[row]))), None);
     let cuts = [&[8][..], &[3, 5], &[1, 1, 1, 1, 1, 1, 1, 1], &[4, 1, 3]];
-    for (cuts, room) in cuts
+    for (cuts, spare) in cuts
         .into_iter()
-        .flat_map(|cuts| ROOMS.map(|room| (cuts, room)))
+        .flat_map(|cuts| CAPACITIES.map(|spare| (cuts, spare)))
     {
-        let mut cache = model.new_cache().with_room(room);
+        let mut cache = model.new_cache().with_capacity(spare);
         assert!(cache.is_empty());
         let (mut start, mut parts, mut queries, mut key) = (0, vec![], vec![], None);
         for &cut in cuts {
@@ -48,17 +52,17 @@ fn cached_is_uncached() {
 /// Copies share what they have room for, until one of them writes there.
 #[test]
 fn copies_of_a_cache_go_on_apart() {
-    ROOMS.into_iter().for_each(copies_go_on_apart);
+    CAPACITIES.into_iter().for_each(copies_go_on_apart);
 }
 
-fn copies_go_on_apart(room: Room) {
+fn copies_go_on_apart(spare: CacheCapacity) {
     let model = random_model::<TestBackend>(&LlamaConfig::tiny());
     let read = |rows: &[&[i64]]| {
         let mut cache = model.new_cache();
         let last = rows.iter().map(|row| feed(&model, &[row], &mut cache));
         last.last().unwrap().hidden
     };
-    let mut one = model.new_cache().with_room(room);
+    let mut one = model.new_cache().with_capacity(spare);
     feed(&model, &[&[5, 17, 3]], &mut one);
     // The first token of its own makes room for more.
     feed(&model, &[&[99]], &mut one);
@@ -115,13 +119,13 @@ fn padding_on_either_side_changes_nothing() {
 
 #[test]
 fn the_cache_remembers_its_padding() {
-    ROOMS.into_iter().for_each(padding_is_remembered);
+    CAPACITIES.into_iter().for_each(padding_is_remembered);
 }
 
-fn padding_is_remembered(room: Room) {
+fn padding_is_remembered(spare: CacheCapacity) {
     let model = random_model::<TestBackend>(&LlamaConfig::tiny());
     let plain = hidden(&model, &[&[5, 17, 3, 99]]);
-    let mut cache = model.new_cache().with_room(room);
+    let mut cache = model.new_cache().with_capacity(spare);
     let prompt = LlamaInput::new(model.embed(ids(&[&[77, 5, 17], &[5, 17, 3]])))
         .with_padding(Some(mask(&[&[1, 0, 0], &[0, 0, 0]])));
     model.forward(prompt, Some(&mut cache));

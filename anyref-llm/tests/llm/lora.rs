@@ -96,7 +96,7 @@ fn gradients_are_those_of_peft() {
         ];
         for (name, linear) in projections {
             for (part, lora) in [("lora_a", &linear.lora_a), ("lora_b", &linear.lora_b)] {
-                let id = lora.as_ref().unwrap().weight.id;
+                let id = lora.as_ref().unwrap().weight.dense().unwrap().id;
                 let found = grads.get::<TestBackend, 2>(id).unwrap();
                 let name = format!("model.layers.{index}.{name}.{part}.weight");
                 let error = max_abs_error(&found, &wanted(&name));

@@ -1,9 +1,10 @@
 //! Activations, forward and backward in one pass each.
 
-use super::buffer::{contiguous, fill_chunks, tensor};
+use super::buffer::{all_f32, fill_chunks, tensor, values};
+use super::contiguous::contiguous;
 use super::math::{erf, exp, sigmoid};
 use super::simd::{Kernel, Simd, dispatch, mul_add};
-use super::{Route, TrackedTensor, all_f32, route, unwrap, values, wrap};
+use crate::dispatch::{FlexKind, TrackedTensor, from_primitive, to_primitive};
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::{
@@ -207,12 +208,17 @@ pub(crate) fn activation<B: Backend, const D: usize>(
     x: Tensor<B, D>,
     activation: Activation,
 ) -> Result<Tensor<B, D>, Tensor<B, D>> {
-    let Some(route) = route::<B>().filter(|_| all_f32(&[x.dtype()])) else {
+    let Some(kind) = FlexKind::of::<B>().filter(|_| all_f32(&[x.dtype()])) else {
         return Err(x);
     };
-    Ok(match route {
-        Route::Inference => wrap(forward(unwrap(x), activation)),
-        Route::Autodiff => wrap(tracked::<NoCheckpointing>(unwrap(x), activation)),
-        Route::AutodiffBalanced => wrap(tracked::<BalancedCheckpointing>(unwrap(x), activation)),
+    Ok(match kind {
+        FlexKind::Inference => from_primitive(forward(to_primitive(x), activation)),
+        FlexKind::Autodiff => {
+            from_primitive(tracked::<NoCheckpointing>(to_primitive(x), activation))
+        }
+        FlexKind::AutodiffBalanced => from_primitive(tracked::<BalancedCheckpointing>(
+            to_primitive(x),
+            activation,
+        )),
     })
 }

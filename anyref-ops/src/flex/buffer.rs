@@ -1,7 +1,6 @@
-//! Output buffers filled in parallel.
+//! Tensors of f32 as buffers, and buffers filled in parallel.
 
-use super::permute::ordered;
-use burn::tensor::{DType, Shape, TensorData, TensorMetadata};
+use burn::tensor::{DType, Shape, TensorData};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
@@ -10,17 +9,14 @@ pub(crate) fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
 }
 
-/// The tensor with its values in order and nothing else in its buffer. Keeps sole ownership.
-pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
-    if tensor.is_contiguous() || tensor.dtype() != DType::F32 {
-        return tensor.to_contiguous();
-    }
-    let shape = tensor.shape();
-    let axes: Vec<usize> = (0..shape.num_dims()).collect();
-    match ordered(&tensor, &axes) {
-        Some(values) => self::tensor(values, shape),
-        None => tensor.to_contiguous(),
-    }
+/// Values of a contiguous tensor.
+pub(crate) fn values(tensor: &FlexTensor) -> &[f32] {
+    tensor.storage()
+}
+
+/// Whether every tensor is f32.
+pub(crate) fn all_f32(dtypes: &[DType]) -> bool {
+    dtypes.iter().all(|&dtype| dtype == DType::F32)
 }
 
 /// A buffer of `len` values, of which `fill` is given the chunks with their indices, in parallel.

@@ -1,9 +1,10 @@
 //! Layer and root-mean-square normalisation, forward and backward in one pass over the rows.
 
-use super::buffer::{contiguous, fill_chunks, tensor};
+use super::buffer::{all_f32, fill_chunks, tensor, values};
+use super::contiguous::contiguous;
 use super::math::{sum, sum_pairs};
 use super::simd::{Kernel, Simd, dispatch, mul_add};
-use super::{Route, TrackedTensor, all_f32, route, unwrap, values, wrap};
+use crate::dispatch::{FlexKind, TrackedTensor, from_primitive, to_primitive};
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::{
@@ -248,9 +249,12 @@ fn tracked_input<B: Backend, C: CheckpointStrategy, const D: usize>(
         epsilon,
     } = input;
     let epsilon = epsilon as f32;
-    wrap(match beta {
-        Some(beta) => tracked::<C, 3>([unwrap(x), unwrap(gamma), unwrap(beta)], epsilon),
-        None => tracked::<C, 2>([unwrap(x), unwrap(gamma)], epsilon),
+    from_primitive(match beta {
+        Some(beta) => tracked::<C, 3>(
+            [to_primitive(x), to_primitive(gamma), to_primitive(beta)],
+            epsilon,
+        ),
+        None => tracked::<C, 2>([to_primitive(x), to_primitive(gamma)], epsilon),
     })
 }
 
@@ -267,25 +271,25 @@ pub(crate) fn norm<B: Backend, const D: usize>(
         && beta_fits
         && input.gamma.dims() == [width]
         && all_f32(&[input.x.dtype(), input.gamma.dtype()]);
-    let Some(route) = route::<B>().filter(|_| fits) else {
+    let Some(kind) = FlexKind::of::<B>().filter(|_| fits) else {
         return Err(input);
     };
-    Ok(match route {
-        Route::Inference => {
+    Ok(match kind {
+        FlexKind::Inference => {
             let NormInput {
                 x,
                 gamma,
                 beta,
                 epsilon,
             } = input;
-            wrap(forward(
-                unwrap(x),
-                unwrap(gamma),
-                beta.map(unwrap),
+            from_primitive(forward(
+                to_primitive(x),
+                to_primitive(gamma),
+                beta.map(to_primitive),
                 epsilon as f32,
             ))
         }
-        Route::Autodiff => tracked_input::<B, NoCheckpointing, D>(input),
-        Route::AutodiffBalanced => tracked_input::<B, BalancedCheckpointing, D>(input),
+        FlexKind::Autodiff => tracked_input::<B, NoCheckpointing, D>(input),
+        FlexKind::AutodiffBalanced => tracked_input::<B, BalancedCheckpointing, D>(input),
     })
 }

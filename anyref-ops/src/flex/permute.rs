@@ -1,7 +1,7 @@
 //! Permuted copies by rows or tiles.
 
-use super::buffer::tensor;
-use super::{Route, TrackedTensor, all_f32, route, unwrap, wrap};
+use super::buffer::{all_f32, tensor};
+use crate::dispatch::{FlexKind, TrackedTensor, from_primitive, to_primitive};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::{
     BalancedCheckpointing, CheckpointStrategy, NoCheckpointing,
@@ -170,13 +170,15 @@ pub(crate) fn permute<B: Backend, const D: usize>(
     x: Tensor<B, D>,
     axes: [usize; D],
 ) -> Result<Tensor<B, D>, Tensor<B, D>> {
-    let Some(route) = route::<B>().filter(|_| all_f32(&[x.dtype()])) else {
+    let Some(kind) = FlexKind::of::<B>().filter(|_| all_f32(&[x.dtype()])) else {
         return Err(x);
     };
-    Ok(match route {
-        Route::Inference => wrap(forward(unwrap(x), &axes)),
-        Route::Autodiff => wrap(tracked::<NoCheckpointing>(unwrap(x), &axes)),
-        Route::AutodiffBalanced => wrap(tracked::<BalancedCheckpointing>(unwrap(x), &axes)),
+    Ok(match kind {
+        FlexKind::Inference => from_primitive(forward(to_primitive(x), &axes)),
+        FlexKind::Autodiff => from_primitive(tracked::<NoCheckpointing>(to_primitive(x), &axes)),
+        FlexKind::AutodiffBalanced => {
+            from_primitive(tracked::<BalancedCheckpointing>(to_primitive(x), &axes))
+        }
     })
 }
 

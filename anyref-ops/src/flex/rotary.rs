@@ -1,8 +1,9 @@
 //! Rotary positions in one pass, and back by the opposite angles.
 
-use super::buffer::contiguous;
+use super::buffer::{all_f32, values};
+use super::contiguous::contiguous;
 use super::simd::{Kernel, Simd, dispatch};
-use super::{Route, TrackedTensor, all_f32, route, unwrap, values, wrap};
+use crate::dispatch::{FlexKind, TrackedTensor, from_primitive, to_primitive};
 use crate::rotary::Angles;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::{
@@ -124,7 +125,7 @@ pub(crate) fn rotary<B: Backend>(
         && (rows[0] == 1 || rows[0] == batch)
         && rows[1..] == [1, length, width / 2]
         && angles.sin.dims() == rows;
-    let Some(route) = route::<B>().filter(|_| fits) else {
+    let Some(kind) = FlexKind::of::<B>().filter(|_| fits) else {
         return Err(x);
     };
     let turn = |part: fn(Tensor<B, 4>) -> FlexTensor| Turn {
@@ -132,10 +133,15 @@ pub(crate) fn rotary<B: Backend>(
         sin: contiguous(part(angles.sin.clone())),
         back: false,
     };
-    let plain = |x: Tensor<B, 4>| unwrap::<B, 4, TrackedTensor>(x).primitive;
-    Ok(match route {
-        Route::Inference => wrap(turned(unwrap(x), &turn(unwrap))),
-        Route::Autodiff => wrap(tracked::<NoCheckpointing>(unwrap(x), turn(plain))),
-        Route::AutodiffBalanced => wrap(tracked::<BalancedCheckpointing>(unwrap(x), turn(plain))),
+    let plain = |x: Tensor<B, 4>| to_primitive::<B, 4, TrackedTensor>(x).primitive;
+    Ok(match kind {
+        FlexKind::Inference => from_primitive(turned(to_primitive(x), &turn(to_primitive))),
+        FlexKind::Autodiff => {
+            from_primitive(tracked::<NoCheckpointing>(to_primitive(x), turn(plain)))
+        }
+        FlexKind::AutodiffBalanced => from_primitive(tracked::<BalancedCheckpointing>(
+            to_primitive(x),
+            turn(plain),
+        )),
     })
 }

@@ -1,7 +1,8 @@
 //! Rows written into a larger tensor, in place.
 
-use super::buffer::contiguous;
-use super::{Route, all_f32, route, unwrap, values, wrap};
+use super::buffer::{all_f32, values};
+use super::contiguous::contiguous;
+use crate::dispatch::{FlexKind, from_primitive, to_primitive};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn_flex::FlexTensor;
@@ -15,7 +16,7 @@ pub(crate) fn assign_rows<B: Backend>(
 ) -> Result<Tensor<B, 4>, (Tensor<B, 4>, Tensor<B, 4>)> {
     let [batch, heads, length, dim] = buffer.dims();
     let [.., count, _] = rows.dims();
-    let fits = route::<B>() == Some(Route::Inference)
+    let fits = FlexKind::of::<B>() == Some(FlexKind::Inference)
         && all_f32(&[buffer.dtype(), rows.dtype()])
         && rows.dims() == [batch, heads, count, dim]
         && first + count <= length
@@ -24,11 +25,11 @@ pub(crate) fn assign_rows<B: Backend>(
         return Err((buffer, rows));
     }
     // A view of more than itself would be copied below, and keep its whole.
-    let mut buffer: FlexTensor = contiguous(unwrap(buffer));
-    let rows: FlexTensor = contiguous(unwrap(rows));
+    let mut buffer: FlexTensor = contiguous(to_primitive(buffer));
+    let rows: FlexTensor = contiguous(to_primitive(rows));
     let heads = buffer.storage_mut::<f32>().chunks_exact_mut(length * dim);
     for (head, rows) in heads.zip(values(&rows).chunks_exact(count * dim)) {
         head[first * dim..][..count * dim].copy_from_slice(rows);
     }
-    Ok(wrap(buffer))
+    Ok(from_primitive(buffer))
 }

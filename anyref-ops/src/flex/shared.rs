@@ -1,8 +1,9 @@
 //! Sums with what a whole batch shares, without a strided copy.
 
-use super::buffer::{contiguous, tensor};
+use super::buffer::{all_f32, tensor, values};
+use super::contiguous::contiguous;
 use super::simd::{Kernel, Simd, dispatch};
-use super::{Route, TrackedTensor, all_f32, route, unwrap, values, wrap};
+use crate::dispatch::{FlexKind, TrackedTensor, from_primitive, to_primitive};
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::{
     BalancedCheckpointing, CheckpointStrategy, NoCheckpointing,
@@ -103,14 +104,18 @@ pub(crate) fn add_shared<B: Backend, const D: usize>(
         && whole[0] > 1
         && one[0] == 1
         && whole[1..] == one[1..];
-    let Some(route) = route::<B>().filter(|_| fits) else {
+    let Some(kind) = FlexKind::of::<B>().filter(|_| fits) else {
         return Err((x, shared));
     };
-    Ok(match route {
-        Route::Inference => wrap(sum(unwrap(x), unwrap(shared))),
-        Route::Autodiff => wrap(tracked::<NoCheckpointing>(unwrap(x), unwrap(shared))),
-        Route::AutodiffBalanced => {
-            wrap(tracked::<BalancedCheckpointing>(unwrap(x), unwrap(shared)))
-        }
+    Ok(match kind {
+        FlexKind::Inference => from_primitive(sum(to_primitive(x), to_primitive(shared))),
+        FlexKind::Autodiff => from_primitive(tracked::<NoCheckpointing>(
+            to_primitive(x),
+            to_primitive(shared),
+        )),
+        FlexKind::AutodiffBalanced => from_primitive(tracked::<BalancedCheckpointing>(
+            to_primitive(x),
+            to_primitive(shared),
+        )),
     })
 }

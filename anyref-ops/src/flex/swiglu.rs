@@ -1,10 +1,11 @@
 //! The gated activation of LLaMA's MLP.
 
 use super::activation::{CHUNK, Function, Silu};
-use super::buffer::{contiguous, tensor};
+use super::buffer::{all_f32, tensor, values};
+use super::contiguous::contiguous;
 use super::math::sigmoid;
 use super::simd::{Kernel, Simd, dispatch, mul_add};
-use super::{Route, TrackedTensor, all_f32, route, unwrap, values, wrap};
+use crate::dispatch::{FlexKind, TrackedTensor, from_primitive, to_primitive};
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::{
@@ -130,15 +131,18 @@ pub(crate) fn swiglu<B: Backend, const D: usize>(
     up: Tensor<B, D>,
 ) -> Result<Tensor<B, D>, (Tensor<B, D>, Tensor<B, D>)> {
     let fits = all_f32(&[gate.dtype(), up.dtype()]) && gate.dims() == up.dims();
-    let Some(route) = route::<B>().filter(|_| fits) else {
+    let Some(kind) = FlexKind::of::<B>().filter(|_| fits) else {
         return Err((gate, up));
     };
-    Ok(match route {
-        Route::Inference => wrap(swiglu_forward(unwrap(gate), unwrap(up))),
-        Route::Autodiff => wrap(swiglu_tracked::<NoCheckpointing>(unwrap(gate), unwrap(up))),
-        Route::AutodiffBalanced => wrap(swiglu_tracked::<BalancedCheckpointing>(
-            unwrap(gate),
-            unwrap(up),
+    Ok(match kind {
+        FlexKind::Inference => from_primitive(swiglu_forward(to_primitive(gate), to_primitive(up))),
+        FlexKind::Autodiff => from_primitive(swiglu_tracked::<NoCheckpointing>(
+            to_primitive(gate),
+            to_primitive(up),
+        )),
+        FlexKind::AutodiffBalanced => from_primitive(swiglu_tracked::<BalancedCheckpointing>(
+            to_primitive(gate),
+            to_primitive(up),
         )),
     })
 }

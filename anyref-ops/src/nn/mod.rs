@@ -7,5 +7,5 @@ mod rms_norm;
 
 pub use layer_norm::{LayerNorm, LayerNormConfig};
 pub use layer_norm_2d::{LayerNorm2d, LayerNorm2dConfig};
-pub use linear::apply_linear;
+pub use linear::{Linear, LinearConfig, LinearWeight, Q8_0Block, Q8_0Weight};
 pub use rms_norm::{RmsNorm, RmsNormConfig};

@@ -153,9 +153,9 @@ fn seed_layer<B: AutodiffBackend>(seed: Option<u64>, layer: usize, device: &B::D
 
 #[cfg(test)]
 mod tests {
+    use anyref_ops::nn::{Linear, LinearConfig};
     use burn::backend::{Autodiff, Flex};
     use burn::module::{AutodiffModule, Module};
-    use burn::nn::{Linear, LinearConfig};
     use burn::tensor::backend::Backend;
 
     use super::*;

@@ -7,7 +7,6 @@
 use anyhow::{Result, bail};
 use anyref_audio::{AudioFeatures, Waveform};
 use anyref_ops as ops;
-use anyref_ops::nn::apply_linear;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{Int, Tensor};
 use rand::SeedableRng;
@@ -131,7 +130,7 @@ impl<'a> AudioStage<'a> {
             &device,
         );
         let embedded = encoder.forward(sounds).mean_dim(1).squeeze_dim::<2>(1);
-        let embedded = normalised(apply_linear(head, embedded));
+        let embedded = normalised(head.forward(embedded));
         let rows: Vec<usize> = self.nouns.iter().map(|(_, name)| *name).collect();
         let names = trainee
             .heads

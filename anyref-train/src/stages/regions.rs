@@ -1,7 +1,6 @@
 //! The objects of scenes as regions of CLIP's patch grid.
 
 use anyref_ops as ops;
-use anyref_ops::nn::apply_linear;
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::context::{floats, indices};
@@ -93,7 +92,7 @@ pub(super) fn embedded<B: Backend>(
     heads: &PretrainingHeads<B>,
     pooled: Tensor<B, 2>,
 ) -> Tensor<B, 2> {
-    normalised(apply_linear(&heads.visual, pooled))
+    normalised(heads.visual.forward(pooled))
 }
 
 /// Logits of each row of the shared space for each name, `[rows, names]`.

@@ -135,7 +135,7 @@ fn teacher_forcing_gives_the_masks_of_the_generated_answer() {
         .val()
         .into_data();
     let head = burn::tensor::Tensor::from_data(head, &device);
-    network.llm.lm_head.as_mut().unwrap().weight = burn::module::Param::from_tensor(head);
+    network.llm.lm_head.as_mut().unwrap().weight = burn::module::Param::from_tensor(head).into();
     let tracked = instruct_forward(&network, &batch, &device);
     assert_close(&tracked.logits.inner(), &output.logits, 1e-3);
     assert_close(&tracked.masks.unwrap().0.inner(), &logits, 1e-4);

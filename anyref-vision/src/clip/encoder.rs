@@ -3,10 +3,9 @@
 //! Tokens of all pictures are kept as the rows of one matrix: each linear layer is then one matrix
 //! product, and so is the gradient of its weight.
 
-use anyref_ops::nn::{LayerNorm, LayerNormConfig, apply_linear};
+use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use anyref_ops::{AttentionInput, attention, gelu, quick_gelu};
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::{ClipVisionConfig, HiddenAct};
@@ -50,12 +49,12 @@ impl<B: Backend> ClipAttention<B> {
             x.reshape([rows / tokens, tokens, heads, hidden / heads])
                 .swap_dims(1, 2)
         };
-        let query = split(apply_linear(&self.q_proj, x.clone()));
-        let key = split(apply_linear(&self.k_proj, x.clone()));
-        let value = split(apply_linear(&self.v_proj, x));
+        let query = split(self.q_proj.forward(x.clone()));
+        let key = split(self.k_proj.forward(x.clone()));
+        let value = split(self.v_proj.forward(x));
         let mixed = attention(AttentionInput::new(query, key, value));
         let mixed = mixed.swap_dims(1, 2).reshape([rows, hidden]);
-        apply_linear(&self.out_proj, mixed)
+        self.out_proj.forward(mixed)
     }
 }
 
@@ -83,12 +82,12 @@ impl<B: Backend> ClipMlp<B> {
     /// - x: `[..., hidden_size]`
     /// - output: `[..., hidden_size]`
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        let x = apply_linear(&self.fc1, x);
+        let x = self.fc1.forward(x);
         let x = match self.hidden_act {
             HiddenAct::QuickGelu => quick_gelu(x),
             HiddenAct::Gelu => gelu(x),
         };
-        apply_linear(&self.fc2, x)
+        self.fc2.forward(x)
     }
 }
 

@@ -1,9 +1,8 @@
 //! Self-attention over a grid, with decomposed relative positions.
 
-use anyref_ops::nn::apply_linear;
+use anyref_ops::nn::{Linear, LinearConfig};
 use anyref_ops::{self as ops, AttentionInput, RelativePosition, attention};
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::SamVisionConfig;
@@ -63,20 +62,17 @@ impl<B: Backend> SamVisionAttention<B> {
         let mixed =
             attention(AttentionInput::new(query, key, value).with_relative_position(position));
         let mixed = mixed.swap_dims(1, 2).reshape([batch * tokens, hidden]);
-        apply_linear(&self.proj, mixed).reshape([batch, height, width, hidden])
+        self.proj
+            .forward(mixed)
+            .reshape([batch, height, width, hidden])
     }
 
     /// Query (0), key (1) or value (2). The weight is cut rather than the product: there are far
     /// more tokens than channels, and the gradient of a cut is as large as what was cut.
     fn part(&self, x: Tensor<B, 2>, index: usize) -> Tensor<B, 2> {
         let hidden = x.dims()[1];
-        let weight = self.qkv.weight.val().narrow(1, index * hidden, hidden);
-        let bias = self
-            .qkv
-            .bias
-            .as_ref()
-            .map(|bias| bias.val().narrow(0, index * hidden, hidden));
-        ops::linear(x, weight, bias)
+        self.qkv
+            .forward_outputs(x, index * hidden..(index + 1) * hidden)
     }
 
     /// Products of the unscaled queries with the position tables. A position's table is shared by

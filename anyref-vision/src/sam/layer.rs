@@ -1,9 +1,8 @@
 //! Transformer layer of SAM's image encoder.
 
 use anyref_ops::gelu;
-use anyref_ops::nn::{LayerNorm, LayerNormConfig, apply_linear};
+use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::module::Module;
-use burn::nn::{Linear, LinearConfig};
 use burn::tensor::{Tensor, backend::Backend};
 
 use super::window::Windows;
@@ -23,7 +22,7 @@ impl<B: Backend> SamMlp<B> {
     /// - x: `[..., hidden_size]`
     /// - output: `[..., hidden_size]`
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
-        apply_linear(&self.lin2, gelu(apply_linear(&self.lin1, x)))
+        self.lin2.forward(gelu(self.lin1.forward(x)))
     }
 }
 

@@ -3,9 +3,10 @@
 use super::super::pack::{pack_rows, pack_transposed};
 use super::super::product::{Matrix, Product, packed_len, padded, product};
 use super::super::simd::dispatch;
+use super::backward_job::{Job, Writers};
 use super::backward_rows::{Along, SoftmaxTile};
 use super::backward_scratch::{Packed, Scratch};
-use super::problem::{Extent, Output, Problem, Rows, Writer, rows, tiles, with_slices};
+use super::problem::{Extent, Output, Problem, rows, tiles, with_slices};
 use super::scores::ALL_MASKED;
 use super::views::{CopyScaled, QUERIES, Views, score_stride};
 use burn_flex::FlexTensor;
@@ -21,23 +22,6 @@ pub(super) struct Saved<'a> {
 
 /// Query, key, value and, if there are relative positions, height and width.
 pub(super) type Gradients = [Option<FlexTensor>; 5];
-
-/// Where the gradients are written; absent where not asked for.
-pub(super) struct Writers<'a> {
-    pub(super) query: Option<Writer<'a>>,
-    pub(super) key: Option<Writer<'a>>,
-    pub(super) value: Option<Writer<'a>>,
-    pub(super) position: Option<[Writer<'a>; 2]>,
-}
-
-/// What every task reads.
-pub(super) struct Job<'a> {
-    pub(super) views: Views<'a>,
-    pub(super) output: Rows<'a, f32>,
-    pub(super) statistics: Rows<'a, f32>,
-    pub(super) grad: Rows<'a, f32>,
-    pub(super) writers: Writers<'a>,
-}
 
 impl Job<'_> {
     /// Packs a key/value head.

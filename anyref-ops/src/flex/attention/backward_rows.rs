@@ -3,7 +3,7 @@
 use super::super::math::dot;
 use super::super::product::padded;
 use super::super::simd::{Kernel, Simd};
-use super::backward::Job;
+use super::backward_job::Job;
 use super::backward_scratch::Scratch;
 use super::scores::{RowBackward, position_row, softmax_row_backward};
 use super::views::score_stride;

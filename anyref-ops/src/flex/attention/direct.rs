@@ -2,7 +2,7 @@
 
 use super::super::math::dot;
 use super::super::simd::{Kernel, Simd, mul_add};
-use super::forward::Outputs;
+use super::outputs::Outputs;
 use super::scores::softmax_row;
 use super::views::Views;
 

@@ -4,7 +4,8 @@ use super::super::pack::{pack_rows, pack_transposed};
 use super::super::product::{Matrix, Product, packed_len, padded, product};
 use super::super::simd::{Kernel, Simd, dispatch};
 use super::direct::{DIRECT, Direct};
-use super::problem::{Extent, Output, Problem, Writer, tiles};
+use super::outputs::Outputs;
+use super::problem::{Extent, Output, Problem, tiles};
 use super::scores::{ALL_MASKED, softmax_row};
 use super::views::{CopyScaled, QUERIES, STATISTICS, Views, score_stride};
 use burn_flex::FlexTensor;
@@ -197,12 +198,6 @@ fn run_tile(views: &Views<'_>, packed: &Packed, tile: &Tile, seen: usize, scratc
             accumulate: index > 0,
         });
     }
-}
-
-/// Where the tiles are written.
-pub(super) struct Outputs<'a> {
-    pub(super) output: Writer<'a>,
-    pub(super) statistics: Writer<'a>,
 }
 
 fn forward_tile(

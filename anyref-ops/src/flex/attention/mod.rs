@@ -1,15 +1,18 @@
 //! Attention without its matrix of probabilities.
 
 mod backward;
+mod backward_job;
 mod backward_rows;
 mod backward_scratch;
 mod direct;
 mod forward;
+mod outputs;
 mod problem;
 mod scores;
 mod views;
 
-use super::{Route, TrackedTensor, all_f32, route, same, unwrap, wrap};
+use super::buffer::all_f32;
+use crate::dispatch::{FlexKind, TrackedTensor, from_primitive, same, to_primitive};
 use crate::{AttentionInput, RelativePosition};
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -53,20 +56,6 @@ fn fits<B: Backend>(input: &AttentionInput<B>) -> bool {
         && position_fits
 }
 
-fn problem<const N: usize>(inputs: [FlexTensor; N], options: Options) -> Problem {
-    let mut inputs = inputs.iter().map(with_slices);
-    let mut next = || inputs.next().expect("attention has three or five inputs");
-    let (query, key, value) = (next(), next(), next());
-    let position = (N == 5).then(|| [next(), next()]);
-    Problem {
-        query,
-        key,
-        value,
-        position,
-        options,
-    }
-}
-
 #[derive(Clone, Debug)]
 struct State<const N: usize> {
     inputs: [NodeId; N],
@@ -103,7 +92,7 @@ impl<const N: usize> Backward<Flex, N> for AttentionBackward {
             statistics: &statistics,
             grad: &grad,
         };
-        let parts = backward::backward(&problem(inputs, options), saved, wanted);
+        let parts = backward::backward(&Problem::new(inputs, options), saved, wanted);
         for (parent, grad) in ops.parents.into_iter().zip(parts) {
             if let (Some(parent), Some(grad)) = (parent, grad) {
                 grads.register::<Flex>(parent.id, grad);
@@ -124,7 +113,7 @@ fn tracked<C: CheckpointStrategy, const N: usize>(
     {
         OpsKind::Tracked(mut prep) => {
             let nodes = inputs.each_ref().map(|input| prep.checkpoint(input));
-            let problem = problem(inputs.map(|input| input.primitive), options);
+            let problem = Problem::new(inputs.map(|input| input.primitive), options);
             let (output, statistics) = forward::forward(&problem);
             let options = problem.options;
             let state = State {
@@ -137,7 +126,7 @@ fn tracked<C: CheckpointStrategy, const N: usize>(
         }
         OpsKind::UnTracked(prep) => {
             let inputs = inputs.map(|input| input.primitive);
-            prep.finish(forward::forward(&problem(inputs, options)).0)
+            prep.finish(forward::forward(&Problem::new(inputs, options)).0)
         }
     }
 }
@@ -153,11 +142,12 @@ fn tracked_input<B: Backend, C: CheckpointStrategy>(
         relative_position,
         ..
     } = input;
-    let (query, key, value) = (unwrap(query), unwrap(key), unwrap(value));
-    wrap(match relative_position {
-        Some(RelativePosition { height, width }) => {
-            tracked::<C, 5>([query, key, value, unwrap(height), unwrap(width)], options)
-        }
+    let (query, key, value) = (to_primitive(query), to_primitive(key), to_primitive(value));
+    from_primitive(match relative_position {
+        Some(RelativePosition { height, width }) => tracked::<C, 5>(
+            [query, key, value, to_primitive(height), to_primitive(width)],
+            options,
+        ),
         None => tracked::<C, 3>([query, key, value], options),
     })
 }
@@ -170,7 +160,7 @@ fn mask<B: Backend>(mask: Tensor<B, 4, Bool>) -> FlexTensor {
 pub(crate) fn attention<B: Backend>(
     mut input: AttentionInput<B>,
 ) -> Result<Tensor<B, 4>, AttentionInput<B>> {
-    let Some(route) = route::<B>().filter(|_| fits(&input)) else {
+    let Some(kind) = FlexKind::of::<B>().filter(|_| fits(&input)) else {
         return Err(input);
     };
     let [.., head_dim] = input.query.dims();
@@ -179,8 +169,8 @@ pub(crate) fn attention<B: Backend>(
         causal: input.causal,
         scale: input.scale.unwrap_or((head_dim as f64).powf(-0.5)) as f32,
     };
-    Ok(match route {
-        Route::Inference => {
+    Ok(match kind {
+        FlexKind::Inference => {
             let AttentionInput {
                 query,
                 key,
@@ -188,17 +178,17 @@ pub(crate) fn attention<B: Backend>(
                 relative_position,
                 ..
             } = input;
-            let inputs = [query, key, value].map(unwrap);
-            wrap(match relative_position {
+            let inputs = [query, key, value].map(to_primitive);
+            from_primitive(match relative_position {
                 Some(RelativePosition { height, width }) => {
                     let [query, key, value] = inputs;
-                    let inputs = [query, key, value, unwrap(height), unwrap(width)];
-                    forward::forward(&problem(inputs, options)).0
+                    let inputs = [query, key, value, to_primitive(height), to_primitive(width)];
+                    forward::forward(&Problem::new(inputs, options)).0
                 }
-                None => forward::forward(&problem(inputs, options)).0,
+                None => forward::forward(&Problem::new(inputs, options)).0,
             })
         }
-        Route::Autodiff => tracked_input::<B, NoCheckpointing>(input, options),
-        Route::AutodiffBalanced => tracked_input::<B, BalancedCheckpointing>(input, options),
+        FlexKind::Autodiff => tracked_input::<B, NoCheckpointing>(input, options),
+        FlexKind::AutodiffBalanced => tracked_input::<B, BalancedCheckpointing>(input, options),
     })
 }

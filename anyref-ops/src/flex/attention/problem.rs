@@ -44,6 +44,21 @@ impl Extent {
 }
 
 impl Problem {
+    /// Query, key, value and, with relative positions, height and width.
+    pub(crate) fn new<const N: usize>(inputs: [FlexTensor; N], options: Options) -> Self {
+        let mut inputs = inputs.iter().map(with_slices);
+        let mut next = || inputs.next().expect("attention has three or five inputs");
+        let (query, key, value) = (next(), next(), next());
+        let position = (N == 5).then(|| [next(), next()]);
+        Self {
+            query,
+            key,
+            value,
+            position,
+            options,
+        }
+    }
+
     /// The extents.
     pub(crate) fn extent(&self) -> Extent {
         let [batch, heads, queries, head_dim] = self.query.shape().dims();

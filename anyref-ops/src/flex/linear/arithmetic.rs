@@ -1,9 +1,9 @@
-//! What many rows and a tile of weights are multiplied in.
+//! Arithmetic in which many rows and a tile of weights are multiplied.
 
 use super::super::pack::{pack_rows, pack_transposed};
 use super::super::product::{Matrix, Product, product};
+use super::blocks::{BLOCK, Blocks};
 use super::stored::{Stored, widen};
-use super::tiles::BLOCK;
 use super::weight::{Order, Weight};
 
 /// How inputs and weights of type `H` are put into words of 32 bits and multiplied.
@@ -21,34 +21,6 @@ pub(super) trait Arithmetic<H> {
 
     /// `c = a · panels`, or `c += a · panels`.
     fn multiply(blocks: Blocks<'_, Self::Word>);
-}
-
-/// The rows of a register block, a tile's panels, and where their product goes.
-pub(super) struct Blocks<'a, W> {
-    /// One word of all rows after another, [`BLOCK`] apart.
-    pub(super) a: &'a [W],
-    /// `[depth, width]`, packed in panels.
-    pub(super) panels: &'a [W],
-    /// `[rows, width]` with rows `stride` apart; at most [`BLOCK`] rows.
-    pub(super) c: &'a mut [f32],
-    /// Distance of the rows of `c`.
-    pub(super) stride: usize,
-    /// Outputs.
-    pub(super) width: usize,
-    /// Adds to `c` instead of overwriting it.
-    pub(super) accumulate: bool,
-}
-
-impl<W> Blocks<'_, W> {
-    /// Rows of `c`.
-    pub(super) fn rows(&self) -> usize {
-        self.c.len() / self.stride
-    }
-
-    /// Words of a row of `a`.
-    pub(super) fn depth(&self) -> usize {
-        self.a.len() / BLOCK
-    }
 }
 
 /// Weights widened to f32, exactly.

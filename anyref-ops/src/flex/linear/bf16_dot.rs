@@ -7,8 +7,7 @@ use burn::tensor::bf16;
 
 use super::super::instruction_set::InstructionSet;
 use super::super::product::{packed_len, padded};
-use super::arithmetic::Blocks;
-use super::tiles::BLOCK;
+use super::blocks::{BLOCK, Blocks};
 
 /// Values of a vector.
 const LANES: usize = 16;

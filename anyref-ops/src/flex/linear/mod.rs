@@ -5,8 +5,10 @@
 mod arithmetic;
 #[cfg(target_arch = "x86_64")]
 mod bf16_dot;
-mod gemv_by_inputs;
-mod gemv_by_outputs;
+mod blocks;
+mod gemv_columns;
+mod gemv_rows;
+mod many_rows;
 mod output;
 mod stored;
 mod tiles;
@@ -22,16 +24,17 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Shape, Tensor, TensorMetadata, bf16, f16};
 use burn_flex::{Flex, FlexTensor};
 
-use self::stored::Stored;
+use self::many_rows::ManyRows;
 use self::weight::{Order, Weight, in_lines};
-use super::buffer::{contiguous, tensor};
-use super::{Route, TrackedTensor, all_f32, route, unwrap, values, wrap};
+use super::buffer::{all_f32, tensor, values};
+use super::contiguous::contiguous;
+use crate::dispatch::{FlexKind, TrackedTensor, from_primitive, to_primitive};
 
-/// So many rows are quicker by outputs than by tiles,
+/// So many rows are quicker by a GEMV over the weight's rows than by tiles,
 const FEW: usize = 64;
 /// and so many inputs of all rows, which stay in a core's cache.
 const CACHED: usize = 128 * 1024;
-/// So many rows are quicker by inputs than by tiles.
+/// So many rows are quicker by a GEMV over the weight's columns than by tiles.
 const FEWER: usize = 8;
 /// More rows than this are quicker by burn's product when the weight is f32.
 const FEW_F32: usize = 2;
@@ -69,7 +72,7 @@ fn forward(x: FlexTensor, weight: &FlexTensor, bias: Option<FlexTensor>, aim: Fo
     }
 }
 
-fn rows<H: Stored>(
+fn rows<H: ManyRows>(
     x: &FlexTensor,
     weight: &FlexTensor,
     bias: Option<&[f32]>,
@@ -83,10 +86,8 @@ fn rows<H: Stored>(
     let rows = x.shape()[0];
     let mut out = vec![0.0; rows * weight.width];
     let product = match weight.order {
-        Order::Inputs if rows <= FEW || rows * weight.depth <= CACHED => {
-            gemv_by_outputs::product::<H>
-        }
-        Order::Outputs if rows <= FEWER => gemv_by_inputs::product::<H>,
+        Order::Inputs if rows <= FEW || rows * weight.depth <= CACHED => gemv_rows::product::<H>,
+        Order::Outputs if rows <= FEWER => gemv_columns::product::<H>,
         _ if aim == For::Inference => H::rounded_product(),
         _ => H::exact_product(),
     };
@@ -145,20 +146,20 @@ fn tracked<C: CheckpointStrategy, const N: usize>(
 }
 
 fn tracked_input<B: Backend, C: CheckpointStrategy>(input: LinearInput<B>) -> Tensor<B, 2> {
-    let weight = unwrap::<B, 2, TrackedTensor>(input.weight).primitive;
+    let weight = to_primitive::<B, 2, TrackedTensor>(input.weight).primitive;
     let weight = in_lines(weight);
-    wrap(match input.bias {
-        Some(bias) => tracked::<C, 2>([unwrap(input.x), unwrap(bias)], weight),
-        None => tracked::<C, 1>([unwrap(input.x)], weight),
+    from_primitive(match input.bias {
+        Some(bias) => tracked::<C, 2>([to_primitive(input.x), to_primitive(bias)], weight),
+        None => tracked::<C, 1>([to_primitive(input.x)], weight),
     })
 }
 
 /// Whether the inputs of an output lie one after another, as in PyTorch's files.
-fn lies_by_inputs<B: Backend>(input: &LinearInput<B>, route: Route) -> bool {
+fn lies_by_inputs<B: Backend>(input: &LinearInput<B>, kind: FlexKind) -> bool {
     let weight = input.weight.clone();
-    let weight = match route {
-        Route::Inference => unwrap::<B, 2, FlexTensor>(weight),
-        _ => unwrap::<B, 2, TrackedTensor>(weight).primitive,
+    let weight = match kind {
+        FlexKind::Inference => to_primitive::<B, 2, FlexTensor>(weight),
+        _ => to_primitive::<B, 2, TrackedTensor>(weight).primitive,
     };
     let [depth, _] = input.weight.dims();
     depth > 1 && weight::order(&weight).is_some_and(|(order, _)| order == Order::Inputs)
@@ -166,13 +167,13 @@ fn lies_by_inputs<B: Backend>(input: &LinearInput<B>, route: Route) -> bool {
 
 /// Sizes and types are those of the fused form: f32 by half with no gradient of the weight asked for, or f32 by f32 in
 /// the order of inputs, or, without gradients, few rows of it.
-fn fits<B: Backend>(input: &LinearInput<B>, route: Route) -> bool {
+fn fits<B: Backend>(input: &LinearInput<B>, kind: FlexKind) -> bool {
     let ([rows, inputs], [depth, outputs]) = (input.x.dims(), input.weight.dims());
     let weight_fits = match input.weight.dtype() {
         DType::F16 | DType::BF16 => true,
         // burn's product is twice as slow for weights in the order of inputs.
         DType::F32 => {
-            (route == Route::Inference && rows <= FEW_F32) || lies_by_inputs(input, route)
+            (kind == FlexKind::Inference && rows <= FEW_F32) || lies_by_inputs(input, kind)
         }
         _ => false,
     };
@@ -182,29 +183,29 @@ fn fits<B: Backend>(input: &LinearInput<B>, route: Route) -> bool {
             .bias
             .as_ref()
             .is_none_or(|bias| all_f32(&[bias.dtype()]) && bias.dims() == [outputs]);
-    let frozen = || match route {
-        Route::Inference => true,
-        _ => !unwrap::<B, 2, TrackedTensor>(input.weight.clone()).is_tracked(),
+    let frozen = || match kind {
+        FlexKind::Inference => true,
+        _ => !to_primitive::<B, 2, TrackedTensor>(input.weight.clone()).is_tracked(),
     };
     types && rows > 0 && inputs > 0 && outputs > 0 && inputs == depth && frozen()
 }
 
 /// The layer's output `[rows, outputs]`, or the arguments back.
 pub(crate) fn linear<B: Backend>(input: LinearInput<B>) -> Result<Tensor<B, 2>, LinearInput<B>> {
-    let Some(route) = route::<B>().filter(|&route| fits(&input, route)) else {
+    let Some(kind) = FlexKind::of::<B>().filter(|&kind| fits(&input, kind)) else {
         return Err(input);
     };
-    Ok(match route {
-        Route::Inference => {
-            let weight = in_lines(unwrap(input.weight));
-            wrap(forward(
-                unwrap(input.x),
+    Ok(match kind {
+        FlexKind::Inference => {
+            let weight = in_lines(to_primitive(input.weight));
+            from_primitive(forward(
+                to_primitive(input.x),
                 &weight,
-                input.bias.map(unwrap),
+                input.bias.map(to_primitive),
                 For::Inference,
             ))
         }
-        Route::Autodiff => tracked_input::<B, NoCheckpointing>(input),
-        Route::AutodiffBalanced => tracked_input::<B, BalancedCheckpointing>(input),
+        FlexKind::Autodiff => tracked_input::<B, NoCheckpointing>(input),
+        FlexKind::AutodiffBalanced => tracked_input::<B, BalancedCheckpointing>(input),
     })
 }

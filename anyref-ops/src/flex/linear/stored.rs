@@ -1,16 +1,9 @@
-//! What weights are stored as.
+//! Types that weights are stored in.
 
 use burn::tensor::{bf16, f16};
 use burn_flex::FlexTensor;
 
 use super::super::simd::{Kernel, Simd, dispatch};
-#[cfg(target_arch = "x86_64")]
-use super::arithmetic::Pairs;
-use super::arithmetic::{Straight, Wide};
-#[cfg(target_arch = "x86_64")]
-use super::bf16_dot;
-use super::tiles;
-use super::weight::Weight;
 
 /// A float that every instruction set can load as f32.
 ///
@@ -21,18 +14,7 @@ pub(crate) unsafe trait Stored: Copy + Default + Send + Sync + 'static {
     fn storage(tensor: &FlexTensor) -> &[Self];
     /// Unaligned load, widened.
     unsafe fn load<S: Simd>(p: *const Self) -> S::Vector;
-    /// The product of many rows in f32.
-    fn exact_product() -> ManyRows<Self> {
-        tiles::product::<Self, Wide>
-    }
-    /// The quickest product of many rows, which may round them to this type.
-    fn rounded_product() -> ManyRows<Self> {
-        Self::exact_product()
-    }
 }
-
-/// Writes `x · weight + bias` to its last argument.
-pub(crate) type ManyRows<H> = fn(&[f32], Weight<'_, H>, Option<&[f32]>, &mut [f32]);
 
 // SAFETY: as the instruction sets promise.
 unsafe impl Stored for f16 {
@@ -56,13 +38,6 @@ unsafe impl Stored for bf16 {
         // SAFETY: the caller's.
         unsafe { S::load_bf16(p) }
     }
-    #[cfg(target_arch = "x86_64")]
-    fn rounded_product() -> ManyRows<Self> {
-        match bf16_dot::are_multiplied() {
-            true => tiles::product::<Self, Pairs>,
-            false => Self::exact_product(),
-        }
-    }
 }
 
 // SAFETY: as the instruction sets promise.
@@ -74,9 +49,6 @@ unsafe impl Stored for f32 {
     unsafe fn load<S: Simd>(p: *const Self) -> S::Vector {
         // SAFETY: the caller's.
         unsafe { S::load(p) }
-    }
-    fn exact_product() -> ManyRows<Self> {
-        tiles::product::<Self, Straight>
     }
 }
 

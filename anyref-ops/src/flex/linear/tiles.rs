@@ -3,12 +3,11 @@
 use rayon::prelude::*;
 
 use super::super::product::{packed_len, padded};
-use super::arithmetic::{Arithmetic, Blocks};
+use super::arithmetic::Arithmetic;
+use super::blocks::{BLOCK, Blocks};
 use super::output::Output;
 use super::weight::Weight;
 
-/// Rows of a register block of the widest instruction set; the narrower ones have fewer that divide it.
-pub(super) const BLOCK: usize = 12;
 /// Rows for which a tile is packed once.
 const ROWS: usize = 40 * BLOCK;
 /// Words of inputs of a tile.

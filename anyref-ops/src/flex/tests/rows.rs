@@ -29,7 +29,7 @@ fn rows_are_written_where_they_belong() {
 #[test]
 fn a_buffer_of_its_own_stays_where_it_is() {
     let address = |x: &Tensor<TestBackend, 4>| {
-        let x: burn_flex::FlexTensor = super::super::unwrap(x.clone());
+        let x: burn_flex::FlexTensor = crate::dispatch::to_primitive(x.clone());
         x.storage::<f32>().as_ptr() as usize
     };
     let mut buffer = random([1, 2, 64, 8], 1);

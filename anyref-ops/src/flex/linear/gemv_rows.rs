@@ -1,5 +1,6 @@
-//! Products of few rows, as a language model's next token is, with weights in the order of inputs: every weight
-//! is read once, in the order in which it lies in memory, by all threads.
+//! GEMV over the rows of a weight of PyTorch's layout, `[outputs, inputs]`, for few inputs, as a
+//! language model's next token is: each output is the dot product with a row. Every weight is read
+//! once, in the order in which it lies in memory, by all threads.
 
 use rayon::prelude::*;
 

@@ -2,9 +2,10 @@
 
 use burn::tensor::{Bool, Tensor, TensorData, backend::Backend};
 
-use super::attention::{AttentionInput, RelativePosition, composed};
-use super::matmul::{ALIGNMENT, extended, is_safe, safe_size};
-use super::on_gpu_without_gradients;
+use super::composition::composed;
+use super::input::{AttentionInput, RelativePosition};
+use crate::dispatch::on_gpu_without_gradients;
+use crate::matmul::{ALIGNMENT, extended, is_safe, safe_size};
 
 /// As many scores as are held at once, where no gradient asks for all of them, unless a single query has more. In f32 these are the
 /// 128 MiB that some devices have for the largest buffer (Mesa's lavapipe, browsers); the whole picture of SAM ViT-H has eight

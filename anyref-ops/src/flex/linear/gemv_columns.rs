@@ -1,5 +1,6 @@
-//! Products of few rows with weights in the order of outputs: every weight is read once, in the order in which it
-//! lies in memory, by all threads, each of which has sums of its own.
+//! GEMV over the columns of a weight of PyTorch's layout, `[outputs, inputs]`, which lie one after
+//! another: each input adds its multiple of a column. Every weight is read once, in the order in
+//! which it lies in memory, by all threads, each of which has sums of its own.
 
 use rayon::prelude::*;
 

@@ -1,0 +1,72 @@
+//! Arguments of attention.
+
+use burn::tensor::{Bool, Tensor, backend::Backend};
+
+/// Decomposed relative positions of SAM's image encoder: the bias of query `q` on key `(y, x)` is
+/// `height[q, y] + width[q, x]`.
+#[derive(Debug, Clone)]
+pub struct RelativePosition<B: Backend> {
+    /// `[batch, heads, queries, key_rows]`
+    pub height: Tensor<B, 4>,
+    /// `[batch, heads, queries, key_columns]`
+    pub width: Tensor<B, 4>,
+}
+
+/// Arguments of [`attention`](crate::attention).
+#[derive(Debug, Clone)]
+pub struct AttentionInput<B: Backend> {
+    /// `[batch, heads, queries, head_dim]`
+    pub query: Tensor<B, 4>,
+    /// `[batch, kv_heads, keys, head_dim]`; `heads` is a multiple of `kv_heads`.
+    pub key: Tensor<B, 4>,
+    /// `[batch, kv_heads, keys, value_dim]`
+    pub value: Tensor<B, 4>,
+    /// Positions not to attend to are `true`; each dimension is 1 or that of
+    /// `[batch, heads, queries, keys]`.
+    pub mask: Option<Tensor<B, 4, Bool>>,
+    /// Relative positions over a grid of keys.
+    pub relative_position: Option<RelativePosition<B>>,
+    /// The last query sees all keys, the one before it one key less, and so on.
+    pub causal: bool,
+    /// Multiplies the scores; `1 / sqrt(head_dim)` when absent.
+    pub scale: Option<f64>,
+}
+
+impl<B: Backend> AttentionInput<B> {
+    /// Full attention without mask or bias, scaled by `1 / sqrt(head_dim)`.
+    pub fn new(query: Tensor<B, 4>, key: Tensor<B, 4>, value: Tensor<B, 4>) -> Self {
+        Self {
+            query,
+            key,
+            value,
+            mask: None,
+            relative_position: None,
+            causal: false,
+            scale: None,
+        }
+    }
+
+    /// Sets [`mask`](Self::mask).
+    pub fn with_mask(mut self, mask: Option<Tensor<B, 4, Bool>>) -> Self {
+        self.mask = mask;
+        self
+    }
+
+    /// Sets [`relative_position`](Self::relative_position).
+    pub fn with_relative_position(mut self, position: Option<RelativePosition<B>>) -> Self {
+        self.relative_position = position;
+        self
+    }
+
+    /// Sets [`causal`](Self::causal).
+    pub fn with_causal(mut self, causal: bool) -> Self {
+        self.causal = causal;
+        self
+    }
+
+    /// Sets [`scale`](Self::scale).
+    pub fn with_scale(mut self, scale: f64) -> Self {
+        self.scale = Some(scale);
+        self
+    }
+}

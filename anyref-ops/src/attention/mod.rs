@@ -1,0 +1,30 @@
+//! Scaled dot-product attention.
+
+mod composition;
+mod folded;
+mod input;
+
+use burn::tensor::{Tensor, backend::Backend};
+
+#[cfg(all(test, feature = "flex"))]
+pub(crate) use composition::composed;
+pub use input::{AttentionInput, RelativePosition};
+
+use crate::dispatch::on_processor;
+
+/// `softmax(query · keyᵀ · scale + bias) · value`. A query whose every key is masked attends to all
+/// keys alike instead of giving NaN.
+///
+/// # Shapes
+/// - output: `[batch, heads, queries, value_dim]`
+pub fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
+    #[cfg(feature = "flex")]
+    let input = match crate::flex::attention(input) {
+        Ok(output) => return output,
+        Err(input) => input,
+    };
+    match on_processor::<B>() {
+        true => composition::composed(input),
+        false => folded::attention(input),
+    }
+}

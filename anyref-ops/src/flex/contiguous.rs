@@ -1,0 +1,19 @@
+//! Tensors with their values in order.
+
+use super::buffer::tensor;
+use super::permute::ordered;
+use burn::tensor::{DType, TensorMetadata};
+use burn_flex::FlexTensor;
+
+/// The tensor with its values in order and nothing else in its buffer. Keeps sole ownership.
+pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
+    if tensor.is_contiguous() || tensor.dtype() != DType::F32 {
+        return tensor.to_contiguous();
+    }
+    let shape = tensor.shape();
+    let axes: Vec<usize> = (0..shape.num_dims()).collect();
+    match ordered(&tensor, &axes) {
+        Some(values) => self::tensor(values, shape),
+        None => tensor.to_contiguous(),
+    }
+}

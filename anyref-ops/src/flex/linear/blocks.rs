@@ -1,0 +1,33 @@
+//! Register blocks of rows against the panels of a tile.
+
+/// Rows of a register block of the widest instruction set; the narrower ones have fewer that divide
+/// it.
+pub(super) const BLOCK: usize = 12;
+
+/// The rows of a register block, a tile's panels, and where their product goes.
+pub(super) struct Blocks<'a, W> {
+    /// One word of all rows after another, [`BLOCK`] apart.
+    pub(super) a: &'a [W],
+    /// `[depth, width]`, packed in panels.
+    pub(super) panels: &'a [W],
+    /// `[rows, width]` with rows `stride` apart; at most [`BLOCK`] rows.
+    pub(super) c: &'a mut [f32],
+    /// Distance of the rows of `c`.
+    pub(super) stride: usize,
+    /// Outputs.
+    pub(super) width: usize,
+    /// Adds to `c` instead of overwriting it.
+    pub(super) accumulate: bool,
+}
+
+impl<W> Blocks<'_, W> {
+    /// Rows of `c`.
+    pub(super) fn rows(&self) -> usize {
+        self.c.len() / self.stride
+    }
+
+    /// Words of a row of `a`.
+    pub(super) fn depth(&self) -> usize {
+        self.a.len() / BLOCK
+    }
+}

@@ -1,0 +1,46 @@
+//! Product of many rows for each type that weights are stored in.
+
+use burn::tensor::{bf16, f16};
+
+#[cfg(target_arch = "x86_64")]
+use super::arithmetic::Pairs;
+use super::arithmetic::{Straight, Wide};
+#[cfg(target_arch = "x86_64")]
+use super::bf16_dot;
+use super::stored::Stored;
+use super::tiles;
+use super::weight::Weight;
+
+/// Writes `x · weight + bias` to its last argument.
+pub(crate) type Product<H> = fn(&[f32], Weight<'_, H>, Option<&[f32]>, &mut [f32]);
+
+/// A type of weights with products of many rows.
+pub(crate) trait ManyRows: Stored {
+    /// Product in f32.
+    fn exact_product() -> Product<Self> {
+        tiles::product::<Self, Wide>
+    }
+
+    /// Quickest product, which may round the rows to this type.
+    fn rounded_product() -> Product<Self> {
+        Self::exact_product()
+    }
+}
+
+impl ManyRows for f16 {}
+
+impl ManyRows for bf16 {
+    #[cfg(target_arch = "x86_64")]
+    fn rounded_product() -> Product<Self> {
+        match bf16_dot::are_multiplied() {
+            true => tiles::product::<Self, Pairs>,
+            false => Self::exact_product(),
+        }
+    }
+}
+
+impl ManyRows for f32 {
+    fn exact_product() -> Product<Self> {
+        tiles::product::<Self, Straight>
+    }
+}
