@@ -38,7 +38,7 @@ impl Passed {
 /// Runs a command of `anyref`.
 pub fn run(command: &str, passed: &Passed) -> Result<()> {
     let options = &passed.options;
-    let features: Vec<String> = match value(options, "--backend") {
+    let mut features: Vec<String> = match value(options, "--backend") {
         None | Some("flex") => Vec::new(),
         Some(backend) if !cargo::BACKENDS.contains(&backend) => bail!(
             "there is no backend {backend:?}: use one of {}",
@@ -46,6 +46,9 @@ pub fn run(command: &str, passed: &Passed) -> Result<()> {
         ),
         Some(backend) => vec![format!("{PACKAGE}/{backend}")],
     };
+    if asks_for_several(options) {
+        features.push(format!("{PACKAGE}/collective"));
+    }
     let mut call = Command::new(cargo::built(PROGRAM, &features)?);
     call.arg(command).args(options);
     keep_memory(&mut call);
@@ -81,6 +84,12 @@ pub fn keep_memory(command: &mut Command) {
     if std::env::var_os(VARIABLE).is_none() {
         command.env(VARIABLE, "-1");
     }
+}
+
+/// Whether several devices or machines are to learn together.
+fn asks_for_several(options: &[String]) -> bool {
+    let devices = value(options, "--devices");
+    devices.is_some_and(|devices| devices.contains(',')) || value(options, "--nodes").is_some()
 }
 
 /// The value of an option, written `--name value` or `--name=value`.
@@ -136,6 +145,17 @@ mod tests {
         assert_eq!(value(&options, "--backend"), Some("cuda"));
         assert_eq!(value(&options, "--stamps"), None);
         assert_eq!(value(&options[..1], "--config"), None);
+    }
+
+    #[test]
+    fn several_devices_or_machines_are_recognised() {
+        let several = |line: &str| {
+            let options: Vec<String> = line.split(' ').map(String::from).collect();
+            asks_for_several(&options)
+        };
+        assert!(several("--devices 0,1") && several("--devices=0,1"));
+        assert!(several("--nodes a:1,b:1 --node 0"));
+        assert!(!several("--devices 0") && !several("--config a.json"));
     }
 
     #[test]

@@ -7,6 +7,7 @@
 #[path = "../../../anyref-core/tests/core/common.rs"]
 mod common;
 mod killed;
+#[cfg(feature = "collective")]
 mod nodes;
 mod program;
 #[allow(dead_code)]

@@ -10,6 +10,7 @@ mod batch;
 mod common;
 mod configs;
 mod data;
+#[cfg(feature = "collective")]
 mod devices;
 mod ema;
 mod features;
