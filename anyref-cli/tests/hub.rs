@@ -175,6 +175,15 @@ fn parts_come_from_the_hub() {
     );
     assert_eq!(whole["text"], file["text"]);
     assert_eq!(whole["masks"], file["masks"]);
+    // Named after the repository, not after the folder of its commit in the cache.
+    let info = test.run(&["info", "--model", "hf://anyref/mine"], false);
+    assert_eq!(info.code, Some(0), "{}", info.stderr);
+    assert!(
+        info.stdout.contains("preset      mine\n"),
+        "{}",
+        info.stdout
+    );
+    assert!(info.stdout.contains("hf://anyref/mine"), "{}", info.stdout);
 }
 
 #[test]
