@@ -16,7 +16,7 @@ use std::time::{Duration, SystemTime};
 use anyhow::{Context, Result, ensure};
 use anyref_core::AnyRefModel;
 use anyref_vision::preprocess::PixelValues;
-use anyref_weights::{StableHash, write_atomic};
+use anyref_weights::{StableHash, write_atomic_unsynced};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
@@ -281,8 +281,10 @@ impl EncoderCache {
         if !self.cache.reserve(bytes.len() as u64) {
             return;
         }
+        // Another run may have deleted the folder while it was empty.
+        let _ = fs::create_dir_all(&self.folder);
         // Several threads and runs may write the same at the same time.
-        match write_atomic(&file, bytes) {
+        match write_atomic_unsynced(&file, bytes) {
             Ok(()) => {
                 let mut state = self.cache.state();
                 state.used = state.used.saturating_sub(before);

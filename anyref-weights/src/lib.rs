@@ -39,7 +39,7 @@ mod weight_layout;
 mod weight_type;
 mod writer;
 
-pub use atomic_file::{AtomicFile, sync_folder, write_atomic};
+pub use atomic_file::{AtomicFile, sync_folder, write_atomic, write_atomic_unsynced};
 pub use checkpoint::{Checkpoint, TensorEntry, read_plain_pickle};
 pub use error::{Error, Result};
 pub use hub::local_path;

@@ -38,7 +38,9 @@ impl Table {
             if found != expected {
                 return Err(Error::Line {
                     path: path.to_owned(),
-                    line: row.position().map_or(0, |at| at.line()) as usize,
+                    line: row
+                        .position()
+                        .map_or(0, |at| line(text, at.byte() as usize)),
                     reason: format!("{found} columns instead of the header's {expected}"),
                 });
             }
@@ -72,6 +74,14 @@ impl Table {
     pub(super) fn rows(&self) -> &[StringRecord] {
         &self.rows
     }
+}
+
+/// Number of the line with the first character of a record that is read from byte `start` on; empty
+/// lines before a record are read with it.
+fn line(text: &str, start: usize) -> usize {
+    let record = text[start..].trim_start_matches(['\r', '\n']);
+    let before = &text[..text.len() - record.len()];
+    1 + before.matches('\n').count()
 }
 
 #[cfg(test)]

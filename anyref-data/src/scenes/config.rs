@@ -1,6 +1,7 @@
 //! The part of a training configuration that describes scenes and questions.
 
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 
 use super::instruction::InstructionConfig;
 use super::scene_config::SceneConfig;
@@ -17,4 +18,22 @@ pub struct SceneSetConfig {
     /// Draw procedural shapes in the place of stamps.
     #[serde(default)]
     pub shapes: bool,
+}
+
+impl SceneSetConfig {
+    /// Reads the scenes of a training configuration (JSON).
+    ///
+    /// # Errors
+    /// When the text is no JSON, has no `stages`, as every training configuration has, or a field of
+    /// scenes and questions is not as it should be.
+    pub fn from_training_config(text: &str) -> serde_json::Result<Self> {
+        #[derive(Deserialize)]
+        struct TrainingConfig {
+            #[serde(rename = "stages")]
+            _stages: Vec<IgnoredAny>,
+        }
+
+        serde_json::from_str::<TrainingConfig>(text)?;
+        serde_json::from_str(text)
+    }
 }

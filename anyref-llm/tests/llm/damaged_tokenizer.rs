@@ -98,9 +98,10 @@ fn mutated_bytes_never_panic() {
 /// Every value inside another, itself included.
 fn places(value: &Value, path: String, found: &mut Vec<String>) {
     match value {
-        Value::Object(fields) => fields
-            .iter()
-            .for_each(|(name, inner)| places(inner, format!("{path}/{name}"), found)),
+        Value::Object(fields) => fields.iter().for_each(|(name, inner)| {
+            let name = name.replace('~', "~0").replace('/', "~1");
+            places(inner, format!("{path}/{name}"), found);
+        }),
         Value::Array(items) => items
             .iter()
             .enumerate()

@@ -51,7 +51,7 @@ pub fn run<B: Backend>(
         }
         None => (Path::new("configs/nano.json"), CONFIG.to_owned()),
     };
-    let mut config: SceneSetConfig = serde_json::from_str(&text)
+    let mut config = SceneSetConfig::from_training_config(&text)
         .with_context(|| format!("{} is no training configuration", file.display()))?;
     config.scenes.seed = arguments.scene_seed.unwrap_or(config.scenes.seed);
     let stamps = match config.shapes {

@@ -89,7 +89,11 @@ mod tests {
 
     fn layer<B: Backend>(device: &B::Device) -> Linear<B> {
         B::seed(device, 3);
-        LinearConfig::new(64, 70).init(device)
+        let layer = LinearConfig::new(64, 70).init(device);
+        // Drawn now: each copy of a parameter that is not drawn yet would be drawn by itself.
+        layer.weight.val();
+        layer.bias.as_ref().map(Param::val);
+        layer
     }
 
     fn quantised<B: Backend>(mut layer: Linear<B>) -> Linear<B> {

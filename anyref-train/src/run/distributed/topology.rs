@@ -42,6 +42,7 @@ impl Topology {
         self.addresses.len()
     }
 
+    #[cfg(feature = "collective")]
     /// Port at which this machine listens.
     pub(super) fn port(&self) -> Result<u16> {
         Ok(resolved(&self.addresses[self.rank])?.port())
