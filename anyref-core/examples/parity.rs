@@ -106,7 +106,7 @@ fn measure(
     times: usize,
 ) -> Result<Measured, Box<dyn Error>> {
     let (device, start) = (Default::default(), Instant::now());
-    let published = Published::open(&*local_path(path)?)?;
+    let published = Published::open(&local_path(path)?)?;
     Ok(match part {
         "clip" => {
             let model = clip_config(&published)?.init::<B>(&device);

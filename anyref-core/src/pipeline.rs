@@ -63,7 +63,7 @@ impl<B: Backend> AnyRef<B> {
     }
 
     /// The referring expression of a box (or of any reference). Among several answers
-    /// ([`AnyRefConfig::candidates`]) the choice is made for the default question alone: what a
+    /// ([`AnyRefConfig::candidates`](crate::AnyRefConfig::candidates)) the choice is made for the default question alone: what a
     /// question of one's own is answered with may not be an expression.
     ///
     /// # Errors

@@ -18,7 +18,7 @@ use crate::units::{megabytes, millions};
 
 /// Lists the tensors and compares them with a config.
 pub fn run<B: Backend>(path: &Path, against: Option<&str>, device: &B::Device) -> Result<()> {
-    let published = Published::open(&*local_path(path)?)?;
+    let published = Published::open(&local_path(path)?)?;
     let against = against.map(config).transpose()?;
     list(&published)?;
     // Sizes that no model can have end in a panic while the part is laid out.

@@ -4,166 +4,17 @@
 //! time, renamed, an adapter folded in on the way; at no time is more than one of them in memory.
 
 mod adapter;
+mod assembly;
 mod fresh;
 mod grow;
 mod parts;
 mod parts_file;
 mod plan;
 mod tokenizer;
-
-use std::ffi::OsStr;
-use std::path::{Path, PathBuf};
-
-use anyref_llm::Tokenizer;
-use anyref_weights::hub::cached_name;
-use anyref_weights::{Checkpoint, SaveOptions, write_checkpoint};
-use burn::tensor::DType;
-use burn::tensor::backend::Backend;
+mod write;
 
 pub use adapter::save_adapter;
-
-use crate::folder::{Opened, WEIGHTS_FILE, write_config};
-use crate::{AnyRefConfig, Error, Result};
-use parts::Parts;
+pub use assembly::Assembly;
 pub(crate) use parts_file::parts_file;
 pub use parts_file::{PARTS_FILE, resolve_model};
-use plan::Plan;
-
-/// Where the parts are, on this machine, and how the model is written.
-#[derive(Debug, Clone)]
-pub struct Assembly {
-    /// CLIP; may be left out when the language model is a LLaVA that carries its own.
-    pub clip: Option<PathBuf>,
-    /// SAM.
-    pub sam: PathBuf,
-    /// ImageBind; without it the model does not hear.
-    pub imagebind: Option<PathBuf>,
-    /// A LLaMA or a LLaVA.
-    pub llm: PathBuf,
-    /// A PEFT folder, of the language model or of an AnyRef.
-    pub adapter: Option<PathBuf>,
-    /// Type of all floats; `None` keeps each tensor's.
-    pub dtype: Option<DType>,
-    /// Seed of what no part has.
-    pub seed: u64,
-    /// Largest file of weights in bytes.
-    pub max_shard_bytes: u64,
-}
-
-/// What [`Assembly::write`] did.
-#[derive(Debug, Clone)]
-pub struct Assembled {
-    /// The model's config.
-    pub config: AnyRefConfig,
-    /// Number of tensors.
-    pub tensors: usize,
-    /// Their size in bytes.
-    pub bytes: u64,
-    /// Parameters that no part has, drawn anew.
-    pub fresh: Vec<String>,
-    /// Rows added to the language model's vocabulary, drawn anew.
-    pub new_tokens: usize,
-    /// Projections that an adapter was folded into.
-    pub merged: usize,
-    /// The weights, or their index.
-    pub weights: PathBuf,
-}
-
-impl Assembly {
-    /// Writes the model folder `out`, which must not hold a model yet.
-    ///
-    /// What no part has is drawn as the reference draws it: projections as torch's `Linear`, rows of new
-    /// tokens from `normal(0, initializer_range)`. The backend computes nothing; it only carries the modules
-    /// that the parts are compared with.
-    ///
-    /// # Errors
-    /// When a part is missing, damaged, of another kind or not supported; when parts do not fit one another,
-    /// every tensor by its name; when the folder cannot be written.
-    pub fn write<B: Backend>(&self, out: &Path) -> Result<Assembled> {
-        let Planned {
-            config,
-            tokenizer,
-            plan,
-        } = self.planned::<B>(out.file_name())?;
-        prepare(out)?;
-        let (tensors, bytes) = (
-            plan.tensors.len(),
-            plan.tensors.iter().map(|tensor| tensor.bytes()).sum(),
-        );
-        let options = SaveOptions::default().with_max_shard_bytes(self.max_shard_bytes);
-        let weights = write_checkpoint(out.join(WEIGHTS_FILE), plan.tensors, &options)?;
-        tokenizer.save(out.join(crate::TOKENIZER_FILE))?;
-        // Last, since a folder without it is no model.
-        write_config(&config, out)?;
-        Ok(Assembled {
-            new_tokens: plan.new_tokens,
-            config,
-            tensors,
-            bytes,
-            fresh: plan.fresh,
-            merged: plan.merged,
-            weights,
-        })
-    }
-}
-
-/// A model that is neither written nor loaded yet.
-struct Planned {
-    config: AnyRefConfig,
-    tokenizer: Tokenizer,
-    plan: Plan,
-}
-
-impl Assembly {
-    /// Opens and compares the parts, and finds the source of every parameter.
-    fn planned<B: Backend>(&self, name: Option<&OsStr>) -> Result<Planned> {
-        let parts = Parts::open(self)?;
-        let mut config = parts.config(name)?;
-        let device = B::Device::default();
-        parts.check::<B>(&config, &device)?;
-        let tokenizer = tokenizer::tokenizer(&parts)?;
-        let known = config.llm.vocab_size;
-        config.llm.vocab_size = parts.vocabulary(known, tokenizer.vocab_size())?;
-        let plan = plan::plan(&parts, &config, &config.init::<B>(&device), self)?;
-        Ok(Planned {
-            config,
-            tokenizer,
-            plan,
-        })
-    }
-
-    /// What [`write`](Self::write) would write for the model that the parts file at `path` names, in no file.
-    pub(crate) fn open<B: Backend>(&self, path: &Path) -> Result<Opened> {
-        let name = match (path.file_name(), path.parent()) {
-            (Some(name), Some(folder)) if name == PARTS_FILE => {
-                cached_name(folder).map(OsStr::new).or(folder.file_name())
-            }
-            _ => path.file_stem(),
-        };
-        let planned = self.planned::<B>(name)?;
-        Ok(Opened {
-            config: planned.config,
-            tokenizer: planned.tokenizer,
-            checkpoint: Checkpoint::of_tensors(path, planned.plan.tensors)?,
-        })
-    }
-}
-
-/// Makes the folder, and sees to it that no older weights are in it, which would be read instead.
-fn prepare(out: &Path) -> Result<()> {
-    let io =
-        |e: std::io::Error| Error::folder(out, format!("{e}; check permissions and disk space"));
-    std::fs::create_dir_all(out).map_err(io)?;
-    for entry in std::fs::read_dir(out).map_err(io)? {
-        let name = entry.map_err(io)?.file_name();
-        let name = name.to_string_lossy();
-        let ends = [".safetensors", ".bin", ".pt", ".pth", ".index.json"];
-        if ends.iter().any(|end| name.ends_with(end)) {
-            return Err(Error::folder(
-                out,
-                format!("already holds `{name}`; give a new folder"),
-            ));
-        }
-    }
-    Ok(())
-}
+pub use write::Assembled;

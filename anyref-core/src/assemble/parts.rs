@@ -9,7 +9,7 @@ use anyref_weights::{LoadOptions, check_module};
 use burn::module::Module;
 use burn::tensor::backend::Backend;
 
-use super::Assembly;
+use super::assembly::Assembly;
 use crate::official::{
     Kind, Language, MaskParts, Published, audio_config, audio_options, clip_config, clip_options,
     decoder_options, encoder_options, language, llama_options, projector_kind, projector_options,

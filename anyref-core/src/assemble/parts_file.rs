@@ -6,7 +6,7 @@ use std::path::{Component, Path, PathBuf};
 use anyref_weights::hub::{HubLocation, local_path, refuse_location};
 use serde::{Deserialize, Deserializer};
 
-use super::Assembly;
+use super::assembly::Assembly;
 use crate::folder::CONFIG_FILE;
 use crate::{Error, Result};
 

@@ -12,8 +12,9 @@ use anyref_weights::{
 use burn::tensor::DType;
 use burn::tensor::backend::Backend;
 
+use super::assembly::Assembly;
 use super::parts::Parts;
-use super::{Assembly, fresh, grow};
+use super::{fresh, grow};
 use crate::official::{
     audio_options, clip_options, decoder_options, encoder_options, llama_options, projector_options,
 };

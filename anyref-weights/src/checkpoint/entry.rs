@@ -12,7 +12,7 @@ use crate::output_tensor::OutputTensor;
 /// Smaller tensors are read, not mapped, in bytes.
 const MAPPED: usize = 64 * 1024;
 
-/// A tensor of a [`Checkpoint`], not read yet.
+/// A tensor of a [`Checkpoint`](crate::Checkpoint), not read yet.
 #[derive(Debug, Clone)]
 pub struct TensorEntry {
     /// Name in the checkpoint.

@@ -97,7 +97,6 @@ mod tests {
     use super::*;
 
     #[test]
-    #[ignore = "some circles remain: `cargo xtask check-circles` prints them"]
     fn no_file_of_the_workspace_takes_part_in_a_circle() {
         let (count, report) = check().unwrap();
         assert_eq!(count, 0, "{report}");

@@ -42,8 +42,8 @@ impl Topology {
         self.addresses.len()
     }
 
-    #[cfg(feature = "collective")]
     /// Port at which this machine listens.
+    #[cfg(any(test, feature = "collective"))]
     pub(super) fn port(&self) -> Result<u16> {
         Ok(resolved(&self.addresses[self.rank])?.port())
     }

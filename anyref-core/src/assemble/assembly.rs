@@ -1,0 +1,26 @@
+//! Parts of a model, and how the model is written.
+
+use std::path::PathBuf;
+
+use burn::tensor::DType;
+
+/// Places of the parts on this machine, and how the model is written.
+#[derive(Debug, Clone)]
+pub struct Assembly {
+    /// CLIP; may be left out when the language model is a LLaVA that carries its own.
+    pub clip: Option<PathBuf>,
+    /// SAM.
+    pub sam: PathBuf,
+    /// ImageBind; without it the model does not hear.
+    pub imagebind: Option<PathBuf>,
+    /// A LLaMA or a LLaVA.
+    pub llm: PathBuf,
+    /// A PEFT folder, of the language model or of an AnyRef.
+    pub adapter: Option<PathBuf>,
+    /// Type of all floats; `None` keeps each tensor's.
+    pub dtype: Option<DType>,
+    /// Seed of what no part has.
+    pub seed: u64,
+    /// Largest file of weights in bytes.
+    pub max_shard_bytes: u64,
+}
