@@ -40,14 +40,14 @@ pub struct Common {
     /// published parts, or hf://org/name [default: the built-in nano]
     #[arg(long, global = true, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
-    /// What computes: flex (the processor), wgpu, vulkan, metal, webgpu or cuda, as far as compiled
+    /// Backend: flex (the processor), wgpu, vulkan, metal, webgpu or cuda, as far as compiled
     /// in
     #[arg(long, global = true, default_value_t)]
     pub backend: BackendName,
     /// Number of the device, see `anyref info --devices` [default: the backend's own choice]
     #[arg(long, global = true, value_name = "N")]
     pub device: Option<usize>,
-    /// What weights are kept as, in memory and by `assemble` in its files: f32, f16, bf16, or auto:
+    /// Type of the weights, in memory and by `assemble` in its files: f32, f16, bf16, or auto:
     /// their own type on the processor and in files, f32 on GPUs
     #[arg(long, global = true, default_value_t, value_name = "TYPE")]
     pub dtype: WeightType,

@@ -6,6 +6,11 @@ use std::process::Command;
 
 use serde_json::Value;
 
+mod common;
+
+#[cfg(feature = "train")]
+use common::copy_folder;
+
 /// A file or folder written by version 0.1.0.
 fn written(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -57,7 +62,7 @@ fn predictions_are_scored_as_before() {
 fn a_run_goes_on_from_its_checkpoint_with_the_same_numbers() {
     let folder = tempfile::tempdir().unwrap();
     let run = folder.path().join("run");
-    copy(&written("run"), &run);
+    copy_folder(&written("run"), &run);
     let mut train = anyref();
     train
         .arg("train")
@@ -95,17 +100,4 @@ fn a_run_goes_on_from_its_checkpoint_with_the_same_numbers() {
         }
     }
     assert!(run.join("model/model.safetensors").is_file());
-}
-
-#[cfg(feature = "train")]
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), target).unwrap()),
-        }
-    }
 }

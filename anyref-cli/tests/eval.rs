@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::common::{fail, folder, pointing, succeed, tone, write_sound};
+use crate::common::{copy_folder, fail, folder, pointing, succeed, tone, write_sound};
 
 fn fixture(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../anyref-data/tests/fixtures/datasets");
@@ -28,19 +28,6 @@ fn ids(file: &Path) -> Vec<String> {
         value["id"].as_str().unwrap().to_owned()
     };
     fs::read_to_string(file).unwrap().lines().map(id).collect()
-}
-
-/// The files of a folder below another, copied.
-fn copy(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        let target = to.join(entry.file_name());
-        match entry.file_type().unwrap().is_dir() {
-            true => copy(&entry.path(), &target),
-            false => drop(fs::copy(entry.path(), target).unwrap()),
-        }
-    }
 }
 
 #[test]
@@ -248,7 +235,7 @@ fn boxes_are_described_and_nothing_is_a_target() {
 fn a_file_of_ones_own_may_mix_all_kinds_of_references() {
     let folder = folder();
     let own = folder.path().join("own");
-    copy(&PathBuf::from(fixture("own")), &own);
+    copy_folder(&PathBuf::from(fixture("own")), &own);
     let root = own.join("good.jsonl").display().to_string();
     let arguments = ["eval", "own", "--root", &root, "--out", "masks"];
     write_sound(&own.join("dog.wav"), 16_000, 1.0, tone);
@@ -275,7 +262,7 @@ fn a_file_of_ones_own_may_mix_all_kinds_of_references() {
 fn a_question_that_is_refused_counts_as_answered_by_nothing() {
     let folder = folder();
     let own = folder.path().join("own");
-    copy(&PathBuf::from(fixture("own")), &own);
+    copy_folder(&PathBuf::from(fixture("own")), &own);
     // The fixture's sound is too short for a model; one that is silent is refused too.
     write_sound(&own.join("still.wav"), 16_000, 1.0, |_| 0.0);
     let good = fs::read_to_string(own.join("good.jsonl")).unwrap();
@@ -327,7 +314,7 @@ fn a_question_that_is_refused_counts_as_answered_by_nothing() {
 fn a_partial_folder_says_what_is_missing() {
     let folder = folder();
     let root = folder.path().join("refer");
-    copy(&PathBuf::from(fixture("refer")), &root);
+    copy_folder(&PathBuf::from(fixture("refer")), &root);
     let images = root.join("images/mscoco/images/train2014");
     let arguments = ["eval", "refcoco", "--root", "refer", "--out", "out"];
     let all = succeed(folder.path(), &[&arguments[..5], &["all"]].concat());
@@ -362,7 +349,7 @@ fn a_partial_folder_says_what_is_missing() {
 fn files_that_are_broken_end_a_run_by_name_and_it_goes_on_when_they_are_whole() {
     let folder = folder();
     let root = folder.path().join("refer");
-    copy(&PathBuf::from(fixture("refer")), &root);
+    copy_folder(&PathBuf::from(fixture("refer")), &root);
     let arguments = ["eval", "refcoco", "--root", "refer", "--out", "out"];
     let whole = succeed(folder.path(), &[&arguments[..5], &["whole"]].concat());
     let targets = fs::read_to_string(folder.path().join("whole/targets.jsonl")).unwrap();
@@ -429,7 +416,7 @@ fn every_reader_says_what_a_partial_folder_lacks() {
         ("visual-genome", "visual_genome", &[], ""),
     ] {
         let root = tempfile::tempdir_in(folder.path()).unwrap();
-        copy(&PathBuf::from(fixture(data)), root.path());
+        copy_folder(&PathBuf::from(fixture(data)), root.path());
         let out = tempfile::tempdir_in(folder.path()).unwrap();
         let at = |path: &Path| path.display().to_string();
         let (root, out) = (at(root.path()), at(out.path()));
@@ -548,7 +535,7 @@ fn questions_that_must_be_thought_about_leave_pixels_open() {
 #[test]
 fn readers_that_look_into_pictures_may_lack_some() {
     let folder = folder();
-    copy(
+    copy_folder(
         &PathBuf::from(fixture("reason_seg")),
         &folder.path().join("root"),
     );
@@ -638,7 +625,7 @@ fn folds_of_pascal_are_asked_in_episodes() {
 fn sounds_are_scored_by_video() {
     let folder = folder();
     let copied = folder.path().join("avsbench");
-    copy(&PathBuf::from(fixture("avsbench")), &copied);
+    copy_folder(&PathBuf::from(fixture("avsbench")), &copied);
     // The fixture's sounds are too short for a model.
     let s4 = copied.join("Single-source/s4_data/audio_wav/val/playing_piano/v2.wav");
     let ms3 = copied.join("Multi-sources/ms3_data/audio_wav/test/m2.wav");
@@ -784,7 +771,7 @@ fn an_evaluation_goes_on_with_its_own_settings_alone() {
     let own = Path::new(&fixture("own")).join("good.jsonl");
     let own = own.display().to_string();
     let copied = folder.path().join("own");
-    copy(Path::new(&fixture("own")), &copied);
+    copy_folder(Path::new(&fixture("own")), &copied);
     let first = ["eval", "own", "--root", &own, "--limit", "1"];
     succeed(folder.path(), &first);
     let other = ["eval", "own", "--root", "own/good.jsonl", "--limit", "1"];

@@ -17,7 +17,7 @@ pub(crate) struct Answered<B: Backend> {
 
 /// States of the language model behind an answer.
 pub(crate) enum States<B: Backend> {
-    /// Those it was generated from.
+    /// States read while the answer was generated.
     Generated(Generated<B>),
     /// To be read again: the question and the tokens of the answer that was chosen.
     Chosen(Prefilled<B>, Vec<u32>),

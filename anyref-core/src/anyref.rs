@@ -18,7 +18,7 @@ const BATCH_BYTES: u64 = 4 << 30;
 /// browser, whose GPU cannot be waited for.
 #[derive(Debug)]
 pub struct AnyRef<B: Backend> {
-    /// What the model is made of.
+    /// Configuration of the model.
     pub config: AnyRefConfig,
     /// The network.
     pub model: AnyRefModel<B>,

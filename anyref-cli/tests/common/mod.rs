@@ -3,6 +3,7 @@
 
 pub mod demonstration;
 
+use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -251,4 +252,17 @@ pub fn write_sound(path: &Path, rate: u32, seconds: f64, sample: impl Fn(usize) 
 /// A tone that can be heard.
 pub fn tone(index: usize) -> f64 {
     0.5 * (index as f64 * 0.2).sin()
+}
+
+/// Copies the files of a folder, and of those below it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        match entry.file_type().unwrap().is_dir() {
+            true => copy_folder(&entry.path(), &target),
+            false => drop(fs::copy(entry.path(), target).unwrap()),
+        }
+    }
 }

@@ -38,7 +38,7 @@ pub struct Assembled {
 impl Assembly {
     /// Writes the model folder `out`, which must not hold a model yet.
     ///
-    /// What no part has is drawn as the reference draws it: projections as torch's `Linear`, rows of new
+    /// Parameters that no part has are drawn as the reference draws them: projections as torch's `Linear`, rows of new
     /// tokens from `normal(0, initializer_range)`. The backend computes nothing; it only carries the modules
     /// that the parts are compared with.
     ///
@@ -98,7 +98,7 @@ impl Assembly {
         })
     }
 
-    /// What [`write`](Self::write) would write for the model that the parts file at `path` names, in no file.
+    /// Opens the model that the parts file at `path` names, as [`write`](Self::write) would write it.
     pub(crate) fn open<B: Backend>(&self, path: &Path) -> Result<Opened> {
         let name = match (path.file_name(), path.parent()) {
             (Some(name), Some(folder)) if name == PARTS_FILE => {

@@ -59,7 +59,7 @@ pub enum BackendError {
     Driver {
         /// The backend.
         backend: BackendName,
-        /// What it said.
+        /// Message of the driver.
         reason: String,
     },
 }
@@ -87,7 +87,7 @@ impl BackendName {
         }
     }
 
-    /// What a machine without a device lacks.
+    /// Driver that a machine without a device lacks.
     pub(super) fn driver(self) -> &'static str {
         match self {
             Self::Flex => "it runs on any processor",
