@@ -36,10 +36,14 @@ pub struct Arguments {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// Model folder (config.json, tokenizer.json, model.safetensors), a .json file that names
-    /// published parts, or hf://org/name [default: the built-in nano]
+    /// Model folder, also of a LISA as published, a .json file that names published parts, or
+    /// hf://org/name [default: the built-in nano]
     #[arg(long, global = true, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
+    /// CLIP's folder, for a model that leaves its picture encoder to another repository, as LISA does
+    /// [default: the one that its config names, fetched]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub clip: Option<PathBuf>,
     /// Backend: flex (the processor), wgpu, vulkan, metal, webgpu or cuda, as far as compiled
     /// in
     #[arg(long, global = true, default_value_t)]

@@ -9,8 +9,8 @@ use crate::failure;
 use anyhow::{Context, Result, bail};
 use anyref_audio::AudioPreprocessorConfig;
 use anyref_core::{
-    AnswerOptions, AnyRef, AnyRefConfig, Engine, EngineOptions, Error, MAX_CANDIDATES, ModelFiles,
-    ModelOptions, ModelSource, load_engine, resolve_model,
+    AnswerOptions, AnyRef, AnyRefConfig, Companions, Engine, EngineOptions, Error, MAX_CANDIDATES,
+    ModelFiles, ModelOptions, ModelSource, load_engine, resolve_model,
 };
 use anyref_weights::{StableHash, local_path};
 use burn::tensor::backend::Backend;
@@ -59,6 +59,7 @@ pub fn engine(common: &Common) -> Result<Box<dyn Engine>> {
             backend: common.backend,
             device: common.device,
             model: source(common)?,
+            companions: companions(common)?,
             weights: ModelOptions::new(common.dtype),
             answers: answers(common),
         })
@@ -71,7 +72,7 @@ pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>
     let start = Instant::now();
     let options = ModelOptions::new(common.dtype);
     let anyref = named(common, || {
-        let mut anyref = source(common)?.load(options, device)?;
+        let mut anyref = source(common)?.load(&companions(common)?, options, device)?;
         answers(common).apply(&mut anyref)?;
         Ok(anyref)
     })?;
@@ -87,6 +88,17 @@ fn source(common: &Common) -> anyref_core::Result<ModelSource> {
         Some(path) => ModelSource::Path(resolve_model(path)?.into_owned()),
         None => ModelSource::Files(EMBEDDED),
     })
+}
+
+/// Parts that the model does not carry itself, fetched where they are missing.
+pub fn companions(common: &Common) -> anyref_core::Result<Companions> {
+    let given = Companions {
+        clip: common.clip.clone(),
+    };
+    match &common.model {
+        Some(path) => given.resolve(&resolve_model(path)?),
+        None => Ok(given),
+    }
 }
 
 /// The changes of the command line to how the model answers.

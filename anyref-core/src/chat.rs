@@ -51,7 +51,7 @@ impl<'a, B: Backend> Chat<'a, B> {
         prompt: Prompt,
         on_text: &mut (dyn FnMut(&str) -> ControlFlow<()> + Send),
     ) -> Result<Answer> {
-        let turn = Turn::new(prompt, Goal::Chat)?;
+        let turn = Turn::new(prompt, Goal::Chat, &self.anyref.config.prompts)?;
         let cancel = Cancel::new();
         self.anyref
             .chat_turn(self.picture, &mut self.history, turn, on_text, &cancel)

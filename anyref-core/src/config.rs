@@ -5,6 +5,7 @@ use anyref_decoder::{MaskDecoderConfig, ObjectHeadConfig, PromptEncoderConfig};
 use anyref_llm::{LlamaConfig, LoraConfig};
 use anyref_ops::nn::LinearConfig;
 use anyref_vision::clip::ClipVisionConfig;
+use anyref_vision::preprocess::ClipResize;
 use anyref_vision::projector::{ProjectorConfig, ProjectorKind};
 use anyref_vision::sam::SamVisionConfig;
 use burn::tensor::backend::Backend;
@@ -12,6 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::candidates::CandidateConfig;
 use crate::model::{AnyRefModel, ReferencePooling};
+use crate::prompt_config::PromptConfig;
 use crate::{Error, Result};
 
 /// The sound side of a model.
@@ -32,6 +34,9 @@ pub struct AnyRefConfig {
     pub vision_tower: ClipVisionConfig,
     /// Which hidden state of CLIP is used; negative counts from the end.
     pub vision_select_layer: i32,
+    /// Way from a picture of any shape to CLIP's square.
+    #[serde(default, skip_serializing_if = "is_squeeze")]
+    pub clip_resize: ClipResize,
     /// CLIP features into the language model's width.
     pub mm_projector: ProjectorKind,
     /// SAM's image encoder.
@@ -69,6 +74,14 @@ pub struct AnyRefConfig {
     /// hints to the next.
     #[serde(default)]
     pub max_history_turns: Option<usize>,
+    /// Questions and references that it was trained with.
+    #[serde(default, skip_serializing_if = "PromptConfig::is_default")]
+    pub prompts: PromptConfig,
+}
+
+/// Whether it is AnyRef's way, which configs leave out.
+fn is_squeeze(resize: &ClipResize) -> bool {
+    *resize == ClipResize::default()
 }
 
 impl AnyRefConfig {

@@ -4,6 +4,7 @@ use burn::tensor::backend::Backend;
 
 use crate::picture::Picture;
 use crate::prompt::{DESCRIBE_QUESTION, Question};
+use crate::prompt_config::PromptConfig;
 use crate::{Prompt, Reference, Result};
 
 /// Purpose of a question.
@@ -26,13 +27,13 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Resolves a prompt into its question.
+    /// Resolves a prompt into its question, in the words that a model was trained with.
     ///
     /// # Errors
     /// As [`Prompt::segmentation`] and [`Prompt::description`].
-    pub fn new(prompt: Prompt, goal: Goal) -> Result<Self> {
+    pub fn new(prompt: Prompt, goal: Goal, config: &PromptConfig) -> Result<Self> {
         let question = match goal {
-            Goal::Segment | Goal::Chat => prompt.segmentation()?,
+            Goal::Segment | Goal::Chat => prompt.segmentation_for(config)?,
             Goal::Describe => prompt.description()?,
         };
         Ok(Self {

@@ -118,6 +118,15 @@ pub enum Error {
         /// The token.
         token: String,
     },
+    /// A special token is taken apart by the tokenizer.
+    #[error(
+        "the tokenizer takes the token {token:?} apart: use the tokenizer files that came with the model, `added_tokens.json` \
+         included"
+    )]
+    SplitToken {
+        /// The token.
+        token: String,
+    },
     /// The device does not compute with the type asked for.
     #[error("the device of backend {backend} does not compute in {dtype}: use --dtype f32")]
     WeightType {

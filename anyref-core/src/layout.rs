@@ -48,7 +48,7 @@ impl Layout {
             slots.push(Slot::Token(id));
             if id == special.image_start {
                 slots.extend((0..image_tokens).map(Slot::Image));
-            } else if id == special.reference_start || id == special.audio_start {
+            } else if [special.reference_start, special.audio_start].contains(&Some(id)) {
                 markers += 1;
                 if let Some(&(index, length)) = pending.next() {
                     slots.extend((0..length).map(|part| Slot::Reference { index, part }));
@@ -136,10 +136,10 @@ mod tests {
         object: 10,
         image_start: 11,
         image_end: 12,
-        audio_start: 13,
-        audio_end: 14,
-        reference_start: 15,
-        reference_end: 16,
+        audio_start: Some(13),
+        audio_end: Some(14),
+        reference_start: Some(15),
+        reference_end: Some(16),
         end: 2,
     };
 

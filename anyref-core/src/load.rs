@@ -8,14 +8,16 @@ use anyref_weights::{Checkpoint, SaveOptions, WeightType, load_module, save_modu
 use burn::tensor::{DType, backend::Backend};
 
 use crate::assemble::parts_file;
+use crate::companions::Companions;
 use crate::folder::{
     CONFIG_FILE, ModelFiles, Opened, TOKENIZER_FILE, WEIGHTS_FILE, read_config, write_config,
 };
+use crate::official::is_published;
 use crate::{AnyRef, AnyRefConfig, Assembly, Error, ModelOptions, Result};
 
 impl Opened {
-    /// A model folder or a parts file.
-    fn open<B: Backend>(path: &Path) -> Result<Self> {
+    /// A model folder, a parts file, or a model as its authors published it.
+    fn open<B: Backend>(path: &Path, companions: &Companions) -> Result<Self> {
         refuse_location(path)?;
         if let Some(file) = parts_file(path) {
             return Assembly::read(&file)?.open::<B>(&file);
@@ -27,6 +29,9 @@ impl Opened {
                 "no such model folder; give one with config.json, tokenizer.json (or .model) and model.safetensors, or a .json file that names published parts",
             ));
         }
+        if is_published(folder)? {
+            return Assembly::of_published(folder, companions)?.open::<B>(folder);
+        }
         Ok(Self {
             config: AnyRefConfig::of_folder(folder)?,
             tokenizer: Tokenizer::from_folder(folder)?,
@@ -36,8 +41,9 @@ impl Opened {
 }
 
 impl<B: Backend> AnyRef<B> {
-    /// Reads a model folder, or a file that names published parts ([`Assembly::read`]), which are
-    /// put together on the way. Weights are converted to f32.
+    /// Reads a model folder, a file that names published parts ([`Assembly::read`]), which are put
+    /// together on the way, or the folder of a model as its authors published it
+    /// ([`Assembly::of_published`]). Weights are converted to f32.
     ///
     /// # Errors
     /// When a file is missing or damaged, or config and weights do not belong together. When the
@@ -51,11 +57,24 @@ impl<B: Backend> AnyRef<B> {
     /// # Errors
     /// As [`load`](Self::load), and when the device does not compute with the type asked for.
     pub fn load_with(path: &Path, options: ModelOptions, device: &B::Device) -> Result<Self> {
+        Self::load_beside(path, &Companions::default(), options, device)
+    }
+
+    /// As [`load_with`](Self::load_with), with parts that the model does not carry itself.
+    ///
+    /// # Errors
+    /// As [`load_with`](Self::load_with).
+    pub fn load_beside(
+        path: &Path,
+        companions: &Companions,
+        options: ModelOptions,
+        device: &B::Device,
+    ) -> Result<Self> {
         let Opened {
             config,
             tokenizer,
             checkpoint,
-        } = Opened::open::<B>(path)?;
+        } = Opened::open::<B>(path, companions)?;
         Self::assemble(config, tokenizer, &checkpoint, options, device)
     }
 
@@ -64,8 +83,8 @@ impl<B: Backend> AnyRef<B> {
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn checkpoint(path: &Path) -> Result<Checkpoint> {
-        Ok(Opened::open::<B>(path)?.checkpoint)
+    pub fn checkpoint(path: &Path, companions: &Companions) -> Result<Checkpoint> {
+        Ok(Opened::open::<B>(path, companions)?.checkpoint)
     }
 
     /// Reads a model from the content of its files.

@@ -147,7 +147,11 @@ impl<B: Backend> AnyRef<B> {
         prompt: &Prompt,
         cancel: &Cancel,
     ) -> Result<(Answer, Vec<Explanation>)> {
-        let turns = [Turn::new(prompt.clone(), Goal::Segment)?];
+        let turns = [Turn::new(
+            prompt.clone(),
+            Goal::Segment,
+            &self.config.prompts,
+        )?];
         let asked = Conversation {
             picture,
             turns: &turns,
@@ -174,7 +178,7 @@ impl<B: Backend> AnyRef<B> {
         goal: Goal,
     ) -> Vec<Result<Answer>> {
         let questions = questions.iter().map(|(picture, prompt)| {
-            let turn = Turn::new((*prompt).clone(), goal)?;
+            let turn = Turn::new((*prompt).clone(), goal, &self.config.prompts)?;
             Ok((*picture, turn, goal))
         });
         self.ask_turns(questions.collect(), &mut unobserved, &Cancel::new())

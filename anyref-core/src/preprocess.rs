@@ -25,7 +25,8 @@ impl PicturePreprocessor {
     /// Of a model.
     pub fn new(config: &AnyRefConfig) -> Self {
         Self {
-            clip: ClipPreprocessor::new(config.vision_tower.image_size),
+            clip: ClipPreprocessor::new(config.vision_tower.image_size)
+                .with_resize(config.clip_resize),
             sam: SamPreprocessor::new(config.image_encoder.image_size),
         }
     }

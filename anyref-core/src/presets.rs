@@ -4,12 +4,14 @@ use anyref_audio::{AudioPreprocessorConfig, ImageBindAudioConfig};
 use anyref_decoder::{MaskDecoderConfig, PromptEncoderConfig};
 use anyref_llm::{LlamaConfig, LoraConfig};
 use anyref_vision::clip::ClipVisionConfig;
+use anyref_vision::preprocess::ClipResize;
 use anyref_vision::projector::ProjectorKind;
 use anyref_vision::sam::SamVisionConfig;
 
 use crate::candidates::CandidateConfig;
 use crate::config::{AnyRefConfig, AudioConfig};
 use crate::model::ReferencePooling;
+use crate::prompt_config::PromptConfig;
 
 impl AnyRefConfig {
     /// The paper's model: CLIP ViT-L/14 at 224, SAM ViT-H at 1024, ImageBind-Huge audio, LLaMA-7B
@@ -23,6 +25,7 @@ impl AnyRefConfig {
             name: "anyref-7b".into(),
             vision_tower: ClipVisionConfig::vit_large_patch14(),
             vision_select_layer: -2,
+            clip_resize: ClipResize::Squeeze,
             mm_projector: ProjectorKind::Linear,
             image_encoder: SamVisionConfig::vit_huge(),
             audio: Some(AudioConfig {
@@ -41,6 +44,26 @@ impl AnyRefConfig {
             min_mask_score: 0.0,
             candidates: CandidateConfig::default(),
             max_history_turns: None,
+            prompts: PromptConfig::default(),
+        }
+    }
+
+    /// LISA-7B (Lai et al. 2024): the same parts without sounds and without refocusing, asked by
+    /// words alone.
+    pub fn lisa_7b() -> Self {
+        Self {
+            name: "lisa-7b".into(),
+            clip_resize: ClipResize::CenterCrop,
+            audio: None,
+            llm: LlamaConfig {
+                vocab_size: 32_003,
+                ..LlamaConfig::llama_7b()
+            },
+            lora: None,
+            refocus_lambda: 0.0,
+            max_new_tokens: 512,
+            prompts: PromptConfig::lisa(),
+            ..Self::anyref_7b()
         }
     }
 
@@ -59,6 +82,7 @@ impl AnyRefConfig {
                 ..ClipVisionConfig::vit_large_patch14()
             },
             vision_select_layer: -2,
+            clip_resize: ClipResize::Squeeze,
             mm_projector: ProjectorKind::Linear,
             image_encoder: SamVisionConfig {
                 hidden_size: width,
@@ -114,6 +138,7 @@ impl AnyRefConfig {
             },
             // Its training has no conversations.
             max_history_turns: Some(0),
+            prompts: PromptConfig::default(),
         }
     }
 
@@ -171,6 +196,7 @@ impl AnyRefConfig {
         match name {
             "nano" => Some(Self::nano()),
             "anyref-7b" => Some(Self::anyref_7b()),
+            "lisa-7b" => Some(Self::lisa_7b()),
             "tiny" => Some(Self::tiny()),
             _ => None,
         }

@@ -1,5 +1,6 @@
 //! From references to the words of a question.
 
+use crate::prompt_config::{PromptConfig, QuestionForm};
 use crate::special_tokens::SpecialTokens;
 use crate::{Error, Reference, Result};
 
@@ -38,10 +39,18 @@ impl Prompt {
     /// # Errors
     /// When there is neither a question nor a reference, and as [`Question::build`] of the two.
     pub fn segmentation(&self) -> Result<Question> {
+        self.segmentation_for(&PromptConfig::default())
+    }
+
+    /// As [`segmentation`](Self::segmentation), in the words that a model was trained with.
+    ///
+    /// # Errors
+    /// As [`segmentation`](Self::segmentation).
+    pub fn segmentation_for(&self, config: &PromptConfig) -> Result<Question> {
         let question = match &self.question {
             Some(question) => question.clone(),
             None if self.references.is_empty() => return Err(Error::EmptyPrompt),
-            None => default_question(&self.references),
+            None => default_question(&self.references, config.questions),
         };
         Question::build(&question, &self.references)
     }
@@ -62,7 +71,7 @@ impl Prompt {
 }
 
 /// One question that names all references.
-fn default_question(references: &[Reference]) -> String {
+fn default_question(references: &[Reference], form: QuestionForm) -> String {
     let phrase = |index: usize, reference: &Reference| match reference {
         Reference::Text(_) => format!("{{{}}}", index + 1),
         Reference::Box(_) | Reference::Image(_) => {
@@ -75,7 +84,14 @@ fn default_question(references: &[Reference]) -> String {
         .enumerate()
         .map(|(index, reference)| phrase(index, reference))
         .collect();
-    format!("Can you segment {} in this image?", phrases.join(" and "))
+    let phrases = phrases.join(" and ");
+    match form {
+        QuestionForm::AnyRef => format!("Can you segment {phrases} in this image?"),
+        // Of LISA's training questions the one that its evaluation asks too (utils/dataset.py).
+        QuestionForm::Lisa => {
+            format!("What is {phrases} in this image? Please output segmentation mask.")
+        }
+    }
 }
 
 /// A question whose placeholders are resolved: phrases stand in the text, the other references are

@@ -1,7 +1,10 @@
 //! The four ways to point at something.
 
+use std::fmt;
+
 use anyref_audio::Waveform;
 use image::{GrayImage, RgbImage};
+use serde::{Deserialize, Serialize};
 
 use crate::{Error, Result};
 
@@ -18,7 +21,42 @@ pub enum Reference {
     Audio(Waveform),
 }
 
+/// Kind of a [`Reference`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ReferenceKind {
+    /// A phrase.
+    Text,
+    /// A box in the picture asked about.
+    Box,
+    /// Another picture.
+    Image,
+    /// A sound.
+    Audio,
+}
+
+impl fmt::Display for ReferenceKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Text => "text",
+            Self::Box => "box",
+            Self::Image => "picture",
+            Self::Audio => "sound",
+        })
+    }
+}
+
 impl Reference {
+    /// Kind of the reference.
+    pub fn kind(&self) -> ReferenceKind {
+        match self {
+            Self::Text(_) => ReferenceKind::Text,
+            Self::Box(_) => ReferenceKind::Box,
+            Self::Image(_) => ReferenceKind::Image,
+            Self::Audio(_) => ReferenceKind::Audio,
+        }
+    }
+
     /// Whether it can mean something in a picture of this width and height, in pixels; whether a
     /// sound can be heard is found when it is asked about.
     ///

@@ -252,7 +252,11 @@ impl<B: Backend> AnyRef<B> {
         timing: &mut Timing,
     ) -> Result<Vec<Option<(Rle, f64)>>> {
         let turns = references.into_iter().map(|reference| {
-            let turn = Turn::new(Prompt::new([reference]), Goal::Segment)?;
+            let turn = Turn::new(
+                Prompt::new([reference]),
+                Goal::Segment,
+                &self.config.prompts,
+            )?;
             Ok([turn])
         });
         let turns: Vec<Result<[Turn; 1]>> = turns.collect();

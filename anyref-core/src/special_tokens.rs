@@ -2,10 +2,12 @@
 
 use anyref_llm::tokenizer::Tokenizer;
 
+use crate::prompt_config::PromptConfig;
+use crate::reference::ReferenceKind;
 use crate::{Error, Result};
 
-/// What the authors call the mask token.
-const AUTHORS_OBJECT: &str = "[SEG]";
+/// Name of the mask token in the authors' code and in LISA.
+pub(crate) const AUTHORS_OBJECT: &str = "[SEG]";
 
 /// Ids of the added tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,14 +18,14 @@ pub struct SpecialTokens {
     pub image_start: u32,
     /// `<im_end>`
     pub image_end: u32,
-    /// `<aud_ref>`
-    pub audio_start: u32,
-    /// `</aud_ref>`
-    pub audio_end: u32,
-    /// `<img_ref>`
-    pub reference_start: u32,
-    /// `</img_ref>`
-    pub reference_end: u32,
+    /// `<aud_ref>`, of a model that hears.
+    pub audio_start: Option<u32>,
+    /// `</aud_ref>`, of a model that hears.
+    pub audio_end: Option<u32>,
+    /// `<img_ref>`, of a model that reads boxes or other pictures.
+    pub reference_start: Option<u32>,
+    /// `</img_ref>`, of a model that reads boxes or other pictures.
+    pub reference_end: Option<u32>,
     /// `</s>`
     pub end: u32,
 }
@@ -62,27 +64,48 @@ impl SpecialTokens {
         Ok(())
     }
 
-    /// Looks the ids up.
+    /// Looks up the ids of an AnyRef model's tokens.
     ///
     /// # Errors
-    /// When the tokenizer lacks one of them. The authors' `[SEG]` does not stand in for `<obj>`:
-    /// see [`name_object`](Self::name_object).
+    /// As [`for_prompts`](Self::for_prompts).
     pub fn of(tokenizer: &Tokenizer) -> Result<Self> {
+        Self::for_prompts(tokenizer, &PromptConfig::default())
+    }
+
+    /// Looks up the ids of the tokens that a model's prompts need.
+    ///
+    /// # Errors
+    /// When the tokenizer lacks one of them, or takes one apart. The authors' `[SEG]` does not
+    /// stand in for `<obj>`: see [`name_object`](Self::name_object).
+    pub fn for_prompts(tokenizer: &Tokenizer, prompts: &PromptConfig) -> Result<Self> {
         let id = |token: &str| {
-            tokenizer
-                .token_id(token)
-                .ok_or_else(|| Error::MissingToken {
+            let missing = || Error::MissingToken {
+                token: token.into(),
+            };
+            let id = tokenizer.token_id(token).ok_or_else(missing)?;
+            match tokenizer.encode(token, false)?.contains(&id) {
+                true => Ok(id),
+                false => Err(Error::SplitToken {
                     token: token.into(),
-                })
+                }),
+            }
         };
+        let pair = |reads: bool, tokens: [&str; 2]| match reads {
+            true => Ok([Some(id(tokens[0])?), Some(id(tokens[1])?)]),
+            false => Ok::<_, Error>([None; 2]),
+        };
+        let reads = |kind| prompts.reads(kind);
+        let audio = pair(reads(ReferenceKind::Audio), Self::AUDIO)?;
+        let regions = reads(ReferenceKind::Box) || reads(ReferenceKind::Image);
+        let reference = pair(regions, Self::REFERENCE)?;
         Ok(Self {
             object: id(Self::OBJECT)?,
             image_start: id(Self::IMAGE[0])?,
             image_end: id(Self::IMAGE[1])?,
-            audio_start: id(Self::AUDIO[0])?,
-            audio_end: id(Self::AUDIO[1])?,
-            reference_start: id(Self::REFERENCE[0])?,
-            reference_end: id(Self::REFERENCE[1])?,
+            audio_start: audio[0],
+            audio_end: audio[1],
+            reference_start: reference[0],
+            reference_end: reference[1],
             end: id("</s>")?,
         })
     }

@@ -6,19 +6,16 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 pub struct AssembleArguments {
-    /// CLIP's folder; not needed when --llm is a LLaVA that carries its own
+    /// SAM, the authors' .pth or a transformers folder; not needed when --llm is a LISA
     #[arg(long, value_name = "PATH")]
-    pub clip: Option<PathBuf>,
-    /// SAM, the authors' .pth or a transformers folder
-    #[arg(long, value_name = "PATH")]
-    pub sam: PathBuf,
+    pub sam: Option<PathBuf>,
     /// imagebind_huge.pth
     #[arg(long, value_name = "PATH", conflicts_with = "no_audio")]
     pub imagebind: Option<PathBuf>,
     /// Leave sounds out
     #[arg(long)]
     pub no_audio: bool,
-    /// Folder of a LLaMA or LLaVA, with config.json and tokenizer.json or tokenizer.model
+    /// Folder of a LLaMA, LLaVA or LISA, with config.json and tokenizer.json or tokenizer.model
     #[arg(long, value_name = "DIR")]
     pub llm: PathBuf,
     /// PEFT adapter folder, folded into the weights

@@ -27,8 +27,8 @@ pub fn run<B: Backend>(common: &Common, arguments: &AssembleArguments) -> Result
     let local = |path: &PathBuf| Ok::<_, anyhow::Error>(local_path(path)?.into_owned());
     let optional = |path: &Option<PathBuf>| path.as_ref().map(local).transpose();
     let assembly = Assembly {
-        clip: optional(&arguments.clip)?,
-        sam: local(&arguments.sam)?,
+        clip: optional(&common.clip)?,
+        sam: optional(&arguments.sam)?,
         imagebind: optional(&arguments.imagebind)?,
         llm: local(&arguments.llm)?,
         adapter: optional(&arguments.adapter)?,

@@ -22,7 +22,7 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
     let (source, checkpoint) = match &common.model {
         Some(path) => (
             path.display().to_string(),
-            AnyRef::<B>::checkpoint(&resolve_model(path)?)?,
+            AnyRef::<B>::checkpoint(&resolve_model(path)?, &model::companions(common)?)?,
         ),
         None => {
             let checkpoint = Checkpoint::from_bytes("model.safetensors", model::EMBEDDED.weights)?;

@@ -9,11 +9,12 @@ use burn::tensor::DType;
 pub struct Assembly {
     /// CLIP; may be left out when the language model is a LLaVA that carries its own.
     pub clip: Option<PathBuf>,
-    /// SAM.
-    pub sam: PathBuf,
+    /// SAM; may be left out when the language model is a LISA, which carries its own.
+    pub sam: Option<PathBuf>,
     /// ImageBind; without it the model does not hear.
     pub imagebind: Option<PathBuf>,
-    /// A LLaMA or a LLaVA.
+    /// A LLaMA, a LLaVA or a LISA. Without ImageBind, SAM and adapter a LISA stays what it is; with
+    /// one of them its weights begin an AnyRef, whose references have to be learned.
     pub llm: PathBuf,
     /// A PEFT folder, of the language model or of an AnyRef.
     pub adapter: Option<PathBuf>,

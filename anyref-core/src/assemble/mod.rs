@@ -10,6 +10,7 @@ mod grow;
 mod parts;
 mod parts_file;
 mod plan;
+mod published;
 mod tokenizer;
 mod write;
 

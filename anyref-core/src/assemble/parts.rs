@@ -12,15 +12,15 @@ use burn::tensor::backend::Backend;
 use super::assembly::Assembly;
 use crate::official::{
     Kind, Language, MaskParts, Published, audio_config, audio_options, clip_config, clip_options,
-    decoder_options, encoder_options, language, llama_options, projector_kind, projector_options,
-    sam_parts,
+    decoder_options, encoder_options, language, llama_options, object_head_config,
+    object_head_options, projector_kind, projector_options, sam_parts,
 };
 use crate::{AnyRefConfig, Error, Result};
 
 /// The opened parts.
 pub(super) struct Parts {
     pub(super) clip: Option<Published>,
-    pub(super) sam: Published,
+    sam: Option<Published>,
     pub(super) imagebind: Option<Published>,
     pub(super) llm: Published,
     pub(super) language: Language,
@@ -29,7 +29,7 @@ pub(super) struct Parts {
 
 impl Parts {
     pub(super) fn open(assembly: &Assembly) -> Result<Self> {
-        let llm = Published::open_as(&assembly.llm, "LLaMA or LLaVA", Kind::has_language)
+        let llm = Published::open_as(&assembly.llm, "LLaMA, LLaVA or LISA", Kind::has_language)
             .map_err(Error::of_part("llm"))?;
         let language = language(&llm).map_err(Error::of_part("llm"))?;
         let clip = match &assembly.clip {
@@ -47,8 +47,16 @@ impl Parts {
                 ));
             }
         };
-        let sam = Published::open_as(&assembly.sam, "SAM", Kind::is_sam)
-            .map_err(Error::of_part("sam"))?;
+        let sam = match &assembly.sam {
+            Some(path) => Some(
+                Published::open_as(path, "SAM", Kind::has_sam).map_err(Error::of_part("sam"))?,
+            ),
+            None if llm.kind == Some(Kind::Lisa) => None,
+            None => {
+                let problem = "has no SAM of its own; give SAM's file or folder too";
+                return Err(Error::folder(&assembly.llm, problem));
+            }
+        };
         let imagebind = match &assembly.imagebind {
             Some(path) => Some(
                 Published::open_as(path, "ImageBind", |kind| kind == Kind::ImageBind)
@@ -78,6 +86,32 @@ impl Parts {
         self.clip.as_ref().unwrap_or(&self.llm)
     }
 
+    /// Where SAM is.
+    pub(super) fn sam(&self) -> &Published {
+        self.sam.as_ref().unwrap_or(&self.llm)
+    }
+
+    /// The name of the part that SAM is.
+    fn sam_part(&self) -> &'static str {
+        match self.sam {
+            Some(_) => "sam",
+            None => "llm",
+        }
+    }
+
+    /// Whether the whole is a LISA as its authors published it.
+    pub(super) fn is_lisa(&self) -> bool {
+        self.has_object_head()
+            && self.sam.is_none()
+            && self.imagebind.is_none()
+            && self.adapter.is_none()
+    }
+
+    /// Whether the language model brings an object head for SAM's prompts.
+    pub(super) fn has_object_head(&self) -> bool {
+        self.llm.kind == Some(Kind::Lisa)
+    }
+
     /// The name of the part that it is.
     fn tower_part(&self) -> &'static str {
         match self.clip {
@@ -88,7 +122,10 @@ impl Parts {
 
     /// The config of the whole, with the language model's own vocabulary.
     pub(super) fn config(&self, name: Option<&OsStr>) -> Result<AnyRefConfig> {
-        let mut config = AnyRefConfig::anyref_7b();
+        let mut config = match self.is_lisa() {
+            true => AnyRefConfig::lisa_7b(),
+            false => AnyRefConfig::anyref_7b(),
+        };
         if let Some(name) = name {
             config.name = name.to_string_lossy().into_owned();
         }
@@ -102,7 +139,7 @@ impl Parts {
         } else {
             ProjectorKind::Linear
         };
-        let sam = sam_parts(&self.sam).map_err(Error::of_part("sam"))?;
+        let sam = sam_parts(self.sam()).map_err(Error::of_part(self.sam_part()))?;
         config.image_encoder = sam.image_encoder;
         config.prompt_encoder = sam.prompt_encoder;
         config.mask_decoder = sam.mask_decoder;
@@ -113,6 +150,9 @@ impl Parts {
         config.lora = None;
         let named =
             |path: &Path, error: &dyn std::fmt::Display| Error::folder(path, error.to_string());
+        if self.has_object_head() {
+            self.check_object_head(&config)?;
+        }
         // What the tower decides: the parts of SAM and ImageBind fit one another by how they were read.
         config
             .validate()
@@ -126,7 +166,25 @@ impl Parts {
 
     /// Whether the language model brings its projector.
     pub(super) fn has_projector(&self) -> bool {
-        self.llm.kind.is_some_and(Kind::is_llava)
+        self.llm.kind.is_some_and(Kind::has_projector)
+    }
+
+    /// That the object head stands between this language model and this SAM.
+    fn check_object_head(&self, config: &AnyRefConfig) -> Result<()> {
+        let head = object_head_config(&self.llm).map_err(Error::of_part("llm"))?;
+        let (hidden, prompts) = (config.llm.hidden_size, config.mask_decoder.transformer_dim);
+        if (head.input_dim, head.output_dim) == (hidden, prompts) {
+            return Ok(());
+        }
+        let problem = format!(
+            "an object head from {} to {} does not fit a language model of {hidden} and a mask decoder of {prompts}; use \
+             the parts that belong together",
+            head.input_dim, head.output_dim
+        );
+        Err(Error::of_part("llm")(Error::folder(
+            &self.llm.path,
+            problem,
+        )))
     }
 
     /// Compares every part with its module, before anything is written.
@@ -135,7 +193,8 @@ impl Parts {
         config: &AnyRefConfig,
         device: &B::Device,
     ) -> Result<()> {
-        let (tower, sam, llm) = (self.tower(), &self.sam, &self.llm);
+        let (tower, sam, llm) = (self.tower(), self.sam(), &self.llm);
+        let sam_part = self.sam_part();
         check(
             self.tower_part(),
             &config.vision_tower.init::<B>(device),
@@ -150,7 +209,7 @@ impl Parts {
             check("llm", &projector, llm, &projector_options(llm.kind))?;
         }
         check(
-            "sam",
+            sam_part,
             &config.image_encoder.init::<B>(device),
             sam,
             &encoder_options(sam.kind),
@@ -159,7 +218,11 @@ impl Parts {
             prompt_encoder: config.prompt_encoder.init::<B>(device),
             mask_decoder: config.mask_decoder.init::<B>(device),
         };
-        check("sam", &masks, sam, &decoder_options(sam.kind))?;
+        check(sam_part, &masks, sam, &decoder_options(sam.kind))?;
+        if self.has_object_head() {
+            let head = object_head_config(llm)?.init::<B>(device);
+            check("llm", &head, llm, &object_head_options())?;
+        }
         if let (Some(audio), Some(imagebind)) = (&config.audio, &self.imagebind) {
             let encoder = audio.encoder.init::<B>(device);
             check("imagebind", &encoder, imagebind, &audio_options())?;

@@ -13,14 +13,14 @@ use crate::{Error, Result};
 /// The file's name in a folder that is given in its place.
 pub const PARTS_FILE: &str = "parts.json";
 /// What an [`Assembly`] that was read writes at most into one file, in bytes.
-const SHARD: u64 = 4_000_000_000;
+pub(super) const SHARD: u64 = 4_000_000_000;
 
 /// The content of the file.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct PartsFile {
     clip: Option<PathBuf>,
-    sam: PathBuf,
+    sam: Option<PathBuf>,
     #[serde(deserialize_with = "told")]
     imagebind: Option<PathBuf>,
     llm: PathBuf,
@@ -49,7 +49,7 @@ impl Assembly {
     /// ```
     ///
     /// Paths count from the file; `hf://` locations, which whoever wrote the file asked for, are fetched. `clip` may be left out when the language
-    /// model is a LLaVA that carries its own, `adapter` when there is none; `"imagebind": null` is a model that does
+    /// model is a LLaVA that carries its own, `sam` when it is a LISA, `adapter` when there is none; `"imagebind": null` is a model that does
     /// not hear. `seed` draws what no part has.
     ///
     /// # Errors
@@ -68,7 +68,7 @@ impl Assembly {
         };
         Ok(Self {
             clip: optional(&file.clip, "clip")?,
-            sam: place(&file.sam, "sam")?,
+            sam: optional(&file.sam, "sam")?,
             imagebind: optional(&file.imagebind, "imagebind")?,
             llm: place(&file.llm, "llm")?,
             adapter: optional(&file.adapter, "adapter")?,
@@ -85,7 +85,7 @@ fn read(path: &Path) -> Result<PartsFile> {
     let json = std::fs::read(path).map_err(io)?;
     serde_json::from_slice(&json).map_err(|e| {
         let problem = format!(
-            "names no parts of a model ({e}); it needs `sam`, `llm` and `imagebind` (null for none), and may have `clip`, `adapter` and `seed`"
+            "names no parts of a model ({e}); it needs `llm` and `imagebind` (null for none), `sam` unless `llm` is a LISA, and may have `clip`, `adapter` and `seed`"
         );
         Error::folder(path, problem)
     })
@@ -110,16 +110,14 @@ pub fn resolve_model(argument: &Path) -> Result<Cow<'_, Path>> {
         let parts = read(&file)?;
         let optional = [
             (&parts.clip, "clip"),
+            (&parts.sam, "sam"),
             (&parts.imagebind, "imagebind"),
             (&parts.adapter, "adapter"),
         ];
         let optional = optional
             .into_iter()
             .filter_map(|(part, name)| Some((part.as_ref()?, name)));
-        for (part, name) in [(&parts.sam, "sam"), (&parts.llm, "llm")]
-            .into_iter()
-            .chain(optional)
-        {
+        for (part, name) in [(&parts.llm, "llm")].into_iter().chain(optional) {
             // It comes to lie beside the parts file in the cache, as in the repository.
             let part = beside(base, part);
             local_path(&part)

@@ -16,7 +16,8 @@ use super::assembly::Assembly;
 use super::parts::Parts;
 use super::{fresh, grow};
 use crate::official::{
-    audio_options, clip_options, decoder_options, encoder_options, llama_options, projector_options,
+    audio_options, clip_options, decoder_options, encoder_options, llama_options,
+    object_head_options, projector_options,
 };
 use crate::{AnyRefConfig, AnyRefModel, Error, Result};
 
@@ -139,7 +140,7 @@ fn sources(
         }
         Ok(())
     };
-    let (tower, sam, llm) = (parts.tower(), &parts.sam, &parts.llm);
+    let (tower, sam, llm) = (parts.tower(), parts.sam(), &parts.llm);
     add(
         "llm.",
         &llm.checkpoint,
@@ -163,6 +164,9 @@ fn sources(
         &encoder_options(sam.kind),
     )?;
     add("", &sam.checkpoint, &decoder_options(sam.kind))?;
+    if parts.has_object_head() {
+        add("text_hidden_fcs.", &llm.checkpoint, &object_head_options())?;
+    }
     if let Some(imagebind) = &parts.imagebind {
         add("audio_encoder.", &imagebind.checkpoint, &audio_options())?;
     }

@@ -5,6 +5,7 @@ use std::path::Path;
 use anyref_llm::Tokenizer;
 
 use super::parts::Parts;
+use crate::special_tokens::AUTHORS_OBJECT;
 use crate::{Error, Result, SpecialTokens, TOKENIZER_FILE};
 
 /// SentencePiece's own file, beside which others may name added tokens.
@@ -29,8 +30,32 @@ pub(super) fn tokenizer(parts: &Parts) -> Result<Tokenizer> {
     };
     let mut tokenizer = Tokenizer::from_folder(folder)?;
     // Whether all that a model needs is there, while the file can still be named.
-    complete(&mut tokenizer).map_err(|error| Error::folder(folder, error.to_string()))?;
+    let completed = match parts.is_lisa() {
+        true => as_lisa(&mut tokenizer),
+        false => complete(&mut tokenizer),
+    };
+    completed.map_err(|error| Error::folder(folder, error.to_string()))?;
     Ok(tokenizer)
+}
+
+/// Looks up what LISA needs.
+fn as_lisa(tokenizer: &mut Tokenizer) -> Result<()> {
+    for token in [
+        AUTHORS_OBJECT,
+        SpecialTokens::IMAGE[0],
+        SpecialTokens::IMAGE[1],
+    ] {
+        let ids = tokenizer.encode(token, false)?;
+        let token = || token.to_owned();
+        match tokenizer.token_id(&token()) {
+            None => return Err(Error::MissingToken { token: token() }),
+            Some(id) if !ids.contains(&id) => return Err(Error::SplitToken { token: token() }),
+            Some(_) => {}
+        }
+    }
+    SpecialTokens::name_object(tokenizer)?;
+    tokenizer.bos()?;
+    Ok(())
 }
 
 /// Adds what AnyRef adds, and looks up what it needs.

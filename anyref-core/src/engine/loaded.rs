@@ -40,7 +40,9 @@ impl OnDevice for Load<'_> {
         let options = self.0;
         let watch = (!on_processor::<B>()).then(DeviceWatch::start);
         let load = || -> Result<AnyRef<B>> {
-            let mut anyref = options.model.load(options.weights, device)?;
+            let mut anyref = options
+                .model
+                .load(&options.companions, options.weights, device)?;
             options.answers.apply(&mut anyref)?;
             Ok(anyref)
         };
@@ -145,7 +147,8 @@ impl<B: Backend> Engine for Loaded<B> {
         let answers = self.watched(async move {
             let questions = requests.iter().map(|request| {
                 let picture = request.picture.of::<B>(self.number)?;
-                let turn = Turn::new(request.prompt.clone(), request.goal)?;
+                let prompts = &self.anyref.config.prompts;
+                let turn = Turn::new(request.prompt.clone(), request.goal, prompts)?;
                 Ok((picture, turn, request.goal))
             });
             self.anyref
@@ -186,7 +189,7 @@ impl<B: Backend> Engine for Loaded<B> {
         let answered = self.watched(async move {
             let Dialogue { picture, history } = dialogue;
             let picture = picture.of::<B>(self.number)?;
-            let turn = Turn::new(prompt, Goal::Chat)?;
+            let turn = Turn::new(prompt, Goal::Chat, &self.anyref.config.prompts)?;
             self.anyref
                 .chat_turn(picture, history, turn, on_text, cancel)
                 .await

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use burn::tensor::backend::Backend;
 
 use crate::backend::BackendName;
+use crate::companions::Companions;
 use crate::folder::ModelFiles;
 use crate::precision::ModelOptions;
 use crate::{AnyRef, Result};
@@ -12,7 +13,8 @@ use crate::{AnyRef, Result};
 /// Source of a model.
 #[derive(Debug, Clone)]
 pub enum ModelSource {
-    /// A model folder or a file that names published parts, as of [`AnyRef::load`].
+    /// A model folder, a file that names published parts or a published model, as of
+    /// [`AnyRef::load`].
     Path(PathBuf),
     /// The content of a model folder's files.
     Files(ModelFiles<'static>),
@@ -22,10 +24,15 @@ impl ModelSource {
     /// Loads the model onto a device.
     ///
     /// # Errors
-    /// As [`AnyRef::load_with`].
-    pub fn load<B: Backend>(&self, weights: ModelOptions, device: &B::Device) -> Result<AnyRef<B>> {
+    /// As [`AnyRef::load_beside`].
+    pub fn load<B: Backend>(
+        &self,
+        companions: &Companions,
+        weights: ModelOptions,
+        device: &B::Device,
+    ) -> Result<AnyRef<B>> {
         match self {
-            Self::Path(path) => AnyRef::load_with(path, weights, device),
+            Self::Path(path) => AnyRef::load_beside(path, companions, weights, device),
             Self::Files(files) => AnyRef::from_files(*files, weights, device),
         }
     }
@@ -83,6 +90,8 @@ pub struct EngineOptions {
     pub device: Option<usize>,
     /// The model.
     pub model: ModelSource,
+    /// Parts that it does not carry itself.
+    pub companions: Companions,
     /// The types of its weights and values.
     pub weights: ModelOptions,
     /// How it answers.
@@ -96,6 +105,7 @@ impl EngineOptions {
             backend: BackendName::default(),
             device: None,
             model,
+            companions: Companions::default(),
             weights: ModelOptions::default(),
             answers: AnswerOptions::default(),
         }

@@ -9,6 +9,7 @@ use super::clip::{clip_config, clip_options};
 use super::imagebind::{audio_config, audio_options};
 use super::kind::Kind;
 use super::llama::{language, llama_options};
+use super::object_head::{object_head_config, object_head_options};
 use super::projector::{projector_kind, projector_options};
 use super::published::Published;
 use super::sam::{MaskParts, SamParts, decoder_options, encoder_options, sam_parts};
@@ -61,25 +62,7 @@ pub fn compare<B: Backend>(
         }
         Kind::Clip => reports.push(("CLIP", tower::<B>(published, against, device)?)),
         Kind::SamAuthors | Kind::SamHuggingFace => {
-            let parts = match against {
-                Some(config) => SamParts {
-                    image_encoder: config.image_encoder.clone(),
-                    prompt_encoder: config.prompt_encoder.clone(),
-                    mask_decoder: config.mask_decoder.clone(),
-                },
-                None => sam_parts(published)?,
-            };
-            let encoder = parts.image_encoder.init::<B>(device);
-            let options = encoder_options(published.kind);
-            let report = check_module(&encoder, checkpoint, &options)?;
-            reports.push(("SAM image encoder", report));
-            let masks = MaskParts::<B> {
-                prompt_encoder: parts.prompt_encoder.init(device),
-                mask_decoder: parts.mask_decoder.init(device),
-            };
-            let options = decoder_options(published.kind);
-            let report = check_module(&masks, checkpoint, &options)?;
-            reports.push(("SAM mask decoder", report));
+            reports.extend(sam::<B>(published, against, device)?);
         }
         Kind::ImageBind => {
             let config = match against {
@@ -91,38 +74,84 @@ pub fn compare<B: Backend>(
             reports.push(("ImageBind audio", report));
         }
         Kind::Llama | Kind::LlavaHuggingFace | Kind::LlavaAuthors => {
-            let own = match against {
-                Some(config) => config.llm.clone(),
-                None => language(published)?.llm,
-            };
-            let options = llama_options(own.tie_word_embeddings);
-            own.validate()?;
-            let report = check_module(&own.init::<B>(device), checkpoint, &options)?;
-            reports.push(("language model", report));
-            if kind.is_llava() {
-                let has_tower = published.has_tower();
-                let width = match (against, has_tower) {
-                    (Some(config), _) => Some(config.vision_tower.hidden_size),
-                    (None, true) => Some(clip_config(published)?.hidden_size),
-                    (None, false) => None,
-                };
-                if let Some(width) = width {
-                    let projector = match against {
-                        Some(config) => config.mm_projector,
-                        None => projector_kind(published)?,
-                    };
-                    let projector = ProjectorConfig::new(width, own.hidden_size)
-                        .with_kind(projector)
-                        .init::<B>(device);
-                    let options = projector_options(published.kind);
-                    let report = check_module(&projector, checkpoint, &options)?;
-                    reports.push(("projector", report));
-                }
-                if has_tower {
-                    reports.push(("CLIP", tower::<B>(published, against, device)?));
-                }
-            }
+            reports.extend(language_side::<B>(published, kind, against, device)?);
         }
+        Kind::Lisa => {
+            reports.extend(language_side::<B>(published, kind, against, device)?);
+            let head = object_head_config(published)?.init::<B>(device);
+            let report = check_module(&head, checkpoint, &object_head_options())?;
+            reports.push(("object head", report));
+            reports.extend(sam::<B>(published, against, device)?);
+        }
+    }
+    Ok(reports)
+}
+
+/// SAM's image encoder and mask parts, alone or inside LISA.
+fn sam<B: Backend>(
+    published: &Published,
+    against: Option<&AnyRefConfig>,
+    device: &B::Device,
+) -> Result<[(&'static str, LoadReport); 2]> {
+    let parts = match against {
+        Some(config) => SamParts {
+            image_encoder: config.image_encoder.clone(),
+            prompt_encoder: config.prompt_encoder.clone(),
+            mask_decoder: config.mask_decoder.clone(),
+        },
+        None => sam_parts(published)?,
+    };
+    let encoder = parts.image_encoder.init::<B>(device);
+    let options = encoder_options(published.kind);
+    let encoder = check_module(&encoder, &published.checkpoint, &options)?;
+    let masks = MaskParts::<B> {
+        prompt_encoder: parts.prompt_encoder.init(device),
+        mask_decoder: parts.mask_decoder.init(device),
+    };
+    let options = decoder_options(published.kind);
+    let masks = check_module(&masks, &published.checkpoint, &options)?;
+    Ok([("SAM image encoder", encoder), ("SAM mask decoder", masks)])
+}
+
+/// The language model, and what stands before it where it takes pictures.
+fn language_side<B: Backend>(
+    published: &Published,
+    kind: Kind,
+    against: Option<&AnyRefConfig>,
+    device: &B::Device,
+) -> Result<Vec<(&'static str, LoadReport)>> {
+    let checkpoint = &published.checkpoint;
+    let own = match against {
+        Some(config) => config.llm.clone(),
+        None => language(published)?.llm,
+    };
+    let options = llama_options(own.tie_word_embeddings);
+    own.validate()?;
+    let report = check_module(&own.init::<B>(device), checkpoint, &options)?;
+    let mut reports = vec![("language model", report)];
+    if !kind.has_projector() {
+        return Ok(reports);
+    }
+    let has_tower = published.has_tower();
+    let width = match (against, has_tower) {
+        (Some(config), _) => Some(config.vision_tower.hidden_size),
+        (None, true) => Some(clip_config(published)?.hidden_size),
+        (None, false) => None,
+    };
+    if let Some(width) = width {
+        let projector = match against {
+            Some(config) => config.mm_projector,
+            None => projector_kind(published)?,
+        };
+        let projector = ProjectorConfig::new(width, own.hidden_size)
+            .with_kind(projector)
+            .init::<B>(device);
+        let options = projector_options(published.kind);
+        let report = check_module(&projector, checkpoint, &options)?;
+        reports.push(("projector", report));
+    }
+    if has_tower {
+        reports.push(("CLIP", tower::<B>(published, against, device)?));
     }
     Ok(reports)
 }

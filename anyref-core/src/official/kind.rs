@@ -15,6 +15,8 @@ pub enum Kind {
     LlavaHuggingFace,
     /// LLaVA in its authors' layout.
     LlavaAuthors,
+    /// LISA in its authors' layout: a LLaVA without its picture encoder, an object head and SAM.
+    Lisa,
     /// transformers' `LlamaForCausalLM`.
     Llama,
     /// transformers' `CLIPModel` or `CLIPVisionModel`.
@@ -28,7 +30,7 @@ pub enum Kind {
 }
 
 /// A tensor that only one kind has. More specific kinds first.
-const SIGNS: [(&str, Kind); 15] = [
+const SIGNS: [(&str, Kind); 16] = [
     ("llm.model.embed_tokens.weight", Kind::AnyRef),
     (
         "multi_modal_projector.linear_1.weight",
@@ -37,6 +39,10 @@ const SIGNS: [(&str, Kind); 15] = [
     (
         "model.multi_modal_projector.linear_1.weight",
         Kind::LlavaHuggingFace,
+    ),
+    (
+        "model.visual_model.mask_decoder.iou_token.weight",
+        Kind::Lisa,
     ),
     ("model.mm_projector.weight", Kind::LlavaAuthors),
     ("model.mm_projector.0.weight", Kind::LlavaAuthors),
@@ -79,7 +85,7 @@ impl Kind {
     pub fn has_language(self) -> bool {
         matches!(
             self,
-            Self::Llama | Self::LlavaHuggingFace | Self::LlavaAuthors
+            Self::Llama | Self::LlavaHuggingFace | Self::LlavaAuthors | Self::Lisa
         )
     }
 
@@ -88,9 +94,14 @@ impl Kind {
         matches!(self, Self::LlavaHuggingFace | Self::LlavaAuthors)
     }
 
-    /// Whether it is a SAM, in any layout.
-    pub fn is_sam(self) -> bool {
-        matches!(self, Self::SamAuthors | Self::SamHuggingFace)
+    /// Whether it has a projector from CLIP's features to a language model.
+    pub fn has_projector(self) -> bool {
+        self.is_llava() || self == Self::Lisa
+    }
+
+    /// Whether it has a SAM, in any layout, alone or among other parts.
+    pub fn has_sam(self) -> bool {
+        matches!(self, Self::SamAuthors | Self::SamHuggingFace | Self::Lisa)
     }
 }
 
@@ -101,6 +112,7 @@ impl fmt::Display for Kind {
             Self::Adapter => "a PEFT adapter",
             Self::LlavaHuggingFace => "LLaVA (transformers)",
             Self::LlavaAuthors => "LLaVA (authors')",
+            Self::Lisa => "LISA (authors')",
             Self::Llama => "LLaMA (transformers)",
             Self::Clip => "CLIP (transformers)",
             Self::SamAuthors => "SAM (authors')",

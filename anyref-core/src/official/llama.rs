@@ -6,7 +6,7 @@ use anyref_weights::LoadOptions;
 
 use super::config_file::Section;
 use super::kind::Kind;
-use super::llava::{PROJECTOR, TOWER};
+use super::llava::{MASKS, PROJECTOR, TOWER};
 use super::published::Published;
 use crate::{Error, Result};
 
@@ -25,7 +25,7 @@ pub struct Language {
 pub fn llama_options(tied: bool) -> LoadOptions {
     let options = LoadOptions::default()
         .with_renames(import::LLAMA)
-        .with_all_unused(&[TOWER, PROJECTOR])
+        .with_all_unused(&[TOWER, PROJECTOR, MASKS])
         .with_all_unused(import::LLAMA_UNUSED);
     match tied {
         true => options.with_allow_unused(import::LM_HEAD),
@@ -53,7 +53,7 @@ pub fn language(published: &Published) -> Result<Language> {
             };
             section
         }
-        Some(Kind::LlavaAuthors) => {
+        Some(Kind::LlavaAuthors | Kind::Lisa) => {
             root.expect_type(&["llava", "llava_llama", "llama"], "LLaVA")?;
             return read(&root, &root);
         }
@@ -90,6 +90,10 @@ fn read(root: &Section<'_>, section: &Section<'_>) -> Result<Language> {
     Ok(Language {
         llm,
         select_layer,
-        tower: root.text("mm_vision_tower").map(str::to_owned),
+        // LISA's own code reads the second.
+        tower: ["mm_vision_tower", "vision_tower"]
+            .into_iter()
+            .find_map(|field| root.text(field))
+            .map(str::to_owned),
     })
 }

@@ -24,6 +24,7 @@ mod imagebind;
 mod kind;
 mod llama;
 mod llava;
+mod object_head;
 mod projector;
 mod published;
 mod sam;
@@ -36,7 +37,9 @@ pub use published::Published;
 pub use clip::{clip_config, clip_options};
 pub use imagebind::{audio_config, audio_options};
 pub use llama::{Language, language, llama_options};
+pub use object_head::{object_head_config, object_head_options};
 pub use projector::{projector_kind, projector_options};
 pub use sam::{SamParts, decoder_options, encoder_options, sam_parts};
 
+pub(crate) use published::is_published;
 pub(crate) use sam::MaskParts;

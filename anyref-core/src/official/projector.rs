@@ -5,7 +5,7 @@ use anyref_vision::projector::ProjectorKind;
 use anyref_weights::LoadOptions;
 
 use super::kind::Kind;
-use super::llava::{LANGUAGE, TOWER};
+use super::llava::{LANGUAGE, MASKS, TOWER};
 use super::published::Published;
 use super::shapes::Shapes;
 use crate::Result;
@@ -18,7 +18,7 @@ pub fn projector_options(kind: Option<Kind>) -> LoadOptions {
     };
     LoadOptions::default()
         .with_renames(rules)
-        .with_all_unused(&[LANGUAGE, TOWER])
+        .with_all_unused(&[LANGUAGE, TOWER, MASKS])
 }
 
 /// One layer or two, as the weights show.

@@ -88,6 +88,20 @@ impl Published {
     }
 }
 
+/// Whether a path is a model in another layout than this project's: a folder whose `config.json`
+/// names a `model_type`.
+///
+/// # Errors
+/// When the config cannot be read.
+pub(crate) fn is_published(path: &Path) -> Result<bool> {
+    refuse_location(path)?;
+    let config = match path.is_dir() {
+        true => ConfigFile::read(path.join("config.json"))?,
+        false => None,
+    };
+    Ok(config.is_some_and(|config| config.root().text("model_type").is_some()))
+}
+
 /// Where the config of a checkpoint is: in its folder, or beside a file with a name that only whole
 /// folders use.
 fn config_path(path: &Path) -> Option<PathBuf> {

@@ -31,13 +31,24 @@ pub struct SamParts {
     pub mask_decoder: MaskDecoderConfig,
 }
 
+/// Where a LISA has its SAM, under the authors' names.
+const IN_LISA: &str = "model.visual_model.";
+
+/// Options for the tensors of SAM alone.
+fn sam_options(kind: Option<Kind>) -> LoadOptions {
+    match kind {
+        Some(Kind::Lisa) => LoadOptions::default().with_prefix(IN_LISA),
+        _ => LoadOptions::default(),
+    }
+}
+
 /// How the image encoder is loaded.
 pub fn encoder_options(kind: Option<Kind>) -> LoadOptions {
     let rules = match kind {
         Some(Kind::SamHuggingFace) => import::SAM_HUGGING_FACE,
         _ => import::SAM_AUTHORS,
     };
-    LoadOptions::default()
+    sam_options(kind)
         .with_renames(rules)
         .with_all_unused(import::SAM_UNUSED)
 }
@@ -48,12 +59,10 @@ pub fn decoder_options(kind: Option<Kind>) -> LoadOptions {
         Some(Kind::SamHuggingFace) => TRANSFORMERS,
         _ => SEGMENT_ANYTHING,
     };
-    LoadOptions::default()
-        .with_renames(rules)
-        .with_all_unused(&[
-            r"^(?:image_encoder|vision_encoder)\.",
-            r"^prompt_encoder\.shared_embedding\.",
-        ])
+    sam_options(kind).with_renames(rules).with_all_unused(&[
+        r"^(?:image_encoder|vision_encoder)\.",
+        r"^prompt_encoder\.shared_embedding\.",
+    ])
 }
 
 /// The sizes as the weights show them; what they do not show from `config.json`, or the authors'.
@@ -61,7 +70,9 @@ pub fn decoder_options(kind: Option<Kind>) -> LoadOptions {
 /// # Errors
 /// When the weights are not of this kind, or `config.json` contradicts them or asks for what is not supported.
 pub fn sam_parts(published: &Published) -> Result<SamParts> {
-    if let Some(file) = published.config() {
+    if let Some(file) = published.config()
+        && published.kind != Some(Kind::Lisa)
+    {
         file.root().expect_type(&["sam"], "SAM")?;
     }
     let image_encoder = image_encoder(published)?;

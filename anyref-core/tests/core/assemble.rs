@@ -105,7 +105,7 @@ fn clip_and_sam_in_all_layouts_are_the_reference() {
         let out = tempfile::tempdir().unwrap();
         let parts = Assembly {
             clip: Some(published("clip")),
-            sam: published(sam),
+            sam: Some(published(sam)),
             ..assembly(llm.path())
         };
         write(&parts, out.path()).unwrap();
@@ -288,7 +288,7 @@ fn values_that_half_precision_cannot_hold_are_not_lost() {
     });
     write_checkpoint(&file, tensors.collect(), &SaveOptions::default()).unwrap();
     let parts = Assembly {
-        sam: file,
+        sam: Some(file),
         dtype: Some(DType::F16),
         ..assembly(llm.path())
     };
@@ -310,7 +310,7 @@ fn parts_that_do_not_fit_are_refused_by_name() {
     let llm = language("llava");
     let good = || assembly(llm.path());
     let swapped = Assembly {
-        sam: published("clip"),
+        sam: Some(published("clip")),
         ..good()
     };
     refused(&swapped, &["clip", "holds CLIP", "not SAM"]);
@@ -436,7 +436,7 @@ fn configs_must_be_of_the_weights() {
     .unwrap();
     let llm = language("llava");
     let parts = Assembly {
-        sam: sam.path().into(),
+        sam: Some(sam.path().into()),
         ..assembly(llm.path())
     };
     refused(&parts, &["sam2", "config.json"]);

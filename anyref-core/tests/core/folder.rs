@@ -164,7 +164,7 @@ fn locations_of_the_hub_are_refused_and_not_fetched() {
     };
     refused(load(path).unwrap_err());
     refused(load(Path::new("hf://org/name/parts.json")).unwrap_err());
-    refused(AnyRef::<TestBackend>::checkpoint(path).unwrap_err());
+    refused(AnyRef::<TestBackend>::checkpoint(path, &Default::default()).unwrap_err());
     refused(AnyRefConfig::of_folder(path).unwrap_err());
     refused(Published::open(path).unwrap_err());
     refused(Assembly::read(&path.join("parts.json")).unwrap_err());

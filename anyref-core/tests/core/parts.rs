@@ -43,7 +43,7 @@ pub fn language(name: &str) -> TempDir {
 pub fn assembly(llm: &Path) -> Assembly {
     Assembly {
         clip: None,
-        sam: published("sam.pth"),
+        sam: Some(published("sam.pth")),
         imagebind: Some(published("imagebind.pth")),
         llm: llm.into(),
         adapter: None,

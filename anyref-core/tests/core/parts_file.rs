@@ -77,7 +77,7 @@ fn parts_answer_as_their_assembled_folder() {
         let out = parts.folder.path().join("mine");
         assembly.write::<TestBackend>(&out).unwrap();
         assert_same(
-            &AnyRef::<TestBackend>::checkpoint(&parts.file).unwrap(),
+            &AnyRef::<TestBackend>::checkpoint(&parts.file, &Default::default()).unwrap(),
             &Checkpoint::open(&out).unwrap(),
         );
 

@@ -14,7 +14,10 @@ fn layouts(anyref: &AnyRef<TestBackend>) -> (Vec<u32>, Vec<Vec<u32>>) {
     let mut prefix = ids("the red circle in this image");
     prefix.extend([special.image_start, special.image_end]);
     let mut marked = ids("Can you segment");
-    marked.extend([special.reference_start, special.reference_end]);
+    marked.extend([
+        special.reference_start.unwrap(),
+        special.reference_end.unwrap(),
+    ]);
     marked.extend(ids("in this image?"));
     (
         prefix,

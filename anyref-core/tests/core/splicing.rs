@@ -17,18 +17,18 @@ fn rows(special: &SpecialTokens) -> [Layout; 2] {
         special.image_start,
         special.image_end,
         40,
-        special.reference_start,
-        special.reference_end,
-        special.audio_start,
-        special.audio_end,
+        special.reference_start.unwrap(),
+        special.reference_end.unwrap(),
+        special.audio_start.unwrap(),
+        special.audio_end.unwrap(),
         41,
     ];
     let second = [
         1,
         special.image_start,
         special.image_end,
-        special.reference_start,
-        special.reference_end,
+        special.reference_start.unwrap(),
+        special.reference_end.unwrap(),
         42,
     ];
     [
