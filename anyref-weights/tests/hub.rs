@@ -7,7 +7,7 @@ mod hub_server;
 use std::path::{Path, PathBuf};
 
 use anyref_weights::hub::{Hub, HubConfig, HubError};
-use hub_server::{HubServer, Repository, hash};
+use hub_server::{Damage, HubServer, Repository, hash};
 use tempfile::TempDir;
 
 const NAME: &str = "org/model-7b";
@@ -56,6 +56,11 @@ impl Test {
 
     fn fetch(&self, location: &str) -> Result<PathBuf, HubError> {
         fetch(self.config(), location)
+    }
+
+    /// The names of the contents in the cache.
+    fn blobs(&self) -> Vec<String> {
+        names(&self.home.path().join("hub/models--org--model-7b/blobs"))
     }
 
     /// The files asked for from a byte on, without the questions for their length.
@@ -378,4 +383,99 @@ fn a_cache_that_cannot_be_written_is_named() {
     config.cache = file.join("hub");
     let words = [&*file.display().to_string(), "HF_HOME"];
     refused(fetch(config, "hf://org/model-7b"), &words);
+}
+
+#[test]
+fn content_that_is_not_the_hubs_is_refused_and_fetched_anew() {
+    let test = Test::new();
+    let location = "hf://org/model-7b/model.safetensors";
+    test.server.damage("model.safetensors", Damage::Byte);
+    let expected = hash(&weights(300_000));
+    let words = [
+        location,
+        "model.safetensors is damaged",
+        &expected,
+        "removed",
+        "run it again",
+    ];
+    let error = refused(test.fetch(location), &words);
+    assert!(matches!(error, HubError::Checksum { .. }), "{error:?}");
+    assert_eq!(
+        test.blobs(),
+        [format!("{expected}.lock"), format!("{expected}.unchecked")]
+    );
+    let file = test.fetch(location).unwrap();
+    assert_eq!(std::fs::read(file).unwrap(), weights(300_000));
+    assert_eq!(test.blobs(), [expected.clone(), format!("{expected}.lock")]);
+}
+
+#[test]
+fn a_part_of_another_file_is_found_out() {
+    let test = Test::new();
+    let expected = hash(&weights(300_000));
+    let blobs = test.home.path().join("hub/models--org--model-7b/blobs");
+    std::fs::create_dir_all(&blobs).unwrap();
+    std::fs::write(blobs.join(format!("{expected}.part")), vec![7; 120_000]).unwrap();
+    let error = refused(test.fetch("hf://org/model-7b"), &["is damaged"]);
+    assert!(matches!(error, HubError::Checksum { .. }), "{error:?}");
+    let file = test
+        .fetch("hf://org/model-7b")
+        .unwrap()
+        .join("model.safetensors");
+    assert_eq!(std::fs::read(file).unwrap(), weights(300_000));
+}
+
+#[test]
+fn a_run_that_ended_before_its_check_leaves_it_to_the_next() {
+    let test = Test::new();
+    let file = test.fetch("hf://org/model-7b/model.safetensors").unwrap();
+    let blob = file.canonicalize().unwrap();
+    std::fs::write(&blob, vec![7; 300_000]).unwrap();
+    // A file that was checked once, or came from another program, is not read again.
+    test.fetch("hf://org/model-7b/model.safetensors").unwrap();
+    std::fs::write(blob.with_extension("unchecked"), "").unwrap();
+    let error = refused(test.fetch("hf://org/model-7b"), &["is damaged"]);
+    assert!(matches!(error, HubError::Checksum { .. }), "{error:?}");
+    assert!(!blob.exists());
+    test.fetch("hf://org/model-7b").unwrap();
+    assert_eq!(std::fs::read(file).unwrap(), weights(300_000));
+}
+
+#[test]
+fn a_file_that_is_too_short_is_refused_and_fetched_anew() {
+    let test = Test::new();
+    for name in ["config.json", "model.safetensors"] {
+        let location = format!("hf://org/model-7b/{name}");
+        test.server.damage(name, Damage::Length);
+        let words = [
+            &*location,
+            "bytes and the hub says",
+            "removed",
+            "run it again",
+        ];
+        let error = refused(test.fetch(&location), &words);
+        assert!(matches!(error, HubError::Size { .. }), "{error:?}");
+        test.fetch(&location).unwrap();
+    }
+}
+
+#[test]
+fn half_a_model_does_not_count_as_cached() {
+    let test = Test::new();
+    let mut config = test.config();
+    config.retries = 0;
+    test.server.cut("model.safetensors", &[120_000]);
+    refused(fetch(config.clone(), "hf://org/model-7b"), &["broke off"]);
+    config.offline = true;
+    test.server.requests();
+    let words = ["hf://org/model-7b", "not in the cache", "HF_HUB_OFFLINE"];
+    refused(fetch(config.clone(), "hf://org/model-7b"), &words);
+    assert!(
+        test.server.requests().is_empty(),
+        "offline nothing is asked"
+    );
+    config.offline = false;
+    let folder = fetch(config.clone(), "hf://org/model-7b").unwrap();
+    config.offline = true;
+    assert_eq!(fetch(config, "hf://org/model-7b").unwrap(), folder);
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hf_hub::api::sync::{ApiError, ApiRepo};
 
+use super::checksum::Unchecked;
 use super::listing::{Listing, RemoteFile};
 use super::{Hub, HubError, HubLocation};
 
@@ -25,39 +26,74 @@ impl Hub {
     ) -> Result<PathBuf, HubError> {
         let about = listing.files.get(name).cloned().unwrap_or_default();
         let path = self.snapshot(location, &listing.commit).join(name);
-        if is_complete(&path, &about) {
-            return Ok(path);
-        }
         let blobs = self.root(location).join("blobs");
         let blob = about.tag.as_ref().map(|tag| blobs.join(tag));
-        if let Some(blob) = &blob {
-            // The same content under another commit, as after a change of the model card.
-            if about.size.is_some() && is_complete(blob, &about) && link(name, blob, &path).is_ok()
-            {
-                return Ok(path);
+        let unchecked = match (&blob, &about.sha256) {
+            (Some(blob), Some(sha256)) => Some(Unchecked::new(blob, sha256)),
+            _ => None,
+        };
+        // The same content under another commit, as after a change of the model card.
+        let linked = |blob: &PathBuf| {
+            about.size.is_some() && is_complete(blob, &about) && link(name, blob, &path).is_ok()
+        };
+        if !is_complete(&path, &about) && !blob.as_ref().is_some_and(linked) {
+            if let Some(unchecked) = &unchecked {
+                unchecked
+                    .mark()
+                    .map_err(|source| self.cache_error(source))?;
             }
+            let part = blob.map(|blob| blob.with_extension("part"));
+            self.download(location, repository, name, &about, part.as_deref())?;
+            self.check_size(location, name, &about, &path)?;
         }
-        let part = blob.map(|blob| blob.with_extension("part"));
-        self.download(location, repository, name, &about, part.as_deref())?;
-        match std::fs::metadata(&path)
-            .map_err(|source| self.cache_error(source))?
-            .len()
-        {
-            found if about.size.is_some_and(|size| size != found) => {
-                // The pointer's target as well, or it would be taken for the file.
-                if let Ok(blob) = path.canonicalize() {
-                    let _ = std::fs::remove_file(blob);
-                }
-                let _ = std::fs::remove_file(&path);
+        if let Some(unchecked) = unchecked.filter(Unchecked::is_marked) {
+            self.check_content(location, name, &unchecked, &path)?;
+        }
+        Ok(path)
+    }
+
+    /// Refuses and removes a file that is not as long as announced.
+    fn check_size(
+        &self,
+        location: &HubLocation,
+        name: &str,
+        about: &RemoteFile,
+        path: &Path,
+    ) -> Result<(), HubError> {
+        let meta = std::fs::metadata(path).map_err(|source| self.cache_error(source))?;
+        match about.size {
+            Some(expected) if expected != meta.len() => {
+                remove(path);
                 Err(HubError::Size {
                     location: location.clone(),
                     file: name.into(),
-                    expected: about.size.unwrap_or_default(),
-                    found,
+                    expected,
+                    found: meta.len(),
                 })
             }
-            _ => Ok(path),
+            _ => Ok(()),
         }
+    }
+
+    /// Refuses and removes a file whose content is not the one announced.
+    fn check_content(
+        &self,
+        location: &HubLocation,
+        name: &str,
+        unchecked: &Unchecked<'_>,
+        path: &Path,
+    ) -> Result<(), HubError> {
+        let cache_error = |source| self.cache_error(source);
+        if let Some(found) = unchecked.mismatch(path).map_err(cache_error)? {
+            remove(path);
+            return Err(HubError::Checksum {
+                location: location.clone(),
+                file: name.into(),
+                expected: unchecked.sha256().into(),
+                found,
+            });
+        }
+        unchecked.clear().map_err(cache_error)
     }
 
     /// Downloads a file, going on after interruptions for as long as something new arrives.
@@ -140,6 +176,15 @@ fn is_passing(error: &ApiError) -> bool {
         ),
         _ => false,
     }
+}
+
+/// Removes a file of the cache: its name under a commit and the content, which would be taken for
+/// the file otherwise.
+fn remove(path: &Path) {
+    if let Ok(blob) = path.canonicalize() {
+        let _ = std::fs::remove_file(blob);
+    }
+    let _ = std::fs::remove_file(path);
 }
 
 /// Whether a file is there in its length.

@@ -117,6 +117,21 @@ pub enum HubError {
         found: u64,
     },
 
+    /// A file whose content is not the one that the hub has.
+    #[error(
+        "{location}: {file} is damaged, its SHA-256 is {found} and the hub says {expected}; it was removed, run it again"
+    )]
+    Checksum {
+        /// Location asked for.
+        location: HubLocation,
+        /// The file.
+        file: String,
+        /// SHA-256 announced, in hexadecimal digits.
+        expected: String,
+        /// SHA-256 of the bytes received.
+        found: String,
+    },
+
     /// Another process downloads the same file.
     #[error("{location}: another process is downloading {file}; wait for it and run it again")]
     Busy {

@@ -8,6 +8,8 @@ use super::location::is_path;
 
 /// Longest answer read.
 pub(super) const LONGEST: u64 = 64 << 20;
+/// Digits of a SHA-256.
+const SHA256: usize = 64;
 
 /// The files of a repository at one commit, by path.
 #[derive(Debug)]
@@ -23,6 +25,8 @@ pub(super) struct RemoteFile {
     pub(super) size: Option<u64>,
     /// Its name in the cache: what the hub gives as the entity tag.
     pub(super) tag: Option<String>,
+    /// SHA-256 of its content in lower case, which the hub gives of large files.
+    pub(super) sha256: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -57,13 +61,15 @@ impl Listing {
             .into_iter()
             .filter(|file| is_path(&file.rfilename));
         let files = files.map(|file| {
-            let tag = match file.lfs {
-                Some(lfs) => lfs.sha256,
-                None => file.blob_id,
+            let (tag, sha256) = match file.lfs {
+                Some(lfs) => (lfs.sha256.clone(), lfs.sha256),
+                None => (file.blob_id, None),
             };
+            let sha256 = sha256.filter(|sha256| is_hash(sha256) && sha256.len() == SHA256);
             let about = RemoteFile {
                 size: file.size,
                 tag: tag.filter(|tag| is_hash(tag)),
+                sha256: sha256.map(|sha256| sha256.to_ascii_lowercase()),
             };
             (file.rfilename, about)
         });
@@ -121,6 +127,8 @@ mod tests {
             (weights.size, weights.tag.as_deref()),
             (Some(99), Some("ffeeddccbbaa"))
         );
+        // Shorter than a SHA-256: a name in the cache and no checksum.
+        assert_eq!(weights.sha256, None);
         assert_eq!(listing.files["odd.txt"].tag, None);
         assert_eq!(
             listing.folder(None),
@@ -128,6 +136,13 @@ mod tests {
         );
         assert_eq!(listing.folder(Some("sub")), ["model.safetensors"]);
         assert!(listing.folder(Some("none")).is_empty());
+        let sha256 = "AB".repeat(32);
+        let json = format!(
+            r#"{{"sha": "0123456789", "siblings": [{{"rfilename": "w.bin", "lfs": {{"sha256": "{sha256}"}}}}]}}"#
+        );
+        let listing = Listing::read(json.as_bytes()).unwrap();
+        let checksum = listing.files["w.bin"].sha256.as_deref();
+        assert_eq!(checksum, Some(&*sha256.to_ascii_lowercase()));
         for wrong in ["<html>", "{}", r#"{"sha": "../x", "siblings": []}"#] {
             assert!(Listing::read(wrong.as_bytes()).is_err(), "{wrong}");
         }

@@ -3,9 +3,12 @@
 //! [`local_path`] turns such a location into a path of this machine; programs call it where they
 //! read a user's argument. Functions that take a path never reach the network: they refuse a
 //! location ([`refuse_location`]). What a folder of a model needs is fetched into the hub's own
-//! cache, shared with Python's `huggingface_hub`; a download that broke off is resumed. Downloading
-//! needs the feature `hub`; without it a location is an error that says so.
+//! cache, shared with Python's `huggingface_hub`; a download that broke off is resumed, and its size
+//! and SHA-256 are checked where the hub gives them. Downloading needs the feature `hub`; without it
+//! a location is an error that says so.
 
+#[cfg(feature = "hub")]
+mod checksum;
 #[cfg(feature = "hub")]
 mod client;
 #[cfg(feature = "hub")]

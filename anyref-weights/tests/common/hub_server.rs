@@ -10,6 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
+use sha2::{Digest, Sha256};
+
 /// Files from this length on are redirected to another address, as the real hub does with large
 /// files.
 const LARGE: usize = 1000;
@@ -50,7 +52,18 @@ struct State {
     requests: Mutex<Vec<Request>>,
     /// After how many bytes the next answers with this file's content break off.
     cuts: Mutex<BTreeMap<String, VecDeque<usize>>>,
+    /// Files of which the next answers give other bytes than announced.
+    damages: Mutex<BTreeMap<String, Damage>>,
     stop: AtomicBool,
+}
+
+/// Fault of the content that the next whole answer gives.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Damage {
+    /// One byte is another.
+    Byte,
+    /// The last byte is missing, and the answer's own length agrees with it.
+    Length,
 }
 
 /// A running server; it stops when dropped.
@@ -97,6 +110,12 @@ impl HubServer {
     pub fn cut(&self, file: &str, after: &[usize]) {
         let mut cuts = self.state.cuts.lock().unwrap();
         cuts.insert(file.into(), after.iter().copied().collect());
+    }
+
+    /// Lets the next answer with a file's content be damaged.
+    pub fn damage(&self, file: &str, damage: Damage) {
+        let mut damages = self.state.damages.lock().unwrap();
+        damages.insert(file.into(), damage);
     }
 
     /// What was asked since the last call.
@@ -231,6 +250,21 @@ impl State {
         headers: &[String],
     ) {
         let mut headers = headers.to_vec();
+        let damage = match request.range {
+            // The question for the length, of one byte, comes ahead of the content.
+            Some((0, Some(0))) => self.damages.lock().unwrap().get(file).copied(),
+            _ => self.damages.lock().unwrap().remove(file),
+        };
+        let content = &match damage {
+            None => content.to_vec(),
+            Some(Damage::Byte) => {
+                let mut content = content.to_vec();
+                let last = content.len() - 1;
+                content[last] ^= 1;
+                content
+            }
+            Some(Damage::Length) => content[..content.len() - 1].to_vec(),
+        }[..];
         let Some((first, last)) = request.range else {
             return answer(stream, "200 OK", &headers, content);
         };
@@ -316,8 +350,7 @@ fn listing(repository: &Repository) -> String {
         .to_string()
 }
 
-/// FNV-1a, in place of the real hub's SHA-256.
+/// SHA-256, as the real hub's of large files; of small ones its tag is another.
 pub fn hash(content: &[u8]) -> String {
-    let step = |hash: u64, byte: &u8| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
-    format!("{:032x}", content.iter().fold(0xcbf2_9ce4_8422_2325, step))
+    format!("{:x}", Sha256::digest(content))
 }

@@ -1,0 +1,96 @@
+//! SHA-256 of downloaded files, and marks of those that are still to be checked.
+
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+
+/// Ending of the mark beside a file of the cache.
+const UNCHECKED: &str = "unchecked";
+/// Bytes read at a time.
+const CHUNK: usize = 1 << 20;
+
+/// A file of the cache that this program downloads. The mark beside it stays until the content was
+/// checked, so that a run that ends in between leaves the check to the next.
+pub(super) struct Unchecked<'a> {
+    mark: PathBuf,
+    sha256: &'a str,
+}
+
+impl<'a> Unchecked<'a> {
+    /// For a file of the cache and its announced SHA-256 in lower case.
+    pub(super) fn new(blob: &Path, sha256: &'a str) -> Self {
+        let mark = blob.with_extension(UNCHECKED);
+        Self { mark, sha256 }
+    }
+
+    /// SHA-256 announced.
+    pub(super) fn sha256(&self) -> &str {
+        self.sha256
+    }
+
+    /// Marks the file ahead of its download.
+    pub(super) fn mark(&self) -> io::Result<()> {
+        if let Some(folder) = self.mark.parent() {
+            fs::create_dir_all(folder)?;
+        }
+        fs::write(&self.mark, "")
+    }
+
+    /// Whether the file is marked.
+    pub(super) fn is_marked(&self) -> bool {
+        self.mark.exists()
+    }
+
+    /// Takes the mark away.
+    pub(super) fn clear(&self) -> io::Result<()> {
+        fs::remove_file(&self.mark)
+    }
+
+    /// SHA-256 of a file when it is not the one announced.
+    pub(super) fn mismatch(&self, path: &Path) -> io::Result<Option<String>> {
+        let found = sha256(path)?;
+        Ok((found != self.sha256).then_some(found))
+    }
+}
+
+/// SHA-256 of a file's content in lower-case hexadecimal digits.
+fn sha256(path: &Path) -> io::Result<String> {
+    let mut file = File::open(path)?;
+    let (mut hash, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
+    loop {
+        match file.read(&mut chunk)? {
+            0 => break,
+            read => hash.update(&chunk[..read]),
+        }
+    }
+    Ok(format!("{:x}", hash.finalize()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_are_those_of_the_standard() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        // FIPS 180-2, appendix B.1 and B.3.
+        for (content, sum) in [
+            (
+                b"abc".to_vec(),
+                "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+            ),
+            (
+                vec![b'a'; 1_000_000],
+                "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0",
+            ),
+        ] {
+            fs::write(&path, content).unwrap();
+            assert_eq!(sha256(&path).unwrap(), sum);
+            let unchecked = Unchecked::new(&path, sum);
+            assert_eq!(unchecked.mismatch(&path).unwrap(), None);
+        }
+    }
+}
