@@ -13,6 +13,7 @@ mod errors;
 mod explain;
 mod folder;
 mod lambda;
+mod lisa;
 mod official;
 mod parts;
 mod parts_file;
