@@ -11,7 +11,7 @@ use crate::official::{Kind, MaskParts, Published, decoder_options, encoder_optio
 use crate::{ModelOptions, Result};
 
 impl<B: Backend> SamModel<B> {
-    /// Reads the authors' `.pth` or a folder of transformers' `SamModel`, whichever size. Weights
+    /// Reads the authors' `.pth`, a folder of transformers' `SamModel`, or the SAM in a LISA, whichever size. Weights
     /// are converted to f32.
     ///
     /// # Errors
@@ -25,7 +25,7 @@ impl<B: Backend> SamModel<B> {
     /// # Errors
     /// As [`load`](Self::load), and when the device does not compute with the type asked for.
     pub fn load_with(path: &Path, options: ModelOptions, device: &B::Device) -> Result<Self> {
-        let published = Published::open_as(path, "SAM", Kind::is_sam)?;
+        let published = Published::open_as(path, "SAM", Kind::has_sam)?;
         Self::of_published(&published, options, device)
     }
 
