@@ -3,6 +3,7 @@
 #![recursion_limit = "256"]
 
 mod args;
+mod coco;
 mod commands;
 mod explain;
 mod failure;

@@ -46,6 +46,41 @@ pub enum Error {
         /// Height of the picture.
         height: u32,
     },
+    /// A point is not inside its picture.
+    #[error(
+        "point {x},{y} lies outside the {width}x{height} picture: use 0 <= x < {width}, 0 <= y < {height}, in pixels"
+    )]
+    Point {
+        /// Pixels from the left.
+        x: f32,
+        /// Pixels from the top.
+        y: f32,
+        /// Width of the picture.
+        width: u32,
+        /// Height of the picture.
+        height: u32,
+    },
+    /// A point is both on and off the object.
+    #[error("point {x},{y} is given as on the object and as off it: give it once")]
+    ContradictoryPoint {
+        /// Pixels from the left.
+        x: f32,
+        /// Pixels from the top.
+        y: f32,
+    },
+    /// A prompt for a mask has neither point, box nor mask.
+    #[error("nothing is pointed at: give a point, a box or a mask")]
+    EmptyMaskPrompt,
+    /// A mask prompt is not of the model's size.
+    #[error(
+        "the mask to refine has {logits} logits and this model's have {side}x{side}: give one of its own answers"
+    )]
+    MaskPrompt {
+        /// Logits given.
+        logits: usize,
+        /// Side of the model's own.
+        side: usize,
+    },
     /// The prompt has no question and no reference.
     #[error("the prompt is empty: give a question or at least one reference")]
     EmptyPrompt,
@@ -214,6 +249,10 @@ impl Error {
                 Sound::TooShort { .. } | Sound::Silent { .. } | Sound::NotFinite { .. }
             ),
             Self::Box { .. }
+            | Self::Point { .. }
+            | Self::ContradictoryPoint { .. }
+            | Self::EmptyMaskPrompt
+            | Self::MaskPrompt { .. }
             | Self::EmptyPrompt
             | Self::Placeholder { .. }
             | Self::Markers { .. }

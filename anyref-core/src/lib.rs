@@ -67,6 +67,7 @@ mod read;
 mod reference;
 mod reference_tokens;
 mod reranking;
+mod sam;
 mod special_tokens;
 mod splice;
 
@@ -95,5 +96,9 @@ pub use preprocess::{PicturePixels, PicturePreprocessor};
 pub use prompt::{DESCRIBE_QUESTION, Prompt, Question, next_placeholder};
 pub use prompt_config::{PromptConfig, QuestionForm};
 pub use reference::{Reference, ReferenceImage, ReferenceKind};
+pub use sam::{
+    AutomaticMask, AutomaticMaskConfig, LowResMask, MaskCandidate, MaskPrediction, MaskPrompt,
+    Multimask, OnPoints, Point, PointMasks, SamConfig, SamModel, SamPicture, automatic_masks,
+};
 pub use special_tokens::SpecialTokens;
 pub use splice::{ReferenceBank, Spliced, splice, splice_left};

@@ -12,7 +12,7 @@ use super::llama::{language, llama_options};
 use super::object_head::{object_head_config, object_head_options};
 use super::projector::{projector_kind, projector_options};
 use super::published::Published;
-use super::sam::{MaskParts, SamParts, decoder_options, encoder_options, sam_parts};
+use super::sam::{MaskParts, decoder_options, encoder_options, sam_parts};
 use crate::{AnyRefConfig, Error, Result};
 
 /// Holds a checkpoint against a config, or against what its own `config.json` and shapes ask for. One report
@@ -94,11 +94,7 @@ fn sam<B: Backend>(
     device: &B::Device,
 ) -> Result<[(&'static str, LoadReport); 2]> {
     let parts = match against {
-        Some(config) => SamParts {
-            image_encoder: config.image_encoder.clone(),
-            prompt_encoder: config.prompt_encoder.clone(),
-            mask_decoder: config.mask_decoder.clone(),
-        },
+        Some(config) => config.sam(),
         None => sam_parts(published)?,
     };
     let encoder = parts.image_encoder.init::<B>(device);

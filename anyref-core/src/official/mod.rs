@@ -39,7 +39,7 @@ pub use imagebind::{audio_config, audio_options};
 pub use llama::{Language, language, llama_options};
 pub use object_head::{object_head_config, object_head_options};
 pub use projector::{projector_kind, projector_options};
-pub use sam::{SamParts, decoder_options, encoder_options, sam_parts};
+pub use sam::{decoder_options, encoder_options, sam_parts};
 
 pub(crate) use published::is_published;
 pub(crate) use sam::MaskParts;

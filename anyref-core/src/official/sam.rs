@@ -11,24 +11,13 @@ use burn::tensor::backend::Backend;
 use super::kind::Kind;
 use super::published::Published;
 use super::shapes::Shapes;
-use crate::Result;
+use crate::{Result, SamConfig};
 
 /// The two parts that make masks, under the names they have in SAM and in AnyRef.
 #[derive(Module, Debug)]
 pub(crate) struct MaskParts<B: Backend> {
     pub prompt_encoder: PromptEncoder<B>,
     pub mask_decoder: MaskDecoder<B>,
-}
-
-/// The configs of SAM's three parts.
-#[derive(Debug, Clone)]
-pub struct SamParts {
-    /// The image encoder.
-    pub image_encoder: SamVisionConfig,
-    /// The prompt encoder.
-    pub prompt_encoder: PromptEncoderConfig,
-    /// The mask decoder.
-    pub mask_decoder: MaskDecoderConfig,
 }
 
 /// Where a LISA has its SAM, under the authors' names.
@@ -69,7 +58,7 @@ pub fn decoder_options(kind: Option<Kind>) -> LoadOptions {
 ///
 /// # Errors
 /// When the weights are not of this kind, or `config.json` contradicts them or asks for what is not supported.
-pub fn sam_parts(published: &Published) -> Result<SamParts> {
+pub fn sam_parts(published: &Published) -> Result<SamConfig> {
     if let Some(file) = published.config()
         && published.kind != Some(Kind::Lisa)
     {
@@ -107,7 +96,7 @@ pub fn sam_parts(published: &Published) -> Result<SamParts> {
         );
         return Err(shapes.fail(&problem));
     }
-    Ok(SamParts {
+    Ok(SamConfig {
         prompt_encoder: PromptEncoderConfig::new()
             .with_embed_dim(width)
             .with_image_embedding_size(image_encoder.grid_size())

@@ -4,6 +4,7 @@
 
 mod answers;
 mod assemble;
+mod automatic_masks;
 mod batch;
 mod candidates;
 mod chat;
@@ -18,5 +19,6 @@ mod official;
 mod parts;
 mod parts_file;
 mod precision;
+mod sam_alone;
 mod sequence;
 mod splicing;

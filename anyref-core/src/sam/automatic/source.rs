@@ -1,0 +1,57 @@
+//! Source of the masks that the generator chooses from.
+
+use anyref_decoder::{MaskDecoderOutput, PromptInput};
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
+use image::RgbImage;
+
+use super::super::model::SamModel;
+use super::super::picture::SamPicture;
+use crate::Result;
+
+/// Masks for single points: a [`SamModel`], or another decoder of the kind.
+pub trait PointMasks<B: Backend>: Sync {
+    /// Encodes a picture or a crop of one.
+    ///
+    /// # Errors
+    /// When it has no pixels.
+    fn picture(&self, image: &RgbImage) -> Result<SamPicture<B>>;
+
+    /// Several masks for each point by itself, `[x, y]` in pixels of the picture that was encoded.
+    ///
+    /// # Shapes
+    /// - `low_res_masks`: logits `[points, masks, side, side]` over the square that holds the
+    ///   resized picture
+    /// - `iou_predictions`: `[points, masks]`
+    fn masks_of_points(&self, picture: &SamPicture<B>, points: &[[f64; 2]])
+    -> MaskDecoderOutput<B>;
+
+    /// Side of the square that pictures are resized into.
+    fn image_size(&self) -> usize;
+}
+
+impl<B: Backend> PointMasks<B> for SamModel<B> {
+    fn picture(&self, image: &RgbImage) -> Result<SamPicture<B>> {
+        self.picture(image)
+    }
+
+    fn masks_of_points(
+        &self,
+        picture: &SamPicture<B>,
+        points: &[[f64; 2]],
+    ) -> MaskDecoderOutput<B> {
+        let (device, count) = (self.device(), points.len());
+        let coords = points.iter().flat_map(|&point| picture.to_input(point));
+        let coords: Vec<f32> = coords.map(|coordinate| coordinate as f32).collect();
+        let coords = Tensor::from_data(TensorData::new(coords, [count, 1, 2]), &device);
+        let labels = Tensor::<B, 2, Int>::ones([count, 1], &device);
+        self.decode(
+            picture,
+            PromptInput::default().with_points(coords, labels),
+            true,
+        )
+    }
+
+    fn image_size(&self) -> usize {
+        self.image_size()
+    }
+}

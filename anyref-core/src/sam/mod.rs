@@ -1,0 +1,18 @@
+//! SAM by itself: points, boxes and earlier masks become masks, without a language model; and every
+//! mask of a picture, by a grid of points.
+
+mod automatic;
+mod config;
+mod load;
+mod mask_prompt;
+mod model;
+mod picture;
+mod picture_masks;
+mod predict;
+
+pub use automatic::{AutomaticMask, AutomaticMaskConfig, OnPoints, PointMasks, automatic_masks};
+pub use config::SamConfig;
+pub use mask_prompt::{LowResMask, MaskPrompt, Point};
+pub use model::SamModel;
+pub use picture::SamPicture;
+pub use predict::{MaskCandidate, MaskPrediction, Multimask};

@@ -1,0 +1,58 @@
+//! A picture as SAM has encoded it.
+
+use std::time::Duration;
+
+use anyref_vision::preprocess::SamPixels;
+use burn::tensor::{Tensor, backend::Backend};
+
+/// A picture, encoded once and prompted any number of times.
+#[derive(Debug, Clone)]
+pub struct SamPicture<B: Backend> {
+    /// `[1, width, rows, columns]`
+    pub(crate) embedding: Tensor<B, 4>,
+    /// Height and width of the picture.
+    pub(crate) original_size: [usize; 2],
+    /// Height and width within the image encoder's square.
+    pub(crate) resized_size: [usize; 2],
+    pub(crate) encoding: Duration,
+}
+
+impl<B: Backend> SamPicture<B> {
+    /// A picture by its embedding, `[1, width, rows, columns]`, and the pixels that it was made of.
+    pub fn new(embedding: Tensor<B, 4>, pixels: &SamPixels) -> Self {
+        Self {
+            embedding,
+            original_size: pixels.original_size,
+            resized_size: pixels.resized_size,
+            encoding: Duration::ZERO,
+        }
+    }
+
+    /// Width and height in pixels.
+    pub fn size(&self) -> (u32, u32) {
+        (self.original_size[1] as u32, self.original_size[0] as u32)
+    }
+
+    /// The embedding, `[1, width, rows, columns]`.
+    pub fn embedding(&self) -> &Tensor<B, 4> {
+        &self.embedding
+    }
+
+    /// Memory of the embedding, in bytes.
+    pub fn bytes(&self) -> u64 {
+        let values = self.embedding.shape().num_elements();
+        (values * self.embedding.dtype().size()) as u64
+    }
+
+    /// Time its encoding took.
+    pub fn encoding_time(&self) -> Duration {
+        self.encoding
+    }
+
+    /// A place of the picture, `[x, y]` in pixels, in the image encoder's input (segment-anything
+    /// `ResizeLongestSide.apply_coords`).
+    pub fn to_input(&self, [x, y]: [f64; 2]) -> [f64; 2] {
+        let scale = |axis: usize| self.resized_size[axis] as f64 / self.original_size[axis] as f64;
+        [x * scale(1), y * scale(0)]
+    }
+}

@@ -1,0 +1,67 @@
+//! Low-resolution logits in the size of their picture.
+
+use anyref_decoder::postprocess_masks;
+use burn::tensor::{Tensor, backend::Backend};
+
+use super::picture::SamPicture;
+use crate::read::read;
+use crate::{Error, Result};
+
+/// Pixels of masks that are brought to the size of their picture in one call, 64 MB in f32.
+const PIXELS_AT_ONCE: usize = 16 << 20;
+
+/// Gives `visit` the number of each mask and its logits in the picture's size, row by row, as many
+/// computed together as [`PIXELS_AT_ONCE`] allows.
+///
+/// # Shapes
+/// - low_res: `[masks, 1, side, side]`
+///
+/// # Errors
+/// When a logit is not a number, the device fails, or `visit` does.
+pub(crate) async fn in_picture<B: Backend>(
+    picture: &SamPicture<B>,
+    low_res: Tensor<B, 4>,
+    image_size: usize,
+    mut visit: impl FnMut(usize, &[f32]) -> Result<()> + Send,
+) -> Result<()> {
+    let [masks, ..] = low_res.dims();
+    let [height, width] = picture.original_size;
+    let together = masks_at_once(height * width, image_size);
+    for start in (0..masks).step_by(together) {
+        let count = together.min(masks - start);
+        let logits = postprocess_masks(
+            low_res.clone().narrow(0, start, count),
+            picture.resized_size,
+            picture.original_size,
+            image_size,
+        );
+        let logits = read(logits).await?.convert::<f32>();
+        let logits = logits.as_slice::<f32>().expect("contiguous f32 data");
+        for (index, logits) in logits.chunks_exact(height * width).enumerate() {
+            if logits.iter().any(|logit| logit.is_nan()) {
+                return Err(Error::NotFinite);
+            }
+            visit(start + index, logits)?;
+        }
+    }
+    Ok(())
+}
+
+/// Masks of a picture of `pixels` that are brought to its size together, by way of the image
+/// encoder's square of `image_size`.
+fn masks_at_once(pixels: usize, image_size: usize) -> usize {
+    (PIXELS_AT_ONCE / pixels.max(image_size * image_size).max(1)).max(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::masks_at_once;
+
+    #[test]
+    fn large_masks_are_few_at_a_time() {
+        assert_eq!(masks_at_once(4000 * 3000, 1024), 1);
+        assert_eq!(masks_at_once(640 * 480, 1024), 16);
+        assert_eq!(masks_at_once(640 * 480, 256), 54);
+        assert_eq!(masks_at_once(1, 0), 16 << 20);
+    }
+}
