@@ -140,7 +140,7 @@ impl<B: Backend> AnyRef<B> {
             question: longest.unwrap_or(0),
             answer: self.generation.max_new_tokens,
         };
-        let dtype = first.picture.embedding.dtype();
+        let dtype = first.picture.features.tokens.dtype();
         let rows = batch.questions.len() as u64 + 1;
         let bytes = answer_bytes(&self.config.llm, row, dtype).saturating_mul(rows);
         self.generation.is_greedy() && bytes <= self.batch_bytes

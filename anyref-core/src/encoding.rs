@@ -5,6 +5,7 @@ use std::sync::Arc;
 use anyref_audio::AudioPreprocessor;
 use anyref_llm::LlamaInput;
 use anyref_llm::conversation::llava_v1;
+use anyref_vision::preprocess::PixelValues;
 use anyref_vision::roi_align::RegionBox;
 use burn::tensor::{Tensor, backend::Backend};
 use web_time::Instant;
@@ -16,6 +17,7 @@ use crate::model::PictureFeatures;
 use crate::picture::Picture;
 use crate::preprocess::PicturePixels;
 use crate::reference::check_box;
+use crate::sam::SamPicture;
 use crate::special_tokens::SpecialTokens;
 use crate::splice::{ReferenceBank, splice};
 use crate::{AnyRef, Error, Reference, Result, Timing};
@@ -48,14 +50,32 @@ impl<B: Backend> AnyRef<B> {
 
     fn encode_together(&self, pictures: &[&PicturePixels]) -> Result<Vec<Picture<B>>> {
         let start = Instant::now();
-        let batch = |pixels: &dyn Fn(&PicturePixels) -> Tensor<B, 3>| {
-            Tensor::<B, 3>::stack::<4>(pictures.iter().map(|one| pixels(one)).collect(), 0)
-        };
-        let clip = batch(&|one| one.clip.to_tensor(self.device()));
-        let features = self.model.picture_features(clip);
-        let sam = batch(&|one| one.sam.pixels.to_tensor(self.device()));
-        let embeddings = self.model.image_encoder.forward(sam);
+        let clip: Vec<_> = pictures.iter().map(|picture| &picture.clip).collect();
+        let sam = pictures
+            .iter()
+            .map(|picture| picture.sam.pixels.to_tensor(self.device()));
+        let embeddings = self
+            .model
+            .image_encoder
+            .forward(Tensor::<B, 3>::stack::<4>(sam.collect(), 0));
+        let mut encoded = self.encode_for_words(&clip)?;
+        let encoding = start.elapsed() / pictures.len() as u32;
+        for (index, (picture, pixels)) in encoded.iter_mut().zip(pictures).enumerate() {
+            let embedding = embeddings.clone().narrow(0, index, 1);
+            picture.original_size = pixels.sam.original_size;
+            picture.sam = Some(SamPicture::new(embedding, &pixels.sam));
+            picture.image = pixels.image.clone();
+            picture.encoding = encoding;
+        }
+        Ok(encoded)
+    }
 
+    /// Encodes pictures for the language model alone: they have no size of their own and no masks.
+    pub(crate) fn encode_for_words(&self, pictures: &[&PixelValues]) -> Result<Vec<Picture<B>>> {
+        let start = Instant::now();
+        let clip = pictures.iter().map(|clip| clip.to_tensor(self.device()));
+        let clip = Tensor::<B, 3>::stack::<4>(clip.collect(), 0);
+        let features = self.model.picture_features(clip);
         let spliced = splice(
             &self.model.llm,
             &vec![self.opening()?; pictures.len()],
@@ -69,23 +89,23 @@ impl<B: Backend> AnyRef<B> {
             .llm
             .forward(LlamaInput::new(spliced.embeddings), Some(&mut prefix));
         let encoding = start.elapsed() / pictures.len() as u32;
-        let one = |(index, picture): (usize, &&PicturePixels)| Picture {
+        let one = |index: usize| Picture {
             features: PictureFeatures {
                 grid: features.grid.clone().narrow(0, index, 1),
                 tokens: features.tokens.clone().narrow(0, index, 1),
             },
-            embedding: embeddings.clone().narrow(0, index, 1),
+            sam: None,
+            image: None,
             prefix: match pictures.len() {
                 1 => prefix.clone(),
                 _ => prefix.select(&[index]),
             },
             prefix_bytes: cache_bytes(&self.config.llm, prefix.len(), features.tokens.dtype()),
-            original_size: picture.sam.original_size,
-            resized_size: picture.sam.resized_size,
+            original_size: [0, 0],
             encoding,
             counted: Arc::default(),
         };
-        Ok(pictures.iter().enumerate().map(one).collect())
+        Ok((0..pictures.len()).map(one).collect())
     }
 
     /// Encodes the references of a question and lays it out.

@@ -6,6 +6,7 @@ use anyref_ops::DeviceFailure;
 use burn::tensor::backend::ExecutionError;
 
 use crate::backend::BackendError;
+use crate::reference::ReferenceKind;
 
 /// Result of this crate.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
@@ -125,6 +126,17 @@ pub enum Error {
         mask: (u32, u32),
         /// Size of the picture.
         image: (u32, u32),
+    },
+    /// A picture that was encoded for words alone.
+    #[error("the picture was encoded for words alone: masks need SAM's parts")]
+    NoMasks,
+    /// A kind of reference that the model was not trained with and nothing stands in for.
+    #[error("this model was not trained with a {kind} as a reference: {remedy}")]
+    NotBridged {
+        /// The kind.
+        kind: ReferenceKind,
+        /// What helps.
+        remedy: String,
     },
     /// A picture without pixels.
     #[error("the picture has no pixels: give one of at least 1x1")]

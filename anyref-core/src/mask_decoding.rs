@@ -1,7 +1,7 @@
 //! Third step of an answer: the states of every `<obj>` become masks in the size of their pictures.
 
 use anyref_decoder::refocus::{ObjectToken, RefocusInput};
-use anyref_decoder::{postprocess_masks, rle::Rle};
+use anyref_decoder::rle::Rle;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use web_time::Instant;
 
@@ -9,13 +9,12 @@ use crate::conversation::Conversation;
 use crate::generation::Generated;
 use crate::picture::Picture;
 use crate::read::read;
+use crate::sam::in_picture;
 use crate::special_tokens::SpecialTokens;
 use crate::{Answer, AnyRef, Error, Mask, Result};
 
 /// Objects decoded in one call, which bounds the memory they take.
 const OBJECTS_AT_ONCE: usize = 64;
-/// Pixels of masks that are brought to the size of their picture in one call, 64 MB in f32.
-const PIXELS_AT_ONCE: usize = 16 << 20;
 
 impl<B: Backend> AnyRef<B> {
     /// Leaves out the masks whose scores are below the limit.
@@ -112,7 +111,7 @@ impl<B: Backend> AnyRef<B> {
                 .narrow(0, index * OBJECTS_AT_ONCE, objects.len());
             let decoded = self
                 .model
-                .decode_masks(embeddings(pictures, objects), prompts);
+                .decode_masks(embeddings(pictures, objects)?, prompts);
             let estimates = read(decoded.iou_predictions).await?.convert::<f32>();
             scores.extend(estimates.iter::<f32>());
             logits.push(decoded.low_res_masks);
@@ -134,63 +133,52 @@ impl<B: Backend> AnyRef<B> {
         Ok(masks)
     }
 
-    /// Masks in the size of a picture, as many together as [`PIXELS_AT_ONCE`] allows; an error in
-    /// their place where one is not of numbers.
+    /// Masks in the size of a picture; an error in their place where one is not of numbers.
     async fn in_picture(
         &self,
         picture: &Picture<B>,
         logits: Tensor<B, 4>,
         scores: &[f32],
     ) -> Result<Result<Vec<Mask>>> {
-        let image_size = self.config.image_encoder.image_size;
-        let [height, width] = picture.original_size;
-        let together = masks_at_once(height * width, image_size);
-        let mut masks = Vec::with_capacity(scores.len());
-        for (index, scores) in scores.chunks(together).enumerate() {
-            let logits = logits.clone().narrow(0, index * together, scores.len());
-            let logits = postprocess_masks(
-                logits,
-                picture.resized_size,
-                picture.original_size,
-                image_size,
-            );
-            let logits = read(logits).await?.convert::<f32>();
-            let logits = logits.as_slice::<f32>().expect("contiguous f32 data");
-            for (logits, score) in logits.chunks_exact(height * width).zip(scores) {
-                if !score.is_finite() || logits.iter().any(|logit| logit.is_nan()) {
-                    return Ok(Err(Error::NotFinite));
-                }
-                let pixels: Vec<bool> = logits.iter().map(|&logit| logit > 0.0).collect();
-                masks.push(Mask {
-                    rle: Rle::from_mask(&pixels, [height, width])?,
-                    score: score.clamp(0.0, 1.0),
-                });
-            }
+        if scores.iter().any(|score| !score.is_finite()) {
+            return Ok(Err(Error::NotFinite));
         }
-        Ok(Ok(masks))
+        let sam = picture.sam()?;
+        let mut masks = Vec::with_capacity(scores.len());
+        let image_size = self.config.image_encoder.image_size;
+        let decoded = in_picture(sam, logits, image_size, |index, logits| {
+            let pixels: Vec<bool> = logits.iter().map(|&logit| logit > 0.0).collect();
+            masks.push(Mask {
+                rle: Rle::from_mask(&pixels, sam.original_size)?,
+                score: scores[index].clamp(0.0, 1.0),
+            });
+            Ok(())
+        });
+        match decoded.await {
+            Ok(()) => Ok(Ok(masks)),
+            Err(Error::NotFinite) => Ok(Err(Error::NotFinite)),
+            Err(error) => Err(error),
+        }
     }
-}
-
-/// Masks of a picture of `pixels` that are brought to its size together, by way of the image
-/// encoder's square of `image_size`.
-fn masks_at_once(pixels: usize, image_size: usize) -> usize {
-    (PIXELS_AT_ONCE / pixels.max(image_size * image_size).max(1)).max(1)
 }
 
 /// The picture's embedding of each object, `[objects, width, rows, columns]`; objects of a row
 /// follow one another.
-fn embeddings<B: Backend>(pictures: &[&Picture<B>], objects: &[ObjectToken]) -> Tensor<B, 4> {
+fn embeddings<B: Backend>(
+    pictures: &[&Picture<B>],
+    objects: &[ObjectToken],
+) -> Result<Tensor<B, 4>> {
     let of_rows = objects.chunk_by(|one, next| one.row == next.row);
     let embeddings = of_rows.map(|objects| {
-        let embedding = pictures[objects[0].row].embedding.clone();
+        let embedding = pictures[objects[0].row].sam()?.embedding.clone();
         let [_, width, rows, columns] = embedding.dims();
-        embedding.expand([objects.len(), width, rows, columns])
+        Ok(embedding.expand([objects.len(), width, rows, columns]))
     });
-    let mut embeddings: Vec<_> = embeddings.collect();
-    match embeddings.len() {
+    let mut embeddings = embeddings.collect::<Result<Vec<_>>>()?;
+    Ok(match embeddings.len() {
         1 => embeddings.remove(0),
         _ => Tensor::cat(embeddings, 0),
-    }
+    })
 }
 
 /// The sentence without mask tokens and the blanks they leave.
@@ -202,15 +190,7 @@ fn plain_text(raw: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{masks_at_once, plain_text};
-
-    #[test]
-    fn large_masks_are_few_at_a_time() {
-        assert_eq!(masks_at_once(4000 * 3000, 1024), 1);
-        assert_eq!(masks_at_once(640 * 480, 1024), 16);
-        assert_eq!(masks_at_once(640 * 480, 256), 54);
-        assert_eq!(masks_at_once(1, 0), 16 << 20);
-    }
+    use super::plain_text;
 
     #[test]
     fn mask_tokens_leave_no_gap() {

@@ -5,22 +5,26 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyref_llm::KvCache;
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::backend::Backend;
+use image::RgbImage;
 
 use crate::model::PictureFeatures;
+use crate::sam::SamPicture;
+use crate::{Error, Result};
 
 /// Everything about a picture that does not depend on the question.
 #[derive(Debug, Clone)]
 pub struct Picture<B: Backend> {
     /// CLIP features.
     pub(crate) features: PictureFeatures<B>,
-    /// SAM embedding `[1, width, rows, columns]`.
-    pub(crate) embedding: Tensor<B, 4>,
+    /// SAM's embedding; none of a picture that is only put into words.
+    pub(crate) sam: Option<SamPicture<B>>,
+    /// The picture itself, where references may have to be cut out of it.
+    pub(crate) image: Option<Arc<RgbImage>>,
     /// Keys and values of the conversation's beginning up to the picture's end.
     pub(crate) prefix: KvCache<B>,
     pub(crate) prefix_bytes: u64,
     pub(crate) original_size: [usize; 2],
-    pub(crate) resized_size: [usize; 2],
     pub(crate) encoding: Duration,
     /// Whether an answer has already counted the encoding among its own time.
     pub(crate) counted: Arc<AtomicBool>,
@@ -37,9 +41,18 @@ impl<B: Backend> Picture<B> {
         let features = &self.features;
         let (grid, tokens) = (features.grid.shape(), features.tokens.shape());
         let values = grid.num_elements() + tokens.num_elements();
-        let values = values + self.embedding.shape().num_elements();
-        let size = self.embedding.dtype().size();
-        (values * size) as u64 + self.prefix_bytes
+        let size = self.features.tokens.dtype().size();
+        let sam = self.sam.as_ref().map_or(0, SamPicture::bytes);
+        let image = self.image.as_ref().map_or(0, |image| image.len());
+        (values * size + image) as u64 + sam + self.prefix_bytes
+    }
+
+    /// SAM's embedding.
+    ///
+    /// # Errors
+    /// When the picture was encoded for words alone.
+    pub(crate) fn sam(&self) -> Result<&SamPicture<B>> {
+        self.sam.as_ref().ok_or(Error::NoMasks)
     }
 
     /// Time its encoding took.

@@ -1,8 +1,11 @@
 //! What of a picture can be done ahead of the model, on any thread.
 
+use std::sync::Arc;
+
 use anyref_vision::preprocess::{ClipPreprocessor, PixelValues, SamPixels, SamPreprocessor};
 use image::RgbImage;
 
+use crate::reference::ReferenceKind;
 use crate::{AnyRefConfig, Error, Result};
 
 /// A picture as the two encoders take it.
@@ -12,6 +15,8 @@ pub struct PicturePixels {
     pub(crate) clip: PixelValues,
     /// For SAM.
     pub(crate) sam: SamPixels,
+    /// The picture itself, for models whose references are cut out of it.
+    pub(crate) image: Option<Arc<RgbImage>>,
 }
 
 /// Makes [`PicturePixels`] of pictures. It needs neither weights nor a device.
@@ -19,6 +24,7 @@ pub struct PicturePixels {
 pub struct PicturePreprocessor {
     clip: ClipPreprocessor,
     sam: SamPreprocessor,
+    keeps_image: bool,
 }
 
 impl PicturePreprocessor {
@@ -28,6 +34,7 @@ impl PicturePreprocessor {
             clip: ClipPreprocessor::new(config.vision_tower.image_size)
                 .with_resize(config.clip_resize),
             sam: SamPreprocessor::new(config.image_encoder.image_size),
+            keeps_image: !config.prompts.reads(ReferenceKind::Box),
         }
     }
 
@@ -39,6 +46,7 @@ impl PicturePreprocessor {
         Ok(PicturePixels {
             clip: self.clip(image)?,
             sam: self.sam.process(image),
+            image: self.keeps_image.then(|| Arc::new(image.clone())),
         })
     }
 

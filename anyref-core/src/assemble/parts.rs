@@ -43,7 +43,9 @@ impl Parts {
                 let named = named.map_or_else(String::new, |name| format!(" (it names {name})"));
                 return Err(Error::folder(
                     &assembly.llm,
-                    format!("has no picture encoder of its own{named}; give CLIP's folder by --clip or `clip` of a parts file"),
+                    format!(
+                        "has no picture encoder of its own{named}; give CLIP's folder by --clip or `clip` of a parts file"
+                    ),
                 ));
             }
         };

@@ -15,4 +15,5 @@ pub use config::SamConfig;
 pub use mask_prompt::{LowResMask, MaskPrompt, Point};
 pub use model::SamModel;
 pub use picture::SamPicture;
+pub(crate) use picture_masks::in_picture;
 pub use predict::{MaskCandidate, MaskPrediction, Multimask};

@@ -20,12 +20,8 @@ fn lisa(folder: &Path) -> anyref_core::Result<AnyRef<TestBackend>> {
     let companions = Companions {
         clip: Some(published("clip")),
     };
-    let mut anyref = AnyRef::load_beside(
-        folder,
-        &companions,
-        Default::default(),
-        &Default::default(),
-    )?;
+    let mut anyref =
+        AnyRef::load_beside(folder, &companions, Default::default(), &Default::default())?;
     anyref.generation.max_new_tokens = 64;
     Ok(anyref)
 }
@@ -41,7 +37,11 @@ fn questions() -> Vec<String> {
 }
 
 fn integers(expected: &Fixture, name: &str) -> Vec<u32> {
-    expected.data(name).iter::<i64>().map(|id| id as u32).collect()
+    expected
+        .data(name)
+        .iter::<i64>()
+        .map(|id| id as u32)
+        .collect()
 }
 
 #[test]
@@ -67,7 +67,9 @@ fn pictures_and_questions_become_the_references_input() {
         let input = splice(llm, &[layout], Some(features.clone()), &bank, 0, &device);
         let hidden = llm.forward(LlamaInput::new(input.embeddings), None).hidden;
         let last = hidden.dims()[1] - 1;
-        let logits = llm.logits(hidden.narrow(1, last, 1)).squeeze_dims::<1>(&[0, 1]);
+        let logits = llm
+            .logits(hidden.narrow(1, last, 1))
+            .squeeze_dims::<1>(&[0, 1]);
         let wanted = expected.tensor::<TestBackend, 1>(&format!("{index}.logits"), &device);
         assert_close(&logits, &wanted, TOLERANCE);
     }
@@ -92,11 +94,17 @@ fn answers_and_masks_are_the_references() {
         let scores = expected.data(&format!("{index}.scores"));
         let scores: Vec<f32> = scores.iter::<f32>().collect();
         for ((mask, logits), score) in answer.masks.iter().zip(logits).zip(scores) {
-            let wrong = |(inside, logit): (&bool, &f32)| {
-                *inside != (*logit > 0.0) && logit.abs() > 1e-4
-            };
+            let wrong =
+                |(inside, logit): (&bool, &f32)| *inside != (*logit > 0.0) && logit.abs() > 1e-4;
             let pixels = mask.rle.to_mask();
-            assert_eq!(pixels.iter().zip(logits).filter(|&pair| wrong(pair)).count(), 0);
+            assert_eq!(
+                pixels
+                    .iter()
+                    .zip(logits)
+                    .filter(|&pair| wrong(pair))
+                    .count(),
+                0
+            );
             assert!((mask.score - score.clamp(0.0, 1.0)).abs() < 1e-4);
         }
     }
@@ -166,7 +174,11 @@ fn folders_that_are_no_lisa_are_refused_with_the_remedy() {
     refused(
         |folder| {
             let index = folder.join("pytorch_model.bin.index.json");
-            edit(&index, "model.text_hidden_fcs.0.2.bias", "model.text_hidden_fcs.0.9.bias");
+            edit(
+                &index,
+                "model.text_hidden_fcs.0.2.bias",
+                "model.text_hidden_fcs.0.9.bias",
+            );
         },
         &["pytorch_model"],
     );
@@ -174,7 +186,10 @@ fn folders_that_are_no_lisa_are_refused_with_the_remedy() {
     let folder = copied("lisa");
     let alone = AnyRef::<TestBackend>::load(folder.path(), &Default::default());
     let message = alone.unwrap_err().to_string();
-    assert!(message.contains("openai/clip-vit-large-patch14"), "{message}");
+    assert!(
+        message.contains("openai/clip-vit-large-patch14"),
+        "{message}"
+    );
     assert!(message.contains("--clip"), "{message}");
     assert_eq!(message.lines().count(), 1, "{message}");
 }
