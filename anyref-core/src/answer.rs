@@ -6,6 +6,8 @@ use std::time::Duration;
 use anyref_decoder::rle::Rle;
 use image::{GrayImage, Luma};
 
+use crate::bridge::Bridge;
+
 /// A sentence with the masks of the objects it names.
 #[derive(Debug, Clone, Default)]
 pub struct Answer {
@@ -20,6 +22,8 @@ pub struct Answer {
     ///
     /// [`AnyRefConfig::min_mask_score`]: crate::AnyRefConfig::min_mask_score
     pub doubtful: usize,
+    /// References that the model was not trained with, and their substitutes.
+    pub bridges: Vec<Bridge>,
     /// Where the time went.
     pub timing: Timing,
 }

@@ -5,9 +5,10 @@ use anyref_llm::tokenizer::Tokenizer;
 use anyref_ops::{DeviceWatch, on_processor};
 use burn::tensor::backend::Backend;
 
+use crate::bridge::BridgeOptions;
 use crate::model::AnyRefModel;
 use crate::special_tokens::SpecialTokens;
-use crate::{Answer, AnyRefConfig, Error, Result};
+use crate::{Answer, AnyRefConfig, Error, Result, SoundLabeller};
 
 /// [`AnyRef::batch_bytes`] of a new model.
 const BATCH_BYTES: u64 = 4 << 30;
@@ -29,6 +30,10 @@ pub struct AnyRef<B: Backend> {
     /// Memory in bytes, besides that of the model and of pictures, that questions which are
     /// answered together may take; one question is answered whatever it takes.
     pub batch_bytes: u64,
+    /// How references are bridged that the model was not trained with.
+    pub bridge: BridgeOptions,
+    /// Labels of sounds, for a model that was not trained with them.
+    pub sounds: Option<SoundLabeller<B>>,
     special: SpecialTokens,
     device: B::Device,
     /// None on the processor, which has no thread of a device.
@@ -68,6 +73,8 @@ impl<B: Backend> AnyRef<B> {
             tokenizer,
             generation,
             batch_bytes: BATCH_BYTES,
+            bridge: BridgeOptions::default(),
+            sounds: None,
             special,
             device,
             watch: (!on_processor::<B>()).then(DeviceWatch::start),

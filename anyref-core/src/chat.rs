@@ -51,10 +51,9 @@ impl<'a, B: Backend> Chat<'a, B> {
         prompt: Prompt,
         on_text: &mut (dyn FnMut(&str) -> ControlFlow<()> + Send),
     ) -> Result<Answer> {
-        let turn = Turn::new(prompt, Goal::Chat, &self.anyref.config.prompts)?;
         let cancel = Cancel::new();
         self.anyref
-            .chat_turn(self.picture, &mut self.history, turn, on_text, &cancel)
+            .chat_turn(self.picture, &mut self.history, prompt, on_text, &cancel)
             .await
     }
 
@@ -75,16 +74,18 @@ impl<'a, B: Backend> Chat<'a, B> {
 }
 
 impl<B: Backend> AnyRef<B> {
-    /// Answers a turn after those of a history, and adds it there; an error leaves the history as
+    /// Answers a prompt after the turns of a history, and adds it there; an error leaves the history as
     /// it was.
     pub(crate) async fn chat_turn(
         &self,
         picture: &Picture<B>,
         history: &mut History,
-        turn: Turn,
+        prompt: Prompt,
         on_text: &mut (dyn FnMut(&str) -> ControlFlow<()> + Send),
         cancel: &Cancel,
     ) -> Result<Answer> {
+        let (prompt, bridges) = self.in_words(picture, &prompt, cancel).await?;
+        let turn = Turn::new(prompt, Goal::Chat, &self.config.prompts)?;
         let mut turns = history.turns().to_vec();
         turns.push(turn);
         let asked = Conversation {
@@ -94,7 +95,8 @@ impl<B: Backend> AnyRef<B> {
         };
         let on_text = &mut |_: usize, text: &str| on_text(text);
         let mut answers = self.answers(&[asked], on_text, cancel).await;
-        let answer = answers.remove(0)?;
+        let mut answer = answers.remove(0)?;
+        answer.bridges = bridges;
         if let Some(mut turn) = turns.pop() {
             turn.answer = Some(answer.raw.clone());
             history.push(turn, self.config.max_history_turns);

@@ -58,6 +58,7 @@ impl<B: Backend> AnyRef<B> {
                     raw,
                     masks: masks?,
                     doubtful: 0,
+                    bridges: Vec::new(),
                     timing,
                 })
             });

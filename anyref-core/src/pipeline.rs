@@ -11,7 +11,7 @@ use crate::explain::{Explanation, explain};
 use crate::observer::{Cancel, OnText, unobserved};
 use crate::picture::Picture;
 use crate::preprocess::{PicturePixels, PicturePreprocessor};
-use crate::{Answer, Chat, Prompt, Result};
+use crate::{Answer, Chat, Error, Prompt, Result};
 
 impl<B: Backend> AnyRef<B> {
     /// Makes of pictures what [`encode`](Self::encode) takes, on any thread.
@@ -147,22 +147,21 @@ impl<B: Backend> AnyRef<B> {
         prompt: &Prompt,
         cancel: &Cancel,
     ) -> Result<(Answer, Vec<Explanation>)> {
-        let turns = [Turn::new(
-            prompt.clone(),
-            Goal::Segment,
-            &self.config.prompts,
-        )?];
+        let (prompt, bridges) = self.in_words(picture, prompt, cancel).await?;
+        let turns = [Turn::new(prompt, Goal::Segment, &self.config.prompts)?];
         let asked = Conversation {
             picture,
             turns: &turns,
             goal: Goal::Segment,
         };
-        let Answered { answer, states } = self.answered(asked, cancel).await?;
+        let Answered { mut answer, states } = self.answered(asked, cancel).await?;
         let generated = match states {
             States::Generated(generated) => generated,
             States::Chosen(question, tokens) => self.read_answers(&question, &[tokens]),
         };
         let explanations = explain(self, picture, &generated, &answer.masks).await?;
+        answer.bridges = bridges;
+
         let answer = self.device_checked(Ok(answer))?;
         Ok((self.without_doubtful(answer), explanations))
     }
@@ -177,21 +176,54 @@ impl<B: Backend> AnyRef<B> {
         questions: &[(&Picture<B>, &Prompt)],
         goal: Goal,
     ) -> Vec<Result<Answer>> {
-        let questions = questions.iter().map(|(picture, prompt)| {
-            let turn = Turn::new((*prompt).clone(), goal, &self.config.prompts)?;
-            Ok((*picture, turn, goal))
-        });
-        self.ask_turns(questions.collect(), &mut unobserved, &Cancel::new())
+        let questions = questions
+            .iter()
+            .map(|(picture, prompt)| Ok((*picture, *prompt, goal)));
+        self.ask_prompts(questions.collect(), &mut unobserved, &Cancel::new())
             .await
     }
 
+    /// Answers prompts about pictures, each with its error in its place where it is not a question.
+    /// Prompts with references that have to be bridged are answered one by one.
+    pub(crate) async fn ask_prompts(
+        &self,
+        questions: Vec<Result<(&Picture<B>, &Prompt, Goal)>>,
+        on_text: OnText<'_>,
+        cancel: &Cancel,
+    ) -> Vec<Result<Answer>> {
+        let mut bridged = Vec::new();
+        let mut turns = Vec::with_capacity(questions.len());
+        for (place, question) in questions.into_iter().enumerate() {
+            turns.push(match question {
+                Ok((picture, prompt, goal)) if self.bridges(prompt) => {
+                    bridged.push((place, picture, prompt, goal));
+                    // Its place is taken below.
+                    Err(Error::EmptyPrompt)
+                }
+                Ok((picture, prompt, goal)) => {
+                    let turn = Turn::new(prompt.clone(), goal, &self.config.prompts);
+                    turn.map(|turn| (picture, turn, goal))
+                }
+                Err(error) => Err(error),
+            });
+        }
+        let mut answers = self.ask_turns(turns, on_text, cancel).await;
+        for (place, picture, prompt, goal) in bridged {
+            let on_text = &mut |_: usize, text: &str| on_text(place, text);
+            let answer = self.bridged_answer(picture, prompt, goal, on_text, cancel);
+            answers[place] = answer.await;
+        }
+        answers
+    }
+
     /// Answers questions about pictures, each with its error in its place where it is not one.
-    pub(crate) async fn ask_turns(
+    async fn ask_turns(
         &self,
         questions: Vec<Result<(&Picture<B>, Turn, Goal)>>,
         on_text: OnText<'_>,
         cancel: &Cancel,
     ) -> Vec<Result<Answer>> {
+
         let (mut places, mut asked) = (Vec::new(), Vec::new());
         for (place, question) in questions.iter().enumerate() {
             if let Ok((picture, turn, goal)) = question {

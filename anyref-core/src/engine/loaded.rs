@@ -15,7 +15,7 @@ use super::interface::{Dialogue, Engine, EngineFuture, Request};
 use super::options::EngineOptions;
 use super::picture::EncodedPicture;
 use crate::backend::OnDevice;
-use crate::conversation::{Goal, Turn};
+
 use crate::explain::Explanation;
 use crate::observer::{Cancel, OnText};
 use crate::{Answer, AnyRef, Prompt, Result};
@@ -147,12 +147,10 @@ impl<B: Backend> Engine for Loaded<B> {
         let answers = self.watched(async move {
             let questions = requests.iter().map(|request| {
                 let picture = request.picture.of::<B>(self.number)?;
-                let prompts = &self.anyref.config.prompts;
-                let turn = Turn::new(request.prompt.clone(), request.goal, prompts)?;
-                Ok((picture, turn, request.goal))
+                Ok((picture, request.prompt, request.goal))
             });
             self.anyref
-                .ask_turns(questions.collect(), on_text, cancel)
+                .ask_prompts(questions.collect(), on_text, cancel)
                 .await
         });
         Box::pin(async move {
@@ -189,9 +187,8 @@ impl<B: Backend> Engine for Loaded<B> {
         let answered = self.watched(async move {
             let Dialogue { picture, history } = dialogue;
             let picture = picture.of::<B>(self.number)?;
-            let turn = Turn::new(prompt, Goal::Chat, &self.anyref.config.prompts)?;
             self.anyref
-                .chat_turn(picture, history, turn, on_text, cancel)
+                .chat_turn(picture, history, prompt, on_text, cancel)
                 .await
         });
         Box::pin(async move { answered.await? })

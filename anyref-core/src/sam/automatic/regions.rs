@@ -1,5 +1,7 @@
 //! Islands and holes of masks.
 
+use crate::connected::regions;
+
 /// Kind of small regions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Region {
@@ -21,38 +23,13 @@ pub(super) fn remove_small(
     kind: Region,
 ) -> bool {
     let inside = kind == Region::Island;
-    let mut seen = vec![false; mask.len()];
-    let mut small: Vec<Vec<usize>> = Vec::new();
-    let mut large = false;
-    for start in 0..mask.len() {
-        if seen[start] || mask[start] != inside {
-            continue;
-        }
-        seen[start] = true;
-        let mut region = vec![start];
-        let mut next = 0;
-        while next < region.len() {
-            let (y, x) = (region[next] / width, region[next] % width);
-            next += 1;
-            for row in y.saturating_sub(1)..(y + 2).min(height) {
-                for column in x.saturating_sub(1)..(x + 2).min(width) {
-                    let place = row * width + column;
-                    if !seen[place] && mask[place] == inside {
-                        seen[place] = true;
-                        region.push(place);
-                    }
-                }
-            }
-        }
-        match region.len() < min_area {
-            true => small.push(region),
-            false => large = true,
-        }
-    }
+    let (mut small, large): (Vec<_>, Vec<_>) = regions(mask, [height, width], inside)
+        .into_iter()
+        .partition(|region| region.len() < min_area);
     if small.is_empty() {
         return false;
     }
-    if inside && !large {
+    if inside && large.is_empty() {
         let first = |region: &[usize]| {
             let squares = region
                 .iter()

@@ -1,0 +1,68 @@
+//! Record of how a reference was bridged.
+
+use std::fmt;
+
+use crate::reference::ReferenceKind;
+
+/// A reference of an answer that the model was not trained with.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bridge {
+    /// Number of the reference in its prompt, from 1.
+    pub reference: usize,
+    /// Its kind.
+    pub kind: ReferenceKind,
+    /// Its substitute.
+    pub way: BridgeWay,
+}
+
+/// Substitute of a reference.
+#[derive(Debug, Clone, PartialEq)]
+pub enum BridgeWay {
+    /// SAM's own prompt of a box.
+    BoxPrompt,
+    /// Words of the language model for the part of the picture, or for the other picture.
+    Name {
+        /// The words.
+        name: String,
+    },
+    /// The same, and of the masks for them the one that looks most like the reference.
+    Lookalike {
+        /// The words.
+        name: String,
+        /// Cosine similarity of CLIP's mean features of the reference and of each mask, as far as
+        /// they are kept, in the order of the masks.
+        similarities: Vec<f32>,
+        /// Number of masks among which was chosen.
+        candidates: usize,
+    },
+    /// Labels of ImageBind for a sound.
+    Labels {
+        /// The likeliest labels with their probabilities, the likeliest first.
+        labels: Vec<(String, f32)>,
+        /// Labels that were asked for.
+        asked: Vec<String>,
+    },
+}
+
+impl fmt::Display for Bridge {
+    /// One line for people: "box 1: SAM's own box prompt".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            reference, kind, ..
+        } = self;
+        write!(f, "{kind} {reference}: ")?;
+        match &self.way {
+            BridgeWay::BoxPrompt => write!(f, "SAM's own box prompt"),
+            BridgeWay::Name { name } => write!(f, "named {name:?} by the language model"),
+            BridgeWay::Lookalike {
+                name, candidates, ..
+            } => write!(
+                f,
+                "named {name:?} by the language model, the most similar of {candidates} masks"
+            ),
+            BridgeWay::Labels { asked, .. } => {
+                write!(f, "labelled {} by ImageBind", asked.join(", "))
+            }
+        }
+    }
+}

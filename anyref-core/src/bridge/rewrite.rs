@@ -1,0 +1,107 @@
+//! Prompts whose references are put into words.
+
+use burn::tensor::backend::Backend;
+use image::RgbImage;
+
+use super::naming::SHORT;
+use super::record::{Bridge, BridgeWay};
+use super::shown::squared;
+use crate::observer::Cancel;
+use crate::picture::Picture;
+use crate::{AnyRef, Error, Prompt, Reference, ReferenceImage, ReferenceKind, Result, SoundRanking};
+
+/// Labels of a sound that are told of.
+const LABELS_TOLD: usize = 5;
+
+impl<B: Backend> AnyRef<B> {
+    /// Whether a prompt has references that the model was not trained with.
+    pub(crate) fn bridges(&self, prompt: &Prompt) -> bool {
+        let mut kinds = prompt.references.iter().map(Reference::kind);
+        kinds.any(|kind| !self.config.prompts.reads(kind))
+    }
+
+    /// The prompt with words in the place of each reference that the model was not trained with.
+    ///
+    /// # Errors
+    /// When a reference cannot be put into words, or the device fails.
+    pub(crate) async fn in_words(
+        &self,
+        picture: &Picture<B>,
+        prompt: &Prompt,
+        cancel: &Cancel,
+    ) -> Result<(Prompt, Vec<Bridge>)> {
+        let mut prompt = prompt.clone();
+        let mut bridges = Vec::new();
+        for (index, reference) in prompt.references.iter_mut().enumerate() {
+            let kind = reference.kind();
+            if self.config.prompts.reads(kind) {
+                continue;
+            }
+            let name = |name| BridgeWay::Name { name };
+            let way = match reference {
+                Reference::Text(_) => continue,
+                Reference::Box(region) => {
+                    let crop = self.crop(picture, *region)?;
+                    name(self.name(&crop, kind, SHORT, cancel).await?)
+                }
+                Reference::Image(shown) => {
+                    let shown = squared(shown.image());
+                    name(self.name(&shown, kind, SHORT, cancel).await?)
+                }
+                Reference::Audio(sound) => {
+                    let ranking = self.sound_labels(sound).await?;
+                    labels(&ranking, &[ranking.best().label.clone()])
+                }
+            };
+            let words = match &way {
+                BridgeWay::Name { name } => name.clone(),
+                BridgeWay::Labels { asked, .. } => asked.join(", "),
+                BridgeWay::BoxPrompt | BridgeWay::Lookalike { .. } => continue,
+            };
+            bridges.push(Bridge {
+                reference: index + 1,
+                kind,
+                way,
+            });
+            *reference = Reference::Text(words);
+        }
+        Ok((prompt, bridges))
+    }
+
+    /// The part of a picture inside a box, in a square.
+    pub(super) fn crop(&self, picture: &Picture<B>, region: [f32; 4]) -> Result<RgbImage> {
+        let cropped = ReferenceImage::cropped(self.image(picture)?, region)?;
+        Ok(squared(cropped.image()))
+    }
+
+    /// The picture's own pixels.
+    pub(super) fn image<'a>(&self, picture: &'a Picture<B>) -> Result<&'a RgbImage> {
+        picture.image.as_deref().ok_or_else(|| Error::NotBridged {
+            kind: ReferenceKind::Box,
+            remedy: "the picture's pixels were not kept; encode it again".into(),
+        })
+    }
+
+    /// Labels for a sound.
+    pub(super) async fn sound_labels(
+        &self,
+        sound: &anyref_audio::Waveform,
+    ) -> Result<SoundRanking> {
+        let labeller = self.sounds.as_ref().ok_or_else(|| Error::NotBridged {
+            kind: ReferenceKind::Audio,
+            remedy: "give ImageBind's file by --imagebind, which puts sounds into words".into(),
+        })?;
+        labeller.label_async(sound).await
+    }
+}
+
+/// Record of a sound's labels, of which some are asked for.
+pub(super) fn labels(ranking: &SoundRanking, asked: &[String]) -> BridgeWay {
+    let told = ranking.top(LABELS_TOLD.max(asked.len())).iter();
+    BridgeWay::Labels {
+        labels: told
+            .map(|label| (label.label.clone(), label.probability))
+            .collect(),
+        asked: asked.to_vec(),
+    }
+}
