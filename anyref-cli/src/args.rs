@@ -44,6 +44,20 @@ pub struct Common {
     /// [default: the one that its config names, fetched]
     #[arg(long, global = true, value_name = "DIR")]
     pub clip: Option<PathBuf>,
+    /// imagebind_huge.pth, which puts sounds into words for a model that was not trained with them,
+    /// as LISA; or the ears of `assemble`. Its licence is for non-commercial use
+    #[arg(long, global = true, value_name = "FILE")]
+    pub imagebind: Option<PathBuf>,
+    /// Labels that sounds are told apart by, one a line [default: AudioSet's 527]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub sound_labels: Option<PathBuf>,
+    /// Ask for all labels of a sound that are at least this likely, 0 to 1 [default: 0.1]
+    #[arg(long, global = true, value_name = "P", allow_negative_numbers = true)]
+    pub sound_threshold: Option<f32>,
+    /// Keep all masks for a reference picture, the most similar first, where the model was not
+    /// trained with pictures
+    #[arg(long, global = true)]
+    pub all: bool,
     /// Backend: flex (the processor), wgpu, vulkan, metal, webgpu or cuda, as far as compiled
     /// in
     #[arg(long, global = true, default_value_t)]

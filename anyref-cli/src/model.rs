@@ -94,6 +94,9 @@ fn source(common: &Common) -> anyref_core::Result<ModelSource> {
 pub fn companions(common: &Common) -> anyref_core::Result<Companions> {
     let given = Companions {
         clip: common.clip.clone(),
+        imagebind: common.imagebind.clone(),
+        sound_labels: common.sound_labels.clone(),
+        cache: None,
     };
     match &common.model {
         Some(path) => given.resolve(&resolve_model(path)?),
@@ -109,6 +112,8 @@ fn answers(common: &Common) -> AnswerOptions {
         max_new_tokens: common.max_new_tokens,
         min_mask_score: common.min_score,
         candidates: common.candidates,
+        keep_all: common.all,
+        sound_threshold: common.sound_threshold,
         batch_bytes: None,
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use anyref_core::{Answer, EngineInfo, Mask, Timing};
+use anyref_core::{Answer, Bridge, BridgeWay, EngineInfo, Mask, ReferenceKind, Timing};
 use image::codecs::pnm::{PnmEncoder, PnmSubtype, SampleEncoding};
 use image::{ImageFormat, RgbImage};
 use serde::Serialize;
@@ -33,6 +33,9 @@ pub struct Document<'a> {
     masks: Vec<MaskDocument>,
     /// Masks that are not among them, since the model is too unsure of them.
     left_out: usize,
+    /// References that the model was not trained with, and their substitutes.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    bridge: Vec<BridgeDocument<'a>>,
     timing_ms: TimingDocument,
 }
 
@@ -44,6 +47,40 @@ struct MaskDocument {
     #[serde(rename = "box")]
     bounds: [u32; 4],
     score: f32,
+}
+
+/// A reference that the model was not trained with.
+#[derive(Debug, Serialize)]
+struct BridgeDocument<'a> {
+    reference: usize,
+    kind: ReferenceKind,
+    #[serde(flatten)]
+    way: WayDocument<'a>,
+}
+
+/// Its substitute.
+#[derive(Debug, Serialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
+enum WayDocument<'a> {
+    SamBoxPrompt,
+    Name {
+        name: &'a str,
+    },
+    Lookalike {
+        name: &'a str,
+        candidates: usize,
+        similarities: &'a [f32],
+    },
+    ImagebindLabels {
+        labels: Vec<LabelDocument<'a>>,
+        asked: &'a [String],
+    },
+}
+
+#[derive(Debug, Serialize)]
+struct LabelDocument<'a> {
+    label: &'a str,
+    probability: f32,
 }
 
 #[derive(Debug, Serialize)]
@@ -91,6 +128,7 @@ impl<'a> Document<'a> {
             text: &answer.text,
             masks: answer.masks.iter().map(MaskDocument::new).collect(),
             left_out: answer.doubtful,
+            bridge: answer.bridges.iter().map(BridgeDocument::new).collect(),
             timing_ms: TimingDocument::new(&answer.timing, run),
         }
     }
@@ -109,6 +147,39 @@ impl MaskDocument {
             area: mask.area(),
             bounds: mask.bounding_box(),
             score: mask.score,
+        }
+    }
+}
+
+impl<'a> BridgeDocument<'a> {
+    fn new(bridge: &'a Bridge) -> Self {
+        let way = match &bridge.way {
+            BridgeWay::BoxPrompt => WayDocument::SamBoxPrompt,
+            BridgeWay::Name { name } => WayDocument::Name { name },
+            BridgeWay::Lookalike {
+                name,
+                similarities,
+                candidates,
+            } => WayDocument::Lookalike {
+                name,
+                candidates: *candidates,
+                similarities,
+            },
+            BridgeWay::Labels { labels, asked } => WayDocument::ImagebindLabels {
+                labels: labels
+                    .iter()
+                    .map(|(label, probability)| LabelDocument {
+                        label,
+                        probability: *probability,
+                    })
+                    .collect(),
+                asked,
+            },
+        };
+        Self {
+            reference: bridge.reference,
+            kind: bridge.kind,
+            way,
         }
     }
 }

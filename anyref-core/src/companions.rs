@@ -4,15 +4,27 @@ use std::path::{Path, PathBuf};
 
 use anyref_weights::hub::{HubLocation, local_path};
 
+use burn::tensor::backend::Backend;
+
 use crate::assemble::parts_file;
 use crate::official::{Kind, Published, is_published, language};
-use crate::{Error, Result};
+use crate::{
+    AnyRefConfig, Error, ModelOptions, ReferenceKind, Result, SoundLabeller, SoundLabellerFiles,
+    SoundLabellerOptions, SoundVocabulary,
+};
 
 /// Places of parts that a model does not carry itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Companions {
     /// CLIP's folder, for a LISA.
     pub clip: Option<PathBuf>,
+    /// ImageBind's file, which puts sounds into words for a model that was not trained with them.
+    /// The words are those of CLIP's vocabulary, which [`clip`](Self::clip) has.
+    pub imagebind: Option<PathBuf>,
+    /// File of labels that sounds are told apart by, one a line; AudioSet's where there is none.
+    pub sound_labels: Option<PathBuf>,
+    /// Folder that keeps what ImageBind makes of the labels.
+    pub cache: Option<PathBuf>,
 }
 
 impl Companions {
@@ -23,18 +35,61 @@ impl Companions {
     /// When a companion cannot be fetched, or the model at `path` cannot be opened.
     pub fn resolve(&self, path: &Path) -> Result<Self> {
         let clip = match &self.clip {
-            Some(clip) => Some(local(clip)?),
+            Some(clip) => Some(local(clip, "clip")?),
             None => tower_of(path)?
                 .map(|tower| named_tower(path, &tower))
                 .transpose()?,
         };
-        Ok(Self { clip })
+        let imagebind = self.imagebind.as_deref();
+        Ok(Self {
+            clip,
+            imagebind: imagebind.map(|path| local(path, "imagebind")).transpose()?,
+            ..self.clone()
+        })
+    }
+
+    /// Labels of sounds for a model; none where it was trained with sounds, or ImageBind is not
+    /// given.
+    ///
+    /// # Errors
+    /// As [`SoundLabeller::open`], and when there is no CLIP whose vocabulary could be read.
+    pub(crate) fn sound_labeller<B: Backend>(
+        &self,
+        config: &AnyRefConfig,
+        weights: ModelOptions,
+        device: &B::Device,
+    ) -> Result<Option<SoundLabeller<B>>> {
+        let Some(imagebind) = &self.imagebind else {
+            return Ok(None);
+        };
+        if config.prompts.reads(ReferenceKind::Audio) {
+            log::warn!("the model was trained with sounds, so that ImageBind's labels are not used");
+            return Ok(None);
+        }
+        let clip = self.clip.clone().ok_or_else(|| {
+            Error::folder(imagebind, "its labels are read by CLIP's vocabulary; give CLIP's folder by --clip")
+        })?;
+        let files = SoundLabellerFiles {
+            imagebind: imagebind.clone(),
+            clip,
+        };
+        let vocabulary = match &self.sound_labels {
+            Some(file) => SoundVocabulary::open(file)?,
+            None => SoundVocabulary::audioset(),
+        };
+        let options = SoundLabellerOptions {
+            weights,
+            cache: self.cache.clone(),
+            ..SoundLabellerOptions::default()
+        };
+        let labeller = SoundLabeller::open(&files, vocabulary, &options, device);
+        labeller.map(Some).map_err(Error::of_part("imagebind"))
     }
 }
 
-fn local(path: &Path) -> Result<PathBuf> {
+fn local(path: &Path, part: &'static str) -> Result<PathBuf> {
     let path = local_path(path).map_err(Error::from);
-    Ok(path.map_err(Error::of_part("clip"))?.into_owned())
+    Ok(path.map_err(Error::of_part(part))?.into_owned())
 }
 
 /// Name of the tower that a published model leaves to another repository.
@@ -57,7 +112,7 @@ fn named_tower(model: &Path, tower: &str) -> Result<PathBuf> {
     }
     let location = PathBuf::from(format!("hf://{tower}"));
     match HubLocation::in_path(&location) {
-        Some(Ok(_)) => local(&location),
+        Some(Ok(_)) => local(&location, "clip"),
         _ => Err(Error::folder(
             model,
             format!(

@@ -9,11 +9,8 @@ pub struct AssembleArguments {
     /// SAM, the authors' .pth or a transformers folder; not needed when --llm is a LISA
     #[arg(long, value_name = "PATH")]
     pub sam: Option<PathBuf>,
-    /// imagebind_huge.pth
-    #[arg(long, value_name = "PATH", conflicts_with = "no_audio")]
-    pub imagebind: Option<PathBuf>,
     /// Leave sounds out
-    #[arg(long)]
+    #[arg(long, conflicts_with = "imagebind")]
     pub no_audio: bool,
     /// Folder of a LLaMA, LLaVA or LISA, with config.json and tokenizer.json or tokenizer.model
     #[arg(long, value_name = "DIR")]

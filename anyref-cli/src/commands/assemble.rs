@@ -16,7 +16,7 @@ use crate::units::megabytes;
 
 /// Writes the folder and says what it is made of.
 pub fn run<B: Backend>(common: &Common, arguments: &AssembleArguments) -> Result<()> {
-    if arguments.imagebind.is_none() && !arguments.no_audio {
+    if common.imagebind.is_none() && !arguments.no_audio {
         bail!(
             "--imagebind is missing: give imagebind_huge.pth, or --no-audio for a model that does not hear"
         );
@@ -29,7 +29,7 @@ pub fn run<B: Backend>(common: &Common, arguments: &AssembleArguments) -> Result
     let assembly = Assembly {
         clip: optional(&common.clip)?,
         sam: optional(&arguments.sam)?,
-        imagebind: optional(&arguments.imagebind)?,
+        imagebind: optional(&common.imagebind)?,
         llm: local(&arguments.llm)?,
         adapter: optional(&arguments.adapter)?,
         dtype: common.dtype.fixed(),

@@ -123,10 +123,15 @@ pub fn show(
     if common.verbose {
         eprintln!("{}", output::timing_line(&answer.timing, run));
     }
+    for bridge in &answer.bridges {
+        eprintln!("{bridge}");
+    }
     if arguments.json {
         return output::say(&Document::new(answer, run).to_json()?);
     }
-    output::say(&answer.text)?;
+    if !answer.text.is_empty() || answer.bridges.is_empty() {
+        output::say(&answer.text)?;
+    }
     for (index, mask) in answer.masks.iter().enumerate() {
         let file = written
             .get(index)

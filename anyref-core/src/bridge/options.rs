@@ -1,5 +1,6 @@
 //! Options of bridged references.
 
+use crate::sound_labels::SOUND_THRESHOLD;
 use crate::{Error, Result};
 
 /// How references are bridged.
@@ -15,7 +16,7 @@ impl Default for BridgeOptions {
     fn default() -> Self {
         Self {
             keep_all: false,
-            sound_threshold: 0.2,
+            sound_threshold: SOUND_THRESHOLD,
         }
     }
 }

@@ -31,10 +31,12 @@ impl ModelSource {
         weights: ModelOptions,
         device: &B::Device,
     ) -> Result<AnyRef<B>> {
-        match self {
+        let mut anyref = match self {
             Self::Path(path) => AnyRef::load_beside(path, companions, weights, device),
             Self::Files(files) => AnyRef::from_files(*files, weights, device),
-        }
+        }?;
+        anyref.sounds = companions.sound_labeller(&anyref.config, weights, device)?;
+        Ok(anyref)
     }
 }
 
@@ -52,6 +54,12 @@ pub struct AnswerOptions {
     pub min_mask_score: Option<f32>,
     /// Answers that are tried, as of [`CandidateConfig::count`](crate::CandidateConfig::count).
     pub candidates: Option<usize>,
+    /// Whether all masks for a picture are kept, where pictures are bridged
+    /// ([`BridgeOptions::keep_all`](crate::BridgeOptions::keep_all)).
+    pub keep_all: bool,
+    /// Least probability of a sound's labels, where sounds are bridged
+    /// ([`BridgeOptions::sound_threshold`](crate::BridgeOptions::sound_threshold)).
+    pub sound_threshold: Option<f32>,
     /// Memory of questions that are answered together, as of [`AnyRef::batch_bytes`].
     pub batch_bytes: Option<u64>,
 }
@@ -77,6 +85,11 @@ impl AnswerOptions {
         if let Some(bytes) = self.batch_bytes {
             anyref.batch_bytes = bytes;
         }
+        anyref.bridge.keep_all = self.keep_all;
+        if let Some(threshold) = self.sound_threshold {
+            anyref.bridge.sound_threshold = threshold;
+        }
+        anyref.bridge.validate()?;
         anyref.config.validate()
     }
 }

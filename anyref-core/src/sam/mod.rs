@@ -9,6 +9,7 @@ mod model;
 mod picture;
 mod picture_masks;
 mod predict;
+mod shared;
 
 pub use automatic::{AutomaticMask, AutomaticMaskConfig, OnPoints, PointMasks, automatic_masks};
 pub use config::SamConfig;

@@ -19,6 +19,7 @@ const TOLERANCE: f64 = 1e-4;
 fn lisa(folder: &Path) -> anyref_core::Result<AnyRef<TestBackend>> {
     let companions = Companions {
         clip: Some(published("clip")),
+        ..Companions::default()
     };
     let mut anyref =
         AnyRef::load_beside(folder, &companions, Default::default(), &Default::default())?;
@@ -200,6 +201,7 @@ fn a_tower_of_another_width_is_refused() {
     let other = copied("clip");
     let companions = Companions {
         clip: Some(other.path().into()),
+        ..Companions::default()
     };
     edit(&folder.path().join("config.json"), "-2", "-9");
     let loaded = AnyRef::<TestBackend>::load_beside(
@@ -217,6 +219,7 @@ fn a_lisa_written_as_a_model_folder_answers_the_same() {
     let out = tempfile::tempdir().unwrap();
     let companions = Companions {
         clip: Some(published("clip")),
+        ..Companions::default()
     };
     let assembly = anyref_core::Assembly::of_published(&published("lisa"), &companions).unwrap();
     let assembled = assembly.write::<TestBackend>(out.path()).unwrap();
