@@ -9,6 +9,7 @@ mod info;
 mod models;
 mod score;
 mod segment;
+mod segment_all;
 mod tensors;
 #[cfg(feature = "train")]
 mod train;
