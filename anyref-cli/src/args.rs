@@ -19,7 +19,7 @@ pub use answer::{
     ChatArguments, DemoArguments, DescribeArguments, OutputArguments, SegmentArguments,
 };
 pub use evaluate::EvalArguments;
-pub use model::{AssembleArguments, InfoArguments};
+pub use model::{AssembleArguments, InfoArguments, ModelsArguments};
 pub use references::ReferenceArgument;
 pub use score::{CaptionPrograms, ScoreArguments};
 
@@ -69,6 +69,10 @@ pub struct Common {
     /// their own type on the processor and in files, f32 on GPUs
     #[arg(long, global = true, default_value_t, value_name = "TYPE")]
     pub dtype: WeightType,
+    /// Load a large model although it is reckoned to need more memory than is free (`anyref info`
+    /// shows what it needs)
+    #[arg(long, global = true)]
+    pub ignore_memory: bool,
     /// Seed of sampled answers, of the drawings of `score` and `eval`, with the examples of
     /// coco-20i and pascal-5i, and of the untrained weights of `assemble`
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
@@ -115,6 +119,8 @@ pub enum Command {
     Score(ScoreArguments),
     /// One model folder out of published CLIP, SAM, ImageBind and LLaMA or LLaVA weights
     Assemble(AssembleArguments),
+    /// Models that are known to work: place, size, memory, references, licence, what was checked
+    Models(ModelsArguments),
     /// The model's parts, types and memory; or the tensors of any checkpoint; or the backends
     Info(InfoArguments),
     #[cfg(feature = "train")]

@@ -13,6 +13,7 @@ mod memory;
 mod model;
 mod output;
 mod overlay;
+mod pictures;
 mod prompt;
 mod units;
 

@@ -10,7 +10,7 @@ use anyhow::{Context, Result, bail};
 use anyref_audio::AudioPreprocessorConfig;
 use anyref_core::{
     AnswerOptions, AnyRef, AnyRefConfig, Companions, Engine, EngineOptions, Error, MAX_CANDIDATES,
-    ModelFiles, ModelOptions, ModelSource, load_engine, resolve_model,
+    ModelFiles, ModelOptions, ModelSource, free_memory, load_engine, resolve_model,
 };
 use anyref_weights::{StableHash, local_path};
 use burn::tensor::backend::Backend;
@@ -60,7 +60,7 @@ pub fn engine(common: &Common) -> Result<Box<dyn Engine>> {
             device: common.device,
             model: source(common)?,
             companions: companions(common)?,
-            weights: ModelOptions::new(common.dtype),
+            weights: weights(common),
             answers: answers(common),
         })
     })
@@ -70,7 +70,7 @@ pub fn engine(common: &Common) -> Result<Box<dyn Engine>> {
 pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>> {
     check(common)?;
     let start = Instant::now();
-    let options = ModelOptions::new(common.dtype);
+    let options = weights(common);
     let anyref = named(common, || {
         let mut anyref = source(common)?.load(&companions(common)?, options, device)?;
         answers(common).apply(&mut anyref)?;
@@ -102,6 +102,15 @@ pub fn companions(common: &Common) -> anyref_core::Result<Companions> {
         Some(path) => given.resolve(&resolve_model(path)?),
         None => Ok(given),
     }
+}
+
+/// Types of the weights, and the memory that they may take.
+pub fn weights(common: &Common) -> ModelOptions {
+    let free = match common.ignore_memory {
+        true => None,
+        false => free_memory(),
+    };
+    ModelOptions::new(common.dtype).with_free_memory(free)
 }
 
 /// The changes of the command line to how the model answers.

@@ -6,6 +6,7 @@ use anyref_ops::DeviceFailure;
 use burn::tensor::backend::ExecutionError;
 
 use crate::backend::BackendError;
+use crate::memory_estimate::MemoryShortage;
 use crate::reference::ReferenceKind;
 
 /// Result of this crate.
@@ -174,6 +175,9 @@ pub enum Error {
         /// The token.
         token: String,
     },
+    /// A model takes more memory than is free.
+    #[error(transparent)]
+    Memory(Box<MemoryShortage>),
     /// The device does not compute with the type asked for.
     #[error("the device of backend {backend} does not compute in {dtype}: use --dtype f32")]
     WeightType {

@@ -12,6 +12,7 @@ use crate::companions::Companions;
 use crate::folder::{
     CONFIG_FILE, ModelFiles, Opened, TOKENIZER_FILE, WEIGHTS_FILE, read_config, write_config,
 };
+use crate::memory_check::check_memory;
 use crate::official::is_published;
 use crate::{AnyRef, AnyRefConfig, Assembly, Error, ModelOptions, Result};
 
@@ -109,12 +110,13 @@ impl<B: Backend> AnyRef<B> {
         options: ModelOptions,
         device: &B::Device,
     ) -> Result<Self> {
-        let options = options.load_options::<B>(device)?;
+        let load_options = options.load_options::<B>(device)?;
         let mut model = config.init::<B>(device);
         if let Some(lora) = &config.lora {
             model.llm = model.llm.with_lora(lora)?;
         }
-        load_module(&mut model, checkpoint, &options)?;
+        check_memory(&config, &model, checkpoint, options, device)?;
+        load_module(&mut model, checkpoint, &load_options)?;
         Self::new(config, model, tokenizer, device.clone())
     }
 

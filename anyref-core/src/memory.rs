@@ -1,6 +1,7 @@
 //! Memory that answers take, reckoned from a model's sizes.
 
 use anyref_llm::LlamaConfig;
+use anyref_vision::sam::SamVisionConfig;
 use burn::tensor::DType;
 
 /// Copies of the residual stream that a layer holds at a time: its input, the norm of it, query,
@@ -8,6 +9,12 @@ use burn::tensor::DType;
 const STREAMS: usize = 6;
 /// Widths of the feed-forward network that a layer holds at a time: gate, up and their product.
 const FEED_FORWARD: usize = 3;
+
+/// Widths of a layer of SAM's image encoder at a time: its input, the norm of it, query, key, value
+/// and output of the attention.
+const SAM_STREAMS: usize = 6;
+/// Widths of its feed-forward network at a time, ahead of and behind the activation.
+const SAM_FEED_FORWARD: usize = 2;
 
 /// Positions of one row of a batch, padding included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -39,6 +46,13 @@ pub(crate) fn answer_bytes(llm: &LlamaConfig, row: RowLength, dtype: DType) -> u
     let scores = llm.num_attention_heads * (row.prefix + row.question);
     let activations = row.question * (streams + scores) + llm.vocab_size;
     cache + cache / layers + dtype.size() as u64 * (kept + activations) as u64
+}
+
+/// Bytes of the activations of SAM's image encoder, in the layer that has most.
+pub(crate) fn encoding_bytes(sam: &SamVisionConfig, dtype: DType) -> u64 {
+    let patches = (sam.image_size / sam.patch_size.max(1)).pow(2);
+    let widths = SAM_STREAMS * sam.hidden_size + SAM_FEED_FORWARD * sam.mlp_dim;
+    dtype.size() as u64 * patches as u64 * widths as u64
 }
 
 #[cfg(test)]

@@ -50,12 +50,26 @@ pub struct ModelOptions {
     /// unless another is asked for by name, and norms up to their scale, softmax, SAM's neck and
     /// positions are computed in f32.
     pub dtype: WeightType,
+    /// Memory in bytes that is free on the processor, as [`free_memory`](crate::free_memory) tells;
+    /// a large model that takes more is refused ahead of its weights. `None` refuses none.
+    pub free_memory: Option<u64>,
 }
 
 impl ModelOptions {
     /// Weights of this type.
     pub fn new(dtype: WeightType) -> Self {
-        Self { dtype }
+        Self {
+            dtype,
+            free_memory: None,
+        }
+    }
+
+    /// Sets [`free_memory`](Self::free_memory).
+    pub fn with_free_memory(self, free_memory: Option<u64>) -> Self {
+        Self {
+            free_memory,
+            ..self
+        }
     }
 
     /// How the tensors are read for backend `B`.

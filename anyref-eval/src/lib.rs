@@ -48,6 +48,7 @@ pub use options::EvalOptions;
 pub use picture::contact_sheet;
 pub use progress::Progress;
 pub use published_page::write_page;
+pub use records::Records;
 pub use report::{report, robustness_table};
 pub use run::{Evaluated, evaluate};
 pub use score_files::{ScoreOptions, score_files};

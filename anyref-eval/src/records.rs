@@ -1,4 +1,4 @@
-//! Files of an evaluation with a record a line, which are added to and never written anew.
+//! Files with a record a line, which are added to and never written anew.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -7,11 +7,11 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::error::{Error, Result};
+use crate::error::{Error, Result};
 
 /// A file of records, open for more of them.
 #[derive(Debug)]
-pub(super) struct Records {
+pub struct Records {
     path: PathBuf,
     file: File,
 }
@@ -23,7 +23,7 @@ impl Records {
     ///
     /// # Errors
     /// When the file cannot be read or written, or a line but the last is no record.
-    pub(super) fn open<T: DeserializeOwned>(path: &Path) -> Result<(Self, Vec<T>)> {
+    pub fn open<T: DeserializeOwned>(path: &Path) -> Result<(Self, Vec<T>)> {
         let mut records = Self::append_to(path)?;
         let mut bytes = Vec::new();
         records
@@ -63,7 +63,7 @@ impl Records {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(super) fn append_to(path: &Path) -> Result<Self> {
+    pub fn append_to(path: &Path) -> Result<Self> {
         let mut options = OpenOptions::new();
         let file = options.create(true).read(true).append(true).open(path);
         Ok(Self {
@@ -76,7 +76,7 @@ impl Records {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub(super) fn add(&mut self, record: &impl Serialize) -> Result<()> {
+    pub fn add(&mut self, record: &impl Serialize) -> Result<()> {
         serde_json::to_string(record)
             .map_err(io::Error::from)
             .and_then(|line| self.file.write_all((line + "\n").as_bytes()))

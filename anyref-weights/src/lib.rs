@@ -7,6 +7,7 @@
 //!   the network.
 //! * [`load_module`] and [`save_module`]: a module from a checkpoint and back, in PyTorch's names and
 //!   layout; a load ends in a strict [`LoadReport`], which [`check_module`] gives without loading.
+//! * [`weight_memory`]: memory of the weights, before they are loaded.
 //! * [`write_checkpoint`]: tensors from anywhere into one file or shards, one at a time.
 //! * [`write_atomic`] and [`AtomicFile`]: files that are there whole or not at all.
 //! * [`protobuf`]: messages in the wire format of protocol buffers, for the few formats that need it.
@@ -36,6 +37,7 @@ mod snapshots;
 mod stable_hash;
 pub mod testing;
 mod weight_layout;
+mod weight_memory;
 mod weight_type;
 mod writer;
 
@@ -52,5 +54,6 @@ pub use save::{output_tensors, save_module};
 pub use save_options::SaveOptions;
 pub use stable_hash::StableHash;
 pub use weight_layout::with_stored_layout;
+pub use weight_memory::{WeightMemory, weight_memory};
 pub use weight_type::WeightType;
 pub use writer::write_checkpoint;

@@ -125,7 +125,7 @@ fn regex(option: &'static str, pattern: &str) -> Result<Regex> {
     })
 }
 
-fn patterns(option: &'static str, patterns: &[String]) -> Result<Vec<Regex>> {
+pub(crate) fn patterns(option: &'static str, patterns: &[String]) -> Result<Vec<Regex>> {
     patterns
         .iter()
         .map(|pattern| regex(option, pattern))
@@ -222,14 +222,7 @@ impl<'a> Filler<'a> {
     /// The type that the current parameter gets.
     fn float_type(&self) -> Option<DType> {
         let entry = self.entry()?;
-        let name = self.path.torch_name();
-        if self.wide.iter().any(|rule| rule.is_match(&name)) {
-            return Some(DType::F32);
-        }
-        match self.options.matrices {
-            Some(dtype) if self.path.is_matrix(entry.shape.len()) => Some(dtype.of(entry.dtype)),
-            _ => self.options.cast,
-        }
+        self.options.float_type(&self.path, entry, &self.wide)
     }
 
     /// The values of the current parameter, and whether they are transposed against burn's layout

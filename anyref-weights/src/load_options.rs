@@ -1,8 +1,11 @@
 //! Options of loading.
 
 use burn::tensor::DType;
+use regex::Regex;
 
 use crate::WeightType;
+use crate::checkpoint::TensorEntry;
+use crate::param_path::ParamPath;
 
 /// Entry of an import table: a regular expression on names of a published checkpoint, and its
 /// replacement (`${1}` is a group) towards the names of a module. Entries are applied in order.
@@ -52,6 +55,24 @@ impl Default for LoadOptions {
 }
 
 impl LoadOptions {
+    /// Type that a float parameter gets, with the expressions of [`wide`](Self::wide) compiled;
+    /// `None` keeps the file's.
+    pub(crate) fn float_type(
+        &self,
+        path: &ParamPath,
+        tensor: &TensorEntry,
+        wide: &[Regex],
+    ) -> Option<DType> {
+        let name = path.torch_name();
+        if wide.iter().any(|rule| rule.is_match(&name)) {
+            return Some(DType::F32);
+        }
+        match self.matrices {
+            Some(dtype) if path.is_matrix(tensor.shape.len()) => Some(dtype.of(tensor.dtype)),
+            _ => self.cast,
+        }
+    }
+
     /// Sets [`prefix`](Self::prefix).
     pub fn with_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.prefix = Some(prefix.into());

@@ -29,14 +29,19 @@ pub struct OutputArguments {
 
 #[derive(Debug, Args)]
 pub struct SegmentArguments {
-    /// The picture
-    #[arg(long, value_name = "FILE")]
-    pub image: PathBuf,
+    /// The picture; several, a folder or a pattern such as 'photos/*.jpg' are asked about one by
+    /// one, with --out
+    #[arg(long = "image", value_name = "FILE", required = true, num_args = 1..)]
+    pub images: Vec<PathBuf>,
     #[command(flatten)]
     pub references: References,
     /// A question of your own, with {1}, {2} … where the references go, in the order given
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,
+    /// Folder for the answers about many pictures: each picture with its masks drawn over it,
+    /// masks.json in COCO's format, answers.jsonl; run it again to go on
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["mask", "overlay", "explain"])]
+    pub out: Option<PathBuf>,
     /// Folder for what each `<obj>` looked at (patches, words, references) and its mask without and
     /// with refocusing
     #[arg(long, value_name = "DIR")]

@@ -1,4 +1,4 @@
-//! Options of the commands about models: `assemble` and `info`.
+//! Options of the commands about models: `assemble`, `models` and `info`.
 
 use std::path::PathBuf;
 
@@ -24,6 +24,13 @@ pub struct AssembleArguments {
     /// Largest file of weights, in megabytes
     #[arg(long, default_value_t = 4000, value_name = "N")]
     pub shard_mb: u64,
+}
+
+#[derive(Debug, Args)]
+pub struct ModelsArguments {
+    /// Print one JSON array instead of text
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

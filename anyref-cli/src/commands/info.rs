@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use crate::failure;
 use anyhow::Result;
 use anyref_audio::AudioPreprocessorConfig;
-use anyref_core::{AnyRef, AnyRefModel, BackendName, resolve_model};
+use anyref_core::{AnyRef, AnyRefModel, BackendName, MemoryEstimate, resolve_model};
 use anyref_weights::Checkpoint;
 use burn::module::Module;
 use burn::tensor::backend::Backend;
@@ -87,6 +87,14 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
         B::name(device)
     ))?;
     say(&format!("loaded in   {} ms", opened.load.as_millis()))?;
+    let needs = MemoryEstimate::new(
+        config,
+        &anyref.model,
+        &checkpoint,
+        model::weights(common),
+        device,
+    )?;
+    say(&format!("needs       {needs}"))?;
     if let Some((now, peak)) = memory() {
         say(&format!(
             "memory      {} now, {} at most",

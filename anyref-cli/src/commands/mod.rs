@@ -6,8 +6,10 @@ mod demo;
 mod describe;
 mod eval;
 mod info;
+mod models;
 mod score;
 mod segment;
+mod segment_all;
 mod tensors;
 #[cfg(feature = "train")]
 mod train;
@@ -27,6 +29,7 @@ pub fn run(common: &Common, command: &Command) -> Result<()> {
         Command::Describe(arguments) => describe::run(common, arguments),
         Command::Chat(arguments) => chat::run(common, arguments),
         Command::Info(arguments) if arguments.devices => info::devices(),
+        Command::Models(arguments) => models::run(arguments),
         Command::Score(arguments) => score::run(common, arguments),
         #[cfg(feature = "train")]
         Command::Training(command) => train::run(common, command),
@@ -49,6 +52,7 @@ fn check_model(common: &Common, command: &Command) -> Result<()> {
         Command::Assemble(_) => "an assembly, which makes one",
         #[cfg(feature = "train")]
         Command::Training(_) => "a training command, whose configuration names its model,",
+        Command::Models(_) => "the list of known models",
         Command::Info(arguments) if arguments.devices => "the list of devices",
         Command::Info(arguments) if arguments.path.is_some() => "the list of a file's tensors",
         _ => return Ok(()),

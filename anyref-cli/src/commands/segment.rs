@@ -9,22 +9,31 @@ use anyref_core::{Answer, Prompt};
 use anyref_vision::preprocess::open_image;
 use image::RgbImage;
 
+use super::segment_all;
 use crate::args::{Common, OutputArguments, ReferenceArgument, SegmentArguments};
 use crate::output::{self, Document, Run};
 use crate::overlay::Overlay;
-use crate::{explain, model, prompt};
+use crate::{explain, model, pictures, prompt};
 
 /// Runs the command.
 pub fn run(common: &Common, arguments: &SegmentArguments) -> Result<()> {
+    match pictures::single(&arguments.images) {
+        Some(path) if arguments.out.is_none() => one(common, arguments, path),
+        _ => segment_all::run(common, arguments),
+    }
+}
+
+/// Answers a question about one picture.
+fn one(common: &Common, arguments: &SegmentArguments, path: &Path) -> Result<()> {
     let start = Instant::now();
     let written = &arguments.references.0;
     let files = written.iter().flat_map(ReferenceArgument::files);
-    let files: Vec<&Path> = files.chain([&*arguments.image]).collect();
+    let files: Vec<&Path> = files.chain([path]).collect();
     check_outputs(&arguments.output, &files)?;
     if let Some(folder) = &arguments.explain {
         explain::check_apart(folder, &files, &arguments.output)?;
     }
-    let (question, image) = read(common, arguments)?;
+    let (question, image) = read(common, arguments, path)?;
     if let Some(folder) = &arguments.explain {
         fs::create_dir_all(folder).with_context(|| output::cannot_write(folder))?;
     }
@@ -38,7 +47,7 @@ pub fn run(common: &Common, arguments: &SegmentArguments) -> Result<()> {
     };
     let run = Run::new(info, start);
     let outcome = Outcome {
-        path: &arguments.image,
+        path,
         image: &image,
         prompt: &question,
         answer: &answer,
@@ -59,16 +68,16 @@ pub fn run(common: &Common, arguments: &SegmentArguments) -> Result<()> {
 
 /// Reads the question and the picture, and refuses what is bad in them before a model is opened for
 /// nothing.
-fn read(common: &Common, arguments: &SegmentArguments) -> Result<(Prompt, RgbImage)> {
+fn read(common: &Common, arguments: &SegmentArguments, path: &Path) -> Result<(Prompt, RgbImage)> {
     let written = &arguments.references.0;
     let question = Prompt {
         question: arguments.prompt.clone(),
         references: prompt::read_all(written)?,
     };
     question.segmentation()?;
-    let image = open_image(&arguments.image)?;
+    let image = open_image(path)?;
     let references = &question.references;
-    prompt::check_boxes(references, &arguments.image, &image)?;
+    prompt::check_boxes(references, path, &image)?;
     prompt::check_sounds(model::hearing(common).as_ref(), written, references)?;
     Ok((question, image))
 }

@@ -70,18 +70,27 @@ impl TensorEntry {
         ))
     }
 
+    /// Whether the values can be used where they lie in a file, if they are aligned there.
+    pub(crate) fn is_mappable(&self) -> bool {
+        let len = self.num_elements() * self.dtype.size();
+        match &self.source {
+            Source::File(stored) => {
+                let in_rows = stored.strides.is_none() && stored.file.is_on_disk();
+                in_rows && self.dtype.is_float() && len >= MAPPED
+            }
+            Source::Made(..) => false,
+        }
+    }
+
     /// The values where they lie in the file, without a copy; nothing where they must be read.
     ///
     /// # Errors
     /// When the file is too short.
     pub(crate) fn mapped(&self) -> Result<Option<TensorData>> {
-        let Source::File(stored) = &self.source else {
+        let (true, Source::File(stored)) = (self.is_mappable(), &self.source) else {
             return Ok(None);
         };
         let len = self.num_elements() * self.dtype.size();
-        if stored.strides.is_some() || !self.dtype.is_float() || len < MAPPED {
-            return Ok(None);
-        }
         let bytes = stored.file.mapped(stored.offset, len)?;
         let aligned =
             |bytes: &bytes::Bytes| (bytes.as_ptr() as usize).is_multiple_of(self.dtype.size());

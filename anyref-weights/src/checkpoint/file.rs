@@ -102,6 +102,11 @@ impl DataFile {
         }
     }
 
+    /// Whether it is a file and not the content of one.
+    pub(super) fn is_on_disk(&self) -> bool {
+        matches!(self.source, Source::Disk { .. })
+    }
+
     /// `len` bytes at `offset` where they lie in the file, which is mapped into memory; nothing
     /// where that cannot be had. They are loaded when they are first touched, and the system may
     /// drop them again.

@@ -1,0 +1,217 @@
+//! Models that are known to work, with their size, memory and licence.
+
+use serde::Serialize;
+
+use crate::reference::ReferenceKind;
+
+/// A published model, or parts that make one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct KnownModel {
+    /// Short name.
+    pub name: &'static str,
+    /// Argument of `--model`, or of the command that takes it; empty for the built-in model.
+    pub location: &'static str,
+    /// Answers that it gives.
+    pub answers: &'static str,
+    /// Bytes to download, with the parts that it leaves to other repositories; reckoned from the
+    /// sizes of its parts, not read from the hub.
+    pub download: u64,
+    /// Memory on the processor with weights in the type of their files, in bytes; reckoned, as
+    /// [`MemoryEstimate`](crate::MemoryEstimate) does.
+    pub memory: u64,
+    /// Kinds of references that it was trained on.
+    pub native: &'static [ReferenceKind],
+    /// Kinds that are turned into words or prompts of SAM for it.
+    pub bridged: &'static [ReferenceKind],
+    /// Whether it takes points.
+    pub points: bool,
+    /// Licences of its weights and of those that they derive from.
+    pub licence: &'static str,
+    /// Checks that were made in this repository.
+    pub checked: &'static str,
+    /// Checks that were not.
+    pub unchecked: &'static str,
+}
+
+use ReferenceKind::{Audio, Box, Image, Text};
+
+/// Licence of LISA's weights.
+const LISA_LICENCE: &str = "code Apache-2.0; weights derive from LLaMA (LLaMA's own licence, \
+    non-commercial in its first version), LLaVA and CLIP";
+const LISA_2_LICENCE: &str =
+    "code Apache-2.0; weights derive from LLaMA 2 (its community licence), LLaVA and CLIP";
+const SAM_LICENCE: &str = "Apache-2.0";
+const LLAVA_LICENCE: &str = "weights derive from LLaMA or LLaMA 2 and CLIP: their licences apply";
+
+const LISA_CHECKED: &str =
+    "whole path on small random weights in the published layout, against the published formulas";
+const SAM_CHECKED: &str =
+    "image encoder and mask decoder in full size with random weights, against transformers";
+const NOT_DOWNLOADED: &str = "the published weights: they could not be downloaded here";
+
+/// All of them, smallest first in each family.
+pub const KNOWN_MODELS: &[KnownModel] = &[
+    KnownModel {
+        name: "nano",
+        location: "",
+        answers: "words and masks, of the stamps that it was trained on alone",
+        download: 0,
+        memory: 83_000_000,
+        native: &[Text, Box, Image, Audio],
+        bridged: &[],
+        points: false,
+        licence: "as this project; trained on Tux Paint's stamps (assets/nano/README.md)",
+        checked: "accuracy on held-out scenes, every command",
+        unchecked: "",
+    },
+    KnownModel {
+        name: "LISA-7B",
+        location: "hf://xinlai/LISA-7B-v1",
+        answers: "words and masks of anything, with reasoning",
+        download: 16_500_000_000,
+        memory: 17_000_000_000,
+        native: &[Text],
+        bridged: &[Box, Image, Audio],
+        points: false,
+        licence: LISA_LICENCE,
+        checked: LISA_CHECKED,
+        unchecked: NOT_DOWNLOADED,
+    },
+    KnownModel {
+        name: "LISA-7B explanatory",
+        location: "hf://xinlai/LISA-7B-v1-explanatory",
+        answers: "as LISA-7B, and explains why",
+        download: 16_500_000_000,
+        memory: 17_000_000_000,
+        native: &[Text],
+        bridged: &[Box, Image, Audio],
+        points: false,
+        licence: LISA_LICENCE,
+        checked: LISA_CHECKED,
+        unchecked: NOT_DOWNLOADED,
+    },
+    KnownModel {
+        name: "LISA-13B",
+        location: "hf://xinlai/LISA-13B-llama2-v1",
+        answers: "words and masks of anything, with reasoning",
+        download: 29_100_000_000,
+        memory: 30_000_000_000,
+        native: &[Text],
+        bridged: &[Box, Image, Audio],
+        points: false,
+        licence: LISA_2_LICENCE,
+        checked: "shapes alone",
+        unchecked: NOT_DOWNLOADED,
+    },
+    KnownModel {
+        name: "LISA-13B explanatory",
+        location: "hf://xinlai/LISA-13B-llama2-v1-explanatory",
+        answers: "as LISA-13B, and explains why",
+        download: 29_100_000_000,
+        memory: 30_000_000_000,
+        native: &[Text],
+        bridged: &[Box, Image, Audio],
+        points: false,
+        licence: LISA_2_LICENCE,
+        checked: "shapes alone",
+        unchecked: NOT_DOWNLOADED,
+    },
+    KnownModel {
+        name: "SAM ViT-B",
+        location: "hf://facebook/sam-vit-base",
+        answers: "masks alone",
+        download: 375_000_000,
+        memory: 600_000_000,
+        native: &[Box],
+        bridged: &[],
+        points: true,
+        licence: SAM_LICENCE,
+        checked: SAM_CHECKED,
+        unchecked: NOT_DOWNLOADED,
+    },
+    KnownModel {
+        name: "SAM ViT-L",
+        location: "hf://facebook/sam-vit-large",
+        answers: "masks alone",
+        download: 1_250_000_000,
+        memory: 1_500_000_000,
+        native: &[Box],
+        bridged: &[],
+        points: true,
+        licence: SAM_LICENCE,
+        checked: "shapes alone",
+        unchecked: NOT_DOWNLOADED,
+    },
+    KnownModel {
+        name: "SAM ViT-H",
+        location: "hf://facebook/sam-vit-huge",
+        answers: "masks alone",
+        download: 2_560_000_000,
+        memory: 2_900_000_000,
+        native: &[Box],
+        bridged: &[],
+        points: true,
+        licence: SAM_LICENCE,
+        checked: SAM_CHECKED,
+        unchecked: NOT_DOWNLOADED,
+    },
+    KnownModel {
+        name: "LLaVA-Lightning-7B",
+        location: "hf://liuhaotian/LLaVA-Lightning-7B-v1-1",
+        answers: "a language model for `anyref assemble --llm` and for files of parts; no masks by itself",
+        download: 13_500_000_000,
+        memory: 15_200_000_000,
+        native: &[Text],
+        bridged: &[],
+        points: false,
+        licence: LLAVA_LICENCE,
+        checked: "layout of its authors, in full size with random weights",
+        unchecked: NOT_DOWNLOADED,
+    },
+    KnownModel {
+        name: "LLaVA-1.5-7B",
+        location: "hf://llava-hf/llava-1.5-7b-hf",
+        answers: "a language model for `anyref assemble --llm` and for files of parts; no masks by itself",
+        download: 14_100_000_000,
+        memory: 15_300_000_000,
+        native: &[Text],
+        bridged: &[],
+        points: false,
+        licence: LLAVA_LICENCE,
+        checked: "layout of transformers, on small random weights",
+        unchecked: NOT_DOWNLOADED,
+    },
+    KnownModel {
+        name: "parts of AnyRef-7B",
+        location: "a file of parts: hf://openai/clip-vit-large-patch14, hf://facebook/sam-vit-huge, \
+            imagebind_huge.pth, hf://liuhaotian/LLaVA-Lightning-7B-v1-1",
+        answers: "nothing of use until it is trained: nobody published AnyRef's weights",
+        download: 22_600_000_000,
+        memory: 18_000_000_000,
+        native: &[Text, Box, Image, Audio],
+        bridged: &[],
+        points: false,
+        licence: "those of its parts; ImageBind's is CC-BY-NC 4.0, non-commercial",
+        checked: "each part in full size with random weights, and the whole",
+        unchecked: "the published parts: they could not be downloaded here",
+    },
+];
+
+impl KnownModel {
+    /// Largest known model of words and masks, outside of the program, that fits into `free` bytes.
+    pub fn that_fits(free: u64) -> Option<&'static Self> {
+        let models = KNOWN_MODELS.iter().filter(|model| {
+            model.location.starts_with("hf://")
+                && model.native.contains(&Text)
+                && model.bridged.contains(&Box)
+        });
+        models
+            .filter(|model| model.memory <= free)
+            .max_by_key(|model| (model.memory, std::cmp::Reverse(model.name.len())))
+    }
+
+    /// Whether it has an address on the hub.
+    pub fn on_hub(&self) -> bool {
+        self.location.starts_with("hf://")
+    }
+}
