@@ -1,5 +1,6 @@
 //! The model with what it needs besides its network.
 
+use anyref_audio::AudioPreprocessorConfig;
 use anyref_llm::GenerationConfig;
 use anyref_llm::tokenizer::Tokenizer;
 use anyref_ops::{DeviceWatch, on_processor};
@@ -96,6 +97,13 @@ impl<B: Backend> AnyRef<B> {
     pub(crate) fn device_checked(&self, answer: Result<Answer>) -> Result<Answer> {
         self.check_device()?;
         answer
+    }
+
+    /// Pre-processing of sounds, for a model that hears or whose sounds are put into words.
+    pub fn sound_preprocessor(&self) -> Option<&AudioPreprocessorConfig> {
+        let own = self.config.audio.as_ref().map(|audio| &audio.preprocessor);
+        let labelled = self.sounds.as_ref();
+        own.or(labelled.map(|sounds| sounds.preprocessor().config()))
     }
 
     /// Ids of the special tokens.

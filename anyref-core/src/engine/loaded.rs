@@ -55,11 +55,7 @@ impl OnDevice for Load<'_> {
             backend: options.backend,
             device: B::name(device),
             parts: parts(&anyref.model),
-            audio: anyref
-                .config
-                .audio
-                .as_ref()
-                .map(|audio| audio.preprocessor.clone()),
+            audio: anyref.sound_preprocessor().cloned(),
             load: start.elapsed(),
         };
         static LOADED: AtomicU64 = AtomicU64::new(0);

@@ -16,7 +16,7 @@ use crate::parts::{copied, published};
 
 const TOLERANCE: f64 = 1e-4;
 
-fn lisa(folder: &Path) -> anyref_core::Result<AnyRef<TestBackend>> {
+pub fn lisa(folder: &Path) -> anyref_core::Result<AnyRef<TestBackend>> {
     let companions = Companions {
         clip: Some(published("clip")),
         ..Companions::default()

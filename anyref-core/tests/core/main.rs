@@ -6,6 +6,7 @@ mod answers;
 mod assemble;
 mod automatic_masks;
 mod batch;
+mod bridge;
 mod candidates;
 mod chat;
 mod common;
