@@ -104,8 +104,9 @@ pub use prompt::{DESCRIBE_QUESTION, Prompt, Question, next_placeholder};
 pub use prompt_config::{PromptConfig, QuestionForm};
 pub use reference::{Reference, ReferenceImage, ReferenceKind};
 pub use sam::{
-    AutomaticMask, AutomaticMaskConfig, LowResMask, MaskCandidate, MaskPrediction, MaskPrompt,
-    Multimask, OnPoints, Point, PointMasks, SamConfig, SamModel, SamPicture, automatic_masks,
+    AutomaticMask, AutomaticMaskConfig, EarlierMask, LowResMask, MaskCandidate, MaskPrediction,
+    MaskPrompt, Multimask, OnPoints, Point, PointMasks, SamConfig, SamModel, SamPicture,
+    automatic_masks, published_sam,
 };
 pub use special_tokens::SpecialTokens;
 pub use splice::{ReferenceBank, Spliced, splice, splice_left};
