@@ -3,7 +3,9 @@
 mod answer;
 pub mod benchmark;
 mod evaluate;
+mod masks;
 mod model;
+mod points;
 mod references;
 mod score;
 #[cfg(feature = "train")]
@@ -19,7 +21,9 @@ pub use answer::{
     ChatArguments, DemoArguments, DescribeArguments, OutputArguments, SegmentArguments,
 };
 pub use evaluate::EvalArguments;
+pub use masks::MasksArguments;
 pub use model::{AssembleArguments, InfoArguments, ModelsArguments};
+pub use points::PointArguments;
 pub use references::ReferenceArgument;
 pub use score::{CaptionPrograms, ScoreArguments};
 
@@ -36,8 +40,9 @@ pub struct Arguments {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub struct Common {
-    /// Model folder, also of a LISA as published, a .json file that names published parts, or
-    /// hf://org/name [default: the built-in nano]
+    /// Model folder, also of a LISA as published, a SAM by itself (the authors' .pth or a
+    /// transformers folder), a .json file that names published parts, or hf://org/name [default:
+    /// the built-in nano]
     #[arg(long, global = true, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
     /// CLIP's folder, for a model that leaves its picture encoder to another repository, as LISA does
@@ -109,6 +114,8 @@ pub enum Command {
     Demo(DemoArguments),
     /// Masks of what the references mean
     Segment(SegmentArguments),
+    /// Every mask of a picture, by SAM and a grid of points
+    Masks(MasksArguments),
     /// Words for what is in a box
     Describe(DescribeArguments),
     /// Several turns about one picture; references come in by /box, /image and /audio

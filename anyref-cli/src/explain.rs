@@ -102,6 +102,7 @@ fn sheet(image: &RgbImage, references: &[Reference], explanation: &Explanation) 
     let looked = Overlay {
         masks: &[],
         references,
+        points: &[],
         question: "where <obj> looked",
         answer: &shares(explanation),
     };
@@ -109,6 +110,7 @@ fn sheet(image: &RgbImage, references: &[Reference], explanation: &Explanation) 
         let overlay = Overlay {
             masks: std::slice::from_ref(mask),
             references: &[],
+            points: &[],
             question,
             answer,
         };

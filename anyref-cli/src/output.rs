@@ -39,8 +39,9 @@ pub struct Document<'a> {
     timing_ms: TimingDocument,
 }
 
+/// A mask in a document.
 #[derive(Debug, Serialize)]
-struct MaskDocument {
+pub struct MaskDocument {
     size: [usize; 2],
     counts: String,
     area: u64,
@@ -140,7 +141,8 @@ impl<'a> Document<'a> {
 }
 
 impl MaskDocument {
-    fn new(mask: &Mask) -> Self {
+    /// The document of a mask.
+    pub fn new(mask: &Mask) -> Self {
         Self {
             size: mask.rle.size(),
             counts: mask.rle.to_compressed(),
@@ -343,6 +345,11 @@ pub fn check_writable(path: &Path) -> Result<()> {
             path.display()
         );
     }
+    check_place(path)
+}
+
+/// Refuses a file that is a folder or in none.
+pub fn check_place(path: &Path) -> Result<()> {
     if path.is_dir() {
         bail!(
             "cannot write {}: it is a folder, give a file name",

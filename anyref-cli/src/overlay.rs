@@ -1,6 +1,6 @@
 //! Pictures with masks, boxes and words over them.
 
-use anyref_core::{Mask, Reference};
+use anyref_core::{Mask, Point, Reference};
 use image::imageops::{self, FilterType};
 use image::{Rgb, RgbImage};
 
@@ -21,6 +21,8 @@ const STRIP: Rgb<u8> = Rgb([26, 28, 34]);
 const QUESTION: Rgb<u8> = Rgb([170, 176, 190]);
 const ANSWER: Rgb<u8> = Rgb([255, 255, 255]);
 const BOX: Rgb<u8> = Rgb([255, 255, 255]);
+const CLICK_ON: Rgb<u8> = Rgb([0, 170, 60]);
+const CLICK_OFF: Rgb<u8> = Rgb([210, 0, 30]);
 const WAVE: Rgb<u8> = Rgb([120, 220, 255]);
 /// Share of a mask's colour over the picture.
 const OPACITY: f32 = 0.42;
@@ -42,6 +44,8 @@ pub struct Overlay<'a> {
     pub masks: &'a [Mask],
     /// What the question refers with: boxes are drawn in the picture, pictures and sounds below it.
     pub references: &'a [Reference],
+    /// Clicks on and off an object.
+    pub points: &'a [Point],
     /// The question, in words.
     pub question: &'a str,
     /// The answer.
@@ -69,6 +73,9 @@ impl Overlay<'_> {
             if let Reference::Box(corners) = reference {
                 frame(&mut scene, corners.map(|at| at * factor as f32), factor);
             }
+        }
+        for point in self.points {
+            dot(&mut scene, point, factor);
         }
         let strip = self.strip(width.max(MIN_WIDTH), factor.max(long_side(picture) / 1024));
         let mut sheet = RgbImage::from_pixel(strip.width(), height + strip.height(), STRIP);
@@ -209,6 +216,26 @@ fn frame(scene: &mut RgbImage, corners: [f32; 4], factor: u32) {
     }
 }
 
+/// Draws a click as a disc, green on the object and red off it, ringed in white.
+fn dot(scene: &mut RgbImage, point: &Point, factor: u32) {
+    let centre = [point.x, point.y].map(|at| (at + 0.5) * factor as f32 - 0.5);
+    let radius = (long_side(scene) as f32 / 100.0).max(3.0);
+    let reach = |at: f32, limit: u32| {
+        let first = (at - radius).ceil().max(0.0) as u32;
+        first..((at + radius).floor().max(-1.0) + 1.0).min(limit as f32) as u32
+    };
+    let colour = if point.on { CLICK_ON } else { CLICK_OFF };
+    for y in reach(centre[1], scene.height()) {
+        for x in reach(centre[0], scene.width()) {
+            let distance = (x as f32 - centre[0]).hypot(y as f32 - centre[1]);
+            if distance <= radius {
+                let ring = distance > radius * 0.65;
+                scene.put_pixel(x, y, if ring { BOX } else { colour });
+            }
+        }
+    }
+}
+
 /// The course of a sound.
 fn wave(samples: &[f32], [width, height]: [u32; 2]) -> RgbImage {
     let mut picture = RgbImage::from_pixel(width, height, Rgb([12, 13, 16]));
@@ -247,6 +274,7 @@ mod tests {
         let overlay = Overlay {
             masks: &[mask],
             references: &[],
+            points: &[],
             question: "?",
             answer: ".",
         };
@@ -267,6 +295,7 @@ mod tests {
         let overlay = Overlay {
             masks: &[],
             references: &boxes,
+            points: &[],
             question: "?",
             answer: ".",
         };
@@ -281,6 +310,24 @@ mod tests {
     }
 
     #[test]
+    fn clicks_are_dots_on_and_off_the_object() {
+        let picture = RgbImage::from_pixel(40, 30, Rgb([100; 3]));
+        let click = |x, y, on| Point { x, y, on };
+        let overlay = Overlay {
+            masks: &[],
+            references: &[],
+            points: &[click(10.0, 5.0, true), click(39.0, 29.0, false)],
+            question: "?",
+            answer: ".",
+        };
+        let drawn = overlay.draw_enlarged(&picture, 1);
+        assert_eq!(drawn.get_pixel(10, 5), &CLICK_ON);
+        assert_eq!(drawn.get_pixel(39, 29), &CLICK_OFF);
+        assert_eq!(drawn.get_pixel(13, 5), &BOX);
+        assert_eq!(drawn.get_pixel(20, 15), picture.get_pixel(20, 15));
+    }
+
+    #[test]
     fn any_size_can_be_drawn() {
         for (width, height) in [(1, 1), (3000, 3), (3, 3000)] {
             let picture = RgbImage::new(width, height);
@@ -288,6 +335,7 @@ mod tests {
             let overlay = Overlay {
                 masks: &[],
                 references: &boxes,
+                points: &[],
                 question: "what is this?",
                 answer: "a line.",
             };

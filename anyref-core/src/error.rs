@@ -118,6 +118,11 @@ pub enum Error {
     /// The model was built without an audio encoder.
     #[error("this model has no audio encoder: use a model whose config has `audio`")]
     NoAudioEncoder,
+    /// The model is a SAM alone.
+    #[error(
+        "this model has no language model: point with --point or --box, or use a model that has one"
+    )]
+    NoLanguageModel,
     /// A mask of another size than its picture.
     #[error(
         "the reference mask is {mask:?} and its picture {image:?} (width, height): make them equal"

@@ -109,8 +109,9 @@ pub use prompt::{DESCRIBE_QUESTION, Prompt, Question, next_placeholder};
 pub use prompt_config::{PromptConfig, QuestionForm};
 pub use reference::{Reference, ReferenceImage, ReferenceKind};
 pub use sam::{
-    AutomaticMask, AutomaticMaskConfig, LowResMask, MaskCandidate, MaskPrediction, MaskPrompt,
-    Multimask, OnPoints, Point, PointMasks, SamConfig, SamModel, SamPicture, automatic_masks,
+    AutomaticMask, AutomaticMaskConfig, EarlierMask, LowResMask, MaskCandidate, MaskPrediction,
+    MaskPrompt, Multimask, OnPoints, Point, PointMasks, SamConfig, SamModel, SamPicture,
+    automatic_masks, published_sam,
 };
 pub use sound_labels::{
     SoundLabel, SoundLabeller, SoundLabellerFiles, SoundLabellerOptions, SoundRanking,

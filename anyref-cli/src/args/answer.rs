@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::points::PointArguments;
 use super::references::References;
 
 #[derive(Debug, Args)]
@@ -35,6 +36,8 @@ pub struct SegmentArguments {
     pub images: Vec<PathBuf>,
     #[command(flatten)]
     pub references: References,
+    #[command(flatten)]
+    pub clicks: PointArguments,
     /// A question of your own, with {1}, {2} … where the references go, in the order given
     #[arg(long, value_name = "TEXT")]
     pub prompt: Option<String>,

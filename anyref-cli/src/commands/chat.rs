@@ -136,6 +136,7 @@ pub fn run(common: &Common, arguments: &ChatArguments) -> Result<()> {
                             let overlay = Overlay {
                                 masks: &answer.masks,
                                 references: &question.references,
+                                points: &[],
                                 question: &prompt::readable(&question),
                                 answer: &answer.text,
                             };

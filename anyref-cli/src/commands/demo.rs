@@ -78,6 +78,7 @@ fn answer_task(
     let overlay = Overlay {
         masks: &answer.masks,
         references: &question.references,
+        points: &[],
         question: &readable,
         answer: &answer.text,
     };

@@ -31,8 +31,10 @@ pub fn run(common: &Common, arguments: &DescribeArguments) -> Result<()> {
         path: &arguments.image,
         image: &image,
         prompt: &question,
+        points: &[],
         answer: &answer,
         wants_masks: wants_mask,
+        speaks: true,
     };
     show(common, &arguments.output, &outcome, run)
 }

@@ -2,10 +2,12 @@
 
 mod assemble;
 mod chat;
+mod clicks;
 mod demo;
 mod describe;
 mod eval;
 mod info;
+mod masks;
 mod models;
 mod score;
 mod segment;
@@ -26,6 +28,7 @@ pub fn run(common: &Common, command: &Command) -> Result<()> {
     match command {
         Command::Demo(arguments) => demo::run(common, arguments),
         Command::Segment(arguments) => segment::run(common, arguments),
+        Command::Masks(arguments) => masks::run(common, arguments),
         Command::Describe(arguments) => describe::run(common, arguments),
         Command::Chat(arguments) => chat::run(common, arguments),
         Command::Info(arguments) if arguments.devices => info::devices(),

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use anyref_core::{Answer, Prompt};
+use anyref_core::{Answer, Point, Prompt};
 use anyref_vision::preprocess::open_image;
 use image::RgbImage;
 
-use super::segment_all;
+use super::{clicks, segment_all};
 use crate::args::{Common, OutputArguments, ReferenceArgument, SegmentArguments};
 use crate::output::{self, Document, Run};
 use crate::overlay::Overlay;
@@ -18,6 +18,7 @@ use crate::{explain, model, pictures, prompt};
 /// Runs the command.
 pub fn run(common: &Common, arguments: &SegmentArguments) -> Result<()> {
     match pictures::single(&arguments.images) {
+        Some(path) if arguments.clicks.given() => clicks::run(common, arguments, path),
         Some(path) if arguments.out.is_none() => one(common, arguments, path),
         _ => segment_all::run(common, arguments),
     }
@@ -38,6 +39,9 @@ fn one(common: &Common, arguments: &SegmentArguments, path: &Path) -> Result<()>
         fs::create_dir_all(folder).with_context(|| output::cannot_write(folder))?;
     }
     let engine = model::engine(common)?;
+    if !engine.info().speaks() {
+        return clicks::boxes_alone(common, arguments, &*engine, (path, &image), start);
+    }
     let info = engine.info();
     prompt::check_sounds(info.audio.as_ref(), written, &question.references)?;
     let picture = engine.encode(&image)?;
@@ -50,8 +54,10 @@ fn one(common: &Common, arguments: &SegmentArguments, path: &Path) -> Result<()>
         path,
         image: &image,
         prompt: &question,
+        points: &[],
         answer: &answer,
         wants_masks: true,
+        speaks: true,
     };
     show(common, &arguments.output, &outcome, run)?;
     let Some(folder) = &arguments.explain else {
@@ -90,10 +96,14 @@ pub struct Outcome<'a> {
     pub image: &'a RgbImage,
     /// The question.
     pub prompt: &'a Prompt,
+    /// Clicks, which the question does not have.
+    pub points: &'a [Point],
     /// The answer.
     pub answer: &'a Answer,
     /// Whether masks were asked for.
     pub wants_masks: bool,
+    /// Whether a language model answered.
+    pub speaks: bool,
 }
 
 /// Refuses outputs that cannot be written, or would replace one of the `inputs`, before anything is
@@ -124,6 +134,7 @@ pub fn show(
         let overlay = Overlay {
             masks: &answer.masks,
             references: &outcome.prompt.references,
+            points: outcome.points,
             question: &prompt::readable(outcome.prompt),
             answer: &answer.text,
         };
@@ -138,7 +149,7 @@ pub fn show(
     if arguments.json {
         return output::say(&Document::new(answer, run).to_json()?);
     }
-    if !answer.text.is_empty() || answer.bridges.is_empty() {
+    if outcome.speaks && (!answer.text.is_empty() || answer.bridges.is_empty()) {
         output::say(&answer.text)?;
     }
     for (index, mask) in answer.masks.iter().enumerate() {

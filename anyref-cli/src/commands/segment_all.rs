@@ -80,6 +80,13 @@ struct PassedOver {
 /// read or asked about is named and passed over, and makes the run fail at its end.
 pub fn run(common: &Common, arguments: &SegmentArguments) -> Result<()> {
     let found = pictures::find(&arguments.images)?;
+    if arguments.clicks.given() {
+        bail!(
+            "--point, --refine and --multimask are about one picture, and {} are {}",
+            described(&arguments.images),
+            found.len()
+        );
+    }
     let Some(out) = &arguments.out else {
         bail!(
             "{} are {} pictures: give a folder for their masks by --out DIR",
@@ -283,6 +290,7 @@ impl Run<'_> {
         let drawn = Overlay {
             masks: &answer.masks,
             references: &self.question.references,
+            points: &[],
             question: &self.words,
             answer: &answer.text,
         };

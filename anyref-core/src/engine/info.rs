@@ -6,8 +6,12 @@ use anyref_audio::AudioPreprocessorConfig;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, backend::Backend};
 
+use crate::SamModel;
 use crate::backend::BackendName;
 use crate::model::AnyRefModel;
+
+/// Name of the language model among the parts.
+const LANGUAGE_MODEL: &str = "llm";
 
 /// A part of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +47,11 @@ impl EngineInfo {
         self.audio.is_some()
     }
 
+    /// Whether questions are answered in words; else it makes masks for points and boxes alone.
+    pub fn speaks(&self) -> bool {
+        self.parts.iter().any(|part| part.name == LANGUAGE_MODEL)
+    }
+
     /// Memory of all parameters, in bytes.
     pub fn bytes(&self) -> u64 {
         self.parts.iter().map(|part| part.bytes).sum()
@@ -67,12 +76,21 @@ pub(super) fn parts<B: Backend>(model: &AnyRefModel<B>) -> Vec<PartInfo> {
             .box_projector
             .as_ref()
             .map(|m| part("box_projector", m)),
-        Some(part("llm", &model.llm)),
+        Some(part(LANGUAGE_MODEL, &model.llm)),
         Some(part("text_hidden_fcs", &model.text_hidden_fcs)),
         Some(part("prompt_encoder", &model.prompt_encoder)),
         Some(part("mask_decoder", &model.mask_decoder)),
     ];
     parts.into_iter().flatten().collect()
+}
+
+/// The parts of a SAM alone.
+pub(super) fn sam_parts<B: Backend>(sam: &SamModel<B>) -> Vec<PartInfo> {
+    vec![
+        part("image_encoder", &sam.image_encoder),
+        part("prompt_encoder", &sam.prompt_encoder),
+        part("mask_decoder", &sam.mask_decoder),
+    ]
 }
 
 fn part<B: Backend>(name: &'static str, module: &impl Module<B>) -> PartInfo {

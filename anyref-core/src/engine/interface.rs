@@ -12,6 +12,9 @@ use super::picture::EncodedPicture;
 use crate::conversation::{Goal, History};
 use crate::explain::Explanation;
 use crate::observer::{Cancel, OnText, unobserved};
+use crate::sam::{
+    AutomaticMask, AutomaticMaskConfig, MaskPrediction, MaskPrompt, Multimask, OnPoints,
+};
 use crate::{Answer, Prompt, Result};
 
 /// A result to come, from any thread. Dropped, it computes no further.
@@ -126,6 +129,30 @@ pub trait Engine: Debug + Send + Sync {
         on_text: &'a mut (dyn FnMut(&str) -> ControlFlow<()> + Send),
         cancel: &'a Cancel,
     ) -> EngineFuture<'a, Result<Answer>>;
+
+    /// Masks for points, boxes and earlier masks in a picture, by the model's own SAM.
+    ///
+    /// # Errors
+    /// As [`SamModel::predict`](crate::SamModel::predict), and when the picture is another engine's.
+    fn prompt_masks_async<'a>(
+        &'a self,
+        picture: &'a EncodedPicture,
+        prompts: &'a [MaskPrompt],
+        multimask: Multimask,
+    ) -> EngineFuture<'a, Result<Vec<MaskPrediction>>>;
+
+    /// Every mask of a picture, by the model's own SAM; `on_points` is told how many points of how
+    /// many were asked.
+    ///
+    /// # Errors
+    /// As [`automatic_masks`](crate::automatic_masks).
+    fn automatic_masks_async<'a>(
+        &'a self,
+        image: &'a RgbImage,
+        config: &'a AutomaticMaskConfig,
+        on_points: OnPoints<'a>,
+        cancel: &'a Cancel,
+    ) -> EngineFuture<'a, Result<Vec<AutomaticMask>>>;
 }
 
 impl dyn Engine + '_ {
@@ -184,6 +211,32 @@ impl dyn Engine + '_ {
         on_text: &mut (dyn FnMut(&str) -> ControlFlow<()> + Send),
     ) -> Result<Answer> {
         read_sync(self.chat_async(dialogue, prompt, on_text, &Cancel::new()))
+    }
+
+    /// Masks for points, boxes and earlier masks in a picture.
+    ///
+    /// # Errors
+    /// As [`prompt_masks_async`](Engine::prompt_masks_async).
+    pub fn prompt_masks(
+        &self,
+        picture: &EncodedPicture,
+        prompts: &[MaskPrompt],
+        multimask: Multimask,
+    ) -> Result<Vec<MaskPrediction>> {
+        read_sync(self.prompt_masks_async(picture, prompts, multimask))
+    }
+
+    /// Every mask of a picture.
+    ///
+    /// # Errors
+    /// As [`automatic_masks_async`](Engine::automatic_masks_async).
+    pub fn automatic_masks(
+        &self,
+        image: &RgbImage,
+        config: &AutomaticMaskConfig,
+        on_points: OnPoints<'_>,
+    ) -> Result<Vec<AutomaticMask>> {
+        read_sync(self.automatic_masks_async(image, config, on_points, &Cancel::new()))
     }
 
     fn ask(&self, picture: &EncodedPicture, prompt: &Prompt, goal: Goal) -> Result<Answer> {

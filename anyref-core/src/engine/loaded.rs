@@ -1,102 +1,37 @@
-//! A model on a device as an engine.
+//! A model with a language model as an engine.
 
-use std::future::poll_fn;
 use std::ops::ControlFlow;
-use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::Poll;
 
-use anyref_ops::{DeviceFailure, DeviceWatch, on_processor};
+use anyref_ops::DeviceFailure;
 use burn::tensor::backend::Backend;
 use image::RgbImage;
-use web_time::Instant;
 
-use super::info::{EngineInfo, parts};
+use super::held::Held;
+use super::info::EngineInfo;
 use super::interface::{Dialogue, Engine, EngineFuture, Request};
-use super::options::EngineOptions;
 use super::picture::EncodedPicture;
-use crate::backend::OnDevice;
-
 use crate::explain::Explanation;
 use crate::observer::{Cancel, OnText};
+use crate::sam::{
+    AutomaticMask, AutomaticMaskConfig, MaskPrediction, MaskPrompt, Multimask, OnPoints,
+    automatic_masks,
+};
 use crate::{Answer, AnyRef, Prompt, Result};
 
-/// Loads a model onto a device.
-///
-/// # Errors
-/// When the backend does not start, the model is missing or damaged, an option is out of its range,
-/// or the device fails meanwhile.
-pub fn load_engine(options: &EngineOptions) -> Result<Box<dyn Engine>> {
-    options.backend.dispatch(options.device, Load(options))?
-}
-
-/// Loading on its way to a backend.
-struct Load<'a>(&'a EngineOptions);
-
-impl OnDevice for Load<'_> {
-    type Output = Result<Box<dyn Engine>>;
-
-    fn run<B: Backend>(self, device: &B::Device) -> Self::Output {
-        let start = Instant::now();
-        let options = self.0;
-        let watch = (!on_processor::<B>()).then(DeviceWatch::start);
-        let load = || -> Result<AnyRef<B>> {
-            let mut anyref = options
-                .model
-                .load(&options.companions, options.weights, device)?;
-            options.answers.apply(&mut anyref)?;
-            Ok(anyref)
-        };
-        let anyref = match &watch {
-            Some(watch) => watch.run(load)?,
-            None => load(),
-        }?;
-        let info = EngineInfo {
-            model: anyref.config.name.clone(),
-            backend: options.backend,
-            device: B::name(device),
-            parts: parts(&anyref.model),
-            audio: anyref.sound_preprocessor().cloned(),
-            load: start.elapsed(),
-        };
-        static LOADED: AtomicU64 = AtomicU64::new(0);
-        Ok(Box::new(Loaded {
-            anyref,
-            info,
-            number: LOADED.fetch_add(1, Ordering::Relaxed),
-            watch,
-        }))
-    }
-}
-
-/// The model, and the watch of its device where it is not the processor.
+/// A model with a language model, on a device.
 #[derive(Debug)]
-struct Loaded<B: Backend> {
-    anyref: AnyRef<B>,
-    info: EngineInfo,
-    /// Tells this engine's pictures from those of others.
-    number: u64,
-    watch: Option<DeviceWatch>,
+pub(super) struct Loaded<B: Backend> {
+    pub(super) anyref: AnyRef<B>,
+    pub(super) info: EngineInfo,
+    pub(super) held: Held,
 }
 
 impl<B: Backend> Loaded<B> {
-    /// A future whose result counts only if the device does not fail meanwhile.
     fn watched<'a, T: 'a>(
         &'a self,
         future: impl Future<Output = T> + Send + 'a,
     ) -> impl Future<Output = Result<T, DeviceFailure>> + Send + 'a {
-        let mut future = Box::pin(future);
-        poll_fn(move |context| match &self.watch {
-            None => future.as_mut().poll(context).map(Ok),
-            Some(watch) => {
-                let polled = watch
-                    .check()
-                    .and_then(|()| watch.run(|| future.as_mut().poll(context)));
-                match polled {
-                    Ok(polled) => polled.map(Ok),
-                    Err(failure) => Poll::Ready(Err(failure)),
-                }
-            }
-        })
+        self.held.watched(future)
     }
 }
 
@@ -106,10 +41,7 @@ impl<B: Backend> Engine for Loaded<B> {
     }
 
     fn check(&self) -> Result<()> {
-        match &self.watch {
-            Some(watch) => Ok(watch.check()?),
-            None => Ok(()),
-        }
+        Ok(self.held.check()?)
     }
 
     fn encode_async<'a>(
@@ -127,7 +59,7 @@ impl<B: Backend> Engine for Loaded<B> {
         });
         Box::pin(async move {
             let pictures = encoded.await??.into_iter();
-            let number = self.number;
+            let number = self.held.number;
             Ok(pictures
                 .map(|one| EncodedPicture::new(one, number))
                 .collect())
@@ -142,7 +74,7 @@ impl<B: Backend> Engine for Loaded<B> {
     ) -> EngineFuture<'a, Vec<Result<Answer>>> {
         let answers = self.watched(async move {
             let questions = requests.iter().map(|request| {
-                let picture = request.picture.of::<B>(self.number)?;
+                let picture = request.picture.of::<B>(self.held.number)?;
                 Ok((picture, request.prompt, request.goal))
             });
             self.anyref
@@ -167,7 +99,7 @@ impl<B: Backend> Engine for Loaded<B> {
         cancel: &'a Cancel,
     ) -> EngineFuture<'a, Result<(Answer, Vec<Explanation>)>> {
         let explained = self.watched(async move {
-            let picture = picture.of::<B>(self.number)?;
+            let picture = picture.of::<B>(self.held.number)?;
             self.anyref.explain_async(picture, prompt, cancel).await
         });
         Box::pin(async move { explained.await? })
@@ -182,12 +114,39 @@ impl<B: Backend> Engine for Loaded<B> {
     ) -> EngineFuture<'a, Result<Answer>> {
         let answered = self.watched(async move {
             let Dialogue { picture, history } = dialogue;
-            let picture = picture.of::<B>(self.number)?;
+            let picture = picture.of::<B>(self.held.number)?;
             self.anyref
                 .chat_turn(picture, history, prompt, on_text, cancel)
                 .await
         });
         Box::pin(async move { answered.await? })
+    }
+    fn prompt_masks_async<'a>(
+        &'a self,
+        picture: &'a EncodedPicture,
+        prompts: &'a [MaskPrompt],
+        multimask: Multimask,
+    ) -> EngineFuture<'a, Result<Vec<MaskPrediction>>> {
+        let predicted = self.watched(async move {
+            let picture = picture.of::<B>(self.held.number)?.sam()?;
+            let sam = self.anyref.sam();
+            sam.predict_async(picture, prompts, multimask).await
+        });
+        Box::pin(async move { predicted.await? })
+    }
+
+    fn automatic_masks_async<'a>(
+        &'a self,
+        image: &'a RgbImage,
+        config: &'a AutomaticMaskConfig,
+        on_points: OnPoints<'a>,
+        cancel: &'a Cancel,
+    ) -> EngineFuture<'a, Result<Vec<AutomaticMask>>> {
+        let found = self.watched(async move {
+            let sam = self.anyref.sam();
+            automatic_masks(&sam, image, config, on_points, cancel).await
+        });
+        Box::pin(async move { found.await? })
     }
 }
 
@@ -197,10 +156,11 @@ mod tests {
     use std::path::Path;
     use std::thread;
 
+    use anyref_ops::DeviceWatch;
     use burn::backend::Flex;
 
     use super::*;
-    use crate::{Error, ModelSource, Reference};
+    use crate::{EngineOptions, Error, ModelSource, Reference};
 
     /// Panics as a device thread of CubeCL does, which goes on afterwards.
     fn fail_device() {
@@ -225,8 +185,10 @@ mod tests {
             let engine = Loaded {
                 anyref,
                 info,
-                number: u64::MAX,
-                watch,
+                held: Held {
+                    number: u64::MAX,
+                    watch,
+                },
             };
             Box::new(engine) as Box<dyn Engine>
         };

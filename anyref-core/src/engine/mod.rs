@@ -1,13 +1,16 @@
 //! A model kept alive on a backend that is chosen by name; no type of its surface names a backend.
 
+mod held;
 mod info;
 mod interface;
+mod load;
 mod loaded;
 mod options;
 mod picture;
+mod sam;
 
 pub use info::{EngineInfo, PartInfo};
 pub use interface::{Dialogue, Engine, EngineFuture, Request};
-pub use loaded::load_engine;
+pub use load::load_engine;
 pub use options::{AnswerOptions, EngineOptions, ModelSource};
 pub use picture::EncodedPicture;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use burn::tensor::backend::Backend;
 
 use crate::picture::Picture;
-use crate::{Error, Result};
+use crate::{Error, Result, SamPicture};
 
 /// A picture, encoded once and asked any number of times, of the engine that encoded it. Its
 /// memory, [`bytes`](Self::bytes), is held until the last clone is dropped: whoever keeps pictures
@@ -32,8 +32,28 @@ impl EncodedPicture {
         }
     }
 
+    /// A picture that a SAM alone has encoded.
+    pub(super) fn of_sam<B: Backend>(picture: SamPicture<B>, engine: u64) -> Self {
+        Self {
+            engine,
+            size: picture.size(),
+            bytes: picture.bytes(),
+            encoding: picture.encoding_time(),
+            features: Arc::new(picture),
+        }
+    }
+
+    /// The picture, for the SAM that encoded it.
+    pub(super) fn sam<B: Backend>(&self, engine: u64) -> Result<&SamPicture<B>> {
+        self.features(engine)
+    }
+
     /// The picture, for the engine that encoded it.
     pub(super) fn of<B: Backend>(&self, engine: u64) -> Result<&Picture<B>> {
+        self.features(engine)
+    }
+
+    fn features<T: 'static>(&self, engine: u64) -> Result<&T> {
         let own = self
             .features
             .downcast_ref()

@@ -2,10 +2,8 @@
 
 use anyref_decoder::{MaskDecoderConfig, PromptEncoderConfig};
 use anyref_vision::sam::SamVisionConfig;
-use burn::tensor::backend::Backend;
 
-use super::model::SamModel;
-use crate::{AnyRefConfig, Error, Result};
+use crate::{Error, Result};
 
 /// Configuration of a [`SamModel`]: that of its three parts.
 #[derive(Debug, Clone)]
@@ -55,16 +53,6 @@ impl SamConfig {
         config
     }
 
-    /// Name of a published size, or of none.
-    pub fn name(&self) -> &'static str {
-        match &self.image_encoder {
-            encoder if *encoder == SamVisionConfig::vit_base() => "SAM ViT-B",
-            encoder if *encoder == SamVisionConfig::vit_large() => "SAM ViT-L",
-            encoder if *encoder == SamVisionConfig::vit_huge() => "SAM ViT-H",
-            _ => "SAM",
-        }
-    }
-
     /// Whether such a model can be.
     ///
     /// # Errors
@@ -88,32 +76,6 @@ impl SamConfig {
                     "and mask_decoder take {own} where image_encoder gives {encoders}: make them equal"
                 ),
             }),
-        }
-    }
-
-    /// Creates the model with random weights.
-    ///
-    /// # Panics
-    /// As [`validate`](Self::validate) refuses.
-    pub fn init<B: Backend>(&self, device: &B::Device) -> SamModel<B> {
-        if let Err(error) = self.validate() {
-            panic!("{error}");
-        }
-        SamModel {
-            image_encoder: self.image_encoder.init(device),
-            prompt_encoder: self.prompt_encoder.init(device),
-            mask_decoder: self.mask_decoder.init(device),
-        }
-    }
-}
-
-impl AnyRefConfig {
-    /// The SAM in the model.
-    pub fn sam(&self) -> SamConfig {
-        SamConfig {
-            image_encoder: self.image_encoder.clone(),
-            prompt_encoder: self.prompt_encoder.clone(),
-            mask_decoder: self.mask_decoder.clone(),
         }
     }
 }

@@ -2,13 +2,42 @@
 
 use std::path::Path;
 
+use anyref_weights::hub::refuse_location;
 use anyref_weights::{LoadOptions, WeightType, load_module};
 use burn::tensor::backend::Backend;
 
 use super::config::SamConfig;
 use super::model::SamModel;
-use crate::official::{Kind, MaskParts, Published, decoder_options, encoder_options, sam_parts};
+use crate::assemble::parts_file;
+use crate::folder::CONFIG_FILE;
+use crate::official::{
+    Kind, MaskParts, Published, decoder_options, encoder_options, is_published, sam_parts,
+};
 use crate::{ModelOptions, Result};
+
+/// The SAM at `path`, if what is there is one by itself: a file of weights, or a folder. Others are
+/// none: an AnyRef, a LISA, parts.
+///
+/// # Errors
+/// When a file is damaged, or the path is a location of the hub.
+pub fn published_sam(path: &Path) -> Result<Option<Published>> {
+    refuse_location(path)?;
+    let own = path.join(CONFIG_FILE);
+    if parts_file(path).is_some() || !path.exists() || (own.is_file() && !is_published(path)?) {
+        return Ok(None);
+    }
+    let published = match Published::open(path) {
+        Ok(published) => published,
+        // A folder of other things.
+        Err(_) if path.is_dir() => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let alone = matches!(
+        published.kind,
+        Some(Kind::SamAuthors | Kind::SamHuggingFace)
+    );
+    Ok(alone.then_some(published))
+}
 
 impl<B: Backend> SamModel<B> {
     /// Reads the authors' `.pth`, a folder of transformers' `SamModel`, or the SAM in a LISA, whichever size. Weights

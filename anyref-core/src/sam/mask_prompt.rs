@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use anyref_decoder::rle::Rle;
+
 use crate::reference::check_box;
 use crate::{Error, Result};
 
@@ -40,6 +42,27 @@ impl fmt::Debug for LowResMask {
     }
 }
 
+/// A mask to refine.
+#[derive(Debug, Clone, PartialEq)]
+pub enum EarlierMask {
+    /// The logits of an earlier answer of the same model about the same picture.
+    Logits(LowResMask),
+    /// A mask in the picture's size, whoever made it.
+    Pixels(Rle),
+}
+
+impl From<LowResMask> for EarlierMask {
+    fn from(logits: LowResMask) -> Self {
+        Self::Logits(logits)
+    }
+}
+
+impl From<Rle> for EarlierMask {
+    fn from(mask: Rle) -> Self {
+        Self::Pixels(mask)
+    }
+}
+
 /// A prompt for the mask of one object: points and at most one box, in pixels of the picture, and
 /// the mask of an earlier answer to refine, in any combination.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -49,7 +72,7 @@ pub struct MaskPrompt {
     /// A box around it, `[x0, y0, x1, y1]`.
     pub region: Option<[f32; 4]>,
     /// A mask to refine.
-    pub mask: Option<LowResMask>,
+    pub mask: Option<EarlierMask>,
 }
 
 impl MaskPrompt {
@@ -66,8 +89,8 @@ impl MaskPrompt {
     }
 
     /// Sets the mask to refine.
-    pub fn with_mask(mut self, mask: LowResMask) -> Self {
-        self.mask = Some(mask);
+    pub fn with_mask(mut self, mask: impl Into<EarlierMask>) -> Self {
+        self.mask = Some(mask.into());
         self
     }
 
@@ -76,11 +99,11 @@ impl MaskPrompt {
         self.points.len() == 1 && self.region.is_none() && self.mask.is_none()
     }
 
-    /// Checks points and box against a picture of `(width, height)` pixels.
+    /// Checks points, box and mask against a picture of `(width, height)` pixels.
     ///
     /// # Errors
     /// When nothing is given, a point lies outside the picture or is asked for both on and off the
-    /// object, or the box is empty or outside.
+    /// object, the box is empty or outside, or the mask's pixels are not the picture's.
     pub fn fits(&self, (width, height): (u32, u32)) -> Result<()> {
         if self.points.is_empty() && self.region.is_none() && self.mask.is_none() {
             return Err(Error::EmptyMaskPrompt);
@@ -102,12 +125,21 @@ impl MaskPrompt {
         if let Some(region) = self.region {
             check_box(region, width, height)?;
         }
+        if let Some(EarlierMask::Pixels(mask)) = &self.mask
+            && mask.size() != [height as usize, width as usize]
+        {
+            let [rows, columns] = mask.size().map(|side| side as u32);
+            return Err(Error::MaskSize {
+                mask: (columns, rows),
+                image: (width, height),
+            });
+        }
         Ok(())
     }
 
-    /// Checks the mask against the side of a model's own logits.
+    /// Checks the mask's logits against the side of a model's own.
     pub(super) fn fits_model(&self, side: usize) -> Result<()> {
-        let Some(mask) = &self.mask else {
+        let Some(EarlierMask::Logits(mask)) = &self.mask else {
             return Ok(());
         };
         match mask.logits() {
@@ -118,6 +150,41 @@ impl MaskPrompt {
             logits if logits.iter().all(|logit| logit.is_finite()) => Ok(()),
             _ => Err(Error::NotFinite),
         }
+    }
+}
+
+/// Logit of a cell that lies in a mask wholly; of one outside it is the negative.
+const CERTAIN: f32 = 10.0;
+
+impl LowResMask {
+    /// Logits of a mask given by its pixels, for a picture that lies in the upper left `resized`
+    /// height and width of a square of `image_size`: for each of `side` × `side` cells by the share
+    /// of the mask in it.
+    pub(super) fn of_pixels(
+        mask: &Rle,
+        [rows, columns]: [usize; 2],
+        image_size: usize,
+        side: usize,
+    ) -> Self {
+        let [height, width] = mask.size();
+        let pixels = mask.to_mask();
+        // First and last pixel of a cell along an axis, which has one at least inside the picture.
+        let span = |cell: usize, original: usize, resized: usize| {
+            let edge = |cell: usize| cell * image_size * original / (side * resized);
+            let first = edge(cell);
+            (first < original).then(|| first..edge(cell + 1).clamp(first + 1, original))
+        };
+        let share = |index: usize| {
+            let rows = span(index / side, height, rows)?;
+            let columns = span(index % side, width, columns)?;
+            let inside = rows
+                .clone()
+                .flat_map(|y| &pixels[y * width..][columns.clone()]);
+            let on = inside.filter(|&&on| on).count();
+            Some(on as f32 / (rows.len() * columns.len()) as f32)
+        };
+        let logit = |index| CERTAIN * (2.0 * share(index).unwrap_or(0.0) - 1.0);
+        Self((0..side * side).map(logit).collect())
     }
 }
 
@@ -174,6 +241,26 @@ mod tests {
         for bad in [[5.0, 5.0, 5.0, 9.0], [0.0, 0.0, 61.0, 9.0]] {
             assert!(matches!(region(bad), Err(Error::Box { .. })), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn pixels_become_logits_by_their_share_of_each_cell() {
+        // A picture of 4 x 8 in the upper half of a square of 16, in cells of 4 x 4.
+        let on = |place: usize| place % 8 < 3;
+        let mask: Vec<bool> = (0..32).map(on).collect();
+        let mask = Rle::from_mask(&mask, [4, 8]).unwrap();
+        let logits = LowResMask::of_pixels(&mask, [8, 16], 16, 4);
+        let above = [10.0, 0.0, -10.0, -10.0];
+        assert_eq!(logits.logits()[..4], above);
+        assert_eq!(logits.logits()[4..8], above);
+        assert_eq!(logits.logits()[8..], [-10.0; 8]);
+        // A picture smaller than the cells.
+        let dot = Rle::from_mask(&[true], [1, 1]).unwrap();
+        let logits = LowResMask::of_pixels(&dot, [16, 16], 16, 4);
+        assert_eq!(logits.logits()[0], 10.0);
+        let prompt = MaskPrompt::default().with_mask(mask);
+        prompt.fits((8, 4)).unwrap();
+        assert!(matches!(prompt.fits((4, 8)), Err(Error::MaskSize { .. })));
     }
 
     #[test]

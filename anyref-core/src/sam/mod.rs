@@ -13,7 +13,8 @@ mod shared;
 
 pub use automatic::{AutomaticMask, AutomaticMaskConfig, OnPoints, PointMasks, automatic_masks};
 pub use config::SamConfig;
-pub use mask_prompt::{LowResMask, MaskPrompt, Point};
+pub use load::published_sam;
+pub use mask_prompt::{EarlierMask, LowResMask, MaskPrompt, Point};
 pub use model::SamModel;
 pub use picture::SamPicture;
 pub(crate) use picture_masks::in_picture;

@@ -4,17 +4,35 @@ use anyref_decoder::{
     MaskDecoder, MaskDecoderInput, MaskDecoderOutput, PromptEncoder, PromptInput,
 };
 use anyref_vision::preprocess::{SamPixels, SamPreprocessor};
-use anyref_vision::sam::SamImageEncoder;
+use anyref_vision::sam::{SamImageEncoder, SamVisionConfig};
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 use image::RgbImage;
 use web_time::Instant;
 
+use super::config::SamConfig;
 use super::picture::SamPicture;
 use crate::{Error, Result};
 
 /// Pixels of pictures, as the image encoder takes them, that are encoded together.
 const PIXELS_AT_ONCE: usize = 1024 * 1024;
+
+impl SamConfig {
+    /// Creates the model with random weights.
+    ///
+    /// # Panics
+    /// As [`validate`](Self::validate) refuses.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> SamModel<B> {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        SamModel {
+            image_encoder: self.image_encoder.init(device),
+            prompt_encoder: self.prompt_encoder.init(device),
+            mask_decoder: self.mask_decoder.init(device),
+        }
+    }
+}
 
 /// SAM (Kirillov et al., *Segment Anything*, ICCV 2023, arXiv 2304.02643), created by
 /// [`SamConfig::init`](super::SamConfig::init) or read from published weights by
@@ -44,6 +62,16 @@ pub struct SamModel<B: Backend> {
 }
 
 impl<B: Backend> SamModel<B> {
+    /// Name of the published size, if it is one.
+    pub fn name(&self) -> &'static str {
+        match self.image_encoder.config() {
+            encoder if *encoder == SamVisionConfig::vit_base() => "SAM ViT-B",
+            encoder if *encoder == SamVisionConfig::vit_large() => "SAM ViT-L",
+            encoder if *encoder == SamVisionConfig::vit_huge() => "SAM ViT-H",
+            _ => "SAM",
+        }
+    }
+
     /// Side of the image encoder's square, in pixels.
     pub fn image_size(&self) -> usize {
         self.image_encoder.config().image_size

@@ -6,7 +6,7 @@ use anyref_decoder::PromptInput;
 use anyref_decoder::rle::Rle;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend, read_sync};
 
-use super::mask_prompt::{LowResMask, MaskPrompt};
+use super::mask_prompt::{EarlierMask, LowResMask, MaskPrompt};
 use super::model::SamModel;
 use super::picture::SamPicture;
 use super::picture_masks::in_picture;
@@ -196,7 +196,15 @@ impl<B: Backend> SamModel<B> {
         if shape.mask {
             let side = self.low_res_size();
             let masks = prompts.iter().filter_map(|prompt| prompt.mask.as_ref());
-            let logits: Vec<f32> = masks.flat_map(|mask| mask.logits()).copied().collect();
+            let masks = masks.map(|mask| match mask {
+                EarlierMask::Logits(mask) => mask.clone(),
+                EarlierMask::Pixels(mask) => {
+                    let (resized, square) = (picture.resized_size, self.image_size());
+                    LowResMask::of_pixels(mask, resized, square, side)
+                }
+            });
+            let logits = masks.flat_map(|mask| mask.logits().to_vec());
+            let logits: Vec<f32> = logits.collect();
             let masks = TensorData::new(logits, [count, 1, side, side]);
             let dtype = self.prompt_encoder.no_mask_embed.weight.val().dtype();
             input = input.with_masks(Tensor::<B, 4>::from_data(masks, &device).cast(dtype));

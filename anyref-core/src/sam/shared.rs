@@ -2,8 +2,20 @@
 
 use burn::tensor::backend::Backend;
 
+use super::config::SamConfig;
 use super::model::SamModel;
-use crate::AnyRef;
+use crate::{AnyRef, AnyRefConfig};
+
+impl AnyRefConfig {
+    /// Configuration of the SAM in the model.
+    pub fn sam(&self) -> SamConfig {
+        SamConfig {
+            image_encoder: self.image_encoder.clone(),
+            prompt_encoder: self.prompt_encoder.clone(),
+            mask_decoder: self.mask_decoder.clone(),
+        }
+    }
+}
 
 impl<B: Backend> AnyRef<B> {
     /// The SAM in the model, whose tensors it shares.
