@@ -1,4 +1,5 @@
-//! From a sound file to ImageBind's audio embeddings, on any burn backend.
+//! From a sound file to ImageBind's audio embeddings, and from token ids to its text embeddings,
+//! on any burn backend.
 //!
 //! ```text
 //! file ──Waveform::open──▶ mono samples ──AudioPreprocessor::process──▶ [3, 1, 128, 204]
@@ -7,7 +8,8 @@
 //!
 //! * [`Waveform`]: decoding (WAV, FLAC, Ogg Vorbis, MP3), down-mix, resampling, WAV writing.
 //! * [`AudioPreprocessor`]: three clips of two seconds, each a Kaldi log-mel filter bank.
-//! * [`ImageBindAudio`]: the audio transformer of ImageBind with its head and scaling;
+//! * [`ImageBindAudio`]: the audio transformer of ImageBind with its head and scaling, and
+//!   [`ImageBindText`], the text tower that its embeddings are comparable with;
 //!   [`imagebind::import`] maps the names of `imagebind_huge.pth`.
 //!
 //! ```
@@ -43,6 +45,6 @@ mod waveform;
 
 pub use decode::{DecodeOptions, Downmix};
 pub use error::{Error, Result};
-pub use imagebind::{ImageBindAudio, ImageBindAudioConfig};
+pub use imagebind::{ImageBindAudio, ImageBindAudioConfig, ImageBindText, ImageBindTextConfig};
 pub use preprocess::{AudioFeatures, AudioPreprocessor, AudioPreprocessorConfig};
 pub use waveform::Waveform;

@@ -112,6 +112,8 @@ fn every_parameter_gets_a_gradient() {
         let bias_k = block
             .attn
             .bias_k
+            .as_ref()
+            .unwrap()
             .grad(&gradients)
             .unwrap()
             .abs()
@@ -120,6 +122,8 @@ fn every_parameter_gets_a_gradient() {
         let bias_v = block
             .attn
             .bias_v
+            .as_ref()
+            .unwrap()
             .grad(&gradients)
             .unwrap()
             .abs()

@@ -10,6 +10,7 @@
 //! * [`lora`]: low-rank adapters on any of the projections; [`peft`]: adapter folders as peft writes them.
 //! * [`tokenizer`]: LLaMA's tokenizer, from `tokenizer.json` or SentencePiece's `tokenizer.model`;
 //!   [`tokenizer_training`]: a trainer for a small one.
+//! * [`clip_tokenizer`]: CLIP's byte-pair encoding, for text towers.
 //! * [`conversation`]: the LLaVA v1 prompt template.
 //! * [`import`]: the names of Hugging Face checkpoints.
 //!
@@ -46,6 +47,7 @@ pub mod attention;
 pub mod beam;
 pub mod block;
 pub mod cache;
+pub mod clip_tokenizer;
 pub mod config;
 pub mod conversation;
 pub mod error;
@@ -64,6 +66,7 @@ pub mod tokenizer_training;
 
 pub use beam::{Beam, BeamConfig, beam_search, beam_search_async};
 pub use cache::KvCache;
+pub use clip_tokenizer::ClipTokenizer;
 pub use config::{LlamaConfig, RopeScaling};
 pub use conversation::{Conversation, llava_v1};
 pub use error::{Error, Result};

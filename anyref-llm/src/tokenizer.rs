@@ -1,6 +1,6 @@
 //! Text to tokens and back.
 
-mod file;
+pub(crate) mod file;
 mod folder;
 mod json;
 mod rename;

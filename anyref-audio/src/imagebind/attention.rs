@@ -1,4 +1,5 @@
-//! Self-attention with one learned key and value (`torch.nn.MultiheadAttention(add_bias_kv=True)`).
+//! Self-attention as `torch.nn.MultiheadAttention` has it, with one learned key and value
+//! (`add_bias_kv=True`) or with a causal mask.
 
 use anyref_ops::nn::{Linear, LinearConfig};
 use anyref_ops::{AttentionInput, attention, linear};
@@ -6,21 +7,27 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Tensor, backend::Backend};
 
-/// Configuration of [`BiasedAttention`].
+/// Configuration of [`MultiheadAttention`].
 #[derive(Config, Debug)]
-pub struct BiasedAttentionConfig {
+pub struct MultiheadAttentionConfig {
     /// Width of the tokens.
     pub hidden_size: usize,
     /// Heads; they divide the width.
     pub num_heads: usize,
+    /// Whether every token also attends to a learned key and value.
+    #[config(default = false)]
+    pub add_bias_kv: bool,
+    /// Whether a token attends to itself and those before it alone.
+    #[config(default = false)]
+    pub causal: bool,
 }
 
-impl BiasedAttentionConfig {
+impl MultiheadAttentionConfig {
     /// Creates the layer.
     ///
     /// # Panics
     /// If the heads do not divide the width.
-    pub fn init<B: Backend>(&self, device: &B::Device) -> BiasedAttention<B> {
+    pub fn init<B: Backend>(&self, device: &B::Device) -> MultiheadAttention<B> {
         let h = self.hidden_size;
         assert!(
             self.num_heads > 0 && h.is_multiple_of(self.num_heads),
@@ -29,41 +36,45 @@ impl BiasedAttentionConfig {
         );
         let uniform = Initializer::XavierUniform { gain: 1.0 };
         let normal = Initializer::XavierNormal { gain: 1.0 };
-        BiasedAttention {
+        let bias = || normal.init_with([1, 1, h], Some(h), Some(h), device);
+        MultiheadAttention {
             in_proj_weight: uniform.init_with([3 * h, h], Some(h), Some(3 * h), device),
             in_proj_bias: Initializer::Zeros.init([3 * h], device),
-            bias_k: normal.init_with([1, 1, h], Some(h), Some(h), device),
-            bias_v: normal.init_with([1, 1, h], Some(h), Some(h), device),
+            bias_k: self.add_bias_kv.then(bias),
+            bias_v: self.add_bias_kv.then(bias),
             out_proj: LinearConfig::new(h, h)
                 .with_initializer(uniform)
                 .init(device),
             num_heads: self.num_heads,
+            causal: self.causal,
         }
     }
 }
 
-/// Multi-head self-attention where every token also attends to a learned key and value, which are
-/// appended after the projection.
+/// Multi-head self-attention. The learned key and value, where there are any, are appended after
+/// the projection.
 ///
-/// Should be created with [`BiasedAttentionConfig`].
+/// Should be created with [`MultiheadAttentionConfig`].
 #[derive(Module, Debug)]
-pub struct BiasedAttention<B: Backend> {
+pub struct MultiheadAttention<B: Backend> {
     /// Query, key and value projections one above the other, `[3 * hidden, hidden]`: output first,
     /// as PyTorch stores it.
     pub in_proj_weight: Param<Tensor<B, 2>>,
     /// `[3 * hidden]`
     pub in_proj_bias: Param<Tensor<B, 1>>,
     /// The learned key, `[1, 1, hidden]`.
-    pub bias_k: Param<Tensor<B, 3>>,
+    pub bias_k: Option<Param<Tensor<B, 3>>>,
     /// The learned value, `[1, 1, hidden]`.
-    pub bias_v: Param<Tensor<B, 3>>,
+    pub bias_v: Option<Param<Tensor<B, 3>>>,
     /// Output projection.
     pub out_proj: Linear<B>,
     /// Heads.
     pub num_heads: usize,
+    /// Whether a token attends to itself and those before it alone.
+    pub causal: bool,
 }
 
-impl<B: Backend> BiasedAttention<B> {
+impl<B: Backend> MultiheadAttention<B> {
     /// # Shapes
     /// - x: `[batch, tokens, hidden]`
     /// - output: `[batch, tokens, hidden]`
@@ -72,19 +83,21 @@ impl<B: Backend> BiasedAttention<B> {
         let weight = self.in_proj_weight.val().transpose();
         let projected = linear(x, weight, Some(self.in_proj_bias.val()));
         let part = |i: usize| projected.clone().narrow(2, i * hidden, hidden);
-        let append = |x: Tensor<B, 3>, bias: &Param<Tensor<B, 3>>| {
-            Tensor::cat(vec![x, bias.val().expand([batch, 1, hidden])], 1)
+        let append = |x: Tensor<B, 3>, bias: &Option<Param<Tensor<B, 3>>>| match bias {
+            Some(bias) => Tensor::cat(vec![x, bias.val().expand([batch, 1, hidden])], 1),
+            None => x,
         };
         let heads = |x: Tensor<B, 3>| {
             let [batch, length, hidden] = x.dims();
             x.reshape([batch, length, self.num_heads, hidden / self.num_heads])
                 .swap_dims(1, 2)
         };
-        let attended = attention(AttentionInput::new(
+        let input = AttentionInput::new(
             heads(part(0)),
             heads(append(part(1), &self.bias_k)),
             heads(append(part(2), &self.bias_v)),
-        ));
+        );
+        let attended = attention(input.with_causal(self.causal));
         let attended = attended.swap_dims(1, 2).reshape([batch, tokens, hidden]);
         self.out_proj.forward(attended)
     }

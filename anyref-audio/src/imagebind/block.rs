@@ -6,15 +6,13 @@ use burn::config::Config;
 use burn::module::{Initializer, Module};
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::attention::{BiasedAttention, BiasedAttentionConfig};
+use super::attention::{MultiheadAttention, MultiheadAttentionConfig};
 
 /// Configuration of [`Block`].
 #[derive(Config, Debug)]
 pub struct BlockConfig {
-    /// Width of the tokens.
-    pub hidden_size: usize,
-    /// Heads of the attention.
-    pub num_heads: usize,
+    /// Attention; its width is that of the tokens.
+    pub attention: MultiheadAttentionConfig,
     /// Width of the MLP, in widths of the tokens.
     #[config(default = 4.0)]
     pub mlp_ratio: f64,
@@ -29,7 +27,7 @@ impl BlockConfig {
     /// # Panics
     /// If the heads do not divide the width.
     pub fn init<B: Backend>(&self, device: &B::Device) -> Block<B> {
-        let h = self.hidden_size;
+        let h = self.attention.hidden_size;
         let inner = (h as f64 * self.mlp_ratio) as usize;
         let norm = LayerNormConfig::new(h).with_epsilon(self.layer_norm_eps);
         let linear = |input, output| {
@@ -38,7 +36,7 @@ impl BlockConfig {
                 .init(device)
         };
         Block {
-            attn: BiasedAttentionConfig::new(h, self.num_heads).init(device),
+            attn: self.attention.init(device),
             norm_1: norm.init(device),
             mlp: Mlp {
                 fc1: linear(h, inner),
@@ -55,7 +53,7 @@ impl BlockConfig {
 #[derive(Module, Debug)]
 pub struct Block<B: Backend> {
     /// Self-attention.
-    pub attn: BiasedAttention<B>,
+    pub attn: MultiheadAttention<B>,
     /// Before the attention.
     pub norm_1: LayerNorm<B>,
     /// Token-wise network.

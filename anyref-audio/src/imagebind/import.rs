@@ -9,6 +9,12 @@
 //! | `modality_heads.audio.0` | `head.norm` |
 //! | `modality_heads.audio.2` | `head.proj` |
 //! | `modality_postprocessors.audio.1.log_logit_scale` | none: `ln(logit_scale)` of the configuration |
+//! | `modality_preprocessors.text.{token_embedding,pos_embed}` | `preprocessor.{token_embedding,pos_embed}` |
+//! | `modality_preprocessors.text.mask` | none: the causal mask |
+//! | `modality_trunks.text.blocks.N.{attn,norm_1,mlp,norm_2}` | `trunk.blocks.N.{attn,norm_1,mlp,norm_2}` |
+//! | `modality_heads.text.proj.0` | `head.norm` |
+//! | `modality_heads.text.proj.1` | `head.proj` |
+//! | `modality_postprocessors.text.1.log_logit_scale` | none: `ln(logit_scale)` of the configuration |
 
 use anyref_weights::{LoadOptions, Rename};
 
@@ -37,4 +43,33 @@ pub fn load_options() -> LoadOptions {
     LoadOptions::default()
         .with_renames(IMAGEBIND)
         .with_all_unused(IMAGEBIND_UNUSED)
+}
+
+/// [`ImageBindText`](super::ImageBindText) from `imagebind_huge.pth`; see
+/// [`IMAGEBIND_TEXT_UNUSED`].
+pub const IMAGEBIND_TEXT: &[Rename] = &[
+    (r"^modality_preprocessors\.text\.", "preprocessor."),
+    (r"^modality_trunks\.text\.", "trunk."),
+    (r"^modality_heads\.text\.proj\.0\.", "head.norm."),
+    (r"^modality_heads\.text\.proj\.1\.", "head.proj."),
+];
+
+/// The learned scalar, the logarithm of
+/// [`ImageBindTextConfig::logit_scale`](super::ImageBindTextConfig::logit_scale).
+pub const TEXT_LOG_LOGIT_SCALE: &str = "modality_postprocessors.text.1.log_logit_scale";
+
+/// Names that may stay unused: the other modalities, the causal mask, and the scale's logarithm.
+pub const IMAGEBIND_TEXT_UNUSED: &[&str] = &[
+    r"^modality_\w+\.(vision|audio|depth|thermal|imu)\.",
+    r"^preprocessor\.mask$",
+    r"^modality_postprocessors\.text\.1\.log_logit_scale$",
+];
+
+/// Options with which [`load_module`](anyref_weights::load_module) fills an
+/// [`ImageBindText`](super::ImageBindText) from `imagebind_huge.pth`, or from a file with the
+/// tower's tensors alone. A file that keeps it under another name needs a `prefix`.
+pub fn text_load_options() -> LoadOptions {
+    LoadOptions::default()
+        .with_renames(IMAGEBIND_TEXT)
+        .with_all_unused(IMAGEBIND_TEXT_UNUSED)
 }

@@ -1,12 +1,14 @@
 //! The whole audio encoder.
 
-use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::config::Config;
-use burn::module::{Initializer, Module};
-use burn::tensor::{DType, Tensor, backend::Backend};
+use burn::module::Module;
+use burn::tensor::{Tensor, backend::Backend};
 
-use super::block::{Block, BlockConfig};
+use super::attention::MultiheadAttentionConfig;
+use super::block::BlockConfig;
+use super::head::{Head, HeadConfig, scale_to_length};
 use super::tokens::{AudioTokens, AudioTokensConfig};
+use super::trunk::{Trunk, TrunkConfig};
 use crate::error::{Error, Result, check_sizes};
 
 /// Configuration of [`ImageBindAudio`]; the defaults are those of ImageBind-Huge.
@@ -128,7 +130,8 @@ impl ImageBindAudioConfig {
             panic!("{error}");
         }
         let h = self.hidden_size;
-        let block = BlockConfig::new(h, self.num_attention_heads)
+        let attention = MultiheadAttentionConfig::new(h, self.num_attention_heads);
+        let block = BlockConfig::new(attention.with_add_bias_kv(true))
             .with_mlp_ratio(self.mlp_ratio)
             .with_layer_norm_eps(self.layer_norm_eps);
         ImageBindAudio {
@@ -139,20 +142,10 @@ impl ImageBindAudioConfig {
                 num_patches: self.num_patches(),
             }
             .init(device),
-            trunk: Trunk {
-                blocks: (0..self.num_hidden_layers)
-                    .map(|_| block.init(device))
-                    .collect(),
-            },
-            head: Head {
-                norm: LayerNormConfig::new(h)
-                    .with_epsilon(self.layer_norm_eps)
-                    .init(device),
-                proj: LinearConfig::new(h, self.output_dim)
-                    .with_bias(false)
-                    .with_initializer(Initializer::XavierUniform { gain: 1.0 })
-                    .init(device),
-            },
+            trunk: TrunkConfig::new(block, self.num_hidden_layers).init(device),
+            head: HeadConfig::new(h, self.output_dim)
+                .with_layer_norm_eps(self.layer_norm_eps)
+                .init(device),
             logit_scale: self.logit_scale,
             input_size: [self.num_mel_bins, self.target_length],
         }
@@ -176,22 +169,6 @@ pub struct ImageBindAudio<B: Backend> {
     pub input_size: [usize; 2],
 }
 
-/// The blocks.
-#[derive(Module, Debug)]
-pub struct Trunk<B: Backend> {
-    /// In order.
-    pub blocks: Vec<Block<B>>,
-}
-
-/// Normalisation, class token, projection.
-#[derive(Module, Debug)]
-pub struct Head<B: Backend> {
-    /// The authors' `modality_heads.audio.0`.
-    pub norm: LayerNorm<B>,
-    /// The authors' `modality_heads.audio.2`, without bias.
-    pub proj: Linear<B>,
-}
-
 impl<B: Backend> ImageBindAudio<B> {
     /// One embedding a clip; clips do not see one another, and are not averaged.
     ///
@@ -208,6 +185,21 @@ impl<B: Backend> ImageBindAudio<B> {
         embeddings.reshape([batch, count, width])
     }
 
+    /// One embedding a sound, to compare with [`ImageBindText`](super::ImageBindText)'s: the mean
+    /// of its clips' embeddings, which is not brought to a length again, as ImageBind's own
+    /// `forward` gives it. Clips that differ make it shorter than
+    /// [`logit_scale`](ImageBindAudioConfig::logit_scale).
+    ///
+    /// # Shapes
+    /// - clips: `[batch, clips, 1, mel, frames]`
+    /// - output: `[batch, output_dim]`
+    ///
+    /// # Panics
+    /// If the spectrogram is not of the size that the model was made for.
+    pub fn embed_sounds(&self, clips: Tensor<B, 5>) -> Tensor<B, 2> {
+        self.forward(clips).mean_dim(1).squeeze_dim(1)
+    }
+
     /// # Shapes
     /// - clips: `[clips, 1, mel, frames]`
     /// - output: `[clips, output_dim]`
@@ -217,31 +209,9 @@ impl<B: Backend> ImageBindAudio<B> {
             [channels, mel, frames],
             [1, self.input_size[0], self.input_size[1]]
         );
-        let tokens = self.preprocessor.forward(clips);
-        let tokens = self
-            .trunk
-            .blocks
-            .iter()
-            .fold(tokens, |x, block| block.forward(x));
+        let tokens = self.trunk.forward(self.preprocessor.forward(clips));
         // The norm is token-wise: only the class token needs it.
-        let cls = self
-            .head
-            .norm
-            .forward(tokens.narrow(1, 0, 1))
-            .squeeze_dim::<2>(1);
-        scale_to_length(self.head.proj.forward(cls), self.logit_scale)
+        let cls = self.head.forward(tokens.narrow(1, 0, 1));
+        scale_to_length(cls, self.logit_scale)
     }
-}
-
-/// Divides by the length, in f32, and multiplies.
-fn scale_to_length<B: Backend>(x: Tensor<B, 2>, length: f64) -> Tensor<B, 2> {
-    let dtype = x.dtype();
-    let wide = x.cast(DType::F32);
-    let norm = wide
-        .clone()
-        .powf_scalar(2.0)
-        .sum_dim(1)
-        .sqrt()
-        .clamp_min(1e-12);
-    (wide / norm).mul_scalar(length).cast(dtype)
 }

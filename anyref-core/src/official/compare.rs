@@ -6,7 +6,7 @@ use anyref_weights::{LoadOptions, LoadReport, check_module};
 use burn::tensor::backend::Backend;
 
 use super::clip::{clip_config, clip_options};
-use super::imagebind::{audio_config, audio_options};
+use super::imagebind::{audio_config, audio_options, has_text, text_config, text_options};
 use super::kind::Kind;
 use super::llama::{language, llama_options};
 use super::object_head::{object_head_config, object_head_options};
@@ -72,6 +72,12 @@ pub fn compare<B: Backend>(
             let encoder = config.encoder.init::<B>(device);
             let report = check_module(&encoder, checkpoint, &audio_options())?;
             reports.push(("ImageBind audio", report));
+            // No config of a model has it: it names sounds for models that were not trained on any.
+            if has_text(published) {
+                let tower = text_config(published)?.init::<B>(device);
+                let report = check_module(&tower, checkpoint, &text_options())?;
+                reports.push(("ImageBind text", report));
+            }
         }
         Kind::Llama | Kind::LlavaHuggingFace | Kind::LlavaAuthors => {
             reports.extend(language_side::<B>(published, kind, against, device)?);

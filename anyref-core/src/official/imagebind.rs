@@ -1,14 +1,14 @@
-//! ImageBind's audio encoder.
+//! ImageBind's audio encoder and text tower.
 
 use anyref_audio::imagebind::import;
-use anyref_audio::{AudioPreprocessorConfig, ImageBindAudioConfig};
-use anyref_weights::LoadOptions;
+use anyref_audio::{AudioPreprocessorConfig, ImageBindAudioConfig, ImageBindTextConfig};
+use anyref_weights::{Checkpoint, LoadOptions};
 
 use super::published::Published;
 use super::shapes::Shapes;
 use crate::{AudioConfig, Result};
 
-/// Width of a head of the published model.
+/// Width of a head of the published model, in both.
 const HEAD_WIDTH: usize = 64;
 
 /// How the encoder is loaded.
@@ -52,10 +52,7 @@ pub fn audio_config(published: &Published) -> Result<AudioConfig> {
         return Err(shapes.fail(&problem));
     };
     config.stride = stride;
-    if let Some(entry) = checkpoint.get(import::LOG_LOGIT_SCALE)
-        && entry.num_elements() == 1
-        && let Some(log) = entry.read()?.iter::<f64>().next()
-    {
+    if let Some(log) = scalar(checkpoint, import::LOG_LOGIT_SCALE)? {
         // Kept in f32, where ln 20 is not exact.
         config.logit_scale = (log.exp() * 1e4).round() / 1e4;
     }
@@ -64,4 +61,59 @@ pub fn audio_config(published: &Published) -> Result<AudioConfig> {
         encoder: config,
         preprocessor,
     })
+}
+
+/// How the text tower is loaded.
+pub fn text_options() -> LoadOptions {
+    import::text_load_options()
+}
+
+/// Whether the checkpoint holds the text tower beside the audio encoder.
+pub fn has_text(published: &Published) -> bool {
+    let mut tensors = published.checkpoint.tensors();
+    tensors.any(|tensor| tensor.name.starts_with("modality_trunks.text."))
+}
+
+/// The text tower's sizes as the weights show them, and the length of its embeddings that they
+/// learned.
+///
+/// # Errors
+/// When the weights hold no text tower or not the whole of it.
+pub fn text_config(published: &Published) -> Result<ImageBindTextConfig> {
+    let checkpoint = &published.checkpoint;
+    let shapes = Shapes::new(checkpoint, &text_options())?;
+    if !has_text(published) {
+        return Err(shapes.fail(
+            "holds no text tower (modality_trunks.text); give the whole imagebind_huge.pth",
+        ));
+    }
+    let [vocabulary, hidden] = shapes.get("preprocessor.token_embedding.weight")?;
+    let [_, context, _] = shapes.get("preprocessor.pos_embed")?;
+    let [inner, _] = shapes.get("trunk.blocks.0.mlp.fc1.weight")?;
+    let [output, _] = shapes.get("head.proj.weight")?;
+    let Some(log) = scalar(checkpoint, import::TEXT_LOG_LOGIT_SCALE)? else {
+        let name = import::TEXT_LOG_LOGIT_SCALE;
+        return Err(shapes.fail(&format!("no scalar `{name}`; download it again")));
+    };
+    let config = ImageBindTextConfig::new()
+        .with_hidden_size(hidden)
+        .with_num_hidden_layers(shapes.count("trunk.blocks.")?)
+        .with_num_attention_heads((hidden / HEAD_WIDTH).max(1))
+        .with_mlp_ratio(inner as f64 / hidden as f64)
+        .with_vocab_size(vocabulary)
+        .with_context_length(context)
+        .with_output_dim(output)
+        .with_logit_scale(log.exp());
+    match config.validate() {
+        Ok(()) => Ok(config),
+        Err(error) => Err(shapes.fail(&error.to_string())),
+    }
+}
+
+/// The value of a tensor that has one alone.
+fn scalar(checkpoint: &Checkpoint, name: &str) -> Result<Option<f64>> {
+    match checkpoint.get(name) {
+        Some(entry) if entry.num_elements() == 1 => Ok(entry.read()?.iter::<f64>().next()),
+        _ => Ok(None),
+    }
 }

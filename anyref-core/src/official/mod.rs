@@ -35,7 +35,7 @@ pub use kind::Kind;
 pub use published::Published;
 
 pub use clip::{clip_config, clip_options};
-pub use imagebind::{audio_config, audio_options};
+pub use imagebind::{audio_config, audio_options, has_text, text_config, text_options};
 pub use llama::{Language, language, llama_options};
 pub use object_head::{object_head_config, object_head_options};
 pub use projector::{projector_kind, projector_options};

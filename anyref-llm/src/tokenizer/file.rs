@@ -5,14 +5,14 @@ use std::path::Path;
 use crate::error::{Error, Result};
 
 /// Name of Hugging Face's file.
-pub(super) const JSON: &str = "tokenizer.json";
+pub(crate) const JSON: &str = "tokenizer.json";
 /// Name of SentencePiece's file.
 pub(super) const SENTENCEPIECE: &str = "tokenizer.model";
 /// Largest file read as a tokenizer; the large vocabularies of today take about 20 MB.
 const LARGEST: u64 = 256 << 20;
 
 /// Reads a file of at most [`LARGEST`] bytes.
-pub(super) fn read(path: &Path) -> Result<Vec<u8>> {
+pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     let io = |source| Error::Io {
         path: path.to_owned(),
         source,

@@ -3,6 +3,7 @@
 
 mod beam;
 mod cache;
+mod clip_tokenizer;
 mod conversation;
 mod damaged_tokenizer;
 mod generation;

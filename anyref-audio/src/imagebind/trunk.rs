@@ -1,0 +1,48 @@
+//! The blocks of a tower.
+
+use burn::config::Config;
+use burn::module::Module;
+use burn::tensor::{Tensor, backend::Backend};
+
+use super::block::{Block, BlockConfig};
+
+/// Configuration of [`Trunk`].
+#[derive(Config, Debug)]
+pub struct TrunkConfig {
+    /// Each block.
+    pub block: BlockConfig,
+    /// Number of blocks.
+    pub num_blocks: usize,
+}
+
+impl TrunkConfig {
+    /// Creates the blocks.
+    ///
+    /// # Panics
+    /// If the heads do not divide the width.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> Trunk<B> {
+        Trunk {
+            blocks: (0..self.num_blocks)
+                .map(|_| self.block.init(device))
+                .collect(),
+        }
+    }
+}
+
+/// The blocks.
+///
+/// Should be created with [`TrunkConfig`].
+#[derive(Module, Debug)]
+pub struct Trunk<B: Backend> {
+    /// In order.
+    pub blocks: Vec<Block<B>>,
+}
+
+impl<B: Backend> Trunk<B> {
+    /// # Shapes
+    /// - tokens: `[batch, tokens, hidden]`
+    /// - output: `[batch, tokens, hidden]`
+    pub fn forward(&self, tokens: Tensor<B, 3>) -> Tensor<B, 3> {
+        self.blocks.iter().fold(tokens, |x, block| block.forward(x))
+    }
+}
