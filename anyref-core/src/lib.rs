@@ -16,7 +16,8 @@
 //! backend that is chosen by name, for programs that keep one alive.
 //!
 //! Published parts become a model folder by [`Assembly`], or run as they are by a file that names
-//! them ([`Assembly::read`]); [`official`] tells what a checkpoint holds.
+//! them ([`Assembly::read`]); [`official`] tells what a checkpoint holds. [`SoundLabeller`] names
+//! sounds for models that were trained on words alone.
 //!
 //! ```no_run
 //! use anyref_core::{AnyRef, Prompt, Reference};
@@ -61,6 +62,7 @@ mod model;
 mod observer;
 pub mod official;
 mod picture;
+pub mod picture_similarity;
 mod pipeline;
 mod precision;
 mod preprocess;
@@ -72,6 +74,7 @@ mod reference;
 mod reference_tokens;
 mod reranking;
 mod sam;
+pub mod sound_labels;
 mod special_tokens;
 mod splice;
 
@@ -106,6 +109,10 @@ pub use reference::{Reference, ReferenceImage, ReferenceKind};
 pub use sam::{
     AutomaticMask, AutomaticMaskConfig, LowResMask, MaskCandidate, MaskPrediction, MaskPrompt,
     Multimask, OnPoints, Point, PointMasks, SamConfig, SamModel, SamPicture, automatic_masks,
+};
+pub use sound_labels::{
+    SoundLabel, SoundLabeller, SoundLabellerFiles, SoundLabellerOptions, SoundRanking,
+    SoundVocabulary,
 };
 pub use special_tokens::SpecialTokens;
 pub use splice::{ReferenceBank, Spliced, splice, splice_left};
