@@ -8,6 +8,7 @@ mod model;
 mod points;
 mod references;
 mod score;
+mod sounds;
 #[cfg(feature = "train")]
 pub mod train;
 
@@ -26,6 +27,7 @@ pub use model::{AssembleArguments, InfoArguments, ModelsArguments};
 pub use points::PointArguments;
 pub use references::ReferenceArgument;
 pub use score::{CaptionPrograms, ScoreArguments};
+pub use sounds::SoundsArguments;
 
 /// Point at things in pictures by text, box, picture or sound; get a sentence and masks.
 #[derive(Debug, Parser)]
@@ -124,6 +126,8 @@ pub enum Command {
     Eval(EvalArguments),
     /// Score predictions of any system, with intervals, and compare two systems
     Score(ScoreArguments),
+    /// Names for sounds, by ImageBind and a list of labels
+    Sounds(SoundsArguments),
     /// One model folder out of published CLIP, SAM, ImageBind and LLaMA or LLaVA weights
     Assemble(AssembleArguments),
     /// Models that are known to work: place, size, memory, references, licence, what was checked

@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use anyref_core::official::{
     Published, audio_config, audio_options, clip_config, clip_options, decoder_options,
-    encoder_options, language, llama_options, sam_parts,
+    encoder_options, language, llama_options, sam_parts, text_config, text_options,
 };
 use anyref_decoder::{MaskDecoder, MaskDecoderInput, PromptEncoder, PromptInput};
 use anyref_llm::{Llama, LlamaInput};
@@ -121,6 +121,13 @@ fn measure(
             let measured = Measured::new(start);
             let clips = input.tensor::<B, 5>("input", &device);
             measured.times(times, || model.forward(clips.clone()))
+        }
+        "imagebind-text" => {
+            let model = text_config(&published)?.init::<B>(&device);
+            let model = load(model, &published, text_options())?;
+            let measured = Measured::new(start);
+            let ids = input.int_tensor::<B, 2>("input", &device);
+            measured.times(times, || model.forward(ids.clone()))
         }
         "mask-decoder" => {
             let parts = sam_parts(&published)?;

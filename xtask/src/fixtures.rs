@@ -13,6 +13,8 @@ const PACKAGES: &str = "torch torchvision torchaudio transformers segment-anythi
 const CAPTIONS: &str = "numpy pycocoevalcap";
 /// What the tokenizers' exporter needs.
 const TOKENIZERS: &str = "'transformers<5' sentencepiece protobuf";
+/// What the exporters of CLIP's tokenizer and of sounds need besides [`PACKAGES`].
+const CLIP_TOKENIZER: &str = "ftfy regex";
 /// Crates whose tests have an exporter.
 const CRATES: [&str; 8] = [
     "anyref-weights",
@@ -43,6 +45,7 @@ pub fn run(options: &Fixtures) -> Result<()> {
     println!("needs a Python with: pip install {PACKAGES}");
     println!("and for anyref-eval, beside Java: pip install {CAPTIONS}");
     println!("and for tokenizers another one with: pip install {TOKENIZERS}");
+    println!("and for CLIP's tokenizer and sounds: pip install {CLIP_TOKENIZER}");
     let named = options.crates.iter().map(String::as_str);
     let crates: Vec<&str> = if options.crates.is_empty() {
         CRATES.to_vec()

@@ -12,6 +12,7 @@ mod models;
 mod score;
 mod segment;
 mod segment_all;
+mod sounds;
 mod tensors;
 #[cfg(feature = "train")]
 mod train;
@@ -20,7 +21,9 @@ use anyhow::{Result, bail};
 use anyref_core::OnDevice;
 use burn::tensor::backend::Backend;
 
-use crate::args::{AssembleArguments, Command, Common, EvalArguments, InfoArguments};
+use crate::args::{
+    AssembleArguments, Command, Common, EvalArguments, InfoArguments, SoundsArguments,
+};
 
 /// Runs a command.
 pub fn run(common: &Common, command: &Command) -> Result<()> {
@@ -37,6 +40,7 @@ pub fn run(common: &Common, command: &Command) -> Result<()> {
         #[cfg(feature = "train")]
         Command::Training(command) => train::run(common, command),
         Command::Eval(arguments) => on_device(common, Generic::Eval(arguments)),
+        Command::Sounds(arguments) => on_device(common, Generic::Sounds(arguments)),
         Command::Assemble(arguments) => on_device(common, Generic::Assemble(arguments)),
         Command::Info(arguments) => on_device(common, Generic::Info(arguments)),
     }
@@ -52,6 +56,7 @@ fn on_device(common: &Common, command: Generic<'_>) -> Result<()> {
 fn check_model(common: &Common, command: &Command) -> Result<()> {
     let what = match command {
         Command::Score(_) => "the scoring of predictions",
+        Command::Sounds(_) => "the naming of sounds, whose model --imagebind gives,",
         Command::Assemble(_) => "an assembly, which makes one",
         #[cfg(feature = "train")]
         Command::Training(_) => "a training command, whose configuration names its model,",
@@ -69,6 +74,7 @@ fn check_model(common: &Common, command: &Command) -> Result<()> {
 /// Commands that know their backend by type.
 enum Generic<'a> {
     Eval(&'a EvalArguments),
+    Sounds(&'a SoundsArguments),
     Assemble(&'a AssembleArguments),
     Info(&'a InfoArguments),
 }
@@ -85,6 +91,7 @@ impl OnDevice for Dispatched<'_> {
     fn run<B: Backend>(self, device: &B::Device) -> Result<()> {
         match self.command {
             Generic::Eval(arguments) => eval::run::<B>(self.common, arguments, device),
+            Generic::Sounds(arguments) => sounds::run::<B>(self.common, arguments, device),
             Generic::Assemble(arguments) => assemble::run::<B>(self.common, arguments),
             Generic::Info(arguments) => match &arguments.path {
                 Some(path) => tensors::run::<B>(path, arguments.against.as_deref(), device),

@@ -22,4 +22,5 @@ mod parts_file;
 mod precision;
 mod sam_alone;
 mod sequence;
+mod sound_labels;
 mod splicing;

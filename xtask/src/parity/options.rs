@@ -9,11 +9,12 @@ use clap::Args;
 use crate::cargo::root;
 
 /// The parts, smallest first; the last is all of them in one model, which has no reference.
-pub const PARTS: [&str; 9] = [
+pub const PARTS: [&str; 10] = [
     "clip",
     "sam-b",
     "mask-decoder",
     "imagebind",
+    "imagebind-text",
     "sam-h",
     "llama-1b",
     "llama-1b-f32",

@@ -3,7 +3,7 @@
     python reference.py make PART SIZE FOLDER          writes a part with random weights as it is published, and an input
     python reference.py run  PART SIZE FOLDER [TIMES]  loads it, computes so often, writes the output, prints seconds as JSON
 
-PART is clip, sam-b, sam-h, mask-decoder, imagebind, llama-1b, llama-1b-f32 or llama; SIZE is full or tiny.
+PART is clip, sam-b, sam-h, mask-decoder, imagebind, imagebind-text, llama-1b, llama-1b-f32 or llama; SIZE is full or tiny.
 """
 
 import importlib.util
@@ -20,13 +20,13 @@ from safetensors.torch import load_file, save_file
 ROOT = Path(__file__).resolve().parents[3]
 
 
-def fixture_module(crate):
-    """The exporter of a crate's fixtures, which knows names and reference modules."""
+def fixture_module(crate, exporter="export"):
+    """An exporter of a crate's fixtures, which knows names and reference modules."""
     missing = "torchaudio" not in sys.modules and importlib.util.find_spec("torchaudio") is None
     if missing:
         # Only the spectrograms of that file need it.
         sys.modules["torchaudio"] = types.SimpleNamespace(__version__="none")
-    path = ROOT / crate / "tests/fixtures/export.py"
+    path = ROOT / crate / f"tests/fixtures/{exporter}.py"
     spec = importlib.util.spec_from_file_location(crate.replace("-", "_"), path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -94,6 +94,18 @@ def imagebind(size):
     audio = fixture_module("anyref-audio")
     patches = ((128 - 16) // 10 + 1) * ((204 - 16) // 10 + 1)
     return audio.Encoder(*((768, 12, 12, 1024) if size == "full" else (64, 1, 2, 32)), patches)
+
+
+# Texts that are embedded together, each padded to the whole context.
+TEXTS = 8
+
+
+def imagebind_text(size):
+    """The text tower without values, and the size of its vocabulary."""
+    text = fixture_module("anyref-audio", "export_text")
+    sizes = (1024, 16, 24, 1024, 49_408) if size == "full" else (64, 1, 2, 32, 128)
+    with torch.device("meta"):
+        return text.TextTower(*sizes), sizes[-1]
 
 
 def fill(model):
@@ -170,6 +182,17 @@ def make(part, size, folder):
     elif part == "imagebind":
         torch.save(fill(imagebind(size)).state_dict(), folder / "part.pth")
         data = torch.randn(1, 3, 1, 128, 204, generator=generator)
+    elif part == "imagebind-text":
+        model, vocabulary = imagebind_text(size)
+        model = fill(model.to_empty(device="cpu"))
+        model.tokens.mask.fill_(float("-inf")).triu_(1)
+        torch.save(model.published(), folder / "part.pth")
+        # Texts of 3 to 77 tokens between start and end.
+        data = torch.randint(1, vocabulary - 2, (TEXTS, 77), generator=generator)
+        data[:, 0] = vocabulary - 2
+        for row, end in enumerate(torch.linspace(2, 76, TEXTS).int()):
+            data[row, end] = vocabulary - 1
+            data[row, end + 1 :] = 0
     else:
         config = llama_config(part, size)
         write_llama(config, folder / "part")
@@ -250,6 +273,11 @@ def run(part, size, folder, times=1):
         model = imagebind(size).eval()
         start = time.perf_counter()
         model.load_state_dict(torch.load(folder / "part.pth", mmap=True), assign=True)
+        call = lambda: model(data)
+    elif part == "imagebind-text":
+        model, _ = imagebind_text(size)
+        start = time.perf_counter()
+        model = model.load_published(torch.load(folder / "part.pth", mmap=True)).eval()
         call = lambda: model(data)
     else:
         from transformers import LlamaForCausalLM
