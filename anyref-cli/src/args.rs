@@ -47,8 +47,9 @@ pub struct Common {
     /// the built-in nano]
     #[arg(long, global = true, value_name = "DIR|FILE")]
     pub model: Option<PathBuf>,
-    /// CLIP's folder, for a model that leaves its picture encoder to another repository, as LISA does
-    /// [default: the one that its config names, fetched]
+    /// CLIP's folder: the picture encoder of a model that leaves it to another repository, as LISA
+    /// does [default: the one that its config names, fetched]; the vocabulary of `sounds`; a part of
+    /// `assemble`
     #[arg(long, global = true, value_name = "DIR")]
     pub clip: Option<PathBuf>,
     /// imagebind_huge.pth, which puts sounds into words for a model that was not trained with them,
@@ -58,7 +59,8 @@ pub struct Common {
     /// Labels that sounds are told apart by, one a line [default: AudioSet's 527]
     #[arg(long, global = true, value_name = "FILE")]
     pub sound_labels: Option<PathBuf>,
-    /// Ask for all labels of a sound that are at least this likely, 0 to 1 [default: 0.1]
+    /// Ask for all labels of a sound that are at least this likely, 0 to 1 [default: 0.1]; least
+    /// probability of labels that `sounds` shows [default: 0]
     #[arg(long, global = true, value_name = "P", allow_negative_numbers = true)]
     pub sound_threshold: Option<f32>,
     /// Keep all masks for a reference picture, the most similar first, where the model was not

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use crate::failure;
 use anyhow::{Context, Result, bail};
 use anyref_audio::AudioPreprocessorConfig;
+use anyref_core::sound_labels::IMAGEBIND_LICENCE;
 use anyref_core::{
     AnswerOptions, AnyRef, AnyRefConfig, Companions, Engine, EngineOptions, Error, MAX_CANDIDATES,
     ModelFiles, ModelOptions, ModelSource, free_memory, load_engine, resolve_model,
@@ -98,6 +99,9 @@ pub fn companions(common: &Common) -> anyref_core::Result<Companions> {
         sound_labels: common.sound_labels.clone(),
         cache: None,
     };
+    if given.imagebind.is_some() {
+        eprintln!("note: {IMAGEBIND_LICENCE}");
+    }
     match &common.model {
         Some(path) => given.resolve(&resolve_model(path)?),
         None => Ok(given),

@@ -63,11 +63,16 @@ impl Companions {
             return Ok(None);
         };
         if config.prompts.reads(ReferenceKind::Audio) {
-            log::warn!("the model was trained with sounds, so that ImageBind's labels are not used");
+            log::warn!(
+                "the model was trained with sounds, so that ImageBind's labels are not used"
+            );
             return Ok(None);
         }
         let clip = self.clip.clone().ok_or_else(|| {
-            Error::folder(imagebind, "its labels are read by CLIP's vocabulary; give CLIP's folder by --clip")
+            Error::folder(
+                imagebind,
+                "its labels are read by CLIP's vocabulary; give CLIP's folder by --clip",
+            )
         })?;
         let files = SoundLabellerFiles {
             imagebind: imagebind.clone(),

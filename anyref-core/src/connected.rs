@@ -2,11 +2,7 @@
 
 /// The places of each region of pixels that are `value`, in the order of the regions' first pixels.
 /// Pixels belong together when they touch, also by a corner.
-pub(crate) fn regions(
-    mask: &[bool],
-    [height, width]: [usize; 2],
-    value: bool,
-) -> Vec<Vec<usize>> {
+pub(crate) fn regions(mask: &[bool], [height, width]: [usize; 2], value: bool) -> Vec<Vec<usize>> {
     let mut seen = vec![false; mask.len()];
     let mut found = Vec::new();
     for start in 0..mask.len() {

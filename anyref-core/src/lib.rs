@@ -64,7 +64,6 @@ mod model;
 mod observer;
 pub mod official;
 mod picture;
-pub mod picture_similarity;
 mod pipeline;
 mod precision;
 mod preprocess;
@@ -113,10 +112,6 @@ pub use sam::{
     AutomaticMask, AutomaticMaskConfig, EarlierMask, LowResMask, MaskCandidate, MaskPrediction,
     MaskPrompt, Multimask, OnPoints, Point, PointMasks, SamConfig, SamModel, SamPicture,
     automatic_masks, published_sam,
-};
-pub use sound_labels::{
-    SoundLabel, SoundLabeller, SoundLabellerFiles, SoundLabellerOptions, SoundRanking,
-    SoundVocabulary,
 };
 pub use sound_labels::{
     SoundLabel, SoundLabeller, SoundLabellerFiles, SoundLabellerOptions, SoundRanking,

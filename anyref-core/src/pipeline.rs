@@ -223,7 +223,6 @@ impl<B: Backend> AnyRef<B> {
         on_text: OnText<'_>,
         cancel: &Cancel,
     ) -> Vec<Result<Answer>> {
-
         let (mut places, mut asked) = (Vec::new(), Vec::new());
         for (place, question) in questions.iter().enumerate() {
             if let Ok((picture, turn, goal)) = question {

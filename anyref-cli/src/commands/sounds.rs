@@ -1,6 +1,6 @@
 //! `anyref sounds`: names for sounds by ImageBind's audio encoder and text tower.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -47,14 +47,14 @@ pub fn run<B: Backend>(
     arguments: &SoundsArguments,
     device: &B::Device,
 ) -> Result<()> {
-    let threshold = arguments.sound_threshold;
+    let threshold = common.sound_threshold.unwrap_or(0.0);
     if !(0.0..=1.0).contains(&threshold) {
         bail!("--sound-threshold is {threshold}: give 0 to 1");
     }
     if arguments.top == 0 {
         bail!("--top is 0: give at least 1");
     }
-    let vocabulary = match &arguments.sound_labels {
+    let vocabulary = match &common.sound_labels {
         Some(path) => SoundVocabulary::open(path)?,
         None => SoundVocabulary::audioset(),
     };
@@ -64,9 +64,19 @@ pub fn run<B: Backend>(
         sounds.push((path, open(path)?));
     }
     let start = Instant::now();
+    let local = |path: &Option<PathBuf>, missing: &str| match path {
+        Some(path) => Ok(local_path(path)?.into_owned()),
+        None => bail!("{missing}"),
+    };
     let files = SoundLabellerFiles {
-        imagebind: local_path(&arguments.imagebind)?.into_owned(),
-        clip: local_path(&arguments.clip)?.into_owned(),
+        imagebind: local(
+            &common.imagebind,
+            "--imagebind is missing: give imagebind_huge.pth",
+        )?,
+        clip: local(
+            &common.clip,
+            "--clip is missing: give CLIP's folder, whose vocabulary the labels are read by",
+        )?,
     };
     let options = SoundLabellerOptions {
         prompt: prompt.into(),

@@ -218,7 +218,11 @@ impl<B: Backend> AnyRef<B> {
         let ranking = self.sound_labels(sound).await?;
         let audio = start.elapsed();
         let likely = ranking.above(self.bridge.sound_threshold);
-        let likely = if likely.is_empty() { ranking.top(1) } else { likely };
+        let likely = if likely.is_empty() {
+            ranking.top(1)
+        } else {
+            likely
+        };
         let asked: Vec<String> = likely.iter().map(|label| label.label.clone()).collect();
         let mut all = Answer {
             bridges: vec![first(ReferenceKind::Audio, labels(&ranking, &asked))],
@@ -236,7 +240,8 @@ impl<B: Backend> AnyRef<B> {
             all.timing += answer.timing;
         }
         (all.text, all.raw) = (texts.join(" "), raws.join(" "));
-        all.masks.sort_by(|one, other| other.score.total_cmp(&one.score));
+        all.masks
+            .sort_by(|one, other| other.score.total_cmp(&one.score));
         self.device_checked(Ok(all))
     }
 }

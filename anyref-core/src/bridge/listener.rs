@@ -42,7 +42,9 @@ impl<B: Backend> AnyRef<B> {
         meant: &Mask,
         cancel: &Cancel,
     ) -> Result<f64> {
-        let answers = self.ask_phrases(picture, &[phrase.to_owned()], cancel).await?;
+        let answers = self
+            .ask_phrases(picture, &[phrase.to_owned()], cancel)
+            .await?;
         Ok(overlap(&answers[0].masks, meant))
     }
 }

@@ -35,9 +35,17 @@ pub(super) fn phrase(answer: &str) -> Option<String> {
         .find_map(|article| rest.strip_prefix(article))
         .unwrap_or(rest);
     // Braces would be taken for places of references.
-    let words: Vec<&str> = rest.split(|c: char| c.is_whitespace() || "{}<>".contains(c)).collect();
-    let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).take(MOST_WORDS).collect();
-    let named = words.iter().any(|word| word.chars().any(char::is_alphabetic));
+    let words: Vec<&str> = rest
+        .split(|c: char| c.is_whitespace() || "{}<>".contains(c))
+        .collect();
+    let words: Vec<&str> = words
+        .into_iter()
+        .filter(|word| !word.is_empty())
+        .take(MOST_WORDS)
+        .collect();
+    let named = words
+        .iter()
+        .any(|word| word.chars().any(char::is_alphabetic));
     named.then(|| words.join(" "))
 }
 
@@ -49,8 +57,14 @@ mod tests {
     fn sentences_are_reduced_to_the_thing() {
         for (answer, expected) in [
             ("a cup of coffee", Some("cup of coffee")),
-            ("The main object in this image is a red car.", Some("red car")),
-            ("It is an owl, sitting. It looks at you.", Some("owl, sitting")),
+            (
+                "The main object in this image is a red car.",
+                Some("red car"),
+            ),
+            (
+                "It is an owl, sitting. It looks at you.",
+                Some("owl, sitting"),
+            ),
             ("Sure, it is \"the dog\".", Some("the dog")),
             ("cup", Some("cup")),
             ("Antelope", Some("Antelope")),

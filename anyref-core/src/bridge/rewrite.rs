@@ -8,7 +8,9 @@ use super::record::{Bridge, BridgeWay};
 use super::shown::squared;
 use crate::observer::Cancel;
 use crate::picture::Picture;
-use crate::{AnyRef, Error, Prompt, Reference, ReferenceImage, ReferenceKind, Result, SoundRanking};
+use crate::{
+    AnyRef, Error, Prompt, Reference, ReferenceImage, ReferenceKind, Result, SoundRanking,
+};
 
 /// Labels of a sound that are told of.
 const LABELS_TOLD: usize = 5;

@@ -14,7 +14,10 @@ const LEAST_SHARE: f64 = 0.05;
 impl<B: Backend> AnyRef<B> {
     /// Mean of CLIP's patch features of a picture, `[channels]`.
     async fn look(&self, shown: &RgbImage) -> Result<Vec<f32>> {
-        let pixels = self.preprocessor().clip(shown)?.to_tensor::<B>(self.device());
+        let pixels = self
+            .preprocessor()
+            .clip(shown)?
+            .to_tensor::<B>(self.device());
         let features = self.model.picture_features(pixels.unsqueeze()).grid;
         let [_, channels, ..] = features.dims();
         let mean: Tensor<B, 1> = features.mean_dims(&[2, 3]).reshape([channels]);
@@ -89,7 +92,9 @@ mod tests {
         let rows = ["##....", "##..##", "....##", "#....."];
         let pixels: Vec<bool> = rows.concat().chars().map(|c| c == '#').collect();
         let found = pieces(&pixels, [4, 6], 2);
-        let sizes = found.iter().map(|piece| piece.iter().filter(|on| **on).count());
+        let sizes = found
+            .iter()
+            .map(|piece| piece.iter().filter(|on| **on).count());
         assert_eq!(sizes.collect::<Vec<_>>(), [4, 4]);
         assert!(found[0][0] && found[1][10] && !found[0][10]);
         let mask = Mask {

@@ -123,7 +123,13 @@ fn a_sound_is_asked_for_by_its_labels() {
     let (mut anyref, picture) = asked();
     let sound = Prompt::new([Reference::Audio(tone(440.0))]);
     let error = anyref.segment(&picture, &sound).unwrap_err();
-    assert!(matches!(error, Error::NotBridged { kind: ReferenceKind::Audio, .. }));
+    assert!(matches!(
+        error,
+        Error::NotBridged {
+            kind: ReferenceKind::Audio,
+            ..
+        }
+    ));
     assert!(error.to_string().contains("--imagebind"), "{error}");
 
     let files = SoundLabellerFiles {
@@ -141,7 +147,10 @@ fn a_sound_is_asked_for_by_its_labels() {
     };
     let ranking = anyref.sounds.as_ref().unwrap().label(&tone(440.0)).unwrap();
     assert_eq!(asked, &[ranking.best().label.clone()]);
-    assert_eq!(labels[0], (ranking.best().label.clone(), ranking.best().probability));
+    assert_eq!(
+        labels[0],
+        (ranking.best().label.clone(), ranking.best().probability)
+    );
     let phrase = Reference::Text(ranking.best().label.to_lowercase());
     let named = segment(&anyref, &picture, phrase);
     assert_eq!(answer.raw, named.raw);
@@ -193,11 +202,7 @@ fn mixtures_and_questions_have_names_in_the_place_of_references() {
     // Beside others in one call, each answer in its place.
     let phrase = Prompt::new([Reference::Text("the dog".into())]);
     let region = Prompt::new([Reference::Box(REGION)]);
-    let all = anyref.segment_all(&[
-        (&picture, &region),
-        (&picture, &phrase),
-        (&picture, &mixed),
-    ]);
+    let all = anyref.segment_all(&[(&picture, &region), (&picture, &phrase), (&picture, &mixed)]);
     let all: Vec<Answer> = all.into_iter().map(Result::unwrap).collect();
     assert_eq!(way(&all[0]), &BridgeWay::BoxPrompt);
     assert!(all[1].bridges.is_empty());
