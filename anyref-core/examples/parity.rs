@@ -9,6 +9,9 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
+use anyref_core::{
+    AnyRef, AnyRefModel, Companions, Layout, ModelOptions, ReferenceBank, splice,
+};
 use anyref_core::official::{
     Published, audio_config, audio_options, clip_config, clip_options, decoder_options,
     encoder_options, language, llama_options, sam_parts, text_config, text_options,
@@ -147,6 +150,17 @@ fn measure(
             let pixels = input.tensor::<B, 4>("input", &device);
             measured.times(times, || model.forward(pixels.clone()))
         }
+        "lisa-7b" => {
+            let companions = Companions {
+                clip: Some(path.with_file_name("clip")),
+                ..Companions::default()
+            };
+            let options = ModelOptions::new(WeightType::Auto);
+            let anyref = AnyRef::<B>::load_beside(path, &companions, options, &device)?;
+            let measured = Measured::new(start);
+            let question = Question::read(input, &anyref)?;
+            measured.times(times, || question.answer(&anyref.model))
+        }
         _ => {
             let config = language(&published)?.llm;
             let options =
@@ -160,6 +174,47 @@ fn measure(
             measured
         }
     })
+}
+
+/// A picture and the ids of a question, as LISA takes them.
+struct Question {
+    layout: Layout,
+    clip: Tensor<B, 4>,
+    sam: Tensor<B, 4>,
+}
+
+impl Question {
+    fn read(input: &Fixture, anyref: &AnyRef<B>) -> anyref_core::Result<Self> {
+        let ids = ["before", "after"].map(|name| input.data(name));
+        let ids: Vec<u32> = ids
+            .iter()
+            .flat_map(|ids| ids.iter::<i64>())
+            .map(|id| id as u32)
+            .collect();
+        let (special, device) = (anyref.special_tokens(), anyref.device());
+        Ok(Self {
+            layout: Layout::new(&ids, special, anyref.config.image_tokens(), &[])?,
+            clip: input.tensor("clip", device),
+            sam: input.tensor("sam", device),
+        })
+    }
+
+    /// Logits of the first answered token, and the mask of its state.
+    fn answer(&self, model: &AnyRefModel<B>) -> Tensor<B, 1> {
+        let features = model.picture_features(self.clip.clone()).tokens;
+        let (llm, layouts) = (&model.llm, [self.layout.clone()]);
+        let bank = ReferenceBank::default();
+        let input = splice(llm, &layouts, Some(features), &bank, 0, &self.clip.device());
+        let hidden = llm.forward(LlamaInput::new(input.embeddings), None).hidden;
+        let [_, length, width] = hidden.dims();
+        let state = hidden.narrow(1, length - 1, 1);
+        let logits = llm.logits(state.clone());
+        let prompts = model.text_hidden_fcs.forward(state.reshape([1, width]));
+        let embedding = model.image_encoder.forward(self.sam.clone());
+        let masks = model.decode_masks(embedding, prompts).low_res_masks;
+        let flat = |tensor: Tensor<B, 1>| tensor.cast(DType::F32);
+        Tensor::cat(vec![flat(logits.flatten(0, 2)), flat(masks.flatten(0, 3))], 0)
+    }
 }
 
 impl<B: Backend> Masks<B> {

@@ -262,7 +262,7 @@ mod tests {
 
     #[test]
     fn presets_fit_together_and_a_broken_one_is_named() {
-        for name in ["nano", "anyref-7b", "tiny"] {
+        for name in ["nano", "anyref-7b", "lisa-7b", "lisa-13b", "tiny"] {
             AnyRefConfig::preset(name).unwrap().validate().unwrap();
         }
         let refused = |change: fn(&mut AnyRefConfig), field: &str| {

@@ -67,6 +67,23 @@ impl AnyRefConfig {
         }
     }
 
+    /// LISA-13B: the same with LLaMA-13B's sizes (LLaMA 2's in `LISA-13B-llama2-v1`).
+    pub fn lisa_13b() -> Self {
+        let lisa = Self::lisa_7b();
+        Self {
+            name: "lisa-13b".into(),
+            llm: LlamaConfig {
+                hidden_size: 5120,
+                intermediate_size: 13_824,
+                num_hidden_layers: 40,
+                num_attention_heads: 40,
+                num_key_value_heads: None,
+                ..lisa.llm.clone()
+            },
+            ..lisa
+        }
+    }
+
     /// The model that this project trains and ships: the same parts, small.
     pub fn nano() -> Self {
         let width = 192;
@@ -197,6 +214,7 @@ impl AnyRefConfig {
             "nano" => Some(Self::nano()),
             "anyref-7b" => Some(Self::anyref_7b()),
             "lisa-7b" => Some(Self::lisa_7b()),
+            "lisa-13b" => Some(Self::lisa_13b()),
             "tiny" => Some(Self::tiny()),
             _ => None,
         }

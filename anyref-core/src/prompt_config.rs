@@ -15,6 +15,16 @@ pub enum QuestionForm {
     Lisa,
 }
 
+impl QuestionForm {
+    /// Question about a sentence that has to be thought about, which `{1}` stands for.
+    pub fn sentence(self) -> &'static str {
+        match self {
+            Self::AnyRef => "{1} Can you segment it in this image?",
+            Self::Lisa => "{1} Please output segmentation mask.",
+        }
+    }
+}
+
 /// Questions and references that a model was trained with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use anyref_core::{Answer, AnyRef, PicturePreprocessor, Prompt};
+use anyref_core::{Answer, AnyRef, PicturePreprocessor, Prompt, QuestionForm};
 use anyref_data::datasets::{self, Dataset, Item, Task, Templates, check_files};
 use anyref_weights::write_atomic;
 use burn::tensor::backend::Backend;
@@ -112,6 +112,7 @@ pub fn ask_dataset<B: Backend>(
         dataset,
         options,
         templates: Templates::paper()?,
+        form: anyref.config.prompts.questions,
         preprocessor: anyref.preprocessor(),
     };
     let batches = QuestionBatches {
@@ -143,6 +144,8 @@ struct Reader<'a> {
     dataset: &'a dyn Dataset,
     options: &'a DatasetOptions,
     templates: Templates,
+    /// Words that the model was trained with.
+    form: QuestionForm,
     preprocessor: PicturePreprocessor,
 }
 
@@ -155,7 +158,7 @@ impl Reader<'_> {
             if pixels.is_none() {
                 pixels = Some(self.preprocessor.process(&item.open_picture()?)?);
             }
-            let prompt = or_refused(prompt(&item, &self.templates));
+            let prompt = or_refused(prompt(&item, &self.templates, self.form));
             let prompt = prompt.map_err(|source| Error::Item {
                 dataset: self.dataset.name().to_owned(),
                 id: item.id.clone(),
@@ -221,7 +224,17 @@ fn chosen(dataset: &dyn Dataset, options: &DatasetOptions) -> Result<Choice> {
 }
 
 /// The question about an item: its own, in which texts have their places, or the model's usual one.
-fn prompt(item: &Item, templates: &Templates) -> Result<Prompt> {
+/// A sentence is asked about in the words of the model's own training.
+fn prompt(item: &Item, templates: &Templates, form: QuestionForm) -> Result<Prompt> {
+    let usual = QuestionForm::AnyRef.sentence();
+    if item.question.as_deref() == Some(usual) && form != QuestionForm::AnyRef {
+        let question = Some(form.sentence().to_owned());
+        let item = Item {
+            question,
+            ..item.clone()
+        };
+        return prompt(&item, templates, QuestionForm::AnyRef);
+    }
     let placed = item.question.is_some();
     let left = |reference: &&datasets::Reference| {
         !placed || !matches!(reference, datasets::Reference::Text(_))

@@ -38,7 +38,7 @@ pub struct InfoArguments {
     /// List the tensors of this file or folder instead, and what does not match
     #[arg(value_name = "FILE|DIR")]
     pub path: Option<PathBuf>,
-    /// Hold the tensors against a preset (nano, anyref-7b) or a model's config.json [default: what
+    /// Hold the tensors against a preset (nano, anyref-7b, lisa-7b, lisa-13b) or a model's config.json [default: what
     /// comes with them]
     #[arg(long, value_name = "PRESET|FILE", requires = "path")]
     pub against: Option<String>,

@@ -64,7 +64,7 @@ fn config(against: &str) -> Result<AnyRefConfig> {
     }
     let text = std::fs::read(against).with_context(|| {
         format!(
-            "--against {against}: neither a preset (nano, anyref-7b) nor a file that can be read"
+            "--against {against}: neither a preset (nano, anyref-7b, lisa-7b, lisa-13b) nor a file that can be read"
         )
     })?;
     let config: AnyRefConfig = serde_json::from_slice(&text).with_context(|| {

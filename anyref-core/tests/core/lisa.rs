@@ -4,15 +4,20 @@
 use std::fs;
 use std::path::Path;
 
-use anyref_core::{AnyRef, Companions, Layout, Prompt, Reference, ReferenceBank, splice};
+use anyref_core::{
+    AnyRef, Assembly, Companions, Layout, Prompt, PromptConfig, Reference, ReferenceBank, splice,
+};
 use anyref_llm::LlamaInput;
 use anyref_llm::conversation::llava_v1;
 use anyref_ops::testing::assert_close;
 use anyref_vision::preprocess::{ClipPreprocessor, ClipResize, SamPreprocessor, open_image};
 use anyref_weights::testing::Fixture;
+use anyref_weights::{Checkpoint, OutputTensor, SaveOptions, write_checkpoint};
+use burn::tensor::{DType, TensorData};
+use image::{Rgb, RgbImage};
 
 use crate::common::TestBackend;
-use crate::parts::{copied, published};
+use crate::parts::{assembly, copied, load, published};
 
 const TOLERANCE: f64 = 1e-4;
 
@@ -215,13 +220,73 @@ fn a_tower_of_another_width_is_refused() {
 }
 
 #[test]
+fn a_head_that_does_not_fit_sam_is_refused() {
+    let folder = copied("lisa");
+    let checkpoint = Checkpoint::open(folder.path()).unwrap();
+    let tensors = checkpoint.tensors().map(|entry| match entry.name.as_str() {
+        "model.text_hidden_fcs.0.2.weight" => {
+            let values = TensorData::zeros::<f32, _>([20, 16]);
+            OutputTensor::new(entry.name.clone(), DType::F32, [20, 16], move || Ok(values.clone()))
+        }
+        _ => OutputTensor::from_entry(&entry.name, entry, None),
+    });
+    let whole = folder.path().join("model.safetensors");
+    write_checkpoint(&whole, tensors.collect(), &SaveOptions::default()).unwrap();
+    let message = lisa(folder.path()).unwrap_err().to_string();
+    assert!(message.contains("from 16 to 20"), "{message}");
+    assert!(message.contains("mask decoder of 16"), "{message}");
+    assert_eq!(message.lines().count(), 1, "{message}");
+}
+
+#[test]
+fn pictures_of_any_shape_are_answered() {
+    let mut anyref = lisa(&published("lisa")).unwrap();
+    anyref.generation.max_new_tokens = 4;
+    let prompt = Prompt::new([]).with_question(&questions()[0]);
+    for (width, height) in [(1, 1), (20_000, 200)] {
+        let image = RgbImage::from_pixel(width, height, Rgb([30, 90, 200]));
+        let picture = anyref.picture(&image).unwrap();
+        let answer = anyref.segment(&picture, &prompt).unwrap();
+        for mask in &answer.masks {
+            assert_eq!(mask.rle.size(), [height as usize, width as usize]);
+        }
+        let region = Reference::Box([0.0, 0.0, width as f32, height as f32]);
+        let boxed = anyref.segment(&picture, &Prompt::new([region])).unwrap();
+        assert_eq!(boxed.masks[0].rle.size(), [height as usize, width as usize]);
+    }
+}
+
+#[test]
+fn an_anyref_begins_with_lisas_weights() {
+    let out = tempfile::tempdir().unwrap();
+    let assembly = Assembly {
+        clip: Some(published("clip")),
+        sam: None,
+        ..assembly(&published("lisa"))
+    };
+    let assembled = assembly.write::<TestBackend>(out.path()).unwrap();
+    // Four tokens of references and the projection of sounds are new.
+    assert_eq!(assembled.new_tokens, 4);
+    let fresh: Vec<&str> = assembled.fresh.iter().map(String::as_str).collect();
+    assert_eq!(fresh, ["audio_projector.bias", "audio_projector.weight"]);
+    assert_eq!(assembled.config.prompts, PromptConfig::default());
+    let begun = load(out.path());
+    let lisa = lisa(&published("lisa")).unwrap();
+    assert!(begun.config.refocus_lambda > 0.0);
+    let weights = |anyref: &AnyRef<TestBackend>| anyref.model.text_hidden_fcs.fc1.weight.val();
+    assert_eq!(weights(&begun).into_data(), weights(&lisa).into_data());
+    let object = |anyref: &AnyRef<TestBackend>| anyref.special_tokens().object;
+    assert_eq!(object(&begun), object(&lisa));
+}
+
+#[test]
 fn a_lisa_written_as_a_model_folder_answers_the_same() {
     let out = tempfile::tempdir().unwrap();
     let companions = Companions {
         clip: Some(published("clip")),
         ..Companions::default()
     };
-    let assembly = anyref_core::Assembly::of_published(&published("lisa"), &companions).unwrap();
+    let assembly = Assembly::of_published(&published("lisa"), &companions).unwrap();
     let assembled = assembly.write::<TestBackend>(out.path()).unwrap();
     assert!(assembled.fresh.is_empty(), "{:?}", assembled.fresh);
     assert_eq!(assembled.new_tokens, 0);

@@ -14,6 +14,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
+use anyref_core::QuestionForm;
 use serde::Deserialize;
 
 use super::dataset::{Dataset, entry, some};
@@ -22,8 +23,6 @@ use super::files;
 use super::item::{Item, Reference, Subject, Target, Task};
 use super::shape::{Segmentation, Shape};
 
-/// How a sentence is asked.
-const SENTENCE: &str = "{1} Can you segment it in this image?";
 
 #[derive(Deserialize)]
 struct Document {
@@ -138,7 +137,9 @@ impl Dataset for ReasonSeg {
         let size = files::picture_size(&line.image)?;
         let mut item = Item::new(&line.id, line.image.clone(), size, Task::Text);
         item.references.push(Reference::Text(line.text.clone()));
-        item.question = line.sentence.then(|| SENTENCE.to_owned());
+        item.question = line
+            .sentence
+            .then(|| QuestionForm::AnyRef.sentence().to_owned());
         // Smaller ones lie on larger ones.
         let mut layers = Vec::with_capacity(line.layers.len());
         for (shape, wanted) in &line.layers {

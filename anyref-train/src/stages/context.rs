@@ -47,6 +47,7 @@ impl StageContext {
     /// CLIP's pre-processing.
     pub(crate) fn clip(&self) -> ClipPreprocessor {
         ClipPreprocessor::new(self.model.vision_tower.image_size)
+            .with_resize(self.model.clip_resize)
     }
 
     /// SAM's pre-processing.

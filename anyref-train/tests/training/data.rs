@@ -678,6 +678,22 @@ fn the_papers_run_is_one_that_can_be_meant() {
     assert_eq!((lora.r, lora.alpha), (8, 16.0));
 }
 
+#[test]
+fn the_run_from_lisa_is_the_papers_but_for_its_start() {
+    let read = |name: &str| -> Value {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs").join(name);
+        serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+    };
+    let (mut paper, lisa) = (read("anyref-7b.json"), read("anyref-7b-from-lisa.json"));
+    let config: TrainConfig = serde_json::from_value(lisa.clone()).unwrap();
+    config.check().unwrap();
+    for field in ["name", "start"] {
+        assert_ne!(paper[field], lisa[field]);
+        paper[field] = lisa[field].clone();
+    }
+    assert_eq!(paper, lisa);
+}
+
 /// Nobody has the paper's data at hand, and its sizes can be known all the same.
 #[test]
 fn a_plan_without_data_says_all_that_is_missing() {

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::cargo::root;
 
 /// The parts, smallest first; the last is all of them in one model, which has no reference.
-pub const PARTS: [&str; 10] = [
+pub const PARTS: [&str; 11] = [
     "clip",
     "sam-b",
     "mask-decoder",
@@ -19,6 +19,7 @@ pub const PARTS: [&str; 10] = [
     "llama-1b",
     "llama-1b-f32",
     "llama",
+    "lisa-7b",
     ASSEMBLED,
 ];
 /// All parts in one model.
@@ -27,10 +28,10 @@ pub const ASSEMBLED: &str = "anyref-7b";
 /// Options of `parity`.
 #[derive(Debug, Args)]
 pub struct Parity {
-    /// Real sizes (up to LLaMA-7B: 14 GB of disk, 24 GiB of memory) instead of tiny ones
+    /// Real sizes (up to LISA-7B: 16 GB of disk, 24 GiB of memory) instead of tiny ones
     #[arg(long)]
     pub full: bool,
-    /// A Python with torch, transformers and safetensors
+    /// A Python with torch, transformers, safetensors and segment-anything
     #[arg(long, default_value = "python3", value_name = "PATH")]
     pub python: PathBuf,
     /// Folder for weights and numbers; each part's weights are removed after it
@@ -61,8 +62,10 @@ impl Parity {
 /// Removes the weights of a part; inputs and outputs, which are small, stay.
 pub fn remove_weights(folder: &Path) -> Result<()> {
     let (whole, file) = (folder.join("part"), folder.join("part.pth"));
-    if whole.is_dir() {
-        std::fs::remove_dir_all(&whole).with_context(|| whole.display().to_string())?;
+    for part in [whole, folder.join("clip")] {
+        if part.is_dir() {
+            std::fs::remove_dir_all(&part).with_context(|| part.display().to_string())?;
+        }
     }
     if file.is_file() {
         std::fs::remove_file(&file).with_context(|| file.display().to_string())?;

@@ -3,7 +3,7 @@
     python reference.py make PART SIZE FOLDER          writes a part with random weights as it is published, and an input
     python reference.py run  PART SIZE FOLDER [TIMES]  loads it, computes so often, writes the output, prints seconds as JSON
 
-PART is clip, sam-b, sam-h, mask-decoder, imagebind, imagebind-text, llama-1b, llama-1b-f32 or llama; SIZE is full or tiny.
+PART is clip, sam-b, sam-h, mask-decoder, imagebind, imagebind-text, llama-1b, llama-1b-f32, llama or lisa-7b; SIZE is full or tiny.
 """
 
 import importlib.util
@@ -155,9 +155,144 @@ def write_llama(config, folder, shard=2e9):
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
+def lisa_config(size):
+    """A LISA's language model and SAM, without values."""
+    from functools import partial
+
+    from segment_anything import build_sam_vit_h
+    from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes = dict(vocab_size=32_003, max_position_embeddings=2048)
+    if size != "full":
+        sizes = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, vocab_size=423)
+    config = LlamaConfig(torch_dtype=torch.bfloat16, rms_norm_eps=1e-6, **sizes)
+    with torch.device("meta"):
+        language = LlamaForCausalLM(config)
+        if size == "full":
+            return config, language, build_sam_vit_h()
+        segmenter = Sam(
+            ImageEncoderViT(
+                depth=2, embed_dim=32, img_size=256, mlp_ratio=1.5, num_heads=2, patch_size=16, qkv_bias=True,
+                norm_layer=partial(torch.nn.LayerNorm, eps=1e-6), use_rel_pos=True, global_attn_indexes=[1],
+                window_size=14, out_chans=256,
+            ),
+            PromptEncoder(embed_dim=256, image_embedding_size=(16, 16), input_image_size=(256, 256), mask_in_chans=16),
+            MaskDecoder(
+                num_multimask_outputs=3,
+                transformer=TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8),
+                transformer_dim=256,
+            ),
+        )
+    return config, language, segmenter
+
+
+def make_lisa(size, folder, generator):
+    """A LISA's folder in its authors' layout, its CLIP beside it, and an input."""
+    import shutil
+
+    from transformers import CLIPVisionModel
+
+    config, language, segmenter = lisa_config(size)
+    tower = clip_config(size)
+    fill(CLIPVisionModel(tower)).save_pretrained(folder / "clip")
+    part = folder / "part"
+    part.mkdir(parents=True, exist_ok=True)
+    # A tokenizer of another vocabulary, whose ids fit.
+    fixture = ROOT / "anyref-core/tests/fixtures/lisa"
+    for name in ("tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
+        shutil.copy(fixture / name, part / name)
+    hidden = config.hidden_size
+    shapes = {name: value.shape for name, value in language.state_dict().items()}
+    shapes |= {"model.mm_projector.weight": (hidden, tower.hidden_size), "model.mm_projector.bias": (hidden,)}
+    shapes |= {"model.text_hidden_fcs.0.0.weight": (hidden, hidden), "model.text_hidden_fcs.0.0.bias": (hidden,)}
+    shapes |= {"model.text_hidden_fcs.0.2.weight": (256, hidden), "model.text_hidden_fcs.0.2.bias": (256,)}
+    shapes |= {f"model.visual_model.{name}": value.shape for name, value in segmenter.state_dict().items()}
+    shards, bytes_ = [[]], 0
+    for name, shape in shapes.items():
+        bytes_ += 2 * torch.Size(shape).numel()
+        if bytes_ > 4e9:
+            shards.append([])
+            bytes_ = 2 * torch.Size(shape).numel()
+        shards[-1].append(name)
+    weight_map = {}
+    for number, names in enumerate(shards, 1):
+        file = f"pytorch_model-{number:05}-of-{len(shards):05}.bin"
+        tensors = {}
+        for name in names:
+            value = torch.empty(shapes[name], dtype=torch.bfloat16)
+            tensors[name] = fill_parameter(name, value, generator)
+            weight_map[name] = file
+        torch.save(tensors, part / file)
+    index = {"metadata": {}, "weight_map": weight_map}
+    (part / "pytorch_model.bin.index.json").write_text(json.dumps(index))
+    fields = json.loads((fixture / "config.json").read_text())
+    for name in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
+                 "num_key_value_heads", "max_position_embeddings", "rms_norm_eps"):
+        fields[name] = getattr(config, name)
+    fields |= dict(mm_hidden_size=tower.hidden_size, out_dim=256)
+    (part / "config.json").write_text(json.dumps(fields, indent=2))
+    # The opening, a picture between its markers, and a question.
+    words = lambda count: torch.randint(3, 420, (1, count), generator=generator)
+    side = segmenter.image_encoder.img_size
+    return dict(
+        before=torch.cat([torch.tensor([[1]]), words(35), torch.tensor([[421]])], 1),
+        after=torch.cat([torch.tensor([[422]]), words(24)], 1),
+        clip=torch.randn(1, 3, 224, 224, generator=generator),
+        sam=torch.randn(1, 3, side, side, generator=generator),
+    )
+
+
+def run_lisa(size, folder, data):
+    """LISA with its weights, and the logits and the mask of a state."""
+    from transformers import CLIPVisionModel
+
+    config, language, segmenter = lisa_config(size)
+    weights = {}
+    for file in sorted((folder / "part").glob("*.bin")):
+        weights |= torch.load(file, mmap=True)
+    inner = lambda prefix: {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
+    own = language.state_dict().keys()
+    language.load_state_dict({name: weights[name] for name in own}, assign=True)
+    segmenter.load_state_dict(inner("model.visual_model."), assign=True)
+    # Positions of the grid are computed in 32 bits, which the frequencies have to be then.
+    positions = segmenter.prompt_encoder.pe_layer
+    positions.positional_encoding_gaussian_matrix = positions.positional_encoding_gaussian_matrix.float()
+    # Computed, not stored.
+    language.model.rotary_emb = type(language.model.rotary_emb)(config)
+    tower = CLIPVisionModel.from_pretrained(folder / "clip", torch_dtype=torch.bfloat16).eval()
+    language, segmenter = language.eval(), segmenter.eval()
+    linear = torch.nn.functional.linear
+
+    def call():
+        features = tower(data["clip"].bfloat16(), output_hidden_states=True).hidden_states[-2][:, 1:]
+        image = linear(features, weights["model.mm_projector.weight"], weights["model.mm_projector.bias"])
+        embed = language.get_input_embeddings()
+        sequence = torch.cat([embed(data["before"]), image, embed(data["after"])], 1)
+        state = language.model(inputs_embeds=sequence).last_hidden_state[:, -1]
+        logits = language.lm_head(state)
+        head = inner("model.text_hidden_fcs.0.")
+        prompt = linear(torch.relu(linear(state, head["0.weight"], head["0.bias"])), head["2.weight"], head["2.bias"])
+        embedding = segmenter.image_encoder(data["sam"].bfloat16())
+        dense = segmenter.prompt_encoder(points=None, boxes=None, masks=None)[1]
+        masks, _ = segmenter.mask_decoder(
+            image_embeddings=embedding,
+            image_pe=segmenter.prompt_encoder.get_dense_pe().to(torch.bfloat16),
+            sparse_prompt_embeddings=prompt[:, None],
+            dense_prompt_embeddings=dense,
+            multimask_output=False,
+        )
+        return torch.cat([logits.flatten(), masks.flatten()])
+
+    return call
+
+
 def make(part, size, folder):
     folder.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(1)
+    if part == "lisa-7b":
+        save_file(make_lisa(size, folder, generator), folder / "input.safetensors")
+        return
     if part == "clip":
         from transformers import CLIPVisionModel
 
@@ -255,9 +390,13 @@ def read_on(model, data, steps):
 
 
 def run(part, size, folder, times=1):
-    data = load_file(folder / "input.safetensors")["input"]
+    data = load_file(folder / "input.safetensors")
     steps = []
-    if part == "clip":
+    inputs, data = data, data.get("input")
+    if part == "lisa-7b":
+        start = time.perf_counter()
+        call = run_lisa(size, folder, inputs)
+    elif part == "clip":
         from transformers import CLIPVisionModel
 
         start = time.perf_counter()
