@@ -162,7 +162,7 @@ fn parts_are_a_model_without_a_folder() {
     fail(
         folder.path(),
         &ask,
-        &["mine.json", "missing field `sam`", "`llm`"],
+        &["mine.json", "missing field `imagebind`", "`llm`", "`sam`"],
     );
 }
 
@@ -175,7 +175,7 @@ fn parts_left_out_are_asked_for() {
     let line = assemble(llm.path(), &[("--sam", none)]);
     let run = run_in(folder.path(), &words(&line), "");
     assert!(
-        run.code == Some(2) && run.stderr.contains("--sam"),
+        run.code == Some(1) && run.stderr.contains("has no SAM of its own") && run.stderr.contains("--sam"),
         "{}",
         run.stderr
     );

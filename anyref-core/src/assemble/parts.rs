@@ -55,7 +55,7 @@ impl Parts {
             ),
             None if llm.kind == Some(Kind::Lisa) => None,
             None => {
-                let problem = "has no SAM of its own; give SAM's file or folder too";
+                let problem = "has no SAM of its own; give SAM's file or folder by --sam or `sam` of a parts file";
                 return Err(Error::folder(&assembly.llm, problem));
             }
         };

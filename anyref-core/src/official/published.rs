@@ -89,14 +89,14 @@ impl Published {
 }
 
 /// Whether a path is a model in another layout than this project's: a folder whose `config.json`
-/// names a `model_type`.
+/// names a `model_type`. A config that cannot be read is for its reader to refuse.
 ///
 /// # Errors
-/// When the config cannot be read.
+/// When the path is a location of the hub.
 pub(crate) fn is_published(path: &Path) -> Result<bool> {
     refuse_location(path)?;
     let config = match path.is_dir() {
-        true => ConfigFile::read(path.join("config.json"))?,
+        true => ConfigFile::read(path.join("config.json")).unwrap_or_default(),
         false => None,
     };
     Ok(config.is_some_and(|config| config.root().text("model_type").is_some()))

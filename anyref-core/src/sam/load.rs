@@ -15,6 +15,9 @@ use crate::official::{
 };
 use crate::{ModelOptions, Result};
 
+/// Extensions of files of weights.
+const WEIGHTS: [&str; 4] = ["safetensors", "pth", "pt", "bin"];
+
 /// The SAM at `path`, if what is there is one by itself: a file of weights, or a folder. Others are
 /// none: an AnyRef, a LISA, parts.
 ///
@@ -24,6 +27,10 @@ pub fn published_sam(path: &Path) -> Result<Option<Published>> {
     refuse_location(path)?;
     let own = path.join(CONFIG_FILE);
     if parts_file(path).is_some() || !path.exists() || (own.is_file() && !is_published(path)?) {
+        return Ok(None);
+    }
+    let extension = path.extension().and_then(|extension| extension.to_str());
+    if path.is_file() && !extension.is_some_and(|extension| WEIGHTS.contains(&extension)) {
         return Ok(None);
     }
     let published = match Published::open(path) {

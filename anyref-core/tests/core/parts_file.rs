@@ -136,6 +136,8 @@ fn parts_that_do_not_do_are_named() {
         json!({ "sam": published("clip") }),
         &["sam: ", "clip", "not SAM"],
     );
+    // Only a LISA carries one.
+    changed(json!({ "sam": null }), &["no SAM of its own", "--sam"]);
     changed(
         json!({ "llm": published("adapter") }),
         &["llm: ", "holds a PEFT adapter"],
@@ -160,7 +162,7 @@ fn parts_that_do_not_do_are_named() {
     for (content, word) in [
         ("", "EOF"),
         ("[]", "expected struct"),
-        (r#"{"llm": "a", "imagebind": null}"#, "missing field `sam`"),
+        (r#"{"sam": "a", "imagebind": null}"#, "missing field `llm`"),
         (r#"{"llm": "a", "sam": "b"}"#, "missing field `imagebind`"),
     ] {
         fs::write(&file, content).unwrap();
