@@ -31,9 +31,9 @@ const PADDING: u32 = 0;
 /// CLIP's tokenizer, with the ids of ImageBind's `SimpleTokenizer`.
 ///
 /// Texts are cleaned in the same steps: the usual damage to Unicode is mended, HTML entities are
-/// read, white space becomes single spaces, letters lower case. What that function's library ftfy
-/// repairs beyond single characters is left out: text that was decoded from the wrong encoding, and
-/// escapes of terminals.
+/// read, white space becomes single spaces, letters lower case. Left out are the repairs of its
+/// library ftfy beyond single characters (text that was decoded from the wrong encoding, escapes of
+/// terminals) and entities without their semicolon.
 #[derive(Debug)]
 pub struct ClipTokenizer {
     bpe: BPE,
