@@ -17,8 +17,14 @@ fn fixture(name: &str) -> String {
 
 /// A question about the fixture's picture, with CLIP at hand.
 fn ask(more: &[&str]) -> Vec<String> {
-    let (model, clip, image) = (fixture("lisa"), fixture("clip"), fixture("lisa/picture.png"));
-    let asked = ["segment", "--model", &model, "--clip", &clip, "--image", &image];
+    let (model, clip, image) = (
+        fixture("lisa"),
+        fixture("clip"),
+        fixture("lisa/picture.png"),
+    );
+    let asked = [
+        "segment", "--model", &model, "--clip", &clip, "--image", &image,
+    ];
     let short = ["--max-new-tokens", "64"];
     let all = asked.iter().chain(&short).chain(more);
     all.map(|argument| (*argument).to_owned()).collect()
@@ -86,7 +92,9 @@ fn sounds_need_imagebind() {
     let (clip, labels) = (clip.display().to_string(), labels.display().to_string());
     let imagebind = fixture("sounds/imagebind.pth");
     let (model, image) = (fixture("lisa"), fixture("lisa/picture.png"));
-    let mut asked = vec!["segment", "--model", &model, "--clip", &clip, "--image", &image];
+    let mut asked = vec![
+        "segment", "--model", &model, "--clip", &clip, "--image", &image,
+    ];
     asked.extend(["--imagebind", &imagebind, "--sound-labels", &labels]);
     asked.extend(["--sound-threshold", "0", "--audio", &sound]);
     let answer = json(here.path(), &asked);
@@ -94,7 +102,10 @@ fn sounds_need_imagebind() {
     assert_eq!(bridge["by"], "imagebind_labels");
     let told = bridge["labels"].as_array().unwrap();
     assert_eq!(told.len(), 3);
-    let total: f64 = told.iter().map(|label| label["probability"].as_f64().unwrap()).sum();
+    let total: f64 = told
+        .iter()
+        .map(|label| label["probability"].as_f64().unwrap())
+        .sum();
     assert!((total - 1.0).abs() < 1e-4, "{total}");
     assert_eq!(bridge["asked"].as_array().unwrap().len(), 3);
 }
@@ -123,10 +134,15 @@ fn hollow(size: &str) -> tempfile::TempDir {
     let mut header = serde_json::Map::new();
     let mut end = 0u64;
     let mut add = |name: String, shape: &Value| {
-        let values = shape.as_array().unwrap().iter().map(|side| side.as_u64().unwrap());
+        let values = shape
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|side| side.as_u64().unwrap());
         let start = end;
         end += 2 * values.product::<u64>();
-        let entry = serde_json::json!({"dtype": "F16", "shape": shape, "data_offsets": [start, end]});
+        let entry =
+            serde_json::json!({"dtype": "F16", "shape": shape, "data_offsets": [start, end]});
         header.insert(name, entry);
     };
     for row in shapes["tensors"].as_array().unwrap() {
@@ -184,7 +200,9 @@ fn the_published_sizes_fit_by_their_shapes() {
 fn folders_of_other_families_are_told_what_is_supported() {
     let clip = fixture("clip");
     let image = fixture("lisa/picture.png");
-    let asked = ["segment", "--model", &clip, "--image", &image, "--text", "a"];
+    let asked = [
+        "segment", "--model", &clip, "--image", &image, "--text", "a",
+    ];
     fail(folder().path(), &asked, &["CLIP", "supported: LISA"]);
 }
 
@@ -227,13 +245,24 @@ fn what_the_config_names_is_fetched() {
         ];
         let image = fixture("lisa/picture.png");
         let mut asked = vec!["segment", "--json", "--model", "hf://xinlai/LISA-tiny"];
-        asked.extend(["--image", &image, "--text", "the tiger", "--max-new-tokens", "64"]);
+        asked.extend([
+            "--image",
+            &image,
+            "--text",
+            "the tiger",
+            "--max-new-tokens",
+            "64",
+        ]);
         run_with(home.path(), &asked, "", &variables)
     };
     // The hub has no CLIP yet.
     let failed = run(false);
     assert_eq!(failed.code, Some(1), "{}", failed.stdout);
-    assert!(failed.stderr.contains("openai/clip-vit-large-patch14"), "{}", failed.stderr);
+    assert!(
+        failed.stderr.contains("openai/clip-vit-large-patch14"),
+        "{}",
+        failed.stderr
+    );
     publish("openai/clip-vit-large-patch14", "abcdef02", "clip");
     for offline in [false, true] {
         let answered = run(offline);

@@ -175,7 +175,9 @@ fn parts_left_out_are_asked_for() {
     let line = assemble(llm.path(), &[("--sam", none)]);
     let run = run_in(folder.path(), &words(&line), "");
     assert!(
-        run.code == Some(1) && run.stderr.contains("has no SAM of its own") && run.stderr.contains("--sam"),
+        run.code == Some(1)
+            && run.stderr.contains("has no SAM of its own")
+            && run.stderr.contains("--sam"),
         "{}",
         run.stderr
     );

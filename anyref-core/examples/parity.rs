@@ -9,13 +9,11 @@ use std::error::Error;
 use std::path::Path;
 use std::time::Instant;
 
-use anyref_core::{
-    AnyRef, AnyRefModel, Companions, Layout, ModelOptions, ReferenceBank, splice,
-};
 use anyref_core::official::{
     Published, audio_config, audio_options, clip_config, clip_options, decoder_options,
     encoder_options, language, llama_options, sam_parts, text_config, text_options,
 };
+use anyref_core::{AnyRef, AnyRefModel, Companions, Layout, ModelOptions, ReferenceBank, splice};
 use anyref_decoder::{MaskDecoder, MaskDecoderInput, PromptEncoder, PromptInput};
 use anyref_llm::{Llama, LlamaInput};
 use anyref_ops::testing::max_abs_difference;
@@ -213,7 +211,10 @@ impl Question {
         let embedding = model.image_encoder.forward(self.sam.clone());
         let masks = model.decode_masks(embedding, prompts).low_res_masks;
         let flat = |tensor: Tensor<B, 1>| tensor.cast(DType::F32);
-        Tensor::cat(vec![flat(logits.flatten(0, 2)), flat(masks.flatten(0, 3))], 0)
+        Tensor::cat(
+            vec![flat(logits.flatten(0, 2)), flat(masks.flatten(0, 3))],
+            0,
+        )
     }
 }
 

@@ -226,7 +226,9 @@ fn a_head_that_does_not_fit_sam_is_refused() {
     let tensors = checkpoint.tensors().map(|entry| match entry.name.as_str() {
         "model.text_hidden_fcs.0.2.weight" => {
             let values = TensorData::zeros::<f32, _>([20, 16]);
-            OutputTensor::new(entry.name.clone(), DType::F32, [20, 16], move || Ok(values.clone()))
+            OutputTensor::new(entry.name.clone(), DType::F32, [20, 16], move || {
+                Ok(values.clone())
+            })
         }
         _ => OutputTensor::from_entry(&entry.name, entry, None),
     });

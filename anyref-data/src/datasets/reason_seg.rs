@@ -23,7 +23,6 @@ use super::files;
 use super::item::{Item, Reference, Subject, Target, Task};
 use super::shape::{Segmentation, Shape};
 
-
 #[derive(Deserialize)]
 struct Document {
     shapes: Vec<Polygon>,

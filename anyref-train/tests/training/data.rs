@@ -681,7 +681,9 @@ fn the_papers_run_is_one_that_can_be_meant() {
 #[test]
 fn the_run_from_lisa_is_the_papers_but_for_its_start() {
     let read = |name: &str| -> Value {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs").join(name);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../configs")
+            .join(name);
         serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
     };
     let (mut paper, lisa) = (read("anyref-7b.json"), read("anyref-7b-from-lisa.json"));
