@@ -11,7 +11,9 @@ use anyhow::{Context, Result, bail};
 use anyref_audio::AudioPreprocessorConfig;
 use anyref_core::{Dialogue, Prompt, Reference, SpecialTokens, next_placeholder};
 use anyref_vision::preprocess::open_image;
+use image::RgbImage;
 
+use super::refinement::Refinement;
 use crate::args::{ChatArguments, Common, ReferenceArgument};
 use crate::output::Run;
 use crate::overlay::Overlay;
@@ -21,7 +23,8 @@ const HELP: &str = "\
 /box X0,Y0,X1,Y1   refer to a box of the picture
 /image FILE        refer to another picture of such a thing
 /audio FILE        refer to a sound
-/forget            drop the references for the next message
+/point X,Y[,0]     refine the last mask by a click on the object, or off it with ,0; ask for one
+/forget            drop the references for the next message, and the clicks
 /new               the same, and forget what was asked and answered
 /help              this list
 /quit              leave
@@ -53,6 +56,7 @@ pub fn run(common: &Common, arguments: &ChatArguments) -> Result<()> {
     // Told with the first answer.
     let mut load = engine.info().load;
     let mut pending = Pending::of(image.dimensions(), engine.info().audio.as_ref());
+    let mut refinement = Refinement::default();
     let mut lines = stdin().lock().lines();
     loop {
         if interactive {
@@ -71,11 +75,30 @@ pub fn run(common: &Common, arguments: &ChatArguments) -> Result<()> {
         match line.split_once(char::is_whitespace).unwrap_or((line, "")) {
             ("/quit", _) => return Ok(()),
             ("/help", _) => output::say(HELP)?,
-            ("/forget", _) => pending.clear(),
+            ("/forget", _) => {
+                pending.clear();
+                refinement = Refinement::default();
+            }
             ("/new", _) => {
                 dialogue.clear();
                 pending.clear();
+                refinement = Refinement::default();
             }
+            ("/point", click) => match refinement.click(&*engine, dialogue.picture(), click) {
+                Ok(mask) => {
+                    answered += 1;
+                    output::say(&output::mask_line(1, &mask))?;
+                    let overlay = Overlay {
+                        masks: &[mask],
+                        references: &[],
+                        points: refinement.points(),
+                        question: click,
+                        answer: "",
+                    };
+                    write_overlay(arguments, answered, &overlay, &image, &[])?;
+                }
+                Err(error) => eprintln!("error: {}", failure::one_line(&error)),
+            },
             ("/box", corners) => pending.add(ReferenceArgument::Box(corners.trim().into())),
             ("/image", file) => pending.add(ReferenceArgument::Image {
                 path: file.trim().into(),
@@ -129,30 +152,46 @@ pub fn run(common: &Common, arguments: &ChatArguments) -> Result<()> {
                             };
                             eprintln!("{}", output::timing_line(&answer.timing, run));
                         }
-                        if let Some(path) = &arguments.overlay {
-                            let path = output::numbered(path, answered);
-                            let shown = pending.written.iter().flat_map(ReferenceArgument::files);
-                            let read: Vec<&Path> = shown.chain([&*arguments.image]).collect();
-                            let overlay = Overlay {
-                                masks: &answer.masks,
-                                references: &question.references,
-                                points: &[],
-                                question: &prompt::readable(&question),
-                                answer: &answer.text,
-                            };
-                            let drawn = output::check_apart(&path, &read)
-                                .and_then(|()| output::write_picture(&overlay.draw(&image), &path));
-                            match drawn {
-                                Ok(()) => {
-                                    output::say(&format!("overlay -> {}", path.display()))?;
-                                }
-                                Err(error) => eprintln!("error: {}", failure::one_line(&error)),
-                            }
-                        }
+                        let shown = pending.written.iter().flat_map(ReferenceArgument::files);
+                        let overlay = Overlay {
+                            masks: &answer.masks,
+                            references: &question.references,
+                            points: &[],
+                            question: &prompt::readable(&question),
+                            answer: &answer.text,
+                        };
+                        let shown: Vec<&Path> = shown.collect();
+                        write_overlay(arguments, answered, &overlay, &image, &shown)?;
+                        refinement = Refinement::of(answer.masks.last());
                         pending.clear();
                     }
                 }
             }
+        }
+    }
+}
+
+/// Writes answer number `answered` over the picture, if that is asked for, but over none of the
+/// files that the answer was given from; what goes wrong is told and the chat goes on.
+fn write_overlay(
+    arguments: &ChatArguments,
+    answered: usize,
+    overlay: &Overlay<'_>,
+    image: &RgbImage,
+    shown: &[&Path],
+) -> Result<()> {
+    let Some(path) = &arguments.overlay else {
+        return Ok(());
+    };
+    let path = output::numbered(path, answered);
+    let read: Vec<&Path> = shown.iter().copied().chain([&*arguments.image]).collect();
+    let drawn = output::check_apart(&path, &read)
+        .and_then(|()| output::write_picture(&overlay.draw(image), &path));
+    match drawn {
+        Ok(()) => output::say(&format!("overlay -> {}", path.display())),
+        Err(error) => {
+            eprintln!("error: {}", failure::one_line(&error));
+            Ok(())
         }
     }
 }

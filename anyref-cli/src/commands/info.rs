@@ -1,11 +1,15 @@
 //! `anyref info`: the model's parts, types and memory, and the backends.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use crate::failure;
 use anyhow::Result;
 use anyref_audio::AudioPreprocessorConfig;
-use anyref_core::{AnyRef, AnyRefModel, BackendName, MemoryEstimate, resolve_model};
+use anyref_core::official::Published;
+use anyref_core::{
+    AnyRef, AnyRefModel, BackendName, MemoryEstimate, SamModel, published_sam, resolve_model,
+};
 use anyref_weights::Checkpoint;
 use burn::module::Module;
 use burn::tensor::backend::Backend;
@@ -18,6 +22,11 @@ use crate::units::{megabytes, millions};
 
 /// Prints what the model is made of.
 pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
+    if let Some(path) = &common.model
+        && let Some(published) = published_sam(&resolve_model(path)?)?
+    {
+        return sam::<B>(common, &published, device);
+    }
     let opened = model::open::<B>(common, device)?;
     let (source, checkpoint) = match &common.model {
         Some(path) => (
@@ -40,21 +49,11 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
     for (name, count) in parts(&anyref.model) {
         say(&format!("  {name:<34}{:>9}", millions(count)))?;
     }
-    let (mut stored, mut bytes) = (BTreeMap::<String, usize>::new(), 0);
-    for tensor in checkpoint.tensors() {
-        *stored.entry(format!("{:?}", tensor.dtype)).or_default() += tensor.num_elements();
-        bytes += tensor.num_elements() * tensor.dtype.size();
-    }
-    let stored: Vec<_> = stored
-        .iter()
-        .map(|(dtype, n)| format!("{} {dtype}", millions(*n)))
-        .collect();
     // Norms have the type of the values.
     let computed = anyref.model.llm.model.norm.weight.val().dtype();
     say(&format!(
-        "weights     {} stored as {}, computed as {computed:?}",
-        megabytes(bytes),
-        stored.join(", ")
+        "weights     {}, computed as {computed:?}",
+        stored(&checkpoint)
     ))?;
     say(&format!(
         "pictures    {} px for the language model ({} tokens), {} px for masks",
@@ -81,12 +80,7 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
         },
         config.min_mask_score
     ))?;
-    say(&format!(
-        "backend     {} ({})",
-        common.backend,
-        B::name(device)
-    ))?;
-    say(&format!("loaded in   {} ms", opened.load.as_millis()))?;
+    say_device::<B>(common, device, opened.load)?;
     let needs = MemoryEstimate::new(
         config,
         &anyref.model,
@@ -95,14 +89,68 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
         device,
     )?;
     say(&format!("needs       {needs}"))?;
-    if let Some((now, peak)) = memory() {
-        say(&format!(
+    say_memory()
+}
+
+/// Prints what a SAM alone is made of.
+fn sam<B: Backend>(common: &Common, published: &Published, device: &B::Device) -> Result<()> {
+    let start = Instant::now();
+    let sam = SamModel::<B>::of_published(published, model::weights(common), device)?;
+    let load = start.elapsed();
+    say(&format!("model       {}", published.path.display()))?;
+    say(&format!("preset      {}", sam.name()))?;
+    say(&format!("parameters  {}", millions(sam.num_params())))?;
+    let parts = [
+        ("image_encoder", sam.image_encoder.num_params()),
+        ("prompt_encoder", sam.prompt_encoder.num_params()),
+        ("mask_decoder", sam.mask_decoder.num_params()),
+    ];
+    for (name, count) in parts {
+        say(&format!("  {name:<34}{:>9}", millions(count)))?;
+    }
+    let computed = sam.prompt_encoder.no_mask_embed.weight.val().dtype();
+    say(&format!(
+        "weights     {}, computed as {computed:?}",
+        stored(&published.checkpoint)
+    ))?;
+    say(&format!("pictures    {} px for masks", sam.image_size()))?;
+    say("answers     masks for points, boxes and masks; no language model")?;
+    say_device::<B>(common, device, load)?;
+    say_memory()
+}
+
+/// Size of the weights and their types in a file.
+fn stored(checkpoint: &Checkpoint) -> String {
+    let (mut stored, mut bytes) = (BTreeMap::<String, usize>::new(), 0);
+    for tensor in checkpoint.tensors() {
+        *stored.entry(format!("{:?}", tensor.dtype)).or_default() += tensor.num_elements();
+        bytes += tensor.num_elements() * tensor.dtype.size();
+    }
+    let stored: Vec<_> = stored
+        .iter()
+        .map(|(dtype, n)| format!("{} {dtype}", millions(*n)))
+        .collect();
+    format!("{} stored as {}", megabytes(bytes), stored.join(", "))
+}
+
+fn say_device<B: Backend>(common: &Common, device: &B::Device, load: Duration) -> Result<()> {
+    say(&format!(
+        "backend     {} ({})",
+        common.backend,
+        B::name(device)
+    ))?;
+    say(&format!("loaded in   {} ms", load.as_millis()))
+}
+
+fn say_memory() -> Result<()> {
+    match memory() {
+        Some((now, peak)) => say(&format!(
             "memory      {} now, {} at most",
             megabytes(now),
             megabytes(peak)
-        ))?;
+        )),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// What the model hears of a sound.

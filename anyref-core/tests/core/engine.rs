@@ -4,14 +4,16 @@ use std::ops::ControlFlow::{self, Continue};
 use std::path::Path;
 
 use anyref_core::{
-    Answer, AnswerOptions, AnyRef, Cancel, Dialogue, Engine, EngineOptions, Error, Goal,
-    ModelSource, OnText, Prompt, Reference, Request, load_engine,
+    Answer, AnswerOptions, AnyRef, AutomaticMaskConfig, Cancel, Dialogue, Engine, EngineOptions,
+    Error, Goal, MaskPrediction, MaskPrompt, ModelSource, Multimask, OnText, Prompt, Reference,
+    Request, load_engine,
 };
 use burn::tensor::{DType, read_sync};
 use tempfile::TempDir;
 
 use crate::answers::content;
 use crate::common::{ONE, TestBackend, image, pointing, saying, tone};
+use crate::sam_alone::{sam, structured, weights};
 
 fn phrase(text: &str) -> Prompt {
     Prompt::new([Reference::Text(text.into())])
@@ -253,4 +255,54 @@ fn an_engine_tells_of_its_model() {
     options.answers.min_mask_score = None;
     options.device = Some(7);
     assert!(matches!(load_engine(&options), Err(Error::Backend(_))));
+}
+
+#[test]
+fn a_sam_alone_is_an_engine_without_words() {
+    let engine = load_engine(&options(&weights())).unwrap();
+    assert!(!engine.info().speaks());
+    assert_eq!(engine.info().model, "SAM");
+    let image = structured(57, 90);
+    let picture = engine.encode(&image).unwrap();
+    assert_eq!(picture.size(), (90, 57));
+    let prompts = [MaskPrompt::default().with_point(30.0, 20.0, true)];
+    let found = engine.prompt_masks(&picture, &prompts, Multimask::default());
+    let sam = sam();
+    let own = sam.picture(&image).unwrap();
+    let expected = sam.predict(&own, &prompts, Multimask::default()).unwrap();
+    let rle = |found: &[MaskPrediction]| found[0].best().mask.rle.clone();
+    assert_eq!(rle(&found.unwrap()), rle(&expected));
+    let refused = engine
+        .segment(&picture, &phrase("the red circle"))
+        .unwrap_err();
+    assert!(matches!(refused, Error::NoLanguageModel), "{refused}");
+    let config = AutomaticMaskConfig::new()
+        .with_points_per_side(3)
+        .with_pred_iou_thresh(0.0)
+        .with_stability_score_thresh(0.0);
+    let mut asked = 0;
+    let all = engine.automatic_masks(&image, &config, &mut |done, _| asked = done);
+    assert!(!all.unwrap().is_empty());
+    assert_eq!(asked, 9);
+}
+
+#[test]
+fn a_whole_model_answers_clicks_by_its_own_sam() {
+    let anyref = saying::<TestBackend>(ONE, 4);
+    let (engine, _folder) = engine(&anyref);
+    assert!(engine.info().speaks());
+    let scene = image(64, 48);
+    let picture = engine.encode(&scene).unwrap();
+    let prompts = [MaskPrompt::default().with_region([5.0, 5.0, 40.0, 30.0])];
+    let found = engine.prompt_masks(&picture, &prompts, Multimask::default());
+    let sam = anyref.sam();
+    let own = sam.picture(&scene).unwrap();
+    let expected = sam.predict(&own, &prompts, Multimask::default()).unwrap();
+    assert_eq!(
+        found.unwrap()[0].best().mask.rle,
+        expected[0].best().mask.rle
+    );
+    let other = load_engine(&options(&weights())).unwrap();
+    let foreign = other.prompt_masks(&picture, &prompts, Multimask::default());
+    assert!(matches!(foreign, Err(Error::ForeignPicture)));
 }
