@@ -130,7 +130,9 @@ pub trait Engine: Debug + Send + Sync {
         cancel: &'a Cancel,
     ) -> EngineFuture<'a, Result<Answer>>;
 
-    /// Masks for points, boxes and earlier masks in a picture, by the model's own SAM.
+    /// Masks for points, boxes and earlier masks in a picture, by the model's own SAM. One in a
+    /// whole model learned to give one mask a prompt, so that
+    /// [`Multimask::WhereAmbiguous`] asks it for one.
     ///
     /// # Errors
     /// As [`SamModel::predict`](crate::SamModel::predict), and when the picture is another engine's.

@@ -130,6 +130,11 @@ impl<B: Backend> Engine for Loaded<B> {
         let predicted = self.watched(async move {
             let picture = picture.of::<B>(self.held.number)?.sam()?;
             let sam = self.anyref.sam();
+            // Its decoder was trained to give one mask a prompt.
+            let multimask = match multimask {
+                Multimask::WhereAmbiguous => Multimask::Never,
+                asked => asked,
+            };
             sam.predict_async(picture, prompts, multimask).await
         });
         Box::pin(async move { predicted.await? })

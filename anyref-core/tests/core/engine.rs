@@ -302,6 +302,14 @@ fn a_whole_model_answers_clicks_by_its_own_sam() {
         found.unwrap()[0].best().mask.rle,
         expected[0].best().mask.rle
     );
+    // Its decoder learned one mask a prompt.
+    let point = [MaskPrompt::default().with_point(30.0, 20.0, true)];
+    let candidates = |multimask| {
+        let found = engine.prompt_masks(&picture, &point, multimask).unwrap();
+        found[0].candidates.len()
+    };
+    assert_eq!(candidates(Multimask::WhereAmbiguous), 1);
+    assert_eq!(candidates(Multimask::Always), 3);
     let other = load_engine(&options(&weights())).unwrap();
     let foreign = other.prompt_masks(&picture, &prompts, Multimask::default());
     assert!(matches!(foreign, Err(Error::ForeignPicture)));
