@@ -13,7 +13,10 @@ use anyref_core::official::{
     Published, audio_config, audio_options, clip_config, clip_options, decoder_options,
     encoder_options, language, llama_options, sam_parts, text_config, text_options,
 };
-use anyref_core::{AnyRef, AnyRefModel, Companions, Layout, ModelOptions, ReferenceBank, splice};
+use anyref_core::{
+    AnyRef, AnyRefModel, Companions, Layout, LowResMask, MaskPrompt, ModelOptions, Multimask,
+    ReferenceBank, SamModel, splice,
+};
 use anyref_decoder::{MaskDecoder, MaskDecoderInput, PromptEncoder, PromptInput};
 use anyref_llm::{Llama, LlamaInput};
 use anyref_ops::testing::max_abs_difference;
@@ -24,6 +27,7 @@ use burn::backend::Flex;
 use burn::module::Module;
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Int, Tensor, TensorData};
+use image::RgbImage;
 
 type B = Flex;
 
@@ -148,6 +152,13 @@ fn measure(
             let pixels = input.tensor::<B, 4>("input", &device);
             measured.times(times, || model.forward(pixels.clone()))
         }
+        "sam-h-prompts" => {
+            let options = ModelOptions::new(WeightType::Auto);
+            let sam = SamModel::<B>::of_published(&published, options, &device)?;
+            let measured = Measured::new(start);
+            let prompts = Prompts::read(input)?;
+            measured.times(times, || prompts.answer(&sam))
+        }
         "lisa-7b" => {
             let companions = Companions {
                 clip: Some(path.with_file_name("clip")),
@@ -172,6 +183,51 @@ fn measure(
             measured
         }
     })
+}
+
+/// A picture and prompts for masks in it, those of `reference.py`.
+struct Prompts {
+    picture: RgbImage,
+    prompts: [(MaskPrompt, Multimask); 5],
+}
+
+impl Prompts {
+    fn read(input: &Fixture) -> Result<Self, Box<dyn Error>> {
+        let picture = input.data("picture");
+        let [height, width] = [0, 1].map(|axis| picture.shape[axis] as u32);
+        let bytes = picture.iter::<f32>().map(|value| value as u8).collect();
+        let earlier: Vec<f32> = input.data("earlier").iter::<f32>().collect();
+        let point = || MaskPrompt::default().with_point(320.0, 200.0, true);
+        let region = [100.0, 80.5, 500.0, 390.0];
+        let not = MaskPrompt::default().with_point(320.0, 200.0, false);
+        let one = |prompt| (prompt, Multimask::Never);
+        Ok(Self {
+            picture: RgbImage::from_raw(width, height, bytes).ok_or("no picture")?,
+            prompts: [
+                (point(), Multimask::Always),
+                one(point().with_point(90.5, 40.0, false)),
+                one(MaskPrompt::default().with_region(region)),
+                one(not.with_region(region)),
+                one(point()
+                    .with_point(400.0, 300.0, true)
+                    .with_mask(LowResMask::new(earlier))),
+            ],
+        })
+    }
+
+    /// Logits and estimates of all prompts.
+    fn answer(&self, sam: &SamModel<B>) -> Tensor<B, 1> {
+        let picture = sam.picture(&self.picture).expect("a picture with pixels");
+        let mut values = Vec::new();
+        for (prompt, multimask) in &self.prompts {
+            let answer = sam.predict(&picture, std::slice::from_ref(prompt), *multimask);
+            let candidates = answer.expect("prompts that fit").remove(0).candidates;
+            values.extend(candidates.iter().flat_map(|one| one.low_res.logits()));
+            values.extend(candidates.iter().map(|one| one.estimate));
+        }
+        let count = values.len();
+        Tensor::from_data(TensorData::new(values, [count]), &Default::default())
+    }
 }
 
 /// A picture and the ids of a question, as LISA takes them.

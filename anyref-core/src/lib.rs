@@ -110,7 +110,7 @@ pub use prompt_config::{PromptConfig, QuestionForm};
 pub use reference::{Reference, ReferenceImage, ReferenceKind};
 pub use sam::{
     AutomaticMask, AutomaticMaskConfig, EarlierMask, LowResMask, MaskCandidate, MaskPrediction,
-    MaskPrompt, Multimask, OnPoints, Point, PointMasks, SamConfig, SamModel, SamPicture,
+    MaskPrompt, Multimask, OnPoints, OneMask, Point, PointMasks, SamConfig, SamModel, SamPicture,
     automatic_masks, published_sam,
 };
 pub use sound_labels::{

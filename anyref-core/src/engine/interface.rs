@@ -143,8 +143,8 @@ pub trait Engine: Debug + Send + Sync {
         multimask: Multimask,
     ) -> EngineFuture<'a, Result<Vec<MaskPrediction>>>;
 
-    /// Every mask of a picture, by the model's own SAM; `on_points` is told how many points of how
-    /// many were asked.
+    /// Every mask of a picture, by the model's own SAM, of one in a whole model by one mask a point;
+    /// `on_points` is told how many points of how many were asked.
     ///
     /// # Errors
     /// As [`automatic_masks`](crate::automatic_masks).

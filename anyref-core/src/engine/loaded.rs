@@ -13,7 +13,7 @@ use super::picture::EncodedPicture;
 use crate::explain::Explanation;
 use crate::observer::{Cancel, OnText};
 use crate::sam::{
-    AutomaticMask, AutomaticMaskConfig, MaskPrediction, MaskPrompt, Multimask, OnPoints,
+    AutomaticMask, AutomaticMaskConfig, MaskPrediction, MaskPrompt, Multimask, OnPoints, OneMask,
     automatic_masks,
 };
 use crate::{Answer, AnyRef, Prompt, Result};
@@ -148,7 +148,7 @@ impl<B: Backend> Engine for Loaded<B> {
         cancel: &'a Cancel,
     ) -> EngineFuture<'a, Result<Vec<AutomaticMask>>> {
         let found = self.watched(async move {
-            let sam = self.anyref.sam();
+            let sam = OneMask(self.anyref.sam());
             automatic_masks(&sam, image, config, on_points, cancel).await
         });
         Box::pin(async move { found.await? })

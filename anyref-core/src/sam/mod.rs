@@ -11,7 +11,9 @@ mod picture_masks;
 mod predict;
 mod shared;
 
-pub use automatic::{AutomaticMask, AutomaticMaskConfig, OnPoints, PointMasks, automatic_masks};
+pub use automatic::{
+    AutomaticMask, AutomaticMaskConfig, OnPoints, OneMask, PointMasks, automatic_masks,
+};
 pub use config::SamConfig;
 pub use load::published_sam;
 pub use mask_prompt::{EarlierMask, LowResMask, MaskPrompt, Point};

@@ -9,13 +9,14 @@ use clap::Args;
 use crate::cargo::root;
 
 /// The parts, smallest first; the last is all of them in one model, which has no reference.
-pub const PARTS: [&str; 11] = [
+pub const PARTS: [&str; 12] = [
     "clip",
     "sam-b",
     "mask-decoder",
     "imagebind",
     "imagebind-text",
     "sam-h",
+    "sam-h-prompts",
     "llama-1b",
     "llama-1b-f32",
     "llama",

@@ -3,7 +3,7 @@
     python reference.py make PART SIZE FOLDER          writes a part with random weights as it is published, and an input
     python reference.py run  PART SIZE FOLDER [TIMES]  loads it, computes so often, writes the output, prints seconds as JSON
 
-PART is clip, sam-b, sam-h, mask-decoder, imagebind, imagebind-text, llama-1b, llama-1b-f32, llama or lisa-7b; SIZE is full or tiny.
+PART is clip, sam-b, sam-h, sam-h-prompts, mask-decoder, imagebind, imagebind-text, llama-1b, llama-1b-f32, llama or lisa-7b; SIZE is full or tiny.
 """
 
 import importlib.util
@@ -14,6 +14,7 @@ import time
 import types
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
@@ -61,7 +62,7 @@ def sam_config(part, size):
         hidden_size=32, mlp_dim=48, num_hidden_layers=2, num_attention_heads=2, image_size=256,
         global_attn_indexes=[1],
     )
-    vision = full.get(part, full["sam-b"]) if size == "full" else tiny
+    vision = full.get(part.removesuffix("-prompts"), full["sam-b"]) if size == "full" else tiny
     side = vision.get("image_size", 1024)
     # The authors' epsilon, as the files are in their layout.
     decoder = dict(layer_norm_eps=1e-5)
@@ -155,23 +156,17 @@ def write_llama(config, folder, shard=2e9):
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
-def lisa_config(size):
-    """A LISA's language model and SAM, without values."""
+def segmenter(size):
+    """A SAM by its authors, without values."""
     from functools import partial
 
     from segment_anything import build_sam_vit_h
     from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
-    from transformers import LlamaConfig, LlamaForCausalLM
 
-    sizes = dict(vocab_size=32_003, max_position_embeddings=2048)
-    if size != "full":
-        sizes = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, vocab_size=423)
-    config = LlamaConfig(torch_dtype=torch.bfloat16, rms_norm_eps=1e-6, **sizes)
     with torch.device("meta"):
-        language = LlamaForCausalLM(config)
         if size == "full":
-            return config, language, build_sam_vit_h()
-        segmenter = Sam(
+            return build_sam_vit_h()
+        return Sam(
             ImageEncoderViT(
                 depth=2, embed_dim=32, img_size=256, mlp_ratio=1.5, num_heads=2, patch_size=16, qkv_bias=True,
                 norm_layer=partial(torch.nn.LayerNorm, eps=1e-6), use_rel_pos=True, global_attn_indexes=[1],
@@ -184,7 +179,19 @@ def lisa_config(size):
                 transformer_dim=256,
             ),
         )
-    return config, language, segmenter
+
+
+def lisa_config(size):
+    """A LISA's language model and SAM, without values."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    sizes = dict(vocab_size=32_003, max_position_embeddings=2048)
+    if size != "full":
+        sizes = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, vocab_size=423)
+    config = LlamaConfig(torch_dtype=torch.bfloat16, rms_norm_eps=1e-6, **sizes)
+    with torch.device("meta"):
+        language = LlamaForCausalLM(config)
+    return config, language, segmenter(size)
 
 
 def make_lisa(size, folder, generator):
@@ -314,6 +321,11 @@ def make(part, size, folder):
         data = torch.randn(1, 3, side, side, generator=generator)
         if part == "mask-decoder":
             data = torch.randn(1, 256, side // 16, side // 16, generator=generator)
+        if part.endswith("-prompts"):
+            picture = torch.randint(0, 256, (427, 640, 3), dtype=torch.uint8, generator=generator)
+            earlier = 6 * torch.randn(1, side // 4, side // 4, generator=generator)
+            save_file({"picture": picture, "earlier": earlier}, folder / "input.safetensors")
+            return
     elif part == "imagebind":
         torch.save(fill(imagebind(size)).state_dict(), folder / "part.pth")
         data = torch.randn(1, 3, 1, 128, 204, generator=generator)
@@ -361,6 +373,39 @@ def load_sam(part, size, folder):
     return model, start
 
 
+# Points with their labels, box, whether an earlier mask is refined, and whether three masks are asked for.
+PROMPTS = [
+    ([[320, 200]], [1], None, False, True),
+    ([[320, 200], [90.5, 40]], [1, 0], None, False, False),
+    (None, None, [100, 80.5, 500, 390], False, False),
+    ([[320, 200]], [0], [100, 80.5, 500, 390], False, False),
+    ([[320, 200], [400, 300]], [1, 1], None, True, False),
+]
+
+
+def run_prompts(size, folder, data):
+    """The low-resolution logits of all prompts about a picture, and the estimates of their IoU."""
+    from segment_anything import SamPredictor
+
+    model = segmenter(size).eval()
+    model.load_state_dict(torch.load(folder / "part.pth", mmap=True), assign=True)
+    # Not among the weights.
+    model.pixel_mean = torch.tensor([123.675, 116.28, 103.53]).view(-1, 1, 1)
+    model.pixel_std = torch.tensor([58.395, 57.12, 57.375]).view(-1, 1, 1)
+    predictor, array = SamPredictor(model), lambda values: None if values is None else np.array(values, np.float32)
+
+    def call():
+        predictor.set_image(data["picture"].numpy())
+        outputs = []
+        for points, labels, box, refine, multimask in PROMPTS:
+            earlier = data["earlier"].numpy() if refine else None
+            _, estimates, low = predictor.predict(array(points), array(labels), array(box), earlier, multimask)
+            outputs += [low.flatten(), estimates]
+        return torch.tensor(np.concatenate(outputs))
+
+    return call
+
+
 def decode_masks(model, embedding):
     side = embedding.shape[-1]
     prompt = embedding.mean(dim=(2, 3)).reshape(1, 1, 1, 256)
@@ -396,6 +441,9 @@ def run(part, size, folder, times=1):
     if part == "lisa-7b":
         start = time.perf_counter()
         call = run_lisa(size, folder, inputs)
+    elif part == "sam-h-prompts":
+        start = time.perf_counter()
+        call = run_prompts(size, folder, inputs)
     elif part == "clip":
         from transformers import CLIPVisionModel
 

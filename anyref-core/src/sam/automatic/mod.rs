@@ -13,4 +13,4 @@ mod source;
 pub use config::AutomaticMaskConfig;
 pub use generate::{OnPoints, automatic_masks};
 pub use record::AutomaticMask;
-pub use source::PointMasks;
+pub use source::{OneMask, PointMasks};

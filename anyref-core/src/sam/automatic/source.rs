@@ -16,7 +16,7 @@ pub trait PointMasks<B: Backend>: Sync {
     /// When it has no pixels.
     fn picture(&self, image: &RgbImage) -> Result<SamPicture<B>>;
 
-    /// Several masks for each point by itself, `[x, y]` in pixels of the picture that was encoded.
+    /// One mask or several for each point by itself, `[x, y]` in pixels of the picture that was encoded.
     ///
     /// # Shapes
     /// - `low_res_masks`: logits `[points, masks, side, side]` over the square that holds the
@@ -39,19 +39,49 @@ impl<B: Backend> PointMasks<B> for SamModel<B> {
         picture: &SamPicture<B>,
         points: &[[f64; 2]],
     ) -> MaskDecoderOutput<B> {
+        self.masks_of_each(picture, points, true)
+    }
+
+    fn image_size(&self) -> usize {
+        self.image_size()
+    }
+}
+
+/// A SAM that learned to give one mask a prompt, as those in whole models did.
+#[derive(Debug, Clone)]
+pub struct OneMask<B: Backend>(pub SamModel<B>);
+
+impl<B: Backend> PointMasks<B> for OneMask<B> {
+    fn picture(&self, image: &RgbImage) -> Result<SamPicture<B>> {
+        self.0.picture(image)
+    }
+
+    fn masks_of_points(
+        &self,
+        picture: &SamPicture<B>,
+        points: &[[f64; 2]],
+    ) -> MaskDecoderOutput<B> {
+        self.0.masks_of_each(picture, points, false)
+    }
+
+    fn image_size(&self) -> usize {
+        self.0.image_size()
+    }
+}
+
+impl<B: Backend> SamModel<B> {
+    fn masks_of_each(
+        &self,
+        picture: &SamPicture<B>,
+        points: &[[f64; 2]],
+        multimask: bool,
+    ) -> MaskDecoderOutput<B> {
         let (device, count) = (self.device(), points.len());
         let coords = points.iter().flat_map(|&point| picture.to_input(point));
         let coords: Vec<f32> = coords.map(|coordinate| coordinate as f32).collect();
         let coords = Tensor::from_data(TensorData::new(coords, [count, 1, 2]), &device);
         let labels = Tensor::<B, 2, Int>::ones([count, 1], &device);
-        self.decode(
-            picture,
-            PromptInput::default().with_points(coords, labels),
-            true,
-        )
-    }
-
-    fn image_size(&self) -> usize {
-        self.image_size()
+        let prompts = PromptInput::default().with_points(coords, labels);
+        self.decode(picture, prompts, multimask)
     }
 }
