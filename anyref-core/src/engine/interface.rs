@@ -135,7 +135,8 @@ pub trait Engine: Debug + Send + Sync {
     /// [`Multimask::WhereAmbiguous`] asks it for one.
     ///
     /// # Errors
-    /// As [`SamModel::predict`](crate::SamModel::predict), and when the picture is another engine's.
+    /// As [`SamModel::predict`](crate::SamModel::predict), and when the picture is another
+    /// engine's.
     fn prompt_masks_async<'a>(
         &'a self,
         picture: &'a EncodedPicture,
@@ -143,8 +144,8 @@ pub trait Engine: Debug + Send + Sync {
         multimask: Multimask,
     ) -> EngineFuture<'a, Result<Vec<MaskPrediction>>>;
 
-    /// Every mask of a picture, by the model's own SAM, of one in a whole model by one mask a point;
-    /// `on_points` is told how many points of how many were asked.
+    /// Every mask of a picture, by the model's own SAM, of one in a whole model by one mask a
+    /// point; `on_points` is told how many points of how many were asked.
     ///
     /// # Errors
     /// As [`automatic_masks`](crate::automatic_masks).

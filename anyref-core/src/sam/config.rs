@@ -73,7 +73,8 @@ impl SamConfig {
             Some((own, encoders)) => Err(Error::Config {
                 field: "prompt_encoder",
                 problem: format!(
-                    "and mask_decoder take {own} where image_encoder gives {encoders}: make them equal"
+                    "and mask_decoder take {own} where image_encoder gives {encoders}: make them \
+                     equal"
                 ),
             }),
         }

@@ -47,8 +47,8 @@ pub fn published_sam(path: &Path) -> Result<Option<Published>> {
 }
 
 impl<B: Backend> SamModel<B> {
-    /// Reads the authors' `.pth`, a folder of transformers' `SamModel`, or the SAM in a LISA, whichever size. Weights
-    /// are converted to f32.
+    /// Reads the authors' `.pth`, a folder of transformers' `SamModel`, or the SAM in a LISA,
+    /// whichever size. Weights are converted to f32.
     ///
     /// # Errors
     /// When the file is missing, damaged or no SAM, or a tensor is missing or unexpected.

@@ -20,7 +20,8 @@ pub struct Point {
 }
 
 /// Logits of a mask as the mask decoder gives them, before they are brought to the picture's size:
-/// [`SamModel::low_res_size`](super::SamModel::low_res_size) squared, row by row. Clones share them.
+/// [`SamModel::low_res_size`](super::SamModel::low_res_size) squared, row by row. Clones share
+/// them.
 #[derive(Clone, PartialEq)]
 pub struct LowResMask(Arc<[f32]>);
 

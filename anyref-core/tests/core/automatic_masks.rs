@@ -1,5 +1,5 @@
-//! Automatic masks against segment-anything's generator: by a SAM, and by a decoder that colours the
-//! regions of a picture.
+//! Automatic masks against segment-anything's generator: by a SAM, and by a decoder that colours
+//! the regions of a picture.
 
 use std::collections::BTreeMap;
 

@@ -18,7 +18,8 @@ impl PointGrid {
         self.side * self.side
     }
 
-    /// Points `[x, y]` in pixels of a picture of this height and width, those of a range of numbers.
+    /// Points `[x, y]` in pixels of a picture of this height and width, those of a range of
+    /// numbers.
     pub(super) fn pixels(
         self,
         range: std::ops::Range<usize>,

@@ -16,7 +16,8 @@ pub trait PointMasks<B: Backend>: Sync {
     /// When it has no pixels.
     fn picture(&self, image: &RgbImage) -> Result<SamPicture<B>>;
 
-    /// One mask or several for each point by itself, `[x, y]` in pixels of the picture that was encoded.
+    /// One mask or several for each point by itself, `[x, y]` in pixels of the picture that was
+    /// encoded.
     ///
     /// # Shapes
     /// - `low_res_masks`: logits `[points, masks, side, side]` over the square that holds the
