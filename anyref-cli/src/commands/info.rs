@@ -105,7 +105,7 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
     Ok(())
 }
 
-/// What the model hears of a sound.
+/// The part of a sound that the model hears, in words.
 fn heard(sounds: &AudioPreprocessorConfig) -> String {
     format!(
         "{} kHz, {} {} of {} s",

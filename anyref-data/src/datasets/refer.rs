@@ -52,7 +52,7 @@ pub(crate) enum Direction {
 pub(crate) struct ReferOptions {
     /// `refclef`, `refcoco`, `refcoco+` or `refcocog`.
     pub dataset: String,
-    /// Who split it: `unc`, `umd`, `google` or `berkeley`.
+    /// Author of the split: `unc`, `umd`, `google` or `berkeley`.
     pub split_by: String,
     /// `train`, `val`, `test`, `testA`, `testB` or `testC`.
     pub split: String,

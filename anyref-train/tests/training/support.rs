@@ -1,4 +1,4 @@
-//! What the training tests share.
+//! Configurations and helpers that the training tests share.
 
 use std::fs;
 use std::path::Path;
