@@ -192,7 +192,21 @@ impl Checks {
 fn read(folder: &Path) -> Result<Checks> {
     let file = folder.join("checks.json");
     let text = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    serde_json::from_slice(&text).with_context(|| file.display().to_string())
+    let checks: Checks =
+        serde_json::from_slice(&text).with_context(|| file.display().to_string())?;
+    let all = [&checks.words, &checks.explanatory, &checks.prompts];
+    for check in all.into_iter().flatten() {
+        let [x0, y0, x1, y1] = check.bounds;
+        let inside = x1 <= checks.size[0] && y1 <= checks.size[1];
+        if !(0.0 <= x0 && x0 < x1 && 0.0 <= y0 && y0 < y1 && inside) {
+            bail!(
+                "{}: the box of {} is not in the picture",
+                file.display(),
+                check.name
+            );
+        }
+    }
+    Ok(checks)
 }
 
 /// Standard output of a program that ended well.
@@ -254,12 +268,6 @@ mod tests {
             let group = checks.of(*questions);
             assert!(group.len() > 1);
             for check in group {
-                let [x0, y0, x1, y1] = check.bounds;
-                let inside = x1 <= checks.size[0] && y1 <= checks.size[1];
-                assert!(
-                    0.0 <= x0 && x0 < x1 && 0.0 <= y0 && y0 < y1 && inside,
-                    "{check:?}"
-                );
                 assert!(!check.ask.is_empty() && (0.0..=1.0).contains(&check.iou));
             }
         }
