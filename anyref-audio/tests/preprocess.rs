@@ -1,4 +1,4 @@
-//! What the preprocessor accepts, and how clips relate to the sound.
+//! Sounds that the preprocessor accepts, and how clips relate to them.
 
 mod common;
 

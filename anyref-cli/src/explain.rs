@@ -1,4 +1,4 @@
-//! What an `<obj>` looked at, as pictures and numbers.
+//! Attention behind an `<obj>`, as pictures and numbers.
 
 use std::ffi::OsStr;
 use std::fs;

@@ -1,4 +1,4 @@
-//! What this process holds.
+//! Memory of this process.
 
 /// Resident memory of this process and its peak in bytes, where the system tells (Linux).
 pub fn memory() -> Option<(usize, usize)> {

@@ -159,7 +159,7 @@ fn check(common: &Common) -> Result<()> {
     Ok(())
 }
 
-/// What an evaluation may not change when it goes on: the weights, and how they answer.
+/// Settings that an evaluation may not change when it goes on: the weights, and how they answer.
 pub fn settings(common: &Common) -> Result<String> {
     let mut settings = name(common);
     let weights = match &common.model {
@@ -239,7 +239,7 @@ fn files(path: &Path) -> Result<Vec<(Vec<u8>, u64, u64)>> {
     listed.with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// What the model is called in an evaluation's results.
+/// Name of the model in an evaluation's results.
 pub fn name(common: &Common) -> String {
     let name = match &common.model {
         Some(folder) => folder.display().to_string(),

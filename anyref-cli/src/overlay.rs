@@ -37,12 +37,12 @@ const READABLE: u32 = 512;
 /// The narrowest strip has room for a word.
 const MIN_WIDTH: u32 = 160;
 
-/// What to draw over a picture.
+/// Drawing over a picture.
 #[derive(Debug, Clone, Copy)]
 pub struct Overlay<'a> {
     /// The masks, in the picture's size.
     pub masks: &'a [Mask],
-    /// What the question refers with: boxes are drawn in the picture, pictures and sounds below it.
+    /// References of the question: boxes are drawn in the picture, pictures and sounds below it.
     pub references: &'a [Reference],
     /// Clicks on and off an object.
     pub points: &'a [Point],

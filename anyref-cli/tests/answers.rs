@@ -1,4 +1,4 @@
-//! What the program answers, prints and writes.
+//! Answers of the program, on the terminal and in files.
 
 mod common;
 

@@ -590,7 +590,7 @@ fn outputs() {
     );
 }
 
-/// What `--explain` writes replaces neither what is read nor what else is written.
+/// Files of `--explain` replace neither what is read nor what else is written.
 fn explanations(folder: &Path) {
     let why = folder.join("why");
     std::fs::create_dir(&why).unwrap();

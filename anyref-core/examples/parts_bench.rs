@@ -44,7 +44,7 @@ fn run() -> Result<(), Failure> {
     backend.dispatch(None, Bench { config, dtype })?
 }
 
-/// What is measured.
+/// Part that is measured.
 struct Bench {
     config: AnyRefConfig,
     dtype: DType,

@@ -1,4 +1,4 @@
-//! What AnyRef answers: a sentence, masks and where the time went.
+//! Answers of AnyRef: a sentence, masks and where the time went.
 
 use std::ops::AddAssign;
 use std::time::Duration;

@@ -17,7 +17,7 @@ pub(crate) const LEAST: f64 = 1e-3;
 pub struct CandidateConfig {
     /// Answers that are tried, at most; 1 is greedy generation.
     pub count: usize,
-    /// What the logarithm of the mask decoder's estimated IoU (of several masks the lowest) counts
+    /// Weight of the logarithm of the mask decoder's estimated IoU (of several masks the lowest)
     /// against that of the answer's probability. Where the default question asks for masks of what
     /// is in one box, the estimate is multiplied by the IoU of that box and the one around the
     /// masks, and an answer without masks counts as the worst.
@@ -28,10 +28,10 @@ pub struct CandidateConfig {
     /// model calls it by a wrong name; [`refusal_estimate`](Self::refusal_estimate) when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub picture_refusal_estimate: Option<f64>,
-    /// What the logarithm of how well a description is understood counts: the IoU of what its words
+    /// Weight of the logarithm of how well a description is understood: the IoU of what its words
     /// are answered with and what its reference means, times the estimate of the former.
     pub listener_weight: f64,
-    /// What each token of a description costs, as a logarithm: a longer one has to be understood
+    /// Cost of each token of a description, as a logarithm: a longer one has to be understood
     /// better.
     pub token_cost: f64,
 }

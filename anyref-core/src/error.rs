@@ -1,4 +1,4 @@
-//! What can go wrong between a picture and its masks.
+//! Errors between a picture and its masks.
 
 use std::path::{Path, PathBuf};
 

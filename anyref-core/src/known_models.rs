@@ -43,10 +43,10 @@ const LISA_2_LICENCE: &str =
 const SAM_LICENCE: &str = "Apache-2.0";
 const LLAVA_LICENCE: &str = "weights derive from LLaMA or LLaMA 2 and CLIP: their licences apply";
 
-const LISA_CHECKED: &str =
-    "whole path on small random weights in the published layout, against the published formulas";
-const SAM_CHECKED: &str =
-    "image encoder and mask decoder in full size with random weights, against transformers";
+const LISA_CHECKED: &str = "question to logits, answer and masks on small random weights in the published \
+    layout, against the published formulas";
+const SAM_CHECKED: &str = "image encoder and mask decoder in full size with random weights, against \
+    transformers; prompts and automatic masks on small ones, against segment-anything";
 const NOT_DOWNLOADED: &str = "the published weights: they could not be downloaded here";
 
 /// All of them, smallest first in each family.
@@ -72,7 +72,7 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         memory: 17_000_000_000,
         native: &[Text],
         bridged: &[Box, Image, Audio],
-        points: false,
+        points: true,
         licence: LISA_LICENCE,
         checked: LISA_CHECKED,
         unchecked: NOT_DOWNLOADED,
@@ -85,7 +85,7 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         memory: 17_000_000_000,
         native: &[Text],
         bridged: &[Box, Image, Audio],
-        points: false,
+        points: true,
         licence: LISA_LICENCE,
         checked: LISA_CHECKED,
         unchecked: NOT_DOWNLOADED,
@@ -98,7 +98,7 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         memory: 30_000_000_000,
         native: &[Text],
         bridged: &[Box, Image, Audio],
-        points: false,
+        points: true,
         licence: LISA_2_LICENCE,
         checked: "shapes alone",
         unchecked: NOT_DOWNLOADED,
@@ -111,7 +111,7 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         memory: 30_000_000_000,
         native: &[Text],
         bridged: &[Box, Image, Audio],
-        points: false,
+        points: true,
         licence: LISA_2_LICENCE,
         checked: "shapes alone",
         unchecked: NOT_DOWNLOADED,

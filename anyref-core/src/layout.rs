@@ -6,7 +6,7 @@
 use crate::special_tokens::SpecialTokens;
 use crate::{Error, Result};
 
-/// What stands at one position of the language model's input.
+/// Content of one position of the language model's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
     /// A token of the vocabulary.

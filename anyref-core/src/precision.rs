@@ -42,7 +42,7 @@ impl<B: Backend> ModuleMapper<B> for Cast {
 /// How a model is loaded.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ModelOptions {
-    /// What its weights are kept as.
+    /// Type of its weights.
     ///
     /// On the processor values are f32 whatever this is. The matrices of linear layers and the
     /// token embeddings, most of a large model, are kept in half precision, norms, convolutions,

@@ -1,4 +1,4 @@
-//! What of a picture can be done ahead of the model, on any thread.
+//! Work on a picture ahead of the model, on any thread.
 
 use std::sync::Arc;
 

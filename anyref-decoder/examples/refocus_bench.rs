@@ -37,7 +37,7 @@ struct Device {
     peak: fn() -> Option<u64>,
 }
 
-/// What is refocused.
+/// Inputs of refocusing.
 struct Case {
     /// Objects, heads, positions and width of the states.
     sizes: [usize; 4],

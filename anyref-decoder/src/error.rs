@@ -1,6 +1,6 @@
 //! The crate's error type.
 
-/// What can be wrong with a configuration, a mask or its COCO form.
+/// Faults of a configuration, a mask or its COCO form.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// A configuration that no prompt encoder or mask decoder can have.
@@ -8,7 +8,7 @@ pub enum Error {
     Config {
         /// The field at fault.
         field: &'static str,
-        /// What is wrong, and what would be right.
+        /// The fault, and the right form.
         problem: String,
     },
     /// The pixels do not fill the given size.

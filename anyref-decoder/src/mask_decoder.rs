@@ -126,7 +126,7 @@ impl MaskDecoderConfig {
     }
 }
 
-/// What [`MaskDecoder::forward`] takes: `n` prompts on `n` pictures, or on one.
+/// Input of [`MaskDecoder::forward`]: `n` prompts on `n` pictures, or on one.
 #[derive(Debug, Clone)]
 pub struct MaskDecoderInput<B: Backend> {
     /// The picture of each prompt, or one for all, `[n or 1, d, g, g]`.
@@ -141,7 +141,7 @@ pub struct MaskDecoderInput<B: Backend> {
     pub multimask_output: bool,
 }
 
-/// What [`MaskDecoder::forward`] gives.
+/// Output of [`MaskDecoder::forward`].
 #[derive(Debug, Clone)]
 pub struct MaskDecoderOutput<B: Backend> {
     /// Mask logits, `[n, m, 4 g, 4 g]`.

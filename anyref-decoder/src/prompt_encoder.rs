@@ -148,11 +148,11 @@ pub struct PromptEncoder<B: Backend> {
     pub pe_layer: PositionEmbeddingRandom<B>,
     /// Off the object, on the object, first corner, second corner.
     pub point_embeddings: Vec<Embedding<B>>,
-    /// What stands for a missing point.
+    /// Embedding of a missing point.
     pub not_a_point_embed: Embedding<B>,
     /// Embedding of mask prompts.
     pub mask_downscaling: MaskEmbedding<B>,
-    /// What stands for a missing mask prompt.
+    /// Embedding of a missing mask prompt.
     pub no_mask_embed: Embedding<B>,
     /// Cells along a side of the picture's embedding.
     pub image_embedding_size: usize,

@@ -1,12 +1,13 @@
 //! The best, the middling and the worst answers, to be looked at: reference, prediction and truth
 //! side by side.
 
-use std::fs;
+use std::io::Cursor;
 use std::path::Path;
 
 use anyref_decoder::rle::Rle;
-use image::RgbImage;
+use anyref_weights::write_atomic;
 use image::imageops::{self, FilterType};
+use image::{ImageFormat, RgbImage};
 
 use super::error::{Error, Result};
 use super::picture::{boxed, contact_sheet, tinted};
@@ -89,9 +90,12 @@ pub(super) fn page(
         let pictures = pictures.collect::<Result<Vec<_>>>()?;
         let name = format!("{prefix}{sort}");
         let file = out.join(format!("{name}.png"));
-        contact_sheet(&pictures, COLUMNS)
-            .save(&file)
-            .map_err(|source| Error::WritePicture { path: file, source })?;
+        let mut png = Cursor::new(Vec::new());
+        if let Err(source) = contact_sheet(&pictures, COLUMNS).write_to(&mut png, ImageFormat::Png)
+        {
+            return Err(Error::WritePicture { path: file, source });
+        }
+        write_atomic(&file, png.into_inner())?;
         text += &format!(
             "## {name}\n\n![{name}]({name}.png)\n\n\
              | id | {measure} | reference | answer | expected |\n| --- | --- | --- | --- | --- |\n"
@@ -116,7 +120,7 @@ pub(super) const LEGEND: &str = "Of each answer, from left to right: what was re
 /// Writes `cases.md`.
 pub(super) fn write(out: &Path, text: &str) -> Result<std::path::PathBuf> {
     let file = out.join("cases.md");
-    fs::write(&file, text).map_err(Error::write(&file))?;
+    write_atomic(&file, text)?;
     Ok(file)
 }
 

@@ -1,11 +1,11 @@
 //! Pages about the answers to a published data set: cases to be looked at, and whether the mask
 //! score can be trusted.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyref_data::datasets::Reference;
 use anyref_vision::preprocess::open_image;
+use anyref_weights::write_atomic;
 use image::{RgbImage, imageops};
 
 use super::calibration::calibration;
@@ -37,7 +37,7 @@ pub fn write_page(
     if !describe {
         let file = out.join("details.md");
         let text = scores_against(&answers, &qualities);
-        fs::write(&file, text).map_err(Error::write(&file))?;
+        write_atomic(&file, text)?;
     }
     let answered = targets.rows().iter().zip(&answers).zip(&qualities);
     let rows: Vec<Row> = answered

@@ -5,6 +5,7 @@ use std::fs;
 
 use anyref_core::AnyRef;
 use anyref_data::scenes::{Kind, Scenes};
+use anyref_weights::write_atomic;
 use burn::tensor::backend::Backend;
 
 use super::batching::QuestionBatches;
@@ -106,7 +107,7 @@ pub fn evaluate<B: Backend>(
     }
     write_page(scenes, &cases, options)?;
     let file = options.out.join("details.md");
-    fs::write(&file, details(&cases)).map_err(Error::write(&file))?;
+    write_atomic(&file, details(&cases))?;
     let throughput = watch.throughput();
     Ok(Evaluated { cases, throughput })
 }

@@ -4,6 +4,8 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::Path;
 
+use anyref_weights::write_atomic;
+
 use super::error::{Error, Result};
 
 /// Refuses to go on in a folder with an evaluation of other settings.
@@ -21,7 +23,7 @@ pub(super) fn check_settings(out: &Path, settings: &str) -> Result<()> {
             if begun.exists() {
                 return Err(Error::NoSettings { path: begun });
             }
-            fs::write(&file, settings).map_err(Error::write(&file))
+            Ok(write_atomic(&file, settings)?)
         }
         Err(error) => Err(Error::read(&file)(error)),
     }

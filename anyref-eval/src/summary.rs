@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use anyref_weights::write_atomic;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -50,15 +51,13 @@ pub fn write_summary<S: Serialize>(
         scores: &summary.scores,
         throughput: &throughput,
     };
-    serde_json::to_string_pretty(&summary)
-        .map_err(io::Error::from)
-        .and_then(|text| fs::write(&file, text + "\n"))
-        .map_err(Error::write(&file))?;
+    let text = serde_json::to_string_pretty(&summary).map_err(io::Error::from);
+    write_atomic(&file, text.map_err(Error::write(&file))? + "\n")?;
     let speed = throughput.markdown();
     let speed = speed.map_or(String::new(), |speed| format!("\n{speed}"));
     let file = out.join("table.md");
     let text = format!("{}\n{speed}", table.trim_end());
-    fs::write(&file, text).map_err(Error::write(&file))
+    Ok(write_atomic(&file, text)?)
 }
 
 fn earlier(file: &Path) -> Option<Throughput> {

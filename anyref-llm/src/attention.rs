@@ -24,7 +24,7 @@ pub struct LlamaAttention<B: Backend> {
     head_dim: usize,
 }
 
-/// What all layers of one forward pass share.
+/// Inputs that all layers of one forward pass share.
 #[derive(Debug, Clone)]
 pub struct AttentionContext<B: Backend> {
     /// Positions of the new tokens.
@@ -33,14 +33,15 @@ pub struct AttentionContext<B: Backend> {
     pub mask: Option<Tensor<B, 4, Bool>>,
 }
 
-/// What one layer's attention gives.
+/// Output of one layer's attention.
 #[derive(Debug, Clone)]
 pub struct LlamaAttentionOutput<B: Backend> {
     /// `[batch, length, hidden]`
     pub output: Tensor<B, 3>,
     /// `[batch, heads, length, head_dim]`, after rotation.
     pub query: Tensor<B, 4>,
-    /// What was attended to, `[batch, kv_heads, past + length and room, head_dim]`, after rotation.
+    /// Keys that were attended to, `[batch, kv_heads, past + length and room, head_dim]`, after
+    /// rotation.
     pub key: Tensor<B, 4>,
 }
 

@@ -46,7 +46,7 @@ impl<B: Backend> Rows<B> {
         }
     }
 
-    /// What [`capacity`](Self::capacity) is after some rows more.
+    /// The [`capacity`](Self::capacity) after some rows more.
     fn capacity_after(&self, added: usize, spare: CacheCapacity) -> usize {
         let length = self.length + added;
         if length <= self.capacity() {

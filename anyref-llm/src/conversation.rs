@@ -1,6 +1,6 @@
 //! Conversation templates: what is said, as one string.
 
-/// Who speaks.
+/// Speaker of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
     /// The one who asks.
@@ -14,7 +14,7 @@ pub enum Role {
 pub struct Turn {
     /// Who speaks.
     pub role: Role,
-    /// What is said.
+    /// Words of the turn.
     pub text: Option<String>,
 }
 
@@ -30,7 +30,7 @@ pub struct Piece {
 /// A conversation in a template with two separators (LLaVA's `SeparatorStyle.TWO`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conversation {
-    /// What stands before the first turn.
+    /// Text before the first turn.
     pub system: String,
     /// Name of the one who asks.
     pub user: String,
@@ -40,7 +40,7 @@ pub struct Conversation {
     pub sep: String,
     /// After the model's turns.
     pub sep2: String,
-    /// What was said.
+    /// Turns so far.
     pub turns: Vec<Turn>,
 }
 

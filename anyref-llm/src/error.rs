@@ -1,4 +1,4 @@
-//! What can go wrong in this crate.
+//! Errors of this crate.
 
 use std::path::PathBuf;
 
@@ -7,7 +7,7 @@ use burn::tensor::backend::ExecutionError;
 /// The result of a fallible call of this crate.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What can go wrong in this crate.
+/// Error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
@@ -16,7 +16,7 @@ pub enum Error {
     Config {
         /// The field at fault, named as in `config.json`.
         field: &'static str,
-        /// What is wrong, and what would be right.
+        /// The fault, and the right form.
         reason: String,
     },
     /// A LoRA configuration that cannot be applied.
@@ -24,7 +24,7 @@ pub enum Error {
     Lora {
         /// The field at fault, named as in `adapter_config.json`.
         field: String,
-        /// What is wrong, and what would be right.
+        /// The fault, and the right form.
         reason: String,
     },
     /// A configuration file that is not valid JSON for its type.
@@ -56,7 +56,7 @@ pub enum Error {
     Adapter {
         /// The folder or a file in it.
         path: PathBuf,
-        /// What is wrong, and what helps.
+        /// The fault and the remedy.
         problem: String,
     },
     /// A device that failed to compute or to be read.

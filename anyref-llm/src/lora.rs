@@ -43,7 +43,7 @@ impl Default for LoraConfig {
 }
 
 impl LoraConfig {
-    /// What the adapter's output is multiplied by.
+    /// Factor of the adapter's output.
     pub fn scaling(&self) -> f64 {
         let rank = self.r as f64;
         self.alpha / if self.use_rslora { rank.sqrt() } else { rank }

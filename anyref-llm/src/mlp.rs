@@ -12,7 +12,7 @@ use crate::lora::LoraLinear;
 pub struct LlamaMlp<B: Backend> {
     /// The gate.
     pub gate_proj: LoraLinear<B>,
-    /// What is gated.
+    /// Projection that is gated.
     pub up_proj: LoraLinear<B>,
     /// Back to the residual stream.
     pub down_proj: LoraLinear<B>,

@@ -18,7 +18,7 @@ use crate::lora::{FreezeBase, LoraConfig, LoraLinear};
 use crate::padding::{no_padding, positions};
 use crate::rope::RotaryEmbedding;
 
-/// What [`Llama::forward`] takes.
+/// Input of [`Llama::forward`].
 #[derive(Debug, Clone)]
 pub struct LlamaInput<B: Backend> {
     /// `[batch, length, hidden]`, in the type of the model's weights.
@@ -53,7 +53,7 @@ impl<B: Backend> LlamaInput<B> {
     }
 }
 
-/// What [`Llama::forward`] gives.
+/// Output of [`Llama::forward`].
 #[derive(Debug, Clone)]
 pub struct LlamaOutput<B: Backend> {
     /// `[batch, length, hidden]`, after the final norm; from [`Llama::forward_layers`] before it.

@@ -13,7 +13,7 @@ pub struct RotaryEmbedding {
     dynamic: Option<Dynamic>,
 }
 
-/// What dynamic scaling needs to recompute the frequencies for a longer sequence.
+/// Parameters by which dynamic scaling recomputes the frequencies for a longer sequence.
 #[derive(Debug, Clone)]
 struct Dynamic {
     theta: f64,

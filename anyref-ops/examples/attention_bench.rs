@@ -30,7 +30,7 @@ struct Case {
     kind: Kind,
 }
 
-/// What an attention has beside queries, keys and values.
+/// Inputs of an attention beside queries, keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Full,
@@ -77,7 +77,7 @@ impl<B: Backend> Given<B> {
     }
 }
 
-/// What is done with each case.
+/// Work on each case.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
     /// Runs that count.
@@ -86,7 +86,7 @@ struct Plan {
     burns: bool,
 }
 
-/// What was seen of a form.
+/// Measurements of a form.
 #[derive(Debug, Default)]
 struct Measured {
     /// Milliseconds of each run.
@@ -273,7 +273,7 @@ fn burns<B: Backend>(given: Given<B>) -> Tensor<B, 4> {
     attention(query, input.key, input.value, None, bias, options)
 }
 
-/// What the model computes.
+/// Attentions of the model.
 fn own<B: Backend>(given: Given<B>) -> Tensor<B, 4> {
     ops::attention(given.input())
 }

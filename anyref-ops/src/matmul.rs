@@ -99,7 +99,7 @@ pub(super) fn is_safe(inner: usize) -> bool {
     !(3..=6).contains(&inner.trailing_zeros())
 }
 
-/// What an inner dimension becomes in a product.
+/// Inner dimension that a product gets in the place of another.
 pub(super) fn safe_size(inner: usize) -> usize {
     match is_safe(inner) {
         true => inner,

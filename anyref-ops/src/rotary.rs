@@ -15,7 +15,8 @@ pub struct Angles<B: Backend> {
     swapped: Option<Swapped<B>>,
 }
 
-/// What turns whole heads at once, by their components and the same with the halves swapped.
+/// Cosines and sines that turn whole heads at once, by their components and the same with the halves
+/// swapped.
 #[derive(Debug, Clone)]
 struct Swapped<B: Backend> {
     /// `[batch or 1, 1, length, head_dim]`

@@ -16,12 +16,12 @@ use anyref_ops::testing::fill;
 use anyref_train::Stage;
 use anyref_train::Trainee;
 use anyref_train::config::Precision;
-use anyref_train::run::{RunOptions, StageJob, train_stage};
+use anyref_train::run::{StageJob, train_stage};
 use anyref_train::stages::InstructStage;
 use burn::backend::{Autodiff, Flex};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
-use support::{context, stage_config};
+use support::{context, run_options, stage_config};
 
 /// By how much one step of instructions lowers the loss, in f32, with weights that are the same everywhere; and the loss before.
 fn step<B: AutodiffBackend>(precision: Precision) -> [f64; 2] {
@@ -39,17 +39,7 @@ fn step<B: AutodiffBackend>(precision: Precision) -> [f64; 2] {
     let loss = |trainee: &Trainee<B>| stage.loss(trainee, &batch).unwrap().value();
     let before = loss(&trainee);
     let folder = tempfile::tempdir().unwrap();
-    let options = RunOptions {
-        folder: folder.path().into(),
-        checkpoint_every: 100,
-        validate_every: 100,
-        keep: 1,
-        seed: 1,
-        stop_after: None,
-        left_out: Default::default(),
-        topology: None,
-        progress: &(),
-    };
+    let options = run_options(folder.path());
     let job = StageJob {
         config: &config,
         index: 0,

@@ -22,7 +22,7 @@ use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
-use support::{alone, stage_config};
+use support::{alone, run_options, stage_config};
 
 type B = Autodiff<Flex>;
 
@@ -123,15 +123,8 @@ fn memory(precision: Precision) -> Memory {
     let all = 4 * trainee.anyref.num_params();
     let folder = tempfile::tempdir().unwrap();
     let options = RunOptions {
-        folder: folder.path().into(),
-        checkpoint_every: 100,
         validate_every: 1,
-        keep: 1,
-        seed: 1,
-        stop_after: None,
-        left_out: Default::default(),
-        topology: None,
-        progress: &(),
+        ..run_options(folder.path())
     };
     let job = StageJob {
         config: &config,

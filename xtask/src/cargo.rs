@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 /// Names a folder of programs that were built elsewhere, for machines without cargo: a GPU's, say.
 const PROGRAMS: &str = "ANYREF_PROGRAMS";
 
-/// What computes, by names that are features of every crate.
+/// Backends, by names that are features of every crate.
 pub const BACKENDS: [&str; 6] = ["flex", "wgpu", "vulkan", "metal", "webgpu", "cuda"];
 
 /// The cargo that runs this task.

@@ -15,7 +15,7 @@ const BACKGROUNDS: &str = "tuxpaint-data";
 /// Where the packages keep their files.
 const SHARE: &str = "usr/share/tuxpaint";
 
-/// What to fetch.
+/// Data to fetch.
 #[derive(Debug, Subcommand)]
 pub enum Data {
     /// Tux Paint's stamps and backgrounds, from the Debian packages, without root.

@@ -10,6 +10,7 @@ mod fixtures;
 mod package;
 mod parity;
 mod plot;
+mod published;
 mod train;
 mod workspace;
 
@@ -49,6 +50,8 @@ enum Task {
     },
     /// Compare published parts with their references.
     Parity(parity::Parity),
+    /// Ask a published model about a bundled photograph, for people who have its weights.
+    CheckPublished(published::CheckPublished),
     /// Check format, lints and documentation.
     Check(check::Check),
     /// Check each crate by itself with each of its features.
@@ -70,6 +73,7 @@ fn main() -> anyhow::Result<()> {
         Task::Plot(options) => plot::run(&options),
         Task::Bench { what } => bench::run(&what),
         Task::Parity(options) => parity::run(&options),
+        Task::CheckPublished(options) => published::run(&options),
         Task::Check(options) => check::run(&options),
         Task::CheckFeatures(options) => features::run(&options),
         Task::CheckCircles => circles::run(),

@@ -15,7 +15,7 @@ const PACKAGE: &str = "anyref-cli";
 const STAMPS: &str = "data/stamps";
 const BACKGROUNDS: &str = "data/backgrounds";
 
-/// What `anyref` gets.
+/// Arguments that `anyref` gets.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
 pub struct Passed {

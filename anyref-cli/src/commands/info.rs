@@ -153,7 +153,7 @@ fn say_memory() -> Result<()> {
     }
 }
 
-/// What the model hears of a sound.
+/// The part of a sound that the model hears, in words.
 fn heard(sounds: &AudioPreprocessorConfig) -> String {
     format!(
         "{} kHz, {} {} of {} s",

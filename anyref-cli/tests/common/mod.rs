@@ -14,7 +14,7 @@ use safetensors::tensor::TensorView;
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// What a run left.
+/// Output and exit code of a run.
 pub struct Run {
     pub code: Option<i32>,
     pub stdout: String,

@@ -24,7 +24,7 @@ const NO_LIBRARY: &str = "Unable to dynamically load";
 
 /// Work that runs on any backend.
 pub trait OnDevice {
-    /// What comes of it.
+    /// Result of the work.
     type Output;
 
     /// Runs on a device.
@@ -33,7 +33,7 @@ pub trait OnDevice {
 
 /// Work that several devices of any backend share.
 pub trait OnDevices {
-    /// What comes of it.
+    /// Result of the work.
     type Output;
 
     /// Runs on some devices, of which there is at least one.
@@ -204,7 +204,7 @@ fn of<D>(
     numbers.iter().map(|&number| device(Some(number))).collect()
 }
 
-/// What a panic said, on one line.
+/// Message of a panic, on one line.
 fn said(payload: &(dyn Any + Send)) -> String {
     let text = payload
         .downcast_ref::<String>()

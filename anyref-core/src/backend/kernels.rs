@@ -7,10 +7,10 @@
 use std::env;
 use std::ffi::OsString;
 use std::fs;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
+use anyref_weights::StableHash;
 use cubecl::config::cache::CacheConfig;
 use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
 
@@ -58,10 +58,7 @@ fn folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
 /// A number for the driver and the GPUs of this machine; none where they are unknown or not all of
 /// one model.
 fn machine(driver: &Path) -> Option<u64> {
-    let mut hasher = DefaultHasher::new();
-    fs::read_to_string(driver.join("version"))
-        .ok()?
-        .hash(&mut hasher);
+    let version = fs::read_to_string(driver.join("version")).ok()?;
     let mut models = Vec::new();
     for entry in fs::read_dir(driver.join("gpus")).ok()?.flatten() {
         let about = fs::read_to_string(entry.path().join("information")).ok()?;
@@ -70,22 +67,22 @@ fn machine(driver: &Path) -> Option<u64> {
     }
     models.dedup();
     match models.as_slice() {
-        [model] => model.hash(&mut hasher),
-        _ => return None,
+        [model] => Some(StableHash::new().bytes(version).bytes(model).finish()),
+        _ => None,
     }
-    Some(hasher.finish())
 }
 
 /// A number that another build of the program does not have.
 fn build(machine: u64) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    machine.hash(&mut hasher);
+    let mut hash = StableHash::new().number(machine);
     let program = env::current_exe().ok();
     if let Some(file) = program.and_then(|program| fs::metadata(program).ok()) {
-        file.len().hash(&mut hasher);
-        file.modified().ok().hash(&mut hasher);
+        let changed = file.modified().ok();
+        let changed = changed.and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+        let changed = changed.map_or(0, |time| time.as_nanos() as u64);
+        hash = hash.number(file.len()).number(changed);
     }
-    hasher.finish()
+    hash.finish()
 }
 
 /// Creates the folder and marks it; none when that cannot be done.

@@ -9,7 +9,7 @@ fn phrase(text: &str) -> Prompt {
     Prompt::new([Reference::Text(text.into())])
 }
 
-/// What must be equal for two answers to be the same.
+/// Content that two answers must share to be the same.
 pub fn content(answer: &Answer) -> (String, Vec<(String, f32)>) {
     let masks = answer
         .masks

@@ -1,4 +1,4 @@
-//! What an `<obj>` looked at.
+//! Attention behind an `<obj>`.
 
 use anyref_audio::Waveform;
 use anyref_core::{Prompt, Reference};

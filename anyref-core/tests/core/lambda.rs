@@ -1,4 +1,4 @@
-//! What λ changes, and what it does not.
+//! Answers that λ changes, and those that it does not.
 
 use anyref_core::{Prompt, Reference};
 use anyref_decoder::refocus::ObjectToken;

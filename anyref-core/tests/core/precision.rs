@@ -69,8 +69,8 @@ fn weights_keep_the_type_asked_for_and_values_are_f32() {
     }
 }
 
-/// What a GPU does, by the same operations: weights and values of one half type, norms, softmax and the
-/// neck in f32.
+/// The way of a GPU, by the same operations: weights and values of one half type, norms, softmax and
+/// the neck in f32.
 #[test]
 fn a_model_that_computes_in_half_precision_answers_alike() {
     let device = Default::default();

@@ -8,48 +8,41 @@
 //! ROOT/annotations_instance/training/       things
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use super::dataset::Dataset;
 use super::error::{Error, Result};
 use super::files;
-use super::item::{Grouping, Item, Subject};
+use super::item::Grouping;
 use super::label_pairs::LabelPairs;
 
-/// A question for each picture, about a class or a kind of things in it.
-#[derive(Debug)]
-pub(crate) struct Ade20k(LabelPairs);
+/// A question for each picture of `training` or `validation`, about a class in it. `min_area` is
+/// the smallest share of the picture that a class must cover, 0 to 1.
+///
+/// # Errors
+/// When the folders or names cannot be read.
+pub(super) fn semantic(root: &Path, split: &str, min_area: f64) -> Result<LabelPairs> {
+    let names = names(&root.join("objectInfo150.txt"), "Name")?;
+    let pairs = pairs(root, split, "annotations")?;
+    let pairs = LabelPairs::new(format!("ADE20K {split}"), pairs, names)?;
+    Ok(pairs.with_min_area(min_area))
+}
 
-impl Ade20k {
-    /// Opens the classes of `training` or `validation`. `min_area` is the smallest share of the
-    /// picture that a class must cover, 0 to 1.
-    ///
-    /// # Errors
-    /// When the folders or names cannot be read.
-    pub(crate) fn semantic(root: &Path, split: &str, min_area: f64) -> Result<Self> {
-        let names = names(&root.join("objectInfo150.txt"), "Name")?;
-        let pairs = pairs(root, split, "annotations")?;
-        let pairs = LabelPairs::new(format!("ADE20K {split}"), pairs, names)?;
-        Ok(Self(pairs.with_min_area(min_area)))
-    }
-
-    /// Opens the things of `training` or `validation`. `min_area` is the smallest share of the
-    /// picture that each must cover, 0 to 1.
-    ///
-    /// # Errors
-    /// When the folders or names cannot be read.
-    pub(crate) fn instances(
-        root: &Path,
-        split: &str,
-        grouping: Grouping,
-        min_area: f64,
-    ) -> Result<Self> {
-        let names = names(&root.join("instanceInfo100_train.txt"), "Object Names")?;
-        let pairs = pairs(root, split, "annotations_instance")?;
-        let pairs = LabelPairs::new(format!("ADE20K instances {split}"), pairs, names)?;
-        Ok(Self(pairs.with_instances(grouping).with_min_area(min_area)))
-    }
+/// A question for each picture of `training` or `validation`, about a kind of things in it.
+/// `min_area` is the smallest share of the picture that each must cover, 0 to 1.
+///
+/// # Errors
+/// When the folders or names cannot be read.
+pub(super) fn instances(
+    root: &Path,
+    split: &str,
+    grouping: Grouping,
+    min_area: f64,
+) -> Result<LabelPairs> {
+    let names = names(&root.join("instanceInfo100_train.txt"), "Object Names")?;
+    let pairs = pairs(root, split, "annotations_instance")?;
+    let pairs = LabelPairs::new(format!("ADE20K instances {split}"), pairs, names)?;
+    Ok(pairs.with_instances(grouping).with_min_area(min_area))
 }
 
 /// Pictures of a split and their annotations.
@@ -88,26 +81,4 @@ fn names(path: &Path, column: &str) -> Result<BTreeMap<u32, String>> {
         names.insert(number, name.trim().to_owned());
     }
     Ok(names)
-}
-
-impl Dataset for Ade20k {
-    fn name(&self) -> &str {
-        self.0.name()
-    }
-
-    fn len(&self) -> usize {
-        self.0.len()
-    }
-
-    fn item(&self, index: usize, draw: u64) -> Result<Item> {
-        self.0.item(index, draw)
-    }
-
-    fn subject(&self, index: usize) -> Result<Subject> {
-        self.0.subject(index)
-    }
-
-    fn files(&self) -> BTreeSet<PathBuf> {
-        self.0.files()
-    }
 }

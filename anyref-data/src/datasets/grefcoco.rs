@@ -17,11 +17,12 @@ use serde::Deserialize;
 
 use super::annotation_id::AnnotationId;
 use super::coco_file::CocoFile;
-use super::dataset::{Dataset, entry, some};
+use super::dataset::Dataset;
 use super::error::{Error, Result};
 use super::files;
 use super::item::{Grouping, Item, Reference, Subject, Task};
 use super::refer::{Sentence, images_folder};
+use super::reference_list::{PictureReference, ReferenceList};
 
 /// Annotation of an expression that refers to nothing.
 const NO_TARGET: i64 = -1;
@@ -56,13 +57,14 @@ impl OneOrMany {
 /// Sentences of one split.
 #[derive(Debug)]
 pub(crate) struct GRefCoco {
-    name: String,
-    images: PathBuf,
-    file: CocoFile,
-    refs: Vec<Ref>,
-    /// Reference and sentence of each item.
-    entries: Vec<(usize, usize)>,
+    list: ReferenceList<Ref>,
     grouping: Grouping,
+}
+
+impl PictureReference for Ref {
+    fn image_id(&self) -> i64 {
+        self.image_id
+    }
 }
 
 impl GRefCoco {
@@ -94,21 +96,16 @@ impl GRefCoco {
             });
         }
         let file = CocoFile::open(&folder.join("instances.json"))?;
-        let mut entries = Vec::new();
-        for (index, r) in refs.iter().enumerate() {
+        for r in &refs {
             file.image(r.image_id)?;
             for id in r.ann_id.ids() {
                 file.annotation(id)?;
             }
-            entries.extend((0..r.sentences.len()).map(|sentence| (index, sentence)));
         }
-        some(&name, &entries)?;
+        let images = images.unwrap_or_else(|| root.join(images_folder("grefcoco")));
+        let sentences = |r: &Ref| r.sentences.len();
         Ok(Self {
-            images: images.unwrap_or_else(|| root.join(images_folder("grefcoco"))),
-            name,
-            file,
-            refs,
-            entries,
+            list: ReferenceList::new(name, images, file, refs, sentences)?,
             grouping,
         })
     }
@@ -116,25 +113,24 @@ impl GRefCoco {
 
 impl Dataset for GRefCoco {
     fn name(&self) -> &str {
-        &self.name
+        &self.list.name
     }
 
     fn len(&self) -> usize {
-        self.entries.len()
+        self.list.len()
     }
 
     fn item(&self, index: usize, _draw: u64) -> Result<Item> {
-        let &(at, sentence) = entry(&self.name, &self.entries, index)?;
-        let r = &self.refs[at];
-        let image = self.file.image(r.image_id)?;
+        let (r, sentence) = self.list.entry(index)?;
+        let image = self.list.file.image(r.image_id)?;
         let Sentence { sent_id, sent } = &r.sentences[sentence];
         let id = format!("{}/{sent_id}", r.ref_id);
-        let path = image.path_in(&self.images);
+        let path = image.path_in(&self.list.images);
         let mut item = Item::new(id, path, image.size(), Task::Text);
         item.references.push(Reference::Text(sent.clone()));
         let mut shapes = Vec::new();
         for id in r.ann_id.ids() {
-            let annotation = self.file.annotation(id)?;
+            let annotation = self.list.file.annotation(id)?;
             // Crowds are left out, as the data set's own loader does.
             if annotation.iscrowd == 0 {
                 shapes.push(annotation.shape());
@@ -146,16 +142,10 @@ impl Dataset for GRefCoco {
     }
 
     fn subject(&self, index: usize) -> Result<Subject> {
-        let &(at, _) = entry(&self.name, &self.entries, index)?;
-        let image_id = self.refs[at].image_id;
-        self.file.subject(image_id, &self.images, at)
+        self.list.subject(index)
     }
 
     fn files(&self) -> BTreeSet<PathBuf> {
-        let images = self
-            .refs
-            .iter()
-            .filter_map(|r| self.file.image(r.image_id).ok());
-        images.map(|image| image.path_in(&self.images)).collect()
+        self.list.files()
     }
 }

@@ -48,6 +48,7 @@ mod phrase_cut;
 mod polygons;
 mod reason_seg;
 mod refer;
+mod reference_list;
 mod shape;
 mod source;
 mod table;

@@ -17,9 +17,10 @@ use serde::Deserialize;
 
 use super::annotation_id::AnnotationId;
 use super::coco_file::{CocoAnnotation, CocoFile, CocoImage};
-use super::dataset::{Dataset, entry, some};
+use super::dataset::Dataset;
 use super::error::{Error, Result};
 use super::item::{Item, Reference, Subject, Target, Task};
+use super::reference_list::{PictureReference, ReferenceList};
 
 /// One sentence about a thing.
 #[derive(Debug, Clone, Deserialize)]
@@ -51,7 +52,7 @@ pub(crate) enum Direction {
 pub(crate) struct ReferOptions {
     /// `refclef`, `refcoco`, `refcoco+` or `refcocog`.
     pub dataset: String,
-    /// Who split it: `unc`, `umd`, `google` or `berkeley`.
+    /// Author of the split: `unc`, `umd`, `google` or `berkeley`.
     pub split_by: String,
     /// `train`, `val`, `test`, `testA`, `testB` or `testC`.
     pub split: String,
@@ -77,13 +78,14 @@ impl ReferOptions {
 /// Sentences, or boxes, of one split.
 #[derive(Debug)]
 pub(crate) struct Refer {
-    name: String,
-    images: PathBuf,
-    file: CocoFile,
-    refs: Vec<Ref>,
-    /// Reference and sentence of each item.
-    entries: Vec<(usize, usize)>,
+    list: ReferenceList<Ref>,
     direction: Direction,
+}
+
+impl PictureReference for Ref {
+    fn image_id(&self) -> i64 {
+        self.image_id
+    }
 }
 
 impl Refer {
@@ -117,48 +119,39 @@ impl Refer {
             file.annotation(r.ann_id)?;
             file.image(r.image_id)?;
         }
-        let mut entries = Vec::new();
-        for (index, r) in refs.iter().enumerate() {
-            let sentences = match direction {
-                Direction::Segment => r.sentences.len(),
-                Direction::Describe => 1,
-            };
-            entries.extend((0..sentences).map(|sentence| (index, sentence)));
-        }
-        some(&name, &entries)?;
         let images = options.images.clone();
+        let images = images.unwrap_or_else(|| root.join(images_folder(dataset)));
+        let sentences = |r: &Ref| match direction {
+            Direction::Segment => r.sentences.len(),
+            Direction::Describe => 1,
+        };
         Ok(Self {
-            images: images.unwrap_or_else(|| root.join(images_folder(dataset))),
-            name,
-            file,
-            refs,
-            entries,
+            list: ReferenceList::new(name, images, file, refs, sentences)?,
             direction: *direction,
         })
     }
 
     fn parts(&self, r: &Ref) -> Result<(&CocoImage, &CocoAnnotation)> {
         Ok((
-            self.file.image(r.image_id)?,
-            self.file.annotation(r.ann_id)?,
+            self.list.file.image(r.image_id)?,
+            self.list.file.annotation(r.ann_id)?,
         ))
     }
 }
 
 impl Dataset for Refer {
     fn name(&self) -> &str {
-        &self.name
+        &self.list.name
     }
 
     fn len(&self) -> usize {
-        self.entries.len()
+        self.list.len()
     }
 
     fn item(&self, index: usize, _draw: u64) -> Result<Item> {
-        let &(at, sentence) = entry(&self.name, &self.entries, index)?;
-        let r = &self.refs[at];
+        let (r, sentence) = self.list.entry(index)?;
         let (image, annotation) = self.parts(r)?;
-        let path = image.path_in(&self.images);
+        let path = image.path_in(&self.list.images);
         let mut item = match self.direction {
             Direction::Segment => {
                 let Sentence { sent_id, sent } = &r.sentences[sentence];
@@ -187,17 +180,11 @@ impl Dataset for Refer {
     }
 
     fn subject(&self, index: usize) -> Result<Subject> {
-        let &(at, _) = entry(&self.name, &self.entries, index)?;
-        let image_id = self.refs[at].image_id;
-        self.file.subject(image_id, &self.images, at)
+        self.list.subject(index)
     }
 
     fn files(&self) -> BTreeSet<PathBuf> {
-        let images = self
-            .refs
-            .iter()
-            .filter_map(|r| self.file.image(r.image_id).ok());
-        images.map(|image| image.path_in(&self.images)).collect()
+        self.list.files()
     }
 }
 

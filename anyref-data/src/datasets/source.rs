@@ -5,21 +5,21 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::ade20k::Ade20k;
+use super::ade20k;
 use super::avsbench::AvsBench;
 use super::coco::{Coco, CocoOptions, annotations_path};
 use super::coco_20i::{FoldPart, open_fold};
 use super::coco_file::CocoFile;
 use super::coco_pairs::{CocoPairs, PairOptions};
-use super::coco_stuff::CocoStuff;
+use super::coco_stuff;
 use super::dataset::Dataset;
 use super::error::Result;
 use super::grefcoco::GRefCoco;
 use super::item::Grouping;
 use super::jsonl::Jsonl;
-use super::paco::Paco;
+use super::paco;
 use super::pascal_5i::{EpisodeOptions, Pascal5i};
-use super::pascal_part::PascalPart;
+use super::pascal_part;
 use super::per_picture::PerPicture;
 use super::phrase_cut::PhraseCut;
 use super::reason_seg::ReasonSeg;
@@ -313,20 +313,20 @@ impl Source {
                 coco,
                 compounds,
                 min_area,
-            } => Arc::new(CocoStuff::open(&root, &split, &coco, compounds, min_area)?),
+            } => Arc::new(coco_stuff::open(&root, &split, &coco, compounds, min_area)?),
             Self::Ade20k {
                 root,
                 split,
                 min_area,
-            } => Arc::new(Ade20k::semantic(&root, &split, min_area)?),
+            } => Arc::new(ade20k::semantic(&root, &split, min_area)?),
             Self::Ade20kInstances {
                 root,
                 split,
                 grouping,
                 min_area,
-            } => Arc::new(Ade20k::instances(&root, &split, grouping, min_area)?),
-            Self::Paco { root, split, coco } => Arc::new(Paco::open(&root, &split, &coco)?),
-            Self::PascalPart { root, split } => Arc::new(PascalPart::open(&root, &split)?),
+            } => Arc::new(ade20k::instances(&root, &split, grouping, min_area)?),
+            Self::Paco { root, split, coco } => Arc::new(paco::open(&root, &split, &coco)?),
+            Self::PascalPart { root, split } => Arc::new(pascal_part::open(&root, &split)?),
             Self::PhraseCut {
                 root,
                 split,

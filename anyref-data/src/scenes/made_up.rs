@@ -2,8 +2,8 @@
 //! drawing of what scenes never show by name.
 //!
 //! A training set names all it shows, so that a picture of a thing can be answered by its name.
-//! What has no name can only be found by what it looks like, which is what a picture of something
-//! never seen before asks for.
+//! Things without a name can only be found by what they look like, which is what a picture of
+//! something never seen before asks for.
 
 use image::{Rgba, RgbaImage, imageops};
 use rand::Rng;

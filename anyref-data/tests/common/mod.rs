@@ -1,4 +1,4 @@
-//! What the data set tests share.
+//! Helpers that the data set tests share.
 
 use std::path::Path;
 

@@ -15,7 +15,7 @@ fn every_kind_of_line_is_read() {
     assert_eq!((good, problems.len()), (5, 0), "{problems:?}");
 }
 
-/// What is said of a line in the fixture's folder, which is the third of its file.
+/// Error of a line in the fixture's folder, which is the third of its file.
 fn said(line: &str) -> String {
     let folder = folder("own");
     let copy = tempfile::tempdir().unwrap();

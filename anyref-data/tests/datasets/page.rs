@@ -12,13 +12,13 @@ fn page() -> String {
     fs::read_to_string(path).unwrap()
 }
 
-/// What is between each "```json" and its end.
+/// Text between each "```json" and its end.
 fn snippets(page: &str) -> impl Iterator<Item = &str> {
     let parts = page.split("```json\n").skip(1);
     parts.map(|part| part.split_once("\n```").unwrap().0)
 }
 
-/// What a source is called in a configuration.
+/// Name of a source in a configuration.
 fn kind(source: &Source) -> String {
     let Value::Object(fields) = serde_json::to_value(source).unwrap() else {
         panic!("{source:?} is no object");

@@ -46,7 +46,7 @@ pub fn json_file(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-/// What a reader must find.
+/// Items that a reader must find.
 pub fn expected(name: &str) -> Value {
     json_file(&folder(name).join("expected.json"))
 }

@@ -1,4 +1,4 @@
-//! What a backend with a form of its own provides.
+//! Operations of a backend with a form of its own.
 
 use burn::backend::Autodiff;
 use burn::tensor::backend::Backend;
@@ -77,7 +77,7 @@ pub trait RefocusBackend: Backend {
     }
 }
 
-/// What reaches the arguments.
+/// Gradients that reach the arguments.
 #[derive(Debug, Clone)]
 pub struct RefocusGradients<T> {
     /// Of the queries.

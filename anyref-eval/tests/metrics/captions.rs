@@ -67,7 +67,7 @@ fn a_description_without_reference_is_refused() {
 
 #[derive(Deserialize)]
 struct Recorded {
-    /// What METEOR's program was told and what it answered.
+    /// Lines to METEOR's program and its answers.
     program: Vec<[String; 2]>,
     /// Its scores of each description, and of all.
     scores: Vec<f64>,

@@ -155,8 +155,8 @@ impl PeftAdapter {
         self.projections.get(name)
     }
 
-    /// What the folder holds whole (PEFT's `modules_to_save`), by its name in the model that was
-    /// trained: `model.embed_tokens.weight`, `lm_head.weight`, and in a larger model more, such as
+    /// Modules that the folder holds whole (PEFT's `modules_to_save`), by their name in the model that
+    /// was trained: `model.embed_tokens.weight`, `lm_head.weight`, and in a larger model more, such as
     /// AnyRef's `model.text_hidden_fcs.0.0.weight`.
     pub fn saved(&self) -> impl ExactSizeIterator<Item = (&str, &TensorEntry)> {
         self.saved

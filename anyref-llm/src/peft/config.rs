@@ -31,7 +31,7 @@ pub struct PeftConfig {
     pub lora: LoraConfig,
     /// Modules, by the end of their names, that the adapter holds whole.
     pub modules_to_save: Vec<String>,
-    /// What the adapter was trained on.
+    /// Model that the adapter was trained on.
     pub base_model: Option<String>,
     /// `CAUSAL_LM` and the like.
     pub task_type: Option<String>,

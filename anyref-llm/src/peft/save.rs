@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::lora::LoraConfig;
 use crate::model::Llama;
 
-/// What PEFT puts before every name.
+/// Prefix that PEFT puts before every name.
 const PREFIX: &str = "base_model.model.";
 
 /// How [`save_adapter`] writes.
@@ -23,7 +23,7 @@ pub struct SaveAdapter {
     /// Further tensors that were trained, by their names in the model they belong to, with the names of
     /// their modules in [`modules_to_save`](Self::modules_to_save).
     pub extra: Vec<OutputTensor>,
-    /// What the adapter was trained on.
+    /// Model that the adapter was trained on.
     pub base_model: Option<String>,
     /// `CAUSAL_LM` and the like.
     pub task_type: Option<String>,

@@ -20,7 +20,7 @@ use rayon::prelude::*;
 /// Values of a task.
 const CHUNK: usize = 16 * 1024;
 
-/// What [`norm`] takes.
+/// Inputs of [`norm`].
 #[derive(Debug)]
 pub(crate) struct NormInput<B: Backend, const D: usize> {
     /// `[..., d]`

@@ -31,7 +31,7 @@ pub(crate) struct Matrix<'a> {
     pub(crate) column: usize,
 }
 
-/// What [`product`] takes.
+/// Inputs of [`product`].
 pub(crate) struct Product<'a> {
     /// `[rows, depth]`
     pub(crate) a: Matrix<'a>,

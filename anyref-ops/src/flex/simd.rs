@@ -11,7 +11,7 @@ use burn::tensor::{bf16, f16};
 /// A computation compiled once for each instruction set. `run` and all it calls must be
 /// `#[inline(always)]`, or they are compiled for the baseline.
 pub(crate) trait Kernel {
-    /// What the kernel returns.
+    /// Result of the kernel.
     type Output;
 
     /// Runs the kernel.

@@ -1,4 +1,4 @@
-//! What an ablation is made of, as JSON.
+//! Configuration of an ablation, as JSON.
 
 use std::collections::BTreeSet;
 

@@ -1,4 +1,4 @@
-//! What a batch of instructions says must be what the scenes and answers say.
+//! Batches of instructions, held against their scenes and answers.
 
 use anyref_core::{Reference, Slot};
 use anyref_data::scenes::{Instruction, Kind, KindWeights, Scene, Scenes, Split};

@@ -6,14 +6,14 @@ use anyhow::{Result, bail};
 use anyref_train::Trainee;
 use anyref_train::config::StageConfig;
 use anyref_train::run::{Launch, launch};
-use anyref_train::run::{RunOptions, StageJob, train_stage};
+use anyref_train::run::{StageJob, train_stage};
 use anyref_train::{Losses, Stage};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use serde_json::Value;
 
 use crate::support::{
-    TrainBackend, alone, context, folders, stage, stage_config, train_config, weights,
+    TrainBackend, alone, context, folders, run_options, stage, stage_config, train_config, weights,
 };
 
 #[test]
@@ -143,17 +143,7 @@ fn fails(stage: &Failing) -> Result<(Trainee<TrainBackend>, bool)> {
     let mut config: StageConfig = stage_config("clip", 6, 1);
     config.trainable = vec!["logit_scale".into()];
     let folder = tempfile::tempdir().unwrap();
-    let options = RunOptions {
-        folder: folder.path().into(),
-        checkpoint_every: 100,
-        validate_every: 100,
-        keep: 1,
-        seed: 1,
-        stop_after: None,
-        left_out: Default::default(),
-        topology: None,
-        progress: &(),
-    };
+    let options = run_options(folder.path());
     let job = StageJob {
         config: &config,
         index: 0,

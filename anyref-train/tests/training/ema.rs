@@ -145,7 +145,8 @@ fn it_can_be_left_out_and_taken_up() {
     assert!(error.contains("live.safetensors"), "{error}");
 }
 
-/// What is trained no more stays as validation saw it, however often the run is stopped.
+/// Parameters that are trained no more stay as validation saw them, however often the run is
+/// stopped.
 #[test]
 fn what_is_trained_no_more_stays_the_mean() {
     let _turn = alone();

@@ -1,4 +1,4 @@
-//! What is computed again for the gradient is what was computed before.
+//! Values computed again for the gradient equal those computed before.
 
 use std::collections::BTreeMap;
 use std::fs;

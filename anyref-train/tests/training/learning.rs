@@ -3,11 +3,11 @@
 use anyref_train::Stage;
 use anyref_train::Trainee;
 use anyref_train::config::StageConfig;
-use anyref_train::run::{RunOptions, StageJob, train_stage};
+use anyref_train::run::{StageJob, train_stage};
 use anyref_train::stages::{AudioStage, ClipStage, InstructStage, SamStage, SceneContext};
 use burn::tensor::backend::Backend;
 
-use crate::support::{TrainBackend, alone, context, stage_config};
+use crate::support::{TrainBackend, alone, context, run_options, stage_config};
 
 fn learns<S: Stage<TrainBackend>>(context: &SceneContext, stage: &S, config: &StageConfig) {
     let device = Default::default();
@@ -17,17 +17,7 @@ fn learns<S: Stage<TrainBackend>>(context: &SceneContext, stage: &S, config: &St
     let loss = |trainee: &Trainee<TrainBackend>| stage.loss(trainee, &batch).unwrap().value();
     let before = loss(&trainee);
     let folder = tempfile::tempdir().unwrap();
-    let options = RunOptions {
-        folder: folder.path().into(),
-        checkpoint_every: 100,
-        validate_every: 100,
-        keep: 1,
-        seed: 1,
-        stop_after: None,
-        left_out: Default::default(),
-        topology: None,
-        progress: &(),
-    };
+    let options = run_options(folder.path());
     let job = StageJob {
         config,
         index: 0,

@@ -70,7 +70,7 @@ fn half_precision_learns_the_same() {
     }
 }
 
-/// What f16 scaled its losses by is nothing to f32.
+/// The loss scale of an f16 run does not reach one in f32.
 #[test]
 fn a_run_goes_on_in_another_precision() {
     let _turn = alone();
@@ -92,7 +92,8 @@ fn a_run_goes_on_in_another_precision() {
     assert!(steps[3]["loss_scale"].is_null());
 }
 
-/// What a run never trains is held in half precision alone, learns the same so, and is given away as it was.
+/// Parameters that a run never trains are held in half precision alone, and are given away as they
+/// were.
 #[test]
 fn frozen_weights_are_given_away_as_they_were() {
     let _turn = alone();

@@ -15,7 +15,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
 use crate::common::TestBackend;
-use crate::support::{TrainBackend, alone, context, metrics, stage_config, weights};
+use crate::support::{TrainBackend, alone, context, metrics, run_options, stage_config, weights};
 
 /// Brings a number to 0, but for the steps in `bad`, whose loss is not a number.
 struct Sometimes {
@@ -71,15 +71,9 @@ fn go_on(run: &Path, stage: Sometimes, steps: u64) -> Result<bool> {
     let mut config = stage_config("clip", 40, 1);
     config.trainable = vec!["logit_scale".into()];
     let options = RunOptions {
-        folder: run.into(),
         checkpoint_every: 1,
-        validate_every: 100,
-        keep: 1,
-        seed: 1,
         stop_after: Some(steps),
-        left_out: Default::default(),
-        topology: None,
-        progress: &(),
+        ..run_options(run)
     };
     let checkpoint = newest(&run.join("checkpoints"))?;
     let at = checkpoint.as_deref().map(position).transpose()?;

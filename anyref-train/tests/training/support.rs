@@ -1,4 +1,4 @@
-//! What the training tests share.
+//! Configurations and helpers that the training tests share.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use anyref_core::AnyRefConfig;
 use anyref_data::scenes::{InstructionConfig, SceneConfig, Scenes};
 use anyref_llm::train_tokenizer;
 use anyref_train::config::{StageConfig, TrainConfig};
-use anyref_train::run::Folders;
+use anyref_train::run::{Folders, RunOptions};
 use anyref_train::stages::{SceneContext, StageContext};
 use anyref_weights::Checkpoint;
 use burn::backend::Autodiff;
@@ -88,6 +88,21 @@ pub fn folders(run: &Path) -> Folders {
         run: run.into(),
         stamps: "unused".into(),
         backgrounds: None,
+    }
+}
+
+/// A run into a folder that neither validates nor keeps checkpoints on its way.
+pub fn run_options(folder: &Path) -> RunOptions<'static> {
+    RunOptions {
+        folder: folder.into(),
+        checkpoint_every: 100,
+        validate_every: 100,
+        keep: 1,
+        seed: 1,
+        stop_after: None,
+        left_out: Default::default(),
+        topology: None,
+        progress: &(),
     }
 }
 

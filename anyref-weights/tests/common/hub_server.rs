@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 /// files.
 const LARGE: usize = 1000;
 
-/// What was asked.
+/// A request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     pub path: String,
@@ -30,7 +30,7 @@ pub struct Request {
 pub struct Repository {
     pub commit: String,
     pub files: BTreeMap<String, Vec<u8>>,
-    /// Who may read it; everyone when there is none.
+    /// Token of those who may read it; everyone may when there is none.
     pub token: Option<String>,
 }
 
@@ -118,7 +118,7 @@ impl HubServer {
         damages.insert(file.into(), damage);
     }
 
-    /// What was asked since the last call.
+    /// Requests since the last call.
     pub fn requests(&self) -> Vec<Request> {
         std::mem::take(&mut self.state.requests.lock().unwrap())
     }
@@ -335,7 +335,7 @@ fn send(mut stream: &TcpStream, bytes: &[u8]) {
     let _ = stream.shutdown(Shutdown::Write);
 }
 
-/// What the hub's page for programs says about a repository.
+/// The answer of the hub's page for programs about a repository.
 fn listing(repository: &Repository) -> String {
     let entry = |(name, content): (&String, &Vec<u8>)| {
         let (size, tag) = (content.len(), hash(content));

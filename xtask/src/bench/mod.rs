@@ -15,7 +15,7 @@ mod train_step;
 use anyhow::Result;
 use clap::Subcommand;
 
-/// What to measure.
+/// Measurement to make.
 #[derive(Debug, Subcommand)]
 pub enum Bench {
     /// `anyref segment` as a process, from start to mask; then a second reference in one process.

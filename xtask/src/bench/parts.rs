@@ -11,7 +11,7 @@ use super::program::Program;
 use super::statistics::median;
 use crate::cargo::{BACKENDS, built_example};
 
-/// What both sides are asked for, and what it is called.
+/// Work that both sides are asked for, and its name.
 const PARTS: [(&str, &str); 7] = [
     ("clip", "CLIP and its projector, one picture"),
     ("sam", "SAM's image encoder, one picture"),

@@ -11,14 +11,14 @@ use anyhow::{Context, Result, bail};
 /// can be missed.
 const INTERVAL: Duration = Duration::from_millis(2);
 
-/// What a process took.
+/// Time and memory of a process.
 #[derive(Debug)]
 pub struct Measured {
     /// From start to end.
     pub seconds: f64,
     /// Largest resident memory in bytes, where `/proc` tells it.
     pub peak: Option<f64>,
-    /// What it printed.
+    /// Lines that it printed.
     pub output: String,
 }
 

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// A program that waits to be asked; it ends when dropped.
 pub struct Program {
-    /// What it said first.
+    /// Its first line.
     pub about: Value,
     child: Child,
     input: ChildStdin,

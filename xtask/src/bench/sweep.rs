@@ -21,10 +21,10 @@ const SAM_SIDES: [u64; 4] = [128, 192, 256, 320];
 /// Scenes a step where something else grows.
 const BATCH: u64 = 4;
 
-/// What grows.
+/// Sizes that grow.
 struct Series {
     title: &'static str,
-    /// What is counted.
+    /// Unit that is counted.
     unit: &'static str,
     /// Configurations by what was counted.
     points: Vec<(f64, Value)>,

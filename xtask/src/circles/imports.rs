@@ -29,7 +29,7 @@ pub fn edges(tree: &Tree) -> Edges {
     visitor.edges
 }
 
-/// What a path leads to.
+/// Target of a path.
 #[derive(Clone, Copy)]
 enum Target {
     Module(usize),

@@ -16,7 +16,7 @@ pub struct File {
     pub syntax: syn::File,
 }
 
-/// What a name of a module stands for.
+/// Meaning of a name of a module.
 pub enum Definition {
     /// A module, by its index.
     Module(usize),

@@ -1,4 +1,4 @@
-//! What a log of metrics says, as curves.
+//! Curves of a log of metrics.
 
 use std::collections::BTreeMap;
 
@@ -23,7 +23,7 @@ const MOST_POINTS: usize = 300;
 /// A named curve over the steps of its stage.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
-    /// What it shows.
+    /// Its title.
     pub name: String,
     /// Whether it was measured on validation data.
     pub validation: bool,
@@ -45,9 +45,9 @@ pub struct Stage {
     pub name: String,
     /// The last step logged.
     pub last_step: f64,
-    /// What falls.
+    /// Curves that fall.
     pub losses: Vec<Curve>,
-    /// What rises, 0 to 1.
+    /// Curves that rise, 0 to 1.
     pub scores: Vec<Curve>,
 }
 

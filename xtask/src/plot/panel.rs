@@ -29,14 +29,14 @@ const COLOURS: [RGBColor; 7] = [
     BLACK,
 ];
 
-/// What a panel shows.
+/// Content of a panel.
 #[derive(Debug)]
 pub struct Panel<'a> {
     /// Its heading.
     pub title: String,
     /// Its curves: plain for training, dotted at each point for validation.
     pub curves: &'a [Curve],
-    /// What the points follow one another by.
+    /// Order of the points.
     pub across: String,
     /// The range of that.
     pub x: Axis,

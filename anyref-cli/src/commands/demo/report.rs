@@ -1,4 +1,4 @@
-//! What the demonstration says of its answers.
+//! Report of the demonstration's answers.
 
 use std::time::Duration;
 

@@ -72,7 +72,7 @@ pub fn run<B: Backend>(
     ))
 }
 
-/// What may not change when the evaluation goes on.
+/// Settings that may not change when the evaluation goes on.
 fn settings(common: &Common, arguments: &EvalArguments) -> Result<String> {
     let mut settings = arguments.benchmark.to_string();
     for part in [&arguments.split, &arguments.split_by]

@@ -17,7 +17,7 @@ use super::forward::{Span, span};
 use super::problem::Problem;
 use crate::refocus::RefocusGradients;
 
-/// Those of an object's span.
+/// Gradients of an object's span.
 struct Pull {
     span: Span,
     /// `v_j`

@@ -12,7 +12,7 @@ const PART: usize = 256;
 /// Values that a thread reads at least, so that waking it pays.
 const TASK: usize = 256 * 1024;
 
-/// What the attention of an object comes to in its span.
+/// Result of an object's attention in its span.
 pub(super) struct Span {
     /// Logarithms of the sums over heads, which are proportional to the mean attention.
     pub(super) logs: Vec<f32>,

@@ -56,7 +56,7 @@ impl<'a> Problem<'a> {
         }
     }
 
-    /// What scores are multiplied by.
+    /// Factor of the scores.
     pub(super) fn scale(&self) -> f32 {
         (self.head_dim as f32).sqrt().recip()
     }

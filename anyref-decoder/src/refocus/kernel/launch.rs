@@ -19,7 +19,7 @@ const CUBES: usize = 4096;
 /// Heads of a position that a cube looks at together: more of them are more cubes.
 const ABREAST: [usize; 2] = [16, 32];
 
-/// What both passes know of a problem.
+/// Facts of a problem that both passes know.
 pub(super) struct Problem<R: CubeRuntime> {
     pub(super) query: CubeTensor<R>,
     pub(super) key: CubeTensor<R>,
@@ -102,7 +102,7 @@ impl<R: CubeRuntime> Problem<R> {
         self.objects.tokens().len()
     }
 
-    /// What scores are multiplied by.
+    /// Factor of the scores.
     pub(super) fn scale(&self) -> f32 {
         let [_, _, head_dim] = self.query.meta.shape().dims();
         (head_dim as f32).sqrt().recip()

@@ -1,4 +1,4 @@
-//! What the units of a cube found, put together in an order that does not change.
+//! Results of a cube's units, put together in an order that does not change.
 
 use cubecl::prelude::*;
 

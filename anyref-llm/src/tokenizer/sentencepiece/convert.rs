@@ -163,7 +163,7 @@ fn unigram(model: &Model<'_>, unknown: usize) -> Result<Unigram, String> {
     Unigram::from(vocab, Some(unknown), model.byte_fallback).map_err(internal)
 }
 
-/// What a text is split by. A unigram model would find the byte `<0x0A>` where a text spells it out.
+/// Separators of a text. A unigram model would find the byte `<0x0A>` where a text spells it out.
 fn splitters(
     model: &Model<'_>,
     config: SentencePieceConfig,

@@ -1,4 +1,4 @@
-//! What a `tokenizer.model` says (`sentencepiece_model.proto` of
+//! Content of a `tokenizer.model` (`sentencepiece_model.proto` of
 //! <https://github.com/google/sentencepiece>).
 
 use anyref_weights::protobuf::{Fields, Malformed};
@@ -32,7 +32,7 @@ pub(super) struct Piece<'a> {
     pub(super) kind: Kind,
 }
 
-/// What a piece is for; the numbers are the format's.
+/// Purpose of a piece; the numbers are the format's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// Part of words.

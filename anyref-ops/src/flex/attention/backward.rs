@@ -13,7 +13,7 @@ use burn_flex::FlexTensor;
 use core::ops::Range;
 use rayon::prelude::*;
 
-/// What the forward pass saved, and the gradient of its output.
+/// Values that the forward pass saved, and the gradient of its output.
 pub(super) struct Saved<'a> {
     pub(super) output: &'a FlexTensor,
     pub(super) statistics: &'a FlexTensor,

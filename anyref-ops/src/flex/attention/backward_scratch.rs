@@ -1,4 +1,4 @@
-//! What a task of the backward pass works in.
+//! Buffers of a task of the backward pass.
 
 use super::super::product::{packed_len, padded};
 use super::problem::Extent;
@@ -14,7 +14,7 @@ pub(super) struct Packed {
     pub(super) values_transposed: Vec<f32>,
 }
 
-/// What a task works in.
+/// Buffers of a task.
 pub(super) struct Scratch {
     pub(super) packed: Packed,
     pub(super) query: Vec<f32>,

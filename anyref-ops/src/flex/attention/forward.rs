@@ -69,7 +69,7 @@ impl Packed {
     }
 }
 
-/// What a task works in.
+/// Buffers of a task.
 struct Scratch {
     query: Vec<f32>,
     scores: Vec<f32>,

@@ -5,7 +5,7 @@ use burn_flex::{FlexTensor, Layout};
 use core::marker::PhantomData;
 use core::ops::Range;
 
-/// What an attention is computed from. Shapes have been checked.
+/// Inputs of an attention. Shapes have been checked.
 #[derive(Clone, Debug)]
 pub(crate) struct Problem {
     pub(crate) query: FlexTensor,
@@ -16,7 +16,7 @@ pub(crate) struct Problem {
     pub(crate) options: Options,
 }
 
-/// What is not differentiated.
+/// Inputs that are not differentiated.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
     pub(crate) mask: Option<FlexTensor>,

@@ -69,7 +69,7 @@ pub(crate) fn softmax_row<S: Simd>(
     earlier
 }
 
-/// What [`softmax_row_backward`] takes.
+/// Inputs of [`softmax_row_backward`].
 pub(crate) struct RowBackward<'a> {
     /// Scores in, probabilities out.
     pub(crate) scores: &'a mut [f32],

@@ -25,7 +25,7 @@ fn rows_are_written_where_they_belong() {
     }
 }
 
-/// What nothing else holds is not copied.
+/// Tensors that nothing else holds are not copied.
 #[test]
 fn a_buffer_of_its_own_stays_where_it_is() {
     let address = |x: &Tensor<TestBackend, 4>| {
