@@ -49,15 +49,16 @@ impl<B: Backend> LlamaAttention<B> {
     pub(crate) fn new(config: &LlamaConfig, device: &B::Device) -> Self {
         let (hidden, head_dim) = (config.hidden_size, config.head_width());
         let (heads, kv_heads) = (config.num_attention_heads, config.kv_heads());
-        let projection = |d_input, d_output| {
+        let projection = |d_input, d_output, bias| {
             let std = config.initializer_range;
-            LoraLinear::new([d_input, d_output], config.attention_bias, std, device)
+            LoraLinear::new([d_input, d_output], bias, std, device)
         };
+        let bias = config.attention_bias || config.qkv_bias;
         Self {
-            q_proj: projection(hidden, heads * head_dim),
-            k_proj: projection(hidden, kv_heads * head_dim),
-            v_proj: projection(hidden, kv_heads * head_dim),
-            o_proj: projection(heads * head_dim, hidden),
+            q_proj: projection(hidden, heads * head_dim, bias),
+            k_proj: projection(hidden, kv_heads * head_dim, bias),
+            v_proj: projection(hidden, kv_heads * head_dim, bias),
+            o_proj: projection(heads * head_dim, hidden, config.attention_bias),
             heads,
             kv_heads,
             head_dim,
@@ -83,9 +84,11 @@ impl<B: Backend> LlamaAttention<B> {
                 ops::permute(y, [0, 2, 1, 3])
             }
         };
-        let query = split(self.q_proj.forward(x.clone()), self.heads);
-        let key = split(self.k_proj.forward(x.clone()), self.kv_heads);
-        let value = split(self.v_proj.forward(x), self.kv_heads);
+        let projections = [&self.q_proj, &self.k_proj, &self.v_proj];
+        let [query, key, value] = LoraLinear::forward_each(projections, x);
+        let query = split(query, self.heads);
+        let key = split(key, self.kv_heads);
+        let value = split(value, self.kv_heads);
         let query = ops::rotary(query, &context.rotation);
         let key = ops::rotary(key, &context.rotation);
         let (key, value) = match cache {

@@ -73,6 +73,10 @@ pub struct LlamaConfig {
     pub rope_scaling: Option<RopeScaling>,
     /// Whether the four attention projections have biases.
     pub attention_bias: bool,
+    /// Whether the projections of queries, keys and values have biases and that of the output has
+    /// none, as in Qwen2; [`attention_bias`](Self::attention_bias) gives all four one.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub qkv_bias: bool,
     /// Whether the three feed-forward projections have biases.
     pub mlp_bias: bool,
     /// Whether the output head is the transposed embedding table.
@@ -96,6 +100,7 @@ impl Default for LlamaConfig {
             rope_theta: 10_000.0,
             rope_scaling: None,
             attention_bias: false,
+            qkv_bias: false,
             mlp_bias: false,
             tie_word_embeddings: false,
         }

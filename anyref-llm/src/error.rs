@@ -59,6 +59,14 @@ pub enum Error {
         /// The fault and the remedy.
         problem: String,
     },
+    /// A GGUF file that is no model of a supported kind.
+    #[error("{}: {problem}", path.display())]
+    Gguf {
+        /// The file.
+        path: PathBuf,
+        /// Problem and remedy.
+        problem: String,
+    },
     /// A device that failed to compute or to be read.
     #[error("device: {0}")]
     Device(#[from] ExecutionError),

@@ -12,7 +12,8 @@
 //!   [`tokenizer_training`]: a trainer for a small one.
 //! * [`clip_tokenizer`]: CLIP's byte-pair encoding, for text towers.
 //! * [`conversation`]: the LLaVA v1 prompt template.
-//! * [`import`]: the names of Hugging Face checkpoints.
+//! * [`import`]: the names of Hugging Face checkpoints; [`gguf`]: models in llama.cpp's files, whose
+//!   weights stay in blocks.
 //!
 //! ```
 //! use std::ops::ControlFlow;
@@ -52,6 +53,7 @@ pub mod config;
 pub mod conversation;
 pub mod error;
 pub mod generate;
+pub mod gguf;
 pub mod import;
 mod linear;
 pub mod lora;
@@ -73,8 +75,9 @@ pub use error::{Error, Result};
 pub use generate::{
     FinishReason, GenerationInput, GenerationOutput, generate, generate_async, read_continuations,
 };
+pub use gguf::load_gguf;
 pub use lora::{LoraConfig, LoraLinear};
 pub use model::{Llama, LlamaInput, LlamaOutput};
 pub use sampling::GenerationConfig;
-pub use tokenizer::{SPECIAL_TOKENS, SentencePieceConfig, Tokenizer};
+pub use tokenizer::{GgufTokens, SPECIAL_TOKENS, SentencePieceConfig, Tokenizer};
 pub use tokenizer_training::train_tokenizer;

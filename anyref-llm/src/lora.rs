@@ -163,6 +163,20 @@ impl<B: Backend> LoraLinear<B> {
         }
     }
 
+    /// Outputs of several layers for one input; those without adapters are multiplied at once where
+    /// their weights are [blocks](Linear::forward_each).
+    ///
+    /// # Shapes
+    /// - x: `[batch, length, d_input]`
+    /// - outputs: `[batch, length, d_output]` of each layer
+    pub fn forward_each<const N: usize>(layers: [&Self; N], x: Tensor<B, 3>) -> [Tensor<B, 3>; N] {
+        let apart = |layer: &&Self| layer.lora_a.is_some() && !layer.merged;
+        match layers.iter().any(apart) {
+            true => layers.map(|layer| layer.forward(x.clone())),
+            false => Linear::forward_each(layers.map(|layer| &layer.base_layer), x),
+        }
+    }
+
     /// Folds the adapter into the weight and keeps it, so that [`unmerge`](Self::unmerge) can undo
     /// it. Beside a weight in blocks the adapter stays apart.
     pub fn merge(mut self) -> Self {

@@ -39,8 +39,7 @@ impl<B: Backend> LlamaMlp<B> {
     /// # Shapes
     /// - x and output: `[batch, length, hidden]`
     pub fn forward(&self, x: Tensor<B, 3>) -> Tensor<B, 3> {
-        let gate = self.gate_proj.forward(x.clone());
-        self.down_proj
-            .forward(ops::swiglu(gate, self.up_proj.forward(x)))
+        let [gate, up] = LoraLinear::forward_each([&self.gate_proj, &self.up_proj], x);
+        self.down_proj.forward(ops::swiglu(gate, up))
     }
 }

@@ -3,9 +3,9 @@
 use core::ops::Range;
 
 use anyref_ops as ops;
-use anyref_ops::nn::{Linear, RmsNorm, RmsNormConfig};
+use anyref_ops::nn::{Embedding, Linear, RmsNorm, RmsNormConfig};
 use burn::module::{Initializer, Module, Param};
-use burn::nn::{Embedding, EmbeddingConfig};
+use burn::nn::EmbeddingConfig;
 use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend};
 
 use crate::attention::AttentionContext;
@@ -99,11 +99,14 @@ impl LlamaConfig {
         }
         let std = self.initializer_range;
         let layers = (0..self.num_hidden_layers).map(|_| LlamaDecoderLayer::new(self, device));
+        let table = EmbeddingConfig::new(self.vocab_size, self.hidden_size)
+            .with_initializer(Initializer::Normal { mean: 0.0, std })
+            .init(device);
         Llama {
             model: LlamaModel {
-                embed_tokens: EmbeddingConfig::new(self.vocab_size, self.hidden_size)
-                    .with_initializer(Initializer::Normal { mean: 0.0, std })
-                    .init(device),
+                embed_tokens: Embedding {
+                    weight: table.weight.into(),
+                },
                 layers: layers.collect(),
                 norm: RmsNormConfig::new(self.hidden_size)
                     .with_epsilon(self.rms_norm_eps)
@@ -135,6 +138,12 @@ impl<B: Backend> Llama<B> {
     /// An empty cache for this model.
     pub fn new_cache(&self) -> KvCache<B> {
         KvCache::new(self.model.layers.len())
+    }
+
+    /// Divides the rotary frequencies by factors, as files of llama.cpp have them for long contexts.
+    pub(crate) fn with_frequency_factors(mut self, factors: &[f32]) -> Self {
+        self.rotary = self.rotary.divided_by(factors);
+        self
     }
 
     /// The longest sequence, past and generated tokens included; `None` when there is no limit.
@@ -223,14 +232,17 @@ impl<B: Backend> Llama<B> {
             mask: mask.map(|mask| mask.unsqueeze_dims(&[1, 1])),
         };
 
-        let mut x = embeddings;
-        let mut last = None;
-        for (index, layer) in self.model.layers[layers].iter().enumerate() {
-            let cache = cache.as_deref_mut().map(|cache| cache.layer(index));
-            let output = layer.forward(x, &context, cache);
-            x = output.output;
-            last = Some((output.query, output.key));
-        }
+        let layers = &self.model.layers[layers];
+        let (x, last) = ops::within_pool::<B, _>(|| {
+            let (mut x, mut last) = (embeddings, None);
+            for (index, layer) in layers.iter().enumerate() {
+                let cache = cache.as_deref_mut().map(|cache| cache.layer(index));
+                let output = layer.forward(x, &context, cache);
+                x = output.output;
+                last = Some((output.query, output.key));
+            }
+            (x, last)
+        });
         let (query, mut key) = last.expect("at least one layer");
         if attended > total {
             key = key.narrow(2, 0, total);
@@ -251,8 +263,7 @@ impl<B: Backend> Llama<B> {
         if let Some(head) = &self.lm_head {
             return head.forward(hidden);
         }
-        let table = self.model.embed_tokens.weight.val();
-        ops::linear(hidden, table.transpose(), None)
+        self.model.embed_tokens.scores(hidden)
     }
 
     /// Adds fresh adapters to the projections that `config` names. Parameters keep their gradients;
@@ -339,7 +350,7 @@ impl<B: Backend> Llama<B> {
     /// When `vocab_size` is 0.
     pub fn resize_vocabulary(mut self, vocab_size: usize) -> Self {
         let table = self.model.embed_tokens.weight;
-        self.model.embed_tokens.weight = resize(table, 0, vocab_size);
+        self.model.embed_tokens.weight = table.map_values(|table| resize(table, 0, vocab_size));
         if let Some(head) = &mut self.lm_head {
             head.weight = (head.weight.clone()).map_dense(|param| resize(param, 1, vocab_size));
         }

@@ -59,6 +59,14 @@ impl RotaryEmbedding {
         }
     }
 
+    /// The frequencies divided by factors, as many as there are frequencies.
+    pub(crate) fn divided_by(mut self, factors: &[f32]) -> Self {
+        for (frequency, factor) in self.frequencies.iter_mut().zip(factors) {
+            *frequency /= factor;
+        }
+        self
+    }
+
     /// Whether sequences may be longer than the configuration's `max_position_embeddings`.
     pub fn is_unbounded(&self) -> bool {
         self.dynamic.is_some()

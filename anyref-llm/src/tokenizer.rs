@@ -2,6 +2,7 @@
 
 pub(crate) mod file;
 mod folder;
+mod gguf;
 mod json;
 mod rename;
 mod sentencepiece;
@@ -14,6 +15,7 @@ use anyref_weights::write_atomic;
 use tokenizers::{AddedToken, Tokenizer as Inner};
 
 use crate::error::{Error, Result};
+pub use gguf::GgufTokens;
 pub use sentencepiece::SentencePieceConfig;
 
 /// The tokens that AnyRef adds to a LLaMA vocabulary, in the order of their ids: the object token, then

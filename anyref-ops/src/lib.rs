@@ -8,12 +8,13 @@
 //! * [`testing`]: seeded modules and comparisons for tests.
 //!
 //! The processor's kernels run on the widest instructions of the machine. The environment variable
-//! `ANYREF_SIMD=portable|avx2|avx512` holds them to narrower ones, for tests and diagnosis.
+//! `ANYREF_SIMD=portable|avx2|avx512|avx512vnni` holds them to narrower ones, for tests and diagnosis.
 
 #![recursion_limit = "256"]
 
 mod activation;
 mod attention;
+pub mod blocks;
 mod device_failure;
 pub mod dispatch;
 #[cfg(feature = "flex")]
@@ -23,6 +24,7 @@ mod matmul;
 pub mod nn;
 mod norm;
 mod permute;
+mod pool;
 mod rotary;
 mod rows;
 mod shared;
@@ -38,6 +40,7 @@ pub use linear::{StoredWeights, as_stored, linear, stored_weights};
 pub use matmul::{ALIGNMENT, matmul, matmul_transposed};
 pub use norm::{layer_norm, rms_norm};
 pub use permute::permute;
+pub use pool::within_pool;
 pub use rotary::{Angles, rotary};
 pub use rows::{CacheCapacity, assign_rows};
 pub use shared::add_shared;

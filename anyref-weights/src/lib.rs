@@ -1,7 +1,8 @@
 //! Checkpoints of the AnyRef crates: reading, checking and writing weights, and the Hugging Face
 //! hub.
 //!
-//! * [`checkpoint`]: tensors by name from safetensors files, PyTorch files and folders with shards.
+//! * [`checkpoint`]: tensors by name from safetensors files, PyTorch files, GGUF files and folders
+//!   with shards; [`GgufMetadata`]: the other half of a GGUF file.
 //! * [`read_plain_pickle`]: annotations that are published as pickles, without running them.
 //! * [`hub`]: `hf://org/name` to a path of this machine, with the feature `hub`. No other function reaches
 //!   the network.
@@ -42,7 +43,9 @@ mod weight_type;
 mod writer;
 
 pub use atomic_file::{AtomicFile, sync_folder, write_atomic, write_atomic_unsynced};
-pub use checkpoint::{Checkpoint, TensorEntry, read_plain_pickle};
+pub use checkpoint::{
+    Checkpoint, GgufArray, GgufMetadata, GgufValue, TensorEntry, read_plain_pickle,
+};
 pub use error::{Error, Result};
 pub use hub::local_path;
 pub use load::{check_module, load_module, renamed_tensors};

@@ -186,9 +186,7 @@ fn empty_zero_filled_and_foreign_files_are_named() {
         (b"<!DOCTYPE html><html>", |e| {
             matches!(e, Error::UnknownFormat { .. })
         }),
-        (b"GGUF\x03\0\0\0", |e| {
-            matches!(e, Error::UnknownFormat { .. })
-        }),
+        (b"GGUF\x03\0\0\0", |e| matches!(e, Error::Truncated { .. })),
         (b"\x80\x02}q\0.", |e| {
             matches!(e, Error::UnknownFormat { .. })
         }),

@@ -7,6 +7,7 @@ mod clip_tokenizer;
 mod conversation;
 mod damaged_tokenizer;
 mod generation;
+mod gguf;
 mod lora;
 mod parity;
 mod peft;

@@ -19,6 +19,27 @@ pub(crate) fn all_f32(dtypes: &[DType]) -> bool {
     dtypes.iter().all(|&dtype| dtype == DType::F32)
 }
 
+/// Fewer values than this are computed where they are asked for: waking another thread takes longer.
+pub(crate) const SMALL: usize = 16 * 1024;
+
+/// Gives `change` the chunks of a buffer with their indices, in parallel where there are many values.
+pub(crate) fn for_each_chunk(
+    values: &mut [f32],
+    chunk: usize,
+    change: impl Fn(usize, &mut [f32]) + Sync,
+) {
+    match values.len() <= SMALL.max(chunk) {
+        true => {
+            let chunks = values.chunks_mut(chunk).enumerate();
+            chunks.for_each(|(index, values)| change(index, values));
+        }
+        false => {
+            let chunks = values.par_chunks_mut(chunk).enumerate();
+            chunks.for_each(|(index, values)| change(index, values));
+        }
+    }
+}
+
 /// A buffer of `len` values, of which `fill` is given the chunks with their indices, in parallel.
 /// They start as zeros.
 pub(crate) fn fill_chunks(
@@ -27,9 +48,6 @@ pub(crate) fn fill_chunks(
     fill: impl Fn(usize, &mut [f32]) + Sync,
 ) -> Vec<f32> {
     let mut values = vec![0.0; len];
-    values
-        .par_chunks_mut(chunk)
-        .enumerate()
-        .for_each(|(index, out)| fill(index, out));
+    for_each_chunk(&mut values, chunk, fill);
     values
 }

@@ -4,7 +4,8 @@
 use std::sync::OnceLock;
 
 /// Environment variable that holds kernels to one instruction set, for tests and diagnosis:
-/// `portable`, `avx2`, or `avx512` (without AVX512-BF16). Read once, before the first kernel.
+/// `portable`, `avx2`, `avx512` (without AVX512-VNNI) or `avx512vnni` (without AVX512-BF16). Read once,
+/// before the first kernel.
 /// burn's own kernels do not read it.
 const VARIABLE: &str = "ANYREF_SIMD";
 
@@ -18,7 +19,9 @@ pub(crate) enum InstructionSet {
     Avx2,
     /// AVX-512 F, VL, BW and DQ.
     Avx512,
-    /// AVX-512 with products of bf16 (AVX512-BF16).
+    /// AVX-512 with products of bytes (AVX512-VNNI).
+    Avx512Vnni,
+    /// AVX-512 with products of bytes and of bf16 (AVX512-BF16).
     Avx512Bf16,
 }
 
@@ -36,6 +39,7 @@ impl InstructionSet {
             "portable" => Some(Self::Portable),
             "avx2" => Some(Self::Avx2),
             "avx512" => Some(Self::Avx512),
+            "avx512vnni" => Some(Self::Avx512Vnni),
             _ => None,
         }
     }
@@ -66,7 +70,7 @@ fn choose(asked: Option<&str>, machine: InstructionSet) -> (InstructionSet, Opti
         }
         None => {
             let complaint = format!(
-                "{VARIABLE}={name}: unknown, expected portable, avx2 or avx512; \
+                "{VARIABLE}={name}: unknown, expected portable, avx2, avx512 or avx512vnni; \
                  {machine:?} is used"
             );
             (machine, Some(complaint))
@@ -84,9 +88,11 @@ fn of_machine() -> InstructionSet {
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq");
+    let vnni = is_x86_feature_detected!("avx512vnni");
     match (avx2, avx512, is_x86_feature_detected!("avx512bf16")) {
-        (true, true, true) => InstructionSet::Avx512Bf16,
-        (true, true, false) => InstructionSet::Avx512,
+        (true, true, true) if vnni => InstructionSet::Avx512Bf16,
+        (true, true, _) if vnni => InstructionSet::Avx512Vnni,
+        (true, true, _) => InstructionSet::Avx512,
         (true, false, _) => InstructionSet::Avx2,
         (false, ..) => InstructionSet::Portable,
     }
@@ -105,8 +111,13 @@ mod tests {
 
     #[test]
     fn a_set_of_the_machine_is_chosen_by_name() {
-        for machine in [Portable, Avx2, Avx512, Avx512Bf16] {
-            for (name, set) in [("portable", Portable), ("avx2", Avx2), ("avx512", Avx512)] {
+        for machine in [Portable, Avx2, Avx512, Avx512Vnni, Avx512Bf16] {
+            for (name, set) in [
+                ("portable", Portable),
+                ("avx2", Avx2),
+                ("avx512", Avx512),
+                ("avx512vnni", Avx512Vnni),
+            ] {
                 let (chosen, complaint) = choose(Some(name), machine);
                 assert_eq!(chosen, set.min(machine), "{name} on {machine:?}");
                 assert_eq!(complaint.is_some(), set > machine, "{name} on {machine:?}");
@@ -116,7 +127,7 @@ mod tests {
 
     #[test]
     fn the_widest_set_is_used_where_none_is_named() {
-        for machine in [Portable, Avx2, Avx512, Avx512Bf16] {
+        for machine in [Portable, Avx2, Avx512, Avx512Vnni, Avx512Bf16] {
             assert_eq!(choose(None, machine), (machine, None));
             assert_eq!(choose(Some(""), machine), (machine, None));
         }

@@ -6,6 +6,7 @@
 
 mod activation;
 mod attention;
+mod blocks;
 mod buffer;
 mod contiguous;
 mod instruction_set;
@@ -26,6 +27,7 @@ mod tests;
 
 pub(crate) use activation::{Activation, activation};
 pub(crate) use attention::attention;
+pub(crate) use blocks::{BlockInput, Panels, block_products};
 pub(crate) use linear::{LinearInput, linear};
 pub(crate) use norm::{NormInput, norm};
 pub(crate) use permute::permute;

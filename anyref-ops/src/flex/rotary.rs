@@ -1,6 +1,6 @@
 //! Rotary positions in one pass, and back by the opposite angles.
 
-use super::buffer::{all_f32, values};
+use super::buffer::{all_f32, for_each_chunk, values};
 use super::contiguous::contiguous;
 use super::simd::{Kernel, Simd, dispatch};
 use crate::dispatch::{FlexKind, TrackedTensor, from_primitive, to_primitive};
@@ -14,7 +14,6 @@ use burn::backend::autodiff::ops::{Backward, Ops, OpsKind};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorMetadata};
 use burn_flex::{Flex, FlexTensor};
-use rayon::prelude::*;
 
 /// Cosines and sines, `[batch or 1, 1, length, head_dim / 2]`.
 #[derive(Debug, Clone)]
@@ -63,19 +62,16 @@ fn turned(x: FlexTensor, turn: &Turn) -> FlexTensor {
     let (cos, sin) = (values(&turn.cos), values(&turn.sin));
     let angles = length * half;
     let shared = cos.len() == angles;
-    x.storage_mut::<f32>()
-        .par_chunks_mut(2 * angles)
-        .enumerate()
-        .for_each(|(head, x)| {
-            let at = if shared { 0 } else { head / heads * angles };
-            dispatch(Rows {
-                x,
-                cos: &cos[at..][..angles],
-                sin: &sin[at..][..angles],
-                half,
-                sign: if turn.back { -1.0 } else { 1.0 },
-            });
+    for_each_chunk(x.storage_mut::<f32>(), 2 * angles, |head, x| {
+        let at = if shared { 0 } else { head / heads * angles };
+        dispatch(Rows {
+            x,
+            cos: &cos[at..][..angles],
+            sin: &sin[at..][..angles],
+            half,
+            sign: if turn.back { -1.0 } else { 1.0 },
         });
+    });
     x
 }
 

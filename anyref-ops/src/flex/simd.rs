@@ -61,7 +61,9 @@ pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
     match InstructionSet::current() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the features were detected.
-        InstructionSet::Avx512 | InstructionSet::Avx512Bf16 => unsafe { x86::run_avx512(kernel) },
+        InstructionSet::Avx512 | InstructionSet::Avx512Vnni | InstructionSet::Avx512Bf16 => unsafe {
+            x86::run_avx512(kernel)
+        },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the features were detected.
         InstructionSet::Avx2 => unsafe { x86::run_avx2(kernel) },

@@ -1,7 +1,7 @@
 //! The gated activation of LLaMA's MLP.
 
 use super::activation::{CHUNK, Function, Silu};
-use super::buffer::{all_f32, tensor, values};
+use super::buffer::{all_f32, for_each_chunk, tensor, values};
 use super::contiguous::contiguous;
 use super::math::sigmoid;
 use super::simd::{Kernel, Simd, dispatch, mul_add};
@@ -57,10 +57,9 @@ fn swiglu_forward(gate: FlexTensor, up: FlexTensor) -> FlexTensor {
     let gate = contiguous(gate);
     let mut up = contiguous(up);
     let gates = values(&gate);
-    up.storage_mut::<f32>()
-        .par_chunks_mut(CHUNK)
-        .enumerate()
-        .for_each(|(index, up)| dispatch(Gate(&gates[index * CHUNK..][..up.len()], up)));
+    for_each_chunk(up.storage_mut::<f32>(), CHUNK, |index, up| {
+        dispatch(Gate(&gates[index * CHUNK..][..up.len()], up));
+    });
     up
 }
 

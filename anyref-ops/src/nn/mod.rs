@@ -1,11 +1,15 @@
 //! Layers with parameters, named as PyTorch names them once loaded through burn-store's adapter.
 
+mod embedding;
 mod layer_norm;
 mod layer_norm_2d;
 mod linear;
 mod rms_norm;
 
+pub use embedding::{Embedding, EmbeddingWeight};
 pub use layer_norm::{LayerNorm, LayerNormConfig};
 pub use layer_norm_2d::{LayerNorm2d, LayerNorm2dConfig};
+#[cfg(feature = "flex")]
+pub use linear::BlockWeight;
 pub use linear::{Linear, LinearConfig, LinearWeight, Q8_0Block, Q8_0Weight};
 pub use rms_norm::{RmsNorm, RmsNormConfig};

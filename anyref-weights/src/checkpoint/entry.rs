@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use anyref_ops::blocks::{BlockType, Blocks, dequantize};
 use burn::tensor::{AllocationProperty, Bytes, DType, TensorData};
 
 use super::file::DataFile;
@@ -40,6 +41,18 @@ pub(super) struct Stored {
     pub(super) offset: u64,
     /// Distances in elements, when the tensor is not contiguous.
     pub(super) strides: Option<Vec<usize>>,
+    /// Format of the blocks that a GGUF file has in the place of f32.
+    pub(super) blocks: Option<BlockType>,
+}
+
+impl Stored {
+    /// Bytes of a tensor in the file, where it is contiguous.
+    pub(super) fn bytes_of(&self, tensor: &TensorEntry) -> usize {
+        match self.blocks {
+            None => tensor.num_elements() * tensor.dtype.size(),
+            Some(block) => tensor.num_elements() / block.values() * block.bytes(),
+        }
+    }
 }
 
 impl TensorEntry {
@@ -75,11 +88,40 @@ impl TensorEntry {
         let len = self.num_elements() * self.dtype.size();
         match &self.source {
             Source::File(stored) => {
-                let in_rows = stored.strides.is_none() && stored.file.is_on_disk();
+                let plain = stored.strides.is_none() && stored.blocks.is_none();
+                let in_rows = plain && stored.file.is_on_disk();
                 in_rows && self.dtype.is_float() && len >= MAPPED
             }
             Source::Made(..) => false,
         }
+    }
+
+    /// Format of the blocks that hold the values in the file; none for plain values. The
+    /// [type](Self::dtype) of values in blocks is f32.
+    pub fn block_type(&self) -> Option<BlockType> {
+        match &self.source {
+            Source::File(stored) => stored.blocks,
+            Source::Made(..) => None,
+        }
+    }
+
+    /// Reads the blocks of a matrix `[rows, columns]`; none where the values are plain or of
+    /// another number of dimensions.
+    ///
+    /// # Errors
+    /// When the file ends before the tensor or cannot be read.
+    pub fn read_blocks(&self) -> Result<Option<Blocks<'static>>> {
+        let Source::File(stored) = &self.source else {
+            return Ok(None);
+        };
+        let (Some(block), &[rows, columns]) = (stored.blocks, self.shape.as_slice()) else {
+            return Ok(None);
+        };
+        let bytes = stored.file.read(stored.offset, stored.bytes_of(self))?;
+        let blocks = Blocks::new(block, [rows, columns], bytes);
+        Ok(Some(
+            blocks.expect("the header was compared with the shape"),
+        ))
     }
 
     /// The values where they lie in the file, without a copy; nothing where they must be read.
@@ -106,10 +148,17 @@ impl TensorEntry {
             file,
             offset,
             strides,
+            blocks,
         } = match &self.source {
             Source::File(stored) => stored,
             Source::Made(tensor, _) => return Ok(tensor.fetch()?.as_bytes().to_vec()),
         };
+        if let Some(block) = *blocks {
+            let bytes = self.num_elements() / block.values() * block.bytes();
+            let mut values = vec![0.0f32; self.num_elements()];
+            dequantize(block, &file.read(*offset, bytes)?, &mut values);
+            return Ok(values.into_iter().flat_map(f32::to_ne_bytes).collect());
+        }
         let size = self.dtype.size();
         let bytes = match strides {
             None => file.read(*offset, self.num_elements() * size)?,

@@ -20,6 +20,8 @@ pub(super) enum Format {
     TorchZip,
     /// `torch.save` before 1.6.
     TorchLegacy,
+    /// llama.cpp's format.
+    Gguf,
 }
 
 /// Tells the format, or what the file is instead.
@@ -41,14 +43,14 @@ pub(super) fn detect(file: &DataFile) -> Result<Format> {
     if head.starts_with(LEGACY_MAGIC) {
         return Ok(Format::TorchLegacy);
     }
+    if head.starts_with(b"GGUF") {
+        return Ok(Format::Gguf);
+    }
     if head.starts_with(b"version https://git-lfs") {
         return Err(Error::LfsPointer(path.into()));
     }
     if head.get(8) == Some(&b'{') || is_safetensors_name {
         return Ok(Format::Safetensors);
-    }
-    if head.starts_with(b"GGUF") {
-        return Err(unknown("a GGUF file, which is quantised"));
     }
     if head.get(257..262) == Some(b"ustar") {
         return Err(unknown("a tar archive, as PyTorch wrote before 0.1.10"));

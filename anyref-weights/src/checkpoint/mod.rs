@@ -1,4 +1,4 @@
-//! Tensors by name, from safetensors files, PyTorch files and folders with shards.
+//! Tensors by name, from safetensors files, PyTorch files, GGUF files and folders with shards.
 //!
 //! Opening reads headers only; values are read when asked for, one tensor at a time. Nothing that a
 //! file says is believed before it is compared with the file's size, and a pickle is parsed, never
@@ -8,8 +8,10 @@ mod entry;
 mod file;
 mod folder;
 mod format;
+mod gguf;
 mod index;
 mod open;
+mod overlap;
 mod pickle;
 mod safetensors;
 mod torch;
@@ -24,6 +26,7 @@ use crate::output_tensor::OutputTensor;
 use crate::report::nearest;
 use entry::Source;
 pub use entry::TensorEntry;
+pub use gguf::{GgufArray, GgufMetadata, GgufValue};
 pub use pickle::read_plain_pickle;
 
 /// An opened checkpoint: the names, types and shapes of its tensors and where to read them.

@@ -8,13 +8,14 @@ use std::sync::Arc;
 use super::entry::TensorEntry;
 use super::file::DataFile;
 use super::format::{self, Format};
-use super::{Checkpoint, folder, index, safetensors, torch};
+use super::{Checkpoint, folder, gguf, index, safetensors, torch};
 use crate::error::{Error, Result};
 use crate::hub::refuse_location;
 
 impl Checkpoint {
-    /// Opens a `.safetensors` file, a PyTorch file (`.pt`, `.pth`, `.bin`), a `*.index.json` file
-    /// of shards, or a folder with one of them as Hugging Face lays it out.
+    /// Opens a `.safetensors` file, a PyTorch file (`.pt`, `.pth`, `.bin`), a GGUF file with the
+    /// others of its model, a `*.index.json` file of shards, or a folder with one of them as
+    /// Hugging Face lays it out.
     ///
     /// The format is told from the content, not from the name. The names of a nested PyTorch
     /// dictionary are joined with dots (`state_dict.layer.weight`).
@@ -62,6 +63,10 @@ impl Checkpoint {
             Format::Safetensors => safetensors::open(&file)?,
             Format::TorchZip => (torch::open_zip(&file)?, BTreeMap::new()),
             Format::TorchLegacy => (torch::open_legacy(&file)?, BTreeMap::new()),
+            Format::Gguf => {
+                let part = gguf::open(&file)?;
+                (gguf::with_parts(&path, part)?, BTreeMap::new())
+            }
         };
         Self::new(path, tensors, metadata)
     }

@@ -9,6 +9,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 
 use super::entry::{Source, Stored, TensorEntry};
 use super::file::DataFile;
+use super::overlap::check_overlap;
 use crate::error::{Error, Result};
 use crate::safetensors_dtype::dtype_of;
 
@@ -114,6 +115,7 @@ fn entry(file: &Arc<DataFile>, start: u64, name: String, info: Info) -> Result<T
         file: file.clone(),
         offset,
         strides: None,
+        blocks: None,
     });
     Ok(TensorEntry {
         name,
@@ -121,32 +123,4 @@ fn entry(file: &Arc<DataFile>, start: u64, name: String, info: Info) -> Result<T
         shape: info.shape,
         source,
     })
-}
-
-/// Refuses tensors that share bytes, which would let a small file stand for a large model.
-fn check_overlap(file: &DataFile, tensors: &[TensorEntry]) -> Result<()> {
-    let mut ranges: Vec<(u64, u64, &str)> = tensors
-        .iter()
-        .filter_map(|t| {
-            let Source::File(Stored { offset, .. }) = t.source else {
-                return None;
-            };
-            let bytes = t.num_elements() * t.dtype.size();
-            Some((offset, offset + bytes as u64, t.name.as_str()))
-        })
-        .filter(|(first, last, _)| first < last)
-        .collect();
-    ranges.sort_unstable();
-    match ranges.windows(2).find(|pair| pair[1].0 < pair[0].1) {
-        None => Ok(()),
-        Some(pair) if pair[0].2 == pair[1].2 => Err(Error::DuplicateTensor {
-            tensor: pair[0].2.to_string(),
-            first: file.path().display().to_string(),
-            second: "its header again".into(),
-        }),
-        Some(pair) => {
-            let reason = format!("tensors `{}` and `{}` overlap", pair[0].2, pair[1].2);
-            Err(Error::corrupt(file.path(), reason))
-        }
-    }
 }

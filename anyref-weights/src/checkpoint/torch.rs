@@ -237,6 +237,7 @@ fn entry(
         dtype,
         shape: tensor.shape.clone(),
         source: Source::File(Stored {
+            blocks: None,
             file: file.clone(),
             offset,
             strides,

@@ -3,6 +3,7 @@
 mod attention;
 mod ops;
 mod parts;
+mod peers;
 pub mod process;
 mod program;
 mod python;
@@ -28,6 +29,8 @@ pub enum Bench {
     Attention(attention::Attention),
     /// A whole model with random weights, part by part, against the same modules in PyTorch.
     Parts(parts::Parts),
+    /// A model in a GGUF file against llama.cpp.
+    Peers(peers::Peers),
     /// Refocusing on a backend, against its composed form and the authors' formulation.
     Refocus(refocus::Refocus),
 }
@@ -40,6 +43,7 @@ pub fn run(bench: &Bench) -> Result<()> {
         Bench::Ops(options) => ops::run(options),
         Bench::Attention(options) => attention::run(options),
         Bench::Parts(options) => parts::run(options),
+        Bench::Peers(options) => peers::run(options),
         Bench::Refocus(options) => refocus::run(options),
     }
 }

@@ -5,11 +5,13 @@
 
 mod config;
 mod convert;
+mod gguf;
 mod proto;
 
 use tokenizers::Tokenizer as Inner;
 
 pub use config::SentencePieceConfig;
+pub(super) use gguf::read_gguf;
 use proto::Model;
 
 /// Builds a tokenizer out of the content of a `tokenizer.model`; the error says what is wrong and what

@@ -49,6 +49,21 @@ pub(super) enum Kind {
     Byte,
 }
 
+impl Kind {
+    /// Kind of a number of the format.
+    pub(super) fn from_number(number: u64) -> Option<Self> {
+        Some(match number {
+            1 => Self::Normal,
+            2 => Self::Unknown,
+            3 => Self::Control,
+            4 => Self::UserDefined,
+            5 => Self::Unused,
+            6 => Self::Byte,
+            _ => return None,
+        })
+    }
+}
+
 /// How pieces are chosen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Algorithm {
@@ -138,15 +153,8 @@ impl<'a> Piece<'a> {
                 (1, value) => piece.text = value.text()?,
                 (2, value) => piece.score = value.float()?,
                 (3, value) => {
-                    piece.kind = match value.integer()? {
-                        1 => Kind::Normal,
-                        2 => Kind::Unknown,
-                        3 => Kind::Control,
-                        4 => Kind::UserDefined,
-                        5 => Kind::Unused,
-                        6 => Kind::Byte,
-                        _ => return Err(Malformed("a piece is of unknown type")),
-                    }
+                    let kind = Kind::from_number(value.integer()?);
+                    piece.kind = kind.ok_or(Malformed("a piece is of unknown type"))?;
                 }
                 _ => {}
             }

@@ -1,5 +1,6 @@
 //! Attention, forward: tiles of queries against blocks of keys, with a running softmax.
 
+use super::super::buffer::SMALL;
 use super::super::pack::{pack_rows, pack_transposed};
 use super::super::product::{Matrix, Product, packed_len, padded, product};
 use super::super::simd::{Kernel, Simd, dispatch};
@@ -284,20 +285,27 @@ pub(super) fn forward(problem: &Problem) -> (FlexTensor, FlexTensor) {
     };
     let pairs = batch * kv_heads;
     if queries <= DIRECT {
-        (0..batch * heads).into_par_iter().for_each_init(
-            || vec![0.0; padded(views.extent.keys)],
-            |scores, head| {
-                let (b, h) = (head / heads, head % heads);
-                (0..queries).for_each(|i| {
-                    dispatch(Direct {
-                        views: &views,
-                        at: (b, h, i),
-                        scores,
-                        outputs: &outputs,
-                    });
+        let scores = || vec![0.0; padded(views.extent.keys)];
+        let one_head = |scores: &mut Vec<f32>, head: usize| {
+            let (b, h) = (head / heads, head % heads);
+            (0..queries).for_each(|i| {
+                dispatch(Direct {
+                    views: &views,
+                    at: (b, h, i),
+                    scores,
+                    outputs: &outputs,
                 });
-            },
-        );
+            });
+        };
+        let Extent { keys, head_dim, .. } = views.extent;
+        if batch * heads * queries * keys * head_dim <= 4 * SMALL {
+            let mut scores = scores();
+            (0..batch * heads).for_each(|head| one_head(&mut scores, head));
+        } else {
+            (0..batch * heads)
+                .into_par_iter()
+                .for_each_init(scores, one_head);
+        }
         return (output.into_tensor(), statistics.into_tensor());
     }
     let tiles_of_head = queries.div_ceil(QUERIES);

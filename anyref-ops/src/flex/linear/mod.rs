@@ -25,6 +25,7 @@ use burn::tensor::{DType, Shape, Tensor, TensorMetadata, bf16, f16};
 use burn_flex::{Flex, FlexTensor};
 
 use self::many_rows::ManyRows;
+pub(crate) use self::output::Output;
 use self::weight::{Order, Weight, in_lines};
 use super::buffer::{all_f32, tensor, values};
 use super::contiguous::contiguous;

@@ -13,6 +13,8 @@ pub(crate) struct Output<'a> {
 
 // SAFETY: `store` asks for rectangles that do not overlap.
 unsafe impl Sync for Output<'_> {}
+// SAFETY: as above.
+unsafe impl Send for Output<'_> {}
 
 impl<'a> Output<'a> {
     pub(crate) fn new(values: &'a mut [f32], width: usize) -> Self {
@@ -22,6 +24,11 @@ impl<'a> Output<'a> {
             width,
             memory: PhantomData,
         }
+    }
+
+    /// The same memory, for another task.
+    pub(crate) fn shared(&self) -> Self {
+        Self { ..*self }
     }
 
     /// Writes part of a row.

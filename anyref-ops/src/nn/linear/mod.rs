@@ -1,5 +1,7 @@
 //! Linear layer over a weight whose storage can be replaced.
 
+#[cfg(feature = "flex")]
+mod blocks;
 mod q8_0;
 mod weight;
 
@@ -9,6 +11,8 @@ use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
 use burn::tensor::{Tensor, backend::Backend};
 
+#[cfg(feature = "flex")]
+pub use blocks::BlockWeight;
 pub use q8_0::{Q8_0Block, Q8_0Weight};
 pub use weight::LinearWeight;
 
@@ -59,6 +63,47 @@ impl<B: Backend> Linear<B> {
     pub fn forward<const D: usize>(&self, x: Tensor<B, D>) -> Tensor<B, D> {
         self.weight
             .product(x, self.bias.as_ref().map(|bias| bias.val()))
+    }
+
+    /// Outputs of several layers for one input. Where all have weights in blocks on the processor,
+    /// these are multiplied at once.
+    ///
+    /// # Shapes
+    /// - x: `[.., d_input]`
+    /// - outputs: `[.., d_output]` of each layer
+    pub fn forward_each<const D: usize, const N: usize>(
+        layers: [&Self; N],
+        x: Tensor<B, D>,
+    ) -> [Tensor<B, D>; N] {
+        #[cfg(feature = "flex")]
+        let x = {
+            let in_blocks = |layer: &&Self| matches!(layer.weight, LinearWeight::Blocks(_));
+            match layers.iter().all(in_blocks) {
+                false => x,
+                true => match Self::block_products(layers, x) {
+                    Ok(outputs) => return outputs,
+                    Err(x) => x,
+                },
+            }
+        };
+        layers.map(|layer| layer.forward(x.clone()))
+    }
+
+    /// Products of weights in blocks, or the input back.
+    #[cfg(feature = "flex")]
+    fn block_products<const D: usize, const N: usize>(
+        layers: [&Self; N],
+        x: Tensor<B, D>,
+    ) -> Result<[Tensor<B, D>; N], Tensor<B, D>> {
+        let weights = layers.iter().filter_map(|layer| match &layer.weight {
+            LinearWeight::Blocks(weight) => Some(blocks::BlockProduct {
+                weight,
+                bias: layer.bias.as_ref().map(|bias| bias.val()),
+            }),
+            _ => None,
+        });
+        let outputs = blocks::products(x, &weights.collect::<Vec<_>>())?;
+        Ok(outputs.try_into().expect("an output a layer"))
     }
 
     /// Computes some of the outputs alone. The weight is cut rather than the product.

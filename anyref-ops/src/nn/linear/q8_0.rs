@@ -34,6 +34,14 @@ impl Q8_0Block {
         }
     }
 
+    /// Block as GGUF files hold it: the scale, then the steps.
+    pub(super) fn from_bytes(bytes: &[u8]) -> Self {
+        Self {
+            scale: f16::from_le_bytes([bytes[0], bytes[1]]),
+            values: core::array::from_fn(|i| bytes[2 + i] as i8),
+        }
+    }
+
     /// Values as floats.
     pub fn dequantize(&self) -> [f32; Self::LENGTH] {
         let scale = self.scale.to_f32();

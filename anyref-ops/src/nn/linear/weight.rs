@@ -7,9 +7,12 @@ use burn::module::{
     ModuleVisitor, Param,
 };
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Tensor, TensorData};
 
-use super::q8_0::Q8_0Weight;
+#[cfg(feature = "flex")]
+use super::blocks::BlockWeight;
+use super::q8_0::{Q8_0Block, Q8_0Weight};
+use crate::blocks::{BlockType, Blocks};
 
 /// Weight of a [`Linear`](super::Linear) layer, `[d_input, d_output]`.
 ///
@@ -21,16 +24,46 @@ use super::q8_0::Q8_0Weight;
 pub enum LinearWeight<B: Backend> {
     /// Floats.
     Dense(Param<Tensor<B, 2>>),
-    /// Blocks of eight-bit integers.
+    /// Blocks of eight-bit integers, in tensors of any backend.
     Q8_0(Q8_0Weight<B>),
+    /// Blocks of any format, on the processor.
+    #[cfg(feature = "flex")]
+    Blocks(BlockWeight<B>),
 }
 
 impl<B: Backend> LinearWeight<B> {
+    /// Weight out of blocks, `[d_output, d_input]`. They stay blocks on the processor and, of the
+    /// formats `Q8_0`, elsewhere; what a device has no product for is converted to f16 or f32, with
+    /// a warning in the log.
+    pub fn from_blocks(blocks: &Blocks<'_>, device: &B::Device) -> Self {
+        #[cfg(feature = "flex")]
+        if crate::on_processor::<B>() {
+            return Self::Blocks(BlockWeight::new(blocks, device));
+        }
+        let [d_output, d_input] = blocks.dims();
+        if blocks.block_type() == BlockType::Q8_0 {
+            let bytes = blocks.bytes().chunks_exact(BlockType::Q8_0.bytes());
+            let blocks: Vec<_> = bytes.map(Q8_0Block::from_bytes).collect();
+            return Self::Q8_0(Q8_0Weight::new(&blocks, [d_input, d_output], device));
+        }
+        let dtype = match B::supports_dtype(device, DType::F16) {
+            true => DType::F16,
+            false => DType::F32,
+        };
+        let (from, to) = (blocks.block_type(), dtype.name());
+        log::warn!("{from} weights are converted to {to}: this device has no product for them");
+        let values = TensorData::new(blocks.dequantize(), [d_output, d_input]);
+        let stored = Tensor::<B, 2>::from_data(values.convert_dtype(dtype), (device, dtype));
+        Self::Dense(Param::from_tensor(stored.transpose()))
+    }
+
     /// Values as floats, `[d_input, d_output]`; those of blocks are computed at each call.
     pub fn val(&self) -> Tensor<B, 2> {
         match self {
             Self::Dense(param) => param.val(),
             Self::Q8_0(blocks) => blocks.dequantize(0..blocks.dims()[1]),
+            #[cfg(feature = "flex")]
+            Self::Blocks(blocks) => blocks.dequantize(0..blocks.dims()[1]),
         }
     }
 
@@ -39,6 +72,8 @@ impl<B: Backend> LinearWeight<B> {
         match self {
             Self::Dense(param) => param.lazy_shape().dims(),
             Self::Q8_0(blocks) => blocks.dims(),
+            #[cfg(feature = "flex")]
+            Self::Blocks(blocks) => blocks.dims(),
         }
     }
 
@@ -47,6 +82,8 @@ impl<B: Backend> LinearWeight<B> {
         match self {
             Self::Dense(param) => param.lazy_device(),
             Self::Q8_0(blocks) => blocks.device(),
+            #[cfg(feature = "flex")]
+            Self::Blocks(blocks) => blocks.device(),
         }
     }
 
@@ -54,7 +91,7 @@ impl<B: Backend> LinearWeight<B> {
     pub fn dtype(&self) -> DType {
         match self {
             Self::Dense(param) => param.val().dtype(),
-            Self::Q8_0(_) => DType::F32,
+            _ => DType::F32,
         }
     }
 
@@ -62,7 +99,7 @@ impl<B: Backend> LinearWeight<B> {
     pub fn is_initialized(&self) -> bool {
         match self {
             Self::Dense(param) => param.is_initialized(),
-            Self::Q8_0(_) => true,
+            _ => true,
         }
     }
 
@@ -70,7 +107,7 @@ impl<B: Backend> LinearWeight<B> {
     pub fn dense(&self) -> Option<&Param<Tensor<B, 2>>> {
         match self {
             Self::Dense(param) => Some(param),
-            Self::Q8_0(_) => None,
+            _ => None,
         }
     }
 
@@ -94,6 +131,8 @@ impl<B: Backend> LinearWeight<B> {
         match self {
             Self::Dense(param) => crate::linear(x, param.val(), bias),
             Self::Q8_0(blocks) => blocks.product(x, 0..blocks.dims()[1], bias),
+            #[cfg(feature = "flex")]
+            Self::Blocks(blocks) => blocks.product(x, bias),
         }
     }
 
@@ -110,6 +149,8 @@ impl<B: Backend> LinearWeight<B> {
                 crate::linear(x, weight, bias)
             }
             Self::Q8_0(blocks) => blocks.product(x, outputs, bias),
+            #[cfg(feature = "flex")]
+            Self::Blocks(blocks) => blocks.product_of(x, outputs, bias),
         }
     }
 }
@@ -143,8 +184,8 @@ impl<B: Backend> Module<B> for LinearWeight<B> {
     fn collect_devices(&self, mut devices: Devices<B>) -> Devices<B> {
         match self {
             Self::Dense(param) => param.collect_devices(devices),
-            Self::Q8_0(blocks) => {
-                let device = blocks.device();
+            _ => {
+                let device = self.device();
                 if !devices.contains(&device) {
                     devices.push(device);
                 }
@@ -157,6 +198,8 @@ impl<B: Backend> Module<B> for LinearWeight<B> {
         match self {
             Self::Dense(param) => Self::Dense(param.fork(device)),
             Self::Q8_0(blocks) => Self::Q8_0(blocks.to_device(device)),
+            #[cfg(feature = "flex")]
+            Self::Blocks(blocks) => Self::Blocks(blocks.to_device(device)),
         }
     }
 
@@ -164,13 +207,15 @@ impl<B: Backend> Module<B> for LinearWeight<B> {
         match self {
             Self::Dense(param) => Self::Dense(param.to_device(device)),
             Self::Q8_0(blocks) => Self::Q8_0(blocks.to_device(device)),
+            #[cfg(feature = "flex")]
+            Self::Blocks(blocks) => Self::Blocks(blocks.to_device(device)),
         }
     }
 
     fn load_record(self, record: Self::Record) -> Self {
         Self::Dense(match self {
             Self::Dense(param) => param.load_record(record),
-            Self::Q8_0(blocks) => record.to_device(&blocks.device()),
+            blocks => record.to_device(&blocks.device()),
         })
     }
 
@@ -189,6 +234,8 @@ impl<B: AutodiffBackend> AutodiffModule<B> for LinearWeight<B> {
         match self {
             Self::Dense(param) => LinearWeight::Dense(param.valid()),
             Self::Q8_0(blocks) => LinearWeight::Q8_0(blocks.inner()),
+            #[cfg(feature = "flex")]
+            Self::Blocks(blocks) => LinearWeight::Blocks(blocks.inner()),
         }
     }
 
@@ -198,6 +245,8 @@ impl<B: AutodiffBackend> AutodiffModule<B> for LinearWeight<B> {
                 <Param<Tensor<B, 2>> as AutodiffModule<B>>::from_inner(param),
             ),
             LinearWeight::Q8_0(blocks) => Self::Q8_0(Q8_0Weight::from_inner(blocks)),
+            #[cfg(feature = "flex")]
+            LinearWeight::Blocks(blocks) => Self::Blocks(BlockWeight::from_inner(blocks)),
         }
     }
 }
@@ -208,6 +257,12 @@ impl<B: Backend> ModuleDisplayDefault for LinearWeight<B> {
             Self::Dense(param) => param.content(content),
             Self::Q8_0(blocks) => {
                 let shape = format!("Q8_0 {{shape: {:?}}}", blocks.dims());
+                content.add_formatted(&shape).optional()
+            }
+            #[cfg(feature = "flex")]
+            Self::Blocks(blocks) => {
+                let (format, shape) = (blocks.block_type(), blocks.dims());
+                let shape = format!("{format} {{shape: {shape:?}}}");
                 content.add_formatted(&shape).optional()
             }
         }

@@ -1,0 +1,141 @@
+//! A model in a GGUF file: `gguf MODEL TEXT [TOKENS]` goes on with a text, `gguf MODEL --serve`
+//! measures and compares for `cargo xtask bench peers`.
+//!
+//! Served are lines of a task: `prompt N` and `decode N` answer with the seconds of reading N tokens
+//! and of one of N tokens chosen, `tokens TEXT` with the ids of a text, `logits FILE` with the number
+//! of scores written to the file as f32, those after each token of the last `tokens`.
+
+use std::io::{BufRead, Write};
+use std::ops::ControlFlow;
+use std::time::Instant;
+
+use anyref_llm::{
+    GenerationConfig, GenerationInput, GgufTokens, Llama, LlamaInput, Tokenizer, generate,
+    load_gguf,
+};
+use anyref_weights::GgufMetadata;
+use burn::tensor::{Int, Tensor, TensorData};
+
+type Backend = burn::backend::Flex;
+type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let (Some(path), Some(text)) = (arguments.next(), arguments.next()) else {
+        return Err("usage: gguf MODEL TEXT [TOKENS] | gguf MODEL --serve".into());
+    };
+    let start = Instant::now();
+    let metadata = GgufMetadata::open(&path)?;
+    let served = Served {
+        tokenizer: Tokenizer::from_gguf(&metadata)?,
+        tokens: GgufTokens::new(&metadata),
+        model: load_gguf::<Backend>(&path, &Default::default())?,
+        ids: Vec::new(),
+    };
+    let seconds = start.elapsed().as_secs_f64();
+    if text == "--serve" {
+        return served.serve(seconds);
+    }
+    let count = arguments.next().map_or(Ok(32), |count| count.parse())?;
+    println!("{text}{}", served.go_on(&text, count)?);
+    Ok(())
+}
+
+/// A model that is asked.
+struct Served {
+    model: Llama<Backend>,
+    tokenizer: Tokenizer,
+    tokens: GgufTokens,
+    ids: Vec<u32>,
+}
+
+impl Served {
+    fn serve(mut self, seconds: f64) -> Result<()> {
+        println!("{{\"load\": {seconds}}}");
+        for line in std::io::stdin().lock().lines() {
+            let line = line?;
+            let (task, rest) = line.split_once(' ').unwrap_or((&line, ""));
+            match task {
+                "prompt" => println!("{}", self.prompt(rest.parse()?)),
+                "decode" => println!("{}", self.decode(rest.parse()?)),
+                "tokens" => {
+                    self.ids = self.encode(&rest.replace("\\n", "\n"))?;
+                    println!("{:?}", self.ids);
+                }
+                "logits" => println!("{}", self.write_logits(rest)?),
+                _ => return Err(format!("unknown task `{task}`").into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        let bos = self.tokens.bos.filter(|_| self.tokens.add_bos);
+        let ids = self.tokenizer.encode(text, false)?;
+        Ok(bos.into_iter().chain(ids).collect())
+    }
+
+    fn embed(&self, ids: &[u32]) -> Tensor<Backend, 3> {
+        let length = ids.len();
+        let ids: Vec<i64> = ids.iter().map(|&id| id.into()).collect();
+        let ids = TensorData::new(ids, [1, length]);
+        let ids = Tensor::<Backend, 2, Int>::from_data(ids, &Default::default());
+        self.model.embed(ids)
+    }
+
+    fn go_on(&self, text: &str, count: usize) -> Result<String> {
+        let config = GenerationConfig {
+            stop_tokens: self.tokens.eos.clone(),
+            ..GenerationConfig::greedy(count)
+        };
+        let input = GenerationInput::new(self.embed(&self.encode(text)?));
+        let go_on = |_, _| ControlFlow::Continue(());
+        let output = generate(&self.model, input, &config, go_on)?;
+        Ok(self.tokenizer.decode(&output.tokens[0])?)
+    }
+
+    /// Tokens of any text: which ones does not matter for time.
+    fn some_ids(count: usize) -> Vec<u32> {
+        (0..count)
+            .map(|i| 100 + (i * 7919 % 20_000) as u32)
+            .collect()
+    }
+
+    fn prompt(&self, count: usize) -> f64 {
+        let start = Instant::now();
+        let mut cache = self.model.new_cache();
+        let input = LlamaInput::new(self.embed(&Self::some_ids(count)));
+        let hidden = self.model.forward(input, Some(&mut cache)).hidden;
+        let logits = self.model.logits(hidden.narrow(1, count - 1, 1));
+        std::hint::black_box(logits.into_data());
+        start.elapsed().as_secs_f64()
+    }
+
+    fn decode(&self, count: usize) -> f64 {
+        let mut cache = self.model.new_cache();
+        let input = LlamaInput::new(self.embed(&Self::some_ids(32)));
+        let hidden = self.model.forward(input, Some(&mut cache)).hidden;
+        let mut hidden = hidden.narrow(1, 31, 1);
+        let start = Instant::now();
+        for _ in 0..count {
+            let logits = self.model.logits(hidden).into_data();
+            let scores = logits.as_slice::<f32>().expect("f32");
+            let best = (0..scores.len()).max_by(|&a, &b| scores[a].total_cmp(&scores[b]));
+            let input = LlamaInput::new(self.embed(&[best.unwrap_or(0) as u32]));
+            hidden = self.model.forward(input, Some(&mut cache)).hidden;
+        }
+        start.elapsed().as_secs_f64() / count as f64
+    }
+
+    fn write_logits(&self, path: &str) -> Result<usize> {
+        let hidden = self
+            .model
+            .forward(LlamaInput::new(self.embed(&self.ids)), None)
+            .hidden;
+        let logits = self.model.logits(hidden).into_data();
+        let bytes = logits.iter::<f32>().flat_map(f32::to_le_bytes);
+        let bytes: Vec<u8> = bytes.collect();
+        std::fs::File::create(path)?.write_all(&bytes)?;
+        Ok(bytes.len() / size_of::<f32>())
+    }
+}

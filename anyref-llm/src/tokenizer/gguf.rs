@@ -1,0 +1,178 @@
+//! Tokenizers out of the metadata of GGUF files.
+
+use std::collections::HashMap;
+
+use anyref_weights::GgufMetadata;
+use tokenizers::decoders::byte_level::ByteLevel;
+use tokenizers::models::bpe::{BPE, Vocab};
+use tokenizers::pre_tokenizers::digits::Digits;
+use tokenizers::pre_tokenizers::sequence::Sequence;
+use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
+use tokenizers::{
+    AddedToken, ModelWrapper, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer as Inner,
+};
+
+use super::{Tokenizer, sentencepiece};
+use crate::error::{Error, Result};
+
+/// Type of tokens that are never text (`LLAMA_TOKEN_TYPE_CONTROL`), and of unknown ones.
+const SPECIAL: [i64; 2] = [2, 3];
+/// Type of tokens that are always whole (`LLAMA_TOKEN_TYPE_USER_DEFINED`).
+const USER_DEFINED: i64 = 4;
+/// Words of Llama 3, as its `tokenizer.json` has them.
+const LLAMA_3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// Words of Qwen 2, as its `tokenizer.json` has them.
+const QWEN_2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+
+/// Tokens that a GGUF file names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct GgufTokens {
+    /// Begin of a text.
+    pub bos: Option<u32>,
+    /// Ends of an answer: end of a text, and of a turn where the file has one.
+    pub eos: Vec<u32>,
+    /// Whether a text starts with `bos`.
+    pub add_bos: bool,
+}
+
+impl GgufTokens {
+    /// Tokens of a file's metadata.
+    pub fn new(metadata: &GgufMetadata) -> Self {
+        let id = |key: &str| {
+            let id = metadata.integer(&format!("tokenizer.ggml.{key}"))?;
+            u32::try_from(id).ok()
+        };
+        let bos = id("bos_token_id");
+        let mut eos: Vec<u32> = ["eos_token_id", "eot_token_id"]
+            .into_iter()
+            .filter_map(id)
+            .collect();
+        eos.dedup();
+        // llama.cpp begins texts of SentencePiece and of Llama 3 with it where the file is silent.
+        let model = metadata.text("tokenizer.ggml.model");
+        let begins =
+            model == Some("llama") || splitter(metadata).is_some_and(|s| s == Splitter::Llama3);
+        Self {
+            bos,
+            eos,
+            add_bos: metadata
+                .flag("tokenizer.ggml.add_bos_token")
+                .unwrap_or(begins)
+                && bos.is_some(),
+        }
+    }
+}
+
+impl Tokenizer {
+    /// Builds the tokenizer of a GGUF file: SentencePiece's by scores (`llama`), or byte-level merges
+    /// (`gpt2`) with the splitting of words that the file names. The ids are those of llama.cpp.
+    ///
+    /// # Errors
+    /// When the metadata has none, or one of another kind, or one whose parts do not fit together.
+    pub fn from_gguf(metadata: &GgufMetadata) -> Result<Self> {
+        let inner = match metadata.text("tokenizer.ggml.model") {
+            Some("llama") => sentencepiece::read_gguf(metadata),
+            Some("gpt2") => bytes(metadata),
+            Some(other) => Err(format!("of kind `{other}`, where llama and gpt2 are read")),
+            None => Err("none in the file; convert the model again with its tokenizer".into()),
+        };
+        let inner = inner.map_err(|message| Error::Tokenizer {
+            what: "of the GGUF file".into(),
+            message,
+        })?;
+        Ok(Self::new(inner))
+    }
+}
+
+/// Splitting of a text into words, before merges.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Splitter {
+    Gpt2,
+    /// Each digit by itself, then as GPT-2.
+    Digits,
+    Llama3,
+    Qwen2,
+}
+
+fn splitter(metadata: &GgufMetadata) -> Option<Splitter> {
+    match metadata.text("tokenizer.ggml.pre")? {
+        "gpt-2" => Some(Splitter::Gpt2),
+        "smollm" | "starcoder" => Some(Splitter::Digits),
+        "llama-bpe" | "llama3" | "llama-v3" => Some(Splitter::Llama3),
+        "qwen2" | "deepseek-r1-qwen" => Some(Splitter::Qwen2),
+        _ => None,
+    }
+}
+
+/// A tokenizer of merges of bytes.
+fn bytes(metadata: &GgufMetadata) -> std::result::Result<Inner, String> {
+    let texts = |key: &str| {
+        let found = metadata.texts(&format!("tokenizer.ggml.{key}"));
+        let again = "convert the model again with llama.cpp's tools";
+        found.ok_or_else(|| format!("no `tokenizer.ggml.{key}`; {again}"))
+    };
+    let (tokens, lines) = (texts("tokens")?, texts("merges")?);
+    let kinds = metadata
+        .integers("tokenizer.ggml.token_type")
+        .unwrap_or(&[]);
+    let splitter = splitter(metadata).ok_or_else(|| {
+        let name = metadata.text("tokenizer.ggml.pre").unwrap_or("none");
+        let known = "gpt-2, smollm, starcoder, llama-bpe and qwen2";
+        format!("the splitting of words `{name}` is not supported, only {known}")
+    })?;
+    let mut vocabulary = HashMap::with_capacity(tokens.len());
+    for (id, token) in tokens.iter().enumerate() {
+        if let Some(first) = vocabulary.insert(token.clone(), id as u32) {
+            return Err(format!(
+                "tokens {first} and {id} are both {token:?}; download it again"
+            ));
+        }
+    }
+    let merge = |line: &String| {
+        let (left, right) = line.split_once(' ')?;
+        let known = |token: &str| vocabulary.contains_key(token);
+        let whole = known(left) && known(right) && known(&format!("{left}{right}"));
+        whole.then(|| (left.to_owned(), right.to_owned()))
+    };
+    let mut merges = Vec::with_capacity(lines.len());
+    for line in lines {
+        merges.push(merge(line).ok_or_else(|| {
+            format!("the merge {line:?} is no pair of tokens; download it again")
+        })?);
+    }
+    let vocabulary: Vocab = vocabulary.into_iter().collect();
+    let model = BPE::builder()
+        .vocab_and_merges(vocabulary, merges)
+        .ignore_merges(splitter == Splitter::Llama3)
+        .build()
+        .map_err(|error| error.to_string())?;
+    let mut inner = Inner::new(ModelWrapper::from(model));
+    let splitters = splitters(splitter).map_err(|error| error.to_string())?;
+    inner.with_pre_tokenizer(Some(Sequence::new(splitters)));
+    inner.with_decoder(Some(ByteLevel::new(false, true, true)));
+    let of = |wanted: &dyn Fn(i64) -> bool, special| -> Vec<AddedToken> {
+        let found = tokens.iter().zip(kinds).filter(|(_, kind)| wanted(**kind));
+        let added = found.map(|(token, _)| AddedToken::from(token.as_str(), special));
+        added.map(|token| token.normalized(false)).collect()
+    };
+    inner.add_special_tokens(&of(&|kind| SPECIAL.contains(&kind), true));
+    inner.add_tokens(&of(&|kind| kind == USER_DEFINED, false));
+    Ok(inner)
+}
+
+fn splitters(splitter: Splitter) -> tokenizers::Result<Vec<PreTokenizerWrapper>> {
+    let words = |pattern: &str| {
+        let pattern = SplitPattern::Regex(pattern.into());
+        Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
+    };
+    let (plain, gpt2) = (
+        ByteLevel::new(false, true, false),
+        ByteLevel::new(false, true, true),
+    );
+    Ok(match splitter {
+        Splitter::Gpt2 => vec![gpt2.into()],
+        Splitter::Digits => vec![Digits::new(true).into(), gpt2.into()],
+        Splitter::Llama3 => vec![words(LLAMA_3)?.into(), plain.into()],
+        Splitter::Qwen2 => vec![words(QWEN_2)?.into(), plain.into()],
+    })
+}

@@ -1,0 +1,32 @@
+//! Errors of blocks.
+
+use super::block_type::BlockType;
+
+/// Error of a matrix that cannot be held in blocks.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlockError {
+    /// A row is no whole number of blocks.
+    #[error("rows of {columns} values are no whole blocks of {block_type}, which have {} values", block_type.values())]
+    Row {
+        /// Values of a row.
+        columns: usize,
+        /// The format.
+        block_type: BlockType,
+    },
+    /// There are more or fewer bytes than the shape asks for.
+    #[error("{found} bytes for {rows} rows of {columns} values of {block_type}")]
+    Length {
+        /// Bytes given.
+        found: usize,
+        /// Rows.
+        rows: usize,
+        /// Values of a row.
+        columns: usize,
+        /// The format.
+        block_type: BlockType,
+    },
+    /// The format cannot be written.
+    #[error("{0} is read but not written; quantise to Q8_0, Q4_0 or Q4_K")]
+    NotWritten(BlockType),
+}

@@ -1,0 +1,20 @@
+//! Blocks of quantised values in GGML's formats, as GGUF files hold them.
+//!
+//! * [`BlockType`]: the formats with their sizes.
+//! * [`dequantize`], [`quantize`]: blocks to floats and back.
+//! * [`Blocks`]: a matrix of them.
+
+mod block_type;
+mod dequantize;
+mod error;
+mod k_scales;
+mod matrix;
+mod quantize;
+
+pub use block_type::BlockType;
+pub use dequantize::dequantize;
+pub use error::BlockError;
+#[cfg(feature = "flex")]
+pub(crate) use k_scales::{pack_k_scales, unpack_k_scales};
+pub use matrix::Blocks;
+pub use quantize::quantize;

@@ -1,0 +1,282 @@
+//! Weights in blocks, on the processor.
+
+use core::ops::Range;
+use std::sync::Arc;
+
+use burn::tensor::backend::{AutodiffBackend, Backend};
+use burn::tensor::{DType, Tensor, TensorData};
+
+use crate::blocks::{BlockType, Blocks};
+use crate::flex::{self, Panels};
+
+/// Values that are floats at once in a product with gradients, unless one output has more.
+const AT_ONCE: usize = 4 * 1024 * 1024;
+
+/// Weight `[d_input, d_output]` in blocks along the inputs of each output, of any
+/// [format](BlockType). Not trained.
+///
+/// Products of f32 without gradients quantise the rows of the input to eight bits and multiply
+/// integers; others multiply the values as floats. Copies share the memory.
+#[derive(Debug, Clone)]
+pub struct BlockWeight<B: Backend> {
+    panels: Arc<Panels>,
+    device: B::Device,
+}
+
+impl<B: Backend> BlockWeight<B> {
+    /// Repacks a matrix `[d_output, d_input]`.
+    ///
+    /// Panels hold the same values, but those of formats without kernels of their own (`Q5_1`,
+    /// `Q5_K`), which are rounded to `Q8_0` with a warning in the log.
+    ///
+    /// # Panics
+    /// On a backend other than the processor's.
+    pub fn new(blocks: &Blocks<'_>, device: &B::Device) -> Self {
+        assert!(
+            crate::on_processor::<B>(),
+            "blocks are multiplied on the processor"
+        );
+        Self {
+            panels: Arc::new(Panels::new(blocks)),
+            device: device.clone(),
+        }
+    }
+
+    /// `[d_input, d_output]`
+    pub fn dims(&self) -> [usize; 2] {
+        self.panels.dims()
+    }
+
+    /// Format.
+    pub fn block_type(&self) -> BlockType {
+        self.panels.block_type()
+    }
+
+    /// Bytes in memory.
+    pub fn memory(&self) -> usize {
+        self.panels.memory()
+    }
+
+    /// Device of the blocks.
+    pub fn device(&self) -> B::Device {
+        self.device.clone()
+    }
+
+    /// The weight on a device.
+    pub(in crate::nn) fn to_device(&self, device: &B::Device) -> Self {
+        Self {
+            panels: self.panels.clone(),
+            device: device.clone(),
+        }
+    }
+
+    /// Values of some outputs, `[outputs.len(), d_input]` in f32, those of one output after another.
+    ///
+    /// # Panics
+    /// When an output is not there.
+    pub fn rows(&self, outputs: &[usize]) -> Tensor<B, 2> {
+        let [d_input, _] = self.dims();
+        let mut values = vec![0.0; outputs.len() * d_input];
+        let rows = values.chunks_exact_mut(d_input.max(1));
+        for (&output, values) in outputs.iter().zip(rows) {
+            self.panels.dequantize_row(output, values);
+        }
+        let data = TensorData::new(values, [outputs.len(), d_input]);
+        Tensor::from_data(data, (&self.device, DType::F32))
+    }
+
+    /// Values of some outputs, `[d_input, outputs.len()]` in f32.
+    pub fn dequantize(&self, outputs: Range<usize>) -> Tensor<B, 2> {
+        self.rows(&outputs.collect::<Vec<_>>()).transpose()
+    }
+
+    /// `x · weight + bias`
+    ///
+    /// # Shapes
+    /// - x: `[.., d_input]`
+    /// - bias: `[d_output]`
+    /// - output: `[.., d_output]`, in the type of `x`
+    pub fn product<const D: usize>(
+        &self,
+        x: Tensor<B, D>,
+        bias: Option<Tensor<B, 1>>,
+    ) -> Tensor<B, D> {
+        let weights = [BlockProduct { weight: self, bias }];
+        match products(x, &weights) {
+            Ok(products) => products.into_iter().next().expect("one product"),
+            Err(x) => {
+                let [BlockProduct { weight, bias }] = weights;
+                weight.product_of(x, 0..weight.dims()[1], bias)
+            }
+        }
+    }
+
+    /// Some of the outputs of `x · weight + bias`, as products of floats, a bounded number of
+    /// weights at once.
+    ///
+    /// # Shapes
+    /// - x: `[.., d_input]`
+    /// - bias: `[outputs.len()]`
+    /// - output: `[.., outputs.len()]`, in the type of `x`
+    pub(super) fn product_of<const D: usize>(
+        &self,
+        x: Tensor<B, D>,
+        outputs: Range<usize>,
+        bias: Option<Tensor<B, 1>>,
+    ) -> Tensor<B, D> {
+        let [d_input, _] = self.dims();
+        let step = (AT_ONCE / d_input.max(1)).max(1);
+        let products = outputs.clone().step_by(step).map(|first| {
+            let last = (first + step).min(outputs.end);
+            let bias = bias.clone();
+            let bias = bias.map(|bias| bias.narrow(0, first - outputs.start, last - first));
+            crate::linear(x.clone(), self.dequantize(first..last), bias)
+        });
+        let mut products: Vec<_> = products.collect();
+        match products.len() {
+            1 => products.remove(0),
+            _ => Tensor::cat(products, D - 1),
+        }
+    }
+}
+
+impl<B: AutodiffBackend> BlockWeight<B> {
+    /// The weight on the backend without gradients.
+    pub(in crate::nn) fn inner(&self) -> BlockWeight<B::InnerBackend> {
+        BlockWeight {
+            panels: self.panels.clone(),
+            device: self.device.clone(),
+        }
+    }
+
+    /// The weight on the backend with gradients.
+    pub(in crate::nn) fn from_inner(weight: BlockWeight<B::InnerBackend>) -> Self {
+        Self {
+            panels: weight.panels,
+            device: weight.device,
+        }
+    }
+}
+
+/// A weight and its bias, of a product.
+pub(super) struct BlockProduct<'a, B: Backend> {
+    pub(super) weight: &'a BlockWeight<B>,
+    pub(super) bias: Option<Tensor<B, 1>>,
+}
+
+/// Products of one input and several weights at once, or the input back where it is no f32 without
+/// gradients.
+///
+/// # Shapes
+/// - x: `[.., d_input]`
+/// - outputs: `[.., d_output]` of each weight
+pub(super) fn products<B: Backend, const D: usize>(
+    x: Tensor<B, D>,
+    weights: &[BlockProduct<'_, B>],
+) -> Result<Vec<Tensor<B, D>>, Tensor<B, D>> {
+    let shape = x.dims();
+    let rows = shape[..D - 1].iter().product::<usize>();
+    let each = weights.iter().map(|product| flex::BlockInput {
+        weight: &product.weight.panels,
+        bias: product.bias.clone(),
+    });
+    let each: Vec<_> = each.collect();
+    match flex::block_products(x.reshape([rows, shape[D - 1]]), &each) {
+        Ok(products) => Ok(products
+            .into_iter()
+            .map(|product| {
+                let mut shape = shape;
+                shape[D - 1] = product.dims()[1];
+                product.reshape(shape)
+            })
+            .collect()),
+        Err(x) => Err(x.reshape(shape)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Linear, LinearConfig, LinearWeight};
+    use super::*;
+    use crate::testing::random;
+    use burn::backend::Autodiff;
+    use burn::module::Module;
+    use burn_flex::Flex;
+
+    /// A layer with random weights in blocks, and one with the same values as floats.
+    fn layers<B: Backend>(block_type: BlockType, d_output: usize) -> [Linear<B>; 2] {
+        let device = Default::default();
+        let values = random::<B, 2>([d_output, 256], 5, &device).into_data();
+        let values: Vec<f32> = values.iter::<f32>().map(|x| 0.1 * x).collect();
+        let blocks = Blocks::quantize(block_type, [d_output, 256], &values).unwrap();
+        let mut layer = LinearConfig::new(256, d_output).init(&device);
+        layer.bias.as_ref().map(|bias| bias.val());
+        layer.weight = LinearWeight::from_blocks(&blocks, &device);
+        let mut floats = layer.clone();
+        floats.weight = LinearWeight::Dense(burn::module::Param::from_tensor(layer.weight.val()));
+        [layer, floats]
+    }
+
+    fn distance<const D: usize>(a: Tensor<Flex, D>, b: Tensor<Flex, D>) -> f32 {
+        (a - b).abs().max().into_scalar()
+    }
+
+    #[test]
+    fn layers_in_blocks_are_those_in_floats() {
+        let device = Default::default();
+        for block_type in [BlockType::Q8_0, BlockType::Q4_0, BlockType::Q4K] {
+            let [blocks, floats] = layers::<Flex>(block_type, 70);
+            assert!(matches!(blocks.weight, LinearWeight::Blocks(_)));
+            assert_eq!((blocks.weight.dims(), blocks.num_params()), ([256, 70], 70));
+            for rows in [1, 5, 40] {
+                let x = random::<Flex, 3>([2, rows, 256], 7, &device);
+                let found = blocks.forward(x.clone());
+                assert!(
+                    distance(found.clone(), floats.forward(x.clone())) < 0.1,
+                    "{block_type}"
+                );
+                // Some of the outputs are products of floats.
+                let part = blocks.forward_outputs(x, 30..61);
+                assert!(distance(part, found.narrow(2, 30, 31)) < 0.1);
+            }
+            let half = Tensor::<Flex, 2>::ones([2, 256], &device).cast(DType::F16);
+            assert_eq!(blocks.forward(half).dtype(), DType::F16);
+            let text = format!("{blocks}");
+            assert!(text.contains(block_type.name()), "{text}");
+            // A record holds the values as floats.
+            let read = floats.clone().load_record(blocks.clone().into_record());
+            assert_eq!(distance(read.weight.val(), blocks.weight.val()), 0.0);
+        }
+    }
+
+    #[test]
+    fn several_layers_at_once_are_each_by_itself() {
+        let device = Default::default();
+        let [a, _] = layers::<Flex>(BlockType::Q4_0, 70);
+        let [b, _] = layers::<Flex>(BlockType::Q8_0, 16);
+        let [c, floats] = layers::<Flex>(BlockType::Q4_0, 33);
+        let x = random::<Flex, 3>([1, 3, 256], 7, &device);
+        for third in [&c, &floats] {
+            let together = Linear::forward_each([&a, &b, third], x.clone());
+            for (found, layer) in together.into_iter().zip([&a, &b, third]) {
+                assert_eq!(distance(found, layer.forward(x.clone())), 0.0);
+            }
+        }
+    }
+
+    #[test]
+    fn gradients_pass_through_blocks_of_any_format() {
+        type B = Autodiff<Flex>;
+        let device = Default::default();
+        let [layer, floats] = layers::<B>(BlockType::Q4K, 40);
+        let x = random::<B, 2>([3, 256], 7, &device).require_grad();
+        let of = |layer: &Linear<B>| {
+            let y = layer.forward(x.clone());
+            let gradients = (y.clone() * y.clone()).sum().backward();
+            [y.inner(), x.grad(&gradients).unwrap()]
+        };
+        for (found, expected) in of(&layer).into_iter().zip(of(&floats)) {
+            assert!(distance(found, expected) < 1e-3);
+        }
+    }
+}
