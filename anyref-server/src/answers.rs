@@ -143,7 +143,11 @@ impl AnswerOutput {
             model: model.to_owned(),
             text: answer.text.clone(),
             parts: parts(answer),
-            masks: answer.masks.iter().filter_map(|mask| MaskOutput::new(mask, format)).collect(),
+            masks: answer
+                .masks
+                .iter()
+                .filter_map(|mask| MaskOutput::new(mask, format))
+                .collect(),
             left_out: answer.doubtful,
             timing_ms: TimingOutput::new(&answer.timing, image, total),
             conversation: None,
@@ -287,7 +291,10 @@ mod tests {
     }
 
     fn tied(answer: &Answer) -> Vec<(String, Option<usize>)> {
-        parts(answer).into_iter().map(|part| (part.text, part.mask)).collect()
+        parts(answer)
+            .into_iter()
+            .map(|part| (part.text, part.mask))
+            .collect()
     }
 
     #[test]
@@ -310,7 +317,10 @@ mod tests {
         let unsure = answer("a cat<obj>, a dog<obj>.", "a cat, a dog.", 1, 1);
         assert_eq!(tied(&unsure), [("a cat, a dog.".to_owned(), None)]);
         let described = answer("a cat.", "a cat.", 1, 0);
-        assert_eq!(tied(&described), [("a cat".to_owned(), Some(0)), (".".to_owned(), None)]);
+        assert_eq!(
+            tied(&described),
+            [("a cat".to_owned(), Some(0)), (".".to_owned(), None)]
+        );
         let absent = answer("no cat.", "no cat.", 0, 0);
         assert_eq!(tied(&absent), [("no cat.".to_owned(), None)]);
     }

@@ -50,9 +50,17 @@ impl Uploads {
             return Err(too_large(most));
         }
         let units = announced.unwrap_or(most).div_ceil(UNIT).max(1) as u32;
-        let room = self.room.clone().try_acquire_many_owned(units).map_err(|_| {
-            Problem::later("uploads_full", "too many uploads at once: try again soon", 2)
-        })?;
+        let room = self
+            .room
+            .clone()
+            .try_acquire_many_owned(units)
+            .map_err(|_| {
+                Problem::later(
+                    "uploads_full",
+                    "too many uploads at once: try again soon",
+                    2,
+                )
+            })?;
         let collected = timeout(limits.upload, Limited::new(body, most).collect()).await;
         let collected = collected.map_err(|_| {
             let seconds = limits.upload.as_secs();
@@ -65,19 +73,27 @@ impl Uploads {
                 _room: room,
             }),
             Err(error) if error.is::<LengthLimitError>() => Err(too_large(most)),
-            Err(_) => Err(Problem::bad("incomplete", "the body ended early: send it again")),
+            Err(_) => Err(Problem::bad(
+                "incomplete",
+                "the body ended early: send it again",
+            )),
         }
     }
 }
 
 fn too_large(most: usize) -> Problem {
-    let message = format!("the body is larger than {} MiB: send less, or smaller pictures", most >> 20);
+    let message = format!(
+        "the body is larger than {} MiB: send less, or smaller pictures",
+        most >> 20
+    );
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
 }
 
 /// A value out of JSON.
 pub(crate) fn json<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Outcome<T> {
-    let kind = headers.get(header::CONTENT_TYPE).and_then(|kind| kind.to_str().ok());
+    let kind = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|kind| kind.to_str().ok());
     let kind = kind.map(|kind| kind.split(';').next().unwrap_or_default().trim());
     if !kind.is_some_and(|kind| kind.eq_ignore_ascii_case("application/json")) {
         let message = "the body has to be JSON, with Content-Type: application/json";
@@ -85,6 +101,12 @@ pub(crate) fn json<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Ou
         return Err(Problem::new(status, "content_type", message));
     }
     serde_json::from_slice(bytes).map_err(|error| {
-        Problem::bad("json", format!("the JSON is not as described: {}", one_line(&error.to_string())))
+        Problem::bad(
+            "json",
+            format!(
+                "the JSON is not as described: {}",
+                one_line(&error.to_string())
+            ),
+        )
     })
 }

@@ -92,7 +92,8 @@ impl Conversations {
     pub(crate) fn forget(&self, pictures: &[PictureId]) {
         if !pictures.is_empty() {
             let mut kept = self.kept();
-            kept.entries.retain(|_, entry| !pictures.contains(&entry.picture));
+            kept.entries
+                .retain(|_, entry| !pictures.contains(&entry.picture));
         }
     }
 
@@ -145,7 +146,11 @@ impl Drop for Taken<'_> {
             Some(dialogue) => self.conversations.put(&self.id, &self.picture, dialogue),
             None => {
                 let mut kept = self.conversations.kept();
-                if kept.entries.get(&self.id).is_some_and(|entry| entry.dialogue.is_none()) {
+                if kept
+                    .entries
+                    .get(&self.id)
+                    .is_some_and(|entry| entry.dialogue.is_none())
+                {
                     kept.entries.remove(&self.id);
                 }
             }

@@ -13,8 +13,8 @@ use image::RgbImage;
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::queue::{Queue, Status};
 use crate::problem::{Outcome, Problem};
+use crate::queue::{Queue, Status};
 use crate::server::LoadEngine;
 use crate::ticket::{Running, Ticket};
 
@@ -47,7 +47,12 @@ pub(crate) enum Work {
     /// A question with the attention behind its answer.
     Explain(EncodedPicture, Prompt, Reply<(Answer, Vec<Explanation>)>),
     /// The next turn of a dialogue, which comes back.
-    Chat(Box<Dialogue>, Prompt, Option<Pieces>, Reply<(Dialogue, Outcome<Answer>)>),
+    Chat(
+        Box<Dialogue>,
+        Prompt,
+        Option<Pieces>,
+        Reply<(Dialogue, Outcome<Answer>)>,
+    ),
 }
 
 pub(crate) type Reply<T> = oneshot::Sender<Outcome<T>>;
@@ -61,7 +66,12 @@ pub(crate) struct Job {
 }
 
 /// Runs until the queue is closed. The engine is created and dropped here.
-pub(crate) fn run(queue: &Arc<Queue>, mut engine: Box<dyn Engine>, load: &LoadEngine, runtime: &Handle) {
+pub(crate) fn run(
+    queue: &Arc<Queue>,
+    mut engine: Box<dyn Engine>,
+    load: &LoadEngine,
+    runtime: &Handle,
+) {
     while let Some(jobs) = queue.next_batch() {
         let failed = catch_unwind(AssertUnwindSafe(|| compute(&*engine, jobs, queue, runtime)));
         let failed = match failed {
@@ -187,14 +197,22 @@ fn answer(
     queue: &Queue,
     runtime: &Handle,
 ) -> bool {
-    let tickets: Vec<Ticket> = questions.iter().map(|(_, ticket, _)| ticket.clone()).collect();
+    let tickets: Vec<Ticket> = questions
+        .iter()
+        .map(|(_, ticket, _)| ticket.clone())
+        .collect();
     let running = Running::start(&tickets);
     let mut written = vec![0; questions.len()];
     let mut on_text = |number: usize, text: &str| {
         let (asked, ticket, _) = &questions[number];
         written[number] += 1;
-        let heard = asked.pieces.as_ref().is_none_or(|pieces| pieces.send(text.to_owned()).is_ok());
-        let full = asked.most_pieces.is_some_and(|most| written[number] >= most);
+        let heard = asked
+            .pieces
+            .as_ref()
+            .is_none_or(|pieces| pieces.send(text.to_owned()).is_ok());
+        let full = asked
+            .most_pieces
+            .is_some_and(|most| written[number] >= most);
         match ticket.is_gone() || !heard || full {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),
@@ -282,7 +300,9 @@ fn chat(
 ) -> bool {
     let running = Running::start(std::slice::from_ref(ticket));
     let mut on_text = |text: &str| {
-        let heard = pieces.as_ref().is_none_or(|pieces| pieces.send(text.to_owned()).is_ok());
+        let heard = pieces
+            .as_ref()
+            .is_none_or(|pieces| pieces.send(text.to_owned()).is_ok());
         match ticket.is_gone() || !heard {
             true => ControlFlow::Break(()),
             false => ControlFlow::Continue(()),

@@ -22,7 +22,6 @@
 
 mod access;
 mod answers;
-mod queue;
 mod body;
 mod conversations;
 mod engine_thread;
@@ -38,6 +37,7 @@ mod page;
 mod pictures;
 mod problem;
 mod questions;
+mod queue;
 mod rings;
 mod router;
 mod server;

@@ -60,14 +60,21 @@ pub(crate) fn bytes(text: &str, field: &str) -> Outcome<Vec<u8>> {
                 .split_once(',')
                 .ok_or_else(|| wrong("the data: URL has no comma before its data"))?;
             if !head.ends_with(";base64") {
-                return Err(wrong("the data: URL is not in Base64: write data:…;base64,…"));
+                return Err(wrong(
+                    "the data: URL is not in Base64: write data:…;base64,…",
+                ));
             }
             encoded
         }
         None => text,
     };
-    let encoded: Vec<u8> = encoded.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
-    BASE64.decode(encoded).map_err(|error| wrong(&format!("not Base64: {error}")))
+    let encoded: Vec<u8> = encoded
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
+    BASE64
+        .decode(encoded)
+        .map_err(|error| wrong(&format!("not Base64: {error}")))
 }
 
 /// Base64 of bytes, as a `data:` URL.
@@ -78,7 +85,9 @@ pub(crate) fn data_url(kind: &str, bytes: &[u8]) -> String {
 
 /// Number of pixels that a picture's head announces; 0 where it has none that can be read.
 pub(crate) fn announced_pixels(file: &[u8]) -> u64 {
-    let reader = ImageReader::new(Cursor::new(file)).with_guessed_format().ok();
+    let reader = ImageReader::new(Cursor::new(file))
+        .with_guessed_format()
+        .ok();
     let size = reader.and_then(|reader| reader.into_dimensions().ok());
     size.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
 }
@@ -89,7 +98,8 @@ pub(crate) fn check_pixels(file: &[u8], limits: &Limits, field: &str) -> Outcome
     match pixels > limits.pixels {
         true => {
             let most = limits.pixels;
-            let message = format!("the picture has {pixels} pixels, {most} are taken: make it smaller");
+            let message =
+                format!("the picture has {pixels} pixels, {most} are taken: make it smaller");
             let status = StatusCode::PAYLOAD_TOO_LARGE;
             Err(Problem::new(status, "too_many_pixels", message).at(field))
         }
@@ -120,7 +130,8 @@ pub(crate) fn sound(file: &[u8], name: &str, limits: &Limits, field: &str) -> Ou
     };
     Waveform::decode_with(file, name, &options).map_err(|error| match error {
         anyref_audio::Error::TooLong { limit_seconds, .. } => {
-            let message = format!("the sound is longer than {limit_seconds} s: cut out what matters");
+            let message =
+                format!("the sound is longer than {limit_seconds} s: cut out what matters");
             Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "sound_too_long", message).at(field)
         }
         error => unreadable(error.into(), field),
@@ -130,8 +141,16 @@ pub(crate) fn sound(file: &[u8], name: &str, limits: &Limits, field: &str) -> Ou
 /// A name as it is shown in messages.
 pub(crate) fn shown_name(given: Option<&str>, otherwise: &str) -> String {
     let name = one_line(given.unwrap_or_default());
-    let name: String = name.chars().filter(|sign| !sign.is_control()).take(100).collect();
-    if name.is_empty() { otherwise.to_owned() } else { name }
+    let name: String = name
+        .chars()
+        .filter(|sign| !sign.is_control())
+        .take(100)
+        .collect();
+    if name.is_empty() {
+        otherwise.to_owned()
+    } else {
+        name
+    }
 }
 
 fn unreadable(error: ModelError, field: &str) -> Problem {
@@ -155,7 +174,10 @@ mod tests {
             ("*", "base64"),
         ] {
             let problem = bytes(bad, "picture").unwrap_err();
-            assert_eq!((problem.code, problem.param.as_deref()), (code, Some("picture")));
+            assert_eq!(
+                (problem.code, problem.param.as_deref()),
+                (code, Some("picture"))
+            );
         }
     }
 

@@ -77,28 +77,50 @@ impl Metrics {
         registry.register_with_unit(time.0, time.1, time.2, new.request_time.clone());
         let parts = ("part", "Time of an answer's parts", Unit::Seconds);
         registry.register_with_unit(parts.0, parts.1, parts.2, new.parts.clone());
-        registry.register("batch_size", "Questions answered together", new.batch.clone());
+        registry.register(
+            "batch_size",
+            "Questions answered together",
+            new.batch.clone(),
+        );
         registry.register("queue_length", "Work that waits", new.queue.clone());
         let name = "picture_cache_lookups";
-        registry.register(name, "Pictures looked for in the cache", new.lookups.clone());
-        registry.register("picture_cache_pictures", "Pictures kept", new.cache_pictures.clone());
+        registry.register(
+            name,
+            "Pictures looked for in the cache",
+            new.lookups.clone(),
+        );
+        registry.register(
+            "picture_cache_pictures",
+            "Pictures kept",
+            new.cache_pictures.clone(),
+        );
         let bytes = [
             ("picture_cache", "Memory of pictures kept", &new.cache_bytes),
-            ("model", "Memory of the model's parameters", &new.model_bytes),
+            (
+                "model",
+                "Memory of the model's parameters",
+                &new.model_bytes,
+            ),
             ("memory", "Resident memory of the process", &new.memory),
         ];
         for (name, help, gauge) in bytes {
             registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
         }
         registry.register("engine_restarts", "Failed engines", new.restarts.clone());
-        registry.register("clients_left", "Questions whose client left", new.left.clone());
+        registry.register(
+            "clients_left",
+            "Questions whose client left",
+            new.left.clone(),
+        );
         new
     }
 
     /// A request was answered.
     pub(crate) fn answered(&self, route: &str, status: u16, time: Duration) {
         let route = route.to_owned();
-        self.requests.get_or_create(&Answered { route, status }).inc();
+        self.requests
+            .get_or_create(&Answered { route, status })
+            .inc();
         self.request_time.observe(time.as_secs_f64());
     }
 
@@ -129,7 +151,9 @@ impl Metrics {
     /// Time of one part.
     pub(crate) fn part(&self, part: &'static str, time: Duration) {
         if !time.is_zero() {
-            self.parts.get_or_create(&Part { part }).observe(time.as_secs_f64());
+            self.parts
+                .get_or_create(&Part { part })
+                .observe(time.as_secs_f64());
         }
     }
 

@@ -87,7 +87,10 @@ pub(crate) async fn upload(
     headers: HeaderMap,
     body: Body,
 ) -> Outcome<Response> {
-    let uploaded = state.uploads.read(&headers, body, &state.options.limits).await?;
+    let uploaded = state
+        .uploads
+        .read(&headers, body, &state.options.limits)
+        .await?;
     let name = media::shown_name(named.name.as_deref(), "uploaded");
     let file = uploaded.bytes.to_vec();
     let found = state.encoded(&client, file, &name, "body").await?;
@@ -202,7 +205,10 @@ async fn question(
     goal: Goal,
 ) -> Outcome<Response> {
     let start = Instant::now();
-    let uploaded = state.uploads.read(&headers, body, &state.options.limits).await?;
+    let uploaded = state
+        .uploads
+        .read(&headers, body, &state.options.limits)
+        .await?;
     let input: QuestionInput = json(&headers, &uploaded.bytes)?;
     drop(uploaded);
     check(&input, goal)?;
@@ -317,7 +323,10 @@ async fn asked(
         pieces,
         most_pieces: None,
     });
-    let answer = state.queue.ask(client, |reply| Work::Ask(asked, reply)).await?;
+    let answer = state
+        .queue
+        .ask(client, |reply| Work::Ask(asked, reply))
+        .await?;
     Ok(Given {
         answer,
         explanations: None,
@@ -325,12 +334,7 @@ async fn asked(
     })
 }
 
-async fn explained(
-    state: &State,
-    client: &Client,
-    found: Found,
-    prompt: Prompt,
-) -> Outcome<Given> {
+async fn explained(state: &State, client: &Client, found: Found, prompt: Prompt) -> Outcome<Given> {
     let work = |reply| Work::Explain(found.picture, prompt, reply);
     let (answer, explanations) = state.queue.ask(client, work).await?;
     Ok(Given {

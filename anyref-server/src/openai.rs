@@ -166,7 +166,10 @@ pub(crate) async fn completions(
     body: Body,
 ) -> Outcome<Response> {
     let start = Instant::now();
-    let uploaded = state.uploads.read(&headers, body, &state.options.limits).await?;
+    let uploaded = state
+        .uploads
+        .read(&headers, body, &state.options.limits)
+        .await?;
     let input: CompletionInput = json(&headers, &uploaded.bytes)?;
     drop(uploaded);
     let model = state.queue.info().model.clone();
@@ -289,9 +292,14 @@ fn question(input: CompletionInput, cut: bool) -> Outcome<QuestionInput> {
     let mut picture = None;
     let mut references = input.anyref.references;
     let mut texts: Vec<String> = Vec::new();
-    let last = input.messages.iter().rposition(|message| message.role == "user");
+    let last = input
+        .messages
+        .iter()
+        .rposition(|message| message.role == "user");
     let Some(last) = last else {
-        return Err(Problem::bad("no_question", "no message of the user: ask something").at("messages"));
+        return Err(
+            Problem::bad("no_question", "no message of the user: ask something").at("messages"),
+        );
     };
     for (number, message) in input.messages.into_iter().enumerate() {
         let asked = number == last;
@@ -357,7 +365,9 @@ fn asked(text: &str, references: usize) -> Option<String> {
     if references == 0 || next_placeholder(text).is_some() {
         return Some(text.to_owned());
     }
-    let numbers: Vec<_> = (1..=references).map(|number| format!("{{{number}}}")).collect();
+    let numbers: Vec<_> = (1..=references)
+        .map(|number| format!("{{{number}}}"))
+        .collect();
     Some(format!("{text} {}", numbers.join(" and ")))
 }
 
@@ -388,7 +398,10 @@ async fn answer(
         pieces,
         most_pieces: most,
     });
-    let answer: Answer = state.queue.ask(client, |reply| Work::Ask(asked, reply)).await?;
+    let answer: Answer = state
+        .queue
+        .ask(client, |reply| Work::Ask(asked, reply))
+        .await?;
     let finish = match answer.raw.ends_with(['.', '!', '?']) || most.is_none() {
         true => "stop",
         false => "length",
@@ -436,8 +449,13 @@ mod tests {
         }))
         .unwrap();
         let question = question(input, false).unwrap();
-        assert!(matches!(question.picture, PictureInput::File(FileInput { data, .. }) if data.ends_with("AA")));
+        assert!(
+            matches!(question.picture, PictureInput::File(FileInput { data, .. }) if data.ends_with("AA"))
+        );
         assert_eq!(question.question.as_deref(), Some("Find {2} and {1}"));
-        assert!(matches!(question.references[..], [ReferenceInput::Sound { .. }, ReferenceInput::Picture { .. }]));
+        assert!(matches!(
+            question.references[..],
+            [ReferenceInput::Sound { .. }, ReferenceInput::Picture { .. }]
+        ));
     }
 }

@@ -11,9 +11,7 @@ use crate::openai::{
     ImageUrl, InputAudio, MessageInput, MessageOutput,
 };
 use crate::problem::{Failure, FailureDetail};
-use crate::questions::{
-    Choice, FileInput, MaskInput, PictureInput, QuestionInput, ReferenceInput,
-};
+use crate::questions::{Choice, FileInput, MaskInput, PictureInput, QuestionInput, ReferenceInput};
 use crate::{native, openai};
 
 #[derive(OpenApi)]
@@ -40,11 +38,36 @@ use crate::{native, openai};
         native::models,
     ),
     components(schemas(
-        QuestionInput, PictureInput, FileInput, ReferenceInput, MaskInput, MaskFormat, Choice,
-        AnswerOutput, PartOutput, MaskOutput, TimingOutput, ExplanationOutput, WordOutput,
-        PictureOutput, PictureTiming, CompletionInput, MessageInput, ContentInput, ContentPart,
-        ImageUrl, InputAudio, ExtraInput, CompletionOutput, ChoiceOutput, MessageOutput, ModelList,
-        ModelOutput, ModelDetail, Failure, FailureDetail,
+        QuestionInput,
+        PictureInput,
+        FileInput,
+        ReferenceInput,
+        MaskInput,
+        MaskFormat,
+        Choice,
+        AnswerOutput,
+        PartOutput,
+        MaskOutput,
+        TimingOutput,
+        ExplanationOutput,
+        WordOutput,
+        PictureOutput,
+        PictureTiming,
+        CompletionInput,
+        MessageInput,
+        ContentInput,
+        ContentPart,
+        ImageUrl,
+        InputAudio,
+        ExtraInput,
+        CompletionOutput,
+        ChoiceOutput,
+        MessageOutput,
+        ModelList,
+        ModelOutput,
+        ModelDetail,
+        Failure,
+        FailureDetail,
     ))
 )]
 struct Description;

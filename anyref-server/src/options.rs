@@ -102,9 +102,10 @@ impl ServerOptions {
         }
         match &self.access.token {
             Some(token) if token.trim().is_empty() => wrong("the token", "is empty"),
-            Some(token) if !token.bytes().all(|byte| byte.is_ascii_graphic()) => {
-                wrong("the token", "has a sign that no header takes: use ASCII without blanks")
-            }
+            Some(token) if !token.bytes().all(|byte| byte.is_ascii_graphic()) => wrong(
+                "the token",
+                "has a sign that no header takes: use ASCII without blanks",
+            ),
             Some(_) => Ok(()),
             None if address.ip().is_loopback() || self.access.open => Ok(()),
             None => Err(Error::Open(address)),

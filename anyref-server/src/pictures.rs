@@ -20,7 +20,10 @@ impl PictureId {
     /// Identifier of a file.
     pub(crate) fn of(file: &[u8]) -> Self {
         let digest = Sha256::digest(file);
-        let digits: String = digest[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+        let digits: String = digest[..16]
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
         Self(format!("pic_{digits}"))
     }
 
@@ -148,7 +151,10 @@ impl Pictures {
         let mut total: u64 = kept.entries.values().map(bytes).sum();
         let mut gone = Vec::new();
         while total > self.bytes {
-            let others = kept.entries.iter().filter(|(id, entry)| *id != newest && bytes(entry) > 0);
+            let others = kept
+                .entries
+                .iter()
+                .filter(|(id, entry)| *id != newest && bytes(entry) > 0);
             let oldest = others.min_by_key(|(_, entry)| entry.used);
             let Some(id) = oldest.map(|(id, _)| id.clone()) else {
                 break;

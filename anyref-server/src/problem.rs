@@ -115,7 +115,10 @@ impl From<ModelError> for Problem {
         let message = one_line(&error.to_string());
         match error {
             ModelError::Vision(_) => Self::bad("picture_unreadable", message),
-            ModelError::NoAudioEncoder => Self::bad("no_sounds", "this model does not hear: leave the sounds out"),
+            ModelError::NoAudioEncoder => Self::bad(
+                "no_sounds",
+                "this model does not hear: leave the sounds out",
+            ),
             ModelError::Audio(_) => Self::bad("sound_unreadable", message),
             ModelError::Box { .. } => Self::bad("box_outside", message),
             ModelError::EmptyPrompt => Self::bad("empty_question", message),
@@ -124,7 +127,9 @@ impl From<ModelError> for Problem {
             ModelError::EmptyPicture => Self::bad("empty_picture", message),
             ModelError::ContextFull { .. } => Self::bad("too_long", message),
             ModelError::ForeignPicture => picture_not_found(),
-            ModelError::Cancelled => Self::later("cancelled", "the answer was stopped: ask again", 1),
+            ModelError::Cancelled => {
+                Self::later("cancelled", "the answer was stopped: ask again", 1)
+            }
             ModelError::Device(_) | ModelError::Execution { .. } => {
                 log::error!("the engine failed: {message}");
                 Self::engine_failed()
@@ -134,7 +139,11 @@ impl From<ModelError> for Problem {
                 // May name files of this machine.
                 log::error!("a question failed: {message}");
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
-                Self::new(status, "failed", "the model could not answer: see the server's log")
+                Self::new(
+                    status,
+                    "failed",
+                    "the model could not answer: see the server's log",
+                )
             }
         }
     }

@@ -131,8 +131,15 @@ impl QuestionInput {
             let message = format!("{} references, {most} are taken", self.references.len());
             return Err(Problem::bad("too_many_references", message).at("references"));
         }
-        if self.question.as_ref().is_some_and(|text| text.len() > limits.question_bytes) {
-            let message = format!("the question is longer than {} bytes", limits.question_bytes);
+        if self
+            .question
+            .as_ref()
+            .is_some_and(|text| text.len() > limits.question_bytes)
+        {
+            let message = format!(
+                "the question is longer than {} bytes",
+                limits.question_bytes
+            );
             return Err(Problem::bad("question_too_long", message).at("question"));
         }
         Ok(())
@@ -185,7 +192,9 @@ impl ReferenceInput {
                         return Err(Problem::bad("box_and_mask", message).at(field));
                     }
                     (Some(corners), None) => ReferenceImage::cropped(&image, *corners),
-                    (None, Some(mask)) => ReferenceImage::masked(&image, &mask.read(field, limits)?),
+                    (None, Some(mask)) => {
+                        ReferenceImage::masked(&image, &mask.read(field, limits)?)
+                    }
                     (None, None) => Ok(ReferenceImage::new(image)),
                 };
                 Reference::Image(marked.map_err(|error| Problem::from(error).at(field))?)

@@ -87,7 +87,10 @@ impl Queue {
 
     /// The engine.
     pub(crate) fn info(&self) -> Arc<EngineInfo> {
-        self.info.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.info
+            .read()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
     }
 
     /// Whether the model answers.
@@ -136,7 +139,11 @@ impl Queue {
             Status::Ready => {}
             Status::Restarting => return Err(Problem::engine_failed()),
             Status::Closing => {
-                return Err(Problem::later("closing", "the server is ending: ask another one", 5));
+                return Err(Problem::later(
+                    "closing",
+                    "the server is ending: ask another one",
+                    5,
+                ));
             }
         }
         if waiting.jobs.len() >= self.limits.queue {
@@ -144,7 +151,10 @@ impl Queue {
             waiting.jobs.retain(gone);
         }
         if waiting.jobs.len() >= self.limits.queue {
-            let message = format!("{} requests wait already: ask again soon", waiting.jobs.len());
+            let message = format!(
+                "{} requests wait already: ask again soon",
+                waiting.jobs.len()
+            );
             return Err(Problem::later("queue_full", message, 2));
         }
         let job = Job {
@@ -166,7 +176,10 @@ impl Queue {
             if waiting.status == Status::Closing {
                 return None;
             }
-            waiting = self.changed.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            waiting = self
+                .changed
+                .wait(waiting)
+                .unwrap_or_else(PoisonError::into_inner);
         }
         let end = Instant::now() + self.limits.window;
         loop {

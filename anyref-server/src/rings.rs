@@ -74,7 +74,10 @@ mod tests {
     use super::*;
 
     fn mask(rows: &[&str]) -> Rle {
-        let pixels: Vec<bool> = rows.iter().flat_map(|row| row.bytes().map(|b| b == b'#')).collect();
+        let pixels: Vec<bool> = rows
+            .iter()
+            .flat_map(|row| row.bytes().map(|b| b == b'#'))
+            .collect();
         Rle::from_mask(&pixels, [rows.len(), rows[0].len()]).unwrap()
     }
 
@@ -83,7 +86,10 @@ mod tests {
         let [height, width] = size;
         let inside = |x: f64, y: f64| {
             let crossings = rings.iter().map(|ring| {
-                let corners: Vec<_> = ring.chunks(2).map(|c| (f64::from(c[0]), f64::from(c[1]))).collect();
+                let corners: Vec<_> = ring
+                    .chunks(2)
+                    .map(|c| (f64::from(c[0]), f64::from(c[1])))
+                    .collect();
                 (0..corners.len())
                     .filter(|&i| {
                         let (a, b) = (corners[i], corners[(i + 1) % corners.len()]);

@@ -51,7 +51,10 @@ pub(crate) fn router(state: Arc<State>, rules: Arc<Rules>) -> Router {
     let asked = Router::new()
         .route("/v1/models", get(native::models))
         .route("/v1/pictures", post(native::upload))
-        .route("/v1/pictures/{id}", get(native::picture).delete(native::forget))
+        .route(
+            "/v1/pictures/{id}",
+            get(native::picture).delete(native::forget),
+        )
         .route("/v1/segment", post(native::segment))
         .route("/v1/describe", post(native::describe))
         .route("/v1/chat", post(native::chat))
@@ -87,7 +90,10 @@ pub(crate) fn router(state: Arc<State>, rules: Arc<Rules>) -> Router {
 }
 
 fn cors(origins: &[String]) -> CorsLayer {
-    let origins: Vec<HeaderValue> = origins.iter().filter_map(|origin| origin.parse().ok()).collect();
+    let origins: Vec<HeaderValue> = origins
+        .iter()
+        .filter_map(|origin| origin.parse().ok())
+        .collect();
     if origins.is_empty() {
         return CorsLayer::new();
     }
@@ -132,7 +138,10 @@ fn fault(panic: Box<dyn Any + Send + 'static>) -> Response {
 
 /// Gives a request its identifier, the client's own where it sent one, and runs it in its span.
 async fn identify(request: Request, next: Next) -> Response {
-    let given = request.headers().get(REQUEST_ID).and_then(|id| id.to_str().ok());
+    let given = request
+        .headers()
+        .get(REQUEST_ID)
+        .and_then(|id| id.to_str().ok());
     let plain = |id: &&str| {
         let sign = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
         !id.is_empty() && id.len() <= 64 && id.bytes().all(sign)
@@ -141,7 +150,8 @@ async fn identify(request: Request, next: Next) -> Response {
         Some(id) => id.to_owned(),
         None => format!("{:016x}", rand::random::<u64>()),
     };
-    let span = tracing::info_span!("request", id, method = %request.method(), path = request.uri().path());
+    let span =
+        tracing::info_span!("request", id, method = %request.method(), path = request.uri().path());
     let mut response = next.run(request).instrument(span.clone()).await;
     let status = response.status().as_u16();
     span.in_scope(|| tracing::debug!(id, status, "answered"));

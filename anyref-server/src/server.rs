@@ -43,7 +43,9 @@ pub struct Server {
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server").field("model", &self.info().model).finish_non_exhaustive()
+        f.debug_struct("Server")
+            .field("model", &self.info().model)
+            .finish_non_exhaustive()
     }
 }
 
@@ -56,7 +58,11 @@ impl Server {
     pub fn start(load: Arc<LoadEngine>, options: ServerOptions) -> Result<Self> {
         let engine = load()?;
         let metrics = Arc::new(Metrics::new());
-        let queue = Arc::new(Queue::new(options.limits.clone(), engine.info(), metrics.clone()));
+        let queue = Arc::new(Queue::new(
+            options.limits.clone(),
+            engine.info(),
+            metrics.clone(),
+        ));
         let runtime = Handle::current();
         let worked = queue.clone();
         let work = move || engine_thread::run(&worked, engine, &*load, &runtime);

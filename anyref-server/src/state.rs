@@ -54,7 +54,10 @@ impl State {
             let coming = self.queue.coming();
             let image = blocking(move || media::picture(&file, &name, field)).await?;
             drop(coming);
-            let encoded = self.queue.ask(client, |reply| Work::Encode(image, reply)).await;
+            let encoded = self
+                .queue
+                .ask(client, |reply| Work::Encode(image, reply))
+                .await;
             drop(room);
             encoded
         };
@@ -100,6 +103,10 @@ pub(crate) async fn blocking<T: Send + 'static>(
     done.unwrap_or_else(|error| {
         log::error!("a fault while a request was read: {error}");
         let status = axum::http::StatusCode::INTERNAL_SERVER_ERROR;
-        Err(Problem::new(status, "fault", "a fault in the server: see its log"))
+        Err(Problem::new(
+            status,
+            "fault",
+            "a fault in the server: see its log",
+        ))
     })
 }

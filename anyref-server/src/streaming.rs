@@ -72,7 +72,9 @@ where
         let event = writing.next().await?;
         Some((Ok::<_, Infallible>(event.0), writing))
     });
-    Sse::new(events).keep_alive(KeepAlive::default()).into_response()
+    Sse::new(events)
+        .keep_alive(KeepAlive::default())
+        .into_response()
 }
 
 /// An answer that is being written.

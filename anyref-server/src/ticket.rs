@@ -20,7 +20,11 @@ impl Running {
             cancel: Cancel::new(),
         });
         for ticket in tickets {
-            let mut place = ticket.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut place = ticket
+                .0
+                .running
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             if ticket.is_gone() {
                 running.leave();
             } else {
@@ -67,7 +71,11 @@ impl Stay {
 
 impl Drop for Stay {
     fn drop(&mut self) {
-        let running = self.0.running.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = self
+            .0
+            .running
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
         self.0.gone.store(true, Ordering::Release);
         if let Some(running) = running.as_ref() {
             running.leave();

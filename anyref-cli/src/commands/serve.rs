@@ -88,7 +88,11 @@ fn known(common: &Common) -> Vec<String> {
         None => NOUNS.to_owned(),
         Some(folder) => fs::read_to_string(Path::new(folder).join(NOUNS_FILE)).unwrap_or_default(),
     };
-    list.lines().map(str::trim).filter(|name| !name.is_empty()).map(str::to_owned).collect()
+    list.lines()
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 /// Waits for Ctrl+C, or for the system to ask for the end.
