@@ -185,7 +185,7 @@ impl AnswerOutput {
 }
 
 impl MaskOutput {
-    fn new(mask: &Mask, format: MaskFormat) -> Option<Self> {
+    pub(crate) fn new(mask: &Mask, format: MaskFormat) -> Option<Self> {
         let mut written = Self {
             size: mask.rle.size(),
             counts: None,

@@ -7,7 +7,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyref_core::{
-    Answer, Dialogue, EncodedPicture, Engine, Error, Explanation, Goal, Prompt, Request,
+    Answer, Dialogue, EncodedPicture, Engine, Error, Explanation, Goal, MaskPrediction, MaskPrompt,
+    Multimask, Prompt, Request,
 };
 use image::RgbImage;
 use tokio::runtime::Handle;
@@ -46,6 +47,8 @@ pub(crate) enum Work {
     Ask(Box<Asked>, Reply<Answer>),
     /// A question with the attention behind its answer.
     Explain(EncodedPicture, Prompt, Reply<(Answer, Vec<Explanation>)>),
+    /// Masks for points, a box or an earlier mask.
+    Masks(EncodedPicture, MaskPrompt, Multimask, Reply<MaskPrediction>),
     /// The next turn of a dialogue, which comes back.
     Chat(
         Box<Dialogue>,
@@ -129,7 +132,9 @@ fn compute(engine: &dyn Engine, jobs: Vec<Job>, queue: &Queue, runtime: &Handle)
         match job.work {
             Work::Encode(image, reply) => pictures.push((image, reply)),
             Work::Ask(asked, reply) => questions.push((*asked, job.ticket, reply)),
-            Work::Explain(..) | Work::Chat(..) => single.push((job.work, job.ticket)),
+            Work::Explain(..) | Work::Masks(..) | Work::Chat(..) => {
+                single.push((job.work, job.ticket))
+            }
         }
     }
     if !pictures.is_empty() {
@@ -145,6 +150,12 @@ fn compute(engine: &dyn Engine, jobs: Vec<Job>, queue: &Queue, runtime: &Handle)
                 let running = Running::start(&[ticket]);
                 let explained = engine.explain_async(&picture, &prompt, &running.cancel);
                 send(reply, runtime.block_on(explained))
+            }
+            Work::Masks(picture, prompt, multimask, reply) => {
+                let prompts = [prompt];
+                let predicted = engine.prompt_masks_async(&picture, &prompts, multimask);
+                let predicted = runtime.block_on(predicted);
+                send(reply, predicted.map(|mut predicted| predicted.remove(0)))
             }
             Work::Chat(dialogue, prompt, pieces, reply) => {
                 chat(engine, *dialogue, prompt, pieces, &ticket, reply, runtime)

@@ -27,6 +27,7 @@ mod conversations;
 mod engine_thread;
 mod error;
 mod fair_queue;
+mod masks;
 mod media;
 mod metrics;
 mod native;

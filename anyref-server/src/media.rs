@@ -77,10 +77,14 @@ pub(crate) fn bytes(text: &str, field: &str) -> Outcome<Vec<u8>> {
         .map_err(|error| wrong(&format!("not Base64: {error}")))
 }
 
+/// Base64 of bytes.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    general_purpose::STANDARD.encode(bytes)
+}
+
 /// Base64 of bytes, as a `data:` URL.
 pub(crate) fn data_url(kind: &str, bytes: &[u8]) -> String {
-    let encoded = general_purpose::STANDARD.encode(bytes);
-    format!("data:{kind};base64,{encoded}")
+    format!("data:{kind};base64,{}", base64(bytes))
 }
 
 /// Number of pixels that a picture's head announces; 0 where it has none that can be read.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyref_core::{Answer, Dialogue, Explanation, Goal, Prompt};
+use anyref_core::{Answer, Dialogue, Explanation, Goal, MaskPrompt, Multimask, Prompt, Reference};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, Path, Query, State as Shared};
@@ -18,7 +18,7 @@ use crate::engine_thread::{Asked, Pieces, Work};
 use crate::media;
 use crate::pictures::PictureId;
 use crate::problem::{Failure, Outcome, Problem, picture_not_found};
-use crate::questions::{Choice, QuestionInput, likeliest};
+use crate::questions::{Choice, QuestionInput, ReferenceInput, likeliest, mask_points};
 use crate::queue::Client;
 use crate::state::{Found, State, blocking};
 use crate::streaming::{Event, stream};
@@ -264,6 +264,7 @@ async fn answer(
     let (prompt, input) = read.await?;
     drop(coming);
     let found = state.picture(client, &input.picture).await?;
+    let prompt = point(state, client, &input, &found, prompt).await?;
     check_fit(&found, &prompt)?;
     let format = input.masks;
     let encoding = found.encoding;
@@ -290,6 +291,38 @@ fn written(
         Some(explanations) => output.explained(explanations, format),
         None => output,
     }
+}
+
+/// The prompt with the box of what its points mean.
+pub(crate) async fn point(
+    state: &State,
+    client: &Client,
+    input: &QuestionInput,
+    found: &Found,
+    mut prompt: Prompt,
+) -> Outcome<Prompt> {
+    for (i, reference) in input.references.iter().enumerate() {
+        let ReferenceInput::Points { points, labels } = reference else {
+            continue;
+        };
+        let field = format!("references[{i}]");
+        let asked = MaskPrompt {
+            points: mask_points(points, labels.as_deref(), &field)?,
+            ..MaskPrompt::default()
+        };
+        let fits = asked.fits(found.picture.size());
+        fits.map_err(|error| Problem::from(error).at(field.clone()))?;
+        let picture = found.picture.clone();
+        let work = |reply| Work::Masks(picture, asked, Multimask::WhereAmbiguous, reply);
+        let predicted = state.queue.ask(client, work).await?;
+        let [x0, y0, x1, y1] = predicted.best().mask.bounding_box().map(|side| side as f32);
+        if x0 >= x1 || y0 >= y1 {
+            let message = "the points mean nothing in this picture: move them, or draw a box";
+            return Err(Problem::bad("points_mean_nothing", message).at(field));
+        }
+        prompt.references[i] = Reference::Box([x0, y0, x1, y1]);
+    }
+    Ok(prompt)
 }
 
 /// Refuses boxes outside of the picture, by their number.
@@ -405,8 +438,10 @@ pub struct ModelDetail {
     pub bytes: u64,
     /// Kinds of reference that it takes: text, box, points, picture, sound.
     pub takes: Vec<&'static str>,
-    /// Whether answered masks can be refined by points.
+    /// Whether masks can be refined by points, see `/v1/masks`.
     pub refines: bool,
+    /// Whether it answers in words; else it makes masks for points and boxes alone.
+    pub speaks: bool,
     /// Names of the things that it learned; none where it is open to all.
     pub knows: Vec<String>,
 }
@@ -416,7 +451,10 @@ pub struct ModelDetail {
     responses((status = 200, description = "The model.", body = ModelList)))]
 pub(crate) async fn models(Shared(state): Shared<Arc<State>>) -> Json<ModelList> {
     let info = state.queue.info();
-    let mut takes = vec!["text", "box", "picture"];
+    let mut takes = vec!["box", "points"];
+    if info.speaks() {
+        takes.extend(["text", "picture"]);
+    }
     if info.hears() {
         takes.push("sound");
     }
@@ -433,7 +471,8 @@ pub(crate) async fn models(Shared(state): Shared<Arc<State>>) -> Json<ModelList>
                 backend: info.backend.to_string(),
                 bytes: info.bytes(),
                 takes,
-                refines: false,
+                refines: true,
+                speaks: info.speaks(),
                 knows: state.options.known.clone(),
             },
         }],

@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use crate::answers::{AnswerOutput, MaskFormat};
 use crate::body::json;
 use crate::engine_thread::{Asked, Pieces, Work};
-use crate::native::check_fit;
+use crate::native::{check_fit, point};
 use crate::problem::{Failure, Outcome, Problem};
 use crate::questions::{Choice, FileInput, PictureInput, QuestionInput, ReferenceInput};
 use crate::queue::Client;
@@ -385,6 +385,7 @@ async fn answer(
         blocking(move || Ok((input.prompt(&limits)?, input))).await?;
     drop(coming);
     let found = state.picture(client, &input.picture).await?;
+    let prompt = point(state, client, &input, &found, prompt).await?;
     check_fit(&found, &prompt)?;
     let goal = match input.choose {
         Some(Choice::Likeliest) => Goal::Chat,

@@ -5,6 +5,7 @@ use utoipa::OpenApi;
 use crate::answers::{
     AnswerOutput, ExplanationOutput, MaskFormat, MaskOutput, PartOutput, TimingOutput, WordOutput,
 };
+use crate::masks::{CandidateChoice, MaskAnswer, MaskRequest, MaskTiming, RefinableMask};
 use crate::native::{ModelDetail, ModelList, ModelOutput, PictureOutput, PictureTiming};
 use crate::openai::{
     ChoiceOutput, CompletionInput, CompletionOutput, ContentInput, ContentPart, ExtraInput,
@@ -12,7 +13,7 @@ use crate::openai::{
 };
 use crate::problem::{Failure, FailureDetail};
 use crate::questions::{Choice, FileInput, MaskInput, PictureInput, QuestionInput, ReferenceInput};
-use crate::{native, openai};
+use crate::{masks, native, openai};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -34,6 +35,7 @@ use crate::{native, openai};
         native::segment,
         native::describe,
         native::chat,
+        masks::masks,
         openai::completions,
         native::models,
     ),

@@ -123,6 +123,16 @@ impl From<ModelError> for Problem {
             ModelError::Box { .. } => Self::bad("box_outside", message),
             ModelError::EmptyPrompt => Self::bad("empty_question", message),
             ModelError::Placeholder { .. } => Self::bad("placeholder", message),
+            ModelError::Point { .. } => Self::bad("point_outside", message),
+            ModelError::ContradictoryPoint { .. } => Self::bad("contradictory_point", message),
+            ModelError::EmptyMaskPrompt => Self::bad("empty_mask_prompt", message),
+            ModelError::MaskPrompt { .. } => Self::bad("mask_size", message),
+            ModelError::NoLanguageModel => {
+                let message = "this model makes masks for points and boxes alone: ask /v1/masks";
+                Self::bad("no_words", message)
+            }
+            ModelError::NoMasks => Self::bad("no_masks", message),
+            ModelError::NotBridged { .. } => Self::bad("reference_not_taken", message),
             ModelError::MaskSize { .. } => Self::bad("mask_size", message),
             ModelError::EmptyPicture => Self::bad("empty_picture", message),
             ModelError::ContextFull { .. } => Self::bad("too_long", message),

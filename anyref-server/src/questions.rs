@@ -1,6 +1,6 @@
 //! Questions as requests have them, and as the model takes them.
 
-use anyref_core::{Goal, Prompt, Reference, ReferenceImage};
+use anyref_core::{Goal, Point, Prompt, Reference, ReferenceImage};
 use anyref_decoder::rle::Rle;
 use image::{GrayImage, Luma};
 use serde::Deserialize;
@@ -10,6 +10,9 @@ use crate::answers::MaskFormat;
 use crate::media;
 use crate::options::Limits;
 use crate::problem::{Outcome, Problem};
+
+/// Most points of one thing.
+const MAX_POINTS: usize = 256;
 
 /// A picture that is asked about: its identifier, or the file itself.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
@@ -56,7 +59,7 @@ pub enum ReferenceInput {
         #[serde(rename = "box")]
         corners: [f32; 4],
     },
-    /// Points on the thing and beside it, where the model takes them.
+    /// Points on the thing and beside it. The box of the mask that they mean is the reference.
     Points {
         /// `x, y` of each in pixels of the picture.
         points: Vec<[f32; 2]>,
@@ -167,9 +170,10 @@ impl ReferenceInput {
             }
             Self::Text { text } => Reference::Text(text.clone()),
             Self::Box { corners } => Reference::Box(*corners),
-            Self::Points { .. } => {
-                let message = "this model takes no points: draw a box";
-                return Err(Problem::bad("no_points", message).at(field));
+            // Becomes the box of the mask that it means, once the picture is there.
+            Self::Points { points, labels } => {
+                mask_points(points, labels.as_deref(), field)?;
+                Reference::Box([0.0; 4])
             }
             Self::Sound { data, name } => {
                 let file = media::bytes(data, field)?;
@@ -225,6 +229,37 @@ impl MaskInput {
             }
         }
     }
+}
+
+/// Points of a request, 1 on the thing and 0 beside it.
+pub(crate) fn mask_points(
+    points: &[[f32; 2]],
+    labels: Option<&[u8]>,
+    field: &str,
+) -> Outcome<Vec<Point>> {
+    let wrong = |message: String| Err(Problem::bad("points", message).at(field));
+    if points.len() > MAX_POINTS {
+        return wrong(format!("{} points, {MAX_POINTS} are taken", points.len()));
+    }
+    let labels = match labels {
+        Some(labels) if labels.len() != points.len() => {
+            return wrong(format!(
+                "{} labels of {} points",
+                labels.len(),
+                points.len()
+            ));
+        }
+        Some(labels) if labels.iter().any(|label| *label > 1) => {
+            return wrong("a label is 1 for a point on the thing and 0 beside it".into());
+        }
+        labels => labels,
+    };
+    let points = points.iter().enumerate().map(|(i, &[x, y])| Point {
+        x,
+        y,
+        on: labels.is_none_or(|labels| labels[i] == 1),
+    });
+    Ok(points.collect())
 }
 
 /// The goal of a question whose answer is chosen so. A likeliest description has the words of the

@@ -21,7 +21,7 @@ use crate::openapi::openapi;
 use crate::problem::{Outcome, Problem};
 use crate::queue::Status;
 use crate::state::State;
-use crate::{native, openai, page};
+use crate::{masks, native, openai, page};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
@@ -55,6 +55,7 @@ pub(crate) fn router(state: Arc<State>, rules: Arc<Rules>) -> Router {
             "/v1/pictures/{id}",
             get(native::picture).delete(native::forget),
         )
+        .route("/v1/masks", post(masks::masks))
         .route("/v1/segment", post(native::segment))
         .route("/v1/describe", post(native::describe))
         .route("/v1/chat", post(native::chat))

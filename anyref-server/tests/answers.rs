@@ -3,7 +3,9 @@
 mod common;
 
 use anyref_audio::Waveform;
-use anyref_core::{Answer, Goal, Prompt, Reference, ReferenceImage, Request};
+use anyref_core::{
+    Answer, Goal, MaskPrompt, Multimask, Prompt, Reference, ReferenceImage, Request,
+};
 use anyref_decoder::rle::Rle;
 use anyref_server::ServerOptions;
 use anyref_vision::preprocess::decode_image;
@@ -123,6 +125,56 @@ fn descriptions_come_with_the_mask_of_their_box() {
     let answer = server.answer("/v1/describe", &body);
     assert_eq!(answer["text"], json!(described.text));
     assert_eq!(answer["masks"], json!([]));
+}
+
+#[test]
+fn points_become_masks_that_further_points_refine() {
+    let server = Running::new(ServerOptions::default());
+    let engine = nano();
+    let image = decode_image(&demo("scene1.jpg"), "scene1").unwrap();
+    let picture = engine.encode(&image).unwrap();
+    let id = server.upload("scene1.jpg");
+    let mut body = json!({"picture": id, "points": [[160, 100]]});
+    let answer = server.answer("/v1/masks", &body);
+    let prompt = MaskPrompt::default().with_point(160.0, 100.0, true);
+    let predict = |prompt: &MaskPrompt| {
+        let prompts = std::slice::from_ref(prompt);
+        engine
+            .prompt_masks(&picture, prompts, Multimask::WhereAmbiguous)
+            .unwrap()
+            .remove(0)
+    };
+    let first = predict(&prompt);
+    assert_eq!(answer["masks"].as_array().unwrap().len(), 1);
+    assert_eq!(rle(&answer["masks"][0]), first.best().mask.rle);
+    // The mask goes back with another point.
+    body["low_res"] = answer["masks"][0]["low_res"].clone();
+    body["points"] = json!([[160, 100], [60, 40]]);
+    body["labels"] = json!([1, 0]);
+    let refined = server.answer("/v1/masks", &body);
+    let prompt = prompt
+        .with_point(60.0, 40.0, false)
+        .with_mask(first.best().low_res.clone());
+    assert_eq!(rle(&refined["masks"][0]), predict(&prompt).best().mask.rle);
+    body["candidates"] = json!("all");
+    assert_eq!(
+        server.answer("/v1/masks", &body)["masks"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
+    // In a question, points stand for the box of their mask.
+    let corners = first.best().mask.bounding_box().map(|side| side as f32);
+    let expected = engine
+        .segment(&picture, &Prompt::new([Reference::Box(corners)]))
+        .unwrap();
+    let reference = json!({"type": "points", "points": [[160, 100]]});
+    let answer = server.answer(
+        "/v1/segment",
+        &json!({"picture": id, "references": [reference]}),
+    );
+    check(&answer, &expected);
 }
 
 #[test]

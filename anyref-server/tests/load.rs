@@ -9,8 +9,9 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use anyref_core::{
-    Answer, Cancel, Dialogue, EncodedPicture, Engine, EngineFuture, EngineInfo, Explanation,
-    OnText, Prompt, Request, Result,
+    Answer, AutomaticMask, AutomaticMaskConfig, Cancel, Dialogue, EncodedPicture, Engine,
+    EngineFuture, EngineInfo, Explanation, MaskPrediction, MaskPrompt, Multimask, OnPoints, OnText,
+    Prompt, Request, Result,
 };
 use anyref_server::ServerOptions;
 use common::{Running, agent, base64, demo, gorilla, nano};
@@ -141,6 +142,26 @@ impl Engine for Told {
         cancel: &'a Cancel,
     ) -> EngineFuture<'a, Result<Answer>> {
         self.engine.chat_async(dialogue, prompt, on_text, cancel)
+    }
+
+    fn prompt_masks_async<'a>(
+        &'a self,
+        picture: &'a EncodedPicture,
+        prompts: &'a [MaskPrompt],
+        multimask: Multimask,
+    ) -> EngineFuture<'a, Result<Vec<MaskPrediction>>> {
+        self.engine.prompt_masks_async(picture, prompts, multimask)
+    }
+
+    fn automatic_masks_async<'a>(
+        &'a self,
+        image: &'a RgbImage,
+        config: &'a AutomaticMaskConfig,
+        on_points: OnPoints<'a>,
+        cancel: &'a Cancel,
+    ) -> EngineFuture<'a, Result<Vec<AutomaticMask>>> {
+        self.engine
+            .automatic_masks_async(image, config, on_points, cancel)
     }
 }
 

@@ -119,11 +119,12 @@ export class Composer {
   }
 
   /** Which tools the model has a use for. */
-  takes(kinds: Kind[], refines: boolean): void {
+  takes(kinds: Kind[], speaks: boolean): void {
     for (const [kind, tool] of Object.entries(this.tools)) {
-      const needed = (kind === 'record' ? 'sound' : kind) as Kind;
-      tool.hidden = !kinds.includes(needed) && !(kind === 'points' && refines);
+      tool.hidden = !kinds.includes((kind === 'record' ? 'sound' : kind) as Kind);
     }
+    this.goals.forEach((goal) => (goal.hidden = !speaks));
+    this.text.hidden = !speaks;
   }
 
   /** Where the next placeholder goes. */

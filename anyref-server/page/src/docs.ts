@@ -34,6 +34,11 @@ interface Description {
 
 const name = (schema: Schema) => schema.$ref?.split('/').at(-1);
 
+/** Text with its `code`. */
+function rich(text: string): (Node | string)[] {
+  return text.split('`').map((part, i) => (i % 2 ? h('code', {}, part) : part));
+}
+
 /** A type on one line, with links to those that have a name. */
 function typeOf(schema: Schema | undefined): (Node | string)[] {
   if (!schema) {
@@ -69,19 +74,19 @@ function fields(schema: Schema): HTMLElement {
     const value = type.default === undefined ? '' : `, ${JSON.stringify(type.default)} by default`;
     list.append(
       h('dt', {}, h('code', {}, field), ' ', h('small', {}, ...typeOf(type), value, needed)),
-      h('dd', {}, type.description ?? ''),
+      h('dd', {}, ...rich(type.description ?? '')),
     );
   }
   return list;
 }
 
 function schemaOf(label: string, schema: Schema): HTMLElement {
-  const section = h('section', { id: label }, h('h3', {}, label), h('p', {}, schema.description ?? ''));
+  const section = h('section', { id: label }, h('h3', {}, label), h('p', {}, ...rich(schema.description ?? '')));
   if (schema.enum) {
     section.append(h('p', {}, ...typeOf(schema)));
   }
   for (const one of schema.oneOf ?? []) {
-    section.append(h('p', {}, one.description ?? ''), name(one) ? h('p', {}, ...typeOf(one)) : fields(one));
+    section.append(h('p', {}, ...rich(one.description ?? '')), name(one) ? h('p', {}, ...typeOf(one)) : fields(one));
   }
   section.append(fields(schema));
   return section;
@@ -92,7 +97,7 @@ function operation(path: string, method: string, operation: Operation): HTMLElem
     'section',
     { class: 'operation' },
     h('h3', {}, h('span', { class: 'method' }, method.toUpperCase()), ' ', h('code', {}, path)),
-    h('p', {}, operation.summary ?? '', ' ', operation.description ?? ''),
+    h('p', {}, ...rich(`${operation.summary ?? ''} ${operation.description ?? ''}`)),
   );
   for (const [type, { schema, example }] of Object.entries(operation.requestBody?.content ?? {})) {
     section.append(h('p', {}, h('b', {}, 'Takes '), ...typeOf(schema), ' ', h('small', {}, type)));
@@ -103,7 +108,7 @@ function operation(path: string, method: string, operation: Operation): HTMLElem
   const answers = h('dl', { class: 'fields' });
   for (const [status, { description, content }] of Object.entries(operation.responses)) {
     const types = Object.values(content ?? {}).flatMap(({ schema }) => typeOf(schema));
-    answers.append(h('dt', {}, h('code', {}, status), ' ', h('small', {}, ...types)), h('dd', {}, description));
+    answers.append(h('dt', {}, h('code', {}, status), ' ', h('small', {}, ...types)), h('dd', {}, ...rich(description)));
   }
   section.append(h('p', {}, h('b', {}, 'Answers')), answers);
   return section;
@@ -118,7 +123,7 @@ async function show(): Promise<void> {
       'main',
       { class: 'reading' },
       h('h1', {}, `${info.title} ${info.version}`),
-      ...(info.description ?? '').split('\n\n').map((paragraph) => h('p', {}, paragraph)),
+      ...(info.description ?? '').split('\n\n').map((paragraph) => h('p', {}, ...rich(paragraph))),
       h('h2', {}, 'Calls'),
       ...Object.entries(paths).flatMap(([path, methods]) =>
         Object.entries(methods).map(([method, one]) => operation(path, method, one)),

@@ -1,6 +1,6 @@
 // References in the words of a question.
 
-import type { Question } from './engine.ts';
+import type { MaskPrompt, Question } from './engine.ts';
 import { type Draft, type Reference, fresh } from './state.ts';
 
 const PLACEHOLDER = /\{\s*(\d+)\s*\}/g;
@@ -83,6 +83,19 @@ export function question(draft: Draft, conversation?: string): Question {
         : `Can you provide a description of ${text} in this image?`;
   }
   return { ...shared, text };
+}
+
+/** The prompt of a question that needs no words: points alone, or a box of a model without words. */
+export function maskPrompt(draft: Draft, speaks: boolean): MaskPrompt | undefined {
+  const points = draft.references.flatMap(({ input }) =>
+    input.kind === 'points' ? input.points : [],
+  );
+  const boxes = draft.references.flatMap(({ input }) => (input.kind === 'box' ? [input.box] : []));
+  if (!speaks) {
+    return { points, box: boxes.at(-1) };
+  }
+  const alone = draft.references.length === 1 && points.length > 0;
+  return draft.goal === 'segment' && alone && !question(draft).text ? { points } : undefined;
 }
 
 /** Reason why a question cannot be asked yet. */

@@ -91,8 +91,23 @@ export interface ModelInfo {
   knows: string[];
   /** Whether an answered mask can be refined by points. */
   refines: boolean;
+  /** Whether it answers in words; else it makes masks for points and boxes alone. */
+  speaks: boolean;
   /** Address of the server, for commands; none where there is no server. */
   address?: string;
+}
+
+/** A prompt for the mask of one thing, without words. */
+export interface MaskPrompt {
+  points: Point[];
+  box?: Box;
+  /** A mask of an earlier answer, to be refined. */
+  lowRes?: string;
+}
+
+/** A mask that further points can refine. */
+export interface RefinableMask extends Mask {
+  low_res: string;
 }
 
 /** A picture that the engine has encoded. */
@@ -131,4 +146,6 @@ export interface Engine {
     progress: Progress,
     signal: AbortSignal,
   ): Promise<Answer>;
+  /** The best mask for points, a box or an earlier mask. */
+  mask(picture: EncodedPicture, prompt: MaskPrompt, signal: AbortSignal): Promise<RefinableMask>;
 }

@@ -3,6 +3,7 @@
 import { question } from './draft.ts';
 import { download, stem, toPng } from './files.ts';
 import { h } from './dom.ts';
+import { pointFields } from './http_engine.ts';
 import { paint } from './palette.ts';
 import { corners, path, rings } from './rle.ts';
 import type { Reference, Sheet, Turn } from './state.ts';
@@ -138,11 +139,7 @@ export function curl(sheet: Sheet, turn: Turn, address: string): string {
       case 'box':
         return { type: 'box', box: input.box };
       case 'points':
-        return {
-          type: 'points',
-          points: input.points.map(({ x, y }) => [x, y]),
-          labels: input.points.map(({ on }) => (on ? 1 : 0)),
-        };
+        return { type: 'points', ...pointFields(input.points) };
       case 'picture': {
         const mask = input.mask && file(`reference-${i + 1}-mask.png`);
         return { type: 'picture', data: file(name ?? 'reference.png'), box: input.box, mask };

@@ -5,10 +5,13 @@ import {
   type EncodedPicture,
   type Engine,
   EngineError,
+  type MaskPrompt,
   type ModelInfo,
+  type Point,
   type Progress,
   type Question,
   type ReferenceInput,
+  type RefinableMask,
 } from './engine.ts';
 import { dataUrl } from './files.ts';
 
@@ -40,6 +43,7 @@ export class HttpEngine implements Engine {
       takes: model.anyref.takes,
       knows: model.anyref.knows,
       refines: model.anyref.refines,
+      speaks: model.anyref.speaks,
       address: this.base.href.replace(/\/$/, ''),
     };
   }
@@ -72,6 +76,22 @@ export class HttpEngine implements Engine {
       }
     }
     throw new EngineError('The server ended its answer early. Ask again.', 'ended');
+  }
+
+  async mask(
+    picture: EncodedPicture,
+    prompt: MaskPrompt,
+    signal: AbortSignal,
+  ): Promise<RefinableMask> {
+    const body = JSON.stringify({
+      picture: picture.id,
+      ...pointFields(prompt.points),
+      box: prompt.box,
+      low_res: prompt.lowRes,
+    });
+    const headers = { 'Content-Type': 'application/json' };
+    const made = await this.json('v1/masks', { method: 'POST', body, headers, signal });
+    return made.masks[0];
   }
 
   private async json(path: string, request: RequestInit): Promise<any> {
@@ -131,17 +151,22 @@ export async function requestBody(
   };
 }
 
+/** Points as the API takes them. */
+export function pointFields(points: Point[]): { points: number[][]; labels: number[] } {
+  return {
+    points: points.map(({ x, y }) => [x, y]),
+    labels: points.map(({ on }) => (on ? 1 : 0)),
+  };
+}
+
 async function reference(reference: ReferenceInput): Promise<object> {
   switch (reference.kind) {
     case 'text':
       return { type: 'text', text: reference.text };
     case 'box':
       return { type: 'box', box: reference.box };
-    case 'points': {
-      const points = reference.points.map(({ x, y }) => [x, y]);
-      const labels = reference.points.map(({ on }) => (on ? 1 : 0));
-      return { type: 'points', points, labels };
-    }
+    case 'points':
+      return { type: 'points', ...pointFields(reference.points) };
     case 'picture': {
       const mask = reference.mask && (await dataUrl(reference.mask));
       const data = await dataUrl(reference.file);

@@ -2,8 +2,8 @@
 
 import { Composer } from './composer.ts';
 import { announce, button, h, openDialog, toast } from './dom.ts';
-import { add, question } from './draft.ts';
-import { type Engine, EngineError, type ModelInfo } from './engine.ts';
+import { add, maskPrompt, question } from './draft.ts';
+import { type Answer, type Engine, EngineError, type ModelInfo, type Point, type RefinableMask } from './engine.ts';
 import * as exporting from './export.ts';
 import { choose, kindOf } from './files.ts';
 import { HttpEngine, TOKEN_NEEDED } from './http_engine.ts';
@@ -13,7 +13,7 @@ import { mark } from './reference_picture.ts';
 import { sceneButtons } from './scenes.ts';
 import { readable, record, wave } from './sound.ts';
 import { Stage, welcome } from './stage.ts';
-import { type Draft, type Example, type Sheet, Store, type Tool, type Turn, drawn, emptyDraft, fresh } from './state.ts';
+import { type Draft, type Example, type Sheet, Store, type Tool, type Turn, drawn, emptyDraft, fresh, outlined } from './state.ts';
 import { applyTheme, nextTheme } from './theme.ts';
 import { Turns } from './turns.ts';
 
@@ -36,7 +36,10 @@ async function open(file: File, examples: Example[] = []): Promise<void> {
     show(sheet);
     announce(`${sheet.name} is open.`);
     encode(sheet).catch(() => {});
-    composer.focus();
+    // On a touch screen it would bring up the keyboard.
+    if (matchMedia('(hover: hover)').matches) {
+      composer.focus();
+    }
   } catch (error) {
     complain(error);
   } finally {
@@ -153,11 +156,18 @@ async function answer(sheet: Sheet, turn: Turn, explain = false): Promise<void> 
       },
     };
     const { signal } = turn.stop;
+    const prompt = maskPrompt(turn.draft, model?.speaks ?? true);
     const given = await withPicture(sheet, (picture) =>
-      engine.answer(picture, asked, progress, signal),
+      prompt
+        ? engine.mask(picture, prompt, signal).then(pointed)
+        : engine.answer(picture, asked, progress, signal),
     );
     turn.answer = given;
     turn.masks = drawn(given);
+    if (prompt) {
+      turn.masks[0]!.points = prompt.points;
+      turn.masks[0]!.lowRes = (given.masks[0] as RefinableMask).low_res;
+    }
     turn.state = 'answered';
     turn.took = performance.now() - start;
     sheet.conversation = given.conversation ?? sheet.conversation;
@@ -180,6 +190,40 @@ async function answer(sheet: Sheet, turn: Turn, explain = false): Promise<void> 
         askToken();
       }
     }
+  }
+  store.changed();
+}
+
+/** The answer of a question without words. */
+function pointed(mask: RefinableMask): Answer {
+  return { text: '', parts: [], masks: [mask], left_out: 0, timing_ms: {} };
+}
+
+/** Adds a point to an answered mask. */
+async function refine(turn: Turn, index: number, point: Point): Promise<void> {
+  const sheet = store.current!;
+  const mask = turn.masks[index]!;
+  const points = [...mask.points, point];
+  // The answer's own mask is known by its box until a point has refined it.
+  const box = mask.lowRes || !mask.bitmap.pixels.includes(1) ? undefined : turn.answer!.masks[index]!.box;
+  const prompt = { points, box, lowRes: mask.lowRes };
+  const refined = { ...mask, points };
+  const shownFirst = turn.masks;
+  turn.masks = turn.masks.with(index, refined);
+  store.changed();
+  try {
+    const made = await withPicture(sheet, (picture) =>
+      engine.mask(picture, prompt, turn.stop.signal),
+    );
+    turn.masks = shownFirst;
+    store.remember(turn);
+    const { answer } = turn;
+    turn.answer = { ...answer!, masks: answer!.masks.with(index, made) };
+    turn.masks = shownFirst.with(index, { ...refined, ...outlined(made), lowRes: made.low_res });
+    announce(`The mask is refined by ${points.length === 1 ? '1 point' : `${points.length} points`}.`);
+  } catch (error) {
+    turn.masks = shownFirst;
+    complain(error);
   }
   store.changed();
 }
@@ -269,7 +313,10 @@ function showText(name: string, text: string): void {
   openDialog(`The ${name}`, h('div', { class: 'dialog-body' }, h('pre', {}, text)));
 }
 
-const stage = new Stage(store, { addPicture, refine: () => toast('This model does not refine masks.') });
+const stage = new Stage(store, {
+  addPicture,
+  refine: (turn, mask, point) => void refine(turn, mask, point),
+});
 const composer = new Composer(store, {
   ask: () => ask(),
   addReferencePicture: () => void addReferencePicture(),
@@ -369,7 +416,7 @@ async function connect(): Promise<void> {
     model = await engine.info();
     offline.hidden = true;
     badge.replaceChildren(h('b', {}, model.name), ` on ${model.backend}`);
-    composer.takes(model.takes, model.refines);
+    composer.takes(model.takes, model.speaks);
     welcomeNote.replaceChildren(note(model));
   } catch (error) {
     if (error instanceof EngineError && error.code === TOKEN_NEEDED) {

@@ -78,8 +78,13 @@ function example(task: Task): Example {
     const reference = task.references[number - 1];
     return reference?.box ? 'this box' : reference?.sound ? 'this sound' : 'this picture';
   });
+  const alone: Record<string, string> = {
+    'this picture': 'Find the thing in another picture',
+    'this sound': 'Find what makes a sound',
+    'this box': 'Describe what is in a box',
+  };
   return {
-    label: describe ? `Describe ${label}` : label.charAt(0).toUpperCase() + label.slice(1),
+    label: alone[label] ?? `Find ${label}`,
     kind: task.references.length > 1 || task.kind === 'mixed' ? 'points' : (KINDS[task.kind] ?? 'text'),
     make: async (): Promise<Draft> => ({
       ...emptyDraft(describe ? 'describe' : 'segment'),

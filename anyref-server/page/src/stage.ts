@@ -121,7 +121,9 @@ export class Stage {
     this.hint.textContent = {
       look: '',
       box: 'Drag from corner to corner. With the keyboard: arrow keys, and Enter at two corners.',
-      points: 'Click on the thing. A right click, or Alt and a click, says what is not part of it.',
+      points: store.shown?.masks.length && !sheet.draft.references.length
+        ? 'Click what the mask misses; a right click, or Alt and a click, takes away.'
+        : 'Click on the thing. A right click, or Alt and a click, says what is not part of it.',
     }[store.tool];
     this.layout();
   }
@@ -227,7 +229,15 @@ export class Stage {
     this.marks.style.setProperty('--unit', `${unit}`);
     const shown: [Reference[], boolean][] = [[sheet?.draft.references ?? [], false]];
     if (turn && !sheet?.draft.references.length) {
-      shown.push([turn.draft.references, true]);
+      const asked = turn.draft.references;
+      // Points of a mask are drawn with it.
+      const others = asked.map((one) =>
+        one.input.kind === 'points' && turn.masks[0]?.points.length
+          ? { ...one, input: { ...one.input, points: [] } }
+          : one,
+      );
+      shown.push([others, true]);
+      turn.masks.forEach(({ points, visible }) => visible && this.dots(points, unit));
     }
     for (const [references, past] of shown) {
       references.forEach((reference, i) => this.mark(reference, i, past, unit));
@@ -251,10 +261,14 @@ export class Stage {
       this.fixed.append(frame);
       this.fixed.append(label(x + 5 * unit, y + 16 * unit));
     } else if (input.kind === 'points') {
-      for (const { x, y, on } of input.points) {
-        const dot = svg('circle', { cx: x, cy: y, r: 6 * unit, class: on ? 'dot on' : 'dot off' });
-        this.fixed.append(dot);
-      }
+      this.dots(input.points, unit);
+    }
+  }
+
+  private dots(points: Point[], unit: number): void {
+    for (const { x, y, on } of points) {
+      const dot = svg('circle', { cx: x, cy: y, r: 6 * unit, class: on ? 'dot on' : 'dot off' });
+      this.fixed.append(dot);
     }
   }
 
@@ -307,7 +321,9 @@ export class Stage {
     const point = { x, y, on };
     const turn = store.shown;
     if (turn?.masks.length && !sheet.draft.references.length) {
-      this.actions.refine(turn, store.highlight ?? 0, point);
+      const under = this.maskAt(event);
+      const last = turn.masks.findLastIndex(({ points }) => points.length > 0);
+      this.actions.refine(turn, under ?? Math.max(0, last), point);
       return;
     }
     store.remember();

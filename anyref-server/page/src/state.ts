@@ -1,6 +1,6 @@
 // Pictures, questions and answers that the page holds.
 
-import type { Answer, EncodedPicture, Goal, Kind, ReferenceInput } from './engine.ts';
+import type { Answer, EncodedPicture, Goal, Kind, Mask, Point, ReferenceInput } from './engine.ts';
 import { type Bitmap, decode, rings, smooth } from './rle.ts';
 
 /** A reference with what is shown of it. */
@@ -29,6 +29,10 @@ export interface DrawnMask {
   /** Number among the colours. */
   colour: number;
   visible: boolean;
+  /** Points that refined it. */
+  points: Point[];
+  /** The mask as further points refine it. */
+  lowRes?: string;
 }
 
 /** A question that was asked. */
@@ -64,7 +68,15 @@ export interface Sheet {
   /** Questions to begin with. */
   examples: Example[];
   /** States that undo goes back to. */
-  past: { draft: Draft; turns: Turn[] }[];
+  past: Past[];
+}
+
+/** A state that undo goes back to. */
+export interface Past {
+  draft: Draft;
+  turns: Turn[];
+  /** Answer and masks of a turn before they were refined. */
+  refined?: { turn: Turn; answer: Answer; masks: DrawnMask[] };
 }
 
 /** A question to begin with. */
@@ -98,15 +110,23 @@ export function emptyDraft(goal: Goal = 'segment'): Draft {
 
 /** The masks of an answer, ready to be drawn. */
 export function drawn(answer: Answer): DrawnMask[] {
-  return answer.masks.map((mask, index) => {
-    const bitmap = decode(mask);
-    const outline = new Path2D();
-    for (const ring of rings(bitmap).map(smooth)) {
-      ring.forEach(([x, y], i) => (i ? outline.lineTo(x, y) : outline.moveTo(x, y)));
-      outline.closePath();
-    }
-    return { bitmap, outline, colour: index % COLOURS, visible: true };
-  });
+  return answer.masks.map((mask, index) => ({
+    ...outlined(mask),
+    colour: index % COLOURS,
+    visible: true,
+    points: [],
+  }));
+}
+
+/** Pixels and smooth outline of a mask. */
+export function outlined(mask: Mask): Pick<DrawnMask, 'bitmap' | 'outline'> {
+  const bitmap = decode(mask);
+  const outline = new Path2D();
+  for (const ring of rings(bitmap).map(smooth)) {
+    ring.forEach(([x, y], i) => (i ? outline.lineTo(x, y) : outline.moveTo(x, y)));
+    outline.closePath();
+  }
+  return { bitmap, outline };
 }
 
 /** Number of colours of masks and references in the style sheet. */
@@ -139,14 +159,19 @@ export class Store {
     return this.current?.turns.find(({ id }) => id === this.current?.shown);
   }
 
-  /** Remembers the present state, before it changes. */
-  remember(): void {
+  /** Remembers the present state, before it changes; of a turn that is refined its masks too. */
+  remember(refined?: Turn): void {
     const sheet = this.current;
     if (sheet) {
       const { draft, turns } = sheet;
       sheet.past.push({
         draft: { ...draft, references: [...draft.references] },
         turns: [...turns],
+        refined: refined?.answer && {
+          turn: refined,
+          answer: refined.answer,
+          masks: [...refined.masks],
+        },
       });
       sheet.past.splice(0, sheet.past.length - 100);
     }
@@ -160,6 +185,10 @@ export class Store {
       return false;
     }
     sheet.draft = before.draft;
+    if (before.refined) {
+      const { turn, answer, masks } = before.refined;
+      Object.assign(turn, { answer, masks });
+    }
     const gone = before.turns.filter((turn) => !sheet.turns.includes(turn));
     sheet.turns = [...sheet.turns, ...gone].sort((a, b) => a.id - b.id);
     this.changed();

@@ -180,7 +180,9 @@ export class Turns {
       return element;
     }
     const answer = turn.answer!;
-    body.append(this.sentence(turn, show));
+    if (answer.parts.length) {
+      body.append(this.sentence(turn, show));
+    }
     if (turn.masks.length) {
       body.append(this.masks(turn, show));
     }
@@ -201,7 +203,7 @@ export class Turns {
     }
     if (turn.masks.length) {
       row.append(menu('export', 'Export', actions.exports(turn)));
-      if (shown && !answer.explanations) {
+      if (shown && answer.parts.length && !answer.explanations) {
         row.append(button('explain', 'Explain', () => actions.explain(turn), { 'data-key': 'explain' }));
       }
     }
@@ -292,7 +294,7 @@ export class Turns {
           show();
         }
       };
-      const name = named ?? `mask ${i + 1}`;
+      const name = named ?? (turn.masks.length > 1 ? `mask ${i + 1}` : 'mask');
       const eye = button(drawn.visible ? 'eye' : 'hidden', `${drawn.visible ? 'Hide' : 'Show'} ${name}`, toggle, {
         bare: true,
         'data-key': `eye${i}`,
@@ -309,7 +311,7 @@ export class Turns {
         { 'data-mask': i, onmouseenter: light(true), onmouseleave: light(false) },
         h('i', { class: 'swatch' }),
         h('span', { class: 'name' }, name),
-        h('span', { class: 'quiet' }, `${share < 1 ? share.toFixed(1) : Math.round(share)} % of it`),
+        h('span', { class: 'quiet', title: 'Share of the picture' }, `${share < 1 ? share.toFixed(1) : Math.round(share)} % of it`),
         h('span', { class: 'score', title: 'The model’s own estimate of how well the mask fits' }, `${Math.round(100 * mask.score)} % sure`),
         eye,
       );
