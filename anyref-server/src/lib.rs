@@ -45,8 +45,10 @@ mod server;
 mod state;
 mod streaming;
 mod ticket;
+mod work;
 
+pub use engine_thread::LoadEngine;
 pub use error::{Error, Result};
 pub use openapi::openapi;
 pub use options::{Access, Limits, ServerOptions};
-pub use server::{LoadEngine, Server};
+pub use server::Server;

@@ -13,12 +13,12 @@ use utoipa::ToSchema;
 
 use crate::answers::{MaskFormat, MaskOutput, milliseconds};
 use crate::body::json;
-use crate::engine_thread::Work;
 use crate::media;
 use crate::problem::{Failure, Outcome, Problem};
 use crate::questions::{PictureInput, mask_points};
 use crate::queue::Client;
 use crate::state::{State, blocking};
+use crate::work::Work;
 
 /// A prompt for the mask of one thing: points, a box and an earlier mask in any combination.
 #[derive(Debug, Clone, Deserialize, ToSchema)]

@@ -14,7 +14,6 @@ use utoipa::ToSchema;
 
 use crate::answers::{AnswerOutput, MaskFormat, milliseconds};
 use crate::body::json;
-use crate::engine_thread::{Asked, Pieces, Work};
 use crate::media;
 use crate::pictures::PictureId;
 use crate::problem::{Failure, Outcome, Problem, picture_not_found};
@@ -22,6 +21,7 @@ use crate::questions::{Choice, QuestionInput, ReferenceInput, likeliest, mask_po
 use crate::queue::Client;
 use crate::state::{Found, State, blocking};
 use crate::streaming::{Event, stream};
+use crate::work::{Asked, Pieces, Work};
 
 /// A picture that was uploaded.
 #[derive(Debug, Serialize, ToSchema)]

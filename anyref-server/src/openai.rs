@@ -14,13 +14,13 @@ use utoipa::ToSchema;
 
 use crate::answers::{AnswerOutput, MaskFormat};
 use crate::body::json;
-use crate::engine_thread::{Asked, Pieces, Work};
 use crate::native::{check_fit, point};
 use crate::problem::{Failure, Outcome, Problem};
 use crate::questions::{Choice, FileInput, PictureInput, QuestionInput, ReferenceInput};
 use crate::queue::Client;
 use crate::state::{State, blocking};
 use crate::streaming::{Event, stream_with};
+use crate::work::{Asked, Pieces, Work};
 
 /// A request as OpenAI's clients send it.
 ///

@@ -9,13 +9,13 @@ use tokio::sync::oneshot;
 use tokio::time::timeout;
 
 use crate::conversations::Conversations;
-use crate::engine_thread::{Job, Reply, Work};
 use crate::fair_queue::FairQueue;
 use crate::metrics::Metrics;
 use crate::options::Limits;
 use crate::pictures::Pictures;
 use crate::problem::{Outcome, Problem};
 use crate::ticket::Stay;
+use crate::work::{Job, Reply, Work};
 
 /// Whoever asks: clients are served in turns.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

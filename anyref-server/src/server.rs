@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyref_core::{Engine, EngineInfo};
+use anyref_core::EngineInfo;
 use axum::body::Body;
 use axum::extract::Request;
 use hyper::body::Incoming;
@@ -23,7 +23,7 @@ use tower::ServiceExt;
 
 use crate::access::Rules;
 use crate::body::Uploads;
-use crate::engine_thread;
+use crate::engine_thread::{self, LoadEngine};
 use crate::error::Result;
 use crate::media::Decoding;
 use crate::metrics::Metrics;
@@ -31,9 +31,6 @@ use crate::options::ServerOptions;
 use crate::queue::{Client, Queue, Status};
 use crate::router::router;
 use crate::state::State;
-
-/// Loads the model, at the start and again after a failure.
-pub type LoadEngine = dyn Fn() -> anyref_core::Result<Box<dyn Engine>> + Send + Sync;
 
 /// A model behind a queue, and what answers requests to it.
 pub struct Server {

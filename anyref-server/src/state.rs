@@ -7,7 +7,6 @@ use anyref_core::EncodedPicture;
 use tokio::task::spawn_blocking;
 
 use crate::body::Uploads;
-use crate::engine_thread::Work;
 use crate::media::{self, Decoding};
 use crate::metrics::Metrics;
 use crate::options::ServerOptions;
@@ -15,6 +14,7 @@ use crate::pictures::PictureId;
 use crate::problem::{Outcome, Problem};
 use crate::questions::PictureInput;
 use crate::queue::{Client, Queue};
+use crate::work::Work;
 
 /// All that requests share.
 #[derive(Debug)]

@@ -12,7 +12,7 @@ use futures_util::stream;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
-use crate::engine_thread::Pieces;
+use crate::work::Pieces;
 
 /// An event.
 #[derive(Debug)]
