@@ -8,6 +8,8 @@ mod model;
 mod points;
 mod references;
 mod score;
+#[cfg(feature = "serve")]
+mod serve;
 mod sounds;
 #[cfg(feature = "train")]
 pub mod train;
@@ -27,6 +29,8 @@ pub use model::{AssembleArguments, InfoArguments, ModelsArguments};
 pub use points::PointArguments;
 pub use references::ReferenceArgument;
 pub use score::{CaptionPrograms, ScoreArguments};
+#[cfg(feature = "serve")]
+pub use serve::ServeArguments;
 pub use sounds::SoundsArguments;
 
 /// Point at things in pictures by text, box, picture or sound; get a sentence and masks.
@@ -124,6 +128,9 @@ pub enum Command {
     Describe(DescribeArguments),
     /// Several turns about one picture; references come in by /box, /image and /audio
     Chat(ChatArguments),
+    /// A page to point with the mouse, and an API, on this machine
+    #[cfg(feature = "serve")]
+    Serve(ServeArguments),
     /// Accuracy on a benchmark; run it again to go on
     Eval(EvalArguments),
     /// Score predictions of any system, with intervals, and compare two systems

@@ -56,15 +56,24 @@ pub fn hearing(common: &Common) -> Option<AudioPreprocessorConfig> {
 /// Loads the model that the command line asks for onto its backend.
 pub fn engine(common: &Common) -> Result<Box<dyn Engine>> {
     check(common)?;
-    named(common, || {
-        load_engine(&EngineOptions {
-            backend: common.backend,
-            device: common.device,
-            model: source(common)?,
-            companions: companions(common)?,
-            weights: weights(common),
-            answers: answers(common),
-        })
+    named(common, || load_engine(&engine_options(common)?))
+}
+
+/// What [`engine`] loads, for programs that load it again.
+#[cfg(feature = "serve")]
+pub fn options(common: &Common) -> Result<EngineOptions> {
+    check(common)?;
+    named(common, || engine_options(common))
+}
+
+fn engine_options(common: &Common) -> anyref_core::Result<EngineOptions> {
+    Ok(EngineOptions {
+        backend: common.backend,
+        device: common.device,
+        model: source(common)?,
+        companions: companions(common)?,
+        weights: weights(common),
+        answers: answers(common),
     })
 }
 

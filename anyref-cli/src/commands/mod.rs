@@ -13,6 +13,8 @@ mod refinement;
 mod score;
 mod segment;
 mod segment_all;
+#[cfg(feature = "serve")]
+mod serve;
 mod sounds;
 mod tensors;
 #[cfg(feature = "train")]
@@ -38,6 +40,8 @@ pub fn run(common: &Common, command: &Command) -> Result<()> {
         Command::Info(arguments) if arguments.devices => info::devices(),
         Command::Models(arguments) => models::run(arguments),
         Command::Score(arguments) => score::run(common, arguments),
+        #[cfg(feature = "serve")]
+        Command::Serve(arguments) => serve::run(common, arguments),
         #[cfg(feature = "train")]
         Command::Training(command) => train::run(common, command),
         Command::Eval(arguments) => on_device(common, Generic::Eval(arguments)),

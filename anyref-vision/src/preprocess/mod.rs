@@ -8,7 +8,7 @@ mod resample;
 mod sam;
 
 pub use clip::{ClipPreprocessor, ClipResize};
-pub use open::{MAX_PIXELS, MAX_SIDE, decode_image, open_image, open_mask};
+pub use open::{MAX_PIXELS, MAX_SIDE, decode_image, decode_mask, open_image, open_mask};
 pub use pixels::PixelValues;
 pub use resample::{Filter, resize};
 pub use sam::{SamPixels, SamPreprocessor};

@@ -39,6 +39,15 @@ pub fn open_mask(path: impl AsRef<Path>) -> Result<GrayImage> {
     Ok(DynamicImage::ImageRgb8(image).into_luma8())
 }
 
+/// Decodes a mask as [`open_mask`] reads one; `name` appears in errors only.
+///
+/// # Errors
+/// As [`decode_image`].
+pub fn decode_mask(bytes: &[u8], name: &str) -> Result<GrayImage> {
+    let image = decode(bytes, name, BLACK)?;
+    Ok(DynamicImage::ImageRgb8(image).into_luma8())
+}
+
 /// Reads a picture file, transparency over `ground`.
 fn open(path: &Path, ground: u8) -> Result<RgbImage> {
     let name = path.display().to_string();

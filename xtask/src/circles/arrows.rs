@@ -15,7 +15,7 @@ const ORDER: [&[&str]; 8] = [
     &["anyref-core"],
     &["anyref-data"],
     &["anyref-eval"],
-    &["anyref-train"],
+    &["anyref-train", "anyref-server"],
     &["anyref-cli"],
 ];
 /// Development tasks start programs and import no crate of the workspace.

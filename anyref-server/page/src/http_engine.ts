@@ -1,0 +1,217 @@
+// The engine of `anyref serve`, over HTTP.
+
+import {
+  type Answer,
+  type EncodedPicture,
+  type Engine,
+  EngineError,
+  type MaskPrompt,
+  type ModelInfo,
+  type Point,
+  type Progress,
+  type Question,
+  type ReferenceInput,
+  type RefinableMask,
+} from './engine.ts';
+import { dataUrl } from './files.ts';
+
+const TOKEN = 'anyref-token';
+
+/** Error whose cure is a token. */
+export const TOKEN_NEEDED = 'token';
+
+export class HttpEngine implements Engine {
+  /** Of the page itself, so that it works below any path. */
+  constructor(private readonly base = new URL('.', document.baseURI)) {
+    const given = /^#token=(.+)$/.exec(location.hash);
+    if (given?.[1]) {
+      this.useToken(decodeURIComponent(given[1]));
+      history.replaceState(null, '', location.pathname + location.search);
+    }
+  }
+
+  useToken(token: string): void {
+    sessionStorage.setItem(TOKEN, token);
+  }
+
+  async info(): Promise<ModelInfo> {
+    const list = await this.json('v1/models', { method: 'GET' });
+    const model = list.data[0];
+    return {
+      name: model.id,
+      backend: model.anyref.backend,
+      takes: model.anyref.takes,
+      knows: model.anyref.knows,
+      refines: model.anyref.refines,
+      speaks: model.anyref.speaks,
+      address: this.base.href.replace(/\/$/, ''),
+    };
+  }
+
+  async encode(file: Blob, signal: AbortSignal): Promise<EncodedPicture> {
+    const type = file.type || 'application/octet-stream';
+    const headers = { 'Content-Type': type };
+    const made = await this.json('v1/pictures', { method: 'POST', body: file, headers, signal });
+    return { id: made.id, encoding: made.timing_ms.image };
+  }
+
+  async answer(
+    picture: EncodedPicture,
+    question: Question,
+    progress: Progress,
+    signal: AbortSignal,
+  ): Promise<Answer> {
+    const body = JSON.stringify(await requestBody(picture.id, question, true));
+    const headers = { 'Content-Type': 'application/json' };
+    const path = `v1/${question.goal}`;
+    const response = await this.send(path, { method: 'POST', body, headers, signal });
+    for await (const { event, data } of events(response, signal)) {
+      const content = JSON.parse(data);
+      if (event === 'text') {
+        progress.text?.(content.text);
+      } else if (event === 'final') {
+        return content;
+      } else if (event === 'error') {
+        throw new EngineError(content.error.message, content.error.code);
+      }
+    }
+    throw new EngineError('The server ended its answer early. Ask again.', 'ended');
+  }
+
+  async mask(
+    picture: EncodedPicture,
+    prompt: MaskPrompt,
+    signal: AbortSignal,
+  ): Promise<RefinableMask> {
+    const body = JSON.stringify({
+      picture: picture.id,
+      ...pointFields(prompt.points),
+      box: prompt.box,
+      low_res: prompt.lowRes,
+    });
+    const headers = { 'Content-Type': 'application/json' };
+    const made = await this.json('v1/masks', { method: 'POST', body, headers, signal });
+    return made.masks[0];
+  }
+
+  private async json(path: string, request: RequestInit): Promise<any> {
+    return (await this.send(path, request)).json();
+  }
+
+  private async send(path: string, request: RequestInit): Promise<Response> {
+    const headers = new Headers(request.headers);
+    const token = sessionStorage.getItem(TOKEN);
+    if (token) {
+      headers.set('Authorization', `Bearer ${token}`);
+    }
+    let response: Response;
+    try {
+      response = await fetch(new URL(path, this.base), { ...request, headers });
+    } catch (error) {
+      if (request.signal?.aborted) {
+        throw error;
+      }
+      const help = 'The server does not answer. Check that “anyref serve” still runs, then try again.';
+      throw new EngineError(help, 'offline');
+    }
+    if (response.ok) {
+      return response;
+    }
+    throw await failure(response);
+  }
+}
+
+async function failure(response: Response): Promise<EngineError> {
+  const after = Number(response.headers.get('Retry-After')) || undefined;
+  if (response.status === 401) {
+    return new EngineError('This server asks for its token.', TOKEN_NEEDED);
+  }
+  try {
+    const { error } = await response.json();
+    return new EngineError(error.message, error.code, after);
+  } catch {
+    const text = `The server answered ${response.status} without a reason. Try again, or see its log.`;
+    return new EngineError(text, 'unknown', after);
+  }
+}
+
+/** The JSON of a question, as the API takes it. */
+export async function requestBody(
+  picture: string,
+  question: Question,
+  stream: boolean,
+): Promise<object> {
+  return {
+    picture,
+    question: question.text,
+    references: await Promise.all(question.references.map(reference)),
+    conversation: question.conversation,
+    explain: question.explain || undefined,
+    stream: stream || undefined,
+  };
+}
+
+/** Points as the API takes them. */
+export function pointFields(points: Point[]): { points: number[][]; labels: number[] } {
+  return {
+    points: points.map(({ x, y }) => [x, y]),
+    labels: points.map(({ on }) => (on ? 1 : 0)),
+  };
+}
+
+async function reference(reference: ReferenceInput): Promise<object> {
+  switch (reference.kind) {
+    case 'text':
+      return { type: 'text', text: reference.text };
+    case 'box':
+      return { type: 'box', box: reference.box };
+    case 'points':
+      return { type: 'points', ...pointFields(reference.points) };
+    case 'picture': {
+      const mask = reference.mask && (await dataUrl(reference.mask));
+      const data = await dataUrl(reference.file);
+      return { type: 'picture', data, box: reference.box, mask };
+    }
+    case 'sound':
+      return { type: 'sound', data: await dataUrl(reference.file) };
+  }
+}
+
+/** Server-sent events of a response. */
+async function* events(
+  response: Response,
+  signal: AbortSignal,
+): AsyncGenerator<{ event: string; data: string }> {
+  const reader = response.body!.getReader();
+  const decoder = new TextDecoder();
+  let buffer = '';
+  try {
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) {
+        return;
+      }
+      buffer += decoder.decode(value, { stream: true });
+      for (let end = buffer.indexOf('\n\n'); end >= 0; end = buffer.indexOf('\n\n')) {
+        const lines = buffer.slice(0, end).split('\n');
+        buffer = buffer.slice(end + 2);
+        const field = (name: string) =>
+          lines
+            .filter((line) => line.startsWith(`${name}:`))
+            .map((line) => line.slice(name.length + 1).replace(/^ /, ''))
+            .join('\n');
+        const data = field('data');
+        if (data) {
+          yield { event: field('event'), data };
+        }
+      }
+    }
+  } catch (error) {
+    if (signal.aborted) {
+      throw error;
+    }
+    throw new EngineError('The connection to the server broke. Ask again.', 'offline');
+  } finally {
+    reader.cancel().catch(() => {});
+  }
+}

@@ -1,0 +1,197 @@
+// Pictures, questions and answers that the page holds.
+
+import type { Answer, EncodedPicture, Goal, Kind, Mask, Point, ReferenceInput } from './engine.ts';
+import { type Bitmap, decode, rings, smooth } from './rle.ts';
+
+/** A reference with what is shown of it. */
+export interface Reference {
+  id: number;
+  input: ReferenceInput;
+  /** File name, for commands. */
+  name?: string;
+  /** Address of a small picture. */
+  thumbnail?: string;
+  /** Loudness over time, 0 to 1. */
+  wave?: number[];
+}
+
+/** A question that is being written. */
+export interface Draft {
+  goal: Goal;
+  text: string;
+  references: Reference[];
+}
+
+/** A mask as it is drawn. */
+export interface DrawnMask {
+  bitmap: Bitmap;
+  outline: Path2D;
+  /** Number among the colours. */
+  colour: number;
+  visible: boolean;
+  /** Points that refined it. */
+  points: Point[];
+  /** The mask as further points refine it. */
+  lowRes?: string;
+}
+
+/** A question that was asked. */
+export interface Turn {
+  id: number;
+  draft: Draft;
+  state: 'waiting' | 'answered' | 'failed' | 'stopped';
+  /** Words so far. */
+  words: string;
+  answer?: Answer;
+  masks: DrawnMask[];
+  error?: { message: string; code: string };
+  stop: AbortController;
+  /** Milliseconds from asking to the answer, as the page sees it. */
+  took?: number;
+}
+
+/** A picture with everything asked about it. */
+export interface Sheet {
+  id: number;
+  name: string;
+  file: Blob;
+  url: string;
+  image: HTMLImageElement;
+  width: number;
+  height: number;
+  encoded?: Promise<EncodedPicture>;
+  turns: Turn[];
+  draft: Draft;
+  /** Number of the turn whose masks are shown. */
+  shown?: number;
+  conversation?: string;
+  /** Questions to begin with. */
+  examples: Example[];
+  /** States that undo goes back to. */
+  past: Past[];
+}
+
+/** A state that undo goes back to. */
+export interface Past {
+  draft: Draft;
+  turns: Turn[];
+  /** Answer and masks of a turn before they were refined. */
+  refined?: { turn: Turn; answer: Answer; masks: DrawnMask[] };
+}
+
+/** A question to begin with. */
+export interface Example {
+  label: string;
+  kind: Kind;
+  make(): Promise<Draft>;
+}
+
+/** How masks are shown. */
+export interface View {
+  opacity: number;
+  outline: boolean;
+  cutOut: boolean;
+}
+
+/** What a pointer on the picture does. */
+export type Tool = 'look' | 'box' | 'points';
+
+let last = 0;
+
+/** A number that nothing else has. */
+export function fresh(): number {
+  return ++last;
+}
+
+/** A question without anything. */
+export function emptyDraft(goal: Goal = 'segment'): Draft {
+  return { goal, text: '', references: [] };
+}
+
+/** The masks of an answer, ready to be drawn. */
+export function drawn(answer: Answer): DrawnMask[] {
+  return answer.masks.map((mask, index) => ({
+    ...outlined(mask),
+    colour: index % COLOURS,
+    visible: true,
+    points: [],
+  }));
+}
+
+/** Pixels and smooth outline of a mask. */
+export function outlined(mask: Mask): Pick<DrawnMask, 'bitmap' | 'outline'> {
+  const bitmap = decode(mask);
+  const outline = new Path2D();
+  for (const ring of rings(bitmap).map(smooth)) {
+    ring.forEach(([x, y], i) => (i ? outline.lineTo(x, y) : outline.moveTo(x, y)));
+    outline.closePath();
+  }
+  return { bitmap, outline };
+}
+
+/** Number of colours of masks and references in the style sheet. */
+export const COLOURS = 6;
+
+/** The state of the whole page, and whoever wants to know of its changes. */
+export class Store {
+  sheets: Sheet[] = [];
+  current?: Sheet;
+  view: View = { opacity: 0.5, outline: true, cutOut: false };
+  tool: Tool = 'look';
+  /** Whether points lie on the thing; a right click or Alt says the contrary. */
+  pointsOn = true;
+  /** Number of the mask that is pointed at, of the turn that is shown. */
+  highlight?: number;
+  /** Number of the explanation that is drawn over the picture. */
+  heat?: number;
+  private listeners: (() => void)[] = [];
+
+  onChange(listener: () => void): void {
+    this.listeners.push(listener);
+  }
+
+  changed(): void {
+    this.listeners.forEach((listener) => listener());
+  }
+
+  /** The turn whose masks are shown. */
+  get shown(): Turn | undefined {
+    return this.current?.turns.find(({ id }) => id === this.current?.shown);
+  }
+
+  /** Remembers the present state, before it changes; of a turn that is refined its masks too. */
+  remember(refined?: Turn): void {
+    const sheet = this.current;
+    if (sheet) {
+      const { draft, turns } = sheet;
+      sheet.past.push({
+        draft: { ...draft, references: [...draft.references] },
+        turns: [...turns],
+        refined: refined?.answer && {
+          turn: refined,
+          answer: refined.answer,
+          masks: [...refined.masks],
+        },
+      });
+      sheet.past.splice(0, sheet.past.length - 100);
+    }
+  }
+
+  /** Goes back to the state before the last change. Answers that came since are kept. */
+  undo(): boolean {
+    const sheet = this.current;
+    const before = sheet?.past.pop();
+    if (!sheet || !before) {
+      return false;
+    }
+    sheet.draft = before.draft;
+    if (before.refined) {
+      const { turn, answer, masks } = before.refined;
+      Object.assign(turn, { answer, masks });
+    }
+    const gone = before.turns.filter((turn) => !sheet.turns.includes(turn));
+    sheet.turns = [...sheet.turns, ...gone].sort((a, b) => a.id - b.id);
+    this.changed();
+    return true;
+  }
+}

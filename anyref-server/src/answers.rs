@@ -1,0 +1,327 @@
+//! Answers as they are written.
+
+use std::io::Cursor;
+use std::time::Duration;
+
+use anyref_core::{Answer, Explanation, Mask, SpecialTokens, Timing};
+use image::ImageFormat;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::media::data_url;
+use crate::rings::rings;
+
+/// How masks are written.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MaskFormat {
+    /// COCO's compressed run lengths, which `pycocotools` reads.
+    #[default]
+    Rle,
+    /// An 8-bit PNG as a `data:` URL, 0 or 255, in the picture's size.
+    Png,
+    /// Rings around the mask, to be filled by even-odd.
+    Polygons,
+    /// No masks.
+    None,
+}
+
+/// An answer.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct AnswerOutput {
+    /// Name of the model.
+    pub model: String,
+    /// The sentence.
+    pub text: String,
+    /// The sentence in parts, each with the number of the mask that belongs to it.
+    pub parts: Vec<PartOutput>,
+    /// The masks, in the order in which the sentence names them.
+    pub masks: Vec<MaskOutput>,
+    /// Number of masks that are left out, since the model is too unsure of them.
+    pub left_out: usize,
+    /// Where the time went.
+    pub timing_ms: TimingOutput,
+    /// Identifier of the conversation, for the next turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<String>,
+    /// For each mask, where the model looked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub explanations: Option<Vec<ExplanationOutput>>,
+}
+
+/// Words of a sentence.
+#[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
+pub struct PartOutput {
+    /// The words, with the blanks around them.
+    pub text: String,
+    /// Number of the mask that belongs to them, from 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub mask: Option<usize>,
+}
+
+/// A mask.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct MaskOutput {
+    /// Height and width.
+    pub size: [usize; 2],
+    /// COCO's compressed run lengths, where `masks` is `rle`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub counts: Option<String>,
+    /// A PNG as a `data:` URL, where `masks` is `png`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub png: Option<String>,
+    /// Rings as `x, y, x, y …` along the edges of pixels, filled by even-odd, where `masks` is
+    /// `polygons`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub polygons: Option<Vec<Vec<u32>>>,
+    /// Number of pixels.
+    pub area: u64,
+    /// `x0, y0, x1, y1` in pixels, right and bottom exclusive.
+    #[serde(rename = "box")]
+    pub bounds: [u32; 4],
+    /// The model's estimate of the IoU, 0 to 1.
+    pub score: f32,
+}
+
+/// Milliseconds of an answer's parts.
+#[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
+pub struct TimingOutput {
+    /// Encoding the picture; 0 where it was encoded before.
+    pub image: f64,
+    /// Encoding sounds.
+    pub audio: f64,
+    /// Encoding other references and building the prompt.
+    pub prompt: f64,
+    /// Generating the sentence.
+    pub generate: f64,
+    /// Decoding masks.
+    pub decode: f64,
+    /// Waiting, and all else on the server.
+    pub queue: f64,
+    /// From the request to the answer.
+    pub total: f64,
+}
+
+/// Where the model looked for a mask: shares of its attention, which sum to 1.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct ExplanationOutput {
+    /// Patches along one side of the picture.
+    pub side: usize,
+    /// Share of each patch, row by row.
+    pub patches: Vec<f32>,
+    /// Share of all patches.
+    pub picture: f32,
+    /// Words that were read, with their shares.
+    pub words: Vec<WordOutput>,
+    /// Shares of the references that are not text, in the order of the question.
+    pub references: Vec<f32>,
+    /// The mask without refocusing.
+    pub before: MaskOutput,
+}
+
+/// A word that was read.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct WordOutput {
+    /// The token as text.
+    pub text: String,
+    /// Share of the attention.
+    pub attention: f32,
+    /// Part in the refocusing correction.
+    pub refocus: f32,
+}
+
+impl AnswerOutput {
+    /// Writes an answer. PNG and polygons take time.
+    pub(crate) fn new(
+        model: &str,
+        answer: &Answer,
+        format: MaskFormat,
+        image: Duration,
+        total: Duration,
+    ) -> Self {
+        Self {
+            model: model.to_owned(),
+            text: answer.text.clone(),
+            parts: parts(answer),
+            masks: answer
+                .masks
+                .iter()
+                .filter_map(|mask| MaskOutput::new(mask, format))
+                .collect(),
+            left_out: answer.doubtful,
+            timing_ms: TimingOutput::new(&answer.timing, image, total),
+            conversation: None,
+            explanations: None,
+        }
+    }
+
+    /// Adds the attention behind the masks.
+    pub(crate) fn explained(mut self, explanations: &[Explanation], format: MaskFormat) -> Self {
+        let format = match format {
+            MaskFormat::None => MaskFormat::Rle,
+            format => format,
+        };
+        let written = explanations.iter().filter_map(|one| {
+            Some(ExplanationOutput {
+                side: one.side,
+                patches: one.patches.clone(),
+                picture: one.picture(),
+                words: one
+                    .words
+                    .iter()
+                    .map(|word| WordOutput {
+                        text: word.text.clone(),
+                        attention: word.attention,
+                        refocus: word.refocus,
+                    })
+                    .collect(),
+                references: one.references.clone(),
+                before: MaskOutput::new(&one.before, format)?,
+            })
+        });
+        self.explanations = Some(written.collect());
+        self
+    }
+}
+
+impl MaskOutput {
+    pub(crate) fn new(mask: &Mask, format: MaskFormat) -> Option<Self> {
+        let mut written = Self {
+            size: mask.rle.size(),
+            counts: None,
+            png: None,
+            polygons: None,
+            area: mask.area(),
+            bounds: mask.bounding_box(),
+            score: mask.score,
+        };
+        match format {
+            MaskFormat::None => return None,
+            MaskFormat::Rle => written.counts = Some(mask.rle.to_compressed()),
+            MaskFormat::Polygons => written.polygons = Some(rings(&mask.rle)),
+            MaskFormat::Png => {
+                let mut file = Cursor::new(Vec::new());
+                mask.to_image().write_to(&mut file, ImageFormat::Png).ok()?;
+                written.png = Some(data_url("image/png", file.get_ref()));
+            }
+        }
+        Some(written)
+    }
+}
+
+impl TimingOutput {
+    fn new(timing: &Timing, image: Duration, total: Duration) -> Self {
+        let computed = timing.audio + timing.prompt + timing.generate + timing.decode + image;
+        Self {
+            image: milliseconds(image),
+            audio: milliseconds(timing.audio),
+            prompt: milliseconds(timing.prompt),
+            generate: milliseconds(timing.generate),
+            decode: milliseconds(timing.decode),
+            queue: milliseconds(total.saturating_sub(computed)),
+            total: milliseconds(total),
+        }
+    }
+}
+
+/// Milliseconds with three decimals.
+pub(crate) fn milliseconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1e6).round() / 1e3
+}
+
+/// The sentence in parts. Where masks are left out it is not known which, so that no words have
+/// any; a sentence that does not point, with one mask of what it describes, has that.
+fn parts(answer: &Answer) -> Vec<PartOutput> {
+    let plain = |mask| {
+        vec![PartOutput {
+            text: answer.text.clone(),
+            mask,
+        }]
+    };
+    let mut pieces: Vec<&str> = answer.raw.split(SpecialTokens::OBJECT).collect();
+    let rest = pieces.pop().unwrap_or_default();
+    if pieces.is_empty() && answer.masks.len() == 1 {
+        let words = answer.text.trim_end_matches('.');
+        let mut parts = vec![PartOutput {
+            text: words.to_owned(),
+            mask: Some(0),
+        }];
+        push(&mut parts, &answer.text[words.len()..], None);
+        return parts;
+    }
+    if pieces.len() != answer.masks.len() || answer.doubtful > 0 {
+        return plain(None);
+    }
+    let mut parts = Vec::new();
+    for (mask, piece) in pieces.into_iter().enumerate() {
+        let words = piece.trim_start_matches([' ', ',', ';', '.']);
+        let words = words.strip_prefix("and ").unwrap_or(words);
+        push(&mut parts, &piece[..piece.len() - words.len()], None);
+        push(&mut parts, words.trim_end(), Some(mask));
+    }
+    push(&mut parts, rest, None);
+    let whole: String = parts.iter().map(|part| part.text.as_str()).collect();
+    match whole == answer.text {
+        true => parts,
+        false => plain(None),
+    }
+}
+
+fn push(parts: &mut Vec<PartOutput>, text: &str, mask: Option<usize>) {
+    if !text.is_empty() {
+        let text = text.to_owned();
+        parts.push(PartOutput { text, mask });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use anyref_decoder::rle::Rle;
+
+    fn answer(raw: &str, text: &str, masks: usize, doubtful: usize) -> Answer {
+        let rle = Rle::from_mask(&[true], [1, 1]).unwrap();
+        Answer {
+            text: text.into(),
+            raw: raw.into(),
+            masks: vec![Mask { rle, score: 0.5 }; masks],
+            doubtful,
+            timing: Timing::default(),
+        }
+    }
+
+    fn tied(answer: &Answer) -> Vec<(String, Option<usize>)> {
+        parts(answer)
+            .into_iter()
+            .map(|part| (part.text, part.mask))
+            .collect()
+    }
+
+    #[test]
+    fn words_have_the_masks_that_follow_them() {
+        let raw = "the cat<obj>, the dog <obj> and a mug<obj>.";
+        let found = tied(&answer(raw, "the cat, the dog and a mug.", 3, 0));
+        let expected = [
+            ("the cat", Some(0)),
+            (", ", None),
+            ("the dog", Some(1)),
+            (" and ", None),
+            ("a mug", Some(2)),
+            (".", None),
+        ];
+        assert_eq!(found, expected.map(|(text, mask)| (text.to_owned(), mask)));
+    }
+
+    #[test]
+    fn words_have_no_mask_where_it_is_not_known_which() {
+        let unsure = answer("a cat<obj>, a dog<obj>.", "a cat, a dog.", 1, 1);
+        assert_eq!(tied(&unsure), [("a cat, a dog.".to_owned(), None)]);
+        let described = answer("a cat.", "a cat.", 1, 0);
+        assert_eq!(
+            tied(&described),
+            [("a cat".to_owned(), Some(0)), (".".to_owned(), None)]
+        );
+        let absent = answer("no cat.", "no cat.", 0, 0);
+        assert_eq!(tied(&absent), [("no cat.".to_owned(), None)]);
+    }
+}

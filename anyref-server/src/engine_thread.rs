@@ -1,0 +1,280 @@
+//! The thread that the model computes on: takes work from the queue, answers what waits together,
+//! and starts the model again when it failed.
+
+use std::ops::ControlFlow;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyref_core::{Answer, Dialogue, EncodedPicture, Engine, Error, Goal, Prompt, Request};
+use image::RgbImage;
+use tokio::runtime::Handle;
+
+use crate::problem::{Outcome, Problem};
+use crate::queue::{Queue, Status};
+use crate::ticket::{Running, Ticket};
+use crate::work::{Asked, Job, Pieces, Reply, Work};
+
+/// Longest time between two tries to start a failed model.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Loads the model, at the start and again after a failure.
+pub type LoadEngine = dyn Fn() -> anyref_core::Result<Box<dyn Engine>> + Send + Sync;
+
+/// Runs until the queue is closed. The engine is created and dropped here.
+pub(crate) fn run(
+    queue: &Arc<Queue>,
+    mut engine: Box<dyn Engine>,
+    load: &LoadEngine,
+    runtime: &Handle,
+) {
+    while let Some(jobs) = queue.next_batch() {
+        let failed = catch_unwind(AssertUnwindSafe(|| compute(&*engine, jobs, queue, runtime)));
+        let failed = match failed {
+            Ok(failed) => failed,
+            Err(_) => {
+                // The jobs are gone, which their clients see as a failed engine.
+                log::error!("a fault in the model, which is started again");
+                true
+            }
+        };
+        if failed || engine.check().is_err() {
+            queue.set_status(Status::Restarting);
+            queue.metrics.restarts.inc();
+            queue.fail_all();
+            drop(engine);
+            match restart(queue, load) {
+                Some(started) => engine = started,
+                None => return,
+            }
+        }
+    }
+}
+
+/// Starts the model again; none when the server ends meanwhile.
+fn restart(queue: &Arc<Queue>, load: &LoadEngine) -> Option<Box<dyn Engine>> {
+    let mut pause = Duration::from_millis(250);
+    loop {
+        match catch_unwind(AssertUnwindSafe(|| load())) {
+            Ok(Ok(engine)) => {
+                queue.started(engine.info());
+                log::info!("the model is started again");
+                return Some(engine);
+            }
+            Ok(Err(error)) => log::error!("the model does not start: {error}"),
+            Err(_) => log::error!("a fault while the model starts"),
+        }
+        if queue.closed_within(pause) {
+            return None;
+        }
+        pause = LONGEST_PAUSE.min(pause * 2);
+    }
+}
+
+/// Computes a batch; whether the engine failed.
+fn compute(engine: &dyn Engine, jobs: Vec<Job>, queue: &Queue, runtime: &Handle) -> bool {
+    let mut failed = false;
+    let (mut pictures, mut questions) = (Vec::new(), Vec::new());
+    let mut single = Vec::new();
+    for job in jobs {
+        if job.ticket.is_gone() {
+            queue.metrics.left.inc();
+            continue;
+        }
+        queue.metrics.waited(job.since.elapsed());
+        match job.work {
+            Work::Encode(image, reply) => pictures.push((image, reply)),
+            Work::Ask(asked, reply) => questions.push((*asked, job.ticket, reply)),
+            Work::Explain(..) | Work::Masks(..) | Work::Chat(..) => {
+                single.push((job.work, job.ticket))
+            }
+        }
+    }
+    if !pictures.is_empty() {
+        failed |= encode(engine, pictures, queue, runtime);
+    }
+    if !questions.is_empty() {
+        queue.metrics.batch(questions.len());
+        failed |= answer(engine, questions, queue, runtime);
+    }
+    for (work, ticket) in single {
+        failed |= match work {
+            Work::Explain(picture, prompt, reply) => {
+                let running = Running::start(&[ticket]);
+                let explained = engine.explain_async(&picture, &prompt, &running.cancel);
+                send(reply, runtime.block_on(explained))
+            }
+            Work::Masks(picture, prompt, multimask, reply) => {
+                let prompts = [prompt];
+                let predicted = engine.prompt_masks_async(&picture, &prompts, multimask);
+                let predicted = runtime.block_on(predicted);
+                send(reply, predicted.map(|mut predicted| predicted.remove(0)))
+            }
+            Work::Chat(dialogue, prompt, pieces, reply) => {
+                chat(engine, *dialogue, prompt, pieces, &ticket, reply, runtime)
+            }
+            Work::Encode(..) | Work::Ask(..) => false,
+        };
+    }
+    failed
+}
+
+/// Sends a result; whether the engine failed.
+fn send<T>(reply: Reply<T>, result: Result<T, Error>) -> bool {
+    let failed = matches!(result, Err(Error::Device(_)));
+    // Who does not wait any more needs no result.
+    let _ = reply.send(result.map_err(Problem::from));
+    failed
+}
+
+fn encode(
+    engine: &dyn Engine,
+    pictures: Vec<(RgbImage, Reply<EncodedPicture>)>,
+    queue: &Queue,
+    runtime: &Handle,
+) -> bool {
+    let (images, replies): (Vec<_>, Vec<_>) = pictures.into_iter().unzip();
+    let all: Vec<&RgbImage> = images.iter().collect();
+    let start = Instant::now();
+    match runtime.block_on(engine.encode_async(&all)) {
+        Ok(encoded) => {
+            queue.metrics.part("image", start.elapsed());
+            for (reply, picture) in replies.into_iter().zip(encoded) {
+                let _ = reply.send(Ok(picture));
+            }
+            false
+        }
+        Err(error) => {
+            let failed = matches!(error, Error::Device(_));
+            let problem = Problem::from(error);
+            for reply in replies {
+                let _ = reply.send(Err(problem.clone()));
+            }
+            failed
+        }
+    }
+}
+
+fn answer(
+    engine: &dyn Engine,
+    questions: Vec<(Asked, Ticket, Reply<Answer>)>,
+    queue: &Queue,
+    runtime: &Handle,
+) -> bool {
+    let tickets: Vec<Ticket> = questions
+        .iter()
+        .map(|(_, ticket, _)| ticket.clone())
+        .collect();
+    let running = Running::start(&tickets);
+    let mut written = vec![0; questions.len()];
+    let mut on_text = |number: usize, text: &str| {
+        let (asked, ticket, _) = &questions[number];
+        written[number] += 1;
+        let heard = asked
+            .pieces
+            .as_ref()
+            .is_none_or(|pieces| pieces.send(text.to_owned()).is_ok());
+        let full = asked
+            .most_pieces
+            .is_some_and(|most| written[number] >= most);
+        match ticket.is_gone() || !heard || full {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    };
+    let requests: Vec<Request<'_>> = questions
+        .iter()
+        .map(|(asked, ..)| Request {
+            picture: &asked.picture,
+            prompt: &asked.prompt,
+            goal: asked.goal,
+        })
+        .collect();
+    let mut answers =
+        runtime.block_on(engine.answer_async(&requests, &mut on_text, &running.cancel));
+    drop(requests);
+    locate(engine, &questions, &mut answers, &running, runtime);
+    let mut failed = false;
+    for ((_, ticket, reply), answer) in questions.into_iter().zip(answers) {
+        if ticket.is_gone() {
+            queue.metrics.left.inc();
+        }
+        if let Ok(answer) = &answer {
+            queue.metrics.timing(&answer.timing);
+        }
+        failed |= send(reply, answer);
+    }
+    failed
+}
+
+/// Asks for the masks of what was described without any.
+fn locate(
+    engine: &dyn Engine,
+    questions: &[(Asked, Ticket, Reply<Answer>)],
+    answers: &mut [Result<Answer, Error>],
+    running: &Running,
+    runtime: &Handle,
+) {
+    let without: Vec<usize> = (0..questions.len())
+        .filter(|&i| {
+            let (asked, ticket, _) = &questions[i];
+            let bare = matches!(&answers[i], Ok(answer) if answer.masks.is_empty());
+            asked.locate && !ticket.is_gone() && bare && !asked.prompt.references.is_empty()
+        })
+        .collect();
+    if without.is_empty() {
+        return;
+    }
+    let prompts: Vec<Prompt> = without
+        .iter()
+        .map(|&i| Prompt::new(questions[i].0.prompt.references.clone()))
+        .collect();
+    let requests: Vec<Request<'_>> = without
+        .iter()
+        .zip(&prompts)
+        .map(|(&i, prompt)| Request {
+            picture: &questions[i].0.picture,
+            prompt,
+            goal: Goal::Segment,
+        })
+        .collect();
+    let mut go_on = |_: usize, _: &str| ControlFlow::Continue(());
+    let located = runtime.block_on(engine.answer_async(&requests, &mut go_on, &running.cancel));
+    for (i, located) in without.into_iter().zip(located) {
+        match (&mut answers[i], located) {
+            (Ok(answer), Ok(located)) => {
+                answer.masks = located.masks;
+                answer.doubtful = located.doubtful;
+                answer.timing += located.timing;
+            }
+            (place, Err(error)) => *place = Err(error),
+            (Err(_), Ok(_)) => {}
+        }
+    }
+}
+
+fn chat(
+    engine: &dyn Engine,
+    mut dialogue: Dialogue,
+    prompt: Prompt,
+    pieces: Option<Pieces>,
+    ticket: &Ticket,
+    reply: Reply<(Dialogue, Outcome<Answer>)>,
+    runtime: &Handle,
+) -> bool {
+    let running = Running::start(std::slice::from_ref(ticket));
+    let mut on_text = |text: &str| {
+        let heard = pieces
+            .as_ref()
+            .is_none_or(|pieces| pieces.send(text.to_owned()).is_ok());
+        match ticket.is_gone() || !heard {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        }
+    };
+    let chatted = engine.chat_async(&mut dialogue, prompt, &mut on_text, &running.cancel);
+    let answer = runtime.block_on(chatted);
+    let failed = matches!(answer, Err(Error::Device(_)));
+    let _ = reply.send(Ok((dialogue, answer.map_err(Problem::from))));
+    failed
+}

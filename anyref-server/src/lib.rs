@@ -1,0 +1,54 @@
+//! AnyRef over HTTP: a page to point with the mouse, an API of its own, and one that OpenAI's
+//! clients speak.
+//!
+//! [`Server`] owns one model behind one queue. Questions that wait are answered together, pictures
+//! are encoded once for all, and a client that leaves is dropped from the queue.
+//!
+//! ```no_run
+//! use std::sync::Arc;
+//!
+//! use anyref_core::{EngineOptions, ModelSource, load_engine};
+//! use anyref_server::{Server, ServerOptions};
+//!
+//! # async fn run() -> anyref_server::Result<()> {
+//! let options = EngineOptions::new(ModelSource::Path("assets/nano".into()));
+//! let server = Server::start(Arc::new(move || load_engine(&options)), ServerOptions::default())?;
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:8787").await?;
+//! server.serve(listener, std::future::pending()).await
+//! # }
+//! ```
+
+#![recursion_limit = "256"]
+
+mod access;
+mod answers;
+mod body;
+mod conversations;
+mod engine_thread;
+mod error;
+mod fair_queue;
+mod masks;
+mod media;
+mod metrics;
+mod native;
+mod openai;
+mod openapi;
+mod options;
+mod page;
+mod pictures;
+mod problem;
+mod questions;
+mod queue;
+mod rings;
+mod router;
+mod server;
+mod state;
+mod streaming;
+mod ticket;
+mod work;
+
+pub use engine_thread::LoadEngine;
+pub use error::{Error, Result};
+pub use openapi::openapi;
+pub use options::{Access, Limits, ServerOptions};
+pub use server::Server;

@@ -1,0 +1,194 @@
+//! Pictures and sounds out of requests, within bounds.
+
+use std::io::Cursor;
+use std::sync::Arc;
+
+use anyref_audio::{DecodeOptions, Waveform};
+use anyref_core::Error as ModelError;
+use anyref_vision::preprocess::{decode_image, decode_mask};
+use axum::http::StatusCode;
+use base64::Engine as _;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use base64::engine::{DecodePaddingMode, general_purpose};
+use image::{GrayImage, ImageReader, RgbImage};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::options::Limits;
+use crate::problem::{Outcome, Problem, one_line};
+
+/// Memory of decoded pictures that wait, in units of a mebibyte.
+const DECODED: u32 = 2048;
+
+/// Base64 with or without padding.
+const BASE64: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// Memory for pictures between their files and the model.
+#[derive(Debug)]
+pub(crate) struct Decoding {
+    room: Arc<Semaphore>,
+}
+
+impl Decoding {
+    pub(crate) fn new() -> Self {
+        Self {
+            room: Arc::new(Semaphore::new(DECODED as usize)),
+        }
+    }
+
+    /// Memory for pictures of these files, given back when the result is dropped.
+    pub(crate) async fn room(&self, pixels: u64) -> Outcome<OwnedSemaphorePermit> {
+        // Three bytes a pixel, and as many while a decoder works.
+        let mebibytes = (pixels * 6 >> 20).clamp(1, u64::from(DECODED)) as u32;
+        let room = self.room.clone().acquire_many_owned(mebibytes).await;
+        room.map_err(|_| Problem::engine_failed())
+    }
+}
+
+/// Bytes of a `data:` URL or of Base64 alone.
+pub(crate) fn bytes(text: &str, field: &str) -> Outcome<Vec<u8>> {
+    if text.starts_with("http:") || text.starts_with("https:") || text.starts_with("file:") {
+        let message = "addresses are not fetched: send the file itself, as a data: URL";
+        return Err(Problem::bad("url", message).at(field));
+    }
+    let wrong = |message: &str| Problem::bad("base64", message).at(field);
+    let encoded = match text.strip_prefix("data:") {
+        Some(rest) => {
+            let (head, encoded) = rest
+                .split_once(',')
+                .ok_or_else(|| wrong("the data: URL has no comma before its data"))?;
+            if !head.ends_with(";base64") {
+                return Err(wrong(
+                    "the data: URL is not in Base64: write data:…;base64,…",
+                ));
+            }
+            encoded
+        }
+        None => text,
+    };
+    let encoded: Vec<u8> = encoded
+        .bytes()
+        .filter(|byte| !byte.is_ascii_whitespace())
+        .collect();
+    BASE64
+        .decode(encoded)
+        .map_err(|error| wrong(&format!("not Base64: {error}")))
+}
+
+/// Base64 of bytes.
+pub(crate) fn base64(bytes: &[u8]) -> String {
+    general_purpose::STANDARD.encode(bytes)
+}
+
+/// Base64 of bytes, as a `data:` URL.
+pub(crate) fn data_url(kind: &str, bytes: &[u8]) -> String {
+    format!("data:{kind};base64,{}", base64(bytes))
+}
+
+/// Number of pixels that a picture's head announces; 0 where it has none that can be read.
+pub(crate) fn announced_pixels(file: &[u8]) -> u64 {
+    let reader = ImageReader::new(Cursor::new(file))
+        .with_guessed_format()
+        .ok();
+    let size = reader.and_then(|reader| reader.into_dimensions().ok());
+    size.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
+}
+
+/// Refuses pictures that are too large, before they are decoded.
+pub(crate) fn check_pixels(file: &[u8], limits: &Limits, field: &str) -> Outcome<u64> {
+    let pixels = announced_pixels(file);
+    match pixels > limits.pixels {
+        true => {
+            let most = limits.pixels;
+            let message =
+                format!("the picture has {pixels} pixels, {most} are taken: make it smaller");
+            let status = StatusCode::PAYLOAD_TOO_LARGE;
+            Err(Problem::new(status, "too_many_pixels", message).at(field))
+        }
+        false => Ok(pixels),
+    }
+}
+
+/// Decodes a picture.
+pub(crate) fn picture(file: &[u8], name: &str, field: &str) -> Outcome<RgbImage> {
+    decode_image(file, name).map_err(|error| unreadable(error.into(), field))
+}
+
+/// Decodes a mask, the thing white.
+pub(crate) fn mask(file: &[u8], name: &str, field: &str) -> Outcome<GrayImage> {
+    let mask = decode_mask(file, name).map_err(|error| unreadable(error.into(), field))?;
+    if mask.pixels().all(|pixel| pixel[0] < 128) {
+        let message = "the mask is black all over: paint the thing white";
+        return Err(Problem::bad("empty_mask", message).at(field));
+    }
+    Ok(mask)
+}
+
+/// Decodes a sound.
+pub(crate) fn sound(file: &[u8], name: &str, limits: &Limits, field: &str) -> Outcome<Waveform> {
+    let options = DecodeOptions {
+        max_seconds: limits.sound_seconds,
+        ..DecodeOptions::default()
+    };
+    Waveform::decode_with(file, name, &options).map_err(|error| match error {
+        anyref_audio::Error::TooLong { limit_seconds, .. } => {
+            let message =
+                format!("the sound is longer than {limit_seconds} s: cut out what matters");
+            Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "sound_too_long", message).at(field)
+        }
+        error => unreadable(error.into(), field),
+    })
+}
+
+/// A name as it is shown in messages.
+pub(crate) fn shown_name(given: Option<&str>, otherwise: &str) -> String {
+    let name = one_line(given.unwrap_or_default());
+    let name: String = name
+        .chars()
+        .filter(|sign| !sign.is_control())
+        .take(100)
+        .collect();
+    if name.is_empty() {
+        otherwise.to_owned()
+    } else {
+        name
+    }
+}
+
+fn unreadable(error: ModelError, field: &str) -> Problem {
+    Problem::from(error).at(field)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn data_comes_as_a_url_or_bare_and_addresses_are_not_fetched() {
+        assert_eq!(bytes("data:image/png;base64,AQID", "x").unwrap(), [1, 2, 3]);
+        assert_eq!(bytes("AQ ID\n", "x").unwrap(), [1, 2, 3]);
+        assert_eq!(bytes("AQ", "x").unwrap(), bytes("AQ==", "x").unwrap());
+        for (bad, code) in [
+            ("http://localhost/a.png", "url"),
+            ("file:///etc/passwd", "url"),
+            ("data:image/png,abc", "base64"),
+            ("data:image/png;base64", "base64"),
+            ("*", "base64"),
+        ] {
+            let problem = bytes(bad, "picture").unwrap_err();
+            assert_eq!(
+                (problem.code, problem.param.as_deref()),
+                (code, Some("picture"))
+            );
+        }
+    }
+
+    #[test]
+    fn names_are_shown_on_one_line() {
+        assert_eq!(shown_name(Some("a\n\u{1b}[31mb.png"), "x"), "a [31mb.png");
+        assert_eq!(shown_name(Some(" "), "the picture"), "the picture");
+        assert_eq!(shown_name(Some(&"x".repeat(999)), "").len(), 100);
+    }
+}

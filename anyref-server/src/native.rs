@@ -1,0 +1,480 @@
+//! The project's own API.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyref_core::{Answer, Dialogue, Explanation, Goal, MaskPrompt, Multimask, Prompt, Reference};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Extension, Path, Query, State as Shared};
+use axum::http::{HeaderMap, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::answers::{AnswerOutput, MaskFormat, milliseconds};
+use crate::body::json;
+use crate::media;
+use crate::pictures::PictureId;
+use crate::problem::{Failure, Outcome, Problem, picture_not_found};
+use crate::questions::{Choice, QuestionInput, ReferenceInput, likeliest, mask_points};
+use crate::queue::Client;
+use crate::state::{Found, State, blocking};
+use crate::streaming::{Event, stream};
+use crate::work::{Asked, Pieces, Work};
+
+/// A picture that was uploaded.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PictureOutput {
+    /// Identifier, for questions. The same file has the same one.
+    pub id: String,
+    /// Width in pixels.
+    pub width: u32,
+    /// Height in pixels.
+    pub height: u32,
+    /// Memory that its features take, in bytes.
+    pub bytes: u64,
+    /// Where the time went.
+    pub timing_ms: PictureTiming,
+}
+
+/// Milliseconds of an upload.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct PictureTiming {
+    /// Encoding; 0 where it was encoded before.
+    pub image: f64,
+}
+
+impl PictureOutput {
+    fn new(found: &Found) -> Self {
+        let (width, height) = found.picture.size();
+        Self {
+            id: found.id.as_str().to_owned(),
+            width,
+            height,
+            bytes: found.picture.bytes(),
+            timing_ms: PictureTiming {
+                image: milliseconds(found.encoding),
+            },
+        }
+    }
+}
+
+/// Name of an uploaded file.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct Named {
+    name: Option<String>,
+}
+
+/// Uploads a picture, which is encoded once for all questions.
+///
+/// The body is the file itself: PNG, JPEG, WebP, GIF, BMP, TIFF or PNM. It is kept as long as there
+/// is room; a question about one that made room for others is answered with 404
+/// `picture_not_found`.
+#[utoipa::path(post, path = "/v1/pictures",
+    params(("name" = Option<String>, Query, description = "Name of the file, for messages")),
+    request_body(content = Vec<u8>, content_type = "application/octet-stream"),
+    responses(
+        (status = 201, description = "It is encoded.", body = PictureOutput),
+        (status = 400, description = "It cannot be read.", body = Failure),
+        (status = 413, description = "It is too large.", body = Failure),
+        (status = 503, description = "Too much waits; try again after `Retry-After` seconds.", body = Failure),
+    ))]
+pub(crate) async fn upload(
+    Shared(state): Shared<Arc<State>>,
+    Extension(client): Extension<Client>,
+    Query(named): Query<Named>,
+    headers: HeaderMap,
+    body: Body,
+) -> Outcome<Response> {
+    let uploaded = state
+        .uploads
+        .read(&headers, body, &state.options.limits)
+        .await?;
+    let name = media::shown_name(named.name.as_deref(), "uploaded");
+    let file = uploaded.bytes.to_vec();
+    let found = state.encoded(&client, file, &name, "body").await?;
+    Ok((StatusCode::CREATED, Json(PictureOutput::new(&found))).into_response())
+}
+
+/// Tells about an uploaded picture.
+#[utoipa::path(get, path = "/v1/pictures/{id}",
+    params(("id" = String, Path, description = "Identifier of the picture")),
+    responses(
+        (status = 200, description = "It is kept.", body = PictureOutput),
+        (status = 404, description = "It is not kept.", body = Failure),
+    ))]
+pub(crate) async fn picture(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+) -> Outcome<Json<PictureOutput>> {
+    let id = PictureId::given(&id);
+    let picture = state.queue.pictures.get(&id)?;
+    let encoding = Duration::ZERO;
+    Ok(Json(PictureOutput::new(&Found {
+        id,
+        picture,
+        encoding,
+    })))
+}
+
+/// Forgets an uploaded picture, and the conversations about it.
+#[utoipa::path(delete, path = "/v1/pictures/{id}",
+    params(("id" = String, Path, description = "Identifier of the picture")),
+    responses(
+        (status = 204, description = "It is forgotten."),
+        (status = 404, description = "It was not kept.", body = Failure),
+    ))]
+pub(crate) async fn forget(
+    Shared(state): Shared<Arc<State>>,
+    Path(id): Path<String>,
+) -> Outcome<StatusCode> {
+    let id = PictureId::given(&id);
+    let found = state.queue.pictures.remove(&id);
+    state.queue.conversations.forget(&[id]);
+    match found {
+        true => Ok(StatusCode::NO_CONTENT),
+        false => Err(picture_not_found()),
+    }
+}
+
+/// Answers with a sentence and masks of what the references and the question mean.
+///
+/// The best of several answers by default, which comes at once; with `"choose": "likeliest"` its
+/// words can be streamed as they are written.
+#[utoipa::path(post, path = "/v1/segment", request_body = QuestionInput,
+    responses(
+        (status = 200, description = "The answer, or its events where `stream` is set.", body = AnswerOutput),
+        (status = 400, description = "The question cannot be asked.", body = Failure),
+        (status = 404, description = "The picture is not kept any more.", body = Failure),
+        (status = 413, description = "Something is too large.", body = Failure),
+        (status = 503, description = "Too much waits; try again after `Retry-After` seconds.", body = Failure),
+    ))]
+pub(crate) async fn segment(
+    shared: Shared<Arc<State>>,
+    client: Extension<Client>,
+    headers: HeaderMap,
+    body: Body,
+) -> Outcome<Response> {
+    question(shared, client, headers, body, Goal::Segment).await
+}
+
+/// Answers with words for what is in a box, and with its mask.
+#[utoipa::path(post, path = "/v1/describe", request_body = QuestionInput,
+    responses(
+        (status = 200, description = "The answer, or its events where `stream` is set.", body = AnswerOutput),
+        (status = 400, description = "The question cannot be asked.", body = Failure),
+        (status = 404, description = "The picture is not kept any more.", body = Failure),
+        (status = 503, description = "Too much waits; try again after `Retry-After` seconds.", body = Failure),
+    ))]
+pub(crate) async fn describe(
+    shared: Shared<Arc<State>>,
+    client: Extension<Client>,
+    headers: HeaderMap,
+    body: Body,
+) -> Outcome<Response> {
+    question(shared, client, headers, body, Goal::Describe).await
+}
+
+/// Answers the next turn of a conversation, with the likeliest answer.
+///
+/// The answer's `conversation` goes on with the next question. The model reads as many of the turns
+/// before as its configuration says; nano reads none.
+#[utoipa::path(post, path = "/v1/chat", request_body = QuestionInput,
+    responses(
+        (status = 200, description = "The answer, or its events where `stream` is set.", body = AnswerOutput),
+        (status = 400, description = "The question cannot be asked.", body = Failure),
+        (status = 404, description = "The picture or the conversation is not kept any more.", body = Failure),
+        (status = 409, description = "The turn before is not answered yet.", body = Failure),
+        (status = 503, description = "Too much waits; try again after `Retry-After` seconds.", body = Failure),
+    ))]
+pub(crate) async fn chat(
+    shared: Shared<Arc<State>>,
+    client: Extension<Client>,
+    headers: HeaderMap,
+    body: Body,
+) -> Outcome<Response> {
+    question(shared, client, headers, body, Goal::Chat).await
+}
+
+async fn question(
+    Shared(state): Shared<Arc<State>>,
+    Extension(client): Extension<Client>,
+    headers: HeaderMap,
+    body: Body,
+    goal: Goal,
+) -> Outcome<Response> {
+    let start = Instant::now();
+    let uploaded = state
+        .uploads
+        .read(&headers, body, &state.options.limits)
+        .await?;
+    let input: QuestionInput = json(&headers, &uploaded.bytes)?;
+    drop(uploaded);
+    check(&input, goal)?;
+    input.check(&state.options.limits)?;
+    if !input.stream {
+        let answer = answer(&state, &client, input, goal, None, start).await?;
+        return Ok(Json(answer).into_response());
+    }
+    Ok(stream(move |pieces| async move {
+        let answer = answer(&state, &client, input, goal, Some(pieces), start).await;
+        vec![match answer {
+            Ok(answer) => Event::named("final", &answer),
+            Err(problem) => Event::named("error", &problem.failure()),
+        }]
+    }))
+}
+
+/// Refuses fields that a call has no use for.
+fn check(input: &QuestionInput, goal: Goal) -> Outcome<()> {
+    if goal == Goal::Chat && input.choose == Some(Choice::Best) {
+        let message = "a chat's answer is the likeliest: leave `choose` out, or use /v1/segment";
+        return Err(Problem::bad("choose", message).at("choose"));
+    }
+    if goal != Goal::Chat && input.conversation.is_some() {
+        let message = "conversations are of /v1/chat alone: leave it out";
+        return Err(Problem::bad("conversation", message).at("conversation"));
+    }
+    if input.explain && goal != Goal::Segment {
+        let message = "answers of /v1/segment alone are explained: leave it out";
+        return Err(Problem::bad("explain", message).at("explain"));
+    }
+    Ok(())
+}
+
+/// An answer with its timing, before it is written.
+struct Given {
+    answer: Answer,
+    explanations: Option<Vec<Explanation>>,
+    conversation: Option<String>,
+}
+
+async fn answer(
+    state: &State,
+    client: &Client,
+    input: QuestionInput,
+    goal: Goal,
+    pieces: Option<Pieces>,
+    start: Instant,
+) -> Outcome<AnswerOutput> {
+    let coming = state.queue.coming();
+    let limits = state.options.limits.clone();
+    let read = blocking(move || Ok((input.prompt(&limits)?, input)));
+    let (prompt, input) = read.await?;
+    drop(coming);
+    let found = state.picture(client, &input.picture).await?;
+    let prompt = point(state, client, &input, &found, prompt).await?;
+    check_fit(&found, &prompt)?;
+    let format = input.masks;
+    let encoding = found.encoding;
+    let given = match goal {
+        Goal::Chat => chat_turn(state, client, &input, found, prompt, pieces).await?,
+        _ if input.explain => explained(state, client, found, prompt).await?,
+        _ => asked(state, client, &input, goal, found, prompt, pieces).await?,
+    };
+    let model = state.queue.info().model.clone();
+    let total = start.elapsed();
+    blocking(move || Ok(written(&model, &given, format, encoding, total))).await
+}
+
+fn written(
+    model: &str,
+    given: &Given,
+    format: MaskFormat,
+    encoding: Duration,
+    total: Duration,
+) -> AnswerOutput {
+    let mut output = AnswerOutput::new(model, &given.answer, format, encoding, total);
+    output.conversation.clone_from(&given.conversation);
+    match &given.explanations {
+        Some(explanations) => output.explained(explanations, format),
+        None => output,
+    }
+}
+
+/// The prompt with the box of what its points mean.
+pub(crate) async fn point(
+    state: &State,
+    client: &Client,
+    input: &QuestionInput,
+    found: &Found,
+    mut prompt: Prompt,
+) -> Outcome<Prompt> {
+    for (i, reference) in input.references.iter().enumerate() {
+        let ReferenceInput::Points { points, labels } = reference else {
+            continue;
+        };
+        let field = format!("references[{i}]");
+        let asked = MaskPrompt {
+            points: mask_points(points, labels.as_deref(), &field)?,
+            ..MaskPrompt::default()
+        };
+        let fits = asked.fits(found.picture.size());
+        fits.map_err(|error| Problem::from(error).at(field.clone()))?;
+        let picture = found.picture.clone();
+        let work = |reply| Work::Masks(picture, asked, Multimask::WhereAmbiguous, reply);
+        let predicted = state.queue.ask(client, work).await?;
+        let [x0, y0, x1, y1] = predicted.best().mask.bounding_box().map(|side| side as f32);
+        if x0 >= x1 || y0 >= y1 {
+            let message = "the points mean nothing in this picture: move them, or draw a box";
+            return Err(Problem::bad("points_mean_nothing", message).at(field));
+        }
+        prompt.references[i] = Reference::Box([x0, y0, x1, y1]);
+    }
+    Ok(prompt)
+}
+
+/// Refuses boxes outside of the picture, by their number.
+pub(crate) fn check_fit(found: &Found, prompt: &Prompt) -> Outcome<()> {
+    for (i, reference) in prompt.references.iter().enumerate() {
+        let fits = reference.fits(found.picture.size());
+        fits.map_err(|error| Problem::from(error).at(format!("references[{i}]")))?;
+    }
+    Ok(())
+}
+
+async fn asked(
+    state: &State,
+    client: &Client,
+    input: &QuestionInput,
+    goal: Goal,
+    found: Found,
+    mut prompt: Prompt,
+    pieces: Option<Pieces>,
+) -> Outcome<Given> {
+    let locate = goal == Goal::Describe && input.masks != MaskFormat::None;
+    let goal = match input.choose {
+        Some(Choice::Likeliest) => likeliest(goal, &mut prompt),
+        _ => goal,
+    };
+    let asked = Box::new(Asked {
+        picture: found.picture,
+        prompt,
+        goal,
+        locate,
+        pieces,
+        most_pieces: None,
+    });
+    let answer = state
+        .queue
+        .ask(client, |reply| Work::Ask(asked, reply))
+        .await?;
+    Ok(Given {
+        answer,
+        explanations: None,
+        conversation: None,
+    })
+}
+
+async fn explained(state: &State, client: &Client, found: Found, prompt: Prompt) -> Outcome<Given> {
+    let work = |reply| Work::Explain(found.picture, prompt, reply);
+    let (answer, explanations) = state.queue.ask(client, work).await?;
+    Ok(Given {
+        answer,
+        explanations: Some(explanations),
+        conversation: None,
+    })
+}
+
+async fn chat_turn(
+    state: &State,
+    client: &Client,
+    input: &QuestionInput,
+    found: Found,
+    prompt: Prompt,
+    pieces: Option<Pieces>,
+) -> Outcome<Given> {
+    let conversations = &state.queue.conversations;
+    let mut taken = match &input.conversation {
+        Some(id) => conversations.take(id, &found.id)?,
+        None => conversations.begin(found.id, Dialogue::new(found.picture)),
+    };
+    let dialogue = taken.dialogue().ok_or_else(Problem::engine_failed)?;
+    let work = |reply| Work::Chat(Box::new(dialogue), prompt, pieces, reply);
+    let (dialogue, answer) = state.queue.ask(client, work).await?;
+    let id = taken.id().to_owned();
+    // An error leaves it as it was, for another try.
+    if answer.is_ok() || input.conversation.is_some() {
+        taken.keep(dialogue);
+    }
+    Ok(Given {
+        answer: answer?,
+        explanations: None,
+        conversation: Some(id),
+    })
+}
+
+/// The models that are served; there is one.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ModelList {
+    /// `list`.
+    pub object: &'static str,
+    /// The models.
+    pub data: Vec<ModelOutput>,
+}
+
+/// A model, as OpenAI's clients read it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ModelOutput {
+    /// Its name.
+    pub id: String,
+    /// `model`.
+    pub object: &'static str,
+    /// Seconds since 1970 when the server started.
+    pub created: u64,
+    /// `anyref`.
+    pub owned_by: &'static str,
+    /// More about it.
+    pub anyref: ModelDetail,
+}
+
+/// What a model takes.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ModelDetail {
+    /// Backend that it runs on.
+    pub backend: String,
+    /// Memory of its parameters, in bytes.
+    pub bytes: u64,
+    /// Kinds of reference that it takes: text, box, points, picture, sound.
+    pub takes: Vec<&'static str>,
+    /// Whether masks can be refined by points, see `/v1/masks`.
+    pub refines: bool,
+    /// Whether it answers in words; else it makes masks for points and boxes alone.
+    pub speaks: bool,
+    /// Names of the things that it learned; none where it is open to all.
+    pub knows: Vec<String>,
+}
+
+/// Lists the model.
+#[utoipa::path(get, path = "/v1/models",
+    responses((status = 200, description = "The model.", body = ModelList)))]
+pub(crate) async fn models(Shared(state): Shared<Arc<State>>) -> Json<ModelList> {
+    let info = state.queue.info();
+    let mut takes = vec!["box", "points"];
+    if info.speaks() {
+        takes.extend(["text", "picture"]);
+    }
+    if info.hears() {
+        takes.push("sound");
+    }
+    let since = std::time::SystemTime::now() - state.started.elapsed();
+    let since = since.duration_since(std::time::UNIX_EPOCH);
+    Json(ModelList {
+        object: "list",
+        data: vec![ModelOutput {
+            id: info.model.clone(),
+            object: "model",
+            created: since.map_or(0, |time| time.as_secs()),
+            owned_by: "anyref",
+            anyref: ModelDetail {
+                backend: info.backend.to_string(),
+                bytes: info.bytes(),
+                takes,
+                refines: true,
+                speaks: info.speaks(),
+                knows: state.options.known.clone(),
+            },
+        }],
+    })
+}

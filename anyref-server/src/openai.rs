@@ -1,0 +1,462 @@
+//! The API that OpenAI's clients speak.
+
+use std::sync::Arc;
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use anyref_core::{Answer, Goal, Prompt, next_placeholder};
+use axum::Json;
+use axum::body::Body;
+use axum::extract::{Extension, State as Shared};
+use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::answers::{AnswerOutput, MaskFormat};
+use crate::body::json;
+use crate::native::{check_fit, point};
+use crate::problem::{Failure, Outcome, Problem};
+use crate::questions::{Choice, FileInput, PictureInput, QuestionInput, ReferenceInput};
+use crate::queue::Client;
+use crate::state::{State, blocking};
+use crate::streaming::{Event, stream_with};
+use crate::work::{Asked, Pieces, Work};
+
+/// A request as OpenAI's clients send it.
+///
+/// The first picture of the conversation is the one asked about. Further pictures and sounds are
+/// references, `{1}`, `{2}` … in the order in which they stand, after those of `anyref.references`; a
+/// text without these numbers gets them at its end. Of earlier turns only their picture counts.
+/// Fields that are not listed, such as `temperature`, are passed over: the server's own options hold.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct CompletionInput {
+    /// Name of the model, of `/v1/models`; another one is refused.
+    pub model: String,
+    /// The conversation.
+    pub messages: Vec<MessageInput>,
+    /// Whether the answer comes in chunks.
+    #[serde(default)]
+    pub stream: bool,
+    /// Longest answer, in tokens.
+    pub max_tokens: Option<usize>,
+    /// The same under its newer name.
+    pub max_completion_tokens: Option<usize>,
+    /// Number of answers: 1.
+    pub n: Option<usize>,
+    /// What OpenAI's API does not have.
+    #[serde(default)]
+    pub anyref: ExtraInput,
+}
+
+/// What OpenAI's API does not have; clients send it by `extra_body`.
+#[derive(Debug, Clone, Default, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ExtraInput {
+    /// References before those of the messages, such as boxes.
+    #[serde(default)]
+    pub references: Vec<ReferenceInput>,
+    /// How masks are written.
+    #[serde(default)]
+    pub masks: MaskFormat,
+    /// How the answer is chosen; the best of several, and the likeliest where it is streamed.
+    pub choose: Option<Choice>,
+}
+
+/// A message.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct MessageInput {
+    /// `user`, `assistant` or `system`.
+    pub role: String,
+    /// Text, or parts.
+    pub content: Option<ContentInput>,
+}
+
+/// Content of a message.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(untagged)]
+pub enum ContentInput {
+    /// Text alone.
+    Text(String),
+    /// Parts in their order.
+    Parts(Vec<ContentPart>),
+}
+
+/// A part of a message.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum ContentPart {
+    /// Text.
+    Text {
+        /// The text.
+        text: String,
+    },
+    /// A picture.
+    ImageUrl {
+        /// The picture, as a `data:` URL. Addresses are not fetched.
+        image_url: ImageUrl,
+    },
+    /// A sound.
+    InputAudio {
+        /// The sound.
+        input_audio: InputAudio,
+    },
+}
+
+/// A picture.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct ImageUrl {
+    /// A `data:` URL.
+    pub url: String,
+}
+
+/// A sound.
+#[derive(Debug, Clone, Deserialize, ToSchema)]
+pub struct InputAudio {
+    /// The file in Base64. Its format is told by the content.
+    pub data: String,
+}
+
+/// An answer as OpenAI's clients read it.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct CompletionOutput {
+    id: String,
+    object: &'static str,
+    created: u64,
+    model: String,
+    choices: Vec<ChoiceOutput>,
+}
+
+/// The answer, whole or in pieces.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct ChoiceOutput {
+    index: usize,
+    /// Of a whole answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    message: Option<MessageOutput>,
+    /// Of a chunk.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    delta: Option<MessageOutput>,
+    finish_reason: Option<&'static str>,
+}
+
+/// A message of the model.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub struct MessageOutput {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    role: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    content: Option<String>,
+    /// The sentence in parts, masks and timing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anyref: Option<AnswerOutput>,
+}
+
+/// Answers as OpenAI's API does. Masks are in `choices[0].message.anyref`, streamed in the last chunk's
+/// `choices[0].delta.anyref`.
+#[utoipa::path(post, path = "/v1/chat/completions", request_body = CompletionInput,
+    responses(
+        (status = 200, description = "The answer, or its chunks where `stream` is set.", body = CompletionOutput),
+        (status = 400, description = "The question cannot be asked.", body = Failure),
+        (status = 503, description = "Too much waits; try again after `Retry-After` seconds.", body = Failure),
+    ))]
+pub(crate) async fn completions(
+    Shared(state): Shared<Arc<State>>,
+    Extension(client): Extension<Client>,
+    headers: HeaderMap,
+    body: Body,
+) -> Outcome<Response> {
+    let start = Instant::now();
+    let uploaded = state
+        .uploads
+        .read(&headers, body, &state.options.limits)
+        .await?;
+    let input: CompletionInput = json(&headers, &uploaded.bytes)?;
+    drop(uploaded);
+    let model = state.queue.info().model.clone();
+    if input.model != model {
+        let message = format!("there is no model {:?}: ask {model:?}", short(&input.model));
+        let status = axum::http::StatusCode::NOT_FOUND;
+        return Err(Problem::new(status, "model_not_found", message).at("model"));
+    }
+    if input.n.is_some_and(|n| n != 1) {
+        return Err(Problem::bad("n", "one answer is given: leave `n` out").at("n"));
+    }
+    let most = input.max_completion_tokens.or(input.max_tokens);
+    if most == Some(0) {
+        return Err(Problem::bad("max_tokens", "an answer needs at least 1").at("max_tokens"));
+    }
+    let streamed = input.stream;
+    let question = question(input, most.is_some())?;
+    question.check(&state.options.limits)?;
+    let head = Head::new(model);
+    if !streamed {
+        let (output, finish) = answer(&state, &client, question, most, None, start).await?;
+        let message = MessageOutput {
+            role: Some("assistant"),
+            content: Some(output.text.clone()),
+            anyref: Some(output),
+        };
+        let choice = ChoiceOutput {
+            index: 0,
+            message: Some(message),
+            delta: None,
+            finish_reason: Some(finish),
+        };
+        return Ok(Json(head.output("chat.completion", choice)).into_response());
+    }
+    let chunks = head.clone();
+    let work = move |pieces| async move {
+        match answer(&state, &client, question, most, Some(pieces), start).await {
+            Ok((output, finish)) => {
+                let text = output.text.clone();
+                let mut events = Vec::new();
+                if !head.wrote() {
+                    events.push(head.chunk(&text));
+                }
+                let delta = MessageOutput {
+                    anyref: Some(output),
+                    ..MessageOutput::default()
+                };
+                let choice = ChoiceOutput {
+                    index: 0,
+                    message: None,
+                    delta: Some(delta),
+                    finish_reason: Some(finish),
+                };
+                events.push(Event::bare(&head.output("chat.completion.chunk", choice)));
+                events.push(Event::done());
+                events
+            }
+            Err(problem) => vec![Event::bare(&problem.failure())],
+        }
+    };
+    Ok(stream_with(work, move |piece| chunks.chunk(piece)))
+}
+
+/// What the chunks of an answer share.
+#[derive(Debug, Clone)]
+struct Head {
+    id: String,
+    created: u64,
+    model: String,
+    wrote: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Head {
+    fn new(model: String) -> Self {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH);
+        Self {
+            id: format!("chatcmpl-{:032x}", rand::random::<u128>()),
+            created: now.map_or(0, |time| time.as_secs()),
+            model,
+            wrote: Arc::default(),
+        }
+    }
+
+    fn output(&self, object: &'static str, choice: ChoiceOutput) -> CompletionOutput {
+        CompletionOutput {
+            id: self.id.clone(),
+            object,
+            created: self.created,
+            model: self.model.clone(),
+            choices: vec![choice],
+        }
+    }
+
+    /// Whether text was written.
+    fn wrote(&self) -> bool {
+        self.wrote.load(std::sync::atomic::Ordering::Acquire)
+    }
+
+    /// A piece of text; the first one says whose it is.
+    fn chunk(&self, text: &str) -> Event {
+        let first = !self.wrote.swap(true, std::sync::atomic::Ordering::AcqRel);
+        let delta = MessageOutput {
+            role: first.then_some("assistant"),
+            content: Some(text.to_owned()),
+            anyref: None,
+        };
+        let choice = ChoiceOutput {
+            index: 0,
+            message: None,
+            delta: Some(delta),
+            finish_reason: None,
+        };
+        Event::bare(&self.output("chat.completion.chunk", choice))
+    }
+}
+
+/// The question of a conversation.
+fn question(input: CompletionInput, cut: bool) -> Outcome<QuestionInput> {
+    let streamed = input.stream;
+    let mut picture = None;
+    let mut references = input.anyref.references;
+    let mut texts: Vec<String> = Vec::new();
+    let last = input
+        .messages
+        .iter()
+        .rposition(|message| message.role == "user");
+    let Some(last) = last else {
+        return Err(
+            Problem::bad("no_question", "no message of the user: ask something").at("messages"),
+        );
+    };
+    for (number, message) in input.messages.into_iter().enumerate() {
+        let asked = number == last;
+        if message.role != "user" {
+            continue;
+        }
+        let parts = match message.content {
+            Some(ContentInput::Text(text)) => vec![ContentPart::Text { text }],
+            Some(ContentInput::Parts(parts)) => parts,
+            None => Vec::new(),
+        };
+        for part in parts {
+            match part {
+                ContentPart::Text { text } if asked => texts.push(text),
+                ContentPart::Text { .. } => {}
+                ContentPart::ImageUrl { image_url } if picture.is_none() => {
+                    let (data, name) = (image_url.url, None);
+                    picture = Some(PictureInput::File(FileInput { data, name }));
+                }
+                ContentPart::ImageUrl { image_url } if asked => {
+                    references.push(ReferenceInput::Picture {
+                        data: image_url.url,
+                        name: None,
+                        corners: None,
+                        mask: None,
+                    });
+                }
+                ContentPart::InputAudio { input_audio } if asked => {
+                    let (data, name) = (input_audio.data, None);
+                    references.push(ReferenceInput::Sound { data, name });
+                }
+                ContentPart::ImageUrl { .. } | ContentPart::InputAudio { .. } => {}
+            }
+        }
+    }
+    let Some(picture) = picture else {
+        let message = "no picture: send one as an image_url with a data: URL";
+        return Err(Problem::bad("no_picture", message).at("messages"));
+    };
+    let choose = match input.anyref.choose {
+        Some(choose) => choose,
+        None if streamed || cut => Choice::Likeliest,
+        None => Choice::Best,
+    };
+    Ok(QuestionInput {
+        picture,
+        question: asked(&texts.join("\n"), references.len()),
+        references,
+        masks: input.anyref.masks,
+        choose: Some(choose),
+        stream: streamed,
+        explain: false,
+        conversation: None,
+    })
+}
+
+/// A text with the numbers of all references, or the default question where it has no words.
+fn asked(text: &str, references: usize) -> Option<String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return None;
+    }
+    if references == 0 || next_placeholder(text).is_some() {
+        return Some(text.to_owned());
+    }
+    let numbers: Vec<_> = (1..=references)
+        .map(|number| format!("{{{number}}}"))
+        .collect();
+    Some(format!("{text} {}", numbers.join(" and ")))
+}
+
+async fn answer(
+    state: &State,
+    client: &Client,
+    input: QuestionInput,
+    most: Option<usize>,
+    pieces: Option<Pieces>,
+    start: Instant,
+) -> Outcome<(AnswerOutput, &'static str)> {
+    let coming = state.queue.coming();
+    let limits = state.options.limits.clone();
+    let (prompt, input): (Prompt, _) =
+        blocking(move || Ok((input.prompt(&limits)?, input))).await?;
+    drop(coming);
+    let found = state.picture(client, &input.picture).await?;
+    let prompt = point(state, client, &input, &found, prompt).await?;
+    check_fit(&found, &prompt)?;
+    let goal = match input.choose {
+        Some(Choice::Likeliest) => Goal::Chat,
+        _ => Goal::Segment,
+    };
+    let asked = Box::new(Asked {
+        picture: found.picture,
+        prompt,
+        goal,
+        locate: false,
+        pieces,
+        most_pieces: most,
+    });
+    let answer: Answer = state
+        .queue
+        .ask(client, |reply| Work::Ask(asked, reply))
+        .await?;
+    let finish = match answer.raw.ends_with(['.', '!', '?']) || most.is_none() {
+        true => "stop",
+        false => "length",
+    };
+    let model = state.queue.info().model.clone();
+    let (format, encoding, total) = (input.masks, found.encoding, start.elapsed());
+    let write = move || Ok(AnswerOutput::new(&model, &answer, format, encoding, total));
+    Ok((blocking(write).await?, finish))
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(60).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_stand_where_a_text_has_them_or_at_its_end() {
+        assert_eq!(asked(" ", 2), None);
+        assert_eq!(asked("find the dog", 0).unwrap(), "find the dog");
+        assert_eq!(asked("find", 2).unwrap(), "find {1} and {2}");
+        assert_eq!(asked("find {2} or {1}", 2).unwrap(), "find {2} or {1}");
+    }
+
+    #[test]
+    fn the_first_picture_is_asked_about_and_the_others_point() {
+        let input: CompletionInput = serde_json::from_value(serde_json::json!({
+            "model": "nano",
+            "temperature": 0.7,
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                {"role": "user", "content": [
+                    {"type": "text", "text": "What is this?"},
+                    {"type": "image_url", "image_url": {"url": "data:;base64,AA", "detail": "low"}},
+                ]},
+                {"role": "assistant", "content": "A dog."},
+                {"role": "user", "content": [
+                    {"type": "input_audio", "input_audio": {"data": "AQ", "format": "wav"}},
+                    {"type": "image_url", "image_url": {"url": "data:;base64,Ag"}},
+                    {"type": "text", "text": "Find {2} and {1}"},
+                ]},
+            ],
+        }))
+        .unwrap();
+        let question = question(input, false).unwrap();
+        assert!(
+            matches!(question.picture, PictureInput::File(FileInput { data, .. }) if data.ends_with("AA"))
+        );
+        assert_eq!(question.question.as_deref(), Some("Find {2} and {1}"));
+        assert!(matches!(
+            question.references[..],
+            [ReferenceInput::Sound { .. }, ReferenceInput::Picture { .. }]
+        ));
+    }
+}

@@ -1,0 +1,171 @@
+//! Errors of single requests, as answers.
+
+use anyref_core::Error as ModelError;
+use axum::Json;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+/// An error as it is answered, in the form that OpenAI's clients read.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct Failure {
+    /// The error.
+    pub error: FailureDetail,
+}
+
+/// What is wrong with a request, and what to do.
+#[derive(Debug, Clone, Serialize, ToSchema)]
+pub struct FailureDetail {
+    /// A sentence for people.
+    pub message: String,
+    /// `invalid_request_error`, `authentication_error`, `overloaded_error` or `server_error`.
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    /// A word for programs.
+    pub code: &'static str,
+    /// The field that is wrong.
+    pub param: Option<String>,
+}
+
+/// Why a request is not answered.
+#[derive(Debug, Clone)]
+pub(crate) struct Problem {
+    pub(crate) status: StatusCode,
+    pub(crate) code: &'static str,
+    pub(crate) message: String,
+    pub(crate) param: Option<String>,
+    /// Seconds after which another try makes sense.
+    pub(crate) retry_after: Option<u32>,
+}
+
+pub(crate) type Outcome<T> = Result<T, Problem>;
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+        Self {
+            status,
+            code,
+            message: message.into(),
+            param: None,
+            retry_after: None,
+        }
+    }
+
+    /// A request that is wrong.
+    pub(crate) fn bad(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, code, message)
+    }
+
+    /// A request that could be answered later.
+    pub(crate) fn later(code: &'static str, message: impl Into<String>, seconds: u32) -> Self {
+        Self {
+            retry_after: Some(seconds),
+            ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
+        }
+    }
+
+    /// The engine failed while it was asked, and is started again.
+    pub(crate) fn engine_failed() -> Self {
+        let message = "the model failed and is being started again: ask again in a few seconds";
+        Self::later("engine_failed", message, 5)
+    }
+
+    /// The field that is wrong.
+    pub(crate) fn at(mut self, param: impl Into<String>) -> Self {
+        self.param = Some(param.into());
+        self
+    }
+
+    /// The error as it is answered.
+    pub(crate) fn failure(&self) -> Failure {
+        let kind = match self.status {
+            StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "authentication_error",
+            StatusCode::SERVICE_UNAVAILABLE => "overloaded_error",
+            status if status.is_server_error() => "server_error",
+            _ => "invalid_request_error",
+        };
+        Failure {
+            error: FailureDetail {
+                message: self.message.clone(),
+                kind,
+                code: self.code,
+                param: self.param.clone(),
+            },
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.failure())).into_response();
+        let headers = response.headers_mut();
+        if let Some(seconds) = self.retry_after {
+            headers.insert(header::RETRY_AFTER, seconds.into());
+        }
+        if self.status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+        }
+        response
+    }
+}
+
+impl From<ModelError> for Problem {
+    fn from(error: ModelError) -> Self {
+        let message = one_line(&error.to_string());
+        match error {
+            ModelError::Vision(_) => Self::bad("picture_unreadable", message),
+            ModelError::NoAudioEncoder => Self::bad(
+                "no_sounds",
+                "this model does not hear: leave the sounds out",
+            ),
+            ModelError::Audio(_) => Self::bad("sound_unreadable", message),
+            ModelError::Box { .. } => Self::bad("box_outside", message),
+            ModelError::EmptyPrompt => Self::bad("empty_question", message),
+            ModelError::Placeholder { .. } => Self::bad("placeholder", message),
+            ModelError::Point { .. } => Self::bad("point_outside", message),
+            ModelError::ContradictoryPoint { .. } => Self::bad("contradictory_point", message),
+            ModelError::EmptyMaskPrompt => Self::bad("empty_mask_prompt", message),
+            ModelError::MaskPrompt { .. } => Self::bad("mask_size", message),
+            ModelError::NoLanguageModel => {
+                let message = "this model makes masks for points and boxes alone: ask /v1/masks";
+                Self::bad("no_words", message)
+            }
+            ModelError::NoMasks => Self::bad("no_masks", message),
+            ModelError::NotBridged { .. } => Self::bad("reference_not_taken", message),
+            ModelError::MaskSize { .. } => Self::bad("mask_size", message),
+            ModelError::EmptyPicture => Self::bad("empty_picture", message),
+            ModelError::ContextFull { .. } => Self::bad("too_long", message),
+            ModelError::ForeignPicture => picture_not_found(),
+            ModelError::Cancelled => {
+                Self::later("cancelled", "the answer was stopped: ask again", 1)
+            }
+            ModelError::Device(_) | ModelError::Execution { .. } => {
+                log::error!("the engine failed: {message}");
+                Self::engine_failed()
+            }
+            error if error.refuses_question() => Self::bad("invalid_question", message),
+            _ => {
+                // May name files of this machine.
+                log::error!("a question failed: {message}");
+                let status = StatusCode::INTERNAL_SERVER_ERROR;
+                Self::new(
+                    status,
+                    "failed",
+                    "the model could not answer: see the server's log",
+                )
+            }
+        }
+    }
+}
+
+/// A picture that the server does not have any more.
+pub(crate) fn picture_not_found() -> Problem {
+    let message = "there is no such picture, or it made room for others: upload it again";
+    Problem::new(StatusCode::NOT_FOUND, "picture_not_found", message).at("picture")
+}
+
+/// Text without its line breaks.
+pub(crate) fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,178 @@
+//! A server from its start to its end.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::thread::{Builder, JoinHandle};
+use std::time::{Duration, Instant};
+
+use anyref_core::EngineInfo;
+use axum::body::Body;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
+use tokio::sync::Semaphore;
+use tower::ServiceExt;
+
+use crate::access::Rules;
+use crate::body::Uploads;
+use crate::engine_thread::{self, LoadEngine};
+use crate::error::Result;
+use crate::media::Decoding;
+use crate::metrics::Metrics;
+use crate::options::ServerOptions;
+use crate::queue::{Client, Queue, Status};
+use crate::router::router;
+use crate::state::State;
+
+/// A model behind a queue, and what answers requests to it.
+pub struct Server {
+    state: Arc<State>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("model", &self.info().model)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Server {
+    /// Loads the model and starts the thread that it computes on. Has to be called within a tokio
+    /// runtime of several threads.
+    ///
+    /// # Errors
+    /// When the model does not load, or the system gives no thread.
+    pub fn start(load: Arc<LoadEngine>, options: ServerOptions) -> Result<Self> {
+        let engine = load()?;
+        let metrics = Arc::new(Metrics::new());
+        let queue = Arc::new(Queue::new(
+            options.limits.clone(),
+            engine.info(),
+            metrics.clone(),
+        ));
+        let runtime = Handle::current();
+        let worked = queue.clone();
+        let work = move || engine_thread::run(&worked, engine, &*load, &runtime);
+        let thread = Builder::new().name("model".into()).spawn(work)?;
+        let state = Arc::new(State {
+            queue,
+            uploads: Uploads::new(&options.limits),
+            decoding: Decoding::new(),
+            options,
+            metrics,
+            started: Instant::now(),
+        });
+        Ok(Self {
+            state,
+            thread: Some(thread),
+        })
+    }
+
+    /// The model and its device.
+    pub fn info(&self) -> Arc<EngineInfo> {
+        self.state.queue.info()
+    }
+
+    /// Answers requests until `ended` is ready, then finishes what runs, for as long as
+    /// [`Limits::shutdown`](crate::Limits::shutdown).
+    ///
+    /// # Errors
+    /// When the address may not be listened on, see [`ServerOptions::check`].
+    pub async fn serve(self, listener: TcpListener, ended: impl Future<Output = ()>) -> Result<()> {
+        let address = listener.local_addr()?;
+        self.state.options.check(address)?;
+        let rules = Arc::new(Rules::new(&self.state.options.access, address.ip()));
+        let router = router(self.state.clone(), rules);
+        let limits = &self.state.options.limits;
+        let graceful = GracefulShutdown::new();
+        let connections = Arc::new(Semaphore::new(limits.connections));
+        let mut ended = std::pin::pin!(ended);
+        loop {
+            let room = connections.clone().acquire_owned();
+            let accepted = async { (room.await, listener.accept().await) };
+            let (room, accepted) = tokio::select! {
+                accepted = accepted => accepted,
+                () = &mut ended => break,
+            };
+            let (stream, peer) = match accepted {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Mostly too many open files, which ends with connections.
+                    log::warn!("a connection was not accepted: {error}");
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    continue;
+                }
+            };
+            let connection = connection(stream, peer, router.clone(), limits.upload);
+            let connection = graceful.watch(connection);
+            tokio::spawn(async move {
+                // Clients that break off are no fault of the server.
+                let _ = connection.await;
+                drop(room);
+            });
+        }
+        drop(listener);
+        tokio::select! {
+            () = graceful.shutdown() => {}
+            () = tokio::time::sleep(limits.shutdown) => {
+                log::warn!("some requests were not answered before the end");
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Server {
+    /// Lets the model's thread end, which computes what it began.
+    fn drop(&mut self) {
+        self.state.queue.set_status(Status::Closing);
+        if let Some(thread) = self.thread.take() {
+            // Its faults were told already.
+            let _ = thread.join();
+        }
+    }
+}
+
+/// Whoever is at the other end. All that come from this machine have one address, so that their
+/// connections take turns.
+fn client(peer: SocketAddr) -> Client {
+    match peer.ip().is_loopback() {
+        true => Client(peer.to_string()),
+        false => Client(peer.ip().to_string()),
+    }
+}
+
+/// A connection, whose requests have to begin in time.
+fn connection(
+    stream: TcpStream,
+    peer: SocketAddr,
+    router: axum::Router,
+    patience: Duration,
+) -> impl hyper_util::server::graceful::GracefulConnection<Error = hyper::Error> + Send {
+    // Events of a stream are small.
+    let _ = stream.set_nodelay(true);
+    let client = client(peer);
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        request.extensions_mut().insert(client.clone());
+        let router = router.clone();
+        async move {
+            let response = router.oneshot(request.map(Body::new)).await;
+            Ok::<_, Infallible>(response.unwrap_or_else(|never| match never {}))
+        }
+    });
+    http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(patience)
+        .max_buf_size(64 << 10)
+        .serve_connection(TokioIo::new(stream), service)
+}

@@ -1,0 +1,112 @@
+//! All that requests share.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use anyref_core::EncodedPicture;
+use tokio::task::spawn_blocking;
+
+use crate::body::Uploads;
+use crate::media::{self, Decoding};
+use crate::metrics::Metrics;
+use crate::options::ServerOptions;
+use crate::pictures::PictureId;
+use crate::problem::{Outcome, Problem};
+use crate::questions::PictureInput;
+use crate::queue::{Client, Queue};
+use crate::work::Work;
+
+/// All that requests share.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) queue: Arc<Queue>,
+    pub(crate) options: ServerOptions,
+    pub(crate) uploads: Uploads,
+    pub(crate) decoding: Decoding,
+    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) started: Instant,
+}
+
+/// A picture that a request is about.
+#[derive(Debug)]
+pub(crate) struct Found {
+    pub(crate) id: PictureId,
+    pub(crate) picture: EncodedPicture,
+    /// Time of its encoding, where this request had it encoded.
+    pub(crate) encoding: Duration,
+}
+
+impl State {
+    /// The picture of a file, encoded where it is not kept.
+    pub(crate) async fn encoded(
+        &self,
+        client: &Client,
+        file: Vec<u8>,
+        name: &str,
+        field: &'static str,
+    ) -> Outcome<Found> {
+        let limits = &self.options.limits;
+        let id = PictureId::of(&file);
+        let name = name.to_owned();
+        let encode = || async move {
+            let pixels = media::check_pixels(&file, limits, field)?;
+            let room = self.decoding.room(pixels).await?;
+            let coming = self.queue.coming();
+            let image = blocking(move || media::picture(&file, &name, field)).await?;
+            drop(coming);
+            let encoded = self
+                .queue
+                .ask(client, |reply| Work::Encode(image, reply))
+                .await;
+            drop(room);
+            encoded
+        };
+        let (picture, fresh, gone) = self.queue.pictures.get_or_encode(&id, encode).await?;
+        self.queue.conversations.forget(&gone);
+        let encoding = match fresh {
+            true => picture.encoding_time(),
+            false => Duration::ZERO,
+        };
+        Ok(Found {
+            id,
+            picture,
+            encoding,
+        })
+    }
+
+    /// The picture of a question.
+    pub(crate) async fn picture(&self, client: &Client, input: &PictureInput) -> Outcome<Found> {
+        match input {
+            PictureInput::Id(id) => {
+                let id = PictureId::given(id);
+                let picture = self.queue.pictures.get(&id)?;
+                Ok(Found {
+                    id,
+                    picture,
+                    encoding: Duration::ZERO,
+                })
+            }
+            PictureInput::File(file) => {
+                let name = media::shown_name(file.name.as_deref(), "asked about");
+                let bytes = media::bytes(&file.data, "picture")?;
+                self.encoded(client, bytes, &name, "picture").await
+            }
+        }
+    }
+}
+
+/// Does something that takes time on a thread of its own.
+pub(crate) async fn blocking<T: Send + 'static>(
+    work: impl FnOnce() -> Outcome<T> + Send + 'static,
+) -> Outcome<T> {
+    let done = spawn_blocking(work).await;
+    done.unwrap_or_else(|error| {
+        log::error!("a fault while a request was read: {error}");
+        let status = axum::http::StatusCode::INTERNAL_SERVER_ERROR;
+        Err(Problem::new(
+            status,
+            "fault",
+            "a fault in the server: see its log",
+        ))
+    })
+}
