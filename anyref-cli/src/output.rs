@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
-use anyref_core::{Answer, Bridge, BridgeWay, EngineInfo, Mask, ReferenceKind, Timing};
+use anyref_core::{Answer, Bridge, EngineInfo, Mask, Timing};
 use image::codecs::pnm::{PnmEncoder, PnmSubtype, SampleEncoding};
 use image::{ImageFormat, RgbImage};
 use serde::Serialize;
@@ -34,8 +34,8 @@ pub struct Document<'a> {
     /// Masks that are not among them, since the model is too unsure of them.
     left_out: usize,
     /// References that the model was not trained with, and their substitutes.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    bridge: Vec<BridgeDocument<'a>>,
+    #[serde(skip_serializing_if = "<[_]>::is_empty")]
+    bridge: &'a [Bridge],
     timing_ms: TimingDocument,
 }
 
@@ -48,40 +48,6 @@ pub struct MaskDocument {
     #[serde(rename = "box")]
     bounds: [u32; 4],
     score: f32,
-}
-
-/// A reference that the model was not trained with.
-#[derive(Debug, Serialize)]
-struct BridgeDocument<'a> {
-    reference: usize,
-    kind: ReferenceKind,
-    #[serde(flatten)]
-    way: WayDocument<'a>,
-}
-
-/// Its substitute.
-#[derive(Debug, Serialize)]
-#[serde(tag = "by", rename_all = "snake_case")]
-enum WayDocument<'a> {
-    SamBoxPrompt,
-    Name {
-        name: &'a str,
-    },
-    Lookalike {
-        name: &'a str,
-        candidates: usize,
-        similarities: &'a [f32],
-    },
-    ImagebindLabels {
-        labels: Vec<LabelDocument<'a>>,
-        asked: &'a [String],
-    },
-}
-
-#[derive(Debug, Serialize)]
-struct LabelDocument<'a> {
-    label: &'a str,
-    probability: f32,
 }
 
 #[derive(Debug, Serialize)]
@@ -129,7 +95,7 @@ impl<'a> Document<'a> {
             text: &answer.text,
             masks: answer.masks.iter().map(MaskDocument::new).collect(),
             left_out: answer.doubtful,
-            bridge: answer.bridges.iter().map(BridgeDocument::new).collect(),
+            bridge: &answer.bridges,
             timing_ms: TimingDocument::new(&answer.timing, run),
         }
     }
@@ -149,39 +115,6 @@ impl MaskDocument {
             area: mask.area(),
             bounds: mask.bounding_box(),
             score: mask.score,
-        }
-    }
-}
-
-impl<'a> BridgeDocument<'a> {
-    fn new(bridge: &'a Bridge) -> Self {
-        let way = match &bridge.way {
-            BridgeWay::BoxPrompt => WayDocument::SamBoxPrompt,
-            BridgeWay::Name { name } => WayDocument::Name { name },
-            BridgeWay::Lookalike {
-                name,
-                similarities,
-                candidates,
-            } => WayDocument::Lookalike {
-                name,
-                candidates: *candidates,
-                similarities,
-            },
-            BridgeWay::Labels { labels, asked } => WayDocument::ImagebindLabels {
-                labels: labels
-                    .iter()
-                    .map(|(label, probability)| LabelDocument {
-                        label,
-                        probability: *probability,
-                    })
-                    .collect(),
-                asked,
-            },
-        };
-        Self {
-            reference: bridge.reference,
-            kind: bridge.kind,
-            way,
         }
     }
 }

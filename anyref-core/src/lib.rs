@@ -83,7 +83,7 @@ pub use answer::{Answer, Mask, Timing};
 pub use anyref::AnyRef;
 pub use assemble::{Assembled, Assembly, PARTS_FILE, resolve_model, save_adapter};
 pub use backend::{BackendError, BackendName, OnDevice, OnDevices};
-pub use bridge::{Bridge, BridgeOptions, BridgeWay};
+pub use bridge::{Bridge, BridgeLabel, BridgeOptions, BridgeWay};
 pub use candidates::{CandidateConfig, MAX_CANDIDATES};
 pub use chat::Chat;
 pub use companions::Companions;

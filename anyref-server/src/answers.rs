@@ -3,7 +3,7 @@
 use std::io::Cursor;
 use std::time::Duration;
 
-use anyref_core::{Answer, Explanation, Mask, SpecialTokens, Timing};
+use anyref_core::{Answer, Bridge, Explanation, Mask, SpecialTokens, Timing};
 use image::ImageFormat;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -39,6 +39,10 @@ pub struct AnswerOutput {
     pub masks: Vec<MaskOutput>,
     /// Number of masks that are left out, since the model is too unsure of them.
     pub left_out: usize,
+    /// References that the model was not trained with, and by what they were bridged.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(value_type = Vec<Object>)]
+    pub bridge: Vec<Bridge>,
     /// Where the time went.
     pub timing_ms: TimingOutput,
     /// Identifier of the conversation, for the next turn.
@@ -149,6 +153,7 @@ impl AnswerOutput {
                 .filter_map(|mask| MaskOutput::new(mask, format))
                 .collect(),
             left_out: answer.doubtful,
+            bridge: answer.bridges.clone(),
             timing_ms: TimingOutput::new(&answer.timing, image, total),
             conversation: None,
             explanations: None,
@@ -286,6 +291,7 @@ mod tests {
             raw: raw.into(),
             masks: vec![Mask { rle, score: 0.5 }; masks],
             doubtful,
+            bridges: Vec::new(),
             timing: Timing::default(),
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use anyref_core::{LowResMask, MaskPrompt, Multimask};
+use anyref_core::{EarlierMask, LowResMask, MaskPrompt, Multimask};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, State as Shared};
@@ -109,7 +109,12 @@ pub(crate) async fn masks(
     let prompt = MaskPrompt {
         points: mask_points(&input.points, input.labels.as_deref(), "points")?,
         region: input.region,
-        mask: input.low_res.as_deref().map(logits).transpose()?,
+        mask: input
+            .low_res
+            .as_deref()
+            .map(logits)
+            .transpose()?
+            .map(EarlierMask::from),
     };
     let found = state.picture(&client, &input.picture).await?;
     prompt.fits(found.picture.size())?;

@@ -98,12 +98,14 @@ impl Assembly {
         })
     }
 
-    /// Opens the model that the parts file at `path` names, as [`write`](Self::write) would write it.
+    /// Opens the model that the parts file at `path` names, or the one published in the folder there,
+    /// as [`write`](Self::write) would write it.
     pub(crate) fn open<B: Backend>(&self, path: &Path) -> Result<Opened> {
         let name = match (path.file_name(), path.parent()) {
             (Some(name), Some(folder)) if name == PARTS_FILE => {
                 cached_name(folder).map(OsStr::new).or(folder.file_name())
             }
+            (name, _) if path.is_dir() => cached_name(path).map(OsStr::new).or(name),
             _ => path.file_stem(),
         };
         let planned = self.planned::<B>(name)?;

@@ -21,4 +21,4 @@ mod shown;
 mod similarity;
 
 pub use options::BridgeOptions;
-pub use record::{Bridge, BridgeWay};
+pub use record::{Bridge, BridgeLabel, BridgeWay};

@@ -2,23 +2,37 @@
 
 use std::fmt;
 
+use serde::Serialize;
+
 use crate::reference::ReferenceKind;
 
 /// A reference of an answer that the model was not trained with.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Bridge {
     /// Number of the reference in its prompt, from 1.
     pub reference: usize,
     /// Its kind.
     pub kind: ReferenceKind,
     /// Its substitute.
+    #[serde(flatten)]
     pub way: BridgeWay,
 }
 
+/// A label of a sound.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct BridgeLabel {
+    /// The label.
+    pub label: String,
+    /// Its share among all labels, 0 to 1.
+    pub probability: f32,
+}
+
 /// Substitute of a reference.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(tag = "by", rename_all = "snake_case")]
 pub enum BridgeWay {
     /// SAM's own prompt of a box.
+    #[serde(rename = "sam_box_prompt")]
     BoxPrompt,
     /// Words of the language model for the part of the picture, or for the other picture.
     Name {
@@ -36,9 +50,10 @@ pub enum BridgeWay {
         candidates: usize,
     },
     /// Labels of ImageBind for a sound.
+    #[serde(rename = "imagebind_labels")]
     Labels {
-        /// The likeliest labels with their probabilities, the likeliest first.
-        labels: Vec<(String, f32)>,
+        /// The likeliest labels, the likeliest first.
+        labels: Vec<BridgeLabel>,
         /// Labels that were asked for.
         asked: Vec<String>,
     },

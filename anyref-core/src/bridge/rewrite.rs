@@ -4,7 +4,7 @@ use burn::tensor::backend::Backend;
 use image::RgbImage;
 
 use super::naming::SHORT;
-use super::record::{Bridge, BridgeWay};
+use super::record::{Bridge, BridgeLabel, BridgeWay};
 use super::shown::squared;
 use crate::observer::Cancel;
 use crate::picture::Picture;
@@ -102,7 +102,10 @@ pub(super) fn labels(ranking: &SoundRanking, asked: &[String]) -> BridgeWay {
     let told = ranking.top(LABELS_TOLD.max(asked.len())).iter();
     BridgeWay::Labels {
         labels: told
-            .map(|label| (label.label.clone(), label.probability))
+            .map(|label| BridgeLabel {
+                label: label.label.clone(),
+                probability: label.probability,
+            })
             .collect(),
         asked: asked.to_vec(),
     }

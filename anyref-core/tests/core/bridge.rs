@@ -148,8 +148,8 @@ fn a_sound_is_asked_for_by_its_labels() {
     let ranking = anyref.sounds.as_ref().unwrap().label(&tone(440.0)).unwrap();
     assert_eq!(asked, &[ranking.best().label.clone()]);
     assert_eq!(
-        labels[0],
-        (ranking.best().label.clone(), ranking.best().probability)
+        (&labels[0].label, labels[0].probability),
+        (&ranking.best().label, ranking.best().probability)
     );
     let phrase = Reference::Text(ranking.best().label.to_lowercase());
     let named = segment(&anyref, &picture, phrase);
