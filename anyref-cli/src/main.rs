@@ -7,6 +7,7 @@ mod coco;
 mod commands;
 mod explain;
 mod failure;
+mod label_cache;
 mod lettering;
 mod logging;
 mod memory;

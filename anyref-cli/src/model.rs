@@ -17,6 +17,7 @@ use anyref_weights::{StableHash, local_path};
 use burn::tensor::backend::Backend;
 
 use crate::args::Common;
+use crate::label_cache::label_cache;
 
 /// The built-in model.
 pub const EMBEDDED: ModelFiles<'static> = ModelFiles {
@@ -97,7 +98,7 @@ pub fn companions(common: &Common) -> anyref_core::Result<Companions> {
         clip: common.clip.clone(),
         imagebind: common.imagebind.clone(),
         sound_labels: common.sound_labels.clone(),
-        cache: None,
+        cache: label_cache(None),
     };
     if given.imagebind.is_some() {
         eprintln!("note: {IMAGEBIND_LICENCE}");

@@ -16,7 +16,7 @@ pub struct SoundsArguments {
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub top: usize,
     /// Folder to keep the labels' embeddings in and to take them from, which saves the text tower's
-    /// work on the next call
+    /// work on the next call [default: ANYREF_CACHE, XDG_CACHE_HOME/anyref or ~/.cache/anyref]
     #[arg(long, value_name = "DIR")]
     pub label_cache: Option<PathBuf>,
     /// Print one JSON object a sound instead of text

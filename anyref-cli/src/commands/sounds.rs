@@ -15,6 +15,7 @@ use burn::tensor::backend::Backend;
 use serde::Serialize;
 
 use crate::args::{Common, SoundsArguments};
+use crate::label_cache::label_cache;
 use crate::output::{milliseconds, say};
 
 /// The line of `--json`.
@@ -81,7 +82,7 @@ pub fn run<B: Backend>(
     let options = SoundLabellerOptions {
         prompt: prompt.into(),
         weights: ModelOptions::new(common.dtype),
-        cache: arguments.label_cache.clone(),
+        cache: label_cache(arguments.label_cache.as_deref()),
     };
     let labeller = SoundLabeller::<B>::open(&files, vocabulary, &options, device)?;
     let load = start.elapsed();

@@ -34,6 +34,8 @@ pub fn run_with(
     variables: &[(&str, &str)],
 ) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_anyref"));
+    // Not that of who runs the tests.
+    command.env("ANYREF_CACHE", env!("CARGO_TARGET_TMPDIR"));
     for (name, value) in variables {
         match value.is_empty() {
             true => command.env_remove(name),

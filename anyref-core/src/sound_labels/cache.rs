@@ -11,6 +11,8 @@ use super::embeddings::LabelEmbeddings;
 use crate::official::text_options;
 use crate::{Error, Result};
 
+/// Counts what makes embeddings kept by an earlier version wrong.
+const VERSION: u64 = 1;
 /// Name of the tensor.
 const NAME: &str = "label_embeddings";
 /// Tensors of the text tower up to so many values tell it from another: norms, biases, positions and
@@ -24,7 +26,7 @@ pub(super) fn cache_file(
     dtype: DType,
     prompts: &[Vec<u32>],
 ) -> Result<PathBuf> {
-    let mut hash = StableHash::new().bytes(dtype.name());
+    let mut hash = StableHash::new().number(VERSION).bytes(dtype.name());
     let tower = renamed_tensors(checkpoint, &text_options())?;
     let mut small: Vec<_> = tower
         .into_iter()

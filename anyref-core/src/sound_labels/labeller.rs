@@ -45,7 +45,8 @@ pub struct SoundLabellerOptions {
     /// Type of the weights.
     pub weights: ModelOptions,
     /// Folder to keep the labels' embeddings in and to take them from; it is made when it is
-    /// missing. They are computed each time without one.
+    /// missing, and a warning says when it cannot be written. They are computed each time without
+    /// one.
     pub cache: Option<PathBuf>,
 }
 
@@ -85,7 +86,7 @@ impl<B: Backend> SoundLabeller<B> {
     /// # Errors
     /// When a file is missing or damaged or does not hold both towers, the vocabulary of the
     /// tokenizer is not the text tower's, a label is too long with its prompt, the prompt has no
-    /// place for a label, the cache cannot be written, or the device fails.
+    /// place for a label, or the device fails.
     pub fn open(
         files: &SoundLabellerFiles,
         vocabulary: SoundVocabulary,
@@ -145,14 +146,17 @@ impl<B: Backend> SoundLabeller<B> {
         let embeddings = match kept {
             Some(embeddings) => embeddings,
             None => {
+                log::info!("embedding {} labels of sounds", prompts.len());
                 let mut tower = text.init::<B>(device);
                 let renamed = load()?
                     .with_renames(import::IMAGEBIND_TEXT)
                     .with_all_unused(import::IMAGEBIND_TEXT_UNUSED);
                 load_module(&mut tower, checkpoint, &renamed)?;
                 let embeddings = LabelEmbeddings::compute(&tower, &text, &prompts, device).await?;
-                if let Some(file) = &file {
-                    write_cache(file, &embeddings)?;
+                if let Some(file) = &file
+                    && let Err(error) = write_cache(file, &embeddings)
+                {
+                    log::warn!("the embeddings of the labels are not kept: {error}");
                 }
                 embeddings
             }

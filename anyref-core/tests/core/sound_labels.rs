@@ -246,6 +246,10 @@ fn embeddings_are_kept_and_taken_from_the_cache() {
     assert_eq!(fs::read(file).unwrap(), content);
     ask(&options("the {}"));
     assert_eq!(kept().len(), 2);
+    // Where nothing can be kept the labels are named all the same.
+    let mut nowhere = options(SOUND_PROMPT);
+    nowhere.cache = Some(file.join("below a file"));
+    assert_eq!(ask(&nowhere), first);
 }
 
 #[test]
