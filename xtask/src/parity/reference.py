@@ -333,6 +333,8 @@ def make(part, size, folder):
         model, vocabulary = imagebind_text(size)
         model = fill(model.to_empty(device="cpu"))
         model.tokens.mask.fill_(float("-inf")).triu_(1)
+        # The greatest scale that counts.
+        model.scaling[1].log_logit_scale.fill_(100.0).log_()
         torch.save(model.published(), folder / "part.pth")
         # Texts of 3 to 77 tokens between start and end.
         data = torch.randint(1, vocabulary - 2, (TEXTS, 77), generator=generator)
