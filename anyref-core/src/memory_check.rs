@@ -48,9 +48,7 @@ impl MemoryEstimate {
     }
 }
 
-/// Refuses a model that takes more than [`ModelOptions::free_memory`], naming a smaller choice that
-/// fits. On other devices than the processor nothing is refused, since burn does not tell how much
-/// memory they have.
+/// Refuses a model that takes more than [`ModelOptions::free_memory`], as [`check_estimate`] does.
 pub(crate) fn check_memory<B: Backend>(
     config: &AnyRefConfig,
     model: &AnyRefModel<B>,
@@ -58,21 +56,32 @@ pub(crate) fn check_memory<B: Backend>(
     options: ModelOptions,
     device: &B::Device,
 ) -> Result<()> {
+    check_estimate::<B>(options, |options| {
+        MemoryEstimate::new(config, model, checkpoint, options, device)
+    })
+}
+
+/// Refuses what takes more than [`ModelOptions::free_memory`] by its estimate, naming a smaller
+/// choice that fits. On other devices than the processor nothing is refused, since burn does not
+/// tell how much memory they have.
+pub(crate) fn check_estimate<B: Backend>(
+    options: ModelOptions,
+    estimated: impl Fn(ModelOptions) -> Result<MemoryEstimate>,
+) -> Result<()> {
     let Some(free) = options.free_memory else {
         return Ok(());
     };
     if !on_processor::<B>() {
         return Ok(());
     }
-    let estimate = MemoryEstimate::new(config, model, checkpoint, options, device)?;
+    let estimate = estimated(options)?;
     log::debug!("memory {estimate}; {} free", Gigabytes(free));
     if estimate.total() <= free || estimate.total() < SMALL {
         return Ok(());
     }
     let mut smaller = None;
     for dtype in [WeightType::Auto, WeightType::Bf16] {
-        let options = ModelOptions { dtype, ..options };
-        let bytes = MemoryEstimate::new(config, model, checkpoint, options, device)?.total();
+        let bytes = estimated(ModelOptions { dtype, ..options })?.total();
         if bytes <= free {
             smaller = Some((dtype, bytes));
             break;

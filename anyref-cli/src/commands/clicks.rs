@@ -11,7 +11,7 @@ use anyref_decoder::rle::Rle;
 use anyref_vision::preprocess::{open_image, open_mask};
 use image::RgbImage;
 
-use super::segment::{Outcome, check_outputs, show};
+use super::outcome::{Outcome, check_outputs, show};
 use crate::args::{Common, PointArguments, ReferenceArgument, SegmentArguments};
 use crate::output::Run;
 use crate::{model, prompt};

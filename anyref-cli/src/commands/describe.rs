@@ -6,7 +6,7 @@ use anyhow::Result;
 use anyref_core::{Answer, EncodedPicture, Engine, Prompt};
 use anyref_vision::preprocess::open_image;
 
-use super::segment::{Outcome, check_outputs, show};
+use super::outcome::{Outcome, check_outputs, show};
 use crate::args::{Common, DescribeArguments, ReferenceArgument};
 use crate::output::Run;
 use crate::{model, prompt};

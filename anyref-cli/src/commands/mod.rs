@@ -9,6 +9,7 @@ mod eval;
 mod info;
 mod masks;
 mod models;
+mod outcome;
 mod refinement;
 mod score;
 mod segment;

@@ -3,17 +3,20 @@
 use std::path::Path;
 
 use anyref_weights::hub::refuse_location;
-use anyref_weights::{LoadOptions, WeightType, load_module};
+use anyref_weights::{LoadOptions, WeightMemory, WeightType, load_module, weight_memory};
+use burn::tensor::Element;
 use burn::tensor::backend::Backend;
 
 use super::config::SamConfig;
 use super::model::SamModel;
 use crate::assemble::parts_file;
 use crate::folder::CONFIG_FILE;
+use crate::memory::encoding_bytes;
+use crate::memory_check::check_estimate;
 use crate::official::{
     Kind, MaskParts, Published, decoder_options, encoder_options, is_published, sam_parts,
 };
-use crate::{ModelOptions, Result};
+use crate::{MemoryEstimate, ModelOptions, Result};
 
 /// Extensions of files of weights.
 const WEIGHTS: [&str; 4] = ["safetensors", "pth", "pt", "bin"];
@@ -59,7 +62,8 @@ impl<B: Backend> SamModel<B> {
     /// As [`load`](Self::load), with weights as the options say.
     ///
     /// # Errors
-    /// As [`load`](Self::load), and when the device does not compute with the type asked for.
+    /// As [`load`](Self::load), when the device does not compute with the type asked for, and when
+    /// less memory is free than it takes.
     pub fn load_with(path: &Path, options: ModelOptions, device: &B::Device) -> Result<Self> {
         let published = Published::open_as(path, "SAM", Kind::has_sam)?;
         Self::of_published(&published, options, device)
@@ -74,30 +78,86 @@ impl<B: Backend> SamModel<B> {
         options: ModelOptions,
         device: &B::Device,
     ) -> Result<Self> {
-        let types = options.load_options::<B>(device)?;
-        let typed = |names: LoadOptions| LoadOptions {
-            rename: names.rename,
-            allow_unused: names.allow_unused,
-            ..types.clone()
-        };
         let config: SamConfig = sam_parts(published)?;
         config.validate()?;
         let (checkpoint, kind) = (&published.checkpoint, published.kind);
         let mut image_encoder = config.image_encoder.init::<B>(device);
-        load_module(
-            &mut image_encoder,
-            checkpoint,
-            &typed(encoder_options(kind)),
-        )?;
         let mut masks = MaskParts::<B> {
             prompt_encoder: config.prompt_encoder.init(device),
             mask_decoder: config.mask_decoder.init(device),
         };
-        load_module(&mut masks, checkpoint, &typed(decoder_options(kind)))?;
+        check_estimate::<B>(options, |options| {
+            let types = options.load_options::<B>(device)?;
+            let encoder = typed(&types, encoder_options(kind));
+            let decoder = typed(&types, decoder_options(kind));
+            let parts = [
+                weight_memory(&image_encoder, checkpoint, &encoder)?,
+                weight_memory(&masks, checkpoint, &decoder)?,
+            ];
+            Ok(MemoryEstimate {
+                weights: WeightMemory {
+                    mapped: parts.iter().map(|part| part.mapped).sum(),
+                    held: parts.iter().map(|part| part.held).sum(),
+                },
+                answering: encoding_bytes(&config.image_encoder, B::FloatElem::dtype()),
+            })
+        })?;
+        let types = options.load_options::<B>(device)?;
+        let names = encoder_options(kind);
+        load_module(&mut image_encoder, checkpoint, &typed(&types, names))?;
+        let names = decoder_options(kind);
+        load_module(&mut masks, checkpoint, &typed(&types, names))?;
         Ok(Self {
             image_encoder,
             prompt_encoder: masks.prompt_encoder,
             mask_decoder: masks.mask_decoder,
         })
+    }
+}
+
+/// Options with the types of the one and the names of the other.
+fn typed(types: &LoadOptions, names: LoadOptions) -> LoadOptions {
+    LoadOptions {
+        prefix: names.prefix,
+        rename: names.rename,
+        allow_unused: names.allow_unused,
+        ..types.clone()
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::backend::Flex;
+
+    use super::*;
+    use crate::Error;
+
+    #[test]
+    fn too_little_memory_is_told_before_weights_are_read() {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let load = |free| {
+            let options = ModelOptions::new(WeightType::F32).with_free_memory(Some(free));
+            SamModel::<Flex>::load_with(
+                &fixtures.join("sam_alone.pth"),
+                options,
+                &Default::default(),
+            )
+        };
+        // Small models are loaded whatever is free.
+        load(1).unwrap();
+        let huge = |options| {
+            let estimate = MemoryEstimate {
+                weights: WeightMemory {
+                    mapped: 2_500_000_000,
+                    held: 0,
+                },
+                answering: 500_000_000,
+            };
+            check_estimate::<Flex>(options, |_| Ok(estimate))
+        };
+        let options = ModelOptions::new(WeightType::F32);
+        huge(options.with_free_memory(Some(4_000_000_000))).unwrap();
+        let error = huge(options.with_free_memory(Some(1_000_000_000))).unwrap_err();
+        assert!(matches!(error, Error::Memory(_)), "{error}");
     }
 }

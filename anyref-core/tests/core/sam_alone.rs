@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyref_core::{
     Error, LowResMask, MaskPrediction, MaskPrompt, Multimask, SamConfig, SamModel, SamPicture,
+    published_sam,
 };
 use anyref_weights::testing::Fixture;
 use image::{Rgb, RgbImage};
@@ -193,6 +194,20 @@ fn both_published_layouts_are_one_model() {
         assert_close(one.low_res.logits(), other.low_res.logits(), "low_res");
         assert!((one.estimate - other.estimate).abs() <= TOLERANCE);
     }
+}
+
+#[test]
+fn the_sam_in_a_lisa_is_one_by_itself() {
+    let sam = SamModel::<TestBackend>::load(&published("lisa"), &Default::default()).unwrap();
+    let side = sam.image_size() as u32;
+    let picture = sam.picture(&structured(side, side)).unwrap();
+    let prompt = MaskPrompt::default().with_point(5.0, 3.0, true);
+    let answers = sam.predict(&picture, &[prompt], Multimask::Always).unwrap();
+    assert_eq!(answers[0].candidates.len(), 3);
+    // A LISA is no SAM alone, whose engine would not speak.
+    assert!(published_sam(&published("lisa")).unwrap().is_none());
+    assert!(published_sam(&published("sam")).unwrap().is_some());
+    assert!(published_sam(&published("clip")).unwrap().is_none());
 }
 
 #[test]
