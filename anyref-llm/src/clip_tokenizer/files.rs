@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokenizers::models::bpe::{Merges, Vocab};
 
-use super::END_OF_WORD;
+use super::words::END_OF_WORD;
 use crate::error::{Error, Result};
 use crate::tokenizer::file::{JSON, read};
 

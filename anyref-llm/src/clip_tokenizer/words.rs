@@ -2,6 +2,8 @@
 
 use regex::Regex;
 
+/// Mark of a token that ends a word.
+pub(super) const END_OF_WORD: &str = "</w>";
 /// The published pattern: specials, endings of English contractions, letters, single digits, and
 /// runs of what is neither.
 const PATTERN: &str = r"(?i)<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
