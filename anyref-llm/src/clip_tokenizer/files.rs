@@ -7,14 +7,16 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tokenizers::models::bpe::{Merges, Vocab};
 
-use super::END_OF_WORD;
 use crate::error::{Error, Result};
 use crate::tokenizer::file::{JSON, read};
 
 const VOCABULARY: &str = "vocab.json";
 const MERGES: &str = "merges.txt";
-/// What the first line of [`MERGES`] begins with.
+/// Beginning of the first line of [`MERGES`].
 const VERSION: &str = "#version";
+
+/// Mark of a token that ends a word.
+pub(super) const END_OF_WORD: &str = "</w>";
 
 /// Tokens with their ids, and the merges in the order of their ranks.
 #[derive(Debug)]

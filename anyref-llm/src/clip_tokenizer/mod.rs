@@ -16,15 +16,13 @@ use tokenizers::models::bpe::BPE;
 
 use crate::error::{Error, Result};
 use crate::tokenizer::failed;
-use files::Vocabulary;
+use files::{END_OF_WORD, Vocabulary};
 use words::Words;
 
 /// First token of every text.
 pub const START_OF_TEXT: &str = "<|startoftext|>";
 /// Last token of every text.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
-/// Mark of a token that ends a word.
-const END_OF_WORD: &str = "</w>";
 /// Id that stands behind a text's end. Its token is a real one, `!`, which nothing looks at there.
 const PADDING: u32 = 0;
 
