@@ -110,11 +110,7 @@ pub fn run(options: &CheckPublished) -> Result<()> {
     let questions = options
         .questions
         .unwrap_or_else(|| Questions::of(&options.model));
-    // A SAM alone has no description; it is loaded as strictly by its first question.
-    let about = match questions {
-        Questions::Prompts => String::new(),
-        _ => succeeded(anyref("info").output(), &options.model)?,
-    };
+    let about = succeeded(anyref("info").output(), &options.model)?;
     println!("{about}");
     let mut table = String::from(
         "| question | answer | IoU with the thing's box | at least | seconds | |\n\
