@@ -27,7 +27,7 @@ fn known_models_are_listed_with_what_was_checked() {
     let text = succeed(folder.path(), &["models"]);
     for model in models {
         let name = model["name"].as_str().unwrap();
-        assert!(text.contains(&format!("model       {name}\n")), "{text}");
+        assert!(text.contains(&format!("{:<14}{name}\n", "model")), "{text}");
         // Nobody has seen published weights here.
         let published = !model["location"].as_str().unwrap().is_empty();
         let unchecked = model["unchecked"].as_str().unwrap();

@@ -7,7 +7,7 @@ use burn::tensor::backend::ExecutionError;
 
 use crate::backend::BackendError;
 use crate::memory_estimate::MemoryShortage;
-use crate::reference::ReferenceKind;
+use crate::reference_kind::ReferenceKind;
 
 /// Result of this crate.
 pub type Result<T, E = Error> = core::result::Result<T, E>;

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use crate::reference::ReferenceKind;
+use crate::reference_kind::ReferenceKind;
 
 /// A published model, or parts that make one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

@@ -72,6 +72,7 @@ mod prompt;
 mod prompt_config;
 mod read;
 mod reference;
+mod reference_kind;
 mod reference_tokens;
 mod reranking;
 mod sam;
@@ -107,7 +108,8 @@ pub use precision::{FREQUENCIES, ModelOptions, cast_weights};
 pub use preprocess::{PicturePixels, PicturePreprocessor};
 pub use prompt::{DESCRIBE_QUESTION, Prompt, Question, next_placeholder};
 pub use prompt_config::{PromptConfig, QuestionForm};
-pub use reference::{Reference, ReferenceImage, ReferenceKind};
+pub use reference::{Reference, ReferenceImage};
+pub use reference_kind::ReferenceKind;
 pub use sam::{
     AutomaticMask, AutomaticMaskConfig, EarlierMask, LowResMask, MaskCandidate, MaskPrediction,
     MaskPrompt, Multimask, OnPoints, OneMask, Point, PointMasks, SamConfig, SamModel, SamPicture,

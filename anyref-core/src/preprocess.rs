@@ -5,7 +5,7 @@ use std::sync::Arc;
 use anyref_vision::preprocess::{ClipPreprocessor, PixelValues, SamPixels, SamPreprocessor};
 use image::RgbImage;
 
-use crate::reference::ReferenceKind;
+use crate::reference_kind::ReferenceKind;
 use crate::{AnyRefConfig, Error, Result};
 
 /// A picture as the two encoders take it.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::reference::ReferenceKind;
+use crate::reference_kind::ReferenceKind;
 
 /// Family whose training questions the default questions repeat.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,11 +1,9 @@
 //! The four ways to point at something.
 
-use std::fmt;
-
 use anyref_audio::Waveform;
 use image::{GrayImage, RgbImage};
-use serde::{Deserialize, Serialize};
 
+use crate::reference_kind::ReferenceKind;
 use crate::{Error, Result};
 
 /// A reference to an object.
@@ -19,31 +17,6 @@ pub enum Reference {
     Image(ReferenceImage),
     /// The sound the object makes.
     Audio(Waveform),
-}
-
-/// Kind of a [`Reference`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ReferenceKind {
-    /// A phrase.
-    Text,
-    /// A box in the picture asked about.
-    Box,
-    /// Another picture.
-    Image,
-    /// A sound.
-    Audio,
-}
-
-impl fmt::Display for ReferenceKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Text => "text",
-            Self::Box => "box",
-            Self::Image => "picture",
-            Self::Audio => "sound",
-        })
-    }
 }
 
 impl Reference {

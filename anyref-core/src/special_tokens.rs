@@ -3,7 +3,7 @@
 use anyref_llm::tokenizer::Tokenizer;
 
 use crate::prompt_config::PromptConfig;
-use crate::reference::ReferenceKind;
+use crate::reference_kind::ReferenceKind;
 use crate::{Error, Result};
 
 /// Name of the mask token in the authors' code and in LISA.

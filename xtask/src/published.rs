@@ -22,6 +22,9 @@ pub struct CheckPublished {
     /// The model: hf://org/name, which is fetched, or a folder
     #[arg(long, value_name = "DIR|LOCATION")]
     pub model: String,
+    /// CLIP's folder, as `anyref --clip` [default: the one that the model's config names, fetched]
+    #[arg(long, value_name = "DIR")]
+    pub clip: Option<PathBuf>,
     /// Questions to ask [default: by the model's name]
     #[arg(long)]
     pub questions: Option<Questions>,
@@ -99,16 +102,15 @@ pub fn run(options: &CheckPublished) -> Result<()> {
         let mut anyref = Command::new(&program);
         anyref.args([command, "--model", &options.model]);
         anyref.args(["--backend", &options.backend, "--dtype", &options.dtype]);
+        if let Some(clip) = &options.clip {
+            anyref.arg("--clip").arg(clip);
+        }
         anyref
     };
     let questions = options
         .questions
         .unwrap_or_else(|| Questions::of(&options.model));
-    // A SAM alone has no description; it is loaded as strictly by its first question.
-    let about = match questions {
-        Questions::Prompts => String::new(),
-        _ => succeeded(anyref("info").output(), &options.model)?,
-    };
+    let about = succeeded(anyref("info").output(), &options.model)?;
     println!("{about}");
     let mut table = String::from(
         "| question | answer | IoU with the thing's box | at least | seconds | |\n\

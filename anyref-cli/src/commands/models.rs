@@ -13,7 +13,7 @@ pub fn run(arguments: &ModelsArguments) -> Result<()> {
     }
     for model in KNOWN_MODELS {
         for (name, text) in lines(model) {
-            say(&format!("{name:<12}{text}"))?;
+            say(&format!("{name:<14}{text}"))?;
         }
         say("")?;
     }

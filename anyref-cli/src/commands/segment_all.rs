@@ -240,6 +240,9 @@ impl Run<'_> {
                             let record = self.record(image, state, &pixels, &answer)?;
                             summary.answered += 1;
                             summary.masks += record.masks.len();
+                            for bridge in &answer.bridges {
+                                bar.suspend(|| eprintln!("{}: {bridge}", record.image));
+                            }
                             if !arguments.output.json {
                                 let line = self.line(&record);
                                 bar.suspend(|| say(&line))?;

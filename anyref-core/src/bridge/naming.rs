@@ -6,7 +6,7 @@ use image::RgbImage;
 use super::phrase::phrase;
 use crate::conversation::{Conversation, Goal, Turn};
 use crate::observer::{Cancel, unobserved};
-use crate::reference::ReferenceKind;
+use crate::reference_kind::ReferenceKind;
 use crate::{AnyRef, Error, Prompt, Result};
 
 /// Question for a short name.

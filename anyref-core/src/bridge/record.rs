@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::reference::ReferenceKind;
+use crate::reference_kind::ReferenceKind;
 
 /// A reference of an answer that the model was not trained with.
 #[derive(Debug, Clone, PartialEq, Serialize)]
