@@ -64,6 +64,35 @@ fn words(line: &[String]) -> Vec<&str> {
 }
 
 #[test]
+fn info_lists_a_gguf_file() {
+    let folder = folder();
+    let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../anyref-llm/tests/fixtures/gguf");
+    let said = succeed(
+        folder.path(),
+        &["info", &text(&fixtures.join("llama.gguf"))],
+    );
+    for word in [
+        "general.architecture = llama",
+        "1 layers of width 32, context of 128 tokens",
+        "420 words and pieces",
+        "tokenizer.ggml.tokens = 420 values",
+        "blk.0.attn_q.weight",
+        "Q4_0",
+    ] {
+        assert!(said.contains(word), "{word}: {said}");
+    }
+    let mut damaged = std::fs::read(fixtures.join("llama.gguf")).unwrap();
+    damaged.truncate(20_000);
+    let path = folder.path().join("damaged.gguf");
+    std::fs::write(&path, damaged).unwrap();
+    fail(
+        folder.path(),
+        &["info", &text(&path)],
+        &["damaged.gguf", "truncated"],
+    );
+}
+
+#[test]
 fn an_assembled_folder_is_a_model() {
     let (folder, llm) = (folder(), language("llava"));
     let mut line = assemble(llm.path(), &[]);

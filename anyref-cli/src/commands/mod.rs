@@ -6,6 +6,7 @@ mod clicks;
 mod demo;
 mod describe;
 mod eval;
+mod gguf;
 mod info;
 mod masks;
 mod models;

@@ -8,17 +8,22 @@ use crate::failure;
 use anyhow::{Context, Result, bail};
 use anyref_core::AnyRefConfig;
 use anyref_core::official::{Kind, Published, compare};
-use anyref_weights::LoadReport;
 use anyref_weights::hub::local_path;
+use anyref_weights::{GgufMetadata, LoadReport};
 use burn::tensor::backend::Backend;
 
+use super::gguf;
 use crate::model::EMBEDDED;
 use crate::output::say;
 use crate::units::{megabytes, millions};
 
 /// Lists the tensors and compares them with a config.
 pub fn run<B: Backend>(path: &Path, against: Option<&str>, device: &B::Device) -> Result<()> {
-    let published = Published::open(&local_path(path)?)?;
+    let local = local_path(path)?;
+    if against.is_none() && GgufMetadata::is_gguf(&local) {
+        return gguf::run(&local);
+    }
+    let published = Published::open(&local)?;
     let against = against.map(config).transpose()?;
     list(&published)?;
     // Sizes that no model can have end in a panic while the part is laid out.

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use anyref_llm::Tokenizer;
+use anyref_weights::GgufMetadata;
 
 use super::parts::Parts;
 use crate::special_tokens::AUTHORS_OBJECT;
@@ -14,21 +15,26 @@ const SENTENCEPIECE_FILE: &str = "tokenizer.model";
 /// The adapter's tokenizer, or else the language model's, with the tokens that AnyRef adds.
 pub(super) fn tokenizer(parts: &Parts) -> Result<Tokenizer> {
     let adapter = parts.adapter.as_ref().map(|adapter| adapter.path());
-    let folders = [adapter, Some(parts.llm.folder())];
+    let file = parts.llm.path.as_path();
+    let in_file = GgufMetadata::is_gguf(file);
+    let folders = [adapter, (!in_file).then(|| parts.llm.folder())];
     let has_one = |folder: &&Path| {
         [TOKENIZER_FILE, SENTENCEPIECE_FILE]
             .iter()
             .any(|file| folder.join(file).is_file())
     };
-    let Some(folder) = folders.into_iter().flatten().find(has_one) else {
-        return Err(Error::folder(
-            parts.llm.folder(),
-            format!(
-                "no {TOKENIZER_FILE} and no {SENTENCEPIECE_FILE}; download one beside the language model"
-            ),
-        ));
+    let (mut tokenizer, folder) = match folders.into_iter().flatten().find(has_one) {
+        Some(folder) => (Tokenizer::from_folder(folder)?, folder),
+        None if in_file => (Tokenizer::from_gguf(&GgufMetadata::open(file)?)?, file),
+        None => {
+            return Err(Error::folder(
+                parts.llm.folder(),
+                format!(
+                    "no {TOKENIZER_FILE} and no {SENTENCEPIECE_FILE}; download one beside the language model"
+                ),
+            ));
+        }
     };
-    let mut tokenizer = Tokenizer::from_folder(folder)?;
     // Whether all that a model needs is there, while the file can still be named.
     let completed = match parts.is_lisa() {
         true => as_lisa(&mut tokenizer),

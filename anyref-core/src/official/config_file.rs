@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use anyref_llm::LlamaConfig;
 use serde_json::Value;
 
 use crate::{Error, Result};
@@ -34,6 +35,17 @@ impl ConfigFile {
             return Err(Error::folder(&path, "not a config; download it again"));
         }
         Ok(Some(Self { path, json }))
+    }
+
+    /// What a folder of Hugging Face's would have for a language model that is in another file.
+    pub(crate) fn of_llama(path: &Path, config: &LlamaConfig) -> Result<Self> {
+        let mut json =
+            serde_json::to_value(config).map_err(|error| Error::folder(path, error.to_string()))?;
+        json["model_type"] = "llama".into();
+        Ok(Self {
+            path: path.into(),
+            json,
+        })
     }
 
     /// The whole of it.

@@ -2,9 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
+use anyref_llm::gguf::hugging_face_checkpoint;
 use anyref_llm::peft::{CONFIG_FILE as ADAPTER_CONFIG, PeftAdapter};
-use anyref_weights::Checkpoint;
 use anyref_weights::hub::refuse_location;
+use anyref_weights::{Checkpoint, GgufMetadata};
 
 use super::config_file::ConfigFile;
 use super::kind::Kind;
@@ -23,12 +24,22 @@ pub struct Published {
 }
 
 impl Published {
-    /// Opens a weights file, an index or a folder.
+    /// Opens a weights file, an index or a folder. The language model of a GGUF file has the names
+    /// and the values of Hugging Face's, those in blocks as f32.
     ///
     /// # Errors
     /// When it is missing or damaged, or the path is a location of the hub.
     pub fn open(path: &Path) -> Result<Self> {
         refuse_location(path)?;
+        if GgufMetadata::is_gguf(path) {
+            let (llm, checkpoint) = hugging_face_checkpoint(path)?;
+            return Ok(Self {
+                path: path.into(),
+                kind: Kind::of(&checkpoint),
+                config: Some(ConfigFile::of_llama(path, &llm)?),
+                checkpoint,
+            });
+        }
         let checkpoint = if path.join(ADAPTER_CONFIG).is_file() {
             PeftAdapter::open(path)?.checkpoint().clone()
         } else {

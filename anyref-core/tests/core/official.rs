@@ -1,5 +1,7 @@
 //! Checkpoints told apart by their names, and held against configs.
 
+use std::path::Path;
+
 use anyref_core::AnyRefConfig;
 use anyref_core::official::{Kind, Published, compare};
 
@@ -80,4 +82,25 @@ fn an_assembled_model_matches_its_config_and_an_adapter_the_model_it_is_for() {
     let report = &against(&AnyRefConfig::tiny()).unwrap()[0].1;
     assert_eq!(report.wrong_shape.len(), 10);
     assert!(compare::<TestBackend>(&adapter, None, &Default::default()).is_err());
+}
+
+#[test]
+fn a_gguf_file_is_a_language_model() {
+    let folder = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../anyref-llm/tests/fixtures/gguf"
+    );
+    for name in ["llama", "qwen2"] {
+        let path = Path::new(folder).join(format!("{name}.gguf"));
+        let published = Published::open(&path).unwrap();
+        assert_eq!(published.kind, Some(Kind::Llama));
+        let reports = compare::<TestBackend>(&published, None, &Default::default()).unwrap();
+        assert!(!reports.is_empty());
+        for (part, report) in reports {
+            assert!(report.is_complete(), "{name} {part}: {report}");
+        }
+    }
+    // Factors of rotary frequencies have no place in a config.
+    let error = Published::open(&Path::new(folder).join("llama3.gguf")).unwrap_err();
+    assert!(error.to_string().contains("llama3.gguf"), "{error}");
 }

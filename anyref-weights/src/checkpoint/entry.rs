@@ -105,6 +105,14 @@ impl TensorEntry {
         }
     }
 
+    /// Bytes of the values where they come from: in blocks, of the blocks.
+    pub fn stored_bytes(&self) -> usize {
+        match &self.source {
+            Source::File(stored) => stored.bytes_of(self),
+            Source::Made(..) => self.num_elements() * self.dtype.size(),
+        }
+    }
+
     /// Reads the blocks of a matrix `[rows, columns]`; none where the values are plain or of
     /// another number of dimensions.
     ///

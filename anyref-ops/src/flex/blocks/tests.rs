@@ -123,12 +123,13 @@ fn forms_multiply_as_the_dense_weight_does() {
                         let products = || x.iter().zip(weight).map(|(&x, &w)| x * w);
                         let expected: f64 = products().map(f64::from).sum();
                         let expected = expected + f64::from(bias[output]);
-                        // Each input is off by at most half a step, the 254th part of the largest.
+                        // Each input is off by at most half a step, the 254th part of the largest, and by
+                        // the rounding of its scale to half precision.
                         let groups = x.chunks_exact(32).zip(weight.chunks_exact(32));
                         let bound = groups.map(|(x, weight)| {
                             let largest = x.iter().fold(0.0f32, |most, x| most.max(x.abs()));
                             let sizes = weight.iter().map(|w| w.abs()).sum::<f32>();
-                            largest / 253.9 * sizes
+                            (largest / 254.0 + largest / 2048.0) * sizes
                         });
                         let sizes: f32 = products().map(f32::abs).sum();
                         let bound = bound.sum::<f32>() + 1e-5 * sizes + 1e-5;
