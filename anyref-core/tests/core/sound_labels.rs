@@ -1,5 +1,6 @@
 //! Names for sounds, against the published formulas (`fixtures/export_sounds.py`).
 
+use std::f32::consts::TAU;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -82,7 +83,8 @@ fn sounds() -> Vec<AudioFeatures> {
 fn chirp(seconds: f32) -> Waveform {
     let count = (seconds * 16_000.0) as usize;
     let at = |i: usize| i as f32 / 16_000.0;
-    let samples = (0..count).map(|i| ((300.0 + 900.0 * at(i)) * at(i) * 6.28).sin() * 0.4);
+    let turns = |i| (300.0 + 900.0 * at(i)) * at(i);
+    let samples = (0..count).map(|i| (turns(i) * TAU).sin() * 0.4);
     Waveform::new(samples.collect(), 16_000)
 }
 
