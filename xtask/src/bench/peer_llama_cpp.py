@@ -1,4 +1,6 @@
-"""llama.cpp as a peer: `peer_llama_cpp.py MODEL THREADS`, with PyPI's llama-cpp-python.
+"""llama.cpp as a peer: `peer_llama_cpp.py MODEL THREADS [f32]`, with PyPI's llama-cpp-python.
+
+With `f32` keys and values are f32 and attention is not fused, as for comparisons of scores.
 
 Answers the lines that the example `gguf` of anyref-llm answers: `prompt N` and `decode N` with
 seconds, `tokens TEXT` with ids, `logits FILE` with the number of scores written.
@@ -26,6 +28,9 @@ params = c.llama_context_default_params()
 params.n_ctx = 2560
 params.n_batch = 2560
 params.n_threads = params.n_threads_batch = threads
+if sys.argv[3:] == ["f32"]:
+    params.type_k = params.type_v = 0
+    params.flash_attn_type = c.LLAMA_FLASH_ATTN_TYPE_DISABLED
 context = c.llama_init_from_model(model, params)
 batch = c.llama_batch_init(2560, 0, 1)
 print(json.dumps({"load": time.perf_counter() - start}), flush=True)
