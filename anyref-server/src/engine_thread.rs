@@ -55,7 +55,7 @@ pub(crate) fn run(
 fn restart(queue: &Arc<Queue>, load: &LoadEngine) -> Option<Box<dyn Engine>> {
     let mut pause = Duration::from_millis(250);
     loop {
-        match catch_unwind(AssertUnwindSafe(|| load())) {
+        match catch_unwind(AssertUnwindSafe(load)) {
             Ok(Ok(engine)) => {
                 queue.started(engine.info());
                 log::info!("the model is started again");

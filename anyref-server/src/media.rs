@@ -41,7 +41,7 @@ impl Decoding {
     /// Memory for pictures of these files, given back when the result is dropped.
     pub(crate) async fn room(&self, pixels: u64) -> Outcome<OwnedSemaphorePermit> {
         // Three bytes a pixel, and as many while a decoder works.
-        let mebibytes = (pixels * 6 >> 20).clamp(1, u64::from(DECODED)) as u32;
+        let mebibytes = ((pixels * 6) >> 20).clamp(1, u64::from(DECODED)) as u32;
         let room = self.room.clone().acquire_many_owned(mebibytes).await;
         room.map_err(|_| Problem::engine_failed())
     }

@@ -2,6 +2,8 @@
 
 use std::path::Path;
 
+use anyref_weights::hub::cached_name;
+
 use super::assembly::Assembly;
 use super::parts_file::SHARD;
 use crate::companions::Companions;
@@ -42,17 +44,14 @@ impl Assembly {
     }
 }
 
-/// Refuses weights that have to be added to LLaMA's first, which nothing in them tells.
+/// Refuses weights that have to be added to LLaMA's first, which nothing but their name tells.
 fn refuse_delta(folder: &Path) -> Result<()> {
-    let names = folder
-        .components()
-        .map(|name| name.as_os_str().to_string_lossy());
-    let delta = |name: &str| {
-        name.to_lowercase()
-            .split(['-', '_'])
-            .any(|word| word == "delta")
+    let last = folder.file_name().map(|name| name.to_string_lossy());
+    let name = match cached_name(folder) {
+        Some(repository) => repository.to_lowercase(),
+        None => last.unwrap_or_default().to_lowercase(),
     };
-    if !names.last().into_iter().any(|name| delta(&name)) {
+    if !name.split(['-', '_']).any(|word| word == "delta") {
         return Ok(());
     }
     let problem = "holds differences to LLaMA's weights by its name, which are no model; use the merged weights, such as \
@@ -73,6 +72,8 @@ mod tests {
             ("lisa_Delta_7b", true),
             ("LISA-7B-v1", false),
             ("deltaplane", false),
+            ("models--xinlai--LISA-7B-delta/snapshots/abc", true),
+            ("models--xinlai--LISA-7B-v1/snapshots/delta", false),
         ] {
             let folder = PathBuf::from("models").join(name);
             assert_eq!(refuse_delta(&folder).is_err(), refused, "{name}");

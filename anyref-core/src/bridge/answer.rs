@@ -181,7 +181,9 @@ impl<B: Backend> AnyRef<B> {
         let kind = ReferenceKind::Image;
         let name = self.name(&shown, kind, SHORT, cancel).await?;
         let naming = start.elapsed();
-        let mut answers = self.ask_phrases(picture, &[name.clone()], cancel).await?;
+        let mut answers = self
+            .ask_phrases(picture, std::slice::from_ref(&name), cancel)
+            .await?;
         let mut answer = answers.remove(0);
         answer.timing.prompt += naming;
 

@@ -5,7 +5,7 @@ use anyref_vision::sam::SamVisionConfig;
 
 use crate::{Error, Result};
 
-/// Configuration of a [`SamModel`]: that of its three parts.
+/// Configuration of a [`SamModel`](super::SamModel): that of its three parts.
 #[derive(Debug, Clone)]
 pub struct SamConfig {
     /// The image encoder.

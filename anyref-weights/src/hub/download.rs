@@ -90,7 +90,7 @@ impl Hub {
                 location: location.clone(),
                 file: name.into(),
                 expected: unchecked.sha256().into(),
-                found,
+                found: found.into(),
             });
         }
         unchecked.clear().map_err(cache_error)

@@ -125,11 +125,11 @@ pub enum HubError {
         /// Location asked for.
         location: HubLocation,
         /// The file.
-        file: String,
+        file: Box<str>,
         /// SHA-256 announced, in hexadecimal digits.
-        expected: String,
+        expected: Box<str>,
         /// SHA-256 of the bytes received.
-        found: String,
+        found: Box<str>,
     },
 
     /// Another process downloads the same file.
