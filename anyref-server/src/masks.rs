@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyref_core::{EarlierMask, LowResMask, MaskPrompt, Multimask};
+use anyref_decoder::rle::Rle;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, State as Shared};
@@ -34,7 +35,10 @@ pub struct MaskRequest {
     /// A box around it, `x0, y0, x1, y1` in pixels.
     #[serde(rename = "box")]
     pub region: Option<[f32; 4]>,
-    /// The `low_res` of an earlier mask, which is refined.
+    /// A mask to refine, of any answer about the picture, as COCO's compressed run lengths.
+    #[schema(value_type = Option<Object>)]
+    pub mask: Option<Rle>,
+    /// The `low_res` of an earlier answer to refine, in its place.
     pub low_res: Option<String>,
     /// Number of masks.
     #[serde(default)]
@@ -109,12 +113,7 @@ pub(crate) async fn masks(
     let prompt = MaskPrompt {
         points: mask_points(&input.points, input.labels.as_deref(), "points")?,
         region: input.region,
-        mask: input
-            .low_res
-            .as_deref()
-            .map(logits)
-            .transpose()?
-            .map(EarlierMask::from),
+        mask: earlier(input.mask, input.low_res.as_deref())?,
     };
     let found = state.picture(&client, &input.picture).await?;
     prompt.fits(found.picture.size())?;
@@ -157,6 +156,19 @@ pub(crate) async fn masks(
             total: milliseconds(start.elapsed()),
         },
     }))
+}
+
+/// The mask to refine.
+fn earlier(mask: Option<Rle>, low_res: Option<&str>) -> Outcome<Option<EarlierMask>> {
+    match (mask, low_res) {
+        (Some(_), Some(_)) => {
+            let message = "a `mask` and a `low_res`: give one of them";
+            Err(Problem::bad("mask_and_low_res", message).at("mask"))
+        }
+        (Some(mask), None) => Ok(Some(mask.into())),
+        (None, Some(text)) => Ok(Some(logits(text)?.into())),
+        (None, None) => Ok(None),
+    }
 }
 
 /// Logits out of Base64.

@@ -147,8 +147,10 @@ impl Queue {
             }
         }
         if waiting.jobs.len() >= self.limits.queue {
-            let gone = |job: &Job| !job.ticket.is_gone();
-            waiting.jobs.retain(gone);
+            let before = waiting.jobs.len();
+            waiting.jobs.retain(|job| !job.ticket.is_gone());
+            let left = before - waiting.jobs.len();
+            self.metrics.left.inc_by(left as u64);
         }
         if waiting.jobs.len() >= self.limits.queue {
             let message = format!(

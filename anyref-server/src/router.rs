@@ -61,6 +61,8 @@ pub(crate) fn router(state: Arc<State>, rules: Arc<Rules>) -> Router {
         .route("/v1/chat", post(native::chat))
         .route("/v1/chat/completions", post(openai::completions))
         .route("/metrics", get(metrics))
+        // Within the layers, so that other origins may ask which methods there are.
+        .method_not_allowed_fallback(other_method)
         .layer(from_fn_with_state(rules.clone(), access::token))
         // Pages of other origins that may ask.
         .layer(cors(&state.options.access.origins));
@@ -71,11 +73,11 @@ pub(crate) fn router(state: Arc<State>, rules: Arc<Rules>) -> Router {
         .route("/docs", get(page::docs))
         .route("/openapi.json", get(|| async { Json(openapi()) }))
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(ready));
+        .route("/readyz", get(ready))
+        .method_not_allowed_fallback(other_method);
     let mut router = asked
         .merge(open)
         .fallback(nothing)
-        .method_not_allowed_fallback(other_method)
         .layer(from_fn_with_state(rules, access::source))
         .layer(CatchPanicLayer::custom(fault))
         // Bodies are bounded where they are read.

@@ -164,6 +164,18 @@ fn points_become_masks_that_further_points_refine() {
             .len(),
         3
     );
+    // So does the mask of any answer, and one of both is enough.
+    let mask = first.best().mask.rle.clone();
+    let mut body = json!({"picture": id, "points": [[160, 100]], "mask": mask});
+    let prompt = MaskPrompt::default()
+        .with_point(160.0, 100.0, true)
+        .with_mask(mask);
+    let refined = server.answer("/v1/masks", &body);
+    assert_eq!(rle(&refined["masks"][0]), predict(&prompt).best().mask.rle);
+    body["low_res"] = json!("AAAAAA==");
+    let (status, answer) = server.post("/v1/masks", &body);
+    let code = &answer["error"]["code"];
+    assert_eq!((status, code), (400, &json!("mask_and_low_res")));
     // In a question, points stand for the box of their mask.
     let corners = first.best().mask.bounding_box().map(|side| side as f32);
     let expected = engine

@@ -101,7 +101,9 @@ export interface ModelInfo {
 export interface MaskPrompt {
   points: Point[];
   box?: Box;
-  /** A mask of an earlier answer, to be refined. */
+  /** A mask to be refined, of any answer about the picture. */
+  mask?: Mask;
+  /** The logits of an earlier answer to be refined, in its place. */
   lowRes?: string;
 }
 

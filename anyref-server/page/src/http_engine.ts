@@ -87,6 +87,7 @@ export class HttpEngine implements Engine {
       picture: picture.id,
       ...pointFields(prompt.points),
       box: prompt.box,
+      mask: prompt.mask && { size: prompt.mask.size, counts: prompt.mask.counts },
       low_res: prompt.lowRes,
     });
     const headers = { 'Content-Type': 'application/json' };

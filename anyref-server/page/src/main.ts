@@ -204,9 +204,9 @@ async function refine(turn: Turn, index: number, point: Point): Promise<void> {
   const sheet = store.current!;
   const mask = turn.masks[index]!;
   const points = [...mask.points, point];
-  // The answer's own mask is known by its box until a point has refined it.
-  const box = mask.lowRes || !mask.bitmap.pixels.includes(1) ? undefined : turn.answer!.masks[index]!.box;
-  const prompt = { points, box, lowRes: mask.lowRes };
+  // An answer of words has no logits until a point has refined it.
+  const answered = mask.lowRes ? undefined : turn.answer!.masks[index]!;
+  const prompt = { points, mask: answered, lowRes: mask.lowRes };
   const refined = { ...mask, points };
   const shownFirst = turn.masks;
   turn.masks = turn.masks.with(index, refined);

@@ -311,7 +311,7 @@ export class Turns {
         { 'data-mask': i, onmouseenter: light(true), onmouseleave: light(false) },
         h('i', { class: 'swatch' }),
         h('span', { class: 'name' }, name),
-        h('span', { class: 'quiet', title: 'Share of the picture' }, `${share < 1 ? share.toFixed(1) : Math.round(share)} % of it`),
+        h('span', { class: 'quiet', title: 'Share of the picture' }, `${share < 1 ? share.toFixed(1) : Math.round(share)} %`),
         h('span', { class: 'score', title: 'The model’s own estimate of how well the mask fits' }, `${Math.round(100 * mask.score)} % sure`),
         eye,
       );
