@@ -1,6 +1,8 @@
 // The model as the page sees it. An implementation over HTTP is in `http_engine.ts`; one that
 // computes in the browser has the same interface.
 
+import type { Bridge } from './bridge.ts';
+
 /** Corners `x0, y0, x1, y1` in pixels, right and bottom exclusive. */
 export type Box = [number, number, number, number];
 
@@ -77,6 +79,8 @@ export interface Answer {
   masks: Mask[];
   /** Masks that the model is too unsure of. */
   left_out: number;
+  /** References that the model was not trained with. */
+  bridge?: Bridge[];
   timing_ms: Record<string, number>;
   conversation?: string;
   explanations?: Explanation[];

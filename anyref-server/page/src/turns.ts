@@ -1,5 +1,6 @@
 // Questions that were asked, and their answers.
 
+import { bridgeLine } from './bridge.ts';
 import { content, label } from './composer.ts';
 import { button, h, icon, menu } from './dom.ts';
 import { pieces, question } from './draft.ts';
@@ -322,6 +323,11 @@ export class Turns {
   }
 
   private note(turn: Turn): string | undefined {
+    const lines = (turn.answer!.bridge ?? []).map(bridgeLine);
+    return [...lines, this.missing(turn) ?? []].flat().join(' ') || undefined;
+  }
+
+  private missing(turn: Turn): string | undefined {
     const { masks, left_out } = turn.answer!;
     if (left_out > 0) {
       const count = left_out === 1 ? 'One mask is' : `${left_out} masks are`;
