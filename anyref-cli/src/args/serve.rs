@@ -19,7 +19,7 @@ pub struct ServeArguments {
     /// Anybody who reaches the address may ask
     #[arg(long, conflicts_with_all = ["token", "token_file"])]
     pub no_auth: bool,
-    /// Origin of another page that may ask, such as https://example.org; may be repeated
+    /// Origin of another page that may ask, such as `https://example.org`; may be repeated
     #[arg(long = "cors", value_name = "ORIGIN")]
     pub origins: Vec<String>,
     /// Largest request
