@@ -156,6 +156,7 @@ onPage('a second picture with a marked part is a reference', {}, async (page) =>
   await dialog.getByText(/^The box .* counts/).waitFor();
   await shot(page, 'reference');
   await dialog.getByRole('button', { name: 'Use this picture' }).click();
+  await page.locator('.composer .chip').first().waitFor();
   await question(page).press('Enter');
   assert.equal(await (await answer(page)).locator('.words').innerText(), 'gorilla.');
   // Painted.
@@ -170,6 +171,7 @@ onPage('a second picture with a marked part is a reference', {}, async (page) =>
   }
   await page.mouse.up();
   await dialog.getByRole('button', { name: 'Use this picture' }).click();
+  await page.locator('.composer .chip').first().waitFor();
   await question(page).press('Enter');
   await answer(page, 2);
 });
