@@ -6,11 +6,9 @@ use std::sync::Arc;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{DType, Tensor, TensorData};
 
+use super::product_in_parts::product_in_parts;
 use crate::blocks::{BlockType, Blocks};
 use crate::flex::{self, Panels};
-
-/// Values that are floats at once in a product with gradients, unless one output has more.
-const AT_ONCE: usize = 4 * 1024 * 1024;
 
 /// Weight `[d_input, d_output]` in blocks along the inputs of each output, of any
 /// [format](BlockType). Not trained.
@@ -125,18 +123,7 @@ impl<B: Backend> BlockWeight<B> {
         bias: Option<Tensor<B, 1>>,
     ) -> Tensor<B, D> {
         let [d_input, _] = self.dims();
-        let step = (AT_ONCE / d_input.max(1)).max(1);
-        let products = outputs.clone().step_by(step).map(|first| {
-            let last = (first + step).min(outputs.end);
-            let bias = bias.clone();
-            let bias = bias.map(|bias| bias.narrow(0, first - outputs.start, last - first));
-            crate::linear(x.clone(), self.dequantize(first..last), bias)
-        });
-        let mut products: Vec<_> = products.collect();
-        match products.len() {
-            1 => products.remove(0),
-            _ => Tensor::cat(products, D - 1),
-        }
+        product_in_parts(x, d_input, outputs, bias, |part| self.dequantize(part))
     }
 }
 

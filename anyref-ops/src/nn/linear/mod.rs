@@ -2,6 +2,7 @@
 
 #[cfg(feature = "flex")]
 mod blocks;
+mod product_in_parts;
 mod q8_0;
 mod weight;
 

@@ -5,11 +5,11 @@ use core::ops::Range;
 use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{DType, ElementConversion, Int, Tensor, TensorData, f16};
 
+use super::product_in_parts::product_in_parts;
+use crate::blocks::{BlockType, quantize};
+
 /// Values of a word of 32 bits.
 const IN_WORD: usize = 4;
-/// Values that are floats at once in a product, unless one output has more.
-const AT_ONCE: usize = 4 * 1024 * 1024;
-
 /// Block of [`Q8_0Block::LENGTH`] values `scale · values[i]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Q8_0Block {
@@ -25,13 +25,8 @@ impl Q8_0Block {
 
     /// Rounds values to the block whose largest step is that of the largest value.
     pub fn quantize(values: &[f32; Self::LENGTH]) -> Self {
-        let largest = values.iter().fold(0.0f32, |most, x| most.max(x.abs()));
-        let scale = largest / 127.0;
-        let inverse = if scale > 0.0 { scale.recip() } else { 0.0 };
-        Self {
-            scale: f16::from_f32(scale),
-            values: values.map(|x| (x * inverse).round() as i8),
-        }
+        let bytes = quantize(values, BlockType::Q8_0).expect("a whole block of a written format");
+        Self::from_bytes(&bytes)
     }
 
     /// Block as GGUF files hold it: the scale, then the steps.
@@ -163,18 +158,7 @@ impl<B: Backend> Q8_0Weight<B> {
         bias: Option<Tensor<B, 1>>,
     ) -> Tensor<B, D> {
         let [d_input, _] = self.dims();
-        let step = (AT_ONCE / d_input.max(1)).max(1);
-        let products = outputs.clone().step_by(step).map(|first| {
-            let last = (first + step).min(outputs.end);
-            let bias = bias.clone();
-            let bias = bias.map(|bias| bias.narrow(0, first - outputs.start, last - first));
-            crate::linear(x.clone(), self.dequantize(first..last), bias)
-        });
-        let mut products: Vec<_> = products.collect();
-        match products.len() {
-            1 => products.remove(0),
-            _ => Tensor::cat(products, D - 1),
-        }
+        product_in_parts(x, d_input, outputs, bias, |part| self.dequantize(part))
     }
 }
 
