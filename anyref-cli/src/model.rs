@@ -1,5 +1,6 @@
 //! Opening the model: a folder, published parts, or the one built into the program.
 
+use std::borrow::Cow;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -39,6 +40,10 @@ pub const EMBEDDED: ModelFiles<'static> = ModelFiles {
 pub struct Opened<B: Backend> {
     /// The model.
     pub anyref: AnyRef<B>,
+    /// Its place on this machine; none of the built-in one.
+    pub path: Option<PathBuf>,
+    /// Parts that it does not carry itself.
+    pub companions: Companions,
     /// How long opening took.
     pub load: Duration,
 }
@@ -59,7 +64,7 @@ pub fn engine(common: &Common) -> Result<Box<dyn Engine>> {
     named(common, || load_engine(&engine_options(common)?))
 }
 
-/// What [`engine`] loads, for programs that load it again.
+/// Options that [`engine`] loads by, for programs that load it again.
 #[cfg(feature = "serve")]
 pub fn options(common: &Common) -> Result<EngineOptions> {
     check(common)?;
@@ -67,11 +72,12 @@ pub fn options(common: &Common) -> Result<EngineOptions> {
 }
 
 fn engine_options(common: &Common) -> anyref_core::Result<EngineOptions> {
+    let path = path(common)?;
     Ok(EngineOptions {
         backend: common.backend,
         device: common.device,
-        model: source(common)?,
-        companions: companions(common)?,
+        companions: companions(common, path.as_deref())?,
+        model: source(path),
         weights: weights(common),
         answers: answers(common),
     })
@@ -82,27 +88,35 @@ pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>
     check(common)?;
     let start = Instant::now();
     let options = weights(common);
-    let anyref = named(common, || {
-        let mut anyref = source(common)?.load(&companions(common)?, options, device)?;
+    let (path, companions, anyref) = named(common, || {
+        let path = path(common)?;
+        let companions = companions(common, path.as_deref())?;
+        let mut anyref = source(path.clone()).load(&companions, options, device)?;
         answers(common).apply(&mut anyref)?;
-        Ok(anyref)
+        Ok((path, companions, anyref))
     })?;
     Ok(Opened {
         anyref,
+        path,
+        companions,
         load: start.elapsed(),
     })
 }
 
-/// The model of the command line, the built-in one by default.
-fn source(common: &Common) -> anyref_core::Result<ModelSource> {
-    Ok(match &common.model {
-        Some(path) => ModelSource::Path(resolve_model(path)?.into_owned()),
-        None => ModelSource::Files(EMBEDDED),
-    })
+/// Place of the command line's model on this machine, where it is fetched to if it is one of the
+/// hub; none of the built-in one.
+fn path(common: &Common) -> anyref_core::Result<Option<PathBuf>> {
+    let path = common.model.as_deref().map(resolve_model).transpose()?;
+    Ok(path.map(Cow::into_owned))
+}
+
+/// The model at a path, the built-in one by default.
+fn source(path: Option<PathBuf>) -> ModelSource {
+    path.map_or(ModelSource::Files(EMBEDDED), ModelSource::Path)
 }
 
 /// Parts that the model does not carry itself, fetched where they are missing.
-pub fn companions(common: &Common) -> anyref_core::Result<Companions> {
+fn companions(common: &Common, model: Option<&Path>) -> anyref_core::Result<Companions> {
     let given = Companions {
         clip: common.clip.clone(),
         imagebind: common.imagebind.clone(),
@@ -112,8 +126,8 @@ pub fn companions(common: &Common) -> anyref_core::Result<Companions> {
     if given.imagebind.is_some() {
         eprintln!("note: {IMAGEBIND_LICENCE}");
     }
-    match &common.model {
-        Some(path) => given.resolve(&resolve_model(path)?),
+    match model {
+        Some(path) => given.resolve(path),
         None => Ok(given),
     }
 }

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use anyref_weights::hub::{HubLocation, local_path};
-
 use burn::tensor::backend::Backend;
 
 use crate::assemble::parts_file;

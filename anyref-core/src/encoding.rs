@@ -17,14 +17,10 @@ use crate::model::PictureFeatures;
 use crate::picture::Picture;
 use crate::preprocess::PicturePixels;
 use crate::reference::check_box;
-use crate::sam::SamPicture;
+use crate::sam::pictures_at_once;
 use crate::special_tokens::SpecialTokens;
 use crate::splice::{ReferenceBank, splice};
 use crate::{AnyRef, Error, Reference, Result, Timing};
-
-/// Pixels of pictures, as the image encoder takes them, that are encoded together: one of SAM's
-/// usual size, or several small ones. It bounds the memory they take.
-const PIXELS_AT_ONCE: usize = 1024 * 1024;
 
 /// A question ready for the language model.
 #[derive(Debug)]
@@ -37,10 +33,9 @@ pub(crate) struct EncodedQuestion<B: Backend> {
 }
 
 impl<B: Backend> AnyRef<B> {
-    /// Encodes pictures, as many together as [`PIXELS_AT_ONCE`] allows.
+    /// Encodes pictures, as many together as SAM's memory allows.
     pub(crate) fn encode_pictures(&self, pictures: &[&PicturePixels]) -> Result<Vec<Picture<B>>> {
-        let side = self.config.image_encoder.image_size.max(1);
-        let together = (PIXELS_AT_ONCE / (side * side)).max(1);
+        let together = pictures_at_once(self.config.image_encoder.image_size);
         let mut encoded = Vec::with_capacity(pictures.len());
         for pictures in pictures.chunks(together) {
             encoded.extend(self.encode_together(pictures)?);
@@ -51,19 +46,13 @@ impl<B: Backend> AnyRef<B> {
     fn encode_together(&self, pictures: &[&PicturePixels]) -> Result<Vec<Picture<B>>> {
         let start = Instant::now();
         let clip: Vec<_> = pictures.iter().map(|picture| &picture.clip).collect();
-        let sam = pictures
-            .iter()
-            .map(|picture| picture.sam.pixels.to_tensor(self.device()));
-        let embeddings = self
-            .model
-            .image_encoder
-            .forward(Tensor::<B, 3>::stack::<4>(sam.collect(), 0));
+        let sam: Vec<_> = pictures.iter().map(|picture| &picture.sam).collect();
+        let sam = self.sam().encode(&sam);
         let mut encoded = self.encode_for_words(&clip)?;
         let encoding = start.elapsed() / pictures.len() as u32;
-        for (index, (picture, pixels)) in encoded.iter_mut().zip(pictures).enumerate() {
-            let embedding = embeddings.clone().narrow(0, index, 1);
+        for ((picture, pixels), sam) in encoded.iter_mut().zip(pictures).zip(sam) {
             picture.original_size = pixels.sam.original_size;
-            picture.sam = Some(SamPicture::new(embedding, &pixels.sam));
+            picture.sam = Some(sam);
             picture.image = pixels.image.clone();
             picture.encoding = encoding;
         }

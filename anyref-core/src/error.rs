@@ -141,7 +141,7 @@ pub enum Error {
     NotBridged {
         /// The kind.
         kind: ReferenceKind,
-        /// What helps.
+        /// Remedy.
         remedy: String,
     },
     /// A picture without pixels.

@@ -11,7 +11,7 @@ use crate::explain::{Explanation, explain};
 use crate::observer::{Cancel, OnText, unobserved};
 use crate::picture::Picture;
 use crate::preprocess::{PicturePixels, PicturePreprocessor};
-use crate::{Answer, Chat, Error, Prompt, Result};
+use crate::{Answer, Chat, Prompt, Result};
 
 impl<B: Backend> AnyRef<B> {
     /// Makes of pictures what [`encode`](Self::encode) takes, on any thread.
@@ -161,7 +161,6 @@ impl<B: Backend> AnyRef<B> {
         };
         let explanations = explain(self, picture, &generated, &answer.masks).await?;
         answer.bridges = bridges;
-
         let answer = self.device_checked(Ok(answer))?;
         Ok((self.without_doubtful(answer), explanations))
     }
@@ -191,55 +190,49 @@ impl<B: Backend> AnyRef<B> {
         on_text: OnText<'_>,
         cancel: &Cancel,
     ) -> Vec<Result<Answer>> {
-        let mut bridged = Vec::new();
-        let mut turns = Vec::with_capacity(questions.len());
+        let (mut places, mut turns, mut bridged) = (Vec::new(), Vec::new(), Vec::new());
+        let mut answers: Vec<Option<Result<Answer>>> = Vec::with_capacity(questions.len());
         for (place, question) in questions.into_iter().enumerate() {
-            turns.push(match question {
+            let turn = match question {
                 Ok((picture, prompt, goal)) if self.bridges(prompt) => {
                     bridged.push((place, picture, prompt, goal));
-                    // Its place is taken below.
-                    Err(Error::EmptyPrompt)
+                    answers.push(None);
+                    continue;
                 }
                 Ok((picture, prompt, goal)) => {
                     let turn = Turn::new(prompt.clone(), goal, &self.config.prompts);
                     turn.map(|turn| (picture, turn, goal))
                 }
                 Err(error) => Err(error),
+            };
+            answers.push(match turn {
+                Ok(turn) => {
+                    places.push(place);
+                    turns.push(turn);
+                    None
+                }
+                Err(error) => Some(Err(error)),
             });
         }
-        let mut answers = self.ask_turns(turns, on_text, cancel).await;
-        for (place, picture, prompt, goal) in bridged {
-            let on_text = &mut |_: usize, text: &str| on_text(place, text);
-            let answer = self.bridged_answer(picture, prompt, goal, on_text, cancel);
-            answers[place] = answer.await;
-        }
-        answers
-    }
-
-    /// Answers questions about pictures, each with its error in its place where it is not one.
-    async fn ask_turns(
-        &self,
-        questions: Vec<Result<(&Picture<B>, Turn, Goal)>>,
-        on_text: OnText<'_>,
-        cancel: &Cancel,
-    ) -> Vec<Result<Answer>> {
-        let (mut places, mut asked) = (Vec::new(), Vec::new());
-        for (place, question) in questions.iter().enumerate() {
-            if let Ok((picture, turn, goal)) = question {
-                places.push(place);
-                asked.push(Conversation {
-                    picture: *picture,
-                    turns: std::slice::from_ref(turn),
-                    goal: *goal,
-                });
-            }
-        }
-        let on_text = &mut |row: usize, text: &str| on_text(places[row], text);
-        let mut answers = self.answers(&asked, on_text, cancel).await.into_iter();
-        let in_place = questions.into_iter().map(|question| {
-            question?;
-            answers.next().expect("an answer to every question")
+        let asked = turns.iter().map(|(picture, turn, goal)| Conversation {
+            picture,
+            turns: std::slice::from_ref(turn),
+            goal: *goal,
         });
-        in_place.collect()
+        let asked: Vec<_> = asked.collect();
+        let in_place = &mut |row: usize, text: &str| on_text(places[row], text);
+        let answered = self.answers(&asked, in_place, cancel).await;
+        for (&place, answer) in places.iter().zip(answered) {
+            answers[place] = Some(answer);
+        }
+        for (place, picture, prompt, goal) in bridged {
+            let in_place = &mut |_: usize, text: &str| on_text(place, text);
+            let answer = self.bridged_answer(picture, prompt, goal, in_place, cancel);
+            answers[place] = Some(answer.await);
+        }
+        let answers = answers.into_iter();
+        answers
+            .map(|answer| answer.expect("an answer to every question"))
+            .collect()
     }
 }

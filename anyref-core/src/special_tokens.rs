@@ -78,18 +78,7 @@ impl SpecialTokens {
     /// When the tokenizer lacks one of them, or takes one apart. The authors' `[SEG]` does not
     /// stand in for `<obj>`: see [`name_object`](Self::name_object).
     pub fn for_prompts(tokenizer: &Tokenizer, prompts: &PromptConfig) -> Result<Self> {
-        let id = |token: &str| {
-            let missing = || Error::MissingToken {
-                token: token.into(),
-            };
-            let id = tokenizer.token_id(token).ok_or_else(missing)?;
-            match tokenizer.encode(token, false)?.contains(&id) {
-                true => Ok(id),
-                false => Err(Error::SplitToken {
-                    token: token.into(),
-                }),
-            }
-        };
+        let id = |token: &str| whole_token(tokenizer, token);
         let pair = |reads: bool, tokens: [&str; 2]| match reads {
             true => Ok([Some(id(tokens[0])?), Some(id(tokens[1])?)]),
             false => Ok::<_, Error>([None; 2]),
@@ -108,5 +97,18 @@ impl SpecialTokens {
             reference_end: reference[1],
             end: id("</s>")?,
         })
+    }
+}
+
+/// The id of a token that the tokenizer leaves whole.
+///
+/// # Errors
+/// When the tokenizer lacks it, or takes it apart.
+pub(crate) fn whole_token(tokenizer: &Tokenizer, token: &str) -> Result<u32> {
+    let named = || token.to_owned();
+    match tokenizer.token_id(token) {
+        None => Err(Error::MissingToken { token: named() }),
+        Some(id) if tokenizer.encode(token, false)?.contains(&id) => Ok(id),
+        Some(_) => Err(Error::SplitToken { token: named() }),
     }
 }

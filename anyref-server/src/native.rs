@@ -429,7 +429,7 @@ pub struct ModelOutput {
     pub anyref: ModelDetail,
 }
 
-/// What a model takes.
+/// Inputs that a model takes.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ModelDetail {
     /// Backend that it runs on.

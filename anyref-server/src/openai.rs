@@ -43,12 +43,12 @@ pub struct CompletionInput {
     pub max_completion_tokens: Option<usize>,
     /// Number of answers: 1.
     pub n: Option<usize>,
-    /// What OpenAI's API does not have.
+    /// Fields that OpenAI's API does not have.
     #[serde(default)]
     pub anyref: ExtraInput,
 }
 
-/// What OpenAI's API does not have; clients send it by `extra_body`.
+/// Fields that OpenAI's API does not have; clients send it by `extra_body`.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExtraInput {
@@ -233,7 +233,7 @@ pub(crate) async fn completions(
     Ok(stream_with(work, move |piece| chunks.chunk(piece)))
 }
 
-/// What the chunks of an answer share.
+/// Fields that the chunks of an answer share.
 #[derive(Debug, Clone)]
 struct Head {
     id: String,

@@ -14,7 +14,7 @@ pub struct Failure {
     pub error: FailureDetail,
 }
 
-/// What is wrong with a request, and what to do.
+/// Fault of a request, and its remedy.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct FailureDetail {
     /// A sentence for people.

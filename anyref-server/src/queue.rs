@@ -17,16 +17,16 @@ use crate::problem::{Outcome, Problem};
 use crate::ticket::Stay;
 use crate::work::{Job, Reply, Work};
 
-/// Whoever asks: clients are served in turns.
+/// Client of the server: clients are served in turns.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Client(pub(crate) String);
 
 /// Whether the model answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// It does.
+    /// The model runs.
     Ready,
-    /// It failed, and is started again.
+    /// The model failed, and is started again.
     Restarting,
     /// The server ends.
     Closing,

@@ -143,7 +143,7 @@ impl Drop for Server {
     }
 }
 
-/// Whoever is at the other end. All that come from this machine have one address, so that their
+/// The other end of a connection. All that come from this machine have one address, so that their
 /// connections take turns.
 fn client(peer: SocketAddr) -> Client {
     match peer.ip().is_loopback() {

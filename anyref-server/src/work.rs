@@ -28,7 +28,7 @@ pub(crate) struct Asked {
     pub(crate) most_pieces: Option<usize>,
 }
 
-/// What is to be computed, and where the result goes.
+/// Work to compute, and where the result goes.
 #[derive(Debug)]
 pub(crate) enum Work {
     /// A picture.

@@ -1,4 +1,4 @@
-//! What is wrong is answered with a reason, and leaves the server as it was.
+//! Faulty requests are answered with a reason, and leave the server as it was.
 
 mod common;
 

@@ -13,7 +13,7 @@ const PACKAGES: &str = "torch torchvision torchaudio transformers segment-anythi
 const CAPTIONS: &str = "numpy pycocoevalcap";
 /// What the tokenizers' exporter needs.
 const TOKENIZERS: &str = "'transformers<5' sentencepiece protobuf";
-/// What the exporters of CLIP's tokenizer and of sounds need besides [`PACKAGES`].
+/// Packages that the exporters of CLIP's tokenizer and of sounds need besides [`PACKAGES`].
 const CLIP_TOKENIZER: &str = "ftfy regex";
 /// Crates whose tests have an exporter.
 const CRATES: [&str; 8] = [

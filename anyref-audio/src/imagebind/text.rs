@@ -118,7 +118,7 @@ impl ImageBindTextConfig {
 
 /// ImageBind's text tower: token ids to embeddings of equal length.
 ///
-/// Its product with [`ImageBindAudio::embed_sounds`](super::ImageBindAudio::embed_sounds) is the
+/// The product with [`ImageBindAudio::embed_sounds`](super::ImageBindAudio::embed_sounds) is the
 /// authors' logit of a text for a sound.
 ///
 /// Should be created with [`ImageBindTextConfig`].

@@ -33,7 +33,7 @@ pub struct MasksArguments {
         allow_negative_numbers = true
     )]
     pub stability_score_thresh: f64,
-    /// That change, in logits
+    /// Change of the threshold that a stable mask bears, in logits
     #[arg(
         long,
         default_value_t = 1.0,

@@ -12,7 +12,7 @@ pub struct SoundsArguments {
     /// Form of the texts that labels are compared as, {} for the label [default: "A {}."]
     #[arg(long, value_name = "TEXT")]
     pub sound_prompt: Option<String>,
-    /// So many labels at most
+    /// Most labels that are shown
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub top: usize,
     /// Folder to keep the labels' embeddings in and to take them from, which saves the text tower's

@@ -28,12 +28,12 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
         return sam::<B>(common, &published, device);
     }
     let opened = model::open::<B>(common, device)?;
-    let (source, checkpoint) = match &common.model {
-        Some(path) => (
-            path.display().to_string(),
-            AnyRef::<B>::checkpoint(&resolve_model(path)?, &model::companions(common)?)?,
+    let (source, checkpoint) = match (&common.model, &opened.path) {
+        (Some(given), Some(path)) => (
+            given.display().to_string(),
+            AnyRef::<B>::checkpoint(path, &opened.companions)?,
         ),
-        None => {
+        _ => {
             let checkpoint = Checkpoint::from_bytes("model.safetensors", model::EMBEDDED.weights)?;
             ("built in".to_owned(), checkpoint)
         }

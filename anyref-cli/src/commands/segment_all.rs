@@ -94,9 +94,6 @@ pub fn run(common: &Common, arguments: &SegmentArguments) -> Result<()> {
             found.len()
         );
     };
-    if arguments.clicks.given() {
-        bail!("--point, --refine and --multimask are about one picture: give one by --image");
-    }
     check_apart(out, &found)?;
     let written = &arguments.references.0;
     let question = Prompt {

@@ -171,7 +171,7 @@ impl Parts {
         self.llm.kind.is_some_and(Kind::has_projector)
     }
 
-    /// That the object head stands between this language model and this SAM.
+    /// Refuses an object head that does not stand between this language model and this SAM.
     fn check_object_head(&self, config: &AnyRefConfig) -> Result<()> {
         let head = object_head_config(&self.llm).map_err(Error::of_part("llm"))?;
         let (hidden, prompts) = (config.llm.hidden_size, config.mask_decoder.transformer_dim);

@@ -6,7 +6,8 @@ use anyref_llm::Tokenizer;
 use anyref_weights::GgufMetadata;
 
 use super::parts::Parts;
-use crate::special_tokens::AUTHORS_OBJECT;
+use crate::prompt_config::PromptConfig;
+use crate::special_tokens::{AUTHORS_OBJECT, whole_token};
 use crate::{Error, Result, SpecialTokens, TOKENIZER_FILE};
 
 /// SentencePiece's own file, beside which others may name added tokens.
@@ -46,20 +47,10 @@ pub(super) fn tokenizer(parts: &Parts) -> Result<Tokenizer> {
 
 /// Looks up what LISA needs.
 fn as_lisa(tokenizer: &mut Tokenizer) -> Result<()> {
-    for token in [
-        AUTHORS_OBJECT,
-        SpecialTokens::IMAGE[0],
-        SpecialTokens::IMAGE[1],
-    ] {
-        let ids = tokenizer.encode(token, false)?;
-        let token = || token.to_owned();
-        match tokenizer.token_id(&token()) {
-            None => return Err(Error::MissingToken { token: token() }),
-            Some(id) if !ids.contains(&id) => return Err(Error::SplitToken { token: token() }),
-            Some(_) => {}
-        }
-    }
+    // By its own name, before it gets ours.
+    whole_token(tokenizer, AUTHORS_OBJECT)?;
     SpecialTokens::name_object(tokenizer)?;
+    SpecialTokens::for_prompts(tokenizer, &PromptConfig::lisa())?;
     tokenizer.bos()?;
     Ok(())
 }

@@ -39,26 +39,22 @@ impl<B: Backend> AnyRef<B> {
             if self.config.prompts.reads(kind) {
                 continue;
             }
-            let name = |name| BridgeWay::Name { name };
-            let way = match reference {
+            let (words, way) = match reference {
                 Reference::Text(_) => continue,
                 Reference::Box(region) => {
                     let crop = self.crop(picture, *region)?;
-                    name(self.name(&crop, kind, SHORT, cancel).await?)
+                    named(self.name(&crop, kind, SHORT, cancel).await?)
                 }
                 Reference::Image(shown) => {
                     let shown = squared(shown.image());
-                    name(self.name(&shown, kind, SHORT, cancel).await?)
+                    named(self.name(&shown, kind, SHORT, cancel).await?)
                 }
                 Reference::Audio(sound) => {
                     let ranking = self.sound_labels(sound).await?;
-                    labels(&ranking, &[ranking.best().label.clone()])
+                    let label = ranking.best().label.clone();
+                    let way = labels(&ranking, std::slice::from_ref(&label));
+                    (label, way)
                 }
-            };
-            let words = match &way {
-                BridgeWay::Name { name } => name.clone(),
-                BridgeWay::Labels { asked, .. } => asked.join(", "),
-                BridgeWay::BoxPrompt | BridgeWay::Lookalike { .. } => continue,
             };
             bridges.push(Bridge {
                 reference: index + 1,
@@ -95,6 +91,11 @@ impl<B: Backend> AnyRef<B> {
         })?;
         labeller.label_async(sound).await
     }
+}
+
+/// Words of the language model for a reference, and the record of them.
+fn named(name: String) -> (String, BridgeWay) {
+    (name.clone(), BridgeWay::Name { name })
 }
 
 /// Record of a sound's labels, of which some are asked for.

@@ -2,7 +2,6 @@
 
 use std::ops::ControlFlow;
 
-use anyref_ops::DeviceFailure;
 use burn::tensor::backend::Backend;
 use image::RgbImage;
 
@@ -26,15 +25,6 @@ pub(super) struct Loaded<B: Backend> {
     pub(super) held: Held,
 }
 
-impl<B: Backend> Loaded<B> {
-    fn watched<'a, T: 'a>(
-        &'a self,
-        future: impl Future<Output = T> + Send + 'a,
-    ) -> impl Future<Output = Result<T, DeviceFailure>> + Send + 'a {
-        self.held.watched(future)
-    }
-}
-
 impl<B: Backend> Engine for Loaded<B> {
     fn info(&self) -> &EngineInfo {
         &self.info
@@ -48,7 +38,7 @@ impl<B: Backend> Engine for Loaded<B> {
         &'a self,
         images: &'a [&'a RgbImage],
     ) -> EngineFuture<'a, Result<Vec<EncodedPicture>>> {
-        let encoded = self.watched(async move {
+        let encoded = self.held.watched(async move {
             if let [image] = images {
                 return Ok(vec![self.anyref.picture(image)?]);
             }
@@ -72,7 +62,7 @@ impl<B: Backend> Engine for Loaded<B> {
         on_text: OnText<'a>,
         cancel: &'a Cancel,
     ) -> EngineFuture<'a, Vec<Result<Answer>>> {
-        let answers = self.watched(async move {
+        let answers = self.held.watched(async move {
             let questions = requests.iter().map(|request| {
                 let picture = request.picture.of::<B>(self.held.number)?;
                 Ok((picture, request.prompt, request.goal))
@@ -98,7 +88,7 @@ impl<B: Backend> Engine for Loaded<B> {
         prompt: &'a Prompt,
         cancel: &'a Cancel,
     ) -> EngineFuture<'a, Result<(Answer, Vec<Explanation>)>> {
-        let explained = self.watched(async move {
+        let explained = self.held.watched(async move {
             let picture = picture.of::<B>(self.held.number)?;
             self.anyref.explain_async(picture, prompt, cancel).await
         });
@@ -112,7 +102,7 @@ impl<B: Backend> Engine for Loaded<B> {
         on_text: &'a mut (dyn FnMut(&str) -> ControlFlow<()> + Send),
         cancel: &'a Cancel,
     ) -> EngineFuture<'a, Result<Answer>> {
-        let answered = self.watched(async move {
+        let answered = self.held.watched(async move {
             let Dialogue { picture, history } = dialogue;
             let picture = picture.of::<B>(self.held.number)?;
             self.anyref
@@ -121,13 +111,14 @@ impl<B: Backend> Engine for Loaded<B> {
         });
         Box::pin(async move { answered.await? })
     }
+
     fn prompt_masks_async<'a>(
         &'a self,
         picture: &'a EncodedPicture,
         prompts: &'a [MaskPrompt],
         multimask: Multimask,
     ) -> EngineFuture<'a, Result<Vec<MaskPrediction>>> {
-        let predicted = self.watched(async move {
+        let predicted = self.held.watched(async move {
             let picture = picture.of::<B>(self.held.number)?.sam()?;
             let sam = self.anyref.sam();
             // Its decoder was trained to give one mask a prompt.
@@ -147,7 +138,7 @@ impl<B: Backend> Engine for Loaded<B> {
         on_points: OnPoints<'a>,
         cancel: &'a Cancel,
     ) -> EngineFuture<'a, Result<Vec<AutomaticMask>>> {
-        let found = self.watched(async move {
+        let found = self.held.watched(async move {
             let sam = OneMask(self.anyref.sam());
             automatic_masks(&sam, image, config, on_points, cancel).await
         });

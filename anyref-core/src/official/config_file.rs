@@ -37,7 +37,7 @@ impl ConfigFile {
         Ok(Some(Self { path, json }))
     }
 
-    /// What a folder of Hugging Face's would have for a language model that is in another file.
+    /// Content of a folder of Hugging Face's for a language model that is in another file.
     pub(crate) fn of_llama(path: &Path, config: &LlamaConfig) -> Result<Self> {
         let mut json =
             serde_json::to_value(config).map_err(|error| Error::folder(path, error.to_string()))?;

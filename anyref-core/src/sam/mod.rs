@@ -18,6 +18,7 @@ pub use config::SamConfig;
 pub use load::published_sam;
 pub use mask_prompt::{EarlierMask, LowResMask, MaskPrompt, Point};
 pub use model::SamModel;
+pub(crate) use model::pictures_at_once;
 pub use picture::SamPicture;
 pub(crate) use picture_masks::in_picture;
 pub use predict::{MaskCandidate, MaskPrediction, Multimask};

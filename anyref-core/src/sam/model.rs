@@ -14,8 +14,15 @@ use super::config::SamConfig;
 use super::picture::SamPicture;
 use crate::{Error, Result};
 
-/// Pixels of pictures, as the image encoder takes them, that are encoded together.
+/// Pixels of pictures, as the image encoder takes them, that are encoded together: one of SAM's
+/// usual size, or several small ones. It bounds the memory they take.
 const PIXELS_AT_ONCE: usize = 1024 * 1024;
+
+/// Pictures that are encoded together in squares of `image_size` pixels.
+pub(crate) fn pictures_at_once(image_size: usize) -> usize {
+    let side = image_size.max(1);
+    (PIXELS_AT_ONCE / (side * side)).max(1)
+}
 
 impl SamConfig {
     /// Creates the model with random weights.
@@ -113,8 +120,7 @@ impl<B: Backend> SamModel<B> {
     /// # Panics
     /// When a picture was pre-processed for a model of another size.
     pub fn encode(&self, pictures: &[&SamPixels]) -> Vec<SamPicture<B>> {
-        let side = self.image_size().max(1);
-        let together = (PIXELS_AT_ONCE / (side * side)).max(1);
+        let together = pictures_at_once(self.image_size());
         let device = self.device();
         let mut encoded = Vec::with_capacity(pictures.len());
         for pictures in pictures.chunks(together) {

@@ -59,7 +59,7 @@ impl MaskPrediction {
     }
 }
 
-/// What prompts have in common that are decoded together.
+/// Form that prompts share that are decoded together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Shape {
     points: usize,

@@ -43,6 +43,6 @@ pub const SOUND_PROMPT: &str = "A {}.";
 /// Least [`SoundLabel::probability`] of a label that is asked for, unless another is given.
 pub const SOUND_THRESHOLD: f32 = 0.1;
 
-/// What the weights of ImageBind may be used for.
+/// Uses that the licence of ImageBind's weights permits.
 pub const IMAGEBIND_LICENCE: &str = "ImageBind's weights are for non-commercial use only (its README says CC BY-NC 4.0, its LICENSE \
      file CC BY-NC-SA 4.0)";

@@ -6,7 +6,7 @@
 use html_escape::decode_html_entities;
 use unicode_normalization::UnicodeNormalization;
 
-/// What Windows-1252 has at 0x80 to 0x9F, where Unicode has control characters; five places are
+/// Characters of Windows-1252 at 0x80 to 0x9F, where Unicode has control characters; five places are
 /// free.
 const WINDOWS_1252: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',

@@ -13,7 +13,7 @@ use crate::tokenizer::file::{JSON, read};
 
 const VOCABULARY: &str = "vocab.json";
 const MERGES: &str = "merges.txt";
-/// What the first line of [`MERGES`] begins with.
+/// Beginning of the first line of [`MERGES`].
 const VERSION: &str = "#version";
 
 /// Tokens with their ids, and the merges in the order of their ranks.
