@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use anyref_api::{Outcome, Problem};
 use axum::extract::{Request, State as Shared};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, StatusCode, header};
@@ -12,7 +13,6 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::options::Access;
-use crate::problem::{Outcome, Problem};
 
 /// The rules of a server.
 #[derive(Debug)]

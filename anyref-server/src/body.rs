@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use anyref_api::{Outcome, Problem, one_line};
 use axum::body::{Body, Bytes};
 use axum::http::{HeaderMap, StatusCode, header};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
@@ -10,7 +11,6 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use crate::options::Limits;
-use crate::problem::{Outcome, Problem, one_line};
 
 /// Unit of the memory that bodies share.
 const UNIT: usize = 1 << 10;

@@ -3,10 +3,10 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use anyref_api::{Outcome, Problem};
 use anyref_core::Dialogue;
 
 use crate::pictures::PictureId;
-use crate::problem::{Outcome, Problem};
 
 #[derive(Debug)]
 struct Entry {

@@ -6,11 +6,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyref_api::{Outcome, Problem};
 use anyref_core::{Answer, Dialogue, EncodedPicture, Engine, Error, Goal, Prompt, Request};
 use image::RgbImage;
 use tokio::runtime::Handle;
 
-use crate::problem::{Outcome, Problem};
 use crate::queue::{Queue, Status};
 use crate::ticket::{Running, Ticket};
 use crate::work::{Asked, Job, Pieces, Reply, Work};

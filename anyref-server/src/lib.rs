@@ -21,14 +21,13 @@
 #![recursion_limit = "256"]
 
 mod access;
-mod answers;
 mod body;
 mod conversations;
+mod decoding;
 mod engine_thread;
 mod error;
 mod fair_queue;
 mod masks;
-mod media;
 mod metrics;
 mod native;
 mod openai;
@@ -36,10 +35,7 @@ mod openapi;
 mod options;
 mod page;
 mod pictures;
-mod problem;
-mod questions;
 mod queue;
-mod rings;
 mod router;
 mod server;
 mod state;

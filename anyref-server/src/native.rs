@@ -3,7 +3,12 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use anyref_core::{Answer, Dialogue, Explanation, Goal, MaskPrompt, Multimask, Prompt, Reference};
+use anyref_api::media;
+use anyref_api::{
+    AnswerOutput, Choice, Failure, MaskFormat, ModelDetail, Outcome, Problem, QuestionInput,
+    check_fit, likeliest, milliseconds, picture_not_found, region,
+};
+use anyref_core::{Answer, Dialogue, Explanation, Goal, Multimask, Prompt};
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Extension, Path, Query, State as Shared};
@@ -12,12 +17,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::answers::{AnswerOutput, MaskFormat, milliseconds};
 use crate::body::json;
-use crate::media;
 use crate::pictures::PictureId;
-use crate::problem::{Failure, Outcome, Problem, picture_not_found};
-use crate::questions::{Choice, QuestionInput, ReferenceInput, likeliest, mask_points};
 use crate::queue::Client;
 use crate::state::{Found, State, blocking};
 use crate::streaming::{Event, stream};
@@ -211,8 +212,8 @@ async fn question(
         .await?;
     let input: QuestionInput = json(&headers, &uploaded.bytes)?;
     drop(uploaded);
-    check(&input, goal)?;
-    input.check(&state.options.limits)?;
+    input.check_goal(goal)?;
+    input.check(&state.options.limits.question)?;
     if !input.stream {
         let answer = answer(&state, &client, input, goal, None, start).await?;
         return Ok(Json(answer).into_response());
@@ -224,23 +225,6 @@ async fn question(
             Err(problem) => Event::named("error", &problem.failure()),
         }]
     }))
-}
-
-/// Refuses fields that a call has no use for.
-fn check(input: &QuestionInput, goal: Goal) -> Outcome<()> {
-    if goal == Goal::Chat && input.choose == Some(Choice::Best) {
-        let message = "a chat's answer is the likeliest: leave `choose` out, or use /v1/segment";
-        return Err(Problem::bad("choose", message).at("choose"));
-    }
-    if goal != Goal::Chat && input.conversation.is_some() {
-        let message = "conversations are of /v1/chat alone: leave it out";
-        return Err(Problem::bad("conversation", message).at("conversation"));
-    }
-    if input.explain && goal != Goal::Segment {
-        let message = "answers of /v1/segment alone are explained: leave it out";
-        return Err(Problem::bad("explain", message).at("explain"));
-    }
-    Ok(())
 }
 
 /// An answer with its timing, before it is written.
@@ -259,13 +243,13 @@ async fn answer(
     start: Instant,
 ) -> Outcome<AnswerOutput> {
     let coming = state.queue.coming();
-    let limits = state.options.limits.clone();
+    let limits = state.options.limits.question.clone();
     let read = blocking(move || Ok((input.prompt(&limits)?, input)));
     let (prompt, input) = read.await?;
     drop(coming);
     let found = state.picture(client, &input.picture).await?;
     let prompt = point(state, client, &input, &found, prompt).await?;
-    check_fit(&found, &prompt)?;
+    check_fit(&prompt, found.picture.size())?;
     let format = input.masks;
     let encoding = found.encoding;
     let given = match goal {
@@ -302,36 +286,16 @@ pub(crate) async fn point(
     mut prompt: Prompt,
 ) -> Outcome<Prompt> {
     for (i, reference) in input.references.iter().enumerate() {
-        let ReferenceInput::Points { points, labels } = reference else {
+        let field = format!("references[{i}]");
+        let Some(asked) = reference.point_prompt(found.picture.size(), &field)? else {
             continue;
         };
-        let field = format!("references[{i}]");
-        let asked = MaskPrompt {
-            points: mask_points(points, labels.as_deref(), &field)?,
-            ..MaskPrompt::default()
-        };
-        let fits = asked.fits(found.picture.size());
-        fits.map_err(|error| Problem::from(error).at(field.clone()))?;
         let picture = found.picture.clone();
         let work = |reply| Work::Masks(picture, asked, Multimask::WhereAmbiguous, reply);
         let predicted = state.queue.ask(client, work).await?;
-        let [x0, y0, x1, y1] = predicted.best().mask.bounding_box().map(|side| side as f32);
-        if x0 >= x1 || y0 >= y1 {
-            let message = "the points mean nothing in this picture: move them, or draw a box";
-            return Err(Problem::bad("points_mean_nothing", message).at(field));
-        }
-        prompt.references[i] = Reference::Box([x0, y0, x1, y1]);
+        prompt.references[i] = region(&predicted, &field)?;
     }
     Ok(prompt)
-}
-
-/// Refuses boxes outside of the picture, by their number.
-pub(crate) fn check_fit(found: &Found, prompt: &Prompt) -> Outcome<()> {
-    for (i, reference) in prompt.references.iter().enumerate() {
-        let fits = reference.fits(found.picture.size());
-        fits.map_err(|error| Problem::from(error).at(format!("references[{i}]")))?;
-    }
-    Ok(())
 }
 
 async fn asked(
@@ -429,35 +393,11 @@ pub struct ModelOutput {
     pub anyref: ModelDetail,
 }
 
-/// Inputs that a model takes.
-#[derive(Debug, Serialize, ToSchema)]
-pub struct ModelDetail {
-    /// Backend that it runs on.
-    pub backend: String,
-    /// Memory of its parameters, in bytes.
-    pub bytes: u64,
-    /// Kinds of reference that it takes: text, box, points, picture, sound.
-    pub takes: Vec<&'static str>,
-    /// Whether masks can be refined by points, see `/v1/masks`.
-    pub refines: bool,
-    /// Whether it answers in words; else it makes masks for points and boxes alone.
-    pub speaks: bool,
-    /// Names of the things that it learned; none where it is open to all.
-    pub knows: Vec<String>,
-}
-
 /// Lists the model.
 #[utoipa::path(get, path = "/v1/models",
     responses((status = 200, description = "The model.", body = ModelList)))]
 pub(crate) async fn models(Shared(state): Shared<Arc<State>>) -> Json<ModelList> {
     let info = state.queue.info();
-    let mut takes = vec!["box", "points"];
-    if info.speaks() {
-        takes.extend(["text", "picture"]);
-    }
-    if info.hears() {
-        takes.push("sound");
-    }
     let since = std::time::SystemTime::now() - state.started.elapsed();
     let since = since.duration_since(std::time::UNIX_EPOCH);
     Json(ModelList {
@@ -467,14 +407,7 @@ pub(crate) async fn models(Shared(state): Shared<Arc<State>>) -> Json<ModelList>
             object: "model",
             created: since.map_or(0, |time| time.as_secs()),
             owned_by: "anyref",
-            anyref: ModelDetail {
-                backend: info.backend.to_string(),
-                bytes: info.bytes(),
-                takes,
-                refines: true,
-                speaks: info.speaks(),
-                knows: state.options.known.clone(),
-            },
+            anyref: ModelDetail::new(&info, &state.options.known),
         }],
     })
 }

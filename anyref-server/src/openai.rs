@@ -3,6 +3,10 @@
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use anyref_api::{
+    AnswerOutput, Choice, Failure, FileInput, MaskFormat, Outcome, PictureInput, Problem,
+    QuestionInput, ReferenceInput, check_fit,
+};
 use anyref_core::{Answer, Goal, Prompt, next_placeholder};
 use axum::Json;
 use axum::body::Body;
@@ -12,11 +16,8 @@ use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use crate::answers::{AnswerOutput, MaskFormat};
 use crate::body::json;
-use crate::native::{check_fit, point};
-use crate::problem::{Failure, Outcome, Problem};
-use crate::questions::{Choice, FileInput, PictureInput, QuestionInput, ReferenceInput};
+use crate::native::point;
 use crate::queue::Client;
 use crate::state::{State, blocking};
 use crate::streaming::{Event, stream_with};
@@ -187,7 +188,7 @@ pub(crate) async fn completions(
     }
     let streamed = input.stream;
     let question = question(input, most.is_some())?;
-    question.check(&state.options.limits)?;
+    question.check(&state.options.limits.question)?;
     let head = Head::new(model);
     if !streamed {
         let (output, finish) = answer(&state, &client, question, most, None, start).await?;
@@ -380,13 +381,13 @@ async fn answer(
     start: Instant,
 ) -> Outcome<(AnswerOutput, &'static str)> {
     let coming = state.queue.coming();
-    let limits = state.options.limits.clone();
+    let limits = state.options.limits.question.clone();
     let (prompt, input): (Prompt, _) =
         blocking(move || Ok((input.prompt(&limits)?, input))).await?;
     drop(coming);
     let found = state.picture(client, &input.picture).await?;
     let prompt = point(state, client, &input, &found, prompt).await?;
-    check_fit(&found, &prompt)?;
+    check_fit(&prompt, found.picture.size())?;
     let goal = match input.choose {
         Some(Choice::Likeliest) => Goal::Chat,
         _ => Goal::Segment,

@@ -1,18 +1,18 @@
 //! The API's description for programs.
 
+use anyref_api::{
+    AnswerOutput, CandidateChoice, Choice, ExplanationOutput, Failure, FailureDetail, FileInput,
+    MaskAnswer, MaskFormat, MaskInput, MaskOutput, MaskRequest, MaskTiming, ModelDetail,
+    PartOutput, PictureInput, QuestionInput, ReferenceInput, RefinableMask, TimingOutput,
+    WordOutput,
+};
 use utoipa::OpenApi;
 
-use crate::answers::{
-    AnswerOutput, ExplanationOutput, MaskFormat, MaskOutput, PartOutput, TimingOutput, WordOutput,
-};
-use crate::masks::{CandidateChoice, MaskAnswer, MaskRequest, MaskTiming, RefinableMask};
-use crate::native::{ModelDetail, ModelList, ModelOutput, PictureOutput, PictureTiming};
+use crate::native::{ModelList, ModelOutput, PictureOutput, PictureTiming};
 use crate::openai::{
     ChoiceOutput, CompletionInput, CompletionOutput, ContentInput, ContentPart, ExtraInput,
     ImageUrl, InputAudio, MessageInput, MessageOutput,
 };
-use crate::problem::{Failure, FailureDetail};
-use crate::questions::{Choice, FileInput, MaskInput, PictureInput, QuestionInput, ReferenceInput};
 use crate::{masks, native, openai};
 
 #[derive(OpenApi)]

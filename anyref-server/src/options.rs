@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use anyref_api::QuestionLimits;
+
 use crate::error::{Error, Result};
 
 /// Bounds of what one request and all together may take.
@@ -12,14 +14,8 @@ pub struct Limits {
     pub body_bytes: usize,
     /// Bytes of all bodies that are held at once.
     pub upload_bytes: usize,
-    /// Pixels of a picture.
-    pub pixels: u64,
-    /// Seconds of a sound.
-    pub sound_seconds: f64,
-    /// References of a question.
-    pub references: usize,
-    /// Bytes of a question's words.
-    pub question_bytes: usize,
+    /// A question and its files.
+    pub question: QuestionLimits,
     /// Requests that wait for the model.
     pub queue: usize,
     /// Questions that are answered together.
@@ -45,10 +41,7 @@ impl Default for Limits {
         Self {
             body_bytes: 32 << 20,
             upload_bytes: 512 << 20,
-            pixels: 40_000_000,
-            sound_seconds: 120.0,
-            references: 16,
-            question_bytes: 4096,
+            question: QuestionLimits::default(),
             queue: 256,
             batch: 16,
             connections: 512,

@@ -4,12 +4,12 @@ use std::collections::HashMap;
 use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use anyref_api::{Outcome, Problem, picture_not_found};
 use anyref_core::EncodedPicture;
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
 use crate::metrics::Metrics;
-use crate::problem::{Outcome, Problem, picture_not_found};
 
 /// Identifier of a picture: a digest of its file, so that a file has one identifier however often
 /// it comes.

@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
+use anyref_api::{Outcome, Problem};
 use anyref_core::EngineInfo;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
@@ -13,7 +14,6 @@ use crate::fair_queue::FairQueue;
 use crate::metrics::Metrics;
 use crate::options::Limits;
 use crate::pictures::Pictures;
-use crate::problem::{Outcome, Problem};
 use crate::ticket::Stay;
 use crate::work::{Job, Reply, Work};
 

@@ -4,6 +4,7 @@ use std::any::Any;
 use std::sync::Arc;
 use std::time::Instant;
 
+use anyref_api::{Outcome, Problem};
 use axum::Json;
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State as Shared};
@@ -18,7 +19,6 @@ use tracing::Instrument;
 
 use crate::access::{self, Rules};
 use crate::openapi::openapi;
-use crate::problem::{Outcome, Problem};
 use crate::queue::Status;
 use crate::state::State;
 use crate::{masks, native, openai, page};

@@ -23,9 +23,9 @@ use tower::ServiceExt;
 
 use crate::access::Rules;
 use crate::body::Uploads;
+use crate::decoding::Decoding;
 use crate::engine_thread::{self, LoadEngine};
 use crate::error::Result;
-use crate::media::Decoding;
 use crate::metrics::Metrics;
 use crate::options::ServerOptions;
 use crate::queue::{Client, Queue, Status};

@@ -3,16 +3,15 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use anyref_api::{Outcome, PictureInput, Problem, media};
 use anyref_core::EncodedPicture;
 use tokio::task::spawn_blocking;
 
 use crate::body::Uploads;
-use crate::media::{self, Decoding};
+use crate::decoding::Decoding;
 use crate::metrics::Metrics;
 use crate::options::ServerOptions;
 use crate::pictures::PictureId;
-use crate::problem::{Outcome, Problem};
-use crate::questions::PictureInput;
 use crate::queue::{Client, Queue};
 use crate::work::Work;
 
@@ -49,7 +48,7 @@ impl State {
         let id = PictureId::of(&file);
         let name = name.to_owned();
         let encode = || async move {
-            let pixels = media::check_pixels(&file, limits, field)?;
+            let pixels = media::check_pixels(&file, &limits.question, field)?;
             let room = self.decoding.room(pixels).await?;
             let coming = self.queue.coming();
             let image = blocking(move || media::picture(&file, &name, field)).await?;

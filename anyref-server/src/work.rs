@@ -2,6 +2,7 @@
 
 use std::time::Instant;
 
+use anyref_api::Outcome;
 use anyref_core::{
     Answer, Dialogue, EncodedPicture, Explanation, Goal, MaskPrediction, MaskPrompt, Multimask,
     Prompt,
@@ -9,7 +10,6 @@ use anyref_core::{
 use image::RgbImage;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::problem::Outcome;
 use crate::ticket::Ticket;
 
 /// Where an answer's text goes as it comes.

@@ -14,8 +14,8 @@ use serde_json::{Value, json};
 fn every_refusal_has_its_status_code_and_field() {
     let mut options = ServerOptions::default();
     options.limits.body_bytes = 1 << 20;
-    options.limits.pixels = 100_000;
-    options.limits.sound_seconds = 3.0;
+    options.limits.question.pixels = 100_000;
+    options.limits.question.sound_seconds = 3.0;
     let server = Running::new(options);
     let id = server.upload("scene1.jpg");
     let mut large = std::io::Cursor::new(Vec::new());

@@ -3,7 +3,7 @@
 use crate::workspace::Package;
 
 /// Crates from the bottom to the top: each may import those of earlier rows only.
-const ORDER: [&[&str]; 8] = [
+const ORDER: [&[&str]; 9] = [
     &["anyref-ops"],
     &["anyref-weights"],
     &[
@@ -15,7 +15,8 @@ const ORDER: [&[&str]; 8] = [
     &["anyref-core"],
     &["anyref-data"],
     &["anyref-eval"],
-    &["anyref-train", "anyref-server"],
+    &["anyref-train", "anyref-api"],
+    &["anyref-server", "anyref-web"],
     &["anyref-cli"],
 ];
 /// Development tasks start programs and import no crate of the workspace.

@@ -1,14 +1,14 @@
 //! Questions as requests have them, and as the model takes them.
 
-use anyref_core::{Goal, Point, Prompt, Reference, ReferenceImage};
+use anyref_core::{Goal, MaskPrediction, MaskPrompt, Point, Prompt, Reference, ReferenceImage};
 use anyref_decoder::rle::Rle;
 use image::{GrayImage, Luma};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
 use crate::answers::MaskFormat;
+use crate::limits::QuestionLimits;
 use crate::media;
-use crate::options::Limits;
 use crate::problem::{Outcome, Problem};
 
 /// Most points of one thing.
@@ -127,8 +127,11 @@ pub struct QuestionInput {
 }
 
 impl QuestionInput {
-    /// Pixels of all pictures in it.
-    pub(crate) fn check(&self, limits: &Limits) -> Outcome<()> {
+    /// Refuses questions that are too long.
+    ///
+    /// # Errors
+    /// When there are more references or words than `limits` allow.
+    pub fn check(&self, limits: &QuestionLimits) -> Outcome<()> {
         let most = limits.references;
         if self.references.len() > most {
             let message = format!("{} references, {most} are taken", self.references.len());
@@ -137,19 +140,40 @@ impl QuestionInput {
         if self
             .question
             .as_ref()
-            .is_some_and(|text| text.len() > limits.question_bytes)
+            .is_some_and(|text| text.len() > limits.bytes)
         {
-            let message = format!(
-                "the question is longer than {} bytes",
-                limits.question_bytes
-            );
+            let message = format!("the question is longer than {} bytes", limits.bytes);
             return Err(Problem::bad("question_too_long", message).at("question"));
         }
         Ok(())
     }
 
+    /// Refuses fields that a call has no use for.
+    ///
+    /// # Errors
+    /// When there is one.
+    pub fn check_goal(&self, goal: Goal) -> Outcome<()> {
+        if goal == Goal::Chat && self.choose == Some(Choice::Best) {
+            let message =
+                "a chat's answer is the likeliest: leave `choose` out, or use /v1/segment";
+            return Err(Problem::bad("choose", message).at("choose"));
+        }
+        if goal != Goal::Chat && self.conversation.is_some() {
+            let message = "conversations are of /v1/chat alone: leave it out";
+            return Err(Problem::bad("conversation", message).at("conversation"));
+        }
+        if self.explain && goal != Goal::Segment {
+            let message = "answers of /v1/segment alone are explained: leave it out";
+            return Err(Problem::bad("explain", message).at("explain"));
+        }
+        Ok(())
+    }
+
     /// The question as the model takes it. Pictures and sounds are decoded here, which takes time.
-    pub(crate) fn prompt(&self, limits: &Limits) -> Outcome<Prompt> {
+    ///
+    /// # Errors
+    /// When a reference cannot be read, or is larger than `limits` allow.
+    pub fn prompt(&self, limits: &QuestionLimits) -> Outcome<Prompt> {
         let references = self.references.iter().enumerate();
         let references = references
             .map(|(i, reference)| reference.read(&format!("references[{i}]"), limits))
@@ -162,10 +186,28 @@ impl QuestionInput {
 }
 
 impl ReferenceInput {
-    fn read(&self, field: &str, limits: &Limits) -> Outcome<Reference> {
+    /// The prompt of a mask for points in a picture of this width and height; none for other
+    /// references.
+    ///
+    /// # Errors
+    /// When a point is outside of the picture, or a label is wrong.
+    pub fn point_prompt(&self, size: (u32, u32), field: &str) -> Outcome<Option<MaskPrompt>> {
+        let Self::Points { points, labels } = self else {
+            return Ok(None);
+        };
+        let prompt = MaskPrompt {
+            points: mask_points(points, labels.as_deref(), field)?,
+            ..MaskPrompt::default()
+        };
+        let fits = prompt.fits(size);
+        fits.map_err(|error| Problem::from(error).at(field))?;
+        Ok(Some(prompt))
+    }
+
+    fn read(&self, field: &str, limits: &QuestionLimits) -> Outcome<Reference> {
         Ok(match self {
-            Self::Text { text } if text.len() > limits.question_bytes => {
-                let message = format!("the phrase is longer than {} bytes", limits.question_bytes);
+            Self::Text { text } if text.len() > limits.bytes => {
+                let message = format!("the phrase is longer than {} bytes", limits.bytes);
                 return Err(Problem::bad("question_too_long", message).at(field));
             }
             Self::Text { text } => Reference::Text(text.clone()),
@@ -208,7 +250,7 @@ impl ReferenceInput {
 }
 
 impl MaskInput {
-    fn read(&self, field: &str, limits: &Limits) -> Outcome<GrayImage> {
+    fn read(&self, field: &str, limits: &QuestionLimits) -> Outcome<GrayImage> {
         match self {
             Self::File(data) => {
                 let file = media::bytes(data, field)?;
@@ -232,11 +274,10 @@ impl MaskInput {
 }
 
 /// Points of a request, 1 on the thing and 0 beside it.
-pub(crate) fn mask_points(
-    points: &[[f32; 2]],
-    labels: Option<&[u8]>,
-    field: &str,
-) -> Outcome<Vec<Point>> {
+///
+/// # Errors
+/// When there are too many, or a label is neither.
+pub fn mask_points(points: &[[f32; 2]], labels: Option<&[u8]>, field: &str) -> Outcome<Vec<Point>> {
     let wrong = |message: String| Err(Problem::bad("points", message).at(field));
     if points.len() > MAX_POINTS {
         return wrong(format!("{} points, {MAX_POINTS} are taken", points.len()));
@@ -264,9 +305,34 @@ pub(crate) fn mask_points(
 
 /// The goal of a question whose answer is chosen so. A likeliest description has the words of the
 /// default question, since the goal alone would ask for masks.
-pub(crate) fn likeliest(goal: Goal, prompt: &mut Prompt) -> Goal {
+pub fn likeliest(goal: Goal, prompt: &mut Prompt) -> Goal {
     if goal == Goal::Describe && prompt.question.is_none() {
         prompt.question = Some(anyref_core::DESCRIBE_QUESTION.to_owned());
     }
     Goal::Chat
+}
+
+/// Refuses boxes outside of a picture of this width and height, by their number.
+///
+/// # Errors
+/// When there is one.
+pub fn check_fit(prompt: &Prompt, size: (u32, u32)) -> Outcome<()> {
+    for (i, reference) in prompt.references.iter().enumerate() {
+        let fits = reference.fits(size);
+        fits.map_err(|error| Problem::from(error).at(format!("references[{i}]")))?;
+    }
+    Ok(())
+}
+
+/// The box of the mask that points mean.
+///
+/// # Errors
+/// When the mask is empty.
+pub fn region(predicted: &MaskPrediction, field: &str) -> Outcome<Reference> {
+    let [x0, y0, x1, y1] = predicted.best().mask.bounding_box().map(|side| side as f32);
+    if x0 >= x1 || y0 >= y1 {
+        let message = "the points mean nothing in this picture: move them, or draw a box";
+        return Err(Problem::bad("points_mean_nothing", message).at(field));
+    }
+    Ok(Reference::Box([x0, y0, x1, y1]))
 }

@@ -136,7 +136,7 @@ pub struct WordOutput {
 
 impl AnswerOutput {
     /// Writes an answer. PNG and polygons take time.
-    pub(crate) fn new(
+    pub fn new(
         model: &str,
         answer: &Answer,
         format: MaskFormat,
@@ -161,7 +161,8 @@ impl AnswerOutput {
     }
 
     /// Adds the attention behind the masks.
-    pub(crate) fn explained(mut self, explanations: &[Explanation], format: MaskFormat) -> Self {
+    #[must_use]
+    pub fn explained(mut self, explanations: &[Explanation], format: MaskFormat) -> Self {
         let format = match format {
             MaskFormat::None => MaskFormat::Rle,
             format => format,
@@ -190,7 +191,8 @@ impl AnswerOutput {
 }
 
 impl MaskOutput {
-    pub(crate) fn new(mask: &Mask, format: MaskFormat) -> Option<Self> {
+    /// Writes a mask; none where `format` is [`MaskFormat::None`].
+    pub fn new(mask: &Mask, format: MaskFormat) -> Option<Self> {
         let mut written = Self {
             size: mask.rle.size(),
             counts: None,
@@ -230,7 +232,7 @@ impl TimingOutput {
 }
 
 /// Milliseconds with three decimals.
-pub(crate) fn milliseconds(time: Duration) -> f64 {
+pub fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 

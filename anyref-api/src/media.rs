@@ -1,23 +1,18 @@
 //! Pictures and sounds out of requests, within bounds.
 
 use std::io::Cursor;
-use std::sync::Arc;
 
 use anyref_audio::{DecodeOptions, Waveform};
 use anyref_core::Error as ModelError;
 use anyref_vision::preprocess::{decode_image, decode_mask};
-use axum::http::StatusCode;
 use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use base64::engine::{DecodePaddingMode, general_purpose};
+use http::StatusCode;
 use image::{GrayImage, ImageReader, RgbImage};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use crate::options::Limits;
+use crate::limits::QuestionLimits;
 use crate::problem::{Outcome, Problem, one_line};
-
-/// Memory of decoded pictures that wait, in units of a mebibyte.
-const DECODED: u32 = 2048;
 
 /// Base64 with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
@@ -25,30 +20,11 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Memory for pictures between their files and the model.
-#[derive(Debug)]
-pub(crate) struct Decoding {
-    room: Arc<Semaphore>,
-}
-
-impl Decoding {
-    pub(crate) fn new() -> Self {
-        Self {
-            room: Arc::new(Semaphore::new(DECODED as usize)),
-        }
-    }
-
-    /// Memory for pictures of these files, given back when the result is dropped.
-    pub(crate) async fn room(&self, pixels: u64) -> Outcome<OwnedSemaphorePermit> {
-        // Three bytes a pixel, and as many while a decoder works.
-        let mebibytes = ((pixels * 6) >> 20).clamp(1, u64::from(DECODED)) as u32;
-        let room = self.room.clone().acquire_many_owned(mebibytes).await;
-        room.map_err(|_| Problem::engine_failed())
-    }
-}
-
 /// Bytes of a `data:` URL or of Base64 alone.
-pub(crate) fn bytes(text: &str, field: &str) -> Outcome<Vec<u8>> {
+///
+/// # Errors
+/// When it is an address, or not Base64.
+pub fn bytes(text: &str, field: &str) -> Outcome<Vec<u8>> {
     if text.starts_with("http:") || text.starts_with("https:") || text.starts_with("file:") {
         let message = "addresses are not fetched: send the file itself, as a data: URL";
         return Err(Problem::bad("url", message).at(field));
@@ -78,17 +54,17 @@ pub(crate) fn bytes(text: &str, field: &str) -> Outcome<Vec<u8>> {
 }
 
 /// Base64 of bytes.
-pub(crate) fn base64(bytes: &[u8]) -> String {
+pub fn base64(bytes: &[u8]) -> String {
     general_purpose::STANDARD.encode(bytes)
 }
 
 /// Base64 of bytes, as a `data:` URL.
-pub(crate) fn data_url(kind: &str, bytes: &[u8]) -> String {
+pub fn data_url(kind: &str, bytes: &[u8]) -> String {
     format!("data:{kind};base64,{}", base64(bytes))
 }
 
 /// Number of pixels that a picture's head announces; 0 where it has none that can be read.
-pub(crate) fn announced_pixels(file: &[u8]) -> u64 {
+pub fn announced_pixels(file: &[u8]) -> u64 {
     let reader = ImageReader::new(Cursor::new(file))
         .with_guessed_format()
         .ok();
@@ -97,7 +73,10 @@ pub(crate) fn announced_pixels(file: &[u8]) -> u64 {
 }
 
 /// Refuses pictures that are too large, before they are decoded.
-pub(crate) fn check_pixels(file: &[u8], limits: &Limits, field: &str) -> Outcome<u64> {
+///
+/// # Errors
+/// When it has more pixels than `limits` allow.
+pub fn check_pixels(file: &[u8], limits: &QuestionLimits, field: &str) -> Outcome<u64> {
     let pixels = announced_pixels(file);
     match pixels > limits.pixels {
         true => {
@@ -112,12 +91,18 @@ pub(crate) fn check_pixels(file: &[u8], limits: &Limits, field: &str) -> Outcome
 }
 
 /// Decodes a picture.
-pub(crate) fn picture(file: &[u8], name: &str, field: &str) -> Outcome<RgbImage> {
+///
+/// # Errors
+/// When it is not a picture of a known format, or damaged.
+pub fn picture(file: &[u8], name: &str, field: &str) -> Outcome<RgbImage> {
     decode_image(file, name).map_err(|error| unreadable(error.into(), field))
 }
 
 /// Decodes a mask, the thing white.
-pub(crate) fn mask(file: &[u8], name: &str, field: &str) -> Outcome<GrayImage> {
+///
+/// # Errors
+/// When it cannot be read, or is black all over.
+pub fn mask(file: &[u8], name: &str, field: &str) -> Outcome<GrayImage> {
     let mask = decode_mask(file, name).map_err(|error| unreadable(error.into(), field))?;
     if mask.pixels().all(|pixel| pixel[0] < 128) {
         let message = "the mask is black all over: paint the thing white";
@@ -127,7 +112,10 @@ pub(crate) fn mask(file: &[u8], name: &str, field: &str) -> Outcome<GrayImage> {
 }
 
 /// Decodes a sound.
-pub(crate) fn sound(file: &[u8], name: &str, limits: &Limits, field: &str) -> Outcome<Waveform> {
+///
+/// # Errors
+/// When it is longer than `limits` allow, not a sound of a known format, or damaged.
+pub fn sound(file: &[u8], name: &str, limits: &QuestionLimits, field: &str) -> Outcome<Waveform> {
     let options = DecodeOptions {
         max_seconds: limits.sound_seconds,
         ..DecodeOptions::default()
@@ -143,7 +131,7 @@ pub(crate) fn sound(file: &[u8], name: &str, limits: &Limits, field: &str) -> Ou
 }
 
 /// A name as it is shown in messages.
-pub(crate) fn shown_name(given: Option<&str>, otherwise: &str) -> String {
+pub fn shown_name(given: Option<&str>, otherwise: &str) -> String {
     let name = one_line(given.unwrap_or_default());
     let name: String = name
         .chars()

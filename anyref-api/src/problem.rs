@@ -1,9 +1,7 @@
 //! Errors of single requests, as answers.
 
 use anyref_core::Error as ModelError;
-use axum::Json;
-use axum::http::{HeaderValue, StatusCode, header};
-use axum::response::{IntoResponse, Response};
+use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -30,19 +28,25 @@ pub struct FailureDetail {
 
 /// Why a request is not answered.
 #[derive(Debug, Clone)]
-pub(crate) struct Problem {
-    pub(crate) status: StatusCode,
-    pub(crate) code: &'static str,
-    pub(crate) message: String,
-    pub(crate) param: Option<String>,
+pub struct Problem {
+    /// The status over HTTP.
+    pub status: StatusCode,
+    /// A word for programs.
+    pub code: &'static str,
+    /// A sentence for people.
+    pub message: String,
+    /// The field that is wrong.
+    pub param: Option<String>,
     /// Seconds after which another try makes sense.
-    pub(crate) retry_after: Option<u32>,
+    pub retry_after: Option<u32>,
 }
 
-pub(crate) type Outcome<T> = Result<T, Problem>;
+/// A result, or why there is none.
+pub type Outcome<T> = Result<T, Problem>;
 
 impl Problem {
-    pub(crate) fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
+    /// A problem with a status, a word for programs and a sentence for people.
+    pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
             code,
@@ -53,12 +57,12 @@ impl Problem {
     }
 
     /// A request that is wrong.
-    pub(crate) fn bad(code: &'static str, message: impl Into<String>) -> Self {
+    pub fn bad(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
     /// A request that could be answered later.
-    pub(crate) fn later(code: &'static str, message: impl Into<String>, seconds: u32) -> Self {
+    pub fn later(code: &'static str, message: impl Into<String>, seconds: u32) -> Self {
         Self {
             retry_after: Some(seconds),
             ..Self::new(StatusCode::SERVICE_UNAVAILABLE, code, message)
@@ -66,19 +70,20 @@ impl Problem {
     }
 
     /// The engine failed while it was asked, and is started again.
-    pub(crate) fn engine_failed() -> Self {
+    pub fn engine_failed() -> Self {
         let message = "the model failed and is being started again: ask again in a few seconds";
         Self::later("engine_failed", message, 5)
     }
 
     /// The field that is wrong.
-    pub(crate) fn at(mut self, param: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn at(mut self, param: impl Into<String>) -> Self {
         self.param = Some(param.into());
         self
     }
 
     /// The error as it is answered.
-    pub(crate) fn failure(&self) -> Failure {
+    pub fn failure(&self) -> Failure {
         let kind = match self.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "authentication_error",
             StatusCode::SERVICE_UNAVAILABLE => "overloaded_error",
@@ -96,8 +101,12 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
+#[cfg(feature = "axum")]
+impl axum::response::IntoResponse for Problem {
+    fn into_response(self) -> axum::response::Response {
+        use axum::Json;
+        use http::{HeaderValue, header};
+
         let mut response = (self.status, Json(self.failure())).into_response();
         let headers = response.headers_mut();
         if let Some(seconds) = self.retry_after {
@@ -160,12 +169,12 @@ impl From<ModelError> for Problem {
 }
 
 /// A picture that the server does not have any more.
-pub(crate) fn picture_not_found() -> Problem {
+pub fn picture_not_found() -> Problem {
     let message = "there is no such picture, or it made room for others: upload it again";
     Problem::new(StatusCode::NOT_FOUND, "picture_not_found", message).at("picture")
 }
 
 /// Text without its line breaks.
-pub(crate) fn one_line(text: &str) -> String {
+pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

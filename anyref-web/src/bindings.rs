@@ -1,0 +1,131 @@
+//! The session for JavaScript. Requests and answers are the API's JSON, as text.
+
+use anyref_api::{Failure, Outcome, Problem, one_line};
+use anyref_core::{Goal, ModelFiles};
+use js_sys::{Function, JsString};
+use send_wrapper::SendWrapper;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use wasm_bindgen::prelude::*;
+
+use crate::session::Session;
+
+/// A model in a worker. Each call waits for the one before.
+#[wasm_bindgen]
+#[derive(Debug)]
+pub struct WebSession {
+    session: Session,
+}
+
+/// Facts about the model, as the API's list of models has them.
+#[derive(Serialize)]
+struct Info {
+    id: String,
+    anyref: anyref_api::ModelDetail,
+}
+
+#[wasm_bindgen]
+impl WebSession {
+    /// Loads a model out of its files; `known` has names of things, one a line. The weights stay in
+    /// memory as long as the worker does.
+    ///
+    /// # Errors
+    /// When the files are damaged, as a sentence.
+    #[wasm_bindgen(constructor)]
+    pub fn new(
+        config: &[u8],
+        tokenizer: &[u8],
+        weights: Vec<u8>,
+        known: &str,
+    ) -> Result<WebSession, JsError> {
+        console_error_panic_hook::set_once();
+        let files = ModelFiles {
+            config: config.to_vec().leak(),
+            tokenizer: tokenizer.to_vec().leak(),
+            weights: weights.leak(),
+        };
+        let session = Session::load(files, known);
+        let session = session.map_err(|error| JsError::new(&one_line(&error.to_string())))?;
+        Ok(Self { session })
+    }
+
+    /// Facts about the model.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub fn info(&self) -> Result<String, JsValue> {
+        written(Ok(Info {
+            id: self.session.name().to_owned(),
+            anyref: self.session.info(),
+        }))
+    }
+
+    /// Encodes a picture file.
+    ///
+    /// # Errors
+    /// A failure of the API, as JSON.
+    pub async fn encode(&mut self, file: Vec<u8>) -> Result<String, JsValue> {
+        written(self.session.encode(&file).await)
+    }
+
+    /// Answers a question of `segment`, `describe` or `chat`; `on_text` is called with pieces of the
+    /// answer.
+    ///
+    /// # Errors
+    /// A failure of the API, as JSON.
+    pub async fn ask(
+        &mut self,
+        goal: String,
+        question: String,
+        on_text: Function,
+    ) -> Result<String, JsValue> {
+        // Nothing leaves the worker's only thread.
+        let on_text = SendWrapper::new(on_text);
+        let mut heard = move |text: &str| {
+            // An error of the listener is its own.
+            let _ = on_text.call1(&JsValue::NULL, &JsString::from(text));
+        };
+        let answer = async {
+            let goal = goal_named(&goal)?;
+            let question = read(&question)?;
+            self.session.ask(goal, &question, &mut heard).await
+        };
+        written(answer.await)
+    }
+
+    /// Masks for points, a box or an earlier mask.
+    ///
+    /// # Errors
+    /// A failure of the API, as JSON.
+    pub async fn masks(&mut self, prompt: String) -> Result<String, JsValue> {
+        let answer = async { self.session.masks(&read(&prompt)?).await };
+        written(answer.await)
+    }
+}
+
+fn goal_named(name: &str) -> Outcome<Goal> {
+    match name {
+        "segment" => Ok(Goal::Segment),
+        "describe" => Ok(Goal::Describe),
+        "chat" => Ok(Goal::Chat),
+        _ => Err(Problem::bad("goal", "ask segment, describe or chat")),
+    }
+}
+
+fn read<T: DeserializeOwned>(json: &str) -> Outcome<T> {
+    serde_json::from_str(json).map_err(|error| Problem::bad("json", error.to_string()))
+}
+
+/// JSON of a result, or of its failure.
+fn written<T: Serialize>(outcome: Outcome<T>) -> Result<String, JsValue> {
+    let text = |json: serde_json::Result<String>| {
+        json.map_err(|error| JsValue::from(JsError::new(&error.to_string())))
+    };
+    match outcome {
+        Ok(value) => text(serde_json::to_string(&value)),
+        Err(problem) => {
+            let failure: Failure = problem.failure();
+            Err(text(serde_json::to_string(&failure))?.into())
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! Pictures and conversations that are kept for further questions.
+
+use anyref_core::{Dialogue, EncodedPicture};
+
+/// Memory of pictures, in bytes. WebAssembly has 4 GiB in all.
+const PICTURE_BYTES: u64 = 512 << 20;
+/// Number of conversations.
+const DIALOGUES: usize = 32;
+
+/// Values by their identifiers, that of the last use at the end.
+#[derive(Debug)]
+struct Recent<T> {
+    values: Vec<(String, T)>,
+    kind: &'static str,
+    next: u64,
+}
+
+impl<T> Recent<T> {
+    fn new(kind: &'static str) -> Self {
+        Self {
+            values: Vec::new(),
+            kind,
+            next: 1,
+        }
+    }
+
+    fn add(&mut self, value: T) -> String {
+        let id = format!("{}_{}", self.kind, self.next);
+        self.next += 1;
+        self.values.push((id.clone(), value));
+        id
+    }
+
+    fn take(&mut self, id: &str) -> Option<T> {
+        let place = self.values.iter().position(|(own, _)| own == id)?;
+        Some(self.values.remove(place).1)
+    }
+}
+
+/// Pictures and conversations. Those that were not used for longest make room for others.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pictures: Recent<EncodedPicture>,
+    dialogues: Recent<Dialogue>,
+}
+
+impl Kept {
+    pub(crate) fn new() -> Self {
+        Self {
+            pictures: Recent::new("pic"),
+            dialogues: Recent::new("con"),
+        }
+    }
+
+    /// Keeps a picture; returns its identifier.
+    pub(crate) fn add_picture(&mut self, picture: EncodedPicture) -> String {
+        let id = self.pictures.add(picture);
+        let values = &mut self.pictures.values;
+        let mut bytes: u64 = values.iter().map(|(_, picture)| picture.bytes()).sum();
+        // The newest stays whatever it takes.
+        while bytes > PICTURE_BYTES && values.len() > 1 {
+            bytes -= values.remove(0).1.bytes();
+        }
+        id
+    }
+
+    /// A picture that is kept.
+    pub(crate) fn picture(&mut self, id: &str) -> Option<EncodedPicture> {
+        let picture = self.pictures.take(id)?;
+        self.pictures.values.push((id.to_owned(), picture.clone()));
+        Some(picture)
+    }
+
+    /// Takes a conversation for its next turn.
+    pub(crate) fn take_dialogue(&mut self, id: &str) -> Option<Dialogue> {
+        self.dialogues.take(id)
+    }
+
+    /// Keeps a conversation, under its identifier where it has one; returns that.
+    pub(crate) fn keep_dialogue(&mut self, id: Option<String>, dialogue: Dialogue) -> String {
+        let id = match id {
+            Some(id) => {
+                self.dialogues.values.push((id.clone(), dialogue));
+                id
+            }
+            None => self.dialogues.add(dialogue),
+        };
+        if self.dialogues.values.len() > DIALOGUES {
+            self.dialogues.values.remove(0);
+        }
+        id
+    }
+}

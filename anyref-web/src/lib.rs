@@ -1,0 +1,9 @@
+//! AnyRef in the browser alone. [`Session`] is a model that answers the API's JSON, on any machine;
+//! [`WebSession`] is the same for JavaScript, created in a worker by the page of `anyref-server`.
+
+mod bindings;
+mod kept;
+mod session;
+
+pub use bindings::WebSession;
+pub use session::{PictureOutput, Session};
