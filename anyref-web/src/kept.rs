@@ -12,7 +12,6 @@ const DIALOGUES: usize = 32;
 struct Recent<T> {
     values: Vec<(String, T)>,
     kind: &'static str,
-    next: u64,
 }
 
 impl<T> Recent<T> {
@@ -20,13 +19,12 @@ impl<T> Recent<T> {
         Self {
             values: Vec::new(),
             kind,
-            next: 1,
         }
     }
 
     fn add(&mut self, value: T) -> String {
-        let id = format!("{}_{}", self.kind, self.next);
-        self.next += 1;
+        // None of a session before, which may be asked about after a fault.
+        let id = format!("{}_{:016x}", self.kind, rand::random::<u64>());
         self.values.push((id.clone(), value));
         id
     }

@@ -12,6 +12,7 @@ mod parity;
 mod plot;
 mod published;
 mod train;
+mod web;
 mod workspace;
 
 use clap::{Parser, Subcommand};
@@ -58,6 +59,11 @@ enum Task {
     CheckFeatures(features::CheckFeatures),
     /// List files that import each other in circles, and crates that import against the order.
     CheckCircles,
+    /// Write the page with its model as static files, for a browser alone.
+    Web(web::Web),
+    /// Write JavaScript around a module of WebAssembly; a part of `web`.
+    #[command(hide = true)]
+    WebBindings(web::WebBindings),
     /// Write the tests' reference numbers anew.
     Fixtures(fixtures::Fixtures),
 }
@@ -77,6 +83,8 @@ fn main() -> anyhow::Result<()> {
         Task::Check(options) => check::run(&options),
         Task::CheckFeatures(options) => features::run(&options),
         Task::CheckCircles => circles::run(),
+        Task::Web(options) => web::run(&options),
+        Task::WebBindings(options) => web::write_bindings(&options),
         Task::Fixtures(options) => fixtures::run(&options),
     }
 }

@@ -1,5 +1,5 @@
-// The model as the page sees it. An implementation over HTTP is in `http_engine.ts`; one that
-// computes in the browser has the same interface.
+// The model as the page sees it, over HTTP in `http_engine.ts` and in the browser alone in
+// `wasm_engine.ts`. The import `#engine` is one of both, as the bundle is for a server or not.
 
 import type { Bridge } from './bridge.ts';
 
@@ -141,8 +141,15 @@ export class EngineError extends Error {
   }
 }
 
+/** Error whose cure is a token. */
+export const TOKEN_NEEDED = 'token';
+
 /** Whatever answers questions. */
 export interface Engine {
+  /** Called while the model is loaded, with bytes so far and in all; of engines that load one. */
+  onLoading?: (bytes: number, all: number) => void;
+  /** Bears a token from now on; of engines that may need one. */
+  useToken?(token: string): void;
   info(): Promise<ModelInfo>;
   /** Encodes a picture once, for all questions. */
   encode(file: Blob, signal: AbortSignal): Promise<EncodedPicture>;

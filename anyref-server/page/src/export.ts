@@ -3,7 +3,7 @@
 import { question } from './draft.ts';
 import { download, stem, toPng } from './files.ts';
 import { h } from './dom.ts';
-import { pointFields } from './http_engine.ts';
+import { pointFields } from './requests.ts';
 import { paint } from './palette.ts';
 import { corners, path, rings } from './rle.ts';
 import type { Reference, Sheet, Turn } from './state.ts';

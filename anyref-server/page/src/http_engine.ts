@@ -7,18 +7,14 @@ import {
   EngineError,
   type MaskPrompt,
   type ModelInfo,
-  type Point,
   type Progress,
   type Question,
-  type ReferenceInput,
   type RefinableMask,
+  TOKEN_NEEDED,
 } from './engine.ts';
-import { dataUrl } from './files.ts';
+import { maskRequest, modelInfo, questionRequest } from './requests.ts';
 
 const TOKEN = 'anyref-token';
-
-/** Error whose cure is a token. */
-export const TOKEN_NEEDED = 'token';
 
 export class HttpEngine implements Engine {
   /** Of the page itself, so that it works below any path. */
@@ -36,16 +32,7 @@ export class HttpEngine implements Engine {
 
   async info(): Promise<ModelInfo> {
     const list = await this.json('v1/models', { method: 'GET' });
-    const model = list.data[0];
-    return {
-      name: model.id,
-      backend: model.anyref.backend,
-      takes: model.anyref.takes,
-      knows: model.anyref.knows,
-      refines: model.anyref.refines,
-      speaks: model.anyref.speaks,
-      address: this.base.href.replace(/\/$/, ''),
-    };
+    return { ...modelInfo(list.data[0]), address: this.base.href.replace(/\/$/, '') };
   }
 
   async encode(file: Blob, signal: AbortSignal): Promise<EncodedPicture> {
@@ -61,7 +48,7 @@ export class HttpEngine implements Engine {
     progress: Progress,
     signal: AbortSignal,
   ): Promise<Answer> {
-    const body = JSON.stringify(await requestBody(picture.id, question, true));
+    const body = JSON.stringify(await questionRequest(picture.id, question, true));
     const headers = { 'Content-Type': 'application/json' };
     const path = `v1/${question.goal}`;
     const response = await this.send(path, { method: 'POST', body, headers, signal });
@@ -83,13 +70,7 @@ export class HttpEngine implements Engine {
     prompt: MaskPrompt,
     signal: AbortSignal,
   ): Promise<RefinableMask> {
-    const body = JSON.stringify({
-      picture: picture.id,
-      ...pointFields(prompt.points),
-      box: prompt.box,
-      mask: prompt.mask && { size: prompt.mask.size, counts: prompt.mask.counts },
-      low_res: prompt.lowRes,
-    });
+    const body = JSON.stringify(maskRequest(picture.id, prompt));
     const headers = { 'Content-Type': 'application/json' };
     const made = await this.json('v1/masks', { method: 'POST', body, headers, signal });
     return made.masks[0];
@@ -122,6 +103,11 @@ export class HttpEngine implements Engine {
   }
 }
 
+/** The engine of the page. */
+export function createEngine(): Engine {
+  return new HttpEngine();
+}
+
 async function failure(response: Response): Promise<EngineError> {
   const after = Number(response.headers.get('Retry-After')) || undefined;
   if (response.status === 401) {
@@ -133,48 +119,6 @@ async function failure(response: Response): Promise<EngineError> {
   } catch {
     const text = `The server answered ${response.status} without a reason. Try again, or see its log.`;
     return new EngineError(text, 'unknown', after);
-  }
-}
-
-/** The JSON of a question, as the API takes it. */
-export async function requestBody(
-  picture: string,
-  question: Question,
-  stream: boolean,
-): Promise<object> {
-  return {
-    picture,
-    question: question.text,
-    references: await Promise.all(question.references.map(reference)),
-    conversation: question.conversation,
-    explain: question.explain || undefined,
-    stream: stream || undefined,
-  };
-}
-
-/** Points as the API takes them. */
-export function pointFields(points: Point[]): { points: number[][]; labels: number[] } {
-  return {
-    points: points.map(({ x, y }) => [x, y]),
-    labels: points.map(({ on }) => (on ? 1 : 0)),
-  };
-}
-
-async function reference(reference: ReferenceInput): Promise<object> {
-  switch (reference.kind) {
-    case 'text':
-      return { type: 'text', text: reference.text };
-    case 'box':
-      return { type: 'box', box: reference.box };
-    case 'points':
-      return { type: 'points', ...pointFields(reference.points) };
-    case 'picture': {
-      const mask = reference.mask && (await dataUrl(reference.mask));
-      const data = await dataUrl(reference.file);
-      return { type: 'picture', data, box: reference.box, mask };
-    }
-    case 'sound':
-      return { type: 'sound', data: await dataUrl(reference.file) };
   }
 }
 

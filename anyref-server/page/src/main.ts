@@ -1,12 +1,12 @@
-// The page of `anyref serve`.
+// The page of `anyref serve`, and of the browser alone.
 
+import { createEngine } from '#engine';
 import { Composer } from './composer.ts';
 import { announce, button, h, openDialog, toast } from './dom.ts';
 import { add, maskPrompt, question } from './draft.ts';
-import { type Answer, type Engine, EngineError, type ModelInfo, type Point, type RefinableMask } from './engine.ts';
+import { type Answer, type Engine, EngineError, type ModelInfo, type Point, type RefinableMask, TOKEN_NEEDED } from './engine.ts';
 import * as exporting from './export.ts';
 import { choose, kindOf } from './files.ts';
-import { HttpEngine, TOKEN_NEEDED } from './http_engine.ts';
 import { showKnown } from './known.ts';
 import { sheet as newSheet } from './pictures.ts';
 import { mark } from './reference_picture.ts';
@@ -18,8 +18,7 @@ import { applyTheme, nextTheme } from './theme.ts';
 import { Turns } from './turns.ts';
 
 const store = new Store();
-const server = new HttpEngine();
-const engine: Engine = server;
+const engine: Engine = createEngine();
 let model: ModelInfo | undefined;
 
 /** Reports what went wrong outside of a question. */
@@ -375,6 +374,9 @@ function drawStrip(): void {
   );
 }
 
+/** Of a server's API. */
+const docs = h('a', { href: 'docs', class: 'docs-link', hidden: true }, 'API');
+
 function header(): HTMLElement {
   const theme = button('theme', 'Light or dark', () => nextTheme(), { bare: true });
   const begin = (event: Event) => {
@@ -382,7 +384,6 @@ function header(): HTMLElement {
     show(undefined);
   };
   const home = h('a', { href: './', class: 'brand', onclick: begin, 'aria-label': 'AnyRef, begin' }, h('img', { src: 'icon.svg', alt: '', width: 24, height: 24 }), h('span', {}, 'AnyRef'));
-  const docs = h('a', { href: 'docs', class: 'docs-link' }, 'API');
   return h('header', { class: 'top' }, home, badge, strip, h('span', { class: 'space' }), docs, theme);
 }
 
@@ -396,7 +397,7 @@ function askToken(): void {
     {
       onsubmit: (event: Event) => {
         event.preventDefault();
-        server.useToken(field.value.trim());
+        engine.useToken?.(field.value.trim());
         dialog.close();
         void connect();
       },
@@ -410,11 +411,16 @@ function askToken(): void {
 
 const offline = h('div', { class: 'offline', role: 'alert', hidden: true });
 
-/** Asks the server what it is, until it answers. */
+engine.onLoading = (bytes, all) => {
+  badge.textContent = bytes < all ? `loading, ${Math.floor((100 * bytes) / all)} %` : 'starting';
+};
+
+/** Asks the engine what it is, until it answers. */
 async function connect(): Promise<void> {
   try {
     model = await engine.info();
     offline.hidden = true;
+    docs.hidden = !model.address;
     badge.replaceChildren(h('b', {}, model.name), ` on ${model.backend}`);
     composer.takes(model.takes, model.speaks);
     welcomeNote.replaceChildren(note(model));

@@ -16,13 +16,18 @@ export const demo = (name) => join(root, 'assets/demo', name);
 /** Folder of screenshots; none are made where there is no such variable. */
 const shots = process.env.ANYREF_SCREENSHOTS;
 
-/** Starts `anyref serve`; the program is named by ANYREF. */
-export async function startServer(...more) {
-  const program = process.env.ANYREF ?? join(root, 'target/release/anyref');
-  if (!existsSync(program)) {
-    throw new Error(`there is no ${program}: build it, or name it by ANYREF`);
+/** The program, named by ANYREF. */
+export function program() {
+  const file = process.env.ANYREF ?? join(root, 'target/release/anyref');
+  if (!existsSync(file)) {
+    throw new Error(`there is no ${file}: build it, or name it by ANYREF`);
   }
-  const server = spawn(program, ['serve', '--listen', '127.0.0.1:0', ...more]);
+  return file;
+}
+
+/** Starts `anyref serve`. */
+export async function startServer(...more) {
+  const server = spawn(program(), ['serve', '--listen', '127.0.0.1:0', ...more]);
   const address = await new Promise((resolve, reject) => {
     let said = '';
     const hear = (text) => {

@@ -1,0 +1,63 @@
+// The API's JSON, over HTTP and in the browser alone.
+
+import type { MaskPrompt, ModelInfo, Point, Question, ReferenceInput } from './engine.ts';
+import { dataUrl } from './files.ts';
+
+/** A model as the API lists it. */
+export function modelInfo({ id, anyref }: any): ModelInfo {
+  const { backend, takes, knows, refines, speaks } = anyref;
+  return { name: id, backend, takes, knows, refines, speaks };
+}
+
+/** The JSON of a prompt for a mask. */
+export function maskRequest(picture: string, prompt: MaskPrompt): object {
+  return {
+    picture,
+    ...pointFields(prompt.points),
+    box: prompt.box,
+    mask: prompt.mask && { size: prompt.mask.size, counts: prompt.mask.counts },
+    low_res: prompt.lowRes,
+  };
+}
+
+/** The JSON of a question, as the API takes it. */
+export async function questionRequest(
+  picture: string,
+  question: Question,
+  stream: boolean,
+): Promise<object> {
+  return {
+    picture,
+    question: question.text,
+    references: await Promise.all(question.references.map(reference)),
+    conversation: question.conversation,
+    explain: question.explain || undefined,
+    stream: stream || undefined,
+  };
+}
+
+/** Points as the API takes them. */
+export function pointFields(points: Point[]): { points: number[][]; labels: number[] } {
+  return {
+    points: points.map(({ x, y }) => [x, y]),
+    labels: points.map(({ on }) => (on ? 1 : 0)),
+  };
+}
+
+async function reference(reference: ReferenceInput): Promise<object> {
+  switch (reference.kind) {
+    case 'text':
+      return { type: 'text', text: reference.text };
+    case 'box':
+      return { type: 'box', box: reference.box };
+    case 'points':
+      return { type: 'points', ...pointFields(reference.points) };
+    case 'picture': {
+      const mask = reference.mask && (await dataUrl(reference.mask));
+      const data = await dataUrl(reference.file);
+      return { type: 'picture', data, box: reference.box, mask };
+    }
+    case 'sound':
+      return { type: 'sound', data: await dataUrl(reference.file) };
+  }
+}

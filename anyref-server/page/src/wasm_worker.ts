@@ -1,0 +1,109 @@
+// The worker that computes: loads the model, and answers one call after the other.
+
+import type { Call, Reply, Request } from './wasm_calls.ts';
+
+/** The model, as wasm-bindgen writes it. */
+interface Session {
+  info(): string;
+  encode(file: Uint8Array): Promise<string>;
+  ask(goal: string, question: string, onText: (piece: string) => void): Promise<string>;
+  masks(prompt: string): Promise<string>;
+}
+
+const scope = self as unknown as {
+  postMessage(reply: Reply): void;
+  onmessage: ((event: MessageEvent<Request>) => void) | null;
+};
+const FOLDER = new URL('.', self.location.href);
+
+/** Fetches files of these sizes, telling how far it is. */
+async function fetched(sizes: Record<string, number>): Promise<Record<string, Uint8Array>> {
+  const all = Object.values(sizes).reduce((sum, size) => sum + size, 0);
+  let bytes = 0;
+  const one = async (name: string, size: number): Promise<[string, Uint8Array]> => {
+    const response = await fetch(new URL(name, FOLDER));
+    if (!response.ok || !response.body) {
+      throw new Error(`The file ${name} is missing beside this page (${response.status}).`);
+    }
+    const content = new Uint8Array(size);
+    const reader = response.body.getReader();
+    let at = 0;
+    for (;;) {
+      const { done, value } = await reader.read();
+      if (done) {
+        break;
+      }
+      if (at + value.length > size) {
+        throw new Error(`The file ${name} has another size than it should: copy the folder again.`);
+      }
+      content.set(value, at);
+      at += value.length;
+      bytes += value.length;
+      scope.postMessage({ loading: bytes, all });
+    }
+    if (at < size) {
+      throw new Error(`The file ${name} came in part only. Load the page again.`);
+    }
+    return [name, content];
+  };
+  return Object.fromEntries(await Promise.all(Object.entries(sizes).map(([name, size]) => one(name, size))));
+}
+
+async function load(): Promise<Session> {
+  const response = await fetch(new URL('files.json', FOLDER));
+  if (!response.ok) {
+    throw new Error('The file files.json is missing beside this page.');
+  }
+  const files = await fetched(await response.json());
+  const glue = await import(new URL('anyref_web.js', FOLDER).href);
+  await glue.default({ module_or_path: files['anyref_web_bg.wasm'] });
+  const known = new TextDecoder().decode(files['model/nouns.txt']);
+  return new glue.WebSession(
+    files['model/config.json'],
+    files['model/tokenizer.json'],
+    files['model/model.safetensors'],
+    known,
+  );
+}
+
+async function run(session: Session, id: number, call: Call): Promise<string> {
+  switch (call.method) {
+    case 'info':
+      return session.info();
+    case 'encode':
+      return session.encode(new Uint8Array(await call.file.arrayBuffer()));
+    case 'ask':
+      return session.ask(call.goal, call.question, (text) => scope.postMessage({ id, text }));
+    case 'masks':
+      return session.masks(call.prompt);
+  }
+}
+
+const loading = load();
+const cancelled = new Set<number>();
+let before: Promise<void> = Promise.resolve();
+
+async function answer(id: number, call: Call): Promise<void> {
+  // Lets a request to cancel in that came while the call before was computed.
+  await new Promise((resolve) => setTimeout(resolve));
+  if (cancelled.delete(id)) {
+    return;
+  }
+  try {
+    scope.postMessage({ id, result: JSON.parse(await run(await loading, id, call)) });
+  } catch (error) {
+    if (typeof error === 'string') {
+      scope.postMessage({ id, failure: JSON.parse(error).error });
+    } else {
+      scope.postMessage({ id, fault: error instanceof Error ? error.message : String(error) });
+    }
+  }
+}
+
+scope.onmessage = ({ data }) => {
+  if ('cancel' in data) {
+    cancelled.add(data.id);
+  } else {
+    before = before.then(() => answer(data.id, data.call));
+  }
+};

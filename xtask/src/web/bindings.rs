@@ -1,0 +1,39 @@
+//! JavaScript around the module. The library of wasm-bindgen takes long to compile for a task that
+//! few ask for, so that it is behind the feature `web`, with which this task starts itself again.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+/// Writes the module with its JavaScript into a folder.
+#[cfg(feature = "web")]
+pub fn write(module: &Path, out: &Path) -> Result<()> {
+    use wasm_bindgen_cli_support::Bindgen;
+
+    Bindgen::new()
+        .input_path(module)
+        .web(true)?
+        .typescript(false)
+        .remove_name_section(true)
+        .remove_producers_section(true)
+        .generate(out)
+}
+
+/// Writes the module with its JavaScript into a folder, by a task with the feature.
+#[cfg(not(feature = "web"))]
+pub fn write(module: &Path, out: &Path) -> Result<()> {
+    let mut again = crate::cargo::cargo();
+    again.args([
+        "run",
+        "--quiet",
+        "--release",
+        "--package",
+        "xtask",
+        "--features",
+        "web",
+        "--",
+    ]);
+    again.arg("web-bindings").arg(module).arg(out);
+    // Paths may be relative to where the task was started.
+    crate::cargo::timed(&mut again)
+}

@@ -1,0 +1,82 @@
+//! Compilation for WebAssembly.
+
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, Result, ensure};
+
+use crate::cargo::{cargo, root, run, timed};
+
+const TARGET: &str = "wasm32-unknown-unknown";
+/// 128-bit SIMD.
+const FLAGS: &str = "-C target-feature=+simd128";
+/// A stack for deep calls, of the module alone.
+const STACK: &str = "link-arg=-zstack-size=4194304";
+/// Debian's compiler for browsers, and where it looks for the source of its standard library.
+const DEBIAN: [&str; 2] = ["/usr/bin/rustc", "/usr/lib/rustlib/src/rust/library"];
+
+/// Compiles `anyref-web`; returns the module.
+pub fn compile(debian: bool) -> Result<PathBuf> {
+    let mut build = cargo();
+    if debian {
+        use_debian(&mut build)?;
+    } else {
+        add_target()?;
+    }
+    build.args([
+        "rustc",
+        "--release",
+        "--package",
+        "anyref-web",
+        "--target",
+        TARGET,
+    ]);
+    build.args(["--lib", "--crate-type", "cdylib", "--", "-C", STACK]);
+    build.env("RUSTFLAGS", FLAGS).current_dir(root());
+    timed(&mut build)?;
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| OsString::from("target"));
+    let module = root()
+        .join(target)
+        .join(TARGET)
+        .join("release/anyref_web.wasm");
+    ensure!(module.is_file(), "cargo built no {}", module.display());
+    Ok(module)
+}
+
+/// Fetches the standard library of the target where the compiler has none.
+fn add_target() -> Result<()> {
+    let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
+    let output = Command::new(&rustc)
+        .args(["--print", "target-libdir", "--target", TARGET])
+        .current_dir(root())
+        .output()
+        .context("cannot start rustc")?;
+    let library = String::from_utf8_lossy(&output.stdout);
+    if output.status.success() && Path::new(library.trim()).is_dir() {
+        return Ok(());
+    }
+    run(Command::new("rustup").args(["target", "add", TARGET]).current_dir(root())).context(
+        "the compiler has no wasm32-unknown-unknown; on Debian, install rustc-web, rust-web-src and \
+         lld, and give --debian",
+    )
+}
+
+/// Has cargo use Debian's compiler, and compile the standard library too.
+fn use_debian(build: &mut Command) -> Result<()> {
+    let [compiler, library] = DEBIAN;
+    for (path, package) in [
+        (compiler, "rustc-web"),
+        (library, "rust-web-src, and link it as docs/web.md says"),
+        ("/usr/bin/wasm-ld", "lld"),
+    ] {
+        ensure!(
+            Path::new(path).exists(),
+            "there is no {path}: install {package}"
+        );
+    }
+    build.env("RUSTC", compiler).env("RUSTC_BOOTSTRAP", "1");
+    build.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld");
+    build.args(["-Z", "build-std=std,panic_abort"]);
+    Ok(())
+}

@@ -1,0 +1,151 @@
+//! `cargo xtask web`: the page with its model as a folder of static files.
+
+mod bindings;
+mod compiler;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+use clap::Args;
+use flate2::Compression;
+use flate2::write::GzEncoder;
+
+use crate::cargo::root;
+
+/// Files of the model, which the page loads.
+const MODEL: [&str; 4] = [
+    "config.json",
+    "tokenizer.json",
+    "model.safetensors",
+    "nouns.txt",
+];
+/// Files that the page shares with the server's.
+const SHARED: [&str; 3] = ["index.html", "style.css", "icon.svg"];
+/// Files of its own.
+const OWN: [&str; 2] = ["page.js", "worker.js"];
+/// Bytes that all files may have, scenes included.
+const MOST_BYTES: usize = 30 << 20;
+
+/// Options of `web`.
+#[derive(Debug, Args)]
+pub struct Web {
+    /// Folder for the files
+    #[arg(long, default_value = "out/web", value_name = "DIR")]
+    pub out: PathBuf,
+    /// Compile with Debian's compiler and standard library (rustc-web, rust-web-src, lld), where
+    /// rustup cannot fetch the target
+    #[arg(long)]
+    pub debian: bool,
+}
+
+/// Options of `web-bindings`.
+#[derive(Debug, Args)]
+pub struct WebBindings {
+    /// The module
+    pub module: PathBuf,
+    /// Folder for the files
+    pub out: PathBuf,
+}
+
+/// Writes JavaScript around a module.
+pub fn write_bindings(options: &WebBindings) -> Result<()> {
+    bindings::write(&options.module, &options.out)
+}
+
+/// Writes the folder.
+pub fn run(options: &Web) -> Result<()> {
+    let root = root();
+    let module = compiler::compile(options.debian)?;
+    let out = &options.out;
+    fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
+    bindings::write(&module, out)?;
+    for name in SHARED {
+        copy(
+            &root.join("anyref-server/assets/page").join(name),
+            &out.join(name),
+        )?;
+    }
+    for name in OWN {
+        copy(&root.join("anyref-web/page").join(name), &out.join(name))?;
+    }
+    for name in MODEL {
+        copy(
+            &root.join("assets/nano").join(name),
+            &out.join("model").join(name),
+        )?;
+    }
+    for entry in fs::read_dir(root.join("assets/demo"))? {
+        let entry = entry?;
+        copy(&entry.path(), &out.join("demo").join(entry.file_name()))?;
+    }
+    let mut loaded = vec!["anyref_web_bg.wasm".to_owned()];
+    loaded.extend(MODEL.map(|name| format!("model/{name}")));
+    let sizes = loaded.into_iter().map(|name| {
+        let size = fs::metadata(out.join(&name))?.len();
+        Ok((name, size))
+    });
+    let sizes = sizes.collect::<Result<BTreeMap<_, _>>>()?;
+    fs::write(out.join("files.json"), serde_json::to_string(&sizes)?)?;
+    report(out)
+}
+
+fn copy(from: &Path, to: &Path) -> Result<()> {
+    if let Some(folder) = to.parent() {
+        fs::create_dir_all(folder)?;
+    }
+    fs::copy(from, to).with_context(|| format!("cannot copy {}", from.display()))?;
+    Ok(())
+}
+
+/// Tells the size of each part, as it is and compressed.
+fn report(out: &Path) -> Result<()> {
+    let mut parts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for file in files(out)? {
+        let content = fs::read(&file)?;
+        let mut encoder = GzEncoder::new(Vec::new(), Compression::default());
+        encoder.write_all(&content)?;
+        let compressed = encoder.finish()?.len();
+        let below = file.strip_prefix(out)?;
+        let part = match below.extension().and_then(|ending| ending.to_str()) {
+            Some("wasm") => "program",
+            _ if below.starts_with("model") => "model",
+            _ if below.starts_with("demo") => "scenes",
+            _ => "page",
+        };
+        for part in [part, "in all"] {
+            let sum = parts.entry(part).or_default();
+            sum.0 += content.len();
+            sum.1 += compressed;
+        }
+    }
+    let megabytes = |bytes: usize| bytes as f64 / (1 << 20) as f64;
+    for (part, (raw, compressed)) in &parts {
+        let (raw, compressed) = (megabytes(*raw), megabytes(*compressed));
+        println!("{part:8} {raw:6.2} MiB, gzip {compressed:6.2} MiB");
+    }
+    let all = parts.get("in all").map_or(0, |sum| sum.0);
+    ensure!(
+        all <= MOST_BYTES,
+        "{:.1} MiB in all, {:.0} MiB are allowed",
+        megabytes(all),
+        megabytes(MOST_BYTES)
+    );
+    println!("{}", out.display());
+    Ok(())
+}
+
+/// All files below a folder.
+fn files(folder: &Path) -> Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        match path.is_dir() {
+            true => found.extend(files(&path)?),
+            false => found.push(path),
+        }
+    }
+    Ok(found)
+}
