@@ -440,6 +440,8 @@ pub struct ModelDetail {
     pub takes: Vec<&'static str>,
     /// Whether masks can be refined by points, see `/v1/masks`.
     pub refines: bool,
+    /// Whether it makes masks; else it answers in words alone.
+    pub masks: bool,
     /// Whether it answers in words; else it makes masks for points and boxes alone.
     pub speaks: bool,
     /// Names of the things that it learned; none where it is open to all.
@@ -451,7 +453,10 @@ pub struct ModelDetail {
     responses((status = 200, description = "The model.", body = ModelList)))]
 pub(crate) async fn models(Shared(state): Shared<Arc<State>>) -> Json<ModelList> {
     let info = state.queue.info();
-    let mut takes = vec!["box", "points"];
+    let mut takes = vec!["box"];
+    if info.makes_masks() {
+        takes.push("points");
+    }
     if info.speaks() {
         takes.extend(["text", "picture"]);
     }
@@ -471,7 +476,8 @@ pub(crate) async fn models(Shared(state): Shared<Arc<State>>) -> Json<ModelList>
                 backend: info.backend.to_string(),
                 bytes: info.bytes(),
                 takes,
-                refines: true,
+                refines: info.makes_masks(),
+                masks: info.makes_masks(),
                 speaks: info.speaks(),
                 knows: state.options.known.clone(),
             },
