@@ -291,7 +291,14 @@ mod tests {
         Answer {
             text: text.into(),
             raw: raw.into(),
-            masks: vec![Mask { rle, score: 0.5 }; masks],
+            masks: vec![
+                Mask {
+                    rle,
+                    score: 0.5,
+                    low_res: None
+                };
+                masks
+            ],
             doubtful,
             bridges: Vec::new(),
             timing: Timing::default(),

@@ -15,6 +15,8 @@ pub struct ModelDetail {
     pub takes: Vec<&'static str>,
     /// Whether masks can be refined by points, see `/v1/masks`.
     pub refines: bool,
+    /// Whether it makes masks; else it answers in words alone.
+    pub masks: bool,
     /// Whether it answers in words; else it makes masks for points and boxes alone.
     pub speaks: bool,
     /// Names of the things that it learned; none where it is open to all.
@@ -24,7 +26,10 @@ pub struct ModelDetail {
 impl ModelDetail {
     /// Facts about the model of an engine, which learned the things of these names.
     pub fn new(info: &EngineInfo, knows: &[String]) -> Self {
-        let mut takes = vec!["box", "points"];
+        let mut takes = vec!["box"];
+        if info.makes_masks() {
+            takes.push("points");
+        }
         if info.speaks() {
             takes.extend(["text", "picture"]);
         }
@@ -35,7 +40,8 @@ impl ModelDetail {
             backend: info.backend.to_string(),
             bytes: info.bytes(),
             takes,
-            refines: true,
+            refines: info.makes_masks(),
+            masks: info.makes_masks(),
             speaks: info.speaks(),
             knows: knows.to_vec(),
         }

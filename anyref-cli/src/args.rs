@@ -16,7 +16,7 @@ pub mod train;
 
 use std::path::PathBuf;
 
-use anyref_core::BackendName;
+use anyref_core::{BackendName, Template};
 use anyref_weights::WeightType;
 use clap::{Args, Parser, Subcommand};
 
@@ -71,6 +71,10 @@ pub struct Common {
     /// trained with pictures
     #[arg(long, global = true)]
     pub all: bool,
+    /// Conversation template that the model was trained with: llava_v1, or llava_llama_2 [default:
+    /// the model's own]
+    #[arg(long, global = true, value_name = "NAME", value_parser = template)]
+    pub conv_type: Option<Template>,
     /// Backend: flex (the processor), wgpu, vulkan, metal, webgpu or cuda, as far as compiled
     /// in
     #[arg(long, global = true, default_value_t)]
@@ -146,6 +150,12 @@ pub enum Command {
     #[cfg(feature = "train")]
     #[command(flatten)]
     Training(train::TrainCommand),
+}
+
+/// Reads the name of a conversation template.
+fn template(name: &str) -> Result<Template, String> {
+    let known = || format!("known are {}", Template::NAMES.join(" and "));
+    Template::named(name).ok_or_else(known)
 }
 
 #[cfg(test)]

@@ -151,6 +151,7 @@ fn answers(common: &Common) -> AnswerOptions {
         candidates: common.candidates,
         keep_all: common.all,
         sound_threshold: common.sound_threshold,
+        template: common.conv_type,
         batch_bytes: None,
     }
 }

@@ -31,6 +31,9 @@ pub struct Document<'a> {
     backend: String,
     text: &'a str,
     masks: Vec<MaskDocument>,
+    /// `false` of a model that makes no masks, left out of others.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    makes_masks: Option<bool>,
     /// Masks that are not among them, since the model is too unsure of them.
     left_out: usize,
     /// References that the model was not trained with, and their substitutes.
@@ -68,6 +71,8 @@ pub struct Run<'a> {
     pub model: &'a str,
     /// Name of the backend.
     pub backend: anyref_core::BackendName,
+    /// Whether the model makes masks.
+    pub makes_masks: bool,
     /// Opening the model.
     pub load: Duration,
     /// From the start to the answer.
@@ -80,6 +85,7 @@ impl<'a> Run<'a> {
         Self {
             model: &engine.model,
             backend: engine.backend,
+            makes_masks: engine.makes_masks(),
             load: engine.load,
             total: start.elapsed(),
         }
@@ -94,6 +100,7 @@ impl<'a> Document<'a> {
             backend: run.backend.to_string(),
             text: &answer.text,
             masks: answer.masks.iter().map(MaskDocument::new).collect(),
+            makes_masks: (!run.makes_masks).then_some(false),
             left_out: answer.doubtful,
             bridge: &answer.bridges,
             timing_ms: TimingDocument::new(&answer.timing, run),

@@ -263,8 +263,9 @@ impl Question {
         let [_, length, width] = hidden.dims();
         let state = hidden.narrow(1, length - 1, 1);
         let logits = llm.logits(state.clone());
-        let prompts = model.text_hidden_fcs.forward(state.reshape([1, width]));
-        let embedding = model.image_encoder.forward(self.sam.clone());
+        let branch = model.mask_branch();
+        let prompts = branch.text_hidden_fcs.forward(state.reshape([1, width]));
+        let embedding = branch.image_encoder.forward(self.sam.clone());
         let masks = model.decode_masks(embedding, prompts).low_res_masks;
         let flat = |tensor: Tensor<B, 1>| tensor.cast(DType::F32);
         Tensor::cat(

@@ -11,7 +11,7 @@ use std::io::BufRead;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use anyref_core::{AnyRefConfig, AnyRefModel, BackendName, OnDevice, cast_weights};
+use anyref_core::{AnyRefConfig, AnyRefModel, BackendName, OnDevice, SamConfig, cast_weights};
 use anyref_decoder::refocus::ObjectToken;
 use anyref_llm::{GenerationConfig, GenerationInput, generate};
 use anyref_ops::DeviceWatch;
@@ -155,12 +155,16 @@ impl<B: Backend> Parts<B> {
         values.cast(self.dtype)
     }
 
+    fn masks(&self) -> SamConfig {
+        self.config.sam().expect("a preset with masks")
+    }
+
     fn grid(&self) -> usize {
-        self.config.prompt_encoder.image_embedding_size
+        self.masks().prompt_encoder.image_embedding_size
     }
 
     fn width(&self) -> usize {
-        self.config.image_encoder.output_channels
+        self.masks().image_encoder.output_channels
     }
 
     fn clip(&self) -> Tensor<B, 3> {
@@ -171,10 +175,9 @@ impl<B: Backend> Parts<B> {
     }
 
     fn sam(&self) -> Tensor<B, 4> {
-        let side = self.config.image_encoder.image_size;
-        self.model
-            .image_encoder
-            .forward(self.random([1, 3, side, side]))
+        let side = self.masks().image_encoder.image_size;
+        let model = self.model.mask_branch();
+        model.image_encoder.forward(self.random([1, 3, side, side]))
     }
 
     fn imagebind(&self) -> Option<Tensor<B, 3>> {

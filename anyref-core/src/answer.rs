@@ -7,6 +7,7 @@ use anyref_decoder::rle::Rle;
 use image::{GrayImage, Luma};
 
 use crate::bridge::Bridge;
+use crate::sam::{EarlierMask, LowResMask};
 
 /// A sentence with the masks of the objects it names.
 #[derive(Debug, Clone, Default)]
@@ -35,9 +36,20 @@ pub struct Mask {
     pub rle: Rle,
     /// The mask decoder's own estimate of the IoU, 0 to 1.
     pub score: f32,
+    /// The logits that it was made of, which refinement by clicks starts from; none of a mask that
+    /// was put together otherwise.
+    pub low_res: Option<LowResMask>,
 }
 
 impl Mask {
+    /// The mask as a prompt for a better one: its logits, or its pixels where it has none.
+    pub fn earlier(&self) -> EarlierMask {
+        match &self.low_res {
+            Some(logits) => logits.clone().into(),
+            None => self.rle.clone().into(),
+        }
+    }
+
     /// Number of pixels.
     pub fn area(&self) -> u64 {
         self.rle.area()

@@ -55,7 +55,8 @@ impl<B: Backend> AnyRef<B> {
         device: B::Device,
     ) -> Result<Self> {
         SpecialTokens::name_object(&mut tokenizer)?;
-        let special = SpecialTokens::for_prompts(&tokenizer, &config.prompts)?;
+        let special =
+            SpecialTokens::for_prompts(&tokenizer, &config.prompts, config.makes_masks())?;
         let [known, _] = model.llm.model.embed_tokens.weight.lazy_shape().dims::<2>();
         if tokenizer.vocab_size() > known {
             return Err(Error::Vocabulary {

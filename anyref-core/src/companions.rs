@@ -6,7 +6,7 @@ use anyref_weights::hub::{HubLocation, local_path};
 use burn::tensor::backend::Backend;
 
 use crate::assemble::parts_file;
-use crate::official::{Kind, Published, is_published, language};
+use crate::official::{Published, is_published, language};
 use crate::{
     AnyRefConfig, Error, ModelOptions, ReferenceKind, Result, SoundLabeller, SoundLabellerFiles,
     SoundLabellerOptions, SoundVocabulary,
@@ -15,7 +15,7 @@ use crate::{
 /// Places of parts that a model does not carry itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Companions {
-    /// CLIP's folder, for a LISA.
+    /// CLIP's folder, for a LISA or a LLaVA without its own.
     pub clip: Option<PathBuf>,
     /// ImageBind's file, which puts sounds into words for a model that was not trained with them.
     /// The words are those of CLIP's vocabulary, which [`clip`](Self::clip) has.
@@ -28,7 +28,7 @@ pub struct Companions {
 
 impl Companions {
     /// Companions on this machine for the model at `path`. Those that are `hf://` locations are
-    /// fetched; a LISA's CLIP, where none is given, from the repository that its config names.
+    /// fetched; the CLIP of a LISA or LLaVA, where none is given, from the repository that its config names.
     ///
     /// # Errors
     /// When a companion cannot be fetched, or the model at `path` cannot be opened.
@@ -103,7 +103,9 @@ fn tower_of(path: &Path) -> Result<Option<String>> {
     }
     let published = Published::open(path)?;
     match published.kind {
-        Some(Kind::Lisa) if !published.has_tower() => Ok(language(&published)?.tower),
+        Some(kind) if kind.has_projector() && !published.has_tower() => {
+            Ok(language(&published)?.tower)
+        }
         _ => Ok(None),
     }
 }

@@ -39,8 +39,10 @@ pub struct AnyRefConfig {
     pub clip_resize: ClipResize,
     /// CLIP features into the language model's width.
     pub mm_projector: ProjectorKind,
-    /// SAM's image encoder.
-    pub image_encoder: SamVisionConfig,
+    /// SAM's image encoder; none of a model that answers in words alone, which has no prompt encoder
+    /// and mask decoder either.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_encoder: Option<SamVisionConfig>,
     /// Sounds, for models that hear.
     pub audio: Option<AudioConfig>,
     /// The language model.
@@ -48,9 +50,11 @@ pub struct AnyRefConfig {
     /// Adapters of the language model, when it carries any.
     pub lora: Option<LoraConfig>,
     /// SAM's prompt encoder.
-    pub prompt_encoder: PromptEncoderConfig,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub prompt_encoder: Option<PromptEncoderConfig>,
     /// SAM's mask decoder.
-    pub mask_decoder: MaskDecoderConfig,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mask_decoder: Option<MaskDecoderConfig>,
     /// Tokens of one picture or box reference.
     pub reference_tokens: usize,
     /// How they are pooled.
@@ -93,6 +97,11 @@ impl AnyRefConfig {
         self.vision_tower.num_patches()
     }
 
+    /// Whether it makes masks; a model without SAM answers in words alone.
+    pub fn makes_masks(&self) -> bool {
+        self.image_encoder.is_some() && self.prompt_encoder.is_some() && self.mask_decoder.is_some()
+    }
+
     /// Whether each part is possible, and the parts fit one another.
     ///
     /// # Errors
@@ -100,54 +109,25 @@ impl AnyRefConfig {
     pub fn validate(&self) -> Result<()> {
         self.vision_tower.validate()?;
         self.vision_tower.layers_until(self.vision_select_layer)?;
-        self.image_encoder.validate()?;
+        if let Some(sam) = &self.image_encoder {
+            sam.validate()?;
+        }
         if let Some(audio) = &self.audio {
             audio.encoder.validate()?;
             audio.preprocessor.validate()?;
         }
         self.llm.validate()?;
-        self.prompt_encoder.validate()?;
-        self.mask_decoder.validate()?;
+        if let Some(prompts) = &self.prompt_encoder {
+            prompts.validate()?;
+        }
+        if let Some(masks) = &self.mask_decoder {
+            masks.validate()?;
+        }
         self.candidates.validate()?;
         if let Some(lora) = &self.lora {
             lora.validate()?;
         }
-        let equal = |field, value: usize, of: &str, expected: usize| {
-            let problem = || format!("is {value} and {of} {expected}: make them equal");
-            if value == expected {
-                Ok(())
-            } else {
-                Err(Error::Config {
-                    field,
-                    problem: problem(),
-                })
-            }
-        };
-        let (sam, prompts) = (&self.image_encoder, &self.prompt_encoder);
-        equal(
-            "prompt_encoder.embed_dim",
-            prompts.embed_dim,
-            "image_encoder.output_channels",
-            sam.output_channels,
-        )?;
-        equal(
-            "mask_decoder.transformer_dim",
-            self.mask_decoder.transformer_dim,
-            "image_encoder.output_channels",
-            sam.output_channels,
-        )?;
-        equal(
-            "prompt_encoder.input_image_size",
-            prompts.input_image_size,
-            "image_encoder.image_size",
-            sam.image_size,
-        )?;
-        equal(
-            "prompt_encoder.image_embedding_size",
-            prompts.image_embedding_size,
-            "image_encoder's image_size / patch_size",
-            sam.image_size / sam.patch_size,
-        )?;
+        self.validate_masks()?;
         if let Some(AudioConfig {
             encoder,
             preprocessor,
@@ -191,6 +171,57 @@ impl AnyRefConfig {
         Ok(())
     }
 
+    /// Whether the parts that make masks are all there, or none, and fit one another.
+    fn validate_masks(&self) -> Result<()> {
+        let parts = (
+            &self.image_encoder,
+            &self.prompt_encoder,
+            &self.mask_decoder,
+        );
+        let (sam, prompts, masks) = match parts {
+            (Some(sam), Some(prompts), Some(masks)) => (sam, prompts, masks),
+            (None, None, None) => return Ok(()),
+            _ => {
+                let missing = [
+                    ("image_encoder", self.image_encoder.is_none()),
+                    ("prompt_encoder", self.prompt_encoder.is_none()),
+                    ("mask_decoder", self.mask_decoder.is_none()),
+                ];
+                let field = missing.into_iter().find(|(_, missing)| *missing);
+                return Err(Error::Config {
+                    field: field.map_or("image_encoder", |(field, _)| field),
+                    problem: "is missing: masks need image_encoder, prompt_encoder and \
+                              mask_decoder; give all of them, or none for a model without masks"
+                        .into(),
+                });
+            }
+        };
+        equal(
+            "prompt_encoder.embed_dim",
+            prompts.embed_dim,
+            "image_encoder.output_channels",
+            sam.output_channels,
+        )?;
+        equal(
+            "mask_decoder.transformer_dim",
+            masks.transformer_dim,
+            "image_encoder.output_channels",
+            sam.output_channels,
+        )?;
+        equal(
+            "prompt_encoder.input_image_size",
+            prompts.input_image_size,
+            "image_encoder.image_size",
+            sam.image_size,
+        )?;
+        equal(
+            "prompt_encoder.image_embedding_size",
+            prompts.image_embedding_size,
+            "image_encoder's image_size / patch_size",
+            sam.image_size / sam.patch_size,
+        )
+    }
+
     /// Whether there can be answers and masks.
     fn validate_answers(&self) -> Result<()> {
         if self.max_new_tokens == 0 {
@@ -216,13 +247,13 @@ impl AnyRefConfig {
     /// width, which [`validate`](Self::validate) refuses.
     pub fn init<B: Backend>(&self, device: &B::Device) -> AnyRefModel<B> {
         let hidden = self.llm.hidden_size;
-        let audio = self.audio.as_ref();
+        let (audio, masks) = (self.audio.as_ref(), self.mask_decoder.as_ref());
         AnyRefModel {
             vision_tower: self.vision_tower.init(device),
             mm_projector: ProjectorConfig::new(self.vision_tower.hidden_size, hidden)
                 .with_kind(self.mm_projector)
                 .init(device),
-            image_encoder: self.image_encoder.init(device),
+            image_encoder: self.image_encoder.as_ref().map(|sam| sam.init(device)),
             audio_encoder: audio.map(|audio| audio.encoder.init(device)),
             audio_projector: audio
                 .map(|audio| LinearConfig::new(audio.encoder.output_dim, hidden).init(device)),
@@ -230,16 +261,30 @@ impl AnyRefConfig {
                 .box_coordinates
                 .then(|| LinearConfig::new(4, hidden).init(device)),
             llm: self.llm.init(device),
-            text_hidden_fcs: ObjectHeadConfig::new(hidden, self.mask_decoder.transformer_dim)
-                .init(device),
-            prompt_encoder: self.prompt_encoder.init(device),
-            mask_decoder: self.mask_decoder.init(device),
+            text_hidden_fcs: masks
+                .map(|masks| ObjectHeadConfig::new(hidden, masks.transformer_dim).init(device)),
+            prompt_encoder: self
+                .prompt_encoder
+                .as_ref()
+                .map(|prompts| prompts.init(device)),
+            mask_decoder: masks.map(|masks| masks.init(device)),
             select_layer: self.vision_select_layer,
             reference_tokens: self.reference_tokens,
             square_pooling: self.reference_pooling == ReferencePooling::Grid,
             refocus_lambda: self.refocus_lambda,
         }
     }
+}
+
+/// That two numbers of a config are the same.
+fn equal(field: &'static str, value: usize, of: &str, expected: usize) -> Result<()> {
+    if value == expected {
+        return Ok(());
+    }
+    Err(Error::Config {
+        field,
+        problem: format!("is {value} and {of} {expected}: make them equal"),
+    })
 }
 
 #[cfg(test)]
@@ -260,9 +305,69 @@ mod tests {
         config.audio.as_mut().unwrap()
     }
 
+    fn part<T>(part: &mut Option<T>) -> &mut T {
+        part.as_mut().unwrap()
+    }
+
+    #[test]
+    fn masks_need_all_their_parts_and_words_none() {
+        let whole = AnyRefConfig::tiny();
+        let without = AnyRefConfig {
+            image_encoder: None,
+            prompt_encoder: None,
+            mask_decoder: None,
+            ..whole.clone()
+        };
+        without.validate().unwrap();
+        assert!(whole.makes_masks() && !without.makes_masks());
+        let json = serde_json::to_string(&without).unwrap();
+        assert!(
+            !json.contains("mask_decoder") && !json.contains("image_encoder"),
+            "{json}"
+        );
+        let read: AnyRefConfig = serde_json::from_str(&json).unwrap();
+        assert!(!read.makes_masks());
+        for (config, missing) in [
+            (
+                AnyRefConfig {
+                    image_encoder: None,
+                    ..whole.clone()
+                },
+                "image_encoder",
+            ),
+            (
+                AnyRefConfig {
+                    prompt_encoder: None,
+                    ..whole.clone()
+                },
+                "prompt_encoder",
+            ),
+            (
+                AnyRefConfig {
+                    mask_decoder: None,
+                    ..whole.clone()
+                },
+                "mask_decoder",
+            ),
+        ] {
+            let error = config.validate().unwrap_err().to_string();
+            assert!(
+                error.starts_with(&format!("config: {missing} is missing")),
+                "{error}"
+            );
+        }
+    }
+
     #[test]
     fn presets_fit_together_and_a_broken_one_is_named() {
-        for name in ["nano", "anyref-7b", "lisa-7b", "lisa-13b", "tiny"] {
+        for name in [
+            "nano",
+            "anyref-7b",
+            "lisa-7b",
+            "lisa-13b",
+            "llava-7b",
+            "tiny",
+        ] {
             AnyRefConfig::preset(name).unwrap().validate().unwrap();
         }
         let refused = |change: fn(&mut AnyRefConfig), field: &str| {
@@ -284,21 +389,27 @@ mod tests {
         );
         refused(|config| config.vision_select_layer = 9, "feature layer 9");
         refused(
-            |config| config.image_encoder.patch_size = 0,
+            |config| part(&mut config.image_encoder).patch_size = 0,
             "SAM config: `patch_size`",
         );
-        refused(|config| config.image_encoder.patch_size = 30, "image_size");
         refused(
-            |config| config.image_encoder.global_attn_indexes = vec![2],
+            |config| part(&mut config.image_encoder).patch_size = 30,
+            "image_size",
+        );
+        refused(
+            |config| part(&mut config.image_encoder).global_attn_indexes = vec![2],
             "global_attn_indexes",
         );
-        refused(|config| config.mask_decoder.num_heads = 0, "num_heads");
         refused(
-            |config| config.mask_decoder.num_heads = 32,
+            |config| part(&mut config.mask_decoder).num_heads = 0,
+            "num_heads",
+        );
+        refused(
+            |config| part(&mut config.mask_decoder).num_heads = 32,
             "attention_downsample_rate",
         );
         refused(
-            |config| config.prompt_encoder.mask_in_chans = 6,
+            |config| part(&mut config.prompt_encoder).mask_in_chans = 6,
             "mask_in_chans",
         );
         refused(|config| audio_of(config).encoder.stride = 0, "stride");
@@ -321,11 +432,11 @@ mod tests {
             "refusal_estimate",
         );
         refused(
-            |config| config.prompt_encoder.embed_dim = 30,
+            |config| part(&mut config.prompt_encoder).embed_dim = 30,
             "prompt_encoder.embed_dim",
         );
         refused(
-            |config| config.image_encoder.image_size = 128,
+            |config| part(&mut config.image_encoder).image_size = 128,
             "input_image_size",
         );
         refused(|config| config.llm.vocab_size = 0, "vocab_size");

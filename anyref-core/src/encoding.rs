@@ -4,7 +4,6 @@ use std::sync::Arc;
 
 use anyref_audio::AudioPreprocessor;
 use anyref_llm::LlamaInput;
-use anyref_llm::conversation::llava_v1;
 use anyref_vision::preprocess::PixelValues;
 use anyref_vision::roi_align::RegionBox;
 use burn::tensor::{Tensor, backend::Backend};
@@ -22,6 +21,9 @@ use crate::special_tokens::SpecialTokens;
 use crate::splice::{ReferenceBank, splice};
 use crate::{AnyRef, Error, Reference, Result, Timing};
 
+/// Place of a picture without markers in a question.
+const IMAGE_PLACE: &str = "<image>";
+
 /// A question ready for the language model.
 #[derive(Debug)]
 pub(crate) struct EncodedQuestion<B: Backend> {
@@ -35,7 +37,8 @@ pub(crate) struct EncodedQuestion<B: Backend> {
 impl<B: Backend> AnyRef<B> {
     /// Encodes pictures, as many together as SAM's memory allows.
     pub(crate) fn encode_pictures(&self, pictures: &[&PicturePixels]) -> Result<Vec<Picture<B>>> {
-        let together = pictures_at_once(self.config.image_encoder.image_size);
+        let sam = self.config.image_encoder.as_ref();
+        let together = sam.map_or(1, |sam| pictures_at_once(sam.image_size));
         let mut encoded = Vec::with_capacity(pictures.len());
         for pictures in pictures.chunks(together) {
             encoded.extend(self.encode_together(pictures)?);
@@ -46,13 +49,17 @@ impl<B: Backend> AnyRef<B> {
     fn encode_together(&self, pictures: &[&PicturePixels]) -> Result<Vec<Picture<B>>> {
         let start = Instant::now();
         let clip: Vec<_> = pictures.iter().map(|picture| &picture.clip).collect();
-        let sam: Vec<_> = pictures.iter().map(|picture| &picture.sam).collect();
-        let sam = self.sam().encode(&sam);
+        let sam: Vec<_> = pictures.iter().map(|one| one.sam.as_ref()).collect();
+        let sam: Option<Vec<_>> = sam.into_iter().collect();
+        let sam = match (self.sam(), sam) {
+            (Some(model), Some(pixels)) => model.encode(&pixels).into_iter().map(Some).collect(),
+            _ => vec![None; pictures.len()],
+        };
         let mut encoded = self.encode_for_words(&clip)?;
         let encoding = start.elapsed() / pictures.len() as u32;
         for ((picture, pixels), sam) in encoded.iter_mut().zip(pictures).zip(sam) {
-            picture.original_size = pixels.sam.original_size;
-            picture.sam = Some(sam);
+            picture.original_size = pixels.original_size;
+            picture.sam = sam;
             picture.image = pixels.image.clone();
             picture.encoding = encoding;
         }
@@ -139,12 +146,15 @@ impl<B: Backend> AnyRef<B> {
 
     /// The positions up to the picture's end, which are the same for all questions.
     pub(crate) fn opening(&self) -> Result<Layout> {
-        let ids = self
-            .tokenizer
-            .encode(&llava_v1().ask(image_marker()).prompt(), true)?;
-        let (opening, _) = self.split_after_picture(&ids);
-        let special = self.special_tokens();
-        Layout::new(opening, special, self.config.image_tokens(), &[])
+        let asked = self.config.prompts.template.conversation();
+        let asked = asked.ask(self.image_marker()).prompt();
+        let (opening, _) = self.split_after_picture(&asked)?;
+        let (special, patches) = (self.special_tokens(), self.config.image_tokens());
+        let mut layout = Layout::new(&opening, special, patches, &[])?;
+        if special.image_start.is_none() {
+            layout.extend_image(patches);
+        }
+        Ok(layout)
     }
 
     /// The features of one reference, `[1, tokens, hidden]`.
@@ -187,10 +197,10 @@ impl<B: Backend> AnyRef<B> {
 
     /// The conversation after the picture, up to where the answer begins.
     fn layout(&self, turns: &[Turn], references: &[(usize, usize)]) -> Result<Layout> {
-        let mut conversation = llava_v1();
+        let mut conversation = self.config.prompts.template.conversation();
         for (index, turn) in turns.iter().enumerate() {
             let picture = if index == 0 {
-                format!("{}\n", image_marker())
+                format!("{}\n", self.image_marker())
             } else {
                 String::new()
             };
@@ -199,20 +209,34 @@ impl<B: Backend> AnyRef<B> {
                 conversation = conversation.answer(answer);
             }
         }
-        let ids = self.tokenizer.encode(&conversation.open().prompt(), true)?;
-        let (_, rest) = self.split_after_picture(&ids);
-        Layout::new(rest, self.special_tokens(), 0, references)
+        let (_, rest) = self.split_after_picture(&conversation.open().prompt())?;
+        Layout::new(&rest, self.special_tokens(), 0, references)
     }
 
-    /// Ids up to and with `<im_end>`, which do not depend on the question, and the rest.
-    fn split_after_picture<'a>(&self, ids: &'a [u32]) -> (&'a [u32], &'a [u32]) {
-        let image_end = self.special_tokens().image_end;
+    /// Ids up to the picture's end, `<im_end>` included where there is one, which do not depend on
+    /// the question, and the rest. Texts before and after a picture without markers are encoded
+    /// each by itself, as LLaVA's `tokenizer_image_token` does.
+    fn split_after_picture(&self, prompt: &str) -> Result<(Vec<u32>, Vec<u32>)> {
+        let Some(image_end) = self.special_tokens().image_end else {
+            let (before, after) = prompt.split_once(IMAGE_PLACE).unwrap_or((prompt, ""));
+            let after = match after.is_empty() {
+                true => Vec::new(),
+                false => self.tokenizer.encode(after, false)?,
+            };
+            return Ok((self.tokenizer.encode(before, true)?, after));
+        };
+        let mut ids = self.tokenizer.encode(prompt, true)?;
         let end = ids.iter().position(|&id| id == image_end);
-        ids.split_at(end.map_or(0, |end| end + 1))
+        let rest = ids.split_off(end.map_or(0, |end| end + 1));
+        Ok((ids, rest))
     }
-}
 
-/// The markers between which the picture is spliced in.
-fn image_marker() -> String {
-    SpecialTokens::IMAGE.concat()
+    /// The picture's place in a question: markers between which it is spliced in, or a name that
+    /// gives way to it.
+    fn image_marker(&self) -> String {
+        match self.special_tokens().image_end {
+            Some(_) => SpecialTokens::IMAGE.concat(),
+            None => IMAGE_PLACE.into(),
+        }
+    }
 }

@@ -133,8 +133,11 @@ pub enum Error {
         /// Size of the picture.
         image: (u32, u32),
     },
-    /// A picture that was encoded for words alone.
-    #[error("the picture was encoded for words alone: masks need SAM's parts")]
+    /// The model has no SAM.
+    #[error(
+        "this model answers in words and makes no masks: ask it by `describe` or `chat`, or use one that has a SAM, such as \
+         --model hf://xinlai/LISA-7B-v1, or hf://facebook/sam-vit-huge for points and boxes"
+    )]
     NoMasks,
     /// A kind of reference that the model was not trained with and nothing stands in for.
     #[error("this model was not trained with a {kind} as a reference: {remedy}")]

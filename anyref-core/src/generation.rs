@@ -226,7 +226,7 @@ impl<B: Backend> AnyRef<B> {
         }
     }
 
-    /// Positions of every `<obj>` of an answer.
+    /// Positions of every `<obj>` of an answer; none of a model without masks.
     fn objects(
         &self,
         tokens: &[u32],
@@ -234,7 +234,10 @@ impl<B: Backend> AnyRef<B> {
         answer_start: usize,
         context_start: usize,
     ) -> Vec<ObjectToken> {
-        let spans = object_spans(tokens, self.special_tokens().object, answer_start);
+        let Some(mask) = self.special_tokens().object else {
+            return Vec::new();
+        };
+        let spans = object_spans(tokens, mask, answer_start);
         let object = |span: ObjectSpan| ObjectToken {
             row,
             position: span.position,

@@ -25,6 +25,8 @@ pub struct KnownModel {
     pub bridged: &'static [ReferenceKind],
     /// Whether it takes points.
     pub points: bool,
+    /// Whether it makes masks; else it answers in words alone.
+    pub masks: bool,
     /// Licences of its weights and of those that they derive from.
     pub licence: &'static str,
     /// Checks that were made in this repository.
@@ -60,6 +62,7 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         native: &[Text, Box, Image, Audio],
         bridged: &[],
         points: false,
+        masks: true,
         licence: "as this project; trained on Tux Paint's stamps (assets/nano/README.md)",
         checked: "accuracy on held-out scenes, every command",
         unchecked: "",
@@ -73,6 +76,7 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         native: &[Text],
         bridged: &[Box, Image, Audio],
         points: true,
+        masks: true,
         licence: LISA_LICENCE,
         checked: LISA_CHECKED,
         unchecked: NOT_DOWNLOADED,
@@ -86,6 +90,7 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         native: &[Text],
         bridged: &[Box, Image, Audio],
         points: true,
+        masks: true,
         licence: LISA_LICENCE,
         checked: LISA_CHECKED,
         unchecked: NOT_DOWNLOADED,
@@ -99,6 +104,7 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         native: &[Text],
         bridged: &[Box, Image, Audio],
         points: true,
+        masks: true,
         licence: LISA_2_LICENCE,
         checked: "shapes alone",
         unchecked: NOT_DOWNLOADED,
@@ -112,6 +118,7 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         native: &[Text],
         bridged: &[Box, Image, Audio],
         points: true,
+        masks: true,
         licence: LISA_2_LICENCE,
         checked: "shapes alone",
         unchecked: NOT_DOWNLOADED,
@@ -125,6 +132,7 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         native: &[Box],
         bridged: &[],
         points: true,
+        masks: true,
         licence: SAM_LICENCE,
         checked: SAM_CHECKED,
         unchecked: NOT_DOWNLOADED,
@@ -138,6 +146,7 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         native: &[Box],
         bridged: &[],
         points: true,
+        masks: true,
         licence: SAM_LICENCE,
         checked: "shapes alone",
         unchecked: NOT_DOWNLOADED,
@@ -151,6 +160,7 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         native: &[Box],
         bridged: &[],
         points: true,
+        masks: true,
         licence: SAM_LICENCE,
         checked: SAM_CHECKED,
         unchecked: NOT_DOWNLOADED,
@@ -158,12 +168,14 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
     KnownModel {
         name: "LLaVA-Lightning-7B",
         location: "hf://liuhaotian/LLaVA-Lightning-7B-v1-1",
-        answers: "a language model for `anyref assemble --llm` and for files of parts; no masks by itself",
+        answers: "words alone, no masks: chat, and words for a box; with a SAM a language model for \
+            `anyref assemble --llm` and for files of parts",
         download: 13_500_000_000,
         memory: 15_200_000_000,
         native: &[Text],
-        bridged: &[],
+        bridged: &[Box],
         points: false,
+        masks: false,
         licence: LLAVA_LICENCE,
         checked: "layout of its authors, in full size with random weights",
         unchecked: NOT_DOWNLOADED,
@@ -171,12 +183,14 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
     KnownModel {
         name: "LLaVA-1.5-7B",
         location: "hf://llava-hf/llava-1.5-7b-hf",
-        answers: "a language model for `anyref assemble --llm` and for files of parts; no masks by itself",
+        answers: "words alone, no masks: chat, and words for a box; with a SAM a language model for \
+            `anyref assemble --llm` and for files of parts",
         download: 14_100_000_000,
         memory: 15_300_000_000,
         native: &[Text],
-        bridged: &[],
+        bridged: &[Box],
         points: false,
+        masks: false,
         licence: LLAVA_LICENCE,
         checked: "layout of transformers, on small random weights",
         unchecked: NOT_DOWNLOADED,
@@ -191,6 +205,7 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         native: &[Text, Box, Image, Audio],
         bridged: &[],
         points: false,
+        masks: true,
         licence: "those of its parts; ImageBind's is CC-BY-NC 4.0, non-commercial",
         checked: "each part in full size with random weights, and the whole",
         unchecked: "the published parts: they could not be downloaded here",
@@ -202,6 +217,7 @@ impl KnownModel {
     pub fn that_fits(free: u64) -> Option<&'static Self> {
         let models = KNOWN_MODELS.iter().filter(|model| {
             model.location.starts_with("hf://")
+                && model.masks
                 && model.native.contains(&Text)
                 && model.bridged.contains(&Box)
         });

@@ -46,7 +46,7 @@ impl Layout {
         let mut markers = 0;
         for &id in ids {
             slots.push(Slot::Token(id));
-            if id == special.image_start {
+            if special.image_start == Some(id) {
                 slots.extend((0..image_tokens).map(Slot::Image));
             } else if [special.reference_start, special.audio_start].contains(&Some(id)) {
                 markers += 1;
@@ -87,6 +87,11 @@ impl Layout {
     /// Whether there is no position.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
+    }
+
+    /// Appends the patches of the picture asked about.
+    pub(crate) fn extend_image(&mut self, image_tokens: usize) {
+        self.slots.extend((0..image_tokens).map(Slot::Image));
     }
 
     /// Appends tokens.
@@ -133,9 +138,9 @@ mod tests {
     use super::*;
 
     const SPECIAL: SpecialTokens = SpecialTokens {
-        object: 10,
-        image_start: 11,
-        image_end: 12,
+        object: Some(10),
+        image_start: Some(11),
+        image_end: Some(12),
         audio_start: Some(13),
         audio_end: Some(14),
         reference_start: Some(15),

@@ -101,13 +101,13 @@ pub use free_memory::free_memory;
 pub use known_models::{KNOWN_MODELS, KnownModel};
 pub use layout::{Layout, ObjectSpan, Slot, object_spans};
 pub use memory_estimate::{Gigabytes, MemoryEstimate, MemoryShortage};
-pub use model::{AnyRefModel, PictureFeatures, ReferencePooling};
+pub use model::{AnyRefModel, MaskBranch, PictureFeatures, ReferencePooling};
 pub use observer::{Cancel, OnText};
 pub use picture::Picture;
 pub use precision::{FREQUENCIES, ModelOptions, cast_weights};
 pub use preprocess::{PicturePixels, PicturePreprocessor};
 pub use prompt::{DESCRIBE_QUESTION, Prompt, Question, next_placeholder};
-pub use prompt_config::{PromptConfig, QuestionForm};
+pub use prompt_config::{PictureMarkers, PromptConfig, QuestionForm, Template};
 pub use reference::{Reference, ReferenceImage};
 pub use reference_kind::ReferenceKind;
 pub use sam::{

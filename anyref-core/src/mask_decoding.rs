@@ -9,7 +9,7 @@ use crate::conversation::Conversation;
 use crate::generation::Generated;
 use crate::picture::Picture;
 use crate::read::read;
-use crate::sam::in_picture;
+use crate::sam::{LowResMask, in_picture};
 use crate::special_tokens::SpecialTokens;
 use crate::{Answer, AnyRef, Error, Mask, Result};
 
@@ -146,12 +146,19 @@ impl<B: Backend> AnyRef<B> {
         }
         let sam = picture.sam()?;
         let mut masks = Vec::with_capacity(scores.len());
-        let image_size = self.config.image_encoder.image_size;
+        let [_, _, rows, columns] = logits.dims();
+        let low_res = read(logits.clone()).await?.convert::<f32>();
+        let low_res = low_res.as_slice::<f32>().expect("contiguous f32 data");
+        let image_size = self.config.image_encoder.as_ref();
+        let image_size = image_size.ok_or(Error::NoMasks)?.image_size;
         let decoded = in_picture(sam, logits, image_size, |index, logits| {
             let pixels: Vec<bool> = logits.iter().map(|&logit| logit > 0.0).collect();
             masks.push(Mask {
                 rle: Rle::from_mask(&pixels, sam.original_size)?,
                 score: scores[index].clamp(0.0, 1.0),
+                low_res: Some(LowResMask::new(
+                    &low_res[index * rows * columns..][..rows * columns],
+                )),
             });
             Ok(())
         });

@@ -42,7 +42,8 @@ impl MemoryEstimate {
             answer: config.max_new_tokens,
         };
         let rows = config.candidates.count.max(1) as u64;
-        let answering = encoding_bytes(&config.image_encoder, values)
+        let sam = config.image_encoder.as_ref();
+        let answering = sam.map_or(0, |sam| encoding_bytes(sam, values))
             + rows * answer_bytes(&config.llm, row, values);
         Ok(Self { weights, answering })
     }

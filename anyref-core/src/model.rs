@@ -34,8 +34,9 @@ pub struct AnyRefModel<B: Backend> {
     pub vision_tower: ClipVisionModel<B>,
     /// CLIP features into the language model's width.
     pub mm_projector: Projector<B>,
-    /// SAM: what the mask decoder sees of a picture.
-    pub image_encoder: SamImageEncoder<B>,
+    /// SAM: what the mask decoder sees of a picture. None of a model that answers in words alone,
+    /// which has no object head, prompt encoder and mask decoder either.
+    pub image_encoder: Option<SamImageEncoder<B>>,
     /// ImageBind's audio encoder.
     pub audio_encoder: Option<ImageBindAudio<B>>,
     /// Sound embeddings into the language model's width.
@@ -45,15 +46,28 @@ pub struct AnyRefModel<B: Backend> {
     /// The language model.
     pub llm: Llama<B>,
     /// Refocused `<obj>` states into mask prompts.
-    pub text_hidden_fcs: ObjectHead<B>,
+    pub text_hidden_fcs: Option<ObjectHead<B>>,
     /// SAM's prompt encoder.
-    pub prompt_encoder: PromptEncoder<B>,
+    pub prompt_encoder: Option<PromptEncoder<B>>,
     /// SAM's mask decoder.
-    pub mask_decoder: MaskDecoder<B>,
+    pub mask_decoder: Option<MaskDecoder<B>>,
     pub(crate) select_layer: i32,
     pub(crate) reference_tokens: usize,
     pub(crate) square_pooling: bool,
     pub(crate) refocus_lambda: f64,
+}
+
+/// The parts of a model that make masks: SAM, and the head that prompts it.
+#[derive(Debug)]
+pub struct MaskBranch<'a, B: Backend> {
+    /// SAM's image encoder.
+    pub image_encoder: &'a SamImageEncoder<B>,
+    /// Refocused `<obj>` states into mask prompts.
+    pub text_hidden_fcs: &'a ObjectHead<B>,
+    /// SAM's prompt encoder.
+    pub prompt_encoder: &'a PromptEncoder<B>,
+    /// SAM's mask decoder.
+    pub mask_decoder: &'a MaskDecoder<B>,
 }
 
 /// A batch of pictures as the other parts need them.
@@ -66,6 +80,25 @@ pub struct PictureFeatures<B: Backend> {
 }
 
 impl<B: Backend> AnyRefModel<B> {
+    /// The parts that make masks; none of a model that answers in words alone.
+    pub fn masks(&self) -> Option<MaskBranch<'_, B>> {
+        Some(MaskBranch {
+            image_encoder: self.image_encoder.as_ref()?,
+            text_hidden_fcs: self.text_hidden_fcs.as_ref()?,
+            prompt_encoder: self.prompt_encoder.as_ref()?,
+            mask_decoder: self.mask_decoder.as_ref()?,
+        })
+    }
+
+    /// The same, of a model that has them.
+    ///
+    /// # Panics
+    /// When the model makes no masks, which
+    /// [`AnyRefConfig::makes_masks`](crate::AnyRefConfig::makes_masks) tells.
+    pub fn mask_branch(&self) -> MaskBranch<'_, B> {
+        self.masks().expect("the model makes masks")
+    }
+
     /// Which hidden state of CLIP is used; negative counts from the end.
     pub fn select_layer(&self) -> i32 {
         self.select_layer
@@ -137,7 +170,7 @@ impl<B: Backend> AnyRefModel<B> {
     ///
     /// # Panics
     /// As [`refocus`]: when an object lies outside the keys or the hidden states, or the tensors do
-    /// not fit.
+    /// not fit; and as [`mask_branch`](Self::mask_branch).
     pub fn object_prompts(
         &self,
         query: Tensor<B, 3>,
@@ -158,7 +191,7 @@ impl<B: Backend> AnyRefModel<B> {
 
     /// The same by any λ.
     pub(crate) fn refocused_prompts(&self, input: RefocusInput<B>) -> Tensor<B, 2> {
-        self.text_hidden_fcs.forward(refocus(input))
+        self.mask_branch().text_hidden_fcs.forward(refocus(input))
     }
 
     /// Decodes one mask a prompt.
@@ -168,16 +201,20 @@ impl<B: Backend> AnyRefModel<B> {
     /// - prompts: `[objects, width]`
     /// - output: logits `[objects, 1, 4 * rows, 4 * columns]` and the IoU expected of them,
     ///   `[objects, 1]`
+    ///
+    /// # Panics
+    /// As [`mask_branch`](Self::mask_branch).
     pub fn decode_masks(
         &self,
         image_embeddings: Tensor<B, 4>,
         prompts: Tensor<B, 2>,
     ) -> MaskDecoderOutput<B> {
         let prompts = PromptInput::default().with_embeddings(prompts.unsqueeze_dim(1));
-        let encoded = self.prompt_encoder.forward(prompts);
-        self.mask_decoder.forward(MaskDecoderInput {
+        let masks = self.mask_branch();
+        let encoded = masks.prompt_encoder.forward(prompts);
+        masks.mask_decoder.forward(MaskDecoderInput {
             image_embeddings,
-            image_pe: self.prompt_encoder.image_pe(),
+            image_pe: masks.prompt_encoder.image_pe(),
             sparse: encoded.sparse,
             dense: encoded.dense,
             multimask_output: false,

@@ -50,7 +50,7 @@ impl<B: Backend> Picture<B> {
     /// SAM's embedding.
     ///
     /// # Errors
-    /// When the picture was encoded for words alone.
+    /// When the picture was encoded for words alone, as by a model that makes no masks.
     pub(crate) fn sam(&self) -> Result<&SamPicture<B>> {
         self.sam.as_ref().ok_or(Error::NoMasks)
     }

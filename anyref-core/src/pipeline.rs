@@ -11,7 +11,7 @@ use crate::explain::{Explanation, explain};
 use crate::observer::{Cancel, OnText, unobserved};
 use crate::picture::Picture;
 use crate::preprocess::{PicturePixels, PicturePreprocessor};
-use crate::{Answer, Chat, Prompt, Result};
+use crate::{Answer, Chat, Error, Prompt, Result};
 
 impl<B: Backend> AnyRef<B> {
     /// Makes of pictures what [`encode`](Self::encode) takes, on any thread.
@@ -46,8 +46,8 @@ impl<B: Backend> AnyRef<B> {
     /// Masks of what the prompt refers to, with the sentence that names them.
     ///
     /// # Errors
-    /// When the prompt is empty, does not fit the context or has a bad reference, and when the
-    /// device fails.
+    /// When the prompt is empty, does not fit the context or has a bad reference, when the model
+    /// makes no masks, and when the device fails.
     pub fn segment(&self, picture: &Picture<B>, prompt: &Prompt) -> Result<Answer> {
         read_sync(self.segment_async(picture, prompt))
     }
@@ -147,6 +147,9 @@ impl<B: Backend> AnyRef<B> {
         prompt: &Prompt,
         cancel: &Cancel,
     ) -> Result<(Answer, Vec<Explanation>)> {
+        if !self.config.makes_masks() {
+            return Err(Error::NoMasks);
+        }
         let (prompt, bridges) = self.in_words(picture, prompt, cancel).await?;
         let turns = [Turn::new(prompt, Goal::Segment, &self.config.prompts)?];
         let asked = Conversation {
@@ -194,6 +197,7 @@ impl<B: Backend> AnyRef<B> {
         let mut answers: Vec<Option<Result<Answer>>> = Vec::with_capacity(questions.len());
         for (place, question) in questions.into_iter().enumerate() {
             let turn = match question {
+                Ok((_, _, Goal::Segment)) if !self.config.makes_masks() => Err(Error::NoMasks),
                 Ok((picture, prompt, goal)) if self.bridges(prompt) => {
                     bridged.push((place, picture, prompt, goal));
                     answers.push(None);

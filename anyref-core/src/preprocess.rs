@@ -8,13 +8,15 @@ use image::RgbImage;
 use crate::reference_kind::ReferenceKind;
 use crate::{AnyRefConfig, Error, Result};
 
-/// A picture as the two encoders take it.
+/// A picture as the encoders take it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PicturePixels {
     /// For CLIP.
     pub(crate) clip: PixelValues,
-    /// For SAM.
-    pub(crate) sam: SamPixels,
+    /// For SAM, of a model that makes masks.
+    pub(crate) sam: Option<SamPixels>,
+    /// Height and width of the picture.
+    pub(crate) original_size: [usize; 2],
     /// The picture itself, for models whose references are cut out of it.
     pub(crate) image: Option<Arc<RgbImage>>,
 }
@@ -23,7 +25,7 @@ pub struct PicturePixels {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PicturePreprocessor {
     clip: ClipPreprocessor,
-    sam: SamPreprocessor,
+    sam: Option<SamPreprocessor>,
     keeps_image: bool,
 }
 
@@ -33,19 +35,23 @@ impl PicturePreprocessor {
         Self {
             clip: ClipPreprocessor::new(config.vision_tower.image_size)
                 .with_resize(config.clip_resize),
-            sam: SamPreprocessor::new(config.image_encoder.image_size),
+            sam: config
+                .image_encoder
+                .as_ref()
+                .map(|sam| SamPreprocessor::new(sam.image_size)),
             keeps_image: !config.prompts.reads(ReferenceKind::Box),
         }
     }
 
-    /// Resizes and normalises a picture for both encoders.
+    /// Resizes and normalises a picture for the model's encoders.
     ///
     /// # Errors
     /// When the picture has no pixels.
     pub fn process(&self, image: &RgbImage) -> Result<PicturePixels> {
         Ok(PicturePixels {
             clip: self.clip(image)?,
-            sam: self.sam.process(image),
+            sam: self.sam.map(|sam| sam.process(image)),
+            original_size: [image.height() as usize, image.width() as usize],
             image: self.keeps_image.then(|| Arc::new(image.clone())),
         })
     }

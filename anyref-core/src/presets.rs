@@ -27,15 +27,15 @@ impl AnyRefConfig {
             vision_select_layer: -2,
             clip_resize: ClipResize::Squeeze,
             mm_projector: ProjectorKind::Linear,
-            image_encoder: SamVisionConfig::vit_huge(),
+            image_encoder: Some(SamVisionConfig::vit_huge()),
             audio: Some(AudioConfig {
                 encoder: ImageBindAudioConfig::new(),
                 preprocessor: AudioPreprocessorConfig::new(),
             }),
             llm,
             lora: Some(LoraConfig::default()),
-            prompt_encoder: PromptEncoderConfig::new(),
-            mask_decoder: MaskDecoderConfig::new(),
+            prompt_encoder: Some(PromptEncoderConfig::new()),
+            mask_decoder: Some(MaskDecoderConfig::new()),
             reference_tokens: 4,
             reference_pooling: ReferencePooling::Strips,
             box_coordinates: false,
@@ -84,6 +84,19 @@ impl AnyRefConfig {
         }
     }
 
+    /// LLaVA-7B (Liu et al. 2023): CLIP, projector and language model alone. It answers in words and
+    /// makes no masks.
+    pub fn llava_7b() -> Self {
+        Self {
+            name: "llava-7b".into(),
+            image_encoder: None,
+            prompt_encoder: None,
+            mask_decoder: None,
+            prompts: PromptConfig::llava(),
+            ..Self::lisa_7b()
+        }
+    }
+
     /// The model that this project trains and ships: the same parts, small.
     pub fn nano() -> Self {
         let width = 192;
@@ -101,7 +114,7 @@ impl AnyRefConfig {
             vision_select_layer: -2,
             clip_resize: ClipResize::Squeeze,
             mm_projector: ProjectorKind::Linear,
-            image_encoder: SamVisionConfig {
+            image_encoder: Some(SamVisionConfig {
                 hidden_size: width,
                 mlp_dim: 4 * width,
                 num_hidden_layers: 6,
@@ -112,7 +125,7 @@ impl AnyRefConfig {
                 window_size: 8,
                 global_attn_indexes: vec![1, 2, 4, 5],
                 ..SamVisionConfig::vit_base()
-            },
+            }),
             audio: Some(AudioConfig {
                 encoder: ImageBindAudioConfig::new()
                     .with_hidden_size(128)
@@ -133,12 +146,14 @@ impl AnyRefConfig {
                 ..LlamaConfig::default()
             },
             lora: None,
-            prompt_encoder: PromptEncoderConfig::nano(128, 32).with_input_image_size(256),
-            mask_decoder: MaskDecoderConfig::new()
-                .with_transformer_dim(128)
-                .with_num_heads(8)
-                .with_mlp_dim(512)
-                .with_iou_head_hidden_dim(128),
+            prompt_encoder: Some(PromptEncoderConfig::nano(128, 32).with_input_image_size(256)),
+            mask_decoder: Some(
+                MaskDecoderConfig::new()
+                    .with_transformer_dim(128)
+                    .with_num_heads(8)
+                    .with_mlp_dim(512)
+                    .with_iou_head_hidden_dim(128),
+            ),
             reference_tokens: 4,
             reference_pooling: ReferencePooling::Grid,
             box_coordinates: true,
@@ -172,7 +187,7 @@ impl AnyRefConfig {
                 patch_size: 8,
                 ..ClipVisionConfig::vit_large_patch14()
             },
-            image_encoder: SamVisionConfig {
+            image_encoder: Some(SamVisionConfig {
                 hidden_size: 32,
                 mlp_dim: 64,
                 num_hidden_layers: 2,
@@ -183,7 +198,7 @@ impl AnyRefConfig {
                 window_size: 3,
                 global_attn_indexes: vec![1],
                 ..SamVisionConfig::vit_base()
-            },
+            }),
             audio: Some(AudioConfig {
                 encoder: ImageBindAudioConfig::tiny(),
                 preprocessor: AudioPreprocessorConfig::new(),
@@ -198,8 +213,8 @@ impl AnyRefConfig {
                 max_position_embeddings: 512,
                 ..LlamaConfig::default()
             },
-            prompt_encoder: PromptEncoderConfig::nano(32, 4),
-            mask_decoder: MaskDecoderConfig::nano(32),
+            prompt_encoder: Some(PromptEncoderConfig::nano(32, 4)),
+            mask_decoder: Some(MaskDecoderConfig::nano(32)),
             max_new_tokens: 16,
             min_mask_score: 0.0,
             candidates: CandidateConfig::default(),
@@ -215,6 +230,7 @@ impl AnyRefConfig {
             "anyref-7b" => Some(Self::anyref_7b()),
             "lisa-7b" => Some(Self::lisa_7b()),
             "lisa-13b" => Some(Self::lisa_13b()),
+            "llava-7b" => Some(Self::llava_7b()),
             "tiny" => Some(Self::tiny()),
             _ => None,
         }

@@ -91,6 +91,7 @@ fn default_question(references: &[Reference], form: QuestionForm) -> String {
         QuestionForm::Lisa => {
             format!("What is {phrases} in this image? Please output segmentation mask.")
         }
+        QuestionForm::Llava => format!("Describe {phrases} in this image."),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Configuration of how a model is asked.
 
+use anyref_llm::conversation::{Conversation, llava_llama_2, llava_v1};
 use serde::{Deserialize, Serialize};
 
 use crate::reference_kind::ReferenceKind;
@@ -13,6 +14,8 @@ pub enum QuestionForm {
     AnyRef,
     /// LISA's: "What is … in this image? Please output segmentation mask.".
     Lisa,
+    /// Words about the references, of a model that makes no masks: "Describe … in this image.".
+    Llava,
 }
 
 impl QuestionForm {
@@ -21,7 +24,63 @@ impl QuestionForm {
         match self {
             Self::AnyRef => "{1} Can you segment it in this image?",
             Self::Lisa => "{1} Please output segmentation mask.",
+            Self::Llava => "{1}",
         }
+    }
+}
+
+/// Conversation template, by LLaVA's name for it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Template {
+    /// `llava_v1`: "USER: … ASSISTANT: …".
+    #[default]
+    LlavaV1,
+    /// `llava_llama_2`: "[INST] … [/INST] …", of models on LLaMA 2 chat.
+    #[serde(rename = "llava_llama_2")]
+    LlavaLlama2,
+}
+
+impl Template {
+    /// Names of all templates.
+    pub const NAMES: [&str; 2] = ["llava_v1", "llava_llama_2"];
+
+    /// The template of this name.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "llava_v1" => Some(Self::LlavaV1),
+            "llava_llama_2" => Some(Self::LlavaLlama2),
+            _ => None,
+        }
+    }
+
+    /// An empty conversation.
+    pub fn conversation(self) -> Conversation {
+        match self {
+            Self::LlavaV1 => llava_v1(),
+            Self::LlavaLlama2 => llava_llama_2(),
+        }
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Surroundings of the picture in the language model's input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PictureMarkers {
+    /// The picture stands between `<im_start>` and `<im_end>` (LLaVA's `mm_use_im_start_end`).
+    #[default]
+    StartEnd,
+    /// The picture stands by itself, as in LLaVA-1.5.
+    None,
+}
+
+impl PictureMarkers {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
     }
 }
 
@@ -34,6 +93,12 @@ pub struct PromptConfig {
     /// Kinds of references that have features in the language model's input. Text needs none.
     /// Other kinds are bridged: turned into words or into prompts of SAM's own.
     pub references: Vec<ReferenceKind>,
+    /// Conversation template.
+    #[serde(skip_serializing_if = "Template::is_default")]
+    pub template: Template,
+    /// Surroundings of the picture.
+    #[serde(skip_serializing_if = "PictureMarkers::is_default")]
+    pub picture_markers: PictureMarkers,
 }
 
 impl Default for PromptConfig {
@@ -46,6 +111,8 @@ impl Default for PromptConfig {
                 ReferenceKind::Image,
                 ReferenceKind::Audio,
             ],
+            template: Template::default(),
+            picture_markers: PictureMarkers::default(),
         }
     }
 }
@@ -56,6 +123,15 @@ impl PromptConfig {
         Self {
             questions: QuestionForm::Lisa,
             references: Vec::new(),
+            ..Self::default()
+        }
+    }
+
+    /// LLaVA's: words alone, and no masks.
+    pub fn llava() -> Self {
+        Self {
+            questions: QuestionForm::Llava,
+            ..Self::lisa()
         }
     }
 

@@ -2,7 +2,7 @@
 
 use anyref_llm::tokenizer::Tokenizer;
 
-use crate::prompt_config::PromptConfig;
+use crate::prompt_config::{PictureMarkers, PromptConfig};
 use crate::reference_kind::ReferenceKind;
 use crate::{Error, Result};
 
@@ -12,12 +12,12 @@ pub(crate) const AUTHORS_OBJECT: &str = "[SEG]";
 /// Ids of the added tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpecialTokens {
-    /// `<obj>`: decoded to a mask (`[SEG]` in the authors' code).
-    pub object: u32,
-    /// `<im_start>`
-    pub image_start: u32,
-    /// `<im_end>`
-    pub image_end: u32,
+    /// `<obj>`, of a model that makes masks: decoded to one (`[SEG]` in the authors' code).
+    pub object: Option<u32>,
+    /// `<im_start>`, of a model whose pictures stand between markers.
+    pub image_start: Option<u32>,
+    /// `<im_end>`, of a model whose pictures stand between markers.
+    pub image_end: Option<u32>,
     /// `<aud_ref>`, of a model that hears.
     pub audio_start: Option<u32>,
     /// `</aud_ref>`, of a model that hears.
@@ -69,15 +69,16 @@ impl SpecialTokens {
     /// # Errors
     /// As [`for_prompts`](Self::for_prompts).
     pub fn of(tokenizer: &Tokenizer) -> Result<Self> {
-        Self::for_prompts(tokenizer, &PromptConfig::default())
+        Self::for_prompts(tokenizer, &PromptConfig::default(), true)
     }
 
-    /// Looks up the ids of the tokens that a model's prompts need.
+    /// Looks up the ids of the tokens that a model's prompts need, that of a mask among them for a
+    /// model that makes `masks`.
     ///
     /// # Errors
     /// When the tokenizer lacks one of them, or takes one apart. The authors' `[SEG]` does not
     /// stand in for `<obj>`: see [`name_object`](Self::name_object).
-    pub fn for_prompts(tokenizer: &Tokenizer, prompts: &PromptConfig) -> Result<Self> {
+    pub fn for_prompts(tokenizer: &Tokenizer, prompts: &PromptConfig, masks: bool) -> Result<Self> {
         let id = |token: &str| whole_token(tokenizer, token);
         let pair = |reads: bool, tokens: [&str; 2]| match reads {
             true => Ok([Some(id(tokens[0])?), Some(id(tokens[1])?)]),
@@ -87,10 +88,13 @@ impl SpecialTokens {
         let audio = pair(reads(ReferenceKind::Audio), Self::AUDIO)?;
         let regions = reads(ReferenceKind::Box) || reads(ReferenceKind::Image);
         let reference = pair(regions, Self::REFERENCE)?;
+        let object = masks.then(|| id(Self::OBJECT)).transpose()?;
+        let marked = prompts.picture_markers == PictureMarkers::StartEnd;
+        let image = pair(marked, Self::IMAGE)?;
         Ok(Self {
-            object: id(Self::OBJECT)?,
-            image_start: id(Self::IMAGE[0])?,
-            image_end: id(Self::IMAGE[1])?,
+            object,
+            image_start: image[0],
+            image_end: image[1],
             audio_start: audio[0],
             audio_end: audio[1],
             reference_start: reference[0],

@@ -27,16 +27,30 @@ pub struct Piece {
     pub answer: bool,
 }
 
-/// A conversation in a template with two separators (LLaVA's `SeparatorStyle.TWO`).
+/// Way from turns to one string.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SeparatorStyle {
+    /// Names of the speakers before their words, and two separators after them (LLaVA's
+    /// `SeparatorStyle.TWO`).
+    Two,
+    /// Questions between `[INST]` and `[/INST]`, the system text inside the first of them (LLaVA's
+    /// `SeparatorStyle.LLAMA_2`).
+    Llama2,
+}
+
+/// A conversation in a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conversation {
+    /// Way from turns to one string.
+    pub style: SeparatorStyle,
     /// Text before the first turn.
     pub system: String,
-    /// Name of the one who asks.
+    /// Name of the one who asks, where speakers are named.
     pub user: String,
-    /// Name of the model.
+    /// Name of the model, where speakers are named.
     pub assistant: String,
-    /// After the system text and after the user's turns.
+    /// After the system text and after the user's turns; of [`SeparatorStyle::Llama2`] before every
+    /// question but the first, which the tokenizer begins.
     pub sep: String,
     /// After the model's turns.
     pub sep2: String,
@@ -47,12 +61,29 @@ pub struct Conversation {
 /// An empty conversation in LLaVA's `v1` template (`conv_llava_v1`).
 pub fn llava_v1() -> Conversation {
     Conversation {
+        style: SeparatorStyle::Two,
         system: "A chat between a curious human and an artificial intelligence assistant. \
                  The assistant gives helpful, detailed, and polite answers to the human's questions."
             .into(),
         user: "USER".into(),
         assistant: "ASSISTANT".into(),
         sep: " ".into(),
+        sep2: "</s>".into(),
+        turns: Vec::new(),
+    }
+}
+
+/// An empty conversation in LLaVA's template for LLaMA 2 (`conv_llava_llama_2`).
+pub fn llava_llama_2() -> Conversation {
+    Conversation {
+        style: SeparatorStyle::Llama2,
+        system: "You are a helpful language and vision assistant. You are able to understand the \
+                 visual content that the user provides, and assist the user with a variety of \
+                 tasks using natural language."
+            .into(),
+        user: "USER".into(),
+        assistant: "ASSISTANT".into(),
+        sep: "<s>".into(),
         sep2: "</s>".into(),
         turns: Vec::new(),
     }
@@ -92,8 +123,36 @@ impl Conversation {
     }
 
     /// The conversation cut where the model begins and ends to speak; the pieces joined are
-    /// [`prompt`](Self::prompt). An answer's piece begins after `ASSISTANT:` and ends with `sep2`.
+    /// [`prompt`](Self::prompt). An answer's piece begins after `ASSISTANT:` or `[/INST]` and ends
+    /// with `sep2`.
     pub fn pieces(&self) -> Vec<Piece> {
+        match self.style {
+            SeparatorStyle::Two => self.pieces_with_names(),
+            SeparatorStyle::Llama2 => self.pieces_in_brackets(),
+        }
+    }
+
+    fn pieces_in_brackets(&self) -> Vec<Piece> {
+        let asked = |index: usize, said: &str| match index {
+            0 => format!(
+                "[INST] <<SYS>>\n{}\n<</SYS>>\n\n{said} [/INST]",
+                self.system
+            ),
+            _ => format!("{}[INST] {said} [/INST]", self.sep),
+        };
+        let piece = |(index, turn): (usize, &Turn)| {
+            let said = turn.text.as_ref()?;
+            let answer = turn.role == Role::Assistant;
+            let text = match answer {
+                true => format!(" {said} {}", self.sep2),
+                false => asked(index, said),
+            };
+            Some(Piece { text, answer })
+        };
+        self.turns.iter().enumerate().filter_map(piece).collect()
+    }
+
+    fn pieces_with_names(&self) -> Vec<Piece> {
         let mut pieces = Vec::new();
         let mut text = format!("{}{}", self.system, self.sep);
         for turn in &self.turns {

@@ -70,7 +70,7 @@ pub use beam::{Beam, BeamConfig, beam_search, beam_search_async};
 pub use cache::KvCache;
 pub use clip_tokenizer::ClipTokenizer;
 pub use config::{LlamaConfig, RopeScaling};
-pub use conversation::{Conversation, llava_v1};
+pub use conversation::{Conversation, SeparatorStyle, llava_llama_2, llava_v1};
 pub use error::{Error, Result};
 pub use generate::{
     FinishReason, GenerationInput, GenerationOutput, generate, generate_async, read_continuations,

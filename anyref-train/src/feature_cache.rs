@@ -56,7 +56,7 @@ impl FeatureCaches {
             config,
             [
                 encoder_name::<B, _>(&format!("clip{layer}"), &model.vision_tower),
-                encoder_name::<B, _>("sam", &model.image_encoder),
+                encoder_name::<B, _>("sam", model.mask_branch().image_encoder),
             ],
         )?;
         Ok(Self { clip, sam })

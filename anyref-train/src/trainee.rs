@@ -33,8 +33,13 @@ pub struct PretrainingHeads<B: Backend> {
 
 impl<B: Backend> Trainee<B> {
     /// A fresh model with heads for `names` names.
+    ///
+    /// # Panics
+    /// When the model makes no masks, which a run's configuration may not be.
     pub fn new(config: &AnyRefConfig, names: usize, device: &B::Device) -> Self {
         let width = config.vision_tower.hidden_size;
+        let masks = config.mask_decoder.as_ref();
+        let prompt_width = masks.expect("the model makes masks").transformer_dim;
         let sound = config
             .audio
             .as_ref()
@@ -55,7 +60,7 @@ impl<B: Backend> Trainee<B> {
                 .init(device),
             sound,
             // As large as the decoder's own tokens, beside which a smaller prompt goes unnoticed.
-            prompts: EmbeddingConfig::new(names, config.mask_decoder.transformer_dim).init(device),
+            prompts: EmbeddingConfig::new(names, prompt_width).init(device),
             logit_scale: logit_scale.init([1], device),
         };
         Self {

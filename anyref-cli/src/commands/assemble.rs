@@ -27,6 +27,7 @@ pub fn run<B: Backend>(common: &Common, arguments: &AssembleArguments) -> Result
     let local = |path: &PathBuf| Ok::<_, anyhow::Error>(local_path(path)?.into_owned());
     let optional = |path: &Option<PathBuf>| path.as_ref().map(local).transpose();
     let assembly = Assembly {
+        masks: true,
         clip: optional(&common.clip)?,
         sam: optional(&arguments.sam)?,
         imagebind: optional(&common.imagebind)?,
@@ -50,15 +51,17 @@ pub fn run<B: Backend>(common: &Common, arguments: &AssembleArguments) -> Result
 
 fn report(assembled: &Assembled) -> Result<()> {
     let Assembled { config, .. } = assembled;
-    let (clip, sam, llm) = (&config.vision_tower, &config.image_encoder, &config.llm);
+    let (clip, llm) = (&config.vision_tower, &config.llm);
     say(&format!(
         "CLIP        {} layers of {}, {} px in patches of {}",
         clip.num_hidden_layers, clip.hidden_size, clip.image_size, clip.patch_size
     ))?;
-    say(&format!(
-        "SAM         {} layers of {}, {} px in patches of {}",
-        sam.num_hidden_layers, sam.hidden_size, sam.image_size, sam.patch_size
-    ))?;
+    if let Some(sam) = &config.image_encoder {
+        say(&format!(
+            "SAM         {} layers of {}, {} px in patches of {}",
+            sam.num_hidden_layers, sam.hidden_size, sam.image_size, sam.patch_size
+        ))?;
+    }
     let ears = config.audio.as_ref().map_or("none".into(), |audio| {
         let encoder = &audio.encoder;
         format!(

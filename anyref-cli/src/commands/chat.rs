@@ -43,6 +43,10 @@ pub fn run(common: &Common, arguments: &ChatArguments) -> Result<()> {
     }
     let image = open_image(&arguments.image)?;
     let engine = model::engine(common)?;
+    let makes_masks = engine.info().makes_masks();
+    if !makes_masks {
+        eprintln!("note: this model answers in words alone and makes no masks");
+    }
     let mut dialogue = Dialogue::new(engine.encode(&image)?);
     let interactive = stdin().is_terminal();
     if interactive {
@@ -144,7 +148,9 @@ pub fn run(common: &Common, arguments: &ChatArguments) -> Result<()> {
                         for (index, mask) in answer.masks.iter().enumerate() {
                             output::say(&output::mask_line(index + 1, mask))?;
                         }
-                        output::say_missing_masks(&answer, &arguments.image, None)?;
+                        if makes_masks {
+                            output::say_missing_masks(&answer, &arguments.image, None)?;
+                        }
                         if common.verbose {
                             let run = Run {
                                 load: std::mem::take(&mut load),

@@ -157,6 +157,9 @@ fn answer(
         prompts,
         start,
     } = asked;
+    if !engine.info().makes_masks() {
+        return Err(anyref_core::Error::NoMasks.into());
+    }
     let picture = engine.encode(image)?;
     let decoding = Instant::now();
     let multimask = match arguments.clicks.multimask {

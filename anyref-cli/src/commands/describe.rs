@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use anyhow::Result;
-use anyref_core::{Answer, EncodedPicture, Engine, Prompt};
+use anyref_core::{Answer, EncodedPicture, Engine, Error, Prompt};
 use anyref_vision::preprocess::open_image;
 
 use super::outcome::{Outcome, check_outputs, show};
@@ -20,8 +20,11 @@ pub fn run(common: &Common, arguments: &DescribeArguments) -> Result<()> {
     let image = open_image(&arguments.image)?;
     prompt::check_boxes(&question.references, &arguments.image, &image)?;
     let engine = model::engine(common)?;
-    let picture = engine.encode(&image)?;
     let wants_mask = arguments.output.mask.is_some() || arguments.output.overlay.is_some();
+    if wants_mask && !engine.info().makes_masks() {
+        return Err(Error::NoMasks.into());
+    }
+    let picture = engine.encode(&image)?;
     let answer = match wants_mask {
         true => with_mask(&*engine, &picture, &question),
         false => engine.describe(&picture, &question),

@@ -56,10 +56,16 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
         stored(&checkpoint)
     ))?;
     say(&format!(
-        "pictures    {} px for the language model ({} tokens), {} px for masks",
+        "pictures    {} px for the language model ({} tokens), {}",
         config.vision_tower.image_size,
         config.image_tokens(),
-        config.image_encoder.image_size
+        config
+            .image_encoder
+            .as_ref()
+            .map_or("no masks".to_owned(), |sam| format!(
+                "{} px for masks",
+                sam.image_size
+            ))
     ))?;
     say(&format!(
         "sounds      {}",
@@ -73,12 +79,18 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
         config.llm.vocab_size, config.llm.max_position_embeddings
     ))?;
     say(&format!(
-        "answers     {}, masks with an estimated IoU below {} left out",
+        "answers     {}, {}",
         match config.candidates.count {
             1 => "the likeliest".to_owned(),
             count => format!("the best of {count} at most"),
         },
-        config.min_mask_score
+        match config.makes_masks() {
+            true => format!(
+                "masks with an estimated IoU below {} left out",
+                config.min_mask_score
+            ),
+            false => "in words alone: this model makes no masks".to_owned(),
+        }
     ))?;
     say_device::<B>(common, device, opened.load)?;
     let needs = MemoryEstimate::new(
@@ -188,18 +200,22 @@ pub fn devices() -> Result<()> {
 
 /// Parameters by part.
 fn parts<B: Backend>(model: &AnyRefModel<B>) -> Vec<(&'static str, usize)> {
-    let audio = model.audio_encoder.as_ref().map_or(0, Module::num_params);
     let projectors = model.mm_projector.num_params()
-        + model.audio_projector.as_ref().map_or(0, Module::num_params)
-        + model.box_projector.as_ref().map_or(0, Module::num_params);
+        + count(&model.audio_projector)
+        + count(&model.box_projector);
     vec![
         ("CLIP vision tower", model.vision_tower.num_params()),
-        ("SAM image encoder", model.image_encoder.num_params()),
-        ("ImageBind audio encoder", audio),
+        ("SAM image encoder", count(&model.image_encoder)),
+        ("ImageBind audio encoder", count(&model.audio_encoder)),
         ("projectors", projectors),
         ("language model", model.llm.num_params()),
-        ("object head", model.text_hidden_fcs.num_params()),
-        ("prompt encoder", model.prompt_encoder.num_params()),
-        ("mask decoder", model.mask_decoder.num_params()),
+        ("object head", count(&model.text_hidden_fcs)),
+        ("prompt encoder", count(&model.prompt_encoder)),
+        ("mask decoder", count(&model.mask_decoder)),
     ]
+}
+
+/// Parameters of a part that not every model has.
+fn count<B: Backend>(part: &Option<impl Module<B>>) -> usize {
+    part.as_ref().map_or(0, Module::num_params)
 }

@@ -34,6 +34,9 @@ fn lines(model: &KnownModel) -> Vec<(&'static str, String)> {
     lines.push(("  place", place));
     lines.push(("  answers", model.answers.to_owned()));
     lines.push(("  references", references(model)));
+    if !model.masks {
+        lines.push(("  masks", "none".to_owned()));
+    }
     if model.download > 0 {
         let download = format!("about {}", Gigabytes(model.download));
         lines.push(("  download", download));

@@ -17,7 +17,7 @@ impl Refinement {
     pub fn of(mask: Option<&Mask>) -> Self {
         Self {
             points: Vec::new(),
-            mask: mask.map(|mask| mask.rle.clone().into()),
+            mask: mask.map(Mask::earlier),
         }
     }
 

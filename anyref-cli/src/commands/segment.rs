@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use anyref_core::Prompt;
+use anyref_core::{Error, Prompt};
 use anyref_vision::preprocess::open_image;
 use image::RgbImage;
 
@@ -43,6 +43,9 @@ fn one(common: &Common, arguments: &SegmentArguments, path: &Path) -> Result<()>
         return clicks::boxes_alone(common, arguments, &*engine, (path, &image), start);
     }
     let info = engine.info();
+    if !info.makes_masks() {
+        return Err(Error::NoMasks.into());
+    }
     prompt::check_sounds(info.audio.as_ref(), written, &question.references)?;
     let picture = engine.encode(&image)?;
     let (answer, explanations) = match arguments.explain {

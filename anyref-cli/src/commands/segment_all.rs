@@ -125,6 +125,14 @@ pub fn run(common: &Common, arguments: &SegmentArguments) -> Result<()> {
     end(arguments, &summary)
 }
 
+/// A number of masks in words.
+fn counted(masks: usize) -> String {
+    match masks {
+        1 => "1 mask".to_owned(),
+        count => format!("{count} masks"),
+    }
+}
+
 /// Says how many were answered, and fails where pictures were passed over.
 fn end(arguments: &SegmentArguments, summary: &Summary) -> Result<()> {
     if arguments.output.json {
@@ -135,10 +143,10 @@ fn end(arguments: &SegmentArguments, summary: &Summary) -> Result<()> {
             count => format!(" ({count} answered before)"),
         };
         say(&format!(
-            "{} of {} pictures answered{before}, {} masks -> {}",
+            "{} of {} pictures answered{before}, {} -> {}",
             summary.answered + summary.answered_before,
             summary.pictures,
-            summary.masks,
+            counted(summary.masks),
             summary.out.join(MASKS).display()
         ))?;
     }
@@ -258,6 +266,9 @@ impl Run<'_> {
 
     fn engine(&self, common: &Common, arguments: &SegmentArguments) -> Result<Box<dyn Engine>> {
         let engine = model::engine(common)?;
+        if !engine.info().makes_masks() {
+            return Err(anyref_core::Error::NoMasks.into());
+        }
         let written = &arguments.references.0;
         prompt::check_sounds(
             engine.info().audio.as_ref(),
@@ -331,8 +342,7 @@ impl Run<'_> {
     fn line(&self, record: &Record) -> String {
         let masks = match record.masks.len() {
             0 => "no mask".to_owned(),
-            1 => "1 mask".to_owned(),
-            count => format!("{count} masks"),
+            count => counted(count),
         };
         let overlay = self.out.join(&record.overlay);
         format!(
@@ -364,6 +374,7 @@ impl Run<'_> {
                 let mask = Mask {
                     rle: rle.clone(),
                     score: *score,
+                    low_res: None,
                 };
                 document.add_mask(image, &self.words, &mask);
             }

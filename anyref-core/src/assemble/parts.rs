@@ -12,8 +12,8 @@ use burn::tensor::backend::Backend;
 use super::assembly::Assembly;
 use crate::official::{
     Kind, Language, MaskParts, Published, audio_config, audio_options, clip_config, clip_options,
-    decoder_options, encoder_options, language, llama_options, object_head_config,
-    object_head_options, projector_kind, projector_options, sam_parts,
+    decoder_options, encoder_options, language, llama_options, llava_prompts, llava_resize,
+    object_head_config, object_head_options, projector_kind, projector_options, sam_parts,
 };
 use crate::{AnyRefConfig, Error, Result};
 
@@ -53,7 +53,7 @@ impl Parts {
             Some(path) => Some(
                 Published::open_as(path, "SAM", Kind::has_sam).map_err(Error::of_part("sam"))?,
             ),
-            None if llm.kind == Some(Kind::Lisa) => None,
+            None if llm.kind == Some(Kind::Lisa) || !assembly.masks => None,
             None => {
                 let problem = "has no SAM of its own; give SAM's file or folder by --sam or `sam` of a parts file";
                 return Err(Error::folder(&assembly.llm, problem));
@@ -88,9 +88,11 @@ impl Parts {
         self.clip.as_ref().unwrap_or(&self.llm)
     }
 
-    /// Where SAM is.
-    pub(super) fn sam(&self) -> &Published {
-        self.sam.as_ref().unwrap_or(&self.llm)
+    /// Where SAM is; nowhere in a model that makes no masks.
+    pub(super) fn sam(&self) -> Option<&Published> {
+        self.sam
+            .as_ref()
+            .or(self.has_object_head().then_some(&self.llm))
     }
 
     /// The name of the part that SAM is.
@@ -101,12 +103,19 @@ impl Parts {
         }
     }
 
+    /// Whether the language model's folder is the whole but for its picture encoder.
+    fn is_published(&self) -> bool {
+        self.sam.is_none() && self.imagebind.is_none() && self.adapter.is_none()
+    }
+
     /// Whether the whole is a LISA as its authors published it.
     pub(super) fn is_lisa(&self) -> bool {
-        self.has_object_head()
-            && self.sam.is_none()
-            && self.imagebind.is_none()
-            && self.adapter.is_none()
+        self.has_object_head() && self.is_published()
+    }
+
+    /// Whether the whole is a LLaVA as its authors published it, which makes no masks.
+    pub(super) fn is_llava(&self) -> bool {
+        self.llm.kind.is_some_and(Kind::is_llava) && self.is_published()
     }
 
     /// Whether the language model brings an object head for SAM's prompts.
@@ -126,10 +135,15 @@ impl Parts {
     pub(super) fn config(&self, name: Option<&OsStr>) -> Result<AnyRefConfig> {
         let mut config = match self.is_lisa() {
             true => AnyRefConfig::lisa_7b(),
+            false if self.is_llava() => AnyRefConfig::llava_7b(),
             false => AnyRefConfig::anyref_7b(),
         };
         if let Some(name) = name {
             config.name = name.to_string_lossy().into_owned();
+        }
+        if self.is_llava() {
+            config.clip_resize = llava_resize(&self.llm)?;
+            config.prompts = llava_prompts(&self.llm, &config.name);
         }
         let tower = self.tower_part();
         config.vision_tower = clip_config(self.tower()).map_err(Error::of_part(tower))?;
@@ -141,10 +155,12 @@ impl Parts {
         } else {
             ProjectorKind::Linear
         };
-        let sam = sam_parts(self.sam()).map_err(Error::of_part(self.sam_part()))?;
-        config.image_encoder = sam.image_encoder;
-        config.prompt_encoder = sam.prompt_encoder;
-        config.mask_decoder = sam.mask_decoder;
+        if let Some(sam) = self.sam() {
+            let sam = sam_parts(sam).map_err(Error::of_part(self.sam_part()))?;
+            config.image_encoder = Some(sam.image_encoder);
+            config.prompt_encoder = Some(sam.prompt_encoder);
+            config.mask_decoder = Some(sam.mask_decoder);
+        }
         let audio = self.imagebind.as_ref().map(audio_config).transpose();
         config.audio = audio.map_err(Error::of_part("imagebind"))?;
         config.llm = self.language.llm.clone();
@@ -174,7 +190,8 @@ impl Parts {
     /// Refuses an object head that does not stand between this language model and this SAM.
     fn check_object_head(&self, config: &AnyRefConfig) -> Result<()> {
         let head = object_head_config(&self.llm).map_err(Error::of_part("llm"))?;
-        let (hidden, prompts) = (config.llm.hidden_size, config.mask_decoder.transformer_dim);
+        let masks = config.mask_decoder.as_ref().ok_or(Error::NoMasks)?;
+        let (hidden, prompts) = (config.llm.hidden_size, masks.transformer_dim);
         if (head.input_dim, head.output_dim) == (hidden, prompts) {
             return Ok(());
         }
@@ -195,8 +212,7 @@ impl Parts {
         config: &AnyRefConfig,
         device: &B::Device,
     ) -> Result<()> {
-        let (tower, sam, llm) = (self.tower(), self.sam(), &self.llm);
-        let sam_part = self.sam_part();
+        let (tower, llm) = (self.tower(), &self.llm);
         check(
             self.tower_part(),
             &config.vision_tower.init::<B>(device),
@@ -210,17 +226,20 @@ impl Parts {
                     .init::<B>(device);
             check("llm", &projector, llm, &projector_options(llm.kind))?;
         }
-        check(
-            sam_part,
-            &config.image_encoder.init::<B>(device),
-            sam,
-            &encoder_options(sam.kind),
-        )?;
-        let masks = MaskParts::<B> {
-            prompt_encoder: config.prompt_encoder.init::<B>(device),
-            mask_decoder: config.mask_decoder.init::<B>(device),
-        };
-        check(sam_part, &masks, sam, &decoder_options(sam.kind))?;
+        if let (Some(parts), Some(sam)) = (config.sam(), self.sam()) {
+            let sam_part = self.sam_part();
+            check(
+                sam_part,
+                &parts.image_encoder.init::<B>(device),
+                sam,
+                &encoder_options(sam.kind),
+            )?;
+            let masks = MaskParts::<B> {
+                prompt_encoder: parts.prompt_encoder.init::<B>(device),
+                mask_decoder: parts.mask_decoder.init::<B>(device),
+            };
+            check(sam_part, &masks, sam, &decoder_options(sam.kind))?;
+        }
         if self.has_object_head() {
             let head = object_head_config(llm)?.init::<B>(device);
             check("llm", &head, llm, &object_head_options())?;

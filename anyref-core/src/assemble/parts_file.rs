@@ -69,6 +69,7 @@ impl Assembly {
         Ok(Self {
             clip: optional(&file.clip, "clip")?,
             sam: optional(&file.sam, "sam")?,
+            masks: true,
             imagebind: optional(&file.imagebind, "imagebind")?,
             llm: place(&file.llm, "llm")?,
             adapter: optional(&file.adapter, "adapter")?,

@@ -140,7 +140,7 @@ fn sources(
         }
         Ok(())
     };
-    let (tower, sam, llm) = (parts.tower(), parts.sam(), &parts.llm);
+    let (tower, llm) = (parts.tower(), &parts.llm);
     add(
         "llm.",
         &llm.checkpoint,
@@ -158,12 +158,14 @@ fn sources(
         &tower.checkpoint,
         &clip_options(tower.kind),
     )?;
-    add(
-        "image_encoder.",
-        &sam.checkpoint,
-        &encoder_options(sam.kind),
-    )?;
-    add("", &sam.checkpoint, &decoder_options(sam.kind))?;
+    if let Some(sam) = parts.sam() {
+        add(
+            "image_encoder.",
+            &sam.checkpoint,
+            &encoder_options(sam.kind),
+        )?;
+        add("", &sam.checkpoint, &decoder_options(sam.kind))?;
+    }
     if parts.has_object_head() {
         add("text_hidden_fcs.", &llm.checkpoint, &object_head_options())?;
     }

@@ -13,8 +13,9 @@ use crate::{Error, Result, SpecialTokens, TOKENIZER_FILE};
 /// SentencePiece's own file, beside which others may name added tokens.
 const SENTENCEPIECE_FILE: &str = "tokenizer.model";
 
-/// The adapter's tokenizer, or else the language model's, with the tokens that AnyRef adds.
-pub(super) fn tokenizer(parts: &Parts) -> Result<Tokenizer> {
+/// The adapter's tokenizer, or else the language model's, with the tokens that AnyRef adds where the
+/// model is one.
+pub(super) fn tokenizer(parts: &Parts, prompts: &PromptConfig) -> Result<Tokenizer> {
     let adapter = parts.adapter.as_ref().map(|adapter| adapter.path());
     let file = parts.llm.path.as_path();
     let in_file = GgufMetadata::is_gguf(file);
@@ -38,7 +39,8 @@ pub(super) fn tokenizer(parts: &Parts) -> Result<Tokenizer> {
     };
     // Whether all that a model needs is there, while the file can still be named.
     let completed = match parts.is_lisa() {
-        true => as_lisa(&mut tokenizer),
+        true => as_lisa(&mut tokenizer, prompts),
+        false if parts.is_llava() => as_llava(&tokenizer, prompts),
         false => complete(&mut tokenizer),
     };
     completed.map_err(|error| Error::folder(folder, error.to_string()))?;
@@ -46,11 +48,18 @@ pub(super) fn tokenizer(parts: &Parts) -> Result<Tokenizer> {
 }
 
 /// Looks up what LISA needs.
-fn as_lisa(tokenizer: &mut Tokenizer) -> Result<()> {
+fn as_lisa(tokenizer: &mut Tokenizer, prompts: &PromptConfig) -> Result<()> {
     // By its own name, before it gets ours.
     whole_token(tokenizer, AUTHORS_OBJECT)?;
     SpecialTokens::name_object(tokenizer)?;
-    SpecialTokens::for_prompts(tokenizer, &PromptConfig::lisa())?;
+    SpecialTokens::for_prompts(tokenizer, prompts, true)?;
+    tokenizer.bos()?;
+    Ok(())
+}
+
+/// Looks up what a LLaVA needs.
+fn as_llava(tokenizer: &Tokenizer, prompts: &PromptConfig) -> Result<()> {
+    SpecialTokens::for_prompts(tokenizer, prompts, false)?;
     tokenizer.bos()?;
     Ok(())
 }

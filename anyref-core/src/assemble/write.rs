@@ -87,7 +87,7 @@ impl Assembly {
         let mut config = parts.config(name)?;
         let device = B::Device::default();
         parts.check::<B>(&config, &device)?;
-        let tokenizer = tokenizer::tokenizer(&parts)?;
+        let tokenizer = tokenizer::tokenizer(&parts, &config.prompts)?;
         let known = config.llm.vocab_size;
         config.llm.vocab_size = parts.vocabulary(known, tokenizer.vocab_size())?;
         let plan = plan::plan(&parts, &config, &config.init::<B>(&device), self)?;

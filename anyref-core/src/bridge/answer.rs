@@ -1,13 +1,13 @@
 //! Answers to prompts with references that a model was not trained with.
 
 use anyref_audio::Waveform;
+use anyref_vision::preprocess::squared;
 use burn::tensor::backend::Backend;
 use web_time::Instant;
 
 use super::naming::{DISTINCT, SHORT};
 use super::record::{Bridge, BridgeWay};
 use super::rewrite::labels;
-use super::shown::squared;
 use super::similarity::with_pieces;
 use crate::conversation::{Conversation, Goal, Turn};
 use crate::observer::{Cancel, OnText};
@@ -15,7 +15,7 @@ use crate::picture::Picture;
 use crate::prompt::DESCRIBE_QUESTION;
 use crate::sam::{MaskPrompt, Multimask};
 use crate::{
-    Answer, AnyRef, Mask, Prompt, Reference, ReferenceImage, ReferenceKind, Result, Timing,
+    Answer, AnyRef, Error, Mask, Prompt, Reference, ReferenceImage, ReferenceKind, Result, Timing,
 };
 
 /// IoU with the box's own mask from which on a short name is good enough.
@@ -91,15 +91,16 @@ impl<B: Backend> AnyRef<B> {
 
     async fn box_mask(&self, picture: &Picture<B>, region: [f32; 4]) -> Result<Mask> {
         let prompt = MaskPrompt::default().with_region(region);
-        let predictions = self
-            .sam()
+        let sam = self.sam().ok_or(Error::NoMasks)?;
+        let predictions = sam
             .predict_async(picture.sam()?, &[prompt], Multimask::Never)
             .await?;
         Ok(predictions[0].best().mask.clone())
     }
 
     /// Words for what is in a box: the crop's short name, unless that is understood as something
-    /// else in the whole picture and a longer one is not.
+    /// else in the whole picture and a longer one is not. A model without masks shows no
+    /// understanding, so that its first name is taken.
     async fn describe_box(
         &self,
         picture: &Picture<B>,
@@ -108,7 +109,10 @@ impl<B: Backend> AnyRef<B> {
     ) -> Result<Answer> {
         let start = Instant::now();
         let crop = self.crop(picture, region)?;
-        let meant = self.box_mask(picture, region).await?;
+        let meant = match self.config.makes_masks() {
+            true => Some(self.box_mask(picture, region).await?),
+            false => None,
+        };
         let mut best: Option<(f64, String)> = None;
         for question in [SHORT, DISTINCT] {
             let name = self.name(&crop, ReferenceKind::Box, question, cancel).await;
@@ -117,7 +121,11 @@ impl<B: Backend> AnyRef<B> {
                 (Err(error), None) => return Err(error),
                 (Err(_), Some(_)) => continue,
             };
-            let understood = self.understood(picture, &name, &meant, cancel).await?;
+            let Some(meant) = &meant else {
+                best = Some((UNDERSTOOD, name));
+                break;
+            };
+            let understood = self.understood(picture, &name, meant, cancel).await?;
             log::debug!("{name:?} is understood with an IoU of {understood:.3}");
             if best.as_ref().is_none_or(|(other, _)| understood > *other) {
                 best = Some((understood, name));

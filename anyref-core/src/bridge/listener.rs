@@ -81,6 +81,7 @@ mod tests {
             Mask {
                 rle: Rle::from_mask(&pixels, [2, 3]).unwrap(),
                 score: 1.0,
+                low_res: None,
             }
         };
         let meant = mask(&[0, 1, 2, 3]);

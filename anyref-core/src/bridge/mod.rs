@@ -17,7 +17,6 @@ mod options;
 mod phrase;
 mod record;
 mod rewrite;
-mod shown;
 mod similarity;
 
 pub use options::BridgeOptions;

@@ -59,7 +59,11 @@ impl<B: Backend> AnyRef<B> {
         }
         let tokens = &generated.answers[0].tokens;
         let object = self.special_tokens().object;
-        let tokens: Vec<u32> = tokens.iter().copied().filter(|&id| id != object).collect();
+        let tokens: Vec<u32> = tokens
+            .iter()
+            .copied()
+            .filter(|&id| Some(id) != object)
+            .collect();
         Ok(self.tokenizer.decode(&tokens)?.trim().to_owned())
     }
 }

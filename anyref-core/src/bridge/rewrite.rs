@@ -1,11 +1,11 @@
 //! Prompts whose references are put into words.
 
+use anyref_vision::preprocess::squared;
 use burn::tensor::backend::Backend;
 use image::RgbImage;
 
 use super::naming::SHORT;
 use super::record::{Bridge, BridgeLabel, BridgeWay};
-use super::shown::squared;
 use crate::observer::Cancel;
 use crate::picture::Picture;
 use crate::{

@@ -53,6 +53,7 @@ pub(super) fn with_pieces(masks: &[Mask]) -> Result<Vec<Mask>> {
             for pixels in pieces {
                 candidates.push(Mask {
                     rle: Rle::from_mask(&pixels, mask.rle.size())?,
+                    low_res: None,
                     ..mask.clone()
                 });
             }
@@ -100,6 +101,7 @@ mod tests {
         let mask = Mask {
             rle: Rle::from_mask(&pixels, [4, 6]).unwrap(),
             score: 0.5,
+            low_res: None,
         };
         let candidates = with_pieces(&[mask]).unwrap();
         let areas: Vec<u64> = candidates.iter().map(Mask::area).collect();
@@ -107,6 +109,7 @@ mod tests {
         let empty = Mask {
             rle: Rle::from_mask(&[false; 4], [2, 2]).unwrap(),
             score: 0.5,
+            low_res: None,
         };
         assert!(with_pieces(&[empty]).unwrap().is_empty());
     }

@@ -13,6 +13,9 @@ use crate::model::AnyRefModel;
 /// Name of the language model among the parts.
 const LANGUAGE_MODEL: &str = "llm";
 
+/// Name of the mask decoder among the parts.
+const MASK_DECODER: &str = "mask_decoder";
+
 /// A part of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartInfo {
@@ -52,6 +55,11 @@ impl EngineInfo {
         self.parts.iter().any(|part| part.name == LANGUAGE_MODEL)
     }
 
+    /// Whether it makes masks; else it answers in words alone.
+    pub fn makes_masks(&self) -> bool {
+        self.parts.iter().any(|part| part.name == MASK_DECODER)
+    }
+
     /// Memory of all parameters, in bytes.
     pub fn bytes(&self) -> u64 {
         self.parts.iter().map(|part| part.bytes).sum()
@@ -63,7 +71,10 @@ pub(super) fn parts<B: Backend>(model: &AnyRefModel<B>) -> Vec<PartInfo> {
     let parts = [
         Some(part("vision_tower", &model.vision_tower)),
         Some(part("mm_projector", &model.mm_projector)),
-        Some(part("image_encoder", &model.image_encoder)),
+        model
+            .image_encoder
+            .as_ref()
+            .map(|m| part("image_encoder", m)),
         model
             .audio_encoder
             .as_ref()
@@ -77,9 +88,15 @@ pub(super) fn parts<B: Backend>(model: &AnyRefModel<B>) -> Vec<PartInfo> {
             .as_ref()
             .map(|m| part("box_projector", m)),
         Some(part(LANGUAGE_MODEL, &model.llm)),
-        Some(part("text_hidden_fcs", &model.text_hidden_fcs)),
-        Some(part("prompt_encoder", &model.prompt_encoder)),
-        Some(part("mask_decoder", &model.mask_decoder)),
+        model
+            .text_hidden_fcs
+            .as_ref()
+            .map(|m| part("text_hidden_fcs", m)),
+        model
+            .prompt_encoder
+            .as_ref()
+            .map(|m| part("prompt_encoder", m)),
+        model.mask_decoder.as_ref().map(|m| part(MASK_DECODER, m)),
     ];
     parts.into_iter().flatten().collect()
 }
@@ -89,7 +106,7 @@ pub(super) fn sam_parts<B: Backend>(sam: &SamModel<B>) -> Vec<PartInfo> {
     vec![
         part("image_encoder", &sam.image_encoder),
         part("prompt_encoder", &sam.prompt_encoder),
-        part("mask_decoder", &sam.mask_decoder),
+        part(MASK_DECODER, &sam.mask_decoder),
     ]
 }
 

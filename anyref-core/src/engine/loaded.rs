@@ -15,7 +15,7 @@ use crate::sam::{
     AutomaticMask, AutomaticMaskConfig, MaskPrediction, MaskPrompt, Multimask, OnPoints, OneMask,
     automatic_masks,
 };
-use crate::{Answer, AnyRef, Prompt, Result};
+use crate::{Answer, AnyRef, Error, Prompt, Result};
 
 /// A model with a language model, on a device.
 #[derive(Debug)]
@@ -120,7 +120,7 @@ impl<B: Backend> Engine for Loaded<B> {
     ) -> EngineFuture<'a, Result<Vec<MaskPrediction>>> {
         let predicted = self.held.watched(async move {
             let picture = picture.of::<B>(self.held.number)?.sam()?;
-            let sam = self.anyref.sam();
+            let sam = self.anyref.sam().ok_or(Error::NoMasks)?;
             // Its decoder was trained to give one mask a prompt.
             let multimask = match multimask {
                 Multimask::WhereAmbiguous => Multimask::Never,
@@ -139,7 +139,7 @@ impl<B: Backend> Engine for Loaded<B> {
         cancel: &'a Cancel,
     ) -> EngineFuture<'a, Result<Vec<AutomaticMask>>> {
         let found = self.held.watched(async move {
-            let sam = OneMask(self.anyref.sam());
+            let sam = OneMask(self.anyref.sam().ok_or(Error::NoMasks)?);
             automatic_masks(&sam, image, config, on_points, cancel).await
         });
         Box::pin(async move { found.await? })
@@ -156,7 +156,7 @@ mod tests {
     use burn::backend::Flex;
 
     use super::*;
-    use crate::{EngineOptions, Error, ModelSource, Reference};
+    use crate::{EngineOptions, ModelSource, Reference};
 
     /// Panics as a device thread of CubeCL does, which goes on afterwards.
     fn fail_device() {

@@ -8,6 +8,7 @@ use crate::backend::BackendName;
 use crate::companions::Companions;
 use crate::folder::ModelFiles;
 use crate::precision::ModelOptions;
+use crate::prompt_config::Template;
 use crate::{AnyRef, Result};
 
 /// Source of a model.
@@ -60,6 +61,8 @@ pub struct AnswerOptions {
     /// Least probability of a sound's labels, where sounds are bridged
     /// ([`BridgeOptions::sound_threshold`](crate::BridgeOptions::sound_threshold)).
     pub sound_threshold: Option<f32>,
+    /// Conversation template, as of [`PromptConfig::template`](crate::PromptConfig::template).
+    pub template: Option<Template>,
     /// Memory of questions that are answered together, as of [`AnyRef::batch_bytes`].
     pub batch_bytes: Option<u64>,
 }
@@ -81,6 +84,9 @@ impl AnswerOptions {
         }
         if let Some(count) = self.candidates {
             anyref.config.candidates.count = count;
+        }
+        if let Some(template) = self.template {
+            anyref.config.prompts.template = template;
         }
         if let Some(bytes) = self.batch_bytes {
             anyref.batch_bytes = bytes;

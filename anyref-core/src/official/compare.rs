@@ -100,7 +100,7 @@ fn sam<B: Backend>(
     device: &B::Device,
 ) -> Result<[(&'static str, LoadReport); 2]> {
     let parts = match against {
-        Some(config) => config.sam(),
+        Some(config) => config.sam().ok_or(Error::NoMasks)?,
         None => sam_parts(published)?,
     };
     let encoder = parts.image_encoder.init::<B>(device);

@@ -37,6 +37,7 @@ pub use published::Published;
 pub use clip::{clip_config, clip_options};
 pub use imagebind::{audio_config, audio_options, has_text, text_config, text_options};
 pub use llama::{Language, language, llama_options};
+pub use llava::{llava_prompts, llava_resize};
 pub use object_head::{object_head_config, object_head_options};
 pub use projector::{projector_kind, projector_options};
 pub use sam::{decoder_options, encoder_options, sam_parts};

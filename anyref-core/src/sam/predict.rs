@@ -144,13 +144,15 @@ impl<B: Backend> SamModel<B> {
         let mut candidates = Vec::with_capacity(count * each);
         in_picture(picture, low_res, self.image_size(), |index, pixels| {
             let pixels: Vec<bool> = pixels.iter().map(|&logit| logit > 0.0).collect();
+            let low_res = LowResMask::new(&logits[index * rows * columns..][..rows * columns]);
             candidates.push(MaskCandidate {
                 mask: Mask {
                     rle: Rle::from_mask(&pixels, picture.original_size)?,
                     score: estimates[index].clamp(0.0, 1.0),
+                    low_res: Some(low_res.clone()),
                 },
                 estimate: estimates[index],
-                low_res: LowResMask::new(&logits[index * rows * columns..][..rows * columns]),
+                low_res,
             });
             Ok(())
         })

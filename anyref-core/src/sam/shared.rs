@@ -7,23 +7,24 @@ use super::model::SamModel;
 use crate::{AnyRef, AnyRefConfig};
 
 impl AnyRefConfig {
-    /// Configuration of the SAM in the model.
-    pub fn sam(&self) -> SamConfig {
-        SamConfig {
-            image_encoder: self.image_encoder.clone(),
-            prompt_encoder: self.prompt_encoder.clone(),
-            mask_decoder: self.mask_decoder.clone(),
-        }
+    /// Configuration of the SAM in the model, where it makes masks.
+    pub fn sam(&self) -> Option<SamConfig> {
+        Some(SamConfig {
+            image_encoder: self.image_encoder.clone()?,
+            prompt_encoder: self.prompt_encoder.clone()?,
+            mask_decoder: self.mask_decoder.clone()?,
+        })
     }
 }
 
 impl<B: Backend> AnyRef<B> {
-    /// The SAM in the model, whose tensors it shares.
-    pub fn sam(&self) -> SamModel<B> {
-        SamModel {
-            image_encoder: self.model.image_encoder.clone(),
-            prompt_encoder: self.model.prompt_encoder.clone(),
-            mask_decoder: self.model.mask_decoder.clone(),
-        }
+    /// The SAM in the model, whose tensors it shares; none where it makes no masks.
+    pub fn sam(&self) -> Option<SamModel<B>> {
+        let masks = self.model.masks()?;
+        Some(SamModel {
+            image_encoder: masks.image_encoder.clone(),
+            prompt_encoder: masks.prompt_encoder.clone(),
+            mask_decoder: masks.mask_decoder.clone(),
+        })
     }
 }

@@ -93,7 +93,7 @@ fn the_authors_mask_token_keeps_its_id_and_gets_our_name() {
     assert_eq!(written.token_id("<obj>"), authors.token_id("[SEG]"));
     assert_eq!(written.token_id("[SEG]"), None);
     assert_eq!(written.vocab_size(), authors.vocab_size());
-    let object = load(out.path()).special_tokens().object;
+    let object = load(out.path()).special_tokens().object.unwrap();
     assert_eq!(Some(object), authors.token_id("[SEG]"));
 }
 
@@ -116,6 +116,7 @@ fn clip_and_sam_in_all_layouts_are_the_reference() {
         assert_close(&features, &wanted, TOLERANCE);
 
         let embedding = model
+            .mask_branch()
             .image_encoder
             .forward(expected.tensor("sam.pixels", &device));
         let wanted = expected.tensor("sam.embedding", &device);
@@ -156,12 +157,19 @@ fn what_the_training_script_leaves_takes_the_parts_places() {
     println!("adapter differs by {:.1e}", max_abs_error(&found, &wanted));
     assert_close(&found, &wanted, TOLERANCE);
     let kept = |name: &str| expected.data(&format!("adapter.{name}"));
-    let tokens = model.mask_decoder.mask_tokens.weight.val().into_data();
+    let tokens = model
+        .mask_branch()
+        .mask_decoder
+        .mask_tokens
+        .weight
+        .val()
+        .into_data();
     assert_eq!(
         max_abs_difference(&tokens, &kept("mask_decoder.mask_tokens.weight")),
         0.0
     );
-    let bias = model.text_hidden_fcs.fc2.bias.unwrap().val().into_data();
+    let head = model.mask_branch().text_hidden_fcs;
+    let bias = head.fc2.bias.as_ref().unwrap().val().into_data();
     assert_eq!(
         max_abs_difference(&bias, &kept("text_hidden_fcs.0.2.bias")),
         0.0
@@ -230,6 +238,7 @@ fn an_assembled_model_answers_and_its_new_parts_follow_the_seed() {
     let head = |folder: &Path| {
         load(folder)
             .model
+            .mask_branch()
             .text_hidden_fcs
             .fc1
             .weight

@@ -55,7 +55,7 @@ fn a_box_is_a_prompt_of_sams_own() {
     let (anyref, picture) = asked();
     let answer = segment(&anyref, &picture, Reference::Box(REGION));
     assert_eq!(way(&answer), &BridgeWay::BoxPrompt);
-    let sam = anyref.sam();
+    let sam = anyref.sam().unwrap();
     let alone = sam.picture(&photo()).unwrap();
     let prompt = MaskPrompt::default().with_region(REGION);
     let predicted = sam.predict(&alone, &[prompt], Multimask::Never).unwrap();

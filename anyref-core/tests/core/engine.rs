@@ -295,7 +295,7 @@ fn a_whole_model_answers_clicks_by_its_own_sam() {
     let picture = engine.encode(&scene).unwrap();
     let prompts = [MaskPrompt::default().with_region([5.0, 5.0, 40.0, 30.0])];
     let found = engine.prompt_masks(&picture, &prompts, Multimask::default());
-    let sam = anyref.sam();
+    let sam = anyref.sam().unwrap();
     let own = sam.picture(&scene).unwrap();
     let expected = sam.predict(&own, &prompts, Multimask::default()).unwrap();
     assert_eq!(

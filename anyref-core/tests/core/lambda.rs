@@ -39,7 +39,11 @@ fn refocusing_adds_to_the_states_of_objects_and_to_nothing_else() {
             .to_vec(),
         0,
     );
-    assert_close(&prompts(0.0), &model.text_hidden_fcs.forward(states), 1e-6);
+    assert_close(
+        &prompts(0.0),
+        &model.mask_branch().text_hidden_fcs.forward(states),
+        1e-6,
+    );
     assert!(max_abs_error(&prompts(0.0), &prompts(0.1)) > 1e-4);
 }
 

@@ -122,12 +122,13 @@ fn states_become_the_references_masks() {
     let (model, device) = (&anyref.model, Default::default());
     let image = open_image(published("lisa/picture.png")).unwrap();
     let pixels = SamPreprocessor::new(64).process(&image).pixels;
-    let embedding = model
+    let masks = model.mask_branch();
+    let embedding = masks
         .image_encoder
         .forward(pixels.to_tensor(&device).unsqueeze());
     for index in 0..2 {
         let states = expected.tensor::<TestBackend, 2>(&format!("{index}.states"), &device);
-        let prompts = model.text_hidden_fcs.forward(states.clone());
+        let prompts = masks.text_hidden_fcs.forward(states.clone());
         let embedding = embedding.clone().repeat_dim(0, states.dims()[0]);
         let masks = model.decode_masks(embedding, prompts).low_res_masks;
         let wanted = expected.tensor(&format!("{index}.low_res_masks"), &device);
@@ -275,9 +276,10 @@ fn an_anyref_begins_with_lisas_weights() {
     let begun = load(out.path());
     let lisa = lisa(&published("lisa")).unwrap();
     assert!(begun.config.refocus_lambda > 0.0);
-    let weights = |anyref: &AnyRef<TestBackend>| anyref.model.text_hidden_fcs.fc1.weight.val();
+    let weights =
+        |anyref: &AnyRef<TestBackend>| anyref.model.mask_branch().text_hidden_fcs.fc1.weight.val();
     assert_eq!(weights(&begun).into_data(), weights(&lisa).into_data());
-    let object = |anyref: &AnyRef<TestBackend>| anyref.special_tokens().object;
+    let object = |anyref: &AnyRef<TestBackend>| anyref.special_tokens().object.unwrap();
     assert_eq!(object(&begun), object(&lisa));
 }
 

@@ -16,6 +16,7 @@ mod explain;
 mod folder;
 mod lambda;
 mod lisa;
+mod llava;
 mod official;
 mod parts;
 mod parts_file;

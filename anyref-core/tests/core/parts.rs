@@ -44,6 +44,7 @@ pub fn assembly(llm: &Path) -> Assembly {
     Assembly {
         clip: None,
         sam: Some(published("sam.pth")),
+        masks: true,
         imagebind: Some(published("imagebind.pth")),
         llm: llm.into(),
         adapter: None,

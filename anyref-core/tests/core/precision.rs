@@ -42,18 +42,19 @@ fn weights_keep_the_type_asked_for_and_values_are_f32() {
         let options = ModelOptions::new(dtype);
         let anyref = AnyRef::<TestBackend>::load_with(&nano(), options, &device).unwrap();
         let model = &anyref.model;
+        let masks = model.mask_branch();
         let layer = &model.llm.model.layers[0];
         let matrices = [
             layer.mlp.up_proj.base_layer.weight.val(),
             model.llm.model.embed_tokens.weight.val(),
-            model.image_encoder.layers[0].attn.qkv.weight.val(),
+            masks.image_encoder.layers[0].attn.qkv.weight.val(),
             model.vision_tower.encoder.layers[0].mlp.fc1.weight.val(),
-            model.mask_decoder.transformer.layers[0]
+            masks.mask_decoder.transformer.layers[0]
                 .mlp
                 .lin1
                 .weight
                 .val(),
-            model.text_hidden_fcs.fc1.weight.val(),
+            masks.text_hidden_fcs.fc1.weight.val(),
         ];
         assert!(matrices.iter().all(|matrix| matrix.dtype() == kept));
         let audio = model.audio_encoder.as_ref().unwrap();
@@ -61,8 +62,8 @@ fn weights_keep_the_type_asked_for_and_values_are_f32() {
         assert_eq!(projection.dtype(), kept);
         for small in [
             layer.input_layernorm.weight.val().dtype(),
-            model.image_encoder.neck.conv2.weight.val().dtype(),
-            model.mask_decoder.iou_token.weight.val().dtype(),
+            masks.image_encoder.neck.conv2.weight.val().dtype(),
+            masks.mask_decoder.iou_token.weight.val().dtype(),
         ] {
             assert_eq!(small, DType::F32);
         }

@@ -12,7 +12,7 @@ fn layouts(anyref: &AnyRef<TestBackend>) -> (Vec<u32>, Vec<Vec<u32>>) {
     let special = anyref.special_tokens();
     let ids = |text: &str| anyref.tokenizer.encode(text, false).unwrap();
     let mut prefix = ids("the red circle in this image");
-    prefix.extend([special.image_start, special.image_end]);
+    prefix.extend([special.image_start, special.image_end].map(Option::unwrap));
     let mut marked = ids("Can you segment");
     marked.extend([
         special.reference_start.unwrap(),

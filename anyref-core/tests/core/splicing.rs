@@ -14,8 +14,8 @@ type Differentiable = Autodiff<TestBackend>;
 fn rows(special: &SpecialTokens) -> [Layout; 2] {
     let first = [
         1,
-        special.image_start,
-        special.image_end,
+        special.image_start.unwrap(),
+        special.image_end.unwrap(),
         40,
         special.reference_start.unwrap(),
         special.reference_end.unwrap(),
@@ -25,8 +25,8 @@ fn rows(special: &SpecialTokens) -> [Layout; 2] {
     ];
     let second = [
         1,
-        special.image_start,
-        special.image_end,
+        special.image_start.unwrap(),
+        special.image_end.unwrap(),
         special.reference_start.unwrap(),
         special.reference_end.unwrap(),
         42,

@@ -1,6 +1,6 @@
 //! LLaVA's template to the byte.
 
-use anyref_llm::{Conversation, llava_v1};
+use anyref_llm::{Conversation, llava_llama_2, llava_v1};
 
 const SYSTEM: &str = "A chat between a curious human and an artificial intelligence assistant. The \
                       assistant gives helpful, detailed, and polite answers to the human's questions.";
@@ -50,4 +50,26 @@ fn other_templates_are_other_values() {
         ..llava_v1()
     };
     assert_eq!(plain.ask("Hi").open().prompt(), "\nUSER: Hi\nASSISTANT:");
+}
+
+#[test]
+fn llama_2_has_its_questions_in_brackets() {
+    let conversation = llava_llama_2()
+        .ask("<image>\nWhat is it?")
+        .answer("A dog.")
+        .ask("Where?")
+        .open();
+    // As LLaVA's `SeparatorStyle.LLAMA_2` writes it, the first `<s>` left to the tokenizer.
+    let expected = "[INST] <<SYS>>\nYou are a helpful language and vision assistant. You are able to \
+                    understand the visual content that the user provides, and assist the user with \
+                    a variety of tasks using natural language.\n<</SYS>>\n\n<image>\nWhat is it? \
+                    [/INST] A dog. </s><s>[INST] Where? [/INST]";
+    assert_eq!(conversation.prompt(), expected);
+    let answers: Vec<_> = conversation
+        .pieces()
+        .into_iter()
+        .filter(|piece| piece.answer)
+        .collect();
+    assert_eq!(answers.len(), 1);
+    assert_eq!(answers[0].text, " A dog. </s>");
 }

@@ -69,6 +69,11 @@ impl TrainConfig {
     pub fn check(&self) -> Result<()> {
         self.model.validate()?;
         ensure!(
+            self.model.makes_masks(),
+            "the model makes no masks, which every stage trains: give `image_encoder`, \
+             `prompt_encoder` and `mask_decoder`"
+        );
+        ensure!(
             self.start.is_some() || self.vocabulary > 0,
             "`vocabulary` is 0: give the tokenizer's entries, or a model to `start` from"
         );

@@ -269,7 +269,8 @@ fn operations(model: &AnyRefConfig, stage: &StageConfig, parts: &[PartPlan]) -> 
             [part.parameters, part.trained].map(|n| n as f64)
         })
     };
-    let grid = model.prompt_encoder.image_embedding_size.pow(2) as f64;
+    let prompts = model.prompt_encoder.as_ref();
+    let grid = prompts.map_or(0, |prompts| prompts.image_embedding_size.pow(2)) as f64;
     let tokens = (model.image_tokens() + WORDS) as f64;
     let [clip, _] = of("vision_tower");
     let [sam, _] = of("image_encoder");

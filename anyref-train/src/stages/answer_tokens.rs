@@ -3,7 +3,6 @@
 use anyhow::{Context, Result, ensure};
 use anyref_core::SpecialTokens;
 use anyref_data::scenes::OBJECT;
-use anyref_llm::conversation::llava_v1;
 
 use super::context::StageContext;
 
@@ -23,7 +22,8 @@ impl InstructionTokens {
     /// # Errors
     /// When the tokenizer merges the question with its answer.
     pub(super) fn new(context: &StageContext, question: &str, answer: &str) -> Result<Self> {
-        let asked = llava_v1().ask(format!("{}\n{question}", SpecialTokens::IMAGE.concat()));
+        let asked = context.model.prompts.template.conversation();
+        let asked = asked.ask(format!("{}\n{question}", SpecialTokens::IMAGE.concat()));
         let tokenizer = &context.tokenizer;
         let prompt = tokenizer.encode(&asked.clone().open().prompt(), true)?;
         let all = tokenizer.encode(&asked.answer(answer).prompt(), true)?;
@@ -33,7 +33,7 @@ impl InstructionTokens {
         );
         let cut = prompt
             .iter()
-            .position(|&id| id == context.special.image_end)
+            .position(|&id| context.special.image_end == Some(id))
             .context("the conversation has no picture")?;
         Ok(Self {
             prefix: prompt[..=cut].to_vec(),
@@ -51,7 +51,7 @@ impl InstructionTokens {
         words: &str,
     ) -> Result<Option<usize>> {
         let pointing = Self::new(context, question, &format!("{words}{OBJECT}."))?.answer;
-        let object = context.special.object;
+        let object = context.object;
         let count = pointing.iter().take_while(|&&id| id != object).count();
         Ok((count > 0 && self.answer.get(..count) == Some(&pointing[..count])).then_some(count))
     }

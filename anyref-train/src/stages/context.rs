@@ -1,7 +1,7 @@
 //! Context of every stage: the model's configuration, tokenizer and pre-processing.
 
 use anyref_audio::AudioPreprocessor;
-use anyref_core::{AnyRefConfig, SpecialTokens};
+use anyref_core::{AnyRefConfig, Error, SamConfig, SpecialTokens};
 use anyref_llm::tokenizer::Tokenizer;
 use anyref_vision::preprocess::{ClipPreprocessor, SamPreprocessor};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
@@ -19,6 +19,10 @@ pub struct StageContext {
     pub tokenizer: Tokenizer,
     /// Its special tokens.
     pub special: SpecialTokens,
+    /// Id of the mask token.
+    pub object: u32,
+    /// The model's SAM.
+    pub sam: SamConfig,
     /// Seed of the run.
     pub seed: u64,
 }
@@ -28,7 +32,7 @@ impl StageContext {
     /// ([`SpecialTokens::name_object`]).
     ///
     /// # Errors
-    /// When the tokenizer lacks a special token.
+    /// When the tokenizer lacks a special token, or the model makes no masks.
     pub fn new(
         model: AnyRefConfig,
         mut tokenizer: Tokenizer,
@@ -36,10 +40,13 @@ impl StageContext {
     ) -> anyref_core::Result<Self> {
         SpecialTokens::name_object(&mut tokenizer)?;
         let special = SpecialTokens::of(&tokenizer)?;
+        let sam = model.sam().ok_or(Error::NoMasks)?;
         Ok(Self {
             model,
             tokenizer,
+            object: special.object.ok_or(Error::NoMasks)?,
             special,
+            sam,
             seed,
         })
     }
@@ -52,7 +59,7 @@ impl StageContext {
 
     /// SAM's pre-processing.
     pub(crate) fn sam(&self) -> SamPreprocessor {
-        SamPreprocessor::new(self.model.image_encoder.image_size)
+        SamPreprocessor::new(self.sam.image_encoder.image_size)
     }
 
     /// The sound pre-processing, for models that hear.
@@ -66,14 +73,14 @@ impl StageContext {
     /// Side of the grid on which masks are compared.
     pub(crate) fn mask_size(&self, config: &StageConfig) -> usize {
         match config.mask_size {
-            0 => 4 * self.model.prompt_encoder.image_embedding_size,
+            0 => 4 * self.sam.prompt_encoder.image_embedding_size,
             size => size,
         }
     }
 
     /// A mask as shares of a `size × size` grid over SAM's padded square.
     pub(crate) fn mask_target(&self, mask: &Mask, size: usize) -> Vec<f32> {
-        let side = self.model.image_encoder.image_size;
+        let side = self.sam.image_encoder.image_size;
         let [height, width] = self.sam().resized_size([mask.height(), mask.width()]);
         // Cells a pixel. Cells that the padding shares with the picture are covered in part.
         let down = (height * size) as f32 / (mask.height() * side) as f32;
@@ -93,7 +100,7 @@ impl StageContext {
     /// where it lies in the padding alone.
     pub(crate) fn scored_target(&self, mask: &Mask, size: usize) -> Vec<f32> {
         let mut target = self.mask_target(mask, size);
-        let side = self.model.image_encoder.image_size;
+        let side = self.sam.image_encoder.image_size;
         let resized = self.sam().resized_size([mask.height(), mask.width()]);
         let [rows, columns] = resized.map(|length| (length * size) as f32 / side as f32);
         for (index, cell) in target.iter_mut().enumerate() {

@@ -121,7 +121,7 @@ impl Row {
             return 0;
         }
         let answer = &self.tokens.answer;
-        let object = |token: &u32| *token == context.special.object;
+        let object = |token: &u32| *token == context.object;
         let last = answer.iter().rposition(object);
         last.or(self.absent).unwrap_or(answer.len())
     }
@@ -286,7 +286,7 @@ impl InstructBatch {
         answer_start: usize,
     ) -> Result<()> {
         let number = self.rows.len();
-        let spans = object_spans(&row.tokens.answer, context.special.object, answer_start);
+        let spans = object_spans(&row.tokens.answer, context.object, answer_start);
         ensure!(
             spans.len() == row.targets,
             "an answer's <obj> and targets differ"

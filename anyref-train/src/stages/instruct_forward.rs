@@ -72,9 +72,8 @@ pub(super) fn sam_embeddings<B: Backend>(
     pictures: &[PixelValues],
     device: &B::Device,
 ) -> Tensor<B, 4> {
-    model
-        .image_encoder
-        .forward(PixelValues::batch(pictures, device))
+    let sam = model.mask_branch().image_encoder;
+    sam.forward(PixelValues::batch(pictures, device))
 }
 
 /// The same from CLIP's features and, where there are objects, SAM's embeddings; `read` has the

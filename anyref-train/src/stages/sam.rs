@@ -86,7 +86,7 @@ impl<'a> SamStage<'a> {
             points: Prompted::default(),
             cells: Cells::default(),
         };
-        let side = self.context.model.prompt_encoder.image_embedding_size;
+        let side = self.context.sam.prompt_encoder.image_embedding_size;
         for (index, scene) in self
             .context
             .scenes_of(split, step, self.config.batch)
@@ -132,7 +132,7 @@ impl<'a> SamStage<'a> {
     /// Mask logits, targets and IoU estimates of every prompt: names, then boxes, then points.
     fn forward<B: Backend>(&self, trainee: &Trainee<B>, batch: &SamBatch) -> SamOutput<B> {
         let device = trainee.heads.logit_scale.val().device();
-        let model = &trainee.anyref;
+        let model = trainee.anyref.mask_branch();
         let embeddings = model
             .image_encoder
             .forward(PixelValues::batch(&batch.scenes, &device));

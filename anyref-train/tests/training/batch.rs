@@ -60,7 +60,7 @@ fn predictors_objects_and_references_agree_with_the_answers() {
     assert_eq!(image, context.model.image_tokens());
     assert_eq!(
         batch.prefix.slots().last(),
-        Some(&Slot::Token(context.special.image_end))
+        Some(&Slot::Token(context.special.image_end.unwrap()))
     );
 
     let (mut pointed, mut absent, mut checked) = (0, 0, [0; 3]);
@@ -96,7 +96,7 @@ fn predictors_objects_and_references_agree_with_the_answers() {
         for object in objects {
             assert_eq!(
                 layout.slots()[object.position + 1],
-                Slot::Token(context.special.object)
+                Slot::Token(context.object)
             );
             assert_eq!(object.start, start);
             start = object.position + 1;
@@ -167,7 +167,7 @@ fn predictors_objects_and_references_agree_with_the_answers() {
 fn masks_lie_where_the_scene_lies_in_sams_square() {
     for size in [[64, 48], [48, 64], [64, 64]] {
         let context = context(size, 4);
-        let side = context.model.image_encoder.image_size;
+        let side = context.sam.image_encoder.image_size;
         assert_eq!(side, 64);
         let scenes = asked(&context, 3);
         let batch = InstructBatch::of_scenes(&context, &scenes, 4, side).unwrap();
@@ -232,7 +232,7 @@ fn misnamed_answers_teach_all_but_the_name() {
     let mut context = context([64, 64], PER_SCENE);
     context.instructions.misnaming_probability = 0.5;
     context.instructions.made_up_probability = 0.5;
-    let object = context.tokenizer.decode(&[context.special.object]).unwrap();
+    let object = context.tokenizer.decode(&[context.object]).unwrap();
     for (kind, verdict) in [(Kind::Image, &*object), (Kind::Absent, "is not in")] {
         context.instructions.weights = KindWeights::only(kind);
         let scenes = asked(&context, 24);

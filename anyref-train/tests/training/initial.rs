@@ -17,7 +17,16 @@ fn values<const D: usize>(tensor: burn::tensor::Tensor<TrainBackend, D>) -> Vec<
 }
 
 fn neck(trainee: &Trainee<TrainBackend>) -> Vec<f32> {
-    values(trainee.anyref.image_encoder.neck.conv1.weight.val())
+    values(
+        trainee
+            .anyref
+            .mask_branch()
+            .image_encoder
+            .neck
+            .conv1
+            .weight
+            .val(),
+    )
 }
 
 fn patches(trainee: &Trainee<TrainBackend>) -> Vec<f32> {

@@ -1,6 +1,6 @@
 //! Pre-processing of the CLIP tower.
 
-use image::RgbImage;
+use image::{Rgb, RgbImage, imageops};
 use serde::{Deserialize, Serialize};
 
 use super::pixels::{PixelValues, tables};
@@ -12,8 +12,8 @@ const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 #[expect(clippy::excessive_precision, reason = "as published")]
 const STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
 
-/// Way from a picture of any shape to the tower's square. Both resize the shortest side to
-/// `image_size` first, antialiased bicubic on bytes.
+/// Way from a picture of any shape to the tower's square. All resize the shortest side to
+/// `image_size`, the first two before anything else, antialiased bicubic on bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClipResize {
@@ -24,6 +24,27 @@ pub enum ClipResize {
     /// The square in the middle, as transformers' `CLIPImageProcessor` crops and LISA trains. What
     /// lies beside it is not seen.
     CenterCrop,
+    /// The whole picture in the middle of a square of CLIP's mean color, as LLaVA-1.5 trains
+    /// (`image_aspect_ratio` "pad").
+    Pad,
+}
+
+/// Rows of a picture that are padded at a time.
+const ROWS_AT_ONCE: usize = 64;
+/// CLIP's mean color, which LLaVA fills up with (`expand2square`).
+const FILL: Rgb<u8> = Rgb([122, 116, 104]);
+
+/// The picture in the middle of a square, so that cropping to the middle keeps all of it.
+pub fn squared(image: &RgbImage) -> RgbImage {
+    let (width, height) = image.dimensions();
+    if width == height {
+        return image.clone();
+    }
+    let side = width.max(height);
+    let mut square = RgbImage::from_pixel(side, side, FILL);
+    let (left, top) = ((side - width) / 2, (side - height) / 2);
+    imageops::replace(&mut square, image, left.into(), top.into());
+    square
 }
 
 /// Resizes and normalises pictures for a CLIP tower.
@@ -58,6 +79,7 @@ impl ClipPreprocessor {
         match self.resize {
             ClipResize::Squeeze => self.squeeze(image),
             ClipResize::CenterCrop => self.center_crop(image),
+            ClipResize::Pad => self.pad(image),
         }
     }
 
@@ -65,6 +87,30 @@ impl ClipPreprocessor {
     fn resized(&self, image: &RgbImage, length: usize) -> usize {
         let short = image.width().min(image.height()) as usize;
         self.image_size * length / short
+    }
+
+    /// As [`center_crop`](Self::center_crop) of the picture [`squared`], of which no more is made
+    /// than [`ROWS_AT_ONCE`] rows: the square of a long picture is large.
+    fn pad(&self, image: &RgbImage) -> PixelValues {
+        let (width, height) = (image.width() as usize, image.height() as usize);
+        let (side, size) = (width.max(height), self.image_size);
+        let across = Axis::new(side, size, Filter::Bicubic, 0..size);
+        let (left, top) = ((side - width) / 2, (side - height) / 2);
+        let mut narrow = RgbImage::from_pixel(size as u32, side as u32, FILL);
+        for first in (0..height).step_by(ROWS_AT_ONCE) {
+            let rows = ROWS_AT_ONCE.min(height - first);
+            let strip = imageops::crop_imm(image, 0, first as u32, width as u32, rows as u32);
+            let mut wide = RgbImage::from_pixel(side as u32, rows as u32, FILL);
+            imageops::replace(&mut wide, &strip.to_image(), left as i64, 0);
+            let same = Axis::new(rows, rows, Filter::Bicubic, 0..rows);
+            let bytes = resample(&wide, &across, &same);
+            let start = (top + first) * size * 3;
+            narrow.as_flat_samples_mut().samples[start..start + bytes.len()]
+                .copy_from_slice(&bytes);
+        }
+        let same = Axis::new(size, size, Filter::Bicubic, 0..size);
+        let down = Axis::new(side, size, Filter::Bicubic, 0..size);
+        self.normalised(&resample(&narrow, &same, &down))
     }
 
     fn center_crop(&self, image: &RgbImage) -> PixelValues {
@@ -75,7 +121,16 @@ impl ClipPreprocessor {
             let first = (resized - side) / 2;
             Axis::new(length, resized, Filter::Bicubic, first..first + side)
         };
-        let bytes = resample(image, &axis(image.width()), &axis(image.height()));
+        self.normalised(&resample(
+            image,
+            &axis(image.width()),
+            &axis(image.height()),
+        ))
+    }
+
+    /// The tower's pixels from their bytes, RGB interleaved.
+    fn normalised(&self, bytes: &[u8]) -> PixelValues {
+        let side = self.image_size;
         let table = normalisation();
         let mut data = Vec::with_capacity(3 * side * side);
         for (channel, table) in table.iter().enumerate() {
@@ -177,5 +232,41 @@ impl Squeeze {
 
     fn lines(&self) -> impl Iterator<Item = usize> {
         self.needed.iter().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn picture(width: u32, height: u32) -> RgbImage {
+        RgbImage::from_fn(width, height, |x, y| {
+            Rgb([(x * 7 + y * 3) as u8, (x * x + y) as u8, (y * 11) as u8])
+        })
+    }
+
+    #[test]
+    fn nothing_of_a_squared_picture_is_lost() {
+        let image = RgbImage::from_pixel(5, 2, Rgb([9, 8, 7]));
+        let square = squared(&image);
+        assert_eq!(square.dimensions(), (5, 5));
+        assert_eq!(square.get_pixel(0, 0), &FILL);
+        assert_eq!(square.get_pixel(4, 1), &Rgb([9, 8, 7]));
+        assert_eq!(square.pixels().filter(|pixel| **pixel != FILL).count(), 10);
+        assert_eq!(squared(&square), square);
+    }
+
+    #[test]
+    fn padded_in_strips_is_the_square_resized() {
+        let padded = ClipPreprocessor::new(32).with_resize(ClipResize::Pad);
+        let cropped = padded.with_resize(ClipResize::CenterCrop);
+        for (width, height) in [(300, 91), (91, 300), (20, 11), (11, 20), (40, 40), (1, 1)] {
+            let image = picture(width, height);
+            let whole = cropped.process(&squared(&image));
+            assert_eq!(padded.process(&image), whole, "{width}x{height}");
+        }
+        // Its square would take more than a gigabyte.
+        padded.process(&picture(20_000, 20));
+        padded.process(&picture(20, 20_000));
     }
 }

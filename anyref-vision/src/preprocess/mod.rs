@@ -7,7 +7,7 @@ mod pixels;
 mod resample;
 mod sam;
 
-pub use clip::{ClipPreprocessor, ClipResize};
+pub use clip::{ClipPreprocessor, ClipResize, squared};
 pub use open::{MAX_PIXELS, MAX_SIDE, decode_image, decode_mask, open_image, open_mask};
 pub use pixels::PixelValues;
 pub use resample::{Filter, resize};
