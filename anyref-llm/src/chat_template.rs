@@ -10,8 +10,7 @@ use minijinja_contrib::pycompat::unknown_method_callback;
 use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
-use crate::tokenizer::file::read;
-use crate::tokenizer::merges_file::parse;
+use crate::tokenizer::file::{parse, read};
 
 /// Name of the file that has the template in most folders, as `chat_template`.
 const CONFIG: &str = "tokenizer_config.json";
@@ -19,8 +18,8 @@ const CONFIG: &str = "tokenizer_config.json";
 const FILE: &str = "chat_template.jinja";
 /// Longest template; published ones have up to 20 kB.
 const LONGEST: usize = 1 << 20;
-/// Work of one rendering, in minijinja's fuel: one an instruction and one for 64 bytes. A conversation
-/// of 1000 turns takes about 50 000.
+/// Work of one rendering, in minijinja's fuel: one an instruction and one for 64 bytes. A
+/// conversation of 1000 turns takes about 50 000.
 const FUEL: u64 = 1_000_000;
 
 /// A message of a conversation, as templates see it.
@@ -42,9 +41,9 @@ impl ChatMessage {
     }
 }
 
-/// A chat template, with the special tokens that it may name (`bos_token` and so on). Strings are those
-/// of transformers; the work of one rendering is bounded. The clock (`strftime_now`) is undefined, and
-/// the tag `generation` is not supported.
+/// A chat template, with the special tokens that it may name (`bos_token` and so on). Strings are
+/// those of transformers; the work of one rendering is bounded. The clock (`strftime_now`) is
+/// undefined, and the tag `generation` is not supported.
 #[derive(Debug, Clone)]
 pub struct ChatTemplate {
     environment: Environment<'static>,
@@ -173,7 +172,8 @@ impl ChatTemplate {
         })
     }
 
-    /// The conversation as one string, which ends where the model answers when `add_generation_prompt`.
+    /// The conversation as one string, which ends where the model answers when
+    /// `add_generation_prompt`.
     ///
     /// # Errors
     /// When the template refuses the messages, fails, or works longer than any conversation needs.

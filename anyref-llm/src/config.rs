@@ -30,7 +30,8 @@ pub struct RopeScaling {
     pub rope_theta: Option<f64>,
 }
 
-/// A [`RopeScaling`] as files have it: transformers 4.43 to 4.57 write the kind by both of its names.
+/// A [`RopeScaling`] as files have it; some versions of transformers write the kind by both of its
+/// names.
 #[derive(Deserialize)]
 struct WrittenRopeScaling {
     rope_type: Option<String>,
@@ -163,8 +164,8 @@ impl LlamaConfig {
         Self::parse(&text, &path.display().to_string())
     }
 
-    /// Reads and checks the text of a `config.json`. The `model_type` `qwen2` gives the projections of
-    /// queries, keys and values their biases.
+    /// Reads and checks the text of a `config.json`. The `model_type` `qwen2` gives the projections
+    /// of queries, keys and values their biases.
     ///
     /// # Errors
     /// When the text is not JSON, a field is of another type, or the configuration is not [valid](Self::validate).

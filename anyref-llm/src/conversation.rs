@@ -35,8 +35,8 @@ pub struct Piece {
 pub enum SeparatorStyle {
     /// `name: text` with a separator for each speaker.
     Two,
-    /// Name, text and separator as they are, of templates with tokens for turns. An empty system text
-    /// has no separator.
+    /// Name, text and separator as they are, of templates with tokens for turns. An empty system
+    /// text has no separator.
     Mpt,
 }
 
@@ -119,8 +119,8 @@ fn turn_tokens([user, assistant]: [&str; 2], stop_words: &[&str]) -> Conversatio
 pub const TEMPLATES: [&str; 4] = ["llava_v1", "qwen_chat", "internlm2_chat", "phi3_chat"];
 
 impl Conversation {
-    /// The empty conversation of a template by its name in Sa2VA's `config.json` (`template`), where
-    /// hyphens stand for underscores.
+    /// The empty conversation of a template by its name in Sa2VA's `config.json` (`template`),
+    /// where hyphens stand for underscores.
     ///
     /// # Errors
     /// When no template has this name.
@@ -170,7 +170,8 @@ impl Conversation {
     }
 
     /// The conversation cut where the model begins and ends to speak; the pieces joined are
-    /// [`prompt`](Self::prompt). An answer's piece begins after the model's name and ends with `sep2`.
+    /// [`prompt`](Self::prompt). An answer's piece begins after the model's name and ends with
+    /// `sep2`.
     pub fn pieces(&self) -> Vec<Piece> {
         let mut pieces = Vec::new();
         let (after_name, before_text) = match self.style {

@@ -32,8 +32,8 @@ pub const SPECIAL_TOKENS: [&str; 7] = [
     "</img_ref>",
 ];
 
-/// A tokenizer, read from Hugging Face's `tokenizer.json`, from SentencePiece's `tokenizer.model` or
-/// from the `vocab.json` and `merges.txt` of byte-level merges.
+/// A tokenizer, read from Hugging Face's `tokenizer.json`, from SentencePiece's `tokenizer.model`
+/// or from the `vocab.json` and `merges.txt` of byte-level merges.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: Inner,

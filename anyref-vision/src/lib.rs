@@ -1,4 +1,5 @@
-//! CLIP vision tower, InternViT, SAM image encoder, their pre-processing and RoIAlign, on any burn backend.
+//! CLIP vision tower, InternViT, SAM image encoder, their pre-processing and RoIAlign, on any burn
+//! backend.
 //!
 //! ```text
 //! file ── preprocess::open_image ──► RgbImage

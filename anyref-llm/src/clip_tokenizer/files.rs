@@ -8,8 +8,8 @@ use tokenizers::models::bpe::Vocab;
 
 use super::words::END_OF_WORD;
 use crate::error::Result;
-use crate::tokenizer::file::JSON;
-use crate::tokenizer::merges_file::{MERGES, VOCABULARY, Vocabulary, pair, parse, problem};
+use crate::tokenizer::file::{JSON, parse, problem};
+use crate::tokenizer::merges_file::{MERGES, VOCABULARY, Vocabulary, pair};
 
 /// Whether there is a file that [`of_folder`] takes, damaged or not.
 pub(super) fn is_in_folder(folder: &Path) -> bool {

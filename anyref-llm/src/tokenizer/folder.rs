@@ -10,8 +10,8 @@ use serde_json::Value;
 use tokenizers::{AddedToken, Tokenizer as Inner};
 
 use super::byte_level::{self, Splitter};
-use super::file::{JSON, SENTENCEPIECE, read as read_file};
-use super::merges_file::{MERGES, VOCABULARY, Vocabulary, parse, problem};
+use super::file::{JSON, SENTENCEPIECE, parse, problem, read as read_file};
+use super::merges_file::{MERGES, VOCABULARY, Vocabulary};
 use super::{SentencePieceConfig, Tokenizer};
 use crate::error::Result;
 
@@ -44,9 +44,9 @@ struct Entry {
 
 impl Tokenizer {
     /// Reads the tokenizer of a model folder: `tokenizer.json`, or else `tokenizer.model`, or else
-    /// `vocab.json` and `merges.txt`, with the tokens and the behaviour that `tokenizer_config.json` or
-    /// `added_tokens.json` give, like transformers' `LlamaTokenizer`, `Qwen2Tokenizer` and
-    /// `GPT2Tokenizer`.
+    /// `vocab.json` and `merges.txt`, with the tokens and the behaviour that
+    /// `tokenizer_config.json` or `added_tokens.json` give, like transformers' `LlamaTokenizer`,
+    /// `Qwen2Tokenizer` and `GPT2Tokenizer`.
     ///
     /// # Errors
     /// When there is none, or one that cannot be read or is of another class.

@@ -2,11 +2,10 @@
 
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
 use tokenizers::models::bpe::{Merges, Vocab};
 
-use super::file::read;
-use crate::error::{Error, Result};
+use super::file::{parse, problem, read};
+use crate::error::Result;
 
 /// Name of the file of tokens and ids.
 pub(crate) const VOCABULARY: &str = "vocab.json";
@@ -61,20 +60,4 @@ pub(crate) fn pair(line: &str) -> Option<(String, String)> {
     let (first, second) = line.trim_end().split_once(' ')?;
     let single = !first.is_empty() && !second.is_empty() && !second.contains(' ');
     single.then(|| (first.to_owned(), second.to_owned()))
-}
-
-/// Reads a JSON file.
-pub(crate) fn parse<T: DeserializeOwned>(path: &Path) -> Result<T> {
-    serde_json::from_slice(&read(path)?).map_err(|source| Error::Json {
-        what: path.display().to_string(),
-        source,
-    })
-}
-
-/// An error about a tokenizer's file.
-pub(crate) fn problem(path: &Path, message: String) -> Error {
-    Error::Tokenizer {
-        what: path.display().to_string(),
-        message,
-    }
 }

@@ -42,7 +42,7 @@ fn published_configurations_are_read() {
     .unwrap();
     assert!(config.qkv_bias && !config.attention_bias && config.tie_word_embeddings);
     assert_eq!((config.head_width(), config.kv_heads()), (64, 2));
-    // The kind of scaling by both names, as InternVL 3's.
+    // The kind of scaling by both of its names.
     let config = LlamaConfig::from_json(
         r#"{"model_type": "qwen2", "sliding_window": null, "rope_scaling":
             {"factor": 2.0, "rope_type": "dynamic", "type": "dynamic"}}"#,

@@ -19,8 +19,8 @@ pub enum NormType {
     RmsNorm,
 }
 
-/// Configuration of an [`InternVisionModel`](super::InternVisionModel). Reads the `vision_config` of
-/// InternVL's `config.json`; absent fields are those of InternViT-300M at 448 pixels.
+/// Configuration of an [`InternVisionModel`](super::InternVisionModel). Reads the `vision_config`
+/// of InternVL's `config.json`; absent fields are those of InternViT-300M at 448 pixels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct InternVisionConfig {
@@ -94,8 +94,8 @@ impl InternVisionConfig {
     /// Whether such a tower can be, and is supported.
     ///
     /// # Errors
-    /// When a size is 0, `hidden_size` is not a multiple of `num_attention_heads`, a patch is larger
-    /// than the tile, or the tower is InternViT-6B's kind.
+    /// When a size is 0, `hidden_size` is not a multiple of `num_attention_heads`, a patch is
+    /// larger than the tile, or the tower is InternViT-6B's kind.
     pub fn validate(&self) -> Result<()> {
         check_transformer(
             INTERN_VIT,

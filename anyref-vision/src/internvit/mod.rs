@@ -1,5 +1,5 @@
-//! Picture side of InternVL 2.5 and 3: InternViT-300M over tiles, pixel shuffle and the projector to
-//! the language model (OpenGVLab's `InternVisionModel` and `mlp1`).
+//! Picture side of InternVL 2.5 and 3: InternViT-300M over tiles, pixel shuffle and the projector
+//! to the language model (OpenGVLab's `InternVisionModel` and `mlp1`).
 
 mod config;
 mod embeddings;

@@ -51,8 +51,8 @@ impl<B: Backend> InternVisionModel<B> {
         self.run(pixel_values, self.encoder.layers.len())
     }
 
-    /// Patch features: `hidden_states[select_layer]` without the class token. Only the layers needed
-    /// run. Sa2VA and InternVL take layer -1, the last.
+    /// Patch features: `hidden_states[select_layer]` without the class token. Only the layers
+    /// needed run. Sa2VA and InternVL take layer -1, the last.
     ///
     /// # Shapes
     /// - pixel_values: `[tiles, channels, image_size, image_size]`
