@@ -1,4 +1,4 @@
-//! The size and the variant of a LLaMA, in the words of Hugging Face's `config.json`.
+//! The size and the variant of a LLaMA or a Qwen 2, in the words of Hugging Face's `config.json`.
 
 use std::path::Path;
 
@@ -9,34 +9,58 @@ use crate::error::{Error, Result};
 /// How rotary frequencies are stretched for contexts longer than the pretrained one
 /// (`rope_scaling`, and `rope_parameters` of newer files).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(from = "WrittenRopeScaling")]
 pub struct RopeScaling {
     /// `default`, `linear`, `dynamic` or `llama3`.
-    #[serde(alias = "type", default = "default_rope_type")]
     pub rope_type: String,
     /// How many times longer the context gets.
-    #[serde(default = "one")]
     pub factor: f64,
     /// `llama3`: below this many turns over the original context a frequency is divided by `factor`.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub low_freq_factor: Option<f64>,
     /// `llama3`: above this many turns over the original context a frequency is left as it is.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub high_freq_factor: Option<f64>,
     /// `llama3`: the pretrained context.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub original_max_position_embeddings: Option<usize>,
     /// The base of the frequencies, where a file states it here; it wins over
     /// [`LlamaConfig::rope_theta`].
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub rope_theta: Option<f64>,
 }
 
-fn default_rope_type() -> String {
-    "default".into()
+/// A [`RopeScaling`] as files have it; some versions of transformers write the kind by both of its
+/// names.
+#[derive(Deserialize)]
+struct WrittenRopeScaling {
+    rope_type: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    #[serde(default = "one")]
+    factor: f64,
+    low_freq_factor: Option<f64>,
+    high_freq_factor: Option<f64>,
+    original_max_position_embeddings: Option<usize>,
+    rope_theta: Option<f64>,
 }
 
 fn one() -> f64 {
     1.0
+}
+
+impl From<WrittenRopeScaling> for RopeScaling {
+    fn from(written: WrittenRopeScaling) -> Self {
+        let kind = written.rope_type.or(written.kind);
+        Self {
+            rope_type: kind.unwrap_or_else(|| "default".into()),
+            factor: written.factor,
+            low_freq_factor: written.low_freq_factor,
+            high_freq_factor: written.high_freq_factor,
+            original_max_position_embeddings: written.original_max_position_embeddings,
+            rope_theta: written.rope_theta,
+        }
+    }
 }
 
 /// The configuration of a [`Llama`](crate::Llama). Field names and defaults are those of
@@ -140,7 +164,8 @@ impl LlamaConfig {
         Self::parse(&text, &path.display().to_string())
     }
 
-    /// Reads and checks the text of a `config.json`.
+    /// Reads and checks the text of a `config.json`. The `model_type` `qwen2` gives the projections
+    /// of queries, keys and values their biases.
     ///
     /// # Errors
     /// When the text is not JSON, a field is of another type, or the configuration is not [valid](Self::validate).
@@ -149,10 +174,18 @@ impl LlamaConfig {
     }
 
     fn parse(json: &str, what: &str) -> Result<Self> {
-        let config: Self = serde_json::from_str(json).map_err(|source| Error::Json {
+        let failed = |source| Error::Json {
             what: what.to_owned(),
             source,
-        })?;
+        };
+        let mut config: Self = serde_json::from_str(json).map_err(failed)?;
+        let Family { model_type } = serde_json::from_str(json).map_err(failed)?;
+        if model_type.is_some_and(|kind| kind == QWEN_2) {
+            // Its class has these biases without a field for them.
+            config.qkv_bias = true;
+            let window: SlidingWindow = serde_json::from_str(json).map_err(failed)?;
+            window.check()?;
+        }
         config.validate()?;
         Ok(config)
     }
@@ -227,6 +260,37 @@ impl LlamaConfig {
         self.rope_scaling
             .as_ref()
             .map_or(Ok(()), RopeScaling::validate)
+    }
+}
+
+/// `model_type` of Qwen 2 and 2.5.
+const QWEN_2: &str = "qwen2";
+
+/// The field of a `config.json` that says which of transformers' classes it is for.
+#[derive(Deserialize)]
+struct Family {
+    model_type: Option<serde_json::Value>,
+}
+
+/// The fields of a Qwen 2 that say how far its layers see.
+#[derive(Deserialize)]
+struct SlidingWindow {
+    use_sliding_window: Option<bool>,
+    layer_types: Option<Vec<String>>,
+}
+
+impl SlidingWindow {
+    /// Refuses a model whose layers see the last tokens alone.
+    fn check(&self) -> Result<()> {
+        let mut layers = self.layer_types.iter().flatten();
+        let windowed = layers.any(|kind| kind != "full_attention");
+        if !windowed && self.use_sliding_window != Some(true) {
+            return Ok(());
+        }
+        Err(Error::Config {
+            field: "use_sliding_window",
+            reason: "is on, and only full attention is supported; take a model without it".into(),
+        })
     }
 }
 

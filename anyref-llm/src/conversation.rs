@@ -1,4 +1,6 @@
-//! Conversation templates: what is said, as one string.
+//! Conversation templates by name: what is said, as one string.
+
+use crate::error::{Error, Result};
 
 /// Speaker of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,7 +29,7 @@ pub struct Piece {
     pub answer: bool,
 }
 
-/// Way from turns to one string.
+/// Way from turns to one string (LLaVA's and InternVL's `SeparatorStyle`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeparatorStyle {
     /// Names of the speakers before their words, and two separators after them (LLaVA's
@@ -36,6 +38,9 @@ pub enum SeparatorStyle {
     /// Questions between `[INST]` and `[/INST]`, the system text inside the first of them (LLaVA's
     /// `SeparatorStyle.LLAMA_2`).
     Llama2,
+    /// Name, text and separator as they are, of templates with tokens for turns. An empty system
+    /// text has no separator.
+    Mpt,
 }
 
 /// A conversation in a template.
@@ -54,6 +59,8 @@ pub struct Conversation {
     pub sep: String,
     /// After the model's turns.
     pub sep2: String,
+    /// Tokens that end an answer.
+    pub stop_words: Vec<String>,
     /// Turns so far.
     pub turns: Vec<Turn>,
 }
@@ -69,6 +76,7 @@ pub fn llava_v1() -> Conversation {
         assistant: "ASSISTANT".into(),
         sep: " ".into(),
         sep2: "</s>".into(),
+        stop_words: vec!["</s>".into()],
         turns: Vec::new(),
     }
 }
@@ -85,11 +93,78 @@ pub fn llava_llama_2() -> Conversation {
         assistant: "ASSISTANT".into(),
         sep: "<s>".into(),
         sep2: "</s>".into(),
+        stop_words: vec!["</s>".into()],
         turns: Vec::new(),
     }
 }
 
+/// An empty conversation in XTuner's `qwen_chat` template, without a system text, as Sa2VA asks.
+pub fn qwen_chat() -> Conversation {
+    let stop_words = ["<|im_end|>", "<|endoftext|>"];
+    turn_tokens(
+        ["<|im_start|>user\n", "<|im_start|>assistant\n"],
+        &stop_words,
+    )
+}
+
+/// An empty conversation in XTuner's `internlm2_chat` template, without a system text.
+pub fn internlm2_chat() -> Conversation {
+    let stop_words = ["<|im_end|>"];
+    turn_tokens(
+        ["<|im_start|>user\n", "<|im_start|>assistant\n"],
+        &stop_words,
+    )
+}
+
+/// An empty conversation in XTuner's `phi3_chat` template, without a system text.
+pub fn phi3_chat() -> Conversation {
+    turn_tokens(["<|user|>\n", "<|assistant|>\n"], &["<|end|>"])
+}
+
+/// A template whose turns end by the first stop word and a line feed.
+fn turn_tokens([user, assistant]: [&str; 2], stop_words: &[&str]) -> Conversation {
+    let end = format!("{}\n", stop_words[0]);
+    Conversation {
+        style: SeparatorStyle::Mpt,
+        system: String::new(),
+        user: user.into(),
+        assistant: assistant.into(),
+        sep: end.clone(),
+        sep2: end,
+        stop_words: stop_words.iter().map(|&word| word.to_owned()).collect(),
+        turns: Vec::new(),
+    }
+}
+
+/// Names of the templates that [`Conversation::by_name`] knows.
+pub const TEMPLATES: [&str; 5] = [
+    "llava_v1",
+    "llava_llama_2",
+    "qwen_chat",
+    "internlm2_chat",
+    "phi3_chat",
+];
+
 impl Conversation {
+    /// The empty conversation of a template by its name in Sa2VA's `config.json` (`template`),
+    /// where hyphens stand for underscores.
+    ///
+    /// # Errors
+    /// When no template has this name.
+    pub fn by_name(name: &str) -> Result<Self> {
+        match name.replace('-', "_").as_str() {
+            "llava_v1" => Ok(llava_v1()),
+            "llava_llama_2" => Ok(llava_llama_2()),
+            "qwen_chat" => Ok(qwen_chat()),
+            "internlm2_chat" => Ok(internlm2_chat()),
+            "phi3_chat" => Ok(phi3_chat()),
+            _ => Err(Error::ChatTemplate {
+                what: format!("`{name}`"),
+                problem: format!("no template has this name; known: {}", TEMPLATES.join(", ")),
+            }),
+        }
+    }
+
     /// Adds a question.
     pub fn ask(mut self, text: impl Into<String>) -> Self {
         self.turns.push(Turn {
@@ -123,11 +198,11 @@ impl Conversation {
     }
 
     /// The conversation cut where the model begins and ends to speak; the pieces joined are
-    /// [`prompt`](Self::prompt). An answer's piece begins after `ASSISTANT:` or `[/INST]` and ends
-    /// with `sep2`.
+    /// [`prompt`](Self::prompt). An answer's piece begins after the model's name or `[/INST]` and
+    /// ends with `sep2`.
     pub fn pieces(&self) -> Vec<Piece> {
         match self.style {
-            SeparatorStyle::Two => self.pieces_with_names(),
+            SeparatorStyle::Two | SeparatorStyle::Mpt => self.pieces_with_names(),
             SeparatorStyle::Llama2 => self.pieces_in_brackets(),
         }
     }
@@ -154,18 +229,25 @@ impl Conversation {
 
     fn pieces_with_names(&self) -> Vec<Piece> {
         let mut pieces = Vec::new();
-        let mut text = format!("{}{}", self.system, self.sep);
+        let (after_name, before_text) = match self.style {
+            SeparatorStyle::Two => (":", " "),
+            SeparatorStyle::Mpt | SeparatorStyle::Llama2 => ("", ""),
+        };
+        let mut text = match (self.style, self.system.as_str()) {
+            (SeparatorStyle::Mpt, "") => String::new(),
+            (_, system) => format!("{system}{}", self.sep),
+        };
         for turn in &self.turns {
             let name = match turn.role {
                 Role::User => &self.user,
                 Role::Assistant => &self.assistant,
             };
             text.push_str(name);
-            text.push(':');
+            text.push_str(after_name);
             match (turn.role, &turn.text) {
                 (_, None) => {}
                 (Role::User, Some(said)) => {
-                    text.push_str(&format!(" {said}{}", self.sep));
+                    text.push_str(&format!("{before_text}{said}{}", self.sep));
                 }
                 (Role::Assistant, Some(said)) => {
                     pieces.push(Piece {
@@ -173,7 +255,7 @@ impl Conversation {
                         answer: false,
                     });
                     pieces.push(Piece {
-                        text: format!(" {said}{}", self.sep2),
+                        text: format!("{before_text}{said}{}", self.sep2),
                         answer: true,
                     });
                 }

@@ -51,6 +51,14 @@ pub enum Error {
         /// The tokenizer library's message.
         message: String,
     },
+    /// A chat template that is unknown, damaged or does not end.
+    #[error("chat template {what}: {problem}")]
+    ChatTemplate {
+        /// The file, or the name.
+        what: String,
+        /// The fault and the remedy.
+        problem: String,
+    },
     /// An adapter folder that cannot be read or does not fit the model.
     #[error("{}: {problem}", path.display())]
     Adapter {

@@ -8,10 +8,11 @@
 //!   asynchronous form, [`generate_async`] and [`beam_search_async`], that never blocks on the device
 //!   and that a callback can stop.
 //! * [`lora`]: low-rank adapters on any of the projections; [`peft`]: adapter folders as peft writes them.
-//! * [`tokenizer`]: LLaMA's tokenizer, from `tokenizer.json` or SentencePiece's `tokenizer.model`;
-//!   [`tokenizer_training`]: a trainer for a small one.
+//! * [`tokenizer`]: LLaMA's tokenizer, from `tokenizer.json` or SentencePiece's `tokenizer.model`,
+//!   and Qwen2's from `vocab.json` and `merges.txt`; [`tokenizer_training`]: a trainer for a small one.
 //! * [`clip_tokenizer`]: CLIP's byte-pair encoding, for text towers.
-//! * [`conversation`]: the LLaVA v1 prompt template.
+//! * [`conversation`]: prompt templates by name, LLaVA v1's and Sa2VA's; [`chat_template`]: the
+//!   Jinja templates of model folders.
 //! * [`import`]: the names of Hugging Face checkpoints; [`gguf`]: models in llama.cpp's files, whose
 //!   weights stay in blocks.
 //!
@@ -48,6 +49,7 @@ pub mod attention;
 pub mod beam;
 pub mod block;
 pub mod cache;
+pub mod chat_template;
 pub mod clip_tokenizer;
 pub mod config;
 pub mod conversation;
@@ -68,6 +70,7 @@ pub mod tokenizer_training;
 
 pub use beam::{Beam, BeamConfig, beam_search, beam_search_async};
 pub use cache::KvCache;
+pub use chat_template::{ChatMessage, ChatTemplate};
 pub use clip_tokenizer::ClipTokenizer;
 pub use config::{LlamaConfig, RopeScaling};
 pub use conversation::{Conversation, SeparatorStyle, llava_llama_2, llava_v1};

@@ -1,9 +1,11 @@
 //! Text to tokens and back.
 
+mod byte_level;
 pub(crate) mod file;
 mod folder;
 mod gguf;
 mod json;
+pub(crate) mod merges_file;
 mod rename;
 mod sentencepiece;
 
@@ -30,7 +32,8 @@ pub const SPECIAL_TOKENS: [&str; 7] = [
     "</img_ref>",
 ];
 
-/// A tokenizer, read from Hugging Face's `tokenizer.json` or from SentencePiece's `tokenizer.model`.
+/// A tokenizer, read from Hugging Face's `tokenizer.json`, from SentencePiece's `tokenizer.model`
+/// or from the `vocab.json` and `merges.txt` of byte-level merges.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: Inner,

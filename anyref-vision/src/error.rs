@@ -111,3 +111,19 @@ pub(crate) fn check_transformer<const N: usize>(
         format!("is {width}: it must be a multiple of num_attention_heads, {heads}")
     })
 }
+
+/// How many of a tower's layers run to give `hidden_states[select_layer]`.
+pub(crate) fn layers_until(num_hidden_layers: usize, select_layer: i32) -> Result<usize> {
+    let layers = num_hidden_layers as i64;
+    let index = i64::from(select_layer);
+    let index = if index < 0 { index + layers + 1 } else { index };
+    if (0..=layers).contains(&index) {
+        Ok(index as usize)
+    } else {
+        Err(Error::Layer {
+            select_layer,
+            num_hidden_layers,
+            first: -layers - 1,
+        })
+    }
+}

@@ -33,6 +33,18 @@ pub const CLIP_VISION: &[Rename] = &[(r"^vision_model\.", "")];
 pub const CLIP_VISION_IN_LLAVA: &[Rename] =
     &[(r"^(?:model\.)?(?:vision_tower\.)+(?:vision_model\.)?", "")];
 
+/// [`InternVisionModel`](crate::internvit::InternVisionModel) from InternVL's and Sa2VA's own
+/// layout, which prefixes the tower with `vision_model.`.
+pub const INTERN_VIT: &[Rename] = &[(r"^vision_model\.", "")];
+
+/// [`InternVlProjector`](crate::internvit::InternVlProjector) from InternVL's and Sa2VA's own
+/// layout, where it is the sequence `mlp1`.
+pub const INTERN_VL_PROJECTOR: &[Rename] = &[
+    (r"^mlp1\.0\.", "layer_norm."),
+    (r"^mlp1\.1\.", "linear_1."),
+    (r"^mlp1\.3\.", "linear_2."),
+];
+
 /// [`SamImageEncoder`](crate::sam::SamImageEncoder) from the authors' `sam_vit_*.pth`;
 /// see [`SAM_UNUSED`].
 pub const SAM_AUTHORS: &[Rename] = &[

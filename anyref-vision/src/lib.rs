@@ -1,8 +1,10 @@
-//! CLIP vision tower, SAM image encoder, their pre-processing and RoIAlign, on any burn backend.
+//! CLIP vision tower, InternViT, SAM image encoder, their pre-processing and RoIAlign, on any burn
+//! backend.
 //!
 //! ```text
 //! file ── preprocess::open_image ──► RgbImage
 //!   ├─ ClipPreprocessor ─► [3, 224, 224]   ─ ClipVisionModel::features ─► [b, 256, 1024] ─ Projector ─► [b, 256, 4096]
+//!   ├─ TilePreprocessor ─► tiles of [3, 448, 448] ─ InternVisionModel::features ─► InternVlProjector
 //!   └─ SamPreprocessor  ─► [3, 1024, 1024] ─ SamImageEncoder::forward  ─► [b, 256, 64, 64]
 //! ```
 //!
@@ -30,6 +32,7 @@
 pub mod clip;
 mod error;
 pub mod import;
+pub mod internvit;
 mod patch_embedding;
 pub mod preprocess;
 pub mod projector;

@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::cargo;
 
-const PACKAGES: &str = "torch torchvision torchaudio transformers segment-anything peft pycocotools opencv-python-headless safetensors 'pillow<13'";
+const PACKAGES: &str = "torch torchvision torchaudio transformers segment-anything peft pycocotools opencv-python-headless safetensors jinja2 'pillow<13'";
 /// What the exporter of captions needs, beside Java.
 const CAPTIONS: &str = "numpy pycocoevalcap";
 /// What the tokenizers' exporter needs.

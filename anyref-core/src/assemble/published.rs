@@ -40,6 +40,11 @@ impl Assembly {
                     max_shard_bytes: SHARD,
                 });
             }
+            Some(kind @ Kind::Sa2va) => {
+                format!(
+                    "holds {kind}, whose parts are read and which answers nothing yet; supported: {FAMILIES}"
+                )
+            }
             Some(kind) => {
                 format!("holds {kind}, which is no model by itself; supported: {FAMILIES}")
             }

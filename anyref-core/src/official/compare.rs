@@ -12,6 +12,7 @@ use super::llama::{language, llama_options};
 use super::object_head::{object_head_config, object_head_options};
 use super::projector::{projector_kind, projector_options};
 use super::published::Published;
+use super::sa2va::sa2va_parts;
 use super::sam::{MaskParts, decoder_options, encoder_options, sam_parts};
 use crate::{AnyRefConfig, Error, Result};
 
@@ -89,8 +90,31 @@ pub fn compare<B: Backend>(
             reports.push(("object head", report));
             reports.extend(sam::<B>(published, against, device)?);
         }
+        // No config of a model has its parts.
+        Kind::Sa2va => reports.extend(sa2va::<B>(published, device)?),
     }
     Ok(reports)
+}
+
+/// Parts of a Sa2VA, all but SAM 2.
+fn sa2va<B: Backend>(
+    published: &Published,
+    device: &B::Device,
+) -> Result<[(&'static str, LoadReport); 4]> {
+    let parts = sa2va_parts(published)?;
+    let (checkpoint, options) = (&published.checkpoint, parts.options());
+    let llm = check_module(&parts.llm.init::<B>(device), checkpoint, &options.llm)?;
+    let tower = check_module(&parts.tower.init::<B>(device), checkpoint, &options.tower)?;
+    let projector = parts.projector.init::<B>(device)?;
+    let projector = check_module(&projector, checkpoint, &options.projector)?;
+    let head = parts.head.init::<B>(device);
+    let head = check_module(&head, checkpoint, &options.head)?;
+    Ok([
+        ("language model", llm),
+        ("InternViT", tower),
+        ("projector", projector),
+        ("object head", head),
+    ])
 }
 
 /// SAM's image encoder and mask parts, alone or inside LISA.

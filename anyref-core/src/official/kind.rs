@@ -17,6 +17,8 @@ pub enum Kind {
     LlavaAuthors,
     /// LISA in its authors' layout: a LLaVA without its picture encoder, an object head and SAM.
     Lisa,
+    /// Sa2VA in its authors' layout, over InternVL: InternViT, a language model and SAM 2.
+    Sa2va,
     /// transformers' `LlamaForCausalLM`.
     Llama,
     /// transformers' `CLIPModel` or `CLIPVisionModel`.
@@ -30,7 +32,7 @@ pub enum Kind {
 }
 
 /// A tensor that only one kind has. More specific kinds first.
-const SIGNS: [(&str, Kind); 16] = [
+const SIGNS: [(&str, Kind); 17] = [
     ("llm.model.embed_tokens.weight", Kind::AnyRef),
     (
         "multi_modal_projector.linear_1.weight",
@@ -43,6 +45,10 @@ const SIGNS: [(&str, Kind); 16] = [
     (
         "model.visual_model.mask_decoder.iou_token.weight",
         Kind::Lisa,
+    ),
+    (
+        "grounding_encoder.sam2_model.sam_mask_decoder.iou_token.weight",
+        Kind::Sa2va,
     ),
     ("model.mm_projector.weight", Kind::LlavaAuthors),
     ("model.mm_projector.0.weight", Kind::LlavaAuthors),
@@ -113,6 +119,7 @@ impl fmt::Display for Kind {
             Self::LlavaHuggingFace => "LLaVA (transformers)",
             Self::LlavaAuthors => "LLaVA (authors')",
             Self::Lisa => "LISA (authors')",
+            Self::Sa2va => "Sa2VA (authors')",
             Self::Llama => "LLaMA (transformers)",
             Self::Clip => "CLIP (transformers)",
             Self::SamAuthors => "SAM (authors')",

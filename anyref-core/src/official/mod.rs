@@ -27,6 +27,7 @@ mod llava;
 mod object_head;
 mod projector;
 mod published;
+mod sa2va;
 mod sam;
 mod shapes;
 
@@ -40,6 +41,7 @@ pub use llama::{Language, language, llama_options};
 pub use llava::{llava_prompts, llava_resize};
 pub use object_head::{object_head_config, object_head_options};
 pub use projector::{projector_kind, projector_options};
+pub use sa2va::{Sa2vaOptions, Sa2vaParts, sa2va_parts};
 pub use sam::{decoder_options, encoder_options, sam_parts};
 
 pub(crate) use published::is_published;

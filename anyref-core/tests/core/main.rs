@@ -21,6 +21,7 @@ mod official;
 mod parts;
 mod parts_file;
 mod precision;
+mod sa2va;
 mod sam_alone;
 mod sequence;
 mod sound_labels;

@@ -16,7 +16,7 @@ use tokenizers::models::bpe::BPE;
 
 use crate::error::{Error, Result};
 use crate::tokenizer::failed;
-use files::Vocabulary;
+use crate::tokenizer::merges_file::Vocabulary;
 use words::{END_OF_WORD, Words};
 
 /// First token of every text.
@@ -48,12 +48,12 @@ impl ClipTokenizer {
     /// When there is neither, or one that cannot be read, lacks a byte or one of the two special
     /// tokens, or whose last token is not the end of text, by which the text tower finds it.
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
-        Self::new(Vocabulary::of_folder(folder.as_ref())?)
+        Self::new(files::of_folder(folder.as_ref())?)
     }
 
     /// Whether [`from_folder`](Self::from_folder) finds one there, damaged or not.
     pub fn is_in_folder(folder: impl AsRef<Path>) -> bool {
-        Vocabulary::is_in_folder(folder.as_ref())
+        files::is_in_folder(folder.as_ref())
     }
 
     fn new(vocabulary: Vocabulary) -> Result<Self> {

@@ -1,6 +1,8 @@
-//! Names of tokenizer files, and reading of one of reasonable size.
+//! Names of tokenizer files, reading of one of reasonable size, and errors about one.
 
 use std::path::Path;
+
+use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 
@@ -25,4 +27,20 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
         });
     }
     std::fs::read(path).map_err(io)
+}
+
+/// Reads a JSON file.
+pub(crate) fn parse<T: DeserializeOwned>(path: &Path) -> Result<T> {
+    serde_json::from_slice(&read(path)?).map_err(|source| Error::Json {
+        what: path.display().to_string(),
+        source,
+    })
+}
+
+/// An error about a tokenizer's file.
+pub(crate) fn problem(path: &Path, message: String) -> Error {
+    Error::Tokenizer {
+        what: path.display().to_string(),
+        message,
+    }
 }

@@ -7,11 +7,13 @@ use anyref_weights::hub::refuse_location;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
-use tokenizers::AddedToken;
+use tokenizers::{AddedToken, Tokenizer as Inner};
 
-use super::file::{JSON, SENTENCEPIECE, read as read_file};
+use super::byte_level::{self, Splitter};
+use super::file::{JSON, SENTENCEPIECE, parse, problem, read as read_file};
+use super::merges_file::{MERGES, VOCABULARY, Vocabulary};
 use super::{SentencePieceConfig, Tokenizer};
-use crate::error::{Error, Result};
+use crate::error::Result;
 
 const CONFIG: &str = "tokenizer_config.json";
 /// Tokens and ids, as transformers wrote them before version 4.34.
@@ -23,6 +25,7 @@ const SPECIAL: &str = "special_tokens_map.json";
 #[serde(default)]
 struct Config {
     legacy: Option<bool>,
+    tokenizer_class: Option<String>,
     /// Tokens by id.
     added_tokens_decoder: BTreeMap<u32, Entry>,
 }
@@ -35,16 +38,18 @@ struct Entry {
     lstrip: bool,
     rstrip: bool,
     single_word: bool,
+    normalized: bool,
     special: bool,
 }
 
 impl Tokenizer {
-    /// Reads the tokenizer of a model folder: `tokenizer.json`, or else `tokenizer.model` with the tokens
-    /// and the behaviour that `tokenizer_config.json` or `added_tokens.json` give, like transformers'
-    /// `LlamaTokenizer`.
+    /// Reads the tokenizer of a model folder: `tokenizer.json`, or else `tokenizer.model`, or else
+    /// `vocab.json` and `merges.txt`, with the tokens and the behaviour that
+    /// `tokenizer_config.json` or `added_tokens.json` give, like transformers' `LlamaTokenizer`,
+    /// `Qwen2Tokenizer` and `GPT2Tokenizer`.
     ///
     /// # Errors
-    /// When there is neither, or one that cannot be read.
+    /// When there is none, or one that cannot be read or is of another class.
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
         read(folder.as_ref())
     }
@@ -60,9 +65,10 @@ fn has_one(folder: &Path) -> bool {
     [JSON, SENTENCEPIECE]
         .iter()
         .any(|name| folder.join(name).exists())
+        || Vocabulary::is_in_folder(folder)
 }
 
-/// Reads `tokenizer.json`, or else `tokenizer.model` and the files beside it.
+/// Reads `tokenizer.json`, or else `tokenizer.model` or merges and the files beside them.
 fn read(folder: &Path) -> Result<Tokenizer> {
     refuse_location(folder)?;
     let json = folder.join(JSON);
@@ -70,28 +76,66 @@ fn read(folder: &Path) -> Result<Tokenizer> {
         return Tokenizer::from_file(json);
     }
     if !has_one(folder) {
-        let message =
-            format!("no {JSON} and no {SENTENCEPIECE} here; copy the model's own into it");
+        let message = format!(
+            "no {JSON} and no {SENTENCEPIECE} here, nor {VOCABULARY} with {MERGES}; copy the model's own into it"
+        );
         return Err(problem(folder, message));
     }
-    let path = folder.join(SENTENCEPIECE);
     let config: Config = optional(&folder.join(CONFIG))?.unwrap_or_default();
+    let path = folder.join(SENTENCEPIECE);
+    if !path.exists() {
+        return merges(folder, config);
+    }
     let mut options = SentencePieceConfig::default();
     options.legacy = config.legacy.unwrap_or(options.legacy);
     let mut inner = super::sentencepiece::read(&read_file(&path)?, options)
         .map_err(|message| problem(&path, message))?;
+    let (source, mut added) = added(folder, config)?;
+    // SentencePiece knows nothing of them: the text is searched as it is.
+    let entries = added.values_mut();
+    entries.for_each(|entry| entry.normalized = false);
+    add(&mut inner, added, &folder.join(source), SENTENCEPIECE)?;
+    Ok(Tokenizer::new(inner))
+}
 
-    let (source, added) = match config.added_tokens_decoder.is_empty() {
-        false => (CONFIG, config.added_tokens_decoder),
-        true => (ADDED, added_tokens(folder)?),
-    };
+/// Reads `vocab.json` and `merges.txt`.
+fn merges(folder: &Path, config: Config) -> Result<Tokenizer> {
+    let class = config.tokenizer_class.as_deref();
+    let splitter = class.and_then(Splitter::of_class).ok_or_else(|| {
+        let found = class.map_or("is missing".to_owned(), |class| format!("is {class}"));
+        let message = format!(
+            "`tokenizer_class` {found}; {VOCABULARY} is read for Qwen2Tokenizer and GPT2Tokenizer, others by {JSON}"
+        );
+        problem(&folder.join(CONFIG), message)
+    })?;
+    let Vocabulary { path, ids, merges } = Vocabulary::of_folder(folder)?;
+    let mut inner = byte_level::tokenizer(ids, merges, splitter)
+        .map_err(|message| problem(&path, format!("{message}; copy both files from one model")))?;
+    if splitter == Splitter::Qwen2 {
+        byte_level::compose_characters(&mut inner);
+    }
+    let (source, added) = added(folder, config)?;
+    add(&mut inner, added, &folder.join(source), VOCABULARY)?;
+    Ok(Tokenizer::new(inner))
+}
+
+/// Added tokens of a folder by id, and the file that names them: `tokenizer_config.json`, or else
+/// `added_tokens.json`.
+fn added(folder: &Path, config: Config) -> Result<(&'static str, BTreeMap<u32, Entry>)> {
+    match config.added_tokens_decoder.is_empty() {
+        false => Ok((CONFIG, config.added_tokens_decoder)),
+        true => Ok((ADDED, added_tokens(folder)?)),
+    }
+}
+
+/// Adds tokens of the file `source`, which have to get their ids after the tokens of `beside`.
+fn add(inner: &mut Inner, added: BTreeMap<u32, Entry>, source: &Path, beside: &str) -> Result<()> {
     for (id, entry) in added {
         let token = AddedToken::from(entry.content.as_str(), entry.special)
             .lstrip(entry.lstrip)
             .rstrip(entry.rstrip)
             .single_word(entry.single_word)
-            // SentencePiece knows nothing of it: the text is searched as it is.
-            .normalized(false);
+            .normalized(entry.normalized);
         match entry.special {
             true => inner.add_special_tokens(&[token]),
             false => inner.add_tokens(&[token]),
@@ -100,15 +144,15 @@ fn read(folder: &Path) -> Result<Tokenizer> {
         if found != Some(id) {
             let found = found.map_or("none".to_owned(), |found| found.to_string());
             return Err(problem(
-                &folder.join(source),
+                source,
                 format!(
-                    "token {:?} has the id {id} here and {found} beside {SENTENCEPIECE}; take both files from one model",
+                    "token {:?} has the id {id} here and {found} beside {beside}; take both files from one model",
                     entry.content
                 ),
             ));
         }
     }
-    Ok(Tokenizer::new(inner))
+    Ok(())
 }
 
 /// The tokens of `added_tokens.json`; those of `special_tokens_map.json` are special.
@@ -125,6 +169,7 @@ fn added_tokens(folder: &Path) -> Result<BTreeMap<u32, Entry>> {
         let entry = Entry {
             content,
             special,
+            normalized: !special,
             ..Entry::default()
         };
         (id, entry)
@@ -148,19 +193,8 @@ fn contents(value: &Value, found: &mut BTreeSet<String>) {
 
 /// A JSON file, if there is one.
 fn optional<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
-    if !path.exists() {
-        return Ok(None);
-    }
-    let json = serde_json::from_slice(&read_file(path)?);
-    json.map(Some).map_err(|source| Error::Json {
-        what: path.display().to_string(),
-        source,
-    })
-}
-
-fn problem(path: &Path, message: String) -> Error {
-    Error::Tokenizer {
-        what: path.display().to_string(),
-        message,
+    match path.exists() {
+        true => parse(path).map(Some),
+        false => Ok(None),
     }
 }

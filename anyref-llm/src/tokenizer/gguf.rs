@@ -3,15 +3,9 @@
 use std::collections::HashMap;
 
 use anyref_weights::GgufMetadata;
-use tokenizers::decoders::byte_level::ByteLevel;
-use tokenizers::models::bpe::{BPE, Vocab};
-use tokenizers::pre_tokenizers::digits::Digits;
-use tokenizers::pre_tokenizers::sequence::Sequence;
-use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
-use tokenizers::{
-    AddedToken, ModelWrapper, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer as Inner,
-};
+use tokenizers::{AddedToken, Tokenizer as Inner};
 
+use super::byte_level::{self, Splitter};
 use super::{Tokenizer, sentencepiece};
 use crate::error::{Error, Result};
 
@@ -19,11 +13,6 @@ use crate::error::{Error, Result};
 const SPECIAL: [i64; 2] = [2, 3];
 /// Type of tokens that are always whole (`LLAMA_TOKEN_TYPE_USER_DEFINED`).
 const USER_DEFINED: i64 = 4;
-/// Words of Llama 3, as its `tokenizer.json` has them.
-const LLAMA_3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// Words of Qwen 2, as its `tokenizer.json` has them.
-const QWEN_2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-
 /// Tokens that a GGUF file names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GgufTokens {
@@ -84,16 +73,6 @@ impl Tokenizer {
     }
 }
 
-/// Splitting of a text into words, before merges.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Splitter {
-    Gpt2,
-    /// Each digit by itself, then as GPT-2.
-    Digits,
-    Llama3,
-    Qwen2,
-}
-
 fn splitter(metadata: &GgufMetadata) -> Option<Splitter> {
     match metadata.text("tokenizer.ggml.pre")? {
         "gpt-2" => Some(Splitter::Gpt2),
@@ -140,16 +119,7 @@ fn bytes(metadata: &GgufMetadata) -> std::result::Result<Inner, String> {
             format!("the merge {line:?} is no pair of tokens; download it again")
         })?);
     }
-    let vocabulary: Vocab = vocabulary.into_iter().collect();
-    let model = BPE::builder()
-        .vocab_and_merges(vocabulary, merges)
-        .ignore_merges(splitter == Splitter::Llama3)
-        .build()
-        .map_err(|error| error.to_string())?;
-    let mut inner = Inner::new(ModelWrapper::from(model));
-    let splitters = splitters(splitter).map_err(|error| error.to_string())?;
-    inner.with_pre_tokenizer(Some(Sequence::new(splitters)));
-    inner.with_decoder(Some(ByteLevel::new(false, true, true)));
+    let mut inner = byte_level::tokenizer(vocabulary.into_iter().collect(), merges, splitter)?;
     let of = |wanted: &dyn Fn(i64) -> bool, special| -> Vec<AddedToken> {
         let found = tokens.iter().zip(kinds).filter(|(_, kind)| wanted(**kind));
         let added = found.map(|(token, _)| AddedToken::from(token.as_str(), special));
@@ -158,21 +128,4 @@ fn bytes(metadata: &GgufMetadata) -> std::result::Result<Inner, String> {
     inner.add_special_tokens(&of(&|kind| SPECIAL.contains(&kind), true));
     inner.add_tokens(&of(&|kind| kind == USER_DEFINED, false));
     Ok(inner)
-}
-
-fn splitters(splitter: Splitter) -> tokenizers::Result<Vec<PreTokenizerWrapper>> {
-    let words = |pattern: &str| {
-        let pattern = SplitPattern::Regex(pattern.into());
-        Split::new(pattern, SplitDelimiterBehavior::Isolated, false)
-    };
-    let (plain, gpt2) = (
-        ByteLevel::new(false, true, false),
-        ByteLevel::new(false, true, true),
-    );
-    Ok(match splitter {
-        Splitter::Gpt2 => vec![gpt2.into()],
-        Splitter::Digits => vec![Digits::new(true).into(), gpt2.into()],
-        Splitter::Llama3 => vec![words(LLAMA_3)?.into(), plain.into()],
-        Splitter::Qwen2 => vec![words(QWEN_2)?.into(), plain.into()],
-    })
 }

@@ -3,6 +3,7 @@
 
 mod beam;
 mod cache;
+mod chat_template;
 mod clip_tokenizer;
 mod conversation;
 mod damaged_tokenizer;
@@ -11,6 +12,7 @@ mod gguf;
 mod lora;
 mod parity;
 mod peft;
+mod qwen2;
 mod sentencepiece;
 mod support;
 mod tokenizer;

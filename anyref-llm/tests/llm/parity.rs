@@ -11,7 +11,7 @@ use crate::support::{TestBackend, go_on, load};
 
 const TOLERANCE: f64 = 1e-4;
 
-fn check(name: &str) {
+pub fn check(name: &str) {
     let device = Default::default();
     let (model, fixture) = load::<TestBackend>(name);
     let ids = fixture.int_tensor::<TestBackend, 2>("ids", &device);
@@ -66,7 +66,7 @@ fn check(name: &str) {
     }
 }
 
-fn check_greedy(name: &str) {
+pub fn check_greedy(name: &str) {
     let device = Default::default();
     let (model, fixture) = load::<TestBackend>(name);
     let ids: Tensor<TestBackend, 2, Int> = fixture.int_tensor("ids", &device);

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::error::{check, check_transformer};
-use crate::{Error, Result};
+use crate::Result;
+use crate::error::{check, check_transformer, layers_until};
 
 /// Name of the tower in errors.
 const CLIP: &str = "CLIP";
@@ -128,17 +128,6 @@ impl ClipVisionConfig {
     /// When there is no such state: the index is above `num_hidden_layers` or below
     /// `-num_hidden_layers - 1`.
     pub fn layers_until(&self, select_layer: i32) -> Result<usize> {
-        let layers = self.num_hidden_layers as i64;
-        let index = i64::from(select_layer);
-        let index = if index < 0 { index + layers + 1 } else { index };
-        if (0..=layers).contains(&index) {
-            Ok(index as usize)
-        } else {
-            Err(Error::Layer {
-                select_layer,
-                num_hidden_layers: self.num_hidden_layers,
-                first: -layers - 1,
-            })
-        }
+        layers_until(self.num_hidden_layers, select_layer)
     }
 }

@@ -1,0 +1,144 @@
+//! Sa2VA over InternVL: the parts of its folder that read a picture and answer (`Sa2VAChatModel`).
+//! Its SAM 2 is a part by itself, below `grounding_encoder.sam2_model.`.
+
+use anyref_decoder::ObjectHeadConfig;
+use anyref_llm::import::{LLAMA, LLAMA_UNUSED, LM_HEAD};
+use anyref_llm::{Conversation, LlamaConfig};
+use anyref_vision::import;
+use anyref_vision::internvit::{InternVisionConfig, InternVlProjectorConfig, PixelShuffle};
+use anyref_weights::{LoadOptions, Rename};
+use serde::de::DeserializeOwned;
+
+use super::config_file::Section;
+use super::published::Published;
+use super::shapes::Shapes;
+use crate::{Error, Result};
+
+/// Most tiles of a picture, which Sa2VA's code gives itself whatever its `config.json` says.
+const MAX_TILES: usize = 12;
+/// Names of all parts but the projector, for which a prefix would take the names that it is told by.
+const OTHERS: &str = r"^(?:vision_model|language_model|text_hidden_fcs|grounding_encoder)\.";
+/// Names of the object head's layers by this workspace's.
+const HEAD: &[Rename] = &[(r"^0\.", "fc1."), (r"^2\.", "fc2.")];
+/// Class of the only language models that are read.
+const QWEN_2: &str = "Qwen2ForCausalLM";
+/// Class of the only picture encoders that are read.
+const INTERN_VIT: &str = "InternVisionModel";
+
+/// Configuration of a Sa2VA's parts.
+#[derive(Debug, Clone)]
+pub struct Sa2vaParts {
+    /// Picture encoder.
+    pub tower: InternVisionConfig,
+    /// Which of its states is read.
+    pub select_layer: i32,
+    /// Pixel shuffle and projector.
+    pub projector: InternVlProjectorConfig,
+    /// Most tiles of a picture, a thumbnail not counted.
+    pub max_tiles: usize,
+    /// Language model.
+    pub llm: LlamaConfig,
+    /// Empty conversation of its template.
+    pub template: Conversation,
+    /// From the state of `[SEG]` itself to a prompt of SAM 2.
+    pub head: ObjectHeadConfig,
+}
+
+/// Options that load the parts from the folder's checkpoint.
+#[derive(Debug, Clone)]
+pub struct Sa2vaOptions {
+    /// Of the picture encoder.
+    pub tower: LoadOptions,
+    /// Of the projector.
+    pub projector: LoadOptions,
+    /// Of the language model.
+    pub llm: LoadOptions,
+    /// Of the object head.
+    pub head: LoadOptions,
+}
+
+impl Sa2vaParts {
+    /// Options that load these parts.
+    pub fn options(&self) -> Sa2vaOptions {
+        let of = |prefix: &str| LoadOptions::default().with_prefix(prefix);
+        let llm = of("language_model.")
+            .with_renames(LLAMA)
+            .with_all_unused(LLAMA_UNUSED);
+        Sa2vaOptions {
+            tower: of("vision_model."),
+            projector: LoadOptions::default()
+                .with_renames(import::INTERN_VL_PROJECTOR)
+                .with_allow_unused(OTHERS),
+            llm: match self.llm.tie_word_embeddings {
+                true => llm.with_allow_unused(LM_HEAD),
+                false => llm,
+            },
+            head: of("text_hidden_fcs.").with_renames(HEAD),
+        }
+    }
+}
+
+/// Reads the `config.json` of a Sa2VA. The code beside it is never run.
+///
+/// # Errors
+/// When there is none, a part is of another kind than InternViT-300M and Qwen 2 (Sa2VA-8B and the
+/// forms over Qwen-VL have such), the template is unknown, or a field is not supported.
+pub fn sa2va_parts(published: &Published) -> Result<Sa2vaParts> {
+    let Some(file) = published.config() else {
+        let problem = "no config.json beside the weights; give the whole folder of the Sa2VA";
+        return Err(Error::folder(&published.path, problem));
+    };
+    let root = file.root();
+    root.expect_type(&["sa2va_chat"], "Sa2VA over InternVL")?;
+    let part = |name, class| {
+        let missing = || root.fail(name, "is missing; download the file again");
+        let section = file.section(name).ok_or_else(missing)?;
+        match section.json()["architectures"][0].as_str() {
+            Some(found) if found != class => {
+                let problem = format!("is {found}, which is not supported; supported: {class}");
+                Err(section.fail("architectures", &problem))
+            }
+            _ => Ok(section),
+        }
+    };
+    let tower: InternVisionConfig = read(&part("vision_config", INTERN_VIT)?)?;
+    tower.validate()?;
+    let section = part("llm_config", QWEN_2)?;
+    let llm = LlamaConfig::from_json(&section.json().to_string())
+        .map_err(|error| section.problem(&error.to_string()))?;
+    let select_layer = match root.json()["select_layer"].as_i64() {
+        Some(layer) => i32::try_from(layer)
+            .map_err(|_| root.fail("select_layer", "is no layer; Sa2VA's is -1"))?,
+        None => -1,
+    };
+    tower.layers_until(select_layer)?;
+    let projector = InternVlProjectorConfig {
+        input_size: tower.hidden_size,
+        output_size: llm.hidden_size,
+        grid_size: tower.grid_size(),
+        shuffle: read::<PixelShuffle>(&root)?,
+    };
+    projector.tokens()?;
+    let Some(template) = root.text("template") else {
+        return Err(root.fail("template", "is missing; download the file again"));
+    };
+    let options = LoadOptions::default().with_prefix("text_hidden_fcs.");
+    let head = Shapes::new(&published.checkpoint, &options)?;
+    let [output, input] = head.get("2.weight")?;
+    Ok(Sa2vaParts {
+        select_layer,
+        projector,
+        max_tiles: MAX_TILES,
+        template: Conversation::by_name(template)
+            .map_err(|error| root.problem(&error.to_string()))?,
+        head: ObjectHeadConfig::new(input, output),
+        tower,
+        llm,
+    })
+}
+
+/// Fields of a section.
+fn read<T: DeserializeOwned>(section: &Section<'_>) -> Result<T> {
+    serde_json::from_value(section.json().clone())
+        .map_err(|error| section.problem(&format!("{error}; download it again")))
+}
