@@ -39,7 +39,6 @@ mod pictures;
 mod problem;
 mod questions;
 mod queue;
-mod rings;
 mod router;
 mod server;
 mod state;

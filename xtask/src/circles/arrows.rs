@@ -16,7 +16,7 @@ const ORDER: [&[&str]; 8] = [
     &["anyref-data"],
     &["anyref-eval"],
     &["anyref-train", "anyref-server"],
-    &["anyref-cli"],
+    &["anyref-cli", "anyref-python"],
 ];
 /// Development tasks start programs and import no crate of the workspace.
 const TASKS: &str = "xtask";
