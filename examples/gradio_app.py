@@ -8,7 +8,6 @@ model = anyref.load()
 
 
 def answer(photo, words, sample, sound):
-    """The photo's annotated form and the sentence."""
     if photo is None:
         raise gr.Error("drop a photo first")
     references = [words] if words else []
@@ -35,7 +34,6 @@ page = gr.Interface(
     ],
     outputs=[gr.AnnotatedImage(label="masks"), gr.Textbox(label="answer")],
     title="AnyRef",
-    flagging_mode="never",
 )
 
 if __name__ == "__main__":

@@ -64,8 +64,10 @@ pub fn device(name: &str) -> PyResult<(BackendName, Option<usize>)> {
 /// When an option is out of its range, the model is missing or damaged, or the device does not
 /// start.
 #[pyfunction]
-#[pyo3(signature = (path, device, dtype, *, temperature, seed, max_new_tokens, min_score, candidates,
-    keep_all, sound_threshold, clip, imagebind, sound_labels, cache, ignore_memory))]
+#[pyo3(signature = (
+    path, device, dtype, *, temperature, seed, max_new_tokens, min_score, candidates, keep_all,
+    sound_threshold, clip, imagebind, sound_labels, cache, ignore_memory
+))]
 #[expect(clippy::too_many_arguments, reason = "Python's keywords")]
 pub fn load(
     py: Python<'_>,

@@ -76,20 +76,20 @@ assert not {"PIL", "supervision"} & set(sys.modules), sys.modules.keys()
     assert min(times) < 1.0
 
 
+def mypy(*arguments, **options):
+    command = [sys.executable, "-m", "mypy", "--cache-dir", os.devnull, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, **options)
+
+
 def test_types_are_complete():
-    folder = Path(anyref.__file__).parent
-    assert (folder / "py.typed").exists()
-    config = Path(__file__).parents[1] / "pyproject.toml"
-    done = subprocess.run(
-        [sys.executable, "-m", "mypy", "--config-file", config, "-p", "anyref"],
-        capture_output=True,
-        text=True,
-        cwd=folder.parent,
-        env={**os.environ, "MYPYPATH": str(folder.parent)}
-        if folder.parent.name == "python"
-        else {**os.environ},
-    )
+    assert (Path(anyref.__file__).parent / "py.typed").exists()
+    folder = Path(__file__).resolve().parents[1]
+    sources = {**os.environ, "MYPYPATH": str(folder / "python")}
+    done = mypy("--config-file", folder / "pyproject.toml", "-p", "anyref", env=sources)
     assert done.returncode == 0, done.stdout
+    asked = 'import anyref\nfound: {} = anyref.load().picture("a.png").segment("b").text\n'
+    assert mypy("--strict", "-c", asked.format("str")).returncode == 0
+    assert mypy("--strict", "-c", asked.format("int")).returncode == 1
 
 
 def test_everything_is_documented():

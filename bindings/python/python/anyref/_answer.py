@@ -187,7 +187,9 @@ class Answer:
         try:
             import supervision
         except ImportError:
-            raise AnyRefError("to_supervision() needs supervision: pip install supervision") from None
+            raise AnyRefError(
+                "to_supervision() needs supervision: pip install supervision"
+            ) from None
         if not self.masks:
             return supervision.Detections.empty()
         return supervision.Detections(

@@ -18,7 +18,16 @@ from ._native import AnyRefError
 if TYPE_CHECKING:
     from ._inputs import MaskLike
 
-__all__ = ["audio_visual", "ciou", "f_score", "generalized", "giou", "iou", "reasoning", "referring"]
+__all__ = [
+    "audio_visual",
+    "ciou",
+    "f_score",
+    "generalized",
+    "giou",
+    "iou",
+    "reasoning",
+    "referring",
+]
 
 #: Probability from which a pixel of a soft mask is on.
 HALF = 0.5
