@@ -9,7 +9,6 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::media::data_url;
-use crate::rings::rings;
 
 /// How masks are written.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
@@ -205,7 +204,7 @@ impl MaskOutput {
         match format {
             MaskFormat::None => return None,
             MaskFormat::Rle => written.counts = Some(mask.rle.to_compressed()),
-            MaskFormat::Polygons => written.polygons = Some(rings(&mask.rle)),
+            MaskFormat::Polygons => written.polygons = Some(mask.rle.rings()),
             MaskFormat::Png => {
                 let mut file = Cursor::new(Vec::new());
                 mask.to_image().write_to(&mut file, ImageFormat::Png).ok()?;

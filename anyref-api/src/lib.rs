@@ -12,7 +12,6 @@ pub mod media;
 mod models;
 mod problem;
 mod questions;
-mod rings;
 
 pub use answers::{
     AnswerOutput, ExplanationOutput, MaskFormat, MaskOutput, PartOutput, TimingOutput, WordOutput,

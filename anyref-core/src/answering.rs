@@ -107,7 +107,8 @@ impl<B: Backend> AnyRef<B> {
         answers.resize_with(asked.len(), || None);
         let mut batch = Batch::new();
         for (place, &asked) in asked.iter().enumerate() {
-            match self.encode_question(asked) {
+            let question = cancel.check().and_then(|()| self.encode_question(asked));
+            match question {
                 Err(error) => answers[place] = Some(Err(error)),
                 Ok(question) => {
                     if !self.has_room(&batch, &question) {

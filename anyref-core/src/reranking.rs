@@ -63,6 +63,7 @@ impl<B: Backend> AnyRef<B> {
         asked: Conversation<'_, B>,
         cancel: &Cancel,
     ) -> Result<Chosen<B>> {
+        cancel.check()?;
         let question = self.prefill(asked, self.encode_question(asked)?);
         let mut timing = question.timing;
         let start = Instant::now();

@@ -5,6 +5,7 @@
 
 mod combine;
 mod compressed;
+mod rings;
 
 use serde::{Deserialize, Serialize};
 

@@ -1,45 +1,47 @@
 //! Rings around masks.
 
-use anyref_decoder::rle::Rle;
+use super::Rle;
 
 /// Steps of the four directions: right, down, left, up.
 const STEPS: [(isize, isize); 4] = [(1, 0), (0, 1), (-1, 0), (0, -1)];
 
-/// Closed lines along the edges of a mask's pixels, as `x, y, x, y …` with a corner at each turn.
-/// Filled by even-odd they are the mask: holes are rings too. Pixels that touch at a corner alone
-/// are in rings of their own.
-pub(crate) fn rings(rle: &Rle) -> Vec<Vec<u32>> {
-    let [height, width] = rle.size();
-    let pixels = rle.to_mask();
-    let on = |x: usize, y: usize| x < width && y < height && pixels[y * width + x];
-    let above = |x: usize, y: usize| y > 0 && on(x, y - 1);
-    let before = |x: usize, y: usize| x > 0 && on(x - 1, y);
-    // Bit `d` of a corner: an edge starts there in direction `d`, with the mask on its right.
-    let stride = width + 1;
-    let mut edges = vec![0_u8; stride * (height + 1)];
-    for y in 0..height {
-        for x in (0..width).filter(|&x| on(x, y)) {
-            if !above(x, y) {
-                edges[y * stride + x] |= 1;
-            }
-            if !on(x + 1, y) {
-                edges[y * stride + x + 1] |= 2;
-            }
-            if !on(x, y + 1) {
-                edges[(y + 1) * stride + x + 1] |= 4;
-            }
-            if !before(x, y) {
-                edges[(y + 1) * stride + x] |= 8;
+impl Rle {
+    /// Closed lines along the edges of a mask's pixels, as `x, y, x, y …` with a corner at each turn.
+    /// Filled by even-odd they are the mask: holes are rings too. Pixels that touch at a corner alone
+    /// are in rings of their own.
+    pub fn rings(&self) -> Vec<Vec<u32>> {
+        let [height, width] = self.size();
+        let pixels = self.to_mask();
+        let on = |x: usize, y: usize| x < width && y < height && pixels[y * width + x];
+        let above = |x: usize, y: usize| y > 0 && on(x, y - 1);
+        let before = |x: usize, y: usize| x > 0 && on(x - 1, y);
+        // Bit `d` of a corner: an edge starts there in direction `d`, with the mask on its right.
+        let stride = width + 1;
+        let mut edges = vec![0_u8; stride * (height + 1)];
+        for y in 0..height {
+            for x in (0..width).filter(|&x| on(x, y)) {
+                if !above(x, y) {
+                    edges[y * stride + x] |= 1;
+                }
+                if !on(x + 1, y) {
+                    edges[y * stride + x + 1] |= 2;
+                }
+                if !on(x, y + 1) {
+                    edges[(y + 1) * stride + x + 1] |= 4;
+                }
+                if !before(x, y) {
+                    edges[(y + 1) * stride + x] |= 8;
+                }
             }
         }
-    }
-    let mut rings = Vec::new();
-    for start in 0..edges.len() {
-        while edges[start] != 0 {
-            rings.push(ring(&mut edges, start, stride));
+        let mut rings = Vec::new();
+        for start in 0..edges.len() {
+            while edges[start] != 0 {
+                rings.push(ring(&mut edges, start, stride));
+            }
         }
+        rings
     }
-    rings
 }
 
 /// Takes one ring out of the edges.
@@ -108,12 +110,12 @@ mod tests {
     #[test]
     fn a_square_has_four_corners_and_a_hole_is_a_ring() {
         let square = mask(&["....", ".##.", ".##.", "...."]);
-        let found = rings(&square);
+        let found = square.rings();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].len(), 8, "{found:?}");
-        assert_eq!(rings(&mask(&["###", "#.#", "###"])).len(), 2);
-        assert_eq!(rings(&mask(&["#.", ".#"])).len(), 2);
-        assert_eq!(rings(&mask(&["..", ".."])).len(), 0);
+        assert_eq!(mask(&["###", "#.#", "###"]).rings().len(), 2);
+        assert_eq!(mask(&["#.", ".#"]).rings().len(), 2);
+        assert_eq!(mask(&["..", ".."]).rings().len(), 0);
     }
 
     #[test]
@@ -124,7 +126,7 @@ mod tests {
             &["..#", ".##", "##."],
         ] {
             let mask = mask(rows);
-            assert_eq!(filled(&rings(&mask), mask.size()), mask, "{rows:?}");
+            assert_eq!(filled(&mask.rings(), mask.size()), mask, "{rows:?}");
         }
     }
 }

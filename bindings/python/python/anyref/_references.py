@@ -1,0 +1,79 @@
+"""References: the ways to point at something."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Optional, Union
+
+from . import _native
+from ._inputs import corners, native_image, native_mask, native_sound
+from ._native import AnyRefError
+
+if TYPE_CHECKING:
+    from ._inputs import BoxLike, MaskLike, PictureLike, SoundLike
+
+
+@dataclass(frozen=True)
+class Text:
+    """A phrase, such as ``"the dog on the left"``; a ``str`` means the same."""
+
+    phrase: str
+
+    def _reference(self) -> _native.Reference:
+        return _native.Reference.text(self.phrase)
+
+
+@dataclass(frozen=True)
+class Box:
+    """A box in the picture asked about, in pixels, right and bottom exclusive."""
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def _reference(self) -> _native.Reference:
+        return _native.Reference.region(corners((self.x0, self.y0, self.x1, self.y1)))
+
+
+@dataclass(frozen=True)
+class Image:
+    """Another picture of such a thing; ``box`` or ``mask`` is the part of it that counts."""
+
+    image: PictureLike
+    box: Optional[BoxLike] = None
+    mask: Optional[MaskLike] = None
+
+    def _reference(self) -> _native.Reference:
+        if self.box is not None and self.mask is not None:
+            raise AnyRefError("a reference picture has a box or a mask, not both")
+        return _native.Reference.image(
+            native_image(self.image),
+            None if self.box is None else corners(self.box),
+            None if self.mask is None else native_mask(self.mask),
+        )
+
+
+@dataclass(frozen=True)
+class Audio:
+    """The sound that the thing makes: a path, bytes or ``(samples, rate)``."""
+
+    sound: SoundLike
+
+    def _reference(self) -> _native.Reference:
+        return native_sound(self.sound)
+
+
+if TYPE_CHECKING:
+    ReferenceLike = Union[str, Text, Box, Image, Audio]
+
+
+def native_reference(reference: Any) -> _native.Reference:
+    """A reference as the native half takes it."""
+    if isinstance(reference, str):
+        reference = Text(reference)
+    if isinstance(reference, (Text, Box, Image, Audio)):
+        return reference._reference()
+    raise AnyRefError(
+        f"a reference is a str, Text, Box, Image or Audio, not {type(reference).__name__}"
+    )

@@ -1,0 +1,57 @@
+//! Native half of the Python package `anyref`: engines, pictures, references, answers and metrics,
+//! for the Python files that people import.
+//!
+//! Every computation runs without Python's lock. Errors are `AnyRefError` with one line.
+
+#![recursion_limit = "256"]
+
+mod answer;
+mod chat;
+mod error;
+mod image;
+mod load;
+mod mask;
+mod metrics;
+mod model;
+mod parts;
+mod reference;
+mod running;
+
+use pyo3::prelude::*;
+
+/// Tensors come and go by the megabyte, which costs the system's allocator a page fault each time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Native half of the package `anyref`.
+#[pymodule]
+mod _native {
+    use super::*;
+
+    #[pymodule_export]
+    use super::answer::Answer;
+    #[pymodule_export]
+    use super::chat::{Chat, Stream};
+    #[pymodule_export]
+    use super::error::AnyRefError;
+    #[pymodule_export]
+    use super::image::Image;
+    #[pymodule_export]
+    use super::load::load;
+    #[pymodule_export]
+    use super::mask::Mask;
+    #[pymodule_export]
+    use super::metrics::{audio_visual, generalized, iou, reasoning, referring};
+    #[pymodule_export]
+    use super::model::{Model, Picture};
+    #[pymodule_export]
+    use super::parts::{Encoders, refocus_arrays};
+    #[pymodule_export]
+    use super::reference::Reference;
+
+    #[pymodule_init]
+    fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        error::record_panics();
+        module.add("__version__", env!("CARGO_PKG_VERSION"))
+    }
+}

@@ -1,0 +1,102 @@
+//! Masks.
+
+use ::image::GrayImage;
+use anyref_decoder::rle::Rle;
+use pyo3::prelude::*;
+use pyo3::types::PyByteArray;
+
+use crate::error::raised;
+
+/// Least grey of a mask's file where the mask is on.
+const BRIGHT: u8 = 128;
+
+/// A mask in the size of its picture, as COCO's run lengths.
+#[pyclass(frozen, module = "anyref._native")]
+pub struct Mask(pub anyref_core::Mask);
+
+impl Mask {
+    /// A mask that no model made.
+    pub fn given(rle: Rle) -> Self {
+        Self(anyref_core::Mask { rle, score: 1.0 })
+    }
+}
+
+/// A mask of a grey picture.
+pub fn bright(grey: &GrayImage) -> PyResult<Mask> {
+    let pixels: Vec<bool> = grey.pixels().map(|pixel| pixel[0] >= BRIGHT).collect();
+    let size = [grey.height() as usize, grey.width() as usize];
+    let rle = Rle::from_mask(&pixels, size).map_err(raised)?;
+    Ok(Mask::given(rle))
+}
+
+#[pymethods]
+impl Mask {
+    /// Takes a byte a pixel, row by row, on where it is not 0.
+    #[staticmethod]
+    fn from_pixels(py: Python<'_>, data: Vec<u8>, height: usize, width: usize) -> PyResult<Self> {
+        py.detach(|| {
+            let pixels: Vec<bool> = data.iter().map(|&byte| byte != 0).collect();
+            let rle = Rle::from_mask(&pixels, [height, width]).map_err(raised)?;
+            Ok(Self::given(rle))
+        })
+    }
+
+    /// Takes COCO's compressed string.
+    #[staticmethod]
+    fn from_compressed(counts: &str, height: usize, width: usize) -> PyResult<Self> {
+        let rle = Rle::from_compressed(counts, [height, width]).map_err(raised)?;
+        Ok(Self::given(rle))
+    }
+
+    /// Takes runs of off and on pixels, column by column.
+    #[staticmethod]
+    fn from_counts(counts: Vec<u32>, height: usize, width: usize) -> PyResult<Self> {
+        let rle = Rle::from_counts(&counts, [height, width]).map_err(raised)?;
+        Ok(Self::given(rle))
+    }
+
+    /// A byte a pixel, row by row, 0 or 1.
+    fn pixels<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
+        let [height, width] = self.0.rle.size();
+        let pixels = py.detach(|| self.0.rle.to_mask());
+        PyByteArray::new_with(py, height * width, |bytes| {
+            for (byte, on) in bytes.iter_mut().zip(pixels) {
+                *byte = u8::from(on);
+            }
+            Ok(())
+        })
+    }
+
+    /// COCO's compressed string.
+    fn compressed(&self) -> String {
+        self.0.rle.to_compressed()
+    }
+
+    /// Height and width.
+    #[getter]
+    fn size(&self) -> (usize, usize) {
+        let [height, width] = self.0.rle.size();
+        (height, width)
+    }
+
+    /// Left, top, right and bottom.
+    #[getter]
+    fn bounds(&self) -> (u32, u32, u32, u32) {
+        self.0.bounding_box().into()
+    }
+
+    #[getter]
+    fn area(&self) -> u64 {
+        self.0.area()
+    }
+
+    #[getter]
+    fn score(&self) -> f32 {
+        self.0.score
+    }
+
+    /// Closed lines along the edges of its pixels, `x, y, x, y …`.
+    fn rings(&self, py: Python<'_>) -> Vec<Vec<u32>> {
+        py.detach(|| self.0.rle.rings())
+    }
+}

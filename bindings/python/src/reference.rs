@@ -1,0 +1,97 @@
+//! References of a question.
+
+use std::path::PathBuf;
+
+use anyref_audio::Waveform;
+use anyref_core::ReferenceImage;
+use pyo3::prelude::*;
+
+use crate::error::{raised, raised_about};
+use crate::image::Image;
+use crate::mask::Mask;
+
+/// A reference as a model takes it.
+#[pyclass(frozen, module = "anyref._native")]
+pub struct Reference {
+    pub reference: anyref_core::Reference,
+    /// Name of its file, for errors.
+    pub name: Option<String>,
+}
+
+impl From<anyref_core::Reference> for Reference {
+    fn from(reference: anyref_core::Reference) -> Self {
+        Self {
+            reference,
+            name: None,
+        }
+    }
+}
+
+#[pymethods]
+impl Reference {
+    /// A phrase.
+    #[staticmethod]
+    fn text(phrase: String) -> Self {
+        anyref_core::Reference::Text(phrase).into()
+    }
+
+    /// A box in the picture asked about.
+    #[staticmethod]
+    fn region(corners: [f32; 4]) -> Self {
+        anyref_core::Reference::Box(corners).into()
+    }
+
+    /// Another picture, restricted to a box or a mask of it.
+    #[staticmethod]
+    fn image(
+        py: Python<'_>,
+        image: &Image,
+        region: Option<[f32; 4]>,
+        mask: Option<&Mask>,
+    ) -> PyResult<Self> {
+        let name = || match &image.name {
+            Some(name) => format!("reference picture {name}"),
+            None => "the reference picture".to_owned(),
+        };
+        let pixels = &*image.pixels;
+        let read = py.detach(|| match (region, mask) {
+            (Some(corners), _) => ReferenceImage::cropped(pixels, corners),
+            (None, Some(mask)) => ReferenceImage::masked(pixels, &mask.0.to_image()),
+            (None, None) => Ok(ReferenceImage::new(pixels.clone())),
+        });
+        let read = read.map_err(|error| raised_about(Some(&name()), error))?;
+        Ok(anyref_core::Reference::Image(read).into())
+    }
+
+    /// The sound of a file.
+    #[staticmethod]
+    fn open_sound(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
+        let sound = py.detach(|| Waveform::open(&path)).map_err(raised)?;
+        Ok(Self {
+            reference: anyref_core::Reference::Audio(sound),
+            name: Some(path.display().to_string()),
+        })
+    }
+
+    /// The sound in a file's bytes.
+    #[staticmethod]
+    fn decode_sound(py: Python<'_>, data: Vec<u8>) -> PyResult<Self> {
+        let sound = py.detach(|| Waveform::decode(&data, "bytes"));
+        Ok(anyref_core::Reference::Audio(sound.map_err(raised)?).into())
+    }
+
+    /// A sound of one channel, as the bytes of its 32-bit floats.
+    #[staticmethod]
+    fn sound(samples: &[u8], sample_rate: u32) -> PyResult<Self> {
+        if sample_rate == 0 {
+            return Err(raised("the sound has 0 samples a second: give 1 or more"));
+        }
+        let (samples, rest) = samples.as_chunks::<4>();
+        if !rest.is_empty() {
+            return Err(raised("the sound ends within a sample"));
+        }
+        let samples = samples.iter().map(|&bytes| f32::from_ne_bytes(bytes));
+        let sound = Waveform::new(samples.collect(), sample_rate);
+        Ok(anyref_core::Reference::Audio(sound).into())
+    }
+}

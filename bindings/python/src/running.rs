@@ -1,0 +1,87 @@
+//! Computations beside Python: without its lock, and ended by Ctrl-C.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
+use std::thread;
+use std::time::Duration;
+
+use anyref_core::Cancel;
+use pyo3::prelude::*;
+
+use crate::error::{fault, raised};
+
+/// Time between two looks for Ctrl-C.
+const PATIENCE: Duration = Duration::from_millis(50);
+/// Stack of a computation, that of a main thread.
+const STACK: usize = 8 << 20;
+
+/// Computes on a thread of its own, while this one waits for it and for signals: Python's handlers
+/// run on its main thread alone, and an answer may take minutes.
+///
+/// # Errors
+/// An exception of a signal's handler, such as `KeyboardInterrupt`; the computation is cancelled
+/// and awaited first. A panic is an `AnyRefError`.
+pub fn run<T: Send>(
+    py: Python<'_>,
+    cancel: &Cancel,
+    work: impl FnOnce() -> T + Send,
+) -> PyResult<T> {
+    py.detach(|| {
+        thread::scope(|scope| {
+            let (sender, receiver) = sync_channel(1);
+            let thread = worker().spawn_scoped(scope, move || {
+                // The receiver waits until the thread has ended.
+                let _ = sender.send(catch_unwind(AssertUnwindSafe(work)));
+            });
+            thread.map_err(|error| raised(format!("no thread can be started: {error}")))?;
+            let mut interrupted = None;
+            loop {
+                match receive(&receiver) {
+                    Received::Item(ended) => {
+                        return match interrupted {
+                            Some(error) => Err(error),
+                            None => ended.map_err(|_| fault()),
+                        };
+                    }
+                    Received::Interrupted(error) => {
+                        cancel.cancel();
+                        interrupted.get_or_insert(error);
+                    }
+                    Received::Closed => return Err(fault()),
+                }
+            }
+        })
+    })
+}
+
+/// A thread that computes.
+pub fn worker() -> thread::Builder {
+    thread::Builder::new()
+        .name("anyref".into())
+        .stack_size(STACK)
+}
+
+/// Outcome of waiting for a thread.
+pub enum Received<T> {
+    /// An item that it sent.
+    Item(T),
+    /// A signal came first, whose handler raised this.
+    Interrupted(PyErr),
+    /// It sends no more.
+    Closed,
+}
+
+/// Waits for an item or a signal, detached from Python.
+pub fn receive<T>(receiver: &Receiver<T>) -> Received<T> {
+    loop {
+        match receiver.recv_timeout(PATIENCE) {
+            Ok(item) => return Received::Item(item),
+            Err(RecvTimeoutError::Disconnected) => return Received::Closed,
+            Err(RecvTimeoutError::Timeout) => {
+                if let Some(Err(error)) = Python::try_attach(|py| py.check_signals()) {
+                    return Received::Interrupted(error);
+                }
+            }
+        }
+    }
+}
