@@ -7,6 +7,7 @@ mod circles;
 mod data;
 mod features;
 mod fixtures;
+mod fuzz;
 mod package;
 mod parity;
 mod plot;
@@ -58,6 +59,8 @@ enum Task {
     CheckFeatures(features::CheckFeatures),
     /// List files that import each other in circles, and crates that import against the order.
     CheckCircles,
+    /// Read mutated files with every parser of the workspace.
+    Fuzz(fuzz::Fuzz),
     /// Write the tests' reference numbers anew.
     Fixtures(fixtures::Fixtures),
 }
@@ -77,6 +80,7 @@ fn main() -> anyhow::Result<()> {
         Task::Check(options) => check::run(&options),
         Task::CheckFeatures(options) => features::run(&options),
         Task::CheckCircles => circles::run(),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Fixtures(options) => fixtures::run(&options),
     }
 }
