@@ -113,8 +113,5 @@ fn parse<T: DeserializeOwned>(path: &Path) -> Result<T> {
 }
 
 fn problem(path: &Path, message: String) -> Error {
-    Error::Tokenizer {
-        what: path.display().to_string(),
-        message,
-    }
+    Error::tokenizer(path.display().to_string(), message)
 }

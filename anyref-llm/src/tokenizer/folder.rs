@@ -159,8 +159,5 @@ fn optional<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
 }
 
 fn problem(path: &Path, message: String) -> Error {
-    Error::Tokenizer {
-        what: path.display().to_string(),
-        message,
-    }
+    Error::tokenizer(path.display().to_string(), message)
 }
