@@ -82,3 +82,13 @@ pub enum Error {
     #[error(transparent)]
     Weights(#[from] anyref_weights::Error),
 }
+
+impl Error {
+    /// Tokenizer `what` that fails with `message`, which may quote a hostile file.
+    pub(crate) fn tokenizer(what: impl Into<String>, message: impl AsRef<str>) -> Self {
+        Self::Tokenizer {
+            what: what.into(),
+            message: anyref_weights::one_line(message.as_ref()),
+        }
+    }
+}

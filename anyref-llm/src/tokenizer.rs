@@ -62,11 +62,11 @@ impl Tokenizer {
             let config = SentencePieceConfig::default();
             let read = Self::from_sentencepiece(&bytes, config);
             return read.map_err(|error| match error {
-                Error::Tokenizer { message, .. } => Error::Tokenizer { what, message },
+                Error::Tokenizer { message, .. } => Error::tokenizer(what, message),
                 other => other,
             });
         }
-        let inner = json::read(&bytes).map_err(|message| Error::Tokenizer { what, message })?;
+        let inner = json::read(&bytes).map_err(|message| Error::tokenizer(what, message))?;
         Ok(Self { inner })
     }
 
@@ -76,10 +76,8 @@ impl Tokenizer {
     /// # Errors
     /// When they are damaged, or of a kind that would give other ids than SentencePiece.
     pub fn from_sentencepiece(bytes: &[u8], config: SentencePieceConfig) -> Result<Self> {
-        let inner = sentencepiece::read(bytes, config).map_err(|message| Error::Tokenizer {
-            what: file::SENTENCEPIECE.into(),
-            message,
-        })?;
+        let inner = sentencepiece::read(bytes, config)
+            .map_err(|message| Error::tokenizer(file::SENTENCEPIECE, message))?;
         Ok(Self { inner })
     }
 
@@ -88,10 +86,7 @@ impl Tokenizer {
     /// # Errors
     /// When they are not those of a `tokenizer.json`, or damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
-        let inner = json::read(bytes).map_err(|message| Error::Tokenizer {
-            what: file::JSON.into(),
-            message,
-        })?;
+        let inner = json::read(bytes).map_err(|message| Error::tokenizer(file::JSON, message))?;
         Ok(Self { inner })
     }
 
@@ -210,9 +205,9 @@ impl Tokenizer {
     /// # Errors
     /// When there is no such token, another one has the new name already, or the tokenizer's merges need the old one.
     pub fn rename_token(&mut self, from: &str, to: &str) -> Result<()> {
-        let problem = |problem: &str| Error::Tokenizer {
-            what: "vocabulary".into(),
-            message: format!("`{from}` cannot be called `{to}`: {problem}"),
+        let problem = |problem: &str| {
+            let message = format!("`{from}` cannot be called `{to}`: {problem}");
+            Error::tokenizer("vocabulary", message)
         };
         let Some(id) = self.token_id(from) else {
             return Err(problem("there is no such token"));
@@ -257,9 +252,9 @@ impl Tokenizer {
         tokens
             .iter()
             .find_map(|token| self.token_id(token))
-            .ok_or_else(|| Error::Tokenizer {
-                what: "vocabulary".into(),
-                message: format!("has no `{}`; use a LLaMA tokenizer", tokens[0]),
+            .ok_or_else(|| {
+                let message = format!("has no `{}`; use a LLaMA tokenizer", tokens[0]);
+                Error::tokenizer("vocabulary", message)
             })
     }
 
@@ -272,8 +267,5 @@ impl Tokenizer {
 }
 
 pub(crate) fn failed(what: &str) -> impl Fn(tokenizers::Error) -> Error + '_ {
-    move |error| Error::Tokenizer {
-        what: what.to_owned(),
-        message: error.to_string(),
-    }
+    move |error| Error::tokenizer(what, error.to_string())
 }

@@ -43,10 +43,8 @@ where
     T: AsRef<str> + Send,
 {
     if vocab_size < SMALLEST {
-        return Err(Error::Tokenizer {
-            what: "training".into(),
-            message: format!("vocabulary of {vocab_size} is too small, give at least {SMALLEST}"),
-        });
+        let message = format!("vocabulary of {vocab_size} is too small, give at least {SMALLEST}");
+        return Err(Error::tokenizer("training", message));
     }
     let bytes: Vec<String> = (0..256).map(|byte| format!("<0x{byte:02X}>")).collect();
     let reserved = CONTROL.into_iter().chain(bytes.iter().map(String::as_str));

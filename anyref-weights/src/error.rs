@@ -238,8 +238,9 @@ impl Error {
     }
 }
 
-/// Text that may quote a hostile file: shortened, without line feeds and terminal commands.
-pub(crate) fn one_line(text: &str) -> String {
+/// Text that may quote a hostile file, cut after 240 characters, with spaces in the place of line
+/// feeds and other control characters.
+pub fn one_line(text: &str) -> String {
     const LONGEST: usize = 240;
     let clean = |c: char| if c.is_control() { ' ' } else { c };
     let mut line: String = text.chars().take(LONGEST).map(clean).collect();

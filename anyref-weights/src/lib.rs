@@ -46,7 +46,7 @@ pub use atomic_file::{AtomicFile, sync_folder, write_atomic, write_atomic_unsync
 pub use checkpoint::{
     Checkpoint, GgufArray, GgufMetadata, GgufValue, TensorEntry, read_plain_pickle,
 };
-pub use error::{Error, Result};
+pub use error::{Error, Result, one_line};
 pub use hub::local_path;
 pub use load::{check_module, load_module, renamed_tensors};
 pub use load_options::{LoadOptions, Rename};

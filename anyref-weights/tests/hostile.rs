@@ -328,6 +328,16 @@ fn shards_and_index_must_agree() {
         let error = open(&folder);
         assert!(matches!(error, Error::Corrupt { .. }), "{error}");
     }
+    // A name that breaks a message's line.
+    for (from, to) in [("00001-of", r"00001\nof"), ("conv.bias", r"conv\u0007bias")] {
+        let folder = shards();
+        edit(&folder, from, to);
+        let said = open(&folder).to_string();
+        assert!(
+            said.contains("control characters") && said.lines().count() == 1,
+            "{said}"
+        );
+    }
     let folder = shards();
     fs::write(folder.path().join(index_name), "{}").unwrap();
     assert!(matches!(open(&folder), Error::Corrupt { .. }));

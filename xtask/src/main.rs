@@ -7,6 +7,7 @@ mod circles;
 mod data;
 mod features;
 mod fixtures;
+mod fuzz;
 mod package;
 mod parity;
 mod plot;
@@ -64,6 +65,8 @@ enum Task {
     /// Write JavaScript around a module of WebAssembly; a part of `web`.
     #[command(hide = true)]
     WebBindings(web::WebBindings),
+    /// Read mutated files with every parser of the workspace.
+    Fuzz(fuzz::Fuzz),
     /// Write the tests' reference numbers anew.
     Fixtures(fixtures::Fixtures),
 }
@@ -85,6 +88,7 @@ fn main() -> anyhow::Result<()> {
         Task::CheckCircles => circles::run(),
         Task::Web(options) => web::run(&options),
         Task::WebBindings(options) => web::write_bindings(&options),
+        Task::Fuzz(options) => fuzz::run(&options),
         Task::Fixtures(options) => fixtures::run(&options),
     }
 }

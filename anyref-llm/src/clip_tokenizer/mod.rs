@@ -58,10 +58,8 @@ impl ClipTokenizer {
 
     fn new(vocabulary: Vocabulary) -> Result<Self> {
         let words = Words::new();
-        let problem = |message: String| Error::Tokenizer {
-            what: vocabulary.path.display().to_string(),
-            message,
-        };
+        let problem =
+            |message: String| Error::tokenizer(vocabulary.path.display().to_string(), message);
         let id = |token: &str| match vocabulary.ids.get(token) {
             Some(&id) => Ok(id),
             None => Err(problem(format!(

@@ -21,10 +21,8 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     };
     let size = std::fs::metadata(path).map_err(io)?.len();
     if size > LARGEST {
-        return Err(Error::Tokenizer {
-            what: path.display().to_string(),
-            message: format!("{size} bytes are no tokenizer; give the model's own"),
-        });
+        let message = format!("{size} bytes are no tokenizer; give the model's own");
+        return Err(Error::tokenizer(path.display().to_string(), message));
     }
     std::fs::read(path).map_err(io)
 }
@@ -39,8 +37,5 @@ pub(crate) fn parse<T: DeserializeOwned>(path: &Path) -> Result<T> {
 
 /// An error about a tokenizer's file.
 pub(crate) fn problem(path: &Path, message: String) -> Error {
-    Error::Tokenizer {
-        what: path.display().to_string(),
-        message,
-    }
+    Error::tokenizer(path.display().to_string(), message)
 }

@@ -65,10 +65,7 @@ impl Tokenizer {
             Some(other) => Err(format!("of kind `{other}`, where llama and gpt2 are read")),
             None => Err("none in the file; convert the model again with its tokenizer".into()),
         };
-        let inner = inner.map_err(|message| Error::Tokenizer {
-            what: "of the GGUF file".into(),
-            message,
-        })?;
+        let inner = inner.map_err(|message| Error::tokenizer("of the GGUF file", message))?;
         Ok(Self::new(inner))
     }
 }

@@ -159,3 +159,10 @@ fn damage_that_the_library_panics_on_is_told() {
     file["model"]["merges"] = json!(["▁ d"]);
     refused(&file, "continuing_subword_prefix");
 }
+
+#[test]
+fn messages_that_quote_a_token_stay_on_one_line() {
+    let mut file = small();
+    file["model"]["merges"][0] = json!(["\u{2581}", "d\ng"]);
+    refused(&file, "out of vocabulary");
+}

@@ -7,7 +7,6 @@ use anyref_weights::local_path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::merge::merge;
 use crate::config::TrainConfig;
 use anyref_eval::EvalKind;
 
@@ -88,7 +87,7 @@ impl AblationConfig {
     /// When the base is none, or what the change makes of it.
     pub fn training(&self, variant: &Variant, seed: u64) -> Result<TrainConfig> {
         let mut config = serde_json::to_value(self.base()?)?;
-        merge(&mut config, &variant.changes);
+        json_patch::merge(&mut config, &variant.changes);
         let mut config: TrainConfig = serde_json::from_value(config).with_context(|| {
             format!(
                 "variant {:?} is no training configuration: check its `changes`",

@@ -5,7 +5,6 @@
 //! [`RunResult`] a run; [`table`] compares them.
 
 mod config;
-mod merge;
 mod result;
 mod run;
 mod table;

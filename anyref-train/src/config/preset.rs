@@ -36,19 +36,36 @@ pub(super) fn preset_or_config<'de, D: Deserializer<'de>>(
     if let Some(unknown) = fields.keys().find(|field| config.get(*field).is_none()) {
         return Err(D::Error::custom(format!("a model has no {unknown:?}")));
     }
-    overlay(&mut config, given);
+    // A merge patch (RFC 7396): `"audio": null` is a model without an audio encoder.
+    json_patch::merge(&mut config, &given);
     serde_json::from_value(config).map_err(D::Error::custom)
 }
 
-/// Replaces values field by field. Unlike in a merge patch `null` is a value: `"audio": null` is a
-/// model without an audio encoder.
-fn overlay(under: &mut Value, over: Value) {
-    match (under, over) {
-        (Value::Object(under), Value::Object(over)) => {
-            for (field, value) in over {
-                overlay(under.entry(field).or_insert(Value::Null), value);
-            }
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    #[derive(Deserialize)]
+    struct Given(#[serde(deserialize_with = "preset_or_config")] AnyRefConfig);
+
+    #[test]
+    fn changes_are_merged_into_a_preset_field_by_field() {
+        let read = |given: Value| serde_json::from_value::<Given>(given).map(|given| given.0);
+        let nano = read(json!("nano")).unwrap();
+        assert!(nano.audio.is_some());
+        let given = json!({"preset": "nano", "audio": null, "llm": {"rope_theta": 5e5}});
+        let changed = read(given).unwrap();
+        assert!(changed.audio.is_none());
+        assert_eq!(changed.llm.rope_theta, 5e5);
+        assert_eq!(changed.llm.hidden_size, nano.llm.hidden_size);
+        for (given, word) in [
+            (json!({"preset": "nano", "eyes": 2}), "eyes"),
+            (json!({"preset": 3}), "not a name"),
+            (json!("giant"), "giant"),
+        ] {
+            let error = read(given).unwrap_err().to_string();
+            assert!(error.contains(word), "{error}");
         }
-        (under, over) => *under = over,
     }
 }

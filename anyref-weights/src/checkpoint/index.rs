@@ -63,6 +63,13 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, String>> {
         .map_err(|e| Error::corrupt(path, format!("not a shard index ({e})")))?;
     let mut placed: BTreeMap<String, String> = BTreeMap::new();
     for (tensor, shard) in index.weight_map.0 {
+        if let Some(name) = [&tensor, &shard]
+            .into_iter()
+            .find(|n| n.contains(char::is_control))
+        {
+            let reason = format!("the name {name:?} has control characters");
+            return Err(Error::corrupt(path, reason));
+        }
         // A shard outside the folder would make an index read any file of the machine.
         let mut parts = Path::new(&shard).components();
         if !matches!(

@@ -1,0 +1,104 @@
+//! Mutated files for every parser of the workspace: `cargo xtask fuzz`.
+//!
+//! `fuzz FORMAT COUNT FIRST KEEP` reads the inputs `FIRST..FIRST + COUNT` of a format. An input is
+//! a function of its number alone. An input that ends in a panic, in an error of several lines, in
+//! more memory or more time than its bytes explain is written into the folder `KEEP`, and the
+//! program fails.
+
+mod allocation;
+mod format;
+mod mutation;
+
+use std::error::Error;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use allocation::Allocation;
+use format::Format;
+
+/// Bytes that an input may take for each of its own: a value of a pickle takes some hundred.
+const BYTES_PER_BYTE: usize = 2048;
+
+/// Time of the slowest input, on a busy machine too.
+const SLOWEST: Duration = Duration::from_secs(10);
+
+#[global_allocator]
+static ALLOCATION: Allocation = Allocation::new();
+
+fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<(), Box<dyn Error>> {
+    let arguments: Vec<_> = std::env::args().skip(1).collect();
+    let [name, count, first, keep] = arguments.as_slice() else {
+        return Err(format!(
+            "usage: fuzz FORMAT COUNT FIRST KEEP, of {}",
+            Format::names()
+        )
+        .into());
+    };
+    let (count, first): (u64, u64) = (count.parse()?, first.parse()?);
+    let format = Format::open(name)?;
+    // Panics are findings, told below.
+    std::panic::set_hook(Box::new(|_| {}));
+    let (start, mut read, mut told) = (Instant::now(), 0, Instant::now());
+    for number in first..first + count {
+        let bytes = mutation::mutated(format.seeds(), number);
+        match tried(&format, &bytes) {
+            Ok(whole) => read += u64::from(whole),
+            Err(finding) => {
+                std::fs::create_dir_all(keep)?;
+                let path = Path::new(keep).join(format!("{name}-{number}"));
+                std::fs::write(&path, &bytes)?;
+                return Err(
+                    format!("input {number} of {name}: {finding}; {}", path.display()).into(),
+                );
+            }
+        }
+        if told.elapsed() > Duration::from_secs(10) {
+            told = Instant::now();
+            eprintln!("{name}: {} of {count}", number + 1 - first);
+        }
+    }
+    println!(
+        "{name}: {count} inputs from {first}, {read} read and {} refused, {:.1} s",
+        count - read,
+        start.elapsed().as_secs_f64()
+    );
+    Ok(())
+}
+
+/// Whether an input was read; refused ones are none.
+///
+/// # Errors
+/// With the finding, where it is neither read nor refused as it should be.
+fn tried(format: &Format, bytes: &[u8]) -> Result<bool, String> {
+    let (before, start) = (ALLOCATION.start(), Instant::now());
+    let read = catch_unwind(AssertUnwindSafe(|| format.read(bytes)));
+    let (taken, time) = (ALLOCATION.peak().saturating_sub(before), start.elapsed());
+    let read = read.map_err(|panic| {
+        let message = panic.downcast_ref::<String>().map(String::as_str);
+        let message = message.or_else(|| panic.downcast_ref::<&str>().copied());
+        format!("panics: {}", message.unwrap_or("without a message"))
+    })?;
+    if taken > format.free_bytes() + BYTES_PER_BYTE * bytes.len() {
+        return Err(format!("takes {taken} bytes of memory for {}", bytes.len()));
+    }
+    if time > SLOWEST {
+        return Err(format!("takes {:.1} s", time.as_secs_f64()));
+    }
+    match read {
+        Ok(()) => Ok(true),
+        Err(error) if error.contains('\n') => Err(format!("its error has several lines: {error}")),
+        Err(_) => Ok(false),
+    }
+}

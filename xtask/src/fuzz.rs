@@ -1,0 +1,58 @@
+//! `cargo xtask fuzz`: mutated files for the workspace's own parsers.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::Result;
+use clap::Args;
+
+use crate::cargo::{built_example, root, run as run_command};
+
+/// Formats of the example `fuzz` of anyref-core.
+const FORMATS: [&str; 11] = [
+    "safetensors",
+    "torch",
+    "torch-legacy",
+    "gguf",
+    "index",
+    "pickle",
+    "sentencepiece",
+    "tokenizer-json",
+    "tokenizer-gguf",
+    "sound",
+    "rle",
+];
+
+/// Options of `fuzz`.
+#[derive(Debug, Args)]
+pub struct Fuzz {
+    /// Formats to read [default: all]
+    #[arg(value_parser = FORMATS)]
+    formats: Vec<String>,
+    /// Inputs of each format
+    #[arg(long, value_name = "N", default_value_t = 10_000)]
+    count: u64,
+    /// Number of the first input; an input is a function of its number alone
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    first: u64,
+    /// Folder for the input that fails
+    #[arg(long, value_name = "DIR", default_value = "fuzz-failures")]
+    keep: PathBuf,
+}
+
+/// Reads the inputs, one format after another, and fails at the first that panics, takes memory
+/// or time that its bytes do not explain, or is refused in more than one line.
+pub fn run(options: &Fuzz) -> Result<()> {
+    let program = built_example("fuzz", &[])?;
+    let formats = match options.formats.as_slice() {
+        [] => FORMATS.map(str::to_owned).to_vec(),
+        formats => formats.to_vec(),
+    };
+    for format in formats {
+        let mut command = Command::new(&program);
+        command.arg(format).arg(options.count.to_string());
+        command.arg(options.first.to_string()).arg(&options.keep);
+        run_command(command.current_dir(root()))?;
+    }
+    Ok(())
+}
