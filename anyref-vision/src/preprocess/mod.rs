@@ -6,9 +6,11 @@ mod open;
 mod pixels;
 mod resample;
 mod sam;
+mod sam2;
 
 pub use clip::{ClipPreprocessor, ClipResize};
 pub use open::{MAX_PIXELS, MAX_SIDE, decode_image, decode_mask, open_image, open_mask};
 pub use pixels::PixelValues;
 pub use resample::{Filter, resize};
 pub use sam::{SamPixels, SamPreprocessor};
+pub use sam2::Sam2Preprocessor;
