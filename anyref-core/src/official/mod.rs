@@ -28,6 +28,7 @@ mod object_head;
 mod projector;
 mod published;
 mod sam;
+mod sam2;
 mod shapes;
 
 pub use compare::compare;
@@ -40,6 +41,8 @@ pub use llama::{Language, language, llama_options};
 pub use object_head::{object_head_config, object_head_options};
 pub use projector::{projector_kind, projector_options};
 pub use sam::{decoder_options, encoder_options, sam_parts};
+pub use sam2::{sam2_checkpoint, sam2_decoder_options, sam2_encoder_options, sam2_parts};
 
 pub(crate) use published::is_published;
 pub(crate) use sam::MaskParts;
+pub(crate) use sam2::Sam2MaskParts;

@@ -3,7 +3,7 @@
 use burn::tensor::backend::Backend;
 
 use super::config::SamConfig;
-use super::model::SamModel;
+use super::model::{SamForm, SamModel, SamParts};
 use crate::{AnyRef, AnyRefConfig};
 
 impl AnyRefConfig {
@@ -21,9 +21,11 @@ impl<B: Backend> AnyRef<B> {
     /// The SAM in the model, whose tensors it shares.
     pub fn sam(&self) -> SamModel<B> {
         SamModel {
-            image_encoder: self.model.image_encoder.clone(),
+            form: SamForm::Sam(SamParts {
+                image_encoder: self.model.image_encoder.clone(),
+                mask_decoder: self.model.mask_decoder.clone(),
+            }),
             prompt_encoder: self.model.prompt_encoder.clone(),
-            mask_decoder: self.model.mask_decoder.clone(),
         }
     }
 }

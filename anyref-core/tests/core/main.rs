@@ -20,6 +20,7 @@ mod official;
 mod parts;
 mod parts_file;
 mod precision;
+mod sam2_alone;
 mod sam_alone;
 mod sequence;
 mod sound_labels;
