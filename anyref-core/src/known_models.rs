@@ -47,8 +47,8 @@ const LISA_CHECKED: &str = "question to logits, answer and masks on small random
     layout, against the published formulas";
 const SAM_CHECKED: &str = "image encoder and mask decoder in full size with random weights, against \
     transformers; prompts and automatic masks on small ones, against segment-anything";
-const SAM2_CHECKED: &str = "image encoder, prompts and choice of the single mask on small random \
-    weights in both layouts, against transformers";
+const SAM2_CHECKED: &str = "image encoder and mask decoder in full size with random weights; \
+    prompts and the choice of the single mask on small ones in both layouts, against transformers";
 const NOT_DOWNLOADED: &str = "the published weights: they could not be downloaded here";
 
 /// All of them, smallest first in each family.
