@@ -21,6 +21,10 @@ fn known_models_are_listed_with_what_was_checked() {
         "hf://facebook/sam-vit-base",
         "hf://facebook/sam-vit-large",
         "hf://facebook/sam-vit-huge",
+        "hf://facebook/sam2.1-hiera-tiny",
+        "hf://facebook/sam2.1-hiera-small",
+        "hf://facebook/sam2.1-hiera-base-plus",
+        "hf://facebook/sam2.1-hiera-large",
     ] {
         assert!(places.contains(&place), "{place}");
     }

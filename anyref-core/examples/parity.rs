@@ -15,9 +15,12 @@ use anyref_core::official::{
 };
 use anyref_core::{
     AnyRef, AnyRefModel, Companions, Layout, LowResMask, MaskPrompt, ModelOptions, Multimask,
-    ReferenceBank, SamModel, splice,
+    ReferenceBank, SamForm, SamModel, splice,
 };
-use anyref_decoder::{MaskDecoder, MaskDecoderInput, PromptEncoder, PromptInput};
+use anyref_decoder::{
+    MaskDecoder, MaskDecoderInput, MaskDecoderOutput, PromptEncoder, PromptInput,
+    Sam2MaskDecoderInput,
+};
 use anyref_llm::{Llama, LlamaInput};
 use anyref_ops::testing::max_abs_difference;
 use anyref_weights::hub::local_path;
@@ -159,6 +162,13 @@ fn measure(
             let prompts = Prompts::read(input)?;
             measured.times(times, || prompts.answer(&sam))
         }
+        "sam2-t" | "sam2-s" | "sam2-b" | "sam2-l" => {
+            let options = ModelOptions::new(WeightType::F32);
+            let sam = SamModel::<B>::of_published(&published, options, &device)?;
+            let measured = Measured::new(start);
+            let pixels = input.tensor::<B, 4>("input", &device);
+            measured.times(times, || answer_point(&sam, pixels.clone()))
+        }
         "lisa-7b" => {
             let companions = Companions {
                 clip: Some(path.with_file_name("clip")),
@@ -228,6 +238,37 @@ impl Prompts {
         let count = values.len();
         Tensor::from_data(TensorData::new(values, [count]), &Default::default())
     }
+}
+
+/// The embedding of a picture by SAM 2, and the masks of the point of `reference.py` with their
+/// estimates.
+fn answer_point(sam: &SamModel<B>, pixels: Tensor<B, 4>) -> Tensor<B, 1> {
+    let SamForm::Sam2(parts) = &sam.form else {
+        panic!("a SAM 2");
+    };
+    let (device, side) = (pixels.device(), sam.image_size() as f32);
+    let features = parts.image_encoder.forward(pixels);
+    let point = Tensor::from_data([[[0.25 * side, 0.5 * side]]], &device);
+    let prompt = PromptInput::default().with_points(point, Tensor::from_data([[1]], &device));
+    let prompt = sam.prompt_encoder.forward_padded(prompt);
+    let output = parts.mask_decoder.forward(Sam2MaskDecoderInput {
+        image_embeddings: features.image_embeddings.clone(),
+        high_resolution: parts.mask_decoder.high_resolution(features.high_resolution),
+        image_pe: sam.prompt_encoder.image_pe(),
+        sparse: prompt.sparse,
+        dense: prompt.dense,
+        multimask_output: true,
+    });
+    let MaskDecoderOutput {
+        low_res_masks,
+        iou_predictions,
+    } = output.masks;
+    let values = vec![
+        features.image_embeddings.flatten(0, 3),
+        low_res_masks.flatten(0, 3),
+        iou_predictions.flatten(0, 1),
+    ];
+    Tensor::cat(values, 0)
 }
 
 /// A picture and the ids of a question, as LISA takes them.

@@ -49,6 +49,8 @@ const LISA_CHECKED: &str = "question to logits, answer and masks on small random
     layout, against the published formulas";
 const SAM_CHECKED: &str = "image encoder and mask decoder in full size with random weights, against \
     transformers; prompts and automatic masks on small ones, against segment-anything";
+const SAM2_CHECKED: &str = "image encoder and mask decoder in full size with random weights; \
+    prompts and the choice of the single mask on small ones in both layouts, against transformers";
 const NOT_DOWNLOADED: &str = "the published weights: they could not be downloaded here";
 
 /// All of them, smallest first in each family.
@@ -163,6 +165,58 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         masks: true,
         licence: SAM_LICENCE,
         checked: SAM_CHECKED,
+        unchecked: NOT_DOWNLOADED,
+    },
+    KnownModel {
+        name: "SAM 2.1 Hiera tiny",
+        location: "hf://facebook/sam2.1-hiera-tiny",
+        answers: "masks alone",
+        download: 156_000_000,
+        memory: 695_000_000,
+        native: &[Box],
+        bridged: &[],
+        points: true,
+        licence: SAM_LICENCE,
+        checked: SAM2_CHECKED,
+        unchecked: NOT_DOWNLOADED,
+    },
+    KnownModel {
+        name: "SAM 2.1 Hiera small",
+        location: "hf://facebook/sam2.1-hiera-small",
+        answers: "masks alone",
+        download: 184_000_000,
+        memory: 725_000_000,
+        native: &[Box],
+        bridged: &[],
+        points: true,
+        licence: SAM_LICENCE,
+        checked: SAM2_CHECKED,
+        unchecked: NOT_DOWNLOADED,
+    },
+    KnownModel {
+        name: "SAM 2.1 Hiera base-plus",
+        location: "hf://facebook/sam2.1-hiera-base-plus",
+        answers: "masks alone",
+        download: 324_000_000,
+        memory: 940_000_000,
+        native: &[Box],
+        bridged: &[],
+        points: true,
+        licence: SAM_LICENCE,
+        checked: SAM2_CHECKED,
+        unchecked: NOT_DOWNLOADED,
+    },
+    KnownModel {
+        name: "SAM 2.1 Hiera large",
+        location: "hf://facebook/sam2.1-hiera-large",
+        answers: "masks alone",
+        download: 898_000_000,
+        memory: 1_660_000_000,
+        native: &[Box],
+        bridged: &[],
+        points: true,
+        licence: SAM_LICENCE,
+        checked: SAM2_CHECKED,
         unchecked: NOT_DOWNLOADED,
     },
     KnownModel {

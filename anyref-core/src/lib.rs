@@ -112,8 +112,8 @@ pub use reference::{Reference, ReferenceImage};
 pub use reference_kind::ReferenceKind;
 pub use sam::{
     AutomaticMask, AutomaticMaskConfig, EarlierMask, LowResMask, MaskCandidate, MaskPrediction,
-    MaskPrompt, Multimask, OnPoints, OneMask, Point, PointMasks, SamConfig, SamModel, SamPicture,
-    automatic_masks, published_sam,
+    MaskPrompt, Multimask, OnPoints, OneMask, Point, PointMasks, Sam2Config, Sam2Parts, SamConfig,
+    SamForm, SamModel, SamParts, SamPicture, automatic_masks, published_sam,
 };
 pub use sound_labels::{
     SoundLabel, SoundLabeller, SoundLabellerFiles, SoundLabellerOptions, SoundRanking,

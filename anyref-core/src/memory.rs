@@ -2,6 +2,7 @@
 
 use anyref_llm::LlamaConfig;
 use anyref_vision::sam::SamVisionConfig;
+use anyref_vision::sam2::Sam2VisionConfig;
 use burn::tensor::DType;
 
 /// Copies of the residual stream that a layer holds at a time: its input, the norm of it, query,
@@ -55,10 +56,28 @@ pub(crate) fn encoding_bytes(sam: &SamVisionConfig, dtype: DType) -> u64 {
     dtype.size() as u64 * patches as u64 * widths as u64
 }
 
+/// Bytes of the activations of SAM 2's image encoder: the stage that has most, the stages' outputs
+/// and the pyramid's levels.
+pub(crate) fn sam2_encoding_bytes(sam: &Sam2VisionConfig, dtype: DType) -> u64 {
+    let trunk = &sam.backbone_config;
+    let side = sam.image_size / trunk.patch_stride[0].max(1);
+    let stages = trunk.embed_dim_per_stage.iter().enumerate();
+    let (mut most, mut kept) = (0, 0);
+    for (stage, &width) in stages {
+        let cells = (side >> stage).pow(2);
+        // The first block of a stage still has the cells of the one before.
+        let inside = if stage == 0 { cells } else { 4 * cells };
+        most = most
+            .max(inside * SAM_STREAMS * width + cells * SAM_FEED_FORWARD * trunk.mlp_dim(width));
+        kept += cells * (width + sam.fpn_hidden_size);
+    }
+    dtype.size() as u64 * (most + kept) as u64
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::AnyRefConfig;
+    use crate::{AnyRefConfig, KNOWN_MODELS};
 
     fn row(question: usize) -> RowLength {
         RowLength {
@@ -87,5 +106,17 @@ mod tests {
         let large = answer_bytes(&LlamaConfig::llama_7b(), row(50), DType::F32);
         assert!(large > 400_000_000, "{large}");
         assert!(bytes(50) > cache_bytes(&nano, 398, DType::F32));
+    }
+
+    #[test]
+    fn the_table_of_models_says_what_sam_2_is_reckoned_to_take() {
+        for (size, config) in Sam2VisionConfig::published() {
+            let name = format!("SAM 2.1 Hiera {size}");
+            let known = KNOWN_MODELS.iter().find(|model| model.name == name);
+            let known = known.unwrap_or_else(|| panic!("{name}"));
+            let reckoned = known.download + sam2_encoding_bytes(&config, DType::F32);
+            let share = known.memory as f64 / reckoned as f64;
+            assert!((0.97..1.03).contains(&share), "{name}: {reckoned}");
+        }
     }
 }

@@ -85,3 +85,47 @@ pub const TRANSFORMERS: &[Rename] = &[
         "${1}transformer.norm_final_attn.",
     ),
 ];
+
+/// SAM 2's `.pt` files, and checkpoints that contain that model, behind [`SEGMENT_ANYTHING`]: its
+/// prompt encoder and mask decoder are `sam_prompt_encoder` and `sam_mask_decoder`, in a dictionary
+/// `model` where the file is the authors'.
+pub const SAM2_AUTHORS: &[Rename] = &[
+    (r"^(?:model\.)?sam_(prompt_encoder|mask_decoder)\.", "${1}."),
+    (
+        r"(^|\.)transformer\.layers\.(\d+)\.mlp\.layers\.0\.",
+        "${1}transformer.layers.${2}.mlp.lin1.",
+    ),
+    (
+        r"(^|\.)transformer\.layers\.(\d+)\.mlp\.layers\.1\.",
+        "${1}transformer.layers.${2}.mlp.lin2.",
+    ),
+];
+
+/// transformers' `Sam2Model`, behind [`TRANSFORMERS`]. Its four point embeddings are the rows of one
+/// tensor, `prompt_encoder.point_embed.weight`, which no renaming takes apart.
+pub const SAM2_TRANSFORMERS: &[Rename] = &[
+    (
+        r"(^|\.)pred_obj_score_head\.layers\.0\.",
+        "${1}pred_obj_score_head.layers.1.",
+    ),
+    (
+        r"(^|\.)pred_obj_score_head\.proj_in\.",
+        "${1}pred_obj_score_head.layers.0.",
+    ),
+    (
+        r"(^|\.)pred_obj_score_head\.proj_out\.",
+        "${1}pred_obj_score_head.layers.2.",
+    ),
+    (
+        r"(^|\.)transformer\.layers\.(\d+)\.mlp\.proj_in\.",
+        "${1}transformer.layers.${2}.mlp.lin1.",
+    ),
+    (
+        r"(^|\.)transformer\.layers\.(\d+)\.mlp\.proj_out\.",
+        "${1}transformer.layers.${2}.mlp.lin2.",
+    ),
+    (
+        r"(^|\.)transformer\.(.*)\.o_proj\.",
+        "${1}transformer.${2}.out_proj.",
+    ),
+];

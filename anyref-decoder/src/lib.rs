@@ -3,6 +3,8 @@
 //!
 //! * [`refocus`]: adds to each object's state the states that its own last-layer attention looks at.
 //! * [`ObjectHead`]: a language model state becomes a prompt for the mask decoder.
+//! * [`Sam2MaskDecoder`]: SAM 2's, behind the same prompt encoder
+//!   ([`forward_padded`](PromptEncoder::forward_padded)).
 //! * [`PromptEncoder`], [`MaskDecoder`]: SAM's, with points, boxes, masks and such embeddings as prompts.
 //! * [`postprocess_masks`]: low-resolution logits to logits of the original picture.
 //! * [`rle`]: masks as COCO strings.
@@ -57,6 +59,7 @@ mod object_head;
 mod position;
 mod postprocess;
 mod prompt_encoder;
+mod sam2;
 mod two_way;
 mod two_way_attention;
 mod upscale;
@@ -70,6 +73,9 @@ pub use postprocess::postprocess_masks;
 pub use prompt_encoder::{
     MaskEmbedding, Points, PromptEmbeddings, PromptEncoder, PromptEncoderConfig, PromptInput,
 };
+pub use sam2::{
+    Sam2MaskDecoder, Sam2MaskDecoderConfig, Sam2MaskDecoderInput, Sam2MaskDecoderOutput, Stability,
+};
 pub use two_way::{MlpBlock, TwoWayAttentionBlock, TwoWayTransformer, TwoWayTransformerConfig};
 pub use two_way_attention::{DownsampleAttention, DownsampleAttentionConfig};
-pub use upscale::{OutputUpscaling, OutputUpscalingConfig};
+pub use upscale::{HighResolution, OutputUpscaling, OutputUpscalingConfig};

@@ -224,7 +224,7 @@ impl<B: Backend> MaskDecoder<B> {
 }
 
 /// `[n, d, h, w]` to `[n, h * w, d]`.
-fn cells<B: Backend>(map: Tensor<B, 4>) -> Tensor<B, 3> {
+pub(crate) fn cells<B: Backend>(map: Tensor<B, 4>) -> Tensor<B, 3> {
     let [batch, dim, height, width] = map.dims();
     ops::permute(map.reshape([batch, dim, height * width]), [0, 2, 1])
 }

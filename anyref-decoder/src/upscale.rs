@@ -71,6 +71,23 @@ impl<B: Backend> OutputUpscaling<B> {
         x.reshape([batch, count * 16, dim / 8])
     }
 
+    /// As [`forward`](Self::forward), with the picture's finer levels added behind each convolution
+    /// (SAM 2 `mask_decoder.py`, `predict_masks`).
+    ///
+    /// # Shapes
+    /// - cells: `[batch, height * width, d]`
+    /// - output: `[batch, height * width * 16, d / 8]`
+    pub fn forward_with(&self, cells: Tensor<B, 3>, fine: HighResolution<B>) -> Tensor<B, 3> {
+        let [batch, count, dim] = cells.dims();
+        let x = double(&self.conv1, cells.reshape([batch * count, dim]));
+        let x = ops::add_shared(x.reshape([batch, count * 4, dim / 4]), fine.halves);
+        let norm = &self.layer_norm;
+        let x = ops::layer_norm(x, norm.weight.val(), norm.bias.val(), norm.epsilon);
+        let x = ops::gelu(x).reshape([batch * count * 4, dim / 4]);
+        let x = double(&self.conv2, x).reshape([batch, count * 16, dim / 8]);
+        ops::gelu(ops::add_shared(x, fine.quarters))
+    }
+
     /// Puts values in the order of [`forward`](Self::forward) into rows and columns.
     ///
     /// # Shapes
@@ -80,6 +97,43 @@ impl<B: Backend> OutputUpscaling<B> {
         let [batch, masks, _] = values.dims();
         let cells = values.reshape([batch * masks, height, width, 2, 2, 2, 2]);
         ops::permute(cells, [0, 1, 3, 5, 2, 4, 6]).reshape([batch, masks, height * 4, width * 4])
+    }
+}
+
+/// Finer levels of a picture in the order of [`OutputUpscaling::forward`], for any number of prompts.
+#[derive(Debug, Clone)]
+pub struct HighResolution<B: Backend> {
+    /// Four places a cell, `[pictures, height * width * 4, d / 4]`.
+    pub halves: Tensor<B, 3>,
+    /// Sixteen places a cell, `[pictures, height * width * 16, d / 8]`.
+    pub quarters: Tensor<B, 3>,
+}
+
+impl<B: Backend> HighResolution<B> {
+    /// Puts maps whose channels are last into that order.
+    ///
+    /// # Shapes
+    /// - halves: `[pictures, 2 * height, 2 * width, d / 4]`
+    /// - quarters: `[pictures, 4 * height, 4 * width, d / 8]`
+    pub fn of_maps(halves: Tensor<B, 4>, quarters: Tensor<B, 4>) -> Self {
+        let [pictures, rows, columns, channels] = halves.dims();
+        let (height, width) = (rows / 2, columns / 2);
+        let halves = halves.reshape([pictures, height, 2, width, 2, channels]);
+        let halves = ops::permute(halves, [0, 1, 3, 2, 4, 5]);
+        let halves = halves.reshape([pictures, height * width * 4, channels]);
+        let [_, _, _, channels] = quarters.dims();
+        let quarters = quarters.reshape([pictures, height, 2, 2, width, 2, 2, channels]);
+        let quarters = ops::permute(quarters, [0, 1, 4, 2, 5, 3, 6, 7]);
+        let quarters = quarters.reshape([pictures, height * width * 16, channels]);
+        Self { halves, quarters }
+    }
+
+    /// The levels of one picture of several.
+    pub fn of_picture(&self, index: usize) -> Self {
+        Self {
+            halves: self.halves.clone().narrow(0, index, 1),
+            quarters: self.quarters.clone().narrow(0, index, 1),
+        }
     }
 }
 

@@ -68,6 +68,56 @@ pub const SAM_AUTHORS: &[Rename] = &[
 /// [`SAM_UNUSED`].
 pub const SAM_HUGGING_FACE: &[Rename] = &[(r"^vision_encoder\.", "")];
 
+/// Tensors of a SAM 2 checkpoint that are no parameters of the image encoder: prompt encoder and
+/// mask decoder, in both layouts. Those of the video side are in [`SAM2_VIDEO`].
+pub const SAM2_UNUSED: &[&str] = &[
+    r"^(?:model\.)?sam_(?:prompt_encoder|mask_decoder)\.",
+    r"^(?:prompt_encoder|mask_decoder|shared_image_embedding)\.",
+];
+
+/// Tensors of a SAM 2 checkpoint that only videos need: the memory of earlier frames, in the
+/// authors' names and in transformers'.
+pub const SAM2_VIDEO: &[&str] = &[
+    r"^(?:model\.)?(?:memory_attention|memory_encoder|mask_downsample)\.",
+    r"^(?:model\.)?(?:obj_ptr_proj|obj_ptr_tpos_proj)\.",
+    r"^(?:model\.)?(?:maskmem_tpos_enc|no_mem_pos_enc|no_obj_ptr|no_obj_embed_spatial)$",
+    r"^(?:object_pointer_proj|temporal_positional_encoding_projection_layer)\.",
+    r"^(?:memory_temporal_positional_encoding|no_memory_positional_encoding)$",
+    r"^(?:no_object_pointer|occlusion_spatial_embedding_parameter)$",
+];
+
+/// [`Sam2ImageEncoder`](crate::sam2::Sam2ImageEncoder) from the authors' `sam2*_hiera_*.pt`, whose
+/// tensors are in a dictionary `model`, or from a checkpoint that contains that model; see
+/// [`SAM2_UNUSED`] and [`SAM2_VIDEO`].
+pub const SAM2_AUTHORS: &[Rename] = &[
+    (
+        r"^(?:model\.)?image_encoder\.trunk\.patch_embed\.proj\.",
+        "backbone.patch_embed.projection.",
+    ),
+    (
+        r"^(?:model\.)?image_encoder\.trunk\.blocks\.(\d+)\.norm([12])\.",
+        "backbone.blocks.${1}.layer_norm${2}.",
+    ),
+    (
+        r"^(?:model\.)?image_encoder\.trunk\.blocks\.(\d+)\.mlp\.layers\.0\.",
+        "backbone.blocks.${1}.mlp.proj_in.",
+    ),
+    (
+        r"^(?:model\.)?image_encoder\.trunk\.blocks\.(\d+)\.mlp\.layers\.1\.",
+        "backbone.blocks.${1}.mlp.proj_out.",
+    ),
+    (r"^(?:model\.)?image_encoder\.trunk\.", "backbone."),
+    (
+        r"^(?:model\.)?image_encoder\.neck\.convs\.(\d+)\.conv\.",
+        "neck.convs.${1}.",
+    ),
+    (r"^(?:model\.)?no_mem_embed$", "no_memory_embedding"),
+];
+
+/// [`Sam2ImageEncoder`](crate::sam2::Sam2ImageEncoder) from transformers' `Sam2Model` or
+/// `Sam2VideoModel`; see [`SAM2_UNUSED`] and [`SAM2_VIDEO`].
+pub const SAM2_HUGGING_FACE: &[Rename] = &[(r"^vision_encoder\.", "")];
+
 /// [`Projector`](crate::projector::Projector) from the LLaVA authors' checkpoints:
 /// `mm_projector.weight` for one layer, `mm_projector.0.weight` and `mm_projector.2.weight` for
 /// two.

@@ -1,11 +1,12 @@
-//! CLIP vision tower, InternViT, SAM image encoder, their pre-processing and RoIAlign, on any burn
-//! backend.
+//! CLIP vision tower, InternViT, SAM and SAM 2 image encoders, their pre-processing and RoIAlign, on
+//! any burn backend.
 //!
 //! ```text
 //! file ── preprocess::open_image ──► RgbImage
 //!   ├─ ClipPreprocessor ─► [3, 224, 224]   ─ ClipVisionModel::features ─► [b, 256, 1024] ─ Projector ─► [b, 256, 4096]
 //!   ├─ TilePreprocessor ─► tiles of [3, 448, 448] ─ InternVisionModel::features ─► InternVlProjector
-//!   └─ SamPreprocessor  ─► [3, 1024, 1024] ─ SamImageEncoder::forward  ─► [b, 256, 64, 64]
+//!   ├─ SamPreprocessor  ─► [3, 1024, 1024] ─ SamImageEncoder::forward  ─► [b, 256, 64, 64]
+//!   └─ Sam2Preprocessor ─► [3, 1024, 1024] ─ Sam2ImageEncoder::forward ─► [b, 256, 64, 64] and two finer levels
 //! ```
 //!
 //! Fields are named as in the checkpoints; [`import`] has the few renamings that remain.
@@ -38,5 +39,7 @@ pub mod preprocess;
 pub mod projector;
 pub mod roi_align;
 pub mod sam;
+pub mod sam2;
+mod window;
 
 pub use error::{Error, Result};

@@ -17,14 +17,9 @@ pub struct MasksArguments {
     /// Points decoded together: more are faster and take more memory
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub points_per_batch: usize,
-    /// Keep masks whose IoU the model expects to be higher
-    #[arg(
-        long,
-        default_value_t = 0.88,
-        value_name = "IOU",
-        allow_negative_numbers = true
-    )]
-    pub pred_iou_thresh: f64,
+    /// Keep masks whose IoU the model expects to be higher [default: 0.88, of SAM 2 0.8]
+    #[arg(long, value_name = "IOU", allow_negative_numbers = true)]
+    pub pred_iou_thresh: Option<f64>,
     /// Keep masks that are at least so stable under a change of the threshold
     #[arg(
         long,
@@ -74,12 +69,12 @@ pub struct MasksArguments {
 }
 
 impl MasksArguments {
-    /// How the masks are made.
-    pub fn config(&self) -> AutomaticMaskConfig {
+    /// How the masks are made, by a model with these defaults.
+    pub fn config(&self, defaults: &AutomaticMaskConfig) -> AutomaticMaskConfig {
         AutomaticMaskConfig {
             points_per_side: self.points_per_side,
             points_per_batch: self.points_per_batch,
-            pred_iou_thresh: self.pred_iou_thresh,
+            pred_iou_thresh: self.pred_iou_thresh.unwrap_or(defaults.pred_iou_thresh),
             stability_score_thresh: self.stability_score_thresh,
             stability_score_offset: self.stability_score_offset,
             box_nms_thresh: self.box_nms_thresh,
@@ -104,7 +99,9 @@ mod tests {
         let parsed = Arguments::try_parse_from(["anyref", "masks", "--image", "i.png"]);
         match parsed.unwrap().command {
             Command::Masks(arguments) => {
-                assert_eq!(arguments.config(), AutomaticMaskConfig::new());
+                for defaults in [AutomaticMaskConfig::new(), AutomaticMaskConfig::sam2()] {
+                    assert_eq!(arguments.config(&defaults), defaults);
+                }
             }
             other => panic!("{other:?}"),
         }

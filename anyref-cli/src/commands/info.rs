@@ -112,12 +112,7 @@ fn sam<B: Backend>(common: &Common, published: &Published, device: &B::Device) -
     say(&format!("model       {}", published.path.display()))?;
     say(&format!("preset      {}", sam.name()))?;
     say(&format!("parameters  {}", millions(sam.num_params())))?;
-    let parts = [
-        ("image_encoder", sam.image_encoder.num_params()),
-        ("prompt_encoder", sam.prompt_encoder.num_params()),
-        ("mask_decoder", sam.mask_decoder.num_params()),
-    ];
-    for (name, count) in parts {
+    for (name, count) in sam.part_sizes() {
         say(&format!("  {name:<34}{:>9}", millions(count)))?;
     }
     let computed = sam.prompt_encoder.no_mask_embed.weight.val().dtype();

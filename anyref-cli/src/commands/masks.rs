@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
-use anyref_core::{AutomaticMask, Mask};
+use anyref_core::{AutomaticMask, AutomaticMaskConfig, Mask};
 use anyref_vision::preprocess::open_image;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
@@ -43,10 +43,11 @@ struct Times {
 pub fn run(common: &Common, arguments: &MasksArguments) -> Result<()> {
     let start = Instant::now();
     check(arguments)?;
-    let config = arguments.config();
-    config.validate()?;
+    // Faults of the settings are told before a model is loaded.
+    arguments.config(&AutomaticMaskConfig::new()).validate()?;
     let image = open_image(&arguments.image)?;
     let engine = model::engine(common)?;
+    let config = arguments.config(&engine.automatic_defaults());
     let bar = bar();
     let mut found = engine.automatic_masks(&image, &config, &mut |done, total| {
         bar.set_length(total as u64);

@@ -6,9 +6,9 @@ use anyref_audio::AudioPreprocessorConfig;
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::{Tensor, backend::Backend};
 
-use crate::SamModel;
 use crate::backend::BackendName;
 use crate::model::AnyRefModel;
+use crate::{SamForm, SamModel};
 
 /// Name of the language model among the parts.
 const LANGUAGE_MODEL: &str = "llm";
@@ -103,10 +103,21 @@ pub(super) fn parts<B: Backend>(model: &AnyRefModel<B>) -> Vec<PartInfo> {
 
 /// The parts of a SAM alone.
 pub(super) fn sam_parts<B: Backend>(sam: &SamModel<B>) -> Vec<PartInfo> {
+    let (encoder, decoder) = ("image_encoder", MASK_DECODER);
+    let [encoder, decoder] = match &sam.form {
+        SamForm::Sam(parts) => [
+            part(encoder, &parts.image_encoder),
+            part(decoder, &parts.mask_decoder),
+        ],
+        SamForm::Sam2(parts) => [
+            part(encoder, &parts.image_encoder),
+            part(decoder, &parts.mask_decoder),
+        ],
+    };
     vec![
-        part("image_encoder", &sam.image_encoder),
+        encoder,
         part("prompt_encoder", &sam.prompt_encoder),
-        part(MASK_DECODER, &sam.mask_decoder),
+        decoder,
     ]
 }
 

@@ -144,6 +144,11 @@ pub trait Engine: Debug + Send + Sync {
         multimask: Multimask,
     ) -> EngineFuture<'a, Result<Vec<MaskPrediction>>>;
 
+    /// Settings of automatic masks that the authors of the model's SAM use.
+    fn automatic_defaults(&self) -> AutomaticMaskConfig {
+        AutomaticMaskConfig::new()
+    }
+
     /// Every mask of a picture, by the model's own SAM, of one in a whole model by one mask a
     /// point; `on_points` is told how many points of how many were asked.
     ///

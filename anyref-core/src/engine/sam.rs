@@ -93,6 +93,10 @@ impl<B: Backend> Engine for LoadedSam<B> {
         Box::pin(async move { predicted.await? })
     }
 
+    fn automatic_defaults(&self) -> AutomaticMaskConfig {
+        self.sam.automatic_defaults()
+    }
+
     fn automatic_masks_async<'a>(
         &'a self,
         image: &'a RgbImage,

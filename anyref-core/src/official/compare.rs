@@ -14,6 +14,9 @@ use super::projector::{projector_kind, projector_options};
 use super::published::Published;
 use super::sa2va::sa2va_parts;
 use super::sam::{MaskParts, decoder_options, encoder_options, sam_parts};
+use super::sam2::{
+    Sam2MaskParts, sam2_checkpoint, sam2_decoder_options, sam2_encoder_options, sam2_parts,
+};
 use crate::{AnyRefConfig, Error, Result};
 
 /// Holds a checkpoint against a config, or against what its own `config.json` and shapes ask for. One report
@@ -64,6 +67,13 @@ pub fn compare<B: Backend>(
         Kind::Clip => reports.push(("CLIP", tower::<B>(published, against, device)?)),
         Kind::SamAuthors | Kind::SamHuggingFace => {
             reports.extend(sam::<B>(published, against, device)?);
+        }
+        Kind::Sam2Authors | Kind::Sam2HuggingFace => {
+            if against.is_some() {
+                let problem = "SAM 2 is no part of such a model; compare a SAM with it";
+                return Err(Error::folder(&published.path, problem));
+            }
+            reports.extend(sam2::<B>(published, device)?);
         }
         Kind::ImageBind => {
             let config = match against {
@@ -137,6 +147,27 @@ fn sam<B: Backend>(
     let options = decoder_options(published.kind);
     let masks = check_module(&masks, &published.checkpoint, &options)?;
     Ok([("SAM image encoder", encoder), ("SAM mask decoder", masks)])
+}
+
+/// SAM 2's image encoder and mask parts.
+fn sam2<B: Backend>(
+    published: &Published,
+    device: &B::Device,
+) -> Result<[(&'static str, LoadReport); 2]> {
+    let (parts, checkpoint) = (sam2_parts(published)?, sam2_checkpoint(published)?);
+    let encoder = parts.image_encoder.init::<B>(device);
+    let options = sam2_encoder_options(published.kind);
+    let encoder = check_module(&encoder, &checkpoint, &options)?;
+    let masks = Sam2MaskParts::<B> {
+        prompt_encoder: parts.prompt_encoder.init(device),
+        mask_decoder: parts.mask_decoder.init(device),
+    };
+    let options = sam2_decoder_options(published.kind);
+    let masks = check_module(&masks, &checkpoint, &options)?;
+    Ok([
+        ("SAM 2 image encoder", encoder),
+        ("SAM 2 mask decoder", masks),
+    ])
 }
 
 /// The language model, and what stands before it where it takes pictures.

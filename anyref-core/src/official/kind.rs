@@ -27,12 +27,16 @@ pub enum Kind {
     SamAuthors,
     /// transformers' `SamModel`.
     SamHuggingFace,
+    /// SAM 2's `.pt`.
+    Sam2Authors,
+    /// transformers' `Sam2Model` or `Sam2VideoModel`.
+    Sam2HuggingFace,
     /// `imagebind_huge.pth`.
     ImageBind,
 }
 
 /// A tensor that only one kind has. More specific kinds first.
-const SIGNS: [(&str, Kind); 17] = [
+const SIGNS: &[(&str, Kind)] = &[
     ("llm.model.embed_tokens.weight", Kind::AnyRef),
     (
         "multi_modal_projector.linear_1.weight",
@@ -61,6 +65,18 @@ const SIGNS: [(&str, Kind); 17] = [
     (
         "vision_encoder.patch_embed.projection.weight",
         Kind::SamHuggingFace,
+    ),
+    (
+        "model.image_encoder.trunk.patch_embed.proj.weight",
+        Kind::Sam2Authors,
+    ),
+    (
+        "image_encoder.trunk.patch_embed.proj.weight",
+        Kind::Sam2Authors,
+    ),
+    (
+        "vision_encoder.backbone.patch_embed.projection.weight",
+        Kind::Sam2HuggingFace,
     ),
     ("modality_preprocessors.audio.cls_token", Kind::ImageBind),
     (
@@ -109,6 +125,11 @@ impl Kind {
     pub fn has_sam(self) -> bool {
         matches!(self, Self::SamAuthors | Self::SamHuggingFace | Self::Lisa)
     }
+
+    /// Whether it is a SAM 2, in any layout.
+    pub fn is_sam2(self) -> bool {
+        matches!(self, Self::Sam2Authors | Self::Sam2HuggingFace)
+    }
 }
 
 impl fmt::Display for Kind {
@@ -124,6 +145,8 @@ impl fmt::Display for Kind {
             Self::Clip => "CLIP (transformers)",
             Self::SamAuthors => "SAM (authors')",
             Self::SamHuggingFace => "SAM (transformers)",
+            Self::Sam2Authors => "SAM 2 (authors')",
+            Self::Sam2HuggingFace => "SAM 2 (transformers)",
             Self::ImageBind => "ImageBind (authors')",
         })
     }

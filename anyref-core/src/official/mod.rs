@@ -29,6 +29,7 @@ mod projector;
 mod published;
 mod sa2va;
 mod sam;
+mod sam2;
 mod shapes;
 
 pub use compare::compare;
@@ -43,6 +44,8 @@ pub use object_head::{object_head_config, object_head_options};
 pub use projector::{projector_kind, projector_options};
 pub use sa2va::{Sa2vaOptions, Sa2vaParts, sa2va_parts};
 pub use sam::{decoder_options, encoder_options, sam_parts};
+pub use sam2::{sam2_checkpoint, sam2_decoder_options, sam2_encoder_options, sam2_parts};
 
 pub(crate) use published::is_published;
 pub(crate) use sam::MaskParts;
+pub(crate) use sam2::Sam2MaskParts;

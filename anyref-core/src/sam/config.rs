@@ -1,7 +1,8 @@
-//! Configuration of a whole SAM.
+//! Configuration of a whole SAM or SAM 2.
 
-use anyref_decoder::{MaskDecoderConfig, PromptEncoderConfig};
+use anyref_decoder::{MaskDecoderConfig, PromptEncoderConfig, Sam2MaskDecoderConfig};
 use anyref_vision::sam::SamVisionConfig;
+use anyref_vision::sam2::Sam2VisionConfig;
 
 use crate::{Error, Result};
 
@@ -61,22 +62,112 @@ impl SamConfig {
         self.image_encoder.validate()?;
         self.prompt_encoder.validate()?;
         self.mask_decoder.validate()?;
-        let (encoder, prompts) = (&self.image_encoder, &self.prompt_encoder);
-        let fits = [
-            (prompts.embed_dim, encoder.output_channels),
-            (self.mask_decoder.transformer_dim, encoder.output_channels),
-            (prompts.image_embedding_size, encoder.grid_size()),
-            (prompts.input_image_size, encoder.image_size),
-        ];
-        match fits.iter().find(|(own, encoders)| own != encoders) {
-            None => Ok(()),
-            Some((own, encoders)) => Err(Error::Config {
-                field: "prompt_encoder",
-                problem: format!(
-                    "and mask_decoder take {own} where image_encoder gives {encoders}: make them \
-                     equal"
-                ),
-            }),
+        let encoder = &self.image_encoder;
+        check_fit(
+            &self.prompt_encoder,
+            &self.mask_decoder,
+            encoder.output_channels,
+            [encoder.grid_size(), encoder.image_size],
+        )
+    }
+}
+
+/// Configuration of a [`SamModel`](super::SamModel) of SAM 2: that of its three parts.
+#[derive(Debug, Clone)]
+pub struct Sam2Config {
+    /// The image encoder.
+    pub image_encoder: Sam2VisionConfig,
+    /// The prompt encoder.
+    pub prompt_encoder: PromptEncoderConfig,
+    /// The mask decoder.
+    pub mask_decoder: Sam2MaskDecoderConfig,
+}
+
+impl Sam2Config {
+    /// The published decoder behind an image encoder.
+    fn of_encoder(image_encoder: Sam2VisionConfig) -> Self {
+        let width = image_encoder.fpn_hidden_size;
+        Self {
+            prompt_encoder: PromptEncoderConfig::new()
+                .with_embed_dim(width)
+                .with_image_embedding_size(image_encoder.grid_size())
+                .with_input_image_size(image_encoder.image_size),
+            mask_decoder: Sam2MaskDecoderConfig::of_sam(
+                MaskDecoderConfig::new().with_transformer_dim(width),
+            ),
+            image_encoder,
         }
+    }
+
+    /// `sam2.1_hiera_tiny.pt`.
+    pub fn hiera_tiny() -> Self {
+        Self::of_encoder(Sam2VisionConfig::hiera_tiny())
+    }
+
+    /// `sam2.1_hiera_small.pt`.
+    pub fn hiera_small() -> Self {
+        Self::of_encoder(Sam2VisionConfig::hiera_small())
+    }
+
+    /// `sam2.1_hiera_base_plus.pt`.
+    pub fn hiera_base_plus() -> Self {
+        Self::of_encoder(Sam2VisionConfig::hiera_base_plus())
+    }
+
+    /// `sam2.1_hiera_large.pt`.
+    pub fn hiera_large() -> Self {
+        Self::of_encoder(Sam2VisionConfig::hiera_large())
+    }
+
+    /// A few thousand parameters, for tests and examples.
+    pub fn tiny() -> Self {
+        let image_encoder = Sam2VisionConfig::tiny();
+        let width = image_encoder.fpn_hidden_size;
+        Self {
+            mask_decoder: Sam2MaskDecoderConfig::of_sam(MaskDecoderConfig::nano(width)),
+            ..Self::of_encoder(image_encoder)
+        }
+    }
+
+    /// Whether such a model can be.
+    ///
+    /// # Errors
+    /// When a part cannot be, or two parts do not fit together.
+    pub fn validate(&self) -> Result<()> {
+        self.image_encoder.validate()?;
+        self.prompt_encoder.validate()?;
+        self.mask_decoder.validate()?;
+        let encoder = &self.image_encoder;
+        check_fit(
+            &self.prompt_encoder,
+            &self.mask_decoder.sam,
+            encoder.fpn_hidden_size,
+            [encoder.grid_size(), encoder.image_size],
+        )
+    }
+}
+
+/// Refuses a prompt encoder and a mask decoder that do not take the image encoder's cells of
+/// `channels` in a grid and picture of these sides.
+fn check_fit(
+    prompts: &PromptEncoderConfig,
+    decoder: &MaskDecoderConfig,
+    channels: usize,
+    [grid, image_size]: [usize; 2],
+) -> Result<()> {
+    let fits = [
+        (prompts.embed_dim, channels),
+        (decoder.transformer_dim, channels),
+        (prompts.image_embedding_size, grid),
+        (prompts.input_image_size, image_size),
+    ];
+    match fits.iter().find(|(own, encoders)| own != encoders) {
+        None => Ok(()),
+        Some((own, encoders)) => Err(Error::Config {
+            field: "prompt_encoder",
+            problem: format!(
+                "and mask_decoder take {own} where image_encoder gives {encoders}: make them equal"
+            ),
+        }),
     }
 }

@@ -7,14 +7,15 @@ use anyref_weights::{LoadOptions, WeightMemory, WeightType, load_module, weight_
 use burn::tensor::Element;
 use burn::tensor::backend::Backend;
 
-use super::config::SamConfig;
-use super::model::SamModel;
+use super::config::{Sam2Config, SamConfig};
+use super::model::{Sam2Parts, SamForm, SamModel, SamParts};
 use crate::assemble::parts_file;
 use crate::folder::CONFIG_FILE;
-use crate::memory::encoding_bytes;
+use crate::memory::{encoding_bytes, sam2_encoding_bytes};
 use crate::memory_check::check_estimate;
 use crate::official::{
-    Kind, MaskParts, Published, decoder_options, encoder_options, is_published, sam_parts,
+    Kind, MaskParts, Published, Sam2MaskParts, decoder_options, encoder_options, is_published,
+    sam_parts, sam2_checkpoint, sam2_decoder_options, sam2_encoder_options, sam2_parts,
 };
 use crate::{MemoryEstimate, ModelOptions, Result};
 
@@ -42,16 +43,15 @@ pub fn published_sam(path: &Path) -> Result<Option<Published>> {
         Err(_) if path.is_dir() => return Ok(None),
         Err(error) => return Err(error),
     };
-    let alone = matches!(
-        published.kind,
-        Some(Kind::SamAuthors | Kind::SamHuggingFace)
-    );
+    let alone = published
+        .kind
+        .is_some_and(|kind| kind != Kind::Lisa && (kind.has_sam() || kind.is_sam2()));
     Ok(alone.then_some(published))
 }
 
 impl<B: Backend> SamModel<B> {
-    /// Reads the authors' `.pth`, a folder of transformers' `SamModel`, or the SAM in a LISA,
-    /// whichever size. Weights are converted to f32.
+    /// Reads the authors' `.pth` or `.pt`, a folder of transformers' `SamModel`, `Sam2Model` or
+    /// `Sam2VideoModel`, or the SAM in a LISA, whichever size. Weights are converted to f32.
     ///
     /// # Errors
     /// When the file is missing, damaged or no SAM, or a tensor is missing or unexpected.
@@ -65,7 +65,7 @@ impl<B: Backend> SamModel<B> {
     /// As [`load`](Self::load), when the device does not compute with the type asked for, and when
     /// less memory is free than it takes.
     pub fn load_with(path: &Path, options: ModelOptions, device: &B::Device) -> Result<Self> {
-        let published = Published::open_as(path, "SAM", Kind::has_sam)?;
+        let published = Published::open_as(path, "SAM", |kind| kind.has_sam() || kind.is_sam2())?;
         Self::of_published(&published, options, device)
     }
 
@@ -78,6 +78,9 @@ impl<B: Backend> SamModel<B> {
         options: ModelOptions,
         device: &B::Device,
     ) -> Result<Self> {
+        if published.kind.is_some_and(Kind::is_sam2) {
+            return Self::of_published_sam2(published, options, device);
+        }
         let config: SamConfig = sam_parts(published)?;
         config.validate()?;
         let (checkpoint, kind) = (&published.checkpoint, published.kind);
@@ -95,10 +98,7 @@ impl<B: Backend> SamModel<B> {
                 weight_memory(&masks, checkpoint, &decoder)?,
             ];
             Ok(MemoryEstimate {
-                weights: WeightMemory {
-                    mapped: parts.iter().map(|part| part.mapped).sum(),
-                    held: parts.iter().map(|part| part.held).sum(),
-                },
+                weights: together(parts),
                 answering: encoding_bytes(&config.image_encoder, B::FloatElem::dtype()),
             })
         })?;
@@ -108,10 +108,61 @@ impl<B: Backend> SamModel<B> {
         let names = decoder_options(kind);
         load_module(&mut masks, checkpoint, &typed(&types, names))?;
         Ok(Self {
-            image_encoder,
+            form: SamForm::Sam(SamParts {
+                image_encoder,
+                mask_decoder: masks.mask_decoder,
+            }),
             prompt_encoder: masks.prompt_encoder,
-            mask_decoder: masks.mask_decoder,
         })
+    }
+
+    /// Reads an opened SAM 2. Tensors that only videos need go unused.
+    fn of_published_sam2(
+        published: &Published,
+        options: ModelOptions,
+        device: &B::Device,
+    ) -> Result<Self> {
+        let config: Sam2Config = sam2_parts(published)?;
+        config.validate()?;
+        let (checkpoint, kind) = (sam2_checkpoint(published)?, published.kind);
+        let mut image_encoder = config.image_encoder.init::<B>(device);
+        let mut masks = Sam2MaskParts::<B> {
+            prompt_encoder: config.prompt_encoder.init(device),
+            mask_decoder: config.mask_decoder.init(device),
+        };
+        check_estimate::<B>(options, |options| {
+            let types = options.load_options::<B>(device)?;
+            let encoder = typed(&types, sam2_encoder_options(kind));
+            let decoder = typed(&types, sam2_decoder_options(kind));
+            let parts = [
+                weight_memory(&image_encoder, &checkpoint, &encoder)?,
+                weight_memory(&masks, &checkpoint, &decoder)?,
+            ];
+            Ok(MemoryEstimate {
+                weights: together(parts),
+                answering: sam2_encoding_bytes(&config.image_encoder, B::FloatElem::dtype()),
+            })
+        })?;
+        let types = options.load_options::<B>(device)?;
+        let names = sam2_encoder_options(kind);
+        load_module(&mut image_encoder, &checkpoint, &typed(&types, names))?;
+        let names = sam2_decoder_options(kind);
+        load_module(&mut masks, &checkpoint, &typed(&types, names))?;
+        Ok(Self {
+            form: SamForm::Sam2(Sam2Parts {
+                image_encoder,
+                mask_decoder: masks.mask_decoder,
+            }),
+            prompt_encoder: masks.prompt_encoder,
+        })
+    }
+}
+
+/// Memory of two parts.
+fn together(parts: [WeightMemory; 2]) -> WeightMemory {
+    WeightMemory {
+        mapped: parts.iter().map(|part| part.mapped).sum(),
+        held: parts.iter().map(|part| part.held).sum(),
     }
 }
 

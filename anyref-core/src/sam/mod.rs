@@ -1,4 +1,4 @@
-//! SAM by itself: points, boxes and earlier masks become masks, without a language model; and every
+//! SAM or SAM 2 by itself: points, boxes and earlier masks become masks, without a language model; and every
 //! mask of a picture, by a grid of points.
 
 mod automatic;
@@ -14,11 +14,11 @@ mod shared;
 pub use automatic::{
     AutomaticMask, AutomaticMaskConfig, OnPoints, OneMask, PointMasks, automatic_masks,
 };
-pub use config::SamConfig;
+pub use config::{Sam2Config, SamConfig};
 pub use load::published_sam;
 pub use mask_prompt::{EarlierMask, LowResMask, MaskPrompt, Point};
-pub use model::SamModel;
 pub(crate) use model::pictures_at_once;
+pub use model::{Sam2Parts, SamForm, SamModel, SamParts};
 pub use picture::SamPicture;
 pub(crate) use picture_masks::in_picture;
 pub use predict::{MaskCandidate, MaskPrediction, Multimask};

@@ -1,16 +1,19 @@
 //! The network of SAM.
 
 use anyref_decoder::{
-    MaskDecoder, MaskDecoderInput, MaskDecoderOutput, PromptEncoder, PromptInput,
+    MaskDecoder, MaskDecoderInput, MaskDecoderOutput, PromptEncoder, PromptInput, Sam2MaskDecoder,
+    Sam2MaskDecoderInput,
 };
-use anyref_vision::preprocess::{SamPixels, SamPreprocessor};
+use anyref_vision::preprocess::{Sam2Preprocessor, SamPixels, SamPreprocessor};
 use anyref_vision::sam::{SamImageEncoder, SamVisionConfig};
+use anyref_vision::sam2::{Sam2ImageEncoder, Sam2VisionConfig};
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 use image::RgbImage;
 use web_time::Instant;
 
-use super::config::SamConfig;
+use super::automatic::AutomaticMaskConfig;
+use super::config::{Sam2Config, SamConfig};
 use super::picture::SamPicture;
 use crate::{Error, Result};
 
@@ -34,15 +37,64 @@ impl SamConfig {
             panic!("{error}");
         }
         SamModel {
-            image_encoder: self.image_encoder.init(device),
+            form: SamForm::Sam(SamParts {
+                image_encoder: self.image_encoder.init(device),
+                mask_decoder: self.mask_decoder.init(device),
+            }),
             prompt_encoder: self.prompt_encoder.init(device),
-            mask_decoder: self.mask_decoder.init(device),
         }
     }
 }
 
-/// SAM (Kirillov et al., *Segment Anything*, ICCV 2023, arXiv 2304.02643), created by
-/// [`SamConfig::init`](super::SamConfig::init) or read from published weights by
+impl Sam2Config {
+    /// Creates the model with random weights.
+    ///
+    /// # Panics
+    /// As [`validate`](Self::validate) refuses.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> SamModel<B> {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        SamModel {
+            form: SamForm::Sam2(Sam2Parts {
+                image_encoder: self.image_encoder.init(device),
+                mask_decoder: self.mask_decoder.init(device),
+            }),
+            prompt_encoder: self.prompt_encoder.init(device),
+        }
+    }
+}
+
+/// Parts in which SAM and SAM 2 differ.
+#[derive(Module, Debug)]
+pub enum SamForm<B: Backend> {
+    /// SAM (Kirillov et al., *Segment Anything*, ICCV 2023, arXiv 2304.02643).
+    Sam(SamParts<B>),
+    /// SAM 2 and 2.1 on single pictures (Ravi et al., *SAM 2: Segment Anything in Images and
+    /// Videos*, arXiv 2408.00714).
+    Sam2(Sam2Parts<B>),
+}
+
+/// SAM's own parts.
+#[derive(Module, Debug)]
+pub struct SamParts<B: Backend> {
+    /// Pictures to embeddings.
+    pub image_encoder: SamImageEncoder<B>,
+    /// Embeddings to masks.
+    pub mask_decoder: MaskDecoder<B>,
+}
+
+/// SAM 2's own parts.
+#[derive(Module, Debug)]
+pub struct Sam2Parts<B: Backend> {
+    /// Pictures to levels.
+    pub image_encoder: Sam2ImageEncoder<B>,
+    /// Levels to masks.
+    pub mask_decoder: Sam2MaskDecoder<B>,
+}
+
+/// SAM or SAM 2, created by [`SamConfig::init`](super::SamConfig::init) or
+/// [`Sam2Config::init`](super::Sam2Config::init), or read from published weights by
 /// [`load`](Self::load).
 ///
 /// ```no_run
@@ -60,28 +112,67 @@ impl SamConfig {
 /// ```
 #[derive(Module, Debug)]
 pub struct SamModel<B: Backend> {
-    /// Pictures to embeddings.
-    pub image_encoder: SamImageEncoder<B>,
+    /// Image encoder and mask decoder.
+    pub form: SamForm<B>,
     /// Points, boxes and masks to embeddings.
     pub prompt_encoder: PromptEncoder<B>,
-    /// Embeddings to masks.
-    pub mask_decoder: MaskDecoder<B>,
 }
 
 impl<B: Backend> SamModel<B> {
     /// Name of the published size, if it is one.
     pub fn name(&self) -> &'static str {
-        match self.image_encoder.config() {
-            encoder if *encoder == SamVisionConfig::vit_base() => "SAM ViT-B",
-            encoder if *encoder == SamVisionConfig::vit_large() => "SAM ViT-L",
-            encoder if *encoder == SamVisionConfig::vit_huge() => "SAM ViT-H",
-            _ => "SAM",
+        match &self.form {
+            SamForm::Sam(parts) => match parts.image_encoder.config() {
+                encoder if *encoder == SamVisionConfig::vit_base() => "SAM ViT-B",
+                encoder if *encoder == SamVisionConfig::vit_large() => "SAM ViT-L",
+                encoder if *encoder == SamVisionConfig::vit_huge() => "SAM ViT-H",
+                _ => "SAM",
+            },
+            SamForm::Sam2(parts) => match parts.image_encoder.config() {
+                encoder if *encoder == Sam2VisionConfig::hiera_tiny() => "SAM 2 Hiera tiny",
+                encoder if *encoder == Sam2VisionConfig::hiera_small() => "SAM 2 Hiera small",
+                encoder if *encoder == Sam2VisionConfig::hiera_base_plus() => {
+                    "SAM 2 Hiera base-plus"
+                }
+                encoder if *encoder == Sam2VisionConfig::hiera_large() => "SAM 2 Hiera large",
+                _ => "SAM 2",
+            },
         }
     }
 
     /// Side of the image encoder's square, in pixels.
     pub fn image_size(&self) -> usize {
-        self.image_encoder.config().image_size
+        match &self.form {
+            SamForm::Sam(parts) => parts.image_encoder.config().image_size,
+            SamForm::Sam2(parts) => parts.image_encoder.config().image_size,
+        }
+    }
+
+    /// Number of parameters of image encoder, prompt encoder and mask decoder, by their names.
+    pub fn part_sizes(&self) -> [(&'static str, usize); 3] {
+        let [encoder, decoder] = match &self.form {
+            SamForm::Sam(parts) => [
+                parts.image_encoder.num_params(),
+                parts.mask_decoder.num_params(),
+            ],
+            SamForm::Sam2(parts) => [
+                parts.image_encoder.num_params(),
+                parts.mask_decoder.num_params(),
+            ],
+        };
+        [
+            ("image_encoder", encoder),
+            ("prompt_encoder", self.prompt_encoder.num_params()),
+            ("mask_decoder", decoder),
+        ]
+    }
+
+    /// Settings of automatic masks that the model's authors use.
+    pub fn automatic_defaults(&self) -> AutomaticMaskConfig {
+        match &self.form {
+            SamForm::Sam(_) => AutomaticMaskConfig::new(),
+            SamForm::Sam2(_) => AutomaticMaskConfig::sam2(),
+        }
     }
 
     /// Side of the mask decoder's logits, which mask prompts have too.
@@ -94,9 +185,15 @@ impl<B: Backend> SamModel<B> {
         self.prompt_encoder.no_mask_embed.weight.val().device()
     }
 
-    /// Makes of pictures what [`encode`](Self::encode) takes, on any thread.
-    pub fn preprocessor(&self) -> SamPreprocessor {
-        SamPreprocessor::new(self.image_size())
+    /// Makes of a picture what [`encode`](Self::encode) takes, on any thread.
+    ///
+    /// # Panics
+    /// When the picture has no pixels.
+    pub fn preprocess(&self, image: &RgbImage) -> SamPixels {
+        match &self.form {
+            SamForm::Sam(_) => SamPreprocessor::new(self.image_size()).process(image),
+            SamForm::Sam2(_) => Sam2Preprocessor::new(self.image_size()).process(image),
+        }
     }
 
     /// Encodes a picture, once for all prompts.
@@ -108,7 +205,7 @@ impl<B: Backend> SamModel<B> {
             return Err(Error::EmptyPicture);
         }
         let start = Instant::now();
-        let pixels = self.preprocessor().process(image);
+        let pixels = self.preprocess(image);
         let mut picture = self.encode(&[&pixels]).remove(0);
         picture.encoding = start.elapsed();
         Ok(picture)
@@ -127,11 +224,19 @@ impl<B: Backend> SamModel<B> {
             let start = Instant::now();
             let pixels = pictures.iter().map(|one| one.pixels.to_tensor(&device));
             let pixels = Tensor::<B, 3>::stack::<4>(pixels.collect(), 0);
-            let embeddings = self.image_encoder.forward(pixels);
+            let (embeddings, levels) = match &self.form {
+                SamForm::Sam(parts) => (parts.image_encoder.forward(pixels), None),
+                SamForm::Sam2(parts) => {
+                    let features = parts.image_encoder.forward(pixels);
+                    let levels = parts.mask_decoder.high_resolution(features.high_resolution);
+                    (features.image_embeddings, Some(levels))
+                }
+            };
             let encoding = start.elapsed() / pictures.len() as u32;
             encoded.extend(pictures.iter().enumerate().map(|(index, pixels)| {
                 let embedding = embeddings.clone().narrow(0, index, 1);
                 let mut picture = SamPicture::new(embedding, pixels);
+                picture.levels = levels.as_ref().map(|levels| levels.of_picture(index));
                 picture.encoding = encoding;
                 picture
             }));
@@ -141,19 +246,42 @@ impl<B: Backend> SamModel<B> {
 
     /// Decodes the masks of `n` prompts about one picture, whose coordinates are those of the image
     /// encoder's input: several each with `multimask`, as far as the decoder has several, or one.
+    ///
+    /// # Panics
+    /// When a SAM 2 is given a picture that a SAM encoded.
     pub(crate) fn decode(
         &self,
         picture: &SamPicture<B>,
         prompts: PromptInput<B>,
         multimask: bool,
     ) -> MaskDecoderOutput<B> {
-        let encoded = self.prompt_encoder.forward(prompts);
-        self.mask_decoder.forward(MaskDecoderInput {
-            image_embeddings: picture.embedding.clone(),
-            image_pe: self.prompt_encoder.image_pe(),
-            sparse: encoded.sparse,
-            dense: encoded.dense,
-            multimask_output: multimask && self.mask_decoder.output_hypernetworks_mlps.len() > 1,
-        })
+        let image_embeddings = picture.embedding.clone();
+        let image_pe = self.prompt_encoder.image_pe();
+        match &self.form {
+            SamForm::Sam(parts) => {
+                let encoded = self.prompt_encoder.forward(prompts);
+                let several = parts.mask_decoder.output_hypernetworks_mlps.len() > 1;
+                parts.mask_decoder.forward(MaskDecoderInput {
+                    image_embeddings,
+                    image_pe,
+                    sparse: encoded.sparse,
+                    dense: encoded.dense,
+                    multimask_output: multimask && several,
+                })
+            }
+            SamForm::Sam2(parts) => {
+                let encoded = self.prompt_encoder.forward_padded(prompts);
+                let several = parts.mask_decoder.output_hypernetworks_mlps.len() > 1;
+                let output = parts.mask_decoder.forward(Sam2MaskDecoderInput {
+                    image_embeddings,
+                    high_resolution: picture.levels.clone().expect("a picture of SAM 2"),
+                    image_pe,
+                    sparse: encoded.sparse,
+                    dense: encoded.dense,
+                    multimask_output: multimask && several,
+                });
+                output.masks
+            }
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use anyref_decoder::HighResolution;
 use anyref_vision::preprocess::SamPixels;
 use burn::tensor::{Tensor, backend::Backend};
 
@@ -10,6 +11,8 @@ use burn::tensor::{Tensor, backend::Backend};
 pub struct SamPicture<B: Backend> {
     /// `[1, width, rows, columns]`
     pub(crate) embedding: Tensor<B, 4>,
+    /// Finer levels, of SAM 2.
+    pub(crate) levels: Option<HighResolution<B>>,
     /// Height and width of the picture.
     pub(crate) original_size: [usize; 2],
     /// Height and width within the image encoder's square.
@@ -22,6 +25,7 @@ impl<B: Backend> SamPicture<B> {
     pub fn new(embedding: Tensor<B, 4>, pixels: &SamPixels) -> Self {
         Self {
             embedding,
+            levels: None,
             original_size: pixels.original_size,
             resized_size: pixels.resized_size,
             encoding: Duration::ZERO,
@@ -38,10 +42,23 @@ impl<B: Backend> SamPicture<B> {
         &self.embedding
     }
 
-    /// Memory of the embedding, in bytes.
+    /// Memory of the embedding and the finer levels, in bytes.
     pub fn bytes(&self) -> u64 {
-        let values = self.embedding.shape().num_elements();
+        let levels = self.levels.as_ref().map_or(0, |levels| {
+            levels.halves.shape().num_elements() + levels.quarters.shape().num_elements()
+        });
+        let values = self.embedding.shape().num_elements() + levels;
         (values * self.embedding.dtype().size()) as u64
+    }
+
+    /// Height and width of the picture in a square of the side that logits are brought to on their
+    /// way to the picture's size: the image encoder's by SAM, none but their own by SAM 2, whose
+    /// pictures fill the square.
+    pub(super) fn square(&self, low_res: usize, image_size: usize) -> ([usize; 2], usize) {
+        match self.levels {
+            None => (self.resized_size, image_size),
+            Some(_) => ([low_res; 2], low_res),
+        }
     }
 
     /// Time its encoding took.

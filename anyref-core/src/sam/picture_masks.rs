@@ -24,16 +24,17 @@ pub(crate) async fn in_picture<B: Backend>(
     image_size: usize,
     mut visit: impl FnMut(usize, &[f32]) -> Result<()> + Send,
 ) -> Result<()> {
-    let [masks, ..] = low_res.dims();
+    let [masks, _, side, _] = low_res.dims();
+    let (resized_size, square) = picture.square(side, image_size);
     let [height, width] = picture.original_size;
     let together = masks_at_once(height * width, image_size);
     for start in (0..masks).step_by(together) {
         let count = together.min(masks - start);
         let logits = postprocess_masks(
             low_res.clone().narrow(0, start, count),
-            picture.resized_size,
+            resized_size,
             picture.original_size,
-            image_size,
+            square,
         );
         let logits = read(logits).await?.convert::<f32>();
         let logits = logits.as_slice::<f32>().expect("contiguous f32 data");

@@ -3,7 +3,7 @@
 use burn::tensor::backend::Backend;
 
 use super::config::SamConfig;
-use super::model::SamModel;
+use super::model::{SamForm, SamModel, SamParts};
 use crate::{AnyRef, AnyRefConfig};
 
 impl AnyRefConfig {
@@ -22,9 +22,11 @@ impl<B: Backend> AnyRef<B> {
     pub fn sam(&self) -> Option<SamModel<B>> {
         let masks = self.model.masks()?;
         Some(SamModel {
-            image_encoder: masks.image_encoder.clone(),
+            form: SamForm::Sam(SamParts {
+                image_encoder: masks.image_encoder.clone(),
+                mask_decoder: masks.mask_decoder.clone(),
+            }),
             prompt_encoder: masks.prompt_encoder.clone(),
-            mask_decoder: masks.mask_decoder.clone(),
         })
     }
 }

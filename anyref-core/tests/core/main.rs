@@ -22,6 +22,7 @@ mod parts;
 mod parts_file;
 mod precision;
 mod sa2va;
+mod sam2_alone;
 mod sam_alone;
 mod sequence;
 mod sound_labels;

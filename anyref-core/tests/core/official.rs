@@ -18,6 +18,8 @@ fn layouts_are_told_apart() {
         ("clip", Kind::Clip),
         ("sam", Kind::SamHuggingFace),
         ("sam.pth", Kind::SamAuthors),
+        ("sam2", Kind::Sam2HuggingFace),
+        ("sam2_authors", Kind::Sam2Authors),
         ("imagebind.pth", Kind::ImageBind),
         ("llava", Kind::LlavaHuggingFace),
         ("llava_authors", Kind::LlavaAuthors),

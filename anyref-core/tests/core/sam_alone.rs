@@ -37,13 +37,13 @@ pub fn structured(height: u32, width: u32) -> RgbImage {
     })
 }
 
-struct Asked {
-    name: &'static str,
-    prompt: MaskPrompt,
+pub struct Asked {
+    pub name: &'static str,
+    pub prompt: MaskPrompt,
 }
 
 /// The prompts of `export_sam.py`.
-fn prompts(fixture: &Fixture) -> Vec<Asked> {
+pub fn prompts(fixture: &Fixture) -> Vec<Asked> {
     let earlier = LowResMask::new(floats(fixture, "earlier"));
     let point = || MaskPrompt::default().with_point(30.0, 20.0, true);
     let region = [10.0, 5.5, 60.0, 44.0];
@@ -74,11 +74,11 @@ fn prompts(fixture: &Fixture) -> Vec<Asked> {
     ]
 }
 
-fn floats(fixture: &Fixture, name: &str) -> Vec<f32> {
+pub fn floats(fixture: &Fixture, name: &str) -> Vec<f32> {
     fixture.data(name).convert::<f32>().to_vec().unwrap()
 }
 
-fn assert_close(ours: &[f32], theirs: &[f32], name: &str) {
+pub fn assert_close(ours: &[f32], theirs: &[f32], name: &str) {
     assert_eq!(ours.len(), theirs.len(), "{name}");
     let error = ours
         .iter()
@@ -88,7 +88,7 @@ fn assert_close(ours: &[f32], theirs: &[f32], name: &str) {
     assert!(error <= TOLERANCE, "{name}: {error}");
 }
 
-fn assert_predicted(fixture: &Fixture, key: &str, prediction: &MaskPrediction) {
+pub fn assert_predicted(fixture: &Fixture, key: &str, prediction: &MaskPrediction) {
     let low: Vec<f32> = prediction
         .candidates
         .iter()

@@ -7,6 +7,7 @@ mod pixels;
 mod resample;
 mod sam;
 mod tiles;
+mod sam2;
 
 pub use clip::{ClipPreprocessor, ClipResize, squared};
 pub use open::{MAX_PIXELS, MAX_SIDE, decode_image, decode_mask, open_image, open_mask};
@@ -14,3 +15,4 @@ pub use pixels::PixelValues;
 pub use resample::{Filter, resize};
 pub use sam::{SamPixels, SamPreprocessor};
 pub use tiles::{TilePreprocessor, squeeze_to_square};
+pub use sam2::Sam2Preprocessor;

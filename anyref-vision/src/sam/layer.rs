@@ -5,8 +5,8 @@ use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 
-use super::window::Windows;
 use super::{SamVisionAttention, SamVisionConfig};
+use crate::window::Windows;
 
 /// Feed-forward layer (segment-anything `MLPBlock`).
 #[derive(Module, Debug)]

@@ -6,7 +6,6 @@ mod image_encoder;
 mod layer;
 mod neck;
 mod relative_position;
-mod window;
 
 pub use attention::SamVisionAttention;
 pub use config::SamVisionConfig;

@@ -9,7 +9,7 @@ use clap::Args;
 use crate::cargo::root;
 
 /// The parts, smallest first; the last is all of them in one model, which has no reference.
-pub const PARTS: [&str; 12] = [
+pub const PARTS: [&str; 16] = [
     "clip",
     "sam-b",
     "mask-decoder",
@@ -17,6 +17,10 @@ pub const PARTS: [&str; 12] = [
     "imagebind-text",
     "sam-h",
     "sam-h-prompts",
+    "sam2-t",
+    "sam2-s",
+    "sam2-b",
+    "sam2-l",
     "llama-1b",
     "llama-1b-f32",
     "llama",

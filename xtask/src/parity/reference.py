@@ -3,7 +3,7 @@
     python reference.py make PART SIZE FOLDER          writes a part with random weights as it is published, and an input
     python reference.py run  PART SIZE FOLDER [TIMES]  loads it, computes so often, writes the output, prints seconds as JSON
 
-PART is clip, sam-b, sam-h, sam-h-prompts, mask-decoder, imagebind, imagebind-text, llama-1b, llama-1b-f32, llama or lisa-7b; SIZE is full or tiny.
+PART is clip, sam-b, sam-h, sam-h-prompts, sam2-t, sam2-s, sam2-b, sam2-l, mask-decoder, imagebind, imagebind-text, llama-1b, llama-1b-f32, llama or lisa-7b; SIZE is full or tiny.
 """
 
 import importlib.util
@@ -70,6 +70,85 @@ def sam_config(part, size):
         vision_config=vision, prompt_encoder_config=dict(image_size=side), mask_decoder_config=decoder
     )
     return config, side
+
+
+# Trunks of the published sizes beside the smallest.
+SAM2 = {
+    "sam2-t": {},
+    "sam2-s": dict(blocks_per_stage=[1, 2, 11, 2], global_attention_blocks=[7, 10, 13]),
+    "sam2-b": dict(
+        hidden_size=112, blocks_per_stage=[2, 3, 16, 3], embed_dim_per_stage=[112, 224, 448, 896],
+        num_attention_heads=2, num_attention_heads_per_stage=[2, 4, 8, 16], global_attention_blocks=[12, 16, 20],
+        window_positional_embedding_background_size=[14, 14],
+    ),
+    "sam2-l": dict(
+        hidden_size=144, blocks_per_stage=[2, 6, 36, 4], embed_dim_per_stage=[144, 288, 576, 1152],
+        num_attention_heads=2, num_attention_heads_per_stage=[2, 4, 8, 16], global_attention_blocks=[23, 33, 43],
+        window_size_per_stage=[8, 4, 16, 8],
+    ),
+}
+
+
+def sam2_config(part, size):
+    from transformers import Sam2Config
+
+    if size != "full":
+        return Sam2Config(**fixture_module("anyref-core", "export_sam2").TINY)
+    trunk = SAM2[part]
+    vision = dict(backbone_config=dict(model_type="sam2_hiera_det_model", **trunk))
+    if trunk.get("embed_dim_per_stage"):
+        vision["backbone_channel_list"] = trunk["embed_dim_per_stage"][::-1]
+    return Sam2Config(vision_config=vision)
+
+
+def make_sam2(part, size, folder, generator):
+    """A SAM 2 in its authors' layout, a tiny one with the config that tells its sizes; and a picture."""
+    from transformers import Sam2Model
+
+    exporter, config = fixture_module("anyref-core", "export_sam2"), sam2_config(part, size)
+    model = fill(Sam2Model(config))
+    matrix = model.shared_image_embedding.positional_embedding
+    matrix.normal_(generator=generator)
+    model.prompt_encoder.shared_embedding.positional_embedding.copy_(matrix)
+    file = folder / "part.pth"
+    if size != "full":
+        file = folder / "part/sam2.pt"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        config.save_pretrained(file.parent)
+    torch.save({"model": exporter.authors(model)}, file)
+    side = config.prompt_encoder_config.image_size
+    return torch.randn(1, 3, side, side, generator=generator)
+
+
+def run_sam2(part, size, folder, data):
+    """The embedding of a picture, and the masks of a point in it with their estimates."""
+    from transformers import Sam2Model
+
+    exporter, config = fixture_module("anyref-core", "export_sam2"), sam2_config(part, size)
+    with torch.device("meta"):
+        model = Sam2Model(config).eval()
+    path = folder / ("part.pth" if size == "full" else "part/sam2.pt")
+    weights = torch.load(path, mmap=True)["model"]
+    state = {}
+    for name in model.state_dict():
+        theirs = name.replace("prompt_encoder.shared_embedding", "shared_image_embedding")
+        if name == "prompt_encoder.point_embed.weight":
+            rows = [weights[f"sam_prompt_encoder.point_embeddings.{row}.weight"] for row in range(4)]
+            state[name] = torch.cat(rows)
+            continue
+        for pattern, to in exporter.SAM2_NAMES:
+            theirs = re.sub(pattern, to, theirs)
+        state[name] = weights[theirs]
+    model.load_state_dict(state, assign=True)
+    side = config.prompt_encoder_config.image_size
+    point = torch.tensor([[[[0.25 * side, 0.5 * side]]]])
+
+    def call():
+        levels = model.get_image_embeddings(data)
+        answer = model(image_embeddings=levels, input_points=point, multimask_output=True)
+        return torch.cat([levels[-1].flatten(), answer.pred_masks.flatten(), answer.iou_scores.flatten()])
+
+    return call
 
 
 # Tokens of a prompt, and tokens read one by one after it.
@@ -305,6 +384,8 @@ def make(part, size, folder):
 
         fill(CLIPVisionModel(clip_config(size))).save_pretrained(folder / "part")
         data = torch.randn(1, 3, 224, 224, generator=generator)
+    elif part in SAM2:
+        data = make_sam2(part, size, folder, generator)
     elif part.startswith("sam") or part == "mask-decoder":
         from transformers import SamModel
 
@@ -446,6 +527,9 @@ def run(part, size, folder, times=1):
     elif part == "sam-h-prompts":
         start = time.perf_counter()
         call = run_prompts(size, folder, inputs)
+    elif part in SAM2:
+        start = time.perf_counter()
+        call = run_sam2(part, size, folder, data)
     elif part == "clip":
         from transformers import CLIPVisionModel
 

@@ -48,6 +48,11 @@ pub struct AutomaticMaskConfig {
 }
 
 impl AutomaticMaskConfig {
+    /// The defaults of SAM 2's generator, which trusts lower estimates.
+    pub fn sam2() -> Self {
+        Self::new().with_pred_iou_thresh(0.8)
+    }
+
     /// Whether masks can be made so.
     ///
     /// # Errors

@@ -6,7 +6,7 @@ use burn::tensor::{Tensor, backend::Backend};
 /// A grid cut into square windows, padded with zeros at the bottom and right where it does not
 /// divide.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Windows {
+pub(crate) struct Windows {
     /// Side of a window.
     pub side: usize,
     /// Windows down and across.
@@ -16,7 +16,7 @@ pub(super) struct Windows {
 }
 
 impl Windows {
-    pub(super) fn new(grid: [usize; 2], side: usize) -> Self {
+    pub(crate) fn new(grid: [usize; 2], side: usize) -> Self {
         Self {
             side,
             count: grid.map(|length| length.div_ceil(side)),
@@ -31,7 +31,7 @@ impl Windows {
     /// # Shapes
     /// - x: `[batch, height, width, channels]`
     /// - output: `[batch * windows, side, side, channels]`
-    pub(super) fn partition<B: Backend>(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+    pub(crate) fn partition<B: Backend>(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         let [batch, height, width, channels] = x.dims();
         let [padded_height, padded_width] = self.padded();
         let x = if [height, width] == [padded_height, padded_width] {
@@ -57,7 +57,7 @@ impl Windows {
     /// # Shapes
     /// - x: `[batch * windows, side, side, channels]`
     /// - output: `[batch, height, width, channels]`
-    pub(super) fn merge<B: Backend>(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+    pub(crate) fn merge<B: Backend>(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         let [windows, _, _, channels] = x.dims();
         let [down, across] = self.count;
         let [height, width] = self.grid;

@@ -1,0 +1,240 @@
+//! SAM 2's mask decoder.
+
+use anyref_ops as ops;
+use burn::config::Config;
+use burn::module::Module;
+use burn::nn::conv::{Conv2d, Conv2dConfig};
+use burn::nn::{Embedding, EmbeddingConfig};
+use burn::tensor::{Tensor, activation::sigmoid, backend::Backend};
+
+use super::stability::Stability;
+use crate::error::{Error, Result};
+use crate::mask_decoder::{MaskDecoder, MaskDecoderConfig, MaskDecoderOutput, cells};
+use crate::mlp::{Mlp, MlpConfig};
+use crate::two_way::TwoWayTransformer;
+use crate::upscale::{HighResolution, OutputUpscaling};
+
+/// Layers of the head that scores the object's presence.
+const OBJECT_SCORE_LAYERS: usize = 3;
+
+/// Configuration of a [`Sam2MaskDecoder`]; the defaults are SAM 2's and SAM 2.1's.
+#[derive(Config, Debug)]
+pub struct Sam2MaskDecoderConfig {
+    /// The parts that it has in common with SAM's.
+    pub sam: MaskDecoderConfig,
+    /// Whether estimates of the IoU go through a sigmoid.
+    #[config(default = true)]
+    pub iou_prediction_use_sigmoid: bool,
+    /// When a single mask is replaced by one of several; `None` never does.
+    pub stability: Option<Stability>,
+}
+
+impl Default for Sam2MaskDecoderConfig {
+    fn default() -> Self {
+        Self::of_sam(MaskDecoderConfig::new())
+    }
+}
+
+impl Sam2MaskDecoderConfig {
+    /// The published settings over a decoder of these sizes.
+    pub fn of_sam(sam: MaskDecoderConfig) -> Self {
+        Self::new(sam).with_stability(Some(Stability::new()))
+    }
+
+    /// Whether such a decoder can be.
+    ///
+    /// # Errors
+    /// As [`MaskDecoderConfig::validate`], and when single masks shall be replaced and there is no
+    /// other one, or the stability is not a number.
+    pub fn validate(&self) -> Result<()> {
+        self.sam.validate()?;
+        let Some(stability) = &self.stability else {
+            return Ok(());
+        };
+        if self.sam.num_multimask_outputs == 0 {
+            return Err(Error::Config {
+                field: "dynamic_multimask_via_stability",
+                problem: "needs several masks: make num_multimask_outputs 1 or more".into(),
+            });
+        }
+        match stability.delta.is_finite() && stability.thresh.is_finite() {
+            true => Ok(()),
+            false => Err(Error::Config {
+                field: "dynamic_multimask_stability_thresh",
+                problem: "or its delta is not finite: give numbers".into(),
+            }),
+        }
+    }
+
+    /// Creates the decoder with PyTorch's initialisation.
+    ///
+    /// # Panics
+    /// As [`validate`](Self::validate) refuses.
+    pub fn init<B: Backend>(&self, device: &B::Device) -> Sam2MaskDecoder<B> {
+        if let Err(error) = self.validate() {
+            panic!("{error}");
+        }
+        let dim = self.sam.transformer_dim;
+        let MaskDecoder {
+            transformer,
+            iou_token,
+            mask_tokens,
+            output_upscaling,
+            output_hypernetworks_mlps,
+            iou_prediction_head,
+        } = self.sam.init(device);
+        let pointwise = |out| Conv2dConfig::new([dim, out], [1, 1]);
+        Sam2MaskDecoder {
+            transformer,
+            iou_token,
+            mask_tokens,
+            obj_score_token: EmbeddingConfig::new(1, dim).init(device),
+            output_upscaling,
+            conv_s0: pointwise(dim / 8).init(device),
+            conv_s1: pointwise(dim / 4).init(device),
+            output_hypernetworks_mlps,
+            iou_prediction_head,
+            pred_obj_score_head: MlpConfig::new(dim, dim, 1, OBJECT_SCORE_LAYERS).init(device),
+            config: self.clone(),
+        }
+    }
+}
+
+/// Input of [`Sam2MaskDecoder::forward`]: `n` prompts on `n` pictures, or on one.
+#[derive(Debug, Clone)]
+pub struct Sam2MaskDecoderInput<B: Backend> {
+    /// The picture of each prompt, or one for all, `[n or 1, d, g, g]`.
+    pub image_embeddings: Tensor<B, 4>,
+    /// Its finer levels, by [`Sam2MaskDecoder::high_resolution`].
+    pub high_resolution: HighResolution<B>,
+    /// [`PromptEncoder::image_pe`](crate::PromptEncoder::image_pe), `[1, d, g, g]`.
+    pub image_pe: Tensor<B, 4>,
+    /// Points, boxes and embeddings by
+    /// [`PromptEncoder::forward_padded`](crate::PromptEncoder::forward_padded), `[n, k, d]`.
+    pub sparse: Tensor<B, 3>,
+    /// Mask prompts, or the embedding of their absence, `[n or 1, d, g, g]`.
+    pub dense: Tensor<B, 4>,
+    /// Several masks a prompt (all but the first mask token), or one.
+    pub multimask_output: bool,
+}
+
+/// Output of [`Sam2MaskDecoder::forward`].
+#[derive(Debug, Clone)]
+pub struct Sam2MaskDecoderOutput<B: Backend> {
+    /// Masks and their expected IoU.
+    pub masks: MaskDecoderOutput<B>,
+    /// Logits of the object's presence, `[n, 1]`; they change no mask of a single picture.
+    pub object_score_logits: Tensor<B, 2>,
+}
+
+/// Masks from a picture's levels and prompts (SAM 2 `mask_decoder.py`, `MaskDecoder`).
+#[derive(Module, Debug)]
+pub struct Sam2MaskDecoder<B: Backend> {
+    /// Prompts and picture look at one another.
+    pub transformer: TwoWayTransformer<B>,
+    /// The token that becomes the expected IoU.
+    pub iou_token: Embedding<B>,
+    /// The tokens that become masks.
+    pub mask_tokens: Embedding<B>,
+    /// The token that becomes the object's score.
+    pub obj_score_token: Embedding<B>,
+    /// From picture cells to mask pixels.
+    pub output_upscaling: OutputUpscaling<B>,
+    /// Of the finest level, `[d / 8, d, 1, 1]`.
+    pub conv_s0: Conv2d<B>,
+    /// Of the level between, `[d / 4, d, 1, 1]`.
+    pub conv_s1: Conv2d<B>,
+    /// From each mask token to the weights of its mask.
+    pub output_hypernetworks_mlps: Vec<Mlp<B>>,
+    /// From the IoU token to the expected IoU of each mask.
+    pub iou_prediction_head: Mlp<B>,
+    /// From its token to the object's score.
+    pub pred_obj_score_head: Mlp<B>,
+    #[module(skip)]
+    config: Sam2MaskDecoderConfig,
+}
+
+impl<B: Backend> Sam2MaskDecoder<B> {
+    /// Configuration of the decoder.
+    pub fn config(&self) -> &Sam2MaskDecoderConfig {
+        &self.config
+    }
+
+    /// Prepares the finer levels of pictures, once for all prompts.
+    ///
+    /// # Shapes
+    /// - levels: `[pictures, 4 g, 4 g, d]` and `[pictures, 2 g, 2 g, d]`, finest first
+    pub fn high_resolution(&self, [finest, finer]: [Tensor<B, 4>; 2]) -> HighResolution<B> {
+        let quarters = pointwise(&self.conv_s0, finest);
+        HighResolution::of_maps(pointwise(&self.conv_s1, finer), quarters)
+    }
+
+    /// Predicts the masks of all prompts at once.
+    ///
+    /// # Panics
+    /// When `multimask_output` is asked of a decoder with `num_multimask_outputs` 0.
+    pub fn forward(&self, input: Sam2MaskDecoderInput<B>) -> Sam2MaskDecoderOutput<B> {
+        let [_, _, height, width] = input.image_embeddings.dims();
+        let image = ops::add_shared(cells(input.image_embeddings), cells(input.dense));
+        let (tokens, image) =
+            self.transformer
+                .forward(image, cells(input.image_pe), self.tokens(input.sparse));
+
+        let [prompts, _, dim] = tokens.dims();
+        let token = |index: usize| tokens.clone().narrow(1, index, 1).reshape([prompts, dim]);
+        let stability = self.config.stability.as_ref();
+        let masks = match (input.multimask_output, stability) {
+            (true, _) => 1..self.output_hypernetworks_mlps.len(),
+            (false, Some(_)) => 0..self.output_hypernetworks_mlps.len(),
+            (false, None) => 0..1,
+        };
+        let weights = masks
+            .clone()
+            .map(|mask| self.output_hypernetworks_mlps[mask].forward(token(2 + mask)))
+            .collect();
+        let weights: Tensor<B, 3> = Tensor::stack(weights, 1);
+        let pixels = self
+            .output_upscaling
+            .forward_with(image, input.high_resolution);
+        let values = ops::matmul(weights, pixels.swap_dims(1, 2));
+        let low_res_masks = OutputUpscaling::picture_order(values, [height, width]);
+        let estimates = self
+            .iou_prediction_head
+            .forward(token(1))
+            .slice([0..prompts, masks]);
+        let estimates = match self.config.iou_prediction_use_sigmoid {
+            true => sigmoid(estimates),
+            false => estimates,
+        };
+        let (low_res_masks, iou_predictions) = match (input.multimask_output, stability) {
+            (false, Some(stability)) => stability.choose(low_res_masks, estimates),
+            _ => (low_res_masks, estimates),
+        };
+        Sam2MaskDecoderOutput {
+            masks: MaskDecoderOutput {
+                low_res_masks,
+                iou_predictions,
+            },
+            object_score_logits: self.pred_obj_score_head.forward(token(0)),
+        }
+    }
+
+    /// The score, IoU and mask tokens and the prompts of each row.
+    fn tokens(&self, sparse: Tensor<B, 3>) -> Tensor<B, 3> {
+        let [prompts, count, dim] = sparse.dims();
+        let own = [&self.obj_score_token, &self.iou_token, &self.mask_tokens];
+        let own = Tensor::cat(own.map(|token| token.weight.val()).to_vec(), 0);
+        let [own_count, _] = own.dims();
+        let own = own.unsqueeze::<3>().expand([prompts, own_count, dim]);
+        match count {
+            0 => own,
+            _ => Tensor::cat(vec![own, sparse], 1),
+        }
+    }
+}
+
+/// A 1 × 1 convolution where channels are last.
+fn pointwise<B: Backend>(conv: &Conv2d<B>, x: Tensor<B, 4>) -> Tensor<B, 4> {
+    let bias = conv.bias.as_ref().map(|bias| bias.val());
+    ops::pointwise(x, conv.weight.val(), bias)
+}

@@ -1,0 +1,73 @@
+//! Multi-head attention that may pool its queries.
+
+use anyref_ops::nn::{Linear, LinearConfig};
+use anyref_ops::{AttentionInput, attention};
+use burn::module::Module;
+use burn::tensor::{Tensor, backend::Backend};
+
+use super::config::BlockSizes;
+use super::pool::max_pool;
+
+/// Multi-head self-attention over a grid (SAM 2 `MultiScaleAttention`).
+#[derive(Module, Debug)]
+pub struct MultiScaleAttention<B: Backend> {
+    /// Queries, keys and values in one.
+    pub qkv: Linear<B>,
+    /// Output.
+    pub proj: Linear<B>,
+    num_attention_heads: usize,
+    pools: bool,
+}
+
+impl<B: Backend> MultiScaleAttention<B> {
+    pub(super) fn new(sizes: BlockSizes, device: &B::Device) -> Self {
+        Self {
+            qkv: LinearConfig::new(sizes.dim, 3 * sizes.dim_out).init(device),
+            proj: LinearConfig::new(sizes.dim_out, sizes.dim_out).init(device),
+            num_attention_heads: sizes.heads,
+            pools: sizes.pools,
+        }
+    }
+
+    /// Where queries are pooled, the greatest of 2 × 2 stands for them, so that the grid is halved.
+    ///
+    /// # Shapes
+    /// - x: `[batch, height, width, dim]`
+    /// - output: `[batch, height, width, dim_out]`, or half of height and width
+    pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
+        let [batch, height, width, dim] = x.dims();
+        let [dim_out, _] = self.proj.weight.dims();
+        let heads = self.num_attention_heads;
+        let tokens = height * width;
+        let x = x.reshape([batch * tokens, dim]);
+        // The weight is cut rather than the product, as in SAM's encoder.
+        let part = |x: Tensor<B, 2>, index: usize| {
+            self.qkv
+                .forward_outputs(x, index * dim_out..(index + 1) * dim_out)
+        };
+        let split = |x: Tensor<B, 2>, tokens: usize| {
+            x.reshape([batch, tokens, heads, dim_out / heads])
+                .swap_dims(1, 2)
+        };
+        let key = split(part(x.clone(), 1), tokens);
+        let value = split(part(x.clone(), 2), tokens);
+        let query = part(x, 0);
+        let (query, [height, width]) = match self.pools {
+            false => (query, [height, width]),
+            true => {
+                let pooled = max_pool(query.reshape([batch, height, width, dim_out]));
+                let [_, height, width, _] = pooled.dims();
+                let rows = batch * height * width;
+                (pooled.reshape([rows, dim_out]), [height, width])
+            }
+        };
+        let query = split(query, height * width);
+        let mixed = attention(AttentionInput::new(query, key, value));
+        let mixed = mixed
+            .swap_dims(1, 2)
+            .reshape([batch * height * width, dim_out]);
+        self.proj
+            .forward(mixed)
+            .reshape([batch, height, width, dim_out])
+    }
+}

@@ -1,0 +1,29 @@
+//! Pooling of grids whose channels are last.
+
+use burn::tensor::{Tensor, backend::Backend};
+
+/// The greatest value of each 2 × 2 cells, channel by channel; a last odd row or column is
+/// dropped (`torch.nn.functional.max_pool2d` of kernel and stride 2).
+///
+/// # Shapes
+/// - x: `[batch, height, width, channels]`
+/// - output: `[batch, height / 2, width / 2, channels]`
+pub(super) fn max_pool<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
+    let [batch, height, width, channels] = x.dims();
+    let (rows, columns) = (height / 2, width / 2);
+    let x = match [2 * rows, 2 * columns] == [height, width] {
+        true => x,
+        false => x.slice([0..batch, 0..2 * rows, 0..2 * columns, 0..channels]),
+    };
+    let pairs = x.reshape([batch * rows, 2, 2 * columns * channels]);
+    let x = pairs
+        .clone()
+        .narrow(1, 0, 1)
+        .max_pair(pairs.narrow(1, 1, 1));
+    let pairs = x.reshape([batch * rows * columns, 2, channels]);
+    let x = pairs
+        .clone()
+        .narrow(1, 0, 1)
+        .max_pair(pairs.narrow(1, 1, 1));
+    x.reshape([batch, rows, columns, channels])
+}
