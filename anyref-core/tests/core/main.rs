@@ -20,6 +20,7 @@ mod official;
 mod parts;
 mod parts_file;
 mod precision;
+mod quantization;
 mod sam_alone;
 mod sequence;
 mod sound_labels;

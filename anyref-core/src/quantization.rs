@@ -1,0 +1,4 @@
+//! Formats of a language model's weights in blocks.
+
+pub use anyref_llm::{Quantization, written_block_type};
+pub use anyref_ops::blocks::BlockType;

@@ -1,0 +1,180 @@
+//! Language models whose weights are in blocks: rounded as they are read, written into folders, kept
+//! from GGUF files.
+
+use std::path::Path;
+
+use anyref_core::quantization::{BlockType, Quantization};
+use anyref_core::{AnyRef, Assembly, MemoryEstimate, ModelOptions};
+use anyref_llm::{LlamaInput, load_gguf};
+use anyref_ops::testing::max_abs_error;
+use anyref_weights::{Checkpoint, WeightType};
+use burn::tensor::{DType, Int, Tensor};
+
+use crate::common::TestBackend;
+use crate::parts::{assembly, language, load, published};
+
+fn nano() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/nano")
+}
+
+fn logits(anyref: &AnyRef<TestBackend>) -> Tensor<TestBackend, 3> {
+    let ids = Tensor::<TestBackend, 2, Int>::from_data([[5, 9, 2, 40, 7]], &Default::default());
+    let llm = &anyref.model.llm;
+    llm.logits(llm.forward(LlamaInput::new(llm.embed(ids)), None).hidden)
+}
+
+fn formats(checkpoint: &Checkpoint, part: &str) -> Vec<Option<BlockType>> {
+    let mut formats: Vec<_> = checkpoint
+        .tensors()
+        .filter(|t| t.name.contains(part))
+        .map(|t| t.block_type())
+        .collect();
+    formats.dedup();
+    formats
+}
+
+fn projections(anyref: &AnyRef<TestBackend>) -> usize {
+    7 * anyref.model.llm.model.layers.len()
+}
+
+#[test]
+fn a_model_that_is_rounded_as_it_is_read_is_saved_and_read_in_blocks() {
+    let device = Default::default();
+    let options = ModelOptions::new(WeightType::F32).with_quantize(Some(BlockType::Q8_0));
+    let rounded = AnyRef::<TestBackend>::load_with(&nano(), options, &device).unwrap();
+    let tensors = rounded.model.llm.block_tensors("");
+    assert_eq!(tensors.len(), projections(&rounded));
+    let exact = AnyRef::<TestBackend>::load(&nano(), &device).unwrap();
+    let difference = max_abs_error(&logits(&rounded), &logits(&exact));
+    assert!(difference > 0.0 && difference < 0.5, "{difference}");
+
+    let folder = tempfile::tempdir().unwrap();
+    rounded.save(folder.path(), DType::F32).unwrap();
+    let checkpoint = Checkpoint::open(folder.path()).unwrap();
+    assert_eq!(
+        formats(&checkpoint, "llm.model.layers.0.mlp.down_proj"),
+        [Some(BlockType::Q8_0)]
+    );
+    for part in [
+        "embed_tokens",
+        "lm_head",
+        "norm",
+        "text_hidden_fcs",
+        "mask_decoder",
+    ] {
+        assert!(
+            formats(&checkpoint, part).iter().all(Option::is_none),
+            "{part}"
+        );
+    }
+    let again = load(folder.path());
+    assert_eq!(again.model.llm.block_tensors("").len(), tensors.len());
+    assert_eq!(logits(&again).into_data(), logits(&rounded).into_data());
+
+    // Fewer bytes are reckoned, of a file in floats and of one in blocks.
+    let reckon = |path: &Path, options: ModelOptions| {
+        let checkpoint = Checkpoint::open(path).unwrap();
+        let model = exact.config.init::<TestBackend>(&device);
+        MemoryEstimate::new(&exact.config, &model, &checkpoint, options, &device)
+            .unwrap()
+            .weights
+            .total()
+    };
+    let plain = ModelOptions::new(WeightType::F32);
+    let (floats, blocks) = (reckon(&nano(), plain), reckon(&nano(), options));
+    assert!(blocks < floats, "{blocks} {floats}");
+    assert_eq!(reckon(folder.path(), plain), blocks);
+}
+
+#[test]
+fn rows_that_do_not_fit_fall_back() {
+    let device = Default::default();
+    let options = ModelOptions::new(WeightType::F32).with_quantize(Some(BlockType::Q4K));
+    let rounded = AnyRef::<TestBackend>::load_with(&nano(), options, &device).unwrap();
+    // The width is 192, which is no multiple of 256.
+    let gate = &rounded.model.llm.model.layers[0]
+        .mlp
+        .gate_proj
+        .base_layer
+        .weight;
+    assert_eq!(gate.block_type(), Some(BlockType::Q8_0));
+}
+
+#[test]
+fn assembled_weights_are_in_blocks_by_defaults_and_rules() {
+    let (llm, out) = (language("llava_authors"), tempfile::tempdir().unwrap());
+    let rules = Quantization::new(BlockType::Q8_0);
+    let rules = rules.with_rule(r"layers\.0\.self_attn=q4_0").unwrap();
+    let rules = rules.with_rule("lm_head=q8_0").unwrap();
+    let rules = rules.with_rule(r"layers\.1\.mlp=float").unwrap();
+    let parts = Assembly {
+        quantization: Some(rules),
+        adapter: Some(published("adapter")),
+        ..assembly(llm.path())
+    };
+    // With an adapter folded in ahead of the rounding.
+    let assembled = parts.write::<TestBackend>(out.path()).unwrap();
+    assert!(assembled.merged > 0 && assembled.fell_back.is_empty());
+    let checkpoint = Checkpoint::open(out.path()).unwrap();
+    let expected = [
+        (
+            "layers.0.self_attn.q_proj.base_layer.weight",
+            Some(BlockType::Q4_0),
+        ),
+        ("layers.0.mlp", Some(BlockType::Q8_0)),
+        ("layers.1.mlp", None),
+        ("llm.lm_head", Some(BlockType::Q8_0)),
+        ("embed_tokens", None),
+    ];
+    for (part, format) in expected {
+        assert_eq!(formats(&checkpoint, part), [format], "{part}");
+    }
+    let blocks = checkpoint.tensors().filter(|t| t.block_type().is_some());
+    assert_eq!(blocks.count(), assembled.in_blocks);
+    // What is read is what was written, strictly.
+    let model = load(out.path());
+    assert_eq!(model.model.llm.block_tensors("").len(), assembled.in_blocks);
+    // The projections that were adapted are the adapted ones, rounded.
+    let floats = tempfile::tempdir().unwrap();
+    let exact = Assembly {
+        quantization: None,
+        ..parts
+    };
+    exact.write::<TestBackend>(floats.path()).unwrap();
+    let difference = max_abs_error(&logits(&model), &logits(&load(floats.path())));
+    assert!(difference > 0.0 && difference < 0.2, "{difference}");
+}
+
+#[test]
+fn blocks_of_a_gguf_file_are_kept() {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../anyref-llm/tests/fixtures/gguf/llama.gguf");
+    let out = tempfile::tempdir().unwrap();
+    let parts = Assembly {
+        clip: Some(published("clip")),
+        ..assembly(&path)
+    };
+    let assembled = parts.write::<TestBackend>(out.path()).unwrap();
+    let file = Checkpoint::open(&path).unwrap();
+    let matrices = |t: &&anyref_weights::TensorEntry| {
+        t.block_type().is_some() && t.name.starts_with("blk.") && t.shape.len() == 2
+    };
+    let count = file.tensors().filter(matrices).count();
+    assert!(count > 0);
+    // The tables have grown by new tokens.
+    assert_eq!(assembled.in_blocks, count);
+    let model = load(out.path());
+    assert_eq!(model.model.llm.block_tensors("").len(), count);
+    let vocabulary = file.require("token_embd.weight").unwrap().shape[0];
+    let found = logits(&model).narrow(2, 0, vocabulary);
+    let whole = load_gguf::<TestBackend>(&path, &Default::default()).unwrap();
+    let ids = Tensor::<TestBackend, 2, Int>::from_data([[5, 9, 2, 40, 7]], &Default::default());
+    let expected = whole.logits(
+        whole
+            .forward(LlamaInput::new(whole.embed(ids)), None)
+            .hidden,
+    );
+    // The head there is in blocks, here in floats.
+    let difference = max_abs_error(&found, &expected);
+    assert!(difference < 0.05, "{difference}");
+}
