@@ -17,10 +17,8 @@ use crate::folder::{
 };
 use crate::memory_check::check_memory;
 use crate::official::is_published;
+use crate::quantization::LANGUAGE_MODEL;
 use crate::{AnyRef, AnyRefConfig, AnyRefModel, Assembly, Error, ModelOptions, Result};
-
-/// Beginning of the names of the language model's parameters.
-pub(crate) const LANGUAGE_MODEL: &str = "llm.";
 
 impl Opened {
     /// A model folder, a parts file, or a model as its authors published it.

@@ -8,11 +8,11 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Element};
 
 use crate::known_models::KnownModel;
-use crate::load::LANGUAGE_MODEL;
 use crate::memory::{RowLength, answer_bytes, encoding_bytes};
 use crate::memory_estimate::{Gigabytes, MemoryEstimate, MemoryShortage};
 use crate::model::AnyRefModel;
 use crate::precision::ModelOptions;
+use crate::quantization::LANGUAGE_MODEL;
 use crate::{AnyRefConfig, Error, Result};
 
 /// Models below this many bytes are loaded without a look at what is free.

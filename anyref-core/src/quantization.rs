@@ -2,3 +2,6 @@
 
 pub use anyref_llm::{Quantization, written_block_type};
 pub use anyref_ops::blocks::BlockType;
+
+/// Beginning of the names of the language model's parameters.
+pub(crate) const LANGUAGE_MODEL: &str = "llm.";

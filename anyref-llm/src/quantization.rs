@@ -102,16 +102,31 @@ impl Quantization {
         Ok(self)
     }
 
-    /// Format asked for a weight by its name in a [`Llama`]; none for floats.
-    pub fn of(&self, name: &str) -> Option<BlockType> {
+    /// Form asked for a weight by its name in a [`Llama`].
+    pub fn of(&self, name: &str) -> AskedForm {
         let able = is_projection(name) || name == HEAD || name == TABLE;
         let mut rules = self.rules.iter().rev();
         match rules.find(|(pattern, _)| pattern.is_match(name)) {
-            _ if !able => None,
-            Some((_, format)) => *format,
-            None => self.default.filter(|_| is_projection(name)),
+            _ if !able => AskedForm::AsStored,
+            Some((_, Some(block_type))) => AskedForm::Blocks(*block_type),
+            Some((_, None)) => AskedForm::Floats,
+            None => match self.default.filter(|_| is_projection(name)) {
+                Some(block_type) => AskedForm::Blocks(block_type),
+                None => AskedForm::AsStored,
+            },
         }
     }
+}
+
+/// Form asked for a weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskedForm {
+    /// As its file has it.
+    AsStored,
+    /// Floats, of a weight that its file has in blocks too.
+    Floats,
+    /// Blocks of this format, where they hold its rows whole.
+    Blocks(BlockType),
 }
 
 const TABLE: &str = "model.embed_tokens.weight";
@@ -307,12 +322,15 @@ fn choose(
     columns: usize,
     quantization: Option<&Quantization>,
 ) -> Fitting {
-    match quantization.and_then(|rules| rules.of(name)) {
-        Some(asked) => Fitting::new(asked, columns),
-        None => Fitting {
-            block_type: entry.block_type(),
-            fell_back: false,
-        },
+    let asked = quantization.map_or(AskedForm::AsStored, |rules| rules.of(name));
+    let kept = |block_type| Fitting {
+        block_type,
+        fell_back: false,
+    };
+    match asked {
+        AskedForm::Blocks(asked) => Fitting::new(asked, columns),
+        AskedForm::Floats => kept(None),
+        AskedForm::AsStored => kept(entry.block_type()),
     }
 }
 
@@ -336,7 +354,7 @@ mod tests {
     fn rules_come_before_the_table_of_defaults() {
         let projection = "model.layers.3.mlp.down_proj.base_layer.weight";
         let plain = Quantization::new(BlockType::Q4_0);
-        assert_eq!(plain.of(projection), Some(BlockType::Q4_0));
+        assert_eq!(plain.of(projection), AskedForm::Blocks(BlockType::Q4_0));
         for name in [
             HEAD,
             TABLE,
@@ -344,15 +362,15 @@ mod tests {
             "model.layers.3.mlp.down_proj.lora_a.weight",
             "model.layers.3.mlp.down_proj.base_layer.bias",
         ] {
-            assert_eq!(plain.of(name), None, "{name}");
+            assert_eq!(plain.of(name), AskedForm::AsStored, "{name}");
         }
         let ruled = plain.with_rule("down_proj=float").unwrap();
         let ruled = ruled.with_rule("^lm_head=q8_0").unwrap();
         let ruled = ruled.with_rule("layers.3.=q4_k").unwrap();
-        assert_eq!(ruled.of(projection), Some(BlockType::Q4K));
-        assert_eq!(ruled.of(&projection.replace('3', "2")), None);
-        assert_eq!(ruled.of(HEAD), Some(BlockType::Q8_0));
-        assert_eq!(ruled.of("model.norm.weight"), None);
+        assert_eq!(ruled.of(projection), AskedForm::Blocks(BlockType::Q4K));
+        assert_eq!(ruled.of(&projection.replace('3', "2")), AskedForm::Floats);
+        assert_eq!(ruled.of(HEAD), AskedForm::Blocks(BlockType::Q8_0));
+        assert_eq!(ruled.of("model.norm.weight"), AskedForm::AsStored);
         for bad in ["lm_head", "(=q8_0", "lm_head=q6_k", "lm_head=q9"] {
             let error = Quantization::new(BlockType::Q8_0)
                 .with_rule(bad)

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyref_decoder::import::SEGMENT_ANYTHING;
 use anyref_llm::peft::PeftAdapter;
-use anyref_llm::quantization::Fitting;
+use anyref_llm::quantization::{AskedForm, Fitting};
 use anyref_ops::blocks::BlockType;
 use anyref_vision::import::PROJECTOR_AUTHORS;
 use anyref_weights::{
@@ -17,11 +17,11 @@ use burn::tensor::backend::Backend;
 use super::assembly::Assembly;
 use super::parts::Parts;
 use super::{fresh, grow};
-use crate::load::LANGUAGE_MODEL;
 use crate::official::{
     audio_options, clip_options, decoder_options, encoder_options, llama_options,
     object_head_options, projector_options,
 };
+use crate::quantization::LANGUAGE_MODEL;
 use crate::{AnyRefConfig, AnyRefModel, Error, Result};
 
 /// What the authors' training script writes beside the adapters of the language model, by our names.
@@ -83,15 +83,24 @@ pub(super) fn plan<B: Backend>(
             plan.fresh.push(name.clone());
             continue;
         };
+        let rules = assembly.quantization.as_ref();
         let asked = (name.strip_prefix(LANGUAGE_MODEL))
-            .and_then(|name| assembly.quantization.as_ref()?.of(name))
-            .map(|asked| Fitting::new(asked, parameter.shape.last().copied().unwrap_or(0)));
-        if asked.is_some_and(|fitting| fitting.fell_back) {
+            .and_then(|name| Some(rules?.of(name)))
+            .unwrap_or(AskedForm::AsStored);
+        let columns = parameter.shape.last().copied().unwrap_or(0);
+        let fitting = match asked {
+            AskedForm::Blocks(asked) => Some(Fitting::new(asked, columns)),
+            AskedForm::Floats | AskedForm::AsStored => None,
+        };
+        if fitting.is_some_and(|fitting| fitting.fell_back) {
             plan.fell_back.push(name.clone());
         }
-        let blocks = asked.and_then(|fitting| fitting.block_type);
+        let blocks = fitting.and_then(|fitting| fitting.block_type);
         // Rounded once.
-        let given = assembly.dtype.filter(|_| blocks.is_none());
+        let given = match asked {
+            AskedForm::Floats => Some(assembly.dtype.unwrap_or(entry.dtype)),
+            _ => assembly.dtype.filter(|_| blocks.is_none()),
+        };
         let dtype = given.unwrap_or(entry.dtype);
         let is_table =
             name.starts_with("llm.model.embed_tokens") || name.starts_with("llm.lm_head");
