@@ -69,7 +69,14 @@ fn a_model_that_is_rounded_as_it_is_read_is_saved_and_read_in_blocks() {
     }
     let again = load(folder.path());
     assert_eq!(again.model.llm.block_tensors("").len(), tensors.len());
-    assert_eq!(logits(&again).into_data(), logits(&rounded).into_data());
+    let blocks = |anyref: &AnyRef<TestBackend>| {
+        let layer = &anyref.model.llm.model.layers[1];
+        let blocks = layer.mlp.down_proj.base_layer.weight.to_blocks();
+        blocks.unwrap().bytes().to_vec()
+    };
+    assert_eq!(blocks(&again), blocks(&rounded));
+    // The head lies in the file in f32 now, where it is summed in another order.
+    assert!(max_abs_error(&logits(&again), &logits(&rounded)) < 1e-4);
 
     // Fewer bytes are reckoned, of a file in floats and of one in blocks.
     let reckon = |path: &Path, options: ModelOptions| {
