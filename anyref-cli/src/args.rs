@@ -16,6 +16,7 @@ pub mod train;
 
 use std::path::PathBuf;
 
+use anyref_core::quantization::{BlockType, written_block_type};
 use anyref_core::{BackendName, Template};
 use anyref_weights::WeightType;
 use clap::{Args, Parser, Subcommand};
@@ -86,6 +87,10 @@ pub struct Common {
     /// their own type on the processor and in files, f32 on GPUs
     #[arg(long, global = true, default_value_t, value_name = "TYPE")]
     pub dtype: WeightType,
+    /// Round the language model's projections to blocks of fewer bits as they are read, or by
+    /// `assemble` in its files: q8_0, q4_0 or q4_k; rows of no whole blocks stay q8_0 or floats
+    #[arg(long, global = true, value_name = "TYPE", value_parser = written_block_type)]
+    pub quantize: Option<BlockType>,
     /// Load a large model although it is reckoned to need more memory than is free (`anyref info`
     /// shows what it needs)
     #[arg(long, global = true)]

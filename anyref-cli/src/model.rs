@@ -138,7 +138,9 @@ pub fn weights(common: &Common) -> ModelOptions {
         true => None,
         false => free_memory(),
     };
-    ModelOptions::new(common.dtype).with_free_memory(free)
+    ModelOptions::new(common.dtype)
+        .with_free_memory(free)
+        .with_quantize(common.quantize)
 }
 
 /// The changes of the command line to how the model answers.
@@ -199,6 +201,9 @@ pub fn settings(common: &Common) -> Result<String> {
         }
     };
     settings += &format!(" ({weights:016x}), {}", common.dtype);
+    if let Some(block_type) = common.quantize {
+        settings += &format!(", projections in {block_type}");
+    }
     if let Some(tokens) = common.max_new_tokens {
         settings += &format!(", {tokens} tokens at most");
     }

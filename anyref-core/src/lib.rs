@@ -70,6 +70,7 @@ mod preprocess;
 mod presets;
 mod prompt;
 mod prompt_config;
+pub mod quantization;
 mod read;
 mod reference;
 mod reference_kind;

@@ -4,7 +4,10 @@ use std::path::Path;
 
 use anyref_llm::tokenizer::Tokenizer;
 use anyref_weights::hub::refuse_location;
-use anyref_weights::{Checkpoint, SaveOptions, WeightType, load_module, save_module};
+use anyref_weights::{
+    Checkpoint, LoadOptions, SaveOptions, WeightType, check_module, load_module, output_tensors,
+    write_checkpoint,
+};
 use burn::tensor::{DType, backend::Backend};
 
 use crate::assemble::parts_file;
@@ -14,7 +17,8 @@ use crate::folder::{
 };
 use crate::memory_check::check_memory;
 use crate::official::is_published;
-use crate::{AnyRef, AnyRefConfig, Assembly, Error, ModelOptions, Result};
+use crate::quantization::LANGUAGE_MODEL;
+use crate::{AnyRef, AnyRefConfig, AnyRefModel, Assembly, Error, ModelOptions, Result};
 
 impl Opened {
     /// A model folder, a parts file, or a model as its authors published it.
@@ -116,7 +120,7 @@ impl<B: Backend> AnyRef<B> {
             model.llm = model.llm.with_lora(lora)?;
         }
         check_memory(&config, &model, checkpoint, options, device)?;
-        load_module(&mut model, checkpoint, &load_options)?;
+        load_weights(&mut model, checkpoint, options, &load_options)?;
         Self::new(config, model, tokenizer, device.clone())
     }
 
@@ -129,7 +133,43 @@ impl<B: Backend> AnyRef<B> {
         write_config(&self.config, folder)?;
         self.tokenizer.save(folder.join(TOKENIZER_FILE))?;
         let options = SaveOptions::default().with_dtype(Some(dtype));
-        save_module(&self.model, folder.join(WEIGHTS_FILE), &options)?;
+        let mut tensors = output_tensors(&self.model, &options);
+        tensors.extend(self.model.llm.block_tensors(LANGUAGE_MODEL));
+        write_checkpoint(folder.join(WEIGHTS_FILE), tensors, &options)?;
         Ok(())
     }
+}
+
+/// Fills a model, its language model in blocks where the file or the options say so.
+fn load_weights<B: Backend>(
+    model: &mut AnyRefModel<B>,
+    checkpoint: &Checkpoint,
+    options: ModelOptions,
+    load_options: &LoadOptions,
+) -> Result<()> {
+    let quantization = options.quantization();
+    let in_blocks = checkpoint.tensors().any(|t| t.block_type().is_some());
+    if quantization.is_none() && !in_blocks {
+        load_module(model, checkpoint, load_options)?;
+        return Ok(());
+    }
+    // Ahead of values, and with the names of the whole.
+    let report = check_module(model, checkpoint, load_options)?;
+    if !report.is_complete() {
+        return Err(anyref_weights::Error::Mismatch(Box::new(report)).into());
+    }
+    let llm = &mut model.llm;
+    let loaded = llm.load_blocks(checkpoint, LANGUAGE_MODEL, quantization.as_ref())?;
+    if let (Some(asked), true) = (options.quantize, loaded.fell_back > 0) {
+        log::warn!(
+            "{} weights have no rows of whole blocks of {asked}: they are Q8_0 or floats",
+            loaded.fell_back
+        );
+    }
+    log::info!(
+        "{} weights of the language model are in blocks",
+        loaded.names.len()
+    );
+    load_module(model, &checkpoint.without(&loaded.names), load_options)?;
+    Ok(())
 }

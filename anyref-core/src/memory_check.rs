@@ -1,5 +1,7 @@
 //! Reckoning of a model's memory before its weights are read.
 
+use std::collections::BTreeSet;
+
 use anyref_ops::{StoredWeights, on_processor, stored_weights};
 use anyref_weights::{Checkpoint, WeightType, weight_memory};
 use burn::tensor::backend::Backend;
@@ -10,6 +12,7 @@ use crate::memory::{RowLength, answer_bytes, encoding_bytes};
 use crate::memory_estimate::{Gigabytes, MemoryEstimate, MemoryShortage};
 use crate::model::AnyRefModel;
 use crate::precision::ModelOptions;
+use crate::quantization::LANGUAGE_MODEL;
 use crate::{AnyRefConfig, Error, Result};
 
 /// Models below this many bytes are loaded without a look at what is free.
@@ -31,7 +34,12 @@ impl MemoryEstimate {
         device: &B::Device,
     ) -> Result<Self> {
         let load = options.load_options::<B>(device)?;
-        let weights = weight_memory(model, checkpoint, &load)?;
+        let quantization = options.quantization();
+        let llm = &model.llm;
+        let blocks = llm.block_bytes(checkpoint, LANGUAGE_MODEL, quantization.as_ref());
+        let (names, bytes): (BTreeSet<_>, Vec<u64>) = blocks.into_iter().unzip();
+        let mut weights = weight_memory(model, &checkpoint.without(&names), &load)?;
+        weights.held += bytes.iter().sum::<u64>();
         let values = match stored_weights::<B>(device) {
             StoredWeights::HalfOrMapped => B::FloatElem::dtype(),
             _ => load.cast.unwrap_or(DType::F32),

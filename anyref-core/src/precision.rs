@@ -1,5 +1,7 @@
 //! In which types a model's weights are kept and its values computed.
 
+use anyref_llm::Quantization;
+use anyref_ops::blocks::BlockType;
 use anyref_ops::{self as ops, StoredWeights};
 use anyref_weights::{LoadOptions, WeightType};
 use burn::module::{Module, ModuleMapper, Param};
@@ -53,6 +55,9 @@ pub struct ModelOptions {
     /// Memory in bytes that is free on the processor, as [`free_memory`](crate::free_memory) tells;
     /// a large model that takes more is refused ahead of its weights. `None` refuses none.
     pub free_memory: Option<u64>,
+    /// Format of blocks that the language model's projections are rounded to as they are read, by
+    /// the table of [`Quantization`]. `None` keeps what the files have, blocks too.
+    pub quantize: Option<BlockType>,
 }
 
 impl ModelOptions {
@@ -61,7 +66,18 @@ impl ModelOptions {
         Self {
             dtype,
             free_memory: None,
+            quantize: None,
         }
+    }
+
+    /// Sets [`quantize`](Self::quantize).
+    pub fn with_quantize(self, quantize: Option<BlockType>) -> Self {
+        Self { quantize, ..self }
+    }
+
+    /// Formats of the language model's weights.
+    pub(crate) fn quantization(self) -> Option<Quantization> {
+        self.quantize.map(Quantization::new)
     }
 
     /// Sets [`free_memory`](Self::free_memory).

@@ -75,6 +75,14 @@ pub enum Error {
         /// Problem and remedy.
         problem: String,
     },
+    /// A rule by which weights are quantised that cannot be followed.
+    #[error("the rule `{rule}` of quantisation {reason}")]
+    Quantization {
+        /// The rule.
+        rule: String,
+        /// The fault, and the right form.
+        reason: String,
+    },
     /// A device that failed to compute or to be read.
     #[error("device: {0}")]
     Device(#[from] ExecutionError),

@@ -63,6 +63,7 @@ pub mod mlp;
 pub mod model;
 mod padding;
 pub mod peft;
+pub mod quantization;
 pub mod rope;
 pub mod sampling;
 pub mod tokenizer;
@@ -81,6 +82,7 @@ pub use generate::{
 pub use gguf::load_gguf;
 pub use lora::{LoraConfig, LoraLinear};
 pub use model::{Llama, LlamaInput, LlamaOutput};
+pub use quantization::{Quantization, written_block_type};
 pub use sampling::GenerationConfig;
 pub use tokenizer::{GgufTokens, SPECIAL_TOKENS, SentencePieceConfig, Tokenizer};
 pub use tokenizer_training::train_tokenizer;

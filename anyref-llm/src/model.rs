@@ -323,17 +323,27 @@ impl<B: Backend> Llama<B> {
     }
 
     fn projections(&self) -> impl Iterator<Item = &LoraLinear<B>> {
-        self.model.layers.iter().flat_map(|layer| {
+        self.named_projections().map(|(_, linear)| linear)
+    }
+
+    /// Projections with the names of their weights in the model.
+    pub(crate) fn named_projections(&self) -> impl Iterator<Item = (String, &LoraLinear<B>)> {
+        let layers = self.model.layers.iter().enumerate();
+        layers.flat_map(|(index, layer)| {
             let (attention, mlp) = (&layer.self_attn, &layer.mlp);
-            [
-                &attention.q_proj,
-                &attention.k_proj,
-                &attention.v_proj,
-                &attention.o_proj,
-                &mlp.gate_proj,
-                &mlp.up_proj,
-                &mlp.down_proj,
-            ]
+            let linear = [
+                ("self_attn.q_proj", &attention.q_proj),
+                ("self_attn.k_proj", &attention.k_proj),
+                ("self_attn.v_proj", &attention.v_proj),
+                ("self_attn.o_proj", &attention.o_proj),
+                ("mlp.gate_proj", &mlp.gate_proj),
+                ("mlp.up_proj", &mlp.up_proj),
+                ("mlp.down_proj", &mlp.down_proj),
+            ];
+            linear.map(|(name, linear)| {
+                let name = format!("model.layers.{index}.{name}.base_layer.weight");
+                (name, linear)
+            })
         })
     }
 

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use anyref_ops::blocks::{BlockError, BlockType, Blocks};
 use burn::tensor::{DType, TensorData};
 
 use crate::error::{Error, Result};
@@ -18,6 +19,9 @@ pub struct OutputTensor {
     pub dtype: DType,
     /// Shape in the file, PyTorch's.
     pub shape: Vec<usize>,
+    /// Format of the blocks that the file gets in the place of floats.
+    blocks: Option<BlockType>,
+    /// Values, or the bytes of blocks.
     data: Box<dyn Fn() -> Result<TensorData> + Send + Sync>,
 }
 
@@ -33,13 +37,85 @@ impl OutputTensor {
             name: name.into(),
             dtype,
             shape: shape.into(),
+            blocks: None,
             data: Box::new(data),
         }
     }
 
-    /// Size of the values in bytes.
+    /// A matrix `[rows, columns]` that the file holds in blocks, which `data` gives.
+    pub fn of_blocks(
+        name: impl Into<String>,
+        block_type: BlockType,
+        shape: [usize; 2],
+        data: impl Fn() -> Result<Blocks<'static>> + Send + Sync + 'static,
+    ) -> Self {
+        let bytes = move || {
+            let bytes = data()?.into_bytes();
+            let length = bytes.len();
+            Ok(TensorData::from_bytes_vec(bytes, [length], DType::U8))
+        };
+        Self {
+            blocks: Some(block_type),
+            ..Self::new(name, DType::F32, shape, bytes)
+        }
+    }
+
+    /// The same tensor rounded to blocks; one that is in blocks of this format already is kept.
+    ///
+    /// # Errors
+    /// [`BlockError::Row`] when the tensor is no matrix with rows of whole blocks,
+    /// [`BlockError::NotWritten`] for formats that are read only.
+    pub fn quantized(self, block_type: BlockType) -> Result<Self, BlockError> {
+        if self.blocks == Some(block_type) {
+            return Ok(self);
+        }
+        let columns = self.shape.last().copied().unwrap_or(0);
+        let &[rows, _] = self.shape.as_slice() else {
+            return Err(BlockError::Row {
+                columns,
+                block_type,
+            });
+        };
+        // Whether there can be such rows.
+        anyref_ops::blocks::quantize(&vec![0.0; columns], block_type)?;
+        let (name, shape) = (self.name.clone(), [rows, columns]);
+        Ok(Self::of_blocks(name, block_type, shape, move || {
+            let values: Vec<f32> = self.read()?.iter::<f32>().collect();
+            let blocks = Blocks::quantize(block_type, shape, &values);
+            Ok(blocks.expect("whole blocks of a written format"))
+        }))
+    }
+
+    /// Format of the blocks that the file gets; none for plain values.
+    pub fn block_type(&self) -> Option<BlockType> {
+        self.blocks
+    }
+
+    /// Size of the values, or of the blocks that hold them, in bytes.
     pub fn bytes(&self) -> u64 {
-        self.shape.iter().product::<usize>() as u64 * self.dtype.size() as u64
+        let values = self.shape.iter().product::<usize>() as u64;
+        match self.blocks {
+            None => values * self.dtype.size() as u64,
+            Some(block) => values / block.values() as u64 * block.bytes() as u64,
+        }
+    }
+
+    /// The values, those of blocks as f32.
+    pub(crate) fn read(&self) -> Result<TensorData> {
+        Ok(match self.fetch_blocks()? {
+            Some(blocks) => TensorData::new(blocks.dequantize(), self.shape.clone()),
+            None => self.fetch()?,
+        })
+    }
+
+    /// The blocks; none of plain values.
+    pub(crate) fn fetch_blocks(&self) -> Result<Option<Blocks<'static>>> {
+        let (Some(block), &[rows, columns]) = (self.blocks, self.shape.as_slice()) else {
+            return Ok(None);
+        };
+        let bytes = self.fetch()?.as_bytes().to_vec();
+        let blocks = Blocks::new(block, [rows, columns], bytes);
+        Ok(Some(blocks.expect("as many bytes as the shape asks for")))
     }
 
     /// Refuses a type that the format does not know.
@@ -54,9 +130,12 @@ impl OutputTensor {
         }
     }
 
-    /// The values in the file's type, as many as its shape has.
+    /// Content of the file: values in its type, as many as the shape has, or bytes of blocks.
     pub(crate) fn fetch(&self) -> Result<TensorData> {
-        let data = self.converted((self.data)()?)?;
+        let data = match self.blocks {
+            None => self.converted((self.data)()?)?,
+            Some(_) => (self.data)()?,
+        };
         let found = data.as_bytes().len() as u64;
         if found != self.bytes() {
             return Err(Error::Device {

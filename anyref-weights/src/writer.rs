@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
+use burn::tensor::DType;
 use serde_json::{Map, Value, json};
 
 use crate::atomic_file::{AtomicFile, write_atomic};
+use crate::checkpoint::block_key;
 use crate::error::{Error, Result};
 use crate::output_tensor::OutputTensor;
 use crate::safetensors_dtype::dtype_name;
@@ -14,6 +16,10 @@ use crate::save_options::SaveOptions;
 
 /// Writes tensors to `path`, a `.safetensors` file, fetching them one after another: at any time
 /// the values of one are held in memory. Of the options, metadata and the size of shards count.
+///
+/// Matrices in blocks are written as U8 `[rows, bytes of a row]`, and the metadata names their format
+/// in GGML under `ggml_type.` and their name; [`Checkpoint::open`](crate::Checkpoint::open) gives
+/// them back as blocks.
 ///
 /// A file appears under its name only when it is complete, and an index after all of its shards.
 /// See [`save_module`](crate::save_module) for the names of shards.
@@ -33,7 +39,10 @@ pub fn write_checkpoint(
         tensor.check()?;
     }
     // Wide types first keep every tensor aligned to its element size.
-    tensors.sort_by_key(|tensor| std::cmp::Reverse(tensor.dtype.size()));
+    tensors.sort_by_key(|tensor| {
+        let size = tensor.block_type().map_or(tensor.dtype.size(), |_| 1);
+        std::cmp::Reverse(size)
+    });
 
     let total: u64 = tensors.iter().map(OutputTensor::bytes).sum();
     match options.max_shard_bytes {
@@ -109,13 +118,26 @@ fn header(tensors: &[OutputTensor], metadata: &BTreeMap<String, String>) -> Vec<
     metadata
         .entry("format".into())
         .or_insert_with(|| "pt".into());
+    for tensor in tensors {
+        if let Some(block) = tensor.block_type() {
+            metadata.insert(block_key(&tensor.name), block.name().into());
+        }
+    }
     entries.insert("__metadata__".into(), json!(metadata));
     let mut offset = 0;
     for tensor in tensors {
         let end = offset + tensor.bytes();
+        let (dtype, shape) = match tensor.block_type() {
+            None => (dtype_name(tensor.dtype), tensor.shape.clone()),
+            Some(_) => {
+                let rows = tensor.shape[0];
+                let row = tensor.bytes() as usize / rows.max(1);
+                (dtype_name(DType::U8), vec![rows, row])
+            }
+        };
         let entry = json!({
-            "dtype": dtype_name(tensor.dtype),
-            "shape": tensor.shape,
+            "dtype": dtype,
+            "shape": shape,
             "data_offsets": [offset, end],
         });
         entries.insert(tensor.name.clone(), entry);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use crate::failure;
 use anyhow::{Result, bail};
+use anyref_core::quantization::Quantization;
 use anyref_core::{Assembled, Assembly};
 use anyref_weights::hub::local_path;
 use burn::tensor::backend::Backend;
@@ -34,6 +35,7 @@ pub fn run<B: Backend>(common: &Common, arguments: &AssembleArguments) -> Result
         llm: local(&arguments.llm)?,
         adapter: optional(&arguments.adapter)?,
         dtype: common.dtype.fixed(),
+        quantization: quantization(common, arguments)?,
         seed: common.seed,
         max_shard_bytes: arguments.shard_mb.saturating_mul(1_000_000),
     };
@@ -47,6 +49,19 @@ pub fn run<B: Backend>(common: &Common, arguments: &AssembleArguments) -> Result
         ),
     };
     report(&assembled)
+}
+
+/// Formats of the language model's weights.
+fn quantization(common: &Common, arguments: &AssembleArguments) -> Result<Option<Quantization>> {
+    let rules = &arguments.quantize_rule;
+    let Some(block_type) = common.quantize else {
+        return Ok(None);
+    };
+    let plain = Quantization::new(block_type);
+    let ruled = rules
+        .iter()
+        .try_fold(plain, |all, rule| all.with_rule(rule))?;
+    Ok(Some(ruled))
 }
 
 fn report(assembled: &Assembled) -> Result<()> {
@@ -82,6 +97,19 @@ fn report(assembled: &Assembled) -> Result<()> {
     }
     if !assembled.fresh.is_empty() {
         say(&format!("untrained   {}", assembled.fresh.join(", ")))?;
+    }
+    if assembled.in_blocks > 0 {
+        let floats = assembled.tensors - assembled.in_blocks;
+        say(&format!(
+            "quantised   {} weights in blocks, {floats} tensors in floats",
+            assembled.in_blocks
+        ))?;
+    }
+    if let [first, rest @ ..] = &assembled.fell_back[..] {
+        say(&format!(
+            "fell back   {first} and {} more have no rows of whole blocks: q8_0 or floats",
+            rest.len()
+        ))?;
     }
     say(&format!(
         "written     {} tensors, {} in {}",

@@ -7,6 +7,7 @@ use crate::failure;
 use anyhow::Result;
 use anyref_audio::AudioPreprocessorConfig;
 use anyref_core::official::Published;
+use anyref_core::quantization::BlockType;
 use anyref_core::{
     AnyRef, AnyRefModel, BackendName, MemoryEstimate, SamModel, published_sam, resolve_model,
 };
@@ -44,7 +45,7 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
     say(&format!("preset      {}", config.name))?;
     say(&format!(
         "parameters  {}",
-        millions(anyref.model.num_params())
+        millions(anyref.model.num_params() + anyref.model.llm.block_values())
     ))?;
     for (name, count) in parts(&anyref.model) {
         say(&format!("  {name:<34}{:>9}", millions(count)))?;
@@ -55,6 +56,12 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
         "weights     {}, computed as {computed:?}",
         stored(&checkpoint)
     ))?;
+    for (block_type, weights, bytes) in in_blocks(&anyref.model) {
+        say(&format!(
+            "in blocks   {weights} weights of the language model in {block_type}, {}",
+            megabytes(bytes)
+        ))?;
+    }
     say(&format!(
         "pictures    {} px for the language model ({} tokens), {}",
         config.vision_tower.image_size,
@@ -130,14 +137,34 @@ fn sam<B: Backend>(common: &Common, published: &Published, device: &B::Device) -
 fn stored(checkpoint: &Checkpoint) -> String {
     let (mut stored, mut bytes) = (BTreeMap::<String, usize>::new(), 0);
     for tensor in checkpoint.tensors() {
-        *stored.entry(format!("{:?}", tensor.dtype)).or_default() += tensor.num_elements();
-        bytes += tensor.num_elements() * tensor.dtype.size();
+        let plain = || format!("{:?}", tensor.dtype);
+        let name = tensor
+            .block_type()
+            .map_or_else(plain, |block| block.to_string());
+        *stored.entry(name).or_default() += tensor.num_elements();
+        bytes += tensor.stored_bytes();
     }
     let stored: Vec<_> = stored
         .iter()
         .map(|(dtype, n)| format!("{} {dtype}", millions(*n)))
         .collect();
     format!("{} stored as {}", megabytes(bytes), stored.join(", "))
+}
+
+/// Formats of the language model's weights in blocks, with their number and bytes.
+fn in_blocks<B: Backend>(model: &AnyRefModel<B>) -> Vec<(BlockType, usize, usize)> {
+    let mut formats: Vec<(BlockType, usize, usize)> = Vec::new();
+    for tensor in model.llm.block_tensors("") {
+        let Some(block_type) = tensor.block_type() else {
+            continue;
+        };
+        let bytes = tensor.bytes() as usize;
+        match formats.iter_mut().find(|(known, ..)| *known == block_type) {
+            Some((_, weights, all)) => (*weights, *all) = (*weights + 1, *all + bytes),
+            None => formats.push((block_type, 1, bytes)),
+        }
+    }
+    formats
 }
 
 fn say_device<B: Backend>(common: &Common, device: &B::Device, load: Duration) -> Result<()> {
@@ -203,7 +230,10 @@ fn parts<B: Backend>(model: &AnyRefModel<B>) -> Vec<(&'static str, usize)> {
         ("SAM image encoder", count(&model.image_encoder)),
         ("ImageBind audio encoder", count(&model.audio_encoder)),
         ("projectors", projectors),
-        ("language model", model.llm.num_params()),
+        (
+            "language model",
+            model.llm.num_params() + model.llm.block_values(),
+        ),
         ("object head", count(&model.text_hidden_fcs)),
         ("prompt encoder", count(&model.prompt_encoder)),
         ("mask decoder", count(&model.mask_decoder)),

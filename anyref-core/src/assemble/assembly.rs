@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyref_llm::Quantization;
 use burn::tensor::DType;
 
 /// Places of the parts on this machine, and how the model is written.
@@ -23,6 +24,9 @@ pub struct Assembly {
     pub adapter: Option<PathBuf>,
     /// Type of all floats; `None` keeps each tensor's.
     pub dtype: Option<DType>,
+    /// Formats of the language model's weights; `None` keeps each tensor's, blocks of a GGUF file
+    /// too, unless [`dtype`](Self::dtype) is given.
+    pub quantization: Option<Quantization>,
     /// Seed of what no part has.
     pub seed: u64,
     /// Largest file of weights in bytes.

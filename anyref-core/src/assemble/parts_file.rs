@@ -74,6 +74,7 @@ impl Assembly {
             llm: place(&file.llm, "llm")?,
             adapter: optional(&file.adapter, "adapter")?,
             dtype: None,
+            quantization: None,
             seed: file.seed,
             max_shard_bytes: SHARD,
         })

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use anyref_decoder::import::SEGMENT_ANYTHING;
 use anyref_llm::peft::PeftAdapter;
+use anyref_llm::quantization::{AskedForm, Fitting};
+use anyref_ops::blocks::BlockType;
 use anyref_vision::import::PROJECTOR_AUTHORS;
 use anyref_weights::{
     Checkpoint, LoadOptions, OutputTensor, Parameter, Rename, TensorEntry, parameters,
@@ -19,6 +21,7 @@ use crate::official::{
     audio_options, clip_options, decoder_options, encoder_options, llama_options,
     object_head_options, projector_options,
 };
+use crate::quantization::LANGUAGE_MODEL;
 use crate::{AnyRefConfig, AnyRefModel, Error, Result};
 
 /// What the authors' training script writes beside the adapters of the language model, by our names.
@@ -45,6 +48,8 @@ pub(super) struct Plan {
     pub(super) fresh: Vec<String>,
     pub(super) merged: usize,
     pub(super) new_tokens: usize,
+    /// Names of weights with rows of no whole blocks of the format asked for.
+    pub(super) fell_back: Vec<String>,
 }
 
 /// Finds the source of every parameter of `model`.
@@ -64,6 +69,7 @@ pub(super) fn plan<B: Backend>(
         fresh: Vec::new(),
         merged: 0,
         new_tokens: 0,
+        fell_back: Vec::new(),
     };
     for (name, parameter) in &wanted {
         let Some(entry) = sources.get(name) else {
@@ -77,7 +83,25 @@ pub(super) fn plan<B: Backend>(
             plan.fresh.push(name.clone());
             continue;
         };
-        let dtype = assembly.dtype.unwrap_or(entry.dtype);
+        let rules = assembly.quantization.as_ref();
+        let asked = (name.strip_prefix(LANGUAGE_MODEL))
+            .and_then(|name| Some(rules?.of(name)))
+            .unwrap_or(AskedForm::AsStored);
+        let columns = parameter.shape.last().copied().unwrap_or(0);
+        let fitting = match asked {
+            AskedForm::Blocks(asked) => Some(Fitting::new(asked, columns)),
+            AskedForm::Floats | AskedForm::AsStored => None,
+        };
+        if fitting.is_some_and(|fitting| fitting.fell_back) {
+            plan.fell_back.push(name.clone());
+        }
+        let blocks = fitting.and_then(|fitting| fitting.block_type);
+        // Rounded once.
+        let given = match asked {
+            AskedForm::Floats => Some(assembly.dtype.unwrap_or(entry.dtype)),
+            _ => assembly.dtype.filter(|_| blocks.is_none()),
+        };
+        let dtype = given.unwrap_or(entry.dtype);
         let is_table =
             name.starts_with("llm.model.embed_tokens") || name.starts_with("llm.lm_head");
         let grows = is_table
@@ -88,8 +112,8 @@ pub(super) fn plan<B: Backend>(
             let spread = config.llm.initializer_range;
             let rows = parameter.shape[0];
             plan.new_tokens = rows - entry.shape[0];
-            plan.tensors
-                .push(grow::grown(name, entry, rows, spread, assembly.seed, dtype));
+            let grown = grow::grown(name, entry, rows, spread, assembly.seed, dtype);
+            plan.tensors.push(in_blocks(grown, blocks));
             continue;
         }
         if entry.shape != parameter.shape {
@@ -106,13 +130,15 @@ pub(super) fn plan<B: Backend>(
             .and_then(|name| name.strip_suffix(".base_layer.weight"));
         match (projection, &parts.adapter) {
             (Some(projection), Some(adapter)) if adapter.projection(projection).is_some() => {
-                plan.tensors
-                    .push(merged(name, entry, adapter, projection, dtype));
+                let dtype = if blocks.is_some() { DType::F32 } else { dtype };
+                let merged = merged(name, entry, adapter, projection, dtype);
+                plan.tensors.push(in_blocks(merged, blocks));
                 plan.merged += 1;
             }
-            _ => plan
-                .tensors
-                .push(OutputTensor::from_entry(name, entry, Some(dtype))),
+            _ => {
+                let tensor = OutputTensor::from_entry(name, entry, given);
+                plan.tensors.push(in_blocks(tensor, blocks));
+            }
         }
     }
     match &parts.adapter {
@@ -121,6 +147,14 @@ pub(super) fn plan<B: Backend>(
             "adapts projections that the language model does not have; use the model it was trained on",
         )),
         _ => Ok(plan),
+    }
+}
+
+/// A matrix in blocks, where there is a format.
+fn in_blocks(tensor: OutputTensor, block_type: Option<BlockType>) -> OutputTensor {
+    match block_type {
+        None => tensor,
+        Some(block) => tensor.quantized(block).expect("rows of whole blocks"),
     }
 }
 

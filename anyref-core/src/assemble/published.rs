@@ -36,6 +36,7 @@ impl Assembly {
                     llm: folder.into(),
                     adapter: None,
                     dtype: None,
+                    quantization: None,
                     seed: 0,
                     max_shard_bytes: SHARD,
                 });

@@ -31,6 +31,10 @@ pub struct Assembled {
     pub new_tokens: usize,
     /// Projections that an adapter was folded into.
     pub merged: usize,
+    /// Tensors in blocks.
+    pub in_blocks: usize,
+    /// Weights with rows of no whole blocks of the format asked for: in `Q8_0` or floats.
+    pub fell_back: Vec<String>,
     /// The weights, or their index.
     pub weights: PathBuf,
 }
@@ -56,6 +60,8 @@ impl Assembly {
             plan.tensors.len(),
             plan.tensors.iter().map(|tensor| tensor.bytes()).sum(),
         );
+        let in_blocks = plan.tensors.iter().filter(|t| t.block_type().is_some());
+        let in_blocks = in_blocks.count();
         let options = SaveOptions::default().with_max_shard_bytes(self.max_shard_bytes);
         let weights = write_checkpoint(out.join(WEIGHTS_FILE), plan.tensors, &options)?;
         tokenizer.save(out.join(crate::TOKENIZER_FILE))?;
@@ -68,6 +74,8 @@ impl Assembly {
             bytes,
             fresh: plan.fresh,
             merged: plan.merged,
+            in_blocks,
+            fell_back: plan.fell_back,
             weights,
         })
     }

@@ -7,6 +7,10 @@ use serde_json::Value;
 
 use crate::{Error, Result};
 
+/// Way out where weights are packed in a form that is not read.
+pub(crate) const PACKED_REMEDY: &str =
+    "which are not read; give the unquantised model with --quantize q4_k, or a GGUF file of it";
+
 /// Longest file read.
 const MAX_BYTES: u64 = 16 << 20;
 
@@ -46,6 +50,25 @@ impl ConfigFile {
             path: path.into(),
             json,
         })
+    }
+
+    /// Refuses a config of weights that AWQ or GPTQ packed.
+    pub(crate) fn refuse_packed_weights(&self) -> Result<()> {
+        let text = self.json.get("text_config");
+        let stated = [Some(&self.json), text].into_iter().flatten();
+        let mut methods = stated.filter_map(|json| {
+            let stated = json.get("quantization_config")?;
+            stated.get("quant_method").and_then(Value::as_str)
+        });
+        match methods.find(|method| ["awq", "gptq"].contains(method)) {
+            None => Ok(()),
+            Some(method) => {
+                let problem = format!(
+                    "`quantization_config` names weights quantised by {method}, {PACKED_REMEDY}"
+                );
+                Err(Error::folder(&self.path, problem))
+            }
+        }
     }
 
     /// The whole of it.

@@ -7,7 +7,7 @@ use anyref_llm::peft::{CONFIG_FILE as ADAPTER_CONFIG, PeftAdapter};
 use anyref_weights::hub::refuse_location;
 use anyref_weights::{Checkpoint, GgufMetadata};
 
-use super::config_file::ConfigFile;
+use super::config_file::{ConfigFile, PACKED_REMEDY};
 use super::kind::Kind;
 use crate::{Error, Result};
 
@@ -25,10 +25,11 @@ pub struct Published {
 
 impl Published {
     /// Opens a weights file, an index or a folder. The language model of a GGUF file has the names
-    /// and the values of Hugging Face's, those in blocks as f32.
+    /// of Hugging Face's; its matrices in blocks stay so.
     ///
     /// # Errors
-    /// When it is missing or damaged, or the path is a location of the hub.
+    /// When it is missing or damaged, its weights are packed as AWQ or GPTQ pack them, or the path is
+    /// a location of the hub.
     pub fn open(path: &Path) -> Result<Self> {
         refuse_location(path)?;
         if GgufMetadata::is_gguf(path) {
@@ -49,6 +50,10 @@ impl Published {
             Some(path) => ConfigFile::read(path)?,
             None => None,
         };
+        if let Some(config) = &config {
+            config.refuse_packed_weights()?;
+        }
+        refuse_packed_tensors(path, &checkpoint)?;
         Ok(Self {
             path: path.into(),
             kind: Kind::of(&checkpoint),
@@ -96,6 +101,23 @@ impl Published {
             return &self.path;
         }
         self.path.parent().unwrap_or(Path::new(""))
+    }
+}
+
+/// Refuses weights of four bits or less as AWQ and GPTQ pack them, by their names: a config that
+/// tells them may be missing.
+fn refuse_packed_tensors(path: &Path, checkpoint: &Checkpoint) -> Result<()> {
+    let packed = checkpoint.tensors().find_map(|tensor| {
+        let layer = tensor.name.strip_suffix(".qweight")?;
+        let beside = |end: &str| checkpoint.get(&format!("{layer}.{end}")).is_some();
+        (beside("qzeros") || beside("scales")).then_some(&tensor.name)
+    });
+    match packed {
+        None => Ok(()),
+        Some(name) => {
+            let problem = format!("has packed weights of AWQ or GPTQ (`{name}`), {PACKED_REMEDY}");
+            Err(Error::folder(path, problem))
+        }
     }
 }
 

@@ -21,6 +21,7 @@ mod official;
 mod parts;
 mod parts_file;
 mod precision;
+mod quantization;
 mod sa2va;
 mod sam2_alone;
 mod sam_alone;

@@ -4,6 +4,8 @@ use std::path::Path;
 
 use anyref_core::AnyRefConfig;
 use anyref_core::official::{Kind, Published, compare};
+use anyref_weights::{OutputTensor, SaveOptions, write_checkpoint};
+use burn::tensor::{DType, TensorData};
 
 use crate::common::TestBackend;
 use crate::parts::{assembly, language, published};
@@ -84,6 +86,49 @@ fn an_assembled_model_matches_its_config_and_an_adapter_the_model_it_is_for() {
     let report = &against(&AnyRefConfig::tiny()).unwrap()[0].1;
     assert_eq!(report.wrong_shape.len(), 10);
     assert!(compare::<TestBackend>(&adapter, None, &Default::default()).is_err());
+}
+
+#[test]
+fn weights_packed_by_awq_or_gptq_are_refused_with_the_remedy() {
+    let refused = |path: &Path, words: &str| {
+        let error = Published::open(path).unwrap_err().to_string();
+        for word in [words, "not read", "--quantize q4_k", "GGUF"] {
+            assert!(error.contains(word), "no {word:?} in {error}");
+        }
+        assert_eq!(error.lines().count(), 1, "{error}");
+    };
+    let tensor = |name: &str, dtype| {
+        OutputTensor::new(name, dtype, [2, 4], move || {
+            Ok(TensorData::zeros::<f32, _>([2, 4]).convert_dtype(dtype))
+        })
+    };
+    let layer = "model.layers.0.self_attn.q_proj";
+    let packed = || {
+        let ints = ["qweight", "qzeros"];
+        let ints = ints.map(|part| tensor(&format!("{layer}.{part}"), DType::I32));
+        let scales = tensor(&format!("{layer}.scales"), DType::F16);
+        ints.into_iter().chain([scales]).collect::<Vec<_>>()
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let weights = folder.path().join("model.safetensors");
+    write_checkpoint(&weights, packed(), &SaveOptions::default()).unwrap();
+    refused(folder.path(), "q_proj.qweight");
+    for method in ["awq", "gptq"] {
+        let config = format!(
+            r#"{{"model_type": "llama", "quantization_config": {{"quant_method": "{method}", "bits": 4}}}}"#
+        );
+        std::fs::write(folder.path().join("config.json"), config).unwrap();
+        refused(folder.path(), method);
+    }
+    // A config without it is none of them.
+    std::fs::write(
+        folder.path().join("config.json"),
+        r#"{"model_type": "llama"}"#,
+    )
+    .unwrap();
+    let plain = vec![tensor("model.embed_tokens.weight", DType::F32)];
+    write_checkpoint(&weights, plain, &SaveOptions::default()).unwrap();
+    Published::open(folder.path()).unwrap();
 }
 
 #[test]

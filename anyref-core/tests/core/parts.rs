@@ -49,6 +49,7 @@ pub fn assembly(llm: &Path) -> Assembly {
         llm: llm.into(),
         adapter: None,
         dtype: None,
+        quantization: None,
         seed: 1,
         max_shard_bytes: 100_000,
     }

@@ -25,7 +25,7 @@ const PARTS: [(&str, &str); 9] = [
 ];
 
 /// Configuration and tensors of the model in a GGUF file, by the names and in the order of rows of
-/// Hugging Face's `LlamaForCausalLM`. Values in blocks become f32, one tensor at a time as it is read.
+/// Hugging Face's `LlamaForCausalLM`. Matrices in blocks stay so.
 ///
 /// # Errors
 /// As [`load_gguf`](super::load_gguf), except for shapes; when the file divides its rotary
@@ -76,6 +76,12 @@ fn name(gguf: &str) -> Option<String> {
 /// A tensor with its rows in another order.
 fn reordered(name: String, entry: &TensorEntry, pairs: Pairs) -> OutputTensor {
     let (shape, entry) = (entry.shape.clone(), entry.clone());
+    if let (Some(block), &[rows, columns]) = (entry.block_type(), shape.as_slice()) {
+        return OutputTensor::of_blocks(name, block, [rows, columns], move || {
+            let blocks = entry.read_blocks()?.expect("a matrix in blocks");
+            Ok(blocks.with_rows(|row| pairs.row(row)))
+        });
+    }
     OutputTensor::new(name, DType::F32, shape.clone(), move || {
         let values: Vec<f32> = entry.read()?.iter::<f32>().collect();
         let width = values.len() / shape[0].max(1);

@@ -97,6 +97,11 @@ impl<'a> Blocks<'a> {
         &self.bytes
     }
 
+    /// The blocks of all rows, without a copy where they are owned.
+    pub fn into_bytes(self) -> Vec<u8> {
+        self.bytes.into_owned()
+    }
+
     /// Blocks of one row.
     ///
     /// # Panics

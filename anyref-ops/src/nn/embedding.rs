@@ -9,7 +9,7 @@ use burn::tensor::{Int, Shape, Tensor};
 
 #[cfg(feature = "flex")]
 use super::linear::BlockWeight;
-use crate::blocks::Blocks;
+use crate::blocks::{BlockType, Blocks};
 
 /// Table of embeddings (`torch.nn.Embedding`), which also serves as the weight of a head.
 #[derive(Module, Debug)]
@@ -82,6 +82,24 @@ impl<B: Backend> EmbeddingWeight<B> {
         }
         let values = burn::tensor::TensorData::new(blocks.dequantize(), blocks.dims());
         Self::Dense(Param::from_tensor(Tensor::from_data(values, device)))
+    }
+
+    /// Format of the blocks; none of a dense table.
+    pub fn block_type(&self) -> Option<BlockType> {
+        match self {
+            Self::Dense(_) => None,
+            #[cfg(feature = "flex")]
+            Self::Blocks(table) => Some(table.block_type()),
+        }
+    }
+
+    /// Blocks `[n_embedding, d_model]` as files hold them; none of a dense table.
+    pub fn to_blocks(&self) -> Option<Blocks<'static>> {
+        match self {
+            Self::Dense(_) => None,
+            #[cfg(feature = "flex")]
+            Self::Blocks(table) => Some(table.to_blocks()),
+        }
     }
 
     /// Values as floats, `[n_embedding, d_model]`; those of blocks are computed at each call.

@@ -101,7 +101,7 @@ impl TensorEntry {
     pub fn block_type(&self) -> Option<BlockType> {
         match &self.source {
             Source::File(stored) => stored.blocks,
-            Source::Made(..) => None,
+            Source::Made(tensor, _) => tensor.block_type(),
         }
     }
 
@@ -109,7 +109,7 @@ impl TensorEntry {
     pub fn stored_bytes(&self) -> usize {
         match &self.source {
             Source::File(stored) => stored.bytes_of(self),
-            Source::Made(..) => self.num_elements() * self.dtype.size(),
+            Source::Made(tensor, _) => tensor.bytes() as usize,
         }
     }
 
@@ -119,8 +119,9 @@ impl TensorEntry {
     /// # Errors
     /// When the file ends before the tensor or cannot be read.
     pub fn read_blocks(&self) -> Result<Option<Blocks<'static>>> {
-        let Source::File(stored) = &self.source else {
-            return Ok(None);
+        let stored = match &self.source {
+            Source::File(stored) => stored,
+            Source::Made(tensor, _) => return tensor.fetch_blocks(),
         };
         let (Some(block), &[rows, columns]) = (stored.blocks, self.shape.as_slice()) else {
             return Ok(None);
@@ -159,7 +160,7 @@ impl TensorEntry {
             blocks,
         } = match &self.source {
             Source::File(stored) => stored,
-            Source::Made(tensor, _) => return Ok(tensor.fetch()?.as_bytes().to_vec()),
+            Source::Made(tensor, _) => return Ok(tensor.read()?.as_bytes().to_vec()),
         };
         if let Some(block) = *blocks {
             let bytes = self.num_elements() / block.values() * block.bytes();
@@ -212,10 +213,18 @@ fn gather(stored: &[u8], shape: &[usize], strides: &[usize], size: usize) -> Vec
 }
 
 impl OutputTensor {
-    /// A tensor of a checkpoint, under another name and as `dtype`, or as the type it has.
+    /// A tensor of a checkpoint, under another name and as `dtype`, or as it is there: in its type,
+    /// or a matrix in its blocks.
     pub fn from_entry(name: impl Into<String>, entry: &TensorEntry, dtype: Option<DType>) -> Self {
-        let (dtype, shape) = (dtype.unwrap_or(entry.dtype), entry.shape.clone());
+        let shape = entry.shape.clone();
+        let blocks = entry.block_type().filter(|_| dtype.is_none());
+        let dtype = dtype.unwrap_or(entry.dtype);
         let entry = entry.clone();
+        if let (Some(block), &[rows, columns]) = (blocks, shape.as_slice()) {
+            return Self::of_blocks(name, block, [rows, columns], move || {
+                Ok(entry.read_blocks()?.expect("a matrix in blocks"))
+            });
+        }
         Self::new(name, dtype, shape, move || entry.read())
     }
 }

@@ -17,7 +17,7 @@ mod safetensors;
 mod torch;
 mod zip;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -28,6 +28,7 @@ use entry::Source;
 pub use entry::TensorEntry;
 pub use gguf::{GgufArray, GgufMetadata, GgufValue};
 pub use pickle::read_plain_pickle;
+pub(crate) use safetensors::block_key;
 
 /// An opened checkpoint: the names, types and shapes of its tensors and where to read them.
 #[derive(Debug, Clone)]
@@ -100,6 +101,19 @@ impl Checkpoint {
             metadata.extend(part.metadata);
         }
         Self::new(path.into(), tensors, metadata)
+    }
+
+    /// The checkpoint without some tensors, by their names.
+    pub fn without(&self, names: &BTreeSet<String>) -> Self {
+        let kept = self.tensors.iter().filter(|t| !names.contains(&t.name));
+        let tensors: Vec<_> = kept.cloned().collect();
+        let positions = tensors.iter().enumerate();
+        Self {
+            path: self.path.clone(),
+            positions: positions.map(|(i, t)| (t.name.clone(), i)).collect(),
+            metadata: self.metadata.clone(),
+            tensors,
+        }
     }
 
     /// The path it was opened from.

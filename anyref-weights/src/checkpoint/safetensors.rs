@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
+use anyref_ops::blocks::BlockType;
+use burn::tensor::DType;
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
 
@@ -80,7 +82,66 @@ pub(super) fn open(file: &Arc<DataFile>) -> Result<(Vec<TensorEntry>, BTreeMap<S
         tensors.push(entry(file, start, name, info)?);
     }
     check_overlap(file, &tensors)?;
+    in_blocks(file, &mut tensors, &header.metadata)?;
     Ok((tensors, header.metadata))
+}
+
+/// Beginning of the metadata that name the format of a tensor in blocks.
+const BLOCK_KEY: &str = "ggml_type.";
+
+/// Key of the metadata that names the format of a tensor in blocks.
+pub(crate) fn block_key(tensor: &str) -> String {
+    format!("{BLOCK_KEY}{tensor}")
+}
+
+/// Makes matrices of bytes the matrices of f32 whose blocks they are, where the metadata say so.
+fn in_blocks(
+    file: &Arc<DataFile>,
+    tensors: &mut [TensorEntry],
+    metadata: &BTreeMap<String, String>,
+) -> Result<()> {
+    let path = file.path();
+    let formats = metadata
+        .iter()
+        .filter_map(|(key, format)| Some((key.strip_prefix(BLOCK_KEY)?, format)));
+    let formats: BTreeMap<&str, &String> = formats.collect();
+    let mut found = 0;
+    for tensor in tensors {
+        let Some(format) = formats.get(tensor.name.as_str()) else {
+            continue;
+        };
+        found += 1;
+        let name = &tensor.name;
+        let Some(block) = BlockType::from_name(format) else {
+            let reason = format!("tensor `{name}` is in blocks of the type `{format}`");
+            let remedy = "quantise it to q8_0, q4_0 or q4_k";
+            return Err(Error::unsupported(path, reason, remedy));
+        };
+        let shape = match (tensor.dtype, tensor.shape.as_slice()) {
+            (DType::U8, &[rows, bytes]) if bytes.is_multiple_of(block.bytes()) => {
+                let columns = (bytes / block.bytes()).checked_mul(block.values());
+                columns.map(|columns| vec![rows, columns])
+            }
+            _ => None,
+        };
+        let shape = shape.filter(|shape| shape[0].checked_mul(shape[1]).is_some());
+        let (Some(shape), Source::File(stored)) = (shape, &mut tensor.source) else {
+            let reason = format!(
+                "tensor `{name}` of {:?} {:?} is no rows of whole blocks of {block}",
+                tensor.dtype, tensor.shape
+            );
+            return Err(Error::corrupt(path, reason));
+        };
+        (tensor.dtype, tensor.shape) = (DType::F32, shape);
+        stored.blocks = Some(block);
+    }
+    match found == formats.len() {
+        true => Ok(()),
+        false => Err(Error::corrupt(
+            path,
+            "the metadata name blocks of a tensor that is not there",
+        )),
+    }
 }
 
 /// Compares what the header says of a tensor with itself and with the file.

@@ -193,6 +193,26 @@ impl Panels {
         self.values.bytes().len() + self.factors.bytes().len()
     }
 
+    /// The blocks again, `[width, depth]`: the bytes that were repacked, but of formats that were
+    /// converted.
+    pub(crate) fn to_blocks(&self) -> Blocks<'static> {
+        let block_type = self.block_type();
+        let count = self.depth / self.panel_type.inputs();
+        let mut bytes = vec![0; self.width * count * block_type.bytes()];
+        let rows = bytes.par_chunks_mut((count * block_type.bytes()).max(1));
+        rows.enumerate().for_each(|(row, bytes)| {
+            let (values, factors) = self.panel(row / OUTPUTS);
+            let values = values.chunks_exact(self.panel_type.value_bytes());
+            let factors = factors.chunks_exact(self.panel_type.factor_bytes());
+            let blocks = bytes.chunks_exact_mut(block_type.bytes());
+            for ((values, factors), block) in values.zip(factors).zip(blocks) {
+                unpack(self.panel_type, values, factors, row % OUTPUTS, block);
+            }
+        });
+        let blocks = Blocks::new(block_type, [self.width, self.depth], bytes);
+        blocks.expect("rows of whole blocks")
+    }
+
     /// Values of one output, `[depth]`.
     pub(crate) fn dequantize_row(&self, row: usize, out: &mut [f32]) {
         assert!(row < self.width && out.len() == self.depth);

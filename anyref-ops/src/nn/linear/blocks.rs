@@ -50,6 +50,11 @@ impl<B: Backend> BlockWeight<B> {
         self.panels.block_type()
     }
 
+    /// The blocks, `[d_output, d_input]`, as they were given, but of formats that were converted.
+    pub fn to_blocks(&self) -> Blocks<'static> {
+        self.panels.to_blocks()
+    }
+
     /// Bytes in memory.
     pub fn memory(&self) -> usize {
         self.panels.memory()
@@ -190,12 +195,17 @@ mod tests {
     use burn::module::Module;
     use burn_flex::Flex;
 
+    /// Random blocks.
+    fn drawn<B: Backend>(block_type: BlockType, d_output: usize) -> Blocks<'static> {
+        let values = random::<B, 2>([d_output, 256], 5, &Default::default()).into_data();
+        let values: Vec<f32> = values.iter::<f32>().map(|x| 0.1 * x).collect();
+        Blocks::quantize(block_type, [d_output, 256], &values).unwrap()
+    }
+
     /// A layer with random weights in blocks, and one with the same values as floats.
     fn layers<B: Backend>(block_type: BlockType, d_output: usize) -> [Linear<B>; 2] {
         let device = Default::default();
-        let values = random::<B, 2>([d_output, 256], 5, &device).into_data();
-        let values: Vec<f32> = values.iter::<f32>().map(|x| 0.1 * x).collect();
-        let blocks = Blocks::quantize(block_type, [d_output, 256], &values).unwrap();
+        let blocks = drawn::<B>(block_type, d_output);
         let mut layer = LinearConfig::new(256, d_output).init(&device);
         layer.bias.as_ref().map(|bias| bias.val());
         layer.weight = LinearWeight::from_blocks(&blocks, &device);
@@ -213,6 +223,7 @@ mod tests {
         let device = Default::default();
         for block_type in [BlockType::Q8_0, BlockType::Q4_0, BlockType::Q4K] {
             let [blocks, floats] = layers::<Flex>(block_type, 70);
+            let given = drawn::<Flex>(block_type, 70);
             assert!(matches!(blocks.weight, LinearWeight::Blocks(_)));
             assert_eq!((blocks.weight.dims(), blocks.num_params()), ([256, 70], 70));
             for rows in [1, 5, 40] {
@@ -228,6 +239,9 @@ mod tests {
             }
             let half = Tensor::<Flex, 2>::ones([2, 256], &device).cast(DType::F16);
             assert_eq!(blocks.forward(half).dtype(), DType::F16);
+            let again = blocks.weight.to_blocks().unwrap();
+            assert_eq!(again.block_type(), block_type);
+            assert_eq!(again.bytes(), given.bytes());
             let text = format!("{blocks}");
             assert!(text.contains(block_type.name()), "{text}");
             // A record holds the values as floats.

@@ -6,7 +6,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{DType, ElementConversion, Int, Tensor, TensorData, f16};
 
 use super::product_in_parts::product_in_parts;
-use crate::blocks::{BlockType, quantize};
+use crate::blocks::{BlockType, Blocks, quantize};
 
 /// Values of a word of 32 bits.
 const IN_WORD: usize = 4;
@@ -125,6 +125,24 @@ impl<B: Backend> Q8_0Weight<B> {
         }
     }
 
+    /// The blocks, `[d_output, d_input]`, as files hold them.
+    pub fn to_blocks(&self) -> Blocks<'static> {
+        let [d_input, d_output] = self.dims();
+        let words = self.words.to_data();
+        let words: Vec<i32> = words.iter::<i32>().collect();
+        let scales = self.scales.to_data();
+        let scales = scales.iter::<f32>().map(f16::from_f32);
+        let in_block = words.chunks_exact(Q8_0Block::LENGTH / IN_WORD);
+        let mut bytes = Vec::with_capacity(words.len() * IN_WORD * 34 / 32);
+        for (scale, words) in scales.zip(in_block) {
+            bytes.extend(scale.to_le_bytes());
+            let values = words.iter().flat_map(|word| word.to_le_bytes());
+            bytes.extend(values.map(|value| value ^ 0x80));
+        }
+        let blocks = Blocks::new(BlockType::Q8_0, [d_output, d_input], bytes);
+        blocks.expect("whole blocks")
+    }
+
     /// Values of some outputs, `[d_input, outputs.len()]` in f32.
     pub fn dequantize(&self, outputs: Range<usize>) -> Tensor<B, 2> {
         let [d_input, _] = self.dims();
@@ -210,6 +228,15 @@ mod tests {
         let found = weight.dequantize(0..3).transpose().into_data();
         let expected: Vec<f32> = blocks.iter().flat_map(Q8_0Block::dequantize).collect();
         assert_eq!(found.to_vec::<f32>().unwrap(), expected);
+        let bytes = weight.to_blocks().bytes().to_vec();
+        let read: Vec<_> = bytes.chunks_exact(34).map(Q8_0Block::from_bytes).collect();
+        assert_eq!(read.len(), blocks.len());
+        for (found, expected) in read.iter().zip(&blocks) {
+            assert_eq!(
+                (found.scale, found.values),
+                (expected.scale, expected.values)
+            );
+        }
         // Outputs in parts.
         let part = weight.dequantize(1..2).into_data().to_vec::<f32>().unwrap();
         assert_eq!(part, expected[64..128]);

@@ -57,6 +57,26 @@ impl<B: Backend> LinearWeight<B> {
         Self::Dense(Param::from_tensor(stored.transpose()))
     }
 
+    /// Format of the blocks; none of a dense weight.
+    pub fn block_type(&self) -> Option<BlockType> {
+        match self {
+            Self::Dense(_) => None,
+            Self::Q8_0(_) => Some(BlockType::Q8_0),
+            #[cfg(feature = "flex")]
+            Self::Blocks(blocks) => Some(blocks.block_type()),
+        }
+    }
+
+    /// Blocks `[d_output, d_input]` as files hold them; none of a dense weight.
+    pub fn to_blocks(&self) -> Option<Blocks<'static>> {
+        match self {
+            Self::Dense(_) => None,
+            Self::Q8_0(blocks) => Some(blocks.to_blocks()),
+            #[cfg(feature = "flex")]
+            Self::Blocks(blocks) => Some(blocks.to_blocks()),
+        }
+    }
+
     /// Values as floats, `[d_input, d_output]`; those of blocks are computed at each call.
     pub fn val(&self) -> Tensor<B, 2> {
         match self {

@@ -1,0 +1,192 @@
+//! Language models whose weights are in blocks: rounded as they are read, written into folders, kept
+//! from GGUF files.
+
+use std::path::Path;
+
+use anyref_core::quantization::{BlockType, Quantization};
+use anyref_core::{AnyRef, Assembly, MemoryEstimate, ModelOptions};
+use anyref_llm::{LlamaInput, load_gguf};
+use anyref_ops::testing::max_abs_error;
+use anyref_weights::{Checkpoint, WeightType};
+use burn::tensor::{DType, Int, Tensor};
+
+use crate::common::TestBackend;
+use crate::parts::{assembly, language, load, published};
+
+fn nano() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/nano")
+}
+
+fn logits(anyref: &AnyRef<TestBackend>) -> Tensor<TestBackend, 3> {
+    let ids = Tensor::<TestBackend, 2, Int>::from_data([[5, 9, 2, 40, 7]], &Default::default());
+    let llm = &anyref.model.llm;
+    llm.logits(llm.forward(LlamaInput::new(llm.embed(ids)), None).hidden)
+}
+
+fn formats(checkpoint: &Checkpoint, part: &str) -> Vec<Option<BlockType>> {
+    let mut formats: Vec<_> = checkpoint
+        .tensors()
+        .filter(|t| t.name.contains(part))
+        .map(|t| t.block_type())
+        .collect();
+    formats.dedup();
+    formats
+}
+
+fn projections(anyref: &AnyRef<TestBackend>) -> usize {
+    7 * anyref.model.llm.model.layers.len()
+}
+
+#[test]
+fn a_model_that_is_rounded_as_it_is_read_is_saved_and_read_in_blocks() {
+    let device = Default::default();
+    let options = ModelOptions::new(WeightType::F32).with_quantize(Some(BlockType::Q8_0));
+    let rounded = AnyRef::<TestBackend>::load_with(&nano(), options, &device).unwrap();
+    let tensors = rounded.model.llm.block_tensors("");
+    assert_eq!(tensors.len(), projections(&rounded));
+    let exact = AnyRef::<TestBackend>::load(&nano(), &device).unwrap();
+    let difference = max_abs_error(&logits(&rounded), &logits(&exact));
+    assert!(difference > 0.0 && difference < 0.5, "{difference}");
+
+    let folder = tempfile::tempdir().unwrap();
+    rounded.save(folder.path(), DType::F32).unwrap();
+    let checkpoint = Checkpoint::open(folder.path()).unwrap();
+    assert_eq!(
+        formats(&checkpoint, "llm.model.layers.0.mlp.down_proj"),
+        [Some(BlockType::Q8_0)]
+    );
+    for part in [
+        "embed_tokens",
+        "lm_head",
+        "norm",
+        "text_hidden_fcs",
+        "mask_decoder",
+    ] {
+        assert!(
+            formats(&checkpoint, part).iter().all(Option::is_none),
+            "{part}"
+        );
+    }
+    let again = load(folder.path());
+    assert_eq!(again.model.llm.block_tensors("").len(), tensors.len());
+    let blocks = |anyref: &AnyRef<TestBackend>| {
+        let layer = &anyref.model.llm.model.layers[1];
+        let blocks = layer.mlp.down_proj.base_layer.weight.to_blocks();
+        blocks.unwrap().bytes().to_vec()
+    };
+    assert_eq!(blocks(&again), blocks(&rounded));
+    // The head lies in the file in f32 now, where it is summed in another order.
+    assert!(max_abs_error(&logits(&again), &logits(&rounded)) < 1e-4);
+
+    // Fewer bytes are reckoned, of a file in floats and of one in blocks.
+    let reckon = |path: &Path, options: ModelOptions| {
+        let checkpoint = Checkpoint::open(path).unwrap();
+        let model = exact.config.init::<TestBackend>(&device);
+        MemoryEstimate::new(&exact.config, &model, &checkpoint, options, &device)
+            .unwrap()
+            .weights
+            .total()
+    };
+    let plain = ModelOptions::new(WeightType::F32);
+    let (floats, blocks) = (reckon(&nano(), plain), reckon(&nano(), options));
+    assert!(blocks < floats, "{blocks} {floats}");
+    assert_eq!(reckon(folder.path(), plain), blocks);
+}
+
+#[test]
+fn rows_that_do_not_fit_fall_back() {
+    let device = Default::default();
+    let options = ModelOptions::new(WeightType::F32).with_quantize(Some(BlockType::Q4K));
+    let rounded = AnyRef::<TestBackend>::load_with(&nano(), options, &device).unwrap();
+    // The width is 192, which is no multiple of 256.
+    let gate = &rounded.model.llm.model.layers[0]
+        .mlp
+        .gate_proj
+        .base_layer
+        .weight;
+    assert_eq!(gate.block_type(), Some(BlockType::Q8_0));
+}
+
+fn gguf() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../anyref-llm/tests/fixtures/gguf/llama.gguf")
+}
+
+#[test]
+fn assembled_weights_are_in_blocks_by_defaults_and_rules() {
+    let out = tempfile::tempdir().unwrap();
+    let rules = Quantization::new(BlockType::Q8_0);
+    let rules = rules.with_rule(r"layers\.0\.self_attn=q4_0").unwrap();
+    let rules = rules.with_rule("lm_head=q8_0").unwrap();
+    let rules = rules.with_rule(r"gate_proj=float").unwrap();
+    let parts = Assembly {
+        clip: Some(published("clip")),
+        quantization: Some(rules),
+        ..assembly(&gguf())
+    };
+    let assembled = parts.write::<TestBackend>(out.path()).unwrap();
+    assert!(assembled.fell_back.is_empty(), "{:?}", assembled.fell_back);
+    assert_eq!(assembled.in_blocks, 7);
+    let checkpoint = Checkpoint::open(out.path()).unwrap();
+    let expected = [
+        ("llm.model.layers.0.self_attn.q_proj", Some(BlockType::Q4_0)),
+        ("llm.model.layers.0.mlp.up_proj", Some(BlockType::Q8_0)),
+        ("llm.model.layers.0.mlp.gate_proj", None),
+        ("llm.lm_head", Some(BlockType::Q8_0)),
+        ("llm.model.embed_tokens", None),
+    ];
+    for (part, format) in expected {
+        assert_eq!(formats(&checkpoint, part), [format], "{part}");
+    }
+    // What is read is what was written, strictly.
+    let model = load(out.path());
+    assert_eq!(model.model.llm.block_tensors("").len(), 7);
+}
+
+#[test]
+fn an_adapter_is_folded_in_where_no_blocks_fit() {
+    let (llm, out) = (language("llava_authors"), tempfile::tempdir().unwrap());
+    let parts = Assembly {
+        adapter: Some(published("adapter")),
+        quantization: Some(Quantization::new(BlockType::Q4_0)),
+        ..assembly(llm.path())
+    };
+    // Its rows have 16 and 24 values.
+    let assembled = parts.write::<TestBackend>(out.path()).unwrap();
+    assert_eq!((assembled.merged, assembled.in_blocks), (4, 0));
+    assert_eq!(assembled.fell_back.len(), 14);
+    load(out.path());
+}
+
+#[test]
+fn blocks_of_a_gguf_file_are_kept() {
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../anyref-llm/tests/fixtures/gguf/llama.gguf");
+    let out = tempfile::tempdir().unwrap();
+    let parts = Assembly {
+        clip: Some(published("clip")),
+        ..assembly(&path)
+    };
+    let assembled = parts.write::<TestBackend>(out.path()).unwrap();
+    let file = Checkpoint::open(&path).unwrap();
+    let matrices = |t: &&anyref_weights::TensorEntry| {
+        t.block_type().is_some() && t.name.starts_with("blk.") && t.shape.len() == 2
+    };
+    let count = file.tensors().filter(matrices).count();
+    assert!(count > 0);
+    // The tables have grown by new tokens.
+    assert_eq!(assembled.in_blocks, count);
+    let model = load(out.path());
+    assert_eq!(model.model.llm.block_tensors("").len(), count);
+    let vocabulary = file.require("token_embd.weight").unwrap().shape[0];
+    let found = logits(&model).narrow(2, 0, vocabulary);
+    let whole = load_gguf::<TestBackend>(&path, &Default::default()).unwrap();
+    let ids = Tensor::<TestBackend, 2, Int>::from_data([[5, 9, 2, 40, 7]], &Default::default());
+    let expected = whole.logits(
+        whole
+            .forward(LlamaInput::new(whole.embed(ids)), None)
+            .hidden,
+    );
+    // The head there is in blocks, here in floats.
+    let difference = max_abs_error(&found, &expected);
+    assert!(difference < 0.05, "{difference}");
+}

@@ -1,0 +1,382 @@
+//! Weights of a LLaMA in blocks: which are, and loading them so.
+
+use std::collections::BTreeSet;
+
+use anyref_ops::blocks::{BlockType, Blocks};
+use anyref_ops::nn::{EmbeddingWeight, LinearWeight};
+use anyref_weights::{Checkpoint, OutputTensor, TensorEntry};
+use burn::tensor::backend::Backend;
+use regex::Regex;
+
+use crate::error::{Error, Result};
+use crate::model::Llama;
+
+/// Format of blocks in which a weight stays, of those that hold its rows whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fitting {
+    /// The format; none where the weight stays in floats.
+    pub block_type: Option<BlockType>,
+    /// Whether another format was asked for.
+    pub fell_back: bool,
+}
+
+impl Fitting {
+    /// Format for rows of `columns` values: the one asked for, `Q8_0` in the place of formats with
+    /// blocks of 256 whose blocks do not fit, floats where those of 32 do not either.
+    pub fn new(asked: BlockType, columns: usize) -> Self {
+        let fits = |block: &BlockType| columns > 0 && columns.is_multiple_of(block.values());
+        let block_type = [asked, BlockType::Q8_0].into_iter().find(fits);
+        Self {
+            block_type,
+            fell_back: block_type != Some(asked),
+        }
+    }
+}
+
+/// Format of every weight of a language model that is quantised.
+///
+/// By default the projections of all layers (`q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`,
+/// `up_proj`, `down_proj`) get the type asked for; embeddings, head, norms, biases and adapters stay
+/// in floats. Rules by name come before the default; embeddings and head can be named, too.
+#[derive(Debug, Clone)]
+pub struct Quantization {
+    default: Option<BlockType>,
+    rules: Vec<(Regex, Option<BlockType>)>,
+}
+
+/// Formats that weights can be quantised to, by their names in options.
+const WRITTEN: [(&str, BlockType); 3] = [
+    ("q8_0", BlockType::Q8_0),
+    ("q4_0", BlockType::Q4_0),
+    ("q4_k", BlockType::Q4K),
+];
+
+/// Format of blocks by its name in options: `q8_0`, `q4_0` or `q4_k`.
+///
+/// # Errors
+/// When there is no such format, or it is read only.
+pub fn written_block_type(name: &str) -> Result<BlockType, String> {
+    let found = WRITTEN
+        .iter()
+        .find(|(known, _)| name.eq_ignore_ascii_case(known));
+    found
+        .map(|(_, block)| *block)
+        .ok_or_else(|| format!("weights cannot be quantised to {name:?}: use q8_0, q4_0 or q4_k"))
+}
+
+impl Quantization {
+    /// Projections of all layers in blocks.
+    pub fn new(block_type: BlockType) -> Self {
+        Self {
+            default: Some(block_type),
+            rules: Vec::new(),
+        }
+    }
+
+    /// Adds a rule `PATTERN=TYPE`, a regular expression on names such as
+    /// `model.layers.0.mlp.down_proj.base_layer.weight` or `lm_head.weight`, and `q8_0`, `q4_0`, `q4_k`
+    /// or `float`. Of several that match the last one counts.
+    ///
+    /// # Errors
+    /// When the rule has another form.
+    pub fn with_rule(mut self, rule: &str) -> Result<Self> {
+        let fail = |reason: String| Error::Quantization {
+            rule: rule.into(),
+            reason,
+        };
+        let (pattern, format) = rule
+            .rsplit_once('=')
+            .ok_or_else(|| fail("has no `=`; give PATTERN=TYPE".into()))?;
+        let pattern = Regex::new(pattern).map_err(|error| {
+            let error = error.to_string();
+            let line = error.lines().last().unwrap_or_default();
+            fail(format!("is no regular expression ({})", line.trim()))
+        })?;
+        let format = match format {
+            "float" => None,
+            name => {
+                Some(written_block_type(name).map_err(|error| fail(format!("{error} or float")))?)
+            }
+        };
+        self.rules.push((pattern, format));
+        Ok(self)
+    }
+
+    /// Form asked for a weight by its name in a [`Llama`].
+    pub fn of(&self, name: &str) -> AskedForm {
+        let able = is_projection(name) || name == HEAD || name == TABLE;
+        let mut rules = self.rules.iter().rev();
+        match rules.find(|(pattern, _)| pattern.is_match(name)) {
+            _ if !able => AskedForm::AsStored,
+            Some((_, Some(block_type))) => AskedForm::Blocks(*block_type),
+            Some((_, None)) => AskedForm::Floats,
+            None => match self.default.filter(|_| is_projection(name)) {
+                Some(block_type) => AskedForm::Blocks(block_type),
+                None => AskedForm::AsStored,
+            },
+        }
+    }
+}
+
+/// Form asked for a weight.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AskedForm {
+    /// As its file has it.
+    AsStored,
+    /// Floats, of a weight that its file has in blocks too.
+    Floats,
+    /// Blocks of this format, where they hold its rows whole.
+    Blocks(BlockType),
+}
+
+const TABLE: &str = "model.embed_tokens.weight";
+const HEAD: &str = "lm_head.weight";
+
+fn is_projection(name: &str) -> bool {
+    name.starts_with("model.layers.") && name.ends_with(".base_layer.weight")
+}
+
+/// Weight that can be in blocks.
+enum Slot<'a, B: Backend> {
+    Linear(&'a mut LinearWeight<B>),
+    Table(&'a mut EmbeddingWeight<B>),
+}
+
+impl<B: Backend> Slot<'_, B> {
+    /// In the layout of files.
+    fn shape(&self) -> [usize; 2] {
+        match self {
+            Self::Linear(weight) => {
+                let [d_input, d_output] = weight.dims();
+                [d_output, d_input]
+            }
+            Self::Table(weight) => weight.lazy_shape().dims(),
+        }
+    }
+
+    fn fill(self, blocks: &Blocks<'_>) {
+        match self {
+            Self::Linear(weight) => {
+                let device = weight.device();
+                *weight = LinearWeight::from_blocks(blocks, &device);
+            }
+            Self::Table(weight) => {
+                let device = weight.device();
+                *weight = EmbeddingWeight::from_blocks(blocks, &device);
+            }
+        }
+    }
+}
+
+/// Weights that were loaded in blocks.
+#[derive(Debug, Clone, Default)]
+pub struct BlocksLoaded {
+    /// Names in the checkpoint.
+    pub names: BTreeSet<String>,
+    /// Of these, the ones that were asked for in another format, and matrices that stay in floats as
+    /// no format holds their rows whole.
+    pub fell_back: usize,
+}
+
+impl<B: Backend> Llama<B> {
+    /// Weights in blocks as tensors of a file, by their names in the model after `prefix`. They are
+    /// what [`output_tensors`](anyref_weights::output_tensors) leaves out.
+    pub fn block_tensors(&self, prefix: &str) -> Vec<OutputTensor> {
+        let projections = self.named_projections();
+        let projections = projections.map(|(name, linear)| (name, &linear.base_layer.weight));
+        let head = self.lm_head.iter();
+        let head = head.map(|head| (HEAD.to_owned(), &head.weight));
+        let mut tensors = Vec::new();
+        for (name, weight) in projections.chain(head) {
+            let ([d_input, d_output], weight) = (weight.dims(), weight.clone());
+            if let Some(block_type) = weight.block_type() {
+                let name = format!("{prefix}{name}");
+                let shape = [d_output, d_input];
+                let blocks = move || Ok(weight.to_blocks().expect("a weight in blocks"));
+                tensors.push(OutputTensor::of_blocks(name, block_type, shape, blocks));
+            }
+        }
+        let table = self.model.embed_tokens.weight.clone();
+        if let Some(block_type) = table.block_type() {
+            let (name, shape) = (format!("{prefix}{TABLE}"), table.lazy_shape().dims());
+            let blocks = move || Ok(table.to_blocks().expect("a table in blocks"));
+            tensors.push(OutputTensor::of_blocks(name, block_type, shape, blocks));
+        }
+        tensors
+    }
+
+    /// Number of values that are in blocks, which [`num_params`](burn::module::Module::num_params)
+    /// does not count.
+    pub fn block_values(&self) -> usize {
+        let tensors = self.block_tensors("");
+        let values = |tensor: &OutputTensor| tensor.shape.iter().product::<usize>();
+        tensors.iter().map(values).sum()
+    }
+
+    /// Fills weights with blocks out of a checkpoint: matrices that are in blocks there, and, with
+    /// `quantization`, such as are in floats there and rounded on the way. Whatever is not named in
+    /// the result is left to [`load_module`](anyref_weights::load_module), as are tensors of another
+    /// shape. At any time the values of one tensor are held beside the model.
+    ///
+    /// # Errors
+    /// When a tensor cannot be read.
+    pub fn load_blocks(
+        &mut self,
+        checkpoint: &Checkpoint,
+        prefix: &str,
+        quantization: Option<&Quantization>,
+    ) -> Result<BlocksLoaded> {
+        let mut loaded = BlocksLoaded::default();
+        for (name, slot) in self.slots() {
+            let stored = format!("{prefix}{name}");
+            let Some(entry) = checkpoint.get(&stored) else {
+                continue;
+            };
+            let shape = slot.shape();
+            if entry.shape != shape || !entry.dtype.is_float() {
+                continue;
+            }
+            let chosen = choose(entry, &name, shape[1], quantization);
+            loaded.fell_back += usize::from(chosen.fell_back);
+            let Some(block_type) = chosen.block_type else {
+                continue;
+            };
+            let blocks = match entry.read_blocks()? {
+                Some(blocks) if entry.block_type() == Some(block_type) => blocks,
+                _ => {
+                    let values: Vec<f32> = entry.read()?.iter::<f32>().collect();
+                    let blocks = Blocks::quantize(block_type, shape, &values);
+                    blocks.expect("whole blocks of a written format")
+                }
+            };
+            slot.fill(&blocks);
+            loaded.names.insert(stored);
+        }
+        Ok(loaded)
+    }
+
+    /// Bytes that [`load_blocks`](Self::load_blocks) would hold, by the names in the checkpoint.
+    pub fn block_bytes(
+        &self,
+        checkpoint: &Checkpoint,
+        prefix: &str,
+        quantization: Option<&Quantization>,
+    ) -> Vec<(String, u64)> {
+        let mut bytes = Vec::new();
+        let mut add = |name: &str, [rows, columns]: [usize; 2]| {
+            let stored = format!("{prefix}{name}");
+            let Some(entry) = checkpoint.get(&stored) else {
+                return;
+            };
+            let chosen = choose(entry, name, columns, quantization);
+            let row = chosen.block_type.and_then(|block| block.row_bytes(columns));
+            if let Some(row) = row.filter(|_| entry.shape == [rows, columns]) {
+                bytes.push((stored, (rows * row) as u64));
+            }
+        };
+        for (name, linear) in self.named_projections() {
+            let [d_input, d_output] = linear.base_layer.weight.dims();
+            add(&name, [d_output, d_input]);
+        }
+        if let Some(head) = &self.lm_head {
+            let [d_input, d_output] = head.weight.dims();
+            add(HEAD, [d_output, d_input]);
+        }
+        add(TABLE, self.model.embed_tokens.weight.lazy_shape().dims());
+        bytes
+    }
+
+    /// Weights that can be in blocks, by their names.
+    fn slots(&mut self) -> impl Iterator<Item = (String, Slot<'_, B>)> {
+        let Llama { model, lm_head, .. } = self;
+        let layers = model.layers.iter_mut().enumerate();
+        let projections = layers.flat_map(|(index, layer)| {
+            let (attention, mlp) = (&mut layer.self_attn, &mut layer.mlp);
+            let weights = [
+                ("self_attn.q_proj", &mut attention.q_proj),
+                ("self_attn.k_proj", &mut attention.k_proj),
+                ("self_attn.v_proj", &mut attention.v_proj),
+                ("self_attn.o_proj", &mut attention.o_proj),
+                ("mlp.gate_proj", &mut mlp.gate_proj),
+                ("mlp.up_proj", &mut mlp.up_proj),
+                ("mlp.down_proj", &mut mlp.down_proj),
+            ];
+            weights.map(|(name, linear)| {
+                let name = format!("model.layers.{index}.{name}.base_layer.weight");
+                (name, Slot::Linear(&mut linear.base_layer.weight))
+            })
+        });
+        let head = lm_head.iter_mut();
+        let head = head.map(|head| (HEAD.to_owned(), Slot::Linear(&mut head.weight)));
+        let table = &mut model.embed_tokens.weight;
+        projections
+            .chain(head)
+            .chain([(TABLE.to_owned(), Slot::Table(table))])
+    }
+}
+
+/// Format that a weight is loaded in: that of its file, or the one asked for.
+fn choose(
+    entry: &TensorEntry,
+    name: &str,
+    columns: usize,
+    quantization: Option<&Quantization>,
+) -> Fitting {
+    let asked = quantization.map_or(AskedForm::AsStored, |rules| rules.of(name));
+    let kept = |block_type| Fitting {
+        block_type,
+        fell_back: false,
+    };
+    match asked {
+        AskedForm::Blocks(asked) => Fitting::new(asked, columns),
+        AskedForm::Floats => kept(None),
+        AskedForm::AsStored => kept(entry.block_type()),
+    }
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formats_fall_back_by_the_length_of_rows() {
+        let of = |asked, columns| {
+            let fitting = Fitting::new(asked, columns);
+            (fitting.block_type, fitting.fell_back)
+        };
+        assert_eq!(of(BlockType::Q4K, 512), (Some(BlockType::Q4K), false));
+        assert_eq!(of(BlockType::Q4K, 192), (Some(BlockType::Q8_0), true));
+        assert_eq!(of(BlockType::Q4_0, 192), (Some(BlockType::Q4_0), false));
+        assert_eq!(of(BlockType::Q8_0, 20), (None, true));
+    }
+
+    #[test]
+    fn rules_come_before_the_table_of_defaults() {
+        let projection = "model.layers.3.mlp.down_proj.base_layer.weight";
+        let plain = Quantization::new(BlockType::Q4_0);
+        assert_eq!(plain.of(projection), AskedForm::Blocks(BlockType::Q4_0));
+        for name in [
+            HEAD,
+            TABLE,
+            "model.norm.weight",
+            "model.layers.3.mlp.down_proj.lora_a.weight",
+            "model.layers.3.mlp.down_proj.base_layer.bias",
+        ] {
+            assert_eq!(plain.of(name), AskedForm::AsStored, "{name}");
+        }
+        let ruled = plain.with_rule("down_proj=float").unwrap();
+        let ruled = ruled.with_rule("^lm_head=q8_0").unwrap();
+        let ruled = ruled.with_rule("layers.3.=q4_k").unwrap();
+        assert_eq!(ruled.of(projection), AskedForm::Blocks(BlockType::Q4K));
+        assert_eq!(ruled.of(&projection.replace('3', "2")), AskedForm::Floats);
+        assert_eq!(ruled.of(HEAD), AskedForm::Blocks(BlockType::Q8_0));
+        assert_eq!(ruled.of("model.norm.weight"), AskedForm::AsStored);
+        for bad in ["lm_head", "(=q8_0", "lm_head=q6_k", "lm_head=q9"] {
+            let error = Quantization::new(BlockType::Q8_0)
+                .with_rule(bad)
+                .unwrap_err();
+            let line = error.to_string();
+            assert!(line.contains(bad) && !line.contains('\n'), "{line}");
+        }
+    }
+}
