@@ -11,9 +11,6 @@ use crate::cargo::{cargo, root, run, timed};
 const TARGET: &str = "wasm32-unknown-unknown";
 /// 128-bit SIMD.
 const FLAGS: &str = "-C target-feature=+simd128";
-/// Crates that are compiled for size: colour profiles, which the release profile leaves as large as
-/// they are, since no picture of ours has one.
-const SMALL: [&str; 2] = ["moxcms", "pxfm"];
 /// A stack for deep calls, of the module alone.
 const STACK: &str = "link-arg=-zstack-size=4194304";
 /// Debian's compiler for browsers, and where it looks for the source of its standard library.
@@ -26,10 +23,6 @@ pub fn compile(debian: bool) -> Result<PathBuf> {
         use_debian(&mut build)?;
     } else {
         add_target()?;
-    }
-    for package in SMALL {
-        let option = format!("profile.release.package.{package}.opt-level=\"s\"");
-        build.args(["--config", &option]);
     }
     build.args([
         "rustc",
