@@ -67,7 +67,10 @@ impl Sam2Config {
 
 /// Parts in which SAM and SAM 2 differ.
 #[derive(Module, Debug)]
-#[allow(clippy::large_enum_variant, reason = "both forms are of one order of size")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "both forms are of one order of size"
+)]
 pub enum SamForm<B: Backend> {
     /// SAM (Kirillov et al., *Segment Anything*, ICCV 2023, arXiv 2304.02643).
     Sam(SamParts<B>),

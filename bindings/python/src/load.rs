@@ -98,6 +98,7 @@ pub fn load(
         keep_all,
         sound_threshold,
         batch_bytes: None,
+        template: None,
     };
     check(&answers)?;
     let companions = Companions {

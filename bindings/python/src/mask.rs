@@ -17,7 +17,11 @@ pub struct Mask(pub anyref_core::Mask);
 impl Mask {
     /// A mask that no model made.
     pub fn given(rle: Rle) -> Self {
-        Self(anyref_core::Mask { rle, score: 1.0 })
+        Self(anyref_core::Mask {
+            rle,
+            score: 1.0,
+            low_res: None,
+        })
     }
 }
 
