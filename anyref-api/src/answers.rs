@@ -280,6 +280,12 @@ fn push(parts: &mut Vec<PartOutput>, text: &str, mask: Option<usize>) {
     }
 }
 
+/// Words of a piece of an answer as it comes, without `<obj>`; none of a piece that has no more.
+pub fn words_of_piece(piece: &str) -> Option<String> {
+    let words = piece.replace(SpecialTokens::OBJECT, "");
+    (!words.is_empty()).then_some(words)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

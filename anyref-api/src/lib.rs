@@ -15,7 +15,7 @@ mod questions;
 
 pub use answers::{
     AnswerOutput, ExplanationOutput, MaskFormat, MaskOutput, PartOutput, TimingOutput, WordOutput,
-    milliseconds,
+    milliseconds, words_of_piece,
 };
 pub use limits::QuestionLimits;
 pub use masks::{CandidateChoice, MaskAnswer, MaskRequest, MaskTiming, RefinableMask};

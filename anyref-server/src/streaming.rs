@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 
-use anyref_core::SpecialTokens;
+use anyref_api::words_of_piece;
 use axum::response::sse::{Event as SseEvent, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use futures_util::stream;
@@ -109,9 +109,8 @@ where
                     Err(_) => return self.end.pop_front(),
                 },
             };
-            let text = piece.replace(SpecialTokens::OBJECT, "");
-            if !text.is_empty() {
-                return Some((self.event)(&text));
+            if let Some(words) = words_of_piece(&piece) {
+                return Some((self.event)(&words));
             }
         }
     }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyref_api::{
     AnswerOutput, Choice, MaskAnswer, MaskFormat, MaskRequest, ModelDetail, Outcome, PictureInput,
     Problem, QuestionInput, QuestionLimits, check_fit, likeliest, media, milliseconds,
-    picture_not_found, region,
+    picture_not_found, region, words_of_piece,
 };
 use anyref_core::{
     Answer, Cancel, Dialogue, EncodedPicture, Engine, EngineOptions, Explanation, Goal, ModelFiles,
@@ -109,6 +109,11 @@ impl Session {
         on_text: OnPiece<'_>,
     ) -> Outcome<AnswerOutput> {
         let start = Instant::now();
+        let on_text: OnPiece<'_> = &mut |piece: &str| {
+            if let Some(words) = words_of_piece(piece) {
+                on_text(&words);
+            }
+        };
         input.check_goal(goal)?;
         input.check(&self.limits)?;
         let prompt = input.prompt(&self.limits)?;
