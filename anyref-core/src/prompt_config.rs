@@ -36,7 +36,7 @@ pub enum Template {
     /// `llava_v1`: "USER: … ASSISTANT: …".
     #[default]
     LlavaV1,
-    /// `llava_llama_2`: "[INST] … [/INST] …", of models on LLaMA 2 chat.
+    /// `llava_llama_2`: `[INST] … [/INST] …`, of models on LLaMA 2 chat.
     #[serde(rename = "llava_llama_2")]
     LlavaLlama2,
 }
