@@ -169,8 +169,8 @@ fn masks_are_decoded_as_on_the_processor<B: Backend>(most: f32) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/nano");
     let flex = AnyRef::<Flex>::load(&folder, &Default::default()).unwrap();
     let gpu = AnyRef::<B>::load(&folder, &Default::default()).unwrap();
-    let side = flex.config.image_encoder.grid_size();
-    let width = flex.config.image_encoder.output_channels;
+    let encoder = flex.config.image_encoder.as_ref().unwrap();
+    let (side, width) = (encoder.grid_size(), encoder.output_channels);
     for prompts in [1, 2] {
         let (embeddings, prompt) = (normal([1, width, side, side]), normal([prompts, width]));
         let found = gpu.model.decode_masks(on(&embeddings), on(&prompt));
