@@ -1,5 +1,7 @@
 //! SAM's mask decoder.
 
+use std::ops::Range;
+
 use anyref_ops as ops;
 use burn::config::Config;
 use burn::module::Module;
@@ -180,47 +182,61 @@ impl<B: Backend> MaskDecoder<B> {
             self.transformer
                 .forward(image, cells(input.image_pe), self.tokens(input.sparse));
 
-        let [prompts, _, dim] = tokens.dims();
+        let [prompts, _, _] = tokens.dims();
         let masks = match input.multimask_output {
             true => 1..self.output_hypernetworks_mlps.len(),
             false => 0..1,
         };
-        let token = |index: usize| {
-            tokens
-                .clone()
-                .slice([0..prompts, index..index + 1, 0..dim])
-                .reshape([prompts, dim])
-        };
-        let weights = masks
-            .clone()
-            .map(|mask| self.output_hypernetworks_mlps[mask].forward(token(1 + mask)))
-            .collect();
-        let weights: Tensor<B, 3> = Tensor::stack(weights, 1);
+        let mlps = &self.output_hypernetworks_mlps;
+        let weights = mask_weights(mlps, &tokens, 1, masks.clone());
         let pixels = self.output_upscaling.forward(image);
         let values = ops::matmul(weights, pixels.swap_dims(1, 2));
         MaskDecoderOutput {
             low_res_masks: OutputUpscaling::picture_order(values, [height, width]),
             iou_predictions: self
                 .iou_prediction_head
-                .forward(token(0))
+                .forward(token(&tokens, 0))
                 .slice([0..prompts, masks]),
         }
     }
 
     /// The IoU token, the mask tokens and the prompts of each row.
     fn tokens(&self, sparse: Tensor<B, 3>) -> Tensor<B, 3> {
-        let [prompts, count, dim] = sparse.dims();
-        let own = Tensor::cat(
-            vec![self.iou_token.weight.val(), self.mask_tokens.weight.val()],
-            0,
-        );
-        let [own_count, _] = own.dims();
-        let own = own.unsqueeze::<3>().expand([prompts, own_count, dim]);
-        match count {
-            0 => own,
-            _ => Tensor::cat(vec![own, sparse], 1),
-        }
+        before_prompts([&self.iou_token, &self.mask_tokens], sparse)
     }
+}
+
+/// The decoder's own tokens and the prompts of each row, `[n, own + k, d]`.
+pub(crate) fn before_prompts<B: Backend, const N: usize>(
+    own: [&Embedding<B>; N],
+    sparse: Tensor<B, 3>,
+) -> Tensor<B, 3> {
+    let [prompts, count, dim] = sparse.dims();
+    let own = Tensor::cat(own.map(|token| token.weight.val()).to_vec(), 0);
+    let [own_count, _] = own.dims();
+    let own = own.unsqueeze::<3>().expand([prompts, own_count, dim]);
+    match count {
+        0 => own,
+        _ => Tensor::cat(vec![own, sparse], 1),
+    }
+}
+
+/// One token of every row, `[n, d]`.
+pub(crate) fn token<B: Backend>(tokens: &Tensor<B, 3>, index: usize) -> Tensor<B, 2> {
+    let [prompts, _, dim] = tokens.dims();
+    tokens.clone().narrow(1, index, 1).reshape([prompts, dim])
+}
+
+/// Weights of masks from their tokens, of which the first mask's is the token `first`:
+/// `[n, masks, d / 8]`.
+pub(crate) fn mask_weights<B: Backend>(
+    mlps: &[Mlp<B>],
+    tokens: &Tensor<B, 3>,
+    first: usize,
+    masks: Range<usize>,
+) -> Tensor<B, 3> {
+    let weights = masks.map(|mask| mlps[mask].forward(token(tokens, first + mask)));
+    Tensor::stack(weights.collect(), 1)
 }
 
 /// `[n, d, h, w]` to `[n, h * w, d]`.

@@ -6,7 +6,7 @@ use anyref_vision::internvit::{
     InternVisionConfig, InternVisionModel, InternVlProjector, InternVlProjectorConfig, NormType,
     PixelShuffle, PixelShuffleVersion, pixel_shuffle,
 };
-use anyref_vision::preprocess::{PixelValues, TilePreprocessor, squeeze_to_square};
+use anyref_vision::preprocess::{Filter, PixelValues, Sam2Preprocessor, TilePreprocessor};
 use anyref_weights::testing::Fixture;
 use anyref_weights::{LoadOptions, load_module};
 use burn::tensor::{Tensor, TensorData};
@@ -138,7 +138,8 @@ fn tiles_of_twelve_shapes_equal_pillow_to_the_bit() {
         let pixels = preprocessor.process(&source);
         let last = &fixture.data(&format!("{index}.last"));
         assert!(difference(pixels.last().unwrap(), last) <= 1e-5, "{index}");
-        let square = squeeze_to_square(&source, 10);
+        let square = Sam2Preprocessor::new(10).with_filter(Filter::Bicubic);
+        let square = square.process(&source).pixels;
         let expected = fixture.data(&format!("{index}.square"));
         assert!(difference(&square, &expected) <= 1e-5, "{index}");
         let without = preprocessor.with_thumbnail(false).tiles(&source);

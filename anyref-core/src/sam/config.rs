@@ -22,10 +22,7 @@ impl SamConfig {
     fn of_encoder(image_encoder: SamVisionConfig) -> Self {
         let width = image_encoder.output_channels;
         Self {
-            prompt_encoder: PromptEncoderConfig::new()
-                .with_embed_dim(width)
-                .with_image_embedding_size(image_encoder.grid_size())
-                .with_input_image_size(image_encoder.image_size),
+            prompt_encoder: prompts(width, image_encoder.grid_size(), image_encoder.image_size),
             mask_decoder: MaskDecoderConfig::new().with_transformer_dim(width),
             image_encoder,
         }
@@ -88,10 +85,7 @@ impl Sam2Config {
     fn of_encoder(image_encoder: Sam2VisionConfig) -> Self {
         let width = image_encoder.fpn_hidden_size;
         Self {
-            prompt_encoder: PromptEncoderConfig::new()
-                .with_embed_dim(width)
-                .with_image_embedding_size(image_encoder.grid_size())
-                .with_input_image_size(image_encoder.image_size),
+            prompt_encoder: prompts(width, image_encoder.grid_size(), image_encoder.image_size),
             mask_decoder: Sam2MaskDecoderConfig::of_sam(
                 MaskDecoderConfig::new().with_transformer_dim(width),
             ),
@@ -145,6 +139,15 @@ impl Sam2Config {
             [encoder.grid_size(), encoder.image_size],
         )
     }
+}
+
+/// The published prompt encoder behind an image encoder of this width, with a grid and a picture
+/// of these sides.
+fn prompts(width: usize, grid: usize, image_size: usize) -> PromptEncoderConfig {
+    PromptEncoderConfig::new()
+        .with_embed_dim(width)
+        .with_image_embedding_size(grid)
+        .with_input_image_size(image_size)
 }
 
 /// Refuses a prompt encoder and a mask decoder that do not take the image encoder's cells of

@@ -3,7 +3,10 @@
 use std::path::Path;
 
 use anyref_weights::hub::refuse_location;
-use anyref_weights::{LoadOptions, WeightMemory, WeightType, load_module, weight_memory};
+use anyref_weights::{
+    Checkpoint, LoadOptions, WeightMemory, WeightType, load_module, weight_memory,
+};
+use burn::module::Module;
 use burn::tensor::Element;
 use burn::tensor::backend::Backend;
 
@@ -83,30 +86,20 @@ impl<B: Backend> SamModel<B> {
         }
         let config: SamConfig = sam_parts(published)?;
         config.validate()?;
-        let (checkpoint, kind) = (&published.checkpoint, published.kind);
-        let mut image_encoder = config.image_encoder.init::<B>(device);
-        let mut masks = MaskParts::<B> {
+        let kind = published.kind;
+        let masks = MaskParts::<B> {
             prompt_encoder: config.prompt_encoder.init(device),
             mask_decoder: config.mask_decoder.init(device),
         };
-        check_estimate::<B>(options, |options| {
-            let types = options.load_options::<B>(device)?;
-            let encoder = typed(&types, encoder_options(kind));
-            let decoder = typed(&types, decoder_options(kind));
-            let parts = [
-                weight_memory(&image_encoder, checkpoint, &encoder)?,
-                weight_memory(&masks, checkpoint, &decoder)?,
-            ];
-            Ok(MemoryEstimate {
-                weights: together(parts),
-                answering: encoding_bytes(&config.image_encoder, B::FloatElem::dtype()),
-            })
-        })?;
-        let types = options.load_options::<B>(device)?;
-        let names = encoder_options(kind);
-        load_module(&mut image_encoder, checkpoint, &typed(&types, names))?;
-        let names = decoder_options(kind);
-        load_module(&mut masks, checkpoint, &typed(&types, names))?;
+        let answering = encoding_bytes(&config.image_encoder, B::FloatElem::dtype());
+        let (image_encoder, masks) = loaded(
+            &published.checkpoint,
+            (config.image_encoder.init(device), encoder_options(kind)),
+            (masks, decoder_options(kind)),
+            answering,
+            options,
+            device,
+        )?;
         Ok(Self {
             form: SamForm::Sam(SamParts {
                 image_encoder,
@@ -124,30 +117,23 @@ impl<B: Backend> SamModel<B> {
     ) -> Result<Self> {
         let config: Sam2Config = sam2_parts(published)?;
         config.validate()?;
-        let (checkpoint, kind) = (sam2_checkpoint(published)?, published.kind);
-        let mut image_encoder = config.image_encoder.init::<B>(device);
-        let mut masks = Sam2MaskParts::<B> {
+        let kind = published.kind;
+        let masks = Sam2MaskParts::<B> {
             prompt_encoder: config.prompt_encoder.init(device),
             mask_decoder: config.mask_decoder.init(device),
         };
-        check_estimate::<B>(options, |options| {
-            let types = options.load_options::<B>(device)?;
-            let encoder = typed(&types, sam2_encoder_options(kind));
-            let decoder = typed(&types, sam2_decoder_options(kind));
-            let parts = [
-                weight_memory(&image_encoder, &checkpoint, &encoder)?,
-                weight_memory(&masks, &checkpoint, &decoder)?,
-            ];
-            Ok(MemoryEstimate {
-                weights: together(parts),
-                answering: sam2_encoding_bytes(&config.image_encoder, B::FloatElem::dtype()),
-            })
-        })?;
-        let types = options.load_options::<B>(device)?;
-        let names = sam2_encoder_options(kind);
-        load_module(&mut image_encoder, &checkpoint, &typed(&types, names))?;
-        let names = sam2_decoder_options(kind);
-        load_module(&mut masks, &checkpoint, &typed(&types, names))?;
+        let answering = sam2_encoding_bytes(&config.image_encoder, B::FloatElem::dtype());
+        let (image_encoder, masks) = loaded(
+            &sam2_checkpoint(published)?,
+            (
+                config.image_encoder.init(device),
+                sam2_encoder_options(kind),
+            ),
+            (masks, sam2_decoder_options(kind)),
+            answering,
+            options,
+            device,
+        )?;
         Ok(Self {
             form: SamForm::Sam2(Sam2Parts {
                 image_encoder,
@@ -156,6 +142,33 @@ impl<B: Backend> SamModel<B> {
             prompt_encoder: masks.prompt_encoder,
         })
     }
+}
+
+/// Image encoder and the parts that make masks, each with the names it has in `checkpoint`, once
+/// their memory and that of `answering` is there.
+fn loaded<B: Backend, E: Module<B>, M: Module<B>>(
+    checkpoint: &Checkpoint,
+    (mut encoder, encoder_names): (E, LoadOptions),
+    (mut masks, mask_names): (M, LoadOptions),
+    answering: u64,
+    options: ModelOptions,
+    device: &B::Device,
+) -> Result<(E, M)> {
+    check_estimate::<B>(options, |options| {
+        let types = options.load_options::<B>(device)?;
+        let parts = [
+            weight_memory(&encoder, checkpoint, &typed(&types, encoder_names.clone()))?,
+            weight_memory(&masks, checkpoint, &typed(&types, mask_names.clone()))?,
+        ];
+        Ok(MemoryEstimate {
+            weights: together(parts),
+            answering,
+        })
+    })?;
+    let types = options.load_options::<B>(device)?;
+    load_module(&mut encoder, checkpoint, &typed(&types, encoder_names))?;
+    load_module(&mut masks, checkpoint, &typed(&types, mask_names))?;
+    Ok((encoder, masks))
 }
 
 /// Memory of two parts.

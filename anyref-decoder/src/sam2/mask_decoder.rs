@@ -9,7 +9,9 @@ use burn::tensor::{Tensor, activation::sigmoid, backend::Backend};
 
 use super::stability::Stability;
 use crate::error::{Error, Result};
-use crate::mask_decoder::{MaskDecoder, MaskDecoderConfig, MaskDecoderOutput, cells};
+use crate::mask_decoder::{
+    MaskDecoder, MaskDecoderConfig, MaskDecoderOutput, before_prompts, cells, mask_weights, token,
+};
 use crate::mlp::{Mlp, MlpConfig};
 use crate::two_way::TwoWayTransformer;
 use crate::upscale::{HighResolution, OutputUpscaling};
@@ -165,8 +167,8 @@ impl<B: Backend> Sam2MaskDecoder<B> {
     /// # Shapes
     /// - levels: `[pictures, 4 g, 4 g, d]` and `[pictures, 2 g, 2 g, d]`, finest first
     pub fn high_resolution(&self, [finest, finer]: [Tensor<B, 4>; 2]) -> HighResolution<B> {
-        let quarters = pointwise(&self.conv_s0, finest);
-        HighResolution::of_maps(pointwise(&self.conv_s1, finer), quarters)
+        let quarters = ops::pointwise(&self.conv_s0, finest);
+        HighResolution::of_maps(ops::pointwise(&self.conv_s1, finer), quarters)
     }
 
     /// Predicts the masks of all prompts at once.
@@ -180,19 +182,15 @@ impl<B: Backend> Sam2MaskDecoder<B> {
             self.transformer
                 .forward(image, cells(input.image_pe), self.tokens(input.sparse));
 
-        let [prompts, _, dim] = tokens.dims();
-        let token = |index: usize| tokens.clone().narrow(1, index, 1).reshape([prompts, dim]);
+        let [prompts, _, _] = tokens.dims();
         let stability = self.config.stability.as_ref();
         let masks = match (input.multimask_output, stability) {
             (true, _) => 1..self.output_hypernetworks_mlps.len(),
             (false, Some(_)) => 0..self.output_hypernetworks_mlps.len(),
             (false, None) => 0..1,
         };
-        let weights = masks
-            .clone()
-            .map(|mask| self.output_hypernetworks_mlps[mask].forward(token(2 + mask)))
-            .collect();
-        let weights: Tensor<B, 3> = Tensor::stack(weights, 1);
+        let mlps = &self.output_hypernetworks_mlps;
+        let weights = mask_weights(mlps, &tokens, 2, masks.clone());
         let pixels = self
             .output_upscaling
             .forward_with(image, input.high_resolution);
@@ -200,7 +198,7 @@ impl<B: Backend> Sam2MaskDecoder<B> {
         let low_res_masks = OutputUpscaling::picture_order(values, [height, width]);
         let estimates = self
             .iou_prediction_head
-            .forward(token(1))
+            .forward(token(&tokens, 1))
             .slice([0..prompts, masks]);
         let estimates = match self.config.iou_prediction_use_sigmoid {
             true => sigmoid(estimates),
@@ -215,26 +213,13 @@ impl<B: Backend> Sam2MaskDecoder<B> {
                 low_res_masks,
                 iou_predictions,
             },
-            object_score_logits: self.pred_obj_score_head.forward(token(0)),
+            object_score_logits: self.pred_obj_score_head.forward(token(&tokens, 0)),
         }
     }
 
     /// The score, IoU and mask tokens and the prompts of each row.
     fn tokens(&self, sparse: Tensor<B, 3>) -> Tensor<B, 3> {
-        let [prompts, count, dim] = sparse.dims();
         let own = [&self.obj_score_token, &self.iou_token, &self.mask_tokens];
-        let own = Tensor::cat(own.map(|token| token.weight.val()).to_vec(), 0);
-        let [own_count, _] = own.dims();
-        let own = own.unsqueeze::<3>().expand([prompts, own_count, dim]);
-        match count {
-            0 => own,
-            _ => Tensor::cat(vec![own, sparse], 1),
-        }
+        before_prompts(own, sparse)
     }
-}
-
-/// A 1 × 1 convolution where channels are last.
-fn pointwise<B: Backend>(conv: &Conv2d<B>, x: Tensor<B, 4>) -> Tensor<B, 4> {
-    let bias = conv.bias.as_ref().map(|bias| bias.val());
-    ops::pointwise(x, conv.weight.val(), bias)
 }

@@ -130,17 +130,7 @@ impl ClipPreprocessor {
 
     /// The tower's pixels from their bytes, RGB interleaved.
     fn normalised(&self, bytes: &[u8]) -> PixelValues {
-        let side = self.image_size;
-        let table = normalisation();
-        let mut data = Vec::with_capacity(3 * side * side);
-        for (channel, table) in table.iter().enumerate() {
-            let values = bytes.iter().skip(channel).step_by(3);
-            data.extend(values.map(|&byte| table[byte as usize]));
-        }
-        PixelValues {
-            data,
-            shape: [3, side, side],
-        }
+        PixelValues::normalised(bytes, [self.image_size; 2], &normalisation())
     }
 
     fn squeeze(&self, image: &RgbImage) -> PixelValues {

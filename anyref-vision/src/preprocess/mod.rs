@@ -1,6 +1,7 @@
 //! From picture files to the pixels of each tower, on the host and deterministic.
 
 mod clip;
+mod imagenet;
 mod jpeg;
 mod open;
 mod pixels;
@@ -15,4 +16,4 @@ pub use pixels::PixelValues;
 pub use resample::{Filter, resize};
 pub use sam::{SamPixels, SamPreprocessor};
 pub use sam2::Sam2Preprocessor;
-pub use tiles::{TilePreprocessor, squeeze_to_square};
+pub use tiles::TilePreprocessor;

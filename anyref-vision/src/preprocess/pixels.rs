@@ -12,6 +12,19 @@ pub struct PixelValues {
 }
 
 impl PixelValues {
+    /// Pixels of a picture from its bytes, RGB interleaved, by the values of [`tables`].
+    pub(super) fn normalised(bytes: &[u8], [height, width]: [usize; 2], tables: &Tables) -> Self {
+        let mut data = Vec::with_capacity(3 * height * width);
+        for (channel, table) in tables.iter().enumerate() {
+            let values = bytes.iter().skip(channel).step_by(3);
+            data.extend(values.map(|&byte| table[byte as usize]));
+        }
+        Self {
+            data,
+            shape: [3, height, width],
+        }
+    }
+
     /// # Shapes
     /// - output: `[channels, height, width]`
     ///
@@ -45,7 +58,10 @@ impl PixelValues {
     }
 }
 
-/// The value of each byte in each channel once normalised.
-pub(super) fn tables(value: impl Fn(f32, usize) -> f32) -> [[f32; 256]; 3] {
+/// Normalised value of each byte in each channel.
+pub(super) type Tables = [[f32; 256]; 3];
+
+/// Normalised values by a function of byte and channel.
+pub(super) fn tables(value: impl Fn(f32, usize) -> f32) -> Tables {
     std::array::from_fn(|channel| std::array::from_fn(|byte| value(byte as f32, channel)))
 }

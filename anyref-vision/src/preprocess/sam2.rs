@@ -2,14 +2,9 @@
 
 use image::RgbImage;
 
-use super::pixels::{PixelValues, tables};
+use super::imagenet::imagenet_pixels;
 use super::resample::{Filter, resize};
 use super::sam::SamPixels;
-
-/// ImageNet's channel means.
-const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-/// ImageNet's channel deviations.
-const STD: [f32; 3] = [0.229, 0.224, 0.225];
 
 /// The whole square, whatever the picture's shape, antialiased on bytes; normalise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,19 +33,8 @@ impl Sam2Preprocessor {
     pub fn process(&self, image: &RgbImage) -> SamPixels {
         let side = self.image_size;
         let resized = resize(image, side as u32, side as u32, self.filter);
-        let table = tables(|byte, channel| (byte / 255.0 - MEAN[channel]) / STD[channel]);
-        let mut data = vec![0.0_f32; 3 * side * side];
-        for (channel, (plane, table)) in data.chunks_exact_mut(side * side).zip(&table).enumerate()
-        {
-            for (value, pixel) in plane.iter_mut().zip(resized.as_raw().chunks_exact(3)) {
-                *value = table[pixel[channel] as usize];
-            }
-        }
         SamPixels {
-            pixels: PixelValues {
-                data,
-                shape: [3, side, side],
-            },
+            pixels: imagenet_pixels(&resized),
             original_size: [image.height() as usize, image.width() as usize],
             resized_size: [side, side],
         }

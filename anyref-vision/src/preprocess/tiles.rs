@@ -1,17 +1,13 @@
-//! Pre-processing of InternVL: a picture as tiles of the tower's square, and resizing of a picture
-//! to SAM 2's square.
+//! Pre-processing of InternVL: a picture as tiles of the tower's square.
 
 use image::{RgbImage, imageops};
 
-use super::pixels::{PixelValues, tables};
+use super::imagenet::imagenet_pixels;
+use super::pixels::PixelValues;
 use super::resample::{Filter, resize};
 use crate::Result;
 use crate::error::check;
 
-/// ImageNet's channel means.
-const MEAN: [f32; 3] = [0.485, 0.456, 0.406];
-/// ImageNet's channel deviations.
-const STD: [f32; 3] = [0.229, 0.224, 0.225];
 /// Most tiles that a configuration may ask for; published ones ask for 12 at most.
 const MOST_TILES: usize = 256;
 
@@ -109,29 +105,5 @@ impl TilePreprocessor {
     /// When the picture has no pixels.
     pub fn process(&self, image: &RgbImage) -> Vec<PixelValues> {
         self.tiles(image).iter().map(imagenet_pixels).collect()
-    }
-}
-
-/// Normalised pixels of a picture squeezed to a square, whatever its shape: antialiased bicubic,
-/// ImageNet's means and deviations. Sa2VA gives SAM 2 its pictures so, at 1024 pixels.
-///
-/// # Panics
-/// When the picture has no pixels, or the side is 0.
-pub fn squeeze_to_square(image: &RgbImage, side: usize) -> PixelValues {
-    imagenet_pixels(&resize(image, side as u32, side as u32, Filter::Bicubic))
-}
-
-/// Pixels of a picture of the right size, normalised by ImageNet's means and deviations.
-fn imagenet_pixels(image: &RgbImage) -> PixelValues {
-    let table = tables(|byte, channel| (byte / 255.0 - MEAN[channel]) / STD[channel]);
-    let (width, height) = (image.width() as usize, image.height() as usize);
-    let mut data = Vec::with_capacity(3 * width * height);
-    for (channel, table) in table.iter().enumerate() {
-        let values = image.as_raw().iter().skip(channel).step_by(3);
-        data.extend(values.map(|&byte| table[byte as usize]));
-    }
-    PixelValues {
-        data,
-        shape: [3, height, width],
     }
 }

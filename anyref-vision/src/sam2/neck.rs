@@ -49,7 +49,7 @@ impl<B: Backend> FpnNeck<B> {
                 continue;
             }
             let conv = &self.convs[self.convs.len() - 1 - level];
-            let lateral = pointwise(conv, stage);
+            let lateral = ops::pointwise(conv, stage);
             let sum = match coarser.take().filter(|_| joins) {
                 Some(coarse) => lateral + doubled(coarse),
                 None => lateral,
@@ -62,12 +62,6 @@ impl<B: Backend> FpnNeck<B> {
         levels.reverse();
         levels
     }
-}
-
-/// A 1 × 1 convolution where channels are last.
-fn pointwise<B: Backend>(conv: &Conv2d<B>, x: Tensor<B, 4>) -> Tensor<B, 4> {
-    let bias = conv.bias.as_ref().map(|bias| bias.val());
-    ops::pointwise(x, conv.weight.val(), bias)
 }
 
 /// Each cell four times (nearest interpolation by 2).
