@@ -34,7 +34,7 @@ pub struct MaskRequest {
     /// Number of masks.
     #[serde(default)]
     pub candidates: CandidateChoice,
-    /// How masks are written.
+    /// Format of masks.
     #[serde(default)]
     pub masks: MaskFormat,
 }

@@ -36,8 +36,8 @@ pub struct Mask {
     pub rle: Rle,
     /// The mask decoder's own estimate of the IoU, 0 to 1.
     pub score: f32,
-    /// The logits that it was made of, which refinement by clicks starts from; none of a mask that
-    /// was put together otherwise.
+    /// The logits that it was made of, which refinement by clicks starts from. Masks of a chat's
+    /// answers have them alone.
     pub low_res: Option<LowResMask>,
 }
 

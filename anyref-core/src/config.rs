@@ -39,8 +39,8 @@ pub struct AnyRefConfig {
     pub clip_resize: ClipResize,
     /// CLIP features into the language model's width.
     pub mm_projector: ProjectorKind,
-    /// SAM's image encoder; none of a model that answers in words alone, which has no prompt encoder
-    /// and mask decoder either.
+    /// SAM's image encoder; none of a model that answers in words alone, which has no prompt
+    /// encoder and mask decoder either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_encoder: Option<SamVisionConfig>,
     /// Sounds, for models that hear.
@@ -276,7 +276,7 @@ impl AnyRefConfig {
     }
 }
 
-/// That two numbers of a config are the same.
+/// Refuses two numbers of a config that differ.
 fn equal(field: &'static str, value: usize, of: &str, expected: usize) -> Result<()> {
     if value == expected {
         return Ok(());

@@ -49,7 +49,7 @@ pub(crate) async fn explain<B: Backend>(
     let Some(answer) = generated.answers.first().filter(|a| !a.objects.is_empty()) else {
         return Ok(Vec::new());
     };
-    let mut before = anyref.masks(&[picture], generated, 0.0).await?;
+    let mut before = anyref.masks(&[picture], generated, 0.0, |_| false).await?;
     let before = before.pop().transpose()?.unwrap_or_default();
     let query = anyref.object_queries(generated);
     let attention = object_attention(query, generated.output.key.clone(), &answer.objects);

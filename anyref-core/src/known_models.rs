@@ -53,6 +53,71 @@ const SAM2_CHECKED: &str = "image encoder and mask decoder in full size with ran
     prompts and the choice of the single mask on small ones in both layouts, against transformers";
 const NOT_DOWNLOADED: &str = "the published weights: they could not be downloaded here";
 
+/// LISA-7B, which the rows of its family differ from.
+const LISA_7B: KnownModel = KnownModel {
+    name: "LISA-7B",
+    location: "hf://xinlai/LISA-7B-v1",
+    answers: "words and masks of anything, with reasoning",
+    download: 16_500_000_000,
+    memory: 17_000_000_000,
+    native: &[Text],
+    bridged: &[Box, Image, Audio],
+    points: true,
+    masks: true,
+    licence: LISA_LICENCE,
+    checked: LISA_CHECKED,
+    unchecked: NOT_DOWNLOADED,
+};
+
+/// SAM ViT-B, which the rows of its family differ from.
+const SAM_BASE: KnownModel = KnownModel {
+    name: "SAM ViT-B",
+    location: "hf://facebook/sam-vit-base",
+    answers: "masks alone",
+    download: 375_000_000,
+    memory: 600_000_000,
+    native: &[Box],
+    bridged: &[],
+    points: true,
+    masks: true,
+    licence: SAM_LICENCE,
+    checked: SAM_CHECKED,
+    unchecked: NOT_DOWNLOADED,
+};
+
+/// SAM 2.1 tiny, which the rows of its family differ from.
+const SAM2_TINY: KnownModel = KnownModel {
+    name: "SAM 2.1 Hiera tiny",
+    location: "hf://facebook/sam2.1-hiera-tiny",
+    answers: "masks alone",
+    download: 156_000_000,
+    memory: 695_000_000,
+    native: &[Box],
+    bridged: &[],
+    points: true,
+    masks: true,
+    licence: SAM_LICENCE,
+    checked: SAM2_CHECKED,
+    unchecked: NOT_DOWNLOADED,
+};
+
+/// LLaVA-Lightning-7B, which the row of its family differs from.
+const LLAVA_LIGHTNING: KnownModel = KnownModel {
+    name: "LLaVA-Lightning-7B",
+    location: "hf://liuhaotian/LLaVA-Lightning-7B-v1-1",
+    answers: "words alone, no masks: chat, and words for a box; with a SAM a language model for \
+            `anyref assemble --llm` and for files of parts",
+    download: 13_500_000_000,
+    memory: 15_200_000_000,
+    native: &[Text],
+    bridged: &[Box],
+    points: false,
+    masks: false,
+    licence: LLAVA_LICENCE,
+    checked: "layout of its authors, in full size with random weights",
+    unchecked: NOT_DOWNLOADED,
+};
+
 /// All of them, smallest first in each family.
 pub const KNOWN_MODELS: &[KnownModel] = &[
     KnownModel {
@@ -69,47 +134,21 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         checked: "accuracy on held-out scenes, every command",
         unchecked: "",
     },
-    KnownModel {
-        name: "LISA-7B",
-        location: "hf://xinlai/LISA-7B-v1",
-        answers: "words and masks of anything, with reasoning",
-        download: 16_500_000_000,
-        memory: 17_000_000_000,
-        native: &[Text],
-        bridged: &[Box, Image, Audio],
-        points: true,
-        masks: true,
-        licence: LISA_LICENCE,
-        checked: LISA_CHECKED,
-        unchecked: NOT_DOWNLOADED,
-    },
+    LISA_7B,
     KnownModel {
         name: "LISA-7B explanatory",
         location: "hf://xinlai/LISA-7B-v1-explanatory",
         answers: "as LISA-7B, and explains why",
-        download: 16_500_000_000,
-        memory: 17_000_000_000,
-        native: &[Text],
-        bridged: &[Box, Image, Audio],
-        points: true,
-        masks: true,
-        licence: LISA_LICENCE,
-        checked: LISA_CHECKED,
-        unchecked: NOT_DOWNLOADED,
+        ..LISA_7B
     },
     KnownModel {
         name: "LISA-13B",
         location: "hf://xinlai/LISA-13B-llama2-v1",
-        answers: "words and masks of anything, with reasoning",
         download: 29_100_000_000,
         memory: 30_000_000_000,
-        native: &[Text],
-        bridged: &[Box, Image, Audio],
-        points: true,
-        masks: true,
         licence: LISA_2_LICENCE,
         checked: "shapes alone",
-        unchecked: NOT_DOWNLOADED,
+        ..LISA_7B
     },
     KnownModel {
         name: "LISA-13B explanatory",
@@ -117,141 +156,56 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         answers: "as LISA-13B, and explains why",
         download: 29_100_000_000,
         memory: 30_000_000_000,
-        native: &[Text],
-        bridged: &[Box, Image, Audio],
-        points: true,
-        masks: true,
         licence: LISA_2_LICENCE,
         checked: "shapes alone",
-        unchecked: NOT_DOWNLOADED,
+        ..LISA_7B
     },
-    KnownModel {
-        name: "SAM ViT-B",
-        location: "hf://facebook/sam-vit-base",
-        answers: "masks alone",
-        download: 375_000_000,
-        memory: 600_000_000,
-        native: &[Box],
-        bridged: &[],
-        points: true,
-        masks: true,
-        licence: SAM_LICENCE,
-        checked: SAM_CHECKED,
-        unchecked: NOT_DOWNLOADED,
-    },
+    SAM_BASE,
     KnownModel {
         name: "SAM ViT-L",
         location: "hf://facebook/sam-vit-large",
-        answers: "masks alone",
         download: 1_250_000_000,
         memory: 1_500_000_000,
-        native: &[Box],
-        bridged: &[],
-        points: true,
-        masks: true,
-        licence: SAM_LICENCE,
         checked: "shapes alone",
-        unchecked: NOT_DOWNLOADED,
+        ..SAM_BASE
     },
     KnownModel {
         name: "SAM ViT-H",
         location: "hf://facebook/sam-vit-huge",
-        answers: "masks alone",
         download: 2_560_000_000,
         memory: 2_900_000_000,
-        native: &[Box],
-        bridged: &[],
-        points: true,
-        masks: true,
-        licence: SAM_LICENCE,
-        checked: SAM_CHECKED,
-        unchecked: NOT_DOWNLOADED,
+        ..SAM_BASE
     },
-    KnownModel {
-        name: "SAM 2.1 Hiera tiny",
-        location: "hf://facebook/sam2.1-hiera-tiny",
-        answers: "masks alone",
-        download: 156_000_000,
-        memory: 695_000_000,
-        native: &[Box],
-        bridged: &[],
-        points: true,
-        masks: true,
-        licence: SAM_LICENCE,
-        checked: SAM2_CHECKED,
-        unchecked: NOT_DOWNLOADED,
-    },
+    SAM2_TINY,
     KnownModel {
         name: "SAM 2.1 Hiera small",
         location: "hf://facebook/sam2.1-hiera-small",
-        answers: "masks alone",
         download: 184_000_000,
         memory: 725_000_000,
-        native: &[Box],
-        bridged: &[],
-        points: true,
-        masks: true,
-        licence: SAM_LICENCE,
-        checked: SAM2_CHECKED,
-        unchecked: NOT_DOWNLOADED,
+        ..SAM2_TINY
     },
     KnownModel {
         name: "SAM 2.1 Hiera base-plus",
         location: "hf://facebook/sam2.1-hiera-base-plus",
-        answers: "masks alone",
         download: 324_000_000,
         memory: 940_000_000,
-        native: &[Box],
-        bridged: &[],
-        points: true,
-        masks: true,
-        licence: SAM_LICENCE,
-        checked: SAM2_CHECKED,
-        unchecked: NOT_DOWNLOADED,
+        ..SAM2_TINY
     },
     KnownModel {
         name: "SAM 2.1 Hiera large",
         location: "hf://facebook/sam2.1-hiera-large",
-        answers: "masks alone",
         download: 898_000_000,
         memory: 1_660_000_000,
-        native: &[Box],
-        bridged: &[],
-        points: true,
-        masks: true,
-        licence: SAM_LICENCE,
-        checked: SAM2_CHECKED,
-        unchecked: NOT_DOWNLOADED,
+        ..SAM2_TINY
     },
-    KnownModel {
-        name: "LLaVA-Lightning-7B",
-        location: "hf://liuhaotian/LLaVA-Lightning-7B-v1-1",
-        answers: "words alone, no masks: chat, and words for a box; with a SAM a language model for \
-            `anyref assemble --llm` and for files of parts",
-        download: 13_500_000_000,
-        memory: 15_200_000_000,
-        native: &[Text],
-        bridged: &[Box],
-        points: false,
-        masks: false,
-        licence: LLAVA_LICENCE,
-        checked: "layout of its authors, in full size with random weights",
-        unchecked: NOT_DOWNLOADED,
-    },
+    LLAVA_LIGHTNING,
     KnownModel {
         name: "LLaVA-1.5-7B",
         location: "hf://llava-hf/llava-1.5-7b-hf",
-        answers: "words alone, no masks: chat, and words for a box; with a SAM a language model for \
-            `anyref assemble --llm` and for files of parts",
         download: 14_100_000_000,
         memory: 15_300_000_000,
-        native: &[Text],
-        bridged: &[Box],
-        points: false,
-        masks: false,
-        licence: LLAVA_LICENCE,
         checked: "layout of transformers, on small random weights",
-        unchecked: NOT_DOWNLOADED,
+        ..LLAVA_LIGHTNING
     },
     KnownModel {
         name: "parts of AnyRef-7B",
@@ -274,7 +228,7 @@ impl KnownModel {
     /// Largest known model of words and masks, outside of the program, that fits into `free` bytes.
     pub fn that_fits(free: u64) -> Option<&'static Self> {
         let models = KNOWN_MODELS.iter().filter(|model| {
-            model.location.starts_with("hf://")
+            model.on_hub()
                 && model.masks
                 && model.native.contains(&Text)
                 && model.bridged.contains(&Box)

@@ -5,7 +5,7 @@ use anyref_decoder::rle::Rle;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use web_time::Instant;
 
-use crate::conversation::Conversation;
+use crate::conversation::{Conversation, Goal};
 use crate::generation::Generated;
 use crate::picture::Picture;
 use crate::read::read;
@@ -39,7 +39,9 @@ impl<B: Backend> AnyRef<B> {
         let start = Instant::now();
         let pictures: Vec<&Picture<B>> = asked.iter().map(|row| row.picture).collect();
         let lambda = self.model.refocus_lambda();
-        let masks = self.masks(&pictures, generated, lambda).await?;
+        let refinable = |row: usize| asked[row].goal == Goal::Chat;
+        let masks = self.masks(&pictures, generated, lambda, refinable);
+        let masks = masks.await?;
         let decode = start.elapsed() / asked.len().max(1) as u32;
         let not_finite = generated.not_finite().await?;
         let rows = generated.answers.iter().zip(masks).zip(pictures);
@@ -85,12 +87,14 @@ impl<B: Backend> AnyRef<B> {
             .reshape([count, heads, head_dim])
     }
 
-    /// The masks of every `<obj>`, row by row, refocused by `lambda`.
+    /// The masks of every `<obj>`, row by row, refocused by `lambda`. Those of `refinable` rows keep
+    /// their logits.
     pub(crate) async fn masks(
         &self,
         pictures: &[&Picture<B>],
         generated: &Generated<B>,
         lambda: f64,
+        refinable: impl Fn(usize) -> bool,
     ) -> Result<Vec<Result<Vec<Mask>>>> {
         let output = &generated.output;
         let objects: Vec<ObjectToken> = generated.objects().copied().collect();
@@ -120,14 +124,15 @@ impl<B: Backend> AnyRef<B> {
         let logits = Tensor::cat(logits, 0);
         let mut from = 0;
         let mut masks = Vec::with_capacity(pictures.len());
-        for (picture, answer) in pictures.iter().zip(&generated.answers) {
+        for (row, (picture, answer)) in pictures.iter().zip(&generated.answers).enumerate() {
             let own = from..from + answer.objects.len();
             from = own.end;
             masks.push(match own.is_empty() {
                 true => Ok(Vec::new()),
                 false => {
                     let logits = logits.clone().narrow(0, own.start, own.len());
-                    self.in_picture(picture, logits, &scores[own]).await?
+                    self.in_picture(picture, logits, &scores[own], refinable(row))
+                        .await?
                 }
             });
         }
@@ -140,15 +145,17 @@ impl<B: Backend> AnyRef<B> {
         picture: &Picture<B>,
         logits: Tensor<B, 4>,
         scores: &[f32],
+        refinable: bool,
     ) -> Result<Result<Vec<Mask>>> {
         if scores.iter().any(|score| !score.is_finite()) {
             return Ok(Err(Error::NotFinite));
         }
         let sam = picture.sam()?;
         let mut masks = Vec::with_capacity(scores.len());
-        let [_, _, rows, columns] = logits.dims();
-        let low_res = read(logits.clone()).await?.convert::<f32>();
-        let low_res = low_res.as_slice::<f32>().expect("contiguous f32 data");
+        let low_res = match refinable {
+            true => low_res_masks(logits.clone()).await?,
+            false => Vec::new(),
+        };
         let image_size = self.config.image_encoder.as_ref();
         let image_size = image_size.ok_or(Error::NoMasks)?.image_size;
         let decoded = in_picture(sam, logits, image_size, |index, logits| {
@@ -156,9 +163,7 @@ impl<B: Backend> AnyRef<B> {
             masks.push(Mask {
                 rle: Rle::from_mask(&pixels, sam.original_size)?,
                 score: scores[index].clamp(0.0, 1.0),
-                low_res: Some(LowResMask::new(
-                    &low_res[index * rows * columns..][..rows * columns],
-                )),
+                low_res: low_res.get(index).cloned(),
             });
             Ok(())
         });
@@ -168,6 +173,15 @@ impl<B: Backend> AnyRef<B> {
             Err(error) => Err(error),
         }
     }
+}
+
+/// Logits of each mask, `[masks, 1, rows, columns]`, read.
+async fn low_res_masks<B: Backend>(logits: Tensor<B, 4>) -> Result<Vec<LowResMask>> {
+    let [_, _, rows, columns] = logits.dims();
+    let logits = read(logits).await?.convert::<f32>();
+    let logits = logits.as_slice::<f32>().expect("contiguous f32 data");
+    let masks = logits.chunks_exact(rows * columns);
+    Ok(masks.map(LowResMask::new).collect())
 }
 
 /// The picture's embedding of each object, `[objects, width, rows, columns]`; objects of a row

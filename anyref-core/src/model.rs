@@ -90,7 +90,7 @@ impl<B: Backend> AnyRefModel<B> {
         })
     }
 
-    /// The same, of a model that has them.
+    /// Parts that make masks, of a model that has them.
     ///
     /// # Panics
     /// When the model makes no masks, which

@@ -84,8 +84,8 @@ impl AnyRefConfig {
         }
     }
 
-    /// LLaVA-7B (Liu et al. 2023): CLIP, projector and language model alone. It answers in words and
-    /// makes no masks.
+    /// LLaVA-7B (Liu et al. 2023): CLIP, projector and language model alone. It answers in words
+    /// and makes no masks.
     pub fn llava_7b() -> Self {
         Self {
             name: "llava-7b".into(),

@@ -1,10 +1,11 @@
 //! Names of official checkpoints.
 //!
-//! Each table is a list of (regular expression, replacement), applied in order, that turns a checkpoint's
-//! names into those of this crate's modules. What stands before a module's own names (`prompt_encoder.`,
-//! `mask_decoder.`, or a longer path) stays as it is; the tables work with or without it, except that
-//! transformers' frequencies are moved to `prompt_encoder.` from outside it. Layouts (transposed linear
-//! weights, `weight`/`bias` of normalisations) are left to the loader.
+//! Each table is a list of (regular expression, replacement), applied in order, that turns a
+//! checkpoint's names into those of this crate's modules. What stands before a module's own names
+//! (`prompt_encoder.`, `mask_decoder.`, or a longer path) stays as it is; the tables work with or
+//! without it, except that transformers' frequencies are moved to `prompt_encoder.` from outside
+//! it. Layouts (transposed linear weights, `weight`/`bias` of normalisations) are left to the
+//! loader.
 
 use anyref_weights::Rename;
 
@@ -101,8 +102,8 @@ pub const SAM2_AUTHORS: &[Rename] = &[
     ),
 ];
 
-/// transformers' `Sam2Model`, behind [`TRANSFORMERS`]. Its four point embeddings are the rows of one
-/// tensor, `prompt_encoder.point_embed.weight`, which no renaming takes apart.
+/// transformers' `Sam2Model`, behind [`TRANSFORMERS`]. Its four point embeddings are the rows of
+/// one tensor, `prompt_encoder.point_embed.weight`, which no renaming takes apart.
 pub const SAM2_TRANSFORMERS: &[Rename] = &[
     (
         r"(^|\.)pred_obj_score_head\.layers\.0\.",

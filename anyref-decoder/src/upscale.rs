@@ -42,9 +42,9 @@ impl OutputUpscalingConfig {
 /// Two transposed convolutions of kernel 2 and stride 2: each cell becomes 4 × 4 pixels
 /// (segment-anything `mask_decoder.py`, `output_upscaling`).
 ///
-/// Kernel and stride being equal, a pixel depends on one cell alone, and so does all that follows up to
-/// the product with the mask tokens. The layers therefore run as linear maps over rows of channels, and
-/// only the finished masks are put in picture order.
+/// Kernel and stride being equal, a pixel depends on one cell alone, and so does all that follows
+/// up to the product with the mask tokens. The layers therefore run as linear maps over rows of
+/// channels, and only the finished masks are put in picture order.
 #[derive(Module, Debug)]
 pub struct OutputUpscaling<B: Backend> {
     /// `output_upscaling.0`, `[d, d / 4, 2, 2]`.
@@ -56,8 +56,8 @@ pub struct OutputUpscaling<B: Backend> {
 }
 
 impl<B: Backend> OutputUpscaling<B> {
-    /// Gives the 16 pixels of each cell in the order (y₁, x₁, y₂, x₂): place in the cell after the first
-    /// convolution, then after the second. [`picture_order`](Self::picture_order) undoes it.
+    /// Gives the 16 pixels of each cell in the order (y₁, x₁, y₂, x₂): place in the cell after the
+    /// first convolution, then after the second. [`picture_order`](Self::picture_order) undoes it.
     ///
     /// # Shapes
     /// - cells: `[batch, height * width, d]`
@@ -100,7 +100,8 @@ impl<B: Backend> OutputUpscaling<B> {
     }
 }
 
-/// Finer levels of a picture in the order of [`OutputUpscaling::forward`], for any number of prompts.
+/// Finer levels of a picture in the order of [`OutputUpscaling::forward`], for any number of
+/// prompts.
 #[derive(Debug, Clone)]
 pub struct HighResolution<B: Backend> {
     /// Four places a cell, `[pictures, height * width * 4, d / 4]`.

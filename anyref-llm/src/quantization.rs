@@ -36,8 +36,8 @@ impl Fitting {
 /// Format of every weight of a language model that is quantised.
 ///
 /// By default the projections of all layers (`q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`,
-/// `up_proj`, `down_proj`) get the type asked for; embeddings, head, norms, biases and adapters stay
-/// in floats. Rules by name come before the default; embeddings and head can be named, too.
+/// `up_proj`, `down_proj`) get the type asked for; embeddings, head, norms, biases and adapters
+/// stay in floats. Rules by name come before the default; embeddings and head can be named, too.
 #[derive(Debug, Clone)]
 pub struct Quantization {
     default: Option<BlockType>,
@@ -74,8 +74,8 @@ impl Quantization {
     }
 
     /// Adds a rule `PATTERN=TYPE`, a regular expression on names such as
-    /// `model.layers.0.mlp.down_proj.base_layer.weight` or `lm_head.weight`, and `q8_0`, `q4_0`, `q4_k`
-    /// or `float`. Of several that match the last one counts.
+    /// `model.layers.0.mlp.down_proj.base_layer.weight` or `lm_head.weight`, and `q8_0`, `q4_0`,
+    /// `q4_k` or `float`. Of several that match the last one counts.
     ///
     /// # Errors
     /// When the rule has another form.
@@ -173,8 +173,8 @@ impl<B: Backend> Slot<'_, B> {
 pub struct BlocksLoaded {
     /// Names in the checkpoint.
     pub names: BTreeSet<String>,
-    /// Of these, the ones that were asked for in another format, and matrices that stay in floats as
-    /// no format holds their rows whole.
+    /// Number of those asked for in another format, and of matrices that stay in floats
+    /// as no format holds their rows whole.
     pub fell_back: usize,
 }
 
@@ -215,8 +215,8 @@ impl<B: Backend> Llama<B> {
 
     /// Fills weights with blocks out of a checkpoint: matrices that are in blocks there, and, with
     /// `quantization`, such as are in floats there and rounded on the way. Whatever is not named in
-    /// the result is left to [`load_module`](anyref_weights::load_module), as are tensors of another
-    /// shape. At any time the values of one tensor are held beside the model.
+    /// the result is left to [`load_module`](anyref_weights::load_module), as are tensors of
+    /// another shape. At any time the values of one tensor are held beside the model.
     ///
     /// # Errors
     /// When a tensor cannot be read.

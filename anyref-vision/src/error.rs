@@ -112,7 +112,7 @@ pub(crate) fn check_transformer<const N: usize>(
     })
 }
 
-/// How many of a tower's layers run to give `hidden_states[select_layer]`.
+/// Number of a tower's layers that run to give `hidden_states[select_layer]`.
 pub(crate) fn layers_until(num_hidden_layers: usize, select_layer: i32) -> Result<usize> {
     let layers = num_hidden_layers as i64;
     let index = i64::from(select_layer);

@@ -1,5 +1,5 @@
-//! CLIP vision tower, InternViT, SAM and SAM 2 image encoders, their pre-processing and RoIAlign, on
-//! any burn backend.
+//! CLIP vision tower, InternViT, SAM and SAM 2 image encoders, their pre-processing and RoIAlign,
+//! on any burn backend.
 //!
 //! ```text
 //! file ── preprocess::open_image ──► RgbImage

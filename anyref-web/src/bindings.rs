@@ -68,8 +68,8 @@ impl WebSession {
         written(self.session.encode(&file).await)
     }
 
-    /// Answers a question of `segment`, `describe` or `chat`; `on_text` is called with pieces of the
-    /// answer.
+    /// Answers a question of `segment`, `describe` or `chat`; `on_text` is called with pieces of
+    /// the answer.
     ///
     /// # Errors
     /// A failure of the API, as JSON.

@@ -60,7 +60,7 @@ impl OutputTensor {
         }
     }
 
-    /// The same tensor rounded to blocks; one that is in blocks of this format already is kept.
+    /// Rounds the tensor to blocks; one that is in blocks of this format already is kept.
     ///
     /// # Errors
     /// [`BlockError::Row`] when the tensor is no matrix with rows of whole blocks,

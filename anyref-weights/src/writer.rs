@@ -17,9 +17,9 @@ use crate::save_options::SaveOptions;
 /// Writes tensors to `path`, a `.safetensors` file, fetching them one after another: at any time
 /// the values of one are held in memory. Of the options, metadata and the size of shards count.
 ///
-/// Matrices in blocks are written as U8 `[rows, bytes of a row]`, and the metadata names their format
-/// in GGML under `ggml_type.` and their name; [`Checkpoint::open`](crate::Checkpoint::open) gives
-/// them back as blocks.
+/// Matrices in blocks are written as U8 `[rows, bytes of a row]`, and the metadata names their
+/// format in GGML under `ggml_type.` and their name; [`Checkpoint::open`](crate::Checkpoint::open)
+/// gives them back as blocks.
 ///
 /// A file appears under its name only when it is complete, and an index after all of its shards.
 /// See [`save_module`](crate::save_module) for the names of shards.

@@ -1,4 +1,5 @@
-//! Matrices in blocks in safetensors files: written, read again, and refused where they are damaged.
+//! Matrices in blocks in safetensors files: written, read again, and refused where they are
+//! damaged.
 
 use std::fs;
 use std::path::Path;

@@ -8,26 +8,10 @@ use clap::Args;
 
 use crate::cargo::{built_example, root, run as run_command};
 
-/// Formats of the example `fuzz` of anyref-core.
-const FORMATS: [&str; 11] = [
-    "safetensors",
-    "torch",
-    "torch-legacy",
-    "gguf",
-    "index",
-    "pickle",
-    "sentencepiece",
-    "tokenizer-json",
-    "tokenizer-gguf",
-    "sound",
-    "rle",
-];
-
 /// Options of `fuzz`.
 #[derive(Debug, Args)]
 pub struct Fuzz {
     /// Formats to read [default: all]
-    #[arg(value_parser = FORMATS)]
     formats: Vec<String>,
     /// Inputs of each format
     #[arg(long, value_name = "N", default_value_t = 10_000)]
@@ -44,15 +28,8 @@ pub struct Fuzz {
 /// or time that its bytes do not explain, or is refused in more than one line.
 pub fn run(options: &Fuzz) -> Result<()> {
     let program = built_example("fuzz", &[])?;
-    let formats = match options.formats.as_slice() {
-        [] => FORMATS.map(str::to_owned).to_vec(),
-        formats => formats.to_vec(),
-    };
-    for format in formats {
-        let mut command = Command::new(&program);
-        command.arg(format).arg(options.count.to_string());
-        command.arg(options.first.to_string()).arg(&options.keep);
-        run_command(command.current_dir(root()))?;
-    }
-    Ok(())
+    let mut command = Command::new(program);
+    command.args([options.count, options.first].map(|number| number.to_string()));
+    command.arg(&options.keep).args(&options.formats);
+    run_command(command.current_dir(root()))
 }

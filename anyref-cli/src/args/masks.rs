@@ -69,7 +69,7 @@ pub struct MasksArguments {
 }
 
 impl MasksArguments {
-    /// How the masks are made, by a model with these defaults.
+    /// Settings of automatic masks, by a model with these defaults.
     pub fn config(&self, defaults: &AutomaticMaskConfig) -> AutomaticMaskConfig {
         AutomaticMaskConfig {
             points_per_side: self.points_per_side,

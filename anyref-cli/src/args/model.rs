@@ -18,9 +18,9 @@ pub struct AssembleArguments {
     /// PEFT adapter folder, folded into the weights
     #[arg(long, value_name = "DIR")]
     pub adapter: Option<PathBuf>,
-    /// Give some of the language model's weights another format than --quantize: a regular expression
-    /// on names, such as layers.0., mlp.down_proj, lm_head or embed_tokens, and q8_0, q4_0, q4_k or
-    /// float; of several that match the last one counts
+    /// Give some of the language model's weights another format than --quantize: a regular
+    /// expression on names, such as layers.0., mlp.down_proj, lm_head or embed_tokens, and q8_0,
+    /// q4_0, q4_k or float; of several that match the last one counts
     #[arg(long, value_name = "PATTERN=TYPE", requires = "quantize")]
     pub quantize_rule: Vec<String>,
     /// The new model folder
@@ -43,8 +43,8 @@ pub struct InfoArguments {
     /// List the tensors of this file or folder instead, and what does not match
     #[arg(value_name = "FILE|DIR")]
     pub path: Option<PathBuf>,
-    /// Hold the tensors against a preset (nano, anyref-7b, lisa-7b, lisa-13b) or a model's config.json [default: what
-    /// comes with them]
+    /// Hold the tensors against a preset (nano, anyref-7b, lisa-7b, lisa-13b) or a model's
+    /// config.json [default: what comes with them]
     #[arg(long, value_name = "PRESET|FILE", requires = "path")]
     pub against: Option<String>,
     /// List the backends of this build and their devices instead

@@ -97,20 +97,23 @@ pub struct Format {
 }
 
 impl Format {
-    /// Names of all formats, with commas between.
-    pub fn names() -> String {
-        FORMATS.map(|(name, ..)| name).join(", ")
-    }
-
-    /// Opens the files to begin with.
+    /// Opens the files of the formats of these names, or of all where there is no name.
     ///
     /// # Errors
     /// When there is no such format, or a file cannot be read.
-    pub fn open(wanted: &str) -> Result<Self, Box<dyn Error>> {
-        let known = FORMATS.iter().find(|(name, ..)| *name == wanted);
-        let Some(&(name, paths, read)) = known else {
-            return Err(format!("there is no format {wanted:?}, only {}", Self::names()).into());
-        };
+    pub fn open(wanted: &[String]) -> Result<Vec<Self>, Box<dyn Error>> {
+        let known = FORMATS.map(|(name, ..)| name);
+        if let Some(other) = wanted.iter().find(|name| !known.contains(&name.as_str())) {
+            return Err(format!("there is no format {other:?}, only {}", known.join(", ")).into());
+        }
+        let asked = |name: &str| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name);
+        let formats = FORMATS.into_iter().filter(|(name, ..)| asked(name));
+        formats
+            .map(|(name, paths, read)| Self::of_files(name, paths, read))
+            .collect()
+    }
+
+    fn of_files(name: &'static str, paths: &[&str], read: Read) -> Result<Self, Box<dyn Error>> {
         let mut seeds = match name {
             "pickle" => PICKLES.map(<[u8]>::to_vec).to_vec(),
             "rle" => RUNS.map(|runs| runs.as_bytes().to_vec()).to_vec(),
@@ -136,6 +139,11 @@ impl Format {
             read,
             folder,
         })
+    }
+
+    /// Name of the format.
+    pub fn name(&self) -> &'static str {
+        self.name
     }
 
     /// Files to begin with.

@@ -1,9 +1,9 @@
 //! Mutated files for every parser of the workspace: `cargo xtask fuzz`.
 //!
-//! `fuzz FORMAT COUNT FIRST KEEP` reads the inputs `FIRST..FIRST + COUNT` of a format. An input is
-//! a function of its number alone. An input that ends in a panic, in an error of several lines, in
-//! more memory or more time than its bytes explain is written into the folder `KEEP`, and the
-//! program fails.
+//! `fuzz COUNT FIRST KEEP [FORMAT]…` reads the inputs `FIRST..FIRST + COUNT` of each format, of all
+//! where none is named. An input is a function of its number alone. An input that ends in a panic,
+//! in an error of several lines, in more memory or more time than its bytes explain is written into
+//! the folder `KEEP`, and the program fails.
 
 mod allocation;
 mod format;
@@ -39,25 +39,30 @@ fn main() -> ExitCode {
 
 fn run() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let [name, count, first, keep] = arguments.as_slice() else {
-        return Err(format!(
-            "usage: fuzz FORMAT COUNT FIRST KEEP, of {}",
-            Format::names()
-        )
-        .into());
+    let [count, first, keep, wanted @ ..] = arguments.as_slice() else {
+        return Err("usage: fuzz COUNT FIRST KEEP [FORMAT]...".into());
     };
-    let (count, first): (u64, u64) = (count.parse()?, first.parse()?);
-    let format = Format::open(name)?;
-    // Panics are findings, told below.
+    let (count, first) = (count.parse()?, first.parse()?);
+    let formats = Format::open(wanted)?;
+    // Panics are findings.
     std::panic::set_hook(Box::new(|_| {}));
+    for format in formats {
+        read_inputs(&format, count, first, Path::new(keep))?;
+    }
+    Ok(())
+}
+
+/// Reads the inputs `first..first + count` of a format; the one that fails is written into `keep`.
+fn read_inputs(format: &Format, count: u64, first: u64, keep: &Path) -> Result<(), Box<dyn Error>> {
+    let name = format.name();
     let (start, mut read, mut told) = (Instant::now(), 0, Instant::now());
     for number in first..first + count {
         let bytes = mutation::mutated(format.seeds(), number);
-        match tried(&format, &bytes) {
+        match tried(format, &bytes) {
             Ok(whole) => read += u64::from(whole),
             Err(finding) => {
                 std::fs::create_dir_all(keep)?;
-                let path = Path::new(keep).join(format!("{name}-{number}"));
+                let path = keep.join(format!("{name}-{number}"));
                 std::fs::write(&path, &bytes)?;
                 return Err(
                     format!("input {number} of {name}: {finding}; {}", path.display()).into(),

@@ -21,7 +21,7 @@ const EDGES: [u64; 10] = [
 /// Characters that text formats give a meaning.
 const MARKS: &[u8] = b"{}[]\",:\\0-e.+()\n\x80";
 
-/// One of `seeds` with one to eight kinds of damage, the same for the same `number`. One in
+/// Damages one of `seeds` one to eight times, the same for the same `number`. One in
 /// sixteen is noise after its first bytes.
 pub fn mutated(seeds: &[Vec<u8>], number: u64) -> Vec<u8> {
     let mut rng = SmallRng::seed_from_u64(number);

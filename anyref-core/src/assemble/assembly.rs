@@ -12,8 +12,8 @@ pub struct Assembly {
     pub clip: Option<PathBuf>,
     /// SAM; may be left out when the language model is a LISA, which carries its own.
     pub sam: Option<PathBuf>,
-    /// Whether the model is to make masks, which needs a SAM. Without them a LLaVA stays what it is:
-    /// a model that answers in words alone.
+    /// Whether the model is to make masks, which needs a SAM. Without them a LLaVA stays what it
+    /// is: a model that answers in words alone.
     pub masks: bool,
     /// ImageBind; without it the model does not hear.
     pub imagebind: Option<PathBuf>,

@@ -13,8 +13,8 @@ use crate::{Error, Result, SpecialTokens, TOKENIZER_FILE};
 /// SentencePiece's own file, beside which others may name added tokens.
 const SENTENCEPIECE_FILE: &str = "tokenizer.model";
 
-/// The adapter's tokenizer, or else the language model's, with the tokens that AnyRef adds where the
-/// model is one.
+/// The adapter's tokenizer, or else the language model's, with the tokens that AnyRef adds where
+/// the model is one.
 pub(super) fn tokenizer(parts: &Parts, prompts: &PromptConfig) -> Result<Tokenizer> {
     let adapter = parts.adapter.as_ref().map(|adapter| adapter.path());
     let file = parts.llm.path.as_path();

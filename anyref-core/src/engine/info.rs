@@ -71,34 +71,24 @@ pub(super) fn parts<B: Backend>(model: &AnyRefModel<B>) -> Vec<PartInfo> {
     let parts = [
         Some(part("vision_tower", &model.vision_tower)),
         Some(part("mm_projector", &model.mm_projector)),
-        model
-            .image_encoder
-            .as_ref()
-            .map(|m| part("image_encoder", m)),
-        model
-            .audio_encoder
-            .as_ref()
-            .map(|m| part("audio_encoder", m)),
-        model
-            .audio_projector
-            .as_ref()
-            .map(|m| part("audio_projector", m)),
-        model
-            .box_projector
-            .as_ref()
-            .map(|m| part("box_projector", m)),
+        optional_part("image_encoder", &model.image_encoder),
+        optional_part("audio_encoder", &model.audio_encoder),
+        optional_part("audio_projector", &model.audio_projector),
+        optional_part("box_projector", &model.box_projector),
         Some(part(LANGUAGE_MODEL, &model.llm)),
-        model
-            .text_hidden_fcs
-            .as_ref()
-            .map(|m| part("text_hidden_fcs", m)),
-        model
-            .prompt_encoder
-            .as_ref()
-            .map(|m| part("prompt_encoder", m)),
-        model.mask_decoder.as_ref().map(|m| part(MASK_DECODER, m)),
+        optional_part("text_hidden_fcs", &model.text_hidden_fcs),
+        optional_part("prompt_encoder", &model.prompt_encoder),
+        optional_part(MASK_DECODER, &model.mask_decoder),
     ];
     parts.into_iter().flatten().collect()
+}
+
+/// A part that not every model has.
+fn optional_part<B: Backend>(
+    name: &'static str,
+    module: &Option<impl Module<B>>,
+) -> Option<PartInfo> {
+    module.as_ref().map(|module| part(name, module))
 }
 
 /// The parts of a SAM alone.

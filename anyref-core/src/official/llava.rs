@@ -37,8 +37,8 @@ pub fn llava_resize(published: &Published) -> Result<ClipResize> {
     }
 }
 
-/// Questions of a LLaVA as LLaVA's own `run_llava.py` asks them: the template by the model's `name`,
-/// markers around the picture by `mm_use_im_start_end`, which transformers' layout has not.
+/// Questions of a LLaVA as LLaVA's own `run_llava.py` asks them: the template by the model's
+/// `name`, markers around the picture by `mm_use_im_start_end`, which transformers' layout has not.
 pub fn llava_prompts(published: &Published, name: &str) -> PromptConfig {
     let root = published.config().map(|file| file.root());
     let marked = root.and_then(|root| root.json().get("mm_use_im_start_end")?.as_bool());

@@ -11,7 +11,8 @@ use super::config_file::{ConfigFile, PACKED_REMEDY};
 use super::kind::Kind;
 use crate::{Error, Result};
 
-/// An opened checkpoint of a known or unknown kind, with the `config.json` beside it. No values are read.
+/// An opened checkpoint of a known or unknown kind, with the `config.json` beside it. No values are
+/// read.
 #[derive(Debug, Clone)]
 pub struct Published {
     /// What was opened.
@@ -28,8 +29,8 @@ impl Published {
     /// of Hugging Face's; its matrices in blocks stay so.
     ///
     /// # Errors
-    /// When it is missing or damaged, its weights are packed as AWQ or GPTQ pack them, or the path is
-    /// a location of the hub.
+    /// When it is missing or damaged, its weights are packed as AWQ or GPTQ pack them, or the path
+    /// is a location of the hub.
     pub fn open(path: &Path) -> Result<Self> {
         refuse_location(path)?;
         if GgufMetadata::is_gguf(path) {

@@ -16,7 +16,8 @@ use crate::{Error, Result};
 
 /// Most tiles of a picture, which Sa2VA's code gives itself whatever its `config.json` says.
 const MAX_TILES: usize = 12;
-/// Names of all parts but the projector, for which a prefix would take the names that it is told by.
+/// Names of all parts but the projector, for which a prefix would take the names that it is told
+/// by.
 const OTHERS: &str = r"^(?:vision_model|language_model|text_hidden_fcs|grounding_encoder)\.";
 /// Names of the object head's layers by this workspace's.
 const HEAD: &[Rename] = &[(r"^0\.", "fc1."), (r"^2\.", "fc2.")];
@@ -30,7 +31,7 @@ const INTERN_VIT: &str = "InternVisionModel";
 pub struct Sa2vaParts {
     /// Picture encoder.
     pub tower: InternVisionConfig,
-    /// Which of its states is read.
+    /// State of `[SEG]` that is read.
     pub select_layer: i32,
     /// Pixel shuffle and projector.
     pub projector: InternVlProjectorConfig,
@@ -47,13 +48,13 @@ pub struct Sa2vaParts {
 /// Options that load the parts from the folder's checkpoint.
 #[derive(Debug, Clone)]
 pub struct Sa2vaOptions {
-    /// Of the picture encoder.
+    /// Loading of the picture encoder.
     pub tower: LoadOptions,
-    /// Of the projector.
+    /// Loading of the projector.
     pub projector: LoadOptions,
-    /// Of the language model.
+    /// Loading of the language model.
     pub llm: LoadOptions,
-    /// Of the object head.
+    /// Loading of the object head.
     pub head: LoadOptions,
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Sam2MaskParts<B: Backend> {
 /// transformers' table of point embeddings, a row each.
 const POINTS: &str = "prompt_encoder.point_embed.weight";
 
-/// How the image encoder is loaded. Tensors that only videos need may go unused.
+/// Names of the image encoder's tensors. Tensors that only videos need may go unused.
 pub fn sam2_encoder_options(kind: Option<Kind>) -> LoadOptions {
     let rules = match kind {
         Some(Kind::Sam2HuggingFace) => import::SAM2_HUGGING_FACE,
@@ -41,8 +41,8 @@ pub fn sam2_encoder_options(kind: Option<Kind>) -> LoadOptions {
         .with_all_unused(import::SAM2_VIDEO)
 }
 
-/// How prompt encoder and mask decoder are loaded, from [`sam2_checkpoint`]. Tensors that only
-/// videos need may go unused.
+/// Names of the prompt encoder's and the mask decoder's tensors in [`sam2_checkpoint`]. Tensors
+/// that only videos need may go unused.
 pub fn sam2_decoder_options(kind: Option<Kind>) -> LoadOptions {
     let options = match kind {
         Some(Kind::Sam2HuggingFace) => LoadOptions::default()

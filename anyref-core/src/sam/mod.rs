@@ -1,5 +1,5 @@
-//! SAM or SAM 2 by itself: points, boxes and earlier masks become masks, without a language model; and every
-//! mask of a picture, by a grid of points.
+//! SAM or SAM 2 by itself: points, boxes and earlier masks become masks, without a language model;
+//! and every mask of a picture, by a grid of points.
 
 mod automatic;
 mod config;

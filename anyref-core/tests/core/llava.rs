@@ -1,5 +1,5 @@
-//! LLaVA in its authors' layout: the reference's numbers from a picture file and a question to text,
-//! and no masks.
+//! LLaVA in its authors' layout: the reference's numbers from a picture file and a question to
+//! text, and no masks.
 
 use std::fs;
 use std::ops::ControlFlow;

@@ -1,5 +1,5 @@
-//! Language models whose weights are in blocks: rounded as they are read, written into folders, kept
-//! from GGUF files.
+//! Language models whose weights are in blocks: rounded as they are read, written into folders,
+//! kept from GGUF files.
 
 use std::path::Path;
 

@@ -1,5 +1,5 @@
-//! Sa2VA's parts from a folder in its authors' layout, put together by hand, beside transformers' InternVL and
-//! Qwen 2 (`fixtures/export_sa2va.py`).
+//! Sa2VA's parts from a folder in its authors' layout, put together by hand, beside transformers'
+//! InternVL and Qwen 2 (`fixtures/export_sa2va.py`).
 
 use std::fs;
 use std::ops::ControlFlow;

@@ -6,9 +6,9 @@ use super::Rle;
 const STEPS: [(isize, isize); 4] = [(1, 0), (0, 1), (-1, 0), (0, -1)];
 
 impl Rle {
-    /// Closed lines along the edges of a mask's pixels, as `x, y, x, y …` with a corner at each turn.
-    /// Filled by even-odd they are the mask: holes are rings too. Pixels that touch at a corner alone
-    /// are in rings of their own.
+    /// Closed lines along the edges of a mask's pixels, as `x, y, x, y …` with a corner at each
+    /// turn. Filled by even-odd they are the mask: holes are rings too. Pixels that touch at a
+    /// corner alone are in rings of their own.
     pub fn rings(&self) -> Vec<Vec<u32>> {
         let [height, width] = self.size();
         let pixels = self.to_mask();

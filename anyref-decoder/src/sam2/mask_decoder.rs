@@ -107,7 +107,7 @@ impl Sam2MaskDecoderConfig {
 pub struct Sam2MaskDecoderInput<B: Backend> {
     /// The picture of each prompt, or one for all, `[n or 1, d, g, g]`.
     pub image_embeddings: Tensor<B, 4>,
-    /// Its finer levels, by [`Sam2MaskDecoder::high_resolution`].
+    /// Finer levels of the pictures, by [`Sam2MaskDecoder::high_resolution`].
     pub high_resolution: HighResolution<B>,
     /// [`PromptEncoder::image_pe`](crate::PromptEncoder::image_pe), `[1, d, g, g]`.
     pub image_pe: Tensor<B, 4>,
@@ -142,9 +142,9 @@ pub struct Sam2MaskDecoder<B: Backend> {
     pub obj_score_token: Embedding<B>,
     /// From picture cells to mask pixels.
     pub output_upscaling: OutputUpscaling<B>,
-    /// Of the finest level, `[d / 8, d, 1, 1]`.
+    /// Convolution of the finest level, `[d / 8, d, 1, 1]`.
     pub conv_s0: Conv2d<B>,
-    /// Of the level between, `[d / 4, d, 1, 1]`.
+    /// Convolution of the level between, `[d / 4, d, 1, 1]`.
     pub conv_s1: Conv2d<B>,
     /// From each mask token to the weights of its mask.
     pub output_hypernetworks_mlps: Vec<Mlp<B>>,

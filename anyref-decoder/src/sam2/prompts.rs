@@ -5,9 +5,9 @@ use burn::tensor::{Tensor, backend::Backend};
 use crate::prompt_encoder::{PromptEmbeddings, PromptEncoder, PromptInput};
 
 impl<B: Backend> PromptEncoder<B> {
-    /// As [`forward`](Self::forward), with the missing points that SAM 2 was trained with: one behind
-    /// a box too, and two where there is neither point nor box, ahead of the embeddings (transformers
-    /// `Sam2Model`; SAM 2 `sam2_base.py`, `_forward_sam_heads`).
+    /// As [`forward`](Self::forward), with the missing points that SAM 2 was trained with: one
+    /// behind a box too, and two where there is neither point nor box, ahead of the embeddings
+    /// (transformers `Sam2Model`; SAM 2 `sam2_base.py`, `_forward_sam_heads`).
     pub fn forward_padded(&self, mut input: PromptInput<B>) -> PromptEmbeddings<B> {
         let embeddings = input.embeddings.take();
         let given = embeddings.as_ref().map(|embeddings| embeddings.dims()[0]);

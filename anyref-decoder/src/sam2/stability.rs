@@ -16,7 +16,8 @@ pub struct Stability {
 }
 
 impl Stability {
-    /// The first mask where it is stable, elsewhere the one of the others with the highest estimate.
+    /// The first mask where it is stable, elsewhere the one of the others with the highest
+    /// estimate.
     ///
     /// # Shapes
     /// - masks: `[n, m, h, w]`, `m` of 2 at least
@@ -56,7 +57,7 @@ impl Stability {
         )
     }
 
-    /// Which masks hardly change with the threshold; an empty one is stable.
+    /// Masks that hardly change with the threshold; an empty one is stable.
     ///
     /// # Shapes
     /// - masks: `[n, 1, h, w]`

@@ -17,7 +17,7 @@ const QWEN_2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Splitter {
     Gpt2,
-    /// Each digit by itself, then as GPT-2.
+    /// Splits off each digit by itself, then as GPT-2.
     Digits,
     Llama3,
     Qwen2,

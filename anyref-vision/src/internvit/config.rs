@@ -147,8 +147,8 @@ impl InternVisionConfig {
         self.grid_size().pow(2)
     }
 
-    /// How many layers run to give `hidden_states[select_layer]`: index 0 is the input of the first
-    /// layer, negative indices count from the last layer's output.
+    /// Number of layers that run to give `hidden_states[select_layer]`: index 0 is the input of
+    /// the first layer, negative indices count from the last layer's output.
     ///
     /// # Errors
     /// When there is no such state: the index is above `num_hidden_layers` or below

@@ -14,7 +14,7 @@ pub struct InternVisionEmbeddings<B: Backend> {
     pub class_embedding: Param<Tensor<B, 3>>,
     /// Patches to tokens, weight `[hidden_size, channels, patch, patch]`.
     pub patch_embedding: Conv2d<B>,
-    /// One vector a position, the class token's first: `[1, 1 + patches, hidden_size]`.
+    /// Vectors of the positions, the class token's first: `[1, 1 + patches, hidden_size]`.
     pub position_embedding: Param<Tensor<B, 3>>,
 }
 

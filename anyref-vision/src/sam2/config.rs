@@ -134,9 +134,9 @@ pub struct Sam2VisionConfig {
     pub fpn_hidden_size: usize,
     /// Side of the kernel that brings a stage to that width; 1 alone is supported.
     pub fpn_kernel_size: usize,
-    /// Its stride; 1 alone is supported.
+    /// Stride of the neck's convolutions; 1 alone is supported.
     pub fpn_stride: usize,
-    /// Its padding; 0 alone is supported.
+    /// Padding of the neck's convolutions; 0 alone is supported.
     pub fpn_padding: usize,
     /// Levels, counted from the finest, that take part in the way from coarse to fine.
     pub fpn_top_down_levels: Vec<usize>,

@@ -11,7 +11,7 @@ use super::config::Sam2VisionConfig;
 /// `Sam2VisionNeck`).
 #[derive(Module, Debug)]
 pub struct FpnNeck<B: Backend> {
-    /// Of the coarsest stage first.
+    /// Convolutions of the stages, the coarsest first.
     pub convs: Vec<Conv2d<B>>,
     top_down_levels: Vec<usize>,
     levels: usize,
@@ -64,7 +64,7 @@ impl<B: Backend> FpnNeck<B> {
     }
 }
 
-/// Each cell four times (nearest interpolation by 2).
+/// Repeats each cell four times (nearest interpolation by 2).
 fn doubled<B: Backend>(x: Tensor<B, 4>) -> Tensor<B, 4> {
     let [batch, height, width, channels] = x.dims();
     x.reshape([batch, height, 1, width, 1, channels])

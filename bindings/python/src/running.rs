@@ -67,7 +67,7 @@ pub enum Received<T> {
     Item(T),
     /// A signal came first, whose handler raised this.
     Interrupted(PyErr),
-    /// It sends no more.
+    /// End of the items.
     Closed,
 }
 

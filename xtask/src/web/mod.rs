@@ -138,7 +138,7 @@ fn report(out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// All files below a folder.
+/// Files below a folder.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {
