@@ -16,6 +16,8 @@ use crate::questions::{PictureInput, mask_points};
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MaskRequest {
+    /// Name of a model of `/v1/models`; the first one where there is none.
+    pub model: Option<String>,
     /// The picture.
     pub picture: PictureInput,
     /// `x, y` of points on the thing and beside it, in pixels.

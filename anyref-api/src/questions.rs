@@ -102,6 +102,8 @@ pub enum Choice {
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QuestionInput {
+    /// Name of a model of `/v1/models`; the first one where there is none.
+    pub model: Option<String>,
     /// The picture.
     pub picture: PictureInput,
     /// The question, with `{1}` for the first reference, `{2}` for the second; a default question

@@ -14,7 +14,7 @@ mod sounds;
 #[cfg(feature = "train")]
 pub mod train;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyref_core::quantization::{BlockType, written_block_type};
 use anyref_core::{BackendName, Template};
@@ -45,13 +45,13 @@ pub struct Arguments {
 }
 
 /// Options of every command.
-#[derive(Debug, Args)]
+#[derive(Debug, Clone, Args)]
 pub struct Common {
     /// Model folder, also of a LISA as published, a SAM by itself (the authors' .pth or a
     /// transformers folder), a .json file that names published parts, or hf://org/name [default:
-    /// the built-in nano]
-    #[arg(long, global = true, value_name = "DIR|FILE")]
-    pub model: Option<PathBuf>,
+    /// the built-in nano]; `serve` takes several, also as NAME=DIR|FILE
+    #[arg(long = "model", global = true, value_name = "DIR|FILE")]
+    pub models: Vec<PathBuf>,
     /// CLIP's folder: the picture encoder of a model that leaves it to another repository, as LISA
     /// does [default: the one that its config names, fetched]; the vocabulary of `sounds`; a part of
     /// `assemble`
@@ -123,6 +123,22 @@ pub struct Common {
     /// the messages in its place
     #[arg(short, long, global = true)]
     pub verbose: bool,
+}
+
+impl Common {
+    /// Model of the command, the first one of several; none for the built-in one.
+    pub fn model(&self) -> Option<&Path> {
+        self.models.first().map(PathBuf::as_path)
+    }
+
+    /// The same options with another model, or the built-in one.
+    #[cfg(feature = "serve")]
+    pub fn with_model(&self, model: Option<PathBuf>) -> Self {
+        Self {
+            models: model.into_iter().collect(),
+            ..self.clone()
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]

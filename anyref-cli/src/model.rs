@@ -51,7 +51,7 @@ pub struct Opened<B: Backend> {
 /// Pre-processing of sounds, where a config tells it before the model is opened: the built-in one's
 /// or that of a folder. Of published parts and of the hub's models it is not known yet.
 pub fn hearing(common: &Common) -> Option<AudioPreprocessorConfig> {
-    let config: AnyRefConfig = match &common.model {
+    let config: AnyRefConfig = match common.model() {
         None => serde_json::from_slice(EMBEDDED.config).ok()?,
         Some(folder) => AnyRefConfig::of_folder(folder).ok()?,
     };
@@ -106,7 +106,7 @@ pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>
 /// Place of the command line's model on this machine, where it is fetched to if it is one of the
 /// hub; none of the built-in one.
 fn path(common: &Common) -> anyref_core::Result<Option<PathBuf>> {
-    let path = common.model.as_deref().map(resolve_model).transpose()?;
+    let path = common.model().map(resolve_model).transpose()?;
     Ok(path.map(Cow::into_owned))
 }
 
@@ -188,7 +188,7 @@ fn check(common: &Common) -> Result<()> {
 /// Settings that an evaluation may not change when it goes on: the weights, and how they answer.
 pub fn settings(common: &Common) -> Result<String> {
     let mut settings = name(common);
-    let weights = match &common.model {
+    let weights = match common.model() {
         None => StableHash::new()
             .bytes(EMBEDDED.config)
             .bytes(EMBEDDED.tokenizer)
@@ -270,7 +270,7 @@ fn files(path: &Path) -> Result<Vec<(Vec<u8>, u64, u64)>> {
 
 /// Name of the model in an evaluation's results.
 pub fn name(common: &Common) -> String {
-    let name = match &common.model {
+    let name = match common.model() {
         Some(folder) => folder.display().to_string(),
         None => "built in".to_owned(),
     };
@@ -286,7 +286,7 @@ pub fn name(common: &Common) -> String {
 /// Loads a model, and names it in errors that do not. Some configs that no model can have end in a
 /// panic while the parts are built.
 fn named<T>(common: &Common, load: impl FnOnce() -> anyref_core::Result<T>) -> Result<T> {
-    let name = match &common.model {
+    let name = match common.model() {
         Some(path) => path.display().to_string(),
         None => {
             return load().map_err(|error| match error {

@@ -1,9 +1,8 @@
-//! The thread that the model computes on: takes work from the queue, answers what waits together,
-//! and starts the model again when it failed.
+//! Thread that a model computes on: takes work from the queue, answers what waits together, loads
+//! the model when it is asked, and starts it again when it failed.
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyref_api::{Outcome, Problem};
@@ -11,24 +10,38 @@ use anyref_core::{Answer, Dialogue, EncodedPicture, Engine, Error, Goal, Prompt,
 use image::RgbImage;
 use tokio::runtime::Handle;
 
-use crate::queue::{Queue, Status};
+use crate::models::{Hosted, Models};
+use crate::queue::{Queue, Status, Turn};
 use crate::ticket::{Running, Ticket};
 use crate::work::{Asked, Job, Pieces, Reply, Work};
 
 /// Longest time between two tries to start a failed model.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Loads the model, at the start and again after a failure.
+/// Loads the model: at the start or when it is asked, and again after a failure.
 pub type LoadEngine = dyn Fn() -> anyref_core::Result<Box<dyn Engine>> + Send + Sync;
 
-/// Runs until the queue is closed. The engine is created and dropped here.
+/// Runs until the queue is closed. Engines are dropped here, and created unless the first one is
+/// given.
 pub(crate) fn run(
-    queue: &Arc<Queue>,
-    mut engine: Box<dyn Engine>,
+    hosted: &Hosted,
+    models: &Models,
+    first: Option<Box<dyn Engine>>,
     load: &LoadEngine,
     runtime: &Handle,
 ) {
-    while let Some(jobs) = queue.next_batch() {
+    let queue = &hosted.queue;
+    let mut loaded = first;
+    while let Some(turn) = queue.next_turn() {
+        let Turn::Batch(jobs) = turn else {
+            drop(loaded.take());
+            queue.dropped();
+            continue;
+        };
+        let Some(engine) = loaded.take().or_else(|| start(hosted, models, load)) else {
+            drop(jobs);
+            continue;
+        };
         let failed = catch_unwind(AssertUnwindSafe(|| compute(&*engine, jobs, queue, runtime)));
         let failed = match failed {
             Ok(failed) => failed,
@@ -40,23 +53,52 @@ pub(crate) fn run(
         };
         if failed || engine.check().is_err() {
             queue.set_status(Status::Restarting);
-            queue.metrics.restarts.inc();
+            queue.metrics.server.restarts.inc();
             queue.fail_all();
             drop(engine);
+            queue.dropped();
             match restart(queue, load) {
-                Some(started) => engine = started,
+                Some(started) => loaded = Some(started),
                 None => return,
             }
+        } else {
+            loaded = Some(engine);
         }
     }
 }
 
+/// Loads the model that is asked, in the room of idle ones; none when it does not load, which its
+/// clients are told.
+fn start(hosted: &Hosted, models: &Models, load: &LoadEngine) -> Option<Box<dyn Engine>> {
+    let queue = &hosted.queue;
+    log::info!("{} is loaded", hosted.name);
+    let before = queue.info().map_or(0, |info| info.bytes());
+    models.make_room(hosted, before);
+    let mut result = catch_unwind(AssertUnwindSafe(load));
+    if matches!(result, Ok(Err(Error::Memory(_)))) && models.drop_others(hosted) {
+        result = catch_unwind(AssertUnwindSafe(load));
+    }
+    match result {
+        Ok(Ok(engine)) => {
+            queue.started(engine.info());
+            models.make_room(hosted, 0);
+            return Some(engine);
+        }
+        Ok(Err(error)) => log::error!("{} does not load: {error}", hosted.name),
+        Err(_) => log::error!("a fault while {} was loaded", hosted.name),
+    }
+    queue.not_loaded();
+    None
+}
+
 /// Starts the model again; none when the server ends meanwhile.
-fn restart(queue: &Arc<Queue>, load: &LoadEngine) -> Option<Box<dyn Engine>> {
+fn restart(queue: &Queue, load: &LoadEngine) -> Option<Box<dyn Engine>> {
     let mut pause = Duration::from_millis(250);
     loop {
         match catch_unwind(AssertUnwindSafe(load)) {
             Ok(Ok(engine)) => {
+                // Pictures that were on their way from the engine before.
+                queue.dropped();
                 queue.started(engine.info());
                 log::info!("the model is started again");
                 return Some(engine);
@@ -78,10 +120,10 @@ fn compute(engine: &dyn Engine, jobs: Vec<Job>, queue: &Queue, runtime: &Handle)
     let mut single = Vec::new();
     for job in jobs {
         if job.ticket.is_gone() {
-            queue.metrics.left.inc();
+            queue.metrics.server.left.inc();
             continue;
         }
-        queue.metrics.waited(job.since.elapsed());
+        queue.metrics.server.waited(job.since.elapsed());
         match job.work {
             Work::Encode(image, reply) => pictures.push((image, reply)),
             Work::Ask(asked, reply) => questions.push((*asked, job.ticket, reply)),
@@ -94,7 +136,7 @@ fn compute(engine: &dyn Engine, jobs: Vec<Job>, queue: &Queue, runtime: &Handle)
         failed |= encode(engine, pictures, queue, runtime);
     }
     if !questions.is_empty() {
-        queue.metrics.batch(questions.len());
+        queue.metrics.server.batch(questions.len());
         failed |= answer(engine, questions, queue, runtime);
     }
     for (work, ticket) in single {
@@ -138,7 +180,7 @@ fn encode(
     let start = Instant::now();
     match runtime.block_on(engine.encode_async(&all)) {
         Ok(encoded) => {
-            queue.metrics.part("image", start.elapsed());
+            queue.metrics.server.part("image", start.elapsed());
             for (reply, picture) in replies.into_iter().zip(encoded) {
                 let _ = reply.send(Ok(picture));
             }
@@ -197,10 +239,10 @@ fn answer(
     let mut failed = false;
     for ((_, ticket, reply), answer) in questions.into_iter().zip(answers) {
         if ticket.is_gone() {
-            queue.metrics.left.inc();
+            queue.metrics.server.left.inc();
         }
         if let Ok(answer) = &answer {
-            queue.metrics.timing(&answer.timing);
+            queue.metrics.server.timing(&answer.timing);
         }
         failed |= send(reply, answer);
     }

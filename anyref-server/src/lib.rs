@@ -1,18 +1,19 @@
 //! AnyRef over HTTP: a page to point with the mouse, an API of its own, and one that OpenAI's
 //! clients speak.
 //!
-//! [`Server`] owns one model behind one queue. Questions that wait are answered together, pictures
-//! are encoded once for all, and a client that leaves is dropped from the queue.
+//! [`Server`] owns models, each behind a queue of its own. Questions that wait are answered
+//! together, pictures are encoded once for all, and a client that leaves is dropped from the queue.
 //!
 //! ```no_run
 //! use std::sync::Arc;
 //!
 //! use anyref_core::{EngineOptions, ModelSource, load_engine};
-//! use anyref_server::{Server, ServerOptions};
+//! use anyref_server::{ServedModel, Server, ServerOptions};
 //!
 //! # async fn run() -> anyref_server::Result<()> {
 //! let options = EngineOptions::new(ModelSource::Path("assets/nano".into()));
-//! let server = Server::start(Arc::new(move || load_engine(&options)), ServerOptions::default())?;
+//! let model = ServedModel::new(Arc::new(move || load_engine(&options)));
+//! let server = Server::start(vec![model], ServerOptions::default())?;
 //! let listener = tokio::net::TcpListener::bind("127.0.0.1:8787").await?;
 //! server.serve(listener, std::future::pending()).await
 //! # }
@@ -29,6 +30,7 @@ mod error;
 mod fair_queue;
 mod masks;
 mod metrics;
+mod models;
 mod native;
 mod openai;
 mod openapi;
@@ -45,6 +47,7 @@ mod work;
 
 pub use engine_thread::LoadEngine;
 pub use error::{Error, Result};
+pub use models::ServedModel;
 pub use openapi::openapi;
 pub use options::{Access, Limits, ServerOptions};
 pub use server::Server;

@@ -14,7 +14,7 @@ use crate::queue::Client;
 use crate::state::{State, blocking};
 use crate::work::Work;
 
-/// Answers with the mask of what points, a box or an earlier mask mean, by the model's own SAM.
+/// Answers with the mask of what points, a box or an earlier mask mean, by a model's own SAM.
 #[utoipa::path(post, path = "/v1/masks", request_body = MaskRequest,
     responses(
         (status = 200, description = "The masks.", body = MaskAnswer),
@@ -36,13 +36,14 @@ pub(crate) async fn masks(
     let input: MaskRequest = json(&headers, &uploaded.bytes)?;
     drop(uploaded);
     let prompt = input.prompt()?;
-    let found = state.picture(&client, &input.picture).await?;
+    let model = state.models.find(input.model.as_deref())?;
+    let found = state.picture(model, &client, &input.picture).await?;
     prompt.fits(found.picture.size())?;
     let multimask = input.candidates.multimask();
     let picture = found.picture;
     let work = |reply| Work::Masks(picture, prompt, multimask, reply);
-    let predicted = state.queue.ask(&client, work).await?;
-    let model = state.queue.info().model.clone();
+    let predicted = model.queue.ask(&client, work).await?;
+    let model = model.name.clone();
     let (candidates, format) = (input.candidates, input.masks);
     let encoding = found.encoding;
     let write = move || {

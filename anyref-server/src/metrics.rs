@@ -1,5 +1,6 @@
 //! Figures for Prometheus.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyref_core::Timing;
@@ -27,6 +28,11 @@ struct Found {
     found: &'static str,
 }
 
+#[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct Model {
+    model: String,
+}
+
 /// Upper bounds of seconds, 1 ms to 100 s.
 const SECONDS: [f64; 14] = [
     0.001, 0.003, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 100.0,
@@ -45,16 +51,40 @@ pub(crate) struct Metrics {
     parts: Family<Part, Histogram>,
     batch: Histogram,
     lookups: Family<Found, Counter>,
-    pub(crate) queue: Gauge,
-    pub(crate) cache_bytes: Gauge,
-    pub(crate) cache_pictures: Gauge,
-    pub(crate) model_bytes: Gauge,
+    queue: Family<Model, Gauge>,
+    cache_bytes: Family<Model, Gauge>,
+    cache_pictures: Family<Model, Gauge>,
+    model_bytes: Family<Model, Gauge>,
     pub(crate) restarts: Counter,
     pub(crate) left: Counter,
     memory: Gauge,
 }
 
+/// Figures of one served model.
+#[derive(Debug, Clone)]
+pub(crate) struct ModelMetrics {
+    pub(crate) queue: Gauge,
+    pub(crate) cache_bytes: Gauge,
+    pub(crate) cache_pictures: Gauge,
+    pub(crate) model_bytes: Gauge,
+    /// Figures of the server.
+    pub(crate) server: Arc<Metrics>,
+}
+
 impl Metrics {
+    /// Figures of the model of a name.
+    pub(crate) fn of_model(self: &Arc<Self>, name: &str) -> ModelMetrics {
+        let label = Model { model: name.into() };
+        let gauge = |family: &Family<Model, Gauge>| family.get_or_create(&label).clone();
+        ModelMetrics {
+            queue: gauge(&self.queue),
+            cache_bytes: gauge(&self.cache_bytes),
+            cache_pictures: gauge(&self.cache_pictures),
+            model_bytes: gauge(&self.model_bytes),
+            server: self.clone(),
+        }
+    }
+
     pub(crate) fn new() -> Self {
         let mut new = Self {
             registry: Registry::with_prefix("anyref"),
@@ -63,10 +93,10 @@ impl Metrics {
             parts: Family::new_with_constructor(seconds),
             batch: Histogram::new([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0]),
             lookups: Family::default(),
-            queue: Gauge::default(),
-            cache_bytes: Gauge::default(),
-            cache_pictures: Gauge::default(),
-            model_bytes: Gauge::default(),
+            queue: Family::default(),
+            cache_bytes: Family::default(),
+            cache_pictures: Family::default(),
+            model_bytes: Family::default(),
             restarts: Counter::default(),
             left: Counter::default(),
             memory: Gauge::default(),
@@ -94,18 +124,16 @@ impl Metrics {
             "Pictures kept",
             new.cache_pictures.clone(),
         );
-        let bytes = [
-            ("picture_cache", "Memory of pictures kept", &new.cache_bytes),
-            (
-                "model",
-                "Memory of the model's parameters",
-                &new.model_bytes,
-            ),
-            ("memory", "Resident memory of the process", &new.memory),
-        ];
-        for (name, help, gauge) in bytes {
-            registry.register_with_unit(name, help, Unit::Bytes, gauge.clone());
-        }
+        let cache = ("picture_cache", "Memory of pictures kept", Unit::Bytes);
+        registry.register_with_unit(cache.0, cache.1, cache.2, new.cache_bytes.clone());
+        let model = (
+            "model",
+            "Memory of a model's parameters, 0 while it is not loaded",
+            Unit::Bytes,
+        );
+        registry.register_with_unit(model.0, model.1, model.2, new.model_bytes.clone());
+        let memory = ("memory", "Resident memory of the process", Unit::Bytes);
+        registry.register_with_unit(memory.0, memory.1, memory.2, new.memory.clone());
         registry.register("engine_restarts", "Failed engines", new.restarts.clone());
         registry.register(
             "clients_left",

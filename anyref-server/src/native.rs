@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::body::json;
+use crate::models::Hosted;
 use crate::pictures::PictureId;
 use crate::queue::Client;
 use crate::state::{Found, State, blocking};
@@ -61,10 +62,17 @@ impl PictureOutput {
     }
 }
 
-/// Name of an uploaded file.
+/// Name of an uploaded file, and the model that it is for.
 #[derive(Debug, Default, Deserialize)]
 pub(crate) struct Named {
     name: Option<String>,
+    model: Option<String>,
+}
+
+/// Model that a request about a picture is for.
+#[derive(Debug, Default, Deserialize)]
+pub(crate) struct OfModel {
+    model: Option<String>,
 }
 
 /// Uploads a picture, which is encoded once for all questions.
@@ -73,7 +81,10 @@ pub(crate) struct Named {
 /// is room; a question about one that made room for others is answered with 404
 /// `picture_not_found`.
 #[utoipa::path(post, path = "/v1/pictures",
-    params(("name" = Option<String>, Query, description = "Name of the file, for messages")),
+    params(
+        ("name" = Option<String>, Query, description = "Name of the file, for messages"),
+        ("model" = Option<String>, Query, description = "Model of `/v1/models` that encodes it; the first one by default"),
+    ),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
         (status = 201, description = "It is encoded.", body = PictureOutput),
@@ -88,19 +99,23 @@ pub(crate) async fn upload(
     headers: HeaderMap,
     body: Body,
 ) -> Outcome<Response> {
+    let model = state.models.find(named.model.as_deref())?;
     let uploaded = state
         .uploads
         .read(&headers, body, &state.options.limits)
         .await?;
     let name = media::shown_name(named.name.as_deref(), "uploaded");
     let file = uploaded.bytes.to_vec();
-    let found = state.encoded(&client, file, &name, "body").await?;
+    let found = state.encoded(model, &client, file, &name, "body").await?;
     Ok((StatusCode::CREATED, Json(PictureOutput::new(&found))).into_response())
 }
 
 /// Tells about an uploaded picture.
 #[utoipa::path(get, path = "/v1/pictures/{id}",
-    params(("id" = String, Path, description = "Identifier of the picture")),
+    params(
+        ("id" = String, Path, description = "Identifier of the picture"),
+        ("model" = Option<String>, Query, description = "Model that it was uploaded for"),
+    ),
     responses(
         (status = 200, description = "It is kept.", body = PictureOutput),
         (status = 404, description = "It is not kept.", body = Failure),
@@ -108,9 +123,11 @@ pub(crate) async fn upload(
 pub(crate) async fn picture(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,
+    Query(of): Query<OfModel>,
 ) -> Outcome<Json<PictureOutput>> {
     let id = PictureId::given(&id);
-    let picture = state.queue.pictures.get(&id)?;
+    let model = state.models.find(of.model.as_deref())?;
+    let picture = model.queue.pictures.get(&id)?;
     let encoding = Duration::ZERO;
     Ok(Json(PictureOutput::new(&Found {
         id,
@@ -121,7 +138,10 @@ pub(crate) async fn picture(
 
 /// Forgets an uploaded picture, and the conversations about it.
 #[utoipa::path(delete, path = "/v1/pictures/{id}",
-    params(("id" = String, Path, description = "Identifier of the picture")),
+    params(
+        ("id" = String, Path, description = "Identifier of the picture"),
+        ("model" = Option<String>, Query, description = "Model that it was uploaded for"),
+    ),
     responses(
         (status = 204, description = "It is forgotten."),
         (status = 404, description = "It was not kept.", body = Failure),
@@ -129,10 +149,12 @@ pub(crate) async fn picture(
 pub(crate) async fn forget(
     Shared(state): Shared<Arc<State>>,
     Path(id): Path<String>,
+    Query(of): Query<OfModel>,
 ) -> Outcome<StatusCode> {
     let id = PictureId::given(&id);
-    let found = state.queue.pictures.remove(&id);
-    state.queue.conversations.forget(&[id]);
+    let model = state.models.find(of.model.as_deref())?;
+    let found = model.queue.pictures.remove(&id);
+    model.queue.conversations.forget(&[id]);
     match found {
         true => Ok(StatusCode::NO_CONTENT),
         false => Err(picture_not_found()),
@@ -242,22 +264,23 @@ async fn answer(
     pieces: Option<Pieces>,
     start: Instant,
 ) -> Outcome<AnswerOutput> {
-    let coming = state.queue.coming();
+    let model = state.models.find(input.model.as_deref())?;
+    let coming = model.queue.coming();
     let limits = state.options.limits.question.clone();
     let read = blocking(move || Ok((input.prompt(&limits)?, input)));
     let (prompt, input) = read.await?;
     drop(coming);
-    let found = state.picture(client, &input.picture).await?;
-    let prompt = point(state, client, &input, &found, prompt).await?;
+    let found = state.picture(model, client, &input.picture).await?;
+    let prompt = point(model, client, &input, &found, prompt).await?;
     check_fit(&prompt, found.picture.size())?;
     let format = input.masks;
     let encoding = found.encoding;
     let given = match goal {
-        Goal::Chat => chat_turn(state, client, &input, found, prompt, pieces).await?,
-        _ if input.explain => explained(state, client, found, prompt).await?,
-        _ => asked(state, client, &input, goal, found, prompt, pieces).await?,
+        Goal::Chat => chat_turn(model, client, &input, found, prompt, pieces).await?,
+        _ if input.explain => explained(model, client, found, prompt).await?,
+        _ => asked(model, client, &input, goal, found, prompt, pieces).await?,
     };
-    let model = state.queue.info().model.clone();
+    let model = model.name.clone();
     let total = start.elapsed();
     blocking(move || Ok(written(&model, &given, format, encoding, total))).await
 }
@@ -279,7 +302,7 @@ fn written(
 
 /// The prompt with the box of what its points mean.
 pub(crate) async fn point(
-    state: &State,
+    model: &Hosted,
     client: &Client,
     input: &QuestionInput,
     found: &Found,
@@ -292,14 +315,14 @@ pub(crate) async fn point(
         };
         let picture = found.picture.clone();
         let work = |reply| Work::Masks(picture, asked, Multimask::WhereAmbiguous, reply);
-        let predicted = state.queue.ask(client, work).await?;
+        let predicted = model.queue.ask(client, work).await?;
         prompt.references[i] = region(&predicted, &field)?;
     }
     Ok(prompt)
 }
 
 async fn asked(
-    state: &State,
+    model: &Hosted,
     client: &Client,
     input: &QuestionInput,
     goal: Goal,
@@ -320,7 +343,7 @@ async fn asked(
         pieces,
         most_pieces: None,
     });
-    let answer = state
+    let answer = model
         .queue
         .ask(client, |reply| Work::Ask(asked, reply))
         .await?;
@@ -331,9 +354,14 @@ async fn asked(
     })
 }
 
-async fn explained(state: &State, client: &Client, found: Found, prompt: Prompt) -> Outcome<Given> {
+async fn explained(
+    model: &Hosted,
+    client: &Client,
+    found: Found,
+    prompt: Prompt,
+) -> Outcome<Given> {
     let work = |reply| Work::Explain(found.picture, prompt, reply);
-    let (answer, explanations) = state.queue.ask(client, work).await?;
+    let (answer, explanations) = model.queue.ask(client, work).await?;
     Ok(Given {
         answer,
         explanations: Some(explanations),
@@ -342,21 +370,21 @@ async fn explained(state: &State, client: &Client, found: Found, prompt: Prompt)
 }
 
 async fn chat_turn(
-    state: &State,
+    model: &Hosted,
     client: &Client,
     input: &QuestionInput,
     found: Found,
     prompt: Prompt,
     pieces: Option<Pieces>,
 ) -> Outcome<Given> {
-    let conversations = &state.queue.conversations;
+    let conversations = &model.queue.conversations;
     let mut taken = match &input.conversation {
         Some(id) => conversations.take(id, &found.id)?,
         None => conversations.begin(found.id, Dialogue::new(found.picture)),
     };
     let dialogue = taken.dialogue().ok_or_else(Problem::engine_failed)?;
     let work = |reply| Work::Chat(Box::new(dialogue), prompt, pieces, reply);
-    let (dialogue, answer) = state.queue.ask(client, work).await?;
+    let (dialogue, answer) = model.queue.ask(client, work).await?;
     let id = taken.id().to_owned();
     // An error leaves it as it was, for another try.
     if answer.is_ok() || input.conversation.is_some() {
@@ -369,7 +397,7 @@ async fn chat_turn(
     })
 }
 
-/// The models that are served; there is one.
+/// The models that are served, the default one first.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ModelList {
     /// `list`.
@@ -389,25 +417,32 @@ pub struct ModelOutput {
     pub created: u64,
     /// `anyref`.
     pub owned_by: &'static str,
-    /// More about it.
-    pub anyref: ModelDetail,
+    /// Whether it is loaded now; else it is when it is asked.
+    pub loaded: bool,
+    /// More about it, as it was loaded last; none before the first time.
+    pub anyref: Option<ModelDetail>,
 }
 
-/// Lists the model.
+/// Lists the models.
 #[utoipa::path(get, path = "/v1/models",
-    responses((status = 200, description = "The model.", body = ModelList)))]
+    responses((status = 200, description = "The models.", body = ModelList)))]
 pub(crate) async fn models(Shared(state): Shared<Arc<State>>) -> Json<ModelList> {
-    let info = state.queue.info();
     let since = std::time::SystemTime::now() - state.started.elapsed();
     let since = since.duration_since(std::time::UNIX_EPOCH);
+    let created = since.map_or(0, |time| time.as_secs());
+    let output = |model: &Arc<Hosted>| ModelOutput {
+        id: model.name.clone(),
+        object: "model",
+        created,
+        owned_by: "anyref",
+        loaded: model.queue.resident() > 0,
+        anyref: model
+            .queue
+            .info()
+            .map(|info| ModelDetail::new(&info, &model.known)),
+    };
     Json(ModelList {
         object: "list",
-        data: vec![ModelOutput {
-            id: info.model.clone(),
-            object: "model",
-            created: since.map_or(0, |time| time.as_secs()),
-            owned_by: "anyref",
-            anyref: ModelDetail::new(&info, &state.options.known),
-        }],
+        data: state.models.all().iter().map(output).collect(),
     })
 }

@@ -31,7 +31,7 @@ use crate::work::{Asked, Pieces, Work};
 /// Fields that are not listed, such as `temperature`, are passed over: the server's own options hold.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 pub struct CompletionInput {
-    /// Name of the model, of `/v1/models`; another one is refused.
+    /// Name of a model of `/v1/models`.
     pub model: String,
     /// The conversation.
     pub messages: Vec<MessageInput>,
@@ -173,12 +173,7 @@ pub(crate) async fn completions(
         .await?;
     let input: CompletionInput = json(&headers, &uploaded.bytes)?;
     drop(uploaded);
-    let model = state.queue.info().model.clone();
-    if input.model != model {
-        let message = format!("there is no model {:?}: ask {model:?}", short(&input.model));
-        let status = axum::http::StatusCode::NOT_FOUND;
-        return Err(Problem::new(status, "model_not_found", message).at("model"));
-    }
+    let model = state.models.find(Some(&input.model))?.name.clone();
     if input.n.is_some_and(|n| n != 1) {
         return Err(Problem::bad("n", "one answer is given: leave `n` out").at("n"));
     }
@@ -346,6 +341,7 @@ fn question(input: CompletionInput, cut: bool) -> Outcome<QuestionInput> {
         None => Choice::Best,
     };
     Ok(QuestionInput {
+        model: Some(input.model),
         picture,
         question: asked(&texts.join("\n"), references.len()),
         references,
@@ -380,13 +376,14 @@ async fn answer(
     pieces: Option<Pieces>,
     start: Instant,
 ) -> Outcome<(AnswerOutput, &'static str)> {
-    let coming = state.queue.coming();
+    let model = state.models.find(input.model.as_deref())?;
+    let coming = model.queue.coming();
     let limits = state.options.limits.question.clone();
     let (prompt, input): (Prompt, _) =
         blocking(move || Ok((input.prompt(&limits)?, input))).await?;
     drop(coming);
-    let found = state.picture(client, &input.picture).await?;
-    let prompt = point(state, client, &input, &found, prompt).await?;
+    let found = state.picture(model, client, &input.picture).await?;
+    let prompt = point(model, client, &input, &found, prompt).await?;
     check_fit(&prompt, found.picture.size())?;
     let goal = match input.choose {
         Some(Choice::Likeliest) => Goal::Chat,
@@ -400,7 +397,7 @@ async fn answer(
         pieces,
         most_pieces: most,
     });
-    let answer: Answer = state
+    let answer: Answer = model
         .queue
         .ask(client, |reply| Work::Ask(asked, reply))
         .await?;
@@ -408,14 +405,10 @@ async fn answer(
         true => "stop",
         false => "length",
     };
-    let model = state.queue.info().model.clone();
+    let model = model.name.clone();
     let (format, encoding, total) = (input.masks, found.encoding, start.elapsed());
     let write = move || Ok(AnswerOutput::new(&model, &answer, format, encoding, total));
     Ok((blocking(write).await?, finish))
-}
-
-fn short(text: &str) -> String {
-    text.chars().take(60).collect()
 }
 
 #[cfg(test)]

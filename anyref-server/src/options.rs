@@ -22,10 +22,13 @@ pub struct Limits {
     pub batch: usize,
     /// Connections at once.
     pub connections: usize,
-    /// Memory of encoded pictures that are kept, in bytes.
+    /// Memory of encoded pictures that are kept for each model, in bytes.
     pub cache_bytes: u64,
     /// Conversations that are kept.
     pub conversations: usize,
+    /// Memory that loaded models may take together, in bytes, beyond which those not asked for
+    /// longest are dropped; any where there is none.
+    pub model_bytes: Option<u64>,
     /// Time in which a request's head and its body have to arrive.
     pub upload: Duration,
     /// Time in which an answer has to come.
@@ -47,6 +50,7 @@ impl Default for Limits {
             connections: 512,
             cache_bytes: 1 << 30,
             conversations: 256,
+            model_bytes: None,
             upload: Duration::from_secs(30),
             answer: Duration::from_secs(120),
             window: Duration::from_millis(3),
@@ -73,8 +77,6 @@ pub struct ServerOptions {
     pub limits: Limits,
     /// Who may ask.
     pub access: Access,
-    /// Names of the things that the model learned; none where it is open to all.
-    pub known: Vec<String>,
 }
 
 impl ServerOptions {

@@ -9,7 +9,7 @@ use anyref_core::EncodedPicture;
 use sha2::{Digest, Sha256};
 use tokio::sync::OnceCell;
 
-use crate::metrics::Metrics;
+use crate::metrics::ModelMetrics;
 
 /// Identifier of a picture: a digest of its file, so that a file has one identifier however often
 /// it comes.
@@ -57,11 +57,11 @@ struct Kept {
 pub(crate) struct Pictures {
     kept: Mutex<Kept>,
     bytes: u64,
-    metrics: Arc<Metrics>,
+    metrics: ModelMetrics,
 }
 
 impl Pictures {
-    pub(crate) fn new(bytes: u64, metrics: Arc<Metrics>) -> Self {
+    pub(crate) fn new(bytes: u64, metrics: ModelMetrics) -> Self {
         Self {
             kept: Mutex::default(),
             bytes,
@@ -83,7 +83,7 @@ impl Pictures {
             entry.used = time;
             entry.picture.get().cloned()
         });
-        self.metrics.looked_up(found.is_some());
+        self.metrics.server.looked_up(found.is_some());
         found.ok_or_else(picture_not_found)
     }
 
@@ -114,7 +114,7 @@ impl Pictures {
             })
             .await
             .cloned();
-        self.metrics.looked_up(!encoded);
+        self.metrics.server.looked_up(!encoded);
         match picture {
             Ok(picture) => {
                 let gone = self.make_room(id);

@@ -1,6 +1,6 @@
 //! The queue in front of the model, and how requests are put into it.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ use tokio::time::timeout;
 
 use crate::conversations::Conversations;
 use crate::fair_queue::FairQueue;
-use crate::metrics::Metrics;
+use crate::metrics::ModelMetrics;
 use crate::options::Limits;
 use crate::pictures::Pictures;
 use crate::ticket::Stay;
@@ -24,7 +24,7 @@ pub(crate) struct Client(pub(crate) String);
 /// Whether the model answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
-    /// The model runs.
+    /// The model runs, or is loaded when it is asked.
     Ready,
     /// The model failed, and is started again.
     Restarting,
@@ -36,6 +36,17 @@ pub(crate) enum Status {
 struct Waiting {
     jobs: FairQueue<Client, Job>,
     status: Status,
+    /// Whether the model is to be dropped once nothing waits.
+    rest: bool,
+}
+
+/// Next thing for a model's thread to do.
+#[derive(Debug)]
+pub(crate) enum Turn {
+    /// Work to compute together.
+    Batch(Vec<Job>),
+    /// To drop the model until it is asked again.
+    Rest,
 }
 
 /// The queue, with what is kept of the engine behind it.
@@ -45,11 +56,16 @@ pub(crate) struct Queue {
     changed: Condvar,
     /// Requests on their way to the queue.
     coming: AtomicUsize,
-    info: RwLock<Arc<EngineInfo>>,
+    /// The engine, as it was loaded last.
+    info: RwLock<Option<Arc<EngineInfo>>>,
+    /// Memory of the loaded model in bytes, 0 while there is none.
+    resident: AtomicU64,
+    /// Whether the model did not load when it was asked last.
+    unloadable: AtomicBool,
     pub(crate) pictures: Pictures,
     pub(crate) conversations: Conversations,
     pub(crate) limits: Limits,
-    pub(crate) metrics: Arc<Metrics>,
+    pub(crate) metrics: ModelMetrics,
 }
 
 /// A request on its way to the queue; while there are such, the engine waits a moment for more to
@@ -64,16 +80,19 @@ impl Drop for Coming<'_> {
 }
 
 impl Queue {
-    pub(crate) fn new(limits: Limits, info: &EngineInfo, metrics: Arc<Metrics>) -> Self {
-        metrics.model_bytes.set(info.bytes() as i64);
+    /// The queue of a model that is not loaded yet.
+    pub(crate) fn new(limits: Limits, metrics: ModelMetrics) -> Self {
         Self {
             waiting: Mutex::new(Waiting {
                 jobs: FairQueue::default(),
                 status: Status::Ready,
+                rest: false,
             }),
             changed: Condvar::new(),
             coming: AtomicUsize::new(0),
-            info: RwLock::new(Arc::new(info.clone())),
+            info: RwLock::default(),
+            resident: AtomicU64::new(0),
+            unloadable: AtomicBool::new(false),
             pictures: Pictures::new(limits.cache_bytes, metrics.clone()),
             conversations: Conversations::new(limits.conversations),
             limits,
@@ -85,8 +104,8 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The engine.
-    pub(crate) fn info(&self) -> Arc<EngineInfo> {
+    /// The engine, as it was loaded last; none before the first time.
+    pub(crate) fn info(&self) -> Option<Arc<EngineInfo>> {
         self.info
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -107,6 +126,11 @@ impl Queue {
         self.changed.notify_all();
     }
 
+    /// Memory of the loaded model in bytes, 0 while there is none.
+    pub(crate) fn resident(&self) -> u64 {
+        self.resident.load(Ordering::Acquire)
+    }
+
     /// A request that will ask soon, until the result is dropped.
     pub(crate) fn coming(&self) -> Coming<'_> {
         self.coming.fetch_add(1, Ordering::AcqRel);
@@ -124,6 +148,7 @@ impl Queue {
         self.push(client, work(reply), &stay)?;
         match timeout(self.limits.answer, result).await {
             Ok(Ok(result)) => result,
+            Ok(Err(_)) if self.unloadable.load(Ordering::Acquire) => Err(not_loaded()),
             Ok(Err(_)) => Err(Problem::engine_failed()),
             Err(_) => {
                 let seconds = self.limits.answer.as_secs();
@@ -150,7 +175,7 @@ impl Queue {
             let before = waiting.jobs.len();
             waiting.jobs.retain(|job| !job.ticket.is_gone());
             let left = before - waiting.jobs.len();
-            self.metrics.left.inc_by(left as u64);
+            self.metrics.server.left.inc_by(left as u64);
         }
         if waiting.jobs.len() >= self.limits.queue {
             let message = format!(
@@ -172,17 +197,22 @@ impl Queue {
 
     /// Waits for work, and a moment for more where requests are coming; none once the queue is
     /// closed and empty.
-    pub(crate) fn next_batch(&self) -> Option<Vec<Job>> {
+    pub(crate) fn next_turn(&self) -> Option<Turn> {
         let mut waiting = self.waiting();
         while waiting.jobs.len() == 0 {
             if waiting.status == Status::Closing {
                 return None;
+            }
+            if std::mem::take(&mut waiting.rest) {
+                return Some(Turn::Rest);
             }
             waiting = self
                 .changed
                 .wait(waiting)
                 .unwrap_or_else(PoisonError::into_inner);
         }
+        // Whoever is asked goes on.
+        waiting.rest = false;
         let end = Instant::now() + self.limits.window;
         loop {
             let length = waiting.jobs.len();
@@ -202,25 +232,61 @@ impl Queue {
             }
         }
         self.metrics.queue.set(waiting.jobs.len() as i64);
-        Some(jobs)
+        Some(Turn::Batch(jobs))
     }
 
-    /// Drops all that waits, whose clients see a failed engine, and what belongs to that engine.
+    /// Asks for the model to be dropped once nothing waits.
+    pub(crate) fn ask_to_rest(&self) {
+        self.waiting().rest = true;
+        self.changed.notify_all();
+    }
+
+    /// Waits at most `time` until no model is loaded; whether none is.
+    pub(crate) fn rests_within(&self, time: Duration) -> bool {
+        let end = Instant::now() + time;
+        let mut waiting = self.waiting();
+        while self.resident() > 0 {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() || waiting.status == Status::Closing {
+                return false;
+            }
+            let woken = self.changed.wait_timeout(waiting, left);
+            waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        true
+    }
+
+    /// Notes that the engine was dropped, with what belongs to it.
+    pub(crate) fn dropped(&self) {
+        self.pictures.clear();
+        self.conversations.clear();
+        self.metrics.model_bytes.set(0);
+        self.resident.store(0, Ordering::Release);
+        let _waiting = self.waiting();
+        self.changed.notify_all();
+    }
+
+    /// Notes that the model does not load; who waits for it is told so.
+    pub(crate) fn not_loaded(&self) {
+        self.unloadable.store(true, Ordering::Release);
+        self.fail_all();
+    }
+
+    /// Drops all that waits, whose clients see a failed engine.
     pub(crate) fn fail_all(&self) {
         let mut waiting = self.waiting();
         waiting.jobs.retain(|_| false);
         self.metrics.queue.set(0);
-        drop(waiting);
-        self.pictures.clear();
-        self.conversations.clear();
     }
 
     /// Another engine answers from now on.
     pub(crate) fn started(&self, info: &EngineInfo) {
-        *self.info.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(info.clone());
-        // Pictures that were on their way from the engine before.
-        self.pictures.clear();
-        self.conversations.clear();
+        let mut place = self.info.write().unwrap_or_else(PoisonError::into_inner);
+        *place = Some(Arc::new(info.clone()));
+        drop(place);
+        self.resident.store(info.bytes().max(1), Ordering::Release);
+        self.metrics.model_bytes.set(info.bytes() as i64);
+        self.unloadable.store(false, Ordering::Release);
         self.set_status(Status::Ready);
     }
 
@@ -240,4 +306,10 @@ impl Queue {
             waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
     }
+}
+
+fn not_loaded() -> Problem {
+    let message =
+        "the model does not load: the server's log says why; ask another one of /v1/models";
+    Problem::later("model_not_loaded", message, 30)
 }

@@ -109,7 +109,7 @@ fn cors(origins: &[String]) -> CorsLayer {
 
 /// Whether questions are answered now.
 async fn ready(Shared(state): Shared<Arc<State>>) -> Outcome<&'static str> {
-    match state.queue.status() {
+    match state.models.default_model().queue.status() {
         Status::Ready => Ok("ready\n"),
         Status::Restarting => Err(Problem::engine_failed()),
         Status::Closing => Err(Problem::later("closing", "the server is ending", 5)),

@@ -8,7 +8,6 @@ use std::sync::Arc;
 use std::thread::{Builder, JoinHandle};
 use std::time::{Duration, Instant};
 
-use anyref_core::EngineInfo;
 use axum::body::Body;
 use axum::extract::Request;
 use hyper::body::Incoming;
@@ -24,63 +23,89 @@ use tower::ServiceExt;
 use crate::access::Rules;
 use crate::body::Uploads;
 use crate::decoding::Decoding;
-use crate::engine_thread::{self, LoadEngine};
-use crate::error::Result;
+use crate::engine_thread;
+use crate::error::{Error, Result};
 use crate::metrics::Metrics;
+use crate::models::{Hosted, Models, ServedModel};
 use crate::options::ServerOptions;
 use crate::queue::{Client, Queue, Status};
 use crate::router::router;
 use crate::state::State;
 
-/// A model behind a queue, and what answers requests to it.
+/// Models behind their queues, and the service that answers requests to them.
 pub struct Server {
     state: Arc<State>,
-    thread: Option<JoinHandle<()>>,
+    threads: Vec<JoinHandle<()>>,
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Server")
-            .field("model", &self.info().model)
+            .field("model", &self.model())
             .finish_non_exhaustive()
     }
 }
 
 impl Server {
-    /// Loads the model and starts the thread that it computes on. Has to be called within a tokio
-    /// runtime of several threads.
+    /// Loads the first model, which requests without a name are for, and starts a thread for each
+    /// one to compute on; the others are loaded when they are asked. Has to be called within a
+    /// tokio runtime of several threads.
     ///
     /// # Errors
-    /// When the model does not load, or the system gives no thread.
-    pub fn start(load: Arc<LoadEngine>, options: ServerOptions) -> Result<Self> {
-        let engine = load()?;
+    /// When the first model does not load, another one has no name, two have the same, or the
+    /// system gives no thread.
+    pub fn start(models: Vec<ServedModel>, options: ServerOptions) -> Result<Self> {
         let metrics = Arc::new(Metrics::new());
-        let queue = Arc::new(Queue::new(
-            options.limits.clone(),
-            engine.info(),
-            metrics.clone(),
-        ));
-        let runtime = Handle::current();
-        let worked = queue.clone();
-        let work = move || engine_thread::run(&worked, engine, &*load, &runtime);
-        let thread = Builder::new().name("model".into()).spawn(work)?;
+        let mut first = match models.first() {
+            Some(model) => Some((model.load)()?),
+            None => None,
+        };
+        let own_name = first.as_ref().map(|engine| engine.info().model.clone());
+        let mut hosted = Vec::new();
+        for (number, model) in models.iter().enumerate() {
+            let name = match number {
+                0 => model.name.clone().or_else(|| own_name.clone()),
+                _ => model.name.clone(),
+            };
+            let name = name.ok_or_else(|| Error::Option {
+                option: "--model",
+                problem: "has no name: give NAME=MODEL".into(),
+            })?;
+            let queue = Queue::new(options.limits.clone(), metrics.of_model(&name));
+            hosted.push(Hosted::new(name, queue, model.known.clone()));
+        }
+        let served = Models::new(hosted, options.limits.model_bytes)?;
+        if let Some(engine) = &first {
+            served.default_model().queue.started(engine.info());
+        }
         let state = Arc::new(State {
-            queue,
+            models: served,
             uploads: Uploads::new(&options.limits),
             decoding: Decoding::new(),
             options,
             metrics,
             started: Instant::now(),
         });
-        Ok(Self {
-            state,
-            thread: Some(thread),
-        })
+        // Ends the threads of the models before, should the system give no further one.
+        let mut server = Self {
+            state: state.clone(),
+            threads: Vec::new(),
+        };
+        for (number, model) in models.into_iter().enumerate() {
+            let (state, engine, runtime) = (state.clone(), first.take(), Handle::current());
+            let work = move || {
+                let hosted = &state.models.all()[number];
+                engine_thread::run(hosted, &state.models, engine, &*model.load, &runtime);
+            };
+            let thread = Builder::new().name("model".into()).spawn(work)?;
+            server.threads.push(thread);
+        }
+        Ok(server)
     }
 
-    /// The model and its device.
-    pub fn info(&self) -> Arc<EngineInfo> {
-        self.state.queue.info()
+    /// Name of the model that requests without a name are for.
+    pub fn model(&self) -> &str {
+        &self.state.models.default_model().name
     }
 
     /// Answers requests until `ended` is ready, then finishes what runs, for as long as
@@ -133,10 +158,12 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// Lets the model's thread end, which computes what it began.
+    /// Lets the models' threads end, which compute what they began.
     fn drop(&mut self) {
-        self.state.queue.set_status(Status::Closing);
-        if let Some(thread) = self.thread.take() {
+        for model in self.state.models.all() {
+            model.queue.set_status(Status::Closing);
+        }
+        for thread in self.threads.drain(..) {
             // Its faults were told already.
             let _ = thread.join();
         }

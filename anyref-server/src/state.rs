@@ -10,15 +10,16 @@ use tokio::task::spawn_blocking;
 use crate::body::Uploads;
 use crate::decoding::Decoding;
 use crate::metrics::Metrics;
+use crate::models::{Hosted, Models};
 use crate::options::ServerOptions;
 use crate::pictures::PictureId;
-use crate::queue::{Client, Queue};
+use crate::queue::Client;
 use crate::work::Work;
 
 /// All that requests share.
 #[derive(Debug)]
 pub(crate) struct State {
-    pub(crate) queue: Arc<Queue>,
+    pub(crate) models: Models,
     pub(crate) options: ServerOptions,
     pub(crate) uploads: Uploads,
     pub(crate) decoding: Decoding,
@@ -36,9 +37,10 @@ pub(crate) struct Found {
 }
 
 impl State {
-    /// The picture of a file, encoded where it is not kept.
+    /// Picture of a file, encoded by a model where it is not kept.
     pub(crate) async fn encoded(
         &self,
+        model: &Hosted,
         client: &Client,
         file: Vec<u8>,
         name: &str,
@@ -50,18 +52,18 @@ impl State {
         let encode = || async move {
             let pixels = media::check_pixels(&file, &limits.question, field)?;
             let room = self.decoding.room(pixels).await?;
-            let coming = self.queue.coming();
+            let coming = model.queue.coming();
             let image = blocking(move || media::picture(&file, &name, field)).await?;
             drop(coming);
-            let encoded = self
+            let encoded = model
                 .queue
                 .ask(client, |reply| Work::Encode(image, reply))
                 .await;
             drop(room);
             encoded
         };
-        let (picture, fresh, gone) = self.queue.pictures.get_or_encode(&id, encode).await?;
-        self.queue.conversations.forget(&gone);
+        let (picture, fresh, gone) = model.queue.pictures.get_or_encode(&id, encode).await?;
+        model.queue.conversations.forget(&gone);
         let encoding = match fresh {
             true => picture.encoding_time(),
             false => Duration::ZERO,
@@ -73,12 +75,17 @@ impl State {
         })
     }
 
-    /// The picture of a question.
-    pub(crate) async fn picture(&self, client: &Client, input: &PictureInput) -> Outcome<Found> {
+    /// Picture of a question to a model.
+    pub(crate) async fn picture(
+        &self,
+        model: &Hosted,
+        client: &Client,
+        input: &PictureInput,
+    ) -> Outcome<Found> {
         match input {
             PictureInput::Id(id) => {
                 let id = PictureId::given(id);
-                let picture = self.queue.pictures.get(&id)?;
+                let picture = model.queue.pictures.get(&id)?;
                 Ok(Found {
                     id,
                     picture,
@@ -88,7 +95,7 @@ impl State {
             PictureInput::File(file) => {
                 let name = media::shown_name(file.name.as_deref(), "asked about");
                 let bytes = media::bytes(&file.data, "picture")?;
-                self.encoded(client, bytes, &name, "picture").await
+                self.encoded(model, client, bytes, &name, "picture").await
             }
         }
     }

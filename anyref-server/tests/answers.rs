@@ -396,13 +396,19 @@ fn pictures_are_kept_in_bounds_and_encoded_once() {
     let server = Running::new(options);
     let first = server.upload("scene1.jpg");
     assert_eq!(server.upload("scene1.jpg"), first);
-    let kept = server.metric("anyref_picture_cache_bytes");
+    let kept = server.metric(r#"anyref_picture_cache_bytes{model="nano"}"#);
     server.upload("scene2.jpg");
-    assert_eq!(server.metric("anyref_picture_cache_bytes"), 2.0 * kept);
+    assert_eq!(
+        server.metric(r#"anyref_picture_cache_bytes{model="nano"}"#),
+        2.0 * kept
+    );
     // The one that was used last stays.
     server.answer("/v1/segment", &gorilla(&first));
     server.upload("scene3.jpg");
-    assert_eq!(server.metric("anyref_picture_cache_pictures"), 2.0);
+    assert_eq!(
+        server.metric(r#"anyref_picture_cache_pictures{model="nano"}"#),
+        2.0
+    );
     server.answer("/v1/segment", &gorilla(&first));
     server.upload("scene4.jpg");
     server.upload("scene5.jpg");
@@ -411,5 +417,5 @@ fn pictures_are_kept_in_bounds_and_encoded_once() {
         (status, &answer["error"]["code"]),
         (404, &json!("picture_not_found"))
     );
-    assert!(server.metric("anyref_picture_cache_bytes") <= (7 << 20) as f64);
+    assert!(server.metric(r#"anyref_picture_cache_bytes{model="nano"}"#) <= (7 << 20) as f64);
 }

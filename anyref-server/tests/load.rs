@@ -66,7 +66,7 @@ fn many_clients_are_answered_in_batches() {
         questions > 1.5 * batches,
         "{questions} questions in {batches} batches"
     );
-    assert_eq!(server.metric("anyref_queue_length"), 0.0);
+    assert_eq!(server.metric(r#"anyref_queue_length{model="nano"}"#), 0.0);
 }
 
 /// The shipped model, which can be told to be slow, or to fail.
@@ -216,7 +216,9 @@ fn clients_that_leave_are_dropped_and_a_full_queue_says_so() {
         server.metric("anyref_batch_size_count") == 1.0
     });
     let others: Vec<TcpStream> = (0..3).map(|_| begin(&server, &body)).collect();
-    wait_for("three wait", || server.metric("anyref_queue_length") == 3.0);
+    wait_for("three wait", || {
+        server.metric(r#"anyref_queue_length{model="nano"}"#) == 3.0
+    });
     let request = agent()
         .post(&server.url("/v1/segment"))
         .set("Content-Type", "application/json");

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
-use anyref_server::{Access, Error, Server, ServerOptions};
+use anyref_server::{Access, Error, ServedModel, Server, ServerOptions};
 use common::{Running, agent, base64, demo, gorilla, nano};
 use serde_json::{Value, json};
 
@@ -440,7 +440,10 @@ fn a_model_that_does_not_load_is_an_error_at_the_start() {
     let runtime = tokio::runtime::Runtime::new().unwrap();
     let _inside = runtime.enter();
     let load = || Err(anyref_core::Error::EmptyPicture);
-    let failed = Server::start(std::sync::Arc::new(load), ServerOptions::default());
+    let failed = Server::start(
+        vec![ServedModel::new(std::sync::Arc::new(load))],
+        ServerOptions::default(),
+    );
     assert!(matches!(failed, Err(Error::Model(_))));
     drop(nano());
 }

@@ -25,7 +25,11 @@ pub struct ServeArguments {
     /// Largest request
     #[arg(long, default_value_t = 32, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub max_body: u16,
-    /// Memory of pictures that are kept encoded
+    /// Memory that loaded models may take together: those not asked for longest are dropped, and
+    /// loaded again when they are asked [default: any]
+    #[arg(long, value_name = "MIB")]
+    pub memory: Option<u32>,
+    /// Memory of pictures that are kept encoded, for each model
     #[arg(long, default_value_t = 1024, value_name = "MIB")]
     pub cache: u32,
     /// Requests that wait at most; more are answered with 503

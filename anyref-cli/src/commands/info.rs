@@ -23,13 +23,13 @@ use crate::units::{megabytes, millions};
 
 /// Prints what the model is made of.
 pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
-    if let Some(path) = &common.model
+    if let Some(path) = common.model()
         && let Some(published) = published_sam(&resolve_model(path)?)?
     {
         return sam::<B>(common, &published, device);
     }
     let opened = model::open::<B>(common, device)?;
-    let (source, checkpoint) = match (&common.model, &opened.path) {
+    let (source, checkpoint) = match (common.model(), &opened.path) {
         (Some(given), Some(path)) => (
             given.display().to_string(),
             AnyRef::<B>::checkpoint(path, &opened.companions)?,

@@ -59,8 +59,18 @@ fn on_device(common: &Common, command: Generic<'_>) -> Result<()> {
     common.backend.dispatch(common.device, task)?
 }
 
-/// Refuses a model where none is asked, which would be passed over.
+/// Refuses a model where none is asked, and several where one is, which would be passed over.
 fn check_model(common: &Common, command: &Command) -> Result<()> {
+    #[cfg(feature = "serve")]
+    let several = matches!(command, Command::Serve(_));
+    #[cfg(not(feature = "serve"))]
+    let several = false;
+    if !several && common.models.len() > 1 {
+        bail!(
+            "--model is given {} times: give it once, `serve` alone takes several",
+            common.models.len()
+        );
+    }
     let what = match command {
         Command::Score(_) => "the scoring of predictions",
         Command::Sounds(_) => "the naming of sounds, whose model --imagebind gives,",
@@ -72,7 +82,7 @@ fn check_model(common: &Common, command: &Command) -> Result<()> {
         Command::Info(arguments) if arguments.path.is_some() => "the list of a file's tensors",
         _ => return Ok(()),
     };
-    match common.model {
+    match common.model() {
         Some(_) => bail!("{what} has no use for --model: leave it out"),
         None => Ok(()),
     }

@@ -1,12 +1,12 @@
 //! `anyref serve`: the page and the API.
 
 use std::fs;
-use std::path::Path;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use anyref_server::{Access, Limits, Server, ServerOptions};
+use anyref_server::{Access, Limits, ServedModel, Server, ServerOptions};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
@@ -26,11 +26,10 @@ pub fn run(common: &Common, arguments: &ServeArguments) -> Result<()> {
             open: arguments.no_auth,
             origins: arguments.origins.clone(),
         },
-        known: known(common),
     };
     // Before the model is loaded for nothing.
     options.check(arguments.listen)?;
-    let load = model::options(common)?;
+    let models = models(common)?;
     let runtime = Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.context("cannot start threads")?;
     runtime.block_on(async {
@@ -40,14 +39,8 @@ pub fn run(common: &Common, arguments: &ServeArguments) -> Result<()> {
             .with_context(|| format!("cannot listen on {address}: choose another with --listen"))?;
         let address = listener.local_addr()?;
         let token = options.access.token.clone();
-        // Once as every command, for its messages.
-        let first = std::sync::Mutex::new(Some(model::engine(common)?));
-        let load = move || match first.lock().ok().and_then(|mut first| first.take()) {
-            Some(engine) => Ok(engine),
-            None => anyref_core::load_engine(&load),
-        };
-        let server = Server::start(Arc::new(load), options)?;
-        let name = server.info().model.clone();
+        let server = Server::start(models, options)?;
+        let name = server.model().to_owned();
         let secret = token.map_or(String::new(), |token| format!("#token={token}"));
         output::say(&format!("{name} answers on http://{address}/{secret}"))?;
         output::say(&format!("API: http://{address}/docs, stop with Ctrl+C"))?;
@@ -64,6 +57,7 @@ fn limits(arguments: &ServeArguments) -> Limits {
         cache_bytes: u64::from(arguments.cache) << 20,
         queue: arguments.queue.into(),
         batch: arguments.batch.into(),
+        model_bytes: arguments.memory.map(|mebibytes| u64::from(mebibytes) << 20),
         answer: Duration::from_secs(arguments.timeout.into()),
         ..usual
     }
@@ -82,9 +76,77 @@ fn token(arguments: &ServeArguments) -> Result<Option<String>> {
     }
 }
 
+/// Models of the command line, the first one loaded by now, and what the others need fetched.
+fn models(common: &Common) -> Result<Vec<ServedModel>> {
+    let mut models = Vec::new();
+    for (number, given) in given(common).into_iter().enumerate() {
+        let common = common.with_model(given.path);
+        let options = model::options(&common)?;
+        // Once as every command, for its messages.
+        let first = match number {
+            0 => Some(model::engine(&common)?),
+            _ => None,
+        };
+        let first = Mutex::new(first);
+        let load = move || match first.lock().ok().and_then(|mut first| first.take()) {
+            Some(engine) => Ok(engine),
+            None => anyref_core::load_engine(&options),
+        };
+        models.push(ServedModel {
+            name: given.name,
+            load: Arc::new(load),
+            known: known(&common),
+        });
+    }
+    Ok(models)
+}
+
+/// Model as it is given on the command line.
+#[derive(Debug, PartialEq)]
+struct Given {
+    name: Option<String>,
+    /// None of the built-in one.
+    path: Option<PathBuf>,
+}
+
+/// Models as they are given: `NAME=MODEL`, or `MODEL`, whose name is that of its folder or file but
+/// for the first one, which has its engine's.
+fn given(common: &Common) -> Vec<Given> {
+    if common.models.is_empty() {
+        return vec![Given {
+            name: None,
+            path: None,
+        }];
+    }
+    let parse = |(number, model): (usize, &PathBuf)| {
+        let text = model.to_string_lossy();
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
+        if let Some((name, path)) = text.split_once('=')
+            && !name.is_empty()
+            && name.bytes().all(plain)
+            && !model.exists()
+        {
+            return Given {
+                name: Some(name.to_owned()),
+                path: Some(path.into()),
+            };
+        }
+        let last = match model.is_file() {
+            true => model.file_stem(),
+            false => model.file_name(),
+        };
+        let last = last.map(|name| name.to_string_lossy().into_owned());
+        Given {
+            name: last.filter(|_| number > 0),
+            path: Some(model.clone()),
+        }
+    };
+    common.models.iter().enumerate().map(parse).collect()
+}
+
 /// Names of the things that the model learned, as far as there is a list.
 fn known(common: &Common) -> Vec<String> {
-    let list = match &common.model {
+    let list = match common.model() {
         None => NOUNS.to_owned(),
         Some(folder) => fs::read_to_string(Path::new(folder).join(NOUNS_FILE)).unwrap_or_default(),
     };
@@ -119,4 +181,50 @@ async fn ended() {
     #[cfg(not(unix))]
     interrupted.await;
     log::info!("the server ends; what runs is finished");
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::args::Arguments;
+
+    fn names(models: &[&str]) -> Vec<(Option<String>, String)> {
+        let mut arguments = vec!["anyref", "serve"];
+        models
+            .iter()
+            .for_each(|model| arguments.extend(["--model", model]));
+        let common = Arguments::try_parse_from(arguments).unwrap().common;
+        let of = |one: Given| (one.name, one.path.unwrap().display().to_string());
+        given(&common).into_iter().map(of).collect()
+    }
+
+    #[test]
+    fn models_have_the_names_given_or_those_of_their_folders() {
+        let folder = tempfile::tempdir().unwrap();
+        let odd = folder.path().join("a=b");
+        fs::create_dir(&odd).unwrap();
+        let file = folder.path().join("sam_vit_b.pth");
+        fs::write(&file, "").unwrap();
+        let (odd, file) = (odd.to_str().unwrap(), file.to_str().unwrap());
+        let given = names(&[
+            "models/nano",
+            "big=hf://org/LISA-7B-v1",
+            "hf://org/LISA-7B-v1",
+            odd,
+            file,
+        ]);
+        let expected = [
+            (None, "models/nano"),
+            (Some("big"), "hf://org/LISA-7B-v1"),
+            (Some("LISA-7B-v1"), "hf://org/LISA-7B-v1"),
+            (Some("a=b"), odd),
+            (Some("sam_vit_b"), file),
+        ];
+        let expected = expected.map(|(name, path)| (name.map(str::to_owned), path.to_owned()));
+        assert_eq!(given, expected);
+        // A path with an equals sign is no name.
+        assert_eq!(names(&["./x=y"]), [(None, "./x=y".into())]);
+    }
 }

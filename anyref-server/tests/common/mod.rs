@@ -10,7 +10,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use anyref_core::{Engine, EngineOptions, ModelSource, load_engine};
-use anyref_server::{LoadEngine, Server, ServerOptions};
+use anyref_server::{LoadEngine, ServedModel, Server, ServerOptions};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
@@ -64,6 +64,11 @@ impl Running {
 
     /// Any engine.
     pub fn with(load: Arc<LoadEngine>, options: ServerOptions) -> Self {
+        Self::of(vec![ServedModel::new(load)], options)
+    }
+
+    /// Several models.
+    pub fn of(models: Vec<ServedModel>, options: ServerOptions) -> Self {
         let (sender, receiver) = std::sync::mpsc::channel();
         let (end, ended) = oneshot::channel::<()>();
         let thread = std::thread::spawn(move || {
@@ -72,7 +77,7 @@ impl Running {
                 .enable_all()
                 .build();
             runtime.unwrap().block_on(async {
-                let server = Server::start(load, options).unwrap();
+                let server = Server::start(models, options).unwrap();
                 let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
                 sender.send(listener.local_addr().unwrap()).unwrap();
                 let ended = async {
