@@ -7,8 +7,9 @@
 //! * [`dispatch`]: kinds of backend, by which operations choose their form.
 //! * [`testing`]: seeded modules and comparisons for tests.
 //!
-//! The processor's kernels run on the widest instructions of the machine. The environment variable
-//! `ANYREF_SIMD=portable|avx2|avx512|avx512vnni` holds them to narrower ones, for tests and diagnosis.
+//! The processor's kernels use the machine's widest instructions. The environment variable
+//! `ANYREF_SIMD=portable|avx2|avx512|avx512vnni` restricts them to narrower ones, for tests and
+//! diagnosis.
 
 #![recursion_limit = "256"]
 
