@@ -4,17 +4,19 @@
 //! * [`checkpoint`]: tensors by name from safetensors files, PyTorch files, GGUF files and folders
 //!   with shards; [`GgufMetadata`]: the other half of a GGUF file.
 //! * [`read_plain_pickle`]: annotations that are published as pickles, without running them.
-//! * [`hub`]: `hf://org/name` to a path of this machine, with the feature `hub`. No other function reaches
-//!   the network.
-//! * [`load_module`] and [`save_module`]: a module from a checkpoint and back, in PyTorch's names and
-//!   layout; a load ends in a strict [`LoadReport`], which [`check_module`] gives without loading.
+//! * [`hub`]: `hf://org/name` to a path of this machine, with the feature `hub`. No other function
+//!   reaches the network.
+//! * [`load_module`] and [`save_module`]: a module from a checkpoint and back, in PyTorch's names
+//!   and layout; a load ends in a strict [`LoadReport`], which [`check_module`] gives without
+//!   loading.
 //! * [`weight_memory`]: memory of the weights, before they are loaded.
 //! * [`write_checkpoint`]: tensors from anywhere into one file or shards, one at a time.
 //! * [`write_atomic`] and [`AtomicFile`]: files that are there whole or not at all.
-//! * [`protobuf`]: messages in the wire format of protocol buffers, for the few formats that need it.
+//! * [`protobuf`]: messages in the wire format of protocol buffers, for the few formats that need
+//!   it.
 //! * [`StableHash`]: a hash for names and settings on disk.
-//! * `Checkpoint::snapshots`: a checkpoint for burn-store's own tools, with the feature `burn-store`,
-//!   on by default; crates that do not need it take `default-features = false`.
+//! * `Checkpoint::snapshots`: a checkpoint for burn-store's own tools, with the feature
+//!   `burn-store`, on by default; crates that do not need it take `default-features = false`.
 //! * [`testing`]: fixture files for tests.
 
 #![recursion_limit = "256"]

@@ -6,24 +6,24 @@ use super::HubError;
 
 const ENDPOINT: &str = "https://huggingface.co";
 
-/// How the hub is reached and where its files are kept.
+/// Connection to the hub, and location of its files.
 #[derive(Clone)]
 pub struct HubConfig {
-    /// The hub's address.
+    /// Address of the hub.
     pub endpoint: String,
-    /// Folder of the cache, laid out as Python's `huggingface_hub` does it.
+    /// Folder of the cache, laid out as in Python's `huggingface_hub`.
     pub cache: PathBuf,
     /// Token for private and gated models.
     pub token: Option<String>,
-    /// Whether only the cache is used.
+    /// Uses the cache alone.
     pub offline: bool,
-    /// Whether a bar on the terminal shows the progress of each file.
+    /// Shows a progress bar on the terminal for each file.
     pub progress: bool,
-    /// How often a download that brought nothing new is tried again.
+    /// Number of retries of a download that made no progress.
     pub retries: u32,
 }
 
-/// The token is not shown.
+/// Hides the token.
 impl std::fmt::Debug for HubConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("HubConfig")
@@ -38,7 +38,7 @@ impl std::fmt::Debug for HubConfig {
 }
 
 impl HubConfig {
-    /// The public hub without a token, with a cache in this folder.
+    /// Configuration of the public hub without a token, with a cache in this folder.
     pub fn new(cache: impl Into<PathBuf>) -> Self {
         Self {
             endpoint: ENDPOINT.into(),
@@ -50,7 +50,7 @@ impl HubConfig {
         }
     }
 
-    /// As the environment says, with the variables of Python's `huggingface_hub`:
+    /// Reads the configuration from the environment variables of Python's `huggingface_hub`:
     ///
     /// | what | from |
     /// | --- | --- |
@@ -66,7 +66,7 @@ impl HubConfig {
         Self::from_variables(|name| std::env::var(name).ok())
     }
 
-    /// Refuses an address that no request can be made of.
+    /// Rejects an address that cannot be requested.
     pub(super) fn check(&self) -> Result<(), HubError> {
         let known = ["http://", "https://"];
         let host = known

@@ -1,11 +1,11 @@
-//! Objects that a pickle makes of the names it may mention.
+//! Objects that a pickle creates by calling the names it may mention.
 
 use super::machine::Machine;
 use super::{Global, Node, Storage, Tensor, Value};
 use crate::error::Result;
 
 impl Machine<'_, '_> {
-    /// Stands for the result of calling a known name.
+    /// Pushes the result of calling a known name.
     pub(super) fn reduce(&mut self) -> Result<()> {
         let arguments = self.pop()?;
         let callable = self.pop()?;
@@ -48,7 +48,7 @@ impl Machine<'_, '_> {
                     [function, _, inner, ..] => (*function, *inner),
                     _ => return Err(self.underflow()),
                 };
-                // The function is a known name too, and not this one: no recursion.
+                // The function must be another known name than this one, which rules out recursion.
                 if !matches!(
                     self.node(function),
                     Some(Node::Global(Global::RebuildTensor))
@@ -66,7 +66,7 @@ impl Machine<'_, '_> {
         }
     }
 
-    /// A view of a storage, compared with the storage's length.
+    /// Creates a view of a storage, checked against the storage's length.
     fn rebuild(&self, arguments: &[Value]) -> std::result::Result<Tensor, String> {
         let [storage, offset, shape, strides, ..] = *arguments else {
             return Err("a tensor lacks its arguments".into());
@@ -120,7 +120,7 @@ impl Machine<'_, '_> {
         }
     }
 
-    /// Attributes: those of a dictionary (`_metadata`) are of no use, others are not expected.
+    /// Skips attributes of a dictionary (`_metadata`) or a tensor; any others are an error.
     pub(super) fn build(&mut self) -> Result<()> {
         self.pop()?;
         match self.node(*self.top()?) {
@@ -131,7 +131,7 @@ impl Machine<'_, '_> {
         }
     }
 
-    /// `("storage", type, key, device, elements)`.
+    /// Handles the persistent id `("storage", type, key, device, elements)`.
     pub(super) fn persistent(&mut self) -> Result<()> {
         let id = self.pop()?;
         let parts = self.tuple(id).unwrap_or_default();
