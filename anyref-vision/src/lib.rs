@@ -1,5 +1,5 @@
-//! CLIP vision tower, InternViT, SAM and SAM 2 image encoders, their pre-processing and RoIAlign,
-//! on any burn backend.
+//! CLIP vision tower, InternViT, SAM and SAM 2 image encoders, their preprocessing and RoIAlign, on
+//! any burn backend.
 //!
 //! ```text
 //! file ── preprocess::open_image ──► RgbImage
@@ -9,7 +9,7 @@
 //!   └─ Sam2Preprocessor ─► [3, 1024, 1024] ─ Sam2ImageEncoder::forward ─► [b, 256, 64, 64] and two finer levels
 //! ```
 //!
-//! Fields are named as in the checkpoints; [`import`] has the few renamings that remain.
+//! Fields are named as in the checkpoints; [`import`] has the remaining renames.
 //!
 //! ```
 //! # #[cfg(feature = "flex")] {
