@@ -26,19 +26,20 @@ pub const IMAGEBIND: &[Rename] = &[
     (r"^modality_heads\.audio\.2\.", "head.proj."),
 ];
 
-/// The scalar constant `ln(20)`. It has no parameter here: the length of the embedding is
-/// [`ImageBindAudioConfig::logit_scale`](super::ImageBindAudioConfig::logit_scale).
+/// Name of the constant scalar `ln(20)`. It has no parameter here:
+/// [`ImageBindAudioConfig::logit_scale`](super::ImageBindAudioConfig::logit_scale) is the length of
+/// the embedding.
 pub const LOG_LOGIT_SCALE: &str = "modality_postprocessors.audio.1.log_logit_scale";
 
-/// Names that may stay unused: the other modalities, and the scale's logarithm.
+/// Tensors that may be unused: the other modalities, and the scale's logarithm.
 pub const IMAGEBIND_UNUSED: &[&str] = &[
     r"^modality_\w+\.(vision|text|depth|thermal|imu)\.",
     r"^modality_postprocessors\.audio\.1\.log_logit_scale$",
 ];
 
-/// Options with which [`load_module`](anyref_weights::load_module) fills an
+/// Options with which [`load_module`](anyref_weights::load_module) loads an
 /// [`ImageBindAudio`](super::ImageBindAudio) from `imagebind_huge.pth`, or from a file with the
-/// audio encoder's tensors alone. A file that keeps it under another name needs a `prefix`.
+/// audio encoder's tensors alone. A file that contains it under a prefix needs a `prefix`.
 pub fn load_options() -> LoadOptions {
     LoadOptions::default()
         .with_renames(IMAGEBIND)
@@ -54,20 +55,20 @@ pub const IMAGEBIND_TEXT: &[Rename] = &[
     (r"^modality_heads\.text\.proj\.1\.", "head.proj."),
 ];
 
-/// The learned scalar, the logarithm of
+/// Name of the learned scalar, the logarithm of
 /// [`ImageBindTextConfig::logit_scale`](super::ImageBindTextConfig::logit_scale).
 pub const TEXT_LOG_LOGIT_SCALE: &str = "modality_postprocessors.text.1.log_logit_scale";
 
-/// Names that may stay unused: the other modalities, the causal mask, and the scale's logarithm.
+/// Tensors that may be unused: the other modalities, the causal mask, and the scale's logarithm.
 pub const IMAGEBIND_TEXT_UNUSED: &[&str] = &[
     r"^modality_\w+\.(vision|audio|depth|thermal|imu)\.",
     r"^preprocessor\.mask$",
     r"^modality_postprocessors\.text\.1\.log_logit_scale$",
 ];
 
-/// Options with which [`load_module`](anyref_weights::load_module) fills an
+/// Options with which [`load_module`](anyref_weights::load_module) loads an
 /// [`ImageBindText`](super::ImageBindText) from `imagebind_huge.pth`, or from a file with the
-/// tower's tensors alone. A file that keeps it under another name needs a `prefix`.
+/// tower's tensors alone. A file that contains it under a prefix needs a `prefix`.
 pub fn text_load_options() -> LoadOptions {
     LoadOptions::default()
         .with_renames(IMAGEBIND_TEXT)

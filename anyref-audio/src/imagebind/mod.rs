@@ -8,8 +8,8 @@
 //!   ─end of text, norm, head─▶ [b, 1024] ─unit length × learned scale─▶ [b, 1024]
 //! ```
 //!
-//! Fields are named as in the authors' checkpoint. Stochastic depth is left out: the towers are
-//! used frozen.
+//! Fields are named as in the authors' checkpoint. Stochastic depth is omitted, since the towers
+//! are used frozen.
 
 mod attention;
 mod block;
