@@ -1,4 +1,4 @@
-//! Files of a CLIP folder that hold the vocabulary.
+//! Vocabulary files of a CLIP folder.
 
 use std::path::{Path, PathBuf};
 
@@ -11,12 +11,12 @@ use crate::error::Result;
 use crate::tokenizer::file::{JSON, parse, problem};
 use crate::tokenizer::merges_file::{MERGES, VOCABULARY, Vocabulary, pair};
 
-/// Whether there is a file that [`of_folder`] takes, damaged or not.
+/// Returns whether the folder contains a file that [`of_folder`] reads, valid or not.
 pub(super) fn is_in_folder(folder: &Path) -> bool {
     folder.join(JSON).exists() || folder.join(VOCABULARY).exists()
 }
 
-/// Tokens and merges of a folder of CLIP.
+/// Reads tokens and merges of a CLIP folder.
 pub(super) fn of_folder(folder: &Path) -> Result<Vocabulary> {
     refuse_location(folder)?;
     if Vocabulary::is_in_folder(folder) {

@@ -1,4 +1,5 @@
-//! Adapter folders of PEFT: `adapter_config.json` beside `adapter_model.safetensors` or `adapter_model.bin`.
+//! Adapter folders of PEFT: `adapter_config.json` beside `adapter_model.safetensors` or
+//! `adapter_model.bin`.
 //!
 //! * [`PeftConfig`]: the configuration; what is not supported is refused by name.
 //! * [`PeftAdapter`]: a folder, opened; onto a model, or into one weight at a time.
@@ -13,7 +14,7 @@ pub use adapter::{LowRank, PeftAdapter};
 pub use config::PeftConfig;
 pub use save::{SaveAdapter, save_adapter};
 
-/// The configuration's file name.
+/// File name of the configuration.
 pub const CONFIG_FILE: &str = "adapter_config.json";
-/// The weights' file names, in the order in which they are looked for.
+/// File names of the weights, in order of preference.
 pub const WEIGHTS_FILES: [&str; 2] = ["adapter_model.safetensors", "adapter_model.bin"];
