@@ -1,12 +1,12 @@
-//! LLaMA on any burn backend: the language model of AnyRef, usable alone.
+//! LLaMA on any burn backend: AnyRef's language model, which can be used alone.
 //!
-//! * [`Llama`]: token embeddings or any other embeddings in, last hidden states out, with what the
-//!   last layer attends with (its queries and keys) beside them; [`KvCache`] for a prefix that many
-//!   continuations share, with or without gradients.
+//! * [`Llama`]: from embeddings (of tokens or of anything else) to last hidden states, with the
+//!   queries and keys of the last layer; [`KvCache`] for a prefix that many continuations share,
+//!   with or without gradients.
 //! * [`generate()`]: greedy and sampled generation for batches padded on either side;
 //!   [`beam_search`]: the likeliest answers to one prompt, whose states [`read_continuations`]
-//!   gives. Both have an asynchronous form, [`generate_async`] and [`beam_search_async`], that
-//!   never blocks on the device and that a callback can stop.
+//!   computes. Both have an asynchronous form, [`generate_async`] and [`beam_search_async`], which
+//!   never blocks on the device and which a callback can stop.
 //! * [`lora`]: low-rank adapters on any of the projections; [`peft`]: adapter folders as peft
 //!   writes them.
 //! * [`tokenizer`]: LLaMA's tokenizer, from `tokenizer.json` or SentencePiece's `tokenizer.model`,
