@@ -1,7 +1,7 @@
 //! AnyRef: point at things in pictures by text, box, picture or sound; get a sentence and masks.
 //!
-//! This crate composes the part crates into the model of *Multi-modal Instruction Tuned LLMs with
-//! Fine-grained Visual Perception* (He et al., CVPR 2024, arXiv 2403.02969):
+//! Composes the part crates into the model of *Multi-modal Instruction Tuned LLMs with Fine-grained
+//! Visual Perception* (He et al., CVPR 2024, arXiv 2403.02969):
 //!
 //! ```text
 //! picture ─┬─ CLIP ── projector ──┐
@@ -13,7 +13,7 @@
 //!
 //! [`AnyRef`] is the model with its tokenizer; [`AnyRefModel`] the network alone. A [`Picture`] is
 //! encoded once and can be asked any number of [`Prompt`]s. An [`Engine`] is an `AnyRef` on a
-//! backend that is chosen by name, for programs that keep one alive.
+//! backend chosen by name, for long-running programs.
 //!
 //! Published parts become a model folder by [`Assembly`], or run as they are by a file that names
 //! them ([`Assembly::read`]); [`official`] tells what a checkpoint holds. [`SoundLabeller`] names
