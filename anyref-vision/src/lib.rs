@@ -3,10 +3,12 @@
 //!
 //! ```text
 //! file ── preprocess::open_image ──► RgbImage
-//!   ├─ ClipPreprocessor ─► [3, 224, 224]   ─ ClipVisionModel::features ─► [b, 256, 1024] ─ Projector ─► [b, 256, 4096]
-//!   ├─ TilePreprocessor ─► tiles of [3, 448, 448] ─ InternVisionModel::features ─► InternVlProjector
+//!   ├─ ClipPreprocessor ─► [3, 224, 224]   ─ ClipVisionModel::features ─► [b, 256, 1024]
+//!   │    ─ Projector ─► [b, 256, 4096]
+//!   ├─ TilePreprocessor ─► tiles of [3, 448, 448] ─ InternVisionModel::features
+//!   │    ─ InternVlProjector ─► [tiles, tokens, hidden]
 //!   ├─ SamPreprocessor  ─► [3, 1024, 1024] ─ SamImageEncoder::forward  ─► [b, 256, 64, 64]
-//!   └─ Sam2Preprocessor ─► [3, 1024, 1024] ─ Sam2ImageEncoder::forward ─► [b, 256, 64, 64] and two finer levels
+//!   └─ Sam2Preprocessor ─► [3, 1024, 1024] ─ Sam2ImageEncoder::forward ─► [b, 256, 64, 64], 2 finer
 //! ```
 //!
 //! Fields are named as in the checkpoints; [`import`] has the remaining renames.

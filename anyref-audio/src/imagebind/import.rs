@@ -1,20 +1,18 @@
 //! Names of the authors' checkpoint, `imagebind_huge.pth`.
 //!
-//! | checkpoint | module |
+//! | checkpoint, after `modality_` | module |
 //! |---|---|
-//! | `modality_preprocessors.audio.cls_token` | `preprocessor.cls_token` |
-//! | `modality_preprocessors.audio.rgbt_stem.{proj,norm_layer}` | `preprocessor.rgbt_stem.{proj,norm_layer}` |
-//! | `modality_preprocessors.audio.pos_embedding_helper.pos_embed` | `preprocessor.pos_embedding_helper.pos_embed` |
-//! | `modality_trunks.audio.blocks.N.{attn,norm_1,mlp,norm_2}` | `trunk.blocks.N.{attn,norm_1,mlp,norm_2}` |
-//! | `modality_heads.audio.0` | `head.norm` |
-//! | `modality_heads.audio.2` | `head.proj` |
-//! | `modality_postprocessors.audio.1.log_logit_scale` | none: `ln(logit_scale)` of the configuration |
-//! | `modality_preprocessors.text.{token_embedding,pos_embed}` | `preprocessor.{token_embedding,pos_embed}` |
-//! | `modality_preprocessors.text.mask` | none: the causal mask |
-//! | `modality_trunks.text.blocks.N.{attn,norm_1,mlp,norm_2}` | `trunk.blocks.N.{attn,norm_1,mlp,norm_2}` |
-//! | `modality_heads.text.proj.0` | `head.norm` |
-//! | `modality_heads.text.proj.1` | `head.proj` |
-//! | `modality_postprocessors.text.1.log_logit_scale` | none: `ln(logit_scale)` of the configuration |
+//! | `preprocessors.audio.{cls_token,rgbt_stem,pos_embedding_helper}` | `preprocessor.{…}` |
+//! | `trunks.audio.blocks.N.{attn,norm_1,mlp,norm_2}` | `trunk.blocks.N.{…}` |
+//! | `heads.audio.0` | `head.norm` |
+//! | `heads.audio.2` | `head.proj` |
+//! | `postprocessors.audio.1.log_logit_scale` | none: `ln(logit_scale)` of the configuration |
+//! | `preprocessors.text.{token_embedding,pos_embed}` | `preprocessor.{…}` |
+//! | `preprocessors.text.mask` | none: the causal mask |
+//! | `trunks.text.blocks.N.{attn,norm_1,mlp,norm_2}` | `trunk.blocks.N.{…}` |
+//! | `heads.text.proj.0` | `head.norm` |
+//! | `heads.text.proj.1` | `head.proj` |
+//! | `postprocessors.text.1.log_logit_scale` | none: `ln(logit_scale)` of the configuration |
 
 use anyref_weights::{LoadOptions, Rename};
 

@@ -52,13 +52,13 @@ impl HubConfig {
 
     /// Reads the configuration from the environment variables of Python's `huggingface_hub`:
     ///
-    /// | what | from |
-    /// | --- | --- |
-    /// | address | `HF_ENDPOINT` |
-    /// | cache | `HF_HUB_CACHE`, `HF_HOME/hub`, `XDG_CACHE_HOME/huggingface/hub`, `~/.cache/huggingface/hub` |
-    /// | token | `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN`, the file `HF_TOKEN_PATH`, the file `HF_HOME/token` |
-    /// | cache only | `HF_HUB_OFFLINE` |
-    /// | no bars | `HF_HUB_DISABLE_PROGRESS_BARS` |
+    /// - address: `HF_ENDPOINT`
+    /// - cache: `HF_HUB_CACHE`, `HF_HOME/hub`, `XDG_CACHE_HOME/huggingface/hub`,
+    ///   `~/.cache/huggingface/hub`
+    /// - token: `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN`, the file `HF_TOKEN_PATH`, the file
+    ///   `HF_HOME/token`
+    /// - cache only: `HF_HUB_OFFLINE`
+    /// - no progress bars: `HF_HUB_DISABLE_PROGRESS_BARS`
     ///
     /// # Errors
     /// When none of them and no home folder gives a place for the cache.

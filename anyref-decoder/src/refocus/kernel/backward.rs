@@ -6,10 +6,10 @@
 //! and `l_j` the logarithm of `Σ_h p_hj`, so that `w` is the softmax of `l` over the span:
 //!
 //! ```text
-//! u_j  = λ G·h_j                               of w_j                                      span_dots
-//! v_j  = w_j (u_j − Σ_k w_k u_k)               of l_j                                      span_pulls
-//! e_hj = v_j p_hj / exp(l_j)                   of log p_hj, 0 outside the span
-//! s_hj = e_hj − p_hj Σ_k e_hk                  of the scores, j over the whole context     backward_attention
+//! u_j  = λ G·h_j                    of w_j                                   span_dots
+//! v_j  = w_j (u_j − Σ_k w_k u_k)    of l_j                                   span_pulls
+//! e_hj = v_j p_hj / exp(l_j)        of log p_hj, 0 outside the span
+//! s_hj = e_hj − p_hj Σ_k e_hk       of the scores, j over the whole context  backward_attention
 //! ```
 
 use cubecl::prelude::*;
