@@ -125,7 +125,7 @@ pub struct ExplanationOutput {
 /// Word that the model read.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct WordOutput {
-    /// The token as text.
+    /// Token as text.
     pub text: String,
     /// Share of the attention.
     pub attention: f32,

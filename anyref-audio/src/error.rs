@@ -20,7 +20,7 @@ pub enum Error {
     /// File cannot be opened or read.
     #[error("cannot read `{}`: {source}; check the path and its permissions", path.display())]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Reason given by the operating system.
         source: std::io::Error,
@@ -28,7 +28,7 @@ pub enum Error {
     /// File cannot be written.
     #[error("cannot write `{}`: {source}; check the folder and its permissions", path.display())]
     Write {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Reason given by the operating system.
         source: std::io::Error,
@@ -36,7 +36,7 @@ pub enum Error {
     /// File is empty.
     #[error("`{name}` is empty (0 bytes); copy or download it again")]
     Empty {
-        /// The file.
+        /// Name of the file.
         name: String,
     },
     /// Container or codec is not supported.
@@ -44,7 +44,7 @@ pub enum Error {
         "`{name}` is not a sound that can be read ({reason}); convert it to WAV, FLAC, Ogg Vorbis or MP3"
     )]
     Unsupported {
-        /// The file.
+        /// Name of the file.
         name: String,
         /// Reason given by the reader.
         reason: String,
@@ -52,7 +52,7 @@ pub enum Error {
     /// Format is known, but the content is broken.
     #[error("`{name}` is damaged ({reason}); copy, download or encode it again")]
     Damaged {
-        /// The file.
+        /// Name of the file.
         name: String,
         /// Reason given by the reader.
         reason: String,
@@ -62,7 +62,7 @@ pub enum Error {
         "`{name}` is cut short: {found_seconds:.2} s of the announced {expected_seconds:.2} s; copy or download it again"
     )]
     Truncated {
-        /// The file.
+        /// Name of the file.
         name: String,
         /// Length according to the header, in seconds.
         expected_seconds: f64,
@@ -74,7 +74,7 @@ pub enum Error {
         "`{name}` is longer than {limit_seconds} s; cut out the part that matters, or raise `DecodeOptions::max_seconds`"
     )]
     TooLong {
-        /// The file.
+        /// Name of the file.
         name: String,
         /// Limit in seconds.
         limit_seconds: f64,

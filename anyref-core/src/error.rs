@@ -171,7 +171,7 @@ pub enum Error {
     /// Tokenizer lacks a special token.
     #[error("the tokenizer has no token {token:?}: it does not belong to this model")]
     MissingToken {
-        /// The token.
+        /// Missing token.
         token: String,
     },
     /// Tokenizer splits a special token.
@@ -180,7 +180,7 @@ pub enum Error {
          included"
     )]
     SplitToken {
-        /// The token.
+        /// Split token.
         token: String,
     },
     /// Model takes more memory than is free.

@@ -29,7 +29,7 @@ pub(crate) struct Generated<B: Backend> {
     pub(crate) output: GenerationOutput<B>,
 }
 
-/// One of the generated answers.
+/// Single generated answer.
 #[derive(Debug)]
 pub(crate) struct GeneratedAnswer {
     pub(crate) tokens: Vec<u32>,

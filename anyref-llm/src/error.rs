@@ -38,7 +38,7 @@ pub enum Error {
     /// File cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Error of the system.
         source: std::io::Error,
@@ -70,7 +70,7 @@ pub enum Error {
     /// GGUF file does not contain a supported model.
     #[error("{}: {problem}", path.display())]
     Gguf {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Fault and remedy.
         problem: String,
@@ -78,7 +78,7 @@ pub enum Error {
     /// Quantisation rule cannot be applied.
     #[error("the rule `{rule}` of quantisation {reason}")]
     Quantization {
-        /// The rule.
+        /// Rule as given.
         rule: String,
         /// Fault, and the valid form.
         reason: String,

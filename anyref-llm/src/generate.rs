@@ -61,11 +61,11 @@ impl<B: Backend> GenerationInput<B> {
 /// Reason for the end of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FinishReason {
-    /// A stop token was chosen.
+    /// Stop token was generated.
     Stop,
     /// `max_new_tokens` or the model's longest sequence was reached.
     Length,
-    /// The callback cancelled generation.
+    /// Callback cancelled generation.
     Cancelled,
 }
 

@@ -19,7 +19,7 @@ use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{DType, Tensor};
 
 type Failure = Box<dyn std::error::Error>;
-/// A form of attention.
+/// Form of attention.
 type Form<B> = fn(Given<B>) -> Tensor<B, 4>;
 
 /// Sizes of an attention.

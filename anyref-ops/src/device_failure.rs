@@ -10,7 +10,7 @@ use std::thread;
 /// Failure of a device; results computed since are wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceFailure {
-    /// A buffer could not be allocated.
+    /// Buffer could not be allocated.
     #[error(
         "the device has no room for a buffer of {:.0} MB: use a smaller model, half precision or another backend",
         *bytes as f64 / 1e6
@@ -19,7 +19,7 @@ pub enum DeviceFailure {
         /// Size of the buffer.
         bytes: u64,
     },
-    /// The thread that serves the device panicked.
+    /// Thread that serves the device panicked.
     #[error("the device failed and its results are wrong, start again: {reason}")]
     Panicked {
         /// Message of the panic and its place in the sources, on one line.

@@ -9,7 +9,7 @@ pub enum Error {
     /// File could not be read.
     #[error("cannot read picture {name}: {source}; check the path and its permissions")]
     Read {
-        /// The file.
+        /// Name of the file.
         name: String,
         /// Reason given by the operating system.
         source: io::Error,
@@ -17,7 +17,7 @@ pub enum Error {
     /// File is empty.
     #[error("picture {name} is empty (0 bytes); fetch or export it again")]
     Empty {
-        /// The file.
+        /// Name of the file.
         name: String,
     },
     /// Content is in no supported picture format.
@@ -26,7 +26,7 @@ pub enum Error {
          convert it to PNG, JPEG, WebP, BMP, GIF, TIFF or PNM"
     )]
     Unsupported {
-        /// The file.
+        /// Name of the file.
         name: String,
         /// Format found by the reader.
         reason: String,
@@ -34,7 +34,7 @@ pub enum Error {
     /// Content is truncated or contradicts its format.
     #[error("picture {name} is truncated or damaged ({reason}); fetch or export it again")]
     Damaged {
-        /// The file.
+        /// Name of the file.
         name: String,
         /// Reason given by the decoder.
         reason: String,
@@ -42,7 +42,7 @@ pub enum Error {
     /// Picture has no pixels, or more than the limits allow.
     #[error("picture {name} is {width}x{height} pixels, outside 1x1 to {limit}; resize it first")]
     Size {
-        /// The file.
+        /// Name of the file.
         name: String,
         /// Width in pixels.
         width: u32,

@@ -41,7 +41,7 @@ pub enum Error {
     /// File has none of the supported formats.
     #[error("{}: {what}; give a .safetensors file, a PyTorch .pt/.pth/.bin file or a folder with them", .path.display())]
     UnknownFormat {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Apparent kind of file.
         what: String,
@@ -50,7 +50,7 @@ pub enum Error {
     /// File ends before its tensors do.
     #[error("{}: truncated, {needed} bytes announced and {found} present; download it again", .path.display())]
     Truncated {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Size according to the header, in bytes.
         needed: u64,
@@ -61,7 +61,7 @@ pub enum Error {
     /// File contradicts its own format.
     #[error("{}: {reason}; the file is damaged, download or export it again", .path.display())]
     Corrupt {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Contradiction.
         reason: String,
@@ -70,7 +70,7 @@ pub enum Error {
     /// Feature of the format is not supported.
     #[error("{}: {reason}; {remedy}", .path.display())]
     Unsupported {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Unsupported part.
         reason: String,
@@ -81,7 +81,7 @@ pub enum Error {
     /// Pickle names a Python object that tensors do not need.
     #[error("{}: the pickle refers to `{global}`, which a table of tensors does not need; nothing was run; save the state_dict alone or convert it to safetensors", .path.display())]
     ForeignGlobal {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// `module.name` of the object.
         global: String,
@@ -90,7 +90,7 @@ pub enum Error {
     /// Pickle of plain data names a Python object.
     #[error("{}: the pickle refers to `{global}`, where only numbers, texts, lists and dictionaries are expected; nothing was run; download it from its publisher again", .path.display())]
     ForeignData {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// `module.name` of the object.
         global: String,
@@ -103,7 +103,7 @@ pub enum Error {
     /// Folder has several candidates.
     #[error("{}: several checkpoints ({}); give the path of one", .path.display(), .candidates.join(", "))]
     Ambiguous {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
         /// File names of the candidates.
         candidates: Vec<String>,
@@ -112,7 +112,7 @@ pub enum Error {
     /// Shard named by the index does not exist.
     #[error("{}: shard `{shard}` is missing; download it into the same folder", .index.display())]
     ShardMissing {
-        /// The index file.
+        /// Path of the index file.
         index: PathBuf,
         /// File name of the shard.
         shard: String,
@@ -121,9 +121,9 @@ pub enum Error {
     /// Index and shards disagree on a tensor.
     #[error("{}: tensor `{tensor}` {reason}; download index and shards of the same revision", .index.display())]
     IndexMismatch {
-        /// The index file.
+        /// Path of the index file.
         index: PathBuf,
-        /// The tensor.
+        /// Name of the tensor.
         tensor: String,
         /// Difference between them.
         reason: String,
@@ -132,7 +132,7 @@ pub enum Error {
     /// Tensor occurs twice.
     #[error("tensor `{tensor}` is in {first} and in {second}; remove one of them")]
     DuplicateTensor {
-        /// The tensor.
+        /// Name of the tensor.
         tensor: String,
         /// First location.
         first: String,
@@ -143,11 +143,11 @@ pub enum Error {
     /// Rename rules give one name to two tensors of a checkpoint.
     #[error("{}: `{first}` and `{second}` are both renamed to `{renamed}`; make the rename rules more specific", .path.display())]
     RenameClash {
-        /// The checkpoint.
+        /// Path of the checkpoint.
         path: PathBuf,
-        /// A name in the checkpoint.
+        /// First name in the checkpoint.
         first: String,
-        /// Another name in the checkpoint.
+        /// Second name in the checkpoint.
         second: String,
         /// Resulting name of both.
         renamed: String,
@@ -156,7 +156,7 @@ pub enum Error {
     /// Checkpoint lacks the tensor.
     #[error("{}: no tensor `{tensor}`{suggestion}", .path.display())]
     NoTensor {
-        /// The checkpoint.
+        /// Path of the checkpoint.
         path: PathBuf,
         /// Requested tensor.
         tensor: String,
@@ -167,9 +167,9 @@ pub enum Error {
     /// Regular expression of the options is invalid.
     #[error("option `{option}`: `{pattern}` is not a regular expression ({reason})")]
     Pattern {
-        /// The option.
+        /// Name of the option.
         option: &'static str,
-        /// The pattern.
+        /// Pattern as given.
         pattern: String,
         /// Reason given by the parser.
         reason: String,
@@ -178,11 +178,11 @@ pub enum Error {
     /// Operation does not support the type.
     #[error("tensor `{tensor}`: cannot {action} type {dtype}; use f32, f16 or bf16")]
     DType {
-        /// The tensor or option.
+        /// Name of the tensor or option.
         tensor: String,
         /// Operation, as a verb.
         action: &'static str,
-        /// The type.
+        /// Unsupported type.
         dtype: String,
     },
 
@@ -193,7 +193,7 @@ pub enum Error {
     /// Backend failed to return a tensor.
     #[error("tensor `{tensor}`: the device did not return its values ({reason})")]
     Device {
-        /// The tensor.
+        /// Name of the tensor.
         tensor: String,
         /// Reason given by the backend.
         reason: String,

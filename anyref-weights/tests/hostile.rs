@@ -385,7 +385,7 @@ fn a_file_that_shrinks_after_opening_is_an_error() {
     assert!(failed > 0);
 }
 
-/// A zip archive with stored entries.
+/// Builds a zip archive with stored entries.
 fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut directory = Vec::new();

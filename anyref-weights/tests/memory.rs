@@ -1,6 +1,6 @@
 //! Loading and saving hold one tensor beside the module; hostile files hold next to nothing.
 //!
-//! A single test, since the peak is that of the whole process.
+//! Single test, since the peak is that of the whole process.
 
 #![cfg(target_os = "linux")]
 
@@ -34,7 +34,7 @@ fn stack() -> Stack<TestBackend> {
     }
 }
 
-/// A field of `/proc/self/status`, in MiB.
+/// Field of `/proc/self/status`, in MiB.
 fn status(field: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with(field)).unwrap();

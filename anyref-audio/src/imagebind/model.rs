@@ -59,7 +59,7 @@ impl Default for ImageBindAudioConfig {
 }
 
 impl ImageBindAudioConfig {
-    /// A model for tests, on spectrograms of the full size.
+    /// Configuration for tests, with spectrograms of the full size.
     pub fn tiny() -> Self {
         Self::new()
             .with_hidden_size(32)

@@ -35,7 +35,7 @@ pub enum BackendError {
     /// Device number is out of range.
     #[error("{backend} has no device {number}, only {count} numbered from 0")]
     NoDevice {
-        /// The backend.
+        /// Backend.
         backend: BackendName,
         /// Requested number.
         number: usize,
@@ -47,9 +47,9 @@ pub enum BackendError {
         "device {device} already runs backend {running} in this process: use {running} or start another process for {backend}"
     )]
     Taken {
-        /// The backend.
+        /// Backend.
         backend: BackendName,
-        /// The device.
+        /// Device.
         device: String,
         /// Backend that the device runs.
         running: BackendName,
@@ -57,7 +57,7 @@ pub enum BackendError {
     /// Driver is missing or broken.
     #[error("the driver of backend {backend} does not start ({remedy}): {reason}", remedy = .backend.driver())]
     Driver {
-        /// The backend.
+        /// Backend.
         backend: BackendName,
         /// Message of the driver.
         reason: String,

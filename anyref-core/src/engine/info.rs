@@ -32,7 +32,7 @@ pub struct PartInfo {
 pub struct EngineInfo {
     /// Name of the model in its config.
     pub model: String,
-    /// The backend.
+    /// Backend.
     pub backend: BackendName,
     /// Name of the device given by the backend.
     pub device: String,

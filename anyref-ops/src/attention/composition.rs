@@ -6,7 +6,7 @@ use super::input::{AttentionInput, RelativePosition};
 use crate::dispatch::on_processor;
 use crate::{matmul, matmul_transposed};
 
-/// The composed form, in burn's own tensor operations; scores and softmax are f32 at least.
+/// Composed form, in burn's own tensor operations; scores and softmax are at least f32.
 pub(crate) fn composed<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
     let [batch, heads, queries, head_dim] = input.query.dims();
     let [_, kv_heads, keys, _] = input.key.dims();

@@ -11,7 +11,7 @@ pub enum BlockError {
     Row {
         /// Values of a row.
         columns: usize,
-        /// The format.
+        /// Format of the blocks.
         block_type: BlockType,
     },
     /// Number of bytes does not match the shape.
@@ -23,7 +23,7 @@ pub enum BlockError {
         rows: usize,
         /// Values of a row.
         columns: usize,
-        /// The format.
+        /// Format of the blocks.
         block_type: BlockType,
     },
     /// Format is read-only.

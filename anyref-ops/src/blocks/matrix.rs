@@ -82,7 +82,7 @@ impl<'a> Blocks<'a> {
         Blocks::new(block_type, [rows, columns], bytes)
     }
 
-    /// The format.
+    /// Format of the blocks.
     pub fn block_type(&self) -> BlockType {
         self.block_type
     }
@@ -92,12 +92,12 @@ impl<'a> Blocks<'a> {
         [self.rows, self.columns]
     }
 
-    /// The blocks of all rows.
+    /// Blocks of all rows.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The blocks of all rows, without a copy where they are owned.
+    /// Blocks of all rows, without a copy if they are owned.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes.into_owned()
     }

@@ -203,7 +203,7 @@ fn tracked<C: CheckpointStrategy>(x: TrackedTensor, activation: Activation) -> T
     }
 }
 
-/// The activation of `x`, or `x` back.
+/// Computes the activation of `x`, or returns `x`.
 pub(crate) fn activation<B: Backend, const D: usize>(
     x: Tensor<B, D>,
     activation: Activation,

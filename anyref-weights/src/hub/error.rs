@@ -96,7 +96,7 @@ pub enum HubError {
     Interrupted {
         /// Requested location.
         location: HubLocation,
-        /// The file.
+        /// Name of the file.
         file: String,
         /// Reason given by the network.
         reason: String,
@@ -109,7 +109,7 @@ pub enum HubError {
     Size {
         /// Requested location.
         location: HubLocation,
-        /// The file.
+        /// Name of the file.
         file: String,
         /// Announced bytes.
         expected: u64,
@@ -124,7 +124,7 @@ pub enum HubError {
     Checksum {
         /// Requested location.
         location: HubLocation,
-        /// The file.
+        /// Name of the file.
         file: Box<str>,
         /// Announced SHA-256, in hexadecimal digits.
         expected: Box<str>,
@@ -137,7 +137,7 @@ pub enum HubError {
     Busy {
         /// Requested location.
         location: HubLocation,
-        /// The file.
+        /// Name of the file.
         file: String,
     },
 

@@ -19,7 +19,7 @@ struct Inputs {
 }
 
 impl Inputs {
-    /// The rows from group `index` on.
+    /// Rows from group `index` on.
     #[inline(always)]
     unsafe fn group(self, index: usize) -> Self {
         // SAFETY: the caller's.
@@ -181,7 +181,7 @@ unsafe fn add<F: Form, const BITS: u32, const N: usize, const R: usize>(
 
 /// Format of panels.
 trait Format {
-    /// The format.
+    /// Format of the blocks.
     const PANEL: PanelType;
 
     /// Adds the products of one block.

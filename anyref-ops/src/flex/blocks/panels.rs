@@ -354,7 +354,7 @@ fn get_words(lines: &[u8], output: usize, bytes: &mut [u8]) {
     }
 }
 
-/// A factor of half precision.
+/// Reads a half-precision factor.
 #[inline(always)]
 pub(super) fn half(bytes: &[u8]) -> f32 {
     f16::from_le_bytes([bytes[0], bytes[1]]).to_f32()

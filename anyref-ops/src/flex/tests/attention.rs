@@ -37,7 +37,7 @@ const PLAIN: Case = Case {
     scale: None,
 };
 
-/// A mask of which whole rows are set.
+/// Mask with some rows set completely.
 fn mask<B: Backend>(shape: [usize; 4]) -> Tensor<B, 4, Bool> {
     let noise = values(random(shape, 77));
     let width = shape[3];
@@ -89,7 +89,7 @@ fn input<B: Backend>(case: &Case, leaves: &[Tensor<B, 4>]) -> AttentionInput<B> 
 
 type Attention<B> = fn(AttentionInput<B>) -> Tensor<B, 4>;
 
-/// The output and the gradients of a weighted sum of it.
+/// Output, and the gradients of a weighted sum of it.
 fn run<B: AutodiffBackend<InnerBackend = Flex>>(
     case: &Case,
     attention: Attention<B>,

@@ -202,7 +202,7 @@ mod tests {
         Blocks::quantize(block_type, [d_output, 256], &values).unwrap()
     }
 
-    /// A layer with random weights in blocks, and one with the same values as floats.
+    /// Layer with random weights in blocks, and one with equal values as floats.
     fn layers<B: Backend>(block_type: BlockType, d_output: usize) -> [Linear<B>; 2] {
         let device = Default::default();
         let blocks = drawn::<B>(block_type, d_output);
