@@ -15,9 +15,9 @@
 //! encoded once and can be asked any number of [`Prompt`]s. An [`Engine`] is an `AnyRef` on a
 //! backend chosen by name, for long-running programs.
 //!
-//! Published parts become a model folder by [`Assembly`], or run as they are by a file that names
-//! them ([`Assembly::read`]); [`official`] tells what a checkpoint holds. [`SoundLabeller`] names
-//! sounds for models that were trained on words alone.
+//! Published parts become a model folder by [`Assembly`], or run directly from a file that names
+//! them ([`Assembly::read`]); [`official`] identifies the content of a checkpoint.
+//! [`SoundLabeller`] names sounds for models that were trained on words alone.
 //!
 //! ```no_run
 //! use anyref_core::{AnyRef, Prompt, Reference};

@@ -1,8 +1,8 @@
 //! From hidden states to masks: refocusing, SAM's prompt encoder and mask decoder, post-processing
 //! to the picture's size, and COCO run-length encoding, on any burn backend.
 //!
-//! * [`refocus`]: adds to each object's state the states that its own last-layer attention weighs
-//!   most.
+//! * [`refocus`]: adds to each object's state the mean of the states before it, weighted by its own
+//!   last-layer attention.
 //! * [`ObjectHead`]: converts a language model state to a prompt for the mask decoder.
 //! * [`PromptEncoder`], [`MaskDecoder`]: SAM's, with points, boxes, masks and embeddings as
 //!   prompts.

@@ -10,12 +10,12 @@
 //! * [`lora`]: low-rank adapters on any of the projections; [`peft`]: adapter folders as peft
 //!   writes them.
 //! * [`tokenizer`]: LLaMA's tokenizer, from `tokenizer.json` or SentencePiece's `tokenizer.model`,
-//!   and Qwen2's from `vocab.json` and `merges.txt`; [`tokenizer_training`]: a trainer for a small
+//!   and Qwen 2's from `vocab.json` and `merges.txt`; [`tokenizer_training`]: training of a small
 //!   one.
 //! * [`clip_tokenizer`]: CLIP's byte-pair encoding, for text towers.
 //! * [`conversation`]: prompt templates by name, LLaVA v1's and Sa2VA's; [`chat_template`]: the
 //!   Jinja templates of model folders.
-//! * [`import`]: the names of Hugging Face checkpoints; [`gguf`]: models in llama.cpp's files,
+//! * [`import`]: rename rules for Hugging Face checkpoints; [`gguf`]: models in llama.cpp's files,
 //!   whose weights stay in blocks.
 //!
 //! ```

@@ -1,7 +1,7 @@
-//! Tensor operations, fused CPU kernels and layers that the AnyRef parts share.
+//! Tensor operations, fused CPU kernels and layers shared by the AnyRef crates.
 //!
-//! * The functions of this module are parameter-free and differentiable. Each has a composed form
-//!   for every backend and a fused form where a backend has one.
+//! * Functions of this module are parameter-free and differentiable. Each has a composed form for
+//!   every backend and fused forms for some.
 //! * [`nn`]: layers whose PyTorch counterparts have parameters (`Linear`, `LayerNorm`, `RmsNorm`,
 //!   `LayerNorm2d`). The weight of `Linear` is dense or in quantised blocks.
 //! * [`dispatch`]: kinds of backend, by which operations choose their form.

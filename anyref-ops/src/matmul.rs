@@ -15,10 +15,10 @@ pub const ALIGNMENT: usize = 128;
 /// traverse the inner dimension in steps of 8 to 64 values, two steps a turn. They check bounds
 /// only if the step does not divide the dimension: if it does and the number of steps is odd, the
 /// last step adds values from behind the operands (burn's issue 4966, where products are near
-/// zero). Such dimensions are padded with zeros, either to a size that all steps divide an even
-/// number of times or to one that none divides, for which bounds are checked. The gradients of a
-/// product are products over its rows and over its columns, so on a backend with gradients these
-/// are padded too, and the output is cut.
+/// zero). Dimensions with this fault are padded with zeros, either to a size that all steps divide
+/// an even number of times or to one that none divides, for which bounds are checked. The gradients
+/// of a product are products over its rows and over its columns, so on a backend with gradients
+/// these are padded too, and the output is cut.
 ///
 /// # Shapes
 /// - lhs: `[.., m, k]`

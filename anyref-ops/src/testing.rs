@@ -51,7 +51,7 @@ pub fn random<B: Backend, const D: usize>(
 /// Greatest absolute difference of two tensors.
 ///
 /// # Panics
-/// When their shapes differ or a value is not a number.
+/// When their shapes differ or a value is NaN.
 pub fn max_abs_error<B: Backend, const D: usize>(a: &Tensor<B, D>, b: &Tensor<B, D>) -> f64 {
     max_abs_difference(&a.to_data(), &b.to_data())
 }
@@ -59,7 +59,7 @@ pub fn max_abs_error<B: Backend, const D: usize>(a: &Tensor<B, D>, b: &Tensor<B,
 /// Greatest absolute difference of two data blocks, see [`max_abs_error`].
 ///
 /// # Panics
-/// When their shapes differ or a value is not a number.
+/// When their shapes differ or a value is NaN.
 pub fn max_abs_difference(a: &TensorData, b: &TensorData) -> f64 {
     assert_eq!(a.shape, b.shape, "shapes differ");
     let mut worst = 0.0f64;

@@ -69,7 +69,7 @@ pub const SAM_AUTHORS: &[Rename] = &[
 pub const SAM_HUGGING_FACE: &[Rename] = &[(r"^vision_encoder\.", "")];
 
 /// Tensors of a SAM 2 checkpoint that the image encoder does not use: prompt encoder and mask
-/// decoder, in both layouts. Those of the video side are in [`SAM2_VIDEO`].
+/// decoder, in both layouts. [`SAM2_VIDEO`] lists the tensors of the video side.
 pub const SAM2_UNUSED: &[&str] = &[
     r"^(?:model\.)?sam_(?:prompt_encoder|mask_decoder)\.",
     r"^(?:prompt_encoder|mask_decoder|shared_image_embedding)\.",

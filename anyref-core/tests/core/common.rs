@@ -136,7 +136,7 @@ pub fn spoken(tokenizer: &Tokenizer, answer: &str) -> Vec<u32> {
 
 /// Makes each token of `chain` be followed by the next. The residual stream of a position is
 /// dominated by its token's embedding. An output head whose column for the next token is the
-/// direction of the present one therefore generates the chain, whatever the layers add.
+/// direction of the present one therefore generates the chain, regardless of the layers' output.
 pub fn script<B: Backend>(anyref: &mut AnyRef<B>, chain: &[u32]) {
     let mut next = BTreeMap::new();
     for pair in chain.windows(2) {

@@ -1,4 +1,4 @@
-//! Refocusing: adds to an object's state the states that its attention weighs most.
+//! Refocusing: adds to an object's state the attention-weighted mean of the states before it.
 //!
 //! The state `h_p` that predicts an object token becomes a mask. The preceding words often name the
 //! object better than that state, and the model's own attention indicates the relevant ones. With
@@ -9,15 +9,15 @@
 //! h'_p = h_p + λ · Σ_j (a_j / Σ_k a_k) · h_j        j, k in [start, end)
 //! ```
 //!
-//! Only the object's row of the attention is computed. The weights are formed from logarithms in
-//! f32, so that they stay exact and finite even where the whole span gets no attention that f32
-//! could hold. An empty span leaves the state unchanged.
+//! Only the object's row of the attention is computed. The weights are computed from logarithms in
+//! f32, so that they stay exact and finite even if the attention to the whole span underflows. An
+//! empty span leaves the state unchanged.
 //!
-//! Every backend has it as a composition of tensor operations ([`mod@reference`]). Backends with a
-//! form of their own implement [`RefocusBackend`]: `Flex` on all cores, GPUs by kernels, with and
-//! without fusion, and `Autodiff` over any of these with a backward pass that recomputes the
-//! attention instead of keeping it. [`register`] adds another backend's; [`has_own_form`] tells
-//! what runs.
+//! Every backend can compose it of tensor operations ([`mod@reference`]). Backends with their own
+//! form implement [`RefocusBackend`]: `Flex` on all cores, GPUs by kernels, with and without
+//! fusion, and `Autodiff` over any of these with a backward pass that recomputes the attention
+//! instead of storing it. [`register`] adds the form of another backend; [`has_own_form`] returns
+//! whether one is used.
 
 mod autodiff;
 mod backend;

@@ -1,9 +1,9 @@
 //! Adapter folders of PEFT: `adapter_config.json` beside `adapter_model.safetensors` or
 //! `adapter_model.bin`.
 //!
-//! * [`PeftConfig`]: the configuration; what is not supported is refused by name.
-//! * [`PeftAdapter`]: a folder, opened; onto a model, or into one weight at a time.
-//! * [`save_adapter`]: a model's adapters as a folder that peft reads.
+//! * [`PeftConfig`]: configuration of an adapter; unsupported fields are rejected by name.
+//! * [`PeftAdapter`]: opened folder, to be applied to a model or merged into one weight at a time.
+//! * [`save_adapter`]: writes a model's adapters as a folder that peft reads.
 
 mod adapter;
 mod config;

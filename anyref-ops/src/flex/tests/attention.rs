@@ -333,7 +333,7 @@ fn only_the_gradients_asked_for() {
 
 #[test]
 fn nothing_leaks_from_one_head_to_another() {
-    // Tasks work in the same buffers one after another: what is not a number must stay in its head.
+    // Tasks reuse their buffers; a NaN must stay in its head.
     for case in [
         Case { batch: 40, ..PLAIN },
         Case {
