@@ -149,7 +149,7 @@ impl ChatTemplate {
             let size = source.len();
             return Err(problem(
                 &what,
-                &format!("{size} bytes are no template; take the model's own"),
+                &format!("{size} bytes are too long for a template; take the model's own"),
             ));
         }
         let mut environment = Environment::new();

@@ -90,7 +90,7 @@ impl Quantization {
         let pattern = Regex::new(pattern).map_err(|error| {
             let error = error.to_string();
             let line = error.lines().last().unwrap_or_default();
-            fail(format!("is no regular expression ({})", line.trim()))
+            fail(format!("is not a regular expression ({})", line.trim()))
         })?;
         let format = match format {
             "float" => None,

@@ -37,7 +37,9 @@ fn of_tokenizer_json(path: PathBuf) -> Result<Vocabulary> {
     let fail = |message: &str| problem(&path, format!("{message}; give the one of a CLIP"));
     let model = &file["model"];
     if model["end_of_word_suffix"].as_str() != Some(END_OF_WORD) {
-        return Err(fail("is no byte-pair encoding whose words end in `</w>`"));
+        return Err(fail(
+            "is not a byte-pair encoding whose words end in `</w>`",
+        ));
     }
     let mut ids: Vocab = serde_json::from_value(model["vocab"].clone())
         .map_err(|error| fail(&format!("its vocabulary cannot be read ({error})")))?;
@@ -55,7 +57,7 @@ fn of_tokenizer_json(path: PathBuf) -> Result<Vocabulary> {
     };
     let merges = written
         .iter()
-        .map(|merge| read(merge).ok_or_else(|| fail(&format!("{merge} is no merge"))))
+        .map(|merge| read(merge).ok_or_else(|| fail(&format!("{merge} is not a merge"))))
         .collect::<Result<_>>()?;
     Ok(Vocabulary { path, ids, merges })
 }

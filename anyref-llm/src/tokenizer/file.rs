@@ -21,7 +21,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     };
     let size = std::fs::metadata(path).map_err(io)?.len();
     if size > LARGEST {
-        let message = format!("{size} bytes are no tokenizer; give the model's own");
+        let message = format!("{size} bytes are too large for a tokenizer; give the model's own");
         return Err(Error::tokenizer(path.display().to_string(), message));
     }
     std::fs::read(path).map_err(io)

@@ -113,7 +113,7 @@ fn bytes(metadata: &GgufMetadata) -> std::result::Result<Inner, String> {
     let mut merges = Vec::with_capacity(lines.len());
     for line in lines {
         merges.push(merge(line).ok_or_else(|| {
-            format!("the merge {line:?} is no pair of tokens; download it again")
+            format!("the merge {line:?} is not a pair of tokens; download it again")
         })?);
     }
     let mut inner = byte_level::tokenizer(vocabulary.into_iter().collect(), merges, splitter)?;

@@ -43,7 +43,7 @@ impl Vocabulary {
                 continue;
             }
             pairs.push(pair(line).ok_or_else(|| {
-                let message = format!("line {} is no pair of tokens: {line:?}", number + 1);
+                let message = format!("line {} is not a pair of tokens: {line:?}", number + 1);
                 problem(&merges, message)
             })?);
         }

@@ -107,7 +107,7 @@ pub(super) fn open_legacy(file: &Arc<DataFile>) -> Result<Vec<TensorEntry>> {
         let Some(&index) = keys.text(key).and_then(|key| known.get(key)) else {
             return Err(Error::corrupt(
                 path,
-                "a storage is listed that no tensor uses",
+                "the list of storages has one that no tensor uses",
             ));
         };
         let storage = &table.storages[index];

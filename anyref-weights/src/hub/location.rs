@@ -86,7 +86,7 @@ impl FromStr for HubLocation {
             .as_deref()
             .is_some_and(|revision| !is_path(revision))
         {
-            return Err(wrong("the revision is no branch, tag or commit"));
+            return Err(wrong("the revision is not a valid branch, tag or commit"));
         }
         if path.is_some_and(|path| !is_path(path)) {
             return Err(wrong("the path in the repository is not one"));

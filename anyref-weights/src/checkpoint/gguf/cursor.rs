@@ -95,7 +95,7 @@ impl<'a> Cursor<'a> {
         match name {
             Ok(name) if !name.chars().any(char::is_control) => Ok(name),
             Ok(name) => Err(self.corrupt(format!("{what} `{}`", one_line(&name)))),
-            Err(_) => Err(self.corrupt(format!("{what} is no UTF-8"))),
+            Err(_) => Err(self.corrupt(format!("{what} is not UTF-8"))),
         }
     }
 }

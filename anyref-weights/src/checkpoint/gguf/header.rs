@@ -58,7 +58,7 @@ pub(super) fn read(file: &DataFile) -> Result<Header> {
         None => ALIGNMENT,
         Some(_) => match metadata.integer("general.alignment") {
             Some(alignment) if alignment.is_power_of_two() && alignment <= 1 << 20 => alignment,
-            _ => return Err(cursor.corrupt("`general.alignment` is no power of two")),
+            _ => return Err(cursor.corrupt("`general.alignment` is not a power of two")),
         },
     };
     let mut infos = Vec::new();

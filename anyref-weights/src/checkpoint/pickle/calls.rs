@@ -10,7 +10,9 @@ impl Machine<'_, '_> {
         let arguments = self.pop()?;
         let callable = self.pop()?;
         let Some(&Node::Global(global)) = self.node(callable) else {
-            return Err(self.input.corrupt("the pickle calls what is no name"));
+            return Err(self
+                .input
+                .corrupt("the pickle calls an object that is not a known name"));
         };
         let Some(arguments) = self.tuple(arguments) else {
             return Err(self.input.corrupt("the pickle calls without a tuple"));
@@ -55,7 +57,7 @@ impl Machine<'_, '_> {
                 ) {
                     return Err(self
                         .input
-                        .corrupt("a tensor is rebuilt by what is no tensor"));
+                        .corrupt("the pickle rebuilds a tensor with an unexpected function"));
                 }
                 self.push(function)?;
                 self.push(inner)?;
@@ -127,7 +129,7 @@ impl Machine<'_, '_> {
             Some(Node::Dict(_) | Node::Tensor(_)) => Ok(()),
             _ => Err(self
                 .input
-                .corrupt("the pickle sets attributes of what is no tensor")),
+                .corrupt("the pickle sets attributes of an object that is not a tensor")),
         }
     }
 

@@ -298,9 +298,17 @@ impl Machine<'_, '_> {
             Value::Node(i) => match &mut self.nodes[i] {
                 Node::List(list) => list.extend_from_slice(items),
                 Node::Dict(dict) => dict.extend(pairs(items)),
-                _ => return Err(self.input.corrupt("the pickle fills what is no container")),
+                _ => {
+                    return Err(self
+                        .input
+                        .corrupt("the pickle appends to an object that is not a container"));
+                }
             },
-            _ => return Err(self.input.corrupt("the pickle fills what is no container")),
+            _ => {
+                return Err(self
+                    .input
+                    .corrupt("the pickle appends to an object that is not a container"));
+            }
         }
         Ok(())
     }
@@ -320,7 +328,10 @@ impl Machine<'_, '_> {
 
     fn recall(&mut self, key: u64) -> Result<()> {
         let value = self.memo.get(&key).copied();
-        self.push(value.ok_or_else(|| self.input.corrupt("the pickle recalls what it never kept"))?)
+        self.push(value.ok_or_else(|| {
+            self.input
+                .corrupt("the pickle reads a memo entry that it never wrote")
+        })?)
     }
 
     pub(super) fn node(&self, value: Value) -> Option<&Node> {

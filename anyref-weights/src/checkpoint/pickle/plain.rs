@@ -91,7 +91,9 @@ impl<'de> Deserializer<'de> for Cursor<'de> {
                     let pairs = pairs.map(|&(key, value)| (self.child(key), self.child(value)));
                     visitor.visit_map(MapDeserializer::new(pairs))
                 }
-                _ => Err(DataError::custom("the pickle holds what is no plain data")),
+                _ => Err(DataError::custom(
+                    "the pickle holds an object that is not plain data",
+                )),
             },
         }
     }
