@@ -22,7 +22,8 @@ pub struct GenerationInput<B: Backend> {
 }
 
 impl<B: Backend> GenerationInput<B> {
-    /// Creates a prompt without padding and without past.
+    /// Creates a prompt of `embeddings`, `[batch, length, hidden]`, without padding and without
+    /// past.
     pub fn new(embeddings: Tensor<B, 3>) -> Self {
         Self {
             embeddings,

@@ -31,7 +31,7 @@ pub struct LlamaInput<B: Backend> {
 }
 
 impl<B: Backend> LlamaInput<B> {
-    /// Input of sequences without padding.
+    /// Input of sequences without padding, `embeddings` `[batch, length, hidden]`.
     pub fn new(embeddings: Tensor<B, 3>) -> Self {
         Self {
             embeddings,

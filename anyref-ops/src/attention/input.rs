@@ -33,7 +33,8 @@ pub struct AttentionInput<B: Backend> {
 }
 
 impl<B: Backend> AttentionInput<B> {
-    /// Full attention without mask or bias, scaled by `1 / sqrt(head_dim)`.
+    /// Creates full attention without mask or bias, scaled by `1 / sqrt(head_dim)`, from tensors in
+    /// the shapes of the fields.
     pub fn new(query: Tensor<B, 4>, key: Tensor<B, 4>, value: Tensor<B, 4>) -> Self {
         Self {
             query,

@@ -137,7 +137,7 @@ impl<B: Backend> EmbeddingWeight<B> {
         self.dense().is_none_or(Param::is_initialized)
     }
 
-    /// Parameter of a dense table.
+    /// Parameter of a dense table, `[n_embedding, d_model]`.
     pub fn dense(&self) -> Option<&Param<Tensor<B, 2>>> {
         match self {
             Self::Dense(table) => Some(table),

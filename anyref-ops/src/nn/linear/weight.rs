@@ -123,7 +123,7 @@ impl<B: Backend> LinearWeight<B> {
         }
     }
 
-    /// Parameter of a dense weight.
+    /// Parameter of a dense weight, `[d_input, d_output]`.
     pub fn dense(&self) -> Option<&Param<Tensor<B, 2>>> {
         match self {
             Self::Dense(param) => Some(param),
@@ -176,7 +176,8 @@ impl<B: Backend> LinearWeight<B> {
 }
 
 impl<B: AutodiffBackend> LinearWeight<B> {
-    /// Gradient of a dense weight; `None` for blocks, and if no gradient reached it.
+    /// Gradient of a dense weight, `[d_input, d_output]`; `None` for blocks, and if no gradient
+    /// reached it.
     pub fn grad(&self, gradients: &B::Gradients) -> Option<Tensor<B::InnerBackend, 2>> {
         self.dense()?.val().grad(gradients)
     }
