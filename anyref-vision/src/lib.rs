@@ -8,7 +8,8 @@
 //!   ├─ TilePreprocessor ─► tiles of [3, 448, 448] ─ InternVisionModel::features
 //!   │    ─ InternVlProjector ─► [tiles, tokens, hidden]
 //!   ├─ SamPreprocessor  ─► [3, 1024, 1024] ─ SamImageEncoder::forward  ─► [b, 256, 64, 64]
-//!   └─ Sam2Preprocessor ─► [3, 1024, 1024] ─ Sam2ImageEncoder::forward ─► [b, 256, 64, 64], 2 finer
+//!   └─ Sam2Preprocessor ─► [3, 1024, 1024] ─ Sam2ImageEncoder::forward ─► [b, 256, 64, 64]
+//!        and two finer levels
 //! ```
 //!
 //! Fields are named as in the checkpoints; [`import`] has the remaining renames.
