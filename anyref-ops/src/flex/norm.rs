@@ -29,7 +29,7 @@ pub(crate) struct NormInput<B: Backend, const D: usize> {
     pub(crate) gamma: Tensor<B, 1>,
     /// `[d]`; subtracts the mean (layer norm) if given, else not (RMS norm).
     pub(crate) beta: Option<Tensor<B, 1>>,
-    /// Added to the variance.
+    /// Term added to the variance.
     pub(crate) epsilon: f64,
 }
 

@@ -61,7 +61,7 @@ impl HubConfig {
     /// - no progress bars: `HF_HUB_DISABLE_PROGRESS_BARS`
     ///
     /// # Errors
-    /// When none of them and no home folder gives a place for the cache.
+    /// When neither the variables nor a home folder determine the cache folder.
     pub fn from_env() -> Result<Self, HubError> {
         Self::from_variables(|name| std::env::var(name).ok())
     }
