@@ -1,4 +1,4 @@
-//! Answers as they are written.
+//! JSON of answers.
 
 use std::io::Cursor;
 use std::time::Duration;
@@ -10,44 +10,44 @@ use utoipa::ToSchema;
 
 use crate::media::data_url;
 
-/// How masks are written.
+/// Format of masks.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum MaskFormat {
-    /// COCO's compressed run lengths, which `pycocotools` reads.
+    /// COCO's compressed run lengths, as read by `pycocotools`.
     #[default]
     Rle,
-    /// An 8-bit PNG as a `data:` URL, 0 or 255, in the picture's size.
+    /// 8-bit PNG as a `data:` URL, 0 or 255, in the picture's size.
     Png,
-    /// Rings around the mask, to be filled by even-odd.
+    /// Rings around the mask, to be filled by the even-odd rule.
     Polygons,
     /// No masks.
     None,
 }
 
-/// An answer.
+/// Answer to a question.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct AnswerOutput {
     /// Name of the model.
     pub model: String,
-    /// The sentence.
+    /// Sentence.
     pub text: String,
-    /// The sentence in parts, each with the number of the mask that belongs to it.
+    /// Parts of the sentence, each with the number of the mask that belongs to it.
     pub parts: Vec<PartOutput>,
-    /// The masks, in the order in which the sentence names them.
+    /// Masks, in the order in which the sentence names them.
     pub masks: Vec<MaskOutput>,
-    /// Number of masks that are left out, since the model is too unsure of them.
+    /// Number of masks omitted because the model's scores for them are too low.
     pub left_out: usize,
-    /// References that the model was not trained with, and by what they were bridged.
+    /// References that the model was not trained with, and the bridge used for each.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(value_type = Vec<Object>)]
     pub bridge: Vec<Bridge>,
-    /// Where the time went.
+    /// Time of each step in milliseconds.
     pub timing_ms: TimingOutput,
     /// Identifier of the conversation, for the next turn.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub conversation: Option<String>,
-    /// For each mask, where the model looked.
+    /// Attention of the model for each mask.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub explanations: Option<Vec<ExplanationOutput>>,
 }
@@ -55,57 +55,57 @@ pub struct AnswerOutput {
 /// Words of a sentence.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 pub struct PartOutput {
-    /// The words, with the blanks around them.
+    /// Words, with the blanks around them.
     pub text: String,
-    /// Number of the mask that belongs to them, from 0.
+    /// Number of the mask that belongs to the words, from 0.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mask: Option<usize>,
 }
 
-/// A mask.
+/// Mask of one thing.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct MaskOutput {
-    /// Height and width.
+    /// Height and width in pixels.
     pub size: [usize; 2],
-    /// COCO's compressed run lengths, where `masks` is `rle`.
+    /// COCO's compressed run lengths, if `masks` is `rle`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub counts: Option<String>,
-    /// A PNG as a `data:` URL, where `masks` is `png`.
+    /// PNG as a `data:` URL, if `masks` is `png`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub png: Option<String>,
-    /// Rings as `x, y, x, y …` along the edges of pixels, filled by even-odd, where `masks` is
-    /// `polygons`.
+    /// Rings as `x, y, x, y …` along the edges of pixels, filled by the even-odd rule, if `masks`
+    /// is `polygons`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub polygons: Option<Vec<Vec<u32>>>,
-    /// Number of pixels.
+    /// Area in pixels.
     pub area: u64,
-    /// `x0, y0, x1, y1` in pixels, right and bottom exclusive.
+    /// Bounding box `x0, y0, x1, y1` in pixels, right and bottom exclusive.
     #[serde(rename = "box")]
     pub bounds: [u32; 4],
-    /// The model's estimate of the IoU, 0 to 1.
+    /// Model's estimate of the IoU, 0 to 1.
     pub score: f32,
 }
 
-/// Milliseconds of an answer's parts.
+/// Times of an answer's steps in milliseconds.
 #[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
 pub struct TimingOutput {
-    /// Encoding the picture; 0 where it was encoded before.
+    /// Encoding of the picture; 0 if it was encoded before.
     pub image: f64,
-    /// Encoding sounds.
+    /// Encoding of sounds.
     pub audio: f64,
-    /// Encoding other references and building the prompt.
+    /// Encoding of other references and construction of the prompt.
     pub prompt: f64,
-    /// Generating the sentence.
+    /// Generation of the sentence.
     pub generate: f64,
-    /// Decoding masks.
+    /// Decoding of masks.
     pub decode: f64,
     /// Waiting, and all else on the server.
     pub queue: f64,
-    /// From the request to the answer.
+    /// Total from the request to the answer.
     pub total: f64,
 }
 
-/// Where the model looked for a mask: shares of its attention, which sum to 1.
+/// Attention behind a mask: shares that sum to 1.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct ExplanationOutput {
     /// Patches along one side of the picture.
@@ -114,27 +114,27 @@ pub struct ExplanationOutput {
     pub patches: Vec<f32>,
     /// Share of all patches.
     pub picture: f32,
-    /// Words that were read, with their shares.
+    /// Words that the model read, with their shares.
     pub words: Vec<WordOutput>,
-    /// Shares of the references that are not text, in the order of the question.
+    /// Shares of the references other than text, in the order of the question.
     pub references: Vec<f32>,
-    /// The mask without refocusing.
+    /// Mask without refocusing.
     pub before: MaskOutput,
 }
 
-/// A word that was read.
+/// Word that the model read.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct WordOutput {
-    /// The token as text.
+    /// Token as text.
     pub text: String,
     /// Share of the attention.
     pub attention: f32,
-    /// Part in the refocusing correction.
+    /// Weight in the refocusing correction.
     pub refocus: f32,
 }
 
 impl AnswerOutput {
-    /// Writes an answer. PNG and polygons take time.
+    /// Converts an answer. PNG and polygons take time.
     pub fn new(
         model: &str,
         answer: &Answer,
@@ -190,7 +190,7 @@ impl AnswerOutput {
 }
 
 impl MaskOutput {
-    /// Writes a mask; none where `format` is [`MaskFormat::None`].
+    /// Converts a mask; `None` if `format` is [`MaskFormat::None`].
     pub fn new(mask: &Mask, format: MaskFormat) -> Option<Self> {
         let mut written = Self {
             size: mask.rle.size(),
@@ -230,13 +230,13 @@ impl TimingOutput {
     }
 }
 
-/// Milliseconds with three decimals.
+/// Converts a duration to milliseconds with three decimals.
 pub fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// The sentence in parts. Where masks are left out it is not known which, so that no words have
-/// any; a sentence that does not point, with one mask of what it describes, has that.
+/// Splits the sentence into parts. If masks are omitted, it is unknown which, so no words have a
+/// mask. A sentence that does not point, with a single mask of the thing described, has that mask.
 fn parts(answer: &Answer) -> Vec<PartOutput> {
     let plain = |mask| {
         vec![PartOutput {
@@ -280,7 +280,7 @@ fn push(parts: &mut Vec<PartOutput>, text: &str, mask: Option<usize>) {
     }
 }
 
-/// Words of a piece of an answer as it comes, without `<obj>`; none of a piece that has no more.
+/// Words of a streamed piece of an answer, without `<obj>`; `None` if nothing else remains.
 pub fn words_of_piece(piece: &str) -> Option<String> {
     let words = piece.replace(SpecialTokens::OBJECT, "");
     (!words.is_empty()).then_some(words)

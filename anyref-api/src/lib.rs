@@ -1,9 +1,9 @@
-//! Questions and answers as JSON: types that a server reads and writes, and a page that computes in
-//! the browser too.
+//! Questions and answers as JSON: types shared by the server and by the page that computes in the
+//! browser.
 //!
 //! [`QuestionInput`] becomes an [`anyref_core::Prompt`], within [`QuestionLimits`]; an
-//! [`anyref_core::Answer`] becomes an [`AnswerOutput`]. [`MaskRequest`] and [`MaskAnswer`] are of
-//! masks without words. A [`Problem`] says which field is wrong, and why.
+//! [`anyref_core::Answer`] becomes an [`AnswerOutput`]. [`MaskRequest`] and [`MaskAnswer`] are for
+//! masks without words. A [`Problem`] names the invalid field and the reason.
 
 mod answers;
 mod limits;

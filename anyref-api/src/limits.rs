@@ -1,15 +1,15 @@
-//! Bounds of a question.
+//! Limits of a question.
 
-/// Bounds of a question and its files.
+/// Limits of a question and its files.
 #[derive(Debug, Clone)]
 pub struct QuestionLimits {
-    /// Pixels of a picture.
+    /// Maximum pixels of a picture.
     pub pixels: u64,
-    /// Seconds of a sound.
+    /// Maximum length of a sound in seconds.
     pub sound_seconds: f64,
-    /// References of a question.
+    /// Maximum references of a question.
     pub references: usize,
-    /// Bytes of a question's words.
+    /// Maximum bytes of a question's words.
     pub bytes: usize,
 }
 

@@ -12,26 +12,26 @@ use crate::media;
 use crate::problem::{Outcome, Problem};
 use crate::questions::{PictureInput, mask_points};
 
-/// A prompt for the mask of one thing: points, a box and an earlier mask in any combination.
+/// Prompt for the mask of one thing: points, a box and an earlier mask in any combination.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MaskRequest {
-    /// Name of a model of `/v1/models`; the first one where there is none.
+    /// Name of a model of `/v1/models`; the first one if omitted.
     pub model: Option<String>,
-    /// The picture.
+    /// Picture to segment.
     pub picture: PictureInput,
-    /// `x, y` of points on the thing and beside it, in pixels.
+    /// Points on the thing and beside it, `x, y` in pixels.
     #[serde(default)]
     pub points: Vec<[f32; 2]>,
-    /// 1 for each point on the thing, 0 beside it; all 1 where there are none.
+    /// Labels of the points: 1 on the thing, 0 beside it; all 1 if omitted.
     pub labels: Option<Vec<u8>>,
-    /// A box around it, `x0, y0, x1, y1` in pixels.
+    /// Box around the thing, `x0, y0, x1, y1` in pixels.
     #[serde(rename = "box")]
     pub region: Option<[f32; 4]>,
-    /// A mask to refine, of any answer about the picture, as COCO's compressed run lengths.
+    /// Mask to refine, from any answer about the picture, as COCO's compressed run lengths.
     #[schema(value_type = Option<Object>)]
     pub mask: Option<Rle>,
-    /// The `low_res` of an earlier answer to refine, in its place.
+    /// Alternative to `mask`: the `low_res` of an earlier answer.
     pub low_res: Option<String>,
     /// Number of masks.
     #[serde(default)]
@@ -45,48 +45,48 @@ pub struct MaskRequest {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum CandidateChoice {
-    /// The best of three for a point alone, which may mean a part or the whole; one elsewhere.
+    /// Best of three for a single point, which may mean a part or the whole; otherwise one.
     #[default]
     Best,
-    /// Three.
+    /// Three masks.
     All,
 }
 
-/// Masks for a prompt, the best one first.
+/// Masks for a prompt, best first.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MaskAnswer {
     /// Name of the model.
     pub model: String,
-    /// The masks.
+    /// Masks.
     pub masks: Vec<RefinableMask>,
-    /// Where the time went.
+    /// Time of each step in milliseconds.
     pub timing_ms: MaskTiming,
 }
 
-/// A mask that can be refined.
+/// Mask that can be refined.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct RefinableMask {
-    /// The mask.
+    /// Mask.
     #[serde(flatten)]
     pub mask: MaskOutput,
-    /// Logits as the decoder gave them, f32 of little endian in Base64, for the next prompt.
+    /// Logits of the decoder, little-endian f32 in Base64, for the next prompt.
     pub low_res: String,
 }
 
-/// Milliseconds of masks.
+/// Times of a mask request in milliseconds.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct MaskTiming {
-    /// Encoding the picture; 0 where it was encoded before.
+    /// Encoding of the picture; 0 if it was encoded before.
     pub image: f64,
-    /// From the request to the answer.
+    /// Total from the request to the answer.
     pub total: f64,
 }
 
 impl MaskRequest {
-    /// The prompt as the model takes it.
+    /// Converts the request to the model's prompt.
     ///
     /// # Errors
-    /// When a field is wrong.
+    /// When a field is invalid.
     pub fn prompt(&self) -> Outcome<MaskPrompt> {
         Ok(MaskPrompt {
             points: mask_points(&self.points, self.labels.as_deref(), "points")?,
@@ -97,7 +97,7 @@ impl MaskRequest {
 }
 
 impl CandidateChoice {
-    /// The number as the model takes it.
+    /// Converts the choice to the model's setting.
     pub fn multimask(self) -> Multimask {
         match self {
             Self::Best => Multimask::WhereAmbiguous,
@@ -107,7 +107,8 @@ impl CandidateChoice {
 }
 
 impl MaskAnswer {
-    /// Writes masks. PNG and polygons take time; [`MaskFormat::None`] is [`MaskFormat::Rle`] here.
+    /// Converts masks. PNG and polygons take time; [`MaskFormat::None`] acts as [`MaskFormat::Rle`]
+    /// here.
     pub fn new(
         model: &str,
         predicted: MaskPrediction,
@@ -148,7 +149,7 @@ impl MaskAnswer {
     }
 }
 
-/// The mask to refine.
+/// Decodes the mask to refine.
 fn earlier(mask: Option<Rle>, low_res: Option<&str>) -> Outcome<Option<EarlierMask>> {
     match (mask, low_res) {
         (Some(_), Some(_)) => {
@@ -161,7 +162,7 @@ fn earlier(mask: Option<Rle>, low_res: Option<&str>) -> Outcome<Option<EarlierMa
     }
 }
 
-/// Logits out of Base64.
+/// Decodes logits from Base64.
 fn logits(text: &str) -> Outcome<LowResMask> {
     let bytes = media::bytes(text, "low_res")?;
     let (logits, rest) = bytes.as_chunks::<4>();

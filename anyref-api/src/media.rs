@@ -1,4 +1,4 @@
-//! Pictures and sounds out of requests, within bounds.
+//! Decoding of pictures and sounds in requests, within limits.
 
 use std::io::Cursor;
 
@@ -14,16 +14,16 @@ use image::{GrayImage, ImageReader, RgbImage};
 use crate::limits::QuestionLimits;
 use crate::problem::{Outcome, Problem, one_line};
 
-/// Base64 with or without padding.
+/// Base64 codec that accepts input with or without padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
 );
 
-/// Bytes of a `data:` URL or of Base64 alone.
+/// Decodes a `data:` URL or plain Base64.
 ///
 /// # Errors
-/// When it is an address, or not Base64.
+/// When the text is another URL, or not Base64.
 pub fn bytes(text: &str, field: &str) -> Outcome<Vec<u8>> {
     if text.starts_with("http:") || text.starts_with("https:") || text.starts_with("file:") {
         let message = "addresses are not fetched: send the file itself, as a data: URL";
@@ -53,17 +53,17 @@ pub fn bytes(text: &str, field: &str) -> Outcome<Vec<u8>> {
         .map_err(|error| wrong(&format!("not Base64: {error}")))
 }
 
-/// Base64 of bytes.
+/// Encodes bytes as Base64.
 pub fn base64(bytes: &[u8]) -> String {
     general_purpose::STANDARD.encode(bytes)
 }
 
-/// Base64 of bytes, as a `data:` URL.
+/// Encodes bytes as a `data:` URL in Base64.
 pub fn data_url(kind: &str, bytes: &[u8]) -> String {
     format!("data:{kind};base64,{}", base64(bytes))
 }
 
-/// Number of pixels that a picture's head announces; 0 where it has none that can be read.
+/// Number of pixels announced by a picture's header; 0 if it cannot be read.
 pub fn announced_pixels(file: &[u8]) -> u64 {
     let reader = ImageReader::new(Cursor::new(file))
         .with_guessed_format()
@@ -72,10 +72,10 @@ pub fn announced_pixels(file: &[u8]) -> u64 {
     size.map_or(0, |(width, height)| u64::from(width) * u64::from(height))
 }
 
-/// Refuses pictures that are too large, before they are decoded.
+/// Rejects pictures that are too large, before they are decoded.
 ///
 /// # Errors
-/// When it has more pixels than `limits` allow.
+/// When the picture has more pixels than `limits` allow.
 pub fn check_pixels(file: &[u8], limits: &QuestionLimits, field: &str) -> Outcome<u64> {
     let pixels = announced_pixels(file);
     match pixels > limits.pixels {
@@ -93,15 +93,15 @@ pub fn check_pixels(file: &[u8], limits: &QuestionLimits, field: &str) -> Outcom
 /// Decodes a picture.
 ///
 /// # Errors
-/// When it is not a picture of a known format, or damaged.
+/// When the picture is damaged or of an unknown format.
 pub fn picture(file: &[u8], name: &str, field: &str) -> Outcome<RgbImage> {
     decode_image(file, name).map_err(|error| unreadable(error.into(), field))
 }
 
-/// Decodes a mask, the thing white.
+/// Decodes a mask, in which the thing is white.
 ///
 /// # Errors
-/// When it cannot be read, or is black all over.
+/// When the mask cannot be read, or is entirely black.
 pub fn mask(file: &[u8], name: &str, field: &str) -> Outcome<GrayImage> {
     let mask = decode_mask(file, name).map_err(|error| unreadable(error.into(), field))?;
     if mask.pixels().all(|pixel| pixel[0] < 128) {
@@ -114,7 +114,7 @@ pub fn mask(file: &[u8], name: &str, field: &str) -> Outcome<GrayImage> {
 /// Decodes a sound.
 ///
 /// # Errors
-/// When it is longer than `limits` allow, not a sound of a known format, or damaged.
+/// When the sound is longer than `limits` allow, damaged, or of an unknown format.
 pub fn sound(file: &[u8], name: &str, limits: &QuestionLimits, field: &str) -> Outcome<Waveform> {
     let options = DecodeOptions {
         max_seconds: limits.sound_seconds,
@@ -130,7 +130,7 @@ pub fn sound(file: &[u8], name: &str, limits: &QuestionLimits, field: &str) -> O
     })
 }
 
-/// A name as it is shown in messages.
+/// Name for messages.
 pub fn shown_name(given: Option<&str>, otherwise: &str) -> String {
     let name = one_line(given.unwrap_or_default());
     let name: String = name

@@ -1,30 +1,30 @@
-//! Facts about a model.
+//! Properties of a model.
 
 use anyref_core::EngineInfo;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// Inputs that a model takes.
+/// Properties of a model: its backend, memory, inputs and abilities.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ModelDetail {
-    /// Backend that it runs on.
+    /// Backend that runs the model.
     pub backend: String,
-    /// Memory of its parameters, in bytes.
+    /// Memory of the parameters in bytes.
     pub bytes: u64,
-    /// Kinds of reference that it takes: text, box, points, picture, sound.
+    /// Supported kinds of reference: text, box, points, picture, sound.
     pub takes: Vec<&'static str>,
-    /// Whether masks can be refined by points, see `/v1/masks`.
+    /// Refines masks by points, see `/v1/masks`.
     pub refines: bool,
-    /// Whether it makes masks; else it answers in words alone.
+    /// Makes masks; otherwise the model answers in words alone.
     pub masks: bool,
-    /// Whether it answers in words; else it makes masks for points and boxes alone.
+    /// Answers in words; otherwise the model makes masks for points and boxes alone.
     pub speaks: bool,
-    /// Names of the things that it learned; none where it is open to all.
+    /// Names of the things that the model learned; empty for an open vocabulary.
     pub knows: Vec<String>,
 }
 
 impl ModelDetail {
-    /// Facts about the model of an engine, which learned the things of these names.
+    /// Describes the model of an engine, which learned the things named in `knows`.
     pub fn new(info: &EngineInfo, knows: &[String]) -> Self {
         let mut takes = vec!["box"];
         if info.makes_masks() {

@@ -1,51 +1,51 @@
-//! Errors of single requests, as answers.
+//! Errors of single requests, as JSON.
 
 use anyref_core::Error as ModelError;
 use http::StatusCode;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// An error as it is answered, in the form that OpenAI's clients read.
+/// Error response, in the form that OpenAI's clients read.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct Failure {
-    /// The error.
+    /// Details of the error.
     pub error: FailureDetail,
 }
 
 /// Fault of a request, and its remedy.
 #[derive(Debug, Clone, Serialize, ToSchema)]
 pub struct FailureDetail {
-    /// A sentence for people.
+    /// Message for people.
     pub message: String,
     /// `invalid_request_error`, `authentication_error`, `overloaded_error` or `server_error`.
     #[serde(rename = "type")]
     pub kind: &'static str,
-    /// A word for programs.
+    /// Code for programs.
     pub code: &'static str,
-    /// The field that is wrong.
+    /// Invalid field.
     pub param: Option<String>,
 }
 
-/// Why a request is not answered.
+/// Reason why a request is not answered.
 #[derive(Debug, Clone)]
 pub struct Problem {
-    /// The status over HTTP.
+    /// HTTP status.
     pub status: StatusCode,
-    /// A word for programs.
+    /// Code for programs.
     pub code: &'static str,
-    /// A sentence for people.
+    /// Message for people.
     pub message: String,
-    /// The field that is wrong.
+    /// Invalid field.
     pub param: Option<String>,
-    /// Seconds after which another try makes sense.
+    /// Seconds after which a retry makes sense.
     pub retry_after: Option<u32>,
 }
 
-/// A result, or why there is none.
+/// Result, or the reason why there is none.
 pub type Outcome<T> = Result<T, Problem>;
 
 impl Problem {
-    /// A problem with a status, a word for programs and a sentence for people.
+    /// Creates a problem with a status, a code for programs and a message for people.
     pub fn new(status: StatusCode, code: &'static str, message: impl Into<String>) -> Self {
         Self {
             status,
@@ -56,12 +56,12 @@ impl Problem {
         }
     }
 
-    /// A request that is wrong.
+    /// Problem of an invalid request.
     pub fn bad(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, code, message)
     }
 
-    /// A request that could be answered later.
+    /// Problem of a request that can be answered after `seconds`.
     pub fn later(code: &'static str, message: impl Into<String>, seconds: u32) -> Self {
         Self {
             retry_after: Some(seconds),
@@ -69,20 +69,20 @@ impl Problem {
         }
     }
 
-    /// The engine failed while it was asked, and is started again.
+    /// Problem of an engine that failed during the request and is being restarted.
     pub fn engine_failed() -> Self {
         let message = "the model failed and is being started again: ask again in a few seconds";
         Self::later("engine_failed", message, 5)
     }
 
-    /// The field that is wrong.
+    /// Sets the invalid field.
     #[must_use]
     pub fn at(mut self, param: impl Into<String>) -> Self {
         self.param = Some(param.into());
         self
     }
 
-    /// The error as it is answered.
+    /// Converts the problem to an error response.
     pub fn failure(&self) -> Failure {
         let kind = match self.status {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => "authentication_error",
@@ -155,7 +155,7 @@ impl From<ModelError> for Problem {
             }
             error if error.refuses_question() => Self::bad("invalid_question", message),
             _ => {
-                // May name files of this machine.
+                // The message may name files of this machine, so it is only logged.
                 log::error!("a question failed: {message}");
                 let status = StatusCode::INTERNAL_SERVER_ERROR;
                 Self::new(
@@ -168,13 +168,13 @@ impl From<ModelError> for Problem {
     }
 }
 
-/// A picture that the server does not have any more.
+/// Problem of a picture that the server no longer has.
 pub fn picture_not_found() -> Problem {
     let message = "there is no such picture, or it made room for others: upload it again";
     Problem::new(StatusCode::NOT_FOUND, "picture_not_found", message).at("picture")
 }
 
-/// Text without its line breaks.
+/// Collapses line breaks and other whitespace in a text to single spaces.
 pub fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }

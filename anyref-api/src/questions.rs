@@ -1,4 +1,4 @@
-//! Questions as requests have them, and as the model takes them.
+//! Questions as JSON, and their conversion to the model's input.
 
 use anyref_core::{Goal, MaskPrediction, MaskPrompt, Point, Prompt, Reference, ReferenceImage};
 use anyref_decoder::rle::Rle;
@@ -11,125 +11,125 @@ use crate::limits::QuestionLimits;
 use crate::media;
 use crate::problem::{Outcome, Problem};
 
-/// Most points of one thing.
+/// Maximum points of one thing.
 const MAX_POINTS: usize = 256;
 
-/// A picture that is asked about: its identifier, or the file itself.
+/// Picture of a question: its identifier, or the file itself.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum PictureInput {
-    /// Identifier that `POST /v1/pictures` answered.
+    /// Identifier returned by `POST /v1/pictures`.
     Id(String),
-    /// The file.
+    /// File.
     File(FileInput),
 }
 
-/// A file within a request.
+/// File within a request.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 pub struct FileInput {
-    /// The file in Base64, alone or as a `data:` URL. Addresses are not fetched.
+    /// Content in Base64, alone or as a `data:` URL. Other URLs are not fetched.
     pub data: String,
     /// Name for messages.
     pub name: Option<String>,
 }
 
-/// A mask of a reference picture.
+/// Mask of a reference picture.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(untagged)]
 pub enum MaskInput {
     /// COCO's compressed run lengths.
     #[schema(value_type = Object)]
     Rle(Rle),
-    /// A picture in Base64, alone or as a `data:` URL: the thing white, all else black.
+    /// Picture in Base64, alone or as a `data:` URL: the thing white, all else black.
     File(String),
 }
 
-/// A reference: what a question points with.
+/// Reference, by which a question points at a thing.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "lowercase")]
 pub enum ReferenceInput {
-    /// A phrase: "the tiger on the left".
+    /// Phrase, such as "the tiger on the left".
     Text {
-        /// The phrase.
+        /// Phrase.
         text: String,
     },
-    /// A box in the picture.
+    /// Box in the picture.
     Box {
-        /// `x0, y0, x1, y1` in pixels of the picture, right and bottom exclusive.
+        /// Corners `x0, y0, x1, y1` in pixels of the picture, right and bottom exclusive.
         #[serde(rename = "box")]
         corners: [f32; 4],
     },
-    /// Points on the thing and beside it. The box of the mask that they mean is the reference.
+    /// Points on the thing and beside it. The box around their mask becomes the reference.
     Points {
-        /// `x, y` of each in pixels of the picture.
+        /// Coordinates `x, y` of each point in pixels of the picture.
         points: Vec<[f32; 2]>,
-        /// 1 for each point on the thing, 0 beside it; all 1 where there are none.
+        /// Labels of the points: 1 on the thing, 0 beside it; all 1 if omitted.
         labels: Option<Vec<u8>>,
     },
-    /// Another picture of such a thing.
+    /// Another picture of the thing.
     Picture {
-        /// The file in Base64, alone or as a `data:` URL.
+        /// File in Base64, alone or as a `data:` URL.
         data: String,
         /// Name for messages.
         name: Option<String>,
-        /// The part of it that counts, `x0, y0, x1, y1` in its pixels.
+        /// Relevant part of the picture, `x0, y0, x1, y1` in its pixels.
         #[serde(rename = "box")]
         corners: Option<[f32; 4]>,
-        /// The thing in it.
+        /// Mask of the thing in the picture.
         mask: Option<MaskInput>,
     },
-    /// The sound that the thing makes.
+    /// Sound that the thing makes.
     Sound {
-        /// The file in Base64, alone or as a `data:` URL: WAV, FLAC, Ogg Vorbis or MP3.
+        /// File in Base64, alone or as a `data:` URL: WAV, FLAC, Ogg Vorbis or MP3.
         data: String,
         /// Name for messages.
         name: Option<String>,
     },
 }
 
-/// How an answer is chosen.
+/// Selection of an answer.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Choice {
-    /// The best of several, as the model's configuration says. It comes at once.
+    /// Best of several candidates, by the model's configuration. Not streamed.
     #[default]
     Best,
-    /// The likeliest, word by word, which can be streamed.
+    /// Likeliest answer, word by word, which can be streamed.
     Likeliest,
 }
 
-/// A question about a picture.
+/// Question about a picture.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct QuestionInput {
-    /// Name of a model of `/v1/models`; the first one where there is none.
+    /// Name of a model of `/v1/models`; the first one if omitted.
     pub model: Option<String>,
-    /// The picture.
+    /// Picture that the question is about.
     pub picture: PictureInput,
-    /// The question, with `{1}` for the first reference, `{2}` for the second; a default question
-    /// where there is none.
+    /// Question, with `{1}` for the first reference, `{2}` for the second; a default question if
+    /// omitted.
     pub question: Option<String>,
-    /// The references, in the order of their numbers.
+    /// References, in the order of their numbers.
     #[serde(default)]
     pub references: Vec<ReferenceInput>,
-    /// How masks are written.
+    /// Format of masks.
     #[serde(default)]
     pub masks: MaskFormat,
-    /// How the answer is chosen; a chat's is the likeliest always.
+    /// Selection of the answer; a chat always uses the likeliest.
     pub choose: Option<Choice>,
-    /// Whether the answer comes as server-sent events: `text` with pieces of the sentence, then one
+    /// Streams the answer as server-sent events: `text` with pieces of the sentence, then one
     /// `final` with the whole answer, or one `error`.
     #[serde(default)]
     pub stream: bool,
-    /// Whether the attention behind each mask is answered too; of `/v1/segment` alone.
+    /// Adds the attention behind each mask to the answer; `/v1/segment` only.
     #[serde(default)]
     pub explain: bool,
-    /// The conversation that a chat goes on with; a new one where there is none.
+    /// Conversation that a chat continues; a new one if omitted.
     pub conversation: Option<String>,
 }
 
 impl QuestionInput {
-    /// Refuses questions that are too long.
+    /// Rejects questions that are too long.
     ///
     /// # Errors
     /// When there are more references or words than `limits` allow.
@@ -150,10 +150,10 @@ impl QuestionInput {
         Ok(())
     }
 
-    /// Refuses fields that a call has no use for.
+    /// Rejects fields that a call does not use.
     ///
     /// # Errors
-    /// When there is one.
+    /// When such a field is set.
     pub fn check_goal(&self, goal: Goal) -> Outcome<()> {
         if goal == Goal::Chat && self.choose == Some(Choice::Best) {
             let message =
@@ -171,7 +171,7 @@ impl QuestionInput {
         Ok(())
     }
 
-    /// The question as the model takes it. Pictures and sounds are decoded here, which takes time.
+    /// Converts the question to the model's prompt. Decodes pictures and sounds, which takes time.
     ///
     /// # Errors
     /// When a reference cannot be read, or is larger than `limits` allow.
@@ -188,11 +188,11 @@ impl QuestionInput {
 }
 
 impl ReferenceInput {
-    /// The prompt of a mask for points in a picture of this width and height; none for other
+    /// Mask prompt for a point reference in a picture of `size`, width and height; `None` for other
     /// references.
     ///
     /// # Errors
-    /// When a point is outside of the picture, or a label is wrong.
+    /// When a point is outside the picture, or a label is invalid.
     pub fn point_prompt(&self, size: (u32, u32), field: &str) -> Outcome<Option<MaskPrompt>> {
         let Self::Points { points, labels } = self else {
             return Ok(None);
@@ -214,7 +214,7 @@ impl ReferenceInput {
             }
             Self::Text { text } => Reference::Text(text.clone()),
             Self::Box { corners } => Reference::Box(*corners),
-            // Becomes the box of the mask that it means, once the picture is there.
+            // Replaced by the box of the resulting mask once the picture is available.
             Self::Points { points, labels } => {
                 mask_points(points, labels.as_deref(), field)?;
                 Reference::Box([0.0; 4])
@@ -275,7 +275,7 @@ impl MaskInput {
     }
 }
 
-/// Points of a request, 1 on the thing and 0 beside it.
+/// Points of a request, labelled 1 on the thing and 0 beside it.
 ///
 /// # Errors
 /// When there are too many, or a label is neither.
@@ -305,8 +305,8 @@ pub fn mask_points(points: &[[f32; 2]], labels: Option<&[u8]>, field: &str) -> O
     Ok(points.collect())
 }
 
-/// The goal of a question whose answer is chosen so. A likeliest description has the words of the
-/// default question, since the goal alone would ask for masks.
+/// Goal of a question with the likeliest answer. A description gets the words of the default
+/// question, since the goal alone would ask for masks.
 pub fn likeliest(goal: Goal, prompt: &mut Prompt) -> Goal {
     if goal == Goal::Describe && prompt.question.is_none() {
         prompt.question = Some(anyref_core::DESCRIBE_QUESTION.to_owned());
@@ -314,10 +314,10 @@ pub fn likeliest(goal: Goal, prompt: &mut Prompt) -> Goal {
     Goal::Chat
 }
 
-/// Refuses boxes outside of a picture of this width and height, by their number.
+/// Rejects boxes outside a picture of `size`, width and height, by their number.
 ///
 /// # Errors
-/// When there is one.
+/// When a box lies outside.
 pub fn check_fit(prompt: &Prompt, size: (u32, u32)) -> Outcome<()> {
     for (i, reference) in prompt.references.iter().enumerate() {
         let fits = reference.fits(size);
@@ -326,7 +326,7 @@ pub fn check_fit(prompt: &Prompt, size: (u32, u32)) -> Outcome<()> {
     Ok(())
 }
 
-/// The box of the mask that points mean.
+/// Box of the mask predicted for points.
 ///
 /// # Errors
 /// When the mask is empty.

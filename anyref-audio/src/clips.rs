@@ -1,6 +1,6 @@
-//! Starts of the clips of a sound.
+//! Start positions of the clips of a sound.
 
-/// Sizes that place clips; all in samples of one rate.
+/// Sizes that determine the clips' positions, all in samples of one rate.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct ClipPlan {
     /// Length of the sound.
@@ -12,16 +12,17 @@ pub(crate) struct ClipPlan {
 }
 
 impl ClipPlan {
-    /// Starts that are evenly spaced, the first clip at the start of the sound and the last at its
-    /// end. All are 0 where the sound is shorter than a clip.
+    /// Evenly spaced starts, with the first clip at the start of the sound and the last at its end.
+    /// All are 0 if the sound is shorter than a clip.
     pub fn starts(&self) -> Vec<usize> {
         let spare = self.samples.saturating_sub(self.clip);
         let gaps = self.count.saturating_sub(1).max(1);
         (0..self.count).map(|i| i * spare / gaps).collect()
     }
 
-    /// The same as pytorchvideo computes them: from the duration in seconds as a 64-bit float, with
-    /// exact fractions from there. A start can come one sample earlier.
+    /// Starts as pytorchvideo computes them: from the duration in seconds as a 64-bit float,
+    /// followed by exact fractions. A start may come one sample earlier than in
+    /// [`starts`](Self::starts).
     pub fn starts_by_seconds(&self, sample_rate: u32) -> Vec<usize> {
         let rate = f64::from(sample_rate);
         let spare = (self.samples as f64 / rate - self.clip as f64 / rate).max(0.0);
@@ -32,7 +33,7 @@ impl ClipPlan {
     }
 }
 
-/// `floor(x * factor / divisor)` without rounding, for a small non-negative `x`.
+/// Computes `floor(x * factor / divisor)` without rounding, for a small non-negative `x`.
 fn floor_of_product(x: f64, factor: u128, divisor: u128) -> usize {
     const MANTISSA: u32 = 52;
     const BIAS: u32 = 1023;

@@ -1,4 +1,4 @@
-//! Sound files to mono samples.
+//! Decoding of sound files to mono samples.
 
 use std::fs::File;
 use std::io::{Cursor, ErrorKind, Seek, SeekFrom};
@@ -19,27 +19,28 @@ use symphonia::core::probe::Hint;
 use crate::error::{Error, Result};
 use crate::waveform::Waveform;
 
-/// Frames by which a lossy file's length may differ from the announced one: encoders announce whole
-/// blocks, and decoders trim the first and the last.
+/// Tolerance in frames between the announced and the decoded length of a lossy file: encoders
+/// announce whole blocks, and decoders trim the first and the last.
 const LOSSY_SLACK: usize = 8192;
 
-/// How several channels become one.
+/// Conversion of several channels to one.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Downmix {
-    /// The mean of all channels: a sound on either side is heard.
+    /// Mean of all channels, so that a sound on either side is heard.
     #[default]
     Average,
-    /// The first channel, which is the one ImageBind's own data code takes its features from.
+    /// First channel, from which ImageBind's own data code computes its features.
     First,
 }
 
 /// Options of decoding.
 #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct DecodeOptions {
-    /// How several channels become one.
+    /// Conversion of several channels to one.
     pub downmix: Downmix,
-    /// Longer sounds are refused, never cut silently. Three clips of two seconds say little about
-    /// more than this, and it bounds the memory that a file can ask for.
+    /// Maximum length in seconds; longer sounds are rejected, never silently cut. Three clips of
+    /// two seconds represent longer sounds poorly, and the limit bounds the memory that a file can
+    /// require.
     pub max_seconds: f64,
 }
 
@@ -56,7 +57,7 @@ impl Waveform {
     /// Reads a WAV, FLAC, Ogg Vorbis or MP3 file with the default [`DecodeOptions`].
     ///
     /// # Errors
-    /// As [`open_with`](Self::open_with).
+    /// See [`open_with`](Self::open_with).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         Self::open_with(path, &DecodeOptions::default())
     }
@@ -64,26 +65,26 @@ impl Waveform {
     /// Reads a file with the given options.
     ///
     /// # Errors
-    /// When the file cannot be read, and as [`decode_with`](Self::decode_with).
+    /// When the file cannot be read; also see [`decode_with`](Self::decode_with).
     pub fn open_with(path: impl AsRef<Path>, options: &DecodeOptions) -> Result<Self> {
         open(path.as_ref(), options)
     }
 
-    /// Decodes the contents of a file with the default [`DecodeOptions`]; `name` is used in
-    /// messages, and its extension as a hint.
+    /// Decodes the content of a file with the default [`DecodeOptions`]; `name` appears in
+    /// messages, and its extension serves as a hint.
     ///
     /// # Errors
-    /// As [`decode_with`](Self::decode_with).
+    /// See [`decode_with`](Self::decode_with).
     pub fn decode(bytes: &[u8], name: &str) -> Result<Self> {
         Self::decode_with(bytes, name, &DecodeOptions::default())
     }
 
-    /// Decodes the contents of a file with the given options.
+    /// Decodes the content of a file with the given options.
     ///
     /// # Errors
-    /// When there are no bytes, when they are of a kind that is not read here, damaged or without
-    /// samples, when the sound ends before the length that its header announces, or when it is
-    /// longer than [`DecodeOptions::max_seconds`].
+    /// When `bytes` is empty, damaged, without samples or of an unsupported format, when the sound
+    /// ends before the length announced by its header, or when it is longer than
+    /// [`DecodeOptions::max_seconds`].
     pub fn decode_with(bytes: &[u8], name: &str, options: &DecodeOptions) -> Result<Self> {
         decode(bytes, name, options)
     }
@@ -117,8 +118,8 @@ fn decode(bytes: &[u8], name: &str, options: &DecodeOptions) -> Result<Waveform>
     decode_source(Box::new(Cursor::new(bytes.to_vec())), name, options)
 }
 
-/// Decodes, and turns a panic of the format reader into an error: some broken headers lead there, a
-/// sample rate of 0 in a WAV file for one. Nothing that the panic may have left half done survives.
+/// Decodes, and converts a panic of the format reader to an error; some broken headers cause one,
+/// such as a sample rate of 0 in a WAV file. Partial state of the reader is discarded.
 fn decode_source(
     source: Box<dyn MediaSource>,
     name: &str,
@@ -154,7 +155,7 @@ fn read_source(
     packets.decode(reader.as_mut())
 }
 
-/// Finds out the format.
+/// Detects the format and opens its reader.
 fn format_reader(source: Box<dyn MediaSource>, name: &str) -> Result<Box<dyn FormatReader>> {
     let seekable = source.is_seekable();
     let reader = probe(source, name)?;
@@ -162,8 +163,8 @@ fn format_reader(source: Box<dyn MediaSource>, name: &str) -> Result<Box<dyn For
     if !seekable || !reader.tracks().iter().any(is_mp3) {
         return Ok(reader);
     }
-    // Where no header says how long an MP3 file is, its reader takes a guess from the first frames
-    // and the file's length, and cuts what is longer. What cannot be sought in is not guessed at.
+    // Without a length in the header, the MP3 reader estimates one from the first frames and the
+    // file's length, and truncates longer files. A stream without seeking gets no estimate.
     let mut stream = reader.into_inner();
     stream
         .seek(SeekFrom::Start(0))
@@ -171,7 +172,7 @@ fn format_reader(source: Box<dyn MediaSource>, name: &str) -> Result<Box<dyn For
     probe(Box::new(ReadOnlySource::new(stream)), name)
 }
 
-/// The reader of the format that the first bytes are of.
+/// Opens the reader of the format that the first bytes indicate.
 fn probe(source: Box<dyn MediaSource>, name: &str) -> Result<Box<dyn FormatReader>> {
     let stream = MediaSourceStream::new(source, Default::default());
     let mut hint = Hint::new();
@@ -189,7 +190,7 @@ fn probe(source: Box<dyn MediaSource>, name: &str) -> Result<Box<dyn FormatReade
     Ok(probed.format)
 }
 
-/// One track on its way to samples.
+/// Packets of one track with their decoder state.
 struct Packets<'a> {
     name: &'a str,
     options: &'a DecodeOptions,
@@ -200,7 +201,7 @@ struct Packets<'a> {
 impl Packets<'_> {
     fn decode(&self, reader: &mut dyn FormatReader) -> Result<Waveform> {
         let name = self.name;
-        // The decoder of these two reads past its buffer when a header lies, and panics.
+        // The decoder of these two codecs reads past its buffer when a header is wrong, and panics.
         if [CODEC_TYPE_ADPCM_IMA_WAV, CODEC_TYPE_ADPCM_MS].contains(&self.parameters.codec) {
             return Err(unsupported(name, "ADPCM"));
         }
@@ -215,7 +216,7 @@ impl Packets<'_> {
             let packet = match reader.next_packet() {
                 Ok(packet) if packet.track_id() == self.id => packet,
                 Ok(_) => continue,
-                // The end of the file is reported as an error of this kind.
+                // The reader reports the end of the file as an error of this kind.
                 Err(Symphonia::IoError(error)) if error.kind() == ErrorKind::UnexpectedEof => break,
                 Err(Symphonia::ResetRequired) => {
                     return Err(unsupported(name, "several sounds are chained in one file"));
@@ -257,7 +258,7 @@ impl Packets<'_> {
                 });
             }
         }
-        // A click from one lost packet does no harm; a file that is mostly lost is no sound.
+        // A click from one lost packet is harmless; a mostly damaged file is rejected.
         if broken * 10 > packets {
             let reason = format!("{broken} of {packets} packets cannot be decoded");
             return Err(Error::Damaged {
@@ -269,7 +270,7 @@ impl Packets<'_> {
             .or(self.parameters.sample_rate)
             .unwrap_or_default();
         self.check_length(samples.len(), sample_rate)?;
-        // What the last block holds beyond the announced end is padding.
+        // Samples of the last block beyond the announced end are padding.
         if let Some(frames) = self.announced_frames().filter(|frames| *frames > 0) {
             let end = usize::try_from(frames).unwrap_or(usize::MAX);
             if samples.len().saturating_sub(end) <= LOSSY_SLACK {
@@ -317,8 +318,8 @@ impl Packets<'_> {
         Ok(())
     }
 
-    /// Frames announced by the header, where it is to be believed: programs that write WAV to a
-    /// pipe put the largest number there.
+    /// Frames announced by the header, if credible: programs that write WAV to a pipe put the
+    /// largest number there.
     fn announced_frames(&self) -> Option<u64> {
         let frames = self.parameters.n_frames?;
         if matches!(
@@ -341,7 +342,8 @@ impl Packets<'_> {
     }
 }
 
-/// An error before the first packet: the container or codec is unknown, or its header is broken.
+/// Converts an error before the first packet: the container or codec is unknown, or its header is
+/// broken.
 fn opening_error(name: &str, error: Symphonia) -> Error {
     match error {
         Symphonia::Unsupported(reason) => unsupported(name, reason),

@@ -1,23 +1,23 @@
 //! Log-mel filter bank of Kaldi (`compute-fbank-feats`, `torchaudio.compliance.kaldi.fbank`).
 //!
-//! Frame by frame: remove the mean, pre-emphasise, window, power spectrum, triangular mel filters,
-//! natural logarithm. Without dither and energy, frames only where the whole window fits.
+//! Steps for each frame: remove the mean, pre-emphasise, window, power spectrum, triangular mel
+//! filters, natural logarithm. No dither, no energy, and only frames whose whole window fits.
 
 use std::sync::Arc;
 
 use realfft::num_complex::Complex;
 use realfft::{RealFftPlanner, RealToComplex};
 
-/// The floor below the logarithm: f32's epsilon, as in Kaldi.
+/// Floor of the energies before the logarithm: f32's epsilon, as in Kaldi.
 pub const ENERGY_FLOOR: f32 = f32::EPSILON;
 
 /// Configuration of [`Fbank`].
 #[derive(burn::config::Config, Debug)]
 pub struct FbankConfig {
-    /// Samples a second.
+    /// Sample rate in Hz.
     #[config(default = 16000)]
     pub sample_rate: u32,
-    /// Mel filters.
+    /// Number of mel filters.
     #[config(default = 128)]
     pub num_mel_bins: usize,
     /// Window length in milliseconds.
@@ -29,7 +29,7 @@ pub struct FbankConfig {
     /// Lower edge of the first filter in Hz. The last one ends at half the sample rate.
     #[config(default = 20.0)]
     pub low_frequency: f64,
-    /// Share of the sample before that is subtracted from each sample.
+    /// Factor of the previous sample, which is subtracted from each sample.
     #[config(default = 0.97)]
     pub preemphasis: f64,
 }
@@ -62,7 +62,7 @@ impl FbankConfig {
         }
     }
 
-    /// Triangles of equal width on the mel scale, as weights of the bins they touch.
+    /// Triangles of equal width on the mel scale, as weights of the bins that they cover.
     fn filters(&self, size: usize) -> Vec<Filter> {
         let nyquist = f64::from(self.sample_rate) / 2.0;
         let width = f64::from(self.sample_rate) / size as f64;
@@ -71,7 +71,7 @@ impl FbankConfig {
         (0..self.num_mel_bins)
             .map(|index| {
                 let left = low + index as f64 * step;
-                // The bin at half the sample rate has no weight in Kaldi.
+                // Kaldi gives no weight to the bin at half the sample rate.
                 let weights: Vec<f64> = (0..size / 2)
                     .map(|bin| {
                         let position = (mel(width * bin as f64) - left) / step;
@@ -87,17 +87,17 @@ impl FbankConfig {
     }
 }
 
-/// One triangular filter.
+/// Triangular filter.
 #[derive(Debug, Clone)]
 struct Filter {
-    /// The first bin that it touches.
+    /// First bin with a weight.
     first: usize,
     weights: Vec<f64>,
 }
 
-/// A prepared filter bank; created with [`FbankConfig::init`].
+/// Prepared filter bank; created with [`FbankConfig::init`].
 ///
-/// It computes in f64: quiet bands beside loud ones keep their value.
+/// Computes in f64, so that quiet bands beside loud ones keep their values.
 #[derive(Clone)]
 pub struct Fbank {
     shift: usize,
@@ -119,7 +119,7 @@ impl std::fmt::Debug for Fbank {
 }
 
 impl Fbank {
-    /// Frames of a sound of so many samples: those whose window fits.
+    /// Number of frames of a sound with `samples` samples, counting those whose window fits.
     pub fn frames(&self, samples: usize) -> usize {
         match samples.checked_sub(self.window.len()) {
             Some(rest) => 1 + rest / self.shift,
@@ -127,7 +127,7 @@ impl Fbank {
         }
     }
 
-    /// Log energies, `[frames, mel_bins]`, a frame after the other.
+    /// Log energies, `[frames, mel_bins]` in row-major order.
     pub fn compute(&self, samples: &[f32]) -> Vec<f32> {
         let frames = self.frames(samples.len());
         let mut input = self.fft.make_input_vec();
@@ -150,10 +150,10 @@ impl Fbank {
         energies
     }
 
-    /// One frame, ready for the transform; the rest of the buffer is zero.
+    /// Fills the buffer with one windowed frame, padded with zeros for the transform.
     fn fill_window(&self, source: &[f32], frame: &mut [f64]) {
         let mean = source.iter().map(|x| f64::from(*x)).sum::<f64>() / source.len() as f64;
-        // The first sample stands in for the one before it.
+        // The first sample also serves as its own predecessor.
         let mut previous = f64::from(source[0]) - mean;
         for ((out, sample), weight) in frame.iter_mut().zip(source).zip(&self.window) {
             let sample = f64::from(*sample) - mean;
@@ -176,7 +176,7 @@ impl Filter {
     }
 }
 
-/// `0.5 - 0.5 cos(2πi / (n - 1))`.
+/// Hann window, `0.5 - 0.5 cos(2πi / (n - 1))`.
 fn hanning(length: usize) -> Vec<f64> {
     let step = std::f64::consts::TAU / (length - 1) as f64;
     (0..length)

@@ -1,5 +1,5 @@
-//! From a sound file to ImageBind's audio embeddings, and from token ids to its text embeddings,
-//! on any burn backend.
+//! ImageBind on any burn backend: audio embeddings of sound files, and text embeddings of token
+//! ids.
 //!
 //! ```text
 //! file ──Waveform::open──▶ mono samples ──AudioPreprocessor::process──▶ [3, 1, 128, 204]

@@ -1,4 +1,4 @@
-//! A waveform to the encoder's input.
+//! Conversion of a waveform to the encoder's input.
 
 use burn::config::Config;
 use burn::tensor::{Tensor, TensorData, backend::Backend};
@@ -12,37 +12,37 @@ use crate::waveform::Waveform;
 /// Configuration of [`AudioPreprocessor`]; the defaults are ImageBind's.
 #[derive(Config, Debug)]
 pub struct AudioPreprocessorConfig {
-    /// Rate that waveforms are converted to.
+    /// Sample rate in Hz to which waveforms are converted.
     #[config(default = 16000)]
     pub sample_rate: u32,
-    /// Mel filters: the height of the input.
+    /// Number of mel filters, the height of the input.
     #[config(default = 128)]
     pub num_mel_bins: usize,
-    /// Frames a clip: the width of the input.
+    /// Frames of a clip, the width of the input.
     #[config(default = 204)]
     pub target_length: usize,
-    /// Clips a sound.
+    /// Number of clips of a sound.
     #[config(default = 3)]
     pub num_clips: usize,
-    /// Seconds a clip.
+    /// Length of a clip in seconds.
     #[config(default = 2.0)]
     pub clip_seconds: f64,
-    /// Subtracted from the log energies.
+    /// Mean of the log energies, which is subtracted.
     #[config(default = -4.268)]
     pub mean: f32,
-    /// Divides the log energies.
+    /// Scale by which the log energies are divided.
     #[config(default = 9.138)]
     pub std: f32,
-    /// Shorter sounds are refused.
+    /// Minimum length in seconds; shorter sounds are rejected.
     #[config(default = 0.1)]
     pub min_seconds: f64,
-    /// Sounds that never leave their mean by this much are refused as silent: -80 dB of full
-    /// scale, three steps of a 16-bit recording. 0 accepts everything.
+    /// Minimum distance of any sample from the mean; quieter sounds are rejected as silent. The
+    /// default is -80 dB of full scale, three steps of a 16-bit recording. 0 accepts everything.
     #[config(default = 1e-4)]
     pub min_peak: f32,
     /// Reproduces the numbers of ImageBind's own data code: it subtracts the mean of a clip from
-    /// the waveform itself, so that overlapping clips see one another's subtraction, and places
-    /// clips by seconds in floating point.
+    /// the waveform in place, so that overlapping clips affect one another, and positions clips by
+    /// seconds in floating point.
     #[config(default = false)]
     pub reproduce_authors: bool,
 }
@@ -54,7 +54,7 @@ impl Default for AudioPreprocessorConfig {
 }
 
 impl AudioPreprocessorConfig {
-    /// Whether sounds can be prepared so.
+    /// Checks that sounds can be processed.
     ///
     /// # Errors
     /// If there is no clip, filter or frame, a clip has no length, `std` is not positive, or the
@@ -82,7 +82,7 @@ impl AudioPreprocessorConfig {
         Ok(())
     }
 
-    /// Whether [`AudioPreprocessor::process`] takes a sound, without its work.
+    /// Checks that [`AudioPreprocessor::process`] accepts a sound, without computing features.
     ///
     /// # Errors
     /// [`Error::TooShort`], [`Error::Silent`], [`Error::NotFinite`] or [`Error::SampleRate`].
@@ -125,15 +125,15 @@ impl AudioFeatures {
     /// - output: `[clips, 1, mel, frames]`
     ///
     /// # Panics
-    /// If `data` has not as many values as `shape` asks for.
+    /// If `data` does not have as many values as `shape` requires.
     pub fn to_tensor<B: Backend>(&self, device: &B::Device) -> Tensor<B, 4> {
         Tensor::from_data(TensorData::new(self.data.clone(), self.shape), device)
     }
 }
 
-/// Turns a waveform into clips of normalised log-mel energies.
+/// Converts a waveform to clips of normalised log-mel energies.
 ///
-/// Sounds shorter than a clip give the same clip each time; its missing frames are zero *before*
+/// A sound shorter than a clip gives identical clips; its missing frames are zero *before*
 /// normalisation, as ImageBind pads the last frames of every clip.
 #[derive(Debug, Clone)]
 pub struct AudioPreprocessor {
@@ -145,7 +145,7 @@ impl AudioPreprocessor {
     /// Prepares the filter bank.
     ///
     /// # Panics
-    /// As [`AudioPreprocessorConfig::validate`] refuses.
+    /// If [`AudioPreprocessorConfig::validate`] fails.
     pub fn new(config: AudioPreprocessorConfig) -> Self {
         if let Err(error) = config.validate() {
             panic!("{error}");
@@ -157,7 +157,7 @@ impl AudioPreprocessor {
         Self { config, fbank }
     }
 
-    /// The configuration.
+    /// Configuration of the preprocessor.
     pub fn config(&self) -> &AudioPreprocessorConfig {
         &self.config
     }
@@ -201,7 +201,7 @@ impl AudioPreprocessor {
         })
     }
 
-    /// Appends `[mel, frames]` of one clip.
+    /// Appends the features `[mel, frames]` of one clip.
     fn push_clip(&self, clip: &[f32], data: &mut Vec<f32>) {
         let AudioPreprocessorConfig {
             num_mel_bins: mel,

@@ -4,22 +4,22 @@ use rubato::{FftFixedInOut, Resampler};
 
 use crate::error::{Error, Result};
 
-/// Rates that are accepted; the transform's length grows with the rates' ratio.
+/// Supported rates in Hz; the transform's length grows with the ratio of the rates.
 const RATES: std::ops::RangeInclusive<u32> = 1_000..=768_000;
 
-/// Samples a block at the lower of the two rates: the longer the filter, the steeper its edge.
+/// Samples of a block at the lower of the two rates; a longer filter has a steeper edge.
 const BLOCK: usize = 1024;
 
-/// Converts `samples` between two rates. The filter's delay is removed, and the length is
-/// `len * to / from`, rounded up.
+/// Converts `samples` between two rates. The filter's delay is removed, and the length is `len * to
+/// / from`, rounded up.
 pub(crate) fn resample(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> {
     check_rate(from)?;
     check_rate(to)?;
     if from == to || samples.is_empty() {
         return Ok(samples.to_vec());
     }
-    // An odd transform has its delay between two samples; an even number of the smallest blocks
-    // that fit both rates never is one.
+    // A transform of odd length has its delay between two samples; an even multiple of the smallest
+    // block for both rates avoids that.
     let smallest = (from / gcd(from, to)) as usize;
     let wanted = BLOCK * from.div_ceil(to) as usize;
     let chunk = smallest * wanted.div_ceil(smallest).next_multiple_of(2);
@@ -31,7 +31,7 @@ pub(crate) fn resample(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> 
     let mut output = resampler.output_buffer_allocate(true);
     let mut resampled = Vec::with_capacity(delay + length + output[0].len());
     let mut position = 0;
-    // Zeros follow the sound until the filter has given its last sample back.
+    // The sound is padded with zeros until the filter has returned its last sample.
     while resampled.len() < delay + length {
         let size = resampler.input_frames_next();
         let end = samples.len().min(position + size);
@@ -49,7 +49,7 @@ pub(crate) fn resample(samples: &[f32], from: u32, to: u32) -> Result<Vec<f32>> 
     Ok(resampled)
 }
 
-/// Refuses a rate that is not accepted.
+/// Rejects an unsupported rate.
 pub(crate) fn check_rate(sample_rate: u32) -> Result<()> {
     match RATES.contains(&sample_rate) {
         true => Ok(()),

@@ -7,12 +7,12 @@ use std::path::Path;
 use crate::error::{Error, Result};
 use crate::resample::resample;
 
-/// One channel of sound; full scale is -1..1.
+/// One channel of sound; full scale is -1 to 1.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Waveform {
     /// Samples in order of time.
     pub samples: Vec<f32>,
-    /// Samples a second.
+    /// Sample rate in Hz.
     pub sample_rate: u32,
 }
 
@@ -30,11 +30,11 @@ impl Waveform {
         self.samples.len() as f64 / f64::from(self.sample_rate.max(1))
     }
 
-    /// The same sound at another sample rate, with nothing left above half the lower rate. The
-    /// length is `len * sample_rate / self.sample_rate`, rounded up, and nothing is shifted.
+    /// Converts the sound to another sample rate and removes everything above half the lower rate.
+    /// The length is `len * sample_rate / self.sample_rate`, rounded up; there is no delay.
     ///
     /// # Errors
-    /// When one of the two rates is outside of 1000 to 768000 Hz.
+    /// When one of the two rates is outside 1000 to 768000 Hz.
     pub fn resampled(&self, sample_rate: u32) -> Result<Self> {
         let samples = resample(&self.samples, self.sample_rate, sample_rate)?;
         Ok(Self {
@@ -43,7 +43,7 @@ impl Waveform {
         })
     }
 
-    /// The contents of a 16-bit mono WAV file. Samples beyond full scale are clipped.
+    /// Content of a 16-bit mono WAV file. Samples beyond full scale are clipped.
     pub fn to_wav(&self) -> Vec<u8> {
         const HEADER: u32 = 36;
         // The format counts bytes in 32 bits: about 18 hours at 16 kHz.
@@ -64,7 +64,7 @@ impl Waveform {
         wav.extend_from_slice(b"data");
         wav.extend_from_slice(&data.to_le_bytes());
         for sample in samples {
-            // 32768 is what decoders divide by: what is read back is within half a step.
+            // Decoders divide by 32768, so a sample read back differs by at most half a step.
             let value = (sample * 32768.0).round().clamp(-32768.0, 32767.0) as i16;
             wav.extend_from_slice(&value.to_le_bytes());
         }

@@ -1,4 +1,4 @@
-//! Decoding of every format, and what becomes of broken files.
+//! Decoding of every format, and handling of broken files.
 
 mod common;
 
@@ -6,7 +6,7 @@ use anyref_audio::Waveform;
 use anyref_audio::{AudioPreprocessor, AudioPreprocessorConfig, DecodeOptions, Downmix, Error};
 use common::{amplitude, path, tone, worst};
 
-/// File, sample rate, how far the levels may be off.
+/// File, sample rate and tolerance of the levels.
 const SOUNDS: [(&str, u32, f64); 12] = [
     ("u8.wav", 8_000, 0.01),
     ("s16.wav", 8_000, 0.002),
@@ -163,8 +163,8 @@ fn files_that_are_cut_short_are_refused() {
         for share in [1, 2, 5, 10, 30, 50, 90] {
             let cut = &whole[..whole.len() * share / 100];
             let result = Waveform::decode(cut, name);
-            // A pipe's WAV and a stream's Ogg do not announce their length: what is there is read.
-            // MP3 announces whole blocks, of which the last may be missing.
+            // A WAV from a pipe and a streamed Ogg do not announce their length, so the available
+            // part is read. MP3 announces whole blocks, the last of which may be missing.
             let open_ended = matches!(name, "piped.wav" | "vorbis.ogg" | "lame.mp3");
             match result {
                 Ok(waveform) => {
@@ -179,7 +179,7 @@ fn files_that_are_cut_short_are_refused() {
     assert!(matches!(error, Error::Truncated { .. }), "{error}");
 }
 
-/// A file's frames without the one that says how many there are.
+/// Removes the frame that announces the number of frames.
 fn without_info(mp3: &[u8]) -> Vec<u8> {
     let after = |from: usize, mark: &[u8]| {
         let found = mp3[from..]
@@ -192,7 +192,7 @@ fn without_info(mp3: &[u8]) -> Vec<u8> {
     mp3[after(info, b"\xff\xfb")..].to_vec()
 }
 
-/// MP3 files of streams and of old encoders say nowhere how long they are.
+/// MP3 files of streams and of old encoders do not announce their length.
 #[test]
 fn an_mp3_without_a_length_is_heard_whole() {
     let frames = without_info(&bytes("lame.mp3"));
@@ -219,7 +219,7 @@ fn an_mp3_without_a_length_is_heard_whole() {
     assert!(waveform.seconds() > 4.4, "{} s", waveform.seconds());
 }
 
-/// A length that is announced is still held against what is there.
+/// An announced length is still compared with the content.
 #[test]
 fn an_mp3_that_announces_its_length_must_have_it() {
     let whole = bytes("lame.mp3");
@@ -276,7 +276,7 @@ fn hostile_bytes_never_panic() {
         let whole = bytes(name);
         for round in 0..150 {
             let mut broken = whole.clone();
-            // Headers are where most numbers are.
+            // Headers hold most of the numbers.
             let reach = if round % 3 == 0 {
                 broken.len()
             } else {

@@ -1,4 +1,4 @@
-//! Filter bank and feature clips against torchaudio and ImageBind's order of operations.
+//! Filter bank and feature clips compared with torchaudio and with ImageBind's order of operations.
 
 mod common;
 
@@ -12,7 +12,7 @@ fn waveform(fixture: &Fixture, name: &str) -> Waveform {
     Waveform::new(fixture.i16s(&format!("{name}.waveform")), 16_000)
 }
 
-/// Every `rows`-th row and `columns`-th column.
+/// Selects every `rows`-th row and `columns`-th column.
 fn thin(data: &[f32], width: usize, rows: usize, columns: usize) -> Vec<f32> {
     data.chunks(width)
         .step_by(rows)
@@ -59,7 +59,7 @@ fn clips_equal_imagebinds() {
 
 #[test]
 fn aliasing_is_visible_in_the_reference() {
-    // Otherwise the switch above would be tested by nothing.
+    // Ensures that the switch above makes a difference.
     let fixture = Fixture::open("fbank.safetensors");
     let difference = worst(&fixture.f32s("odd.authors"), &fixture.f32s("odd.copied"));
     assert!(difference > 1e-2, "{difference}");

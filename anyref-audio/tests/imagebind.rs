@@ -1,4 +1,4 @@
-//! The encoder against torch's modules, and its gradients.
+//! Encoder compared with torch's modules, and its gradients.
 
 mod common;
 
@@ -13,7 +13,7 @@ use common::{Fixture, path, worst};
 
 type TestBackend = burn_flex::Flex;
 
-/// The shape of `trunk.safetensors`.
+/// Configuration of `trunk.safetensors`.
 fn config() -> ImageBindAudioConfig {
     ImageBindAudioConfig::new()
         .with_hidden_size(24)

@@ -1,4 +1,4 @@
-//! The text tower against torch's modules (`fixtures/export_text.py`).
+//! Text tower compared with torch's modules (`fixtures/export_text.py`).
 
 mod common;
 
@@ -13,7 +13,7 @@ type TestBackend = burn_flex::Flex;
 
 const CONTEXT: usize = 12;
 
-/// The shape of `text.safetensors`.
+/// Configuration of `text.safetensors`.
 fn config() -> ImageBindTextConfig {
     ImageBindTextConfig::new()
         .with_hidden_size(24)

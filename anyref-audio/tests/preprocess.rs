@@ -1,4 +1,4 @@
-//! Sounds that the preprocessor accepts, and how clips relate to them.
+//! Sounds that the preprocessor accepts, and the position of clips in them.
 
 mod common;
 
@@ -91,7 +91,7 @@ fn a_sound_is_checked_without_its_features_as_with_them() {
         let refused = preprocessor().process(&bad).unwrap_err();
         assert_eq!(said, refused.to_string());
     }
-    // Limits are the configuration's.
+    // The limits come from the configuration.
     let lax = config.with_min_peak(0.0).with_min_seconds(0.0);
     lax.check_sound(&sound(&[0.1; 160], 16_000)).unwrap();
 }

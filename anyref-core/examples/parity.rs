@@ -1,5 +1,5 @@
-//! Our side of `cargo xtask parity`: loads a part as it is published, computes, and prints seconds and the
-//! greatest difference from the reference as JSON.
+//! Rust side of `cargo xtask parity`: loads a published part, computes, and prints the seconds and
+//! the greatest difference from the reference as JSON.
 //!
 //!     parity PART FOLDER [TIMES]
 //!
@@ -34,7 +34,7 @@ use image::RgbImage;
 
 type B = Flex;
 
-/// Tokens read one by one after the prompt: its first ones.
+/// Number of tokens read one by one after the prompt; they repeat its first ones.
 const NEXT: usize = 16;
 
 /// SAM without its image encoder.
@@ -44,7 +44,7 @@ struct Masks<B: Backend> {
     mask_decoder: MaskDecoder<B>,
 }
 
-/// Seconds, and the last output.
+/// Seconds of each run, and the last output.
 #[derive(Default)]
 struct Measured {
     load: f64,
@@ -61,7 +61,7 @@ impl Measured {
         }
     }
 
-    /// Computes so often.
+    /// Runs a computation `times` times.
     fn times<const D: usize>(mut self, times: usize, run: impl Fn() -> Tensor<B, D>) -> Self {
         for _ in 0..times {
             let start = Instant::now();
@@ -195,7 +195,7 @@ fn measure(
     })
 }
 
-/// A picture and prompts for masks in it, those of `reference.py`.
+/// Picture with the mask prompts of `reference.py`.
 struct Prompts {
     picture: RgbImage,
     prompts: [(MaskPrompt, Multimask); 5],
@@ -240,8 +240,7 @@ impl Prompts {
     }
 }
 
-/// The embedding of a picture by SAM 2, and the masks of the point of `reference.py` with their
-/// estimates.
+/// Picture embedding of SAM 2, and the masks and estimates for the point of `reference.py`.
 fn answer_point(sam: &SamModel<B>, pixels: Tensor<B, 4>) -> Tensor<B, 1> {
     let SamForm::Sam2(parts) = &sam.form else {
         panic!("a SAM 2");
@@ -271,7 +270,7 @@ fn answer_point(sam: &SamModel<B>, pixels: Tensor<B, 4>) -> Tensor<B, 1> {
     Tensor::cat(values, 0)
 }
 
-/// A picture and the ids of a question, as LISA takes them.
+/// Picture and question ids, as LISA's input.
 struct Question {
     layout: Layout,
     clip: Tensor<B, 4>,
@@ -294,7 +293,7 @@ impl Question {
         })
     }
 
-    /// Logits of the first answered token, and the mask of its state.
+    /// Logits of the first answer token, and the mask of its state.
     fn answer(&self, model: &AnyRefModel<B>) -> Tensor<B, 1> {
         let features = model.picture_features(self.clip.clone()).tokens;
         let (llm, layouts) = (&model.llm, [self.layout.clone()]);
@@ -317,7 +316,7 @@ impl Question {
 }
 
 impl<B: Backend> Masks<B> {
-    /// The mask of the embedding's own mean.
+    /// Mask of the embedding's own mean.
     fn decode(&self, image_embeddings: Tensor<B, 4>) -> Tensor<B, 4> {
         let [_, width, rows, columns] = image_embeddings.dims();
         let prompt = image_embeddings
@@ -359,7 +358,7 @@ fn read_on(model: &Llama<B>, prompt: Tensor<B, 2, Int>, measured: &mut Measured)
     measured.output = Some(Tensor::cat(logits, 1).into_data());
 }
 
-/// Fills a module from the published part.
+/// Loads a module from the published part.
 fn load<M: Module<B>>(
     mut module: M,
     published: &Published,

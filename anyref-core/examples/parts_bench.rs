@@ -1,10 +1,10 @@
-//! Times a whole model with random weights part by part, for `cargo xtask bench parts`.
+//! Times the parts of a whole model with random weights, for `cargo xtask bench parts`.
 //!
 //!     parts_bench BACKEND PRESET DTYPE
 //!
-//! Prints what it is as JSON on one line, then answers every line with the name of a part by the seconds of one run of
-//! it. Nothing leaves the device but the tokens of an answer and a number that shows that all is
-//! done.
+//! Prints a description as JSON on one line, then answers each input line, the name of a part, with
+//! the seconds of one run of it. Only the tokens of an answer and one number, which shows that the
+//! work is done, are copied from the device.
 
 use std::error::Error;
 use std::io::BufRead;
@@ -22,7 +22,7 @@ use burn::tensor::{DType, Distribution, Int, Tensor};
 
 type Failure = Box<dyn Error>;
 
-/// Tokens of a prompt, the picture's among them.
+/// Tokens of a prompt, including the picture's.
 const PROMPT: usize = 400;
 /// Tokens of an answer.
 const ANSWER: usize = 32;
@@ -37,14 +37,14 @@ fn run() -> Result<(), Failure> {
         return Err("usage: parts_bench BACKEND PRESET DTYPE".into());
     };
     let mut config = AnyRefConfig::preset(preset).ok_or_else(|| format!("no preset {preset}"))?;
-    // An adapter is merged for answering.
+    // An adapter is merged for inference.
     config.lora = None;
     let dtype = dtype.parse::<WeightType>()?.fixed().unwrap_or(DType::F32);
     let backend: BackendName = backend.parse()?;
     backend.dispatch(None, Bench { config, dtype })?
 }
 
-/// Part that is measured.
+/// Benchmark of one part.
 struct Bench {
     config: AnyRefConfig,
     dtype: DType,
@@ -73,22 +73,22 @@ impl OnDevice for Bench {
     }
 }
 
-/// A module with its weights in another type, as they would lie in memory had they been loaded from a file.
+/// Converts the weights of a module to another type, in the memory layout of loaded weights.
 fn drawn<B: Backend, M: Module<B>>(module: M, dtype: DType) -> M {
     with_stored_layout(cast_weights(module, dtype))
 }
 
-/// A model, and what its parts are given.
+/// Model with the inputs of its parts.
 struct Parts<B: Backend> {
     model: AnyRefModel<B>,
     config: AnyRefConfig,
     dtype: DType,
-    /// Parts whose weights have their type.
+    /// Parts whose weights have been converted.
     drawn: Vec<&'static str>,
 }
 
 impl<B: Backend> Parts<B> {
-    /// Draws the weights of what a part needs, at its first use.
+    /// Initialises the weights that a part needs, on its first use.
     fn draw(&mut self, part: &str) {
         let parts: &[&str] = match part {
             "clip" => &["clip"],
@@ -103,7 +103,7 @@ impl<B: Backend> Parts<B> {
                 continue;
             }
             self.drawn.push(part);
-            // Weights are drawn when they are used first; these are cast one by one.
+            // Weights are initialised on first use, and cast one by one here.
             let fresh = self.config.init::<B>(&self.device());
             let (dtype, model) = (self.dtype, &mut self.model);
             match *part {
@@ -125,7 +125,7 @@ impl<B: Backend> Parts<B> {
         }
     }
 
-    /// Runs a part to its end.
+    /// Runs a part to completion.
     fn run(&self, part: &str) -> Result<(), Failure> {
         match part {
             "clip" => done(self.clip()),
@@ -187,7 +187,7 @@ impl<B: Backend> Parts<B> {
         Some(self.model.audio_encoder.as_ref()?.forward(clips))
     }
 
-    /// The hidden states of a prompt and an answer, greedily.
+    /// Greedily generates an answer and returns the hidden states.
     fn answer(&self, tokens: usize) -> Result<Tensor<B, 3>, Failure> {
         let llm = &self.model.llm;
         let ids = (0..PROMPT).map(|at| ((at * 7919) % self.config.llm.vocab_size) as i32);
@@ -203,7 +203,7 @@ impl<B: Backend> Parts<B> {
         }
     }
 
-    /// A mask of one object, whose state is refocused over an answer.
+    /// Mask of one object, whose state is refocused over an answer.
     fn mask(&self, embedding: Tensor<B, 4>) -> Tensor<B, 4> {
         let llm = &self.config.llm;
         let (heads, wide) = (llm.num_attention_heads, llm.head_width());
@@ -226,7 +226,7 @@ impl<B: Backend> Parts<B> {
     }
 }
 
-/// Waits for a result and looks at a number of it.
+/// Waits for a result by reading one of its numbers.
 fn done<B: Backend, const D: usize>(result: Tensor<B, D>) -> Result<(), Failure> {
     let value = result.slice([(); D].map(|()| 0..1)).into_data();
     match value.iter::<f32>().all(f32::is_finite) {

@@ -1,4 +1,4 @@
-//! Answers of AnyRef: a sentence, masks and where the time went.
+//! Answers of AnyRef: sentence, masks and timing.
 
 use std::ops::AddAssign;
 use std::time::Duration;
@@ -9,40 +9,40 @@ use image::{GrayImage, Luma};
 use crate::bridge::Bridge;
 use crate::sam::{EarlierMask, LowResMask};
 
-/// A sentence with the masks of the objects it names.
+/// Sentence with the masks of the objects that it names.
 #[derive(Debug, Clone, Default)]
 pub struct Answer {
-    /// The sentence, without mask tokens.
+    /// Sentence without mask tokens.
     pub text: String,
-    /// The sentence as generated, `<obj>` where an object was pointed out.
+    /// Sentence as generated, with `<obj>` where an object is pointed out.
     pub raw: String,
-    /// One mask for each `<obj>`, in order, but for those that are too doubtful; empty when there
-    /// was none.
+    /// Masks of the `<obj>` tokens, in order, without those of too low a score; empty when there
+    /// are none.
     pub masks: Vec<Mask>,
-    /// How many masks are left out, since their scores are below [`AnyRefConfig::min_mask_score`].
+    /// Number of masks omitted because their scores are below [`AnyRefConfig::min_mask_score`].
     ///
     /// [`AnyRefConfig::min_mask_score`]: crate::AnyRefConfig::min_mask_score
     pub doubtful: usize,
     /// References that the model was not trained with, and their substitutes.
     pub bridges: Vec<Bridge>,
-    /// Where the time went.
+    /// Time of each step.
     pub timing: Timing,
 }
 
-/// A mask in the size of the original picture.
+/// Mask in the size of the original picture.
 #[derive(Debug, Clone)]
 pub struct Mask {
     /// Run lengths in COCO's column-major order.
     pub rle: Rle,
-    /// The mask decoder's own estimate of the IoU, 0 to 1.
+    /// Mask decoder's estimate of the IoU, 0 to 1.
     pub score: f32,
-    /// The logits that it was made of, which refinement by clicks starts from. Masks of a chat's
-    /// answers have them alone.
+    /// Logits of the mask, from which refinement by clicks starts. Only masks of chat answers have
+    /// them.
     pub low_res: Option<LowResMask>,
 }
 
 impl Mask {
-    /// The mask as a prompt for a better one: its logits, or its pixels where it has none.
+    /// Converts the mask to a prompt for a refined one: its logits, or its pixels if it has none.
     pub fn earlier(&self) -> EarlierMask {
         match &self.low_res {
             Some(logits) => logits.clone().into(),
@@ -61,7 +61,7 @@ impl Mask {
         [x, y, x + width, y + height]
     }
 
-    /// The mask as an 8-bit picture, 0 or 255.
+    /// Converts the mask to an 8-bit picture, 0 or 255.
     pub fn to_image(&self) -> GrayImage {
         let [height, width] = self.rle.size();
         let mask = self.rle.to_mask();
@@ -75,18 +75,18 @@ impl Mask {
     }
 }
 
-/// Time spent in each part.
+/// Time spent in each step.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Timing {
-    /// Encoding the picture; zero for every question after the first.
+    /// Encoding of the picture; zero for every question after the first.
     pub image: Duration,
-    /// Encoding sounds.
+    /// Encoding of sounds.
     pub audio: Duration,
-    /// Encoding the other references and building the prompt.
+    /// Encoding of the other references and construction of the prompt.
     pub prompt: Duration,
-    /// Generating the answer.
+    /// Generation of the answer.
     pub generate: Duration,
-    /// Decoding masks.
+    /// Decoding of masks.
     pub decode: Duration,
 }
 

@@ -1,4 +1,4 @@
-//! The route of every answer: encode, generate, decode masks.
+//! Steps of every answer: encode, generate, decode masks.
 
 use burn::tensor::backend::Backend;
 
@@ -9,7 +9,7 @@ use crate::memory::{RowLength, answer_bytes};
 use crate::observer::{Cancel, OnText};
 use crate::{Answer, AnyRef, Result};
 
-/// An answer with all its masks, and the states that it came from.
+/// Answer with all its masks, and the states that it came from.
 pub(crate) struct Answered<B: Backend> {
     pub(crate) answer: Answer,
     pub(crate) states: States<B>,
@@ -17,15 +17,15 @@ pub(crate) struct Answered<B: Backend> {
 
 /// States of the language model behind an answer.
 pub(crate) enum States<B: Backend> {
-    /// States read while the answer was generated.
+    /// States computed while the answer was generated.
     Generated(Generated<B>),
-    /// To be read again: the question and the tokens of the answer that was chosen.
+    /// States to be recomputed from the question and the tokens of the chosen answer.
     Chosen(Prefilled<B>, Vec<u32>),
 }
 
 /// Encoded questions that are answered together.
 struct Batch<'a, B: Backend> {
-    /// Their places among all questions.
+    /// Indices among all questions.
     places: Vec<usize>,
     asked: Vec<Conversation<'a, B>>,
     questions: Vec<EncodedQuestion<B>>,
@@ -42,8 +42,8 @@ impl<B: Backend> Batch<'_, B> {
 }
 
 impl<B: Backend> AnyRef<B> {
-    /// Answers the last question of each conversation, its masks those of high enough scores.
-    /// Questions that are answered greedily go through the three steps together, as many as fit
+    /// Answers the last question of each conversation, with the masks of sufficient score. Greedy
+    /// questions go through the three steps together, in batches limited by
     /// [`batch_bytes`](Self::batch_bytes); the others one by one.
     pub(crate) async fn answers(
         &self,
@@ -52,7 +52,7 @@ impl<B: Backend> AnyRef<B> {
         cancel: &Cancel,
     ) -> Vec<Result<Answer>> {
         let mut answers = Vec::with_capacity(asked.len());
-        // Neighbours of one kind, so that answers keep their order.
+        // Consecutive questions of one kind are grouped, so that answers keep their order.
         for asked in asked.chunk_by(|one, next| self.reranks(*one) == self.reranks(*next)) {
             let first = answers.len();
             if self.reranks(asked[0]) {
@@ -72,7 +72,7 @@ impl<B: Backend> AnyRef<B> {
         answers.into_iter().map(visible).collect()
     }
 
-    /// The answer to the last question of a conversation, with all its masks.
+    /// Answers the last question of a conversation, with all masks.
     pub(crate) async fn answered(
         &self,
         asked: Conversation<'_, B>,
@@ -96,7 +96,7 @@ impl<B: Backend> AnyRef<B> {
         })
     }
 
-    /// Answers that are generated greedily or by sampling, with all their masks.
+    /// Generates answers greedily or by sampling, with all their masks.
     pub(crate) async fn unranked_answers(
         &self,
         asked: &[Conversation<'_, B>],
@@ -128,8 +128,8 @@ impl<B: Backend> AnyRef<B> {
             .collect()
     }
 
-    /// Whether one question more can be answered together with a batch. Rows of a batch are
-    /// sampled differently, so that a sampled answer would depend on its place.
+    /// Returns whether another question can join a batch. Rows of a batch are sampled differently,
+    /// so a sampled answer would depend on its row.
     fn has_room(&self, batch: &Batch<'_, B>, question: &EncodedQuestion<B>) -> bool {
         let Some(first) = batch.asked.first() else {
             return true;
@@ -147,7 +147,7 @@ impl<B: Backend> AnyRef<B> {
         self.generation.is_greedy() && bytes <= self.batch_bytes
     }
 
-    /// Answers a batch. An error of the device is that of each of its questions.
+    /// Answers a batch. An error of the device applies to each of its questions.
     async fn finish(
         &self,
         batch: Batch<'_, B>,
@@ -178,7 +178,7 @@ impl<B: Backend> AnyRef<B> {
         }
     }
 
-    /// The last two steps, for encoded questions.
+    /// Runs the last two steps for encoded questions.
     async fn batch_answers(
         &self,
         asked: &[Conversation<'_, B>],

@@ -1,4 +1,4 @@
-//! The model with what it needs besides its network.
+//! Model with everything it needs besides its network.
 
 use anyref_audio::AudioPreprocessorConfig;
 use anyref_llm::GenerationConfig;
@@ -11,39 +11,39 @@ use crate::model::AnyRefModel;
 use crate::special_tokens::SpecialTokens;
 use crate::{Answer, AnyRefConfig, Error, Result, SoundLabeller};
 
-/// [`AnyRef::batch_bytes`] of a new model.
+/// Default of [`AnyRef::batch_bytes`].
 const BATCH_BYTES: u64 = 4 << 30;
 
-/// The model with its tokenizer and pre-processing.
+/// Model with its tokenizer and preprocessing.
 ///
-/// Each method that waits for a device has a form that does not, with `_async` in its name, for a
-/// browser, whose GPU cannot be waited for.
+/// Each method that waits for a device has an asynchronous form, with `_async` in its name, for
+/// browsers, where waiting for the GPU is impossible.
 #[derive(Debug)]
 pub struct AnyRef<B: Backend> {
     /// Configuration of the model.
     pub config: AnyRefConfig,
-    /// The network.
+    /// Network.
     pub model: AnyRefModel<B>,
-    /// The tokenizer.
+    /// Tokenizer of the language model.
     pub tokenizer: Tokenizer,
-    /// How answers are generated.
+    /// Options of generation.
     pub generation: GenerationConfig,
-    /// Memory in bytes, besides that of the model and of pictures, that questions which are
-    /// answered together may take; one question is answered whatever it takes.
+    /// Memory in bytes, besides the model and pictures, for questions that are answered together. A
+    /// single question may exceed it.
     pub batch_bytes: u64,
-    /// How references are bridged that the model was not trained with.
+    /// Options of bridging, for references that the model was not trained with.
     pub bridge: BridgeOptions,
-    /// Labels of sounds, for a model that was not trained with them.
+    /// Labels of sounds, for a model that was not trained with sounds.
     pub sounds: Option<SoundLabeller<B>>,
     special: SpecialTokens,
     device: B::Device,
-    /// None on the processor, which has no thread of a device.
+    /// Watch over the device; `None` on the processor, which has no device thread.
     watch: Option<DeviceWatch>,
 }
 
 impl<B: Backend> AnyRef<B> {
-    /// Puts a network and a tokenizer together. The authors' name of the mask token becomes `<obj>`
-    /// ([`SpecialTokens::name_object`]).
+    /// Combines a network and a tokenizer. The authors' name of the mask token is changed to
+    /// `<obj>` ([`SpecialTokens::name_object`]).
     ///
     /// # Errors
     /// When the tokenizer lacks one of the model's special tokens or has more tokens than the
@@ -83,10 +83,10 @@ impl<B: Backend> AnyRef<B> {
         })
     }
 
-    /// Whether the device has computed without a failure since the model was put together.
+    /// Checks that the device has not failed since the model was created.
     ///
     /// # Errors
-    /// When a thread that serves a device panicked, since when results are wrong.
+    /// When a thread that serves a device panicked; results since then are wrong.
     pub fn check_device(&self) -> Result<()> {
         match &self.watch {
             Some(watch) => Ok(watch.check()?),
@@ -94,13 +94,13 @@ impl<B: Backend> AnyRef<B> {
         }
     }
 
-    /// An answer, unless the device failed meanwhile.
+    /// Returns the answer, unless the device failed meanwhile.
     pub(crate) fn device_checked(&self, answer: Result<Answer>) -> Result<Answer> {
         self.check_device()?;
         answer
     }
 
-    /// Pre-processing of sounds, for a model that hears or whose sounds are put into words.
+    /// Preprocessing of sounds, for a model that hears or whose sounds are converted to words.
     pub fn sound_preprocessor(&self) -> Option<&AudioPreprocessorConfig> {
         let own = self.config.audio.as_ref().map(|audio| &audio.preprocessor);
         let labelled = self.sounds.as_ref();
@@ -112,7 +112,7 @@ impl<B: Backend> AnyRef<B> {
         &self.special
     }
 
-    /// Where the model computes.
+    /// Device of the model.
     pub fn device(&self) -> &B::Device {
         &self.device
     }

@@ -4,35 +4,35 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Error, Reference, Result};
 
-/// The most answers that are tried.
+/// Maximum number of answers that are tried.
 pub const MAX_CANDIDATES: usize = 64;
-/// How well an answer points is never counted as worse than this.
+/// Lower limit of the estimate of how well an answer points.
 pub(crate) const LEAST: f64 = 1e-3;
 
-/// Choice of an answer among several, for masks and for descriptions by the default question; a
-/// chat, which shows answers as they are generated, chooses none. By default nothing is chosen:
-/// answers are generated greedily, as the paper's.
+/// Choice of an answer among several, for masks and for descriptions by the default question; not
+/// for chats, which show answers while they are generated. The default is the paper's greedy
+/// generation without a choice.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CandidateConfig {
-    /// Answers that are tried, at most; 1 is greedy generation.
+    /// Maximum number of answers that are tried; 1 is greedy generation.
     pub count: usize,
-    /// Weight of the logarithm of the mask decoder's estimated IoU (of several masks the lowest)
-    /// against that of the answer's probability. Where the default question asks for masks of what
-    /// is in one box, the estimate is multiplied by the IoU of that box and the one around the
-    /// masks, and an answer without masks counts as the worst.
+    /// Weight of the log of the mask decoder's IoU estimate (the lowest of several masks) relative
+    /// to the answer's log-probability. If the default question asks for masks of the content of
+    /// one box, the estimate is multiplied by the IoU of that box and the box around the masks, and
+    /// an answer without masks counts as the worst.
     pub estimate_weight: f64,
-    /// The estimate that an answer without a mask counts as.
+    /// Estimate assigned to an answer without masks.
     pub refusal_estimate: f64,
-    /// The same where the only reference is a picture, which shows what is sought even where the
-    /// model calls it by a wrong name; [`refusal_estimate`](Self::refusal_estimate) when left out.
+    /// Estimate assigned to an answer without masks if the only reference is a picture, which shows
+    /// the object even where the model names it wrongly; defaults to
+    /// [`refusal_estimate`](Self::refusal_estimate).
     #[serde(skip_serializing_if = "Option::is_none")]
     pub picture_refusal_estimate: Option<f64>,
-    /// Weight of the logarithm of how well a description is understood: the IoU of what its words
-    /// are answered with and what its reference means, times the estimate of the former.
+    /// Weight of the log of how well a description is understood: the IoU of the masks for its
+    /// words and those of its reference, times the estimate of the former.
     pub listener_weight: f64,
-    /// Cost of each token of a description, as a logarithm: a longer one has to be understood
-    /// better.
+    /// Cost of each token of a description, in log units: a longer one has to be understood better.
     pub token_cost: f64,
 }
 
@@ -50,11 +50,11 @@ impl Default for CandidateConfig {
 }
 
 impl CandidateConfig {
-    /// Whether the numbers make sense.
+    /// Checks the values.
     ///
     /// # Errors
-    /// When `count` is not 1 to [`MAX_CANDIDATES`], a weight is negative or not a number, or an
-    /// estimate not 0 to 1.
+    /// When `count` is not 1 to [`MAX_CANDIDATES`], a weight is negative or NaN, or an estimate is
+    /// not 0 to 1.
     pub fn validate(&self) -> Result<()> {
         let problem = |field, problem: String| Err(Error::Config { field, problem });
         if !(1..=MAX_CANDIDATES).contains(&self.count) {
@@ -86,7 +86,7 @@ impl CandidateConfig {
         Ok(())
     }
 
-    /// The estimate that an answer without a mask counts as, for these references.
+    /// Estimate assigned to an answer without masks, for these references.
     pub(crate) fn refusal(&self, references: &[Reference]) -> f64 {
         match (references, self.picture_refusal_estimate) {
             ([Reference::Image(_)], Some(estimate)) => estimate,
@@ -94,7 +94,7 @@ impl CandidateConfig {
         }
     }
 
-    /// How well an answer of this estimate points: 0 at best.
+    /// Log score of how well an answer with this estimate points; 0 at best.
     pub(crate) fn points(&self, estimate: f64) -> f64 {
         self.estimate_weight * estimate.max(LEAST).ln()
     }

@@ -1,4 +1,4 @@
-//! Several turns about one picture.
+//! Conversations about one picture.
 
 use std::ops::ControlFlow;
 
@@ -9,9 +9,9 @@ use crate::observer::Cancel;
 use crate::picture::Picture;
 use crate::{Answer, AnyRef, Prompt, Result};
 
-/// A conversation about one picture; each answer may bring masks. The model reads as many of the
-/// turns before as [`AnyRefConfig::max_history_turns`](crate::AnyRefConfig::max_history_turns)
-/// says; the others are not kept.
+/// Conversation about one picture; each answer may have masks. The model reads up to
+/// [`AnyRefConfig::max_history_turns`](crate::AnyRefConfig::max_history_turns) earlier turns; older
+/// ones are dropped.
 #[derive(Debug)]
 pub struct Chat<'a, B: Backend> {
     anyref: &'a AnyRef<B>,
@@ -28,12 +28,12 @@ impl<'a, B: Backend> Chat<'a, B> {
         }
     }
 
-    /// Asks the next question. `on_text` receives the answer piece by piece, so that it is the
-    /// greedy one, whatever [`AnyRefConfig::candidates`](crate::AnyRefConfig::candidates) says;
-    /// `Break` ends it there.
+    /// Asks the next question. `on_text` receives the answer in pieces, so it is always the greedy
+    /// one, regardless of [`AnyRefConfig::candidates`](crate::AnyRefConfig::candidates); `Break`
+    /// ends it.
     ///
     /// # Errors
-    /// When the prompt does not fit; the conversation is then as before.
+    /// When the prompt does not fit; the conversation is then unchanged.
     pub fn ask(
         &mut self,
         prompt: Prompt,
@@ -42,10 +42,10 @@ impl<'a, B: Backend> Chat<'a, B> {
         read_sync(self.ask_async(prompt, on_text))
     }
 
-    /// As [`ask`](Self::ask), without waiting for the device.
+    /// Asynchronous form of [`ask`](Self::ask).
     ///
     /// # Errors
-    /// As [`ask`](Self::ask).
+    /// See [`ask`](Self::ask).
     pub async fn ask_async(
         &mut self,
         prompt: Prompt,
@@ -62,20 +62,20 @@ impl<'a, B: Backend> Chat<'a, B> {
         self.history.answered()
     }
 
-    /// Number of answered questions that are kept to be read with the next one.
+    /// Number of answered questions that are kept as context of the next one.
     pub fn kept_turns(&self) -> usize {
         self.history.kept()
     }
 
-    /// Forgets everything asked and answered before.
+    /// Forgets all questions and answers.
     pub fn clear(&mut self) {
         self.history.clear();
     }
 }
 
 impl<B: Backend> AnyRef<B> {
-    /// Answers a prompt after the turns of a history, and adds it there; an error leaves the history as
-    /// it was.
+    /// Answers a prompt after the turns of a history and appends it; an error leaves the history
+    /// unchanged.
     pub(crate) async fn chat_turn(
         &self,
         picture: &Picture<B>,

@@ -1,4 +1,4 @@
-//! Parts that a published model leaves to other repositories.
+//! Parts that a published model takes from other repositories.
 
 use std::path::{Path, PathBuf};
 
@@ -12,24 +12,24 @@ use crate::{
     SoundLabellerOptions, SoundVocabulary,
 };
 
-/// Places of parts that a model does not carry itself.
+/// Locations of parts that a model does not contain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Companions {
     /// CLIP's folder, for a LISA or a LLaVA without its own.
     pub clip: Option<PathBuf>,
-    /// ImageBind's file, which puts sounds into words for a model that was not trained with them.
-    /// The words are those of CLIP's vocabulary, which [`clip`](Self::clip) has.
+    /// ImageBind's file, which converts sounds to words for a model that was not trained with
+    /// sounds. Requires [`clip`](Self::clip) for its vocabulary.
     pub imagebind: Option<PathBuf>,
-    /// File of labels that sounds are told apart by, one a line; AudioSet's where there is none.
+    /// File of sound labels, one per line; defaults to AudioSet's.
     pub sound_labels: Option<PathBuf>,
-    /// Folder that keeps what ImageBind makes of the labels.
+    /// Folder that caches ImageBind's embeddings of the labels.
     pub cache: Option<PathBuf>,
 }
 
 impl Companions {
-    /// Companions on this machine for the model at `path`. Those that are `hf://` locations are
-    /// fetched; the CLIP of a LISA or LLaVA, where none is given, from the repository that its
-    /// config names.
+    /// Resolves the companions of the model at `path` to local files. `hf://` locations are
+    /// fetched; if the CLIP of a LISA or LLaVA is not given, it is fetched from the repository
+    /// named by its config.
     ///
     /// # Errors
     /// When a companion cannot be fetched, or the model at `path` cannot be opened.
@@ -48,11 +48,12 @@ impl Companions {
         })
     }
 
-    /// Labels of sounds for a model; none where it was trained with sounds, or ImageBind is not
-    /// given.
+    /// Creates the labeller of sounds for a model; `None` if it was trained with sounds, or
+    /// ImageBind is not given.
     ///
     /// # Errors
-    /// As [`SoundLabeller::open`], and when there is no CLIP whose vocabulary could be read.
+    /// When there is no CLIP from which the vocabulary could be read; also see
+    /// [`SoundLabeller::open`].
     pub(crate) fn sound_labeller<B: Backend>(
         &self,
         config: &AnyRefConfig,
@@ -97,7 +98,7 @@ fn local(path: &Path, part: &'static str) -> Result<PathBuf> {
     Ok(path.map_err(Error::of_part(part))?.into_owned())
 }
 
-/// Name of the tower that a published model leaves to another repository.
+/// Name of the tower that a published model takes from another repository.
 fn tower_of(path: &Path) -> Result<Option<String>> {
     if parts_file(path).is_some() || !is_published(path)? {
         return Ok(None);
@@ -111,7 +112,7 @@ fn tower_of(path: &Path) -> Result<Option<String>> {
     }
 }
 
-/// The place of a tower by the name that a config has for it: a folder, or a repository.
+/// Location of a tower by its name in a config: a folder, or a repository.
 fn named_tower(model: &Path, tower: &str) -> Result<PathBuf> {
     let folder = Path::new(tower);
     if folder.is_dir() {

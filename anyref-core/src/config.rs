@@ -32,9 +32,9 @@ pub struct AnyRefConfig {
     pub name: String,
     /// CLIP.
     pub vision_tower: ClipVisionConfig,
-    /// Which hidden state of CLIP is used; negative counts from the end.
+    /// Index of CLIP's hidden state that is used; negative counts from the end.
     pub vision_select_layer: i32,
-    /// Way from a picture of any shape to CLIP's square.
+    /// Conversion of a picture of any shape to CLIP's square.
     #[serde(default, skip_serializing_if = "is_squeeze")]
     pub clip_resize: ClipResize,
     /// CLIP features into the language model's width.
@@ -57,25 +57,24 @@ pub struct AnyRefConfig {
     pub mask_decoder: Option<MaskDecoderConfig>,
     /// Tokens of one picture or box reference.
     pub reference_tokens: usize,
-    /// How they are pooled.
+    /// Pooling of these tokens.
     pub reference_pooling: ReferencePooling,
-    /// Whether a box also brings its coordinates, through a layer of their own.
+    /// Adds a box's coordinates through a separate layer.
     pub box_coordinates: bool,
     /// Weight of the refocusing correction, λ (paper: 0.1).
     pub refocus_lambda: f64,
-    /// Longest answer, in tokens.
+    /// Maximum tokens of an answer.
     pub max_new_tokens: usize,
     /// Masks whose IoU the mask decoder estimates lower are left out, as SAM's automatic mask
     /// generator does below its `pred_iou_thresh`: mostly the thing is not there. The paper has no
     /// such limit.
     #[serde(default)]
     pub min_mask_score: f32,
-    /// How answers are chosen among several.
+    /// Choice of an answer among several.
     #[serde(default)]
     pub candidates: CandidateConfig,
-    /// How many turns of a conversation before a question are read with it; all of them where there
-    /// is no number. A model that learned from single questions alone takes the answers before for
-    /// hints to the next.
+    /// Number of earlier turns that are read with a question; `None` reads all. A model that was
+    /// trained on single questions alone takes earlier answers as hints for the next.
     #[serde(default)]
     pub max_history_turns: Option<usize>,
     /// Questions and references that it was trained with.
@@ -83,7 +82,7 @@ pub struct AnyRefConfig {
     pub prompts: PromptConfig,
 }
 
-/// Whether it is AnyRef's way, which configs leave out.
+/// Returns whether the resizing is AnyRef's, which config files omit.
 fn is_squeeze(resize: &ClipResize) -> bool {
     *resize == ClipResize::default()
 }
@@ -97,15 +96,15 @@ impl AnyRefConfig {
         self.vision_tower.num_patches()
     }
 
-    /// Whether it makes masks; a model without SAM answers in words alone.
+    /// Returns whether the model makes masks; a model without SAM answers in words alone.
     pub fn makes_masks(&self) -> bool {
         self.image_encoder.is_some() && self.prompt_encoder.is_some() && self.mask_decoder.is_some()
     }
 
-    /// Whether each part is possible, and the parts fit one another.
+    /// Checks that each part is valid and the parts fit one another.
     ///
     /// # Errors
-    /// When they do not, naming the field to change.
+    /// When they do not, naming the invalid field.
     pub fn validate(&self) -> Result<()> {
         self.vision_tower.validate()?;
         self.vision_tower.layers_until(self.vision_select_layer)?;
@@ -171,7 +170,7 @@ impl AnyRefConfig {
         Ok(())
     }
 
-    /// Whether the parts that make masks are all there, or none, and fit one another.
+    /// Checks that the parts that make masks are either complete or absent, and fit one another.
     fn validate_masks(&self) -> Result<()> {
         let parts = (
             &self.image_encoder,
@@ -222,7 +221,7 @@ impl AnyRefConfig {
         )
     }
 
-    /// Whether there can be answers and masks.
+    /// Checks the settings of answers and masks.
     fn validate_answers(&self) -> Result<()> {
         if self.max_new_tokens == 0 {
             return Err(Error::Config {

@@ -1,7 +1,7 @@
 //! Connected regions of masks.
 
-/// The places of each region of pixels that are `value`, in the order of the regions' first pixels.
-/// Pixels belong together when they touch, also by a corner.
+/// Pixel indices of each connected region of `value`, in the order of the regions' first pixels.
+/// Pixels are connected if they touch, including at a corner.
 pub(crate) fn regions(mask: &[bool], [height, width]: [usize; 2], value: bool) -> Vec<Vec<usize>> {
     let mut seen = vec![false; mask.len()];
     let mut found = Vec::new();
@@ -39,7 +39,7 @@ mod tests {
         let rows = ["#..#", ".#.#", "...."];
         let mask: Vec<bool> = rows.concat().chars().map(|c| c == '#').collect();
         assert_eq!(regions(&mask, [3, 4], true), [vec![0, 5], vec![3, 7]]);
-        // The first pixel off is joined to all others by corners.
+        // The first unset pixel touches the others at corners.
         assert_eq!(regions(&mask, [3, 4], false).len(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! A question about a picture, with the turns before it.
+//! Question about a picture, with the turns before it.
 
 use burn::tensor::backend::Backend;
 
@@ -14,11 +14,11 @@ pub enum Goal {
     Segment,
     /// Words for the reference.
     Describe,
-    /// An answer that is shown as it is generated, so that none is chosen among several.
+    /// Answer that is shown while it is generated, so there is no choice among several.
     Chat,
 }
 
-/// A question, with its answer once there is one.
+/// Question, with its answer once there is one.
 #[derive(Debug, Clone)]
 pub struct Turn {
     pub(crate) prompt: Prompt,
@@ -27,10 +27,10 @@ pub struct Turn {
 }
 
 impl Turn {
-    /// Resolves a prompt into its question, in the words that a model was trained with.
+    /// Resolves a prompt to its question, in the words that a model was trained with.
     ///
     /// # Errors
-    /// As [`Prompt::segmentation`] and [`Prompt::description`].
+    /// See [`Prompt::segmentation`] and [`Prompt::description`].
     pub fn new(prompt: Prompt, goal: Goal, config: &PromptConfig) -> Result<Self> {
         let question = match goal {
             Goal::Segment | Goal::Chat => prompt.segmentation_for(config)?,
@@ -43,8 +43,8 @@ impl Turn {
         })
     }
 
-    /// The box whose content the default question asks for; another question may be about
-    /// something else, such as a neighbour of the box.
+    /// Box whose content the default question asks for; a custom question may be about something
+    /// else, such as a neighbour of the box.
     pub(crate) fn asked_box(&self) -> Option<[f32; 4]> {
         let [Reference::Box(region)] = self.prompt.references[..] else {
             return None;
@@ -54,7 +54,7 @@ impl Turn {
     }
 }
 
-/// A picture and the turns about it, the last of which is to be answered.
+/// Picture and the turns about it, the last of which is to be answered.
 #[derive(Debug)]
 pub(crate) struct Conversation<'a, B: Backend> {
     pub(crate) picture: &'a Picture<B>,
@@ -71,8 +71,8 @@ impl<B: Backend> Clone for Conversation<'_, B> {
 impl<B: Backend> Copy for Conversation<'_, B> {}
 
 impl<B: Backend> Conversation<'_, B> {
-    /// Whether a measure of good answers is known, which reranking needs: a description by a
-    /// question other than the default one may be anything.
+    /// Returns whether answers can be measured, which reranking needs: a description by a custom
+    /// question may be anything.
     pub(crate) fn has_measure(&self) -> bool {
         let question = self.turns.last();
         let question = question.and_then(|turn| turn.prompt.question.as_deref());
@@ -84,7 +84,7 @@ impl<B: Backend> Conversation<'_, B> {
     }
 }
 
-/// Answered turns, as many of the last ones as a model reads.
+/// Answered turns, limited to the last ones that a model reads.
 #[derive(Debug, Clone, Default)]
 pub struct History {
     turns: Vec<Turn>,
@@ -92,12 +92,12 @@ pub struct History {
 }
 
 impl History {
-    /// The turns that are read with the next question.
+    /// Turns that are read with the next question.
     pub(crate) fn turns(&self) -> &[Turn] {
         &self.turns
     }
 
-    /// Adds an answered turn, and drops the first ones beyond `most`; none where there is no limit.
+    /// Adds an answered turn, and drops the oldest beyond `most`; `None` is no limit.
     pub(crate) fn push(&mut self, turn: Turn, most: Option<usize>) {
         self.answered += 1;
         self.turns.push(turn);
@@ -105,12 +105,12 @@ impl History {
         self.turns.drain(..beyond);
     }
 
-    /// Number of answered questions, those that are no longer read included.
+    /// Number of answered questions, including those that are no longer read.
     pub fn answered(&self) -> usize {
         self.answered
     }
 
-    /// Number of turns that are kept to be read.
+    /// Number of turns that are kept as context.
     pub fn kept(&self) -> usize {
         self.turns.len()
     }

@@ -1,4 +1,4 @@
-//! Errors between a picture and its masks.
+//! Errors of the crate.
 
 use std::path::{Path, PathBuf};
 
@@ -12,226 +12,226 @@ use crate::reference_kind::ReferenceKind;
 /// Result of this crate.
 pub type Result<T, E = Error> = core::result::Result<T, E>;
 
-/// Errors of the composed model, one line each, naming what to change.
+/// Errors of the composed model; each is one line that names the remedy.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// A picture could not be read.
+    /// Picture could not be read.
     #[error(transparent)]
     Vision(#[from] anyref_vision::Error),
-    /// A sound could not be read.
+    /// Sound could not be read.
     #[error(transparent)]
     Audio(#[from] anyref_audio::Error),
-    /// The tokenizer failed.
+    /// Tokenizer failed.
     #[error(transparent)]
     Llm(anyref_llm::Error),
-    /// A mask could not be decoded.
+    /// Mask could not be decoded.
     #[error(transparent)]
     Decoder(#[from] anyref_decoder::Error),
     /// Weights could not be read or written.
     #[error(transparent)]
     Weights(#[from] anyref_weights::Error),
-    /// A box is not inside its picture or not a box.
+    /// Box is invalid or not inside its picture.
     #[error(
         "box {x0},{y0},{x1},{y1} does not fit the {width}x{height} picture: use 0 <= x0 < x1 <= {width}, 0 <= y0 < y1 <= {height}, in pixels"
     )]
     Box {
-        /// Left.
+        /// Left edge.
         x0: f32,
-        /// Top.
+        /// Top edge.
         y0: f32,
-        /// Right.
+        /// Right edge.
         x1: f32,
-        /// Bottom.
+        /// Bottom edge.
         y1: f32,
         /// Width of the picture.
         width: u32,
         /// Height of the picture.
         height: u32,
     },
-    /// A point is not inside its picture.
+    /// Point is not inside its picture.
     #[error(
         "point {x},{y} lies outside the {width}x{height} picture: use 0 <= x < {width}, 0 <= y < {height}, in pixels"
     )]
     Point {
-        /// Pixels from the left.
+        /// Horizontal position in pixels from the left.
         x: f32,
-        /// Pixels from the top.
+        /// Vertical position in pixels from the top.
         y: f32,
         /// Width of the picture.
         width: u32,
         /// Height of the picture.
         height: u32,
     },
-    /// A point is both on and off the object.
+    /// Point is marked both on and off the object.
     #[error("point {x},{y} is given as on the object and as off it: give it once")]
     ContradictoryPoint {
-        /// Pixels from the left.
+        /// Horizontal position in pixels from the left.
         x: f32,
-        /// Pixels from the top.
+        /// Vertical position in pixels from the top.
         y: f32,
     },
-    /// A prompt for a mask has neither point, box nor mask.
+    /// Mask prompt has neither point, box nor mask.
     #[error("nothing is pointed at: give a point, a box or a mask")]
     EmptyMaskPrompt,
-    /// A mask prompt is not of the model's size.
+    /// Mask prompt does not have the model's size.
     #[error(
         "the mask to refine has {logits} logits and this model's have {side}x{side}: give one of its own answers"
     )]
     MaskPrompt {
-        /// Logits given.
+        /// Number of logits given.
         logits: usize,
-        /// Side of the model's own.
+        /// Side of the model's own logits.
         side: usize,
     },
-    /// The prompt has no question and no reference.
+    /// Prompt has no question and no reference.
     #[error("the prompt is empty: give a question or at least one reference")]
     EmptyPrompt,
-    /// A placeholder and the references do not go together.
+    /// Placeholders and references do not match.
     #[error("the prompt {prompt:?} {problem}")]
     Placeholder {
-        /// The prompt as given.
+        /// Prompt as given.
         prompt: String,
-        /// What is wrong with it.
+        /// Fault of the prompt.
         problem: String,
     },
-    /// Markers of references in a sequence of tokens, and the references, are not as many.
+    /// Numbers of reference markers and of references differ.
     #[error("the sequence has {markers} markers for {references} references: give one for each")]
     Markers {
-        /// Markers that open a reference.
+        /// Number of opening markers.
         markers: usize,
-        /// References given.
+        /// Number of references.
         references: usize,
     },
-    /// The spliced sequence is longer than the language model's context.
+    /// Spliced sequence is longer than the language model's context.
     #[error(
         "the question, the turns before it and {answer} tokens for the answer take {length} positions and the context has \
          {context}: shorten the question or drop references, lower --max-new-tokens, or start a chat anew with /new"
     )]
     ContextFull {
-        /// Positions needed: the picture's, those of all turns, and the answer's.
+        /// Positions needed for the picture, all turns and the answer.
         length: usize,
-        /// The longest answer, in tokens.
+        /// Maximum tokens of the answer.
         answer: usize,
-        /// Positions there are.
+        /// Positions of the context.
         context: usize,
     },
-    /// The model was built without an audio encoder.
+    /// Model has no audio encoder.
     #[error("this model has no audio encoder: use a model whose config has `audio`")]
     NoAudioEncoder,
-    /// The model is a SAM alone.
+    /// Model is a standalone SAM.
     #[error(
         "this model has no language model: point with --point or --box, or use a model that has one"
     )]
     NoLanguageModel,
-    /// A mask of another size than its picture.
+    /// Mask and picture differ in size.
     #[error(
         "the reference mask is {mask:?} and its picture {image:?} (width, height): make them equal"
     )]
     MaskSize {
-        /// Size of the mask.
+        /// Size of the mask (width, height).
         mask: (u32, u32),
-        /// Size of the picture.
+        /// Size of the picture (width, height).
         image: (u32, u32),
     },
-    /// The model has no SAM.
+    /// Model has no SAM.
     #[error(
         "this model answers in words and makes no masks: ask it by `describe` or `chat`, or use one that has a SAM, such as \
          --model hf://xinlai/LISA-7B-v1, or hf://facebook/sam-vit-huge for points and boxes"
     )]
     NoMasks,
-    /// A kind of reference that the model was not trained with and nothing stands in for.
+    /// Model was not trained with a kind of reference, and no bridge replaces it.
     #[error("this model was not trained with a {kind} as a reference: {remedy}")]
     NotBridged {
-        /// The kind.
+        /// Kind of the reference.
         kind: ReferenceKind,
         /// Remedy.
         remedy: String,
     },
-    /// A picture without pixels.
+    /// Picture has no pixels.
     #[error("the picture has no pixels: give one of at least 1x1")]
     EmptyPicture,
-    /// The tokenizer has tokens that the model has no embedding for.
+    /// Tokenizer has more tokens than the model has embeddings.
     #[error(
         "the tokenizer has {tokenizer} tokens and the model knows {model}: it does not belong to this model"
     )]
     Vocabulary {
-        /// Tokens of the tokenizer.
+        /// Number of the tokenizer's tokens.
         tokenizer: usize,
-        /// Tokens of the model.
+        /// Number of the model's tokens.
         model: usize,
     },
-    /// Parts of a config that do not fit together.
+    /// Fields of a config contradict each other.
     #[error("config: {field} {problem}")]
     Config {
-        /// The field.
+        /// Invalid field.
         field: &'static str,
-        /// What is wrong with it.
+        /// Fault of the field.
         problem: String,
     },
-    /// A special token is missing in the tokenizer.
+    /// Tokenizer lacks a special token.
     #[error("the tokenizer has no token {token:?}: it does not belong to this model")]
     MissingToken {
-        /// The token.
+        /// Missing token.
         token: String,
     },
-    /// A special token is taken apart by the tokenizer.
+    /// Tokenizer splits a special token.
     #[error(
         "the tokenizer takes the token {token:?} apart: use the tokenizer files that came with the model, `added_tokens.json` \
          included"
     )]
     SplitToken {
-        /// The token.
+        /// Split token.
         token: String,
     },
-    /// A model takes more memory than is free.
+    /// Model takes more memory than is free.
     #[error(transparent)]
     Memory(Box<MemoryShortage>),
-    /// The device does not compute with the type asked for.
+    /// Device does not support the requested type.
     #[error("the device of backend {backend} does not compute in {dtype}: use --dtype f32")]
     WeightType {
-        /// What the backend calls itself.
+        /// Name of the device given by the backend.
         backend: String,
-        /// The type.
+        /// Requested type.
         dtype: &'static str,
     },
-    /// A part of a model is missing, damaged or does not fit.
+    /// Part of a model is missing, damaged or does not fit.
     #[error("{part}: {source}")]
     Part {
-        /// Which: clip, sam, imagebind, llm or adapter.
+        /// Name of the part: clip, sam, imagebind, llm or adapter.
         part: &'static str,
-        /// What is wrong with it.
+        /// Fault of the part.
         source: Box<Error>,
     },
-    /// The model computed values that are not numbers.
+    /// Model computed NaN or infinity.
     #[error(
         "the model's answer is not a finite number: its weights are damaged, or too large for their type; load them again, or \
          use --dtype f32"
     )]
     NotFinite,
-    /// The device failed, so that its results are wrong.
+    /// Device failed, so its results are wrong.
     #[error(transparent)]
     Device(#[from] DeviceFailure),
-    /// The device refused a computation.
+    /// Device rejected a computation.
     #[error("the device could not compute: {reason}")]
     Execution {
-        /// Its reason, on one line.
+        /// Reason on one line.
         reason: String,
     },
-    /// The answer was cancelled.
+    /// Answer was cancelled.
     #[error("the answer was cancelled")]
     Cancelled,
-    /// A picture of another engine.
+    /// Picture belongs to another engine.
     #[error("the picture was encoded by another engine: encode it with the one that is asked")]
     ForeignPicture,
-    /// The backend does not start.
+    /// Backend does not start.
     #[error(transparent)]
     Backend(#[from] BackendError),
-    /// A model folder or a file of it is missing or not readable.
+    /// Model folder or one of its files is missing or unreadable.
     #[error("{path}: {problem}")]
     Folder {
-        /// The file or folder.
+        /// File or folder.
         path: PathBuf,
-        /// What is wrong and what helps.
+        /// Fault and remedy.
         problem: String,
     },
 }
@@ -254,7 +254,7 @@ impl From<anyref_llm::Error> for Error {
 }
 
 impl Error {
-    /// An [`Error::Part`].
+    /// Wraps an error as an [`Error::Part`].
     pub(crate) fn of_part(part: &'static str) -> impl FnOnce(Self) -> Self {
         move |source| Self::Part {
             part,
@@ -262,9 +262,9 @@ impl Error {
         }
     }
 
-    /// Whether it is about one question alone, so that others may still be asked: a sound in which
-    /// nothing can be heard, a box outside its picture, words that the model does not take, a
-    /// prompt too long. Files that cannot be read are not of this kind, nor is what a model lacks.
+    /// Returns whether the error concerns a single question, so that others can still be asked: a
+    /// silent sound, a box outside its picture, invalid words, a prompt that is too long.
+    /// Unreadable files and missing parts of the model are not of this kind.
     pub fn refuses_question(&self) -> bool {
         use anyref_audio::Error as Sound;
         match self {
@@ -287,7 +287,7 @@ impl Error {
         }
     }
 
-    /// The same error for each question of a batch that it ended.
+    /// Copies an error that ended a batch for each of its questions.
     pub(crate) fn of_each(&self) -> Self {
         match self {
             Self::Cancelled => Self::Cancelled,
@@ -301,7 +301,7 @@ impl Error {
         }
     }
 
-    /// An [`Error::Folder`].
+    /// Creates an [`Error::Folder`].
     pub(crate) fn folder(path: &Path, problem: impl Into<String>) -> Self {
         Self::Folder {
             path: path.into(),

@@ -8,14 +8,14 @@ use anyref_weights::{Checkpoint, write_atomic};
 
 use crate::{AnyRefConfig, Error, Result};
 
-/// The config's file name.
+/// File name of the config.
 pub const CONFIG_FILE: &str = "config.json";
-/// The tokenizer's file name.
+/// File name of the tokenizer.
 pub const TOKENIZER_FILE: &str = "tokenizer.json";
-/// The weights' file name.
+/// File name of the weights.
 pub const WEIGHTS_FILE: &str = "model.safetensors";
 
-/// The content of a model folder's files, for a model that is part of a program.
+/// Content of a model folder's files, for a model embedded in a program.
 #[derive(Debug, Clone, Copy)]
 pub struct ModelFiles<'a> {
     /// Content of [`CONFIG_FILE`].
@@ -26,7 +26,7 @@ pub struct ModelFiles<'a> {
     pub weights: &'static [u8],
 }
 
-/// A model of which no values are read yet.
+/// Opened model, of which no values have been read.
 pub(crate) struct Opened {
     pub(crate) config: AnyRefConfig,
     pub(crate) tokenizer: Tokenizer,
@@ -34,10 +34,10 @@ pub(crate) struct Opened {
 }
 
 impl AnyRefConfig {
-    /// The config of a model folder.
+    /// Reads the config of a model folder.
     ///
     /// # Errors
-    /// When there is none, or it is not one, or the path is a location of the hub.
+    /// When the config is missing or invalid, or the path is a location of the hub.
     pub fn of_folder(folder: &Path) -> Result<Self> {
         refuse_location(folder)?;
         let file = folder.join(CONFIG_FILE);

@@ -1,8 +1,8 @@
-//! Memory that is free on this machine.
+//! Free memory of this machine.
 
-/// Memory in bytes that programs can still take: what the system calls available (`MemAvailable` of
-/// Linux, free and inactive pages of macOS, available physical memory of Windows), or less where a
-/// Linux control group leaves less. `None` on systems that do not tell, such as wasm32.
+/// Memory in bytes that programs can still use: the system's available memory (`MemAvailable` on
+/// Linux, free and inactive pages on macOS, available physical memory on Windows), or less where a
+/// Linux control group limits it. `None` on systems without this information, such as wasm32.
 #[cfg(not(target_family = "wasm"))]
 pub fn free_memory() -> Option<u64> {
     let mut system = sysinfo::System::new();
@@ -12,7 +12,7 @@ pub fn free_memory() -> Option<u64> {
     }
     let available = system.available_memory();
     let left = match system.cgroup_limits() {
-        // The group's own pages of files can be dropped, so that they do not count as taken.
+        // The group's file pages can be dropped, so they do not count as used.
         Some(group) if group.total_memory < system.total_memory() => {
             available.min(group.total_memory.saturating_sub(group.rss))
         }
@@ -21,7 +21,7 @@ pub fn free_memory() -> Option<u64> {
     (left > 0).then_some(left)
 }
 
-/// Memory that is free, which wasm32 does not tell.
+/// Free memory, unknown on wasm32.
 #[cfg(target_family = "wasm")]
 pub fn free_memory() -> Option<u64> {
     None

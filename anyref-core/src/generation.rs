@@ -1,4 +1,4 @@
-//! Second step of an answer: the language model generates it, greedily, by sampling or by beams.
+//! Second step of an answer: generation by the language model, greedy, sampled or by beam search.
 
 use std::ops::ControlFlow;
 
@@ -19,34 +19,35 @@ use crate::read::read;
 use crate::splice::{ReferenceBank, splice_left};
 use crate::{AnyRef, Result, Timing};
 
-/// Generated answers before any mask is decoded.
+/// Generated answers before masks are decoded.
 #[derive(Debug)]
 pub(crate) struct Generated<B: Backend> {
-    /// One a row.
+    /// Answers, one per row.
     pub(crate) answers: Vec<GeneratedAnswer>,
-    /// The language model's states. Shorter questions are padded in front; of the keys, their
-    /// padding comes before the picture, so that nothing lies between it and the question.
+    /// States of the language model. Shorter questions are left-padded; in the keys, their padding
+    /// precedes the picture, so that picture and question are adjacent.
     pub(crate) output: GenerationOutput<B>,
 }
 
-/// One of them.
+/// Single generated answer.
 #[derive(Debug)]
 pub(crate) struct GeneratedAnswer {
     pub(crate) tokens: Vec<u32>,
-    /// The question from the picture's end on.
+    /// Layout of the question after the picture.
     pub(crate) question: Layout,
-    /// Every `<obj>`.
+    /// Position of every `<obj>`.
     pub(crate) objects: Vec<ObjectToken>,
     pub(crate) timing: Timing,
 }
 
 impl<B: Backend> Generated<B> {
-    /// The `<obj>` of all rows.
+    /// Iterates over the `<obj>` of all rows.
     pub(crate) fn objects(&self) -> impl Iterator<Item = &ObjectToken> {
         self.answers.iter().flat_map(|answer| &answer.objects)
     }
 
-    /// Whether each row's answer began from a state that is not a number, so that it means nothing.
+    /// Returns for each row whether its answer began from a state with NaN, which makes it
+    /// meaningless.
     pub(crate) async fn not_finite(&self) -> Result<Vec<bool>> {
         let output = &self.output;
         let began = output.first.iter().enumerate();
@@ -59,7 +60,7 @@ impl<B: Backend> Generated<B> {
     }
 }
 
-/// A question of which the language model has read all but the last position.
+/// Question whose positions, except for the last, have been processed by the language model.
 #[derive(Debug)]
 pub(crate) struct Prefilled<B: Backend> {
     input: GenerationInput<B>,
@@ -68,8 +69,8 @@ pub(crate) struct Prefilled<B: Backend> {
 }
 
 impl<B: Backend> AnyRef<B> {
-    /// Generates the answers to encoded questions, a row each, greedily or by sampling. `on_text`
-    /// is given each row's text as it comes.
+    /// Generates the answers to encoded questions, one row each, greedily or by sampling. `on_text`
+    /// receives each row's text as it is generated.
     pub(crate) async fn generate(
         &self,
         asked: &[Conversation<'_, B>],
@@ -142,7 +143,7 @@ impl<B: Backend> AnyRef<B> {
         })
     }
 
-    /// The references of all questions in one bank, and the layouts that count from its start.
+    /// Merges the references of all questions into one bank, and adjusts the layouts to it.
     fn in_one_bank(
         &self,
         questions: Vec<EncodedQuestion<B>>,
@@ -159,7 +160,7 @@ impl<B: Backend> AnyRef<B> {
         (layouts, timings, bank)
     }
 
-    /// Reads a question but for its last state, which begins every answer to it.
+    /// Processes a question except for its last state, which begins every answer to it.
     pub(crate) fn prefill(
         &self,
         asked: Conversation<'_, B>,
@@ -185,7 +186,7 @@ impl<B: Backend> AnyRef<B> {
         }
     }
 
-    /// The likeliest answers to a question, the likeliest first.
+    /// Searches for the likeliest answers to a question, likeliest first.
     pub(crate) async fn search_beams(
         &self,
         question: &Prefilled<B>,
@@ -204,7 +205,8 @@ impl<B: Backend> AnyRef<B> {
         Ok(beams)
     }
 
-    /// Reads given answers to a question, a row each, as [`generate`](Self::generate) leaves them.
+    /// Processes given answers to a question, one row each, with the output of
+    /// [`generate`](Self::generate).
     pub(crate) fn read_answers(
         &self,
         question: &Prefilled<B>,
@@ -226,7 +228,7 @@ impl<B: Backend> AnyRef<B> {
         }
     }
 
-    /// Positions of every `<obj>` of an answer; none of a model without masks.
+    /// Positions of every `<obj>` of an answer; empty for a model without masks.
     fn objects(
         &self,
         tokens: &[u32],
@@ -249,7 +251,7 @@ impl<B: Backend> AnyRef<B> {
     }
 }
 
-/// Tokens of a row, and their text that was given away.
+/// Tokens of a row, and the part of their text that was already emitted.
 #[derive(Debug, Clone, Default)]
 struct Stream {
     ids: Vec<u32>,
@@ -258,7 +260,7 @@ struct Stream {
 }
 
 impl Stream {
-    /// The text that a token adds; none while a character is unfinished.
+    /// Text that a token adds; `None` while a character is incomplete.
     fn push(&mut self, token: u32, tokenizer: &Tokenizer) -> Option<String> {
         self.ids.push(token);
         let text = tokenizer.decode(&self.ids).ok()?;
@@ -271,7 +273,7 @@ impl Stream {
         Some(new)
     }
 
-    /// The text that an unfinished character at the very end still holds back.
+    /// Text of an incomplete character at the very end.
     fn rest(self, tokenizer: &Tokenizer) -> Option<String> {
         if self.stopped {
             return None;
@@ -282,7 +284,7 @@ impl Stream {
     }
 }
 
-/// Moves the padding of each row, which follows `prefix` positions, before them.
+/// Moves the padding of each row from after the first `prefix` positions to the front.
 fn padding_first<B: Backend>(key: Tensor<B, 4>, prefix: usize, padding: &[usize]) -> Tensor<B, 4> {
     if padding.iter().all(|&padding| padding == 0) {
         return key;

@@ -1,37 +1,37 @@
-//! Models that are known to work, with their size, memory and licence.
+//! Known working models, with size, memory and licence.
 
 use serde::Serialize;
 
 use crate::reference_kind::ReferenceKind;
 
-/// A published model, or parts that make one.
+/// Published model, or parts that make one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct KnownModel {
     /// Short name.
     pub name: &'static str,
-    /// Argument of `--model`, or of the command that takes it; empty for the built-in model.
+    /// Argument of `--model`, or of the command that accepts it; empty for the built-in model.
     pub location: &'static str,
-    /// Answers that it gives.
+    /// Answers that the model gives.
     pub answers: &'static str,
-    /// Bytes to download, with the parts that it leaves to other repositories; reckoned from the
-    /// sizes of its parts, not read from the hub.
+    /// Bytes to download, including parts from other repositories; computed from the sizes of its
+    /// parts, not read from the hub.
     pub download: u64,
-    /// Memory on the processor with weights in the type of their files, in bytes; reckoned, as
-    /// [`MemoryEstimate`](crate::MemoryEstimate) does.
+    /// Memory in bytes on the processor, with weights in the type of their files; computed as in
+    /// [`MemoryEstimate`](crate::MemoryEstimate).
     pub memory: u64,
-    /// Kinds of references that it was trained on.
+    /// Kinds of references that the model was trained on.
     pub native: &'static [ReferenceKind],
-    /// Kinds that are turned into words or prompts of SAM for it.
+    /// Kinds that are converted to words or to SAM prompts for it.
     pub bridged: &'static [ReferenceKind],
-    /// Whether it takes points.
+    /// Accepts points.
     pub points: bool,
-    /// Whether it makes masks; else it answers in words alone.
+    /// Makes masks; otherwise the model answers in words alone.
     pub masks: bool,
-    /// Licences of its weights and of those that they derive from.
+    /// Licences of the weights and of those that they derive from.
     pub licence: &'static str,
     /// Checks that were made in this repository.
     pub checked: &'static str,
-    /// Checks that were not.
+    /// Checks that were not made.
     pub unchecked: &'static str,
 }
 
@@ -53,7 +53,7 @@ const SAM2_CHECKED: &str = "image encoder and mask decoder in full size with ran
     prompts and the choice of the single mask on small ones in both layouts, against transformers";
 const NOT_DOWNLOADED: &str = "the published weights: they could not be downloaded here";
 
-/// LISA-7B, which the rows of its family differ from.
+/// LISA-7B, the base entry of its family.
 const LISA_7B: KnownModel = KnownModel {
     name: "LISA-7B",
     location: "hf://xinlai/LISA-7B-v1",
@@ -69,7 +69,7 @@ const LISA_7B: KnownModel = KnownModel {
     unchecked: NOT_DOWNLOADED,
 };
 
-/// SAM ViT-B, which the rows of its family differ from.
+/// SAM ViT-B, the base entry of its family.
 const SAM_BASE: KnownModel = KnownModel {
     name: "SAM ViT-B",
     location: "hf://facebook/sam-vit-base",
@@ -85,7 +85,7 @@ const SAM_BASE: KnownModel = KnownModel {
     unchecked: NOT_DOWNLOADED,
 };
 
-/// SAM 2.1 tiny, which the rows of its family differ from.
+/// SAM 2.1 tiny, the base entry of its family.
 const SAM2_TINY: KnownModel = KnownModel {
     name: "SAM 2.1 Hiera tiny",
     location: "hf://facebook/sam2.1-hiera-tiny",
@@ -101,7 +101,7 @@ const SAM2_TINY: KnownModel = KnownModel {
     unchecked: NOT_DOWNLOADED,
 };
 
-/// LLaVA-Lightning-7B, which the row of its family differs from.
+/// LLaVA-Lightning-7B, the base entry of its family.
 const LLAVA_LIGHTNING: KnownModel = KnownModel {
     name: "LLaVA-Lightning-7B",
     location: "hf://liuhaotian/LLaVA-Lightning-7B-v1-1",
@@ -118,7 +118,7 @@ const LLAVA_LIGHTNING: KnownModel = KnownModel {
     unchecked: NOT_DOWNLOADED,
 };
 
-/// All of them, smallest first in each family.
+/// All known models, smallest first in each family.
 pub const KNOWN_MODELS: &[KnownModel] = &[
     KnownModel {
         name: "nano",
@@ -225,7 +225,8 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
 ];
 
 impl KnownModel {
-    /// Largest known model of words and masks, outside of the program, that fits into `free` bytes.
+    /// Largest known model of words and masks, other than the built-in one, that fits into `free`
+    /// bytes.
     pub fn that_fits(free: u64) -> Option<&'static Self> {
         let models = KNOWN_MODELS.iter().filter(|model| {
             model.on_hub()
@@ -238,7 +239,7 @@ impl KnownModel {
             .max_by_key(|model| (model.memory, std::cmp::Reverse(model.name.len())))
     }
 
-    /// Whether it has an address on the hub.
+    /// Returns whether the model has a location on the hub.
     pub fn on_hub(&self) -> bool {
         self.location.starts_with("hf://")
     }

@@ -1,7 +1,8 @@
-//! Which position of the spliced sequence is text, picture or reference.
+//! Layout of the spliced sequence: text, picture and reference positions.
 //!
 //! The authors shift every index by a constant 255, the length of one picture. Here positions are
-//! counted from what was spliced in, so any number of references of any length keeps them right.
+//! counted from the spliced features, so they are correct for any number of references of any
+//! length.
 
 use crate::special_tokens::SpecialTokens;
 use crate::{Error, Result};
@@ -9,20 +10,20 @@ use crate::{Error, Result};
 /// Content of one position of the language model's input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Slot {
-    /// A token of the vocabulary.
+    /// Token of the vocabulary.
     Token(u32),
-    /// A patch of the picture asked about.
+    /// Patch of the picture in question.
     Image(usize),
-    /// One feature of a reference.
+    /// Feature of a reference.
     Reference {
         /// Index of the reference in the bank.
         index: usize,
-        /// Which of its features.
+        /// Index of the feature within the reference.
         part: usize,
     },
 }
 
-/// A spliced sequence.
+/// Spliced sequence.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Layout {
     slots: Vec<Slot>,
@@ -30,11 +31,11 @@ pub struct Layout {
 
 impl Layout {
     /// Expands token ids: `image_tokens` patches follow `<im_start>`, and the features of the next
-    /// reference follow each `<img_ref>` and `<aud_ref>`. `references` lists index in the bank and
-    /// number of features, in the order of the markers.
+    /// reference follow each `<img_ref>` and `<aud_ref>`. `references` lists the index in the bank
+    /// and the number of features, in the order of the markers.
     ///
     /// # Errors
-    /// When the number of markers is not that of the references.
+    /// When the numbers of markers and of references differ.
     pub fn new(
         ids: &[u32],
         special: &SpecialTokens,
@@ -64,7 +65,7 @@ impl Layout {
         Ok(Self { slots })
     }
 
-    /// The same with its references counted from `first` of a bank on.
+    /// Shifts the reference indices so that they count from `first` in a bank.
     pub(crate) fn with_references_from(mut self, first: usize) -> Self {
         for slot in &mut self.slots {
             if let Slot::Reference { index, .. } = slot {
@@ -74,7 +75,7 @@ impl Layout {
         self
     }
 
-    /// The slots, in order.
+    /// Slots, in order.
     pub fn slots(&self) -> &[Slot] {
         &self.slots
     }
@@ -84,12 +85,12 @@ impl Layout {
         self.slots.len()
     }
 
-    /// Whether there is no position.
+    /// Returns whether there are no positions.
     pub fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }
 
-    /// Appends the patches of the picture asked about.
+    /// Appends the patches of the picture in question.
     pub(crate) fn extend_image(&mut self, image_tokens: usize) {
         self.slots.extend((0..image_tokens).map(Slot::Image));
     }
@@ -100,23 +101,23 @@ impl Layout {
     }
 }
 
-/// Where the vector of one `<obj>` comes from, in absolute positions of the sequence.
+/// Origin of the vector of one `<obj>`, in absolute positions of the sequence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ObjectSpan {
-    /// The state that predicts `<obj>`.
+    /// State that predicts `<obj>`.
     pub position: usize,
-    /// First state that refocusing looks at: the one before the answer's first token, or the
-    /// previous `<obj>`.
+    /// First state of the refocusing span: the one before the answer's first token, or the previous
+    /// `<obj>`.
     pub start: usize,
 }
 
-/// The spans of every `<obj>` in an answer whose first token stands at `answer_start`.
+/// Finds the spans of every `<obj>` in an answer whose first token is at `answer_start`.
 ///
 /// The state before the answer predicts its first token, so an `<obj>` at answer index `j` is
 /// predicted at `answer_start + j - 1`.
 ///
 /// # Panics
-/// When `answer_start` is 0: at least the begin-of-sequence token stands before an answer.
+/// When `answer_start` is 0, since at least the begin-of-sequence token precedes an answer.
 pub fn object_spans(answer: &[u32], object: u32, answer_start: usize) -> Vec<ObjectSpan> {
     assert!(answer_start > 0, "something stands before an answer");
     let mut start = answer_start - 1;
@@ -182,7 +183,7 @@ mod tests {
 
     #[test]
     fn spans_reach_from_the_prompt_or_the_previous_object() {
-        // position: 20 21 22 23 24 25, predicted one before.
+        // Positions 20 21 22 23 24 25, each predicted by the previous one.
         let spans = object_spans(&[4, 10, 5, 6, 10, 2], 10, 20);
         assert_eq!(
             spans,

@@ -1,7 +1,7 @@
 //! AnyRef: point at things in pictures by text, box, picture or sound; get a sentence and masks.
 //!
-//! This crate composes the part crates into the model of *Multi-modal Instruction Tuned LLMs with
-//! Fine-grained Visual Perception* (He et al., CVPR 2024, arXiv 2403.02969):
+//! Composes the part crates into the model of *Multi-modal Instruction Tuned LLMs with Fine-grained
+//! Visual Perception* (He et al., CVPR 2024, arXiv 2403.02969):
 //!
 //! ```text
 //! picture ─┬─ CLIP ── projector ──┐
@@ -13,11 +13,11 @@
 //!
 //! [`AnyRef`] is the model with its tokenizer; [`AnyRefModel`] the network alone. A [`Picture`] is
 //! encoded once and can be asked any number of [`Prompt`]s. An [`Engine`] is an `AnyRef` on a
-//! backend that is chosen by name, for programs that keep one alive.
+//! backend chosen by name, for long-running programs.
 //!
-//! Published parts become a model folder by [`Assembly`], or run as they are by a file that names
-//! them ([`Assembly::read`]); [`official`] tells what a checkpoint holds. [`SoundLabeller`] names
-//! sounds for models that were trained on words alone.
+//! Published parts become a model folder by [`Assembly`], or run directly from a file that names
+//! them ([`Assembly::read`]); [`official`] identifies the content of a checkpoint.
+//! [`SoundLabeller`] names sounds for models that were trained on words alone.
 //!
 //! ```no_run
 //! use anyref_core::{AnyRef, Prompt, Reference};

@@ -87,8 +87,8 @@ impl<B: Backend> AnyRef<B> {
             .reshape([count, heads, head_dim])
     }
 
-    /// The masks of every `<obj>`, row by row, refocused by `lambda`. Those of `refinable` rows keep
-    /// their logits.
+    /// Decodes the masks of every `<obj>`, row by row, refocused by `lambda`. Masks of `refinable`
+    /// rows keep their logits.
     pub(crate) async fn masks(
         &self,
         pictures: &[&Picture<B>],

@@ -1,30 +1,31 @@
-//! Memory that answers take, reckoned from a model's sizes.
+//! Memory of answers, computed from a model's sizes.
 
 use anyref_llm::LlamaConfig;
 use anyref_vision::sam::SamVisionConfig;
 use anyref_vision::sam2::Sam2VisionConfig;
 use burn::tensor::DType;
 
-/// Copies of the residual stream that a layer holds at a time: its input, the norm of it, query,
-/// key, value and output of the attention.
+/// Copies of the residual stream that a layer holds at a time: input, normalised input, query, key,
+/// value and output of the attention.
 const STREAMS: usize = 6;
-/// Widths of the feed-forward network that a layer holds at a time: gate, up and their product.
+/// Feed-forward activations that a layer holds at a time: gate, up and their product.
 const FEED_FORWARD: usize = 3;
 
-/// Widths of a layer of SAM's image encoder at a time: its input, the norm of it, query, key, value
-/// and output of the attention.
+/// Activations of a layer of SAM's image encoder at a time: input, normalised input, query, key,
+/// value and output of the attention.
 const SAM_STREAMS: usize = 6;
-/// Widths of its feed-forward network at a time, ahead of and behind the activation.
+/// Feed-forward activations of SAM's image encoder at a time, before and after the activation
+/// function.
 const SAM_FEED_FORWARD: usize = 2;
 
-/// Positions of one row of a batch, padding included.
+/// Positions of one row of a batch, including padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct RowLength {
-    /// Positions that were read before, the picture's.
+    /// Positions that were read before (the picture).
     pub(crate) prefix: usize,
     /// Positions of the question.
     pub(crate) question: usize,
-    /// Tokens of the longest answer.
+    /// Maximum tokens of the answer.
     pub(crate) answer: usize,
 }
 
@@ -34,9 +35,9 @@ pub(crate) fn cache_bytes(llm: &LlamaConfig, positions: usize, dtype: DType) -> 
     dtype.size() as u64 * values as u64 * positions as u64
 }
 
-/// Bytes that generating an answer takes at most for one row: its keys and values with a copy of
-/// one layer's, which grows, the states and queries that are kept for its masks, and the
-/// activations of the question in one layer.
+/// Maximum bytes for generating an answer in one row: its keys and values with a copy of one
+/// layer's, which grows, the states and queries kept for its masks, and the activations of the
+/// question in one layer.
 pub(crate) fn answer_bytes(llm: &LlamaConfig, row: RowLength, dtype: DType) -> u64 {
     let layers = llm.num_hidden_layers.max(1) as u64;
     let positions = row.prefix + row.question + row.answer;
@@ -49,15 +50,15 @@ pub(crate) fn answer_bytes(llm: &LlamaConfig, row: RowLength, dtype: DType) -> u
     cache + cache / layers + dtype.size() as u64 * (kept + activations) as u64
 }
 
-/// Bytes of the activations of SAM's image encoder, in the layer that has most.
+/// Bytes of the activations of SAM's image encoder, in its largest layer.
 pub(crate) fn encoding_bytes(sam: &SamVisionConfig, dtype: DType) -> u64 {
     let patches = (sam.image_size / sam.patch_size.max(1)).pow(2);
     let widths = SAM_STREAMS * sam.hidden_size + SAM_FEED_FORWARD * sam.mlp_dim;
     dtype.size() as u64 * patches as u64 * widths as u64
 }
 
-/// Bytes of the activations of SAM 2's image encoder: the stage that has most, the stages' outputs
-/// and the pyramid's levels.
+/// Bytes of the activations of SAM 2's image encoder: its largest stage, the stages' outputs and
+/// the pyramid's levels.
 pub(crate) fn sam2_encoding_bytes(sam: &Sam2VisionConfig, dtype: DType) -> u64 {
     let trunk = &sam.backbone_config;
     let side = sam.image_size / trunk.patch_stride[0].max(1);
@@ -65,7 +66,7 @@ pub(crate) fn sam2_encoding_bytes(sam: &Sam2VisionConfig, dtype: DType) -> u64 {
     let (mut most, mut kept) = (0, 0);
     for (stage, &width) in stages {
         let cells = (side >> stage).pow(2);
-        // The first block of a stage still has the cells of the one before.
+        // The first block of a stage still has the previous stage's cells.
         let inside = if stage == 0 { cells } else { 4 * cells };
         most = most
             .max(inside * SAM_STREAMS * width + cells * SAM_FEED_FORWARD * trunk.mlp_dim(width));
@@ -100,7 +101,7 @@ mod tests {
         let nano = AnyRefConfig::nano().llm;
         let bytes = |question| answer_bytes(&nano, row(question), DType::F32);
         assert!(bytes(50) < bytes(51));
-        // Scores grow with the square.
+        // Scores grow with the square of the length.
         assert!(bytes(200) - bytes(100) > bytes(100) - bytes(1));
         assert_eq!(answer_bytes(&nano, row(50), DType::F16) * 2, bytes(50));
         let large = answer_bytes(&LlamaConfig::llama_7b(), row(50), DType::F32);

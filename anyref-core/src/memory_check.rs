@@ -1,4 +1,4 @@
-//! Reckoning of a model's memory before its weights are read.
+//! Estimate of a model's memory before its weights are read.
 
 use std::collections::BTreeSet;
 
@@ -15,17 +15,17 @@ use crate::precision::ModelOptions;
 use crate::quantization::LANGUAGE_MODEL;
 use crate::{AnyRefConfig, Error, Result};
 
-/// Models below this many bytes are loaded without a look at what is free.
+/// Bytes below which models are loaded without checking the free memory.
 const SMALL: u64 = 1 << 30;
-/// Positions of a question and of the template around a picture, roughly.
+/// Approximate positions of a question and of the template around a picture.
 const QUESTION: usize = 128;
 
 impl MemoryEstimate {
-    /// Reckons the memory of a model that would be loaded from `checkpoint`. No values are read, and
-    /// no parameter of `model` is initialised.
+    /// Estimates the memory of a model loaded from `checkpoint`. No values are read, and no
+    /// parameter of `model` is initialised.
     ///
     /// # Errors
-    /// When the device does not compute with the type asked for.
+    /// When the device does not support the requested type.
     pub fn new<B: Backend>(
         config: &AnyRefConfig,
         model: &AnyRefModel<B>,
@@ -57,7 +57,7 @@ impl MemoryEstimate {
     }
 }
 
-/// Refuses a model that takes more than [`ModelOptions::free_memory`], as [`check_estimate`] does.
+/// Rejects a model that takes more than [`ModelOptions::free_memory`], like [`check_estimate`].
 pub(crate) fn check_memory<B: Backend>(
     config: &AnyRefConfig,
     model: &AnyRefModel<B>,
@@ -70,9 +70,9 @@ pub(crate) fn check_memory<B: Backend>(
     })
 }
 
-/// Refuses what takes more than [`ModelOptions::free_memory`] by its estimate, naming a smaller
-/// choice that fits. On other devices than the processor nothing is refused, since burn does not
-/// tell how much memory they have.
+/// Rejects a model whose estimate exceeds [`ModelOptions::free_memory`], and names a smaller choice
+/// that fits. Only the processor is checked, since burn does not report the memory of other
+/// devices.
 pub(crate) fn check_estimate<B: Backend>(
     options: ModelOptions,
     estimated: impl Fn(ModelOptions) -> Result<MemoryEstimate>,
@@ -129,7 +129,7 @@ mod tests {
         }
     }
 
-    /// A model as it is published, by the shapes of its tensors: CLIP in f32, the rest in bf16.
+    /// Published model, described by the shapes of its tensors: CLIP in f32, the rest in bf16.
     struct Published {
         config: AnyRefConfig,
         model: AnyRefModel<Flex>,
@@ -212,7 +212,7 @@ mod tests {
             "{line}"
         );
 
-        // CLIP, which is published in f32, is half as large in bf16.
+        // CLIP is published in f32 and takes half as much in bf16.
         let (shortage, _) = lisa.shortage(WeightType::Auto, half - 1);
         assert_eq!(shortage.smaller_type.unwrap().0, WeightType::Bf16);
 

@@ -1,28 +1,28 @@
-//! Memory that a whole model takes, and the lack of it.
+//! Memory of a whole model, and the error when it is lacking.
 
 use std::fmt;
 
 use anyref_weights::{WeightMemory, WeightType};
 
-/// Memory that a model takes, in bytes.
+/// Estimate of a model's memory in bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MemoryEstimate {
-    /// Its weights.
+    /// Memory of the weights.
     pub weights: WeightMemory,
-    /// Keys, values and activations of one question about one picture, roughly.
+    /// Approximate memory of keys, values and activations for one question about one picture.
     pub answering: u64,
 }
 
 impl MemoryEstimate {
-    /// All of it.
+    /// Total bytes.
     pub fn total(&self) -> u64 {
         self.weights.total() + self.answering
     }
 }
 
 impl fmt::Display for MemoryEstimate {
-    /// `16.4 GB: 15.6 GB of weights (14.2 GB of them where they lie in their file), 0.8 GB for an
-    /// answer`.
+    /// Formats as `16.4 GB: 15.6 GB of weights (14.2 GB of them where they lie in their file), 0.8
+    /// GB for an answer`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (total, weights) = (Gigabytes(self.total()), Gigabytes(self.weights.total()));
         write!(f, "{total}: {weights} of weights")?;
@@ -34,7 +34,7 @@ impl fmt::Display for MemoryEstimate {
     }
 }
 
-/// Bytes in gigabytes of 10⁹, with two decimals below one.
+/// Bytes, displayed in gigabytes of 10⁹, with two decimals below one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gigabytes(pub u64);
 
@@ -48,15 +48,15 @@ impl fmt::Display for Gigabytes {
     }
 }
 
-/// A model that takes more memory than is free.
+/// Error of a model that takes more memory than is free.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("the model needs {estimate}; {} is free: {}", Gigabytes(*.free), self.remedy())]
 pub struct MemoryShortage {
-    /// Memory that the model takes.
+    /// Estimated memory of the model.
     pub estimate: MemoryEstimate,
-    /// Bytes that are free.
+    /// Free bytes.
     pub free: u64,
-    /// Type of the weights by which the model would fit, and its bytes then.
+    /// Type of the weights with which the model would fit, and its bytes then.
     pub smaller_type: Option<(WeightType, u64)>,
     /// Location of the largest known model that would fit, and its bytes.
     pub smaller_model: Option<(&'static str, u64)>,

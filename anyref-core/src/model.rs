@@ -30,12 +30,12 @@ pub enum ReferencePooling {
 /// Fields carry the names of the authors' checkpoints where those have one.
 #[derive(Module, Debug)]
 pub struct AnyRefModel<B: Backend> {
-    /// CLIP: what the language model sees of a picture.
+    /// CLIP, the picture encoder of the language model.
     pub vision_tower: ClipVisionModel<B>,
     /// CLIP features into the language model's width.
     pub mm_projector: Projector<B>,
-    /// SAM: what the mask decoder sees of a picture. None of a model that answers in words alone,
-    /// which has no object head, prompt encoder and mask decoder either.
+    /// SAM, the picture encoder of the mask decoder. `None` for a model that answers in words
+    /// alone, which has no object head, prompt encoder and mask decoder either.
     pub image_encoder: Option<SamImageEncoder<B>>,
     /// ImageBind's audio encoder.
     pub audio_encoder: Option<ImageBindAudio<B>>,
@@ -99,7 +99,7 @@ impl<B: Backend> AnyRefModel<B> {
         self.masks().expect("the model makes masks")
     }
 
-    /// Which hidden state of CLIP is used; negative counts from the end.
+    /// Index of CLIP's hidden state that is used; negative counts from the end.
     pub fn select_layer(&self) -> i32 {
         self.select_layer
     }
@@ -109,7 +109,7 @@ impl<B: Backend> AnyRefModel<B> {
         self.reference_tokens
     }
 
-    /// How reference pictures are pooled.
+    /// Pooling of reference pictures.
     pub fn reference_pooling(&self) -> ReferencePooling {
         if self.square_pooling {
             ReferencePooling::Grid
@@ -142,7 +142,7 @@ impl<B: Backend> AnyRefModel<B> {
         self.picture_features_from(features)
     }
 
-    /// The same from CLIP's patch features, which a frozen tower lets one keep.
+    /// Picture features from CLIP's patch features, which can be cached if the tower is frozen.
     ///
     /// # Shapes
     /// - features: `[pictures, patches, channels]`
@@ -189,7 +189,7 @@ impl<B: Backend> AnyRefModel<B> {
         })
     }
 
-    /// The same by any λ.
+    /// Mask prompts refocused with any λ.
     pub(crate) fn refocused_prompts(&self, input: RefocusInput<B>) -> Tensor<B, 2> {
         self.mask_branch().text_hidden_fcs.forward(refocus(input))
     }

@@ -1,4 +1,4 @@
-//! Text as it is generated, and requests to stop.
+//! Observation of generated text, and cancellation.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -6,30 +6,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::{Error, Result};
 
-/// Receives the number of a question and a piece of its answer; `Break` ends that answer there.
+/// Callback that receives the number of a question and a piece of its answer; `Break` ends that
+/// answer.
 pub type OnText<'a> = &'a mut (dyn FnMut(usize, &str) -> ControlFlow<()> + Send);
 
-/// A request to stop, from any thread. Clones share it.
+/// Cancellation request, from any thread. Clones share it.
 #[derive(Debug, Clone, Default)]
 pub struct Cancel(Arc<AtomicBool>);
 
 impl Cancel {
-    /// A request that was not made yet.
+    /// Creates a request that is not yet made.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Makes the request: answers that are under way end with [`Error::Cancelled`].
+    /// Makes the request: running answers end with [`Error::Cancelled`].
     pub fn cancel(&self) {
         self.0.store(true, Ordering::Relaxed);
     }
 
-    /// Whether the request was made.
+    /// Returns whether the request was made.
     pub fn is_cancelled(&self) -> bool {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// The same as an error.
+    /// Returns an error if the request was made.
     pub(crate) fn check(&self) -> Result<()> {
         match self.is_cancelled() {
             true => Err(Error::Cancelled),
@@ -38,7 +39,7 @@ impl Cancel {
     }
 }
 
-/// An [`OnText`] that lets every answer go on.
+/// Callback that ignores the text and never breaks.
 pub(crate) fn unobserved(_question: usize, _text: &str) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }

@@ -26,7 +26,7 @@ pub struct Picture<B: Backend> {
     pub(crate) prefix_bytes: u64,
     pub(crate) original_size: [usize; 2],
     pub(crate) encoding: Duration,
-    /// Whether an answer has already counted the encoding among its own time.
+    /// Set once an answer has included the time of the encoding.
     pub(crate) counted: Arc<AtomicBool>,
 }
 

@@ -1,4 +1,4 @@
-//! AnyRef as people use it: pictures and prompts in, sentences and masks out.
+//! Public functions of AnyRef: from pictures and prompts to sentences and masks.
 
 use burn::tensor::{backend::Backend, read_sync};
 use image::RgbImage;
@@ -14,7 +14,7 @@ use crate::preprocess::{PicturePixels, PicturePreprocessor};
 use crate::{Answer, Chat, Error, Prompt, Result};
 
 impl<B: Backend> AnyRef<B> {
-    /// Makes of pictures what [`encode`](Self::encode) takes, on any thread.
+    /// Preprocessor of pictures for [`encode`](Self::encode), usable on any thread.
     pub fn preprocessor(&self) -> PicturePreprocessor {
         PicturePreprocessor::new(&self.config)
     }
@@ -31,74 +31,74 @@ impl<B: Backend> AnyRef<B> {
         Ok(picture)
     }
 
-    /// As [`picture`](Self::picture), of pictures that were pre-processed before, several at a
-    /// time. Each has its share of the time that all took.
+    /// Encodes several preprocessed pictures like [`picture`](Self::picture). Each has an equal
+    /// share of the total time.
     ///
     /// # Errors
     /// When the tokenizer fails.
     ///
     /// # Panics
-    /// When a picture was pre-processed for a model of other sizes.
+    /// When a picture was preprocessed for a model of other sizes.
     pub fn encode(&self, pictures: &[&PicturePixels]) -> Result<Vec<Picture<B>>> {
         self.encode_pictures(pictures)
     }
 
-    /// Masks of what the prompt refers to, with the sentence that names them.
+    /// Segments the objects that the prompt refers to, with the sentence that names them.
     ///
     /// # Errors
-    /// When the prompt is empty, does not fit the context or has a bad reference, when the model
-    /// makes no masks, and when the device fails.
+    /// When the prompt is empty, does not fit the context or has an invalid reference, when the
+    /// model makes no masks, or when the device fails.
     pub fn segment(&self, picture: &Picture<B>, prompt: &Prompt) -> Result<Answer> {
         read_sync(self.segment_async(picture, prompt))
     }
 
-    /// As [`segment`](Self::segment), without waiting for the device.
+    /// Asynchronous form of [`segment`](Self::segment).
     ///
     /// # Errors
-    /// As [`segment`](Self::segment).
+    /// See [`segment`](Self::segment).
     pub async fn segment_async(&self, picture: &Picture<B>, prompt: &Prompt) -> Result<Answer> {
         let questions = [(picture, prompt)];
         let mut answers = self.ask_all(&questions, Goal::Segment).await;
         answers.remove(0)
     }
 
-    /// The referring expression of a box (or of any reference). Among several answers
-    /// ([`AnyRefConfig::candidates`](crate::AnyRefConfig::candidates)) the choice is made for the default question alone: what a
-    /// question of one's own is answered with may not be an expression.
+    /// Generates the referring expression of a box (or of any reference). Several answers
+    /// ([`AnyRefConfig::candidates`](crate::AnyRefConfig::candidates)) are tried for the default
+    /// question alone, since the answer to a custom question may not be an expression.
     ///
     /// # Errors
-    /// As [`segment`](Self::segment).
+    /// See [`segment`](Self::segment).
     pub fn describe(&self, picture: &Picture<B>, prompt: &Prompt) -> Result<Answer> {
         read_sync(self.describe_async(picture, prompt))
     }
 
-    /// As [`describe`](Self::describe), without waiting for the device.
+    /// Asynchronous form of [`describe`](Self::describe).
     ///
     /// # Errors
-    /// As [`segment`](Self::segment).
+    /// See [`segment`](Self::segment).
     pub async fn describe_async(&self, picture: &Picture<B>, prompt: &Prompt) -> Result<Answer> {
         let questions = [(picture, prompt)];
         let mut answers = self.ask_all(&questions, Goal::Describe).await;
         answers.remove(0)
     }
 
-    /// As [`segment`](Self::segment), for several questions at once, about one picture or several:
-    /// their answers are generated in batches as large as [`batch_bytes`](Self::batch_bytes)
-    /// allows, and the masks of a batch decoded together. Answers are the same as one by one;
-    /// sampled ones, and those chosen among several, are asked one by one. Of what is done together
-    /// each has its share of the time.
+    /// Answers several questions like [`segment`](Self::segment), about one picture or several.
+    /// Answers are generated in batches limited by [`batch_bytes`](Self::batch_bytes), and the
+    /// masks of a batch are decoded together. Answers equal those of single calls; sampled ones,
+    /// and those chosen among several, are generated one by one. The time of joint steps is shared
+    /// equally.
     ///
     /// # Errors
-    /// A question that cannot be asked has its error in its place, as of
-    /// [`segment`](Self::segment), and does not keep the others from being asked.
+    /// An invalid question has its error in its place, see [`segment`](Self::segment), and does not
+    /// affect the others.
     pub fn segment_all(&self, questions: &[(&Picture<B>, &Prompt)]) -> Vec<Result<Answer>> {
         read_sync(self.segment_all_async(questions))
     }
 
-    /// As [`segment_all`](Self::segment_all), without waiting for the device.
+    /// Asynchronous form of [`segment_all`](Self::segment_all).
     ///
     /// # Errors
-    /// As [`segment_all`](Self::segment_all).
+    /// See [`segment_all`](Self::segment_all).
     pub async fn segment_all_async(
         &self,
         questions: &[(&Picture<B>, &Prompt)],
@@ -106,18 +106,18 @@ impl<B: Backend> AnyRef<B> {
         self.ask_all(questions, Goal::Segment).await
     }
 
-    /// As [`describe`](Self::describe), for several questions at once.
+    /// Answers several questions like [`describe`](Self::describe).
     ///
     /// # Errors
-    /// As [`segment_all`](Self::segment_all).
+    /// See [`segment_all`](Self::segment_all).
     pub fn describe_all(&self, questions: &[(&Picture<B>, &Prompt)]) -> Vec<Result<Answer>> {
         read_sync(self.describe_all_async(questions))
     }
 
-    /// As [`describe_all`](Self::describe_all), without waiting for the device.
+    /// Asynchronous form of [`describe_all`](Self::describe_all).
     ///
     /// # Errors
-    /// As [`segment_all`](Self::segment_all).
+    /// See [`segment_all`](Self::segment_all).
     pub async fn describe_all_async(
         &self,
         questions: &[(&Picture<B>, &Prompt)],
@@ -125,10 +125,11 @@ impl<B: Backend> AnyRef<B> {
         self.ask_all(questions, Goal::Describe).await
     }
 
-    /// As [`segment`](Self::segment), with the attention of each `<obj>` of the answer.
+    /// Segments like [`segment`](Self::segment), and returns the attention of each `<obj>` of the
+    /// answer.
     ///
     /// # Errors
-    /// As [`segment`](Self::segment).
+    /// See [`segment`](Self::segment).
     pub fn explain(
         &self,
         picture: &Picture<B>,
@@ -137,10 +138,10 @@ impl<B: Backend> AnyRef<B> {
         read_sync(self.explain_async(picture, prompt, &Cancel::new()))
     }
 
-    /// As [`explain`](Self::explain), without waiting for the device.
+    /// Asynchronous form of [`explain`](Self::explain).
     ///
     /// # Errors
-    /// As [`segment`](Self::segment), and when it is cancelled.
+    /// When the call is cancelled; also see [`segment`](Self::segment).
     pub async fn explain_async(
         &self,
         picture: &Picture<B>,
@@ -168,7 +169,7 @@ impl<B: Backend> AnyRef<B> {
         Ok((self.without_doubtful(answer), explanations))
     }
 
-    /// A conversation about the picture.
+    /// Starts a conversation about the picture.
     pub fn chat<'a>(&'a self, picture: &'a Picture<B>) -> Chat<'a, B> {
         Chat::new(self, picture)
     }
@@ -185,8 +186,8 @@ impl<B: Backend> AnyRef<B> {
             .await
     }
 
-    /// Answers prompts about pictures, each with its error in its place where it is not a question.
-    /// Prompts with references that have to be bridged are answered one by one.
+    /// Answers prompts about pictures; an invalid question has its error in its place. Prompts with
+    /// references to be bridged are answered one by one.
     pub(crate) async fn ask_prompts(
         &self,
         questions: Vec<Result<(&Picture<B>, &Prompt, Goal)>>,

@@ -1,4 +1,4 @@
-//! In which types a model's weights are kept and its values computed.
+//! Types of a model's weights and values.
 
 use anyref_llm::Quantization;
 use anyref_ops::blocks::BlockType;
@@ -10,10 +10,10 @@ use burn::tensor::{DType, Element, Tensor};
 
 use crate::{Error, Result};
 
-/// The parameter that stays in f32 whatever the others are: a rounded frequency is another place.
+/// Name of the parameter that is always f32, since a rounded frequency is another position.
 pub const FREQUENCIES: &str = "positional_encoding_gaussian_matrix";
 
-/// A module with its weights in another type, all but [`FREQUENCIES`].
+/// Converts the weights of a module to another type, except for [`FREQUENCIES`].
 pub fn cast_weights<B: Backend, M: Module<B>>(module: M, dtype: DType) -> M {
     let path = Vec::new();
     module.map(&mut Cast { dtype, path })
@@ -41,27 +41,27 @@ impl<B: Backend> ModuleMapper<B> for Cast {
     }
 }
 
-/// How a model is loaded.
+/// Options of loading a model.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct ModelOptions {
-    /// Type of its weights.
+    /// Type of the weights.
     ///
-    /// On the processor values are f32 whatever this is. The matrices of linear layers and the
-    /// token embeddings, most of a large model, are kept in half precision, norms, convolutions,
-    /// positions and biases in f32. On other backends weights and values are of one type, f32
-    /// unless another is asked for by name, and norms up to their scale, softmax, SAM's neck and
-    /// positions are computed in f32.
+    /// On the processor values are always f32. The matrices of linear layers and the token
+    /// embeddings, most of a large model, are kept in half precision; norms, convolutions,
+    /// positions and biases in f32. On other backends weights and values have one type, f32 unless
+    /// another is requested by name; norms up to their scale, softmax, SAM's neck and positions are
+    /// computed in f32.
     pub dtype: WeightType,
-    /// Memory in bytes that is free on the processor, as [`free_memory`](crate::free_memory) tells;
-    /// a large model that takes more is refused ahead of its weights. `None` refuses none.
+    /// Free memory of the processor in bytes, see [`free_memory`](crate::free_memory); a large
+    /// model that takes more is rejected before its weights are read. `None` disables the check.
     pub free_memory: Option<u64>,
-    /// Format of blocks that the language model's projections are rounded to as they are read, by
-    /// the table of [`Quantization`]. `None` keeps what the files have, blocks too.
+    /// Block format to which the language model's projections are rounded as they are read, by the
+    /// rules of [`Quantization`]. `None` keeps the formats of the files, including blocks.
     pub quantize: Option<BlockType>,
 }
 
 impl ModelOptions {
-    /// Weights of this type.
+    /// Options with weights of this type.
     pub fn new(dtype: WeightType) -> Self {
         Self {
             dtype,
@@ -75,7 +75,7 @@ impl ModelOptions {
         Self { quantize, ..self }
     }
 
-    /// Formats of the language model's weights.
+    /// Quantisation rules of the language model's weights.
     pub(crate) fn quantization(self) -> Option<Quantization> {
         self.quantize.map(Quantization::new)
     }
@@ -88,10 +88,10 @@ impl ModelOptions {
         }
     }
 
-    /// How the tensors are read for backend `B`.
+    /// Options for reading the tensors on backend `B`.
     ///
     /// # Errors
-    /// When the device does not compute with the type.
+    /// When the device does not support the type.
     pub(crate) fn load_options<B: Backend>(self, device: &B::Device) -> Result<LoadOptions> {
         let options = LoadOptions::default();
         let own = B::FloatElem::dtype();

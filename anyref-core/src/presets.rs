@@ -14,8 +14,8 @@ use crate::model::ReferencePooling;
 use crate::prompt_config::PromptConfig;
 
 impl AnyRefConfig {
-    /// The paper's model: CLIP ViT-L/14 at 224, SAM ViT-H at 1024, ImageBind-Huge audio, LLaMA-7B
-    /// with LoRA (He et al. 2024, section 4; numbers from the authors' `train.py`).
+    /// Paper's model: CLIP ViT-L/14 at 224, SAM ViT-H at 1024, ImageBind-Huge audio, LLaMA-7B with
+    /// LoRA (He et al. 2024, section 4; numbers from the authors' `train.py`).
     pub fn anyref_7b() -> Self {
         let llm = LlamaConfig {
             vocab_size: 32_007,
@@ -48,7 +48,7 @@ impl AnyRefConfig {
         }
     }
 
-    /// LISA-7B (Lai et al. 2024): the same parts without sounds and without refocusing, asked by
+    /// LISA-7B (Lai et al. 2024): the paper's parts without sounds and without refocusing, asked by
     /// words alone.
     pub fn lisa_7b() -> Self {
         Self {
@@ -67,7 +67,7 @@ impl AnyRefConfig {
         }
     }
 
-    /// LISA-13B: the same with LLaMA-13B's sizes (LLaMA 2's in `LISA-13B-llama2-v1`).
+    /// LISA-13B: LISA-7B with LLaMA-13B's sizes (LLaMA 2's in `LISA-13B-llama2-v1`).
     pub fn lisa_13b() -> Self {
         let lisa = Self::lisa_7b();
         Self {
@@ -84,7 +84,7 @@ impl AnyRefConfig {
         }
     }
 
-    /// LLaVA-7B (Liu et al. 2023): CLIP, projector and language model alone. It answers in words
+    /// LLaVA-7B (Liu et al. 2023): CLIP, projector and language model alone, which answers in words
     /// and makes no masks.
     pub fn llava_7b() -> Self {
         Self {
@@ -97,7 +97,7 @@ impl AnyRefConfig {
         }
     }
 
-    /// The model that this project trains and ships: the same parts, small.
+    /// Small model with all parts, which this project trains and ships.
     pub fn nano() -> Self {
         let width = 192;
         Self {
@@ -168,13 +168,13 @@ impl AnyRefConfig {
                 listener_weight: 1.0,
                 token_cost: 0.35,
             },
-            // Its training has no conversations.
+            // The training of nano has no conversations.
             max_history_turns: Some(0),
             prompts: PromptConfig::default(),
         }
     }
 
-    /// A model for tests: every part, as small as it goes.
+    /// Model for tests: every part, as small as possible.
     pub fn tiny() -> Self {
         Self {
             name: "tiny".into(),
@@ -223,7 +223,7 @@ impl AnyRefConfig {
         }
     }
 
-    /// The preset of this name.
+    /// Preset of this name.
     pub fn preset(name: &str) -> Option<Self> {
         match name {
             "nano" => Some(Self::nano()),

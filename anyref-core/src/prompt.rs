@@ -1,25 +1,24 @@
-//! From references to the words of a question.
+//! Questions built from references.
 
 use crate::prompt_config::{PromptConfig, QuestionForm};
 use crate::special_tokens::SpecialTokens;
 use crate::{Error, Reference, Result};
 
-/// The default question for a description of one reference (the phrase of the paper's training
-/// data).
+/// Default question for a description of one reference (the phrase of the paper's training data).
 pub const DESCRIBE_QUESTION: &str =
     "Can you provide a description of the region {1} in this image?";
 
-/// A question with its references, as a user gives it.
+/// Question with its references, as given by a user.
 #[derive(Debug, Clone)]
 pub struct Prompt {
-    /// The question, with `{1}`, `{2}` … where the references go; a default question when absent.
+    /// Question, with `{1}`, `{2}` … in place of the references; `None` is a default question.
     pub question: Option<String>,
-    /// The references, in the order of their numbers.
+    /// References, in the order of their numbers.
     pub references: Vec<Reference>,
 }
 
 impl Prompt {
-    /// The default question about these references.
+    /// Prompt with the default question about these references.
     pub fn new(references: impl IntoIterator<Item = Reference>) -> Self {
         Self {
             question: None,
@@ -27,25 +26,26 @@ impl Prompt {
         }
     }
 
-    /// A question of one's own; `{1}` stands for the first reference.
+    /// Sets a custom question, in which `{1}` stands for the first reference.
     pub fn with_question(mut self, question: impl Into<String>) -> Self {
         self.question = Some(question.into());
         self
     }
 
-    /// The question that asks for masks of the references (the phrases of the paper's training
-    /// data).
+    /// Builds the question that asks for masks of the references (the phrases of the paper's
+    /// training data).
     ///
     /// # Errors
-    /// When there is neither a question nor a reference, and as [`Question::build`] of the two.
+    /// When there is neither a question nor a reference; also see [`Question::build`].
     pub fn segmentation(&self) -> Result<Question> {
         self.segmentation_for(&PromptConfig::default())
     }
 
-    /// As [`segmentation`](Self::segmentation), in the words that a model was trained with.
+    /// Builds the question like [`segmentation`](Self::segmentation), in the words that a model was
+    /// trained with.
     ///
     /// # Errors
-    /// As [`segmentation`](Self::segmentation).
+    /// See [`segmentation`](Self::segmentation).
     pub fn segmentation_for(&self, config: &PromptConfig) -> Result<Question> {
         let question = match &self.question {
             Some(question) => question.clone(),
@@ -55,11 +55,11 @@ impl Prompt {
         Question::build(&question, &self.references)
     }
 
-    /// The question that asks for a description of the references.
+    /// Builds the question that asks for a description of the references.
     ///
     /// # Errors
-    /// As [`segmentation`](Self::segmentation). The default question is about one reference:
-    /// several need a question that names them.
+    /// When there are several references without a question, since the default question is about
+    /// one; also see [`segmentation`](Self::segmentation).
     pub fn description(&self) -> Result<Question> {
         let question = match &self.question {
             Some(question) => question.clone(),
@@ -70,7 +70,7 @@ impl Prompt {
     }
 }
 
-/// One question that names all references.
+/// Builds one question that names all references.
 fn default_question(references: &[Reference], form: QuestionForm) -> String {
     let phrase = |index: usize, reference: &Reference| match reference {
         Reference::Text(_) => format!("{{{}}}", index + 1),
@@ -87,7 +87,7 @@ fn default_question(references: &[Reference], form: QuestionForm) -> String {
     let phrases = phrases.join(" and ");
     match form {
         QuestionForm::AnyRef => format!("Can you segment {phrases} in this image?"),
-        // Of LISA's training questions the one that its evaluation asks too (utils/dataset.py).
+        // LISA's training question that its evaluation also uses (utils/dataset.py).
         QuestionForm::Lisa => {
             format!("What is {phrases} in this image? Please output segmentation mask.")
         }
@@ -95,13 +95,13 @@ fn default_question(references: &[Reference], form: QuestionForm) -> String {
     }
 }
 
-/// A question whose placeholders are resolved: phrases stand in the text, the other references are
-/// empty pairs of markers (`<img_ref></img_ref>`), to be filled with features in order.
+/// Question with resolved placeholders: phrases are part of the text, other references are empty
+/// pairs of markers (`<img_ref></img_ref>`), to be filled with features in order.
 #[derive(Debug, Clone)]
 pub struct Question {
-    /// The text with markers.
+    /// Text with markers.
     pub text: String,
-    /// For each pair of markers, in order, the index of its reference.
+    /// Index of the reference of each pair of markers, in order.
     pub marked: Vec<usize>,
 }
 
@@ -109,8 +109,8 @@ impl Question {
     /// Resolves `{1}`, `{2}` … in `question`.
     ///
     /// # Errors
-    /// When a placeholder has no reference, a reference no placeholder, or the question or a phrase
-    /// is empty or contains a marker.
+    /// When a placeholder has no reference or a reference no placeholder, or the question or a
+    /// phrase is empty or contains a marker.
     pub fn build(question: &str, references: &[Reference]) -> Result<Self> {
         let problem = |problem: String| Error::Placeholder {
             prompt: question.into(),
@@ -159,7 +159,7 @@ impl Question {
     }
 }
 
-/// Special tokens in a user's words would be taken for the prompt's own.
+/// Rejects special tokens in a user's words, which would be taken for the prompt's own.
 fn refuse_markers(text: &str) -> core::result::Result<(), String> {
     match SpecialTokens::ALL
         .iter()
@@ -173,8 +173,8 @@ fn refuse_markers(text: &str) -> core::result::Result<(), String> {
     }
 }
 
-/// Splits a question at its first placeholder, `{1}` or also `{ 1 }`: what stands before it, its
-/// number, and what stands after it.
+/// Splits a question at its first placeholder, `{1}` or also `{ 1 }`, into the text before it, its
+/// number, and the text after it.
 pub fn next_placeholder(text: &str) -> Option<(&str, usize, &str)> {
     let mut from = 0;
     loop {

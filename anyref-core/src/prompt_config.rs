@@ -1,25 +1,26 @@
-//! Configuration of how a model is asked.
+//! Configuration of a model's prompts.
 
 use anyref_llm::conversation::{Conversation, llava_llama_2, llava_v1};
 use serde::{Deserialize, Serialize};
 
 use crate::reference_kind::ReferenceKind;
 
-/// Family whose training questions the default questions repeat.
+/// Family of the training questions that the default questions repeat.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum QuestionForm {
-    /// AnyRef's: "Can you segment … in this image?".
+    /// AnyRef's questions: "Can you segment … in this image?".
     #[default]
     AnyRef,
-    /// LISA's: "What is … in this image? Please output segmentation mask.".
+    /// LISA's questions: "What is … in this image? Please output segmentation mask.".
     Lisa,
-    /// Words about the references, of a model that makes no masks: "Describe … in this image.".
+    /// Questions for words about the references, of a model that makes no masks: "Describe … in
+    /// this image.".
     Llava,
 }
 
 impl QuestionForm {
-    /// Question about a sentence that has to be thought about, which `{1}` stands for.
+    /// Question about a sentence that requires reasoning, which `{1}` stands for.
     pub fn sentence(self) -> &'static str {
         match self {
             Self::AnyRef => "{1} Can you segment it in this image?",
@@ -45,7 +46,7 @@ impl Template {
     /// Names of all templates.
     pub const NAMES: [&str; 2] = ["llava_v1", "llava_llama_2"];
 
-    /// The template of this name.
+    /// Template of this name.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "llava_v1" => Some(Self::LlavaV1),
@@ -54,7 +55,7 @@ impl Template {
         }
     }
 
-    /// An empty conversation.
+    /// Creates an empty conversation.
     pub fn conversation(self) -> Conversation {
         match self {
             Self::LlavaV1 => llava_v1(),
@@ -67,14 +68,14 @@ impl Template {
     }
 }
 
-/// Surroundings of the picture in the language model's input.
+/// Markers around the picture in the language model's input.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PictureMarkers {
-    /// The picture stands between `<im_start>` and `<im_end>` (LLaVA's `mm_use_im_start_end`).
+    /// Picture between `<im_start>` and `<im_end>` (LLaVA's `mm_use_im_start_end`).
     #[default]
     StartEnd,
-    /// The picture stands by itself, as in LLaVA-1.5.
+    /// Picture without markers, as in LLaVA-1.5.
     None,
 }
 
@@ -90,19 +91,19 @@ impl PictureMarkers {
 pub struct PromptConfig {
     /// Form of the default questions.
     pub questions: QuestionForm,
-    /// Kinds of references that have features in the language model's input. Text needs none.
-    /// Other kinds are bridged: turned into words or into prompts of SAM's own.
+    /// Kinds of references with features in the language model's input. Text needs none. Other
+    /// kinds are bridged: converted to words or to prompts of SAM's own.
     pub references: Vec<ReferenceKind>,
     /// Conversation template.
     #[serde(skip_serializing_if = "Template::is_default")]
     pub template: Template,
-    /// Surroundings of the picture.
+    /// Markers around the picture.
     #[serde(skip_serializing_if = "PictureMarkers::is_default")]
     pub picture_markers: PictureMarkers,
 }
 
 impl Default for PromptConfig {
-    /// AnyRef's.
+    /// AnyRef's configuration.
     fn default() -> Self {
         Self {
             questions: QuestionForm::AnyRef,
@@ -118,7 +119,7 @@ impl Default for PromptConfig {
 }
 
 impl PromptConfig {
-    /// LISA's: words alone.
+    /// LISA's configuration: words alone.
     pub fn lisa() -> Self {
         Self {
             questions: QuestionForm::Lisa,
@@ -127,7 +128,7 @@ impl PromptConfig {
         }
     }
 
-    /// LLaVA's: words alone, and no masks.
+    /// LLaVA's configuration: words alone, and no masks.
     pub fn llava() -> Self {
         Self {
             questions: QuestionForm::Llava,
@@ -135,12 +136,12 @@ impl PromptConfig {
         }
     }
 
-    /// Whether the model reads a reference of this kind itself.
+    /// Returns whether the model reads references of this kind itself.
     pub fn reads(&self, kind: ReferenceKind) -> bool {
         kind == ReferenceKind::Text || self.references.contains(&kind)
     }
 
-    /// Whether it is AnyRef's, which configs leave out.
+    /// Returns whether the configuration is AnyRef's, which config files omit.
     pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }

@@ -1,7 +1,7 @@
-//! Formats of a language model's weights in blocks.
+//! Block formats of a language model's weights.
 
 pub use anyref_llm::{Quantization, written_block_type};
 pub use anyref_ops::blocks::BlockType;
 
-/// Beginning of the names of the language model's parameters.
+/// Prefix of the names of the language model's parameters.
 pub(crate) const LANGUAGE_MODEL: &str = "llm.";

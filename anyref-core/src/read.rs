@@ -5,7 +5,7 @@ use burn::tensor::{BasicOps, Tensor, TensorData};
 
 use crate::Result;
 
-/// Values of a tensor, once the device has computed them.
+/// Reads the values of a tensor once the device has computed them.
 pub(crate) async fn read<B: Backend, const D: usize, K: BasicOps<B>>(
     tensor: Tensor<B, D, K>,
 ) -> Result<TensorData> {

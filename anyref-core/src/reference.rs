@@ -1,4 +1,4 @@
-//! The four ways to point at something.
+//! Four kinds of references to an object.
 
 use anyref_audio::Waveform;
 use image::{GrayImage, RgbImage};
@@ -6,16 +6,16 @@ use image::{GrayImage, RgbImage};
 use crate::reference_kind::ReferenceKind;
 use crate::{Error, Result};
 
-/// A reference to an object.
+/// Reference to an object.
 #[derive(Debug, Clone)]
 pub enum Reference {
-    /// A phrase: "the tiger on the left".
+    /// Phrase, such as "the tiger on the left".
     Text(String),
-    /// A box `[x0, y0, x1, y1]` in pixels of the picture asked about.
+    /// Box `[x0, y0, x1, y1]` in pixels of the picture in question.
     Box([f32; 4]),
-    /// Another picture of such an object.
+    /// Another picture of the object.
     Image(ReferenceImage),
-    /// The sound the object makes.
+    /// Sound that the object makes.
     Audio(Waveform),
 }
 
@@ -30,8 +30,8 @@ impl Reference {
         }
     }
 
-    /// Whether it can mean something in a picture of this width and height, in pixels; whether a
-    /// sound can be heard is found when it is asked about.
+    /// Checks that the reference is valid in a picture of `width` and `height` pixels. Silence of a
+    /// sound is detected only when it is asked about.
     ///
     /// # Errors
     /// When a box does not fit the picture.
@@ -43,19 +43,19 @@ impl Reference {
     }
 }
 
-/// A reference picture, possibly restricted to a box or a mask.
+/// Reference picture, possibly restricted to a box or a mask.
 #[derive(Debug, Clone)]
 pub struct ReferenceImage {
     image: RgbImage,
 }
 
 impl ReferenceImage {
-    /// The whole picture.
+    /// Reference to the whole picture.
     pub fn new(image: RgbImage) -> Self {
         Self { image }
     }
 
-    /// The part of `image` inside `region` = `[x0, y0, x1, y1]`, in pixels.
+    /// Crops `image` to `region` = `[x0, y0, x1, y1]`, in pixels.
     ///
     /// # Errors
     /// When the box does not fit the picture.
@@ -75,8 +75,8 @@ impl ReferenceImage {
         })
     }
 
-    /// The object under `mask` (white = object) with its background blacked out, cropped to the
-    /// mask's box: the paper's mask-cropping.
+    /// Crops `image` to the box around `mask` (white = object) and blacks out the background: the
+    /// paper's mask cropping.
     ///
     /// # Errors
     /// When the mask is empty or of another size.
@@ -102,13 +102,13 @@ impl ReferenceImage {
         Self::cropped(&black, region)
     }
 
-    /// The pixels that the encoder sees.
+    /// Pixels that the encoder sees.
     pub fn image(&self) -> &RgbImage {
         &self.image
     }
 }
 
-/// Returns the box when it lies inside a picture of this size, is finite and not empty.
+/// Returns the box if it lies inside a picture of this size, is finite and not empty.
 pub(crate) fn check_box(region: [f32; 4], width: u32, height: u32) -> Result<[f32; 4]> {
     let [x0, y0, x1, y1] = region;
     let fits = region.iter().all(|v| v.is_finite())

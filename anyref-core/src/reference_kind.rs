@@ -8,13 +8,13 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum ReferenceKind {
-    /// A phrase.
+    /// Phrase.
     Text,
-    /// A box in the picture asked about.
+    /// Box in the picture in question.
     Box,
     /// Another picture.
     Image,
-    /// A sound.
+    /// Sound.
     Audio,
 }
 

@@ -1,4 +1,4 @@
-//! How each kind of reference becomes features in the language model's width.
+//! Conversion of each kind of reference to features in the language model's width.
 
 use anyref_vision::roi_align::{RegionBox, RoiAlignConfig, roi_align};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
@@ -6,14 +6,14 @@ use burn::tensor::{Tensor, TensorData, backend::Backend};
 use crate::model::{AnyRefModel, ReferencePooling};
 
 impl<B: Backend> AnyRefModel<B> {
-    /// Reference pictures: CLIP, projector, pooled to the configured number of tokens.
+    /// Encodes reference pictures: CLIP, projector, pooled to the configured number of tokens.
     ///
     /// # Shapes
     /// - pixel_values: `[references, 3, size, size]`
     /// - output: `[references, reference tokens, hidden]`
     ///
     /// # Panics
-    /// As [`picture_features`](Self::picture_features).
+    /// See [`picture_features`](Self::picture_features).
     pub fn image_reference(&self, pixel_values: Tensor<B, 4>) -> Tensor<B, 3> {
         let features = self
             .vision_tower
@@ -21,8 +21,8 @@ impl<B: Backend> AnyRefModel<B> {
         self.pool_patches(self.mm_projector.forward(features))
     }
 
-    /// Boxes: RoIAlign over the CLIP patch grid, projector, and the box's own coordinates where the
-    /// model has a layer for them.
+    /// Encodes boxes: RoIAlign over the CLIP patch grid, projector, and the coordinates of the box
+    /// if the model has a layer for them.
     ///
     /// # Shapes
     /// - grid: `[pictures, channels, rows, columns]` of CLIP features
@@ -74,15 +74,15 @@ impl<B: Backend> AnyRefModel<B> {
         }
     }
 
-    /// Sounds: ImageBind's audio encoder and its projection, one token a clip; nothing when the
-    /// model has no audio encoder.
+    /// Encodes sounds: ImageBind's audio encoder and its projection, one token per clip; `None` if
+    /// the model has no audio encoder.
     ///
     /// # Shapes
     /// - features: `[sounds, clips, 1, mel, frames]`
     /// - output: `[sounds, clips, hidden]`
     ///
     /// # Panics
-    /// When the features are not of the size that the encoder was made for.
+    /// When the features do not have the encoder's input size.
     pub fn audio_reference(&self, features: Tensor<B, 5>) -> Option<Tensor<B, 3>> {
         let (encoder, projector) = (self.audio_encoder.as_ref()?, self.audio_projector.as_ref()?);
         Some(projector.forward(encoder.forward(features)))

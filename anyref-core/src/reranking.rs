@@ -1,12 +1,12 @@
-//! Answers chosen among several, by what they point at. Each is generated and decoded by the same
-//! steps as any answer; this is only the choice.
+//! Choice among several answers, by how well they point. Each candidate is generated and decoded by
+//! the steps of any answer; this file only makes the choice.
 //!
-//! The likeliest words are not always the best answer. A sound may be a cow's or a bull's, and only
-//! one of them is in the picture: where the words point, the mask decoder estimates how well. A
-//! description that is likely may fit the thing's neighbour just as well: asked for those words,
-//! the model points at both. Asked for what is in a box, it may point at all of its kind. So the
-//! likeliest answers are found by beam search, each is tried, and the one with the best sum of the
-//! logarithms of its probability and of how well it points is given (after Luo and Shakhnarovich
+//! The likeliest words are not always the best answer. A sound may be a cow's or a bull's, with
+//! only one of them in the picture; the mask decoder estimates how well each answer points. A
+//! likely description may fit the object's neighbour just as well: asked for those words, the model
+//! points at both. Asked for the content of a box, it may point at all objects of its kind. Beam
+//! search therefore finds the likeliest answers, each is tried, and the one with the best sum of
+//! its log-probability and the log of how well it points is chosen (after Luo and Shakhnarovich
 //! 2017, *Comprehension-guided referring expressions*).
 
 use std::collections::BTreeSet;
@@ -22,42 +22,42 @@ use crate::generation::Prefilled;
 use crate::observer::{Cancel, unobserved};
 use crate::{Answer, AnyRef, Error, Mask, Prompt, Reference, Result, Timing};
 
-/// Sums that differ by no more are as good as one another: they are rounded otherwise on every
-/// backend.
+/// Difference of sums below which answers are tied, since backends round differently.
 const TIE: f64 = 1e-3;
 
 /// Measure of how well an answer points.
 enum Measure {
-    /// The mask decoder's estimates; an answer without a mask counts as one of `refusal`.
+    /// Estimates of the mask decoder; an answer without a mask counts as `refusal`.
     Estimates { refusal: f64 },
-    /// The estimates, and the IoU of this box and the one around the masks.
+    /// Estimates times the IoU of this box and the box around the masks.
     WithinBox([f32; 4]),
-    /// The IoU of the masks that the answer's words are answered with and of this one.
+    /// IoU of this mask and the masks for the answer's words.
     Listener(Rle),
-    /// Nothing.
+    /// No measure.
     Unknown,
 }
 
-/// The answer that was chosen, with all its masks.
+/// Chosen answer, with all its masks.
 #[derive(Debug)]
 pub(crate) struct Chosen<B: Backend> {
     pub(crate) answer: Answer,
     pub(crate) tokens: Vec<u32>,
-    /// The question that it answers.
+    /// Question that it answers.
     pub(crate) question: Prefilled<B>,
 }
 
 impl<B: Backend> AnyRef<B> {
-    /// Whether the answer to a conversation is chosen among several; sampled ones never are.
+    /// Returns whether the answer to a conversation is chosen among several; sampled answers never
+    /// are.
     pub(crate) fn reranks(&self, asked: Conversation<'_, B>) -> bool {
         let several = self.config.candidates.count > 1 && self.generation.is_greedy();
         several && asked.has_measure()
     }
 
-    /// The best answer to the last question of a conversation.
+    /// Finds the best answer to the last question of a conversation.
     ///
     /// # Errors
-    /// When the likeliest answer has no finite probability, besides those of [`AnyRef::segment`].
+    /// When the likeliest answer has no finite probability; also see [`AnyRef::segment`].
     pub(crate) async fn rerank(
         &self,
         asked: Conversation<'_, B>,
@@ -74,7 +74,7 @@ impl<B: Backend> AnyRef<B> {
         };
         let width = BeamConfig {
             beams: config.count,
-            // Further behind, the best and the worst of pointing do not make up for it.
+            // Beyond this margin, even the best pointing cannot make up for the difference.
             margin: weight * -LEAST.ln(),
         };
         let beams = self.distinct(self.search_beams(&question, width, cancel).await?)?;
@@ -104,8 +104,8 @@ impl<B: Backend> AnyRef<B> {
         let mut fits = self
             .fits(&measure, asked, &answers, cancel, &mut timing)
             .await?;
-        // No answer points better than perfectly: the others are tried as far as they could still
-        // be the best.
+        // Pointing is at most perfect, so the others are tried only while they could still be the
+        // best.
         let reached = worth[0] + fits[0];
         let promising = worth[1..].partition_point(|worth| *worth > reached);
         if promising > 0 {
@@ -120,7 +120,7 @@ impl<B: Backend> AnyRef<B> {
             answers.extend(more);
         }
         let value = |index: usize| worth[index] + fits[index];
-        // The likelier of equals, however the last digits are rounded.
+        // Ties go to the likelier answer, regardless of rounding.
         let best =
             (1..answers.len()).fold(0, |best, other| match value(other) > value(best) + TIE {
                 true => other,
@@ -135,7 +135,7 @@ impl<B: Backend> AnyRef<B> {
         })
     }
 
-    /// Some answers with all their masks.
+    /// Decodes some answers with all their masks.
     async fn tried(
         &self,
         asked: Conversation<'_, B>,
@@ -156,7 +156,7 @@ impl<B: Backend> AnyRef<B> {
         Ok(answers)
     }
 
-    /// One of each text, the likeliest.
+    /// Keeps the likeliest beam of each text.
     fn distinct(&self, beams: Vec<Beam>) -> Result<Vec<Beam>> {
         let mut texts = BTreeSet::new();
         let mut kept = Vec::with_capacity(beams.len());
@@ -168,8 +168,8 @@ impl<B: Backend> AnyRef<B> {
         Ok(kept)
     }
 
-    /// Measure of answers to the last question of a conversation; none for a description of a text
-    /// or of several references, or of one that points at nothing.
+    /// Measure of answers to the last question of a conversation; [`Measure::Unknown`] for a
+    /// description of a text or of several references, or of a reference that points at nothing.
     async fn measure(
         &self,
         asked: Conversation<'_, B>,
@@ -184,7 +184,7 @@ impl<B: Backend> AnyRef<B> {
             return Ok(region.map_or(Measure::Estimates { refusal }, Measure::WithinBox));
         }
         let meant = match references {
-            // All of the box: how much of it the thing fills is the same for all answers.
+            // The whole box: the share of it that the object fills is equal for all answers.
             [Reference::Box(region)] => Some(filled(*region, asked.picture.size())?),
             [reference @ (Reference::Image(_) | Reference::Audio(_))] => {
                 let reference = vec![reference.clone()];
@@ -196,7 +196,7 @@ impl<B: Backend> AnyRef<B> {
         Ok(meant.map_or(Measure::Unknown, Measure::Listener))
     }
 
-    /// How well each answer points: 0 at best.
+    /// Log score of how well each answer points; 0 at best.
     async fn fits(
         &self,
         measure: &Measure,
@@ -214,7 +214,7 @@ impl<B: Backend> AnyRef<B> {
                 Ok(estimates.map(fit).collect())
             }
             Measure::WithinBox(region) => {
-                // Something is in it, so that an answer without masks is the worst.
+                // The box has content, so an answer without masks is the worst.
                 let fit = |answer: &Answer| {
                     let estimate = lowest_estimate(&answer.masks).unwrap_or(0.0);
                     let place = overlap(around(&answer.masks), region.map(f64::from));
@@ -242,9 +242,8 @@ impl<B: Backend> AnyRef<B> {
         }
     }
 
-    /// Everything that the greedy answer to each reference points at in the same picture, and the
-    /// lowest of its estimates. A reference that cannot be asked for, as no words at all, points at
-    /// nothing.
+    /// Union of all masks of the greedy answers to each reference in the picture, and the lowest of
+    /// their estimates. An invalid reference, such as one without words, points at nothing.
     async fn pointed_at(
         &self,
         asked: Conversation<'_, B>,
@@ -295,7 +294,7 @@ impl<B: Backend> AnyRef<B> {
     }
 }
 
-/// The mask of all pixels whose centres a box holds.
+/// Mask of all pixels whose centres lie in a box.
 fn filled([x0, y0, x1, y1]: [f32; 4], (width, height): (u32, u32)) -> Result<Rle> {
     let inside = |at: u32, from: f32, to: f32| (from..to).contains(&(at as f32 + 0.5));
     let rows = (0..height).map(|y| inside(y, y0, y1));
@@ -304,7 +303,7 @@ fn filled([x0, y0, x1, y1]: [f32; 4], (width, height): (u32, u32)) -> Result<Rle
     Ok(Rle::from_mask(&pixels, [height as usize, width as usize])?)
 }
 
-/// The box `[x0, y0, x1, y1]` around all pixels of some masks; nowhere around no pixel.
+/// Box `[x0, y0, x1, y1]` around all pixels of some masks; empty without pixels.
 fn around(masks: &[Mask]) -> [f64; 4] {
     let boxes = masks.iter().filter(|mask| mask.area() > 0);
     let boxes = boxes.map(|mask| mask.bounding_box().map(f64::from));
@@ -319,7 +318,7 @@ fn around(masks: &[Mask]) -> [f64; 4] {
     united.unwrap_or_default()
 }
 
-/// The IoU of two boxes `[x0, y0, x1, y1]`; 0 of two without an area.
+/// IoU of two boxes `[x0, y0, x1, y1]`; 0 for two boxes without area.
 fn overlap(a: [f64; 4], b: [f64; 4]) -> f64 {
     let area = |b: [f64; 4]| (b[2] - b[0]).max(0.0) * (b[3] - b[1]).max(0.0);
     let both = area([
@@ -332,7 +331,7 @@ fn overlap(a: [f64; 4], b: [f64; 4]) -> f64 {
     if either > 0.0 { both / either } else { 0.0 }
 }
 
-/// The lowest estimate of some masks; none without a mask.
+/// Lowest estimate of some masks; `None` without masks.
 fn lowest_estimate(masks: &[Mask]) -> Option<f64> {
     let scores = masks.iter().map(|mask| f64::from(mask.score));
     scores.reduce(f64::min)

@@ -1,4 +1,4 @@
-//! The tokens that AnyRef adds to the language model's vocabulary.
+//! Tokens that AnyRef adds to the language model's vocabulary.
 
 use anyref_llm::tokenizer::Tokenizer;
 
@@ -12,11 +12,11 @@ pub(crate) const AUTHORS_OBJECT: &str = "[SEG]";
 /// Ids of the added tokens.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SpecialTokens {
-    /// `<obj>`, of a model that makes masks: decoded to one (`[SEG]` in the authors' code).
+    /// `<obj>` of a model that makes masks, each decoded to one (`[SEG]` in the authors' code).
     pub object: Option<u32>,
-    /// `<im_start>`, of a model whose pictures stand between markers.
+    /// `<im_start>`, of a model whose pictures are between markers.
     pub image_start: Option<u32>,
-    /// `<im_end>`, of a model whose pictures stand between markers.
+    /// `<im_end>`, of a model whose pictures are between markers.
     pub image_end: Option<u32>,
     /// `<aud_ref>`, of a model that hears.
     pub audio_start: Option<u32>,
@@ -26,21 +26,21 @@ pub struct SpecialTokens {
     pub reference_start: Option<u32>,
     /// `</img_ref>`, of a model that reads boxes or other pictures.
     pub reference_end: Option<u32>,
-    /// `</s>`
+    /// `</s>`, the end of an answer.
     pub end: u32,
 }
 
 impl SpecialTokens {
-    /// The mask token.
+    /// Mask token.
     pub const OBJECT: &str = "<obj>";
-    /// Around the picture asked about.
+    /// Markers around the picture in question.
     pub const IMAGE: [&str; 2] = ["<im_start>", "<im_end>"];
-    /// Around a sound.
+    /// Markers around a sound.
     pub const AUDIO: [&str; 2] = ["<aud_ref>", "</aud_ref>"];
-    /// Around a reference picture or a box.
+    /// Markers around a reference picture or a box.
     pub const REFERENCE: [&str; 2] = ["<img_ref>", "</img_ref>"];
 
-    /// Every added token, in the order that fixes the ids.
+    /// All added tokens, in the order that determines the ids.
     pub const ALL: [&str; 7] = [
         Self::OBJECT,
         Self::IMAGE[0],
@@ -51,8 +51,8 @@ impl SpecialTokens {
         Self::REFERENCE[1],
     ];
 
-    /// Has a tokenizer call the mask token [`OBJECT`](Self::OBJECT), under the same id, where it
-    /// has the authors' `[SEG]` instead: questions and answers have one name for it.
+    /// Renames the authors' mask token `[SEG]` in a tokenizer to [`OBJECT`](Self::OBJECT), with its
+    /// id, so that questions and answers have a single name for it.
     ///
     /// # Errors
     /// When the token cannot be renamed.
@@ -67,17 +67,17 @@ impl SpecialTokens {
     /// Looks up the ids of an AnyRef model's tokens.
     ///
     /// # Errors
-    /// As [`for_prompts`](Self::for_prompts).
+    /// See [`for_prompts`](Self::for_prompts).
     pub fn of(tokenizer: &Tokenizer) -> Result<Self> {
         Self::for_prompts(tokenizer, &PromptConfig::default(), true)
     }
 
-    /// Looks up the ids of the tokens that a model's prompts need, that of a mask among them for a
-    /// model that makes `masks`.
+    /// Looks up the ids of the tokens that a model's prompts need, including the mask token if it
+    /// makes `masks`.
     ///
     /// # Errors
-    /// When the tokenizer lacks one of them, or takes one apart. The authors' `[SEG]` does not
-    /// stand in for `<obj>`: see [`name_object`](Self::name_object).
+    /// When the tokenizer lacks or splits one of them. The authors' `[SEG]` is not accepted as
+    /// `<obj>`: see [`name_object`](Self::name_object).
     pub fn for_prompts(tokenizer: &Tokenizer, prompts: &PromptConfig, masks: bool) -> Result<Self> {
         let id = |token: &str| whole_token(tokenizer, token);
         let pair = |reads: bool, tokens: [&str; 2]| match reads {
@@ -104,10 +104,10 @@ impl SpecialTokens {
     }
 }
 
-/// The id of a token that the tokenizer leaves whole.
+/// Id of a token that the tokenizer does not split.
 ///
 /// # Errors
-/// When the tokenizer lacks it, or takes it apart.
+/// When the tokenizer lacks or splits it.
 pub(crate) fn whole_token(tokenizer: &Tokenizer, token: &str) -> Result<u32> {
     let named = || token.to_owned();
     match tokenizer.token_id(token) {

@@ -1,4 +1,4 @@
-//! The unified referring representation: text, picture and reference features in one sequence.
+//! Unified referring representation: text, picture and reference features in one sequence.
 
 use anyref_llm::Llama;
 use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend};
@@ -47,7 +47,7 @@ impl<B: Backend> ReferenceBank<B> {
         self.starts.len()
     }
 
-    /// Whether there is no reference.
+    /// Returns whether there are no references.
     pub fn is_empty(&self) -> bool {
         self.starts.is_empty()
     }
@@ -55,27 +55,27 @@ impl<B: Backend> ReferenceBank<B> {
     /// Number of features of a reference.
     ///
     /// # Panics
-    /// When there is no such reference.
+    /// When the reference does not exist.
     pub fn length(&self, index: usize) -> usize {
         self.lengths[index]
     }
 }
 
-/// A batch of spliced sequences, padded to the longest.
+/// Batch of spliced sequences, padded to the longest.
 #[derive(Debug, Clone)]
 pub struct Spliced<B: Backend> {
     /// `[rows, longest, hidden]`
     pub embeddings: Tensor<B, 3>,
-    /// `[rows, past + longest]`, `true` where a row has nothing; absent when no row is padded.
+    /// Padding mask `[rows, past + longest]`, `true` = padding; `None` when no row is padded.
     pub padding: Option<Tensor<B, 2, Bool>>,
-    /// Positions of each row, without padding and past.
+    /// Length of each row, without padding and past.
     pub lengths: Vec<usize>,
 }
 
 /// Builds the language model's input for `rows` that follow `past` cached positions.
 ///
-/// One gather from a table of all token embeddings, picture and reference features, so gradients
-/// reach each of them.
+/// Uses a single gather from a table of all token embeddings, picture and reference features, so
+/// gradients reach each of them.
 ///
 /// # Shapes
 /// - image: `[rows, image tokens, hidden]`, each row's picture; layouts with image slots need it,
@@ -83,9 +83,9 @@ pub struct Spliced<B: Backend> {
 /// - output: `[rows, longest, hidden]`, shorter rows padded at the end, see [`Spliced`]
 ///
 /// # Panics
-/// When a layout names a reference that the bank does not have, or `image` has another number of
-/// rows or another width. Image slots without `image` are not noticed as such: they read other
-/// features, or beyond the last, where the CPU's backend panics.
+/// When a layout names a reference that the bank lacks, or `image` has another number of rows or
+/// another width. Image slots without `image` are not detected: they read other features, or beyond
+/// the last, where the CPU's backend panics.
 pub fn splice<B: Backend>(
     llm: &Llama<B>,
     rows: &[Layout],
@@ -97,14 +97,14 @@ pub fn splice<B: Backend>(
     splice_on(Side::Right, llm, rows, image, bank, past, device)
 }
 
-/// As [`splice`], without pictures and with the padding in front, so that all rows end together, as
-/// generation likes it.
+/// Builds the input like [`splice`], without pictures and with left padding, so that all rows end
+/// together, as generation requires.
 ///
 /// # Shapes
 /// - output: `[rows, longest, hidden]`, shorter rows padded in front, see [`Spliced`]
 ///
 /// # Panics
-/// As [`splice`]; the layouts must have no image slots.
+/// See [`splice`]; the layouts must have no image slots.
 pub fn splice_left<B: Backend>(
     llm: &Llama<B>,
     rows: &[Layout],
@@ -115,7 +115,7 @@ pub fn splice_left<B: Backend>(
     splice_on(Side::Left, llm, rows, None, bank, past, device)
 }
 
-/// Where shorter rows are padded.
+/// Side on which shorter rows are padded.
 #[derive(Clone, Copy, PartialEq)]
 enum Side {
     Left,

@@ -1,4 +1,4 @@
-//! The shipped model's parts on the GPU against the same on the processor.
+//! Parts of the shipped model on the GPU compared with the processor.
 #![cfg(all(
     feature = "flex",
     any(feature = "wgpu", feature = "vulkan", feature = "cuda")
@@ -18,7 +18,8 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Distribution, Tensor, read_sync};
 use image::{Rgb, RgbImage};
 
-/// All tests of a backend, whose products of f32 have an error of less than a part of the largest value.
+/// Instantiates all tests of a backend, whose f32 products have errors below a fraction of the
+/// largest value.
 macro_rules! backend {
     ($name:ident, $backend:ty, $choice:expr, $error:expr) => {
         mod $name {
@@ -54,7 +55,7 @@ macro_rules! backend {
 backend!(wgpu, burn::backend::Wgpu, BackendName::Wgpu, 1e-5);
 #[cfg(feature = "vulkan")]
 backend!(vulkan, burn::backend::Vulkan, BackendName::Vulkan, 1e-5);
-// Tensor cores round what they multiply to tf32, of which ten bits are the fraction.
+// Tensor cores round their operands to tf32, with a fraction of ten bits.
 #[cfg(feature = "cuda")]
 backend!(cuda, burn::backend::Cuda, BackendName::Cuda, 2e-3);
 
@@ -66,15 +67,15 @@ fn normal<const D: usize>(shape: [usize; D]) -> Tensor<Flex, D> {
     Tensor::random(shape, Distribution::Normal(0.0, 1.0), &Default::default())
 }
 
-/// The largest difference, as a part of the largest value.
+/// Largest difference relative to the largest value.
 fn difference<B: Backend, const D: usize>(found: Tensor<B, D>, expected: Tensor<Flex, D>) -> f32 {
     let found = Tensor::<Flex, D>::from_data(found.to_data(), &Default::default());
     let largest = expected.clone().abs().max().into_scalar();
     (found - expected).abs().max().into_scalar() / largest
 }
 
-/// Inner dimensions of every number of steps, odd ones among them, and shapes that get kernels with two
-/// buffers.
+/// Covers inner dimensions of every number of steps, including odd ones, and shapes that use
+/// double-buffered kernels.
 fn products_are_right_for_every_inner_dimension<B: Backend>(most: f32) {
     for inner in [4, 8, 12, 24, 40, 48, 136] {
         for [rows, columns] in [[6, 576], [576, 6]] {
@@ -108,7 +109,7 @@ fn gradients_of_products_are_right_for_every_dimension<B: Backend>(most: f32) {
     }
 }
 
-/// The answer of an engine on another thread than the one it was loaded on, and its text in pieces.
+/// Answer of an engine on another thread than the one it was loaded on, and its text in pieces.
 fn asked(backend: BackendName) -> (Answer, String) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/nano");
     let options = EngineOptions {

@@ -1,12 +1,14 @@
-//! Times refocusing on a backend, its own form and the composed one, for `cargo xtask bench refocus`.
+//! Times refocusing on a backend, its own form and the composed one, for
+//! `cargo xtask bench refocus`.
 //!
-//! Takes the backend's name, the type of values and a case `objects,heads,positions,width`; each object has a row of its own,
-//! the span is the second half of its context, and heads are 128 wide. Prints what it found as JSON on one line, then answers every
-//! line `own` or `composed` on its input with the seconds of one run, so that its runs can take turns with those of
-//! other programs.
+//! Arguments: the backend's name, the type of values and a case `objects,heads,positions,width`.
+//! Each object has its own row, the span is the second half of its context, and heads are 128 wide.
+//! The first output line is JSON with bandwidth and memory; each input line `own` or `composed` is
+//! then answered with the seconds of one run, so that runs can alternate with those of other
+//! programs.
 //!
-//! A GPU is asked for many runs before it is waited for, on inputs that its cache does not hold together, and the time
-//! is divided by their number: what the processor waits for the GPU is no part of what the GPU computes.
+//! On a GPU many runs are queued before waiting, on inputs that together exceed its cache, and the
+//! time is divided by their number, so that the latency between processor and GPU does not count.
 
 use std::io::BufRead;
 use std::time::Instant;
@@ -22,18 +24,18 @@ const HEAD_DIM: usize = 128;
 const COPIED: usize = 32 << 20;
 
 type Failure = Box<dyn std::error::Error>;
-/// A form of refocusing.
+/// Form of refocusing.
 type Form<B> = fn(RefocusInput<B>) -> Tensor<B, 2>;
 
-/// How a kind of device is measured.
+/// Measurement of a kind of device.
 struct Device {
-    /// Runs that are waited for together, and bytes of their inputs.
+    /// Number of runs that are waited for together, and the total bytes of their inputs.
     at_once: [usize; 2],
-    /// Bytes read and written a second by a copy.
+    /// Measures the bandwidth of a copy, reading and writing, in bytes per second.
     copy: fn() -> f64,
-    /// Starts over with counting memory.
+    /// Resets the memory counter.
     reset: fn(),
-    /// Bytes that were held at most since then, where that can be told.
+    /// Peak memory in bytes since the reset, where available.
     peak: fn() -> Option<u64>,
 }
 
@@ -41,7 +43,7 @@ struct Device {
 struct Case {
     /// Objects, heads, positions and width of the states.
     sizes: [usize; 4],
-    /// Of queries, keys and states.
+    /// Type of queries, keys and states.
     dtype: DType,
 }
 
@@ -129,7 +131,7 @@ fn bench<B: Backend>(device: &Device, case: &Case) -> Result<(), Failure> {
     let forms: [(&str, Form<B>); 2] = [("own", refocus), ("composed", reference::refocus)];
     let mut memory = Vec::new();
     for (_, form) in forms {
-        // The first runs compile and choose kernels, which takes memory of its own.
+        // The first runs compile and choose kernels, which takes additional memory.
         for _ in 0..2 {
             seconds(&inputs, form, runs)?;
         }
@@ -139,7 +141,7 @@ fn bench<B: Backend>(device: &Device, case: &Case) -> Result<(), Failure> {
         seconds(&inputs[..1], form, 1)?;
         memory.push((device.peak)());
     }
-    // What has to be read: the keys once, the span's states and the object's own.
+    // Minimum bytes to read: the keys once, the span's states and the object's own.
     let span = positions - 1 - positions / 2;
     let bytes = value * objects * (heads * HEAD_DIM * positions + width * (span + 1));
     let json = |bytes: Option<u64>| bytes.map_or("null".into(), |bytes| bytes.to_string());
@@ -157,7 +159,7 @@ fn bench<B: Backend>(device: &Device, case: &Case) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Arguments of a case.
+/// Random arguments of a case.
 fn input<B: Backend>(case: &Case, seed: u64, device: &B::Device) -> RefocusInput<B> {
     let [objects, heads, positions, width] = case.sizes;
     let query = random::<B, 3>([objects, heads, HEAD_DIM], seed + 1, device);
@@ -181,7 +183,7 @@ fn input<B: Backend>(case: &Case, seed: u64, device: &B::Device) -> RefocusInput
     }
 }
 
-/// The time of a run, of some that are waited for together.
+/// Mean seconds of a run, over runs that are waited for together.
 fn seconds<B: Backend>(
     inputs: &[RefocusInput<B>],
     form: Form<B>,
@@ -208,7 +210,7 @@ mod processor {
 
     use rayon::prelude::*;
 
-    /// Resident memory when counting began.
+    /// Resident memory at the reset.
     static BEFORE: AtomicU64 = AtomicU64::new(0);
 
     pub fn copy() -> f64 {
@@ -224,7 +226,7 @@ mod processor {
     }
 
     pub fn reset() {
-        // The system takes 5 as: the peak is what there is now.
+        // Writing 5 resets the peak to the current resident memory.
         let _ = fs::write("/proc/self/clear_refs", "5");
         BEFORE.store(status("VmRSS:").unwrap_or(0), Ordering::Relaxed);
     }
@@ -249,13 +251,13 @@ mod gpu {
     use burn::tensor::{Tensor, backend::Backend};
     use cubecl::Runtime;
 
-    /// Memory of the device's pools when counting began.
+    /// Memory of the device's pools at the reset.
     static BEFORE: AtomicU64 = AtomicU64::new(0);
-    /// Runs that are waited for together.
+    /// Number of runs that are waited for together.
     const RUNS: usize = 32;
-    /// Bytes of all inputs, more than a cache holds.
+    /// Total bytes of the inputs, more than a cache holds.
     const INPUTS: usize = 400 << 20;
-    /// Copies that are waited for together, of 1 GB in all: more than a cache holds.
+    /// Number of copies that are waited for together: 1 GB in total, more than a cache holds.
     const COPIES: usize = 8;
 
     pub fn device<B: Backend, R: Runtime>() -> super::Device {
@@ -263,7 +265,7 @@ mod gpu {
             at_once: [RUNS, INPUTS],
             copy: copy::<B>,
             reset: || BEFORE.store(reserved::<R>().unwrap_or(0), Ordering::Relaxed),
-            // Pools keep what was taken from them.
+            // Pools keep the memory that was allocated from them, so their size is the peak.
             peak: || Some(reserved::<R>()?.saturating_sub(BEFORE.load(Ordering::Relaxed))),
         }
     }
@@ -275,7 +277,8 @@ mod gpu {
 
     fn copy<B: Backend>() -> f64 {
         let device = B::Device::default();
-        // Each has a source of its own: copies of one source would become one kernel, which reads it once.
+        // Every copy has its own source: copies of one source would be fused into one kernel that
+        // reads it once.
         let sources = (0..COPIES)
             .map(|_| Tensor::<B, 1>::ones([super::COPIED], &device))
             .collect::<Vec<_>>();
@@ -298,7 +301,7 @@ mod gpu {
         8.0 * (COPIES * super::COPIED) as f64 / elapsed
     }
 
-    /// Starts the device with a page for every buffer, so that memory can be told.
+    /// Starts the device with a page for every buffer, so that memory can be measured.
     #[cfg(any(
         feature = "wgpu",
         feature = "vulkan",

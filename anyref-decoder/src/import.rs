@@ -1,15 +1,14 @@
-//! Names of official checkpoints.
+//! Rename rules for official checkpoints.
 //!
-//! Each table is a list of (regular expression, replacement), applied in order, that turns a
-//! checkpoint's names into those of this crate's modules. What stands before a module's own names
-//! (`prompt_encoder.`, `mask_decoder.`, or a longer path) stays as it is; the tables work with or
-//! without it, except that transformers' frequencies are moved to `prompt_encoder.` from outside
-//! it. Layouts (transposed linear weights, `weight`/`bias` of normalisations) are left to the
-//! loader.
+//! Each table is a list of (regular expression, replacement), applied in order, that converts a
+//! checkpoint's names to those of this crate's modules. A prefix of a module's own names
+//! (`prompt_encoder.`, `mask_decoder.`, or a longer path) is kept; the tables work with or without
+//! it, except that transformers' frequencies are moved to `prompt_encoder.` from outside. Layouts
+//! (transposed linear weights, `weight`/`bias` of normalisations) are handled by the loader.
 
 use anyref_weights::Rename;
 
-/// segment-anything's `.pth` files, and checkpoints that contain that model.
+/// Rules for segment-anything's `.pth` files, and for checkpoints that contain that model.
 pub const SEGMENT_ANYTHING: &[Rename] = &[
     (
         r"(^|\.)mask_downscaling\.0\.",
@@ -45,11 +44,11 @@ pub const SEGMENT_ANYTHING: &[Rename] = &[
     ),
 ];
 
-/// transformers' `SamModel`. Its perceptrons name their first and last layer apart; the table
-/// is for the published depth of 3.
+/// Rules for transformers' `SamModel`. Its MLPs name their first and last layer separately; the
+/// table supports the published depth of 3.
 ///
 /// `pytorch_model.bin` holds the frequencies twice; the copy at
-/// `prompt_encoder.shared_embedding.positional_embedding` keeps its name, and may be left unused.
+/// `prompt_encoder.shared_embedding.positional_embedding` keeps its name, and may be unused.
 pub const TRANSFORMERS: &[Rename] = &[
     (
         r"(^|\.)shared_image_embedding\.positional_embedding$",
@@ -87,9 +86,9 @@ pub const TRANSFORMERS: &[Rename] = &[
     ),
 ];
 
-/// SAM 2's `.pt` files, and checkpoints that contain that model, behind [`SEGMENT_ANYTHING`]: its
-/// prompt encoder and mask decoder are `sam_prompt_encoder` and `sam_mask_decoder`, in a dictionary
-/// `model` where the file is the authors'.
+/// Rules for SAM 2's `.pt` files, and for checkpoints that contain that model, to be applied before
+/// [`SEGMENT_ANYTHING`]: its prompt encoder and mask decoder are named `sam_prompt_encoder` and
+/// `sam_mask_decoder`, in a dictionary `model` in the authors' files.
 pub const SAM2_AUTHORS: &[Rename] = &[
     (r"^(?:model\.)?sam_(prompt_encoder|mask_decoder)\.", "${1}."),
     (
@@ -102,8 +101,9 @@ pub const SAM2_AUTHORS: &[Rename] = &[
     ),
 ];
 
-/// transformers' `Sam2Model`, behind [`TRANSFORMERS`]. Its four point embeddings are the rows of
-/// one tensor, `prompt_encoder.point_embed.weight`, which no renaming takes apart.
+/// Rules for transformers' `Sam2Model`, to be applied before [`TRANSFORMERS`]. Its four point
+/// embeddings are the rows of one tensor, `prompt_encoder.point_embed.weight`, which renaming
+/// cannot split.
 pub const SAM2_TRANSFORMERS: &[Rename] = &[
     (
         r"(^|\.)pred_obj_score_head\.layers\.0\.",

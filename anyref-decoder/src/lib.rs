@@ -1,14 +1,16 @@
-//! Hidden states in, masks out: refocusing, SAM's prompt encoder and mask decoder, post-processing to the
-//! picture's size, and COCO run-length encoding, on any burn backend.
+//! From hidden states to masks: refocusing, SAM's prompt encoder and mask decoder, post-processing
+//! to the picture's size, and COCO run-length encoding, on any burn backend.
 //!
-//! * [`refocus`]: adds to each object's state the states that its own last-layer attention looks at.
-//! * [`ObjectHead`]: a language model state becomes a prompt for the mask decoder.
-//! * [`Sam2MaskDecoder`]: SAM 2's, behind the same prompt encoder
+//! * [`refocus`]: adds to each object's state the mean of the states before it, weighted by its own
+//!   last-layer attention.
+//! * [`ObjectHead`]: converts a language model state to a prompt for the mask decoder.
+//! * [`PromptEncoder`], [`MaskDecoder`]: SAM's, with points, boxes, masks and embeddings as
+//!   prompts.
+//! * [`Sam2MaskDecoder`]: SAM 2's, with the same prompt encoder
 //!   ([`forward_padded`](PromptEncoder::forward_padded)).
-//! * [`PromptEncoder`], [`MaskDecoder`]: SAM's, with points, boxes, masks and such embeddings as prompts.
-//! * [`postprocess_masks`]: low-resolution logits to logits of the original picture.
+//! * [`postprocess_masks`]: resizes low-resolution logits to the original picture.
 //! * [`rle`]: masks as COCO strings.
-//! * [`import`]: names of official checkpoints.
+//! * [`import`]: rename rules for official checkpoints.
 //!
 //! # Example
 //!

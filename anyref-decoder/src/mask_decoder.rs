@@ -19,34 +19,34 @@ pub struct MaskDecoderConfig {
     /// Width of prompts and picture cells, a multiple of 8.
     #[config(default = 256)]
     pub transformer_dim: usize,
-    /// Number of masks when one prompt may mean several things.
+    /// Number of masks for a prompt that may mean several things.
     #[config(default = 3)]
     pub num_multimask_outputs: usize,
-    /// Blocks of the two-way transformer.
+    /// Number of blocks of the two-way transformer.
     #[config(default = 2)]
     pub depth: usize,
-    /// Heads of the two-way transformer.
+    /// Number of heads of the two-way transformer.
     #[config(default = 8)]
     pub num_heads: usize,
-    /// Width of the two-way transformer's perceptron.
+    /// Width of the two-way transformer's MLP.
     #[config(default = 2048)]
     pub mlp_dim: usize,
-    /// Cross attention is this many times narrower.
+    /// Ratio of the input's width to that of cross attention.
     #[config(default = 2)]
     pub attention_downsample_rate: usize,
-    /// Layers of the IoU head.
+    /// Number of layers of the IoU head.
     #[config(default = 3)]
     pub iou_head_depth: usize,
     /// Width of the IoU head.
     #[config(default = 256)]
     pub iou_head_hidden_dim: usize,
-    /// Added to the variance in the two-way transformer's normalisations.
+    /// Term added to the variance in the two-way transformer's normalisations.
     #[config(default = 1e-5)]
     pub layer_norm_eps: f64,
 }
 
 impl MaskDecoderConfig {
-    /// A decoder for tests and small models, of width `transformer_dim`.
+    /// Configuration for tests and small models, of width `transformer_dim`.
     pub fn nano(transformer_dim: usize) -> Self {
         Self::new()
             .with_transformer_dim(transformer_dim)
@@ -55,10 +55,11 @@ impl MaskDecoderConfig {
             .with_iou_head_hidden_dim(transformer_dim)
     }
 
-    /// Whether such a decoder can be.
+    /// Checks that the decoder can be built.
     ///
     /// # Errors
-    /// When a size is 0, 8 does not divide the width, or the heads do not divide that of an attention.
+    /// When a size is 0, 8 does not divide the width, or the heads do not divide the width of an
+    /// attention.
     pub fn validate(&self) -> Result<()> {
         let multiples = [
             ("transformer_dim", self.transformer_dim, 8),
@@ -76,7 +77,7 @@ impl MaskDecoderConfig {
         for (field, size, of) in multiples {
             positive_multiple(field, size, of)?;
         }
-        // Attention among prompts has the whole width, across to the picture a part of it.
+        // Self-attention of the prompts has the full width, cross attention a fraction of it.
         positive_multiple("transformer_dim", self.transformer_dim, self.num_heads)?;
         let narrow = self.transformer_dim / self.attention_downsample_rate;
         match narrow > 0 && narrow.is_multiple_of(self.num_heads) {
@@ -94,7 +95,7 @@ impl MaskDecoderConfig {
     /// Creates the decoder with PyTorch's initialisation.
     ///
     /// # Panics
-    /// As [`validate`](Self::validate) refuses.
+    /// When [`validate`](Self::validate) fails.
     pub fn init<B: Backend>(&self, device: &B::Device) -> MaskDecoder<B> {
         if let Err(error) = self.validate() {
             panic!("{error}");
@@ -131,15 +132,16 @@ impl MaskDecoderConfig {
 /// Input of [`MaskDecoder::forward`]: `n` prompts on `n` pictures, or on one.
 #[derive(Debug, Clone)]
 pub struct MaskDecoderInput<B: Backend> {
-    /// The picture of each prompt, or one for all, `[n or 1, d, g, g]`.
+    /// Picture of each prompt, or one for all, `[n or 1, d, g, g]`.
     pub image_embeddings: Tensor<B, 4>,
-    /// [`PromptEncoder::image_pe`](crate::PromptEncoder::image_pe), `[1, d, g, g]`.
+    /// Position encoding from [`PromptEncoder::image_pe`](crate::PromptEncoder::image_pe),
+    /// `[1, d, g, g]`.
     pub image_pe: Tensor<B, 4>,
-    /// Points, boxes and embeddings, `[n, k, d]`.
+    /// Embeddings of points, boxes and other prompts, `[n, k, d]`.
     pub sparse: Tensor<B, 3>,
-    /// Mask prompts, or the embedding of their absence, `[n or 1, d, g, g]`.
+    /// Embeddings of mask prompts, or the no-mask embedding, `[n or 1, d, g, g]`.
     pub dense: Tensor<B, 4>,
-    /// Several masks a prompt (all but the first mask token), or one (the first).
+    /// Predicts several masks for each prompt (all but the first mask token), or one (the first).
     pub multimask_output: bool,
 }
 
@@ -148,33 +150,34 @@ pub struct MaskDecoderInput<B: Backend> {
 pub struct MaskDecoderOutput<B: Backend> {
     /// Mask logits, `[n, m, 4 g, 4 g]`.
     pub low_res_masks: Tensor<B, 4>,
-    /// The IoU that the decoder expects of each mask, `[n, m]`.
+    /// IoU estimate of each mask, `[n, m]`.
     pub iou_predictions: Tensor<B, 2>,
 }
 
-/// Masks from a picture's embedding and prompts (segment-anything `mask_decoder.py`, `MaskDecoder`).
+/// SAM's mask decoder, from a picture's embedding and prompts to masks (segment-anything
+/// `mask_decoder.py`, `MaskDecoder`).
 #[derive(Module, Debug)]
 pub struct MaskDecoder<B: Backend> {
-    /// Prompts and picture look at one another.
+    /// Transformer with cross attention between prompts and picture.
     pub transformer: TwoWayTransformer<B>,
-    /// The token that becomes the expected IoU.
+    /// Token of the IoU estimates.
     pub iou_token: Embedding<B>,
-    /// The tokens that become masks.
+    /// Tokens of the masks.
     pub mask_tokens: Embedding<B>,
-    /// From picture cells to mask pixels.
+    /// Upscaling from picture cells to mask pixels.
     pub output_upscaling: OutputUpscaling<B>,
-    /// From each mask token to the weights of its mask.
+    /// MLPs from each mask token to the weights of its mask.
     pub output_hypernetworks_mlps: Vec<Mlp<B>>,
-    /// From the IoU token to the expected IoU of each mask.
+    /// MLP from the IoU token to the IoU estimate of each mask.
     pub iou_prediction_head: Mlp<B>,
 }
 
 impl<B: Backend> MaskDecoder<B> {
-    /// Predicts the masks of all prompts at once. With one picture for all prompts, its embedding is
-    /// not copied before the prompts have changed it.
+    /// Predicts the masks of all prompts at once. A picture shared by all prompts is not copied
+    /// until its embedding depends on them.
     ///
     /// # Panics
-    /// When `multimask_output` is asked of a decoder with `num_multimask_outputs` 0.
+    /// When `multimask_output` is set and `num_multimask_outputs` is 0.
     pub fn forward(&self, input: MaskDecoderInput<B>) -> MaskDecoderOutput<B> {
         let [_, _, height, width] = input.image_embeddings.dims();
         let image = ops::add_shared(cells(input.image_embeddings), cells(input.dense));
@@ -200,13 +203,13 @@ impl<B: Backend> MaskDecoder<B> {
         }
     }
 
-    /// The IoU token, the mask tokens and the prompts of each row.
+    /// Concatenates the IoU token, the mask tokens and the prompts of each row.
     fn tokens(&self, sparse: Tensor<B, 3>) -> Tensor<B, 3> {
         before_prompts([&self.iou_token, &self.mask_tokens], sparse)
     }
 }
 
-/// The decoder's own tokens and the prompts of each row, `[n, own + k, d]`.
+/// Concatenates the decoder's own tokens and the prompts of each row, `[n, own + k, d]`.
 pub(crate) fn before_prompts<B: Backend, const N: usize>(
     own: [&Embedding<B>; N],
     sparse: Tensor<B, 3>,
@@ -221,14 +224,14 @@ pub(crate) fn before_prompts<B: Backend, const N: usize>(
     }
 }
 
-/// One token of every row, `[n, d]`.
+/// Selects one token of every row, `[n, d]`.
 pub(crate) fn token<B: Backend>(tokens: &Tensor<B, 3>, index: usize) -> Tensor<B, 2> {
     let [prompts, _, dim] = tokens.dims();
     tokens.clone().narrow(1, index, 1).reshape([prompts, dim])
 }
 
-/// Weights of masks from their tokens, of which the first mask's is the token `first`:
-/// `[n, masks, d / 8]`.
+/// Computes the weights of masks from their tokens, `[n, masks, d / 8]`; the token of mask 0 is
+/// `first`.
 pub(crate) fn mask_weights<B: Backend>(
     mlps: &[Mlp<B>],
     tokens: &Tensor<B, 3>,
@@ -239,7 +242,7 @@ pub(crate) fn mask_weights<B: Backend>(
     Tensor::stack(weights.collect(), 1)
 }
 
-/// `[n, d, h, w]` to `[n, h * w, d]`.
+/// Reshapes `[n, d, h, w]` to `[n, h * w, d]`.
 pub(crate) fn cells<B: Backend>(map: Tensor<B, 4>) -> Tensor<B, 3> {
     let [batch, dim, height, width] = map.dims();
     ops::permute(map.reshape([batch, dim, height * width]), [0, 2, 1])

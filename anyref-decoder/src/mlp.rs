@@ -1,4 +1,4 @@
-//! The mask decoder's multi-layer perceptron.
+//! Multi-layer perceptron of the mask decoder.
 
 use anyref_ops::nn::{Linear, LinearConfig};
 use burn::config::Config;
@@ -10,7 +10,7 @@ use burn::tensor::{Tensor, activation, backend::Backend};
 pub struct MlpConfig {
     /// Width of the input.
     pub input_dim: usize,
-    /// Width between two layers.
+    /// Width between the layers.
     pub hidden_dim: usize,
     /// Width of the output.
     pub output_dim: usize,
@@ -22,7 +22,7 @@ impl MlpConfig {
     /// Creates the layers with PyTorch's initialisation.
     ///
     /// # Panics
-    /// When there is no layer.
+    /// When `num_layers` is 0.
     pub fn init<B: Backend>(&self, device: &B::Device) -> Mlp<B> {
         assert!(self.num_layers > 0, "an MLP needs at least one layer");
         let last = self.num_layers - 1;
@@ -48,7 +48,7 @@ impl MlpConfig {
 /// Linear layers with ReLU between them (segment-anything `mask_decoder.py`, `MLP`).
 #[derive(Module, Debug)]
 pub struct Mlp<B: Backend> {
-    /// The linear layers.
+    /// Linear layers, first to last.
     pub layers: Vec<Linear<B>>,
 }
 

@@ -1,4 +1,4 @@
-//! From a language model state to a prompt of the mask decoder.
+//! Projection of a language model state to a prompt of the mask decoder.
 
 use anyref_ops::nn::{Linear, LinearConfig};
 use burn::config::Config;
@@ -24,12 +24,12 @@ impl ObjectHeadConfig {
     }
 }
 
-/// `fc2(relu(fc1(x)))`; the authors call it `text_hidden_fcs`.
+/// Computes `fc2(relu(fc1(x)))`, the authors' `text_hidden_fcs`.
 #[derive(Module, Debug)]
 pub struct ObjectHead<B: Backend> {
-    /// Keeps the language model's width (`text_hidden_fcs.0.0`).
+    /// Layer within the language model's width (`text_hidden_fcs.0.0`).
     pub fc1: Linear<B>,
-    /// Goes to the prompts' width (`text_hidden_fcs.0.2`).
+    /// Layer to the prompts' width (`text_hidden_fcs.0.2`).
     pub fc2: Linear<B>,
 }
 

@@ -10,7 +10,7 @@ use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 /// Configuration of a [`PositionEmbeddingRandom`].
 #[derive(Config, Debug)]
 pub struct PositionEmbeddingRandomConfig {
-    /// Number of frequencies: half the encoding's width.
+    /// Number of frequencies, half the width of the encoding.
     pub num_pos_feats: usize,
     /// Standard deviation of the frequencies.
     #[config(default = 1.0)]
@@ -18,7 +18,7 @@ pub struct PositionEmbeddingRandomConfig {
 }
 
 impl PositionEmbeddingRandomConfig {
-    /// Draws the frequencies. They are part of the model: a checkpoint's replace them.
+    /// Draws the frequencies. They are part of the model, so a checkpoint replaces them.
     pub fn init<B: Backend>(&self, device: &B::Device) -> PositionEmbeddingRandom<B> {
         let normal = Initializer::Normal {
             mean: 0.0,
@@ -32,16 +32,16 @@ impl PositionEmbeddingRandomConfig {
     }
 }
 
-/// `[sin(2π G c), cos(2π G c)]` of a point `c` scaled to `[-1, 1]²`, with a fixed Gaussian matrix `G`
-/// (segment-anything `prompt_encoder.py`, `PositionEmbeddingRandom`).
+/// `[sin(2π G c), cos(2π G c)]` of a point `c` scaled to `[-1, 1]²`, with a fixed Gaussian matrix
+/// `G` (segment-anything `prompt_encoder.py`, `PositionEmbeddingRandom`).
 #[derive(Module, Debug)]
 pub struct PositionEmbeddingRandom<B: Backend> {
-    /// The frequencies of x and y, `[2, num_pos_feats]`: stored, never trained.
+    /// Frequencies of x and y, `[2, num_pos_feats]`: stored, never trained.
     pub positional_encoding_gaussian_matrix: Param<Tensor<B, 2>>,
 }
 
 impl<B: Backend> PositionEmbeddingRandom<B> {
-    /// Encodes the cell centres of a grid, rows first.
+    /// Encodes the cell centres of a grid in row-major order.
     ///
     /// # Shapes
     /// - output: `[1, height * width, 2 * num_pos_feats]`
@@ -55,7 +55,8 @@ impl<B: Backend> PositionEmbeddingRandom<B> {
         self.forward(Tensor::from_data(data, (&device, DType::F32)))
     }
 
-    /// Encodes points, in f32 whatever the model's type: a rounded angle is another place.
+    /// Encodes points, in f32 regardless of the model's type, since a rounded angle is another
+    /// position.
     ///
     /// # Shapes
     /// - points: `[batch, points, 2]`, (x, y) in `[0, 1]`

@@ -1,19 +1,19 @@
-//! From the decoder's low-resolution logits to the original picture.
+//! Post-processing of low-resolution logits to the original picture's size.
 
 use anyref_ops as ops;
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 
-/// Brings mask logits to the original picture: bilinear to the image encoder's square, crop of its
+/// Resizes mask logits to the original picture: bilinear to the image encoder's square, crop of its
 /// padding, bilinear to the original size, in f32 (segment-anything `sam.py`, `postprocess_masks`).
 ///
-/// Each axis of the three steps together is one matrix, applied from its side: no square of
-/// `image_size` pixels is ever made, and gradients flow on every backend.
+/// The three steps are combined to one matrix for each axis: no square of `image_size` pixels is
+/// ever created, and gradients work on every backend.
 ///
 /// # Shapes
 /// - low_res: `[n, m, h, w]`
 /// - input_size: `[height, width]` of the resized picture within the square
 /// - original_size: `[height, width]` of the picture
-/// - output: `[n, m, height, width]` logits in f32; the object is where they are above 0
+/// - output: `[n, m, height, width]` logits in f32; a mask is where they are above 0
 ///
 /// # Panics
 /// When a size is 0, or `input_size` exceeds `image_size`.
@@ -43,8 +43,8 @@ pub fn postprocess_masks<B: Backend>(
     ops::matmul(rows, wide).reshape([prompts, masks, height, width])
 }
 
-/// The matrix `[original, low]`, row by row, of resizing one axis from `low` to `image`, keeping the
-/// first `input` values, and resizing these to `original`.
+/// Matrix `[original, low]` in row-major order that resizes one axis from `low` to `image`, keeps
+/// the first `input` values, and resizes these to `original`.
 fn resize_axis(low: usize, image: usize, input: usize, original: usize) -> Vec<f32> {
     assert!(
         low > 0 && original > 0 && (1..=image).contains(&input),
@@ -61,7 +61,7 @@ fn resize_axis(low: usize, image: usize, input: usize, original: usize) -> Vec<f
     matrix
 }
 
-/// The two sources and weights of a bilinear resize whose corners are not aligned.
+/// Source indices and weights of a bilinear resize without aligned corners.
 fn taps(place: usize, from: usize, to: usize) -> [(usize, f64); 2] {
     let centre = ((place as f64 + 0.5) * from as f64 / to as f64 - 0.5).max(0.0);
     let first = (centre as usize).min(from - 1);

@@ -14,13 +14,13 @@ use crate::position::{PositionEmbeddingRandom, PositionEmbeddingRandomConfig};
 /// Configuration of a [`PromptEncoder`]; the defaults are SAM's.
 #[derive(Config, Debug)]
 pub struct PromptEncoderConfig {
-    /// Width of a prompt, even.
+    /// Width of a prompt, an even number.
     #[config(default = 256)]
     pub embed_dim: usize,
-    /// Cells along a side of the picture's embedding.
+    /// Number of cells along a side of the picture's embedding.
     #[config(default = 64)]
     pub image_embedding_size: usize,
-    /// Pixels along a side of the image encoder's input, which points and boxes refer to.
+    /// Side of the image encoder's input in pixels, to which points and boxes refer.
     #[config(default = 1024)]
     pub input_image_size: usize,
     /// Channels inside the mask embedding, a multiple of 4.
@@ -29,7 +29,8 @@ pub struct PromptEncoderConfig {
 }
 
 impl PromptEncoderConfig {
-    /// An encoder for tests and small models: `embed_dim` wide, over `grid` × `grid` cells of 16 pixels.
+    /// Configuration for tests and small models: `embed_dim` wide, over `grid` × `grid` cells of 16
+    /// pixels.
     pub fn nano(embed_dim: usize, grid: usize) -> Self {
         Self::new()
             .with_embed_dim(embed_dim)
@@ -37,10 +38,11 @@ impl PromptEncoderConfig {
             .with_input_image_size(grid * 16)
     }
 
-    /// Whether such an encoder can be.
+    /// Checks that the encoder can be built.
     ///
     /// # Errors
-    /// When the width is 0 or odd, there are no cells or pixels, or 4 does not divide the mask channels.
+    /// When the width is 0 or odd, there are no cells or pixels, or 4 does not divide the mask
+    /// channels.
     pub fn validate(&self) -> Result<()> {
         let multiples = [
             ("embed_dim", self.embed_dim, 2),
@@ -56,7 +58,7 @@ impl PromptEncoderConfig {
     /// Creates the encoder with PyTorch's initialisation.
     ///
     /// # Panics
-    /// As [`validate`](Self::validate) refuses.
+    /// When [`validate`](Self::validate) fails.
     pub fn init<B: Backend>(&self, device: &B::Device) -> PromptEncoder<B> {
         if let Err(error) = self.validate() {
             panic!("{error}");
@@ -85,23 +87,23 @@ impl PromptEncoderConfig {
 /// Point prompts.
 #[derive(Debug, Clone)]
 pub struct Points<B: Backend> {
-    /// `[n, points, 2]`: (x, y) in pixels of the image encoder's input.
+    /// Coordinates `[n, points, 2]`: (x, y) in pixels of the image encoder's input.
     pub coords: Tensor<B, 3>,
-    /// `[n, points]`: 1 on the object, 0 off it, -1 not a point.
+    /// Labels `[n, points]`: 1 on the object, 0 off it, -1 not a point.
     pub labels: Tensor<B, 2, Int>,
 }
 
-/// Prompts for `n` objects: any combination, in any of which `n` is the same.
+/// Prompts for `n` objects, in any combination with equal `n`.
 #[derive(Debug, Clone, Default)]
 pub struct PromptInput<B: Backend> {
     /// Points on and off the objects.
     pub points: Option<Points<B>>,
-    /// A box an object, `[n, 4]`: (x0, y0, x1, y1) in pixels of the image encoder's input.
+    /// Box of each object, `[n, 4]`: (x0, y0, x1, y1) in pixels of the image encoder's input.
     pub boxes: Option<Tensor<B, 2>>,
     /// Mask logits, `[n, 1, 4 g, 4 g]`.
     pub masks: Option<Tensor<B, 4>>,
-    /// Embeddings that are prompts already, such as an [`ObjectHead`](crate::ObjectHead)'s,
-    /// `[n, k, d]`: taken without position and label.
+    /// Embeddings used directly as prompts, such as an [`ObjectHead`](crate::ObjectHead)'s,
+    /// `[n, k, d]`, without position and label.
     pub embeddings: Option<Tensor<B, 3>>,
 }
 
@@ -131,22 +133,25 @@ impl<B: Backend> PromptInput<B> {
     }
 }
 
-/// Prompts as the mask decoder takes them.
+/// Prompts as the mask decoder's input.
 #[derive(Debug, Clone)]
 pub struct PromptEmbeddings<B: Backend> {
-    /// Points, boxes and embeddings in this order, `[n, k, d]`; `k` is 0 when there are none.
+    /// Embeddings of points, boxes and other prompts in this order, `[n, k, d]`; `k` is 0 when
+    /// there are none.
     pub sparse: Tensor<B, 3>,
-    /// The mask prompts `[n, d, g, g]`, or without any the embedding of their absence `[1, d, g, g]`,
-    /// which serves all objects.
+    /// Mask prompts `[n, d, g, g]`, or the no-mask embedding `[1, d, g, g]`, which serves all
+    /// objects.
     pub dense: Tensor<B, 4>,
 }
 
-/// Prompts to embeddings (segment-anything `prompt_encoder.py`, `PromptEncoder`).
+/// SAM's prompt encoder, from prompts to embeddings (segment-anything `prompt_encoder.py`,
+/// `PromptEncoder`).
 #[derive(Module, Debug)]
 pub struct PromptEncoder<B: Backend> {
     /// Position encoding of points, corners and picture cells.
     pub pe_layer: PositionEmbeddingRandom<B>,
-    /// Off the object, on the object, first corner, second corner.
+    /// Embeddings of four kinds of point: off the object, on the object, first corner, second
+    /// corner.
     pub point_embeddings: Vec<Embedding<B>>,
     /// Embedding of a missing point.
     pub not_a_point_embed: Embedding<B>,
@@ -154,9 +159,9 @@ pub struct PromptEncoder<B: Backend> {
     pub mask_downscaling: MaskEmbedding<B>,
     /// Embedding of a missing mask prompt.
     pub no_mask_embed: Embedding<B>,
-    /// Cells along a side of the picture's embedding.
+    /// Number of cells along a side of the picture's embedding.
     pub image_embedding_size: usize,
-    /// Pixels along a side of the image encoder's input.
+    /// Side of the image encoder's input in pixels.
     pub input_image_size: usize,
 }
 
@@ -175,7 +180,7 @@ impl<B: Backend> PromptEncoder<B> {
             .reshape([1, dim, grid, grid])
     }
 
-    /// Embeds the prompts. Points that come without a box are followed by one missing point.
+    /// Embeds the prompts. Points without a box are followed by one missing point.
     pub fn forward(&self, input: PromptInput<B>) -> PromptEmbeddings<B> {
         let objects = input.objects();
         let pad = input.boxes.is_none();
@@ -259,18 +264,18 @@ impl<B: Backend> PromptInput<B> {
     }
 }
 
-/// Mask logits to an embedding of the picture's grid (segment-anything `mask_downscaling`).
+/// Embedding of mask logits in the picture's grid (segment-anything `mask_downscaling`).
 #[derive(Module, Debug)]
 pub struct MaskEmbedding<B: Backend> {
-    /// `mask_downscaling.0`.
+    /// Layer `mask_downscaling.0`.
     pub conv1: Conv2d<B>,
-    /// `mask_downscaling.1`.
+    /// Layer `mask_downscaling.1`.
     pub layer_norm1: LayerNorm2d<B>,
-    /// `mask_downscaling.3`.
+    /// Layer `mask_downscaling.3`.
     pub conv2: Conv2d<B>,
-    /// `mask_downscaling.4`.
+    /// Layer `mask_downscaling.4`.
     pub layer_norm2: LayerNorm2d<B>,
-    /// `mask_downscaling.6`.
+    /// Layer `mask_downscaling.6`.
     pub conv3: Conv2d<B>,
 }
 

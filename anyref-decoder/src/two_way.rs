@@ -1,4 +1,4 @@
-//! The two-way transformer: prompts look at the picture, the picture looks back.
+//! Two-way transformer: cross attention from prompts to the picture and back.
 
 use anyref_ops as ops;
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
@@ -20,13 +20,13 @@ pub struct TwoWayTransformerConfig {
     /// Number of heads.
     #[config(default = 8)]
     pub num_heads: usize,
-    /// Width inside the blocks' perceptron.
+    /// Width of the blocks' MLP.
     #[config(default = 2048)]
     pub mlp_dim: usize,
-    /// Cross attention is this many times narrower.
+    /// Ratio of the input's width to that of cross attention.
     #[config(default = 2)]
     pub attention_downsample_rate: usize,
-    /// Added to the variance in the normalisations.
+    /// Term added to the variance in the normalisations.
     #[config(default = 1e-5)]
     pub layer_norm_eps: f64,
 }
@@ -35,7 +35,7 @@ impl TwoWayTransformerConfig {
     /// Creates the transformer with PyTorch's initialisation.
     ///
     /// # Panics
-    /// As [`DownsampleAttentionConfig::init`], of any of its attentions.
+    /// See [`DownsampleAttentionConfig::init`], for any of its attentions.
     pub fn init<B: Backend>(&self, device: &B::Device) -> TwoWayTransformer<B> {
         TwoWayTransformer {
             layers: (0..self.depth)
@@ -74,21 +74,21 @@ impl TwoWayTransformerConfig {
     }
 }
 
-/// Blocks of attention between prompts and picture, then a last look of the prompts
-/// (segment-anything `transformer.py`, `TwoWayTransformer`).
+/// Blocks of attention between prompts and picture, then a final attention of the prompts to the
+/// picture (segment-anything `transformer.py`, `TwoWayTransformer`).
 #[derive(Module, Debug)]
 pub struct TwoWayTransformer<B: Backend> {
-    /// The blocks.
+    /// Blocks, first to last.
     pub layers: Vec<TwoWayAttentionBlock<B>>,
-    /// The prompts' last look at the picture.
+    /// Final attention of the prompts to the picture.
     pub final_attn_token_to_image: DownsampleAttention<B>,
-    /// Normalisation after it.
+    /// Normalisation after the final attention.
     pub norm_final_attn: LayerNorm<B>,
 }
 
 impl<B: Backend> TwoWayTransformer<B> {
-    /// Returns the prompts and the picture after looking at one another. One picture serves all rows
-    /// of prompts.
+    /// Returns prompts and picture after attending to each other. One picture can serve all rows of
+    /// prompts.
     ///
     /// # Shapes
     /// - image: `[batch or 1, cells, d]`
@@ -113,28 +113,29 @@ impl<B: Backend> TwoWayTransformer<B> {
     }
 }
 
-/// One block: self-attention of the prompts, prompts to picture, perceptron, picture to prompts, each
-/// followed by its normalisation (segment-anything `transformer.py`, `TwoWayAttentionBlock`).
+/// Block with self-attention of the prompts, attention from prompts to picture, MLP, and attention
+/// from picture to prompts, each followed by a normalisation (segment-anything `transformer.py`,
+/// `TwoWayAttentionBlock`).
 #[derive(Module, Debug)]
 pub struct TwoWayAttentionBlock<B: Backend> {
     /// Self-attention of the prompts.
     pub self_attn: DownsampleAttention<B>,
-    /// After self-attention.
+    /// Normalisation after self-attention.
     pub norm1: LayerNorm<B>,
-    /// Prompts look at the picture.
+    /// Attention from prompts to picture.
     pub cross_attn_token_to_image: DownsampleAttention<B>,
-    /// After the prompts' look.
+    /// Normalisation after the attention to the picture.
     pub norm2: LayerNorm<B>,
-    /// Perceptron of the prompts.
+    /// MLP of the prompts.
     pub mlp: MlpBlock<B>,
-    /// After the perceptron.
+    /// Normalisation after the MLP.
     pub norm3: LayerNorm<B>,
-    /// After the picture's look.
+    /// Normalisation after the attention from picture to prompts.
     pub norm4: LayerNorm<B>,
-    /// The picture looks at the prompts.
+    /// Attention from picture to prompts.
     pub cross_attn_image_to_token: DownsampleAttention<B>,
-    /// In the first block the queries are the prompts themselves: self-attention then adds neither
-    /// the positions nor the residual.
+    /// Set for the first block, whose queries are the prompts themselves: self-attention then adds
+    /// neither positions nor residual.
     pub skip_first_layer_pe: bool,
 }
 
@@ -178,12 +179,12 @@ impl<B: Backend> TwoWayAttentionBlock<B> {
     }
 }
 
-/// `lin2(relu(lin1(x)))`.
+/// MLP `lin2(relu(lin1(x)))`.
 #[derive(Module, Debug)]
 pub struct MlpBlock<B: Backend> {
-    /// Widens.
+    /// Expanding layer.
     pub lin1: Linear<B>,
-    /// Narrows again.
+    /// Contracting layer.
     pub lin2: Linear<B>,
 }
 

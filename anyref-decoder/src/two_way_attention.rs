@@ -13,7 +13,7 @@ pub struct DownsampleAttentionConfig {
     pub embedding_dim: usize,
     /// Number of heads.
     pub num_heads: usize,
-    /// The projections are this many times narrower than the input.
+    /// Ratio of the input's width to that of the projections.
     #[config(default = 1)]
     pub downsample_rate: usize,
 }
@@ -22,7 +22,8 @@ impl DownsampleAttentionConfig {
     /// Creates the layer with PyTorch's initialisation.
     ///
     /// # Panics
-    /// When the heads do not divide the projections' width, that width is 0, or `downsample_rate` is.
+    /// When the heads do not divide the projections' width, or that width or `downsample_rate` is
+    /// 0.
     pub fn init<B: Backend>(&self, device: &B::Device) -> DownsampleAttention<B> {
         let internal = self.embedding_dim / self.downsample_rate;
         assert!(
@@ -58,7 +59,8 @@ pub struct DownsampleAttention<B: Backend> {
 }
 
 impl<B: Backend> DownsampleAttention<B> {
-    /// A batch of 1 on one side serves every row of the other side without a copy of its inputs.
+    /// Applies the attention. A batch of 1 on one side is broadcast to every row of the other
+    /// without copying its inputs.
     ///
     /// # Shapes
     /// - q: `[batch or 1, queries, embedding_dim]`
@@ -71,7 +73,7 @@ impl<B: Backend> DownsampleAttention<B> {
         let k = self.heads(self.k_proj.forward(k));
         let v = self.heads(self.v_proj.forward(v));
         if k_batch == 1 && q_batch > 1 {
-            // Queries do not see one another, so those of all rows may stand in one row.
+            // Queries are independent of one another, so those of all rows can share one row.
             let [_, _, width] = q.dims();
             q = q.reshape([1, q_batch * queries, width]);
         }

@@ -12,7 +12,7 @@ use burn::tensor::{Tensor, backend::Backend};
 pub struct OutputUpscalingConfig {
     /// Width of a picture cell, a multiple of 8.
     pub transformer_dim: usize,
-    /// Added to the variance in the normalisation.
+    /// Term added to the variance in the normalisation.
     #[config(default = 1e-6)]
     pub layer_norm_eps: f64,
 }
@@ -42,22 +42,23 @@ impl OutputUpscalingConfig {
 /// Two transposed convolutions of kernel 2 and stride 2: each cell becomes 4 × 4 pixels
 /// (segment-anything `mask_decoder.py`, `output_upscaling`).
 ///
-/// Kernel and stride being equal, a pixel depends on one cell alone, and so does all that follows
-/// up to the product with the mask tokens. The layers therefore run as linear maps over rows of
-/// channels, and only the finished masks are put in picture order.
+/// Because kernel and stride are equal, a pixel depends on a single cell, up to and including the
+/// product with the mask tokens. The layers therefore run as linear maps over rows of channels, and
+/// only the finished masks are put in picture order.
 #[derive(Module, Debug)]
 pub struct OutputUpscaling<B: Backend> {
-    /// `output_upscaling.0`, `[d, d / 4, 2, 2]`.
+    /// Layer `output_upscaling.0`, `[d, d / 4, 2, 2]`.
     pub conv1: ConvTranspose2d<B>,
-    /// `output_upscaling.1`.
+    /// Layer `output_upscaling.1`.
     pub layer_norm: LayerNorm2d<B>,
-    /// `output_upscaling.3`, `[d / 4, d / 8, 2, 2]`.
+    /// Layer `output_upscaling.3`, `[d / 4, d / 8, 2, 2]`.
     pub conv2: ConvTranspose2d<B>,
 }
 
 impl<B: Backend> OutputUpscaling<B> {
-    /// Gives the 16 pixels of each cell in the order (y₁, x₁, y₂, x₂): place in the cell after the
-    /// first convolution, then after the second. [`picture_order`](Self::picture_order) undoes it.
+    /// Computes the 16 pixels of each cell in the order (y₁, x₁, y₂, x₂): position in the cell
+    /// after the first convolution, then after the second. [`picture_order`](Self::picture_order)
+    /// undoes it.
     ///
     /// # Shapes
     /// - cells: `[batch, height * width, d]`
@@ -71,8 +72,8 @@ impl<B: Backend> OutputUpscaling<B> {
         x.reshape([batch, count * 16, dim / 8])
     }
 
-    /// As [`forward`](Self::forward), with the picture's finer levels added behind each convolution
-    /// (SAM 2 `mask_decoder.py`, `predict_masks`).
+    /// Upscales like [`forward`](Self::forward), and adds the picture's finer levels after each
+    /// convolution (SAM 2 `mask_decoder.py`, `predict_masks`).
     ///
     /// # Shapes
     /// - cells: `[batch, height * width, d]`
@@ -88,7 +89,7 @@ impl<B: Backend> OutputUpscaling<B> {
         ops::gelu(ops::add_shared(x, fine.quarters))
     }
 
-    /// Puts values in the order of [`forward`](Self::forward) into rows and columns.
+    /// Reorders values from the order of [`forward`](Self::forward) to rows and columns.
     ///
     /// # Shapes
     /// - values: `[batch, masks, height * width * 16]`
@@ -104,14 +105,14 @@ impl<B: Backend> OutputUpscaling<B> {
 /// prompts.
 #[derive(Debug, Clone)]
 pub struct HighResolution<B: Backend> {
-    /// Four places a cell, `[pictures, height * width * 4, d / 4]`.
+    /// Level with four positions in each cell, `[pictures, height * width * 4, d / 4]`.
     pub halves: Tensor<B, 3>,
-    /// Sixteen places a cell, `[pictures, height * width * 16, d / 8]`.
+    /// Level with sixteen positions in each cell, `[pictures, height * width * 16, d / 8]`.
     pub quarters: Tensor<B, 3>,
 }
 
 impl<B: Backend> HighResolution<B> {
-    /// Puts maps whose channels are last into that order.
+    /// Reorders channels-last maps to the order of [`OutputUpscaling::forward`].
     ///
     /// # Shapes
     /// - halves: `[pictures, 2 * height, 2 * width, d / 4]`
@@ -129,7 +130,7 @@ impl<B: Backend> HighResolution<B> {
         Self { halves, quarters }
     }
 
-    /// The levels of one picture of several.
+    /// Levels of one picture of several.
     pub fn of_picture(&self, index: usize) -> Self {
         Self {
             halves: self.halves.clone().narrow(0, index, 1),
@@ -138,11 +139,11 @@ impl<B: Backend> HighResolution<B> {
     }
 }
 
-/// A transposed convolution of kernel and stride 2 over rows of channels.
+/// Applies a transposed convolution of kernel and stride 2 to rows of channels.
 ///
 /// # Shapes
 /// - rows: `[n, in]`
-/// - output: `[n * 4, out]`, the 4 places of a row (y, x) one after another
+/// - output: `[n * 4, out]`, the 4 positions (y, x) of a row consecutively
 fn double<B: Backend>(conv: &ConvTranspose2d<B>, rows: Tensor<B, 2>) -> Tensor<B, 2> {
     let weight = conv.weight.val();
     let [input, output, _, _] = weight.dims();

@@ -1,4 +1,4 @@
-//! Properties of prompt encoder and mask decoder that no checkpoint is needed for.
+//! Properties of prompt encoder and mask decoder that need no checkpoint.
 
 use anyref_decoder::{
     MaskDecoder, MaskDecoderConfig, MaskDecoderInput, MaskDecoderOutput, ObjectHeadConfig,

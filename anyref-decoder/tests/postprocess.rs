@@ -1,4 +1,4 @@
-//! Post-processing against torch's two interpolations.
+//! Post-processing compared with torch's two interpolations.
 
 use anyref_decoder::postprocess_masks;
 use anyref_ops::testing::{assert_close, random};
@@ -57,7 +57,7 @@ fn gradients_reach_the_low_resolution() {
     let low = random::<Autodiff<TestBackend>, 4>([1, 2, 8, 8], 1, &device).require_grad();
     let masks = postprocess_masks(low.clone(), [24, 32], [15, 20], 32);
     let gradient = low.grad(&masks.sum().backward()).expect("a gradient");
-    // Each output is a weighted mean, so that the weights add up to the number of outputs.
+    // Each output is a weighted mean, so the weights sum to the number of outputs.
     let total = gradient.sum().into_scalar();
     assert!((total - 600.0).abs() < 1e-2, "{total}");
 }

@@ -1,4 +1,4 @@
-//! Run-length encoding against pycocotools, and against strings that are wrong.
+//! Run-length encoding compared with pycocotools, and rejection of invalid strings.
 
 use anyref_decoder::Error;
 use anyref_decoder::rle::{MAX_PIXELS, Merge, Rle};
@@ -13,7 +13,7 @@ struct Golden {
 #[derive(Deserialize)]
 struct GoldenMask {
     size: [usize; 2],
-    /// Row by row, off first.
+    /// Run lengths in row-major order, off first.
     runs: Vec<usize>,
     counts: String,
     area: u64,

@@ -1,4 +1,5 @@
-//! Prompt encoder, two-way transformer and mask decoder against segment-anything and transformers.
+//! Prompt encoder, two-way transformer and mask decoder compared with segment-anything and
+//! transformers.
 
 use anyref_decoder::import::{SEGMENT_ANYTHING, TRANSFORMERS};
 use anyref_decoder::{

@@ -1,9 +1,10 @@
-//! A model in a GGUF file: `gguf MODEL TEXT [TOKENS]` goes on with a text, `gguf MODEL --serve`
+//! Runs a model in a GGUF file: `gguf MODEL TEXT [TOKENS]` continues a text, `gguf MODEL --serve`
 //! measures and compares for `cargo xtask bench peers`.
 //!
-//! Served are lines of a task: `prompt N` and `decode N` answer with the seconds of reading N tokens
-//! and of one of N tokens chosen, `tokens TEXT` with the ids of a text, `logits FILE` with the number
-//! of scores written to the file as f32, those after each token of the last `tokens`.
+//! With `--serve`, each input line is a task: `prompt N` and `decode N` print the seconds for
+//! reading N tokens and for each of N generated tokens, `tokens TEXT` the ids of a text, and
+//! `logits FILE` the number of logits written to the file as f32, those after each token of the
+//! last `tokens`.
 
 use std::io::{BufRead, Write};
 use std::ops::ControlFlow;
@@ -41,7 +42,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// A model that is asked.
+/// Model that serves tasks.
 struct Served {
     model: Llama<Backend>,
     tokenizer: Tokenizer,
@@ -94,7 +95,7 @@ impl Served {
         Ok(self.tokenizer.decode(&output.tokens[0])?)
     }
 
-    /// Tokens of any text: which ones does not matter for time.
+    /// Arbitrary token ids; their values do not affect the time.
     fn some_ids(count: usize) -> Vec<u32> {
         (0..count)
             .map(|i| 100 + (i * 7919 % 20_000) as u32)

@@ -29,7 +29,7 @@ pub struct LlamaAttention<B: Backend> {
 pub struct AttentionContext<B: Backend> {
     /// Positions of the new tokens.
     pub rotation: Angles<B>,
-    /// `[batch or 1, 1, 1, keys]`, `true` = not to be attended to: padding, and what a cache has room for.
+    /// Mask `[batch or 1, 1, 1, keys]`, `true` = excluded: padding, and spare capacity of a cache.
     pub mask: Option<Tensor<B, 4, Bool>>,
 }
 

@@ -9,28 +9,28 @@ use crate::generate::{FinishReason, GenerationInput, longest_answer, read_tokens
 use crate::model::{Llama, LlamaInput};
 use crate::sampling::GenerationConfig;
 
-/// A continuation of a prompt.
+/// Continuation of a prompt.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Beam {
-    /// Tokens, the stop token left out.
+    /// Tokens without the stop token.
     pub tokens: Vec<u32>,
-    /// Logarithm of the probability, that of the stop token included.
+    /// Log-probability, including that of the stop token.
     pub log_probability: f64,
-    /// Reason for its end.
+    /// Reason for the end of the continuation.
     pub finish: FinishReason,
 }
 
 /// Width of a beam search.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BeamConfig {
-    /// Most continuations that are followed at a time, and that are returned.
+    /// Maximum continuations that are followed at a time, and that are returned.
     pub beams: usize,
-    /// Distance below the best log-probability at which a continuation is given up.
+    /// Distance below the best log-probability at which a continuation is dropped.
     pub margin: f64,
 }
 
 impl BeamConfig {
-    /// A search of `beams` beams, however unlikely they are.
+    /// Width of `beams` beams, without a margin.
     pub fn new(beams: usize) -> Self {
         Self {
             beams,
@@ -39,20 +39,20 @@ impl BeamConfig {
     }
 }
 
-/// Searches for the likeliest continuations of a prompt of one row, and returns the likeliest first.
-/// Of `config` the lengths and the stop tokens count; there is no length penalty, and nothing is
-/// sampled. With one beam the result is the greedy continuation; with as many as there are
-/// continuations and no margin, it is exact.
+/// Searches for the likeliest continuations of a prompt of one row, and returns the likeliest
+/// first. Uses the lengths and the stop tokens of `config`; there is no length penalty and no
+/// sampling. With one beam the result is the greedy continuation; with as many beams as
+/// continuations and no margin, the search is exact.
 ///
-/// `on_step` is given the beams that go on after each step. A break ends the search: beams that no
-/// stop token had ended by then are [`FinishReason::Cancelled`]. The device is awaited, as in
+/// `on_step` receives the live beams after each step. A break ends the search: beams without a stop
+/// token at that point are [`FinishReason::Cancelled`]. The device is awaited, as in
 /// [`generate_async`](crate::generate_async).
 ///
 /// # Errors
 /// When the device fails.
 ///
 /// # Panics
-/// When the prompt has no position, several rows, or padding, also in its cache, and as
+/// When the prompt has no position, several rows, or padding, also in its cache; also see
 /// [`Llama::forward`].
 pub async fn beam_search_async<B: Backend>(
     model: &Llama<B>,
@@ -86,12 +86,12 @@ pub async fn beam_search_async<B: Backend>(
             }
             break;
         }
-        // Longer ones are less likely still.
+        // Longer continuations are even less likely.
         if step + 1 == limit || live.first().is_none_or(|best| !found.takes(best)) {
             break;
         }
         let parents: Vec<usize> = next.iter().map(|&(_, parent)| parent).collect();
-        // Rows that stay where they are keep their spare capacity.
+        // Rows that keep their order keep their spare capacity.
         if !parents.iter().copied().eq(0..cache.batch()) {
             cache = cache.select(&parents);
         }
@@ -106,13 +106,13 @@ pub async fn beam_search_async<B: Backend>(
     Ok(found.beams)
 }
 
-/// [`beam_search_async`] on a thread that waits for the device, to its end.
+/// Runs [`beam_search_async`] to its end on the calling thread, which waits for the device.
 ///
 /// # Errors
-/// As [`beam_search_async`].
+/// See [`beam_search_async`].
 ///
 /// # Panics
-/// As [`beam_search_async`], and in a browser on a backend that cannot be read synchronously.
+/// See [`beam_search_async`]; also in a browser, on a backend that cannot be read synchronously.
 pub fn beam_search<B: Backend>(
     model: &Llama<B>,
     input: GenerationInput<B>,
@@ -123,15 +123,16 @@ pub fn beam_search<B: Backend>(
     read_sync(beam_search_async(model, input, config, width, on_step))
 }
 
-/// The best continuations so far.
+/// Best finished continuations so far.
 struct Found {
-    /// The likeliest first.
+    /// Beams, likeliest first.
     beams: Vec<Beam>,
     width: BeamConfig,
 }
 
 impl Found {
-    /// Whether a beam is not too far from the best, and there is room for it or it is likelier than one of those found.
+    /// Returns whether a beam is within the margin of the best, and there is room for it or it is
+    /// likelier than one already found.
     fn takes(&self, beam: &Beam) -> bool {
         let (value, most) = (beam.log_probability, self.width.beams);
         let near = |best: &Beam| value >= best.log_probability - self.width.margin;
@@ -147,14 +148,15 @@ impl Found {
             let place = self.beams.partition_point(likelier);
             self.beams.insert(place, beam);
             self.beams.truncate(self.width.beams);
-            // A better one may leave others too far behind.
+            // A better beam may push others out of the margin.
             let least = self.beams[0].log_probability - self.width.margin;
             self.beams.retain(|beam| beam.log_probability >= least);
         }
     }
 }
 
-/// The beams that go on by one token, the likeliest first, each with the row it continues. Those that end are found.
+/// Extends the beams by one token, likeliest first, each with the row that it continues. Beams that
+/// end are added to `found`.
 fn extended(
     live: &[Beam],
     log_probabilities: Vec<Vec<f64>>,
@@ -169,11 +171,11 @@ fn extended(
             next.push((sum, parent, token as u32));
         }
     }
-    // Equals keep the order of their rows and ids, so that a search is the same everywhere.
+    // Ties keep the order of rows and ids, so that a search is reproducible everywhere.
     let order = |a: &(f64, usize, u32), b: &(f64, usize, u32)| {
         b.0.total_cmp(&a.0).then(a.1.cmp(&b.1)).then(a.2.cmp(&b.2))
     };
-    // Beside those that go on, each row may end by any of the stop tokens.
+    // In addition to the continuing beams, each row may end by any of the stop tokens.
     let wanted = beams.saturating_add(live.len() * config.stop_tokens.len());
     if wanted < next.len() {
         next.select_nth_unstable_by(wanted, order);
@@ -203,7 +205,7 @@ fn extended(
     going
 }
 
-/// Logarithms of the next token's probabilities, of each row.
+/// Log-probabilities of the next token, for each row.
 async fn log_probabilities<B: Backend>(
     model: &Llama<B>,
     state: Tensor<B, 3>,

@@ -1,4 +1,4 @@
-//! One decoder layer.
+//! Decoder layer.
 
 use anyref_ops::nn::{RmsNorm, RmsNormConfig};
 use burn::module::Module;
@@ -9,15 +9,15 @@ use crate::cache::LayerCache;
 use crate::config::LlamaConfig;
 use crate::mlp::LlamaMlp;
 
-/// One decoder layer: attention and feed-forward network, each normalised before and added to the
-/// residual stream after.
+/// Decoder layer: attention and feed-forward network, each with a pre-normalisation and a residual
+/// connection.
 #[derive(Module, Debug)]
 pub struct LlamaDecoderLayer<B: Backend> {
-    /// Before attention.
+    /// Normalisation before the attention.
     pub input_layernorm: RmsNorm<B>,
     /// Attention.
     pub self_attn: LlamaAttention<B>,
-    /// Before the feed-forward network.
+    /// Normalisation before the feed-forward network.
     pub post_attention_layernorm: RmsNorm<B>,
     /// Feed-forward network.
     pub mlp: LlamaMlp<B>,
@@ -34,7 +34,7 @@ impl<B: Backend> LlamaDecoderLayer<B> {
         }
     }
 
-    /// The layer's output, with the queries and keys of its attention.
+    /// Computes the layer's output, with the queries and keys of its attention.
     ///
     /// # Shapes
     /// - x: `[batch, length, hidden]`

@@ -13,9 +13,9 @@ pub struct LayerCache<B: Backend> {
     spare: Option<CacheCapacity>,
 }
 
-/// Share of the rows by which a full buffer grows at once,
+/// Divisor of the length; the quotient is the growth of a full buffer.
 const SPARE: usize = 8;
-/// and the rows by which it grows at least.
+/// Minimum rows by which a full buffer grows.
 const LEAST: usize = 32;
 
 /// Rows of a buffer that may have a capacity for more.
@@ -79,8 +79,9 @@ impl<B: Backend> Rows<B> {
 }
 
 impl<B: Backend> LayerCache<B> {
-    /// Appends new keys and values, `[batch, kv_heads, length, head_dim]`, and returns what is to be attended to: all, and
-    /// room after it where the model's [mask](crate::attention::AttentionContext::mask) covers it.
+    /// Appends new keys and values, `[batch, kv_heads, length, head_dim]`, and returns those to
+    /// attend to: all, and spare capacity if the model's
+    /// [mask](crate::attention::AttentionContext::mask) covers it.
     pub(crate) fn append(
         &mut self,
         key: Tensor<B, 4>,
@@ -106,15 +107,16 @@ impl<B: Backend> LayerCache<B> {
     }
 }
 
-/// Whether the spare capacity is attended to, behind a mask. Several tokens at once see different keys, the last one all.
+/// Returns whether attention covers the spare capacity under a mask. Several tokens at once see
+/// different keys, the last one all.
 fn masks(added: usize, spare: CacheCapacity) -> bool {
     added == 1 && spare == CacheCapacity::Masked
 }
 
 /// Keys and values of all layers for the sequences read so far.
 ///
-/// A clone shares the tensors, so a prefix can be read once and continued many times. On an autodiff
-/// backend gradients flow from every continuation back through the prefix.
+/// A clone shares the tensors, so a prefix can be read once and continued many times. On an
+/// autodiff backend gradients flow from every continuation back through the prefix.
 #[derive(Debug, Clone)]
 pub struct KvCache<B: Backend> {
     layers: Vec<LayerCache<B>>,
@@ -149,7 +151,7 @@ impl<B: Backend> KvCache<B> {
         self.first().map_or(0, |key| key.length)
     }
 
-    /// Whether nothing was read.
+    /// Returns whether nothing was read.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -177,7 +179,7 @@ impl<B: Backend> KvCache<B> {
         }
     }
 
-    /// Which positions are padding, `[batch, len]`; `None` when there is no padding.
+    /// Padding mask of the positions, `[batch, len]`; `None` when there is no padding.
     pub fn padding(&self) -> Option<Tensor<B, 2, Bool>> {
         self.padding.clone()
     }
@@ -284,7 +286,7 @@ impl<B: Backend> KvCache<B> {
         cache
     }
 
-    /// The same values, cut off from the graph that computed them.
+    /// Copies the cache, detached from the graph that computed it.
     pub fn detach(&self) -> Self {
         self.map(Tensor::detach, |padding| padding)
     }
@@ -304,7 +306,8 @@ impl<B: Backend> KvCache<B> {
             .map(|[key, _]| key)
     }
 
-    /// The same positions of other rows or values; what the first form is given has room.
+    /// Applies functions to the tensors and the padding; `tensor` receives buffers with spare
+    /// capacity.
     fn map(
         &self,
         tensor: impl Fn(Tensor<B, 4>) -> Tensor<B, 4>,

@@ -1,4 +1,4 @@
-//! Chat templates of model folders: Jinja that transformers' `apply_chat_template` renders.
+//! Chat templates of model folders: the Jinja templates of transformers' `apply_chat_template`.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,17 +12,17 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::tokenizer::file::{parse, read};
 
-/// Name of the file that has the template in most folders, as `chat_template`.
+/// File that holds the template in most folders, as `chat_template`.
 const CONFIG: &str = "tokenizer_config.json";
-/// Name of the template's own file, in folders of transformers 4.51 and later.
+/// File of the template alone, in folders of transformers 4.51 and later.
 const FILE: &str = "chat_template.jinja";
-/// Longest template; published ones have up to 20 kB.
+/// Maximum bytes of a template; published ones have up to 20 kB.
 const LONGEST: usize = 1 << 20;
-/// Work of one rendering, in minijinja's fuel: one an instruction and one for 64 bytes. A
-/// conversation of 1000 turns takes about 50 000.
+/// Limit of one rendering in minijinja's fuel: one for each instruction and one for each 64 bytes.
+/// A conversation of 1000 turns takes about 50 000.
 const FUEL: u64 = 1_000_000;
 
-/// A message of a conversation, as templates see it.
+/// Message of a conversation, as templates receive it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChatMessage {
     /// `system`, `user` or `assistant`.
@@ -32,7 +32,7 @@ pub struct ChatMessage {
 }
 
 impl ChatMessage {
-    /// A message of a role.
+    /// Creates a message of a role.
     pub fn new(role: impl Into<String>, content: impl Into<String>) -> Self {
         Self {
             role: role.into(),
@@ -41,8 +41,8 @@ impl ChatMessage {
     }
 }
 
-/// A chat template, with the special tokens that it may name (`bos_token` and so on). Strings are
-/// those of transformers; the work of one rendering is bounded. The clock (`strftime_now`) is
+/// Chat template, with the special tokens that it may name (`bos_token` and so on). The output
+/// equals that of transformers; the work of one rendering is bounded. The clock (`strftime_now`) is
 /// undefined, and the tag `generation` is not supported.
 #[derive(Debug, Clone)]
 pub struct ChatTemplate {
@@ -51,7 +51,7 @@ pub struct ChatTemplate {
     what: String,
 }
 
-/// The fields of `tokenizer_config.json` that templates depend on.
+/// Fields of `tokenizer_config.json` that templates depend on.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Config {
@@ -62,7 +62,7 @@ struct Config {
     pad_token: Option<Token>,
 }
 
-/// One template, or several by name.
+/// Single template, or several by name.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Templates {
@@ -76,7 +76,7 @@ struct Named {
     template: String,
 }
 
-/// A special token as text, or as an object with `content`.
+/// Special token as text, or as an object with `content`.
 #[derive(Debug, Deserialize)]
 #[serde(untagged)]
 enum Token {
@@ -85,19 +85,20 @@ enum Token {
 }
 
 impl ChatTemplate {
-    /// A template by its text.
+    /// Parses a template.
     ///
     /// # Errors
-    /// When it is longer than 1 MiB, or no Jinja that is supported.
+    /// When the template is longer than 1 MiB or not supported Jinja.
     pub fn new(source: impl Into<String>) -> Result<Self> {
         Self::named(source.into(), "text".into())
     }
 
-    /// The template of a model folder: `chat_template.jinja`, or else `chat_template` of
-    /// `tokenizer_config.json`, of several the one called `default`; none when neither is there.
+    /// Reads the template of a model folder: `chat_template.jinja`, or else `chat_template` of
+    /// `tokenizer_config.json` (of several, the one called `default`). Returns `None` if neither
+    /// exists.
     ///
     /// # Errors
-    /// When a file cannot be read, and as [`new`](Self::new).
+    /// When a file cannot be read; also see [`new`](Self::new).
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Option<Self>> {
         let folder = folder.as_ref();
         let (path, file) = (folder.join(CONFIG), folder.join(FILE));
@@ -137,7 +138,7 @@ impl ChatTemplate {
         Ok(Some(template))
     }
 
-    /// Sets a special token that the template may name, such as `bos_token`.
+    /// Sets a special token that the template may use, such as `bos_token`.
     pub fn with_special_token(mut self, name: impl Into<String>, token: impl Into<String>) -> Self {
         self.special_tokens.insert(name.into(), token.into());
         self
@@ -148,7 +149,7 @@ impl ChatTemplate {
             let size = source.len();
             return Err(problem(
                 &what,
-                &format!("{size} bytes are no template; take the model's own"),
+                &format!("{size} bytes are too long for a template; take the model's own"),
             ));
         }
         let mut environment = Environment::new();
@@ -172,11 +173,11 @@ impl ChatTemplate {
         })
     }
 
-    /// The conversation as one string, which ends where the model answers when
-    /// `add_generation_prompt`.
+    /// Renders the conversation as one string; with `add_generation_prompt` it ends where the
+    /// model's answer begins.
     ///
     /// # Errors
-    /// When the template refuses the messages, fails, or works longer than any conversation needs.
+    /// When the template rejects the messages, fails, or exceeds the work limit.
     pub fn render(&self, messages: &[ChatMessage], add_generation_prompt: bool) -> Result<String> {
         let refuse = |error: minijinja::Error| refusal(&self.what, &error);
         let template = self.environment.get_template("template").map_err(refuse)?;
@@ -204,7 +205,7 @@ fn problem(what: &str, problem: &str) -> Error {
     }
 }
 
-/// An error of the template engine, with its remedy.
+/// Creates an error of the template engine, with its remedy.
 fn refusal(what: &str, error: &minijinja::Error) -> Error {
     let line = error.to_string().replace('\n', " ");
     let remedy = match error.kind() {
@@ -215,7 +216,7 @@ fn refusal(what: &str, error: &minijinja::Error) -> Error {
     problem(what, &format!("{line}; {remedy}"))
 }
 
-/// Writes `None`, `True` and `False` as Python does.
+/// Writes `None`, `True` and `False` in Python's spelling.
 fn format_as_python(
     out: &mut Output<'_>,
     state: &mut State<'_, '_>,
@@ -230,12 +231,12 @@ fn format_as_python(
     Ok(out.write_str(text)?)
 }
 
-/// Refusal of messages by the template itself.
+/// Rejection of messages by the template itself.
 fn raise_exception(message: String) -> std::result::Result<Value, minijinja::Error> {
     Err(minijinja::Error::new(ErrorKind::InvalidOperation, message))
 }
 
-/// JSON as Python's `json.dumps` writes it with `ensure_ascii` off; `indent` is the only option.
+/// Serialises JSON like Python's `json.dumps` with `ensure_ascii` off; `indent` is the only option.
 fn to_json(value: Value, options: Kwargs) -> std::result::Result<String, minijinja::Error> {
     let indent: Option<usize> = options.get("indent")?;
     options.assert_all_used()?;
@@ -258,7 +259,7 @@ fn to_json(value: Value, options: Kwargs) -> std::result::Result<String, minijin
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Python's separators of JSON on one line: `, ` and `: `.
+/// Formatter with Python's separators of JSON on one line: `, ` and `: `.
 struct OneLine;
 
 impl serde_json::ser::Formatter for OneLine {

@@ -1,4 +1,4 @@
-//! The size and the variant of a LLaMA or a Qwen 2, in the words of Hugging Face's `config.json`.
+//! Size and variant of a LLaMA or a Qwen 2, with the fields of Hugging Face's `config.json`.
 
 use std::path::Path;
 
@@ -6,32 +6,33 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
-/// How rotary frequencies are stretched for contexts longer than the pretrained one
-/// (`rope_scaling`, and `rope_parameters` of newer files).
+/// Scaling of rotary frequencies for contexts longer than the pretrained one (`rope_scaling`, or
+/// `rope_parameters` in newer files).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(from = "WrittenRopeScaling")]
 pub struct RopeScaling {
     /// `default`, `linear`, `dynamic` or `llama3`.
     pub rope_type: String,
-    /// How many times longer the context gets.
+    /// Factor by which the context is extended.
     pub factor: f64,
-    /// `llama3`: below this many turns over the original context a frequency is divided by `factor`.
+    /// `llama3`: a frequency with fewer turns than this over the original context is divided by
+    /// `factor`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub low_freq_factor: Option<f64>,
-    /// `llama3`: above this many turns over the original context a frequency is left as it is.
+    /// `llama3`: a frequency with more turns than this over the original context is unchanged.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub high_freq_factor: Option<f64>,
-    /// `llama3`: the pretrained context.
+    /// `llama3`: length of the pretrained context.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub original_max_position_embeddings: Option<usize>,
-    /// The base of the frequencies, where a file states it here; it wins over
+    /// Base of the frequencies, where a file states it here; takes precedence over
     /// [`LlamaConfig::rope_theta`].
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rope_theta: Option<f64>,
 }
 
-/// A [`RopeScaling`] as files have it; some versions of transformers write the kind by both of its
-/// names.
+/// [`RopeScaling`] as stored in files; some versions of transformers write the type under both of
+/// its names.
 #[derive(Deserialize)]
 struct WrittenRopeScaling {
     rope_type: Option<String>,
@@ -63,12 +64,12 @@ impl From<WrittenRopeScaling> for RopeScaling {
     }
 }
 
-/// The configuration of a [`Llama`](crate::Llama). Field names and defaults are those of
-/// transformers' `LlamaConfig`; unknown fields of a `config.json` are ignored.
+/// Configuration of a [`Llama`](crate::Llama). Field names and defaults are those of transformers'
+/// `LlamaConfig`; unknown fields of a `config.json` are ignored.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct LlamaConfig {
-    /// Number of tokens, added ones included.
+    /// Size of the vocabulary, including added tokens.
     pub vocab_size: usize,
     /// Width of the residual stream.
     pub hidden_size: usize,
@@ -78,32 +79,32 @@ pub struct LlamaConfig {
     pub num_hidden_layers: usize,
     /// Number of query heads.
     pub num_attention_heads: usize,
-    /// Number of key/value heads; as many as query heads when absent.
+    /// Number of key/value heads; defaults to the number of query heads.
     pub num_key_value_heads: Option<usize>,
-    /// Width of a head; `hidden_size / num_attention_heads` when absent.
+    /// Width of a head; defaults to `hidden_size / num_attention_heads`.
     pub head_dim: Option<usize>,
-    /// Activation of the feed-forward network; `silu` is the only one.
+    /// Activation of the feed-forward network; only `silu` is supported.
     pub hidden_act: String,
-    /// Longest sequence.
+    /// Maximum length of a sequence.
     pub max_position_embeddings: usize,
-    /// Standard deviation of freshly initialised weights.
+    /// Standard deviation of newly initialised weights.
     pub initializer_range: f64,
-    /// Added to the mean square in each RMSNorm.
+    /// Term added to the mean square in each RMSNorm.
     pub rms_norm_eps: f64,
     /// Base of the rotary frequencies.
     pub rope_theta: f64,
     /// Rotary scaling for long contexts.
     #[serde(alias = "rope_parameters", skip_serializing_if = "Option::is_none")]
     pub rope_scaling: Option<RopeScaling>,
-    /// Whether the four attention projections have biases.
+    /// Adds biases to all four attention projections.
     pub attention_bias: bool,
-    /// Whether the projections of queries, keys and values have biases and that of the output has
-    /// none, as in Qwen2; [`attention_bias`](Self::attention_bias) gives all four one.
+    /// Adds biases to the projections of queries, keys and values but not to that of the output, as
+    /// in Qwen 2; [`attention_bias`](Self::attention_bias) adds them to all four.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub qkv_bias: bool,
-    /// Whether the three feed-forward projections have biases.
+    /// Adds biases to the three feed-forward projections.
     pub mlp_bias: bool,
-    /// Whether the output head is the transposed embedding table.
+    /// Uses the transposed embedding table as the output head.
     pub tie_word_embeddings: bool,
 }
 
@@ -132,12 +133,12 @@ impl Default for LlamaConfig {
 }
 
 impl LlamaConfig {
-    /// LLaMA-7B.
+    /// Configuration of LLaMA-7B.
     pub fn llama_7b() -> Self {
         Self::default()
     }
 
-    /// A model small enough for tests.
+    /// Configuration small enough for tests.
     pub fn tiny() -> Self {
         Self {
             vocab_size: 128,
@@ -154,7 +155,7 @@ impl LlamaConfig {
     /// Reads and checks a `config.json`.
     ///
     /// # Errors
-    /// When the file cannot be read, and as [`from_json`](Self::from_json).
+    /// When the file cannot be read; also see [`from_json`](Self::from_json).
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
@@ -164,11 +165,12 @@ impl LlamaConfig {
         Self::parse(&text, &path.display().to_string())
     }
 
-    /// Reads and checks the text of a `config.json`. The `model_type` `qwen2` gives the projections
-    /// of queries, keys and values their biases.
+    /// Parses and checks the text of a `config.json`. With the `model_type` `qwen2` the projections
+    /// of queries, keys and values have biases.
     ///
     /// # Errors
-    /// When the text is not JSON, a field is of another type, or the configuration is not [valid](Self::validate).
+    /// When the text is not JSON, a field is of another type, or the configuration is not
+    /// [valid](Self::validate).
     pub fn from_json(json: &str) -> Result<Self> {
         Self::parse(json, "LLaMA config")
     }
@@ -181,7 +183,7 @@ impl LlamaConfig {
         let mut config: Self = serde_json::from_str(json).map_err(failed)?;
         let Family { model_type } = serde_json::from_str(json).map_err(failed)?;
         if model_type.is_some_and(|kind| kind == QWEN_2) {
-            // Its class has these biases without a field for them.
+            // Qwen 2's class has these biases without a field for them.
             config.qkv_bias = true;
             let window: SlidingWindow = serde_json::from_str(json).map_err(failed)?;
             window.check()?;
@@ -210,11 +212,12 @@ impl LlamaConfig {
         stated.unwrap_or(self.rope_theta)
     }
 
-    /// Whether a model of this configuration can exist and is supported.
+    /// Checks that a model of this configuration can be built and is supported.
     ///
     /// # Errors
-    /// When a size is 0, a head's width is odd, the key/value heads do not divide the heads, or the heads, without
-    /// `head_dim`, the width. When `hidden_act`, `rope_theta` or `rope_scaling` is not supported; the field is named.
+    /// When a size is 0, the width of a head is odd, the key/value heads do not divide the heads,
+    /// or, without `head_dim`, the heads do not divide the width; when `hidden_act`, `rope_theta`
+    /// or `rope_scaling` is not supported. The error names the field.
     pub fn validate(&self) -> Result<()> {
         let fail = |field, reason: String| Err(Error::Config { field, reason });
         for (field, value) in [
@@ -266,13 +269,13 @@ impl LlamaConfig {
 /// `model_type` of Qwen 2 and 2.5.
 const QWEN_2: &str = "qwen2";
 
-/// The field of a `config.json` that says which of transformers' classes it is for.
+/// Field of a `config.json` that names the class of transformers.
 #[derive(Deserialize)]
 struct Family {
     model_type: Option<serde_json::Value>,
 }
 
-/// The fields of a Qwen 2 that say how far its layers see.
+/// Fields of a Qwen 2 that restrict the attention span of its layers.
 #[derive(Deserialize)]
 struct SlidingWindow {
     use_sliding_window: Option<bool>,
@@ -280,7 +283,7 @@ struct SlidingWindow {
 }
 
 impl SlidingWindow {
-    /// Refuses a model whose layers see the last tokens alone.
+    /// Rejects a model with sliding-window attention.
     fn check(&self) -> Result<()> {
         let mut layers = self.layer_types.iter().flatten();
         let windowed = layers.any(|kind| kind != "full_attention");

@@ -1,71 +1,71 @@
-//! Conversation templates by name: what is said, as one string.
+//! Conversation templates by name, which format turns as one string.
 
 use crate::error::{Error, Result};
 
 /// Speaker of a turn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// The one who asks.
+    /// User.
     User,
-    /// The model.
+    /// Model.
     Assistant,
 }
 
-/// A turn of a conversation; without text it is open, for the model to fill.
+/// Turn of a conversation; without text it is open, for the model to complete.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Turn {
-    /// Who speaks.
+    /// Speaker of the turn.
     pub role: Role,
     /// Words of the turn.
     pub text: Option<String>,
 }
 
-/// A piece of a conversation's string.
+/// Piece of a conversation's string.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Piece {
-    /// The text, its separators included.
+    /// Text, including separators.
     pub text: String,
-    /// Whether the model is to say it, so that it is learnt in training.
+    /// Marks text that the model has to produce, on which it is trained.
     pub answer: bool,
 }
 
-/// Way from turns to one string (LLaVA's and InternVL's `SeparatorStyle`).
+/// Format of turns as one string (LLaVA's and InternVL's `SeparatorStyle`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SeparatorStyle {
-    /// Names of the speakers before their words, and two separators after them (LLaVA's
+    /// Speaker names before their words, and two alternating separators after them (LLaVA's
     /// `SeparatorStyle.TWO`).
     Two,
-    /// Questions between `[INST]` and `[/INST]`, the system text inside the first of them (LLaVA's
-    /// `SeparatorStyle.LLAMA_2`).
+    /// Questions between `[INST]` and `[/INST]`, with the system text inside the first of them
+    /// (LLaVA's `SeparatorStyle.LLAMA_2`).
     Llama2,
-    /// Name, text and separator as they are, of templates with tokens for turns. An empty system
-    /// text has no separator.
+    /// Name, text and separator concatenated, for templates with turn tokens. An empty system text
+    /// has no separator.
     Mpt,
 }
 
-/// A conversation in a template.
+/// Conversation in a template.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Conversation {
-    /// Way from turns to one string.
+    /// Format of the turns.
     pub style: SeparatorStyle,
     /// Text before the first turn.
     pub system: String,
-    /// Name of the one who asks, where speakers are named.
+    /// Name of the user, where speakers are named.
     pub user: String,
     /// Name of the model, where speakers are named.
     pub assistant: String,
-    /// After the system text and after the user's turns; of [`SeparatorStyle::Llama2`] before every
-    /// question but the first, which the tokenizer begins.
+    /// Separator after the system text and after the user's turns; with [`SeparatorStyle::Llama2`]
+    /// before every question but the first, which the tokenizer begins.
     pub sep: String,
-    /// After the model's turns.
+    /// Separator after the model's turns.
     pub sep2: String,
     /// Tokens that end an answer.
     pub stop_words: Vec<String>,
-    /// Turns so far.
+    /// Turns of the conversation.
     pub turns: Vec<Turn>,
 }
 
-/// An empty conversation in LLaVA's `v1` template (`conv_llava_v1`).
+/// Creates an empty conversation in LLaVA's `v1` template (`conv_llava_v1`).
 pub fn llava_v1() -> Conversation {
     Conversation {
         style: SeparatorStyle::Two,
@@ -81,7 +81,7 @@ pub fn llava_v1() -> Conversation {
     }
 }
 
-/// An empty conversation in LLaVA's template for LLaMA 2 (`conv_llava_llama_2`).
+/// Creates an empty conversation in LLaVA's template for LLaMA 2 (`conv_llava_llama_2`).
 pub fn llava_llama_2() -> Conversation {
     Conversation {
         style: SeparatorStyle::Llama2,
@@ -98,7 +98,8 @@ pub fn llava_llama_2() -> Conversation {
     }
 }
 
-/// An empty conversation in XTuner's `qwen_chat` template, without a system text, as Sa2VA asks.
+/// Creates an empty conversation in XTuner's `qwen_chat` template, without a system text, as in
+/// Sa2VA.
 pub fn qwen_chat() -> Conversation {
     let stop_words = ["<|im_end|>", "<|endoftext|>"];
     turn_tokens(
@@ -107,7 +108,7 @@ pub fn qwen_chat() -> Conversation {
     )
 }
 
-/// An empty conversation in XTuner's `internlm2_chat` template, without a system text.
+/// Creates an empty conversation in XTuner's `internlm2_chat` template, without a system text.
 pub fn internlm2_chat() -> Conversation {
     let stop_words = ["<|im_end|>"];
     turn_tokens(
@@ -116,12 +117,12 @@ pub fn internlm2_chat() -> Conversation {
     )
 }
 
-/// An empty conversation in XTuner's `phi3_chat` template, without a system text.
+/// Creates an empty conversation in XTuner's `phi3_chat` template, without a system text.
 pub fn phi3_chat() -> Conversation {
     turn_tokens(["<|user|>\n", "<|assistant|>\n"], &["<|end|>"])
 }
 
-/// A template whose turns end by the first stop word and a line feed.
+/// Creates a template whose turns end with the first stop word and a line feed.
 fn turn_tokens([user, assistant]: [&str; 2], stop_words: &[&str]) -> Conversation {
     let end = format!("{}\n", stop_words[0]);
     Conversation {
@@ -136,7 +137,7 @@ fn turn_tokens([user, assistant]: [&str; 2], stop_words: &[&str]) -> Conversatio
     }
 }
 
-/// Names of the templates that [`Conversation::by_name`] knows.
+/// Names of the templates known to [`Conversation::by_name`].
 pub const TEMPLATES: [&str; 5] = [
     "llava_v1",
     "llava_llama_2",
@@ -146,8 +147,8 @@ pub const TEMPLATES: [&str; 5] = [
 ];
 
 impl Conversation {
-    /// The empty conversation of a template by its name in Sa2VA's `config.json` (`template`),
-    /// where hyphens stand for underscores.
+    /// Creates an empty conversation in a template by its name in Sa2VA's `config.json`
+    /// (`template`), where hyphens stand for underscores.
     ///
     /// # Errors
     /// When no template has this name.
@@ -183,7 +184,7 @@ impl Conversation {
         self
     }
 
-    /// Adds an open turn of the model, so that the string ends where the model goes on.
+    /// Adds an open turn of the model, so that the string ends where the model continues.
     pub fn open(mut self) -> Self {
         self.turns.push(Turn {
             role: Role::Assistant,
@@ -192,14 +193,14 @@ impl Conversation {
         self
     }
 
-    /// The whole conversation as one string.
+    /// Formats the conversation as one string.
     pub fn prompt(&self) -> String {
         self.pieces().into_iter().map(|piece| piece.text).collect()
     }
 
-    /// The conversation cut where the model begins and ends to speak; the pieces joined are
-    /// [`prompt`](Self::prompt). An answer's piece begins after the model's name or `[/INST]` and
-    /// ends with `sep2`.
+    /// Splits the conversation where the model begins and ends to speak; the concatenated pieces
+    /// equal [`prompt`](Self::prompt). The piece of an answer begins after the model's name or
+    /// `[/INST]` and ends with `sep2`.
     pub fn pieces(&self) -> Vec<Piece> {
         match self.style {
             SeparatorStyle::Two | SeparatorStyle::Mpt => self.pieces_with_names(),

@@ -4,95 +4,96 @@ use std::path::PathBuf;
 
 use burn::tensor::backend::ExecutionError;
 
-/// The result of a fallible call of this crate.
+/// Result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Error of this crate.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// A configuration that no model can have, or one that is not supported.
+    /// Configuration is invalid or not supported.
     #[error("LLaMA config: `{field}` {reason}")]
     Config {
-        /// The field at fault, named as in `config.json`.
+        /// Invalid field, named as in `config.json`.
         field: &'static str,
-        /// The fault, and the right form.
+        /// Fault, and the valid form.
         reason: String,
     },
-    /// A LoRA configuration that cannot be applied.
+    /// LoRA configuration cannot be applied.
     #[error("LoRA config: `{field}` {reason}")]
     Lora {
-        /// The field at fault, named as in `adapter_config.json`.
+        /// Invalid field, named as in `adapter_config.json`.
         field: String,
-        /// The fault, and the right form.
+        /// Fault, and the valid form.
         reason: String,
     },
-    /// A configuration file that is not valid JSON for its type.
+    /// Configuration file is not valid JSON of its type.
     #[error("{what}: {source}")]
     Json {
-        /// The file or the kind of configuration.
+        /// File or kind of configuration.
         what: String,
-        /// The parser's message.
+        /// Error of the parser.
         source: serde_json::Error,
     },
-    /// A file that cannot be read or written.
+    /// File cannot be read or written.
     #[error("{}: {source}", path.display())]
     Io {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's message.
+        /// Error of the system.
         source: std::io::Error,
     },
-    /// A tokenizer that cannot be read, trained, or used.
+    /// Tokenizer cannot be read, trained, or used.
     #[error("tokenizer {what}: {message}")]
     Tokenizer {
-        /// The file, or the operation.
+        /// File or operation.
         what: String,
-        /// The tokenizer library's message.
+        /// Message of the tokenizer library.
         message: String,
     },
-    /// A chat template that is unknown, damaged or does not end.
+    /// Chat template is unknown, damaged or does not terminate.
     #[error("chat template {what}: {problem}")]
     ChatTemplate {
-        /// The file, or the name.
+        /// File or name of the template.
         what: String,
-        /// The fault and the remedy.
+        /// Fault and remedy.
         problem: String,
     },
-    /// An adapter folder that cannot be read or does not fit the model.
+    /// Adapter folder cannot be read or does not fit the model.
     #[error("{}: {problem}", path.display())]
     Adapter {
-        /// The folder or a file in it.
+        /// Folder, or a file in it.
         path: PathBuf,
-        /// The fault and the remedy.
+        /// Fault and remedy.
         problem: String,
     },
-    /// A GGUF file that is no model of a supported kind.
+    /// GGUF file does not contain a supported model.
     #[error("{}: {problem}", path.display())]
     Gguf {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Problem and remedy.
+        /// Fault and remedy.
         problem: String,
     },
-    /// A rule by which weights are quantised that cannot be followed.
+    /// Quantisation rule cannot be applied.
     #[error("the rule `{rule}` of quantisation {reason}")]
     Quantization {
-        /// The rule.
+        /// Rule as given.
         rule: String,
-        /// The fault, and the right form.
+        /// Fault, and the valid form.
         reason: String,
     },
-    /// A device that failed to compute or to be read.
+    /// Device failed to compute or to be read.
     #[error("device: {0}")]
     Device(#[from] ExecutionError),
-    /// Weights that cannot be read or written.
+    /// Weights cannot be read or written.
     #[error(transparent)]
     Weights(#[from] anyref_weights::Error),
 }
 
 impl Error {
-    /// Tokenizer `what` that fails with `message`, which may quote a hostile file.
+    /// Creates the error of a tokenizer `what` that fails with `message`, which may quote a hostile
+    /// file.
     pub(crate) fn tokenizer(what: impl Into<String>, message: impl AsRef<str>) -> Self {
         Self::Tokenizer {
             what: what.into(),

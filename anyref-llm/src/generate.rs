@@ -10,19 +10,20 @@ use crate::model::{Llama, LlamaInput, LlamaOutput};
 use crate::padding::no_padding;
 use crate::sampling::{GenerationConfig, Sampler};
 
-/// Input of [`generate_async`] and of the other ways to continue a prompt.
+/// Input of [`generate_async`] and of the other functions that continue a prompt.
 #[derive(Debug, Clone)]
 pub struct GenerationInput<B: Backend> {
-    /// The prompt, `[batch, length, hidden]`.
+    /// Prompt, `[batch, length, hidden]`.
     pub embeddings: Tensor<B, 3>,
-    /// `[batch, past + length]`, `true` = padding, on either side.
+    /// Padding mask `[batch, past + length]`, `true` = padding, on either side.
     pub padding: Option<Tensor<B, 2, Bool>>,
     /// Keys and values of the positions before the prompt.
     pub cache: Option<KvCache<B>>,
 }
 
 impl<B: Backend> GenerationInput<B> {
-    /// A prompt without padding and without past.
+    /// Creates a prompt of `embeddings`, `[batch, length, hidden]`, without padding and without
+    /// past.
     pub fn new(embeddings: Tensor<B, 3>) -> Self {
         Self {
             embeddings,
@@ -31,10 +32,10 @@ impl<B: Backend> GenerationInput<B> {
         }
     }
 
-    /// The positions of a prompt that must be one row without padding.
+    /// Length of a prompt that must be one row without padding.
     ///
     /// # Panics
-    /// When it is not, or has no position.
+    /// When the prompt has no position, several rows, or padding.
     pub(crate) fn single_row(&self) -> usize {
         let [rows, length, _] = self.embeddings.dims();
         let read_before = self.cache.as_ref().and_then(KvCache::padding);
@@ -61,25 +62,25 @@ impl<B: Backend> GenerationInput<B> {
 /// Reason for the end of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum FinishReason {
-    /// A stop token was chosen.
+    /// Stop token was generated.
     Stop,
     /// `max_new_tokens` or the model's longest sequence was reached.
     Length,
-    /// The callback broke off.
+    /// Callback cancelled generation.
     Cancelled,
 }
 
-/// Output of [`generate_async`]. Columns of `hidden` and `query` are the prompt's positions, then one
-/// for each generated token that was read again; the token that ended the generation was not.
+/// Output of [`generate_async`]. The columns of `hidden` and `query` are the prompt's positions,
+/// then one for each generated token that was fed back; the last token was not.
 #[derive(Debug, Clone)]
 pub struct GenerationOutput<B: Backend> {
-    /// Generated tokens of each row, the stop token left out.
+    /// Generated tokens of each row, without the stop token.
     pub tokens: Vec<Vec<u32>>,
     /// Reason for the end of each row.
     pub finish: Vec<FinishReason>,
-    /// Column of `hidden` whose state chose the first token, for each row: that of the prompt's last
-    /// position that is not padding. The state that chose token `k > 0` is at column
-    /// `prompt length + k - 1`.
+    /// Column of `hidden` whose state predicted the first token, for each row: the last position of
+    /// the prompt that is not padding. The state that predicted token `k > 0` is in column `prompt
+    /// length + k - 1`.
     pub first: Vec<usize>,
     /// Last hidden states after the final norm, `[batch, T, hidden]`.
     pub hidden: Tensor<B, 3>,
@@ -89,24 +90,24 @@ pub struct GenerationOutput<B: Backend> {
     pub key: Tensor<B, 4>,
     /// Length of the past: column `c` of `hidden` is column `offset + c` of `key`.
     pub offset: usize,
-    /// Keys and values of all positions, to go on from. Columns read after a row's end are its padding.
+    /// Keys and values of all positions, from which generation can continue. Columns after the end
+    /// of a row are its padding.
     pub cache: KvCache<B>,
 }
 
-/// Generates until each row has met a stop token, its longest length, or a callback that broke off.
-/// `on_token` is given the index of a row and each of its tokens as they come, the stop token left
-/// out. A break ends that row with [`FinishReason::Cancelled`] after the token it was given; other
-/// rows go on.
+/// Generates until each row meets a stop token, its maximum length, or a break of the callback.
+/// `on_token` receives the index of a row and each of its tokens, without the stop token. A break
+/// ends that row with [`FinishReason::Cancelled`] after the token it received; other rows continue.
 ///
-/// The device is awaited once a step and never blocks the thread, so that this also runs where
-/// reading a device synchronously is impossible, as in a browser. Run it on a backend without autodiff
+/// The device is awaited once for each step and never blocks the thread, so the function also works
+/// where a device cannot be read synchronously, as in a browser. Use a backend without autodiff
 /// unless gradients through the states are wanted.
 ///
 /// # Errors
 /// When the device fails.
 ///
 /// # Panics
-/// When the prompt has no position, and as [`Llama::forward`].
+/// When the prompt has no position; also see [`Llama::forward`].
 pub async fn generate_async<B: Backend>(
     model: &Llama<B>,
     input: GenerationInput<B>,
@@ -122,7 +123,7 @@ pub async fn generate_async<B: Backend>(
     let output = model.forward(prompt, Some(&mut cache));
     let mut hidden = vec![output.hidden.clone()];
     let mut query = vec![output.query];
-    // Keys that nobody else holds are written behind in place.
+    // Keys without another owner are extended in place.
     drop(output.key);
 
     let mut samplers: Vec<_> = (0..batch).map(|row| Sampler::new(config, row)).collect();
@@ -169,13 +170,13 @@ pub async fn generate_async<B: Backend>(
     })
 }
 
-/// [`generate_async`] on a thread that waits for the device.
+/// Runs [`generate_async`] on the calling thread, which waits for the device.
 ///
 /// # Errors
-/// As [`generate_async`].
+/// See [`generate_async`].
 ///
 /// # Panics
-/// As [`generate_async`], and in a browser on a backend that cannot be read synchronously.
+/// See [`generate_async`]; also in a browser, on a backend that cannot be read synchronously.
 pub fn generate<B: Backend>(
     model: &Llama<B>,
     input: GenerationInput<B>,
@@ -185,12 +186,12 @@ pub fn generate<B: Backend>(
     read_sync(generate_async(model, input, config, on_token))
 }
 
-/// Reads given continuations of a prompt of one row, a row each. The output is that of
-/// [`generate_async`] had it chosen them, and stopped after each.
+/// Reads given continuations of a prompt of one row, one row each. The output equals that of
+/// [`generate_async`] if it had generated them and stopped after each.
 ///
 /// # Panics
-/// When the prompt has no position, several rows, or padding, also in its cache, when there is no
-/// continuation, and as [`Llama::forward`].
+/// When the prompt has no position, several rows, or padding, also in its cache, or when there is
+/// no continuation; also see [`Llama::forward`].
 pub fn read_continuations<B: Backend>(
     model: &Llama<B>,
     input: GenerationInput<B>,
@@ -209,7 +210,7 @@ pub fn read_continuations<B: Backend>(
     let mut hidden = prompt.hidden.expand([count, length, width]);
     let mut query = prompt.query.expand([count, heads, length, head_dim]);
     let mut key = prompt.key.expand([count, kv_heads, keys, head_dim]);
-    // The last token of each is not read again.
+    // The last token of each is not fed back.
     let read = |tokens: &Vec<u32>| tokens.len().saturating_sub(1);
     let longest = continuations.iter().map(read).max().unwrap_or(0);
     if longest > 0 {
@@ -243,7 +244,7 @@ pub fn read_continuations<B: Backend>(
     }
 }
 
-/// Reads tokens, `[batch, length]`, row by row, after what was read before.
+/// Reads tokens, `[batch, length]` in row-major order, after the cached positions.
 pub(crate) fn read_tokens<B: Backend>(
     model: &Llama<B>,
     tokens: Vec<u32>,
@@ -258,7 +259,7 @@ pub(crate) fn read_tokens<B: Backend>(
     model.forward(next, Some(cache))
 }
 
-/// The most tokens that can follow `length` positions; the last one is not read again.
+/// Maximum number of tokens that can follow `length` positions; the last one is not fed back.
 pub(crate) fn longest_answer<B: Backend>(
     model: &Llama<B>,
     config: &GenerationConfig,
@@ -271,7 +272,7 @@ pub(crate) fn longest_answer<B: Backend>(
     }
 }
 
-/// The last column of each row that is not padding.
+/// Last column of each row that is not padding.
 async fn last_columns<B: Backend>(
     padding: Option<&Tensor<B, 2, Bool>>,
     [batch, length]: [usize; 2],
@@ -291,7 +292,7 @@ async fn last_columns<B: Backend>(
     Ok(padding.chunks(offset + length).map(last).collect())
 }
 
-/// One column of each row, `[batch, 1, hidden]`.
+/// Selects one column of each row, `[batch, 1, hidden]`.
 fn columns<B: Backend>(hidden: Tensor<B, 3>, columns: &[usize]) -> Tensor<B, 3> {
     let [batch, length, width] = hidden.dims();
     if columns.iter().all(|&column| column == length - 1) {
@@ -309,8 +310,8 @@ fn columns<B: Backend>(hidden: Tensor<B, 3>, columns: &[usize]) -> Tensor<B, 3> 
         .reshape([batch, 1, width])
 }
 
-/// Next token of each row. One number a row is read from the device where that is enough, and the
-/// logits only for sampling.
+/// Chooses the next token of each row. Greedy decoding reads one number for each row from the
+/// device; only sampling reads the logits.
 async fn choose<B: Backend>(
     logits: Tensor<B, 3>,
     config: &GenerationConfig,
@@ -328,7 +329,7 @@ async fn choose<B: Backend>(
     Ok(rows.map(|(row, sampler)| sampler.sample(row)).collect())
 }
 
-/// The padding of a next column that only running rows fill, or `None` while all run.
+/// Padding of the next column, which only running rows fill, or `None` while all rows run.
 fn ended_padding<B: Backend>(
     finish: &[Option<FinishReason>],
     cache: &KvCache<B>,

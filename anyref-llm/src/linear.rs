@@ -1,10 +1,10 @@
-//! Linear layers as LLaMA draws them.
+//! Linear layers with LLaMA's initialisation.
 
 use anyref_ops::nn::{Linear, LinearConfig};
 use burn::module::Initializer;
 use burn::tensor::backend::Backend;
 
-/// A linear layer with weights drawn from `normal(0, std)` and a zero bias.
+/// Creates a linear layer with weights drawn from `normal(0, std)` and a zero bias.
 pub(crate) fn normal_linear<B: Backend>(
     d_input: usize,
     d_output: usize,

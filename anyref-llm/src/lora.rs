@@ -10,22 +10,23 @@ use serde::{Deserialize, Serialize};
 use crate::error::{Error, Result};
 use crate::linear::normal_linear;
 
-/// Which projections get an adapter, and of which size. Serialises to the fields of PEFT's
+/// Projections that get an adapter, and its size. Serialises to the fields of PEFT's
 /// `adapter_config.json`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LoraConfig {
-    /// Rank.
+    /// Rank of the adapter.
     pub r: usize,
-    /// The adapter's output is multiplied by `alpha / r`, or with [`use_rslora`](Self::use_rslora) by
-    /// `alpha / sqrt(r)`.
+    /// Numerator of the scale: the adapter's output is multiplied by `alpha / r`, or with
+    /// [`use_rslora`](Self::use_rslora) by `alpha / sqrt(r)`.
     #[serde(rename = "lora_alpha", alias = "alpha")]
     pub alpha: f64,
     /// Probability of dropping an input of the adapter in training.
     #[serde(rename = "lora_dropout", alias = "dropout", default)]
     pub dropout: f64,
-    /// Names of the projections, whole or from a dot on (`q_proj`, `self_attn.q_proj`).
+    /// Names of the projections, in full or a suffix of whole segments (`q_proj`,
+    /// `self_attn.q_proj`).
     pub target_modules: Vec<String>,
-    /// Rank-stabilised scaling.
+    /// Uses rank-stabilised scaling.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub use_rslora: bool,
 }
@@ -49,10 +50,11 @@ impl LoraConfig {
         self.alpha / if self.use_rslora { rank.sqrt() } else { rank }
     }
 
-    /// Whether an adapter of this configuration can exist.
+    /// Checks that an adapter of this configuration can be built.
     ///
     /// # Errors
-    /// When the rank is 0, `alpha` is not finite, `dropout` is outside of `[0, 1)`, or no projection is named.
+    /// When the rank is 0, `alpha` is not finite, `dropout` is outside `[0, 1)`, or no projection
+    /// is named.
     pub fn validate(&self) -> Result<()> {
         let fail = |field: &str, reason: &str| {
             Err(Error::Lora {
@@ -75,7 +77,7 @@ impl LoraConfig {
         Ok(())
     }
 
-    /// Which of the target names covers the projection at `path`, if any.
+    /// Index of the target name that covers the projection at `path`, if any.
     pub(crate) fn target_of(&self, path: &str) -> Option<usize> {
         self.target_modules.iter().position(|target| {
             path.strip_suffix(target.as_str())
@@ -84,26 +86,26 @@ impl LoraConfig {
     }
 }
 
-/// A linear layer that may carry a low-rank adapter:
-/// `y = base(x) + alpha / r · lora_b(lora_a(dropout(x)))`.
+/// Linear layer with an optional low-rank adapter: `y = base(x) + alpha / r ·
+/// lora_b(lora_a(dropout(x)))`.
 #[derive(Module, Debug)]
 pub struct LoraLinear<B: Backend> {
-    /// The adapted layer.
+    /// Adapted layer.
     pub base_layer: Linear<B>,
     /// `[d_input] -> [r]`, without bias.
     pub lora_a: Option<Linear<B>>,
     /// `[r] -> [d_output]`, without bias.
     pub lora_b: Option<Linear<B>>,
-    /// On the adapter's input, in training.
+    /// Dropout of the adapter's input, in training.
     pub dropout: Dropout,
-    /// [`LoraConfig::scaling`].
+    /// Scale of the adapter's output, see [`LoraConfig::scaling`].
     pub scaling: f64,
-    /// Whether the adapter is at present folded into the weight of `base_layer`.
+    /// Set while the adapter is merged into the weight of `base_layer`.
     pub merged: bool,
 }
 
 impl<B: Backend> LoraLinear<B> {
-    /// A layer without an adapter, its weight drawn from `normal(0, std)`.
+    /// Creates a layer without an adapter, with its weight drawn from `normal(0, std)`.
     pub fn new([d_input, d_output]: [usize; 2], bias: bool, std: f64, device: &B::Device) -> Self {
         Self {
             base_layer: normal_linear(d_input, d_output, bias, std, device),
@@ -115,11 +117,11 @@ impl<B: Backend> LoraLinear<B> {
         }
     }
 
-    /// Adds a fresh adapter that changes nothing yet: `lora_a` is Kaiming-uniform with `a = sqrt(5)`,
-    /// `lora_b` is zero. The weight of the base layer is left uninitialised if it is.
+    /// Adds a new adapter that has no effect yet: `lora_a` is Kaiming-uniform with `a = sqrt(5)`,
+    /// `lora_b` is zero. A lazy weight of the base layer stays uninitialised.
     ///
     /// # Panics
-    /// When `dropout` is outside of `[0, 1]`.
+    /// When `dropout` is outside `[0, 1]`.
     pub fn with_lora(mut self, config: &LoraConfig) -> Self {
         let device = self.base_layer.weight.device();
         let [d_input, d_output] = self.base_layer.weight.dims();
@@ -129,7 +131,8 @@ impl<B: Backend> LoraLinear<B> {
                 .with_initializer(initializer)
                 .init(&device)
         };
-        // Bound gain · sqrt(3 / d_input) with PyTorch's gain for a = sqrt(5), sqrt(2 / (1 + 5)).
+        // The bound is gain · sqrt(3 / d_input) with PyTorch's gain for a = sqrt(5), sqrt(2 / (1 +
+        // 5)).
         let kaiming = Initializer::KaimingUniform {
             gain: (1.0f64 / 3.0).sqrt(),
             fan_out_only: false,
@@ -163,8 +166,8 @@ impl<B: Backend> LoraLinear<B> {
         }
     }
 
-    /// Outputs of several layers for one input; those without adapters are multiplied at once where
-    /// their weights are [blocks](Linear::forward_each).
+    /// Computes the outputs of several layers for one input; layers without adapters are multiplied
+    /// together if their weights are [blocks](Linear::forward_each).
     ///
     /// # Shapes
     /// - x: `[batch, length, d_input]`
@@ -177,8 +180,8 @@ impl<B: Backend> LoraLinear<B> {
         }
     }
 
-    /// Folds the adapter into the weight and keeps it, so that [`unmerge`](Self::unmerge) can undo
-    /// it. Beside a weight in blocks the adapter stays apart.
+    /// Merges the adapter into the weight and keeps it, so that [`unmerge`](Self::unmerge) can undo
+    /// it. With a weight in blocks the adapter stays separate.
     pub fn merge(mut self) -> Self {
         if !self.merged && self.add_to_weight(1.0) {
             self.merged = true;
@@ -186,7 +189,7 @@ impl<B: Backend> LoraLinear<B> {
         self
     }
 
-    /// Takes a folded adapter out of the weight again, to rounding.
+    /// Subtracts a merged adapter from the weight again, up to rounding.
     pub fn unmerge(mut self) -> Self {
         if self.merged {
             self.add_to_weight(-1.0);
@@ -195,7 +198,7 @@ impl<B: Backend> LoraLinear<B> {
         self
     }
 
-    /// Drops the adapter; a folded one stays in the weight.
+    /// Drops the adapter; a merged one stays in the weight.
     pub fn without_lora(mut self) -> Self {
         self.lora_a = None;
         self.lora_b = None;
@@ -228,8 +231,8 @@ impl<B: Backend> LoraLinear<B> {
     }
 }
 
-/// Turns gradients off for every parameter outside the adapters, and on inside, without touching
-/// parameters that are not initialised yet.
+/// Disables gradients for every parameter outside the adapters and enables them inside, without
+/// initialising lazy parameters.
 pub(crate) struct FreezeBase {
     path: Vec<String>,
 }

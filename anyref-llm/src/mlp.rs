@@ -1,4 +1,4 @@
-//! The gated feed-forward network (SwiGLU).
+//! Gated feed-forward network (SwiGLU).
 
 use anyref_ops as ops;
 use burn::module::Module;
@@ -10,11 +10,11 @@ use crate::lora::LoraLinear;
 /// Feed-forward network of one decoder layer: `down(silu(gate(x)) · up(x))`.
 #[derive(Module, Debug)]
 pub struct LlamaMlp<B: Backend> {
-    /// The gate.
+    /// Gate projection.
     pub gate_proj: LoraLinear<B>,
-    /// Projection that is gated.
+    /// Projection that the gate multiplies.
     pub up_proj: LoraLinear<B>,
-    /// Back to the residual stream.
+    /// Projection back to the residual stream.
     pub down_proj: LoraLinear<B>,
 }
 

@@ -1,4 +1,4 @@
-//! LLaMA: embeddings in, last hidden states and logits out.
+//! LLaMA: from embeddings to last hidden states and logits.
 
 use core::ops::Range;
 
@@ -21,17 +21,17 @@ use crate::rope::RotaryEmbedding;
 /// Input of [`Llama::forward`].
 #[derive(Debug, Clone)]
 pub struct LlamaInput<B: Backend> {
-    /// `[batch, length, hidden]`, in the type of the model's weights.
+    /// Embeddings `[batch, length, hidden]`, in the type of the model's weights.
     pub embeddings: Tensor<B, 3>,
-    /// `[batch, past + length]`, `true` = padding, on either side. Without it the new positions are
-    /// not padding, and the cache remembers which past ones are.
+    /// Padding mask `[batch, past + length]`, `true` = padding, on either side. If absent, the new
+    /// positions are not padding, and the cache supplies the mask of the past.
     pub padding: Option<Tensor<B, 2, Bool>>,
-    /// `[batch or 1, length]`; without them positions count from 0, padding left out.
+    /// Positions `[batch or 1, length]`; if absent, they count from 0 and skip padding.
     pub position_ids: Option<Tensor<B, 2, Int>>,
 }
 
 impl<B: Backend> LlamaInput<B> {
-    /// Sequences without padding.
+    /// Input of sequences without padding, `embeddings` `[batch, length, hidden]`.
     pub fn new(embeddings: Tensor<B, 3>) -> Self {
         Self {
             embeddings,
@@ -56,7 +56,8 @@ impl<B: Backend> LlamaInput<B> {
 /// Output of [`Llama::forward`].
 #[derive(Debug, Clone)]
 pub struct LlamaOutput<B: Backend> {
-    /// `[batch, length, hidden]`, after the final norm; from [`Llama::forward_layers`] before it.
+    /// Hidden states `[batch, length, hidden]`, after the final norm; those of
+    /// [`Llama::forward_layers`] are before it.
     pub hidden: Tensor<B, 3>,
     /// Queries of the last layer after rotation, `[batch, heads, length, head_dim]`.
     pub query: Tensor<B, 4>,
@@ -75,12 +76,12 @@ pub struct LlamaModel<B: Backend> {
     pub norm: RmsNorm<B>,
 }
 
-/// A LLaMA with its output head (transformers `LlamaForCausalLM`).
+/// LLaMA with its output head (transformers `LlamaForCausalLM`).
 #[derive(Module, Debug)]
 pub struct Llama<B: Backend> {
-    /// All but the head.
+    /// Model without the head.
     pub model: LlamaModel<B>,
-    /// The output head; absent when it is tied to the embeddings.
+    /// Output head; absent when it is tied to the embeddings.
     pub lm_head: Option<Linear<B>>,
     #[module(skip)]
     rotary: RotaryEmbedding,
@@ -88,8 +89,8 @@ pub struct Llama<B: Backend> {
 }
 
 impl LlamaConfig {
-    /// Creates the model with weights drawn from `normal(0, initializer_range)`, lazily: weights that
-    /// are loaded before the first use are never drawn.
+    /// Creates the model with weights drawn from `normal(0, initializer_range)`, lazily: weights
+    /// that are loaded before their first use are never drawn.
     ///
     /// # Panics
     /// If the configuration is not [valid](Self::validate).
@@ -121,7 +122,7 @@ impl LlamaConfig {
 }
 
 impl<B: Backend> Llama<B> {
-    /// Embeddings of tokens, in the type of the norms: a table in half precision may serve a model that
+    /// Embeds tokens, in the type of the norms: a table in half precision may serve a model that
     /// computes in f32.
     ///
     /// # Shapes
@@ -129,29 +130,30 @@ impl<B: Backend> Llama<B> {
     /// - output: `[batch, length, hidden]`
     ///
     /// # Panics
-    /// When an id is not in the vocabulary, on backends that check it, as the CPU's does.
+    /// When an id is not in the vocabulary, on backends that check it, such as the CPU's.
     pub fn embed(&self, ids: Tensor<B, 2, Int>) -> Tensor<B, 3> {
         let dtype = self.model.norm.weight.val().dtype();
         self.model.embed_tokens.forward(ids).cast(dtype)
     }
 
-    /// An empty cache for this model.
+    /// Creates an empty cache for this model.
     pub fn new_cache(&self) -> KvCache<B> {
         KvCache::new(self.model.layers.len())
     }
 
-    /// Divides the rotary frequencies by factors, as files of llama.cpp have them for long contexts.
+    /// Divides the rotary frequencies by factors, which llama.cpp's files have for long contexts.
     pub(crate) fn with_frequency_factors(mut self, factors: &[f32]) -> Self {
         self.rotary = self.rotary.divided_by(factors);
         self
     }
 
-    /// The longest sequence, past and generated tokens included; `None` when there is no limit.
+    /// Maximum length of a sequence, including past and generated tokens; `None` when there is no
+    /// limit.
     pub fn max_positions(&self) -> Option<usize> {
         (!self.rotary.is_unbounded()).then_some(self.max_positions)
     }
 
-    /// Reads the embeddings after what is in the cache, and appends to it.
+    /// Processes the embeddings after the cached positions, and appends to the cache.
     ///
     /// # Shapes
     /// - input.embeddings: `[batch, length, hidden]`
@@ -165,15 +167,16 @@ impl<B: Backend> Llama<B> {
         output
     }
 
-    /// [`forward`](Self::forward) through some of the layers, without the final norm: what the layers before them give
-    /// goes in as `input.embeddings`, and the cache has just these layers.
+    /// Runs some of the layers like [`forward`](Self::forward), without the final norm:
+    /// `input.embeddings` are the outputs of the preceding layers, and the cache has just these
+    /// layers.
     ///
     /// # Shapes
     /// - input.embeddings: `[batch, length, hidden]`
     /// - output.hidden: `[batch, length, hidden]`
     ///
     /// # Panics
-    /// As [`forward`](Self::forward), and if there are no such layers.
+    /// If there are no such layers; also see [`forward`](Self::forward).
     pub fn forward_layers(
         &self,
         layers: Range<usize>,
@@ -254,7 +257,7 @@ impl<B: Backend> Llama<B> {
         }
     }
 
-    /// Scores of all tokens.
+    /// Computes the logits of all tokens.
     ///
     /// # Shapes
     /// - hidden: `[batch, length, hidden]`
@@ -266,12 +269,12 @@ impl<B: Backend> Llama<B> {
         self.model.embed_tokens.scores(hidden)
     }
 
-    /// Adds fresh adapters to the projections that `config` names. Parameters keep their gradients;
-    /// see [`freeze_base`](Self::freeze_base).
+    /// Adds new adapters to the projections named by `config`. Parameters keep their gradients; see
+    /// [`freeze_base`](Self::freeze_base).
     ///
     /// # Errors
-    /// When the configuration is not [valid](LoraConfig::validate), or one of its `target_modules` names no
-    /// projection of the model, or only such as one before it names.
+    /// When the configuration is not [valid](LoraConfig::validate), or one of its `target_modules`
+    /// names no projection of the model, or only projections that an earlier one names.
     pub fn with_lora(self, config: &LoraConfig) -> Result<Self> {
         config.validate()?;
         let mut used = vec![false; config.target_modules.len()];
@@ -295,12 +298,13 @@ impl<B: Backend> Llama<B> {
         }
     }
 
-    /// Folds all adapters into the weights and drops them.
+    /// Merges all adapters into the weights and drops them.
     pub fn merge_lora(self) -> Self {
         self.map_projections(|_, linear| linear.merge().without_lora())
     }
 
-    /// Folds all adapters into the weights (`true`) or takes them out again (`false`); they are kept.
+    /// Merges all adapters into the weights (`true`) or removes them from the weights (`false`);
+    /// the adapters are kept.
     pub fn set_lora_merged(self, merged: bool) -> Self {
         self.map_projections(|_, linear| {
             if merged {
@@ -311,12 +315,12 @@ impl<B: Backend> Llama<B> {
         })
     }
 
-    /// Whether any projection carries an adapter.
+    /// Returns whether any projection carries an adapter.
     pub fn has_lora(&self) -> bool {
         self.projections().any(|linear| linear.lora_a.is_some())
     }
 
-    /// Whether any adapter drops inputs in training.
+    /// Returns whether any adapter uses dropout.
     pub fn has_dropout(&self) -> bool {
         self.projections()
             .any(|linear| linear.lora_a.is_some() && linear.dropout.prob > 0.0)
@@ -347,14 +351,14 @@ impl<B: Backend> Llama<B> {
         })
     }
 
-    /// Turns gradients off for all parameters except the adapters. Parameters that are still to be
-    /// loaded stay uninitialised.
+    /// Disables gradients of all parameters except the adapters. Parameters still to be loaded stay
+    /// uninitialised.
     pub fn freeze_base(self) -> Self {
         self.map(&mut FreezeBase::new())
     }
 
-    /// Enlarges or cuts the vocabulary. New rows of the embeddings and of the head are the mean of the
-    /// old ones.
+    /// Enlarges or truncates the vocabulary. New rows of the embeddings and of the head are the
+    /// mean of the old ones.
     ///
     /// # Panics
     /// When `vocab_size` is 0.

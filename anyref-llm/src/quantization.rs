@@ -1,4 +1,4 @@
-//! Weights of a LLaMA in blocks: which are, and loading them so.
+//! Quantisation of a LLaMA: selection of weights in blocks, and loading.
 
 use std::collections::BTreeSet;
 
@@ -11,18 +11,18 @@ use regex::Regex;
 use crate::error::{Error, Result};
 use crate::model::Llama;
 
-/// Format of blocks in which a weight stays, of those that hold its rows whole.
+/// Block format of a weight that holds its rows in whole blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Fitting {
-    /// The format; none where the weight stays in floats.
+    /// Block format, or `None` where the weight stays in floats.
     pub block_type: Option<BlockType>,
-    /// Whether another format was asked for.
+    /// Set if another format was requested.
     pub fell_back: bool,
 }
 
 impl Fitting {
-    /// Format for rows of `columns` values: the one asked for, `Q8_0` in the place of formats with
-    /// blocks of 256 whose blocks do not fit, floats where those of 32 do not either.
+    /// Chooses the format for rows of `columns` values: the requested one; `Q8_0` in place of
+    /// formats whose blocks of 256 do not fit; floats if blocks of 32 do not fit either.
     pub fn new(asked: BlockType, columns: usize) -> Self {
         let fits = |block: &BlockType| columns > 0 && columns.is_multiple_of(block.values());
         let block_type = [asked, BlockType::Q8_0].into_iter().find(fits);
@@ -33,28 +33,28 @@ impl Fitting {
     }
 }
 
-/// Format of every weight of a language model that is quantised.
+/// Formats of a language model's quantised weights.
 ///
 /// By default the projections of all layers (`q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`,
-/// `up_proj`, `down_proj`) get the type asked for; embeddings, head, norms, biases and adapters
-/// stay in floats. Rules by name come before the default; embeddings and head can be named, too.
+/// `up_proj`, `down_proj`) get the requested type; embeddings, head, norms, biases and adapters
+/// stay in floats. Rules by name take precedence and can also name embeddings and head.
 #[derive(Debug, Clone)]
 pub struct Quantization {
     default: Option<BlockType>,
     rules: Vec<(Regex, Option<BlockType>)>,
 }
 
-/// Formats that weights can be quantised to, by their names in options.
+/// Formats to which weights can be quantised, by their names in options.
 const WRITTEN: [(&str, BlockType); 3] = [
     ("q8_0", BlockType::Q8_0),
     ("q4_0", BlockType::Q4_0),
     ("q4_k", BlockType::Q4K),
 ];
 
-/// Format of blocks by its name in options: `q8_0`, `q4_0` or `q4_k`.
+/// Looks up a block format by its name in options: `q8_0`, `q4_0` or `q4_k`.
 ///
 /// # Errors
-/// When there is no such format, or it is read only.
+/// When the format does not exist or is read-only.
 pub fn written_block_type(name: &str) -> Result<BlockType, String> {
     let found = WRITTEN
         .iter()
@@ -65,7 +65,7 @@ pub fn written_block_type(name: &str) -> Result<BlockType, String> {
 }
 
 impl Quantization {
-    /// Projections of all layers in blocks.
+    /// Quantises the projections of all layers.
     pub fn new(block_type: BlockType) -> Self {
         Self {
             default: Some(block_type),
@@ -73,9 +73,9 @@ impl Quantization {
         }
     }
 
-    /// Adds a rule `PATTERN=TYPE`, a regular expression on names such as
+    /// Adds a rule `PATTERN=TYPE`: a regular expression on names such as
     /// `model.layers.0.mlp.down_proj.base_layer.weight` or `lm_head.weight`, and `q8_0`, `q4_0`,
-    /// `q4_k` or `float`. Of several that match the last one counts.
+    /// `q4_k` or `float`. The last matching rule applies.
     ///
     /// # Errors
     /// When the rule has another form.
@@ -90,7 +90,7 @@ impl Quantization {
         let pattern = Regex::new(pattern).map_err(|error| {
             let error = error.to_string();
             let line = error.lines().last().unwrap_or_default();
-            fail(format!("is no regular expression ({})", line.trim()))
+            fail(format!("is not a regular expression ({})", line.trim()))
         })?;
         let format = match format {
             "float" => None,
@@ -102,7 +102,7 @@ impl Quantization {
         Ok(self)
     }
 
-    /// Form asked for a weight by its name in a [`Llama`].
+    /// Form requested for a weight by its name in a [`Llama`].
     pub fn of(&self, name: &str) -> AskedForm {
         let able = is_projection(name) || name == HEAD || name == TABLE;
         let mut rules = self.rules.iter().rev();
@@ -118,14 +118,14 @@ impl Quantization {
     }
 }
 
-/// Form asked for a weight.
+/// Form requested for a weight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum AskedForm {
-    /// As its file has it.
+    /// Form of the file.
     AsStored,
-    /// Floats, of a weight that its file has in blocks too.
+    /// Floats, also for a weight that the file stores in blocks.
     Floats,
-    /// Blocks of this format, where they hold its rows whole.
+    /// Blocks of this format, where they hold the rows whole.
     Blocks(BlockType),
 }
 
@@ -136,14 +136,14 @@ fn is_projection(name: &str) -> bool {
     name.starts_with("model.layers.") && name.ends_with(".base_layer.weight")
 }
 
-/// Weight that can be in blocks.
+/// Weight that can be stored in blocks.
 enum Slot<'a, B: Backend> {
     Linear(&'a mut LinearWeight<B>),
     Table(&'a mut EmbeddingWeight<B>),
 }
 
 impl<B: Backend> Slot<'_, B> {
-    /// In the layout of files.
+    /// Shape in the layout of files.
     fn shape(&self) -> [usize; 2] {
         match self {
             Self::Linear(weight) => {
@@ -173,14 +173,14 @@ impl<B: Backend> Slot<'_, B> {
 pub struct BlocksLoaded {
     /// Names in the checkpoint.
     pub names: BTreeSet<String>,
-    /// Number of those asked for in another format, and of matrices that stay in floats
-    /// as no format holds their rows whole.
+    /// Number of weights that got another format than requested, or stay in floats because no
+    /// format holds their rows whole.
     pub fell_back: usize,
 }
 
 impl<B: Backend> Llama<B> {
-    /// Weights in blocks as tensors of a file, by their names in the model after `prefix`. They are
-    /// what [`output_tensors`](anyref_weights::output_tensors) leaves out.
+    /// Weights in blocks as tensors of a file, by their names in the model after `prefix`, which
+    /// [`output_tensors`](anyref_weights::output_tensors) omits.
     pub fn block_tensors(&self, prefix: &str) -> Vec<OutputTensor> {
         let projections = self.named_projections();
         let projections = projections.map(|(name, linear)| (name, &linear.base_layer.weight));
@@ -205,18 +205,18 @@ impl<B: Backend> Llama<B> {
         tensors
     }
 
-    /// Number of values that are in blocks, which [`num_params`](burn::module::Module::num_params)
-    /// does not count.
+    /// Number of values in blocks, which [`num_params`](burn::module::Module::num_params) does not
+    /// count.
     pub fn block_values(&self) -> usize {
         let tensors = self.block_tensors("");
         let values = |tensor: &OutputTensor| tensor.shape.iter().product::<usize>();
         tensors.iter().map(values).sum()
     }
 
-    /// Fills weights with blocks out of a checkpoint: matrices that are in blocks there, and, with
-    /// `quantization`, such as are in floats there and rounded on the way. Whatever is not named in
-    /// the result is left to [`load_module`](anyref_weights::load_module), as are tensors of
-    /// another shape. At any time the values of one tensor are held beside the model.
+    /// Loads weights in blocks from a checkpoint: matrices stored in blocks, and, with
+    /// `quantization`, matrices stored as floats, which are rounded. Tensors that the result does
+    /// not name are left to [`load_module`](anyref_weights::load_module), including those of
+    /// another shape. Memory holds the values of one tensor at a time beside the model.
     ///
     /// # Errors
     /// When a tensor cannot be read.
@@ -255,7 +255,7 @@ impl<B: Backend> Llama<B> {
         Ok(loaded)
     }
 
-    /// Bytes that [`load_blocks`](Self::load_blocks) would hold, by the names in the checkpoint.
+    /// Bytes that [`load_blocks`](Self::load_blocks) would hold, by name in the checkpoint.
     pub fn block_bytes(
         &self,
         checkpoint: &Checkpoint,
@@ -286,7 +286,7 @@ impl<B: Backend> Llama<B> {
         bytes
     }
 
-    /// Weights that can be in blocks, by their names.
+    /// Weights that can be stored in blocks, by their names.
     fn slots(&mut self) -> impl Iterator<Item = (String, Slot<'_, B>)> {
         let Llama { model, lm_head, .. } = self;
         let layers = model.layers.iter_mut().enumerate();
@@ -315,7 +315,7 @@ impl<B: Backend> Llama<B> {
     }
 }
 
-/// Format that a weight is loaded in: that of its file, or the one asked for.
+/// Chooses the format in which a weight is loaded: that of its file, or the requested one.
 fn choose(
     entry: &TensorEntry,
     name: &str,

@@ -1,19 +1,19 @@
-//! Rotary positions in the half-split layout of Hugging Face's LLaMA: component `i` of a head turns
-//! together with component `i + head_dim / 2`.
+//! Rotary positions in the half-split layout of Hugging Face's LLaMA: component `i` of a head is
+//! rotated together with component `i + head_dim / 2`.
 
 use anyref_ops::Angles;
 use burn::tensor::{DType, FloatDType, Int, Tensor, TensorData, backend::Backend};
 
 use crate::config::LlamaConfig;
 
-/// The rotary frequencies of a model.
+/// Rotary frequencies of a model.
 #[derive(Debug, Clone)]
 pub struct RotaryEmbedding {
     frequencies: Vec<f32>,
     dynamic: Option<Dynamic>,
 }
 
-/// Parameters by which dynamic scaling recomputes the frequencies for a longer sequence.
+/// Parameters with which dynamic scaling recomputes the frequencies for a longer sequence.
 #[derive(Debug, Clone)]
 struct Dynamic {
     theta: f64,
@@ -22,7 +22,7 @@ struct Dynamic {
 }
 
 impl RotaryEmbedding {
-    /// The frequencies that a configuration asks for.
+    /// Computes the frequencies of a configuration.
     pub fn new(config: &LlamaConfig) -> Self {
         let theta = config.theta();
         let half = config.head_width() / 2;
@@ -59,7 +59,7 @@ impl RotaryEmbedding {
         }
     }
 
-    /// The frequencies divided by factors, as many as there are frequencies.
+    /// Divides the frequencies by as many factors.
     pub(crate) fn divided_by(mut self, factors: &[f32]) -> Self {
         for (frequency, factor) in self.frequencies.iter_mut().zip(factors) {
             *frequency /= factor;
@@ -67,13 +67,14 @@ impl RotaryEmbedding {
         self
     }
 
-    /// Whether sequences may be longer than the configuration's `max_position_embeddings`.
+    /// Returns whether sequences may exceed the configuration's `max_position_embeddings`.
     pub fn is_unbounded(&self) -> bool {
         self.dynamic.is_some()
     }
 
-    /// The angles of each position, in `dtype`, shared by all layers; computed in f32. `length` is the length of the whole
-    /// sequence, past included, which dynamic scaling depends on.
+    /// Computes the angles of each position, in f32, and returns them in `dtype`, shared by all
+    /// layers. `length` is the length of the whole sequence including the past, on which dynamic
+    /// scaling depends.
     ///
     /// # Shapes
     /// - position_ids: `[batch or 1, positions]`

@@ -1,22 +1,23 @@
-//! Choosing the next token.
+//! Choice of the next token.
 
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 use serde::{Deserialize, Serialize};
 
-/// How to generate.
+/// Options of generation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct GenerationConfig {
-    /// Most tokens to generate for a row.
+    /// Maximum tokens to generate for a row.
     pub max_new_tokens: usize,
-    /// Divides the logits; 0 picks the best token always.
+    /// Divisor of the logits; 0 always picks the best token.
     pub temperature: f64,
-    /// Samples from the fewest best tokens that together reach this probability; 1 is no limit.
+    /// Nucleus sampling: samples from the fewest best tokens that together reach this probability;
+    /// 1 is no limit.
     pub top_p: f64,
     /// Samples from this many best tokens; 0 is no limit.
     pub top_k: usize,
-    /// Seed of the sampling; a row's choices depend on the seed and its index alone.
+    /// Seed of the sampling; the choices of a row depend only on the seed and its index.
     pub seed: u64,
     /// Tokens that end a row.
     pub stop_tokens: Vec<u32>,
@@ -36,7 +37,7 @@ impl Default for GenerationConfig {
 }
 
 impl GenerationConfig {
-    /// Greedy generation without stop tokens.
+    /// Options of greedy generation without stop tokens.
     pub fn greedy(max_new_tokens: usize) -> Self {
         Self {
             max_new_tokens,
@@ -44,13 +45,13 @@ impl GenerationConfig {
         }
     }
 
-    /// Whether the best token is always picked.
+    /// Returns whether the best token is always picked.
     pub fn is_greedy(&self) -> bool {
         self.temperature <= 0.0 || self.top_k == 1
     }
 }
 
-/// Draws the tokens of one row.
+/// Sampler of the tokens of one row.
 #[derive(Debug)]
 pub struct Sampler {
     temperature: f64,
@@ -60,9 +61,9 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// The sampler of a row.
+    /// Creates the sampler of a row.
     pub fn new(config: &GenerationConfig, row: usize) -> Self {
-        // An odd multiplier keeps the rows' seeds apart for any seed.
+        // An odd multiplier keeps the seeds of rows distinct for any seed.
         let seed = config
             .seed
             .wrapping_add((row as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15));
@@ -74,10 +75,10 @@ impl Sampler {
         }
     }
 
-    /// Draws a token: temperature first, then `top_k`, then `top_p`.
+    /// Draws a token; applies the temperature first, then `top_k`, then `top_p`.
     pub fn sample(&mut self, logits: &[f32]) -> u32 {
         let mut order: Vec<usize> = (0..logits.len()).collect();
-        // Equal logits keep the order of their ids, so that a draw is the same everywhere.
+        // Ties keep the order of their ids, so that a draw is reproducible everywhere.
         order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]));
         if self.top_k > 0 {
             order.truncate(self.top_k);

@@ -1,4 +1,4 @@
-//! Text to tokens and back.
+//! Conversion of text to tokens and back.
 
 mod byte_level;
 pub(crate) mod file;
@@ -20,7 +20,7 @@ use crate::error::{Error, Result};
 pub use gguf::GgufTokens;
 pub use sentencepiece::SentencePieceConfig;
 
-/// The tokens that AnyRef adds to a LLaMA vocabulary, in the order of their ids: the object token, then
+/// Tokens that AnyRef adds to a LLaMA vocabulary, in the order of their ids: the object token, then
 /// begin and end of a picture, of a sound reference, and of a picture reference.
 pub const SPECIAL_TOKENS: [&str; 7] = [
     "<obj>",
@@ -32,8 +32,8 @@ pub const SPECIAL_TOKENS: [&str; 7] = [
     "</img_ref>",
 ];
 
-/// A tokenizer, read from Hugging Face's `tokenizer.json`, from SentencePiece's `tokenizer.model`
-/// or from the `vocab.json` and `merges.txt` of byte-level merges.
+/// Tokenizer, read from Hugging Face's `tokenizer.json`, from SentencePiece's `tokenizer.model`, or
+/// from the `vocab.json` and `merges.txt` of byte-level merges.
 #[derive(Debug, Clone)]
 pub struct Tokenizer {
     inner: Inner,
@@ -44,12 +44,13 @@ impl Tokenizer {
         Self { inner }
     }
 
-    /// Reads a `tokenizer.json`, or a SentencePiece model when the name ends in `.model`. The latter is
-    /// read alone, as LLaMA's own tokenizer; [`from_folder`](Self::from_folder) adds the tokens that
-    /// files beside it name.
+    /// Reads a `tokenizer.json`, or a SentencePiece model if the name ends in `.model`. The latter
+    /// is read alone, as LLaMA's own tokenizer; [`from_folder`](Self::from_folder) adds the tokens
+    /// that files beside it name.
     ///
     /// # Errors
-    /// When the file cannot be read, is larger than 256 MiB, or is no tokenizer of the kind that its name says.
+    /// When the file cannot be read, is larger than 256 MiB, or is not a tokenizer of the kind
+    /// indicated by its name.
     pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         refuse_location(path)?;
@@ -70,27 +71,27 @@ impl Tokenizer {
         Ok(Self { inner })
     }
 
-    /// Reads the contents of a SentencePiece `tokenizer.model`. The ids are those of transformers'
-    /// `LlamaTokenizer`: SentencePiece's own.
+    /// Parses the content of a SentencePiece `tokenizer.model`. The ids are SentencePiece's own, as
+    /// in transformers' `LlamaTokenizer`.
     ///
     /// # Errors
-    /// When they are damaged, or of a kind that would give other ids than SentencePiece.
+    /// When the content is damaged, or of a kind that would give other ids than SentencePiece.
     pub fn from_sentencepiece(bytes: &[u8], config: SentencePieceConfig) -> Result<Self> {
         let inner = sentencepiece::read(bytes, config)
             .map_err(|message| Error::tokenizer(file::SENTENCEPIECE, message))?;
         Ok(Self { inner })
     }
 
-    /// Reads the contents of a `tokenizer.json`.
+    /// Parses the content of a `tokenizer.json`.
     ///
     /// # Errors
-    /// When they are not those of a `tokenizer.json`, or damaged.
+    /// When the content is damaged, or not that of a `tokenizer.json`.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self> {
         let inner = json::read(bytes).map_err(|message| Error::tokenizer(file::JSON, message))?;
         Ok(Self { inner })
     }
 
-    /// The contents of a `tokenizer.json`.
+    /// Serialises the tokenizer as the content of a `tokenizer.json`.
     ///
     /// # Errors
     /// When a part of the tokenizer cannot be written as JSON.
@@ -101,16 +102,16 @@ impl Tokenizer {
     /// Writes a `tokenizer.json`.
     ///
     /// # Errors
-    /// As [`to_json`](Self::to_json), and when the file cannot be written.
+    /// When the file cannot be written; also see [`to_json`](Self::to_json).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<()> {
         Ok(write_atomic(path, self.to_json()?)?)
     }
 
-    /// Tokens of a text, after the begin-of-sequence token when `bos`.
+    /// Tokenizes a text, with a leading begin-of-sequence token if `bos` is set.
     ///
     /// # Errors
-    /// When a step of the tokenizer fails on the text, such as when its unknown token is needed and not in its
-    /// vocabulary; with `bos`, as [`bos`](Self::bos).
+    /// When a step of the tokenizer fails on the text, for instance if it needs an unknown token
+    /// that the vocabulary lacks; with `bos`, also see [`bos`](Self::bos).
     pub fn encode(&self, text: &str, bos: bool) -> Result<Vec<u32>> {
         let encoding = self
             .inner
@@ -123,11 +124,11 @@ impl Tokenizer {
             .collect())
     }
 
-    /// Tokens of a text, each with the bytes of the text that it stands for.
+    /// Tokenizes a text; each token comes with its byte range in the text.
     ///
     /// # Errors
-    /// When a step of the tokenizer fails on the text, such as when its unknown token is needed and not in its
-    /// vocabulary.
+    /// When a step of the tokenizer fails on the text, for instance if it needs an unknown token
+    /// that the vocabulary lacks.
     pub fn encode_with_offsets(&self, text: &str) -> Result<Vec<(u32, Range<usize>)>> {
         let encoding = self.inner.encode(text, false).map_err(failed("encode"))?;
         let offsets = encoding
@@ -137,34 +138,35 @@ impl Tokenizer {
         Ok(encoding.get_ids().iter().copied().zip(offsets).collect())
     }
 
-    /// The text of tokens. Tokens added as special are left out; `<obj>` is an ordinary one and stays.
+    /// Decodes tokens to text. Tokens added as special are omitted; `<obj>` is an ordinary one and
+    /// is kept.
     ///
     /// # Errors
-    /// When the tokenizer's decoder fails. Ids that are not in the vocabulary are no error; they are left out.
+    /// When the tokenizer's decoder fails. Ids outside the vocabulary are skipped without an error.
     pub fn decode(&self, ids: &[u32]) -> Result<String> {
         self.inner.decode(ids, true).map_err(failed("decode"))
     }
 
-    /// The text of tokens, special ones included.
+    /// Decodes tokens to text, including special ones.
     ///
     /// # Errors
-    /// As [`decode`](Self::decode).
+    /// See [`decode`](Self::decode).
     pub fn decode_with_special(&self, ids: &[u32]) -> Result<String> {
         self.inner.decode(ids, false).map_err(failed("decode"))
     }
 
-    /// The id of a token.
+    /// Id of a token.
     pub fn token_id(&self, token: &str) -> Option<u32> {
         self.inner.token_to_id(token)
     }
 
-    /// The token of an id, as it stands in the vocabulary.
+    /// Token of an id, as spelled in the vocabulary.
     pub fn token(&self, id: u32) -> Option<String> {
         self.inner.id_to_token(id)
     }
 
-    /// Adds tokens that [`decode`](Self::decode) leaves out, in this order; those already known keep
-    /// their ids. Returns the ids.
+    /// Adds tokens that [`decode`](Self::decode) omits, in this order; known ones keep their ids.
+    /// Returns the ids.
     ///
     /// # Errors
     /// When a token is empty.
@@ -177,12 +179,13 @@ impl Tokenizer {
         self.ids(tokens)
     }
 
-    /// Adds ordinary tokens, in this order; those already known keep their ids. Returns the ids.
+    /// Adds ordinary tokens, in this order; known ones keep their ids. Returns the ids.
     ///
     /// # Errors
     /// When a token is empty.
     pub fn add_tokens(&mut self, tokens: &[&str]) -> Result<Vec<u32>> {
-        // Not normalised: a normaliser that prepends a space would make the token match only after one.
+        // Not normalised: with a normaliser that prepends a space, the token would match only after
+        // one.
         let added = |&token: &&str| AddedToken::from(token, false).normalized(false);
         let added: Vec<_> = tokens.iter().map(added).collect();
         self.inner.add_tokens(&added);
@@ -192,18 +195,19 @@ impl Tokenizer {
     /// Adds [`SPECIAL_TOKENS`], the first as an ordinary token and the others as special ones.
     ///
     /// # Errors
-    /// As [`add_tokens`](Self::add_tokens); none of these tokens is empty.
+    /// See [`add_tokens`](Self::add_tokens); none of these tokens is empty.
     pub fn add_anyref_tokens(&mut self) -> Result<Vec<u32>> {
         let mut ids = self.add_tokens(&SPECIAL_TOKENS[..1])?;
         ids.extend(self.add_special_tokens(&SPECIAL_TOKENS[1..])?);
         Ok(ids)
     }
 
-    /// Calls a token otherwise under the same id: an ordinary one from then on, as [`add_tokens`](Self::add_tokens) adds
-    /// them, that [`decode`](Self::decode) leaves in.
+    /// Renames a token, which keeps its id and becomes an ordinary one, as if added by
+    /// [`add_tokens`](Self::add_tokens): [`decode`](Self::decode) keeps it.
     ///
     /// # Errors
-    /// When there is no such token, another one has the new name already, or the tokenizer's merges need the old one.
+    /// When the token does not exist, the new name is already taken, or the tokenizer's merges need
+    /// the old name.
     pub fn rename_token(&mut self, from: &str, to: &str) -> Result<()> {
         let problem = |problem: &str| {
             let message = format!("`{from}` cannot be called `{to}`: {problem}");
@@ -227,12 +231,12 @@ impl Tokenizer {
         Ok(())
     }
 
-    /// Number of tokens, added ones included.
+    /// Size of the vocabulary, including added tokens.
     pub fn vocab_size(&self) -> usize {
         self.inner.get_vocab_size(true)
     }
 
-    /// The begin-of-sequence token, `<s>` (or Llama 3's).
+    /// Id of the begin-of-sequence token, `<s>` (or Llama 3's).
     ///
     /// # Errors
     /// When the vocabulary has neither.
@@ -240,7 +244,7 @@ impl Tokenizer {
         self.first_known(&["<s>", "<|begin_of_text|>"])
     }
 
-    /// The end-of-sequence token, `</s>` (or Llama 3's).
+    /// Id of the end-of-sequence token, `</s>` (or Llama 3's).
     ///
     /// # Errors
     /// When the vocabulary has neither.

@@ -1,4 +1,4 @@
-//! Training a small tokenizer of LLaMA's kind.
+//! Training of a small tokenizer of LLaMA's kind.
 
 use std::collections::HashSet;
 
@@ -24,17 +24,17 @@ use crate::tokenizer::{Tokenizer, failed};
 const SPACE: char = '▁';
 const UNKNOWN: &str = "<unk>";
 const CONTROL: [&str; 3] = [UNKNOWN, "<s>", "</s>"];
-/// Control tokens, bytes, printable ASCII and the space.
+/// Minimum vocabulary: control tokens, bytes, printable ASCII and the space.
 const SMALLEST: usize = CONTROL.len() + 256 + 95;
 
-/// Trains a byte-pair encoding on texts, laid out as LLaMA's: `<unk>`, `<s>`, `</s>`, the 256 bytes for
-/// whatever is not in the vocabulary, then characters and merges. Spaces are `▁`; words, punctuation and
-/// digits are never merged with one another. The vocabulary is smaller than asked for when the texts
-/// have no more merges.
+/// Trains a byte-pair encoding on texts, in LLaMA's layout: `<unk>`, `<s>`, `</s>`, the 256 bytes
+/// for characters outside the vocabulary, then characters and merges. Spaces are `▁`; words,
+/// punctuation and digits are never merged with one another. The vocabulary is smaller than
+/// requested if the texts have no more merges.
 ///
 /// # Errors
-/// When `vocab_size` is below 354, which control tokens, bytes, printable ASCII and the space take, or when the
-/// training library fails.
+/// When `vocab_size` is below 354, which control tokens, bytes, printable ASCII and the space take,
+/// or when the training library fails.
 pub fn train_tokenizer<T>(
     texts: impl IntoIterator<Item = T, IntoIter: Send>,
     vocab_size: usize,
@@ -48,7 +48,7 @@ where
     }
     let bytes: Vec<String> = (0..256).map(|byte| format!("<0x{byte:02X}>")).collect();
     let reserved = CONTROL.into_iter().chain(bytes.iter().map(String::as_str));
-    // The alphabet is limited, since byte fallback covers what is rare.
+    // The alphabet is limited, since byte fallback covers rare characters.
     let alphabet: HashSet<char> = (' '..='~').filter(|&c| c != ' ').chain([SPACE]).collect();
     let mut trainer = BpeTrainerBuilder::new()
         .show_progress(false)
@@ -79,7 +79,7 @@ where
         .map_err(failed("training"))?;
     trainer.train(&mut model).map_err(failed("training"))?;
 
-    // Only the control tokens are recognised in a text; `<0x0A>` written out is six characters.
+    // Only the control tokens are recognised in a text; a literal `<0x0A>` is six characters.
     let mut inner = Inner::new(model);
     inner.with_pre_tokenizer(Some(splitter));
     inner.with_decoder(Some(decoder()?));
@@ -89,7 +89,7 @@ where
 
 fn pre_tokenizer() -> Sequence {
     Sequence::new(vec![
-        // First, not always: what follows an added token begins no word of its own.
+        // The scheme is `First`, because text after an added token does not begin a word.
         PreTokenizerWrapper::from(Metaspace::new(SPACE, PrependScheme::First, true)),
         PreTokenizerWrapper::from(Punctuation::new(SplitDelimiterBehavior::Isolated)),
         PreTokenizerWrapper::from(Digits::new(true)),

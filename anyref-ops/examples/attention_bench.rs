@@ -1,10 +1,10 @@
-//! Times burn's own attention against `ops::attention` on a backend, and how far each is from the latter in f32 on the
-//! processor, for `cargo xtask bench attention`.
+//! Times burn's own attention and `ops::attention` on a backend, and measures how far each is from
+//! the latter in f32 on the processor, for `cargo xtask bench attention`.
 //!
-//! Takes the backend's name, the repetitions, `both` or `own` (some devices have no room for burn's), and cases
-//! `batch,heads,queries,keys,width`, after which `causal` may come,
-//! or `grid` for a bias by relative positions over a square of keys, as in SAM's image encoder; prints a line of a table
-//! for each and for each type of floats that the device has.
+//! Arguments: the backend's name; the repetitions; `both` or `own` (some devices have no room for
+//! burn's form); and cases `batch,heads,queries,keys,width`, each optionally followed by `causal`,
+//! or by `grid` for a bias by relative positions over a square of keys, as in SAM's image encoder.
+//! Prints one line of a table for each case and float type of the device.
 
 use std::any::TypeId;
 use std::time::Instant;
@@ -19,7 +19,7 @@ use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{DType, Tensor};
 
 type Failure = Box<dyn std::error::Error>;
-/// A form of attention.
+/// Form of attention.
 type Form<B> = fn(Given<B>) -> Tensor<B, 4>;
 
 /// Sizes of an attention.
@@ -30,7 +30,7 @@ struct Case {
     kind: Kind,
 }
 
-/// Inputs of an attention beside queries, keys and values.
+/// Inputs of an attention besides queries, keys and values.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Full,
@@ -77,12 +77,12 @@ impl<B: Backend> Given<B> {
     }
 }
 
-/// Work on each case.
+/// Measurements to take of each case.
 #[derive(Debug, Clone, Copy)]
 struct Plan {
-    /// Runs that count.
+    /// Number of timed runs.
     repeat: usize,
-    /// Whether burn's form is measured too.
+    /// Also measures burn's form.
     burns: bool,
 }
 
@@ -91,7 +91,7 @@ struct Plan {
 struct Measured {
     /// Milliseconds of each run.
     times: Vec<f64>,
-    /// Greatest difference from what is expected.
+    /// Greatest difference from the reference.
     error: f32,
 }
 
@@ -144,7 +144,7 @@ fn on_processor<B: Backend>() -> bool {
     TypeId::of::<B>() == TypeId::of::<Flex>()
 }
 
-/// The types that values of the model may have: on the processor they are f32.
+/// Float types that the model's values may have on the backend; f32 alone on the processor.
 fn types<B: Backend>() -> &'static [DType] {
     match on_processor::<B>() {
         true => &[DType::F32],
@@ -213,7 +213,7 @@ fn bench<B: Backend>(plan: &Plan, cases: &[Case]) -> Result<(), Failure> {
                 let error = (found - expected.clone()).abs().max().into_data();
                 measured.error = error.iter::<f32>().next().unwrap_or(f32::NAN);
             }
-            // The first runs compile and choose kernels.
+            // The first two runs, which compile and choose kernels, are not counted.
             for run in 0..plan.repeat + 2 {
                 for (form, measured) in forms.iter().zip(&mut measured) {
                     B::sync(&device)?;
@@ -246,8 +246,8 @@ fn bench<B: Backend>(plan: &Plan, cases: &[Case]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `burn::tensor::module::attention`. On a GPU relative positions go into queries and keys: with a bias it would not consider
-/// its fused kernels.
+/// `burn::tensor::module::attention`. On a GPU the relative positions are folded into queries and
+/// keys, because burn does not consider its fused kernels when there is a bias.
 fn burns<B: Backend>(given: Given<B>) -> Tensor<B, 4> {
     let mut input = given.input();
     let mut bias = None;
@@ -263,7 +263,7 @@ fn burns<B: Backend>(given: Given<B>) -> Tensor<B, 4> {
     }
     let mut query = input.query;
     if let Some(scale) = input.scale {
-        // Its own is that of the width.
+        // burn scales by the inverse root of the width, which this undoes.
         query = query.clone() * (scale * (query.dims()[3] as f64).sqrt());
     }
     let options = AttentionModuleOptions {
@@ -273,7 +273,7 @@ fn burns<B: Backend>(given: Given<B>) -> Tensor<B, 4> {
     attention(query, input.key, input.value, None, bias, options)
 }
 
-/// Attentions of the model.
+/// Attention of this crate, as the model uses it.
 fn own<B: Backend>(given: Given<B>) -> Tensor<B, 4> {
     ops::attention(given.input())
 }

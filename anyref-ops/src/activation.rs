@@ -4,7 +4,7 @@
 use super::flex;
 use burn::tensor::{Tensor, activation, backend::Backend};
 
-/// The exact GELU, `x · Φ(x)` (`torch.nn.GELU()`).
+/// Exact GELU, `x · Φ(x)` (`torch.nn.GELU()`).
 ///
 /// # Shapes
 /// - x and output: the same
@@ -56,7 +56,7 @@ pub fn swiglu<B: Backend, const D: usize>(gate: Tensor<B, D>, up: Tensor<B, D>) 
     composed::silu(gate) * up
 }
 
-/// The composed forms, in burn's own tensor operations.
+/// Composed forms, in burn's own tensor operations.
 pub(super) mod composed {
     use super::{Backend, Tensor, activation};
 

@@ -1,4 +1,4 @@
-//! Failures of devices, told by panics on the threads that serve them.
+//! Failures of devices, detected by panics on the threads that serve them.
 //!
 //! The device threads of CubeCL 0.10 catch their panics and go on, so that results computed after
 //! one are wrong without an error. A [`DeviceWatch`] records them.
@@ -7,10 +7,10 @@ use std::panic::{self, AssertUnwindSafe, PanicHookInfo, catch_unwind, resume_unw
 use std::sync::{Arc, Mutex, Once, OnceLock, PoisonError, Weak};
 use std::thread;
 
-/// Failure of a device: results computed since are wrong.
+/// Failure of a device; results computed since are wrong.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum DeviceFailure {
-    /// A buffer could not be allocated.
+    /// Buffer could not be allocated.
     #[error(
         "the device has no room for a buffer of {:.0} MB: use a smaller model, half precision or another backend",
         *bytes as f64 / 1e6
@@ -19,7 +19,7 @@ pub enum DeviceFailure {
         /// Size of the buffer.
         bytes: u64,
     },
-    /// The thread that serves the device panicked.
+    /// Thread that serves the device panicked.
     #[error("the device failed and its results are wrong, start again: {reason}")]
     Panicked {
         /// Message of the panic and its place in the sources, on one line.
@@ -33,12 +33,13 @@ pub struct DeviceWatch {
     first: Arc<OnceLock<DeviceFailure>>,
 }
 
-/// Watches that someone still holds.
+/// Watches that are still referenced.
 static WATCHES: Mutex<Vec<Weak<OnceLock<DeviceFailure>>>> = Mutex::new(Vec::new());
 
 impl DeviceWatch {
-    /// Starts to watch. The first call of a process installs a panic hook that records failures of
-    /// devices. All other panics go to the hook there was, except those that follow a failure.
+    /// Starts a watch. The first call in a process installs a panic hook that records device
+    /// failures and passes all other panics to the previous hook, except those that follow a
+    /// failure.
     pub fn start() -> Self {
         static HOOK: Once = Once::new();
         HOOK.call_once(|| {
@@ -56,12 +57,12 @@ impl DeviceWatch {
         Self { first }
     }
 
-    /// The first failure of any device since [`start`](Self::start).
+    /// First failure of any device since [`start`](Self::start).
     pub fn failure(&self) -> Option<DeviceFailure> {
         self.first.get().cloned()
     }
 
-    /// The same as an error.
+    /// Returns the first failure as an error.
     ///
     /// # Errors
     /// When a device failed since [`start`](Self::start).
@@ -69,8 +70,8 @@ impl DeviceWatch {
         self.failure().map_or(Ok(()), Err)
     }
 
-    /// Runs a function whose results count only if no device fails meanwhile. A panic of the
-    /// function goes on, unless it follows a failure.
+    /// Runs a function whose result is valid only if no device fails meanwhile. A panic of the
+    /// function is resumed unless it follows a failure.
     ///
     /// # Errors
     /// When a device failed since [`start`](Self::start).
@@ -81,7 +82,7 @@ impl DeviceWatch {
     }
 }
 
-/// Whether a watch that someone holds has recorded a failure.
+/// Returns whether any live watch has recorded a failure.
 fn has_failed() -> bool {
     let watches = WATCHES.lock().unwrap_or_else(PoisonError::into_inner);
     let mut held = watches.iter().filter_map(Weak::upgrade);
@@ -96,7 +97,7 @@ fn record(failure: &DeviceFailure) {
     }
 }
 
-/// The failure that a panic tells of; none where the panic is not a device's.
+/// Failure described by a panic; `None` if the panic is not a device's.
 fn failure(info: &PanicHookInfo<'_>) -> Option<DeviceFailure> {
     let message = info.payload_as_str().unwrap_or("no reason given");
     if let Some(bytes) = lacking(message) {
@@ -116,14 +117,14 @@ fn failure(info: &PanicHookInfo<'_>) -> Option<DeviceFailure> {
     })
 }
 
-/// Bytes that CubeCL says it cannot allocate.
+/// Size in bytes of the allocation that CubeCL reports as failed.
 fn lacking(message: &str) -> Option<u64> {
     let (_, size) = message.split_once("can't allocate buffer of size: ")?;
     size.split_whitespace().next()?.parse().ok()
 }
 
-/// Whether a thread that panicked in `file` serves a device: CubeCL names its device threads
-/// `DSU-0-0` or `DSD-0-0`, by stage, type and index; its helpers have no name.
+/// Returns whether a thread that panicked in `file` serves a device. CubeCL names its device
+/// threads `DSU-0-0` or `DSD-0-0`, by stage, type and index; its helper threads are unnamed.
 fn serves_device(name: Option<&str>, file: &str) -> bool {
     match name {
         Some(name) => name.starts_with("DSU-") || name.starts_with("DSD-"),
@@ -136,7 +137,7 @@ mod tests {
     use super::*;
     use std::panic::catch_unwind;
 
-    /// Panics as a device thread of CubeCL does, which goes on afterwards.
+    /// Panics like a device thread of CubeCL, which then carries on.
     fn panic_on(name: &str, message: &'static str) {
         let thread = thread::Builder::new().name(name.into());
         let caught = thread.spawn(move || catch_unwind(|| panic!("{message}")).is_err());
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_buffer_that_does_not_fit_is_known_by_its_size() {
-        // As servers of cubecl 0.10 panic.
+        // Panic message of cubecl 0.10's servers.
         let said = "called `Result::unwrap()` on an `Err` value: can't allocate buffer of size: 136314880\nNo backtrace \
                     available";
         assert_eq!(lacking(said), Some(136_314_880));
@@ -163,12 +164,12 @@ mod tests {
         let failure = watch.failure().unwrap().to_string();
         assert!(failure.contains("a kernel does not compile (device_failure.rs:"));
         assert!(!failure.contains('\n'), "{failure}");
-        // What follows from it is not told in its place.
+        // A panic that follows the failure does not replace it.
         panic_on("DSU-0-0", "can't allocate buffer of size: 64");
         assert_eq!(watch.failure().unwrap().to_string(), failure);
         let later = DeviceWatch::start();
         assert_eq!(later.check(), Ok(()));
-        // Results after a failure are none, whether the function ends or panics.
+        // No result counts after a failure, whether the function returns or panics.
         assert!(watch.run(|| 5).is_err());
         assert!(watch.run(|| panic!("no answer of the device")).is_err());
         assert_eq!(later.run(|| 5), Ok(5));

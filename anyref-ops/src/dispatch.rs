@@ -1,8 +1,8 @@
-//! Kinds of backend, for operations that have a form for some of them alone.
+//! Kinds of backend, for operations with backend-specific forms.
 //!
-//! Operations are generic over the backend `B`; which one it is becomes known by its type. Here is
-//! the one place that compares types, and that takes tensors of a generic backend to the
-//! primitives of a known one and back.
+//! Operations are generic over the backend `B` and recognise it by its type. This is the only file
+//! that compares types and converts tensors of a generic backend to primitives of a known one and
+//! back.
 
 use std::any::{Any, TypeId};
 use std::collections::HashMap;
@@ -25,10 +25,10 @@ use burn_flex::Flex;
 pub enum BackendKind {
     /// Processor, `Flex`.
     Flex(FlexKind),
-    /// Any other, which is taken for a GPU's, without gradients: buffers may be reordered and
-    /// written in place.
+    /// Any other backend without gradients, treated as a GPU: buffers may be reordered and written
+    /// in place.
     Gpu,
-    /// Any other with gradients.
+    /// Any other backend with gradients.
     GpuAutodiff,
 }
 
@@ -44,7 +44,7 @@ pub enum FlexKind {
 }
 
 impl BackendKind {
-    /// Kind of backend `B` with a device of it.
+    /// Kind of backend `B` on one of its devices.
     pub fn of<B: Backend>(device: &B::Device) -> Self {
         match (FlexKind::of::<B>(), B::ad_enabled(device)) {
             (Some(kind), _) => Self::Flex(kind),
@@ -53,14 +53,14 @@ impl BackendKind {
         }
     }
 
-    /// Whether operations on the backend keep a graph for gradients.
+    /// Returns whether operations on the backend record a graph for gradients.
     pub fn has_gradients(self) -> bool {
         !matches!(self, Self::Flex(FlexKind::Inference) | Self::Gpu)
     }
 }
 
 impl FlexKind {
-    /// Kind of backend `B`; none where it is not `Flex`.
+    /// Kind of backend `B`, or `None` if it is not `Flex`.
     #[cfg(feature = "flex")]
     pub fn of<B: Backend>() -> Option<Self> {
         let backend = TypeId::of::<B>();
@@ -75,21 +75,21 @@ impl FlexKind {
         }
     }
 
-    /// Kind of backend `B`; none without the feature `flex`.
+    /// Kind of backend `B`; always `None` without the feature `flex`.
     #[cfg(not(feature = "flex"))]
     pub fn of<B: Backend>() -> Option<Self> {
         None
     }
 }
 
-/// Whether `B` is the processor's backend, with or without autodiff, which has fused forms of its
-/// own.
+/// Returns whether `B` is the processor's backend, with or without autodiff, which has fused forms
+/// of its own.
 pub fn on_processor<B: Backend>() -> bool {
     FlexKind::of::<B>().is_some()
 }
 
-/// Whether `B` is a GPU's backend without autodiff, on which buffers may be reordered and written
-/// in place.
+/// Returns whether `B` is a GPU backend without autodiff, on which buffers may be reordered and
+/// written in place.
 pub(crate) fn on_gpu_without_gradients<B: Backend>(device: &B::Device) -> bool {
     BackendKind::of::<B>(device) == BackendKind::Gpu
 }
@@ -98,7 +98,7 @@ pub(crate) fn on_gpu_without_gradients<B: Backend>(device: &B::Device) -> bool {
 #[cfg(feature = "flex")]
 pub(crate) type TrackedTensor = <Autodiff<Flex> as BackendTypes>::FloatTensorPrimitive;
 
-/// Value under the type that it is known to have.
+/// Converts a value to the type that it is known to have.
 #[cfg(feature = "flex")]
 pub(crate) fn same<From: 'static, To: 'static>(value: From) -> To {
     let mut slot = Some(value);
@@ -108,13 +108,13 @@ pub(crate) fn same<From: 'static, To: 'static>(value: From) -> To {
         .expect("the backend's type was compared before")
 }
 
-/// Float tensor as the primitive of the backend that `B` is known to be.
+/// Converts a float tensor to the primitive of the backend that `B` is known to be.
 #[cfg(feature = "flex")]
 pub(crate) fn to_primitive<B: Backend, const D: usize, To: 'static>(tensor: Tensor<B, D>) -> To {
     same(tensor.into_primitive().tensor())
 }
 
-/// Primitive as a tensor of the backend that it is known to belong to.
+/// Converts a primitive to a tensor of the backend that it is known to belong to.
 #[cfg(feature = "flex")]
 pub(crate) fn from_primitive<B: Backend, const D: usize, From: 'static>(
     primitive: From,
@@ -122,7 +122,7 @@ pub(crate) fn from_primitive<B: Backend, const D: usize, From: 'static>(
     Tensor::from_primitive(TensorPrimitive::Float(same(primitive)))
 }
 
-/// Forms of one operation, one for each of some backends, found by the backend's type.
+/// Forms of one operation, at most one for each backend, looked up by the backend's type.
 ///
 /// ```
 /// use anyref_ops::dispatch::Forms;
@@ -145,7 +145,7 @@ impl Forms {
         self.0.insert(TypeId::of::<B>(), Box::new(form));
     }
 
-    /// Form of backend `B`; none where it has none of type `F`.
+    /// Form of backend `B`, or `None` if there is none of type `F`.
     pub fn get<B: Backend, F: Copy + 'static>(&self) -> Option<F> {
         self.0.get(&TypeId::of::<B>())?.downcast_ref().copied()
     }
@@ -163,7 +163,7 @@ mod tests {
             BackendKind::of::<Flex>(&device),
             BackendKind::of::<Autodiff<Flex>>(&device),
             BackendKind::of::<Balanced>(&device),
-            // A backend that is none of these has no fused form.
+            // Any other backend has no fused form.
             BackendKind::of::<Autodiff<Autodiff<Flex>>>(&device),
         ];
         let expected = [

@@ -1,14 +1,15 @@
-//! Tensor operations, fused CPU kernels and layers that the AnyRef parts share.
+//! Tensor operations, fused CPU kernels and layers shared by the AnyRef crates.
 //!
-//! * The functions of this module are parameter-free and differentiable. Each has a composed form
-//!   for every backend and a fused form where a backend has one.
+//! * Functions of this module are parameter-free and differentiable. Each has a composed form for
+//!   every backend and fused forms for some.
 //! * [`nn`]: layers whose PyTorch counterparts have parameters (`Linear`, `LayerNorm`, `RmsNorm`,
 //!   `LayerNorm2d`). The weight of `Linear` is dense or in quantised blocks.
 //! * [`dispatch`]: kinds of backend, by which operations choose their form.
 //! * [`testing`]: seeded modules and comparisons for tests.
 //!
-//! The processor's kernels run on the widest instructions of the machine. The environment variable
-//! `ANYREF_SIMD=portable|avx2|avx512|avx512vnni` holds them to narrower ones, for tests and diagnosis.
+//! The processor's kernels use the machine's widest instructions. The environment variable
+//! `ANYREF_SIMD=portable|avx2|avx512|avx512vnni` restricts them to narrower ones, for tests and
+//! diagnosis.
 
 #![recursion_limit = "256"]
 

@@ -7,12 +7,12 @@ use super::matmul::is_safe;
 use super::{matmul, matmul_transposed};
 use burn::tensor::{Tensor, backend::Backend};
 
-/// `x · weight + bias`, over all rows of `x` as one product.
+/// Computes `x · weight + bias`, over all rows of `x` as one product.
 ///
-/// The weight may be of another type than `x`, which is the output's. On the CPU backend a half weight
-/// stays half in memory: it is widened tile by tile for many rows, and read once, from first to last, for
-/// few; sums are f32. Its own gradient is composed of burn's operations, that of `x` is fused. On other
-/// backends a weight of another type is converted first, at each call.
+/// The weight may have another type than `x`; the output has the type of `x`. On the CPU backend a
+/// half weight stays half in memory: it is widened tile by tile for many rows, and read once, in
+/// order, for few; sums are f32. The gradient of `x` is fused, that of the weight is composed of
+/// burn's operations. Other backends convert a weight of another type at each call.
 ///
 /// # Shapes
 /// - x: `[.., inputs]`
@@ -31,19 +31,20 @@ pub fn linear<B: Backend, const D: usize>(
     of_rows(x.reshape([rows, inputs]), weight, bias).reshape(shape)
 }
 
-/// Which weights [`linear`] is best given as PyTorch's files have them, the inputs of an output one after another.
+/// Weights that [`linear`] prefers in the layout of PyTorch's files, where the inputs of an output
+/// are contiguous.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoredWeights {
-    /// All: where one row meets a weight, burn's kernels for GPUs have one group of threads an output, which reads its
-    /// inputs as they lie, and nothing as good for inputs that lie apart.
+    /// All weights: for a single row burn's GPU kernels assign a group of threads to each output,
+    /// which needs contiguous inputs; they have no equally fast kernel for strided inputs.
     All,
-    /// Half ones, which are widened as they are read, and those that are mapped from a file.
+    /// Half-precision weights, which are widened as they are read, and weights mapped from a file.
     HalfOrMapped,
-    /// None: their gradients have burn's order.
+    /// No weights, because their gradients have burn's order.
     None,
 }
 
-/// Which weights stay as they are stored on a device.
+/// Weights that keep their stored layout on a device.
 pub fn stored_weights<B: Backend>(device: &B::Device) -> StoredWeights {
     match BackendKind::of::<B>(device) {
         BackendKind::Flex(_) => StoredWeights::HalfOrMapped,
@@ -52,8 +53,8 @@ pub fn stored_weights<B: Backend>(device: &B::Device) -> StoredWeights {
     }
 }
 
-/// A weight that was computed rather than loaded, where it would lie in memory had it been loaded: the same numbers, in PyTorch's
-/// order where [all weights](StoredWeights::All) have it.
+/// Gives a computed weight the memory order that it would have if it were loaded: PyTorch's where
+/// [all weights](StoredWeights::All) keep it. The values stay equal.
 ///
 /// # Shapes
 /// - weight and output: `[.., inputs, outputs]`
@@ -62,7 +63,7 @@ pub fn as_stored<B: Backend, const D: usize>(weight: Tensor<B, D>) -> Tensor<B, 
         StoredWeights::All => {
             let transposed = weight.swap_dims(D - 2, D - 1);
             let shape = transposed.dims();
-            // What is flat is in order.
+            // Flattening makes the values contiguous.
             let flat: Tensor<B, 1> = transposed.flatten(0, D - 1);
             flat.reshape(shape).swap_dims(D - 2, D - 1)
         }

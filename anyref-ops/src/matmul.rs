@@ -1,24 +1,24 @@
-//! The matrix product, kept away from inner dimensions that GPU kernels get wrong.
+//! Matrix product that avoids inner dimensions for which GPU kernels give wrong results.
 
 use super::dispatch::{BackendKind, on_processor};
 use burn::tensor::{Tensor, backend::Backend};
 
-/// Columns of zeros that make any inner dimension a safe one.
+/// Columns of zeros that make any unsafe inner dimension safe.
 const PADDING: usize = 4;
-/// Sizes that are multiples of this suit every kernel that burn has for products on GPUs: it is read by whole vectors, and all
-/// steps over it divide it an even number of times.
+/// Alignment of sizes that suits every matrix product kernel of burn on GPUs: rows are read as
+/// whole vectors, and every step size divides it an even number of times.
 pub const ALIGNMENT: usize = 128;
 
-/// `lhs · rhs`, with batch dimensions broadcast.
+/// Computes `lhs · rhs`, with batch dimensions broadcast.
 ///
-/// The double-buffered kernels of cubek-matmul 0.2, which burn 0.21 may choose on every GPU, go over the
-/// inner dimension in steps of 8 to 64 values and two steps a turn. They check bounds only where a step
-/// does not divide the dimension: where it does and the number of steps is odd, the last step adds what
-/// lies behind the operands (seen in burn's issue 4966 as products that are near zero). Such dimensions
-/// are padded with zeros here, to one that all steps divide an even number of times or to one that none divides, for which
-/// bounds are checked. The gradients of a product are products whose
-/// inner dimensions are its rows and its columns: on a backend that computes gradients these are padded
-/// too, and cut off again.
+/// The double-buffered kernels of cubek-matmul 0.2, which burn 0.21 may choose on every GPU,
+/// traverse the inner dimension in steps of 8 to 64 values, two steps a turn. They check bounds
+/// only if the step does not divide the dimension: if it does and the number of steps is odd, the
+/// last step adds values from behind the operands (burn's issue 4966, where products are near
+/// zero). Dimensions with this fault are padded with zeros, either to a size that all steps divide
+/// an even number of times or to one that none divides, for which bounds are checked. The gradients
+/// of a product are products over its rows and over its columns, so on a backend with gradients
+/// these are padded too, and the output is cut.
 ///
 /// # Shapes
 /// - lhs: `[.., m, k]`
@@ -31,7 +31,8 @@ pub fn matmul<B: Backend, const D: usize>(lhs: Tensor<B, D>, rhs: Tensor<B, D>) 
     }
 }
 
-/// `lhs · rhsᵀ`, which pads what lies side by side in memory where [`matmul`] of the transposed would write it apart.
+/// Computes `lhs · rhsᵀ`. Pads along the contiguous dimension, which [`matmul`] of the transposed
+/// operand would pad with a stride.
 ///
 /// # Shapes
 /// - lhs: `[.., m, k]`
@@ -47,7 +48,7 @@ pub fn matmul_transposed<B: Backend, const D: usize>(
     }
 }
 
-/// The product on a backend that may have wrong kernels.
+/// Computes the product on a backend that may have wrong kernels.
 fn safe<B: Backend, const D: usize>(
     lhs: Tensor<B, D>,
     rhs: Tensor<B, D>,
@@ -86,20 +87,22 @@ fn safe<B: Backend, const D: usize>(
     }
 }
 
-/// The same product, which burn's fusion does not join with what is done to it next: of one row and a transposed operand,
-/// the only kernel that burn 0.21 has for both gives wrong values (`fused_gemv_unit_perpendicular`, seen on Vulkan).
-/// Shapes of fewer dimensions cannot be joined; nothing is copied.
+/// Prevents burn's fusion from joining the product with the operation that follows: for one row and
+/// a transposed operand, the only fused kernel of burn 0.21 gives wrong values
+/// (`fused_gemv_unit_perpendicular`, seen on Vulkan). A flattened shape cannot be fused; nothing is
+/// copied.
 fn alone<B: Backend, const D: usize>(product: Tensor<B, D>) -> Tensor<B, D> {
     let shape = product.dims();
     product.flatten::<1>(0, D - 1).reshape(shape)
 }
 
-/// Whether no step of 8, 16, 32 or 64 values goes an odd number of times into the inner dimension.
+/// Returns whether no step of 8, 16, 32 or 64 values divides the inner dimension an odd number of
+/// times.
 pub(super) fn is_safe(inner: usize) -> bool {
     !(3..=6).contains(&inner.trailing_zeros())
 }
 
-/// Inner dimension that a product gets in the place of another.
+/// Inner dimension after padding, if any.
 pub(super) fn safe_size(inner: usize) -> usize {
     match is_safe(inner) {
         true => inner,
@@ -107,8 +110,8 @@ pub(super) fn safe_size(inner: usize) -> usize {
     }
 }
 
-/// The size that an unsafe inner dimension is padded to: one whose rows are read by whole vectors where that is at most half
-/// as much again, and the next safe one otherwise.
+/// Size to which an unsafe inner dimension is padded: the next multiple of [`ALIGNMENT`] if that is
+/// at most half as much again, otherwise the next safe one.
 fn padded_size(inner: usize) -> usize {
     let even = inner.next_multiple_of(ALIGNMENT);
     match 2 * even <= 3 * inner {
@@ -122,7 +125,7 @@ fn padded<B: Backend, const D: usize>(x: Tensor<B, D>, dim: usize) -> Tensor<B, 
     extended(x, dim, size)
 }
 
-/// `x` with zeros after it along one dimension.
+/// Appends zeros to `x` along one dimension, up to `size`.
 pub(super) fn extended<B: Backend, const D: usize>(
     x: Tensor<B, D>,
     dim: usize,
@@ -159,7 +162,7 @@ mod tests {
         }
     }
 
-    /// Rows, inner dimension and columns that are and are not safe, with a batch broadcast.
+    /// Covers rows, inner dimensions and columns that are and are not safe, with a broadcast batch.
     #[test]
     fn padding_changes_neither_products_nor_gradients() {
         type B = Autodiff<Flex>;

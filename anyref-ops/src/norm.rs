@@ -51,7 +51,8 @@ pub fn rms_norm<B: Backend, const D: usize>(
     composed::rms_norm(x, gamma, epsilon)
 }
 
-/// The composed forms, in burn's own tensor operations. Half values are normalised in f32, and scaled in their own type.
+/// Composed forms, in burn's own tensor operations. Half values are normalised in f32, and scaled
+/// in their own type.
 pub(super) mod composed {
     use burn::tensor::{DType, Tensor, backend::Backend};
 
@@ -66,8 +67,8 @@ pub(super) mod composed {
             DType::F16 | DType::BF16 => DType::F32,
             _ => dtype,
         };
-        // On a GPU these are three kernels, where burn's own form is eleven. Scale and shift in f32 would have to be cast
-        // first, which keeps the rest from being fused.
+        // On a GPU these are three kernels, where burn's own form takes eleven. Scale and shift in
+        // f32 would need a cast first, which prevents fusion of the rest.
         let y = standardised(x.cast(wide), epsilon).cast(dtype);
         y * gamma.cast(dtype).unsqueeze() + beta.cast(dtype).unsqueeze()
     }
@@ -101,7 +102,8 @@ pub(super) mod composed {
         use crate::testing::{assert_close, random};
         use burn_flex::Flex;
 
-        /// With a mean that is large beside the deviation, which a variance by the mean of squares would lose.
+        /// Uses a mean that is large beside the deviation, which a variance by the mean of squares
+        /// would lose.
         #[test]
         fn a_large_mean_is_taken_away() {
             let device = Default::default();

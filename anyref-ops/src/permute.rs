@@ -1,10 +1,11 @@
-//! Changing the order of dimensions, with the values put in that order at once.
+//! Permutation of dimensions with an immediate contiguous copy.
 
 use burn::tensor::{Tensor, backend::Backend};
 
-/// `x` with its dimensions in the order `axes`, its values in memory in that order. The same numbers as
-/// `x.permute(axes)`, for uses that read them in order next (a reshape, a matrix product): on CPU the copy
-/// goes by rows or tiles on all cores, forward and backward, instead of value by value.
+/// Permutes the dimensions of `x` into the order `axes`, contiguous in memory. Values equal those
+/// of `x.permute(axes)`; use it before an operation that reads them in order (a reshape, a matrix
+/// product). On CPU the copy goes by rows or tiles on all cores, forward and backward, instead of
+/// value by value.
 ///
 /// # Shapes
 /// - axes: each dimension of `x` once

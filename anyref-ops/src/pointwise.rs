@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, backend::Backend};
 
 use super::matmul;
 
-/// A 1 × 1 convolution where channels are last: one product over all cells.
+/// Applies a 1 × 1 convolution to channels-last input, as one product over all cells.
 ///
 /// # Shapes
 /// - x: `[batch, height, width, in]`

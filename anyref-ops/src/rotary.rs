@@ -5,7 +5,7 @@ use super::dispatch::on_gpu_without_gradients;
 use super::flex;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
-/// Cosines and sines of the angles by which [`rotary`] turns. They carry no gradient.
+/// Cosines and sines of the angles used by [`rotary`]. They carry no gradient.
 #[derive(Debug, Clone)]
 pub struct Angles<B: Backend> {
     /// `[batch or 1, 1, length, head_dim / 2]`
@@ -15,15 +15,15 @@ pub struct Angles<B: Backend> {
     swapped: Option<Swapped<B>>,
 }
 
-/// Cosines and sines that turn whole heads at once, by their components and the same with the halves
-/// swapped.
+/// Cosines and sines that rotate whole heads at once, using their components and a copy with the
+/// halves swapped.
 #[derive(Debug, Clone)]
 struct Swapped<B: Backend> {
     /// `[batch or 1, 1, length, head_dim]`
     cos: Tensor<B, 4>,
     /// `[batch or 1, 1, length, head_dim]`, the first half negative.
     sin: Tensor<B, 4>,
-    /// `[head_dim]`: which component meets which.
+    /// `[head_dim]`: index of the component that each one is paired with.
     other: Tensor<B, 1, Int>,
 }
 
@@ -31,7 +31,8 @@ impl<B: Backend> Angles<B> {
     /// # Shapes
     /// - cos and sin: `[batch or 1, 1, length, head_dim / 2]`
     pub fn new(cos: Tensor<B, 4>, sin: Tensor<B, 4>) -> Self {
-        // On a GPU these are two kernels, where halves apart are five; the gradient of a selection is slow.
+        // On a GPU these are two kernels, where separate halves take five; the gradient of a
+        // selection is slow.
         let whole = on_gpu_without_gradients::<B>(&cos.device());
         let swapped = whole.then(|| Swapped::new(&cos, &sin));
         Self { cos, sin, swapped }
@@ -56,8 +57,8 @@ impl<B: Backend> Swapped<B> {
     }
 }
 
-/// Turns component `i` of every head together with component `i + head_dim / 2`, the half-split layout
-/// of transformers' `apply_rotary_pos_emb`.
+/// Rotates component `i` of every head together with component `i + head_dim / 2`, the half-split
+/// layout of transformers' `apply_rotary_pos_emb`.
 ///
 /// # Shapes
 /// - x and output: `[batch, heads, length, head_dim]`
@@ -73,7 +74,7 @@ pub fn rotary<B: Backend>(x: Tensor<B, 4>, angles: &Angles<B>) -> Tensor<B, 4> {
     }
 }
 
-/// The composed form, in burn's own tensor operations.
+/// Composed form, in burn's own tensor operations.
 pub(super) fn composed<B: Backend>(x: Tensor<B, 4>, angles: &Angles<B>) -> Tensor<B, 4> {
     let Angles { cos, sin, .. } = angles;
     let half = x.dims()[3] / 2;

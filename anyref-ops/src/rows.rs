@@ -5,16 +5,16 @@ use super::dispatch::BackendKind;
 use super::flex;
 use burn::tensor::{Tensor, backend::Backend};
 
-/// Capacity of a buffer of keys or values beyond the rows that are in it, and the way it is read.
+/// Capacity of a buffer of keys or values beyond the rows stored in it, and the way it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheCapacity {
-    /// Exactly the rows: with gradients [`assign_rows`] copies.
+    /// Exactly the stored rows; with gradients [`assign_rows`] copies.
     Exact,
-    /// More than the rows, which are sliced to be read.
+    /// More than the stored rows; a slice is read.
     Sliced,
-    /// More than the rows, read as a whole under a mask: burn's kernels for GPUs take part of a
-    /// buffer only where it ends at a multiple of hundreds of bytes, and it is copied elsewhere.
-    /// The same number of rows for many steps also needs fewer kernels.
+    /// More than the stored rows, read as a whole under a mask: burn's GPU kernels take a slice of
+    /// a buffer only if it ends at a multiple of hundreds of bytes, and copy it otherwise. A
+    /// constant number of rows over many steps also needs fewer kernels.
     Masked,
 }
 
@@ -29,8 +29,8 @@ impl CacheCapacity {
     }
 }
 
-/// `buffer` with `rows` in the place of its rows from `first` on. Without gradients, a buffer that nothing else holds is
-/// written in place: on the CPU backend, where burn's own assignment copies it, by a form of its own.
+/// Writes `rows` into `buffer` from row `first` on. Without gradients, a uniquely owned buffer is
+/// written in place; on the CPU backend, where burn's own assignment copies it, by a fused form.
 ///
 /// # Shapes
 /// - buffer and output: `[batch, heads, length, dim]`

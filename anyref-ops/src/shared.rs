@@ -1,10 +1,11 @@
-//! Sums with what a whole batch shares.
+//! Sums with a tensor that a whole batch shares.
 
 #[cfg(feature = "flex")]
 use super::flex;
 use burn::tensor::{Tensor, backend::Backend};
 
-/// `x + shared`, where one `shared` serves all of a batch, such as the positions of a picture's cells.
+/// Computes `x + shared`, where one `shared` serves a whole batch, such as the positions of a
+/// picture's cells.
 ///
 /// # Shapes
 /// - x and output: `[batch, ..]`

@@ -6,8 +6,8 @@ use burn::tensor::{Tensor, TensorData};
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
 
-/// Fills every float parameter with values uniform in `[-scale, scale]`, the same for the same seed and
-/// module on every backend.
+/// Fills every float parameter with values uniform in `[-scale, scale]`, equal for equal seeds and
+/// modules on every backend.
 ///
 /// # Panics
 /// When `scale` is negative or not finite.
@@ -35,7 +35,7 @@ pub fn fill<B: Backend, M: Module<B>>(module: M, seed: u64, scale: f32) -> M {
     })
 }
 
-/// A tensor of values uniform in `[-1, 1]`, the same for the same seed on every backend.
+/// Random tensor of values uniform in `[-1, 1]`, equal for equal seeds on every backend.
 pub fn random<B: Backend, const D: usize>(
     shape: [usize; D],
     seed: u64,
@@ -48,18 +48,18 @@ pub fn random<B: Backend, const D: usize>(
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-/// The greatest absolute difference of two tensors.
+/// Greatest absolute difference of two tensors.
 ///
 /// # Panics
-/// When their shapes differ or a value is not a number.
+/// When their shapes differ or a value is NaN.
 pub fn max_abs_error<B: Backend, const D: usize>(a: &Tensor<B, D>, b: &Tensor<B, D>) -> f64 {
     max_abs_difference(&a.to_data(), &b.to_data())
 }
 
-/// As [`max_abs_error`], on data.
+/// Greatest absolute difference of two data blocks, see [`max_abs_error`].
 ///
 /// # Panics
-/// When their shapes differ or a value is not a number.
+/// When their shapes differ or a value is NaN.
 pub fn max_abs_difference(a: &TensorData, b: &TensorData) -> f64 {
     assert_eq!(a.shape, b.shape, "shapes differ");
     let mut worst = 0.0f64;
@@ -75,7 +75,7 @@ pub fn max_abs_difference(a: &TensorData, b: &TensorData) -> f64 {
 /// Asserts that no element differs by more than `tolerance`.
 ///
 /// # Panics
-/// When one does, with the greatest difference.
+/// When one does, naming the greatest difference.
 #[track_caller]
 pub fn assert_close<B: Backend, const D: usize>(
     a: &Tensor<B, D>,

@@ -1,4 +1,5 @@
-//! Operations on the GPU against the same on the processor, in every shape that a part of the model has.
+//! Operations on the GPU compared with the processor's, in every shape that a part of the model
+//! uses.
 #![cfg(all(
     feature = "flex",
     any(feature = "wgpu", feature = "vulkan", feature = "cuda")
@@ -10,7 +11,7 @@ use burn::backend::Flex;
 use burn::tensor::backend::Backend;
 use burn::tensor::{Bool, Tensor, TensorData};
 
-/// Sizes and what else there is to an attention.
+/// Sizes and options of an attention.
 #[derive(Debug, Clone, Copy)]
 struct Case {
     /// Batch, heads, heads of keys, queries, keys and width of a head.
@@ -73,20 +74,20 @@ fn vulkan_attends_as_the_processor_does() {
 #[cfg(feature = "cuda")]
 #[test]
 fn cuda_attends_as_the_processor_does() {
-    // Tensor cores round what they multiply to tf32.
+    // Tensor cores round their operands to tf32.
     attends_as_the_processor_does::<burn::backend::Cuda>(5e-3);
 }
 
 fn attends_as_the_processor_does<B: Backend>(most: f32) {
     for case in [
         PLAIN,
-        // SAM: a window whose grid is not square, and whose positions are relative.
+        // SAM: a non-square window with relative positions.
         Case {
             sizes: [2, 3, 3, 20, 20, 16],
             grid_rows: Some(4),
             ..PLAIN
         },
-        // The same with heads that are padded.
+        // SAM: heads that need padding.
         Case {
             sizes: [2, 3, 3, 20, 20, 80],
             grid_rows: Some(5),
@@ -97,7 +98,7 @@ fn attends_as_the_processor_does<B: Backend>(most: f32) {
             sizes: [1, 3, 3, 10, 10, 64],
             ..PLAIN
         },
-        // LLaMA: keys that several heads share, padding on the left, and earlier keys of a cache.
+        // LLaMA: keys shared by several heads, left padding, and earlier keys of a cache.
         Case {
             sizes: [2, 6, 2, 12, 12, 32],
             causal: true,
@@ -114,13 +115,13 @@ fn attends_as_the_processor_does<B: Backend>(most: f32) {
             padding: Some([3, 0]),
             ..PLAIN
         },
-        // So many scores that some queries come after others.
+        // Scores that exceed the limit, so that queries are computed in chunks.
         Case {
             sizes: [1, 4, 4, 4096, 4160, 16],
             causal: true,
             ..PLAIN
         },
-        // The mask decoder: few queries and many keys, and the other way round.
+        // Mask decoder: few queries and many keys, and vice versa.
         Case {
             sizes: [1, 2, 2, 6, 144, 16],
             ..PLAIN
@@ -135,7 +136,7 @@ fn attends_as_the_processor_does<B: Backend>(most: f32) {
     }
 }
 
-/// Fails where the greatest difference is `most` or more, or no number.
+/// Asserts that the greatest difference is below `most`; NaN fails.
 fn assert_near(name: &str, found: &[f32], expected: &[f32], most: f32) {
     assert_eq!(found.len(), expected.len(), "{name}");
     let differences = found.iter().zip(expected).map(|(a, b)| (a - b).abs());
@@ -144,7 +145,7 @@ fn assert_near(name: &str, found: &[f32], expected: &[f32], most: f32) {
     assert!(greatest < most, "{name}: {greatest}");
 }
 
-/// Each operation that takes another form on a GPU than on the processor.
+/// Operations that take another form on a GPU than on the processor.
 fn others<B: Backend>() -> Vec<(&'static str, Vec<f32>)> {
     let device = B::Device::default();
     let values = |x: Tensor<B, 4>| x.into_data().iter::<f32>().collect::<Vec<_>>();
@@ -152,33 +153,32 @@ fn others<B: Backend>() -> Vec<(&'static str, Vec<f32>)> {
     let angle = random::<B, 4>([1, 1, 5, 32], 2, &device) * 3.0;
     let angles = Angles::new(angle.clone().cos(), angle.sin());
     let turned = ops::rotary(heads.clone(), &angles);
-    // The heads of a token lie beside one another, as a linear layer leaves them.
+    // The heads of a token are adjacent, as a linear layer leaves them.
     let apart = random::<B, 4>([2, 5, 3, 64], 6, &device).swap_dims(1, 2);
     let apart = ops::rotary(apart, &angles);
     let [gamma, beta] = [3, 4].map(|seed| random::<B, 1>([64], seed, &device));
     let normed = ops::layer_norm(heads.clone() + 100.0, gamma, beta, 1e-6);
-    // Weights as a file has them, for one row and for several.
+    // Weights in file layout, for one row and for several.
     let stored = random::<B, 2>([96, 64], 5, &device).swap_dims(0, 1);
     let rows = ops::linear(heads.clone(), stored.clone(), None);
     let row = heads.clone().slice([0..1, 0..1, 0..1, 0..64]);
     let of_computed = random::<B, 2>([64, 96], 9, &device) * 2.0;
     let of_computed = ops::linear(row.clone(), ops::as_stored(of_computed), None);
     let row = ops::linear(row, stored, None);
-    // One row, whose product is followed by what could be one kernel with it, several times over.
+    // One row, whose product is followed several times by an operation that could be fused with it.
     let one = random::<B, 4>([1, 1, 1, 128], 8, &device);
     let joined = (0..3).fold(one, |x, seed| {
         let weight = random::<B, 2>([128, 128], 10 + seed, &device).swap_dims(0, 1);
         let bias = random::<B, 1>([128], 20 + seed, &device);
         burn::tensor::activation::relu(ops::linear(x, weight, Some(bias)) * 0.2)
     });
-    // A buffer that is written to while an earlier part of it is in use, one that is read without a copy, and once that
-    // is not.
+    // A buffer that is written once while an earlier slice of it is in use, and once while none is.
     let buffer = ops::assign_rows(Tensor::zeros([2, 3, 8, 64], &device), 0, heads.clone());
     let before = buffer.clone().narrow(2, 0, 4);
     let buffer = ops::assign_rows(buffer, 3, heads.clone().narrow(2, 0, 2));
     let sum = before.sum_dim(2);
     let buffer = ops::assign_rows(buffer, 6, heads.clone().narrow(2, 1, 2));
-    // Keys and values that are parts of buffers with room, for shared heads of a batch.
+    // Keys and values that are slices of buffers with spare capacity, for shared heads of a batch.
     let queries = random::<B, 4>([2, 6, 1, 64], 7, &device);
     let [keys, values_of] = [4, 5].map(|length| buffer.clone().narrow(2, 0, length));
     let attended = attention(AttentionInput::new(

@@ -2,76 +2,76 @@
 
 use std::io;
 
-/// An error of this crate. Messages are one line and name the remedy.
+/// Error of this crate. Messages are one line and name the remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The file could not be read.
+    /// File could not be read.
     #[error("cannot read picture {name}: {source}; check the path and its permissions")]
     Read {
-        /// The file.
+        /// Name of the file.
         name: String,
-        /// Reason of the operating system.
+        /// Reason given by the operating system.
         source: io::Error,
     },
-    /// The file has no bytes.
+    /// File is empty.
     #[error("picture {name} is empty (0 bytes); fetch or export it again")]
     Empty {
-        /// The file.
+        /// Name of the file.
         name: String,
     },
-    /// The content is in no known picture format.
+    /// Content is in no supported picture format.
     #[error(
         "picture {name} is in a format that is not read here ({reason}); \
          convert it to PNG, JPEG, WebP, BMP, GIF, TIFF or PNM"
     )]
     Unsupported {
-        /// The file.
+        /// Name of the file.
         name: String,
-        /// Format that the reader met.
+        /// Format found by the reader.
         reason: String,
     },
-    /// The content ends early or contradicts its format.
+    /// Content is truncated or contradicts its format.
     #[error("picture {name} is truncated or damaged ({reason}); fetch or export it again")]
     Damaged {
-        /// The file.
+        /// Name of the file.
         name: String,
-        /// Reason of the decoder.
+        /// Reason given by the decoder.
         reason: String,
     },
-    /// The picture has no pixels, or more than the limits allow.
+    /// Picture has no pixels, or more than the limits allow.
     #[error("picture {name} is {width}x{height} pixels, outside 1x1 to {limit}; resize it first")]
     Size {
-        /// The file.
+        /// Name of the file.
         name: String,
-        /// Pixels across.
+        /// Width in pixels.
         width: u32,
-        /// Pixels down.
+        /// Height in pixels.
         height: u32,
-        /// The largest size allowed, in words.
+        /// Largest size allowed, in words.
         limit: String,
     },
-    /// A configuration that no encoder can have.
+    /// Configuration of an encoder is invalid.
     #[error("{encoder} config: `{field}` {problem}")]
     Config {
-        /// Which encoder's.
+        /// Name of the encoder.
         encoder: &'static str,
-        /// The field at fault, named as in `config.json`.
+        /// Invalid field, named as in `config.json`.
         field: &'static str,
-        /// Fault, and the values that are right.
+        /// Fault, and the valid values.
         problem: String,
     },
-    /// A layer outside the model was asked for.
+    /// Requested layer does not exist.
     #[error(
         "feature layer {select_layer} does not exist: a tower of {num_hidden_layers} layers has \
          hidden states {first} to {num_hidden_layers}"
     )]
     Layer {
-        /// The layer asked for.
+        /// Requested layer.
         select_layer: i32,
         /// Layers of the tower.
         num_hidden_layers: usize,
-        /// The lowest index, counted from the end.
+        /// Lowest valid index, counted from the end.
         first: i64,
     },
 }
@@ -79,7 +79,7 @@ pub enum Error {
 /// Result with [`enum@Error`].
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Refuses a field of an encoder's configuration that is not right.
+/// Rejects an invalid field of an encoder's configuration.
 pub(crate) fn check(
     encoder: &'static str,
     field: &'static str,
@@ -96,7 +96,7 @@ pub(crate) fn check(
     }
 }
 
-/// Refuses sizes of 0, and a width that the heads do not divide.
+/// Rejects sizes of 0, and a width that the heads do not divide.
 pub(crate) fn check_transformer<const N: usize>(
     encoder: &'static str,
     sizes: [(&'static str, usize); N],
@@ -112,7 +112,7 @@ pub(crate) fn check_transformer<const N: usize>(
     })
 }
 
-/// Number of a tower's layers that run to give `hidden_states[select_layer]`.
+/// Number of layers of a tower to run for `hidden_states[select_layer]`.
 pub(crate) fn layers_until(num_hidden_layers: usize, select_layer: i32) -> Result<usize> {
     let layers = num_hidden_layers as i64;
     let index = i64::from(select_layer);

@@ -1,12 +1,12 @@
-//! Renamings from published checkpoints to the names of this crate's modules.
+//! Rename rules from published checkpoints to the names of this crate's modules.
 //!
-//! The names are relative to the module itself. Parameters of layer normalisation and the
-//! transposition of linear weights are left to the loader, as for any PyTorch checkpoint.
+//! Names are relative to the module itself. Parameters of layer normalisation and the transposition
+//! of linear weights are handled by the loader, as for any PyTorch checkpoint.
 
 use anyref_weights::Rename;
 
-/// Tensors of a `CLIPModel` or `CLIPVisionModel` that are no parameters of the tower: the text
-/// side, the projections, and a stored range of integers.
+/// Tensors of a `CLIPModel` or `CLIPVisionModel` that the tower does not use: the text side, the
+/// projections, and a stored range of integers.
 pub const CLIP_VISION_UNUSED: &[&str] = &[
     r"^text_model\.",
     r"^(?:visual|text)_projection\.",
@@ -14,7 +14,7 @@ pub const CLIP_VISION_UNUSED: &[&str] = &[
     r"embeddings\.position_ids$",
 ];
 
-/// Tensors of a SAM checkpoint that are no parameters of the image encoder.
+/// Tensors of a SAM checkpoint that the image encoder does not use.
 pub const SAM_UNUSED: &[&str] = &[
     r"^prompt_encoder\.",
     r"^mask_decoder\.",
@@ -68,15 +68,15 @@ pub const SAM_AUTHORS: &[Rename] = &[
 /// [`SAM_UNUSED`].
 pub const SAM_HUGGING_FACE: &[Rename] = &[(r"^vision_encoder\.", "")];
 
-/// Tensors of a SAM 2 checkpoint that are no parameters of the image encoder: prompt encoder and
-/// mask decoder, in both layouts. Those of the video side are in [`SAM2_VIDEO`].
+/// Tensors of a SAM 2 checkpoint that the image encoder does not use: prompt encoder and mask
+/// decoder, in both layouts. [`SAM2_VIDEO`] lists the tensors of the video side.
 pub const SAM2_UNUSED: &[&str] = &[
     r"^(?:model\.)?sam_(?:prompt_encoder|mask_decoder)\.",
     r"^(?:prompt_encoder|mask_decoder|shared_image_embedding)\.",
 ];
 
-/// Tensors of a SAM 2 checkpoint that only videos need: the memory of earlier frames, in the
-/// authors' names and in transformers'.
+/// Tensors of a SAM 2 checkpoint that only videos need, such as the memory of earlier frames, in
+/// the authors' names and in transformers'.
 pub const SAM2_VIDEO: &[&str] = &[
     r"^(?:model\.)?(?:memory_attention|memory_encoder|mask_downsample)\.",
     r"^(?:model\.)?(?:obj_ptr_proj|obj_ptr_tpos_proj)\.",

@@ -1,15 +1,18 @@
-//! CLIP vision tower, InternViT, SAM and SAM 2 image encoders, their pre-processing and RoIAlign,
-//! on any burn backend.
+//! CLIP vision tower, InternViT, SAM and SAM 2 image encoders, their preprocessing and RoIAlign, on
+//! any burn backend.
 //!
 //! ```text
 //! file ── preprocess::open_image ──► RgbImage
-//!   ├─ ClipPreprocessor ─► [3, 224, 224]   ─ ClipVisionModel::features ─► [b, 256, 1024] ─ Projector ─► [b, 256, 4096]
-//!   ├─ TilePreprocessor ─► tiles of [3, 448, 448] ─ InternVisionModel::features ─► InternVlProjector
+//!   ├─ ClipPreprocessor ─► [3, 224, 224]   ─ ClipVisionModel::features ─► [b, 256, 1024]
+//!   │    ─ Projector ─► [b, 256, 4096]
+//!   ├─ TilePreprocessor ─► tiles of [3, 448, 448] ─ InternVisionModel::features
+//!   │    ─ InternVlProjector ─► [tiles, tokens, hidden]
 //!   ├─ SamPreprocessor  ─► [3, 1024, 1024] ─ SamImageEncoder::forward  ─► [b, 256, 64, 64]
-//!   └─ Sam2Preprocessor ─► [3, 1024, 1024] ─ Sam2ImageEncoder::forward ─► [b, 256, 64, 64] and two finer levels
+//!   └─ Sam2Preprocessor ─► [3, 1024, 1024] ─ Sam2ImageEncoder::forward ─► [b, 256, 64, 64]
+//!        and two finer levels
 //! ```
 //!
-//! Fields are named as in the checkpoints; [`import`] has the few renamings that remain.
+//! Fields are named as in the checkpoints; [`import`] has the remaining renames.
 //!
 //! ```
 //! # #[cfg(feature = "flex")] {

@@ -4,15 +4,15 @@ use anyref_ops as ops;
 use burn::nn::conv::Conv2d;
 use burn::tensor::{Tensor, backend::Backend};
 
-/// Applies a convolution whose stride is its kernel size, as one matrix product over all patches.
-/// On CPU forward and gradient together take about half the convolution's time, and the tokens come
-/// out with channels last. The parameter keeps the convolution's layout. Here pictures come into
-/// the model's type.
+/// Applies a convolution whose stride equals its kernel size, as one matrix product over all
+/// patches. On CPU, forward and gradient together take about half the convolution's time, and the
+/// tokens are channels-last. The parameter keeps the convolution's layout. Pixels are cast to the
+/// model's type here.
 ///
 /// # Shapes
 /// - pixels: `[batch, channels, height, width]`
-/// - output: `[batch, height / patch, width / patch, out]`; incomplete patches are dropped, as by the
-///   convolution
+/// - output: `[batch, height / patch, width / patch, out]`; incomplete patches are dropped, as by
+///   the convolution
 pub(crate) fn embed_patches<B: Backend>(conv: &Conv2d<B>, pixels: Tensor<B, 4>) -> Tensor<B, 4> {
     let [batch, channels, height, width] = pixels.dims();
     let weight = conv.weight.val();

@@ -1,4 +1,4 @@
-//! From the width of a tower to the width of the language model.
+//! Projection from the width of a tower to the width of the language model.
 
 use anyref_ops::gelu;
 use anyref_ops::nn::{Linear, LinearConfig};
@@ -23,18 +23,18 @@ pub enum ProjectorKind {
 pub struct ProjectorConfig {
     /// Width of the features.
     pub input_size: usize,
-    /// Width between the two layers; the output's when absent. Unused by [`ProjectorKind::Linear`].
+    /// Width between the two layers; defaults to the output's. Unused by [`ProjectorKind::Linear`].
     #[serde(default)]
     pub hidden_size: Option<usize>,
     /// Width of the result.
     pub output_size: usize,
-    /// One layer or two.
+    /// Number of layers: one or two.
     #[serde(default)]
     pub kind: ProjectorKind,
 }
 
 impl ProjectorConfig {
-    /// One linear layer.
+    /// Configuration of one linear layer.
     pub fn new(input_size: usize, output_size: usize) -> Self {
         Self {
             input_size,
@@ -72,9 +72,9 @@ impl ProjectorConfig {
 /// LLaVA's `mm_projector` (transformers `LlavaMultiModalProjector`).
 #[derive(Module, Debug)]
 pub struct Projector<B: Backend> {
-    /// The first layer, or the only one.
+    /// First or only layer.
     pub linear_1: Linear<B>,
-    /// After the GELU.
+    /// Layer after the GELU.
     pub linear_2: Option<Linear<B>>,
 }
 

@@ -1,8 +1,8 @@
 //! RoIAlign (torchvision `ops.roi_align`): features of a box on a fixed grid.
 //!
-//! Bilinear sampling and averaging are linear and separate into rows and columns, so that a box is
-//! two small matrices made on the host, and the operation two matrix products, differentiable in
-//! the features on every backend.
+//! Bilinear sampling and averaging are linear and separate into rows and columns. A box therefore
+//! becomes two small matrices built on the host, and the operation two matrix products,
+//! differentiable in the features on every backend.
 
 use std::ops::Range;
 
@@ -10,37 +10,37 @@ use anyref_ops as ops;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
-/// A box on one of the pictures of a batch, in the unit that `spatial_scale` brings to cells.
+/// Box on one of the pictures of a batch, in the unit that `spatial_scale` converts to cells.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RegionBox {
-    /// Which picture.
+    /// Index of the picture in the batch.
     pub batch: usize,
-    /// Left.
+    /// Left edge.
     pub x0: f32,
-    /// Top.
+    /// Top edge.
     pub y0: f32,
-    /// Right.
+    /// Right edge.
     pub x1: f32,
-    /// Bottom.
+    /// Bottom edge.
     pub y1: f32,
 }
 
-/// How boxes are sampled.
+/// Sampling of boxes.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RoiAlignConfig {
     /// Rows and columns of the result.
     pub output_size: [usize; 2],
-    /// Multiplies box coordinates: cells a pixel.
+    /// Scale of box coordinates, in cells per pixel.
     pub spatial_scale: f64,
-    /// Samples along each side of a bin; when absent, one a cell, rounded up.
+    /// Samples along each side of a bin; `None` takes one per cell, rounded up.
     pub sampling_ratio: Option<usize>,
-    /// Shifts by half a cell, so that cell centres are where they should be. Without it boxes are
-    /// at least one cell large.
+    /// Shifts boxes by half a cell, so that cell centres align. If unset, boxes are at least one
+    /// cell large.
     pub aligned: bool,
 }
 
 impl RoiAlignConfig {
-    /// Aligned, with as many samples as cells.
+    /// Aligned sampling, with as many samples as cells.
     pub fn new(output_size: [usize; 2], spatial_scale: f64) -> Self {
         Self {
             output_size,
@@ -156,9 +156,9 @@ fn sampling_matrix(
     }
 }
 
-/// The samples that may fall on the grid: a box far larger than the picture must not cost time.
+/// Samples that may fall on the grid; bounds the time of a box far larger than the picture.
 fn visible(origin: f32, step: f32, samples: usize, cells: usize) -> Range<usize> {
-    /// Beyond this the grid's share of a box is below the precision of f32 coordinates.
+    /// Above this the grid's share of a box is below the precision of f32 coordinates.
     const MOST: usize = 1 << 20;
     if samples > MOST {
         return 0..0;
@@ -166,7 +166,7 @@ fn visible(origin: f32, step: f32, samples: usize, cells: usize) -> Range<usize>
     if step <= 0.0 {
         return 0..samples;
     }
-    // One sample more at each end, for rounding.
+    // One more sample at each end, for rounding.
     let from = ((-1.0 - origin) / step - 1.5).max(0.0) as usize;
     let to = ((cells as f32 - origin) / step + 1.5).max(0.0) as usize;
     from.min(samples)..to.min(samples)

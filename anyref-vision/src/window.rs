@@ -3,13 +3,12 @@
 use anyref_ops as ops;
 use burn::tensor::{Tensor, backend::Backend};
 
-/// A grid cut into square windows, padded with zeros at the bottom and right where it does not
-/// divide.
+/// Partition of a grid into square windows, padded with zeros at the bottom and right if necessary.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Windows {
     /// Side of a window.
     pub side: usize,
-    /// Windows down and across.
+    /// Number of windows down and across.
     pub count: [usize; 2],
     /// Height and width of the grid before padding.
     pub grid: [usize; 2],
@@ -37,7 +36,8 @@ impl Windows {
         let x = if [height, width] == [padded_height, padded_width] {
             x
         } else {
-            // `Tensor::pad` fills with the backend's own type, which need not be that of `x`.
+            // `Tensor::pad` fills with the backend's default type, which may differ from that of
+            // `x`.
             let shape = [batch, padded_height, padded_width, channels];
             let zeros = Tensor::zeros(shape, (&x.device(), x.dtype()));
             zeros.slice_assign([0..batch, 0..height, 0..width, 0..channels], x)
@@ -52,7 +52,7 @@ impl Windows {
         ])
     }
 
-    /// The inverse of [`partition`](Self::partition), the padding dropped.
+    /// Inverse of [`partition`](Self::partition); drops the padding.
     ///
     /// # Shapes
     /// - x: `[batch * windows, side, side, channels]`

@@ -1,4 +1,4 @@
-//! The CLIP tower against transformers.
+//! CLIP tower compared with transformers.
 
 use anyref_ops::testing::assert_close;
 use anyref_vision::clip::{ClipVisionConfig, ClipVisionModel, HiddenAct};
@@ -16,7 +16,7 @@ fn config(hidden_act: HiddenAct) -> ClipVisionConfig {
         num_hidden_layers: 3,
         num_attention_heads: 4,
         num_channels: 3,
-        // Does not divide by the patch: two lines of pixels belong to no patch.
+        // Not a multiple of the patch: two lines of pixels belong to no patch.
         image_size: 30,
         patch_size: 7,
         hidden_act,

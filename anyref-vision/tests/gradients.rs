@@ -1,4 +1,4 @@
-//! Gradients of the picture encoders against finite differences.
+//! Gradients of the picture encoders compared with finite differences.
 
 use anyref_ops::testing::{fill, random};
 use anyref_vision::clip::ClipVisionConfig;
@@ -11,7 +11,7 @@ use burn_flex::Flex;
 
 type B = Autodiff<Flex>;
 
-/// Adds `step` times a fixed direction to every parameter.
+/// Mapper that adds `step` times a fixed direction to every parameter.
 struct Nudge {
     step: f32,
     seed: u64,
@@ -26,7 +26,7 @@ impl<T: Backend> ModuleMapper<T> for Nudge {
     }
 }
 
-/// Sums the gradient's products with the same directions, in all and for each parameter.
+/// Sums the gradient's products with the directions of [`Nudge`], in total and for each parameter.
 struct Slope<'a> {
     gradients: &'a GradientsParams,
     seed: u64,
@@ -46,7 +46,8 @@ impl ModuleVisitor<B> for Slope<'_> {
     }
 }
 
-/// The slope along random directions of all parameters, by autodiff and by central differences.
+/// Compares the slope along random directions of all parameters by autodiff and by central
+/// differences.
 fn check<M: AutodiffModule<B>>(module: M, loss: impl Fn(&M) -> Tensor<B, 1>, unused: usize) {
     let mut gradients = loss(&module).backward();
     let gradients = GradientsParams::from_module(&mut gradients, &module);
@@ -74,7 +75,7 @@ fn check<M: AutodiffModule<B>>(module: M, loss: impl Fn(&M) -> Tensor<B, 1>, unu
     }
 }
 
-/// A smooth function of a tensor of order 1.
+/// Smooth function of a tensor, of order 1.
 fn probe<const D: usize>(x: Tensor<B, D>) -> Tensor<B, 1> {
     let weights = random::<B, D>(x.dims(), 99, &x.device());
     (x * weights).sum()
@@ -114,6 +115,6 @@ fn clip_up_to_a_layer() {
     let device = Default::default();
     let tower = fill(config.init::<B>(&device), 3, 0.3);
     let pixels = random::<B, 4>([2, 3, 56, 56], 5, &device);
-    // The post-normalisation's two parameters belong to the pooled output.
+    // The two parameters of the post-normalisation belong to the pooled output.
     check(tower, |tower| probe(tower.features(pixels.clone(), -1)), 2);
 }

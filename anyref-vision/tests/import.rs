@@ -1,4 +1,4 @@
-//! Renamings, on names of published checkpoints.
+//! Rename rules applied to names of published checkpoints.
 
 use anyref_vision::import;
 use anyref_vision::projector::{ProjectorConfig, ProjectorKind};

@@ -1,4 +1,4 @@
-//! InternViT, pixel shuffle, projector and tiles against transformers' InternVL and Pillow.
+//! InternViT, pixel shuffle, projector and tiles compared with transformers' InternVL and Pillow.
 
 use anyref_ops::testing::{assert_close, max_abs_difference};
 use anyref_vision::import;

@@ -1,4 +1,4 @@
-//! Picture files, sound and broken.
+//! Valid and broken picture files.
 
 use std::io::Cursor;
 
@@ -24,7 +24,7 @@ fn encode(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
     bytes.into_inner()
 }
 
-/// Red at the left, blue at the right, twice as wide as high.
+/// Picture with a red left half and a blue right half, twice as wide as high.
 fn flag() -> RgbImage {
     RgbImage::from_fn(64, 32, |x, _| {
         if x < 32 {
@@ -150,7 +150,7 @@ fn grey_and_sixteen_bits_become_rgb() {
     assert_eq!(image.get_pixel(0, 1).0, [0, 128, 255]);
 }
 
-/// Puts a segment right after the start of a JPEG.
+/// Inserts a segment right after the start of a JPEG.
 fn with_segment(jpeg: &[u8], marker: u8, content: &[u8]) -> Vec<u8> {
     let mut bytes = vec![0xFF, 0xD8, 0xFF, marker];
     bytes.extend_from_slice(&(content.len() as u16 + 2).to_be_bytes());
@@ -159,7 +159,7 @@ fn with_segment(jpeg: &[u8], marker: u8, content: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// The smallest EXIF block: one little-endian directory with the orientation.
+/// Smallest EXIF block: one little-endian directory with the orientation.
 fn exif(orientation: u8) -> Vec<u8> {
     let mut block = b"Exif\0\0II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".to_vec();
     block.extend_from_slice(&[orientation, 0, 0, 0, 0, 0, 0, 0]);
@@ -187,8 +187,8 @@ fn pictures_are_turned_as_their_exif_data_says() {
             "{orientation}"
         );
     }
-    // Transposed and turned right: the left side comes to the top. Turned left and transversed: to the
-    // bottom.
+    // Transposed and turned right: the left side comes to the top. Turned left and transversed: to
+    // the bottom.
     for orientation in [5, 6] {
         let image = turned(orientation);
         assert!(

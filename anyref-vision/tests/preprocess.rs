@@ -1,4 +1,4 @@
-//! Pre-processing against Pillow, segment-anything and torch.
+//! Preprocessing compared with Pillow, segment-anything and torch.
 
 use anyref_ops::testing::{assert_close, max_abs_difference};
 use anyref_vision::preprocess::{ClipPreprocessor, Filter, PixelValues, SamPreprocessor, resize};

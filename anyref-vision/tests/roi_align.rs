@@ -1,4 +1,4 @@
-//! RoIAlign against torchvision, forward and gradient.
+//! RoIAlign compared with torchvision, forward and gradient.
 
 use anyref_ops::testing::assert_close;
 use anyref_vision::roi_align::{RegionBox, RoiAlignConfig, roi_align};
@@ -77,7 +77,7 @@ fn extreme_boxes_cost_no_time_and_give_no_nonsense() {
     for value in pool(-1e30, -1e30, 1e30, 1e30) {
         assert!((0.0..1e-3).contains(&value));
     }
-    // Half of each bin lies on the grid, whose border reaches a cell further out.
+    // Half of each bin lies on the grid, whose border extends one cell further.
     for value in pool(-20_000.0, -20_000.0, 20_000.0, 20_000.0) {
         assert!((0.0..1e-3).contains(&value));
     }

@@ -1,4 +1,4 @@
-//! The SAM image encoder against segment-anything and transformers.
+//! SAM image encoder compared with segment-anything and transformers.
 
 use anyref_ops::testing::{assert_close, fill, random};
 use anyref_vision::import;
@@ -98,7 +98,7 @@ fn equals_transformers() {
 #[test]
 fn windows_do_not_see_one_another() {
     let device = Default::default();
-    // The neck's convolution reaches one patch further than the windows of 4.
+    // The neck's convolution reaches one patch beyond the windows of 4.
     let config = SamVisionConfig {
         window_size: 4,
         global_attn_indexes: vec![],
@@ -133,7 +133,7 @@ fn position_tables_get_the_gradient_of_finite_differences() {
     };
     let encoder = fill(config.init::<Differentiable>(&device), 3, 0.3);
     let weight: Tensor<Differentiable, 4> = random([1, 16, 6, 6], 5, &device);
-    // Smaller than the config's, so that the position tables are resized.
+    // Smaller than the config's size, so that the position tables are resized.
     let pixels: Tensor<Differentiable, 4> = random([1, 3, 48, 48], 4, &device);
     let loss = |encoder: &SamImageEncoder<Differentiable>| {
         (encoder.forward(pixels.clone()) * weight.clone()).sum()
@@ -161,7 +161,7 @@ fn position_tables_get_the_gradient_of_finite_differences() {
         "{measured} {expected}"
     );
 
-    // Cutting the fused weight must bring a gradient to all three parts of it.
+    // All three parts of the fused weight must receive a gradient through the slices.
     let qkv = encoder.layers[0].attn.qkv.weight.grad(&gradients).unwrap();
     for part in 0..3 {
         let part = qkv

@@ -1,4 +1,4 @@
-//! The SAM 2 image encoder and its pre-processing against transformers.
+//! SAM 2 image encoder and its preprocessing compared with transformers.
 
 use anyref_ops::testing::{assert_close, fill, random};
 use anyref_vision::import;
@@ -93,12 +93,12 @@ fn pictures_fill_the_square_as_by_transformers() {
         assert_eq!(result.original_size, [height as usize, width as usize]);
         let expected = fixture.data(&format!("pixels.{name}"));
         let expected: Vec<f32> = expected.to_vec().unwrap();
-        // Both round to bytes, not always to the same one.
+        // Both round to bytes, but not always to the same one.
         let step = 1.01 / (255.0 * 0.224);
         for (ours, theirs) in result.pixels.data.iter().zip(&expected) {
             assert!((ours - theirs).abs() <= step, "{name}: {ours} {theirs}");
         }
-        // SAM 2's own predictor does not round; Pillow does so twice, along each axis.
+        // SAM 2's own predictor does not round; Pillow rounds twice, along each axis.
         let exact: Vec<f32> = fixture.data(&format!("float.{name}")).to_vec().unwrap();
         let bytes_of = |channel: usize| result.pixels.data[channel * 1600..][..1600].iter();
         for channel in 0..3 {

@@ -1,4 +1,4 @@
-//! Files that appear under their name complete and on the disk, or not at all.
+//! Files that appear under their name complete and flushed to disk, or not at all.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
@@ -7,15 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::error::{Error, Result};
 
-/// Writes a file that is replaced at once: readers and a crash find the old content or the new one.
+/// Writes a file atomically: readers, and a restart after a crash, find either the old content or
+/// the new.
 ///
-/// The bytes are written beside the file, flushed to the disk and renamed; then the folder is
-/// flushed, so that the new name survives a loss of power. Writers of the same file do not disturb
-/// each other: the last one to finish wins.
+/// The bytes are written to a temporary file in the same folder, flushed to disk and renamed; then
+/// the folder is flushed, so that the new name survives a loss of power. Concurrent writers of a
+/// file do not disturb each other: the last one to finish wins.
 ///
 /// # Errors
-/// [`Error::NotFound`] when the folder does not exist, [`Error::Io`] when the disk refuses. The old
-/// file is untouched then, and nothing is left beside it.
+/// [`Error::NotFound`] when the folder does not exist, [`Error::Io`] when writing fails. The old
+/// file is then untouched, and no temporary file remains.
 pub fn write_atomic(path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> Result<()> {
     let path = path.as_ref();
     let mut file = AtomicFile::create(path)?;
@@ -24,8 +25,8 @@ pub fn write_atomic(path: impl AsRef<Path>, content: impl AsRef<[u8]>) -> Result
     file.commit()
 }
 
-/// As [`write_atomic`], without waiting for the disk: a loss of power may leave a damaged file, a
-/// crash of the program may not. For caches whose entries carry a checksum.
+/// Variant of [`write_atomic`] that does not wait for the disk: a loss of power may leave a damaged
+/// file, a crash of the program may not. For caches whose entries carry a checksum.
 ///
 /// # Errors
 /// As [`write_atomic`].
@@ -38,7 +39,7 @@ pub fn write_atomic_unsynced(path: impl AsRef<Path>, content: impl AsRef<[u8]>) 
 }
 
 /// Streaming form of [`write_atomic`] for large files: a buffered writer whose content replaces the
-/// file in [`commit`](Self::commit). Dropped before that, it leaves nothing behind.
+/// file in [`commit`](Self::commit). If dropped before, it leaves nothing behind.
 #[derive(Debug)]
 pub struct AtomicFile {
     path: PathBuf,
@@ -48,8 +49,8 @@ pub struct AtomicFile {
 }
 
 impl AtomicFile {
-    /// Creates the partial file: hidden, in the folder of `path`, of a name that no other writer
-    /// has.
+    /// Creates the temporary file: hidden, in the folder of `path`, with a name unique among
+    /// writers.
     ///
     /// # Errors
     /// As [`write_atomic`].
@@ -69,7 +70,7 @@ impl AtomicFile {
                         file: Some(BufWriter::new(file)),
                     });
                 }
-                // Left by a killed process that had this one's number.
+                // Left over from a killed process with the same process id.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
                 Err(error) => return Err(Error::io(&path, error)),
             }
@@ -124,18 +125,18 @@ impl Write for AtomicFile {
 impl Drop for AtomicFile {
     fn drop(&mut self) {
         if let Some(file) = self.file.take() {
-            // What is buffered is not wanted any more.
+            // Buffered content is no longer needed.
             drop(file.into_parts());
             let _ = fs::remove_file(&self.partial);
         }
     }
 }
 
-/// Flushes a folder to the disk: names that files were given in it survive a loss of power. Does
-/// nothing where the system or the file system has no such operation.
+/// Flushes a folder to disk, so that new file names in it survive a loss of power. Does nothing
+/// where the system or the file system has no such operation.
 ///
 /// # Errors
-/// [`Error::Io`] when the disk refuses.
+/// [`Error::Io`] when flushing fails.
 pub fn sync_folder(folder: &Path) -> Result<()> {
     #[cfg(unix)]
     {
@@ -143,7 +144,7 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
             true => Path::new("."),
             false => folder,
         };
-        // A folder that may be written and not listed cannot be opened.
+        // A folder that is writable but not readable cannot be opened.
         let synced = File::open(folder).and_then(|folder| folder.sync_all());
         match synced.map_err(|error| (error.kind(), error)) {
             Ok(()) => {}
@@ -159,11 +160,11 @@ pub fn sync_folder(folder: &Path) -> Result<()> {
     Ok(())
 }
 
-/// A name beside `path` that no other call of this process gives.
+/// Temporary name beside `path`, unique among the calls of this process.
 fn partial_name(path: &Path) -> PathBuf {
     static NEXT: AtomicU64 = AtomicU64::new(0);
     let number = NEXT.fetch_add(1, Ordering::Relaxed);
-    // Browsers have no processes, and `id` panics there.
+    // Browsers have no process ids, and `id` panics there.
     let process = match cfg!(target_family = "wasm") {
         true => 0,
         false => std::process::id(),
@@ -210,7 +211,7 @@ mod tests {
         let path = folder.path().join("a.json");
         write_atomic(&path, "old").unwrap();
         let mut file = AtomicFile::create(&path).unwrap();
-        // More than the buffer holds, so that some of it reaches the partial file.
+        // More than the buffer holds, so that some of it reaches the temporary file.
         file.write_all(&[b'x'; 100_000]).unwrap();
         assert_eq!(fs::read_to_string(&path).unwrap(), "old");
         drop(file);
@@ -237,7 +238,7 @@ mod tests {
     fn a_partial_file_of_a_killed_process_is_in_nobodys_way() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
-        // The names of the next writers, one of which other tests may take first.
+        // Names of the next writers, one of which another test may take first.
         let taken: Vec<PathBuf> = (0..3).map(|_| partial_name(&path)).collect();
         let number = |path: &Path| {
             let name = path.file_name().unwrap().to_str().unwrap().to_owned();

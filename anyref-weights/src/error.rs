@@ -13,203 +13,203 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The file or folder is not there.
+    /// File or folder does not exist.
     #[error("{}: no such file or folder; check the path", .0.display())]
     NotFound(PathBuf),
 
-    /// The system refused to read or write.
+    /// Reading or writing failed.
     #[error("{}: {source}; check permissions and disk space", .path.display())]
     Io {
-        /// The file or folder.
+        /// File or folder.
         path: PathBuf,
-        /// The system's reason.
+        /// Reason given by the system.
         source: io::Error,
     },
 
-    /// The file has no bytes.
+    /// File is empty.
     #[error("{}: the file is empty; download it again", .0.display())]
     Empty(PathBuf),
 
-    /// The file starts with zero bytes only.
+    /// File starts with zero bytes only.
     #[error("{}: the file is filled with zeros, as an interrupted download leaves it; download it again", .0.display())]
     ZeroFilled(PathBuf),
 
-    /// A git-lfs pointer instead of its file.
+    /// File is a git-lfs pointer instead of its content.
     #[error("{}: this is a git-lfs pointer, not the weights; run `git lfs pull` in its folder", .0.display())]
     LfsPointer(PathBuf),
 
-    /// None of the formats that can be read.
+    /// File has none of the supported formats.
     #[error("{}: {what}; give a .safetensors file, a PyTorch .pt/.pth/.bin file or a folder with them", .path.display())]
     UnknownFormat {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Kind of file it looks like.
+        /// Apparent kind of file.
         what: String,
     },
 
-    /// The file ends before its tensors do.
+    /// File ends before its tensors do.
     #[error("{}: truncated, {needed} bytes announced and {found} present; download it again", .path.display())]
     Truncated {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Bytes that the header announces.
+        /// Size according to the header, in bytes.
         needed: u64,
-        /// Bytes in the file.
+        /// Size of the file in bytes.
         found: u64,
     },
 
-    /// The file contradicts its own format.
+    /// File contradicts its own format.
     #[error("{}: {reason}; the file is damaged, download or export it again", .path.display())]
     Corrupt {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// Contradiction.
         reason: String,
     },
 
-    /// Something in the format that is not supported.
+    /// Feature of the format is not supported.
     #[error("{}: {reason}; {remedy}", .path.display())]
     Unsupported {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Part that is not supported.
+        /// Unsupported part.
         reason: String,
         /// Remedy.
         remedy: String,
     },
 
-    /// A pickle names a Python object that tensors do not need.
+    /// Pickle names a Python object that tensors do not need.
     #[error("{}: the pickle refers to `{global}`, which a table of tensors does not need; nothing was run; save the state_dict alone or convert it to safetensors", .path.display())]
     ForeignGlobal {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// `module.name` of the object.
         global: String,
     },
 
-    /// A pickle of plain data names a Python object.
+    /// Pickle of plain data names a Python object.
     #[error("{}: the pickle refers to `{global}`, where only numbers, texts, lists and dictionaries are expected; nothing was run; download it from its publisher again", .path.display())]
     ForeignData {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
         /// `module.name` of the object.
         global: String,
     },
 
-    /// A folder without a checkpoint.
+    /// Folder has no checkpoint.
     #[error("{}: no weights here; looked for model.safetensors, *.safetensors.index.json, pytorch_model.bin, *.bin.index.json", .0.display())]
     NoCheckpoint(PathBuf),
 
-    /// A folder with several candidates.
+    /// Folder has several candidates.
     #[error("{}: several checkpoints ({}); give the path of one", .path.display(), .candidates.join(", "))]
     Ambiguous {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// The candidates' file names.
+        /// File names of the candidates.
         candidates: Vec<String>,
     },
 
-    /// A shard named by the index is not there.
+    /// Shard named by the index does not exist.
     #[error("{}: shard `{shard}` is missing; download it into the same folder", .index.display())]
     ShardMissing {
-        /// The index file.
+        /// Path of the index file.
         index: PathBuf,
-        /// The shard's file name.
+        /// File name of the shard.
         shard: String,
     },
 
-    /// Index and shards do not agree on a tensor.
+    /// Index and shards disagree on a tensor.
     #[error("{}: tensor `{tensor}` {reason}; download index and shards of the same revision", .index.display())]
     IndexMismatch {
-        /// The index file.
+        /// Path of the index file.
         index: PathBuf,
-        /// The tensor.
+        /// Name of the tensor.
         tensor: String,
-        /// How they differ.
+        /// Difference between them.
         reason: String,
     },
 
-    /// A tensor that is there twice.
+    /// Tensor occurs twice.
     #[error("tensor `{tensor}` is in {first} and in {second}; remove one of them")]
     DuplicateTensor {
-        /// The tensor.
+        /// Name of the tensor.
         tensor: String,
-        /// Where it is.
+        /// First location.
         first: String,
-        /// Where it is, too.
+        /// Second location.
         second: String,
     },
 
-    /// Two tensors of a checkpoint that the rename rules give one name.
+    /// Rename rules give one name to two tensors of a checkpoint.
     #[error("{}: `{first}` and `{second}` are both renamed to `{renamed}`; make the rename rules more specific", .path.display())]
     RenameClash {
-        /// The checkpoint.
+        /// Path of the checkpoint.
         path: PathBuf,
-        /// A name in the checkpoint.
+        /// First name in the checkpoint.
         first: String,
-        /// Another name in the checkpoint.
+        /// Second name in the checkpoint.
         second: String,
-        /// The name both get.
+        /// Resulting name of both.
         renamed: String,
     },
 
-    /// A tensor that the checkpoint does not have.
+    /// Checkpoint lacks the tensor.
     #[error("{}: no tensor `{tensor}`{suggestion}", .path.display())]
     NoTensor {
-        /// The checkpoint.
+        /// Path of the checkpoint.
         path: PathBuf,
-        /// The tensor asked for.
+        /// Requested tensor.
         tensor: String,
-        /// A near name, as `; did you mean ...?`, or nothing.
+        /// Similar name, as `; did you mean ...?`, or empty.
         suggestion: String,
     },
 
-    /// A regular expression of the options does not parse.
+    /// Regular expression of the options is invalid.
     #[error("option `{option}`: `{pattern}` is not a regular expression ({reason})")]
     Pattern {
-        /// The option.
+        /// Name of the option.
         option: &'static str,
-        /// The pattern.
+        /// Pattern as given.
         pattern: String,
-        /// The parser's reason.
+        /// Reason given by the parser.
         reason: String,
     },
 
-    /// A type that the operation cannot take.
+    /// Operation does not support the type.
     #[error("tensor `{tensor}`: cannot {action} type {dtype}; use f32, f16 or bf16")]
     DType {
-        /// The tensor or option.
+        /// Name of the tensor or option.
         tensor: String,
         /// Operation, as a verb.
         action: &'static str,
-        /// The type.
+        /// Unsupported type.
         dtype: String,
     },
 
-    /// A value that half precision cannot hold.
+    /// Value exceeds the range of half precision.
     #[error("tensor `{0}`: a value does not fit f16; write bf16 or f32")]
     Overflow(String),
 
-    /// The backend could not hand out a tensor.
+    /// Backend failed to return a tensor.
     #[error("tensor `{tensor}`: the device did not return its values ({reason})")]
     Device {
-        /// The tensor.
+        /// Name of the tensor.
         tensor: String,
-        /// The backend's reason.
+        /// Reason given by the backend.
         reason: String,
     },
 
-    /// A location of the hub that is malformed or could not be fetched.
+    /// Location of the hub is malformed or could not be fetched.
     #[error(transparent)]
     Hub(#[from] HubError),
 
-    /// The checkpoint does not fit the module. The module is left as it was.
+    /// Checkpoint does not match the module, which is unchanged.
     #[error("{0}")]
     Mismatch(Box<LoadReport>),
 }
 
 impl Error {
-    /// An [`Error::Io`], or [`Error::NotFound`] when that is the reason.
+    /// Creates an [`Error::Io`], or an [`Error::NotFound`] if that is the reason.
     pub(crate) fn io(path: &Path, source: io::Error) -> Self {
         let path = path.to_path_buf();
         match source.kind() {
@@ -238,8 +238,8 @@ impl Error {
     }
 }
 
-/// Text that may quote a hostile file, cut after 240 characters, with spaces in the place of line
-/// feeds and other control characters.
+/// Shortens text that may quote a hostile file to 240 characters, with line feeds and other control
+/// characters replaced by spaces.
 pub fn one_line(text: &str) -> String {
     const LONGEST: usize = 240;
     let clean = |c: char| if c.is_control() { ' ' } else { c };

@@ -2,19 +2,20 @@
 //! hub.
 //!
 //! * [`checkpoint`]: tensors by name from safetensors files, PyTorch files, GGUF files and folders
-//!   with shards; [`GgufMetadata`]: the other half of a GGUF file.
-//! * [`read_plain_pickle`]: annotations that are published as pickles, without running them.
-//! * [`hub`]: `hf://org/name` to a path of this machine, with the feature `hub`. No other function reaches
-//!   the network.
-//! * [`load_module`] and [`save_module`]: a module from a checkpoint and back, in PyTorch's names and
-//!   layout; a load ends in a strict [`LoadReport`], which [`check_module`] gives without loading.
-//! * [`weight_memory`]: memory of the weights, before they are loaded.
-//! * [`write_checkpoint`]: tensors from anywhere into one file or shards, one at a time.
-//! * [`write_atomic`] and [`AtomicFile`]: files that are there whole or not at all.
-//! * [`protobuf`]: messages in the wire format of protocol buffers, for the few formats that need it.
-//! * [`StableHash`]: a hash for names and settings on disk.
-//! * `Checkpoint::snapshots`: a checkpoint for burn-store's own tools, with the feature `burn-store`,
-//!   on by default; crates that do not need it take `default-features = false`.
+//!   with shards; [`GgufMetadata`]: metadata of a GGUF file.
+//! * [`read_plain_pickle`]: annotations published as pickles, read without executing them.
+//! * [`hub`]: resolves `hf://org/name` to a local path, with the feature `hub`. No other function
+//!   accesses the network.
+//! * [`load_module`] and [`save_module`]: load and save a module, in PyTorch's names and layout.
+//!   Loading is strict and returns a [`LoadReport`], which [`check_module`] computes without
+//!   loading.
+//! * [`weight_memory`]: memory of the weights before they are loaded.
+//! * [`write_checkpoint`]: writes tensors from any source to one file or shards, one at a time.
+//! * [`write_atomic`] and [`AtomicFile`]: files that are written completely or not at all.
+//! * [`protobuf`]: messages in the wire format of protocol buffers.
+//! * [`StableHash`]: hash for names and settings on disk.
+//! * `Checkpoint::snapshots`: conversion for burn-store's own tools, with the feature `burn-store`,
+//!   on by default; crates that do not need it set `default-features = false`.
 //! * [`testing`]: fixture files for tests.
 
 #![recursion_limit = "256"]

@@ -1,4 +1,4 @@
-//! Filling a module from a checkpoint.
+//! Filling of a module from a checkpoint.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -16,14 +16,14 @@ use crate::report::{LoadReport, ShapeMismatch, TypeMismatch, Unexpected};
 
 /// Fills every parameter of `module` from `checkpoint`, in PyTorch's names and layout.
 ///
-/// The names and shapes are compared before anything is read, and the module changes only when all
-/// of it was read: any error leaves it as it was. Parameters that are not initialised yet are never
-/// initialised, and their devices and `require_grad` are kept. At any time one tensor of the
-/// checkpoint is held in host memory, with its converted copy.
+/// Names and shapes are compared before anything is read, and the module changes only after all of
+/// it was read: any error leaves it unchanged. Lazy parameters are never initialised; their devices
+/// and `require_grad` are kept. Host memory holds one tensor of the checkpoint at a time, with its
+/// converted copy.
 ///
 /// # Errors
-/// [`Error::Mismatch`] with the whole [`LoadReport`] when a parameter is missing, a tensor is
-/// unexpected or a shape or type differs, unless the options allow it; other errors name the file.
+/// [`Error::Mismatch`] with the full [`LoadReport`] when a parameter is missing, a tensor is
+/// unexpected, or a shape or type differs, unless the options allow it; other errors name the file.
 pub fn load_module<B: Backend, M: Module<B>>(
     module: &mut M,
     checkpoint: &Checkpoint,
@@ -50,7 +50,7 @@ pub fn load_module<B: Backend, M: Module<B>>(
         wide: patterns("wide", &options.wide)?,
         error: None,
     };
-    // A clone shares the tensors, and leaves the module whole if reading fails half-way.
+    // A clone shares the tensors, and keeps the module intact if reading fails half-way.
     let filled = module.clone().map(&mut filler);
     match filler.error {
         Some(error) => Err(error),
@@ -64,8 +64,8 @@ pub fn load_module<B: Backend, M: Module<B>>(
 /// Report that [`load_module`] would give, without reading values or changing the module.
 ///
 /// # Errors
-/// When a rule of the options does not parse or two tensors get one name. A checkpoint that does
-/// not fit is no error: [`LoadReport::is_complete`] tells.
+/// When a rule of the options is invalid or two tensors get one name. A checkpoint that does not
+/// fit is not an error, see [`LoadReport::is_complete`].
 pub fn check_module<B: Backend, M: Module<B>>(
     module: &M,
     checkpoint: &Checkpoint,
@@ -75,12 +75,11 @@ pub fn check_module<B: Backend, M: Module<B>>(
     compare(checkpoint, &tensors, &parameters(module), options)
 }
 
-/// The tensors that match the prefix of the options, by their name after prefix and rename rules:
-/// the names that [`load_module`] looks for.
+/// Tensors that match the prefix of the options, by their name after prefix and rename rules, which
+/// is the name that [`load_module`] looks up.
 ///
 /// # Errors
-/// [`Error::RenameClash`] when two tensors get one name, [`Error::Pattern`] for a rule that does
-/// not parse.
+/// [`Error::RenameClash`] when two tensors get one name, [`Error::Pattern`] for an invalid rule.
 pub fn renamed_tensors<'a>(
     checkpoint: &'a Checkpoint,
     options: &LoadOptions,
@@ -132,7 +131,7 @@ pub(crate) fn patterns(option: &'static str, patterns: &[String]) -> Result<Vec<
         .collect()
 }
 
-/// Compares what the module wants with what there is.
+/// Compares the module's parameters with the checkpoint's tensors.
 fn compare(
     checkpoint: &Checkpoint,
     tensors: &HashMap<String, &TensorEntry>,
@@ -192,7 +191,7 @@ fn compare(
     Ok(report)
 }
 
-/// The kind of tensor a type belongs to.
+/// Kind of a type: `float`, `int` or `bool`.
 fn kind(dtype: DType) -> &'static str {
     match dtype {
         DType::Bool(_) => "bool",
@@ -201,7 +200,7 @@ fn kind(dtype: DType) -> &'static str {
     }
 }
 
-/// Replaces parameters by the tensors of their names.
+/// Mapper that replaces parameters by the tensors of their names.
 struct Filler<'a> {
     path: ParamPath,
     tensors: &'a HashMap<String, &'a TensorEntry>,
@@ -211,7 +210,7 @@ struct Filler<'a> {
 }
 
 impl<'a> Filler<'a> {
-    /// The current parameter in the file; `None` when there is none or after the first error.
+    /// Tensor of the current parameter; `None` if there is none or after the first error.
     fn entry(&self) -> Option<&'a TensorEntry> {
         match self.error {
             None => self.tensors.get(&self.path.torch_name()).copied(),
@@ -219,15 +218,14 @@ impl<'a> Filler<'a> {
         }
     }
 
-    /// The type that the current parameter gets.
+    /// Type that the current parameter gets.
     fn float_type(&self) -> Option<DType> {
         let entry = self.entry()?;
         self.options.float_type(&self.path, entry, &self.wide)
     }
 
-    /// The values of the current parameter, and whether they are transposed against burn's layout
-    /// as in the file, which they are only where they `stay` so. `None` when there are none or
-    /// after the first error.
+    /// Values of the current parameter, and whether they keep the file's transposed order, which
+    /// `stay` decides. `None` if there is no tensor or after the first error.
     fn data(
         &mut self,
         cast: Option<DType>,
@@ -260,8 +258,8 @@ impl<'a> Filler<'a> {
     }
 }
 
-/// A tensor's values, in burn's layout if they are `transposed`, as another type if there is one to
-/// `cast` to.
+/// Reads a tensor, converts it to burn's layout if it is `transposed`, and to the type `cast` if
+/// given.
 fn read(tensor: &TensorEntry, transposed: bool, cast: Option<DType>) -> Result<TensorData> {
     let mut bytes = tensor.read_bytes()?;
     let mut shape = tensor.shape.clone();

@@ -8,34 +8,34 @@ use crate::checkpoint::TensorEntry;
 use crate::param_path::ParamPath;
 
 /// Entry of an import table: a regular expression on names of a published checkpoint, and its
-/// replacement (`${1}` is a group) towards the names of a module. Entries are applied in order.
+/// replacement (`${1}` is a group), which leads towards the names of a module. Entries are applied
+/// in order.
 pub type Rename = (&'static str, &'static str);
 
-/// How [`load_module`](crate::load_module) matches tensors and parameters.
+/// Matching of tensors and parameters in [`load_module`](crate::load_module).
 #[derive(Debug, Clone)]
 pub struct LoadOptions {
-    /// Only tensors whose names start so are taken, without this beginning. The others are not
-    /// counted as unexpected.
+    /// Prefix of the tensors to load, which is removed from their names. Other tensors do not count
+    /// as unexpected.
     pub prefix: Option<String>,
     /// Regular expressions and their replacements (`${1}` is a group), applied in order to every
-    /// name after the prefix is removed, each to what the one before left.
+    /// name after the prefix is removed, each to the previous result.
     pub rename: Vec<(String, String)>,
-    /// Type that float parameters get; `None` keeps the file's, which may differ from tensor to
-    /// tensor.
+    /// Type of float parameters; `None` keeps the file's, which may differ between tensors.
     pub cast: Option<DType>,
-    /// Type in memory of the matrices of linear layers instead: the weights of `Linear`,
-    /// `in_proj_weight` and `embed_tokens`. They are most of a model's memory, and
-    /// [`anyref_ops::linear`](anyref_ops::linear) takes them in another type than its input. `None`
-    /// treats them as the rest.
+    /// Type in memory of the matrices of linear layers: the weights of `Linear`, `in_proj_weight`
+    /// and `embed_tokens`. They take most of a model's memory, and
+    /// [`anyref_ops::linear`](anyref_ops::linear) accepts them in another type than its input.
+    /// `None` applies [`cast`](Self::cast) to them too.
     pub matrices: Option<WeightType>,
-    /// Whether what needs no conversion may be used where it lies in its file, in the file's order.
-    /// Sums of products then have another order than with a copy in burn's.
+    /// Uses values that need no conversion in place in their mapped file, in the file's order. Sums
+    /// of products are then added in another order than with a copy in burn's layout.
     pub mapped: bool,
-    /// Parameters (in PyTorch's names) that get f32 whatever the other fields say.
+    /// Patterns of parameters (by PyTorch's names) that are f32 regardless of the other fields.
     pub wide: Vec<String>,
-    /// Parameters (in PyTorch's names) that may be missing and then keep their values.
+    /// Patterns of parameters (by PyTorch's names) that may be missing and then keep their values.
     pub allow_missing: Vec<String>,
-    /// Tensors (by their name before or after renaming) that may go unused.
+    /// Patterns of tensors (by their name before or after renaming) that may be unused.
     pub allow_unused: Vec<String>,
 }
 
@@ -55,8 +55,8 @@ impl Default for LoadOptions {
 }
 
 impl LoadOptions {
-    /// Type that a float parameter gets, with the expressions of [`wide`](Self::wide) compiled;
-    /// `None` keeps the file's.
+    /// Type of a float parameter, given the compiled expressions of [`wide`](Self::wide); `None`
+    /// keeps the file's.
     pub(crate) fn float_type(
         &self,
         path: &ParamPath,

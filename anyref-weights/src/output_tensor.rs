@@ -1,4 +1,4 @@
-//! A tensor on its way into a file.
+//! Tensor to be written to a file.
 
 use std::fmt;
 
@@ -8,25 +8,25 @@ use burn::tensor::{DType, TensorData};
 use crate::error::{Error, Result};
 use crate::safetensors_dtype::dtype_name;
 
-/// A tensor on its way into a file, or into a checkpoint that is in none
-/// ([`Checkpoint::of_tensors`]); its values are fetched when its turn comes.
+/// Tensor to be written to a file or held by a checkpoint without a file
+/// ([`Checkpoint::of_tensors`]); its values are fetched on demand.
 ///
 /// [`Checkpoint::of_tensors`]: crate::Checkpoint::of_tensors
 pub struct OutputTensor {
     /// Name in the file.
     pub name: String,
-    /// Type in the file; values of another are converted.
+    /// Type in the file, to which values are converted.
     pub dtype: DType,
-    /// Shape in the file, PyTorch's.
+    /// Shape in the file, in PyTorch's layout.
     pub shape: Vec<usize>,
-    /// Format of the blocks that the file gets in the place of floats.
+    /// Format of the blocks to write in place of floats.
     blocks: Option<BlockType>,
     /// Values, or the bytes of blocks.
     data: Box<dyn Fn() -> Result<TensorData> + Send + Sync>,
 }
 
 impl OutputTensor {
-    /// A tensor whose values `data` gives, in row-major order of `shape`.
+    /// Creates a tensor whose values `data` returns, in row-major order of `shape`.
     pub fn new(
         name: impl Into<String>,
         dtype: DType,
@@ -42,7 +42,7 @@ impl OutputTensor {
         }
     }
 
-    /// A matrix `[rows, columns]` that the file holds in blocks, which `data` gives.
+    /// Creates a matrix `[rows, columns]` to be stored in blocks, which `data` returns.
     pub fn of_blocks(
         name: impl Into<String>,
         block_type: BlockType,
@@ -60,11 +60,11 @@ impl OutputTensor {
         }
     }
 
-    /// Rounds the tensor to blocks; one that is in blocks of this format already is kept.
+    /// Rounds the tensor to blocks; a tensor already in this format is returned unchanged.
     ///
     /// # Errors
-    /// [`BlockError::Row`] when the tensor is no matrix with rows of whole blocks,
-    /// [`BlockError::NotWritten`] for formats that are read only.
+    /// [`BlockError::Row`] when the tensor is not a matrix with rows of whole blocks,
+    /// [`BlockError::NotWritten`] for read-only formats.
     pub fn quantized(self, block_type: BlockType) -> Result<Self, BlockError> {
         if self.blocks == Some(block_type) {
             return Ok(self);
@@ -76,7 +76,7 @@ impl OutputTensor {
                 block_type,
             });
         };
-        // Whether there can be such rows.
+        // Checks that rows of this length are possible.
         anyref_ops::blocks::quantize(&vec![0.0; columns], block_type)?;
         let (name, shape) = (self.name.clone(), [rows, columns]);
         Ok(Self::of_blocks(name, block_type, shape, move || {
@@ -86,7 +86,7 @@ impl OutputTensor {
         }))
     }
 
-    /// Format of the blocks that the file gets; none for plain values.
+    /// Format of the blocks to write; `None` for plain values.
     pub fn block_type(&self) -> Option<BlockType> {
         self.blocks
     }
@@ -100,7 +100,7 @@ impl OutputTensor {
         }
     }
 
-    /// The values, those of blocks as f32.
+    /// Values, with blocks dequantized to f32.
     pub(crate) fn read(&self) -> Result<TensorData> {
         Ok(match self.fetch_blocks()? {
             Some(blocks) => TensorData::new(blocks.dequantize(), self.shape.clone()),
@@ -108,7 +108,7 @@ impl OutputTensor {
         })
     }
 
-    /// The blocks; none of plain values.
+    /// Blocks; `None` for plain values.
     pub(crate) fn fetch_blocks(&self) -> Result<Option<Blocks<'static>>> {
         let (Some(block), &[rows, columns]) = (self.blocks, self.shape.as_slice()) else {
             return Ok(None);
@@ -118,7 +118,7 @@ impl OutputTensor {
         Ok(Some(blocks.expect("as many bytes as the shape asks for")))
     }
 
-    /// Refuses a type that the format does not know.
+    /// Rejects a type that the format does not support.
     pub(crate) fn check(&self) -> Result<()> {
         match dtype_name(self.dtype) {
             Some(_) => Ok(()),
@@ -130,7 +130,8 @@ impl OutputTensor {
         }
     }
 
-    /// Content of the file: values in its type, as many as the shape has, or bytes of blocks.
+    /// Content of the file: values in the file's type, in the number of the shape, or bytes of
+    /// blocks.
     pub(crate) fn fetch(&self) -> Result<TensorData> {
         let data = match self.blocks {
             None => self.converted((self.data)()?)?,
@@ -165,7 +166,7 @@ impl fmt::Debug for OutputTensor {
     }
 }
 
-/// Whether any half-precision value has the exponent of infinity.
+/// Returns whether any half-precision value has the exponent of infinity.
 fn has_infinite_f16(bytes: &[u8]) -> bool {
     let (values, _) = bytes.as_chunks::<2>();
     values

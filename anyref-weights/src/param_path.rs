@@ -1,16 +1,16 @@
-//! Names and layouts of burn's parameters against PyTorch's.
+//! Mapping between burn's and PyTorch's names and layouts of parameters.
 //!
-//! The rules are those of burn-store's `PyTorchToBurnAdapter`: a `Linear` weight is transposed and
-//! the `gamma`/`beta` of a normalisation are `weight`/`bias` in PyTorch. They are repeated here
-//! since the adapter transposes byte by byte on one thread, which takes minutes for billions of
-//! parameters.
+//! The rules are those of burn-store's `PyTorchToBurnAdapter`: a `Linear` weight is transposed, and
+//! the `gamma`/`beta` of a normalisation are `weight`/`bias` in PyTorch. They are implemented here
+//! again because the adapter transposes byte by byte on one thread, which takes minutes for
+//! billions of parameters.
 
 use rayon::prelude::*;
 
 /// Side of the square blocks that are transposed at once.
 const BLOCK: usize = 64;
 
-/// The place of a parameter in a module, kept while visiting.
+/// Path of a parameter in a module, tracked while visiting.
 #[derive(Debug, Default)]
 pub(crate) struct ParamPath {
     names: Vec<String>,
@@ -20,7 +20,7 @@ pub(crate) struct ParamPath {
 impl ParamPath {
     pub(crate) fn enter(&mut self, name: &str, container: &str) {
         self.containers.push(container.to_string());
-        // The variant of an enum is no part of PyTorch names.
+        // PyTorch names do not include the variant of an enum.
         if !container.starts_with("Enum:") {
             self.names.push(name.to_string());
         }
@@ -33,7 +33,7 @@ impl ParamPath {
         }
     }
 
-    /// The parameter's name in PyTorch.
+    /// Name of the parameter in PyTorch.
     pub(crate) fn torch_name(&self) -> String {
         let mut name = self.names.join(".");
         let last = self.names.last().map_or("", String::as_str);
@@ -46,15 +46,15 @@ impl ParamPath {
         name
     }
 
-    /// Whether PyTorch keeps the parameter, of this many dimensions, transposed.
+    /// Returns whether PyTorch stores the parameter, of `rank` dimensions, transposed.
     pub(crate) fn is_transposed(&self, rank: usize) -> bool {
         rank == 2
             && self.module_type() == "Struct:Linear"
             && self.names.last().is_some_and(|name| name == "weight")
     }
 
-    /// Whether the parameter, of this many dimensions, is the matrix of a linear layer: a weight,
-    /// or a table that is also used as one.
+    /// Returns whether the parameter, of `rank` dimensions, is the matrix of a linear layer: a
+    /// weight, or a table that is also used as one.
     pub(crate) fn is_matrix(&self, rank: usize) -> bool {
         let name = |from_last: usize| {
             let index = self.names.len().checked_sub(1 + from_last)?;
@@ -66,7 +66,7 @@ impl ParamPath {
                     || name(0) == Some("weight") && name(1) == Some("embed_tokens"))
     }
 
-    /// The struct or enum that holds the parameter, as burn's derive names it.
+    /// Struct or enum that holds the parameter, as named by burn's derive.
     fn module_type(&self) -> &str {
         self.containers
             .iter()
@@ -99,8 +99,8 @@ fn transpose_elements<const N: usize>(bytes: &[u8], rows: usize, columns: usize)
             let (chunk, _) = chunk.as_chunks_mut::<N>();
             let first = block * BLOCK;
             let width = chunk.len() / rows;
-            // A tile between keeps reads and writes in runs: rows a power of two apart share cache
-            // sets.
+            // An intermediate tile keeps reads and writes sequential: rows a power of two apart
+            // share cache sets.
             let mut tile = [[[0u8; N]; BLOCK]; BLOCK];
             for top in (0..rows).step_by(BLOCK) {
                 let height = BLOCK.min(rows - top);

@@ -8,18 +8,18 @@ use burn::tensor::{Bool, Int, Tensor};
 
 use crate::param_path::ParamPath;
 
-/// Kind and shape of a parameter, as a checkpoint has to have it.
+/// Kind and shape of a parameter, as a checkpoint must have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Parameter {
     /// `float`, `int` or `bool`.
     pub kind: &'static str,
-    /// In PyTorch's layout.
+    /// Shape in PyTorch's layout.
     pub shape: Vec<usize>,
-    /// The fields that lead to it, joined by dots, as burn names them.
+    /// Path of fields to the parameter, joined by dots, in burn's names.
     pub path: String,
 }
 
-/// The parameters of a module by their names in PyTorch. None is initialised by this.
+/// Collects the parameters of a module by their names in PyTorch, without initialising any.
 pub fn parameters<B: Backend, M: Module<B>>(module: &M) -> BTreeMap<String, Parameter> {
     let mut collector = Collector::default();
     module.visit(&mut collector);

@@ -1,12 +1,12 @@
-//! The wire format of protocol buffers, read and written
+//! Reader and writer of the protocol buffers wire format
 //! (<https://protobuf.dev/programming-guides/encoding/>).
 
-/// The value of a field.
+/// Value of a field.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Value<'a> {
     /// Integers, booleans and enumerations.
     Varint(u64),
-    /// Texts, bytes and messages.
+    /// Texts, bytes or messages.
     Bytes(&'a [u8]),
     /// Eight bytes.
     Fixed64([u8; 8]),
@@ -15,7 +15,7 @@ pub enum Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The bytes of a text, bytes or message.
+    /// Returns the bytes of a text, byte string or message.
     ///
     /// # Errors
     /// When the field is of another type.
@@ -26,15 +26,15 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A text.
+    /// Returns a text.
     ///
     /// # Errors
-    /// When the field is of another type, or not UTF-8.
+    /// When the field is of another type or not UTF-8.
     pub fn text(self) -> Result<&'a str, Malformed> {
         std::str::from_utf8(self.bytes()?).map_err(|_| Malformed("a text is not UTF-8"))
     }
 
-    /// An integer or the number of an enumeration's value.
+    /// Returns an integer, or the number of an enumeration's value.
     ///
     /// # Errors
     /// When the field is of another type.
@@ -45,7 +45,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A boolean.
+    /// Returns a boolean.
     ///
     /// # Errors
     /// When the field is of another type.
@@ -53,7 +53,7 @@ impl<'a> Value<'a> {
         Ok(self.integer()? != 0)
     }
 
-    /// A `float`.
+    /// Returns a `float`.
     ///
     /// # Errors
     /// When the field is of another type.
@@ -65,19 +65,19 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Reason that bytes are no message.
+/// Reason why bytes are not a valid message.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("{0}")]
 pub struct Malformed(pub &'static str);
 
-/// The fields of a message in file order, by number; nothing follows the first fault.
+/// Iterator over the fields of a message in file order, by number; it ends after the first error.
 #[derive(Debug)]
 pub struct Fields<'a> {
     rest: &'a [u8],
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of a serialised message.
+    /// Iterates over the fields of a serialised message.
     pub fn new(message: &'a [u8]) -> Self {
         Self { rest: message }
     }
@@ -115,7 +115,7 @@ impl<'a> Fields<'a> {
             1 => Value::Fixed64(self.fixed()?),
             2 => {
                 let length = self.varint()?;
-                // A length beyond the address space is beyond the file, too.
+                // A length beyond the address space is also beyond the message.
                 Value::Bytes(self.take(usize::try_from(length).unwrap_or(usize::MAX))?)
             }
             5 => Value::Fixed32(self.fixed()?),
@@ -143,12 +143,12 @@ impl<'a> Iterator for Fields<'a> {
     }
 }
 
-/// A message in the making; fields are appended in the order of the calls.
+/// Builder of a message; fields are appended in the order of the calls.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Message(Vec<u8>);
 
 impl Message {
-    /// The serialised message.
+    /// Serialised message.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
@@ -165,7 +165,7 @@ impl Message {
         self.varint(field << 3 | wire_type);
     }
 
-    /// Appends an integer; 0, the default of every field, is left out.
+    /// Appends an integer; 0, the default of every field, is omitted.
     pub fn integer(&mut self, field: u64, value: u64) {
         if value != 0 {
             self.tag(field, 0);
@@ -179,7 +179,7 @@ impl Message {
         self.0.extend(value.to_le_bytes());
     }
 
-    /// Appends a text, bytes or a message.
+    /// Appends a text, a byte string or a message.
     pub fn bytes(&mut self, field: u64, value: &[u8]) {
         self.tag(field, 2);
         self.varint(value.len() as u64);

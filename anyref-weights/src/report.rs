@@ -5,10 +5,10 @@ use std::path::PathBuf;
 
 use burn::tensor::DType;
 
-/// Names shown of each kind before `and n more`.
+/// Maximum names listed of each kind before `and n more`.
 const SHOWN: usize = 4;
 
-/// A tensor of the checkpoint that the module has no place for.
+/// Tensor of the checkpoint without a matching parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Unexpected {
     /// Name in the checkpoint.
@@ -17,7 +17,7 @@ pub struct Unexpected {
     pub renamed: String,
 }
 
-/// A tensor whose shape is not that of its parameter.
+/// Tensor whose shape differs from its parameter's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ShapeMismatch {
     /// Parameter name.
@@ -28,7 +28,7 @@ pub struct ShapeMismatch {
     pub found: Vec<usize>,
 }
 
-/// A tensor whose type cannot fill its parameter, such as integers for a weight.
+/// Tensor whose type cannot fill its parameter, such as integers for a weight.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TypeMismatch {
     /// Parameter name.
@@ -39,21 +39,21 @@ pub struct TypeMismatch {
     pub found: DType,
 }
 
-/// Outcome of [`load_module`](crate::load_module). All parameter names are PyTorch's
-/// (`norm.weight`, not `norm.gamma`).
+/// Outcome of [`load_module`](crate::load_module). Parameter names are PyTorch's (`norm.weight`,
+/// not `norm.gamma`).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LoadReport {
-    /// The checkpoint.
+    /// Path of the checkpoint.
     pub path: PathBuf,
     /// Parameters that were filled.
     pub loaded: Vec<String>,
     /// Parameters that the checkpoint lacks.
     pub missing: Vec<String>,
-    /// Tensors that no parameter takes.
+    /// Tensors without a matching parameter.
     pub unexpected: Vec<Unexpected>,
-    /// Tensors of another shape than their parameter.
+    /// Tensors whose shape differs from their parameter's.
     pub wrong_shape: Vec<ShapeMismatch>,
-    /// Tensors of another kind than their parameter.
+    /// Tensors whose kind differs from their parameter's.
     pub wrong_type: Vec<TypeMismatch>,
     /// Missing parameters that `allow_missing` accepts; they keep their values.
     pub allowed_missing: Vec<String>,
@@ -62,7 +62,7 @@ pub struct LoadReport {
 }
 
 impl LoadReport {
-    /// Whether nothing but what the options allow is amiss.
+    /// Returns whether every difference is one that the options allow.
     pub fn is_complete(&self) -> bool {
         self.missing.is_empty()
             && self.unexpected.is_empty()
@@ -70,7 +70,7 @@ impl LoadReport {
             && self.wrong_type.is_empty()
     }
 
-    /// The unexpected name that a missing one most looks like.
+    /// Unexpected name that is most similar to a missing one.
     fn suggestion(&self, missing: &str) -> Option<&str> {
         nearest(missing, self.unexpected.iter().map(|u| u.renamed.as_str()))
     }
@@ -147,7 +147,7 @@ fn list<T>(
     }
 }
 
-/// The candidate that shares most with `name`, if it shares most of it.
+/// Most similar candidate to `name`, if it shares most of it.
 pub(crate) fn nearest<'a>(
     name: &str,
     candidates: impl Iterator<Item = &'a str>,
@@ -158,7 +158,7 @@ pub(crate) fn nearest<'a>(
     (score > 0.6).then_some(best)
 }
 
-/// Share of bytes in the common beginning and end: names of tensors differ in one inserted, dropped
+/// Share of bytes in the common prefix and suffix: names of tensors differ in one inserted, dropped
 /// or changed segment.
 fn similarity(a: &str, b: &str) -> f64 {
     let longest = a.len().max(b.len()).max(1);

@@ -1,8 +1,8 @@
-//! Names of the types in the safetensors format.
+//! Names of types in the safetensors format.
 
 use burn::tensor::{BoolStore, DType};
 
-/// burn's type for a type of the format.
+/// Converts a name of the format to burn's type.
 pub(crate) fn dtype_of(name: &str) -> Option<DType> {
     Some(match name {
         "F64" => DType::F64,
@@ -22,7 +22,7 @@ pub(crate) fn dtype_of(name: &str) -> Option<DType> {
     })
 }
 
-/// The format's name for one of burn's types.
+/// Converts burn's type to its name in the format.
 pub(crate) fn dtype_name(dtype: DType) -> Option<&'static str> {
     Some(match dtype {
         DType::F64 => "F64",

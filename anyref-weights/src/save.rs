@@ -15,15 +15,15 @@ use crate::writer::write_checkpoint;
 /// Writes every parameter of `module` to `path`, a `.safetensors` file that PyTorch reads with the
 /// names and shapes it expects.
 ///
-/// The tensors are fetched from the device one by one. The file appears under its name only when it
-/// is complete. When [`max_shard_bytes`](SaveOptions::max_shard_bytes) asks for shards,
+/// Tensors are fetched from the device one at a time. The file appears under its name only when it
+/// is complete. If [`max_shard_bytes`](SaveOptions::max_shard_bytes) requires shards,
 /// `model.safetensors` becomes `model-00001-of-00002.safetensors`, ... and
 /// `model.safetensors.index.json`.
 ///
-/// Returns the path to open again: `path`, or that of the index.
+/// Returns the path to open: `path`, or that of the index.
 ///
 /// # Errors
-/// As [`write_checkpoint`].
+/// See [`write_checkpoint`].
 pub fn save_module<B: Backend, M: Module<B>>(
     module: &M,
     path: impl AsRef<Path>,
@@ -32,8 +32,8 @@ pub fn save_module<B: Backend, M: Module<B>>(
     write_checkpoint(path, output_tensors(module, options), options)
 }
 
-/// The parameters of `module` as [`save_module`] writes them, to be filtered, renamed and given to
-/// [`write_checkpoint`]. Of the options, prefix and type count.
+/// Parameters of `module` as [`save_module`] writes them, to be filtered, renamed and passed to
+/// [`write_checkpoint`]. Uses prefix and type of the options.
 pub fn output_tensors<B: Backend, M: Module<B>>(
     module: &M,
     options: &SaveOptions,

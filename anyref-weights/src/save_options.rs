@@ -12,10 +12,10 @@ pub struct SaveOptions {
     pub dtype: Option<DType>,
     /// Free-form entries for the header; `format: pt` is added when absent.
     pub metadata: BTreeMap<String, String>,
-    /// Put before every name.
+    /// Prefix of every name.
     pub prefix: String,
-    /// Largest shard in bytes. A larger module is written in several files with an index; `None`
-    /// writes one file.
+    /// Maximum size of a shard in bytes. A larger module is written to several files with an index;
+    /// `None` writes one file.
     pub max_shard_bytes: Option<u64>,
 }
 

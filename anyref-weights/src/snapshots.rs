@@ -1,4 +1,4 @@
-//! A checkpoint's tensors for burn-store.
+//! Conversion of a checkpoint's tensors for burn-store.
 
 use std::rc::Rc;
 
@@ -9,9 +9,9 @@ use burn_store::{TensorSnapshot, TensorSnapshotError};
 use crate::checkpoint::Checkpoint;
 
 impl Checkpoint {
-    /// The tensors as burn-store's snapshots, each read when it is asked for, to be filtered,
-    /// adapted and applied with burn-store's own tools (`ModuleSnapshot::apply`). Names and layout
-    /// are the file's.
+    /// Returns the tensors as burn-store's snapshots, each read on demand, to be filtered, adapted
+    /// and applied with burn-store's own tools (`ModuleSnapshot::apply`). Names and layout are the
+    /// file's.
     ///
     /// [`load_module`](crate::load_module) does all of this strictly, in one call.
     pub fn snapshots(&self) -> Vec<TensorSnapshot> {
@@ -70,7 +70,7 @@ mod tests {
         let adapter = Box::new(PyTorchToBurnAdapter);
         let result = theirs.apply(checkpoint.snapshots(), None, Some(adapter), false);
         // burn-store lists a normalisation's parameters under `unused` by their PyTorch names even
-        // when it has applied them by their own.
+        // after applying them by their own.
         assert_eq!(result.applied.len(), 4, "{result}");
         assert!(
             result.missing.is_empty() && result.errors.is_empty(),

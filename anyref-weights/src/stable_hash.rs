@@ -1,14 +1,14 @@
-//! A 64-bit hash that is the same on every machine and after every update of the compiler.
+//! 64-bit hash that is stable across machines and compiler versions.
 
 use std::fmt;
 
 use xxhash_rust::xxh3::Xxh3Default;
 
-/// Hash for names and settings on disk: XXH3 with 64 bits of the fields it is given. std's
-/// `DefaultHasher` may change from one release of Rust to the next, and would forget them.
+/// Hash for names and settings on disk: 64-bit XXH3 of a sequence of fields. std's `DefaultHasher`
+/// may change between releases of Rust, which would invalidate files on disk.
 ///
-/// Every field is framed, so that `("ab", "c")` and `("a", "bc")` differ. It protects from chance,
-/// not from somebody who looks for collisions.
+/// Every field is framed, so that `("ab", "c")` and `("a", "bc")` differ. Guards against accidental
+/// collisions, not against deliberate ones.
 ///
 /// ```
 /// use anyref_weights::StableHash;
@@ -19,7 +19,7 @@ use xxhash_rust::xxh3::Xxh3Default;
 pub struct StableHash(Xxh3Default);
 
 impl StableHash {
-    /// A hash of nothing yet.
+    /// Hash of no fields.
     pub fn new() -> Self {
         Self(Xxh3Default::new())
     }
@@ -33,17 +33,17 @@ impl StableHash {
         self
     }
 
-    /// Adds a number: its eight bytes, the lowest first.
+    /// Adds a number as eight little-endian bytes.
     #[must_use]
     pub fn number(mut self, number: u64) -> Self {
         self.0.update(&number.to_le_bytes());
         self
     }
 
-    /// Adds float values: their count as a number, then the four bytes of each, the lowest first.
+    /// Adds float values: their count as a number, then the four little-endian bytes of each.
     #[must_use]
     pub fn floats(mut self, values: &[f32]) -> Self {
-        /// Values converted at once.
+        /// Number of values converted at once.
         const BLOCK: usize = 1024;
         self.0.update(&(values.len() as u64).to_le_bytes());
         let mut bytes = [0; BLOCK * size_of::<f32>()];
@@ -57,7 +57,7 @@ impl StableHash {
         self
     }
 
-    /// The hash of all fields so far.
+    /// 64-bit hash of all fields so far.
     pub fn finish(&self) -> u64 {
         self.0.digest()
     }
@@ -79,8 +79,8 @@ impl fmt::Debug for StableHash {
 mod tests {
     use super::*;
 
-    /// Values of the reference implementation (xxhash for Python). Files on disk are named by
-    /// such hashes: a change makes old ones useless.
+    /// Values of the reference implementation (xxhash for Python). File names contain these hashes:
+    /// a change would make existing files useless.
     #[test]
     fn hashes_are_those_of_earlier_builds() {
         let hash = StableHash::new;

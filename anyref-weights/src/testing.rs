@@ -15,20 +15,20 @@ impl Fixture {
     /// Opens a fixture.
     ///
     /// # Panics
-    /// When it cannot be read.
+    /// When the file cannot be read.
     pub fn open(path: impl AsRef<Path>) -> Self {
         Self(Checkpoint::open(path).unwrap_or_else(|e| panic!("{e}")))
     }
 
-    /// The file as a checkpoint.
+    /// Underlying checkpoint.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.0
     }
 
-    /// The values of a tensor.
+    /// Values of a tensor.
     ///
     /// # Panics
-    /// When there is none of this name or it cannot be read.
+    /// When there is no tensor of this name, or it cannot be read.
     pub fn data(&self, name: &str) -> TensorData {
         self.0
             .require(name)
@@ -36,10 +36,10 @@ impl Fixture {
             .unwrap_or_else(|e| panic!("{e}"))
     }
 
-    /// A float tensor.
+    /// Float tensor of a name.
     ///
     /// # Panics
-    /// When there is none of this name and rank.
+    /// When there is no tensor of this name and rank.
     pub fn tensor<B: Backend, const D: usize>(
         &self,
         name: &str,
@@ -48,10 +48,10 @@ impl Fixture {
         Tensor::from_data(self.data(name), device)
     }
 
-    /// An integer tensor.
+    /// Integer tensor of a name.
     ///
     /// # Panics
-    /// When there is none of this name and rank.
+    /// When there is no tensor of this name and rank.
     pub fn int_tensor<B: Backend, const D: usize>(
         &self,
         name: &str,

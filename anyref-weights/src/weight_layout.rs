@@ -5,10 +5,9 @@ use burn::tensor::{Tensor, backend::Backend};
 
 use crate::param_path::ParamPath;
 
-/// Module with the weights of its linear layers in the memory layout in which
-/// [`load_module`](crate::load_module) leaves them ([`anyref_ops::as_stored`]), for modules that
-/// were drawn or trained: the same values, with which a GPU decodes the next token sooner. Weights
-/// that are not initialised yet become so.
+/// Gives the weights of a drawn or trained module's linear layers the memory layout in which
+/// [`load_module`](crate::load_module) leaves them ([`anyref_ops::as_stored`]). Values stay equal;
+/// decoding on a GPU is faster. Lazy weights are initialised.
 pub fn with_stored_layout<B: Backend, M: Module<B>>(module: M) -> M {
     module.map(&mut Orderer::default())
 }

@@ -1,4 +1,4 @@
-//! Memory of a module's weights, reckoned before any value is read.
+//! Memory of a module's weights, computed before any value is read.
 
 use std::collections::HashMap;
 
@@ -14,28 +14,28 @@ use crate::load::{patterns, renamed_tensors};
 use crate::load_options::LoadOptions;
 use crate::param_path::ParamPath;
 
-/// Memory that the weights of a loaded module take, in bytes.
+/// Memory of the weights of a loaded module, in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct WeightMemory {
-    /// Weights that are used where they lie in their file: pages that the system reads when they
-    /// are touched, and may drop again.
+    /// Bytes of weights used in place in a mapped file: pages that the system reads on first access
+    /// and may drop again.
     pub mapped: u64,
-    /// Weights that are held as copies.
+    /// Bytes of weights held as copies.
     pub held: u64,
 }
 
 impl WeightMemory {
-    /// All weights.
+    /// Bytes of all weights.
     pub fn total(&self) -> u64 {
         self.mapped + self.held
     }
 }
 
-/// Memory that [`load_module`](crate::load_module) would give to the weights of `module`. No values
+/// Memory that [`load_module`](crate::load_module) would use for the weights of `module`. No values
 /// are read, and no parameter is initialised. Parameters that the checkpoint lacks do not count.
 ///
 /// # Errors
-/// When a rule of the options does not parse or two tensors get one name.
+/// When a rule of the options is invalid or two tensors get one name.
 pub fn weight_memory<B: Backend, M: Module<B>>(
     module: &M,
     checkpoint: &Checkpoint,
@@ -61,7 +61,7 @@ struct Reckoner<'a> {
 }
 
 impl Reckoner<'_> {
-    /// Counts the current parameter, of the type that `cast` gives it.
+    /// Adds the current parameter, in the type returned by `cast`.
     fn add(
         &mut self,
         cast: impl FnOnce(&Self, &TensorEntry) -> Option<DType>,

@@ -8,14 +8,14 @@ use burn::tensor::DType;
 /// Type of a model's weights in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum WeightType {
-    /// Type in the file where activations may be of another type than weights; f32 elsewhere.
+    /// Type of the file where activations may have another type than weights; f32 elsewhere.
     #[default]
     Auto,
-    /// 32 bits.
+    /// 32-bit float.
     F32,
-    /// 16 bits, of which 10 are the fraction.
+    /// 16-bit float with a fraction of 10 bits.
     F16,
-    /// 16 bits with the range of f32.
+    /// 16-bit float with the range of f32.
     Bf16,
 }
 
@@ -23,7 +23,7 @@ impl WeightType {
     /// All variants.
     pub const ALL: [Self; 4] = [Self::Auto, Self::F32, Self::F16, Self::Bf16];
 
-    /// The name on command lines.
+    /// Name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Auto => "auto",
@@ -33,12 +33,12 @@ impl WeightType {
         }
     }
 
-    /// The type of every weight; `None` when each has its own.
+    /// Type of every weight; `None` if each keeps its own.
     pub fn fixed(self) -> Option<DType> {
         (self != Self::Auto).then(|| self.of(DType::F32))
     }
 
-    /// The type of a weight that the file has as `stored`.
+    /// Type in memory of a weight that the file stores as `stored`.
     pub fn of(self, stored: DType) -> DType {
         match (self, stored) {
             (Self::Auto, DType::F16) | (Self::F16, _) => DType::F16,

@@ -1,4 +1,4 @@
-//! Writing tensors as safetensors, one at a time, into one file or into shards with an index.
+//! Writing of tensors as safetensors, one at a time, into one file or into shards with an index.
 
 use std::collections::BTreeMap;
 use std::io::Write;
@@ -14,21 +14,21 @@ use crate::output_tensor::OutputTensor;
 use crate::safetensors_dtype::dtype_name;
 use crate::save_options::SaveOptions;
 
-/// Writes tensors to `path`, a `.safetensors` file, fetching them one after another: at any time
-/// the values of one are held in memory. Of the options, metadata and the size of shards count.
+/// Writes tensors to `path`, a `.safetensors` file, one after another: memory holds the values of
+/// one at a time. Uses metadata and shard size of the options.
 ///
-/// Matrices in blocks are written as U8 `[rows, bytes of a row]`, and the metadata names their
-/// format in GGML under `ggml_type.` and their name; [`Checkpoint::open`](crate::Checkpoint::open)
-/// gives them back as blocks.
+/// Matrices in blocks are written as U8 `[rows, bytes of a row]`, with their GGML format in the
+/// metadata under the key `ggml_type.` followed by their name;
+/// [`Checkpoint::open`](crate::Checkpoint::open) reads them as blocks again.
 ///
 /// A file appears under its name only when it is complete, and an index after all of its shards.
 /// See [`save_module`](crate::save_module) for the names of shards.
 ///
-/// Returns the path to open again: `path`, or that of the index.
+/// Returns the path to open: `path`, or that of the index.
 ///
 /// # Errors
-/// When a tensor cannot be fetched or has a type that the format does not know, when a value does
-/// not fit half precision, or when the disk refuses.
+/// When a tensor cannot be fetched, its type is not supported by the format, a value exceeds half
+/// precision, or writing fails.
 pub fn write_checkpoint(
     path: impl AsRef<Path>,
     mut tensors: Vec<OutputTensor>,
@@ -38,7 +38,7 @@ pub fn write_checkpoint(
     for tensor in &tensors {
         tensor.check()?;
     }
-    // Wide types first keep every tensor aligned to its element size.
+    // Sorting by element size, largest first, keeps every tensor aligned.
     tensors.sort_by_key(|tensor| {
         let size = tensor.block_type().map_or(tensor.dtype.size(), |_| 1);
         std::cmp::Reverse(size)
@@ -54,7 +54,7 @@ pub fn write_checkpoint(
     }
 }
 
-/// Writes shards of at most `most` bytes each (a larger tensor gets one of its own), then the
+/// Writes shards of at most `most` bytes each (a larger tensor gets a shard of its own), then the
 /// index.
 fn write_shards(
     path: &Path,
@@ -111,7 +111,7 @@ fn write_file(
     file.commit()
 }
 
-/// The JSON header, padded so that the values start at a multiple of eight.
+/// JSON header, padded so that the values start at a multiple of eight.
 fn header(tensors: &[OutputTensor], metadata: &BTreeMap<String, String>) -> Vec<u8> {
     let mut entries = Map::new();
     let mut metadata = metadata.clone();

@@ -1,5 +1,4 @@
-//! Matrices in blocks in safetensors files: written, read again, and refused where they are
-//! damaged.
+//! Matrices in blocks in safetensors files: writing, reading, and rejection of damaged ones.
 
 use std::fs;
 use std::path::Path;
@@ -32,7 +31,7 @@ fn tensors() -> Vec<OutputTensor> {
 #[test]
 fn blocks_are_read_as_they_were_written() {
     let folder = tempfile::tempdir().unwrap();
-    // One file, and one a tensor.
+    // One file, and one file for each tensor.
     for most in [None, Some(200)] {
         let path = folder
             .path()
@@ -68,7 +67,7 @@ fn blocks_are_read_as_they_were_written() {
         assert_eq!(copy.block_type(), Some(BlockType::Q4K));
         let half = OutputTensor::from_entry("b", entry, Some(DType::BF16));
         assert_eq!((half.block_type(), half.bytes()), (None, 2 * 5 * 256));
-        // In no file.
+        // Checkpoint without a file.
         let made = Checkpoint::of_tensors("made", vec![copy]).unwrap();
         let made = made.require("b").unwrap();
         assert_eq!(made.read().unwrap(), entry.read().unwrap());
@@ -84,7 +83,7 @@ fn rows_of_no_whole_blocks_are_no_blocks() {
     assert!(matrix("a", [2, 256]).quantized(BlockType::Q6K).is_err());
 }
 
-/// A file with the same tensors and other words in its header, of the same length.
+/// Copies a file with a replacement of equal length in its header.
 fn changed(path: &Path, from: &str, to: &str) -> String {
     assert_eq!(from.len(), to.len());
     let mut bytes = fs::read(path).unwrap();

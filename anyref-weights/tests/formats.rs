@@ -9,7 +9,7 @@ use anyref_weights::{Checkpoint, Error, LoadOptions, load_module};
 use burn::tensor::{BoolStore, DType};
 use common::{Net, TestBackend, fixture};
 
-/// The same tensors, names and types as `net.safetensors`.
+/// Asserts tensors, names and types equal to those of `net.safetensors`.
 fn assert_same(name: &str, expected: &str, dtype: DType) {
     let (found, expected) = (
         Checkpoint::open(fixture(name)).unwrap(),

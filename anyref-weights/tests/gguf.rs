@@ -1,4 +1,4 @@
-//! GGUF files against PyPI's `gguf`, and hostile ones.
+//! GGUF files compared with PyPI's `gguf`, and hostile ones.
 
 mod common;
 
@@ -16,7 +16,7 @@ fn values(checkpoint: &Checkpoint, name: &str) -> Vec<f32> {
     data.convert_dtype(DType::F32).to_vec().unwrap()
 }
 
-/// Bits, so that zeros with a sign differ.
+/// Bit patterns, so that signed zeros differ.
 fn bits(values: &[f32]) -> Vec<u32> {
     values.iter().map(|x| x.to_bits()).collect()
 }
@@ -102,7 +102,7 @@ fn parts_are_joined_from_any_of_them() {
     assert!(matches!(error, Error::Unsupported { .. }), "{error}");
 }
 
-/// Q8_0 and Q4_0 are rounded as llama.cpp rounds them, Q4_K no worse.
+/// Q8_0 and Q4_0 are rounded as in llama.cpp, Q4_K at least as well.
 #[test]
 fn quantisation_is_as_good_as_llama_cpps() {
     let checkpoint = Checkpoint::open(fixture("quantised.gguf")).unwrap();
@@ -127,7 +127,7 @@ fn quantisation_is_as_good_as_llama_cpps() {
     }
 }
 
-/// File in the making.
+/// Builder of a file.
 #[derive(Default)]
 struct File(Vec<u8>);
 
@@ -173,7 +173,7 @@ impl File {
         (folder, path)
     }
 
-    /// Error of opening; checks that it is one short line that names the file.
+    /// Returns the error of opening after checking that it is one short line that names the file.
     fn error(&self) -> Error {
         let (_folder, path) = self.write();
         let error = Checkpoint::open(&path).expect_err("opened");
@@ -199,7 +199,7 @@ fn counts_and_lengths_that_lie_are_not_believed() {
     truncated(File::new(0, 1).text("key").u32(8).u64(HUGE).data(64));
     truncated(File::new(0, 1).text("key").u32(9).u32(4).u64(HUGE).data(64));
     truncated(File::new(0, 1).text("key").u32(9).u32(8).u64(9).data(64));
-    // A tensor outside of the file.
+    // A tensor outside the file.
     truncated(File::new(1, 0).tensor("x", &[32], 0, 64).data(128));
     truncated(File::new(1, 0).tensor("x", &[32], 0, HUGE).data(128));
     truncated(File::new(1, 0).tensor("x", &[HUGE], 1, 0).data(128));
@@ -288,7 +288,7 @@ fn what_is_not_read_is_refused_by_name() {
     }
 }
 
-/// No damage of a file of every type ends in more than an error.
+/// Damages files of every type; each is read or rejected with an error.
 #[test]
 fn mutations_are_read_or_refused() {
     let whole = fs::read(fixture("blocks.gguf")).unwrap();
@@ -304,7 +304,7 @@ fn mutations_are_read_or_refused() {
     for round in 0..2000 {
         let mut bytes = whole.clone();
         for _ in 0..1 + next(4) {
-            // The header is what can be wrong.
+            // Faults are placed in the header.
             let at = next(2048);
             bytes[at] = [0, 1, 0x7f, 0x80, 0xff, next(256) as u8][next(6)];
         }

@@ -1,4 +1,4 @@
-//! Damaged and hostile files: a typed error of one line, quickly, and nothing run.
+//! Damaged and hostile files: each gives a typed one-line error, quickly, and nothing is executed.
 
 mod common;
 
@@ -9,7 +9,7 @@ use anyref_weights::{Checkpoint, Error};
 use common::fixture;
 use tempfile::TempDir;
 
-/// A file with these bytes, in a folder that lives as long.
+/// Writes a file with these bytes into a temporary folder.
 fn file(name: &str, bytes: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join(name);
@@ -17,7 +17,7 @@ fn file(name: &str, bytes: impl AsRef<[u8]>) -> (TempDir, PathBuf) {
     (folder, path)
 }
 
-/// The error of opening; checks that it is one short line that names the path.
+/// Returns the error of opening after checking that it is one short line that names the path.
 fn error(path: impl AsRef<Path>) -> Error {
     let path = path.as_ref();
     let error = Checkpoint::open(path).expect_err("opened");
@@ -76,10 +76,10 @@ fn names_are_refused_however_the_pickle_uses_them() {
         };
         assert_eq!(global, name);
     }
-    // Names by number, from a registry of the reader.
+    // Names by number, from the reader's registry.
     fs::write(&path, archive(b"\x80\x02\x82\x01.")).unwrap();
     assert!(matches!(error(&path), Error::Corrupt { .. }));
-    // A name made to forge a line of the terminal.
+    // A name that would forge a line of the terminal.
     fs::write(&path, archive(b"\x80\x04\x8c\x03a\nb\x8c\x02\x1bc\x93.")).unwrap();
     assert!(matches!(error(&path), Error::ForeignGlobal { .. }));
 }
@@ -101,7 +101,7 @@ fn pickles_that_multiply_are_stopped() {
     let line = error(&path).to_string();
     assert!(line.contains("values"), "{line}");
 
-    // Each dictionary holds the one before twice: 2^60 paths.
+    // Each dictionary holds the previous one twice: 2^60 paths.
     let mut pickle = b"\x80\x02}q\x00".to_vec();
     for i in 0..60u8 {
         let (old, new) = (i, i + 1);
@@ -114,7 +114,7 @@ fn pickles_that_multiply_are_stopped() {
     let line = error(&path).to_string();
     assert!(line.contains("nested too deeply"), "{line}");
 
-    // A million tuples in one another, and a list in itself.
+    // A million nested tuples, and a list that contains itself.
     let mut pickle = b"\x80\x02N".to_vec();
     pickle.resize(1_000_000, 0x85);
     pickle.push(b'.');
@@ -138,7 +138,7 @@ fn lengths_that_lie_are_not_allocated() {
         assert!(matches!(error(&path), Error::Corrupt { .. }));
     }
     for name in ["net.pt", "net_legacy.pth"] {
-        // Sizes of tensors and storages: every byte of the table changed, one at a time.
+        // Sizes of tensors and storages: every byte of the table is changed, one at a time.
         let bytes = fs::read(fixture(name)).unwrap();
         for at in (0..bytes.len().min(2600)).step_by(7) {
             for value in [0x00, 0xff, bytes[at] ^ 0x10] {
@@ -248,7 +248,7 @@ fn headers_that_contradict_themselves_are_corrupt() {
     assert!(matches!(error(&path), Error::DuplicateTensor { .. }));
 }
 
-/// A copy of the sharded fixture, to damage.
+/// Copies the sharded fixture, to damage it.
 fn shards() -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(fixture("sharded")).unwrap() {
@@ -328,7 +328,7 @@ fn shards_and_index_must_agree() {
         let error = open(&folder);
         assert!(matches!(error, Error::Corrupt { .. }), "{error}");
     }
-    // A name that breaks a message's line.
+    // A name that would break the line of a message.
     for (from, to) in [("00001-of", r"00001\nof"), ("conv.bias", r"conv\u0007bias")] {
         let folder = shards();
         edit(&folder, from, to);
@@ -385,7 +385,7 @@ fn a_file_that_shrinks_after_opening_is_an_error() {
     assert!(failed > 0);
 }
 
-/// A zip archive with stored entries.
+/// Builds a zip archive with stored entries.
 fn zip(entries: &[(&str, &[u8])]) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut directory = Vec::new();

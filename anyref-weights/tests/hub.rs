@@ -1,4 +1,4 @@
-//! Fetching from a hub on this machine.
+//! Downloads from a hub on this machine.
 #![cfg(feature = "hub")]
 
 #[path = "common/hub_server.rs"]
@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 const NAME: &str = "org/model-7b";
 
-/// Bytes that do not repeat soon.
+/// Bytes with a long period.
 fn weights(length: u32) -> Vec<u8> {
     let byte = |index: u32| (index.wrapping_mul(2_654_435_761) >> 13) as u8;
     (0..length).map(byte).collect()
@@ -24,7 +24,7 @@ struct Test {
 }
 
 impl Test {
-    /// A server with a model folder of 300 kB.
+    /// Starts a server with a model folder of 300 kB.
     fn new() -> Self {
         let test = Self {
             server: HubServer::start(),
@@ -58,12 +58,12 @@ impl Test {
         fetch(self.config(), location)
     }
 
-    /// The names of the contents in the cache.
+    /// Names of the blobs in the cache.
     fn blobs(&self) -> Vec<String> {
         names(&self.home.path().join("hub/models--org--model-7b/blobs"))
     }
 
-    /// The files asked for from a byte on, without the questions for their length.
+    /// Files requested, with the first byte, without the requests for their length.
     fn downloads(&self) -> Vec<(String, usize)> {
         let asked = self
             .server
@@ -119,7 +119,7 @@ fn a_folder_is_fetched_once_and_only_what_its_reader_wants() {
         std::fs::read(folder.join("config.json")).unwrap(),
         b"{\"a\": 1}"
     );
-    // The layout of the Python library's cache.
+    // Layout of the Python library's cache.
     let commit = "c0ffee00".repeat(5);
     let root = test.home.path().join("hub/models--org--model-7b");
     assert_eq!(folder, root.join("snapshots").join(&commit));
@@ -431,7 +431,7 @@ fn a_run_that_ended_before_its_check_leaves_it_to_the_next() {
     let file = test.fetch("hf://org/model-7b/model.safetensors").unwrap();
     let blob = file.canonicalize().unwrap();
     std::fs::write(&blob, vec![7; 300_000]).unwrap();
-    // A file that was checked once, or came from another program, is not read again.
+    // A file that was verified once, or came from another program, is not read again.
     test.fetch("hf://org/model-7b/model.safetensors").unwrap();
     std::fs::write(blob.with_extension("unchecked"), "").unwrap();
     let error = refused(test.fetch("hf://org/model-7b"), &["is damaged"]);

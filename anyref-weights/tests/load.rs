@@ -1,4 +1,4 @@
-//! Strict loading: what is accepted, what is reported, what stays untouched.
+//! Strict loading: accepted, reported and unchanged tensors.
 
 mod common;
 
@@ -17,7 +17,7 @@ fn open(name: &str) -> Checkpoint {
     Checkpoint::open(fixture(name)).unwrap()
 }
 
-/// The report of a load that must fail.
+/// Report of a load that must fail.
 fn mismatch<B: Backend>(net: &mut Net<B>, name: &str, options: &LoadOptions) -> LoadReport {
     match load_module(net, &open(name), options) {
         Err(Error::Mismatch(report)) => *report,
@@ -176,7 +176,7 @@ fn a_half_precision_file_loads_as_its_own_values_in_f32() {
 
 #[test]
 fn parameters_stay_uninitialised_until_replaced() {
-    /// Makes every initialisation a failure.
+    /// Mapper that fails on every initialisation.
     struct Forbid;
     impl<B: Backend> ModuleMapper<B> for Forbid {
         fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
@@ -234,8 +234,8 @@ fn seeded_filling_repeats() {
     assert!(a.head.weight.val().abs().max().into_scalar() <= 0.5);
 }
 
-/// Linear layers' matrices in half precision, the rest in f32, and all of it written again in
-/// PyTorch's layout.
+/// Keeps the matrices of linear layers in half precision and the rest in f32, and writes all of it
+/// again in PyTorch's layout.
 #[test]
 fn matrices_may_stay_half_and_are_saved_as_they_came() {
     let folder = tempfile::tempdir().unwrap();

@@ -1,6 +1,6 @@
 //! Loading and saving hold one tensor beside the module; hostile files hold next to nothing.
 //!
-//! One test, since the peak is that of the whole process.
+//! Single test, since the peak is that of the whole process.
 
 #![cfg(target_os = "linux")]
 
@@ -15,7 +15,7 @@ use burn::tensor::{DType, Distribution, Tensor};
 type TestBackend = burn_flex::Flex;
 
 const LAYERS: usize = 16;
-/// Of a layer in f32.
+/// Size of a layer in f32.
 const LAYER_MIB: u64 = 8;
 
 #[derive(Module, Debug)]
@@ -34,7 +34,7 @@ fn stack() -> Stack<TestBackend> {
     }
 }
 
-/// A field of `/proc/self/status`, in MiB.
+/// Field of `/proc/self/status`, in MiB.
 fn status(field: &str) -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap();
     let line = status.lines().find(|line| line.starts_with(field)).unwrap();
@@ -46,7 +46,7 @@ fn status(field: &str) -> u64 {
         / 1024
 }
 
-/// MiB by which `run` raises the peak above what is resident before.
+/// MiB by which `run` raises the peak above the memory resident before.
 fn peak<T>(run: impl FnOnce() -> T) -> (T, u64) {
     fs::write("/proc/self/clear_refs", "5").unwrap();
     let before = status("VmRSS:");
@@ -91,8 +91,8 @@ fn peaks_are_one_tensor_above_the_module() {
         "loading {size} MiB took {loaded} MiB"
     );
 
-    // What needs no conversion lies in the file until it is used, in the file's order, and computes
-    // the same.
+    // Values that need no conversion stay in the mapped file, in the file's order, and give equal
+    // results.
     let written = stack();
     let path = folder.path().join("full.safetensors");
     save_module(&written, &path, &SaveOptions::default()).unwrap();
@@ -112,7 +112,7 @@ fn peaks_are_one_tensor_above_the_module() {
         assert!(apart.fold(0.0, f32::max) < 1e-4);
     }
 
-    // Headers that promise more than there is.
+    // Headers that promise more bytes than the file has.
     let header = r#"{"w":{"dtype":"F32","shape":[1073741824],"data_offsets":[0,4294967296]}}"#;
     let mut lie = (header.len() as u64).to_le_bytes().to_vec();
     lie.extend(header.as_bytes());

@@ -1,4 +1,4 @@
-//! Annotations in pickles: what is read, and what is refused.
+//! Annotations in pickles: accepted and rejected ones.
 
 use std::fs;
 
@@ -23,7 +23,7 @@ fn texts_and_numbers_of_protocol_0_are_those_of_python() {
         read(pickle).unwrap(),
         json!([{"a": "it's", "b": "café ☃"}, "x\ty\\", 12, -3, 1.5, true, null])
     );
-    // A quote inside, and the same text again from the memo.
+    // A quote inside, and the text again from the memo.
     assert_eq!(
         read(b"(lp0\nS'\"it\\'s\"'\np1\nag1\na.").unwrap(),
         json!(["\"it's\"", "\"it's\""])
@@ -47,7 +47,7 @@ fn only_the_fields_asked_for_matter() {
     .unwrap();
     let wanted: Wanted = read_plain_pickle(&path).unwrap();
     assert_eq!(wanted, Wanted { id: 7, other: None });
-    // A number that is not of the type is an error that names the file.
+    // A number out of the type's range is an error that names the file.
     fs::write(&path, b"\x80\x02}(X\x02\0\0\0idJ\xff\xff\xff\xffu.").unwrap();
     let error = read_plain_pickle::<Wanted>(&path).unwrap_err().to_string();
     assert!(error.contains("x.p") && !error.contains('\n'), "{error}");
@@ -79,7 +79,7 @@ fn names_are_refused_even_those_of_tensors() {
 
 #[test]
 fn damaged_and_hostile_pickles_give_errors() {
-    // Cut off, a list in itself, a call of nothing, an operand that is not there.
+    // Truncated, a list that contains itself, a call without a function, a missing operand.
     for pickle in [
         &b"(lp0\nI1"[..],
         b"\x80\x02]q\x00h\x00a.",
@@ -92,7 +92,7 @@ fn damaged_and_hostile_pickles_give_errors() {
             "{pickle:?}"
         );
     }
-    // Each list holds the one before twice: 2^40 values if followed.
+    // Each list holds the previous one twice: 2^40 values if followed.
     let mut bomb = b"\x80\x02]q\x00".to_vec();
     for level in 0..40 {
         bomb.extend([b']', b'q', level + 1, b'h', level, b'a', b'h', level, b'a']);

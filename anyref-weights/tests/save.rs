@@ -1,4 +1,5 @@
-//! Saved modules are what PyTorch expects, in every type, whole or not at all.
+//! Saved modules match PyTorch's expectations in every type, and are written completely or not at
+//! all.
 
 mod common;
 
@@ -27,7 +28,7 @@ fn loaded(name: &str, cast: Option<DType>) -> Net<TestBackend> {
     net
 }
 
-/// Names, shapes, types and values of two checkpoints are equal.
+/// Asserts equal names, shapes, types and values of two checkpoints.
 fn assert_equal(a: &Checkpoint, b: &Checkpoint) {
     assert_eq!(a.len(), b.len());
     for (a, b) in a.tensors().zip(b.tensors()) {
@@ -46,7 +47,7 @@ fn load_and_save_give_the_file_of_pytorch_in_every_type() {
     ] {
         let wanted = Checkpoint::open(fixture(name)).unwrap();
         let path = folder.path().join(name);
-        // As it is in the file, and by way of f32.
+        // Unchanged, and by way of f32.
         save_module(&loaded(name, None), &path, &SaveOptions::default()).unwrap();
         assert_equal(&Checkpoint::open(&path).unwrap(), &wanted);
         let options = SaveOptions::default().with_dtype(Some(dtype));
@@ -156,7 +157,7 @@ fn a_failed_save_leaves_the_old_file_and_no_other() {
     let net = loaded("net.safetensors", None);
     save_module(&net, &path, &SaveOptions::default()).unwrap();
     let before = fs::read(&path).unwrap();
-    // A type the format does not have.
+    // A type that the format lacks.
     let options =
         SaveOptions::default().with_dtype(Some(DType::Bool(burn::tensor::BoolStore::U32)));
     let error = save_module(&net, &path, &options).unwrap_err();
@@ -170,7 +171,7 @@ fn a_failed_save_leaves_the_old_file_and_no_other() {
         &SaveOptions::default(),
     );
     assert!(matches!(error, Err(Error::NotFound(_))), "{error:?}");
-    // A folder in the way: the rename fails and the temporary file goes.
+    // A folder in the way: the rename fails and the temporary file is removed.
     fs::create_dir(folder.path().join("taken")).unwrap();
     assert!(save_module(&net, folder.path().join("taken"), &SaveOptions::default()).is_err());
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);

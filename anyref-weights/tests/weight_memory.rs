@@ -1,4 +1,4 @@
-//! Memory of weights, told before they are loaded.
+//! Memory of weights, computed before they are loaded.
 
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use anyref_weights::{
@@ -30,7 +30,7 @@ fn layer() -> Layer<TestBackend> {
     }
 }
 
-/// Bytes that the parameters of a loaded module have.
+/// Bytes of the parameters of a loaded module.
 fn loaded(module: &Layer<TestBackend>) -> u64 {
     struct Size(u64);
 
@@ -53,7 +53,7 @@ fn copies_and_mapped_weights_are_told_apart_and_add_up() {
     let memory = |mapped, held| WeightMemory { mapped, held };
     let (f32, f16) = (DType::F32, DType::F16);
     for (stored, options, expected) in [
-        // Without a cast of its own a matrix is one of the rest, in f32.
+        // Without a cast of its own a matrix is treated like the rest, in f32.
         (f32, LoadOptions::default(), memory(4 * MATRIX, 4 * SMALL)),
         (f16, LoadOptions::default(), memory(0, 4 * (MATRIX + SMALL))),
         (
@@ -87,7 +87,7 @@ fn copies_and_mapped_weights_are_told_apart_and_add_up() {
         load_module(&mut module, &checkpoint, &options).unwrap();
         assert_eq!(found.total(), loaded(&module), "{stored:?} {options:?}");
     }
-    // Of a checkpoint that is in memory already nothing is mapped.
+    // A checkpoint in memory is never mapped.
     let bytes = std::fs::read(folder.path().join("layer.safetensors")).unwrap();
     let checkpoint = Checkpoint::from_bytes("model.safetensors", bytes).unwrap();
     let found = weight_memory(&layer(), &checkpoint, &LoadOptions::default()).unwrap();

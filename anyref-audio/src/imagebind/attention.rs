@@ -1,4 +1,4 @@
-//! Self-attention as `torch.nn.MultiheadAttention` has it, with one learned key and value
+//! Self-attention like `torch.nn.MultiheadAttention`, with one learned key and value
 //! (`add_bias_kv=True`) or with a causal mask.
 
 use anyref_ops::nn::{Linear, LinearConfig};
@@ -12,12 +12,12 @@ use burn::tensor::{Tensor, backend::Backend};
 pub struct MultiheadAttentionConfig {
     /// Width of the tokens.
     pub hidden_size: usize,
-    /// Heads; they divide the width.
+    /// Number of heads, a divisor of the width.
     pub num_heads: usize,
-    /// Whether every token also attends to a learned key and value.
+    /// Adds a learned key and value that every token attends to.
     #[config(default = false)]
     pub add_bias_kv: bool,
-    /// Whether a token attends to itself and those before it alone.
+    /// Restricts each token to itself and earlier ones.
     #[config(default = false)]
     pub causal: bool,
 }
@@ -51,26 +51,25 @@ impl MultiheadAttentionConfig {
     }
 }
 
-/// Multi-head self-attention. The learned key and value, where there are any, are appended after
-/// the projection.
+/// Multi-head self-attention. The learned key and value, if any, are appended after the projection.
 ///
 /// Should be created with [`MultiheadAttentionConfig`].
 #[derive(Module, Debug)]
 pub struct MultiheadAttention<B: Backend> {
-    /// Query, key and value projections one above the other, `[3 * hidden, hidden]`: output first,
-    /// as PyTorch stores it.
+    /// Query, key and value projections stacked, `[3 * hidden, hidden]`, output dimension first as
+    /// in PyTorch.
     pub in_proj_weight: Param<Tensor<B, 2>>,
     /// `[3 * hidden]`
     pub in_proj_bias: Param<Tensor<B, 1>>,
-    /// The learned key, `[1, 1, hidden]`.
+    /// Learned key, `[1, 1, hidden]`.
     pub bias_k: Option<Param<Tensor<B, 3>>>,
-    /// The learned value, `[1, 1, hidden]`.
+    /// Learned value, `[1, 1, hidden]`.
     pub bias_v: Option<Param<Tensor<B, 3>>>,
     /// Output projection.
     pub out_proj: Linear<B>,
-    /// Heads.
+    /// Number of heads.
     pub num_heads: usize,
-    /// Whether a token attends to itself and those before it alone.
+    /// Restricts each token to itself and earlier ones.
     pub causal: bool,
 }
 

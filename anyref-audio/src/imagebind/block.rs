@@ -1,4 +1,4 @@
-//! A transformer block: attention and MLP, each behind a normalisation and beside a shortcut.
+//! Transformer block: attention and MLP, each with a pre-normalisation and a residual connection.
 
 use anyref_ops::gelu;
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
@@ -13,7 +13,7 @@ use super::attention::{MultiheadAttention, MultiheadAttentionConfig};
 pub struct BlockConfig {
     /// Attention; its width is that of the tokens.
     pub attention: MultiheadAttentionConfig,
-    /// Width of the MLP, in widths of the tokens.
+    /// Ratio of the MLP's width to that of the tokens.
     #[config(default = 4.0)]
     pub mlp_ratio: f64,
     /// Epsilon of the normalisations.
@@ -54,11 +54,11 @@ impl BlockConfig {
 pub struct Block<B: Backend> {
     /// Self-attention.
     pub attn: MultiheadAttention<B>,
-    /// Before the attention.
+    /// Normalisation before the attention.
     pub norm_1: LayerNorm<B>,
     /// Token-wise network.
     pub mlp: Mlp<B>,
-    /// Before the MLP.
+    /// Normalisation before the MLP.
     pub norm_2: LayerNorm<B>,
 }
 
@@ -72,7 +72,7 @@ impl<B: Backend> Block<B> {
     }
 }
 
-/// Linear, GELU, linear.
+/// MLP: linear, GELU, linear.
 #[derive(Module, Debug)]
 pub struct Mlp<B: Backend> {
     /// `hidden -> hidden * mlp_ratio`

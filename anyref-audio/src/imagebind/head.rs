@@ -1,4 +1,4 @@
-//! From the token that stands for the whole to an embedding of a given length.
+//! Projection of the token that represents the whole input to an embedding of a given length.
 
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::config::Config;
@@ -37,9 +37,10 @@ impl HeadConfig {
 /// Should be created with [`HeadConfig`].
 #[derive(Module, Debug)]
 pub struct Head<B: Backend> {
-    /// The authors' `modality_heads.audio.0` or `modality_heads.text.proj.0`.
+    /// Normalisation; the authors' `modality_heads.audio.0` or `modality_heads.text.proj.0`.
     pub norm: LayerNorm<B>,
-    /// The authors' `modality_heads.audio.2` or `modality_heads.text.proj.1`, without bias.
+    /// Projection without bias; the authors' `modality_heads.audio.2` or
+    /// `modality_heads.text.proj.1`.
     pub proj: Linear<B>,
 }
 
@@ -53,7 +54,7 @@ impl<B: Backend> Head<B> {
     }
 }
 
-/// Divides by the length, in f32, and multiplies.
+/// Scales each row to `length`, computed in f32.
 ///
 /// # Shapes
 /// - x: `[batch, width]`

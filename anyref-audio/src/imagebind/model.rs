@@ -1,4 +1,4 @@
-//! The whole audio encoder.
+//! Complete audio encoder.
 
 use burn::config::Config;
 use burn::module::Module;
@@ -17,22 +17,22 @@ pub struct ImageBindAudioConfig {
     /// Width of the tokens.
     #[config(default = 768)]
     pub hidden_size: usize,
-    /// Transformer blocks.
+    /// Number of transformer blocks.
     #[config(default = 12)]
     pub num_hidden_layers: usize,
     /// Heads of each attention.
     #[config(default = 12)]
     pub num_attention_heads: usize,
-    /// Width of the MLP, in widths of the tokens.
+    /// Ratio of the MLP's width to that of the tokens.
     #[config(default = 4.0)]
     pub mlp_ratio: f64,
-    /// Height of the spectrogram.
+    /// Height of the spectrogram in mel bins.
     #[config(default = 128)]
     pub num_mel_bins: usize,
     /// Width of the spectrogram in frames.
     #[config(default = 204)]
     pub target_length: usize,
-    /// Side of a patch.
+    /// Side of a patch in mel bins and frames.
     #[config(default = 16)]
     pub kernel_size: usize,
     /// Distance between patches.
@@ -41,10 +41,10 @@ pub struct ImageBindAudioConfig {
     /// Width of the embedding.
     #[config(default = 1024)]
     pub output_dim: usize,
-    /// Length of the embedding. The checkpoint keeps its logarithm, as a constant.
+    /// Length of the embedding. The checkpoint stores its logarithm, as a constant.
     #[config(default = 20.0)]
     pub logit_scale: f64,
-    /// Clips a sound: how many embeddings each sound becomes.
+    /// Number of clips of a sound, each with its own embedding.
     #[config(default = 3)]
     pub num_clips: usize,
     /// Epsilon of the normalisations in blocks and head.
@@ -59,7 +59,7 @@ impl Default for ImageBindAudioConfig {
 }
 
 impl ImageBindAudioConfig {
-    /// A model for tests, on spectrograms of the full size.
+    /// Configuration for tests, with spectrograms of the full size.
     pub fn tiny() -> Self {
         Self::new()
             .with_hidden_size(32)
@@ -77,7 +77,7 @@ impl ImageBindAudioConfig {
             .map(|size| size.saturating_sub(self.kernel_size) / self.stride + 1)
     }
 
-    /// Patches a clip.
+    /// Number of patches of a clip.
     ///
     /// # Panics
     /// If the stride is 0.
@@ -85,10 +85,10 @@ impl ImageBindAudioConfig {
         self.grid_size().iter().product()
     }
 
-    /// Whether such an encoder can be.
+    /// Checks that the encoder can be built.
     ///
     /// # Errors
-    /// If a size is 0, a spectrogram smaller than a patch, or the heads do not divide the width.
+    /// If a size is 0, a spectrogram is smaller than a patch, or the heads do not divide the width.
     pub fn validate(&self) -> Result<()> {
         check_sizes([
             ("hidden_size", self.hidden_size),
@@ -124,7 +124,7 @@ impl ImageBindAudioConfig {
     /// Creates the encoder.
     ///
     /// # Panics
-    /// As [`validate`](Self::validate) refuses.
+    /// If [`validate`](Self::validate) fails.
     pub fn init<B: Backend>(&self, device: &B::Device) -> ImageBindAudio<B> {
         if let Err(error) = self.validate() {
             panic!("{error}");
@@ -152,32 +152,32 @@ impl ImageBindAudioConfig {
     }
 }
 
-/// ImageBind's audio encoder: clips to embeddings of equal length.
+/// ImageBind's audio encoder, from clips to embeddings of equal length.
 ///
 /// Should be created with [`ImageBindAudioConfig`].
 #[derive(Module, Debug)]
 pub struct ImageBindAudio<B: Backend> {
-    /// Spectrogram to tokens.
+    /// Embedding of a spectrogram as tokens.
     pub preprocessor: AudioTokens<B>,
     /// Transformer blocks.
     pub trunk: Trunk<B>,
-    /// Class token to embedding.
+    /// Projection of the class token to the embedding.
     pub head: Head<B>,
     /// Length of the embedding.
     pub logit_scale: f64,
-    /// Mel bins and frames that the positions were made for.
+    /// Mel bins and frames that the positions were built for.
     pub input_size: [usize; 2],
 }
 
 impl<B: Backend> ImageBindAudio<B> {
-    /// One embedding a clip; clips do not see one another, and are not averaged.
+    /// Computes one embedding for each clip; clips are independent and not averaged.
     ///
     /// # Shapes
     /// - clips: `[batch, clips, 1, mel, frames]`
     /// - output: `[batch, clips, output_dim]`
     ///
     /// # Panics
-    /// If the spectrogram is not of the size that the model was made for.
+    /// If the spectrogram does not have the model's input size.
     pub fn forward(&self, clips: Tensor<B, 5>) -> Tensor<B, 3> {
         let [batch, count, ..] = clips.dims();
         let embeddings = self.embed(clips.flatten::<4>(0, 1));
@@ -185,9 +185,9 @@ impl<B: Backend> ImageBindAudio<B> {
         embeddings.reshape([batch, count, width])
     }
 
-    /// One embedding a sound, to compare with [`ImageBindText`](super::ImageBindText)'s: the mean
-    /// of its clips' embeddings, which is not brought to a length again, as ImageBind's own
-    /// `forward` gives it. Clips that differ make it shorter than
+    /// Computes one embedding for each sound, comparable with
+    /// [`ImageBindText`](super::ImageBindText)'s: the mean of its clips' embeddings without
+    /// renormalisation, as in ImageBind's own `forward`. Differing clips make it shorter than
     /// [`logit_scale`](ImageBindAudioConfig::logit_scale).
     ///
     /// # Shapes
@@ -195,7 +195,7 @@ impl<B: Backend> ImageBindAudio<B> {
     /// - output: `[batch, output_dim]`
     ///
     /// # Panics
-    /// If the spectrogram is not of the size that the model was made for.
+    /// If the spectrogram does not have the model's input size.
     pub fn embed_sounds(&self, clips: Tensor<B, 5>) -> Tensor<B, 2> {
         self.forward(clips).mean_dim(1).squeeze_dim(1)
     }
@@ -210,7 +210,7 @@ impl<B: Backend> ImageBindAudio<B> {
             [1, self.input_size[0], self.input_size[1]]
         );
         let tokens = self.trunk.forward(self.preprocessor.forward(clips));
-        // The norm is token-wise: only the class token needs it.
+        // The norm works on each token, and only the class token needs it.
         let cls = self.head.forward(tokens.narrow(1, 0, 1));
         scale_to_length(cls, self.logit_scale)
     }

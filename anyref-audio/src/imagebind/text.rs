@@ -1,4 +1,4 @@
-//! The whole text tower.
+//! Complete text tower.
 
 use burn::config::Config;
 use burn::module::{Initializer, Module, Param};
@@ -17,29 +17,29 @@ pub struct ImageBindTextConfig {
     /// Width of the tokens.
     #[config(default = 1024)]
     pub hidden_size: usize,
-    /// Transformer blocks.
+    /// Number of transformer blocks.
     #[config(default = 24)]
     pub num_hidden_layers: usize,
     /// Heads of each attention.
     #[config(default = 16)]
     pub num_attention_heads: usize,
-    /// Width of the MLP, in widths of the tokens.
+    /// Ratio of the MLP's width to that of the tokens.
     #[config(default = 4.0)]
     pub mlp_ratio: f64,
-    /// Tokens of the vocabulary. The end of text is the last of them.
+    /// Size of the vocabulary. The end-of-text token is the last.
     #[config(default = 49408)]
     pub vocab_size: usize,
-    /// Longest text in tokens, start and end included.
+    /// Maximum length of a text in tokens, including start and end.
     #[config(default = 77)]
     pub context_length: usize,
     /// Width of the embedding.
     #[config(default = 1024)]
     pub output_dim: usize,
-    /// Length of the embedding, learned. The checkpoint keeps its logarithm; where training began
-    /// it was `1 / 0.07`.
+    /// Length of the embedding, learned. The checkpoint stores its logarithm; the initial value was
+    /// `1 / 0.07`.
     #[config(default = "1.0 / 0.07")]
     pub logit_scale: f64,
-    /// Greatest length: a larger `logit_scale` is taken as this.
+    /// Upper limit of `logit_scale`.
     #[config(default = 100.0)]
     pub max_logit_scale: f64,
     /// Epsilon of the normalisations in blocks and head.
@@ -54,7 +54,7 @@ impl Default for ImageBindTextConfig {
 }
 
 impl ImageBindTextConfig {
-    /// Whether such a tower can be.
+    /// Checks that the tower can be built.
     ///
     /// # Errors
     /// If a size is 0, the heads do not divide the width, or a scale is not positive.
@@ -89,7 +89,7 @@ impl ImageBindTextConfig {
     /// Creates the tower.
     ///
     /// # Panics
-    /// As [`validate`](Self::validate) refuses.
+    /// If [`validate`](Self::validate) fails.
     pub fn init<B: Backend>(&self, device: &B::Device) -> ImageBindText<B> {
         if let Err(error) = self.validate() {
             panic!("{error}");
@@ -116,19 +116,19 @@ impl ImageBindTextConfig {
     }
 }
 
-/// ImageBind's text tower: token ids to embeddings of equal length.
+/// ImageBind's text tower, from token ids to embeddings of equal length.
 ///
-/// The product with [`ImageBindAudio::embed_sounds`](super::ImageBindAudio::embed_sounds) is the
-/// authors' logit of a text for a sound.
+/// The dot product with [`ImageBindAudio::embed_sounds`](super::ImageBindAudio::embed_sounds) is
+/// the authors' logit of a text for a sound.
 ///
 /// Should be created with [`ImageBindTextConfig`].
 #[derive(Module, Debug)]
 pub struct ImageBindText<B: Backend> {
-    /// Ids to tokens.
+    /// Embedding of ids as tokens.
     pub preprocessor: TextTokens<B>,
     /// Transformer blocks.
     pub trunk: Trunk<B>,
-    /// End of text to embedding.
+    /// Projection of the end-of-text token to the embedding.
     pub head: Head<B>,
     /// Length of the embedding.
     pub logit_scale: f64,
@@ -150,16 +150,17 @@ impl<B: Backend> TextTokens<B> {
     fn forward(&self, ids: Tensor<B, 2, Int>) -> Tensor<B, 3> {
         let [_, length] = ids.dims();
         let positions = self.pos_embed.val().narrow(1, 0, length);
-        // Embeddings may be kept in another type than the rest.
+        // Embeddings may be stored in another type than the rest.
         let tokens = self.token_embedding.forward(ids).cast(positions.dtype());
         tokens + positions
     }
 }
 
 impl<B: Backend> ImageBindText<B> {
-    /// The embedding of each text: the state at its end of text, which is where its greatest id
-    /// stands first, through head and scaling. Nothing sees what comes after it, so that texts may
-    /// be cut behind the longest one's end: the authors pad all with id 0 to `context_length`.
+    /// Computes the embedding of each text: the state at its end-of-text token, the first
+    /// occurrence of its greatest id, through head and scaling. Later tokens have no effect, so
+    /// that padding after the longest text may be cut; the authors pad with id 0 to
+    /// `context_length`.
     ///
     /// # Shapes
     /// - ids: `[batch, length]`, `length` at most `context_length`
@@ -177,14 +178,14 @@ impl<B: Backend> ImageBindText<B> {
         let ends = first_of_greatest(ids.clone());
         let tokens = self.trunk.forward(self.preprocessor.forward(ids));
         let ends = ends.reshape([batch, 1, 1]).expand([batch, 1, hidden]);
-        // The norm is token-wise: only the end of text needs it.
+        // The norm works on each token, and only the end of text needs it.
         let ends = self.head.forward(tokens.gather(1, ends));
         scale_to_length(ends, self.logit_scale)
     }
 }
 
-/// Where the greatest value of each row stands first; which of several equal ones `argmax` gives
-/// is for the backend to say.
+/// Index of the first maximum of each row; `argmax` leaves the choice among equal values to the
+/// backend.
 ///
 /// # Shapes
 /// - ids: `[batch, length]`

@@ -1,4 +1,4 @@
-//! Spectrograms to tokens: overlapping patches, a class token and learned positions.
+//! Conversion of spectrograms to tokens: overlapping patches, a class token and learned positions.
 
 use anyref_ops::nn::{LayerNorm, LayerNormConfig};
 use burn::config::Config;
@@ -18,7 +18,7 @@ pub struct AudioTokensConfig {
     pub kernel_size: usize,
     /// Distance between patches.
     pub stride: usize,
-    /// Patches a clip.
+    /// Number of patches of a clip.
     pub num_patches: usize,
 }
 
@@ -48,25 +48,25 @@ impl AudioTokensConfig {
     }
 }
 
-/// Spectrogram to tokens (the authors' `modality_preprocessors.audio`).
+/// Embedding of spectrograms as tokens (the authors' `modality_preprocessors.audio`).
 ///
 /// Should be created with [`AudioTokensConfig`].
 #[derive(Module, Debug)]
 pub struct AudioTokens<B: Backend> {
-    /// The class token, `[1, 1, hidden]`.
+    /// Class token, `[1, 1, hidden]`.
     pub cls_token: Param<Tensor<B, 3>>,
-    /// Patches to tokens.
+    /// Projection of patches to tokens.
     pub rgbt_stem: PatchEmbed<B>,
-    /// Added to class token and patches.
+    /// Positions added to class token and patches.
     pub pos_embedding_helper: Positions<B>,
 }
 
 /// Convolution and normalisation.
 #[derive(Module, Debug)]
 pub struct PatchEmbed<B: Backend> {
-    /// Patches overlap where the stride is below the kernel's size.
+    /// Convolution; patches overlap if the stride is below the kernel's size.
     pub proj: Conv2d<B>,
-    /// Over the width of each token.
+    /// Normalisation over the width of each token.
     pub norm_layer: LayerNorm<B>,
 }
 
@@ -82,7 +82,7 @@ impl<B: Backend> AudioTokens<B> {
     /// - clips: `[batch, 1, mel, frames]`
     /// - output: `[batch, 1 + patches, hidden]`
     pub fn forward(&self, clips: Tensor<B, 4>) -> Tensor<B, 3> {
-        // Here sounds come into the model's type.
+        // Sounds are cast to the model's type here.
         let clips = clips.cast(self.rgbt_stem.proj.weight.val().dtype());
         let patches = self
             .rgbt_stem

@@ -1,4 +1,4 @@
-//! The blocks of a tower.
+//! Stack of the blocks of a tower.
 
 use burn::config::Config;
 use burn::module::Module;
@@ -9,7 +9,7 @@ use super::block::{Block, BlockConfig};
 /// Configuration of [`Trunk`].
 #[derive(Config, Debug)]
 pub struct TrunkConfig {
-    /// Each block.
+    /// Configuration of each block.
     pub block: BlockConfig,
     /// Number of blocks.
     pub num_blocks: usize,
@@ -29,12 +29,12 @@ impl TrunkConfig {
     }
 }
 
-/// The blocks.
+/// Stack of blocks.
 ///
 /// Should be created with [`TrunkConfig`].
 #[derive(Module, Debug)]
 pub struct Trunk<B: Backend> {
-    /// In order.
+    /// Blocks, first to last.
     pub blocks: Vec<Block<B>>,
 }
 

@@ -1,18 +1,18 @@
-//! Reading the fixtures.
+//! Reader of the fixtures.
 #![allow(dead_code)] // each test file uses its share
 
 use std::path::PathBuf;
 
 use safetensors::SafeTensors;
 
-/// A file in `tests/fixtures`.
+/// Path of a file in `tests/fixtures`.
 pub fn path(name: &str) -> PathBuf {
     [env!("CARGO_MANIFEST_DIR"), "tests", "fixtures", name]
         .iter()
         .collect()
 }
 
-/// A safetensors file of reference numbers.
+/// Safetensors file of reference numbers.
 pub struct Fixture(Vec<u8>);
 
 impl Fixture {
@@ -33,7 +33,7 @@ impl Fixture {
         self.map(tensor, f32::from_le_bytes)
     }
 
-    /// 16-bit samples, full scale at 1.
+    /// 16-bit samples, scaled to full scale 1.
     pub fn i16s(&self, tensor: &str) -> Vec<f32> {
         self.map(tensor, |bytes| {
             f32::from(i16::from_le_bytes(bytes)) / 32768.0
@@ -50,7 +50,7 @@ impl Fixture {
     }
 }
 
-/// The largest difference.
+/// Largest difference.
 pub fn worst(a: &[f32], b: &[f32]) -> f32 {
     assert_eq!(a.len(), b.len());
     a.iter()
@@ -59,7 +59,7 @@ pub fn worst(a: &[f32], b: &[f32]) -> f32 {
         .fold(0.0, f32::max)
 }
 
-/// A tone of amplitude 0.5.
+/// Tone of amplitude 0.5.
 pub fn tone(frequency: f64, sample_rate: u32, seconds: f64) -> Vec<f32> {
     let step = std::f64::consts::TAU * frequency / f64::from(sample_rate);
     (0..(seconds * f64::from(sample_rate)) as usize)
@@ -67,7 +67,7 @@ pub fn tone(frequency: f64, sample_rate: u32, seconds: f64) -> Vec<f32> {
         .collect()
 }
 
-/// The amplitude of one frequency, over a Hann window.
+/// Amplitude of one frequency, over a Hann window.
 pub fn amplitude(samples: &[f32], sample_rate: u32, frequency: f64) -> f64 {
     let step = std::f64::consts::TAU * frequency / f64::from(sample_rate);
     let turn = std::f64::consts::TAU / samples.len() as f64;

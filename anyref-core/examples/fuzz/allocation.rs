@@ -1,16 +1,16 @@
-//! Bytes that are allocated, and the most there have been.
+//! Counting allocator: bytes allocated now and at the peak.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-/// The system's allocator, counted.
+/// System allocator with counters.
 pub struct Allocation {
     now: AtomicUsize,
     peak: AtomicUsize,
 }
 
 impl Allocation {
-    /// Counts from nothing.
+    /// Creates an allocator with zero counts.
     pub const fn new() -> Self {
         Self {
             now: AtomicUsize::new(0),
@@ -18,14 +18,14 @@ impl Allocation {
         }
     }
 
-    /// Forgets the peak. Returns the bytes that are allocated.
+    /// Resets the peak. Returns the bytes that are allocated.
     pub fn start(&self) -> usize {
         let now = self.now.load(Relaxed);
         self.peak.store(now, Relaxed);
         now
     }
 
-    /// Most bytes allocated at once since [`start`](Self::start).
+    /// Maximum bytes allocated at once since [`start`](Self::start).
     pub fn peak(&self) -> usize {
         self.peak.load(Relaxed)
     }
@@ -36,7 +36,7 @@ impl Allocation {
     }
 }
 
-// SAFETY: every call is passed on to the system's allocator as it came.
+// SAFETY: every call is passed on to the system allocator unchanged.
 unsafe impl GlobalAlloc for Allocation {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         self.grow(layout.size());

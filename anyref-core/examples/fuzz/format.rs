@@ -1,4 +1,4 @@
-//! Formats that the workspace reads with parsers of its own, with files to begin with.
+//! Formats that the workspace parses itself, with seed files.
 
 use std::error::Error;
 use std::fmt::Display;
@@ -11,10 +11,10 @@ use anyref_llm::{SentencePieceConfig, Tokenizer};
 use anyref_weights::{Checkpoint, GgufMetadata, read_plain_pickle};
 use tempfile::TempDir;
 
-/// Reads an input to its end, or says on one line why it cannot be.
+/// Reads an input completely, or returns the reason for rejecting it on one line.
 type Read = fn(&Path, &[u8]) -> Result<(), String>;
 
-/// Name, files to begin with (below the workspace's root), reader.
+/// Name, seed files (relative to the workspace's root), reader.
 const FORMATS: [(&str, &[&str], Read); 11] = [
     (
         "safetensors",
@@ -88,7 +88,7 @@ const FORMATS: [(&str, &[&str], Read); 11] = [
     ("rle", &[], rle),
 ];
 
-/// A format with its files.
+/// Format with its seeds.
 pub struct Format {
     name: &'static str,
     seeds: Vec<Vec<u8>>,
@@ -97,10 +97,10 @@ pub struct Format {
 }
 
 impl Format {
-    /// Opens the files of the formats of these names, or of all where there is no name.
+    /// Opens the seeds of the named formats, or of all formats if no name is given.
     ///
     /// # Errors
-    /// When there is no such format, or a file cannot be read.
+    /// When a format does not exist, or a file cannot be read.
     pub fn open(wanted: &[String]) -> Result<Vec<Self>, Box<dyn Error>> {
         let known = FORMATS.map(|(name, ..)| name);
         if let Some(other) = wanted.iter().find(|name| !known.contains(&name.as_str())) {
@@ -124,7 +124,7 @@ impl Format {
             let path = root.join(path);
             seeds.push(fs::read(&path).map_err(|e| format!("{}: {e}", path.display()))?);
         }
-        // A folder in memory, where there is one.
+        // A folder in memory, if available.
         let folder = tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir())?;
         if name == "index" {
             let shards = root.join("anyref-weights/tests/fixtures/sharded");
@@ -146,13 +146,13 @@ impl Format {
         self.name
     }
 
-    /// Files to begin with.
+    /// Seed files.
     pub fn seeds(&self) -> &[Vec<u8>] {
         &self.seeds
     }
 
-    /// Bytes that an input may take whatever its size. Symphonia asks for zeroed memory of the
-    /// length that a comment claims, 4 GiB at most, of which only pages that the file fills
+    /// Bytes that an input may allocate regardless of its size. Symphonia requests zeroed memory of
+    /// the length claimed by a comment, at most 4 GiB, of which only pages filled from the file
     /// become resident.
     pub fn free_bytes(&self) -> usize {
         match self.name {
@@ -161,16 +161,16 @@ impl Format {
         }
     }
 
-    /// Reads an input to its end.
+    /// Reads an input completely.
     ///
     /// # Errors
-    /// With the reader's own words, where it refuses the input.
+    /// The reader's message, when it rejects the input.
     pub fn read(&self, bytes: &[u8]) -> Result<(), String> {
         (self.read)(self.folder.path(), bytes)
     }
 }
 
-/// Annotations as Python writes them, in protocols 0, 2 and 4.
+/// Annotations as pickled by Python, in protocols 0, 2 and 4.
 const PICKLES: [&[u8]; 3] = [
     b"(lp0\n(dp1\nS'a'\np2\nS\"it's\"\np3\nsVb\np4\nVcaf\xe9 \\u2603\np5\nsaS'x\\ty\\\\'\n\
       p6\naI12\naL-3L\naF1.5\naI01\naNa.",
@@ -216,7 +216,7 @@ fn pickle(folder: &Path, bytes: &[u8]) -> Result<(), String> {
     read.map(drop).map_err(words)
 }
 
-/// Words that are encoded by each tokenizer that can be read.
+/// Text that each loaded tokenizer encodes.
 const TEXT: &str = "the dog, café ☃\t<s>123";
 
 fn encoded(tokenizer: &Tokenizer) -> Result<(), String> {

@@ -1,9 +1,9 @@
-//! Mutated files for every parser of the workspace: `cargo xtask fuzz`.
+//! Fuzzing of every parser of the workspace with mutated files, for `cargo xtask fuzz`.
 //!
-//! `fuzz COUNT FIRST KEEP [FORMAT]…` reads the inputs `FIRST..FIRST + COUNT` of each format, of all
-//! where none is named. An input is a function of its number alone. An input that ends in a panic,
-//! in an error of several lines, in more memory or more time than its bytes explain is written into
-//! the folder `KEEP`, and the program fails.
+//! `fuzz COUNT FIRST KEEP [FORMAT]…` reads the inputs `FIRST..FIRST + COUNT` of each named format,
+//! or of all. An input depends on its number alone. An input that causes a panic, an error of
+//! several lines, or more memory or time than its size justifies is written to the folder `KEEP`,
+//! and the program fails.
 
 mod allocation;
 mod format;
@@ -18,10 +18,10 @@ use std::time::{Duration, Instant};
 use allocation::Allocation;
 use format::Format;
 
-/// Bytes that an input may take for each of its own: a value of a pickle takes some hundred.
+/// Bytes that may be allocated for each byte of input; a value of a pickle takes some hundred.
 const BYTES_PER_BYTE: usize = 2048;
 
-/// Time of the slowest input, on a busy machine too.
+/// Time limit of an input, also on a busy machine.
 const SLOWEST: Duration = Duration::from_secs(10);
 
 #[global_allocator]
@@ -52,7 +52,7 @@ fn run() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Reads the inputs `first..first + count` of a format; the one that fails is written into `keep`.
+/// Reads the inputs `first..first + count` of a format; writes a failing one to `keep`.
 fn read_inputs(format: &Format, count: u64, first: u64, keep: &Path) -> Result<(), Box<dyn Error>> {
     let name = format.name();
     let (start, mut read, mut told) = (Instant::now(), 0, Instant::now());
@@ -82,10 +82,10 @@ fn read_inputs(format: &Format, count: u64, first: u64, keep: &Path) -> Result<(
     Ok(())
 }
 
-/// Whether an input was read; refused ones are none.
+/// Returns whether an input was accepted, as opposed to properly rejected.
 ///
 /// # Errors
-/// With the finding, where it is neither read nor refused as it should be.
+/// The finding, when the input is neither accepted nor properly rejected.
 fn tried(format: &Format, bytes: &[u8]) -> Result<bool, String> {
     let (before, start) = (ALLOCATION.start(), Instant::now());
     let read = catch_unwind(AssertUnwindSafe(|| format.read(bytes)));

@@ -1,10 +1,10 @@
-//! Damage to files, by number.
+//! Mutation of files, determined by a number.
 
 use rand::rngs::SmallRng;
 use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 
-/// Numbers where counts, lengths and offsets go wrong.
+/// Values at which counts, lengths and offsets tend to fail.
 const EDGES: [u64; 10] = [
     0,
     1,
@@ -18,11 +18,11 @@ const EDGES: [u64; 10] = [
     u64::MAX,
 ];
 
-/// Characters that text formats give a meaning.
+/// Characters with a meaning in text formats.
 const MARKS: &[u8] = b"{}[]\",:\\0-e.+()\n\x80";
 
-/// Damages one of `seeds` one to eight times, the same for the same `number`. One in
-/// sixteen is noise after its first bytes.
+/// Mutates one of `seeds` one to eight times, reproducibly for each `number`. One input in sixteen
+/// is noise after its first bytes.
 pub fn mutated(seeds: &[Vec<u8>], number: u64) -> Vec<u8> {
     let mut rng = SmallRng::seed_from_u64(number);
     let mut bytes = seeds.choose(&mut rng).cloned().unwrap_or_default();
@@ -46,7 +46,7 @@ fn damage(bytes: &mut Vec<u8>, seeds: &[Vec<u8>], rng: &mut SmallRng) {
         bytes.push(rng.random());
         return;
     }
-    // Most numbers that matter are in headers.
+    // Headers hold most of the relevant numbers.
     let reach = match rng.random_ratio(1, 2) {
         true => bytes.len(),
         false => bytes.len().min(512),

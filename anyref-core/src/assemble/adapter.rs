@@ -1,4 +1,4 @@
-//! What was trained of a model, as the authors' training script writes it: a PEFT folder.
+//! Trained parameters of a model in the form of the authors' training script, a PEFT folder.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -10,7 +10,8 @@ use burn::tensor::backend::Backend;
 
 use crate::{AnyRefModel, Error, Result};
 
-/// What the authors train whole: the beginnings of our names, of theirs, and PEFT's name of the module.
+/// Modules that the authors train whole: prefix of our names, prefix of theirs, and PEFT's name of
+/// the module.
 const WHOLE: [(&str, &str, &str); 9] = [
     (
         "llm.model.embed_tokens.",
@@ -60,12 +61,13 @@ const SAME: (&str, &str) = (
     "output_hypernetworks_mlps",
 );
 
-/// Writes the adapters of the language model, made with `lora`, and whatever else was `trained`, by its names in the
-/// model, as a PEFT folder that [`Assembly`](super::Assembly) takes.
+/// Writes the adapters of the language model, created with `lora`, and all other `trained`
+/// parameters, by their names in the model, as a PEFT folder that [`Assembly`](super::Assembly)
+/// accepts.
 ///
 /// # Errors
-/// When the model has no adapter, when something was trained that such a folder has no place for, or when the disk
-/// refuses.
+/// When the model has no adapter, when a trained parameter has no place in a PEFT folder, or when
+/// writing fails.
 pub fn save_adapter<B: Backend>(
     model: &AnyRefModel<B>,
     lora: &LoraConfig,
@@ -153,7 +155,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         save_adapter(&model, &lora, &trained, folder.path()).unwrap();
         let adapter = PeftAdapter::open(folder.path()).unwrap();
-        // Its projections are named one by one.
+        // The projections are named one by one.
         let targets = &adapter.config.lora.target_modules;
         assert_eq!(targets.len(), 2 * model.llm.model.layers.len());
         let of = |target: &String| lora.target_modules.iter().any(|one| target.ends_with(one));

@@ -12,13 +12,13 @@ pub struct Assembly {
     pub clip: Option<PathBuf>,
     /// SAM; may be left out when the language model is a LISA, which carries its own.
     pub sam: Option<PathBuf>,
-    /// Whether the model is to make masks, which needs a SAM. Without them a LLaVA stays what it
-    /// is: a model that answers in words alone.
+    /// Makes masks, which needs a SAM. Without masks a LLaVA is kept as a model that answers in
+    /// words alone.
     pub masks: bool,
     /// ImageBind; without it the model does not hear.
     pub imagebind: Option<PathBuf>,
-    /// A LLaMA, a LLaVA or a LISA. Without ImageBind, SAM and adapter a LISA stays what it is; with
-    /// one of them its weights begin an AnyRef, whose references have to be learned.
+    /// LLaMA, LLaVA or LISA. Without ImageBind, SAM and adapter a LISA is kept as it is; with one
+    /// of them its weights initialise an AnyRef, whose references have to be learned.
     pub llm: PathBuf,
     /// A PEFT folder, of the language model or of an AnyRef.
     pub adapter: Option<PathBuf>,
@@ -27,7 +27,7 @@ pub struct Assembly {
     /// Formats of the language model's weights; `None` keeps each tensor's, blocks of a GGUF file
     /// too, unless [`dtype`](Self::dtype) is given.
     pub quantization: Option<Quantization>,
-    /// Seed of what no part has.
+    /// Seed of parameters that no part has.
     pub seed: u64,
     /// Largest file of weights in bytes.
     pub max_shard_bytes: u64,

@@ -1,7 +1,9 @@
-//! One model folder out of published parts: CLIP, SAM, ImageBind, a LLaMA or LLaVA, and an adapter.
+//! Assembly of a model folder from published parts: CLIP, SAM, ImageBind, a LLaMA or LLaVA, and an
+//! adapter.
 //!
-//! The parts' own configs and shapes give the config. Tensors go from file to file, or from file to model, one at a
-//! time, renamed, an adapter folded in on the way; at no time is more than one of them in memory.
+//! The config follows from the parts' own configs and shapes. Tensors are copied from file to file,
+//! or from file to model, one at a time, with renaming and merging of an adapter; memory never
+//! holds more than one of them.
 
 mod adapter;
 mod assembly;

@@ -83,19 +83,19 @@ impl Parts {
         })
     }
 
-    /// Where the picture encoder is.
+    /// Part with the picture encoder.
     pub(super) fn tower(&self) -> &Published {
         self.clip.as_ref().unwrap_or(&self.llm)
     }
 
-    /// Where SAM is; nowhere in a model that makes no masks.
+    /// Part with SAM; `None` for a model that makes no masks.
     pub(super) fn sam(&self) -> Option<&Published> {
         self.sam
             .as_ref()
             .or(self.has_object_head().then_some(&self.llm))
     }
 
-    /// The name of the part that SAM is.
+    /// Name of the part with SAM.
     fn sam_part(&self) -> &'static str {
         match self.sam {
             Some(_) => "sam",
@@ -103,27 +103,27 @@ impl Parts {
         }
     }
 
-    /// Whether the language model's folder is the whole but for its picture encoder.
+    /// Returns whether the language model's folder is complete except for its picture encoder.
     fn is_published(&self) -> bool {
         self.sam.is_none() && self.imagebind.is_none() && self.adapter.is_none()
     }
 
-    /// Whether the whole is a LISA as its authors published it.
+    /// Returns whether the model is a LISA as published by its authors.
     pub(super) fn is_lisa(&self) -> bool {
         self.has_object_head() && self.is_published()
     }
 
-    /// Whether the whole is a LLaVA as its authors published it, which makes no masks.
+    /// Returns whether the model is a LLaVA as published by its authors, which makes no masks.
     pub(super) fn is_llava(&self) -> bool {
         self.llm.kind.is_some_and(Kind::is_llava) && self.is_published()
     }
 
-    /// Whether the language model brings an object head for SAM's prompts.
+    /// Returns whether the language model's part has an object head for SAM's prompts.
     pub(super) fn has_object_head(&self) -> bool {
         self.llm.kind == Some(Kind::Lisa)
     }
 
-    /// The name of the part that it is.
+    /// Name of the part with the picture encoder.
     fn tower_part(&self) -> &'static str {
         match self.clip {
             Some(_) => "clip",
@@ -171,7 +171,7 @@ impl Parts {
         if self.has_object_head() {
             self.check_object_head(&config)?;
         }
-        // What the tower decides: the parts of SAM and ImageBind fit one another by how they were read.
+        // Checks the tower; the parts of SAM and ImageBind are consistent by construction.
         config
             .validate()
             .map_err(|error| named(&self.tower().path, &error))?;
@@ -182,7 +182,7 @@ impl Parts {
         Ok(config)
     }
 
-    /// Whether the language model brings its projector.
+    /// Returns whether the language model's part has a projector.
     pub(super) fn has_projector(&self) -> bool {
         self.llm.kind.is_some_and(Kind::has_projector)
     }
@@ -256,7 +256,7 @@ impl Parts {
         )
     }
 
-    /// The size of the vocabulary: the adapter's when it brings embeddings, otherwise as many as the model
+    /// Size of the vocabulary: the adapter's if it has embeddings, otherwise as many as the model
     /// and the tokenizer need.
     pub(super) fn vocabulary(&self, known: usize, tokens: usize) -> Result<usize> {
         let saved = |name: &str| {
@@ -281,7 +281,7 @@ impl Parts {
     }
 }
 
-/// That a part fills a module.
+/// Checks that a part fills a module.
 fn check<B: Backend, M: Module<B>>(
     part: &'static str,
     module: &M,

@@ -12,7 +12,7 @@ use crate::{Error, Result};
 
 /// The file's name in a folder that is given in its place.
 pub const PARTS_FILE: &str = "parts.json";
-/// What an [`Assembly`] that was read writes at most into one file, in bytes.
+/// Maximum bytes of a file that a parsed [`Assembly`] writes.
 pub(super) const SHARD: u64 = 4_000_000_000;
 
 /// The content of the file.
@@ -35,7 +35,8 @@ fn told<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<PathBuf>, D
 }
 
 impl Assembly {
-    /// Reads where the parts are from a JSON file, so that `anyref --model` runs straight from them:
+    /// Reads the locations of the parts from a JSON file, so that `anyref --model` runs directly
+    /// from them:
     ///
     /// ```json
     /// {
@@ -48,9 +49,10 @@ impl Assembly {
     /// }
     /// ```
     ///
-    /// Paths count from the file; `hf://` locations, which whoever wrote the file asked for, are fetched. `clip` may be left out when the language
-    /// model is a LLaVA that carries its own, `sam` when it is a LISA, `adapter` when there is none; `"imagebind": null` is a model that does
-    /// not hear. `seed` draws what no part has.
+    /// Paths count from the file; `hf://` locations, which whoever wrote the file asked for, are
+    /// fetched. `clip` may be left out when the language model is a LLaVA that carries its own,
+    /// `sam` when it is a LISA, `adapter` when there is none; `"imagebind": null` is a model that
+    /// does not hear. `seed` draws what no part has.
     ///
     /// # Errors
     /// When the file cannot be read or names other things, or a location in it cannot be fetched.
@@ -120,7 +122,7 @@ pub fn resolve_model(argument: &Path) -> Result<Cow<'_, Path>> {
             .into_iter()
             .filter_map(|(part, name)| Some((part.as_ref()?, name)));
         for (part, name) in [(&parts.llm, "llm")].into_iter().chain(optional) {
-            // It comes to lie beside the parts file in the cache, as in the repository.
+            // The part is placed beside the parts file in the cache, as in the repository.
             let part = beside(base, part);
             local_path(&part)
                 .map_err(Error::from)
@@ -130,7 +132,8 @@ pub fn resolve_model(argument: &Path) -> Result<Cow<'_, Path>> {
     Ok(local)
 }
 
-/// The parts file that a path means: itself, when it is a `.json` file, or that of a folder without a model's config.
+/// Parts file of a path: the path itself if it is a `.json` file, or the parts file of a folder
+/// without a model's config.
 pub(crate) fn parts_file(path: &Path) -> Option<Cow<'_, Path>> {
     if path
         .extension()

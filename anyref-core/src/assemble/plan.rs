@@ -1,4 +1,4 @@
-//! Which tensor of which file becomes which parameter.
+//! Mapping of the tensors of all files to the model's parameters.
 
 use std::collections::BTreeMap;
 
@@ -24,7 +24,8 @@ use crate::official::{
 use crate::quantization::LANGUAGE_MODEL;
 use crate::{AnyRefConfig, AnyRefModel, Error, Result};
 
-/// What the authors' training script writes beside the adapters of the language model, by our names.
+/// Rename rules for tensors that the authors' training script writes beside the language model's
+/// adapters.
 const AUTHORS: &[Rename] = &[
     (r"^model\.text_hidden_fcs\.0\.0\.", "text_hidden_fcs.fc1."),
     (r"^model\.text_hidden_fcs\.0\.2\.", "text_hidden_fcs.fc2."),
@@ -209,7 +210,7 @@ fn sources(
     Ok(sources)
 }
 
-/// Puts what an adapter holds whole in the place of what the parts have.
+/// Replaces tensors of the parts by those that an adapter holds whole.
 fn replace(
     sources: &mut BTreeMap<String, TensorEntry>,
     adapter: &PeftAdapter,
@@ -229,7 +230,7 @@ fn replace(
     Ok(())
 }
 
-/// What an adapter holds whole, by its names in the file and ours.
+/// Tensors that an adapter holds whole, by their names in the file and ours.
 pub(super) fn our_names(adapter: &PeftAdapter) -> Result<Vec<(String, String)>> {
     let mut options = adapter.load_options();
     // By way of a name that no rule matches, since each applies to what the one before left.

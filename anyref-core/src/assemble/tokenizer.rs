@@ -37,7 +37,7 @@ pub(super) fn tokenizer(parts: &Parts, prompts: &PromptConfig) -> Result<Tokeniz
             ));
         }
     };
-    // Whether all that a model needs is there, while the file can still be named.
+    // Checks that the model's tokens are complete while the file can still be named in an error.
     let completed = match parts.is_lisa() {
         true => as_lisa(&mut tokenizer, prompts),
         false if parts.is_llava() => as_llava(&tokenizer, prompts),
@@ -47,7 +47,7 @@ pub(super) fn tokenizer(parts: &Parts, prompts: &PromptConfig) -> Result<Tokeniz
     Ok(tokenizer)
 }
 
-/// Looks up what LISA needs.
+/// Looks up the tokens that LISA needs.
 fn as_lisa(tokenizer: &mut Tokenizer, prompts: &PromptConfig) -> Result<()> {
     // By its own name, before it gets ours.
     whole_token(tokenizer, AUTHORS_OBJECT)?;
@@ -57,14 +57,14 @@ fn as_lisa(tokenizer: &mut Tokenizer, prompts: &PromptConfig) -> Result<()> {
     Ok(())
 }
 
-/// Looks up what a LLaVA needs.
+/// Looks up the tokens that a LLaVA needs.
 fn as_llava(tokenizer: &Tokenizer, prompts: &PromptConfig) -> Result<()> {
     SpecialTokens::for_prompts(tokenizer, prompts, false)?;
     tokenizer.bos()?;
     Ok(())
 }
 
-/// Adds what AnyRef adds, and looks up what it needs.
+/// Adds AnyRef's tokens and looks up those that it needs.
 fn complete(tokenizer: &mut Tokenizer) -> Result<()> {
     SpecialTokens::name_object(tokenizer)?;
     tokenizer.add_anyref_tokens()?;

@@ -23,11 +23,11 @@ pub struct Assembled {
     pub config: AnyRefConfig,
     /// Number of tensors.
     pub tensors: usize,
-    /// Their size in bytes.
+    /// Size of the tensors in bytes.
     pub bytes: u64,
-    /// Parameters that no part has, drawn anew.
+    /// Parameters that no part has, newly drawn.
     pub fresh: Vec<String>,
-    /// Rows added to the language model's vocabulary, drawn anew.
+    /// Number of rows added to the language model's vocabulary, newly drawn.
     pub new_tokens: usize,
     /// Projections that an adapter was folded into.
     pub merged: usize,
@@ -42,13 +42,13 @@ pub struct Assembled {
 impl Assembly {
     /// Writes the model folder `out`, which must not hold a model yet.
     ///
-    /// Parameters that no part has are drawn as the reference draws them: projections as torch's `Linear`, rows of new
-    /// tokens from `normal(0, initializer_range)`. The backend computes nothing; it only carries the modules
-    /// that the parts are compared with.
+    /// Parameters that no part has are drawn as in the reference: projections as in torch's
+    /// `Linear`, rows of new tokens from `normal(0, initializer_range)`. The backend computes
+    /// nothing; it only holds the modules that the parts are compared with.
     ///
     /// # Errors
-    /// When a part is missing, damaged, of another kind or not supported; when parts do not fit one another,
-    /// every tensor by its name; when the folder cannot be written.
+    /// When a part is missing, damaged, of another kind or not supported; when parts do not fit one
+    /// another, naming every tensor; when the folder cannot be written.
     pub fn write<B: Backend>(&self, out: &Path) -> Result<Assembled> {
         let Planned {
             config,
@@ -106,8 +106,8 @@ impl Assembly {
         })
     }
 
-    /// Opens the model that the parts file at `path` names, or the one published in the folder there,
-    /// as [`write`](Self::write) would write it.
+    /// Opens the model named by the parts file at `path`, or published in the folder there, in the
+    /// form that [`write`](Self::write) would write.
     pub(crate) fn open<B: Backend>(&self, path: &Path) -> Result<Opened> {
         let name = match (path.file_name(), path.parent()) {
             (Some(name), Some(folder)) if name == PARTS_FILE => {

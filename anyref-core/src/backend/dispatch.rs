@@ -1,4 +1,4 @@
-//! The one place where a backend's name becomes its type; everything else is generic over it.
+//! Conversion of a backend's name to its type; all other code is generic over the backend.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -18,7 +18,7 @@ use super::name::{BackendError, BackendName};
 ))]
 use super::wgpu;
 
-/// Message of CUDA where the library of a driver is missing.
+/// CUDA's message when a driver library is missing.
 #[cfg(feature = "cuda")]
 const NO_LIBRARY: &str = "Unable to dynamically load";
 
@@ -27,20 +27,20 @@ pub trait OnDevice {
     /// Result of the work.
     type Output;
 
-    /// Runs on a device.
+    /// Runs on `device`.
     fn run<B: Backend>(self, device: &B::Device) -> Self::Output;
 }
 
-/// Work that several devices of any backend share.
+/// Work shared by several devices of any backend.
 pub trait OnDevices {
     /// Result of the work.
     type Output;
 
-    /// Runs on some devices, of which there is at least one.
+    /// Runs on `devices`, at least one.
     fn run<B: Backend>(self, devices: &[B::Device]) -> Self::Output;
 }
 
-/// A team of one.
+/// Adapts work on one device to a team.
 struct Single<T>(T);
 
 impl<T: OnDevice> OnDevices for Single<T> {
@@ -52,7 +52,7 @@ impl<T: OnDevice> OnDevices for Single<T> {
 }
 
 impl BackendName {
-    /// Runs a task on device `number`, or on the backend's own choice.
+    /// Runs a task on device `number`, or on the backend's default.
     ///
     /// # Errors
     /// When the backend is not compiled in or has no such device.
@@ -64,10 +64,9 @@ impl BackendName {
         self.dispatch_team(number.as_slice(), Single(task))
     }
 
-    /// Runs a task on the devices of these numbers, or on the one that the backend chooses when
-    /// there are none. The processor may be given several times. Kernels that CUDA compiles are
-    /// kept in the user's cache folder, where the program finds them when it starts again; a
-    /// `cubecl.toml` that names a folder of its own is left alone.
+    /// Runs a task on the devices `numbers`, or on the backend's default if empty. The processor
+    /// may be listed several times. Kernels compiled by CUDA are kept in the user's cache folder
+    /// for the next start of the program; a `cubecl.toml` with its own folder takes precedence.
     ///
     /// # Errors
     /// When the backend is not compiled in or lacks one of the devices.
@@ -123,10 +122,10 @@ impl BackendName {
         }
     }
 
-    /// The devices, by the numbers that [`BackendName::dispatch`] takes; at least one.
+    /// Lists the devices, at least one, in the numbering of [`BackendName::dispatch`].
     ///
     /// # Errors
-    /// When the backend is not compiled in, has no device or its driver does not start.
+    /// When the backend is not compiled in, has no device, or its driver does not start.
     pub fn devices(self) -> Result<Vec<String>, BackendError> {
         let devices = self.enumerated()?;
         match devices.is_empty() {
@@ -144,7 +143,7 @@ impl BackendName {
             }
             #[cfg(feature = "cuda")]
             Self::Cuda => {
-                // Asked of the driver; counting a backend's devices would start one of them.
+                // The driver is asked, since counting a backend's devices would start one of them.
                 let devices = match self.guarded(|| CudaRuntime::enumerate_devices(0, &())) {
                     Ok(devices) => devices,
                     Err(error) if error.to_string().contains(NO_LIBRARY) => Vec::new(),
@@ -169,7 +168,7 @@ impl BackendName {
         }
     }
 
-    /// Refuses a number that no device has.
+    /// Rejects the number of a device that does not exist.
     #[allow(dead_code, reason = "a build without any backend has no use for it")]
     pub(super) fn check(self, number: usize, count: usize) -> Result<(), BackendError> {
         if number < count {
@@ -182,7 +181,7 @@ impl BackendName {
         })
     }
 
-    /// Drivers that are not there panic rather than return an error.
+    /// Converts the panic of a missing driver to an error.
     #[allow(dead_code, reason = "for backends with a driver only")]
     pub(super) fn guarded<T>(self, ask: impl FnOnce() -> T) -> Result<T, BackendError> {
         catch_unwind(AssertUnwindSafe(ask)).map_err(|payload| BackendError::Driver {
@@ -192,7 +191,7 @@ impl BackendName {
     }
 }
 
-/// The devices of these numbers, or the backend's own choice.
+/// Selects the devices by number, or the backend's default.
 #[allow(dead_code, reason = "for backends with a driver only")]
 fn of<D>(
     numbers: &[usize],

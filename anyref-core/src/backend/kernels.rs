@@ -1,8 +1,8 @@
-//! Kernels that were compiled for a GPU of Nvidia, kept from one start of a program to the next.
+//! Cache of kernels compiled for Nvidia GPUs, kept between starts of a program.
 //!
-//! CubeCL writes down which kernels were the fastest, but compiles them anew in every process
-//! unless its configuration says where to keep them. It finds them again by their names alone:
-//! programs that were built again, other drivers and other GPUs each have a folder of their own.
+//! CubeCL stores which kernels were the fastest, but recompiles them in every process unless its
+//! configuration names a folder for them. It looks them up by name alone, so each build of the
+//! program, driver and GPU model gets its own folder.
 
 use std::env;
 use std::ffi::OsString;
@@ -14,15 +14,15 @@ use anyref_weights::StableHash;
 use cubecl::config::cache::CacheConfig;
 use cubecl::config::{CubeClRuntimeConfig, RuntimeConfig};
 
-/// Where Linux tells of the driver.
+/// Folder in which Linux describes the driver.
 const DRIVER: &str = "/proc/driver/nvidia";
-/// A file that is written at every start, so that its age is that of the last one.
+/// File that is written at every start; its age is that of the last start.
 const STAMP: &str = "used";
-/// Folders that were not used for so long are removed.
+/// Age after which unused folders are removed.
 const OLD: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Keeps kernels in the user's cache folder, unless a `cubecl.toml` or `burn.toml` names another, a
-/// device has started, or the folder cannot be written.
+/// device has started, or the folder is not writable.
 pub(super) fn keep() {
     if CubeClRuntimeConfig::storage().lock().is_some() {
         return;
@@ -45,7 +45,7 @@ pub(super) fn keep() {
     CubeClRuntimeConfig::set(config);
 }
 
-/// Where kernels of all builds are, by the environment.
+/// Cache folder for the kernels of all builds, from the environment.
 fn folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     let path = |name| {
         let path = PathBuf::from(variable(name)?);
@@ -55,8 +55,8 @@ fn folder(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
     Some(cache.join("anyref").join("kernels"))
 }
 
-/// A number for the driver and the GPUs of this machine; none where they are unknown or not all of
-/// one model.
+/// Hash of the driver and the GPUs of this machine; `None` if they are unknown or of different
+/// models.
 fn machine(driver: &Path) -> Option<u64> {
     let version = fs::read_to_string(driver.join("version")).ok()?;
     let mut models = Vec::new();
@@ -72,7 +72,7 @@ fn machine(driver: &Path) -> Option<u64> {
     }
 }
 
-/// A number that another build of the program does not have.
+/// Hash that differs between builds of the program.
 fn build(machine: u64) -> u64 {
     let mut hash = StableHash::new().number(machine);
     let program = env::current_exe().ok();
@@ -85,13 +85,13 @@ fn build(machine: u64) -> u64 {
     hash.finish()
 }
 
-/// Creates the folder and marks it; none when that cannot be done.
+/// Creates the folder and marks it as used; `None` if that fails.
 fn use_now(own: &Path) -> Option<()> {
     fs::create_dir_all(own).ok()?;
     fs::write(own.join(STAMP), "").ok()
 }
 
-/// Removes the other folders that were not used for a while.
+/// Removes other folders that have not been used for `old`.
 fn drop_old(folder: &Path, own: &Path, old: Duration) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
@@ -101,7 +101,7 @@ fn drop_old(folder: &Path, own: &Path, old: Duration) {
         let age = stamp.and_then(|stamp| stamp.modified());
         let age = age.ok().and_then(|time| time.elapsed().ok());
         if entry.path() != own && age.is_some_and(|age| age >= old) {
-            // One that stays takes space, and nothing else.
+            // A folder that cannot be removed only takes space.
             let _ = fs::remove_dir_all(entry.path());
         }
     }
@@ -128,7 +128,7 @@ mod tests {
             with(&[("HOME", "/home/me")]),
             Some("/home/me/.cache/anyref/kernels".into())
         );
-        // An empty variable is none.
+        // An empty variable counts as unset.
         assert_eq!(with(&[("XDG_CACHE_HOME", "")]), None);
     }
 
@@ -170,7 +170,7 @@ mod tests {
         assert!(own.is_dir() && other.is_dir());
         drop_old(folder.path(), &own, Duration::ZERO);
         assert!(own.is_dir() && foreign.is_dir() && !other.exists());
-        // A file where the folder should be.
+        // A file in place of the folder.
         assert!(use_now(&own.join(STAMP).join("x")).is_none());
     }
 }

@@ -1,63 +1,63 @@
-//! Names of backends, and why one does not start.
+//! Names of backends, and reasons why one does not start.
 
 use core::fmt;
 use core::str::FromStr;
 
-/// A backend; which of them a build has is a matter of its features.
+/// Backend; the features of a build determine which ones it has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum BackendName {
-    /// The processor.
+    /// Processor.
     Flex,
-    /// The GPU through wgpu, with whatever graphics interface the system offers.
+    /// GPU through wgpu, with any graphics interface of the system.
     Wgpu,
-    /// The GPU through wgpu and Vulkan.
+    /// GPU through wgpu and Vulkan.
     Vulkan,
-    /// The GPU through wgpu and Metal.
+    /// GPU through wgpu and Metal.
     Metal,
-    /// The GPU through wgpu and WebGPU, which outside of browsers is whatever the system offers.
+    /// GPU through wgpu and WebGPU; outside browsers, any graphics interface of the system.
     Webgpu,
-    /// The GPU through CUDA.
+    /// GPU through CUDA.
     Cuda,
 }
 
-/// Why nothing runs on a backend.
+/// Reason why a backend cannot be used.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum BackendError {
-    /// There is none of this name.
+    /// Name is unknown.
     #[error("there is no backend {0:?}: use flex, wgpu, vulkan, metal, webgpu or cuda")]
     Unknown(String),
-    /// The build is without it.
+    /// Backend is not compiled in.
     #[error("backend {0} is not compiled in: build with `--features {0}`")]
     NotCompiled(BackendName),
-    /// There is no device at all.
+    /// No device was found.
     #[error("backend {0} finds no device: {remedy}", remedy = .0.driver())]
     NoDriver(BackendName),
-    /// There are fewer devices.
+    /// Device number is out of range.
     #[error("{backend} has no device {number}, only {count} numbered from 0")]
     NoDevice {
-        /// The backend.
+        /// Backend.
         backend: BackendName,
-        /// The number asked for.
+        /// Requested number.
         number: usize,
-        /// How many there are.
+        /// Number of devices.
         count: usize,
     },
-    /// A device takes one backend in the life of a process.
+    /// Device already runs another backend; a process can use one backend per device.
     #[error(
         "device {device} already runs backend {running} in this process: use {running} or start another process for {backend}"
     )]
     Taken {
-        /// The backend.
+        /// Backend.
         backend: BackendName,
-        /// The device.
+        /// Device.
         device: String,
-        /// The backend it runs.
+        /// Backend that the device runs.
         running: BackendName,
     },
-    /// The driver is missing or broken.
+    /// Driver is missing or broken.
     #[error("the driver of backend {backend} does not start ({remedy}): {reason}", remedy = .backend.driver())]
     Driver {
-        /// The backend.
+        /// Backend.
         backend: BackendName,
         /// Message of the driver.
         reason: String,
@@ -65,7 +65,7 @@ pub enum BackendError {
 }
 
 impl BackendName {
-    /// All there are, compiled in or not.
+    /// All backends, compiled in or not.
     pub const ALL: [Self; 6] = [
         Self::Flex,
         Self::Wgpu,
@@ -75,7 +75,7 @@ impl BackendName {
         Self::Cuda,
     ];
 
-    /// The name, which is also that of the feature.
+    /// Name of the backend, which is also that of its feature.
     pub fn name(self) -> &'static str {
         match self {
             Self::Flex => "flex",
@@ -102,7 +102,7 @@ impl BackendName {
         }
     }
 
-    /// Whether this build has it.
+    /// Returns whether this build contains the backend.
     pub fn is_compiled(self) -> bool {
         match self {
             Self::Flex => cfg!(feature = "flex"),
@@ -116,7 +116,7 @@ impl BackendName {
 }
 
 impl Default for BackendName {
-    /// The processor where it is compiled in: a small model answers there before a GPU has started.
+    /// Processor, if it is compiled in: a small model answers there before a GPU has started.
     fn default() -> Self {
         Self::ALL
             .into_iter()

@@ -1,5 +1,5 @@
-//! Devices of the wgpu backends, which differ only in the graphics interface they start a device
-//! with. WebGPU itself is a browser's: elsewhere wgpu offers it over what the system has.
+//! Devices of the wgpu backends, which differ only in their graphics interface. WebGPU itself
+//! exists only in browsers; elsewhere wgpu maps it to the system's interfaces.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -9,10 +9,10 @@ use cubecl::Runtime;
 
 use super::name::{BackendError, BackendName};
 
-/// Kinds of devices, in the order in which burn numbers them.
+/// Kinds of devices, in burn's numbering.
 const KINDS: [&str; 4] = ["discrete GPU", "integrated GPU", "virtual GPU", "processor"];
 
-/// The devices, if any, each by its kind and its number within the kind; none is started.
+/// Lists the devices, if any, by kind and number within the kind, without starting them.
 pub(super) fn devices(backend: BackendName) -> Result<Vec<String>, BackendError> {
     backend.guarded(|| {
         let count = |kind| match backend {
@@ -30,8 +30,8 @@ pub(super) fn devices(backend: BackendName) -> Result<Vec<String>, BackendError>
     })
 }
 
-/// The device of a number, in the order of [`BackendName::devices`], or the default one; it is
-/// started.
+/// Starts and returns the device of a number, in the order of [`BackendName::devices`], or the
+/// default one.
 pub(super) fn device(
     backend: BackendName,
     number: Option<usize>,
@@ -57,7 +57,7 @@ pub(super) fn device(
     Ok(device)
 }
 
-/// Starts a device with the backend's graphics interface, once in the life of the process.
+/// Starts a device with the backend's graphics interface, once in a process.
 fn start(backend: BackendName, device: &WgpuDevice) -> Result<(), BackendError> {
     static STARTED: Mutex<Vec<(WgpuDevice, BackendName)>> = Mutex::new(Vec::new());
     let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -72,7 +72,7 @@ fn start(backend: BackendName, device: &WgpuDevice) -> Result<(), BackendError> 
         }
         None => {}
     }
-    // A driver that finds nothing is better told of here than by a panic later.
+    // A driver without devices is reported here rather than by a panic later.
     backend.guarded(|| match backend {
         BackendName::Vulkan => init_setup::<Vulkan>(device, Default::default()),
         BackendName::Metal => init_setup::<Metal>(device, Default::default()),

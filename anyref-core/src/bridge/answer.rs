@@ -71,7 +71,7 @@ impl<B: Backend> AnyRef<B> {
         }
     }
 
-    /// The mask of what is in a box, by SAM's own prompt.
+    /// Predicts the mask for a box with SAM's own prompt.
     async fn boxed(&self, picture: &Picture<B>, region: [f32; 4]) -> Result<Answer> {
         let start = Instant::now();
         let mask = self.box_mask(picture, region).await?;
@@ -98,9 +98,9 @@ impl<B: Backend> AnyRef<B> {
         Ok(predictions[0].best().mask.clone())
     }
 
-    /// Words for what is in a box: the crop's short name, unless that is understood as something
-    /// else in the whole picture and a longer one is not. A model without masks shows no
-    /// understanding, so that its first name is taken.
+    /// Describes a box: the crop's short name, unless that is understood as something else in the
+    /// whole picture and a longer one is not. A model without masks cannot be checked, so its first
+    /// name is used.
     async fn describe_box(
         &self,
         picture: &Picture<B>,
@@ -177,7 +177,8 @@ impl<B: Backend> AnyRef<B> {
         }))
     }
 
-    /// The mask of what looks like another picture: of the masks for its name the most similar one.
+    /// Finds the mask of an object similar to another picture: the most similar one of the masks
+    /// for its name.
     async fn lookalike(
         &self,
         picture: &Picture<B>,
@@ -217,7 +218,7 @@ impl<B: Backend> AnyRef<B> {
         self.device_checked(Ok(answer))
     }
 
-    /// The masks of what may make a sound, those of the highest estimates first.
+    /// Predicts the masks of objects that may make a sound, highest estimates first.
     async fn sounding(
         &self,
         picture: &Picture<B>,

@@ -1,14 +1,14 @@
-//! References that a model was not trained with, turned into words that it reads or into prompts of
+//! References that a model was not trained with, converted to words that it reads or to prompts of
 //! SAM's own.
 //!
 //! | reference | mask | words |
 //! | --- | --- | --- |
-//! | box | SAM's own box prompt | the crop, named; of two names the one that is understood better |
-//! | picture | its name is asked for; of the masks the one that looks most like it | its name |
-//! | sound | ImageBind's labels for it are asked for; the mask of the highest estimate first | its label |
+//! | box | SAM's own box prompt | name of the crop; of two names the better understood one |
+//! | picture | the most similar one of the masks for its name | its name |
+//! | sound | masks for ImageBind's labels, highest estimate first | its label |
 //!
-//! In questions of one's own, in mixtures, in chats and in explanations each such reference stands as its
-//! name.
+//! In custom questions, combinations, chats and explanations each of these references is replaced
+//! by its name.
 
 mod answer;
 mod listener;

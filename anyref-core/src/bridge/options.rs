@@ -3,12 +3,12 @@
 use crate::sound_labels::SOUND_THRESHOLD;
 use crate::{Error, Result};
 
-/// How references are bridged.
+/// Options of bridging.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct BridgeOptions {
-    /// Whether all masks of a named picture are kept, or the one that looks most like it.
+    /// Keeps all masks of a named picture instead of the most similar one.
     pub keep_all: bool,
-    /// Labels of a sound that are at least this likely are asked for; the likeliest always is.
+    /// Minimum probability of the labels that are asked for; the likeliest always is.
     pub sound_threshold: f32,
 }
 
@@ -22,7 +22,7 @@ impl Default for BridgeOptions {
 }
 
 impl BridgeOptions {
-    /// Whether the numbers make sense.
+    /// Checks the values.
     ///
     /// # Errors
     /// When `sound_threshold` is not 0 to 1.

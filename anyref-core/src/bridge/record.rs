@@ -11,9 +11,9 @@ use crate::reference_kind::ReferenceKind;
 pub struct Bridge {
     /// Number of the reference in its prompt, from 1.
     pub reference: usize,
-    /// Its kind.
+    /// Kind of the reference.
     pub kind: ReferenceKind,
-    /// Its substitute.
+    /// Substitute of the reference.
     #[serde(flatten)]
     pub way: BridgeWay,
 }
@@ -23,7 +23,7 @@ pub struct Bridge {
 pub struct BridgeLabel {
     /// The label.
     pub label: String,
-    /// Its share among all labels, 0 to 1.
+    /// Softmax probability among all labels, 0 to 1.
     pub probability: f32,
 }
 
@@ -39,7 +39,7 @@ pub enum BridgeWay {
         /// The words.
         name: String,
     },
-    /// The same, and of the masks for them the one that looks most like the reference.
+    /// Words of the language model, and the mask for them that is most similar to the reference.
     Lookalike {
         /// The words.
         name: String,

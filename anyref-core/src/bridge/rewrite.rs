@@ -16,7 +16,7 @@ use crate::{
 const LABELS_TOLD: usize = 5;
 
 impl<B: Backend> AnyRef<B> {
-    /// Whether a prompt has references that the model was not trained with.
+    /// Returns whether a prompt has references that the model was not trained with.
     pub(crate) fn bridges(&self, prompt: &Prompt) -> bool {
         let mut kinds = prompt.references.iter().map(Reference::kind);
         kinds.any(|kind| !self.config.prompts.reads(kind))

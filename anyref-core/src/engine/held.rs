@@ -1,4 +1,5 @@
-//! Device side of engines: the watch over its failures, and the number that pictures carry.
+//! Device of an engine: the watch over its failures, and the engine's number, which its pictures
+//! carry.
 
 use std::future::poll_fn;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,12 +8,12 @@ use std::task::Poll;
 use anyref_ops::{DeviceFailure, DeviceWatch, on_processor};
 use burn::tensor::backend::Backend;
 
-/// A device held by an engine.
+/// Device held by an engine.
 #[derive(Debug)]
 pub(super) struct Held {
-    /// Tells this engine's pictures from those of others.
+    /// Number that distinguishes this engine's pictures from those of others.
     pub(super) number: u64,
-    /// None on the processor, which has no thread of a device.
+    /// Watch over the device; `None` on the processor, which has no device thread.
     pub(super) watch: Option<DeviceWatch>,
 }
 
@@ -26,7 +27,7 @@ impl Held {
         }
     }
 
-    /// Runs on the device.
+    /// Runs work on the device.
     ///
     /// # Errors
     /// When the device fails meanwhile.
@@ -37,12 +38,12 @@ impl Held {
         }
     }
 
-    /// Whether the device has computed without a failure so far.
+    /// Checks that the device has not failed so far.
     pub(super) fn check(&self) -> Result<(), DeviceFailure> {
         self.watch.as_ref().map_or(Ok(()), DeviceWatch::check)
     }
 
-    /// A future whose result counts only if the device does not fail meanwhile.
+    /// Wraps a future whose result is valid only if the device does not fail meanwhile.
     pub(super) fn watched<'a, T: 'a>(
         &'a self,
         future: impl Future<Output = T> + Send + 'a,

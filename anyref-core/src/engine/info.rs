@@ -1,4 +1,4 @@
-//! Facts about an engine.
+//! Properties of an engine.
 
 use std::time::Duration;
 
@@ -16,57 +16,58 @@ const LANGUAGE_MODEL: &str = "llm";
 /// Name of the mask decoder among the parts.
 const MASK_DECODER: &str = "mask_decoder";
 
-/// A part of a model.
+/// Part of a model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PartInfo {
-    /// Name, that of its field in the config.
+    /// Name, which is that of its field in the config.
     pub name: &'static str,
-    /// Number of its parameters.
+    /// Number of parameters.
     pub parameters: u64,
-    /// Memory of its parameters, in bytes.
+    /// Memory of the parameters in bytes.
     pub bytes: u64,
 }
 
-/// A loaded model and the device it is on.
+/// Loaded model and its device.
 #[derive(Debug, Clone)]
 pub struct EngineInfo {
-    /// Name of the model, as of its config.
+    /// Name of the model in its config.
     pub model: String,
-    /// The backend.
+    /// Backend.
     pub backend: BackendName,
-    /// The backend's own name of its device.
+    /// Name of the device given by the backend.
     pub device: String,
-    /// The parts that the model has.
+    /// Parts of the model.
     pub parts: Vec<PartInfo>,
-    /// Pre-processing of sounds, for a model that hears.
+    /// Preprocessing of sounds, for a model that hears.
     pub audio: Option<AudioPreprocessorConfig>,
-    /// Time that loading took.
+    /// Time taken by loading.
     pub load: Duration,
 }
 
 impl EngineInfo {
-    /// Whether sounds can be asked about.
+    /// Returns whether questions may contain sounds.
     pub fn hears(&self) -> bool {
         self.audio.is_some()
     }
 
-    /// Whether questions are answered in words; else it makes masks for points and boxes alone.
+    /// Returns whether questions are answered in words; otherwise the model makes masks for points
+    /// and boxes alone.
     pub fn speaks(&self) -> bool {
         self.parts.iter().any(|part| part.name == LANGUAGE_MODEL)
     }
 
-    /// Whether it makes masks; else it answers in words alone.
+    /// Returns whether the model makes masks; otherwise it answers in words alone.
     pub fn makes_masks(&self) -> bool {
         self.parts.iter().any(|part| part.name == MASK_DECODER)
     }
 
-    /// Memory of all parameters, in bytes.
+    /// Memory of all parameters in bytes.
     pub fn bytes(&self) -> u64 {
         self.parts.iter().map(|part| part.bytes).sum()
     }
 }
 
-/// The parts of a model.
+/// Parts of a model.
 pub(super) fn parts<B: Backend>(model: &AnyRefModel<B>) -> Vec<PartInfo> {
     let parts = [
         Some(part("vision_tower", &model.vision_tower)),
@@ -83,7 +84,7 @@ pub(super) fn parts<B: Backend>(model: &AnyRefModel<B>) -> Vec<PartInfo> {
     parts.into_iter().flatten().collect()
 }
 
-/// A part that not every model has.
+/// Describes a part that not every model has.
 fn optional_part<B: Backend>(
     name: &'static str,
     module: &Option<impl Module<B>>,
@@ -91,7 +92,7 @@ fn optional_part<B: Backend>(
     module.as_ref().map(|module| part(name, module))
 }
 
-/// The parts of a SAM alone.
+/// Parts of a standalone SAM.
 pub(super) fn sam_parts<B: Backend>(sam: &SamModel<B>) -> Vec<PartInfo> {
     let (encoder, decoder) = ("image_encoder", MASK_DECODER);
     let [encoder, decoder] = match &sam.form {

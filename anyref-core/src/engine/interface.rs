@@ -1,4 +1,4 @@
-//! The interface of engines.
+//! Interface of engines.
 
 use std::fmt::Debug;
 use std::ops::ControlFlow;
@@ -17,21 +17,21 @@ use crate::sam::{
 };
 use crate::{Answer, Prompt, Result};
 
-/// A result to come, from any thread. Dropped, it computes no further.
+/// Future result, which can be awaited on any thread. Dropping it stops the computation.
 pub type EngineFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
-/// A question about a picture.
+/// Question about a picture.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
-    /// The picture, of the engine that is asked.
+    /// Picture, encoded by the engine that is asked.
     pub picture: &'a EncodedPicture,
-    /// The question.
+    /// Question and references.
     pub prompt: &'a Prompt,
-    /// Its purpose. A [`Goal::Chat`] is a first turn, of which nothing is remembered.
+    /// Purpose of the question. A [`Goal::Chat`] is a first turn, which is not remembered.
     pub goal: Goal,
 }
 
-/// A conversation about a picture.
+/// Conversation about a picture.
 #[derive(Debug, Clone)]
 pub struct Dialogue {
     pub(super) picture: EncodedPicture,
@@ -39,7 +39,7 @@ pub struct Dialogue {
 }
 
 impl Dialogue {
-    /// A conversation in which nothing was asked yet.
+    /// Creates an empty conversation.
     pub fn new(picture: EncodedPicture) -> Self {
         Self {
             picture,
@@ -47,41 +47,41 @@ impl Dialogue {
         }
     }
 
-    /// The picture.
+    /// Picture of the conversation.
     pub fn picture(&self) -> &EncodedPicture {
         &self.picture
     }
 
-    /// The turns that were answered.
+    /// Answered turns.
     pub fn history(&self) -> &History {
         &self.history
     }
 
-    /// Forgets everything asked and answered before.
+    /// Forgets all questions and answers.
     pub fn clear(&mut self) {
         self.history.clear();
     }
 }
 
-/// A model on a device, created by [`load_engine`](crate::load_engine) and kept alive until it is
-/// dropped. Calls of several threads run at the same time, each with memory of its own.
+/// Model on a device, created by [`load_engine`](crate::load_engine) and kept alive until it is
+/// dropped. Calls from several threads run concurrently, each with its own memory.
 ///
-/// The methods of the trait wait for the device without blocking. `dyn Engine` has the same without
-/// `_async` in their names, which block, for programs outside of a browser.
+/// The methods of the trait await the device without blocking. `dyn Engine` has blocking
+/// counterparts without `_async` in their names, for programs outside browsers.
 ///
-/// Once a thread of the device panicked, every call is an
-/// [`Error::Device`](crate::Error::Device); another engine has to be loaded.
+/// After a thread of the device panicked, every call returns
+/// [`Error::Device`](crate::Error::Device), and a new engine has to be loaded.
 pub trait Engine: Debug + Send + Sync {
-    /// The model and its device.
+    /// Model and device of the engine.
     fn info(&self) -> &EngineInfo;
 
-    /// Whether the device has computed without a failure so far.
+    /// Checks that the device has not failed so far.
     ///
     /// # Errors
     /// When a thread of the device panicked.
     fn check(&self) -> Result<()>;
 
-    /// Encodes pictures, as many together as their memory allows.
+    /// Encodes pictures, in batches limited by memory.
     ///
     /// # Errors
     /// When a picture has no pixels, or the device fails.
@@ -90,14 +90,13 @@ pub trait Engine: Debug + Send + Sync {
         images: &'a [&'a RgbImage],
     ) -> EngineFuture<'a, Result<Vec<EncodedPicture>>>;
 
-    /// Answers questions, as many together as their memory allows. `on_text` is given the number of
-    /// a question and a piece of its answer as it is generated; answers that are chosen among
-    /// several are not given in pieces.
+    /// Answers questions, in batches limited by memory. `on_text` receives the number of a question
+    /// and a piece of its answer as it is generated, except for answers that are chosen among
+    /// several.
     ///
     /// # Errors
-    /// A question that cannot be asked has its error in its place and leaves the others alone.
-    /// Cancelled, questions that are not answered yet have
-    /// [`Error::Cancelled`](crate::Error::Cancelled).
+    /// An invalid question has its error in its place and does not affect the others. After
+    /// cancelling, unanswered questions have [`Error::Cancelled`](crate::Error::Cancelled).
     fn answer_async<'a>(
         &'a self,
         requests: &'a [Request<'a>],
@@ -108,7 +107,7 @@ pub trait Engine: Debug + Send + Sync {
     /// Answers with masks, and with the attention of each `<obj>` of the answer.
     ///
     /// # Errors
-    /// As [`AnyRef::segment`](crate::AnyRef::segment), and when it is cancelled.
+    /// When the call is cancelled; also see [`AnyRef::segment`](crate::AnyRef::segment).
     fn explain_async<'a>(
         &'a self,
         picture: &'a EncodedPicture,
@@ -116,12 +115,11 @@ pub trait Engine: Debug + Send + Sync {
         cancel: &'a Cancel,
     ) -> EngineFuture<'a, Result<(Answer, Vec<Explanation>)>>;
 
-    /// Answers the next turn of a dialogue and remembers it; `on_text` is given the answer piece by
-    /// piece.
+    /// Answers the next turn of a dialogue and appends it; `on_text` receives the answer in pieces.
     ///
     /// # Errors
-    /// As [`Chat::ask`](crate::Chat::ask), and when it is cancelled; the dialogue is then as
-    /// before.
+    /// When the call is cancelled; also see [`Chat::ask`](crate::Chat::ask). The dialogue is then
+    /// unchanged.
     fn chat_async<'a>(
         &'a self,
         dialogue: &'a mut Dialogue,
@@ -130,13 +128,13 @@ pub trait Engine: Debug + Send + Sync {
         cancel: &'a Cancel,
     ) -> EngineFuture<'a, Result<Answer>>;
 
-    /// Masks for points, boxes and earlier masks in a picture, by the model's own SAM. One in a
-    /// whole model learned to give one mask a prompt, so that
-    /// [`Multimask::WhereAmbiguous`] asks it for one.
+    /// Predicts masks for points, boxes and earlier masks in a picture, by the model's own SAM. The
+    /// SAM of a whole model was trained for one mask per prompt, so [`Multimask::WhereAmbiguous`]
+    /// gives one.
     ///
     /// # Errors
-    /// As [`SamModel::predict`](crate::SamModel::predict), and when the picture is another
-    /// engine's.
+    /// When the picture belongs to another engine; also see
+    /// [`SamModel::predict`](crate::SamModel::predict).
     fn prompt_masks_async<'a>(
         &'a self,
         picture: &'a EncodedPicture,
@@ -144,16 +142,16 @@ pub trait Engine: Debug + Send + Sync {
         multimask: Multimask,
     ) -> EngineFuture<'a, Result<Vec<MaskPrediction>>>;
 
-    /// Settings of automatic masks that the authors of the model's SAM use.
+    /// Automatic mask settings of the authors of the model's SAM.
     fn automatic_defaults(&self) -> AutomaticMaskConfig {
         AutomaticMaskConfig::new()
     }
 
-    /// Every mask of a picture, by the model's own SAM, of one in a whole model by one mask a
-    /// point; `on_points` is told how many points of how many were asked.
+    /// Predicts every mask of a picture, by the model's own SAM; in a whole model by one mask for
+    /// each point. `on_points` receives the number of finished points and their total.
     ///
     /// # Errors
-    /// As [`automatic_masks`](crate::automatic_masks).
+    /// See [`automatic_masks`](crate::automatic_masks).
     fn automatic_masks_async<'a>(
         &'a self,
         image: &'a RgbImage,
@@ -167,7 +165,7 @@ impl dyn Engine + '_ {
     /// Encodes a picture.
     ///
     /// # Errors
-    /// As [`encode_async`](Engine::encode_async).
+    /// See [`encode_async`](Engine::encode_async).
     pub fn encode(&self, image: &RgbImage) -> Result<EncodedPicture> {
         Ok(read_sync(self.encode_async(&[image]))?.remove(0))
     }
@@ -175,31 +173,32 @@ impl dyn Engine + '_ {
     /// Answers questions.
     ///
     /// # Errors
-    /// As [`answer_async`](Engine::answer_async).
+    /// See [`answer_async`](Engine::answer_async).
     pub fn answer(&self, requests: &[Request<'_>]) -> Vec<Result<Answer>> {
         read_sync(self.answer_async(requests, &mut unobserved, &Cancel::new()))
     }
 
-    /// Masks of what the prompt refers to.
+    /// Segments the objects that the prompt refers to.
     ///
     /// # Errors
-    /// As [`AnyRef::segment`](crate::AnyRef::segment).
+    /// See [`AnyRef::segment`](crate::AnyRef::segment).
     pub fn segment(&self, picture: &EncodedPicture, prompt: &Prompt) -> Result<Answer> {
         self.ask(picture, prompt, Goal::Segment)
     }
 
-    /// Words for what the prompt refers to.
+    /// Describes the objects that the prompt refers to.
     ///
     /// # Errors
-    /// As [`AnyRef::describe`](crate::AnyRef::describe).
+    /// See [`AnyRef::describe`](crate::AnyRef::describe).
     pub fn describe(&self, picture: &EncodedPicture, prompt: &Prompt) -> Result<Answer> {
         self.ask(picture, prompt, Goal::Describe)
     }
 
-    /// Masks of what the prompt refers to, and what each `<obj>` of the answer looked at.
+    /// Segments the objects that the prompt refers to, and explains the attention of each `<obj>`
+    /// of the answer.
     ///
     /// # Errors
-    /// As [`AnyRef::segment`](crate::AnyRef::segment).
+    /// See [`AnyRef::segment`](crate::AnyRef::segment).
     pub fn explain(
         &self,
         picture: &EncodedPicture,
@@ -211,7 +210,7 @@ impl dyn Engine + '_ {
     /// Answers the next turn of a dialogue.
     ///
     /// # Errors
-    /// As [`chat_async`](Engine::chat_async).
+    /// See [`chat_async`](Engine::chat_async).
     pub fn chat(
         &self,
         dialogue: &mut Dialogue,
@@ -221,10 +220,10 @@ impl dyn Engine + '_ {
         read_sync(self.chat_async(dialogue, prompt, on_text, &Cancel::new()))
     }
 
-    /// Masks for points, boxes and earlier masks in a picture.
+    /// Predicts masks for points, boxes and earlier masks in a picture.
     ///
     /// # Errors
-    /// As [`prompt_masks_async`](Engine::prompt_masks_async).
+    /// See [`prompt_masks_async`](Engine::prompt_masks_async).
     pub fn prompt_masks(
         &self,
         picture: &EncodedPicture,
@@ -234,10 +233,10 @@ impl dyn Engine + '_ {
         read_sync(self.prompt_masks_async(picture, prompts, multimask))
     }
 
-    /// Every mask of a picture.
+    /// Predicts every mask of a picture.
     ///
     /// # Errors
-    /// As [`automatic_masks_async`](Engine::automatic_masks_async).
+    /// See [`automatic_masks_async`](Engine::automatic_masks_async).
     pub fn automatic_masks(
         &self,
         image: &RgbImage,

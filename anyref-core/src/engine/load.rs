@@ -16,16 +16,16 @@ use crate::{AnyRef, Result, SamModel};
 /// Loads a model onto a device.
 ///
 /// # Errors
-/// When the backend does not start, the model is missing or damaged, an option is out of its range,
-/// or the device fails meanwhile.
+/// When the backend does not start, the model is missing or damaged, an option is out of range, or
+/// the device fails meanwhile.
 pub fn load_engine(options: &EngineOptions) -> Result<Box<dyn Engine>> {
     options.backend.dispatch(options.device, Load(options))?
 }
 
-/// Loading on its way to a backend.
+/// Loading task, dispatched to a backend.
 struct Load<'a>(&'a EngineOptions);
 
-/// A model of either kind.
+/// Model of either kind.
 enum Model<B: Backend> {
     AnyRef(Box<AnyRef<B>>),
     Sam(Box<SamModel<B>>),

@@ -1,4 +1,4 @@
-//! A model with a language model as an engine.
+//! Engine over a model with a language model.
 
 use std::ops::ControlFlow;
 
@@ -17,7 +17,7 @@ use crate::sam::{
 };
 use crate::{Answer, AnyRef, Error, Prompt, Result};
 
-/// A model with a language model, on a device.
+/// Model with a language model, on a device.
 #[derive(Debug)]
 pub(super) struct Loaded<B: Backend> {
     pub(super) anyref: AnyRef<B>,
@@ -121,7 +121,7 @@ impl<B: Backend> Engine for Loaded<B> {
         let predicted = self.held.watched(async move {
             let picture = picture.of::<B>(self.held.number)?.sam()?;
             let sam = self.anyref.sam().ok_or(Error::NoMasks)?;
-            // Its decoder was trained to give one mask a prompt.
+            // The decoder of a whole model was trained for one mask per prompt.
             let multimask = match multimask {
                 Multimask::WhereAmbiguous => Multimask::Never,
                 asked => asked,
@@ -158,7 +158,7 @@ mod tests {
     use super::*;
     use crate::{EngineOptions, ModelSource, Reference};
 
-    /// Panics as a device thread of CubeCL does, which goes on afterwards.
+    /// Panics like a device thread of CubeCL, which then carries on.
     fn fail_device() {
         let thread = thread::Builder::new().name("DSU-0-0".into());
         let caught = thread.spawn(|| catch_unwind(|| panic!("a kernel does not compile")));
@@ -188,7 +188,7 @@ mod tests {
             };
             Box::new(engine) as Box<dyn Engine>
         };
-        // The processor has no device thread, so that its engine goes on.
+        // The processor has no device thread, so its engine keeps working.
         let (gpu, processor) = (load(Some(DeviceWatch::start())), load(None));
         let image = RgbImage::new(40, 30);
         let prompt = Prompt::new([Reference::Text("the tiger".into())]);
@@ -213,7 +213,7 @@ mod tests {
         );
         let picture = processor.encode(&image).unwrap();
         processor.segment(&picture, &prompt).unwrap();
-        // An engine that is loaded after the failure starts anew.
+        // An engine loaded after the failure works again.
         load(Some(DeviceWatch::start())).encode(&image).unwrap();
     }
 }

@@ -1,4 +1,4 @@
-//! A model kept alive on a backend that is chosen by name; no type of its surface names a backend.
+//! Model kept alive on a backend chosen by name; no public type depends on the backend.
 
 mod held;
 mod info;

@@ -14,10 +14,9 @@ use crate::{AnyRef, Result};
 /// Source of a model.
 #[derive(Debug, Clone)]
 pub enum ModelSource {
-    /// A model folder, a file that names published parts or a published model, as of
-    /// [`AnyRef::load`].
+    /// Model folder, file that names published parts, or published model, see [`AnyRef::load`].
     Path(PathBuf),
-    /// The content of a model folder's files.
+    /// Content of a model folder's files.
     Files(ModelFiles<'static>),
 }
 
@@ -25,7 +24,7 @@ impl ModelSource {
     /// Loads the model onto a device.
     ///
     /// # Errors
-    /// As [`AnyRef::load_beside`].
+    /// See [`AnyRef::load_beside`].
     pub fn load<B: Backend>(
         &self,
         companions: &Companions,
@@ -41,37 +40,38 @@ impl ModelSource {
     }
 }
 
-/// Changes of how a model answers; the model's own way where there is none.
+/// Overrides of the model's answer settings; `None` keeps the model's.
 #[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub struct AnswerOptions {
-    /// Above 0, answers are sampled.
+    /// Sampling temperature; 0 generates greedily.
     pub temperature: f64,
     /// Seed of sampled answers.
     pub seed: u64,
-    /// Longest answer, in tokens.
+    /// Maximum tokens of an answer.
     pub max_new_tokens: Option<usize>,
-    /// Masks of a lower estimated IoU are left out, as
-    /// [`min_mask_score`](crate::AnyRefConfig::min_mask_score) says.
+    /// Minimum IoU estimate of masks that are kept, see
+    /// [`min_mask_score`](crate::AnyRefConfig::min_mask_score).
     pub min_mask_score: Option<f32>,
-    /// Answers that are tried, as of [`CandidateConfig::count`](crate::CandidateConfig::count).
+    /// Number of answers that are tried, see
+    /// [`CandidateConfig::count`](crate::CandidateConfig::count).
     pub candidates: Option<usize>,
-    /// Whether all masks for a picture are kept, where pictures are bridged
+    /// Keeps all masks for a picture where pictures are bridged
     /// ([`BridgeOptions::keep_all`](crate::BridgeOptions::keep_all)).
     pub keep_all: bool,
-    /// Least probability of a sound's labels, where sounds are bridged
+    /// Minimum probability of a sound's labels where sounds are bridged
     /// ([`BridgeOptions::sound_threshold`](crate::BridgeOptions::sound_threshold)).
     pub sound_threshold: Option<f32>,
-    /// Conversation template, as of [`PromptConfig::template`](crate::PromptConfig::template).
+    /// Conversation template, see [`PromptConfig::template`](crate::PromptConfig::template).
     pub template: Option<Template>,
-    /// Memory of questions that are answered together, as of [`AnyRef::batch_bytes`].
+    /// Memory for questions that are answered together in bytes, see [`AnyRef::batch_bytes`].
     pub batch_bytes: Option<u64>,
 }
 
 impl AnswerOptions {
-    /// Changes a model.
+    /// Applies the overrides to a model.
     ///
     /// # Errors
-    /// When a value is out of its range.
+    /// When a value is out of range.
     pub fn apply<B: Backend>(&self, anyref: &mut AnyRef<B>) -> Result<()> {
         anyref.generation.temperature = self.temperature;
         anyref.generation.seed = self.seed;
@@ -103,22 +103,22 @@ impl AnswerOptions {
 /// Options of [`load_engine`](crate::load_engine).
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// The backend.
+    /// Backend to run on.
     pub backend: BackendName,
-    /// Number of its device, the backend's own choice where there is none.
+    /// Number of the backend's device; `None` is its default.
     pub device: Option<usize>,
-    /// The model.
+    /// Source of the model.
     pub model: ModelSource,
-    /// Parts that it does not carry itself.
+    /// Parts that the model does not contain.
     pub companions: Companions,
-    /// The types of its weights and values.
+    /// Types of weights and values.
     pub weights: ModelOptions,
-    /// How it answers.
+    /// Answer settings.
     pub answers: AnswerOptions,
 }
 
 impl EngineOptions {
-    /// A model on the default backend, with its own options.
+    /// Options for a model on the default backend, with the model's own settings.
     pub fn new(model: ModelSource) -> Self {
         Self {
             backend: BackendName::default(),

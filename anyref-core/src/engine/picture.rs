@@ -1,4 +1,4 @@
-//! A picture that an engine has encoded.
+//! Picture encoded by an engine.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -9,9 +9,9 @@ use burn::tensor::backend::Backend;
 use crate::picture::Picture;
 use crate::{Error, Result, SamPicture};
 
-/// A picture, encoded once and asked any number of times, of the engine that encoded it. Its
-/// memory, [`bytes`](Self::bytes), is held until the last clone is dropped: whoever keeps pictures
-/// bounds it.
+/// Picture that is encoded once and can be asked about repeatedly, by the engine that encoded it.
+/// Its memory, [`bytes`](Self::bytes), is held until the last clone is dropped, so callers should
+/// limit the pictures they keep.
 #[derive(Debug, Clone)]
 pub struct EncodedPicture {
     features: Arc<dyn Any + Send + Sync>,
@@ -32,7 +32,7 @@ impl EncodedPicture {
         }
     }
 
-    /// A picture that a SAM alone has encoded.
+    /// Wraps a picture encoded by a standalone SAM.
     pub(super) fn of_sam<B: Backend>(picture: SamPicture<B>, engine: u64) -> Self {
         Self {
             engine,
@@ -43,12 +43,12 @@ impl EncodedPicture {
         }
     }
 
-    /// The picture, for the SAM that encoded it.
+    /// Returns the picture for the SAM that encoded it.
     pub(super) fn sam<B: Backend>(&self, engine: u64) -> Result<&SamPicture<B>> {
         self.features(engine)
     }
 
-    /// The picture, for the engine that encoded it.
+    /// Returns the picture for the engine that encoded it.
     pub(super) fn of<B: Backend>(&self, engine: u64) -> Result<&Picture<B>> {
         self.features(engine)
     }
@@ -66,12 +66,12 @@ impl EncodedPicture {
         self.size
     }
 
-    /// Memory on the device, in bytes.
+    /// Memory on the device in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Time its encoding took.
+    /// Time taken by encoding.
     pub fn encoding_time(&self) -> Duration {
         self.encoding
     }

@@ -1,4 +1,4 @@
-//! A SAM alone as an engine: masks for prompts, and no words.
+//! Engine over a standalone SAM: masks for prompts, without words.
 
 use std::ops::ControlFlow;
 
@@ -17,7 +17,7 @@ use crate::sam::{
 };
 use crate::{Answer, Error, Prompt, Result, SamModel};
 
-/// A SAM on a device.
+/// SAM on a device.
 #[derive(Debug)]
 pub(super) struct LoadedSam<B: Backend> {
     pub(super) sam: SamModel<B>,

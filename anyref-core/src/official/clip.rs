@@ -11,7 +11,7 @@ use super::published::Published;
 use super::shapes::Shapes;
 use crate::Result;
 
-/// How the tower is loaded.
+/// Options of loading the tower.
 pub fn clip_options(kind: Option<Kind>) -> LoadOptions {
     let (rules, unused) = match kind {
         Some(kind) if kind.is_llava() => (import::CLIP_VISION_IN_LLAVA, &[LANGUAGE, PROJECTOR][..]),
@@ -23,10 +23,11 @@ pub fn clip_options(kind: Option<Kind>) -> LoadOptions {
         .with_all_unused(import::CLIP_VISION_UNUSED)
 }
 
-/// The tower's sizes as the weights show them; the rest from `config.json`, or OpenAI's.
+/// Configuration with the tower's sizes from the weights; the rest from `config.json`, or OpenAI's.
 ///
 /// # Errors
-/// When the weights are not of this kind, or `config.json` contradicts them or asks for what is not supported.
+/// When the weights are not of this kind, or `config.json` contradicts them or uses unsupported
+/// features.
 pub fn clip_config(published: &Published) -> Result<ClipVisionConfig> {
     let shapes = Shapes::new(&published.checkpoint, &clip_options(published.kind))?;
     let section = match published.config() {

@@ -19,12 +19,12 @@ use super::sam2::{
 };
 use crate::{AnyRefConfig, Error, Result};
 
-/// Holds a checkpoint against a config, or against what its own `config.json` and shapes ask for. One report
-/// for each module that the checkpoint has; values are not read.
+/// Compares a checkpoint with a config, or with its own `config.json` and shapes. Returns one
+/// report for each module of the checkpoint; values are not read.
 ///
 /// # Errors
-/// When the checkpoint is of no known kind, its own config is missing or not supported, or `against` lacks
-/// the part.
+/// When the checkpoint is of no known kind, its own config is missing or not supported, or
+/// `against` lacks the part.
 pub fn compare<B: Backend>(
     published: &Published,
     against: Option<&AnyRefConfig>,
@@ -227,8 +227,8 @@ fn tower<B: Backend>(
     Ok(check_module(&tower, &published.checkpoint, &options)?)
 }
 
-/// The projections of an adapter, and its embeddings and output head when it holds them, on the language model
-/// of a config; what else it holds whole is left out.
+/// Compares the projections of an adapter, and its embeddings and output head if it has them, with
+/// the language model of a config; other modules that it holds whole are ignored.
 fn adapter<B: Backend>(
     published: &Published,
     config: &AnyRefConfig,

@@ -116,7 +116,7 @@ impl Section<'_> {
         self.json.get(field)?.as_u64().map(|number| number as usize)
     }
 
-    /// That the file, where it says anything, says what the weights show.
+    /// Checks that the file does not contradict the weights.
     pub(crate) fn agree(&self, field: &str, shown: usize) -> Result<()> {
         match self.number(field) {
             Some(said) if said != shown => Err(self.fail(
@@ -129,7 +129,7 @@ impl Section<'_> {
         }
     }
 
-    /// That the model is of one of these types.
+    /// Checks that the model is of one of these types.
     pub(crate) fn expect_type(&self, types: &[&str], what: &str) -> Result<()> {
         match self.text("model_type") {
             Some(found) if !types.contains(&found) => Err(self.fail(

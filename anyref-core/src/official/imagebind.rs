@@ -11,15 +11,16 @@ use crate::{AudioConfig, Result};
 /// Width of a head of the published model, in both.
 const HEAD_WIDTH: usize = 64;
 
-/// How the encoder is loaded.
+/// Options of loading the encoder.
 pub fn audio_options() -> LoadOptions {
     import::load_options()
 }
 
-/// The encoder's sizes as the weights show them.
+/// Configuration with the encoder's sizes from the weights.
 ///
 /// # Errors
-/// When the weights are not of this kind, or `config.json` contradicts them or asks for what is not supported.
+/// When the weights are not of this kind, or `config.json` contradicts them or uses unsupported
+/// features.
 pub fn audio_config(published: &Published) -> Result<AudioConfig> {
     let checkpoint = &published.checkpoint;
     let shapes = Shapes::new(checkpoint, &audio_options())?;
@@ -63,12 +64,12 @@ pub fn audio_config(published: &Published) -> Result<AudioConfig> {
     })
 }
 
-/// How the text tower is loaded.
+/// Options of loading the text tower.
 pub fn text_options() -> LoadOptions {
     import::text_load_options()
 }
 
-/// Whether the checkpoint holds the text tower beside the audio encoder.
+/// Returns whether the checkpoint has the text tower beside the audio encoder.
 pub fn has_text(published: &Published) -> bool {
     let mut tensors = published.checkpoint.tensors();
     tensors.any(|tensor| tensor.name.starts_with("modality_trunks.text."))

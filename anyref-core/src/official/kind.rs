@@ -1,4 +1,4 @@
-//! What a checkpoint holds, told from the names of its tensors.
+//! Kind of a checkpoint, detected from the names of its tensors.
 
 use std::fmt;
 
@@ -103,7 +103,7 @@ impl Kind {
         sign.map(|&(_, kind)| kind)
     }
 
-    /// Whether it has a language model.
+    /// Returns whether the checkpoint has a language model.
     pub fn has_language(self) -> bool {
         matches!(
             self,
@@ -111,22 +111,22 @@ impl Kind {
         )
     }
 
-    /// Whether it is a LLaVA, in any layout.
+    /// Returns whether the checkpoint is a LLaVA, in any layout.
     pub fn is_llava(self) -> bool {
         matches!(self, Self::LlavaHuggingFace | Self::LlavaAuthors)
     }
 
-    /// Whether it has a projector from CLIP's features to a language model.
+    /// Returns whether the checkpoint has a projector from CLIP's features to a language model.
     pub fn has_projector(self) -> bool {
         self.is_llava() || self == Self::Lisa
     }
 
-    /// Whether it has a SAM, in any layout, alone or among other parts.
+    /// Returns whether the checkpoint has a SAM, in any layout, alone or among other parts.
     pub fn has_sam(self) -> bool {
         matches!(self, Self::SamAuthors | Self::SamHuggingFace | Self::Lisa)
     }
 
-    /// Whether it is a SAM 2, in any layout.
+    /// Returns whether the checkpoint is a SAM 2, in any layout.
     pub fn is_sam2(self) -> bool {
         matches!(self, Self::Sam2Authors | Self::Sam2HuggingFace)
     }

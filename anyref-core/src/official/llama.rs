@@ -10,18 +10,19 @@ use super::llava::{MASKS, PROJECTOR, TOWER};
 use super::published::Published;
 use crate::{Error, Result};
 
-/// The language model's config, and what it says about the pictures it was trained with.
+/// Config of the language model, and of the pictures that it was trained with.
 #[derive(Debug, Clone)]
 pub struct Language {
     /// The language model alone.
     pub llm: LlamaConfig,
-    /// Which hidden state of CLIP it reads.
+    /// Index of CLIP's hidden state that the model reads.
     pub select_layer: Option<i32>,
-    /// The tower that its folder leaves to another, by name.
+    /// Name of the tower that the folder does not contain.
     pub tower: Option<String>,
 }
 
-/// How the language model is loaded; a head that is tied to the embeddings may be there and unused.
+/// Options of loading the language model; a head that is tied to the embeddings may be present and
+/// unused.
 pub fn llama_options(tied: bool) -> LoadOptions {
     let options = LoadOptions::default()
         .with_renames(import::LLAMA)
@@ -36,7 +37,7 @@ pub fn llama_options(tied: bool) -> LoadOptions {
 /// Reads the config of a language model.
 ///
 /// # Errors
-/// When there is no `config.json`, or it is of another architecture or asks for what is not supported.
+/// When there is no `config.json`, or it is of another architecture or uses unsupported features.
 pub fn language(published: &Published) -> Result<Language> {
     let Some(file) = published.config() else {
         return Err(Error::folder(

@@ -1,8 +1,9 @@
-//! Published checkpoints: what a file holds, the config it asks for, and whether the two fit.
+//! Published checkpoints: content of a file, its config, and whether the two match.
 //!
-//! [`Published::open`] tells the [`Kind`] of a file or folder from its names. [`compare`] holds it against a
-//! config, which is the given one or what the part's own `config.json` and shapes say. The other functions give
-//! that config and the options of [`load_module`](anyref_weights::load_module) part by part:
+//! [`Published::open`] detects the [`Kind`] of a file or folder from its names. [`compare`]
+//! compares it with a config, either a given one or that of the part's own `config.json` and
+//! shapes. The other functions return this config and the options of
+//! [`load_module`](anyref_weights::load_module) for each part:
 //!
 //! ```no_run
 //! use anyref_core::official::{Published, clip_config, clip_options};

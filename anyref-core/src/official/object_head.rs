@@ -10,7 +10,7 @@ use crate::Result;
 /// Names of the only head of LISA's list of heads, by this workspace's.
 const OBJECT_HEAD: &[Rename] = &[(r"^0\.0\.", "fc1."), (r"^0\.2\.", "fc2.")];
 
-/// How the object head of a LISA is loaded.
+/// Options of loading the object head of a LISA.
 pub fn object_head_options() -> LoadOptions {
     LoadOptions::default()
         .with_prefix("model.text_hidden_fcs.")

@@ -10,7 +10,7 @@ use super::published::Published;
 use super::shapes::Shapes;
 use crate::Result;
 
-/// How the projector is loaded.
+/// Options of loading the projector.
 pub fn projector_options(kind: Option<Kind>) -> LoadOptions {
     let rules = match kind {
         Some(Kind::LlavaHuggingFace) => import::PROJECTOR_HUGGING_FACE,
@@ -21,10 +21,11 @@ pub fn projector_options(kind: Option<Kind>) -> LoadOptions {
         .with_all_unused(&[LANGUAGE, TOWER, MASKS])
 }
 
-/// One layer or two, as the weights show.
+/// Number of layers, one or two, from the weights.
 ///
 /// # Errors
-/// When the weights are not of this kind, or `config.json` contradicts them or asks for what is not supported.
+/// When the weights are not of this kind, or `config.json` contradicts them or uses unsupported
+/// features.
 pub fn projector_kind(published: &Published) -> Result<ProjectorKind> {
     let options = projector_options(published.kind);
     let two = Shapes::new(&published.checkpoint, &options)?.has("linear_2.weight");

@@ -15,9 +15,9 @@ use crate::{Error, Result};
 /// read.
 #[derive(Debug, Clone)]
 pub struct Published {
-    /// What was opened.
+    /// Path that was opened.
     pub path: PathBuf,
-    /// What it holds, when that is known.
+    /// Kind of the checkpoint, if known.
     pub kind: Option<Kind>,
     /// The tensors.
     pub checkpoint: Checkpoint,
@@ -88,7 +88,7 @@ impl Published {
         self.config.as_ref()
     }
 
-    /// Whether a LLaVA carries its picture encoder.
+    /// Returns whether a LLaVA contains its picture encoder.
     pub(crate) fn has_tower(&self) -> bool {
         let name = "embeddings.patch_embedding.weight";
         self.checkpoint
@@ -122,8 +122,8 @@ fn refuse_packed_tensors(path: &Path, checkpoint: &Checkpoint) -> Result<()> {
     }
 }
 
-/// Whether a path is a model in another layout than this project's: a folder whose `config.json`
-/// names a `model_type`. A config that cannot be read is for its reader to refuse.
+/// Returns whether a path is a model in another layout than this project's: a folder whose
+/// `config.json` names a `model_type`. An unreadable config is left to its reader to reject.
 ///
 /// # Errors
 /// When the path is a location of the hub.
@@ -136,7 +136,7 @@ pub(crate) fn is_published(path: &Path) -> Result<bool> {
     Ok(config.is_some_and(|config| config.root().text("model_type").is_some()))
 }
 
-/// Where the config of a checkpoint is: in its folder, or beside a file with a name that only whole
+/// Path of a checkpoint's config: in its folder, or beside a file with a name that only whole
 /// folders use.
 fn config_path(path: &Path) -> Option<PathBuf> {
     if path.is_dir() {

@@ -20,7 +20,7 @@ pub(crate) struct MaskParts<B: Backend> {
     pub mask_decoder: MaskDecoder<B>,
 }
 
-/// Where a LISA has its SAM, under the authors' names.
+/// Prefix of SAM in a LISA, with the authors' names.
 const IN_LISA: &str = "model.visual_model.";
 
 /// Options for the tensors of SAM alone.
@@ -31,7 +31,7 @@ fn sam_options(kind: Option<Kind>) -> LoadOptions {
     }
 }
 
-/// How the image encoder is loaded.
+/// Options of loading the image encoder.
 pub fn encoder_options(kind: Option<Kind>) -> LoadOptions {
     let rules = match kind {
         Some(Kind::SamHuggingFace) => import::SAM_HUGGING_FACE,
@@ -42,7 +42,7 @@ pub fn encoder_options(kind: Option<Kind>) -> LoadOptions {
         .with_all_unused(import::SAM_UNUSED)
 }
 
-/// How prompt encoder and mask decoder are loaded.
+/// Options of loading prompt encoder and mask decoder.
 pub fn decoder_options(kind: Option<Kind>) -> LoadOptions {
     let rules = match kind {
         Some(Kind::SamHuggingFace) => TRANSFORMERS,
@@ -54,10 +54,11 @@ pub fn decoder_options(kind: Option<Kind>) -> LoadOptions {
     ])
 }
 
-/// The sizes as the weights show them; what they do not show from `config.json`, or the authors'.
+/// Configuration with the sizes from the weights; the rest from `config.json`, or the authors'.
 ///
 /// # Errors
-/// When the weights are not of this kind, or `config.json` contradicts them or asks for what is not supported.
+/// When the weights are not of this kind, or `config.json` contradicts them or uses unsupported
+/// features.
 pub fn sam_parts(published: &Published) -> Result<SamConfig> {
     if let Some(file) = published.config()
         && published.kind != Some(Kind::Lisa)

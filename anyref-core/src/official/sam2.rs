@@ -180,7 +180,8 @@ fn by_shapes(published: &Published) -> Result<Sam2VisionConfig> {
     })
 }
 
-/// When single masks give way, by a `mask_decoder_config`; SAM 2's own settings without one.
+/// Condition for replacing single masks, from a `mask_decoder_config`; defaults to SAM 2's
+/// settings.
 fn stability(section: Option<Section<'_>>) -> Option<Stability> {
     let usual = Stability::new();
     let Some(section) = section else {

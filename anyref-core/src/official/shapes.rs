@@ -42,7 +42,8 @@ impl Shapes {
         }
     }
 
-    /// How many numbers follow `prefix` in the names: `layers.` of `layers.0.x`, `layers.1.x` gives 2.
+    /// Number of indices after `prefix` in the names: `layers.` of `layers.0.x`, `layers.1.x` gives
+    /// 2.
     pub(super) fn count(&self, prefix: &str) -> Result<usize> {
         let numbers = self.shapes.keys().filter_map(|name| {
             let rest = name.strip_prefix(prefix)?;

@@ -1,4 +1,4 @@
-//! Configuration of a whole SAM or SAM 2.
+//! Configuration of a complete SAM or SAM 2.
 
 use anyref_decoder::{MaskDecoderConfig, PromptEncoderConfig, Sam2MaskDecoderConfig};
 use anyref_vision::sam::SamVisionConfig;
@@ -6,19 +6,19 @@ use anyref_vision::sam2::Sam2VisionConfig;
 
 use crate::{Error, Result};
 
-/// Configuration of a [`SamModel`](super::SamModel): that of its three parts.
+/// Configuration of a [`SamModel`](super::SamModel), with its three parts.
 #[derive(Debug, Clone)]
 pub struct SamConfig {
-    /// The image encoder.
+    /// Configuration of the image encoder.
     pub image_encoder: SamVisionConfig,
-    /// The prompt encoder.
+    /// Configuration of the prompt encoder.
     pub prompt_encoder: PromptEncoderConfig,
-    /// The mask decoder.
+    /// Configuration of the mask decoder.
     pub mask_decoder: MaskDecoderConfig,
 }
 
 impl SamConfig {
-    /// The published decoder behind an image encoder.
+    /// Published decoder for an image encoder.
     fn of_encoder(image_encoder: SamVisionConfig) -> Self {
         let width = image_encoder.output_channels;
         Self {
@@ -28,22 +28,22 @@ impl SamConfig {
         }
     }
 
-    /// `sam_vit_b_01ec64.pth`.
+    /// Configuration of `sam_vit_b_01ec64.pth`.
     pub fn vit_base() -> Self {
         Self::of_encoder(SamVisionConfig::vit_base())
     }
 
-    /// `sam_vit_l_0b3195.pth`.
+    /// Configuration of `sam_vit_l_0b3195.pth`.
     pub fn vit_large() -> Self {
         Self::of_encoder(SamVisionConfig::vit_large())
     }
 
-    /// `sam_vit_h_4b8939.pth`.
+    /// Configuration of `sam_vit_h_4b8939.pth`.
     pub fn vit_huge() -> Self {
         Self::of_encoder(SamVisionConfig::vit_huge())
     }
 
-    /// A few thousand parameters, for tests and examples.
+    /// Configuration with a few thousand parameters, for tests and examples.
     pub fn tiny() -> Self {
         let image_encoder = SamVisionConfig::tiny();
         let mut config = Self::of_encoder(image_encoder);
@@ -51,10 +51,10 @@ impl SamConfig {
         config
     }
 
-    /// Whether such a model can be.
+    /// Checks that the model can be built.
     ///
     /// # Errors
-    /// When a part cannot be, or two parts do not fit together.
+    /// When a part is invalid, or two parts do not fit together.
     pub fn validate(&self) -> Result<()> {
         self.image_encoder.validate()?;
         self.prompt_encoder.validate()?;
@@ -69,19 +69,19 @@ impl SamConfig {
     }
 }
 
-/// Configuration of a [`SamModel`](super::SamModel) of SAM 2: that of its three parts.
+/// Configuration of a [`SamModel`](super::SamModel) of SAM 2, with its three parts.
 #[derive(Debug, Clone)]
 pub struct Sam2Config {
-    /// The image encoder.
+    /// Configuration of the image encoder.
     pub image_encoder: Sam2VisionConfig,
-    /// The prompt encoder.
+    /// Configuration of the prompt encoder.
     pub prompt_encoder: PromptEncoderConfig,
-    /// The mask decoder.
+    /// Configuration of the mask decoder.
     pub mask_decoder: Sam2MaskDecoderConfig,
 }
 
 impl Sam2Config {
-    /// The published decoder behind an image encoder.
+    /// Published decoder for an image encoder.
     fn of_encoder(image_encoder: Sam2VisionConfig) -> Self {
         let width = image_encoder.fpn_hidden_size;
         Self {
@@ -93,27 +93,27 @@ impl Sam2Config {
         }
     }
 
-    /// `sam2.1_hiera_tiny.pt`.
+    /// Configuration of `sam2.1_hiera_tiny.pt`.
     pub fn hiera_tiny() -> Self {
         Self::of_encoder(Sam2VisionConfig::hiera_tiny())
     }
 
-    /// `sam2.1_hiera_small.pt`.
+    /// Configuration of `sam2.1_hiera_small.pt`.
     pub fn hiera_small() -> Self {
         Self::of_encoder(Sam2VisionConfig::hiera_small())
     }
 
-    /// `sam2.1_hiera_base_plus.pt`.
+    /// Configuration of `sam2.1_hiera_base_plus.pt`.
     pub fn hiera_base_plus() -> Self {
         Self::of_encoder(Sam2VisionConfig::hiera_base_plus())
     }
 
-    /// `sam2.1_hiera_large.pt`.
+    /// Configuration of `sam2.1_hiera_large.pt`.
     pub fn hiera_large() -> Self {
         Self::of_encoder(Sam2VisionConfig::hiera_large())
     }
 
-    /// A few thousand parameters, for tests and examples.
+    /// Configuration with a few thousand parameters, for tests and examples.
     pub fn tiny() -> Self {
         let image_encoder = Sam2VisionConfig::tiny();
         let width = image_encoder.fpn_hidden_size;
@@ -123,10 +123,10 @@ impl Sam2Config {
         }
     }
 
-    /// Whether such a model can be.
+    /// Checks that the model can be built.
     ///
     /// # Errors
-    /// When a part cannot be, or two parts do not fit together.
+    /// When a part is invalid, or two parts do not fit together.
     pub fn validate(&self) -> Result<()> {
         self.image_encoder.validate()?;
         self.prompt_encoder.validate()?;
@@ -141,8 +141,8 @@ impl Sam2Config {
     }
 }
 
-/// The published prompt encoder behind an image encoder of this width, with a grid and a picture
-/// of these sides.
+/// Published prompt encoder for an image encoder of this width, with a grid and a picture of these
+/// sides.
 fn prompts(width: usize, grid: usize, image_size: usize) -> PromptEncoderConfig {
     PromptEncoderConfig::new()
         .with_embed_dim(width)
@@ -150,8 +150,8 @@ fn prompts(width: usize, grid: usize, image_size: usize) -> PromptEncoderConfig 
         .with_input_image_size(image_size)
 }
 
-/// Refuses a prompt encoder and a mask decoder that do not take the image encoder's cells of
-/// `channels` in a grid and picture of these sides.
+/// Rejects a prompt encoder and a mask decoder that do not match the image encoder's `channels`,
+/// grid and picture side.
 fn check_fit(
     prompts: &PromptEncoderConfig,
     decoder: &MaskDecoderConfig,

@@ -22,11 +22,11 @@ use crate::official::{
 };
 use crate::{MemoryEstimate, ModelOptions, Result};
 
-/// Extensions of files of weights.
+/// Extensions of weight files.
 const WEIGHTS: [&str; 4] = ["safetensors", "pth", "pt", "bin"];
 
-/// The SAM at `path`, if what is there is one by itself: a file of weights, or a folder. Others are
-/// none: an AnyRef, a LISA, parts.
+/// Opens the SAM at `path`, if it is a standalone one: a file of weights, or a folder. Returns
+/// `None` for anything else: an AnyRef, a LISA, parts.
 ///
 /// # Errors
 /// When a file is damaged, or the path is a location of the hub.
@@ -42,7 +42,7 @@ pub fn published_sam(path: &Path) -> Result<Option<Published>> {
     }
     let published = match Published::open(path) {
         Ok(published) => published,
-        // A folder of other things.
+        // A folder with other content.
         Err(_) if path.is_dir() => return Ok(None),
         Err(error) => return Err(error),
     };
@@ -54,19 +54,19 @@ pub fn published_sam(path: &Path) -> Result<Option<Published>> {
 
 impl<B: Backend> SamModel<B> {
     /// Reads the authors' `.pth` or `.pt`, a folder of transformers' `SamModel`, `Sam2Model` or
-    /// `Sam2VideoModel`, or the SAM in a LISA, whichever size. Weights are converted to f32.
+    /// `Sam2VideoModel`, or the SAM in a LISA, of any size. Weights are converted to f32.
     ///
     /// # Errors
-    /// When the file is missing, damaged or no SAM, or a tensor is missing or unexpected.
+    /// When the file is missing, damaged or not a SAM, or a tensor is missing or unexpected.
     pub fn load(path: &Path, device: &B::Device) -> Result<Self> {
         Self::load_with(path, ModelOptions::new(WeightType::F32), device)
     }
 
-    /// As [`load`](Self::load), with weights as the options say.
+    /// Reads like [`load`](Self::load), with weights as specified by the options.
     ///
     /// # Errors
-    /// As [`load`](Self::load), when the device does not compute with the type asked for, and when
-    /// less memory is free than it takes.
+    /// When the device does not support the requested type, or the free memory is insufficient;
+    /// also see [`load`](Self::load).
     pub fn load_with(path: &Path, options: ModelOptions, device: &B::Device) -> Result<Self> {
         let published = Published::open_as(path, "SAM", |kind| kind.has_sam() || kind.is_sam2())?;
         Self::of_published(&published, options, device)
@@ -75,7 +75,7 @@ impl<B: Backend> SamModel<B> {
     /// Reads an opened SAM.
     ///
     /// # Errors
-    /// As [`load_with`](Self::load_with).
+    /// See [`load_with`](Self::load_with).
     pub fn of_published(
         published: &Published,
         options: ModelOptions,
@@ -109,7 +109,7 @@ impl<B: Backend> SamModel<B> {
         })
     }
 
-    /// Reads an opened SAM 2. Tensors that only videos need go unused.
+    /// Reads an opened SAM 2. Tensors that only videos need are unused.
     fn of_published_sam2(
         published: &Published,
         options: ModelOptions,
@@ -144,8 +144,8 @@ impl<B: Backend> SamModel<B> {
     }
 }
 
-/// Image encoder and the parts that make masks, each with the names it has in `checkpoint`, once
-/// their memory and that of `answering` is there.
+/// Loads image encoder and the parts that make masks, each with its names in `checkpoint`, after
+/// checking that there is memory for them and for `answering`.
 fn loaded<B: Backend, E: Module<B>, M: Module<B>>(
     checkpoint: &Checkpoint,
     (mut encoder, encoder_names): (E, LoadOptions),
@@ -171,7 +171,7 @@ fn loaded<B: Backend, E: Module<B>, M: Module<B>>(
     Ok((encoder, masks))
 }
 
-/// Memory of two parts.
+/// Total memory of two parts.
 fn together(parts: [WeightMemory; 2]) -> WeightMemory {
     WeightMemory {
         mapped: parts.iter().map(|part| part.mapped).sum(),
@@ -179,7 +179,7 @@ fn together(parts: [WeightMemory; 2]) -> WeightMemory {
     }
 }
 
-/// Options with the types of the one and the names of the other.
+/// Combines the types of one with the names of the other.
 fn typed(types: &LoadOptions, names: LoadOptions) -> LoadOptions {
     LoadOptions {
         prefix: names.prefix,
@@ -207,7 +207,7 @@ mod tests {
                 &Default::default(),
             )
         };
-        // Small models are loaded whatever is free.
+        // Small models are loaded regardless of the free memory.
         load(1).unwrap();
         let huge = |options| {
             let estimate = MemoryEstimate {

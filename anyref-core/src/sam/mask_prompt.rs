@@ -8,30 +8,30 @@ use anyref_decoder::rle::Rle;
 use crate::reference::check_box;
 use crate::{Error, Result};
 
-/// A place in a picture that belongs to the object, or does not.
+/// Point in a picture, on or off the object.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
-    /// Pixels from the left.
+    /// Horizontal position in pixels from the left.
     pub x: f32,
-    /// Pixels from the top.
+    /// Vertical position in pixels from the top.
     pub y: f32,
-    /// On the object, or off it.
+    /// Set if the point is on the object.
     pub on: bool,
 }
 
-/// Logits of a mask as the mask decoder gives them, before they are brought to the picture's size:
-/// [`SamModel::low_res_size`](super::SamModel::low_res_size) squared, row by row. Clones share
-/// them.
+/// Logits of a mask from the mask decoder, before they are resized to the picture:
+/// [`SamModel::low_res_size`](super::SamModel::low_res_size) squared, in row-major order. Clones
+/// share them.
 #[derive(Clone, PartialEq)]
 pub struct LowResMask(Arc<[f32]>);
 
 impl LowResMask {
-    /// Logits given row by row.
+    /// Creates a mask from logits in row-major order.
     pub fn new(logits: impl Into<Arc<[f32]>>) -> Self {
         Self(logits.into())
     }
 
-    /// The logits row by row.
+    /// Logits in row-major order.
     pub fn logits(&self) -> &[f32] {
         &self.0
     }
@@ -43,12 +43,12 @@ impl fmt::Debug for LowResMask {
     }
 }
 
-/// A mask to refine.
+/// Mask to refine.
 #[derive(Debug, Clone, PartialEq)]
 pub enum EarlierMask {
-    /// The logits of an earlier answer of the same model about the same picture.
+    /// Logits of an earlier answer by the same model about the same picture.
     Logits(LowResMask),
-    /// A mask in the picture's size, whoever made it.
+    /// Mask of any origin, in the picture's size.
     Pixels(Rle),
 }
 
@@ -64,15 +64,15 @@ impl From<Rle> for EarlierMask {
     }
 }
 
-/// A prompt for the mask of one object: points and at most one box, in pixels of the picture, and
-/// the mask of an earlier answer to refine, in any combination.
+/// Prompt for the mask of one object: points and at most one box, in pixels of the picture, and the
+/// mask of an earlier answer to refine, in any combination.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct MaskPrompt {
-    /// Places on and off the object.
+    /// Points on and off the object.
     pub points: Vec<Point>,
-    /// A box around it, `[x0, y0, x1, y1]`.
+    /// Box around the object, `[x0, y0, x1, y1]`.
     pub region: Option<[f32; 4]>,
-    /// A mask to refine.
+    /// Mask to refine.
     pub mask: Option<EarlierMask>,
 }
 
@@ -95,7 +95,8 @@ impl MaskPrompt {
         self
     }
 
-    /// Whether the prompt may mean several things, a part or the whole: a point alone does.
+    /// Returns whether the prompt may mean several things, a part or the whole, as a single point
+    /// does.
     pub fn is_ambiguous(&self) -> bool {
         self.points.len() == 1 && self.region.is_none() && self.mask.is_none()
     }
@@ -103,8 +104,8 @@ impl MaskPrompt {
     /// Checks points, box and mask against a picture of `(width, height)` pixels.
     ///
     /// # Errors
-    /// When nothing is given, a point lies outside the picture or is asked for both on and off the
-    /// object, the box is empty or outside, or the mask's pixels are not the picture's.
+    /// When nothing is given, a point lies outside the picture or is marked both on and off the
+    /// object, the box is empty or outside, or the mask does not have the picture's size.
     pub fn fits(&self, (width, height): (u32, u32)) -> Result<()> {
         if self.points.is_empty() && self.region.is_none() && self.mask.is_none() {
             return Err(Error::EmptyMaskPrompt);
@@ -154,13 +155,13 @@ impl MaskPrompt {
     }
 }
 
-/// Logit of a cell that lies in a mask wholly; of one outside it is the negative.
+/// Logit of a cell that lies completely in a mask; one outside has the negative.
 const CERTAIN: f32 = 10.0;
 
 impl LowResMask {
-    /// Logits of a mask given by its pixels, for a picture that lies in the upper left `resized`
-    /// height and width of a square of `image_size`: for each of `side` × `side` cells by the share
-    /// of the mask in it.
+    /// Converts a mask given by pixels to logits, for a picture in the upper left `resized` height
+    /// and width of a square of `image_size`: each of `side` × `side` cells gets a logit from the
+    /// share of the mask in it.
     pub(super) fn of_pixels(
         mask: &Rle,
         [rows, columns]: [usize; 2],
@@ -169,7 +170,7 @@ impl LowResMask {
     ) -> Self {
         let [height, width] = mask.size();
         let pixels = mask.to_mask();
-        // First and last pixel of a cell along an axis, which has one at least inside the picture.
+        // First and last pixel of a cell along an axis; inside the picture a cell has at least one.
         let span = |cell: usize, original: usize, resized: usize| {
             let edge = |cell: usize| cell * image_size * original / (side * resized);
             let first = edge(cell);

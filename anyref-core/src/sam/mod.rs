@@ -1,5 +1,5 @@
-//! SAM or SAM 2 by itself: points, boxes and earlier masks become masks, without a language model;
-//! and every mask of a picture, by a grid of points.
+//! SAM or SAM 2 without a language model: masks for points, boxes and earlier masks, and automatic
+//! masks of a whole picture.
 
 mod automatic;
 mod config;

@@ -1,4 +1,4 @@
-//! The network of SAM.
+//! Network of SAM.
 
 use anyref_decoder::{
     MaskDecoder, MaskDecoderInput, MaskDecoderOutput, PromptEncoder, PromptInput, Sam2MaskDecoder,
@@ -17,11 +17,11 @@ use super::config::{Sam2Config, SamConfig};
 use super::picture::SamPicture;
 use crate::{Error, Result};
 
-/// Pixels of pictures, as the image encoder takes them, that are encoded together: one of SAM's
-/// usual size, or several small ones. It bounds the memory they take.
+/// Maximum input pixels that are encoded together, which limits memory: one picture of SAM's usual
+/// size, or several small ones.
 const PIXELS_AT_ONCE: usize = 1024 * 1024;
 
-/// Pictures that are encoded together in squares of `image_size` pixels.
+/// Number of pictures that are encoded together in squares of `image_size` pixels.
 pub(crate) fn pictures_at_once(image_size: usize) -> usize {
     let side = image_size.max(1);
     (PIXELS_AT_ONCE / (side * side)).max(1)
@@ -31,7 +31,7 @@ impl SamConfig {
     /// Creates the model with random weights.
     ///
     /// # Panics
-    /// As [`validate`](Self::validate) refuses.
+    /// When [`validate`](Self::validate) fails.
     pub fn init<B: Backend>(&self, device: &B::Device) -> SamModel<B> {
         if let Err(error) = self.validate() {
             panic!("{error}");
@@ -50,7 +50,7 @@ impl Sam2Config {
     /// Creates the model with random weights.
     ///
     /// # Panics
-    /// As [`validate`](Self::validate) refuses.
+    /// When [`validate`](Self::validate) fails.
     pub fn init<B: Backend>(&self, device: &B::Device) -> SamModel<B> {
         if let Err(error) = self.validate() {
             panic!("{error}");
@@ -79,21 +79,21 @@ pub enum SamForm<B: Backend> {
     Sam2(Sam2Parts<B>),
 }
 
-/// SAM's own parts.
+/// Parts specific to SAM.
 #[derive(Module, Debug)]
 pub struct SamParts<B: Backend> {
-    /// Pictures to embeddings.
+    /// Encoder from pictures to embeddings.
     pub image_encoder: SamImageEncoder<B>,
-    /// Embeddings to masks.
+    /// Decoder from embeddings to masks.
     pub mask_decoder: MaskDecoder<B>,
 }
 
-/// SAM 2's own parts.
+/// Parts specific to SAM 2.
 #[derive(Module, Debug)]
 pub struct Sam2Parts<B: Backend> {
-    /// Pictures to levels.
+    /// Encoder from pictures to feature levels.
     pub image_encoder: Sam2ImageEncoder<B>,
-    /// Levels to masks.
+    /// Decoder from feature levels to masks.
     pub mask_decoder: Sam2MaskDecoder<B>,
 }
 
@@ -118,12 +118,12 @@ pub struct Sam2Parts<B: Backend> {
 pub struct SamModel<B: Backend> {
     /// Image encoder and mask decoder.
     pub form: SamForm<B>,
-    /// Points, boxes and masks to embeddings.
+    /// Encoder of points, boxes and masks.
     pub prompt_encoder: PromptEncoder<B>,
 }
 
 impl<B: Backend> SamModel<B> {
-    /// Name of the published size, if it is one.
+    /// Name of the published size, or `SAM` or `SAM 2` for any other.
     pub fn name(&self) -> &'static str {
         match &self.form {
             SamForm::Sam(parts) => match parts.image_encoder.config() {
@@ -171,7 +171,7 @@ impl<B: Backend> SamModel<B> {
         ]
     }
 
-    /// Settings of automatic masks that the model's authors use.
+    /// Automatic mask settings of the model's authors.
     pub fn automatic_defaults(&self) -> AutomaticMaskConfig {
         match &self.form {
             SamForm::Sam(_) => AutomaticMaskConfig::new(),
@@ -179,17 +179,17 @@ impl<B: Backend> SamModel<B> {
         }
     }
 
-    /// Side of the mask decoder's logits, which mask prompts have too.
+    /// Side of the mask decoder's logits, and of mask prompts.
     pub fn low_res_size(&self) -> usize {
         4 * self.prompt_encoder.image_embedding_size
     }
 
-    /// Where the model computes.
+    /// Device of the model.
     pub fn device(&self) -> B::Device {
         self.prompt_encoder.no_mask_embed.weight.val().device()
     }
 
-    /// Makes of a picture what [`encode`](Self::encode) takes, on any thread.
+    /// Preprocesses a picture for [`encode`](Self::encode), on any thread.
     ///
     /// # Panics
     /// When the picture has no pixels.
@@ -215,11 +215,11 @@ impl<B: Backend> SamModel<B> {
         Ok(picture)
     }
 
-    /// As [`picture`](Self::picture), of pictures that were pre-processed before, as many together
-    /// as their memory allows. Each has its share of the time that all took.
+    /// Encodes preprocessed pictures like [`picture`](Self::picture), in batches limited by memory.
+    /// Each has an equal share of the total time.
     ///
     /// # Panics
-    /// When a picture was pre-processed for a model of another size.
+    /// When a picture was preprocessed for a model of another size.
     pub fn encode(&self, pictures: &[&SamPixels]) -> Vec<SamPicture<B>> {
         let together = pictures_at_once(self.image_size());
         let device = self.device();
@@ -248,11 +248,12 @@ impl<B: Backend> SamModel<B> {
         encoded
     }
 
-    /// Decodes the masks of `n` prompts about one picture, whose coordinates are those of the image
-    /// encoder's input: several each with `multimask`, as far as the decoder has several, or one.
+    /// Decodes the masks of `n` prompts about one picture, with coordinates of the image encoder's
+    /// input. With `multimask` each prompt gets several masks, if the decoder has several,
+    /// otherwise one.
     ///
     /// # Panics
-    /// When a SAM 2 is given a picture that a SAM encoded.
+    /// When a SAM 2 is given a picture encoded by a SAM.
     pub(crate) fn decode(
         &self,
         picture: &SamPicture<B>,

@@ -1,4 +1,4 @@
-//! Low-resolution logits in the size of their picture.
+//! Resizing of low-resolution logits to their picture.
 
 use anyref_decoder::postprocess_masks;
 use burn::tensor::{Tensor, backend::Backend};
@@ -7,17 +7,17 @@ use super::picture::SamPicture;
 use crate::read::read;
 use crate::{Error, Result};
 
-/// Pixels of masks that are brought to the size of their picture in one call, 64 MB in f32.
+/// Mask pixels that are resized in one call, 64 MB in f32.
 const PIXELS_AT_ONCE: usize = 16 << 20;
 
-/// Gives `visit` the number of each mask and its logits in the picture's size, row by row, as many
-/// computed together as [`PIXELS_AT_ONCE`] allows.
+/// Calls `visit` with the number of each mask and its logits in the picture's size, in row-major
+/// order; [`PIXELS_AT_ONCE`] limits the masks computed together.
 ///
 /// # Shapes
 /// - low_res: `[masks, 1, side, side]`
 ///
 /// # Errors
-/// When a logit is not a number, the device fails, or `visit` does.
+/// When a logit is NaN, the device fails, or `visit` fails.
 pub(crate) async fn in_picture<B: Backend>(
     picture: &SamPicture<B>,
     low_res: Tensor<B, 4>,
@@ -48,8 +48,8 @@ pub(crate) async fn in_picture<B: Backend>(
     Ok(())
 }
 
-/// Masks of a picture of `pixels` that are brought to its size together, by way of the image
-/// encoder's square of `image_size`.
+/// Number of masks of a picture of `pixels` that are resized together, through the image encoder's
+/// square of `image_size`.
 fn masks_at_once(pixels: usize, image_size: usize) -> usize {
     (PIXELS_AT_ONCE / pixels.max(image_size * image_size).max(1)).max(1)
 }

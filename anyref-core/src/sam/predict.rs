@@ -1,4 +1,4 @@
-//! Masks for prompts.
+//! Prediction of masks for prompts.
 
 use std::collections::BTreeMap;
 
@@ -13,43 +13,42 @@ use super::picture_masks::in_picture;
 use crate::read::read;
 use crate::{Error, Mask, Result};
 
-/// Prompts decoded in one call, which bounds the memory they take.
+/// Maximum prompts decoded in one call, which limits memory.
 const PROMPTS_AT_ONCE: usize = 64;
 
 /// Number of masks that answer a prompt.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Multimask {
-    /// Three candidates where the prompt is ambiguous ([`MaskPrompt::is_ambiguous`]), one
-    /// elsewhere, as the authors advise.
+    /// Three candidates if the prompt is ambiguous ([`MaskPrompt::is_ambiguous`]), otherwise one,
+    /// as the authors advise.
     #[default]
     WhereAmbiguous,
     /// Three candidates.
     Always,
-    /// One.
+    /// One candidate.
     Never,
 }
 
-/// A mask for a prompt.
+/// Mask for a prompt.
 #[derive(Debug, Clone)]
 pub struct MaskCandidate {
-    /// The mask in the picture's size.
+    /// Mask in the picture's size.
     pub mask: Mask,
-    /// The decoder's estimate of its IoU as computed, which may lie outside of 0 to 1; the mask's
-    /// score lies inside.
+    /// Decoder's IoU estimate, unclamped; the mask's score is clamped to 0 to 1.
     pub estimate: f32,
-    /// The logits that it was made of, a mask prompt for the next answer.
+    /// Logits of the mask, usable as a mask prompt for the next answer.
     pub low_res: LowResMask,
 }
 
-/// The masks for one prompt.
+/// Masks for one prompt.
 #[derive(Debug, Clone)]
 pub struct MaskPrediction {
-    /// The candidates in the decoder's order, at least one.
+    /// Candidates in the decoder's order, at least one.
     pub candidates: Vec<MaskCandidate>,
 }
 
 impl MaskPrediction {
-    /// The candidate with the highest estimate, the first of equals.
+    /// Candidate with the highest estimate, the first in a tie.
     pub fn best(&self) -> &MaskCandidate {
         let better = |best: usize, index: usize| {
             let higher = self.candidates[index].estimate > self.candidates[best].estimate;
@@ -59,7 +58,7 @@ impl MaskPrediction {
     }
 }
 
-/// Form that prompts share that are decoded together.
+/// Properties that prompts decoded together share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 struct Shape {
     points: usize,
@@ -69,12 +68,12 @@ struct Shape {
 }
 
 impl<B: Backend> SamModel<B> {
-    /// Predicts masks for any number of prompts about a picture. Each is answered as if it were the
-    /// only one; prompts of one shape are decoded together.
+    /// Predicts masks for any number of prompts about a picture. Each answer is independent of the
+    /// others; prompts of equal shape are decoded together.
     ///
     /// # Errors
     /// When a prompt does not fit ([`MaskPrompt::fits`]), its mask is not of this model's size, the
-    /// device fails, or the model computes what is not a number.
+    /// device fails, or the model computes NaN.
     pub fn predict(
         &self,
         picture: &SamPicture<B>,
@@ -84,10 +83,10 @@ impl<B: Backend> SamModel<B> {
         read_sync(self.predict_async(picture, prompts, multimask))
     }
 
-    /// As [`predict`](Self::predict), without waiting for the device.
+    /// Asynchronous form of [`predict`](Self::predict).
     ///
     /// # Errors
-    /// As [`predict`](Self::predict).
+    /// See [`predict`](Self::predict).
     pub async fn predict_async(
         &self,
         picture: &SamPicture<B>,
@@ -121,7 +120,7 @@ impl<B: Backend> SamModel<B> {
         Ok(predictions.into_values().collect())
     }
 
-    /// Predicts masks for prompts of one shape.
+    /// Predicts masks for prompts of equal shape.
     async fn predict_group(
         &self,
         picture: &SamPicture<B>,
@@ -164,7 +163,7 @@ impl<B: Backend> SamModel<B> {
         Ok((0..count).map(prediction).collect())
     }
 
-    /// Prompts of one shape as the prompt encoder takes them.
+    /// Converts prompts of equal shape to the prompt encoder's input.
     fn prompt_input(
         &self,
         picture: &SamPicture<B>,

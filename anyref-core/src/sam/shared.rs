@@ -1,4 +1,4 @@
-//! The SAM in a whole model.
+//! SAM within a whole model.
 
 use burn::tensor::backend::Backend;
 
@@ -7,7 +7,7 @@ use super::model::{SamForm, SamModel, SamParts};
 use crate::{AnyRef, AnyRefConfig};
 
 impl AnyRefConfig {
-    /// Configuration of the SAM in the model, where it makes masks.
+    /// Configuration of the model's SAM; `None` if it makes no masks.
     pub fn sam(&self) -> Option<SamConfig> {
         Some(SamConfig {
             image_encoder: self.image_encoder.clone()?,
@@ -18,7 +18,7 @@ impl AnyRefConfig {
 }
 
 impl<B: Backend> AnyRef<B> {
-    /// The SAM in the model, whose tensors it shares; none where it makes no masks.
+    /// SAM of the model, which shares its tensors; `None` if it makes no masks.
     pub fn sam(&self) -> Option<SamModel<B>> {
         let masks = self.model.masks()?;
         Some(SamModel {

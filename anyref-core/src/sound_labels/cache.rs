@@ -1,4 +1,4 @@
-//! Embeddings of labels on disk, so that the text tower need not be run again.
+//! Cache of label embeddings on disk, which saves running the text tower again.
 
 use std::path::{Path, PathBuf};
 
@@ -11,15 +11,15 @@ use super::embeddings::LabelEmbeddings;
 use crate::official::text_options;
 use crate::{Error, Result};
 
-/// Counts what makes embeddings kept by an earlier version wrong.
+/// Version of the cache, increased when earlier embeddings become invalid.
 const VERSION: u64 = 1;
 /// Name of the tensor.
 const NAME: &str = "label_embeddings";
-/// Tensors of the text tower up to so many values tell it from another: norms, biases, positions and
-/// head, but neither its matrices nor its token embeddings.
+/// Maximum values of the tensors that identify the text tower: norms, biases, positions and head,
+/// but neither its matrices nor its token embeddings.
 const MOST_VALUES: usize = 1 << 20;
 
-/// Where the embeddings of these prompts by this tower are kept.
+/// Cache file for the embeddings of these prompts by this tower.
 pub(super) fn cache_file(
     folder: &Path,
     checkpoint: &Checkpoint,
@@ -50,7 +50,7 @@ pub(super) fn cache_file(
     Ok(folder.join(name))
 }
 
-/// The embeddings in a file, if it is there and whole.
+/// Reads the embeddings of a file, if it exists and is intact.
 pub(super) fn read_cache(path: &Path, labels: usize, width: usize) -> Option<LabelEmbeddings> {
     let checkpoint = path.is_file().then(|| Checkpoint::open(path))?.ok()?;
     let entry = checkpoint.get(NAME)?;

@@ -7,24 +7,23 @@ use burn::tensor::{DType, Int, Tensor, TensorData};
 use crate::read::read;
 use crate::{Error, Result};
 
-/// Memory that the activations of texts that are embedded together may take, in bytes.
+/// Maximum memory in bytes of the activations of texts that are embedded together.
 const BATCH_BYTES: usize = 256 << 20;
-/// Widths of the tokens that a block holds at a time beside the MLP's: its input, the norm of it,
-/// query, key, value and output of the attention.
+/// Activations of the tokens' width that a block holds at a time besides the MLP's: input,
+/// normalised input, query, key, value and output of the attention.
 const STREAMS: usize = 6;
 
-/// An embedding for each label.
+/// Embeddings of the labels.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct LabelEmbeddings {
-    /// One row a label.
+    /// Values, one row per label.
     pub(super) values: Vec<f32>,
     /// Values of a row.
     pub(super) width: usize,
 }
 
 impl LabelEmbeddings {
-    /// Embeds prompts in batches of about the same length, as many together as
-    /// [`BATCH_BYTES`] allows.
+    /// Embeds prompts in batches of similar length, limited by [`BATCH_BYTES`].
     pub(super) async fn compute<B: Backend>(
         tower: &ImageBindText<B>,
         config: &ImageBindTextConfig,
@@ -37,7 +36,7 @@ impl LabelEmbeddings {
         order.sort_by_key(|&label| prompts[label].len());
         let mut rest = &order[..];
         while let Some(&longest) = rest.last() {
-            // From the longest on, so that a batch is never longer than it was reckoned.
+            // Starting with the longest, so that no text of a batch is longer than estimated.
             let length = prompts[longest].len();
             let rows = (BATCH_BYTES / row_bytes(config, length)).clamp(1, rest.len());
             let (before, batch) = rest.split_at(rest.len() - rows);
@@ -65,13 +64,13 @@ impl LabelEmbeddings {
         }
     }
 
-    /// The rows, one a label.
+    /// Rows, one per label.
     pub(super) fn rows(&self) -> impl Iterator<Item = &[f32]> {
         self.values.chunks_exact(self.width)
     }
 }
 
-/// Bytes that one text takes in a block.
+/// Bytes of one text in a block.
 fn row_bytes(config: &ImageBindTextConfig, length: usize) -> usize {
     let mlp = 2.0 * config.mlp_ratio;
     let streams = config.hidden_size * (STREAMS + mlp as usize);

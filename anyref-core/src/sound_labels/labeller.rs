@@ -1,4 +1,4 @@
-//! Sounds to labels.
+//! Labelling of sounds.
 
 use std::path::PathBuf;
 
@@ -22,31 +22,30 @@ use crate::official::{Kind, Published, audio_config, text_config};
 use crate::read::read;
 use crate::{Error, ModelOptions, Result};
 
-/// Memory that the activations of clips that are encoded together may take, in bytes.
+/// Maximum memory in bytes of the activations of clips that are encoded together.
 const BATCH_BYTES: usize = 256 << 20;
-/// Widths of the tokens that a block holds at a time beside the MLP's.
+/// Activations of the tokens' width that a block holds at a time besides the MLP's.
 const STREAMS: usize = 6;
 
-/// Published files that a labeller is made of.
+/// Published files of a labeller.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SoundLabellerFiles {
-    /// `imagebind_huge.pth`, with its audio encoder and its text tower.
+    /// File `imagebind_huge.pth`, with audio encoder and text tower.
     pub imagebind: PathBuf,
-    /// A folder of CLIP, of which the tokenizer alone is read: `vocab.json` with `merges.txt`, or
+    /// Folder of CLIP, of which only the tokenizer is read: `vocab.json` with `merges.txt`, or
     /// `tokenizer.json`.
     pub clip: PathBuf,
 }
 
-/// How a labeller is made.
+/// Options of a labeller.
 #[derive(Debug, Clone)]
 pub struct SoundLabellerOptions {
-    /// Form of the texts that labels are compared as, `{}` for the label.
+    /// Template of the texts that labels are compared as, with `{}` for the label.
     pub prompt: String,
     /// Type of the weights.
     pub weights: ModelOptions,
-    /// Folder to keep the labels' embeddings in and to take them from; it is made when it is
-    /// missing, and a warning says when it cannot be written. They are computed each time without
-    /// one.
+    /// Cache folder for the labels' embeddings, created if it is missing; a warning is logged if it
+    /// is not writable. Without it they are computed each time.
     pub cache: Option<PathBuf>,
 }
 
@@ -60,13 +59,13 @@ impl Default for SoundLabellerOptions {
     }
 }
 
-/// ImageBind's audio encoder with the embeddings of a vocabulary. The [module](super) says how
-/// sounds and labels are compared.
+/// Labeller of sounds: ImageBind's audio encoder with the embeddings of a vocabulary. The
+/// [module](super) explains the comparison of sounds and labels.
 ///
-/// Sounds are prepared as by ImageBind's own code
+/// Sounds are preprocessed as by ImageBind's own code
 /// ([`reproduce_authors`](anyref_audio::AudioPreprocessorConfig::reproduce_authors)).
 ///
-/// Each method that waits for a device has a form that does not, with `_async` in its name.
+/// Each method that waits for a device has an asynchronous form, with `_async` in its name.
 #[derive(Debug)]
 pub struct SoundLabeller<B: Backend> {
     encoder: ImageBindAudio<B>,
@@ -75,13 +74,13 @@ pub struct SoundLabeller<B: Backend> {
     vocabulary: SoundVocabulary,
     embeddings: LabelEmbeddings,
     device: B::Device,
-    /// None on the processor, which has no thread of a device.
+    /// Watch over the device; `None` on the processor, which has no device thread.
     watch: Option<DeviceWatch>,
 }
 
 impl<B: Backend> SoundLabeller<B> {
-    /// Opens the files and embeds the labels. The text tower is given back before the audio encoder
-    /// is read.
+    /// Opens the files and embeds the labels. The text tower is dropped before the audio encoder is
+    /// read.
     ///
     /// # Errors
     /// When a file is missing or damaged or does not hold both towers, the vocabulary of the
@@ -96,10 +95,10 @@ impl<B: Backend> SoundLabeller<B> {
         read_sync(Self::open_async(files, vocabulary, options, device))
     }
 
-    /// As [`open`](Self::open), without waiting for the device.
+    /// Asynchronous form of [`open`](Self::open).
     ///
     /// # Errors
-    /// As [`open`](Self::open).
+    /// See [`open`](Self::open).
     pub async fn open_async(
         files: &SoundLabellerFiles,
         vocabulary: SoundVocabulary,
@@ -179,22 +178,22 @@ impl<B: Backend> SoundLabeller<B> {
         Ok(labeller)
     }
 
-    /// The labels that sounds are told apart by.
+    /// Labels among which sounds are classified.
     pub fn vocabulary(&self) -> &SoundVocabulary {
         &self.vocabulary
     }
 
-    /// Pre-processing of sounds.
+    /// Preprocessing of sounds.
     pub fn preprocessor(&self) -> &AudioPreprocessor {
         &self.preprocessor
     }
 
-    /// Where it computes.
+    /// Device of the labeller.
     pub fn device(&self) -> &B::Device {
         &self.device
     }
 
-    /// All labels for a sound, the likeliest first.
+    /// Ranks all labels for a sound, likeliest first.
     ///
     /// # Errors
     /// When the sound is silent, too short or not finite, or the device fails.
@@ -202,35 +201,35 @@ impl<B: Backend> SoundLabeller<B> {
         read_sync(self.label_async(sound))
     }
 
-    /// As [`label`](Self::label), without waiting for the device.
+    /// Asynchronous form of [`label`](Self::label).
     ///
     /// # Errors
-    /// As [`label`](Self::label).
+    /// See [`label`](Self::label).
     pub async fn label_async(&self, sound: &Waveform) -> Result<SoundRanking> {
         let features = self.preprocessor.process(sound)?;
         let mut ranked = self.label_features_async(&[features]).await?;
         Ok(ranked.remove(0))
     }
 
-    /// As [`label`](Self::label), for sounds that were pre-processed before
-    /// ([`preprocessor`](Self::preprocessor)), as many together as memory allows.
+    /// Labels sounds like [`label`](Self::label), from features computed by the
+    /// [`preprocessor`](Self::preprocessor), in batches limited by memory.
     ///
     /// # Errors
     /// When the device fails.
     ///
     /// # Panics
-    /// When a sound was pre-processed for a model of other sizes.
+    /// When a sound was preprocessed for a model of other sizes.
     pub fn label_features(&self, sounds: &[AudioFeatures]) -> Result<Vec<SoundRanking>> {
         read_sync(self.label_features_async(sounds))
     }
 
-    /// As [`label_features`](Self::label_features), without waiting for the device.
+    /// Asynchronous form of [`label_features`](Self::label_features).
     ///
     /// # Errors
-    /// As [`label_features`](Self::label_features).
+    /// See [`label_features`](Self::label_features).
     ///
     /// # Panics
-    /// As [`label_features`](Self::label_features).
+    /// See [`label_features`](Self::label_features).
     pub async fn label_features_async(
         &self,
         sounds: &[AudioFeatures],
@@ -251,7 +250,7 @@ impl<B: Backend> SoundLabeller<B> {
         Ok(ranked)
     }
 
-    /// Bytes that one sound takes in a block.
+    /// Bytes of one sound in a block.
     fn sound_bytes(&self) -> usize {
         let config = &self.config;
         let tokens = config.num_patches() + 1;
@@ -262,7 +261,7 @@ impl<B: Backend> SoundLabeller<B> {
         size_of::<f32>() * clips * tokens * (streams + scores)
     }
 
-    /// Whether the device has computed without a failure since it was opened.
+    /// Checks that the device has not failed since the labeller was opened.
     fn check_device(&self) -> Result<()> {
         match &self.watch {
             Some(watch) => Ok(watch.check()?),

@@ -1,5 +1,5 @@
-//! Names for sounds: ImageBind's audio embedding against its own text tower, over a vocabulary of
-//! labels.
+//! Names for sounds: ImageBind's audio embedding compared with its own text tower, over a
+//! vocabulary of labels.
 //!
 //! ```text
 //! labels ─prompt─▶ "A dog." ─ClipTokenizer─▶ ids ─ImageBindText─▶ [labels, 1024], once
@@ -7,17 +7,18 @@
 //!   ─product─▶ logits ─softmax over the labels─▶ SoundRanking
 //! ```
 //!
-//! It bridges a sound to a model that was trained on words alone: its likeliest labels are asked
-//! for.
+//! Bridges a sound to a model that was trained on words alone, which is asked for the likeliest
+//! labels.
 //!
 //! # Meaning of the numbers
-//! [`SoundLabel::probability`] is the softmax of the published logits, 20 times the learned scale
-//! of texts (100 at most) times the cosine. It sums to 1 over the vocabulary, so it tells how a
-//! label stands among the others and not whether the sound is of that kind: a sound of none of them
-//! is shared out all the same, of several sounds at once one may take nearly all, and other labels
-//! in the vocabulary change it. The scale makes it sharp: a cosine that is larger by 0.01 is up to
-//! e²⁰ times likelier at a scale of 100. [`SoundLabel::similarity`] is the cosine alone, which no
-//! other label changes. Neither was calibrated.
+//! [`SoundLabel::probability`] is the softmax of the published logits, which are 20 times the
+//! learned scale of texts (100 at most) times the cosine. It sums to 1 over the vocabulary, so it
+//! compares a label with the others and does not tell whether the sound is of that kind: a sound
+//! outside the vocabulary still has likeliest labels, of several simultaneous sounds one may take
+//! nearly all of the probability, and additional labels change it. The scale makes it sharp: a
+//! label with a cosine larger by 0.01 is up to e²⁰ times likelier at a scale of 100.
+//! [`SoundLabel::similarity`] is the cosine alone, which is independent of other labels. Neither is
+//! calibrated.
 //!
 //! # Licences
 //! ImageBind's weights may not be used commercially ([`IMAGEBIND_LICENCE`]). The labels of
@@ -36,13 +37,13 @@ pub use labeller::{SoundLabeller, SoundLabellerFiles, SoundLabellerOptions};
 pub use ranking::{SoundLabel, SoundRanking};
 pub use vocabulary::SoundVocabulary;
 
-/// Form of the texts that labels are compared as, `{}` for the label: that of the authors' example,
-/// "A dog.".
+/// Template of the texts that labels are compared as, with `{}` for the label, from the authors'
+/// example "A dog.".
 pub const SOUND_PROMPT: &str = "A {}.";
 
-/// Least [`SoundLabel::probability`] of a label that is asked for, unless another is given.
+/// Default minimum [`SoundLabel::probability`] of a label that is asked for.
 pub const SOUND_THRESHOLD: f32 = 0.1;
 
-/// Uses that the licence of ImageBind's weights permits.
+/// Uses permitted by the licence of ImageBind's weights.
 pub const IMAGEBIND_LICENCE: &str = "ImageBind's weights are for non-commercial use only (its README says CC BY-NC 4.0, its LICENSE \
      file CC BY-NC-SA 4.0)";

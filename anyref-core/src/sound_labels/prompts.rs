@@ -1,17 +1,17 @@
-//! Labels to the token ids of their prompts.
+//! Conversion of labels to the token ids of their prompts.
 
 use anyref_llm::ClipTokenizer;
 
 use super::vocabulary::SoundVocabulary;
 use crate::{Error, Result};
 
-/// Place of the label in a prompt.
+/// Placeholder of the label in a prompt.
 const PLACE: &str = "{}";
 
-/// Ids of each label's prompt, between start and end of text and without padding.
+/// Encodes each label's prompt, between start and end of text and without padding.
 ///
 /// # Errors
-/// When the prompt has not exactly one place for a label, or a prompt with its label has more than
+/// When the prompt does not have exactly one placeholder, or a prompt with its label has more than
 /// `context` tokens.
 pub(super) fn encode_prompts(
     vocabulary: &SoundVocabulary,

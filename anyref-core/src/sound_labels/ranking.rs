@@ -2,25 +2,25 @@
 
 use crate::{Error, Result};
 
-/// A label and how well it fits a sound. The [module](super) says what the numbers mean.
+/// Label with scores of its fit to a sound. The [module](super) explains the numbers.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SoundLabel {
-    /// The label as the vocabulary has it.
+    /// Label as spelled in the vocabulary.
     pub label: String,
-    /// Its place in the vocabulary, from 0.
+    /// Index in the vocabulary, from 0.
     pub index: usize,
-    /// Share among all labels of the vocabulary, 0 to 1.
+    /// Softmax probability among all labels of the vocabulary, 0 to 1.
     pub probability: f32,
     /// Cosine of the embeddings of sound and prompt, -1 to 1.
     pub similarity: f32,
 }
 
-/// All labels of a vocabulary for one sound, the likeliest first.
+/// All labels of a vocabulary for one sound, likeliest first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SoundRanking(Vec<SoundLabel>);
 
 impl SoundRanking {
-    /// Ranks labels by the products of their embeddings with a sound's.
+    /// Ranks labels by the dot products of their embeddings with a sound's.
     pub(super) fn new<'a>(
         labels: &[String],
         embeddings: impl Iterator<Item = &'a [f32]>,
@@ -56,28 +56,28 @@ impl SoundRanking {
                 similarity: *similarity as f32,
             })
             .collect();
-        // By logits, which differ where probabilities round to the same.
+        // Sorted by logits, which differ where probabilities round to equal values.
         ranked.sort_by(|a, b| logits[b.index].0.total_cmp(&logits[a.index].0));
         Ok(Self(ranked))
     }
 
-    /// All labels, the likeliest first.
+    /// All labels, likeliest first.
     pub fn labels(&self) -> &[SoundLabel] {
         &self.0
     }
 
-    /// The likeliest label.
+    /// Likeliest label.
     pub fn best(&self) -> &SoundLabel {
         // No vocabulary is empty.
         &self.0[0]
     }
 
-    /// The likeliest labels, `count` at most.
+    /// At most `count` labels, likeliest first.
     pub fn top(&self, count: usize) -> &[SoundLabel] {
         &self.0[..count.min(self.0.len())]
     }
 
-    /// The labels of this probability and more, the likeliest first.
+    /// Labels with at least this probability, likeliest first.
     pub fn above(&self, threshold: f32) -> &[SoundLabel] {
         let count = self
             .0
@@ -86,7 +86,7 @@ impl SoundRanking {
     }
 }
 
-/// Product in f64.
+/// Dot product in f64.
 fn dot(a: &[f32], b: &[f32]) -> f64 {
     a.iter()
         .zip(b)
@@ -98,7 +98,7 @@ fn dot(a: &[f32], b: &[f32]) -> f64 {
 mod tests {
     use super::*;
 
-    /// Three labels along the axes.
+    /// Ranking of three labels along the axes.
     fn ranking(sound: [f32; 3]) -> Result<SoundRanking> {
         let labels = ["dog", "cat", "bird"].map(str::to_owned);
         let rows = [[10.0, 0.0, 0.0], [0.0, 10.0, 0.0], [0.0, 0.0, 10.0]];
@@ -134,7 +134,7 @@ mod tests {
         let large = ranking([200.0, 199.0, 0.0]).unwrap();
         assert_eq!(large.best().index, 0);
         assert!((large.best().probability - 1.0).abs() < 1e-4);
-        // Both round to 0.
+        // Both probabilities round to 0.
         assert_eq!(large.labels()[1].index, 1);
         assert!(matches!(
             ranking([f32::NAN, 0.0, 0.0]),

@@ -1,16 +1,16 @@
-//! Labels that sounds are told apart by.
+//! Labels among which sounds are classified.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
 use crate::{Error, Result};
 
-/// AudioSet's labels, one a line.
+/// AudioSet's labels, one per line.
 const AUDIOSET: &str = include_str!("audioset.txt");
-/// Longest file of labels, in bytes.
+/// Maximum bytes of a label file.
 const MAX_BYTES: u64 = 1 << 20;
 
-/// A list of labels.
+/// List of labels.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SoundVocabulary {
     source: PathBuf,
@@ -24,7 +24,7 @@ impl Default for SoundVocabulary {
 }
 
 impl SoundVocabulary {
-    /// The display names of AudioSet's 527 classes.
+    /// Display names of AudioSet's 527 classes.
     pub fn audioset() -> Self {
         Self {
             source: "AudioSet's labels".into(),
@@ -32,11 +32,11 @@ impl SoundVocabulary {
         }
     }
 
-    /// Reads a text file, one label a line.
+    /// Reads a text file, one label per line.
     ///
     /// # Errors
     /// When the file cannot be read, is larger than 1 MiB, not UTF-8 or empty, or has an empty line
-    /// or the same label twice, whatever its case.
+    /// or a duplicate label, ignoring case.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         let unreadable = |e: std::io::Error| Error::folder(path, format!("{e}; check the path"));
@@ -52,10 +52,10 @@ impl SoundVocabulary {
         }
     }
 
-    /// A list of labels in memory.
+    /// Creates a vocabulary from labels in memory.
     ///
     /// # Errors
-    /// When there is none, or one of them is empty or there twice, whatever its case.
+    /// When there are no labels, or one is empty or a duplicate, ignoring case.
     pub fn new<T: AsRef<str>>(labels: impl IntoIterator<Item = T>) -> Result<Self> {
         Self::parse("the list of sound labels".as_ref(), labels)
     }
@@ -86,12 +86,12 @@ impl SoundVocabulary {
         })
     }
 
-    /// The labels, in order.
+    /// Labels, in order.
     pub fn labels(&self) -> &[String] {
         &self.labels
     }
 
-    /// The file, or words for where the labels are from.
+    /// File, or a description of the labels' origin.
     pub fn source(&self) -> &Path {
         &self.source
     }
@@ -109,7 +109,7 @@ mod tests {
         for (place, label) in places {
             assert_eq!(labels[place], label);
         }
-        // It is as good as a file of one's own.
+        // The built-in list is also valid as a custom one.
         assert_eq!(SoundVocabulary::new(&labels).unwrap().labels, labels);
     }
 }

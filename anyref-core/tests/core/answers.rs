@@ -9,7 +9,7 @@ fn phrase(text: &str) -> Prompt {
     Prompt::new([Reference::Text(text.into())])
 }
 
-/// Content that two answers must share to be the same.
+/// Content by which two answers are compared.
 pub fn content(answer: &Answer) -> (String, Vec<(String, f32)>) {
     let masks = answer
         .masks
@@ -54,7 +54,7 @@ fn doubtful_masks_are_left_out_and_counted() {
     assert_eq!((all.masks.len(), all.doubtful), (3, 0));
     let mut scores: Vec<f32> = all.masks.iter().map(|mask| mask.score).collect();
     scores.sort_by(f32::total_cmp);
-    // A mask whose score is the limit stays.
+    // A mask with a score equal to the limit is kept.
     anyref.config.min_mask_score = scores[1];
     let kept = scores.iter().filter(|&&score| score >= scores[1]).count();
     let some = ask(&anyref);
@@ -123,7 +123,7 @@ fn every_kind_of_reference_is_looked_at() {
             assert_ne!(answer, other, "reference {index}");
         }
     }
-    // The order of references is the order of the features.
+    // The order of references determines the order of the features.
     let [a, b] = [references[0].clone(), references[1].clone()];
     assert_ne!(
         ask(vec![a.clone(), b.clone()]),

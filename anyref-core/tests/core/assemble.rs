@@ -1,4 +1,5 @@
-//! Model folders out of published parts: the same numbers, and clear words about parts that do not fit.
+//! Model folders assembled from published parts: equal numbers, and clear errors for parts that do
+//! not fit.
 
 use std::fs;
 use std::path::Path;
@@ -55,7 +56,7 @@ fn llava_in_both_layouts_is_the_reference() {
         assert_eq!(assembled.config.mm_projector, ProjectorKind::Mlp2xGelu);
         assert_eq!(assembled.config.vision_select_layer, -2);
         let model = load(out.path());
-        // The vocabulary has grown by the tokenizer's words.
+        // The vocabulary was extended by the tokenizer's tokens.
         let found = answer(&model, &expected).narrow(2, 0, 64);
         println!("{name} differs by {:.1e}", max_abs_error(&found, &wanted));
         assert_close(&found, &wanted, TOLERANCE);
@@ -186,7 +187,7 @@ fn what_the_training_script_leaves_takes_the_parts_places() {
         0.0
     );
 
-    // What it trained has no place in a model that does not hear.
+    // The trained audio projection has no place in a model that does not hear.
     let deaf = Assembly {
         imagebind: None,
         ..parts
@@ -334,7 +335,7 @@ fn parts_that_do_not_fit_are_refused_by_name() {
     };
     refused(&adapter, &["holds a PEFT adapter", "not LLaMA"]);
 
-    // The authors' LLaVA-Lightning names its tower and does not carry it.
+    // The authors' LLaVA-Lightning names its tower but does not contain it.
     let towerless = language("llava_authors");
     let checkpoint = Checkpoint::open(towerless.path()).unwrap();
     let kept = checkpoint
@@ -359,7 +360,7 @@ fn parts_that_do_not_fit_are_refused_by_name() {
         ..parts
     };
     write(&parts, out.path()).unwrap();
-    // A second time, older weights would be read instead of the new.
+    // A second time, the old weights would be read instead of the new.
     let message = write(&parts, out.path()).unwrap_err().to_string();
     assert!(message.contains("already holds"), "{message}");
 }

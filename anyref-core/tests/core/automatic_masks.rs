@@ -1,5 +1,5 @@
-//! Automatic masks against segment-anything's generator: by a SAM, and by a decoder that colours
-//! the regions of a picture.
+//! Automatic masks compared with segment-anything's generator: by a SAM, and by a decoder that
+//! colours the regions of a picture.
 
 use std::collections::BTreeMap;
 
@@ -42,7 +42,7 @@ fn cases() -> BTreeMap<String, Case> {
     serde_json::from_str(&text).unwrap()
 }
 
-/// The usual config with the case's changes.
+/// Default config with the case's changes.
 fn config(case: &Case) -> AutomaticMaskConfig {
     let mut config = serde_json::to_value(AutomaticMaskConfig::new()).unwrap();
     for (field, value) in &case.config {
@@ -52,8 +52,8 @@ fn config(case: &Case) -> AutomaticMaskConfig {
     serde_json::from_value(config).unwrap()
 }
 
-/// Masks of a point: the cells of its colour, those of it and the next colour, and a ramp that is
-/// not stable. The embedding holds the colours.
+/// Decoder whose masks of a point are the cells of its colour, those of it and the next colour, and
+/// a ramp that is not stable. The embedding holds the colours.
 struct Colours;
 
 impl PointMasks<TestBackend> for Colours {
@@ -115,7 +115,7 @@ impl PointMasks<TestBackend> for Colours {
     }
 }
 
-/// The picture of flat colours of `export_sam.py`.
+/// Picture of flat colours of `export_sam.py`.
 fn regions([height, width]: [u32; 2]) -> RgbImage {
     let (h, w) = (i64::from(height), i64::from(width));
     RgbImage::from_fn(width, height, |x, y| {
@@ -156,7 +156,7 @@ fn generated<S: PointMasks<TestBackend>>(
     found
 }
 
-/// The same masks in the same order.
+/// Asserts equal masks in equal order.
 fn assert_same(name: &str, case: &Case, found: &[AutomaticMask]) {
     assert_eq!(found.len(), case.masks.len(), "{name}");
     assert!(!found.is_empty(), "{name}");
@@ -209,7 +209,7 @@ fn masks_of_colours_are_those_of_the_reference() {
         let found = generated(&Colours, &regions(case.size), &config(case)).unwrap();
         assert_same(name, case, &found);
     }
-    // Crops and regions are worth a test only where they change something.
+    // Ensures that crops and region removal change the result.
     let masks = |name: &str| cases[name].masks.iter().map(|mask| &mask.counts);
     assert!(!masks("colours_loose").eq(masks("colours_regions")));
     let crops = cases["colours_crops"].masks.iter();

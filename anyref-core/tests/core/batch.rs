@@ -1,4 +1,4 @@
-//! Several questions at once have the answers that each has alone.
+//! Answers to questions asked together equal those of single calls.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ fn phrase(text: &str) -> Prompt {
     Prompt::new([Reference::Text(text.into())])
 }
 
-/// The same words and masks, and estimates to a few roundings.
+/// Asserts equal words and masks, and estimates equal up to rounding.
 #[track_caller]
 fn assert_same(together: &Answer, alone: &Answer) {
     assert_eq!(together.raw, alone.raw);
@@ -79,7 +79,7 @@ fn pictures_encoded_together_are_those_encoded_alone() {
 
 #[test]
 fn answers_of_different_lengths_end_on_their_own() {
-    // The answer's words are those of the question: some rows go on when others have ended.
+    // The answer repeats the question's words, so rows end at different times.
     let anyref = saying::<TestBackend>(ONE, 1);
     let picture = anyref.picture(&image(48, 48)).unwrap();
     let prompts = [phrase("the red circle"), phrase("dog"), phrase("the")];
@@ -156,7 +156,8 @@ fn the_shipped_model_answers_in_batches_as_alone() {
         .iter()
         .flat_map(|picture| prompts.iter().map(move |prompt| (picture, prompt)))
         .collect();
-    // Greedy answers are written together, and those chosen among several about pictures encoded together.
+    // Greedy answers are generated together; answers chosen among several are about pictures
+    // encoded together.
     for candidates in [CandidateConfig::default(), shipped] {
         anyref.config.candidates = candidates;
         let together = anyref.segment_all(&questions);

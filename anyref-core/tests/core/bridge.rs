@@ -1,4 +1,4 @@
-//! References that LISA was not trained with: a box, another picture, a sound, and mixtures.
+//! References that LISA was not trained with: a box, another picture, a sound, and combinations.
 
 use std::fs;
 use std::ops::ControlFlow::Continue;
@@ -105,7 +105,7 @@ fn another_picture_means_the_mask_that_looks_like_it() {
     assert!(similarities.len() > 1, "{similarities:?}");
     assert!(similarities.is_sorted_by(|a, b| a >= b), "{similarities:?}");
     assert!(similarities.iter().all(|s| (-1.0..=1.0).contains(s)));
-    // The masks are those for the picture's name.
+    // The masks equal those for the picture's name.
     let named = segment(&anyref, &picture, Reference::Text(name.clone()));
     assert_eq!(all.raw, named.raw);
 
@@ -156,7 +156,7 @@ fn a_sound_is_asked_for_by_its_labels() {
     assert_eq!(answer.raw, named.raw);
     assert_eq!(answer.masks.len(), named.masks.len());
 
-    // All three labels, and their masks by falling scores.
+    // All three labels, with their masks by descending score.
     anyref.bridge.sound_threshold = 0.0;
     let answer = anyref.segment(&picture, &sound).unwrap();
     let BridgeWay::Labels { asked, .. } = way(&answer) else {
@@ -199,7 +199,7 @@ fn mixtures_and_questions_have_names_in_the_place_of_references() {
     assert_eq!(explained.raw, answer.raw);
     assert_eq!(explanations.len(), explained.masks.len());
 
-    // Beside others in one call, each answer in its place.
+    // Together with others in one call, each answer in its place.
     let phrase = Prompt::new([Reference::Text("the dog".into())]);
     let region = Prompt::new([Reference::Box(REGION)]);
     let all = anyref.segment_all(&[(&picture, &region), (&picture, &phrase), (&picture, &mixed)]);
@@ -209,7 +209,7 @@ fn mixtures_and_questions_have_names_in_the_place_of_references() {
     assert_eq!(all[2].raw, answer.raw);
 }
 
-/// A folder with CLIP's vocabulary.
+/// Folder with CLIP's vocabulary.
 fn vocabulary() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../anyref-llm/tests/fixtures/clip")
 }

@@ -5,7 +5,7 @@ use anyref_core::{Answer, AnyRef, CandidateConfig, Picture, Prompt, Reference, R
 use crate::common::{ONE, TestBackend, image, pointing, saying};
 
 fn asking(config: CandidateConfig, seed: u64) -> AnyRef<TestBackend> {
-    // Cut short, so that several answers are likely.
+    // Truncated, so that several answers are likely.
     let mut anyref = pointing::<TestBackend>(1, seed);
     anyref.generation.max_new_tokens = 4;
     anyref.config.candidates = config;
@@ -21,7 +21,7 @@ fn weights(count: usize, estimate_weight: f64, refusal_estimate: f64) -> Candida
     }
 }
 
-/// The box that is asked about.
+/// Box in question.
 const REGION: [f32; 4] = [8.0, 8.0, 40.0, 40.0];
 
 fn boxed() -> Prompt {
@@ -57,7 +57,7 @@ fn one_clear_answer_is_the_same_with_its_masks() {
     let (answer, explained) = anyref.explain(&picture, &prompt).unwrap();
     assert_eq!((answer.masks.len(), explained.len()), (1, 1));
     assert!(explained[0].after.rle.iou(&chosen.rle).unwrap() > 0.99);
-    // Each in a batch, and one that cannot be asked in its place.
+    // In a batch, with an invalid question in its place.
     let bad = Prompt::new([Reference::Text("<obj>".into())]);
     let all = anyref.segment_all(&[(&picture, &bad), (&picture, &prompt)]);
     assert!(all[0].is_err());
@@ -73,7 +73,8 @@ fn estimates_decide_as_far_as_they_are_weighted() {
             let anyref = asking(config, seed);
             anyref.segment(&picture(&anyref), &pictured()).unwrap()
         };
-        // Without a weight the likeliest, which a wider search does not make less likely to point.
+        // Without a weight the likeliest answer is chosen, which a wider search does not make less
+        // likely to point.
         let likeliest = ask(weights(8, 0.0, 0.5));
         let surest = ask(weights(8, 1e9, 0.0));
         let unsure = ask(weights(8, 1e9, 1.0));
@@ -81,7 +82,7 @@ fn estimates_decide_as_far_as_they_are_weighted() {
             assert!(!surest.masks.is_empty());
             assert!(lowest(&surest) >= lowest(&likeliest) - 1e-5, "{seed}");
         }
-        // Of a picture alone an estimate of its own counts.
+        // A single picture reference has its own estimate.
         let pictures = ask(CandidateConfig {
             picture_refusal_estimate: Some(0.0),
             ..weights(8, 1e9, 1.0)
@@ -114,7 +115,7 @@ fn masks_of_a_box_are_chosen_by_their_place_too() {
         assert!(after >= before * 0.9999, "{seed}: {before} {after}");
         changed += usize::from(likeliest.raw != chosen.raw);
         closer += usize::from(after > before * 1.0005);
-        // A question of one's own may mean what is beside the box: estimates alone count.
+        // A custom question may mean something beside the box, so only estimates count.
         let beside = boxed().with_question("Can you segment what is left of {1}?");
         let [likeliest, surest] = [0.0, 1e9].map(|weight| ask(weights(8, weight, 0.0), &beside));
         assert!(likeliest.masks.is_empty() || lowest(&surest) >= lowest(&likeliest) - 1e-5);
@@ -153,13 +154,13 @@ fn tokens_of_a_description_cost_what_is_asked_for_them() {
     let mut shorter = 0;
     for seed in 0..8 {
         let mut anyref = asking(CandidateConfig::default(), seed);
-        // Ends that are found early, so that answers are of several lengths.
+        // Frequent stop tokens give answers of several lengths.
         anyref.generation.stop_tokens = (0..512).step_by(3).collect();
         let picture = anyref.picture(&image(48, 48)).unwrap();
         let mut tokens = |token_cost| {
             anyref.config.candidates = CandidateConfig {
                 count: 8,
-                // The best understood, not the likeliest, which are short.
+                // The best understood answer, not the likeliest, which are short.
                 listener_weight: 1e3,
                 token_cost,
                 ..CandidateConfig::default()
@@ -197,7 +198,7 @@ fn a_limit_of_scores_hides_masks_and_changes_no_choice() {
     }
 }
 
-/// The lowest estimate of an answer, times the IoU of the box around its masks and the one asked about.
+/// Lowest estimate of an answer, times the IoU of the box around its masks and the box in question.
 fn placed(answer: &Answer) -> f32 {
     let boxes = answer.masks.iter().filter(|mask| mask.area() > 0);
     let boxes = boxes.map(|mask| mask.bounding_box().map(|at| at as f32));
@@ -221,7 +222,7 @@ fn placed(answer: &Answer) -> f32 {
     lowest(answer) * iou
 }
 
-/// How well what some words are answered with fits the box, by the pixels and the estimate.
+/// Fit of the masks for some words to the box, by pixels and estimate.
 fn understood(anyref: &AnyRef<TestBackend>, picture: &Picture<TestBackend>, words: String) -> f64 {
     let Ok(answer) = anyref.segment(picture, &Prompt::new([Reference::Text(words)])) else {
         return 0.0;

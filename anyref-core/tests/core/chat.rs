@@ -42,7 +42,8 @@ fn a_later_turn_is_read_after_the_earlier_ones() {
     );
 }
 
-/// However a tokenizer calls the mask token, answers show it as `<obj>`, and are read again with it.
+/// Answers show the mask token as `<obj>`, whatever its name in the tokenizer, and are read again
+/// with it.
 #[test]
 fn the_authors_mask_token_is_shown_and_read_as_ours() {
     let ours = saying::<TestBackend>(ONE, 1);

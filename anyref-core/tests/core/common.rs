@@ -1,4 +1,4 @@
-//! A whole model, as small as it goes, that answers what a test wants to hear.
+//! Smallest complete model, scripted to give the answers that a test needs.
 
 use std::collections::BTreeMap;
 
@@ -15,12 +15,12 @@ use image::{Rgb, RgbImage};
 
 pub type TestBackend = Flex;
 
-/// An answer with one object.
+/// Answer with one object.
 pub const ONE: &str = "the red circle<obj>.";
-/// An answer without objects.
+/// Answer without objects.
 pub const NONE: &str = "there is no dog in this image.";
 
-/// A tokenizer without the tokens that AnyRef adds.
+/// Tokenizer without the tokens that AnyRef adds.
 fn plain_tokenizer() -> Tokenizer {
     let texts = [
         llava_v1()
@@ -40,7 +40,7 @@ pub fn tokenizer() -> Tokenizer {
     tokenizer
 }
 
-/// The same with the mask token as the authors call it.
+/// Tokenizer with the mask token named as by the authors.
 pub fn authors_tokenizer() -> Tokenizer {
     let mut tokenizer = plain_tokenizer();
     tokenizer.add_tokens(&["[SEG]"]).unwrap();
@@ -56,8 +56,8 @@ pub fn config(tokenizer: &Tokenizer) -> AnyRefConfig {
     config
 }
 
-/// Seeded weights: gains of norms around 1, token embeddings large enough for a state to be told by
-/// its token, IoU estimates around 0.5.
+/// Creates a model with seeded weights: gains of norms around 1, token embeddings large enough to
+/// identify a state by its token, IoU estimates around 0.5.
 pub fn model<B: Backend>(config: &AnyRefConfig, seed: u64) -> AnyRefModel<B> {
     struct Shift(Vec<String>);
 
@@ -83,7 +83,8 @@ pub fn model<B: Backend>(config: &AnyRefConfig, seed: u64) -> AnyRefModel<B> {
             } else {
                 return param;
             };
-            // Detached, so that the gradient is the parameter's and not that of what it was filled with.
+            // Detached, so that the gradient belongs to the parameter and not to the tensor it was
+            // filled with.
             param.map(|x| {
                 let tracked = x.is_require_grad();
                 (x * scale + shift).detach().set_require_grad(tracked)
@@ -101,7 +102,7 @@ pub fn silent<B: Backend>(seed: u64) -> AnyRef<B> {
     AnyRef::new(config, model, tokenizer, Default::default()).unwrap()
 }
 
-/// A model that answers `text` to everything.
+/// Model that answers `text` to everything.
 pub fn saying<B: Backend>(text: &str, seed: u64) -> AnyRef<B> {
     let mut anyref = silent(seed);
     let chain = spoken(&anyref.tokenizer, text);
@@ -109,7 +110,7 @@ pub fn saying<B: Backend>(text: &str, seed: u64) -> AnyRef<B> {
     anyref
 }
 
-/// A model that answers `the<obj>, the<obj>, ...` with this many objects, until it is cut off.
+/// Model that answers `the<obj>, the<obj>, ...` with this many objects, until it is cut off.
 pub fn pointing<B: Backend>(objects: usize, seed: u64) -> AnyRef<B> {
     let mut anyref = silent(seed);
     let mut chain = spoken(&anyref.tokenizer, "the<obj>, the");
@@ -120,7 +121,7 @@ pub fn pointing<B: Backend>(objects: usize, seed: u64) -> AnyRef<B> {
     anyref
 }
 
-/// The last token of a prompt, then the tokens of an answer.
+/// Last token of a prompt, followed by the tokens of an answer.
 pub fn spoken(tokenizer: &Tokenizer, answer: &str) -> Vec<u32> {
     let asked = llava_v1().ask("the");
     let open = tokenizer
@@ -133,9 +134,9 @@ pub fn spoken(tokenizer: &Tokenizer, answer: &str) -> Vec<u32> {
     whole[open.len() - 1..].to_vec()
 }
 
-/// Makes each token of `chain` be followed by the next. The residual stream of a position is mostly
-/// its token's embedding, so an output head whose column for the next token is the direction of the
-/// present one writes the chain, whatever else the layers add.
+/// Makes each token of `chain` be followed by the next. The residual stream of a position is
+/// dominated by its token's embedding. An output head whose column for the next token is the
+/// direction of the present one therefore generates the chain, regardless of the layers' output.
 pub fn script<B: Backend>(anyref: &mut AnyRef<B>, chain: &[u32]) {
     let mut next = BTreeMap::new();
     for pair in chain.windows(2) {
@@ -170,7 +171,7 @@ pub fn script<B: Backend>(anyref: &mut AnyRef<B>, chain: &[u32]) {
     llm.lm_head.as_mut().unwrap().weight = Param::from_tensor(head).into();
 }
 
-/// A picture with some structure.
+/// Picture with some structure.
 pub fn image(width: u32, height: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         let inside = (10..30).contains(&x) && (5..25).contains(&y);

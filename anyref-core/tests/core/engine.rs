@@ -1,4 +1,4 @@
-//! An engine answers as the model that it holds.
+//! An engine answers like the model that it holds.
 
 use std::ops::ControlFlow::{self, Continue};
 use std::path::Path;
@@ -23,7 +23,7 @@ fn go_on(_text: &str) -> ControlFlow<()> {
     Continue(())
 }
 
-/// A model in a folder.
+/// Saves a model to a folder.
 fn saved(anyref: &AnyRef<TestBackend>) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     anyref.save(folder.path(), DType::F32).unwrap();
@@ -34,7 +34,7 @@ fn options(folder: &Path) -> EngineOptions {
     EngineOptions::new(ModelSource::Path(folder.into()))
 }
 
-/// An engine of a model, which answers up to `tokens` tokens.
+/// Engine of a model, limited to `tokens` tokens per answer.
 fn engine(anyref: &AnyRef<TestBackend>) -> (Box<dyn Engine>, TempDir) {
     let folder = saved(anyref);
     let answers = AnswerOptions {
@@ -131,7 +131,7 @@ fn an_engine_keeps_a_dialogue() {
     assert_eq!(dialogue.history().answered(), 0);
 }
 
-/// Pieces of answers in the order of their coming, by the numbers of their questions.
+/// Question numbers of the answer pieces, in order of arrival.
 fn order(engine: &dyn Engine, prompts: &[Prompt]) -> (Vec<usize>, Vec<Answer>) {
     let picture = engine.encode(&image(48, 48)).unwrap();
     let requests = prompts.iter().map(|prompt| Request {
@@ -167,7 +167,7 @@ fn memory_bounds_the_questions_of_a_batch() {
     let prompts = [phrase("the red circle"), phrase("dog"), phrase("the")];
     let (together, expected) = order(&*with(None), &prompts);
     let (apart, found) = order(&*with(Some(1)), &prompts);
-    // Together the answers grow at the same time, apart one after the other.
+    // Together the answers progress concurrently, apart one after the other.
     assert!(!together.is_sorted(), "{together:?}");
     assert!(apart.is_sorted(), "{apart:?}");
     assert_eq!(apart.last(), Some(&2));
@@ -243,7 +243,7 @@ fn an_engine_tells_of_its_model() {
     assert!(info.hears());
     assert!(info.parts.iter().any(|part| part.name == "audio_encoder"));
     let file = std::fs::metadata(folder.path().join("model.safetensors")).unwrap();
-    // The file is the values and their names.
+    // The file consists of the values and their names.
     assert!(info.bytes() <= file.len() && info.bytes() * 10 > file.len() * 9);
     engine.check().unwrap();
     let none = load_engine(&options(Path::new("no such folder"))).unwrap_err();
@@ -302,7 +302,7 @@ fn a_whole_model_answers_clicks_by_its_own_sam() {
         found.unwrap()[0].best().mask.rle,
         expected[0].best().mask.rle
     );
-    // Its decoder learned one mask a prompt.
+    // The decoder of a whole model was trained for one mask per prompt.
     let point = [MaskPrompt::default().with_point(30.0, 20.0, true)];
     let candidates = |multimask| {
         let found = engine.prompt_masks(&picture, &point, multimask).unwrap();

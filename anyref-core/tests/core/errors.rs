@@ -1,4 +1,4 @@
-//! Input that cannot be answered is refused with a remedy, never with a panic.
+//! Invalid input is rejected with a remedy, never with a panic.
 
 use anyref_audio::Waveform;
 use anyref_core::{AnyRef, Error, Prompt, Reference, ReferenceImage};

@@ -1,4 +1,4 @@
-//! Model folders: written, read, and what is said about broken ones.
+//! Writing and reading of model folders, and errors about broken ones.
 
 use std::fs;
 use std::path::Path;
@@ -28,7 +28,7 @@ fn load(folder: &Path) -> anyref_core::Result<AnyRef<TestBackend>> {
     AnyRef::load(folder, &Default::default())
 }
 
-/// Loads a model as it was saved, which does not remember how long tests want answers to be.
+/// Loads a saved model, and restores the answer length of the tests, which is not saved.
 fn reloaded(folder: &Path) -> AnyRef<TestBackend> {
     let mut anyref = load(folder).unwrap();
     anyref.generation.max_new_tokens = 6;
@@ -153,7 +153,7 @@ fn config_tokenizer_and_weights_must_belong_together() {
     assert!(message.contains("tokens and the model knows"), "{message}");
 }
 
-/// Only programs reach the network, where they read what a user wrote.
+/// Only programs access the network, where they read a user's argument.
 #[test]
 fn locations_of_the_hub_are_refused_and_not_fetched() {
     let path = Path::new("hf://org/name");

@@ -1,4 +1,4 @@
-//! Answers that λ changes, and those that it does not.
+//! Effect of λ on answers, and its absence.
 
 use anyref_core::{Prompt, Reference};
 use anyref_decoder::refocus::ObjectToken;

@@ -1,5 +1,5 @@
-//! LLaVA in its authors' layout: the reference's numbers from a picture file and a question to
-//! text, and no masks.
+//! LLaVA in its authors' layout: equal to the reference from picture file and question to text,
+//! without masks.
 
 use std::fs;
 use std::ops::ControlFlow;
@@ -119,7 +119,7 @@ fn it_says_that_it_makes_no_masks() {
         let line = refused.to_string();
         assert!(line.contains("hf://xinlai/LISA-7B-v1") && line.lines().count() == 1);
     }
-    // Words for a box are those for its crop.
+    // The words for a box equal those for its crop.
     let described = anyref.describe(&picture, &boxed).unwrap();
     assert!(!described.text.is_empty() && described.masks.is_empty());
     assert_eq!(described.bridges.len(), 1);

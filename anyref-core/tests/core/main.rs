@@ -1,4 +1,4 @@
-//! The composed model through its public API, on seeded weights.
+//! Composed model through its public API, on seeded weights.
 
 #![recursion_limit = "256"]
 

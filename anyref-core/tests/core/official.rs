@@ -1,4 +1,4 @@
-//! Checkpoints told apart by their names, and held against configs.
+//! Detection of checkpoints by their names, and comparison with configs.
 
 use std::path::Path;
 
@@ -70,7 +70,7 @@ fn an_assembled_model_matches_its_config_and_an_adapter_the_model_it_is_for() {
     let adapter = Published::open(&published("adapter")).unwrap();
     let against =
         |config: &AnyRefConfig| compare::<TestBackend>(&adapter, Some(config), &Default::default());
-    // It brings embeddings and head of a larger vocabulary.
+    // The adapter contains embeddings and head of a larger vocabulary.
     let mut config = assembled.config;
     let report = &against(&config).unwrap()[0].1;
     let wrong: Vec<_> = report.wrong_shape.iter().map(|w| &w.name[..]).collect();
@@ -120,7 +120,7 @@ fn weights_packed_by_awq_or_gptq_are_refused_with_the_remedy() {
         std::fs::write(folder.path().join("config.json"), config).unwrap();
         refused(folder.path(), method);
     }
-    // A config without it is none of them.
+    // A config without `quantization_config` is accepted.
     std::fs::write(
         folder.path().join("config.json"),
         r#"{"model_type": "llama"}"#,
@@ -147,7 +147,7 @@ fn a_gguf_file_is_a_language_model() {
             assert!(report.is_complete(), "{name} {part}: {report}");
         }
     }
-    // Factors of rotary frequencies have no place in a config.
+    // A config cannot express factors of rotary frequencies.
     let error = Published::open(&Path::new(folder).join("llama3.gguf")).unwrap_err();
     assert!(error.to_string().contains("llama3.gguf"), "{error}");
 }

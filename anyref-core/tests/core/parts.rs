@@ -1,4 +1,4 @@
-//! The published parts of the fixtures, and what they compute.
+//! Published parts of the fixtures, with their expected outputs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 
 use crate::common::{TestBackend, tokenizer};
 
-/// A file or folder of the fixtures.
+/// Path of a file or folder of the fixtures.
 pub fn published(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/fixtures")
@@ -21,7 +21,7 @@ pub fn expected() -> Fixture {
     Fixture::open(published("expected.safetensors"))
 }
 
-/// A copy of a fixture's folder.
+/// Copies a folder of the fixtures.
 pub fn copied(name: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     for entry in fs::read_dir(published(name)).unwrap() {
@@ -31,7 +31,7 @@ pub fn copied(name: &str) -> TempDir {
     folder
 }
 
-/// A language model's folder, with a tokenizer.
+/// Folder of a language model, with a tokenizer.
 pub fn language(name: &str) -> TempDir {
     let folder = copied(name);
     let plain = tokenizer();
@@ -39,7 +39,7 @@ pub fn language(name: &str) -> TempDir {
     folder
 }
 
-/// All parts, of a LLaVA that carries its tower.
+/// Assembly of all parts, for a LLaVA that contains its tower.
 pub fn assembly(llm: &Path) -> Assembly {
     Assembly {
         clip: None,

@@ -1,4 +1,4 @@
-//! A model straight from the parts that a file names: what the assembled folder is, without the folder.
+//! Model loaded directly from the parts named by a file, equal to the assembled folder.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::common::{TestBackend, image, tone};
 use crate::parts::{copied, language, load, published};
 
-/// A folder with links to the parts of a LLaVA, and a file that names them.
+/// Folder with links to the parts of a LLaVA, and a file that names them.
 struct Parts {
     folder: TempDir,
     file: PathBuf,
@@ -136,7 +136,7 @@ fn parts_that_do_not_do_are_named() {
         json!({ "sam": published("clip") }),
         &["sam: ", "clip", "not SAM"],
     );
-    // Only a LISA carries one.
+    // Only a LISA contains a SAM.
     changed(json!({ "sam": null }), &["no SAM of its own", "--sam"]);
     changed(
         json!({ "llm": published("adapter") }),
@@ -169,7 +169,7 @@ fn parts_that_do_not_do_are_named() {
         refused(&file, &["mine.json", word, "null for none"]);
     }
 
-    // A part whose file was cut, and one that is not what its config says.
+    // A part whose file was truncated, and one that does not match its config.
     let parts = Parts::new("llava", "mine.json", json!({}));
     let sam = parts.folder.path().join("sam.pth");
     let bytes = fs::read(&sam).unwrap();

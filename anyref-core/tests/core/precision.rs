@@ -1,4 +1,4 @@
-//! Models whose weights, or whose values too, are in half precision.
+//! Models with weights, or weights and values, in half precision.
 
 use std::path::Path;
 
@@ -70,8 +70,8 @@ fn weights_keep_the_type_asked_for_and_values_are_f32() {
     }
 }
 
-/// The way of a GPU, by the same operations: weights and values of one half type, norms, softmax and
-/// the neck in f32.
+/// Computes as on a GPU, with the same operations: weights and values of one half type; norms,
+/// softmax and the neck in f32.
 #[test]
 fn a_model_that_computes_in_half_precision_answers_alike() {
     let device = Default::default();

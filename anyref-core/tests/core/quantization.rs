@@ -1,5 +1,5 @@
-//! Language models whose weights are in blocks: rounded as they are read, written into folders,
-//! kept from GGUF files.
+//! Language models with weights in blocks: rounded while reading, written to folders, kept from
+//! GGUF files.
 
 use std::path::Path;
 
@@ -75,10 +75,10 @@ fn a_model_that_is_rounded_as_it_is_read_is_saved_and_read_in_blocks() {
         blocks.unwrap().bytes().to_vec()
     };
     assert_eq!(blocks(&again), blocks(&rounded));
-    // The head lies in the file in f32 now, where it is summed in another order.
+    // The file now stores the head in f32, which is summed in another order.
     assert!(max_abs_error(&logits(&again), &logits(&rounded)) < 1e-4);
 
-    // Fewer bytes are reckoned, of a file in floats and of one in blocks.
+    // The estimate has fewer bytes, for a file in floats and for one in blocks.
     let reckon = |path: &Path, options: ModelOptions| {
         let checkpoint = Checkpoint::open(path).unwrap();
         let model = exact.config.init::<TestBackend>(&device);
@@ -98,7 +98,7 @@ fn rows_that_do_not_fit_fall_back() {
     let device = Default::default();
     let options = ModelOptions::new(WeightType::F32).with_quantize(Some(BlockType::Q4K));
     let rounded = AnyRef::<TestBackend>::load_with(&nano(), options, &device).unwrap();
-    // The width is 192, which is no multiple of 256.
+    // The width is 192, not a multiple of 256.
     let gate = &rounded.model.llm.model.layers[0]
         .mlp
         .gate_proj
@@ -137,7 +137,7 @@ fn assembled_weights_are_in_blocks_by_defaults_and_rules() {
     for (part, format) in expected {
         assert_eq!(formats(&checkpoint, part), [format], "{part}");
     }
-    // What is read is what was written, strictly.
+    // Everything written is read again, strictly.
     let model = load(out.path());
     assert_eq!(model.model.llm.block_tensors("").len(), 7);
 }
@@ -150,7 +150,7 @@ fn an_adapter_is_folded_in_where_no_blocks_fit() {
         quantization: Some(Quantization::new(BlockType::Q4_0)),
         ..assembly(llm.path())
     };
-    // Its rows have 16 and 24 values.
+    // The rows have 16 and 24 values.
     let assembled = parts.write::<TestBackend>(out.path()).unwrap();
     assert_eq!((assembled.merged, assembled.in_blocks), (4, 0));
     assert_eq!(assembled.fell_back.len(), 14);
@@ -173,7 +173,7 @@ fn blocks_of_a_gguf_file_are_kept() {
     };
     let count = file.tensors().filter(matrices).count();
     assert!(count > 0);
-    // The tables have grown by new tokens.
+    // The tables were extended by new tokens.
     assert_eq!(assembled.in_blocks, count);
     let model = load(out.path());
     assert_eq!(model.model.llm.block_tensors("").len(), count);
@@ -186,7 +186,7 @@ fn blocks_of_a_gguf_file_are_kept() {
             .forward(LlamaInput::new(whole.embed(ids)), None)
             .hidden,
     );
-    // The head there is in blocks, here in floats.
+    // The other head is in blocks, this one in floats.
     let difference = max_abs_error(&found, &expected);
     assert!(difference < 0.05, "{difference}");
 }

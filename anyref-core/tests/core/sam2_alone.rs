@@ -1,4 +1,5 @@
-//! SAM 2 by itself against transformers: points, boxes and masks as prompts, in both layouts.
+//! Standalone SAM 2 compared with transformers: points, boxes and masks as prompts, in both
+//! layouts.
 
 use std::fs;
 use std::path::Path;
@@ -16,7 +17,7 @@ use crate::common::TestBackend;
 use crate::parts::published;
 use crate::sam_alone::{Asked, assert_close, assert_predicted, floats, prompts, structured};
 
-/// Folders that `export_sam2.py` wrote, of one model.
+/// Folders of one model, written by `export_sam2.py`.
 const LAYOUTS: [&str; 2] = ["sam2", "sam2_authors"];
 
 fn sam2(name: &str) -> SamModel<TestBackend> {
@@ -27,7 +28,7 @@ fn opened() -> Fixture {
     Fixture::open(published("sam2_alone.safetensors"))
 }
 
-/// The prompts of `export_sam2.py`.
+/// Prompts of `export_sam2.py`.
 fn asked(fixture: &Fixture) -> Vec<Asked> {
     let mut asked = prompts(fixture);
     asked.push(Asked {
@@ -78,7 +79,8 @@ fn several_prompts_are_answered_as_one_by_one() {
 #[test]
 fn unstable_single_masks_give_way_as_the_config_says() {
     let fixture = opened();
-    // The fixture has both: a single mask with the estimate of the best of three, and one without.
+    // The fixture covers both: a single mask with the estimate of the best of three, and one
+    // without.
     let gave_way = |name: &str| {
         let estimates = |kind: &str| floats(&fixture, &format!("{name}.{kind}.estimates"));
         let best = estimates("multi").into_iter().fold(f32::MIN, f32::max);
@@ -91,7 +93,7 @@ fn unstable_single_masks_give_way_as_the_config_says() {
     };
     let stability = parts.mask_decoder.config().stability.as_ref().unwrap();
     assert_eq!(stability.delta, 0.05);
-    // The published threshold is another.
+    // The published threshold differs.
     assert!((0.3..0.9).contains(&stability.thresh));
     let usual = Sam2Config::hiera_tiny().mask_decoder.stability.unwrap();
     assert_eq!((usual.delta, usual.thresh), (0.05, 0.98));
@@ -113,7 +115,7 @@ fn automatic_masks_are_found_with_sam_2_s_defaults() {
         .with_stability_score_thresh(0.0)
         .with_box_nms_thresh(1.0);
     let found = sam.automatic_masks(&image, &all).unwrap();
-    // Three masks a point, but for those that are empty or have one box.
+    // Three masks per point, except for empty ones and duplicates of a box.
     assert!((4..=48).contains(&found.len()), "{}", found.len());
     assert!(found.iter().all(|one| one.mask.rle.size() == [57, 90]));
     let options = EngineOptions::new(ModelSource::Path(published("sam2_authors")));
@@ -140,7 +142,7 @@ fn a_sam_2_is_one_alone_and_no_part_of_another_model() {
     }
 }
 
-/// The tiny folder with changes to its config and its tensors.
+/// Copies the tiny folder with changes to its config and its tensors.
 fn changed(
     folder: &Path,
     config: impl Fn(&str) -> String,
@@ -172,7 +174,7 @@ fn refused(folder: &Path) -> String {
 #[test]
 fn parts_for_videos_go_unused_and_other_tensors_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    // The published folders are of the model for videos.
+    // The published folders are of the video model.
     let video =
         |text: &str| text.replace("\"model_type\": \"sam2\"", "\"model_type\": \"sam2_video\"");
     changed(folder.path(), video, |tensors| {
@@ -238,7 +240,7 @@ fn configs_that_do_not_fit_are_refused_by_their_file() {
         let line = refused(folder.path());
         assert!(line.contains(word) && !line.contains('\n'), "{line}");
     }
-    // A lone file of a size that nobody published does not tell its windows and heads.
+    // A lone file of an unpublished size does not determine its windows and heads.
     let line = refused(&published("sam2_authors/sam2_tiny.pt"));
     assert!(line.contains("config.json"), "{line}");
 }

@@ -1,4 +1,4 @@
-//! SAM by itself against segment-anything: points, boxes and masks as prompts.
+//! Standalone SAM compared with segment-anything: points, boxes and masks as prompts.
 
 use std::path::PathBuf;
 
@@ -14,7 +14,7 @@ use crate::parts::published;
 
 const TOLERANCE: f32 = 1e-4;
 
-/// The weights that `export_sam.py` wrote.
+/// Weights written by `export_sam.py`.
 pub fn weights() -> PathBuf {
     published("sam_alone.pth")
 }
@@ -23,7 +23,7 @@ pub fn sam() -> SamModel<TestBackend> {
     SamModel::load(&weights(), &Default::default()).unwrap()
 }
 
-/// The picture of `export_sam.py`.
+/// Picture of `export_sam.py`.
 pub fn structured(height: u32, width: u32) -> RgbImage {
     RgbImage::from_fn(width, height, |x, y| {
         let (dx, dy) = (
@@ -42,7 +42,7 @@ pub struct Asked {
     pub prompt: MaskPrompt,
 }
 
-/// The prompts of `export_sam.py`.
+/// Prompts of `export_sam.py`.
 pub fn prompts(fixture: &Fixture) -> Vec<Asked> {
     let earlier = LowResMask::new(floats(fixture, "earlier"));
     let point = || MaskPrompt::default().with_point(30.0, 20.0, true);
@@ -204,7 +204,7 @@ fn the_sam_in_a_lisa_is_one_by_itself() {
     let prompt = MaskPrompt::default().with_point(5.0, 3.0, true);
     let answers = sam.predict(&picture, &[prompt], Multimask::Always).unwrap();
     assert_eq!(answers[0].candidates.len(), 3);
-    // A LISA is no SAM alone, whose engine would not speak.
+    // A LISA is not a standalone SAM, whose engine would not answer in words.
     assert!(published_sam(&published("lisa")).unwrap().is_none());
     assert!(published_sam(&published("sam")).unwrap().is_some());
     assert!(published_sam(&published("clip")).unwrap().is_none());

@@ -1,4 +1,4 @@
-//! Reading a picture once, then questions about it, is reading the whole sequence.
+//! Reading a picture once and then questions about it equals reading the whole sequence.
 
 use anyref_core::{AnyRef, Layout, ReferenceBank, splice};
 use anyref_llm::LlamaInput;
@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 
 use crate::common::{TestBackend, silent};
 
-/// The sequence up to the picture's end, and what three questions add.
+/// Sequence up to the picture's end, and the continuations by three questions.
 fn layouts(anyref: &AnyRef<TestBackend>) -> (Vec<u32>, Vec<Vec<u32>>) {
     let special = anyref.special_tokens();
     let ids = |text: &str| anyref.tokenizer.encode(text, false).unwrap();

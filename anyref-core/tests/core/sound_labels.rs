@@ -1,4 +1,4 @@
-//! Names for sounds, against the published formulas (`fixtures/export_sounds.py`).
+//! Names for sounds compared with the published formulas (`fixtures/export_sounds.py`).
 
 use std::f32::consts::TAU;
 use std::fs;
@@ -19,7 +19,7 @@ use burn::tensor::{Int, Tensor, TensorData};
 use crate::common::TestBackend;
 use crate::parts::published;
 
-/// As the exporter has them.
+/// Labels of the exporter.
 const LABELS: [&str; 6] = [
     "Dog",
     "Cat",
@@ -54,13 +54,13 @@ fn labeller(vocabulary: SoundVocabulary, options: &SoundLabellerOptions) -> Soun
     SoundLabeller::open(&files(), vocabulary, options, &Default::default()).unwrap()
 }
 
-/// The sounds of the fixture, each value of `coarse` in 16 bins and 17 frames.
+/// Sounds of the fixture; each value of `coarse` fills 16 bins and 17 frames.
 fn clips() -> Tensor<B, 5> {
     let coarse = expected().tensor::<B, 5>("coarse", &Default::default());
     repeat_each(repeat_each(coarse, 3, 16), 4, 17)
 }
 
-/// Each value of a dimension so often in a row.
+/// Repeats each value of a dimension `times` times in succession.
 fn repeat_each(tensor: Tensor<B, 5>, dim: usize, times: usize) -> Tensor<B, 5> {
     let length = tensor.dims()[dim] * times;
     let places = (0..length).map(|place| (place / times) as i64).collect();
@@ -79,7 +79,7 @@ fn sounds() -> Vec<AudioFeatures> {
         .collect()
 }
 
-/// A chirp of so many seconds.
+/// Chirp of this many seconds.
 fn chirp(seconds: f32) -> Waveform {
     let count = (seconds * 16_000.0) as usize;
     let at = |i: usize| i as f32 / 16_000.0;
@@ -187,7 +187,7 @@ fn a_waveform_is_labelled_as_its_features_are() {
     let features = labeller.preprocessor().process(&sound).unwrap();
     let expected = labeller.label_features(&[features]).unwrap().remove(0);
     assert_eq!(labeller.label(&sound).unwrap(), expected);
-    // The authors' subtraction shows where clips overlap.
+    // The authors' subtraction has an effect where clips overlap.
     assert!(labeller.preprocessor().config().reproduce_authors);
     assert!(
         labeller
@@ -200,7 +200,7 @@ fn a_waveform_is_labelled_as_its_features_are() {
 fn sounds_together_are_labelled_as_one_by_one() {
     let labeller = labeller(vocabulary(), &SoundLabellerOptions::default());
     let sounds = sounds();
-    // More than go together.
+    // More than one batch.
     let many: Vec<_> = sounds.iter().cycle().take(90).cloned().collect();
     let together = labeller.label_features(&many).unwrap();
     assert_eq!(together.len(), 90);
@@ -234,7 +234,7 @@ fn embeddings_are_kept_and_taken_from_the_cache() {
     let [file] = &kept()[..] else {
         panic!("{:?}", kept());
     };
-    // The rows of two labels change places in the file alone.
+    // The rows of two labels are exchanged in the file only.
     let content = fs::read(file).unwrap();
     let width = 24 * size_of::<f32>();
     let rows = content.len() - LABELS.len() * width;
@@ -242,13 +242,13 @@ fn embeddings_are_kept_and_taken_from_the_cache() {
     changed.copy_within(rows + 2 * width..rows + 3 * width, rows);
     fs::write(file, &changed).unwrap();
     assert_eq!(ask(&options(SOUND_PROMPT)).best().index, 0);
-    // A damaged file is written anew.
+    // A damaged file is rewritten.
     fs::write(file, &content[..content.len() / 2]).unwrap();
     assert_eq!(ask(&options(SOUND_PROMPT)), first);
     assert_eq!(fs::read(file).unwrap(), content);
     ask(&options("the {}"));
     assert_eq!(kept().len(), 2);
-    // Where nothing can be kept the labels are named all the same.
+    // Labelling also works without a writable cache.
     let mut nowhere = options(SOUND_PROMPT);
     nowhere.cache = Some(file.join("below a file"));
     assert_eq!(ask(&nowhere), first);

@@ -1,4 +1,4 @@
-//! Where features stand in the language model's input, and whether gradients find their way back.
+//! Positions of features in the language model's input, and gradients through them.
 
 use anyref_core::{Layout, ReferenceBank, Slot, SpecialTokens, splice};
 use anyref_ops::testing::{max_abs_error, random};
@@ -115,7 +115,8 @@ fn gradients_reach_what_was_spliced_in() {
     }
     let rows = rows(&special);
     let spliced = splice(&model.llm, &rows, Some(image.clone()), &bank, 0, &device);
-    // Position p of row r weighs 100 r + p + 1, so each gradient tells where its feature went.
+    // Position p of row r has weight 100 r + p + 1, so each gradient identifies the position of its
+    // feature.
     let weights: Vec<f32> = (0..2)
         .flat_map(|row| (0..18).map(move |p| (100 * row + p + 1) as f32))
         .collect();
@@ -139,7 +140,7 @@ fn gradients_reach_what_was_spliced_in() {
         .grad(&gradients)
         .unwrap();
     let table: Vec<f32> = table.narrow(1, 0, 1).into_data().iter::<f32>().collect();
-    // Padding borrows the first row's first embedding, so that one is not compared.
+    // Padding uses the first row's first embedding, so that one is not compared.
     assert_eq!(
         (table[40], table[41], table[42], table[43]),
         (7., 18., 113., 0.)

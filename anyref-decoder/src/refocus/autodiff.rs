@@ -1,4 +1,4 @@
-//! The backward pass over any backend that refocuses: keeps the arguments only and recomputes the rest.
+//! Backward pass over any backend that refocuses; saves only the arguments and recomputes the rest.
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::NodeId;

@@ -1,4 +1,4 @@
-//! Operations of a backend with a form of its own.
+//! Operations of a backend with its own form of refocusing.
 
 use burn::backend::Autodiff;
 use burn::tensor::backend::Backend;
@@ -7,10 +7,11 @@ use burn::tensor::{Tensor, TensorPrimitive};
 
 use super::{Objects, RefocusInput, reference};
 
-/// A backend that refocuses in its own way. An empty implementation composes tensor operations.
+/// Backend with its own form of refocusing. An empty implementation composes tensor operations.
 ///
-/// [`refocus`](super::refocus) checks its arguments first: every object lies inside the keys and hidden states, and
-/// there is at least one. For it to find a backend of another crate, call [`register`](super::register) once.
+/// [`refocus`](super::refocus) checks its arguments first: every object lies inside the keys and
+/// hidden states, and there is at least one. A backend of another crate is found after a single
+/// call of [`register`](super::register).
 ///
 /// ```
 /// use anyref_decoder::refocus::{RefocusBackend, has_own_form, register};
@@ -21,7 +22,7 @@ use super::{Objects, RefocusInput, reference};
 /// # }
 /// ```
 pub trait RefocusBackend: Backend {
-    /// The refocused states.
+    /// Computes the refocused states.
     ///
     /// # Shapes
     /// - query: `[n, heads, head_dim]`
@@ -45,10 +46,10 @@ pub trait RefocusBackend: Backend {
         output.into_primitive().tensor()
     }
 
-    /// The gradients of query, key and hidden states, in their shapes and types.
+    /// Computes the gradients of query, key and hidden states, in their shapes and types.
     ///
     /// # Shapes
-    /// - gradient: `[n, h]`, that of the output
+    /// - gradient: `[n, h]`, the gradient of the output
     fn refocus_backward(
         query: FloatTensor<Self>,
         key: FloatTensor<Self>,
@@ -77,14 +78,14 @@ pub trait RefocusBackend: Backend {
     }
 }
 
-/// Gradients that reach the arguments.
+/// Gradients of the arguments.
 #[derive(Debug, Clone)]
 pub struct RefocusGradients<T> {
-    /// Of the queries.
+    /// Gradient of the queries.
     pub query: T,
-    /// Of the keys.
+    /// Gradient of the keys.
     pub key: T,
-    /// Of the hidden states.
+    /// Gradient of the hidden states.
     pub hidden: T,
 }
 
@@ -92,7 +93,7 @@ fn tensor<B: Backend, const D: usize>(primitive: FloatTensor<B>) -> Tensor<B, D>
     Tensor::from_primitive(TensorPrimitive::Float(primitive))
 }
 
-/// The gradient of `x`. Where all spans are empty, neither query nor key takes part.
+/// Gradient of `x`, or zeros. If all spans are empty, query and key are not part of the graph.
 fn or_zeros<B: Backend, const D: usize>(
     gradient: Option<Tensor<B, D>>,
     x: Tensor<Autodiff<B>, D>,

@@ -1,4 +1,4 @@
-//! GPU backends: the kernels, without autodiff and fusion.
+//! GPU backends without autodiff and fusion, which run the kernels.
 
 use anyref_ops::dispatch::Forms;
 use burn::tensor::ops::FloatTensor;
@@ -61,7 +61,7 @@ pub(super) fn each_backend(forms: &mut Forms) {
     }
 }
 
-/// A backend with fusion and without.
+/// Adds a backend with fusion and without.
 fn add<R: CubeRuntime, F: FloatElement, BT: BoolElement>(forms: &mut Forms) {
     add_with_autodiff::<CubeBackend<R, F, i32, BT>>(forms);
     add_with_autodiff::<Fusion<CubeBackend<R, F, i32, BT>>>(forms);

@@ -1,4 +1,4 @@
-//! Form of a backend: its own way to refocus, as a function over tensors.
+//! Form of a backend: its implementation of refocusing, as a function over tensors.
 
 use anyref_ops::dispatch::Forms;
 use burn::backend::Autodiff;
@@ -8,10 +8,10 @@ use burn::tensor::{Tensor, TensorPrimitive};
 
 use super::{RefocusBackend, RefocusInput};
 
-/// A backend's own form.
+/// Own form of a backend.
 pub(super) type Form<B> = fn(RefocusInput<B>) -> Tensor<B, 2>;
 
-/// Form of backend `B`; none where tensor operations are composed.
+/// Form of backend `B`; `None` where tensor operations are composed.
 pub(super) fn form_of<B: Backend>(forms: &Forms) -> Option<Form<B>> {
     forms.get::<B, Form<B>>()
 }

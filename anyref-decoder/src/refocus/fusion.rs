@@ -1,4 +1,5 @@
-//! Refocusing as an operation in fusion's stream: its place is kept, and nothing waits for the device.
+//! Refocusing as an operation in fusion's stream, which keeps its order and does not wait for the
+//! device.
 
 use std::marker::PhantomData;
 

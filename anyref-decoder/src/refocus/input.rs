@@ -7,31 +7,33 @@ use super::{ObjectToken, Objects};
 /// Arguments of [`refocus`](super::refocus), for `n` objects in `b` rows.
 #[derive(Debug, Clone)]
 pub struct RefocusInput<B: Backend> {
-    /// The last layer's query of each object after rotary, `[n, heads, head_dim]`.
+    /// Query of the last layer for each object, after rotary, `[n, heads, head_dim]`.
     pub query: Tensor<B, 3>,
-    /// The last layer's keys after rotary, `[b, kv_heads, T, head_dim]`; `heads` is a multiple of `kv_heads`.
+    /// Keys of the last layer after rotary, `[b, kv_heads, T, head_dim]`; `heads` is a multiple of
+    /// `kv_heads`.
     pub key: Tensor<B, 4>,
-    /// The last hidden states from position `hidden_offset` on, `[b, T', h]`.
+    /// Last hidden states from position `hidden_offset` on, `[b, T', h]`.
     pub hidden: Tensor<B, 3>,
     /// Position of the first hidden state.
     pub hidden_offset: usize,
-    /// The objects, in the order of `query`.
+    /// Objects, in the order of `query`.
     pub objects: Vec<ObjectToken>,
-    /// How much of the span is added; 0 adds nothing.
+    /// Factor λ of the span's weighted sum; 0 adds nothing.
     pub lambda: f64,
 }
 
 impl<B: Backend> RefocusInput<B> {
-    /// Query, key, hidden states, and what of the problem the host knows.
+    /// Splits into query, key, hidden states and the host's part of the problem.
     pub fn split(self) -> (Tensor<B, 3>, Tensor<B, 4>, Tensor<B, 3>, Objects) {
         let objects = Objects::new(self.objects, self.hidden_offset, self.lambda);
         (self.query, self.key, self.hidden, objects)
     }
 
-    /// Refuses what does not fit together.
+    /// Checks the arguments.
     ///
     /// # Panics
-    /// When an object lies outside the keys or the hidden states, or the tensors do not fit one another or the objects.
+    /// When an object lies outside the keys or the hidden states, or the shapes of tensors and
+    /// objects do not match.
     pub(super) fn check(&self) {
         let [queries, heads, head_dim] = self.query.dims();
         let [batch, kv_heads, keys, key_dim] = self.key.dims();

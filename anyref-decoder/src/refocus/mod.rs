@@ -1,22 +1,23 @@
-//! Refocusing: what an object's state adds from the states it was written after.
+//! Refocusing: adds to an object's state the attention-weighted mean of the states before it.
 //!
-//! The state `h_p` that predicts an object token becomes a mask. The words just written often name the
-//! object better than that state does, and the model's own attention tells which of them matter. With `a_j`
-//! the last layer's attention of position `p`, averaged over heads, and `[start, end)` the span of
-//! states that wrote the answer,
+//! The state `h_p` that predicts an object token becomes a mask. The preceding words often name the
+//! object better than that state, and the model's own attention indicates the relevant ones. With
+//! `a_j` the last layer's attention of position `p`, averaged over heads, and `[start, end)` the
+//! span of states that generated the answer,
 //!
 //! ```text
 //! h'_p = h_p + λ · Σ_j (a_j / Σ_k a_k) · h_j        j, k in [start, end)
 //! ```
 //!
-//! Only the object's row of the attention is computed. The weights are formed from logarithms in f32, so that
-//! they stay exact and finite even where the whole span gets no attention that f32 could hold. An empty
-//! span leaves the state unchanged.
+//! Only the object's row of the attention is computed. The weights are computed from logarithms in
+//! f32, so that they stay exact and finite even if the attention to the whole span underflows. An
+//! empty span leaves the state unchanged.
 //!
-//! Every backend has it as a composition of tensor operations ([`mod@reference`]). Backends with a form of their
-//! own implement [`RefocusBackend`]: `Flex` on all cores, GPUs by kernels, with and without fusion, and
-//! `Autodiff` over any of these with a backward pass that recomputes the attention instead of keeping it.
-//! [`register`] adds another backend's; [`has_own_form`] tells what runs.
+//! Every backend can compose it of tensor operations ([`mod@reference`]). Backends with their own
+//! form implement [`RefocusBackend`]: `Flex` on all cores, GPUs by kernels, with and without
+//! fusion, and `Autodiff` over any of these with a backward pass that recomputes the attention
+//! instead of storing it. [`register`] adds the form of another backend; [`has_own_form`] returns
+//! whether one is used.
 
 mod autodiff;
 mod backend;
@@ -42,8 +43,9 @@ pub use registry::{has_own_form, register};
 
 use burn::tensor::{Tensor, backend::Backend};
 
-/// The attention that refocusing weighs states by, to be looked at: of each object's state over its whole context,
-/// the mean over the last layer's heads. [`refocus`] itself never forms it.
+/// Attention with which refocusing weighs states, for visualisation: that of each object's state
+/// over its whole context, averaged over the last layer's heads. [`refocus`] itself never
+/// materialises it.
 ///
 /// # Shapes
 /// - query: `[n, heads, head_dim]`, one an object
@@ -60,16 +62,17 @@ pub fn object_attention<B: Backend>(
     reference::object_attention(query, key, objects)
 }
 
-/// Refocuses the state of every object. Gradients reach query, key and hidden states.
+/// Refocuses the state of every object. Gradients flow to query, key and hidden states.
 ///
-/// Runs in the backend's own form where it has one, see [`has_own_form`], and composed of tensor operations
-/// where it has none. Both form scores, weights and sums in f32, whatever the type of the tensors.
+/// Uses the backend's own form if it has one, see [`has_own_form`], and composes tensor operations
+/// otherwise. Both compute scores, weights and sums in f32, regardless of the type of the tensors.
 ///
 /// # Shapes
 /// - output: `[n, h]`
 ///
 /// # Panics
-/// When an object lies outside the keys or the hidden states, or the tensors do not fit one another or the objects.
+/// When an object lies outside the keys or the hidden states, or the shapes of tensors and objects
+/// do not match.
 pub fn refocus<B: Backend>(input: RefocusInput<B>) -> Tensor<B, 2> {
     input.check();
     if input.objects.is_empty() {

@@ -1,4 +1,5 @@
-//! Refocusing in tensor operations: runs on every backend, and is what each backend's own form is compared with.
+//! Refocusing composed of tensor operations: runs on every backend, and is the reference for each
+//! backend's own form.
 
 use std::ops::Range;
 
@@ -7,10 +8,10 @@ use burn::tensor::{Bool, DType, Int, Tensor, TensorData, activation, backend::Ba
 
 use super::{ObjectToken, RefocusInput};
 
-/// A logarithm that no attention weight reaches, finite in f32.
+/// Logarithm below that of any attention weight, finite in f32.
 const NO_WEIGHT: f64 = -1.0e30;
 
-/// See [`refocus`](super::refocus).
+/// Computes the refocused states, see [`refocus`](super::refocus).
 pub fn refocus<B: Backend>(input: RefocusInput<B>) -> Tensor<B, 2> {
     let (query, key, hidden, problem) = input.split();
     let (objects, hidden_offset) = (problem.tokens(), problem.hidden_offset());
@@ -86,7 +87,7 @@ fn log_attention<B: Backend>(
     activation::log_softmax(scores, 2)
 }
 
-/// See [`object_attention`](super::object_attention).
+/// Computes the mean attention, see [`object_attention`](super::object_attention).
 pub(super) fn object_attention<B: Backend>(
     query: Tensor<B, 3>,
     key: Tensor<B, 4>,
@@ -98,8 +99,8 @@ pub(super) fn object_attention<B: Backend>(
         .squeeze_dim(1)
 }
 
-/// The batch row of each object; nothing is copied when every object has its own row in order, or all
-/// share the only one, over which the products then broadcast.
+/// Selects the batch row of each object; nothing is copied when every object has its own row in
+/// order, or all share the only one, which is then broadcast.
 fn rows<B: Backend, const D: usize>(x: Tensor<B, D>, objects: &[ObjectToken]) -> Tensor<B, D> {
     let batch = x.dims()[0];
     let in_order = objects
@@ -113,7 +114,7 @@ fn rows<B: Backend, const D: usize>(x: Tensor<B, D>, objects: &[ObjectToken]) ->
     x.select(0, rows)
 }
 
-/// True where a column does not belong to the range of its object, `[n, 1, columns]`.
+/// Mask `[n, 1, columns]`, true for columns outside the range of an object.
 fn outside<B: Backend>(
     objects: &[ObjectToken],
     columns: Range<usize>,

@@ -1,4 +1,4 @@
-//! Forms of all backends, those of this crate and those that are registered.
+//! Forms of all backends, both this crate's and registered ones.
 
 use std::sync::{OnceLock, PoisonError, RwLock};
 
@@ -8,20 +8,20 @@ use burn::tensor::backend::Backend;
 use super::RefocusBackend;
 use super::form::{Form, add_with_autodiff, form_of};
 
-/// Makes [`refocus`](super::refocus) use a backend's own form, and that of `Autodiff` over it. The
-/// backends of this crate need not be registered.
+/// Registers a backend's own form, and that of `Autodiff` over it, for [`refocus`](super::refocus).
+/// The backends supported by this crate need not be registered.
 pub fn register<B: RefocusBackend>() {
     let mut forms = forms().write().unwrap_or_else(PoisonError::into_inner);
     add_with_autodiff::<B>(&mut forms);
 }
 
-/// Whether [`refocus`](super::refocus) has a form of the backend's own, rather than composing
+/// Returns whether [`refocus`](super::refocus) uses the backend's own form, as opposed to composed
 /// tensor operations.
 pub fn has_own_form<B: Backend>() -> bool {
     form::<B>().is_some()
 }
 
-/// The backend's own form.
+/// Own form of a backend.
 pub(super) fn form<B: Backend>() -> Option<Form<B>> {
     form_of::<B>(&forms().read().unwrap_or_else(PoisonError::into_inner))
 }

@@ -3,17 +3,17 @@
 use super::{Rle, Runs};
 use crate::error::{Error, Result};
 
-/// How [`Rle::merge`] combines masks.
+/// Combination of masks in [`Rle::merge`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Merge {
-    /// On where any mask is.
+    /// Set where any mask is.
     Union,
-    /// On where all masks are.
+    /// Set where all masks are.
     Intersection,
 }
 
 impl Rle {
-    /// Combines masks of one size.
+    /// Combines masks of equal size.
     ///
     /// # Errors
     /// When there is no mask, or the sizes differ.
@@ -51,7 +51,7 @@ impl Rle {
         Ok(ratio(self.intersection(crowd)?, self.area()))
     }
 
-    /// Number of pixels on in both masks.
+    /// Number of pixels set in both masks.
     ///
     /// # Errors
     /// When the sizes differ.
@@ -65,7 +65,7 @@ impl Rle {
         Ok(both)
     }
 
-    /// Visits both masks in stretches over which neither changes.
+    /// Calls `visit` with both masks' values for each stretch over which neither changes.
     fn walk(&self, other: &Rle, mut visit: impl FnMut(bool, bool, u32)) -> Result<()> {
         if self.size != other.size {
             return Err(Error::SizeMismatch {
@@ -87,7 +87,7 @@ impl Rle {
                 j += 1;
                 right = other.counts.get(j).copied().unwrap_or(0);
             }
-            // Both cover the same number of pixels, so they end together.
+            // Both cover an equal number of pixels, so they end together.
             if i >= self.counts.len() || j >= other.counts.len() {
                 return Ok(());
             }

@@ -1,6 +1,7 @@
-//! COCO's string form of run lengths: from the fourth on each is the difference to the one two before it;
-//! each number is cut into groups of five bits, lowest first, with a sixth bit for "more follow" and the last
-//! group's highest bit as its sign; each group is a printable character from '0' on.
+//! COCO's string form of run lengths. From the fourth on, each is stored as its difference to the
+//! one two before; each number is split into groups of five bits, lowest first, with a sixth bit
+//! for "more follow" and the last group's highest bit as its sign; each group is a printable
+//! character from '0' on.
 
 use crate::error::{Error, Result};
 
@@ -8,7 +9,7 @@ const FIRST: u8 = b'0';
 const MORE: u8 = 0x20;
 const SIGN: u8 = 0x10;
 
-/// Longest number in groups: differences of run lengths need 7.
+/// Maximum groups of a number; differences of run lengths need 7.
 const MAX_GROUPS: u32 = 12;
 
 pub(super) fn write(counts: &[u32]) -> String {
@@ -21,7 +22,7 @@ pub(super) fn write(counts: &[u32]) -> String {
         loop {
             let group = (rest & 0x1f) as u8;
             rest >>= 5;
-            // The number ends where all that is left repeats the group's own sign.
+            // The number ends when the remaining bits all repeat the group's sign bit.
             let last = rest == if group & SIGN == 0 { 0 } else { -1 };
             let more = if last { 0 } else { MORE };
             string.push(char::from(FIRST + (group | more)));

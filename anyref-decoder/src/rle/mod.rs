@@ -1,7 +1,7 @@
-//! Masks as COCO run-length encodings: runs of off and on pixels in turn, column by column.
+//! Masks in COCO's run-length encoding: alternating runs of off and on pixels, column by column.
 //!
-//! Strings are those of pycocotools, byte for byte. Strings from outside are checked: a value of [`Rle`]
-//! always covers its size exactly.
+//! Strings equal those of pycocotools, byte for byte. Strings from outside are checked: a value of
+//! [`Rle`] always covers its size exactly.
 
 mod combine;
 mod compressed;
@@ -13,24 +13,24 @@ pub use combine::Merge;
 
 use crate::error::{Error, Result};
 
-/// The largest mask accepted: a few bytes of a string could otherwise ask for any amount of memory.
+/// Maximum pixels of a mask; without a limit a few bytes could request any amount of memory.
 pub const MAX_PIXELS: usize = 1 << 28;
 
-/// A binary mask as runs; in JSON `{"size": [height, width], "counts": "..."}`, where `counts` may also
-/// be read from a list of numbers.
+/// Binary mask as runs; in JSON `{"size": [height, width], "counts": "..."}`, where `counts` may
+/// also be a list of numbers.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Document", into = "Document")]
 pub struct Rle {
     size: [usize; 2],
-    /// Off, on, off...; only the first may be 0.
+    /// Run lengths: off, on, off...; only the first may be 0.
     counts: Vec<u32>,
 }
 
 impl Rle {
-    /// Encodes pixels given row by row.
+    /// Encodes pixels in row-major order.
     ///
     /// # Errors
-    /// When the pixels do not fill the size, or the size is beyond [`MAX_PIXELS`].
+    /// When the number of pixels does not match the size, or the size exceeds [`MAX_PIXELS`].
     pub fn from_mask(pixels: &[bool], size: [usize; 2]) -> Result<Self> {
         let [height, width] = size;
         if pixels.len() as u64 != area_of(size)? {
@@ -52,10 +52,10 @@ impl Rle {
         })
     }
 
-    /// Takes runs of off and on pixels, column by column, off first.
+    /// Creates a mask from runs of off and on pixels, column by column, off first.
     ///
     /// # Errors
-    /// When the runs do not cover the size exactly, or the size is beyond [`MAX_PIXELS`].
+    /// When the runs do not cover the size exactly, or the size exceeds [`MAX_PIXELS`].
     pub fn from_counts(counts: &[u32], size: [usize; 2]) -> Result<Self> {
         let [height, width] = size;
         let area = area_of(size)?;
@@ -77,22 +77,22 @@ impl Rle {
         })
     }
 
-    /// Reads COCO's compressed string.
+    /// Parses COCO's compressed string.
     ///
     /// # Errors
-    /// When the string has a byte outside of '0' to 'o', ends within a number or has a run that is negative or too
-    /// long, and as [`from_counts`](Self::from_counts).
+    /// When the string has a byte outside '0' to 'o', ends within a number, or has a negative or
+    /// overlong run; also see [`from_counts`](Self::from_counts).
     pub fn from_compressed(string: &str, size: [usize; 2]) -> Result<Self> {
         area_of(size)?;
         Self::from_counts(&compressed::read(string.as_bytes())?, size)
     }
 
-    /// COCO's compressed string.
+    /// Encodes the mask as COCO's compressed string.
     pub fn to_compressed(&self) -> String {
         compressed::write(&self.counts)
     }
 
-    /// The pixels row by row.
+    /// Decodes the pixels in row-major order.
     pub fn to_mask(&self) -> Vec<bool> {
         let [height, width] = self.size;
         let mut pixels = vec![false; height * width];
@@ -114,7 +114,7 @@ impl Rle {
         &self.counts
     }
 
-    /// Number of pixels on.
+    /// Number of pixels that are set.
     pub fn area(&self) -> u64 {
         self.counts
             .iter()
@@ -124,7 +124,8 @@ impl Rle {
             .sum()
     }
 
-    /// The smallest box around the pixels that are on, `[x, y, width, height]`; all 0 for an empty mask.
+    /// Smallest box around the pixels that are set, `[x, y, width, height]`; all 0 for an empty
+    /// mask.
     pub fn bbox(&self) -> [usize; 4] {
         let [height, _] = self.size;
         let (mut x0, mut y0, mut x1, mut y1) = (usize::MAX, usize::MAX, 0, 0);
@@ -144,7 +145,7 @@ impl Rle {
         }
     }
 
-    /// Places, counted column by column, of each run of pixels that are on.
+    /// Ranges of the runs of set pixels, counted column by column.
     fn on_runs(&self) -> impl Iterator<Item = std::ops::Range<usize>> {
         let mut end = 0;
         self.counts
@@ -158,7 +159,7 @@ impl Rle {
     }
 }
 
-/// Builds runs in the canonical form, in which neighbours differ.
+/// Builder of runs in canonical form, in which neighbours differ.
 #[derive(Default)]
 struct Runs {
     counts: Vec<u32>,
@@ -195,7 +196,7 @@ fn area_of([height, width]: [usize; 2]) -> Result<u64> {
     }
 }
 
-/// The JSON form.
+/// JSON form.
 #[derive(Serialize, Deserialize)]
 struct Document {
     size: [usize; 2],

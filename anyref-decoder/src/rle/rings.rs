@@ -7,8 +7,8 @@ const STEPS: [(isize, isize); 4] = [(1, 0), (0, 1), (-1, 0), (0, -1)];
 
 impl Rle {
     /// Closed lines along the edges of a mask's pixels, as `x, y, x, y …` with a corner at each
-    /// turn. Filled by even-odd they are the mask: holes are rings too. Pixels that touch at a
-    /// corner alone are in rings of their own.
+    /// turn. Filled by the even-odd rule they give the mask; holes are rings too. Pixels that touch
+    /// only at a corner are in separate rings.
     pub fn rings(&self) -> Vec<Vec<u32>> {
         let [height, width] = self.size();
         let pixels = self.to_mask();
@@ -44,7 +44,7 @@ impl Rle {
     }
 }
 
-/// Takes one ring out of the edges.
+/// Removes one ring from the edges.
 fn ring(edges: &mut [u8], start: usize, stride: usize) -> Vec<u32> {
     let first = edges[start].trailing_zeros() as usize;
     let (mut at, mut direction) = (start, first);
@@ -56,7 +56,7 @@ fn ring(edges: &mut [u8], start: usize, stride: usize) -> Vec<u32> {
         if at == start {
             break;
         }
-        // A right turn first, which keeps pixels apart that touch at a corner.
+        // A right turn is tried first, which separates pixels that touch at a corner.
         let turns = [1, 0, 3].map(|turn| (direction + turn) % 4);
         let next = turns.into_iter().find(|turn| edges[at] & (1 << turn) != 0);
         let Some(next) = next else { break };
@@ -83,7 +83,7 @@ mod tests {
         Rle::from_mask(&pixels, [rows.len(), rows[0].len()]).unwrap()
     }
 
-    /// Pixels inside of an odd number of rings.
+    /// Fills the pixels inside an odd number of rings.
     fn filled(rings: &[Vec<u32>], size: [usize; 2]) -> Rle {
         let [height, width] = size;
         let inside = |x: f64, y: f64| {

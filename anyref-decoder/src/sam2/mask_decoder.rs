@@ -16,18 +16,18 @@ use crate::mlp::{Mlp, MlpConfig};
 use crate::two_way::TwoWayTransformer;
 use crate::upscale::{HighResolution, OutputUpscaling};
 
-/// Layers of the head that scores the object's presence.
+/// Number of layers of the head that scores the object's presence.
 const OBJECT_SCORE_LAYERS: usize = 3;
 
 /// Configuration of a [`Sam2MaskDecoder`]; the defaults are SAM 2's and SAM 2.1's.
 #[derive(Config, Debug)]
 pub struct Sam2MaskDecoderConfig {
-    /// The parts that it has in common with SAM's.
+    /// Configuration of the parts shared with SAM's decoder.
     pub sam: MaskDecoderConfig,
-    /// Whether estimates of the IoU go through a sigmoid.
+    /// Applies a sigmoid to the IoU estimates.
     #[config(default = true)]
     pub iou_prediction_use_sigmoid: bool,
-    /// When a single mask is replaced by one of several; `None` never does.
+    /// Condition for replacing a single mask by one of several; `None` never replaces it.
     pub stability: Option<Stability>,
 }
 
@@ -38,16 +38,16 @@ impl Default for Sam2MaskDecoderConfig {
 }
 
 impl Sam2MaskDecoderConfig {
-    /// The published settings over a decoder of these sizes.
+    /// Published settings over a decoder of these sizes.
     pub fn of_sam(sam: MaskDecoderConfig) -> Self {
         Self::new(sam).with_stability(Some(Stability::new()))
     }
 
-    /// Whether such a decoder can be.
+    /// Checks that the decoder can be built.
     ///
     /// # Errors
-    /// As [`MaskDecoderConfig::validate`], and when single masks shall be replaced and there is no
-    /// other one, or the stability is not a number.
+    /// When single masks are to be replaced but there is no other mask, or the stability is NaN;
+    /// also see [`MaskDecoderConfig::validate`].
     pub fn validate(&self) -> Result<()> {
         self.sam.validate()?;
         let Some(stability) = &self.stability else {
@@ -71,7 +71,7 @@ impl Sam2MaskDecoderConfig {
     /// Creates the decoder with PyTorch's initialisation.
     ///
     /// # Panics
-    /// As [`validate`](Self::validate) refuses.
+    /// When [`validate`](Self::validate) fails.
     pub fn init<B: Backend>(&self, device: &B::Device) -> Sam2MaskDecoder<B> {
         if let Err(error) = self.validate() {
             panic!("{error}");
@@ -105,52 +105,54 @@ impl Sam2MaskDecoderConfig {
 /// Input of [`Sam2MaskDecoder::forward`]: `n` prompts on `n` pictures, or on one.
 #[derive(Debug, Clone)]
 pub struct Sam2MaskDecoderInput<B: Backend> {
-    /// The picture of each prompt, or one for all, `[n or 1, d, g, g]`.
+    /// Picture of each prompt, or one for all, `[n or 1, d, g, g]`.
     pub image_embeddings: Tensor<B, 4>,
-    /// Finer levels of the pictures, by [`Sam2MaskDecoder::high_resolution`].
+    /// Finer levels of the pictures, from [`Sam2MaskDecoder::high_resolution`].
     pub high_resolution: HighResolution<B>,
-    /// [`PromptEncoder::image_pe`](crate::PromptEncoder::image_pe), `[1, d, g, g]`.
+    /// Position encoding from [`PromptEncoder::image_pe`](crate::PromptEncoder::image_pe),
+    /// `[1, d, g, g]`.
     pub image_pe: Tensor<B, 4>,
-    /// Points, boxes and embeddings by
+    /// Embeddings of points, boxes and other prompts from
     /// [`PromptEncoder::forward_padded`](crate::PromptEncoder::forward_padded), `[n, k, d]`.
     pub sparse: Tensor<B, 3>,
-    /// Mask prompts, or the embedding of their absence, `[n or 1, d, g, g]`.
+    /// Embeddings of mask prompts, or the no-mask embedding, `[n or 1, d, g, g]`.
     pub dense: Tensor<B, 4>,
-    /// Several masks a prompt (all but the first mask token), or one.
+    /// Predicts several masks for each prompt (all but the first mask token), or one.
     pub multimask_output: bool,
 }
 
 /// Output of [`Sam2MaskDecoder::forward`].
 #[derive(Debug, Clone)]
 pub struct Sam2MaskDecoderOutput<B: Backend> {
-    /// Masks and their expected IoU.
+    /// Masks and their IoU estimates.
     pub masks: MaskDecoderOutput<B>,
-    /// Logits of the object's presence, `[n, 1]`; they change no mask of a single picture.
+    /// Logits of the object's presence, `[n, 1]`; they do not affect the masks of a single picture.
     pub object_score_logits: Tensor<B, 2>,
 }
 
-/// Masks from a picture's levels and prompts (SAM 2 `mask_decoder.py`, `MaskDecoder`).
+/// SAM 2's mask decoder, from a picture's levels and prompts to masks (SAM 2 `mask_decoder.py`,
+/// `MaskDecoder`).
 #[derive(Module, Debug)]
 pub struct Sam2MaskDecoder<B: Backend> {
-    /// Prompts and picture look at one another.
+    /// Transformer with cross attention between prompts and picture.
     pub transformer: TwoWayTransformer<B>,
-    /// The token that becomes the expected IoU.
+    /// Token of the IoU estimates.
     pub iou_token: Embedding<B>,
-    /// The tokens that become masks.
+    /// Tokens of the masks.
     pub mask_tokens: Embedding<B>,
-    /// The token that becomes the object's score.
+    /// Token of the object score.
     pub obj_score_token: Embedding<B>,
-    /// From picture cells to mask pixels.
+    /// Upscaling from picture cells to mask pixels.
     pub output_upscaling: OutputUpscaling<B>,
     /// Convolution of the finest level, `[d / 8, d, 1, 1]`.
     pub conv_s0: Conv2d<B>,
-    /// Convolution of the level between, `[d / 4, d, 1, 1]`.
+    /// Convolution of the middle level, `[d / 4, d, 1, 1]`.
     pub conv_s1: Conv2d<B>,
-    /// From each mask token to the weights of its mask.
+    /// MLPs from each mask token to the weights of its mask.
     pub output_hypernetworks_mlps: Vec<Mlp<B>>,
-    /// From the IoU token to the expected IoU of each mask.
+    /// MLP from the IoU token to the IoU estimate of each mask.
     pub iou_prediction_head: Mlp<B>,
-    /// From its token to the object's score.
+    /// MLP from its token to the object score.
     pub pred_obj_score_head: Mlp<B>,
     #[module(skip)]
     config: Sam2MaskDecoderConfig,
@@ -174,7 +176,7 @@ impl<B: Backend> Sam2MaskDecoder<B> {
     /// Predicts the masks of all prompts at once.
     ///
     /// # Panics
-    /// When `multimask_output` is asked of a decoder with `num_multimask_outputs` 0.
+    /// When `multimask_output` is set and `num_multimask_outputs` is 0.
     pub fn forward(&self, input: Sam2MaskDecoderInput<B>) -> Sam2MaskDecoderOutput<B> {
         let [_, _, height, width] = input.image_embeddings.dims();
         let image = ops::add_shared(cells(input.image_embeddings), cells(input.dense));
@@ -217,7 +219,7 @@ impl<B: Backend> Sam2MaskDecoder<B> {
         }
     }
 
-    /// The score, IoU and mask tokens and the prompts of each row.
+    /// Concatenates the score, IoU and mask tokens and the prompts of each row.
     fn tokens(&self, sparse: Tensor<B, 3>) -> Tensor<B, 3> {
         let own = [&self.obj_score_token, &self.iou_token, &self.mask_tokens];
         before_prompts(own, sparse)

@@ -1,4 +1,4 @@
-//! SAM 2's mask decoder and what it asks of the prompt encoder (Ravi et al., *SAM 2: Segment
+//! SAM 2's mask decoder and its requirements on the prompt encoder (Ravi et al., *SAM 2: Segment
 //! Anything in Images and Videos*, arXiv 2408.00714).
 
 mod mask_decoder;

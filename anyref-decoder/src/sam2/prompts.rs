@@ -1,13 +1,13 @@
-//! Prompts as SAM 2 takes them.
+//! Prompt padding for SAM 2.
 
 use burn::tensor::{Tensor, backend::Backend};
 
 use crate::prompt_encoder::{PromptEmbeddings, PromptEncoder, PromptInput};
 
 impl<B: Backend> PromptEncoder<B> {
-    /// As [`forward`](Self::forward), with the missing points that SAM 2 was trained with: one
-    /// behind a box too, and two where there is neither point nor box, ahead of the embeddings
-    /// (transformers `Sam2Model`; SAM 2 `sam2_base.py`, `_forward_sam_heads`).
+    /// Embeds prompts like [`forward`](Self::forward), with the missing points that SAM 2 was
+    /// trained with: one after a box too, and two if there is neither point nor box, before the
+    /// embeddings (transformers `Sam2Model`; SAM 2 `sam2_base.py`, `_forward_sam_heads`).
     pub fn forward_padded(&self, mut input: PromptInput<B>) -> PromptEmbeddings<B> {
         let embeddings = input.embeddings.take();
         let given = embeddings.as_ref().map(|embeddings| embeddings.dims()[0]);
@@ -18,7 +18,7 @@ impl<B: Backend> PromptEncoder<B> {
         };
         let PromptEmbeddings { sparse, dense } = self.forward(input);
         let [objects, count, dim] = sparse.dims();
-        // Without points, boxes and masks the embeddings alone tell the number of objects.
+        // Without points, boxes and masks only the embeddings determine the number of objects.
         let objects = match (count, given) {
             (0, Some(given)) => given,
             _ => objects,

@@ -1,26 +1,26 @@
-//! The single mask of a prompt, or a better one of several where it is not stable.
+//! Choice of a prompt's single mask, replaced by a better one of several if it is not stable.
 
 use burn::config::Config;
 use burn::tensor::{Bool, DType, Int, Tensor, backend::Backend};
 
-/// When the mask for a prompt that means one thing is taken from those for several
-/// (SAM 2 `mask_decoder.py`, `dynamic_multimask_via_stability`).
+/// Condition for replacing the single mask of a prompt by one of several (SAM 2 `mask_decoder.py`,
+/// `dynamic_multimask_via_stability`).
 #[derive(Config, Debug, PartialEq)]
 pub struct Stability {
-    /// Stability is the IoU of the masks at thresholds so much higher and lower than 0.
+    /// Threshold offset: stability is the IoU of the masks at `delta` above and below 0.
     #[config(default = 0.05)]
     pub delta: f64,
-    /// Masks below are replaced.
+    /// Stability below which a mask is replaced.
     #[config(default = 0.98)]
     pub thresh: f64,
 }
 
 impl Stability {
-    /// The first mask where it is stable, elsewhere the one of the others with the highest
+    /// Chooses the first mask where it is stable, otherwise the other mask with the highest
     /// estimate.
     ///
     /// # Shapes
-    /// - masks: `[n, m, h, w]`, `m` of 2 at least
+    /// - masks: `[n, m, h, w]`, `m` at least 2
     /// - estimates: `[n, m]`
     /// - output: `[n, 1, h, w]` and `[n, 1]`
     pub(super) fn choose<B: Backend>(
@@ -33,7 +33,7 @@ impl Stability {
         let single = masks.clone().narrow(1, 0, 1);
         let stable = self.is_stable(single.clone());
 
-        // Rows of the best of the others among all masks.
+        // Row of the best other mask among all masks.
         let best = estimates.clone().narrow(1, 1, others).argmax(1);
         let first = Tensor::<B, 1, Int>::arange(0..prompts as i64, &masks.device());
         let rows = first * count as i64 + best.reshape([prompts]) + 1;
@@ -57,7 +57,7 @@ impl Stability {
         )
     }
 
-    /// Masks that hardly change with the threshold; an empty one is stable.
+    /// Tests for masks that hardly change with the threshold; an empty one is stable.
     ///
     /// # Shapes
     /// - masks: `[n, 1, h, w]`
@@ -65,7 +65,7 @@ impl Stability {
     fn is_stable<B: Backend>(&self, masks: Tensor<B, 4>) -> Tensor<B, 2, Bool> {
         let [prompts, _, height, width] = masks.dims();
         let pixels = masks.cast(DType::F32).reshape([prompts, height * width]);
-        // Counts of pixels are exact in f32, whatever the model's type.
+        // Counts of pixels are exact in f32, regardless of the model's type.
         let area = |threshold: f64| {
             let inside = pixels.clone().greater_elem(threshold);
             pixels.zeros_like().mask_fill(inside, 1.0).sum_dim(1)

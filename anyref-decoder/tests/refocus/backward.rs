@@ -1,4 +1,4 @@
-//! The gradients.
+//! Gradients of refocusing.
 
 use anyref_decoder::refocus::{RefocusBackend, RefocusInput, reference, refocus};
 use burn::backend::Autodiff;
@@ -11,10 +11,10 @@ use rand::{Rng, SeedableRng};
 
 use crate::problem::{Problem, assert_near, numbers};
 
-/// A form of refocusing.
+/// Form of refocusing.
 type Form<B> = fn(RefocusInput<B>) -> Tensor<B, 2>;
 
-/// Gradients of query, key and hidden states; empty where an argument takes no part.
+/// Gradients of query, key and hidden states; empty for an argument outside the graph.
 fn gradients<B: Backend, C: CheckpointStrategy>(
     problem: &Problem,
     weights: &[f32],
@@ -145,7 +145,7 @@ pub fn gradients_come_in_the_types_of_the_arguments<B: Backend>() {
         assert_near(&numbers(key.cast(DType::F32)), &expected[1], tolerance);
         assert_near(&numbers(hidden.cast(DType::F32)), &expected[2], tolerance);
 
-        // Each argument has a type of its own, and so has its gradient.
+        // Arguments and their gradients have different types.
         let (query, key, hidden) = problem.tensors::<Autodiff<B>>();
         let query = query.require_grad();
         let key = key.cast(dtype).detach().require_grad();
@@ -163,7 +163,8 @@ pub fn gradients_come_in_the_types_of_the_arguments<B: Backend>() {
     }
 }
 
-/// Operations before and after, arguments used elsewhere too, and two of it in one graph.
+/// Combines refocusing with other operations, arguments used elsewhere too, and two calls in one
+/// graph.
 pub fn takes_part_in_longer_computations<B: Backend>() {
     fn loss<B: Backend>(
         problem: &Problem,
@@ -204,7 +205,7 @@ pub fn takes_part_in_longer_computations<B: Backend>() {
 }
 
 pub fn an_empty_implementation_is_the_composed_form() {
-    // Autodiff has no backward pass of its own: it gets the trait's.
+    // Autodiff has no backward pass of its own, so the trait's is used.
     type Outer = Autodiff<burn_flex::Flex>;
     let mut rng = StdRng::seed_from_u64(11);
     for _ in 0..10 {

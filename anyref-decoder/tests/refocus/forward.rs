@@ -1,4 +1,4 @@
-//! The states.
+//! Refocused states.
 
 use anyref_decoder::refocus::{ObjectToken, RefocusInput, has_own_form, refocus};
 use anyref_ops::testing::random;
@@ -28,7 +28,7 @@ pub fn states_are_those_of_the_definition<B: Backend>(cases: usize) {
     }
 }
 
-/// One object a row, in order: the case in which nothing is gathered.
+/// One object for each row, in order: the case in which nothing is gathered.
 pub fn one_object_a_row_is_the_definition_too<B: Backend>(cases: usize) {
     let mut rng = StdRng::seed_from_u64(1);
     let mut seen = 0;
@@ -49,7 +49,8 @@ pub fn one_object_a_row_is_the_definition_too<B: Backend>(cases: usize) {
     }
 }
 
-/// More than a tile, a chunk or a group of columns of anything; head widths that vectors divide and that they do not.
+/// Exceeds a tile, a chunk and a group of columns; head widths that vectors divide and that they do
+/// not.
 pub fn long_contexts_and_wide_states_are_the_definition_too<B: Backend>() {
     let mut rng = StdRng::seed_from_u64(7);
     for sizes in [
@@ -57,7 +58,7 @@ pub fn long_contexts_and_wide_states_are_the_definition_too<B: Backend>() {
         [2, 1, 20, 33, 700, 67, 5],
         [3, 2, 2, 128, 257, 1024, 40],
         [1, 8, 8, 5, 129, 1, 1],
-        // Heads of one component, and wider than the threads of a group.
+        // Heads of one component, and heads wider than the threads of a group.
         [2, 1, 3, 1, 40, 3, 3],
         [1, 1, 2, 256, 70, 16, 2],
         [1, 2, 2, 257, 70, 16, 2],
@@ -114,7 +115,7 @@ pub fn large_scores_stay_finite_and_exact<B: Backend>(cases: usize) {
     for sign in [1.0, -1.0] {
         for _ in 0..cases {
             let mut problem = Problem::random(&mut rng).rounded();
-            // Whole numbers, so that f32 scores carry no error that f64 ones lack; half types hold them too.
+            // Integers, so that f32 scores are as exact as f64 ones; half types hold them too.
             problem.head_dim = 4;
             let [queries, keys] = [
                 problem.objects.len() * problem.heads * 4,
@@ -206,7 +207,7 @@ pub fn other_types_are_formed_in_f32<B: Backend>() {
                 tolerance,
             );
 
-            // Each argument has a type of its own.
+            // Arguments have different types.
             let (query, key, hidden) = problem.tensors::<B>();
             let output = refocus(problem.input((query, key.cast(dtype), hidden)));
             assert_eq!(output.dtype(), DType::F32);
@@ -215,7 +216,7 @@ pub fn other_types_are_formed_in_f32<B: Backend>() {
     }
 }
 
-/// As long as a context gets, in every type: sums of so many exponentials and states lose nothing in f32.
+/// Longest contexts in every type: sums of that many exponentials and states lose nothing in f32.
 pub fn the_longest_contexts_are_the_definition_in_every_type<B: Backend>() {
     let mut rng = StdRng::seed_from_u64(12);
     let length = 32_768;
@@ -244,14 +245,15 @@ pub fn the_longest_contexts_are_the_definition_in_every_type<B: Backend>() {
     }
 }
 
-/// Keys as attention leaves them, `[b, T, heads, d]` seen as `[b, heads, T, d]`, and columns of wider states.
+/// Keys in attention's layout, `[b, T, heads, d]` viewed as `[b, heads, T, d]`, and columns of
+/// wider states.
 pub fn permuted_arguments_give_the_same<B: Backend>() {
     let mut rng = StdRng::seed_from_u64(6);
     for sizes in [[2, 3, 6, 8, 20, 8, 3], [3, 2, 2, 5, 33, 7, 4]] {
         let problem = Problem::sized(&mut rng, sizes);
         let (query, key, hidden) = problem.tensors::<B>();
         let expected = problem.solve();
-        // A sum that keeps the permuted layout from being undone.
+        // The product keeps the permuted layout from being undone.
         let key_in_place = key.clone().swap_dims(1, 2) * 1.0;
         let hidden_in_place = hidden.clone().swap_dims(1, 2) * 1.0;
         let query_in_place = query.clone().swap_dims(0, 2) * 1.0;
@@ -267,7 +269,7 @@ pub fn permuted_arguments_give_the_same<B: Backend>() {
         let arguments = (query.clone(), key.clone(), wide.narrow(2, width, width));
         assert_near(&numbers(refocus(problem.input(arguments))), &expected, 2e-5);
 
-        // Keys of a cache with room, as generation leaves them, and states with rows after them.
+        // Keys of a cache with spare capacity, as in generation, and states with rows after them.
         let (keys, length) = (problem.keys, problem.keys - problem.offset);
         let roomy = Tensor::cat(vec![key.clone(), key * 9.0], 2);
         let longer = Tensor::cat(vec![hidden.clone(), hidden * 9.0], 1);

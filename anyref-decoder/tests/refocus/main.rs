@@ -1,11 +1,11 @@
-//! Refocusing on every backend that is compiled in: against its definition, in loops and in f64, against finite
-//! differences, and against the gradients of the composed form.
+//! Refocusing on every compiled-in backend, compared with its definition (in loops and in f64),
+//! with finite differences, and with the gradients of the composed form.
 
 mod backward;
 mod forward;
 mod problem;
 
-/// All tests of a backend, of which the random ones take `$cases` problems.
+/// Instantiates all tests of a backend; random ones run `$cases` problems.
 macro_rules! backend {
     ($name:ident, $backend:ty, $cases:expr) => {
         mod $name {
@@ -121,7 +121,7 @@ mod cuda {
     backend!(fusion, super::Cuda, 60);
 }
 
-/// The backends that a name chooses, as they are written there.
+/// Checks the backend types that can be selected by name.
 #[cfg(any(
     feature = "wgpu",
     feature = "vulkan",
@@ -143,7 +143,7 @@ fn each_backend_of_burn_has_a_form_of_its_own() {
     forward::has_a_form_of_its_own::<burn::backend::Cuda>();
 }
 
-/// A backend that has nothing of its own is composed of tensor operations, and so is its gradient.
+/// An empty implementation and its gradient are composed of tensor operations.
 #[test]
 fn an_empty_implementation_is_the_composed_form() {
     backward::an_empty_implementation_is_the_composed_form();

@@ -1,11 +1,11 @@
-//! Problems, and their solution by the definition, in loops and in f64.
+//! Test problems, and their solution by the definition, in loops and in f64.
 
 use anyref_decoder::refocus::{ObjectToken, RefocusInput};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use rand::Rng;
 use rand::rngs::StdRng;
 
-/// Sizes and values of a problem, values in f64.
+/// Sizes and f64 values of a problem.
 #[derive(Clone, Debug)]
 pub struct Problem {
     pub batch: usize,
@@ -23,7 +23,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A small problem of any shape.
+    /// Random small problem of any shape.
     pub fn random(rng: &mut StdRng) -> Self {
         let kv_heads = rng.random_range(1..4);
         let heads = kv_heads * rng.random_range(1..4);
@@ -33,7 +33,7 @@ impl Problem {
         Self::sized(rng, [batch, kv_heads, heads, head_dim, keys, width, count])
     }
 
-    /// A problem of a given shape, its objects anywhere.
+    /// Random problem of a given shape, with objects anywhere.
     pub fn sized(rng: &mut StdRng, sizes: [usize; 7]) -> Self {
         let [batch, kv_heads, heads, head_dim, keys, width, count] = sizes;
         let offset = rng.random_range(0..keys / 2);
@@ -71,7 +71,7 @@ impl Problem {
         }
     }
 
-    /// A problem whose values f16 and bf16 hold.
+    /// Rounds the values so that f16 and bf16 hold them.
     pub fn rounded(mut self) -> Self {
         for values in [&mut self.query, &mut self.key, &mut self.hidden] {
             let round = |value: &mut f64| *value = (*value * 32.0).round() / 32.0;
@@ -80,7 +80,8 @@ impl Problem {
         self
     }
 
-    /// The definition; logarithms keep the weights of a span that gets no attention to speak of.
+    /// Solves by the definition; logarithms preserve the weights of a span with vanishing
+    /// attention.
     pub fn solve(&self) -> Vec<f64> {
         let length = self.keys - self.offset;
         let group = self.heads / self.kv_heads;
@@ -177,12 +178,12 @@ fn log_sum(values: &[f64]) -> f64 {
     }
 }
 
-/// The values of a tensor.
+/// Values of a tensor.
 pub fn numbers<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> Vec<f64> {
     tensor.into_data().iter::<f64>().collect()
 }
 
-/// Asserts that numbers differ by no more than `tolerance`.
+/// Asserts that numbers differ by at most `tolerance`.
 #[track_caller]
 pub fn assert_near(actual: &[f64], expected: &[f64], tolerance: f64) {
     assert_eq!(actual.len(), expected.len());

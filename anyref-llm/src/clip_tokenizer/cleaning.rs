@@ -1,21 +1,22 @@
-//! Cleaning of texts before they are tokenized.
+//! Cleaning of texts before tokenization.
 //!
-//! In the order of ImageBind's code: ftfy's repair of single characters, HTML entities, white
-//! space, lower case.
+//! The steps follow the order of ImageBind's code: ftfy's repair of single characters, HTML
+//! entities, white space, lower case.
 
 use html_escape::decode_html_entities;
 use unicode_normalization::UnicodeNormalization;
 
-/// Characters of Windows-1252 at 0x80 to 0x9F, where Unicode has control characters; five places are
-/// free.
+/// Characters of Windows-1252 at 0x80 to 0x9F, where Unicode has control characters; five positions
+/// are unassigned.
 const WINDOWS_1252: [char; 32] = [
     '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž', '\u{8f}',
     '\u{90}', '‘', '’', '“', '”', '•', '–', '—', '˜', '™', 'š', '›', 'œ', '\u{9d}', 'ž', 'Ÿ',
 ];
 
-/// Lower case without needless white space, entities and odd forms of characters.
+/// Cleans a text: lower case, without redundant white space, HTML entities and unusual forms of
+/// characters.
 pub(super) fn clean(text: &str) -> String {
-    // Angle brackets say that entities stand for themselves, to ftfy.
+    // ftfy takes angle brackets as a sign that entities are literal.
     let text = match text.contains('<') {
         true => mended(text),
         false => mended(&decode_html_entities(text)),
@@ -26,13 +27,13 @@ pub(super) fn clean(text: &str) -> String {
     words.join(" ").to_lowercase()
 }
 
-/// ftfy's repairs that look at one character alone, and composed forms (NFC).
+/// Applies ftfy's repairs of single characters, and composes characters (NFC).
 fn mended(text: &str) -> String {
     let plain = text.chars().flat_map(plain_forms).filter_map(printable);
     plain.nfc().collect()
 }
 
-/// Letters of Latin ligatures, and wide and narrow forms in their usual width.
+/// Expands Latin ligatures, and converts wide and narrow forms to their normal width.
 fn plain_forms(character: char) -> impl Iterator<Item = char> {
     let character = match character {
         '\u{80}'..='\u{9f}' => WINDOWS_1252[character as usize - 0x80],
@@ -42,7 +43,7 @@ fn plain_forms(character: char) -> impl Iterator<Item = char> {
         '\u{132}' | '\u{133}' | '\u{149}' | '\u{1c4}'..='\u{1cc}' | '\u{1f1}'..='\u{1f3}' => {
             (None, Some(character))
         }
-        // Its long s stays one.
+        // The long s of this ligature is kept.
         '\u{fb05}' => (Some('\u{17f}'), Some('t')),
         '\u{fb00}'..='\u{fb06}' | '\u{3000}' | '\u{ff01}'..='\u{ffef}' => (None, Some(character)),
         _ => (Some(character), None),
@@ -50,7 +51,7 @@ fn plain_forms(character: char) -> impl Iterator<Item = char> {
     one.into_iter().chain(compatible.into_iter().nfkc())
 }
 
-/// A straight quotation mark in the place of others, and nothing in that of a control character.
+/// Replaces quotation marks by straight ones, and removes control characters.
 fn printable(character: char) -> Option<char> {
     match character {
         '\u{2bc}' | '\u{2018}'..='\u{201b}' => Some('\''),
@@ -68,9 +69,9 @@ mod tests {
     #[test]
     fn entities_are_read_as_often_as_the_reference_reads_them() {
         assert_eq!(clean("R&amp;amp;B"), "r&b");
-        // Four levels are one too many.
+        // Four levels of escaping are one too many.
         assert_eq!(clean("&amp;amp;amp;lt;"), "&lt;");
-        // After a bracket, two.
+        // After an angle bracket, only two levels.
         assert_eq!(clean("< &amp;amp;lt;"), "< &lt;");
     }
 

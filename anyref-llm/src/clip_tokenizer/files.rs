@@ -1,4 +1,4 @@
-//! Files of a CLIP folder that hold the vocabulary.
+//! Vocabulary files of a CLIP folder.
 
 use std::path::{Path, PathBuf};
 
@@ -11,12 +11,12 @@ use crate::error::Result;
 use crate::tokenizer::file::{JSON, parse, problem};
 use crate::tokenizer::merges_file::{MERGES, VOCABULARY, Vocabulary, pair};
 
-/// Whether there is a file that [`of_folder`] takes, damaged or not.
+/// Returns whether the folder contains a file that [`of_folder`] reads, valid or not.
 pub(super) fn is_in_folder(folder: &Path) -> bool {
     folder.join(JSON).exists() || folder.join(VOCABULARY).exists()
 }
 
-/// Tokens and merges of a folder of CLIP.
+/// Reads tokens and merges of a CLIP folder.
 pub(super) fn of_folder(folder: &Path) -> Result<Vocabulary> {
     refuse_location(folder)?;
     if Vocabulary::is_in_folder(folder) {
@@ -37,7 +37,9 @@ fn of_tokenizer_json(path: PathBuf) -> Result<Vocabulary> {
     let fail = |message: &str| problem(&path, format!("{message}; give the one of a CLIP"));
     let model = &file["model"];
     if model["end_of_word_suffix"].as_str() != Some(END_OF_WORD) {
-        return Err(fail("is no byte-pair encoding whose words end in `</w>`"));
+        return Err(fail(
+            "is not a byte-pair encoding whose words end in `</w>`",
+        ));
     }
     let mut ids: Vocab = serde_json::from_value(model["vocab"].clone())
         .map_err(|error| fail(&format!("its vocabulary cannot be read ({error})")))?;
@@ -55,7 +57,7 @@ fn of_tokenizer_json(path: PathBuf) -> Result<Vocabulary> {
     };
     let merges = written
         .iter()
-        .map(|merge| read(merge).ok_or_else(|| fail(&format!("{merge} is no merge"))))
+        .map(|merge| read(merge).ok_or_else(|| fail(&format!("{merge} is not a merge"))))
         .collect::<Result<_>>()?;
     Ok(Vocabulary { path, ids, merges })
 }

@@ -1,4 +1,4 @@
-//! CLIP's byte-pair encoding, as ImageBind's text tower takes its texts.
+//! CLIP's byte-pair encoding, as used by ImageBind's text tower.
 //!
 //! ```text
 //! " A Dog" ─cleaning─▶ "a dog" ─words─▶ "a", "dog" ─bytes, merges─▶ [320, 1929]
@@ -23,15 +23,16 @@ use words::{END_OF_WORD, Words};
 pub const START_OF_TEXT: &str = "<|startoftext|>";
 /// Last token of every text.
 pub const END_OF_TEXT: &str = "<|endoftext|>";
-/// Id that stands behind a text's end. Its token is a real one, `!`, which nothing looks at there.
+/// Padding id after the end of a text. It is the id of the real token `!`, but the tower ignores
+/// that position.
 const PADDING: u32 = 0;
 
 /// CLIP's tokenizer, with the ids of ImageBind's `SimpleTokenizer`.
 ///
-/// Texts are cleaned in the same steps: the usual damage to Unicode is mended, HTML entities are
-/// read, white space becomes single spaces, letters lower case. Left out are the repairs of its
-/// library ftfy beyond single characters (text that was decoded from the wrong encoding, escapes of
-/// terminals) and entities without their semicolon.
+/// Texts are cleaned in the same steps: common Unicode damage is repaired, HTML entities are
+/// decoded, white space becomes single spaces, and letters become lower case. Omitted are ftfy's
+/// repairs beyond single characters (text decoded from the wrong encoding, terminal escapes) and
+/// entities without their semicolon.
 #[derive(Debug)]
 pub struct ClipTokenizer {
     bpe: BPE,
@@ -41,17 +42,18 @@ pub struct ClipTokenizer {
 }
 
 impl ClipTokenizer {
-    /// Reads the vocabulary of a CLIP folder: `vocab.json` with `merges.txt`, or else
-    /// `tokenizer.json`, of which the vocabulary and the merges alone are taken.
+    /// Reads the vocabulary of a CLIP folder: `vocab.json` with `merges.txt`, or else vocabulary
+    /// and merges of `tokenizer.json`.
     ///
     /// # Errors
-    /// When there is neither, or one that cannot be read, lacks a byte or one of the two special
-    /// tokens, or whose last token is not the end of text, by which the text tower finds it.
+    /// When the folder has neither, or the vocabulary cannot be read, lacks a byte or a special
+    /// token, or does not end with the end-of-text token, by which the text tower finds it.
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
         Self::new(files::of_folder(folder.as_ref())?)
     }
 
-    /// Whether [`from_folder`](Self::from_folder) finds one there, damaged or not.
+    /// Returns whether the folder contains a vocabulary for [`from_folder`](Self::from_folder),
+    /// valid or not.
     pub fn is_in_folder(folder: impl AsRef<Path>) -> bool {
         files::is_in_folder(folder.as_ref())
     }
@@ -90,8 +92,8 @@ impl ClipTokenizer {
         })
     }
 
-    /// Ids of a text between start and end, at most `length` of them: what is too long loses its
-    /// last tokens before the end. `length` is 77 for CLIP and ImageBind.
+    /// Tokenizes a text between start and end tokens into at most `length` ids; a longer text loses
+    /// its last tokens before the end. `length` is 77 for CLIP and ImageBind.
     ///
     /// # Errors
     /// When the tokenizer library fails.
@@ -116,17 +118,17 @@ impl ClipTokenizer {
         Ok(ids)
     }
 
-    /// As [`encode`](Self::encode), filled up to `length` with id 0.
+    /// Tokenizes like [`encode`](Self::encode), and pads to `length` with id 0.
     ///
     /// # Errors
-    /// As [`encode`](Self::encode).
+    /// See [`encode`](Self::encode).
     pub fn encode_padded(&self, text: &str, length: usize) -> Result<Vec<u32>> {
         let mut ids = self.encode(text, length)?;
         ids.resize(length, PADDING);
         Ok(ids)
     }
 
-    /// Number of tokens, and one more than the greatest id.
+    /// Size of the vocabulary, one more than the greatest id.
     pub fn vocab_size(&self) -> usize {
         self.end as usize + 1
     }

@@ -1,18 +1,19 @@
-//! A cleaned text to words, and a word to a printable character for each of its bytes.
+//! Splitting of a cleaned text into words, and of a word into one printable character for each
+//! byte.
 
 use regex::Regex;
 
-/// Mark of a token that ends a word.
+/// Suffix of a token that ends a word.
 pub(super) const END_OF_WORD: &str = "</w>";
-/// The published pattern: specials, endings of English contractions, letters, single digits, and
-/// runs of what is neither.
+/// Published pattern: special tokens, endings of English contractions, letters, single digits, and
+/// runs of other characters.
 const PATTERN: &str = r"(?i)<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|[\p{L}]+|[\p{N}]|[^\s\p{L}\p{N}]+";
 
-/// Splits texts.
+/// Splitter of texts.
 #[derive(Debug)]
 pub(super) struct Words {
     pattern: Regex,
-    /// The character of each byte.
+    /// Character of each byte.
     characters: [char; 256],
 }
 
@@ -36,17 +37,17 @@ impl Words {
         }
     }
 
-    /// The characters that stand for bytes.
+    /// Characters that stand for bytes.
     pub(super) fn byte_characters(&self) -> [char; 256] {
         self.characters
     }
 
-    /// The words of a text.
+    /// Splits a text into words.
     pub(super) fn of<'a>(&self, text: &'a str) -> impl Iterator<Item = &'a str> {
         self.pattern.find_iter(text).map(|found| found.as_str())
     }
 
-    /// A word with a character for each of its bytes.
+    /// Converts a word to one character for each of its bytes.
     pub(super) fn bytes(&self, word: &str) -> String {
         let bytes = word.bytes();
         bytes

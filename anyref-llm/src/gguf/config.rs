@@ -1,4 +1,4 @@
-//! Configuration of a model by the metadata of its GGUF file.
+//! Configuration of a model from the metadata of its GGUF file.
 
 use std::path::Path;
 
@@ -11,9 +11,9 @@ use crate::error::{Error, Result};
 /// Architecture of a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Architecture {
-    /// LLaMA: the rows of queries and keys lie in pairs that turn together.
+    /// LLaMA: components that are rotated together are in adjacent rows of queries and keys.
     Llama,
-    /// Qwen2: the rows lie as in Hugging Face's files.
+    /// Qwen 2: rows in the order of Hugging Face's files.
     Qwen2,
 }
 
@@ -40,7 +40,7 @@ impl Architecture {
     }
 }
 
-/// An [`Error::Gguf`].
+/// Creates an [`Error::Gguf`].
 pub(super) fn problem(path: &Path, problem: impl Into<String>) -> Error {
     Error::Gguf {
         path: path.to_owned(),
@@ -49,11 +49,12 @@ pub(super) fn problem(path: &Path, problem: impl Into<String>) -> Error {
 }
 
 impl LlamaConfig {
-    /// Configuration of the model in a GGUF file, by its metadata and the shapes of its tensors.
+    /// Reads the configuration of the model in a GGUF file from its metadata and the shapes of its
+    /// tensors.
     ///
     /// # Errors
-    /// When the architecture is another than `llama` and `qwen2`, a key is missing or of another
-    /// type, or the configuration is not supported.
+    /// When the architecture is neither `llama` nor `qwen2`, a key is missing or of another type,
+    /// or the configuration is not supported.
     pub fn from_gguf(metadata: &GgufMetadata, checkpoint: &Checkpoint) -> Result<Self> {
         let path = checkpoint.path();
         let architecture = Architecture::read(path, metadata)?;

@@ -1,4 +1,4 @@
-//! The model of a GGUF file as Hugging Face's files hold it.
+//! Conversion of a GGUF model to the form of Hugging Face's files.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ use super::pairs::Pairs;
 use crate::config::LlamaConfig;
 use crate::error::Result;
 
-/// Names of a layer's parts in GGUF files and in Hugging Face's.
+/// Names of a layer's tensors in GGUF files and in Hugging Face's.
 const PARTS: [(&str, &str); 9] = [
     ("attn_norm", "input_layernorm"),
     ("ffn_norm", "post_attention_layernorm"),
@@ -24,12 +24,12 @@ const PARTS: [(&str, &str); 9] = [
     ("ffn_down", "mlp.down_proj"),
 ];
 
-/// Configuration and tensors of the model in a GGUF file, by the names and in the order of rows of
-/// Hugging Face's `LlamaForCausalLM`. Matrices in blocks stay so.
+/// Configuration and tensors of the model in a GGUF file, with the names and the row order of
+/// Hugging Face's `LlamaForCausalLM`. Matrices in blocks stay in blocks.
 ///
 /// # Errors
-/// As [`load_gguf`](super::load_gguf), except for shapes; when the file divides its rotary
-/// frequencies, which a configuration of Hugging Face's cannot say.
+/// See [`load_gguf`](super::load_gguf), except for shapes; also when the file divides its rotary
+/// frequencies, which Hugging Face's configuration cannot express.
 pub fn hugging_face_checkpoint(path: impl AsRef<Path>) -> Result<(LlamaConfig, Checkpoint)> {
     let path = path.as_ref();
     let checkpoint = Checkpoint::open(path)?;
@@ -58,7 +58,7 @@ pub fn hugging_face_checkpoint(path: impl AsRef<Path>) -> Result<(LlamaConfig, C
     Ok((config, Checkpoint::of_tensors(path, tensors)?))
 }
 
-/// Name in Hugging Face's files; none for what no LLaMA has.
+/// Name in Hugging Face's files; `None` for tensors that LLaMA lacks.
 fn name(gguf: &str) -> Option<String> {
     match gguf {
         names::TABLE => return Some("model.embed_tokens.weight".into()),
@@ -73,7 +73,7 @@ fn name(gguf: &str) -> Option<String> {
     Some(format!("model.layers.{layer}.{name}.{kind}"))
 }
 
-/// A tensor with its rows in another order.
+/// Copies a tensor with its rows reordered.
 fn reordered(name: String, entry: &TensorEntry, pairs: Pairs) -> OutputTensor {
     let (shape, entry) = (entry.shape.clone(), entry.clone());
     if let (Some(block), &[rows, columns]) = (entry.block_type(), shape.as_slice()) {

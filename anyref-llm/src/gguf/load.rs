@@ -1,4 +1,4 @@
-//! A model out of a GGUF file.
+//! Loading of a model from a GGUF file.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -19,12 +19,12 @@ use crate::lora::LoraLinear;
 use crate::mlp::LlamaMlp;
 use crate::model::Llama;
 
-/// Loads the model of a GGUF file, or of the first of several. Weights in blocks stay so on the
-/// processor, where the file is not held beside them.
+/// Loads the model of a GGUF file, or of the first of several. Weights in blocks stay in blocks on
+/// the processor; the file's content is not held beside them.
 ///
 /// # Errors
-/// As [`LlamaConfig::from_gguf`]; when the file cannot be read or is damaged, a tensor is missing,
-/// has another shape, or belongs to no part of the model.
+/// When the file cannot be read or is damaged, or a tensor is missing, has another shape, or
+/// belongs to no part of the model; also see [`LlamaConfig::from_gguf`].
 pub fn load_gguf<B: Backend>(path: impl AsRef<Path>, device: &B::Device) -> Result<Llama<B>> {
     let path = path.as_ref();
     let checkpoint = Checkpoint::open(path)?;
@@ -71,7 +71,7 @@ pub fn load_gguf<B: Backend>(path: impl AsRef<Path>, device: &B::Device) -> Resu
     Ok(model)
 }
 
-/// Tensors of a file, and which were used.
+/// Tensors of a file, with a record of those used.
 struct File<'a, B: Backend> {
     checkpoint: &'a Checkpoint,
     device: &'a B::Device,
@@ -112,7 +112,7 @@ impl<B: Backend> File<'_, B> {
         })
     }
 
-    /// A matrix as it lies in the file, in its type where that is a half one.
+    /// Creates a matrix in the layout of the file, in the file's type if that is half precision.
     fn plain(&self, data: TensorData) -> Tensor<B, 2> {
         let dtype = match data.dtype {
             DType::F16 | DType::BF16 => data.dtype,
@@ -186,7 +186,8 @@ impl<B: Backend> File<'_, B> {
         Ok(())
     }
 
-    /// Refuses tensors that belong to no part of the model: its answers would be others.
+    /// Rejects tensors that belong to no part of the model, since its answers would be wrong
+    /// without them.
     fn refuse_unused(&self) -> Result<()> {
         let used = self.used.borrow();
         let mut unused = self

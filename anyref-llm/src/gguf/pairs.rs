@@ -1,6 +1,6 @@
-//! Rows of queries and keys in files of LLaMA.
+//! Row order of queries and keys in LLaMA files.
 
-/// Order in which rows of queries or keys are taken from a file.
+/// Order in which rows of queries or keys are read from a file.
 #[derive(Clone, Copy)]
 pub(super) struct Pairs {
     /// Width of a head.
@@ -8,8 +8,8 @@ pub(super) struct Pairs {
 }
 
 impl Pairs {
-    /// Row of the file that is row `row` of a model whose components `i` and `i + head / 2` turn
-    /// together: there, they are neighbours.
+    /// Row of the file for row `row` of a model that rotates components `i` and `i + head / 2`
+    /// together; in the file they are adjacent.
     pub(super) fn row(self, row: usize) -> usize {
         let (first, row) = (row - row % self.head, row % self.head);
         let half = self.head / 2;

@@ -1,4 +1,4 @@
-//! An adapter folder, opened.
+//! Opened adapter folder.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -15,7 +15,7 @@ use crate::import::{PEFT, PEFT_UNUSED};
 use crate::lora::LoraConfig;
 use crate::model::Llama;
 
-/// The two matrices of one adapted projection.
+/// Matrices of one adapted projection.
 #[derive(Debug, Clone)]
 pub struct LowRank {
     /// `[r, inputs]`
@@ -24,10 +24,10 @@ pub struct LowRank {
     pub b: TensorEntry,
 }
 
-/// An opened adapter folder. Nothing but names and shapes has been read.
+/// Opened adapter folder, of which only names and shapes have been read.
 #[derive(Debug, Clone)]
 pub struct PeftAdapter {
-    /// Its configuration.
+    /// Configuration of the adapter.
     pub config: PeftConfig,
     folder: PathBuf,
     checkpoint: Checkpoint,
@@ -39,8 +39,7 @@ impl PeftAdapter {
     /// Opens a folder with `adapter_config.json` and `adapter_model.safetensors` or `.bin`.
     ///
     /// # Errors
-    /// When a file is missing, damaged or asks for what is not supported, and when the two do not
-    /// belong together.
+    /// When a file is missing, damaged or uses unsupported features, or the two do not match.
     pub fn open(folder: impl AsRef<Path>) -> Result<Self> {
         let folder = folder.as_ref();
         refuse_location(folder)?;
@@ -121,7 +120,8 @@ impl PeftAdapter {
         if projections.is_empty() {
             return fail("no adapter of any projection in it".into());
         }
-        // From here on whole names: a pattern or a name's end may mean more modules than were adapted.
+        // From here on names are complete: a pattern or a suffix may match more modules than were
+        // adapted.
         config.lora.target_modules = projections.keys().cloned().collect();
         config.lora.validate()?;
         Ok(Self {
@@ -133,30 +133,30 @@ impl PeftAdapter {
         })
     }
 
-    /// The folder.
+    /// Path of the folder.
     pub fn path(&self) -> &Path {
         &self.folder
     }
 
-    /// Its tensors by the names in the file.
+    /// Tensors of the adapter by their names in the file.
     pub fn checkpoint(&self) -> &Checkpoint {
         &self.checkpoint
     }
 
-    /// The adapted projections by their names in the model (`model.layers.0.self_attn.q_proj`).
+    /// Adapted projections by their names in the model (`model.layers.0.self_attn.q_proj`).
     pub fn projections(&self) -> impl ExactSizeIterator<Item = (&str, &LowRank)> {
         self.projections
             .iter()
             .map(|(name, low_rank)| (name.as_str(), low_rank))
     }
 
-    /// The adapter of one projection.
+    /// Adapter of one projection.
     pub fn projection(&self, name: &str) -> Option<&LowRank> {
         self.projections.get(name)
     }
 
-    /// Modules that the folder holds whole (PEFT's `modules_to_save`), by their name in the model that
-    /// was trained: `model.embed_tokens.weight`, `lm_head.weight`, and in a larger model more, such as
+    /// Modules that the folder holds whole (PEFT's `modules_to_save`), by their name in the trained
+    /// model: `model.embed_tokens.weight`, `lm_head.weight`, and in a larger model others, such as
     /// AnyRef's `model.text_hidden_fcs.0.0.weight`.
     pub fn saved(&self) -> impl ExactSizeIterator<Item = (&str, &TensorEntry)> {
         self.saved
@@ -164,17 +164,19 @@ impl PeftAdapter {
             .map(|(name, entry)| (name.as_str(), entry))
     }
 
-    /// How its tensors are matched with the parameters of a model that carries the adapters.
+    /// Options that match the adapter's tensors with the parameters of a model that carries the
+    /// adapters.
     pub fn load_options(&self) -> LoadOptions {
         options()
     }
 
-    /// Puts the adapters onto a model and replaces what the folder holds whole; embeddings and output
-    /// head may grow by that. `dtype` is the type of what is loaded, the file's when absent.
+    /// Adds the adapters to a model and replaces the modules that the folder holds whole, which may
+    /// enlarge embeddings and output head. `dtype` is the type of the loaded tensors; it defaults
+    /// to the file's.
     ///
     /// # Errors
-    /// When the adapter was made for another model or holds modules that a LLaMA does not have, each by
-    /// its name.
+    /// When the adapter was made for another model or contains modules that a LLaMA lacks; the
+    /// error names each.
     pub fn apply<B: Backend>(&self, model: Llama<B>, dtype: Option<DType>) -> Result<Llama<B>> {
         let mut model = model
             .with_lora(&self.config.lora)
@@ -194,7 +196,7 @@ impl PeftAdapter {
     }
 }
 
-/// How the names of a file become those of the model.
+/// Options with the rename rules from the file to the model.
 fn options() -> LoadOptions {
     LoadOptions::default()
         .with_renames(PEFT)

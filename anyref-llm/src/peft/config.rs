@@ -1,11 +1,11 @@
-//! `adapter_config.json`.
+//! Configuration of adapters, `adapter_config.json`.
 
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
 use crate::lora::LoraConfig;
 
-/// Fields that say nothing about what a saved adapter computes.
+/// Fields without effect on the output of a saved adapter.
 const WITHOUT_EFFECT: [&str; 10] = [
     "auto_mapping",
     "ensure_weight_tying",
@@ -16,34 +16,35 @@ const WITHOUT_EFFECT: [&str; 10] = [
     "qalora_group_size",
     "revision",
     "runtime_config",
-    // What its values would change is refused under their own names.
+    // Fields that its values would change are rejected under their own names.
     "loftq_config",
 ];
 
-/// Initialisations that leave the base model as it is.
+/// Initialisations that leave the base model unchanged.
 const PLAIN_INITIALISATIONS: [&str; 3] = ["gaussian", "eva", "orthogonal"];
 
-/// The configuration of an adapter folder: LoRA of any rank and scaling without biases.
+/// Configuration of an adapter folder: LoRA of any rank and scaling without biases.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PeftConfig {
-    /// Rank, scaling and targets. The targets are empty when the file gives a pattern instead of a list:
-    /// what the adapter holds tells them.
+    /// Rank, scaling and targets. If the file gives a pattern instead of a list, the targets are
+    /// empty here and follow from the adapter's tensors.
     pub lora: LoraConfig,
-    /// Modules, by the end of their names, that the adapter holds whole.
+    /// Modules that the adapter holds whole, by the end of their names.
     pub modules_to_save: Vec<String>,
     /// Model that the adapter was trained on.
     pub base_model: Option<String>,
-    /// `CAUSAL_LM` and the like.
+    /// Task type, such as `CAUSAL_LM`.
     pub task_type: Option<String>,
 }
 
 impl LoraConfig {
-    /// Reads the text of PEFT's `adapter_config.json`; variants of LoRA are refused by name. See
-    /// [`PeftConfig`] for the whole of it.
+    /// Parses PEFT's `adapter_config.json`; variants of LoRA are rejected by name. See
+    /// [`PeftConfig`] for the complete configuration.
     ///
     /// # Errors
-    /// As [`PeftConfig::from_json`], and when the configuration is not [valid](Self::validate): a
-    /// pattern in place of a list of `target_modules` names no projection.
+    /// When the configuration is not [valid](Self::validate), for instance with a pattern in place
+    /// of a list of `target_modules`, which names no projection; also see
+    /// [`PeftConfig::from_json`].
     pub fn from_peft(json: &str) -> Result<Self> {
         let config = PeftConfig::from_json(json, "adapter_config.json")?.lora;
         config.validate()?;
@@ -52,11 +53,11 @@ impl LoraConfig {
 }
 
 impl PeftConfig {
-    /// Reads the text of an `adapter_config.json`; `what` names it in errors.
+    /// Parses an `adapter_config.json`; `what` names it in errors.
     ///
     /// # Errors
-    /// When it is no JSON, not of a LoRA, or sets a field that would change the result and is not
-    /// supported; the field is named.
+    /// When the text is not JSON, not a LoRA configuration, or sets an unsupported field that would
+    /// change the result; the error names the field.
     pub fn from_json(json: &str, what: &str) -> Result<Self> {
         let failed = |source| Error::Json {
             what: what.to_owned(),
@@ -96,7 +97,7 @@ impl PeftConfig {
                 lora[name] = value;
             }
         }
-        // The names under which LoraConfig takes them, too.
+        // LoraConfig also accepts these aliases.
         for (name, alias) in [("lora_alpha", "alpha"), ("lora_dropout", "dropout")] {
             if let Some(value) = taken(alias) {
                 lora[name] = value;
@@ -116,7 +117,7 @@ impl PeftConfig {
         })
     }
 
-    /// The text of an `adapter_config.json` that peft reads.
+    /// Serialises the configuration as an `adapter_config.json` that peft reads.
     pub fn to_json(&self) -> String {
         let modules = (!self.modules_to_save.is_empty()).then_some(&self.modules_to_save);
         let fields = json!({
@@ -145,7 +146,7 @@ fn refuse<T>(field: &str, reason: String) -> Result<T> {
     })
 }
 
-/// Whether a value switches its field off.
+/// Returns whether a value disables its field.
 fn is_unset(value: &Value) -> bool {
     match value {
         Value::Null | Value::Bool(false) => true,

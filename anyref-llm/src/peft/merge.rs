@@ -1,4 +1,4 @@
-//! One weight at a time: merging without a model in memory.
+//! Merging of one weight at a time, without a model in memory.
 
 use burn::tensor::{DType, TensorData};
 
@@ -6,10 +6,11 @@ use super::adapter::PeftAdapter;
 use crate::error::{Error, Result};
 
 impl PeftAdapter {
-    /// Adds the adapter of a projection to its weight, in f32. `None` when the projection has none.
+    /// Adds the adapter of a projection to its weight, in f32. Returns `None` when the projection
+    /// has no adapter.
     ///
     /// # Shapes
-    /// - weight and result: `[outputs, inputs]`, as PyTorch keeps it
+    /// - weight and result: `[outputs, inputs]`, as PyTorch stores it
     ///
     /// # Errors
     /// When the shapes do not fit or the adapter cannot be read.

@@ -1,8 +1,9 @@
-//! Adapter folders of PEFT: `adapter_config.json` beside `adapter_model.safetensors` or `adapter_model.bin`.
+//! Adapter folders of PEFT: `adapter_config.json` beside `adapter_model.safetensors` or
+//! `adapter_model.bin`.
 //!
-//! * [`PeftConfig`]: the configuration; what is not supported is refused by name.
-//! * [`PeftAdapter`]: a folder, opened; onto a model, or into one weight at a time.
-//! * [`save_adapter`]: a model's adapters as a folder that peft reads.
+//! * [`PeftConfig`]: configuration of an adapter; unsupported fields are rejected by name.
+//! * [`PeftAdapter`]: opened folder, to be applied to a model or merged into one weight at a time.
+//! * [`save_adapter`]: writes a model's adapters as a folder that peft reads.
 
 mod adapter;
 mod config;
@@ -13,7 +14,7 @@ pub use adapter::{LowRank, PeftAdapter};
 pub use config::PeftConfig;
 pub use save::{SaveAdapter, save_adapter};
 
-/// The configuration's file name.
+/// File name of the configuration.
 pub const CONFIG_FILE: &str = "adapter_config.json";
-/// The weights' file names, in the order in which they are looked for.
+/// File names of the weights, in order of preference.
 pub const WEIGHTS_FILES: [&str; 2] = ["adapter_model.safetensors", "adapter_model.bin"];

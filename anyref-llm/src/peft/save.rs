@@ -1,4 +1,4 @@
-//! Writing an adapter folder.
+//! Writing of an adapter folder.
 
 use std::path::Path;
 
@@ -12,29 +12,29 @@ use crate::error::{Error, Result};
 use crate::lora::LoraConfig;
 use crate::model::Llama;
 
-/// Prefix that PEFT puts before every name.
+/// Prefix that PEFT adds to every name.
 const PREFIX: &str = "base_model.model.";
 
-/// How [`save_adapter`] writes.
+/// Options of [`save_adapter`].
 #[derive(Debug, Default)]
 pub struct SaveAdapter {
     /// Names of modules to write whole: `embed_tokens`, `lm_head`.
     pub modules_to_save: Vec<String>,
-    /// Further tensors that were trained, by their names in the model they belong to, with the names of
-    /// their modules in [`modules_to_save`](Self::modules_to_save).
+    /// Further trained tensors, by their names in the model they belong to; their modules are named
+    /// in [`modules_to_save`](Self::modules_to_save).
     pub extra: Vec<OutputTensor>,
     /// Model that the adapter was trained on.
     pub base_model: Option<String>,
-    /// `CAUSAL_LM` and the like.
+    /// Task type, such as `CAUSAL_LM`.
     pub task_type: Option<String>,
     /// Type of the floats; `None` keeps the model's.
     pub dtype: Option<DType>,
 }
 
-/// Writes the adapters of a model, made with `config`, as a folder that peft reads.
+/// Writes the adapters of a model, created with `config`, as a folder that peft reads.
 ///
 /// # Errors
-/// When the model carries no adapter or lacks a module to save, or when the disk refuses.
+/// When the model has no adapter, a module to save is missing, or writing fails.
 pub fn save_adapter<B: Backend>(
     model: &Llama<B>,
     config: &LoraConfig,
@@ -71,7 +71,7 @@ pub fn save_adapter<B: Backend>(
             .collect();
     for module in &modules_to_save {
         let mut names = tensors.iter().map(|tensor| tensor.name.as_str());
-        // A module of several tensors is named somewhere in their names.
+        // The name of a module with several tensors occurs within their names.
         if !names.any(|name| format!(".{name}").contains(&format!(".{module}."))) {
             return fail(format!("the model has no `{module}` to save"));
         }
@@ -101,12 +101,12 @@ pub fn save_adapter<B: Backend>(
     Ok(write_atomic(folder.join(CONFIG_FILE), config.to_json())?)
 }
 
-/// The module of a parameter.
+/// Module of a parameter.
 fn module_of(name: &str) -> Option<&str> {
     name.rsplit_once('.').map(|(module, _)| module)
 }
 
-/// Whether a module's path ends with a name, whole or from a dot on.
+/// Returns whether a module's path ends with a name, in whole segments.
 fn ends_with(path: &str, name: &str) -> bool {
     path.strip_suffix(name)
         .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))

@@ -1,4 +1,4 @@
-//! Byte-level merges, as GPT-2 introduced them and Qwen 2 has them.
+//! Byte-level merges, introduced by GPT-2 and used by Qwen 2.
 
 use tokenizers::decoders::byte_level::ByteLevel;
 use tokenizers::models::bpe::{BPE, Merges, Vocab};
@@ -8,23 +8,23 @@ use tokenizers::pre_tokenizers::sequence::Sequence;
 use tokenizers::pre_tokenizers::split::{Split, SplitPattern};
 use tokenizers::{ModelWrapper, PreTokenizerWrapper, SplitDelimiterBehavior, Tokenizer as Inner};
 
-/// Words of Llama 3, as its `tokenizer.json` has them.
+/// Word pattern of Llama 3, from its `tokenizer.json`.
 const LLAMA_3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// Words of Qwen 2, as its `tokenizer.json` has them.
+/// Word pattern of Qwen 2, from its `tokenizer.json`.
 const QWEN_2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
 
-/// Splitting of a text into words, before merges.
+/// Splitting of a text into words before merges.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Splitter {
     Gpt2,
-    /// Splits off each digit by itself, then as GPT-2.
+    /// Splits off each digit, then splits like GPT-2.
     Digits,
     Llama3,
     Qwen2,
 }
 
 impl Splitter {
-    /// The splitting of a transformers tokenizer by its class (`tokenizer_class`).
+    /// Splitting of a transformers tokenizer, by its class (`tokenizer_class`).
     pub(super) fn of_class(class: &str) -> Option<Self> {
         match class.strip_suffix("Fast").unwrap_or(class) {
             "Qwen2Tokenizer" => Some(Self::Qwen2),
@@ -34,7 +34,7 @@ impl Splitter {
     }
 }
 
-/// The tokenizer of these merges, which begins and ends no text by itself.
+/// Creates a tokenizer of these merges, without begin or end tokens.
 pub(super) fn tokenizer(
     vocabulary: Vocab,
     merges: Merges,
@@ -52,7 +52,8 @@ pub(super) fn tokenizer(
     Ok(inner)
 }
 
-/// Composes characters first, as transformers does for Qwen 2 and llama.cpp does not.
+/// Adds composition of characters (NFC), which transformers applies for Qwen 2 and llama.cpp does
+/// not.
 pub(super) fn compose_characters(inner: &mut Inner) {
     inner.with_normalizer(Some(NFC));
 }

@@ -1,4 +1,4 @@
-//! Names of tokenizer files, reading of one of reasonable size, and errors about one.
+//! Names, size limit, reading and errors of tokenizer files.
 
 use std::path::Path;
 
@@ -6,11 +6,11 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 
-/// Name of Hugging Face's file.
+/// Hugging Face's file.
 pub(crate) const JSON: &str = "tokenizer.json";
-/// Name of SentencePiece's file.
+/// SentencePiece's file.
 pub(super) const SENTENCEPIECE: &str = "tokenizer.model";
-/// Largest file read as a tokenizer; the large vocabularies of today take about 20 MB.
+/// Maximum bytes of a tokenizer file; today's large vocabularies take about 20 MB.
 const LARGEST: u64 = 256 << 20;
 
 /// Reads a file of at most [`LARGEST`] bytes.
@@ -21,7 +21,7 @@ pub(crate) fn read(path: &Path) -> Result<Vec<u8>> {
     };
     let size = std::fs::metadata(path).map_err(io)?.len();
     if size > LARGEST {
-        let message = format!("{size} bytes are no tokenizer; give the model's own");
+        let message = format!("{size} bytes are too large for a tokenizer; give the model's own");
         return Err(Error::tokenizer(path.display().to_string(), message));
     }
     std::fs::read(path).map_err(io)
@@ -35,7 +35,7 @@ pub(crate) fn parse<T: DeserializeOwned>(path: &Path) -> Result<T> {
     })
 }
 
-/// An error about a tokenizer's file.
+/// Creates an error about a tokenizer file.
 pub(crate) fn problem(path: &Path, message: String) -> Error {
     Error::tokenizer(path.display().to_string(), message)
 }

@@ -1,4 +1,4 @@
-//! The tokenizer of a model folder in Hugging Face's layout.
+//! Tokenizer of a model folder in Hugging Face's layout.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -16,11 +16,11 @@ use super::{SentencePieceConfig, Tokenizer};
 use crate::error::Result;
 
 const CONFIG: &str = "tokenizer_config.json";
-/// Tokens and ids, as transformers wrote them before version 4.34.
+/// Tokens and ids, as written by transformers before version 4.34.
 const ADDED: &str = "added_tokens.json";
 const SPECIAL: &str = "special_tokens_map.json";
 
-/// The fields of `tokenizer_config.json` that change ids.
+/// Fields of `tokenizer_config.json` that affect ids.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 struct Config {
@@ -30,7 +30,7 @@ struct Config {
     added_tokens_decoder: BTreeMap<u32, Entry>,
 }
 
-/// A token of `added_tokens_decoder`.
+/// Token of `added_tokens_decoder`.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default)]
 struct Entry {
@@ -44,23 +44,24 @@ struct Entry {
 
 impl Tokenizer {
     /// Reads the tokenizer of a model folder: `tokenizer.json`, or else `tokenizer.model`, or else
-    /// `vocab.json` and `merges.txt`, with the tokens and the behaviour that
-    /// `tokenizer_config.json` or `added_tokens.json` give, like transformers' `LlamaTokenizer`,
-    /// `Qwen2Tokenizer` and `GPT2Tokenizer`.
+    /// `vocab.json` and `merges.txt`, with the tokens and options of `tokenizer_config.json` or
+    /// `added_tokens.json`, like transformers' `LlamaTokenizer`, `Qwen2Tokenizer` and
+    /// `GPT2Tokenizer`.
     ///
     /// # Errors
-    /// When there is none, or one that cannot be read or is of another class.
+    /// When the folder has no tokenizer, or it cannot be read or is of another class.
     pub fn from_folder(folder: impl AsRef<Path>) -> Result<Self> {
         read(folder.as_ref())
     }
 
-    /// Whether [`from_folder`](Self::from_folder) finds one there, damaged or not.
+    /// Returns whether the folder contains a tokenizer for [`from_folder`](Self::from_folder),
+    /// valid or not.
     pub fn is_in_folder(folder: impl AsRef<Path>) -> bool {
         has_one(folder.as_ref())
     }
 }
 
-/// Whether there is a file that [`read`] takes.
+/// Returns whether the folder contains a file that [`read`] accepts.
 fn has_one(folder: &Path) -> bool {
     [JSON, SENTENCEPIECE]
         .iter()
@@ -68,7 +69,7 @@ fn has_one(folder: &Path) -> bool {
         || Vocabulary::is_in_folder(folder)
 }
 
-/// Reads `tokenizer.json`, or else `tokenizer.model` or merges and the files beside them.
+/// Reads `tokenizer.json`, or else `tokenizer.model` or merges with the files beside them.
 fn read(folder: &Path) -> Result<Tokenizer> {
     refuse_location(folder)?;
     let json = folder.join(JSON);
@@ -91,7 +92,7 @@ fn read(folder: &Path) -> Result<Tokenizer> {
     let mut inner = super::sentencepiece::read(&read_file(&path)?, options)
         .map_err(|message| problem(&path, message))?;
     let (source, mut added) = added(folder, config)?;
-    // SentencePiece knows nothing of them: the text is searched as it is.
+    // SentencePiece does not know these tokens, so the text is searched unnormalised.
     let entries = added.values_mut();
     entries.for_each(|entry| entry.normalized = false);
     add(&mut inner, added, &folder.join(source), SENTENCEPIECE)?;
@@ -119,7 +120,7 @@ fn merges(folder: &Path, config: Config) -> Result<Tokenizer> {
     Ok(Tokenizer::new(inner))
 }
 
-/// Added tokens of a folder by id, and the file that names them: `tokenizer_config.json`, or else
+/// Added tokens of a folder by id, and the file that lists them: `tokenizer_config.json`, or else
 /// `added_tokens.json`.
 fn added(folder: &Path, config: Config) -> Result<(&'static str, BTreeMap<u32, Entry>)> {
     match config.added_tokens_decoder.is_empty() {
@@ -128,7 +129,7 @@ fn added(folder: &Path, config: Config) -> Result<(&'static str, BTreeMap<u32, E
     }
 }
 
-/// Adds tokens of the file `source`, which have to get their ids after the tokens of `beside`.
+/// Adds tokens of the file `source`, whose ids must follow those of `beside`.
 fn add(inner: &mut Inner, added: BTreeMap<u32, Entry>, source: &Path, beside: &str) -> Result<()> {
     for (id, entry) in added {
         let token = AddedToken::from(entry.content.as_str(), entry.special)
@@ -155,7 +156,7 @@ fn add(inner: &mut Inner, added: BTreeMap<u32, Entry>, source: &Path, beside: &s
     Ok(())
 }
 
-/// The tokens of `added_tokens.json`; those of `special_tokens_map.json` are special.
+/// Tokens of `added_tokens.json`; those in `special_tokens_map.json` are special.
 fn added_tokens(folder: &Path) -> Result<BTreeMap<u32, Entry>> {
     let Some(added) = optional::<BTreeMap<String, u32>>(&folder.join(ADDED))? else {
         return Ok(BTreeMap::new());
@@ -177,7 +178,8 @@ fn added_tokens(folder: &Path) -> Result<BTreeMap<u32, Entry>> {
     Ok(added.into_iter().map(entry).collect())
 }
 
-/// The tokens in a value of `special_tokens_map.json`: a text, an object with `content`, or a list of such.
+/// Collects the tokens in a value of `special_tokens_map.json`: a text, an object with `content`,
+/// or a list of these.
 fn contents(value: &Value, found: &mut BTreeSet<String>) {
     match value {
         Value::String(text) => _ = found.insert(text.clone()),
@@ -191,7 +193,7 @@ fn contents(value: &Value, found: &mut BTreeSet<String>) {
     }
 }
 
-/// A JSON file, if there is one.
+/// Reads a JSON file, if it exists.
 fn optional<T: DeserializeOwned>(path: &Path) -> Result<Option<T>> {
     match path.exists() {
         true => parse(path).map(Some),

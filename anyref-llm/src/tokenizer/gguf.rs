@@ -1,4 +1,4 @@
-//! Tokenizers out of the metadata of GGUF files.
+//! Tokenizers from the metadata of GGUF files.
 
 use std::collections::HashMap;
 
@@ -9,23 +9,23 @@ use super::byte_level::{self, Splitter};
 use super::{Tokenizer, sentencepiece};
 use crate::error::{Error, Result};
 
-/// Type of tokens that are never text (`LLAMA_TOKEN_TYPE_CONTROL`), and of unknown ones.
+/// Types of tokens that are never text: unknown and control tokens (`LLAMA_TOKEN_TYPE_CONTROL`).
 const SPECIAL: [i64; 2] = [2, 3];
-/// Type of tokens that are always whole (`LLAMA_TOKEN_TYPE_USER_DEFINED`).
+/// Type of tokens that are never split (`LLAMA_TOKEN_TYPE_USER_DEFINED`).
 const USER_DEFINED: i64 = 4;
-/// Tokens that a GGUF file names.
+/// Special tokens of a GGUF file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct GgufTokens {
-    /// Begin of a text.
+    /// Begin-of-text token.
     pub bos: Option<u32>,
-    /// Ends of an answer: end of a text, and of a turn where the file has one.
+    /// Tokens that end an answer: end of text, and end of turn if the file has one.
     pub eos: Vec<u32>,
-    /// Whether a text starts with `bos`.
+    /// Begins texts with `bos`.
     pub add_bos: bool,
 }
 
 impl GgufTokens {
-    /// Tokens of a file's metadata.
+    /// Reads the tokens of a file's metadata.
     pub fn new(metadata: &GgufMetadata) -> Self {
         let id = |key: &str| {
             let id = metadata.integer(&format!("tokenizer.ggml.{key}"))?;
@@ -37,7 +37,7 @@ impl GgufTokens {
             .filter_map(id)
             .collect();
         eos.dedup();
-        // llama.cpp begins texts of SentencePiece and of Llama 3 with it where the file is silent.
+        // llama.cpp's default is to begin texts of SentencePiece and of Llama 3 with it.
         let model = metadata.text("tokenizer.ggml.model");
         let begins =
             model == Some("llama") || splitter(metadata).is_some_and(|s| s == Splitter::Llama3);
@@ -53,11 +53,11 @@ impl GgufTokens {
 }
 
 impl Tokenizer {
-    /// Builds the tokenizer of a GGUF file: SentencePiece's by scores (`llama`), or byte-level merges
-    /// (`gpt2`) with the splitting of words that the file names. The ids are those of llama.cpp.
+    /// Builds the tokenizer of a GGUF file: SentencePiece's by scores (`llama`), or byte-level
+    /// merges (`gpt2`) with the word splitting named by the file. The ids are those of llama.cpp.
     ///
     /// # Errors
-    /// When the metadata has none, or one of another kind, or one whose parts do not fit together.
+    /// When the metadata has no tokenizer, one of another kind, or an inconsistent one.
     pub fn from_gguf(metadata: &GgufMetadata) -> Result<Self> {
         let inner = match metadata.text("tokenizer.ggml.model") {
             Some("llama") => sentencepiece::read_gguf(metadata),
@@ -80,7 +80,7 @@ fn splitter(metadata: &GgufMetadata) -> Option<Splitter> {
     }
 }
 
-/// A tokenizer of merges of bytes.
+/// Builds a tokenizer of byte-level merges.
 fn bytes(metadata: &GgufMetadata) -> std::result::Result<Inner, String> {
     let texts = |key: &str| {
         let found = metadata.texts(&format!("tokenizer.ggml.{key}"));
@@ -113,7 +113,7 @@ fn bytes(metadata: &GgufMetadata) -> std::result::Result<Inner, String> {
     let mut merges = Vec::with_capacity(lines.len());
     for line in lines {
         merges.push(merge(line).ok_or_else(|| {
-            format!("the merge {line:?} is no pair of tokens; download it again")
+            format!("the merge {line:?} is not a pair of tokens; download it again")
         })?);
     }
     let mut inner = byte_level::tokenizer(vocabulary.into_iter().collect(), merges, splitter)?;

@@ -1,4 +1,4 @@
-//! Reading of `tokenizer.json` with the checks that the tokenizer library leaves to panics.
+//! Reading of `tokenizer.json`, with checks for faults that make the tokenizer library panic.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -6,13 +6,13 @@ use serde_json::Value;
 use tokenizers::Tokenizer;
 use tokenizers::normalizers::Precompiled;
 
-/// Reads a `tokenizer.json`. Three kinds of damage end the tokenizer library's own reading in a
-/// panic and are found before it: bytes that are no JSON inside a decoder, a character map that
-/// cannot be decoded, and merges shorter than the prefix that they are to lose. Any other panic of
-/// the library becomes an error too, where panics unwind.
+/// Reads a `tokenizer.json`. Three kinds of damage make the tokenizer library panic and are
+/// detected beforehand: invalid JSON inside a decoder, a character map that cannot be decoded, and
+/// merges shorter than the prefix to be removed. Any other panic of the library also becomes an
+/// error, where panics unwind.
 ///
 /// # Errors
-/// The reason, when the bytes are no such file.
+/// The reason, when the bytes are not a valid file.
 pub(super) fn read(bytes: &[u8]) -> Result<Tokenizer, String> {
     check(bytes)?;
     match catch_unwind(AssertUnwindSafe(|| Tokenizer::from_bytes(bytes))) {
@@ -29,7 +29,7 @@ fn check(bytes: &[u8]) -> Result<(), String> {
     file.get("model").map_or(Ok(()), check_merges)
 }
 
-/// Decodes every character map of a normaliser and of those inside it.
+/// Decodes every character map of a normaliser, including nested ones.
 fn check_character_maps(normalizer: &Value) -> Result<(), String> {
     let is_map = normalizer.get("type").and_then(Value::as_str) == Some("Precompiled");
     if is_map && let Err(error) = serde_json::from_str::<Precompiled>(&normalizer.to_string()) {
@@ -42,8 +42,8 @@ fn check_character_maps(normalizer: &Value) -> Result<(), String> {
         .try_for_each(check_character_maps)
 }
 
-/// Looks whether the second token of each merge is as long as `continuing_subword_prefix`, which is
-/// cut off it.
+/// Checks that the second token of each merge is at least as long as `continuing_subword_prefix`,
+/// which is removed from it.
 fn check_merges(model: &Value) -> Result<(), String> {
     let prefix = model
         .get("continuing_subword_prefix")

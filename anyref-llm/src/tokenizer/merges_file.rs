@@ -1,4 +1,4 @@
-//! The two files of a byte-pair encoding: `vocab.json` and `merges.txt`.
+//! Files of a byte-pair encoding: `vocab.json` and `merges.txt`.
 
 use std::path::{Path, PathBuf};
 
@@ -7,24 +7,24 @@ use tokenizers::models::bpe::{Merges, Vocab};
 use super::file::{parse, problem, read};
 use crate::error::Result;
 
-/// Name of the file of tokens and ids.
+/// File of tokens and ids.
 pub(crate) const VOCABULARY: &str = "vocab.json";
-/// Name of the file of merges.
+/// File of merges.
 pub(crate) const MERGES: &str = "merges.txt";
 /// Beginning of the first line of [`MERGES`].
 const VERSION: &str = "#version";
 
-/// Tokens with their ids, and the merges in the order of their ranks.
+/// Tokens with their ids, and the merges in order of rank.
 #[derive(Debug)]
 pub(crate) struct Vocabulary {
-    /// The file that the tokens were read from.
+    /// File from which the tokens were read.
     pub(crate) path: PathBuf,
     pub(crate) ids: Vocab,
     pub(crate) merges: Merges,
 }
 
 impl Vocabulary {
-    /// Whether both files are in a folder.
+    /// Returns whether both files are in a folder.
     pub(crate) fn is_in_folder(folder: &Path) -> bool {
         folder.join(VOCABULARY).exists() && folder.join(MERGES).exists()
     }
@@ -43,7 +43,7 @@ impl Vocabulary {
                 continue;
             }
             pairs.push(pair(line).ok_or_else(|| {
-                let message = format!("line {} is no pair of tokens: {line:?}", number + 1);
+                let message = format!("line {} is not a pair of tokens: {line:?}", number + 1);
                 problem(&merges, message)
             })?);
         }
@@ -55,7 +55,7 @@ impl Vocabulary {
     }
 }
 
-/// Two tokens with a space between.
+/// Splits two tokens at the space between them.
 pub(crate) fn pair(line: &str) -> Option<(String, String)> {
     let (first, second) = line.trim_end().split_once(' ')?;
     let single = !first.is_empty() && !second.is_empty() && !second.contains(' ');

@@ -1,8 +1,8 @@
-//! Another name for a token of a `tokenizer.json`.
+//! Renaming of a token of a `tokenizer.json`.
 
 use serde_json::Value;
 
-/// The contents of a `tokenizer.json` in which a token is called otherwise, an ordinary one from then on.
+/// Renames a token in the content of a `tokenizer.json` and makes it an ordinary one.
 pub(super) fn renamed(json: &str, from: &str, to: &str) -> serde_json::Result<String> {
     let mut tokenizer: Value = serde_json::from_str(json)?;
     if let Some(vocab) = tokenizer.pointer_mut("/model/vocab") {
@@ -20,7 +20,8 @@ pub(super) fn renamed(json: &str, from: &str, to: &str) -> serde_json::Result<St
     serde_json::to_string(&tokenizer)
 }
 
-/// Renames a piece of the model's own vocabulary: pieces with their ids, or a list of pieces with their scores.
+/// Renames a piece of the model's own vocabulary, which maps pieces to ids or lists pieces with
+/// scores.
 fn rename_piece(vocab: &mut Value, from: &str, to: &str) {
     match vocab {
         Value::Object(ids) => {

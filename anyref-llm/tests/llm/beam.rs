@@ -1,4 +1,4 @@
-//! Beam search, against every continuation there is and against greedy generation.
+//! Beam search compared with an exhaustive search and with greedy generation.
 
 use std::ops::ControlFlow;
 
@@ -32,7 +32,7 @@ fn search(model: &Llama<TestBackend>, beams: usize) -> Vec<Beam> {
     beam_search(model, input, &config(), BeamConfig::new(beams)).unwrap()
 }
 
-/// Logarithms of the probabilities of what follows some tokens, without any cache.
+/// Log-probabilities of the next token, without a cache.
 fn next(model: &Llama<TestBackend>, tokens: &[i64]) -> Vec<f64> {
     let states = hidden(model, &[tokens]);
     let logits = model.logits(states.narrow(1, tokens.len() - 1, 1));
@@ -41,7 +41,7 @@ fn next(model: &Llama<TestBackend>, tokens: &[i64]) -> Vec<f64> {
     logits.iter().map(|logit| logit - sum.ln()).collect()
 }
 
-/// Every continuation, the likeliest first.
+/// All continuations, likeliest first.
 fn all(model: &Llama<TestBackend>) -> Vec<Beam> {
     let mut done = Vec::new();
     let mut open = vec![(Vec::<u32>::new(), 0.0)];

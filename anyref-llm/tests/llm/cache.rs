@@ -1,4 +1,4 @@
-//! A cache changes nothing but the work.
+//! A cache does not change results.
 
 use anyref_llm::{KvCache, Llama, LlamaConfig, LlamaInput, LlamaOutput};
 use anyref_ops::CacheCapacity;
@@ -49,7 +49,7 @@ fn cached_is_uncached() {
     }
 }
 
-/// Copies share what they have room for, until one of them writes there.
+/// Copies share their spare capacity until one of them writes there.
 #[test]
 fn copies_of_a_cache_go_on_apart() {
     CAPACITIES.into_iter().for_each(copies_go_on_apart);
@@ -64,7 +64,7 @@ fn copies_go_on_apart(spare: CacheCapacity) {
     };
     let mut one = model.new_cache().with_capacity(spare);
     feed(&model, &[&[5, 17, 3]], &mut one);
-    // The first token of its own makes room for more.
+    // The first token of its own allocates spare capacity.
     feed(&model, &[&[99]], &mut one);
     let mut other = one.clone();
     feed(&model, &[&[40]], &mut one);
@@ -241,7 +241,7 @@ fn gradients_flow_through_a_shared_prefix() {
     assert_eq!(compare.compared, cached.len());
 }
 
-/// Within a part of the greatest gradient, as sums over many positions differ in their order.
+/// Compares gradients relative to the greatest one, since sums over many positions differ in order.
 fn same_gradient<const D: usize>(left: &Tensor<impl Backend, D>, right: &Tensor<impl Backend, D>) {
     let (left, right) = (left.to_data(), right.to_data());
     let size = right

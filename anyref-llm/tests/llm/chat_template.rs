@@ -1,4 +1,4 @@
-//! Chat templates against transformers (`fixtures/export_qwen2.py`).
+//! Chat templates compared with transformers (`fixtures/export_qwen2.py`).
 
 use std::path::{Path, PathBuf};
 

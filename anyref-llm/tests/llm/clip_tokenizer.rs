@@ -1,4 +1,4 @@
-//! CLIP's tokenizer against ImageBind's formulas (`fixtures/export_clip.py`).
+//! CLIP's tokenizer compared with ImageBind's formulas (`fixtures/export_clip.py`).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,7 +8,7 @@ use anyref_llm::clip_tokenizer::{END_OF_TEXT, START_OF_TEXT};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-/// As in the fixture.
+/// Length used in the fixture.
 const LENGTH: usize = 77;
 
 fn fixtures() -> PathBuf {
@@ -19,7 +19,7 @@ fn json_file(name: &str) -> Value {
     serde_json::from_slice(&fs::read(fixtures().join(name)).unwrap()).unwrap()
 }
 
-/// A copy of the two files, changed.
+/// Writes a modified copy of the two files.
 fn folder(vocabulary: &Value, merges: &str) -> TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::write(folder.path().join("vocab.json"), vocabulary.to_string()).unwrap();
@@ -99,8 +99,8 @@ fn other_vocabularies_are_refused() {
     refused(llama.path());
 }
 
-/// `CLIP_FOLDER` is a folder with the published vocabulary, `CLIP_IDS` a file of texts and their
-/// ids by the published tokenizer, in the form of `clip_ids.json`.
+/// Uses `CLIP_FOLDER`, a folder with the published vocabulary, and `CLIP_IDS`, a file of texts and
+/// their ids by the published tokenizer, in the form of `clip_ids.json`.
 #[test]
 #[ignore = "needs the published vocabulary"]
 fn ids_are_those_of_the_published_vocabulary() {

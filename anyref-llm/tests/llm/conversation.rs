@@ -1,4 +1,4 @@
-//! LLaVA's template to the byte.
+//! LLaVA's template, byte for byte.
 
 use anyref_llm::{Conversation, llava_llama_2, llava_v1};
 
@@ -59,7 +59,7 @@ fn llama_2_has_its_questions_in_brackets() {
         .answer("A dog.")
         .ask("Where?")
         .open();
-    // As LLaVA's `SeparatorStyle.LLAMA_2` writes it, the first `<s>` left to the tokenizer.
+    // Output of LLaVA's `SeparatorStyle.LLAMA_2`, with the first `<s>` left to the tokenizer.
     let expected = "[INST] <<SYS>>\nYou are a helpful language and vision assistant. You are able to \
                     understand the visual content that the user provides, and assist the user with \
                     a variety of tasks using natural language.\n<</SYS>>\n\n<image>\nWhat is it? \

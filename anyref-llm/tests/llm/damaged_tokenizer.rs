@@ -1,4 +1,4 @@
-//! Damaged `tokenizer.json` files end in an error that names the file, never in a panic.
+//! Damaged `tokenizer.json` files give an error that names the file, never a panic.
 
 use std::panic::catch_unwind;
 
@@ -8,7 +8,7 @@ use rand::seq::IndexedRandom;
 use rand::{Rng, SeedableRng};
 use serde_json::{Value, json};
 
-/// A small `tokenizer.json` with every kind of part that is read.
+/// Small `tokenizer.json` with every kind of part that is read.
 fn small() -> Value {
     let pieces = [
         "<unk>", "<s>", "</s>", "▁", "d", "o", "g", "▁d", "▁do", "▁dog",
@@ -43,8 +43,8 @@ fn small() -> Value {
     })
 }
 
-/// The result of reading, without a panic. The library's panics that the crate catches are told
-/// apart by its message.
+/// Reads a tokenizer and asserts that nothing panics. Panics of the library that the crate catches
+/// are recognised by their message.
 fn read(bytes: &[u8]) -> Result<Tokenizer> {
     let read = catch_unwind(|| Tokenizer::from_bytes(bytes));
     let read = read.unwrap_or_else(|_| panic!("{:?}", String::from_utf8_lossy(bytes)));
@@ -95,7 +95,7 @@ fn mutated_bytes_never_panic() {
     );
 }
 
-/// Every value inside another, itself included.
+/// Collects every value inside another, including the value itself.
 fn places(value: &Value, path: String, found: &mut Vec<String>) {
     match value {
         Value::Object(fields) => fields.iter().for_each(|(name, inner)| {
@@ -140,7 +140,7 @@ fn other_values_in_any_place_never_panic() {
 
 #[test]
 fn damage_that_the_library_panics_on_is_told() {
-    // No JSON inside the decoder: the escape stands for half a character.
+    // Invalid JSON inside the decoder: the escape stands for half a surrogate pair.
     let text = small().to_string();
     let cut = text.replace("\"ByteFallback\"", "\"\\ud800\"");
     assert_ne!(text, cut);

@@ -1,4 +1,4 @@
-//! Generation in batches, with stops, callbacks and seeds, and its asynchronous form.
+//! Generation in batches, with stop tokens, callbacks and seeds, and its asynchronous form.
 
 use std::ops::ControlFlow;
 
@@ -32,7 +32,7 @@ fn sampled(seed: u64) -> GenerationConfig {
 fn batches_padded_on_either_side_are_single_rows() {
     let model = random_model::<TestBackend>(&LlamaConfig::tiny());
     for config in [GenerationConfig::greedy(24), sampled(3)] {
-        // Sampling depends on the row's index, so each row is compared at its own.
+        // Sampling depends on the row's index, so each row is compared at its own index.
         let first = run(&model, &[&[5, 17, 3, 99, 40]], None, &config).tokens[0].clone();
         let second = run(&model, &[&[8, 9], &[8, 9]], None, &config).tokens[1].clone();
         let left = run(
@@ -61,7 +61,7 @@ fn states_are_those_of_the_whole_sequence() {
     let output = run(&model, &[prompt], None, &GenerationConfig::greedy(6));
     let answer = &output.tokens[0];
     assert_eq!((answer.len(), output.finish[0]), (6, FinishReason::Length));
-    // The last token was chosen and not read again.
+    // The last token was generated and not fed back.
     let read: Vec<i64> = prompt
         .iter()
         .copied()
@@ -130,7 +130,7 @@ fn given_continuations_leave_the_states_of_generated_ones() {
     assert_close(&output.key.clone().narrow(0, 0, 1), &long.key, 1e-5);
     let other = hidden(&model, &[&[5, 17, 3, 99, 9, 4]]);
     assert_close(&row(1, 4), &other.narrow(1, 2, 4), 1e-5);
-    // Keys and queries of a row with padding behind it are those of it alone.
+    // Keys and queries of a row with trailing padding equal those of the row alone.
     let cached = GenerationInput::new(rest.clone()).with_cache(Some(cache.clone()));
     let alone = read_continuations(&model, cached, &continuations[1..2]);
     let key = |output: &GenerationOutput<TestBackend>, row| output.key.clone().narrow(0, row, 1);
@@ -140,7 +140,7 @@ fn given_continuations_leave_the_states_of_generated_ones() {
     assert_close(&query(&output, 1).narrow(2, 0, 4), &query(&alone, 0), 1e-5);
     let single = hidden(&model, &[&[5, 17, 3, 99]]);
     assert_close(&row(2, 2), &single.narrow(1, 2, 2), 1e-5);
-    // Without others, nothing is padding.
+    // A single row has no padding.
     let alone = given(1);
     assert_close(&alone.hidden, &long.hidden.narrow(1, 2, 8), 1e-5);
     assert!(alone.cache.padding().is_none() && output.cache.padding().is_some());
@@ -151,7 +151,7 @@ fn each_row_stops_on_its_own() {
     let model = random_model::<TestBackend>(&LlamaConfig::tiny());
     let rows: &[&[i64]] = &[&[5, 17, 3], &[8, 9, 10], &[60, 61, 62]];
     let free = run(&model, rows, None, &GenerationConfig::greedy(12));
-    // A token of the first row that comes at different places, or never, in the others.
+    // A token of the first row that occurs at different positions, or never, in the others.
     let stop = free.tokens[0][4];
     let config = GenerationConfig {
         stop_tokens: vec![stop],
@@ -165,7 +165,7 @@ fn each_row_stops_on_its_own() {
         let reason = end.map_or(FinishReason::Length, |_| FinishReason::Stop);
         assert_eq!(stopped.finish[row], reason);
     }
-    // What is read after a row's end is padding, so that the cache can go on.
+    // Positions after the end of a row are padding, so that the cache can be continued.
     let ended = stopped.tokens[0].len();
     let padding: Vec<bool> = stopped
         .cache
@@ -229,7 +229,7 @@ fn a_generation_that_is_cancelled_keeps_its_tokens_and_states() {
         for (tokens, whole) in output.tokens.iter().zip(&whole.tokens) {
             assert_eq!(tokens, &whole[..wanted]);
         }
-        // The last token is not read again, as at any other end.
+        // The last token is not fed back, as at any other end.
         let read = 3 + wanted - 1;
         assert_eq!(output.cache.len(), read);
         assert_close(
@@ -346,7 +346,7 @@ fn the_context_ends_generation() {
     assert_eq!(model.max_positions(), Some(6));
     let count =
         |rows: &[&[i64]]| run(&model, rows, None, &GenerationConfig::greedy(20)).tokens[0].len();
-    // Six positions are read; the token chosen last needs none.
+    // Six positions are read; the last generated token needs none.
     assert_eq!(count(&[&[1, 2, 3, 4]]), 3);
     assert_eq!(count(&[&[1, 2, 3, 4, 5, 6]]), 1);
     assert_eq!(count(&[&[1, 2, 3, 4, 5, 6, 7]]), 0);

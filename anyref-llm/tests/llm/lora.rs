@@ -1,4 +1,4 @@
-//! Adapters as peft has them.
+//! Adapters compared with peft's.
 
 use std::collections::HashMap;
 
@@ -31,7 +31,7 @@ fn logits<B: Backend>(model: &Llama<B>, fixture: &Fixture) -> Tensor<B, 3> {
     model.logits(model.forward(input, None).hidden)
 }
 
-/// A model whose adapters do something.
+/// Model whose adapters have an effect.
 fn random_adapted<B: Backend>(config: &LoraConfig) -> Llama<B> {
     fill(
         random_model::<B>(&LlamaConfig::tiny())
@@ -71,7 +71,7 @@ fn logits_are_those_of_peft() {
 #[test]
 fn gradients_are_those_of_peft() {
     let (model, fixture) = adapted::<TestAutodiff>();
-    // Dropout is drawn anew in every step, so the comparison leaves it out.
+    // Dropout is drawn anew in every step, so the comparison disables it.
     let mut model = model.freeze_base();
     for layer in &mut model.model.layers {
         layer.self_attn.q_proj.dropout.prob = 0.0;
@@ -159,7 +159,7 @@ fn merged_is_unmerged() {
     assert_close(&hidden(&merged, rows), &before, 1e-4);
 }
 
-/// The model without its adapters.
+/// Model without its adapters.
 fn random_base(model: &Llama<TestBackend>) -> Llama<TestBackend> {
     let mut model = model.clone();
     for layer in &mut model.model.layers {

@@ -1,4 +1,4 @@
-//! Behaviour of the crate, against transformers, peft and its own invariants.
+//! Behaviour of the crate, compared with transformers, peft and its own invariants.
 #![recursion_limit = "256"]
 
 mod beam;

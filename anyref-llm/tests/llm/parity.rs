@@ -1,4 +1,4 @@
-//! The same numbers as transformers' `LlamaForCausalLM`.
+//! Numbers equal to those of transformers' `LlamaForCausalLM`.
 
 use anyref_llm::{
     GenerationConfig, GenerationInput, LlamaConfig, LlamaInput, RopeScaling, generate,
@@ -30,7 +30,7 @@ pub fn check(name: &str) {
     );
     assert_close(&logits, &expected, TOLERANCE);
 
-    // What refocusing makes of the last layer's queries and keys.
+    // Output of refocusing from the last layer's queries and keys.
     let [_, heads, length, head_dim] = output.query.dims();
     let [batch, kv_heads, ..] = output.key.dims();
     let key = output
@@ -57,7 +57,7 @@ pub fn check(name: &str) {
     let input = LlamaInput::new(model.embed(ids)).with_padding(Some(padding));
     let logits = model.logits(model.forward(input, None).hidden);
     let expected: Tensor<TestBackend, 3> = fixture.tensor("expected.padded_logits", &device);
-    // What stands at padding has no meaning.
+    // Values at padding are meaningless.
     for (row, start) in [(0, 0), (1, 5)] {
         let part = |x: Tensor<TestBackend, 3>| x.slice([row..row + 1, start..20]);
         let error = max_abs_error(&part(logits.clone()), &part(expected.clone()));

@@ -1,4 +1,4 @@
-//! Adapter folders, read and written, against peft.
+//! Reading and writing of adapter folders, compared with peft.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -259,7 +259,7 @@ fn folders_that_do_not_belong_together_are_refused() {
     refused(&["mlp.down_proj", "target_modules"]);
     with("\"use_dora\": false", "\"use_dora\": true");
     refused(&["adapter_config.json", "`use_dora`"]);
-    // A pattern says less than what the file holds.
+    // A pattern is less precise than the tensors of the file.
     let list = &plain[plain.find("\"target_modules\"").unwrap()..];
     let list = &list[..=list.find(']').unwrap()];
     with(list, r#""target_modules": ".*_proj""#);

@@ -1,4 +1,4 @@
-//! Qwen 2 from Hugging Face's files against transformers (`fixtures/export_qwen2.py`).
+//! Qwen 2 from Hugging Face's files compared with transformers (`fixtures/export_qwen2.py`).
 
 use std::path::{Path, PathBuf};
 
@@ -30,7 +30,7 @@ fn states_and_answers_equal_transformers() {
 
 #[test]
 fn published_configurations_are_read() {
-    // Qwen2.5-0.5B-Instruct's.
+    // Configuration of Qwen2.5-0.5B-Instruct.
     let config = LlamaConfig::from_json(
         r#"{"architectures": ["Qwen2ForCausalLM"], "attention_dropout": 0.0, "hidden_act": "silu",
             "hidden_size": 896, "intermediate_size": 4864, "max_position_embeddings": 32768,
@@ -42,7 +42,7 @@ fn published_configurations_are_read() {
     .unwrap();
     assert!(config.qkv_bias && !config.attention_bias && config.tie_word_embeddings);
     assert_eq!((config.head_width(), config.kv_heads()), (64, 2));
-    // The kind of scaling by both of its names.
+    // The scaling type under both of its names.
     let config = LlamaConfig::from_json(
         r#"{"model_type": "qwen2", "sliding_window": null, "rope_scaling":
             {"factor": 2.0, "rope_type": "dynamic", "type": "dynamic"}}"#,

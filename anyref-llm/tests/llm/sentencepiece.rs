@@ -1,4 +1,5 @@
-//! SentencePiece models against transformers' tokenizers (`fixtures/export_sentencepiece.py`).
+//! SentencePiece models compared with transformers' tokenizers
+//! (`fixtures/export_sentencepiece.py`).
 
 use std::path::{Path, PathBuf};
 
@@ -13,7 +14,7 @@ fn model() -> Vec<u8> {
     std::fs::read(fixtures().join("legacy/tokenizer.model")).unwrap()
 }
 
-/// A folder with the fixtures' LLaMA-like model and these other files.
+/// Folder with the fixtures' LLaMA-like model and these other files.
 fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("tokenizer.model"), model()).unwrap();
@@ -23,7 +24,7 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     folder
 }
 
-/// Compares every text of the fixture with the ids that transformers' slow or fast tokenizer gave.
+/// Compares every text of the fixture with the ids of transformers' slow or fast tokenizer.
 fn compare(name: &str, reference: &str) {
     let golden = std::fs::read_to_string(fixtures().join("golden.json")).unwrap();
     let golden: Value = serde_json::from_str(&golden).unwrap();
@@ -31,7 +32,7 @@ fn compare(name: &str, reference: &str) {
     let expected = golden["folders"][name][reference].as_array().unwrap();
     assert!(texts.len() >= 40 && texts.len() == expected.len());
     let tokenizer = Tokenizer::from_folder(fixtures().join(name)).unwrap();
-    // What is saved has to be the same tokenizer.
+    // A saved tokenizer must be equal.
     let saved = Tokenizer::from_bytes(tokenizer.to_json().unwrap().as_bytes()).unwrap();
     let mut wrong = Vec::new();
     for (text, expected) in texts.iter().zip(expected) {
@@ -113,7 +114,7 @@ fn a_folder_gives_its_json_or_its_model() {
     );
 }
 
-/// As transformers wrote folders before it listed added tokens in `tokenizer_config.json`.
+/// Layout of folders by transformers before it listed added tokens in `tokenizer_config.json`.
 #[test]
 fn added_tokens_of_older_folders_are_read() {
     let special =
@@ -186,7 +187,8 @@ fn broken_files_end_in_one_line() {
         assert!(message.contains("not a SentencePiece model"), "{message}");
         assert!(message.contains("download it again"), "{message}");
     }
-    // Between two pieces a cut leaves a valid message: then the bytes or the merges' parts are missing.
+    // A cut between two pieces leaves a valid message, but then the bytes or parts of merges are
+    // missing.
     for length in (1..model.len()).step_by(97) {
         let config = SentencePieceConfig::default();
         if let Err(error) = Tokenizer::from_sentencepiece(&model[..length], config) {
@@ -194,7 +196,7 @@ fn broken_files_end_in_one_line() {
         }
     }
     assert!(broken(&model[..model.len() / 2]).contains("middle of a field"));
-    // No byte flipped anywhere may make it panic.
+    // No flipped byte may cause a panic.
     for at in (0..model.len()).step_by(3) {
         let mut bytes = model.clone();
         bytes[at] ^= 0x5a;
@@ -205,7 +207,7 @@ fn broken_files_end_in_one_line() {
     }
 }
 
-/// A field of a message: number and content.
+/// Encodes a field of a message: number and content.
 fn field(number: u8, content: &[u8]) -> Vec<u8> {
     let length = u8::try_from(content.len()).unwrap();
     assert!(length < 0x80);
@@ -216,7 +218,7 @@ fn piece(text: &str, kind: u8) -> Vec<u8> {
     field(1, &[field(1, text.as_bytes()), vec![3 << 3, kind]].concat())
 }
 
-/// A token may stand in the model itself, with its id or with its score.
+/// A token may be part of the model itself, with its id or with its score.
 #[test]
 fn pieces_are_the_same_by_another_name() {
     let bpe = field(2, &[3 << 3, 2]);
@@ -237,7 +239,7 @@ fn pieces_are_the_same_by_another_name() {
     }
 }
 
-/// Renaming makes the tokenizer anew, of which nothing else may change.
+/// Renaming rebuilds the tokenizer, and must not change anything else.
 #[test]
 fn ids_of_texts_stay_when_a_token_is_renamed() {
     let golden = std::fs::read_to_string(fixtures().join("golden.json")).unwrap();

@@ -22,7 +22,7 @@ pub fn fixture(name: &str) -> (LlamaConfig, Fixture) {
     (LlamaConfig::from_json(config).unwrap(), fixture)
 }
 
-/// Renaming of all fixtures' tensors, where only weights may be used.
+/// Rename rules of all fixtures' tensors, where only weights may be unused.
 pub fn options() -> LoadOptions {
     LoadOptions::default()
         .with_renames(import::LLAMA)
@@ -37,7 +37,7 @@ pub fn load<B: Backend>(name: &str) -> (Llama<B>, Fixture) {
     (model, fixture)
 }
 
-/// A model of random weights, large enough for attention to matter.
+/// Model of random weights, large enough for attention to matter.
 pub fn random_model<B: Backend>(config: &LlamaConfig) -> Llama<B> {
     fill(config.init::<B>(&Default::default()), 7, 0.3)
 }
@@ -64,12 +64,12 @@ pub fn hidden<B: Backend>(model: &Llama<B>, rows: &[&[i64]]) -> Tensor<B, 3> {
         .hidden
 }
 
-/// A callback that stops nothing.
+/// Callback that never stops.
 pub fn go_on(_row: usize, _token: u32) -> ControlFlow<()> {
     ControlFlow::Continue(())
 }
 
-/// The result of a future, polled as an executor on one thread does.
+/// Result of a future, polled by a single-threaded executor.
 pub fn polled<T>(future: impl Future<Output = T>) -> T {
     let mut future = pin!(future);
     let mut context = Context::from_waker(Waker::noop());

@@ -91,7 +91,7 @@ fn added_tokens_are_whole_ordered_and_kept() {
         let text = format!("the dog{token}.");
         let found = tokenizer.encode(&text, false).unwrap();
         assert_eq!(found.iter().filter(|found| *found == id).count(), 1);
-        // The object token is text of the answer, the others are not.
+        // The object token is part of the answer's text, the others are not.
         let shown = if *token == "<obj>" {
             text.as_str()
         } else {
@@ -112,7 +112,7 @@ fn added_tokens_are_whole_ordered_and_kept() {
 #[test]
 fn a_token_is_the_same_by_another_name() {
     let mut tokenizer = train_tokenizer(texts(), 450).unwrap();
-    // As a special one, which is left out of texts.
+    // Added as a special token, which is omitted from texts.
     let id = tokenizer.add_special_tokens(&["[SEG]"]).unwrap()[0];
     let others = tokenizer.add_special_tokens(&SPECIAL_TOKENS[1..]).unwrap();
     let size = tokenizer.vocab_size();
@@ -201,8 +201,8 @@ fn files_come_back() {
     );
 }
 
-/// The tokenizer of the original LLaMA, cut down to a few pieces: the normaliser prepends the space, also
-/// after added tokens.
+/// Tokenizer of the original LLaMA, reduced to a few pieces: the normaliser prepends the space,
+/// also after added tokens.
 #[test]
 fn llamas_own_layout_is_understood() {
     let vocab = [

@@ -6,7 +6,7 @@ use super::input::{AttentionInput, RelativePosition};
 use crate::dispatch::on_processor;
 use crate::{matmul, matmul_transposed};
 
-/// The composed form, in burn's own tensor operations; scores and softmax are f32 at least.
+/// Composed form, in burn's own tensor operations; scores and softmax are at least f32.
 pub(crate) fn composed<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
     let [batch, heads, queries, head_dim] = input.query.dims();
     let [_, kv_heads, keys, _] = input.key.dims();
@@ -20,7 +20,8 @@ pub(crate) fn composed<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
     };
     let scale = input.scale.unwrap_or((head_dim as f64).powf(-0.5));
     let dtype = input.query.dtype();
-    // The product may overflow in f16. On a GPU scaling the scores goes with what else is done to them.
+    // The product may overflow in f16. On a GPU the scale is fused with the other operations on the
+    // scores.
     let first = dtype == DType::F16 || on_processor::<B>();
     let query = match first && scale != 1.0 {
         true => input.query * scale,
@@ -60,7 +61,7 @@ pub(crate) fn composed<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
     matmul(activation::softmax(scores, 3).cast(dtype), value)
 }
 
-/// A score that no unmasked one reaches.
+/// Value far below every unmasked score.
 const LOWEST: f64 = -1.0e30;
 
 /// Repeats each key/value head for the query heads that share it.

@@ -1,4 +1,4 @@
-//! Attention in few kernels of a GPU.
+//! Attention in few GPU kernels.
 
 use burn::tensor::{Bool, Tensor, TensorData, backend::Backend};
 
@@ -7,12 +7,13 @@ use super::input::{AttentionInput, RelativePosition};
 use crate::dispatch::on_gpu_without_gradients;
 use crate::matmul::{ALIGNMENT, extended, is_safe, safe_size};
 
-/// As many scores as are held at once, where no gradient asks for all of them, unless a single query has more. In f32 these are the
-/// 128 MiB that some devices have for the largest buffer (Mesa's lavapipe, browsers); the whole picture of SAM ViT-H has eight
-/// times as many.
+/// Scores held at once where no gradient needs all of them, unless a single query has more. In f32
+/// they take 128 MiB, the largest buffer of some devices (Mesa's lavapipe, browsers). The full
+/// picture of SAM ViT-H has eight times this number.
 const MOST_SCORES: usize = 1 << 25;
 
-/// The composed form of what is [folded](AttentionInput::folded), some queries after others where scores are many.
+/// Computes the [folded](AttentionInput::folded) attention by the composed form, queries in chunks
+/// where the scores exceed [`MOST_SCORES`].
 pub(super) fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
     let most = match on_gpu_without_gradients::<B>(&input.query.device()) {
         true => MOST_SCORES,
@@ -21,7 +22,7 @@ pub(super) fn attention<B: Backend>(input: AttentionInput<B>) -> Tensor<B, 4> {
     by_queries(input.folded(), most)
 }
 
-/// The composed form, for as many queries at a time as have `most` scores or fewer.
+/// Computes the composed form for chunks of queries with at most `most` scores each.
 fn by_queries<B: Backend>(input: AttentionInput<B>, most: usize) -> Tensor<B, 4> {
     let [batch, heads, queries, _] = input.query.dims();
     let of_query = batch * heads * safe_size(input.key.dims()[2]);
@@ -36,12 +37,13 @@ fn by_queries<B: Backend>(input: AttentionInput<B>, most: usize) -> Tensor<B, 4>
     Tensor::cat(outputs.collect(), 2)
 }
 
-/// How many queries are taken at a time, of which each has `of_query` scores: what suits kernels where so many fit.
+/// Returns the number of queries in a chunk, each with `of_query` scores: a multiple of
+/// [`ALIGNMENT`] where `most` allows it.
 fn at_once(queries: usize, of_query: usize, most: usize) -> usize {
     let fit = (most / of_query.max(1)).max(1);
     match fit / ALIGNMENT {
         0 => fit,
-        // Not more parts than there have to be, and these alike.
+        // As few chunks as possible, of equal size.
         steps => {
             let parts = queries.div_ceil(steps * ALIGNMENT).max(1);
             queries.div_ceil(parts).next_multiple_of(ALIGNMENT)
@@ -50,7 +52,7 @@ fn at_once(queries: usize, of_query: usize, most: usize) -> usize {
 }
 
 impl<B: Backend> AttentionInput<B> {
-    /// Some of the queries, with the keys that they can see.
+    /// Narrows the input to queries `first..first + count` and the keys that they can see.
     ///
     /// # Panics
     /// When there are relative positions, which [`folded`](Self::folded) takes away.
@@ -63,7 +65,7 @@ impl<B: Backend> AttentionInput<B> {
             _ => mask.narrow(2, first, count),
         });
         match self.causal && (mask.is_some() || keys < queries) {
-            // A query that sees no key attends to all of them, not to those before it alone.
+            // A query that sees no key attends to all of them, so all keys are kept.
             true => {
                 let offset = keys as i64 - queries as i64;
                 let device = self.query.device();
@@ -90,13 +92,14 @@ impl<B: Backend> AttentionInput<B> {
         self
     }
 
-    /// The same attention with two things moved into the product of queries and keys. Relative positions are further
-    /// components of the queries, which meet a one in the keys of their row and of their column: added to scores they would
-    /// be two passes over all of these. And widths that the product does not take as they are, those of most models' heads,
-    /// are padded with zeros before the keys are transposed, by whole rows.
+    /// Moves relative positions and padding into the product of queries and keys; the attention
+    /// stays equal. Relative positions become further components of the queries, which meet a one
+    /// in the keys of their row and column; added to the scores they would cost two passes over all
+    /// of them. Widths that the product kernels do not support, such as those of most models'
+    /// heads, are padded with zeros before the keys are transposed, as whole rows.
     ///
-    /// The result has no relative positions, its scale, and queries and keys that may be wider than the values. Half scores
-    /// are rounded once, with their positions.
+    /// The result has no relative positions, an explicit scale, and queries and keys that may be
+    /// wider than the values. Half-precision scores are rounded once, with their positions.
     ///
     /// # Panics
     /// When the keys are not as many as the rows and columns of the positions give.
@@ -126,12 +129,12 @@ impl<B: Backend> AttentionInput<B> {
     }
 }
 
-/// The inner dimension of this size or more that kernels like best.
+/// Rounds an inner dimension up to a size that the kernels handle best.
 fn padded(size: usize) -> usize {
     size.next_multiple_of(ALIGNMENT)
 }
 
-/// Keys with a one for their row and a one for their column of a grid beside them, and zeros up to `size`.
+/// Appends to each key a one-hot row and a one-hot column of a grid, and zeros up to `size`.
 fn beside<B: Backend>(key: Tensor<B, 4>, [rows, columns]: [usize; 2], size: usize) -> Tensor<B, 4> {
     let [batch, heads, keys, head_dim] = key.dims();
     assert_eq!(keys, rows * columns, "keys are a grid");
@@ -156,7 +159,8 @@ mod tests {
 
     #[test]
     fn parts_fit_and_are_not_more_than_they_have_to_be() {
-        // The whole picture of SAM ViT-H; a batch of long prompts, of which fewer than a multiple fit.
+        // SAM ViT-H on a full picture, and a batch of prompts too long for a multiple of the
+        // alignment.
         assert_eq!(at_once(4096, 16 * 4096, MOST_SCORES), 512);
         assert_eq!(at_once(1160, 8 * 32 * 1280, MOST_SCORES), 102);
         assert_eq!(at_once(264, 1, 256), 256);
@@ -172,8 +176,8 @@ mod tests {
         }
     }
 
-    /// Three parts of 300 queries, with shared heads, one mask for all queries and one for each, none, and padding on the left, whose
-    /// own queries see no key.
+    /// Covers three chunks of 300 queries, shared heads, one mask for all queries and one for each,
+    /// no mask, and left padding, whose own queries see no key.
     #[test]
     fn queries_in_parts_attend_as_all_at_once() {
         let device = Default::default();
@@ -206,7 +210,8 @@ mod tests {
         }
     }
 
-    /// Heads of 8 (as they are), 64 and 80 (padded), a grid of 3 by 5 and shared keys, with their gradients.
+    /// Covers heads of 8 (unpadded), 64 and 80 (padded), a 3 × 5 grid and shared keys, with
+    /// gradients.
     #[test]
     fn folding_changes_neither_attention_nor_gradients() {
         type B = Autodiff<Flex>;

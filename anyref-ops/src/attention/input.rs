@@ -21,19 +21,20 @@ pub struct AttentionInput<B: Backend> {
     pub key: Tensor<B, 4>,
     /// `[batch, kv_heads, keys, value_dim]`
     pub value: Tensor<B, 4>,
-    /// Positions not to attend to are `true`; each dimension is 1 or that of
-    /// `[batch, heads, queries, keys]`.
+    /// Mask, `true` where attention is forbidden; each dimension is 1 or that of `[batch, heads,
+    /// queries, keys]`.
     pub mask: Option<Tensor<B, 4, Bool>>,
     /// Relative positions over a grid of keys.
     pub relative_position: Option<RelativePosition<B>>,
-    /// The last query sees all keys, the one before it one key less, and so on.
+    /// Causal mask: the last query sees all keys, the one before it one key less, and so on.
     pub causal: bool,
-    /// Multiplies the scores; `1 / sqrt(head_dim)` when absent.
+    /// Factor of the scores; `1 / sqrt(head_dim)` when absent.
     pub scale: Option<f64>,
 }
 
 impl<B: Backend> AttentionInput<B> {
-    /// Full attention without mask or bias, scaled by `1 / sqrt(head_dim)`.
+    /// Creates full attention without mask or bias, scaled by `1 / sqrt(head_dim)`, from tensors in
+    /// the shapes of the fields.
     pub fn new(query: Tensor<B, 4>, key: Tensor<B, 4>, value: Tensor<B, 4>) -> Self {
         Self {
             query,

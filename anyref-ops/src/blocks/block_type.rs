@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-/// Format of blocks, by its name in `ggml_type`. The sizes are those of ggml's `ggml-common.h`.
+/// Format of blocks, named as in `ggml_type`. Sizes follow ggml's `ggml-common.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum BlockType {
@@ -59,7 +59,7 @@ impl BlockType {
         }
     }
 
-    /// Bytes of a row of values; none when they are not whole blocks.
+    /// Bytes of a row of values, or `None` when the row is not a whole number of blocks.
     pub fn row_bytes(self, values: usize) -> Option<usize> {
         let whole = values.is_multiple_of(self.values());
         whole.then(|| (values / self.values()).checked_mul(self.bytes()))?

@@ -5,7 +5,7 @@ use burn::tensor::f16;
 use super::block_type::BlockType;
 use super::k_scales::unpack_k_scales;
 
-/// Values of whole blocks, bit for bit those of ggml and of PyPI's `gguf`.
+/// Converts whole blocks to floats, bit for bit as ggml and PyPI's `gguf` do.
 ///
 /// # Shapes
 /// - blocks: bytes of `n` blocks
@@ -41,7 +41,7 @@ fn half(bytes: &[u8]) -> f32 {
     f16::from_le_bytes([bytes[0], bytes[1]]).to_f32()
 }
 
-/// Nibbles of 16 bytes: the low ones are the first half of a block.
+/// Nibbles of 16 bytes, the low ones (the first half of a block) first.
 fn nibbles(bytes: &[u8]) -> impl Iterator<Item = u8> + '_ {
     let low = bytes.iter().map(|byte| byte & 15);
     low.chain(bytes.iter().map(|byte| byte >> 4))

@@ -1,6 +1,6 @@
-//! Scales and minima of `Q4_K` and `Q5_K`: eight of each, of six bits, in twelve bytes.
+//! Scales and minima of `Q4_K` and `Q5_K`: eight of each, six bits wide, in twelve bytes.
 
-/// Scales and minima out of their twelve bytes.
+/// Unpacks eight scales and eight minima from twelve bytes.
 pub(crate) fn unpack_k_scales(packed: &[u8; 12]) -> [[u8; 8]; 2] {
     let mut scales = [0; 8];
     let mut minima = [0; 8];
@@ -14,7 +14,7 @@ pub(crate) fn unpack_k_scales(packed: &[u8; 12]) -> [[u8; 8]; 2] {
     [scales, minima]
 }
 
-/// Twelve bytes of scales and minima below 64.
+/// Packs scales and minima, all below 64, into twelve bytes.
 pub(crate) fn pack_k_scales([scales, minima]: &[[u8; 8]; 2]) -> [u8; 12] {
     let mut packed = [0; 12];
     for i in 0..4 {

@@ -9,8 +9,8 @@ use super::dequantize::dequantize;
 use super::error::BlockError;
 use super::quantize::quantize;
 
-/// Matrix of blocks, row after row, as GGUF files hold the weight of a linear layer: a row has the
-/// inputs of one output.
+/// Matrix of blocks in row-major order, as GGUF files store the weight of a linear layer: one row
+/// holds the inputs of one output.
 #[derive(Debug, Clone)]
 pub struct Blocks<'a> {
     block_type: BlockType,
@@ -82,7 +82,7 @@ impl<'a> Blocks<'a> {
         Blocks::new(block_type, [rows, columns], bytes)
     }
 
-    /// The format.
+    /// Format of the blocks.
     pub fn block_type(&self) -> BlockType {
         self.block_type
     }
@@ -92,12 +92,12 @@ impl<'a> Blocks<'a> {
         [self.rows, self.columns]
     }
 
-    /// The blocks of all rows.
+    /// Blocks of all rows.
     pub fn bytes(&self) -> &[u8] {
         &self.bytes
     }
 
-    /// The blocks of all rows, without a copy where they are owned.
+    /// Blocks of all rows, without a copy if they are owned.
     pub fn into_bytes(self) -> Vec<u8> {
         self.bytes.into_owned()
     }
@@ -111,7 +111,7 @@ impl<'a> Blocks<'a> {
         &self.bytes[index * length..][..length]
     }
 
-    /// The matrix with rows in another order: row `i` of the result is row `order(i)`.
+    /// Copies the matrix with its rows reordered: row `i` of the result is row `order(i)`.
     ///
     /// # Panics
     /// When `order` names a row that is not there.
@@ -124,7 +124,7 @@ impl<'a> Blocks<'a> {
         }
     }
 
-    /// Values, `[rows, columns]`.
+    /// Dequantizes all values to `[rows, columns]`.
     pub fn dequantize(&self) -> Vec<f32> {
         let mut values = vec![0.0; self.rows * self.columns];
         let rows = values.par_chunks_mut(self.columns.max(1)).enumerate();

@@ -11,8 +11,8 @@ const LARGEST_K_SCALE: f32 = 63.0;
 /// Largest value of four bits.
 const LARGEST_NIBBLE: f32 = 15.0;
 
-/// Rounds values to blocks. `Q8_0` and `Q4_0` are rounded as ggml rounds them; the factors of
-/// `Q4_K` are those of the least squared error among several.
+/// Rounds values to blocks. `Q8_0` and `Q4_0` are rounded as in ggml; the factors of `Q4_K` are the
+/// best of several candidates by least squared error.
 ///
 /// # Shapes
 /// - values: as many as whole blocks have
@@ -39,7 +39,7 @@ pub fn quantize(values: &[f32], block_type: BlockType) -> Result<Vec<u8>, BlockE
     Ok(bytes)
 }
 
-/// Reciprocal, 0 of 0.
+/// Reciprocal; 0 for 0.
 fn inverse(x: f32) -> f32 {
     if x == 0.0 { 0.0 } else { 1.0 / x }
 }
@@ -71,7 +71,7 @@ fn q4_0(values: &[f32], bytes: &mut Vec<u8>) {
     bytes.extend(low.iter().zip(high).map(|(&a, &b)| q(a) | q(b) << 4));
 }
 
-/// Factor and minimum, both at least 0, of `values ≈ factor · q - minimum`.
+/// Factor and minimum, both non-negative, of `values ≈ factor · q - minimum`.
 #[derive(Clone, Copy)]
 struct Line {
     factor: f32,
@@ -89,7 +89,7 @@ impl Line {
         values.iter().map(|x| error(x) * error(x)).sum()
     }
 
-    /// Line of the least squared error for given nibbles.
+    /// Least-squares line for given nibbles.
     fn fitted(values: &[f32], nibble: impl Fn(f32) -> f32) -> Option<Self> {
         let count = values.len() as f32;
         let (mut q_sum, mut qq_sum, mut x_sum, mut qx_sum) = (0.0, 0.0, 0.0, 0.0);
@@ -107,7 +107,7 @@ impl Line {
         let factor = (count * qx_sum - q_sum * x_sum) / determinant;
         let minimum = (q_sum * qx_sum - qq_sum * x_sum) / determinant;
         let line = match minimum < 0.0 {
-            // A minimum cannot raise values: the line goes through 0.
+            // A minimum cannot raise values, so the line goes through 0.
             true => Self {
                 factor: qx_sum / qq_sum,
                 minimum: 0.0,
@@ -117,7 +117,7 @@ impl Line {
         (line.factor > 0.0).then_some(line)
     }
 
-    /// Best line among several numbers of steps.
+    /// Best line among several step counts.
     fn best(values: &[f32]) -> Self {
         let lowest = values.iter().copied().fold(0.0f32, f32::min);
         let highest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
@@ -215,7 +215,8 @@ mod tests {
     #[test]
     fn errors_of_normal_values() {
         let values = normal(64 * 256);
-        // A uniform step s errs by s / √12: the largest of 32 normal values is about 2.1.
+        // A uniform step s has an RMS error of s / √12; the largest of 32 normal values is about
+        // 2.1.
         assert!(rms_error(&values, BlockType::Q8_0) < 0.006);
         let q4_0 = rms_error(&values, BlockType::Q4_0);
         let q4_k = rms_error(&values, BlockType::Q4K);

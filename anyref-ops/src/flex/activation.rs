@@ -17,10 +17,10 @@ use burn::tensor::{Tensor, TensorMetadata};
 use burn_flex::{Flex, FlexTensor};
 use rayon::prelude::*;
 
-/// Values of a task: enough to hide its start, few enough to stay in cache.
+/// Values of a task: enough to amortise its start, few enough to stay in cache.
 pub(super) const CHUNK: usize = 16 * 1024;
 
-/// An activation of one argument.
+/// Activation of one argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activation {
     /// `x · Φ(x)`
@@ -31,7 +31,7 @@ pub(crate) enum Activation {
     Silu,
 }
 
-/// A function and its derivative.
+/// Function and its derivative.
 pub(super) trait Function: Copy + Send + Sync {
     fn value<S: Simd>(x: f32) -> f32;
     fn slope<S: Simd>(x: f32) -> f32;
@@ -44,7 +44,7 @@ impl Function for Gelu {
     #[inline(always)]
     fn value<S: Simd>(x: f32) -> f32 {
         let y = 0.5 * x * (1.0 + erf::<S>(x * core::f32::consts::FRAC_1_SQRT_2));
-        // The rounding of erf near -1 would grow with x.
+        // The rounding error of erf near -1 would grow with x.
         if x < -5.6 { 0.0 } else { y }
     }
     #[inline(always)]
@@ -203,7 +203,7 @@ fn tracked<C: CheckpointStrategy>(x: TrackedTensor, activation: Activation) -> T
     }
 }
 
-/// The activation of `x`, or `x` back.
+/// Computes the activation of `x`, or returns `x`.
 pub(crate) fn activation<B: Backend, const D: usize>(
     x: Tensor<B, D>,
     activation: Activation,

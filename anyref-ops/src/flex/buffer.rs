@@ -4,7 +4,7 @@ use burn::tensor::{DType, Shape, TensorData};
 use burn_flex::FlexTensor;
 use rayon::prelude::*;
 
-/// A tensor that owns `values`.
+/// Creates a tensor that owns `values`.
 pub(crate) fn tensor(values: Vec<f32>, shape: Shape) -> FlexTensor {
     FlexTensor::from_data(TensorData::new(values, shape))
 }
@@ -14,15 +14,16 @@ pub(crate) fn values(tensor: &FlexTensor) -> &[f32] {
     tensor.storage()
 }
 
-/// Whether every tensor is f32.
+/// Returns whether every dtype is f32.
 pub(crate) fn all_f32(dtypes: &[DType]) -> bool {
     dtypes.iter().all(|&dtype| dtype == DType::F32)
 }
 
-/// Fewer values than this are computed where they are asked for: waking another thread takes longer.
+/// Below this many values a loop runs on the calling thread, since waking another takes longer.
 pub(crate) const SMALL: usize = 16 * 1024;
 
-/// Gives `change` the chunks of a buffer with their indices, in parallel where there are many values.
+/// Calls `change` with each chunk of a buffer and its index, in parallel where there are many
+/// values.
 pub(crate) fn for_each_chunk(
     values: &mut [f32],
     chunk: usize,
@@ -40,8 +41,7 @@ pub(crate) fn for_each_chunk(
     }
 }
 
-/// A buffer of `len` values, of which `fill` is given the chunks with their indices, in parallel.
-/// They start as zeros.
+/// Creates a buffer of `len` zeros and calls `fill` with each chunk and its index, in parallel.
 pub(crate) fn fill_chunks(
     len: usize,
     chunk: usize,

@@ -1,11 +1,11 @@
-//! Tensors with their values in order.
+//! Contiguous tensors.
 
 use super::buffer::tensor;
 use super::permute::ordered;
 use burn::tensor::{DType, TensorMetadata};
 use burn_flex::FlexTensor;
 
-/// The tensor with its values in order and nothing else in its buffer. Keeps sole ownership.
+/// Makes a tensor contiguous, with nothing else in its buffer. Keeps sole ownership.
 pub(crate) fn contiguous(tensor: FlexTensor) -> FlexTensor {
     if tensor.is_contiguous() || tensor.dtype() != DType::F32 {
         return tensor.to_contiguous();

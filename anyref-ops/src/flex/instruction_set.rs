@@ -1,12 +1,11 @@
-//! Instruction set that the kernels of the processor run on: the widest of the machine, or a
-//! narrower one that is asked for by `ANYREF_SIMD`.
+//! Instruction set of the processor's kernels: the widest of the machine, or a narrower one
+//! requested by `ANYREF_SIMD`.
 
 use std::sync::OnceLock;
 
-/// Environment variable that holds kernels to one instruction set, for tests and diagnosis:
-/// `portable`, `avx2`, `avx512` (without AVX512-VNNI) or `avx512vnni` (without AVX512-BF16). Read once,
-/// before the first kernel.
-/// burn's own kernels do not read it.
+/// Environment variable that restricts kernels to one instruction set, for tests and diagnosis:
+/// `portable`, `avx2`, `avx512` (without AVX512-VNNI) or `avx512vnni` (without AVX512-BF16). It is
+/// read once, before the first kernel. burn's own kernels ignore it.
 const VARIABLE: &str = "ANYREF_SIMD";
 
 /// Instruction sets from the narrowest to the widest; each includes the ones before it.
@@ -33,7 +32,7 @@ impl InstructionSet {
         *CURRENT.get_or_init(from_environment)
     }
 
-    /// Instruction set of a value of the environment variable.
+    /// Instruction set named by the environment variable.
     fn from_name(name: &str) -> Option<Self> {
         match name {
             "portable" => Some(Self::Portable),
@@ -56,8 +55,8 @@ fn from_environment() -> InstructionSet {
     chosen
 }
 
-/// Chooses the instruction set that is asked for, or the widest of the machine where none is
-/// asked for, the name is unknown or the machine has less. The latter two come with a complaint.
+/// Chooses the requested instruction set, or the machine's widest if there is no request, the name
+/// is unknown or the machine lacks it. The latter two return a warning.
 fn choose(asked: Option<&str>, machine: InstructionSet) -> (InstructionSet, Option<String>) {
     let Some(name) = asked.filter(|name| !name.is_empty()) else {
         return (machine, None);
@@ -140,7 +139,7 @@ mod tests {
         assert!(complaint.unwrap().contains("AVX3"));
     }
 
-    /// A run under the variable is a run on that instruction set, or the tests prove nothing.
+    /// Ensures that a test run under the variable really uses that instruction set.
     #[test]
     fn the_environment_is_obeyed() {
         let expected = match std::env::var(VARIABLE) {

@@ -2,15 +2,16 @@
 
 use super::simd::{Simd, mul_add};
 
-/// Below this `exp` is zero, the smallest normal number being near.
+/// Lower bound of `exp`, below which it is zero, near the smallest normal number.
 const EXP_LOWEST: f32 = -87.3;
-/// Above this `exp` stays at its value there, a little under the largest number.
+/// Upper bound of `exp`, above which it is constant, a little under the largest number.
 const EXP_HIGHEST: f32 = 88.0;
 
-/// `e^x` within two units in the last place on `[-87.3, 88]`, zero below, constant above.
+/// Computes `e^x` within two units in the last place on `[-87.3, 88]`; zero below, constant above.
 #[inline(always)]
 pub(crate) fn exp<S: Simd>(x: f32) -> f32 {
-    // Added to a small number, rounds it and leaves the integer in the low bits of the mantissa.
+    // Rounds a small number when added to it, and leaves the integer in the low bits of the
+    // mantissa.
     const ROUND: f32 = 12_582_912.0;
     let clamped = if x < EXP_LOWEST { EXP_LOWEST } else { x };
     let clamped = if clamped > EXP_HIGHEST {
@@ -34,7 +35,7 @@ pub(crate) fn exp<S: Simd>(x: f32) -> f32 {
     if x < EXP_LOWEST { 0.0 } else { p * power }
 }
 
-/// The error function within 1e-6: an odd rational function, clamped where f32 has reached ±1.
+/// Error function within 1e-6: an odd rational function, clamped where f32 has reached ±1.
 #[inline(always)]
 pub(crate) fn erf<S: Simd>(x: f32) -> f32 {
     let x = if x < -4.0 { -4.0 } else { x };
@@ -61,10 +62,10 @@ pub(crate) fn sigmoid<S: Simd>(x: f32) -> f32 {
     1.0 / (1.0 + exp::<S>(-x))
 }
 
-/// Partial sums kept apart, so that a sum vectorises.
+/// Number of independent partial sums, so that a sum vectorises.
 pub(crate) const PARTS: usize = 16;
 
-/// The sum of `f(x)`.
+/// Sum of `f(x)`.
 #[inline(always)]
 pub(crate) fn sum(xs: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     let mut parts = [0.0; PARTS];
@@ -80,7 +81,7 @@ pub(crate) fn sum(xs: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     total(parts)
 }
 
-/// The sum of the parts, in halves.
+/// Sum of the parts, added in halves.
 #[inline(always)]
 pub(crate) fn total(mut parts: [f32; PARTS]) -> f32 {
     let mut half = PARTS / 2;
@@ -93,7 +94,7 @@ pub(crate) fn total(mut parts: [f32; PARTS]) -> f32 {
     parts[0]
 }
 
-/// The product of two rows.
+/// Dot product of two rows.
 #[inline(always)]
 pub(crate) fn dot<S: Simd>(a: &[f32], b: &[f32]) -> f32 {
     let mut parts = [0.0; PARTS];
@@ -108,7 +109,7 @@ pub(crate) fn dot<S: Simd>(a: &[f32], b: &[f32]) -> f32 {
     total(parts) + rest
 }
 
-/// The sums of `f(x, y)` and `g(x, y)`.
+/// Sums of `f(x, y)` and `g(x, y)`.
 #[inline(always)]
 pub(crate) fn sum_pairs(xs: &[f32], ys: &[f32], f: impl Fn(f32, f32) -> (f32, f32)) -> (f32, f32) {
     let mut first = [0.0; PARTS];
@@ -130,7 +131,7 @@ pub(crate) fn sum_pairs(xs: &[f32], ys: &[f32], f: impl Fn(f32, f32) -> (f32, f3
     (total(first), total(second))
 }
 
-/// The largest value, `lowest` when there is none greater. NaN is passed over.
+/// Largest value, or `lowest` if none is greater. NaN is ignored.
 #[inline(always)]
 pub(crate) fn max(xs: &[f32], lowest: f32) -> f32 {
     let mut parts = [lowest; PARTS];

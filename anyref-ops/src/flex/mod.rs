@@ -1,8 +1,8 @@
 //! Fused forms on the CPU backend `Flex`, with and without autodiff.
 //!
-//! The operations are generic over the backend; [`dispatch`](crate::dispatch) tells which it is.
-//! Each function here gives its arguments back unchanged when it has no fused form for them (another
-//! backend, another type than f32), and the caller goes on with the composed form.
+//! Operations are generic over the backend; [`dispatch`](crate::dispatch) identifies it. Each
+//! function here returns its arguments unchanged when it has no fused form for them (another
+//! backend, a type other than f32), and the caller continues with the composed form.
 
 mod activation;
 mod attention;

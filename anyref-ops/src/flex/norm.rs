@@ -27,13 +27,13 @@ pub(crate) struct NormInput<B: Backend, const D: usize> {
     pub(crate) x: Tensor<B, D>,
     /// `[d]`
     pub(crate) gamma: Tensor<B, 1>,
-    /// `[d]`; with it the mean is taken off (layer norm), without it not (RMS norm).
+    /// `[d]`; subtracts the mean (layer norm) if given, else not (RMS norm).
     pub(crate) beta: Option<Tensor<B, 1>>,
-    /// Added to the variance.
+    /// Term added to the variance.
     pub(crate) epsilon: f64,
 }
 
-/// The mean and the reciprocal of the deviation of a row.
+/// Mean and reciprocal of the deviation of a row.
 #[inline(always)]
 fn statistics<S: Simd>(row: &[f32], centred: bool, epsilon: f32) -> (f32, f32) {
     let width = row.len() as f32;
@@ -83,7 +83,7 @@ impl Kernel for Forward<'_> {
     }
 }
 
-/// Turns the gradient of rows into that of their input and adds up those of gamma and beta.
+/// Turns the gradient of rows into that of their input and accumulates those of gamma and beta.
 struct RowsBackward<'a> {
     x: &'a [f32],
     gamma: &'a [f32],
@@ -178,7 +178,7 @@ fn backward(
                 epsilon,
             });
         });
-    // Added in the order of the rows, so that the result does not depend on the threads.
+    // Added in row order, so that the result does not depend on the threads.
     let mut total = vec![0.0; 2 * width];
     for partial in partial.chunks_exact(2 * width) {
         for (total, part) in total.iter_mut().zip(partial) {
@@ -200,7 +200,7 @@ struct State {
 #[derive(Debug)]
 struct NormBackward;
 
-/// With `N` parents: x, gamma and, for layer norm, beta.
+/// Backward pass with `N` parents: x, gamma and, for layer norm, beta.
 impl<const N: usize> Backward<Flex, N> for NormBackward {
     type State = State;
 
@@ -258,7 +258,7 @@ fn tracked_input<B: Backend, C: CheckpointStrategy, const D: usize>(
     })
 }
 
-/// The normalised input, or the input back.
+/// Computes the normalised input, or returns the arguments.
 pub(crate) fn norm<B: Backend, const D: usize>(
     input: NormInput<B, D>,
 ) -> Result<Tensor<B, D>, NormInput<B, D>> {

@@ -1,4 +1,4 @@
-//! Packs the right side of a matrix product into panels two vectors wide.
+//! Packing of the right side of a matrix product into panels two vectors wide.
 
 use super::product::padded;
 use super::simd::{Kernel, Simd, dispatch};
@@ -107,7 +107,7 @@ impl Kernel for Pack<'_> {
     }
 }
 
-/// `out[k · stride + n] = rows[n][k]`, in squares of four.
+/// Writes `out[k · stride + n] = rows[n][k]`, in squares of four.
 #[inline(always)]
 fn transpose_rows(rows: [&[f32]; 4], out: &mut [f32], stride: usize) {
     let depth = rows[0].len();
@@ -125,7 +125,7 @@ fn transpose_rows(rows: [&[f32]; 4], out: &mut [f32], stride: usize) {
     }
 }
 
-/// Rows to columns. The compiler does not find the shuffles by itself.
+/// Transposes a 4 × 4 matrix. The compiler does not find the shuffles by itself.
 #[cfg(target_arch = "x86_64")]
 #[inline(always)]
 fn transpose(rows: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
@@ -149,7 +149,7 @@ fn transpose(rows: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
     }
 }
 
-/// Rows to columns.
+/// Transposes a 4 × 4 matrix.
 #[cfg(not(target_arch = "x86_64"))]
 #[inline(always)]
 fn transpose(rows: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
@@ -162,7 +162,7 @@ mod tests {
     use super::super::simd::Portable;
     use super::*;
 
-    /// The narrowest vectors, whatever the machine has.
+    /// Uses the narrowest vectors, whatever the machine has.
     #[test]
     fn panels_of_padding_alone_are_zeros() {
         for (depth, width) in [(1, 1), (3, 5), (2, 8), (7, 17), (4, 25)] {

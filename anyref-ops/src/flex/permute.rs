@@ -15,10 +15,10 @@ use rayon::prelude::*;
 
 /// Side of the tiles in which rows and columns are exchanged.
 const TILE: usize = 16;
-/// Values below which one core is enough.
+/// Number of values below which one core is used.
 const PARALLEL: usize = 32 * 1024;
 
-/// The tensor with its dimensions in the order `axes`, contiguous.
+/// Permutes the dimensions into the order `axes`; the result is contiguous.
 fn forward(x: FlexTensor, axes: &[usize]) -> FlexTensor {
     let shape = x.shape();
     let permuted: Vec<usize> = axes.iter().map(|&axis| shape[axis]).collect();
@@ -30,7 +30,7 @@ fn forward(x: FlexTensor, axes: &[usize]) -> FlexTensor {
     tensor(out, Shape::from(permuted))
 }
 
-/// The values of a view in the order `axes` of its dimensions; `None` for views that run backwards.
+/// Values of a view in the order `axes` of its dimensions; `None` for negative strides.
 pub(super) fn ordered(x: &FlexTensor, axes: &[usize]) -> Option<Vec<f32>> {
     let (layout, shape) = (x.layout(), x.shape());
     if layout.strides().iter().any(|&stride| stride < 0) {
@@ -48,7 +48,7 @@ pub(super) fn ordered(x: &FlexTensor, axes: &[usize]) -> Option<Vec<f32>> {
     ))
 }
 
-/// Copies a view of `length` values, whose dimensions are (size, stride in `input`), in order.
+/// Copies a view of `length` values in order; its dimensions are (size, stride in `input`).
 fn copy(
     input: &[f32],
     dimensions: impl Iterator<Item = (usize, usize)>,
@@ -57,7 +57,7 @@ fn copy(
     if length == 0 {
         return Vec::new();
     }
-    // Without dimensions of size 1, and neighbours that move together as one.
+    // Drops dimensions of size 1 and merges neighbours that are contiguous.
     let mut dims: Vec<(usize, usize)> = Vec::new();
     for (size, stride) in dimensions.filter(|&(size, _)| size != 1) {
         match dims.last_mut() {
@@ -109,7 +109,7 @@ fn copy_slab(input: &[f32], dims: &[(usize, usize)], out: &mut [f32]) {
     }
 }
 
-/// `out[row, column] = input[column * stride + row]`, by tiles.
+/// Transposes by tiles: `out[row, column] = input[column * stride + row]`.
 fn exchange(input: &[f32], rows: usize, columns: usize, stride: usize, out: &mut [f32]) {
     for row in (0..rows).step_by(TILE) {
         let last_row = (row + TILE).min(rows);
@@ -125,7 +125,7 @@ fn exchange(input: &[f32], rows: usize, columns: usize, stride: usize, out: &mut
     }
 }
 
-/// The order that undoes `axes`.
+/// Inverse of the permutation `axes`.
 fn inverse(axes: &[usize]) -> Vec<usize> {
     let mut inverse = vec![0; axes.len()];
     for (position, &axis) in axes.iter().enumerate() {
@@ -165,7 +165,7 @@ fn tracked<C: CheckpointStrategy>(x: TrackedTensor, axes: &[usize]) -> TrackedTe
     }
 }
 
-/// The permuted copy of `x`, or `x` back.
+/// Computes the permuted copy of `x`, or returns `x`.
 pub(crate) fn permute<B: Backend, const D: usize>(
     x: Tensor<B, D>,
     axes: [usize; D],
@@ -190,7 +190,7 @@ mod tests {
 
     type B = Autodiff<Flex>;
 
-    /// Values and gradients equal burn's own permutation of the same tensor.
+    /// Compares values and gradients with burn's own permutation.
     fn check<const D: usize>(shape: [usize; D], axes: [usize; D]) {
         let device = Default::default();
         let x = Tensor::<B, D>::random(shape, Distribution::Default, &device).require_grad();

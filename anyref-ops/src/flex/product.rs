@@ -7,7 +7,7 @@
 
 use super::simd::{Kernel, Simd, dispatch};
 
-/// Rows of scratch matrices are whole multiples of this, the widest vector.
+/// Alignment of scratch rows in values: the widest vector.
 pub(crate) const PAD: usize = 16;
 
 /// `width` rounded up to whole vectors.
@@ -20,10 +20,10 @@ pub(crate) const fn packed_len(depth: usize, width: usize) -> usize {
     depth * padded(width)
 }
 
-/// A matrix read in place.
+/// Matrix read in place.
 #[derive(Clone, Copy)]
 pub(crate) struct Matrix<'a> {
-    /// Its values from the first on.
+    /// Values from the first on.
     pub(crate) values: &'a [f32],
     /// Distance of rows.
     pub(crate) row: usize,
@@ -126,7 +126,7 @@ impl Product<'_> {
     }
 }
 
-/// A register block of C, some rows by one or two vectors.
+/// Register block of C: some rows by one or two vectors.
 struct Block {
     a: *const f32,
     a_row: usize,

@@ -1,4 +1,4 @@
-//! Rotary positions in one pass, and back by the opposite angles.
+//! Rotary positions in one pass; the backward pass turns by the opposite angles.
 
 use super::buffer::{all_f32, for_each_chunk, values};
 use super::contiguous::contiguous;
@@ -20,7 +20,7 @@ use burn_flex::{Flex, FlexTensor};
 struct Turn {
     cos: FlexTensor,
     sin: FlexTensor,
-    /// Turns the other way.
+    /// Turns by the opposite angles.
     back: bool,
 }
 
@@ -109,7 +109,7 @@ fn tracked<C: CheckpointStrategy>(x: TrackedTensor, turn: Turn) -> TrackedTensor
     }
 }
 
-/// The heads of `x` turned by the angles, or `x` back.
+/// Turns the heads of `x` by the angles, or returns `x`.
 pub(crate) fn rotary<B: Backend>(
     x: Tensor<B, 4>,
     angles: &Angles<B>,

@@ -7,7 +7,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use burn_flex::FlexTensor;
 
-/// `buffer` with `rows` from row `first` on, or the arguments back.
+/// Writes `rows` into `buffer` from row `first` on, or returns the arguments.
 #[allow(clippy::type_complexity)]
 pub(crate) fn assign_rows<B: Backend>(
     buffer: Tensor<B, 4>,
@@ -24,7 +24,7 @@ pub(crate) fn assign_rows<B: Backend>(
     if !fits {
         return Err((buffer, rows));
     }
-    // A view of more than itself would be copied below, and keep its whole.
+    // Without `contiguous`, a view into a larger buffer would be copied whole by `storage_mut`.
     let mut buffer: FlexTensor = contiguous(to_primitive(buffer));
     let rows: FlexTensor = contiguous(to_primitive(rows));
     let heads = buffer.storage_mut::<f32>().chunks_exact_mut(length * dim);

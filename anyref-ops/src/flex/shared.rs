@@ -1,4 +1,4 @@
-//! Sums with what a whole batch shares, without a strided copy.
+//! Sums with a tensor that a whole batch shares, without a strided copy.
 
 use super::buffer::{all_f32, tensor, values};
 use super::contiguous::contiguous;
@@ -41,7 +41,7 @@ fn sum(x: FlexTensor, shared: FlexTensor) -> FlexTensor {
     x
 }
 
-/// The sum over the batch, `[1, ..]`.
+/// Sum over the batch, `[1, ..]`.
 fn reduced(grad: FlexTensor, shape: Shape) -> FlexTensor {
     /// Values of a task.
     const PART: usize = 4 * 1024;
@@ -64,7 +64,7 @@ fn reduced(grad: FlexTensor, shape: Shape) -> FlexTensor {
 struct AddBackward;
 
 impl Backward<Flex, 2> for AddBackward {
-    /// Shape of what is shared.
+    /// Shape of the shared tensor.
     type State = Shape;
 
     fn backward(
@@ -93,7 +93,7 @@ fn tracked<C: CheckpointStrategy>(x: TrackedTensor, shared: TrackedTensor) -> Tr
     }
 }
 
-/// `x + shared`, or the arguments back.
+/// Computes `x + shared`, or returns the arguments.
 #[allow(clippy::type_complexity)]
 pub(crate) fn add_shared<B: Backend, const D: usize>(
     x: Tensor<B, D>,

@@ -2,13 +2,13 @@
 //!
 //! A [`Kernel`] is written once, generically over [`Simd`]; [`dispatch`] runs the version compiled
 //! for the [instruction set of the process](InstructionSet::current), the widest of the machine
-//! unless `ANYREF_SIMD` asks for a narrower one. A default build therefore needs no
-//! `-C target-cpu=native`.
+//! unless `ANYREF_SIMD` requests a narrower one. A default build therefore needs no `-C
+//! target-cpu=native`.
 
 use super::instruction_set::InstructionSet;
 use burn::tensor::{bf16, f16};
 
-/// A computation compiled once for each instruction set. `run` and all it calls must be
+/// Computation compiled once for each instruction set. `run` and everything it calls must be
 /// `#[inline(always)]`, or they are compiled for the baseline.
 pub(crate) trait Kernel {
     /// Result of the kernel.
@@ -18,7 +18,7 @@ pub(crate) trait Kernel {
     fn run<S: Simd>(self) -> Self::Output;
 }
 
-/// An instruction set with vectors of `f32`.
+/// Instruction set with vectors of `f32`.
 ///
 /// # Safety
 /// The methods may only be called inside a kernel that [`dispatch`] runs, on a machine that has the
@@ -26,11 +26,12 @@ pub(crate) trait Kernel {
 pub(crate) unsafe trait Simd: Copy + 'static {
     /// Values of a vector.
     const LANES: usize;
-    /// Rows of the matrix product's register block, such that two vectors a row fit the registers.
+    /// Rows of the matrix product's register block, chosen so that two vectors a row fit the
+    /// registers.
     const ROWS: usize;
-    /// `f32::mul_add` is one instruction.
+    /// Compiles `f32::mul_add` to one instruction.
     const FMA: bool;
-    /// A vector.
+    /// Vector of [`LANES`](Self::LANES) values.
     type Vector: Copy;
 
     /// All lanes `x`.
@@ -116,10 +117,10 @@ unsafe impl Simd for Portable {
     }
 }
 
-/// The bits of an f16 as f32, without branches.
+/// Converts the bits of an f16 to f32, without branches.
 #[inline(always)]
 fn widen_f16(bits: u16) -> f32 {
-    // The exponents' difference is made up by a product, which takes subnormal numbers along.
+    // The product corrects the exponent's bias and handles subnormal numbers.
     const REBIAS: f32 = f32::from_bits((254 - 15) << 23);
     let size = f32::from_bits((bits as u32 & 0x7fff) << 13) * REBIAS;
     let special = if size >= 65536.0 { 0xff << 23 } else { 0 };
@@ -141,7 +142,7 @@ mod x86 {
         kernel.run::<Avx2>()
     }
 
-    // SAFETY of these: as `Simd` says.
+    // SAFETY of these functions: as `Simd` requires.
 
     #[inline(always)]
     unsafe fn load_f16_512(p: *const __m256i) -> __m512 {

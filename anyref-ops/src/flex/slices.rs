@@ -1,5 +1,5 @@
-//! Loops over slices of f32 on the widest instructions of the machine, for forms on the processor that other crates
-//! write.
+//! Loops over slices of f32 on the machine's widest instructions, for processor forms that other
+//! crates write.
 
 use super::math;
 use super::simd::{Kernel, Simd, dispatch, mul_add};
@@ -10,7 +10,7 @@ const TOGETHER: usize = 4;
 /// `out[i] = scale · Σ x[k] · rows[i][k]`
 ///
 /// # Panics
-/// When `rows` is not as many rows, as long as `x`, as `out` has values.
+/// When `rows` does not hold `out.len()` rows of `x.len()` values.
 pub fn dot_rows(x: &[f32], rows: &[f32], scale: f32, out: &mut [f32]) {
     assert_eq!(x.len() * out.len(), rows.len());
     struct Dots<'a>(&'a [f32], &'a [f32], f32, &'a mut [f32]);
@@ -59,10 +59,11 @@ pub fn add_exp(ys: &mut [f32], xs: &[f32], shifts: &[f32]) {
     dispatch(Add(ys, xs, shifts));
 }
 
-/// `y ← y + Σ factors[i] · rows[i]`, four rows at a time, so that `y` is read and written a fourth as often.
+/// `y ← y + Σ factors[i] · rows[i]`, four rows at a time, so that `y` is read and written a quarter
+/// as often.
 ///
 /// # Panics
-/// When `rows` is not as many rows, as long as `y`, as there are factors.
+/// When `rows` does not hold `factors.len()` rows of `y.len()` values.
 pub fn add_scaled_rows(y: &mut [f32], factors: &[f32], rows: &[f32]) {
     assert_eq!(y.len() * factors.len(), rows.len());
     struct Add<'a>(&'a mut [f32], &'a [f32], &'a [f32]);
@@ -95,7 +96,7 @@ pub fn add_scaled_rows(y: &mut [f32], factors: &[f32], rows: &[f32]) {
     dispatch(Add(y, factors, rows));
 }
 
-/// The largest value, `-∞` when there is none.
+/// Largest value, or `-∞` if there is none.
 pub fn largest(xs: &[f32]) -> f32 {
     struct Largest<'a>(&'a [f32]);
     impl Kernel for Largest<'_> {
@@ -123,7 +124,7 @@ mod tests {
             let factors = (0..count).map(|i| value(i + 5)).collect::<Vec<_>>();
             let mut found = vec![1.0; width];
             add_scaled_rows(&mut found, &factors, &rows);
-            // Whole numbers add up in any order.
+            // Integers sum exactly in any order.
             for (column, found) in found.into_iter().enumerate() {
                 let terms = factors.iter().enumerate();
                 let sum = terms.map(|(row, factor)| factor * rows[row * width + column]);

@@ -1,4 +1,4 @@
-//! The gated activation of LLaMA's MLP.
+//! Gated activation of LLaMA's MLP.
 
 use super::activation::{CHUNK, Function, Silu};
 use super::buffer::{all_f32, for_each_chunk, tensor, values};
@@ -123,7 +123,7 @@ fn swiglu_tracked<C: CheckpointStrategy>(gate: TrackedTensor, up: TrackedTensor)
     }
 }
 
-/// `silu(gate) · up`, or the arguments back.
+/// Computes `silu(gate) · up`, or returns the arguments.
 #[allow(clippy::type_complexity)]
 pub(crate) fn swiglu<B: Backend, const D: usize>(
     gate: Tensor<B, D>,

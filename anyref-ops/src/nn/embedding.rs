@@ -1,4 +1,4 @@
-//! Table of embeddings whose storage can be replaced.
+//! Embedding table with replaceable storage.
 
 use burn::module::{
     AutodiffModule, Content, Devices, Module, ModuleDisplay, ModuleDisplayDefault, ModuleMapper,
@@ -11,7 +11,7 @@ use burn::tensor::{Int, Shape, Tensor};
 use super::linear::BlockWeight;
 use crate::blocks::{BlockType, Blocks};
 
-/// Table of embeddings (`torch.nn.Embedding`), which also serves as the weight of a head.
+/// Embedding table (`torch.nn.Embedding`), which also serves as the weight of a head.
 #[derive(Module, Debug)]
 pub struct Embedding<B: Backend> {
     /// Table, `[n_embedding, d_model]`.
@@ -20,8 +20,8 @@ pub struct Embedding<B: Backend> {
 
 /// Storage of a table `[n_embedding, d_model]`.
 ///
-/// Visitors and mappers of modules see a dense table as a parameter, and nothing of one in blocks.
-/// burn's records hold the values of either as a dense table.
+/// Visitors and mappers of modules see a dense table as a parameter, and nothing of a table in
+/// blocks. burn's records store both as a dense table.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum EmbeddingWeight<B: Backend> {
@@ -33,14 +33,14 @@ pub enum EmbeddingWeight<B: Backend> {
 }
 
 impl<B: Backend> Embedding<B> {
-    /// Embeddings of tokens.
+    /// Embeds tokens.
     ///
     /// # Shapes
     /// - ids: `[batch, length]`
     /// - output: `[batch, length, d_model]`
     ///
     /// # Panics
-    /// When an id is not in the table, on backends that check it, as the processor's does.
+    /// When an id is not in the table, on backends that check it, such as the processor's.
     pub fn forward(&self, ids: Tensor<B, 2, Int>) -> Tensor<B, 3> {
         match &self.weight {
             EmbeddingWeight::Dense(table) => burn::tensor::module::embedding(table.val(), ids),
@@ -58,7 +58,7 @@ impl<B: Backend> Embedding<B> {
         }
     }
 
-    /// `x · weightᵀ`: scores of all embeddings.
+    /// Computes `x · weightᵀ`, the scores of all embeddings.
     ///
     /// # Shapes
     /// - x: `[batch, length, d_model]`
@@ -73,8 +73,8 @@ impl<B: Backend> Embedding<B> {
 }
 
 impl<B: Backend> EmbeddingWeight<B> {
-    /// Table out of blocks, `[n_embedding, d_model]`: they stay blocks on the processor and become
-    /// floats elsewhere.
+    /// Creates a table from blocks, `[n_embedding, d_model]`: they stay blocks on the processor and
+    /// become floats elsewhere.
     pub fn from_blocks(blocks: &Blocks<'_>, device: &B::Device) -> Self {
         #[cfg(feature = "flex")]
         if crate::on_processor::<B>() {
@@ -84,7 +84,7 @@ impl<B: Backend> EmbeddingWeight<B> {
         Self::Dense(Param::from_tensor(Tensor::from_data(values, device)))
     }
 
-    /// Format of the blocks; none of a dense table.
+    /// Format of the blocks; `None` for a dense table.
     pub fn block_type(&self) -> Option<BlockType> {
         match self {
             Self::Dense(_) => None,
@@ -93,7 +93,7 @@ impl<B: Backend> EmbeddingWeight<B> {
         }
     }
 
-    /// Blocks `[n_embedding, d_model]` as files hold them; none of a dense table.
+    /// Blocks `[n_embedding, d_model]` as stored in files; `None` for a dense table.
     pub fn to_blocks(&self) -> Option<Blocks<'static>> {
         match self {
             Self::Dense(_) => None,
@@ -102,7 +102,7 @@ impl<B: Backend> EmbeddingWeight<B> {
         }
     }
 
-    /// Values as floats, `[n_embedding, d_model]`; those of blocks are computed at each call.
+    /// Values as floats, `[n_embedding, d_model]`; blocks are dequantized at each call.
     pub fn val(&self) -> Tensor<B, 2> {
         match self {
             Self::Dense(table) => table.val(),
@@ -111,7 +111,7 @@ impl<B: Backend> EmbeddingWeight<B> {
         }
     }
 
-    /// `[n_embedding, d_model]`. A parameter that is not initialised yet stays so.
+    /// Shape `[n_embedding, d_model]`, without initialising a lazy parameter.
     pub fn lazy_shape(&self) -> Shape {
         match self {
             Self::Dense(table) => table.lazy_shape().clone(),
@@ -123,7 +123,7 @@ impl<B: Backend> EmbeddingWeight<B> {
         }
     }
 
-    /// Device of the table. A parameter that is not initialised yet stays so.
+    /// Device of the table, found without initialising a lazy parameter.
     pub fn device(&self) -> B::Device {
         match self {
             Self::Dense(table) => table.lazy_device(),
@@ -132,12 +132,12 @@ impl<B: Backend> EmbeddingWeight<B> {
         }
     }
 
-    /// Whether there are values yet, rather than a parameter that is drawn when it is needed.
+    /// Returns whether the values exist, as opposed to a lazy parameter that is drawn on first use.
     pub fn is_initialized(&self) -> bool {
         self.dense().is_none_or(Param::is_initialized)
     }
 
-    /// Parameter of a dense table.
+    /// Parameter of a dense table, `[n_embedding, d_model]`.
     pub fn dense(&self) -> Option<&Param<Tensor<B, 2>>> {
         match self {
             Self::Dense(table) => Some(table),
@@ -146,7 +146,7 @@ impl<B: Backend> EmbeddingWeight<B> {
         }
     }
 
-    /// The table as floats, changed; blocks become floats.
+    /// Applies `change` to the table as floats; blocks become floats.
     pub fn map_values(
         self,
         change: impl FnOnce(Param<Tensor<B, 2>>) -> Param<Tensor<B, 2>>,

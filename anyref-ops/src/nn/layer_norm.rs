@@ -9,7 +9,7 @@ use burn::tensor::{Tensor, backend::Backend};
 pub struct LayerNormConfig {
     /// Size of the normalised dimension.
     pub d_model: usize,
-    /// Added to the variance.
+    /// Term added to the variance.
     #[config(default = 1e-5)]
     pub epsilon: f64,
 }
@@ -33,7 +33,7 @@ pub struct LayerNorm<B: Backend> {
     pub gamma: Param<Tensor<B, 1>>,
     /// Shift, `[d_model]`.
     pub beta: Param<Tensor<B, 1>>,
-    /// Added to the variance.
+    /// Term added to the variance.
     pub epsilon: f64,
 }
 

@@ -9,7 +9,7 @@ use burn::tensor::{Tensor, backend::Backend};
 pub struct LayerNorm2dConfig {
     /// Number of channels.
     pub num_channels: usize,
-    /// Added to the variance.
+    /// Term added to the variance.
     #[config(default = 1e-6)]
     pub epsilon: f64,
 }
@@ -33,7 +33,7 @@ pub struct LayerNorm2d<B: Backend> {
     pub weight: Param<Tensor<B, 1>>,
     /// Shift, `[channels]`.
     pub bias: Param<Tensor<B, 1>>,
-    /// Added to the variance.
+    /// Term added to the variance.
     pub epsilon: f64,
 }
 

@@ -1,4 +1,4 @@
-//! Layers with parameters, named as PyTorch names them once loaded through burn-store's adapter.
+//! Layers with parameters, named as in PyTorch once loaded through burn-store's adapter.
 
 mod embedding;
 mod layer_norm;

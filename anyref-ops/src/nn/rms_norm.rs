@@ -9,7 +9,7 @@ use burn::tensor::{Tensor, backend::Backend};
 pub struct RmsNormConfig {
     /// Size of the normalised dimension.
     pub d_model: usize,
-    /// Added to the mean square.
+    /// Term added to the mean square.
     #[config(default = 1e-6)]
     pub epsilon: f64,
 }
@@ -30,7 +30,7 @@ impl RmsNormConfig {
 pub struct RmsNorm<B: Backend> {
     /// Scale, `[d_model]`.
     pub weight: Param<Tensor<B, 1>>,
-    /// Added to the mean square.
+    /// Term added to the mean square.
     pub epsilon: f64,
 }
 

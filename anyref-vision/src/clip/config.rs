@@ -15,13 +15,13 @@ pub enum HiddenAct {
     #[default]
     #[serde(rename = "quick_gelu")]
     QuickGelu,
-    /// The exact GELU, OpenCLIP's.
+    /// Exact GELU, OpenCLIP's.
     #[serde(rename = "gelu")]
     Gelu,
 }
 
 /// Configuration of a [`ClipVisionModel`](super::ClipVisionModel). Reads the `vision_config` of
-/// transformers' `config.json`; absent fields are those of ViT-L/14 at 224 pixels.
+/// transformers' `config.json`; missing fields default to ViT-L/14 at 224 pixels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct ClipVisionConfig {
@@ -35,9 +35,9 @@ pub struct ClipVisionConfig {
     pub num_attention_heads: usize,
     /// Channels of the picture.
     pub num_channels: usize,
-    /// Side of the picture.
+    /// Side of the picture in pixels.
     pub image_size: usize,
-    /// Side of a patch.
+    /// Side of a patch in pixels.
     pub patch_size: usize,
     /// Activation of the feed-forward layers.
     pub hidden_act: HiddenAct,
@@ -67,7 +67,7 @@ impl ClipVisionConfig {
         Self::default()
     }
 
-    /// A few thousand parameters, for tests and examples.
+    /// Configuration with a few thousand parameters, for tests and examples.
     pub fn tiny() -> Self {
         Self {
             hidden_size: 32,
@@ -80,7 +80,7 @@ impl ClipVisionConfig {
         }
     }
 
-    /// Whether such a tower can be.
+    /// Checks that the tower can be built.
     ///
     /// # Errors
     /// When a size is 0, `hidden_size` is not a multiple of `num_attention_heads`, or a patch is
@@ -113,7 +113,7 @@ impl ClipVisionConfig {
         self.image_size / self.patch_size
     }
 
-    /// Patches of a picture, the class token not counted.
+    /// Patches of a picture, without the class token.
     ///
     /// # Panics
     /// When `patch_size` is 0.
@@ -121,12 +121,11 @@ impl ClipVisionConfig {
         self.grid_size().pow(2)
     }
 
-    /// Number of layers that run to give `hidden_states[select_layer]`: index 0 is the input of
-    /// the first layer, negative indices count from the last layer's output.
+    /// Number of layers to run for `hidden_states[select_layer]`: index 0 is the input of the first
+    /// layer, negative indices count from the last layer's output.
     ///
     /// # Errors
-    /// When there is no such state: the index is above `num_hidden_layers` or below
-    /// `-num_hidden_layers - 1`.
+    /// When the index is above `num_hidden_layers` or below `-num_hidden_layers - 1`.
     pub fn layers_until(&self, select_layer: i32) -> Result<usize> {
         layers_until(self.num_hidden_layers, select_layer)
     }

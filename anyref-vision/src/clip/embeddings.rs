@@ -11,11 +11,11 @@ use crate::patch_embedding::embed_patches;
 /// Turns a picture into tokens (transformers `CLIPVisionEmbeddings`).
 #[derive(Module, Debug)]
 pub struct ClipVisionEmbeddings<B: Backend> {
-    /// The class token, `[hidden_size]`.
+    /// Class token, `[hidden_size]`.
     pub class_embedding: Param<Tensor<B, 1>>,
-    /// Patches to tokens, weight `[hidden_size, channels, patch, patch]`, no bias.
+    /// Projection of patches to tokens, weight `[hidden_size, channels, patch, patch]`, no bias.
     pub patch_embedding: Conv2d<B>,
-    /// One vector a position, the class token's first.
+    /// Position vectors, the class token's first.
     pub position_embedding: Embedding<B>,
 }
 

@@ -1,7 +1,7 @@
 //! Transformer layers of the CLIP tower.
 //!
-//! Tokens of all pictures are kept as the rows of one matrix: each linear layer is then one matrix
-//! product, and so is the gradient of its weight.
+//! The tokens of all pictures are the rows of one matrix, so that each linear layer is a single
+//! matrix product, and the gradient of its weight as well.
 
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use anyref_ops::{AttentionInput, attention, gelu, quick_gelu};
@@ -13,13 +13,13 @@ use super::{ClipVisionConfig, HiddenAct};
 /// Self-attention (transformers `CLIPAttention`).
 #[derive(Module, Debug)]
 pub struct ClipAttention<B: Backend> {
-    /// Keys.
+    /// Key projection.
     pub k_proj: Linear<B>,
-    /// Values.
+    /// Value projection.
     pub v_proj: Linear<B>,
-    /// Queries.
+    /// Query projection.
     pub q_proj: Linear<B>,
-    /// Output.
+    /// Output projection.
     pub out_proj: Linear<B>,
     num_attention_heads: usize,
 }
@@ -41,7 +41,7 @@ impl<B: Backend> ClipAttention<B> {
     /// - output: `[batch * tokens, hidden_size]`
     ///
     /// # Panics
-    /// When `tokens`, those of each picture, is 0 or does not divide the rows.
+    /// When `tokens`, the number of tokens of each picture, is 0 or does not divide the rows.
     pub fn forward(&self, x: Tensor<B, 2>, tokens: usize) -> Tensor<B, 2> {
         let [rows, hidden] = x.dims();
         let heads = self.num_attention_heads;
@@ -61,9 +61,9 @@ impl<B: Backend> ClipAttention<B> {
 /// Feed-forward layer (transformers `CLIPMLP`).
 #[derive(Module, Debug)]
 pub struct ClipMlp<B: Backend> {
-    /// Expands.
+    /// Expanding layer.
     pub fc1: Linear<B>,
-    /// Contracts.
+    /// Contracting layer.
     pub fc2: Linear<B>,
     #[module(skip)]
     hidden_act: HiddenAct,
@@ -96,11 +96,11 @@ impl<B: Backend> ClipMlp<B> {
 pub struct ClipEncoderLayer<B: Backend> {
     /// Self-attention.
     pub self_attn: ClipAttention<B>,
-    /// Before the attention.
+    /// Normalisation before the attention.
     pub layer_norm1: LayerNorm<B>,
     /// Feed-forward layer.
     pub mlp: ClipMlp<B>,
-    /// Before the feed-forward layer.
+    /// Normalisation before the feed-forward layer.
     pub layer_norm2: LayerNorm<B>,
 }
 
@@ -120,17 +120,17 @@ impl<B: Backend> ClipEncoderLayer<B> {
     /// - output: `[batch * tokens, hidden_size]`
     ///
     /// # Panics
-    /// When `tokens`, those of each picture, is 0 or does not divide the rows.
+    /// When `tokens`, the number of tokens of each picture, is 0 or does not divide the rows.
     pub fn forward(&self, x: Tensor<B, 2>, tokens: usize) -> Tensor<B, 2> {
         let x = x.clone() + self.self_attn.forward(self.layer_norm1.forward(x), tokens);
         x.clone() + self.mlp.forward(self.layer_norm2.forward(x))
     }
 }
 
-/// The stack of layers (transformers `CLIPEncoder`).
+/// Stack of layers (transformers `CLIPEncoder`).
 #[derive(Module, Debug)]
 pub struct ClipEncoder<B: Backend> {
-    /// First to last.
+    /// Layers, first to last.
     pub layers: Vec<ClipEncoderLayer<B>>,
 }
 

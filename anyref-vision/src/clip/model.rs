@@ -1,4 +1,4 @@
-//! The CLIP vision tower.
+//! CLIP vision tower.
 
 use anyref_ops::nn::{LayerNorm, LayerNormConfig};
 use burn::module::Module;
@@ -10,7 +10,7 @@ impl ClipVisionConfig {
     /// Creates the tower with random weights (lazily: loading a checkpoint draws none).
     ///
     /// # Panics
-    /// As [`validate`](Self::validate) refuses.
+    /// When [`validate`](Self::validate) fails.
     pub fn init<B: Backend>(&self, device: &B::Device) -> ClipVisionModel<B> {
         if let Err(error) = self.validate() {
             panic!("{error}");
@@ -29,13 +29,13 @@ impl ClipVisionConfig {
 /// CLIP's vision transformer without the projection (transformers `CLIPVisionTransformer`).
 #[derive(Module, Debug)]
 pub struct ClipVisionModel<B: Backend> {
-    /// Picture to tokens.
+    /// Embedding of a picture as tokens.
     pub embeddings: ClipVisionEmbeddings<B>,
-    /// Before the first layer; the checkpoints' spelling.
+    /// Normalisation before the first layer, spelled as in the checkpoints.
     pub pre_layrnorm: LayerNorm<B>,
     /// Transformer layers.
     pub encoder: ClipEncoder<B>,
-    /// Applied to the class token only.
+    /// Normalisation of the class token only.
     pub post_layernorm: LayerNorm<B>,
     #[module(skip)]
     config: ClipVisionConfig,
@@ -44,9 +44,9 @@ pub struct ClipVisionModel<B: Backend> {
 /// Output of [`ClipVisionModel::forward`].
 #[derive(Debug, Clone)]
 pub struct ClipVisionOutput<B: Backend> {
-    /// The last layer's output, `[batch, 1 + patches, hidden_size]`.
+    /// Output of the last layer, `[batch, 1 + patches, hidden_size]`.
     pub last_hidden_state: Tensor<B, 3>,
-    /// The normalised class token, `[batch, hidden_size]`.
+    /// Normalised class token, `[batch, hidden_size]`.
     pub pooler_output: Tensor<B, 2>,
 }
 
@@ -74,8 +74,8 @@ impl<B: Backend> ClipVisionModel<B> {
         }
     }
 
-    /// Patch features: `hidden_states[select_layer]` without the class token. Only the layers
-    /// needed run, and the final norm is not applied. LLaVA takes layer -2.
+    /// Patch features: `hidden_states[select_layer]` without the class token. Only the necessary
+    /// layers run, and the final norm is not applied. LLaVA uses layer -2.
     ///
     /// # Shapes
     /// - pixel_values: `[batch, channels, image_size, image_size]`
@@ -94,7 +94,7 @@ impl<B: Backend> ClipVisionModel<B> {
         hidden.narrow(1, 1, tokens - 1)
     }
 
-    /// The input of the first layer and the output of each, in order.
+    /// Returns the input of the first layer and the output of each layer, in order.
     ///
     /// # Shapes
     /// - pixel_values: `[batch, channels, image_size, image_size]`
@@ -111,7 +111,7 @@ impl<B: Backend> ClipVisionModel<B> {
         states
     }
 
-    /// Runs the first `layers` layers; `visit` gets the input of each.
+    /// Runs the first `layers` layers and passes the input of each to `visit`.
     fn run(
         &self,
         pixel_values: Tensor<B, 4>,

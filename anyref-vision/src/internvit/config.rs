@@ -8,19 +8,19 @@ use crate::error::{check, check_transformer, layers_until};
 /// Name of the tower in errors.
 const INTERN_VIT: &str = "InternViT";
 
-/// Normalisation ahead of attention and feed-forward layers.
+/// Normalisation before attention and feed-forward layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum NormType {
-    /// Layer normalisation, of InternViT-300M.
+    /// Layer normalisation, used by InternViT-300M.
     #[default]
     LayerNorm,
-    /// Root mean square, of InternViT-6B; no tower of this crate has it.
+    /// Root-mean-square normalisation, used by InternViT-6B; not supported here.
     RmsNorm,
 }
 
 /// Configuration of an [`InternVisionModel`](super::InternVisionModel). Reads the `vision_config`
-/// of InternVL's `config.json`; absent fields are those of InternViT-300M at 448 pixels.
+/// of InternVL's `config.json`; missing fields default to InternViT-300M at 448 pixels.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct InternVisionConfig {
@@ -34,21 +34,21 @@ pub struct InternVisionConfig {
     pub num_attention_heads: usize,
     /// Channels of the picture.
     pub num_channels: usize,
-    /// Side of a tile.
+    /// Side of a tile in pixels.
     pub image_size: usize,
-    /// Side of a patch.
+    /// Side of a patch in pixels.
     pub patch_size: usize,
-    /// Whether queries, keys and values have biases.
+    /// Adds biases to queries, keys and values.
     pub qkv_bias: bool,
-    /// Whether queries and keys are normalised, as in InternViT-6B; not supported.
+    /// Normalises queries and keys, as in InternViT-6B; not supported.
     pub qk_normalization: bool,
     /// Normalisation of the layers.
     pub norm_type: NormType,
-    /// Activation of the feed-forward layers; `gelu` is the only one.
+    /// Activation of the feed-forward layers; only `gelu` is supported.
     pub hidden_act: String,
     /// Epsilon of the layer normalisations.
     pub layer_norm_eps: f64,
-    /// Layer scale of fresh weights.
+    /// Layer scale of newly initialised weights.
     pub initializer_factor: f64,
 }
 
@@ -78,7 +78,7 @@ impl InternVisionConfig {
         Self::default()
     }
 
-    /// A few thousand parameters, for tests and examples.
+    /// Configuration with a few thousand parameters, for tests and examples.
     pub fn tiny() -> Self {
         Self {
             hidden_size: 32,
@@ -91,11 +91,11 @@ impl InternVisionConfig {
         }
     }
 
-    /// Whether such a tower can be, and is supported.
+    /// Checks that the tower can be built and is supported.
     ///
     /// # Errors
     /// When a size is 0, `hidden_size` is not a multiple of `num_attention_heads`, a patch is
-    /// larger than the tile, or the tower is InternViT-6B's kind.
+    /// larger than the tile, or the tower is of InternViT-6B's kind.
     pub fn validate(&self) -> Result<()> {
         check_transformer(
             INTERN_VIT,
@@ -139,7 +139,7 @@ impl InternVisionConfig {
         self.image_size / self.patch_size
     }
 
-    /// Patches of a tile, the class token not counted.
+    /// Patches of a tile, without the class token.
     ///
     /// # Panics
     /// When `patch_size` is 0.
@@ -147,12 +147,11 @@ impl InternVisionConfig {
         self.grid_size().pow(2)
     }
 
-    /// Number of layers that run to give `hidden_states[select_layer]`: index 0 is the input of
-    /// the first layer, negative indices count from the last layer's output.
+    /// Number of layers to run for `hidden_states[select_layer]`: index 0 is the input of the first
+    /// layer, negative indices count from the last layer's output.
     ///
     /// # Errors
-    /// When there is no such state: the index is above `num_hidden_layers` or below
-    /// `-num_hidden_layers - 1`.
+    /// When the index is above `num_hidden_layers` or below `-num_hidden_layers - 1`.
     pub fn layers_until(&self, select_layer: i32) -> Result<usize> {
         layers_until(self.num_hidden_layers, select_layer)
     }

@@ -10,11 +10,11 @@ use crate::patch_embedding::embed_patches;
 /// Tokens of a tile (OpenGVLab's `InternVisionEmbeddings`).
 #[derive(Module, Debug)]
 pub struct InternVisionEmbeddings<B: Backend> {
-    /// The class token, `[1, 1, hidden_size]`.
+    /// Class token, `[1, 1, hidden_size]`.
     pub class_embedding: Param<Tensor<B, 3>>,
-    /// Patches to tokens, weight `[hidden_size, channels, patch, patch]`.
+    /// Projection of patches to tokens, weight `[hidden_size, channels, patch, patch]`.
     pub patch_embedding: Conv2d<B>,
-    /// Vectors of the positions, the class token's first: `[1, 1 + patches, hidden_size]`.
+    /// Position vectors, the class token's first: `[1, 1 + patches, hidden_size]`.
     pub position_embedding: Param<Tensor<B, 3>>,
 }
 

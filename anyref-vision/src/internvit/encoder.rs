@@ -1,6 +1,6 @@
-//! Transformer layers of InternViT, whose outputs are scaled channel by channel.
+//! Transformer layers of InternViT, with a learned scale of each output channel.
 //!
-//! Tokens of all tiles are the rows of one matrix, as in [`clip`](crate::clip).
+//! The tokens of all tiles are the rows of one matrix, as in [`clip`](crate::clip).
 
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use anyref_ops::{AttentionInput, attention, gelu};
@@ -12,9 +12,9 @@ use super::InternVisionConfig;
 /// Self-attention with queries, keys and values in one projection (OpenGVLab's `InternAttention`).
 #[derive(Module, Debug)]
 pub struct InternAttention<B: Backend> {
-    /// Queries, keys and values, `hidden_size -> 3 * hidden_size`.
+    /// Projection to queries, keys and values, `hidden_size -> 3 * hidden_size`.
     pub qkv: Linear<B>,
-    /// Output.
+    /// Output projection.
     pub proj: Linear<B>,
     num_attention_heads: usize,
 }
@@ -36,7 +36,7 @@ impl<B: Backend> InternAttention<B> {
     /// - output: `[tiles * tokens, hidden_size]`
     ///
     /// # Panics
-    /// When `tokens`, those of each tile, is 0 or does not divide the rows.
+    /// When `tokens`, the number of tokens of each tile, is 0 or does not divide the rows.
     pub fn forward(&self, x: Tensor<B, 2>, tokens: usize) -> Tensor<B, 2> {
         let [rows, hidden] = x.dims();
         let heads = self.num_attention_heads;
@@ -56,9 +56,9 @@ impl<B: Backend> InternAttention<B> {
 /// Feed-forward layer (OpenGVLab's `InternMLP`).
 #[derive(Module, Debug)]
 pub struct InternMlp<B: Backend> {
-    /// Expands.
+    /// Expanding layer.
     pub fc1: Linear<B>,
-    /// Contracts.
+    /// Contracting layer.
     pub fc2: Linear<B>,
 }
 
@@ -85,9 +85,9 @@ pub struct InternVisionEncoderLayer<B: Backend> {
     pub attn: InternAttention<B>,
     /// Feed-forward layer.
     pub mlp: InternMlp<B>,
-    /// Before the attention.
+    /// Normalisation before the attention.
     pub norm1: LayerNorm<B>,
-    /// Before the feed-forward layer.
+    /// Normalisation before the feed-forward layer.
     pub norm2: LayerNorm<B>,
     /// Scale of the attention's output, `[hidden_size]`.
     pub ls1: Param<Tensor<B, 1>>,
@@ -116,7 +116,7 @@ impl<B: Backend> InternVisionEncoderLayer<B> {
     /// - output: `[tiles * tokens, hidden_size]`
     ///
     /// # Panics
-    /// When `tokens`, those of each tile, is 0 or does not divide the rows.
+    /// When `tokens`, the number of tokens of each tile, is 0 or does not divide the rows.
     pub fn forward(&self, x: Tensor<B, 2>, tokens: usize) -> Tensor<B, 2> {
         let attended = self.attn.forward(self.norm1.forward(x.clone()), tokens);
         let x = x + attended * self.ls1.val().unsqueeze();
@@ -125,10 +125,10 @@ impl<B: Backend> InternVisionEncoderLayer<B> {
     }
 }
 
-/// The stack of layers (OpenGVLab's `InternVisionEncoder`).
+/// Stack of layers (OpenGVLab's `InternVisionEncoder`).
 #[derive(Module, Debug)]
 pub struct InternVisionEncoder<B: Backend> {
-    /// First to last.
+    /// Layers, first to last.
     pub layers: Vec<InternVisionEncoderLayer<B>>,
 }
 

@@ -1,4 +1,4 @@
-//! The InternViT tower.
+//! InternViT tower.
 
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
@@ -9,7 +9,7 @@ impl InternVisionConfig {
     /// Creates the tower with random weights (lazily: loading a checkpoint draws none).
     ///
     /// # Panics
-    /// As [`validate`](Self::validate) refuses.
+    /// When [`validate`](Self::validate) fails.
     pub fn init<B: Backend>(&self, device: &B::Device) -> InternVisionModel<B> {
         if let Err(error) = self.validate() {
             panic!("{error}");
@@ -22,10 +22,10 @@ impl InternVisionConfig {
     }
 }
 
-/// InternViT (OpenGVLab's `InternVisionModel`). No normalisation follows the last layer.
+/// InternViT (OpenGVLab's `InternVisionModel`), without a normalisation after the last layer.
 #[derive(Module, Debug)]
 pub struct InternVisionModel<B: Backend> {
-    /// Tile to tokens.
+    /// Embedding of a tile as tokens.
     pub embeddings: InternVisionEmbeddings<B>,
     /// Transformer layers.
     pub encoder: InternVisionEncoder<B>,
@@ -51,8 +51,8 @@ impl<B: Backend> InternVisionModel<B> {
         self.run(pixel_values, self.encoder.layers.len())
     }
 
-    /// Patch features: `hidden_states[select_layer]` without the class token. Only the layers
-    /// needed run. Sa2VA and InternVL take layer -1, the last.
+    /// Patch features: `hidden_states[select_layer]` without the class token. Only the necessary
+    /// layers run. Sa2VA and InternVL use layer -1, the last.
     ///
     /// # Shapes
     /// - pixel_values: `[tiles, channels, image_size, image_size]`

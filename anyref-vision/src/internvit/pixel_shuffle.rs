@@ -1,4 +1,4 @@
-//! Neighbouring tokens joined into one, so that a tile takes a quarter of the tokens.
+//! Pixel shuffle: joins neighbouring tokens, by default four into one.
 
 use anyref_ops as ops;
 use burn::tensor::{Tensor, backend::Backend};
@@ -11,10 +11,10 @@ use crate::error::check;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PixelShuffleVersion {
-    /// Columns before rows: the picture comes out transposed. InternVL's first order.
+    /// Columns before rows, InternVL's first order: the picture comes out transposed.
     #[default]
     V1,
-    /// Rows before columns, of InternVL 2 and later.
+    /// Rows before columns, used since InternVL 2.
     V2,
 }
 
@@ -22,7 +22,7 @@ pub enum PixelShuffleVersion {
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct PixelShuffle {
-    /// Side of the grid afterwards, in parts of the one before.
+    /// Ratio of the grid's side after and before the shuffle.
     pub downsample_ratio: f64,
     /// Order of the tokens.
     pub ps_version: PixelShuffleVersion,
@@ -38,10 +38,11 @@ impl Default for PixelShuffle {
 }
 
 impl PixelShuffle {
-    /// Tokens of a side that become one.
+    /// Side of the square of tokens that become one.
     ///
     /// # Errors
-    /// When `downsample_ratio` is no 1, 1/2, 1/3 and so on, or the side of the grid is no multiple.
+    /// When `downsample_ratio` is not 1, 1/2, 1/3 and so on, or the side of the grid is not a
+    /// multiple.
     pub fn factor(&self, grid_size: usize) -> Result<usize> {
         let ratio = self.downsample_ratio;
         let factor = (1.0 / ratio).round();
@@ -65,7 +66,7 @@ impl PixelShuffle {
 /// - output: `[tiles, (side / factor)^2, width * factor^2]`
 ///
 /// # Panics
-/// When the tokens are no square grid, or `factor` does not divide its side.
+/// When the tokens are not a square grid, or `factor` does not divide its side.
 pub fn pixel_shuffle<B: Backend>(
     features: Tensor<B, 3>,
     factor: usize,

@@ -1,4 +1,4 @@
-//! From the tower's features to tokens of the language model.
+//! Projection of the tower's features to tokens of the language model.
 
 use anyref_ops::gelu;
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
@@ -9,7 +9,7 @@ use super::{PixelShuffle, PixelShuffleVersion, pixel_shuffle};
 use crate::Result;
 use crate::error::check;
 
-/// Epsilon of PyTorch's `LayerNorm`, which the published projector leaves as it is.
+/// Epsilon of the normalisation, PyTorch's default.
 const EPSILON: f64 = 1e-5;
 
 /// Configuration of an [`InternVlProjector`].
@@ -29,7 +29,7 @@ impl InternVlProjectorConfig {
     /// Tokens of one tile.
     ///
     /// # Errors
-    /// As [`PixelShuffle::factor`].
+    /// See [`PixelShuffle::factor`].
     pub fn tokens(&self) -> Result<usize> {
         Ok((self.grid_size / self.shuffle.factor(self.grid_size)?).pow(2))
     }
@@ -37,7 +37,7 @@ impl InternVlProjectorConfig {
     /// Creates the projector with random weights.
     ///
     /// # Errors
-    /// When a width is 0, and as [`PixelShuffle::factor`].
+    /// When a width is 0; also see [`PixelShuffle::factor`].
     pub fn init<B: Backend>(&self, device: &B::Device) -> Result<InternVlProjector<B>> {
         let factor = self.shuffle.factor(self.grid_size)?;
         let joined = self.input_size.saturating_mul(factor * factor);
@@ -61,11 +61,11 @@ impl InternVlProjectorConfig {
 /// InternVL's `mlp1` after its pixel shuffle (transformers `InternVLMultiModalProjector`).
 #[derive(Module, Debug)]
 pub struct InternVlProjector<B: Backend> {
-    /// Over the joined neighbours.
+    /// Normalisation of the joined neighbours.
     pub layer_norm: LayerNorm<B>,
-    /// To the language model's width.
+    /// Projection to the language model's width.
     pub linear_1: Linear<B>,
-    /// After the GELU.
+    /// Layer after the GELU.
     pub linear_2: Linear<B>,
     factor: usize,
     #[module(skip)]
@@ -78,7 +78,7 @@ impl<B: Backend> InternVlProjector<B> {
     /// - output: `[tiles, tokens, output_size]`
     ///
     /// # Panics
-    /// When the patches are no square grid that the shuffle divides.
+    /// When the patches are not a square grid that the shuffle divides.
     pub fn forward(&self, features: Tensor<B, 3>) -> Tensor<B, 3> {
         let joined = pixel_shuffle(features, self.factor, self.version);
         let x = self.linear_1.forward(self.layer_norm.forward(joined));

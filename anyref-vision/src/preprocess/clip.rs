@@ -1,4 +1,4 @@
-//! Pre-processing of the CLIP tower.
+//! Preprocessing for the CLIP tower.
 
 use image::{Rgb, RgbImage, imageops};
 use serde::{Deserialize, Serialize};
@@ -12,29 +12,29 @@ const MEAN: [f32; 3] = [0.481_454_66, 0.457_827_5, 0.408_210_73];
 #[expect(clippy::excessive_precision, reason = "as published")]
 const STD: [f32; 3] = [0.268_629_54, 0.261_302_58, 0.275_777_11];
 
-/// Way from a picture of any shape to the tower's square. All resize the shortest side to
-/// `image_size`, the first two before anything else, antialiased bicubic on bytes.
+/// Conversion of a picture of any shape to the tower's square. All variants use antialiased bicubic
+/// resizing on bytes; the first two begin by resizing the shortest side to `image_size`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ClipResize {
-    /// The whole picture, squeezed to the square by plain bilinear interpolation (not antialiased)
+    /// Whole picture, squeezed to the square by plain bilinear interpolation (not antialiased)
     /// after normalisation, as AnyRef's authors train.
     #[default]
     Squeeze,
-    /// The square in the middle, as transformers' `CLIPImageProcessor` crops and LISA trains. What
-    /// lies beside it is not seen.
+    /// Square in the middle, as transformers' `CLIPImageProcessor` crops and LISA trains. The
+    /// remainder is discarded.
     CenterCrop,
-    /// The whole picture in the middle of a square of CLIP's mean color, as LLaVA-1.5 trains
+    /// Whole picture in the middle of a square of CLIP's mean color, as LLaVA-1.5 trains
     /// (`image_aspect_ratio` "pad").
     Pad,
 }
 
-/// Rows of a picture that are padded at a time.
+/// Number of picture rows that are padded at a time.
 const ROWS_AT_ONCE: usize = 64;
-/// CLIP's mean color, which LLaVA fills up with (`expand2square`).
+/// CLIP's mean color, with which LLaVA pads (`expand2square`).
 const FILL: Rgb<u8> = Rgb([122, 116, 104]);
 
-/// The picture in the middle of a square, so that cropping to the middle keeps all of it.
+/// Centres a picture in a square, so that a centre crop keeps all of it.
 pub fn squared(image: &RgbImage) -> RgbImage {
     let (width, height) = image.dimensions();
     if width == height {
@@ -55,7 +55,7 @@ pub struct ClipPreprocessor {
 }
 
 impl ClipPreprocessor {
-    /// For a tower of this picture side, by [`ClipResize::Squeeze`].
+    /// Creates a preprocessor for a tower of this picture side, with [`ClipResize::Squeeze`].
     pub fn new(image_size: usize) -> Self {
         Self {
             image_size,
@@ -63,7 +63,7 @@ impl ClipPreprocessor {
         }
     }
 
-    /// Sets the way to the square.
+    /// Sets the conversion to the square.
     pub fn with_resize(mut self, resize: ClipResize) -> Self {
         self.resize = resize;
         self
@@ -83,14 +83,14 @@ impl ClipPreprocessor {
         }
     }
 
-    /// Length of a side once the shortest one is `image_size`.
+    /// Length of a side after resizing the shortest one to `image_size`.
     fn resized(&self, image: &RgbImage, length: usize) -> usize {
         let short = image.width().min(image.height()) as usize;
         self.image_size * length / short
     }
 
-    /// As [`center_crop`](Self::center_crop) of the picture [`squared`], of which no more is made
-    /// than [`ROWS_AT_ONCE`] rows: the square of a long picture is large.
+    /// Equals [`center_crop`](Self::center_crop) of the [`squared`] picture, but builds only
+    /// [`ROWS_AT_ONCE`] rows at a time: the square of a long picture is large.
     fn pad(&self, image: &RgbImage) -> PixelValues {
         let (width, height) = (image.width() as usize, image.height() as usize);
         let (side, size) = (width.max(height), self.image_size);
@@ -128,7 +128,7 @@ impl ClipPreprocessor {
         ))
     }
 
-    /// The tower's pixels from their bytes, RGB interleaved.
+    /// Normalises interleaved RGB bytes to the tower's pixels.
     fn normalised(&self, bytes: &[u8]) -> PixelValues {
         PixelValues::normalised(bytes, [self.image_size; 2], &normalisation())
     }
@@ -137,8 +137,9 @@ impl ClipPreprocessor {
         let side = self.image_size;
         let (width, height) = (image.width() as usize, image.height() as usize);
         let resized = |length: usize| self.resized(image, length);
-        // The second step reads at most two lines a line of the result. Only those are made: a long
-        // picture would otherwise need an intermediate of `side` squared times its aspect.
+        // The second step reads at most two lines for each line of the result. Only those are
+        // computed: a long picture would otherwise need an intermediate of `side` squared times its
+        // aspect ratio.
         let across = Squeeze::new(resized(width), side);
         let down = Squeeze::new(resized(height), side);
         let columns = Axis::new(width, resized(width), Filter::Bicubic, across.lines());
@@ -172,14 +173,14 @@ fn normalisation() -> [[f32; 256]; 3] {
     tables(|byte, channel| (byte * (1.0 / 255.0) - MEAN[channel]) / STD[channel])
 }
 
-/// Plain bilinear interpolation along one side (`align_corners` off), and the source lines it
+/// Plain bilinear interpolation along one side (`align_corners` off), and the source lines that it
 /// reads.
 struct Squeeze {
     needed: Vec<usize>,
     taps: Vec<Tap>,
 }
 
-/// Two of the needed lines, by their place among these.
+/// Pair of needed lines, by their index among these.
 struct Tap {
     low: usize,
     high: usize,
@@ -197,7 +198,7 @@ impl Squeeze {
         let scale = source as f32 / target as f32;
         let mut needed = Vec::new();
         let mut place = |line: usize| {
-            // Lines come in rising order, but for the overlap of neighbours.
+            // Lines come in ascending order, except for the overlap of neighbours.
             needed
                 .iter()
                 .rposition(|&other| other == line)
@@ -255,7 +256,7 @@ mod tests {
             let whole = cropped.process(&squared(&image));
             assert_eq!(padded.process(&image), whole, "{width}x{height}");
         }
-        // Its square would take more than a gigabyte.
+        // A square of this picture would take more than a gigabyte.
         padded.process(&picture(20_000, 20));
         padded.process(&picture(20, 20_000));
     }

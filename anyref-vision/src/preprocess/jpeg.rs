@@ -1,7 +1,7 @@
-//! Finding JPEG files that end early.
+//! Detection of truncated JPEG files.
 
-/// Whether a JPEG's coded data ends in an end-of-image marker. The decoder fills missing rows with
-/// grey without a word, and a download cut short must not become a half-grey picture.
+/// Returns whether a JPEG's coded data ends in an end-of-image marker. The decoder silently fills
+/// missing rows with grey, so that a truncated download would become a half-grey picture.
 pub(super) fn is_complete(bytes: &[u8]) -> bool {
     const START_OF_SCAN: u8 = 0xDA;
     const END_OF_IMAGE: u8 = 0xD9;
@@ -18,7 +18,7 @@ pub(super) fn is_complete(bytes: &[u8]) -> bool {
         match marker {
             // Fill bytes before a marker.
             0xFF => position -= 1,
-            // An escaped byte, a restart, a marker without content.
+            // Escaped byte, restart marker, or marker without content.
             0x00 | 0x01 | 0xD0..=0xD8 => {}
             END_OF_IMAGE => return in_scan,
             _ => {

@@ -1,4 +1,4 @@
-//! From picture files to the pixels of each tower, on the host and deterministic.
+//! Conversion of picture files to the pixels of each tower, on the host and deterministic.
 
 mod clip;
 mod imagenet;

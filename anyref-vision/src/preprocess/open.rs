@@ -1,4 +1,4 @@
-//! Opening picture files.
+//! Opening of picture files.
 
 use std::fs;
 use std::io::Cursor;
@@ -10,11 +10,11 @@ use image::{DynamicImage, GrayImage, ImageDecoder, ImageFormat, ImageReader, Lim
 use super::jpeg;
 use crate::{Error, Result};
 
-/// The longest side accepted.
+/// Maximum side in pixels.
 pub const MAX_SIDE: u32 = 65_500;
-/// The most pixels accepted, half a gigabyte once decoded.
+/// Maximum number of pixels, half a gigabyte once decoded.
 pub const MAX_PIXELS: u64 = 178_956_970;
-/// Bytes a decoder may use: 16-bit RGBA of the most pixels, and its own buffers.
+/// Memory limit of a decoder in bytes: 16-bit RGBA of the maximum pixels, and its own buffers.
 const MAX_ALLOCATION: u64 = MAX_PIXELS * 8 * 3 / 2;
 /// Background behind transparent pixels of pictures.
 const WHITE: u8 = 255;
@@ -24,31 +24,31 @@ const BLACK: u8 = 0;
 /// Reads a picture file. See [`decode_image`].
 ///
 /// # Errors
-/// When the file cannot be read, and as [`decode_image`].
+/// When the file cannot be read; also see [`decode_image`].
 pub fn open_image(path: impl AsRef<Path>) -> Result<RgbImage> {
     open(path.as_ref(), WHITE)
 }
 
-/// Reads the file of a mask, what it masks bright: as [`open_image`], but grey, and with
-/// transparency over black, since nothing is masked where nothing is painted.
+/// Reads the file of a mask, bright where it masks: like [`open_image`], but as grey, and with
+/// transparency over black, since unpainted areas are not masked.
 ///
 /// # Errors
-/// As [`open_image`].
+/// See [`open_image`].
 pub fn open_mask(path: impl AsRef<Path>) -> Result<GrayImage> {
     let image = open(path.as_ref(), BLACK)?;
     Ok(DynamicImage::ImageRgb8(image).into_luma8())
 }
 
-/// Decodes a mask as [`open_mask`] reads one; `name` appears in errors only.
+/// Decodes a mask in the manner of [`open_mask`]; `name` appears in errors only.
 ///
 /// # Errors
-/// As [`decode_image`].
+/// See [`decode_image`].
 pub fn decode_mask(bytes: &[u8], name: &str) -> Result<GrayImage> {
     let image = decode(bytes, name, BLACK)?;
     Ok(DynamicImage::ImageRgb8(image).into_luma8())
 }
 
-/// Reads a picture file, transparency over `ground`.
+/// Reads a picture file, with transparency over `ground`.
 fn open(path: &Path, ground: u8) -> Result<RgbImage> {
     let name = path.display().to_string();
     match fs::read(path) {
@@ -57,9 +57,9 @@ fn open(path: &Path, ground: u8) -> Result<RgbImage> {
     }
 }
 
-/// Decodes a picture to 8-bit RGB as a viewer would show it: turned as its EXIF data says, 16-bit
+/// Decodes a picture to 8-bit RGB as a viewer would show it: rotated by its EXIF data, 16-bit
 /// samples rounded to 8, grey repeated over the channels, transparency over white, the first frame
-/// of an animation. The format is told by the content; `name` appears in errors only.
+/// of an animation. The format is detected from the content; `name` appears in errors only.
 ///
 /// ```
 /// use anyref_vision::preprocess::decode_image;
@@ -73,14 +73,14 @@ fn open(path: &Path, ground: u8) -> Result<RgbImage> {
 /// ```
 ///
 /// # Errors
-/// When there are no bytes, when they are of a format that is not read here, damaged or end early,
-/// or when the picture has no pixels, more than [`MAX_PIXELS`], a side above [`MAX_SIDE`] or takes
-/// too much memory to decode.
+/// When `bytes` is empty, damaged, truncated or of an unsupported format, or when the picture has
+/// no pixels, more than [`MAX_PIXELS`], a side above [`MAX_SIDE`], or takes too much memory to
+/// decode.
 pub fn decode_image(bytes: &[u8], name: &str) -> Result<RgbImage> {
     decode(bytes, name, WHITE)
 }
 
-/// Decodes a picture, transparency over `ground`.
+/// Decodes a picture, with transparency over `ground`.
 fn decode(bytes: &[u8], name: &str, ground: u8) -> Result<RgbImage> {
     if bytes.is_empty() {
         return Err(Error::Empty {
@@ -115,7 +115,7 @@ fn decode(bytes: &[u8], name: &str, ground: u8) -> Result<RgbImage> {
             reason: "the JPEG data ends early".to_owned(),
         });
     }
-    // Broken EXIF data is no reason to refuse the picture it comes with.
+    // Broken EXIF data is ignored; the picture is still usable.
     let orientation = decoder.orientation().ok();
     let mut image = DynamicImage::from_decoder(decoder).map_err(fail)?;
     if let Some(orientation) = orientation {
@@ -124,7 +124,7 @@ fn decode(bytes: &[u8], name: &str, ground: u8) -> Result<RgbImage> {
     Ok(flatten(image, ground))
 }
 
-/// Eight bits a channel, transparency over `ground`.
+/// Converts to eight bits a channel, with transparency over `ground`.
 fn flatten(image: DynamicImage, ground: u8) -> RgbImage {
     if !image.color().has_alpha() {
         return image.into_rgb8();

@@ -2,7 +2,7 @@
 
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 
-/// A picture as a tower takes it, channels first.
+/// Picture as a tower's input, channels first.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PixelValues {
     /// `channels * height * width` values.
@@ -12,7 +12,7 @@ pub struct PixelValues {
 }
 
 impl PixelValues {
-    /// Pixels of a picture from its bytes, RGB interleaved, by the values of [`tables`].
+    /// Converts interleaved RGB bytes to pixels by the values of [`tables`].
     pub(super) fn normalised(bytes: &[u8], [height, width]: [usize; 2], tables: &Tables) -> Self {
         let mut data = Vec::with_capacity(3 * height * width);
         for (channel, table) in tables.iter().enumerate() {
@@ -29,19 +29,19 @@ impl PixelValues {
     /// - output: `[channels, height, width]`
     ///
     /// # Panics
-    /// When `data` has not as many values as `shape` asks for.
+    /// When `data` does not have as many values as `shape` requires.
     pub fn to_tensor<B: Backend>(&self, device: &B::Device) -> Tensor<B, 3> {
         Tensor::from_data(TensorData::new(self.data.clone(), self.shape), device)
     }
 
-    /// Several pictures of one shape.
+    /// Stacks several pictures of one shape.
     ///
     /// # Shapes
     /// - output: `[pictures, channels, height, width]`
     ///
     /// # Panics
-    /// When there is no picture, their shapes differ, or they have not as many values as their
-    /// shape asks for.
+    /// When there is no picture, their shapes differ, or the number of values does not match the
+    /// shape.
     pub fn batch<B: Backend>(pictures: &[Self], device: &B::Device) -> Tensor<B, 4> {
         let first = pictures.first().expect("a batch has at least one picture");
         let [channels, height, width] = first.shape;
@@ -61,7 +61,7 @@ impl PixelValues {
 /// Normalised value of each byte in each channel.
 pub(super) type Tables = [[f32; 256]; 3];
 
-/// Normalised values by a function of byte and channel.
+/// Computes the normalised values by a function of byte and channel.
 pub(super) fn tables(value: impl Fn(f32, usize) -> f32) -> Tables {
     std::array::from_fn(|channel| std::array::from_fn(|byte| value(byte as f32, channel)))
 }

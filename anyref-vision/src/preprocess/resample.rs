@@ -1,10 +1,9 @@
-//! Antialiased resizing of 8-bit pictures, equal to the bit to Pillow's `Image.resize` before
-//! version 13, which the towers' training pictures went through, and to torchvision's within one
-//! level.
+//! Antialiased resizing of 8-bit pictures, bit-identical to Pillow's `Image.resize` before version
+//! 13, which prepared the towers' training pictures, and within one level of torchvision's.
 //!
-//! Each pass is a weighted sum in 22-bit fixed point, rounded to a byte. The horizontal pass is
-//! always the first. Pillow 13 takes the vertical one first for some sizes; where bicubic overshoot
-//! is clipped between the passes its result may then be several levels away.
+//! Each pass is a weighted sum in 22-bit fixed point, rounded to a byte. The horizontal pass always
+//! comes first. Pillow 13 runs the vertical one first for some sizes; where bicubic overshoot is
+//! clipped between the passes, its result may then differ by several levels.
 
 use image::RgbImage;
 
@@ -43,7 +42,7 @@ impl Filter {
     }
 }
 
-/// Fraction bits of a weight: 32 less 8 of the pixel less 2 of headroom.
+/// Fraction bits of a weight: 32, less 8 for the pixel and 2 for headroom.
 const PRECISION_BITS: u32 = 22;
 
 /// Weights of the source pixels of some target positions along one side.
@@ -57,8 +56,8 @@ struct Taps {
 }
 
 impl Axis {
-    /// Resizing `source` pixels to `target`, at the target positions given. A side that keeps its
-    /// length is copied.
+    /// Computes the resizing of `source` pixels to `target`, at the given target positions. A side
+    /// that keeps its length is copied.
     pub(super) fn new(
         source: usize,
         target: usize,
@@ -75,7 +74,7 @@ impl Axis {
             };
         }
         let scale = source as f64 / target as f64;
-        // Widening the kernel when shrinking is what removes aliasing.
+        // When shrinking, the kernel is widened, which removes aliasing.
         let stretch = scale.max(1.0);
         let support = filter.support() * stretch;
         let taps = |position: usize| {
@@ -109,12 +108,12 @@ fn round_to_byte(sum: i64) -> u8 {
     (sum >> PRECISION_BITS).clamp(0, 255) as u8
 }
 
-/// The target pixels at the positions of the two axes, RGB interleaved, row by row.
+/// Target pixels at the positions of the two axes, as interleaved RGB, row by row.
 pub(super) fn resample(image: &RgbImage, columns: &Axis, rows: &Axis) -> Vec<u8> {
     const HALF: i64 = 1 << (PRECISION_BITS - 1);
     let source_width = image.width() as usize * 3;
     let width = columns.len() * 3;
-    // Source rows that no target row needs are left out of the first pass.
+    // The first pass skips source rows that no target row needs.
     let first_row = rows
         .positions
         .iter()
@@ -160,7 +159,7 @@ pub(super) fn resample(image: &RgbImage, columns: &Axis, rows: &Axis) -> Vec<u8>
     result
 }
 
-/// Resizes a picture as `Image.resize((width, height), filter)` does in Pillow before version 13.
+/// Resizes a picture like `Image.resize((width, height), filter)` in Pillow before version 13.
 ///
 /// # Panics
 /// When a side of the picture or of the result is 0.

@@ -1,4 +1,4 @@
-//! Pre-processing of SAM's image encoder.
+//! Preprocessing for SAM's image encoder.
 
 use image::{Rgb, RgbImage};
 
@@ -10,14 +10,14 @@ const MEAN: [f32; 3] = [123.675, 116.28, 103.53];
 /// SAM's channel deviations, in bytes.
 const STD: [f32; 3] = [58.395, 57.12, 57.375];
 
-/// Longest side to the encoder's, antialiased bilinear on bytes; normalise; pad with zeros at the
-/// right and bottom.
+/// Preprocessor of SAM: resizes the longest side to the encoder's (antialiased bilinear, on bytes),
+/// normalises, and pads with zeros at the right and bottom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SamPreprocessor {
     image_size: usize,
 }
 
-/// A picture as the encoder takes it, with what is needed to bring masks back.
+/// Picture as the encoder's input, with the sizes needed to scale masks back.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SamPixels {
     /// `[3, image_size, image_size]`
@@ -29,19 +29,19 @@ pub struct SamPixels {
 }
 
 impl SamPreprocessor {
-    /// For an encoder of this picture side.
+    /// Creates a preprocessor for an encoder of this picture side.
     pub fn new(image_size: usize) -> Self {
         Self { image_size }
     }
 
-    /// Height and width after resizing. A side never vanishes, however narrow the picture.
+    /// Height and width after resizing. A side is at least 1, however narrow the picture.
     pub fn resized_size(&self, [height, width]: [usize; 2]) -> [usize; 2] {
         let scale = self.image_size as f64 / height.max(width).max(1) as f64;
         [height, width].map(|side| ((side as f64 * scale + 0.5) as usize).max(1))
     }
 
-    /// The picture that [`process`](Self::process) made pixel values of, resized, and black where
-    /// it was padded.
+    /// Recovers the resized picture from the pixel values of [`process`](Self::process); padding is
+    /// black.
     ///
     /// # Panics
     /// When there are fewer pixel values than the encoder takes.
@@ -50,7 +50,7 @@ impl SamPreprocessor {
         RgbImage::from_fn(side as u32, side as u32, |x, y| {
             let at = y as usize * side + x as usize;
             Rgb([0, 1, 2].map(|channel: usize| {
-                // Padding is 0 after normalisation, and black is less.
+                // Padding is 0 after normalisation, and black is negative.
                 match pixels.data[channel * side * side + at] {
                     0.0 => 0,
                     value => (value * STD[channel] + MEAN[channel]).round() as u8,

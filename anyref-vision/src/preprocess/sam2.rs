@@ -1,4 +1,4 @@
-//! Pre-processing of SAM 2's image encoder.
+//! Preprocessing for SAM 2's image encoder.
 
 use image::RgbImage;
 
@@ -6,7 +6,8 @@ use super::imagenet::imagenet_pixels;
 use super::resample::{Filter, resize};
 use super::sam::SamPixels;
 
-/// The whole square, whatever the picture's shape, antialiased on bytes; normalise.
+/// Preprocessor of SAM 2: resizes to the whole square regardless of the picture's shape
+/// (antialiased, on bytes), and normalises.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Sam2Preprocessor {
     image_size: usize,
@@ -14,7 +15,8 @@ pub struct Sam2Preprocessor {
 }
 
 impl Sam2Preprocessor {
-    /// For an encoder of this picture side, by the bilinear filter of SAM 2's own predictor.
+    /// Creates a preprocessor for an encoder of this picture side, with the bilinear filter of SAM
+    /// 2's own predictor.
     pub fn new(image_size: usize) -> Self {
         Self {
             image_size,
@@ -22,7 +24,7 @@ impl Sam2Preprocessor {
         }
     }
 
-    /// Sets the filter, for models that were trained with another one.
+    /// Sets the filter, for models trained with another one.
     pub fn with_filter(mut self, filter: Filter) -> Self {
         self.filter = filter;
         self

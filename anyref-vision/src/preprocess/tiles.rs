@@ -1,4 +1,4 @@
-//! Pre-processing of InternVL: a picture as tiles of the tower's square.
+//! Preprocessing of InternVL: a picture as tiles of the tower's square.
 
 use image::{RgbImage, imageops};
 
@@ -8,11 +8,12 @@ use super::resample::{Filter, resize};
 use crate::Result;
 use crate::error::check;
 
-/// Most tiles that a configuration may ask for; published ones ask for 12 at most.
+/// Maximum tiles that a configuration may request; published ones request at most 12.
 const MOST_TILES: usize = 256;
 
 /// Cuts pictures into tiles (InternVL's `dynamic_preprocess`): the grid of 1 to `max_tiles` tiles
-/// whose shape is nearest to the picture's, then a thumbnail of the whole where there are several.
+/// whose aspect ratio is nearest to the picture's, then a thumbnail of the whole if there are
+/// several tiles.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TilePreprocessor {
     image_size: usize,
@@ -21,7 +22,7 @@ pub struct TilePreprocessor {
 }
 
 impl TilePreprocessor {
-    /// For a tower of this side, with a thumbnail.
+    /// Creates a preprocessor for a tower of this side, with a thumbnail.
     ///
     /// # Errors
     /// When the side is 0, or `max_tiles` is 0 or above 256.
@@ -40,14 +41,14 @@ impl TilePreprocessor {
         })
     }
 
-    /// Sets whether a thumbnail follows several tiles.
+    /// Enables or disables the thumbnail after several tiles.
     pub fn with_thumbnail(mut self, thumbnail: bool) -> Self {
         self.thumbnail = thumbnail;
         self
     }
 
-    /// Columns and rows of the grid for a picture. Among grids of one shape the larger is taken
-    /// while the picture covers more than half of its pixels.
+    /// Columns and rows of the grid for a picture. Among grids of equal aspect ratio the larger is
+    /// chosen if the picture covers more than half of its pixels.
     ///
     /// # Panics
     /// When the picture has no pixels.
@@ -68,7 +69,7 @@ impl TilePreprocessor {
         best
     }
 
-    /// Grids of up to `max_tiles` tiles, those of fewer tiles first.
+    /// Grids of up to `max_tiles` tiles, in ascending order of tiles.
     fn grids(&self) -> Vec<[usize; 2]> {
         let sides = 1..=self.max_tiles;
         let mut grids: Vec<[usize; 2]> = sides
@@ -78,7 +79,7 @@ impl TilePreprocessor {
         grids
     }
 
-    /// Tiles of a picture row by row, the thumbnail last; antialiased bicubic.
+    /// Tiles of a picture row by row, the thumbnail last, resized by antialiased bicubic.
     ///
     /// # Panics
     /// When the picture has no pixels.

@@ -11,9 +11,9 @@ use super::relative_position::pairwise;
 /// Self-attention (segment-anything `Attention`, transformers `SamVisionAttention`).
 #[derive(Module, Debug)]
 pub struct SamVisionAttention<B: Backend> {
-    /// Queries, keys and values, `hidden_size -> 3 * hidden_size`.
+    /// Projection to queries, keys and values, `hidden_size -> 3 * hidden_size`.
     pub qkv: Linear<B>,
-    /// Output.
+    /// Output projection.
     pub proj: Linear<B>,
     /// Row positions, `[2 * length - 1, head_dim]`.
     pub rel_pos_h: Option<Param<Tensor<B, 2>>>,
@@ -23,7 +23,7 @@ pub struct SamVisionAttention<B: Backend> {
 }
 
 impl<B: Backend> SamVisionAttention<B> {
-    /// `length` is the side of the grid attended to.
+    /// Creates the layer; `length` is the side of the grid that it attends to.
     pub(super) fn new(config: &SamVisionConfig, length: usize, device: &B::Device) -> Self {
         let hidden = config.hidden_size;
         let head_dim = hidden / config.num_attention_heads;
@@ -67,17 +67,18 @@ impl<B: Backend> SamVisionAttention<B> {
             .reshape([batch, height, width, hidden])
     }
 
-    /// Query (0), key (1) or value (2). The weight is cut rather than the product: there are far
-    /// more tokens than channels, and the gradient of a cut is as large as what was cut.
+    /// Computes the query (0), key (1) or value (2). The weight is cut rather than the product:
+    /// there are far more tokens than channels, and the gradient of a slice has the size of the
+    /// whole tensor.
     fn part(&self, x: Tensor<B, 2>, index: usize) -> Tensor<B, 2> {
         let hidden = x.dims()[1];
         self.qkv
             .forward_outputs(x, index * hidden..(index + 1) * hidden)
     }
 
-    /// Products of the unscaled queries with the position tables. A position's table is shared by
-    /// all pictures, windows and heads, so these go together in the rows of one product a row or
-    /// column.
+    /// Products of the unscaled queries with the position tables. All pictures, windows and heads
+    /// share the table of a position, so each row or column is a single matrix product over all of
+    /// them.
     fn positions(
         &self,
         query: Tensor<B, 4>,

@@ -9,7 +9,7 @@ use crate::error::{check, check_transformer};
 const SAM: &str = "SAM";
 
 /// Configuration of a [`SamImageEncoder`](super::SamImageEncoder). Reads the `vision_config` of
-/// transformers' `config.json`; absent fields are those of ViT-H.
+/// transformers' `config.json`; missing fields default to ViT-H.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct SamVisionConfig {
@@ -23,23 +23,23 @@ pub struct SamVisionConfig {
     pub num_attention_heads: usize,
     /// Channels of the picture.
     pub num_channels: usize,
-    /// Side of the picture.
+    /// Side of the picture in pixels.
     pub image_size: usize,
-    /// Side of a patch.
+    /// Side of a patch in pixels.
     pub patch_size: usize,
     /// Channels of the output.
     pub output_channels: usize,
-    /// Side, in patches, of the windows that most layers attend in; 0 makes all layers global.
+    /// Side of the attention windows of most layers, in patches; 0 makes all layers global.
     pub window_size: usize,
     /// Layers that attend to the whole picture.
     pub global_attn_indexes: Vec<usize>,
     /// Epsilon of the normalisations.
     pub layer_norm_eps: f64,
-    /// Whether queries, keys and values have a bias.
+    /// Adds a bias to queries, keys and values.
     pub qkv_bias: bool,
-    /// Whether a vector is added at each position.
+    /// Adds a learned vector at each position.
     pub use_abs_pos: bool,
-    /// Whether attention has decomposed relative positions.
+    /// Uses decomposed relative positions in the attention.
     pub use_rel_pos: bool,
 }
 
@@ -93,7 +93,7 @@ impl SamVisionConfig {
         }
     }
 
-    /// A few thousand parameters, for tests and examples.
+    /// Configuration with a few thousand parameters, for tests and examples.
     pub fn tiny() -> Self {
         Self {
             hidden_size: 32,
@@ -109,11 +109,11 @@ impl SamVisionConfig {
         }
     }
 
-    /// Whether such an encoder can be.
+    /// Checks that the encoder can be built.
     ///
     /// # Errors
-    /// When a size is 0, `hidden_size` is not a multiple of `num_attention_heads`, `image_size` not
-    /// one of `patch_size`, or a global layer does not exist.
+    /// When a size is 0, `hidden_size` is not a multiple of `num_attention_heads`, `image_size` is
+    /// not a multiple of `patch_size`, or a global layer does not exist.
     pub fn validate(&self) -> Result<()> {
         check_transformer(
             SAM,
@@ -140,7 +140,7 @@ impl SamVisionConfig {
         })
     }
 
-    /// Patches along one side of the picture, and side of the output.
+    /// Patches along one side of the picture, which is also the side of the output.
     ///
     /// # Panics
     /// When `patch_size` is 0.

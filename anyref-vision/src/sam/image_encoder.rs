@@ -11,7 +11,7 @@ impl SamVisionConfig {
     /// Creates the encoder with random weights (lazily: loading a checkpoint draws none).
     ///
     /// # Panics
-    /// As [`validate`](Self::validate) refuses.
+    /// When [`validate`](Self::validate) fails.
     pub fn init<B: Backend>(&self, device: &B::Device) -> SamImageEncoder<B> {
         if let Err(error) = self.validate() {
             panic!("{error}");
@@ -40,23 +40,23 @@ impl SamVisionConfig {
     }
 }
 
-/// Picture to tokens (transformers `SamPatchEmbeddings`).
+/// Projection of a picture to tokens (transformers `SamPatchEmbeddings`).
 #[derive(Module, Debug)]
 pub struct SamPatchEmbeddings<B: Backend> {
-    /// Weight `[hidden_size, channels, patch, patch]`.
+    /// Convolution, weight `[hidden_size, channels, patch, patch]`.
     pub projection: Conv2d<B>,
 }
 
 /// Vision transformer with windowed and global attention, and a convolutional neck.
 #[derive(Module, Debug)]
 pub struct SamImageEncoder<B: Backend> {
-    /// Picture to tokens.
+    /// Embedding of a picture as tokens.
     pub patch_embed: SamPatchEmbeddings<B>,
-    /// One vector a position, `[1, grid, grid, hidden_size]`.
+    /// Position vectors, `[1, grid, grid, hidden_size]`.
     pub pos_embed: Option<Param<Tensor<B, 4>>>,
-    /// First to last.
+    /// Layers, first to last.
     pub layers: Vec<SamVisionLayer<B>>,
-    /// Tokens to the mask decoder's channels.
+    /// Projection of tokens to the mask decoder's channels.
     pub neck: SamVisionNeck<B>,
     #[module(skip)]
     config: SamVisionConfig,
@@ -68,8 +68,8 @@ impl<B: Backend> SamImageEncoder<B> {
         &self.config
     }
 
-    /// Without absolute positions other sizes than `image_size` are accepted, and the relative
-    /// position tables of global layers are resized to them.
+    /// Encodes pictures. Without absolute positions other sizes than `image_size` are accepted, and
+    /// the relative position tables of global layers are resized to them.
     ///
     /// # Shapes
     /// - pixel_values: `[batch, channels, image_size, image_size]`

@@ -11,9 +11,9 @@ use crate::window::Windows;
 /// Feed-forward layer (segment-anything `MLPBlock`).
 #[derive(Module, Debug)]
 pub struct SamMlp<B: Backend> {
-    /// Expands.
+    /// Expanding layer.
     pub lin1: Linear<B>,
-    /// Contracts.
+    /// Contracting layer.
     pub lin2: Linear<B>,
 }
 
@@ -29,11 +29,11 @@ impl<B: Backend> SamMlp<B> {
 /// Pre-norm transformer layer, windowed or global (segment-anything `Block`).
 #[derive(Module, Debug)]
 pub struct SamVisionLayer<B: Backend> {
-    /// Before the attention.
+    /// Normalisation before the attention.
     pub layer_norm1: LayerNorm<B>,
     /// Self-attention.
     pub attn: SamVisionAttention<B>,
-    /// Before the feed-forward layer.
+    /// Normalisation before the feed-forward layer.
     pub layer_norm2: LayerNorm<B>,
     /// Feed-forward layer.
     pub mlp: SamMlp<B>,

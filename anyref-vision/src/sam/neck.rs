@@ -1,4 +1,4 @@
-//! From token width to the width of the mask decoder.
+//! Projection from token width to the width of the mask decoder.
 
 use anyref_ops::nn::{LayerNorm2d, LayerNorm2dConfig};
 use anyref_ops::{self as ops, layer_norm};
@@ -12,13 +12,13 @@ use super::SamVisionConfig;
 /// Two convolutions without bias, each followed by a normalisation (transformers `SamVisionNeck`).
 #[derive(Module, Debug)]
 pub struct SamVisionNeck<B: Backend> {
-    /// 1x1.
+    /// 1 × 1 convolution.
     pub conv1: Conv2d<B>,
-    /// After the first convolution.
+    /// Normalisation after the first convolution.
     pub layer_norm1: LayerNorm2d<B>,
-    /// 3x3.
+    /// 3 × 3 convolution.
     pub conv2: Conv2d<B>,
-    /// After the second convolution.
+    /// Normalisation after the second convolution.
     pub layer_norm2: LayerNorm2d<B>,
 }
 
@@ -39,7 +39,8 @@ impl<B: Backend> SamVisionNeck<B> {
         }
     }
 
-    /// Half-precision input is widened inside: the first convolution of ViT-H overflows f16.
+    /// Applies the neck. Half-precision input is widened inside, since the first convolution of
+    /// ViT-H overflows f16.
     ///
     /// # Shapes
     /// - x: `[batch, height, width, hidden_size]`
@@ -53,7 +54,7 @@ impl<B: Backend> SamVisionNeck<B> {
         let [batch, height, width, hidden] = x.dims();
         let weight = self.conv1.weight.val().cast(wide);
         let out = weight.dims()[0];
-        // The 1x1 convolution is a product over channels, which are last here.
+        // The 1 × 1 convolution is a product over channels, which are last here.
         let x = x.cast(wide).reshape([batch * height * width, hidden]);
         let x = ops::matmul(x, weight.reshape([out, hidden]).transpose());
         let x = normalise(x, &self.layer_norm1, wide).reshape([batch, height, width, out]);
@@ -65,7 +66,7 @@ impl<B: Backend> SamVisionNeck<B> {
     }
 }
 
-/// The normalisation over channels, where these are last.
+/// Normalises over channels that are the last dimension.
 fn normalise<B: Backend, const D: usize>(
     x: Tensor<B, D>,
     norm: &LayerNorm2d<B>,

@@ -3,8 +3,8 @@
 use anyref_ops as ops;
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
-/// The vectors of all pairs of positions along one side. A table made for another length is resized
-/// linearly first.
+/// Position vectors of all pairs of positions along one side. A table of another length is first
+/// resized linearly.
 ///
 /// # Shapes
 /// - table: `[2 * trained_length - 1, head_dim]`
@@ -21,7 +21,7 @@ pub(super) fn pairwise<B: Backend>(table: Tensor<B, 2>, length: usize) -> Tensor
     table.select(0, offsets).reshape([length, length, dim])
 }
 
-/// Linear interpolation along the first dimension (`align_corners` off), as a matrix product so
+/// Interpolates linearly along the first dimension (`align_corners` off), as a matrix product so
 /// that it is differentiable on every backend.
 fn resize<B: Backend>(table: Tensor<B, 2>, length: usize) -> Tensor<B, 2> {
     let [rows, _] = table.dims();

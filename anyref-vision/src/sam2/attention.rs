@@ -1,4 +1,4 @@
-//! Multi-head attention that may pool its queries.
+//! Multi-head attention with optional pooling of its queries.
 
 use anyref_ops::nn::{Linear, LinearConfig};
 use anyref_ops::{AttentionInput, attention};
@@ -11,9 +11,9 @@ use super::pool::max_pool;
 /// Multi-head self-attention over a grid (SAM 2 `MultiScaleAttention`).
 #[derive(Module, Debug)]
 pub struct MultiScaleAttention<B: Backend> {
-    /// Queries, keys and values in one.
+    /// Projection to queries, keys and values.
     pub qkv: Linear<B>,
-    /// Output.
+    /// Output projection.
     pub proj: Linear<B>,
     num_attention_heads: usize,
     pools: bool,
@@ -29,7 +29,8 @@ impl<B: Backend> MultiScaleAttention<B> {
         }
     }
 
-    /// Where queries are pooled, the greatest of 2 × 2 stands for them, so that the grid is halved.
+    /// Applies the attention. If queries are pooled, the maximum of 2 × 2 queries replaces them,
+    /// which halves the grid.
     ///
     /// # Shapes
     /// - x: `[batch, height, width, dim]`

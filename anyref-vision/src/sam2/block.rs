@@ -13,9 +13,9 @@ use crate::window::Windows;
 /// Feed-forward layer (SAM 2 `MLP`).
 #[derive(Module, Debug)]
 pub struct HieraMlp<B: Backend> {
-    /// Expands.
+    /// Expanding layer.
     pub proj_in: Linear<B>,
-    /// Contracts.
+    /// Contracting layer.
     pub proj_out: Linear<B>,
 }
 
@@ -32,15 +32,15 @@ impl<B: Backend> HieraMlp<B> {
 /// (SAM 2 `MultiScaleBlock`).
 #[derive(Module, Debug)]
 pub struct MultiScaleBlock<B: Backend> {
-    /// Before the attention.
+    /// Normalisation before the attention.
     pub layer_norm1: LayerNorm<B>,
     /// Self-attention.
     pub attn: MultiScaleAttention<B>,
-    /// Before the feed-forward layer.
+    /// Normalisation before the feed-forward layer.
     pub layer_norm2: LayerNorm<B>,
     /// Feed-forward layer.
     pub mlp: HieraMlp<B>,
-    /// Residual of a block that changes the width.
+    /// Projection of the residual in a block that changes the width.
     pub proj: Option<Linear<B>>,
     window_size: usize,
     pools: bool,
@@ -71,7 +71,7 @@ impl<B: Backend> MultiScaleBlock<B> {
     pub fn forward(&self, x: Tensor<B, 4>) -> Tensor<B, 4> {
         let [_, height, width, _] = x.dims();
         let normed = self.layer_norm1.forward(x.clone());
-        // The wider residual is of the normed input, as in the reference.
+        // The wider residual is computed from the normalised input, as in the reference.
         let residual = match &self.proj {
             Some(proj) => self.pooled(proj.forward(normed.clone())),
             None => self.pooled(x),

@@ -8,29 +8,29 @@ use crate::error::check;
 /// Name of the encoder in errors.
 const SAM2: &str = "SAM 2";
 
-/// Most blocks of a trunk that is built; the largest published one has 48.
+/// Maximum blocks of a trunk; the largest published one has 48.
 const MAX_BLOCKS: usize = 1024;
-/// Largest width, head count, window or picture side of a trunk that is built.
+/// Maximum width, head count, window or picture side of a trunk.
 const MAX_SIZE: usize = 1 << 16;
 
 /// Configuration of a [`Hiera`](super::Hiera) trunk. Reads the `backbone_config` of transformers'
-/// `config.json`; absent fields are those of Hiera tiny.
+/// `config.json`; missing fields default to Hiera tiny.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct HieraConfig {
     /// Channels of the picture.
     pub num_channels: usize,
-    /// Height and width of the patch embedding's kernel, which overlaps its neighbours.
+    /// Height and width of the patch embedding's kernel; patches overlap.
     pub patch_kernel_size: [usize; 2],
-    /// Distance of two patches.
+    /// Distance between patches in pixels.
     pub patch_stride: [usize; 2],
-    /// Zeros around the picture.
+    /// Zero padding around the picture in pixels.
     pub patch_padding: [usize; 2],
-    /// Queries of the first block of a stage are pooled by this much.
+    /// Pooling factors of the queries in the first block of a stage.
     pub query_stride: [usize; 2],
     /// Rows and columns of the position table that is stretched over the whole picture.
     pub window_positional_embedding_background_size: [usize; 2],
-    /// Stages after the first whose first block pools its queries.
+    /// Number of stages after the first whose first block pools its queries.
     pub num_query_pool_stages: usize,
     /// Blocks of each stage.
     pub blocks_per_stage: Vec<usize>,
@@ -38,13 +38,13 @@ pub struct HieraConfig {
     pub embed_dim_per_stage: Vec<usize>,
     /// Heads of each stage.
     pub num_attention_heads_per_stage: Vec<usize>,
-    /// Side, in cells, of the windows of each stage.
+    /// Side of the windows of each stage, in cells.
     pub window_size_per_stage: Vec<usize>,
     /// Blocks that attend to the whole picture.
     pub global_attention_blocks: Vec<usize>,
-    /// Width inside the feed-forward layers, in widths of the stage.
+    /// Ratio of the width inside the feed-forward layers to the width of the stage.
     pub mlp_ratio: f64,
-    /// Added to the variance in the normalisations.
+    /// Term added to the variance in the normalisations.
     pub layer_norm_eps: f64,
 }
 
@@ -69,7 +69,7 @@ impl Default for HieraConfig {
     }
 }
 
-/// Place and sizes of one block of a trunk.
+/// Position and sizes of one block of a trunk.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct BlockSizes {
     /// Width of the input.
@@ -80,13 +80,13 @@ pub(super) struct BlockSizes {
     pub(super) heads: usize,
     /// Side of the windows; 0 for the whole picture.
     pub(super) window: usize,
-    /// Whether queries are pooled.
+    /// Pools the queries.
     pub(super) pools: bool,
 }
 
 impl HieraConfig {
-    /// Sizes of the blocks, first to last. The first block of a stage has the windows of the stage
-    /// before, whose grid it takes.
+    /// Sizes of the blocks, first to last. The first block of a stage uses the windows of the
+    /// previous stage, whose grid it reads.
     pub(super) fn blocks(&self) -> Vec<BlockSizes> {
         let mut blocks = Vec::new();
         for (stage, &count) in self.blocks_per_stage.iter().enumerate() {
@@ -113,18 +113,18 @@ impl HieraConfig {
         blocks
     }
 
-    /// Width inside the feed-forward layers of a stage of this width.
+    /// Width inside the feed-forward layers of a stage with this width.
     pub fn mlp_dim(&self, width: usize) -> usize {
         (width as f64 * self.mlp_ratio) as usize
     }
 }
 
 /// Configuration of a [`Sam2ImageEncoder`](super::Sam2ImageEncoder). Reads the `vision_config` of
-/// transformers' `config.json`; absent fields are those of Hiera tiny.
+/// transformers' `config.json`; missing fields default to Hiera tiny.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sam2VisionConfig {
-    /// The trunk.
+    /// Configuration of the trunk.
     pub backbone_config: HieraConfig,
     /// Side of the picture, in pixels.
     pub image_size: usize,
@@ -132,15 +132,15 @@ pub struct Sam2VisionConfig {
     pub backbone_channel_list: Vec<usize>,
     /// Width of the pyramid's levels.
     pub fpn_hidden_size: usize,
-    /// Side of the kernel that brings a stage to that width; 1 alone is supported.
+    /// Side of the kernel that projects a stage to that width; only 1 is supported.
     pub fpn_kernel_size: usize,
-    /// Stride of the neck's convolutions; 1 alone is supported.
+    /// Stride of the neck's convolutions; only 1 is supported.
     pub fpn_stride: usize,
-    /// Padding of the neck's convolutions; 0 alone is supported.
+    /// Padding of the neck's convolutions; only 0 is supported.
     pub fpn_padding: usize,
-    /// Levels, counted from the finest, that take part in the way from coarse to fine.
+    /// Levels, counted from the finest, that add the next coarser level.
     pub fpn_top_down_levels: Vec<usize>,
-    /// Finest levels that are given out; the coarser ones are dropped (`scalp`).
+    /// Number of finest levels that are returned; coarser ones are dropped (`scalp`).
     pub num_feature_levels: usize,
 }
 
@@ -161,7 +161,7 @@ impl Default for Sam2VisionConfig {
 }
 
 impl Sam2VisionConfig {
-    /// The neck of the published sizes over a trunk.
+    /// Neck of the published sizes over a trunk.
     fn of_trunk(backbone_config: HieraConfig) -> Self {
         let mut widths = backbone_config.embed_dim_per_stage.clone();
         widths.reverse();
@@ -210,7 +210,7 @@ impl Sam2VisionConfig {
         })
     }
 
-    /// The published sizes with their names, smallest first.
+    /// Published sizes with their names, smallest first.
     pub fn published() -> [(&'static str, Self); 4] {
         [
             ("tiny", Self::hiera_tiny()),
@@ -220,7 +220,7 @@ impl Sam2VisionConfig {
         ]
     }
 
-    /// A few thousand parameters, for tests and examples.
+    /// Configuration with a few thousand parameters, for tests and examples.
     pub fn tiny() -> Self {
         Self {
             image_size: 128,
@@ -238,11 +238,11 @@ impl Sam2VisionConfig {
         }
     }
 
-    /// Whether such an encoder can be.
+    /// Checks that the encoder can be built.
     ///
     /// # Errors
     /// When lists differ in length, a size is 0 or does not divide another, a block or level does
-    /// not exist, or the pyramid has a form that is not supported.
+    /// not exist, or the pyramid has an unsupported form.
     pub fn validate(&self) -> Result<()> {
         let trunk = &self.backbone_config;
         let stages = trunk.blocks_per_stage.len();

@@ -1,5 +1,5 @@
 //! Hiera, a vision transformer in stages (Ryali et al., *Hiera: A Hierarchical Vision Transformer
-//! without the Bells-and-Whistles*, ICML 2023, arXiv 2306.00989), as SAM 2 has it.
+//! without the Bells-and-Whistles*, ICML 2023, arXiv 2306.00989), in SAM 2's variant.
 
 use burn::module::{Initializer, Module, Param};
 use burn::nn::PaddingConfig2d;
@@ -10,23 +10,23 @@ use super::block::MultiScaleBlock;
 use super::config::HieraConfig;
 use super::position::windowed;
 
-/// Picture to tokens by overlapping patches (transformers `Sam2PatchEmbeddings`).
+/// Projection of a picture to tokens by overlapping patches (transformers `Sam2PatchEmbeddings`).
 #[derive(Module, Debug)]
 pub struct HieraPatchEmbeddings<B: Backend> {
-    /// Weight `[width, channels, kernel, kernel]`.
+    /// Convolution, weight `[width, channels, kernel, kernel]`.
     pub projection: Conv2d<B>,
 }
 
-/// The trunk (SAM 2 `Hiera`, transformers `Sam2HieraDetModel`).
+/// Trunk (SAM 2 `Hiera`, transformers `Sam2HieraDetModel`).
 #[derive(Module, Debug)]
 pub struct Hiera<B: Backend> {
-    /// Picture to tokens.
+    /// Embedding of a picture as tokens.
     pub patch_embed: HieraPatchEmbeddings<B>,
     /// Positions over the whole picture, `[1, width, rows, columns]`.
     pub pos_embed: Param<Tensor<B, 4>>,
     /// Positions within a window of the first stage, `[1, width, side, side]`.
     pub pos_embed_window: Param<Tensor<B, 4>>,
-    /// First to last.
+    /// Blocks, first to last.
     pub blocks: Vec<MultiScaleBlock<B>>,
     #[module(skip)]
     config: HieraConfig,
@@ -63,7 +63,7 @@ impl<B: Backend> Hiera<B> {
         }
     }
 
-    /// The output of each stage, finest first.
+    /// Output of each stage, finest first.
     ///
     /// # Shapes
     /// - pixel_values: `[batch, channels, height, width]`

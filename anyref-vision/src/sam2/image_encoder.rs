@@ -12,7 +12,7 @@ impl Sam2VisionConfig {
     /// Creates the encoder with random weights (lazily: loading a checkpoint draws none).
     ///
     /// # Panics
-    /// As [`validate`](Self::validate) refuses.
+    /// When [`validate`](Self::validate) fails.
     pub fn init<B: Backend>(&self, device: &B::Device) -> Sam2ImageEncoder<B> {
         if let Err(error) = self.validate() {
             panic!("{error}");
@@ -30,14 +30,14 @@ impl Sam2VisionConfig {
     }
 }
 
-/// A picture as SAM 2's mask decoder takes it.
+/// Features of a picture for SAM 2's mask decoder.
 #[derive(Debug, Clone)]
 pub struct Sam2Features<B: Backend> {
-    /// Level that prompts attend to, the embedding of an empty memory added:
-    /// `[batch, width, grid, grid]`.
+    /// Level that prompts attend to, plus the embedding of an empty memory: `[batch, width, grid,
+    /// grid]`.
     pub image_embeddings: Tensor<B, 4>,
-    /// The two finer levels, finest first, channels last: `[batch, 4 grid, 4 grid, width]` and
-    /// `[batch, 2 grid, 2 grid, width]`.
+    /// Two finer levels, finest first, channels last: `[batch, 4 grid, 4 grid, width]` and `[batch,
+    /// 2 grid, 2 grid, width]`.
     pub high_resolution: [Tensor<B, 4>; 2],
 }
 
@@ -45,11 +45,11 @@ pub struct Sam2Features<B: Backend> {
 /// that single pictures need.
 #[derive(Module, Debug)]
 pub struct Sam2ImageEncoder<B: Backend> {
-    /// The trunk.
+    /// Trunk.
     pub backbone: Hiera<B>,
-    /// The pyramid.
+    /// Feature pyramid.
     pub neck: FpnNeck<B>,
-    /// Stands for the memory of earlier frames, `[1, 1, width]` (SAM 2 `no_mem_embed`).
+    /// Placeholder for the memory of earlier frames, `[1, 1, width]` (SAM 2 `no_mem_embed`).
     pub no_memory_embedding: Param<Tensor<B, 3>>,
     #[module(skip)]
     config: Sam2VisionConfig,

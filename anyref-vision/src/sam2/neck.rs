@@ -1,4 +1,4 @@
-//! Feature pyramid: stages of the trunk to levels of one width.
+//! Feature pyramid, which projects the stages of the trunk to levels of one width.
 
 use anyref_ops as ops;
 use burn::module::Module;
@@ -7,11 +7,11 @@ use burn::tensor::{Tensor, backend::Backend};
 
 use super::config::Sam2VisionConfig;
 
-/// A 1 × 1 convolution a stage, and sums from coarse to fine (SAM 2 `FpnNeck`, transformers
-/// `Sam2VisionNeck`).
+/// Applies a 1 × 1 convolution to each stage, and sums from coarse to fine (SAM 2 `FpnNeck`,
+/// transformers `Sam2VisionNeck`).
 #[derive(Module, Debug)]
 pub struct FpnNeck<B: Backend> {
-    /// Convolutions of the stages, the coarsest first.
+    /// Convolutions of the stages, coarsest first.
     pub convs: Vec<Conv2d<B>>,
     top_down_levels: Vec<usize>,
     levels: usize,
@@ -32,7 +32,7 @@ impl<B: Backend> FpnNeck<B> {
         }
     }
 
-    /// The finest levels, finest first; those that are coarser only add to the others.
+    /// Finest levels, finest first; coarser ones are only added to them.
     ///
     /// # Shapes
     /// - stages: `[batch, height, width, dim]` each, finest first
@@ -42,7 +42,7 @@ impl<B: Backend> FpnNeck<B> {
         let mut levels = Vec::with_capacity(stages.len());
         for (level, stage) in stages.into_iter().enumerate().rev() {
             let joins = self.top_down_levels.contains(&level);
-            // A coarse level that is neither given out nor added to another is not computed.
+            // A coarse level that is neither returned nor added to another is not computed.
             let needed = level < self.levels || self.top_down_levels.contains(&(level - 1));
             if !needed {
                 coarser = None;

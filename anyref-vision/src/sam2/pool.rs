@@ -1,9 +1,9 @@
-//! Pooling of grids whose channels are last.
+//! Pooling of channels-last grids.
 
 use burn::tensor::{Tensor, backend::Backend};
 
-/// The greatest value of each 2 × 2 cells, channel by channel; a last odd row or column is
-/// dropped (`torch.nn.functional.max_pool2d` of kernel and stride 2).
+/// Maximum of each 2 × 2 cells, channel by channel; an odd last row or column is dropped
+/// (`torch.nn.functional.max_pool2d` with kernel and stride 2).
 ///
 /// # Shapes
 /// - x: `[batch, height, width, channels]`

@@ -1,5 +1,5 @@
-//! Position embedding of windows over one of the whole picture (Bolya et al., *Window Attention is
-//! Bugged*, ICLR 2024, arXiv 2311.05613).
+//! Position embedding of windows added to that of the whole picture (Bolya et al., *Window
+//! Attention is Bugged*, ICLR 2024, arXiv 2311.05613).
 
 use anyref_ops as ops;
 use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
@@ -7,7 +7,7 @@ use burn::tensor::{DType, Tensor, TensorData, backend::Backend};
 /// Coefficient of PyTorch's bicubic interpolation.
 const A: f64 = -0.75;
 
-/// The background table stretched over the grid, and the window's table repeated over it.
+/// Stretches the background table over the grid, and adds the window's table, repeated.
 ///
 /// # Shapes
 /// - background: `[1, channels, rows, columns]`
@@ -25,7 +25,7 @@ pub(super) fn windowed<B: Backend>(
         let matrix = TensorData::new(stretching(from, to), [to, from]);
         Tensor::<B, 2>::from_data(matrix, (&device, DType::F32))
     };
-    // Rows, then columns; channels stay last.
+    // Interpolates rows, then columns; channels stay last.
     let table = ops::permute(background.cast(DType::F32), [0, 2, 3, 1]);
     let table = ops::matmul(
         axis(rows, height),
@@ -42,8 +42,8 @@ pub(super) fn windowed<B: Backend>(
     table + window.repeat(&[1, height / side, width / across, 1])
 }
 
-/// The matrix `[to, from]`, row by row, of bicubic interpolation whose corners are not aligned and
-/// whose edges go on (`torch.nn.functional.interpolate`, `mode="bicubic"`).
+/// Matrix `[to, from]` in row-major order of bicubic interpolation without aligned corners, with
+/// edge pixels repeated (`torch.nn.functional.interpolate`, `mode="bicubic"`).
 fn stretching(from: usize, to: usize) -> Vec<f32> {
     let mut matrix = vec![0.0_f32; to * from];
     let scale = from as f64 / to as f64;

@@ -1,4 +1,4 @@
-//! A tensor of a checkpoint: name, type, shape, and where its values are.
+//! Tensor of a checkpoint: name, type, shape and location of its values.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -10,10 +10,10 @@ use super::file::DataFile;
 use crate::error::Result;
 use crate::output_tensor::OutputTensor;
 
-/// Smaller tensors are read, not mapped, in bytes.
+/// Minimum size in bytes of a mapped tensor; smaller ones are read.
 const MAPPED: usize = 64 * 1024;
 
-/// A tensor of a [`Checkpoint`](crate::Checkpoint), not read yet.
+/// Tensor of a [`Checkpoint`](crate::Checkpoint) that has not been read.
 #[derive(Debug, Clone)]
 pub struct TensorEntry {
     /// Name in the checkpoint.
@@ -25,28 +25,28 @@ pub struct TensorEntry {
     pub(super) source: Source,
 }
 
-/// Where the elements of a tensor come from.
+/// Source of a tensor's elements.
 #[derive(Debug, Clone)]
 pub(super) enum Source {
     File(Stored),
-    /// From what makes them, of a checkpoint with this path.
+    /// Computed by an [`OutputTensor`], in a checkpoint with this path.
     Made(Arc<OutputTensor>, Arc<Path>),
 }
 
-/// Where the elements of a tensor are in a file.
+/// Location of a tensor's elements in a file.
 #[derive(Debug, Clone)]
 pub(super) struct Stored {
     pub(super) file: Arc<DataFile>,
-    /// Of the first element, in bytes.
+    /// Offset of the first element in bytes.
     pub(super) offset: u64,
-    /// Distances in elements, when the tensor is not contiguous.
+    /// Strides in elements, if the tensor is not contiguous.
     pub(super) strides: Option<Vec<usize>>,
-    /// Format of the blocks that a GGUF file has in the place of f32.
+    /// Block format of a GGUF tensor that stands for f32.
     pub(super) blocks: Option<BlockType>,
 }
 
 impl Stored {
-    /// Bytes of a tensor in the file, where it is contiguous.
+    /// Size in bytes of a contiguous tensor in the file.
     pub(super) fn bytes_of(&self, tensor: &TensorEntry) -> usize {
         match self.blocks {
             None => tensor.num_elements() * tensor.dtype.size(),
@@ -61,7 +61,7 @@ impl TensorEntry {
         self.shape.iter().product()
     }
 
-    /// The file the tensor is in.
+    /// File that contains the tensor.
     pub fn path(&self) -> &Path {
         match &self.source {
             Source::File(stored) => stored.file.path(),
@@ -72,8 +72,8 @@ impl TensorEntry {
     /// Reads the values.
     ///
     /// # Errors
-    /// When the file ends before the tensor or cannot be read; of a tensor that is in no file, when
-    /// what makes it fails or gives values that do not fit its type and shape.
+    /// When the file cannot be read or ends before the tensor. For a computed tensor, when the
+    /// computation fails or returns values that do not fit type and shape.
     pub fn read(&self) -> Result<TensorData> {
         let bytes = self.read_bytes()?;
         Ok(TensorData::from_bytes_vec(
@@ -83,7 +83,8 @@ impl TensorEntry {
         ))
     }
 
-    /// Whether the values can be used where they lie in a file, if they are aligned there.
+    /// Returns whether the values can be used in place in a mapped file, given a suitable
+    /// alignment.
     pub(crate) fn is_mappable(&self) -> bool {
         let len = self.num_elements() * self.dtype.size();
         match &self.source {
@@ -96,7 +97,7 @@ impl TensorEntry {
         }
     }
 
-    /// Format of the blocks that hold the values in the file; none for plain values. The
+    /// Format of the blocks that hold the values in the file, or `None` for plain values. The
     /// [type](Self::dtype) of values in blocks is f32.
     pub fn block_type(&self) -> Option<BlockType> {
         match &self.source {
@@ -105,7 +106,7 @@ impl TensorEntry {
         }
     }
 
-    /// Bytes of the values where they come from: in blocks, of the blocks.
+    /// Size in bytes of the stored values; for values in blocks, of the blocks.
     pub fn stored_bytes(&self) -> usize {
         match &self.source {
             Source::File(stored) => stored.bytes_of(self),
@@ -113,11 +114,11 @@ impl TensorEntry {
         }
     }
 
-    /// Reads the blocks of a matrix `[rows, columns]`; none where the values are plain or of
-    /// another number of dimensions.
+    /// Reads the blocks of a matrix `[rows, columns]`; `None` if the values are plain or the tensor
+    /// is no matrix.
     ///
     /// # Errors
-    /// When the file ends before the tensor or cannot be read.
+    /// When the file cannot be read or ends before the tensor.
     pub fn read_blocks(&self) -> Result<Option<Blocks<'static>>> {
         let stored = match &self.source {
             Source::File(stored) => stored,
@@ -133,7 +134,7 @@ impl TensorEntry {
         ))
     }
 
-    /// The values where they lie in the file, without a copy; nothing where they must be read.
+    /// Returns the values in place in the mapped file, or `None` if they must be read.
     ///
     /// # Errors
     /// When the file is too short.
@@ -183,7 +184,7 @@ impl TensorEntry {
                 gather(&stored, &self.shape, strides, size)
             }
         };
-        // Any other byte in a bool would be undefined behaviour further on.
+        // Any other byte in a bool would be undefined behaviour later.
         match self.dtype {
             DType::Bool(_) => Ok(bytes.into_iter().map(|byte| u8::from(byte != 0)).collect()),
             _ => Ok(bytes),
@@ -213,7 +214,7 @@ fn gather(stored: &[u8], shape: &[usize], strides: &[usize], size: usize) -> Vec
 }
 
 impl OutputTensor {
-    /// A tensor of a checkpoint, under another name and as `dtype`, or as it is there: in its type,
+    /// Copies a tensor of a checkpoint under another name, as `dtype`, or unchanged: in its type,
     /// or a matrix in its blocks.
     pub fn from_entry(name: impl Into<String>, entry: &TensorEntry, dtype: Option<DType>) -> Self {
         let shape = entry.shape.clone();

@@ -1,5 +1,4 @@
-//! Positioned reads from one file, or from bytes in memory, and what of a file is used where it
-//! lies.
+//! Positioned reads from one file or from bytes in memory, and mapped parts of a file.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -13,8 +12,8 @@ use memmap2::Mmap;
 
 use crate::error::{Error, Result};
 
-/// A file opened for reading by position. Headers are always read: that, unlike mapping, turns a
-/// file that shrinks or a disk that fails into an error instead of a crash.
+/// File opened for positioned reads. Headers are always read rather than mapped, so that a file
+/// that shrinks or a failing disk gives an error instead of a crash.
 #[derive(Debug)]
 pub(super) struct DataFile {
     path: PathBuf,
@@ -26,7 +25,7 @@ pub(super) struct DataFile {
 enum Source {
     Disk {
         file: Mutex<File>,
-        /// All of the file in memory, at the first use; nothing where that cannot be had.
+        /// Mapping of the whole file, made on first use; `None` where mapping is not possible.
         map: OnceLock<Option<Bytes>>,
     },
     Memory(Cow<'static, [u8]>),
@@ -55,7 +54,7 @@ impl DataFile {
         })
     }
 
-    /// Bytes that go by the name of `path`.
+    /// Wraps bytes under the name `path`.
     pub(super) fn from_bytes(path: PathBuf, bytes: Cow<'static, [u8]>) -> Result<Self> {
         if bytes.is_empty() {
             return Err(Error::Empty(path));
@@ -76,7 +75,7 @@ impl DataFile {
         self.len
     }
 
-    /// Reads `len` bytes at `offset`; nothing is allocated for bytes that are not there.
+    /// Reads `len` bytes at `offset`; allocates nothing beyond the end of the file.
     pub(super) fn read(&self, offset: u64, len: usize) -> Result<Vec<u8>> {
         self.check(offset, len as u64)?;
         let mut bytes = vec![0; len];
@@ -102,14 +101,13 @@ impl DataFile {
         }
     }
 
-    /// Whether it is a file and not the content of one.
+    /// Returns whether the data is a file on disk, as opposed to bytes in memory.
     pub(super) fn is_on_disk(&self) -> bool {
         matches!(self.source, Source::Disk { .. })
     }
 
-    /// `len` bytes at `offset` where they lie in the file, which is mapped into memory; nothing
-    /// where that cannot be had. They are loaded when they are first touched, and the system may
-    /// drop them again.
+    /// Maps `len` bytes at `offset`, or returns `None` where mapping is not possible. Pages are
+    /// loaded on first access, and the system may drop them again.
     pub(super) fn mapped(&self, offset: u64, len: usize) -> Result<Option<Bytes>> {
         self.check(offset, len as u64)?;
         let Source::Disk { file, map } = &self.source else {
@@ -120,14 +118,14 @@ impl DataFile {
             map_file(&file)
         });
         let range = offset as usize..offset as usize + len;
-        // The file may have shrunk between its opening and now.
+        // The file may have shrunk since it was opened.
         Ok(whole
             .as_ref()
             .filter(|whole| range.end <= whole.len())
             .map(|whole| whole.slice(range)))
     }
 
-    /// Whether the file has `len` bytes at `offset`.
+    /// Checks that the file has `len` bytes at `offset`.
     pub(super) fn check(&self, offset: u64, len: u64) -> Result<()> {
         let needed = offset.saturating_add(len);
         match needed <= self.len {
@@ -141,12 +139,11 @@ impl DataFile {
     }
 }
 
-/// The whole file, mapped into memory; nothing where the system refuses or has no such operation.
+/// Maps the whole file; `None` where the system refuses or does not support it.
 #[cfg(not(target_family = "wasm"))]
 fn map_file(file: &File) -> Option<Bytes> {
-    // SAFETY: as with everything that maps files, nobody may cut the file short or write into it
-    // while it is in use. This crate replaces a file by another when it writes, and leaves the
-    // mapped one as it is.
+    // SAFETY: as with all mapped files, nobody may truncate or modify the file while it is in use.
+    // This crate writes by replacing files, which leaves a mapped one intact.
     let map = unsafe { Mmap::map(file) }.ok()?;
     Some(Bytes::from_owner(map))
 }

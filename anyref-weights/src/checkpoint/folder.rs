@@ -13,7 +13,7 @@ const PREFERRED: [&str; 4] = [
     "pytorch_model.bin.index.json",
 ];
 
-/// Finds the file of a folder that is its checkpoint, or the index of its shards.
+/// Finds the checkpoint file of a folder, or the index of its shards.
 pub(super) fn find(folder: &Path) -> Result<PathBuf> {
     let mut names = BTreeSet::new();
     for entry in std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))? {

@@ -1,20 +1,20 @@
-//! Telling the format of a file from its content.
+//! Detection of a file's format from its content.
 
 use super::file::DataFile;
 use crate::error::{Error, Result};
 
-/// `torch.save` before 1.6 starts with this number, pickled.
+/// Magic number, pickled, at the start of files of `torch.save` before 1.6.
 const LEGACY_MAGIC: &[u8] = &[
     0x80, 0x02, 0x8a, 0x0a, 0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19, 0x2e,
 ];
 
-/// Bytes looked at.
+/// Bytes that are inspected.
 const HEAD: u64 = 512;
 
 /// Formats that can be read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
-    /// An eight-byte length, a JSON header, the values.
+    /// Eight-byte length, JSON header, values.
     Safetensors,
     /// `torch.save` since 1.6.
     TorchZip,
@@ -24,7 +24,7 @@ pub(super) enum Format {
     Gguf,
 }
 
-/// Tells the format, or what the file is instead.
+/// Detects the format; the error names the kind of file found.
 pub(super) fn detect(file: &DataFile) -> Result<Format> {
     let head = file.read(0, file.len().min(HEAD) as usize)?;
     let path = file.path();

@@ -1,4 +1,4 @@
-//! The index of shards in Hugging Face's layout.
+//! Index of shards in Hugging Face's layout.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,16 +10,16 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use super::entry::TensorEntry;
 use crate::error::{Error, Result};
 
-/// Longest index read.
+/// Maximum bytes of an index.
 const MAX_INDEX: u64 = 64 << 20;
 
-/// `model.safetensors.index.json`.
+/// Content of `model.safetensors.index.json`.
 #[derive(Debug, Deserialize)]
 struct Index {
     weight_map: WeightMap,
 }
 
-/// Tensor and shard names in file order, so that a tensor named twice is seen.
+/// Tensor and shard names in file order, so that duplicate tensors are detected.
 #[derive(Debug)]
 struct WeightMap(Vec<(String, String)>);
 
@@ -47,7 +47,7 @@ impl<'de> Deserialize<'de> for WeightMap {
     }
 }
 
-/// Reads which shard each tensor is in.
+/// Reads the shard of each tensor.
 pub(super) fn read(path: &Path) -> Result<BTreeMap<String, String>> {
     let size = std::fs::metadata(path)
         .map_err(|e| Error::io(path, e))?
@@ -70,7 +70,7 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, String>> {
             let reason = format!("the name {name:?} has control characters");
             return Err(Error::corrupt(path, reason));
         }
-        // A shard outside the folder would make an index read any file of the machine.
+        // A shard outside the folder would let an index read any file of the machine.
         let mut parts = Path::new(&shard).components();
         if !matches!(
             (parts.next(), parts.next()),
@@ -90,7 +90,7 @@ pub(super) fn read(path: &Path) -> Result<BTreeMap<String, String>> {
     Ok(placed)
 }
 
-/// Compares what the index says with what the shards have.
+/// Compares the index with the tensors of the shards.
 pub(super) fn compare(
     path: &Path,
     placed: &BTreeMap<String, String>,

@@ -1,8 +1,7 @@
 //! Tensors by name, from safetensors files, PyTorch files, GGUF files and folders with shards.
 //!
-//! Opening reads headers only; values are read when asked for, one tensor at a time. Nothing that a
-//! file says is believed before it is compared with the file's size, and a pickle is parsed, never
-//! run.
+//! Opening reads headers only; values are read on request, one tensor at a time. Sizes in a file
+//! are checked against its length before they are used, and a pickle is parsed, never executed.
 
 mod entry;
 mod file;
@@ -30,7 +29,7 @@ pub use gguf::{GgufArray, GgufMetadata, GgufValue};
 pub use pickle::read_plain_pickle;
 pub(crate) use safetensors::block_key;
 
-/// An opened checkpoint: the names, types and shapes of its tensors and where to read them.
+/// Opened checkpoint: names, types, shapes and locations of its tensors.
 #[derive(Debug, Clone)]
 pub struct Checkpoint {
     path: PathBuf,
@@ -72,11 +71,11 @@ impl Checkpoint {
         })
     }
 
-    /// A checkpoint that is in no file: its tensors are made when they are read, one at a time.
-    /// `path` stands for it in errors.
+    /// Creates a checkpoint without a file: its tensors are computed when they are read, one at a
+    /// time. Errors name it by `path`.
     ///
     /// # Errors
-    /// When two tensors have one name, or a name has control characters.
+    /// When two tensors share a name, or a name has control characters.
     pub fn of_tensors(path: impl Into<PathBuf>, tensors: Vec<OutputTensor>) -> Result<Self> {
         let path = path.into();
         let shared: Arc<Path> = path.as_path().into();
@@ -92,7 +91,7 @@ impl Checkpoint {
     /// Joins checkpoints, such as a base model and a head.
     ///
     /// # Errors
-    /// When a tensor is in two of them.
+    /// When two of them contain a tensor of the same name.
     pub fn merge(path: impl Into<PathBuf>, parts: Vec<Checkpoint>) -> Result<Self> {
         let mut tensors = Vec::new();
         let mut metadata = BTreeMap::new();
@@ -103,7 +102,7 @@ impl Checkpoint {
         Self::new(path.into(), tensors, metadata)
     }
 
-    /// The checkpoint without some tensors, by their names.
+    /// Copies the checkpoint without the tensors of the given names.
     pub fn without(&self, names: &BTreeSet<String>) -> Self {
         let kept = self.tensors.iter().filter(|t| !names.contains(&t.name));
         let tensors: Vec<_> = kept.cloned().collect();
@@ -116,12 +115,12 @@ impl Checkpoint {
         }
     }
 
-    /// The path it was opened from.
+    /// Path from which the checkpoint was opened.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The tensors, sorted by name.
+    /// Tensors, sorted by name.
     pub fn tensors(&self) -> impl ExactSizeIterator<Item = &TensorEntry> {
         self.tensors.iter()
     }
@@ -131,20 +130,20 @@ impl Checkpoint {
         self.tensors.len()
     }
 
-    /// Whether there are no tensors.
+    /// Returns whether there are no tensors.
     pub fn is_empty(&self) -> bool {
         self.tensors.is_empty()
     }
 
-    /// A tensor by name.
+    /// Tensor by name.
     pub fn get(&self, name: &str) -> Option<&TensorEntry> {
         self.positions.get(name).map(|&i| &self.tensors[i])
     }
 
-    /// A tensor by name.
+    /// Returns the tensor of a name.
     ///
     /// # Errors
-    /// When there is none of this name; the error names the nearest one.
+    /// When there is no tensor of this name; the error suggests the nearest one.
     pub fn require(&self, name: &str) -> Result<&TensorEntry> {
         self.get(name).ok_or_else(|| Error::NoTensor {
             path: self.path.clone(),

@@ -1,4 +1,4 @@
-//! Opening: a file, an index with its shards, or a folder.
+//! Opening of a file, an index with its shards, or a folder.
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,17 +14,17 @@ use crate::hub::refuse_location;
 
 impl Checkpoint {
     /// Opens a `.safetensors` file, a PyTorch file (`.pt`, `.pth`, `.bin`), a GGUF file with the
-    /// others of its model, a `*.index.json` file of shards, or a folder with one of them as
-    /// Hugging Face lays it out.
+    /// other parts of its model, a `*.index.json` file of shards, or a folder with one of them in
+    /// Hugging Face's layout.
     ///
-    /// The format is told from the content, not from the name. The names of a nested PyTorch
+    /// The format is detected from the content, not from the name. Names in a nested PyTorch
     /// dictionary are joined with dots (`state_dict.layer.weight`).
     ///
     /// # Errors
-    /// When a file is missing, cannot be read, is damaged, or is of a format or has types that are
-    /// not supported. When a folder has no checkpoint or several, shards and index do not agree, or
-    /// a tensor is there twice. When the path is a location of the hub, which
-    /// [`local_path`](crate::hub::local_path) resolves first.
+    /// When a file is missing, unreadable, damaged, or of an unsupported format or type; when a
+    /// folder has no checkpoint or several; when shards and index disagree or a tensor is
+    /// duplicated; when the path is a location of the hub, which
+    /// [`local_path`](crate::hub::local_path) must resolve first.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         refuse_location(path)?;
@@ -42,8 +42,7 @@ impl Checkpoint {
     /// path in errors.
     ///
     /// # Errors
-    /// When there are no bytes, or they are damaged, or of a format or with types that are not
-    /// supported.
+    /// When the content is empty, damaged, or of an unsupported format or type.
     pub fn from_bytes(
         name: impl Into<PathBuf>,
         bytes: impl Into<Cow<'static, [u8]>>,

@@ -1,10 +1,10 @@
-//! Tensors that lie in one another.
+//! Check for overlapping tensors.
 
 use super::entry::{Source, TensorEntry};
 use super::file::DataFile;
 use crate::error::{Error, Result};
 
-/// Refuses tensors that share bytes, which would let a small file stand for a large model.
+/// Rejects tensors that share bytes, which would let a small file pretend to hold a large model.
 pub(super) fn check_overlap(file: &DataFile, tensors: &[TensorEntry]) -> Result<()> {
     let mut ranges: Vec<(u64, u64, &str)> = tensors
         .iter()

@@ -1,4 +1,4 @@
-//! The safetensors header.
+//! Safetensors header.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,10 +15,10 @@ use super::overlap::check_overlap;
 use crate::error::{Error, Result};
 use crate::safetensors_dtype::dtype_of;
 
-/// Longest header read, as in the format's own implementation.
+/// Maximum length of a header, as in the format's reference implementation.
 const MAX_HEADER: u64 = 100 << 20;
 
-/// One tensor of the header.
+/// Tensor of the header.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Info {
@@ -27,7 +27,7 @@ struct Info {
     data_offsets: [u64; 2],
 }
 
-/// The header in file order, so that a name given twice is seen.
+/// Header in file order, so that duplicate names are detected.
 #[derive(Debug, Default)]
 struct Header {
     tensors: Vec<(String, Info)>,
@@ -86,15 +86,15 @@ pub(super) fn open(file: &Arc<DataFile>) -> Result<(Vec<TensorEntry>, BTreeMap<S
     Ok((tensors, header.metadata))
 }
 
-/// Beginning of the metadata that name the format of a tensor in blocks.
+/// Prefix of the metadata keys that name the format of a tensor in blocks.
 const BLOCK_KEY: &str = "ggml_type.";
 
-/// Key of the metadata that names the format of a tensor in blocks.
+/// Metadata key that names the format of a tensor in blocks.
 pub(crate) fn block_key(tensor: &str) -> String {
     format!("{BLOCK_KEY}{tensor}")
 }
 
-/// Makes matrices of bytes the matrices of f32 whose blocks they are, where the metadata say so.
+/// Converts byte matrices to f32 matrices in blocks where the metadata declare a block format.
 fn in_blocks(
     file: &Arc<DataFile>,
     tensors: &mut [TensorEntry],
@@ -144,7 +144,7 @@ fn in_blocks(
     }
 }
 
-/// Compares what the header says of a tensor with itself and with the file.
+/// Checks a tensor of the header for consistency, and against the file.
 fn entry(file: &Arc<DataFile>, start: u64, name: String, info: Info) -> Result<TensorEntry> {
     let path = file.path();
     let Some(dtype) = dtype_of(&info.dtype) else {

@@ -1,4 +1,4 @@
-//! PyTorch's own files: the table of tensors in a pickle, the values beside it.
+//! PyTorch's own files: a table of tensors in a pickle, with the values beside it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,14 +11,14 @@ use super::pickle::{self, Input, Node, Pickle, Value};
 use super::zip::Archive;
 use crate::error::{Error, Result};
 
-/// Deepest nesting of dictionaries followed.
+/// Maximum nesting of dictionaries.
 const MAX_DEPTH: usize = 16;
-/// Most entries of all dictionaries, counted as often as they are reached.
+/// Maximum entries of all dictionaries, counted each time they are reached.
 const MAX_ENTRIES: usize = 1 << 18;
-/// Longest tensor name.
+/// Maximum length of a tensor name.
 const MAX_NAME: usize = 1024;
 
-/// Reads the table of a file of `torch.save` since 1.6.
+/// Reads the table of a file written by `torch.save` since 1.6.
 pub(super) fn open_zip(file: &Arc<DataFile>) -> Result<Vec<TensorEntry>> {
     let path = file.path();
     let archive = Archive::open(file)?;
@@ -75,7 +75,7 @@ pub(super) fn open_zip(file: &Arc<DataFile>) -> Result<Vec<TensorEntry>> {
     entries(file, &pickle, &places)
 }
 
-/// Reads the table of a file of `torch.save` before 1.6: five pickles, then the storages.
+/// Reads the table of a file written by `torch.save` before 1.6: five pickles, then the storages.
 pub(super) fn open_legacy(file: &Arc<DataFile>) -> Result<Vec<TensorEntry>> {
     let path = file.path();
     let mut position = 0;
@@ -107,7 +107,7 @@ pub(super) fn open_legacy(file: &Arc<DataFile>) -> Result<Vec<TensorEntry>> {
         let Some(&index) = keys.text(key).and_then(|key| known.get(key)) else {
             return Err(Error::corrupt(
                 path,
-                "a storage is listed that no tensor uses",
+                "the list of storages has one that no tensor uses",
             ));
         };
         let storage = &table.storages[index];
@@ -140,7 +140,7 @@ fn big_endian(file: &DataFile) -> Error {
     )
 }
 
-/// The tensors of a pickle whose storages start at `places`, named by the dictionaries they are in.
+/// Tensors of a pickle whose storages start at `places`, named by the path of dictionary keys.
 fn entries(file: &Arc<DataFile>, pickle: &Pickle, places: &[u64]) -> Result<Vec<TensorEntry>> {
     let path = file.path();
     let mut found = Vec::new();
@@ -155,7 +155,7 @@ fn entries(file: &Arc<DataFile>, pickle: &Pickle, places: &[u64]) -> Result<Vec<
                 continue;
             }
             Some(Node::Dict(items)) => {
-                // A key set twice keeps its last value, as in Python.
+                // A duplicate key keeps its last value, as in Python.
                 let mut last = HashMap::new();
                 for &(key, value) in items {
                     if let Some(key) = key_text(file, pickle, key)? {
@@ -202,7 +202,7 @@ fn entries(file: &Arc<DataFile>, pickle: &Pickle, places: &[u64]) -> Result<Vec<
     Ok(found)
 }
 
-/// A dictionary's key as part of a tensor's name.
+/// Converts a dictionary key to a part of a tensor's name.
 fn key_text(file: &DataFile, pickle: &Pickle, key: Value) -> Result<Option<String>> {
     match (key, pickle.text(key)) {
         (Value::Int(number), _) => Ok(Some(number.to_string())),

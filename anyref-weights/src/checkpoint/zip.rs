@@ -1,26 +1,26 @@
-//! The zip archive of `torch.save`: stored entries only, so that a small file cannot grow when
-//! read.
+//! Zip archive of `torch.save`. Only uncompressed entries are supported, so that a small file
+//! cannot expand when read.
 
 use std::collections::HashMap;
 
 use super::file::DataFile;
 use crate::error::{Error, Result};
 
-/// Longest central directory read.
+/// Maximum length of the central directory.
 const MAX_DIRECTORY: u64 = 64 << 20;
-/// Longest end record with its comment.
+/// Maximum length of the end record with its comment.
 const MAX_END: u64 = 22 + 0xffff;
 
-/// An entry's place in the file.
+/// Location of an entry in the file.
 #[derive(Debug, Clone, Copy)]
 struct Entry {
     header: u64,
     size: u64,
-    /// As it is, neither compressed nor encrypted.
+    /// Set for an entry that is neither compressed nor encrypted.
     stored: bool,
 }
 
-/// The directory of an archive.
+/// Directory of an archive.
 #[derive(Debug)]
 pub(super) struct Archive<'a> {
     file: &'a DataFile,
@@ -55,7 +55,7 @@ impl<'a> Archive<'a> {
         Ok(Self { file, entries })
     }
 
-    /// The names of all entries.
+    /// Names of all entries.
     pub(super) fn names(&self) -> impl Iterator<Item = &str> {
         self.entries.keys().map(String::as_str)
     }
@@ -119,7 +119,7 @@ fn locate(file: &DataFile) -> Result<(u64, u64)> {
     }
 }
 
-/// Reads an entry of the central directory: name, place and length of the entry itself.
+/// Parses an entry of the central directory: name, location and length of the entry itself.
 fn central_entry(file: &DataFile, bytes: &[u8]) -> Result<(String, Entry, usize)> {
     let path = file.path();
     let name_length = usize::from(u16_at(bytes, 28));

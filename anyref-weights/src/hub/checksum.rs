@@ -1,4 +1,4 @@
-//! SHA-256 of downloaded files, and marks of those that are still to be checked.
+//! SHA-256 of downloaded files, and marks of files that are not verified yet.
 
 use std::fs::{self, File};
 use std::io::{self, Read};
@@ -6,31 +6,31 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
 
-/// Ending of the mark beside a file of the cache.
+/// Extension of the mark beside a cached file.
 const UNCHECKED: &str = "unchecked";
 /// Bytes read at a time.
 const CHUNK: usize = 1 << 20;
 
-/// A file of the cache that this program downloads. The mark beside it stays until the content was
-/// checked, so that a run that ends in between leaves the check to the next.
+/// Cached file that this program downloads. The mark beside it stays until the content is verified,
+/// so that after an interruption the next run verifies it.
 pub(super) struct Unchecked<'a> {
     mark: PathBuf,
     sha256: &'a str,
 }
 
 impl<'a> Unchecked<'a> {
-    /// For a file of the cache and its announced SHA-256 in lower case.
+    /// Describes a cached file with its announced SHA-256 in lower case.
     pub(super) fn new(blob: &Path, sha256: &'a str) -> Self {
         let mark = blob.with_extension(UNCHECKED);
         Self { mark, sha256 }
     }
 
-    /// SHA-256 announced.
+    /// Announced SHA-256.
     pub(super) fn sha256(&self) -> &str {
         self.sha256
     }
 
-    /// Marks the file ahead of its download.
+    /// Marks the file before its download.
     pub(super) fn mark(&self) -> io::Result<()> {
         if let Some(folder) = self.mark.parent() {
             fs::create_dir_all(folder)?;
@@ -38,17 +38,17 @@ impl<'a> Unchecked<'a> {
         fs::write(&self.mark, "")
     }
 
-    /// Whether the file is marked.
+    /// Returns whether the file is marked.
     pub(super) fn is_marked(&self) -> bool {
         self.mark.exists()
     }
 
-    /// Takes the mark away.
+    /// Removes the mark.
     pub(super) fn clear(&self) -> io::Result<()> {
         fs::remove_file(&self.mark)
     }
 
-    /// SHA-256 of a file when it is not the one announced.
+    /// Computes the SHA-256 of a file; returns it if it differs from the announced one.
     pub(super) fn mismatch(&self, path: &Path) -> io::Result<Option<String>> {
         let found = sha256(path)?;
         Ok((found != self.sha256).then_some(found))
@@ -76,7 +76,7 @@ mod tests {
     fn sums_are_those_of_the_standard() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
-        // FIPS 180-2, appendix B.1 and B.3.
+        // FIPS 180-2, appendices B.1 and B.3.
         for (content, sum) in [
             (
                 b"abc".to_vec(),

@@ -1,4 +1,4 @@
-//! Fetching what a location names.
+//! Download of the files that a location names.
 
 use std::io::{BufReader, Read};
 use std::path::{Path, PathBuf};
@@ -11,12 +11,12 @@ use super::listing::{LONGEST, Listing, is_hash};
 use super::wanted::{shards, wanted};
 use super::{HubConfig, HubError, HubLocation};
 
-/// How an index of shards ends.
+/// File name suffix of an index of shards.
 const INDEX: &str = ".index.json";
-/// Files named when one is not there.
+/// Number of existing files listed when a file is missing.
 const NAMED: usize = 8;
 
-/// The hub and its cache.
+/// Client of the hub with its cache.
 #[derive(Clone)]
 pub struct Hub {
     pub(super) api: Api,
@@ -24,7 +24,7 @@ pub struct Hub {
     pub(super) config: HubConfig,
 }
 
-/// The client is not shown: it holds the token.
+/// Leaves out the client, which holds the token.
 impl std::fmt::Debug for Hub {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Hub")
@@ -34,10 +34,10 @@ impl std::fmt::Debug for Hub {
 }
 
 impl Hub {
-    /// A client; nothing is sent yet.
+    /// Creates a client without sending anything.
     ///
     /// # Errors
-    /// When the address is none.
+    /// When the address is invalid.
     pub fn new(config: HubConfig) -> Result<Self, HubError> {
         config.check()?;
         let cache = Cache::new(config.cache.clone());
@@ -50,14 +50,15 @@ impl Hub {
         Ok(Self { api, cache, config })
     }
 
-    /// Fetches a file, or of a folder what its reader wants: configuration, tokenizer, and weights
-    /// as safetensors or, when there are none, of PyTorch. Files in the cache are not fetched
-    /// again. Without a connection, what the cache has is taken.
+    /// Fetches a file, or the files of a folder that its reader needs: configuration, tokenizer,
+    /// and weights as safetensors or, if there are none, as PyTorch files. Cached files are not
+    /// fetched again. Without a connection the cache is used.
     ///
     /// Returns the path of the file or folder in the cache.
     ///
     /// # Errors
-    /// When there is no such thing, no access to it, or no connection.
+    /// When the location does not exist, access is denied, or there is no connection and no cached
+    /// copy.
     pub fn fetch(&self, location: &HubLocation) -> Result<PathBuf, HubError> {
         if self.config.offline {
             return self.cached(location).ok_or_else(|| HubError::Offline {
@@ -71,7 +72,7 @@ impl Hub {
             }
             other => other?,
         };
-        // By commit, so that a push in between does not mix two revisions.
+        // Fetching by commit prevents a push in between from mixing two revisions.
         let repository = self.api.repo(repo(location, &listing.commit));
         let folder = self.snapshot(location, &listing.commit);
         let found = match location.path() {
@@ -92,7 +93,7 @@ impl Hub {
                 path.map_or(folder.clone(), |path| folder.join(path))
             }
         };
-        // Last, so that the revision's name in the cache never leads to half a model.
+        // Written last, so that the revision's name in the cache never leads to a partial model.
         let named = self.cache.repo(repo(location, location.revision()));
         named
             .create_ref(&listing.commit)
@@ -100,7 +101,7 @@ impl Hub {
         Ok(found)
     }
 
-    /// Fetches a file and, when it is an index, the shards beside it.
+    /// Fetches a file and, if it is an index, the shards beside it.
     fn with_shards(
         &self,
         location: &HubLocation,
@@ -116,7 +117,7 @@ impl Hub {
         let folder = file.rsplit_once('/').map(|(folder, _)| folder);
         let beside = listing.folder(folder);
         for shard in shards(&index) {
-            // A shard that the repository lacks is the reader's to report.
+            // A missing shard is left to the reader to report.
             if beside.contains(&shard.as_str()) {
                 let shard = folder.map_or(shard.clone(), |folder| format!("{folder}/{shard}"));
                 self.file(location, repository, listing, &shard)?;
@@ -125,7 +126,7 @@ impl Hub {
         Ok(())
     }
 
-    /// Asks for the files of a repository.
+    /// Requests the list of a repository's files.
     fn list(&self, location: &HubLocation) -> Result<Listing, HubError> {
         let repository = self.api.repo(repo(location, location.revision()));
         let answer = repository.info_request().query("blobs", "true").call();
@@ -134,7 +135,7 @@ impl Hub {
         Listing::read(body).map_err(|reason| self.answer(location, reason))
     }
 
-    /// Path in the cache of a location, if it is there.
+    /// Path of a location in the cache, if present.
     fn cached(&self, location: &HubLocation) -> Option<PathBuf> {
         let revision = location.revision();
         let named = self.root(location).join("refs").join(revision);
@@ -152,18 +153,18 @@ impl Hub {
         path.exists().then_some(path)
     }
 
-    /// The folder of a repository in the cache.
+    /// Folder of a repository in the cache.
     pub(super) fn root(&self, location: &HubLocation) -> PathBuf {
         let name = repo(location, location.revision()).folder_name();
         self.config.cache.join(name)
     }
 
-    /// The folder of a commit in the cache.
+    /// Folder of a commit in the cache.
     pub(super) fn snapshot(&self, location: &HubLocation, commit: &str) -> PathBuf {
         self.root(location).join("snapshots").join(commit)
     }
 
-    /// Why a request was not answered.
+    /// Reason why a request failed.
     pub(super) fn refusal(&self, location: &HubLocation, error: &ureq::Error) -> HubError {
         let (location, endpoint) = (location.clone(), self.config.endpoint.clone());
         match error {
@@ -201,7 +202,7 @@ impl Hub {
         }
     }
 
-    /// An answer that is none of the hub's.
+    /// Creates the error for a malformed answer of the hub.
     pub(super) fn answer(&self, location: &HubLocation, reason: impl AsRef<str>) -> HubError {
         HubError::Answer {
             location: location.clone(),
@@ -210,14 +211,14 @@ impl Hub {
         }
     }
 
-    /// A fault of the cache's folder.
+    /// Creates the error for a fault of the cache folder.
     pub(super) fn cache_error(&self, source: std::io::Error) -> HubError {
         let path = Path::to_path_buf(&self.config.cache);
         HubError::Cache { path, source }
     }
 }
 
-/// The repository of a location at a revision.
+/// Repository of a location at a revision.
 fn repo(location: &HubLocation, revision: &str) -> Repo {
     Repo::with_revision(
         location.repository().into(),

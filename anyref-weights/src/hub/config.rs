@@ -6,24 +6,24 @@ use super::HubError;
 
 const ENDPOINT: &str = "https://huggingface.co";
 
-/// How the hub is reached and where its files are kept.
+/// Connection to the hub, and location of its files.
 #[derive(Clone)]
 pub struct HubConfig {
-    /// The hub's address.
+    /// Address of the hub.
     pub endpoint: String,
-    /// Folder of the cache, laid out as Python's `huggingface_hub` does it.
+    /// Folder of the cache, laid out as in Python's `huggingface_hub`.
     pub cache: PathBuf,
     /// Token for private and gated models.
     pub token: Option<String>,
-    /// Whether only the cache is used.
+    /// Uses the cache alone.
     pub offline: bool,
-    /// Whether a bar on the terminal shows the progress of each file.
+    /// Shows a progress bar on the terminal for each file.
     pub progress: bool,
-    /// How often a download that brought nothing new is tried again.
+    /// Number of retries of a download that made no progress.
     pub retries: u32,
 }
 
-/// The token is not shown.
+/// Hides the token.
 impl std::fmt::Debug for HubConfig {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("HubConfig")
@@ -38,7 +38,7 @@ impl std::fmt::Debug for HubConfig {
 }
 
 impl HubConfig {
-    /// The public hub without a token, with a cache in this folder.
+    /// Configuration of the public hub without a token, with a cache in this folder.
     pub fn new(cache: impl Into<PathBuf>) -> Self {
         Self {
             endpoint: ENDPOINT.into(),
@@ -50,23 +50,23 @@ impl HubConfig {
         }
     }
 
-    /// As the environment says, with the variables of Python's `huggingface_hub`:
+    /// Reads the configuration from the environment variables of Python's `huggingface_hub`:
     ///
-    /// | what | from |
-    /// | --- | --- |
-    /// | address | `HF_ENDPOINT` |
-    /// | cache | `HF_HUB_CACHE`, `HF_HOME/hub`, `XDG_CACHE_HOME/huggingface/hub`, `~/.cache/huggingface/hub` |
-    /// | token | `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN`, the file `HF_TOKEN_PATH`, the file `HF_HOME/token` |
-    /// | cache only | `HF_HUB_OFFLINE` |
-    /// | no bars | `HF_HUB_DISABLE_PROGRESS_BARS` |
+    /// - address: `HF_ENDPOINT`
+    /// - cache: `HF_HUB_CACHE`, `HF_HOME/hub`, `XDG_CACHE_HOME/huggingface/hub`,
+    ///   `~/.cache/huggingface/hub`
+    /// - token: `HF_TOKEN`, `HUGGING_FACE_HUB_TOKEN`, the file `HF_TOKEN_PATH`, the file
+    ///   `HF_HOME/token`
+    /// - cache only: `HF_HUB_OFFLINE`
+    /// - no progress bars: `HF_HUB_DISABLE_PROGRESS_BARS`
     ///
     /// # Errors
-    /// When none of them and no home folder gives a place for the cache.
+    /// When neither the variables nor a home folder determine the cache folder.
     pub fn from_env() -> Result<Self, HubError> {
         Self::from_variables(|name| std::env::var(name).ok())
     }
 
-    /// Refuses an address that no request can be made of.
+    /// Rejects an address that cannot be requested.
     pub(super) fn check(&self) -> Result<(), HubError> {
         let known = ["http://", "https://"];
         let host = known

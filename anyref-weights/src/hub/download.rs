@@ -1,4 +1,4 @@
-//! One file into the cache.
+//! Download of one file into the cache.
 
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
@@ -10,13 +10,13 @@ use super::checksum::Unchecked;
 use super::listing::{Listing, RemoteFile};
 use super::{Hub, HubError, HubLocation};
 
-/// Before the first retry; twice as long before each other.
+/// Delay before the first retry; it doubles with each further one.
 const PAUSE: Duration = Duration::from_millis(250);
-/// Between retries at most.
+/// Maximum delay between retries.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 impl Hub {
-    /// The path of a file in the cache, fetched if it is not there.
+    /// Returns the path of a file in the cache, downloading it if necessary.
     pub(super) fn file(
         &self,
         location: &HubLocation,
@@ -32,7 +32,7 @@ impl Hub {
             (Some(blob), Some(sha256)) => Some(Unchecked::new(blob, sha256)),
             _ => None,
         };
-        // The same content under another commit, as after a change of the model card.
+        // Equal content under another commit, as after a change of the model card, is linked.
         let linked = |blob: &PathBuf| {
             about.size.is_some() && is_complete(blob, &about) && link(name, blob, &path).is_ok()
         };
@@ -52,7 +52,7 @@ impl Hub {
         Ok(path)
     }
 
-    /// Refuses and removes a file that is not as long as announced.
+    /// Rejects and removes a file whose size is not the announced one.
     fn check_size(
         &self,
         location: &HubLocation,
@@ -75,7 +75,7 @@ impl Hub {
         }
     }
 
-    /// Refuses and removes a file whose content is not the one announced.
+    /// Rejects and removes a file whose content is not the announced one.
     fn check_content(
         &self,
         location: &HubLocation,
@@ -96,7 +96,7 @@ impl Hub {
         unchecked.clear().map_err(cache_error)
     }
 
-    /// Downloads a file, going on after interruptions for as long as something new arrives.
+    /// Downloads a file, resuming after interruptions as long as there is progress.
     fn download(
         &self,
         location: &HubLocation,
@@ -110,7 +110,7 @@ impl Hub {
         let mut retries = self.config.retries;
         loop {
             let before = length(part);
-            // A part as long as the file cannot be continued: there is nothing left to ask for.
+            // A part as long as the file cannot be resumed, since nothing is left to request.
             if let (Some(part), Some(before), Some(size)) = (part, before, about.size)
                 && before >= size
             {
@@ -152,7 +152,7 @@ impl Hub {
     }
 }
 
-/// Whether trying again may help.
+/// Returns whether a retry may succeed.
 fn is_passing(error: &ApiError) -> bool {
     match error {
         ApiError::RequestError(error) => match &**error {
@@ -178,8 +178,8 @@ fn is_passing(error: &ApiError) -> bool {
     }
 }
 
-/// Removes a file of the cache: its name under a commit and the content, which would be taken for
-/// the file otherwise.
+/// Removes a file of the cache: its name under a commit, and the content, which would otherwise be
+/// taken for the file.
 fn remove(path: &Path) {
     if let Ok(blob) = path.canonicalize() {
         let _ = std::fs::remove_file(blob);
@@ -187,13 +187,13 @@ fn remove(path: &Path) {
     let _ = std::fs::remove_file(path);
 }
 
-/// Whether a file is there in its length.
+/// Returns whether a file exists in full length.
 fn is_complete(path: &Path, about: &RemoteFile) -> bool {
     let meta = std::fs::metadata(path);
     meta.is_ok_and(|meta| meta.is_file() && about.size.is_none_or(|size| size == meta.len()))
 }
 
-/// Lets a file's name under a commit lead to its content, as the cache does it: by a relative link.
+/// Links a file's name under a commit to its content, relatively, as the cache layout requires.
 fn link(name: &str, blob: &Path, path: &Path) -> io::Result<()> {
     if let Some(folder) = path.parent() {
         std::fs::create_dir_all(folder)?;

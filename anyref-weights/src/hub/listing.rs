@@ -1,4 +1,4 @@
-//! Files of a repository, as the hub lists them.
+//! Files of a repository, as listed by the hub.
 
 use std::collections::BTreeMap;
 
@@ -6,26 +6,26 @@ use serde::Deserialize;
 
 use super::location::is_path;
 
-/// Longest answer read.
+/// Maximum length of an answer in bytes.
 pub(super) const LONGEST: u64 = 64 << 20;
 /// Digits of a SHA-256.
 const SHA256: usize = 64;
 
-/// The files of a repository at one commit, by path.
+/// Files of a repository at one commit, by path.
 #[derive(Debug)]
 pub(super) struct Listing {
     pub(super) commit: String,
     pub(super) files: BTreeMap<String, RemoteFile>,
 }
 
-/// Size and hash of a file, as far as the hub gives them.
+/// Size and hash of a file, where the hub gives them.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct RemoteFile {
-    /// Its length in bytes.
+    /// Size in bytes.
     pub(super) size: Option<u64>,
-    /// Its name in the cache: what the hub gives as the entity tag.
+    /// Name in the cache, from the hub's entity tag.
     pub(super) tag: Option<String>,
-    /// SHA-256 of its content in lower case, which the hub gives of large files.
+    /// SHA-256 of the content in lower case, which the hub gives for large files.
     pub(super) sha256: Option<String>,
 }
 
@@ -50,7 +50,7 @@ struct Lfs {
 }
 
 impl Listing {
-    /// Reads the hub's answer. Names that lead out of a folder are left out.
+    /// Parses the hub's answer. Names that lead out of a folder are omitted.
     pub(super) fn read(json: impl std::io::Read) -> Result<Self, String> {
         let answer: Answer = serde_json::from_reader(json).map_err(|e| e.to_string())?;
         if !is_hash(&answer.sha) {
@@ -79,7 +79,7 @@ impl Listing {
         })
     }
 
-    /// The paths under a folder, without it; files of folders inside are left out.
+    /// Paths directly in a folder, relative to it.
     pub(super) fn folder(&self, folder: Option<&str>) -> Vec<&str> {
         let prefix = folder
             .map(|folder| format!("{folder}/"))
@@ -92,7 +92,7 @@ impl Listing {
     }
 }
 
-/// Whether a text is a commit or an entity tag, and so a harmless file name.
+/// Returns whether a text is a commit or an entity tag, and thus a harmless file name.
 pub(super) fn is_hash(text: &str) -> bool {
     (8..=64).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_hexdigit())
 }
@@ -127,7 +127,7 @@ mod tests {
             (weights.size, weights.tag.as_deref()),
             (Some(99), Some("ffeeddccbbaa"))
         );
-        // Shorter than a SHA-256: a name in the cache and no checksum.
+        // Shorter than a SHA-256: usable as a name in the cache, but not as a checksum.
         assert_eq!(weights.sha256, None);
         assert_eq!(listing.files["odd.txt"].tag, None);
         assert_eq!(

@@ -5,20 +5,21 @@ use std::path::Path;
 use std::str::FromStr;
 
 const SCHEME: &str = "hf://";
-/// The revision when none is named.
+/// Default revision.
 const MAIN: &str = "main";
 
-/// A location that is not of the form `hf://org/name[@revision][/path]`.
+/// Error of a location that is not of the form `hf://org/name[@revision][/path]`.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{location}: {reason}; write hf://org/name, hf://org/name@revision or hf://org/name/path")]
 pub struct LocationError {
-    /// As given.
+    /// Location as given.
     pub location: String,
-    /// The part at fault, and how it should be.
+    /// Faulty part and its expected form.
     pub reason: String,
 }
 
-/// A model repository of the hub or something in it, written `hf://org/name[@revision][/path]`.
+/// Model repository of the hub, or a file or folder in it, written
+/// `hf://org/name[@revision][/path]`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct HubLocation {
     repository: Box<str>,
@@ -27,10 +28,10 @@ pub struct HubLocation {
 }
 
 impl HubLocation {
-    /// The location that a path spells, if it begins with `hf://`.
+    /// Parses a path that begins with `hf://`; returns `None` for any other path.
     ///
     /// # Errors
-    /// When what follows `hf://` is not of the form `org/name[@revision][/path]`.
+    /// When the part after `hf://` is not of the form `org/name[@revision][/path]`.
     pub fn in_path(path: &Path) -> Option<Result<Self, LocationError>> {
         let text = path.to_string_lossy();
         text.starts_with(SCHEME).then(|| text.parse())
@@ -41,12 +42,12 @@ impl HubLocation {
         &self.repository
     }
 
-    /// Branch, tag or commit: `main` when none is named.
+    /// Branch, tag or commit; `main` if none is given.
     pub fn revision(&self) -> &str {
         self.revision.as_deref().unwrap_or(MAIN)
     }
 
-    /// A file or folder of the repository; `None` is the whole.
+    /// File or folder of the repository; `None` stands for the whole repository.
     pub fn path(&self) -> Option<&str> {
         self.path.as_deref()
     }
@@ -85,7 +86,7 @@ impl FromStr for HubLocation {
             .as_deref()
             .is_some_and(|revision| !is_path(revision))
         {
-            return Err(wrong("the revision is no branch, tag or commit"));
+            return Err(wrong("the revision is not a valid branch, tag or commit"));
         }
         if path.is_some_and(|path| !is_path(path)) {
             return Err(wrong("the path in the repository is not one"));
@@ -115,7 +116,7 @@ impl fmt::Display for HubLocation {
     }
 }
 
-/// Where the revision ends: at the first slash, but `refs/pr/1` is one.
+/// Splits off the revision, which ends at the first slash, except for `refs/pr/1`.
 fn split_revision(text: &str) -> (&str, Option<&str>) {
     let slashes = match text.starts_with("refs/") {
         true => 2,
@@ -132,7 +133,7 @@ fn is_name(text: &str) -> bool {
     !text.is_empty() && text.chars().all(usual) && !text.contains("..") && !text.starts_with('.')
 }
 
-/// Whether a text is a relative path without detours that needs no escapes in an address.
+/// Returns whether a text is a relative path without `.` or `..` that needs no escapes in a URL.
 pub(super) fn is_path(text: &str) -> bool {
     let usual = |c: char| c.is_ascii_alphanumeric() || "-_.+=,@".contains(c);
     text.split('/')

@@ -1,11 +1,11 @@
 //! Files of the Hugging Face hub: `hf://org/name[@revision][/path]`.
 //!
-//! [`local_path`] turns such a location into a path of this machine; programs call it where they
-//! read a user's argument. Functions that take a path never reach the network: they refuse a
-//! location ([`refuse_location`]). What a folder of a model needs is fetched into the hub's own
-//! cache, shared with Python's `huggingface_hub`; a download that broke off is resumed, and its size
-//! and SHA-256 are checked where the hub gives them. Downloading needs the feature `hub`; without it
-//! a location is an error that says so.
+//! [`local_path`] turns such a location into a local path; programs call it where they read a
+//! user's argument. Functions that take a path never access the network: they reject a location
+//! ([`refuse_location`]). The files that a model folder needs are fetched into the hub's own cache,
+//! shared with Python's `huggingface_hub`; an interrupted download is resumed, and size and SHA-256
+//! are checked where the hub gives them. Downloading needs the feature `hub`; without it a location
+//! is an error that names the feature.
 
 #[cfg(feature = "hub")]
 mod checksum;
@@ -34,8 +34,8 @@ pub use location::{HubLocation, LocationError};
 
 use crate::error::{Result, one_line};
 
-/// A path of this machine for a path or a location of the hub. Paths are returned as they are; a
-/// location is fetched first, as the environment says (`HubConfig::from_env`).
+/// Returns the local path of a path or a hub location. Paths are returned unchanged; a location is
+/// fetched first, configured by the environment (`HubConfig::from_env`).
 ///
 /// # Errors
 /// When a location is malformed or cannot be fetched.
@@ -46,8 +46,7 @@ pub fn local_path(path: &Path) -> Result<Cow<'_, Path>> {
     }
 }
 
-/// Refuses a location of the hub where a path of this machine is needed, before its lack of a file
-/// is reported.
+/// Rejects a hub location where a local path is needed, before a missing file would be reported.
 ///
 /// # Errors
 /// [`HubError::NotLocal`] when the path begins with `hf://`.
@@ -58,8 +57,8 @@ pub fn refuse_location(path: &Path) -> Result<()> {
     }
 }
 
-/// Name of the repository whose revision the cache has in `folder`, as `name` of
-/// `models--org--name/snapshots/COMMIT`; `None` of any other folder.
+/// Name of the repository whose revision is cached in `folder`: `name` of
+/// `models--org--name/snapshots/COMMIT`; `None` for any other folder.
 pub fn cached_name(folder: &Path) -> Option<&str> {
     let snapshots = folder.parent()?;
     if snapshots.file_name()? != "snapshots" {

@@ -1,8 +1,8 @@
-//! Which files of a repository a reader of its folder wants.
+//! Selection of the repository files that a reader of the folder needs.
 
 use std::collections::BTreeSet;
 
-/// Configurations, tokenizers and pre-processing; small, and taken when they are there.
+/// Configurations, tokenizers and preprocessing: small files, taken if present.
 const BESIDE: [&str; 10] = [
     "config.json",
     "parts.json",
@@ -16,7 +16,7 @@ const BESIDE: [&str; 10] = [
     "special_tokens_map.json",
 ];
 
-/// Weights of a whole model, in the order in which they are preferred.
+/// Weights of a whole model, in order of preference.
 const WHOLE: [&str; 4] = [
     "model.safetensors",
     "model.safetensors.index.json",
@@ -24,7 +24,7 @@ const WHOLE: [&str; 4] = [
     "pytorch_model.bin.index.json",
 ];
 
-/// Weights of other names: the first group with a file.
+/// Weights of other names; the first group with a file is taken.
 const OTHER: [&[&str]; 4] = [
     &[".safetensors.index.json"],
     &[".safetensors"],
@@ -32,7 +32,7 @@ const OTHER: [&[&str]; 4] = [
     &[".bin", ".pth", ".pt"],
 ];
 
-/// An adapter's weights, beside those of a whole model or alone; the first of each group.
+/// Weights of an adapter, with or without a whole model; the first of each group is taken.
 const ADAPTER: [&[&str]; 2] = [
     &["adapter_model.safetensors", "adapter_model.bin"],
     &["non_lora_trainables.bin"],
@@ -41,8 +41,8 @@ const ADAPTER: [&[&str]; 2] = [
 /// Files that a training run leaves beside its weights.
 const LEFTOVERS: [&str; 4] = ["optimizer", "scheduler", "training_args", "rng_state"];
 
-/// The files of a folder that its reader wants, out of all their names. Shards are not among them
-/// when there is an index, which names them.
+/// Files of a folder that its reader needs, out of all `names`. If there is an index, it names the
+/// shards, which are then not included.
 pub(super) fn wanted<'a>(names: &[&'a str]) -> Vec<&'a str> {
     let find = |wanted: &str| names.iter().copied().find(|name| *name == wanted);
     let mut found: BTreeSet<&str> = BESIDE.into_iter().filter_map(find).collect();
@@ -72,8 +72,8 @@ pub(super) fn wanted<'a>(names: &[&'a str]) -> Vec<&'a str> {
     found.into_iter().collect()
 }
 
-/// The shards that an index names, as far as they are file names. A broken index has none; its
-/// reader says what is wrong with it.
+/// Shards that an index names, as far as they are plain file names. An invalid index yields none;
+/// its reader reports the fault.
 pub(super) fn shards(index: &[u8]) -> BTreeSet<String> {
     let index: serde_json::Value = serde_json::from_slice(index).unwrap_or_default();
     let map = index.get("weight_map").and_then(|map| map.as_object());

@@ -1,5 +1,4 @@
-//! A hub on this machine: answers what the hub's clients ask for, and breaks off where a test wants
-//! it.
+//! Local hub server, which answers the requests of hub clients and can break off or damage answers.
 
 #![allow(dead_code, reason = "each test file uses a part")]
 
@@ -12,25 +11,24 @@ use std::thread::JoinHandle;
 
 use sha2::{Digest, Sha256};
 
-/// Files from this length on are redirected to another address, as the real hub does with large
-/// files.
+/// Size from which files are redirected to another address, as the real hub does with large files.
 const LARGE: usize = 1000;
 
-/// A request.
+/// HTTP request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Request {
     pub path: String,
-    /// First byte asked for and, when there is one, the last.
+    /// First and, if given, last byte of the requested range.
     pub range: Option<(usize, Option<usize>)>,
     pub token: Option<String>,
 }
 
-/// A repository at one revision.
+/// Repository at one revision.
 #[derive(Debug, Clone, Default)]
 pub struct Repository {
     pub commit: String,
     pub files: BTreeMap<String, Vec<u8>>,
-    /// Token of those who may read it; everyone may when there is none.
+    /// Token required for reading; `None` for a public repository.
     pub token: Option<String>,
 }
 
@@ -47,26 +45,26 @@ impl Repository {
 
 #[derive(Default)]
 struct State {
-    /// By `org/name@revision`.
+    /// Repositories by `org/name@revision`.
     repositories: Mutex<BTreeMap<String, Repository>>,
     requests: Mutex<Vec<Request>>,
-    /// After how many bytes the next answers with this file's content break off.
+    /// Byte counts after which the next answers with each file's content break off.
     cuts: Mutex<BTreeMap<String, VecDeque<usize>>>,
-    /// Files of which the next answers give other bytes than announced.
+    /// Files whose next answer is damaged.
     damages: Mutex<BTreeMap<String, Damage>>,
     stop: AtomicBool,
 }
 
-/// Fault of the content that the next whole answer gives.
+/// Damage of the content in the next whole answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Damage {
-    /// One byte is another.
+    /// One byte is changed.
     Byte,
     /// The last byte is missing, and the answer's own length agrees with it.
     Length,
 }
 
-/// A running server; it stops when dropped.
+/// Running server; it stops when dropped.
 pub struct HubServer {
     address: String,
     state: Arc<State>,
@@ -99,20 +97,20 @@ impl HubServer {
         format!("http://{}", self.address)
     }
 
-    /// Publishes a revision, which can be asked for by its commit, too.
+    /// Publishes a revision, which is also available by its commit.
     pub fn publish(&self, name: &str, revision: &str, repository: Repository) {
         let mut all = self.state.repositories.lock().unwrap();
         all.insert(format!("{name}@{}", repository.commit), repository.clone());
         all.insert(format!("{name}@{revision}"), repository);
     }
 
-    /// Lets the next answers with a file's content break off after so many bytes.
+    /// Breaks off the next answers with a file's content after the given numbers of bytes.
     pub fn cut(&self, file: &str, after: &[usize]) {
         let mut cuts = self.state.cuts.lock().unwrap();
         cuts.insert(file.into(), after.iter().copied().collect());
     }
 
-    /// Lets the next answer with a file's content be damaged.
+    /// Damages the next answer with a file's content.
     pub fn damage(&self, file: &str, damage: Damage) {
         let mut damages = self.state.damages.lock().unwrap();
         damages.insert(file.into(), damage);
@@ -163,8 +161,8 @@ impl State {
                 }
             }
             ["cdn", ..] => {
-                // The address alone gives the right to read, and no token may come here; hf-hub
-                // sends it with its question for the length, though.
+                // The address alone grants access here, and no token may be sent; hf-hub sends one
+                // when it asks for the length, though.
                 if request.token.is_some() && request.range != Some((0, Some(0))) {
                     return answer(
                         stream,
@@ -204,7 +202,7 @@ impl State {
         let key = format!("{org}/{name}@{}", revision.replace("%2F", "/"));
         let found = self.repositories.lock().unwrap().get(&key).cloned();
         match found {
-            // As the real hub, which does not say what exists to those who do not say who they are.
+            // The real hub does not reveal to anonymous clients which repositories exist.
             None if request.token.is_none() && org == "secret" => Err("401 Unauthorized"),
             None => Err("404 Not Found"),
             Some(found) => match (&found.token, &request.token) {
@@ -230,7 +228,7 @@ impl State {
             let headers = [commit, format!("ETag: \"{tag}\"")];
             return self.content(stream, request, file, content, &headers);
         }
-        // `localhost` is another host than the number, as the real hub's storage is.
+        // `localhost` counts as another host than the number, like the real hub's storage.
         let port = stream.local_addr().unwrap().port();
         let headers = [
             commit,
@@ -251,7 +249,7 @@ impl State {
     ) {
         let mut headers = headers.to_vec();
         let damage = match request.range {
-            // The question for the length, of one byte, comes ahead of the content.
+            // A request of one byte, for the length, precedes the content.
             Some((0, Some(0))) => self.damages.lock().unwrap().get(file).copied(),
             _ => self.damages.lock().unwrap().remove(file),
         };
@@ -279,7 +277,7 @@ impl State {
         ));
         let body = &content[first..=last];
         let head = head("206 Partial Content", &headers, body.len());
-        // The question for the length, of one byte, is always answered.
+        // A request of one byte, for the length, is always answered.
         let cut = match last - first {
             0 => None,
             _ => self
@@ -329,13 +327,13 @@ fn answer(stream: &TcpStream, status: &str, headers: &[String], body: &[u8]) {
 }
 
 fn send(mut stream: &TcpStream, bytes: &[u8]) {
-    // A client may have had enough.
+    // The client may have closed the connection.
     let _ = stream.write_all(bytes);
     let _ = stream.flush();
     let _ = stream.shutdown(Shutdown::Write);
 }
 
-/// The answer of the hub's page for programs about a repository.
+/// JSON of the hub's API about a repository.
 fn listing(repository: &Repository) -> String {
     let entry = |(name, content): (&String, &Vec<u8>)| {
         let (size, tag) = (content.len(), hash(content));
@@ -350,7 +348,7 @@ fn listing(repository: &Repository) -> String {
         .to_string()
 }
 
-/// SHA-256, as the real hub's of large files; of small ones its tag is another.
+/// SHA-256, which the real hub uses for large files; the tag of small ones is another hash.
 pub fn hash(content: &[u8]) -> String {
     format!("{:x}", Sha256::digest(content))
 }

@@ -1,4 +1,4 @@
-//! The network of the fixtures.
+//! Network of the fixtures.
 
 #![allow(dead_code)]
 

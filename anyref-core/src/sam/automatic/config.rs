@@ -4,60 +4,62 @@ use burn::config::Config;
 
 use crate::{Error, Result};
 
-/// The most layers of crops: each has four times as many as the one before.
+/// Maximum layers of crops; each has four times as many crops as the one before.
 const MAX_CROP_LAYERS: usize = 6;
 
-/// How automatic masks are made; the fields and their defaults are the reference's.
+/// Settings of automatic masks; fields and defaults are the reference's.
 #[derive(Config, Debug, PartialEq)]
 pub struct AutomaticMaskConfig {
     /// Points along a side of the picture.
     #[config(default = 32)]
     pub points_per_side: usize,
-    /// Points decoded together.
+    /// Number of points decoded together.
     #[config(default = 64)]
     pub points_per_batch: usize,
-    /// Masks are kept whose IoU the decoder expects to be higher; 0 keeps all.
+    /// Minimum IoU estimate (exclusive) of masks that are kept; 0 keeps all.
     #[config(default = 0.88)]
     pub pred_iou_thresh: f64,
-    /// Masks are kept whose stability is at least this; 0 keeps all.
+    /// Minimum stability of masks that are kept; 0 keeps all.
     #[config(default = 0.95)]
     pub stability_score_thresh: f64,
-    /// Stability is the IoU of the masks at thresholds so much higher and lower than the usual one.
+    /// Threshold offset: stability is the IoU of the masks at thresholds this much above and below
+    /// the usual one.
     #[config(default = 1.0)]
     pub stability_score_offset: f64,
-    /// Of masks whose boxes have a higher IoU, the one expected to be better is kept.
+    /// Maximum IoU of the boxes of two masks; above it only the mask with the better estimate is
+    /// kept.
     #[config(default = 0.7)]
     pub box_nms_thresh: f64,
-    /// Layers of crops that are searched too, the first of 2 × 2 crops, the next of 4 × 4.
+    /// Number of layers of crops to search, the first of 2 × 2 crops, the next of 4 × 4.
     #[config(default = 0)]
     pub crop_n_layers: usize,
-    /// The same as `box_nms_thresh` for masks of different crops, of which the smaller crop's is
+    /// Counterpart of `box_nms_thresh` for masks of different crops, of which the smaller crop's is
     /// kept.
     #[config(default = 0.7)]
     pub crop_nms_thresh: f64,
-    /// Overlap of the crops of the first layer as a share of the picture's short side; of later
-    /// layers it is half of the one before.
+    /// Overlap of the crops of the first layer as a share of the picture's short side; halved in
+    /// each further layer.
     #[config(default = "512.0 / 1500.0")]
     pub crop_overlap_ratio: f64,
-    /// Points along a side become fewer by this factor from layer to layer.
+    /// Factor by which the points along a side decrease in each layer.
     #[config(default = 1)]
     pub crop_n_points_downscale_factor: usize,
-    /// Islands and holes of fewer pixels are removed; 0 leaves masks as they are.
+    /// Minimum pixels of islands and holes; smaller ones are removed. 0 leaves masks unchanged.
     #[config(default = 0)]
     pub min_mask_region_area: usize,
 }
 
 impl AutomaticMaskConfig {
-    /// The defaults of SAM 2's generator, which trusts lower estimates.
+    /// Defaults of SAM 2's generator, which accepts lower estimates.
     pub fn sam2() -> Self {
         Self::new().with_pred_iou_thresh(0.8)
     }
 
-    /// Whether masks can be made so.
+    /// Checks the settings.
     ///
     /// # Errors
-    /// When there is no point in a layer or a batch, a number is not finite, crops overlap wholly,
-    /// or there are more than 6 layers of them.
+    /// When there is no point in a layer or a batch, a number is not finite, crops overlap
+    /// completely, or there are more than 6 layers of them.
     pub fn validate(&self) -> Result<()> {
         let refuse = |field, problem: String| Err(Error::Config { field, problem });
         if self.points_per_batch == 0 {

@@ -1,12 +1,12 @@
-//! Crops of a picture that are searched for masks by themselves.
+//! Crops of a picture that are searched separately.
 
-/// Distance from an edge of its crop within which a mask is taken to be cut off, in pixels.
+/// Distance in pixels from an edge of the crop within which a mask counts as cut off.
 const NEAR: f32 = 20.0;
 
-/// A part of a picture.
+/// Part of a picture.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Crop {
-    /// Left, top, right and bottom edge in pixels, the latter two exclusive.
+    /// Left, top, right and bottom edge in pixels, right and bottom exclusive.
     pub(super) bounds: [usize; 4],
     /// Layer, 0 for the whole picture.
     pub(super) layer: usize,
@@ -25,8 +25,9 @@ impl Crop {
         height * width
     }
 
-    /// Whether a box of the crop, `[x0, y0, x1, y1]` of the first and last pixels, lies at an edge
-    /// of the crop that is no edge of the picture, of a height and width (`is_box_near_crop_edge`).
+    /// Returns whether a box of the crop, `[x0, y0, x1, y1]` of first and last pixels, touches an
+    /// edge of the crop that is not an edge of the picture of `height` and `width`
+    /// (`is_box_near_crop_edge`).
     pub(super) fn cuts(self, corners: [usize; 4], [height, width]: [usize; 2]) -> bool {
         let [x0, y0, ..] = self.bounds;
         let picture = [0, 0, width, height];
@@ -38,8 +39,8 @@ impl Crop {
     }
 }
 
-/// The whole picture of a height and width, then the crops of each layer (`generate_crop_boxes`).
-/// Crops without a pixel, of pictures of few, are left out.
+/// Computes the whole picture of `height` and `width`, then the crops of each layer
+/// (`generate_crop_boxes`). Crops without pixels, which occur in tiny pictures, are omitted.
 pub(super) fn crops([height, width]: [usize; 2], layers: usize, overlap_ratio: f64) -> Vec<Crop> {
     let mut crops = vec![Crop {
         bounds: [0, 0, width, height],
@@ -74,7 +75,7 @@ mod tests {
     fn crops_cover_the_picture_and_overlap() {
         let found = crops([600, 900], 1, 512.0 / 1500.0);
         let bounds: Vec<_> = found.iter().map(|crop| crop.bounds).collect();
-        // As `generate_crop_boxes((600, 900), 1, 512 / 1500)` gives them.
+        // Output of `generate_crop_boxes((600, 900), 1, 512 / 1500)`.
         assert_eq!(
             bounds,
             [

@@ -19,14 +19,14 @@ use crate::observer::Cancel;
 use crate::read::read;
 use crate::{Error, Mask, Result};
 
-/// Receives how many points of how many have been asked.
+/// Callback that receives the number of finished points and their total.
 pub type OnPoints<'a> = &'a mut (dyn FnMut(usize, usize) + Send);
 
 impl<B: Backend> SamModel<B> {
-    /// Every mask of a picture.
+    /// Predicts every mask of a picture.
     ///
     /// # Errors
-    /// As [`automatic_masks`].
+    /// See [`automatic_masks`].
     pub fn automatic_masks(
         &self,
         image: &RgbImage,
@@ -43,13 +43,13 @@ impl<B: Backend> SamModel<B> {
     }
 }
 
-/// Every mask of a picture by a source of masks for points, by falling estimate of the IoU; with
-/// crops those of smaller crops come first. Of masks one batch of points is held at a time, and of
-/// those in the picture's size as many as 64 MB hold; kept ones are run lengths.
+/// Predicts every mask of a picture with a source of masks for points, in order of descending IoU
+/// estimate; with crops, masks of smaller crops come first. Memory holds the masks of one batch of
+/// points, and 64 MB of masks in the picture's size; kept masks are run lengths.
 ///
 /// # Errors
-/// When the picture has no pixels, the config is out of its range, the device fails, the source
-/// computes what is not a number, or it is cancelled.
+/// When the picture has no pixels, the config is out of range, the device fails, the source
+/// computes NaN, or the call is cancelled.
 pub async fn automatic_masks<B: Backend, S: PointMasks<B>>(
     source: &S,
     image: &RgbImage,
@@ -109,19 +109,19 @@ pub async fn automatic_masks<B: Backend, S: PointMasks<B>>(
     }
 }
 
-/// The search of one crop.
+/// Search of one crop.
 struct Search<'a, B: Backend, S> {
     source: &'a S,
     config: &'a AutomaticMaskConfig,
     crop: Crop,
     /// Height and width of the whole picture.
     size: [usize; 2],
-    /// The crop, encoded.
+    /// Encoded crop.
     picture: SamPicture<B>,
 }
 
 impl<B: Backend, S: PointMasks<B>> Search<'_, B, S> {
-    /// The masks of some points that are good enough (`_process_batch`).
+    /// Predicts the masks of some points and keeps those that are good enough (`_process_batch`).
     async fn batch(&self, points: &[[f64; 2]]) -> Result<Vec<AutomaticMask>> {
         let config = self.config;
         let output = self.source.masks_of_points(&self.picture, points);
@@ -160,7 +160,7 @@ impl<B: Backend, S: PointMasks<B>> Search<'_, B, S> {
         Ok(masks)
     }
 
-    /// A mask by its logits, if it is stable and not cut off by the crop.
+    /// Converts logits to a mask if it is stable and not cut off by the crop.
     fn stable(
         &self,
         logits: &[f32],
@@ -172,7 +172,7 @@ impl<B: Backend, S: PointMasks<B>> Search<'_, B, S> {
             self.config.stability_score_offset,
         );
         let stability = stability(logits, offset as f32);
-        // An empty mask has none, which is not a number.
+        // The stability of an empty mask is NaN.
         let stable = limit <= 0.0 || stability >= limit as f32;
         if !stable {
             return Ok(None);
@@ -193,7 +193,7 @@ impl<B: Backend, S: PointMasks<B>> Search<'_, B, S> {
         )))
     }
 
-    /// Logits of the crop as a mask of the whole picture.
+    /// Converts the crop's logits to a mask of the whole picture.
     fn in_whole(&self, logits: &[f32]) -> Result<Rle> {
         let on = logits.iter().map(|&logit| logit > 0.0);
         if self.crop.layer == 0 {
@@ -210,20 +210,20 @@ impl<B: Backend, S: PointMasks<B>> Search<'_, B, S> {
     }
 }
 
-/// A crop's pixels.
+/// Pixels of a crop.
 fn cut(image: &RgbImage, crop: Crop) -> RgbImage {
     let [left, top, ..] = crop.bounds.map(|edge| edge as u32);
     let [height, width] = crop.size().map(|side| side as u32);
     crop_imm(image, left, top, width, height).to_image()
 }
 
-/// IoU of the masks at a higher and at a lower threshold; not a number where both are empty.
+/// IoU of the masks at a higher and at a lower threshold; NaN if both are empty.
 fn stability(logits: &[f32], offset: f32) -> f32 {
     let above = |threshold: f32| logits.iter().filter(|&&logit| logit > threshold).count();
     above(offset) as f32 / above(-offset) as f32
 }
 
-/// First and last columns and rows of a mask by its logits; zeros for an empty one.
+/// First and last columns and rows of a mask given by its logits; zeros for an empty one.
 fn corners(logits: &[f32], width: usize) -> Corners {
     let (mut x0, mut y0, mut x1, mut y1) = (usize::MAX, usize::MAX, 0, 0);
     for (y, row) in logits.chunks_exact(width).enumerate() {
@@ -240,7 +240,7 @@ fn corners(logits: &[f32], width: usize) -> Corners {
     }
 }
 
-/// The masks that [`nms`] keeps, in its order.
+/// Masks kept by [`nms`], in its order.
 fn without_doubles(
     masks: Vec<AutomaticMask>,
     scores: &[f32],
@@ -254,8 +254,8 @@ fn without_doubles(
         .collect()
 }
 
-/// Removes small islands and holes, and doubles that come of it, of which unchanged masks are kept
-/// first (`postprocess_small_regions`).
+/// Removes small islands and holes, and duplicates that result; unchanged masks take precedence
+/// (`postprocess_small_regions`).
 fn without_small_regions(
     mut masks: Vec<AutomaticMask>,
     min_area: usize,

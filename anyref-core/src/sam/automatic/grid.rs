@@ -1,14 +1,14 @@
-//! Points spread evenly over a picture.
+//! Evenly spaced points over a picture.
 
-/// A square grid of points, `side` along each side, as shares of the picture's width and height,
-/// row by row (`build_point_grid`).
+/// Square grid of points, `side` along each side, as shares of the picture's width and height, in
+/// row-major order (`build_point_grid`).
 #[derive(Debug, Clone, Copy)]
 pub(super) struct PointGrid {
     side: usize,
 }
 
 impl PointGrid {
-    /// A grid of `side` × `side` points.
+    /// Creates a grid of `side` × `side` points.
     pub(super) fn new(side: usize) -> Self {
         Self { side }
     }
@@ -18,8 +18,7 @@ impl PointGrid {
         self.side * self.side
     }
 
-    /// Points `[x, y]` in pixels of a picture of this height and width, those of a range of
-    /// numbers.
+    /// Points `[x, y]` of an index range, in pixels of a picture of this height and width.
     pub(super) fn pixels(
         self,
         range: std::ops::Range<usize>,
@@ -35,7 +34,7 @@ impl PointGrid {
         range.map(point).collect()
     }
 
-    /// Place of a row or column, as numpy's `linspace` from `1 / 2n` to `1 - 1 / 2n` gives it.
+    /// Coordinate of a row or column, like numpy's `linspace` from `1 / 2n` to `1 - 1 / 2n`.
     fn share(self, index: usize) -> f64 {
         let first = 1.0 / (2 * self.side) as f64;
         let last = 1.0 - first;

@@ -1,5 +1,5 @@
-//! Every mask of a picture: a grid of points is asked for masks, and the stable ones that the
-//! decoder itself trusts are kept once each (segment-anything `SamAutomaticMaskGenerator`).
+//! Automatic masks of a picture: a grid of points is prompted, and stable masks with a good
+//! estimate are kept, without duplicates (segment-anything `SamAutomaticMaskGenerator`).
 
 mod config;
 mod crops;

@@ -1,11 +1,11 @@
 //! Non-maximum suppression.
 
-/// A box by its first and last pixels, `[x0, y0, x1, y1]`.
+/// Box of first and last pixels, `[x0, y0, x1, y1]`.
 pub(super) type Corners = [usize; 4];
 
-/// Numbers of the boxes to keep, by falling score, the first of equals first: those whose IoU with
-/// every better one that is kept is `threshold` at most (torchvision `nms`). Boxes have the area
-/// between their first and last pixels, so that one of a single row has none.
+/// Indices of the boxes to keep, by descending score, ties in order: those whose IoU with every
+/// better kept box is at most `threshold` (torchvision `nms`). Areas are measured between first and
+/// last pixels, so a box of a single row has none.
 pub(super) fn nms(boxes: &[Corners], scores: &[f32], threshold: f64) -> Vec<usize> {
     let boxes: Vec<[f32; 4]> = boxes
         .iter()
@@ -16,7 +16,7 @@ pub(super) fn nms(boxes: &[Corners], scores: &[f32], threshold: f64) -> Vec<usiz
     let mut kept: Vec<usize> = Vec::new();
     for candidate in order {
         let overlaps = |&better: &usize| {
-            // Of two lines it is not a number, which is not above the threshold.
+            // For two boxes without area the IoU is NaN, which is not above the threshold.
             f64::from(iou(boxes[better], boxes[candidate])) > threshold
         };
         if !kept.iter().any(overlaps) {

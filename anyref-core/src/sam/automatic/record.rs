@@ -1,21 +1,21 @@
-//! An automatic mask and its record.
+//! Automatic mask with its record.
 
 use super::crops::Crop;
 use super::nms::Corners;
 use crate::Mask;
 
-/// A mask that was found by itself.
+/// Mask found automatically.
 #[derive(Debug, Clone)]
 pub struct AutomaticMask {
-    /// The mask in the picture's size.
+    /// Mask in the picture's size.
     pub mask: Mask,
-    /// The decoder's estimate of its IoU as computed.
+    /// Decoder's IoU estimate, unclamped.
     pub predicted_iou: f32,
     /// IoU of the masks at a higher and at a lower threshold.
     pub stability_score: f32,
-    /// The point that it was asked for by, `[x, y]` in pixels of the picture.
+    /// Point that prompted the mask, `[x, y]` in pixels of the picture.
     pub point: [f64; 2],
-    /// The part of the picture that was encoded, `[x0, y0, x1, y1]`.
+    /// Part of the picture that was encoded, `[x0, y0, x1, y1]`.
     pub crop_box: [u32; 4],
     /// First and last columns and rows, in the picture.
     pub(super) corners: Corners,
@@ -23,7 +23,7 @@ pub struct AutomaticMask {
 }
 
 impl AutomaticMask {
-    /// A record of a mask that was found in a crop, where `corners` and `point` are counted from.
+    /// Creates the record of a mask found in a crop, to which `corners` and `point` are relative.
     pub(super) fn found(
         mask: Mask,
         [predicted_iou, stability_score]: [f32; 2],

@@ -1,21 +1,21 @@
-//! Islands and holes of masks.
+//! Removal of islands and holes of masks.
 
 use crate::connected::regions;
 
 /// Kind of small regions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Region {
-    /// Off, within the mask.
+    /// Unset pixels within the mask.
     Hole,
-    /// On, apart from the rest.
+    /// Set pixels apart from the rest.
     Island,
 }
 
-/// Fills holes or removes islands of fewer than `min_area` pixels, and tells whether there were any
-/// (`remove_small_regions`). Pixels belong together when they touch, also by a corner. Where all
-/// islands are small, the largest stays.
+/// Fills holes or removes islands of fewer than `min_area` pixels, and returns whether there were
+/// any (`remove_small_regions`). Pixels are connected if they touch, including at a corner. If all
+/// islands are small, the largest is kept.
 ///
-/// Of equally large ones that is the first as OpenCV counts them, by squares of 2 × 2 pixels.
+/// Ties go to the first in OpenCV's order, by squares of 2 × 2 pixels.
 pub(super) fn remove_small(
     mask: &mut [bool],
     [height, width]: [usize; 2],
@@ -80,7 +80,7 @@ mod tests {
         let (changed, mask) = cleaned(&rows, 2, Region::Hole);
         assert!(changed);
         assert_eq!(mask, drawn(&["####.", "####.", "####.", "####."]).0);
-        // Background is a hole where all of it is small.
+        // Background is a hole if all of it is small.
         assert!(cleaned(&rows, 5, Region::Hole).1.iter().all(|&pixel| pixel));
     }
 

@@ -1,4 +1,4 @@
-//! Source of the masks that the generator chooses from.
+//! Source of the masks among which the generator chooses.
 
 use anyref_decoder::{MaskDecoderOutput, PromptInput};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
@@ -8,16 +8,16 @@ use super::super::model::SamModel;
 use super::super::picture::SamPicture;
 use crate::Result;
 
-/// Masks for single points: a [`SamModel`], or another decoder of the kind.
+/// Predictor of masks for single points: a [`SamModel`], or another decoder of the kind.
 pub trait PointMasks<B: Backend>: Sync {
     /// Encodes a picture or a crop of one.
     ///
     /// # Errors
-    /// When it has no pixels.
+    /// When the picture has no pixels.
     fn picture(&self, image: &RgbImage) -> Result<SamPicture<B>>;
 
-    /// One mask or several for each point by itself, `[x, y]` in pixels of the picture that was
-    /// encoded.
+    /// Predicts one or several masks for each single point, `[x, y]` in pixels of the encoded
+    /// picture.
     ///
     /// # Shapes
     /// - `low_res_masks`: logits `[points, masks, side, side]` over the square that holds the
@@ -26,7 +26,7 @@ pub trait PointMasks<B: Backend>: Sync {
     fn masks_of_points(&self, picture: &SamPicture<B>, points: &[[f64; 2]])
     -> MaskDecoderOutput<B>;
 
-    /// Side of the square that pictures are resized into.
+    /// Side of the square to which pictures are resized.
     fn image_size(&self) -> usize;
 }
 
@@ -48,7 +48,7 @@ impl<B: Backend> PointMasks<B> for SamModel<B> {
     }
 }
 
-/// A SAM that learned to give one mask a prompt, as those in whole models did.
+/// SAM trained for one mask per prompt, as in whole models.
 #[derive(Debug, Clone)]
 pub struct OneMask<B: Backend>(pub SamModel<B>);
 

@@ -1,7 +1,7 @@
-//! Gradients, from the arguments alone.
+//! Gradients, computed from the arguments alone.
 //!
-//! With `G` the gradient of an object's state, `w_j` its weights, `p_hj` the attention of head `h`, and `l_j` the
-//! logarithm of `Σ_h p_hj`, so that `w` is the softmax of `l` over the span:
+//! With `G` the gradient of an object's state, `w_j` its weights, `p_hj` the attention of head `h`,
+//! and `l_j` the logarithm of `Σ_h p_hj`, so that `w` is the softmax of `l` over the span:
 //!
 //! ```text
 //! u_j  = λ G·h_j                               of w_j
@@ -24,7 +24,7 @@ struct Pull {
     pulls: Vec<f32>,
 }
 
-/// Gradients of all arguments, from that of the output, `[n, width]`.
+/// Computes the gradients of all arguments from that of the output, `[n, width]`.
 pub(super) fn gradients(problem: &Problem, gradient: &[f32]) -> RefocusGradients<Vec<f32>> {
     let tokens = problem.objects.tokens();
     let pulls = (0..tokens.len())
@@ -74,7 +74,8 @@ fn pull(problem: &Problem, gradient: &[f32], index: usize) -> Pull {
     Pull { span, pulls }
 }
 
-/// Adds to the keys of a head in a row, and returns the gradients of the queries that it meets, each with its place.
+/// Adds to the gradients of a head's keys in a row, and returns the gradients of the queries that
+/// attend to them, each with its index.
 fn keys(
     problem: &Problem,
     pulls: &[Pull],
@@ -119,7 +120,7 @@ fn keys(
     queries
 }
 
-/// Adds to the hidden states of a row.
+/// Adds to the gradients of a row's hidden states.
 fn states(problem: &Problem, gradient: &[f32], pulls: &[Pull], row: usize, out: &mut [f32]) {
     let lambda = problem.objects.lambda() as f32;
     let width = problem.width;

@@ -1,26 +1,26 @@
-//! Weights of the spans, and the states that they add up to.
+//! Weights of the spans, and the weighted sums of states.
 
 use anyref_ops::slices::{add_exp, add_scaled_rows, largest};
 use rayon::prelude::*;
 
 use super::problem::Problem;
 
-/// Positions of a span that a thread looks at together. Parts do not follow the number of threads, so that sums have
-/// one order everywhere.
+/// Positions of a span that are summed together. Parts are independent of the number of threads, so
+/// that sums have the same order everywhere.
 const PART: usize = 256;
 
-/// Values that a thread reads at least, so that waking it pays.
+/// Minimum values of a task, so that waking a thread pays.
 const TASK: usize = 256 * 1024;
 
-/// Result of an object's attention in its span.
+/// Attention of an object within its span.
 pub(super) struct Span {
     /// Logarithms of the sums over heads, which are proportional to the mean attention.
     pub(super) logs: Vec<f32>,
-    /// Their shares of the span's whole; they add up to 1.
+    /// Normalised weights, which sum to 1.
     pub(super) weights: Vec<f32>,
 }
 
-/// The refocused states, `[n, width]`.
+/// Refocused states, `[n, width]`.
 pub(super) fn states(problem: &Problem) -> Vec<f32> {
     let tokens = problem.objects.tokens();
     let lambda = problem.objects.lambda() as f32;
@@ -49,7 +49,7 @@ pub(super) fn states(problem: &Problem) -> Vec<f32> {
     states
 }
 
-/// The span of an object.
+/// Computes the span of an object.
 pub(super) fn span(problem: &Problem, index: usize) -> Span {
     let object = &problem.objects.tokens()[index];
     let length = object.span().len();
@@ -78,7 +78,7 @@ pub(super) fn span(problem: &Problem, index: usize) -> Span {
     Span { logs, weights }
 }
 
-/// Logarithms of the sums over heads, from place `first` on.
+/// Logarithms of the sums over heads, from index `first` on.
 fn sum_of_heads(heads: &[Vec<f32>], first: usize, out: &mut [f32]) {
     let length = out.len();
     let heads = heads.iter().map(|logs| &logs[first..first + length]);

@@ -49,7 +49,7 @@ impl RefocusBackend for Flex {
     }
 }
 
-/// The tensor in f32, its values in order.
+/// Converts a tensor to contiguous f32.
 fn plain<const D: usize>(x: FlexTensor) -> FlexTensor {
     cast::<D>(x, DType::F32).to_contiguous()
 }

@@ -1,4 +1,4 @@
-//! The values of a problem by object, head and position.
+//! Values of a problem by object, head and position.
 
 use anyref_ops::slices::{dot_rows, largest, sum_exp};
 use burn::tensor::TensorMetadata;
@@ -6,7 +6,7 @@ use burn_flex::FlexTensor;
 
 use crate::refocus::{ObjectToken, Objects};
 
-/// Values in order, and how to find them.
+/// Contiguous values, and their layout.
 pub(super) struct Problem<'a> {
     pub(super) query: &'a [f32],
     pub(super) key: &'a [f32],
@@ -18,21 +18,21 @@ pub(super) struct Problem<'a> {
     pub(super) keys: usize,
     /// Positions that have hidden states.
     pub(super) length: usize,
-    /// Of a hidden state.
+    /// Width of a hidden state.
     pub(super) width: usize,
     pub(super) objects: &'a Objects,
 }
 
-/// The attention of one head over the context of an object.
+/// Attention of one head over the context of an object.
 pub(super) struct Head {
-    /// Scores less the largest, in the order of the context.
+    /// Scores minus the largest, in the order of the context.
     pub(super) scores: Vec<f32>,
     /// Logarithm of the sum of their exponentials.
     pub(super) log_sum: f32,
 }
 
 impl<'a> Problem<'a> {
-    /// Tensors in f32 and in order.
+    /// Creates a problem from contiguous f32 tensors.
     pub(super) fn new(
         query: &'a FlexTensor,
         key: &'a FlexTensor,
@@ -65,25 +65,25 @@ impl<'a> Problem<'a> {
         &self.query[(object * self.heads + head) * self.head_dim..][..self.head_dim]
     }
 
-    /// The keys of all positions.
+    /// Keys of all positions.
     pub(super) fn keys_of(&self, row: usize, kv_head: usize) -> &'a [f32] {
         let size = self.keys * self.head_dim;
         &self.key[(row * self.kv_heads + kv_head) * size..][..size]
     }
 
-    /// The hidden state at a position.
+    /// Hidden state at a position.
     pub(super) fn state(&self, row: usize, position: usize) -> &'a [f32] {
         let place = row * self.length + position - self.objects.hidden_offset();
         &self.hidden[place * self.width..][..self.width]
     }
 
-    /// The hidden states of some positions, one after another.
+    /// Hidden states of consecutive positions.
     pub(super) fn states(&self, row: usize, start: usize, count: usize) -> &'a [f32] {
         let place = row * self.length + start - self.objects.hidden_offset();
         &self.hidden[place * self.width..][..count * self.width]
     }
 
-    /// The attention of one head of an object.
+    /// Computes the attention of one head of an object.
     pub(super) fn attend(&self, index: usize, object: &ObjectToken, head: usize) -> Head {
         let query = self.query(index, head);
         let keys = self.keys_of(object.row, head / (self.heads / self.kv_heads));
@@ -99,7 +99,7 @@ impl<'a> Problem<'a> {
 }
 
 impl Head {
-    /// Logarithms of the attention to the span of its object.
+    /// Logarithms of the attention to the object's span.
     pub(super) fn span_logs(&self, object: &ObjectToken) -> impl Iterator<Item = f32> {
         let (start, span) = (object.context_start, object.span());
         let scores = &self.scores[span.start.min(object.position + 1) - start..];

@@ -1,14 +1,15 @@
-//! Gradients of spans and hidden states, from the sums of [`context_sums`](super::forward::context_sums) and the logarithms of
-//! [`span_logs`](super::forward::span_logs), which are formed anew.
+//! Gradients of spans and hidden states, from the sums of
+//! [`context_sums`](super::forward::context_sums) and the logarithms of
+//! [`span_logs`](super::forward::span_logs), which are recomputed.
 //!
-//! With `G` the gradient of an object's state, `w_j` its weights, `p_hj` the attention of head `h`, and `l_j` the
-//! logarithm of `Σ_h p_hj`, so that `w` is the softmax of `l` over the span:
+//! With `G` the gradient of an object's state, `w_j` its weights, `p_hj` the attention of head `h`,
+//! and `l_j` the logarithm of `Σ_h p_hj`, so that `w` is the softmax of `l` over the span:
 //!
 //! ```text
-//! u_j  = λ G·h_j                               of w_j                                      span_dots
-//! v_j  = w_j (u_j − Σ_k w_k u_k)               of l_j                                      span_pulls
-//! e_hj = v_j p_hj / exp(l_j)                   of log p_hj, 0 outside the span
-//! s_hj = e_hj − p_hj Σ_k e_hk                  of the scores, j over the whole context     backward_attention
+//! u_j  = λ G·h_j                    of w_j                                   span_dots
+//! v_j  = w_j (u_j − Σ_k w_k u_k)    of l_j                                   span_pulls
+//! e_hj = v_j p_hj / exp(l_j)        of log p_hj, 0 outside the span
+//! s_hj = e_hj − p_hj Σ_k e_hk       of the scores, j over the whole context  backward_attention
 //! ```
 
 use cubecl::prelude::*;
@@ -18,7 +19,7 @@ use super::reduce::cube_sum;
 use super::table::{Entry, entry};
 use super::tile::{Rows, Tile, dot_rows};
 
-/// `u_j`, by tiles of the span and objects; `dots` is `[n, stride]`.
+/// Computes `u_j`, by tiles of the span and objects; `dots` is `[n, stride]`.
 #[cube(launch, address_type = "dynamic")]
 pub(super) fn span_dots<H: Float, N: Size>(
     gradient: &Tensor<Vector<H, N>>,
@@ -69,7 +70,7 @@ pub(super) fn span_dots<H: Float, N: Size>(
     }
 }
 
-/// `w_j`, and `v_j` in place of `u_j`; a cube an object.
+/// Computes `w_j`, and `v_j` in place of `u_j`; one cube for each object.
 #[cube(launch, address_type = "dynamic")]
 pub(super) fn span_pulls(
     objects: &Array<u32>,
@@ -111,7 +112,7 @@ pub(super) fn span_pulls(
     }
 }
 
-/// `e_hj`, from the logarithm of `p_hj`.
+/// Computes `e_hj` from the logarithm of `p_hj`.
 #[cube]
 pub(super) fn share(
     object: &Entry,
@@ -129,7 +130,7 @@ pub(super) fn share(
     share
 }
 
-/// Gradients of the hidden states, a unit a vector.
+/// Gradients of the hidden states; one unit for each vector.
 #[cube(launch, address_type = "dynamic")]
 pub(super) fn hidden_gradients<H: Float, N: Size>(
     gradient: &Tensor<Vector<H, N>>,

@@ -1,4 +1,5 @@
-//! Gradients of queries and keys, through scores that are formed anew; see [`backward`](super::backward) for the names.
+//! Gradients of queries and keys, through recomputed scores; see [`backward`](super::backward) for
+//! the names.
 
 use cubecl::prelude::*;
 
@@ -7,9 +8,11 @@ use super::reduce::cube_sum;
 use super::table::entry;
 use super::tile::{Tile, attention_rows, dot_rows, right_row};
 
-/// Gradients of the queries, and `Σ_j e_hj` in `totals`, `[n, heads]`; a cube a head and object.
+/// Gradients of the queries, and `Σ_j e_hj` in `totals`, `[n, heads]`; one cube for each head and
+/// object.
 ///
-/// One pass over the context adds up `Σ_j e_hj k_j` and `Σ_j p_hj k_j` apart, as it does not know the total yet.
+/// A single pass over the context accumulates `Σ_j e_hj k_j` and `Σ_j p_hj k_j` separately, because
+/// the total is not known yet.
 #[cube(launch, address_type = "dynamic")]
 pub(super) fn query_gradients<Q: Float, K: Float, N: Size>(
     query: &Tensor<Vector<Q, N>>,

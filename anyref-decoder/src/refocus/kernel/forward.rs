@@ -1,5 +1,5 @@
-//! The passes: the sums of each head's softmax in chunks and whole, the logarithms of the span's weights, the weighted
-//! states.
+//! Forward passes: sums of each head's softmax by chunk and in total, logarithms of the span's
+//! weights, weighted states.
 
 use cubecl::prelude::*;
 
@@ -7,10 +7,10 @@ use super::reduce::{ExpSum, LOWEST, add_exp, cube_exp_sum};
 use super::table::entry;
 use super::tile::{Tile, attention_rows, dot_rows};
 
-/// States or logarithms that a unit reads before it needs the first of them.
+/// States or logarithms that a unit loads before it uses the first of them.
 const TOGETHER: usize = 8;
 
-/// The sum of a head's exponentials over a chunk of an object's context.
+/// Sum of a head's exponentials over a chunk of an object's context.
 ///
 /// Cubes are chunks, heads and objects; `tops` and `sums` are `[n, heads, chunks]`.
 #[cube(launch, address_type = "dynamic")]
@@ -62,9 +62,9 @@ pub(super) fn context_sums<Q: Float, K: Float, N: Size>(
     }
 }
 
-/// Each head's sum over all chunks of the context, its logarithm in place of the sum.
+/// Sum of each head over all chunks of the context, stored as a logarithm.
 ///
-/// Units are heads of all objects; `tops` and `sums` are `[n, heads]`.
+/// One unit for each head of all objects; `tops` and `sums` are `[n, heads]`.
 #[cube(launch, address_type = "dynamic")]
 pub(super) fn head_sums(
     chunk_tops: &Array<f32>,
@@ -93,7 +93,7 @@ pub(super) fn head_sums(
     }
 }
 
-/// The logarithm of the sum over heads of the attention to each position of a span.
+/// Logarithm of the sum over heads of the attention to each position of a span.
 ///
 /// Cubes are tiles of the span and objects; `logs` is `[n, stride]`.
 #[cube(launch, address_type = "dynamic")]
@@ -168,7 +168,7 @@ pub(super) fn span_logs<Q: Float, K: Float, N: Size>(
     }
 }
 
-/// A sum with the exponential of a logarithm added.
+/// Adds the exponential of a logarithm to a sum.
 #[cube]
 fn add_log(sum: ExpSum, log: f32) -> ExpSum {
     add_exp(
@@ -180,7 +180,7 @@ fn add_log(sum: ExpSum, log: f32) -> ExpSum {
     )
 }
 
-/// The sum of the exponentials of an object's logarithms.
+/// Sum of the exponentials of an object's logarithms.
 #[cube]
 pub(super) fn span_sum(
     logs: &Array<f32>,
@@ -194,7 +194,7 @@ pub(super) fn span_sum(
     let mut sum = f32::new(0.0);
     let mut place = start + UNIT_POS as usize;
     let end = start + length;
-    // Several logarithms are under way at once.
+    // Several loads of logarithms are in flight at once.
     while place + comptime!((TOGETHER - 1) * units) < end {
         #[unroll]
         for more in 0..TOGETHER {
@@ -213,7 +213,7 @@ pub(super) fn span_sum(
     cube_exp_sum(ExpSum { top, sum }, tops, sums, units)
 }
 
-/// A state times the exponential of a logarithm.
+/// State times the exponential of a logarithm.
 #[cube]
 fn weighted<H: Float, N: Size>(
     hidden: &Tensor<Vector<H, N>>,
@@ -223,7 +223,7 @@ fn weighted<H: Float, N: Size>(
     Vector::<f32, N>::cast_from(hidden[at]) * Vector::new(log.exp())
 }
 
-/// The states with λ times the mean of their spans added.
+/// Adds λ times the weighted mean of its span to each state.
 ///
 /// Cubes are groups of `tile.lanes` columns and objects; `output` is `[n, h]`.
 #[cube(launch, address_type = "dynamic")]
@@ -268,7 +268,7 @@ pub(super) fn add_spans<H: Float, N: Size>(
     if column < vectors {
         let first = row + (object.span_start - hidden_offset) * place_stride;
         let mut place = team;
-        // Several states are under way at once.
+        // Several loads of states are in flight at once.
         while place + comptime!((TOGETHER - 1) * teams) < length {
             #[unroll]
             for more in 0..TOGETHER {

@@ -14,34 +14,34 @@ use super::tile::Tile;
 use super::{forward, table};
 use crate::refocus::Objects;
 
-/// Cubes that keep a large GPU busy; with fewer objects and heads, contexts are divided.
+/// Number of cubes that keeps a large GPU busy; with fewer objects and heads, contexts are divided.
 const CUBES: usize = 4096;
-/// Heads of a position that a cube looks at together: more of them are more cubes.
+/// Heads of a position that a cube processes together; more heads give more cubes.
 const ABREAST: [usize; 2] = [16, 32];
 
-/// Facts of a problem that both passes know.
+/// Data of a problem that both passes use.
 pub(super) struct Problem<R: CubeRuntime> {
     pub(super) query: CubeTensor<R>,
     pub(super) key: CubeTensor<R>,
     pub(super) hidden: CubeTensor<R>,
-    /// See [`table::objects`].
+    /// Table of the objects, see [`table::objects`].
     pub(super) table: CubeTensor<R>,
     pub(super) objects: Objects,
-    /// From object to object in buffers with a number a position of the span.
+    /// Stride between objects in buffers with one number for each position of the span.
     pub(super) stride: usize,
     /// Vector sizes of queries and keys, and of hidden states.
     pub(super) sizes: [usize; 2],
 }
 
-/// The largest score of each head and the logarithm of the sum of exponentials less that, `[n, heads]`, and the
-/// logarithms of the spans, `[n, stride]`.
+/// Largest score of each head and logarithm of the sum of exponentials relative to it,
+/// `[n, heads]`, and logarithms of the spans, `[n, stride]`.
 pub(super) struct Attention<R: CubeRuntime> {
     pub(super) tops: CubeTensor<R>,
     pub(super) sums: CubeTensor<R>,
     pub(super) logs: CubeTensor<R>,
 }
 
-/// See [`RefocusBackend::refocus`](crate::refocus::RefocusBackend::refocus).
+/// Implements [`RefocusBackend::refocus`](crate::refocus::RefocusBackend::refocus).
 pub(in crate::refocus) fn refocus<R: CubeRuntime>(
     query: CubeTensor<R>,
     key: CubeTensor<R>,
@@ -97,7 +97,7 @@ impl<R: CubeRuntime> Problem<R> {
         }
     }
 
-    /// Objects.
+    /// Number of objects.
     pub(super) fn count(&self) -> usize {
         self.objects.tokens().len()
     }
@@ -108,19 +108,19 @@ impl<R: CubeRuntime> Problem<R> {
         (head_dim as f32).sqrt().recip()
     }
 
-    /// The division of cubes that read queries and keys.
+    /// Division of cubes that read queries and keys.
     pub(super) fn tile(&self) -> Tile {
         let [_, _, head_dim] = self.query.meta.shape().dims();
         Tile::new(head_dim / self.sizes[0])
     }
 
-    /// A buffer of the device, uninitialised.
+    /// Allocates an uninitialised buffer on the device.
     pub(super) fn buffer<const D: usize>(&self, shape: [usize; D], dtype: DType) -> CubeTensor<R> {
         let (client, device) = (self.query.client.clone(), self.query.device.clone());
         uninitialised(client, device, Shape::new(shape), dtype)
     }
 
-    /// Both softmaxes, in three launches.
+    /// Computes both softmaxes, in three launches.
     pub(super) fn attention(&self) -> Attention<R> {
         let [_, heads, _] = self.query.meta.shape().dims();
         let (tile, count) = (self.tile(), self.count());
@@ -192,7 +192,8 @@ impl<R: CubeRuntime> Problem<R> {
     }
 }
 
-/// Rows of the last axis side by side in memory; the other axes may lie anyhow, as keys seen through a permutation do.
+/// Makes the rows of the last axis contiguous; the other axes may have any strides, as permuted
+/// keys do.
 fn with_plain_rows<R: CubeRuntime>(tensor: CubeTensor<R>) -> CubeTensor<R> {
     match tensor.meta.strides().last() {
         Some(1) => tensor,
@@ -200,7 +201,7 @@ fn with_plain_rows<R: CubeRuntime>(tensor: CubeTensor<R>) -> CubeTensor<R> {
     }
 }
 
-/// The longest vectors that all of the tensors can be read in.
+/// Longest vectors in which all of the tensors can be read.
 pub(super) fn vector_size<R: CubeRuntime>(tensors: &[&CubeTensor<R>]) -> usize {
     let sizes = tensors.iter().map(|tensor| {
         let axis = tensor.meta.num_dims() - 1;
@@ -210,7 +211,7 @@ pub(super) fn vector_size<R: CubeRuntime>(tensors: &[&CubeTensor<R>]) -> usize {
     sizes.min().unwrap_or(1)
 }
 
-/// Numbers for a kernel, on the device of a tensor.
+/// Uploads numbers for a kernel to the device of a tensor.
 pub(super) fn upload<R: CubeRuntime>(like: &CubeTensor<R>, numbers: &[u32]) -> CubeTensor<R> {
     let (client, device) = (like.client.clone(), like.device.clone());
     let handle = client.create_from_slice(u32::as_bytes(numbers));
@@ -223,7 +224,7 @@ pub(super) fn upload<R: CubeRuntime>(like: &CubeTensor<R>, numbers: &[u32]) -> C
     )
 }
 
-/// How far a kernel has to count.
+/// Integer type wide enough to address the tensors.
 pub(super) fn address_type<R: CubeRuntime>(tensors: &[&CubeTensor<R>]) -> AddressType {
     let types = tensors.iter().map(|tensor| tensor.required_address_type());
     types.max().unwrap_or_default()

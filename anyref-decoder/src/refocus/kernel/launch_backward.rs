@@ -11,7 +11,8 @@ use super::tile::Tile;
 use super::{backward, backward_attention, table};
 use crate::refocus::{Objects, RefocusGradients};
 
-/// See [`RefocusBackend::refocus_backward`](crate::refocus::RefocusBackend::refocus_backward).
+/// Implements
+/// [`RefocusBackend::refocus_backward`](crate::refocus::RefocusBackend::refocus_backward).
 pub(in crate::refocus) fn refocus_backward<R: CubeRuntime>(
     query: CubeTensor<R>,
     key: CubeTensor<R>,
@@ -47,7 +48,7 @@ struct Pass<R: CubeRuntime> {
     problem: Problem<R>,
     attention: Attention<R>,
     gradient: CubeTensor<R>,
-    /// See [`table::rows`].
+    /// Objects in the order of rows, see [`table::rows`].
     order: CubeTensor<R>,
     weights: CubeTensor<R>,
     pulls: CubeTensor<R>,
@@ -99,7 +100,7 @@ impl<R: CubeRuntime> Pass<R> {
         );
     }
 
-    /// The gradient of the queries, and the totals that the keys' needs.
+    /// Computes the gradient of the queries, and the totals needed for that of the keys.
     fn query(&self) -> (CubeTensor<R>, CubeTensor<R>) {
         let Problem {
             query, key, table, ..

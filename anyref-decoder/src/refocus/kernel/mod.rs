@@ -1,8 +1,8 @@
-//! Refocusing on a GPU: kernels of CubeCL, for every runtime and float type.
+//! Refocusing on a GPU: CubeCL kernels for every runtime and float type.
 //!
-//! All buffers between launches are in f32 and no larger than a number a position of each object's span, and two a
-//! head and chunk of its context; scores are formed again where they are needed. Sums have a fixed order, so that
-//! results are the same at every run.
+//! Buffers between launches are f32, with at most one number for each position of each object's
+//! span, and two for each head and chunk of its context; scores are recomputed where they are
+//! needed. Sums have a fixed order, so that every run gives equal results.
 
 mod backward;
 mod backward_attention;

@@ -1,18 +1,18 @@
-//! Results of a cube's units, put together in an order that does not change.
+//! Reduction of the results of a cube's units in a fixed order.
 
 use cubecl::prelude::*;
 
-/// A logarithm that no weight reaches, finite in f32.
+/// Logarithm below that of any weight, finite in f32.
 pub(super) const LOWEST: f32 = -1.0e30;
 
-/// A sum of exponentials, `sum · exp(top)`.
+/// Sum of exponentials, `sum · exp(top)`.
 #[derive(CubeType, Clone, Copy)]
 pub(super) struct ExpSum {
     pub(super) top: f32,
     pub(super) sum: f32,
 }
 
-/// The sum of two.
+/// Adds two sums of exponentials.
 #[cube]
 pub(super) fn add_exp(a: ExpSum, b: ExpSum) -> ExpSum {
     let top = max(a.top, b.top);
@@ -22,7 +22,7 @@ pub(super) fn add_exp(a: ExpSum, b: ExpSum) -> ExpSum {
     }
 }
 
-/// The sum over all units, for all units.
+/// Reduces the sums of all units; every unit gets the result.
 #[cube]
 pub(super) fn cube_exp_sum(
     mine: ExpSum,
@@ -62,7 +62,7 @@ pub(super) fn cube_exp_sum(
     whole
 }
 
-/// The sum over all units, for all units.
+/// Reduces the values of all units; every unit gets the result.
 #[cube]
 pub(super) fn cube_sum(mine: f32, sums: &mut SharedMemory<f32>, #[comptime] units: usize) -> f32 {
     let unit = UNIT_POS as usize;

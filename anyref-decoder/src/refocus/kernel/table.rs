@@ -1,13 +1,13 @@
-//! The objects as a kernel reads them.
+//! Objects as a table for the kernels.
 
 use cubecl::prelude::*;
 
 use crate::refocus::Objects;
 
-/// Numbers that an object takes.
+/// Numbers of an object.
 const FIELDS: usize = 6;
 
-/// The objects in rows of [`FIELDS`].
+/// Encodes the objects in rows of [`FIELDS`].
 pub(super) fn objects(objects: &Objects) -> Vec<u32> {
     let rows = objects.tokens().iter().flat_map(|object| {
         let (context, span) = (object.context(), object.span());
@@ -24,7 +24,8 @@ pub(super) fn objects(objects: &Objects) -> Vec<u32> {
     rows.collect()
 }
 
-/// Where the objects of each batch row begin, `batch + 1` places, followed by the objects in the order of rows.
+/// Start of each batch row's objects, `batch + 1` indices, followed by the objects in the order of
+/// rows.
 pub(super) fn rows(objects: &Objects, batch: usize) -> Vec<u32> {
     let mut starts = vec![batch as u32 + 1];
     let mut order = Vec::with_capacity(objects.tokens().len());
@@ -36,7 +37,7 @@ pub(super) fn rows(objects: &Objects, batch: usize) -> Vec<u32> {
     starts
 }
 
-/// An object in the kernel.
+/// Object within the kernel.
 #[derive(CubeType, Clone, Copy)]
 pub(super) struct Entry {
     pub(super) row: usize,

@@ -1,5 +1,5 @@
-//! The kernels leave no number of their buffers unwritten, and read none that they have not written: in the tests
-//! of this module every buffer is full of NaN before its first launch.
+//! Kernels write every number of their buffers and read none that they have not written: in the
+//! tests of this module every buffer is full of NaN before its first launch.
 
 use burn::tensor::{DType, Shape};
 use burn_cubecl::ops::numeric::full_device_dtype;
@@ -7,7 +7,7 @@ use burn_cubecl::{CubeRuntime, tensor::CubeTensor};
 use cubecl::client::ComputeClient;
 use cubecl::prelude::InputScalar;
 
-/// A buffer full of NaN.
+/// Allocates a buffer full of NaN.
 pub(super) fn poisoned<R: CubeRuntime>(
     client: ComputeClient<R>,
     device: R::Device,
@@ -29,7 +29,8 @@ mod gpu {
 
     use crate::refocus::{ObjectToken, RefocusInput, reference, refocus};
 
-    /// The states, and the gradients of query, key and hidden states, of arguments rounded to a type.
+    /// Computes the states, and the gradients of query, key and hidden states, of arguments rounded
+    /// to a type.
     fn run<B: Backend>(
         objects: &[ObjectToken],
         dtype: DType,
@@ -75,7 +76,7 @@ mod gpu {
             end,
             context_start,
         };
-        // Row 1 has no object; spans are empty, one state long, and all there is.
+        // Row 1 has no object; spans are empty, one state long, or the whole context.
         let mixed = [
             object(2, 0, 149, 10, 149),
             object(0, 7, 12, 10, 12),

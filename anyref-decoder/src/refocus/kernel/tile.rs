@@ -1,12 +1,12 @@
 //! Dot products of many rows at once.
 //!
-//! The units of a cube form teams of `lanes`. A team reads a row side by side, so that loads are contiguous, and
-//! leaves its lanes' sums in shared memory; then every unit adds up those of one row. A tile has as many rows as the
-//! cube has units.
+//! The units of a cube form teams of `lanes`. A team reads a row together, so that loads are
+//! coalesced, and writes its lanes' partial sums to shared memory; then every unit adds up those of
+//! one row. A tile has as many rows as the cube has units.
 
 use cubecl::prelude::*;
 
-/// How a cube is divided; units and lanes are powers of two.
+/// Division of a cube; units and lanes are powers of two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tile {
     /// Units in a cube.
@@ -18,14 +18,15 @@ pub(super) struct Tile {
 }
 
 impl Tile {
-    /// Units in a cube, wherever there are enough.
+    /// Default number of units in a cube.
     const UNITS: usize = 128;
-    /// Sixteen lanes of sixteen bytes read two cache lines; more would outgrow the shared memory of WebGPU.
+    /// Maximum lanes: sixteen lanes of sixteen bytes read two cache lines; more would exceed the
+    /// shared memory of WebGPU.
     const LANES: usize = 16;
-    /// Loads of a unit that are written out one after the other, so that all of them are under way at once.
+    /// Maximum loads of a unit that are unrolled, so that all of them are in flight at once.
     const LOADS: usize = 32;
 
-    /// For rows of some vectors.
+    /// Division for rows of `vectors` vectors.
     pub(super) fn new(vectors: usize) -> Self {
         let lanes = Self::LANES.min(1 << vectors.max(1).ilog2());
         Self {
@@ -35,8 +36,8 @@ impl Tile {
         }
     }
 
-    /// With fewer lanes, until there are so many cubes of `lanes` columns for each of `count` objects: few lanes read
-    /// less than a cache line, few cubes leave a large GPU idle.
+    /// Reduces the lanes until there are at least `cubes` cubes, one for each object and `lanes`
+    /// columns: few lanes read less than a cache line, few cubes leave a large GPU idle.
     pub(super) fn spread(mut self, count: usize, cubes: usize) -> Self {
         self.lanes = self.lanes.min(8);
         while self.lanes > 2 && self.vectors.div_ceil(self.lanes) * count < cubes {
@@ -50,12 +51,12 @@ impl Tile {
         self.vectors.div_ceil(self.lanes)
     }
 
-    /// Whether every lane reads as many.
+    /// Returns whether every lane reads the same number of vectors.
     pub(super) fn is_even(self) -> bool {
         self.vectors.is_multiple_of(self.lanes)
     }
 
-    /// Whether the loads of a tile are few enough to be written out.
+    /// Returns whether the loads of a tile are few enough to be unrolled.
     pub(super) fn is_short(self) -> bool {
         self.lanes * self.reads() <= Self::LOADS
     }
@@ -65,7 +66,7 @@ impl Tile {
         self.units * self.pitch()
     }
 
-    /// From row to row there; odd, so that no two rows meet in a bank.
+    /// Stride of the rows in shared memory; odd, to avoid bank conflicts.
     pub(super) fn pitch(self) -> usize {
         self.lanes + 1
     }
@@ -76,31 +77,31 @@ impl Tile {
     }
 }
 
-/// Where rows lie, in vectors. Row `(head, place)` is the product of the left row of `head` and the right row of
-/// `head / group` and `place`.
+/// Layout of rows, in vectors. Row `(head, place)` is the product of the left row of `head` and the
+/// right row of `head / group` and `place`.
 #[derive(CubeType, Clone, Copy)]
 pub(super) struct Rows {
-    /// The left row of head 0.
+    /// Left row of head 0.
     pub(super) left: usize,
-    /// From head to head.
+    /// Stride between left heads.
     pub(super) left_stride: usize,
-    /// The right row of head 0 and place 0.
+    /// Right row of head 0 and place 0.
     pub(super) right: usize,
-    /// From one right head to the next.
+    /// Stride between right heads.
     pub(super) head_stride: usize,
-    /// From place to place.
+    /// Stride between places.
     pub(super) place_stride: usize,
     /// Left heads that share a right one.
     pub(super) group: usize,
     /// Left heads.
     pub(super) heads: usize,
-    /// One after the last place.
+    /// End of the places, exclusive.
     pub(super) end: usize,
     /// Length of a row.
     pub(super) vectors: usize,
 }
 
-/// The rows of an object's queries and of the keys it attends to.
+/// Layout of an object's queries and of the keys that it attends to.
 #[cube]
 pub(super) fn attention_rows<Q: Float, K: Float, N: Size>(
     query: &Tensor<Vector<Q, N>>,
@@ -125,14 +126,14 @@ pub(super) fn attention_rows<Q: Float, K: Float, N: Size>(
     }
 }
 
-/// Where the right row of a head and place begins.
+/// Start of the right row of a head and place.
 #[cube]
 pub(super) fn right_row(rows: &Rows, head: usize, place: usize) -> usize {
     rows.right + head / rows.group * rows.head_stride + place * rows.place_stride
 }
 
-/// The product of one row a unit: of place `first_place + unit / abreast` and head `first_head + unit % abreast`.
-/// Beyond the last head or place it is that of the last.
+/// Computes the product of one row in each unit: of place `first_place + unit / abreast` and head
+/// `first_head + unit % abreast`, clamped to the last head and place.
 #[cube]
 pub(super) fn dot_rows<L: Float, R: Float, N: Size>(
     left: &Tensor<Vector<L, N>>,

@@ -1,4 +1,4 @@
-//! From a SentencePiece model to a tokenizer with the same ids.
+//! Conversion of a SentencePiece model to a tokenizer with equal ids.
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
@@ -24,10 +24,11 @@ use super::SentencePieceConfig;
 use super::proto::{Algorithm, Kind, Model, Piece};
 
 const SPACE: char = '▁';
-/// Longest piece that takes part in merges, in bytes; SentencePiece's trainer stops at 16 characters.
+/// Maximum bytes of a piece that takes part in merges; SentencePiece's trainer stops at 16
+/// characters.
 const LONGEST: usize = 512;
 
-/// Builds the tokenizer; the error says what is wrong and what helps.
+/// Builds the tokenizer; the error names fault and remedy.
 pub(super) fn tokenizer(model: &Model<'_>, config: SentencePieceConfig) -> Result<Inner, String> {
     let unknown = check(model)?;
     let mut inner = Inner::new(match model.algorithm {
@@ -58,7 +59,8 @@ pub(super) fn tokenizer(model: &Model<'_>, config: SentencePieceConfig) -> Resul
     Ok(inner)
 }
 
-/// Refuses what would give other ids than SentencePiece. Returns the id of the unknown piece.
+/// Rejects features that would give other ids than SentencePiece. Returns the id of the unknown
+/// piece.
 fn check(model: &Model<'_>) -> Result<usize, String> {
     let unsupported = |what: &str| Err(format!("{what}; convert it to a tokenizer.json"));
     if let Some(name) = model.character_map {
@@ -120,8 +122,9 @@ fn bpe(model: &Model<'_>, unknown: usize) -> Result<BPE, String> {
         .map_err(internal)
 }
 
-/// The merges that lead to each piece, those of the best score first. SentencePiece merges whatever two
-/// neighbours form the piece of the best score; a table of merges needs all the ways to form each piece.
+/// Merges that lead to each piece, in order of descending score. SentencePiece merges any two
+/// neighbours that form the piece with the best score; a table of merges must list all ways to form
+/// each piece.
 fn merges(pieces: &[Piece<'_>]) -> Merges {
     let normal = |piece: &Piece<'_>| piece.kind == Kind::Normal;
     let ids: HashMap<&str, usize> = pieces
@@ -147,7 +150,7 @@ fn merges(pieces: &[Piece<'_>]) -> Merges {
         );
     }
     let lengths = |left: &str, right: &str| (left.chars().count(), right.chars().count());
-    // Among equals the order is that of transformers' converter.
+    // Ties are ordered as in transformers' converter.
     all.sort_by(|a, b| b.0.total_cmp(&a.0));
     for equals in all.chunk_by_mut(|a, b| a.0 == b.0) {
         equals.sort_by_cached_key(|(_, left, right)| Reverse(lengths(left, right)));
@@ -163,7 +166,8 @@ fn unigram(model: &Model<'_>, unknown: usize) -> Result<Unigram, String> {
     Unigram::from(vocab, Some(unknown), model.byte_fallback).map_err(internal)
 }
 
-/// Separators of a text. A unigram model would find the byte `<0x0A>` where a text spells it out.
+/// Splitters of a text. A unigram model would otherwise match the byte piece `<0x0A>` where the
+/// text spells it out.
 fn splitters(
     model: &Model<'_>,
     config: SentencePieceConfig,
@@ -190,7 +194,7 @@ fn normalizers(
 ) -> tokenizers::Result<Vec<NormalizerWrapper>> {
     let mut normalizers = Vec::new();
     if model.remove_extra_spaces {
-        // At the end, SentencePiece also takes a written out `▁` for a space.
+        // At the end, SentencePiece also treats a literal `▁` as a space.
         for (pattern, content) in [(r"\A +", ""), (r"[ ▁]+\z", ""), (" {2,}", " ")] {
             let pattern = ReplacePattern::Regex(pattern.into());
             normalizers.push(Replace::new(pattern, content)?.into());
@@ -217,7 +221,7 @@ fn decoder(model: &Model<'_>) -> tokenizers::Result<DecoderSequence> {
     Ok(DecoderSequence::new(decoders))
 }
 
-/// A refusal by the tokenizer library of what has been checked above.
+/// Creates the error for a part that the library rejects although it was checked above.
 fn internal(error: tokenizers::Error) -> String {
     format!("{error}; convert it to a tokenizer.json")
 }

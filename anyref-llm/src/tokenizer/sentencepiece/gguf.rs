@@ -1,4 +1,4 @@
-//! Tokenizers of SentencePiece's kind out of the metadata of a GGUF file.
+//! SentencePiece tokenizers from the metadata of a GGUF file.
 
 use anyref_weights::GgufMetadata;
 use tokenizers::Tokenizer as Inner;
@@ -7,8 +7,8 @@ use super::config::SentencePieceConfig;
 use super::convert;
 use super::proto::{Algorithm, Kind, Model, Piece};
 
-/// Builds the tokenizer out of `tokenizer.ggml.tokens`, `scores` and `token_type`, as llama.cpp does;
-/// the error says what is wrong and what helps.
+/// Builds the tokenizer from `tokenizer.ggml.tokens`, `scores` and `token_type`, like llama.cpp;
+/// the error names fault and remedy.
 pub(in crate::tokenizer) fn read_gguf(metadata: &GgufMetadata) -> Result<Inner, String> {
     let missing = |key: &str| format!("no `{key}`; convert the model again with llama.cpp's tools");
     let key = "tokenizer.ggml.tokens";
@@ -47,6 +47,6 @@ pub(in crate::tokenizer) fn read_gguf(metadata: &GgufMetadata) -> Result<Inner, 
         remove_extra_spaces: flag("remove_extra_whitespaces").unwrap_or(false),
         escape_spaces: true,
     };
-    // llama.cpp begins the text after a special token with a space too.
+    // llama.cpp also begins the text after a special token with a space.
     convert::tokenizer(&model, SentencePieceConfig { legacy: true })
 }

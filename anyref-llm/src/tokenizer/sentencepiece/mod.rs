@@ -1,7 +1,8 @@
 //! SentencePiece's `tokenizer.model`, as transformers' `LlamaTokenizer` reads it.
 //!
-//! The model becomes a tokenizer of merges (or of likelihoods, for a unigram model) whose ids are those of
-//! SentencePiece itself; LLaMA's kind of model is covered: no character map, bytes for what has no piece.
+//! The model is converted to a tokenizer of merges (or of likelihoods, for a unigram model) with
+//! SentencePiece's own ids. LLaMA's kind of model is supported: no character map, and bytes for
+//! characters without a piece.
 
 mod config;
 mod convert;
@@ -14,8 +15,7 @@ pub use config::SentencePieceConfig;
 pub(super) use gguf::read_gguf;
 use proto::Model;
 
-/// Builds a tokenizer out of the content of a `tokenizer.model`; the error says what is wrong and what
-/// helps.
+/// Builds a tokenizer from the content of a `tokenizer.model`; the error names fault and remedy.
 pub(super) fn read(bytes: &[u8], config: SentencePieceConfig) -> Result<Inner, String> {
     let model = Model::read(bytes).map_err(|malformed| {
         format!("not a SentencePiece model: {malformed}; download it again")

@@ -3,28 +3,28 @@
 
 use anyref_weights::protobuf::{Fields, Malformed};
 
-/// A SentencePiece model, as far as its tokens depend on it.
+/// Parts of a SentencePiece model on which its tokens depend.
 #[derive(Debug)]
 pub(super) struct Model<'a> {
-    /// The pieces; the index is the id.
+    /// Pieces; the index is the id.
     pub(super) pieces: Vec<Piece<'a>>,
-    /// How pieces are chosen.
+    /// Selection of pieces.
     pub(super) algorithm: Algorithm,
-    /// Whether characters without a piece become their bytes.
+    /// Splits characters without a piece into bytes.
     pub(super) byte_fallback: bool,
-    /// Whether the space of a word stands at its end.
+    /// Places the space of a word at its end.
     pub(super) space_as_suffix: bool,
-    /// The character map's name; without a map, characters stay what they are.
+    /// Name of the character map; without a map, characters are unchanged.
     pub(super) character_map: Option<&'a str>,
-    /// Whether a text begins with a space that is not there.
+    /// Prepends a space to a text.
     pub(super) dummy_prefix: bool,
-    /// Whether spaces at the ends and repeated ones are dropped.
+    /// Removes repeated spaces and those at the ends.
     pub(super) remove_extra_spaces: bool,
-    /// Whether a space becomes `▁`.
+    /// Replaces spaces by `▁`.
     pub(super) escape_spaces: bool,
 }
 
-/// A piece of a vocabulary.
+/// Piece of a vocabulary.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Piece<'a> {
     pub(super) text: &'a str,
@@ -37,20 +37,20 @@ pub(super) struct Piece<'a> {
 pub(super) enum Kind {
     /// Part of words.
     Normal,
-    /// Stands for what is not known.
+    /// Placeholder for unknown text.
     Unknown,
-    /// Never text, like `<s>`.
+    /// Control token that is never text, such as `<s>`.
     Control,
-    /// Always whole.
+    /// Piece that is never split.
     UserDefined,
-    /// In the vocabulary, but not used.
+    /// Piece that is not used.
     Unused,
-    /// One byte.
+    /// Single byte.
     Byte,
 }
 
 impl Kind {
-    /// Kind of a number of the format.
+    /// Looks up a kind by its number in the format.
     pub(super) fn from_number(number: u64) -> Option<Self> {
         Some(match number {
             1 => Self::Normal,
@@ -64,12 +64,12 @@ impl Kind {
     }
 }
 
-/// How pieces are chosen.
+/// Selection of pieces.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Algorithm {
-    /// The likeliest pieces.
+    /// Likeliest pieces.
     Unigram,
-    /// Merges, the best first.
+    /// Merges in order of score.
     Bpe,
     /// Whole words.
     Word,
@@ -78,7 +78,8 @@ pub(super) enum Algorithm {
 }
 
 impl<'a> Model<'a> {
-    /// Reads a serialised `ModelProto`. Absent fields have the format's defaults, unknown ones are skipped.
+    /// Parses a serialised `ModelProto`. Absent fields have the format's defaults, unknown ones are
+    /// skipped.
     pub(super) fn read(bytes: &'a [u8]) -> Result<Self, Malformed> {
         let mut model = Self {
             pieces: Vec::new(),

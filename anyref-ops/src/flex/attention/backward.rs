@@ -1,4 +1,4 @@
-//! Attention, backward: the probabilities are recomputed tile by tile from the saved maxima and sums.
+//! Attention, backward: probabilities are recomputed tile by tile from the saved maxima and sums.
 
 use super::super::pack::{pack_rows, pack_transposed};
 use super::super::product::{Matrix, Product, packed_len, padded, product};

@@ -3,7 +3,7 @@
 use super::problem::{Rows, Writer};
 use super::views::Views;
 
-/// Where the gradients are written; absent where not asked for.
+/// Writers of the gradients; absent where not requested.
 pub(super) struct Writers<'a> {
     pub(super) query: Option<Writer<'a>>,
     pub(super) key: Option<Writer<'a>>,

@@ -6,7 +6,7 @@ use super::outputs::Outputs;
 use super::scores::softmax_row;
 use super::views::Views;
 
-/// Up to as many queries, packing the keys would cost more than it gains.
+/// Up to this many queries, packing the keys would cost more than it gains.
 pub(super) const DIRECT: usize = 4;
 
 /// One query against keys and values read in place, as in generation.

@@ -144,8 +144,8 @@ impl Kernel for SoftmaxTile<'_> {
     }
 }
 
-/// Leaves the weighted values, the largest scores and the sums of a tile in the scratch, against the
-/// first `seen` keys.
+/// Computes the weighted values, maxima and sums of a tile against the first `seen` keys, in the
+/// scratch.
 fn run_tile(views: &Views<'_>, packed: &Packed, tile: &Tile, seen: usize, scratch: &mut Scratch) {
     let Extent {
         keys,

@@ -144,7 +144,7 @@ pub(crate) fn mask_rows(mask: &FlexTensor, extent: Extent) -> Rows<'_, u8> {
 
 /// A rank 4 tensor written row by row from several threads.
 ///
-/// It is laid out as `[batch, rows, heads, width]` if `interleaved`, in which form the heads are
+/// Laid out as `[batch, rows, heads, width]` if `interleaved`, in which form the heads are
 /// joined by a mere reshape.
 pub(crate) struct Output {
     values: Vec<f32>,

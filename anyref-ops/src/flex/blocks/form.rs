@@ -2,15 +2,15 @@
 
 use super::panels::{IN_WORD, OUTPUTS, half};
 
-/// Instruction set with vectors of words of four bytes, each with the inputs of one output.
+/// Instruction set with vectors of four-byte words, each holding inputs of one output.
 ///
 /// # Safety
-/// The methods may only be called on a machine that has the instructions, and read as much as their
-/// vectors hold.
+/// The methods may only be called on a machine that has the instructions, with pointers valid for
+/// as many bytes as a vector holds.
 pub(super) unsafe trait Form: Copy + 'static {
     /// Outputs of a vector.
     const OUTPUTS: usize;
-    /// Weights of eight bits are multiplied with their sign: the product needs no start.
+    /// Multiplies eight-bit weights as signed values, so that the product needs no start.
     const SIGNED: bool;
     /// Four unsigned bytes of each output.
     type Bytes: Copy;

@@ -1,5 +1,5 @@
-//! Products of rows and weights in blocks: the rows are quantised to eight bits, and integers are
-//! multiplied. Sums over a block are exact, sums of blocks are f32.
+//! Products of rows and weights in blocks. Rows are quantised to eight bits and multiplied as
+//! integers: sums within a block are exact, sums of blocks are f32.
 
 mod form;
 mod panel_product;
@@ -25,18 +25,18 @@ pub(crate) use panels::Panels;
 use panels::{OUTPUTS, PanelType};
 use rows::{Rows, TILE};
 
-/// Bytes of weights of a task: they stay in a core's cache while they are used for all rows.
+/// Bytes of weights of a task, which stay in a core's cache while they are used for all rows.
 const TASK: usize = 64 * 1024;
 
-/// A weight and its bias, of a product.
+/// Weight and bias of a product.
 pub(crate) struct BlockInput<'a, B: Backend> {
     pub(crate) weight: &'a Panels,
     /// `[width]`
     pub(crate) bias: Option<Tensor<B, 1>>,
 }
 
-/// `x · weight + bias` for each weight, or `x` back where a type or backend is another than f32 on
-/// the processor without gradients.
+/// Computes `x · weight + bias` for each weight, or returns `x` unless all types are f32 on the
+/// processor without gradients.
 ///
 /// # Shapes
 /// - x: `[rows, depth]`
@@ -74,8 +74,8 @@ pub(crate) fn block_products<B: Backend>(
     Ok(outputs.collect())
 }
 
-/// `x · weight + bias` for each weight and its bias, with the rows of `x` quantised to eight bits,
-/// on an instruction set that the machine has.
+/// Computes `x · weight + bias` for each weight and its bias, with the rows of `x` quantised to
+/// eight bits, on an instruction set that the machine has.
 ///
 /// # Shapes
 /// - x: `[rows, depth]`
@@ -106,7 +106,7 @@ fn products(
         let output = Output::new(output, weight.width);
         let panels = weight.width.div_ceil(OUTPUTS);
         let together = (TASK / (weight.memory() / panels).max(1)).max(1);
-        // No thread is without a part while others have several.
+        // Balances the parts, so that no thread idles while others have several.
         let together = together.min(panels.div_ceil(rayon::current_num_threads()));
         tasks.extend((0..panels).step_by(together).map(|first| Task {
             weight,
@@ -150,7 +150,7 @@ impl Task<'_> {
     }
 
     /// # Safety
-    /// The machine has the instructions of the form.
+    /// The machine must have the instructions of the form.
     #[inline(always)]
     unsafe fn run<F: Form>(self) {
         let width = self.weight.width;
@@ -167,7 +167,7 @@ impl Task<'_> {
                 }
                 let outputs = index * OUTPUTS..width.min((index + 1) * OUTPUTS);
                 for (offset, products) in products.chunks_exact(OUTPUTS).enumerate() {
-                    // SAFETY: these outputs are this task's.
+                    // SAFETY: these outputs belong to this task alone.
                     unsafe {
                         let outputs = outputs.clone();
                         self.output

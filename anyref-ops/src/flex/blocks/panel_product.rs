@@ -4,9 +4,9 @@ use super::form::Form;
 use super::panels::{OUTPUTS, PanelType};
 use super::rows::{Factors, GROUP, Tile, Values};
 
-/// Most rows of a tile that are multiplied at once.
+/// Maximum rows of a tile that are multiplied at once.
 pub(super) const ROWS: usize = 8;
-/// Bytes of a line: a word of all outputs.
+/// Bytes of a line: one word for each output.
 const LINE: usize = 4 * OUTPUTS;
 
 /// Rows of one tile, from a group on.
@@ -19,7 +19,7 @@ struct Inputs {
 }
 
 impl Inputs {
-    /// The rows from group `index` on.
+    /// Rows from group `index` on.
     #[inline(always)]
     unsafe fn group(self, index: usize) -> Self {
         // SAFETY: the caller's.
@@ -50,7 +50,7 @@ pub(super) unsafe fn product<F: Form>(
     assert_eq!(tile.values.len(), tile.count * count * groups);
     assert_eq!(tile.values.len(), tile.factors.len());
     assert_eq!(out.len(), tile.count * OUTPUTS);
-    // SAFETY: what is read is as long as was compared.
+    // SAFETY: the lengths of all slices that are read were compared above.
     unsafe {
         match panel_type {
             PanelType::Q8_0 => rows::<F, Q8_0>(count, panel, tile, out),
@@ -89,7 +89,7 @@ unsafe fn rows<F: Form, T: Format>(
     }
 }
 
-/// `R` rows; returns how many that are.
+/// Multiplies `R` rows; returns `R`.
 #[inline(always)]
 unsafe fn some_rows<F: Form, T: Format, const R: usize>(
     count: usize,
@@ -149,8 +149,8 @@ impl Place {
     }
 }
 
-/// Adds `factor · scale · Σ weights · x`, and `minimum · shift` where there is one, to the sums of
-/// each row. The weights are of `N` words from input `first` of a group on.
+/// Adds `factor · scale · Σ weights · x`, and `minimum · shift` if given, to the sums of each row.
+/// The weights have `N` words, from input `first` of a group on.
 #[inline(always)]
 unsafe fn add<F: Form, const BITS: u32, const N: usize, const R: usize>(
     weights: &[F::Bytes; N],
@@ -181,7 +181,7 @@ unsafe fn add<F: Form, const BITS: u32, const N: usize, const R: usize>(
 
 /// Format of panels.
 trait Format {
-    /// The format.
+    /// Format of the blocks.
     const PANEL: PanelType;
 
     /// Adds the products of one block.
@@ -286,7 +286,7 @@ impl Format for Q4K {
 struct Q6K;
 
 impl Q6K {
-    /// Adds the products of 32 inputs: a quarter of a half of a block.
+    /// Adds the products of 32 inputs, a quarter of half a block.
     #[inline(always)]
     unsafe fn quarter<F: Form, const SHIFT: u32, const R: usize>(
         place: Place,

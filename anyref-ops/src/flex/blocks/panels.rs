@@ -5,14 +5,14 @@ use rayon::prelude::*;
 
 use crate::blocks::{BlockType, Blocks, dequantize, pack_k_scales, unpack_k_scales};
 
-/// Outputs of a panel: as many as the widest vector has integers.
+/// Outputs of a panel: the number of integers in the widest vector.
 pub(crate) const OUTPUTS: usize = 16;
-/// Inputs that a word of 32 bits holds, one a byte.
+/// Inputs of a 32-bit word, one a byte.
 pub(super) const IN_WORD: usize = 4;
 /// Bytes of the values of [`OUTPUTS`] outputs for [`IN_WORD`] inputs, one a byte.
 const LINE: usize = OUTPUTS * IN_WORD;
 
-/// Format of panels, which have kernels of their own.
+/// Format of panels; each has its own kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum PanelType {
     /// `d · (q - 128)`, a byte a value.
@@ -28,7 +28,8 @@ pub(crate) enum PanelType {
 }
 
 impl PanelType {
-    /// Format whose values panels hold exactly; none for formats that must be converted.
+    /// Panel format that holds the same values exactly; `None` for block formats that must be
+    /// converted.
     fn of(block_type: BlockType) -> Option<Self> {
         match block_type {
             BlockType::Q8_0 | BlockType::Q5_0 => Some(Self::Q8_0),
@@ -59,7 +60,7 @@ impl PanelType {
         }
     }
 
-    /// Bytes of the values of a block of all outputs of a panel.
+    /// Bytes of the values of one block for all outputs of a panel.
     pub(super) const fn value_bytes(self) -> usize {
         match self {
             Self::Q8_0 => 8 * LINE,
@@ -69,7 +70,7 @@ impl PanelType {
         }
     }
 
-    /// Bytes of the factors of a block of all outputs of a panel.
+    /// Bytes of the factors of one block for all outputs of a panel.
     pub(super) const fn factor_bytes(self) -> usize {
         match self {
             Self::Q8_0 | Self::Q4_0 => 2 * OUTPUTS,
@@ -87,7 +88,7 @@ impl PanelType {
 #[repr(C, align(64))]
 struct CacheLine([u8; LINE]);
 
-/// Bytes that begin at a cache line.
+/// Bytes aligned to a cache line.
 #[derive(Debug, Default)]
 struct Aligned(Vec<CacheLine>);
 
@@ -107,10 +108,11 @@ impl Aligned {
     }
 }
 
-/// Weight `[depth, width]` in panels of [`OUTPUTS`] outputs. A panel holds one block of inputs after
-/// another; in a block, a word of [`IN_WORD`] inputs of each output after another. Factors lie apart.
+/// Weight `[depth, width]` in panels of [`OUTPUTS`] outputs. A panel is a sequence of blocks of
+/// inputs; a block is a sequence of lines with a word of [`IN_WORD`] inputs for each output.
+/// Factors are stored separately.
 ///
-/// The size is that of the file's blocks, and 3 % more for `Q4_K`.
+/// The size equals that of the file's blocks, plus 3 % for `Q4_K`.
 #[derive(Debug)]
 pub(crate) struct Panels {
     pub(super) panel_type: PanelType,
@@ -121,7 +123,7 @@ pub(crate) struct Panels {
 }
 
 impl Panels {
-    /// Repacks blocks; of formats without panels the values are rounded to `Q8_0`, which is logged.
+    /// Repacks blocks. Formats without panels are rounded to `Q8_0`, which is logged.
     pub(crate) fn new(blocks: &Blocks<'_>) -> Self {
         let block_type = blocks.block_type();
         let Some(panel_type) = PanelType::of(block_type) else {
@@ -193,8 +195,8 @@ impl Panels {
         self.values.bytes().len() + self.factors.bytes().len()
     }
 
-    /// The blocks again, `[width, depth]`: the bytes that were repacked, but of formats that were
-    /// converted.
+    /// Restores the blocks, `[width, depth]`: byte for byte those that were repacked, except for
+    /// converted formats.
     pub(crate) fn to_blocks(&self) -> Blocks<'static> {
         let block_type = self.block_type();
         let count = self.depth / self.panel_type.inputs();
@@ -273,7 +275,7 @@ fn pack_function(block_type: BlockType) -> Pack {
             for (i, &scale) in block[192..208].iter().enumerate() {
                 factors[(2 + i) * OUTPUTS + output] = scale;
             }
-            // A half of a block after another: its low bits, then its high bits.
+            // Each half of a block: its low bits, then its high bits.
             for half in 0..2 {
                 let values = &mut values[half * 24 * LINE..];
                 put_words(values, output, &block[64 * half..][..64]);
@@ -287,7 +289,7 @@ fn pack_function(block_type: BlockType) -> Pack {
     }
 }
 
-/// Reads the block of one output from its places in a panel: what [`pack_function`] wrote.
+/// Reads the block of one output from a panel; inverse of [`pack_function`].
 fn unpack(panel: PanelType, values: &[u8], factors: &[u8], output: usize, block: &mut [u8]) {
     let (two, second) = (2 * output, 2 * OUTPUTS + 2 * output);
     match panel {
@@ -331,7 +333,7 @@ fn unpack(panel: PanelType, values: &[u8], factors: &[u8], output: usize, block:
     }
 }
 
-/// Writes what one output has among equal parts of all.
+/// Writes the part of one output into a sequence of equal parts.
 fn put(all: &mut [u8], output: usize, size: usize, part: &[u8]) {
     all[output * size..][..size].copy_from_slice(part);
 }
@@ -352,7 +354,7 @@ fn get_words(lines: &[u8], output: usize, bytes: &mut [u8]) {
     }
 }
 
-/// A factor of half precision.
+/// Reads a half-precision factor.
 #[inline(always)]
 pub(super) fn half(bytes: &[u8]) -> f32 {
     f16::from_le_bytes([bytes[0], bytes[1]]).to_f32()

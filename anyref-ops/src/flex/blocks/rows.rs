@@ -8,7 +8,7 @@ use super::panels::PanelType;
 
 /// Inputs of a group with one scale.
 pub(super) const GROUP: usize = 32;
-/// Rows of a tile, which lie together.
+/// Rows of a tile, stored together.
 pub(super) const TILE: usize = 16;
 
 /// Inputs of a group.
@@ -24,11 +24,11 @@ pub(super) struct Factors {
     /// Factor of a block's minimum: the scale times the sum of the steps, negative where minima are
     /// subtracted.
     pub(super) shift: f32,
-    /// Value from which the sum of products starts, for each half: an offset of the weights, undone.
+    /// Initial value of the sum of products for each half, which undoes an offset of the weights.
     pub(super) starts: [i32; 2],
 }
 
-/// Rows in tiles; in a tile a group of all rows after another.
+/// Rows in tiles; a tile holds each group of all its rows in turn.
 #[derive(Debug)]
 pub(super) struct Rows {
     values: Vec<Values>,
@@ -46,10 +46,10 @@ pub(super) struct Tile<'a> {
 }
 
 impl Rows {
-    /// Rounds rows, each group of a row to a multiple of the 127th part of its largest value.
+    /// Quantises rows; each group of a row has a step of 1/127 of its largest magnitude.
     ///
     /// # Shapes
-    /// - x: `[rows, depth]`, the depth whole groups
+    /// - x: `[rows, depth]`; `depth` is a multiple of the group size
     pub(super) fn quantize(x: &[f32], depth: usize, panel: PanelType) -> Self {
         let groups = depth / GROUP;
         let count = x.len() / GROUP;
@@ -78,7 +78,7 @@ impl Rows {
         }
     }
 
-    /// Tiles from the first row on.
+    /// Iterates over the tiles from the first row on.
     pub(super) fn tiles(&self) -> impl Iterator<Item = Tile<'_>> {
         let tile = self.groups * TILE;
         let tiles = self.values.chunks(tile).zip(self.factors.chunks(tile));
@@ -117,7 +117,7 @@ impl Kernel for Quantize<'_> {
 fn quantize(x: &[f32; GROUP], panel: PanelType) -> (Values, Factors) {
     /// `x + MAGIC` has `x`, rounded to nearest even, in its lowest bits.
     const MAGIC: f32 = 12_582_912.0;
-    // Values that are no numbers are the largest of all.
+    // NaN counts as the largest value.
     let size = |x: f32| x.to_bits() & 0x7fff_ffff;
     let largest = f32::from_bits(x.iter().fold(0, |most, &x| size(x).max(most)));
     let scale = largest / 127.0;
@@ -147,8 +147,8 @@ fn quantize(x: &[f32; GROUP], panel: PanelType) -> (Values, Factors) {
     (Values(values), factors)
 }
 
-/// A factor in half precision, in which llama.cpp holds those of these formats, so that its numbers
-/// and these are the same; as it is where it does not fit.
+/// Rounds a factor to half precision, as llama.cpp stores those of these formats, so that results
+/// match; returns it unchanged where half precision cannot hold it.
 #[inline(always)]
 fn as_half(factor: f32) -> f32 {
     let half = f16::from_f32(factor);
@@ -181,10 +181,10 @@ mod tests {
         assert!(quantize(&x, PanelType::Q8_0).1.scale.is_nan());
         x[3] = f32::NEG_INFINITY;
         assert_eq!(quantize(&x, PanelType::Q8_0).1.scale, f32::INFINITY);
-        // A scale that half precision cannot hold.
+        // Scale out of range for half precision.
         let scale = quantize(&[1e8; GROUP], PanelType::Q8_0).1.scale;
         assert_eq!(scale, 1e8 / 127.0);
-        // Numbers whose reciprocal is none.
+        // Values whose reciprocal is infinite.
         assert!(
             quantize(&[1e-42; GROUP], PanelType::Q8_0)
                 .1

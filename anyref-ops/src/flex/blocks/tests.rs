@@ -1,4 +1,4 @@
-//! Each form against the dense product and the portable form.
+//! Compares each form with the dense product and the portable form.
 
 use super::super::instruction_set::InstructionSet;
 use super::*;
@@ -41,7 +41,7 @@ fn random_blocks(block_type: BlockType, [rows, columns]: [usize; 2], seed: u64) 
     };
     for block in all.chunks_exact_mut(block_type.bytes()) {
         for &at in at {
-            // Exponents of 2^-8 to 2^-5, with a sign.
+            // Exponents of 2^-8 to 2^-5, with a random sign.
             block[at + 1] = 0x1c + (block[at + 1] & 0x8f).min(0x8b) % 12 + (block[at] & 0x80);
         }
     }
@@ -92,8 +92,8 @@ fn panels_hold_every_value() {
     }
 }
 
-/// Every form gives the product of the dense weight, but for the rounding of the rows to eight bits,
-/// and the same as every other form, but for the rounding of its sums.
+/// Every form equals the product of the dense weight up to the rounding of the rows to eight bits,
+/// and every other form up to the rounding of its sums.
 #[test]
 fn forms_multiply_as_the_dense_weight_does() {
     for block_type in BlockType::ALL {
@@ -123,8 +123,8 @@ fn forms_multiply_as_the_dense_weight_does() {
                         let products = || x.iter().zip(weight).map(|(&x, &w)| x * w);
                         let expected: f64 = products().map(f64::from).sum();
                         let expected = expected + f64::from(bias[output]);
-                        // Each input is off by at most half a step, the 254th part of the largest, and by
-                        // the rounding of its scale to half precision.
+                        // Each input is off by at most half a step, 1/254 of the largest magnitude,
+                        // plus the rounding of its scale to half precision.
                         let groups = x.chunks_exact(32).zip(weight.chunks_exact(32));
                         let bound = groups.map(|(x, weight)| {
                             let largest = x.iter().fold(0.0f32, |most, x| most.max(x.abs()));
@@ -146,7 +146,7 @@ fn forms_multiply_as_the_dense_weight_does() {
     }
 }
 
-/// Integers that a multiplication in sixteen bits could not hold.
+/// Uses integers that would overflow a sixteen-bit product.
 #[test]
 fn largest_values_do_not_overflow() {
     for (block_type, value, largest) in [
@@ -168,7 +168,7 @@ fn largest_values_do_not_overflow() {
         }
         let depth = block_type.values();
         let panels = Panels::new(&Blocks::new(block_type, [1, depth], block).unwrap());
-        // Steps of 1, which half precision holds exactly.
+        // Steps of 1 are exact in half precision.
         for x in [127.0, -127.0] {
             for set in instruction_sets() {
                 let found = product_by(&vec![x; depth], &panels, None, set)[0];
@@ -193,7 +193,8 @@ fn rows_that_are_no_numbers_stay_so() {
     assert!(product(&[], &panels, None).is_empty());
 }
 
-/// Times a product: `cargo test --release -p anyref-ops blocks::tests::bench -- --ignored --nocapture`.
+/// Times a product: `cargo test --release -p anyref-ops blocks::tests::bench -- --ignored
+/// --nocapture`.
 #[test]
 #[ignore = "measures"]
 fn bench() {

@@ -5,7 +5,7 @@ use core::arch::x86_64::*;
 use super::form::Form;
 use super::panels::IN_WORD;
 
-/// Four inputs, for all outputs.
+/// Loads four inputs, shared by all outputs.
 #[inline(always)]
 unsafe fn word(x: *const i8, index: usize) -> i32 {
     // SAFETY: the caller's.
@@ -53,7 +53,7 @@ unsafe impl Form for Avx2 {
         unsafe {
             let ones = _mm256_set1_epi16(1);
             let mut sums = _mm256_set1_epi32(start);
-            // Pairs of products of 15 · 127 fit sixteen bits eight times, of 63 · 127 twice.
+            // Eight pairs of products of 15 · 127 fit in sixteen bits, two of 63 · 127.
             let together = match BITS {
                 4 => 8,
                 6 => 2,

@@ -1,4 +1,4 @@
-//! Arithmetic in which many rows and a tile of weights are multiplied.
+//! Arithmetic for products of many rows and a tile of weights.
 
 use super::super::pack::{pack_rows, pack_transposed};
 use super::super::product::{Matrix, Product, product};
@@ -6,17 +6,17 @@ use super::blocks::{BLOCK, Blocks};
 use super::stored::{Stored, widen};
 use super::weight::{Order, Weight};
 
-/// How inputs and weights of type `H` are put into words of 32 bits and multiplied.
+/// Packing of inputs and weights of type `H` into 32-bit words, and their product.
 pub(super) trait Arithmetic<H> {
     /// Inputs of a word.
     const INPUTS: usize;
-    /// What is multiplied.
+    /// Packed operand of a product.
     type Word: Copy + Default + Send + Sync;
 
     /// Packs a row's inputs into every [`BLOCK`]th word.
     fn pack_row(inputs: &[f32], out: &mut [Self::Word]);
 
-    /// Packs a tile of weights into panels, by way of `tile`, which has room for it.
+    /// Packs a tile of weights into panels; `tile` is scratch space large enough for it.
     fn pack_tile(weight: Weight<'_, H>, tile: &mut [Self::Word], panels: &mut [Self::Word]);
 
     /// `c = a · panels`, or `c += a · panels`.
@@ -67,7 +67,7 @@ impl<H: Stored> Arithmetic<H> for Wide {
     }
 }
 
-/// Weights of f32, packed from where they lie.
+/// Weights of f32, packed without a copy.
 pub(super) struct Straight;
 
 impl Arithmetic<f32> for Straight {
@@ -93,7 +93,8 @@ impl Arithmetic<f32> for Straight {
     }
 }
 
-/// Inputs rounded to bf16 and multiplied with weights of bf16 in pairs, as PyTorch computes in bf16.
+/// Inputs rounded to bf16 and multiplied with bf16 weights in pairs, as in PyTorch's bf16
+/// arithmetic.
 #[cfg(target_arch = "x86_64")]
 pub(super) struct Pairs;
 

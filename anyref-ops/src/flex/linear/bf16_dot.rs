@@ -1,5 +1,5 @@
-//! Products of bf16 by bf16, two inputs at a time, on processors that have an instruction for them (AVX512-BF16): twice
-//! as many a second as of f32. Products and sums are f32.
+//! Products of bf16 by bf16, two inputs at a time, on processors with AVX512-BF16: twice the
+//! throughput of f32. Products and sums are f32.
 
 use core::arch::x86_64::*;
 
@@ -21,25 +21,25 @@ pub(super) fn of(low: bf16, high: bf16) -> Pair {
     u32::from(low.to_bits()) | u32::from(high.to_bits()) << 16
 }
 
-/// The same bits, for what only moves them.
+/// Reinterprets pairs as floats, for code that only moves them.
 pub(super) fn as_floats(pairs: &[Pair]) -> &[f32] {
-    // SAFETY: both are words of 32 bits, of which every pattern is a value.
+    // SAFETY: both are 32-bit words without invalid bit patterns.
     unsafe { core::slice::from_raw_parts(pairs.as_ptr().cast(), pairs.len()) }
 }
 
-/// The same bits, for what only moves them.
+/// Reinterprets pairs as floats, for code that only moves them.
 pub(super) fn as_floats_mut(pairs: &mut [Pair]) -> &mut [f32] {
-    // SAFETY: both are words of 32 bits, of which every pattern is a value.
+    // SAFETY: both are 32-bit words without invalid bit patterns.
     unsafe { core::slice::from_raw_parts_mut(pairs.as_mut_ptr().cast(), pairs.len()) }
 }
 
-/// Whether the processor has the instructions, and the panels are packed for them.
+/// Returns whether the processor has the instructions, in which case panels are packed for them.
 #[inline]
 pub(super) fn are_multiplied() -> bool {
     InstructionSet::current() == InstructionSet::Avx512Bf16
 }
 
-/// Two inputs, rounded to nearest even; what is no number stays so.
+/// Rounds two inputs to nearest even; NaN stays NaN.
 #[inline(always)]
 pub(super) fn rounded(low: f32, high: f32) -> Pair {
     let round = |x: f32| {
@@ -55,7 +55,8 @@ pub(super) fn rounded(low: f32, high: f32) -> Pair {
     round(low) | round(high) << 16
 }
 
-/// `C = A · B` or `C += A · B`; the padding of C is overwritten too. Only where they [are multiplied](are_multiplied).
+/// Computes `C = A · B` or `C += A · B`; the padding of C is overwritten too. Requires that pairs
+/// [are multiplied](are_multiplied).
 pub(super) fn product(blocks: Blocks<'_, Pair>) {
     let (rows, pairs) = (blocks.rows(), blocks.depth());
     if rows == 0 || pairs == 0 {
@@ -120,7 +121,7 @@ unsafe fn block<const V: usize, const R: usize>(
 ) {
     let mut a = blocks.a.as_ptr().cast::<i32>();
     let mut sums = [[_mm512_setzero_ps(); V]; R];
-    // SAFETY: all is in bounds, by the caller's word.
+    // SAFETY: all accesses are in bounds, as the caller guarantees.
     unsafe {
         for _ in 0..blocks.depth() {
             let mut columns = [_mm512_setzero_si512(); V];
@@ -148,11 +149,11 @@ unsafe fn block<const V: usize, const R: usize>(
     }
 }
 
-/// The sums, each with the products of a pair added.
+/// Adds the products of one pair to each sum.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bf16")]
 fn dot(sums: __m512, a: __m512i, b: __m512i) -> __m512 {
-    // SAFETY: vectors of the same size, in which every pattern of bits is a value.
+    // SAFETY: vectors of equal size without invalid bit patterns.
     let [a, b]: [__m512bh; 2] = unsafe { core::mem::transmute([a, b]) };
     _mm512_dpbf16_ps(sums, a, b)
 }

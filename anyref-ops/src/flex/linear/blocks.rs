@@ -1,12 +1,11 @@
 //! Register blocks of rows against the panels of a tile.
 
-/// Rows of a register block of the widest instruction set; the narrower ones have fewer that divide
-/// it.
+/// Rows of a register block on the widest instruction set; narrower ones use a divisor of it.
 pub(super) const BLOCK: usize = 12;
 
-/// The rows of a register block, a tile's panels, and where their product goes.
+/// Operands of a register block: its rows, a tile's panels and the output.
 pub(super) struct Blocks<'a, W> {
-    /// One word of all rows after another, [`BLOCK`] apart.
+    /// Words of all rows, interleaved: one word of each, [`BLOCK`] apart.
     pub(super) a: &'a [W],
     /// `[depth, width]`, packed in panels.
     pub(super) panels: &'a [W],

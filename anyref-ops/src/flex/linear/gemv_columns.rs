@@ -1,6 +1,6 @@
-//! GEMV over the columns of a weight of PyTorch's layout, `[outputs, inputs]`, which lie one after
-//! another: each input adds its multiple of a column. Every weight is read once, in the order in
-//! which it lies in memory, by all threads, each of which has sums of its own.
+//! GEMV over the columns of a weight `[outputs, inputs]` whose columns are contiguous, as in burn's
+//! layout: each input adds its multiple of a column. Every weight is read once, in memory order;
+//! each thread keeps its own sums.
 
 use rayon::prelude::*;
 
@@ -10,7 +10,7 @@ use super::weight::Weight;
 
 /// Inputs that are added together.
 const TOGETHER: usize = 8;
-/// Weights for which a task of their own pays.
+/// Minimum number of weights of a task.
 const TASK: usize = 64 * 1024;
 
 /// `out[r, n] = Σ x[r, k] · weight[k, n] + bias[n]`
@@ -81,7 +81,7 @@ impl<H: Stored> Kernel for Inputs<'_, H> {
 }
 
 impl<H: Stored> Inputs<'_, H> {
-    /// Adds `N` inputs, while their lines are in the cache to all rows.
+    /// Adds `N` inputs to all rows while their lines are in the cache.
     #[inline(always)]
     fn add<S: Simd, const N: usize>(&mut self) {
         let Weight { depth, width, .. } = self.weight;

@@ -1,6 +1,6 @@
-//! GEMV over the rows of a weight of PyTorch's layout, `[outputs, inputs]`, for few inputs, as a
-//! language model's next token is: each output is the dot product with a row. Every weight is read
-//! once, in the order in which it lies in memory, by all threads.
+//! GEMV over the rows of a weight in PyTorch's layout, `[outputs, inputs]`, for few inputs, such as
+//! a language model's next token: each output is the dot product with a row. Every weight is read
+//! once, in memory order, by all threads.
 
 use rayon::prelude::*;
 
@@ -10,13 +10,13 @@ use super::output::Output;
 use super::stored::{Stored, tail};
 use super::weight::Weight;
 
-/// Weights of a task: what stays in a core's cache while it is used for all rows.
+/// Weights of a task, which stay in a core's cache while they are used for all rows.
 const TASK: usize = 64 * 1024;
 /// Outputs that are computed together.
 const TOGETHER: usize = 4;
 
-/// `out[r, n] = Σ x[r, k] · weight[k, n] + bias[n]`: each task has some outputs, whose inputs lie one after
-/// another.
+/// Computes `out[r, n] = Σ x[r, k] · weight[k, n] + bias[n]`; each task computes some of the
+/// outputs, whose inputs are contiguous.
 pub(crate) fn product<H: Stored>(
     x: &[f32],
     weight: Weight<'_, H>,
@@ -46,7 +46,7 @@ pub(crate) fn product<H: Stored>(
     }
 }
 
-/// The outputs `first..last` of all rows.
+/// Outputs `first..last` of all rows.
 struct Lines<'a, 'b, H> {
     x: &'a [f32],
     weight: Weight<'a, H>,
@@ -90,7 +90,7 @@ impl<H: Stored> Lines<'_, '_, H> {
         }
     }
 
-    /// `N` outputs of `R` rows: the first ones of `x`.
+    /// Computes `N` outputs of `R` rows, the first ones of `x`.
     #[inline(always)]
     fn block<S: Simd, const N: usize, const R: usize>(
         &self,
@@ -108,7 +108,7 @@ impl<H: Stored> Lines<'_, '_, H> {
             let mut sums = [[S::splat(0.0); N]; R];
             let mut k = 0;
             while k < whole {
-                // Written so that the compiler keeps whole vectors.
+                // The loop is written so that the compiler keeps whole vectors.
                 let mut weights = [S::splat(0.0); N];
                 for (weight, line) in weights.iter_mut().zip(&lines) {
                     *weight = H::load::<S>(line.as_ptr().add(k));
@@ -137,7 +137,7 @@ impl<H: Stored> Lines<'_, '_, H> {
                     }
                 }
             }
-            // SAFETY: these outputs are this task's.
+            // SAFETY: these outputs belong to this task alone.
             unsafe {
                 let columns = output..output + N;
                 self.out.store(row + r, columns, &values, self.bias);

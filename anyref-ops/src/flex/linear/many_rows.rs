@@ -1,4 +1,4 @@
-//! Product of many rows for each type that weights are stored in.
+//! Product of many rows for each storage type of weights.
 
 use burn::tensor::{bf16, f16};
 
@@ -11,17 +11,17 @@ use super::stored::Stored;
 use super::tiles;
 use super::weight::Weight;
 
-/// Writes `x · weight + bias` to its last argument.
+/// Function that writes `x · weight + bias` to its last argument.
 pub(crate) type Product<H> = fn(&[f32], Weight<'_, H>, Option<&[f32]>, &mut [f32]);
 
-/// A type of weights with products of many rows.
+/// Storage type with products of many rows.
 pub(crate) trait ManyRows: Stored {
     /// Product in f32.
     fn exact_product() -> Product<Self> {
         tiles::product::<Self, Wide>
     }
 
-    /// Quickest product, which may round the rows to this type.
+    /// Fastest product, which may round the rows to this type.
     fn rounded_product() -> Product<Self> {
         Self::exact_product()
     }

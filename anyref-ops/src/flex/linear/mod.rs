@@ -1,6 +1,7 @@
-//! Linear layers whose weights stay as PyTorch's files have them, in half precision or in the order of inputs: f32 in,
-//! f32 out, accumulated in f32. Few rows have the same form with all f32 weights. Many rows are rounded to bf16 for
-//! weights of bf16, where no gradient is asked for and the processor has instructions for it.
+//! Linear layers whose weights keep the layout of PyTorch's files, in half precision or in the
+//! order of inputs: f32 in, f32 out, accumulated in f32. Few rows take the same path with any f32
+//! weight. Many rows are rounded to bf16 for bf16 weights where no gradient is needed and the
+//! processor has instructions for it.
 
 mod arithmetic;
 #[cfg(target_arch = "x86_64")]
@@ -31,16 +32,16 @@ use super::buffer::{all_f32, tensor, values};
 use super::contiguous::contiguous;
 use crate::dispatch::{FlexKind, TrackedTensor, from_primitive, to_primitive};
 
-/// So many rows are quicker by a GEMV over the weight's rows than by tiles,
+/// Up to this many rows use a GEMV over the weight's rows instead of tiles.
 const FEW: usize = 64;
-/// and so many inputs of all rows, which stay in a core's cache.
+/// Up to this many inputs over all rows also use that GEMV, because they stay in a core's cache.
 const CACHED: usize = 128 * 1024;
-/// So many rows are quicker by a GEMV over the weight's columns than by tiles.
+/// Up to this many rows use a GEMV over the weight's columns instead of tiles.
 const FEWER: usize = 8;
-/// More rows than this are quicker by burn's product when the weight is f32.
+/// Above this many rows an f32 weight uses burn's product.
 const FEW_F32: usize = 2;
 
-/// What [`linear`] takes.
+/// Arguments of [`linear`].
 #[derive(Debug)]
 pub(crate) struct LinearInput<B: Backend> {
     /// `[rows, inputs]`
@@ -51,14 +52,14 @@ pub(crate) struct LinearInput<B: Backend> {
     pub(crate) bias: Option<Tensor<B, 1>>,
 }
 
-/// What a product is computed for.
+/// Purpose of a product, which decides its precision and orientation.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum For {
-    /// An answer: many rows may be rounded to the weight's type, where the processor multiplies that quicker.
+    /// Inference: many rows may be rounded to the weight's type where that is faster.
     Inference,
-    /// An output that something is learned from.
+    /// Forward pass of training, always in f32.
     Training,
-    /// The gradient of the input: `x · weightᵀ`.
+    /// Gradient of the input: `x · weightᵀ`.
     Gradient,
 }
 
@@ -96,7 +97,8 @@ fn rows<H: ManyRows>(
     tensor(out, Shape::new([rows, weight.width]))
 }
 
-/// With `N` parents: x and, where there is one, the bias. The weight gets no gradient and is kept as it is.
+/// Backward pass with `N` parents: x and, if given, the bias. The weight gets no gradient and is
+/// kept as it is.
 #[derive(Debug)]
 struct LinearBackward;
 
@@ -116,7 +118,7 @@ impl<const N: usize> Backward<Flex, N> for LinearBackward {
     }
 }
 
-/// The gradient of the bias.
+/// Sums the columns: the gradient of the bias.
 fn column_sums(grad: &FlexTensor) -> FlexTensor {
     let width = grad.shape()[1];
     let mut sums = vec![0.0; width];
@@ -155,7 +157,7 @@ fn tracked_input<B: Backend, C: CheckpointStrategy>(input: LinearInput<B>) -> Te
     })
 }
 
-/// Whether the inputs of an output lie one after another, as in PyTorch's files.
+/// Returns whether the inputs of each output are contiguous, as in PyTorch's files.
 fn lies_by_inputs<B: Backend>(input: &LinearInput<B>, kind: FlexKind) -> bool {
     let weight = input.weight.clone();
     let weight = match kind {
@@ -166,8 +168,8 @@ fn lies_by_inputs<B: Backend>(input: &LinearInput<B>, kind: FlexKind) -> bool {
     depth > 1 && weight::order(&weight).is_some_and(|(order, _)| order == Order::Inputs)
 }
 
-/// Sizes and types are those of the fused form: f32 by half with no gradient of the weight asked for, or f32 by f32 in
-/// the order of inputs, or, without gradients, few rows of it.
+/// Returns whether the fused form supports sizes and types. The weight, which must not need a
+/// gradient, is half, or f32 in the order of inputs, or, for few rows without gradients, any f32.
 fn fits<B: Backend>(input: &LinearInput<B>, kind: FlexKind) -> bool {
     let ([rows, inputs], [depth, outputs]) = (input.x.dims(), input.weight.dims());
     let weight_fits = match input.weight.dtype() {
@@ -191,7 +193,7 @@ fn fits<B: Backend>(input: &LinearInput<B>, kind: FlexKind) -> bool {
     types && rows > 0 && inputs > 0 && outputs > 0 && inputs == depth && frozen()
 }
 
-/// The layer's output `[rows, outputs]`, or the arguments back.
+/// Computes the layer's output `[rows, outputs]`, or returns the arguments.
 pub(crate) fn linear<B: Backend>(input: LinearInput<B>) -> Result<Tensor<B, 2>, LinearInput<B>> {
     let Some(kind) = FlexKind::of::<B>().filter(|&kind| fits(&input, kind)) else {
         return Err(input);

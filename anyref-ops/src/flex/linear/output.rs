@@ -1,9 +1,9 @@
-//! The product's memory, written by several threads at once.
+//! Output matrix of a product, written by several threads at once.
 
 use core::marker::PhantomData;
 use core::ops::Range;
 
-/// A matrix of rows `width` long, of which each task writes a rectangle of its own.
+/// Matrix with rows of `width` values, of which each task writes its own rectangle.
 pub(crate) struct Output<'a> {
     values: *mut f32,
     rows: usize,
@@ -26,7 +26,7 @@ impl<'a> Output<'a> {
         }
     }
 
-    /// The same memory, for another task.
+    /// Another handle to the memory, for another task.
     pub(crate) fn shared(&self) -> Self {
         Self { ..*self }
     }
@@ -34,7 +34,7 @@ impl<'a> Output<'a> {
     /// Writes part of a row.
     ///
     /// # Safety
-    /// No other thread writes or reads these values.
+    /// No other thread may write or read these values.
     #[inline(always)]
     pub(crate) unsafe fn store(
         &self,
@@ -44,7 +44,7 @@ impl<'a> Output<'a> {
         bias: Option<&[f32]>,
     ) {
         assert!(row < self.rows && columns.start <= columns.end && columns.end <= self.width);
-        // SAFETY: in bounds, and by the caller's word nobody else's.
+        // SAFETY: in bounds, and exclusive by the caller's guarantee.
         let out = unsafe {
             let first = self.values.add(row * self.width + columns.start);
             core::slice::from_raw_parts_mut(first, columns.len())

@@ -1,16 +1,16 @@
-//! Types that weights are stored in.
+//! Storage types of weights.
 
 use burn::tensor::{bf16, f16};
 use burn_flex::FlexTensor;
 
 use super::super::simd::{Kernel, Simd, dispatch};
 
-/// A float that every instruction set can load as f32.
+/// Float type that every instruction set can load as f32.
 ///
 /// # Safety
 /// `load` reads `S::LANES` values.
 pub(crate) unsafe trait Stored: Copy + Default + Send + Sync + 'static {
-    /// All that lies in a tensor's buffer.
+    /// Whole buffer of a tensor.
     fn storage(tensor: &FlexTensor) -> &[Self];
     /// Unaligned load, widened.
     unsafe fn load<S: Simd>(p: *const Self) -> S::Vector;
@@ -52,7 +52,7 @@ unsafe impl Stored for f32 {
     }
 }
 
-/// `out = values`, widened.
+/// Widens `values` to f32.
 pub(crate) fn widen<H: Stored>(values: &[H], out: &mut [f32]) {
     assert_eq!(values.len(), out.len());
     dispatch(Widen { values, out });
@@ -78,10 +78,10 @@ impl<H: Stored> Kernel for Widen<'_, H> {
     }
 }
 
-/// The widest vector's values.
+/// Lanes of the widest vector.
 const WIDEST: usize = 16;
 
-/// Fewer values than a vector has lanes, widened, with zeros after them.
+/// Widens fewer values than a vector has lanes and pads them with zeros.
 #[inline(always)]
 pub(crate) fn tail<S: Simd, H: Stored>(values: &[H]) -> [f32; WIDEST] {
     let mut padded = [H::default(); WIDEST];
@@ -97,7 +97,7 @@ mod tests {
     use super::super::super::simd::Portable;
     use super::*;
 
-    /// Every value there is, on the machine's instructions and on the portable ones.
+    /// Checks every value on the machine's instructions and on the portable ones.
     #[test]
     fn every_value_is_widened_exactly() {
         fn check<H: Stored>(all: Vec<H>, to_f32: fn(H) -> f32) {

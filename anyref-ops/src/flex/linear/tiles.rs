@@ -1,4 +1,5 @@
-//! Products of many rows: tiles of the weights are put into panels and multiplied while they are in the cache.
+//! Products of many rows: tiles of the weights are packed into panels and multiplied while they are
+//! in the cache.
 
 use rayon::prelude::*;
 
@@ -8,11 +9,11 @@ use super::blocks::{BLOCK, Blocks};
 use super::output::Output;
 use super::weight::Weight;
 
-/// Rows for which a tile is packed once.
+/// Rows that share one packing of a tile.
 const ROWS: usize = 40 * BLOCK;
 /// Words of inputs of a tile.
 const DEPTH: usize = 256;
-/// Outputs of a tile, at most.
+/// Maximum outputs of a tile.
 const WIDTH: usize = 128;
 
 /// `out[r, n] = Σ x[r, k] · weight[k, n] + bias[n]`
@@ -55,8 +56,8 @@ pub(crate) fn product<H: Send + Sync + Copy, A: Arithmetic<H>>(
     }
 }
 
-/// Puts the inputs from word `first` on into register blocks: for each block of rows, one word of all its rows after
-/// another.
+/// Packs the inputs from word `first` on into register blocks: for each block of rows, the words of
+/// all its rows, interleaved.
 fn pack_slab<H, A: Arithmetic<H>>(x: &[f32], depth: usize, first: usize, out: &mut [A::Word]) {
     let words = depth.div_ceil(A::INPUTS);
     let length = DEPTH.min(words - first.min(words));
@@ -72,11 +73,11 @@ fn pack_slab<H, A: Arithmetic<H>>(x: &[f32], depth: usize, first: usize, out: &m
     }
 }
 
-/// What a thread computes in.
+/// Scratch space of a thread.
 struct Scratch<W> {
-    /// A tile in the order of the weight.
+    /// Tile in the order of the weight.
     tile: Vec<W>,
-    /// The tile in panels.
+    /// Tile in panels.
     panels: Vec<W>,
     /// `[rows, padded(tile)]`
     sums: Vec<f32>,
@@ -93,7 +94,7 @@ impl<W: Copy + Default> Scratch<W> {
         }
     }
 
-    /// The products of all packed rows with the columns `first..first + width`.
+    /// Computes the products of all packed rows with the columns `first..first + width`.
     fn sums<H: Copy, A: Arithmetic<H, Word = W>>(
         &mut self,
         packed: &[W],

@@ -1,4 +1,4 @@
-//! A half matrix where it lies in memory.
+//! View of a weight matrix in place.
 
 use core::ops::Range;
 
@@ -7,31 +7,31 @@ use burn_flex::FlexTensor;
 
 use super::stored::Stored;
 
-/// A matrix `[depth, width]` of half values, as the right side of a product sees it: inputs by outputs.
+/// Matrix `[depth, width]`, inputs by outputs, as the right side of a product.
 #[derive(Clone, Copy)]
 pub(crate) struct Weight<'a, H> {
-    /// The values from the first on.
+    /// Values from the first on.
     values: &'a [H],
     /// Inputs.
     pub(crate) depth: usize,
     /// Outputs.
     pub(crate) width: usize,
-    /// What lies one after another.
+    /// Order of the values in a line.
     pub(crate) order: Order,
-    /// From one such line to the next.
+    /// Distance between two lines.
     stride: usize,
 }
 
-/// What a line in memory holds.
+/// Contents of a line in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// The inputs of one output, as PyTorch keeps linear layers.
+    /// Inputs of one output, as PyTorch stores linear layers.
     Inputs,
-    /// The outputs of one input, as burn does.
+    /// Outputs of one input, as burn does.
     Outputs,
 }
 
-/// The tensor `[inputs, outputs]` in one of the two orders, copied where it is in neither.
+/// Returns the tensor `[inputs, outputs]` in one of the two orders, copied where it has neither.
 pub(crate) fn in_lines(tensor: FlexTensor) -> FlexTensor {
     match order(&tensor) {
         Some(_) => tensor,
@@ -39,7 +39,7 @@ pub(crate) fn in_lines(tensor: FlexTensor) -> FlexTensor {
     }
 }
 
-/// The order of a matrix and the stride of its lines; none for other layouts.
+/// Order of a matrix and the stride of its lines; `None` for other layouts.
 pub(crate) fn order(tensor: &FlexTensor) -> Option<(Order, usize)> {
     let shape = tensor.shape();
     match *tensor.layout().strides() {
@@ -50,7 +50,7 @@ pub(crate) fn order(tensor: &FlexTensor) -> Option<(Order, usize)> {
 }
 
 impl<'a, H> Weight<'a, H> {
-    /// The matrix of a tensor that [`in_lines`] returned.
+    /// Views a tensor that [`in_lines`] returned.
     pub(crate) fn new(tensor: &'a FlexTensor) -> Self
     where
         H: Stored,
@@ -66,7 +66,7 @@ impl<'a, H> Weight<'a, H> {
         }
     }
 
-    /// The matrix that takes outputs back to inputs.
+    /// Transposed matrix, from outputs to inputs.
     pub(crate) fn transposed(self) -> Self {
         Self {
             depth: self.width,
@@ -79,7 +79,7 @@ impl<'a, H> Weight<'a, H> {
         }
     }
 
-    /// How many lines there are, and how many values each has.
+    /// Number of lines, and values of each.
     pub(crate) fn lines(&self) -> (usize, usize) {
         match self.order {
             Order::Inputs => (self.width, self.depth),
@@ -87,7 +87,7 @@ impl<'a, H> Weight<'a, H> {
         }
     }
 
-    /// Some of the inputs and outputs.
+    /// Submatrix of some inputs and outputs.
     pub(crate) fn part(self, inputs: Range<usize>, outputs: Range<usize>) -> Self {
         let first = match self.order {
             Order::Inputs => outputs.start * self.stride + inputs.start,
@@ -101,7 +101,7 @@ impl<'a, H> Weight<'a, H> {
         }
     }
 
-    /// The values from the first on, and how far one line is from the next.
+    /// Values from the first on, and the stride of the lines.
     pub(crate) fn values(&self) -> (&'a [H], usize) {
         (self.values, self.stride)
     }

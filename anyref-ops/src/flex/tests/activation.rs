@@ -18,7 +18,7 @@ impl Kernel for Points<'_> {
     }
 }
 
-/// The error function by its series, and by its asymptotic limit.
+/// Error function by its series, and by its asymptotic limit.
 fn erf_f64(x: f64) -> f64 {
     if x.abs() > 5.0 {
         return x.signum();

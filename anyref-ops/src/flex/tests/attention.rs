@@ -37,7 +37,7 @@ const PLAIN: Case = Case {
     scale: None,
 };
 
-/// A mask of which whole rows are set.
+/// Mask with some rows set completely.
 fn mask<B: Backend>(shape: [usize; 4]) -> Tensor<B, 4, Bool> {
     let noise = values(random(shape, 77));
     let width = shape[3];
@@ -89,7 +89,7 @@ fn input<B: Backend>(case: &Case, leaves: &[Tensor<B, 4>]) -> AttentionInput<B> 
 
 type Attention<B> = fn(AttentionInput<B>) -> Tensor<B, 4>;
 
-/// The output and the gradients of a weighted sum of it.
+/// Output, and the gradients of a weighted sum of it.
 fn run<B: AutodiffBackend<InnerBackend = Flex>>(
     case: &Case,
     attention: Attention<B>,
@@ -333,7 +333,7 @@ fn only_the_gradients_asked_for() {
 
 #[test]
 fn nothing_leaks_from_one_head_to_another() {
-    // Tasks work in the same buffers one after another: what is not a number must stay in its head.
+    // Tasks reuse their buffers; a NaN must stay in its head.
     for case in [
         Case { batch: 40, ..PLAIN },
         Case {

@@ -10,7 +10,7 @@ use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use std::time::Instant;
 
-/// The shortest time of a call in milliseconds; other programs only make it longer.
+/// Shortest time of a call in milliseconds; other programs only make it longer.
 fn time<T>(mut f: impl FnMut() -> T) -> f64 {
     let start = Instant::now();
     f();
@@ -24,7 +24,7 @@ fn time<T>(mut f: impl FnMut() -> T) -> f64 {
     seconds.fold(once, f64::min) * 1e3
 }
 
-/// An operation under measurement.
+/// Operation under measurement.
 type Operation<'a, B, const D: usize> = &'a dyn Fn(&[Tensor<B, D>]) -> Tensor<B, D>;
 
 /// Prints forward and forward with backward, fused and composed.
@@ -42,7 +42,7 @@ fn report<const D: usize>(
                 .map(|x| Tensor::<TestAutodiff, D>::from_inner(x.clone()).require_grad())
                 .collect();
             let y = f(&leaves);
-            // A product with a vector gives a gradient laid out in order, as layers do.
+            // A product with a vector yields a contiguous gradient, as layers do.
             let length = y.shape().num_elements();
             let weight = Tensor::from_inner(y.clone().inner().reshape([length, 1]));
             y.reshape([1, length]).matmul(weight).backward()
@@ -230,7 +230,7 @@ fn bench_attention_long() {
     );
 }
 
-/// Times of a linear layer, its weight in f32 and in bf16 as loading leaves them.
+/// Times a linear layer with its weight in f32 and in bf16, as loading leaves them.
 #[test]
 #[ignore = "measures"]
 fn bench_linear() {

@@ -15,7 +15,7 @@ fn rotary_agrees<B: AutodiffBackend<InnerBackend = Flex>>() {
             Tensor::from_inner(angle.clone().cos()),
             Tensor::from_inner(angle.sin()),
         );
-        // As attention has it: the heads of a position beside one another in memory.
+        // As in attention: the heads of a position are adjacent in memory.
         let x = random([batch, length, heads, width], 2);
         let weight = Tensor::from_inner(random(shape, 3));
         let run = |turn: &dyn Fn(Tensor<B, 4>) -> Tensor<B, 4>| {

@@ -7,8 +7,8 @@ use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{DType, Tensor};
 use burn_flex::Flex;
 
-/// Ragged sizes around every block: rows of all forms, inputs and outputs of whole and broken vectors, tiles
-/// and slabs.
+/// Ragged sizes around every block: rows for all forms, whole and partial vectors of inputs and
+/// outputs, tiles and slabs.
 const SIZES: [[usize; 3]; 14] = [
     [1, 1, 1],
     [1, 64, 8],
@@ -26,7 +26,7 @@ const SIZES: [[usize; 3]; 14] = [
     [490, 300, 41],
 ];
 
-/// How a weight of PyTorch's layout and one of burn's lie in memory, and a part of either.
+/// Memory orders of a weight: PyTorch's layout, burn's, and a part of either.
 const ORDERS: [&str; 4] = ["inputs", "outputs", "part of inputs", "part of outputs"];
 
 /// `weight` in another order, and in half precision.
@@ -95,11 +95,12 @@ fn weights_of_every_type_give_their_own_product() {
                 let found = linear(x.clone(), weight, Some(bias.clone()));
                 assert_eq!(found.dtype(), DType::F32);
                 let mut error = difference(found.clone(), expected.clone());
-                // Of the inputs as they are, or all of them as bf16.
+                // Error against unrounded inputs, or against all inputs as bf16.
                 if dtype == DType::BF16 {
                     error = error.min(difference(found, rounded.clone()));
                 }
-                // Each of the sums, which grow by about 1 a root of the inputs, is rounded as often.
+                // Rounding adds up over the inputs, while a sum grows by about the root of their
+                // number.
                 let allowed = 2.0 * f32::EPSILON * inputs as f32 + 1e-6;
                 assert!(
                     error < allowed,
@@ -110,7 +111,7 @@ fn weights_of_every_type_give_their_own_product() {
     }
 }
 
-/// Where bf16 is multiplied by instructions of its own, many rows are rounded to it, unless something is learned.
+/// Rounds many rows to bf16 on processors with bf16 instructions, except in training.
 #[test]
 #[cfg(target_arch = "x86_64")]
 fn many_rows_are_rounded_for_answers_alone() {
@@ -146,7 +147,7 @@ fn rows_of_more_dimensions_and_rows_apart() {
     assert!(difference(found.swap_dims(0, 2), rows) < 1e-5);
 }
 
-/// Not a number and infinities go where they belong and nowhere else.
+/// NaN and infinities reach the columns they belong to and no others.
 #[test]
 fn special_values_stay_in_their_columns() {
     let mut weight = vec![burn::tensor::f16::from_f32(1.0); 20 * 3];
@@ -182,7 +183,7 @@ fn check_gradients<B: AutodiffBackend<InnerBackend = Flex>>(
         let bias = bias.grad(&grads).unwrap().reshape([1, outputs]);
         [y.inner(), x.grad(&grads).unwrap(), bias]
     };
-    // In burn's layout f32 is multiplied by burn.
+    // burn multiplies f32 in its own layout.
     let wide = Tensor::from_data(
         stored.clone().cast(DType::F32).into_data(),
         &Default::default(),
@@ -211,7 +212,7 @@ fn gradients_of_inputs_and_biases_are_those_of_the_widened_weight() {
     }
 }
 
-/// A half weight that is trained itself has burn's own gradient.
+/// A trainable half weight gets burn's own gradient.
 #[test]
 fn a_tracked_weight_is_composed() {
     let x = Tensor::<TestAutodiff, 2>::from_inner(random([3, 8], 1));

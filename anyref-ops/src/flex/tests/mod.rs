@@ -1,4 +1,4 @@
-//! The fused forms against the composed ones.
+//! Fused forms compared with the composed ones.
 
 mod activation;
 mod attention;
@@ -36,7 +36,7 @@ fn values<const D: usize>(tensor: Tensor<TestBackend, D>) -> Vec<f32> {
     tensor.into_data().to_vec().expect("f32")
 }
 
-/// The largest difference, infinite if there is a NaN.
+/// Largest difference; infinite if there is a NaN.
 fn difference<const D: usize>(a: Tensor<TestBackend, D>, b: Tensor<TestBackend, D>) -> f32 {
     assert_eq!(a.dims(), b.dims());
     let (a, b) = (values(a), values(b));

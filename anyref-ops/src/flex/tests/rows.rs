@@ -8,7 +8,7 @@ fn rows_are_written_where_they_belong() {
     for first in [0, 3, 5] {
         let place = [0..2, 0..3, first..first + 2, 0..5];
         let expected = buffer.clone().slice_assign(place, rows.clone());
-        // A buffer of its own, one that is held elsewhere, a part of a larger one, and rows apart.
+        // An owned buffer, a shared one, a part of a larger one, and separated rows.
         let own = buffer.clone() * 1.0;
         assert_eq!(
             values(assign_rows(own, first, rows.clone())),
@@ -25,7 +25,7 @@ fn rows_are_written_where_they_belong() {
     }
 }
 
-/// Tensors that nothing else holds are not copied.
+/// Uniquely owned tensors are not copied.
 #[test]
 fn a_buffer_of_its_own_stays_where_it_is() {
     let address = |x: &Tensor<TestBackend, 4>| {

@@ -11,10 +11,10 @@ use crate::blocks::{BlockType, Blocks};
 use crate::flex::{self, Panels};
 
 /// Weight `[d_input, d_output]` in blocks along the inputs of each output, of any
-/// [format](BlockType). Not trained.
+/// [format](BlockType). Not trainable.
 ///
 /// Products of f32 without gradients quantise the rows of the input to eight bits and multiply
-/// integers; others multiply the values as floats. Copies share the memory.
+/// integers; others multiply the values as floats. Clones share the memory.
 #[derive(Debug, Clone)]
 pub struct BlockWeight<B: Backend> {
     panels: Arc<Panels>,
@@ -24,8 +24,8 @@ pub struct BlockWeight<B: Backend> {
 impl<B: Backend> BlockWeight<B> {
     /// Repacks a matrix `[d_output, d_input]`.
     ///
-    /// Panels hold the same values, but those of formats without kernels of their own (`Q5_1`,
-    /// `Q5_K`), which are rounded to `Q8_0` with a warning in the log.
+    /// Panels hold the same values, except for formats without their own kernels (`Q5_1`, `Q5_K`),
+    /// which are rounded to `Q8_0` with a warning in the log.
     ///
     /// # Panics
     /// On a backend other than the processor's.
@@ -40,7 +40,7 @@ impl<B: Backend> BlockWeight<B> {
         }
     }
 
-    /// `[d_input, d_output]`
+    /// Shape, `[d_input, d_output]`.
     pub fn dims(&self) -> [usize; 2] {
         self.panels.dims()
     }
@@ -50,7 +50,7 @@ impl<B: Backend> BlockWeight<B> {
         self.panels.block_type()
     }
 
-    /// The blocks, `[d_output, d_input]`, as they were given, but of formats that were converted.
+    /// Blocks, `[d_output, d_input]`, as they were given, except for converted formats.
     pub fn to_blocks(&self) -> Blocks<'static> {
         self.panels.to_blocks()
     }
@@ -65,7 +65,7 @@ impl<B: Backend> BlockWeight<B> {
         self.device.clone()
     }
 
-    /// The weight on a device.
+    /// Moves the weight to a device.
     pub(in crate::nn) fn to_device(&self, device: &B::Device) -> Self {
         Self {
             panels: self.panels.clone(),
@@ -73,10 +73,10 @@ impl<B: Backend> BlockWeight<B> {
         }
     }
 
-    /// Values of some outputs, `[outputs.len(), d_input]` in f32, those of one output after another.
+    /// Values of some outputs, `[outputs.len(), d_input]` in f32, one row for each output.
     ///
     /// # Panics
-    /// When an output is not there.
+    /// When an output is out of range.
     pub fn rows(&self, outputs: &[usize]) -> Tensor<B, 2> {
         let [d_input, _] = self.dims();
         let mut values = vec![0.0; outputs.len() * d_input];
@@ -93,7 +93,7 @@ impl<B: Backend> BlockWeight<B> {
         self.rows(&outputs.collect::<Vec<_>>()).transpose()
     }
 
-    /// `x · weight + bias`
+    /// Computes `x · weight + bias`.
     ///
     /// # Shapes
     /// - x: `[.., d_input]`
@@ -114,8 +114,8 @@ impl<B: Backend> BlockWeight<B> {
         }
     }
 
-    /// Some of the outputs of `x · weight + bias`, as products of floats, a bounded number of
-    /// weights at once.
+    /// Computes some of the outputs of `x · weight + bias` as products of floats, with a bounded
+    /// number of weights dequantized at once.
     ///
     /// # Shapes
     /// - x: `[.., d_input]`
@@ -133,7 +133,7 @@ impl<B: Backend> BlockWeight<B> {
 }
 
 impl<B: AutodiffBackend> BlockWeight<B> {
-    /// The weight on the backend without gradients.
+    /// Weight on the backend without gradients.
     pub(in crate::nn) fn inner(&self) -> BlockWeight<B::InnerBackend> {
         BlockWeight {
             panels: self.panels.clone(),
@@ -141,7 +141,7 @@ impl<B: AutodiffBackend> BlockWeight<B> {
         }
     }
 
-    /// The weight on the backend with gradients.
+    /// Weight on the backend with gradients.
     pub(in crate::nn) fn from_inner(weight: BlockWeight<B::InnerBackend>) -> Self {
         Self {
             panels: weight.panels,
@@ -150,14 +150,14 @@ impl<B: AutodiffBackend> BlockWeight<B> {
     }
 }
 
-/// A weight and its bias, of a product.
+/// Weight and bias of a product.
 pub(super) struct BlockProduct<'a, B: Backend> {
     pub(super) weight: &'a BlockWeight<B>,
     pub(super) bias: Option<Tensor<B, 1>>,
 }
 
-/// Products of one input and several weights at once, or the input back where it is no f32 without
-/// gradients.
+/// Computes products of one input and several weights at once, or returns the input unless it is
+/// f32 without gradients.
 ///
 /// # Shapes
 /// - x: `[.., d_input]`
@@ -202,7 +202,7 @@ mod tests {
         Blocks::quantize(block_type, [d_output, 256], &values).unwrap()
     }
 
-    /// A layer with random weights in blocks, and one with the same values as floats.
+    /// Layer with random weights in blocks, and one with equal values as floats.
     fn layers<B: Backend>(block_type: BlockType, d_output: usize) -> [Linear<B>; 2] {
         let device = Default::default();
         let blocks = drawn::<B>(block_type, d_output);
@@ -233,7 +233,7 @@ mod tests {
                     distance(found.clone(), floats.forward(x.clone())) < 0.1,
                     "{block_type}"
                 );
-                // Some of the outputs are products of floats.
+                // A range of outputs is computed as products of floats.
                 let part = blocks.forward_outputs(x, 30..61);
                 assert!(distance(part, found.narrow(2, 30, 31)) < 0.1);
             }
@@ -244,7 +244,7 @@ mod tests {
             assert_eq!(again.bytes(), given.bytes());
             let text = format!("{blocks}");
             assert!(text.contains(block_type.name()), "{text}");
-            // A record holds the values as floats.
+            // A record stores the values as floats.
             let read = floats.clone().load_record(blocks.clone().into_record());
             assert_eq!(distance(read.weight.val(), blocks.weight.val()), 0.0);
         }

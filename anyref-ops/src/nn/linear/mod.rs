@@ -1,4 +1,4 @@
-//! Linear layer over a weight whose storage can be replaced.
+//! Linear layer over a weight with replaceable storage.
 
 #[cfg(feature = "flex")]
 mod blocks;
@@ -24,10 +24,10 @@ pub struct LinearConfig {
     pub d_input: usize,
     /// Size of the outputs.
     pub d_output: usize,
-    /// Whether a bias is added.
+    /// Adds a bias.
     #[config(default = true)]
     pub bias: bool,
-    /// Draws weight and bias.
+    /// Initialiser of weight and bias.
     #[config(default = "Initializer::KaimingUniform{gain:1.0/f64::sqrt(3.0), fan_out_only:false}")]
     pub initializer: Initializer,
 }
@@ -46,9 +46,9 @@ impl LinearConfig {
     }
 }
 
-/// `y = x · weight + bias` (`torch.nn.Linear`, whose weight is the transposed), by the
-/// [product](crate::linear) that every part uses: weights may stay in half precision, and no
-/// kernel of a GPU is asked for a product that it gets wrong.
+/// `y = x · weight + bias` (`torch.nn.Linear`, whose weight is transposed). Uses the shared
+/// [product](crate::linear): weights may stay in half precision, and sizes for which GPU kernels
+/// are wrong are avoided.
 #[derive(Module, Debug)]
 pub struct Linear<B: Backend> {
     /// Weight, `[d_input, d_output]`.
@@ -66,8 +66,8 @@ impl<B: Backend> Linear<B> {
             .product(x, self.bias.as_ref().map(|bias| bias.val()))
     }
 
-    /// Outputs of several layers for one input. Where all have weights in blocks on the processor,
-    /// these are multiplied at once.
+    /// Computes the outputs of several layers for one input. Weights in blocks on the processor are
+    /// multiplied together.
     ///
     /// # Shapes
     /// - x: `[.., d_input]`
@@ -90,7 +90,7 @@ impl<B: Backend> Linear<B> {
         layers.map(|layer| layer.forward(x.clone()))
     }
 
-    /// Products of weights in blocks, or the input back.
+    /// Computes the products of weights in blocks, or returns the input.
     #[cfg(feature = "flex")]
     fn block_products<const D: usize, const N: usize>(
         layers: [&Self; N],
@@ -107,7 +107,7 @@ impl<B: Backend> Linear<B> {
         Ok(outputs.try_into().expect("an output a layer"))
     }
 
-    /// Computes some of the outputs alone. The weight is cut rather than the product.
+    /// Computes a range of the outputs. The weight is cut rather than the product.
     ///
     /// # Shapes
     /// - x: `[.., d_input]`
@@ -136,7 +136,7 @@ mod tests {
     fn layer<B: Backend>(device: &B::Device) -> Linear<B> {
         B::seed(device, 3);
         let layer = LinearConfig::new(64, 70).init(device);
-        // Drawn now: each copy of a parameter that is not drawn yet would be drawn by itself.
+        // The lazy parameter is drawn now; otherwise each clone would draw its own values.
         layer.weight.val();
         layer.bias.as_ref().map(Param::val);
         layer
@@ -211,7 +211,8 @@ mod tests {
             let x = Tensor::<Flex, 2>::random([rows, 64], Distribution::Default, &device);
             let found = blocks.forward(x.clone());
             assert!(distance(found.clone(), widened.forward(x.clone())) < 1e-5);
-            // An eighth bit of the largest of 32 weights of at most 1/8, over 64 inputs.
+            // Rounding to eight bits, relative to the largest of 32 weights of at most 1/8, over 64
+            // inputs.
             assert!(distance(found.clone(), dense.forward(x.clone())) < 2e-2);
             let part = blocks.forward_outputs(x, 30..61);
             assert!(distance(part, found.narrow(1, 30, 31)) < 1e-5);
@@ -258,7 +259,7 @@ mod tests {
         let blocks = quantised(dense.clone());
         let mapped = blocks.clone().map(&mut Double);
         assert_eq!(distance(mapped.weight.val(), blocks.weight.val()), 0.0);
-        // A record holds the values of blocks too, as a dense weight.
+        // A record stores blocks as a dense weight.
         let read = dense.load_record(blocks.clone().into_record());
         assert!(read.weight.dense().is_some());
         assert_eq!(distance(read.weight.val(), blocks.weight.val()), 0.0);

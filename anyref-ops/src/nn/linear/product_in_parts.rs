@@ -4,11 +4,11 @@ use core::ops::Range;
 
 use burn::tensor::{Tensor, backend::Backend};
 
-/// Values that are floats at once, unless one output has more.
+/// Maximum number of values dequantized at once, unless one output has more.
 const AT_ONCE: usize = 4 * 1024 * 1024;
 
-/// Some of the outputs of `x · weight + bias`, a bounded number of weights as floats at once.
-/// `dequantize` gives those of some outputs, `[d_input, outputs.len()]`.
+/// Computes some of the outputs of `x · weight + bias`, with a bounded number of weights as floats
+/// at once. `dequantize` returns the weights of a range of outputs, `[d_input, outputs.len()]`.
 ///
 /// # Shapes
 /// - x: `[.., d_input]`

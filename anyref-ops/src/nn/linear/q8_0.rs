@@ -8,14 +8,14 @@ use burn::tensor::{DType, ElementConversion, Int, Tensor, TensorData, f16};
 use super::product_in_parts::product_in_parts;
 use crate::blocks::{BlockType, Blocks, quantize};
 
-/// Values of a word of 32 bits.
+/// Values of a 32-bit word.
 const IN_WORD: usize = 4;
 /// Block of [`Q8_0Block::LENGTH`] values `scale · values[i]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Q8_0Block {
     /// Size of a step.
     pub scale: f16,
-    /// Steps, of `-127..=127`.
+    /// Steps, in `-127..=127`.
     pub values: [i8; Self::LENGTH],
 }
 
@@ -23,13 +23,13 @@ impl Q8_0Block {
     /// Values of a block.
     pub const LENGTH: usize = 32;
 
-    /// Rounds values to the block whose largest step is that of the largest value.
+    /// Rounds values to a block; the largest magnitude becomes step 127 or -127.
     pub fn quantize(values: &[f32; Self::LENGTH]) -> Self {
         let bytes = quantize(values, BlockType::Q8_0).expect("a whole block of a written format");
         Self::from_bytes(&bytes)
     }
 
-    /// Block as GGUF files hold it: the scale, then the steps.
+    /// Parses a block as stored in GGUF files: the scale, then the steps.
     pub(super) fn from_bytes(bytes: &[u8]) -> Self {
         Self {
             scale: f16::from_le_bytes([bytes[0], bytes[1]]),
@@ -44,11 +44,11 @@ impl Q8_0Block {
     }
 }
 
-/// Weight `[d_input, d_output]` in blocks along the inputs of each output. Not trained.
+/// Weight `[d_input, d_output]` in blocks along the inputs of each output. Not trainable.
 #[derive(Debug, Clone)]
 pub struct Q8_0Weight<B: Backend> {
     /// `[d_output, d_input / 4]` in i32: four values a word, the first in the lowest byte, each
-    /// with 128 added. Backends without eight-bit integers hold these too.
+    /// offset by 128. Works on backends without eight-bit integers.
     words: Tensor<B, 2, Int>,
     /// `[d_output, d_input / 32]`, in f16 where the device has it, or f32.
     scales: Tensor<B, 2>,
@@ -83,7 +83,7 @@ impl<B: Backend> Q8_0Weight<B> {
         }
     }
 
-    /// Rounds a dense weight to blocks; none when it has no matrix's shape, or `d_input` is not a
+    /// Rounds a dense weight to blocks; returns `None` if it is not a matrix or `d_input` is not a
     /// multiple of 32.
     ///
     /// # Shapes
@@ -106,7 +106,7 @@ impl<B: Backend> Q8_0Weight<B> {
         Some(Self::new(&blocks, [d_input, d_output], device))
     }
 
-    /// `[d_input, d_output]`
+    /// Shape, `[d_input, d_output]`.
     pub fn dims(&self) -> [usize; 2] {
         let [d_output, words] = self.words.dims();
         [words * IN_WORD, d_output]
@@ -117,7 +117,7 @@ impl<B: Backend> Q8_0Weight<B> {
         self.words.device()
     }
 
-    /// The weight on a device.
+    /// Moves the weight to a device.
     pub fn to_device(self, device: &B::Device) -> Self {
         Self {
             words: self.words.to_device(device),
@@ -125,7 +125,7 @@ impl<B: Backend> Q8_0Weight<B> {
         }
     }
 
-    /// The blocks, `[d_output, d_input]`, as files hold them.
+    /// Blocks, `[d_output, d_input]`, as stored in files.
     pub fn to_blocks(&self) -> Blocks<'static> {
         let [d_input, d_output] = self.dims();
         let words = self.words.to_data();
@@ -163,7 +163,8 @@ impl<B: Backend> Q8_0Weight<B> {
         (values * scales).reshape([count, d_input]).transpose()
     }
 
-    /// Some of the outputs of `x · weight + bias`, a bounded number of weights as floats at once.
+    /// Computes some of the outputs of `x · weight + bias`, with a bounded number of weights as
+    /// floats at once.
     ///
     /// # Shapes
     /// - x: `[.., d_input]`
@@ -181,7 +182,7 @@ impl<B: Backend> Q8_0Weight<B> {
 }
 
 impl<B: AutodiffBackend> Q8_0Weight<B> {
-    /// The weight on the backend without gradients.
+    /// Weight on the backend without gradients.
     pub fn inner(&self) -> Q8_0Weight<B::InnerBackend> {
         Q8_0Weight {
             words: self.words.clone().inner(),
@@ -189,7 +190,7 @@ impl<B: AutodiffBackend> Q8_0Weight<B> {
         }
     }
 
-    /// The weight on the backend with gradients.
+    /// Weight on the backend with gradients.
     pub fn from_inner(weight: Q8_0Weight<B::InnerBackend>) -> Self {
         Self {
             words: Tensor::from_inner(weight.words),

@@ -17,8 +17,8 @@ use crate::blocks::{BlockType, Blocks};
 /// Weight of a [`Linear`](super::Linear) layer, `[d_input, d_output]`.
 ///
 /// Visitors and mappers of modules see a dense weight as the parameter `weight` of the layer, and
-/// nothing of one in blocks, which is not trained, cast or saved by them. burn's records hold the
-/// values of either as a dense weight.
+/// nothing of a weight in blocks, which they neither train, cast nor save. burn's records store
+/// both as a dense weight.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub enum LinearWeight<B: Backend> {
@@ -32,9 +32,9 @@ pub enum LinearWeight<B: Backend> {
 }
 
 impl<B: Backend> LinearWeight<B> {
-    /// Weight out of blocks, `[d_output, d_input]`. They stay blocks on the processor and, of the
-    /// formats `Q8_0`, elsewhere; what a device has no product for is converted to f16 or f32, with
-    /// a warning in the log.
+    /// Creates a weight from blocks, `[d_output, d_input]`. On the processor all formats stay
+    /// blocks, elsewhere `Q8_0` alone; formats without a product on the device are converted to f16
+    /// or f32, with a warning in the log.
     pub fn from_blocks(blocks: &Blocks<'_>, device: &B::Device) -> Self {
         #[cfg(feature = "flex")]
         if crate::on_processor::<B>() {
@@ -57,7 +57,7 @@ impl<B: Backend> LinearWeight<B> {
         Self::Dense(Param::from_tensor(stored.transpose()))
     }
 
-    /// Format of the blocks; none of a dense weight.
+    /// Format of the blocks; `None` for a dense weight.
     pub fn block_type(&self) -> Option<BlockType> {
         match self {
             Self::Dense(_) => None,
@@ -67,7 +67,7 @@ impl<B: Backend> LinearWeight<B> {
         }
     }
 
-    /// Blocks `[d_output, d_input]` as files hold them; none of a dense weight.
+    /// Blocks `[d_output, d_input]` as stored in files; `None` for a dense weight.
     pub fn to_blocks(&self) -> Option<Blocks<'static>> {
         match self {
             Self::Dense(_) => None,
@@ -77,7 +77,7 @@ impl<B: Backend> LinearWeight<B> {
         }
     }
 
-    /// Values as floats, `[d_input, d_output]`; those of blocks are computed at each call.
+    /// Values as floats, `[d_input, d_output]`; blocks are dequantized at each call.
     pub fn val(&self) -> Tensor<B, 2> {
         match self {
             Self::Dense(param) => param.val(),
@@ -87,7 +87,7 @@ impl<B: Backend> LinearWeight<B> {
         }
     }
 
-    /// `[d_input, d_output]`. A parameter that is not initialised yet stays so.
+    /// Shape `[d_input, d_output]`, without initialising a lazy parameter.
     pub fn dims(&self) -> [usize; 2] {
         match self {
             Self::Dense(param) => param.lazy_shape().dims(),
@@ -97,7 +97,7 @@ impl<B: Backend> LinearWeight<B> {
         }
     }
 
-    /// Device of the values. A parameter that is not initialised yet stays so.
+    /// Device of the values, found without initialising a lazy parameter.
     pub fn device(&self) -> B::Device {
         match self {
             Self::Dense(param) => param.lazy_device(),
@@ -115,7 +115,7 @@ impl<B: Backend> LinearWeight<B> {
         }
     }
 
-    /// Whether there are values yet, rather than a parameter that is drawn when it is needed.
+    /// Returns whether the values exist, as opposed to a lazy parameter that is drawn on first use.
     pub fn is_initialized(&self) -> bool {
         match self {
             Self::Dense(param) => param.is_initialized(),
@@ -123,7 +123,7 @@ impl<B: Backend> LinearWeight<B> {
         }
     }
 
-    /// Parameter of a dense weight.
+    /// Parameter of a dense weight, `[d_input, d_output]`.
     pub fn dense(&self) -> Option<&Param<Tensor<B, 2>>> {
         match self {
             Self::Dense(param) => Some(param),
@@ -131,7 +131,7 @@ impl<B: Backend> LinearWeight<B> {
         }
     }
 
-    /// Applies `change` to the parameter of a dense weight; blocks stay as they are.
+    /// Applies `change` to the parameter of a dense weight; blocks are left unchanged.
     pub fn map_dense(
         self,
         change: impl FnOnce(Param<Tensor<B, 2>>) -> Param<Tensor<B, 2>>,
@@ -142,7 +142,7 @@ impl<B: Backend> LinearWeight<B> {
         }
     }
 
-    /// `x · weight + bias`.
+    /// Computes `x · weight + bias`.
     pub(super) fn product<const D: usize>(
         &self,
         x: Tensor<B, D>,
@@ -156,7 +156,7 @@ impl<B: Backend> LinearWeight<B> {
         }
     }
 
-    /// Some of the outputs of `x · weight + bias`; the bias is of these alone.
+    /// Computes some of the outputs of `x · weight + bias`; the bias holds these alone.
     pub(super) fn product_of<const D: usize>(
         &self,
         x: Tensor<B, D>,
@@ -176,7 +176,8 @@ impl<B: Backend> LinearWeight<B> {
 }
 
 impl<B: AutodiffBackend> LinearWeight<B> {
-    /// Gradient of a dense weight; none for blocks, and where no gradient reached it.
+    /// Gradient of a dense weight, `[d_input, d_output]`; `None` for blocks, and if no gradient
+    /// reached it.
     pub fn grad(&self, gradients: &B::Gradients) -> Option<Tensor<B::InnerBackend, 2>> {
         self.dense()?.val().grad(gradients)
     }

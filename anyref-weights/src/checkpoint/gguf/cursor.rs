@@ -1,20 +1,20 @@
-//! Reading of a header from its beginning to its end.
+//! Sequential reading of a header.
 
 use super::super::file::DataFile;
 use crate::error::{Error, Result, one_line};
 
 /// Bytes read from the file at once.
 const CHUNK: u64 = 1 << 20;
-/// Longest header; the largest vocabularies take a tenth of it.
+/// Maximum length of a header; the largest vocabularies take a tenth of it.
 const MAX_HEADER: u64 = 256 << 20;
 
-/// Place in a file.
+/// Read position in a file.
 pub(super) struct Cursor<'a> {
     file: &'a DataFile,
     buffer: Vec<u8>,
-    /// Of the buffer in the file.
+    /// Offset of the buffer in the file.
     start: u64,
-    /// Of the next byte in the file.
+    /// Offset of the next byte in the file.
     position: u64,
 }
 
@@ -32,12 +32,12 @@ impl<'a> Cursor<'a> {
         self.position
     }
 
-    /// An [`Error::Corrupt`] of this file.
+    /// Creates an [`Error::Corrupt`] for this file.
     pub(super) fn corrupt(&self, reason: impl AsRef<str>) -> Error {
         Error::corrupt(self.file.path(), reason)
     }
 
-    /// The next bytes, which must be in the file.
+    /// Reads the next bytes, which must be in the file.
     pub(super) fn bytes(&mut self, length: u64) -> Result<&[u8]> {
         self.file.check(self.position, length)?;
         let end = self.position + length;
@@ -54,7 +54,7 @@ impl<'a> Cursor<'a> {
         Ok(&self.buffer[first..first + length as usize])
     }
 
-    /// The next bytes as an array.
+    /// Reads the next bytes as an array.
     pub(super) fn array<const N: usize>(&mut self) -> Result<[u8; N]> {
         let bytes = self.bytes(N as u64)?;
         Ok(bytes.try_into().expect("as many bytes as asked for"))
@@ -68,7 +68,8 @@ impl<'a> Cursor<'a> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    /// A number of things that take at least `least` bytes each; the file must have room for them.
+    /// Reads a count of items that take at least `least` bytes each, for which the file must have
+    /// room.
     pub(super) fn count(&mut self, least: u64) -> Result<usize> {
         let count = self.u64()?;
         self.file
@@ -76,13 +77,13 @@ impl<'a> Cursor<'a> {
         Ok(count as usize)
     }
 
-    /// A text. What is no UTF-8 in it is replaced.
+    /// Reads a text. Invalid UTF-8 is replaced.
     pub(super) fn text(&mut self) -> Result<String> {
         let length = self.u64()?;
         Ok(String::from_utf8_lossy(self.bytes(length)?).into_owned())
     }
 
-    /// A name, which is UTF-8 without control characters and of bounded length.
+    /// Reads a name, which must be UTF-8 without control characters and of bounded length.
     pub(super) fn name(&mut self, what: &str) -> Result<String> {
         const LONGEST: u64 = 65_535;
         let length = self.u64()?;
@@ -94,7 +95,7 @@ impl<'a> Cursor<'a> {
         match name {
             Ok(name) if !name.chars().any(char::is_control) => Ok(name),
             Ok(name) => Err(self.corrupt(format!("{what} `{}`", one_line(&name)))),
-            Err(_) => Err(self.corrupt(format!("{what} is no UTF-8"))),
+            Err(_) => Err(self.corrupt(format!("{what} is not UTF-8"))),
         }
     }
 }

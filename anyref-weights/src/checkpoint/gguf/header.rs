@@ -8,20 +8,20 @@ use crate::error::{Error, Result};
 
 /// First bytes of a file.
 pub(super) const MAGIC: &[u8] = b"GGUF";
-/// Alignment of tensors where the metadata has none.
+/// Default alignment of tensors.
 const ALIGNMENT: u64 = 32;
-/// Most dimensions of a tensor.
+/// Maximum dimensions of a tensor.
 const MAX_DIMS: u32 = 4;
-/// Bytes that a key with its value takes at least.
+/// Minimum bytes of a key with its value.
 const LEAST_VALUE: u64 = 13;
-/// Bytes that a tensor's entry takes at least.
+/// Minimum bytes of a tensor's entry.
 const LEAST_TENSOR: u64 = 32;
 
 /// Header of a file.
 pub(super) struct Header {
     pub(super) metadata: GgufMetadata,
     pub(super) tensors: Vec<Info>,
-    /// Multiple of which tensors' offsets are.
+    /// Alignment of the tensors' offsets.
     pub(super) alignment: u64,
     /// Offset of the first tensor in the file.
     pub(super) data: u64,
@@ -30,10 +30,10 @@ pub(super) struct Header {
 /// Entry of a tensor.
 pub(super) struct Info {
     pub(super) name: String,
-    /// Sizes, the innermost first.
+    /// Sizes, innermost first.
     pub(super) dims: Vec<u64>,
     pub(super) tensor_type: TensorType,
-    /// From the first tensor, in bytes.
+    /// Offset from the first tensor in bytes.
     pub(super) offset: u64,
 }
 
@@ -50,7 +50,7 @@ pub(super) fn read(file: &DataFile) -> Result<Header> {
         2 | 3 => {}
         version => return Err(unsupported_version(file, version)),
     }
-    // The counts of tensors and of keys come first; both are checked before anything is held.
+    // The counts of tensors and keys come first; both are checked before anything is allocated.
     let tensors = cursor.count(LEAST_TENSOR)?;
     let values = cursor.count(LEAST_VALUE)?;
     let metadata = GgufMetadata::read(&mut cursor, values)?;
@@ -58,7 +58,7 @@ pub(super) fn read(file: &DataFile) -> Result<Header> {
         None => ALIGNMENT,
         Some(_) => match metadata.integer("general.alignment") {
             Some(alignment) if alignment.is_power_of_two() && alignment <= 1 << 20 => alignment,
-            _ => return Err(cursor.corrupt("`general.alignment` is no power of two")),
+            _ => return Err(cursor.corrupt("`general.alignment` is not a power of two")),
         },
     };
     let mut infos = Vec::new();

@@ -9,29 +9,29 @@ use crate::error::Result;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum GgufValue {
-    /// Any integer without a sign.
+    /// Unsigned integer of any width.
     Unsigned(u64),
-    /// Any integer with a sign.
+    /// Signed integer of any width.
     Signed(i64),
-    /// Either float.
+    /// Float of either width.
     Float(f64),
-    /// A truth value.
+    /// Boolean.
     Bool(bool),
-    /// A text.
+    /// Text.
     Text(String),
-    /// Several values of one type.
+    /// Array of values of one type.
     Array(GgufArray),
 }
 
-/// Values of one type.
+/// Array of values of one type.
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum GgufArray {
-    /// Any integers that `i64` holds.
+    /// Integers of any type, all within `i64`.
     Integers(Vec<i64>),
-    /// Integers of eight bits, or truth values.
+    /// Eight-bit integers or booleans.
     Bytes(Vec<u8>),
-    /// Either floats.
+    /// Floats of either width.
     Floats(Vec<f64>),
     /// Texts.
     Texts(Vec<String>),
@@ -48,7 +48,7 @@ impl GgufArray {
         }
     }
 
-    /// Whether there is no value.
+    /// Returns whether the array is empty.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
@@ -84,7 +84,7 @@ impl GgufMetadata {
         self.values.get(key)
     }
 
-    /// Text of a key; none where there is no text.
+    /// Text of a key, or `None` if the value is missing or of another type.
     pub fn text(&self, key: &str) -> Option<&str> {
         match self.get(key)? {
             GgufValue::Text(text) => Some(text),
@@ -92,7 +92,7 @@ impl GgufMetadata {
         }
     }
 
-    /// Integer of a key that is at least 0; none where there is none.
+    /// Non-negative integer of a key, or `None` if the value is missing or of another type.
     pub fn integer(&self, key: &str) -> Option<u64> {
         match self.get(key)? {
             GgufValue::Unsigned(value) => Some(*value),
@@ -101,7 +101,7 @@ impl GgufMetadata {
         }
     }
 
-    /// Float of a key; none where there is none.
+    /// Float of a key, or `None` if the value is missing or of another type.
     pub fn float(&self, key: &str) -> Option<f64> {
         match self.get(key)? {
             GgufValue::Float(value) => Some(*value),
@@ -109,7 +109,7 @@ impl GgufMetadata {
         }
     }
 
-    /// Truth value of a key; none where there is none.
+    /// Boolean of a key, or `None` if the value is missing or of another type.
     pub fn flag(&self, key: &str) -> Option<bool> {
         match self.get(key)? {
             GgufValue::Bool(value) => Some(*value),
@@ -117,7 +117,7 @@ impl GgufMetadata {
         }
     }
 
-    /// Texts of a key; none where there are none.
+    /// Texts of a key, or `None` if the value is missing or of another type.
     pub fn texts(&self, key: &str) -> Option<&[String]> {
         match self.get(key)? {
             GgufValue::Array(GgufArray::Texts(texts)) => Some(texts),
@@ -125,7 +125,7 @@ impl GgufMetadata {
         }
     }
 
-    /// Integers of a key; none where there are none.
+    /// Integers of a key, or `None` if the value is missing or of another type.
     pub fn integers(&self, key: &str) -> Option<&[i64]> {
         match self.get(key)? {
             GgufValue::Array(GgufArray::Integers(values)) => Some(values),
@@ -133,7 +133,7 @@ impl GgufMetadata {
         }
     }
 
-    /// Floats of a key; none where there are none.
+    /// Floats of a key, or `None` if the value is missing or of another type.
     pub fn floats(&self, key: &str) -> Option<&[f64]> {
         match self.get(key)? {
             GgufValue::Array(GgufArray::Floats(values)) => Some(values),
@@ -182,7 +182,7 @@ impl Type {
         known.ok_or_else(|| cursor.corrupt(format!("the key `{key}` has the type {number}")))
     }
 
-    /// Bytes that a value takes at least.
+    /// Minimum bytes of a value.
     fn least_bytes(self) -> u64 {
         match self {
             Self::U8 | Self::I8 | Self::Bool => 1,
@@ -226,7 +226,7 @@ fn float(cursor: &mut Cursor<'_>, of_type: Type) -> Result<f64> {
     })
 }
 
-/// Integer of any type; none where it has no sign and is too large for one.
+/// Reads an integer of any type; `None` for an unsigned one that exceeds `i64`.
 fn integer(cursor: &mut Cursor<'_>, of_type: Type) -> Result<Option<i64>> {
     Ok(Some(match of_type {
         Type::I8 => i8::from_le_bytes(cursor.array()?).into(),

@@ -1,7 +1,7 @@
 //! GGUF files, versions 2 and 3, as llama.cpp and its tools publish models.
 //!
-//! Nothing that the header says is believed before it is compared with the file's size. The layout
-//! is that of <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
+//! Everything in the header is checked against the file's size before it is used. The layout is
+//! described in <https://github.com/ggml-org/ggml/blob/master/docs/gguf.md>.
 
 mod cursor;
 mod header;
@@ -20,7 +20,7 @@ use super::file::DataFile;
 use crate::error::Result;
 use crate::hub::refuse_location;
 
-/// Tensors and metadata of a file; of the first file, the number of files that belong together.
+/// Tensors and metadata of one file of a model.
 pub(super) struct Part {
     pub(super) tensors: Vec<TensorEntry>,
     metadata: GgufMetadata,
@@ -35,7 +35,7 @@ pub(super) fn open(file: &Arc<DataFile>) -> Result<Part> {
     })
 }
 
-/// Reads the other files that belong to a first one, and joins their tensors.
+/// Reads the other files of a split model and joins their tensors.
 pub(super) fn with_parts(path: &Path, part: Part) -> Result<Vec<TensorEntry>> {
     let Part {
         mut tensors,
@@ -52,14 +52,14 @@ impl GgufMetadata {
     /// Reads the metadata of a GGUF file.
     ///
     /// # Errors
-    /// When the file cannot be read, is no GGUF file, or is damaged.
+    /// When the file cannot be read, is not a GGUF file, or is damaged.
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
         refuse_location(path)?;
         Ok(header::read(&DataFile::open(path)?)?.metadata)
     }
 
-    /// Whether the file at a path begins as GGUF files do; not for one that cannot be read.
+    /// Returns whether the file at a path has GGUF's magic number; `false` if it cannot be read.
     pub fn is_gguf(path: impl AsRef<Path>) -> bool {
         let head = DataFile::open(path.as_ref()).and_then(|file| file.read(0, 4));
         head.is_ok_and(|head| head == header::MAGIC)

@@ -1,14 +1,15 @@
-//! Models in several GGUF files, as `llama-gguf-split` writes them.
+//! Models split into several GGUF files, as by `llama-gguf-split`.
 
 use std::path::{Path, PathBuf};
 
 use super::metadata::GgufMetadata;
 use crate::error::{Error, Result};
 
-/// Most files of one model.
+/// Maximum number of files of one model.
 const MAX_FILES: u64 = 10_000;
 
-/// Other files of the model whose file `path` has this metadata; none for a model in one file.
+/// Other files of the model to which `path` belongs by its `metadata`; empty for a model in one
+/// file.
 pub(super) fn others(path: &Path, metadata: &GgufMetadata) -> Result<Vec<PathBuf>> {
     let count = metadata.integer("split.count").unwrap_or(1);
     if count <= 1 {

@@ -3,7 +3,7 @@
 use anyref_ops::blocks::BlockType;
 use burn::tensor::DType;
 
-/// Type of a tensor that can be read.
+/// Supported type of a tensor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum TensorType {
     Plain(DType),
@@ -11,7 +11,7 @@ pub(super) enum TensorType {
 }
 
 impl TensorType {
-    /// Type by its number in `ggml_type`; the error is the name of one that cannot be read.
+    /// Looks up a type by its number in `ggml_type`; the error is the name of an unsupported type.
     pub(super) fn from_number(number: u32) -> Result<Self, String> {
         Ok(match number {
             0 => Self::Plain(DType::F32),
@@ -34,8 +34,8 @@ impl TensorType {
         })
     }
 
-    /// Bytes of a tensor with this shape in the order of the file; none when rows are no whole
-    /// blocks or the size is no number.
+    /// Size in bytes of a tensor of shape `dims`, in file order; `None` if rows are not whole
+    /// blocks or the size overflows.
     pub(super) fn bytes(self, dims: &[u64]) -> Option<u64> {
         let (&columns, rest) = dims.split_first()?;
         let row = match self {
@@ -46,7 +46,7 @@ impl TensorType {
     }
 }
 
-/// Name of a type that cannot be read.
+/// Name of an unsupported type.
 fn name(number: u32) -> String {
     let known = match number {
         9 => "Q8_1",

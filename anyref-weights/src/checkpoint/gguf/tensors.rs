@@ -11,7 +11,7 @@ use super::header::{Header, Info};
 use super::tensor_type::TensorType;
 use crate::error::{Error, Result};
 
-/// Compares what the header says of its tensors with itself and with the file.
+/// Checks the tensors of the header for consistency, and against the file.
 pub(super) fn entries(file: &Arc<DataFile>, header: &Header) -> Result<Vec<TensorEntry>> {
     let mut tensors = Vec::with_capacity(header.tensors.len());
     for info in &header.tensors {
@@ -46,7 +46,8 @@ fn entry(file: &Arc<DataFile>, header: &Header, info: &Info) -> Result<TensorEnt
         TensorType::Plain(dtype) => (dtype, None),
         TensorType::Blocks(block) => (DType::F32, Some(block)),
     };
-    // Sizes whose product is the number of bytes of a file fit, but for tensors without values.
+    // The byte count fits in the file, so every size fits in `usize`, except in tensors without
+    // values.
     let sizes = dims.iter().rev().map(|&size| usize::try_from(size).ok());
     let shape = sizes.collect::<Option<Vec<_>>>();
     let shape = shape.filter(|shape| shape.iter().all(|&size| size > 0));

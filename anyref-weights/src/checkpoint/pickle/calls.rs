@@ -1,16 +1,18 @@
-//! Objects that a pickle makes of the names it may mention.
+//! Objects that a pickle creates by calling the names it may mention.
 
 use super::machine::Machine;
 use super::{Global, Node, Storage, Tensor, Value};
 use crate::error::Result;
 
 impl Machine<'_, '_> {
-    /// Stands for the result of calling a known name.
+    /// Pushes the result of calling a known name.
     pub(super) fn reduce(&mut self) -> Result<()> {
         let arguments = self.pop()?;
         let callable = self.pop()?;
         let Some(&Node::Global(global)) = self.node(callable) else {
-            return Err(self.input.corrupt("the pickle calls what is no name"));
+            return Err(self
+                .input
+                .corrupt("the pickle calls an object that is not a known name"));
         };
         let Some(arguments) = self.tuple(arguments) else {
             return Err(self.input.corrupt("the pickle calls without a tuple"));
@@ -48,14 +50,14 @@ impl Machine<'_, '_> {
                     [function, _, inner, ..] => (*function, *inner),
                     _ => return Err(self.underflow()),
                 };
-                // The function is a known name too, and not this one: no recursion.
+                // The function must be another known name than this one, which rules out recursion.
                 if !matches!(
                     self.node(function),
                     Some(Node::Global(Global::RebuildTensor))
                 ) {
                     return Err(self
                         .input
-                        .corrupt("a tensor is rebuilt by what is no tensor"));
+                        .corrupt("the pickle rebuilds a tensor with an unexpected function"));
                 }
                 self.push(function)?;
                 self.push(inner)?;
@@ -66,7 +68,7 @@ impl Machine<'_, '_> {
         }
     }
 
-    /// A view of a storage, compared with the storage's length.
+    /// Creates a view of a storage, checked against the storage's length.
     fn rebuild(&self, arguments: &[Value]) -> std::result::Result<Tensor, String> {
         let [storage, offset, shape, strides, ..] = *arguments else {
             return Err("a tensor lacks its arguments".into());
@@ -120,18 +122,18 @@ impl Machine<'_, '_> {
         }
     }
 
-    /// Attributes: those of a dictionary (`_metadata`) are of no use, others are not expected.
+    /// Skips attributes of a dictionary (`_metadata`) or a tensor; any others are an error.
     pub(super) fn build(&mut self) -> Result<()> {
         self.pop()?;
         match self.node(*self.top()?) {
             Some(Node::Dict(_) | Node::Tensor(_)) => Ok(()),
             _ => Err(self
                 .input
-                .corrupt("the pickle sets attributes of what is no tensor")),
+                .corrupt("the pickle sets attributes of an object that is not a tensor")),
         }
     }
 
-    /// `("storage", type, key, device, elements)`.
+    /// Handles the persistent id `("storage", type, key, device, elements)`.
     pub(super) fn persistent(&mut self) -> Result<()> {
         let id = self.pop()?;
         let parts = self.tuple(id).unwrap_or_default();

@@ -5,12 +5,12 @@ use std::io::{BufReader, Read};
 use super::super::file::DataFile;
 use crate::error::{Error, Result, one_line};
 
-/// Longest pickle read; that of a large model has about 200 bytes a tensor.
+/// Maximum length of a pickle; that of a large model has about 200 bytes per tensor.
 const MAX_PICKLE: u64 = 32 << 20;
-/// Longest pickle of plain data read; the largest published annotations have about 60 MB.
+/// Maximum length of a pickle of plain data; the largest published annotations have about 60 MB.
 const MAX_PLAIN: u64 = 1 << 30;
 
-/// The bytes of a file from an offset on.
+/// Bytes of a file from an offset on.
 struct Bytes<'a> {
     file: &'a DataFile,
     offset: u64,
@@ -28,7 +28,7 @@ impl Read for Bytes<'_> {
     }
 }
 
-/// A pickle's bytes, one after the other.
+/// Bytes of a pickle, read sequentially.
 pub(in super::super) struct Input<'a> {
     file: &'a DataFile,
     bytes: BufReader<Bytes<'a>>,
@@ -38,7 +38,7 @@ pub(in super::super) struct Input<'a> {
 }
 
 impl<'a> Input<'a> {
-    /// A pickle of at most `length` bytes at `offset`.
+    /// Input of at most `length` bytes at `offset`.
     pub(in super::super) fn new(file: &'a DataFile, offset: u64, length: u64) -> Self {
         let bytes = BufReader::new(Bytes { file, offset });
         let end = offset.saturating_add(length.min(MAX_PICKLE));
@@ -51,7 +51,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// A whole file of numbers, texts, lists and dictionaries.
+    /// Input over a whole file of numbers, texts, lists and dictionaries.
     pub(super) fn plain(file: &'a DataFile) -> Self {
         Self {
             end: file.len().min(MAX_PLAIN),
@@ -60,7 +60,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// Whether the pickle may hold plain data only, and mention no name at all.
+    /// Returns whether the pickle may only hold plain data, without any global name.
     pub(super) fn is_plain(&self) -> bool {
         self.plain
     }
@@ -70,12 +70,12 @@ impl<'a> Input<'a> {
         self.position
     }
 
-    /// An error of the file this pickle is in.
+    /// Creates an error about the file that contains the pickle.
     pub(super) fn corrupt(&self, reason: impl AsRef<str>) -> Error {
         Error::corrupt(self.file.path(), reason)
     }
 
-    /// Refuses a name.
+    /// Creates the error for a name that is not allowed.
     pub(super) fn foreign(&self, module: &str, name: &str) -> Error {
         let global = one_line(&format!("{module}.{name}"));
         let path = self.file.path().into();
@@ -125,13 +125,13 @@ impl<'a> Input<'a> {
         Ok(u64::from_le_bytes(self.array()?))
     }
 
-    /// Text up to a line feed.
+    /// Reads text up to a line feed.
     pub(super) fn line(&mut self) -> Result<String> {
         let line = self.raw_line()?;
         self.utf8(line)
     }
 
-    /// A text as Python prints it, in quotes and with escapes.
+    /// Reads a text in Python's printed form, with quotes and escapes.
     pub(super) fn quoted_line(&mut self) -> Result<String> {
         let line = self.raw_line()?;
         let quotes = line.first().zip(line.last());
@@ -143,7 +143,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// A text up to a line feed, in Latin-1 with `\uXXXX` for all else.
+    /// Reads a text up to a line feed, in Latin-1 with `\uXXXX` for all other characters.
     pub(super) fn escaped_line(&mut self) -> Result<String> {
         let line = self.raw_line()?;
         self.utf8(unescaped(&line, true))
@@ -163,7 +163,7 @@ impl<'a> Input<'a> {
         Ok(line)
     }
 
-    /// Text of a length.
+    /// Reads a text of a given length.
     pub(super) fn text(&mut self, length: u64) -> Result<String> {
         let bytes = self.take(length)?;
         self.utf8(bytes)
@@ -173,7 +173,8 @@ impl<'a> Input<'a> {
         String::from_utf8(bytes).map_err(|_| self.corrupt("a text in the pickle is not UTF-8"))
     }
 
-    /// A little-endian signed number of a length; what does not fit is of no use to tensors.
+    /// Reads a little-endian signed number of a given length; `None` if it does not fit, which
+    /// tensors never need.
     pub(super) fn long(&mut self, length: u64) -> Result<Option<i64>> {
         let bytes = self.take(length)?;
         if bytes.len() > 8 {
@@ -186,7 +187,8 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Undoes Python's escapes: of printed texts, or (`unicode`) of its raw-unicode-escape codec.
+/// Decodes Python's escapes: those of printed texts, or with `unicode` those of its
+/// raw-unicode-escape codec.
 fn unescaped(line: &[u8], unicode: bool) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(line.len());
     let mut rest = line;

@@ -1,16 +1,16 @@
-//! The instructions of a pickle.
+//! Interpreter of a pickle's instructions.
 
 use std::collections::HashMap;
 
 use super::{Global, Input, Node, Pickle, Storage, Value};
 use crate::error::Result;
 
-/// Most values a pickle may hold.
+/// Maximum values of a pickle.
 const MAX_VALUES: usize = 4 << 20;
-/// Most values of a pickle of plain data, of which the annotations of a data set have millions.
+/// Maximum values of a pickle of plain data; the annotations of a data set have millions.
 const MAX_PLAIN_VALUES: usize = 256 << 20;
 
-/// Reads one pickle, up to its last instruction.
+/// Reads one pickle up to its STOP instruction.
 pub(in super::super) fn read(input: &mut Input<'_>) -> Result<Pickle> {
     let mut machine = Machine {
         input,
@@ -43,11 +43,11 @@ pub(super) struct Machine<'a, 'f> {
 }
 
 impl Machine<'_, '_> {
-    /// Follows one instruction; `false` after the last.
+    /// Executes one instruction; returns `false` after the last.
     fn step(&mut self) -> Result<bool> {
         match self.input.byte()? {
             b'.' => return Ok(false),
-            // Protocol and frame: nothing to do.
+            // Protocol and frame are skipped.
             0x80 => drop(self.input.byte()?),
             0x95 => drop(self.input.u64()?),
             // Marks and the stack.
@@ -167,7 +167,7 @@ impl Machine<'_, '_> {
                 let items = self.pop_mark()?;
                 self.extend(&items)?;
             }
-            // The memo.
+            // Memo.
             b'q' => {
                 let key = self.input.byte()?;
                 self.remember(key.into())?;
@@ -193,7 +193,7 @@ impl Machine<'_, '_> {
                 let key = self.memo_key()?;
                 self.recall(key)?;
             }
-            // Names and what is made with them.
+            // Names and the objects made with them.
             b'c' => {
                 let module = self.input.line()?;
                 let name = self.input.line()?;
@@ -269,7 +269,7 @@ impl Machine<'_, '_> {
         self.push(Value::None)
     }
 
-    /// The lowest position that the current mark leaves to pop.
+    /// Lowest stack position that may be popped above the current mark.
     fn floor(&self) -> usize {
         self.marks.last().copied().unwrap_or(0)
     }
@@ -291,16 +291,24 @@ impl Machine<'_, '_> {
         Ok(self.stack.split_off(mark))
     }
 
-    /// Adds items to the list, or keys and values to the dictionary, on top of the stack.
+    /// Adds items to the list, or pairs to the dictionary, on top of the stack.
     fn extend(&mut self, items: &[Value]) -> Result<()> {
         self.charge(items.len())?;
         match *self.top()? {
             Value::Node(i) => match &mut self.nodes[i] {
                 Node::List(list) => list.extend_from_slice(items),
                 Node::Dict(dict) => dict.extend(pairs(items)),
-                _ => return Err(self.input.corrupt("the pickle fills what is no container")),
+                _ => {
+                    return Err(self
+                        .input
+                        .corrupt("the pickle appends to an object that is not a container"));
+                }
             },
-            _ => return Err(self.input.corrupt("the pickle fills what is no container")),
+            _ => {
+                return Err(self
+                    .input
+                    .corrupt("the pickle appends to an object that is not a container"));
+            }
         }
         Ok(())
     }
@@ -320,7 +328,10 @@ impl Machine<'_, '_> {
 
     fn recall(&mut self, key: u64) -> Result<()> {
         let value = self.memo.get(&key).copied();
-        self.push(value.ok_or_else(|| self.input.corrupt("the pickle recalls what it never kept"))?)
+        self.push(value.ok_or_else(|| {
+            self.input
+                .corrupt("the pickle reads a memo entry that it never wrote")
+        })?)
     }
 
     pub(super) fn node(&self, value: Value) -> Option<&Node> {
@@ -352,7 +363,7 @@ impl Machine<'_, '_> {
     }
 }
 
-/// Keys and values that follow one another.
+/// Pairs of alternating keys and values.
 fn pairs(items: &[Value]) -> Vec<(Value, Value)> {
     items
         .chunks_exact(2)

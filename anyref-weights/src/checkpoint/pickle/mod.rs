@@ -1,9 +1,9 @@
-//! A reader of PyTorch's pickles, and of those of plain data.
+//! Reader of PyTorch's pickles, and of pickles of plain data.
 //!
 //! A pickle is a program that can call anything. This reader calls nothing: it knows the few names
-//! that a table of tensors needs ([`Global`]), stands for their results itself, and refuses any
-//! other name as soon as it is mentioned. All values live in one arena, so that neither depth nor
-//! sharing costs more than the pickle's own length.
+//! that a table of tensors needs ([`Global`]), builds their results itself, and rejects any other
+//! name as soon as it is mentioned. All values live in one arena, so that neither depth nor sharing
+//! costs more than the pickle's own length.
 
 mod calls;
 mod input;
@@ -16,10 +16,10 @@ pub(super) use input::Input;
 pub(super) use machine::read;
 pub use plain::read_plain_pickle;
 
-/// A value: small ones in place, others by position in the arena.
+/// Value: small ones in place, others by position in the arena.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Value {
-    /// `None`, and all values that nothing here needs, such as bytes.
+    /// `None`, and values that are never used here, such as bytes.
     None,
     Bool(bool),
     Int(i64),
@@ -27,7 +27,7 @@ pub(super) enum Value {
     Node(usize),
 }
 
-/// A value in the arena.
+/// Value in the arena.
 #[derive(Debug)]
 pub(super) enum Node {
     Text(String),
@@ -39,23 +39,25 @@ pub(super) enum Node {
     Tensor(Tensor),
 }
 
-/// The names that a pickle may mention.
+/// Names that a pickle may mention.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Global {
     OrderedDict,
-    /// `torch._utils._rebuild_tensor[_v2]`: storage, offset, shape and strides come first.
+    /// `torch._utils._rebuild_tensor[_v2]`; its first arguments are storage, offset, shape and
+    /// strides.
     RebuildTensor,
-    /// `torch._utils._rebuild_parameter[_with_state]`: the tensor comes first.
+    /// `torch._utils._rebuild_parameter[_with_state]`; its first argument is the tensor.
     RebuildParameter,
-    /// `torch._tensor._rebuild_from_type_v2`: a function, a type and the function's arguments.
+    /// `torch._tensor._rebuild_from_type_v2`; its arguments are a function, a type and the
+    /// function's arguments.
     RebuildFromType,
     Storage(DType),
-    /// Types and constants that say nothing about values.
+    /// Types and constants that do not affect values.
     Inert,
 }
 
 impl Global {
-    /// The known name, if it is one.
+    /// Looks up a known name.
     pub(super) fn find(module: &str, name: &str) -> Option<Self> {
         Some(match (module, name) {
             ("collections", "OrderedDict") => Self::OrderedDict,
@@ -96,7 +98,7 @@ fn storage_dtype(name: &str) -> Option<DType> {
     })
 }
 
-/// A run of elements in the file.
+/// Run of elements in the file.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Storage {
     pub(super) key: String,
@@ -104,7 +106,7 @@ pub(super) struct Storage {
     pub(super) elements: u64,
 }
 
-/// A view of a storage, in elements. It lies inside the storage.
+/// View of a storage, in elements, within the bounds of the storage.
 #[derive(Debug, Clone)]
 pub(super) struct Tensor {
     pub(super) storage: usize,
@@ -113,7 +115,7 @@ pub(super) struct Tensor {
     pub(super) strides: Vec<usize>,
 }
 
-/// A pickle that was read.
+/// Parsed pickle.
 #[derive(Debug)]
 pub(super) struct Pickle {
     pub(super) nodes: Vec<Node>,
@@ -122,7 +124,7 @@ pub(super) struct Pickle {
 }
 
 impl Pickle {
-    /// The arena's value, if `value` is there.
+    /// Arena entry of `value`, if it has one.
     pub(super) fn node(&self, value: Value) -> Option<&Node> {
         match value {
             Value::Node(i) => self.nodes.get(i),
@@ -130,7 +132,7 @@ impl Pickle {
         }
     }
 
-    /// The value as a text.
+    /// Text of `value`, if it is one.
     pub(super) fn text(&self, value: Value) -> Option<&str> {
         match self.node(value) {
             Some(Node::Text(text)) => Some(text),

@@ -11,18 +11,17 @@ use super::machine;
 use super::{Input, Node, Pickle, Value};
 use crate::error::{Error, Result};
 
-/// Deepest nesting of lists and dictionaries.
+/// Maximum nesting of lists and dictionaries.
 const MAX_DEPTH: usize = 64;
-/// Most values handed out, for each byte of the file: what the pickle shares is handed out as often
-/// as it is reached.
+/// Maximum values returned per byte of the file; shared values count each time they are reached.
 const MAX_SHARING: u64 = 8;
 
-/// Reads a pickle of plain data, as annotations are published in Python, into any type that serde
-/// knows. Nothing is run: a pickle that names a Python object is refused.
+/// Reads a pickle of plain data, the form of annotations published in Python, into any type that
+/// serde supports. Nothing is executed: a pickle that names a Python object is rejected.
 ///
 /// # Errors
-/// [`Error::ForeignData`] when the pickle names anything, [`Error::Corrupt`] when it is damaged or
-/// is not what `T` expects.
+/// [`Error::ForeignData`] when the pickle names an object, [`Error::Corrupt`] when it is damaged or
+/// does not match `T`.
 pub fn read_plain_pickle<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<T> {
     let path = path.as_ref();
     let file = DataFile::open(path)?;
@@ -37,7 +36,7 @@ pub fn read_plain_pickle<T: DeserializeOwned>(path: impl AsRef<Path>) -> Result<
     T::deserialize(root).map_err(|reason| Error::corrupt(path, reason.to_string()))
 }
 
-/// A value and the way to it.
+/// Value with its depth and the remaining budget of values.
 #[derive(Clone, Copy)]
 struct Cursor<'p> {
     pickle: &'p Pickle,
@@ -92,7 +91,9 @@ impl<'de> Deserializer<'de> for Cursor<'de> {
                     let pairs = pairs.map(|&(key, value)| (self.child(key), self.child(value)));
                     visitor.visit_map(MapDeserializer::new(pairs))
                 }
-                _ => Err(DataError::custom("the pickle holds what is no plain data")),
+                _ => Err(DataError::custom(
+                    "the pickle holds an object that is not plain data",
+                )),
             },
         }
     }
