@@ -2,7 +2,7 @@
 //! `docs/your-data.md`.
 //!
 //! ```text
-//! {"image": "a.jpg", "references": [{"text": "the dog"}], "answer": "the dog<obj>.", "masks": ["a-dog.png"]}
+//! {"image": "a.jpg", "references": [{"text": "dog"}], "answer": "dog<obj>.", "masks": ["a.png"]}
 //! ```
 //!
 //! Paths are relative to the file's folder.
