@@ -1,7 +1,6 @@
-//! AnyRef over HTTP: a page to point with the mouse, an API of its own, and one that OpenAI's
-//! clients speak.
+//! AnyRef over HTTP: a page to point with the mouse, a native API, and one for OpenAI's clients.
 //!
-//! [`Server`] owns one model behind one queue. Questions that wait are answered together, pictures
+//! [`Server`] owns one model behind one queue. Waiting questions are answered in batches, pictures
 //! are encoded once for all, and a client that leaves is dropped from the queue.
 //!
 //! ```no_run

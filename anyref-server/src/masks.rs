@@ -14,7 +14,7 @@ use crate::queue::Client;
 use crate::state::{State, blocking};
 use crate::work::Work;
 
-/// Answers with the mask of what points, a box or an earlier mask mean, by the model's own SAM.
+/// Predicts masks for points, a box or an earlier mask by the model's own SAM.
 #[utoipa::path(post, path = "/v1/masks", request_body = MaskRequest,
     responses(
         (status = 200, description = "The masks.", body = MaskAnswer),

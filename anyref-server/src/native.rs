@@ -1,4 +1,4 @@
-//! The project's own API.
+//! Native API of the project.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -24,25 +24,25 @@ use crate::state::{Found, State, blocking};
 use crate::streaming::{Event, stream};
 use crate::work::{Asked, Pieces, Work};
 
-/// A picture that was uploaded.
+/// Uploaded picture.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PictureOutput {
-    /// Identifier, for questions. The same file has the same one.
+    /// Identifier, for questions; equal for equal files.
     pub id: String,
     /// Width in pixels.
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Memory that its features take, in bytes.
+    /// Memory of its features in bytes.
     pub bytes: u64,
-    /// Where the time went.
+    /// Timing of the upload.
     pub timing_ms: PictureTiming,
 }
 
-/// Milliseconds of an upload.
+/// Timing of an upload in milliseconds.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PictureTiming {
-    /// Encoding; 0 where it was encoded before.
+    /// Encoding; 0 if it was encoded before.
     pub image: f64,
 }
 
@@ -70,8 +70,7 @@ pub(crate) struct Named {
 /// Uploads a picture, which is encoded once for all questions.
 ///
 /// The body is the file itself: PNG, JPEG, WebP, GIF, BMP, TIFF or PNM. It is kept as long as there
-/// is room; a question about one that made room for others is answered with 404
-/// `picture_not_found`.
+/// is room; a question about a picture that was dropped is answered with 404 `picture_not_found`.
 #[utoipa::path(post, path = "/v1/pictures",
     params(("name" = Option<String>, Query, description = "Name of the file, for messages")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
@@ -98,7 +97,7 @@ pub(crate) async fn upload(
     Ok((StatusCode::CREATED, Json(PictureOutput::new(&found))).into_response())
 }
 
-/// Tells about an uploaded picture.
+/// Describes an uploaded picture.
 #[utoipa::path(get, path = "/v1/pictures/{id}",
     params(("id" = String, Path, description = "Identifier of the picture")),
     responses(
@@ -119,7 +118,7 @@ pub(crate) async fn picture(
     })))
 }
 
-/// Forgets an uploaded picture, and the conversations about it.
+/// Deletes an uploaded picture, and the conversations about it.
 #[utoipa::path(delete, path = "/v1/pictures/{id}",
     params(("id" = String, Path, description = "Identifier of the picture")),
     responses(
@@ -139,10 +138,10 @@ pub(crate) async fn forget(
     }
 }
 
-/// Answers with a sentence and masks of what the references and the question mean.
+/// Answers with a sentence, and masks of the objects that the references and the question mean.
 ///
-/// The best of several answers by default, which comes at once; with `"choose": "likeliest"` its
-/// words can be streamed as they are written.
+/// By default the best of several answers is given, all at once; with `"choose": "likeliest"` its
+/// words can be streamed as they are generated.
 #[utoipa::path(post, path = "/v1/segment", request_body = QuestionInput,
     responses(
         (status = 200, description = "The answer, or its events where `stream` is set.", body = AnswerOutput),
@@ -160,7 +159,7 @@ pub(crate) async fn segment(
     question(shared, client, headers, body, Goal::Segment).await
 }
 
-/// Answers with words for what is in a box, and with its mask.
+/// Describes the content of a box in words, with its mask.
 #[utoipa::path(post, path = "/v1/describe", request_body = QuestionInput,
     responses(
         (status = 200, description = "The answer, or its events where `stream` is set.", body = AnswerOutput),
@@ -179,8 +178,8 @@ pub(crate) async fn describe(
 
 /// Answers the next turn of a conversation, with the likeliest answer.
 ///
-/// The answer's `conversation` goes on with the next question. The model reads as many of the turns
-/// before as its configuration says; nano reads none.
+/// The answer's `conversation` continues it in the next question. The model reads as many earlier
+/// turns as its configuration allows; nano reads none.
 #[utoipa::path(post, path = "/v1/chat", request_body = QuestionInput,
     responses(
         (status = 200, description = "The answer, or its events where `stream` is set.", body = AnswerOutput),
@@ -227,7 +226,7 @@ async fn question(
     }))
 }
 
-/// An answer with its timing, before it is written.
+/// Answer with its timing, before serialisation.
 struct Given {
     answer: Answer,
     explanations: Option<Vec<Explanation>>,
@@ -277,7 +276,7 @@ fn written(
     }
 }
 
-/// The prompt with the box of what its points mean.
+/// Replaces points of a prompt by the box of the mask that they mean.
 pub(crate) async fn point(
     state: &State,
     client: &Client,
@@ -358,7 +357,7 @@ async fn chat_turn(
     let work = |reply| Work::Chat(Box::new(dialogue), prompt, pieces, reply);
     let (dialogue, answer) = state.queue.ask(client, work).await?;
     let id = taken.id().to_owned();
-    // An error leaves it as it was, for another try.
+    // An error leaves the dialogue unchanged, for another attempt.
     if answer.is_ok() || input.conversation.is_some() {
         taken.keep(dialogue);
     }
@@ -369,27 +368,27 @@ async fn chat_turn(
     })
 }
 
-/// The models that are served; there is one.
+/// List of served models, which has one entry.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ModelList {
-    /// `list`.
+    /// Constant `list`.
     pub object: &'static str,
-    /// The models.
+    /// Served models.
     pub data: Vec<ModelOutput>,
 }
 
-/// A model, as OpenAI's clients read it.
+/// Model in the form of OpenAI's API.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ModelOutput {
-    /// Its name.
+    /// Name of the model.
     pub id: String,
-    /// `model`.
+    /// Constant `model`.
     pub object: &'static str,
-    /// Seconds since 1970 when the server started.
+    /// Start of the server, in seconds since 1970.
     pub created: u64,
-    /// `anyref`.
+    /// Constant `anyref`.
     pub owned_by: &'static str,
-    /// More about it.
+    /// Details beyond OpenAI's API.
     pub anyref: ModelDetail,
 }
 

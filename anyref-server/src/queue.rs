@@ -1,4 +1,4 @@
-//! The queue in front of the model, and how requests are put into it.
+//! Queue in front of the model.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -17,18 +17,18 @@ use crate::pictures::Pictures;
 use crate::ticket::Stay;
 use crate::work::{Job, Reply, Work};
 
-/// Client of the server: clients are served in turns.
+/// Client of the server; clients are served in turns.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Client(pub(crate) String);
 
-/// Whether the model answers.
+/// Availability of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     /// The model runs.
     Ready,
-    /// The model failed, and is started again.
+    /// The model failed and is being restarted.
     Restarting,
-    /// The server ends.
+    /// The server is closing.
     Closing,
 }
 
@@ -38,12 +38,12 @@ struct Waiting {
     status: Status,
 }
 
-/// The queue, with what is kept of the engine behind it.
+/// Queue, with the data kept of the engine behind it.
 #[derive(Debug)]
 pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
-    /// Requests on their way to the queue.
+    /// Number of requests that are about to enter the queue.
     coming: AtomicUsize,
     info: RwLock<Arc<EngineInfo>>,
     pub(crate) pictures: Pictures,
@@ -52,8 +52,8 @@ pub(crate) struct Queue {
     pub(crate) metrics: Arc<Metrics>,
 }
 
-/// A request on its way to the queue; while there are such, the engine waits a moment for more to
-/// answer together.
+/// Request that is about to enter the queue; while there are any, the engine waits a moment for a
+/// larger batch.
 #[derive(Debug)]
 pub(crate) struct Coming<'a>(&'a Queue);
 
@@ -85,7 +85,7 @@ impl Queue {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The engine.
+    /// Facts about the engine.
     pub(crate) fn info(&self) -> Arc<EngineInfo> {
         self.info
             .read()
@@ -93,12 +93,12 @@ impl Queue {
             .clone()
     }
 
-    /// Whether the model answers.
+    /// Availability of the model.
     pub(crate) fn status(&self) -> Status {
         self.waiting().status
     }
 
-    /// Changes whether the model answers; a server that ends does not begin again.
+    /// Sets the availability of the model; a closing server stays closing.
     pub(crate) fn set_status(&self, status: Status) {
         let mut waiting = self.waiting();
         if waiting.status != Status::Closing {
@@ -107,13 +107,13 @@ impl Queue {
         self.changed.notify_all();
     }
 
-    /// A request that will ask soon, until the result is dropped.
+    /// Announces a request, until the result is dropped.
     pub(crate) fn coming(&self) -> Coming<'_> {
         self.coming.fetch_add(1, Ordering::AcqRel);
         Coming(self)
     }
 
-    /// Puts work into the queue and waits for its result. Dropped, the work is dropped.
+    /// Queues work and waits for its result. Dropping the future drops the work.
     pub(crate) async fn ask<T>(
         &self,
         client: &Client,
@@ -170,7 +170,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for work, and a moment for more where requests are coming; none once the queue is
+    /// Waits for work, and a moment for more if requests are announced; `None` once the queue is
     /// closed and empty.
     pub(crate) fn next_batch(&self) -> Option<Vec<Job>> {
         let mut waiting = self.waiting();
@@ -205,7 +205,8 @@ impl Queue {
         Some(jobs)
     }
 
-    /// Drops all that waits, whose clients see a failed engine, and what belongs to that engine.
+    /// Drops all waiting work, which its clients see as a failed engine, and the data of that
+    /// engine.
     pub(crate) fn fail_all(&self) {
         let mut waiting = self.waiting();
         waiting.jobs.retain(|_| false);
@@ -215,16 +216,16 @@ impl Queue {
         self.conversations.clear();
     }
 
-    /// Another engine answers from now on.
+    /// Switches to another engine.
     pub(crate) fn started(&self, info: &EngineInfo) {
         *self.info.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(info.clone());
-        // Pictures that were on their way from the engine before.
+        // Removes pictures that the previous engine finished meanwhile.
         self.pictures.clear();
         self.conversations.clear();
         self.set_status(Status::Ready);
     }
 
-    /// Waits so long; whether the server ended meanwhile.
+    /// Waits for `time`; returns whether the server closed meanwhile.
     pub(crate) fn closed_within(&self, time: Duration) -> bool {
         let end = Instant::now() + time;
         let mut waiting = self.waiting();

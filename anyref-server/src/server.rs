@@ -1,4 +1,4 @@
-//! A server from its start to its end.
+//! Server from start to shutdown.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -32,7 +32,7 @@ use crate::queue::{Client, Queue, Status};
 use crate::router::router;
 use crate::state::State;
 
-/// A model behind a queue, and what answers requests to it.
+/// Model behind a queue, with the state that answers requests.
 pub struct Server {
     state: Arc<State>,
     thread: Option<JoinHandle<()>>,
@@ -47,11 +47,10 @@ impl fmt::Debug for Server {
 }
 
 impl Server {
-    /// Loads the model and starts the thread that it computes on. Has to be called within a tokio
-    /// runtime of several threads.
+    /// Loads the model and starts its thread. Must be called within a multi-threaded tokio runtime.
     ///
     /// # Errors
-    /// When the model does not load, or the system gives no thread.
+    /// When the model cannot be loaded, or the system provides no thread.
     pub fn start(load: Arc<LoadEngine>, options: ServerOptions) -> Result<Self> {
         let engine = load()?;
         let metrics = Arc::new(Metrics::new());
@@ -78,16 +77,16 @@ impl Server {
         })
     }
 
-    /// The model and its device.
+    /// Facts about the model and its device.
     pub fn info(&self) -> Arc<EngineInfo> {
         self.state.queue.info()
     }
 
-    /// Answers requests until `ended` is ready, then finishes what runs, for as long as
+    /// Answers requests until `ended` is ready, then finishes running ones, within
     /// [`Limits::shutdown`](crate::Limits::shutdown).
     ///
     /// # Errors
-    /// When the address may not be listened on, see [`ServerOptions::check`].
+    /// When listening on the address is not allowed, see [`ServerOptions::check`].
     pub async fn serve(self, listener: TcpListener, ended: impl Future<Output = ()>) -> Result<()> {
         let address = listener.local_addr()?;
         self.state.options.check(address)?;
@@ -107,7 +106,7 @@ impl Server {
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Mostly too many open files, which ends with connections.
+                    // Mostly too many open files, which ends as connections close.
                     log::warn!("a connection was not accepted: {error}");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
@@ -116,7 +115,7 @@ impl Server {
             let connection = connection(stream, peer, router.clone(), limits.upload);
             let connection = graceful.watch(connection);
             tokio::spawn(async move {
-                // Clients that break off are no fault of the server.
+                // Clients that disconnect are no fault of the server.
                 let _ = connection.await;
                 drop(room);
             });
@@ -133,18 +132,18 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// Lets the model's thread end, which computes what it began.
+    /// Stops the model's thread once it has finished its current work.
     fn drop(&mut self) {
         self.state.queue.set_status(Status::Closing);
         if let Some(thread) = self.thread.take() {
-            // Its faults were told already.
+            // Its faults were logged already.
             let _ = thread.join();
         }
     }
 }
 
-/// The other end of a connection. All that come from this machine have one address, so that their
-/// connections take turns.
+/// Client of a connection. Connections from other machines are grouped by address; local ones,
+/// which share an address, count separately.
 fn client(peer: SocketAddr) -> Client {
     match peer.ip().is_loopback() {
         true => Client(peer.to_string()),
@@ -152,7 +151,7 @@ fn client(peer: SocketAddr) -> Client {
     }
 }
 
-/// A connection, whose requests have to begin in time.
+/// Serves a connection; requests must begin within `patience`.
 fn connection(
     stream: TcpStream,
     peer: SocketAddr,
