@@ -13,7 +13,8 @@ use tokio::runtime::Builder;
 use crate::args::{Common, ServeArguments};
 use crate::{model, output};
 
-/// Names of the things that the built-in model learned, one a line; a model folder may have its own.
+/// Names of the objects that the built-in model was trained on, one a line; a model folder may have
+/// its own.
 const NOUNS: &str = include_str!("../../../assets/nano/nouns.txt");
 const NOUNS_FILE: &str = "nouns.txt";
 
@@ -28,7 +29,7 @@ pub fn run(common: &Common, arguments: &ServeArguments) -> Result<()> {
         },
         known: known(common),
     };
-    // Before the model is loaded for nothing.
+    // Checked before the model is loaded.
     options.check(arguments.listen)?;
     let load = model::options(common)?;
     let runtime = Builder::new_multi_thread().enable_all().build();
@@ -40,7 +41,7 @@ pub fn run(common: &Common, arguments: &ServeArguments) -> Result<()> {
             .with_context(|| format!("cannot listen on {address}: choose another with --listen"))?;
         let address = listener.local_addr()?;
         let token = options.access.token.clone();
-        // Once as every command, for its messages.
+        // Loaded once as by every command, with its messages.
         let first = std::sync::Mutex::new(Some(model::engine(common)?));
         let load = move || match first.lock().ok().and_then(|mut first| first.take()) {
             Some(engine) => Ok(engine),
@@ -69,7 +70,7 @@ fn limits(arguments: &ServeArguments) -> Limits {
     }
 }
 
-/// The secret that requests have to bear.
+/// Secret that requests must carry.
 fn token(arguments: &ServeArguments) -> Result<Option<String>> {
     let Some(file) = &arguments.token_file else {
         return Ok(arguments.token.clone());
@@ -82,7 +83,7 @@ fn token(arguments: &ServeArguments) -> Result<Option<String>> {
     }
 }
 
-/// Names of the things that the model learned, as far as there is a list.
+/// Names of the objects that the model was trained on, if there is a list.
 fn known(common: &Common) -> Vec<String> {
     let list = match &common.model {
         None => NOUNS.to_owned(),
@@ -95,7 +96,7 @@ fn known(common: &Common) -> Vec<String> {
         .collect()
 }
 
-/// Waits for Ctrl+C, or for the system to ask for the end.
+/// Waits for Ctrl+C, or for a termination signal.
 async fn ended() {
     let interrupted = async {
         if tokio::signal::ctrl_c().await.is_err() {
