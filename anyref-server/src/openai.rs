@@ -59,8 +59,8 @@ pub struct ExtraInput {
     /// Format of the masks.
     #[serde(default)]
     pub masks: MaskFormat,
-    /// Choice of the answer: by default the best of several, or the likeliest when streamed or with a
-    /// limit on its tokens.
+    /// Choice of the answer: by default the best of several, or the likeliest when streamed or with
+    /// a limit on its tokens.
     pub choose: Option<Choice>,
 }
 

@@ -46,20 +46,20 @@ const REF_MASK: &str = "ref-mask";
 const AUDIO: &str = "audio";
 
 const OPTIONS: [(&str, &str, &str); 6] = [
-    (TEXT, "TEXT", "A phrase: \"the dog on the left\""),
-    (BOX, "X0,Y0,X1,Y1", "A box in the picture, in pixels"),
-    (REF_IMAGE, "FILE", "Another picture of such an object"),
+    (TEXT, "TEXT", "Phrase: \"the dog on the left\""),
+    (BOX, "X0,Y0,X1,Y1", "Box in the picture, in pixels"),
+    (REF_IMAGE, "FILE", "Picture that shows another such object"),
     (
         REF_BOX,
         "X0,Y0,X1,Y1",
-        "The part of the last --ref-image that counts",
+        "Part of the last --ref-image that shows the object",
     ),
     (
         REF_MASK,
         "FILE",
-        "The object in the last --ref-image, white on black",
+        "Mask of the object in the last --ref-image, white on black",
     ),
-    (AUDIO, "FILE", "The sound it makes (wav, flac, ogg, mp3)"),
+    (AUDIO, "FILE", "Sound of the object (wav, flac, ogg, mp3)"),
 ];
 
 impl Args for References {

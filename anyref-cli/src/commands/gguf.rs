@@ -1,4 +1,4 @@
-//! `anyref info FILE.gguf`: metadata and tensors of a GGUF file, and whether its model is supported.
+//! `anyref info FILE.gguf`: metadata and tensors of a GGUF file, and support for its model.
 
 use std::collections::BTreeMap;
 use std::path::Path;
