@@ -64,7 +64,7 @@ pub fn check_apart(folder: &Path, inputs: &[&Path], output: &OutputArguments) ->
     }
 }
 
-/// Whether [`write()`] could overwrite this file.
+/// Returns whether [`write()`] could overwrite this file.
 fn replaces(folder: &Path, file: &Path) -> bool {
     let file = located(file);
     let name = file.file_name().and_then(OsStr::to_str).unwrap_or_default();

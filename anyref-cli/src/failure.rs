@@ -89,7 +89,7 @@ fn join_lines(text: &str) -> String {
         .join(" ")
 }
 
-/// Whether the reader of the output has closed it, as in `anyref … | head`.
+/// Returns whether the reader of the output has closed it, as in `anyref … | head`.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause

@@ -337,7 +337,7 @@ pub fn write_picture(picture: &RgbImage, path: &Path) -> Result<()> {
     fs::write(path, bytes).with_context(|| cannot_write(path))
 }
 
-/// Whether the name is that of a portable pixmap, which would be saved as a PAM.
+/// Returns whether the name is that of a portable pixmap, which would be saved as a PAM.
 fn is_pixmap(path: &Path) -> bool {
     let is_pam = path
         .extension()

@@ -118,7 +118,7 @@ impl Benchmark {
         }
     }
 
-    /// Whether classes are given by example, in folds.
+    /// Returns whether classes are given by example, in folds.
     pub fn is_few_shot(self) -> bool {
         self.rules() == Rules::FewShot
     }
@@ -157,7 +157,7 @@ impl Benchmark {
         }
     }
 
-    /// Whether targets may have pixels to ignore.
+    /// Returns whether targets may have pixels to ignore.
     pub(crate) fn ignores(self) -> bool {
         matches!(self.rules(), Rules::Reasoning | Rules::FewShot)
     }

@@ -67,7 +67,8 @@ impl Disturbance {
         Self::ALL.into_iter().find(|one| one.name() == name)
     }
 
-    /// Whether it applies to questions of a kind; of mixed questions only some have a sound.
+    /// Returns whether it applies to questions of a kind; of mixed questions only some have a
+    /// sound.
     pub fn concerns(self, kind: EvalKind) -> bool {
         self.decibels().is_none() || kind == EvalKind::Audio
     }

@@ -157,7 +157,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether it concerns one question alone, as
+    /// Returns whether it concerns one question alone, as
     /// [`refuses_question`](anyref_core::Error::refuses_question) of the model's errors does.
     pub(crate) fn refuses_question(&self) -> bool {
         match self {

@@ -265,7 +265,7 @@ impl Head {
         }
     }
 
-    /// Whether text was sent.
+    /// Returns whether text was sent.
     fn wrote(&self) -> bool {
         self.wrote.load(std::sync::atomic::Ordering::Acquire)
     }

@@ -52,7 +52,7 @@ struct Shared {
 pub(crate) struct Ticket(Arc<Shared>);
 
 impl Ticket {
-    /// Whether nobody waits any more.
+    /// Returns whether nobody waits any more.
     pub(crate) fn is_gone(&self) -> bool {
         self.0.gone.load(Ordering::Acquire)
     }

@@ -87,7 +87,7 @@ pub fn keep_memory(command: &mut Command) {
     }
 }
 
-/// Whether the options ask for several devices or machines.
+/// Returns whether the options ask for several devices or machines.
 fn asks_for_several(options: &[String]) -> bool {
     let devices = value(options, "--devices");
     devices.is_some_and(|devices| devices.contains(',')) || value(options, "--nodes").is_some()
@@ -104,7 +104,8 @@ fn value<'a>(options: &'a [String], name: &str) -> Option<&'a str> {
     })
 }
 
-/// Whether the configuration uses stamps; errors in reading it are left for `anyref` to report.
+/// Returns whether the configuration uses stamps; errors in reading it are left for `anyref` to
+/// report.
 fn needs_stamps(options: &[String]) -> bool {
     value(options, "--config")
         .and_then(read)

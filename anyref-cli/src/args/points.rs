@@ -20,7 +20,7 @@ pub struct PointArguments {
 }
 
 impl PointArguments {
-    /// Whether SAM is asked alone.
+    /// Returns whether SAM is asked alone.
     pub fn given(&self) -> bool {
         !self.points.is_empty() || self.refine.is_some() || self.multimask
     }

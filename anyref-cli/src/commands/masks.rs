@@ -139,7 +139,7 @@ fn check(arguments: &MasksArguments) -> Result<()> {
     }
 }
 
-/// Whether a folder has masks of an earlier run.
+/// Returns whether a folder has masks of an earlier run.
 fn holds_masks(folder: &Path) -> bool {
     mask_file(folder, 1).exists()
 }

@@ -14,7 +14,7 @@ pub trait Dataset: Send + Sync {
     /// Number of items.
     fn len(&self) -> usize;
 
-    /// Whether there are no items.
+    /// Returns whether there are no items.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -105,7 +105,7 @@ impl Mixture {
         self.counts.iter().sum()
     }
 
-    /// Whether an epoch has no samples; never true.
+    /// Returns whether an epoch has no samples; never true.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }

@@ -196,8 +196,9 @@ pub(super) fn images_folder(dataset: &str) -> &'static str {
     }
 }
 
-/// Whether a reference of the split `own` belongs to `wanted`: REFER's `testA` is every split with
-/// an A in its name (RefCLEF has `testAB` and others), and `test` every split with `test` in it.
+/// Returns whether a reference of the split `own` belongs to `wanted`: REFER's `testA` is every
+/// split with an A in its name (RefCLEF has `testAB` and others), and `test` every split with
+/// `test` in it.
 fn in_split(own: &str, wanted: &str) -> bool {
     match wanted {
         "testA" | "testB" | "testC" => own.contains(&wanted[4..]),

@@ -45,7 +45,7 @@ impl Catalogue {
         serde_json::from_str(STAMPS).map_err(Error::Catalogue)
     }
 
-    /// Whether a noun is held out of training.
+    /// Returns whether a noun is held out of training.
     pub(crate) fn is_novel(&self, noun: &str) -> bool {
         self.novel.contains(noun)
     }

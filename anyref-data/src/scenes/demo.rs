@@ -154,7 +154,7 @@ fn one_of_each(
     Some(asked)
 }
 
-/// Whether the written excerpt of each sound is audible.
+/// Returns whether the written excerpt of each sound is audible.
 fn audible(instruction: &Instruction) -> bool {
     instruction
         .references

@@ -331,8 +331,8 @@ impl Asker<'_> {
         })
     }
 
-    /// Whether to take a training-only branch. With a probability of 0 nothing is drawn from the
-    /// generator, so that existing questions stay unchanged.
+    /// Returns whether to take a training-only branch. With a probability of 0 nothing is drawn
+    /// from the generator, so that existing questions stay unchanged.
     fn in_training(&mut self, probability: f64) -> bool {
         let learned = self.scene.split == Split::Train && probability > 0.0;
         learned && self.rng.random_bool(probability)

@@ -54,7 +54,7 @@ impl Mask {
         self.words[i / 64] |= 1 << (i % 64);
     }
 
-    /// Whether the pixel (`x`, `y`) is in the mask.
+    /// Returns whether the pixel (`x`, `y`) is in the mask.
     pub fn get(&self, x: usize, y: usize) -> bool {
         let i = y * self.width + x;
         self.words[i / 64] >> (i % 64) & 1 == 1

@@ -114,7 +114,8 @@ pub fn named(scene: &Scene, word: &str) -> Vec<usize> {
         .collect()
 }
 
-/// Whether `text` is an unambiguous expression for `object` and no other object of the scene.
+/// Returns whether `text` is an unambiguous expression for `object` and no other object of the
+/// scene.
 pub fn tells_apart(scene: &Scene, object: usize, text: &str) -> bool {
     let all = Expression::all_for(scene, object);
     all.iter().any(|expression| expression.text() == text)

@@ -49,7 +49,7 @@ pub(crate) fn library() -> Library {
     Library::new(cutouts, sounds, Backgrounds::procedural(), novel, 1.0)
 }
 
-/// Whether a point of the square from -1 to 1 lies in a shape.
+/// Returns whether a point of the square from -1 to 1 lies in a shape.
 fn inside(noun: &str, x: f32, y: f32) -> bool {
     let r = x.hypot(y);
     match noun {

@@ -29,12 +29,12 @@ impl Split {
         mix(mix(mix(seed) ^ tag) ^ index)
     }
 
-    /// Whether backgrounds and sound transformations unseen in training are used.
+    /// Returns whether backgrounds and sound transformations unseen in training are used.
     pub fn held_out(self) -> bool {
         self != Self::Train
     }
 
-    /// Whether novel nouns occur.
+    /// Returns whether novel nouns occur.
     pub(crate) fn has_novel(self) -> bool {
         self == Self::Novel
     }

@@ -139,7 +139,7 @@ pub fn compare_all(dataset: &dyn Dataset, expected: &Value, root: &Path) {
     assert!(dataset.subject(expected.len()).is_err());
 }
 
-/// Whether two values are equal, up to the form of numbers and 1e-9 in coordinates.
+/// Returns whether two values are equal, up to the form of numbers and 1e-9 in coordinates.
 fn same(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(a), Value::Number(b)) => {

@@ -51,7 +51,7 @@ impl Prediction {
         self.masks.iter().map(|mask| mask.rle.clone()).collect()
     }
 
-    /// Whether the answer states that there is no target.
+    /// Returns whether the answer states that there is no target.
     pub fn says_none(&self) -> bool {
         let empty = || self.masks.iter().all(|mask| mask.rle.area() == 0);
         self.no_target.unwrap_or_else(empty)

@@ -86,7 +86,8 @@ impl Metric for Generalized {
         scores
     }
 
-    /// Whether there is a target: both accuracies keep their number of samples in resampling.
+    /// Returns whether there is a target: both accuracies keep their number of samples in
+    /// resampling.
     fn stratum(&self, sample: &GeneralizedSample) -> u64 {
         u64::from(sample.is_none)
     }

@@ -57,7 +57,7 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
-    /// Whether a stage is trained on scenes, or the tokenizer is.
+    /// Returns whether a stage is trained on scenes, or the tokenizer is.
     pub fn needs_scenes(&self) -> bool {
         self.start.is_none() || self.stages.iter().any(|stage| stage.data.is_none())
     }

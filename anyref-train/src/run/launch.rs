@@ -145,7 +145,7 @@ struct Resume {
 }
 
 impl Resume {
-    /// Whether a stage was completed before.
+    /// Returns whether a stage was completed before.
     fn has_completed(&self, index: usize, stage: &StageConfig) -> bool {
         let position = &self.position;
         position.stage > index || (position.stage == index && position.step >= stage.steps)
@@ -187,7 +187,7 @@ impl<'a, B: Recomputing> Run<'a, B> {
         Ok(run)
     }
 
-    /// Whether this machine writes the run's folder.
+    /// Returns whether this machine writes the run's folder.
     fn writes(&self) -> bool {
         self.launch.topology.is_none_or(|nodes| nodes.rank == 0)
     }

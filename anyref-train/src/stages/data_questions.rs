@@ -131,7 +131,7 @@ impl DataQuestions {
         self.mixture.len()
     }
 
-    /// Whether there are no questions; never true.
+    /// Returns whether there are no questions; never true.
     pub fn is_empty(&self) -> bool {
         self.mixture.is_empty()
     }
@@ -261,14 +261,14 @@ impl DataQuestions {
         })
     }
 
-    /// Whether a description is followed by a mask.
+    /// Returns whether a description is followed by a mask.
     fn points(&self, draw: u64) -> bool {
         let share = mix(draw ^ 0x6f62_6a65) as f64 / u64::MAX as f64;
         share < self.describe_mask_probability
     }
 }
 
-/// Whether a sound is too short or too quiet.
+/// Returns whether a sound is too short or too quiet.
 fn is_unheard(error: &anyhow::Error) -> bool {
     use anyref_audio::Error::{Silent, TooShort};
     matches!(error.downcast_ref(), Some(Silent { .. } | TooShort { .. }))

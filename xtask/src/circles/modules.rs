@@ -201,12 +201,12 @@ fn collect(tree: &UseTree, mut path: Vec<String>, leaves: &mut Vec<Leaf>) {
     }
 }
 
-/// Whether other modules can import an item through this `use`.
+/// Returns whether other modules can import an item through this `use`.
 pub fn is_reexport(item: &ItemUse) -> bool {
     !matches!(item.vis, Visibility::Inherited)
 }
 
-/// Whether an item has `#[cfg(test)]` or `#[cfg(all(test, …))]`.
+/// Returns whether an item has `#[cfg(test)]` or `#[cfg(all(test, …))]`.
 pub fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         attribute.path().is_ident("cfg")

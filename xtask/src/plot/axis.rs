@@ -41,7 +41,7 @@ impl Axis {
         self.low..self.high
     }
 
-    /// Whether the axis is logarithmic.
+    /// Returns whether the axis is logarithmic.
     pub fn is_logarithmic(&self) -> bool {
         self.logarithmic
     }

@@ -114,7 +114,7 @@ pub fn read(metrics: &str, config: &str) -> Vec<Stage> {
         .collect()
 }
 
-/// Whether a metric is a score, which rises in training.
+/// Returns whether a metric is a score, which rises in training.
 fn is_score(name: &str) -> bool {
     ["iou", "accuracy", "score", "presence"]
         .iter()

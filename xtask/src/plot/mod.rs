@@ -59,7 +59,7 @@ pub fn run(options: &Plot) -> Result<()> {
     }
 }
 
-/// Whether a run has a checkpoint of an instruction stage, or of a later one.
+/// Returns whether a run has a checkpoint of an instruction stage, or of a later one.
 fn points(run: &Path, config: &str) -> bool {
     let config: Value = serde_json::from_str(config).unwrap_or_default();
     let stages = config["stages"].as_array().map_or(&[][..], Vec::as_slice);

@@ -102,7 +102,7 @@ fn fold(arguments: &EvalArguments) -> usize {
     arguments.fold.unwrap_or(0)
 }
 
-/// Whether boxes are described; Visual Genome has only descriptions.
+/// Returns whether boxes are described; Visual Genome has only descriptions.
 fn describes(arguments: &EvalArguments) -> bool {
     arguments.describe || arguments.benchmark == Benchmark::VisualGenome
 }

@@ -121,7 +121,7 @@ impl<B: AutodiffBackend> Worker<B> {
         }
     }
 
-    /// Whether this is the first device of its machine.
+    /// Returns whether this is the first device of its machine.
     pub(in crate::run) fn is_first_here(&self) -> bool {
         self.local[0] == 0
     }
