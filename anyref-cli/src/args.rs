@@ -34,7 +34,7 @@ pub use score::{CaptionPrograms, ScoreArguments};
 pub use serve::ServeArguments;
 pub use sounds::SoundsArguments;
 
-/// Point at objects in pictures by text, box, picture or sound; get a sentence and masks.
+/// Point at things in pictures by text, box, picture or sound; get a sentence and masks.
 #[derive(Debug, Parser)]
 #[command(name = "anyref", version, about)]
 pub struct Arguments {

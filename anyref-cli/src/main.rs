@@ -1,4 +1,4 @@
-//! `anyref`: point at objects in pictures by text, box, picture or sound.
+//! `anyref`: point at things in pictures by text, box, picture or sound.
 
 #![recursion_limit = "256"]
 

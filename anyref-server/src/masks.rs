@@ -19,8 +19,8 @@ use crate::work::Work;
     responses(
         (status = 200, description = "The masks.", body = MaskAnswer),
         (status = 400, description = "The prompt cannot be answered.", body = Failure),
-        (status = 404, description = "The picture is not kept any more.", body = Failure),
-        (status = 503, description = "Too much waits; try again after `Retry-After` seconds.", body = Failure),
+        (status = 404, description = "The picture is no longer cached.", body = Failure),
+        (status = 503, description = "Too many requests wait; try again after `Retry-After` seconds.", body = Failure),
     ))]
 pub(crate) async fn masks(
     Shared(state): Shared<Arc<State>>,

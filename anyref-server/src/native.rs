@@ -75,10 +75,10 @@ pub(crate) struct Named {
     params(("name" = Option<String>, Query, description = "Name of the file, for messages")),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
-        (status = 201, description = "It is encoded.", body = PictureOutput),
-        (status = 400, description = "It cannot be read.", body = Failure),
-        (status = 413, description = "It is too large.", body = Failure),
-        (status = 503, description = "Too much waits; try again after `Retry-After` seconds.", body = Failure),
+        (status = 201, description = "The picture is encoded.", body = PictureOutput),
+        (status = 400, description = "The file cannot be read.", body = Failure),
+        (status = 413, description = "The file is too large.", body = Failure),
+        (status = 503, description = "Too many requests wait; try again after `Retry-After` seconds.", body = Failure),
     ))]
 pub(crate) async fn upload(
     Shared(state): Shared<Arc<State>>,
@@ -101,8 +101,8 @@ pub(crate) async fn upload(
 #[utoipa::path(get, path = "/v1/pictures/{id}",
     params(("id" = String, Path, description = "Identifier of the picture")),
     responses(
-        (status = 200, description = "It is kept.", body = PictureOutput),
-        (status = 404, description = "It is not kept.", body = Failure),
+        (status = 200, description = "The picture is cached.", body = PictureOutput),
+        (status = 404, description = "The picture is not cached.", body = Failure),
     ))]
 pub(crate) async fn picture(
     Shared(state): Shared<Arc<State>>,
@@ -122,8 +122,8 @@ pub(crate) async fn picture(
 #[utoipa::path(delete, path = "/v1/pictures/{id}",
     params(("id" = String, Path, description = "Identifier of the picture")),
     responses(
-        (status = 204, description = "It is forgotten."),
-        (status = 404, description = "It was not kept.", body = Failure),
+        (status = 204, description = "The picture is deleted."),
+        (status = 404, description = "The picture was not cached.", body = Failure),
     ))]
 pub(crate) async fn forget(
     Shared(state): Shared<Arc<State>>,
@@ -146,9 +146,9 @@ pub(crate) async fn forget(
     responses(
         (status = 200, description = "The answer, or its events where `stream` is set.", body = AnswerOutput),
         (status = 400, description = "The question cannot be asked.", body = Failure),
-        (status = 404, description = "The picture is not kept any more.", body = Failure),
-        (status = 413, description = "Something is too large.", body = Failure),
-        (status = 503, description = "Too much waits; try again after `Retry-After` seconds.", body = Failure),
+        (status = 404, description = "The picture is no longer cached.", body = Failure),
+        (status = 413, description = "The body, a picture or a sound is too large.", body = Failure),
+        (status = 503, description = "Too many requests wait; try again after `Retry-After` seconds.", body = Failure),
     ))]
 pub(crate) async fn segment(
     shared: Shared<Arc<State>>,
@@ -164,8 +164,8 @@ pub(crate) async fn segment(
     responses(
         (status = 200, description = "The answer, or its events where `stream` is set.", body = AnswerOutput),
         (status = 400, description = "The question cannot be asked.", body = Failure),
-        (status = 404, description = "The picture is not kept any more.", body = Failure),
-        (status = 503, description = "Too much waits; try again after `Retry-After` seconds.", body = Failure),
+        (status = 404, description = "The picture is no longer cached.", body = Failure),
+        (status = 503, description = "Too many requests wait; try again after `Retry-After` seconds.", body = Failure),
     ))]
 pub(crate) async fn describe(
     shared: Shared<Arc<State>>,
@@ -184,9 +184,9 @@ pub(crate) async fn describe(
     responses(
         (status = 200, description = "The answer, or its events where `stream` is set.", body = AnswerOutput),
         (status = 400, description = "The question cannot be asked.", body = Failure),
-        (status = 404, description = "The picture or the conversation is not kept any more.", body = Failure),
-        (status = 409, description = "The turn before is not answered yet.", body = Failure),
-        (status = 503, description = "Too much waits; try again after `Retry-After` seconds.", body = Failure),
+        (status = 404, description = "The picture or the conversation is no longer cached.", body = Failure),
+        (status = 409, description = "The previous turn is still being answered.", body = Failure),
+        (status = 503, description = "Too many requests wait; try again after `Retry-After` seconds.", body = Failure),
     ))]
 pub(crate) async fn chat(
     shared: Shared<Arc<State>>,

@@ -159,7 +159,7 @@ pub struct MessageOutput {
     responses(
         (status = 200, description = "The answer, or its chunks where `stream` is set.", body = CompletionOutput),
         (status = 400, description = "The question cannot be asked.", body = Failure),
-        (status = 503, description = "Too much waits; try again after `Retry-After` seconds.", body = Failure),
+        (status = 503, description = "Too many requests wait; try again after `Retry-After` seconds.", body = Failure),
     ))]
 pub(crate) async fn completions(
     Shared(state): Shared<Arc<State>>,

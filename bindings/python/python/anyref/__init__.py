@@ -1,4 +1,4 @@
-"""Point at objects in pictures by text, box, picture or sound; get a mask and a sentence.
+"""Point at things in pictures by text, box, picture or sound; get a mask and a sentence.
 
 >>> import anyref
 >>> model = anyref.load()                    # nano, which is in the package
