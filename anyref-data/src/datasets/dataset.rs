@@ -29,7 +29,7 @@ pub trait Dataset: Send + Sync {
     fn item(&self, index: usize, draw: u64) -> Result<Item>;
 
     /// Subject of an item, by which [`Per::Picture`](super::Per::Picture) groups items; opens no
-    /// picture. Data sets override the default when their items need files, or when several items
+    /// file. Data sets override the default when their items need files, or when several items
     /// ask about one instance.
     ///
     /// # Errors

@@ -9,7 +9,7 @@ use rand::{Rng, SeedableRng};
 use crate::scenes::field::Rgb;
 use crate::scenes::sprite::Patch;
 
-/// Factor by which shadows are computed at reduced resolution.
+/// Factor by which the resolution of shadows is reduced.
 const COARSE: usize = 4;
 /// Length of the table of normal deviates.
 const DEVIATES: usize = 1 << 16;
