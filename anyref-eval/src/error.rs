@@ -65,7 +65,7 @@ pub enum Error {
         source: io::Error,
     },
     /// Files are missing though every item is to be asked about.
-    #[error("give --limit to ask only where everything that is needed is there: {source}")]
+    #[error("{source}; or give --limit N to skip items with missing files")]
     Incomplete {
         /// List of the missing files.
         source: datasets::Error,
@@ -125,7 +125,7 @@ pub enum Error {
         settings: String,
     },
     /// The folder holds answers of an unknown evaluation.
-    #[error("{path} is there without the settings it was asked with: give another --out")]
+    #[error("{path} exists without the settings of its evaluation: give another --out")]
     NoSettings {
         /// Path of the answers.
         path: PathBuf,

@@ -81,6 +81,6 @@ pub enum Error {
     #[error(transparent)]
     Mask(#[from] anyref_decoder::Error),
     /// No scene allows a question of every kind.
-    #[error("the scenes have no occasion for every kind of question; are there sounds?")]
+    #[error("no scene allows a question of every kind; do the stamps have sounds?")]
     NoOccasion,
 }

@@ -9,7 +9,9 @@ pub enum Error {
     #[error(transparent)]
     Mask(#[from] anyref_decoder::Error),
     /// The true mask covers pixels to be ignored.
-    #[error("{pixels} pixels of the true mask are to be ignored: a pixel is one or the other")]
+    #[error(
+        "{pixels} pixels are both in the true mask and among those to ignore: take them out of one"
+    )]
     IgnoredTruth {
         /// Number of pixels that are both.
         pixels: u64,
