@@ -1,4 +1,4 @@
-//! The command line.
+//! Command line of the program.
 
 mod answer;
 pub mod benchmark;
@@ -53,53 +53,51 @@ pub struct Common {
     #[arg(long = "model", global = true, value_name = "DIR|FILE")]
     pub models: Vec<PathBuf>,
     /// CLIP's folder: the picture encoder of a model that leaves it to another repository, as LISA
-    /// does [default: the one that its config names, fetched]; the vocabulary of `sounds`; a part of
-    /// `assemble`
+    /// does [default: the one that its config names, downloaded]; the vocabulary of `sounds`; a
+    /// part of `assemble`
     #[arg(long, global = true, value_name = "DIR")]
     pub clip: Option<PathBuf>,
-    /// imagebind_huge.pth, which puts sounds into words for a model that was not trained with them,
-    /// as LISA; or the ears of `assemble`. Its licence is for non-commercial use
+    /// imagebind_huge.pth, which turns sounds into words for a model not trained with sounds, such
+    /// as LISA; or the audio encoder of `assemble`. Its licence is for non-commercial use
     #[arg(long, global = true, value_name = "FILE")]
     pub imagebind: Option<PathBuf>,
-    /// Labels that sounds are told apart by, one a line [default: AudioSet's 527]
+    /// Labels for sounds, one a line [default: AudioSet's 527]
     #[arg(long, global = true, value_name = "FILE")]
     pub sound_labels: Option<PathBuf>,
-    /// Ask for all labels of a sound that are at least this likely, 0 to 1 [default: 0.1]; least
-    /// probability of labels that `sounds` shows [default: 0]
+    /// Ask for all labels of a sound with at least this probability, 0 to 1 [default: 0.1];
+    /// smallest probability of labels that `sounds` shows [default: 0]
     #[arg(long, global = true, value_name = "P", allow_negative_numbers = true)]
     pub sound_threshold: Option<f32>,
-    /// Keep all masks for a reference picture, the most similar first, where the model was not
-    /// trained with pictures
+    /// Keep all masks for a reference picture, the most similar first, if the model was not trained
+    /// with pictures
     #[arg(long, global = true)]
     pub all: bool,
     /// Conversation template that the model was trained with: llava_v1, or llava_llama_2 [default:
     /// the model's own]
     #[arg(long, global = true, value_name = "NAME", value_parser = template)]
     pub conv_type: Option<Template>,
-    /// Backend: flex (the processor), wgpu, vulkan, metal, webgpu or cuda, as far as compiled
-    /// in
+    /// Backend: flex (the CPU), wgpu, vulkan, metal, webgpu or cuda, if compiled in
     #[arg(long, global = true, default_value_t)]
     pub backend: BackendName,
     /// Number of the device, see `anyref info --devices` [default: the backend's own choice]
     #[arg(long, global = true, value_name = "N")]
     pub device: Option<usize>,
-    /// Type of the weights, in memory and by `assemble` in its files: f32, f16, bf16, or auto:
-    /// their own type on the processor and in files, f32 on GPUs
+    /// Data type of the weights, in memory and in the files of `assemble`: f32, f16, bf16, or auto:
+    /// their own type on the CPU and in files, f32 on GPUs
     #[arg(long, global = true, default_value_t, value_name = "TYPE")]
     pub dtype: WeightType,
-    /// Round the language model's projections to blocks of fewer bits as they are read, or by
-    /// `assemble` in its files: q8_0, q4_0 or q4_k; rows of no whole blocks stay q8_0 or floats
+    /// Quantise the language model's projections to q8_0, q4_0 or q4_k when they are loaded, or in
+    /// the files of `assemble`; rows that do not divide into blocks stay q8_0 or floats
     #[arg(long, global = true, value_name = "TYPE", value_parser = written_block_type)]
     pub quantize: Option<BlockType>,
-    /// Load a large model although it is reckoned to need more memory than is free (`anyref info`
-    /// shows what it needs)
+    /// Load a large model even if its estimated memory exceeds the free memory (see `anyref info`)
     #[arg(long, global = true)]
     pub ignore_memory: bool,
-    /// Seed of sampled answers, of the drawings of `score` and `eval`, with the examples of
+    /// Seed of sampled answers, of the resampling of `score` and `eval`, of the examples of
     /// coco-20i and pascal-5i, and of the untrained weights of `assemble`
     #[arg(long, global = true, default_value_t = 0, value_name = "N")]
     pub seed: u64,
-    /// Above 0, answers are sampled; 0 takes the likeliest word always
+    /// Sampling temperature; 0 decodes greedily
     #[arg(
         long,
         global = true,
@@ -108,19 +106,18 @@ pub struct Common {
         allow_negative_numbers = true
     )]
     pub temperature: f64,
-    /// Longest answer in tokens [default: the model's]
+    /// Largest number of tokens in an answer [default: the model's]
     #[arg(long, global = true, value_name = "N")]
     pub max_new_tokens: Option<usize>,
-    /// Leave masks out whose IoU the model estimates lower, 0 to 1; 0 shows all [default: the
-    /// model's]
+    /// Leave out masks with a lower estimated IoU, 0 to 1; 0 shows all [default: the model's]
     #[arg(long, global = true, value_name = "IOU", allow_negative_numbers = true)]
     pub min_score: Option<f32>,
-    /// Try so many of the likeliest answers and give the one that points best; 1 gives the
-    /// likeliest [default: the model's]
+    /// Rerank the N likeliest answers by their masks; 1 gives the likeliest answer [default: the
+    /// model's]
     #[arg(long, global = true, value_name = "N")]
     pub candidates: Option<usize>,
-    /// Say on stderr where the time goes, and what is worth knowing on the way; RUST_LOG chooses
-    /// the messages in its place
+    /// Show timing and informational messages on stderr; RUST_LOG overrides the selection of
+    /// messages
     #[arg(short, long, global = true)]
     pub verbose: bool,
 }
@@ -143,37 +140,38 @@ impl Common {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show what the model does, on bundled pictures: text, box, picture, sound, mixture
+    /// Demonstrate the model on bundled pictures: text, box, picture, sound, mixture
     Demo(DemoArguments),
-    /// Masks of what the references mean
+    /// Segment the objects that the references mean
     Segment(SegmentArguments),
-    /// Every mask of a picture, by SAM and a grid of points
+    /// Find every mask of a picture, by SAM and a grid of points
     Masks(MasksArguments),
-    /// Words for what is in a box
+    /// Describe the content of a box in words
     Describe(DescribeArguments),
-    /// Several turns about one picture; references come in by /box, /image and /audio
+    /// Chat about one picture in several turns; /box, /image and /audio add references
     Chat(ChatArguments),
-    /// A page to point with the mouse, and an API, on this machine
+    /// Serve a page to point with the mouse, and an API, on this machine
     #[cfg(feature = "serve")]
     Serve(ServeArguments),
-    /// Accuracy on a benchmark; run it again to go on
+    /// Evaluate the model on a benchmark; run it again to resume
     Eval(EvalArguments),
-    /// Score predictions of any system, with intervals, and compare two systems
+    /// Score predictions of any system, with confidence intervals, and compare two systems
     Score(ScoreArguments),
-    /// Names for sounds, by ImageBind and a list of labels
+    /// Name sounds, by ImageBind and a list of labels
     Sounds(SoundsArguments),
-    /// One model folder out of published CLIP, SAM, ImageBind and LLaMA or LLaVA weights
+    /// Assemble one model folder from published CLIP, SAM, ImageBind and LLaMA or LLaVA weights
     Assemble(AssembleArguments),
-    /// Models that are known to work: place, size, memory, references, licence, what was checked
+    /// List models known to work: location, size, memory, references, licence, checks
     Models(ModelsArguments),
-    /// The model's parts, types and memory; or the tensors of any checkpoint; or the backends
+    /// Show the model's parts, data types and memory; or the tensors of any checkpoint; or the
+    /// backends
     Info(InfoArguments),
     #[cfg(feature = "train")]
     #[command(flatten)]
     Training(train::TrainCommand),
 }
 
-/// Reads the name of a conversation template.
+/// Parses the name of a conversation template.
 fn template(name: &str) -> Result<Template, String> {
     let known = || format!("known are {}", Template::NAMES.join(" and "));
     Template::named(name).ok_or_else(known)

@@ -1,4 +1,4 @@
-//! COCO's JSON: pictures with the masks found in them, as pycocotools reads it.
+//! COCO's JSON format: pictures with their masks, as pycocotools reads it.
 
 use std::path::Path;
 
@@ -10,8 +10,8 @@ use serde::Serialize;
 
 use crate::output::cannot_write;
 
-/// A COCO document that grows picture by picture. Numbers of pictures, annotations and categories
-/// start at 1.
+/// COCO document that grows picture by picture. Ids of pictures, annotations and categories start
+/// at 1.
 #[derive(Debug, Default, Serialize)]
 pub struct CocoDocument {
     info: Info,
@@ -39,7 +39,7 @@ struct Category {
     name: String,
 }
 
-/// A mask in a picture.
+/// Mask in a picture.
 #[derive(Debug, Serialize)]
 struct Annotation {
     id: usize,
@@ -47,7 +47,7 @@ struct Annotation {
     category_id: usize,
     segmentation: Rle,
     area: u64,
-    /// `[x, y, width, height]` of the pixels, as pycocotools' `toBbox` gives it.
+    /// Box `[x, y, width, height]` of the pixels, as pycocotools' `toBbox` gives it.
     bbox: [usize; 4],
     iscrowd: u8,
     score: f32,
@@ -55,17 +55,17 @@ struct Annotation {
     automatic: Option<AutomaticFields>,
 }
 
-/// Fields that automatic masks have beside those of every annotation, named as the records of
-/// segment-anything's `SamAutomaticMaskGenerator`.
+/// Additional fields of automatic masks, with the names of segment-anything's
+/// `SamAutomaticMaskGenerator`.
 #[derive(Debug, Clone, Serialize)]
 pub struct AutomaticFields {
-    /// IoU that the mask decoder expects, as computed.
+    /// IoU estimate of the mask decoder.
     pub predicted_iou: f32,
-    /// IoU of the mask at a higher and at a lower threshold.
+    /// IoU of the masks at a higher and at a lower threshold.
     pub stability_score: f32,
-    /// The point that the mask was asked for by, one pair `(x, y)` in pixels.
+    /// Point that prompted for the mask, one pair `(x, y)` in pixels.
     pub point_coords: [[f64; 2]; 1],
-    /// The part of the picture that was encoded, `[x, y, width, height]`.
+    /// Crop of the picture that was encoded, `[x, y, width, height]`.
     pub crop_box: [u32; 4],
 }
 
@@ -78,7 +78,7 @@ impl Default for Info {
 }
 
 impl CocoDocument {
-    /// Adds a picture of `(width, height)` pixels and returns its number.
+    /// Adds a picture of `(width, height)` pixels and returns its id.
     pub fn add_image(
         &mut self,
         file_name: impl Into<String>,
@@ -94,12 +94,12 @@ impl CocoDocument {
         id
     }
 
-    /// Adds a mask of the category called `name` to picture number `image`.
+    /// Adds a mask of the category `name` to the picture with the id `image`.
     pub fn add_mask(&mut self, image: usize, name: &str, mask: &Mask) {
         self.add(image, name, mask, None);
     }
 
-    /// Adds an automatic mask to picture number `image`; its category is `object`.
+    /// Adds an automatic mask to the picture with the id `image`; its category is `object`.
     pub fn add_automatic(&mut self, image: usize, mask: &Mask, fields: AutomaticFields) {
         self.add(image, "object", mask, Some(fields));
     }
@@ -119,7 +119,7 @@ impl CocoDocument {
         });
     }
 
-    /// Number of the category called `name`, a new one if there is none.
+    /// Id of the category `name`, which is created if it does not exist.
     fn category(&mut self, name: &str) -> usize {
         if let Some(known) = self.categories.iter().find(|known| known.name == name) {
             return known.id;
@@ -132,12 +132,12 @@ impl CocoDocument {
         id
     }
 
-    /// The document on one line.
+    /// Serialises the document on one line.
     pub fn to_json(&self) -> Result<String> {
         Ok(serde_json::to_string(self)?)
     }
 
-    /// Writes the document; the file appears whole or not at all.
+    /// Writes the document atomically.
     pub fn write(&self, path: &Path) -> Result<()> {
         write_atomic(path, self.to_json()? + "\n").with_context(|| cannot_write(path))
     }

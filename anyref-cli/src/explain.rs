@@ -1,4 +1,4 @@
-//! Attention behind an `<obj>`, as pictures and numbers.
+//! Attention of an `<obj>`, as pictures and numbers.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -15,21 +15,21 @@ use crate::args::OutputArguments;
 use crate::output::{cannot_write, located, numbered, write_picture};
 use crate::overlay::{Overlay, contact_sheet};
 
-/// Strongest colour of the heat map over the picture.
+/// Largest opacity of the heat map over the picture.
 const HEAT: f32 = 0.75;
-/// Words named below a picture.
+/// Number of words named below a picture.
 const NAMED: usize = 6;
-/// The file of the numbers.
+/// File name of the numbers.
 const NUMBERS: &str = "explain.json";
 
 /// Numbers of one `<obj>`.
 #[derive(Debug, Serialize)]
 struct Document<'a> {
-    /// Shares of the attention, which sum to 1.
+    /// Share of the attention on the picture; all shares sum to 1.
     picture: f32,
     words: Vec<WordDocument<'a>>,
     references: &'a [f32],
-    /// Share of each patch, by rows.
+    /// Share of each patch, row by row.
     patches: Vec<&'a [f32]>,
     before: ScoredMask,
     after: ScoredMask,
@@ -42,7 +42,7 @@ struct WordDocument<'a> {
     refocus: f32,
 }
 
-/// Refuses a folder where [`write()`] could replace a file that is read, a mask or the overlay.
+/// Refuses a folder in which [`write()`] could replace an input, a mask or the overlay.
 pub fn check_apart(folder: &Path, inputs: &[&Path], output: &OutputArguments) -> Result<()> {
     if let Some(input) = inputs.iter().find(|input| replaces(folder, input)) {
         bail!(
@@ -64,7 +64,7 @@ pub fn check_apart(folder: &Path, inputs: &[&Path], output: &OutputArguments) ->
     }
 }
 
-/// Whether [`write()`] could write over this file.
+/// Returns whether [`write()`] could overwrite this file.
 fn replaces(folder: &Path, file: &Path) -> bool {
     let file = located(file);
     let name = file.file_name().and_then(OsStr::to_str).unwrap_or_default();
@@ -75,7 +75,8 @@ fn replaces(folder: &Path, file: &Path) -> bool {
     (is_picture || name == NUMBERS) && file.parent() == Some(located(folder).as_path())
 }
 
-/// Writes `explain.json` and `object_1.png`, `object_2.png` … into a folder. Returns the pictures' paths.
+/// Writes `explain.json` and `object_1.png`, `object_2.png` … into a folder. Returns the paths of
+/// the pictures.
 pub fn write(
     folder: &Path,
     image: &RgbImage,
@@ -97,7 +98,7 @@ pub fn write(
         .collect()
 }
 
-/// Where it looked, the mask without refocusing, and the mask with it.
+/// Sheet with the attention, the mask without refocusing, and the mask with it.
 fn sheet(image: &RgbImage, references: &[Reference], explanation: &Explanation) -> RgbImage {
     let looked = Overlay {
         masks: &[],
@@ -129,7 +130,7 @@ fn sheet(image: &RgbImage, references: &[Reference], explanation: &Explanation) 
     ]])
 }
 
-/// The attention by kind, and the words with the most of it.
+/// Attention by kind, and the words with the largest shares.
 fn shares(explanation: &Explanation) -> String {
     let percent = |share: f32| format!("{:.0} %", 100.0 * share);
     let references: f32 = explanation.references.iter().sum();
@@ -140,7 +141,7 @@ fn shares(explanation: &Explanation) -> String {
     text + &format!("; words: {}", words(explanation, |word| word.attention))
 }
 
-/// The words with the most of something, in their order.
+/// Words with the largest values of `of`, in their order.
 fn words(explanation: &Explanation, of: impl Fn(&anyref_core::Word) -> f32) -> String {
     let mut order: Vec<usize> = (0..explanation.words.len())
         .filter(|&index| !explanation.words[index].text.trim().is_empty())
@@ -156,7 +157,7 @@ fn words(explanation: &Explanation, of: impl Fn(&anyref_core::Word) -> f32) -> S
     named.collect::<Vec<_>>().join(", ")
 }
 
-/// The picture in grey, with the patches' shares in colours from red to yellow.
+/// Picture in grey, with the patches' shares in colours from red to yellow.
 fn heated(image: &RgbImage, explanation: &Explanation) -> RgbImage {
     let side = explanation.side as u32;
     let most = explanation

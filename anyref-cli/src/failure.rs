@@ -1,4 +1,4 @@
-//! The end of a command that went wrong: one line on stderr and an exit code.
+//! Failure of a command: one line on stderr and an exit code.
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe};
@@ -9,14 +9,14 @@ use anyhow::Result;
 use anyref_core::BackendError;
 use anyref_ops::DeviceWatch;
 
-/// Exit code of a fault in the program, as of any Rust program that panics.
+/// Exit code of a fault in the program, equal to that of a panicking Rust program.
 const FAULT: u8 = 101;
 
-/// Message of the last panic. Some readers of broken files panic and are caught, so nothing is
-/// printed yet.
+/// Message of the last panic. Some readers of broken files panic and are caught, so it is not
+/// printed at once.
 static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
 
-/// Tells of an error, if there is one, on one line.
+/// Reports an error, if there is one, on one line.
 pub fn report(ended: Result<()>) -> ExitCode {
     match ended {
         Ok(()) => ExitCode::SUCCESS,
@@ -27,8 +27,8 @@ pub fn report(ended: Result<()>) -> ExitCode {
     }
 }
 
-/// Runs a command of a program, and tells of an error, a failure of a device or a fault, if there
-/// is one, on one line, never with a backtrace.
+/// Runs a command of a program, and reports an error, a failed device or a fault, if there is one,
+/// on one line without a backtrace.
 pub fn guard(program: &str, command: impl FnOnce() -> Result<()>) -> ExitCode {
     panic::set_hook(Box::new(|info| {
         if let Ok(mut last) = LAST_PANIC.lock() {
@@ -44,7 +44,7 @@ pub fn guard(program: &str, command: impl FnOnce() -> Result<()>) -> ExitCode {
     if let Some(failure) = watch.failure()
         && !matches!(&ended, Ok(Err(error)) if error.is::<BackendError>())
     {
-        // Whatever the command found out, the device had failed before.
+        // The device had failed before, whatever error the command met.
         return report(Err(failure.into()));
     }
     match ended {
@@ -66,7 +66,7 @@ pub fn last_panic() -> String {
     join_lines(&last.unwrap_or_else(|| "unknown".into()))
 }
 
-/// The error and its causes on one line. Messages that already carry their cause do not repeat it.
+/// Error and its causes on one line. Messages that already contain their cause do not repeat it.
 pub fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain().map(|cause| join_lines(&cause.to_string())) {
@@ -89,7 +89,7 @@ fn join_lines(text: &str) -> String {
         .join(" ")
 }
 
-/// Whoever read the output has had enough of it: `anyref … | head`.
+/// Returns whether the reader of the output has closed it, as in `anyref … | head`.
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.chain().any(|cause| {
         cause
@@ -105,14 +105,14 @@ mod tests {
     use std::process::{self, Command};
     use std::thread;
 
-    /// The test that runs in a process of its own.
+    /// Test that runs in a process of its own.
     const PROGRAM: &str = "failure::tests::a_program_whose_device_fails";
 
     #[test]
     #[ignore = "a program that another test runs"]
     fn a_program_whose_device_fails() {
         let code = guard("anyref", || {
-            // As a device thread of CubeCL, which goes on after a panic.
+            // Like a device thread of CubeCL, which continues after a panic.
             let thread = thread::Builder::new().name("DSU-0-0".into());
             let caught = thread.spawn(|| panic::catch_unwind(|| panic!("a kernel\nis missing")));
             assert!(caught?.join().unwrap().is_err());

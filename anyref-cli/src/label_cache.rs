@@ -1,13 +1,13 @@
-//! Folder that keeps the embeddings of labels of sounds.
+//! Folder that caches the embeddings of sound labels.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
-/// Names the folder.
+/// Environment variable with the folder.
 const VARIABLE: &str = "ANYREF_CACHE";
 
-/// The given folder, or else that of `ANYREF_CACHE`, `XDG_CACHE_HOME/anyref` or `~/.cache/anyref`;
-/// none where nobody has a home.
+/// Folder that was given, or else of `ANYREF_CACHE`, `XDG_CACHE_HOME/anyref` or `~/.cache/anyref`;
+/// `None` without a home.
 pub fn label_cache(given: Option<&Path>) -> Option<PathBuf> {
     choose(given, |name| std::env::var_os(name))
 }

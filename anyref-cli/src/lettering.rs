@@ -1,4 +1,4 @@
-//! Words in pictures.
+//! Text in pictures.
 
 use std::sync::LazyLock;
 
@@ -11,7 +11,7 @@ static FONT: LazyLock<FontRef<'static>> = LazyLock::new(|| {
         .expect("the bundled font is whole")
 });
 
-/// Glyphs of a line with their distances from its start, and its width, in pixels. A letter that
+/// Glyphs of a line with their distances from its start, and its width, in pixels. A character that
 /// the font lacks is shown as a question mark.
 fn set(line: &str, height: f32) -> (Vec<(GlyphId, f32)>, f32) {
     let font = FONT.as_scaled(PxScale::from(height));
@@ -36,7 +36,7 @@ pub fn width(line: &str, height: f32) -> f32 {
     set(line, height).1
 }
 
-/// Writes a line of this height whose upper left corner is at `[x, y]`, all in pixels.
+/// Draws a line of this height whose upper left corner is at `[x, y]`, all in pixels.
 pub fn write(picture: &mut RgbImage, [x, y]: [u32; 2], height: f32, line: &str, colour: Rgb<u8>) {
     let scale = PxScale::from(height);
     let base = y as f32 + FONT.as_scaled(scale).ascent();
@@ -65,8 +65,8 @@ pub fn write(picture: &mut RgbImage, [x, y]: [u32; 2], height: f32, line: &str, 
     }
 }
 
-/// Breaks text between words into lines no wider than `limit`, and longer words wherever they must
-/// be; `width` measures a line.
+/// Breaks text between words into lines no wider than `limit`, and longer words where necessary;
+/// `width` measures a line.
 pub fn wrapped(text: &str, limit: f32, width: impl Fn(&str) -> f32) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for word in text.split_whitespace() {
@@ -121,7 +121,7 @@ mod tests {
             .filter(|(.., pixel)| pixel.0 != [0; 3]);
         assert!(inked.clone().any(|(.., pixel)| *pixel == colour));
         assert!(inked.all(|(x, y, _)| (10..40).contains(&x) && (10..30).contains(&y)));
-        // What lies outside of the picture is left out.
+        // Text outside of the picture is clipped.
         write(&mut picture, [55, 35], 20.0, "outside", colour);
     }
 }

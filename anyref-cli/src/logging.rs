@@ -5,11 +5,11 @@ use std::io::Write;
 use env_logger::{Builder, DEFAULT_FILTER_ENV};
 use log::LevelFilter;
 
-/// Target of the messages of AnyRef's crates, all of which begin with it.
+/// Prefix of the targets of AnyRef's crates.
 const OURS: &str = "anyref";
 
-/// Shows warnings of AnyRef's crates, with `verbose` all that they say. The variable `RUST_LOG`
-/// chooses otherwise, and among the messages of all crates.
+/// Shows warnings of AnyRef's crates, and with `verbose` all their messages. The variable
+/// `RUST_LOG` overrides the selection, for the messages of all crates.
 pub fn start(verbose: bool) {
     let mut builder = Builder::new();
     match std::env::var_os(DEFAULT_FILTER_ENV) {
@@ -21,6 +21,6 @@ pub fn start(verbose: bool) {
         let level = record.level().as_str().to_lowercase();
         writeln!(out, "{level}: {}", record.args())
     });
-    // A second logger is refused; the first one goes on.
+    // A second logger is refused; the first one stays.
     let _ = builder.try_init();
 }

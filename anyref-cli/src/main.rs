@@ -22,7 +22,8 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-/// Tensors come and go by the megabyte, which costs the system's allocator a page fault each time.
+/// Tensors are allocated and freed by the megabyte, at the cost of a page fault each time with the
+/// system's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

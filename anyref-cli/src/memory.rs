@@ -1,6 +1,6 @@
 //! Memory of this process.
 
-/// Resident memory of this process and its peak in bytes, where the system tells (Linux).
+/// Resident memory of this process and its peak in bytes; `None` except on Linux.
 pub fn memory() -> Option<(usize, usize)> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let field = |name: &str| {

@@ -1,4 +1,4 @@
-//! Opening the model: a folder, published parts, or the one built into the program.
+//! Loading of the model: a folder, published parts, or the one built into the program.
 
 use std::borrow::Cow;
 use std::fs;
@@ -20,7 +20,7 @@ use burn::tensor::backend::Backend;
 use crate::args::Common;
 use crate::label_cache::label_cache;
 
-/// The built-in model.
+/// Built-in model.
 pub const EMBEDDED: ModelFiles<'static> = ModelFiles {
     config: include_bytes!(concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -36,20 +36,20 @@ pub const EMBEDDED: ModelFiles<'static> = ModelFiles {
     )),
 };
 
-/// A model on a backend that its command knows by type.
+/// Model on a backend that its command knows as a type.
 pub struct Opened<B: Backend> {
-    /// The model.
+    /// Loaded model.
     pub anyref: AnyRef<B>,
-    /// Its place on this machine; none of the built-in one.
+    /// Local path; `None` for the built-in model.
     pub path: Option<PathBuf>,
-    /// Parts that it does not carry itself.
+    /// Parts that it leaves to other repositories.
     pub companions: Companions,
-    /// How long opening took.
+    /// Loading time.
     pub load: Duration,
 }
 
-/// Pre-processing of sounds, where a config tells it before the model is opened: the built-in one's
-/// or that of a folder. Of published parts and of the hub's models it is not known yet.
+/// Preprocessing of sounds, if a config states it before the model is loaded: that of the built-in
+/// model or of a folder. It is not known yet for published parts and for models of the hub.
 pub fn hearing(common: &Common) -> Option<AudioPreprocessorConfig> {
     let config: AnyRefConfig = match common.model() {
         None => serde_json::from_slice(EMBEDDED.config).ok()?,
@@ -58,13 +58,13 @@ pub fn hearing(common: &Common) -> Option<AudioPreprocessorConfig> {
     Some(config.audio?.preprocessor)
 }
 
-/// Loads the model that the command line asks for onto its backend.
+/// Loads the model of the command line onto its backend.
 pub fn engine(common: &Common) -> Result<Box<dyn Engine>> {
     check(common)?;
     named(common, || load_engine(&engine_options(common)?))
 }
 
-/// Options that [`engine`] loads by, for programs that load it again.
+/// Options that [`engine`] loads with, for programs that load it again.
 #[cfg(feature = "serve")]
 pub fn options(common: &Common) -> Result<EngineOptions> {
     check(common)?;
@@ -83,7 +83,7 @@ fn engine_options(common: &Common) -> anyref_core::Result<EngineOptions> {
     })
 }
 
-/// Opens the same model on a device.
+/// Loads the model of the command line onto a device.
 pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>> {
     check(common)?;
     let start = Instant::now();
@@ -103,19 +103,19 @@ pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>
     })
 }
 
-/// Place of the command line's model on this machine, where it is fetched to if it is one of the
-/// hub; none of the built-in one.
+/// Local path of the command line's model, downloaded if it is on the hub; `None` for the built-in
+/// model.
 fn path(common: &Common) -> anyref_core::Result<Option<PathBuf>> {
     let path = common.model().map(resolve_model).transpose()?;
     Ok(path.map(Cow::into_owned))
 }
 
-/// The model at a path, the built-in one by default.
+/// Model at a path, the built-in one by default.
 fn source(path: Option<PathBuf>) -> ModelSource {
     path.map_or(ModelSource::Files(EMBEDDED), ModelSource::Path)
 }
 
-/// Parts that the model does not carry itself, fetched where they are missing.
+/// Parts that the model leaves to other repositories, downloaded if they are missing.
 fn companions(common: &Common, model: Option<&Path>) -> anyref_core::Result<Companions> {
     let given = Companions {
         clip: common.clip.clone(),
@@ -132,7 +132,7 @@ fn companions(common: &Common, model: Option<&Path>) -> anyref_core::Result<Comp
     }
 }
 
-/// Types of the weights, and the memory that they may take.
+/// Data types of the weights, and the memory that they may take.
 pub fn weights(common: &Common) -> ModelOptions {
     let free = match common.ignore_memory {
         true => None,
@@ -143,7 +143,7 @@ pub fn weights(common: &Common) -> ModelOptions {
         .with_quantize(common.quantize)
 }
 
-/// The changes of the command line to how the model answers.
+/// Options of the command line for answers.
 fn answers(common: &Common) -> AnswerOptions {
     AnswerOptions {
         temperature: common.temperature,
@@ -158,7 +158,7 @@ fn answers(common: &Common) -> AnswerOptions {
     }
 }
 
-/// Refuses options that no answer could come of, before a model is read for nothing.
+/// Refuses options with which no answer is possible, before a model is loaded.
 fn check(common: &Common) -> Result<()> {
     if !common.temperature.is_finite() || common.temperature < 0.0 {
         bail!("--temperature is {}: give 0 or more", common.temperature);
@@ -185,7 +185,8 @@ fn check(common: &Common) -> Result<()> {
     Ok(())
 }
 
-/// Settings that an evaluation may not change when it goes on: the weights, and how they answer.
+/// Settings that may not change when an evaluation is resumed: the weights, and the options of
+/// answers.
 pub fn settings(common: &Common) -> Result<String> {
     let mut settings = name(common);
     let weights = match common.model() {
@@ -214,7 +215,7 @@ pub fn settings(common: &Common) -> Result<String> {
     Ok(settings)
 }
 
-/// The files and folders that a file of parts names.
+/// Files and folders named in a file of parts.
 fn named_in(path: &Path) -> Vec<PathBuf> {
     let text = fs::read(path).unwrap_or_default();
     let parts: serde_json::Value = serde_json::from_slice(&text).unwrap_or_default();
@@ -227,8 +228,8 @@ fn named_in(path: &Path) -> Vec<PathBuf> {
     paths.filter(|path| path.exists()).collect()
 }
 
-/// A fingerprint of files and folders by names, sizes and times of change: weights may take long to
-/// read.
+/// Fingerprint of files and folders by names, sizes and modification times, because reading weights
+/// may take long.
 pub fn state(paths: &[PathBuf]) -> Result<u64> {
     let mut hash = StableHash::new();
     for path in paths {
@@ -241,8 +242,8 @@ pub fn state(paths: &[PathBuf]) -> Result<u64> {
     Ok(hash.finish())
 }
 
-/// Names, sizes and times of change of a file, or of a folder's, in order. Times are nanoseconds since 1970, 0 where the
-/// file system has none.
+/// Names, sizes and modification times of a file, or of a folder's files, in order. Times are
+/// nanoseconds since 1970, 0 if the file system has none.
 fn files(path: &Path) -> Result<Vec<(Vec<u8>, u64, u64)>> {
     let entry = |path: &Path| -> std::io::Result<_> {
         let data = fs::metadata(path)?;
@@ -283,8 +284,8 @@ pub fn name(common: &Common) -> String {
     name + &score + &candidates
 }
 
-/// Loads a model, and names it in errors that do not. Some configs that no model can have end in a
-/// panic while the parts are built.
+/// Loads a model, and names it in errors that do not. Some impossible configs panic while the parts
+/// are built.
 fn named<T>(common: &Common, load: impl FnOnce() -> anyref_core::Result<T>) -> Result<T> {
     let name = match common.model() {
         Some(path) => path.display().to_string(),
@@ -297,7 +298,7 @@ fn named<T>(common: &Common, load: impl FnOnce() -> anyref_core::Result<T>) -> R
     };
     match catch_unwind(AssertUnwindSafe(load)) {
         Ok(Ok(loaded)) => Ok(loaded),
-        // Not about the model.
+        // Errors of the backend do not concern the model.
         Ok(Err(Error::Backend(error))) => Err(error.into()),
         Ok(Err(error)) => {
             let named = error.to_string().contains(&name);
@@ -319,7 +320,7 @@ fn named<T>(common: &Common, load: impl FnOnce() -> anyref_core::Result<T>) -> R
 mod tests {
     use super::*;
 
-    /// Evaluations go on by these numbers, whatever compiler the program was built with.
+    /// Evaluations are resumed by these numbers, so they must not depend on the compiler.
     #[test]
     fn the_state_of_files_is_the_same_in_every_build() {
         let folder = tempfile::tempdir().unwrap();

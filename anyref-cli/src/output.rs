@@ -1,4 +1,4 @@
-//! Answers on the terminal, as JSON and as files.
+//! Output of answers on the terminal, as JSON and as files.
 
 use std::fs;
 use std::io::{Write, stdout};
@@ -16,7 +16,7 @@ pub fn say(line: &str) -> Result<()> {
     writeln!(stdout(), "{line}").context("cannot write to standard output")
 }
 
-/// Prints part of a line at once.
+/// Prints part of a line and flushes it.
 pub fn say_part(part: &str) -> Result<()> {
     let mut out = stdout();
     write!(out, "{part}")
@@ -24,17 +24,17 @@ pub fn say_part(part: &str) -> Result<()> {
         .context("cannot write to standard output")
 }
 
-/// The line of `--json`.
+/// Content of the line of `--json`.
 #[derive(Debug, Serialize)]
 pub struct Document<'a> {
     model: &'a str,
     backend: String,
     text: &'a str,
     masks: Vec<MaskDocument>,
-    /// `false` of a model that makes no masks, left out of others.
+    /// `false` for a model that makes no masks, absent for others.
     #[serde(skip_serializing_if = "Option::is_none")]
     makes_masks: Option<bool>,
-    /// Masks that are not among them, since the model is too unsure of them.
+    /// Number of masks left out because of their low estimated IoU.
     left_out: usize,
     /// References that the model was not trained with, and their substitutes.
     #[serde(skip_serializing_if = "<[_]>::is_empty")]
@@ -42,7 +42,7 @@ pub struct Document<'a> {
     timing_ms: TimingDocument,
 }
 
-/// A mask in a document.
+/// Mask in a document.
 #[derive(Debug, Serialize)]
 pub struct MaskDocument {
     size: [usize; 2],
@@ -73,14 +73,14 @@ pub struct Run<'a> {
     pub backend: anyref_core::BackendName,
     /// Whether the model makes masks.
     pub makes_masks: bool,
-    /// Opening the model.
+    /// Loading time of the model.
     pub load: Duration,
-    /// From the start to the answer.
+    /// Time from the start to the answer.
     pub total: Duration,
 }
 
 impl<'a> Run<'a> {
-    /// Of an engine, for a command that started then.
+    /// Run of an engine, for a command that started at `start`.
     pub fn new(engine: &'a EngineInfo, start: Instant) -> Self {
         Self {
             model: &engine.model,
@@ -93,7 +93,7 @@ impl<'a> Run<'a> {
 }
 
 impl<'a> Document<'a> {
-    /// The document of an answer.
+    /// Document of an answer.
     pub fn new(answer: &'a Answer, run: Run<'a>) -> Self {
         Self {
             model: run.model,
@@ -107,14 +107,14 @@ impl<'a> Document<'a> {
         }
     }
 
-    /// The document on one line.
+    /// Serialises the document on one line.
     pub fn to_json(&self) -> Result<String> {
         Ok(serde_json::to_string(self)?)
     }
 }
 
 impl MaskDocument {
-    /// The document of a mask.
+    /// Document of a mask.
     pub fn new(mask: &Mask) -> Self {
         Self {
             size: mask.rle.size(),
@@ -145,7 +145,7 @@ pub fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// Where the time went, on one line.
+/// Timing on one line.
 pub fn timing_line(timing: &Timing, run: Run<'_>) -> String {
     let ms = |time: Duration| format!("{:.0}", milliseconds(time));
     format!(
@@ -162,7 +162,7 @@ pub fn timing_line(timing: &Timing, run: Run<'_>) -> String {
     )
 }
 
-/// A mask in words.
+/// Line about a mask.
 pub fn mask_line(number: usize, mask: &Mask) -> String {
     let [x0, y0, x1, y1] = mask.bounding_box();
     format!(
@@ -172,8 +172,8 @@ pub fn mask_line(number: usize, mask: &Mask) -> String {
     )
 }
 
-/// Says why masks are missing, if any are: none found, or left out as too unsure. `unwritten` is
-/// the file that they would have been in.
+/// Says why masks are missing, if any are: none found, or left out because of a low estimated IoU.
+/// `unwritten` is the file that they would have been in.
 pub fn say_missing_masks(answer: &Answer, picture: &Path, unwritten: Option<&Path>) -> Result<()> {
     if answer.masks.is_empty() {
         let reason = match answer.doubtful {
@@ -199,7 +199,7 @@ pub fn say_missing_masks(answer: &Answer, picture: &Path, unwritten: Option<&Pat
     }
 }
 
-/// Refuses to write over a file that is read.
+/// Refuses to overwrite an input.
 pub fn check_apart(output: &Path, inputs: &[&Path]) -> Result<()> {
     match inputs
         .iter()
@@ -214,8 +214,7 @@ pub fn check_apart(output: &Path, inputs: &[&Path]) -> Result<()> {
     }
 }
 
-/// Refuses masks that, with or without numbers, would be written over a file that is read, or over
-/// the overlay.
+/// Refuses masks that, with or without numbers, would overwrite an input or the overlay.
 pub fn check_masks_apart(mask: &Path, inputs: &[&Path], overlay: Option<&Path>) -> Result<()> {
     let replaced = |other: &Path| {
         let plain = without_number(other);
@@ -239,7 +238,7 @@ pub fn check_masks_apart(mask: &Path, inputs: &[&Path], overlay: Option<&Path>) 
     Ok(())
 }
 
-/// Where a file is or would be, however its path is written.
+/// Canonical path of a file, whether or not it exists.
 pub fn located(path: &Path) -> PathBuf {
     if let Ok(found) = path.canonicalize() {
         return found;
@@ -252,7 +251,7 @@ pub fn located(path: &Path) -> PathBuf {
     }
 }
 
-/// `out_2.png` → `out.png`; none where there is no number.
+/// `out_2.png` → `out.png`; `None` without a number.
 fn without_number(path: &Path) -> Option<PathBuf> {
     let stem = path.file_stem()?.to_str()?;
     let (plain, number) = stem.rsplit_once('_')?;
@@ -266,7 +265,7 @@ fn without_number(path: &Path) -> Option<PathBuf> {
     Some(path.with_file_name(format!("{plain}{}", extension.unwrap_or_default())))
 }
 
-/// Refuses a mask that cannot be written, before the model has run for nothing.
+/// Refuses a mask that cannot be written, before the model is run.
 pub fn check_mask(path: &Path) -> Result<()> {
     if !matches!(ImageFormat::from_path(path), Ok(ImageFormat::Png)) {
         bail!(
@@ -277,7 +276,7 @@ pub fn check_mask(path: &Path) -> Result<()> {
     check_writable(path)
 }
 
-/// Refuses a picture that cannot be written, before the model has run for nothing.
+/// Refuses a picture that cannot be written, before the model is run.
 pub fn check_writable(path: &Path) -> Result<()> {
     if !ImageFormat::from_path(path).is_ok_and(|format| format.writing_enabled()) {
         bail!(
@@ -288,7 +287,7 @@ pub fn check_writable(path: &Path) -> Result<()> {
     check_place(path)
 }
 
-/// Refuses a file that is a folder or in none.
+/// Refuses a path that is a folder, or lies in none.
 pub fn check_place(path: &Path) -> Result<()> {
     if path.is_dir() {
         bail!(
@@ -306,7 +305,7 @@ pub fn check_place(path: &Path) -> Result<()> {
     }
 }
 
-/// Writes each mask: `OUT.png`, or `OUT_1.png`, `OUT_2.png` … where there are several. Returns the
+/// Writes each mask: `OUT.png`, or `OUT_1.png`, `OUT_2.png` … if there are several. Returns the
 /// paths.
 pub fn write_masks(masks: &[Mask], path: &Path) -> Result<Vec<PathBuf>> {
     let paths = (1..=masks.len()).map(|number| match masks.len() {
@@ -338,7 +337,7 @@ pub fn write_picture(picture: &RgbImage, path: &Path) -> Result<()> {
     fs::write(path, bytes).with_context(|| cannot_write(path))
 }
 
-/// Whether the name is that of a portable pixmap, which would be saved as a PAM.
+/// Returns whether the name is that of a portable pixmap, which would be saved as a PAM.
 fn is_pixmap(path: &Path) -> bool {
     let is_pam = path
         .extension()

@@ -6,7 +6,7 @@ use image::{Rgb, RgbImage};
 
 use crate::lettering::{self, wrapped};
 
-/// Colours of masks, told apart on most pictures; the ninth mask has the first again.
+/// Colours of masks, distinct on most pictures; the ninth mask has the first again.
 const COLOURS: [Rgb<u8>; 8] = [
     Rgb([255, 64, 64]),
     Rgb([56, 156, 255]),
@@ -24,7 +24,7 @@ const BOX: Rgb<u8> = Rgb([255, 255, 255]);
 const CLICK_ON: Rgb<u8> = Rgb([0, 170, 60]);
 const CLICK_OFF: Rgb<u8> = Rgb([210, 0, 30]);
 const WAVE: Rgb<u8> = Rgb([120, 220, 255]);
-/// Share of a mask's colour over the picture.
+/// Opacity of a mask's colour over the picture.
 const OPACITY: f32 = 0.42;
 /// Height of a line of text, before enlargement.
 const LINE: u32 = 14;
@@ -32,28 +32,28 @@ const LINE: u32 = 14;
 const MARGIN: u32 = 4;
 /// Height of the strip's thumbnails, before enlargement.
 const THUMBNAIL: u32 = 40;
-/// Pictures are enlarged until their long side is about this, so that words are readable.
+/// Approximate long side to which small pictures are enlarged, so that words are readable.
 const READABLE: u32 = 512;
-/// The narrowest strip has room for a word.
+/// Smallest width of a strip, with room for a word.
 const MIN_WIDTH: u32 = 160;
 
 /// Drawing over a picture.
 #[derive(Debug, Clone, Copy)]
 pub struct Overlay<'a> {
-    /// The masks, in the picture's size.
+    /// Masks in the picture's size.
     pub masks: &'a [Mask],
     /// References of the question: boxes are drawn in the picture, pictures and sounds below it.
     pub references: &'a [Reference],
     /// Clicks on and off an object.
     pub points: &'a [Point],
-    /// The question, in words.
+    /// Question in words.
     pub question: &'a str,
-    /// The answer.
+    /// Words of the answer.
     pub answer: &'a str,
 }
 
 impl Overlay<'_> {
-    /// Draws over a picture, enlarged by a whole number when it is small.
+    /// Draws over a picture, enlarged by a whole number if it is small.
     pub fn draw(&self, picture: &RgbImage) -> RgbImage {
         let long = picture.width().max(picture.height()).max(1);
         self.draw_enlarged(picture, (READABLE / long).clamp(1, 8))
@@ -84,7 +84,7 @@ impl Overlay<'_> {
         sheet
     }
 
-    /// The strip below: thumbnails of the references, then question and answer.
+    /// Strip below: thumbnails of the references, then question and answer.
     fn strip(&self, width: u32, scale: u32) -> RgbImage {
         let (margin, line_height) = (MARGIN * scale, LINE * scale);
         let room = width.saturating_sub(2 * margin) as f32;
@@ -132,7 +132,7 @@ impl Overlay<'_> {
     }
 }
 
-/// Puts pictures of several rows on one sheet.
+/// Arranges pictures of several rows on one sheet.
 pub fn contact_sheet(rows: &[Vec<RgbImage>]) -> RgbImage {
     const GAP: u32 = 8;
     let row_height = |row: &Vec<RgbImage>| row.iter().map(RgbImage::height).max().unwrap_or(0);
@@ -236,7 +236,7 @@ fn dot(scene: &mut RgbImage, point: &Point, factor: u32) {
     }
 }
 
-/// The course of a sound.
+/// Waveform of a sound.
 fn wave(samples: &[f32], [width, height]: [u32; 2]) -> RgbImage {
     let mut picture = RgbImage::from_pixel(width, height, Rgb([12, 13, 16]));
     let peak = samples

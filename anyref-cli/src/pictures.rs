@@ -9,8 +9,7 @@ use image::ImageFormat;
 
 use crate::output::located;
 
-/// The one picture that is named by its file; `None` where there are several, a folder or a
-/// pattern.
+/// Single picture that is named by its file; `None` for several, a folder or a pattern.
 pub fn single(given: &[PathBuf]) -> Option<&Path> {
     match given {
         [path] if !path.is_dir() && pattern(path).is_none() => Some(path),
@@ -18,7 +17,7 @@ pub fn single(given: &[PathBuf]) -> Option<&Path> {
     }
 }
 
-/// The files of all pictures, in the order given, each once. A folder stands for the pictures right
+/// Files of all pictures, in the order given, each once. A folder stands for the pictures directly
 /// in it, a pattern (`*`, `?`, `[abc]`, `**`) for the files that match, both in the order of their
 /// names.
 ///
@@ -38,7 +37,7 @@ pub fn find(given: &[PathBuf]) -> Result<Vec<PathBuf>> {
     Ok(found)
 }
 
-/// The pattern that a path is, when there is no file of that name.
+/// Pattern, unless a file has that name.
 fn pattern(path: &Path) -> Option<&str> {
     let text = path.to_str()?;
     (text.contains(['*', '?', '[']) && !path.exists()).then_some(text)
@@ -60,7 +59,7 @@ fn matches(pattern: &str) -> Result<Vec<PathBuf>> {
     }
 }
 
-/// Files in a folder whose names end as those of pictures.
+/// Files in a folder whose extensions are those of pictures.
 fn in_folder(folder: &Path) -> Result<Vec<PathBuf>> {
     let cannot_read = || format!("cannot read {}", folder.display());
     let mut found = Vec::new();
@@ -103,7 +102,7 @@ mod tests {
         assert_eq!(names(&[""]), ["[e].png", "a.png", "b.jpg", "d.JPG"]);
         assert_eq!(names(&["*.jpg"]), ["b.jpg"]);
         assert_eq!(names(&["d.JPG", "*.?pg", "./b.jpg"]), ["d.JPG", "b.jpg"]);
-        // A file of that name is no pattern.
+        // An existing file is not read as a pattern.
         assert_eq!(names(&["[e].png"]), ["[e].png"]);
         for (given, word) in [
             ("*.gif", "no file matches"),

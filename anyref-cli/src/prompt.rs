@@ -1,4 +1,4 @@
-//! References as written to references as the model takes them.
+//! Conversion of the command line's references to the model's references.
 
 use std::path::Path;
 
@@ -44,7 +44,7 @@ pub fn read(argument: &ReferenceArgument) -> Result<Reference> {
     })
 }
 
-/// Reads `x0,y0,x1,y1`. Whether it fits the picture is for [`check_boxes`] to say.
+/// Parses `x0,y0,x1,y1`; [`check_boxes`] compares it with the picture.
 pub fn parse_box(text: &str) -> Result<[f32; 4]> {
     let problem = |what: &str| {
         anyhow!("box {text:?} {what}: give x0,y0,x1,y1 in pixels, x0 < x1 and y0 < y1")
@@ -76,7 +76,8 @@ pub fn check_boxes(references: &[Reference], file: &Path, image: &RgbImage) -> R
     Ok(())
 }
 
-/// Refuses sounds in which a model hears nothing, by their files. Where it is not known how the model hears, none is.
+/// Refuses sounds that are silent for the model, naming their files. Without `hearing`, nothing is
+/// refused.
 pub fn check_sounds(
     hearing: Option<&AudioPreprocessorConfig>,
     arguments: &[ReferenceArgument],
@@ -95,7 +96,7 @@ pub fn check_sounds(
     Ok(())
 }
 
-/// The question as a person reads it, with words for the references in it.
+/// Question for people, with words for the references.
 pub fn readable(prompt: &Prompt) -> String {
     let words: Vec<String> = prompt.references.iter().map(in_words).collect();
     let Some(question) = &prompt.question else {
@@ -112,7 +113,7 @@ pub fn readable(prompt: &Prompt) -> String {
     text + rest
 }
 
-/// A reference in words.
+/// Reference in words.
 fn in_words(reference: &Reference) -> String {
     match reference {
         Reference::Text(phrase) => phrase.clone(),

@@ -1,6 +1,6 @@
 //! Counts and sizes in words.
 
-/// A count in millions.
+/// Count in millions.
 pub fn millions(count: usize) -> String {
     format!("{:.3} M", count as f64 / 1e6)
 }

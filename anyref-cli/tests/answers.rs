@@ -213,7 +213,7 @@ fn a_reference_mask_may_be_transparent_around_the_object() {
     assert_eq!(ask("grey.png"), ask("clear.png"));
 }
 
-/// Names of portable pixmaps get these, which more programs read than PAM.
+/// Portable pixmaps are written under these names, which more programs read than PAM.
 #[test]
 fn overlays_are_what_their_names_say() {
     let folder = folder();
@@ -275,7 +275,7 @@ fn a_box_is_described_and_masked() {
     succeed(folder.path(), &with_mask);
     assert!(folder.path().join("m.png").is_file());
 
-    // What is said of masks that are not there.
+    // Messages about missing masks.
     let unsure = [&ask[..], &["--min-score", "1", "--mask", "n.png"]].concat();
     let said = succeed(folder.path(), &unsure);
     assert!(
@@ -290,7 +290,7 @@ fn a_box_is_described_and_masked() {
     assert_eq!(said.lines().count(), 1, "{said}");
 }
 
-/// A conversation that every message gets one mask in, with overlays of these, `turn_1.png` and so on.
+/// Chat in which every message gets one mask, with the overlays `turn_1.png` and so on.
 fn chat(folder: &Path, lines: impl AsRef<[u8]>) -> Run {
     let ask = [
         "chat",
@@ -318,7 +318,7 @@ fn chat_works_through_a_pipe() {
     assert_eq!(run.code, Some(0), "{}", run.stderr);
     assert!(run.stdout.contains("/audio FILE"));
     assert_eq!(run.stdout.matches("mask 1:").count(), 3, "{}", run.stdout);
-    // Too few numbers, a box that does not fit, and no such command.
+    // Too few numbers, a box that does not fit, and an unknown command.
     assert_eq!(run.stderr.matches("error: ").count(), 3, "{}", run.stderr);
     assert!(run.stderr.contains("256x256"), "{}", run.stderr);
     assert!(
@@ -446,7 +446,7 @@ fn info_tells_parts_types_and_devices() {
     common::fail(folder.path(), &["info", "--device", "1"], &["no device 1"]);
 }
 
-/// A picture of each kind that programs make is read as a viewer shows it.
+/// Pictures of every kind that programs write are read as a viewer shows them.
 #[test]
 fn unusual_pictures_are_answered_in_their_own_size() {
     let folder = folder();
@@ -498,7 +498,7 @@ fn unusual_pictures_are_answered_in_their_own_size() {
     );
 }
 
-/// Puts EXIF data into a JPEG file that says: turn by 90 degrees.
+/// Adds EXIF data to a JPEG file that says: rotate by 90 degrees.
 fn turned(from: &Path, to: &Path) {
     let jpeg = std::fs::read(from).unwrap();
     let mut exif = b"Exif\0\0II*\0\x08\0\0\0\x01\0".to_vec();
@@ -510,7 +510,7 @@ fn turned(from: &Path, to: &Path) {
     std::fs::write(to, bytes).unwrap();
 }
 
-/// A stream's MP3 says nowhere how long it is, and a tag at its end is no sound.
+/// A streamed MP3 does not state its length, and a tag at its end is no sound.
 #[test]
 fn a_stream_of_mp3_is_heard() {
     let folder = folder();

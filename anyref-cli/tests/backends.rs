@@ -1,10 +1,10 @@
-//! Backends that this build or this machine does not have: one line that says what is missing.
+//! Backends missing from this build or this machine: one line that says what is missing.
 
 mod common;
 
 use common::{fail, folder, scene, succeed};
 
-/// Where no driver of Vulkan is found.
+/// Environment in which no Vulkan driver is found.
 #[cfg(feature = "vulkan")]
 const NO_DRIVER: [(&str, &str); 2] = [
     ("VK_DRIVER_FILES", "/nowhere.json"),
@@ -89,7 +89,7 @@ fn without_a_driver_its_package_is_named() {
         "{}",
         run.stdout
     );
-    // The processor is there without it.
+    // The CPU is listed without it.
     assert!(
         run.stdout.starts_with("flex    0: processor"),
         "{}",

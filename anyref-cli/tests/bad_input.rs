@@ -155,7 +155,7 @@ fn sounds() {
     hear("hours.wav", &["hours.wav", "longer than 600 s"]);
 }
 
-/// Of several files the bad one is named, and found before a model is read: the one here has nothing but a config.
+/// The bad one of several files is named, before a model is read: this one has only a config.
 #[test]
 fn several_references() {
     let folder = folder();
@@ -199,7 +199,7 @@ fn several_references() {
     let asked = ["segment", "--model", "model", "--image", &scene];
     let outside = [&asked[..], &["--box", "0,0,300,20"]].concat();
     fail(folder.path(), &outside, &["scene1.jpg", "256x256"]);
-    // With good ones the model is looked at.
+    // With good files the model is read.
     let good = ["--audio", "good.wav", "--ref-image", "good.png"];
     let good = [&asked[..], &good].concat();
     fail(folder.path(), &good, &["tokenizer.json"]);
@@ -289,7 +289,7 @@ fn weights_that_are_no_numbers() {
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let norm = tensors.tensor("llm.model.norm.weight").unwrap();
     let at = norm.data().as_ptr() as usize - bytes.as_ptr() as usize;
-    // In half precision.
+    // The weights are in half precision.
     bytes[at..at + 2].copy_from_slice(&0x7e00_u16.to_le_bytes());
     std::fs::write(&file, &bytes).unwrap();
     let model = damaged.path().display().to_string();
@@ -312,7 +312,7 @@ fn weights_that_are_no_numbers() {
     }
 }
 
-/// Sizes that no model can have are refused where they are read, not deep inside a computation.
+/// Impossible sizes are refused when they are read, not deep inside a computation.
 #[test]
 fn impossible_configs() {
     let folder = folder();
@@ -326,7 +326,7 @@ fn impossible_configs() {
         ("vision_tower", heads, 7, [clip, heads]),
         ("vision_tower", "patch_size", 0, [clip, "patch_size"]),
         ("image_encoder", size, 100, [sam, size]),
-        // Without windows all layers are global, of which the weights know nothing.
+        // Without windows all layers are global, which the weights do not fit.
         (
             "image_encoder",
             "window_size",
@@ -361,7 +361,7 @@ fn impossible_configs() {
     }
 }
 
-/// So are values that no answer could come of.
+/// Impossible settings of answers are refused too.
 #[test]
 fn impossible_answers() {
     let folder = folder();
@@ -447,7 +447,7 @@ fn prompts() {
     );
 }
 
-/// Options that no answer could come of are found before a model is looked for.
+/// Impossible options of answers are refused before a model is looked for.
 #[test]
 fn options_of_answers() {
     let folder = folder();
@@ -513,7 +513,7 @@ fn reference_masks() {
         .save(at("small.png"))
         .unwrap();
     GrayImage::new(256, 256).save(at("black.png")).unwrap();
-    // White, but nowhere to be seen.
+    // White, but fully transparent.
     RgbaImage::from_pixel(256, 256, Rgba([255, 255, 255, 0]))
         .save(at("clear.png"))
         .unwrap();
@@ -590,7 +590,7 @@ fn outputs() {
     );
 }
 
-/// Files of `--explain` replace neither what is read nor what else is written.
+/// Files of `--explain` replace neither inputs nor other outputs.
 fn explanations(folder: &Path) {
     let why = folder.join("why");
     std::fs::create_dir(&why).unwrap();
@@ -599,7 +599,7 @@ fn explanations(folder: &Path) {
     let before = std::fs::read(&shown).unwrap();
     let scene = scene();
     let ask = |arguments: &[&str], words: &[&str]| {
-        // A model that is not there: it is not even looked for.
+        // The model does not exist, and is not even looked for.
         let asked = ["segment", "--model", "nowhere", "--explain", "why"];
         fail(folder, &[&asked[..], arguments].concat(), words);
     };
@@ -638,7 +638,7 @@ fn explanations(folder: &Path) {
     );
     assert_eq!(std::fs::read(&shown).unwrap(), before);
 
-    // A folder is made for what could be asked, and for nothing else.
+    // A folder is created only for a valid question.
     let asked = ["segment", "--image", "none.png", "--text", "dog"];
     fail(
         folder,

@@ -1,4 +1,4 @@
-//! Files that version 0.1.0 wrote are read by today's program (docs/compatibility.md).
+//! Files written by version 0.1.0 are read by the current program (docs/compatibility.md).
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ mod common;
 #[cfg(feature = "train")]
 use common::copy_folder;
 
-/// A file or folder written by version 0.1.0.
+/// Path of a file or folder written by version 0.1.0.
 fn written(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("tests/written_by_0_1_0")

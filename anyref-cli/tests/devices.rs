@@ -1,4 +1,4 @@
-//! The shipped model on the GPU against the same on the processor, by the real program.
+//! Shipped model on the GPU against the CPU, by the real program.
 #![cfg(all(
     feature = "flex",
     any(feature = "wgpu", feature = "vulkan", feature = "cuda")
@@ -15,13 +15,14 @@ fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/demo")
 }
 
-/// An answer that every part of the model but the describing of boxes has a hand in.
+/// Answer that involves every part of the model except descriptions of boxes.
 fn answer(backend: &str, dtype: &str) -> Value {
     let asked = ["--text", "the gorilla", "--audio", "scene1-4-1.wav"];
     let mut arguments = vec!["segment", "--image", "scene1.jpg", "--json"];
     arguments.extend(asked);
     arguments.extend(["--backend", backend, "--dtype", dtype]);
-    // The last digits, which differ, decide between answers that are as good.
+    // Without reranking, because the last digits, which differ, would decide between equally good
+    // answers.
     arguments.extend(["--candidates", "1"]);
     serde_json::from_str(&common::succeed(&folder(), &arguments)).unwrap()
 }
@@ -35,11 +36,11 @@ fn compare(backend: &str, dtype: &str, least: f64) {
     demonstration::assert_same_masks(&found, &expected, least);
 }
 
-/// Set where the device is known to compute in half precision, so that it may not refuse.
+/// Variable set where the device is known to compute in half precision, so that it must not refuse.
 #[cfg(any(feature = "vulkan", feature = "cuda"))]
 const HALF: &str = "ANYREF_TEST_HALF_PRECISION";
 
-/// Weights and values in half precision, where the device has it.
+/// Compares weights and values in half precision, if the device supports it.
 #[cfg(any(feature = "vulkan", feature = "cuda"))]
 fn compare_in_half_precision(backend: &str, dtype: &str) {
     let run = common::run_in(
@@ -59,7 +60,8 @@ fn compare_in_half_precision(backend: &str, dtype: &str) {
     }
 }
 
-/// All 30 questions, greedily: between answers that are as good the last digits decide.
+/// Compares all 30 questions, decoded greedily, because the last digits would decide between
+/// equally good answers.
 #[cfg(any(feature = "vulkan", feature = "cuda"))]
 fn compare_the_demonstration(backend: &str, dtype: &str, least: f64) {
     let folder = common::folder();

@@ -16,7 +16,7 @@ fn fixture(name: &str) -> String {
     root.join(name).display().to_string()
 }
 
-/// The configuration whose scenes need no download.
+/// Path of the configuration whose scenes need no download.
 fn shapes() -> String {
     let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/shapes.json");
     file.display().to_string()
@@ -66,7 +66,7 @@ fn another_seed_gives_other_scenes() {
     let usual = asked("usual", &[]);
     assert_eq!(usual.len(), 2);
     assert_ne!(asked("other", &["--scene-seed", "77"]), usual);
-    // It does not go on with scenes of another seed.
+    // It is not resumed with scenes of another seed.
     let more = ["--n", "3", "--candidates", "1", "--out", "other"];
     fail(folder.path(), &[&shared[..], &more].concat(), &["other"]);
 }
@@ -75,8 +75,7 @@ fn another_seed_gives_other_scenes() {
 fn a_benchmark_is_asked_scored_and_gone_on_with() {
     let folder = folder();
     let (root, out) = (fixture("refer"), folder.path().join("out"));
-    // Poor masks count as well: the pictures are no photographs.
-    // A model that always points.
+    // Poor masks count as well, because the pictures are no photographs. The model always points.
     let model = ["--model", pointing(), "--max-new-tokens", "1"];
     let shared = [&["--root", &root, "--min-score", "0"][..], &model].concat();
     let arguments = [&["eval", "refcoco", "--out", "out"][..], &shared].concat();
@@ -94,7 +93,7 @@ fn a_benchmark_is_asked_scored_and_gone_on_with() {
         "{table}"
     );
 
-    // How fast it went, and how far the mask scores are from the truth.
+    // Throughput, and calibration of the mask scores.
     let summary = || -> Value {
         serde_json::from_str(&fs::read_to_string(out.join("summary.json")).unwrap()).unwrap()
     };
@@ -117,7 +116,7 @@ fn a_benchmark_is_asked_scored_and_gone_on_with() {
     let details = fs::read_to_string(out.join("details.md")).unwrap();
     assert!(details.contains("| mask score | n |") && details.contains("calibration error"));
 
-    // The page shows every question at most once a sort, the best first, with what it refers with.
+    // The page shows every question at most once a group, sorted, with its references.
     let page = fs::read_to_string(out.join("cases.md")).unwrap();
     for name in ["best", "median", "worst"] {
         assert!(page.contains(&format!("![{name}]({name}.png)")), "{page}");
@@ -165,7 +164,7 @@ fn a_benchmark_is_asked_scored_and_gone_on_with() {
         assert_eq!(succeed(folder.path(), &arguments), table);
         assert_eq!(ids(&predictions), asked);
     }
-    // One question at a time has the same answers; a finished evaluation keeps what was said of its speed.
+    // One question at a time has the same answers; a finished evaluation keeps its throughput.
     let alone = ["eval", "refcoco", "--out", "alone", "--batch", "1"];
     succeed(folder.path(), &[&alone[..], &shared].concat());
     let alone = fs::read_to_string(folder.path().join("alone/predictions.jsonl")).unwrap();
@@ -263,7 +262,7 @@ fn a_question_that_is_refused_counts_as_answered_by_nothing() {
     let folder = folder();
     let own = folder.path().join("own");
     copy_folder(&PathBuf::from(fixture("own")), &own);
-    // The fixture's sound is too short for a model; one that is silent is refused too.
+    // The fixture's sound is too short for a model; a silent one is refused too.
     write_sound(&own.join("still.wav"), 16_000, 1.0, |_| 0.0);
     let good = fs::read_to_string(own.join("good.jsonl")).unwrap();
     let heard = good.lines().find(|line| line.contains("dog.wav")).unwrap();
@@ -295,7 +294,7 @@ fn a_question_that_is_refused_counts_as_answered_by_nothing() {
     );
     let line = format!("2 of {} questions were refused", predictions.len());
     assert!(table.contains(&line), "{table}");
-    // It is not asked again, and the same is said of the file of predictions.
+    // It is not asked again, and the file of predictions says the same.
     assert_eq!(succeed(folder.path(), &arguments), table);
     let score = ["score", "refcoco", "--targets", "out/targets.jsonl"];
     let score = [&score[..], &["--predictions", "out/predictions.jsonl"]].concat();
@@ -367,7 +366,7 @@ fn files_that_are_broken_end_a_run_by_name_and_it_goes_on_when_they_are_whole() 
         &arguments,
         &[name, "3x5", "download it again"],
     );
-    // What came before was answered.
+    // Earlier questions were answered.
     let answered = ids(&folder.path().join("out/predictions.jsonl"));
     assert!(!answered.is_empty() && answered.len() < targets.lines().count());
     fs::write(&picture, bytes).unwrap();
@@ -470,7 +469,7 @@ fn predictions_of_stamps_that_are_damaged_are_named_by_line() {
     let table = succeed(folder.path(), &arguments);
     let file = folder.path().join("out/predictions.jsonl");
     let whole = fs::read_to_string(&file).unwrap();
-    // The end of a run that was killed is dropped and asked again.
+    // The incomplete end of a killed run is dropped and asked again.
     fs::write(&file, &whole[..whole.len() - 20]).unwrap();
     assert_eq!(succeed(folder.path(), &arguments), table);
     fs::write(&file, whole.replacen('{', "(", 1)).unwrap();
@@ -502,7 +501,7 @@ fn predictions_of_stamps_that_are_damaged_are_named_by_line() {
     );
 }
 
-/// A benchmark asked about; its table and the targets that it wrote.
+/// Evaluates a benchmark; returns its table and the targets that it wrote.
 fn asked(folder: &Path, benchmark: &str, root: &str, options: &[&str]) -> (String, Vec<Value>) {
     let arguments = ["eval", benchmark, "--root", root, "--out", benchmark];
     let table = succeed(folder, &[&arguments[..], options].concat());
@@ -527,7 +526,7 @@ fn questions_that_must_be_thought_about_leave_pixels_open() {
             .find(|t| t["id"].as_str().unwrap().starts_with(name))
             .unwrap()
     };
-    // The first picture has a polygon marked as one that does not count.
+    // The first picture has a polygon that is marked as ignored.
     assert!(of("one")["ignore"]["counts"].is_string(), "{:?}", of("one"));
     assert!(of("two").get("ignore").is_none(), "{:?}", of("two"));
 }
@@ -600,7 +599,7 @@ fn folds_of_pascal_are_asked_in_episodes() {
         assert_eq!(target["fold"], 0);
         assert!(target["ignore"]["counts"].is_string(), "{target}");
     }
-    // Episodes go through the list again and again.
+    // Episodes repeat the list.
     let categories: Vec<&Value> = targets.iter().map(|target| &target["category"]).collect();
     assert_eq!(categories[0], categories[5]);
     let arguments = [
@@ -705,7 +704,7 @@ fn disturbed_scenes_give_a_table_and_names_that_are_none_are_refused() {
     assert_eq!(summary["throughput"]["questions"], 4);
     assert_eq!(summary["scores"][0]["kind"], "text");
 
-    // An evaluation with another disturbance is not gone on with.
+    // An evaluation with another disturbance is not resumed.
     let noise = folder.path().join("out/noise");
     fs::write(noise.join("settings.txt"), "nano, blur").unwrap();
     fail(folder.path(), &asked, &["noise", "nano, blur", "--out"]);
@@ -749,7 +748,7 @@ fn an_evaluation_goes_on_with_its_own_settings_alone() {
     ];
     fail(folder.path(), &two, &["anyref-eval/stamps", "--out"]);
 
-    // Another benchmark has a folder of its own, and leaves a foreign one as it is.
+    // Another benchmark has a folder of its own, and leaves a foreign one unchanged.
     let root = fixture("refer");
     let refer = ["eval", "refcoco", "--root", &root, "--limit", "1"];
     succeed(folder.path(), &refer);
@@ -767,7 +766,7 @@ fn an_evaluation_goes_on_with_its_own_settings_alone() {
     assert_eq!(kept, predictions);
     assert!(!out.join("settings.txt").exists());
 
-    // The same names of other questions do not make them the same.
+    // Equal names do not make other questions the same.
     let own = Path::new(&fixture("own")).join("good.jsonl");
     let own = own.display().to_string();
     let copied = folder.path().join("own");

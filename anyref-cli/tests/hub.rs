@@ -11,7 +11,7 @@ use common::{Run, asset, folder, run_with, scene};
 use hub_server::{HubServer, Repository};
 use serde_json::Value;
 
-/// A hub with the shipped model, and an empty cache.
+/// Hub with the shipped model, and an empty cache.
 struct Test {
     server: HubServer,
     home: tempfile::TempDir,
@@ -58,7 +58,7 @@ impl Test {
         run_with(self.home.path(), arguments, "", &variables)
     }
 
-    /// The answer of a model, without its times.
+    /// Answer of a model, without its times.
     fn answer(&self, model: &str, offline: bool) -> Value {
         let image = scene();
         let arguments = [
@@ -78,7 +78,7 @@ impl Test {
         answer
     }
 
-    /// Runs and expects one line that holds all of `words`.
+    /// Runs and expects one line that has all of `words`.
     fn fail(&self, arguments: &[&str], words: &[&str]) {
         let run = self.run(arguments, false);
         let message = run.stderr.trim_end();
@@ -121,7 +121,7 @@ fn a_model_of_the_hub_answers_as_from_disk() {
     assert!(info.stdout.contains("hf://anyref/nano"), "{}", info.stdout);
 }
 
-/// A parts file of the hub that names what is beside it, and a language model of another repository.
+/// Parts file of the hub that names files beside it, and a language model of another repository.
 #[test]
 fn parts_come_from_the_hub() {
     let test = Test::new();

@@ -1,4 +1,4 @@
-//! LISA as it is published, by the command line: a folder, its companions, and a hub.
+//! Published LISA on the command line: a folder, its companions, and a hub.
 
 mod common;
 #[cfg(feature = "hub")]
@@ -15,7 +15,7 @@ fn fixture(name: &str) -> String {
     fixtures.join(name).display().to_string()
 }
 
-/// A question about the fixture's picture, with CLIP at hand.
+/// Arguments of a question about the fixture's picture, with CLIP given.
 fn ask(more: &[&str]) -> Vec<String> {
     let (model, clip, image) = (
         fixture("lisa"),
@@ -40,7 +40,7 @@ fn answer(more: &[&str]) -> Value {
 fn words_are_answered_with_masks() {
     let first = answer(&["--text", "the tiger"]);
     assert_eq!(first["model"], "lisa");
-    // As many as the reference points at.
+    // As many masks as the reference has.
     assert_eq!(first["masks"].as_array().unwrap().len(), 3);
     assert_eq!(first["masks"][0]["size"], serde_json::json!([60, 94]));
     assert!(first.get("bridge").is_none());
@@ -65,7 +65,7 @@ fn other_references_say_what_they_are_bridged_by() {
     assert_eq!(all["masks"].as_array().unwrap().len() as u64, candidates);
     assert_eq!(all["masks"][0], shown["masks"][0]);
 
-    // On stderr for people.
+    // Reported on stderr for people.
     let arguments = ask(&["--box", "20,10,50,40"]);
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
     let run = run_with(folder().path(), &arguments, "", &[]);
@@ -126,7 +126,7 @@ fn its_parts_are_told_and_compared() {
     assert!(!told.contains("missing"), "{told}");
 }
 
-/// A file of weights in the published layout whose values are a hole.
+/// Weights file in the published layout with a hole for its values.
 fn hollow(size: &str) -> tempfile::TempDir {
     let shapes = std::fs::read(fixture("lisa_shapes.json")).unwrap();
     let shapes: Value = serde_json::from_slice(&shapes).unwrap();

@@ -1,4 +1,4 @@
-//! LLaVA as it is published, by the command line: words, and no masks.
+//! Published LLaVA on the command line: words, and no masks.
 
 mod common;
 
@@ -11,7 +11,7 @@ fn fixture(name: &str) -> String {
     fixtures.join(name).display().to_string()
 }
 
-/// A command about the fixture's model, with CLIP at hand.
+/// Arguments of a command about the fixture's model, with CLIP given.
 fn line(command: &[&str]) -> Vec<String> {
     let (model, clip) = (fixture("llava-v1.5"), fixture("clip"));
     let model = ["--model", &model, "--clip", &clip, "--max-new-tokens", "8"];

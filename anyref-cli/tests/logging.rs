@@ -1,4 +1,4 @@
-//! Messages on stderr, as `-v` and `RUST_LOG` ask for them.
+//! Messages on stderr, as selected by `-v` and `RUST_LOG`.
 
 use std::process::Command;
 

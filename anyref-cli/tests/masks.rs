@@ -1,4 +1,4 @@
-//! A SAM by itself: clicks, boxes and automatic masks.
+//! SAM alone: clicks, boxes and automatic masks.
 
 mod common;
 
@@ -9,7 +9,7 @@ use anyref_decoder::rle::Rle;
 use common::{fail, folder, json, model, pointing, run_in, scene, succeed};
 use serde_json::Value;
 
-/// A tiny SAM with random weights, in the authors' layout.
+/// Path of a tiny SAM with random weights, in the authors' layout.
 fn sam() -> String {
     fixture("sam_alone.pth")
 }
@@ -19,7 +19,7 @@ fn fixture(name: &str) -> String {
     fixtures.join(name).display().to_string()
 }
 
-/// The arguments of a question about the bundled scene.
+/// Arguments of a question about the bundled scene.
 fn asked<'a>(model: &'a str, scene: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&["segment", "--model", model, "--image", scene], more].concat()
 }
@@ -153,7 +153,7 @@ fn thin_and_tiny_pictures_are_clicked() {
     }
 }
 
-/// Arguments that let random weights find something.
+/// Arguments with which random weights find masks.
 const LOOSE: [&str; 10] = [
     "--points-per-side",
     "4",
@@ -279,7 +279,7 @@ fn a_chat_refines_masks_click_by_click() {
     assert!(run.stderr.contains("no language model"), "{}", run.stderr);
     assert!(folder.path().join("o_2.png").is_file());
 
-    // A mask of the language model's answer is refined, and not begun anew.
+    // A mask of the language model's answer is refined, instead of a new one being begun.
     let answered = chat(pointing(), "dog\n/point 100,120\n");
     let begun = chat(pointing(), "/point 100,120\n");
     let last = |told: &str| {

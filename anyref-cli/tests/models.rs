@@ -32,7 +32,7 @@ fn known_models_are_listed_with_what_was_checked() {
     for model in models {
         let name = model["name"].as_str().unwrap();
         assert!(text.contains(&format!("{:<14}{name}\n", "model")), "{text}");
-        // Nobody has seen published weights here.
+        // Published weights could not be checked here.
         let published = !model["location"].as_str().unwrap().is_empty();
         let unchecked = model["unchecked"].as_str().unwrap();
         assert_eq!(

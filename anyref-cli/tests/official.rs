@@ -8,14 +8,14 @@ use std::path::{Path, PathBuf};
 use common::{asset, fail, folder, json, refused, run_in, scene, succeed, tone, write_sound};
 use tempfile::TempDir;
 
-/// A file or folder of published parts, tiny.
+/// Path of a tiny published part.
 fn published(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../anyref-core/tests/fixtures")
         .join(name)
 }
 
-/// A checkpoint of the weights crate's tests.
+/// Path of a checkpoint from the weights crate's tests.
 fn checkpoint(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../anyref-weights/tests/fixtures")
@@ -26,7 +26,7 @@ fn text(path: &Path) -> String {
     path.display().to_string()
 }
 
-/// A copy of a language model's folder with the shipped tokenizer.
+/// Copy of a language model's folder with the shipped tokenizer.
 fn language(name: &str) -> TempDir {
     let copy = folder();
     for entry in fs::read_dir(published(name)).unwrap() {
@@ -38,7 +38,7 @@ fn language(name: &str) -> TempDir {
     copy
 }
 
-/// The command line of an assembly with parts replaced or (by an empty path) left out.
+/// Arguments of an assembly with parts replaced or (by an empty path) left out.
 fn assemble(llm: &Path, changes: &[(&str, &Path)]) -> Vec<String> {
     let mut parts = vec![
         ("--llm", llm.to_path_buf()),
@@ -120,7 +120,7 @@ fn an_assembled_folder_is_a_model() {
     ];
     let ask: Vec<_> = ask.into_iter().chain(["--max-new-tokens", "3"]).collect();
     assert_eq!(json(folder.path(), &ask)["model"], "model");
-    // Not over a model that is there.
+    // An existing model is not overwritten.
     fail(
         folder.path(),
         &words(&line),
@@ -172,7 +172,7 @@ fn parts_are_a_model_without_a_folder() {
         "--text",
         "dog",
     ];
-    // How the model hears is known as soon as its parts are together.
+    // The preprocessing of sounds is known once the parts are assembled.
     write_sound(&folder.path().join("good.wav"), 16_000, 1.0, tone);
     write_sound(&folder.path().join("silence.wav"), 16_000, 1.0, |_| 0.0);
     let sounds = ["--audio", "good.wav", "--audio", "silence.wav"];

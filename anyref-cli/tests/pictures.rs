@@ -1,4 +1,4 @@
-//! One question about many pictures: files, folders, patterns, and runs that go on.
+//! One question about many pictures: files, folders, patterns, and resumed runs.
 
 mod common;
 
@@ -8,7 +8,7 @@ use std::path::Path;
 use common::{Run, asset, fail, folder, json, run_in, succeed};
 use serde_json::Value;
 
-/// A folder with `photos`: two scenes of the demonstration and a broken picture.
+/// Folder with `photos`: two scenes of the demonstration and a broken picture.
 fn photos() -> tempfile::TempDir {
     let folder = folder();
     fs::create_dir(folder.path().join("photos")).unwrap();
@@ -45,7 +45,7 @@ fn read(path: impl AsRef<Path>) -> Value {
     serde_json::from_str(&fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// The pictures that were answered, in the order of the answers.
+/// Answered pictures in the order of the answers.
 fn answered(folder: &Path) -> Vec<String> {
     let lines = fs::read_to_string(folder.join("out/answers.jsonl")).unwrap();
     let lines = lines.lines().map(|line| {
@@ -136,7 +136,7 @@ fn a_run_goes_on_where_it_stopped() {
         (&summary["answered"], &summary["answered_before"]),
         (&0.into(), &3.into())
     );
-    // A picture that changed is asked about again, in its old place.
+    // A changed picture is asked about again, in its old place.
     copy("scene4.jpg", &photos.join("a.jpg"));
     assert_eq!(segment(folder.path(), "photos", &[]).code, Some(0));
     assert_eq!(answered(folder.path()).last().unwrap(), "photos/a.jpg");
@@ -144,7 +144,7 @@ fn a_run_goes_on_where_it_stopped() {
     assert_eq!(masks["images"].as_array().unwrap().len(), 3);
     assert_eq!(masks["images"][0]["file_name"], "photos/a.jpg");
 
-    // Pictures of one name from two folders, and others than before.
+    // Pictures with equal names from two folders, and other pictures than before.
     fs::create_dir(folder.path().join("more")).unwrap();
     copy("scene5.jpg", &folder.path().join("more/a.jpg"));
     assert_eq!(segment(folder.path(), "more", &[]).code, Some(0));
@@ -153,7 +153,7 @@ fn a_run_goes_on_where_it_stopped() {
     assert_eq!(masks["images"].as_array().unwrap().len(), 4);
 }
 
-/// The arguments of a question.
+/// Arguments of a question.
 fn ask<'a>(arguments: &[&'a str]) -> Vec<&'a str> {
     [&["segment", "--image"], arguments].concat()
 }

@@ -15,7 +15,7 @@ use serde_json::{Value, json as value};
 use crate::common::{Run, run_with};
 use crate::common::{fail, folder, json, succeed};
 
-/// Writes masks of discs as targets, and predictions that are off by so many pixels to the right.
+/// Writes masks of discs as targets, and predictions shifted to the right by a number of pixels.
 fn write_files(folder: &Path, count: usize, side: usize, shifts: &[(&str, f64)]) {
     let disc = |x: f64, y: f64, radius: f64| {
         let inside = |i: usize| {
@@ -31,7 +31,7 @@ fn write_files(folder: &Path, count: usize, side: usize, shifts: &[(&str, f64)])
         let mut lines = String::new();
         for id in 0..count {
             let (x, y, radius) = (place(id, 1), place(id, 2), 4.0 + place(id, 3) / 5.0);
-            // The worse the farther down.
+            // The shift grows downwards.
             let mask = disc(x + shift * y / side as f64, y, radius);
             writeln!(
                 lines,
@@ -184,7 +184,7 @@ fn faults_of_targets_and_of_the_other_system_are_named_too() {
     rewrite("\n\n");
     score("refcoco", &["targets.jsonl is empty"]);
     rewrite(&targets);
-    // What a benchmark needs or does not know.
+    // Fields that a benchmark needs or does not know.
     score(
         "coco-20i",
         &["targets.jsonl line 1", "\"fold\"", "COCO-20i"],
@@ -204,7 +204,8 @@ fn faults_of_targets_and_of_the_other_system_are_named_too() {
     score("avs-ms3", &["good.jsonl line 1", "none.png", "8-bit grey"]);
 }
 
-/// Stands in for Java: METEOR's program as it answered once, and SPICE's protocol with scores by id.
+/// Script in place of Java: recorded answers of METEOR's program, and SPICE's protocol with scores
+/// by id.
 #[cfg(unix)]
 const STAND_IN: &str = r#"#!/bin/sh
 echo "$@" >> "$RECORDED/arguments"
@@ -233,11 +234,11 @@ done
 echo "]" >> "$6"
 "#;
 
-/// Descriptions with what METEOR's program answered about them, in files.
+/// Descriptions with recorded answers of METEOR's program, in files.
 #[cfg(unix)]
 struct Recorded {
     folder: tempfile::TempDir,
-    /// The program's score of all.
+    /// Score of the program for the corpus.
     score: f64,
     descriptions: usize,
 }
@@ -249,7 +250,8 @@ impl Recorded {
         let text = std::fs::read_to_string(fixtures.join("meteor.json")).unwrap();
         let recorded: Value = serde_json::from_str(&text).unwrap();
         let program = recorded["program"].as_array().unwrap();
-        // The program was told the words of these, and then of some that are words already.
+        // The program was given the tokens of these, and then of some texts that are tokens
+        // already.
         let text = std::fs::read_to_string(fixtures.join("captions.json")).unwrap();
         let texts: Value = serde_json::from_str(&text).unwrap();
         let texts = texts["samples"].as_array().unwrap();
@@ -299,7 +301,7 @@ impl Recorded {
         recorded
     }
 
-    /// Makes `java` this script.
+    /// Installs this script as `java`.
     fn java(&self, script: &str) {
         use std::os::unix::fs::PermissionsExt;
         let java = self.folder.path().join("java");
@@ -315,7 +317,7 @@ impl Recorded {
         run_with(self.folder.path(), &score, "", &variables)
     }
 
-    /// Expects one line that holds all of `words`.
+    /// Runs and expects one line that has all of `words`.
     fn fail(&self, arguments: &[&str], words: &[&str]) {
         let run = self.score(arguments);
         assert_eq!(run.code, Some(1), "{}{}", run.stdout, run.stderr);
@@ -369,7 +371,7 @@ fn javas_programs_score_descriptions() {
     );
     assert!(arguments.contains("-subset -silent\n"), "{arguments}");
 
-    // Alone, and said what is missing.
+    // One program alone, with a note about the missing score.
     let run = recorded.score(&JARS[..2]);
     assert!(run.stdout.contains("| METEOR | 0.3972"), "{}", run.stdout);
     assert!(run.stdout.contains("--spice-jar"), "{}", run.stdout);
@@ -386,7 +388,7 @@ fn programs_that_fail_are_one_line_with_the_remedy() {
         &["--meteor-jar", "none.jar"],
         &["none.jar", "no such file", "pycocoevalcap"],
     );
-    // It ends at once, with a word, without one, or in the middle.
+    // The program ends at once, with a message, without one, or in the middle.
     recorded.java("#!/bin/sh\necho Error: Invalid or corrupt jarfile >&2\nexit 1\n");
     for jar in [meteor, spice] {
         recorded.fail(jar, &[jar[1], "corrupt jarfile", "is it the"]);
@@ -395,14 +397,14 @@ fn programs_that_fail_are_one_line_with_the_remedy() {
     recorded.fail(spice, &["spice-1.0.jar", "7"]);
     recorded.java("#!/bin/sh\nread line\nsed -n 1p \"$RECORDED/answered\"\n");
     recorded.fail(meteor, &["meteor-1.5.jar", "stopped"]);
-    // It is another program, or scores by other rules.
+    // Another program, or one that scores by other rules.
     recorded.java("#!/bin/sh\nwhile read -r line; do echo hello; done\n");
     recorded.fail(meteor, &["meteor-1.5.jar", "\"hello\""]);
     recorded.java(&STAND_IN.replace("cat \"$RECORDED/scores\"", "yes 0.25 | head -n 999"));
     recorded.fail(meteor, &["meteor-1.5.jar", "\"0.25\""]);
     recorded.java("#!/bin/sh\necho '[]' > \"$6\"\n");
     recorded.fail(spice, &["spice-1.0.jar", "[]"]);
-    // There is no Java.
+    // Java is missing.
     std::fs::remove_file(recorded.folder.path().join("java")).unwrap();
     let score = [&["score", "captions"][..], &FILES, meteor].concat();
     let nowhere = recorded.folder.path().display().to_string();
@@ -413,7 +415,7 @@ fn programs_that_fail_are_one_line_with_the_remedy() {
         "{}",
         run.stderr
     );
-    // There are no descriptions.
+    // No descriptions to score.
     let masks = [&["score", "refcoco"][..], &FILES, meteor].concat();
     fail(
         recorded.folder.path(),
@@ -422,7 +424,7 @@ fn programs_that_fail_are_one_line_with_the_remedy() {
     );
 }
 
-/// Writes 10,000 masks of 560x560 pixels and says how long scoring takes:
+/// Writes 10,000 masks of 560x560 pixels and prints how long scoring takes:
 /// `cargo test --release -p anyref-cli --test score -- --ignored --nocapture`.
 #[test]
 #[ignore = "a measurement"]

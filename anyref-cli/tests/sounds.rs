@@ -8,7 +8,7 @@ use std::path::Path;
 use common::{asset, fail, folder, run_in, succeed, write_sound};
 use serde_json::Value;
 
-/// A file of another crate's fixtures.
+/// Path of a file in another crate's fixtures.
 fn fixture(name: &str) -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     root.join(name).display().to_string()
@@ -18,7 +18,7 @@ fn sound() -> String {
     asset("demo/scene1-4-1.wav").display().to_string()
 }
 
-/// The command line with these options more.
+/// Command line with further options.
 fn line(options: &[&str]) -> Vec<String> {
     let imagebind = fixture("anyref-core/tests/fixtures/sounds/imagebind.pth");
     let clip = fixture("anyref-llm/tests/fixtures/clip");
@@ -57,7 +57,7 @@ fn labels_come_with_probabilities_and_the_licence_once() {
         "{}",
         run.stderr
     );
-    // A name and five labels for each.
+    // A name and five labels for each sound.
     assert_eq!(run.stdout.lines().count(), 12, "{}", run.stdout);
 
     let json = ask(folder.path(), &["--audio", &sound, "--json", "--top", "3"]);
@@ -91,7 +91,7 @@ fn labels_of_ones_own_share_the_whole() {
         .sum();
     assert_eq!(labels.len(), 3);
     assert!((total - 1.0).abs() < 1e-5, "{total}");
-    // The second time the embeddings are there.
+    // The second call finds the embeddings.
     assert_eq!(fs::read_dir(at("cache")).unwrap().count(), 1);
     assert_eq!(ask(&[])["labels"], first["labels"]);
     let least = labels[0]["probability"].to_string();

@@ -1,7 +1,7 @@
 //! Training and evaluation data of AnyRef.
 //!
-//! * [`scenes`]: endless composed scenes and the instruction pairs asked about them.
-//! * [`datasets`]: the published data sets, read from their layouts, and their mixtures.
+//! * [`scenes`]: endless composed scenes and the instruction pairs about them.
+//! * [`datasets`]: published data sets, read from their layouts, and mixtures of them.
 
 #![recursion_limit = "256"]
 

@@ -1,11 +1,11 @@
-//! Phrases mean their targets and nothing else, by a reading independent of how they are made.
+//! Check that phrases mean their targets and nothing else, by an independent reading of the words.
 
 mod common;
 
 use anyref_data::scenes::{Kind, Scene, SceneObject, Split};
 use common::{questions, sets};
 
-/// Objects meant by a phrase, by plain reading of its words.
+/// Objects meant by a phrase, by a plain reading of its words.
 fn read(scene: &Scene, phrase: &str) -> Vec<usize> {
     let all: Vec<usize> = (0..scene.objects.len()).collect();
     let fits = |word: &str| -> Vec<usize> {
@@ -84,7 +84,7 @@ fn a_phrase_read_plainly_means_its_targets_and_nothing_else() {
                 for question in set.instructions(&scene, &questions(kind), 1) {
                     for target in &question.targets {
                         let meant = read(&scene, &target.phrase);
-                        // A mixed question may tell by its box which of a noun it means.
+                        // A mixed question may identify one of several objects by its box.
                         if kind == Kind::Mixed && target.phrase == target.noun {
                             assert!(target.objects.iter().all(|i| meant.contains(i)));
                         } else {

@@ -318,7 +318,7 @@ fn a_scene_takes_milliseconds() {
             "{name}: {scene:?} a scene, {asking:?} for {} questions",
             questions / 200
         );
-        // Generous: shared machines stall. The aim is 6 ms.
+        // Generous, because shared machines stall; the aim is 6 ms.
         assert!(scene.as_millis() < 60, "{name}: {scene:?}");
     }
 }

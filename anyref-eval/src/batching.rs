@@ -1,4 +1,4 @@
-//! Questions asked in batches, about pictures that were read ahead.
+//! Questions asked in batches, with pictures read ahead.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -11,11 +11,11 @@ use super::error::Result;
 use super::refusal::or_refused;
 use super::throughput::Stopwatch;
 
-/// A picture with what is to be asked about it.
+/// Picture and the questions about it.
 #[derive(Debug)]
 pub(super) struct Group<T> {
     pub(super) pixels: PicturePixels,
-    /// The questions, or why one cannot be asked, and what belongs to each.
+    /// Questions, or the reason why one cannot be asked, each with the caller's data.
     pub(super) questions: Vec<(Result<Prompt, String>, T)>,
 }
 
@@ -23,13 +23,13 @@ pub(super) struct Group<T> {
 #[derive(Debug)]
 pub(super) struct QuestionBatches<'a, B: Backend> {
     pub(super) anyref: &'a AnyRef<B>,
-    /// Whether things are to be described, not segmented.
+    /// Whether regions are described rather than segmented.
     pub(super) describe: bool,
-    /// Questions asked at a time.
+    /// Questions in a batch.
     pub(super) batch: usize,
 }
 
-/// A question about an encoded picture.
+/// Question about an encoded picture.
 struct Waiting<B: Backend, T> {
     picture: Rc<Picture<B>>,
     prompt: Result<Prompt, String>,
@@ -37,11 +37,11 @@ struct Waiting<B: Backend, T> {
 }
 
 impl<B: Backend> QuestionBatches<'_, B> {
-    /// Asks everything and hands each answer over in the order of the questions, or why there is
-    /// none.
+    /// Asks all questions and hands each answer, or the reason for its absence, to `each` in the
+    /// order of the questions.
     ///
     /// # Errors
-    /// Errors of the groups, of `each`, and of the model where they are not about one question.
+    /// Errors of `groups`, of `each`, and of the model unless they concern one question only.
     pub(super) fn ask<T>(
         &self,
         groups: &mut dyn Iterator<Item = Result<Group<T>>>,
@@ -61,7 +61,7 @@ impl<B: Backend> QuestionBatches<'_, B> {
                         questions += group.questions.len();
                         groups_read.push(group);
                     }
-                    // What comes before it is answered first.
+                    // Earlier questions are answered first.
                     Err(error) => failed = Some(error),
                 }
             }
@@ -76,7 +76,7 @@ impl<B: Backend> QuestionBatches<'_, B> {
         failed.map_or(Ok(()), Err)
     }
 
-    /// Encodes the pictures of some groups.
+    /// Encodes the pictures of `groups`.
     fn encode<T>(
         &self,
         groups: Vec<Group<T>>,

@@ -1,9 +1,9 @@
-//! Benchmarks by their names on the command line, and the rules that each is scored by.
+//! Benchmarks by their names on the command line, and the rules that score each.
 
 use core::fmt;
 use core::str::FromStr;
 
-/// A benchmark: scenes or a data set to ask about, and the rules that score the answers.
+/// Benchmark: scenes or a data set to ask about, and the rules that score the answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Benchmark {
     /// Scenes composed of stamps.
@@ -20,23 +20,23 @@ pub enum Benchmark {
     Grefcoco,
     /// ReasonSeg.
     Reasonseg,
-    /// Expressions of regions.
+    /// Expressions for regions.
     Captions,
     /// COCO-20i.
     Coco20i,
     /// PASCAL-5i.
     Pascal5i,
-    /// AVSBench with one thing that sounds.
+    /// AVSBench with one sound source a video.
     AvsS4,
-    /// AVSBench with several.
+    /// AVSBench with several sound sources.
     AvsMs3,
     /// Regions of Visual Genome.
     VisualGenome,
-    /// A JSON Lines file of one's own.
+    /// JSON Lines file of one's own.
     Own,
 }
 
-/// Rules that answers are scored by.
+/// Rules that score answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Rules {
     Referring,
@@ -48,7 +48,7 @@ pub(crate) enum Rules {
 }
 
 impl Benchmark {
-    /// Benchmarks that a model is asked about.
+    /// Benchmarks that a model can be asked about.
     pub const ASKED: [Self; 13] = [
         Self::Stamps,
         Self::Refclef,
@@ -65,7 +65,7 @@ impl Benchmark {
         Self::Own,
     ];
 
-    /// Benchmarks that score files of predictions, one of each set of rules and classes.
+    /// Benchmarks that score files of predictions, one for each set of rules and classes.
     pub const SCORED: [Self; 8] = [
         Self::Refcoco,
         Self::Grefcoco,
@@ -97,8 +97,8 @@ impl Benchmark {
         }
     }
 
-    /// Benchmark whose rules score the answers, one of [`SCORED`](Self::SCORED): of descriptions
-    /// [`Captions`](Self::Captions).
+    /// Benchmark whose rules score the answers, one of [`SCORED`](Self::SCORED);
+    /// [`Captions`](Self::Captions) for descriptions.
     pub fn scored_as(self, described: bool) -> Self {
         match self {
             _ if described => Self::Captions,
@@ -118,7 +118,7 @@ impl Benchmark {
         }
     }
 
-    /// Whether things are sought by pictures of others, by folds of classes.
+    /// Returns whether classes are given by example, in folds.
     pub fn is_few_shot(self) -> bool {
         self.rules() == Rules::FewShot
     }
@@ -137,7 +137,7 @@ impl Benchmark {
         }
     }
 
-    /// Rules of the scores.
+    /// Rules that score the answers.
     pub(crate) fn rules(self) -> Rules {
         match self.scored_as(false) {
             Self::Grefcoco => Rules::Generalized,
@@ -149,7 +149,7 @@ impl Benchmark {
         }
     }
 
-    /// Classes of a fold.
+    /// Number of classes of a fold.
     pub(crate) fn classes(self) -> usize {
         match self {
             Self::Coco20i => 20,
@@ -157,7 +157,7 @@ impl Benchmark {
         }
     }
 
-    /// Whether targets may have pixels to ignore.
+    /// Returns whether targets may have pixels to ignore.
     pub(crate) fn ignores(self) -> bool {
         matches!(self.rules(), Rules::Reasoning | Rules::FewShot)
     }

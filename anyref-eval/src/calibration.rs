@@ -1,10 +1,10 @@
-//! Whether the mask score tells the true IoU.
+//! Calibration of the mask score against the true IoU.
 
-/// Ranges of the mask score.
+/// Number of bins of the mask score.
 const RANGES: usize = 10;
 
-/// Mask scores in ranges, with the mean IoU of each, and how far apart they are on average (the
-/// expected calibration error), of pairs of a score and an IoU. Empty when there is none.
+/// Table of mask scores in bins with the mean IoU of each, and their expected calibration error,
+/// from pairs of a score and an IoU. Empty when there are no pairs.
 pub(super) fn calibration(scored: &[(f64, f64)]) -> String {
     if scored.is_empty() {
         return String::new();

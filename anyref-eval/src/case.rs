@@ -1,4 +1,4 @@
-//! One question of an evaluation and how it went.
+//! One question of an evaluation and its outcome.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,24 +8,24 @@ use anyref_data::scenes::{Kind, Split};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum EvalKind {
-    /// A phrase.
+    /// Phrase.
     Text,
-    /// A box, to be described.
+    /// Box to be described.
     Box,
-    /// A picture of a known thing.
+    /// Picture of a known object.
     Image,
-    /// A picture of a thing whose noun never occurred in training.
+    /// Picture of an object whose noun never occurred in training.
     Novel,
-    /// A sound.
+    /// Sound.
     Audio,
     /// References of several kinds.
     Mixed,
-    /// A thing that is not there.
+    /// Object that is not in the scene.
     Absent,
 }
 
 impl EvalKind {
-    /// Every kind, in the order of the table.
+    /// All kinds, in the order of the table.
     pub const ALL: [Self; 7] = [
         Self::Text,
         Self::Box,
@@ -36,12 +36,12 @@ impl EvalKind {
         Self::Absent,
     ];
 
-    /// The kind of this name.
+    /// Kind with the name `name`.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.name() == name)
     }
 
-    /// Its name on the command line.
+    /// Name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Text => "text",
@@ -54,7 +54,7 @@ impl EvalKind {
         }
     }
 
-    /// The score that matters most for it, by its name.
+    /// Name of the score that matters most for this kind.
     pub fn main_score(self) -> &'static str {
         match self {
             Self::Box => "noun",
@@ -63,7 +63,7 @@ impl EvalKind {
         }
     }
 
-    /// The data set's kind of question.
+    /// Kind of question in the data set.
     pub fn question(self) -> Kind {
         match self {
             Self::Text => Kind::Text,
@@ -75,7 +75,7 @@ impl EvalKind {
         }
     }
 
-    /// Where its scenes come from: the test split, which training does not look at.
+    /// Split of the scenes: the test split, which training does not use, or the novel one.
     pub fn split(self) -> Split {
         if self == Self::Novel {
             Split::Novel
@@ -85,51 +85,51 @@ impl EvalKind {
     }
 }
 
-/// How one question went.
+/// Outcome of one question.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Case {
-    /// Kind of the questions.
+    /// Kind of the question.
     pub kind: EvalKind,
     /// Index of the scene in its split.
     pub scene: u64,
-    /// The question.
+    /// Text of the question.
     pub question: String,
-    /// The right answer.
+    /// Ground-truth answer.
     pub expected: String,
-    /// The model's answer.
+    /// Answer of the model.
     pub answer: String,
     /// Number of masks in the answer.
     pub masks: usize,
-    /// The answer's masks united, as COCO run lengths, and the picture's height and width.
+    /// Union of the answer's masks, as COCO's compressed run lengths.
     pub counts: String,
-    /// Height and width.
+    /// Height and width of the picture in pixels.
     pub size: [usize; 2],
-    /// Pixels in both the united masks and the true ones.
+    /// Pixels in the intersection of the united masks and the united true masks.
     pub intersection: u64,
-    /// Pixels in either.
+    /// Pixels in their union.
     pub union: u64,
     /// Pixels of the united masks.
     pub predicted: u64,
-    /// Pixels of the true masks.
+    /// Pixels of the united true masks.
     pub truth: u64,
-    /// The decoder's own estimate, the mean over the answer's masks.
+    /// IoU estimate of the mask decoder, the mean over the answer's masks.
     pub score: f32,
-    /// Objects in the scene.
+    /// Number of objects in the scene.
     pub objects: usize,
-    /// The least share of a target that is seen, of those that the question means.
+    /// Smallest visible share of the target's objects.
     #[serde(default)]
     pub visible: Option<f32>,
-    /// For a description: the object's noun.
+    /// Noun of the object, for a description.
     #[serde(default)]
     pub noun: Option<String>,
-    /// For a description: the noun that was said, if it is one of the data set's.
+    /// Noun in the answer, for a description, if it is one of the data set's.
     #[serde(default)]
     pub said_noun: Option<String>,
-    /// For a description: whether its noun is right.
+    /// Whether the noun is right, for a description.
     pub noun_right: Option<bool>,
-    /// For a description: whether it tells the object from all others of the scene.
+    /// Whether the answer distinguishes the object from all others of the scene, for a description.
     pub expression_right: Option<bool>,
-    /// Why the model did not take the question, when it did not; it then counts as an answer
+    /// Reason why the model refused the question, if it did; the case then counts as an answer
     /// without masks and words.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
@@ -145,7 +145,7 @@ impl Case {
         }
     }
 
-    /// How well it went, 0 to 1, to sort by.
+    /// Quality of the answer, 0 to 1, to sort by.
     pub fn quality(&self) -> f64 {
         match self.kind {
             EvalKind::Box => {
@@ -160,8 +160,8 @@ impl Case {
 
 #[cfg(test)]
 impl Case {
-    /// A question for a mask whose answer overlaps by so many pixels; all of the prediction is in
-    /// the union.
+    /// Case of a question for a mask with the given overlap in pixels, whose prediction covers the
+    /// union.
     pub(super) fn of_pixels(intersection: u64, union: u64) -> Self {
         Self {
             kind: EvalKind::Text,

@@ -1,7 +1,7 @@
-//! How far scores can be trusted: intervals by resampling, and comparisons of two systems.
+//! Confidence of scores: bootstrap intervals, and comparisons of two systems.
 //!
-//! Samples are drawn anew: a sentence, a picture, a batch of frames. CIDEr keeps the rarity of
-//! words of the whole corpus in every drawing.
+//! The unit of resampling is a sample: a sentence, a picture, or a batch of frames. CIDEr keeps the
+//! document frequencies of the whole corpus in every resample.
 
 use std::collections::BTreeMap;
 
@@ -12,36 +12,35 @@ use serde::Serialize;
 
 use super::metrics::Metric;
 
-/// Drawings, where nobody says otherwise.
+/// Default number of resamples.
 pub const RESAMPLES: usize = 1000;
 
-/// A score with the range in which it would lie 95 times of 100 with other samples.
+/// Score with its 95 % confidence interval.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Score {
-    /// Its name.
+    /// Name of the score.
     pub name: String,
-    /// The score, 0 to 1 but for CIDEr; none where it has no meaning, such as a mean over nothing.
+    /// Value, 0 to 1 except for CIDEr; `None` if undefined, such as a mean over nothing.
     pub value: Option<f64>,
-    /// The interval's ends.
+    /// Ends of the interval.
     pub interval: Option<[f64; 2]>,
 }
 
-/// By how much one system is better than another on the same samples.
+/// Difference between two systems on the same samples.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Difference {
     /// Name of the score.
     pub name: String,
-    /// The one's score less the other's.
+    /// Score of the first system less that of the second.
     pub difference: Option<f64>,
     /// Ends of the difference's 95 % interval.
     pub interval: Option<[f64; 2]>,
-    /// How likely a difference at least as large, either way, would be if the two systems were
-    /// alike.
+    /// p-value: probability of a difference at least as large, either way, if the systems were
+    /// equal.
     pub p: Option<f64>,
 }
 
-/// Scores with 95 % intervals, by `resamples` drawings with replacement; the same for the same
-/// seed.
+/// Scores with 95 % bootstrap intervals from `resamples` resamples; deterministic for a `seed`.
 pub fn score<M: Metric>(
     metric: &M,
     samples: &[M::Sample],
@@ -68,8 +67,8 @@ pub fn score<M: Metric>(
     .collect()
 }
 
-/// Compares two systems by their samples, of which those with the same index are of the same
-/// question. The interval is by drawing pairs with replacement, p by exchanging the systems in
+/// Compares two systems by their samples; samples with equal index belong to the same question. The
+/// interval is by bootstrap over pairs, p by a permutation test that exchanges the systems in
 /// random pairs.
 pub fn compare<M: Metric>(
     metric: &M,
@@ -125,7 +124,7 @@ pub fn compare<M: Metric>(
     .collect()
 }
 
-/// Indices of samples that may stand for one another.
+/// Indices of samples that resampling may exchange for one another.
 fn strata<M: Metric>(metric: &M, samples: &[M::Sample]) -> Vec<Vec<usize>> {
     let mut strata = BTreeMap::<u64, Vec<usize>>::new();
     for (index, sample) in samples.iter().enumerate() {
@@ -145,7 +144,7 @@ fn draw(strata: &[Vec<usize>], rng: &mut SmallRng) -> Vec<usize> {
     drawn
 }
 
-/// Limits that 95 of 100 values lie between.
+/// Limits between which 95 of 100 values lie.
 fn interval(mut values: Vec<f64>) -> Option<[f64; 2]> {
     values.sort_by(f64::total_cmp);
     let tail = values.len() / 40;

@@ -1,4 +1,4 @@
-//! Asks a model about the items of a published data set.
+//! Evaluation of a model on the items of a published data set.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -24,45 +24,44 @@ use super::throughput::{Stopwatch, Throughput};
 /// Options of an evaluation on a published data set.
 #[derive(Debug, Clone)]
 pub struct DatasetOptions {
-    /// Whether boxes are to be described, which other items are left out for; or things to be
-    /// segmented, which boxes are left out for.
+    /// Whether boxes are described, skipping other items; or objects segmented, skipping boxes.
     pub describe: bool,
-    /// The fold of classes that the data set is, where scores are by fold.
+    /// Fold of classes in the data set, when scores are by fold.
     pub fold: Option<usize>,
-    /// Ask about so many items at most, the first whose files are all there. Without it every file
-    /// has to be there.
+    /// Largest number of items to ask about, skipping those with missing files. `None` asks about
+    /// all and treats missing files as an error.
     pub limit: Option<usize>,
-    /// Questions asked at a time, at least 1.
+    /// Questions in a batch, at least 1.
     pub batch: usize,
-    /// Where `targets.jsonl` and `predictions.jsonl` go; an evaluation begun there is continued.
+    /// Folder of `targets.jsonl` and `predictions.jsonl`; an evaluation begun there is resumed.
     pub out: PathBuf,
-    /// Settings that may not change when an evaluation is continued: the data set, the model and
-    /// how it answers.
+    /// Settings that may not change when an evaluation is resumed: data set, model and decoding.
     pub settings: String,
 }
 
-/// Questions and answers, as files that [`score_files`](super::score_files) takes.
+/// Files of questions and answers, as [`score_files`](super::score_files) takes them.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Asked {
-    /// The truth.
+    /// Path of the targets.
     pub targets: PathBuf,
-    /// The answers.
+    /// Path of the predictions.
     pub predictions: PathBuf,
-    /// Items asked about.
+    /// Number of items asked about.
     pub items: usize,
-    /// Items left out for want of a file, with the first such file.
+    /// Number of items skipped because a file is missing, with the first such file.
     pub incomplete: Option<(usize, PathBuf)>,
-    /// How fast it went, as far as it was not done before.
+    /// Speed, counting only the questions that were not answered before.
     pub throughput: Throughput,
 }
 
-/// Asks about a data set's items, in order. A picture is encoded once for all questions about it
-/// that follow one another, and files are read ahead while the model computes. A question that the
-/// model does not take, such as a sound in which nothing can be heard, counts as answered by
-/// nothing. `progress` is told of each answer.
+/// Asks about the items of a data set, in order. A picture is encoded once for all consecutive
+/// questions about it, and files are read ahead while the model computes. A question that the model
+/// refuses, such as a silent sound, counts as answered without masks and words. `progress` is
+/// called after each answer.
 ///
 /// # Errors
-/// When files are missing or damaged, the folder cannot be written, or nothing is left to ask.
+/// When files are missing or damaged, the folder cannot be written, or no item is left to ask
+/// about.
 pub fn ask_dataset<B: Backend>(
     anyref: &AnyRef<B>,
     dataset: &dyn Dataset,
@@ -136,21 +135,21 @@ pub fn ask_dataset<B: Backend>(
     Ok(asked)
 }
 
-/// Questions about one picture that are read at a time.
+/// Largest number of questions about one picture that are read at a time.
 const QUESTIONS_AT_ONCE: usize = 32;
 
-/// Reads items, on any thread.
+/// Reader of items, for any thread.
 struct Reader<'a> {
     dataset: &'a dyn Dataset,
     options: &'a DatasetOptions,
     templates: Templates,
-    /// Words that the model was trained with.
+    /// Form of questions that the model was trained with.
     form: QuestionForm,
     preprocessor: PicturePreprocessor,
 }
 
 impl Reader<'_> {
-    /// The picture of some items, their questions and truths.
+    /// Reads the picture of some items, their questions and their targets.
     fn read(&self, chosen: &[&Chosen]) -> Result<Group<Target>> {
         let (mut pixels, mut questions) = (None, Vec::with_capacity(chosen.len()));
         for one in chosen {
@@ -171,21 +170,21 @@ impl Reader<'_> {
     }
 }
 
-/// An item to ask about.
+/// Item to ask about.
 struct Chosen {
     index: usize,
     id: String,
     image: Arc<Path>,
 }
 
-/// The items to ask about.
+/// Items to ask about.
 struct Choice {
     items: Vec<Chosen>,
-    /// How many are left out for want of a file, with the first such file.
+    /// Number of items skipped because a file is missing, with the first such file.
     incomplete: Option<(usize, PathBuf)>,
 }
 
-/// Chooses the items to ask about.
+/// Selects the items to ask about.
 fn chosen(dataset: &dyn Dataset, options: &DatasetOptions) -> Result<Choice> {
     let limit = options.limit.unwrap_or(usize::MAX);
     let (mut items, mut incomplete) = (Vec::<Chosen>::new(), None::<(usize, PathBuf)>);
@@ -194,7 +193,7 @@ fn chosen(dataset: &dyn Dataset, options: &DatasetOptions) -> Result<Choice> {
         if items.len() == limit {
             break;
         }
-        // Some readers look into pictures to say what an item is.
+        // Some readers open pictures to build an item.
         let missing = match dataset.item(index, 0) {
             Ok(item) if (item.task == Task::Describe) != options.describe => continue,
             Ok(item) => {
@@ -223,8 +222,8 @@ fn chosen(dataset: &dyn Dataset, options: &DatasetOptions) -> Result<Choice> {
     Ok(Choice { items, incomplete })
 }
 
-/// The question about an item: its own, in which texts have their places, or the model's usual one.
-/// A sentence is asked about in the words of the model's own training.
+/// Question about an item: its own, with texts inserted, or the model's usual one. Sentences are
+/// asked about in the form of the model's training.
 fn prompt(item: &Item, templates: &Templates, form: QuestionForm) -> Result<Prompt> {
     let usual = QuestionForm::AnyRef.sentence();
     if item.question.as_deref() == Some(usual) && form != QuestionForm::AnyRef {
@@ -291,8 +290,9 @@ fn prediction(id: &str, answer: Result<Answer, String>) -> Prediction {
     }
 }
 
-/// Which of the questions `asked_for` an evaluation begun in the same place has answered. Its files
-/// are left with those alone: a kill may have left a target without its answer, or half a line.
+/// Identifiers among `asked_for` that an evaluation begun in the same folder has answered. Its
+/// files are cut down to those answers: a kill may have left a target without its answer, or half a
+/// line.
 fn begun(asked: &Asked, asked_for: HashSet<&str>) -> Result<HashSet<String>> {
     let (targets, predictions) = (lines(&asked.targets)?, lines(&asked.predictions)?);
     let known: HashSet<&String> = targets.iter().map(|(id, _)| id).collect();
@@ -312,7 +312,7 @@ fn begun(asked: &Asked, asked_for: HashSet<&str>) -> Result<HashSet<String>> {
     Ok(done)
 }
 
-/// The whole lines of a file that has ids, with these; a line cut short by a kill is left out.
+/// Complete lines of a file with their identifiers; a line cut short by a kill is left out.
 fn lines(path: &Path) -> Result<Vec<(String, String)>> {
     if !path.is_file() {
         return Ok(Vec::new());

@@ -1,5 +1,5 @@
-//! Where a model does well and where not: scores by size, number and overlap of objects, nouns
-//! taken for one another, and whether the mask score tells the true IoU.
+//! Breakdown of a model's scores by size, number and overlap of objects, with the confusion of
+//! nouns and the calibration of the mask score.
 
 use std::collections::BTreeMap;
 
@@ -8,10 +8,10 @@ use super::case::{Case, EvalKind};
 use super::scores::score_cases;
 use super::table_cell::cell;
 
-/// Limits of COCO's small and medium objects, in pixels.
+/// Upper limits of COCO's small and medium objects, in pixels.
 const SMALL: u64 = 32 * 32;
 const MEDIUM: u64 = 96 * 96;
-/// Pairs of nouns shown.
+/// Largest number of noun pairs shown.
 const CONFUSIONS: usize = 20;
 
 /// All tables, as Markdown.
@@ -57,7 +57,7 @@ fn seen(share: f32) -> String {
     range.to_owned()
 }
 
-/// cIoU and gIoU of each group of cases. What stands before a colon only orders the groups.
+/// cIoU and gIoU of each group of cases. Text before a colon in a group's name only sorts it.
 fn breakdown(title: &str, cases: &[&Case], group: impl Fn(&Case) -> Option<String>) -> String {
     let mut groups = BTreeMap::<(EvalKind, String), Vec<&Case>>::new();
     for case in cases {
@@ -89,7 +89,7 @@ fn breakdown(title: &str, cases: &[&Case], group: impl Fn(&Case) -> Option<Strin
     text + "\n"
 }
 
-/// Which noun was said in place of which, the most frequent first.
+/// Confusion of nouns, the most frequent pairs first.
 fn confusion(cases: &[Case]) -> String {
     let mut pairs = BTreeMap::<(&str, &str), usize>::new();
     let mut totals = BTreeMap::<&str, usize>::new();

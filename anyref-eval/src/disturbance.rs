@@ -1,4 +1,4 @@
-//! Pictures and sounds made worse, to see how much an answer suffers.
+//! Degraded pictures and sounds, to measure the robustness of answers.
 
 use std::io::Cursor;
 
@@ -10,31 +10,31 @@ use rand::{Rng, SeedableRng};
 
 use super::case::EvalKind;
 
-/// Something done to the picture asked about, or to the sound that refers to a thing in it.
+/// Degradation of the picture asked about, or of the sound that refers to an object in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Disturbance {
-    /// The picture blurred by a Gaussian of 2 pixels.
+    /// Gaussian blur of the picture with a standard deviation of 2 pixels.
     Blur,
-    /// Gaussian noise of 25 levels of 255 on the picture.
+    /// Gaussian noise on the picture with a standard deviation of 25 of 255 levels.
     Noise,
-    /// The picture compressed as a JPEG of quality 15.
+    /// JPEG compression of the picture at quality 15.
     Jpeg,
-    /// Half as bright.
+    /// Picture at half its brightness.
     Dark,
-    /// Half as bright again.
+    /// Picture at one and a half times its brightness.
     Bright,
-    /// The picture at half its width and height, enlarged again.
+    /// Picture reduced to half its width and height and enlarged again.
     Small,
-    /// White noise in the sound, its power a hundredth of the sound's (20 dB).
+    /// White noise in the sound at a signal-to-noise ratio of 20 dB.
     Sound20,
-    /// A tenth (10 dB).
+    /// White noise in the sound at a signal-to-noise ratio of 10 dB.
     Sound10,
-    /// As much as the sound (0 dB).
+    /// White noise in the sound at a signal-to-noise ratio of 0 dB.
     Sound0,
 }
 
 impl Disturbance {
-    /// All, pictures first.
+    /// All disturbances, those of pictures first.
     pub const ALL: [Self; 9] = [
         Self::Blur,
         Self::Noise,
@@ -47,7 +47,7 @@ impl Disturbance {
         Self::Sound0,
     ];
 
-    /// Its name on the command line.
+    /// Name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Self::Blur => "blur",
@@ -62,18 +62,18 @@ impl Disturbance {
         }
     }
 
-    /// The disturbance of this name.
+    /// Disturbance with the name `name`.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|one| one.name() == name)
     }
 
-    /// Whether questions of a kind have anything that it disturbs; of mixtures only some have a
+    /// Returns whether it applies to questions of a kind; of mixed questions only some have a
     /// sound.
     pub fn concerns(self, kind: EvalKind) -> bool {
         self.decibels().is_none() || kind == EvalKind::Audio
     }
 
-    /// Power of the sound over that of the noise.
+    /// Signal-to-noise ratio in decibels, for disturbances of the sound.
     fn decibels(self) -> Option<f32> {
         match self {
             Self::Sound20 => Some(20.0),
@@ -83,7 +83,7 @@ impl Disturbance {
         }
     }
 
-    /// The picture as the model gets it; the same for the same seed.
+    /// Disturbs a picture; deterministic for a `seed`.
     pub fn picture(self, image: &RgbImage, seed: u64) -> RgbImage {
         let scaled = |factor: f32| each(image, |value| value * factor);
         match self {
@@ -105,7 +105,7 @@ impl Disturbance {
         }
     }
 
-    /// The sound as the model gets it; the same for the same seed.
+    /// Disturbs a sound; deterministic for a `seed`.
     pub fn sound(self, samples: &[f32], seed: u64) -> Vec<f32> {
         let Some(decibels) = self.decibels() else {
             return samples.to_vec();
@@ -135,7 +135,7 @@ fn compressed(image: &RgbImage, quality: u8) -> Option<RgbImage> {
     Some(decoded.into_rgb8())
 }
 
-/// A number of the standard normal distribution (Box and Muller 1958).
+/// Draws from the standard normal distribution (Box and Muller 1958).
 fn normal(rng: &mut SmallRng) -> f32 {
     let radius = (-2.0 * (1.0 - rng.random::<f32>()).ln()).sqrt();
     radius * (core::f32::consts::TAU * rng.random::<f32>()).cos()

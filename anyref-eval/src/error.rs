@@ -7,14 +7,14 @@ use anyref_data::datasets;
 
 use super::{files, metrics};
 
-/// Result of an evaluation.
+/// Result with an [`Error`] of an evaluation.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Failure of an evaluation, on one line that names the file and the remedy.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// Predictions or targets are not as they should be.
+    /// Predictions or targets are invalid.
     #[error(transparent)]
     Files(#[from] files::Error),
     /// Answers cannot be compared with the truth.
@@ -23,7 +23,7 @@ pub enum Error {
     /// The data set cannot be read.
     #[error(transparent)]
     Data(#[from] datasets::Error),
-    /// The model fails.
+    /// The model failed.
     #[error(transparent)]
     Model(#[from] anyref_core::Error),
     /// A mask cannot be read or compared.
@@ -35,39 +35,39 @@ pub enum Error {
     /// A file or folder cannot be read.
     #[error("cannot read {path}: {source}")]
     Read {
-        /// The file or folder.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// The system's reason.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// A file cannot be written.
     #[error("cannot write {path}: {source}")]
     Write {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's reason.
+        /// Error of the operating system.
         source: io::Error,
     },
     /// A picture cannot be written.
     #[error("cannot write {path}: {source}")]
     WritePicture {
-        /// The file.
+        /// Path of the picture.
         path: PathBuf,
-        /// The encoder's reason.
+        /// Error of the encoder.
         source: image::ImageError,
     },
-    /// A folder cannot be made.
+    /// A folder cannot be created.
     #[error("cannot create {path}: {source}")]
     Create {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// The system's reason.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// Files are missing where every item is to be asked about.
-    #[error("give --limit to ask only where everything that is needed is there: {source}")]
+    /// Files are missing though every item is to be asked about.
+    #[error("{source}; or give --limit N to skip items with missing files")]
     Incomplete {
-        /// The missing files.
+        /// List of the missing files.
         source: datasets::Error,
     },
     /// An item cannot be asked about.
@@ -75,9 +75,9 @@ pub enum Error {
     Item {
         /// Name of the data set.
         dataset: String,
-        /// The item.
+        /// Identifier of the item.
         id: String,
-        /// The reason.
+        /// Reason of the failure.
         source: Box<Error>,
     },
     /// Every item lacks a file.
@@ -87,10 +87,10 @@ pub enum Error {
         dataset: String,
         /// Number of items.
         count: usize,
-        /// The first file that is missing.
+        /// First missing file.
         path: PathBuf,
     },
-    /// No item is of the kind asked for.
+    /// No item has the kind asked for.
     #[error("{dataset} has no item {wanted}")]
     NoItem {
         /// Name of the data set.
@@ -103,44 +103,44 @@ pub enum Error {
         "{path} answers other questions, such as {id}: give another --out, or the options it was begun with"
     )]
     OtherQuestions {
-        /// The answers.
+        /// Path of the answers.
         path: PathBuf,
-        /// One of the other questions.
+        /// Identifier of one of the other questions.
         id: String,
     },
-    /// A file in the folder is none of an evaluation's.
+    /// A file in the folder was not written by an evaluation.
     #[error("{path} holds something other than answers with an `id`: give another --out")]
     NoAnswers {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
     /// The folder holds an evaluation of another model or of other questions.
     #[error("{path} holds an evaluation of {begun}; this one is of {settings}: give another --out")]
     OtherSettings {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// Settings of the evaluation begun there.
+        /// Settings of the evaluation in the folder.
         begun: String,
-        /// Settings of this one.
+        /// Settings of this evaluation.
         settings: String,
     },
     /// The folder holds answers of an unknown evaluation.
-    #[error("{path} is there without the settings it was asked with: give another --out")]
+    #[error("{path} exists without the settings of its evaluation: give another --out")]
     NoSettings {
-        /// The answers.
+        /// Path of the answers.
         path: PathBuf,
     },
-    /// A record of an evaluation that was begun is damaged.
+    /// A record of an earlier evaluation is damaged.
     #[error("{path} line {line}: {reason}")]
     Record {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its line, from 1.
+        /// Line number, from 1.
         line: usize,
-        /// The reason.
+        /// Description of the fault.
         reason: String,
     },
-    /// An answer is to a question that its scene does not give.
+    /// An answer belongs to a question that its scene does not give.
     #[error("scene {scene} of {kind} has no question")]
     NoQuestion {
         /// Index of the scene.
@@ -151,14 +151,14 @@ pub enum Error {
     /// A target for a page names no picture.
     #[error("target {id} names no picture")]
     NoPicture {
-        /// The target.
+        /// Identifier of the target.
         id: String,
     },
 }
 
 impl Error {
-    /// Whether it is about one question alone, as
-    /// [`refuses_question`](anyref_core::Error::refuses_question) of the model's errors says.
+    /// Returns whether it concerns one question alone, as
+    /// [`refuses_question`](anyref_core::Error::refuses_question) of the model's errors does.
     pub(crate) fn refuses_question(&self) -> bool {
         match self {
             Self::Model(error) | Self::Data(datasets::Error::Model(error)) => {
@@ -169,19 +169,19 @@ impl Error {
         }
     }
 
-    /// An [`Error::Read`] of a path.
+    /// Builds an [`Error::Read`] for a path.
     pub(crate) fn read(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Read { path, source }
     }
 
-    /// An [`Error::Write`] of a path.
+    /// Builds an [`Error::Write`] for a path.
     pub(crate) fn write(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Write { path, source }
     }
 
-    /// An [`Error::Create`] of a path.
+    /// Builds an [`Error::Create`] for a path.
     pub(crate) fn create(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Create { path, source }

@@ -1,8 +1,8 @@
 //! Evaluation: predictions, scores and pictures of the worst cases.
 //!
 //! * [`evaluate`] asks a model about stamp scenes, [`ask_dataset`] about a published data set.
-//! * [`score_files`] scores predictions of any system, as [`files`], by a benchmark's [`metrics`], with
-//!   [intervals and comparisons](confidence).
+//! * [`score_files`] scores predictions of any system, as [`files`], by a benchmark's [`metrics`],
+//!   with [intervals and comparisons](confidence).
 
 #![recursion_limit = "256"]
 

@@ -12,23 +12,22 @@ use super::disturbance::Disturbance;
 pub struct EvalOptions {
     /// Kinds of questions.
     pub kinds: Vec<EvalKind>,
-    /// Cases a kind.
+    /// Number of cases a kind.
     pub cases: usize,
-    /// Questions asked at a time, at least 1.
+    /// Questions in a batch, at least 1.
     pub batch: usize,
-    /// Where predictions, table and pictures go; an evaluation begun there is continued.
+    /// Folder of predictions, table and pictures; an evaluation begun there is resumed.
     pub out: PathBuf,
-    /// Settings that may not change when an evaluation is continued: the scenes, the model and how
-    /// it answers.
+    /// Settings that may not change when an evaluation is resumed: scenes, model and decoding.
     pub settings: String,
-    /// How the questions are made.
+    /// Settings of the questions.
     pub instructions: InstructionConfig,
-    /// Disturbance of the pictures and sounds before the model gets them.
+    /// Disturbance of the pictures and sounds, applied before preprocessing.
     pub disturbance: Option<Disturbance>,
 }
 
 impl EvalOptions {
-    /// Settings that may not change when an evaluation is continued.
+    /// Settings that may not change when an evaluation is resumed, with the disturbance.
     pub(crate) fn identity(&self) -> String {
         match self.disturbance {
             Some(disturbance) => format!("{}, {}", self.settings, disturbance.name()),

@@ -1,5 +1,4 @@
-//! The best, the middling and the worst answers, to be looked at: reference, prediction and truth
-//! side by side.
+//! Page of the best, median and worst answers: reference, prediction and truth side by side.
 
 use std::io::Cursor;
 use std::path::Path;
@@ -12,40 +11,40 @@ use image::{ImageFormat, RgbImage};
 use super::error::{Error, Result};
 use super::picture::{boxed, contact_sheet, tinted};
 
-/// Answers shown of each sort.
+/// Answers shown of each group.
 const SHOWN: usize = 12;
 /// Answers in a row of pictures.
 const COLUMNS: u32 = 2;
-/// Long side of a picture on the page.
+/// Long side of a picture on the page, in pixels.
 const SIDE: u32 = 220;
 
 /// Row of a page: an answer in words.
 #[derive(Debug, Clone)]
 pub(super) struct Row {
-    /// How good it is, 0 to 1.
+    /// Quality of the answer, 0 to 1.
     pub(super) quality: f64,
     /// Name of the question.
     pub(super) id: String,
-    /// Its references, in words.
+    /// References of the question in words.
     pub(super) reference: String,
     /// Words of the answer.
     pub(super) answer: String,
-    /// Words of the truth.
+    /// Words of the ground truth.
     pub(super) expected: String,
 }
 
 /// Pictures of an answer.
 #[derive(Debug)]
 pub(super) struct Drawn {
-    /// The picture asked about.
+    /// Picture asked about.
     pub(super) picture: RgbImage,
-    /// The picture of the thing asked for, where one refers to it.
+    /// Reference picture, if the question has one.
     pub(super) example: Option<RgbImage>,
-    /// Boxes that refer.
+    /// Reference boxes `[x0, y0, x1, y1]` in pixels.
     pub(super) boxes: Vec<[f64; 4]>,
-    /// All masks of the answer.
+    /// Union of the answer's masks.
     pub(super) predicted: Rle,
-    /// All true masks.
+    /// Union of the true masks.
     pub(super) truth: Rle,
 }
 
@@ -62,8 +61,8 @@ impl Drawn {
     }
 }
 
-/// Pictures and a table of the best, median and worst answers, as Markdown; pictures are
-/// `out/PREFIXbest.png` and so on. `draw` is given places in `rows`.
+/// Pictures and a table of the best, median and worst answers, as Markdown; pictures are written to
+/// `out/PREFIXbest.png` and so on. `draw` takes an index of `rows`.
 ///
 /// # Errors
 /// When a picture cannot be drawn or written.
@@ -113,7 +112,7 @@ pub(super) fn page(
     Ok(text)
 }
 
-/// How to read the pictures.
+/// Legend of the pictures.
 pub(super) const LEGEND: &str = "Of each answer, from left to right: what was referred with (the picture shown, or the \
     picture asked about with the box), the answer's masks in red, the true ones in green.\n\n";
 
@@ -124,7 +123,7 @@ pub(super) fn write(out: &Path, text: &str) -> Result<std::path::PathBuf> {
     Ok(file)
 }
 
-/// A text in a cell of a table.
+/// Text escaped for a cell of a table.
 fn cell(text: &str) -> String {
     text.replace('|', "\\|").replace('\n', " ")
 }
@@ -134,7 +133,7 @@ fn small(picture: RgbImage) -> RgbImage {
     let scale = f64::from(SIDE) / f64::from(width.max(height).max(1));
     let side = |length: u32| ((f64::from(length) * scale).round() as u32).max(1);
     let small = imageops::resize(&picture, side(width), side(height), FilterType::Triangle);
-    // Cells of one size keep the three together.
+    // Cells of equal size keep the three panels together.
     let mut cell = RgbImage::from_pixel(SIDE, SIDE, image::Rgb([255; 3]));
     let (x, y) = ((SIDE - small.width()) / 2, (SIDE - small.height()) / 2);
     imageops::replace(&mut cell, &small, i64::from(x), i64::from(y));

@@ -8,8 +8,7 @@ const BOTH: Rgb<u8> = Rgb([250, 220, 40]);
 const PREDICTED: Rgb<u8> = Rgb([240, 40, 40]);
 const BOX: Rgb<u8> = Rgb([40, 110, 250]);
 
-/// A picture with the pixels of the true mask tinted green, of the predicted one red, and of both
-/// yellow.
+/// Tints the pixels of the true mask green, of the predicted one red, and of both yellow.
 pub(super) fn tinted(
     mut picture: RgbImage,
     truth: Option<&Rle>,
@@ -32,8 +31,7 @@ pub(super) fn tinted(
     picture
 }
 
-/// A picture with the edges of boxes `[x0, y0, x1, y1]`, the far edges exclusive, drawn two pixels
-/// wide.
+/// Draws the edges of boxes `[x0, y0, x1, y1]`, the far edges exclusive, two pixels wide.
 pub(super) fn boxed(mut picture: RgbImage, boxes: &[[f64; 4]]) -> RgbImage {
     for &[x0, y0, x1, y1] in boxes {
         for (x, y, pixel) in picture.enumerate_pixels_mut() {
@@ -49,7 +47,7 @@ pub(super) fn boxed(mut picture: RgbImage, boxes: &[[f64; 4]]) -> RgbImage {
     picture
 }
 
-/// Pictures side by side, `columns` a row.
+/// Arranges pictures in a grid of `columns`.
 pub fn contact_sheet(pictures: &[RgbImage], columns: u32) -> RgbImage {
     const GAP: u32 = 4;
     let width = pictures.iter().map(RgbImage::width).max().unwrap_or(1) + GAP;

@@ -1,4 +1,4 @@
-//! Work done on threads ahead of the model, which takes the results in order.
+//! Work on threads ahead of the model, which takes the results in order.
 
 use std::collections::VecDeque;
 use std::iter;
@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 
-/// Threads at most.
+/// Largest number of threads.
 const THREADS: usize = 4;
-/// Results that may be ready or under way before they are taken.
+/// Largest number of results that are ready or under way before they are taken.
 const AHEAD: usize = 16;
 
-/// Hands `take` what `work` makes of each job, in the order of the jobs. Jobs are begun before they
-/// are asked for, but no more than a few; those not begun when `take` returns are dropped.
+/// Hands `take` the results of `work` for all jobs, in the order of the jobs. Up to a small number
+/// of jobs are begun in advance; those not begun when `take` returns are dropped.
 ///
 /// # Panics
 /// When `work` does.
@@ -31,7 +31,7 @@ pub(super) fn prefetch<J: Send, T: Send, R>(
                 .recv();
             match job {
                 Ok((job, result)) if !stopped.load(Ordering::Relaxed) => {
-                    // Nobody waits for it when `take` has returned meanwhile.
+                    // The receiver is gone if `take` has returned meanwhile.
                     let _ = result.send(work(job));
                 }
                 _ => return,
@@ -52,8 +52,7 @@ pub(super) fn prefetch<J: Send, T: Send, R>(
                 to_threads.send((job, result)).ok()?;
                 under_way.push_back(receiver);
             }
-            // A thread that panicked ends the results, and its panic goes on at the end of the
-            // scope.
+            // A panicked thread ends the results; its panic is propagated at the end of the scope.
             under_way.pop_front()?.recv().ok()
         });
         let taken = take(&mut results);

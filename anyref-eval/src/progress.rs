@@ -1,19 +1,19 @@
-//! Progress of an evaluation, told to the program that runs it.
+//! Progress of an evaluation, reported to the program that runs it.
 
 use std::cell::{Cell, RefCell};
 
 /// Progress of an evaluation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress<'a> {
-    /// The data set, or the kind of questions.
+    /// Name of the data set, or of the kind of questions.
     pub name: &'a str,
-    /// Questions answered so far, or found answered before.
+    /// Questions answered so far, earlier runs included.
     pub done: usize,
-    /// Questions in all.
+    /// Total number of questions.
     pub total: usize,
 }
 
-/// Count of answered questions that tells of each step.
+/// Counter of answered questions that reports each step.
 pub(super) struct Counter<'a> {
     tell: RefCell<&'a mut dyn FnMut(Progress<'_>)>,
     done: Cell<usize>,
@@ -30,7 +30,7 @@ impl<'a> Counter<'a> {
         }
     }
 
-    /// Counts some questions and tells of it.
+    /// Counts answered questions and reports the progress.
     pub(super) fn advance(&self, name: &str, questions: usize) {
         self.done.set(self.done.get() + questions);
         let (done, total) = (self.done.get(), self.total);

@@ -1,5 +1,5 @@
-//! Pages about the answers to a published data set: cases to be looked at, and whether the mask
-//! score can be trusted.
+//! Pages about the answers to a published data set: a selection of cases, and the calibration of
+//! the mask score.
 
 use std::path::{Path, PathBuf};
 
@@ -15,13 +15,13 @@ use super::metrics::caption::{Programs, caption_samples};
 use super::metrics::{Overlap, united};
 use super::page::{self, Drawn, LEGEND, Row, page};
 
-/// Writes `cases.md` with `best.png`, `median.png` and `worst.png` into `out`: by the IoU of all
-/// masks of an answer with all of the truth, and descriptions by ROUGE-L. Where there are masks,
-/// `details.md` holds their scores against the true IoU. Returns the page.
+/// Writes `cases.md` with `best.png`, `median.png` and `worst.png` into `out`. Answers are sorted
+/// by the IoU of their united masks with the united true masks, descriptions by ROUGE-L. If there
+/// are masks, `details.md` compares their scores with the true IoU. Returns the path of the page.
 ///
 /// # Errors
-/// When targets or predictions cannot be read, a picture of theirs is gone, or the folder cannot be
-/// written.
+/// When targets or predictions cannot be read, a picture of theirs is missing, or the folder cannot
+/// be written.
 pub fn write_page(
     targets: &Path,
     predictions: &Path,
@@ -59,7 +59,7 @@ pub fn write_page(
     page::write(out, &(LEGEND.to_owned() + &text))
 }
 
-/// IoU of the masks.
+/// IoU of the united masks.
 fn by_masks(targets: &[Target], answers: &[Prediction]) -> Result<Vec<f64>> {
     let iou = |(target, answer): (&Target, &Prediction)| {
         let predicted = united(&answer.rles(), target.size)?;
@@ -84,7 +84,7 @@ fn by_words(targets: &[Target], answers: &[Prediction]) -> Result<Vec<f64>> {
     Ok(samples.iter().map(|sample| sample.rouge()).collect())
 }
 
-/// The mask score, the mean over an answer's masks, against the IoU.
+/// Calibration of the mask score, the mean over an answer's masks, against the IoU.
 fn scores_against(answers: &[Prediction], ious: &[f64]) -> String {
     let scored = answers.iter().zip(ious).filter_map(|(answer, &iou)| {
         let scores: Option<Vec<f64>> = answer
@@ -98,7 +98,7 @@ fn scores_against(answers: &[Prediction], ious: &[f64]) -> String {
     calibration(&scored.collect::<Vec<_>>())
 }
 
-/// The question and what it refers with, in words.
+/// Question and references in words.
 fn words(target: &Target) -> String {
     let given = target.references.iter().map(|given| match given {
         Reference::Text(text) => text.clone(),
@@ -156,7 +156,7 @@ fn open(path: &Path) -> Result<RgbImage> {
     Ok(open_image(path).map_err(anyref_core::Error::from)?)
 }
 
-/// The part of a picture that refers.
+/// Crop of the picture to the reference's region.
 fn part(picture: &RgbImage, area: Option<[f64; 4]>) -> RgbImage {
     let Some([x0, y0, x1, y1]) = area else {
         return picture.clone();

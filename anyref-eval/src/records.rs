@@ -1,4 +1,4 @@
-//! Files with a record a line, which are added to and never written anew.
+//! Append-only files with one record a line.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 
 use crate::error::{Error, Result};
 
-/// A file of records, open for more of them.
+/// File of records, open for appending.
 #[derive(Debug)]
 pub struct Records {
     path: PathBuf,
@@ -17,12 +17,12 @@ pub struct Records {
 }
 
 impl Records {
-    /// Opens a file, makes it if there is none, and reads its records. A last line that a kill cut
-    /// short is cut off where it stands: the records before it are not written again, so that
-    /// another kill cannot lose them.
+    /// Opens a file, creating it if it does not exist, and reads its records. A last line cut short
+    /// by a kill is truncated in place: earlier records are not rewritten, so that another kill
+    /// cannot lose them.
     ///
     /// # Errors
-    /// When the file cannot be read or written, or a line but the last is no record.
+    /// When the file cannot be read or written, or a line other than the last is no record.
     pub fn open<T: DeserializeOwned>(path: &Path) -> Result<(Self, Vec<T>)> {
         let mut records = Self::append_to(path)?;
         let mut bytes = Vec::new();
@@ -59,7 +59,7 @@ impl Records {
         Ok((records, found))
     }
 
-    /// Opens a file for more records, without a look at those it has.
+    /// Opens a file for appending without reading its records.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -72,7 +72,7 @@ impl Records {
         })
     }
 
-    /// Adds a record, whole or not at all as far as the system has it.
+    /// Appends a record with a single write.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -110,7 +110,7 @@ mod tests {
         assert!(line.contains("records.jsonl line 2: "), "{line}");
     }
 
-    /// Names the file for the process that may not write.
+    /// Variable with the file's path, for the process that may not write.
     const FILE: &str = "ANYREF_TEST_RECORDS";
 
     /// Part of the test below, which runs it in a process that may not write.
@@ -129,7 +129,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("records.jsonl");
         fs::write(&path, "{\"id\": 1}\n{\"id\": 2}\n{\"id\":").unwrap();
-        // The system kills a process that writes more to a file than it may.
+        // The system kills a process that writes more to a file than its limit allows.
         let status = std::process::Command::new("sh")
             .args(["-c", "ulimit -f 0 && exec \"$0\" \"$@\""])
             .arg(std::env::current_exe().unwrap())

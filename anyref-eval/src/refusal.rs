@@ -1,13 +1,13 @@
-//! Questions that the model does not take: they count as answered by nothing, and an evaluation
-//! goes on.
+//! Questions that the model refuses: they count as answers without masks and words, and the
+//! evaluation continues.
 
 use super::error::{Error, Result};
 
-/// Result of a question, or the reason why the model did not take it. Other errors are handed on.
+/// Separates refusals of a question, as `Ok(Err(reason))`, from other errors.
 ///
 /// # Errors
-/// When what went wrong is not about this question alone: a file that cannot be read, a part that
-/// the model lacks.
+/// When the error concerns more than this question: a file that cannot be read, or a part that the
+/// model lacks.
 pub(super) fn or_refused<T>(result: Result<T>) -> Result<Result<T, String>> {
     match result {
         Ok(value) => Ok(Ok(value)),
@@ -16,12 +16,12 @@ pub(super) fn or_refused<T>(result: Result<T>) -> Result<Result<T, String>> {
     }
 }
 
-/// The error in one line.
+/// Error message on one line.
 fn reason(error: &Error) -> String {
     error.to_string().replace('\n', " ")
 }
 
-/// A line about the questions that were refused, by name and reason; none when all were taken.
+/// Note about the refused questions, by name and reason; `None` when there are none.
 pub(super) fn refusals<'a>(
     questions: usize,
     mut refused: impl Iterator<Item = (String, &'a str)>,

@@ -5,7 +5,7 @@ use super::refusal::refusals;
 use super::scores::{self, Scores};
 use super::table_cell::{NOTHING, cell};
 
-/// The table, and how many questions were refused.
+/// Table of the scores, and the number of refused questions.
 pub fn report(cases: &[Case]) -> String {
     let refused = cases.iter().filter_map(|case| {
         let name = format!("scene {} of {}", case.scene, case.kind.name());
@@ -15,7 +15,7 @@ pub fn report(cases: &[Case]) -> String {
     table(&scores::scores(cases)) + &note
 }
 
-/// The table of a model card.
+/// Table for a model card.
 fn table(scores: &[Scores]) -> String {
     let mut text = String::from(
         "| reference | n | cIoU (95 %) | gIoU (95 %) | F (β² 0.3) | noun | expression | no mask |\n\
@@ -31,9 +31,9 @@ fn table(scores: &[Scores]) -> String {
     text
 }
 
-/// How scores fall when pictures and sounds are made worse: a row for each way, undisturbed first,
-/// and a column for each kind with its main score: gIoU, the share of right nouns for boxes, of
-/// refusals for absent things.
+/// Table of scores under disturbances: a row for each, undisturbed first, and a column for each
+/// kind with its main score: gIoU, the share of right nouns for boxes, of answers without mask for
+/// absent objects.
 pub fn robustness_table(rows: &[(&str, Vec<Scores>)]) -> String {
     let kinds: Vec<_> = EvalKind::ALL
         .into_iter()

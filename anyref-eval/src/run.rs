@@ -1,4 +1,4 @@
-//! Asks a model about the test split.
+//! Evaluation of a model on stamp scenes of the test split.
 
 use std::collections::HashSet;
 use std::fs;
@@ -21,26 +21,26 @@ use super::settings::check_settings;
 use super::stamps_page::write_page;
 use super::throughput::{Stopwatch, Throughput};
 
-/// After so many scenes in a row without an occasion for a question the data set has none.
+/// Number of consecutive scenes without a question after which the data set is taken to have none.
 const PATIENCE: u64 = 2_000;
 
 /// Outcome of an evaluation.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Evaluated {
-    /// All cases.
+    /// Outcomes of all questions.
     pub cases: Vec<Case>,
-    /// How fast it went, as far as it was not done before.
+    /// Speed, counting only the questions that were not answered before.
     pub throughput: Throughput,
 }
 
-/// Runs or continues an evaluation. Writes `predictions.jsonl`, `details.md` and `cases.md` with
-/// its pictures into `options.out`. Scenes are composed ahead while the model computes, and
-/// `progress` is told of each answer.
+/// Runs or resumes an evaluation. Writes `predictions.jsonl`, `details.md` and `cases.md` with its
+/// pictures into `options.out`. Scenes are composed ahead while the model computes, and `progress`
+/// is called after each answer.
 ///
 /// # Errors
-/// When `options.out` cannot be read or written, or holds an evaluation with other settings or
-/// cases that are damaged, other than by a last line cut short, or not of these scenes. When the
-/// model fails for a reason that is not about one question alone.
+/// When `options.out` cannot be read or written, or holds an evaluation with other settings or with
+/// cases that are damaged (other than by a last line cut short) or not of these scenes. When the
+/// model fails for a reason that concerns more than one question.
 pub fn evaluate<B: Backend>(
     anyref: &AnyRef<B>,
     scenes: &Scenes,

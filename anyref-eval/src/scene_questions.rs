@@ -1,4 +1,4 @@
-//! Questions about stamp scenes, and how the answers went.
+//! Questions about stamp scenes, and their outcomes.
 
 use anyref_audio::Waveform;
 use anyref_core::{Answer, PicturePreprocessor, Prompt, Reference};
@@ -15,22 +15,22 @@ use anyref_data::scenes::{Instruction, InstructionConfig, KindWeights, Mask, Sce
 
 /// Outcome at an index of scenes.
 pub(super) enum Step {
-    /// An answer, from before.
+    /// Question answered by an earlier run.
     Done,
-    /// A scene without an occasion for the question.
+    /// Scene that does not allow the question.
     Empty,
-    /// A question.
+    /// Question to be asked.
     Question(Box<Group<Composed>>),
 }
 
-/// A scene with its question.
+/// Scene with its question.
 pub(super) struct Composed {
     index: u64,
     scene: Scene,
     instruction: Instruction,
 }
 
-/// Makes the questions of one kind, on any thread.
+/// Builder of the questions of one kind, for any thread.
 pub(super) struct SceneQuestions<'a> {
     pub(super) scenes: &'a Scenes,
     pub(super) options: &'a EvalOptions,
@@ -39,7 +39,7 @@ pub(super) struct SceneQuestions<'a> {
 }
 
 impl SceneQuestions<'_> {
-    /// The question about a scene, if there is one.
+    /// Composes scene `index` and its question, if it has one.
     pub(super) fn compose(&self, index: u64) -> Result<Step> {
         let scene = self.scenes.scene(self.kind.split(), index);
         let instruction = question(self.scenes, &scene, self.kind, &self.options.instructions);
@@ -59,7 +59,7 @@ impl SceneQuestions<'_> {
         })))
     }
 
-    /// How a question went.
+    /// Outcome of a question.
     pub(super) fn case(&self, composed: Composed, answer: Result<Answer, String>) -> Result<Case> {
         let Composed {
             index,
@@ -102,7 +102,7 @@ impl SceneQuestions<'_> {
     }
 }
 
-/// The one question of a kind about a scene.
+/// First question of a kind about a scene.
 pub(super) fn question(
     scenes: &Scenes,
     scene: &Scene,
@@ -119,7 +119,7 @@ pub(super) fn question(
     scenes.instructions(scene, &config, 0).into_iter().next()
 }
 
-/// The picture and the references as the model gets them.
+/// Picture and references with the disturbance applied.
 fn disturbed(
     scene: &Scene,
     instruction: &Instruction,
@@ -143,7 +143,7 @@ fn disturbed(
     (image, references)
 }
 
-/// The true masks of all targets united.
+/// Union of the true masks of all targets.
 pub(super) fn true_mask(scene: &Scene, instruction: &Instruction) -> Mask {
     let mut mask = Mask::new(scene.image.width() as usize, scene.image.height() as usize);
     for target in &instruction.targets {
@@ -152,7 +152,7 @@ pub(super) fn true_mask(scene: &Scene, instruction: &Instruction) -> Mask {
     mask
 }
 
-/// The least share of a target that is seen.
+/// Smallest visible share of the target's objects.
 fn visible(scene: &Scene, instruction: &Instruction) -> Option<f32> {
     let objects = instruction
         .targets
@@ -183,7 +183,7 @@ impl Described {
         let object = instruction.described?;
         let text = answer.text.trim_end_matches('.').trim();
         let noun = scene.objects[object].noun.clone();
-        // "dog left of the drum" has the noun dog: what stands before a relation counts.
+        // In "dog left of the drum" the noun is dog: only the text before a relation counts.
         let head = [
             " left of the ",
             " right of the ",
@@ -195,8 +195,8 @@ impl Described {
             head.split(relation).next().unwrap_or(head)
         });
         let has = |noun: &str| format!(" {head} ").contains(&format!(" {noun} "));
-        // A noun within a longer one was not said: no engine in a fire engine. The object's own
-        // name stands for its noun.
+        // A noun within a longer one does not count: "fire engine" does not contain "engine". The
+        // object's specific name counts as its noun.
         let name = &scene.objects[object].name;
         let nouns = scenes.library().nouns(false).iter().chain([&noun, name]);
         let nouns: Vec<&String> = nouns.filter(|word| has(word)).collect();

@@ -1,4 +1,4 @@
-//! Predictions of a file scored as a benchmark scores them.
+//! Scores of prediction files by the rules of a benchmark.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -17,11 +17,11 @@ use super::score_table::{Comparison, ScoreTable};
 /// Options of scores.
 #[derive(Debug, Clone)]
 pub struct ScoreOptions {
-    /// Drawings for intervals.
+    /// Number of resamples for intervals.
     pub resamples: usize,
-    /// Seed of the drawings.
+    /// Seed of the resampling.
     pub seed: u64,
-    /// Videos that AVSBench's F-score takes at a time.
+    /// Videos in a batch of AVSBench's F-score.
     pub videos: usize,
     /// Java programs that score descriptions.
     pub programs: Programs,
@@ -38,14 +38,14 @@ impl Default for ScoreOptions {
     }
 }
 
-/// Scores a file of predictions and compares it with another one.
+/// Scores a file of predictions, and compares it with `against`, another such file.
 ///
 /// # Errors
 /// As [`Targets::open`] and [`read_predictions`], and when a target lacks a field that the
-/// benchmark needs, has pixels to ignore where the benchmark ignores none or where its own masks
-/// are, has no masks in a picture too large for any, or brings a fold to more classes than the
-/// benchmark has. When a soft mask cannot be read or has another number of pixels than its picture,
-/// or a program that scores descriptions fails.
+/// benchmark needs, has pixels to ignore although the benchmark ignores none or inside its own
+/// masks, has no masks in a picture that is too large for a mask, or brings a fold to more classes
+/// than the benchmark has. When a soft mask cannot be read or has another number of pixels than its
+/// picture, or a program that scores descriptions fails.
 pub fn score_files(
     benchmark: Benchmark,
     targets: &Path,
@@ -111,7 +111,7 @@ struct Scoring<'a> {
 }
 
 impl Scoring<'_> {
-    /// Scores where each answer is a sample.
+    /// Scores with one sample an answer.
     fn each<M: Metric>(
         &self,
         metric: &M,
@@ -125,7 +125,7 @@ impl Scoring<'_> {
         })
     }
 
-    /// Scores where samples are made of all answers.
+    /// Scores with samples made of all answers.
     fn all<M: Metric>(
         &self,
         metric: &M,
@@ -154,7 +154,7 @@ impl Scoring<'_> {
         })
     }
 
-    /// The answer's masks united against the target's.
+    /// Overlap of the answer's united masks with the target's.
     fn overlap(&self, target: &Target, answer: &Prediction) -> Result<Overlap> {
         let overlap = || {
             let predicted = united(&answer.rles(), target.size)?;
@@ -172,7 +172,7 @@ impl Scoring<'_> {
         self.targets.fault(target, Fault::Metric { id, source })
     }
 
-    /// A field that the benchmark needs.
+    /// Field that the benchmark needs, or an error that names it.
     fn needed<'t, T>(
         &self,
         target: &'t Target,
@@ -247,7 +247,7 @@ impl Scoring<'_> {
         Ok(table)
     }
 
-    /// Frames by video, in the order in which videos come first, and videos by batch.
+    /// Batches of videos, in the order of their first frames.
     fn batches(&self, answers: &[Prediction]) -> Result<Vec<Batch>> {
         let (mut places, mut videos) = (BTreeMap::<&str, usize>::new(), Vec::<Vec<Frame>>::new());
         for (target, answer) in self.targets.rows().iter().zip(answers) {

@@ -5,40 +5,40 @@ use serde::Serialize;
 use super::confidence::{Difference, Score};
 use super::table_cell::{NOTHING, cell};
 
-/// Digits of scores: test sets are large.
+/// Decimal places of scores: test sets are large.
 const DIGITS: usize = 4;
 
-/// Scores of predictions, and how others compare.
+/// Scores of predictions, and their comparison with others.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ScoreTable {
-    /// The benchmark.
+    /// Name of the benchmark.
     pub benchmark: &'static str,
-    /// Questions answered.
+    /// Number of questions answered.
     pub questions: usize,
-    /// Samples that intervals draw from: questions, or batches of frames.
+    /// Number of samples that intervals draw from: questions, or batches of frames.
     pub samples: usize,
-    /// Questions that the system did not take.
+    /// Number of questions that the system refused.
     pub refused: usize,
-    /// The scores.
+    /// Scores of the predictions.
     pub scores: Vec<Score>,
-    /// Scores of other predictions, and the difference.
+    /// Comparison with other predictions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub against: Option<Comparison>,
     /// Notes on the scores.
     pub notes: Vec<String>,
 }
 
-/// How other predictions compare.
+/// Comparison with other predictions.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Comparison {
-    /// The others' scores.
+    /// Scores of the others.
     pub scores: Vec<Score>,
-    /// The first scores less the others'.
+    /// Differences: the first scores less the others'.
     pub differences: Vec<Difference>,
 }
 
 impl ScoreTable {
-    /// The table, with a line about what was scored above and the notes below.
+    /// Markdown table, with a line about the benchmark above and the notes below.
     pub fn markdown(&self) -> String {
         let mut text = format!("{}, {} questions", self.benchmark, self.questions);
         if self.samples != self.questions {

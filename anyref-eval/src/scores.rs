@@ -1,4 +1,4 @@
-//! Scores of many cases.
+//! Scores of stamp scenes.
 
 use serde::Serialize;
 
@@ -6,15 +6,15 @@ use super::case::{Case, EvalKind};
 use super::confidence::{self, RESAMPLES, Score};
 use super::metrics::Metric;
 
-/// Scores of one kind, in the order of [`StampScores::names`]; those that make no sense for it have
-/// no value.
+/// Scores of one kind, in the order of [`StampScores::names`]; scores that do not apply to the kind
+/// have no value.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Scores {
     /// Kind of the questions.
     pub kind: EvalKind,
     /// Number of cases.
     pub cases: usize,
-    /// The scores with their 95 % intervals.
+    /// Scores with their 95 % intervals.
     pub scores: Vec<Score>,
 }
 
@@ -43,7 +43,7 @@ pub fn scores(cases: &[Case]) -> Vec<Scores> {
         .collect()
 }
 
-/// Scores of some cases with their intervals, the same for the same cases.
+/// Scores of some cases with deterministic intervals.
 pub(super) fn score_cases(cases: &[&Case]) -> Vec<Score> {
     let outcomes: Vec<Outcome> = cases.iter().map(|case| Outcome::of(case)).collect();
     confidence::score(&StampScores, &outcomes, RESAMPLES, outcomes.len() as u64)
@@ -67,7 +67,7 @@ struct MaskOutcome {
 }
 
 impl Outcome {
-    /// Of a case.
+    /// Extracts the contribution of a case.
     pub fn of(case: &Case) -> Self {
         let masks = !matches!(case.kind, EvalKind::Box | EvalKind::Absent);
         Self {
@@ -90,7 +90,7 @@ impl Outcome {
 /// * `gIoU`: mean IoU.
 /// * `F (β² 0.3)`: mean [`f_score`].
 /// * `noun`: share of descriptions with the right noun.
-/// * `expression`: share of descriptions that tell the object from the scene's others.
+/// * `expression`: share of descriptions that distinguish the object from the scene's others.
 /// * `no mask`: share of answers without a mask.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct StampScores;

@@ -1,4 +1,4 @@
-//! Settings that an evaluation was begun with, which may not change when it goes on.
+//! Settings of an evaluation, which may not change when it is resumed.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -8,7 +8,7 @@ use anyref_weights::write_atomic;
 
 use super::error::{Error, Result};
 
-/// Refuses to go on in a folder with an evaluation of other settings.
+/// Refuses to resume in a folder with an evaluation of other settings.
 pub(super) fn check_settings(out: &Path, settings: &str) -> Result<()> {
     let file = out.join("settings.txt");
     match fs::read_to_string(&file) {

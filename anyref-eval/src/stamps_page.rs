@@ -1,4 +1,4 @@
-//! The page of stamp scenes: cases of each kind to be looked at.
+//! Page of stamp scenes with selected cases of each kind.
 
 use anyref_core::Reference;
 use anyref_data::scenes::Scenes;

@@ -1,4 +1,4 @@
-//! An evaluation in two files: `table.md` for people, `summary.json` for programs.
+//! Summary of an evaluation in two files: `table.md` for people, `summary.json` for programs.
 
 use std::fs;
 use std::io;
@@ -14,22 +14,22 @@ use super::throughput::Throughput;
 /// Results of an evaluation, for programs.
 #[derive(Debug, Clone, Serialize)]
 pub struct Summary<'a, S> {
-    /// The benchmark.
+    /// Name of the benchmark.
     pub benchmark: &'a str,
     /// Name of the model.
     pub model: &'a str,
-    /// Items left out for want of a file.
+    /// Number of items skipped because a file is missing.
     pub left_out: usize,
-    /// Questions that the model did not take.
+    /// Number of questions that the model refused.
     pub refused: usize,
-    /// The scores.
+    /// Scores of the answers.
     pub scores: S,
-    /// How fast it went.
+    /// Speed of the evaluation.
     pub throughput: &'a Throughput,
 }
 
-/// Writes `summary.json`, and `table` as `table.md` with how fast it went. An evaluation that had
-/// nothing left to ask keeps what was said of its speed.
+/// Writes `summary.json`, and `table` with the throughput as `table.md`. An evaluation with nothing
+/// left to ask keeps the throughput written before.
 ///
 /// # Errors
 /// When `out` cannot be written.

@@ -1,9 +1,9 @@
 //! Values in cells of Markdown tables.
 
-/// Text in the place of a value that there is not.
+/// Text for a missing value.
 pub(super) const NOTHING: &str = "–";
 
-/// A value with its interval, to so many digits.
+/// Value with its interval, to `digits` decimal places.
 pub(super) fn cell(value: Option<f64>, interval: Option<[f64; 2]>, digits: usize) -> String {
     match (value, interval) {
         (Some(value), Some([low, high])) => {

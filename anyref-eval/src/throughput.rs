@@ -1,48 +1,48 @@
-//! How fast an evaluation went, and what took its time.
+//! Throughput of an evaluation, and the shares of its parts.
 
 use std::time::{Duration, Instant};
 
 use anyref_core::Timing;
 use serde::{Deserialize, Serialize};
 
-/// Questions and pictures, and the seconds that each part took.
+/// Counts of questions and pictures, and the shares of time of each part.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Throughput {
     /// Questions asked.
     pub questions: usize,
     /// Pictures encoded.
     pub pictures: usize,
-    /// Seconds in all.
+    /// Total time in seconds.
     pub seconds: f64,
     /// Questions a second.
     pub questions_per_second: f64,
     /// Pictures a second.
     pub pictures_per_second: f64,
-    /// Share of the seconds that each part took.
+    /// Share of the time of each part.
     pub shares: Shares,
 }
 
-/// Parts of the whole, which sum to 1.
+/// Shares of the time by part, which sum to 1.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Shares {
-    /// Encoding pictures.
+    /// Encoding of pictures.
     pub image: f64,
-    /// Encoding sounds.
+    /// Encoding of sounds.
     pub audio: f64,
-    /// Encoding the other references and building prompts.
+    /// Encoding of other references and building of prompts.
     pub prompt: f64,
-    /// Generating answers.
+    /// Generation of answers.
     pub generate: f64,
-    /// Decoding masks.
+    /// Decoding of masks.
     pub decode: f64,
-    /// Waiting for pictures and references to be read and pre-processed.
+    /// Waiting for pictures and references to be read and preprocessed.
     pub waiting: f64,
-    /// Comparing with the truth and writing.
+    /// Comparison with the ground truth, and writing.
     pub other: f64,
 }
 
 impl Throughput {
-    /// A line and a table for a report; none when nothing was asked.
+    /// Line and table for a report; `None` when nothing was asked.
     pub fn markdown(&self) -> Option<String> {
         if self.questions == 0 {
             return None;
@@ -72,12 +72,12 @@ impl Throughput {
     }
 }
 
-/// Counts while an evaluation runs.
+/// Counters of a running evaluation.
 #[derive(Debug, Default)]
 pub(super) struct Stopwatch {
     questions: usize,
     pictures: usize,
-    /// From the first question on.
+    /// Time since the first question.
     passed: Duration,
     spent: Timing,
     waiting: Duration,
@@ -90,7 +90,7 @@ impl Stopwatch {
         self.spent.image += encoding;
     }
 
-    /// Counts a question, and the time of its answer, if there is one.
+    /// Counts a question, with the time of its answer if there is one.
     pub(super) fn question(&mut self, timing: Option<&Timing>) {
         self.questions += 1;
         if let Some(timing) = timing {
@@ -101,7 +101,7 @@ impl Stopwatch {
         }
     }
 
-    /// Counts what is waited for.
+    /// Runs `wait` and counts its time as waiting.
     pub(super) fn wait<T>(&mut self, wait: impl FnOnce() -> T) -> T {
         let start = Instant::now();
         let value = wait();
@@ -109,7 +109,7 @@ impl Stopwatch {
         value
     }
 
-    /// Counts what passed since then.
+    /// Counts the time since `since`.
     pub(super) fn pass(&mut self, since: Instant) {
         self.passed += since.elapsed();
     }

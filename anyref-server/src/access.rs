@@ -1,4 +1,4 @@
-//! Who may ask.
+//! Access control: token, host names and origins.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -14,13 +14,14 @@ use subtle::ConstantTimeEq;
 
 use crate::options::Access;
 
-/// The rules of a server.
+/// Access rules of a server.
 #[derive(Debug)]
 pub(crate) struct Rules {
-    /// Digest of the token, so that a comparison tells nothing of its length.
+    /// Digest of the token, so that comparing it does not reveal its length.
     token: Option<[u8; 32]>,
     origins: Vec<String>,
-    /// Whether requests have to name this machine: else any page could point a name of its own here.
+    /// Whether the `Host` header must name this machine: otherwise any page could resolve a name of
+    /// its own to this server (DNS rebinding).
     local: bool,
 }
 
@@ -36,7 +37,7 @@ impl Rules {
         }
     }
 
-    /// Refuses names of other machines, and pages of others.
+    /// Refuses requests under other host names, and from pages of other origins.
     fn check_source(&self, headers: &HeaderMap) -> Outcome<()> {
         let host = headers
             .get(header::HOST)
@@ -104,7 +105,7 @@ fn names_this_machine(host: &str) -> bool {
     local || address.is_ok_and(|address| address.is_loopback())
 }
 
-/// Refuses requests under other names and of other pages.
+/// Refuses requests under other host names, and from pages of other origins.
 pub(crate) async fn source(
     Shared(rules): Shared<Arc<Rules>>,
     request: Request,
@@ -195,7 +196,7 @@ mod tests {
             );
         }
         assert!(rules.check_token(&HeaderMap::new()).is_err());
-        // Names of other machines are its own business then.
+        // Host names are not checked then.
         rules
             .check_source(&headers(&[(header::HOST, "example.org")]))
             .unwrap();

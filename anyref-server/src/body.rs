@@ -1,4 +1,4 @@
-//! Bodies of requests, within bounds of size and time.
+//! Bodies of requests, limited in size and time.
 
 use std::sync::Arc;
 
@@ -15,13 +15,13 @@ use crate::options::Limits;
 /// Unit of the memory that bodies share.
 const UNIT: usize = 1 << 10;
 
-/// Memory of all bodies.
+/// Memory shared by all bodies.
 #[derive(Debug)]
 pub(crate) struct Uploads {
     room: Arc<Semaphore>,
 }
 
-/// A body, with its share of the memory.
+/// Body with its share of the memory.
 #[derive(Debug)]
 pub(crate) struct Uploaded {
     pub(crate) bytes: Bytes,
@@ -89,7 +89,7 @@ fn too_large(most: usize) -> Problem {
     Problem::new(StatusCode::PAYLOAD_TOO_LARGE, "body_too_large", message)
 }
 
-/// A value out of JSON.
+/// Parses a JSON body.
 pub(crate) fn json<T: DeserializeOwned>(headers: &HeaderMap, bytes: &[u8]) -> Outcome<T> {
     let kind = headers
         .get(header::CONTENT_TYPE)

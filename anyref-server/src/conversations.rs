@@ -1,4 +1,4 @@
-//! Conversations that go on.
+//! Cache of conversations.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -11,7 +11,7 @@ use crate::pictures::PictureId;
 #[derive(Debug)]
 struct Entry {
     picture: PictureId,
-    /// None while its next turn is answered.
+    /// Dialogue; `None` while its next turn is answered.
     dialogue: Option<Dialogue>,
     used: u64,
 }
@@ -22,15 +22,15 @@ struct Kept {
     time: u64,
 }
 
-/// Conversations by their identifiers; beyond their number those go that were not used for longest,
-/// and with a picture all about it.
+/// Conversations by identifier. Beyond their limit the least recently used are dropped, and with a
+/// picture all conversations about it.
 #[derive(Debug)]
 pub(crate) struct Conversations {
     kept: Mutex<Kept>,
     most: usize,
 }
 
-/// A conversation whose next turn is answered.
+/// Conversation whose next turn is being answered.
 #[derive(Debug)]
 pub(crate) struct Taken<'a> {
     conversations: &'a Conversations,
@@ -88,7 +88,7 @@ impl Conversations {
         })
     }
 
-    /// Forgets conversations about pictures that are gone, whose memory they would hold.
+    /// Drops conversations about removed pictures, whose memory they would keep.
     pub(crate) fn forget(&self, pictures: &[PictureId]) {
         if !pictures.is_empty() {
             let mut kept = self.kept();
@@ -97,7 +97,7 @@ impl Conversations {
         }
     }
 
-    /// Forgets all conversations, when their engine is gone.
+    /// Drops all conversations, when their engine is gone.
     pub(crate) fn clear(&self) {
         self.kept().entries.clear();
     }
@@ -127,7 +127,7 @@ impl Taken<'_> {
         &self.id
     }
 
-    /// The dialogue, to be given back by [`keep`](Self::keep).
+    /// Dialogue, to be given back by [`keep`](Self::keep).
     pub(crate) fn dialogue(&mut self) -> Option<Dialogue> {
         self.dialogue.take()
     }
@@ -139,8 +139,8 @@ impl Taken<'_> {
 }
 
 impl Drop for Taken<'_> {
-    /// A turn that was given up takes its conversation with it, since its dialogue is elsewhere; one
-    /// that never began gives it back.
+    /// Removes the conversation of an abandoned turn, whose dialogue is elsewhere; gives back the
+    /// dialogue of a turn that never began.
     fn drop(&mut self) {
         match self.dialogue.take() {
             Some(dialogue) => self.conversations.put(&self.id, &self.picture, dialogue),

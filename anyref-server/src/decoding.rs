@@ -1,14 +1,14 @@
-//! Memory of pictures that are decoded.
+//! Memory budget for decoding pictures.
 
 use std::sync::Arc;
 
 use anyref_api::{Outcome, Problem};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-/// Memory of decoded pictures that wait, in units of a mebibyte.
+/// Budget in mebibytes.
 const DECODED: u32 = 2048;
 
-/// Memory for pictures between their files and the model.
+/// Memory for pictures between file and model.
 #[derive(Debug)]
 pub(crate) struct Decoding {
     room: Arc<Semaphore>,
@@ -21,9 +21,9 @@ impl Decoding {
         }
     }
 
-    /// Memory for pictures of these files, given back when the result is dropped.
+    /// Reserves memory for pictures with `pixels` in all; released when the result is dropped.
     pub(crate) async fn room(&self, pixels: u64) -> Outcome<OwnedSemaphorePermit> {
-        // Three bytes a pixel, and as many while a decoder works.
+        // Three bytes a pixel, and as many again during decoding.
         let mebibytes = ((pixels * 6) >> 20).clamp(1, u64::from(DECODED)) as u32;
         let room = self.room.clone().acquire_many_owned(mebibytes).await;
         room.map_err(|_| Problem::engine_failed())

@@ -1,5 +1,5 @@
-//! Thread that a model computes on: takes work from the queue, answers what waits together, loads
-//! the model when it is asked, and starts it again when it failed.
+//! Thread that runs the model: takes batches from the queue, answers them together, and restarts
+//! the model after a failure.
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,14 +15,13 @@ use crate::queue::{Queue, Status, Turn};
 use crate::ticket::{Running, Ticket};
 use crate::work::{Asked, Job, Pieces, Reply, Work};
 
-/// Longest time between two tries to start a failed model.
+/// Longest pause between two attempts to restart a failed model.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// Loads the model: at the start or when it is asked, and again after a failure.
+/// Function that loads the model, at the start and after a failure.
 pub type LoadEngine = dyn Fn() -> anyref_core::Result<Box<dyn Engine>> + Send + Sync;
 
-/// Runs until the queue is closed. Engines are dropped here, and created unless the first one is
-/// given.
+/// Runs until the queue is closed. The engine is created and dropped on this thread.
 pub(crate) fn run(
     hosted: &Hosted,
     models: &Models,
@@ -46,7 +45,7 @@ pub(crate) fn run(
         let failed = match failed {
             Ok(failed) => failed,
             Err(_) => {
-                // The jobs are gone, which their clients see as a failed engine.
+                // The jobs are dropped, which their clients see as a failed engine.
                 log::error!("a fault in the model, which is started again");
                 true
             }
@@ -113,7 +112,7 @@ fn restart(queue: &Queue, load: &LoadEngine) -> Option<Box<dyn Engine>> {
     }
 }
 
-/// Computes a batch; whether the engine failed.
+/// Computes a batch; returns whether the engine failed.
 fn compute(engine: &dyn Engine, jobs: Vec<Job>, queue: &Queue, runtime: &Handle) -> bool {
     let mut failed = false;
     let (mut pictures, mut questions) = (Vec::new(), Vec::new());
@@ -161,10 +160,10 @@ fn compute(engine: &dyn Engine, jobs: Vec<Job>, queue: &Queue, runtime: &Handle)
     failed
 }
 
-/// Sends a result; whether the engine failed.
+/// Sends a result; returns whether the engine failed.
 fn send<T>(reply: Reply<T>, result: Result<T, Error>) -> bool {
     let failed = matches!(result, Err(Error::Device(_)));
-    // Who does not wait any more needs no result.
+    // Clients that have left need no result.
     let _ = reply.send(result.map_err(Problem::from));
     failed
 }
@@ -249,7 +248,7 @@ fn answer(
     failed
 }
 
-/// Asks for the masks of what was described without any.
+/// Predicts masks for descriptions that came without any.
 fn locate(
     engine: &dyn Engine,
     questions: &[(Asked, Ticket, Reply<Answer>)],

@@ -3,30 +3,30 @@
 use std::io;
 use std::net::SocketAddr;
 
-/// The result of this crate's functions.
+/// Result with an [`Error`] of the server.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// Errors that keep a server from running. Errors of single requests are answers.
+/// Failure of the whole server. Errors of single requests are sent as answers.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The model does not load.
+    /// The model cannot be loaded.
     #[error(transparent)]
     Model(#[from] anyref_core::Error),
     /// The address cannot be listened on, or a connection cannot be accepted.
     #[error("cannot listen: {0}; choose another address with --listen")]
     Listen(#[from] io::Error),
-    /// Anybody who reaches the address could ask.
+    /// The address is reachable by others, and anybody could ask.
     #[error(
         "{0} can be reached from other machines: give a token, or say that anybody may ask (--token, --token-file or --no-auth)"
     )]
     Open(SocketAddr),
-    /// An option that no server can have.
+    /// An option has a value that no server can have.
     #[error("{option} {problem}")]
     Option {
-        /// The option.
+        /// Name of the option.
         option: &'static str,
-        /// Its problem, and the values that are right.
+        /// Description of the problem, with the valid values.
         problem: String,
     },
 }

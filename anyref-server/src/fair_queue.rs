@@ -1,8 +1,8 @@
-//! Work that waits, in turns between clients.
+//! Queue of waiting work, served round-robin between clients.
 
 use std::collections::VecDeque;
 
-/// A queue that serves clients in turns, however much each of them has waiting. Work of one client
+/// Queue that serves clients in turns, whatever number of jobs each has waiting. Work of one client
 /// keeps its order.
 #[derive(Debug)]
 pub(crate) struct FairQueue<C, W> {
@@ -20,12 +20,12 @@ impl<C, W> Default for FairQueue<C, W> {
 }
 
 impl<C: PartialEq, W> FairQueue<C, W> {
-    /// Number of pieces of work.
+    /// Number of waiting jobs.
     pub(crate) fn len(&self) -> usize {
         self.length
     }
 
-    /// Adds a client's work.
+    /// Adds work of a client.
     pub(crate) fn push(&mut self, client: C, work: W) {
         self.length += 1;
         match self.clients.iter_mut().find(|(other, _)| *other == client) {
@@ -34,7 +34,7 @@ impl<C: PartialEq, W> FairQueue<C, W> {
         }
     }
 
-    /// The next piece of work; its client goes to the end of the line.
+    /// Removes the next job; its client goes to the end of the line.
     pub(crate) fn pop(&mut self) -> Option<W> {
         let (client, mut waiting) = self.clients.pop_front()?;
         let work = waiting.pop_front();
@@ -45,7 +45,7 @@ impl<C: PartialEq, W> FairQueue<C, W> {
         work
     }
 
-    /// Drops work that nobody waits for any more.
+    /// Drops jobs for which `keep` is false.
     pub(crate) fn retain(&mut self, keep: impl Fn(&W) -> bool) {
         for (_, waiting) in &mut self.clients {
             waiting.retain(&keep);

@@ -1,8 +1,7 @@
-//! AnyRef over HTTP: a page to point with the mouse, an API of its own, and one that OpenAI's
-//! clients speak.
+//! AnyRef over HTTP: a page to point with the mouse, a native API, and one for OpenAI's clients.
 //!
-//! [`Server`] owns models, each behind a queue of its own. Questions that wait are answered
-//! together, pictures are encoded once for all, and a client that leaves is dropped from the queue.
+//! [`Server`] owns one model behind one queue. Waiting questions are answered in batches, pictures
+//! are encoded once for all, and a client that leaves is dropped from the queue.
 //!
 //! ```no_run
 //! use std::sync::Arc;

@@ -14,13 +14,13 @@ use crate::queue::Client;
 use crate::state::{State, blocking};
 use crate::work::Work;
 
-/// Answers with the mask of what points, a box or an earlier mask mean, by a model's own SAM.
+/// Predicts masks for points, a box or an earlier mask by the model's own SAM.
 #[utoipa::path(post, path = "/v1/masks", request_body = MaskRequest,
     responses(
         (status = 200, description = "The masks.", body = MaskAnswer),
         (status = 400, description = "The prompt cannot be answered.", body = Failure),
-        (status = 404, description = "The picture is not kept any more.", body = Failure),
-        (status = 503, description = "Too much waits; try again after `Retry-After` seconds.", body = Failure),
+        (status = 404, description = "The picture is no longer cached.", body = Failure),
+        (status = 503, description = "Too many requests wait; try again after `Retry-After` seconds.", body = Failure),
     ))]
 pub(crate) async fn masks(
     Shared(state): Shared<Arc<State>>,

@@ -1,4 +1,4 @@
-//! Figures for Prometheus.
+//! Metrics for Prometheus.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -42,7 +42,7 @@ fn seconds() -> Histogram {
     Histogram::new(SECONDS)
 }
 
-/// The figures of a server.
+/// Metrics of a server.
 #[derive(Debug)]
 pub(crate) struct Metrics {
     registry: Registry,
@@ -143,7 +143,7 @@ impl Metrics {
         new
     }
 
-    /// A request was answered.
+    /// Counts an answered request and its time.
     pub(crate) fn answered(&self, route: &str, status: u16, time: Duration) {
         let route = route.to_owned();
         self.requests
@@ -152,23 +152,23 @@ impl Metrics {
         self.request_time.observe(time.as_secs_f64());
     }
 
-    /// Questions begin to be answered together.
+    /// Records the size of a batch of questions.
     pub(crate) fn batch(&self, questions: usize) {
         self.batch.observe(questions as f64);
     }
 
-    /// Work waited so long.
+    /// Records the time that work waited.
     pub(crate) fn waited(&self, time: Duration) {
         self.part("queue", time);
     }
 
-    /// A picture was looked for in the cache.
+    /// Counts a lookup in the cache of pictures.
     pub(crate) fn looked_up(&self, found: bool) {
         let found = if found { "yes" } else { "no" };
         self.lookups.get_or_create(&Found { found }).inc();
     }
 
-    /// Time of an answer's parts.
+    /// Records the times of an answer's parts.
     pub(crate) fn timing(&self, timing: &Timing) {
         self.part("audio", timing.audio);
         self.part("prompt", timing.prompt);
@@ -176,7 +176,7 @@ impl Metrics {
         self.part("decode", timing.decode);
     }
 
-    /// Time of one part.
+    /// Records the time of one part.
     pub(crate) fn part(&self, part: &'static str, time: Duration) {
         if !time.is_zero() {
             self.parts
@@ -185,19 +185,19 @@ impl Metrics {
         }
     }
 
-    /// The text that Prometheus reads.
+    /// Text in the format that Prometheus reads.
     pub(crate) fn text(&self) -> String {
         if let Some(bytes) = resident_bytes() {
             self.memory.set(bytes);
         }
         let mut text = String::new();
-        // Writing to a string does not fail.
+        // Writing to a string never fails.
         let _ = encode(&mut text, &self.registry);
         text
     }
 }
 
-/// Resident memory of the process, where the system tells it.
+/// Resident memory of the process in bytes, on Linux.
 fn resident_bytes() -> Option<i64> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let line = status.lines().find(|line| line.starts_with("VmRSS:"))?;

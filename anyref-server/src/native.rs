@@ -1,4 +1,4 @@
-//! The project's own API.
+//! Native API of the project.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -25,25 +25,25 @@ use crate::state::{Found, State, blocking};
 use crate::streaming::{Event, stream};
 use crate::work::{Asked, Pieces, Work};
 
-/// A picture that was uploaded.
+/// Uploaded picture.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PictureOutput {
-    /// Identifier, for questions. The same file has the same one.
+    /// Identifier, for questions; equal for equal files.
     pub id: String,
     /// Width in pixels.
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Memory that its features take, in bytes.
+    /// Memory of its features in bytes.
     pub bytes: u64,
-    /// Where the time went.
+    /// Timing of the upload.
     pub timing_ms: PictureTiming,
 }
 
-/// Milliseconds of an upload.
+/// Timing of an upload in milliseconds.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct PictureTiming {
-    /// Encoding; 0 where it was encoded before.
+    /// Encoding; 0 if it was encoded before.
     pub image: f64,
 }
 
@@ -78,8 +78,7 @@ pub(crate) struct OfModel {
 /// Uploads a picture, which is encoded once for all questions.
 ///
 /// The body is the file itself: PNG, JPEG, WebP, GIF, BMP, TIFF or PNM. It is kept as long as there
-/// is room; a question about one that made room for others is answered with 404
-/// `picture_not_found`.
+/// is room; a question about a picture that was dropped is answered with 404 `picture_not_found`.
 #[utoipa::path(post, path = "/v1/pictures",
     params(
         ("name" = Option<String>, Query, description = "Name of the file, for messages"),
@@ -87,10 +86,10 @@ pub(crate) struct OfModel {
     ),
     request_body(content = Vec<u8>, content_type = "application/octet-stream"),
     responses(
-        (status = 201, description = "It is encoded.", body = PictureOutput),
-        (status = 400, description = "It cannot be read.", body = Failure),
-        (status = 413, description = "It is too large.", body = Failure),
-        (status = 503, description = "Too much waits; try again after `Retry-After` seconds.", body = Failure),
+        (status = 201, description = "The picture is encoded.", body = PictureOutput),
+        (status = 400, description = "The file cannot be read.", body = Failure),
+        (status = 413, description = "The file is too large.", body = Failure),
+        (status = 503, description = "Too many requests wait; try again after `Retry-After` seconds.", body = Failure),
     ))]
 pub(crate) async fn upload(
     Shared(state): Shared<Arc<State>>,
@@ -110,15 +109,15 @@ pub(crate) async fn upload(
     Ok((StatusCode::CREATED, Json(PictureOutput::new(&found))).into_response())
 }
 
-/// Tells about an uploaded picture.
+/// Describes an uploaded picture.
 #[utoipa::path(get, path = "/v1/pictures/{id}",
     params(
         ("id" = String, Path, description = "Identifier of the picture"),
         ("model" = Option<String>, Query, description = "Model that it was uploaded for"),
     ),
     responses(
-        (status = 200, description = "It is kept.", body = PictureOutput),
-        (status = 404, description = "It is not kept.", body = Failure),
+        (status = 200, description = "The picture is cached.", body = PictureOutput),
+        (status = 404, description = "The picture is not cached.", body = Failure),
     ))]
 pub(crate) async fn picture(
     Shared(state): Shared<Arc<State>>,
@@ -136,15 +135,15 @@ pub(crate) async fn picture(
     })))
 }
 
-/// Forgets an uploaded picture, and the conversations about it.
+/// Deletes an uploaded picture, and the conversations about it.
 #[utoipa::path(delete, path = "/v1/pictures/{id}",
     params(
         ("id" = String, Path, description = "Identifier of the picture"),
         ("model" = Option<String>, Query, description = "Model that it was uploaded for"),
     ),
     responses(
-        (status = 204, description = "It is forgotten."),
-        (status = 404, description = "It was not kept.", body = Failure),
+        (status = 204, description = "The picture is deleted."),
+        (status = 404, description = "The picture was not cached.", body = Failure),
     ))]
 pub(crate) async fn forget(
     Shared(state): Shared<Arc<State>>,
@@ -161,17 +160,17 @@ pub(crate) async fn forget(
     }
 }
 
-/// Answers with a sentence and masks of what the references and the question mean.
+/// Answers with a sentence, and masks of the objects that the references and the question mean.
 ///
-/// The best of several answers by default, which comes at once; with `"choose": "likeliest"` its
-/// words can be streamed as they are written.
+/// By default the best of several answers is given, all at once; with `"choose": "likeliest"` its
+/// words can be streamed as they are generated.
 #[utoipa::path(post, path = "/v1/segment", request_body = QuestionInput,
     responses(
         (status = 200, description = "The answer, or its events where `stream` is set.", body = AnswerOutput),
         (status = 400, description = "The question cannot be asked.", body = Failure),
-        (status = 404, description = "The picture is not kept any more.", body = Failure),
-        (status = 413, description = "Something is too large.", body = Failure),
-        (status = 503, description = "Too much waits; try again after `Retry-After` seconds.", body = Failure),
+        (status = 404, description = "The picture is no longer cached.", body = Failure),
+        (status = 413, description = "The body, a picture or a sound is too large.", body = Failure),
+        (status = 503, description = "Too many requests wait; try again after `Retry-After` seconds.", body = Failure),
     ))]
 pub(crate) async fn segment(
     shared: Shared<Arc<State>>,
@@ -182,13 +181,13 @@ pub(crate) async fn segment(
     question(shared, client, headers, body, Goal::Segment).await
 }
 
-/// Answers with words for what is in a box, and with its mask.
+/// Describes the content of a box in words, with its mask.
 #[utoipa::path(post, path = "/v1/describe", request_body = QuestionInput,
     responses(
         (status = 200, description = "The answer, or its events where `stream` is set.", body = AnswerOutput),
         (status = 400, description = "The question cannot be asked.", body = Failure),
-        (status = 404, description = "The picture is not kept any more.", body = Failure),
-        (status = 503, description = "Too much waits; try again after `Retry-After` seconds.", body = Failure),
+        (status = 404, description = "The picture is no longer cached.", body = Failure),
+        (status = 503, description = "Too many requests wait; try again after `Retry-After` seconds.", body = Failure),
     ))]
 pub(crate) async fn describe(
     shared: Shared<Arc<State>>,
@@ -201,15 +200,15 @@ pub(crate) async fn describe(
 
 /// Answers the next turn of a conversation, with the likeliest answer.
 ///
-/// The answer's `conversation` goes on with the next question. The model reads as many of the turns
-/// before as its configuration says; nano reads none.
+/// The answer's `conversation` continues it in the next question. The model reads as many earlier
+/// turns as its configuration allows; nano reads none.
 #[utoipa::path(post, path = "/v1/chat", request_body = QuestionInput,
     responses(
         (status = 200, description = "The answer, or its events where `stream` is set.", body = AnswerOutput),
         (status = 400, description = "The question cannot be asked.", body = Failure),
-        (status = 404, description = "The picture or the conversation is not kept any more.", body = Failure),
-        (status = 409, description = "The turn before is not answered yet.", body = Failure),
-        (status = 503, description = "Too much waits; try again after `Retry-After` seconds.", body = Failure),
+        (status = 404, description = "The picture or the conversation is no longer cached.", body = Failure),
+        (status = 409, description = "The previous turn is still being answered.", body = Failure),
+        (status = 503, description = "Too many requests wait; try again after `Retry-After` seconds.", body = Failure),
     ))]
 pub(crate) async fn chat(
     shared: Shared<Arc<State>>,
@@ -249,7 +248,7 @@ async fn question(
     }))
 }
 
-/// An answer with its timing, before it is written.
+/// Answer with its timing, before serialisation.
 struct Given {
     answer: Answer,
     explanations: Option<Vec<Explanation>>,
@@ -300,7 +299,7 @@ fn written(
     }
 }
 
-/// The prompt with the box of what its points mean.
+/// Replaces points of a prompt by the box of the mask that they mean.
 pub(crate) async fn point(
     model: &Hosted,
     client: &Client,
@@ -386,7 +385,7 @@ async fn chat_turn(
     let work = |reply| Work::Chat(Box::new(dialogue), prompt, pieces, reply);
     let (dialogue, answer) = model.queue.ask(client, work).await?;
     let id = taken.id().to_owned();
-    // An error leaves it as it was, for another try.
+    // An error leaves the dialogue unchanged, for another attempt.
     if answer.is_ok() || input.conversation.is_some() {
         taken.keep(dialogue);
     }
@@ -397,25 +396,25 @@ async fn chat_turn(
     })
 }
 
-/// The models that are served, the default one first.
+/// List of served models, which has one entry.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ModelList {
-    /// `list`.
+    /// Constant `list`.
     pub object: &'static str,
-    /// The models.
+    /// Served models.
     pub data: Vec<ModelOutput>,
 }
 
-/// A model, as OpenAI's clients read it.
+/// Model in the form of OpenAI's API.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ModelOutput {
-    /// Its name.
+    /// Name of the model.
     pub id: String,
-    /// `model`.
+    /// Constant `model`.
     pub object: &'static str,
-    /// Seconds since 1970 when the server started.
+    /// Start of the server, in seconds since 1970.
     pub created: u64,
-    /// `anyref`.
+    /// Constant `anyref`.
     pub owned_by: &'static str,
     /// Whether it is loaded now; else it is when it is asked.
     pub loaded: bool,

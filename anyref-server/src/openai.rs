@@ -1,4 +1,4 @@
-//! The API that OpenAI's clients speak.
+//! API for OpenAI's clients.
 
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -23,47 +23,48 @@ use crate::state::{State, blocking};
 use crate::streaming::{Event, stream_with};
 use crate::work::{Asked, Pieces, Work};
 
-/// A request as OpenAI's clients send it.
+/// Request of OpenAI's clients.
 ///
 /// The first picture of the conversation is the one asked about. Further pictures and sounds are
-/// references, `{1}`, `{2}` … in the order in which they stand, after those of `anyref.references`; a
-/// text without these numbers gets them at its end. Of earlier turns only their picture counts.
-/// Fields that are not listed, such as `temperature`, are passed over: the server's own options hold.
+/// references, `{1}`, `{2}` … in their order, after those of `anyref.references`; a text without
+/// these numbers gets them at its end. Of earlier turns only their picture counts. Unlisted fields,
+/// such as `temperature`, are ignored: the server's own options apply.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 pub struct CompletionInput {
-    /// Name of a model of `/v1/models`.
+    /// Name of the model, as in `/v1/models`; any other is refused.
     pub model: String,
-    /// The conversation.
+    /// Messages of the conversation.
     pub messages: Vec<MessageInput>,
-    /// Whether the answer comes in chunks.
+    /// Whether the answer is sent in chunks.
     #[serde(default)]
     pub stream: bool,
-    /// Longest answer, in tokens.
+    /// Largest number of tokens in the answer.
     pub max_tokens: Option<usize>,
-    /// The same under its newer name.
+    /// Newer name of `max_tokens`.
     pub max_completion_tokens: Option<usize>,
-    /// Number of answers: 1.
+    /// Number of answers; must be 1.
     pub n: Option<usize>,
-    /// Fields that OpenAI's API does not have.
+    /// Fields beyond OpenAI's API.
     #[serde(default)]
     pub anyref: ExtraInput,
 }
 
-/// Fields that OpenAI's API does not have; clients send it by `extra_body`.
+/// Fields beyond OpenAI's API; clients send them by `extra_body`.
 #[derive(Debug, Clone, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExtraInput {
     /// References before those of the messages, such as boxes.
     #[serde(default)]
     pub references: Vec<ReferenceInput>,
-    /// How masks are written.
+    /// Format of the masks.
     #[serde(default)]
     pub masks: MaskFormat,
-    /// How the answer is chosen; the best of several, and the likeliest where it is streamed.
+    /// Choice of the answer: by default the best of several, or the likeliest when streamed or with
+    /// a limit on its tokens.
     pub choose: Option<Choice>,
 }
 
-/// A message.
+/// Message of a conversation.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 pub struct MessageInput {
     /// `user`, `assistant` or `system`.
@@ -78,46 +79,46 @@ pub struct MessageInput {
 pub enum ContentInput {
     /// Text alone.
     Text(String),
-    /// Parts in their order.
+    /// Parts in order.
     Parts(Vec<ContentPart>),
 }
 
-/// A part of a message.
+/// Part of a message.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum ContentPart {
     /// Text.
     Text {
-        /// The text.
+        /// Text of the part.
         text: String,
     },
-    /// A picture.
+    /// Picture.
     ImageUrl {
-        /// The picture, as a `data:` URL. Addresses are not fetched.
+        /// Picture as a `data:` URL. Other addresses are not fetched.
         image_url: ImageUrl,
     },
-    /// A sound.
+    /// Sound.
     InputAudio {
-        /// The sound.
+        /// Sound of the part.
         input_audio: InputAudio,
     },
 }
 
-/// A picture.
+/// Picture.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 pub struct ImageUrl {
-    /// A `data:` URL.
+    /// Picture as a `data:` URL.
     pub url: String,
 }
 
-/// A sound.
+/// Sound.
 #[derive(Debug, Clone, Deserialize, ToSchema)]
 pub struct InputAudio {
-    /// The file in Base64. Its format is told by the content.
+    /// File in Base64. The format is detected from the content.
     pub data: String,
 }
 
-/// An answer as OpenAI's clients read it.
+/// Answer in the form of OpenAI's API.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct CompletionOutput {
     id: String,
@@ -127,38 +128,38 @@ pub struct CompletionOutput {
     choices: Vec<ChoiceOutput>,
 }
 
-/// The answer, whole or in pieces.
+/// Answer, whole or in chunks.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct ChoiceOutput {
     index: usize,
-    /// Of a whole answer.
+    /// Message of a whole answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     message: Option<MessageOutput>,
-    /// Of a chunk.
+    /// Piece of a message, in a chunk.
     #[serde(skip_serializing_if = "Option::is_none")]
     delta: Option<MessageOutput>,
     finish_reason: Option<&'static str>,
 }
 
-/// A message of the model.
+/// Message of the model.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub struct MessageOutput {
     #[serde(skip_serializing_if = "Option::is_none")]
     role: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     content: Option<String>,
-    /// The sentence in parts, masks and timing.
+    /// Sentence in parts, masks and timing.
     #[serde(skip_serializing_if = "Option::is_none")]
     anyref: Option<AnswerOutput>,
 }
 
-/// Answers as OpenAI's API does. Masks are in `choices[0].message.anyref`, streamed in the last chunk's
-/// `choices[0].delta.anyref`.
+/// Answers as OpenAI's API does. Masks are in `choices[0].message.anyref`, or when streamed in the
+/// last chunk's `choices[0].delta.anyref`.
 #[utoipa::path(post, path = "/v1/chat/completions", request_body = CompletionInput,
     responses(
         (status = 200, description = "The answer, or its chunks where `stream` is set.", body = CompletionOutput),
         (status = 400, description = "The question cannot be asked.", body = Failure),
-        (status = 503, description = "Too much waits; try again after `Retry-After` seconds.", body = Failure),
+        (status = 503, description = "Too many requests wait; try again after `Retry-After` seconds.", body = Failure),
     ))]
 pub(crate) async fn completions(
     Shared(state): Shared<Arc<State>>,
@@ -259,12 +260,12 @@ impl Head {
         }
     }
 
-    /// Whether text was written.
+    /// Returns whether text was sent.
     fn wrote(&self) -> bool {
         self.wrote.load(std::sync::atomic::Ordering::Acquire)
     }
 
-    /// A piece of text; the first one says whose it is.
+    /// Chunk with a piece of text; the first one has the role.
     fn chunk(&self, text: &str) -> Event {
         let first = !self.wrote.swap(true, std::sync::atomic::Ordering::AcqRel);
         let delta = MessageOutput {
@@ -282,7 +283,7 @@ impl Head {
     }
 }
 
-/// The question of a conversation.
+/// Question of a conversation.
 fn question(input: CompletionInput, cut: bool) -> Outcome<QuestionInput> {
     let streamed = input.stream;
     let mut picture = None;
@@ -353,7 +354,7 @@ fn question(input: CompletionInput, cut: bool) -> Outcome<QuestionInput> {
     })
 }
 
-/// A text with the numbers of all references, or the default question where it has no words.
+/// Text with the numbers of all references; `None`, for the default question, if it has no words.
 fn asked(text: &str, references: usize) -> Option<String> {
     let text = text.trim();
     if text.is_empty() {

@@ -1,4 +1,4 @@
-//! The API's description for programs.
+//! Description of the API for programs.
 
 use anyref_api::{
     AnswerOutput, CandidateChoice, Choice, ExplanationOutput, Failure, FailureDetail, FileInput,
@@ -79,7 +79,7 @@ use crate::{masks, native, openai};
 )]
 struct Description;
 
-/// The API's description in OpenAPI 3.1.
+/// Description of the API in OpenAPI 3.1.
 pub fn openapi() -> utoipa::openapi::OpenApi {
     Description::openapi()
 }

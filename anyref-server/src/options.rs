@@ -7,35 +7,35 @@ use anyref_api::QuestionLimits;
 
 use crate::error::{Error, Result};
 
-/// Bounds of what one request and all together may take.
+/// Limits of single requests, and of all together.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// Bytes of a request's body.
+    /// Largest body of a request in bytes.
     pub body_bytes: usize,
-    /// Bytes of all bodies that are held at once.
+    /// Largest total of all bodies held at once, in bytes.
     pub upload_bytes: usize,
-    /// A question and its files.
+    /// Limits of a question and its files.
     pub question: QuestionLimits,
-    /// Requests that wait for the model.
+    /// Number of requests that may wait for the model.
     pub queue: usize,
-    /// Questions that are answered together.
+    /// Largest number of questions in a batch.
     pub batch: usize,
-    /// Connections at once.
+    /// Number of simultaneous connections.
     pub connections: usize,
-    /// Memory of encoded pictures that are kept for each model, in bytes.
+    /// Memory for encoded pictures in bytes.
     pub cache_bytes: u64,
-    /// Conversations that are kept.
+    /// Number of conversations kept.
     pub conversations: usize,
     /// Memory that loaded models may take together, in bytes, beyond which those not asked for
     /// longest are dropped; any where there is none.
     pub model_bytes: Option<u64>,
     /// Time in which a request's head and its body have to arrive.
     pub upload: Duration,
-    /// Time in which an answer has to come.
+    /// Time in which an answer must be computed.
     pub answer: Duration,
-    /// Time that questions wait for others to be answered with.
+    /// Time that questions wait for others, to be answered in one batch.
     pub window: Duration,
-    /// Time that running requests have after a shutdown began.
+    /// Time given to running requests after a shutdown began.
     pub shutdown: Duration,
 }
 
@@ -59,12 +59,12 @@ impl Default for Limits {
     }
 }
 
-/// Who may ask.
+/// Access rules.
 #[derive(Debug, Clone, Default)]
 pub struct Access {
-    /// Secret that requests have to bear.
+    /// Secret that requests must carry.
     pub token: Option<String>,
-    /// Whether anybody who reaches an address that is not loopback may ask.
+    /// Whether anybody may ask who reaches an address that is not loopback.
     pub open: bool,
     /// Origins of other pages that may ask, such as `https://example.org`.
     pub origins: Vec<String>,
@@ -73,18 +73,18 @@ pub struct Access {
 /// Options of a [`Server`](crate::Server).
 #[derive(Debug, Clone, Default)]
 pub struct ServerOptions {
-    /// Bounds.
+    /// Limits of requests.
     pub limits: Limits,
-    /// Who may ask.
+    /// Access rules.
     pub access: Access,
 }
 
 impl ServerOptions {
-    /// Whether a server may listen on an address.
+    /// Checks whether a server may listen on an address.
     ///
     /// # Errors
-    /// When other machines reach it and neither a token nor [`Access::open`] is given, or a limit
-    /// or the token is one that no server can have.
+    /// When other machines can reach it and neither a token nor [`Access::open`] is given, or a
+    /// limit or the token is invalid.
     pub fn check(&self, address: SocketAddr) -> Result<()> {
         let wrong = |option, problem: &str| {
             Err(Error::Option {

@@ -1,4 +1,4 @@
-//! The page, the API's description, and the bundled scenes.
+//! Files of the page, of the API's description, and of the bundled scenes.
 
 use axum::extract::Path;
 use axum::http::{HeaderValue, StatusCode, header};
@@ -24,22 +24,22 @@ const DEMO: &[(&str, &[u8])] = files!["/../assets/demo/":
     "scene5-3-1.png" "scene5-4-1.wav" "scene5-5-1.wav" "scene5-6-1.png" "scene5.jpg"
 ];
 
-/// The page.
+/// Serves the page.
 pub(crate) async fn index() -> Response {
     file(PAGE, "index.html")
 }
 
-/// The API's description for people.
+/// Serves the description of the API for people.
 pub(crate) async fn docs() -> Response {
     file(PAGE, "docs.html")
 }
 
-/// A file of the page.
+/// Serves a file of the page.
 pub(crate) async fn page(Path(name): Path<String>) -> Response {
     file(PAGE, &name)
 }
 
-/// A file of the bundled scenes.
+/// Serves a file of the bundled scenes.
 pub(crate) async fn demo(Path(name): Path<String>) -> Response {
     file(DEMO, &name)
 }

@@ -1,4 +1,4 @@
-//! Pictures that were encoded, kept in bounded memory.
+//! Cache of encoded pictures in bounded memory.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -11,8 +11,7 @@ use tokio::sync::OnceCell;
 
 use crate::metrics::ModelMetrics;
 
-/// Identifier of a picture: a digest of its file, so that a file has one identifier however often
-/// it comes.
+/// Identifier of a picture: a digest of its file, equal for equal files.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct PictureId(String);
 
@@ -27,7 +26,7 @@ impl PictureId {
         Self(format!("pic_{digits}"))
     }
 
-    /// An identifier as a request has it.
+    /// Identifier in a request.
     pub(crate) fn given(text: &str) -> Self {
         Self(text.to_owned())
     }
@@ -39,7 +38,7 @@ impl PictureId {
 
 #[derive(Debug, Default)]
 struct Entry {
-    /// Empty while the picture is being encoded.
+    /// Encoded picture; empty while it is being encoded.
     picture: Arc<OnceCell<EncodedPicture>>,
     /// Time of its last use.
     used: u64,
@@ -51,8 +50,8 @@ struct Kept {
     time: u64,
 }
 
-/// The cache. Beyond its memory the pictures go that were not used for longest; the newest stays
-/// whatever it takes.
+/// Cache of pictures. Beyond its memory the least recently used are dropped; the newest stays,
+/// whatever its size.
 #[derive(Debug)]
 pub(crate) struct Pictures {
     kept: Mutex<Kept>,
@@ -73,7 +72,7 @@ impl Pictures {
         self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A picture that is kept.
+    /// Returns a cached picture.
     pub(crate) fn get(&self, id: &PictureId) -> Outcome<EncodedPicture> {
         let mut kept = self.kept();
         kept.time += 1;
@@ -87,9 +86,8 @@ impl Pictures {
         found.ok_or_else(picture_not_found)
     }
 
-    /// A picture that is kept, or is encoded now; requests for the same picture wait for one
-    /// encoding. The second value tells whether this one encoded it; the third are the pictures that
-    /// made room.
+    /// Returns a cached picture, or encodes it; requests for one picture share one encoding. The
+    /// second value is whether this call encoded it; the third are the pictures that were dropped.
     pub(crate) async fn get_or_encode<F>(
         &self,
         id: &PictureId,
@@ -122,7 +120,7 @@ impl Pictures {
             }
             Err(problem) => {
                 let mut kept = self.kept();
-                // Others may still try to encode it.
+                // Other requests may still try to encode it.
                 if Arc::strong_count(&cell) <= 2 && cell.get().is_none() {
                     kept.entries.remove(id);
                 }
@@ -131,14 +129,14 @@ impl Pictures {
         }
     }
 
-    /// Forgets a picture.
+    /// Removes a picture; returns whether it was cached.
     pub(crate) fn remove(&self, id: &PictureId) -> bool {
         let found = self.kept().entries.remove(id).is_some();
         self.make_room(id);
         found
     }
 
-    /// Forgets all pictures, when their engine is gone.
+    /// Removes all pictures, when their engine is gone.
     pub(crate) fn clear(&self) {
         self.kept().entries.clear();
         self.metrics.cache_bytes.set(0);

@@ -1,4 +1,4 @@
-//! The queue in front of the model, and how requests are put into it.
+//! Queue in front of the model.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
@@ -17,18 +17,18 @@ use crate::pictures::Pictures;
 use crate::ticket::Stay;
 use crate::work::{Job, Reply, Work};
 
-/// Client of the server: clients are served in turns.
+/// Client of the server; clients are served in turns.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct Client(pub(crate) String);
 
-/// Whether the model answers.
+/// Availability of the model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Status {
     /// The model runs, or is loaded when it is asked.
     Ready,
-    /// The model failed, and is started again.
+    /// The model failed and is being restarted.
     Restarting,
-    /// The server ends.
+    /// The server is closing.
     Closing,
 }
 
@@ -49,12 +49,12 @@ pub(crate) enum Turn {
     Rest,
 }
 
-/// The queue, with what is kept of the engine behind it.
+/// Queue, with the data kept of the engine behind it.
 #[derive(Debug)]
 pub(crate) struct Queue {
     waiting: Mutex<Waiting>,
     changed: Condvar,
-    /// Requests on their way to the queue.
+    /// Number of requests that are about to enter the queue.
     coming: AtomicUsize,
     /// The engine, as it was loaded last.
     info: RwLock<Option<Arc<EngineInfo>>>,
@@ -68,8 +68,8 @@ pub(crate) struct Queue {
     pub(crate) metrics: ModelMetrics,
 }
 
-/// A request on its way to the queue; while there are such, the engine waits a moment for more to
-/// answer together.
+/// Request that is about to enter the queue; while there are any, the engine waits a moment for a
+/// larger batch.
 #[derive(Debug)]
 pub(crate) struct Coming<'a>(&'a Queue);
 
@@ -112,12 +112,12 @@ impl Queue {
             .clone()
     }
 
-    /// Whether the model answers.
+    /// Availability of the model.
     pub(crate) fn status(&self) -> Status {
         self.waiting().status
     }
 
-    /// Changes whether the model answers; a server that ends does not begin again.
+    /// Sets the availability of the model; a closing server stays closing.
     pub(crate) fn set_status(&self, status: Status) {
         let mut waiting = self.waiting();
         if waiting.status != Status::Closing {
@@ -137,7 +137,7 @@ impl Queue {
         Coming(self)
     }
 
-    /// Puts work into the queue and waits for its result. Dropped, the work is dropped.
+    /// Queues work and waits for its result. Dropping the future drops the work.
     pub(crate) async fn ask<T>(
         &self,
         client: &Client,
@@ -195,7 +195,7 @@ impl Queue {
         Ok(())
     }
 
-    /// Waits for work, and a moment for more where requests are coming; none once the queue is
+    /// Waits for work, and a moment for more if requests are announced; `None` once the queue is
     /// closed and empty.
     pub(crate) fn next_turn(&self) -> Option<Turn> {
         let mut waiting = self.waiting();
@@ -279,7 +279,7 @@ impl Queue {
         self.metrics.queue.set(0);
     }
 
-    /// Another engine answers from now on.
+    /// Switches to another engine.
     pub(crate) fn started(&self, info: &EngineInfo) {
         let mut place = self.info.write().unwrap_or_else(PoisonError::into_inner);
         *place = Some(Arc::new(info.clone()));
@@ -290,7 +290,7 @@ impl Queue {
         self.set_status(Status::Ready);
     }
 
-    /// Waits so long; whether the server ended meanwhile.
+    /// Waits for `time`; returns whether the server closed meanwhile.
     pub(crate) fn closed_within(&self, time: Duration) -> bool {
         let end = Instant::now() + time;
         let mut waiting = self.waiting();

@@ -1,4 +1,4 @@
-//! Routes, and what all of them have.
+//! Routes and the layers around them.
 
 use std::any::Any;
 use std::sync::Arc;
@@ -25,7 +25,7 @@ use crate::{masks, native, openai, page};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
-/// Headers of every response. Scripts and styles come from the server itself alone.
+/// Headers of every response. Scripts and styles are allowed from the server itself only.
 const HEADERS: [(HeaderName, &str); 6] = [
     (
         header::CONTENT_SECURITY_POLICY,
@@ -46,7 +46,7 @@ const HEADERS: [(HeaderName, &str); 6] = [
     ),
 ];
 
-/// All routes.
+/// Router with all routes.
 pub(crate) fn router(state: Arc<State>, rules: Arc<Rules>) -> Router {
     let asked = Router::new()
         .route("/v1/models", get(native::models))
@@ -61,10 +61,10 @@ pub(crate) fn router(state: Arc<State>, rules: Arc<Rules>) -> Router {
         .route("/v1/chat", post(native::chat))
         .route("/v1/chat/completions", post(openai::completions))
         .route("/metrics", get(metrics))
-        // Within the layers, so that other origins may ask which methods there are.
+        // Inside the layers, so that other origins may ask for the allowed methods.
         .method_not_allowed_fallback(other_method)
         .layer(from_fn_with_state(rules.clone(), access::token))
-        // Pages of other origins that may ask.
+        // Pages of other allowed origins.
         .layer(cors(&state.options.access.origins));
     let open = Router::new()
         .route("/", get(page::index))
@@ -80,7 +80,7 @@ pub(crate) fn router(state: Arc<State>, rules: Arc<Rules>) -> Router {
         .fallback(nothing)
         .layer(from_fn_with_state(rules, access::source))
         .layer(CatchPanicLayer::custom(fault))
-        // Bodies are bounded where they are read.
+        // Bodies are limited where they are read.
         .layer(DefaultBodyLimit::disable());
     for (name, value) in HEADERS {
         let value = HeaderValue::from_static(value);
@@ -107,7 +107,7 @@ fn cors(origins: &[String]) -> CorsLayer {
         .expose_headers([header::RETRY_AFTER, REQUEST_ID])
 }
 
-/// Whether questions are answered now.
+/// Reports whether questions are answered now.
 async fn ready(Shared(state): Shared<Arc<State>>) -> Outcome<&'static str> {
     match state.models.default_model().queue.status() {
         Status::Ready => Ok("ready\n"),
@@ -139,7 +139,7 @@ fn fault(panic: Box<dyn Any + Send + 'static>) -> Response {
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", message).into_response()
 }
 
-/// Gives a request its identifier, the client's own where it sent one, and runs it in its span.
+/// Gives a request its identifier, the client's own if it sent one, and runs it in its span.
 async fn identify(request: Request, next: Next) -> Response {
     let given = request
         .headers()

@@ -1,4 +1,4 @@
-//! A server from its start to its end.
+//! Server from start to shutdown.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -32,7 +32,7 @@ use crate::queue::{Client, Queue, Status};
 use crate::router::router;
 use crate::state::State;
 
-/// Models behind their queues, and the service that answers requests to them.
+/// Model behind a queue, with the state that answers requests.
 pub struct Server {
     state: Arc<State>,
     threads: Vec<JoinHandle<()>>,
@@ -108,11 +108,11 @@ impl Server {
         &self.state.models.default_model().name
     }
 
-    /// Answers requests until `ended` is ready, then finishes what runs, for as long as
+    /// Answers requests until `ended` is ready, then finishes running ones, within
     /// [`Limits::shutdown`](crate::Limits::shutdown).
     ///
     /// # Errors
-    /// When the address may not be listened on, see [`ServerOptions::check`].
+    /// When listening on the address is not allowed, see [`ServerOptions::check`].
     pub async fn serve(self, listener: TcpListener, ended: impl Future<Output = ()>) -> Result<()> {
         let address = listener.local_addr()?;
         self.state.options.check(address)?;
@@ -132,7 +132,7 @@ impl Server {
             let (stream, peer) = match accepted {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Mostly too many open files, which ends with connections.
+                    // Mostly too many open files, which ends as connections close.
                     log::warn!("a connection was not accepted: {error}");
                     tokio::time::sleep(Duration::from_millis(50)).await;
                     continue;
@@ -141,7 +141,7 @@ impl Server {
             let connection = connection(stream, peer, router.clone(), limits.upload);
             let connection = graceful.watch(connection);
             tokio::spawn(async move {
-                // Clients that break off are no fault of the server.
+                // Clients that disconnect are no fault of the server.
                 let _ = connection.await;
                 drop(room);
             });
@@ -170,8 +170,8 @@ impl Drop for Server {
     }
 }
 
-/// The other end of a connection. All that come from this machine have one address, so that their
-/// connections take turns.
+/// Client of a connection. Connections from other machines are grouped by address; local ones,
+/// which share an address, count separately.
 fn client(peer: SocketAddr) -> Client {
     match peer.ip().is_loopback() {
         true => Client(peer.to_string()),
@@ -179,7 +179,7 @@ fn client(peer: SocketAddr) -> Client {
     }
 }
 
-/// A connection, whose requests have to begin in time.
+/// Serves a connection; requests must begin within `patience`.
 fn connection(
     stream: TcpStream,
     peer: SocketAddr,

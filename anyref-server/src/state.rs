@@ -1,4 +1,4 @@
-//! All that requests share.
+//! State shared by all requests.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,7 +16,7 @@ use crate::pictures::PictureId;
 use crate::queue::Client;
 use crate::work::Work;
 
-/// All that requests share.
+/// State shared by all requests.
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) models: Models,
@@ -27,17 +27,17 @@ pub(crate) struct State {
     pub(crate) started: Instant,
 }
 
-/// A picture that a request is about.
+/// Picture that a request is about.
 #[derive(Debug)]
 pub(crate) struct Found {
     pub(crate) id: PictureId,
     pub(crate) picture: EncodedPicture,
-    /// Time of its encoding, where this request had it encoded.
+    /// Time of its encoding, if this request caused it.
     pub(crate) encoding: Duration,
 }
 
 impl State {
-    /// Picture of a file, encoded by a model where it is not kept.
+    /// Encoded picture of a file, from the cache or encoded now.
     pub(crate) async fn encoded(
         &self,
         model: &Hosted,
@@ -101,7 +101,7 @@ impl State {
     }
 }
 
-/// Does something that takes time on a thread of its own.
+/// Runs blocking work on a thread for it.
 pub(crate) async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Outcome<T> + Send + 'static,
 ) -> Outcome<T> {

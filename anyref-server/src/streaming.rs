@@ -14,29 +14,29 @@ use tokio::sync::mpsc;
 
 use crate::work::Pieces;
 
-/// An event.
+/// Server-sent event.
 #[derive(Debug)]
 pub(crate) struct Event(SseEvent);
 
 impl Event {
-    /// An event with a name.
+    /// Event with a name.
     pub(crate) fn named(name: &str, value: &impl Serialize) -> Self {
         Self(SseEvent::default().event(name).data(text(value)))
     }
 
-    /// An event without a name, as OpenAI's clients read them.
+    /// Event without a name, for OpenAI's clients.
     pub(crate) fn bare(value: &impl Serialize) -> Self {
         Self(SseEvent::default().data(text(value)))
     }
 
-    /// The last event for OpenAI's clients.
+    /// Last event for OpenAI's clients.
     pub(crate) fn done() -> Self {
         Self(SseEvent::default().data("[DONE]"))
     }
 }
 
 fn text(value: &impl Serialize) -> String {
-    // Answers have nothing that JSON cannot say.
+    // Every answer can be serialised.
     serde_json::to_string(value).unwrap_or_default()
 }
 
@@ -45,7 +45,8 @@ struct Piece<'a> {
     text: &'a str,
 }
 
-/// Text of an answer as it comes, then the events of its end. The work is dropped with the response.
+/// Streams the text of an answer as it is generated, then its final events. The work is dropped
+/// with the response.
 pub(crate) fn stream<F>(answer: impl FnOnce(Pieces) -> F) -> Response
 where
     F: Future<Output = Vec<Event>> + Send + 'static,
@@ -53,7 +54,7 @@ where
     stream_with(answer, |piece| Event::named("text", &Piece { text: piece }))
 }
 
-/// As [`stream`], with events of another form for the text.
+/// Like [`stream`], with events of another form for the text.
 pub(crate) fn stream_with<F>(
     answer: impl FnOnce(Pieces) -> F,
     event: impl Fn(&str) -> Event + Send + 'static,
@@ -77,9 +78,9 @@ where
         .into_response()
 }
 
-/// An answer that is being written.
+/// Answer that is being generated.
 struct Writing<F, E> {
-    /// None once it is complete.
+    /// Pending answer; `None` once it is complete.
     answer: Option<Pin<Box<F>>>,
     pieces: mpsc::UnboundedReceiver<String>,
     end: VecDeque<Event>,
@@ -91,7 +92,7 @@ where
     F: Future<Output = Vec<Event>>,
     E: Fn(&str) -> Event,
 {
-    /// The next event: all text comes before the end.
+    /// Next event: all text comes before the final events.
     async fn next(&mut self) -> Option<Event> {
         loop {
             let piece = match &mut self.answer {

@@ -1,11 +1,11 @@
-//! Whether somebody still waits for a piece of work.
+//! Tickets that tell whether somebody still waits for a piece of work.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyref_core::Cancel;
 
-/// Work that is computed together. Once nobody waits for any of it, it is cancelled.
+/// Batch that is being computed. It is cancelled once nobody waits for any part of it.
 #[derive(Debug)]
 pub(crate) struct Running {
     waiting: AtomicUsize,
@@ -13,7 +13,7 @@ pub(crate) struct Running {
 }
 
 impl Running {
-    /// Work of tickets, and the numbers of those that somebody waits for.
+    /// Starts a batch of tickets.
     pub(crate) fn start(tickets: &[Ticket]) -> Arc<Self> {
         let running = Arc::new(Self {
             waiting: AtomicUsize::new(tickets.len()),
@@ -47,23 +47,23 @@ struct Shared {
     running: Mutex<Option<Arc<Running>>>,
 }
 
-/// The engine's side of a [`Stay`].
+/// Engine's side of a [`Stay`].
 #[derive(Debug, Clone)]
 pub(crate) struct Ticket(Arc<Shared>);
 
 impl Ticket {
-    /// Whether nobody waits any more.
+    /// Returns whether nobody waits any more.
     pub(crate) fn is_gone(&self) -> bool {
         self.0.gone.load(Ordering::Acquire)
     }
 }
 
-/// Held by whoever waits for work; dropped, the work is dropped too.
+/// Guard held by whoever waits for work; dropping it drops the work.
 #[derive(Debug, Default)]
 pub(crate) struct Stay(Arc<Shared>);
 
 impl Stay {
-    /// The other side.
+    /// Ticket for the engine.
     pub(crate) fn ticket(&self) -> Ticket {
         Ticket(self.0.clone())
     }

@@ -1,4 +1,4 @@
-//! Work for the model, and where its results go.
+//! Work for the model, and the channels for its results.
 
 use std::time::Instant;
 
@@ -12,34 +12,34 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::ticket::Ticket;
 
-/// Where an answer's text goes as it comes.
+/// Channel for the text of an answer as it is generated.
 pub(crate) type Pieces = mpsc::UnboundedSender<String>;
 
-/// A question of the queue.
+/// Question in the queue.
 #[derive(Debug)]
 pub(crate) struct Asked {
     pub(crate) picture: EncodedPicture,
     pub(crate) prompt: Prompt,
     pub(crate) goal: Goal,
-    /// Whether masks are asked for where a description brings none.
+    /// Whether masks are predicted for a description that has none.
     pub(crate) locate: bool,
     pub(crate) pieces: Option<Pieces>,
-    /// Pieces of text after which the answer ends.
+    /// Largest number of text pieces in the answer.
     pub(crate) most_pieces: Option<usize>,
 }
 
-/// Work to compute, and where the result goes.
+/// Work to compute, with the channel for its result.
 #[derive(Debug)]
 pub(crate) enum Work {
-    /// A picture.
+    /// Encodes a picture.
     Encode(RgbImage, Reply<EncodedPicture>),
-    /// A question, answered with others.
+    /// Answers a question, in a batch with others.
     Ask(Box<Asked>, Reply<Answer>),
-    /// A question with the attention behind its answer.
+    /// Answers a question with the attention behind its answer.
     Explain(EncodedPicture, Prompt, Reply<(Answer, Vec<Explanation>)>),
-    /// Masks for points, a box or an earlier mask.
+    /// Predicts masks for points, a box or an earlier mask.
     Masks(EncodedPicture, MaskPrompt, Multimask, Reply<MaskPrediction>),
-    /// The next turn of a dialogue, which comes back.
+    /// Answers the next turn of a dialogue, and returns the dialogue.
     Chat(
         Box<Dialogue>,
         Prompt,
@@ -50,7 +50,7 @@ pub(crate) enum Work {
 
 pub(crate) type Reply<T> = oneshot::Sender<Outcome<T>>;
 
-/// A piece of work with its place in the queue.
+/// Piece of work with its place in the queue.
 #[derive(Debug)]
 pub(crate) struct Job {
     pub(crate) work: Work,

@@ -1,4 +1,4 @@
-//! Answers over HTTP are those of the engine.
+//! Check that answers over HTTP are those of the engine.
 
 mod common;
 
@@ -16,7 +16,7 @@ fn rle(mask: &Value) -> Rle {
     serde_json::from_value(json!({"size": mask["size"], "counts": mask["counts"]})).unwrap()
 }
 
-/// Same words, same masks.
+/// Compares words and masks.
 fn check(answer: &Value, expected: &Answer) {
     assert_eq!(answer["text"], json!(expected.text));
     let masks: Vec<Rle> = answer["masks"]
@@ -89,7 +89,7 @@ fn references_of_every_kind_are_answered_as_by_the_engine() {
         check(&answer, &engine.segment(&picture, &prompt).unwrap());
         assert!(answer["timing_ms"]["total"].as_f64().unwrap() > 0.0);
     }
-    // The likeliest answer of each kind of call.
+    // Likeliest answer of each kind of call.
     let prompt = Prompt::new([Reference::Box(region)]);
     let goal = Goal::Chat;
     let request = Request {
@@ -147,7 +147,7 @@ fn points_become_masks_that_further_points_refine() {
     let first = predict(&prompt);
     assert_eq!(answer["masks"].as_array().unwrap().len(), 1);
     assert_eq!(rle(&answer["masks"][0]), first.best().mask.rle);
-    // The mask goes back with another point.
+    // The mask is sent back with another point.
     body["low_res"] = answer["masks"][0]["low_res"].clone();
     body["points"] = json!([[160, 100], [60, 40]]);
     body["labels"] = json!([1, 0]);
@@ -164,7 +164,7 @@ fn points_become_masks_that_further_points_refine() {
             .len(),
         3
     );
-    // So does the mask of any answer, and one of both is enough.
+    // The run lengths of an answer's mask work too, and one of both forms is enough.
     let mask = first.best().mask.rle.clone();
     let mut body = json!({"picture": id, "points": [[160, 100]], "mask": mask});
     let prompt = MaskPrompt::default()
@@ -197,7 +197,7 @@ fn masks_are_written_in_every_form() {
     let mask = rle(&server.answer("/v1/segment", &body)["masks"][0]);
     body["masks"] = json!("polygons");
     let polygons = server.answer("/v1/segment", &body)["masks"][0]["polygons"].clone();
-    // The area by the corners: rings around, less the holes.
+    // Area by the corners: rings around, less the holes.
     let area: f64 = polygons
         .as_array()
         .unwrap()
@@ -212,7 +212,7 @@ fn masks_are_written_in_every_form() {
         })
         .sum();
     assert_eq!(area, mask.area() as f64);
-    // A mask as a PNG, and as run lengths, points as well as its picture does.
+    // A mask as a PNG, and as run lengths, serves as a prompt as its points do.
     body["masks"] = json!("png");
     let png = server.answer("/v1/segment", &body)["masks"][0]["png"].clone();
     assert!(
@@ -301,13 +301,13 @@ fn words_are_streamed_and_conversations_go_on() {
         .map(|(_, piece)| piece["text"].as_str().unwrap())
         .collect();
     assert_eq!(json!(words.trim()), last.1["text"]);
-    // The next turn.
+    // Next turn.
     body["stream"] = json!(false);
     body["conversation"] = last.1["conversation"].clone();
     let answer = server.answer("/v1/chat", &body);
     assert_eq!(answer["conversation"], body["conversation"]);
     assert_eq!(answer["masks"], last.1["masks"]);
-    // About another picture, or of a conversation that is not there.
+    // Turns about another picture, or of an unknown conversation.
     let other = gorilla(&server.upload("scene2.jpg"));
     let mut wrong = other.clone();
     wrong["conversation"] = body["conversation"].clone();
@@ -321,11 +321,11 @@ fn words_are_streamed_and_conversations_go_on() {
         (status, &answer["error"]["code"]),
         (404, &json!("conversation_not_found"))
     );
-    // Forgotten with its picture.
+    // Conversations are deleted with their picture.
     let request = agent().delete(&server.url(&format!("/v1/pictures/{id}")));
     assert_eq!(server.send(request, &[]).0, 204);
     assert_eq!(server.post("/v1/chat", &body).0, 404);
-    // One of several answers comes at once.
+    // An answer chosen among several comes at once.
     body = gorilla(&server.upload("scene1.jpg"));
     body["stream"] = json!(true);
     let request = agent()
@@ -334,7 +334,7 @@ fn words_are_streamed_and_conversations_go_on() {
     let (_, text) = server.send(request, body.to_string().as_bytes());
     let names: Vec<String> = events(&text).into_iter().map(|(name, _)| name).collect();
     assert_eq!(names, ["final"]);
-    // An error in a stream says as much as one without.
+    // An error in a stream says as much as one without a stream.
     body["picture"] = json!("pic_0");
     let request = agent()
         .post(&server.url("/v1/segment"))
@@ -378,7 +378,7 @@ fn openai_s_form_is_answered() {
     assert_eq!(chunks[0].1["choices"][0]["delta"]["role"], "assistant");
     let last = &chunks.last().unwrap().1["choices"][0];
     assert!(rle(&last["delta"]["anyref"]["masks"][0]).area() > 1000);
-    // One token at most.
+    // At most one token.
     body["stream"] = json!(false);
     body["max_tokens"] = json!(1);
     let answer = server.answer("/v1/chat/completions", &body);

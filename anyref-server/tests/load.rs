@@ -1,4 +1,4 @@
-//! Many clients at once, clients that leave, garbage, and engines that fail.
+//! Many simultaneous clients, clients that leave, garbage, and failing engines.
 
 mod common;
 
@@ -69,7 +69,7 @@ fn many_clients_are_answered_in_batches() {
     assert_eq!(server.metric(r#"anyref_queue_length{model="nano"}"#), 0.0);
 }
 
-/// The shipped model, which can be told to be slow, or to fail.
+/// Shipped model that can be told to be slow, or to fail.
 #[derive(Debug)]
 struct Told {
     engine: Box<dyn Engine>,
@@ -170,7 +170,7 @@ fn told(options: ServerOptions) -> (Running, Arc<Orders>) {
     let shared = orders.clone();
     let load = move || {
         if shared.loads.fetch_add(1, Ordering::Relaxed) > 0 {
-            // Time in which requests are refused.
+            // Requests are refused during this time.
             std::thread::sleep(Duration::from_millis(300));
         }
         let engine: Box<dyn Engine> = Box::new(Told {
@@ -190,7 +190,7 @@ fn wait_for(what: &str, done: impl Fn() -> bool) {
     }
 }
 
-/// A question whose answer is not waited for.
+/// Sends a question without waiting for its answer.
 fn begin(server: &Running, body: &Value) -> TcpStream {
     let body = body.to_string();
     let mut stream = TcpStream::connect(server.address).unwrap();
@@ -229,7 +229,7 @@ fn clients_that_leave_are_dropped_and_a_full_queue_says_so() {
         }
         other => panic!("{other:?}"),
     }
-    // All leave: the one that runs is cancelled, the others are never asked.
+    // All clients leave: the running question is cancelled, the others are never asked.
     drop(first);
     drop(others);
     wait_for("the first is cancelled", || {
@@ -257,7 +257,7 @@ fn a_failed_engine_is_started_again() {
     assert_eq!(server.get("/healthz").0, 200);
     wait_for("it is ready again", || server.get("/readyz").0 == 200);
     assert_eq!(orders.loads.load(Ordering::Relaxed), 2);
-    // Its pictures are gone with it.
+    // The pictures of the failed engine are gone.
     assert_eq!(server.post("/v1/segment", &body).0, 404);
     server.answer("/v1/segment", &gorilla(&server.upload("scene1.jpg")));
     assert_eq!(server.metric("anyref_engine_restarts_total"), 1.0);
@@ -350,7 +350,7 @@ fn mutate(value: &mut Value, rng: &mut SmallRng) {
             }
         }
         Value::String(text) if text.len() > 8 && rng.random_bool(0.5) => {
-            // Files that are damaged somewhere.
+            // Files with damage somewhere.
             let mut bytes = std::mem::take(text).into_bytes();
             let place = rng.random_range(0..bytes.len());
             match rng.random_bool(0.5) {
@@ -363,7 +363,7 @@ fn mutate(value: &mut Value, rng: &mut SmallRng) {
     }
 }
 
-/// Requests that are wrong somewhere; `ANYREF_TEST_GARBAGE` says how many.
+/// Requests that are wrong somewhere; `ANYREF_TEST_GARBAGE` is their number.
 #[test]
 fn garbage_in_any_field_is_answered_and_nothing_grows() {
     let count: usize =

@@ -1,4 +1,4 @@
-//! Faulty requests are answered with a reason, and leave the server as it was.
+//! Faulty requests are answered with a reason, and leave the server unchanged.
 
 mod common;
 
@@ -260,7 +260,7 @@ fn every_refusal_has_its_status_code_and_field() {
     };
     assert_eq!(post("text/plain", b"{}").0, 415);
     assert_eq!(post("application/json", b"{").0, 400);
-    // Before a byte of it was read.
+    // Refused before a byte of the body is read.
     let head = "POST /v1/segment HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n";
     let answer = server.raw(format!("{head}Content-Length: 2000000\r\n\r\n").as_bytes());
     assert!(answer.starts_with("HTTP/1.1 413"), "{answer}");
@@ -279,20 +279,20 @@ fn bodies_that_end_early_or_never_do_not_hold_the_server() {
     let head = |length: usize| {
         format!("POST /v1/pictures HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n\r\n")
     };
-    // Broken off.
+    // Aborted uploads.
     for _ in 0..20 {
         let mut stream = TcpStream::connect(server.address).unwrap();
         stream.write_all(head(1000).as_bytes()).unwrap();
         stream.write_all(&[7; 100]).unwrap();
     }
-    // Never ending: the body, and the head.
+    // Uploads that never end: in the body, and in the head.
     let start = Instant::now();
     let answer = server.raw(&[head(1000).as_bytes(), &[7; 100]].concat());
     assert!(answer.starts_with("HTTP/1.1 408"), "{answer}");
     let answer = server.raw(b"GET /healthz HTTP/1.1\r\nHost: loc");
     assert!(!answer.contains("200"), "{answer}");
     assert!(start.elapsed() < Duration::from_secs(5));
-    // Drop by drop.
+    // Uploads drop by drop.
     let mut stream = TcpStream::connect(server.address).unwrap();
     stream.write_all(head(1000).as_bytes()).unwrap();
     let mut sent = 0;
@@ -424,7 +424,7 @@ fn every_response_has_the_headers_of_security_and_an_id() {
     ] {
         assert!(description["paths"][path]["post"].is_object(), "{path}");
     }
-    // All that the description names is in it.
+    // Every schema that the description names is part of it.
     let text = description.to_string();
     for name in text.split("#/components/schemas/").skip(1) {
         let name = &name[..name.find('"').unwrap()];

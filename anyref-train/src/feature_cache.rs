@@ -1,10 +1,10 @@
-//! Cache of the features of frozen encoders, on disk, for the epochs to come.
+//! On-disk cache of the features of frozen encoders, for later epochs.
 //!
-//! A folder an encoder and its weights, a file a picture. Pictures and weights are told apart by a
-//! hash that is the same on every machine and with every compiler. When the cache is full, files of
-//! encoders that the run does not use are deleted, those used longest ago first: other weights, and
-//! files of older layouts. The features of a run's own encoders stay; those that find no room are
-//! computed each time.
+//! The cache has one folder for each encoder with its weights, and one file for each picture.
+//! Pictures and weights are identified by a hash that is equal on every machine and with every
+//! compiler. When the cache is full, files of encoders that the run does not use are deleted, least
+//! recently used first: other weights, and files of older layouts. Features of the run's own
+//! encoders stay; those that find no room are computed each time.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -26,27 +26,27 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FeatureCacheConfig {
-    /// The folder; several runs may share it.
+    /// Folder of the cache; several runs may share it.
     pub folder: PathBuf,
-    /// Most gigabytes that it holds. When it is full, features of other encoders are deleted; those
-    /// that find no room then are computed each time.
+    /// Largest size in gigabytes. When the cache is full, features of other encoders are deleted;
+    /// features that still find no room are computed each time.
     pub gigabytes: f64,
 }
 
-/// Caches of both encoders of pictures.
+/// Caches of both picture encoders.
 #[derive(Debug)]
 pub(crate) struct FeatureCaches {
-    /// Of CLIP's vision tower, `[patches, channels]` a picture.
+    /// Features of CLIP's vision tower, `[patches, channels]` a picture.
     pub(crate) clip: EncoderCache,
-    /// Of SAM's image encoder, `[channels, rows, columns]` a picture.
+    /// Features of SAM's image encoder, `[channels, rows, columns]` a picture.
     pub(crate) sam: EncoderCache,
 }
 
 impl FeatureCaches {
-    /// Opens the caches of a model's encoders with their present weights.
+    /// Opens the caches of a model's encoders with their current weights.
     ///
     /// # Errors
-    /// When the folder cannot be made or read.
+    /// When the folder cannot be created or read.
     pub(crate) fn open<B: Backend>(
         config: &FeatureCacheConfig,
         model: &AnyRefModel<B>,
@@ -63,47 +63,47 @@ impl FeatureCaches {
     }
 }
 
-/// First bytes of a file; the number is that of the layout.
+/// Magic bytes of a file, with the number of the layout.
 const MAGIC: &[u8; 8] = b"AnyRefF2";
-/// Part of the names of encoders' folders, which older layouts lack.
+/// Part of the encoders' folder names, absent from older layouts.
 const LAYOUT: &str = "-v2-";
-/// Age from which half a file is one of a run that was killed.
+/// Age from which a partial file belongs to a killed run.
 const ABANDONED: Duration = Duration::from_secs(3600);
 
-/// The folder that encoders share, and its limit.
+/// Folder that the encoders share, with its size limit.
 #[derive(Debug)]
 struct FeatureCache {
     folder: PathBuf,
-    /// Most bytes.
+    /// Largest size in bytes.
     limit: u64,
     state: Mutex<State>,
 }
 
 #[derive(Debug, Default)]
 struct State {
-    /// Bytes of all files.
+    /// Size of all files in bytes.
     used: u64,
-    /// Files that may be deleted, the first to go last.
+    /// Files that may be deleted; the last is deleted first.
     stale: Vec<StaleFile>,
     /// Whether deletions were logged.
     deleting: bool,
-    /// Whether nothing more is kept: the cache is full, or cannot be written.
+    /// Whether new features are refused: the cache is full, or cannot be written.
     closed: bool,
 }
 
-/// A file of an encoder that the run does not use. The order is that in which files are deleted.
+/// File of an encoder that the run does not use, ordered by deletion.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct StaleFile {
-    /// Whether it is of this layout; older ones go first.
+    /// Whether the file has the current layout; older layouts are deleted first.
     readable: bool,
-    /// Last use of its encoder, and time of the file.
+    /// Last use of the encoder, and modification time of the file.
     used: [SystemTime; 2],
     path: PathBuf,
     length: u64,
 }
 
 impl FeatureCache {
-    /// Opens the folder for encoders of these names.
+    /// Opens the folder for encoders with these names.
     fn open<const N: usize>(
         config: &FeatureCacheConfig,
         encoders: [String; N],
@@ -112,7 +112,7 @@ impl FeatureCache {
         for folder in &folders {
             fs::create_dir_all(folder)
                 .with_context(|| format!("cannot create {}", folder.display()))?;
-            // Marks the last use; where that fails, the time of the last new file does.
+            // Marks the last use; if that fails, the time of the newest file does.
             let _ = File::open(folder).and_then(|open| open.set_modified(SystemTime::now()));
         }
         let state = State::read(&config.folder, &folders.iter().collect())
@@ -128,7 +128,7 @@ impl FeatureCache {
         }))
     }
 
-    /// Makes room for a file; returns whether there is some.
+    /// Makes room for a file of `length` bytes; returns whether there is room.
     fn reserve(&self, length: u64) -> bool {
         let mut state = self.state();
         while !state.closed && state.used.saturating_add(length) > self.limit {
@@ -153,7 +153,7 @@ impl FeatureCache {
                 }
                 _ => state.used = state.used.saturating_sub(file.length),
             }
-            // Fails as long as there are files in it.
+            // Fails as long as the folder has files.
             let _ = file.path.parent().map(fs::remove_dir);
         }
         if !state.closed {
@@ -162,7 +162,7 @@ impl FeatureCache {
         !state.closed
     }
 
-    /// Keeps nothing more, for want of a file that can be written.
+    /// Refuses new features because a file cannot be written.
     fn close(&self, error: &anyref_weights::Error) {
         let mut state = self.state();
         if !state.closed {
@@ -177,7 +177,7 @@ impl FeatureCache {
 }
 
 impl State {
-    /// Counts all files below a folder, and lists those that are not of the encoders `in_use`.
+    /// Adds up all files below a folder, and lists those of encoders not `in_use`.
     fn read(folder: &Path, in_use: &BTreeSet<&PathBuf>) -> io::Result<Self> {
         let mut state = Self::default();
         for entry in fs::read_dir(folder)? {
@@ -190,7 +190,7 @@ impl State {
             let (kept, last) = (in_use.contains(&path), about.modified()?);
             for file in fs::read_dir(&path)? {
                 let file = file?;
-                // Other runs may rename or delete it meanwhile.
+                // Other runs may rename or delete files meanwhile.
                 let Ok(about) = file.metadata() else { continue };
                 state.used += about.len();
                 let modified = about.modified()?;
@@ -211,7 +211,7 @@ impl State {
     }
 }
 
-/// Cached features of one encoder with certain weights.
+/// Cached features of one encoder with fixed weights.
 #[derive(Debug)]
 pub(crate) struct EncoderCache {
     cache: Arc<FeatureCache>,
@@ -219,11 +219,10 @@ pub(crate) struct EncoderCache {
 }
 
 impl EncoderCache {
-    /// The features of some pictures, `[pictures, ...]`. `encode` gets those that are not cached,
-    /// all at once.
+    /// Features of pictures, `[pictures, ...]`. `encode` gets all uncached pictures at once.
     ///
     /// # Errors
-    /// When cached features are of different shapes.
+    /// When cached features have different shapes.
     pub(crate) fn features<B: Backend, const D: usize>(
         &self,
         pictures: &[PixelValues],
@@ -267,12 +266,12 @@ impl EncoderCache {
         self.folder.join(format!("{key:016x}"))
     }
 
-    /// A cached entry; a damaged file is none.
+    /// Cached entry; `None` if the file is damaged.
     fn read(&self, key: u64) -> Option<Entry> {
         Entry::parse(&fs::read(self.file(key)).ok()?)
     }
 
-    /// Writes a file beside, then renames it; not at all when there is no room.
+    /// Writes a file atomically, if there is room.
     fn write(&self, key: u64, entry: &Entry) {
         let bytes = entry.bytes();
         let file = self.file(key);
@@ -283,7 +282,7 @@ impl EncoderCache {
         }
         // Another run may have deleted the folder while it was empty.
         let _ = fs::create_dir_all(&self.folder);
-        // Several threads and runs may write the same at the same time.
+        // Several threads and runs may write the same file at the same time.
         match write_atomic_unsynced(&file, bytes) {
             Ok(()) => {
                 let mut state = self.cache.state();
@@ -347,7 +346,7 @@ fn number(bytes: &[u8]) -> Option<(u32, &[u8])> {
     Some((u32::from_le_bytes(*number), rest))
 }
 
-/// Folder of an encoder with its weights.
+/// Folder name of an encoder with its weights.
 fn encoder_name<B: Backend, M: Module<B>>(name: &str, encoder: &M) -> String {
     let mut weights = WeightHash(StableHash::new());
     encoder.visit(&mut weights);
@@ -361,7 +360,7 @@ fn key(picture: &PixelValues) -> u64 {
     hash.floats(&picture.data).finish()
 }
 
-/// Hash of weights.
+/// Visitor that hashes weights.
 struct WeightHash(StableHash);
 
 impl<B: Backend> ModuleVisitor<B> for WeightHash {
@@ -388,7 +387,7 @@ mod tests {
         }
     }
 
-    /// Counts how many pictures are encoded.
+    /// Returns the features, and the number of pictures that were encoded.
     fn ask(cache: &EncoderCache, seeds: &[f32]) -> (Vec<f32>, usize) {
         let pictures: Vec<_> = seeds.iter().map(|&seed| picture(seed)).collect();
         let device = Default::default();
@@ -421,12 +420,12 @@ mod tests {
         encoder.init(&Default::default())
     }
 
-    /// Bytes of all files below a folder, counted anew.
+    /// Size of all files below a folder in bytes, measured anew.
     fn size(folder: &Path) -> u64 {
         State::read(folder, &BTreeSet::new()).unwrap().used
     }
 
-    /// Names of files and folders are found again after an update of the compiler or the program.
+    /// Names of files and folders stay valid after an update of the compiler or the program.
     #[test]
     fn hashes_are_the_same_everywhere() {
         assert_eq!(key(&picture(1.0)), 0xd35d_c4a7_98fb_d0af);
@@ -439,7 +438,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let cache = open(folder.path(), 1.0, 0.5);
         assert_eq!(ask(&cache, &[1.0, 2.0]), (vec![1.0, 2.0], 2));
-        // In their order, whichever are new.
+        // Features come in the order of the pictures, whichever are new.
         assert_eq!(ask(&cache, &[2.0, 3.0, 1.0]), (vec![2.0, 3.0, 1.0], 1));
         let again = open(folder.path(), 1.0, 0.5);
         assert_eq!(ask(&again, &[3.0, 1.0]), (vec![3.0, 1.0], 0));
@@ -512,13 +511,13 @@ mod tests {
         ask(&cache, &[6.0, 7.0]);
         assert_eq!(left(), [0, 0, 0, 6]);
         assert_eq!(size(folder), 6 * 52);
-        // Its own features stay.
+        // Features of the run's own encoder stay.
         let seeds = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
         assert_eq!(ask(&cache, &seeds), (seeds.to_vec(), 0));
         assert_eq!(ask(&cache, &[7.0]).1, 1);
     }
 
-    /// Half files of a run that was killed make room.
+    /// Partial files of a killed run make room.
     #[test]
     fn half_files_make_room() {
         let folder = tempfile::tempdir().unwrap();

@@ -1,12 +1,12 @@
 //! Training of AnyRef.
 //!
 //! * [`config`]: configuration of a run, as JSON.
-//! * [`stages`]: the tasks, in the paper's order: each encoder as its original was trained, then
-//!   the instructions. Each is a [`Stage`], which makes batches and their [`Losses`].
+//! * [`stages`]: the tasks in the paper's order: each encoder as its original was trained, then the
+//!   instructions. Each is a [`Stage`], which makes batches and their [`Losses`].
 //! * [`run`]: a run from its configuration to the exported model: optimizer, schedule, checkpoints,
 //!   log, several devices and machines.
-//! * [`ablation`]: changes of one thing at a time, over several seeds.
-//! * [`losses`]: the paper's losses.
+//! * [`ablation`]: variants with one change at a time, over several seeds.
+//! * [`losses`]: losses of the paper.
 //!
 //! Dependencies run one way: `ablation` → `run` → `stages` → `config` and the [`Trainee`].
 

@@ -1,15 +1,15 @@
-//! The paper's losses: cross-entropy on the answer, BCE and dice on the masks.
+//! Losses of the paper: cross-entropy on the answer, BCE and dice on the masks.
 
 use burn::tensor::ops::{InterpolateMode, InterpolateOptions};
 use burn::tensor::{Int, Tensor, activation, backend::Backend};
 
-/// The paper's weight of the masks' cross-entropy; that of the answer has 1.
+/// Weight of the masks' BCE in the paper; the answer's cross-entropy has 1.
 pub const BCE_WEIGHT: f64 = 2.0;
-/// The paper's weight of the dice loss.
+/// Weight of the dice loss in the paper.
 pub const DICE_WEIGHT: f64 = 0.5;
 
-/// Value of mask targets in cells outside of the picture, where SAM's square is padded. No loss
-/// counts them, as none of the paper's does, whose masks are cut to the picture first.
+/// Value of mask targets in cells outside of the picture, in the padding of SAM's square. No loss
+/// counts them; the paper crops masks to the picture first.
 pub const OUTSIDE: f32 = -1.0;
 
 /// 1 where a target is in the picture, 0 where it is [`OUTSIDE`].
@@ -17,7 +17,7 @@ fn counted<B: Backend>(targets: &Tensor<B, 2>) -> Tensor<B, 2> {
     targets.clone().greater_equal_elem(0.0).float()
 }
 
-/// The number in a tensor of one element.
+/// Value of a tensor with one element.
 pub(crate) fn scalar<B: Backend>(tensor: Tensor<B, 1>) -> f64 {
     let data = tensor.into_data().convert::<f32>();
     f64::from(data.iter::<f32>().next().unwrap_or(f32::NAN))
@@ -29,7 +29,7 @@ pub fn cross_entropy<B: Backend>(logits: Tensor<B, 2>, targets: Tensor<B, 1, Int
     -picked.mean()
 }
 
-/// Binary cross-entropy with logits: the mean over a mask's pixels in the picture, `[masks]`.
+/// Binary cross-entropy with logits, averaged over a mask's pixels in the picture: `[masks]`.
 ///
 /// # Shapes
 /// - logits, targets: `[masks, height, width]`; targets 0 to 1, or [`OUTSIDE`]
@@ -77,7 +77,7 @@ pub fn mask_iou<B: Backend>(logits: Tensor<B, 3>, targets: Tensor<B, 3>) -> Tens
     ((intersection + 1e-6) / (union + 1e-6)).squeeze_dim(1)
 }
 
-/// Mask logits `[n, 1, h, w]` as `[n, size, size]`.
+/// Resizes mask logits `[n, 1, h, w]` to `[n, size, size]`, bilinearly.
 pub(crate) fn resized<B: Backend>(logits: Tensor<B, 4>, size: usize) -> Tensor<B, 3> {
     let [_, _, rows, _] = logits.dims();
     let logits = if rows == size {
@@ -89,7 +89,7 @@ pub(crate) fn resized<B: Backend>(logits: Tensor<B, 4>, size: usize) -> Tensor<B
     logits.squeeze_dim(1)
 }
 
-/// Number of rows of `logits`, `[n, classes]`, whose largest is the right one of `targets`, `[n]`.
+/// Number of rows of `logits`, `[n, classes]`, whose argmax is the class in `targets`, `[n]`.
 pub(crate) fn hits<B: Backend>(logits: Tensor<B, 2>, targets: Tensor<B, 1, Int>) -> f64 {
     let best = activation::softmax(logits, 1).argmax(1).squeeze_dim::<1>(1);
     scalar(best.equal(targets).int().sum().float())

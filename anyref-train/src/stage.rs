@@ -1,4 +1,4 @@
-//! A stage of training: its batches, its losses and its validation.
+//! Trait of training stages: batches, losses and validation.
 
 use anyhow::Result;
 use burn::optim::{GradientsAccumulator, GradientsParams};
@@ -13,24 +13,25 @@ pub trait Stage<B: AutodiffBackend>: Sync {
     /// Data of one micro-batch, prepared on a loader thread.
     type Batch: Send;
 
-    /// The batch of a step: a pure function of the step, so that a resumed run sees the same data.
+    /// Batch of a step: a pure function of the step, so that a resumed run sees the same data.
     ///
     /// # Errors
     /// When the data of the step cannot be read or do not fit the model, or there are none.
     fn batch(&self, step: u64) -> Result<Self::Batch>;
 
-    /// The losses of a batch.
+    /// Losses of a batch.
     ///
     /// # Errors
-    /// When the model lacks what the batch needs, or the folder of cached features cannot be read.
+    /// When the model lacks a part that the batch needs, or the folder of cached features cannot be
+    /// read.
     fn loss(&self, trainee: &Trainee<B>, batch: &Self::Batch) -> Result<Losses<B>>;
 
-    /// Positions that the language model reads of a batch, padding left out.
+    /// Number of positions that the language model reads in a batch, without padding.
     fn tokens(&self, _batch: &Self::Batch) -> usize {
         0
     }
 
-    /// Scores on validation data; the first decides which checkpoint is best (higher is better).
+    /// Scores on validation data; the first selects the best checkpoint (higher is better).
     ///
     /// # Errors
     /// When the validation data cannot be read or do not fit the model, and as
@@ -58,8 +59,8 @@ pub(crate) struct MicroStep {
 }
 
 impl<B: AutodiffBackend> Losses<B> {
-    /// Losses with all of their graph; `total`, `[1]`, is minimised, the `parts`, `[1]` each, are
-    /// for the log.
+    /// Losses with their whole graph: `total`, `[1]`, is minimised, the `parts`, `[1]` each, are
+    /// logged.
     pub fn new(total: Tensor<B, 1>, parts: Parts<B>) -> Self {
         Self {
             total,
@@ -68,13 +69,13 @@ impl<B: AutodiffBackend> Losses<B> {
         }
     }
 
-    /// Sets the layers that were computed without a graph and are recomputed for the gradient.
+    /// Sets the layers that were computed without a graph and are recomputed in the backward pass.
     pub(crate) fn with_checkpointed(mut self, checkpointed: Option<Checkpointed<B>>) -> Self {
         self.checkpointed = checkpointed;
         self
     }
 
-    /// The total loss.
+    /// Value of the total loss.
     pub fn value(&self) -> f64 {
         scalar(self.total.clone())
     }

@@ -9,22 +9,22 @@ use burn::tensor::{Tensor, backend::Backend};
 /// Model and heads, all of which a run trains and checkpoints.
 #[derive(Module, Debug)]
 pub struct Trainee<B: Backend> {
-    /// The model, which a run exports.
+    /// Model, which a run exports.
     pub anyref: AnyRefModel<B>,
-    /// Heads of the encoders' own training.
+    /// Heads for the training of the encoders.
     pub heads: PretrainingHeads<B>,
 }
 
-/// Heads in whose shared space pictures, names and sounds meet while the encoders are trained.
+/// Heads into the shared space of pictures, names and sounds, for the training of the encoders.
 #[derive(Module, Debug)]
 pub struct PretrainingHeads<B: Backend> {
-    /// One vector a name, `[names, width]`: the text side of CLIP at this scale.
+    /// Vectors of the names, `[names, width]`: the text side of CLIP at small scale.
     pub names: Embedding<B>,
-    /// CLIP features into the shared space.
+    /// Projection of CLIP features into the shared space.
     pub visual: Linear<B>,
-    /// Sound embeddings into the shared space.
+    /// Projection of sound embeddings into the shared space.
     pub sound: Option<Linear<B>>,
-    /// One mask prompt a name, `[names, mask decoder width]`, in the place of the text embeddings
+    /// Mask prompts of the names, `[names, mask decoder width]`, in place of the text embeddings
     /// that SAM was prompted with.
     pub prompts: Embedding<B>,
     /// Logarithm of the inverse temperature, `[1]`.
@@ -32,10 +32,10 @@ pub struct PretrainingHeads<B: Backend> {
 }
 
 impl<B: Backend> Trainee<B> {
-    /// A fresh model with heads for `names` names.
+    /// Initialises a model with heads for `names` names.
     ///
     /// # Panics
-    /// When the model makes no masks, which a run's configuration may not be.
+    /// When the model makes no masks, which the configuration of a run must.
     pub fn new(config: &AnyRefConfig, names: usize, device: &B::Device) -> Self {
         let width = config.vision_tower.hidden_size;
         let masks = config.mask_decoder.as_ref();
@@ -59,7 +59,7 @@ impl<B: Backend> Trainee<B> {
                 .with_bias(false)
                 .init(device),
             sound,
-            // As large as the decoder's own tokens, beside which a smaller prompt goes unnoticed.
+            // As large as the decoder's own tokens, among which a smaller prompt would be ignored.
             prompts: EmbeddingConfig::new(names, prompt_width).init(device),
             logit_scale: logit_scale.init([1], device),
         };
@@ -69,7 +69,7 @@ impl<B: Backend> Trainee<B> {
         }
     }
 
-    /// The same with adapters, where the configuration asks for them.
+    /// Initialises a model with heads, and adapters if the configuration has them.
     pub(crate) fn with_adapters(
         config: &AnyRefConfig,
         names: usize,
@@ -83,7 +83,7 @@ impl<B: Backend> Trainee<B> {
     }
 }
 
-/// Scales rows to length 1, `[..., width]`.
+/// Normalises rows to length 1, `[..., width]`.
 pub(crate) fn normalised<B: Backend, const D: usize>(x: Tensor<B, D>) -> Tensor<B, D> {
     let length = (x.clone() * x.clone())
         .sum_dim(D - 1)

@@ -1,4 +1,4 @@
-//! A step of training on the GPU against the same step on the processor.
+//! Training step on the GPU against the same step on the CPU.
 #![cfg(all(
     feature = "flex",
     any(feature = "wgpu", feature = "vulkan", feature = "cuda")
@@ -23,12 +23,14 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 
 use support::{context, run_options, stage_config};
 
-/// By how much one step of instructions lowers the loss, in f32, with weights that are the same everywhere; and the loss before.
+/// Decrease of the loss by one step of instructions, in f32, with fixed weights; and the loss
+/// before.
 fn step<B: AutodiffBackend>(precision: Precision) -> [f64; 2] {
     let context = context([64, 64], 2);
     let mut config = stage_config("instruct", 1, 2);
     config.precision = precision;
-    // AdamW's first step has the sign of each gradient and the same size, whatever the gradient is; so it is the gradient.
+    // AdamW's first step has the sign of each gradient and a fixed size; with this epsilon it is
+    // nearly proportional to the gradient.
     config.epsilon = 1.0;
     config.learning_rate = 0.05;
     config.clip_norm = 1.0;
@@ -51,7 +53,7 @@ fn step<B: AutodiffBackend>(precision: Precision) -> [f64; 2] {
     [before - loss(&trainee), before]
 }
 
-/// In f32, and in half precision where the device has it.
+/// Compares f32, and half precision if the device has it.
 fn a_step_is_that_of_the_processor<B: Backend>() {
     let expected = step::<Autodiff<Flex>>(Precision::F32);
     assert!(expected[0] > 0.0, "nothing is learned: {expected:?}");

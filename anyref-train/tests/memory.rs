@@ -1,4 +1,4 @@
-//! A step of training holds its weights once.
+//! Check that a training step holds its weights once.
 #![cfg(feature = "flex")]
 #![recursion_limit = "256"]
 
@@ -26,7 +26,7 @@ use support::{alone, run_options, stage_config};
 
 type B = Autodiff<Flex>;
 
-/// Counts the bytes that are allocated.
+/// Allocator that counts the allocated bytes.
 struct Counting;
 
 static PRESENT: AtomicUsize = AtomicUsize::new(0);
@@ -51,12 +51,13 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Learns from all trained weights, and reads the memory at the beginning and at the end of a step.
+/// Stage with a loss on all trained weights, which reads the memory at the beginning and at the end
+/// of a step.
 #[derive(Default)]
 struct Squares {
-    /// Bytes at the beginning.
+    /// Bytes at the beginning of a step.
     before: AtomicUsize,
-    /// Most bytes of the step beyond those.
+    /// Largest number of additional bytes during a step.
     most: AtomicUsize,
 }
 
@@ -95,13 +96,13 @@ impl ModuleVisitor<B> for Sum {
     }
 }
 
-/// Bytes in multiples of those of the trained weights in f32.
+/// Bytes as multiples of the trained weights' bytes in f32.
 struct Memory {
-    /// Held at the beginning of the step beyond the weights in f32.
+    /// Bytes beyond the weights in f32, at the beginning of the step.
     held: f64,
-    /// Most of the step beyond the beginning.
+    /// Largest number of additional bytes during the step.
     step: f64,
-    /// Weights of the model, in f32.
+    /// Bytes of the model's weights in f32.
     model: f64,
 }
 
@@ -114,7 +115,7 @@ fn memory(precision: Precision) -> Memory {
     let device = Default::default();
     B::seed(&device, 1);
     let trainee = Trainee::<B>::new(&model, 3, &device);
-    // All weights are drawn now.
+    // Draws all weights now.
     let _ = trainee.valid();
     let mut config = stage_config("instruct", 1, 1);
     config.trainable = vec!["^anyref\\.llm\\.model\\.layers".into()];
@@ -143,7 +144,8 @@ fn memory(precision: Precision) -> Memory {
     }
 }
 
-/// Gradients go as moments come: two for a weight. Weights before the step would be a third.
+/// Gradients are freed as moments are made: two for a weight. A copy of the old weights would be a
+/// third.
 #[test]
 fn a_step_holds_moments_and_no_second_copy_of_the_weights() {
     let _turn = alone();
@@ -157,7 +159,7 @@ fn a_step_holds_moments_and_no_second_copy_of_the_weights() {
     );
 }
 
-/// Every weight has one copy in half precision, whether it is trained or not.
+/// Every weight, trained or not, has one copy in half precision.
 #[test]
 fn half_precision_holds_one_copy() {
     let _turn = alone();

@@ -1,4 +1,4 @@
-//! The session for JavaScript. Requests and answers are the API's JSON, as text.
+//! Bindings of the session for JavaScript. Requests and answers are the API's JSON, as text.
 
 use anyref_api::{Failure, Outcome, Problem, one_line};
 use anyref_core::{Goal, ModelFiles};
@@ -10,14 +10,14 @@ use wasm_bindgen::prelude::*;
 
 use crate::session::Session;
 
-/// A model in a worker. Each call waits for the one before.
+/// Model in a worker. Each call waits for the one before.
 #[wasm_bindgen]
 #[derive(Debug)]
 pub struct WebSession {
     session: Session,
 }
 
-/// Facts about the model, as the API's list of models has them.
+/// Facts about the model, as in the API's list of models.
 #[derive(Serialize)]
 struct Info {
     id: String,
@@ -26,8 +26,8 @@ struct Info {
 
 #[wasm_bindgen]
 impl WebSession {
-    /// Loads a model out of its files; `known` has names of things, one a line. The weights stay in
-    /// memory as long as the worker does.
+    /// Loads a model from its files; `known` has the names of its objects, one a line. The weights
+    /// stay in memory as long as the worker does.
     ///
     /// # Errors
     /// When the files are damaged, as a sentence.
@@ -49,10 +49,10 @@ impl WebSession {
         Ok(Self { session })
     }
 
-    /// Facts about the model.
+    /// Facts about the model, as JSON.
     ///
     /// # Errors
-    /// None that is known.
+    /// When they cannot be serialised, which does not happen.
     pub fn info(&self) -> Result<String, JsValue> {
         written(Ok(Info {
             id: self.session.name().to_owned(),
@@ -79,7 +79,7 @@ impl WebSession {
         question: String,
         on_text: Function,
     ) -> Result<String, JsValue> {
-        // Nothing leaves the worker's only thread.
+        // The worker has a single thread.
         let on_text = SendWrapper::new(on_text);
         let mut heard = move |text: &str| {
             // An error of the listener is its own.
@@ -93,7 +93,7 @@ impl WebSession {
         written(answer.await)
     }
 
-    /// Masks for points, a box or an earlier mask.
+    /// Predicts masks for points, a box or an earlier mask.
     ///
     /// # Errors
     /// A failure of the API, as JSON.

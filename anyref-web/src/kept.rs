@@ -1,13 +1,13 @@
-//! Pictures and conversations that are kept for further questions.
+//! Pictures and conversations kept for further questions.
 
 use anyref_core::{Dialogue, EncodedPicture};
 
-/// Memory of pictures, in bytes. WebAssembly has 4 GiB in all.
+/// Memory of pictures in bytes. WebAssembly has 4 GiB in all.
 const PICTURE_BYTES: u64 = 512 << 20;
-/// Number of conversations.
+/// Largest number of conversations.
 const DIALOGUES: usize = 32;
 
-/// Values by their identifiers, that of the last use at the end.
+/// Values by identifier, the most recently used last.
 #[derive(Debug)]
 struct Recent<T> {
     values: Vec<(String, T)>,
@@ -23,7 +23,8 @@ impl<T> Recent<T> {
     }
 
     fn add(&mut self, value: T) -> String {
-        // None of a session before, which may be asked about after a fault.
+        // Random, so that it differs from identifiers of an earlier session, which may be asked
+        // about after a fault.
         let id = format!("{}_{:016x}", self.kind, rand::random::<u64>());
         self.values.push((id.clone(), value));
         id
@@ -35,7 +36,7 @@ impl<T> Recent<T> {
     }
 }
 
-/// Pictures and conversations. Those that were not used for longest make room for others.
+/// Pictures and conversations. The least recently used are dropped when there is no room.
 #[derive(Debug)]
 pub(crate) struct Kept {
     pictures: Recent<EncodedPicture>,
@@ -55,14 +56,14 @@ impl Kept {
         let id = self.pictures.add(picture);
         let values = &mut self.pictures.values;
         let mut bytes: u64 = values.iter().map(|(_, picture)| picture.bytes()).sum();
-        // The newest stays whatever it takes.
+        // The newest picture stays, whatever its size.
         while bytes > PICTURE_BYTES && values.len() > 1 {
             bytes -= values.remove(0).1.bytes();
         }
         id
     }
 
-    /// A picture that is kept.
+    /// Returns a kept picture.
     pub(crate) fn picture(&mut self, id: &str) -> Option<EncodedPicture> {
         let picture = self.pictures.take(id)?;
         self.pictures.values.push((id.to_owned(), picture.clone()));
@@ -74,7 +75,7 @@ impl Kept {
         self.dialogues.take(id)
     }
 
-    /// Keeps a conversation, under its identifier where it has one; returns that.
+    /// Keeps a conversation, under `id` if it has one; returns its identifier.
     pub(crate) fn keep_dialogue(&mut self, id: Option<String>, dialogue: Dialogue) -> String {
         let id = match id {
             Some(id) => {

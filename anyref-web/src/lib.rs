@@ -1,5 +1,5 @@
 //! AnyRef in the browser alone. [`Session`] is a model that answers the API's JSON, on any machine;
-//! [`WebSession`] is the same for JavaScript, created in a worker by the page of `anyref-server`.
+//! [`WebSession`] wraps it for JavaScript, created in a worker by the page of `anyref-server`.
 
 mod bindings;
 mod kept;

@@ -1,4 +1,4 @@
-//! A model that answers the API's JSON.
+//! Model that answers the API's JSON.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -17,7 +17,7 @@ use web_time::Instant;
 
 use crate::kept::Kept;
 
-/// A picture that is kept, as `POST /v1/pictures` answers it.
+/// Kept picture, as `POST /v1/pictures` answers it.
 #[derive(Debug, Serialize)]
 pub struct PictureOutput {
     /// Identifier, for questions.
@@ -26,14 +26,14 @@ pub struct PictureOutput {
     pub width: u32,
     /// Height in pixels.
     pub height: u32,
-    /// Milliseconds of its encoding.
+    /// Time of its encoding in milliseconds.
     pub encoding: f64,
 }
 
-/// Receives a piece of an answer.
+/// Receiver of pieces of an answer.
 pub type OnPiece<'a> = &'a mut (dyn FnMut(&str) + Send);
 
-/// A model with the pictures and conversations that it was asked about.
+/// Model with the pictures and conversations that it was asked about.
 #[derive(Debug)]
 pub struct Session {
     engine: Box<dyn Engine>,
@@ -42,14 +42,14 @@ pub struct Session {
     kept: Kept,
 }
 
-/// A picture of a question, and the time of its encoding where the question brought it.
+/// Picture of a question, with the time of its encoding if the question brought it.
 struct Found {
     id: String,
     picture: EncodedPicture,
     encoding: Duration,
 }
 
-/// An answer, before it is written.
+/// Answer before serialisation.
 struct Given {
     answer: Answer,
     explanations: Option<Vec<Explanation>>,
@@ -57,7 +57,7 @@ struct Given {
 }
 
 impl Session {
-    /// Loads a model on the processor. `known` has the names of the things that it learned, one a
+    /// Loads a model on the CPU. `known` has the names of the objects that it was trained on, one a
     /// line.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ impl Session {
         &self.engine.info().model
     }
 
-    /// Inputs that the model takes.
+    /// Details of the model, such as the inputs that it takes.
     pub fn info(&self) -> ModelDetail {
         ModelDetail::new(self.engine.info(), &self.known)
     }
@@ -98,7 +98,7 @@ impl Session {
         })
     }
 
-    /// Answers a question; `on_text` is given its likeliest answer piece by piece.
+    /// Answers a question; `on_text` is called with the pieces of the likeliest answer.
     ///
     /// # Errors
     /// When the question cannot be asked.
@@ -140,7 +140,7 @@ impl Session {
         Ok(output)
     }
 
-    /// Masks for points, a box or an earlier mask.
+    /// Predicts masks for points, a box or an earlier mask.
     ///
     /// # Errors
     /// When the prompt cannot be answered.
@@ -195,7 +195,7 @@ impl Session {
         }
     }
 
-    /// The prompt with the box of what its points mean.
+    /// Replaces points of a prompt by the box of the mask that they mean.
     async fn point(
         &self,
         input: &QuestionInput,
@@ -297,7 +297,7 @@ impl Session {
             .engine
             .chat_async(&mut dialogue, prompt, &mut heard, &cancel)
             .await;
-        // An error leaves it as it was, for another try.
+        // An error leaves the dialogue unchanged, for another attempt.
         let kept = answered.is_ok() || input.conversation.is_some();
         let id = input.conversation.clone();
         let id = kept.then(|| self.kept.keep_dialogue(id, dialogue));

@@ -1,4 +1,5 @@
-//! A session answers the API's JSON, keeps what it was asked about, and says what is wrong.
+//! Check that a session answers the API's JSON, keeps pictures and conversations, and reports
+//! errors.
 
 use anyref_core::{Goal, ModelFiles};
 use anyref_web::Session;

@@ -1,4 +1,4 @@
-//! Running cargo and other programs.
+//! Calls of cargo and other programs.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -6,18 +6,19 @@ use std::time::Instant;
 
 use anyhow::{Context, Result, bail};
 
-/// Names a folder of programs that were built elsewhere, for machines without cargo: a GPU's, say.
+/// Environment variable with a folder of programs built elsewhere, for machines without cargo, such
+/// as a GPU's.
 const PROGRAMS: &str = "ANYREF_PROGRAMS";
 
-/// Backends, by names that are features of every crate.
+/// Backends by the names of their features, which every crate has.
 pub const BACKENDS: [&str; 6] = ["flex", "wgpu", "vulkan", "metal", "webgpu", "cuda"];
 
-/// The cargo that runs this task.
+/// Command of the cargo that runs this task.
 pub fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
-/// The root of the workspace.
+/// Root folder of the workspace.
 pub fn root() -> PathBuf {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     here.parent().unwrap_or(here).to_owned()
@@ -34,7 +35,7 @@ pub fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a program, saying first which and then how long it took.
+/// Runs a program, printing its command first and its time afterwards.
 pub fn timed(command: &mut Command) -> Result<()> {
     println!("==> {}", shown(command));
     let start = Instant::now();
@@ -43,14 +44,14 @@ pub fn timed(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Builds a program of the workspace and returns where it is. Everything is built with the features that the whole
-/// workspace asks for, so that nothing which the tests or another program have built is built again; `features` are
+/// Builds a program of the workspace and returns its path. All builds use the features of the whole
+/// workspace, so that nothing built for the tests or another program is built again; `features` are
 /// `package/feature`.
 pub fn built(program: &str, features: &[String]) -> Result<PathBuf> {
     build("--bin", program, features, "release")
 }
 
-/// The same for an example.
+/// Builds an example like [`built`] and returns its path.
 pub fn built_example(example: &str, features: &[String]) -> Result<PathBuf> {
     build("--example", example, features, "release/examples")
 }
@@ -88,7 +89,7 @@ fn build(kind: &str, name: &str, features: &[String], folder: &str) -> Result<Pa
     Ok(path)
 }
 
-/// A command as one would type it.
+/// Command as one would type it.
 fn shown(command: &Command) -> String {
     let program = Path::new(command.get_program())
         .file_name()

@@ -5,19 +5,20 @@ use clap::Args;
 
 use crate::cargo::{cargo, root, timed};
 
-/// Features whose code is looked at once more. `wgpu`, `metal` and `webgpu` take the same code of ours as `vulkan`; they
-/// differ in what kernels become when they run: WGSL for `wgpu` and `webgpu`, MSL for `metal`, SPIR-V for `vulkan`.
+/// Features whose code is checked in addition. `wgpu`, `metal` and `webgpu` share the code of
+/// `vulkan`; they differ in the language of compiled kernels: WGSL for `wgpu` and `webgpu`, MSL for
+/// `metal`, SPIR-V for `vulkan`.
 const BACKENDS: [&str; 2] = ["vulkan", "cuda"];
 
 /// Options of `check`.
 #[derive(Debug, Args)]
 pub struct Check {
-    /// Leave the GPU backends out, which takes most of the time
+    /// Skip the GPU backends, which take most of the time
     #[arg(long)]
     quick: bool,
 }
 
-/// Runs every check; all of them use the release profile, so that they share what they build.
+/// Runs every check; all of them use the release profile and share their builds.
 pub fn run(options: &Check) -> Result<()> {
     let at_root = || {
         let mut cargo = cargo();

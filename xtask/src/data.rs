@@ -1,4 +1,4 @@
-//! `cargo xtask data`: fetches the pictures and sounds that scenes are made of.
+//! `cargo xtask data`: downloads the pictures and sounds that scenes are made of.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,14 +8,14 @@ use clap::{Args, Subcommand};
 
 use crate::package;
 
-/// The list of stamps that training uses.
+/// Catalogue of stamps that training uses.
 const CATALOGUE: &str = include_str!("../../anyref-data/assets/stamps.json");
 const STAMPS: &str = "tuxpaint-stamps-default";
 const BACKGROUNDS: &str = "tuxpaint-data";
-/// Where the packages keep their files.
+/// Folder of the files in the packages.
 const SHARE: &str = "usr/share/tuxpaint";
 
-/// Data to fetch.
+/// Data to download.
 #[derive(Debug, Subcommand)]
 pub enum Data {
     /// Tux Paint's stamps and backgrounds, from the Debian packages, without root.
@@ -28,10 +28,10 @@ pub struct Stamps {
     /// Folder to write `stamps` and `backgrounds` into.
     #[arg(long, default_value = "data")]
     out: PathBuf,
-    /// Take the stamps from this unpacked folder instead of fetching them.
+    /// Take the stamps from this unpacked folder instead of downloading them.
     #[arg(long, value_name = "DIR")]
     stamps: Option<PathBuf>,
-    /// Take the backgrounds from this unpacked `share/tuxpaint` instead of fetching them.
+    /// Take the backgrounds from this unpacked `share/tuxpaint` instead of downloading them.
     #[arg(long, value_name = "DIR")]
     backgrounds: Option<PathBuf>,
 }
@@ -76,7 +76,7 @@ fn stamps(options: &Stamps) -> Result<()> {
         Some(folder) => folder.clone(),
         None => match package::unpack(BACKGROUNDS, scratch.path()) {
             Ok(unpacked) => unpacked.join(SHARE),
-            // Where stamps were at hand there may be no apt-get.
+            // With stamps at hand there may be no apt-get.
             Err(error) if options.stamps.is_some() => {
                 println!(
                     "no photographic backgrounds, so that scenes have procedural ones alone: {error:#}; unpack {BACKGROUNDS} \
@@ -115,7 +115,7 @@ fn listed_files() -> Result<Vec<String>> {
     Ok(files)
 }
 
-/// Copies files that are there and returns the others.
+/// Copies existing files and returns the missing ones.
 fn copy_listed(from: &Path, to: &Path, files: &[String]) -> Result<Vec<String>> {
     let mut missing = Vec::new();
     for file in files {
@@ -146,7 +146,7 @@ fn copy_pictures(from: &Path, to: &Path) -> Result<usize> {
     Ok(count)
 }
 
-/// Copies a file if it is there; returns how many were copied.
+/// Copies a file if it exists; returns the number of copied files.
 fn copy_one(path: &Path, to: &Path) -> Result<usize> {
     let Some(name) = path.file_name().filter(|_| path.is_file()) else {
         return Ok(0);
@@ -156,7 +156,7 @@ fn copy_one(path: &Path, to: &Path) -> Result<usize> {
     Ok(1)
 }
 
-/// The licence stays beside the files.
+/// Copies the licence of a package beside its files.
 fn keep_licence(scratch: &Path, package: &str, to: &Path) -> Result<()> {
     let licence = scratch
         .join(package)

@@ -1,4 +1,4 @@
-//! `cargo xtask check-features`: each crate by itself with each of its features.
+//! `cargo xtask check-features`: each crate alone with each of its features.
 
 use anyhow::Result;
 use clap::Args;
@@ -6,25 +6,25 @@ use clap::Args;
 use crate::cargo::{BACKENDS, cargo, root, timed};
 use crate::workspace::{self, Package};
 
-/// The backend on which features that choose none are checked.
+/// Backend for features that choose none.
 const DEFAULT_BACKEND: &str = "flex";
-/// Backends that `--quick` keeps: one of the processor and one of GPUs.
+/// Backends that `--quick` keeps: one for CPUs and one for GPUs.
 const QUICK: [&str; 2] = [DEFAULT_BACKEND, "vulkan"];
 
 /// Options of `check-features`.
 #[derive(Debug, Args)]
 pub struct CheckFeatures {
-    /// Only the libraries, with no features, with flex and with vulkan
+    /// Check only the libraries, with no features, with flex and with vulkan
     #[arg(long)]
     quick: bool,
 }
 
-/// Runs clippy on each crate alone, so that nothing is compiled with features that another crate
-/// of the workspace asked for; then on the tests of all crates with each GPU backend.
+/// Runs clippy on each crate alone, so that nothing is compiled with features that another crate of
+/// the workspace enables; then on the tests of all crates with each GPU backend.
 ///
 /// # Errors
 ///
-/// When a crate does not compile, or draws a warning.
+/// When a crate does not compile, or has a warning.
 pub fn run(options: &CheckFeatures) -> Result<()> {
     let packages = workspace::packages(&root())?;
     let ours = packages.iter().filter(|package| package.name != "xtask");
@@ -60,7 +60,7 @@ pub fn run(options: &CheckFeatures) -> Result<()> {
     Ok(())
 }
 
-/// Sets of features to check a crate with, as cargo's `--features` takes them.
+/// Sets of features to check a crate with, in the form of cargo's `--features`.
 fn sets(package: &Package, quick: bool) -> Vec<String> {
     if quick && !package.is_library {
         return Vec::new();

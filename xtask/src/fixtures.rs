@@ -1,4 +1,4 @@
-//! `cargo xtask fixtures`: writes the numbers that tests compare with, from the reference implementations.
+//! `cargo xtask fixtures`: writes the tests' reference numbers from the reference implementations.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,9 +9,9 @@ use clap::Args;
 use crate::cargo;
 
 const PACKAGES: &str = "torch torchvision torchaudio transformers segment-anything peft pycocotools opencv-python-headless safetensors jinja2 'pillow<13'";
-/// What the exporter of captions needs, beside Java.
+/// Packages that the exporter of captions needs, beside Java.
 const CAPTIONS: &str = "numpy pycocoevalcap";
-/// What the tokenizers' exporter needs.
+/// Packages that the exporters of tokenizers need.
 const TOKENIZERS: &str = "'transformers<5' sentencepiece protobuf";
 /// Packages that the exporters of CLIP's tokenizer and of sounds need besides [`PACKAGES`].
 const CLIP_TOKENIZER: &str = "ftfy regex";
@@ -26,16 +26,16 @@ const CRATES: [&str; 8] = [
     "anyref-data",
     "anyref-eval",
 ];
-/// What the names of exporters begin with.
+/// Prefix of the exporters' names.
 const EXPORTER: &str = "export";
 
 /// Options of `fixtures`.
 #[derive(Debug, Args)]
 pub struct Fixtures {
-    /// A Python with the packages
+    /// Python with the packages
     #[arg(long, default_value = "python3", value_name = "PATH")]
     python: PathBuf,
-    /// Crates to write fixtures for; all when none is named
+    /// Crates to write fixtures for; all by default
     #[arg(value_name = "CRATE", value_parser = CRATES)]
     crates: Vec<String>,
 }
@@ -70,7 +70,7 @@ pub fn run(options: &Fixtures) -> Result<()> {
     Ok(())
 }
 
-/// The exporters of a folder. Some need other versions of the packages than the rest, and say so.
+/// Exporters of a folder. Some need other versions of the packages than the rest, and say so.
 fn exporters(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut scripts = Vec::new();
     for entry in folder

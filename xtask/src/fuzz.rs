@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: mutated files for the workspace's own parsers.
+//! `cargo xtask fuzz`: mutated files for the workspace's parsers.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -24,8 +24,8 @@ pub struct Fuzz {
     keep: PathBuf,
 }
 
-/// Reads the inputs, one format after another, and fails at the first that panics, takes memory
-/// or time that its bytes do not explain, or is refused in more than one line.
+/// Reads the inputs, one format after another, and fails at the first that panics, takes memory or
+/// time out of proportion to its size, or is refused in more than one line.
 pub fn run(options: &Fuzz) -> Result<()> {
     let program = built_example("fuzz", &[])?;
     let mut command = Command::new(program);

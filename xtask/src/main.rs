@@ -28,16 +28,16 @@ struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum Task {
-    /// Fetch data.
+    /// Download data.
     Data {
         #[command(subcommand)]
         what: data::Data,
     },
     /// Train from a configuration; run it again to resume.
     Train(train::Passed),
-    /// Train and evaluate variants of a configuration with several seeds; run it again to go on.
+    /// Train and evaluate variants of a configuration with several seeds; run it again to resume.
     Ablate(train::Passed),
-    /// Write a run's newest checkpoint as a model folder.
+    /// Export a run's newest checkpoint as a model folder.
     Export(train::Passed),
     /// Write the scenes and questions of the demonstration.
     DemoScenes(train::Passed),
@@ -56,18 +56,18 @@ enum Task {
     CheckPublished(published::CheckPublished),
     /// Check format, lints and documentation.
     Check(check::Check),
-    /// Check each crate by itself with each of its features.
+    /// Check each crate alone with each of its features.
     CheckFeatures(features::CheckFeatures),
     /// List files that import each other in circles, and crates that import against the order.
     CheckCircles,
-    /// Write the page with its model as static files, for a browser alone.
+    /// Write the page with its model as static files, for use without a server.
     Web(web::Web),
-    /// Write JavaScript around a module of WebAssembly; a part of `web`.
+    /// Write JavaScript around a WebAssembly module; a part of `web`.
     #[command(hide = true)]
     WebBindings(web::WebBindings),
     /// Read mutated files with every parser of the workspace.
     Fuzz(fuzz::Fuzz),
-    /// Write the tests' reference numbers anew.
+    /// Regenerate the tests' reference numbers.
     Fixtures(fixtures::Fixtures),
 }
 

@@ -1,4 +1,4 @@
-//! Debian packages without root: `apt-get download`, then `dpkg -x` or the archive by hand.
+//! Debian packages without root: `apt-get download`, then `dpkg -x` or unpacking by hand.
 
 use std::fs;
 use std::io::Write;
@@ -12,7 +12,7 @@ const MAGIC: &[u8] = b"!<arch>\n";
 /// Length of an `ar` member header.
 const HEADER: usize = 60;
 
-/// Downloads a package and unpacks it into `scratch/NAME`, which is returned.
+/// Downloads a package and unpacks it into `scratch/NAME`, whose path is returned.
 pub fn unpack(name: &str, scratch: &Path) -> Result<PathBuf> {
     let downloads = scratch.join(format!("{name}.download"));
     fs::create_dir_all(&downloads)?;
@@ -48,7 +48,7 @@ pub fn unpack(name: &str, scratch: &Path) -> Result<PathBuf> {
     Ok(out)
 }
 
-/// Hands the data member of a package to `tar`.
+/// Pipes the data member of a package to `tar`.
 fn unpack_by_hand(archive: &[u8], out: &Path) -> Result<()> {
     let (name, data) = data_member(archive)?;
     let filter = match name.rsplit('.').next() {
@@ -63,7 +63,7 @@ fn unpack_by_hand(archive: &[u8], out: &Path) -> Result<()> {
         .stdin(Stdio::piped())
         .spawn()
         .context("neither dpkg nor tar is there")?;
-    // The pipe closes when the temporary goes, which ends tar.
+    // The pipe closes when the temporary is dropped, which ends tar.
     tar.stdin
         .take()
         .context("tar takes no input")?

@@ -1,8 +1,8 @@
 //! `cargo xtask check-published`: a published model asked about the bundled photograph.
 //!
-//! For people who have the weights or a connection to fetch them. The places of the things in the
-//! photograph are known; the model's answers to it are not, so that a mask counts when its box is
-//! near the thing's.
+//! For people who have the weights or a connection to download them. The positions of the objects
+//! in the photograph are known, the model's exact masks are not, so a mask passes if its box is
+//! near the object's.
 
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
@@ -19,19 +19,20 @@ use crate::cargo::{BACKENDS, built, root};
 /// Options of `check-published`.
 #[derive(Debug, Args)]
 pub struct CheckPublished {
-    /// The model: hf://org/name, which is fetched, or a folder
+    /// Model: hf://org/name, which is downloaded, or a folder
     #[arg(long, value_name = "DIR|LOCATION")]
     pub model: String,
-    /// CLIP's folder, as `anyref --clip` [default: the one that the model's config names, fetched]
+    /// CLIP's folder, as in `anyref --clip` [default: the one that the model's config names,
+    /// downloaded]
     #[arg(long, value_name = "DIR")]
     pub clip: Option<PathBuf>,
     /// Questions to ask [default: by the model's name]
     #[arg(long)]
     pub questions: Option<Questions>,
-    /// Backend that computes
+    /// Backend
     #[arg(long, default_value = "flex", value_parser = BACKENDS)]
     pub backend: String,
-    /// Type of the weights, as `anyref --dtype`
+    /// Data type of the weights, as in `anyref --dtype`
     #[arg(long, default_value = "auto", value_name = "TYPE")]
     pub dtype: String,
     /// Folder for the report and the pictures with their masks
@@ -44,37 +45,37 @@ pub struct CheckPublished {
 pub enum Questions {
     /// Phrases and reasoning, for LISA and its kin.
     Words,
-    /// The same with explanations.
+    /// Phrases, reasoning and explanations.
     Explanatory,
     /// Points and boxes, for SAM alone.
     Prompts,
 }
 
-/// The file of the questions.
+/// Content of the file of questions.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Checks {
     picture: String,
-    /// Width and height.
+    /// Width and height in pixels.
     size: [f64; 2],
     words: Vec<Check>,
     explanatory: Vec<Check>,
     prompts: Vec<Check>,
 }
 
-/// A question whose answer is known.
+/// Question with a known answer.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Check {
     name: String,
     /// Arguments of `anyref segment`.
     ask: Vec<String>,
-    /// The thing, `[x0, y0, x1, y1]` in pixels.
+    /// Box of the object, `[x0, y0, x1, y1]` in pixels.
     #[serde(rename = "box")]
     bounds: [f64; 4],
-    /// Lowest IoU of the answer's box with it.
+    /// Smallest IoU of the answer's box with it.
     iou: f64,
-    /// Fewest words of the answer.
+    /// Smallest number of words in the answer.
     #[serde(default)]
     words: usize,
 }
@@ -163,8 +164,8 @@ pub fn run(options: &CheckPublished) -> Result<()> {
 }
 
 impl Questions {
-    /// Questions for a model, by its name: SAM's and explanatory ones are published under names
-    /// that say so.
+    /// Questions for a model, by its name: `explanatory` in it, or `sam` at its start, select the
+    /// other groups.
     fn of(model: &str) -> Self {
         let name = model
             .trim_end_matches('/')
@@ -181,7 +182,7 @@ impl Questions {
 }
 
 impl Checks {
-    /// The questions of a group; explanations come on top of phrases.
+    /// Questions of a group; explanations are added to phrases.
     fn of(&self, questions: Questions) -> Vec<&Check> {
         match questions {
             Questions::Words => self.words.iter().collect(),
@@ -211,7 +212,7 @@ fn read(folder: &Path) -> Result<Checks> {
     Ok(checks)
 }
 
-/// Standard output of a program that ended well.
+/// Standard output of a program that succeeded.
 fn succeeded(output: std::io::Result<Output>, asked: &str) -> Result<String> {
     let output = output.context("cannot start anyref")?;
     if !output.status.success() {
@@ -221,7 +222,7 @@ fn succeeded(output: std::io::Result<Output>, asked: &str) -> Result<String> {
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// Compares an answer of `anyref segment --json` with what is known.
+/// Compares an answer of `anyref segment --json` with the known box.
 fn judge(check: &Check, answer: &Value) -> Outcome {
     let text = answer["text"].as_str().unwrap_or_default().to_owned();
     let masks = answer["masks"].as_array().into_iter().flatten();
@@ -232,7 +233,7 @@ fn judge(check: &Check, answer: &Value) -> Outcome {
     Outcome { text, iou, passed }
 }
 
-/// The box around two.
+/// Bounding box of two boxes.
 fn around(one: [f64; 4], other: [f64; 4]) -> [f64; 4] {
     [
         one[0].min(other[0]),
@@ -289,7 +290,7 @@ mod tests {
             judge(&check, &json!({"text": text, "masks": masks}))
         };
         assert!(judged("It is.", &[[10, 10, 20, 20]]).passed);
-        // Masks of one thing in two parts.
+        // Masks of one object in two parts.
         let parts = judged("It is.", &[[10, 10, 15, 20], [15, 10, 20, 18]]);
         assert_eq!((parts.iou, parts.passed), (1.0, true));
         assert_eq!(judged("It is.", &[[15, 10, 25, 20]]).iou, 50.0 / 150.0);

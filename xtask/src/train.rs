@@ -1,4 +1,5 @@
-//! `cargo xtask train`, `ablate`, `export`, `demo-scenes`, `check-data`: calls `anyref` with the data where `data stamps` put them.
+//! `cargo xtask train`, `ablate`, `export`, `demo-scenes`, `check-data`: calls of `anyref` with the
+//! data of `data stamps`.
 
 use std::path::Path;
 use std::process::Command;
@@ -8,14 +9,14 @@ use clap::Args;
 
 use crate::cargo;
 
-/// The program that trains.
+/// Program that trains.
 const PROGRAM: &str = "anyref";
-/// Its package.
+/// Package of the program.
 const PACKAGE: &str = "anyref-cli";
 const STAMPS: &str = "data/stamps";
 const BACKGROUNDS: &str = "data/backgrounds";
 
-/// Arguments that `anyref` gets.
+/// Arguments passed to `anyref`.
 #[derive(Debug, Args)]
 #[command(disable_help_flag = true)]
 pub struct Passed {
@@ -29,7 +30,7 @@ pub struct Passed {
 }
 
 impl Passed {
-    /// These options.
+    /// Wraps the options.
     pub fn new(options: Vec<String>) -> Self {
         Self { options }
     }
@@ -77,7 +78,7 @@ pub fn run(command: &str, passed: &Passed) -> Result<()> {
     cargo::run(&mut call)
 }
 
-/// Has the trainer's allocator keep memory that it asks for again at once: giving it back to the system
+/// Lets the trainer's allocator keep freed memory for its next request: returning it to the system
 /// costs a sixth of a step.
 pub fn keep_memory(command: &mut Command) {
     const VARIABLE: &str = "MIMALLOC_PURGE_DELAY";
@@ -86,13 +87,13 @@ pub fn keep_memory(command: &mut Command) {
     }
 }
 
-/// Whether several devices or machines are to learn together.
+/// Returns whether the options ask for several devices or machines.
 fn asks_for_several(options: &[String]) -> bool {
     let devices = value(options, "--devices");
     devices.is_some_and(|devices| devices.contains(',')) || value(options, "--nodes").is_some()
 }
 
-/// The value of an option, written `--name value` or `--name=value`.
+/// Value of an option, written `--name value` or `--name=value`.
 fn value<'a>(options: &'a [String], name: &str) -> Option<&'a str> {
     options.iter().enumerate().find_map(|(index, option)| {
         match option.strip_prefix(name)?.strip_prefix('=') {
@@ -103,13 +104,13 @@ fn value<'a>(options: &'a [String], name: &str) -> Option<&'a str> {
     })
 }
 
-/// Whether the configuration asks for stamps; one that cannot be read is left for `anyref` to
-/// complain about.
+/// Returns whether the configuration uses stamps; errors in reading it are left for `anyref` to
+/// report.
 fn needs_stamps(options: &[String]) -> bool {
     value(options, "--config")
         .and_then(read)
         .is_some_and(|config| {
-            // Of an ablation its base counts.
+            // The base of an ablation counts.
             let base = &config["base"];
             let config = match base.as_str() {
                 Some(path) => read(path).unwrap_or_default(),

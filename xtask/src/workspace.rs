@@ -9,15 +9,15 @@ use crate::cargo::cargo;
 
 /// A package of the workspace.
 pub struct Package {
-    /// Its name.
+    /// Name of the package.
     pub name: String,
     /// Root files of its library and its programs.
     pub roots: Vec<PathBuf>,
     /// Whether it is a library.
     pub is_library: bool,
-    /// Names of its features, but for `default`.
+    /// Names of its features, except `default`.
     pub features: Vec<String>,
-    /// Names of the packages that it depends on, with the dependencies of its tests.
+    /// Names of the packages that it depends on, including those of its tests.
     pub dependencies: Vec<String>,
 }
 

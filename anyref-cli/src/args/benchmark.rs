@@ -11,17 +11,17 @@ pub fn asked() -> impl TypedValueParser<Value = Benchmark> {
         Benchmark::Refcoco => "RefCOCO",
         Benchmark::RefcocoPlus => "RefCOCO+",
         Benchmark::Refcocog => "RefCOCOg",
-        Benchmark::Grefcoco => "gRefCOCO, with several targets and none",
+        Benchmark::Grefcoco => "gRefCOCO, with several targets or none",
         Benchmark::Reasonseg => "ReasonSeg",
-        Benchmark::Captions => "Expressions of regions",
-        Benchmark::Coco20i => "COCO-20i, one fold of it: things by the picture of another",
+        Benchmark::Captions => "Expressions for regions",
+        Benchmark::Coco20i => "COCO-20i, one fold: objects by a picture of another",
         Benchmark::Pascal5i => {
-            "PASCAL-5i, one fold of it, in HSNet's thousand episodes: things by the picture of another"
+            "PASCAL-5i, one fold, in HSNet's thousand episodes: objects by a picture of another"
         }
-        Benchmark::AvsS4 => "AVSBench with one thing that sounds",
-        Benchmark::AvsMs3 => "AVSBench with several",
+        Benchmark::AvsS4 => "AVSBench S4, with one sound source a video",
+        Benchmark::AvsMs3 => "AVSBench MS3, with several sound sources",
         Benchmark::VisualGenome => "Visual Genome's regions, to be described",
-        Benchmark::Own => "A JSON Lines file of your own, as docs/your-data.md describes it",
+        Benchmark::Own => "JSON Lines file of your own, described in docs/your-data.md",
     })
 }
 
@@ -31,12 +31,12 @@ pub fn scored() -> impl TypedValueParser<Value = Benchmark> {
         Benchmark::Grefcoco => "gRefCOCO: cIoU, gIoU, N-acc, T-acc, precision",
         Benchmark::Reasonseg => "ReasonSeg: gIoU, cIoU",
         Benchmark::Captions => {
-            "Expressions of regions: BLEU, ROUGE-L, CIDEr, the exact stage of METEOR; with Java METEOR whole and SPICE"
+            "Expressions for regions: BLEU, ROUGE-L, CIDEr, the exact stage of METEOR; with Java, full METEOR and SPICE"
         }
         Benchmark::Coco20i => "COCO-20i: mIoU of each fold, FB-IoU",
         Benchmark::Pascal5i => "PASCAL-5i: mIoU of each fold, FB-IoU",
-        Benchmark::AvsS4 => "AVSBench with one thing that sounds: mIoU, F-score",
-        Benchmark::AvsMs3 => "AVSBench with several: mIoU, F-score",
+        Benchmark::AvsS4 => "AVSBench S4, with one sound source a video: mIoU, F-score",
+        Benchmark::AvsMs3 => "AVSBench MS3, with several sound sources: mIoU, F-score",
         _ => "RefCOCO, RefCOCO+, RefCOCOg, RefCLEF: cIoU, gIoU, mIoU, precision",
     })
 }

@@ -5,22 +5,23 @@ use std::path::PathBuf;
 use anyref_core::AutomaticMaskConfig;
 use clap::Args;
 
-/// Options whose defaults and meaning are those of segment-anything's generator.
+/// Options with the defaults and meanings of segment-anything's mask generator.
 #[derive(Debug, Args)]
 pub struct MasksArguments {
-    /// The picture
+    /// Picture file
     #[arg(long, value_name = "FILE")]
     pub image: PathBuf,
-    /// Points along a side of the picture that are asked for masks
+    /// Points along a side of the picture that prompt for masks
     #[arg(long, default_value_t = 32, value_name = "N")]
     pub points_per_side: usize,
-    /// Points decoded together: more are faster and take more memory
+    /// Points in a batch: more are faster and take more memory
     #[arg(long, default_value_t = 64, value_name = "N")]
     pub points_per_batch: usize,
-    /// Keep masks whose IoU the model expects to be higher [default: 0.88, of SAM 2 0.8]
+    /// Keep masks with a higher estimated IoU [default: 0.88, for SAM 2 0.8]
     #[arg(long, value_name = "IOU", allow_negative_numbers = true)]
     pub pred_iou_thresh: Option<f64>,
-    /// Keep masks that are at least so stable under a change of the threshold
+    /// Keep masks with at least this stability score, the IoU of the masks at a higher and a lower
+    /// threshold
     #[arg(
         long,
         default_value_t = 0.95,
@@ -28,7 +29,7 @@ pub struct MasksArguments {
         allow_negative_numbers = true
     )]
     pub stability_score_thresh: f64,
-    /// Change of the threshold that a stable mask bears, in logits
+    /// Shift of the threshold for the stability score, in logits
     #[arg(
         long,
         default_value_t = 1.0,
@@ -36,22 +37,22 @@ pub struct MasksArguments {
         allow_negative_numbers = true
     )]
     pub stability_score_offset: f64,
-    /// Keep one of two masks whose boxes have a higher IoU
+    /// Drop the worse of two masks whose boxes have a higher IoU (non-maximum suppression)
     #[arg(long, default_value_t = 0.7, value_name = "IOU")]
     pub box_nms_thresh: f64,
     /// Layers of crops that are searched too: 2 x 2 crops, 4 x 4 crops …
     #[arg(long, default_value_t = 0, value_name = "N")]
     pub crop_n_layers: usize,
-    /// As --box-nms-thresh, for masks of different crops
+    /// Like --box-nms-thresh, for masks of different crops
     #[arg(long, default_value_t = 0.7, value_name = "IOU")]
     pub crop_nms_thresh: f64,
     /// Overlap of crops, as a share of the picture's short side
     #[arg(long, default_value_t = 512.0 / 1500.0, value_name = "SHARE")]
     pub crop_overlap_ratio: f64,
-    /// Points along a side become fewer by this factor from layer to layer
+    /// Factor by which the points along a side decrease from layer to layer
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub crop_n_points_downscale_factor: usize,
-    /// Remove islands and holes of fewer pixels
+    /// Remove islands and holes with fewer pixels
     #[arg(long, default_value_t = 0, value_name = "PIXELS")]
     pub min_mask_region_area: usize,
     /// Folder for the masks as PNG files, 8-bit, 0 or 255, in the picture's size
@@ -69,7 +70,7 @@ pub struct MasksArguments {
 }
 
 impl MasksArguments {
-    /// Settings of automatic masks, by a model with these defaults.
+    /// Settings of automatic masks, for a model with these defaults.
     pub fn config(&self, defaults: &AutomaticMaskConfig) -> AutomaticMaskConfig {
         AutomaticMaskConfig {
             points_per_side: self.points_per_side,

@@ -6,27 +6,27 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 pub struct AssembleArguments {
-    /// SAM, the authors' .pth or a transformers folder; not needed when --llm is a LISA
+    /// SAM: the authors' .pth or a transformers folder; not needed if --llm is a LISA
     #[arg(long, value_name = "PATH")]
     pub sam: Option<PathBuf>,
-    /// Leave sounds out
+    /// Leave out the audio encoder
     #[arg(long, conflicts_with = "imagebind")]
     pub no_audio: bool,
     /// Folder of a LLaMA, LLaVA or LISA, with config.json and tokenizer.json or tokenizer.model
     #[arg(long, value_name = "DIR")]
     pub llm: PathBuf,
-    /// PEFT adapter folder, folded into the weights
+    /// PEFT adapter folder, merged into the weights
     #[arg(long, value_name = "DIR")]
     pub adapter: Option<PathBuf>,
     /// Give some of the language model's weights another format than --quantize: a regular
     /// expression on names, such as layers.0., mlp.down_proj, lm_head or embed_tokens, and q8_0,
-    /// q4_0, q4_k or float; of several that match the last one counts
+    /// q4_0, q4_k or float; the last match applies
     #[arg(long, value_name = "PATTERN=TYPE", requires = "quantize")]
     pub quantize_rule: Vec<String>,
-    /// The new model folder
+    /// New model folder
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,
-    /// Largest file of weights, in megabytes
+    /// Largest size of a weights file, in megabytes
     #[arg(long, default_value_t = 4000, value_name = "N")]
     pub shard_mb: u64,
 }
@@ -40,11 +40,11 @@ pub struct ModelsArguments {
 
 #[derive(Debug, Args)]
 pub struct InfoArguments {
-    /// List the tensors of this file or folder instead, and what does not match
+    /// List the tensors of this file or folder instead, and mismatches
     #[arg(value_name = "FILE|DIR")]
     pub path: Option<PathBuf>,
-    /// Hold the tensors against a preset (nano, anyref-7b, lisa-7b, lisa-13b) or a model's
-    /// config.json [default: what comes with them]
+    /// Compare the tensors with a preset (nano, anyref-7b, lisa-7b, lisa-13b) or a model's
+    /// config.json [default: the config that comes with them]
     #[arg(long, value_name = "PRESET|FILE", requires = "path")]
     pub against: Option<String>,
     /// List the backends of this build and their devices instead

@@ -1,17 +1,17 @@
-//! Options of masks by SAM's own prompts.
+//! Options for SAM's own prompts.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-/// Prompts beside a box that SAM answers by itself, whatever language model stands before it.
+/// Prompts besides a box that SAM answers alone, without the language model.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Clicks, answered by SAM alone, with one --box at most")]
 pub struct PointArguments {
-    /// A place on the object, in pixels; off it with ,0
+    /// Point on the object, in pixels; append ,0 for a point off it
     #[arg(long = "point", value_name = "X,Y[,0]", allow_hyphen_values = true)]
     pub points: Vec<String>,
-    /// A mask to refine, white on black, in the picture's size
+    /// Mask to refine, white on black, in the picture's size
     #[arg(long, value_name = "MASK.png")]
     pub refine: Option<PathBuf>,
     /// Give all three masks that a prompt may mean, the likeliest first
@@ -20,7 +20,7 @@ pub struct PointArguments {
 }
 
 impl PointArguments {
-    /// Whether SAM is asked by itself.
+    /// Returns whether SAM is asked alone.
     pub fn given(&self) -> bool {
         !self.points.is_empty() || self.refine.is_some() || self.multimask
     }

@@ -5,25 +5,25 @@ use std::path::{Path, PathBuf};
 
 use clap::{ArgAction, ArgMatches, Args, FromArgMatches};
 
-/// A reference as written on the command line.
+/// Reference as written on the command line.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ReferenceArgument {
-    /// A phrase.
+    /// Phrase.
     Text(String),
-    /// A box in the picture.
+    /// Box in the picture.
     Box(String),
-    /// A picture, restricted to a box or a mask of it.
+    /// Picture, restricted to a box or a mask in it.
     Image {
         path: PathBuf,
         region: Option<String>,
         mask: Option<PathBuf>,
     },
-    /// A sound.
+    /// Sound.
     Audio(PathBuf),
 }
 
 impl ReferenceArgument {
-    /// The files that it is read from.
+    /// Files that the reference is read from.
     pub fn files(&self) -> impl Iterator<Item = &Path> {
         let files = match self {
             Self::Text(_) | Self::Box(_) => [None, None],
@@ -46,20 +46,20 @@ const REF_MASK: &str = "ref-mask";
 const AUDIO: &str = "audio";
 
 const OPTIONS: [(&str, &str, &str); 6] = [
-    (TEXT, "TEXT", "A phrase: \"the dog on the left\""),
-    (BOX, "X0,Y0,X1,Y1", "A box in the picture, in pixels"),
-    (REF_IMAGE, "FILE", "Another picture of such an object"),
+    (TEXT, "TEXT", "Phrase: \"the dog on the left\""),
+    (BOX, "X0,Y0,X1,Y1", "Box in the picture, in pixels"),
+    (REF_IMAGE, "FILE", "Picture that shows another such object"),
     (
         REF_BOX,
         "X0,Y0,X1,Y1",
-        "The part of the last --ref-image that counts",
+        "Part of the last --ref-image that shows the object",
     ),
     (
         REF_MASK,
         "FILE",
-        "The object in the last --ref-image, white on black",
+        "Mask of the object in the last --ref-image, white on black",
     ),
-    (AUDIO, "FILE", "The sound it makes (wav, flac, ogg, mp3)"),
+    (AUDIO, "FILE", "Sound of the object (wav, flac, ogg, mp3)"),
 ];
 
 impl Args for References {
@@ -74,7 +74,8 @@ impl Args for References {
                         .help(*help)
                         .action(ArgAction::Append)
                         .value_parser(clap::value_parser!(OsString))
-                        // A corner may lie outside the picture; else a value is forgotten.
+                        // Corners may lie outside of the picture, at negative numbers; other values
+                        // may not start with a hyphen.
                         .allow_hyphen_values(matches!(*name, BOX | REF_BOX))
                         .help_heading("References, any number in any mixture"),
                 )
@@ -99,7 +100,7 @@ impl FromArgMatches for References {
             );
         }
         given.sort_by_key(|(index, ..)| *index);
-        // Files may have any name; what is read as words may not.
+        // File names may be any bytes; other values must be UTF-8.
         let words = |name: &str, value: &OsString| {
             value.clone().into_string().map_err(|_| {
                 let problem = format!("the value of --{name} is not valid UTF-8\n");

@@ -9,23 +9,23 @@ use super::benchmark;
 
 #[derive(Debug, Args)]
 pub struct ScoreArguments {
-    /// The benchmark
+    /// Rules to score by
     #[arg(value_parser = benchmark::scored())]
     pub benchmark: Benchmark,
-    /// Answers, one JSON object a line: {"id", "text", "masks": [{"size", "counts", "score"}]}
+    /// Predictions, one JSON object a line: {"id", "text", "masks": [{"size", "counts", "score"}]}
     #[arg(long, value_name = "FILE")]
     pub predictions: PathBuf,
-    /// The truth, one JSON object a line: {"id", "size", "masks", "expressions", "category",
+    /// Ground truth, one JSON object a line: {"id", "size", "masks", "expressions", "category",
     /// "fold", "video", "ignore"}
     #[arg(long, value_name = "FILE")]
     pub targets: PathBuf,
-    /// Answers of another system: how much better or worse they are
+    /// Predictions of another system to compare with
     #[arg(long, value_name = "FILE")]
     pub against: Option<PathBuf>,
-    /// Drawings for the 95 % intervals and p
+    /// Number of resamples for the 95 % intervals and p
     #[arg(long, default_value_t = 1000, value_name = "N")]
     pub resamples: usize,
-    /// Videos that avs-s4 and avs-ms3 take at a time, which changes their F-score
+    /// Videos in a batch of avs-s4 and avs-ms3, which affects their F-score
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub videos: usize,
     #[command(flatten)]
@@ -38,12 +38,12 @@ pub struct ScoreArguments {
 /// Java programs that score descriptions.
 #[derive(Debug, Args)]
 pub struct CaptionPrograms {
-    /// Of descriptions, METEOR with all its stages: the meteor-1.5.jar of PyPI's pycocoevalcap;
-    /// needs Java
+    /// Score descriptions by METEOR with all its stages: the meteor-1.5.jar of PyPI's
+    /// pycocoevalcap; needs Java
     #[arg(long, value_name = "FILE")]
     pub meteor_jar: Option<PathBuf>,
-    /// Of descriptions, SPICE: the spice-1.0.jar of pycocoevalcap, with its parser's models; needs
-    /// Java
+    /// Score descriptions by SPICE: the spice-1.0.jar of pycocoevalcap, with its parser's models;
+    /// needs Java
     #[arg(long, value_name = "FILE")]
     pub spice_jar: Option<PathBuf>,
 }

@@ -10,13 +10,13 @@ pub struct ServeArguments {
     /// Address and port; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8787", value_name = "ADDRESS")]
     pub listen: SocketAddr,
-    /// Secret that requests have to bear, needed where other machines reach the address
+    /// Secret that requests must carry, required if other machines can reach the address
     #[arg(long, value_name = "TOKEN", conflicts_with = "token_file")]
     pub token: Option<String>,
     /// File with the secret
     #[arg(long, value_name = "FILE")]
     pub token_file: Option<PathBuf>,
-    /// Anybody who reaches the address may ask
+    /// Let anybody ask who reaches the address
     #[arg(long, conflicts_with_all = ["token", "token_file"])]
     pub no_auth: bool,
     /// Origin of another page that may ask, such as `https://example.org`; may be repeated
@@ -32,10 +32,10 @@ pub struct ServeArguments {
     /// Memory of pictures that are kept encoded, for each model
     #[arg(long, default_value_t = 1024, value_name = "MIB")]
     pub cache: u32,
-    /// Requests that wait at most; more are answered with 503
+    /// Largest number of waiting requests; more are answered with 503
     #[arg(long, default_value_t = 256, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub queue: u16,
-    /// Questions that are answered together at most
+    /// Largest number of questions in a batch
     #[arg(long, default_value_t = 16, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub batch: u16,
     /// Longest time of an answer, in seconds

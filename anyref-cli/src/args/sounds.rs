@@ -1,4 +1,4 @@
-//! Options of `sounds`.
+//! Options of `anyref sounds`.
 
 use std::path::PathBuf;
 
@@ -6,17 +6,17 @@ use clap::Args;
 
 #[derive(Debug, Args)]
 pub struct SoundsArguments {
-    /// The sound (wav, flac, ogg, mp3); may be given several times
+    /// Sound file (wav, flac, ogg, mp3); may be given several times
     #[arg(long, required = true, value_name = "FILE")]
     pub audio: Vec<PathBuf>,
-    /// Form of the texts that labels are compared as, {} for the label [default: "A {}."]
+    /// Template of the texts for labels, {} for the label [default: "A {}."]
     #[arg(long, value_name = "TEXT")]
     pub sound_prompt: Option<String>,
-    /// Most labels that are shown
+    /// Largest number of labels shown
     #[arg(long, default_value_t = 5, value_name = "N")]
     pub top: usize,
-    /// Folder to keep the labels' embeddings in and to take them from, which saves the text tower's
-    /// work on the next call [default: ANYREF_CACHE, XDG_CACHE_HOME/anyref or ~/.cache/anyref]
+    /// Folder that caches the labels' embeddings, which saves the text tower's work on the next
+    /// call [default: ANYREF_CACHE, XDG_CACHE_HOME/anyref or ~/.cache/anyref]
     #[arg(long, value_name = "DIR")]
     pub label_cache: Option<PathBuf>,
     /// Print one JSON object a sound instead of text

@@ -15,7 +15,7 @@ pub enum TrainCommand {
     Train {
         #[command(flatten)]
         run: RunArguments,
-        /// Stop after so many steps, to be resumed later.
+        /// Stop after N steps, to be resumed later.
         #[arg(long)]
         stop_after: Option<u64>,
         /// Train on several devices, as in 0,1: each takes its own micro-batches, and their
@@ -24,19 +24,19 @@ pub enum TrainCommand {
         devices: Vec<usize>,
         #[command(flatten)]
         nodes: NodeArguments,
-        /// Only print what would be trained, with its memory, and check the data.
+        /// Print a plan with the memory of each stage and check the data, without training.
         #[arg(long)]
         dry_run: bool,
     },
-    /// Write the newest checkpoint, or the best, as a model folder in half precision.
+    /// Export the newest checkpoint, or the best, as a model folder in half precision.
     Export {
         #[command(flatten)]
         run: RunArguments,
-        /// The model folder.
+        /// Model folder to write.
         #[arg(long)]
         out: PathBuf,
-        /// Write what was trained alone, as an adapter folder in PEFT's format, which `anyref
-        /// assemble --adapter` takes.
+        /// Write only the trained weights, as an adapter folder in PEFT's format, for
+        /// `anyref assemble --adapter`.
         #[arg(long)]
         adapter: bool,
         /// Take the checkpoint with the highest validation score, of the last stage that was
@@ -44,19 +44,19 @@ pub enum TrainCommand {
         #[arg(long)]
         best: bool,
     },
-    /// Train and evaluate variants of a configuration with several seeds; run it again to go on.
+    /// Train and evaluate variants of a configuration with several seeds; run it again to resume.
     Ablate {
         #[command(flatten)]
         run: RunArguments,
     },
-    /// Draw validation pictures: what is asked for, and what the newest checkpoint points at.
+    /// Draw validation pictures: true masks, and those of the newest checkpoint.
     Pictures {
         #[command(flatten)]
         run: RunArguments,
-        /// The picture (PNG).
+        /// Picture to write (PNG).
         #[arg(long)]
         out: PathBuf,
-        /// How many.
+        /// Number of pictures.
         #[arg(long, default_value_t = 12)]
         count: usize,
     },
@@ -64,25 +64,25 @@ pub enum TrainCommand {
     DemoScenes {
         #[command(flatten)]
         run: RunArguments,
-        /// The folder to write.
+        /// Folder to write.
         #[arg(long)]
         out: PathBuf,
-        /// How many scenes.
+        /// Number of scenes.
         #[arg(long, default_value_t = 5)]
         scenes: usize,
     },
     /// Check a data set of your own, line by line (see docs/your-data.md).
     CheckData {
-        /// The file, one JSON object a line.
+        /// Data file, one JSON object a line.
         file: PathBuf,
     },
 }
 
-/// Several machines that learn together: the same command on each, but for --node.
+/// Options of a run on several machines: the same command on each, except for --node.
 #[derive(Debug, Clone, clap::Args)]
 pub struct NodeArguments {
-    /// Addresses of machines that learn together, in the same order on each; every one listens at
-    /// its port.
+    /// Addresses of the machines that train together, in the same order on each; every machine
+    /// listens at its own port.
     #[arg(
         long,
         value_delimiter = ',',
@@ -90,8 +90,8 @@ pub struct NodeArguments {
         requires = "node"
     )]
     pub nodes: Vec<String>,
-    /// Which of them this is, from 0; number 0 logs and writes the checkpoints, and the run's
-    /// folder of all is its.
+    /// Rank of this machine, from 0; number 0 logs and writes the checkpoints, and all machines
+    /// need its run folder.
     #[arg(long, value_name = "K", requires = "nodes")]
     pub node: Option<usize>,
 }
@@ -110,13 +110,13 @@ impl NodeArguments {
 
 #[derive(Debug, clap::Args)]
 pub struct RunArguments {
-    /// Configuration (JSON).
+    /// Training configuration (JSON).
     #[arg(long)]
     pub config: PathBuf,
     /// Folder of the run; `runs/NAME` by default.
     #[arg(long)]
     pub run: Option<PathBuf>,
-    /// Unpacked tuxpaint-stamps-default, as `cargo xtask data stamps` leaves it.
+    /// Unpacked tuxpaint-stamps-default, as left by `cargo xtask data stamps`.
     #[arg(long, default_value = "data/stamps")]
     pub stamps: PathBuf,
     /// Unpacked tuxpaint-data, for photographic backgrounds.

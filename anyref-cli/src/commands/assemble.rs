@@ -1,4 +1,4 @@
-//! `anyref assemble`: one model folder out of published parts.
+//! `anyref assemble`: one model folder from published parts.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
@@ -15,7 +15,7 @@ use crate::memory::memory;
 use crate::output::say;
 use crate::units::megabytes;
 
-/// Writes the folder and says what it is made of.
+/// Writes the folder and prints its parts.
 pub fn run<B: Backend>(common: &Common, arguments: &AssembleArguments) -> Result<()> {
     if common.imagebind.is_none() && !arguments.no_audio {
         bail!(
@@ -39,7 +39,7 @@ pub fn run<B: Backend>(common: &Common, arguments: &AssembleArguments) -> Result
         seed: common.seed,
         max_shard_bytes: arguments.shard_mb.saturating_mul(1_000_000),
     };
-    // Sizes that no model can have end in a panic while the parts are laid out.
+    // Impossible sizes panic while the parts are laid out.
     let write = || assembly.write::<B>(&arguments.out);
     let assembled = match catch_unwind(AssertUnwindSafe(write)) {
         Ok(result) => result?,

@@ -55,9 +55,9 @@ pub fn run(common: &Common, arguments: &ChatArguments) -> Result<()> {
             arguments.image.display()
         ))?;
     }
-    // Of all conversations, so that no picture replaces another.
+    // Counted over all conversations, so that no overlay replaces another.
     let mut answered = 0;
-    // Told with the first answer.
+    // Reported with the first answer.
     let mut load = engine.info().load;
     let mut pending = Pending::of(image.dimensions(), engine.info().audio.as_ref());
     let mut refinement = Refinement::default();
@@ -133,7 +133,7 @@ pub fn run(common: &Common, arguments: &ChatArguments) -> Result<()> {
                 }
                 match answer {
                     Err(error @ anyref_core::Error::Device(_)) => return Err(error.into()),
-                    // The references are kept for another try.
+                    // The references are kept for another attempt.
                     Err(error) => {
                         eprintln!("error: {}", failure::one_line(&error.into()));
                         if !pending.references.is_empty() {
@@ -177,8 +177,8 @@ pub fn run(common: &Common, arguments: &ChatArguments) -> Result<()> {
     }
 }
 
-/// Writes answer number `answered` over the picture, if that is asked for, but over none of the
-/// files that the answer was given from; what goes wrong is told and the chat goes on.
+/// Writes answer number `answered` over the picture, if requested, but over none of the answer's
+/// input files; errors are reported and the chat continues.
 fn write_overlay(
     arguments: &ChatArguments,
     answered: usize,
@@ -206,14 +206,14 @@ fn write_overlay(
 struct Pending<'a> {
     /// Width and height of the picture.
     size: (u32, u32),
-    /// How the model hears, if it does.
+    /// Preprocessing of sounds, if the model has an audio encoder.
     hearing: Option<&'a AudioPreprocessorConfig>,
     written: Vec<ReferenceArgument>,
     references: Vec<Reference>,
 }
 
 impl<'a> Pending<'a> {
-    /// None yet, for a picture of this size and a model that hears so.
+    /// No references yet, for a picture of this size and a model with this preprocessing of sounds.
     fn of(size: (u32, u32), hearing: Option<&'a AudioPreprocessorConfig>) -> Self {
         Self {
             size,
@@ -228,7 +228,7 @@ impl<'a> Pending<'a> {
         self.references.clear();
     }
 
-    /// Reads a reference; a bad one is reported and left out.
+    /// Reads a reference; an invalid one is reported and left out.
     fn add(&mut self, argument: ReferenceArgument) {
         let read = prompt::read(&argument).and_then(|reference| {
             reference.fits(self.size)?;
@@ -246,7 +246,7 @@ impl<'a> Pending<'a> {
         }
     }
 
-    /// The message with the references.
+    /// Prompt of the message and the references.
     fn prompt(&self, message: &str) -> Prompt {
         let prompt = Prompt::new(self.references.iter().cloned());
         if message.is_empty() {

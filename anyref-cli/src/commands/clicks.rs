@@ -43,7 +43,7 @@ pub fn run(common: &Common, arguments: &SegmentArguments, path: &Path) -> Result
     answer(common, arguments, &*engine, asked)
 }
 
-/// Masks of boxes by a model that is a SAM alone.
+/// Predicts masks of boxes by a model that is a SAM alone.
 pub fn boxes_alone(
     common: &Common,
     arguments: &SegmentArguments,
@@ -68,7 +68,7 @@ pub fn boxes_alone(
     answer(common, arguments, engine, asked)
 }
 
-/// The boxes among the references, which may be nothing else.
+/// Boxes of the references; other references are an error.
 fn boxes(references: &[ReferenceArgument]) -> Result<Vec<[f32; 4]>> {
     let region = |reference: &ReferenceArgument| match reference {
         ReferenceArgument::Box(corners) => prompt::parse_box(corners),
@@ -80,7 +80,7 @@ fn boxes(references: &[ReferenceArgument]) -> Result<Vec<[f32; 4]>> {
     references.iter().map(region).collect()
 }
 
-/// One prompt of points, mask and box together, or one a box where there are boxes alone.
+/// One prompt of points, mask and box together, or one a box if there are only boxes.
 fn prompts(clicks: &PointArguments, boxes: &[[f32; 4]]) -> Result<Vec<MaskPrompt>> {
     let mut prompt = MaskPrompt::default();
     for text in &clicks.points {
@@ -100,7 +100,7 @@ fn prompts(clicks: &PointArguments, boxes: &[[f32; 4]]) -> Result<Vec<MaskPrompt
     }
 }
 
-/// Reads `x,y`, on the object, or `x,y,0`, off it.
+/// Parses `x,y`, on the object, or `x,y,0`, off it.
 pub fn parse_point(text: &str) -> Result<Point> {
     let problem =
         || anyhow!("point {text:?} is not x,y in pixels: give it so, or x,y,0 off the object");
@@ -136,7 +136,7 @@ fn check(prompts: &[MaskPrompt], file: &Path, image: &RgbImage) -> Result<()> {
     Ok(())
 }
 
-/// Prompts about a picture, of a command that started then.
+/// Prompts about a picture, with the start time of the command.
 struct Asked<'a> {
     path: &'a Path,
     image: &'a RgbImage,
@@ -144,7 +144,7 @@ struct Asked<'a> {
     start: Instant,
 }
 
-/// Asks for the masks and shows them.
+/// Predicts the masks and shows them.
 fn answer(
     common: &Common,
     arguments: &SegmentArguments,
@@ -205,7 +205,7 @@ fn answer(
     )
 }
 
-/// The prompts as a question that overlays show.
+/// Question for overlays that stands for the prompts.
 fn in_words(prompts: &[MaskPrompt]) -> Prompt {
     let regions = prompts.iter().filter_map(|prompt| prompt.region);
     let references: Vec<Reference> = regions.map(Reference::Box).collect();

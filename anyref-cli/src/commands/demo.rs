@@ -107,7 +107,7 @@ fn ask(
     })
 }
 
-/// The question with its references read from the bundled files.
+/// Question with its references read from the bundled files.
 fn question(task: &DemoTask) -> Result<Prompt> {
     let references = task.references.iter().map(|reference| {
         Ok(match reference {

@@ -1,4 +1,4 @@
-//! `anyref describe`: words for what is in a box.
+//! `anyref describe`: a description of the content of a box.
 
 use std::time::Instant;
 
@@ -42,7 +42,7 @@ pub fn run(common: &Common, arguments: &DescribeArguments) -> Result<()> {
     show(common, &arguments.output, &outcome, run)
 }
 
-/// Describes, and where the description does not point by itself, asks for the mask too.
+/// Describes a box, and asks for the mask if the description has none.
 pub fn with_mask(
     engine: &dyn Engine,
     picture: &EncodedPicture,

@@ -1,4 +1,4 @@
-//! `anyref eval`: how well a model does on a benchmark.
+//! `anyref eval`: evaluation of a model on a benchmark.
 
 mod options;
 mod progress;
@@ -11,7 +11,7 @@ use burn::tensor::backend::Backend;
 
 use crate::args::{Common, EvalArguments};
 
-/// Runs or continues an evaluation and prints its table.
+/// Runs or resumes an evaluation and prints its table.
 pub fn run<B: Backend>(
     common: &Common,
     arguments: &EvalArguments,

@@ -1,4 +1,4 @@
-//! `anyref info FILE.gguf`: metadata and tensors of a GGUF file, and whether its model is supported.
+//! `anyref info FILE.gguf`: metadata and tensors of a GGUF file, and support for its model.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,7 +11,7 @@ use crate::failure;
 use crate::output::say;
 use crate::units::{megabytes, millions};
 
-/// Longest text of the metadata that is shown, in characters.
+/// Longest text of the metadata shown, in characters.
 const SHOWN: usize = 60;
 
 /// Lists metadata and tensors.
@@ -70,7 +70,7 @@ fn type_name(tensor: &TensorEntry) -> &'static str {
     }
 }
 
-/// A value on one line.
+/// Value on one line.
 fn shown(value: &GgufValue) -> String {
     match value {
         GgufValue::Unsigned(value) => value.to_string(),

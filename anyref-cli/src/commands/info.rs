@@ -21,7 +21,7 @@ use crate::model;
 use crate::output::say;
 use crate::units::{megabytes, millions};
 
-/// Prints what the model is made of.
+/// Prints the parts of the model.
 pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
     if let Some(path) = common.model()
         && let Some(published) = published_sam(&resolve_model(path)?)?
@@ -50,7 +50,7 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
     for (name, count) in parts(&anyref.model) {
         say(&format!("  {name:<34}{:>9}", millions(count)))?;
     }
-    // Norms have the type of the values.
+    // Norms have the data type of the values.
     let computed = anyref.model.llm.model.norm.weight.val().dtype();
     say(&format!(
         "weights     {}, computed as {computed:?}",
@@ -111,7 +111,7 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
     say_memory()
 }
 
-/// Prints what a SAM alone is made of.
+/// Prints the parts of a SAM alone.
 fn sam<B: Backend>(common: &Common, published: &Published, device: &B::Device) -> Result<()> {
     let start = Instant::now();
     let sam = SamModel::<B>::of_published(published, model::weights(common), device)?;
@@ -133,7 +133,7 @@ fn sam<B: Backend>(common: &Common, published: &Published, device: &B::Device) -
     say_memory()
 }
 
-/// Size of the weights and their types in a file.
+/// Size and data types of the weights in a file.
 fn stored(checkpoint: &Checkpoint) -> String {
     let (mut stored, mut bytes) = (BTreeMap::<String, usize>::new(), 0);
     for tensor in checkpoint.tensors() {
@@ -151,7 +151,7 @@ fn stored(checkpoint: &Checkpoint) -> String {
     format!("{} stored as {}", megabytes(bytes), stored.join(", "))
 }
 
-/// Formats of the language model's weights in blocks, with their number and bytes.
+/// Block formats of the language model's weights, with their number and bytes.
 fn in_blocks<B: Backend>(model: &AnyRefModel<B>) -> Vec<(BlockType, usize, usize)> {
     let mut formats: Vec<(BlockType, usize, usize)> = Vec::new();
     for tensor in model.llm.block_tensors("") {
@@ -187,7 +187,7 @@ fn say_memory() -> Result<()> {
     }
 }
 
-/// The part of a sound that the model hears, in words.
+/// Input of the audio encoder in words.
 fn heard(sounds: &AudioPreprocessorConfig) -> String {
     format!(
         "{} kHz, {} {} of {} s",
@@ -240,7 +240,7 @@ fn parts<B: Backend>(model: &AnyRefModel<B>) -> Vec<(&'static str, usize)> {
     ]
 }
 
-/// Parameters of a part that not every model has.
+/// Number of parameters of an optional part.
 fn count<B: Backend>(part: &Option<impl Module<B>>) -> usize {
     part.as_ref().map_or(0, Module::num_params)
 }

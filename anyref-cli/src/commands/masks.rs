@@ -16,7 +16,7 @@ use crate::model;
 use crate::output::{self, MaskDocument, Run};
 use crate::overlay::Overlay;
 
-/// The line of `--json`.
+/// Content of the line of `--json`.
 #[derive(Serialize)]
 struct Document<'a> {
     model: &'a str,
@@ -43,7 +43,7 @@ struct Times {
 pub fn run(common: &Common, arguments: &MasksArguments) -> Result<()> {
     let start = Instant::now();
     check(arguments)?;
-    // Faults of the settings are told before a model is loaded.
+    // Invalid settings are reported before a model is loaded.
     arguments.config(&AutomaticMaskConfig::new()).validate()?;
     let image = open_image(&arguments.image)?;
     let engine = model::engine(common)?;
@@ -139,7 +139,7 @@ fn check(arguments: &MasksArguments) -> Result<()> {
     }
 }
 
-/// Whether masks were written to a folder before.
+/// Returns whether a folder has masks of an earlier run.
 fn holds_masks(folder: &Path) -> bool {
     mask_file(folder, 1).exists()
 }
@@ -148,7 +148,7 @@ fn mask_file(folder: &Path, number: usize) -> PathBuf {
     folder.join(format!("mask_{number:03}.png"))
 }
 
-/// Writes each mask to a folder, which is made. Returns the paths.
+/// Writes each mask to a folder, which is created. Returns the paths.
 fn write(folder: &Path, found: &[AutomaticMask]) -> Result<Vec<PathBuf>> {
     fs::create_dir_all(folder).with_context(|| output::cannot_write(folder))?;
     let write = |(index, one): (usize, &AutomaticMask)| {

@@ -1,4 +1,4 @@
-//! The commands.
+//! Commands of the program.
 
 mod assemble;
 mod chat;
@@ -53,13 +53,13 @@ pub fn run(common: &Common, command: &Command) -> Result<()> {
     }
 }
 
-/// Runs a command that knows its backend by type.
+/// Runs a command that needs its backend as a type.
 fn on_device(common: &Common, command: Generic<'_>) -> Result<()> {
     let task = Dispatched { common, command };
     common.backend.dispatch(common.device, task)?
 }
 
-/// Refuses a model where none is asked, and several where one is, which would be passed over.
+/// Refuses a model for commands that would ignore it.
 fn check_model(common: &Common, command: &Command) -> Result<()> {
     #[cfg(feature = "serve")]
     let several = matches!(command, Command::Serve(_));
@@ -88,7 +88,7 @@ fn check_model(common: &Common, command: &Command) -> Result<()> {
     }
 }
 
-/// Commands that know their backend by type.
+/// Commands that need their backend as a type.
 enum Generic<'a> {
     Eval(&'a EvalArguments),
     Sounds(&'a SoundsArguments),
@@ -96,7 +96,7 @@ enum Generic<'a> {
     Info(&'a InfoArguments),
 }
 
-/// A command on its way to a backend.
+/// Command to be run on a backend.
 struct Dispatched<'a> {
     common: &'a Common,
     command: Generic<'a>,

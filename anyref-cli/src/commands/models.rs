@@ -23,7 +23,7 @@ pub fn run(arguments: &ModelsArguments) -> Result<()> {
     )
 }
 
-/// A model as names and texts, the first its own name without a text of another.
+/// Names and texts that describe a model; the first name is `model`.
 fn lines(model: &KnownModel) -> Vec<(&'static str, String)> {
     let mut lines = vec![("model", model.name.to_owned())];
     let place = match model.location {
@@ -51,7 +51,7 @@ fn lines(model: &KnownModel) -> Vec<(&'static str, String)> {
     lines
 }
 
-/// Kinds of references, those that are bridged apart.
+/// Kinds of references, with the bridged ones listed separately.
 fn references(model: &KnownModel) -> String {
     let names = |kinds: &[ReferenceKind]| {
         let names: Vec<String> = kinds.iter().map(ToString::to_string).collect();

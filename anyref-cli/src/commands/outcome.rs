@@ -1,4 +1,4 @@
-//! An answer shown: files of masks and overlay, text or JSON.
+//! Output of an answer: files of masks and overlay, text or JSON.
 
 use std::path::Path;
 
@@ -11,17 +11,17 @@ use crate::output::{self, Document, Run};
 use crate::overlay::Overlay;
 use crate::prompt;
 
-/// An answer and what it is about.
+/// Answer with its picture and question.
 pub struct Outcome<'a> {
-    /// The picture's file.
+    /// Path of the picture.
     pub path: &'a Path,
-    /// The picture.
+    /// Picture asked about.
     pub image: &'a RgbImage,
-    /// The question.
+    /// Question and references.
     pub prompt: &'a Prompt,
-    /// Clicks, which the question does not have.
+    /// Clicks, which are not part of the question.
     pub points: &'a [Point],
-    /// The answer.
+    /// Answer to show.
     pub answer: &'a Answer,
     /// Whether masks were asked for.
     pub wants_masks: bool,
@@ -29,8 +29,8 @@ pub struct Outcome<'a> {
     pub speaks: bool,
 }
 
-/// Refuses outputs that cannot be written, or would replace one of the `inputs`, before anything is
-/// computed.
+/// Refuses outputs that cannot be written, or would replace one of the `inputs`, before any
+/// computation.
 pub fn check_outputs(output: &OutputArguments, inputs: &[&Path]) -> Result<()> {
     let (mask, overlay) = (output.mask.as_deref(), output.overlay.as_deref());
     mask.map_or(Ok(()), output::check_mask)?;

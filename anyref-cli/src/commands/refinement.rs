@@ -5,7 +5,7 @@ use anyref_core::{EarlierMask, EncodedPicture, Engine, Mask, MaskPrompt, Multima
 
 use super::clicks::parse_point;
 
-/// A mask and the clicks on it so far.
+/// Mask and the clicks on it so far.
 #[derive(Debug, Default)]
 pub struct Refinement {
     points: Vec<Point>,
@@ -13,7 +13,7 @@ pub struct Refinement {
 }
 
 impl Refinement {
-    /// Refinement of a mask that was not clicked yet, or the first clicks for one.
+    /// Refinement of a mask without clicks, or of none.
     pub fn of(mask: Option<&Mask>) -> Self {
         Self {
             points: Vec::new(),
@@ -21,13 +21,13 @@ impl Refinement {
         }
     }
 
-    /// The clicks so far.
+    /// Clicks so far.
     pub fn points(&self) -> &[Point] {
         &self.points
     }
 
-    /// Adds a click, `x,y` or `x,y,0`, and gives the mask that all of them ask for; a click that
-    /// cannot be is left out.
+    /// Adds a click, `x,y` or `x,y,0`, and predicts the mask for all clicks; an invalid click is
+    /// left out.
     pub fn click(
         &mut self,
         engine: &dyn Engine,

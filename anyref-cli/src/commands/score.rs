@@ -1,4 +1,4 @@
-//! `anyref score`: predictions of any system, scored as a benchmark scores them.
+//! `anyref score`: predictions of any system, scored by the rules of a benchmark.
 
 use anyhow::{Result, bail};
 use anyref_eval::metrics::caption::Programs;
@@ -7,7 +7,7 @@ use anyref_eval::{Benchmark, ScoreOptions, score_files};
 use crate::args::{CaptionPrograms, Common, ScoreArguments};
 use crate::output::say;
 
-/// Prints the scores, and how other predictions compare.
+/// Prints the scores, and the comparison with other predictions.
 pub fn run(common: &Common, arguments: &ScoreArguments) -> Result<()> {
     for (name, number) in [
         ("--resamples", arguments.resamples),
@@ -37,7 +37,7 @@ pub fn run(common: &Common, arguments: &ScoreArguments) -> Result<()> {
     }
 }
 
-/// The programs that score descriptions, where there are `captions` to score.
+/// Programs that score descriptions; an error if there are no `captions` to score.
 pub(super) fn programs(arguments: &CaptionPrograms, captions: bool) -> Result<Programs> {
     let given = [
         ("--meteor-jar", &arguments.meteor_jar),

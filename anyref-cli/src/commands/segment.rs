@@ -1,4 +1,4 @@
-//! `anyref segment`: masks of what the references mean.
+//! `anyref segment`: masks of the objects that the references mean.
 
 use std::fs;
 use std::path::Path;
@@ -75,8 +75,7 @@ fn one(common: &Common, arguments: &SegmentArguments, path: &Path) -> Result<()>
     Ok(())
 }
 
-/// Reads the question and the picture, and refuses what is bad in them before a model is opened for
-/// nothing.
+/// Reads the question and the picture, and refuses invalid ones before a model is loaded.
 fn read(common: &Common, arguments: &SegmentArguments, path: &Path) -> Result<(Prompt, RgbImage)> {
     let written = &arguments.references.0;
     let question = Prompt {

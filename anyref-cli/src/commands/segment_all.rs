@@ -22,26 +22,26 @@ use crate::{failure, model, pictures, prompt};
 
 /// File of all masks, in COCO's format.
 const MASKS: &str = "masks.json";
-/// File of the answers, one a line, by which a run goes on.
+/// File of the answers, one a line, from which a run resumes.
 const ANSWERS: &str = "answers.jsonl";
-/// File of the question and the model, which may not change on the way.
+/// File of the question and the model, which may not change when a run is resumed.
 const ASKED: &str = "asked.json";
-/// Pictures named at the end when they were passed over.
+/// Number of skipped pictures named at the end.
 const NAMED: usize = 3;
 
-/// An answered picture.
+/// Record of an answered picture.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Record {
     image: String,
-    /// Fingerprint of the file: a picture that changed is asked about again.
+    /// Fingerprint of the file: a changed picture is asked about again.
     state: String,
     width: u32,
     height: u32,
     text: String,
     masks: Vec<RecordedMask>,
-    /// Masks left out, since the model is too unsure of them.
+    /// Number of masks left out because of their low estimated IoU.
     left_out: usize,
-    /// Name of the picture with its masks drawn over it.
+    /// File name of the picture with its masks drawn over it.
     overlay: String,
 }
 
@@ -59,7 +59,7 @@ struct Asked {
     settings: String,
 }
 
-/// Counts of a run, the line of `--json`.
+/// Summary of a run, the line of `--json`.
 #[derive(Debug, Serialize)]
 struct Summary {
     out: PathBuf,
@@ -76,8 +76,8 @@ struct PassedOver {
     reason: String,
 }
 
-/// Asks about every picture, those aside that an earlier run answered. A picture that cannot be
-/// read or asked about is named and passed over, and makes the run fail at its end.
+/// Asks about every picture that no earlier run answered. A picture that cannot be read or asked
+/// about is named and skipped, and makes the run fail at its end.
 pub fn run(common: &Common, arguments: &SegmentArguments) -> Result<()> {
     let found = pictures::find(&arguments.images)?;
     if arguments.clicks.given() {
@@ -125,7 +125,7 @@ pub fn run(common: &Common, arguments: &SegmentArguments) -> Result<()> {
     end(arguments, &summary)
 }
 
-/// A number of masks in words.
+/// Number of masks in words.
 fn counted(masks: usize) -> String {
     match masks {
         1 => "1 mask".to_owned(),
@@ -133,7 +133,7 @@ fn counted(masks: usize) -> String {
     }
 }
 
-/// Says how many were answered, and fails where pictures were passed over.
+/// Prints the summary, and fails if pictures were skipped.
 fn end(arguments: &SegmentArguments, summary: &Summary) -> Result<()> {
     if arguments.output.json {
         say(&serde_json::to_string(summary)?)?;
@@ -167,22 +167,22 @@ fn end(arguments: &SegmentArguments, summary: &Summary) -> Result<()> {
     )
 }
 
-/// A run over pictures.
+/// Run over several pictures.
 struct Run<'a> {
     out: &'a Path,
     question: Prompt,
     words: String,
     records: Records,
-    /// Answered pictures, of this run and those before, in the order of the answers.
+    /// Answered pictures, of this run and earlier ones, in the order of the answers.
     answers: Vec<Record>,
-    /// Their places by picture.
+    /// Index of each picture's answer.
     places: HashMap<String, usize>,
-    /// Names of overlays that are taken.
+    /// Names of existing overlays.
     overlays: HashSet<String>,
 }
 
 impl Run<'_> {
-    /// Takes in an answered picture, in the place of its earlier answer.
+    /// Adds an answered picture, or replaces its earlier answer.
     fn keep(&mut self, record: Record) {
         self.overlays.insert(record.overlay.clone());
         match self.places.get(&record.image) {
@@ -194,7 +194,7 @@ impl Run<'_> {
         }
     }
 
-    /// The answer to a picture whose file did not change since.
+    /// Answer to a picture whose file is unchanged.
     fn kept(&self, image: &str, state: &str) -> Option<&Record> {
         let record = &self.answers[*self.places.get(image)?];
         let drawn = self.out.join(&record.overlay).is_file();
@@ -220,7 +220,7 @@ impl Run<'_> {
         for path in found {
             bar.set_message(path.display().to_string());
             let image = path.to_string_lossy().into_owned();
-            // A file that is not there is passed over when it is read.
+            // A missing file is skipped when it is read.
             let state = model::state(std::slice::from_ref(path)).unwrap_or_default();
             let state = format!("{state:016x}");
             if let Some(record) = self.kept(&image, &state) {
@@ -289,7 +289,7 @@ impl Run<'_> {
         engine.segment(&picture, &self.question)
     }
 
-    /// Draws the overlay of an answer, and makes its record.
+    /// Draws the overlay of an answer, and builds its record.
     fn record(
         &self,
         image: String,
@@ -325,7 +325,7 @@ impl Run<'_> {
         })
     }
 
-    /// `photos/cup.jpg` → `cup.png`, or `cup_2.png` where that is taken.
+    /// Name of the overlay: `photos/cup.jpg` → `cup.png`, or `cup_2.png` if that is taken.
     fn overlay_name(&self, image: &Path) -> String {
         let stem = image.file_stem().unwrap_or_default().to_string_lossy();
         let plain = PathBuf::from(format!("{stem}.png"));
@@ -338,7 +338,7 @@ impl Run<'_> {
         free.expect("a number that is not taken")
     }
 
-    /// An answered picture on one line.
+    /// Line about an answered picture.
     fn line(&self, record: &Record) -> String {
         let masks = match record.masks.len() {
             0 => "no mask".to_owned(),
@@ -410,7 +410,7 @@ fn check_apart(out: &Path, pictures: &[PathBuf]) -> Result<()> {
     }
 }
 
-/// Notes the question and the model, or refuses others than a folder was made with.
+/// Records the question and the model, or refuses them if they differ from the folder's.
 fn check_asked(
     out: &Path,
     question: &str,
@@ -448,7 +448,7 @@ fn check_asked(
     }
 }
 
-/// The arguments of `--image` on one line.
+/// Arguments of `--image` on one line.
 fn described(given: &[PathBuf]) -> String {
     match given {
         [one] => one.display().to_string(),

@@ -13,7 +13,8 @@ use tokio::runtime::Builder;
 use crate::args::{Common, ServeArguments};
 use crate::{model, output};
 
-/// Names of the things that the built-in model learned, one a line; a model folder may have its own.
+/// Names of the objects that the built-in model was trained on, one a line; a model folder may have
+/// its own.
 const NOUNS: &str = include_str!("../../../assets/nano/nouns.txt");
 const NOUNS_FILE: &str = "nouns.txt";
 
@@ -27,7 +28,7 @@ pub fn run(common: &Common, arguments: &ServeArguments) -> Result<()> {
             origins: arguments.origins.clone(),
         },
     };
-    // Before the model is loaded for nothing.
+    // Checked before the model is loaded.
     options.check(arguments.listen)?;
     let models = models(common)?;
     let runtime = Builder::new_multi_thread().enable_all().build();
@@ -63,7 +64,7 @@ fn limits(arguments: &ServeArguments) -> Limits {
     }
 }
 
-/// The secret that requests have to bear.
+/// Secret that requests must carry.
 fn token(arguments: &ServeArguments) -> Result<Option<String>> {
     let Some(file) = &arguments.token_file else {
         return Ok(arguments.token.clone());
@@ -157,7 +158,7 @@ fn known(common: &Common) -> Vec<String> {
         .collect()
 }
 
-/// Waits for Ctrl+C, or for the system to ask for the end.
+/// Waits for Ctrl+C, or for a termination signal.
 async fn ended() {
     let interrupted = async {
         if tokio::signal::ctrl_c().await.is_err() {

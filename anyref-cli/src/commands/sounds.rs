@@ -18,13 +18,13 @@ use crate::args::{Common, SoundsArguments};
 use crate::label_cache::label_cache;
 use crate::output::{milliseconds, say};
 
-/// The line of `--json`.
+/// Content of the line of `--json`.
 #[derive(Debug, Serialize)]
 struct Document<'a> {
     audio: String,
     backend: String,
     labels: Vec<LabelDocument<'a>>,
-    /// Labels of the vocabulary that are not among them.
+    /// Number of labels of the vocabulary that are left out.
     left_out: usize,
     timing_ms: TimingDocument,
 }
@@ -42,7 +42,7 @@ struct TimingDocument {
     audio: f64,
 }
 
-/// Reads sounds and labels, then the model, and says the likeliest labels of each sound.
+/// Reads sounds and labels, then the model, and prints the likeliest labels of each sound.
 pub fn run<B: Backend>(
     common: &Common,
     arguments: &SoundsArguments,
@@ -108,7 +108,7 @@ pub fn run<B: Backend>(
     Ok(())
 }
 
-/// Reads a sound in which something can be heard.
+/// Reads a sound and refuses a silent one.
 fn open(path: &Path) -> Result<Waveform> {
     let sound = Waveform::open(path)?;
     AudioPreprocessorConfig::new()
@@ -117,7 +117,7 @@ fn open(path: &Path) -> Result<Waveform> {
     Ok(sound)
 }
 
-/// Says labels with their probabilities and cosines, under the name of the sound where it is one of
+/// Prints labels with their probabilities and cosines, under the name of the sound if there are
 /// several.
 fn tell(document: &Document, several: bool) -> Result<()> {
     if several {

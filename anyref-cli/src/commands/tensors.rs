@@ -1,4 +1,4 @@
-//! `anyref info FILE|DIR`: the tensors of a checkpoint, and what does not match.
+//! `anyref info FILE|DIR`: the tensors of a checkpoint, and mismatches with a config.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -26,7 +26,7 @@ pub fn run<B: Backend>(path: &Path, against: Option<&str>, device: &B::Device) -
     let published = Published::open(&local)?;
     let against = against.map(config).transpose()?;
     list(&published)?;
-    // Sizes that no model can have end in a panic while the part is laid out.
+    // Impossible sizes panic while the part is laid out.
     let compared = catch_unwind(AssertUnwindSafe(|| {
         compare::<B>(&published, against.as_ref(), device)
     }));
@@ -59,7 +59,8 @@ pub fn run<B: Backend>(path: &Path, against: Option<&str>, device: &B::Device) -
     Ok(())
 }
 
-/// A preset by name, `nano` as it is built in, with the vocabulary that it learned; or the config of a file.
+/// Configuration by the name of a preset (the built-in `nano` has the vocabulary that it was
+/// trained with), or of a file.
 fn config(against: &str) -> Result<AnyRefConfig> {
     if against == "nano" {
         return serde_json::from_slice(EMBEDDED.config).context("the built-in model");
@@ -118,7 +119,7 @@ fn list(published: &Published) -> Result<()> {
     Ok(())
 }
 
-/// Says what does not match; returns how much.
+/// Prints the mismatches; returns their number.
 fn show(part: &str, report: &LoadReport) -> Result<usize> {
     for name in &report.missing {
         say(&format!("{part}: missing `{name}`"))?;

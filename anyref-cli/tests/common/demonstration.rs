@@ -1,4 +1,4 @@
-//! The demonstration's answers, to compare ways of computing them.
+//! Answers of the demonstration, to compare ways of computing them.
 
 use std::path::Path;
 
@@ -26,7 +26,7 @@ fn masks(answer: &Value) -> Vec<Rle> {
         .collect()
 }
 
-/// Asserts that words are the same, and masks, to this IoU at least; returns the lowest there is.
+/// Asserts that words are equal, and masks with an IoU of at least `least`; returns the lowest IoU.
 pub fn assert_same(found: &[Value], expected: &[Value], least: f64) -> f64 {
     assert_eq!(found.len(), expected.len());
     let pairs = found.iter().zip(expected).map(|(found, expected)| {
@@ -40,7 +40,8 @@ pub fn assert_same(found: &[Value], expected: &[Value], least: f64) -> f64 {
     pairs.fold(1.0, f64::min)
 }
 
-/// Asserts that two answers have the same masks, to this IoU at least; returns the lowest there is.
+/// Asserts that two answers have equal masks, with an IoU of at least `least`; returns the lowest
+/// IoU.
 pub fn assert_same_masks(found: &Value, expected: &Value, least: f64) -> f64 {
     let question = &expected["question"];
     let (found, expected) = (masks(found), masks(expected));

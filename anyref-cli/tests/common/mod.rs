@@ -1,4 +1,4 @@
-//! Running the real program, and models whose answer is known.
+//! Runs of the real program, and models with known answers.
 #![allow(dead_code, reason = "each test file uses a part")]
 
 pub mod demonstration;
@@ -26,7 +26,7 @@ pub fn run_in(folder: &Path, arguments: &[&str], input: impl AsRef<[u8]>) -> Run
     run_with(folder, arguments, input, &[])
 }
 
-/// Runs the program in a folder with these variables of the environment; empty ones are removed.
+/// Runs the program in a folder with these environment variables; empty ones are removed.
 pub fn run_with(
     folder: &Path,
     arguments: &[&str],
@@ -34,7 +34,7 @@ pub fn run_with(
     variables: &[(&str, &str)],
 ) -> Run {
     let mut command = Command::new(env!("CARGO_BIN_EXE_anyref"));
-    // Not that of who runs the tests.
+    // Not the cache of the user who runs the tests.
     command.env("ANYREF_CACHE", env!("CARGO_TARGET_TMPDIR"));
     for (name, value) in variables {
         match value.is_empty() {
@@ -51,7 +51,7 @@ pub fn run_with(
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    // The program may end without having read anything.
+    // The program may end without reading anything.
     let _ = child.stdin.take().unwrap().write_all(input.as_ref());
     let output = child.wait_with_output().unwrap();
     Run {
@@ -74,7 +74,7 @@ pub fn json(folder: &Path, arguments: &[&str]) -> Value {
     serde_json::from_str(&succeed(folder, &arguments)).unwrap()
 }
 
-/// Runs the program and expects one line on stderr that holds all of `words`, and exit code 1.
+/// Runs the program and expects one line on stderr that has all of `words`, and exit code 1.
 pub fn fail(folder: &Path, arguments: &[&str], words: &[&str]) {
     let message = refused(folder, arguments);
     for word in words {
@@ -85,7 +85,7 @@ pub fn fail(folder: &Path, arguments: &[&str], words: &[&str]) {
     }
 }
 
-/// Runs the program and expects nothing but one line on stderr, which it returns, and exit code 1.
+/// Runs the program and expects only one line on stderr, which it returns, and exit code 1.
 pub fn refused(folder: &Path, arguments: &[&str]) -> String {
     let run = run_in(folder, arguments, "");
     let message = run.stderr.trim_end();
@@ -100,24 +100,24 @@ pub fn refused(folder: &Path, arguments: &[&str]) -> String {
     message.to_owned()
 }
 
-/// A file of the repository's `assets`.
+/// Path of a file in the repository's `assets`.
 pub fn asset(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../assets")
         .join(name)
 }
 
-/// A bundled scene of 256x256 pixels.
+/// Path of a bundled scene of 256x256 pixels.
 pub fn scene() -> String {
     asset("demo/scene1.jpg").display().to_string()
 }
 
-/// A folder of one test.
+/// Folder of one test.
 pub fn folder() -> TempDir {
     tempfile::tempdir().unwrap()
 }
 
-/// A copy of the shipped model's folder.
+/// Copy of the shipped model's folder.
 pub fn model() -> TempDir {
     let folder = folder();
     for file in ["config.json", "tokenizer.json", "model.safetensors"] {
@@ -126,7 +126,7 @@ pub fn model() -> TempDir {
     folder
 }
 
-/// A copy of the shipped model's folder, with another config.
+/// Copy of the shipped model's folder, with a changed config.
 pub fn changed(change: impl FnOnce(&mut Value)) -> TempDir {
     let folder = model();
     let file = folder.path().join("config.json");
@@ -137,13 +137,13 @@ pub fn changed(change: impl FnOnce(&mut Value)) -> TempDir {
     folder
 }
 
-/// A model that always answers `<obj>` until its answer is full: one mask a token.
+/// Path of a model that always answers `<obj>` until its answer is full: one mask a token.
 pub fn pointing() -> &'static str {
     static MODEL: OnceLock<(TempDir, String)> = OnceLock::new();
     &MODEL.get_or_init(|| always("<obj>")).1
 }
 
-/// A question about a picture that is answered with one mask, and more arguments.
+/// Arguments of a question about a picture that is answered with one mask, and further arguments.
 pub fn one_mask<'a>(image: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     let question = [
         "segment",
@@ -159,14 +159,14 @@ pub fn one_mask<'a>(image: &'a str, more: &[&'a str]) -> Vec<&'a str> {
     [&question[..], more].concat()
 }
 
-/// A model that always answers nothing.
+/// Path of a model with empty answers.
 pub fn silent() -> &'static str {
     static MODEL: OnceLock<(TempDir, String)> = OnceLock::new();
     &MODEL.get_or_init(|| always("</s>")).1
 }
 
-/// The shipped model with a language model that knows one token: every embedding has the same large first
-/// component, the layers add nothing, and the head looks at that component for one token only.
+/// Shipped model with a language model that knows one token: every embedding has the same large
+/// first component, the layers add nothing, and the head reads that component for one token only.
 fn always(token: &str) -> (TempDir, String) {
     let folder = folder();
     std::fs::copy(
@@ -174,7 +174,7 @@ fn always(token: &str) -> (TempDir, String) {
         folder.path().join("tokenizer.json"),
     )
     .unwrap();
-    // However poor its masks are, and however unlikely.
+    // Masks count however poor or unlikely they are.
     let config = std::fs::read_to_string(asset("nano/config.json")).unwrap();
     let mut config: Value = serde_json::from_str(&config).unwrap();
     config["min_mask_score"] = 0.into();
@@ -251,12 +251,12 @@ pub fn write_sound(path: &Path, rate: u32, seconds: f64, sample: impl Fn(usize) 
     writer.finalize().unwrap();
 }
 
-/// A tone that can be heard.
+/// Audible tone.
 pub fn tone(index: usize) -> f64 {
     0.5 * (index as f64 * 0.2).sin()
 }
 
-/// Copies the files of a folder, and of those below it.
+/// Copies a folder recursively.
 pub fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {

@@ -1,4 +1,4 @@
-//! A run that is killed, however often, ends as the run that was not.
+//! A run that is killed, however often, ends as an uninterrupted run does.
 
 use std::fs;
 use std::path::Path;
@@ -12,13 +12,13 @@ use crate::support::{metrics, stage};
 
 const STEPS: u64 = 60;
 
-/// The step of the newest checkpoint; none while there is none, or one is being renamed.
+/// Step of the newest checkpoint; `None` if there is none, or one is being renamed.
 fn reached(run: &Path) -> Option<u64> {
     let newest = newest(&run.join("checkpoints")).ok().flatten()?;
     Some(position(&newest).ok()?.step)
 }
 
-/// A program that does not outlive its test.
+/// Program that is killed with its test.
 struct Killed(Child);
 
 impl Drop for Killed {
@@ -50,7 +50,7 @@ fn killed_runs_end_as_those_that_were_left_alone() {
             assert!(start.elapsed() < Duration::from_secs(120), "no checkpoint");
             std::thread::sleep(Duration::from_millis(2));
         }
-        // On Unix by SIGKILL: nothing is tidied up.
+        // On Unix by SIGKILL: nothing is cleaned up.
         child.0.kill().unwrap();
         assert!(!child.0.wait().unwrap().success(), "it was at its end");
     }

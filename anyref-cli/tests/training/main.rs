@@ -1,4 +1,4 @@
-//! `anyref train`: runs that are killed and go on, and runs on several machines.
+//! `anyref train`: killed and resumed runs, and runs on several machines.
 
 #![cfg(feature = "train")]
 #![recursion_limit = "256"]

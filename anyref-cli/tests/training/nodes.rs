@@ -1,4 +1,5 @@
-//! Two machines, here two processes that talk over the loopback network, learn what one learns from as many batches.
+//! Two machines, here two processes over the loopback network, train as one does with as many
+//! batches.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -16,7 +17,7 @@ fn stages(accumulation: u64) -> Vec<Value> {
     asked[1]["ema_decay"] = 0.5.into();
     let change = |mut stage: Value| {
         stage["accumulation"] = json!(accumulation);
-        // As in the test of devices: steps as large as their gradients.
+        // As in the test of devices: steps proportional to their gradients.
         stage["epsilon"] = json!(0.1);
         stage
     };
@@ -37,8 +38,8 @@ fn node(rank: usize, ports: [u16; 2], more: &[&str]) -> Vec<String> {
     all.map(String::from).collect()
 }
 
-/// Runs both machines to their end, one pair at a time, since ports that were free could be another's. Where one
-/// fails, the other, which may wait for it, is ended.
+/// Runs both machines to their end, one pair at a time, because ports that were free could be taken
+/// by another pair. If one fails, the other, which may wait for it, is killed.
 fn both(folders: [&Path; 2], stages: [Vec<Value>; 2], options: [&[&str]; 2]) -> [Output; 2] {
     static TURN: Mutex<()> = Mutex::new(());
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
@@ -116,13 +117,13 @@ fn two_nodes_are_one_with_twice_the_micro_batches() {
     one(alone.path(), 2, &[]);
     let until: &[&str] = &["--stop-after", "4"];
     learned(both(folders, [stages(1), stages(1)], [until, until]));
-    // Only the first writes.
+    // Only the first machine writes.
     assert!(!second.path().join("run/checkpoints").exists());
     assert!(!second.path().join("run/metrics.jsonl").exists());
-    // The second has no checkpoint to go on from: it would learn something else.
+    // The second machine has no checkpoint to resume from, and would train other weights.
     let again = both(folders, [stages(1), stages(1)], [&[], &[]]);
     refused(again, "the run's folder of node 0");
-    // Both read the first one's.
+    // Both read the first machine's checkpoint.
     learned(both(
         [first.path(), first.path()],
         [stages(1), stages(1)],

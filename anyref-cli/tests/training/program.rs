@@ -1,4 +1,4 @@
-//! The program under test.
+//! Program under test.
 
 use std::fs;
 use std::path::Path;
@@ -8,12 +8,12 @@ use serde_json::Value;
 
 use crate::support::train_config;
 
-/// The program, with a configuration in its folder.
+/// Program with a configuration in its folder.
 pub fn train(folder: &Path, stages: Vec<Value>, options: &[String]) -> Command {
     let mut config = train_config(stages);
     config.instructions.per_scene = 1;
     let file = folder.join("config.json");
-    // At once, since a run that was started before may be reading it.
+    // Written atomically, because an earlier run may be reading it.
     let partial = folder.join(format!("config.{}", rand::random::<u64>()));
     fs::write(&partial, serde_json::to_string(&config).unwrap()).unwrap();
     fs::rename(&partial, &file).unwrap();

@@ -1,11 +1,11 @@
-//! ADE20K, as of the 2016 challenges: 150 classes, or 100 kinds of things told apart.
+//! ADE20K as released for the 2016 challenges: 150 classes, or 100 kinds of instances.
 //!
 //! ```text
 //! ROOT/objectInfo150.txt                    names of the classes
-//! ROOT/instanceInfo100_train.txt            names of the things
+//! ROOT/instanceInfo100_train.txt            names of the kinds of instances
 //! ROOT/images/training/                     pictures; also validation
 //! ROOT/annotations/training/                classes
-//! ROOT/annotations_instance/training/       things
+//! ROOT/annotations_instance/training/       instances
 //! ```
 
 use std::collections::BTreeMap;
@@ -16,7 +16,7 @@ use super::files;
 use super::item::Grouping;
 use super::label_pairs::LabelPairs;
 
-/// A question for each picture of `training` or `validation`, about a class in it. `min_area` is
+/// Opens one question a picture of `training` or `validation`, about a class in it. `min_area` is
 /// the smallest share of the picture that a class must cover, 0 to 1.
 ///
 /// # Errors
@@ -28,8 +28,8 @@ pub(super) fn semantic(root: &Path, split: &str, min_area: f64) -> Result<LabelP
     Ok(pairs.with_min_area(min_area))
 }
 
-/// A question for each picture of `training` or `validation`, about a kind of things in it.
-/// `min_area` is the smallest share of the picture that each must cover, 0 to 1.
+/// Opens one question a picture of `training` or `validation`, about a kind of instances in it.
+/// `min_area` is the smallest share of the picture that each instance must cover, 0 to 1.
 ///
 /// # Errors
 /// When the folders or names cannot be read.
@@ -45,7 +45,7 @@ pub(super) fn instances(
     Ok(pairs.with_instances(grouping).with_min_area(min_area))
 }
 
-/// Pictures of a split and their annotations.
+/// Pictures of a split with their label maps.
 fn pairs(root: &Path, split: &str, kind: &str) -> Result<Vec<(PathBuf, PathBuf)>> {
     let labels = root.join(kind).join(split);
     let images = files::listed(&root.join("images").join(split), "jpg")?;
@@ -57,7 +57,7 @@ fn pairs(root: &Path, split: &str, kind: &str) -> Result<Vec<(PathBuf, PathBuf)>
     Ok(pairs.collect())
 }
 
-/// The first name of each number of a table whose columns are separated by tabs.
+/// First name of each number in a table whose columns are separated by tabs.
 fn names(path: &Path, column: &str) -> Result<BTreeMap<u32, String>> {
     let text = files::text(path)?;
     let mut lines = text.lines().enumerate();

@@ -1,4 +1,4 @@
-//! Numbers of annotations, which RefCLEF alone writes otherwise.
+//! Identifiers of annotations: integers everywhere but in RefCLEF.
 
 use core::fmt;
 use core::str::FromStr;
@@ -9,13 +9,13 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Identifier of an annotation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum AnnotationId {
-    /// A number, as COCO's.
+    /// Integer, as in COCO.
     Number(i64),
-    /// RefCLEF's `10000_1`: a picture of SAIAPR TC-12 and the number of a segment of it.
+    /// RefCLEF's form `10000_1`: a picture of SAIAPR TC-12 and the number of a segment in it.
     Segment {
-        /// The picture.
+        /// Number of the picture.
         picture: u32,
-        /// The segment.
+        /// Number of the segment in the picture.
         segment: u32,
     },
 }

@@ -1,7 +1,7 @@
-//! AVSBench: sounds to the masks of what makes them, in the frames of short videos.
+//! AVSBench: sounds and the masks of their sources in the frames of short videos.
 //!
 //! ```text
-//! Single-source/s4_meta_data.csv            S4: one source each
+//! Single-source/s4_meta_data.csv            S4: one source a video
 //! Single-source/s4_data/{visual_frames,gt_masks}/SPLIT/CATEGORY/VIDEO/VIDEO_1.png ...
 //! Single-source/s4_data/audio_wav/SPLIT/CATEGORY/VIDEO.wav
 //!
@@ -27,23 +27,23 @@ use super::label_map::{LabelMap, Which};
 use super::shape::{Pixels, Shape};
 use super::table::Table;
 
-/// Short names of S4's categories.
+/// Readable names of S4's categories.
 const NAMES: &str = include_str!("../../assets/avsbench_names.json");
 /// Annotated frames of a video of S4 and MS3.
 const FRAMES: usize = 5;
 /// Annotated frames of a new video of AVSBench-semantic.
 const FRAMES_V2: usize = 10;
-/// Where the pictures are, and where they are in their videos' resolution.
+/// Folders of the frames: resized, and in their videos' resolution.
 const VISUAL: [&str; 2] = ["visual_frames", "visual_frames_original_resolution"];
 
-/// Meaning of a frame's mask picture.
+/// Coding of a frame's mask picture.
 #[derive(Clone, Debug, PartialEq)]
 enum Labels {
-    /// White where the one source is, with its name.
+    /// White where the one source is, with the source's name.
     Source(String),
-    /// Not 0 where a source is.
+    /// Not 0 where any source is.
     Sources,
-    /// Coloured by class.
+    /// One colour a class.
     Classes,
 }
 
@@ -56,18 +56,18 @@ struct Frame {
     labels: Labels,
 }
 
-/// A question for each annotated frame.
+/// One question for each annotated frame.
 #[derive(Debug)]
 pub(crate) struct AvsBench {
     name: String,
     entries: Vec<Frame>,
-    /// Names by colour.
+    /// Class names by colour.
     palette: BTreeMap<[u8; 3], String>,
 }
 
 impl AvsBench {
     /// Opens S4 (`Single-source`): the first frame of each training video, all five of `val` and
-    /// `test`. `original` takes the frames in their videos' resolution; they must then be of the
+    /// `test`. `original` takes the frames in their videos' resolution, which must then be the
     /// masks' size.
     ///
     /// # Errors
@@ -108,8 +108,7 @@ impl AvsBench {
     }
 
     /// Opens MS3 (`Multi-sources`): five frames of each video, whose sources have no names.
-    /// `original` takes the frames in their videos' resolution; they must then be of the masks'
-    /// size.
+    /// `original` takes the frames in their videos' resolution, which must then be the masks' size.
     ///
     /// # Errors
     /// When the table cannot be read, or has no such split.
@@ -212,7 +211,7 @@ impl AvsBench {
                     .collect());
             }
         };
-        // At some moments nothing is heard.
+        // Some frames have no sounding source.
         match map.mask(which).area() {
             0 => Ok(Vec::new()),
             _ => Ok(vec![target(phrase, which)]),
@@ -255,7 +254,7 @@ impl Dataset for AvsBench {
     }
 }
 
-/// The rows of one split.
+/// Table rows of one split.
 struct Rows {
     name: String,
     table: Table,
@@ -299,8 +298,8 @@ impl Rows {
     }
 }
 
-/// Colour of a class: its number's bits, lowest first, go to red, green and blue in turn, each
-/// channel's first to its highest bit.
+/// Colour of a class in PASCAL VOC's palette: the bits of `number`, lowest first, go to red, green
+/// and blue in turn, and fill each channel from its highest bit down.
 fn colour(number: u32) -> [u8; 3] {
     let mut colour = [0; 3];
     for bit in 0..24 {

@@ -1,4 +1,4 @@
-//! COCO's instances, asked for by the name of their category.
+//! COCO's instances, segmented by the name of their category.
 //!
 //! ```text
 //! ROOT/annotations/instances_train2017.json
@@ -15,20 +15,20 @@ use super::dataset::{Dataset, entry, some};
 use super::error::Result;
 use super::item::{Grouping, Item, Reference, Task};
 
-/// Filters and grouping of COCO's things.
+/// Filters and grouping of COCO's instances.
 #[derive(Clone, Debug, Default)]
 pub struct CocoOptions {
-    /// Whether several things of a category are one target or several.
+    /// Grouping of several instances of a category: one target or several.
     pub grouping: Grouping,
-    /// Whether crowds count too.
+    /// Whether crowd annotations are included.
     pub crowds: bool,
-    /// Smallest share of the picture that a thing must cover, 0 to 1.
+    /// Smallest share of the picture that an instance must cover, 0 to 1.
     pub min_area: f64,
-    /// Categories by number; all when none is named.
+    /// Category ids; an empty set selects all.
     pub categories: BTreeSet<i64>,
 }
 
-/// A question for each picture and each category in it.
+/// One question for each picture and each category in it.
 #[derive(Debug)]
 pub struct Coco {
     name: String,
@@ -54,7 +54,7 @@ impl Coco {
         )
     }
 
-    /// Takes an annotation file that is open already.
+    /// Builds the data set from an annotation file that is already open.
     ///
     /// # Errors
     /// When the options leave nothing.
@@ -126,12 +126,12 @@ impl Dataset for Coco {
     }
 }
 
-/// Where COCO keeps a split's annotations.
+/// Path of a split's annotation file, relative to COCO's folder.
 pub(super) fn annotations_path(split: &str) -> PathBuf {
     Path::new("annotations").join(format!("instances_{split}.json"))
 }
 
-/// Pixels of a picture.
+/// Number of pixels of a picture.
 pub(super) fn area([width, height]: [u32; 2]) -> f64 {
     f64::from(width) * f64::from(height)
 }

@@ -1,4 +1,4 @@
-//! COCO-20i: four folds of twenty categories, each to be segmented by the example of a picture.
+//! COCO-20i: four folds of twenty categories, segmented by the example of a picture.
 //!
 //! ```text
 //! ROOT/annotations/instances_val2014.json
@@ -19,18 +19,17 @@ use super::error::{Error, Result};
 /// Number of folds.
 pub(crate) const FOLDS: usize = 4;
 
-/// Whether a fold's own categories are asked for, or all others.
+/// Side of a fold: its own categories, or all others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FoldPart {
-    /// The categories outside the fold, to learn from.
+    /// Categories outside the fold, to train on.
     Train,
-    /// The categories of the fold, unseen until then.
+    /// Categories of the fold, unseen in training.
     Test,
 }
 
-/// The categories of a fold: of those of COCO in the order of their numbers, every fourth, from the
-/// fold's own on.
+/// Category ids of a fold: every fourth of COCO's ids in ascending order, starting at `fold`.
 ///
 /// # Errors
 /// When there is no such fold.
@@ -46,7 +45,8 @@ pub fn fold_categories(file: &CocoFile, fold: usize, part: FoldPart) -> Result<B
         .collect())
 }
 
-/// Pairs of a fold in a split such as `val2014`. Of the options, the categories are the fold's.
+/// Opens the pairs of a fold in a split such as `val2014`. The categories of `options` are replaced
+/// by the fold's.
 ///
 /// # Errors
 /// When there is no such fold, or the annotations cannot be read.

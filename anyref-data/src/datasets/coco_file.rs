@@ -1,4 +1,4 @@
-//! COCO's annotation file, which several data sets share.
+//! COCO's annotation file, whose format several data sets share.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -12,15 +12,15 @@ use super::files;
 use super::item::{Subject, corners};
 use super::shape::{Segmentation, Shape};
 
-/// Prefix of picture names in COCO's release of 2014, which that of 2017 lacks.
+/// Prefix of file names in COCO's release of 2014, absent from the release of 2017.
 const PREFIX_OF_2014: &str = "COCO_train2014_";
 
-/// A picture of the file.
+/// Entry of a picture.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct CocoImage {
     /// Number of the picture.
     pub id: i64,
-    /// Name, relative to the folder of pictures.
+    /// File name, relative to the folder of pictures.
     pub file_name: String,
     /// Width in pixels.
     pub width: u32,
@@ -29,13 +29,13 @@ pub(crate) struct CocoImage {
 }
 
 impl CocoImage {
-    /// Width and height.
+    /// Width and height in pixels.
     pub(crate) fn size(&self) -> [u32; 2] {
         [self.width, self.height]
     }
 
-    /// Where the picture is in a folder. COCO's release of 2017 has the pictures of 2014 under
-    /// their numbers alone: such a name counts where the file's own is not there.
+    /// Path of the picture in `folder`. COCO's release of 2017 has the pictures of 2014 under their
+    /// bare numbers: the shorter name is taken where the file's own does not exist.
     pub(super) fn path_in(&self, folder: &Path) -> PathBuf {
         let path = folder.join(&self.file_name);
         let number = self.file_name.strip_prefix(PREFIX_OF_2014);
@@ -46,41 +46,41 @@ impl CocoImage {
     }
 }
 
-/// One thing in one picture.
+/// Annotation of one instance in one picture.
 #[derive(Debug, Clone, Deserialize)]
 pub(crate) struct CocoAnnotation {
-    /// Its identifier.
+    /// Identifier of the annotation.
     pub id: AnnotationId,
-    /// The picture.
+    /// Number of the picture.
     pub image_id: i64,
-    /// Its category.
+    /// Number of the category.
     pub category_id: i64,
-    /// Its mask.
+    /// Segmentation, shared with the items made of it.
     #[serde(deserialize_with = "shared")]
     pub segmentation: Arc<Segmentation>,
-    /// `[x, y, width, height]` in pixels.
+    /// Bounding box `[x, y, width, height]` in pixels.
     #[serde(default)]
     pub bbox: [f64; 4],
-    /// Whether it is a crowd that was not told apart.
+    /// 1 for a crowd whose instances are not separated, 0 otherwise.
     #[serde(default)]
     pub iscrowd: u8,
-    /// Pixels of the mask, when the file says it.
+    /// Area of the mask in pixels, when the file gives it.
     #[serde(default)]
     pub area: Option<f64>,
 }
 
 impl CocoAnnotation {
-    /// The mask, not rasterised yet.
+    /// Mask, not rasterised yet.
     pub(crate) fn shape(&self) -> Shape {
         Shape::Coco(self.segmentation.clone())
     }
 
-    /// The box as corners `[x0, y0, x1, y1]`.
+    /// Bounding box as corners `[x0, y0, x1, y1]`.
     pub(crate) fn corners(&self) -> [f64; 4] {
         corners(self.bbox)
     }
 
-    /// Pixels of the mask: as the file says, or else counted.
+    /// Number of pixels of the mask: the file's own figure, or else counted.
     pub(super) fn pixels(&self, size: [u32; 2]) -> Result<f64> {
         match self.area {
             Some(area) => Ok(area),
@@ -89,7 +89,7 @@ impl CocoAnnotation {
     }
 }
 
-/// Segmentations are shared with the items made of them.
+/// Reads a segmentation into an `Arc`, shared with the items made of it.
 fn shared<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<Segmentation>, D::Error> {
     Segmentation::deserialize(from).map(Arc::new)
 }
@@ -107,7 +107,7 @@ struct Document {
     categories: Vec<Category>,
 }
 
-/// An annotation file.
+/// Annotation file, indexed by annotation and by picture.
 #[derive(Debug)]
 pub struct CocoFile {
     path: PathBuf,
@@ -119,11 +119,11 @@ pub struct CocoFile {
 }
 
 impl CocoFile {
-    /// Reads `instances.json` and its like.
+    /// Reads `instances.json` or a file of the same format.
     ///
     /// # Errors
-    /// When the file is not of COCO's form, or an annotation is of a picture or category that it
-    /// lacks.
+    /// When the file does not have COCO's format, or an annotation names a picture or category that
+    /// the file lacks.
     pub fn open(path: &Path) -> Result<Self> {
         let document: Document = files::json(path)?;
         let images: BTreeMap<_, _> = document.images.into_iter().map(|i| (i.id, i)).collect();
@@ -164,22 +164,22 @@ impl CocoFile {
         })
     }
 
-    /// The pictures by number.
+    /// Pictures by number.
     pub(crate) fn images(&self) -> &BTreeMap<i64, CocoImage> {
         &self.images
     }
 
-    /// The names of the categories by number.
+    /// Names of the categories by number.
     pub(crate) fn categories(&self) -> &BTreeMap<i64, String> {
         &self.categories
     }
 
-    /// All annotations, in the order of the file.
+    /// Annotations in the order of the file.
     pub(crate) fn annotations(&self) -> &[CocoAnnotation] {
         &self.annotations
     }
 
-    /// An annotation by its id.
+    /// Annotation with the identifier `id`.
     ///
     /// # Errors
     /// When the file lists no such annotation.
@@ -191,7 +191,7 @@ impl CocoFile {
         Ok(&self.annotations[*index])
     }
 
-    /// A picture by number.
+    /// Picture with the number `id`.
     ///
     /// # Errors
     /// When the file lists no picture of this number.
@@ -200,7 +200,7 @@ impl CocoFile {
         image.ok_or_else(|| Error::format(&self.path, format!("picture {id} is not listed")))
     }
 
-    /// A thing in a picture, whose file is in `folder`.
+    /// Subject `thing` in a picture whose file is in `folder`.
     ///
     /// # Errors
     /// As [`image`](Self::image).
@@ -209,13 +209,13 @@ impl CocoFile {
         Ok(Subject { image, thing })
     }
 
-    /// The annotations of a picture, in the order of the file.
+    /// Annotations of a picture in the order of the file.
     pub(crate) fn of_image(&self, id: i64) -> impl Iterator<Item = &CocoAnnotation> {
         let indices = self.by_image.get(&id).into_iter().flatten();
         indices.map(|&index| &self.annotations[index])
     }
 
-    /// The name of a category.
+    /// Name of a category, empty when the file lists none.
     pub(crate) fn category(&self, id: i64) -> &str {
         self.categories.get(&id).map_or("", String::as_str)
     }

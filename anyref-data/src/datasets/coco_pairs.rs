@@ -1,7 +1,7 @@
-//! A thing in one picture of COCO to all of its category in another.
+//! Pairs of COCO's pictures: an instance in one refers to all instances of its category in another.
 //!
-//! Things that stand for their category are, as the authors choose them, the only ones of it in
-//! their picture, large in it, and filling their box.
+//! By the authors' rules, an instance may stand for its category when it is the only one of it in
+//! its picture, large in the picture, and fills its box.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -18,20 +18,20 @@ use super::error::{Error, Result};
 use super::item::{Grouping, Item, Reference, Region, Task};
 use crate::scenes::mix;
 
-/// How pairs are chosen.
+/// Selection of pairs.
 #[derive(Clone, Debug)]
 pub struct PairOptions {
-    /// Categories by number; all when none is named.
+    /// Category ids; an empty set selects all.
     pub categories: BTreeSet<i64>,
-    /// Smallest share of its picture that the mask asked for must cover, 0 to 1.
+    /// Smallest share of its picture that a target mask must cover, 0 to 1.
     pub min_area: f64,
-    /// Share of its picture that the box of a referring thing must exceed.
+    /// Share of its picture that the box of a referring instance must exceed.
     pub min_box: f64,
-    /// Share of its box that the mask of a referring thing must exceed.
+    /// Share of its box that the mask of a referring instance must exceed.
     pub min_fill: f64,
-    /// Probability that the background of a referring thing is blacked out.
+    /// Probability that the background of a referring instance is blacked out.
     pub mask_crop_probability: f64,
-    /// Decides, with an item's index and draw, which thing refers to it.
+    /// Seed that, with an item's index and draw, selects the referring instance.
     pub seed: u64,
 }
 
@@ -48,8 +48,7 @@ impl Default for PairOptions {
     }
 }
 
-/// A question for each picture and each category in it for which some other picture has a good
-/// example.
+/// One question for each picture and each category in it that has an example in another picture.
 #[derive(Debug)]
 pub struct CocoPairs {
     name: String,
@@ -63,7 +62,7 @@ pub struct CocoPairs {
 }
 
 impl CocoPairs {
-    /// Pairs of an annotation file.
+    /// Builds the pairs of an annotation file.
     ///
     /// # Errors
     /// When an annotation is damaged, or the options leave nothing.
@@ -103,7 +102,7 @@ impl CocoPairs {
                 entries.push((image.id, category, things.iter().map(|t| t.id).collect()));
             }
         }
-        // A picture does not refer to itself.
+        // A picture never refers to itself.
         entries.retain(|(image, category, _): &(i64, i64, Vec<AnnotationId>)| {
             let examples = examples.get(category).map_or(&[][..], Vec::as_slice);
             examples
@@ -121,12 +120,12 @@ impl CocoPairs {
         })
     }
 
-    /// The annotations that may stand for each category.
+    /// Annotations that may stand for each category.
     pub fn examples(&self) -> &BTreeMap<i64, Vec<AnnotationId>> {
         &self.examples
     }
 
-    /// An example of a category in another picture; there is one, or the item would not be.
+    /// Example of `category` in a picture other than `image`; every item has at least one.
     fn example(&self, category: i64, image: i64, rng: &mut SmallRng) -> Result<&CocoAnnotation> {
         let examples = &self.examples[&category];
         let start = rng.random_range(0..examples.len());
@@ -193,7 +192,7 @@ impl Dataset for CocoPairs {
     }
 }
 
-/// The things of each category in a picture, without crowds.
+/// Instances of each category in a picture, without crowds.
 fn categories<'f>(
     file: &'f CocoFile,
     image: i64,

@@ -1,4 +1,4 @@
-//! COCO-Stuff: every pixel of COCO's pictures is of one of 182 classes.
+//! COCO-Stuff: COCO's pictures with every pixel labelled as one of 182 classes.
 //!
 //! ```text
 //! ROOT/labels.txt                           names, counted from 1
@@ -13,9 +13,10 @@ use super::error::{Error, Result};
 use super::files;
 use super::label_pairs::LabelPairs;
 
-/// A question for each picture of `train2017` or `val2017`, about a class in it; `coco` is the folder with the pictures' folder. Classes such
-/// as `window-blind`, whose names are no words, are left out unless `compounds`. `min_area` is
-/// the smallest share of the picture that a class must cover, 0 to 1.
+/// Opens one question a picture of `train2017` or `val2017`, about a class in it. `coco` is the
+/// folder that holds the folder of pictures. Compound classes such as `window-blind` are left out
+/// unless `compounds`. `min_area` is the smallest share of the picture that a class must cover, 0
+/// to 1.
 ///
 /// # Errors
 /// When the folders or names cannot be read.
@@ -38,7 +39,7 @@ pub(super) fn open(
     Ok(pairs.with_min_area(min_area))
 }
 
-/// Lines `number: name`; a map has each number less one.
+/// Reads lines `number: name`; label maps hold each number less one.
 fn names(path: &Path) -> Result<BTreeMap<u32, String>> {
     let text = files::text(path)?;
     let mut names = BTreeMap::new();
@@ -56,7 +57,7 @@ fn names(path: &Path) -> Result<BTreeMap<u32, String>> {
                 reason: "not of the form `number: name`; download it again".to_owned(),
             });
         };
-        // 0 is what has no label.
+        // Number 0 marks unlabelled pixels.
         if let Some(value) = number.checked_sub(1) {
             names.insert(value, name.trim().to_owned());
         }

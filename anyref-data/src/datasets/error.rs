@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
-/// Result of the readers.
+/// Result with an [`Error`] of the readers.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
 /// Failure to read a data set. Each message is one line that names the file and what to do.
@@ -13,27 +13,27 @@ pub enum Error {
     /// A file cannot be read.
     #[error("{}: {source}; check the path, or download the data set's part again", .path.display())]
     Io {
-        /// The file or folder.
+        /// Path of the file or folder.
         path: PathBuf,
-        /// The system's reason.
+        /// Error of the operating system.
         source: std::io::Error,
     },
-    /// A file is not what its data set has there.
+    /// A file does not have the format that its data set prescribes.
     #[error("{}: {reason}; download it from the data set's publisher again", .path.display())]
     Format {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The fault.
+        /// Description of the fault.
         reason: String,
     },
-    /// A line of a file of lines is wrong.
+    /// A line of a text file is wrong.
     #[error("{}:{line}: {reason}", .path.display())]
     Line {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Line, from 1.
+        /// Line number, from 1.
         line: usize,
-        /// The fault, and the remedy.
+        /// Description of the fault, and the remedy.
         reason: String,
     },
     /// A pickle cannot be read.
@@ -42,34 +42,35 @@ pub enum Error {
     /// A picture or a mask cannot be decoded.
     #[error("{}: {reason}; download it again", .path.display())]
     Picture {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The decoder's reason.
+        /// Message of the decoder.
         reason: String,
     },
     /// A mask cannot be rasterised.
     #[error("{reason}; the annotation is damaged, download it again")]
     Mask {
-        /// The fault.
+        /// Description of the fault.
         reason: String,
     },
-    /// A picture is of another size than its annotations say.
+    /// A picture has another size than its annotations state.
     #[error(
         "{} has {}x{} pixels, and {}x{} by its annotations: download it again",
         .path.display(), .found[0], .found[1], .annotated[0], .annotated[1]
     )]
     PictureSize {
-        /// The picture.
+        /// Path of the picture.
         path: PathBuf,
-        /// Width and height that it has.
+        /// Width and height of the picture in pixels.
         found: [u32; 2],
-        /// Width and height by its annotations.
+        /// Width and height in the annotations.
         annotated: [u32; 2],
     },
-    /// A picture or sound cannot be read as a model takes it, or a region does not fit its picture.
+    /// A picture or sound cannot be preprocessed for the model, or a region does not fit its
+    /// picture.
     #[error(transparent)]
     Model(#[from] anyref_core::Error),
-    /// A mask is of another size than its picture.
+    /// A mask has another size than its picture.
     #[error(
         "a mask of {}x{} does not fit its picture of {}x{}; masks and pictures must be of one version of the data set",
         .mask[0], .mask[1], .picture[0], .picture[1]
@@ -80,31 +81,31 @@ pub enum Error {
         /// Width and height of the picture.
         picture: [u32; 2],
     },
-    /// There is no such part of the data set.
+    /// The data set has no such split.
     #[error("{dataset} has no split `{split}`; it has {known}")]
     Split {
         /// Name of the data set.
         dataset: String,
-        /// Split asked for.
+        /// Split that was asked for.
         split: String,
-        /// Splits that are there, separated by commas.
+        /// Existing splits, separated by commas.
         known: String,
     },
-    /// Options that cannot be met.
+    /// The options cannot be met.
     #[error("{0}")]
     Options(String),
-    /// Nothing is left after the options' filters.
+    /// The options' filters leave no item.
     #[error("{dataset} has no item for these options; check split, categories and area filters")]
     Nothing {
         /// Name of the data set.
         dataset: String,
     },
-    /// Files that items need are not there.
+    /// Files that items need do not exist.
     #[error("{}", missing_line(.dataset, .files))]
     Missing {
         /// Name of the data set.
         dataset: String,
-        /// All of them.
+        /// Paths of all missing files.
         files: Vec<PathBuf>,
     },
     /// Several data sets lack files.
@@ -113,30 +114,30 @@ pub enum Error {
         /// An [`Error::Missing`] for each.
         Vec<Error>,
     ),
-    /// An index beyond the end.
+    /// An index is beyond the end.
     #[error("{dataset} has {len} items, so there is none at {index}")]
     Index {
         /// Name of the data set.
         dataset: String,
-        /// Index asked for.
+        /// Index that was asked for.
         index: usize,
         /// Number of items.
         len: usize,
     },
-    /// A fault of one item.
+    /// An item is faulty.
     #[error("{dataset}, item {id}: {source}")]
     Item {
         /// Name of the data set.
         dataset: String,
-        /// The item.
+        /// Identifier of the item.
         id: String,
-        /// The fault.
+        /// Fault of the item.
         source: Box<Error>,
     },
 }
 
 impl Error {
-    /// The file that is missing, where that is what is wrong.
+    /// Missing file, when the error is about one.
     pub fn missing_file(&self) -> Option<&Path> {
         match self {
             Self::Io { path, source } if source.kind() == std::io::ErrorKind::NotFound => {
@@ -174,7 +175,7 @@ impl Error {
         }
     }
 
-    /// Says of which item it is.
+    /// Adds the item that the error is about.
     pub(super) fn of_item(self, dataset: &str, id: impl ToString) -> Self {
         Self::Item {
             dataset: dataset.to_owned(),
@@ -184,7 +185,7 @@ impl Error {
     }
 }
 
-/// Files named in the message.
+/// Largest number of files named in the message.
 const SHOWN: usize = 5;
 
 fn missing_line(dataset: &str, files: &[PathBuf]) -> String {

@@ -8,23 +8,23 @@ use serde::de::DeserializeOwned;
 
 use super::error::{Error, Result};
 
-/// A JSON file.
+/// Reads and parses a JSON file.
 pub(super) fn json<T: DeserializeOwned>(path: &Path) -> Result<T> {
     let bytes = bytes(path)?;
     serde_json::from_slice(&bytes).map_err(|e| Error::format(path, e))
 }
 
-/// A file's bytes.
+/// Reads the bytes of a file.
 pub(super) fn bytes(path: &Path) -> Result<Vec<u8>> {
     std::fs::read(path).map_err(|e| Error::io(path, e))
 }
 
-/// A text file.
+/// Reads a text file.
 pub(super) fn text(path: &Path) -> Result<String> {
     std::fs::read_to_string(path).map_err(|e| Error::io(path, e))
 }
 
-/// Files of a folder whose names end in `.extension`, sorted by name.
+/// Lists the files of a folder whose names end in `.extension`, sorted by name.
 pub(super) fn listed(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     let entries = std::fs::read_dir(folder).map_err(|e| Error::io(folder, e))?;
     let mut paths = Vec::new();
@@ -41,7 +41,7 @@ pub(super) fn listed(folder: &Path, extension: &str) -> Result<Vec<PathBuf>> {
     Ok(paths)
 }
 
-/// Width and height of a picture as it is to be looked at, from its header.
+/// Width and height of a picture after its EXIF orientation, read from the header.
 pub(super) fn picture_size(path: &Path) -> Result<[u32; 2]> {
     let reader = image::ImageReader::open(path).map_err(|e| Error::io(path, e))?;
     let reader = reader

@@ -1,4 +1,4 @@
-//! gRefCOCO: expressions that refer to one thing, several, or none.
+//! gRefCOCO: expressions that refer to one instance, several, or none.
 //!
 //! ```text
 //! ROOT/grefcoco/grefs(unc).json             references and their sentences; or grefs(unc).p
@@ -6,8 +6,8 @@
 //! ROOT/images/mscoco/images/train2014/      pictures
 //! ```
 //!
-//! COCO's pictures may also be those of `train2017`, which are the same under other names:
-//! `000000000009.jpg` in the place of `COCO_train2014_000000000009.jpg`.
+//! COCO's pictures may also be those of `train2017`, which have other names: `000000000009.jpg` for
+//! `COCO_train2014_000000000009.jpg`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -24,7 +24,7 @@ use super::item::{Grouping, Item, Reference, Subject, Task};
 use super::refer::{Sentence, images_folder};
 use super::reference_list::{PictureReference, ReferenceList};
 
-/// Annotation of an expression that refers to nothing.
+/// Annotation id of an expression that refers to nothing.
 const NO_TARGET: i64 = -1;
 
 #[derive(Debug, Deserialize)]
@@ -44,7 +44,7 @@ enum OneOrMany {
 }
 
 impl OneOrMany {
-    /// The annotations; empty when there is no target.
+    /// Annotation ids; none when there is no target.
     fn ids(&self) -> impl Iterator<Item = AnnotationId> {
         let ids = match self {
             Self::One(id) => std::slice::from_ref(id),
@@ -54,7 +54,7 @@ impl OneOrMany {
     }
 }
 
-/// Sentences of one split.
+/// Expressions of one split.
 #[derive(Debug)]
 pub(crate) struct GRefCoco {
     list: ReferenceList<Ref>,
@@ -69,7 +69,7 @@ impl PictureReference for Ref {
 
 impl GRefCoco {
     /// Opens `train`, `val`, `testA` or `testB`. `images` is the folder of COCO's `train2014` or
-    /// `train2017`, when it is not where REFER has it.
+    /// `train2017`, when it is not in REFER's layout.
     ///
     /// # Errors
     /// When the annotations cannot be read, are inconsistent, or have no such split.

@@ -1,4 +1,4 @@
-//! Items that readers give: a picture, references, and the answer.
+//! Items that readers give: a picture, references, and targets.
 
 use std::path::PathBuf;
 
@@ -13,25 +13,25 @@ use crate::scenes::Mask;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Task {
-    /// An expression to the masks of what it refers to.
+    /// Referring expression to masks.
     Text,
-    /// A box to words.
+    /// Box to a description.
     Describe,
-    /// A picture of a thing to the mask of such a thing.
+    /// Picture of an object to a mask of its category.
     Image,
-    /// A sound to the mask of what makes it.
+    /// Sound to the mask of its source.
     Audio,
-    /// The name of a class to all that belongs to it.
+    /// Class name to all of its pixels.
     Semantic,
 }
 
-/// Part of a picture; written as its area alone.
+/// Part of a picture, serialised as its area alone.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(from = "[f64; 4]", into = "[f64; 4]")]
 pub struct Region {
     /// `[x0, y0, x1, y1]` in pixels, the far edges exclusive.
     pub area: [f64; 4],
-    /// The thing itself, where the background is to be blacked out.
+    /// Mask of the object, when the background is to be blacked out.
     pub mask: Option<Shape>,
 }
 
@@ -47,7 +47,7 @@ impl From<Region> for [f64; 4] {
     }
 }
 
-/// Reference as a file has it; [`Item::open_reference`] makes one of it that a model takes.
+/// Reference as a file states it; [`Item::open_reference`] turns it into a model's reference.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Reference {
@@ -59,10 +59,10 @@ pub enum Reference {
     Image {
         /// The picture.
         path: PathBuf,
-        /// Width and height of it, where the data set says them.
+        /// Width and height, when the data set states them.
         #[serde(skip)]
         size: Option<[u32; 2]>,
-        /// The part; the whole without.
+        /// Region of the picture; `None` for the whole.
         #[serde(rename = "area", default, skip_serializing_if = "Option::is_none")]
         region: Option<Region>,
     },
@@ -70,57 +70,57 @@ pub enum Reference {
     Audio(PathBuf),
 }
 
-/// Target of one `<obj>` of the answer.
+/// Target of one `<obj>` of an answer.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Target {
     /// Words before the `<obj>`; empty when the data set has none.
     pub phrase: String,
-    /// Its mask.
+    /// Mask of the target.
     pub shape: Shape,
 }
 
-/// Subject of an item. Items of the same subject ask for the same thing in other words.
+/// Subject of an item. Items with the same subject ask about the same object in other words.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
-    /// The picture.
+    /// Path of the picture.
     pub image: PathBuf,
-    /// Which thing in the picture, by a number of the data set's own.
+    /// Number of the object in the picture, in the data set's own numbering.
     pub thing: usize,
 }
 
 /// One question about one picture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Item {
-    /// Which it is in its data set.
+    /// Identifier in the data set.
     pub id: String,
-    /// The picture.
+    /// Path of the picture.
     pub image: PathBuf,
-    /// Width and height of the picture.
+    /// Width and height of the picture in pixels.
     pub size: [u32; 2],
     /// Kind of question.
     pub task: Task,
-    /// References, in order.
+    /// References in the order of the question.
     pub references: Vec<Reference>,
-    /// Targets of the answer, in order; none when the thing is not there.
+    /// Targets in the order of the answer; none when the object is absent.
     pub targets: Vec<Target>,
-    /// All expressions known for what is described; empty for other tasks.
+    /// All expressions known for a described region; empty for other tasks.
     pub expressions: Vec<String>,
-    /// Ids of the annotations of the targets.
+    /// Identifiers of the targets' annotations.
     pub annotations: Vec<AnnotationId>,
-    /// Pixels that do not count, neither as found nor as missed.
+    /// Pixels that count neither as hits nor as misses.
     pub ignore: Option<Shape>,
-    /// The class that is asked for, where scores are by class.
+    /// Class that is asked for, when scores are by class.
     pub category: Option<String>,
-    /// The video of which the picture is a frame, where scores are by video.
+    /// Video that the picture is a frame of, when scores are by video.
     pub video: Option<String>,
-    /// A question given with the item; `{1}`, `{2}` stand where the references go.
+    /// Question given with the item; `{1}`, `{2}` stand for the references.
     pub question: Option<String>,
-    /// An answer given with the item, with one `<obj>` a target.
+    /// Answer given with the item, with one `<obj>` a target.
     pub answer: Option<String>,
 }
 
 impl Item {
-    /// An item without references and answer.
+    /// Item without references and targets.
     pub(super) fn new(id: impl ToString, image: PathBuf, size: [u32; 2], task: Task) -> Self {
         Self {
             id: id.to_string(),
@@ -139,16 +139,16 @@ impl Item {
         }
     }
 
-    /// The mask of each target, in the picture's size.
+    /// Masks of the targets, in the picture's size.
     ///
     /// # Errors
-    /// When the mask of a target cannot be rasterised, as [`Shape::rasterise`] says.
+    /// When the mask of a target cannot be rasterised, as in [`Shape::rasterise`].
     pub fn masks(&self) -> Result<Vec<Mask>> {
         let masks = self.targets.iter().map(|t| t.shape.rasterise(self.size));
         masks.collect()
     }
 
-    /// Every file the item needs.
+    /// Every file that the item needs.
     pub fn files(&self) -> Vec<PathBuf> {
         let mut files = vec![self.image.clone()];
         let mut shapes: Vec<&Shape> = self.targets.iter().map(|t| &t.shape).collect();
@@ -168,14 +168,14 @@ impl Item {
     }
 }
 
-/// How several things of one phrase are answered.
+/// Grouping of several instances that one phrase names.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grouping {
-    /// One target with their union.
+    /// One target, the union of all.
     #[default]
     Merged,
-    /// A target each.
+    /// One target an instance.
     Each,
 }
 
@@ -194,7 +194,7 @@ impl Grouping {
     }
 }
 
-/// `[x, y, width, height]` as corners.
+/// Converts `[x, y, width, height]` to corners `[x0, y0, x1, y1]`.
 pub(super) fn corners([x, y, width, height]: [f64; 4]) -> [f64; 4] {
     [x, y, x + width, y + height]
 }

@@ -1,8 +1,8 @@
-//! A data set in a JSON Lines file of your own: one JSON object a line, described in
+//! Data sets of your own as JSON Lines files, one JSON object a line, described in
 //! `docs/your-data.md`.
 //!
 //! ```text
-//! {"image": "a.jpg", "references": [{"text": "the dog"}], "answer": "the dog<obj>.", "masks": ["a-dog.png"]}
+//! {"image": "a.jpg", "references": [{"text": "dog"}], "answer": "dog<obj>.", "masks": ["a.png"]}
 //! ```
 //!
 //! Paths are relative to the file's folder.
@@ -38,7 +38,7 @@ struct Line {
     expressions: Vec<String>,
 }
 
-/// Exactly one of `text`, `box` without `image`, `image` and `audio`.
+/// Reference of a line: exactly one of `text`, `box` without `image`, `image` and `audio`.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct LineReference {
@@ -60,21 +60,21 @@ enum LineMask {
     Coco(Segmentation),
 }
 
-/// The items of a file.
+/// Items of a JSON Lines file.
 #[derive(Debug)]
 pub struct Jsonl {
     name: String,
     path: PathBuf,
     folder: PathBuf,
-    /// Lines by number, from 1.
+    /// Lines with their numbers, from 1.
     lines: Vec<(usize, Line)>,
 }
 
 impl Jsonl {
-    /// Opens a file. Pictures are not looked at; [`problems`](Self::problems) does that.
+    /// Opens a file without opening its pictures; [`problems`](Self::problems) checks them.
     ///
     /// # Errors
-    /// [`Error::Line`] for the first line that is wrong in itself.
+    /// [`Error::Line`] for the first line that is invalid by itself.
     pub fn open(path: &Path) -> Result<Self> {
         let text = files::text(path)?;
         let (mut lines, mut ids) = (Vec::new(), BTreeMap::new());
@@ -88,11 +88,11 @@ impl Jsonl {
         Ok(data)
     }
 
-    /// Everything that is wrong with a file, line by line: its form, pictures, sounds and masks.
-    /// Returns how many lines are good as well.
+    /// Checks every line of a file: its form, pictures, sounds and masks. Returns the number of
+    /// valid lines and all problems.
     ///
     /// # Errors
-    /// When the file cannot be read at all.
+    /// When the file itself cannot be read.
     pub fn problems(path: &Path) -> Result<(usize, Vec<Error>)> {
         let text = files::text(path)?;
         let empty = Self::new(path, Vec::new());
@@ -250,12 +250,12 @@ impl Dataset for Jsonl {
     }
 }
 
-/// Name of a line.
+/// Identifier of a line.
 fn id(number: usize, line: &Line) -> String {
     line.id.clone().unwrap_or_else(|| number.to_string())
 }
 
-/// Refuses a line that is called as one before it.
+/// Refuses a line whose identifier an earlier line has.
 fn known_once(
     path: &Path,
     number: usize,
@@ -273,7 +273,7 @@ fn known_once(
     }
 }
 
-/// Looks at the files of a line.
+/// Opens and checks the files of a line.
 fn examine(data: &Jsonl, number: usize, line: &Line) -> Result<()> {
     let at = |error: Error| data.wrong(number, error);
     let item = data.build(number, line).map_err(at)?;
@@ -313,7 +313,7 @@ fn numbered(text: &str) -> impl Iterator<Item = (usize, &str)> {
         .filter(|(_, line)| !line.trim().is_empty())
 }
 
-/// Reads one line and checks what can be checked without other files.
+/// Parses one line and checks everything that needs no other file.
 fn read(path: &Path, number: usize, text: &str) -> Result<Line> {
     let wrong = |reason: String| Error::Line {
         path: path.to_owned(),

@@ -1,5 +1,4 @@
-//! Masks and label maps in PNG files, with the values as they are stored: a palette's indices, not
-//! its colours.
+//! Masks and label maps in PNG files, with the stored values: a palette's indices, not its colours.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -11,10 +10,10 @@ use png::{BitDepth, ColorType, Transformations};
 use super::error::{Error, Result};
 use crate::scenes::Mask;
 
-/// Pixels that belong to a mask.
+/// Selection of the pixels of a mask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Which {
-    /// Pixels that are not 0; in a palette, pixels whose index is not 0.
+    /// Pixels that are not 0; with a palette, pixels whose index is not 0.
     NotZero,
     /// Pixels at least half as bright as white.
     Bright,
@@ -30,21 +29,21 @@ pub enum Which {
 #[derive(Debug, Clone)]
 pub struct LabelMap {
     size: [u32; 2],
-    /// Values a pixel; one for grey values and indices.
+    /// Values a pixel; 1 for grey values and palette indices.
     channels: usize,
     values: Vec<u16>,
-    /// Colour of each index.
+    /// Colours of the palette by index.
     palette: Option<Vec<[u8; 3]>>,
     /// Value of white.
     white: u16,
 }
 
 impl LabelMap {
-    /// Reads a file.
+    /// Reads a PNG file.
     ///
     /// # Errors
-    /// When the file cannot be opened, is not a whole PNG file, or is of a picture too large to be
-    /// decoded.
+    /// When the file cannot be opened, is not a complete PNG file, or has a picture too large to
+    /// decode.
     pub fn open(path: &Path) -> Result<Self> {
         let file = File::open(path).map_err(|e| Error::io(path, e))?;
         let bad = |e: png::DecodingError| Error::picture(path, e);
@@ -79,19 +78,19 @@ impl LabelMap {
         })
     }
 
-    /// Width and height.
+    /// Width and height in pixels.
     pub fn size(&self) -> [u32; 2] {
         self.size
     }
 
-    /// The pixels that belong to a mask.
+    /// Mask of the selected pixels.
     pub fn mask(&self, which: Which) -> Mask {
         let [width, height] = self.size.map(|side| side as usize);
         let pixels = self.values.chunks_exact(self.channels);
         Mask::from_pixels(width, height, pixels.map(|p| self.belongs(p, which)))
     }
 
-    /// The values of one channel and the number of pixels of each.
+    /// Values of one channel, with the number of pixels of each.
     pub fn counts(&self, channel: usize) -> BTreeMap<u32, usize> {
         let mut counts = vec![0; usize::from(u16::MAX) + 1];
         for pixel in self.values.chunks_exact(self.channels) {
@@ -104,7 +103,7 @@ impl LabelMap {
             .collect()
     }
 
-    /// The colours and the number of pixels of each.
+    /// Colours, with the number of pixels of each.
     pub(crate) fn colours(&self) -> BTreeMap<[u8; 3], usize> {
         let mut counts = BTreeMap::new();
         for pixel in self.values.chunks_exact(self.channels) {
@@ -118,14 +117,14 @@ impl LabelMap {
         self.channels
     }
 
-    /// The values of each pixel.
+    /// Values of each pixel, one slice a pixel.
     pub(super) fn pixels(&self) -> impl Iterator<Item = &[u16]> {
         self.values.chunks_exact(self.channels)
     }
 
     fn belongs(&self, pixel: &[u16], which: Which) -> bool {
         match which {
-            // An opaque black pixel is none of the mask.
+            // Opaque black pixels do not belong to the mask.
             Which::NotZero => pixel[..self.opaque()].iter().any(|&value| value != 0),
             Which::Bright => {
                 let [r, g, b] = self.colour(pixel).map(u32::from);
@@ -139,7 +138,7 @@ impl LabelMap {
         }
     }
 
-    /// Channels without opacity.
+    /// Number of channels without alpha.
     fn opaque(&self) -> usize {
         match self.channels {
             2 | 4 => self.channels - 1,
@@ -165,7 +164,7 @@ impl LabelMap {
     }
 }
 
-/// The values of one row.
+/// Unpacks the values of one row.
 fn unpack(row: &[u8], depth: BitDepth, count: usize, values: &mut Vec<u16>) {
     match depth {
         BitDepth::Sixteen => {

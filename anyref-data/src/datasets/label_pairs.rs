@@ -1,4 +1,4 @@
-//! Pictures with a label map each: a class is drawn, and all that belongs to it is asked for.
+//! Pictures with one label map each: a class is drawn, and all of its pixels are asked for.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -14,29 +14,29 @@ use super::label_map::{LabelMap, Which};
 use super::shape::{Pixels, Shape};
 use crate::scenes::mix;
 
-/// How a label map says what is where.
+/// Meaning of a label map's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Coding {
-    /// The value is the class.
+    /// First channel holds the class.
     Class,
-    /// The first channel is the class, the second the instance.
+    /// First channel holds the class, the second the instance.
     Instances,
 }
 
-/// A question for each picture, about one of its classes.
+/// One question for each picture, about one of its classes.
 #[derive(Debug)]
 pub(super) struct LabelPairs {
     name: String,
-    /// Pictures and label maps.
+    /// Paths of pictures and label maps.
     entries: Vec<(PathBuf, PathBuf)>,
-    /// Names by value.
+    /// Class names by value.
     classes: BTreeMap<u32, String>,
     coding: Coding,
     grouping: Grouping,
     min_area: f64,
 }
 
-/// Pixels of a class, by instance; 0 where instances are not told apart.
+/// Pixel counts by class and instance; the instance is 0 where the map has none.
 type Classes = BTreeMap<u32, BTreeMap<u8, usize>>;
 
 impl LabelPairs {
@@ -68,7 +68,7 @@ impl LabelPairs {
         Self { min_area, ..self }
     }
 
-    /// The classes of a map that have a name, and in them what is large enough.
+    /// Named classes of a map, with the instances that are large enough.
     fn classes(&self, map: &LabelMap) -> Classes {
         let mut classes = Classes::new();
         match self.coding {
@@ -117,7 +117,7 @@ impl Dataset for LabelPairs {
         self.entries.len()
     }
 
-    /// Pictures without any class are passed over for the next that has one.
+    /// Draws a class of the picture; a picture without any is replaced by the next that has one.
     fn item(&self, index: usize, draw: u64) -> Result<Item> {
         entry(&self.name, &self.entries, index)?;
         for step in 0..self.entries.len() {

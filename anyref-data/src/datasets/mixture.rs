@@ -1,4 +1,4 @@
-//! Data sets in proportion, in an order that seed, epoch and rank decide.
+//! Data sets mixed in proportion, in an order that follows from seed, epoch and rank.
 
 use std::sync::Arc;
 
@@ -7,25 +7,25 @@ use super::error::{Error, Result};
 use super::item::Item;
 use crate::scenes::mix;
 
-/// Which item is next.
+/// Sample of an epoch: a data set, an item, and a draw.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sample {
-    /// Place of the data set in the mixture.
+    /// Index of the data set in the mixture.
     pub dataset: usize,
     /// Index of the item.
     pub index: usize,
-    /// Decides what the item leaves to chance.
+    /// Draw that decides the item's random choices.
     pub draw: u64,
 }
 
-/// One process's samples of one epoch.
+/// Samples of one process in one epoch.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Order {
-    /// The samples in order. All ranks have the same number.
+    /// Samples in order. All ranks have equally many.
     pub samples: Vec<Sample>,
 }
 
-/// Data sets with weights.
+/// Mixture of weighted data sets.
 #[derive(Clone)]
 pub struct Mixture {
     datasets: Vec<Arc<dyn Dataset>>,
@@ -35,11 +35,11 @@ pub struct Mixture {
 }
 
 impl Mixture {
-    /// An epoch of `samples`, of which each data set has a share in proportion to its weight. A
-    /// data set is gone through without repetition before it starts again, over the ends of epochs.
+    /// Mixture with epochs of `samples`, shared by the data sets in proportion to their weights. A
+    /// data set is gone through without repetition before it starts again, across epochs.
     ///
     /// # Errors
-    /// When there is nothing to mix, or a weight is negative or not a number.
+    /// When there is nothing to mix, or a weight is negative or not finite.
     pub fn new(parts: Vec<(Arc<dyn Dataset>, f64)>, samples: usize, seed: u64) -> Result<Self> {
         let total: f64 = parts.iter().map(|(_, weight)| weight).sum();
         let sound = parts
@@ -62,7 +62,7 @@ impl Mixture {
             .map(|(_, weight)| weight / total * samples as f64);
         let shares: Vec<f64> = shares.collect();
         let mut counts: Vec<usize> = shares.iter().map(|share| *share as usize).collect();
-        // What rounding down left goes to the largest remainders, of data sets that take part.
+        // Samples lost by rounding down go to the largest remainders of data sets with a weight.
         let mut places: Vec<usize> = (0..parts.len()).filter(|&i| parts[i].1 > 0.0).collect();
         let remainder = |&i: &usize| shares[i].fract();
         places.sort_by(|a, b| remainder(b).total_cmp(&remainder(a)).then(a.cmp(b)));
@@ -77,7 +77,7 @@ impl Mixture {
         })
     }
 
-    /// An epoch in which each data set has as many samples as it has items.
+    /// Mixture in which each data set has as many samples an epoch as it has items.
     ///
     /// # Errors
     /// When there is nothing to mix.
@@ -90,7 +90,7 @@ impl Mixture {
         Self::new(weighted.collect(), samples, seed)
     }
 
-    /// The data sets.
+    /// Data sets of the mixture.
     pub fn datasets(&self) -> &[Arc<dyn Dataset>] {
         &self.datasets
     }
@@ -100,21 +100,21 @@ impl Mixture {
         &self.counts
     }
 
-    /// Samples in an epoch, of all ranks.
+    /// Samples in an epoch, over all ranks.
     pub fn len(&self) -> usize {
         self.counts.iter().sum()
     }
 
-    /// Whether an epoch has no samples; it always has some.
+    /// Returns whether an epoch has no samples; never true.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Refuses to start when files are missing.
+    /// Checks that the files of all data sets exist.
     ///
     /// # Errors
-    /// [`Error::Missing`] with all that a data set lacks; [`Error::SeveralMissing`] where several
-    /// lack any.
+    /// [`Error::Missing`] with all files that one data set lacks; [`Error::SeveralMissing`] when
+    /// several lack files.
     pub fn check_files(&self) -> Result<()> {
         let checked = self.datasets.iter().map(|d| check_files(&**d));
         let mut missing: Vec<Error> = checked.filter_map(Result::err).collect();
@@ -125,7 +125,7 @@ impl Mixture {
         }
     }
 
-    /// The item of a sample.
+    /// Item of a sample.
     ///
     /// # Errors
     /// When the reader fails.
@@ -143,8 +143,8 @@ impl Mixture {
         }
     }
 
-    /// The samples of `rank`, one of `ranks` processes, in an epoch. What does not divide by the
-    /// processes is left out, so that none waits for another.
+    /// Samples of `rank`, one of `ranks` processes, in an epoch. A remainder that does not divide
+    /// among the processes is dropped, so that no process waits for another.
     ///
     /// # Errors
     /// When there is no such rank, or fewer samples than ranks.
@@ -178,7 +178,7 @@ impl Mixture {
         Ok(Order { samples })
     }
 
-    /// Where an epoch goes on with a data set.
+    /// Position in a data set at the start of an epoch.
     fn walk(&self, dataset: usize, epoch: u64) -> Walk {
         let done = u128::from(epoch) * self.counts[dataset] as u128;
         let len = self.datasets[dataset].len();
@@ -208,7 +208,7 @@ impl std::fmt::Debug for Mixture {
     }
 }
 
-/// Goes through a data set again and again, each time in another order.
+/// Endless walk through a data set, in another order each pass.
 struct Walk {
     pass: u64,
     place: usize,
@@ -234,7 +234,7 @@ impl Walk {
     }
 }
 
-/// An order that depends on the key alone, not on a library's version.
+/// Shuffles by the key alone, independent of any library's version.
 fn shuffle(items: &mut Vec<usize>, key: u64) {
     let mut keyed: Vec<(u64, usize)> = items
         .iter()

@@ -1,25 +1,25 @@
-//! The published data sets, read from the layouts in which they are downloaded.
+//! Published data sets, read from the layouts in which they are downloaded.
 //!
-//! A [`Dataset`] gives an [`Item`] by index: a picture, what refers to things in it, and the masks
-//! or words that answer. Masks are kept as they are written ([`Shape`]) and rasterised when asked
-//! for, as pycocotools rasterises them. Opening reads annotations only; [`check_files`] lists
-//! whatever pictures, sounds and masks are missing before anything starts.
+//! A [`Dataset`] gives an [`Item`] by index: a picture, its references, and the masks or words of
+//! the answer. Masks are kept as the files have them ([`Shape`]) and rasterised on demand, as
+//! pycocotools rasterises them. Opening reads annotations only; [`check_files`] lists all missing
+//! pictures, sounds and masks before a run starts.
 //!
 //! | file | data sets |
 //! | --- | --- |
-//! | `refer` | RefCLEF, RefCOCO, RefCOCO+, RefCOCOg, expressions to masks and boxes to expressions |
-//! | `grefcoco` | gRefCOCO, with several targets and none |
+//! | `refer` | RefCLEF, RefCOCO, RefCOCO+, RefCOCOg: expressions to masks, boxes to expressions |
+//! | `grefcoco` | gRefCOCO, with several targets or none |
 //! | `coco` | COCO instances |
-//! | `coco_pairs`, `coco_20i`, `pascal_5i` | a picture of a thing to its mask in another, and the folds of COCO-20i and PASCAL-5i |
+//! | `coco_pairs`, `coco_20i`, `pascal_5i` | a picture of an object to its mask in another; folds |
 //! | `coco_stuff`, `ade20k` | label maps |
 //! | `paco`, `pascal_part` | parts of objects |
 //! | `phrase_cut`, `reason_seg`, `visual_genome` | phrases, questions and regions |
 //! | `avsbench` | sounds to masks: S4, MS3 and AVSBench-semantic |
 //! | `jsonl` | a JSON Lines file of your own |
 //!
-//! [`Source`] names any of them in a configuration and opens it, and [`Per`] says whether its items
-//! or its pictures count. [`Templates`] turns items into questions and answers, and [`Mixture`]
-//! puts data sets in proportion and order.
+//! [`Source`] names a data set in a configuration and opens it; [`Per`] selects whether its items
+//! or its pictures are counted. [`Templates`] turns items into questions and answers, and
+//! [`Mixture`] mixes data sets.
 
 mod ade20k;
 mod annotation_id;

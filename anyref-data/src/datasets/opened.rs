@@ -1,4 +1,4 @@
-//! Pictures and references of items, read from their files as a model takes them.
+//! Pictures and references of items, read from their files for a model.
 
 use std::path::Path;
 
@@ -11,10 +11,10 @@ use super::error::{Error, Result};
 use super::item::{self, Item};
 
 impl Item {
-    /// The picture.
+    /// Opens the picture.
     ///
     /// # Errors
-    /// When it cannot be read, or is of another size than the annotations say.
+    /// When it cannot be read, or has another size than the annotations state.
     pub fn open_picture(&self) -> Result<RgbImage> {
         let picture = open_image(&self.image).map_err(anyref_core::Error::from)?;
         let found = [picture.width(), picture.height()];
@@ -28,11 +28,11 @@ impl Item {
         }
     }
 
-    /// A reference of this item.
+    /// Opens a reference of this item.
     ///
     /// # Errors
-    /// When a file of it cannot be read, its mask cannot be rasterised, or its region does not fit
-    /// its picture.
+    /// When one of its files cannot be read, its mask cannot be rasterised, or its region does not
+    /// fit its picture.
     pub fn open_reference(&self, reference: &item::Reference) -> Result<Reference> {
         Ok(match reference {
             item::Reference::Text(text) => Reference::Text(text.clone()),
@@ -63,7 +63,7 @@ fn open_sound(path: &Path) -> Result<Waveform> {
     Ok(Waveform::open(path).map_err(anyref_core::Error::from)?)
 }
 
-/// Annotated boxes may reach over the edge by a rounding.
+/// Clips a box to its picture: annotated boxes may exceed the edge by rounding.
 fn inside(area: [f64; 4], [width, height]: [u32; 2]) -> [f32; 4] {
     let [x0, y0, x1, y1] = area.map(|value| value as f32);
     let (width, height) = (width as f32, height as f32);

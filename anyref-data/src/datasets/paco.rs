@@ -1,8 +1,8 @@
-//! PACO-LVIS: objects of COCO's pictures and their parts.
+//! PACO-LVIS: objects in COCO's pictures, and their parts.
 //!
 //! ```text
 //! ROOT/annotations/paco_lvis_v1_train.json
-//! COCO/train2017/                           pictures, as the file names them
+//! COCO/train2017/                           pictures, named as in the file
 //! ```
 
 use std::path::Path;
@@ -10,8 +10,8 @@ use std::path::Path;
 use super::error::Result;
 use super::parts::Parts;
 
-/// A question for each object and part of `train`, `val` or `test`; `coco` is the folder with
-/// `train2017`.
+/// Opens one question for each object and part of `train`, `val` or `test`. `coco` is the folder
+/// that holds `train2017`.
 ///
 /// # Errors
 /// When the annotations cannot be read.

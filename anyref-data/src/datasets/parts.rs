@@ -1,4 +1,4 @@
-//! Objects and their parts, in COCO's form with categories `object:part`.
+//! Objects and their parts in COCO's format, with categories named `object:part`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -10,13 +10,13 @@ use super::error::Result;
 use super::item::{Item, Reference, Target, Task};
 use crate::scenes::mix;
 
-/// A question for each annotation.
+/// One question for each annotation.
 #[derive(Debug)]
 pub(super) struct Parts {
     name: String,
     images: PathBuf,
     file: CocoFile,
-    /// Annotations.
+    /// Identifiers of the annotations, without crowds.
     entries: Vec<AnnotationId>,
 }
 
@@ -71,8 +71,8 @@ impl Dataset for Parts {
     }
 }
 
-/// `trash_can:rim` as `trash can rim` or `the rim of the trash can`; what follows in brackets tells
-/// meanings apart and is left out.
+/// Phrase for a category: `trash_can:rim` as `trash can rim` if `short`, or
+/// `the rim of the trash can`. A qualifier in brackets is left out.
 fn phrase(category: &str, short: bool) -> String {
     let words = |name: &str| {
         let name = name.split("_(").next().unwrap_or(name);

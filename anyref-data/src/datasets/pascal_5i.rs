@@ -1,17 +1,15 @@
-//! PASCAL-5i: four folds of five of PASCAL VOC's classes, each to be segmented by the example of a
-//! picture.
+//! PASCAL-5i: four folds of five of PASCAL VOC's classes, segmented by the example of a picture.
 //!
 //! ```text
 //! ROOT/VOCdevkit/VOC2012/JPEGImages/            pictures
-//! ROOT/VOCdevkit/VOC2012/SegmentationClassAug/  label maps, with those of SBD; 255 is the border of things
-//! ROOT/splits/pascal/val/fold0.txt              2007_000033__01: a picture and the number of a class in it
+//! ROOT/VOCdevkit/VOC2012/SegmentationClassAug/  label maps, with those of SBD; 255 is the border
+//! ROOT/splits/pascal/val/fold0.txt              2007_000033__01: a picture and a class in it
 //! ROOT/splits/pascal/trn/fold0.txt
 //! ```
 //!
-//! The lists are HSNet's `data/splits`; `VOC2012` may also lie in `ROOT` itself. As HSNet has it, a
-//! fold is tested in a thousand episodes, which go through its list as often as that takes; each
-//! has another example of the class, drawn from the pictures of the list. Pixels at the borders of
-//! things do not count.
+//! The lists are HSNet's `data/splits`; `VOC2012` may also lie in `ROOT` itself. As in HSNet, a
+//! fold is tested in a thousand episodes, which repeat its list as often as needed; each has
+//! another example of the class, drawn from the pictures of the list. Border pixels do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -29,14 +27,14 @@ use super::label_map::{LabelMap, Which};
 use super::shape::{Pixels, Shape};
 use crate::scenes::mix;
 
-/// Episodes of a fold's test.
+/// Episodes in the test of a fold.
 pub const EPISODES: usize = 1000;
 /// Classes of a fold.
 const CLASSES: usize = 5;
-/// The label of borders.
+/// Label of border pixels.
 const BORDER: u32 = 255;
 
-/// PASCAL VOC's classes, in the order of their numbers.
+/// PASCAL VOC's classes in the order of their numbers.
 const NAMES: [&str; 20] = [
     "aeroplane",
     "bicycle",
@@ -60,26 +58,26 @@ const NAMES: [&str; 20] = [
     "tv monitor",
 ];
 
-/// How episodes are made.
+/// Selection of episodes.
 #[derive(Clone, Copy, Debug)]
 pub struct EpisodeOptions {
-    /// The fold, from 0.
+    /// Fold, from 0.
     pub fold: usize,
-    /// Whether the fold's own classes are asked for, or all others.
+    /// Side of the fold: its own classes, or all others.
     pub part: FoldPart,
     /// Probability that the background of an example is blacked out.
     pub mask_crop_probability: f64,
-    /// Decides, with an item's index and draw, which picture is the example.
+    /// Seed that, with an item's index and draw, selects the example.
     pub seed: u64,
 }
 
-/// A question for each episode.
+/// One question for each episode.
 #[derive(Debug)]
 pub struct Pascal5i {
     name: String,
     pictures: PathBuf,
     labels: PathBuf,
-    /// Picture and class, from 1, of each line of the lists.
+    /// Picture and class number, from 1, of each line of the lists.
     entries: Vec<(String, u32)>,
     /// Pictures of each class.
     examples: BTreeMap<u32, Vec<String>>,
@@ -115,7 +113,7 @@ impl Pascal5i {
         for (picture, class) in &entries {
             examples.entry(*class).or_default().push(picture.clone());
         }
-        // A picture is no example for itself.
+        // A picture is never its own example.
         entries.retain(|(picture, class)| examples[class].iter().any(|other| other != picture));
         let name = format!("PASCAL-5i fold {fold}");
         some(&name, &entries)?;
@@ -152,7 +150,7 @@ impl Pascal5i {
         })
     }
 
-    /// The line that an episode is about: the lists are gone through again and again.
+    /// Line of an episode; the lists are repeated.
     fn line(&self, index: usize) -> Result<&(String, u32)> {
         if index >= self.len {
             return Err(Error::Index {
@@ -164,7 +162,7 @@ impl Pascal5i {
         entry(&self.name, &self.entries, index % self.entries.len())
     }
 
-    /// A picture of a class with the box around all of the class in it.
+    /// Reference to a picture of a class, by the box around all pixels of the class.
     fn example(&self, name: &str, class: u32, masked: bool) -> Result<Reference> {
         let labels = self.labels(name);
         let mask = LabelMap::open(&labels)?.mask(Which::Label(class));
@@ -237,10 +235,10 @@ impl Dataset for Pascal5i {
     }
 }
 
-/// The pictures and classes of a fold in a split, `val` or `trn`.
+/// Pictures and classes of a fold in a split, `val` or `trn`.
 fn list(root: &Path, split: &str, fold: usize) -> Result<Vec<(String, u32)>> {
     let name = format!("splits/pascal/{split}/fold{fold}.txt");
-    // Beside the pictures, or in a copy of HSNet's repository.
+    // The lists lie beside the pictures, or in a copy of HSNet's repository.
     let usual = root.join(&name);
     let copied = root.join("data").join(&name);
     let path = if copied.is_file() && !usual.is_file() {

@@ -1,4 +1,4 @@
-//! PASCAL-Part, in the form of COCO that VLPart gave it.
+//! PASCAL-Part, in VLPart's conversion to COCO's format.
 //!
 //! ```text
 //! ROOT/train.json
@@ -10,7 +10,7 @@ use std::path::Path;
 use super::error::Result;
 use super::parts::Parts;
 
-/// A question for each part of a split such as `train`.
+/// Opens one question for each part of a split such as `train`.
 ///
 /// # Errors
 /// When the annotations cannot be read.

@@ -1,7 +1,8 @@
-//! Each picture of a data set once, however many items are about it.
+//! Pictures of a data set, each once, however many items are about it.
 //!
-//! So the authors' loaders count: a picture is next, of which a thing is drawn, and one of the
-//! sentences about that. A picture with many sentences is asked about no more often than others.
+//! The authors' loaders count the same way: the next picture is taken, one of its instances is
+//! drawn, and one sentence about the instance. Pictures with many sentences are asked about no more
+//! often than others.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
@@ -12,25 +13,25 @@ use super::error::Result;
 use super::item::{Item, Subject};
 use crate::scenes::mix;
 
-/// Tag of these draws, apart from those of items and their words.
+/// Tag of these draws, distinct from the draws of items and of their words.
 const PICTURE: u64 = 0x0070_6963_7475_7265;
 
-/// The pictures of a data set.
+/// Pictures of a data set.
 pub(super) struct PerPicture {
     name: String,
     dataset: Arc<dyn Dataset>,
-    /// The items about each picture, thing by thing.
+    /// Items about each picture, grouped by instance.
     pictures: Vec<Vec<Vec<usize>>>,
 }
 
 impl PerPicture {
-    /// Puts the items about each picture together.
+    /// Groups the items by picture.
     ///
     /// # Errors
     /// As [`Dataset::subject`].
     pub(super) fn new(dataset: Arc<dyn Dataset>) -> Result<Self> {
         let mut places: HashMap<PathBuf, usize> = HashMap::new();
-        // In the order of their first items, wherever the pictures lie.
+        // Ordered by first item, independent of the paths.
         let mut pictures: Vec<BTreeMap<usize, Vec<usize>>> = Vec::new();
         for index in 0..dataset.len() {
             let Subject { image, thing } = dataset.subject(index)?;
@@ -72,7 +73,7 @@ impl Dataset for PerPicture {
     }
 }
 
-/// One of some, of which there are any.
+/// One element of a non-empty slice.
 fn drawn<T>(of: &[T], seed: u64) -> &T {
     &of[(seed % of.len() as u64) as usize]
 }

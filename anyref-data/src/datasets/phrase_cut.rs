@@ -1,4 +1,4 @@
-//! PhraseCut: phrases about regions of Visual Genome's pictures.
+//! PhraseCut: phrases that name regions of Visual Genome's pictures.
 //!
 //! ```text
 //! ROOT/refer_train.json                     phrases and polygons; also val, miniv and test
@@ -7,7 +7,7 @@
 //! ```
 //!
 //! Polygons are filled as COCO's are. The data set's own tool draws them with Pillow, which also
-//! covers the pixels that the outline touches.
+//! covers the pixels touched by the outline.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -33,7 +33,7 @@ struct Line {
     task_id: String,
     image_id: i64,
     phrase: String,
-    /// Things, their polygons, their points.
+    /// Polygons as points, nested by instance, polygon and point.
     #[serde(rename = "Polygons")]
     polygons: Vec<Vec<Vec<[f64; 2]>>>,
     #[serde(default)]
@@ -49,7 +49,7 @@ struct Entry {
     annotations: Vec<AnnotationId>,
 }
 
-/// A question for each phrase.
+/// One question for each phrase.
 #[derive(Debug)]
 pub(crate) struct PhraseCut {
     name: String,
@@ -63,7 +63,7 @@ impl PhraseCut {
     /// Opens `train`, `val`, `miniv` or `test`.
     ///
     /// # Errors
-    /// When the annotations cannot be read, or are of a picture that is not listed.
+    /// When the annotations cannot be read, or name a picture that is not listed.
     pub(crate) fn open(root: &Path, split: &str, grouping: Grouping) -> Result<Self> {
         let pictures: Vec<Picture> = files::json(&root.join("image_data_split.json"))?;
         let sizes: HashMap<i64, [u32; 2]> = pictures
@@ -104,7 +104,7 @@ impl PhraseCut {
     }
 }
 
-/// One thing's polygons; those with less than three points have no area.
+/// Shape of one instance's polygons; those with less than three points have no area.
 fn thing(polygons: Vec<Vec<[f64; 2]>>) -> Shape {
     let polygons = polygons.into_iter().filter(|points| points.len() > 2);
     let flat = polygons.map(|points| points.into_iter().flatten().collect());

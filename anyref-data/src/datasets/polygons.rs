@@ -1,29 +1,30 @@
-//! COCO's polygons to masks, pixel for pixel as pycocotools fills them.
+//! Rasterisation of COCO's polygons, pixel for pixel as pycocotools fills them.
 //!
-//! The outline is drawn five times as fine as the picture. Wherever it steps from one fine column
-//! to the next in the middle of a picture's column, the column changes between off and on at that
-//! height; sorted column by column, these heights are the mask's runs.
+//! The outline is drawn at five times the resolution. Wherever it crosses the middle of a column of
+//! the picture, the column toggles between outside and inside at that height; the sorted heights
+//! are the mask's runs.
 
 use anyref_decoder::rle::{Merge, Rle};
 
 use super::error::{Error, Result};
 
-/// Fine pixels a pixel.
+/// Subpixels a pixel.
 const FINE: f64 = 5.0;
-/// Largest coordinate accepted, in pixels; beyond it an outline would take minutes to draw.
+/// Largest accepted coordinate in pixels; a larger outline would take minutes to draw.
 const LARGEST: f64 = 1e5;
 
-/// Union of polygons `x0, y0, x1, y1, ...` in a mask of `[height, width]`; no polygon at all is an
+/// Union of polygons `x0, y0, x1, y1, ...` in a mask of `[height, width]`; an empty list gives an
 /// empty mask.
 ///
 /// # Errors
-/// When a polygon has fewer than two points, half a point, or coordinates no picture has.
+/// When a polygon has fewer than two points, an odd number of coordinates, or coordinates out of
+/// range.
 pub fn rasterise(polygons: &[Vec<f64>], size: [usize; 2]) -> Result<Rle> {
     let masks = polygons.iter().map(|polygon| fill(polygon, size));
     merged(&masks.collect::<Result<Vec<_>>>()?, size)
 }
 
-/// One polygon.
+/// Fills one polygon.
 fn fill(polygon: &[f64], size: [usize; 2]) -> Result<Rle> {
     let [height, width] = size;
     if polygon.len() < 4 || polygon.len() % 2 == 1 {
@@ -62,16 +63,16 @@ fn fill(polygon: &[f64], size: [usize; 2]) -> Result<Rle> {
     Rle::from_counts(&runs, size).map_err(Error::mask)
 }
 
-/// The fine points from one corner to the next, both included.
+/// Visits the subpixels of the line between two corners, both included.
 fn outline(from: [i32; 2], to: [i32; 2], mut visit: impl FnMut([i32; 2])) {
     let [dx, dy] = [(from[0] - to[0]).abs(), (from[1] - to[1]).abs()];
-    // Steps are taken along the longer side, upwards.
+    // The line advances along the longer side, in ascending order.
     let along = usize::from(dx < dy);
     let across = 1 - along;
     let steps = dx.max(dy);
     let backwards = from[along] > to[along];
     let (start, end) = if backwards { (to, from) } else { (from, to) };
-    // No corner is divided by 0 steps: its only step is the 0th.
+    // For equal corners, `steps` is 0 and `step` too.
     let slope = f64::from(end[across] - start[across]) / f64::from(steps.max(1));
     for step in 0..=steps {
         let step = if backwards { steps - step } else { step };
@@ -82,7 +83,8 @@ fn outline(from: [i32; 2], to: [i32; 2], mut visit: impl FnMut([i32; 2])) {
     }
 }
 
-/// Where the mask changes between two neighbours of the outline, counted column by column.
+/// Position of the toggle between two neighbouring subpixels of the outline, counted column by
+/// column.
 fn change(last: [i32; 2], point: [i32; 2], [height, width]: [usize; 2]) -> Option<u32> {
     if last[0] == point[0] {
         return None;
@@ -102,7 +104,7 @@ fn change(last: [i32; 2], point: [i32; 2], [height, width]: [usize; 2]) -> Optio
     Some(x as u32 * height as u32 + y as u32)
 }
 
-/// Union of masks of one size.
+/// Union of masks of equal size.
 fn merged(masks: &[Rle], size: [usize; 2]) -> Result<Rle> {
     match masks {
         [] => {

@@ -1,15 +1,14 @@
-//! ReasonSeg: questions whose answer must be thought of first.
+//! ReasonSeg: questions that need reasoning before segmentation.
 //!
 //! ```text
-//! ROOT/train/NAME.jpg, NAME.json            pictures, and questions with polygons; also val and test
-//! ROOT/explanatory/train.json               answers in words, if there
+//! ROOT/train/NAME.jpg, NAME.json            pictures, questions and polygons; also val and test
+//! ROOT/explanatory/train.json               answers in words, optional
 //! ```
 //!
-//! A text is a phrase, which is asked for as any other, or a sentence, which stands before its
-//! question.
+//! A text is a phrase, asked for like any other, or a sentence, which stands before its question.
 //!
 //! Polygons are filled as COCO's are. The data set's own tool draws them with OpenCV, which also
-//! covers the pixels that the outline touches.
+//! covers the pixels touched by the outline.
 
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
@@ -55,11 +54,12 @@ struct Entry {
     image: PathBuf,
     text: String,
     sentence: bool,
-    /// Polygons and whether they are to be found; others do not count, and cover what is beneath.
+    /// Polygons, and whether each is a target; the others are ignored regions that hide the
+    /// polygons beneath.
     layers: Vec<(Shape, bool)>,
 }
 
-/// A question for each text of each picture.
+/// One question for each text of each picture.
 #[derive(Debug)]
 pub struct ReasonSeg {
     name: String,
@@ -79,7 +79,7 @@ impl ReasonSeg {
             let mut layers = Vec::new();
             for Polygon { label, points } in document.shapes {
                 let label = label.to_lowercase();
-                // A deprecated mark.
+                // `flag` is a deprecated label.
                 if label == "flag" || points.len() < 3 {
                     continue;
                 }
@@ -115,7 +115,7 @@ impl ReasonSeg {
         })
     }
 
-    /// The answer in words to an item, where the data set has one.
+    /// Answer in words to an item, when the data set has one.
     pub fn explanation(&self, item: &Item) -> Option<&str> {
         let name = item.image.file_name()?.to_str()?;
         self.explanations.get(name).map(String::as_str)
@@ -139,7 +139,7 @@ impl Dataset for ReasonSeg {
         item.question = line
             .sentence
             .then(|| QuestionForm::AnyRef.sentence().to_owned());
-        // Smaller ones lie on larger ones.
+        // Smaller polygons lie on top of larger ones.
         let mut layers = Vec::with_capacity(line.layers.len());
         for (shape, wanted) in &line.layers {
             layers.push((shape.area(size)?, shape.clone(), *wanted));
@@ -157,7 +157,7 @@ impl Dataset for ReasonSeg {
             item.ignore = Some(Shape::Layers(open.collect()));
         }
         item.targets.push(Target {
-            // Questions are no names of what they ask for.
+            // Questions do not name the target.
             phrase: match line.sentence {
                 true => String::new(),
                 false => line.text.clone(),
@@ -180,7 +180,7 @@ impl Dataset for ReasonSeg {
     }
 }
 
-/// Some of the files are in Windows' code page instead of UTF-8.
+/// Reads a document; some files are in Windows-1252 instead of UTF-8.
 fn read(path: &Path) -> Result<Document> {
     let bytes = files::bytes(path)?;
     let text = match String::from_utf8(bytes) {
@@ -194,7 +194,7 @@ fn read(path: &Path) -> Result<Document> {
     serde_json::from_str(&text).map_err(|e| Error::format(path, e))
 }
 
-/// The character of a byte: Latin-1's but for 0x80 to 0x9f.
+/// Decodes a byte of Windows-1252: Latin-1 but for 0x80 to 0x9f.
 fn windows_1252(byte: u8) -> char {
     const HIGH: [char; 32] = [
         '€', '\u{81}', '‚', 'ƒ', '„', '…', '†', '‡', 'ˆ', '‰', 'Š', '‹', 'Œ', '\u{8d}', 'Ž',

@@ -6,8 +6,8 @@
 //! ROOT/images/mscoco/images/train2014/      pictures (RefCLEF: ROOT/images/saiapr_tc-12/)
 //! ```
 //!
-//! COCO's pictures may also be those of `train2017`, which are the same under other names:
-//! `000000000009.jpg` in the place of `COCO_train2014_000000000009.jpg`.
+//! COCO's pictures may also be those of `train2017`, which have other names: `000000000009.jpg` for
+//! `COCO_train2014_000000000009.jpg`.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -22,7 +22,7 @@ use super::error::{Error, Result};
 use super::item::{Item, Reference, Subject, Target, Task};
 use super::reference_list::{PictureReference, ReferenceList};
 
-/// One sentence about a thing.
+/// Sentence about an instance.
 #[derive(Debug, Clone, Deserialize)]
 pub(super) struct Sentence {
     pub(super) sent_id: i64,
@@ -38,16 +38,16 @@ struct Ref {
     sentences: Vec<Sentence>,
 }
 
-/// Which questions are made of a reference.
+/// Direction of the questions made of a reference.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Direction {
-    /// Each sentence, to the mask of what it refers to.
+    /// Each sentence to the mask of its referent.
     Segment,
-    /// The box of the thing, to any of its sentences.
+    /// Box of the instance to any of its sentences.
     Describe,
 }
 
-/// Which part of which data set.
+/// Data set, split and direction.
 #[derive(Clone, Debug)]
 pub(crate) struct ReferOptions {
     /// `refclef`, `refcoco`, `refcoco+` or `refcocog`.
@@ -56,14 +56,14 @@ pub(crate) struct ReferOptions {
     pub split_by: String,
     /// `train`, `val`, `test`, `testA`, `testB` or `testC`.
     pub split: String,
-    /// Which way round it is asked.
+    /// Direction of the questions.
     pub direction: Direction,
-    /// Folder of the pictures, when it is not where REFER has it.
+    /// Folder of the pictures, when it is not in REFER's layout.
     pub images: Option<PathBuf>,
 }
 
 impl ReferOptions {
-    /// A part of RefCOCO or one of its kin, expressions to masks.
+    /// Options for expressions to masks, with the pictures in REFER's layout.
     pub(crate) fn new(dataset: &str, split_by: &str, split: &str) -> Self {
         Self {
             dataset: dataset.to_owned(),
@@ -188,7 +188,7 @@ impl Dataset for Refer {
     }
 }
 
-/// Where REFER looks for pictures.
+/// Folder of the pictures in REFER's layout.
 pub(super) fn images_folder(dataset: &str) -> &'static str {
     match dataset {
         "refclef" => "images/saiapr_tc-12",
@@ -196,8 +196,9 @@ pub(super) fn images_folder(dataset: &str) -> &'static str {
     }
 }
 
-/// Whether a reference of the split `own` counts to `wanted`: REFER's `testA` is every split with
-/// an A (RefCLEF has `testAB` and others), and `test` every one with `test` in it.
+/// Returns whether a reference of the split `own` belongs to `wanted`: REFER's `testA` is every
+/// split with an A in its name (RefCLEF has `testAB` and others), and `test` every split with
+/// `test` in it.
 fn in_split(own: &str, wanted: &str) -> bool {
     match wanted {
         "testA" | "testB" | "testC" => own.contains(&wanted[4..]),

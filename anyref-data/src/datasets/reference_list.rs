@@ -1,4 +1,4 @@
-//! References with their sentences in pictures of COCO's form, as REFER and gRefCOCO keep them.
+//! References and their sentences about COCO's pictures, as REFER and gRefCOCO keep them.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use super::dataset::{entry, some};
 use super::error::Result;
 use super::item::Subject;
 
-/// A reference to something in a picture.
+/// Reference to an instance in a picture.
 pub(super) trait PictureReference {
     /// Number of the picture.
     fn image_id(&self) -> i64;
@@ -27,10 +27,10 @@ pub(super) struct ReferenceList<R> {
 }
 
 impl<R: PictureReference> ReferenceList<R> {
-    /// A list with as many items of each reference as `sentences` says.
+    /// Builds a list with `sentences` items for each reference.
     ///
     /// # Errors
-    /// When there are none.
+    /// When there are no items.
     pub(super) fn new(
         name: String,
         images: PathBuf,
@@ -76,7 +76,7 @@ impl<R: PictureReference> ReferenceList<R> {
         self.file.subject(image_id, &self.images, at)
     }
 
-    /// The pictures.
+    /// Files of all pictures.
     pub(super) fn files(&self) -> BTreeSet<PathBuf> {
         let images = self
             .refs

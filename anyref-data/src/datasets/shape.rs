@@ -1,4 +1,4 @@
-//! Masks as data sets write them, rasterised when needed.
+//! Masks in the data sets' own forms, rasterised on demand.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -11,47 +11,47 @@ use super::label_map::{LabelMap, Which};
 use super::polygons;
 use crate::scenes::Mask;
 
-/// A mask that is not rasterised yet. Copies are cheap.
+/// Mask that is not rasterised yet. Cloning is cheap.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Shape {
-    /// As COCO's annotations have it.
+    /// COCO's segmentation.
     Coco(Arc<Segmentation>),
-    /// Pixels of a picture.
+    /// Pixels of a picture file.
     Pixels(Pixels),
-    /// All of several.
+    /// Union of shapes.
     Union(Vec<Shape>),
-    /// Visible pixels of several that lie one on the other, the first at the bottom: of each
-    /// whether it belongs to the mask.
+    /// Visible pixels of stacked shapes, the lowest first, each with whether it belongs to the
+    /// mask.
     Layers(Vec<(Shape, bool)>),
 }
 
 /// Pixels of a mask picture or label map.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Pixels {
-    /// The picture.
+    /// Path of the picture.
     pub path: PathBuf,
-    /// Which of its pixels.
+    /// Selection of its pixels.
     pub which: Which,
 }
 
-/// COCO's three forms of a segmentation, and RefCLEF's.
+/// Segmentation in COCO's three forms, or RefCLEF's.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Segmentation {
-    /// Polygons `x0, y0, x1, y1, ...` in pixels, whose union it is.
+    /// Union of polygons `x0, y0, x1, y1, ...` in pixels.
     Polygons(Vec<Vec<f64>>),
     /// Run lengths.
     Runs(RunLengths),
-    /// Run lengths of segments, whose union it is.
+    /// Union of segments in run lengths.
     Segments(Vec<RunLengths>),
 }
 
-/// Lengths of runs, off first, column by column.
+/// Run lengths, starting with background, column by column.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RunLengths {
     /// Height and width.
     pub size: [usize; 2],
-    /// Numbers, or COCO's string.
+    /// Plain numbers, or COCO's compressed string.
     pub counts: Counts,
 }
 
@@ -66,12 +66,12 @@ pub enum Counts {
 }
 
 impl Segmentation {
-    /// The mask in a picture of `[width, height]`.
+    /// Rasterises the mask in a picture of `[width, height]`.
     ///
     /// # Errors
-    /// When run lengths are of another size than the picture, damaged or do not cover it exactly,
-    /// when a polygon has too few points or coordinates that no picture has, or when the picture is
-    /// beyond [`MAX_PIXELS`](anyref_decoder::rle::MAX_PIXELS).
+    /// When run lengths have another size than the picture, are damaged or do not cover it exactly,
+    /// when a polygon has too few points or coordinates out of range, or when the picture is beyond
+    /// [`MAX_PIXELS`](anyref_decoder::rle::MAX_PIXELS).
     pub fn to_rle(&self, size: [u32; 2]) -> Result<Rle> {
         let [width, height] = size;
         match self {
@@ -106,12 +106,12 @@ impl RunLengths {
 }
 
 impl Shape {
-    /// A shape of COCO's form.
+    /// Wraps a segmentation of COCO's.
     pub fn coco(segmentation: Segmentation) -> Self {
         Self::Coco(Arc::new(segmentation))
     }
 
-    /// One shape of several.
+    /// Union of `shapes`; a single shape is returned as it is.
     pub(super) fn union(mut shapes: Vec<Shape>) -> Self {
         match shapes.len() {
             1 => shapes.remove(0),
@@ -119,7 +119,7 @@ impl Shape {
         }
     }
 
-    /// The mask in a picture of `[width, height]`.
+    /// Rasterises the mask in a picture of `[width, height]`.
     ///
     /// # Errors
     /// When the annotation contradicts itself or the picture's size, or its file cannot be read.
@@ -152,7 +152,7 @@ impl Shape {
         }
     }
 
-    /// Files that hold pixels of it.
+    /// Files that hold its pixels.
     pub(super) fn files(&self) -> Vec<&PathBuf> {
         match self {
             Self::Coco(_) => Vec::new(),
@@ -162,7 +162,7 @@ impl Shape {
         }
     }
 
-    /// Number of pixels.
+    /// Area in pixels.
     pub(super) fn area(&self, size: [u32; 2]) -> Result<f64> {
         match self {
             Self::Coco(segmentation) => Ok(segmentation.to_rle(size)?.area() as f64),

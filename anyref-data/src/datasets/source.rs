@@ -1,4 +1,4 @@
-//! Data sets as a training configuration names them.
+//! Names of data sets in training configurations.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use super::reason_seg::ReasonSeg;
 use super::refer::{Direction, Refer, ReferOptions};
 use super::visual_genome::VisualGenome;
 
-/// A data set and where it is. Paths are relative to the folder in which the program runs.
+/// Data set and its location. Paths are relative to the program's working directory.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Source {
@@ -36,14 +36,14 @@ pub enum Source {
         root: PathBuf,
         /// `refclef`, `refcoco`, `refcoco+` or `refcocog`.
         name: String,
-        /// `unc`, `umd`, `google` or `berkeley`.
+        /// Author of the split: `unc`, `umd`, `google` or `berkeley`.
         split_by: String,
-        /// `train`, `val` and so on.
+        /// Split, such as `train` or `val`.
         split: String,
-        /// Whether boxes are described, instead of expressions segmented.
+        /// Whether boxes are described instead of expressions segmented.
         #[serde(default)]
         describe: bool,
-        /// Folder of the pictures, such as COCO's `train2017`, when it is not where REFER has it.
+        /// Folder of the pictures, such as COCO's `train2017`, when it is not in REFER's layout.
         #[serde(default)]
         images: Option<PathBuf>,
     },
@@ -51,62 +51,62 @@ pub enum Source {
     Grefcoco {
         /// REFER's data folder.
         root: PathBuf,
-        /// `train`, `val` and so on.
+        /// Split, such as `train` or `val`.
         split: String,
-        /// How several things are answered.
+        /// Grouping of several instances.
         #[serde(default)]
         grouping: Grouping,
-        /// Folder of the pictures, such as COCO's `train2017`, when it is not where REFER has it.
+        /// Folder of the pictures, such as COCO's `train2017`, when it is not in REFER's layout.
         #[serde(default)]
         images: Option<PathBuf>,
     },
-    /// COCO's things by their category.
+    /// COCO's instances by the name of their category.
     Coco {
         /// COCO's folder.
         root: PathBuf,
-        /// `train2017` and so on.
+        /// Split, such as `train2017`.
         split: String,
-        /// How several things are answered.
+        /// Grouping of several instances.
         #[serde(default)]
         grouping: Grouping,
-        /// Smallest share of the picture that a thing must cover.
+        /// Smallest share of the picture that an instance must cover, 0 to 1.
         #[serde(default)]
         min_area: f64,
     },
-    /// COCO's things by a picture of another of the same category.
+    /// COCO's instances by a picture of another of the same category.
     CocoPairs {
         /// COCO's folder.
         root: PathBuf,
-        /// `train2017` and so on.
+        /// Split, such as `train2017`.
         split: String,
-        /// Smallest share of the picture that a thing must cover.
+        /// Smallest share of the picture that an instance must cover, 0 to 1.
         #[serde(default)]
         min_area: f64,
         /// Probability that the reference's background is blacked out.
         mask_crop_probability: f64,
     },
-    /// The same in a fold of COCO-20i.
+    /// COCO's instances by a picture of another, in a fold of COCO-20i.
     #[serde(rename = "coco_20i")]
     Coco20i {
         /// COCO's folder.
         root: PathBuf,
         /// `train2014` or `val2014`.
         split: String,
-        /// 0 to 3.
+        /// Fold, 0 to 3.
         fold: usize,
-        /// `train` for the categories outside the fold, `test` for its own.
+        /// `train` for the categories outside the fold, `test` for the fold's own.
         part: FoldPart,
         /// Probability that the reference's background is blacked out.
         mask_crop_probability: f64,
     },
-    /// PASCAL's things by a picture of another, in a fold of PASCAL-5i.
+    /// PASCAL VOC's classes by a picture of another instance, in a fold of PASCAL-5i.
     #[serde(rename = "pascal_5i")]
     Pascal5i {
         /// Folder of `VOCdevkit` and of HSNet's `splits`.
         root: PathBuf,
-        /// 0 to 3.
+        /// Fold, 0 to 3.
         fold: usize,
-        /// `train` for the classes outside the fold, `test` for its own.
+        /// `train` for the classes outside the fold, `test` for the fold's own.
         part: FoldPart,
         /// Probability that the reference's background is blacked out.
         mask_crop_probability: f64,
@@ -117,12 +117,12 @@ pub enum Source {
         root: PathBuf,
         /// `train2017` or `val2017`.
         split: String,
-        /// COCO's folder.
+        /// COCO's folder, which holds the pictures.
         coco: PathBuf,
-        /// Whether classes such as `wall-brick` are asked for.
+        /// Whether compound classes such as `wall-brick` are included.
         #[serde(default)]
         compounds: bool,
-        /// Smallest share of the picture that a class must cover.
+        /// Smallest share of the picture that a class must cover, 0 to 1.
         #[serde(default)]
         min_area: f64,
     },
@@ -133,21 +133,21 @@ pub enum Source {
         root: PathBuf,
         /// `training` or `validation`.
         split: String,
-        /// Smallest share of the picture that a class must cover.
+        /// Smallest share of the picture that a class must cover, 0 to 1.
         #[serde(default)]
         min_area: f64,
     },
-    /// ADE20K's things.
+    /// ADE20K's instances.
     #[serde(rename = "ade20k_instances")]
     Ade20kInstances {
         /// ADE20K's folder.
         root: PathBuf,
         /// `training` or `validation`.
         split: String,
-        /// How several things are answered.
+        /// Grouping of several instances.
         #[serde(default)]
         grouping: Grouping,
-        /// Smallest share of the picture that a thing must cover.
+        /// Smallest share of the picture that an instance must cover, 0 to 1.
         #[serde(default)]
         min_area: f64,
     },
@@ -157,46 +157,46 @@ pub enum Source {
         root: PathBuf,
         /// `train`, `val` or `test`.
         split: String,
-        /// COCO's folder.
+        /// COCO's folder, which holds the pictures.
         coco: PathBuf,
     },
     /// PASCAL-Part.
     PascalPart {
-        /// Its folder.
+        /// Folder of the data set.
         root: PathBuf,
-        /// `train` and so on.
+        /// Split, such as `train`.
         split: String,
     },
     /// PhraseCut.
     PhraseCut {
-        /// Its folder.
+        /// Folder of the data set.
         root: PathBuf,
         /// `train`, `val`, `miniv` or `test`.
         split: String,
-        /// How several things are answered.
+        /// Grouping of several instances.
         #[serde(default)]
         grouping: Grouping,
     },
     /// ReasonSeg.
     ReasonSeg {
-        /// Its folder.
+        /// Folder of the data set.
         root: PathBuf,
         /// `train`, `val` or `test`.
         split: String,
     },
     /// Visual Genome's regions.
     VisualGenome {
-        /// Its folder.
+        /// Folder of the data set.
         root: PathBuf,
     },
-    /// AVSBench with one thing that sounds.
+    /// AVSBench with one sound source a video.
     AvsS4 {
         /// AVSBench's folder `Single-source`.
         root: PathBuf,
         /// `train`, `val` or `test`.
         split: String,
     },
-    /// AVSBench with several.
+    /// AVSBench with several sound sources.
     AvsMs3 {
         /// AVSBench's folder `Multi-sources`.
         root: PathBuf,
@@ -205,20 +205,20 @@ pub enum Source {
     },
     /// AVSBench-semantic.
     AvsSemantic {
-        /// Its folder.
+        /// Folder of the data set.
         root: PathBuf,
         /// `train`, `val` or `test`.
         split: String,
     },
-    /// A file of your own: see `docs/your-data.md`.
+    /// JSON Lines file of your own; see `docs/your-data.md`.
     Own {
-        /// The file, one JSON object a line.
+        /// Path of the file, one JSON object a line.
         file: PathBuf,
     },
 }
 
 impl Source {
-    /// Reads the annotations. `seed` is for what a data set draws once and for all.
+    /// Reads the annotations. `seed` decides the random choices of the data set.
     ///
     /// # Errors
     /// When they cannot be read, or leave nothing to ask.
@@ -346,10 +346,10 @@ impl Source {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Per {
-    /// An item: a sentence about a thing, a category in a picture.
+    /// Item: a sentence about an instance, or a category in a picture.
     #[default]
     Item,
-    /// A picture, of which a thing or category is drawn, and one of the sentences about that.
+    /// Picture, with an instance or category drawn, and one of its sentences.
     Picture,
 }
 
@@ -359,24 +359,24 @@ impl Per {
     }
 }
 
-/// A data set and how often it is asked.
+/// Data set with its weight in a mixture.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WeightedSource {
-    /// The data set.
+    /// Data set and its location.
     pub source: Source,
-    /// Its weight in the mixture; when left out the number of its items, or of its pictures where
-    /// those count, as in a plain concatenation.
+    /// Weight in the mixture. By default the number of its items, or of its pictures when pictures
+    /// are counted, as in a plain concatenation.
     #[serde(default)]
     pub weight: Option<f64>,
-    /// Unit that is counted. Not written where it is an item, so that runs begun without it go on.
+    /// Unit that is counted. Not serialised when it is an item, so that older runs can be resumed.
     #[serde(default, skip_serializing_if = "Per::is_item")]
     pub per: Per,
 }
 
 impl WeightedSource {
-    /// Reads the annotations, as [`Source::open`] does, and puts the items of a picture together
-    /// where pictures count.
+    /// Reads the annotations, as [`Source::open`] does, and groups the items by picture when
+    /// pictures are counted.
     ///
     /// # Errors
     /// As [`Source::open`], and when an item's annotation names a picture that the file does not

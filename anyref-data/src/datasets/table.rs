@@ -7,7 +7,7 @@ use csv::{ReaderBuilder, StringRecord};
 use super::error::{Error, Result};
 use super::files;
 
-/// A table whose rows all have the columns of its header.
+/// Table whose rows all have the columns of its header.
 #[derive(Debug)]
 pub(super) struct Table {
     path: PathBuf,
@@ -19,7 +19,8 @@ impl Table {
     /// Reads a table.
     ///
     /// # Errors
-    /// When the file cannot be read as text, has no header, or a row is not as wide as the header.
+    /// When the file is not readable text, has no header, or has a row of another width than the
+    /// header.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let text = files::text(path)?;
         let text = text.trim_start_matches('\u{feff}');
@@ -76,8 +77,8 @@ impl Table {
     }
 }
 
-/// Number of the line with the first character of a record that is read from byte `start` on; empty
-/// lines before a record are read with it.
+/// Line number of the first character of a record that starts at byte `start`; empty lines before a
+/// record belong to it.
 fn line(text: &str, start: usize) -> usize {
     let record = text[start..].trim_start_matches(['\r', '\n']);
     let before = &text[..text.len() - record.len()];

@@ -1,4 +1,4 @@
-//! Questions and answers from items, by templates that are a file.
+//! Questions and answers made of items, by the templates in a file.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,42 +11,42 @@ use super::item::{Item, Reference, Task};
 use crate::scenes::OBJECT;
 use crate::scenes::mix;
 
-/// The paper's templates.
+/// Templates of the paper.
 const PAPER: &str = include_str!("../../assets/templates.json");
-/// Stands for the phrase.
+/// Name of the placeholder for the phrase.
 const PHRASE: &str = "phrase";
 
-/// Variants of questions and answers. In each, `{phrase}` stands for the words that refer to the
-/// thing, `{1}` for the reference that is no text, and `<obj>` for the mask.
+/// Variants of questions and answers. `{phrase}` stands for the words that refer to the object,
+/// `{1}` for the first reference that is no text, and `<obj>` for the mask.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Templates {
     questions: BTreeMap<Task, Vec<String>>,
-    /// A target whose name is known.
+    /// Variants for a target with a known name.
     target: Vec<String>,
-    /// A target without a name.
+    /// Variants for a target without a name.
     unnamed_target: Vec<String>,
-    /// Between targets.
+    /// Text between targets.
     separator: String,
-    /// After the last target, and after a description.
+    /// Text after the last target, and after a description.
     end: String,
-    /// The answer when the thing named is not there.
+    /// Variants of the answer when the named object is absent.
     absent: Vec<String>,
-    /// The answer when the thing, which has no name, is not there.
+    /// Variants of the answer when an object without a name is absent.
     unnamed_absent: Vec<String>,
 }
 
 /// A question and its answer.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conversation {
-    /// The question; `{1}`, `{2}` stand where the item's references that are no texts go.
+    /// Question; `{1}`, `{2}` stand for the item's references that are no texts.
     pub question: String,
-    /// The answer, with one `<obj>` a target, or none at all in a description.
+    /// Answer, with one `<obj>` a target; a description has none.
     pub answer: String,
 }
 
 impl Templates {
-    /// The paper's.
+    /// Templates of the paper.
     ///
     /// # Errors
     /// Never, unless the program was built with a wrong file.
@@ -54,10 +54,10 @@ impl Templates {
         Self::read(Path::new("templates.json"), PAPER)
     }
 
-    /// Reads a file of the form of `anyref-data/assets/templates.json`.
+    /// Reads a file in the format of `anyref-data/assets/templates.json`.
     ///
     /// # Errors
-    /// When a task has no question, or a template lacks what it is for.
+    /// When a task has no question, or a template lacks its placeholder.
     pub fn open(path: &Path) -> Result<Self> {
         Self::read(path, &files::text(path)?)
     }
@@ -130,10 +130,10 @@ impl Templates {
         Ok(templates)
     }
 
-    /// A question about an item and its answer; `draw` chooses among variants and expressions.
+    /// Question and answer for an item; `draw` selects among variants and expressions.
     ///
-    /// A description has no `<obj>` here, though the item has a target: whether it is pointed at is
-    /// for the training's configuration to say.
+    /// A description has no `<obj>` here, though the item has a target: the training configuration
+    /// decides whether descriptions are followed by a mask.
     pub fn conversation(&self, item: &Item, draw: u64) -> Conversation {
         let mut state = draw;
         let mut choose = |count: usize| {
@@ -161,7 +161,7 @@ impl Templates {
         }
     }
 
-    /// Puts texts in their places and counts the other references anew.
+    /// Inserts the texts and renumbers the other references.
     fn question(&self, template: &str, item: &Item, named: Option<&str>) -> String {
         fill(template, |name| {
             if name == PHRASE {
@@ -211,7 +211,7 @@ impl Templates {
     }
 }
 
-/// Replaces `{name}` by what is known of it, in one pass: what is put in is not looked at again.
+/// Replaces each known `{name}` in one pass: inserted text is not scanned again.
 fn fill(template: &str, known: impl Fn(&str) -> Option<String>) -> String {
     let mut filled = String::with_capacity(template.len());
     let mut rest = template;

@@ -49,7 +49,7 @@ struct Entry {
     phrase: String,
 }
 
-/// A question for each region.
+/// One question for each region.
 #[derive(Debug)]
 pub(crate) struct VisualGenome {
     images: Vec<(PathBuf, [u32; 2])>,
@@ -59,11 +59,11 @@ pub(crate) struct VisualGenome {
 const NAME: &str = "Visual Genome regions";
 
 impl VisualGenome {
-    /// Opens the regions. Boxes are cut to their picture; regions of which nothing is left, or that
-    /// have no words, are left out.
+    /// Opens the regions. Boxes are clipped to their picture; regions that are empty afterwards or
+    /// have no words are left out.
     ///
     /// # Errors
-    /// When the annotations cannot be read, or regions are of a picture that is not listed.
+    /// When the annotations cannot be read, or regions name a picture that is not listed.
     pub(crate) fn open(root: &Path) -> Result<Self> {
         let path = root.join("image_data.json");
         let pictures: Vec<Picture> = files::json(&path)?;
@@ -102,7 +102,7 @@ impl VisualGenome {
     }
 }
 
-/// Folder and name of a picture, from the address it was published at.
+/// Folder and file name of a picture, from its URL.
 fn file(picture: &Picture) -> PathBuf {
     let folder = match picture.url.contains("VG_100K_2") {
         true => "VG_100K_2",

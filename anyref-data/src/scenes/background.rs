@@ -7,7 +7,7 @@ use rand::Rng;
 use super::error::{Error, Result};
 use super::field::{self, Rgb};
 
-/// Pictures of `tuxpaint-data` (folder `templates`) without an object of their own.
+/// Pictures of `tuxpaint-data` (folder `templates`) that show no object, used in training.
 const TRAINING: [&str; 13] = [
     "burnt_bark.jpg",
     "cliff.jpg",
@@ -23,17 +23,17 @@ const TRAINING: [&str; 13] = [
     "wool_mill_machine.jpg",
     "reef-back.png",
 ];
-/// Whole pictures kept for validation.
+/// Pictures held out for validation.
 const HELD_OUT: [&str; 4] = [
     "mudstone.jpg",
     "ocean_waves.jpg",
     "sun_behind_leaves.jpg",
     "trees_above.jpg",
 ];
-/// Share of every side that is never used: some pictures carry dark bars.
+/// Share of every side that is never used, because some pictures have dark bars there.
 const BORDER: f32 = 0.09;
 
-/// A photograph at one or more scales, each half the one before.
+/// Photograph as a mipmap: each level has half the resolution of the one before.
 #[derive(Debug)]
 struct Photograph {
     levels: Vec<(usize, usize, Vec<Rgb>)>,
@@ -64,12 +64,12 @@ impl Photograph {
         Ok(Self { levels })
     }
 
-    /// Fills the canvas from a random crop.
+    /// Fills the canvas with a random crop.
     fn paint(&self, canvas: &mut [Rgb], width: usize, rng: &mut impl Rng) {
         let height = canvas.len() / width;
         let (full_w, full_h) = (self.levels[0].0 as f32, self.levels[0].1 as f32);
         let (room_w, room_h) = (full_w * (1.0 - 2.0 * BORDER), full_h * (1.0 - 2.0 * BORDER));
-        // The largest step that keeps the crop inside, then anything down to a third of it.
+        // From a third of the largest step that keeps the crop inside up to the largest.
         let largest = (room_w / width as f32).min(room_h / height as f32);
         let step = largest * rng.random_range(0.35..1.0f32);
         let x0 = full_w * BORDER + rng.random_range(0.0..=1.0) * (room_w - step * width as f32);
@@ -102,7 +102,7 @@ impl Photograph {
     }
 }
 
-/// Everything a scene may stand on.
+/// Backgrounds of all scenes, by split.
 #[derive(Debug, Default)]
 pub(crate) struct Backgrounds {
     training: Vec<Photograph>,
@@ -110,17 +110,16 @@ pub(crate) struct Backgrounds {
 }
 
 impl Backgrounds {
-    /// Procedural textures only.
+    /// Backgrounds with procedural textures only.
     pub(crate) fn procedural() -> Self {
         Self::default()
     }
 
-    /// Photographs of an unpacked `tuxpaint-data`: the folder that holds `templates`, or the
-    /// pictures themselves. Expected pictures that are not there are skipped.
+    /// Loads the photographs of an unpacked `tuxpaint-data`, from the folder that holds `templates`
+    /// or from the pictures' own. Expected pictures that are missing are skipped.
     ///
     /// # Errors
-    /// When a picture that is there cannot be read, or there is none for training or none for
-    /// validation.
+    /// When a picture cannot be read, or none exists for training or for validation.
     pub(crate) fn open(folder: &Path) -> Result<Self> {
         let load = |names: &[&str]| -> Result<Vec<Photograph>> {
             names
@@ -144,7 +143,7 @@ impl Backgrounds {
         Ok(backgrounds)
     }
 
-    /// Fills a canvas: a photograph with probability `photo`, otherwise a texture.
+    /// Fills a canvas: with probability `photo` from a photograph, otherwise with a texture.
     pub(crate) fn paint(
         &self,
         canvas: &mut [Rgb],

@@ -1,4 +1,4 @@
-//! The project's own list of stamps: file, name, noun, sound, and the nouns kept out of training.
+//! Catalogue of stamps: file, name, noun, sound, and the nouns held out of training.
 
 use std::collections::BTreeSet;
 
@@ -8,44 +8,44 @@ use super::error::{Error, Result};
 
 const STAMPS: &str = include_str!("../../assets/stamps.json");
 
-/// One cut-out picture of the stamp package.
+/// Cut-out picture of the stamp package.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Stamp {
-    /// Picture, relative to the stamps folder.
+    /// Path of the picture, relative to the stamps folder.
     pub path: String,
-    /// Name that a person would give it, as exact as the picture.
+    /// Specific name, as exact as the picture allows.
     pub name: String,
-    /// The plain word for it; instances of one noun may refer to one another.
+    /// Plain noun; instances of one noun may refer to one another.
     pub noun: String,
-    /// Top folder: animals, food, vehicles and so on.
+    /// Top-level folder: animals, food, vehicles and so on.
     pub category: String,
-    /// Photograph rather than drawing.
+    /// Whether it is a photograph rather than a drawing.
     pub photo: bool,
-    /// Sound that the thing makes, relative to the stamps folder.
+    /// Path of the object's sound, relative to the stamps folder.
     pub sound: Option<String>,
 }
 
-/// The list of stamps.
+/// List of stamps.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Catalogue {
     /// Package and version that the paths refer to.
     pub source: String,
     /// Nouns that never occur in training.
     pub novel: BTreeSet<String>,
-    /// Every usable picture.
+    /// Usable pictures.
     pub stamps: Vec<Stamp>,
 }
 
 impl Catalogue {
-    /// The catalogue built into the program.
+    /// Parses the catalogue built into the program.
     ///
     /// # Errors
-    /// When the list that is built in is not JSON of a catalogue's form.
+    /// When the built-in list is not a catalogue in JSON.
     pub(crate) fn built_in() -> Result<Self> {
         serde_json::from_str(STAMPS).map_err(Error::Catalogue)
     }
 
-    /// Whether a noun is kept out of training.
+    /// Returns whether a noun is held out of training.
     pub(crate) fn is_novel(&self, noun: &str) -> bool {
         self.novel.contains(noun)
     }

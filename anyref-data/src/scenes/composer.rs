@@ -1,4 +1,4 @@
-//! Seeded composition of a scene: background, objects front to back, light, noise and masks.
+//! Seeded composition of scenes: background, objects front to back, light, noise and masks.
 
 use std::sync::Arc;
 
@@ -20,16 +20,16 @@ mod layout;
 use canvas::Canvas;
 use layout::{Layout, NOBODY};
 
-/// One object of a scene.
+/// Object of a scene.
 #[derive(Clone, Debug)]
 pub struct SceneObject {
-    /// Index of the picture in the library.
+    /// Index of the cut-out in the library.
     pub cutout: usize,
-    /// The plain word.
+    /// Plain noun.
     pub noun: String,
-    /// The exact name.
+    /// Specific name.
     pub name: String,
-    /// The group: animals, food and so on.
+    /// Category: animals, food and so on.
     pub category: String,
     /// Tight box of the visible mask, `[x0, y0, x1, y1]` in pixels.
     pub bounds: [f32; 4],
@@ -37,9 +37,9 @@ pub struct SceneObject {
     pub mask: Mask,
     /// Number of visible pixels.
     pub area: usize,
-    /// Share of the object that is seen.
+    /// Share of the object that is visible, 0 to 1.
     pub visible: f32,
-    /// How it was drawn.
+    /// Position and transform with which it was drawn.
     pub placement: Placement,
 }
 
@@ -51,31 +51,31 @@ impl SceneObject {
     }
 }
 
-/// A thing without a name in a scene.
+/// Nameless object of a scene.
 #[derive(Clone, Debug)]
 pub struct SceneMadeUp {
-    /// Its picture.
+    /// Picture of the object.
     pub(crate) thing: Arc<MadeUp>,
     /// Visible pixels.
     pub mask: Mask,
 }
 
-/// A composed picture with its objects, front to back.
+/// Composed picture with its objects, front to back.
 #[derive(Clone, Debug)]
 pub struct Scene {
-    /// The picture.
+    /// Composed picture.
     pub image: RgbImage,
-    /// The objects, the nearest first.
+    /// Objects, nearest first.
     pub objects: Vec<SceneObject>,
-    /// Things without a name among them; of training scenes only.
+    /// Nameless objects; only training scenes have any.
     pub made_up: Vec<SceneMadeUp>,
-    /// Part of the data set it belongs to.
+    /// Split that the scene belongs to.
     pub split: Split,
-    /// Seed it was composed from.
+    /// Seed that the scene was composed from.
     pub seed: u64,
 }
 
-/// Composes the scene of a seed.
+/// Composes the scene for `seed`.
 pub(crate) fn compose(library: &Library, config: &SceneConfig, split: Split, seed: u64) -> Scene {
     let mut rng = SmallRng::seed_from_u64(seed);
     let (width, height) = (config.size[0] as usize, config.size[1] as usize);
@@ -157,16 +157,16 @@ pub(crate) fn compose(library: &Library, config: &SceneConfig, split: Split, see
     }
 }
 
-/// A thing that a scene shows.
+/// Content of a scene.
 #[derive(Clone)]
 enum Thing {
-    /// A cut-out of the library.
+    /// Cut-out of the library, by index.
     Named(usize),
-    /// Something without a name.
+    /// Nameless object.
     MadeUp(Arc<MadeUp>),
 }
 
-/// Draws what a scene shows.
+/// Draws the contents of a scene.
 fn choose(library: &Library, config: &SceneConfig, split: Split, rng: &mut impl Rng) -> Vec<Thing> {
     let count = rng.random_range(config.objects[0]..=config.objects[1]);
     let novel = if split.has_novel() {
@@ -194,11 +194,11 @@ fn choose(library: &Library, config: &SceneConfig, split: Split, rng: &mut impl 
         .filter_map(|noun| library.draw_instance(noun, rng))
         .map(Thing::Named)
         .collect();
-    // Nothing is drawn where it is never done, so that scenes stay what they were.
+    // With a probability of 0 nothing is drawn from `rng`, so that existing scenes stay unchanged.
     let learned = split == Split::Train && config.made_up > 0.0;
     if learned && rng.random_bool(config.made_up) {
         let count = rng.random_range(1..=2);
-        // Room is made in the middle: the first and the last two may be of one noun.
+        // Objects in the middle make room: the first and the last two may share a noun.
         let surplus = (things.len() + count).saturating_sub(config.objects[1]);
         let middle = 1..things.len().saturating_sub(2).clamp(1, 1 + surplus);
         if !middle.is_empty() {
@@ -208,14 +208,14 @@ fn choose(library: &Library, config: &SceneConfig, split: Split, rng: &mut impl 
             things.extend(unlike(library, &nouns, rng).map(Thing::MadeUp));
         }
     }
-    // The order is the depth: no rank may tell novel or repeated nouns.
+    // List order is depth order, so it is shuffled: depth must not reveal novel or repeated nouns.
     for i in (1..things.len()).rev() {
         things.swap(i, rng.random_range(0..=i));
     }
     things
 }
 
-/// Something made up whose outline is none of the nouns'.
+/// Nameless object whose outline is not one of `nouns`.
 fn unlike(library: &Library, nouns: &[&str], rng: &mut impl Rng) -> Option<Arc<MadeUp>> {
     let other = |made_up: &MadeUp| {
         let outline = &library.cutouts()[made_up.outline].noun;

@@ -1,4 +1,4 @@
-//! The part of a training configuration that describes scenes and questions.
+//! Part of a training configuration that describes scenes and questions.
 
 use serde::Deserialize;
 use serde::de::IgnoredAny;
@@ -12,20 +12,19 @@ pub struct SceneSetConfig {
     /// Size and contents of the scenes.
     #[serde(default)]
     pub scenes: SceneConfig,
-    /// Questions asked about them.
+    /// Questions about the scenes.
     #[serde(default)]
     pub instructions: InstructionConfig,
-    /// Draw procedural shapes in the place of stamps.
+    /// Whether procedural shapes are drawn instead of stamps.
     #[serde(default)]
     pub shapes: bool,
 }
 
 impl SceneSetConfig {
-    /// Reads the scenes of a training configuration (JSON).
+    /// Reads the scenes of a training configuration in JSON.
     ///
     /// # Errors
-    /// When the text is no JSON, has no `stages`, as every training configuration has, or a field of
-    /// scenes and questions is not as it should be.
+    /// When the text is no JSON, lacks `stages`, or has an invalid field about scenes or questions.
     pub fn from_training_config(text: &str) -> serde_json::Result<Self> {
         #[derive(Deserialize)]
         struct TrainingConfig {

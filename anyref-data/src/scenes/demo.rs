@@ -1,4 +1,4 @@
-//! A few test scenes with one question of every kind, as files, for a demonstration.
+//! Test scenes with one question of every kind, written as files for a demonstration.
 
 use std::fs::{self, File};
 use std::io;
@@ -18,14 +18,14 @@ use super::scene_set::Scenes;
 use super::sound::SAMPLE_RATE;
 use super::split::Split;
 
-/// The list of scenes and questions among the written files.
+/// File name of the list of scenes and questions.
 pub const DEMO_FILE: &str = "demo.json";
 
-/// Far from the scenes that accuracy is measured on.
+/// Index of the first scene, far from the scenes that accuracy is measured on.
 const FIRST_INDEX: u64 = 1 << 32;
-/// Longest sound written.
+/// Longest sound written, in seconds.
 const SECONDS: usize = 2;
-/// Longer questions do not fit a caption.
+/// Longest question in characters that fits a caption.
 const LONGEST_QUESTION: usize = 90;
 const JPEG_QUALITY: u8 = 95;
 const KINDS: [Kind; 6] = [
@@ -40,50 +40,50 @@ const KINDS: [Kind; 6] = [
 /// Scenes and the questions about them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Demo {
-    /// The scenes.
+    /// Scenes of the demonstration.
     pub scenes: Vec<DemoScene>,
 }
 
-/// A scene and the questions about it.
+/// Scene and the questions about it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DemoScene {
-    /// The picture's file.
+    /// File name of the picture.
     pub picture: String,
-    /// The questions.
+    /// Questions about the scene.
     pub tasks: Vec<DemoTask>,
 }
 
-/// A question with its true answer.
+/// Question with its ground truth.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DemoTask {
-    /// Kind of reference that the question has.
+    /// Kind of reference.
     pub kind: Kind,
-    /// The question; `{1}`, `{2}` stand where the references go.
+    /// Question; `{1}`, `{2}` stand for the references.
     pub question: String,
-    /// The references, in the order of their numbers.
+    /// References in the order of their numbers.
     pub references: Vec<DemoReference>,
-    /// The true answer.
+    /// Ground-truth answer.
     pub answer: String,
-    /// The true masks; none where nothing is meant.
+    /// Ground-truth masks; empty when the answer points at nothing.
     pub masks: Vec<Rle>,
 }
 
-/// A reference of a question.
+/// Reference of a question.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum DemoReference {
     /// `[x0, y0, x1, y1]` in pixels of the scene.
     Box([f32; 4]),
-    /// A picture's file.
+    /// File name of a picture.
     Picture(String),
-    /// A sound's file.
+    /// File name of a sound.
     Sound(String),
 }
 
-/// Writes the first `count` test scenes that have an occasion for every kind of question.
+/// Writes the first `count` test scenes that allow a question of every kind.
 ///
 /// # Errors
-/// When a file cannot be written, or the scenes have no occasion for some kind.
+/// When a file cannot be written, or the scenes do not allow some kind of question.
 pub fn write(
     scenes: &Scenes,
     config: &InstructionConfig,
@@ -116,7 +116,7 @@ pub fn write(
     Ok(demo)
 }
 
-/// A question of every kind, or none where the scene lacks one or hides its objects.
+/// One question of every kind; `None` when the scene does not allow one or hides its objects.
 fn one_of_each(
     scenes: &Scenes,
     config: &InstructionConfig,
@@ -142,7 +142,7 @@ fn one_of_each(
             .instructions(scene, &config, 0)
             .into_iter()
             .filter(suits);
-        // Another object than before where there is a choice: a scene is more than one thing.
+        // Prefers objects that no earlier question asked about, to cover more of the scene.
         let (mut fresh, repeated): (Vec<_>, Vec<_>) = found.partition(|instruction| {
             asked
                 .iter()
@@ -154,7 +154,7 @@ fn one_of_each(
     Some(asked)
 }
 
-/// Whether something can be heard in the part of each sound that is written.
+/// Returns whether the written excerpt of each sound is audible.
 fn audible(instruction: &Instruction) -> bool {
     instruction
         .references
@@ -214,7 +214,7 @@ fn write_scene(
     Ok(DemoScene { picture, tasks })
 }
 
-/// Writes what a reference shows or sounds; words stand in the question.
+/// Writes the picture or sound of a reference; texts are part of the question.
 fn write_reference(
     reference: &Reference,
     name: &str,

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-/// Result of the functions about scenes.
+/// Result with an [`Error`] of composed scenes.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Failure to open a library of cut-outs, or to write a demonstration.
@@ -21,9 +21,9 @@ pub enum Error {
         "cannot decode {path}: {source}; fetch the stamps again with `cargo xtask data stamps`"
     )]
     Picture {
-        /// File that failed.
+        /// Path of the picture.
         path: PathBuf,
-        /// Reason given by the decoder.
+        /// Error of the decoder.
         source: image::ImageError,
     },
     /// A sound exists but cannot be decoded.
@@ -31,9 +31,9 @@ pub enum Error {
         "cannot decode {path}: {reason}; fetch the stamps again with `cargo xtask data stamps`"
     )]
     Sound {
-        /// File that failed.
+        /// Path of the sound.
         path: PathBuf,
-        /// Reason given by the decoder.
+        /// Message of the decoder.
         reason: String,
     },
     /// The background folder holds none of the expected pictures.
@@ -50,28 +50,28 @@ pub enum Error {
     /// The scene settings cannot be met.
     #[error("scene settings: {0}")]
     Config(String),
-    /// A folder for the demonstration cannot be made.
+    /// A folder for the demonstration cannot be created.
     #[error("cannot create {path}: {source}")]
     Create {
-        /// The folder.
+        /// Path of the folder.
         path: PathBuf,
-        /// The system's reason.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// A file of the demonstration cannot be written.
     #[error("cannot write {path}: {source}")]
     Write {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's reason.
+        /// Error of the operating system.
         source: std::io::Error,
     },
     /// A picture of the demonstration cannot be written.
     #[error("cannot write {path}: {source}")]
     WritePicture {
-        /// The file.
+        /// Path of the picture.
         path: PathBuf,
-        /// Reason given by the encoder.
+        /// Error of the encoder.
         source: image::ImageError,
     },
     /// A sound of the demonstration cannot be written.
@@ -80,7 +80,7 @@ pub enum Error {
     /// A mask cannot be written as run lengths.
     #[error(transparent)]
     Mask(#[from] anyref_decoder::Error),
-    /// No scene gives occasion for a demonstration.
-    #[error("the scenes have no occasion for every kind of question; are there sounds?")]
+    /// No scene allows a question of every kind.
+    #[error("no scene allows a question of every kind; do the stamps have sounds?")]
     NoOccasion,
 }

@@ -1,11 +1,12 @@
-//! Procedural textures: a scalar field coloured through a palette.
+//! Procedural textures: a scalar field mapped through a palette.
 
 use rand::Rng;
 
 /// One byte a channel.
 pub(crate) type Rgb = [u8; 3];
 
-/// Adds value noise: random numbers at the corners of `cells` cells across, blended between.
+/// Adds value noise: random numbers at the corners of `cells` cells across the width, interpolated
+/// in between.
 fn add_noise(field: &mut [f32], width: usize, cells: f32, amplitude: f32, rng: &mut impl Rng) {
     let height = field.len() / width;
     let step = cells / width as f32;
@@ -55,7 +56,7 @@ pub(crate) fn paint(canvas: &mut [Rgb], width: usize, rng: &mut impl Rng) {
             add_plane(&mut field, width, 1.0, rng);
             add_noise(&mut field, width, base * 8.0, 0.08, rng);
         }
-        // Wavy stripes and tiles: the fold of a plane, or of two crossing ones.
+        // Wavy stripes and tiles: one folded plane, or two crossing ones.
         _ => {
             let wobble = rng.random_range(0.0..0.6);
             let bands = rng.random_range(3.0..14.0);
@@ -83,7 +84,7 @@ pub(crate) fn paint(canvas: &mut [Rgb], width: usize, rng: &mut impl Rng) {
     }
 }
 
-/// Adds a tilted plane that rises by `range` over the picture.
+/// Adds a tilted plane that rises by `range` across the picture.
 fn add_plane(field: &mut [f32], width: usize, range: f32, rng: &mut impl Rng) {
     let angle: f32 = rng.random_range(0.0..std::f32::consts::TAU);
     let (dx, dy) = (
@@ -100,7 +101,7 @@ fn add_plane(field: &mut [f32], width: usize, range: f32, rng: &mut impl Rng) {
     }
 }
 
-/// 256 colours running through two to four random ones.
+/// Palette of 256 colours that runs through two to four random ones.
 fn palette(rng: &mut impl Rng) -> [Rgb; 256] {
     let grey: u8 = rng.random_range(30..226);
     let spread: i32 = rng.random_range(10..160);

@@ -1,4 +1,5 @@
-//! Instruction pairs: a question with references, its answer, and the masks the answer points at.
+//! Instruction pairs: a question with references, its answer, and the masks that the answer points
+//! at.
 
 use std::collections::BTreeSet;
 
@@ -17,30 +18,30 @@ mod mixed;
 pub(super) mod references;
 pub(super) mod text;
 
-/// Where an answer points at the picture.
+/// Token by which an answer points at the picture.
 pub const OBJECT: &str = "<obj>";
-/// End of an answer about a thing that is not there.
+/// Ending of an answer about an absent object.
 const NOT_THERE: &str = " is not in this image.";
 
 /// Kind of reference of a question.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
-    /// A phrase.
+    /// Phrase.
     Text,
-    /// A box, to be described.
+    /// Box to be described.
     BoxToText,
-    /// A picture of the thing.
+    /// Picture of the object.
     Image,
-    /// A sound of the thing.
+    /// Sound of the object.
     Audio,
     /// Several references of different kinds.
     Mixed,
-    /// A thing that is not there.
+    /// Object that is not in the scene.
     Absent,
 }
 
-/// How often each kind is asked.
+/// Relative frequencies of the kinds.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KindWeights {
@@ -72,7 +73,7 @@ impl Default for KindWeights {
 }
 
 impl KindWeights {
-    /// Only one kind.
+    /// Weights that select one kind only.
     pub fn only(kind: Kind) -> Self {
         let weight = |k: Kind| f64::from(u8::from(k == kind));
         Self {
@@ -97,40 +98,37 @@ impl KindWeights {
     }
 }
 
-/// Which questions are asked about a scene.
+/// Selection of questions about a scene.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct InstructionConfig {
-    /// Questions a scene, at most.
+    /// Largest number of questions a scene.
     pub per_scene: usize,
-    /// How often each kind is asked.
+    /// Relative frequencies of the kinds.
     pub weights: KindWeights,
-    /// Probability that a reference picture's background is blacked out.
+    /// Probability that the background of a reference picture is blacked out.
     pub mask_crop_probability: f64,
-    /// Probability that a question about a box asks for the mask of what is in it, not for words
-    /// alone.
+    /// Probability that a question about a box asks for words and a mask, not for words alone.
     pub describe_mask_probability: f64,
     /// Long side of reference pictures in pixels.
     pub reference_size: u32,
     /// Largest shift of a box edge, as a share of the box.
     pub box_jitter: f32,
-    /// Probability that in training the answer to a reference picture has a wrong name in it, of
-    /// something else in the scene or of nothing there. The name is not learned, but that it is
-    /// pointed at, and where, is: pointing then has to follow the picture rather than its name, as
-    /// it must for things without a known one.
+    /// Probability that in training the answer to a reference picture has a wrong name, of
+    /// something else in the scene or of nothing there. The name has no loss, but the mask has:
+    /// pointing must then follow the picture rather than its name, as it must for objects without a
+    /// known name.
     pub misnaming_probability: f64,
-    /// Probability that in training a box to describe holds one of several things of the same noun,
-    /// where the scene has such: the noun alone does not tell it apart, and its place has to be
-    /// said.
+    /// Probability that in training a box to describe holds one of several objects of one noun, if
+    /// the scene has any: the noun alone is ambiguous, so the position must be stated.
     pub twin_probability: f64,
-    /// Probability that in training a description also says the place where the noun alone would
-    /// do, so that places are learned from more than the few boxes that need them.
+    /// Probability that in training a description states the position even if the noun alone is
+    /// unambiguous, so that positions are learned from more than the few boxes that need them.
     pub placed_probability: f64,
-    /// Probability that in training a reference picture is of a thing without a name: of one in the
-    /// scene, where there is such, or of one that is not there. Any name will do in the answer, so
-    /// it is not learned.
+    /// Probability that in training a reference picture shows a nameless object: one in the scene,
+    /// if there is any, or an absent one. The name in the answer is arbitrary and has no loss.
     pub made_up_probability: f64,
-    /// Probability that in training an expression for a thing compares sizes, where one of its
+    /// Probability that in training a referring expression compares sizes, if one of the object's
     /// expressions does.
     pub size_probability: f64,
 }
@@ -158,16 +156,16 @@ impl Default for InstructionConfig {
 pub struct Target {
     /// Scene objects whose masks are united.
     pub objects: Vec<usize>,
-    /// Instead of them, a thing of the scene that has no name.
+    /// Nameless object of the scene, instead of `objects`.
     pub made_up: Option<usize>,
     /// Words before the `<obj>`.
     pub phrase: String,
-    /// Noun of the objects; empty where there is none.
+    /// Noun of the objects; empty for nameless ones.
     pub noun: String,
 }
 
 impl Target {
-    /// Points at objects.
+    /// Target that unites the masks of `objects`.
     pub fn at(objects: Vec<usize>, phrase: String, noun: String) -> Self {
         Self {
             objects,
@@ -177,7 +175,7 @@ impl Target {
         }
     }
 
-    /// United visible mask of the objects.
+    /// Union of the visible masks.
     pub fn mask(&self, scene: &Scene) -> Mask {
         let mut mask = mask_of(scene, &self.objects);
         if let Some(made_up) = self.made_up {
@@ -187,7 +185,7 @@ impl Target {
     }
 }
 
-/// United visible mask of some objects of a scene.
+/// Union of the visible masks of `objects`.
 pub fn mask_of(scene: &Scene, objects: &[usize]) -> Mask {
     let mut mask = Mask::new(scene.image.width() as usize, scene.image.height() as usize);
     for &object in objects {
@@ -196,29 +194,29 @@ pub fn mask_of(scene: &Scene, objects: &[usize]) -> Mask {
     mask
 }
 
-/// A question about a scene and its answer.
+/// Question about a scene and its answer.
 #[derive(Clone, Debug)]
 pub struct Instruction {
-    /// Kind of reference that the question has.
+    /// Kind of reference.
     pub kind: Kind,
-    /// The question; `{1}`, `{2}` stand where the references go.
+    /// Question; `{1}`, `{2}` stand for the references.
     pub question: String,
     /// References in the order of their numbers; boxes in pixels of the scene, sounds mono at 16
     /// kHz.
     pub references: Vec<Reference>,
-    /// The answer, with one `<obj>` a target.
+    /// Answer with one `<obj>` a target.
     pub answer: String,
     /// Targets in the order of the answer's `<obj>`.
     pub targets: Vec<Target>,
-    /// For a description, the object in the box, whether or not the answer points at it.
+    /// Object in the box of a description, whether or not the answer points at it.
     pub described: Option<usize>,
-    /// Whether the answer's name is wrong on purpose, and only what follows it and its masks are to
-    /// be learned.
+    /// Whether the answer's name is wrong on purpose, so that only the text after it and the masks
+    /// are trained.
     pub misnamed: bool,
 }
 
 impl Instruction {
-    /// The noun of what the only reference shows; none where there are several.
+    /// Noun that the only reference shows; `None` when there are several references.
     pub fn reference_noun<'s>(&'s self, scene: &'s Scene) -> Option<&'s str> {
         if self.references.len() != 1 {
             return None;
@@ -233,14 +231,14 @@ impl Instruction {
         }
     }
 
-    /// Words of the answer for a thing that is not there, if it says so.
+    /// Name in an answer that the object is absent; `None` for other answers.
     pub fn absent_phrase(&self) -> Option<&str> {
         let absent = self.kind == Kind::Absent;
         absent.then(|| self.answer.strip_suffix(NOT_THERE))?
     }
 }
 
-/// Scene, library and settings that questions are made of.
+/// Scene, library and settings of questions.
 struct Asker<'a> {
     library: &'a Library,
     scene: &'a Scene,
@@ -248,9 +246,9 @@ struct Asker<'a> {
     rng: SmallRng,
 }
 
-/// Asks about a scene. Kinds that it has no occasion for are replaced by others of the
-/// configured ones. No question is asked twice of the same objects in the same words, so a
-/// small scene may get fewer questions than configured.
+/// Asks about a scene. Kinds that it does not allow are replaced by other configured ones. No
+/// question is repeated for the same objects in the same words, so a small scene may get fewer
+/// questions than configured.
 pub(crate) fn ask(
     library: &Library,
     scene: &Scene,
@@ -306,12 +304,12 @@ impl Asker<'_> {
         }
     }
 
-    /// Any object of the scene; of a novel scene's picture questions, a novel one.
+    /// Random object of the scene.
     fn any_object(&mut self) -> usize {
         self.rng.random_range(0..self.scene.objects.len())
     }
 
-    /// A training noun that is not in the scene, nor the outline of anything in it.
+    /// Training noun that is neither in the scene nor the outline of anything in it.
     fn absent_noun(&mut self) -> Option<String> {
         (0..8).find_map(|_| {
             let noun = self.library.draw_noun(false, &mut self.rng)?;
@@ -333,14 +331,14 @@ impl Asker<'_> {
         })
     }
 
-    /// Whether to do something that only training does, now and then. Nothing is drawn where it is
-    /// never done, so that questions stay what they were.
+    /// Returns whether to take a training-only branch. With a probability of 0 nothing is drawn
+    /// from the generator, so that existing questions stay unchanged.
     fn in_training(&mut self, probability: f64) -> bool {
         let learned = self.scene.split == Split::Train && probability > 0.0;
         learned && self.rng.random_bool(probability)
     }
 
-    /// An item of a slice.
+    /// Random element of a slice.
     fn one_of<'t, T>(&mut self, items: &'t [T]) -> Option<&'t T> {
         items.choose(&mut self.rng)
     }
@@ -355,9 +353,9 @@ fn pointing_answer(targets: &[Target]) -> String {
     format!("{}.", parts.join(","))
 }
 
-/// The answer that points at nothing. Like one that points it says first what is sought, so that
-/// whether that is there is asked of one known thing: "there is no ..." would have to outweigh
-/// every single name that a sound or a picture may stand for.
+/// Answer for an absent object. Like an answer with masks, it starts with the name of the object,
+/// so that the decision about presence is conditioned on one known name: after "there is no ..." it
+/// would have to outweigh every name that a sound or a picture may stand for.
 pub(super) fn absent_answer(phrase: &str) -> String {
     format!("{phrase}{NOT_THERE}")
 }

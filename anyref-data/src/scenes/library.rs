@@ -1,4 +1,4 @@
-//! The cut-outs and sounds that scenes are made of, and how often each is drawn.
+//! Library of cut-outs and sounds that scenes are made of, with the frequencies of drawing them.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -12,31 +12,31 @@ use super::error::{Error, Result};
 use super::sound;
 use super::sprite::Sprite;
 
-/// One nameable picture.
+/// Cut-out with its names.
 #[derive(Debug)]
 pub(crate) struct Cutout {
-    /// The picture.
+    /// Drawable picture.
     pub sprite: Sprite,
-    /// The plain word.
+    /// Plain noun.
     pub noun: String,
-    /// The exact name.
+    /// Specific name.
     pub name: String,
-    /// The group: animals, food and so on.
+    /// Category: animals, food and so on.
     pub category: String,
-    /// Photograph rather than drawing.
+    /// Whether it is a photograph rather than a drawing.
     pub photo: bool,
     /// Whether it may be mirrored; pictures with writing may not.
     pub mirror: bool,
 }
 
-/// A noun with the cut-outs that show it.
+/// Cut-outs of a noun and the noun's weight.
 #[derive(Debug)]
 struct Entry {
     cutouts: Vec<usize>,
     weight: f64,
 }
 
-/// Cut-outs by noun, sounds by noun, backgrounds.
+/// Cut-outs by noun, sounds by noun, and backgrounds.
 #[derive(Debug)]
 pub struct Library {
     cutouts: Vec<Cutout>,
@@ -50,7 +50,7 @@ pub struct Library {
 }
 
 impl Library {
-    /// Indexes cut-outs. `drawn_weight` says how often a drawing is used against a photograph.
+    /// Indexes the cut-outs. `drawn_weight` is the weight of a drawing, against 1 for a photograph.
     pub(crate) fn new(
         cutouts: Vec<Cutout>,
         sounds: BTreeMap<String, Vec<Vec<f32>>>,
@@ -68,7 +68,8 @@ impl Library {
             entry.weight += if cutout.photo { 1.0 } else { drawn_weight };
         }
         for (noun, entry) in &mut entries {
-            // Rare nouns are not drowned by common ones; sounding ones are asked for by ear too.
+            // The square root balances rare nouns; sounding nouns are also asked for by their
+            // sound.
             entry.weight = entry.weight.sqrt() * if sounds.contains_key(noun) { 1.6 } else { 1.0 };
         }
         let trained = cutouts.iter().enumerate();
@@ -91,11 +92,11 @@ impl Library {
     }
 
     /// Loads the catalogue's pictures and sounds from an unpacked stamps folder, on all cores.
-    /// Pictures smaller than `min_side` along the long side are left out.
+    /// Pictures whose long side is below `min_side` are left out.
     ///
     /// # Errors
-    /// When a picture that is there or its sound cannot be read, or none of the pictures is there
-    /// and large enough.
+    /// When an existing picture or its sound cannot be read, or no picture exists that is large
+    /// enough.
     pub(crate) fn stamps(
         folder: &Path,
         catalogue: &Catalogue,
@@ -141,7 +142,7 @@ impl Library {
         let mut sounds: BTreeMap<String, Vec<Vec<f32>>> = BTreeMap::new();
         for (noun, samples) in loaded {
             let recordings = sounds.entry(noun).or_default();
-            // Several pictures may name the same recording.
+            // Several pictures may share one recording.
             if !recordings.contains(&samples) {
                 recordings.push(samples);
             }
@@ -151,27 +152,27 @@ impl Library {
         Ok(Self::new(cutouts, sounds, backgrounds, novel, drawn_weight))
     }
 
-    /// Every cut-out; scene objects refer to them by index.
+    /// Cut-outs, to which scene objects refer by index.
     pub(crate) fn cutouts(&self) -> &[Cutout] {
         &self.cutouts
     }
 
-    /// The backgrounds.
+    /// Backgrounds.
     pub(crate) fn backgrounds(&self) -> &Backgrounds {
         &self.backgrounds
     }
 
-    /// Nouns of training, or those kept out of it.
+    /// Nouns held out of training if `novel`, training nouns otherwise.
     pub fn nouns(&self, novel: bool) -> &[String] {
         if novel { &self.novel } else { &self.known }
     }
 
-    /// Recordings of a noun at 16 kHz.
+    /// Recordings of a noun, mono at 16 kHz.
     pub fn recordings(&self, noun: &str) -> &[Vec<f32>] {
         self.sounds.get(noun).map_or(&[], Vec::as_slice)
     }
 
-    /// Nouns that have a recording.
+    /// Nouns with a recording.
     pub fn sounding_nouns(&self) -> impl Iterator<Item = &str> {
         self.sounds.keys().map(String::as_str)
     }
@@ -187,13 +188,13 @@ impl Library {
         pick(nouns, |noun| self.entries[noun].weight, rng).map(String::as_str)
     }
 
-    /// Draws one of all cut-outs that are not kept out of training: drawings as often as
-    /// photographs, and where scenes show no drawings too.
+    /// Draws one of the cut-outs not held out of training, drawings as often as photographs,
+    /// whatever `drawn_weight` is.
     pub(crate) fn draw_cutout(&self, rng: &mut impl Rng) -> Option<usize> {
         pick(&self.trained, |_| 1.0, rng).copied()
     }
 
-    /// Draws one of the cut-outs of a noun, photographs more often than drawings.
+    /// Draws a cut-out of a noun, photographs more often than drawings.
     pub(crate) fn draw_instance(&self, noun: &str, rng: &mut impl Rng) -> Option<usize> {
         let weight = |&i: &usize| {
             if self.cutouts[i].photo {
@@ -206,7 +207,7 @@ impl Library {
     }
 }
 
-/// Draws one item with the given weights; none from nothing.
+/// Draws an item by weight; `None` when there are no items.
 pub(crate) fn pick<'a, T>(
     items: &'a [T],
     weight: impl Fn(&T) -> f64,

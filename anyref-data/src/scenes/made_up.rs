@@ -1,9 +1,9 @@
-//! Things that nobody has a name for: the outline of one cut-out under another surface, or a
-//! drawing of what scenes never show by name.
+//! Nameless objects: the outline of one cut-out with another surface, or a drawing of a noun that
+//! scenes never show.
 //!
-//! A training set names all it shows, so that a picture of a thing can be answered by its name.
-//! Things without a name can only be found by what they look like, which is what a picture of
-//! something never seen before asks for.
+//! Every object of a training set has a name, so a reference picture could be answered by its name
+//! alone. Nameless objects can only be found by their looks, as an object never seen in training
+//! must be.
 
 use image::{Rgba, RgbaImage, imageops};
 use rand::Rng;
@@ -12,22 +12,22 @@ use super::field;
 use super::library::Library;
 use super::sprite::{Sprite, premultiply, unpremultiply};
 
-/// How far a thing is stretched, one side against the other.
+/// Largest ratio by which one side is stretched against the other.
 const STRETCH: f32 = 1.5;
-/// How often what scenes never name keeps its surface.
+/// Probability that a noun that scenes never show keeps its surface.
 const UNCHANGED: f64 = 0.5;
 
-/// A thing without a name, and the cut-out that lent its outline.
+/// Nameless object, and the cut-out that lent its outline.
 #[derive(Debug)]
 pub(crate) struct MadeUp {
-    /// Its picture.
+    /// Picture of the object.
     pub sprite: Sprite,
-    /// Index of the cut-out in the library.
+    /// Index in the library of the cut-out that lent the outline.
     pub outline: usize,
 }
 
 impl MadeUp {
-    /// Makes one up from training cut-outs; none where there are no such.
+    /// Makes an object from training cut-outs; `None` when there are none.
     pub(crate) fn draw(library: &Library, rng: &mut impl Rng) -> Option<Self> {
         let outline = any_cutout(library, rng)?;
         let lender = &library.cutouts()[outline];
@@ -64,7 +64,7 @@ impl MadeUp {
     }
 }
 
-/// A cut-out of a noun that scenes show, or of any other that is not kept out of training.
+/// Cut-out of a noun that scenes show, or any other not held out of training.
 fn any_cutout(library: &Library, rng: &mut impl Rng) -> Option<usize> {
     if rng.random_bool(0.5) {
         return library.draw_cutout(rng);
@@ -73,7 +73,7 @@ fn any_cutout(library: &Library, rng: &mut impl Rng) -> Option<usize> {
     library.draw_instance(noun, rng)
 }
 
-/// The picture, wider or narrower than it was.
+/// Picture stretched to another aspect ratio.
 fn stretched(picture: &RgbaImage, rng: &mut impl Rng) -> RgbaImage {
     let ratio = STRETCH.powf(rng.random_range(-0.5..=0.5));
     let side = |length: u32, factor: f32| ((length as f32 * factor).round() as u32).max(2);
@@ -84,7 +84,7 @@ fn stretched(picture: &RgbaImage, rng: &mut impl Rng) -> RgbaImage {
     resized(picture, width, height)
 }
 
-/// A random texture of some size.
+/// Random texture of a given size.
 fn painted((width, height): (u32, u32), rng: &mut impl Rng) -> RgbaImage {
     let mut colours = vec![[0; 3]; (width * height) as usize];
     field::paint(&mut colours, width as usize, rng);
@@ -95,7 +95,7 @@ fn painted((width, height): (u32, u32), rng: &mut impl Rng) -> RgbaImage {
     })
 }
 
-/// The middle of a picture, enlarged to cover some size.
+/// Middle of a picture, enlarged to cover a given size.
 fn covering(picture: &RgbaImage, (width, height): (u32, u32)) -> RgbaImage {
     let (w, h) = (picture.width(), picture.height());
     let middle = imageops::crop_imm(
@@ -108,8 +108,8 @@ fn covering(picture: &RgbaImage, (width, height): (u32, u32)) -> RgbaImage {
     resized(&middle.to_image(), width, height)
 }
 
-/// Another size of a picture with straight alpha. What is transparent has no part in the colours
-/// beside it.
+/// Resizes a picture with straight alpha. Transparent pixels do not bleed into their neighbours'
+/// colours.
 fn resized(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
     let mut picture = picture.clone();
     premultiply(&mut picture);
@@ -118,7 +118,7 @@ fn resized(picture: &RgbaImage, width: u32, height: u32) -> RgbaImage {
     picture
 }
 
-/// Other colours: the channels change places, and some are turned to their opposite.
+/// Change of colours: channels are permuted, and some are inverted.
 struct Recolour {
     from: [usize; 3],
     gain: [f32; 3],
@@ -245,7 +245,7 @@ mod tests {
                 other => panic!("{seed}: {other}"),
             }
         }
-        // A quarter are of drawings, and half of these as they are.
+        // A quarter of them are drawings, and half of these are unchanged.
         assert!((30..80).contains(&bees) && cups + bees == 200, "{bees}");
         assert!((10..50).contains(&unchanged), "{unchanged} of {bees}");
     }

@@ -2,7 +2,7 @@
 
 use anyref_decoder::rle::Rle;
 
-/// A picture-sized set of pixels, one bit each.
+/// Set of pixels of a picture, one bit each, row-major.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mask {
     width: usize,
@@ -20,7 +20,7 @@ impl Mask {
         }
     }
 
-    /// Mask of the row-major pixels for which `inside` holds.
+    /// Mask of the pixels for which `inside` holds, row-major.
     pub(crate) fn from_pixels(
         width: usize,
         height: usize,
@@ -48,13 +48,13 @@ impl Mask {
         self.height
     }
 
-    /// Adds one pixel.
+    /// Adds the pixel (`x`, `y`).
     pub fn set(&mut self, x: usize, y: usize) {
         let i = y * self.width + x;
         self.words[i / 64] |= 1 << (i % 64);
     }
 
-    /// Whether a pixel is in the mask.
+    /// Returns whether the pixel (`x`, `y`) is in the mask.
     pub fn get(&self, x: usize, y: usize) -> bool {
         let i = y * self.width + x;
         self.words[i / 64] >> (i % 64) & 1 == 1
@@ -65,7 +65,7 @@ impl Mask {
         self.words.iter().map(|w| w.count_ones() as usize).sum()
     }
 
-    /// Tight box `[x0, y0, x1, y1]` in pixels, the far edges exclusive; none when empty.
+    /// Tight box `[x0, y0, x1, y1]` in pixels, the far edges exclusive; `None` for an empty mask.
     pub fn bounds(&self) -> Option<[f32; 4]> {
         let (mut x0, mut y0, mut x1, mut y1) = (self.width, self.height, 0, 0);
         for (x, y) in self.pixels() {
@@ -77,7 +77,7 @@ impl Mask {
         (x1 > 0).then_some([x0 as f32, y0 as f32, x1 as f32, y1 as f32])
     }
 
-    /// The pixels in the mask, row by row.
+    /// Coordinates `(x, y)` of the pixels in the mask, row by row.
     pub fn pixels(&self) -> impl Iterator<Item = (usize, usize)> + '_ {
         self.words.iter().enumerate().flat_map(move |(w, &word)| {
             std::iter::successors((word != 0).then_some(word), |rest| {
@@ -99,7 +99,7 @@ impl Mask {
         }
     }
 
-    /// Takes the pixels of a mask of the same size away.
+    /// Removes the pixels of a mask of the same size.
     pub(crate) fn subtract(&mut self, other: &Self) {
         debug_assert_eq!((self.width, self.height), (other.width, other.height));
         for (a, b) in self.words.iter_mut().zip(&other.words) {
@@ -107,7 +107,7 @@ impl Mask {
         }
     }
 
-    /// Pixels in both and pixels in either, for a mask of the same size.
+    /// Number of pixels in the intersection and in the union with a mask of the same size.
     pub fn overlap(&self, other: &Self) -> (usize, usize) {
         self.words
             .iter()
@@ -130,8 +130,8 @@ impl Mask {
         }
     }
 
-    /// Share of each target cell that the mask covers, row-major, in 0 to 1. Exact where the
-    /// size divides evenly; otherwise each cell averages every pixel that it touches.
+    /// Share of each cell of a `width` x `height` grid that the mask covers, row-major, 0 to 1.
+    /// Exact if the size divides evenly; otherwise each cell averages every pixel that it touches.
     pub fn coverage(&self, width: usize, height: usize) -> Vec<f32> {
         let mut counts = vec![0u32; width * height];
         let cells = |at: usize, from: usize, to: usize| {
@@ -158,7 +158,7 @@ impl Mask {
             .collect()
     }
 
-    /// The mask as COCO's run lengths.
+    /// Converts the mask to COCO's run lengths.
     ///
     /// # Errors
     /// When the mask has more than [`MAX_PIXELS`](anyref_decoder::rle::MAX_PIXELS).
@@ -167,7 +167,7 @@ impl Mask {
         Rle::from_mask(&pixels, [self.height, self.width])
     }
 
-    /// One byte a pixel, 0 or 255.
+    /// Bytes of the pixels, 0 or 255, row-major.
     pub fn to_bytes(&self) -> Vec<u8> {
         (0..self.width * self.height)
             .map(|i| {

@@ -1,8 +1,8 @@
-//! Composed scenes and the instruction pairs asked about them.
+//! Composed scenes and the instruction pairs about them.
 //!
 //! [`Scenes`] is the entry point: `Scenes::stamps` cuts objects out of the Tux Paint stamps,
-//! `Scenes::shapes` draws its own and needs no download. Everything is a pure function of the
-//! split, the index and the seed, so a loader may run on any number of threads.
+//! `Scenes::shapes` draws its own and needs no download. Everything is a pure function of split,
+//! index and seed, so loaders may use any number of threads.
 
 pub mod demo;
 pub mod phrases;

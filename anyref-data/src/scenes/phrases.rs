@@ -1,16 +1,16 @@
-//! Referring expressions: what they say, and which objects of a scene they mean.
+//! Referring expressions: their words, and the objects of a scene that they mean.
 //!
-//! An expression is only asked where it is clear: it resolves to nothing wherever a
-//! person would hesitate, and a phrase for one object is used only when it resolves to that one.
+//! An expression is used only if it is unambiguous: it resolves to nothing where a person would
+//! hesitate, and a phrase for one object is used only if it resolves to that object alone.
 
 use super::composer::{Scene, SceneObject};
 
-/// Positions closer than this share of the scene are not told apart.
+/// Positions closer than this share of the scene count as equal.
 const MARGIN: f32 = 0.07;
-/// "Largest" needs to be larger than the next by this factor.
+/// Factor by which the "largest" object must exceed the next.
 const LARGER: f32 = 1.35;
 
-/// A direction in the picture.
+/// Direction in the picture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Side {
     /// Towards x = 0.
@@ -24,10 +24,11 @@ pub(crate) enum Side {
 }
 
 impl Side {
-    /// All four.
+    /// All four sides.
     pub(crate) const ALL: [Self; 4] = [Self::Left, Self::Right, Self::Top, Self::Bottom];
 
-    /// How far an object lies towards this side, as a share of the scene; -1 to 0 or 0 to 1.
+    /// Coordinate of an object's centre along this direction, as a share of the scene: -1 to 0 or 0
+    /// to 1.
     fn reach(self, scene: &Scene, object: &SceneObject) -> f32 {
         let [x, y] = object.centre();
         let (x, y) = (
@@ -42,7 +43,7 @@ impl Side {
         }
     }
 
-    /// How far an object is from the opposite edge, as a share of the scene, 0 to 1.
+    /// Distance of an object from the opposite edge, as a share of the scene, 0 to 1.
     fn depth(self, scene: &Scene, object: &SceneObject) -> f32 {
         let reach = self.reach(scene, object);
         if reach < 0.0 { 1.0 + reach } else { reach }
@@ -69,7 +70,7 @@ impl Side {
     }
 }
 
-/// Group of things that are compared by size.
+/// Group of objects that are compared by size.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Group {
     /// Objects of one noun or name.
@@ -80,10 +81,10 @@ pub(crate) enum Group {
     All,
 }
 
-/// An expression that refers to objects of a scene.
+/// Expression that refers to objects of a scene.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Expression {
-    /// A noun or a name, alone: every object that it fits.
+    /// Bare noun or name: every object that it fits.
     Named(String),
     /// "every dog".
     Every(String),
@@ -97,7 +98,7 @@ pub(crate) enum Expression {
     Sized(Group, bool),
 }
 
-/// Categories with an everyday word for one of theirs.
+/// Categories, and the everyday word for one of their objects.
 const CATEGORIES: [(&str, &str); 4] = [
     ("animals", "animal"),
     ("vehicles", "vehicle"),
@@ -113,13 +114,15 @@ pub fn named(scene: &Scene, word: &str) -> Vec<usize> {
         .collect()
 }
 
-/// Whether a text is a clear expression for one object of a scene and no other.
+/// Returns whether `text` is an unambiguous expression for `object` and no other object of the
+/// scene.
 pub fn tells_apart(scene: &Scene, object: usize, text: &str) -> bool {
     let all = Expression::all_for(scene, object);
     all.iter().any(|expression| expression.text() == text)
 }
 
-/// Indices of `among` lying clearly on that side of an anchor; none where any of them is doubtful.
+/// Indices of `among` that lie clearly on that side of `anchor`; `None` when one of them is
+/// doubtful.
 pub(crate) fn beside(
     scene: &Scene,
     among: &[usize],
@@ -146,7 +149,7 @@ pub(crate) fn beside(
 }
 
 impl Expression {
-    /// The words, without an article.
+    /// Words of the expression, without an article.
     pub(crate) fn text(&self) -> String {
         match self {
             Self::Named(word) => word.clone(),
@@ -173,7 +176,7 @@ impl Expression {
         }
     }
 
-    /// The objects meant, possibly none at all; `None` where the scene leaves it in doubt.
+    /// Indices of the objects meant, possibly none; `None` when the scene leaves it ambiguous.
     pub(crate) fn resolve(&self, scene: &Scene) -> Option<Vec<usize>> {
         match self {
             Self::Named(word) => Some(named(scene, word)),
@@ -181,7 +184,8 @@ impl Expression {
             Self::Placed(word, side) => {
                 let order = ranked(scene, named(scene, word), *side)?;
                 let first = *order.first()?;
-                // Alone, it must be well on that side; among its like, not on the other.
+                // A single object must lie well on that side; one of several, not on the other
+                // side.
                 let enough = if order.len() == 1 { 0.6 } else { 0.42 };
                 (side.depth(scene, &scene.objects[first]) >= enough).then(|| vec![first])
             }
@@ -201,7 +205,7 @@ impl Expression {
                 let mut members = match group {
                     Group::Noun(word) => named(scene, word),
                     Group::Category(word) => category_members(scene, word),
-                    // What has no name is an object all the same.
+                    // Nameless objects are objects too.
                     Group::All if !scene.made_up.is_empty() => return None,
                     Group::All => (0..scene.objects.len()).collect(),
                 };
@@ -219,7 +223,7 @@ impl Expression {
         }
     }
 
-    /// Every clear expression for one object, plain ones first.
+    /// All unambiguous expressions for one object, plain ones first.
     pub(crate) fn all_for(scene: &Scene, target: usize) -> Vec<Self> {
         let object = &scene.objects[target];
         let mut words = vec![object.noun.clone()];
@@ -247,8 +251,7 @@ impl Expression {
         found
     }
 
-    /// An object's noun and its place, by the side that says it most clearly; none where no side
-    /// does.
+    /// Noun of an object with its position on the clearest side; `None` when no side is clear.
     pub(crate) fn placed(scene: &Scene, target: usize) -> Option<Self> {
         let object = &scene.objects[target];
         let alone = named(scene, &object.noun).len() == 1;
@@ -266,13 +269,13 @@ impl Expression {
         Some(Self::Placed(object.noun.clone(), clearest))
     }
 
-    /// The shortest expression that tells one object from the others: its noun if that is
-    /// enough, otherwise a place, a rank, a size or a neighbour, then its name.
+    /// Shortest expression that distinguishes one object from the others: its noun if that is
+    /// enough, otherwise a position, a rank, a size or a neighbour, then its name.
     pub(crate) fn distinguishing(scene: &Scene, target: usize) -> Option<Self> {
         let noun = &scene.objects[target].noun;
         let rank = |e: &Self| match e {
             Self::Named(word) if word == noun => 0.0,
-            // The clearest side first.
+            // The clearest side ranks first.
             Self::Placed(word, side) if word == noun => 2.0 - lead(scene, word, *side),
             Self::Second(word, _) if word == noun => 3.0,
             Self::Sized(Group::Noun(word), _) if word == noun => 4.0,
@@ -286,7 +289,7 @@ impl Expression {
     }
 }
 
-/// Objects ordered towards a side, the outermost first; none where the order is in doubt.
+/// Objects ordered towards a side, the outermost first; `None` when the order is ambiguous.
 fn ranked(scene: &Scene, mut members: Vec<usize>, side: Side) -> Option<Vec<usize>> {
     let reach = |i: usize| side.reach(scene, &scene.objects[i]);
     members.sort_by(|&a, &b| reach(b).total_cmp(&reach(a)));
@@ -296,7 +299,7 @@ fn ranked(scene: &Scene, mut members: Vec<usize>, side: Side) -> Option<Vec<usiz
     clear.then_some(members)
 }
 
-/// How far the outermost object of a word is ahead of the next, as a share of the scene.
+/// Lead of the outermost object of a word over the next, as a share of the scene.
 fn lead(scene: &Scene, word: &str, side: Side) -> f32 {
     let order = ranked(scene, named(scene, word), side).unwrap_or_default();
     let reach = |at: usize| order.get(at).map(|&i| side.reach(scene, &scene.objects[i]));

@@ -1,4 +1,4 @@
-//! Masks of scenes against their objects drawn again.
+//! Comparison of scenes' masks with their objects, drawn again.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use super::scene_set::Scenes;
 use super::split::Split;
 use super::sprite::SOLID;
 
-/// The shapes, and the stamps where they have been fetched.
+/// Shapes, and stamps if they were fetched.
 fn sets() -> Vec<(&'static str, Scenes)> {
     let config = SceneConfig::default;
     let mut sets = vec![("shapes", Scenes::shapes(config()).unwrap())];

@@ -9,7 +9,7 @@ use super::library::Cutout;
 use super::made_up::MadeUp;
 use super::sprite::{Placement, Sprite};
 
-/// How reference pictures are drawn.
+/// Style of reference pictures.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ReferenceStyle {
     /// Long side in pixels.
@@ -20,10 +20,10 @@ pub(crate) struct ReferenceStyle {
     pub held_out: bool,
 }
 
-/// Depicted of a reference picture.
+/// Object depicted in a reference picture.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Depicted<'a> {
-    /// The thing.
+    /// Picture of the object.
     pub sprite: &'a Sprite,
     /// Whether it may be mirrored.
     pub mirror: bool,
@@ -47,7 +47,7 @@ impl<'a> From<&'a MadeUp> for Depicted<'a> {
     }
 }
 
-/// Draws a tight crop of a thing under another transform, light and background.
+/// Draws a tight crop of an object under another transform, light and background.
 pub(crate) fn picture(
     shown: Depicted,
     backgrounds: &Backgrounds,
@@ -69,7 +69,7 @@ pub(crate) fn picture(
     let (sin, cos) = (placement.angle.sin().abs(), placement.angle.cos());
     let (box_w, box_h) = (w * cos + h * sin, w * sin + h * cos);
     let margin = 1.0 + rng.random_range(0.0..0.2f32);
-    // The picture's long side is the turned box and its margin.
+    // The long side covers the rotated box and its margin.
     placement.long_side = style.size as f32 / (box_w.max(box_h) * margin);
     let side = |length: f32| {
         let tight = length * placement.long_side * margin;

@@ -10,23 +10,23 @@ use super::error::{Error, Result};
 pub struct SceneConfig {
     /// Width and height in pixels.
     pub size: [u32; 2],
-    /// Fewest and most objects.
+    /// Smallest and largest number of objects.
     pub objects: [usize; 2],
     /// Smallest and largest long side of an object, as a share of the scene's short side.
     pub scale: [f32; 2],
-    /// Largest turn either way, in degrees.
+    /// Largest rotation either way, in degrees.
     pub rotation: f32,
-    /// Drawing much beyond a picture's own pixels shows: the largest enlargement.
+    /// Largest enlargement; beyond a picture's own resolution blur becomes visible.
     pub enlargement: f32,
-    /// Smallest share of an object that must be seen.
+    /// Smallest share of an object that must be visible, 0 to 1.
     pub min_visible: f32,
     /// Probability that two objects share a noun.
     pub same_noun: f64,
-    /// How often a drawing is used, against 1 for a photograph.
+    /// Weight of a drawing, against 1 for a photograph.
     pub drawn_weight: f64,
-    /// Pictures with a smaller long side are left out.
+    /// Smallest long side of pictures in pixels; smaller ones are left out.
     pub min_sprite_side: f32,
-    /// Probability of a photographic background, where there are any.
+    /// Probability of a photographic background, if there are any.
     pub photo_background: f64,
     /// Probability of nameless patches behind the objects.
     pub distractors: f64,
@@ -36,8 +36,8 @@ pub struct SceneConfig {
     pub noise: f32,
     /// Probability of a slight blur over the whole scene.
     pub blur: f64,
-    /// Probability that a training scene holds one or two things that nobody has a name for, to be
-    /// found by pictures of them. The other splits hold none.
+    /// Probability that a training scene holds one or two nameless objects, to be found by pictures
+    /// of them. Other splits hold none.
     pub made_up: f64,
     /// Seed of the whole data set.
     pub seed: u64,
@@ -67,7 +67,7 @@ impl Default for SceneConfig {
 }
 
 impl SceneConfig {
-    /// Refuses settings that no scene can meet.
+    /// Checks that scenes can meet the settings.
     pub(crate) fn check(&self) -> Result<()> {
         let problem = |text: &str| Err(Error::Config(text.to_owned()));
         if self.size.iter().any(|side| !(32..=4096).contains(side)) {

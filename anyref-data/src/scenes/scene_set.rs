@@ -1,4 +1,4 @@
-//! The data set: scenes by split and index, and the questions about them.
+//! Data set of scenes by split and index, and the questions about them.
 
 use std::path::Path;
 
@@ -12,8 +12,8 @@ use super::scene_config::SceneConfig;
 use super::split::{Split, mix};
 use super::{shapes, texts};
 
-/// An endless data set. Every scene and question is a pure function of its indices, so threads
-/// may share one set and ask in any order.
+/// Endless data set. Every scene and question is a pure function of its indices, so threads may
+/// share one set and ask in any order.
 #[derive(Debug)]
 pub struct Scenes {
     library: Library,
@@ -21,12 +21,12 @@ pub struct Scenes {
 }
 
 impl Scenes {
-    /// Scenes of Tux Paint stamps. `stamps` is the unpacked stamps folder; `backgrounds` an
+    /// Opens scenes of Tux Paint stamps. `stamps` is the unpacked stamps folder; `backgrounds` an
     /// unpacked `tuxpaint-data`, without which backgrounds are procedural.
     ///
     /// # Errors
-    /// When a setting is outside of its range, none of the stamps is there and large enough, or a
-    /// picture or sound that is there cannot be decoded.
+    /// When a setting is out of range, no stamp exists that is large enough, or an existing picture
+    /// or sound cannot be decoded.
     pub fn stamps(stamps: &Path, backgrounds: Option<&Path>, config: SceneConfig) -> Result<Self> {
         config.check()?;
         let catalogue = Catalogue::built_in()?;
@@ -39,10 +39,10 @@ impl Scenes {
         Ok(Self { library, config })
     }
 
-    /// Scenes of coloured shapes with synthetic sounds; needs no download.
+    /// Opens scenes of coloured shapes with synthetic sounds; needs no download.
     ///
     /// # Errors
-    /// When a setting is outside of its range.
+    /// When a setting is out of range.
     pub fn shapes(config: SceneConfig) -> Result<Self> {
         config.check()?;
         Ok(Self {
@@ -51,17 +51,17 @@ impl Scenes {
         })
     }
 
-    /// The cut-outs, sounds and backgrounds.
+    /// Cut-outs, sounds and backgrounds.
     pub fn library(&self) -> &Library {
         &self.library
     }
 
-    /// The scene settings.
+    /// Settings of the scenes.
     pub fn config(&self) -> &SceneConfig {
         &self.config
     }
 
-    /// Scene `index` of a split.
+    /// Composes scene `index` of a split.
     pub fn scene(&self, split: Split, index: u64) -> Scene {
         composer::compose(
             &self.library,
@@ -71,7 +71,7 @@ impl Scenes {
         )
     }
 
-    /// Questions about a scene; another `seed` asks others.
+    /// Questions about a scene; another `seed` gives other questions.
     pub fn instructions(
         &self,
         scene: &Scene,

@@ -1,4 +1,4 @@
-//! A procedural library: coloured shapes that each have a synthetic sound. Needs no download.
+//! Procedural library of coloured shapes, each with a synthetic sound. Needs no download.
 
 use std::collections::BTreeMap;
 use std::f32::consts::TAU;
@@ -22,13 +22,13 @@ const COLOURS: [(&str, [u8; 3]); 6] = [
     ("white", [240, 240, 236]),
 ];
 
-/// Shapes by noun; those below are kept out of training.
+/// Nouns of the shapes; those in `NOVEL` are held out of training.
 const NOUNS: [&str; 10] = [
     "circle", "square", "triangle", "star", "ring", "cross", "heart", "moon", "hexagon", "bar",
 ];
 const NOVEL: [&str; 2] = ["heart", "hexagon"];
 
-/// The library of shapes.
+/// Library of shapes.
 pub(crate) fn library() -> Library {
     let mut cutouts = Vec::new();
     let mut sounds = BTreeMap::new();
@@ -49,7 +49,7 @@ pub(crate) fn library() -> Library {
     Library::new(cutouts, sounds, Backgrounds::procedural(), novel, 1.0)
 }
 
-/// Whether a point of the unit square around the origin lies in a shape.
+/// Returns whether a point of the square from -1 to 1 lies in a shape.
 fn inside(noun: &str, x: f32, y: f32) -> bool {
     let r = x.hypot(y);
     match noun {
@@ -72,7 +72,7 @@ fn inside(noun: &str, x: f32, y: f32) -> bool {
     }
 }
 
-/// A shape with a little shading, four samples a pixel.
+/// Draws a shape with a little shading, four samples a pixel.
 fn draw(noun: &str, rgb: [u8; 3]) -> Option<Sprite> {
     let picture = RgbaImage::from_fn(SIDE, SIDE, |px, py| {
         let at = |p: u32, offset: f32| (p as f32 + offset) / SIDE as f32 * 2.1 - 1.05;
@@ -88,7 +88,7 @@ fn draw(noun: &str, rgb: [u8; 3]) -> Option<Sprite> {
     Sprite::from_rgba(&picture)
 }
 
-/// A second of a sound of its own: pitch, rhythm and overtones differ from shape to shape.
+/// One second of sound; pitch, rhythm and overtones differ from shape to shape.
 fn tone(index: usize) -> Vec<f32> {
     let pitch = 180.0 * 1.32f32.powi(index as i32);
     let beat = 2.0 + (index * 3 % 7) as f32;

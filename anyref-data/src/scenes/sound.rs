@@ -1,4 +1,4 @@
-//! Sounds of things: loading at 16 kHz, and the transformations of training and validation.
+//! Sounds of objects: loading at 16 kHz, and the transformations of training and validation.
 
 use std::path::Path;
 
@@ -6,17 +6,17 @@ use rand::Rng;
 
 use super::error::{Error, Result};
 
-/// Samples a second of every sound here.
+/// Sample rate of every sound in Hz.
 pub const SAMPLE_RATE: u32 = 16_000;
-/// Longest sound kept, in samples: six seconds, what three clips of two seconds hold.
+/// Longest sound kept, in samples: six seconds, as three clips of two seconds hold.
 const LONGEST: usize = 6 * SAMPLE_RATE as usize;
-/// Shortest sound handed out, in samples.
+/// Shortest sound returned, in samples.
 const SHORTEST: usize = SAMPLE_RATE as usize / 4;
 
-/// Reads a sound, brings it to 16 kHz mono and to a peak of one half.
+/// Reads a sound, resamples it to 16 kHz mono and normalises its peak to one half.
 ///
 /// # Errors
-/// When the file cannot be read or decoded, is longer than the decoder takes, or has a sample rate
+/// When the file cannot be read or decoded, exceeds the decoder's limit, or has a sample rate
 /// outside of 1000 to 768000 Hz.
 pub(crate) fn load(path: &Path) -> Result<Vec<f32>> {
     let mut samples = anyref_audio::Waveform::open(path)
@@ -34,9 +34,9 @@ pub(crate) fn load(path: &Path) -> Result<Vec<f32>> {
     Ok(samples)
 }
 
-/// Varies a recording: offset, gain and noise. Training also moves the weight between low and high
-/// pitches and adds an echo; with `held_out` the recording is instead played at another speed,
-/// muffled, and the noise rumbles, none of which training ever applies.
+/// Augments a recording: offset, gain and noise. Training also tilts the spectrum and adds an echo;
+/// with `held_out` the recording is instead played at another speed and muffled, with low-frequency
+/// noise, none of which training applies.
 pub fn vary(samples: &[f32], held_out: bool, rng: &mut impl Rng) -> Vec<f32> {
     let lead = rng.random_range(0..SAMPLE_RATE as usize / 3);
     let cut = (samples.len() as f32 * rng.random_range(0.0..0.15)) as usize;
@@ -82,7 +82,7 @@ pub fn vary(samples: &[f32], held_out: bool, rng: &mut impl Rng) -> Vec<f32> {
     out
 }
 
-/// Plays faster by `rate`, with linear interpolation.
+/// Speeds up by `rate`, with linear interpolation.
 fn faster(samples: &[f32], rate: f32) -> Vec<f32> {
     let length = (samples.len() as f32 / rate) as usize;
     (0..length)
@@ -96,7 +96,7 @@ fn faster(samples: &[f32], rate: f32) -> Vec<f32> {
         .collect()
 }
 
-/// One-pole low-pass; `cutoff` in cycles a sample.
+/// One-pole low-pass filter; `cutoff` in cycles a sample.
 fn low_pass(samples: &mut [f32], cutoff: f32) {
     let keep = (-std::f32::consts::TAU * cutoff).exp();
     let mut state = 0.0;
@@ -106,7 +106,7 @@ fn low_pass(samples: &mut [f32], cutoff: f32) {
     }
 }
 
-/// Adds `amount` times the sample before: above 0 it favours low pitches, below 0 high ones.
+/// Adds `amount` times the previous sample: above 0 favours low frequencies, below 0 high ones.
 fn tilt(samples: &mut [f32], amount: f32) {
     let mut before = 0.0;
     for sample in samples {
@@ -116,7 +116,7 @@ fn tilt(samples: &mut [f32], amount: f32) {
     }
 }
 
-/// Adds what was heard `delay` samples ago, again and again, each time `gain` as loud.
+/// Adds an echo with `delay` in samples, repeated with a factor of `gain`.
 fn echo(samples: &mut [f32], delay: usize, gain: f32) {
     for at in delay..samples.len() {
         samples[at] += gain * samples[at - delay];

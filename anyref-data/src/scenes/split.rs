@@ -1,24 +1,24 @@
-//! Which seeds, backgrounds and nouns belong to which part of a data set.
+//! Splits of a data set, and the seeds, backgrounds and nouns that belong to each.
 
 use serde::{Deserialize, Serialize};
 
-/// Part of a data set. No two parts share a scene seed.
+/// Split of a data set. No two splits share a scene seed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Split {
-    /// Scenes to learn from.
+    /// Scenes for training.
     Train,
-    /// Scenes to watch progress with: unseen seeds, backgrounds and sound transformations.
+    /// Scenes for validation during training: unseen seeds, backgrounds and sound transformations.
     Validation,
-    /// Scenes for the final numbers: as validation. Numbers by which nothing was chosen come from a
-    /// seed of the data set that was never used before.
+    /// Scenes for final numbers, drawn as in validation. Numbers free of any selection need a seed
+    /// of the data set that was never used before.
     Test,
-    /// Scenes holding nouns that never occur in the other parts.
+    /// Scenes with nouns that never occur in the other splits.
     Novel,
 }
 
 impl Split {
-    /// Seed of scene `index`, for the data set's own `seed`.
+    /// Seed of scene `index`; `seed` is the data set's own.
     pub fn seed(self, seed: u64, index: u64) -> u64 {
         let tag = match self {
             Self::Train => 0x7261_696e,
@@ -29,18 +29,18 @@ impl Split {
         mix(mix(mix(seed) ^ tag) ^ index)
     }
 
-    /// Whether whole backgrounds and sound transformations unseen in training are used.
+    /// Returns whether backgrounds and sound transformations unseen in training are used.
     pub fn held_out(self) -> bool {
         self != Self::Train
     }
 
-    /// Whether objects of novel nouns occur.
+    /// Returns whether novel nouns occur.
     pub(crate) fn has_novel(self) -> bool {
         self == Self::Novel
     }
 }
 
-/// A bijective 64-bit hash (the SplitMix finaliser): near seeds give unrelated streams.
+/// Bijective 64-bit hash (the SplitMix64 finaliser): close seeds give unrelated streams.
 pub fn mix(value: u64) -> u64 {
     let mut z = value.wrapping_add(0x9e37_79b9_7f4a_7c15);
     z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);

@@ -1,4 +1,4 @@
-//! Cut-out pictures at several scales, drawn turned, flipped and resized into small patches.
+//! Cut-out pictures as mipmaps, drawn rotated, flipped and resized into small patches.
 
 use std::path::Path;
 
@@ -6,9 +6,9 @@ use image::{Rgba, RgbaImage};
 
 use super::error::{Error, Result};
 
-/// Sprites keep at most this many pixels along the long side.
+/// Largest long side of a sprite in pixels.
 const LONGEST: u32 = 320;
-/// Reduced levels stop at this long side.
+/// Long side at which the mipmap stops.
 const SHORTEST: usize = 12;
 /// Alpha from which a pixel counts as the object.
 pub(crate) const SOLID: u8 = 128;
@@ -22,7 +22,7 @@ struct Level {
 }
 
 impl Level {
-    /// Half the size, each pixel the mean of four.
+    /// Level of half the size, each pixel the mean of four.
     fn halved(&self) -> Self {
         let (width, height) = (self.width.div_ceil(2), self.height.div_ceil(2));
         let stride = self.width + 2;
@@ -48,22 +48,22 @@ impl Level {
     }
 }
 
-/// Where and how a sprite is drawn.
+/// Position and transform of a drawn sprite.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Placement {
     /// Centre of the sprite in pixels.
     pub centre: [f32; 2],
-    /// Length of the sprite's long side in pixels, before the turn.
+    /// Length of the sprite's long side in pixels, before the rotation.
     pub long_side: f32,
-    /// Turn in radians, clockwise.
+    /// Rotation in radians, clockwise.
     pub angle: f32,
-    /// Mirrored left to right.
+    /// Whether it is mirrored left to right.
     pub flip: bool,
-    /// Edges softened by a small blur.
+    /// Whether edges are softened by a small blur.
     pub soft: bool,
 }
 
-/// A drawn sprite: premultiplied RGBA and the position of its first pixel.
+/// Drawn sprite: premultiplied RGBA and the position of its first pixel.
 #[derive(Clone, Debug)]
 pub(crate) struct Patch {
     /// Left edge in the scene; may be negative.
@@ -79,12 +79,12 @@ pub(crate) struct Patch {
 }
 
 impl Patch {
-    /// Number of solid pixels, seen or not.
+    /// Number of solid pixels, visible or hidden.
     pub(crate) fn solid_area(&self) -> usize {
         self.pixels.iter().filter(|p| p[3] >= SOLID).count()
     }
 
-    /// A 3x3 binomial blur; the margin left by the drawing keeps the edge inside.
+    /// Applies a 3x3 binomial blur; the margin left by the drawing keeps the edge inside.
     fn soften(&mut self) {
         let (w, h) = (self.width, self.height);
         let mut rows = vec![[0u16; 4]; w * h];
@@ -111,7 +111,7 @@ impl Patch {
     }
 }
 
-/// Multiplies colours by their alpha, so that what is transparent has no part in means of them.
+/// Multiplies colours by their alpha, so that transparent pixels do not weigh in averages.
 pub(super) fn premultiply(picture: &mut RgbaImage) {
     for p in picture.pixels_mut() {
         let a = u32::from(p[3]);
@@ -119,7 +119,7 @@ pub(super) fn premultiply(picture: &mut RgbaImage) {
     }
 }
 
-/// Takes the alpha out of colours that were multiplied by it.
+/// Divides colours by their alpha, the inverse of [`premultiply`].
 pub(super) fn unpremultiply(picture: &mut RgbaImage) {
     for p in picture.pixels_mut() {
         let a = u32::from(p[3]);
@@ -131,17 +131,17 @@ pub(super) fn unpremultiply(picture: &mut RgbaImage) {
     }
 }
 
-/// A cut-out picture.
+/// Cut-out picture as a mipmap.
 #[derive(Debug)]
 pub(crate) struct Sprite {
     levels: Vec<Level>,
 }
 
 impl Sprite {
-    /// Reads a picture with transparency; none when it has no solid pixel.
+    /// Reads a picture with transparency; `None` when it has no solid pixel.
     ///
     /// # Errors
-    /// When the file cannot be read or is no picture that can be decoded.
+    /// When the file cannot be read or decoded.
     pub(crate) fn open(path: &Path) -> Result<Option<Self>> {
         let picture = image::open(path).map_err(|source| Error::Picture {
             path: path.to_owned(),
@@ -150,7 +150,7 @@ impl Sprite {
         Ok(Self::from_rgba(&picture.into_rgba8()))
     }
 
-    /// Crops straight-alpha RGBA to its content and prepares the levels.
+    /// Crops straight-alpha RGBA to its content and builds the mipmap.
     pub(crate) fn from_rgba(picture: &RgbaImage) -> Option<Self> {
         let (mut x0, mut y0, mut x1, mut y1) = (u32::MAX, u32::MAX, 0, 0);
         for (x, y, _) in picture.enumerate_pixels().filter(|(_, _, p)| p[3] > 16) {
@@ -189,17 +189,17 @@ impl Sprite {
         Some(Self { levels })
     }
 
-    /// Long side in pixels as loaded: drawing much larger shows the blur.
+    /// Long side in pixels as loaded; drawing it much larger shows blur.
     pub(crate) fn long_side(&self) -> f32 {
         self.levels[0].width.max(self.levels[0].height) as f32
     }
 
-    /// Width and height as loaded.
+    /// Width and height in pixels as loaded.
     pub(crate) fn size(&self) -> [usize; 2] {
         [self.levels[0].width, self.levels[0].height]
     }
 
-    /// The picture as loaded, with straight alpha.
+    /// Picture as loaded, with straight alpha.
     pub(crate) fn picture(&self) -> RgbaImage {
         let level = &self.levels[0];
         let stride = level.width + 2;

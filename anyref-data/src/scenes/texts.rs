@@ -8,8 +8,8 @@ use super::instruction::{OBJECT, absent_answer};
 use super::library::Library;
 use super::phrases::{Expression, Group, Side};
 
-/// Every noun and name of training in a question and an answer, and every form of phrase.
-/// Novel nouns are left out.
+/// Every training noun and name in a question and an answer, and every form of phrase. Novel nouns
+/// are left out.
 pub(crate) fn all(library: &Library) -> Vec<String> {
     let mut texts: Vec<String> = [
         IMAGE_QUESTION,

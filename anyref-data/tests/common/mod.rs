@@ -1,10 +1,10 @@
-//! Helpers that the data set tests share.
+//! Helpers shared by the data set tests.
 
 use std::path::Path;
 
 use anyref_data::scenes::{InstructionConfig, Kind, KindWeights, SceneConfig, Scenes};
 
-/// The shapes, and the stamps where they have been fetched.
+/// Shapes, and stamps if they were fetched.
 pub fn sets() -> Vec<(&'static str, Scenes)> {
     let mut sets = vec![("shapes", Scenes::shapes(SceneConfig::default()).unwrap())];
     let data = Path::new(env!("CARGO_MANIFEST_DIR")).join("../data");

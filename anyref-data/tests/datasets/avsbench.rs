@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::support::{compare_all, expected, folder, opened, refused};
 
-/// A part of AVSBench by its name in a configuration.
+/// Part of AVSBench by its name in a configuration.
 fn part(name: &str, root: &Path, split: &str) -> Value {
     json!({name: {"root": root, "split": split}})
 }

@@ -1,4 +1,4 @@
-//! COCO's instances, pairs of pictures, folds, parts.
+//! COCO's instances, pairs of pictures, folds and parts.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -144,7 +144,7 @@ fn a_picture_is_asked_for_by_another_of_the_same_category() {
     }
     let share = f64::from(masked) / (pairs.len() as f64 * rounds as f64);
     assert!((0.35..0.65).contains(&share), "{share}");
-    // Dogs are in three pictures and cars in two, of which each can refer.
+    // Dogs are in three pictures and cars in two, and each can refer.
     assert!(shown.len() > pairs.len(), "{shown:?}");
     // The only toothbrush has no other picture to refer to it.
     assert!((0..pairs.len()).all(|i| pairs.item(i, 0).unwrap().targets[0].phrase != "toothbrush"));
@@ -177,7 +177,7 @@ fn folds_take_every_fourth_category() {
     std::fs::write(&path, document.to_string()).unwrap();
     let file = CocoFile::open(&path).unwrap();
     let fold = |fold, part| fold_categories(&file, fold, part).unwrap();
-    // The numbers of COCO-20i's fold 0, as its authors list them.
+    // Category numbers of COCO-20i's fold 0, as its authors list them.
     let first = [
         1, 5, 9, 14, 18, 22, 27, 33, 37, 41, 46, 50, 54, 58, 62, 67, 74, 78, 82, 87,
     ];

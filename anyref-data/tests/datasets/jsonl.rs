@@ -1,4 +1,4 @@
-//! A data set of one's own, and what its checker says.
+//! JSON Lines data sets of one's own, and the messages of their checker.
 
 use std::fs;
 
@@ -15,7 +15,7 @@ fn every_kind_of_line_is_read() {
     assert_eq!((good, problems.len()), (5, 0), "{problems:?}");
 }
 
-/// Error of a line in the fixture's folder, which is the third of its file.
+/// Error message for a line in the fixture's folder, the third of its file.
 fn said(line: &str) -> String {
     let folder = folder("own");
     let copy = tempfile::tempdir().unwrap();

@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::support::{compare, counts, expected, folder, opened};
 
-/// The different items of some draws.
+/// Distinct items over several draws.
 fn drawn(dataset: &dyn Dataset) -> BTreeMap<String, Item> {
     let mut items = BTreeMap::new();
     for index in 0..dataset.len() {
@@ -35,7 +35,7 @@ fn check(dataset: &dyn Dataset, wanted: &serde_json::Value, root: &Path) {
 #[test]
 fn ades_classes_are_drawn_and_small_ones_are_not() {
     let root = folder("ade20k");
-    // The second picture has no class: the first stands in.
+    // The second picture has no class and is replaced by the first.
     let open = |min_area: f64| -> Arc<dyn Dataset> {
         let options = json!({"root": root, "split": "training", "min_area": min_area});
         opened(json!({"ade20k": options})).unwrap()

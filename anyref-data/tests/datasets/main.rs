@@ -1,4 +1,5 @@
-//! The readers on tiny data sets in their published layouts, against pycocotools and the REFER API's rules.
+//! Readers on tiny data sets in their published layouts, against pycocotools and the REFER API's
+//! rules.
 
 mod avsbench;
 mod coco;

@@ -1,4 +1,4 @@
-//! Files that are not there are listed at once.
+//! Missing files, listed at once.
 
 use std::fs;
 use std::path::Path;
@@ -74,13 +74,13 @@ fn sounds_and_masks_count_as_well() {
     fs::remove_dir_all(data.join("gt_masks/val/playing_piano/v2")).unwrap();
     let validation = s4(scratch.path(), "val");
     assert_eq!(missing_files(&*validation).len(), 6);
-    // No more than a few are in the message, and how many there are in all.
+    // The message names a few files and the total number.
     let line = check_files(&*validation).unwrap_err().to_string();
     assert!(
         line.contains("6 files") && line.contains(" and 1 more;"),
         "{line}"
     );
     assert_eq!(line.matches("s4_data").count(), 5, "{line}");
-    // Training does not need them.
+    // Training does not need the removed files.
     check_files(&*s4(scratch.path(), "train")).unwrap();
 }

@@ -8,7 +8,7 @@ use anyref_data::datasets::{Dataset, Error, Item, Mixture, Order, Result, Sample
 
 use crate::support::item;
 
-/// Items that say what they are.
+/// Data set of items that state their own number.
 struct Numbers(&'static str, usize);
 
 impl Dataset for Numbers {
@@ -68,7 +68,7 @@ fn weights_are_kept_to_the_sample() {
         found[sample.dataset] += 1;
     }
     assert_eq!(found, [30, 20, 10]);
-    // Mixed, not one after the other.
+    // Samples are mixed, not one data set after the other.
     let first: BTreeSet<usize> = order.samples[..20].iter().map(|s| s.dataset).collect();
     assert_eq!(first.len(), 3);
 }
@@ -104,7 +104,7 @@ fn the_order_is_the_seeds_the_epochs_and_the_ranks() {
     assert_eq!(order(1, 0), order(1, 0));
     assert_ne!(order(1, 0), order(2, 0));
     assert_ne!(order(1, 0), order(1, 1));
-    // Seeds that are read again years later must mean the same.
+    // The order of a seed must never change.
     let first = &order(1, 0).samples[..6];
     let places: Vec<_> = first.iter().map(|s| (s.dataset, s.index)).collect();
     assert_eq!(places, [(1, 8), (0, 15), (1, 16), (1, 12), (1, 15), (0, 2)]);

@@ -1,4 +1,4 @@
-//! `docs/data-sets.md` names every data set as a configuration has it.
+//! Check that `docs/data-sets.md` names every data set as a configuration does.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -26,7 +26,7 @@ fn kind(source: &Source) -> String {
     fields.keys().next().unwrap().clone()
 }
 
-/// All that a source may be called, which the reader lists when it meets something else.
+/// Names of all sources, which the reader lists when it meets an unknown one.
 fn kinds() -> BTreeSet<String> {
     let error = serde_json::from_value::<Source>(json!({ "nothing": {} })).unwrap_err();
     let line = error.to_string();

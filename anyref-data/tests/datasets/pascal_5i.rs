@@ -114,7 +114,7 @@ fn lists_that_are_missing_or_wrong_are_named() {
     };
     let fixture = folder("pascal_5i");
     assert!(open(&fixture, 4).contains("folds 0 to 3"));
-    // Nothing of the classes 16 to 20 is in the fixture.
+    // The fixture has no pixel of the classes 16 to 20.
     assert!(open(&fixture, 3).contains("fold 3 has no item"));
     let temporary = tempfile::tempdir().unwrap();
     let root = temporary.path();
@@ -158,7 +158,7 @@ fn lists_that_are_missing_or_wrong_are_named() {
             .image
             .starts_with(root.join("VOC2012"))
     );
-    // A class that its label map does not have.
+    // The label map lacks the class.
     fs::write(
         lists.join("fold0.txt"),
         "2007_000061__01\n2009_000730__01\n",

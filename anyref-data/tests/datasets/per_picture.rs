@@ -1,4 +1,4 @@
-//! Data sets of which a picture counts once, whatever is asked about it.
+//! Data sets that count each picture once, whatever is asked about it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -16,14 +16,15 @@ fn open(source: &Value, per: &str) -> Arc<dyn Dataset> {
     source.open(7).unwrap()
 }
 
-/// RefCLEF's `testB`: two things in the first picture, with one sentence and with two; one in the second, with three.
+/// RefCLEF's `testB`: two instances in the first picture, with one sentence and with two; one in
+/// the second, with three.
 fn refclef(describe: bool) -> Value {
     json!({ "refer": {
         "root": folder("refer"), "name": "refclef", "split_by": "unc", "split": "testB", "describe": describe
     } })
 }
 
-/// How often each item of a picture is drawn.
+/// Number of draws of each item of a picture.
 fn drawn(dataset: &dyn Dataset, picture: usize, draws: u64) -> BTreeMap<String, u64> {
     let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     for draw in 0..draws {
@@ -64,7 +65,7 @@ fn a_thing_is_drawn_and_then_one_of_its_sentences() {
     );
     assert!(matches!(by_picture.item(2, 0), Err(Error::Index { .. })));
 
-    // Descriptions have an item a thing.
+    // Descriptions have one item an instance.
     let by_picture = open(&refclef(true), "picture");
     assert_eq!(by_picture.len(), 2);
     shares(&drawn(&*by_picture, 0, 4000), &[("43", 0.5), ("44", 0.5)]);
@@ -89,7 +90,7 @@ fn an_epoch_has_each_picture_once_and_seed_and_epoch_decide_what_is_asked() {
     let asked = epochs(1);
     assert_eq!(asked, epochs(1));
     assert_ne!(asked, epochs(2));
-    // In time all is asked.
+    // After enough epochs everything was asked.
     assert_eq!(asked.iter().collect::<BTreeSet<_>>().len(), 6);
 }
 
@@ -117,7 +118,7 @@ fn pictures_are_put_together_by_every_reader() {
             assert_eq!(found, items[&image], "{source}");
         }
     }
-    // Here an item is a picture, but for the classes of a list.
+    // These items are pictures already, except for the classes of a list.
     let ade = json!({ "ade20k": { "root": folder("ade20k"), "split": "training" } });
     assert_eq!(open(&ade, "picture").len(), open(&ade, "item").len());
     let pascal = json!({ "pascal_5i": {
@@ -141,7 +142,7 @@ fn no_file_is_opened_for_it() {
         &json!({ "avs_s4": { "root": root, "split": "val" } }),
         "picture",
     );
-    // All that is missing is still listed at once.
+    // All missing files are still listed at once.
     assert_eq!((frames.len(), missing_files(&*frames).len()), (5, 5));
 
     let file = root.join("mine.jsonl");
@@ -156,7 +157,7 @@ fn items_count_where_nothing_is_said() {
     let source = json!({ "source": { "own": { "file": "a.jsonl" } } });
     let read: WeightedSource = serde_json::from_value(source.clone()).unwrap();
     assert_eq!((read.per, read.weight), (Per::Item, None));
-    // A run that was begun before there was a choice is gone on with.
+    // Runs from before the field existed can be resumed.
     let written = serde_json::to_value(&read).unwrap();
     assert!(written.get("per").is_none(), "{written}");
     let mut wrong = source;

@@ -19,7 +19,7 @@ fn masks_are_those_of_pycocotools() {
     let file = std::fs::read(folder("polygons.json")).unwrap();
     let cases: Vec<Case> = serde_json::from_slice(&file).unwrap();
     assert!(cases.len() >= 200);
-    // Masks of something, else nothing is compared.
+    // Counts masks that are not empty, so that the comparison is not vacuous.
     let mut some = 0;
     for case in &cases {
         for (polygon, wanted) in case.polygons.iter().zip(&case.each) {
@@ -90,7 +90,7 @@ fn all_forms_of_a_mask_are_the_same_mask() {
     assert!(rle.area() > 10);
     assert_eq!(plain.to_rle(size).unwrap(), rle);
     assert_eq!(packed.to_rle(size).unwrap(), rle);
-    // RefCLEF's: several, whose union it is.
+    // RefCLEF's segments, whose union is the mask.
     let corner = runs(Counts::Plain(vec![0, 1, 159]));
     let segments = Segmentation::Segments(vec![
         corner.clone(),
@@ -103,7 +103,7 @@ fn all_forms_of_a_mask_are_the_same_mask() {
     let both = Rle::merge([&corner, &rle], Merge::Union).unwrap();
     assert_eq!(read.to_rle(size).unwrap(), both);
     assert_eq!(both.area(), rle.area() + 1);
-    // Of another picture's size, and too few.
+    // Run lengths for another picture size, and too few.
     assert!(matches!(packed.to_rle([10, 16]), Err(Error::Size { .. })));
     assert!(matches!(
         form(Counts::Plain(vec![3])).to_rle(size),

@@ -37,7 +37,7 @@ fn sentences_boxes_and_splits_are_refers() {
 #[test]
 fn texts_survive_the_pickles() {
     let root = folder("refer");
-    // Protocol 0 and protocol 2.
+    // Pickle protocols 0 and 2.
     for name in ["refcoco+", "refcoco"] {
         let mut texts = Vec::new();
         for split in ["train", "val", "testA", "testB"] {
@@ -59,16 +59,16 @@ fn pictures_may_be_elsewhere() {
     assert!(refer.item(0, 0).unwrap().image.starts_with("/pictures"));
 }
 
-/// Where REFER has COCO's pictures.
+/// Folder of COCO's pictures in REFER's layout.
 const PICTURES: &str = "images/mscoco/images/train2014";
 
-/// The name that COCO's release of 2017 gives a picture of 2014.
+/// Name that COCO's release of 2017 gives a picture of 2014.
 fn name_of_2017(path: &Path) -> &str {
     let name = path.file_name().unwrap().to_str().unwrap();
     name.strip_prefix("COCO_train2014_").unwrap()
 }
 
-/// A copy of a data set with the pictures of COCO's release of 2017.
+/// Copy of a data set with the pictures of COCO's release of 2017.
 fn renamed(name: &str) -> TempDir {
     let scratch = tempfile::tempdir().unwrap();
     copy(&folder(name), scratch.path());
@@ -80,7 +80,7 @@ fn renamed(name: &str) -> TempDir {
     scratch
 }
 
-/// Compares items with those before their pictures got other names, then loses a picture.
+/// Compares items before and after renaming their pictures, then removes a picture.
 #[track_caller]
 fn same_but_for_names(before: &dyn Dataset, after: &dyn Dataset, pictures: &Path) {
     check_files(after).unwrap();
@@ -92,7 +92,7 @@ fn same_but_for_names(before: &dyn Dataset, after: &dyn Dataset, pictures: &Path
         assert_eq!(item, wanted);
         item.open_picture().unwrap();
     }
-    // A picture that is there under neither name has that of the annotations.
+    // A picture that exists under neither name is listed under the annotations' name.
     fs::remove_file(pictures.join("000000000009.jpg")).unwrap();
     let named = pictures.join("COCO_train2014_000000000009.jpg");
     assert_eq!(missing_files(after), [named]);
@@ -102,7 +102,7 @@ fn same_but_for_names(before: &dyn Dataset, after: &dyn Dataset, pictures: &Path
 fn pictures_may_have_the_names_of_the_later_release() {
     let scratch = renamed("refer");
     let before = opened(refer(&folder("refer"), "refcoco", "unc", "train")).unwrap();
-    // In COCO's own folder, as a configuration names it.
+    // Pictures in COCO's own folder, as a configuration names it.
     let pictures = scratch.path().join("train2017");
     fs::rename(scratch.path().join(PICTURES), &pictures).unwrap();
     let mut source = refer(scratch.path(), "refcoco", "unc", "train");
@@ -128,7 +128,7 @@ fn splits_and_files_that_are_not_there_are_named() {
     let line = open("refcoco", "umd", "train");
     assert!(line.contains("refs(umd).p"), "{line}");
 
-    // A pickle that would run something.
+    // A pickle that would run a command.
     let folder = tempfile::tempdir().unwrap();
     std::fs::create_dir(folder.path().join("refcoco")).unwrap();
     let path = folder.path().join("refcoco/refs(unc).p");
@@ -169,7 +169,7 @@ fn annotations_that_contradict_one_another_are_named() {
             "{line}"
         );
     }
-    // A damaged mask is an error of its item, not of the whole.
+    // A damaged mask is an error of its item, not of the whole data set.
     let line = write(json!({"images": image, "annotations": [{"id": 5}], "categories": category}));
     assert!(
         line.contains("instances.json") && !line.contains('\n'),

@@ -1,4 +1,4 @@
-//! Fixtures, and items in the form in which they are expected.
+//! Fixtures, and items in the form of the expected values.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,19 +16,19 @@ pub fn folder(name: &str) -> PathBuf {
         .join(name)
 }
 
-/// A data set as a configuration names it.
+/// Opens a data set as a configuration names it.
 pub fn opened(source: Value) -> Result<Arc<dyn Dataset>> {
     let source: Source = serde_json::from_value(source).unwrap();
     source.open(0)
 }
 
-/// The error of a data set that cannot be opened.
+/// Error of a data set that cannot be opened.
 #[track_caller]
 pub fn refused(source: Value) -> anyref_data::datasets::Error {
     opened(source).err().expect("it is opened")
 }
 
-/// Copies a folder with all that is in it.
+/// Copies a folder recursively.
 pub fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {
@@ -41,17 +41,17 @@ pub fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// A JSON file of a fixture.
+/// Reads a JSON file of a fixture.
 pub fn json_file(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
 }
 
-/// Items that a reader must find.
+/// Expected items of a reader.
 pub fn expected(name: &str) -> Value {
     json_file(&folder(name).join("expected.json"))
 }
 
-/// COCO's string of a mask.
+/// COCO's compressed string of a mask.
 pub fn counts(mask: &Mask) -> String {
     let bytes = mask.to_bytes();
     let pixels: Vec<bool> = bytes.iter().map(|&byte| byte != 0).collect();
@@ -59,12 +59,12 @@ pub fn counts(mask: &Mask) -> String {
     Rle::from_mask(&pixels, size).unwrap().to_compressed()
 }
 
-/// COCO's string of a shape.
+/// COCO's compressed string of a shape.
 pub fn shape(shape: &Shape, size: [u32; 2]) -> String {
     counts(&shape.rasterise(size).unwrap())
 }
 
-/// An item as the expected ones are written.
+/// Item in the form of the expected values.
 pub fn described(item: &Item, root: &Path) -> Value {
     let relative = |path: &Path| {
         let path = path.strip_prefix(root).unwrap();
@@ -101,7 +101,7 @@ pub fn described(item: &Item, root: &Path) -> Value {
     })
 }
 
-/// Compares an item with what is written of it; what is not written must be empty.
+/// Compares an item with its expected values; fields without one must be empty.
 #[track_caller]
 pub fn compare(item: &Item, expected: &Value, root: &Path) {
     let found = described(item, root);
@@ -139,7 +139,7 @@ pub fn compare_all(dataset: &dyn Dataset, expected: &Value, root: &Path) {
     assert!(dataset.subject(expected.len()).is_err());
 }
 
-/// Equal, whether numbers are written as whole or not; coordinates to the last digits.
+/// Returns whether two values are equal, up to the form of numbers and 1e-9 in coordinates.
 fn same(left: &Value, right: &Value) -> bool {
     match (left, right) {
         (Value::Number(a), Value::Number(b)) => {
@@ -159,7 +159,7 @@ fn same(left: &Value, right: &Value) -> bool {
     }
 }
 
-/// An item of no data set.
+/// Item of no data set.
 pub fn item(task: Task, references: Vec<Reference>) -> Item {
     Item {
         id: String::new(),

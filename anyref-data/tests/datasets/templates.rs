@@ -69,7 +69,7 @@ fn texts_take_their_place_and_other_references_are_counted() {
         Task::Audio,
         vec![
             Reference::Audio("a.wav".into()),
-            // What is put in is not replaced again.
+            // Inserted text is not replaced again.
             Reference::Text("{3}".into()),
             Reference::Box([0.0, 0.0, 1.0, 1.0]),
         ],

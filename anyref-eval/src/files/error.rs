@@ -1,4 +1,4 @@
-//! Errors of files of predictions and targets.
+//! Errors in files of predictions and targets.
 
 use std::io;
 use std::path::PathBuf;
@@ -11,28 +11,28 @@ pub enum Error {
     /// The file cannot be read.
     #[error("cannot read {path}: {source}")]
     Read {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's reason.
+        /// Error of the operating system.
         source: io::Error,
     },
-    /// A line of it is wrong.
+    /// A line of the file is invalid.
     #[error("{path} line {line}: {fault}")]
     Line {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Its line, from 1.
+        /// Line number, from 1.
         line: usize,
-        /// The fault.
+        /// Fault of the line.
         fault: Box<Fault>,
     },
-    /// Answers that are scored together cannot be.
+    /// Answers that are scored together cannot be scored.
     #[error(transparent)]
     Scoring(metrics::Error),
-    /// There is nothing in it.
+    /// The file has no lines.
     #[error("{path} is empty: it should hold one JSON object a line")]
     Empty {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
     },
     /// Predictions are missing.
@@ -40,15 +40,15 @@ pub enum Error {
         "{path}: no prediction for {count} of the targets, the first being id {id:?} of {targets} line {line}; where nothing is found, give \"masks\": []"
     )]
     Missing {
-        /// The file of predictions.
+        /// Path of the predictions.
         path: PathBuf,
-        /// How many are missing.
+        /// Number of missing predictions.
         count: usize,
-        /// The first that is.
+        /// Identifier of the first target without a prediction.
         id: String,
-        /// The file of targets.
+        /// Path of the targets.
         targets: PathBuf,
-        /// The target's line.
+        /// Line of the target, from 1.
         line: usize,
     },
 }
@@ -56,37 +56,37 @@ pub enum Error {
 /// Fault of a line.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Fault {
-    /// It ends within the JSON.
+    /// The line ends within the JSON.
     #[error("the line is cut off within its JSON; write the file again")]
     Truncated,
-    /// It is not JSON, or not of the expected form.
+    /// The line is not JSON, or not of the expected form.
     #[error("{0}; give an object with \"id\" and what the benchmark needs")]
     Json(String),
-    /// The id came before.
+    /// The identifier was given before.
     #[error("id {id:?} was given before, on line {first}; remove one of the two")]
     Duplicate {
-        /// The id.
+        /// Repeated identifier.
         id: String,
-        /// Where it came first.
+        /// Line of its first occurrence.
         first: usize,
     },
-    /// No target has the id.
+    /// No target has the identifier.
     #[error(
         "id {id:?} is not one of {targets}; is this the benchmark and split of the predictions?"
     )]
     Unknown {
-        /// The id.
+        /// Unknown identifier.
         id: String,
-        /// The file of targets.
+        /// Path of the targets.
         targets: PathBuf,
     },
-    /// A mask is not of the picture's size.
+    /// A mask has another size than the picture.
     #[error(
         "mask {mask} of id {id:?} is {}x{}, but the picture is {}x{} (height x width); bring it to the picture's size",
         found[0], found[1], expected[0], expected[1]
     )]
     Size {
-        /// The id.
+        /// Identifier of the line.
         id: String,
         /// Number of the mask, from 1.
         mask: usize,
@@ -98,62 +98,62 @@ pub enum Fault {
     /// A mask cannot be read.
     #[error("mask {mask} of id {id:?}: {reason}; give COCO run lengths as pycocotools writes them")]
     Mask {
-        /// The id.
+        /// Identifier of the line.
         id: String,
         /// Number of the mask, from 1.
         mask: usize,
-        /// The fault.
+        /// Description of the fault.
         reason: String,
     },
-    /// The benchmark needs a field that is not there.
+    /// A field that the benchmark needs is missing.
     #[error("id {id:?} has no {field:?}, which {benchmark} needs")]
     Lacks {
-        /// The id.
+        /// Identifier of the line.
         id: String,
-        /// The field.
+        /// Name of the field.
         field: &'static str,
-        /// The benchmark.
+        /// Name of the benchmark.
         benchmark: &'static str,
     },
-    /// Pixels are to be ignored in a benchmark that ignores none.
+    /// A target has pixels to ignore, but the benchmark ignores none.
     #[error("id {id:?} has pixels to ignore, but {benchmark} ignores none; leave \"ignore\" out")]
     IgnoresNone {
-        /// The id.
+        /// Identifier of the line.
         id: String,
-        /// The benchmark.
+        /// Name of the benchmark.
         benchmark: &'static str,
     },
-    /// A fold has more classes than the benchmark.
+    /// A fold has more classes than the benchmark allows.
     #[error("id {id:?} brings fold {fold} to more than the {most} classes of {benchmark}")]
     Classes {
-        /// The id.
+        /// Identifier of the line.
         id: String,
-        /// The fold.
+        /// Number of the fold.
         fold: usize,
-        /// Classes that it may have.
+        /// Largest number of classes in a fold.
         most: usize,
-        /// The benchmark.
+        /// Name of the benchmark.
         benchmark: &'static str,
     },
-    /// The picture of probabilities cannot be read.
+    /// The picture of a soft mask cannot be read.
     #[error("id {id:?}: cannot read the soft mask {path}: {reason}; give an 8-bit grey picture")]
     Soft {
-        /// The id.
+        /// Identifier of the line.
         id: String,
-        /// The picture.
+        /// Path of the picture.
         path: PathBuf,
-        /// The fault.
+        /// Description of the fault.
         reason: String,
     },
-    /// Prediction and target do not go together.
+    /// A prediction and its target do not match.
     #[error("id {id:?}: {source}")]
     Metric {
-        /// The id.
+        /// Identifier of the line.
         id: String,
-        /// The fault.
+        /// Error of the metric.
         source: metrics::Error,
     },
 }
 
-/// Result of reading such files.
+/// Result with an [`Error`] of such files.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

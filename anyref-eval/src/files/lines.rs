@@ -1,4 +1,4 @@
-//! Lines of JSON, each with its number.
+//! JSON Lines, each line with its number.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader};
@@ -10,11 +10,11 @@ use serde_json::Value;
 
 use super::error::{Error, Fault, Result};
 
-/// Reads every line that is not blank and hands it over with its number, from 1.
+/// Reads every line that is not blank and hands it to `each` with its number, from 1.
 ///
 /// # Errors
-/// When the file cannot be read or holds nothing but blank lines, a line is not JSON of the
-/// expected form, or `each` refuses it.
+/// When the file cannot be read or holds only blank lines, a line is not JSON of the expected form,
+/// or `each` refuses it.
 pub fn read<T: DeserializeOwned>(
     path: &Path,
     mut each: impl FnMut(usize, T) -> Result<(), Fault>,
@@ -56,14 +56,14 @@ pub fn read<T: DeserializeOwned>(
     }
 }
 
-/// serde's message without its own idea of the line, which is always 1.
+/// serde's message without its line number, which is always 1.
 fn one_line(error: &serde_json::Error) -> String {
     error
         .to_string()
         .replace(" at line 1 column ", " at character ")
 }
 
-/// An id: text, or a number.
+/// Identifier: a text or an integer.
 #[derive(serde::Deserialize)]
 #[serde(untagged)]
 pub enum Id {
@@ -80,10 +80,10 @@ impl From<Id> for String {
     }
 }
 
-/// Reads a mask of a picture of `expected` height and width.
+/// Parses a mask of a picture with `expected` height and width.
 ///
 /// # Errors
-/// When the value is no mask, or one of another size.
+/// When the value is no mask, or has another size.
 pub fn mask(value: &Value, id: &str, mask: usize, expected: [usize; 2]) -> Result<Rle, Fault> {
     let rle = Rle::deserialize(value).map_err(|error| Fault::Mask {
         id: id.to_owned(),

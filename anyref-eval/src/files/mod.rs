@@ -1,30 +1,32 @@
-//! Predictions and what they are scored against, as files: one JSON object a line.
+//! Predictions and targets as JSON Lines files, one object a line.
 //!
 //! A prediction is
 //!
 //! ```json
-//! {"id": "12-0", "text": "the dog.", "masks": [{"size": [480, 640], "counts": "<COCO RLE>", "score": 0.9}]}
+//! {"id": "12-0", "text": "the dog.",
+//!  "masks": [{"size": [480, 640], "counts": "<COCO RLE>", "score": 0.9}]}
 //! ```
 //!
-//! where `size` is height and width, `score` may be left out, and nothing found is `"masks": []`.
-//! Where it matters, `"no_target": true` says that nothing is meant whatever the masks are (without
-//! it, a prediction without any pixel says so), and `"soft": "maps/12.png"`, a path from the file's
-//! folder, is an 8-bit grey picture of probabilities ([`SoftMask`](super::metrics::SoftMask)).
-//! `"refused": "why"` says that the system did not take the question, which counts as an answer
-//! without masks and words.
+//! on one line, with `size` as height and width and an optional `score`; `"masks": []` means that
+//! nothing was found. `"no_target": true` states that the expression has no target, whatever the
+//! masks are; without it, a prediction without any pixel states so. `"soft": "maps/12.png"`, a path
+//! relative to the file's folder, is an 8-bit grey picture of probabilities
+//! ([`SoftMask`](super::metrics::SoftMask)). `"refused": "why"` states that the system refused the
+//! question, which counts as an answer without masks and words.
 //!
 //! A target is
 //!
 //! ```json
-//! {"id": "12-0", "image": "12.jpg", "size": [480, 640], "masks": [{"size": [480, 640], "counts": "<COCO RLE>"}],
+//! {"id": "12-0", "image": "12.jpg", "size": [480, 640],
+//!  "masks": [{"size": [480, 640], "counts": "<COCO RLE>"}],
 //!  "expressions": ["dog on the left"], "category": "dog", "fold": 0, "video": "v7",
 //!  "ignore": {"size": [480, 640], "counts": "<COCO RLE>"}}
 //! ```
 //!
-//! on one line, of which a benchmark needs only what it speaks of: `"masks": []` means that there
-//! is nothing to find. `question` and `references` (`{"text": …}`, `{"box": …}`, `{"image":
-//! {"path": …, "area": …}}`, `{"audio": …}`) are for pages of cases. Ids may be numbers. Fields
-//! with other names are left alone.
+//! on one line; each benchmark needs only its own fields. `"masks": []` means that there is no
+//! target. `question` and `references` (`{"text": …}`, `{"box": …}`,
+//! `{"image": {"path": …, "area": …}}`, `{"audio": …}`) are for pages of cases. Identifiers may be
+//! integers. Other fields are ignored.
 
 mod error;
 mod lines;

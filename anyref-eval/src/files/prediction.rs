@@ -1,4 +1,4 @@
-//! Answers of a system.
+//! Predictions of a system.
 
 use std::path::{Path, PathBuf};
 
@@ -10,48 +10,48 @@ use super::error::{Error, Fault, Result};
 use super::lines::{self, Id};
 use super::target::Targets;
 
-/// A mask with the system's own estimate of it.
+/// Mask with the system's own estimate of its quality.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ScoredMask {
-    /// The mask.
+    /// Run lengths of the mask.
     #[serde(flatten)]
     pub rle: Rle,
-    /// The estimate, if it makes any.
+    /// Estimated quality, such as a predicted IoU.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub score: Option<f32>,
 }
 
-/// The answer to a question.
+/// Answer to a question.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Prediction {
-    /// The target's id.
+    /// Identifier of the target.
     pub id: String,
     /// Words of the answer.
     pub text: String,
     /// Masks of the answer.
     pub masks: Vec<ScoredMask>,
-    /// Whether it says that nothing is meant; if it does not tell, an answer without any pixel says
-    /// so.
+    /// Whether the answer states that there is no target; if `None`, an answer without any pixel
+    /// does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub no_target: Option<bool>,
-    /// Picture of the probabilities, as it can be opened.
+    /// Path of the picture of probabilities, relative to the working directory or absolute.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub soft: Option<PathBuf>,
-    /// Why the question was not answered, when it was not.
+    /// Reason why the question was refused, if it was.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub refused: Option<String>,
-    /// Line of the file, from 1.
+    /// Line number in the file, from 1.
     #[serde(skip)]
     pub line: usize,
 }
 
 impl Prediction {
-    /// Its masks.
+    /// Run lengths of the masks.
     pub fn rles(&self) -> Vec<Rle> {
         self.masks.iter().map(|mask| mask.rle.clone()).collect()
     }
 
-    /// Whether it says that nothing is meant.
+    /// Returns whether the answer states that there is no target.
     pub fn says_none(&self) -> bool {
         let empty = || self.masks.iter().all(|mask| mask.rle.area() == 0);
         self.no_target.unwrap_or_else(empty)
@@ -61,9 +61,9 @@ impl Prediction {
 /// Reads the predictions for all targets, in the order of the targets. Each target has exactly one.
 ///
 /// # Errors
-/// When the file cannot be read or holds nothing but blank lines, a line is not of the expected
-/// form, its id is no target's or came before, or one of its masks cannot be read or is not of the
-/// picture's size. When a target has no prediction.
+/// When the file cannot be read or holds only blank lines, a line is not of the expected form, its
+/// identifier is unknown or repeated, or one of its masks cannot be read or has another size than
+/// the picture. When a target has no prediction.
 pub fn read_predictions(path: &Path, targets: &Targets) -> Result<Vec<Prediction>> {
     let mut found: Vec<Option<Prediction>> = vec![None; targets.rows().len()];
     lines::read(path, |line, row: Row| {

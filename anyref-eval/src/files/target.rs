@@ -1,4 +1,4 @@
-//! Truth that predictions are scored against.
+//! Targets that predictions are scored against.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -11,44 +11,44 @@ use serde_json::Value;
 use super::error::{Error, Fault, Result};
 use super::lines::{self, Id};
 
-/// A question's truth.
+/// Ground truth of a question.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Target {
-    /// Its name.
+    /// Identifier of the question.
     pub id: String,
-    /// The picture.
+    /// Path of the picture.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// Height and width of the picture.
+    /// Height and width of the picture in pixels.
     pub size: [usize; 2],
-    /// Masks of what is meant; none when nothing is.
+    /// Ground-truth masks; empty when there is no target.
     pub masks: Vec<Rle>,
     /// Pixels that do not count.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub ignore: Option<Rle>,
-    /// Names that people gave it.
+    /// Reference expressions.
     pub expressions: Vec<String>,
-    /// Its class.
+    /// Class of the target.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub category: Option<String>,
-    /// The fold of classes.
+    /// Fold of the class.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fold: Option<usize>,
-    /// The video of which the picture is a frame.
+    /// Video that the picture is a frame of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub video: Option<String>,
-    /// The question, where it was not the usual one.
+    /// Question, if not the usual one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub question: Option<String>,
     /// References of the question, for pages.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub references: Vec<Reference>,
-    /// Line of the file, from 1.
+    /// Line number in the file, from 1.
     #[serde(skip)]
     pub line: usize,
 }
 
-/// All targets of a benchmark's split, in the file's order.
+/// Targets of a benchmark's split, in the order of the file.
 #[derive(Debug, Clone)]
 pub struct Targets {
     path: PathBuf,
@@ -60,9 +60,9 @@ impl Targets {
     /// Reads a file.
     ///
     /// # Errors
-    /// When the file cannot be read or holds nothing but blank lines, a line is not of the expected
-    /// form, its id came before, or one of its masks cannot be read or is not of the picture's
-    /// size.
+    /// When the file cannot be read or holds only blank lines, a line is not of the expected form,
+    /// its identifier is repeated, or one of its masks cannot be read or has another size than the
+    /// picture.
     pub fn open(path: &Path) -> Result<Self> {
         let (mut rows, mut index) = (Vec::<Target>::new(), HashMap::new());
         lines::read(path, |line, row: Row| {
@@ -83,22 +83,22 @@ impl Targets {
         })
     }
 
-    /// The file.
+    /// Path of the file.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The targets.
+    /// Targets in the order of the file.
     pub fn rows(&self) -> &[Target] {
         &self.rows
     }
 
-    /// Place of an id among the [`rows`](Self::rows).
+    /// Position of an identifier among the [`rows`](Self::rows).
     pub fn position(&self, id: &str) -> Option<usize> {
         self.index.get(id).copied()
     }
 
-    /// An error at a target's line.
+    /// Error at the line of a target.
     pub(crate) fn fault(&self, target: &Target, fault: Fault) -> Error {
         Error::Line {
             path: self.path.clone(),
@@ -132,7 +132,7 @@ impl Row {
         let numbered = self.masks.iter().zip(1..);
         let masks = numbered.map(|(value, number)| lines::mask(value, &id, number, self.size));
         let masks = masks.collect::<Result<Vec<_>, _>>()?;
-        // The ignored pixels count as the mask after the last.
+        // The mask of ignored pixels is numbered after the last mask.
         let number = masks.len() + 1;
         let ignore = self.ignore.as_ref();
         let ignore = ignore.map(|value| lines::mask(value, &id, number, self.size));

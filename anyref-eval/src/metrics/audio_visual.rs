@@ -1,4 +1,4 @@
-//! Things that sound in videos: AVSBench S4 and MS3.
+//! Segmentation of sound sources in videos: AVSBench S4 and MS3.
 
 use anyref_decoder::rle::Rle;
 
@@ -7,23 +7,23 @@ use super::metric::{Metric, ratio};
 use super::overlap::Overlap;
 use super::soft_mask::{Histogram, SoftMask, THRESHOLDS};
 
-/// How much more precision counts than recall: β².
+/// Weight of precision against recall: β².
 const BETA_2: f64 = 0.3;
 
-/// One frame.
+/// Outcome of one frame.
 #[derive(Debug, Clone)]
 pub struct Frame {
     overlap: Overlap,
-    /// F-score at each threshold; none where nothing is to be found.
+    /// F-score at each threshold; `None` if the true mask is empty.
     curve: Option<Vec<f64>>,
 }
 
 impl Frame {
-    /// Of a predicted and a true mask. The F-score moves its threshold over `soft`; without it, the
-    /// mask has the probability 1 inside and 0 outside.
+    /// Scores a predicted against a true mask. The F-score thresholds `soft`; without it, the mask
+    /// has the probability 1 inside and 0 outside.
     ///
     /// # Errors
-    /// When the masks are of different sizes, or `soft` has another number of pixels than they.
+    /// When the masks have different sizes, or `soft` has another number of pixels than they.
     pub fn new(predicted: &Rle, soft: Option<&SoftMask>, truth: &Rle) -> Result<Self> {
         let overlap = Overlap::of(predicted, truth, None)?;
         let histogram = match soft {
@@ -34,7 +34,7 @@ impl Frame {
         Ok(Self { overlap, curve })
     }
 
-    /// IoU; where nothing is to be found, the share of pixels that are left out.
+    /// IoU; if the true mask is empty, the share of pixels that are predicted as background.
     fn iou(&self) -> f64 {
         let (part, whole) = match self.overlap.truth {
             0 => (self.overlap.background_intersection(), self.overlap.pixels),
@@ -69,7 +69,7 @@ fn curve(histogram: &Histogram, truth: u64) -> Vec<f64> {
     curve
 }
 
-/// A batch of frames: the benchmark's test script takes one video, five frames, at a time.
+/// Batch of frames: the benchmark's test script takes one video, five frames, at a time.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Batch {
     /// Mean IoU of the frames.
@@ -79,7 +79,7 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// Scores of the frames of one batch; none of no frames.
+    /// Scores the frames of one batch; `None` without frames.
     pub fn new(frames: &[Frame]) -> Option<Self> {
         let iou = ratio(frames.iter().map(Frame::iou).sum(), frames.len() as f64)?;
         let curves: Vec<_> = frames.iter().filter_map(|f| f.curve.as_ref()).collect();
@@ -93,16 +93,16 @@ impl Batch {
     }
 }
 
-/// Scores of S4 and MS3, as the benchmark's code has them.
+/// Scores of S4 and MS3, as in the benchmark's code.
 ///
-/// * `mIoU` (Jaccard): mean over batches of the mean IoU of the batch's frames. Where nothing sounds, a frame's IoU
-///   is the share of its pixels that are left out.
+/// * `mIoU` (Jaccard): mean over batches of the mean IoU of the batch's frames. A frame with an
+///   empty true mask has as IoU the share of its pixels that are predicted as background.
 /// * `F`: with β² = 0.3 and 255 thresholds from 0 to 1.
 ///
-/// The batching quirk: the F-score's best threshold is sought for each batch, on the mean of its
-/// frames' curves, and the best values are averaged over batches. So the score depends on the batch
-/// size (smaller batches score higher; the benchmark's default is one video), batches of different
-/// sizes weigh the same, and a batch in which nothing is to be found counts 0.
+/// The benchmark batches frames: the F-score's best threshold is chosen for each batch, on the mean
+/// of its frames' curves, and the best values are averaged over batches. The score therefore
+/// depends on the batch size (smaller batches score higher; the benchmark's default is one video),
+/// batches of different sizes have equal weights, and a batch with only empty true masks scores 0.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct AudioVisual;
 

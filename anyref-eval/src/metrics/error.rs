@@ -5,13 +5,15 @@ use super::caption::ProgramError;
 /// Failure to score.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// A mask is not of the picture's size, or is no mask.
+    /// A mask has another size than the picture, or is no mask.
     #[error(transparent)]
     Mask(#[from] anyref_decoder::Error),
-    /// The mask to find lies where pixels are to be ignored.
-    #[error("{pixels} pixels of the true mask are to be ignored: a pixel is one or the other")]
+    /// The true mask covers pixels to be ignored.
+    #[error(
+        "{pixels} pixels are both in the true mask and among those to ignore: take them out of one"
+    )]
     IgnoredTruth {
-        /// Pixels that are both.
+        /// Number of pixels that are both.
         pixels: u64,
     },
     /// A soft mask has another number of pixels than the true mask.
@@ -24,21 +26,21 @@ pub enum Error {
         /// Width of the picture.
         width: usize,
     },
-    /// A probability outside 0 to 1.
+    /// A probability is outside of 0 to 1.
     #[error("probability {value} of pixel {index} is not from 0 to 1")]
     Probability {
-        /// Which pixel, row by row.
+        /// Index of the pixel, row-major.
         index: usize,
-        /// As text, since not every number can be compared.
+        /// Value as text, because NaN cannot be compared.
         value: String,
     },
-    /// There is no expression to compare a description with.
+    /// A description has no expression to be compared with.
     #[error("a description needs at least one reference expression")]
     NoReference,
-    /// A program that scores descriptions fails.
+    /// A program that scores descriptions failed.
     #[error(transparent)]
     Program(#[from] ProgramError),
 }
 
-/// The metrics' result type.
+/// Result with an [`Error`] of the metrics.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

@@ -1,40 +1,40 @@
-//! Classes shown by example: COCO-20i and PASCAL-5i.
+//! Few-shot segmentation of classes by example: COCO-20i and PASCAL-5i.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::metric::{Metric, ratio};
 use super::overlap::Overlap;
 
-/// One query picture with the class to find in it.
+/// Query picture with the class to find in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Episode {
-    /// The fold of classes.
+    /// Fold of the class.
     pub fold: usize,
-    /// The class.
+    /// Class to find.
     pub class: usize,
-    /// Predicted against true mask. Pixels at the border of PASCAL's objects are ignored.
+    /// Overlap of predicted and true mask, without the border pixels of PASCAL's objects.
     pub overlap: Overlap,
 }
 
-/// Scores as HSNet's evaluation has them, per fold and as means over the folds.
+/// Scores as in HSNet's evaluation, per fold and as means over the folds.
 ///
-/// * `mIoU`: for each class sum of intersections over sum of unions over its episodes, then the mean over the
-///   fold's classes. A class of the fold without any episode counts 0, as in the reference.
-/// * `FB-IoU`: sum of intersections over sum of unions over all episodes, once for objects and once for the
-///   background, and the mean of the two.
+/// * `mIoU`: for each class the sum of intersections over the sum of unions of its episodes, then
+///   the mean over the fold's classes. A class without any episode counts 0, as in the reference.
+/// * `FB-IoU`: sum of intersections over sum of unions over all episodes, once for foreground and
+///   once for background, and the mean of the two.
 #[derive(Debug, Clone)]
 pub struct FewShot {
-    /// Each fold's classes.
+    /// Classes of each fold.
     folds: BTreeMap<usize, BTreeSet<usize>>,
 }
 
 impl FewShot {
-    /// Of folds with these classes.
+    /// Scores for folds with these classes.
     pub fn new(folds: BTreeMap<usize, BTreeSet<usize>>) -> Self {
         Self { folds }
     }
 
-    /// Of the folds and classes that occur.
+    /// Scores for the folds and classes that occur.
     pub fn occurring<'a>(episodes: impl IntoIterator<Item = &'a Episode>) -> Self {
         let mut folds = BTreeMap::<usize, BTreeSet<usize>>::new();
         for episode in episodes {
@@ -43,7 +43,7 @@ impl FewShot {
         Self { folds }
     }
 
-    /// Each fold's classes.
+    /// Classes of each fold.
     pub fn folds(&self) -> &BTreeMap<usize, BTreeSet<usize>> {
         &self.folds
     }
@@ -89,7 +89,7 @@ impl Metric for FewShot {
         scores
     }
 
-    /// Episodes of one class: each resampling has all classes.
+    /// Number of the episode's class, so that each resample has all classes.
     fn stratum(&self, episode: &Episode) -> u64 {
         (episode.fold as u64) << 32 | episode.class as u64
     }

@@ -1,33 +1,33 @@
-//! Any number of targets a sentence, none included: gRefCOCO.
+//! Generalised referring segmentation, with any number of targets including none: gRefCOCO.
 
 use super::metric::{Metric, ratio};
 use super::overlap::Overlap;
 use super::segmentation::iou_or_0;
 
-/// Precision is the share of samples with a target that reach these.
+/// IoU thresholds of precision, over the samples with a target.
 const THRESHOLDS: [f64; 3] = [0.7, 0.8, 0.9];
 
-/// Contribution of one sentence.
+/// Outcome of one sentence.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct GeneralizedSample {
-    /// The predicted mask against all true ones united.
+    /// Overlap of the predicted mask with the union of the true ones.
     pub overlap: Overlap,
-    /// Whether the system says that nothing is meant, whatever its mask is.
+    /// Whether the system states that there is no target, whatever its mask is.
     pub says_none: bool,
-    /// Whether nothing is meant.
+    /// Whether there is no target.
     pub is_none: bool,
 }
 
-/// Scores of gRefCOCO, as ReLA's evaluation has them.
+/// Scores of gRefCOCO, as in ReLA's evaluation.
 ///
-/// * `gIoU`: mean IoU, where a sentence without target counts 1 when the system says so, else 0, and one with a
-///   target counts 0 when the system says that there is none.
-/// * `cIoU`: sum of intersections over sum of unions. What is predicted for a sentence without target adds to the
-///   unions unless the system says that there is none; a target that it denies adds the union of both masks, the
-///   denied prediction included.
-/// * `N-acc`: share of sentences without target that are recognised; `T-acc`: share of those with a target that
-///   are not taken for one without. ReLA writes 0 for both where every sentence has a target; here they have no
-///   value then.
+/// * `gIoU`: mean IoU. A sentence without target counts 1 when the system says so, else 0; one with
+///   a target counts 0 when the system denies it.
+/// * `cIoU`: sum of intersections over sum of unions. A prediction for a sentence without target
+///   adds to the unions unless the system says that there is none; a denied target adds the union
+///   of both masks, the denied prediction included.
+/// * `N-acc`: share of sentences without target that are recognised; `T-acc`: share of sentences
+///   with a target that are not denied. ReLA writes 0 for both when every sentence has a target;
+///   here they have no value then.
 /// * `Pr@X`: share of sentences with a target whose IoU is at least X.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Generalized;
@@ -86,7 +86,8 @@ impl Metric for Generalized {
         scores
     }
 
-    /// Sentences with and without target: accuracies of either kind keep their number of samples.
+    /// Returns whether there is a target: both accuracies keep their number of samples in
+    /// resampling.
     fn stratum(&self, sample: &GeneralizedSample) -> u64 {
         u64::from(sample.is_none)
     }

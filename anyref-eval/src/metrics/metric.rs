@@ -1,6 +1,6 @@
-//! Metrics over samples.
+//! Trait of metrics over samples.
 
-/// Scores over samples.
+/// Metric over samples.
 pub trait Metric {
     /// Contribution of one sample.
     type Sample;
@@ -8,19 +8,19 @@ pub trait Metric {
     /// Names of the scores.
     fn names(&self) -> Vec<String>;
 
-    /// The scores of some samples, each of which may come several times; none where a score has no
-    /// meaning for them, such as a mean over nothing.
+    /// Scores of some samples, which may repeat; `None` for a score that they leave undefined, such
+    /// as a mean over nothing.
     fn scores<'a>(&self, samples: impl Iterator<Item = &'a Self::Sample>) -> Vec<Option<f64>>
     where
         Self::Sample: 'a;
 
-    /// Samples that resampling may exchange for one another share this number.
+    /// Stratum of a sample: resampling exchanges samples of equal strata only.
     fn stratum(&self, _sample: &Self::Sample) -> u64 {
         0
     }
 }
 
-/// A quotient, none where the divisor is 0.
+/// Quotient, or `None` if the divisor is 0.
 pub(super) fn ratio(part: f64, whole: f64) -> Option<f64> {
     (whole != 0.0).then(|| part / whole)
 }

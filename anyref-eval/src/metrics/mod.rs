@@ -1,13 +1,13 @@
-//! Scores of benchmarks, to the letter of their reference code.
+//! Scores of benchmarks, equal to those of their reference code.
 //!
-//! Each metric is a [`Metric`]: it turns samples, which hold what one picture, sentence or video
-//! adds, into scores. Sums over samples are whole numbers where the reference's are, so that scores
+//! Each metric is a [`Metric`]: it turns samples, the contributions of one picture, sentence or
+//! video each, into scores. Sums over samples are integers if the reference's are, so that scores
 //! of any subset, and with them [intervals and comparisons](super::confidence), cost one pass over
 //! the samples.
 //!
 //! | metric | benchmark | formulas of |
 //! | --- | --- | --- |
-//! | [`Referring`] | RefCOCO, RefCOCO+, RefCOCOg, RefCLEF | LAVT (cIoU, mIoU, precision), LISA (gIoU) |
+//! | [`Referring`] | RefCOCO, RefCOCO+, RefCOCOg, RefCLEF | LAVT (cIoU, mIoU, Pr), LISA (gIoU) |
 //! | [`Reasoning`] | ReasonSeg | LISA |
 //! | [`Generalized`] | gRefCOCO | ReLA |
 //! | [`FewShot`] | COCO-20i, PASCAL-5i | HSNet |

@@ -4,25 +4,25 @@ use anyref_decoder::rle::{Merge, Rle};
 
 use super::error::{Error, Result};
 
-/// Pixel counts of a predicted and a true mask, without those to ignore.
+/// Pixel counts of a predicted and a true mask, without ignored pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Overlap {
     /// Pixels in both.
     pub intersection: u64,
-    /// Pixels of the prediction.
+    /// Pixels of the predicted mask.
     pub predicted: u64,
-    /// Pixels of the truth.
+    /// Pixels of the true mask.
     pub truth: u64,
     /// Pixels of the picture.
     pub pixels: u64,
 }
 
 impl Overlap {
-    /// Counts pixels. Those `ignored` belong to neither mask nor to the background; none of them
-    /// may be of the true mask.
+    /// Counts pixels. Those in `ignored` belong neither to a mask nor to the background; none of
+    /// them may be of the true mask.
     ///
     /// # Errors
-    /// When the masks are of different sizes, or a pixel of the true mask is to be ignored.
+    /// When the masks have different sizes, or a pixel of the true mask is to be ignored.
     pub fn of(predicted: &Rle, truth: &Rle, ignored: Option<&Rle>) -> Result<Self> {
         let [height, width] = truth.size();
         let whole = Self {
@@ -45,7 +45,7 @@ impl Overlap {
         })
     }
 
-    /// Counts pixels of several masks united on either side; no mask is the empty mask of `size`.
+    /// Counts pixels of the unions of several masks; an empty list is the empty mask of `size`.
     ///
     /// # Errors
     /// As [`united`].
@@ -69,10 +69,10 @@ impl Overlap {
     }
 }
 
-/// Several masks as one; no mask is the empty mask of `size`.
+/// Union of masks; an empty list gives the empty mask of `size`.
 ///
 /// # Errors
-/// When a mask is not of `size`, or `size` is beyond
+/// When a mask has another size than `size`, or `size` is beyond
 /// [`MAX_PIXELS`](anyref_decoder::rle::MAX_PIXELS).
 pub fn united(masks: &[Rle], size: [usize; 2]) -> Result<Rle> {
     let empty = empty_mask(size)?;
@@ -82,7 +82,7 @@ pub fn united(masks: &[Rle], size: [usize; 2]) -> Result<Rle> {
     )?)
 }
 
-/// The empty mask of a size.
+/// Empty mask of a size.
 ///
 /// # Errors
 /// When the size is beyond [`MAX_PIXELS`](anyref_decoder::rle::MAX_PIXELS).

@@ -1,16 +1,16 @@
-//! One mask a sentence: RefCOCO and its kin, and ReasonSeg.
+//! Referring segmentation with one mask a sentence: RefCOCO and its kin, and ReasonSeg.
 
 use super::metric::{Metric, ratio};
 use super::overlap::Overlap;
 
-/// Precision is the share of samples that reach these.
+/// IoU thresholds of precision.
 pub const THRESHOLDS: [f64; 5] = [0.5, 0.6, 0.7, 0.8, 0.9];
 
 /// Scores of referring expressions.
 ///
 /// * `cIoU`: sum of intersections over sum of unions ("overall IoU" in LAVT's evaluation).
-/// * `gIoU`: mean IoU by LISA's evaluation, where the union is taken 1e-5 pixels larger, and a sample without
-///   any mask, true or predicted, counts 1.
+/// * `gIoU`: mean IoU by LISA's evaluation, where the union is taken 1e-5 pixels larger, and a
+///   sample with both masks empty counts 1.
 /// * `mIoU`: mean IoU by LAVT's evaluation, where such a sample counts 0.
 /// * `Pr@X`: share of samples whose IoU, by LAVT's evaluation, is at least X.
 #[derive(Debug, Clone, Copy, Default)]
@@ -51,8 +51,8 @@ impl Metric for Referring {
     }
 }
 
-/// Scores of ReasonSeg: `gIoU` and `cIoU` as LISA's evaluation has them. Pixels that the benchmark
-/// marks as ambiguous belong into [`Overlap::of`]'s `ignored`.
+/// Scores of ReasonSeg: `gIoU` and `cIoU` as in LISA's evaluation. Pixels that the benchmark marks
+/// as ambiguous belong in the argument `ignored` of [`Overlap::of`].
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Reasoning;
 

@@ -1,4 +1,4 @@
-//! Probabilities of pixels, as fine as the F-score's thresholds.
+//! Probabilities of pixels at the resolution of the F-score's thresholds.
 
 use anyref_decoder::rle::Rle;
 
@@ -7,19 +7,19 @@ use super::error::{Error, Result};
 /// Number of thresholds of AVSBench's F-score.
 pub const THRESHOLDS: usize = 255;
 
-/// For each pixel the number of the highest threshold that its probability reaches, 0 to 254: all
-/// that the F-score can tell apart, in a byte.
+/// Index, 0 to 254, of the highest threshold that each pixel's probability reaches: all that the
+/// F-score distinguishes, in one byte.
 ///
 /// Threshold `i` is `i / 254`. (The reference ends at 1 - 1e-10, which in its single precision is
 /// 1.) As an 8-bit grey picture, a pixel of probability p is `floor(254 p)`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SoftMask {
-    /// Row by row.
+    /// Levels, row-major.
     levels: Vec<u8>,
 }
 
 impl SoftMask {
-    /// Of levels, row by row; 255 is taken for the highest, 254.
+    /// Mask of levels, row-major; 255 counts as the highest, 254.
     pub fn from_levels(levels: Vec<u8>) -> Self {
         let highest = (THRESHOLDS - 1) as u8;
         Self {
@@ -27,10 +27,10 @@ impl SoftMask {
         }
     }
 
-    /// Of probabilities, row by row.
+    /// Mask of probabilities, row-major.
     ///
     /// # Errors
-    /// When one of them is not from 0 to 1.
+    /// When a probability is outside of 0 to 1.
     pub fn from_probabilities(probabilities: &[f32]) -> Result<Self> {
         let thresholds = thresholds();
         let level = |(index, &value): (usize, &f32)| match value {
@@ -46,13 +46,12 @@ impl SoftMask {
         })
     }
 
-    /// Levels, row by row.
+    /// Levels, row-major.
     pub fn levels(&self) -> &[u8] {
         &self.levels
     }
 
-    /// For each level the number of pixels that have it, and of those that have it and are of the
-    /// true mask.
+    /// Number of pixels at each level, in all and in the true mask.
     pub(super) fn histogram(&self, truth: &Rle) -> Result<Histogram> {
         let [height, width] = truth.size();
         if self.levels.len() != height * width {
@@ -71,7 +70,7 @@ impl SoftMask {
     }
 }
 
-/// Pixels by level.
+/// Number of pixels by level.
 #[derive(Debug, Clone)]
 pub(super) struct Histogram {
     pub all: [u64; THRESHOLDS],
@@ -87,7 +86,7 @@ impl Default for Histogram {
     }
 }
 
-/// The thresholds in single precision, counted from the nearer end as torch's `linspace` does.
+/// Thresholds in single precision, computed from the nearer end as in torch's `linspace`.
 fn thresholds() -> [f32; THRESHOLDS] {
     let last = THRESHOLDS - 1;
     let step = 1.0 / last as f32;

@@ -1,4 +1,4 @@
-//! Words and scores of descriptions against pycocoevalcap and METEOR 1.5.
+//! Tokens and scores of descriptions against pycocoevalcap and METEOR 1.5.
 
 use anyref_eval::metrics::caption::{
     Captioning, MeteorStats, ProgramError, Programs, caption_samples, tokenize,
@@ -17,7 +17,7 @@ struct Fixture {
 #[derive(Deserialize)]
 struct Sample {
     text: String,
-    /// As the Penn Treebank tokenizer cuts them, with a space between.
+    /// Penn Treebank tokens, joined by spaces.
     words: String,
     expressions: Vec<String>,
     expression_words: Vec<String>,
@@ -69,7 +69,7 @@ fn a_description_without_reference_is_refused() {
 struct Recorded {
     /// Lines to METEOR's program and its answers.
     program: Vec<[String; 2]>,
-    /// Its scores of each description, and of all.
+    /// Scores of the program for each description, and for the corpus.
     scores: Vec<f64>,
     score: f64,
 }

@@ -1,9 +1,9 @@
-//! Intervals and comparisons on samples whose distribution is known.
+//! Intervals and comparisons on samples with a known distribution.
 
 use anyref_eval::confidence::{compare, score};
 use anyref_eval::metrics::{AudioVisual, Batch, Episode, FewShot, Overlap, Referring};
 
-/// Batches with values from 0 to 1 in an order that is no order.
+/// Batches with values from 0 to 1 in a scrambled order.
 fn batches(count: u64, offset: f64) -> Vec<Batch> {
     (0..count)
         .map(|i| (i * 7919 % count) as f64 / count as f64)
@@ -51,7 +51,7 @@ fn a_clear_difference_is_told_from_none() {
     let same = compare(&AudioVisual, &one, &one, 500, 0);
     assert_eq!((same[0].difference, same[0].p), (Some(0.0), Some(1.0)));
 
-    // As often better as worse, by as much.
+    // Better as often as worse, by equal amounts.
     let mixed: Vec<_> = (0..)
         .zip(&other)
         .map(|(i, b)| Batch {
@@ -67,7 +67,7 @@ fn a_clear_difference_is_told_from_none() {
 
 #[test]
 fn p_is_small_by_chance_only_as_often_as_it_says() {
-    // Two systems that are alike, 200 times over: p below 0.1 about 20 times.
+    // Two equal systems, 200 times: p is below 0.1 about 20 times.
     let mut state = 1_u64;
     let mut uniform = || {
         state = state
@@ -102,7 +102,7 @@ fn every_drawing_has_all_classes() {
         truth: 10,
         pixels: 40,
     };
-    // One episode a class: nothing can be exchanged, so that the interval is the score.
+    // With one episode a class nothing can be exchanged, so the interval is the score.
     let episodes: Vec<_> = (0..5)
         .map(|class| Episode {
             fold: 0,

@@ -1,4 +1,4 @@
-//! Files of predictions and targets, right and wrong.
+//! Valid and invalid files of predictions and targets.
 
 use std::path::Path;
 
@@ -64,7 +64,7 @@ fn targets_are_written_as_they_are_read() {
     assert_eq!(predictions(&lines).unwrap()[..2], read[..2]);
 }
 
-/// The fault of a line, with its number; the message is one line and names the file.
+/// Fault of a line, with its number; the message is one line and names the file.
 fn fault(lines: &[&str]) -> (usize, Fault) {
     let error = predictions(lines).unwrap_err();
     let message = error.to_string();

@@ -1,4 +1,5 @@
-//! Scores of benchmarks: parity with reference implementations, files of predictions, intervals and comparisons.
+//! Scores of benchmarks: parity with reference implementations, files of predictions, intervals and
+//! comparisons.
 
 mod captions;
 mod confidence;

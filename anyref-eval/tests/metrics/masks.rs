@@ -43,7 +43,7 @@ struct FewShotSuite {
 #[derive(Deserialize)]
 struct AudioVisualSuite {
     videos: Vec<Vec<SoftFrame>>,
-    /// By number of videos a batch.
+    /// Scores by the number of videos a batch.
     scores: BTreeMap<String, Scores>,
     binary_f: f64,
 }
@@ -131,7 +131,8 @@ fn classes_by_example_are_scored_as_by_hsnet() {
     let metric = FewShot::new(BTreeMap::from([(suite.fold, classes)]));
     assert_scores(&metric, &episodes, &suite.scores);
 
-    // A class without episodes counts 0 in the reference, so over those that occur the mean is larger.
+    // A class without episodes counts 0 in the reference, so the mean over occurring classes is
+    // larger.
     let occurring = FewShot::occurring(&episodes);
     assert_eq!(
         occurring.folds()[&suite.fold].len(),

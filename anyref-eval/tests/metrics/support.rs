@@ -8,10 +8,10 @@ use anyref_eval::metrics::{Metric, Overlap};
 use serde::Deserialize;
 use tempfile::TempDir;
 
-/// Greatest difference from the reference implementations.
+/// Largest difference from the reference implementations.
 pub const TOLERANCE: f64 = 1e-6;
 
-/// A predicted and a true mask.
+/// Predicted and true mask.
 #[derive(Deserialize)]
 pub struct Case {
     pub size: [usize; 2],
@@ -37,7 +37,7 @@ impl Case {
 /// Scores by name.
 pub type Scores = BTreeMap<String, f64>;
 
-/// Compares a metric with what the reference says; both must have the same scores.
+/// Compares a metric with the reference's values; both must have the same scores.
 pub fn assert_scores<M: Metric>(metric: &M, samples: &[M::Sample], expected: &Scores) {
     let found = metric
         .names()
@@ -58,7 +58,7 @@ pub fn assert_scores<M: Metric>(metric: &M, samples: &[M::Sample], expected: &Sc
     assert_eq!(seen, expected.len(), "{expected:?}");
 }
 
-/// A folder with files of these lines.
+/// Temporary folder of files with given lines.
 pub struct Files(TempDir);
 
 impl Files {
@@ -74,7 +74,7 @@ impl Files {
         self.0.path()
     }
 
-    /// Writes lines, the last without its end.
+    /// Writes lines, the last without a line end.
     pub fn write(&self, name: &str, lines: &[&str]) -> PathBuf {
         let path = self.path(name);
         std::fs::write(&path, lines.join("\n")).unwrap();

@@ -18,7 +18,7 @@ const OPTIONS: ScoreOptions = ScoreOptions {
     },
 };
 
-/// Four pixels in a column, of which the bits are on.
+/// Mask of four pixels in a column, set by the bits of `bits`.
 fn mask(bits: u8) -> String {
     let runs: Vec<_> = (0..4).map(|i| bits >> i & 1 == 1).collect();
     let rle = anyref_decoder::rle::Rle::from_mask(&runs, [4, 1]).unwrap();
@@ -47,7 +47,7 @@ impl Setup {
         }
     }
 
-    /// Adds a target and its prediction, each with more fields.
+    /// Adds a target and its prediction, each with extra fields.
     fn with(mut self, truth: &[u8], more: &str, predicted: &[u8], said: &str) -> Self {
         let id = self.targets.len();
         let line = |masks: String, more: &str| {
@@ -173,7 +173,7 @@ fn frames_are_batched_by_video() {
             .save(setup.files.path(name))
             .unwrap();
     };
-    // One pixel of the object is the most probable, the other the least.
+    // One pixel of the object has the highest probability, the other the lowest.
     picture("v.png", [200, 10, 20, 30]);
     let score = |videos| {
         let options = ScoreOptions { videos, ..OPTIONS };
@@ -185,7 +185,7 @@ fn frames_are_batched_by_video() {
     // Precision 1 and recall 1/2 of the first video.
     let f = 1.3 * 0.5 / (0.3 + 0.5);
     assert!((value(&table, "F") - (f + 1.0) / 2.0).abs() < 1e-9);
-    // Together one threshold serves both.
+    // Together one threshold serves both videos.
     let together = score(2).unwrap();
     assert_eq!(together.samples, 1);
     assert!(value(&together, "F") <= value(&table, "F"));

@@ -1,23 +1,23 @@
-// Boxes drawn over a picture, by a pointer or by the keyboard.
+// Drawing of boxes over a picture, by a pointer or by the keyboard.
 
 import { announce, svg } from './dom.ts';
 import type { Box } from './engine.ts';
 
-/** A picture on the screen that boxes are drawn over. */
+/** Picture on the screen on which boxes are drawn. */
 export interface Surface {
   element: HTMLElement;
   marks: SVGElement;
-  /** Width and height of the picture in pixels; none where there is no picture. */
+  /** Width and height of the picture in pixels; undefined without a picture. */
   size(): [number, number] | undefined;
-  /** Whether boxes are drawn now. */
+  /** Whether boxes can be drawn now. */
   active(): boolean;
   done(box: Box): void;
 }
 
-/** Sides of at least so many pixels on the screen make a box. */
+/** Smallest side of a box, in pixels on the screen. */
 const SMALLEST = 4;
 
-/** Lets boxes be drawn: pointer down to up, or arrow keys with Enter at two corners. */
+/** Draws boxes: from pointer down to up, or by arrow keys with Enter at two corners. */
 export class BoxDrawing {
   private from?: [number, number];
   private to?: [number, number];
@@ -45,7 +45,7 @@ export class BoxDrawing {
     return [Math.min(width, Math.max(0, x)), Math.min(height, Math.max(0, y))];
   }
 
-  /** Gives up the box that is being drawn. */
+  /** Cancels the box that is being drawn. */
   cancel(): void {
     this.from = this.to = this.cursor = undefined;
     this.draw();

@@ -1,4 +1,4 @@
-// References that a model was not trained with, and what stood in for them.
+// References that a model was not trained with, and their substitutes.
 
 export interface Bridge {
   /** Number of the reference, from 1. */
@@ -12,7 +12,7 @@ export interface Bridge {
 
 const KINDS = { box: 'Box', image: 'Picture', audio: 'Sound' };
 
-/** A bridge as a sentence. */
+/** Sentence about a bridge. */
 export function bridgeLine({ reference, kind, by, name, candidates, asked }: Bridge): string {
   const subject = `${KINDS[kind]} ${reference}`;
   switch (by) {

@@ -1,4 +1,4 @@
-// The question that is being written, with its references.
+// Composer of a question with its references.
 
 import { announce, button, h, icon, type Icon } from './dom.ts';
 import { missing, move, pieces, remove } from './draft.ts';
@@ -7,7 +7,7 @@ import { tone } from './palette.ts';
 import { waveElement } from './sound.ts';
 import type { Reference, Store, Tool } from './state.ts';
 
-/** What the composer has the rest of the page do. */
+/** Actions that the composer requests from the rest of the page. */
 export interface ComposerActions {
   ask(): void;
   addReferencePicture(): void;
@@ -118,7 +118,7 @@ export class Composer {
     store.onChange(() => this.update());
   }
 
-  /** Which tools the model has a use for. */
+  /** Shows the tools that the model can use. */
   takes(kinds: Kind[], speaks: boolean): void {
     for (const [kind, tool] of Object.entries(this.tools)) {
       tool.hidden = !kinds.includes((kind === 'record' ? 'sound' : kind) as Kind);
@@ -127,7 +127,7 @@ export class Composer {
     this.text.hidden = !speaks;
   }
 
-  /** Where the next placeholder goes. */
+  /** Position of the next placeholder. */
   get place(): number | undefined {
     return this.cursor;
   }
@@ -259,7 +259,7 @@ export class Composer {
   }
 }
 
-/** A reference in words. */
+/** Reference in words. */
 export function label({ input, name }: Reference): string {
   switch (input.kind) {
     case 'text':
@@ -277,7 +277,7 @@ export function label({ input, name }: Reference): string {
   }
 }
 
-/** A reference as it is shown in chips. */
+/** Reference as shown in chips. */
 export function content(reference: Reference): Node[] {
   const { input } = reference;
   if (input.kind === 'picture' && reference.thumbnail) {

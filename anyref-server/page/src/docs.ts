@@ -1,4 +1,4 @@
-// The API's description for people, made from `openapi.json`.
+// Description of the API for people, made from `openapi.json`.
 
 import { h } from './dom.ts';
 import { applyTheme } from './theme.ts';
@@ -39,7 +39,7 @@ function rich(text: string): (Node | string)[] {
   return text.split('`').map((part, i) => (i % 2 ? h('code', {}, part) : part));
 }
 
-/** A type on one line, with links to those that have a name. */
+/** Type on one line, with links to named types. */
 function typeOf(schema: Schema | undefined): (Node | string)[] {
   if (!schema) {
     return ['anything'];

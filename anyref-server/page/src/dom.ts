@@ -3,7 +3,7 @@
 type Child = Node | string | number | false | null | undefined;
 type Properties = Record<string, unknown>;
 
-/** An element; properties that begin with `on` are listeners, the others attributes. */
+/** Creates an element; properties that begin with `on` are listeners, the others attributes. */
 export function h<K extends keyof HTMLElementTagNameMap>(
   tag: K,
   properties: Properties = {},
@@ -27,7 +27,7 @@ function asNode(child: Child): Node {
   return child instanceof Node ? child : document.createTextNode(String(child));
 }
 
-/** An SVG element. */
+/** Creates an SVG element. */
 export function svg(tag: string, properties: Record<string, string | number> = {}): SVGElement {
   const element = document.createElementNS('http://www.w3.org/2000/svg', tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -68,14 +68,14 @@ const ICONS = {
 
 export type Icon = keyof typeof ICONS;
 
-/** An icon, which screen readers pass over. */
+/** Creates an icon, which screen readers ignore. */
 export function icon(name: Icon): SVGElement {
   const picture = svg('svg', { viewBox: '0 0 24 24', class: 'icon', 'aria-hidden': 'true' });
   picture.append(svg('path', { d: ICONS[name] }));
   return picture;
 }
 
-/** A button with an icon, and a name that is shown or only read out. */
+/** Creates a button with an icon, and a name that is shown or only read out. */
 export function button(
   name: Icon,
   label: string,
@@ -94,7 +94,7 @@ export function button(
   return made;
 }
 
-/** Has a screen reader say a line. */
+/** Announces a line to screen readers. */
 export function announce(line: string): void {
   const region = document.getElementById('announcer');
   if (region) {
@@ -117,7 +117,7 @@ export function toast(line: string): void {
   announce(line);
 }
 
-/** Opens a dialog that goes when it is closed, and returns it. */
+/** Opens a dialog that is removed when closed, and returns it. */
 export function openDialog(title: string, ...content: Child[]): HTMLDialogElement {
   const heading = h('h2', {}, title);
   const close = button('close', 'Close', () => dialog.close(), { bare: true });
@@ -137,7 +137,7 @@ export function openDialog(title: string, ...content: Child[]): HTMLDialogElemen
   return dialog;
 }
 
-/** A button that opens a menu below itself. */
+/** Creates a button that opens a menu below itself. */
 export function menu(
   name: Icon,
   label: string,

@@ -1,11 +1,11 @@
-// References in the words of a question.
+// References in the text of a question.
 
 import type { MaskPrompt, Question } from './engine.ts';
 import { type Draft, type Reference, fresh } from './state.ts';
 
 const PLACEHOLDER = /\{\s*(\d+)\s*\}/g;
 
-/** The question's text in pieces; a number is that of a reference. */
+/** Pieces of the question's text; a number stands for a reference. */
 export function pieces(text: string, count: number): (string | number)[] {
   const found: (string | number)[] = [];
   let from = 0;
@@ -31,7 +31,7 @@ export function add(draft: Draft, reference: Omit<Reference, 'id'>, cursor?: num
   return { ...draft, references, text };
 }
 
-/** Takes a reference away, with its placeholder; those after it get other numbers. */
+/** Removes a reference with its placeholder; later references are renumbered. */
 export function remove(draft: Draft, index: number): Draft {
   const gone = index + 1;
   const text = draft.text
@@ -59,7 +59,7 @@ export function move(draft: Draft, from: number, to: number): Draft {
   return { ...draft, text, references };
 }
 
-/** The question as the engine takes it. Words that are no sentence become one. */
+/** Question in the form of the engine's input. Words that are no sentence become one. */
 export function question(draft: Draft, conversation?: string): Question {
   const references = draft.references.map(({ input }) => input);
   const shared = { goal: draft.goal, references, conversation };
@@ -85,7 +85,7 @@ export function question(draft: Draft, conversation?: string): Question {
   return { ...shared, text };
 }
 
-/** The prompt of a question that needs no words: points alone, or a box of a model without words. */
+/** Prompt of a question that needs no words: points alone, or a box for a model without words. */
 export function maskPrompt(draft: Draft, speaks: boolean): MaskPrompt | undefined {
   const points = draft.references.flatMap(({ input }) =>
     input.kind === 'points' ? input.points : [],

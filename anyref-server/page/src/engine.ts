@@ -1,22 +1,22 @@
-// The model as the page sees it, over HTTP in `http_engine.ts` and in the browser alone in
-// `wasm_engine.ts`. The import `#engine` is one of both, as the bundle is for a server or not.
+// Model as the page sees it, over HTTP in `http_engine.ts` and in the browser alone in
+// `wasm_engine.ts`. The import `#engine` is one of both, depending on the bundle.
 
 import type { Bridge } from './bridge.ts';
 
 /** Corners `x0, y0, x1, y1` in pixels, right and bottom exclusive. */
 export type Box = [number, number, number, number];
 
-/** A point in pixels, on the thing (`on`) or beside it. */
+/** Point in pixels, on the object (`on`) or off it. */
 export interface Point {
   x: number;
   y: number;
   on: boolean;
 }
 
-/** Kinds of reference that a model may take. */
+/** Kinds of references that a model may take. */
 export type Kind = 'text' | 'box' | 'points' | 'picture' | 'sound';
 
-/** A reference of a question. */
+/** Reference of a question. */
 export type ReferenceInput =
   | { kind: 'text'; text: string }
   | { kind: 'box'; box: Box }
@@ -24,47 +24,47 @@ export type ReferenceInput =
   | { kind: 'picture'; file: Blob; box?: Box; mask?: Blob }
   | { kind: 'sound'; file: Blob };
 
-/** Purpose of a question: masks, words for a box, or an answer that is written as it comes. */
+/** Purpose of a question: masks, a description of a box, or an answer streamed in words. */
 export type Goal = 'segment' | 'describe' | 'chat';
 
-/** A question about a picture. */
+/** Question about a picture. */
 export interface Question {
   goal: Goal;
-  /** With `{1}` for the first reference; the default question where there is none. */
+  /** Text with `{1}` for the first reference; by default a default question. */
   text?: string;
   references: ReferenceInput[];
-  /** Number of the conversation that it goes on with, of an earlier answer. */
+  /** Id of the conversation that it continues, from an earlier answer. */
   conversation?: string;
-  /** Whether the attention behind the answer is wanted. */
+  /** Whether the attention behind the answer is requested. */
   explain?: boolean;
 }
 
-/** A mask in COCO's compressed run lengths. */
+/** Mask in COCO's compressed run lengths. */
 export interface Mask {
-  /** Height and width. */
+  /** Height and width in pixels. */
   size: [number, number];
   counts: string;
   area: number;
   box: Box;
-  /** The model's estimate of its IoU, 0 to 1. */
+  /** IoU estimated by the model, 0 to 1. */
   score: number;
 }
 
-/** Words of an answer, with the number of the mask that they belong to. */
+/** Words of an answer, with the number of their mask. */
 export interface Part {
   text: string;
   mask?: number;
 }
 
-/** A word that was read, with its share of the attention. */
+/** Word of the input, with its share of the attention. */
 export interface Word {
   text: string;
   attention: number;
 }
 
-/** Where the model looked for one mask. */
+/** Attention behind one mask. */
 export interface Explanation {
-  /** Patches along one side. */
+  /** Number of patches along one side. */
   side: number;
   /** Share of each patch, row by row. */
   patches: number[];
@@ -77,7 +77,7 @@ export interface Answer {
   text: string;
   parts: Part[];
   masks: Mask[];
-  /** Masks that the model is too unsure of. */
+  /** Number of masks left out because of their low estimated IoU. */
   left_out: number;
   /** References that the model was not trained with. */
   bridge?: Bridge[];
@@ -86,69 +86,69 @@ export interface Answer {
   explanations?: Explanation[];
 }
 
-/** A model, and what it takes. */
+/** Model and its inputs. */
 export interface ModelInfo {
   name: string;
   backend: string;
   takes: Kind[];
-  /** Names of things that it learned; none where it is open to all. */
+  /** Names of the objects that it was trained on; empty for an open vocabulary. */
   knows: string[];
   /** Whether an answered mask can be refined by points. */
   refines: boolean;
-  /** Whether it answers in words; else it makes masks for points and boxes alone. */
+  /** Whether it answers in words; otherwise it only makes masks for points and boxes. */
   speaks: boolean;
-  /** Address of the server, for commands; none where there is no server. */
+  /** Address of the server, for commands; undefined without a server. */
   address?: string;
 }
 
-/** A prompt for the mask of one thing, without words. */
+/** Prompt for the mask of one object, without words. */
 export interface MaskPrompt {
   points: Point[];
   box?: Box;
-  /** A mask to be refined, of any answer about the picture. */
+  /** Mask to be refined, from any answer about the picture. */
   mask?: Mask;
-  /** The logits of an earlier answer to be refined, in its place. */
+  /** Logits of an earlier answer to be refined, instead of a mask. */
   lowRes?: string;
 }
 
-/** A mask that further points can refine. */
+/** Mask that further points can refine. */
 export interface RefinableMask extends Mask {
   low_res: string;
 }
 
-/** A picture that the engine has encoded. */
+/** Picture encoded by the engine. */
 export interface EncodedPicture {
   id: string;
-  /** Milliseconds. */
+  /** Encoding time in milliseconds. */
   encoding: number;
 }
 
-/** Called while an answer is under way. */
+/** Callbacks while an answer is generated. */
 export interface Progress {
-  /** A piece of the answer. */
+  /** Called with a piece of the answer. */
   text?(piece: string): void;
 }
 
-/** An error that says what is wrong and what to do. */
+/** Error that states the problem and the remedy. */
 export class EngineError extends Error {
   constructor(
     message: string,
     readonly code: string,
-    /** Seconds after which another try makes sense. */
+    /** Seconds after which a retry makes sense. */
     readonly retryAfter?: number,
   ) {
     super(message);
   }
 }
 
-/** Error whose cure is a token. */
+/** Error that a token would resolve. */
 export const TOKEN_NEEDED = 'token';
 
-/** Whatever answers questions. */
+/** Engine that answers questions. */
 export interface Engine {
-  /** Called while the model is loaded, with bytes so far and in all; of engines that load one. */
+  /** Called while the model is loaded, with bytes so far and in all; for engines that load one. */
   onLoading?: (bytes: number, all: number) => void;
-  /** Bears a token from now on; of engines that may need one. */
+  /** Sets the token of further requests; for engines that may need one. */
   useToken?(token: string): void;
   info(): Promise<ModelInfo>;
   /** Encodes a picture once, for all questions. */
@@ -159,6 +159,6 @@ export interface Engine {
     progress: Progress,
     signal: AbortSignal,
   ): Promise<Answer>;
-  /** The best mask for points, a box or an earlier mask. */
+  /** Predicts the best mask for points, a box or an earlier mask. */
   mask(picture: EncodedPicture, prompt: MaskPrompt, signal: AbortSignal): Promise<RefinableMask>;
 }

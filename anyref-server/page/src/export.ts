@@ -1,4 +1,4 @@
-// Masks as files, and questions as commands.
+// Export of masks as files, and of questions as commands.
 
 import { question } from './draft.ts';
 import { download, stem, toPng } from './files.ts';
@@ -22,7 +22,7 @@ export async function saveMasks(sheet: Sheet, turn: Turn): Promise<void> {
   }
 }
 
-/** Saves what the visible masks cover, transparent around it. */
+/** Saves the picture inside the visible masks, transparent around it. */
 export async function saveCutOut(sheet: Sheet, turn: Turn): Promise<void> {
   const canvas = h('canvas', { width: sheet.width, height: sheet.height });
   const context = canvas.getContext('2d', { willReadFrequently: true })!;
@@ -38,7 +38,7 @@ export async function saveCutOut(sheet: Sheet, turn: Turn): Promise<void> {
   download(await toPng(canvas), `${stem(sheet.name)}-cut-out.png`);
 }
 
-/** Saves the answer as a file of COCO's form, which `pycocotools` reads. */
+/** Saves the answer as a file in COCO's format, for `pycocotools`. */
 export function saveCoco(sheet: Sheet, turn: Turn): void {
   const { masks, parts, text } = turn.answer!;
   const name = (i: number) => parts.find(({ mask }) => mask === i)?.text ?? `mask ${i + 1}`;
@@ -65,7 +65,7 @@ export function saveCoco(sheet: Sheet, turn: Turn): void {
   download(json, `${stem(sheet.name)}-coco.json`);
 }
 
-/** Saves the outlines of the visible masks as an SVG of the picture's size. */
+/** Saves the outlines of the visible masks as an SVG in the picture's size. */
 export function saveSvg(sheet: Sheet, turn: Turn): void {
   const { masks, parts } = turn.answer!;
   const paths = masks.flatMap((_, i) => {
@@ -87,7 +87,7 @@ function escape(text: string): string {
   return text.replace(/[&<>]/g, (sign) => ({ '&': '&amp;', '<': '&lt;', '>': '&gt;' })[sign]!);
 }
 
-/** A word of a shell. */
+/** Quotes a word for a shell. */
 function quoted(word: string): string {
   return /^[\w./,:=-]+$/.test(word) ? word : `'${word.replace(/'/g, `'\\''`)}'`;
 }
@@ -110,7 +110,7 @@ function options({ input, name }: Reference, index: number): string[] {
   }
 }
 
-/** The question as a command of `anyref`. */
+/** Question as a command of `anyref`. */
 export function commandLine(sheet: Sheet, turn: Turn): string {
   const { draft } = turn;
   const { text } = question(draft);
@@ -126,7 +126,7 @@ export function commandLine(sheet: Sheet, turn: Turn): string {
   return words.map(quoted).join(' ');
 }
 
-/** The question as commands of `curl`, with the files by their names. */
+/** Question as commands of `curl`, with the files by their names. */
 export function curl(sheet: Sheet, turn: Turn, address: string): string {
   const { draft } = turn;
   const asked = question(draft);

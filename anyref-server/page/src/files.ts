@@ -1,6 +1,6 @@
 // Files in and out of the browser.
 
-/** A file as a `data:` URL. */
+/** Reads a file as a `data:` URL. */
 export function dataUrl(file: Blob): Promise<string> {
   return new Promise((resolve, reject) => {
     const reader = new FileReader();
@@ -19,7 +19,7 @@ export function download(file: Blob, name: string): void {
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
 
-/** A canvas as a PNG file. */
+/** Encodes a canvas as a PNG file. */
 export function toPng(canvas: HTMLCanvasElement): Promise<Blob> {
   return new Promise((resolve, reject) => {
     canvas.toBlob(
@@ -29,7 +29,7 @@ export function toPng(canvas: HTMLCanvasElement): Promise<Blob> {
   });
 }
 
-/** Lets a person choose a file; none where they do not. */
+/** Lets the user choose a file; undefined if none was chosen. */
 export function choose(accept: string): Promise<File | undefined> {
   return new Promise((resolve) => {
     const input = document.createElement('input');
@@ -41,7 +41,7 @@ export function choose(accept: string): Promise<File | undefined> {
   });
 }
 
-/** A name without its ending. */
+/** Name without its extension. */
 export function stem(name: string): string {
   return name.replace(/\.[^.]+$/, '') || name;
 }

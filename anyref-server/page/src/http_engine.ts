@@ -1,4 +1,4 @@
-// The engine of `anyref serve`, over HTTP.
+// Engine of `anyref serve`, over HTTP.
 
 import {
   type Answer,
@@ -17,7 +17,7 @@ import { maskRequest, modelInfo, questionRequest } from './requests.ts';
 const TOKEN = 'anyref-token';
 
 export class HttpEngine implements Engine {
-  /** Of the page itself, so that it works below any path. */
+  /** Address of the page itself, so that it works below any path. */
   constructor(private readonly base = new URL('.', document.baseURI)) {
     const given = /^#token=(.+)$/.exec(location.hash);
     if (given?.[1]) {
@@ -103,7 +103,7 @@ export class HttpEngine implements Engine {
   }
 }
 
-/** The engine of the page. */
+/** Engine of the page. */
 export function createEngine(): Engine {
   return new HttpEngine();
 }
@@ -122,7 +122,7 @@ async function failure(response: Response): Promise<EngineError> {
   }
 }
 
-/** Server-sent events of a response. */
+/** Parses the server-sent events of a response. */
 async function* events(
   response: Response,
   signal: AbortSignal,

@@ -1,9 +1,9 @@
-// Names of the things that the model learned.
+// Names of the objects that the model was trained on.
 
 import { h, openDialog } from './dom.ts';
 import type { ModelInfo } from './engine.ts';
 
-/** Shows what the model knows. */
+/** Shows the names that the model knows. */
 export function showKnown(model: ModelInfo | undefined, use?: (name: string) => void): void {
   if (!model) {
     return;

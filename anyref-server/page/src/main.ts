@@ -1,4 +1,4 @@
-// The page of `anyref serve`, and of the browser alone.
+// Page of `anyref serve`, and of the browser alone.
 
 import { createEngine } from '#engine';
 import { Composer } from './composer.ts';
@@ -21,7 +21,7 @@ const store = new Store();
 const engine: Engine = createEngine();
 let model: ModelInfo | undefined;
 
-/** Reports what went wrong outside of a question. */
+/** Reports an error outside of a question. */
 function complain(error: unknown): void {
   toast(error instanceof Error ? error.message : 'This did not work. Try again.');
 }
@@ -46,7 +46,7 @@ async function open(file: File, examples: Example[] = []): Promise<void> {
   }
 }
 
-/** The picture as the engine has it, encoded at the first call. */
+/** Encoded picture, encoded at the first call. */
 function encode(sheet: Sheet) {
   sheet.encoded ??= engine.encode(sheet.file, new AbortController().signal);
   sheet.encoded.catch(() => (sheet.encoded = undefined));
@@ -193,7 +193,7 @@ async function answer(sheet: Sheet, turn: Turn, explain = false): Promise<void> 
   store.changed();
 }
 
-/** The answer of a question without words. */
+/** Answers a question without words. */
 function pointed(mask: RefinableMask): Answer {
   return { text: '', parts: [], masks: [mask], left_out: 0, timing_ms: {} };
 }
@@ -203,7 +203,7 @@ async function refine(turn: Turn, index: number, point: Point): Promise<void> {
   const sheet = store.current!;
   const mask = turn.masks[index]!;
   const points = [...mask.points, point];
-  // An answer of words has no logits until a point has refined it.
+  // An answer in words has no logits until a point has refined it.
   const answered = mask.lowRes ? undefined : turn.answer!.masks[index]!;
   const prompt = { points, mask: answered, lowRes: mask.lowRes };
   const refined = { ...mask, points };
@@ -227,7 +227,7 @@ async function refine(turn: Turn, index: number, point: Point): Promise<void> {
   store.changed();
 }
 
-/** Does something with the encoded picture; encodes it again where the server has forgotten it. */
+/** Uses the encoded picture; encodes it again if the server has dropped it. */
 async function withPicture<T>(
   sheet: Sheet,
   run: (picture: Awaited<ReturnType<typeof encode>>) => Promise<T>,
@@ -307,7 +307,7 @@ const turns = new Turns(store, {
   showKnown: () => known(),
 });
 
-/** Text that cannot be copied by itself. */
+/** Shows text that could not be copied automatically. */
 function showText(name: string, text: string): void {
   openDialog(`The ${name}`, h('div', { class: 'dialog-body' }, h('pre', {}, text)));
 }
@@ -415,7 +415,7 @@ engine.onLoading = (bytes, all) => {
   badge.textContent = bytes < all ? `loading, ${Math.floor((100 * bytes) / all)} %` : 'starting';
 };
 
-/** Asks the engine what it is, until it answers. */
+/** Asks the engine for its model until it answers. */
 async function connect(): Promise<void> {
   try {
     model = await engine.info();
@@ -501,7 +501,7 @@ addEventListener('paste', (event) => {
   }
 });
 
-/** Takes files in: pictures on the row of pictures are asked about, others point. */
+/** Takes files: pictures dropped on the row of pictures are asked about, others refer. */
 async function take(files: File[], target?: Element): Promise<void> {
   for (const file of files) {
     const kind = kindOf(file);
@@ -523,7 +523,7 @@ async function take(files: File[], target?: Element): Promise<void> {
   }
 }
 
-/** Asks what another picture is for. */
+/** Asks for the purpose of another picture. */
 function takePicture(file: File): Promise<void> {
   return new Promise((resolve) => {
     const does = (run: () => Promise<void>) => () => {

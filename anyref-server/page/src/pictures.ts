@@ -1,8 +1,8 @@
-// Pictures that a person brings.
+// Pictures of the user.
 
 import { type Example, type Sheet, emptyDraft, fresh } from './state.ts';
 
-/** A picture file as an element. */
+/** Loads a picture file as an element. */
 export async function loadImage(file: Blob): Promise<HTMLImageElement> {
   const image = new Image();
   image.src = URL.createObjectURL(file);
@@ -17,7 +17,7 @@ export async function loadImage(file: Blob): Promise<HTMLImageElement> {
   return image;
 }
 
-/** A picture with nothing asked about it yet. */
+/** Picture without questions. */
 export async function sheet(file: File, examples: Example[] = []): Promise<Sheet> {
   const image = await loadImage(file);
   return {

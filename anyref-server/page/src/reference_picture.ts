@@ -1,4 +1,4 @@
-// A second picture, and the part of it that counts.
+// Reference pictures, and the object marked in them.
 
 import { BoxDrawing } from './box_drawing.ts';
 import { button, h, openDialog, svg } from './dom.ts';
@@ -11,7 +11,7 @@ const THUMBNAIL = 96;
 
 type Part = 'whole' | 'box' | 'brush';
 
-/** A reference picture as it was marked. */
+/** Reference picture with its mark. */
 export interface MarkedPicture {
   file: File;
   box?: Box;
@@ -19,7 +19,7 @@ export interface MarkedPicture {
   thumbnail: string;
 }
 
-/** Has the part of a picture marked; none where the person gives up. */
+/** Lets the user mark a part of a picture; undefined if cancelled. */
 export async function mark(file: File): Promise<MarkedPicture | undefined> {
   const image = await loadImage(file);
   const [width, height] = [image.naturalWidth, image.naturalHeight];
@@ -141,7 +141,7 @@ export async function mark(file: File): Promise<MarkedPicture | undefined> {
   });
 }
 
-/** Paint on black, as masks are. */
+/** Paint on black, as in masks. */
 function onBlack(paint: HTMLCanvasElement): HTMLCanvasElement {
   const canvas = h('canvas', { width: paint.width, height: paint.height });
   const context = canvas.getContext('2d')!;
@@ -150,7 +150,7 @@ function onBlack(paint: HTMLCanvasElement): HTMLCanvasElement {
   return canvas;
 }
 
-/** Address of a small picture of the part that counts. */
+/** Data URL of a thumbnail of the marked part. */
 export function thumbnail(image: HTMLImageElement, box?: Box, mask?: HTMLCanvasElement): string {
   const whole: Box = [0, 0, image.naturalWidth, image.naturalHeight];
   const [x, y, right, bottom] = box ?? whole;

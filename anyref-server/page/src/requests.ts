@@ -1,15 +1,15 @@
-// The API's JSON, over HTTP and in the browser alone.
+// JSON of the API, over HTTP and in the browser alone.
 
 import type { MaskPrompt, ModelInfo, Point, Question, ReferenceInput } from './engine.ts';
 import { dataUrl } from './files.ts';
 
-/** A model as the API lists it. */
+/** Model as listed by the API. */
 export function modelInfo({ id, anyref }: any): ModelInfo {
   const { backend, takes, knows, refines, speaks } = anyref;
   return { name: id, backend, takes, knows, refines, speaks };
 }
 
-/** The JSON of a prompt for a mask. */
+/** JSON of a prompt for a mask. */
 export function maskRequest(picture: string, prompt: MaskPrompt): object {
   return {
     picture,
@@ -20,7 +20,7 @@ export function maskRequest(picture: string, prompt: MaskPrompt): object {
   };
 }
 
-/** The JSON of a question, as the API takes it. */
+/** JSON of a question. */
 export async function questionRequest(
   picture: string,
   question: Question,
@@ -36,7 +36,7 @@ export async function questionRequest(
   };
 }
 
-/** Points as the API takes them. */
+/** JSON of points. */
 export function pointFields(points: Point[]): { points: number[][]; labels: number[] } {
   return {
     points: points.map(({ x, y }) => [x, y]),

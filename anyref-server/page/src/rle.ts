@@ -1,4 +1,4 @@
-// COCO's compressed run lengths to pixels, and pixels to rings around them.
+// Conversion of COCO's compressed run lengths to pixels, and of pixels to rings around them.
 
 import type { Mask } from './engine.ts';
 
@@ -30,7 +30,7 @@ export function counts(compressed: string): number[] {
   return runs;
 }
 
-/** Pixels of a mask. */
+/** Decodes the pixels of a mask. */
 export function decode(mask: Mask): Bitmap {
   const [height, width] = mask.size;
   const pixels = new Uint8Array(width * height);
@@ -46,7 +46,7 @@ export function decode(mask: Mask): Bitmap {
   return { width, height, pixels };
 }
 
-/** A closed line of corners, in pixels. */
+/** Closed line of corners, in pixels. */
 export type Ring = [number, number][];
 
 const STEP: [number, number][] = [
@@ -56,7 +56,7 @@ const STEP: [number, number][] = [
   [0, -1],
 ];
 
-/** Rings along the edges of pixels, a corner each pixel; filled by even-odd, they are the mask. */
+/** Rings along the edges of pixels, a corner each pixel; filled by even-odd they give the mask. */
 export function rings({ width, height, pixels }: Bitmap): Ring[] {
   const on = (x: number, y: number) =>
     x >= 0 && y >= 0 && x < width && y < height && pixels[y * width + x] === 1;
@@ -81,7 +81,7 @@ export function rings({ width, height, pixels }: Bitmap): Ring[] {
       let at = start;
       let direction = Math.log2(edges[at]! & -edges[at]!);
       do {
-        // A right turn first: pixels that touch at a corner alone stay apart.
+        // A right turn comes first: pixels that only touch at a corner stay separate.
         const turn = [1, 0, 3].find((turn) => edges[at]! & (1 << ((direction + turn) % 4)));
         direction = ring.length ? (direction + (turn ?? 0)) % 4 : direction;
         edges[at]! &= ~(1 << direction);
@@ -95,7 +95,7 @@ export function rings({ width, height, pixels }: Bitmap): Ring[] {
   return found;
 }
 
-/** The same ring with corners only where it turns. */
+/** Ring with corners only where it turns. */
 export function corners(ring: Ring): Ring {
   return ring.filter(([x, y], i) => {
     const [px, py] = ring[(i + ring.length - 1) % ring.length]!;
@@ -104,7 +104,7 @@ export function corners(ring: Ring): Ring {
   });
 }
 
-/** The same ring without the stairs of pixels, for looks. */
+/** Ring without the stairs of pixels, for display. */
 export function smooth(ring: Ring): Ring {
   const passes = Math.min(3, Math.floor(ring.length / 8));
   let line = ring;
@@ -117,7 +117,7 @@ export function smooth(ring: Ring): Ring {
   return line;
 }
 
-/** SVG's path of rings. */
+/** SVG path of rings. */
 export function path(rings: Ring[]): string {
   return rings
     .map((ring) => `M${ring.map(([x, y]) => `${x} ${y}`).join('L')}Z`)

@@ -1,4 +1,4 @@
-// The bundled scenes, with questions to begin with.
+// Bundled scenes, with questions to begin with.
 
 import { button, h } from './dom.ts';
 import type { Kind } from './engine.ts';

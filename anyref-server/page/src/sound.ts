@@ -1,14 +1,14 @@
-// Sounds: recorded, read from files, and drawn as waves.
+// Sounds: recorded, read from files, and drawn as waveforms.
 
 import { button, h, openDialog } from './dom.ts';
 
-/** Bars of a wave. */
+/** Number of bars in a waveform. */
 const BARS = 40;
 
-/** Samples a second of what is recorded. */
+/** Sample rate of recordings in Hz. */
 const RATE = 16_000;
 
-/** Loudness of a sound over time, 0 to 1; none where the browser does not read its format. */
+/** Loudness of a sound over time, 0 to 1; undefined if the browser cannot decode it. */
 export async function wave(file: Blob): Promise<number[] | undefined> {
   try {
     const samples = await mono(file);
@@ -31,7 +31,7 @@ function bars(samples: Float32Array): number[] {
   return loud.map((value) => value / most);
 }
 
-/** A sound as samples of one channel at 16 kHz. */
+/** Decodes a sound to samples of one channel at 16 kHz. */
 async function mono(file: Blob): Promise<Float32Array> {
   const context = new OfflineAudioContext(1, 1, RATE);
   const sound = await context.decodeAudioData(await file.arrayBuffer());
@@ -45,7 +45,7 @@ async function mono(file: Blob): Promise<Float32Array> {
   return mixed;
 }
 
-/** A sound as the server reads it: as it is, or as WAV where only the browser knows the format. */
+/** Sound for the server: unchanged, or as WAV if only the browser can decode it. */
 export async function readable(file: File): Promise<File> {
   if (/\.(wav|flac|ogg|oga|mp3)$/i.test(file.name)) {
     return file;
@@ -58,7 +58,7 @@ export async function readable(file: File): Promise<File> {
   }
 }
 
-/** A 16-bit WAV file at 16 kHz. */
+/** Encodes a 16-bit WAV file at 16 kHz. */
 export function toWav(samples: Float32Array): ArrayBuffer {
   const file = new DataView(new ArrayBuffer(44 + samples.length * 2));
   const write = (at: number, text: string) =>
@@ -82,7 +82,7 @@ export function toWav(samples: Float32Array): ArrayBuffer {
   return file.buffer as ArrayBuffer;
 }
 
-/** A wave as a small picture of bars. */
+/** Draws a waveform as a small picture of bars. */
 export function waveElement(loudness: number[] | undefined): HTMLElement {
   const element = h('span', { class: 'wave', 'aria-hidden': 'true' });
   for (const value of loudness ?? Array.from({ length: BARS }, () => 0.3)) {
@@ -93,7 +93,7 @@ export function waveElement(loudness: number[] | undefined): HTMLElement {
   return element;
 }
 
-/** Records from the microphone; none where the person gives up. */
+/** Records from the microphone; undefined if cancelled. */
 export function record(): Promise<File | undefined> {
   return new Promise((resolve) => {
     let result: File | undefined;

@@ -1,4 +1,4 @@
-// The picture with masks, boxes and points over it.
+// Picture with masks, boxes and points over it.
 
 import { BoxDrawing } from './box_drawing.ts';
 import { announce, button, h, icon, svg } from './dom.ts';
@@ -7,7 +7,7 @@ import type { Explanation, Point } from './engine.ts';
 import { paint } from './palette.ts';
 import type { Reference, Store, Turn } from './state.ts';
 
-/** What the stage has the rest of the page do. */
+/** Actions that the stage requests from the rest of the page. */
 export interface StageActions {
   addPicture(): void;
   refine(turn: Turn, mask: number, point: Point): void;
@@ -128,7 +128,7 @@ export class Stage {
     this.layout();
   }
 
-  /** Fits the picture into the room that there is. */
+  /** Fits the picture into the available space. */
   private layout(): void {
     const sheet = this.store.current;
     if (!sheet) {
@@ -149,7 +149,7 @@ export class Stage {
     this.draw();
   }
 
-  /** Draws picture and masks anew. */
+  /** Redraws picture and masks. */
   draw(): void {
     const { store, canvas } = this;
     const sheet = store.current;
@@ -346,7 +346,7 @@ function describe(turn?: Turn): string {
   return count ? `${count} ${count === 1 ? 'mask' : 'masks'} shown` : 'no masks shown';
 }
 
-/** The place where a picture is dropped before there is one. */
+/** Drop target for a picture while there is none. */
 export function welcome(
   actions: StageActions,
   scenes: HTMLElement,

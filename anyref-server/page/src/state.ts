@@ -1,41 +1,41 @@
-// Pictures, questions and answers that the page holds.
+// State of the page: pictures, questions and answers.
 
 import type { Answer, EncodedPicture, Goal, Kind, Mask, Point, ReferenceInput } from './engine.ts';
 import { type Bitmap, decode, rings, smooth } from './rle.ts';
 
-/** A reference with what is shown of it. */
+/** Reference with its display. */
 export interface Reference {
   id: number;
   input: ReferenceInput;
   /** File name, for commands. */
   name?: string;
-  /** Address of a small picture. */
+  /** Data URL of a thumbnail. */
   thumbnail?: string;
   /** Loudness over time, 0 to 1. */
   wave?: number[];
 }
 
-/** A question that is being written. */
+/** Question that is being composed. */
 export interface Draft {
   goal: Goal;
   text: string;
   references: Reference[];
 }
 
-/** A mask as it is drawn. */
+/** Mask as it is drawn. */
 export interface DrawnMask {
   bitmap: Bitmap;
   outline: Path2D;
-  /** Number among the colours. */
+  /** Number of its colour. */
   colour: number;
   visible: boolean;
   /** Points that refined it. */
   points: Point[];
-  /** The mask as further points refine it. */
+  /** Refinable form of the mask. */
   lowRes?: string;
 }
 
-/** A question that was asked. */
+/** Question that was asked. */
 export interface Turn {
   id: number;
   draft: Draft;
@@ -46,11 +46,11 @@ export interface Turn {
   masks: DrawnMask[];
   error?: { message: string; code: string };
   stop: AbortController;
-  /** Milliseconds from asking to the answer, as the page sees it. */
+  /** Milliseconds from question to answer, measured by the page. */
   took?: number;
 }
 
-/** A picture with everything asked about it. */
+/** Picture with all questions about it. */
 export interface Sheet {
   id: number;
   name: string;
@@ -62,16 +62,16 @@ export interface Sheet {
   encoded?: Promise<EncodedPicture>;
   turns: Turn[];
   draft: Draft;
-  /** Number of the turn whose masks are shown. */
+  /** Id of the turn whose masks are shown. */
   shown?: number;
   conversation?: string;
   /** Questions to begin with. */
   examples: Example[];
-  /** States that undo goes back to. */
+  /** States for undo. */
   past: Past[];
 }
 
-/** A state that undo goes back to. */
+/** State for undo. */
 export interface Past {
   draft: Draft;
   turns: Turn[];
@@ -79,36 +79,36 @@ export interface Past {
   refined?: { turn: Turn; answer: Answer; masks: DrawnMask[] };
 }
 
-/** A question to begin with. */
+/** Suggested question. */
 export interface Example {
   label: string;
   kind: Kind;
   make(): Promise<Draft>;
 }
 
-/** How masks are shown. */
+/** Display of masks. */
 export interface View {
   opacity: number;
   outline: boolean;
   cutOut: boolean;
 }
 
-/** What a pointer on the picture does. */
+/** Effect of a pointer on the picture. */
 export type Tool = 'look' | 'box' | 'points';
 
 let last = 0;
 
-/** A number that nothing else has. */
+/** Returns a unique number. */
 export function fresh(): number {
   return ++last;
 }
 
-/** A question without anything. */
+/** Empty question. */
 export function emptyDraft(goal: Goal = 'segment'): Draft {
   return { goal, text: '', references: [] };
 }
 
-/** The masks of an answer, ready to be drawn. */
+/** Masks of an answer, ready to be drawn. */
 export function drawn(answer: Answer): DrawnMask[] {
   return answer.masks.map((mask, index) => ({
     ...outlined(mask),
@@ -132,17 +132,17 @@ export function outlined(mask: Mask): Pick<DrawnMask, 'bitmap' | 'outline'> {
 /** Number of colours of masks and references in the style sheet. */
 export const COLOURS = 6;
 
-/** The state of the whole page, and whoever wants to know of its changes. */
+/** State of the whole page, with the listeners to its changes. */
 export class Store {
   sheets: Sheet[] = [];
   current?: Sheet;
   view: View = { opacity: 0.5, outline: true, cutOut: false };
   tool: Tool = 'look';
-  /** Whether points lie on the thing; a right click or Alt says the contrary. */
+  /** Whether points lie on the object; a right click or Alt inverts it. */
   pointsOn = true;
-  /** Number of the mask that is pointed at, of the turn that is shown. */
+  /** Number of the highlighted mask, in the turn that is shown. */
   highlight?: number;
-  /** Number of the explanation that is drawn over the picture. */
+  /** Number of the explanation drawn over the picture. */
   heat?: number;
   private listeners: (() => void)[] = [];
 
@@ -154,12 +154,12 @@ export class Store {
     this.listeners.forEach((listener) => listener());
   }
 
-  /** The turn whose masks are shown. */
+  /** Turn whose masks are shown. */
   get shown(): Turn | undefined {
     return this.current?.turns.find(({ id }) => id === this.current?.shown);
   }
 
-  /** Remembers the present state, before it changes; of a turn that is refined its masks too. */
+  /** Saves the current state before it changes; for a turn that is refined its masks too. */
   remember(refined?: Turn): void {
     const sheet = this.current;
     if (sheet) {
@@ -177,7 +177,7 @@ export class Store {
     }
   }
 
-  /** Goes back to the state before the last change. Answers that came since are kept. */
+  /** Restores the state before the last change. Answers that came since are kept. */
   undo(): boolean {
     const sheet = this.current;
     const before = sheet?.past.pop();

@@ -1,4 +1,4 @@
-// Light or dark, as the system says or as the person chose.
+// Light or dark theme, chosen by the system or by the user.
 
 const KEY = 'anyref-theme';
 

@@ -8,7 +8,7 @@ import type { Explanation } from './engine.ts';
 import { tone } from './palette.ts';
 import type { Example, Store, Turn } from './state.ts';
 
-/** What the history has the rest of the page do. */
+/** Actions that the history requests from the rest of the page. */
 export interface TurnActions {
   tryExample(example: Example): void;
   again(turn: Turn): void;
@@ -95,7 +95,7 @@ export class Turns {
     }
   }
 
-  /** All that a turn's element depends on but the mask that is pointed at. */
+  /** Everything that a turn's element depends on, except the highlighted mask. */
   private state(turn: Turn): string {
     const { store } = this;
     const shown = turn.id === store.current?.shown;
@@ -252,7 +252,7 @@ export class Turns {
           this.store.changed();
         }
       };
-      // A button would not break into lines.
+      // A button would not wrap its text.
       const word = h(
         'span',
         {

@@ -1,21 +1,21 @@
 // Messages between the page and the worker that computes.
 
-/** A call of the model. */
+/** Call of the model. */
 export type Call =
   | { method: 'info' }
   | { method: 'encode'; file: Blob }
   | { method: 'ask'; goal: string; question: string }
   | { method: 'masks'; prompt: string };
 
-/** To the worker: a call, or that nobody waits for one any more. */
+/** Message to the worker: a call, or its cancellation. */
 export type Request = { id: number; call: Call } | { id: number; cancel: true };
 
-/** From the worker. */
+/** Message from the worker. */
 export type Reply =
   | { loading: number; all: number }
   | { id: number; text: string }
   | { id: number; result: any }
-  /** A failure as the API answers it. */
+  /** Failure in the form of the API. */
   | { id: number; failure: { message: string; code: string } }
-  /** The model cannot go on: files are missing, or it has a fault. */
+  /** Failure that stops the model: missing files, or a fault. */
   | { id: number; fault: string };

@@ -1,4 +1,4 @@
-// The engine of the browser alone: the model in WebAssembly, in a worker.
+// Engine of the browser alone: the model in WebAssembly, in a worker.
 
 import {
   type Answer,
@@ -102,7 +102,7 @@ export class WasmEngine implements Engine {
     }
   }
 
-  /** Gives the worker up; the next call begins with another one. */
+  /** Terminates the worker; the next call starts another one. */
   private fail(fault: string): void {
     this.worker?.terminate();
     this.worker = undefined;
@@ -114,7 +114,7 @@ export class WasmEngine implements Engine {
   }
 }
 
-/** The engine of the page. */
+/** Engine of the page. */
 export function createEngine(): Engine {
   return new WasmEngine();
 }

@@ -1,8 +1,8 @@
-// The worker that computes: loads the model, and answers one call after the other.
+// Worker that computes: loads the model, and answers one call after the other.
 
 import type { Call, Reply, Request } from './wasm_calls.ts';
 
-/** The model, as wasm-bindgen writes it. */
+/** Model, as bound by wasm-bindgen. */
 interface Session {
   info(): string;
   encode(file: Uint8Array): Promise<string>;
@@ -16,7 +16,7 @@ const scope = self as unknown as {
 };
 const FOLDER = new URL('.', self.location.href);
 
-/** Fetches files of these sizes, telling how far it is. */
+/** Downloads files of these sizes, reporting the progress. */
 async function fetched(sizes: Record<string, number>): Promise<Record<string, Uint8Array>> {
   const all = Object.values(sizes).reduce((sum, size) => sum + size, 0);
   let bytes = 0;
@@ -84,7 +84,7 @@ const cancelled = new Set<number>();
 let before: Promise<void> = Promise.resolve();
 
 async function answer(id: number, call: Call): Promise<void> {
-  // Lets a request to cancel in that came while the call before was computed.
+  // Lets a cancellation in that arrived during the previous call.
   await new Promise((resolve) => setTimeout(resolve));
   if (cancelled.delete(id)) {
     return;

@@ -1,4 +1,4 @@
-//! A server with the shipped model, and a client.
+//! Server with the shipped model, and a client.
 
 #![allow(dead_code, reason = "each test has a use for a part of it")]
 
@@ -16,7 +16,7 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::sync::oneshot;
 
-/// A file of the workspace.
+/// Path of a file of the workspace.
 pub fn asset(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR"))
         .join("../assets")
@@ -28,7 +28,7 @@ pub fn demo(name: &str) -> Vec<u8> {
     std::fs::read(asset("demo").join(name)).unwrap()
 }
 
-/// The shipped model.
+/// Shipped model.
 pub fn nano() -> Box<dyn Engine> {
     load_engine(&EngineOptions::new(ModelSource::Path(asset("nano")))).unwrap()
 }
@@ -49,7 +49,7 @@ pub fn base64(bytes: &[u8]) -> String {
     text + &"=".repeat((3 - bytes.len() % 3) % 3)
 }
 
-/// A running server, which ends when it is dropped.
+/// Running server, which shuts down when dropped.
 pub struct Running {
     pub address: SocketAddr,
     end: Option<oneshot::Sender<()>>,
@@ -57,12 +57,12 @@ pub struct Running {
 }
 
 impl Running {
-    /// The shipped model with these options.
+    /// Starts the shipped model with these options.
     pub fn new(options: ServerOptions) -> Self {
         Self::with(Arc::new(|| Ok(nano())), options)
     }
 
-    /// Any engine.
+    /// Starts any engine.
     pub fn with(load: Arc<LoadEngine>, options: ServerOptions) -> Self {
         Self::of(vec![ServedModel::new(load)], options)
     }
@@ -93,7 +93,7 @@ impl Running {
         }
     }
 
-    /// Asks it to end, without waiting.
+    /// Asks the server to shut down, without waiting.
     pub fn ask_to_end(&mut self) {
         drop(self.end.take());
     }
@@ -102,7 +102,7 @@ impl Running {
         format!("http://{}{path}", self.address)
     }
 
-    /// A request; status and content.
+    /// Sends a request; returns status and content.
     pub fn send(&self, request: ureq::Request, body: &[u8]) -> (u16, String) {
         let response = match body {
             [] => request.call(),
@@ -120,7 +120,7 @@ impl Running {
         self.send(agent().get(&self.url(path)), &[])
     }
 
-    /// Posts JSON; status and JSON.
+    /// Posts JSON; returns status and JSON.
     pub fn post(&self, path: &str, body: &Value) -> (u16, Value) {
         let request = agent()
             .post(&self.url(path))
@@ -132,14 +132,14 @@ impl Running {
         )
     }
 
-    /// Posts JSON that is answered.
+    /// Posts JSON and expects an answer.
     pub fn answer(&self, path: &str, body: &Value) -> Value {
         let (status, answer) = self.post(path, body);
         assert_eq!(status, 200, "{answer}");
         answer
     }
 
-    /// Uploads a demo picture; its identifier.
+    /// Uploads a demo picture; returns its identifier.
     pub fn upload(&self, name: &str) -> String {
         let (status, text) = self.send(agent().post(&self.url("/v1/pictures")), &demo(name));
         assert_eq!(status, 201, "{text}");
@@ -147,20 +147,20 @@ impl Running {
         picture["id"].as_str().unwrap().to_owned()
     }
 
-    /// Bytes as they are, and what comes back until the other side closes or nothing comes.
+    /// Sends raw bytes; returns the response until the server closes or falls silent.
     pub fn raw(&self, bytes: &[u8]) -> String {
         let mut stream = TcpStream::connect(self.address).unwrap();
         stream
             .set_read_timeout(Some(Duration::from_secs(5)))
             .unwrap();
-        // The server may answer before all is sent.
+        // The server may answer before everything is sent.
         let _ = stream.write_all(bytes);
         let mut answer = Vec::new();
         let _ = stream.read_to_end(&mut answer);
         String::from_utf8_lossy(&answer).into_owned()
     }
 
-    /// A figure of the metrics.
+    /// Value of a metric.
     pub fn metric(&self, name: &str) -> f64 {
         let (_, text) = self.get("/metrics");
         let line = text
@@ -191,7 +191,7 @@ pub fn agent() -> ureq::Agent {
         .build()
 }
 
-/// A question about the gorilla.
+/// Question about the gorilla.
 pub fn gorilla(picture: &str) -> Value {
     json!({"picture": picture, "references": [{"type": "text", "text": "the gorilla"}]})
 }

@@ -14,11 +14,11 @@ use anyref_eval::EvalKind;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AblationConfig {
-    /// Name of the ablation; its folder is `runs/NAME` unless told otherwise.
+    /// Name of the ablation; its folder is `runs/NAME` by default.
     pub name: String,
-    /// The training configuration that all variants change, or the path of its file.
+    /// Training configuration that all variants change, or the path of its file.
     pub base: Value,
-    /// Changes, one variant each. The others are compared with the first.
+    /// Variants; all others are compared with the first.
     pub variants: Vec<Variant>,
     /// Seeds of weights and training scenes; every variant is trained once with each.
     pub seeds: Vec<u64>,
@@ -26,31 +26,31 @@ pub struct AblationConfig {
     pub evaluation: Evaluation,
 }
 
-/// A change of the base.
+/// Change of the base configuration.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Variant {
-    /// Its name, which is also a folder's.
+    /// Name of the variant, which is also the name of a folder.
     pub name: String,
-    /// Title in the table; its name when left out.
+    /// Title in the table; by default the name.
     #[serde(default)]
     pub title: Option<String>,
-    /// The change, as a JSON merge patch (RFC 7396) on the base with all its defaults written out.
+    /// Change as a JSON merge patch (RFC 7396) on the base with all its defaults written out.
     #[serde(default = "nothing")]
     pub changes: Value,
-    /// Kinds that it is asked, of those of the evaluation; all of them when left out.
+    /// Kinds of questions, a subset of the evaluation's; by default all of them.
     #[serde(default)]
     pub kinds: Option<Vec<EvalKind>>,
 }
 
-/// Questions about test scenes, as `anyref eval stamps` asks them: those of the base, whatever a
-/// variant changes.
+/// Questions about test scenes, as `anyref eval stamps` asks them. The scenes are those of the base
+/// configuration, whatever a variant changes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Evaluation {
     /// Kinds of questions.
     pub kinds: Vec<EvalKind>,
-    /// Scenes a kind.
+    /// Number of scenes a kind.
     pub scenes: usize,
 }
 
@@ -62,7 +62,7 @@ impl Variant {
 }
 
 impl AblationConfig {
-    /// The training configuration that all variants change.
+    /// Training configuration that all variants change.
     ///
     /// # Errors
     /// When its file cannot be read, or it is no training configuration.
@@ -81,10 +81,10 @@ impl AblationConfig {
             .with_context(|| format!("{named} is no training configuration"))
     }
 
-    /// The training configuration of a variant with a seed.
+    /// Training configuration of a variant with a seed.
     ///
     /// # Errors
-    /// When the base is none, or what the change makes of it.
+    /// When the base or the changed configuration is no training configuration.
     pub fn training(&self, variant: &Variant, seed: u64) -> Result<TrainConfig> {
         let mut config = serde_json::to_value(self.base()?)?;
         json_patch::merge(&mut config, &variant.changes);
@@ -100,7 +100,7 @@ impl AblationConfig {
         Ok(config)
     }
 
-    /// The kinds that a variant is asked.
+    /// Kinds of questions that a variant is asked.
     pub fn kinds(&self, variant: &Variant) -> Vec<EvalKind> {
         let asked = |kind: &EvalKind| variant.kinds.as_ref().is_none_or(|own| own.contains(kind));
         self.evaluation
@@ -111,10 +111,11 @@ impl AblationConfig {
             .collect()
     }
 
-    /// Refuses what could only fail after hours.
+    /// Checks everything that would otherwise fail after hours.
     ///
     /// # Errors
-    /// When a list is empty or has something twice, a name is no folder's, or a variant is no run.
+    /// When a list is empty or has duplicates, a name is no folder name, or a variant is no valid
+    /// run.
     pub fn check(&self) -> Result<()> {
         ensure!(!self.variants.is_empty(), "the ablation has no `variants`");
         ensure!(!self.seeds.is_empty(), "the ablation has no `seeds`");

@@ -1,5 +1,5 @@
-//! Ablations: one training configuration with one thing changed at a time, each with several seeds,
-//! asked the same questions.
+//! Ablations: one training configuration with one change at a time, each with several seeds,
+//! evaluated on the same questions.
 //!
 //! [`ablate`] trains and evaluates the variants of an [`AblationConfig`] and keeps one
 //! [`RunResult`] a run; [`table`] compares them.

@@ -1,4 +1,4 @@
-//! The numbers of one run.
+//! Scores of one run.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,12 +10,12 @@ use serde::{Deserialize, Serialize};
 use anyref_eval::{EvalKind, Scores};
 use anyref_weights::write_atomic;
 
-/// A run's numbers.
+/// Scores of a run.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct RunResult {
-    /// The variant's name.
+    /// Name of the variant.
     pub variant: String,
-    /// The seed.
+    /// Seed of the run.
     pub seed: u64,
     /// Scores by kind.
     pub kinds: BTreeMap<EvalKind, KindResult>,
@@ -24,7 +24,7 @@ pub struct RunResult {
 /// Scores of one kind of questions.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct KindResult {
-    /// Questions asked.
+    /// Number of questions.
     pub n: usize,
     /// Scores by name.
     #[serde(flatten)]
@@ -32,7 +32,7 @@ pub struct KindResult {
 }
 
 impl RunResult {
-    /// Puts the scores of a run together.
+    /// Collects the scores of a run.
     pub fn new(variant: &str, seed: u64, scores: &[Scores]) -> Self {
         let kinds = scores.iter().map(|row| {
             let values = row.scores.iter();
@@ -50,7 +50,7 @@ impl RunResult {
         }
     }
 
-    /// The main score of a kind.
+    /// Main score of a kind.
     pub fn main_score(&self, kind: EvalKind) -> Option<f64> {
         self.kinds
             .get(&kind)?
@@ -59,7 +59,7 @@ impl RunResult {
             .copied()
     }
 
-    /// Reads a result, if there is one.
+    /// Reads a result, if it exists.
     pub(super) fn read(path: &Path) -> Result<Option<Self>> {
         if !path.is_file() {
             return Ok(None);
@@ -71,7 +71,7 @@ impl RunResult {
         Ok(Some(result))
     }
 
-    /// Writes a result, whole or not at all.
+    /// Writes a result atomically.
     pub(super) fn write(&self, path: &Path) -> Result<()> {
         write_atomic(path, serde_json::to_string(self)? + "\n")?;
         Ok(())

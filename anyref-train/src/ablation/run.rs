@@ -1,4 +1,4 @@
-//! Trains and evaluates every variant with every seed.
+//! Training and evaluation of every variant with every seed.
 
 use std::fs;
 use std::path::Path;
@@ -17,15 +17,15 @@ use anyref_data::scenes::Scenes;
 use anyref_eval::{EvalOptions, evaluate, scores};
 use anyref_weights::write_atomic;
 
-/// File of a run that is done.
+/// Name of the file that marks a run as done.
 const RESULT: &str = "result.json";
-/// Questions asked at a time.
+/// Questions in a batch.
 const BATCH: usize = 8;
 
-/// Runs or continues an ablation in `folders.run`, which gets `table.md`, `results.jsonl` and
-/// `VARIANT/seed-N` for each run. One seed comes after the other, so that all variants can be
-/// compared early. Returns the table. Runs that have a result are not done again, and one that was
-/// stopped goes on from its last checkpoint.
+/// Runs or resumes an ablation in `folders.run`, which gets `table.md`, `results.jsonl` and
+/// `VARIANT/seed-N` for each run. Seeds are run one after the other, so that all variants can be
+/// compared early. Returns the table. Runs with a result are skipped, and an interrupted run
+/// resumes from its last checkpoint.
 ///
 /// # Errors
 /// When the configuration is no ablation, a run fails, or a folder holds a run of another
@@ -92,7 +92,7 @@ fn check_same(run: &Path, config: &TrainConfig) -> Result<()> {
     Ok(())
 }
 
-/// Asks the trained model.
+/// Evaluates the trained model.
 fn asked_result<B: AutodiffBackend>(
     (config, base, variant, seed): (&AblationConfig, &TrainConfig, &Variant, u64),
     scenes: &Scenes,
@@ -100,7 +100,7 @@ fn asked_result<B: AutodiffBackend>(
     device: &B::Device,
 ) -> Result<RunResult> {
     let mut anyref = AnyRef::<B::InnerBackend>::load(&run.join("model"), device)?;
-    // Every answer is scored as it comes: choosing among several was tuned for one model alone.
+    // Reranking was tuned for one model alone, so every first answer is scored as it is.
     anyref.config.candidates = CandidateConfig::default();
     anyref.config.min_mask_score = 0.0;
     let options = EvalOptions {
@@ -117,7 +117,7 @@ fn asked_result<B: AutodiffBackend>(
     Ok(RunResult::new(&variant.name, seed, &scores))
 }
 
-/// Writes what is known so far.
+/// Writes the results known so far.
 fn report(config: &AblationConfig, folders: &Folders, results: &[RunResult]) -> Result<()> {
     let lines = results
         .iter()

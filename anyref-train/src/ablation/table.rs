@@ -6,11 +6,11 @@ use super::config::{AblationConfig, Variant};
 use super::result::RunResult;
 use anyref_eval::EvalKind;
 
-/// Text of a cell without a value.
+/// Text for a missing value.
 const NOTHING: &str = "–";
 
-/// The main score of each kind by variant, as mean ± standard deviation over the seeds; then, seed
-/// by seed against the first variant, what each change made of it.
+/// Main score of each kind by variant, as mean ± standard deviation over the seeds; then the paired
+/// difference of each variant from the first, seed by seed.
 pub fn table(config: &AblationConfig, results: &[RunResult]) -> String {
     let kinds = &config.evaluation.kinds;
     let mut text = format!(

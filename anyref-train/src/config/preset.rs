@@ -1,4 +1,4 @@
-//! A model by the name of a preset, with changes, or as a full configuration.
+//! Configuration of the model: a preset, a preset with changes, or a full configuration.
 
 use anyref_core::AnyRefConfig;
 use serde::{Deserialize, Deserializer};

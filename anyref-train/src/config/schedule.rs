@@ -2,34 +2,34 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Fall of the learning rate after warm-up.
+/// Decay of the learning rate after warm-up.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, Default)]
 #[serde(rename_all = "lowercase")]
 pub enum Decay {
-    /// Straight line to zero (the paper's).
+    /// Linear decay to zero, as in the paper.
     #[default]
     Linear,
     /// Half a cosine to zero.
     Cosine,
-    /// None.
+    /// No decay.
     Constant,
 }
 
-/// Linear warm-up, then [`Decay`].
+/// Linear warm-up followed by [`Decay`].
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Schedule {
-    /// Highest learning rate.
+    /// Peak learning rate.
     pub learning_rate: f64,
     /// Steps of linear warm-up.
     pub warmup: u64,
-    /// Steps in all.
+    /// Total number of steps.
     pub steps: u64,
-    /// Fall after the warm-up.
+    /// Decay after the warm-up.
     pub decay: Decay,
 }
 
 impl Schedule {
-    /// Learning rate of a step, counted from 0.
+    /// Learning rate of `step`, counted from 0.
     pub fn at(&self, step: u64) -> f64 {
         if step < self.warmup {
             return self.learning_rate * (step + 1) as f64 / self.warmup as f64;

@@ -1,4 +1,4 @@
-//! A stage: its task, its optimizer and its data.
+//! Configuration of a stage: its task, its optimizer and its data.
 
 use core::fmt;
 use std::path::PathBuf;
@@ -13,23 +13,23 @@ use serde::{Deserialize, Serialize};
 use super::schedule::{Decay, Schedule};
 use crate::feature_cache::FeatureCacheConfig;
 
-/// Data sets in the place of scenes.
+/// Data sets of a stage, instead of scenes.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct DataConfig {
-    /// Data sets to learn from.
+    /// Data sets for training.
     pub train: Vec<WeightedSource>,
-    /// Data sets to validate on; none when left out.
+    /// Data sets for validation; none by default.
     #[serde(default)]
     pub validation: Vec<WeightedSource>,
-    /// Questions of an epoch; as many as there are items, or pictures where those count, when left
-    /// out.
+    /// Questions of an epoch; by default the number of items, or of pictures when pictures are
+    /// counted.
     #[serde(default)]
     pub epoch: Option<usize>,
-    /// Questions and answers, as a file; the paper's when left out.
+    /// Path of a file of question and answer templates; by default the paper's.
     #[serde(default)]
     pub templates: Option<PathBuf>,
-    /// Probability that the description of a box also points at what is in it.
+    /// Probability that the description of a box is followed by a mask of its content.
     #[serde(default)]
     pub describe_mask_probability: f64,
 }
@@ -59,7 +59,7 @@ impl fmt::Display for StageKind {
     }
 }
 
-/// Type in which values and gradients of a step are computed.
+/// Data type of values and gradients in a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -73,7 +73,7 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// Half-precision type, unless all is computed in f32.
+    /// Half-precision type; `None` for f32.
     pub fn half(self) -> Option<DType> {
         match self {
             Self::F32 => None,
@@ -96,89 +96,89 @@ pub struct StageConfig {
     /// Micro-batches an optimizer step.
     #[serde(default = "one")]
     pub accumulation: u64,
-    /// Whether the micro-batches of a step are computed at the same time, each on a thread.
+    /// Whether the micro-batches of a step are computed in parallel, each on a thread.
     #[serde(default)]
     pub parallel: bool,
-    /// Whether activations, norms and elementwise operations are recomputed for the gradient: less
-    /// memory, more time. Stages of instructions alone take it.
+    /// Whether activations, norms and elementwise operations are recomputed in the backward pass:
+    /// less memory, more time. Only for stages of instructions.
     #[serde(default)]
     pub recompute: bool,
     /// Whether only the inputs of the language model's layers but the last are kept for the
-    /// gradient, for which the layers are recomputed one after the other (gradient checkpointing).
-    /// Stages of instructions alone take it.
+    /// backward pass, which recomputes the layers one after the other (gradient checkpointing).
+    /// Only for stages of instructions.
     #[serde(default)]
     pub recompute_layers: bool,
-    /// Type in which values and gradients are computed; weights are kept and updated in f32
-    /// whatever it is, with copies of that type beside them. Stages of instructions alone take it,
-    /// without `features`.
+    /// Data type of values and gradients; master weights are kept and updated in f32, beside copies
+    /// in this type. Only for stages of instructions, without `features`.
     #[serde(default)]
     pub precision: Precision,
-    /// Cache of the features of frozen encoders of pictures; they are computed each time when left
-    /// out. Stages of instructions alone take it.
+    /// Cache of the features of frozen picture encoders; by default they are computed each time.
+    /// Only for stages of instructions.
     #[serde(default)]
     pub features: Option<FeatureCacheConfig>,
-    /// Highest learning rate.
+    /// Peak learning rate.
     pub learning_rate: f64,
     /// Steps of warm-up.
     pub warmup: u64,
-    /// Fall of the learning rate.
+    /// Decay of the learning rate.
     #[serde(default)]
     pub decay: Decay,
     /// Decoupled weight decay.
     pub weight_decay: f32,
-    /// Largest norm of the gradient.
+    /// Largest norm of the gradient; larger gradients are scaled down.
     pub clip_norm: f64,
-    /// AdamW's epsilon, added to the root of a gradient's mean square; 1e-8 when left out.
+    /// AdamW's epsilon, added to the root of a gradient's mean square; 1e-8 by default.
     #[serde(default = "epsilon")]
     pub epsilon: f32,
     /// Highest decay of the exponential moving average (EMA) of the weights: after n steps of the
-    /// stage it is at most (1 + n) / (10 + n). The average is validated, kept as the model and
-    /// handed to the next stage, while the optimizer goes on from weights of its own; there is none
-    /// when left out.
+    /// stage it is at most (1 + n) / (10 + n). The EMA is validated, saved as the model and handed
+    /// to the next stage, while the optimizer continues from its own weights. By default there is
+    /// none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ema_decay: Option<f64>,
-    /// Patterns of the parameter paths that are trained.
+    /// Patterns (regular expressions) for the paths of trained parameters.
     pub trainable: Vec<String>,
-    /// Patterns of the paths of matrices that Muon updates in AdamW's place, with the same learning
-    /// rate and weight decay: those within transformer layers, not tables of embeddings.
+    /// Patterns for the paths of matrices that Muon updates instead of AdamW, with the same
+    /// learning rate and weight decay: matrices within transformer layers, not embedding tables.
     #[serde(default)]
     pub muon: Vec<String>,
-    /// Learning rates of some paths, as a multiple: the first match counts.
+    /// Factors on the learning rate by path pattern; the first match counts.
     #[serde(default)]
     pub learning_rate_scales: Vec<(String, f64)>,
-    /// Side of the grid on which masks are compared; the mask decoder's own when 0.
+    /// Side of the grid on which masks are compared; 0 takes the mask decoder's own.
     #[serde(default)]
     pub mask_size: usize,
-    /// Weight of the names' loss beside the stage's own: of the cells of SAM's image embedding, of
-    /// CLIP's patches one by one, or beside the instructions for vision towers that go on learning.
+    /// Weight of the loss on names beside the stage's own: of the cells of SAM's image embedding,
+    /// of single CLIP patches, or beside the instructions for vision towers that are still trained.
     #[serde(default)]
     pub name_weight: f64,
-    /// Weight of the distance of the language model's mask prompts from those of the names; the
-    /// paper has none, its mask decoder being older than its prompts.
+    /// Weight of the distance of the language model's mask prompts from the names' prompts; the
+    /// paper has none, because its mask decoder is trained before its prompts.
     #[serde(default)]
     pub prompt_weight: f64,
-    /// Weight of the loss that brings the projected features of references and objects near the
-    /// words that name them, for projectors as young as the language model; the paper has none.
+    /// Weight of the loss that aligns the projected features of references and objects with the
+    /// words that name them, for projectors trained from scratch together with the language model;
+    /// the paper has none.
     #[serde(default)]
     pub reference_weight: f64,
-    /// Weight of the mask decoder's estimates of its own IoU, which SAM's training knows and the
+    /// Weight of the loss on the mask decoder's IoU estimates, which SAM's training has and the
     /// paper's leaves out.
     #[serde(default = "estimate_weight")]
     pub estimate_weight: f64,
-    /// Weight of the same estimates for things that an answer says are not there: the IoU of
-    /// whatever mask is 0. The paper has none.
+    /// Weight of the loss on the IoU estimates for objects that an answer says are absent: the IoU
+    /// of any mask is 0. The paper has none.
     #[serde(default)]
     pub absent_weight: f64,
-    /// Scenes, or questions of data sets, that validation looks at.
+    /// Number of scenes, or of questions of data sets, in a validation.
     pub validation_scenes: usize,
-    /// Data sets of instructions, in the place of scenes.
+    /// Data sets of instructions, instead of scenes.
     #[serde(default)]
     pub data: Option<DataConfig>,
 }
 
 impl StageConfig {
-    /// Refuses a stage that could only fail later, or teach nothing, with these questions about
-    /// scenes and with or without dropout in the model's adapters.
+    /// Refuses a stage that would fail later or train nothing. `instructions` are the questions
+    /// about scenes; `dropout` is whether the model's adapters have dropout.
     pub(super) fn check(&self, instructions: &InstructionConfig, dropout: bool) -> Result<()> {
         for (name, value) in [
             ("steps", self.steps),
@@ -239,11 +239,11 @@ impl StageConfig {
         Ok(())
     }
 
-    /// Refuses to recompute layers with `dropout` where other threads draw numbers in between, with
-    /// so many `devices` in this process.
+    /// Refuses to recompute layers with `dropout` if other threads, of parallel micro-batches or of
+    /// `devices` in this process, draw random numbers in between.
     ///
     /// # Errors
-    /// When the stage does, and there is `dropout`.
+    /// When the stage recomputes layers in that case.
     pub(crate) fn check_dropout(&self, dropout: bool, devices: usize) -> Result<()> {
         let threads = devices > 1 || (self.parallel && self.accumulation > 1);
         ensure!(
@@ -255,7 +255,7 @@ impl StageConfig {
         Ok(())
     }
 
-    /// The patterns of [`trainable`](Self::trainable).
+    /// Patterns of [`trainable`](Self::trainable).
     ///
     /// # Errors
     /// When one is no regular expression.
@@ -263,7 +263,7 @@ impl StageConfig {
         patterns(&self.trainable)
     }
 
-    /// The patterns of [`muon`](Self::muon).
+    /// Patterns of [`muon`](Self::muon).
     ///
     /// # Errors
     /// When one is no regular expression.
@@ -271,8 +271,7 @@ impl StageConfig {
         patterns(&self.muon)
     }
 
-    /// The error of a pattern of [`trainable`](Self::trainable), by index, that matches no
-    /// parameter.
+    /// Error for a pattern of [`trainable`](Self::trainable), by index, that matches no parameter.
     pub(crate) fn idle_pattern(&self, pattern: usize) -> anyhow::Error {
         anyhow!(
             "stage {} trains nothing by {:?}: this pattern of `trainable` matches no parameter",
@@ -312,7 +311,7 @@ impl StageConfig {
         Ok(())
     }
 
-    /// The learning rate over the steps.
+    /// Learning rate over the steps.
     pub(crate) fn schedule(&self) -> Schedule {
         Schedule {
             learning_rate: self.learning_rate,

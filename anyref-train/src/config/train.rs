@@ -1,4 +1,4 @@
-//! A run: its model, its scenes and its stages.
+//! Configuration of a run: its model, its scenes and its stages.
 
 use std::path::PathBuf;
 
@@ -11,14 +11,14 @@ use serde::{Deserialize, Serialize};
 use super::preset::preset_or_config;
 use super::stage::StageConfig;
 
-/// Vectors of the names, towards which `prompt_weight` draws mask prompts.
+/// Path of the names' prompts, towards which `prompt_weight` draws mask prompts.
 const PROMPTS: &str = "heads.prompts.weight";
 
 /// Configuration of a training run.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TrainConfig {
-    /// Name of the run; its folder is `runs/NAME` unless told otherwise.
+    /// Name of the run; its folder is `runs/NAME` by default.
     pub name: String,
     /// Seed of weights and data.
     pub seed: u64,
@@ -27,42 +27,42 @@ pub struct TrainConfig {
     #[serde(deserialize_with = "preset_or_config")]
     pub model: AnyRefConfig,
     /// Model folder with the configuration, tokenizer and weights that the run starts from, such as
-    /// `anyref assemble` writes. Of [`model`](Self::model) only the adapters count then, which
-    /// start afresh where the folder has none.
+    /// one written by `anyref assemble`. Only the adapters of [`model`](Self::model) are then used;
+    /// they are initialised if the folder has none.
     #[serde(default)]
     pub start: Option<PathBuf>,
-    /// Entries of the tokenizer trained for this model, where none comes with `start`.
+    /// Vocabulary size of the tokenizer trained for this model, if none comes with `start`.
     #[serde(default)]
     pub vocabulary: usize,
     /// Scenes of the stages that name no data sets.
     #[serde(default)]
     pub scenes: SceneConfig,
-    /// Questions asked about the scenes.
+    /// Questions about the scenes.
     #[serde(default)]
     pub instructions: InstructionConfig,
-    /// Use the procedural shapes instead of the stamps, which need a download.
+    /// Whether procedural shapes are used instead of the stamps, which need a download.
     #[serde(default)]
     pub shapes: bool,
-    /// Parts that start from trained weights, before the first stage.
+    /// Parts initialised from trained weights, before the first stage.
     #[serde(default)]
     pub initial: Vec<InitialWeights>,
-    /// Stages, in order.
+    /// Stages in order.
     pub stages: Vec<StageConfig>,
     /// Steps between checkpoints.
     pub checkpoint_every: u64,
     /// Steps between validations.
     pub validate_every: u64,
-    /// Checkpoints kept.
+    /// Number of checkpoints kept.
     pub keep_checkpoints: usize,
 }
 
 impl TrainConfig {
-    /// Whether a stage learns from scenes, or the tokenizer does.
+    /// Returns whether a stage is trained on scenes, or the tokenizer is.
     pub fn needs_scenes(&self) -> bool {
         self.start.is_none() || self.stages.iter().any(|stage| stage.data.is_none())
     }
 
-    /// Refuses a configuration that could only fail later, or teach nothing.
+    /// Checks everything that would otherwise fail later, or train nothing.
     ///
     /// # Errors
     /// When a number that must be positive is 0, or the parts of the model do not fit together.
@@ -100,8 +100,8 @@ impl TrainConfig {
         Ok(())
     }
 
-    /// Half-precision type of every stage, where all of them compute in one and the same. Weights
-    /// that no stage trains need not be held in another.
+    /// Half-precision type of all stages, if they share one. Frozen weights need not be held in any
+    /// other.
     pub(crate) fn common_half(&self) -> Option<DType> {
         let mut halves = self.stages.iter().map(|stage| stage.precision.half());
         let first = halves.next()??;
@@ -157,13 +157,13 @@ impl TrainConfig {
     }
 }
 
-/// Parts of a model that start from weights trained before.
+/// Parts of a model that are initialised from trained weights.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct InitialWeights {
-    /// Model folder, or checkpoint of a run.
+    /// Path of the model folder, or of the checkpoint of a run.
     pub from: PathBuf,
-    /// Parts, by the fields of the model: `vision_tower`, `image_encoder`; of a checkpoint also
-    /// `heads.names` and its like.
+    /// Parts by the fields of the model, such as `vision_tower` or `image_encoder`; of a checkpoint
+    /// also `heads.names` and other heads.
     pub parts: Vec<String>,
 }

@@ -1,13 +1,13 @@
-//! Backends that recompute elementwise operations for the gradient.
+//! Backends that recompute elementwise operations in the backward pass.
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::{BalancedCheckpointing, NoCheckpointing};
 use burn::tensor::backend::{AutodiffBackend, Backend};
 
-/// Autodiff backend with a sibling that recomputes what is cheap: activations, sums and products
-/// element by element, and norms (burn's `BalancedCheckpointing`).
+/// Autodiff backend with a counterpart that recomputes cheap operations in the backward pass:
+/// activations, elementwise sums and products, and norms (burn's `BalancedCheckpointing`).
 pub trait Recomputing: AutodiffBackend {
-    /// The sibling.
+    /// Backend that recomputes.
     type Sparing: AutodiffBackend<InnerBackend = Self::InnerBackend, Device = Self::Device>;
 }
 

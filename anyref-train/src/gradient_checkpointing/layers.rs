@@ -1,5 +1,5 @@
-//! Layers of which only the inputs are kept, and which are recomputed one by one for the gradient
-//! (Chen et al. 2016).
+//! Gradient checkpointing of layers: only their inputs are kept, and the backward pass recomputes
+//! them one by one (Chen et al. 2016).
 
 use core::fmt::Debug;
 
@@ -7,7 +7,7 @@ use anyref_data::scenes::mix;
 use burn::tensor::backend::AutodiffBackend;
 use burn::tensor::{Distribution, Tensor};
 
-/// Two states that go through all layers together.
+/// Two states that pass through all layers together.
 pub(crate) type States<B> = [Tensor<B, 3>; 2];
 
 /// Layers that are computed one after the other.
@@ -15,51 +15,50 @@ pub(crate) trait Layers<B: AutodiffBackend>: Debug {
     /// Number of layers.
     fn count(&self) -> usize;
 
-    /// Output of one layer, which depends on nothing but the states, parameters and random draws.
+    /// Output of one layer, a function of the states, parameters and random draws alone.
     fn forward(&self, layer: usize, states: States<B>) -> States<B>;
 
-    /// The same layers with parameters that leave no graph.
+    /// Copy of the layers with parameters that record no graph.
     fn no_grad(&self) -> Self
     where
         Self: Sized;
 }
 
-/// All tensors of before the layers that are used after them. Any other, but for parameters, would
-/// take the gradients that come through the layers with it: a backward pass consumes the graph that
-/// it goes through.
+/// All tensors computed before the layers and used after them. The backward pass through the layers
+/// would consume the graph of any other such tensor, parameters excepted, and lose its gradients.
 #[derive(Debug, Clone)]
 pub(crate) struct Boundary<B: AutodiffBackend> {
-    /// Tensors that go through the layers.
+    /// Tensors that pass through the layers.
     pub(crate) states: States<B>,
     /// Tensors that skip the layers.
     pub(crate) skip: Vec<Tensor<B, 3>>,
 }
 
 impl<B: AutodiffBackend> Boundary<B> {
-    /// The tensors in order.
+    /// Tensors in order.
     fn tensors(self) -> impl Iterator<Item = Tensor<B, 3>> {
         self.states.into_iter().chain(self.skip)
     }
 }
 
-/// Layers that were computed without a graph, between the graphs of before and after.
+/// Layers computed without a graph, between the graph before and the graph after them.
 #[derive(Debug)]
 pub(crate) struct Checkpointed<B: AutodiffBackend> {
     layers: Box<dyn Layers<B>>,
-    /// Inputs of the first layer, in the graph of before.
+    /// Inputs of the first layer, in the graph before the layers.
     input: Boundary<B>,
     /// Inputs of each layer.
     inputs: Vec<States<B::InnerBackend>>,
-    /// Outputs of the last layer, leaves in the graph of after.
+    /// Outputs of the last layer, leaves of the graph after the layers.
     output: Boundary<B>,
-    /// Seed of random draws, so that a layer draws the same again.
+    /// Seed of random draws, so that recomputation repeats them.
     seed: Option<u64>,
 }
 
 impl<B: AutodiffBackend> Checkpointed<B> {
     /// Computes the layers. The outputs, and the tensors that skip the layers, are leaves of a new
-    /// graph. Where a layer draws random numbers, as dropout does (`draws`), no other thread may
-    /// draw from the backend meanwhile, nor during [`backward`](Self::backward).
+    /// graph. If a layer draws random numbers (`draws`), as dropout does, no other thread may draw
+    /// from the backend meanwhile, nor during [`backward`](Self::backward).
     pub(crate) fn forward(
         input: Boundary<B>,
         layers: impl Layers<B> + 'static,
@@ -91,9 +90,9 @@ impl<B: AutodiffBackend> Checkpointed<B> {
         (checkpointed, output)
     }
 
-    /// Carries the gradients of `after` back through the layers and into the graph of before.
-    /// `each` gets the gradients of every layer's parameters, and of the graph of before, as soon
-    /// as they are there.
+    /// Propagates the gradients in `after` back through the layers and into the graph before them.
+    /// `each` is called with the gradients of every layer's parameters, and of the graph before, as
+    /// soon as they are computed.
     pub(crate) fn backward(
         self,
         after: &mut B::Gradients,
@@ -121,7 +120,7 @@ fn leaf<B: AutodiffBackend>(state: Tensor<B::InnerBackend, 3>) -> Tensor<B, 3> {
     Tensor::from_inner(state).require_grad()
 }
 
-/// Number whose gradient for each state is the one beside it; it has a graph even where no state
+/// Scalar whose gradient for each state is the one paired with it; it has a graph even if no state
 /// has one.
 fn weighted<B: AutodiffBackend>(
     pairs: impl Iterator<Item = (Tensor<B, 3>, Option<Tensor<B::InnerBackend, 3>>)>,
@@ -162,8 +161,8 @@ mod tests {
 
     type B = Autodiff<Flex>;
 
-    /// The second state goes into the first. Random draws are tested by training, where nothing
-    /// else draws.
+    /// The second state is added to the first. Random draws are tested in training, without other
+    /// threads that draw.
     #[derive(Module, Debug)]
     struct Linears<B: Backend> {
         linears: Vec<Linear<B>>,
@@ -191,7 +190,7 @@ mod tests {
         let layers: Linears<B> = Linears {
             linears: (0..3).map(linear).collect(),
         };
-        // Weights are drawn at their first use, by each clone for itself.
+        // Weights are drawn at their first use, by each clone separately.
         let layers = Linears::<B>::from_inner(layers.valid());
         let random = || Tensor::<B, 3>::random([2, 5, 6], Distribution::Default, &device);
         let (x, y) = (random().require_grad(), random().require_grad());

@@ -1,5 +1,5 @@
-//! Gradient checkpointing: values that are recomputed for the gradient instead of being kept, layer
-//! by layer ([`Checkpointed`]) or element by element ([`Recomputing`]).
+//! Gradient checkpointing: values recomputed in the backward pass instead of being kept, layer by
+//! layer ([`Checkpointed`]) or element by element ([`Recomputing`]).
 
 mod elementwise;
 mod layers;

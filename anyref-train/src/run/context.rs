@@ -12,7 +12,7 @@ use anyref_weights::local_path;
 use crate::config::{InitialWeights, TrainConfig};
 use crate::stages::{SceneContext, StageContext};
 
-/// The run's tokenizer, in its folder.
+/// File name of the run's tokenizer.
 pub(super) const TOKENIZER: &str = "tokenizer.json";
 
 /// Folders that a run reads and writes.
@@ -39,7 +39,7 @@ pub fn open_scenes(config: &TrainConfig, folders: &Folders) -> Result<Scenes> {
     })
 }
 
-/// Context that the stages of a run share, with scenes where any of them needs those.
+/// Context that the stages of a run share, with scenes if a stage needs them.
 #[derive(Debug)]
 pub(super) enum RunContext {
     Scenes(Box<SceneContext>),
@@ -56,7 +56,7 @@ impl RunContext {
         let tokenizer = tokenizer(&folders.run, scenes.as_ref(), config)?;
         let mut model = config.model.clone();
         match &config.start {
-            // The sizes are those of the weights; the adapters are the run's.
+            // Sizes come from the weights; the adapters from the run.
             Some(start) => {
                 let lora = model.lora.take();
                 model = AnyRefConfig::of_folder(&local_path(start)?)?;
@@ -74,7 +74,7 @@ impl RunContext {
         })
     }
 
-    /// Goes on to a stage of the run.
+    /// Prepares for a stage of the run.
     pub(super) fn begin_stage(&mut self, index: usize) {
         if let Self::Scenes(context) = self {
             context.begin_stage(index);
@@ -95,7 +95,7 @@ impl RunContext {
         }
     }
 
-    /// Number of names that the heads learn, at least one.
+    /// Number of names that the heads are trained on, at least one.
     pub(super) fn name_count(&self) -> usize {
         match self {
             Self::Scenes(context) => context.name_count(),
@@ -104,8 +104,8 @@ impl RunContext {
     }
 }
 
-/// The run's tokenizer: of the model that it starts from or has its language model from, or trained
-/// once on the scenes' language.
+/// Tokenizer of the run: that of the model or language model it starts from, or one trained once on
+/// the texts of the scenes.
 fn tokenizer(run: &Path, scenes: Option<&Scenes>, config: &TrainConfig) -> Result<Tokenizer> {
     let file = run.join(TOKENIZER);
     if file.is_file() {
@@ -127,8 +127,9 @@ fn tokenizer(run: &Path, scenes: Option<&Scenes>, config: &TrainConfig) -> Resul
     })
 }
 
-/// Tokenizer of the language model that the run has from `initial`, whose weights mean nothing
-/// without it. It is in the model folder, or in the folder of the run whose checkpoint that is.
+/// Tokenizer of the language model that the run takes from `initial`, which only fits its own
+/// tokenizer. It lies in the model folder, or in the folder of the run that the checkpoint belongs
+/// to.
 fn tokenizer_of_language_model(config: &TrainConfig) -> Result<Option<Tokenizer>> {
     let gives = |initial: &&InitialWeights| {
         let mut parts = initial.parts.iter();

@@ -1,6 +1,6 @@
 //! Exponential moving average (EMA) of the weights: the model that a stage validates and exports,
-//! while it goes on learning from the weights as the optimizer left them (Polyak and Juditsky 1992;
-//! warm-up as in TensorFlow's `ExponentialMovingAverage` with `num_updates`).
+//! while training continues from the optimizer's weights (Polyak and Juditsky 1992; warm-up as in
+//! TensorFlow's `ExponentialMovingAverage` with `num_updates`).
 
 use burn::module::{AutodiffModule, Module, ModuleMapper, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -9,7 +9,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 
 use crate::trainee::Trainee;
 
-/// Average of the trained weights; frozen ones are shared with the model itself.
+/// EMA of the trained weights; frozen weights are shared with the model.
 #[derive(Debug)]
 pub(super) struct Ema<B: AutodiffBackend> {
     model: Trainee<B::InnerBackend>,
@@ -17,7 +17,7 @@ pub(super) struct Ema<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> Ema<B> {
-    /// Average that begins at the weights of `trainee`, with at most `decay`.
+    /// Starts the EMA at the weights of `trainee`, with a decay of at most `decay`.
     pub(super) fn new(trainee: &Trainee<B>, decay: f64) -> Self {
         Self {
             model: trainee.valid(),
@@ -25,8 +25,8 @@ impl<B: AutodiffBackend> Ema<B> {
         }
     }
 
-    /// Average that takes in the weights after a step, with `steps` before it. The first steps
-    /// count more, or the average would long remember the start.
+    /// Updates the EMA after a step that `steps` others precede. The decay is warmed up, so that
+    /// the initial weights are forgotten quickly.
     pub(super) fn after(self, steps: u64, trainee: &Trainee<B>) -> Self {
         let steps = steps as f64;
         let decay = self.decay.min((1.0 + steps) / (10.0 + steps));
@@ -40,18 +40,18 @@ impl<B: AutodiffBackend> Ema<B> {
         }
     }
 
-    /// The model with averaged weights.
+    /// Model with averaged weights.
     pub(super) fn model(&self) -> &Trainee<B::InnerBackend> {
         &self.model
     }
 
-    /// The same, at the end.
+    /// Model with averaged weights, consuming the EMA.
     pub(super) fn into_model(self) -> Trainee<B::InnerBackend> {
         self.model
     }
 }
 
-/// Moves parameters by a share of the way to other values.
+/// Moves parameters by a share of the way towards other values.
 struct Towards {
     values: GradientsParams,
     share: f64,

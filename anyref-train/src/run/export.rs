@@ -15,21 +15,22 @@ use crate::config::TrainConfig;
 use crate::stages::StageContext;
 use crate::trainee::Trainee;
 
-/// Checkpoint of a run.
+/// Choice of a checkpoint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Which {
-    /// The newest.
+    /// Newest checkpoint.
     #[default]
     Newest,
-    /// The one with the highest validation score, of the last stage that was validated.
+    /// Checkpoint with the highest validation score of the last stage that was validated.
     Best,
 }
 
-/// Writes the model of a checkpoint as a model folder, in half precision. Returns the checkpoint.
+/// Writes the model of a checkpoint as a model folder in half precision. Returns the checkpoint's
+/// path.
 ///
 /// # Errors
 /// When the run has no such checkpoint, or a file of the model is missing, damaged or does not fit
-/// the configuration. When a weight does not fit half precision, or `out` cannot be written.
+/// the configuration. When a weight overflows half precision, or `out` cannot be written.
 pub fn export_checkpoint<B: AutodiffBackend>(
     config: &TrainConfig,
     folders: &Folders,
@@ -42,12 +43,12 @@ pub fn export_checkpoint<B: AutodiffBackend>(
     Ok(path)
 }
 
-/// Writes the trained weights of a checkpoint, and nothing else, as an adapter folder in PEFT's
-/// format. Returns the checkpoint.
+/// Writes only the trained weights of a checkpoint, as an adapter folder in PEFT's format. Returns
+/// the checkpoint's path.
 ///
 /// # Errors
 /// When the run has no such checkpoint, or a file of the model is missing, damaged or does not fit
-/// the configuration. When the model has no adapters, a trained weight has no place in their
+/// the configuration. When the model has no adapters, a trained weight has no place in an adapter
 /// folder, or `out` cannot be written.
 pub fn export_adapter<B: AutodiffBackend>(
     config: &TrainConfig,
@@ -72,7 +73,7 @@ pub fn export_adapter<B: AutodiffBackend>(
     Ok(path)
 }
 
-/// A checkpoint, its weights and the context of its run.
+/// Opens a checkpoint with its weights and the context of its run.
 pub(super) fn opened<B: AutodiffBackend>(
     config: &TrainConfig,
     folders: &Folders,

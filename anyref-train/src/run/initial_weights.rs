@@ -12,7 +12,7 @@ use super::checkpoint;
 use crate::config::{StageConfig, TrainConfig};
 use crate::trainee::Trainee;
 
-/// Parameters, by name, that a run takes from `start` and `initial`.
+/// Names of the parameters that a run takes from `start` and `initial`.
 #[derive(Debug, Clone, Default)]
 pub(super) struct InitialParameters {
     names: BTreeSet<String>,
@@ -38,7 +38,7 @@ impl InitialParameters {
         Ok((trainee, Self { names }))
     }
 
-    /// Reads a checkpoint, and before it the weights that it leaves out.
+    /// Reads a checkpoint, and first the weights that it leaves out.
     pub(super) fn restore<B: AutodiffBackend>(
         config: &TrainConfig,
         path: &Path,
@@ -49,13 +49,13 @@ impl InitialParameters {
             true => (trainee, Self::default()),
             false => Self::load(config, trainee)?,
         };
-        // Weights of the checkpoint were trained, whatever is trained from now on.
+        // Weights in the checkpoint were trained, whatever is trained from now on.
         initial.names.retain(|name| lacks.contains(name));
         let trainee = checkpoint::load_weights(path, trainee, &initial.names)?;
         Ok((trainee, initial))
     }
 
-    /// Initial parameters that none of the stages trains.
+    /// Names of initial parameters that none of the stages trains.
     pub(super) fn frozen<B: AutodiffBackend>(
         &self,
         trainee: &Trainee<B>,
@@ -66,7 +66,7 @@ impl InitialParameters {
     }
 }
 
-/// Parameters, by name, that any of the stages trains.
+/// Names of the parameters that any of the stages trains.
 pub(super) fn trained_names<B: AutodiffBackend>(
     trainee: &Trainee<B>,
     stages: &[StageConfig],

@@ -1,4 +1,4 @@
-//! A stage as a piece of work: its configuration, where it goes on, and the options of the run.
+//! Job of a stage: its configuration, where it resumes, and the options of the run.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -17,29 +17,30 @@ pub struct RunOptions<'a> {
     pub checkpoint_every: u64,
     /// Steps between validations.
     pub validate_every: u64,
-    /// Checkpoints kept.
+    /// Number of checkpoints kept.
     pub keep: usize,
     /// Seed of a step's random draws, such as dropout.
     pub seed: u64,
-    /// Steps of this process after which it stops, to be resumed later.
+    /// Steps after which this process stops, to be resumed later.
     pub stop_after: Option<u64>,
-    /// Parameters, by name, that checkpoints leave out, since the run has them from its start.
+    /// Names of the parameters that checkpoints leave out, because the run reads them from its
+    /// start.
     pub left_out: BTreeSet<String>,
-    /// Machines that learn together.
+    /// Machines that train together.
     pub topology: Option<&'a Topology>,
     /// Receiver of the progress.
     pub progress: &'a dyn Progress,
 }
 
-/// A stage of a run, and where it goes on.
+/// Stage of a run, and where it resumes.
 #[derive(Debug, Clone, Copy)]
 pub struct StageJob<'a> {
     /// Configuration of the stage.
     pub config: &'a StageConfig,
-    /// Its index in the run.
+    /// Index of the stage in the run.
     pub index: usize,
     /// Options of the run.
     pub options: &'a RunOptions<'a>,
-    /// Checkpoint within the stage, and its position.
+    /// Checkpoint within the stage and its position, to resume from.
     pub resume: Option<(&'a Path, &'a Position)>,
 }

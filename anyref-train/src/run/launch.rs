@@ -39,24 +39,24 @@ pub fn launch<B: Recomputing>(
     launch.run::<B>(std::slice::from_ref(device))
 }
 
-/// A run to be started or resumed.
+/// Run to be started or resumed.
 #[derive(Debug, Clone, Copy)]
 pub struct Launch<'a> {
-    /// Configuration.
+    /// Configuration of the run.
     pub config: &'a TrainConfig,
-    /// Folders that it reads and writes.
+    /// Folders that the run reads and writes.
     pub folders: &'a Folders,
-    /// Steps after which it stops, to be resumed later.
+    /// Steps after which this process stops, to be resumed later.
     pub stop_after: Option<u64>,
-    /// Machines that learn together. All of them go on from the newest checkpoint in their own
-    /// folder of the run, which has to be that of node 0, the only one that writes there.
+    /// Machines that train together. Each resumes from the newest checkpoint in its own folder of
+    /// the run, which must equal that of node 0, the only one that writes there.
     pub topology: Option<&'a Topology>,
     /// Receiver of the progress.
     pub progress: &'a dyn Progress,
 }
 
 impl<'a> Launch<'a> {
-    /// A run on one machine, to its end, that shows no progress.
+    /// Run on one machine, to its end, without progress.
     pub fn new(config: &'a TrainConfig, folders: &'a Folders) -> Self {
         Self {
             config,
@@ -70,14 +70,13 @@ impl<'a> Launch<'a> {
     /// Trains from the newest checkpoint, or from the start; writes the model to `RUN/model` once
     /// the last stage is complete. Returns whether it is.
     ///
-    /// Each of `devices` takes micro-batches of its own: [`StageConfig::accumulation`] of them a
-    /// step, on each.
+    /// Each of `devices` takes [`StageConfig::accumulation`] micro-batches of its own a step.
     ///
     /// # Errors
     /// When there is no device, the configuration contradicts itself or the one that the run was
-    /// started with, or something that it reads (data, tokenizer, initial weights, checkpoint) is
-    /// missing, damaged or does not fit the configuration. As [`train_stage`], and when the run's
-    /// folder cannot be written or a weight of the finished model does not fit half precision.
+    /// started with, or an input (data, tokenizer, initial weights, checkpoint) is missing, damaged
+    /// or does not fit the configuration. As [`train_stage`], and when the run's folder cannot be
+    /// written or a weight of the finished model overflows half precision.
     pub fn run<B: Recomputing>(&self, devices: &[B::Device]) -> Result<bool> {
         let mut run = Run::<B>::open(self, devices)?;
         let Start {
@@ -120,17 +119,17 @@ impl<'a> Launch<'a> {
     }
 }
 
-/// A run with everything that its stages read.
+/// Run with all inputs of its stages.
 struct Run<'a, B: AutodiffBackend> {
     launch: &'a Launch<'a>,
     devices: &'a [B::Device],
     device: &'a B::Device,
     context: RunContext,
-    /// Data sets of each stage that learns from some.
+    /// Data sets of each stage, for stages trained on data sets.
     data: Vec<Option<DataSources>>,
 }
 
-/// Weights from which a run starts or goes on.
+/// Weights from which a run starts or resumes.
 struct Start<B: AutodiffBackend> {
     trainee: Trainee<B>,
     initial: InitialParameters,
@@ -139,20 +138,20 @@ struct Start<B: AutodiffBackend> {
     in_half: bool,
 }
 
-/// Checkpoint from which a run goes on.
+/// Checkpoint from which a run resumes.
 struct Resume {
     path: PathBuf,
     position: Position,
 }
 
 impl Resume {
-    /// Whether a stage was complete before.
+    /// Returns whether a stage was completed before.
     fn has_completed(&self, index: usize, stage: &StageConfig) -> bool {
         let position = &self.position;
         position.stage > index || (position.stage == index && position.step >= stage.steps)
     }
 
-    /// The checkpoint, where it is one of this stage.
+    /// Checkpoint, if it lies within this stage.
     fn within(&self, index: usize) -> Option<(&Path, &Position)> {
         (self.position.stage == index).then_some((self.path.as_path(), &self.position))
     }
@@ -188,12 +187,12 @@ impl<'a, B: Recomputing> Run<'a, B> {
         Ok(run)
     }
 
-    /// Whether this machine is the one that writes the run's folder.
+    /// Returns whether this machine writes the run's folder.
     fn writes(&self) -> bool {
         self.launch.topology.is_none_or(|nodes| nodes.rank == 0)
     }
 
-    /// Draws the weights, and reads those of the checkpoint or those to start from.
+    /// Initialises the weights, and reads those of the checkpoint or of the start.
     fn start(&self) -> Result<Start<B>> {
         let Launch {
             config, folders, ..
@@ -212,8 +211,8 @@ impl<'a, B: Recomputing> Run<'a, B> {
             Some(resume) => InitialParameters::restore(config, &resume.path, trainee)?,
             None => InitialParameters::load(config, trainee)?,
         };
-        // Weights that are not read are drawn here, in the order of the model, whatever number of
-        // devices uses them.
+        // Weights that are not read are drawn here, in the order of the model, independent of the
+        // number of devices.
         let _ = trainee.valid();
         let half = config.common_half();
         let half = half.filter(|&dtype| B::supports_dtype(device, dtype));
@@ -231,7 +230,7 @@ impl<'a, B: Recomputing> Run<'a, B> {
         })
     }
 
-    /// The options that all stages share.
+    /// Options that all stages share.
     fn options(&self) -> RunOptions<'a> {
         let config = self.launch.config;
         RunOptions {
@@ -247,7 +246,7 @@ impl<'a, B: Recomputing> Run<'a, B> {
         }
     }
 
-    /// Trains a stage of whichever kind; returns also whether it is complete.
+    /// Trains a stage of any kind; returns also whether it is complete.
     fn train_stage(
         &mut self,
         job: &StageJob<'_>,
@@ -291,7 +290,7 @@ impl<'a, B: Recomputing> Run<'a, B> {
         }
     }
 
-    /// Writes the finished model; where its frozen weights are held `in_half`, they are read again.
+    /// Writes the finished model; if its frozen weights are held `in_half`, they are read again.
     fn export(&self, trainee: Trainee<B>, in_half: bool) -> Result<()> {
         if !self.writes() {
             return Ok(());

@@ -1,24 +1,24 @@
-//! Scale of the loss, so that small gradients do not vanish in f16.
+//! Loss scaling, so that small gradients do not underflow in f16.
 
 use serde::{Deserialize, Serialize};
 
 use crate::config::Precision;
 
-/// Finite gradients in a row before the scale is doubled.
+/// Number of consecutive finite gradients before the scale is doubled.
 const GROWTH_INTERVAL: u32 = 2000;
 
-/// Dynamic loss scale: halved when a gradient is not finite, doubled after many that are, as
-/// PyTorch's `GradScaler` does.
+/// Dynamic loss scale: halved when a gradient is not finite, doubled after many finite ones, as in
+/// PyTorch's `GradScaler`.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct LossScale {
-    /// The factor, a power of two.
+    /// Scale of the loss, a power of two.
     pub factor: f64,
-    /// Finite gradients in a row.
+    /// Number of consecutive finite gradients.
     pub finite: u32,
 }
 
 impl LossScale {
-    /// The first scale of a stage, for types that need one.
+    /// Initial scale of a stage, for data types that need one.
     pub(super) fn of(precision: Precision) -> Option<Self> {
         (precision == Precision::F16).then_some(Self {
             factor: 65536.0,
@@ -26,7 +26,7 @@ impl LossScale {
         })
     }
 
-    /// The scale after a step.
+    /// Scale after a step.
     pub(super) fn after(self, finite: bool) -> Self {
         match finite {
             false => Self {

@@ -1,4 +1,4 @@
-//! Metrics as JSON lines, and the same for TensorBoard.
+//! Log of metrics as JSON lines, and for TensorBoard.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
@@ -13,8 +13,8 @@ use super::tensorboard::EventFile;
 /// Folder of TensorBoard's file, beside the log.
 const TENSORBOARD: &str = "tensorboard";
 
-/// Appends one JSON object a line; every line has `stage`, `step` and `kind`. A folder
-/// `tensorboard` beside the log holds the same numbers, by tags `STAGE/KIND/NAME`.
+/// Log with one JSON object a line; every line has `stage`, `step` and `kind`. A folder
+/// `tensorboard` beside the log holds the same numbers under the tags `STAGE/KIND/NAME`.
 #[derive(Debug)]
 pub(super) struct MetricLog {
     path: PathBuf,
@@ -25,8 +25,8 @@ pub(super) struct MetricLog {
 }
 
 impl MetricLog {
-    /// Opens the log. Steps from `stage`/`step` on are dropped, since a resumed run takes them
-    /// again. A validation is numbered by the steps before it, so that of `step` itself stays.
+    /// Opens the log. Steps from `stage`/`step` on are dropped, because a resumed run repeats them.
+    /// A validation is numbered by the steps before it, so the one at `step` itself stays.
     ///
     /// # Errors
     /// When the log cannot be opened or written, or the folder `tensorboard` beside it cannot be
@@ -71,9 +71,8 @@ impl MetricLog {
         })
     }
 
-    /// Writes a line. Where that cannot be done, as on a full disk, the run goes on without it,
-    /// being worth more than its log: a warning is logged, once for all lines in a row, and the
-    /// next line is tried all the same.
+    /// Writes a line. If that fails, as on a full disk, the run continues without it: a warning is
+    /// logged, once for all consecutive failures, and the next line is tried again.
     pub(super) fn write(&mut self, kind: &str, stage: usize, step: u64, metrics: &[(String, f64)]) {
         let mut line = Map::new();
         line.insert("kind".into(), json!(kind));
@@ -88,7 +87,7 @@ impl MetricLog {
         }
     }
 
-    /// Writes a line to both files; where one of them cannot be written, the other is.
+    /// Writes a line to both files; a failure of one does not prevent the other.
     fn append(&mut self, line: &Value) -> Result<()> {
         let log = add_line(&mut self.file, line)
             .with_context(|| format!("cannot write {}", self.path.display()));
@@ -99,7 +98,7 @@ impl MetricLog {
         log.and(events)
     }
 
-    /// Warning about a line that could not be written, where the one before it could.
+    /// Warning about a line that could not be written, if the one before it could.
     fn complaint(&mut self, written: Result<()>) -> Option<String> {
         let error = written.err();
         let told = std::mem::replace(&mut self.failing, error.is_some());
@@ -110,7 +109,7 @@ impl MetricLog {
     }
 }
 
-/// Adds a line to the log, whole or not at all, for half a line would spoil the next.
+/// Appends a line to the log atomically: half a line would damage the next.
 fn add_line(file: &mut File, line: &Value) -> io::Result<()> {
     let before = file.metadata()?.len();
     let written = file.write_all(format!("{line}\n").as_bytes());
@@ -120,8 +119,8 @@ fn add_line(file: &mut File, line: &Value) -> io::Result<()> {
     written
 }
 
-/// Adds the numbers of a line to TensorBoard's file. Events that it could not take before go first:
-/// an event that begins in an empty buffer stays in it as a whole until it can be written.
+/// Adds the numbers of a line to TensorBoard's file. Events that could not be written before go
+/// first: an event that begins in an empty buffer stays in it as a whole until it can be written.
 fn add_event(events: &mut EventFile, line: &Value) -> Result<()> {
     events.flush()?;
     add(events, line)?;
@@ -177,7 +176,7 @@ mod tests {
             log.failing
         };
         assert!(!write(&mut log, 0));
-        // A file that is open for reading takes no line, as one on a full disk.
+        // A file opened for reading refuses lines, as a full disk does.
         let good = std::mem::replace(&mut log.file, File::open(&path).unwrap());
         assert!(write(&mut log, 1) && write(&mut log, 2));
         log.file = good;

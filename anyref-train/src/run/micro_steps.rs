@@ -1,4 +1,4 @@
-//! Gradients of the micro-batches of a step, one after the other or at the same time.
+//! Gradients of the micro-batches of a step, computed in sequence or in parallel.
 
 use anyhow::Result;
 use burn::module::AutodiffModule;
@@ -8,27 +8,27 @@ use super::mixed_precision::{HalfModel, unscaled};
 use crate::stage::{MicroStep, Stage};
 use crate::trainee::Trainee;
 
-/// Manner in which micro-batches are computed.
+/// Settings of the computation of micro-batches.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct MicroSteps<'a> {
-    /// Each on a thread of its own.
+    /// Whether each micro-batch has its own thread.
     pub(super) parallel: bool,
-    /// On leaves of its own: where other threads compute others at the same time, or one graph is
-    /// followed by others (gradient checkpointing). burn-autodiff 0.21 forgets a leaf after a
-    /// backward pass, and at the end of one it clears away every graph, of any thread, that has no
-    /// leaf and no tensor that is in use, as a graph of one layer is for the moment in which its
-    /// output becomes the input of the next (`GraphCleaner::cleanup_orphaned_entries`). That layer
-    /// would go without its gradient.
+    /// Whether each micro-batch has its own leaves: needed if other threads compute at the same
+    /// time, or if one graph is followed by others (gradient checkpointing). burn-autodiff 0.21
+    /// forgets a leaf after a backward pass, and at its end removes every graph, of any thread,
+    /// that has neither a leaf nor a tensor in use (`GraphCleaner::cleanup_orphaned_entries`). The
+    /// graph of one layer is in that state for the moment in which its output becomes the input of
+    /// the next layer, and would lose its gradient.
     pub(super) own_leaves: bool,
-    /// Weights in half precision, where values and gradients are computed in that.
+    /// Model in half precision, if values and gradients are computed in it.
     pub(super) half: Option<&'a HalfModel>,
-    /// Factor of the loss.
+    /// Scale of the loss.
     pub(super) scale: f64,
 }
 
 impl MicroSteps<'_> {
-    /// Gradients and losses of every micro-batch, in order. In `parallel` each is computed with
-    /// leaves of its own, since graphs that share a leaf wait for one another.
+    /// Gradients and losses of every micro-batch, in order. In `parallel` each is computed with its
+    /// own leaves, because graphs that share a leaf wait for one another.
     pub(super) fn run<B: AutodiffBackend, S: Stage<B>>(
         self,
         stage: &S,
@@ -72,12 +72,12 @@ impl MicroSteps<'_> {
     }
 }
 
-/// One of the micro-batches.
+/// Step of one micro-batch.
 #[derive(Debug, Clone, Copy)]
 struct Step {
     /// Factor of its loss.
     factor: f64,
-    /// Scale that its gradients lose when they become f32, for half precision.
+    /// Loss scale to be divided out of its gradients when they are cast to f32, for half precision.
     scale: Option<f64>,
 }
 

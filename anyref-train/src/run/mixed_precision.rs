@@ -12,9 +12,9 @@ use burn::tensor::{DType, Tensor};
 
 use crate::trainee::{PretrainingHeads, Trainee};
 
-/// Half-precision copies of a model's frozen weights, which are rounded once. Trained weights are
-/// rounded anew for every step from the weights in f32, and not kept. Pretraining heads stay in
-/// f32, and so do frequencies, which would be other places when rounded.
+/// Half-precision copies of a model's frozen weights, rounded once. Trained weights are rounded for
+/// every step from the f32 weights, and not kept. Pretraining heads stay in f32, and so do
+/// positional frequencies, which rounding would change.
 #[derive(Debug)]
 pub(super) struct HalfModel {
     /// Frozen weights by parameter.
@@ -37,7 +37,7 @@ impl HalfModel {
         }
     }
 
-    /// The model with the trained weights of `trainee`, and leaves of its own.
+    /// Model with the trained weights of `trainee`, and leaves of its own.
     pub(super) fn with<B: AutodiffBackend>(&self, trainee: &Trainee<B>) -> Trainee<B> {
         let mut rounding = RoundTrained {
             half: self,
@@ -103,7 +103,7 @@ impl<B: AutodiffBackend> ModuleMapper<B> for RoundTrained<'_> {
     }
 }
 
-/// Weights of the parameter at `path` in half precision, frequencies as they are.
+/// Casts the weights of the parameter at `path` to half precision; frequencies are unchanged.
 fn rounded<B: Backend, const D: usize>(
     weights: Tensor<B, D>,
     path: &[String],
@@ -115,7 +115,7 @@ fn rounded<B: Backend, const D: usize>(
     }
 }
 
-/// A model in half precision, for validation. Weights that are in it already are shared.
+/// Casts a model to half precision, for validation. Weights in it already are shared.
 pub(super) fn in_half<B: Backend>(trainee: Trainee<B>, dtype: DType) -> Trainee<B> {
     let mut round = Round {
         dtype,
@@ -128,9 +128,8 @@ pub(super) fn in_half<B: Backend>(trainee: Trainee<B>, dtype: DType) -> Trainee<
     }
 }
 
-/// A model that holds some of its weights, given by name, in half precision alone: 2 bytes each,
-/// where a rounded copy beside the weight takes 6. Heads and frequencies stay in f32, as in
-/// [`HalfModel`].
+/// Holds the named weights of a model in half precision only: 2 bytes each, against 6 for a weight
+/// with a rounded copy. Heads and frequencies stay in f32, as in [`HalfModel`].
 pub(super) fn with_half_weights<B: AutodiffBackend>(
     trainee: Trainee<B>,
     names: &BTreeSet<String>,
@@ -156,7 +155,7 @@ pub(super) fn with_half_weights<B: AutodiffBackend>(
 struct Round {
     dtype: DType,
     path: Vec<String>,
-    /// Paths of the parameters to round; all of them when absent.
+    /// Paths of the parameters to round; `None` for all.
     paths: Option<BTreeSet<String>>,
 }
 
@@ -180,7 +179,7 @@ impl<B: Backend> ModuleMapper<B> for Round {
     }
 }
 
-/// Gradients of a model in half precision as those of `trainee`: in f32 and without the loss's
+/// Gradients of a half-precision model as gradients of `trainee`: in f32 and divided by the loss
 /// `scale`.
 pub(super) fn unscaled<B: AutodiffBackend>(
     trainee: &Trainee<B>,

@@ -1,22 +1,22 @@
-//! Muon: momentum whose matrix is made orthogonal before it is applied.
+//! Muon: momentum whose matrix is orthogonalised before it is applied.
 //!
-//! Source: K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024); the
-//! size of its updates follows J. Liu et al., "Muon is scalable for LLM training" (2025, section
-//! 2.2), so that learning rates and weight decays are AdamW's.
+//! Source: K. Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024). The
+//! scale of its updates follows J. Liu et al., "Muon is scalable for LLM training" (2025, section
+//! 2.2), so that AdamW's learning rates and weight decays apply.
 
 use burn::tensor::{Tensor, backend::Backend};
 
-/// Share of the momentum that stays from one step to the next.
+/// Decay of the momentum.
 const MOMENTUM: f32 = 0.95;
 /// Coefficients of the quintic iteration, the steepest at zero that keeps singular values near one.
 const QUINTIC: [f32; 3] = [3.4445, -4.7750, 2.0315];
-/// Iterations; five bring singular values from 0.005 to about one.
+/// Number of iterations; five bring singular values from 0.005 to about one.
 const ITERATIONS: usize = 5;
-/// Root mean square of AdamW's updates, which Muon's are scaled to.
+/// Root mean square of AdamW's updates, to which Muon's are scaled.
 const ADAMW_RMS: f64 = 0.2;
 
-/// One update of a matrix `[in, out]`, given its gradient and the velocity so far. Returns the new
-/// matrix and velocity.
+/// Updates a matrix `[in, out]` by its gradient and the velocity so far. Returns the new matrix and
+/// velocity.
 pub(super) fn step<B: Backend>(
     matrix: Tensor<B, 2>,
     gradient: Tensor<B, 2>,
@@ -35,11 +35,10 @@ pub(super) fn step<B: Backend>(
     (matrix * kept - direction * size, velocity)
 }
 
-/// The matrix with all its singular values near one, by Newton and Schulz's iteration; zeros stay
-/// zeros.
+/// Matrix with all its singular values near one, by the Newton-Schulz iteration; zeros stay zeros.
 fn orthogonal<B: Backend>(matrix: Tensor<B, 2>) -> Tensor<B, 2> {
     let [rows, columns] = matrix.dims();
-    // The products between rows are the smaller ones when there are fewer rows than columns.
+    // Products between rows are smaller when there are fewer rows than columns.
     let tall = rows > columns;
     let matrix = if tall { matrix.transpose() } else { matrix };
     let norm = (matrix.clone() * matrix.clone()).sum().sqrt() + 1e-12;
@@ -61,7 +60,7 @@ mod tests {
 
     type B = Flex;
 
-    /// Singular values of the result, seen through what it does to its own transpose.
+    /// Checks the singular values of the result through its product with its own transpose.
     #[test]
     fn all_directions_become_equally_long() {
         let device = Default::default();
@@ -79,10 +78,10 @@ mod tests {
             let trace: f32 = (x.clone() * x.clone()).sum().into_scalar();
             assert!((0.6..1.4).contains(&(trace / count)), "{trace} of {count}");
             let squares: f32 = (small.clone() * small).sum().into_scalar();
-            // The mean of the squared singular values' squares: nearer to their mean's square than
-            // before.
+            // The mean fourth power of the singular values comes close to the square of their mean
+            // square.
             assert!(squares / count < 1.6, "{squares} of {count}");
-            // It still points where the matrix did.
+            // The direction of the matrix is kept.
             let along: f32 = (x * matrix).sum().into_scalar();
             assert!(along > 0.0);
         }

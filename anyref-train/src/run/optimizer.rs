@@ -1,5 +1,5 @@
-//! AdamW, or Muon for some matrices, with state kept by parameter path, so that a checkpoint needs
-//! no ids.
+//! AdamW, or Muon for some matrices, with states by parameter path, so that checkpoints need no
+//! ids.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,7 +15,7 @@ use super::muon;
 /// Hyper-parameters of the optimizer.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct OptimizerConfig {
-    /// Decoupled weight decay, on parameters of two and more dimensions.
+    /// Decoupled weight decay, on parameters with two or more dimensions.
     pub(super) weight_decay: f32,
     /// Largest global norm of the gradient.
     pub(super) clip_norm: f64,
@@ -23,7 +23,7 @@ pub(super) struct OptimizerConfig {
     pub(super) epsilon: f32,
 }
 
-/// AdamW over whichever parameters have a gradient, and Muon over some of them.
+/// AdamW over all parameters with a gradient, and Muon over some of them.
 pub(super) struct Optimizer<B: AutodiffBackend> {
     with_decay: AdamW,
     without_decay: AdamW,
@@ -34,7 +34,8 @@ pub(super) struct Optimizer<B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> Optimizer<B> {
-    /// A fresh optimizer; `scales` multiply the learning rate of the paths that match first.
+    /// Optimizer without updates; `scales` are factors on the learning rate by path pattern, the
+    /// first match counting.
     pub(super) fn new(config: OptimizerConfig, scales: Vec<(Regex, f64)>) -> Self {
         let adamw = AdamWConfig::new().with_epsilon(config.epsilon);
         Self {
@@ -47,15 +48,15 @@ impl<B: AutodiffBackend> Optimizer<B> {
         }
     }
 
-    /// With Muon in AdamW's place for the matrices whose paths match one of `patterns`.
+    /// Uses Muon instead of AdamW for the matrices whose paths match one of `patterns`.
     pub(super) fn with_muon(mut self, patterns: Vec<Regex>) -> Self {
         self.muon = patterns;
         self
     }
 
-    /// One update. Returns the gradient's norm before clipping; when that is not finite nothing
-    /// changes. Each weight is freed as soon as it is updated, unless the caller holds a copy of
-    /// `module`.
+    /// Applies one update. Returns the gradient's norm before clipping; if it is not finite,
+    /// nothing changes. Each weight is freed as soon as it is updated, unless the caller holds a
+    /// copy of `module`.
     pub(super) fn step<M: AutodiffModule<B>>(
         &mut self,
         module: M,
@@ -95,7 +96,7 @@ impl<B: AutodiffBackend> Optimizer<B> {
         (module.map(&mut update), norm)
     }
 
-    /// The moments by parameter path.
+    /// Moments by parameter path.
     pub(super) fn moments(&self) -> BTreeMap<&str, &Moments<B::InnerBackend>> {
         let moments = self.states.iter();
         moments
@@ -103,7 +104,7 @@ impl<B: AutodiffBackend> Optimizer<B> {
             .collect()
     }
 
-    /// Puts saved moments back.
+    /// Restores saved moments.
     pub(super) fn restore(&mut self, path: String, moments: Moments<B::InnerBackend>) {
         self.states.insert(path, moments);
     }
@@ -123,16 +124,16 @@ impl<B: AutodiffBackend> Optimizer<B> {
 /// Moments of one parameter.
 #[derive(Debug, Clone)]
 pub(super) struct Moments<B: Backend> {
-    /// Updates so far.
+    /// Number of updates so far.
     pub(super) steps: usize,
-    /// Mean of the gradient, flat; Muon's velocity.
+    /// First moment, flat; Muon's velocity.
     pub(super) first: Tensor<B, 1>,
-    /// Mean of its square, flat; nothing with Muon.
+    /// Second moment, flat; `None` with Muon.
     pub(super) second: Option<Tensor<B, 1>>,
 }
 
 impl<B: Backend> Moments<B> {
-    /// AdamW's state, unless these are Muon's.
+    /// AdamW's state, or `None` if the moments are Muon's.
     fn adamw(self) -> Option<AdamWState<B, 1>> {
         let momentum = AdaptiveMomentumState::new(self.steps, self.first, self.second?);
         Some(AdamWState::new(momentum))
@@ -240,8 +241,8 @@ impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
     }
 }
 
-/// Sets which parameters are trained: those whose path matches one of `trainable`. Returns how many
-/// values each of the patterns matches.
+/// Marks the parameters whose path matches one of `trainable` as trained, all others as frozen.
+/// Returns the number of values that each pattern matches.
 pub(super) fn set_trainable<B: AutodiffBackend, M: Module<B>>(
     module: M,
     trainable: &[Regex],
@@ -325,7 +326,7 @@ mod tests {
     #[test]
     fn restored_moments_continue_the_same_way() {
         let layer = LinearConfig::new(2, 1).init::<B>(&Default::default());
-        // Copies of weights that are not drawn yet would be drawn apart.
+        // Copies of weights that are not drawn yet would be drawn separately.
         layer.forward(Tensor::<B, 2>::zeros([1, 2], &Default::default()));
         let adamw = || optimizer();
         let muon = || optimizer().with_muon(vec![Regex::new("^weight$").unwrap()]);

@@ -13,12 +13,12 @@ use crate::config::{StageKind, TrainConfig};
 use crate::stages::{DataSources, InstructStage};
 use anyref_eval::contact_sheet;
 
-/// Pairs a row.
+/// Pairs in a row.
 const COLUMNS: u32 = 3;
 
 /// Draws up to `count` validation pictures of the last stage of instructions that the run has
-/// reached: true masks in green, and beside them in red those of its newest checkpoint. Returns how
-/// many.
+/// reached: true masks in green, beside the masks of its newest checkpoint in red. Returns their
+/// number.
 ///
 /// # Errors
 /// When the run has no checkpoint, has not reached such a stage, or `out` cannot be written.

@@ -1,4 +1,4 @@
-//! Plan of a run by arithmetic: parameters, memory and operations, with nothing computed.
+//! Plan of a run: parameters, memory and operations by arithmetic, without computation.
 
 use core::fmt;
 use std::collections::BTreeSet;
@@ -20,24 +20,24 @@ use anyref_data::scenes::Split;
 
 /// Bytes of a weight, of a gradient, and of each of AdamW's two moments.
 const BYTES: usize = 4;
-/// Bytes of a weight or a value in half precision.
+/// Bytes of a weight or value in half precision.
 const HALF: usize = 2;
-/// Tokens of a question and its answer beside the picture's, for the estimate of operations.
+/// Tokens of a question and its answer, without the picture's, for the estimate of operations.
 const WORDS: usize = 64;
 
-/// A run, stage by stage.
+/// Plan of a run, stage by stage.
 #[derive(Debug)]
 pub struct Plan {
-    /// The stages, in order.
+    /// Plans of the stages in order.
     pub stages: Vec<StagePlan>,
-    /// Files that the run needs and does not find: the model to start from, data sets.
+    /// Missing files that the run needs: the model to start from, data sets.
     pub lacking: Vec<String>,
 }
 
-/// A stage.
+/// Plan of a stage.
 #[derive(Debug)]
 pub struct StagePlan {
-    /// Task.
+    /// Task of the stage.
     pub kind: StageKind,
     /// Optimizer steps.
     pub steps: u64,
@@ -45,37 +45,37 @@ pub struct StagePlan {
     pub batch: u64,
     /// Parts of the model, and the heads.
     pub parts: Vec<PartPlan>,
-    /// Data sets with their items, or their pictures where those count, and their questions an
-    /// epoch.
+    /// Data sets with the number of their items (or pictures, when those are counted) and of their
+    /// questions an epoch.
     pub data: Vec<(String, usize, usize)>,
     /// Floating-point operations of an optimizer step, for stages of instructions: the matrix
-    /// products of the encoders and the language model, one question a picture.
+    /// products of the encoders and the language model, for one question a picture.
     pub operations: Option<f64>,
-    /// Bytes of activations that the language model keeps of a micro-batch for the gradient, for
-    /// stages of instructions.
+    /// Bytes of the activations that the language model keeps for the backward pass of a
+    /// micro-batch, for stages of instructions.
     pub activations: Option<f64>,
 }
 
-/// A part of the model.
+/// Plan of a part of the model.
 #[derive(Debug, Default)]
 pub struct PartPlan {
-    /// Its field.
+    /// Field of the part.
     pub name: String,
-    /// Its parameters.
+    /// Number of its parameters.
     pub parameters: usize,
-    /// Trained parameters.
+    /// Number of its trained parameters.
     pub trained: usize,
-    /// Parameters that are held in half precision alone, since no stage trains them and the run can
-    /// read them again.
+    /// Number of parameters held in half precision only, because no stage trains them and the run
+    /// can read them again.
     pub narrow: usize,
-    /// Copies in half precision beside the others.
+    /// Number of parameters with a copy in half precision.
     pub copied: usize,
-    /// Parameters whose moving average (EMA) is kept.
+    /// Number of parameters with an EMA.
     pub averaged: usize,
 }
 
 impl PartPlan {
-    /// Bytes of weights and their copies, moving averages, gradients and moments.
+    /// Bytes of weights and their copies, EMA, gradients and moments.
     pub fn bytes(&self) -> usize {
         BYTES * (self.parameters - self.narrow + 3 * self.trained + self.averaged)
             + HALF * (self.narrow + self.copied)
@@ -83,7 +83,7 @@ impl PartPlan {
 }
 
 impl Plan {
-    /// Counts the parameters, and reads the data as far as they are there.
+    /// Counts the parameters, and reads the data sets that exist.
     ///
     /// # Errors
     /// When the configuration would stop the run at its start.
@@ -99,7 +99,7 @@ impl Plan {
             _ => false,
         };
         let (model, names) = match absent {
-            // Sizes are those of the configuration.
+            // Sizes come from the configuration.
             true => (config.model.clone(), 1),
             false => {
                 let context = RunContext::open(config, folders)?;
@@ -124,7 +124,7 @@ impl Plan {
                     Err(error) => {
                         let problems = DataSources::problems(sources, config.seed);
                         match problems.is_empty() {
-                            // Of all of them together, or of the templates.
+                            // The error concerns the data sets together, or the templates.
                             true => lacking.push(format!("{error:#}")),
                             false => lacking.extend(problems.iter().map(ToString::to_string)),
                         }
@@ -153,7 +153,7 @@ impl Plan {
     }
 }
 
-/// The parameters, by path, that are held in half precision alone.
+/// Paths of the parameters held in half precision only.
 fn narrow<B: AutodiffBackend>(
     config: &TrainConfig,
     trainee: &Trainee<B>,
@@ -180,7 +180,7 @@ fn narrow<B: AutodiffBackend>(
         .collect())
 }
 
-/// Counts by part.
+/// Counts of parameters by part.
 fn parts<B: AutodiffBackend>(
     trainee: &Trainee<B>,
     stage: &StageConfig,
@@ -206,13 +206,13 @@ fn parts<B: AutodiffBackend>(
 
 struct Count<'a> {
     trainable: Vec<Regex>,
-    /// Whether each of them has matched a parameter.
+    /// Whether each pattern has matched a parameter.
     matched: Vec<bool>,
     /// Whether the model is computed in half precision.
     half: bool,
-    /// Whether the moving average of the trained weights is kept.
+    /// Whether there is an EMA of the trained weights.
     averages: bool,
-    /// Parameters that are held in half precision alone, by path.
+    /// Paths of the parameters held in half precision only.
     narrow: &'a BTreeSet<String>,
     path: Vec<String>,
     parts: Vec<PartPlan>,
@@ -260,8 +260,9 @@ impl<B: Backend> ModuleVisitor<B> for Count<'_> {
     }
 }
 
-/// Two operations a weight and position forward; the language model's once more for the gradient
-/// that passes through it, once more for its trained weights, and once more for recomputed layers.
+/// Floating-point operations of a step: two for each weight and position in the forward pass; the
+/// language model's weights count once more for the gradient through it, its trained weights once
+/// more for their own gradient, and recomputed layers once more.
 fn operations(model: &AnyRefConfig, stage: &StageConfig, parts: &[PartPlan]) -> f64 {
     let of = |name: &str| {
         let part = parts.iter().find(|part| part.name == name);
@@ -285,7 +286,7 @@ fn operations(model: &AnyRefConfig, stage: &StageConfig, parts: &[PartPlan]) -> 
     2.0 * (picture + words) * (stage.batch as u64 * stage.accumulation) as f64
 }
 
-/// Questions a picture.
+/// Number of questions a picture.
 fn questions(config: &TrainConfig, stage: &StageConfig) -> usize {
     match stage.data {
         Some(_) => 1,
@@ -293,11 +294,11 @@ fn questions(config: &TrainConfig, stage: &StageConfig) -> usize {
     }
 }
 
-/// Activations that each decoder layer keeps of a position: its input before and after both norms,
-/// queries, keys, values and the output of attention, twice, for it lies differently for the output
-/// projection; and three vectors of the feed-forward network. Where layers are recomputed, these
-/// are kept of one of them at a time, and of the others their input. A picture is read once for all
-/// questions about it. Micro-batches in parallel each keep their own.
+/// Bytes of activations. Each decoder layer keeps for a position: its input before and after both
+/// norms, queries, keys, values, the attention output twice (once in the layout of the output
+/// projection), and three vectors of the feed-forward network. With recomputed layers, these are
+/// kept for one layer at a time, and only the input for the others. A picture is read once for all
+/// questions about it. Parallel micro-batches each keep their own.
 fn activations(model: &AnyRefConfig, stage: &StageConfig, questions: usize) -> f64 {
     let llm = &model.llm;
     let layers = llm.num_hidden_layers;

@@ -9,10 +9,10 @@ use anyref_weights::write_atomic;
 use super::context::TOKENIZER;
 use crate::config::TrainConfig;
 
-/// The run's configuration, in its folder.
+/// File name of the run's configuration.
 const CONFIG: &str = "config.json";
 
-/// Fields that a run keeps from its first start on.
+/// Fields that cannot change after the first start of a run.
 const FIXED: [&str; 7] = [
     "seed",
     "model",
@@ -23,7 +23,7 @@ const FIXED: [&str; 7] = [
     "shapes",
 ];
 
-/// Fields of a model that decide how it answers, which training does not look at.
+/// Fields of a model that affect answers only, not training.
 const ANSWERING: [&str; 4] = [
     "candidates",
     "max_history_turns",
@@ -39,7 +39,7 @@ pub(super) fn check_config(run: &Path, config: &TrainConfig) -> Result<()> {
     };
     let before: serde_json::Value =
         serde_json::from_str(&text).with_context(|| format!("{} is damaged", file.display()))?;
-    // Through text, since numbers of 32 bits read back differ from those never written.
+    // Compared through text, because 32-bit numbers read back differ from those never written.
     let now: serde_json::Value = serde_json::from_str(&serde_json::to_string(config)?)?;
     let [before, now] = [before, now].map(without_answering);
     for field in FIXED {
@@ -69,12 +69,12 @@ fn without_answering(mut config: serde_json::Value) -> serde_json::Value {
     config
 }
 
-/// Saves configuration and tokenizer in the run's folder. A tokenizer that is there already stays,
-/// and others may read it meanwhile.
+/// Saves configuration and tokenizer in the run's folder. An existing tokenizer is kept, because
+/// others may be reading it.
 pub(super) fn write_config(run: &Path, config: &TrainConfig, tokenizer: &Tokenizer) -> Result<()> {
     let file = run.join(CONFIG);
     let text = serde_json::to_string_pretty(config)? + "\n";
-    // A resumed run writes nothing, so that a full disk takes nothing from it.
+    // A resumed run writes nothing here, so that a full disk does not stop it.
     if std::fs::read_to_string(&file).ok().as_ref() != Some(&text) {
         write_atomic(&file, &text)?;
     }

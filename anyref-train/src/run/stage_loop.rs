@@ -1,4 +1,4 @@
-//! The loop of a stage on one device: step after step, with log, validation and checkpoints.
+//! Loop of a stage on one device: step after step, with log, validation and checkpoints.
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -27,12 +27,12 @@ use crate::config::StageConfig;
 use crate::stage::{MicroStep, Stage};
 use crate::trainee::Trainee;
 
-/// Steps in a row without a finite gradient after which a run stops.
+/// Number of consecutive steps without a finite gradient after which a run stops.
 const MAX_SKIPPED: u32 = 10;
-/// Batches prepared ahead.
+/// Number of batches prepared ahead.
 const PREFETCH: usize = 2;
 
-/// A stage under way.
+/// Stage in progress.
 pub(super) struct StageLoop<'a, B: AutodiffBackend, S> {
     stage: &'a S,
     job: &'a StageJob<'a>,
@@ -40,32 +40,32 @@ pub(super) struct StageLoop<'a, B: AutodiffBackend, S> {
     position: Position,
     worker: Option<Worker<B>>,
     device: B::Device,
-    /// Frozen weights in the type of values and gradients, where that is not f32.
+    /// Frozen weights in half precision, if values and gradients are computed in it.
     half: Option<HalfModel>,
     ema: Option<Ema<B>>,
     /// Names of the parameters that the stage trains.
     trained: BTreeSet<String>,
-    /// The first device alone writes.
+    /// Log; only the first device has one, and only it writes.
     log: Option<MetricLog>,
 }
 
-/// Batches of a step, and the seconds for which the step waited for them.
+/// Batches of a step, and the seconds that the step waited for them.
 struct Prepared<T> {
     batches: Vec<T>,
     waited: f64,
 }
 
 impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
-    /// Trains from the start of the stage, or from a checkpoint of it, to the end, or as far as is
-    /// asked for; returns the trainee and whether the stage is complete.
+    /// Trains from the start of the stage, or from a checkpoint of it, to the end, or for the
+    /// requested number of steps; returns the trainee and whether the stage is complete.
     ///
     /// # Errors
     /// When a pattern of the stage is no regular expression or one of `trainable` matches no
     /// parameter, the device does not compute in the stage's precision, the checkpoint's optimizer
     /// cannot be read, another device differs or has stopped, or the log cannot be written. When a
-    /// batch, a loss or a validation fails, `MAX_SKIPPED` steps in a row have no finite gradient, or
-    /// a checkpoint cannot be written. When a thread of a device panicked, since when weights are
-    /// wrong: no checkpoint is written then.
+    /// batch, a loss or a validation fails, `MAX_SKIPPED` consecutive steps have no finite
+    /// gradient, or a checkpoint cannot be written. When a thread of a device panicked, after which
+    /// weights are wrong: no checkpoint is written then.
     pub(super) fn run(
         stage: &'a S,
         job: &'a StageJob<'a>,
@@ -92,7 +92,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
             });
             let mut trainee = trainee;
             while this.position.step < end {
-                // A step gets the only copy of the weights, each of which is freed once updated.
+                // A step owns the only copy of the weights, so that each is freed once updated.
                 trainee = this.step(trainee, &receiver)?;
                 watch.check()?;
                 this.validate_and_save(&trainee, this.position.step == end)?;
@@ -112,7 +112,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
         Ok((trainee, this.position.step == steps))
     }
 
-    /// Sets what is trained, and takes up optimizer, position and log.
+    /// Sets the trained parameters, and prepares optimizer, position and log.
     fn begin(
         stage: &'a S,
         job: &'a StageJob<'a>,
@@ -127,7 +127,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
         } = *job;
         let patterns = config.trainable_patterns()?;
         let trained = trained_names(&trainee, std::slice::from_ref(config))?;
-        // The average goes on from the model of a checkpoint, or from the weights.
+        // The EMA continues from the model of a checkpoint, or starts from the weights.
         let ema = config.ema_decay.map(|decay| Ema::new(&trainee, decay));
         let trainee = match resume {
             Some((path, saved)) => checkpoint::load_live(path, saved, &trained, trainee)?,
@@ -181,8 +181,8 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
         Ok((this, trainee))
     }
 
-    /// The micro-batches of this device in some steps: the devices share those of a step out in
-    /// order.
+    /// Indices of this device's micro-batches in some steps: the devices share the micro-batches of
+    /// a step in order.
     fn micro_batches(&self, steps: Range<u64>) -> impl Iterator<Item = u64> + Send + use<B, S> {
         let (rank, count) = self.rank();
         let each = self.job.config.accumulation;
@@ -192,7 +192,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
         })
     }
 
-    /// The rank of this device among all, and their number.
+    /// Rank of this device among all, and their number.
     fn rank(&self) -> (usize, usize) {
         let worker = self.worker.as_ref();
         worker.map_or((0, 1), |worker| (worker.rank(), worker.count()))
@@ -232,7 +232,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
         metrics.push(("stalled".into(), waited));
         metrics.push(("stall_share".into(), waited / seconds));
         if tokens > 0 {
-            // Those of the other devices are about as many.
+            // The other devices read about as many tokens.
             let read = (tokens * count) as f64;
             metrics.push(("tokens_per_second".into(), read / seconds));
         }
@@ -246,8 +246,8 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
         Ok(trainee)
     }
 
-    /// Seeds the backend, so that a resumed run draws what one without a stop draws, and each
-    /// machine something else.
+    /// Seeds the backend, so that a resumed run draws the same numbers as an uninterrupted one, and
+    /// each machine draws others.
     fn seed(&self) {
         let worker = self.worker.as_ref();
         if worker.is_none_or(Worker::is_first_here) {
@@ -269,7 +269,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
         })
     }
 
-    /// Gradients of all devices' batches, averaged, and the mean losses of this one's.
+    /// Averaged gradients of all devices' batches, and the mean losses of this device's.
     fn gradients(
         &self,
         trainee: &Trainee<B>,
@@ -298,17 +298,17 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
         Ok((gradients, means))
     }
 
-    /// Factor of the loss.
+    /// Scale of the loss.
     fn loss_scale(&self) -> f64 {
         self.position.loss_scale.map_or(1.0, |scale| scale.factor)
     }
 
-    /// Counts a step whose gradient's `norm` is not finite, and adjusts the loss scale; returns the
-    /// scale of the step, where there is one.
+    /// Counts a step whose gradient has a `norm` that is not finite, and adjusts the loss scale;
+    /// returns the scale of the step, if there is one.
     fn count_skipped(&mut self, norm: f64) -> Result<Option<(String, f64)>> {
         let scale = self.loss_scale();
         let position = &mut self.position;
-        // A loss scale that is too large is not counted: it is halved for the next step.
+        // A step with too large a loss scale is not counted: the scale is halved for the next step.
         if norm.is_finite() || scale > 1.0 {
             position.skipped_in_a_row = 0;
         } else {
@@ -336,7 +336,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
         }))
     }
 
-    /// Validates and writes checkpoints where it is time to; `last` is the last step for now.
+    /// Validates and writes checkpoints when due; `last` is whether this is the last step for now.
     fn validate_and_save(&mut self, trainee: &Trainee<B>, last: bool) -> Result<()> {
         if self.log.is_none() {
             return Ok(());
@@ -352,7 +352,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
         Ok(())
     }
 
-    /// Validates, and keeps the best.
+    /// Validates, and saves a checkpoint if the score is the best so far.
     fn validate(&mut self, trainee: &Trainee<B>) -> Result<()> {
         let StageJob {
             config,
@@ -361,7 +361,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
             ..
         } = *self.job;
         let step = self.position.step;
-        // In the type of the steps: frozen weights may be held in no other.
+        // Cast to the type of the steps: frozen weights may be held in no other.
         let model = match config.precision.half() {
             Some(dtype) => in_half(self.model(trainee), dtype),
             None => self.model(trainee),
@@ -396,7 +396,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
         Ok(())
     }
 
-    /// The model that the stage validates and saves: the average of the weights, or the weights.
+    /// Model that the stage validates and saves: the EMA, or the weights.
     fn model(&self, trainee: &Trainee<B>) -> Trainee<B::InnerBackend> {
         match &self.ema {
             Some(ema) => ema.model().clone(),
@@ -405,7 +405,8 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
     }
 }
 
-/// The position of a stage at its start, or that of a checkpoint, whose moments `optimizer` gets.
+/// Position at the start of a stage, or of a checkpoint, whose moments are restored into
+/// `optimizer`.
 fn take_up<B: AutodiffBackend>(
     job: &StageJob<'_>,
     optimizer: &mut Optimizer<B>,
@@ -421,13 +422,13 @@ fn take_up<B: AutodiffBackend>(
     };
     checkpoint::load_optimizer(path, saved, optimizer, device)?;
     Ok(Position {
-        // The scale of a run that went on in another precision is not this one's.
+        // A scale saved for another precision is dropped.
         loss_scale: loss_scale.map(|first| saved.loss_scale.unwrap_or(first)),
         ..saved.clone()
     })
 }
 
-/// The optimizer of a stage, without any updates yet.
+/// Optimizer of a stage, without updates.
 fn optimizer<B: AutodiffBackend>(config: &StageConfig) -> Result<Optimizer<B>> {
     let scales = config
         .learning_rate_scales

@@ -1,4 +1,4 @@
-//! Metrics as TensorBoard reads them: TFRecords of `tensorflow.Event` messages with scalars.
+//! TensorBoard's event files: TFRecords of `tensorflow.Event` messages with scalars.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -7,19 +7,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyref_weights::protobuf::Message;
 
-/// First part of the names of event files.
+/// Prefix of the names of event files.
 const PREFIX: &str = "events.out.tfevents.";
 /// Version in the first event of a file.
 const VERSION: &str = "brain.Event:2";
 
-/// Writes the one event file of a folder.
+/// Writer of the only event file of a folder.
 #[derive(Debug)]
 pub struct EventFile<W: Write = BufWriter<File>> {
     sink: W,
 }
 
 impl EventFile {
-    /// Begins a new file in `folder`, in the place of those that are there.
+    /// Begins a new file in `folder`, replacing existing ones.
     ///
     /// # Errors
     /// When the folder cannot be written.
@@ -49,7 +49,7 @@ impl<W: Write> EventFile<W> {
         Ok(file)
     }
 
-    /// Writes the scalars of a step, by tag, at the present time.
+    /// Writes the scalars of a step, by tag, with the current time.
     ///
     /// # Errors
     /// When the disk is full or the file is gone.
@@ -81,7 +81,7 @@ impl<W: Write> EventFile<W> {
         self.record(event.as_bytes())
     }
 
-    /// Hands what was written to the system.
+    /// Flushes buffered events to the operating system.
     ///
     /// # Errors
     /// As [`scalars`](Self::scalars).
@@ -89,7 +89,7 @@ impl<W: Write> EventFile<W> {
         self.sink.flush()
     }
 
-    /// A TFRecord: the length, its checksum, the data, their checksum.
+    /// Writes a TFRecord: the length, its checksum, the data, their checksum.
     fn record(&mut self, data: &[u8]) -> io::Result<()> {
         let length = (data.len() as u64).to_le_bytes();
         self.sink.write_all(&length)?;
@@ -105,7 +105,7 @@ fn seconds() -> f64 {
         .map_or(0.0, |time| time.as_secs_f64())
 }
 
-/// CRC-32C by bytes.
+/// Table for bytewise CRC-32C.
 const TABLE: [u32; 256] = {
     let mut table = [0; 256];
     let mut byte = 0;
@@ -126,7 +126,7 @@ const TABLE: [u32; 256] = {
     table
 };
 
-/// CRC-32C, rotated and shifted as TFRecords have it.
+/// CRC-32C, masked (rotated and offset) as in TFRecords.
 fn masked_crc(data: &[u8]) -> u32 {
     let crc = !data.iter().fold(!0u32, |crc, &byte| {
         TABLE[usize::from(crc as u8 ^ byte)] ^ crc >> 8
@@ -138,7 +138,7 @@ fn masked_crc(data: &[u8]) -> u32 {
 mod tests {
     use super::*;
 
-    /// Two events as tensorboard's own record writer leaves them.
+    /// Two events as written by tensorboard's own record writer.
     const EXPECTED: &str = "1800000000000000a37f4b220900002040fc54d9411a0d627261696e2e4576656e743a32\
         2b3531103b000000000000001a23ac5c0900005040fc54d94110ac022a2d0a150a0e73616d2f747261696e2f646963\
         65150000c03e0a140a0d73616d2f747261696e2f626365150000003ebd83d2ea";

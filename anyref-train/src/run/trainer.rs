@@ -10,21 +10,20 @@ use super::stage_loop::StageLoop;
 use crate::stage::Stage;
 use crate::trainee::Trainee;
 
-/// Trains one stage to its end, or as far as it is asked to; returns the trainee and whether the
-/// stage is complete.
+/// Trains one stage to its end, or for the requested number of steps; returns the trainee and
+/// whether the stage is complete.
 ///
-/// Each of `devices` takes micro-batches of its own,
-/// [`accumulation`](crate::config::StageConfig::accumulation) of them a step, and their gradients
-/// are averaged; the first logs, validates and writes the checkpoints. With a
-/// [`topology`](super::RunOptions::topology) the devices of all machines are one row, those of the
-/// first machine first.
+/// Each of `devices` takes [`accumulation`](crate::config::StageConfig::accumulation) micro-batches
+/// of its own a step, and their gradients are averaged; the first device logs, validates and writes
+/// the checkpoints. With a [`topology`](super::RunOptions::topology) the devices of all machines
+/// are ranked in order of their machines.
 ///
 /// # Errors
 /// When a pattern of the stage is no regular expression or one of `trainable` matches no parameter,
 /// the device does not compute in the stage's precision, or several devices of one process would
-/// recompute layers with dropout. When a batch, a loss or a validation fails, too many steps in a
-/// row have no finite gradient, devices cannot work together or one of them stops, or files of the
-/// run cannot be read or written.
+/// recompute layers with dropout. When a batch, a loss or a validation fails, too many consecutive
+/// steps have no finite gradient, devices cannot work together or one of them stops, or files of
+/// the run cannot be read or written.
 pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
     stage: &S,
     job: &StageJob<'_>,
@@ -49,7 +48,8 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
             .iter()
             .enumerate()
             .map(|(index, device)| {
-                // Leaves of its own, since graphs that share a leaf wait for one another.
+                // A copy with its own leaves, because graphs that share a leaf wait for one
+                // another.
                 let own = Trainee::<B>::from_inner(trainee.valid().to_device(device));
                 scope.spawn(move || train(index + 1, device, own).map(drop))
             })
@@ -59,7 +59,7 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
             let ended = thread
                 .join()
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            // The error of the first that failed, not those of the others about it.
+            // The error of the device that failed first, not those of the others about it.
             if let Err(error) = ended
                 && (outcome.is_ok()
                     || outcome

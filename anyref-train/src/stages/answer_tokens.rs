@@ -1,4 +1,4 @@
-//! A question and its answer as tokens.
+//! Tokens of a question and its answer.
 
 use anyhow::{Context, Result, ensure};
 use anyref_core::SpecialTokens;
@@ -6,18 +6,18 @@ use anyref_data::scenes::OBJECT;
 
 use super::context::StageContext;
 
-/// An instruction as ids, cut after the picture and before the answer.
+/// Token ids of an instruction, split after the picture and before the answer.
 pub(super) struct InstructionTokens {
-    /// Ids up to the picture's end.
+    /// Ids up to the end of the picture.
     pub(super) prefix: Vec<u32>,
     /// Ids after the picture, up to the answer.
     pub(super) question: Vec<u32>,
-    /// Ids of the answer, with the end of the sequence.
+    /// Ids of the answer, with the end-of-sequence token.
     pub(super) answer: Vec<u32>,
 }
 
 impl InstructionTokens {
-    /// Tokens of a question and its answer in LLaVA's conversation.
+    /// Tokenises a question and its answer in the model's conversation template.
     ///
     /// # Errors
     /// When the tokenizer merges the question with its answer.
@@ -42,8 +42,8 @@ impl InstructionTokens {
         })
     }
 
-    /// Number of tokens of the answer that are the `words` it begins with; none when the words end
-    /// within a token.
+    /// Number of the answer's first tokens that spell `words`; `None` when the words end within a
+    /// token.
     pub(super) fn leading(
         &self,
         context: &StageContext,

@@ -1,8 +1,8 @@
-//! ImageBind at this scale: sounds against the names that pictures were bound to.
+//! ImageBind at small scale: sounds against the names that pictures were aligned with.
 //!
 //! ImageBind aligns a sound with the frozen embedding of the picture it came with (Girdhar et al.
-//! 2023). The names' vectors are where the vision tower put pictures of each thing, so a sound is
-//! matched with them, the heads of the vision tower staying as they are.
+//! 2023). The vision tower has placed the names' vectors where the pictures of each object are, so
+//! a sound is matched with them, and the heads of the vision tower stay frozen.
 
 use anyhow::{Result, bail};
 use anyref_audio::{AudioFeatures, Waveform};
@@ -22,19 +22,19 @@ use crate::trainee::{Trainee, normalised};
 use anyref_data::scenes::Split;
 use anyref_data::scenes::sound;
 
-/// Inverse temperature: the head's vectors are 20 long already, and are normalised here.
+/// Inverse temperature: the head's vectors have length 20 already, and are normalised here.
 const SCALE: f64 = 20.0;
 
-/// Trains the audio encoder.
+/// Stage that trains the audio encoder.
 #[derive(Debug)]
 pub struct AudioStage<'a> {
     context: &'a SceneContext,
     config: StageConfig,
-    /// Nouns that sound, by name index.
+    /// Nouns that have a sound, with their name index.
     nouns: Vec<(String, usize)>,
 }
 
-/// Sounds and the positions of their names among those that sound.
+/// Sounds and the positions of their names among the nouns with a sound.
 #[derive(Debug)]
 pub struct AudioBatch {
     sounds: Vec<AudioFeatures>,
@@ -78,7 +78,7 @@ impl<'a> AudioStage<'a> {
             names: Vec::new(),
         };
         let positions: Vec<usize> = (0..self.nouns.len()).collect();
-        // Far more tries than the few sounds refused need.
+        // Far more tries than the few refused sounds need.
         for _ in 0..100 * self.config.batch {
             if batch.sounds.len() == self.config.batch {
                 break;

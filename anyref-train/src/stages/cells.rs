@@ -1,23 +1,23 @@
-//! Cells of a grid of features that one thing covers, each with its name.
+//! Cells of a feature grid that one object covers, each with its name.
 
 use burn::tensor::{Int, Tensor, backend::Backend};
 
 use super::context::indices;
 
-/// Share of a cell that an object covers at least for the cell to bear its name.
+/// Share of a cell that an object must cover for the cell to have its name.
 const COVERED: f32 = 0.5;
 
-/// The cells of some scenes that have a name.
+/// Cells of some scenes that have a name.
 #[derive(Debug, Default)]
 pub(super) struct Cells {
-    /// Positions in the cells of all scenes.
+    /// Indices into the cells of all scenes.
     rows: Vec<usize>,
     names: Vec<usize>,
 }
 
 impl Cells {
-    /// Adds the cells of scene `scene` that an object of this name covers by the `shares` of a
-    /// grid.
+    /// Adds the cells of scene `scene` that an object with this name covers; `shares` are the
+    /// covered shares of the grid's cells.
     pub(super) fn push(&mut self, scene: usize, shares: &[f32], name: usize) {
         for (cell, &share) in shares.iter().enumerate() {
             if share > COVERED {
@@ -32,7 +32,7 @@ impl Cells {
         self.rows.len()
     }
 
-    /// The features of the cells and their names, where there are any.
+    /// Features of the cells and their names; `None` without cells.
     ///
     /// # Shapes
     /// - features: `[scenes, cells of a grid, width]`

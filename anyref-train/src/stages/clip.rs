@@ -1,16 +1,16 @@
-//! CLIP at this scale: regions of scenes against names, and against other pictures of the same
-//! thing.
+//! CLIP at small scale: regions of scenes against names, and against other pictures of the same
+//! object.
 //!
 //! CLIP aligns a picture with its caption (Radford et al. 2021). A scene here has several objects,
-//! each with an exact mask and a name, so every object is a picture of its own: the patch features
+//! each with an exact mask and a name, so every object is treated as a picture: the patch features
 //! under its mask are averaged and matched with the names' vectors. A reference picture is matched
-//! the same way, and also with the region that shows the same thing, which is what picture
-//! references ask for and what carries over to things without a name.
+//! the same way, and also with the region that shows the same object, as picture references
+//! require; this carries over to objects without a name.
 //!
-//! All of it is asked of two layers: the last, as CLIP trains it, and the one that the language
-//! model sees, which in a tower of few layers has little of its own otherwise. With `name_weight`
-//! the patches of a region are also matched with its name one by one, since one by one is how a
-//! language model sees them.
+//! Both losses apply to two layers: the last, as CLIP trains it, and the one that the language
+//! model sees, which would carry little signal otherwise in a tower of few layers. With
+//! `name_weight` each patch of a region is also matched with its name, because a language model
+//! sees single patches.
 
 use anyhow::Result;
 use anyref_ops as ops;
@@ -32,7 +32,7 @@ use anyref_data::scenes::{InstructionConfig, Kind, KindWeights, Split};
 /// Weight of the picture-to-picture loss.
 const PICTURE_WEIGHT: f64 = 0.5;
 
-/// Trains the vision tower.
+/// Stage that trains the vision tower.
 #[derive(Debug)]
 pub struct ClipStage<'a> {
     context: &'a SceneContext,
@@ -45,7 +45,7 @@ pub struct ClipBatch {
     scenes: Vec<PixelValues>,
     pictures: Vec<PixelValues>,
     regions: Regions,
-    /// Region that shows what the picture shows.
+    /// Region of the object in each picture.
     picture_regions: Vec<usize>,
     cells: Cells,
 }
@@ -62,7 +62,7 @@ impl<'a> ClipStage<'a> {
         let asked = InstructionConfig {
             per_scene: 1,
             weights: KindWeights::only(Kind::Image),
-            // What a picture shows has to be one of the regions.
+            // The object in a picture must be one of the regions.
             made_up_probability: 0.0,
             ..context.instructions.clone()
         };
@@ -162,12 +162,12 @@ impl<'a> ClipStage<'a> {
 struct LayerLogits<B: Backend> {
     names: Tensor<B, 2>,
     pictures: Option<Tensor<B, 2>>,
-    /// Cross-entropy of the patches alone.
+    /// Cross-entropy of the single patches.
     cells: Option<Tensor<B, 1>>,
 }
 
 struct ClipOutput<B: Backend> {
-    /// The language model's layer first.
+    /// Layers, the language model's first.
     layers: Vec<LayerLogits<B>>,
     names: Tensor<B, 1, Int>,
     picture_regions: Tensor<B, 1, Int>,

@@ -1,4 +1,4 @@
-//! Context of every stage: the model's configuration, tokenizer and pre-processing.
+//! Context of every stage: the model's configuration, tokenizer and preprocessing.
 
 use anyref_audio::AudioPreprocessor;
 use anyref_core::{AnyRefConfig, Error, SamConfig, SpecialTokens};
@@ -10,25 +10,25 @@ use crate::config::StageConfig;
 use crate::losses::OUTSIDE;
 use anyref_data::scenes::Mask;
 
-/// Shared by all stages of a run.
+/// Data shared by all stages of a run.
 #[derive(Debug)]
 pub struct StageContext {
-    /// The model's config.
+    /// Configuration of the model.
     pub model: AnyRefConfig,
-    /// The tokenizer.
+    /// Tokenizer of the model.
     pub tokenizer: Tokenizer,
-    /// Its special tokens.
+    /// Special tokens of the tokenizer.
     pub special: SpecialTokens,
     /// Id of the mask token.
     pub object: u32,
-    /// The model's SAM.
+    /// Configuration of the model's SAM.
     pub sam: SamConfig,
     /// Seed of the run.
     pub seed: u64,
 }
 
 impl StageContext {
-    /// Puts the shared parts together. The authors' name of the mask token becomes `<obj>`
+    /// Collects the shared data. The authors' name of the mask token becomes `<obj>`
     /// ([`SpecialTokens::name_object`]).
     ///
     /// # Errors
@@ -51,18 +51,18 @@ impl StageContext {
         })
     }
 
-    /// CLIP's pre-processing.
+    /// Preprocessor of CLIP's pictures.
     pub(crate) fn clip(&self) -> ClipPreprocessor {
         ClipPreprocessor::new(self.model.vision_tower.image_size)
             .with_resize(self.model.clip_resize)
     }
 
-    /// SAM's pre-processing.
+    /// Preprocessor of SAM's pictures.
     pub(crate) fn sam(&self) -> SamPreprocessor {
         SamPreprocessor::new(self.sam.image_encoder.image_size)
     }
 
-    /// The sound pre-processing, for models that hear.
+    /// Preprocessor of sounds, for models with an audio encoder.
     pub(crate) fn sound(&self) -> Option<AudioPreprocessor> {
         self.model
             .audio
@@ -78,11 +78,12 @@ impl StageContext {
         }
     }
 
-    /// A mask as shares of a `size × size` grid over SAM's padded square.
+    /// Mask as covered shares of a `size × size` grid over SAM's padded square.
     pub(crate) fn mask_target(&self, mask: &Mask, size: usize) -> Vec<f32> {
         let side = self.sam.image_encoder.image_size;
         let [height, width] = self.sam().resized_size([mask.height(), mask.width()]);
-        // Cells a pixel. Cells that the padding shares with the picture are covered in part.
+        // Scale from pixels to cells. Cells that contain both padding and picture are covered in
+        // part.
         let down = (height * size) as f32 / (mask.height() * side) as f32;
         let across = (width * size) as f32 / (mask.width() * side) as f32;
         let mut target = vec![0.0; size * size];
@@ -96,8 +97,8 @@ impl StageContext {
         target
     }
 
-    /// As [`mask_target`](Self::mask_target), of what each cell has of the picture: [`OUTSIDE`]
-    /// where it lies in the padding alone.
+    /// Mask like [`mask_target`](Self::mask_target), as a share of each cell's part in the picture:
+    /// [`OUTSIDE`] for cells in the padding alone.
     pub(crate) fn scored_target(&self, mask: &Mask, size: usize) -> Vec<f32> {
         let mut target = self.mask_target(mask, size);
         let side = self.sam.image_encoder.image_size;
@@ -115,7 +116,7 @@ impl StageContext {
     }
 }
 
-/// The cells that pixel `index` lies on, each with the length of it that does.
+/// Cells that pixel `index` lies on, each with the length of the overlap.
 fn overlaps(index: usize, scale: f32, cells: usize) -> impl Iterator<Item = (usize, f32)> {
     let (start, end) = (index as f32 * scale, (index + 1) as f32 * scale);
     (start as usize..(end.ceil() as usize).min(cells)).filter_map(move |cell| {
@@ -124,7 +125,7 @@ fn overlaps(index: usize, scale: f32, cells: usize) -> impl Iterator<Item = (usi
     })
 }
 
-/// A float tensor from a host vector.
+/// Float tensor from a host vector.
 pub(crate) fn floats<B: Backend, const D: usize>(
     values: Vec<f32>,
     shape: [usize; D],
@@ -133,7 +134,7 @@ pub(crate) fn floats<B: Backend, const D: usize>(
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
-/// Indices from a host vector.
+/// Tensor of indices from a host vector.
 pub(crate) fn indices<B: Backend>(values: &[usize], device: &B::Device) -> Tensor<B, 1, Int> {
     let values: Vec<i32> = values.iter().map(|&value| value as i32).collect();
     let length = values.len();

@@ -18,13 +18,13 @@ use anyref_data::scenes::OBJECT;
 use anyref_data::scenes::mix;
 use anyref_data::scenes::{Kind, Split};
 
-/// Items tried in the place of one that cannot be asked about: its sound is silence, or its files
-/// are damaged.
+/// Number of items tried in place of one that cannot be used because its sound is silent or its
+/// files are damaged.
 const TRIES: u64 = 16;
-/// Items that are named when they are passed over; of more their number is logged.
+/// Number of skipped items that are logged by name; of the others only the count is logged.
 const NAMED: usize = 10;
 
-/// Marks an error as that of an item's own files.
+/// Marker of errors in an item's own files.
 #[derive(Debug)]
 struct Damaged;
 
@@ -34,11 +34,11 @@ impl fmt::Display for Damaged {
     }
 }
 
-/// The data sets of a stage.
+/// Data sets of a stage.
 #[derive(Debug)]
 pub(crate) struct DataSources {
     train: DataQuestions,
-    /// None where the configuration names no data sets to validate on.
+    /// Data sets for validation; `None` if the configuration names none.
     validation: Option<DataQuestions>,
 }
 
@@ -58,7 +58,7 @@ impl DataSources {
         })
     }
 
-    /// The error of each of the data sets that cannot be used.
+    /// Errors of the data sets that cannot be used.
     pub(crate) fn problems(config: &DataConfig, seed: u64) -> Vec<datasets::Error> {
         let sources = config.train.iter().chain(&config.validation);
         let problem = |source: &WeightedSource| {
@@ -68,7 +68,7 @@ impl DataSources {
         sources.filter_map(problem).collect()
     }
 
-    /// Questions to learn from, or to validate on.
+    /// Questions for training or validation.
     pub(crate) fn of(&self, split: Split) -> Option<&DataQuestions> {
         match split {
             Split::Train => Some(&self.train),
@@ -77,20 +77,20 @@ impl DataSources {
     }
 }
 
-/// A mixture of data sets as questions, one a picture, in an order that the seed decides.
+/// Mixture of data sets as questions, one a picture, in an order that the seed decides.
 #[derive(Debug)]
 pub struct DataQuestions {
     mixture: Mixture,
     templates: Templates,
     describe_mask_probability: f64,
-    /// The order of the epoch that was read last.
+    /// Order of the most recently read epoch.
     epoch: Mutex<Option<(u64, Arc<Order>)>>,
-    /// Items that are damaged, by data set and index, as far as any was asked for.
+    /// Damaged items found so far, by data set and index.
     damaged: Mutex<BTreeSet<(usize, usize)>>,
 }
 
 impl DataQuestions {
-    /// Opens data sets. Every file that they may need has to be there.
+    /// Opens data sets. Every file that they may need must exist.
     ///
     /// # Errors
     /// When annotations or templates cannot be read, or files are missing.
@@ -116,8 +116,8 @@ impl DataQuestions {
         })
     }
 
-    /// The data sets with their items, or their pictures where those count, and their questions an
-    /// epoch.
+    /// Data sets with the number of their items (or pictures, when those are counted) and of their
+    /// questions an epoch.
     pub fn contents(&self) -> Vec<(String, usize, usize)> {
         let datasets = self.mixture.datasets().iter();
         datasets
@@ -126,21 +126,21 @@ impl DataQuestions {
             .collect()
     }
 
-    /// Questions of an epoch.
+    /// Number of questions in an epoch.
     pub fn len(&self) -> usize {
         self.mixture.len()
     }
 
-    /// Whether there are none; there always are some.
+    /// Returns whether there are no questions; never true.
     pub fn is_empty(&self) -> bool {
         self.mixture.is_empty()
     }
 
-    /// The questions of a step of `count`, read from their files on several threads.
+    /// Questions of a step of `count`, read from their files on several threads.
     ///
     /// # Errors
-    /// When none of several items in a row can be asked about, since their files are damaged or
-    /// their sounds silent, and when the model does not hear or a template does not fit an item.
+    /// When several consecutive items cannot be used, because their files are damaged or their
+    /// sounds silent, and when the model has no audio encoder or a template does not fit an item.
     pub fn asked(&self, context: &StageContext, step: u64, count: usize) -> Result<Vec<Asked>> {
         let first = step * count as u64;
         let samples = (first..first + count as u64)
@@ -152,7 +152,7 @@ impl DataQuestions {
             .collect()
     }
 
-    /// The sample at a place of all epochs, one after the other.
+    /// Sample at a place in the sequence of all epochs.
     fn sample(&self, place: u64) -> Result<Sample> {
         let length = self.mixture.len() as u64;
         let (epoch, place) = (place / length, (place % length) as usize);
@@ -165,8 +165,8 @@ impl DataQuestions {
         Ok(order.samples[place])
     }
 
-    /// The question of a sample, or of one near it where it cannot be asked about: one damaged file
-    /// among a hundred thousand ends no run.
+    /// Question of a sample, or of a nearby one if it cannot be used: one damaged file among a
+    /// hundred thousand must not end a run.
     fn readable(&self, context: &StageContext, sample: Sample) -> Result<Asked> {
         let dataset = &self.mixture.datasets()[sample.dataset];
         let tries = TRIES.min(dataset.len() as u64);
@@ -187,7 +187,7 @@ impl DataQuestions {
                     self.tell(sample, &error);
                     refused = Some(error);
                 }
-                // Silence is in the nature of sounds, and not worth a word.
+                // Silent sounds are expected, and not logged.
                 Err(error) if is_unheard(&error) => refused = Some(error),
                 asked => return asked,
             }
@@ -202,7 +202,7 @@ impl DataQuestions {
         }
     }
 
-    /// Logs once that an item is passed over.
+    /// Logs once that an item is skipped.
     fn tell(&self, sample: Sample, error: &anyhow::Error) {
         let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
         if !damaged.insert((sample.dataset, sample.index)) {
@@ -218,7 +218,7 @@ impl DataQuestions {
 
     fn example(&self, context: &StageContext, item: &Item, draw: u64) -> Result<Asked> {
         let conversation = self.templates.conversation(item, draw);
-        // Texts stand in the question already.
+        // Texts are part of the question already.
         let references = item
             .references
             .iter()
@@ -261,14 +261,14 @@ impl DataQuestions {
         })
     }
 
-    /// Whether a description points at what it describes.
+    /// Returns whether a description is followed by a mask.
     fn points(&self, draw: u64) -> bool {
         let share = mix(draw ^ 0x6f62_6a65) as f64 / u64::MAX as f64;
         share < self.describe_mask_probability
     }
 }
 
-/// Whether a sound is too short or too quiet.
+/// Returns whether a sound is too short or too quiet.
 fn is_unheard(error: &anyhow::Error) -> bool {
     use anyref_audio::Error::{Silent, TooShort};
     matches!(error.downcast_ref(), Some(Silent { .. } | TooShort { .. }))

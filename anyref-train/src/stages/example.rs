@@ -1,4 +1,4 @@
-//! A question about a picture and its answer, whatever data set they are of.
+//! Questions about a picture and their answers, independent of the data set.
 
 use anyhow::{Context, Result, bail};
 use anyref_audio::AudioFeatures;
@@ -9,47 +9,47 @@ use image::RgbImage;
 use super::context::StageContext;
 use anyref_data::scenes::{Kind, Mask};
 
-/// A picture and the questions about it.
+/// Picture and the questions about it.
 #[derive(Debug)]
 pub struct Asked {
-    /// The picture.
+    /// Picture asked about.
     pub image: RgbImage,
-    /// The questions.
+    /// Questions about the picture.
     pub examples: Vec<Example>,
 }
 
-/// A question and its answer.
+/// Question and its answer.
 #[derive(Debug)]
 pub struct Example {
-    /// Kind of reference that the question has.
+    /// Kind of reference.
     pub kind: Kind,
-    /// The question, with empty markers where features go.
+    /// Question, with empty markers in place of features.
     pub question: Question,
-    /// The references, in the order of their numbers.
+    /// References in the order of their numbers.
     pub references: Vec<ExampleReference>,
-    /// The answer, with one `<obj>` a target.
+    /// Answer, with one `<obj>` a target.
     pub answer: String,
-    /// Whether the answer's name is learned: its words before the last `<obj>`, or before it says
-    /// that the thing is not there.
+    /// Whether the answer's name has a loss: its words before the last `<obj>`, or before the
+    /// statement that the object is absent.
     pub name_learned: bool,
-    /// Targets of the answer's `<obj>`, in order.
+    /// Targets of the answer's `<obj>` in order.
     pub targets: Vec<ExampleTarget>,
-    /// The words for what the answer says is not there, where it begins with them.
+    /// Words for the object that the answer says is absent, if it begins with them.
     pub absent: Option<String>,
-    /// Index of the name of what the only reference shows, where it has one.
+    /// Index of the name of the object in the only reference, if it has one.
     pub reference_name: Option<usize>,
 }
 
-/// A reference as an encoder takes it.
+/// Reference in the form of its encoder's input.
 #[derive(Debug, Clone)]
 pub enum ExampleReference {
-    /// Words, which stand in the question.
+    /// Words in the question.
     Text,
     /// `[x0, y0, x1, y1]` in pixels of the picture.
     Box([f32; 4]),
-    /// CLIP's input.
+    /// Input of CLIP.
     Image(PixelValues),
-    /// ImageBind's input.
+    /// Input of ImageBind.
     Audio(AudioFeatures),
 }
 
@@ -57,7 +57,7 @@ impl ExampleReference {
     /// Prepares a reference.
     ///
     /// # Errors
-    /// When a sound is too short or too quiet, or the model does not hear.
+    /// When a sound is too short or too quiet, or the model has no audio encoder.
     pub(super) fn new(context: &StageContext, reference: &Reference) -> Result<Self> {
         Ok(match reference {
             Reference::Text(_) => Self::Text,
@@ -74,17 +74,16 @@ impl ExampleReference {
 /// Target of one `<obj>`.
 #[derive(Debug, Clone)]
 pub struct ExampleTarget {
-    /// Its mask, in the picture's size.
+    /// Mask in the picture's size.
     pub mask: Mask,
-    /// Index of its name, where it has one.
+    /// Index of the object's name, if it has one.
     pub name: Option<usize>,
-    /// Whether it is everything of its name.
+    /// Whether the target is every object of its name.
     pub all_of_name: bool,
 }
 
 impl Asked {
-    /// Puts questions about the same picture together, the pictures in the order of their first
-    /// questions.
+    /// Groups questions about the same picture, the pictures in the order of their first questions.
     pub fn merge(all: Vec<Self>) -> Vec<Self> {
         let mut merged: Vec<Self> = Vec::with_capacity(all.len());
         for asked in all {
@@ -99,7 +98,7 @@ impl Asked {
     /// Refuses pictures without a question, and masks of another size.
     ///
     /// # Errors
-    /// When there is no question, or a mask is of another size.
+    /// When there is no question, or a mask has another size.
     pub(super) fn check(&self) -> Result<()> {
         if self.examples.is_empty() {
             bail!("a picture has no usable question");

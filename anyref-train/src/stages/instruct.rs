@@ -34,7 +34,7 @@ use anyref_data::scenes::Split;
 /// Inverse temperature of the cosines between features and words.
 const WORD_SCALE: f64 = 16.0;
 
-/// Tunes the model on instructions.
+/// Stage that trains the model on instructions.
 #[derive(Debug)]
 pub struct InstructStage<'a> {
     questions: Questions<'a>,
@@ -45,8 +45,8 @@ pub struct InstructStage<'a> {
     caches: Mutex<Option<Arc<FeatureCaches>>>,
 }
 
-/// Mean squared distance of the language model's mask prompts from those of the names, which the
-/// mask decoder knows already, where an answer points at everything of a name.
+/// Mean squared distance of the language model's mask prompts from the names' prompts, which the
+/// mask decoder was trained with, for answers that point at every object of a name.
 fn prompt_loss<B: Backend>(
     heads: &PretrainingHeads<B>,
     prompts: Tensor<B, 2>,
@@ -68,7 +68,7 @@ fn prompt_loss<B: Backend>(
 }
 
 impl<'a> InstructStage<'a> {
-    /// Prepares a stage that learns from scenes.
+    /// Prepares a stage that is trained on scenes.
     ///
     /// # Errors
     /// When a name cannot be tokenised.
@@ -85,7 +85,7 @@ impl<'a> InstructStage<'a> {
         })
     }
 
-    /// Prepares a stage that learns from data sets.
+    /// Prepares a stage that is trained on data sets.
     pub(crate) fn with_data(
         context: &'a StageContext,
         sources: &'a DataSources,
@@ -99,7 +99,7 @@ impl<'a> InstructStage<'a> {
         }
     }
 
-    /// [`instruct_forward`](fn@super::instruct_forward), with cached features.
+    /// Runs [`instruct_forward`](fn@super::instruct_forward) with cached features.
     pub(super) fn forward<B: Backend>(
         &self,
         model: &AnyRefModel<B>,
@@ -141,7 +141,7 @@ impl<'a> InstructStage<'a> {
         self.questions.context()
     }
 
-    /// The questions of a step; none where there is nothing to validate on.
+    /// Questions of a step; `None` when there is nothing to validate on.
     pub(super) fn batch_of(&self, split: Split, step: u64) -> Result<Option<InstructBatch>> {
         let mut batch = self.questions.batch(&self.config, split, step)?;
         if let Some(batch) = batch.as_mut().filter(|_| self.config.absent_weight == 0.0) {
@@ -151,8 +151,8 @@ impl<'a> InstructStage<'a> {
     }
 
     /// Cross-entropy over all names of the cosine between a feature and the mean embedding of a
-    /// name's tokens. It teaches the language model to read a picture, a sound or a part of the
-    /// scene much as it reads its name.
+    /// name's tokens. It aligns the features of a picture, a sound or a region with the words of
+    /// its name.
     ///
     /// # Shapes
     /// - features: `[n, hidden]`, one a name
@@ -178,7 +178,8 @@ impl<'a> InstructStage<'a> {
         cross_entropy(logits, indices(names, &device))
     }
 
-    /// The same for the references of a batch, and for the objects of its scenes.
+    /// Mean of the [`word_loss`](Self::word_loss) of the objects in a batch and that of its
+    /// references.
     fn reference_loss<B: Backend>(
         &self,
         model: &AnyRefModel<B>,
@@ -263,7 +264,7 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
             let loss = prompt_loss(&trainee.heads, prompts, batch);
             add("prompt", self.config.prompt_weight, loss);
         }
-        // Whatever mask is predicted where there is nothing has an IoU of 0.
+        // For an absent object, the IoU of any mask is 0.
         let absent = output
             .absent
             .map(|estimates| estimates.powf_scalar(2.0).mean());
@@ -295,7 +296,7 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
 
     fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>> {
         let device = trainee.heads.logit_scale.val().device();
-        // Always there, so that it is what decides which checkpoint is best.
+        // Always present, because it selects the best checkpoint.
         let mut ious: BTreeMap<String, (f64, usize)> = [("iou".to_owned(), (0.0, 0))].into();
         let mut presence = Presence::default();
         let (mut language, mut batches) = (0.0, 0.0);

@@ -1,4 +1,4 @@
-//! Pictures and questions as the model takes them.
+//! Batches of pictures and questions in the form of the model's inputs.
 
 use anyhow::{Result, ensure};
 use anyref_audio::AudioFeatures;
@@ -16,41 +16,41 @@ use super::regions::Regions;
 use super::scene_context::SceneContext;
 use super::scene_questions::asked;
 
-/// Questions about several pictures.
+/// Batch of questions about several pictures.
 #[derive(Debug)]
 pub struct InstructBatch {
-    /// CLIP's input of each picture.
+    /// Input of CLIP for each picture.
     pub clip: Vec<PixelValues>,
-    /// SAM's input of each picture.
+    /// Input of SAM for each picture.
     pub sam: Vec<PixelValues>,
-    /// CLIP's input of reference pictures.
+    /// Input of CLIP for each reference picture.
     pub images: Vec<PixelValues>,
-    /// Boxes; `batch` is the picture.
+    /// Boxes as shares of their picture; `batch` is the index of the picture.
     pub boxes: Vec<RegionBox>,
     /// Sounds.
     pub sounds: Vec<AudioFeatures>,
-    /// The objects of scenes, by name; absent for other pictures.
+    /// Objects of scenes, by name; `None` for other pictures.
     pub(super) regions: Option<Regions>,
-    /// Index of the name of what each reference shows, in the order of the reference bank; none
-    /// where the instruction does not say.
+    /// Index of the name of the object in each reference, in the order of the reference bank;
+    /// `None` if the instruction does not say.
     pub(super) reference_names: Vec<Option<usize>>,
-    /// The sequence up to the picture's end, the same for all pictures.
+    /// Sequence up to the end of the picture, equal for all pictures.
     pub prefix: Layout,
     /// Each question and its answer, picture by picture.
     pub rows: Vec<Layout>,
-    /// The picture of each row, in ascending order.
+    /// Index of the picture of each row, ascending.
     pub pictures: Vec<usize>,
     /// Kind of each row.
     pub kinds: Vec<Kind>,
-    /// Tokens of answers that are learned.
+    /// Tokens of answers that have a loss.
     pub predicted: Vec<PredictedToken>,
-    /// Every `<obj>`.
+    /// Positions of all `<obj>`.
     pub objects: Vec<ObjectTarget>,
-    /// Positions at which answers could have pointed, had what they say is not there been there.
+    /// Positions at which answers about absent objects would have had an `<obj>`.
     pub absent: Vec<ObjectTarget>,
-    /// Index of the name of every `<obj>`, 0 where it has none.
+    /// Index of the name of every `<obj>`, 0 if it has none.
     pub(super) object_names: Vec<usize>,
-    /// Indices of the `<obj>` that point at everything of their name.
+    /// Indices of the `<obj>` that point at every object of their name.
     pub(super) all_of_name: Vec<usize>,
     /// Masks of every `<obj>`, `[objects, size, size]`.
     pub masks: Vec<f32>,
@@ -58,38 +58,38 @@ pub struct InstructBatch {
     pub mask_size: usize,
 }
 
-/// A token of an answer, and the state that predicts it.
+/// Token of an answer, and the state that predicts it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PredictedToken {
     /// Row of the question.
     pub row: usize,
-    /// Position of the state in the row, counted from the picture's end.
+    /// Position of the state in the row, counted from the end of the picture.
     pub position: usize,
-    /// The token.
+    /// Id of the token.
     pub token: usize,
 }
 
-/// An `<obj>` of an answer; positions count from the picture's end.
+/// `<obj>` of an answer; positions count from the end of the picture.
 #[derive(Debug, Clone, Copy)]
 pub struct ObjectTarget {
     /// Row of the question.
     pub row: usize,
-    /// The state that predicts it.
+    /// Position of the state that predicts it.
     pub position: usize,
-    /// First state of its span.
+    /// Position of the first state of its span.
     pub start: usize,
 }
 
-/// A question and its answer, before all references of the batch are counted.
+/// Question and its answer, before all references of the batch are counted.
 struct Row {
     tokens: InstructionTokens,
     /// References that the question marks.
     references: Vec<ReferencePlace>,
     /// Number of `<obj>` that the answer needs.
     targets: usize,
-    /// Number of tokens of the words for what is not there.
+    /// Number of tokens of the words for the absent object.
     absent: Option<usize>,
-    /// Whether the words before the last `<obj>`, or for what is not there, are learned.
+    /// Whether the words before the last `<obj>`, or for the absent object, have a loss.
     name_learned: bool,
 }
 
@@ -114,8 +114,8 @@ impl Row {
         })
     }
 
-    /// Tokens at the beginning of the answer that are not learned: a name that is wrong on purpose.
-    /// The `<obj>`, or that the thing is not there, is learned all the same.
+    /// Number of the answer's first tokens without a loss: a name that is wrong on purpose. The
+    /// `<obj>`, or the statement of absence, has a loss nevertheless.
     fn unlearned(&self, context: &StageContext) -> usize {
         if self.name_learned {
             return 0;
@@ -128,7 +128,8 @@ impl Row {
 }
 
 impl InstructBatch {
-    /// Prepares questions about scenes. Scenes with fewer than `per_picture` repeat theirs.
+    /// Prepares questions about scenes. Scenes with fewer than `per_picture` questions repeat
+    /// theirs.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -146,7 +147,7 @@ impl InstructBatch {
         Self::of_asked(context, &scenes, &questions, per_picture, mask_size)
     }
 
-    /// The same of questions that are prepared already.
+    /// Prepares questions about scenes from [`Asked`] pictures.
     pub(super) fn of_asked(
         context: &SceneContext,
         scenes: &[&Scene],
@@ -159,12 +160,13 @@ impl InstructBatch {
         Ok(batch)
     }
 
-    /// Prepares questions about pictures: `per_picture` about each, which repeats its own where it
-    /// has fewer, or those it has.
+    /// Prepares questions about pictures. With `per_picture`, pictures with fewer questions repeat
+    /// theirs; without, each has its own number of questions.
     ///
     /// # Errors
-    /// When a picture has no question, a mask is not of its picture, an answer has another number
-    /// of `<obj>` than of targets, or question and answer are longer than the model reads.
+    /// When a picture has no question, a mask has another size than its picture, an answer has
+    /// another number of `<obj>` than of targets, or question and answer are longer than the model
+    /// reads.
     pub fn new(
         context: &StageContext,
         asked: &[Asked],
@@ -195,7 +197,7 @@ impl InstructBatch {
         Ok(batch)
     }
 
-    /// The pictures, without a question yet.
+    /// Batch of the pictures, without questions.
     fn of_pictures(context: &StageContext, asked: &[Asked], mask_size: usize) -> Self {
         let (clip, sam) = (context.clip(), context.sam());
         let pictures = asked
@@ -236,7 +238,7 @@ impl InstructBatch {
         }
     }
 
-    /// Adds the sequence of a question and its answer, and what is learned of it.
+    /// Adds the sequence of a question and its answer, and its predicted tokens.
     fn add_row(
         &mut self,
         context: &StageContext,
@@ -304,18 +306,18 @@ impl InstructBatch {
         Ok(())
     }
 
-    /// The picture of each of [`pointed`](Self::pointed).
+    /// Index of the picture of each of [`pointed`](Self::pointed).
     pub(super) fn picture_of_objects(&self) -> Vec<usize> {
         let picture = |object: &ObjectTarget| self.pictures[object.row];
         self.pointed().map(picture).collect()
     }
 
-    /// Every `<obj>`, then everything that is not there: the prompts of the mask decoder.
+    /// Positions of every `<obj>`, then of all absent objects: the prompts of the mask decoder.
     pub(super) fn pointed(&self) -> impl Iterator<Item = &ObjectTarget> {
         self.objects.iter().chain(&self.absent)
     }
 
-    /// The tokens of [`predicted`](Self::predicted).
+    /// Ids of the [`predicted`](Self::predicted) tokens.
     pub(super) fn predicted_tokens(&self) -> Vec<usize> {
         self.predicted.iter().map(|token| token.token).collect()
     }

@@ -1,4 +1,4 @@
-//! Forward pass of a batch of instructions, with the true answers given (teacher forcing).
+//! Forward pass of a batch of instructions with teacher forcing.
 
 use anyhow::Result;
 use anyref_core::{AnyRefModel, ReferenceBank, splice};
@@ -18,23 +18,23 @@ use crate::losses::resized;
 pub struct InstructOutput<B: Backend> {
     /// Logits of the answers' tokens, `[tokens, vocabulary]`.
     pub logits: Tensor<B, 2>,
-    /// Mask logits and true shares, `[objects, size, size]`; absent when nothing is pointed at.
+    /// Mask logits and target shares, `[objects, size, size]`; `None` without objects.
     pub masks: Option<(Tensor<B, 3>, Tensor<B, 3>)>,
-    /// The decoder's own IoU estimates, `[objects]`.
+    /// IoU estimates of the mask decoder, `[objects]`.
     pub estimates: Option<Tensor<B, 1>>,
-    /// The same for things that are not there; absent when none is asked for.
+    /// IoU estimates for absent objects, `[absent]`; `None` without any.
     pub absent: Option<Tensor<B, 1>>,
     /// CLIP features of the scenes, `[scenes, patches, channels]`.
     pub features: Tensor<B, 3>,
     /// Mask prompts of the objects, `[objects, width]`.
     pub prompts: Option<Tensor<B, 2>>,
-    /// Mean of the features of each reference, `[references, hidden]`; absent when there is none.
+    /// Mean of the features of each reference, `[references, hidden]`; `None` without references.
     pub references: Option<Tensor<B, 2>>,
 }
 
-/// Runs a batch with the true answers given (teacher forcing). Every scene is encoded once, and the
-/// sequence up to the picture's end is read once a scene. For batches as a stage makes them: the
-/// model has to have the encoders that the batch needs.
+/// Runs a batch with teacher forcing. Every scene is encoded once, and the sequence up to the end
+/// of the picture is read once a scene. The model must have the encoders that the batch needs, as
+/// for batches made by a stage.
 pub fn instruct_forward<B: Backend>(
     model: &AnyRefModel<B>,
     batch: &InstructBatch,
@@ -43,7 +43,7 @@ pub fn instruct_forward<B: Backend>(
     instruct_forward_by(SharedPrefix::read, model, batch, device)
 }
 
-/// The same; `read` has the language model read.
+/// Runs a batch like [`instruct_forward`]; `read` runs the language model.
 pub(super) fn instruct_forward_by<B: Backend>(
     read: impl FnOnce(SharedPrefix<B>) -> PrefixOutput<B>,
     model: &AnyRefModel<B>,
@@ -56,7 +56,7 @@ pub(super) fn instruct_forward_by<B: Backend>(
         .expect("what is computed cannot be unreadable")
 }
 
-/// CLIP's features of some pictures, `[pictures, patches, channels]`.
+/// CLIP's features of pictures, `[pictures, patches, channels]`.
 pub(super) fn clip_features<B: Backend>(
     model: &AnyRefModel<B>,
     pictures: &[PixelValues],
@@ -66,7 +66,7 @@ pub(super) fn clip_features<B: Backend>(
     model.vision_tower.features(pixels, model.select_layer())
 }
 
-/// SAM's embeddings of some pictures, `[pictures, channels, rows, columns]`.
+/// SAM's embeddings of pictures, `[pictures, channels, rows, columns]`.
 pub(super) fn sam_embeddings<B: Backend>(
     model: &AnyRefModel<B>,
     pictures: &[PixelValues],
@@ -76,8 +76,8 @@ pub(super) fn sam_embeddings<B: Backend>(
     sam.forward(PixelValues::batch(pictures, device))
 }
 
-/// The same from CLIP's features and, where there are objects, SAM's embeddings; `read` has the
-/// language model read.
+/// Runs a batch from CLIP's features and, if there are objects, SAM's embeddings; `read` runs the
+/// language model.
 pub(super) fn forward_encoded<B: Backend>(
     model: &AnyRefModel<B>,
     batch: &InstructBatch,
@@ -158,7 +158,7 @@ pub(super) fn forward_encoded<B: Backend>(
         .clone()
         .reshape([count * length, width])
         .select(0, indices(&predictors, device));
-    // Losses are f32, whatever the model computes in.
+    // Losses are f32, whatever precision the model has.
     let logits: Tensor<B, 2> = model.llm.logits(states.unsqueeze()).squeeze_dim(0);
     let logits = logits.cast(DType::F32);
 

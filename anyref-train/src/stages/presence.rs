@@ -1,9 +1,9 @@
-//! How well the mask decoder's own estimates tell what is there from what is not.
+//! Ability of the mask decoder's IoU estimates to separate present from absent objects.
 
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 
-/// IoU estimates of things that are in their pictures, and of things that are not.
+/// IoU estimates of objects that are present in their pictures, and of absent ones.
 #[derive(Debug, Default)]
 pub(super) struct Presence {
     there: Vec<f32>,
@@ -11,7 +11,7 @@ pub(super) struct Presence {
 }
 
 impl Presence {
-    /// Adds estimates of a batch.
+    /// Adds the estimates of a batch.
     pub(super) fn extend<B: Backend>(
         &mut self,
         there: Option<Tensor<B, 1>>,
@@ -24,8 +24,8 @@ impl Presence {
         }
     }
 
-    /// The share of pairs of both in which what is there has the higher estimate (the area under
-    /// the ROC curve); halves for ties, none without a pair.
+    /// Area under the ROC curve: share of pairs in which the present object has the higher
+    /// estimate, a tie counting half; `None` without pairs.
     pub(super) fn told_apart(&self) -> Option<f64> {
         let pairs = self.there.len() * self.absent.len();
         let right = |a: &f32| {
@@ -50,7 +50,7 @@ mod tests {
             there: vec![0.9, 0.5],
             absent: vec![0.5, 0.1, 0.7],
         };
-        // 3 of 3, and one tie and one right of 3.
+        // All 3 pairs are right for one estimate; 1 right and 1 tie of 3 for the other.
         assert_eq!(presence.told_apart(), Some((3.0 + 1.5) / 6.0));
         presence.absent.clear();
         assert_eq!(presence.told_apart(), None);

@@ -12,17 +12,17 @@ use super::scene_questions::asked;
 use crate::config::StageConfig;
 use anyref_data::scenes::{Scene, Split};
 
-/// Scenes tried in the place of one that has no occasion for a question of the kinds asked.
+/// Number of scenes tried in place of one that does not allow a question of the configured kinds.
 const TRIES: u64 = 200;
-/// Distance between the scenes tried: further than any run goes.
+/// Distance between the tried scenes, beyond the length of any run.
 const STRIDE: u64 = 1 << 40;
 
-/// Questions by step.
+/// Questions of each step.
 #[derive(Debug)]
 pub(super) enum Questions<'a> {
-    /// About scenes, several a scene.
+    /// Questions about scenes, several a scene.
     Scenes(&'a SceneContext),
-    /// Of data sets; those about the same picture share it.
+    /// Questions of data sets; those about the same picture share it.
     Data {
         context: &'a StageContext,
         sources: &'a DataSources,
@@ -37,7 +37,7 @@ impl<'a> Questions<'a> {
         }
     }
 
-    /// The questions of a step; none where there is nothing to validate on.
+    /// Questions of a step; `None` when there is nothing to validate on.
     pub(super) fn batch(
         &self,
         config: &StageConfig,
@@ -69,8 +69,8 @@ impl<'a> Questions<'a> {
     }
 }
 
-/// A scene and the questions about it; where it has none, such as one without a sound for a run
-/// that only listens, another scene, always the same.
+/// Scene and the questions about it; a scene without any, such as one without a sound when only
+/// sounds are asked about, is replaced deterministically by another.
 fn with_questions(
     context: &SceneContext,
     split: Split,

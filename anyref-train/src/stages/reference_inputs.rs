@@ -1,4 +1,4 @@
-//! References of a batch as encoders take them.
+//! References of a batch in the form of the encoders' inputs.
 
 use anyref_audio::AudioFeatures;
 use anyref_vision::preprocess::PixelValues;
@@ -11,11 +11,11 @@ use super::example::{Example, ExampleReference};
 /// Inputs of the reference encoders. The reference bank holds pictures, then boxes, then sounds.
 #[derive(Debug, Default)]
 pub(super) struct ReferenceInputs {
-    /// CLIP's inputs.
+    /// Inputs of CLIP.
     pub(super) images: Inputs<PixelValues>,
     /// Boxes as shares of their pictures.
     pub(super) boxes: Inputs<RegionBox>,
-    /// ImageBind's inputs.
+    /// Inputs of ImageBind.
     pub(super) sounds: Inputs<AudioFeatures>,
 }
 
@@ -23,7 +23,7 @@ pub(super) struct ReferenceInputs {
 #[derive(Debug)]
 pub(super) struct Inputs<T> {
     pub(super) values: Vec<T>,
-    /// Index of the name of what each shows, where the instruction says it.
+    /// Index of the name of the object in each input, if the instruction states it.
     names: Vec<Option<usize>>,
 }
 
@@ -37,7 +37,7 @@ impl<T> Default for Inputs<T> {
 }
 
 impl<T> Inputs<T> {
-    /// Adds an input; returns its place among those of the encoder.
+    /// Adds an input; returns its index among those of the encoder.
     fn push(&mut self, value: T, name: Option<usize>) -> usize {
         self.values.push(value);
         self.names.push(name);
@@ -45,7 +45,7 @@ impl<T> Inputs<T> {
     }
 }
 
-/// A reference by its place among those of its encoder.
+/// Reference by its index among those of its encoder.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum ReferencePlace {
     Image(usize),
@@ -53,11 +53,11 @@ pub(super) enum ReferencePlace {
     Sound(usize),
 }
 
-/// A reference in the bank of all encoders.
+/// Reference in the bank of all encoders.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct BankEntry {
     pub(super) index: usize,
-    /// Tokens that it becomes.
+    /// Number of tokens of the reference.
     pub(super) tokens: usize,
 }
 
@@ -91,7 +91,7 @@ impl ReferenceInputs {
         marked.filter_map(|&marked| *places.get(marked)?).collect()
     }
 
-    /// The place of a reference in the bank, once all references are added.
+    /// Entry of a reference in the bank, once all references are added.
     pub(super) fn bank_entry(&self, context: &StageContext, place: ReferencePlace) -> BankEntry {
         let model = &context.model;
         let images = self.images.values.len();
@@ -107,14 +107,14 @@ impl ReferenceInputs {
         BankEntry { index, tokens }
     }
 
-    /// Index of the name of what each reference shows, in the order of the bank.
+    /// Index of the name of the object in each reference, in the order of the bank.
     pub(super) fn names(&self) -> Vec<Option<usize>> {
         let [images, boxes, sounds] = [&self.images.names, &self.boxes.names, &self.sounds.names];
         [images.as_slice(), boxes, sounds].concat()
     }
 }
 
-/// A box in pixels as shares of its picture, number `batch` of the batch.
+/// Converts a box in pixels to shares of its picture, number `batch` of the batch.
 fn share([x0, y0, x1, y1]: [f32; 4], batch: usize, image: &RgbImage) -> RegionBox {
     let (width, height) = (image.width() as f32, image.height() as f32);
     RegionBox {

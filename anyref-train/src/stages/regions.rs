@@ -1,4 +1,4 @@
-//! The objects of scenes as regions of CLIP's patch grid.
+//! Objects of scenes as regions of CLIP's patch grid.
 
 use anyref_ops as ops;
 use burn::tensor::{Tensor, backend::Backend};
@@ -8,10 +8,10 @@ use super::scene_context::SceneContext;
 use crate::trainee::{PretrainingHeads, normalised};
 use anyref_data::scenes::Scene;
 
-/// CLIP's logarithm of the inverse temperature never exceeds this.
+/// Largest logarithm of the inverse temperature, as in CLIP.
 const MAX_LOGIT_SCALE: f64 = 4.6052;
 
-/// Every object of some scenes: which patches it covers and what it is called.
+/// Objects of some scenes, with the patches that each covers and its name.
 #[derive(Debug)]
 pub(super) struct Regions {
     /// Share of each patch in each region, `[scenes, most regions, patches]`, each region summing
@@ -26,7 +26,7 @@ pub(super) struct Regions {
 }
 
 impl Regions {
-    /// The objects of `scenes`, in order.
+    /// Regions of the objects of `scenes`, in order.
     pub(super) fn new<'s>(
         context: &SceneContext,
         scenes: impl ExactSizeIterator<Item = &'s Scene> + Clone,
@@ -77,7 +77,7 @@ impl Regions {
     }
 }
 
-/// CLIP's inverse temperature, `[1, 1]`.
+/// Inverse temperature of CLIP, `[1, 1]`.
 pub(super) fn temperature<B: Backend>(heads: &PretrainingHeads<B>) -> Tensor<B, 2> {
     heads
         .logit_scale
@@ -87,7 +87,7 @@ pub(super) fn temperature<B: Backend>(heads: &PretrainingHeads<B>) -> Tensor<B, 
         .unsqueeze()
 }
 
-/// Pooled features in the shared space, of length 1.
+/// Pooled features in the shared space, with length 1.
 pub(super) fn embedded<B: Backend>(
     heads: &PretrainingHeads<B>,
     pooled: Tensor<B, 2>,

@@ -1,11 +1,11 @@
-//! SAM at this scale: masks of whatever a name, a box or a point means (Kirillov et al. 2023).
+//! SAM at small scale: masks for names, boxes and points (Kirillov et al. 2023).
 //!
-//! Most prompts are names, as in SAM's section 7.5: each has a vector of its own, and means
-//! everything in the scene that it fits. It is what gives the image encoder a sense of what things
-//! are, which the language model's prompts build on later.
+//! Most prompts are names, as in SAM's section 7.5: each has a vector of its own, and means every
+//! object in the scene that it fits. Names teach the image encoder categories of objects, on which
+//! the language model's prompts build later.
 //!
-//! With `name_weight` the cells of the image embedding also have to tell the names apart, each by
-//! its own product with the names' vectors: masks alone only compare the few names of one scene.
+//! With `name_weight` each cell of the image embedding is also classified by its product with the
+//! names' vectors: masks alone only compare the few names of one scene.
 
 use std::collections::BTreeSet;
 
@@ -31,12 +31,12 @@ use crate::trainee::Trainee;
 use anyref_data::scenes::phrases::named;
 use anyref_data::scenes::{Mask, Split, mask_of};
 
-/// Weight of the decoder's estimate of its own IoU.
+/// Weight of the loss on the decoder's IoU estimate.
 const IOU: f64 = 0.1;
 /// Largest shift of a box edge, as a share of the box.
 const JITTER: f32 = 0.1;
 
-/// Trains image encoder, prompt encoder and mask decoder.
+/// Stage that trains image encoder, prompt encoder and mask decoder.
 #[derive(Debug)]
 pub struct SamStage<'a> {
     context: &'a SceneContext,
@@ -54,13 +54,13 @@ pub struct SamBatch {
     cells: Cells,
 }
 
-/// Prompts of one kind with the masks that they mean.
+/// Prompts of one kind with their target masks.
 #[derive(Debug, Default)]
 struct Prompted {
     scenes: Vec<usize>,
     /// Box corners or points, in pixels of SAM's square.
     coordinates: Vec<f32>,
-    /// Indices of names.
+    /// Indices of the names.
     names: Vec<usize>,
     targets: Vec<f32>,
 }
@@ -111,7 +111,7 @@ impl<'a> SamStage<'a> {
                 }
             }
             batch.scenes.push(pixels.pixels);
-            // One object a scene by its place alone.
+            // One object a scene by its position alone.
             let Some(object) = scene.objects.choose(&mut rng) else {
                 continue;
             };
@@ -129,7 +129,7 @@ impl<'a> SamStage<'a> {
         Ok(batch)
     }
 
-    /// Mask logits, targets and IoU estimates of every prompt: names, then boxes, then points.
+    /// Mask logits, targets and IoU estimates of all prompts: names, then boxes, then points.
     fn forward<B: Backend>(&self, trainee: &Trainee<B>, batch: &SamBatch) -> SamOutput<B> {
         let device = trainee.heads.logit_scale.val().device();
         let model = trainee.anyref.mask_branch();
@@ -185,7 +185,7 @@ impl<'a> SamStage<'a> {
     }
 }
 
-/// Logits of every cell of the image embeddings for every name, `[cells, names]`, and the right
+/// Logits of every cell of the image embeddings for every name, `[cells, names]`, and the true
 /// names.
 fn cell_logits<B: Backend>(
     trainee: &Trainee<B>,
@@ -199,7 +199,7 @@ fn cell_logits<B: Backend>(
     Some((ops::matmul(picked, names) / (width as f64).sqrt(), targets))
 }
 
-/// Logits of cells and their names, where there are any.
+/// Logits of cells and their names, if there are cells.
 type CellLogits<B> = Option<(Tensor<B, 2>, Tensor<B, 1, Int>)>;
 
 impl SamBatch {
@@ -270,7 +270,7 @@ impl<B: AutodiffBackend> Stage<B> for SamStage<'_> {
     }
 }
 
-/// The loss of predicted masks, and its parts.
+/// Loss of predicted masks, and its parts.
 fn mask_losses<B: AutodiffBackend>(output: SamOutput<B>) -> (Tensor<B, 1>, Parts<B>) {
     let ious = mask_iou(output.logits.clone().detach(), output.targets.clone());
     let bce = mask_bce(output.logits.clone(), output.targets.clone()).mean();
@@ -281,7 +281,7 @@ fn mask_losses<B: AutodiffBackend>(output: SamOutput<B>) -> (Tensor<B, 1>, Parts
     (total, parts)
 }
 
-/// The box with each edge shifted a little.
+/// Box with each edge shifted a little.
 fn jittered([x0, y0, x1, y1]: [f32; 4], rng: &mut impl Rng) -> [f32; 4] {
     let (dx, dy) = ((x1 - x0) * JITTER, (y1 - y0) * JITTER);
     [
@@ -292,7 +292,7 @@ fn jittered([x0, y0, x1, y1]: [f32; 4], rng: &mut impl Rng) -> [f32; 4] {
     ]
 }
 
-/// A pixel of the mask.
+/// Random pixel of the mask.
 fn inner_point(mask: &Mask, rng: &mut impl Rng) -> [f32; 2] {
     let pixels: Vec<_> = mask.pixels().collect();
     let &(x, y) = pixels.choose(rng).unwrap_or(&(0, 0));

@@ -1,4 +1,4 @@
-//! Context of the stages that learn from scenes.
+//! Context of the stages that are trained on scenes.
 
 use std::collections::HashMap;
 use std::ops::Deref;
@@ -7,17 +7,17 @@ use super::context::StageContext;
 use anyref_data::scenes::mix;
 use anyref_data::scenes::{InstructionConfig, Scene, Scenes, Split};
 
-/// A run's context with its scenes, shared by all stages that learn from them.
+/// Context of a run with its scenes, shared by all stages that are trained on them.
 #[derive(Debug)]
 pub struct SceneContext {
     /// Context of every stage.
     stage: StageContext,
-    /// The data set.
+    /// Data set of scenes.
     pub scenes: Scenes,
-    /// Questions asked about the scenes.
+    /// Questions about the scenes.
     pub instructions: InstructionConfig,
     names: HashMap<String, usize>,
-    /// First training scene of the present stage.
+    /// Index of the first training scene of the current stage.
     first: u64,
 }
 
@@ -45,14 +45,14 @@ impl SceneContext {
         context
     }
 
-    /// Goes on to a stage of the run. The training scenes are endless, and no two stages, nor runs
-    /// of different seeds, see the same: what is learned by heart in one would be asked again in
-    /// the next.
+    /// Prepares for a stage of the run. Training scenes are endless, and no two stages, nor runs
+    /// with different seeds, see the same: memorised scenes would otherwise be asked about again in
+    /// the next stage.
     pub fn begin_stage(&mut self, index: usize) {
         self.first = mix(mix(self.stage.seed) ^ index as u64);
     }
 
-    /// A scene of the present stage, or of another split of the data set.
+    /// Scene of the current stage, or of another split of the data set.
     pub fn scene(&self, split: Split, index: u64) -> Scene {
         let first = match split {
             Split::Train => self.first,
@@ -61,12 +61,12 @@ impl SceneContext {
         self.scenes.scene(split, first.wrapping_add(index))
     }
 
-    /// Number of names that the encoders learn.
+    /// Number of names that the encoders are trained on.
     pub fn name_count(&self) -> usize {
         self.names.len()
     }
 
-    /// The names, in order.
+    /// Names in order.
     pub(crate) fn names(&self) -> impl Iterator<Item = &str> {
         self.scenes
             .library()
@@ -80,7 +80,7 @@ impl SceneContext {
         self.names.get(noun).copied()
     }
 
-    /// The scenes of a step: `batch` of them, never one twice.
+    /// Scenes of a step: `batch` different ones.
     pub(crate) fn scenes_of(&self, split: Split, step: u64, batch: usize) -> Vec<Scene> {
         let first = step * batch as u64;
         (first..first + batch as u64)

@@ -8,7 +8,7 @@ use anyref_data::scenes::{Instruction, Scene};
 use super::example::{Asked, Example, ExampleReference, ExampleTarget};
 use super::scene_context::SceneContext;
 
-/// A scene's questions. Those with a sound that cannot be heard are left out.
+/// Questions about a scene, without those whose sound is inaudible.
 ///
 /// # Errors
 /// When a reference or a question does not fit the model.

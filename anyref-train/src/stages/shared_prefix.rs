@@ -12,13 +12,13 @@ use crate::gradient_checkpointing::{Boundary, Checkpointed, Layers, States};
 /// Prefixes, one a picture, and the rows that follow them, one a question.
 #[derive(Debug)]
 pub(super) struct SharedPrefix<B: Backend> {
-    /// The language model.
+    /// Reader with the language model.
     pub(super) reader: PrefixReader<B>,
     /// Embeddings of the prefixes, `[pictures, prefix, hidden]`.
     pub(super) prefix: Tensor<B, 3>,
     /// Embeddings of the rows, `[rows, length, hidden]`.
     pub(super) rows: Tensor<B, 3>,
-    /// Tensors of before that are used after, beside the output of the language model.
+    /// Tensors computed before the language model and used after it, beside its output.
     pub(super) skip: Vec<Tensor<B, 3>>,
 }
 
@@ -27,7 +27,7 @@ pub(super) struct SharedPrefix<B: Backend> {
 pub(super) struct PrefixOutput<B: Backend> {
     /// Output for the rows.
     pub(super) output: LlamaOutput<B>,
-    /// [`SharedPrefix::skip`].
+    /// Tensors of [`SharedPrefix::skip`].
     pub(super) skip: Vec<Tensor<B, 3>>,
 }
 
@@ -36,14 +36,14 @@ pub(super) struct PrefixOutput<B: Backend> {
 pub(super) struct PrefixReader<B: Backend> {
     /// The language model.
     pub(super) llm: Llama<B>,
-    /// `[rows, prefix + length]`, `true` = padding; absent when there is none.
+    /// Mask of padding, `[rows, prefix + length]`, `true` for padding; `None` without padding.
     pub(super) padding: Option<Tensor<B, 2, Bool>>,
-    /// The picture of each row.
+    /// Index of the picture of each row.
     pub(super) prefix_of: Vec<usize>,
 }
 
 impl<B: Backend> PrefixReader<B> {
-    /// Reads through some layers; returns the output for the prefixes, and for the rows.
+    /// Runs a range of layers; returns the output for the prefixes, and for the rows.
     fn read_layers(
         &self,
         layers: Range<usize>,
@@ -59,7 +59,7 @@ impl<B: Backend> PrefixReader<B> {
         (read.hidden, output)
     }
 
-    /// Reads the layers from `first` on, and the final norm.
+    /// Runs the layers from `first` on, and the final norm.
     fn read_from(&self, first: usize, [prefix, rows]: [Tensor<B, 3>; 2]) -> LlamaOutput<B> {
         let layers = first..self.llm.model.layers.len();
         let (_, mut output) = self.read_layers(layers, prefix, rows);
@@ -67,7 +67,7 @@ impl<B: Backend> PrefixReader<B> {
         output
     }
 
-    /// The cache of each picture, once for each of its rows.
+    /// Cache of each picture, repeated for each of its rows.
     fn repeated(&self, cache: &KvCache<B>) -> KvCache<B> {
         let each = self.prefix_of.len() / cache.batch();
         let even = |(row, &picture): (usize, &usize)| picture == row / each;
@@ -79,7 +79,7 @@ impl<B: Backend> PrefixReader<B> {
 }
 
 impl<B: Backend> SharedPrefix<B> {
-    /// Reads all.
+    /// Runs all layers.
     pub(super) fn read(self) -> PrefixOutput<B> {
         PrefixOutput {
             output: self.reader.read_from(0, [self.prefix, self.rows]),
@@ -89,8 +89,8 @@ impl<B: Backend> SharedPrefix<B> {
 }
 
 impl<B: AutodiffBackend> SharedPrefix<B> {
-    /// The same with gradient checkpointing: only the inputs of all layers but the last are kept
-    /// for the gradient.
+    /// Runs all layers with gradient checkpointing: only the inputs of all layers but the last are
+    /// kept for the backward pass.
     pub(super) fn read_checkpointed(self) -> (PrefixOutput<B>, Checkpointed<B>) {
         let reader = self.reader;
         let input = Boundary {
@@ -107,7 +107,7 @@ impl<B: AutodiffBackend> SharedPrefix<B> {
     }
 }
 
-/// All layers but the last, of which queries and keys are wanted too.
+/// All layers but the last, whose queries and keys are needed too.
 impl<B: AutodiffBackend> Layers<B> for PrefixReader<B> {
     fn count(&self) -> usize {
         self.llm.model.layers.len() - 1

@@ -12,13 +12,13 @@ use anyref_data::scenes::Split;
 
 const TRUE: Rgb<u8> = Rgb([40, 220, 60]);
 const PREDICTED: Rgb<u8> = Rgb([240, 40, 40]);
-/// Pixels between the two.
+/// Pixels between the two pictures of a pair.
 const GAP: u32 = 4;
 
 impl InstructStage<'_> {
     /// Up to `count` pictures of validation data, each twice, side by side: with the true mask of
-    /// an object, in green, and with that of the model, in red, the answer's words being given. The
-    /// objects of a batch take turns, so that kinds of questions differ.
+    /// an object in green, and with the predicted mask in red, with teacher forcing. The objects of
+    /// a batch take turns, so that kinds of questions differ.
     ///
     /// # Errors
     /// When the validation data cannot be read or do not fit the model, or the folder of cached
@@ -32,7 +32,7 @@ impl InstructStage<'_> {
         let sam = self.context().sam();
         let side = self.context().sam.image_encoder.image_size;
         let mut pictures = Vec::with_capacity(count);
-        // Data sets without anything to point at have nothing to show.
+        // Data sets without masks have nothing to show.
         for step in 0..count as u64 {
             let Some(batch) = self.batch_of(Split::Validation, step)? else {
                 break;
@@ -68,13 +68,13 @@ impl InstructStage<'_> {
     }
 }
 
-/// Masks in the size of the picture; what is above 0 is inside.
+/// Masks in the size of the picture; values above 0 are inside.
 fn shown<B: Backend>(masks: Tensor<B, 3>, side: usize) -> Vec<f32> {
     let masks = resized(masks.unsqueeze_dim(1), side);
     masks.into_data().convert::<f32>().iter().collect()
 }
 
-/// Half of the colour on what is inside.
+/// Blends half of the colour into the pixels of the mask.
 fn tinted(mut picture: RgbImage, mask: &[f32], colour: Rgb<u8>) -> RgbImage {
     for (pixel, _) in picture
         .pixels_mut()

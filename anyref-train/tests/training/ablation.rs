@@ -1,4 +1,4 @@
-//! An ablation of the tiny model on shapes, from its file to its table.
+//! Ablation of the tiny model on shapes, from its file to its table.
 
 use std::fs;
 
@@ -111,7 +111,7 @@ fn runs_are_done_once_and_told_in_a_table() {
     let expected = [1, 2].map(|seed| expected.map(|(name, kinds)| (name, seed, kinds)));
     assert_eq!(runs, expected.concat());
 
-    // What has a result needs nothing else; a run that lost its own is done again and says the same.
+    // Finished runs need nothing else; a run that lost its result is repeated with the same result.
     fs::remove_dir_all(out.path().join("base/seed-1/model")).unwrap();
     fs::remove_dir_all(out.path().join("base/seed-1/checkpoints")).unwrap();
     fs::remove_dir_all(out.path().join("lambda-0/seed-2")).unwrap();
@@ -137,7 +137,7 @@ fn scenes_without_an_occasion_for_a_question_give_way_to_others() {
     let given = context([64, 64], 2);
     let mut asked = given.instructions.clone();
     asked.weights = KindWeights::only(Kind::Mixed);
-    // A thing alone is beside no other.
+    // An object alone is beside no other.
     let scenes = Scenes::shapes(SceneConfig {
         objects: [1, 2],
         ..given.scenes.config().clone()

@@ -1,4 +1,4 @@
-//! Batches of instructions, held against their scenes and answers.
+//! Batches of instructions, compared with their scenes and answers.
 
 use anyref_core::{Reference, Slot};
 use anyref_data::scenes::{Instruction, Kind, KindWeights, Scene, Scenes, Split};
@@ -189,7 +189,7 @@ fn masks_lie_where_the_scene_lies_in_sams_square() {
             }
         }
         assert!(masks.next().is_none());
-        // The picture lies there too, and the rest of the square is empty.
+        // The picture lies in the same place, and the rest of the square is empty.
         for pixels in &batch.sam {
             for (index, &value) in pixels.data[..side * side].iter().enumerate() {
                 assert!(inside(index % side, index / side) || value == 0.0);
@@ -212,7 +212,7 @@ fn masks_keep_their_area_at_any_resolution() {
     for (target, mask) in targets.zip(batch.masks.chunks_exact(16 * 16)) {
         let area = target.area() as f32 * cell;
         let (inside, outside) = mask.split_at(12 * 16);
-        // Of the last row a quarter lies in the picture.
+        // A quarter of the last row lies in the picture.
         let [above, last] =
             [&inside[..11 * 16], &inside[11 * 16..]].map(|rows| rows.iter().sum::<f32>());
         assert!((above + 0.25 * last - area).abs() < 1e-3 * area);
@@ -225,7 +225,8 @@ fn masks_keep_their_area_at_any_resolution() {
     }
 }
 
-/// A name that is wrong on purpose is not learned; whether it is pointed at is, and so are the answer's end and its mask.
+/// A name that is wrong on purpose has no loss; the `<obj>`, the end of the answer and the mask
+/// have.
 #[test]
 fn misnamed_answers_teach_all_but_the_name() {
     const PER_SCENE: usize = 6;
@@ -261,7 +262,7 @@ fn misnamed_answers_teach_all_but_the_name() {
         }
         assert!(counts.iter().all(|&count| count > 3), "{counts:?}");
     }
-    // What is not learned from has its own names.
+    // Splits that are not trained on have correct names.
     for split in [Split::Validation, Split::Test] {
         let scene = context.scenes.scene(split, 1);
         let asked = context

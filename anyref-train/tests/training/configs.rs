@@ -1,4 +1,4 @@
-//! The configurations that come with the project.
+//! Configurations shipped with the project.
 
 use std::fs;
 use std::path::Path;

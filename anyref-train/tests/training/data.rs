@@ -1,4 +1,4 @@
-//! Learning from data sets.
+//! Training on data sets.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -70,7 +70,7 @@ fn tone() -> Vec<f32> {
     (0..16_000).map(|i| 0.3 * (0.3 * i as f32).sin()).collect()
 }
 
-/// The fixture with a question of every kind, its sound made long enough to be heard.
+/// Fixture with a question of every kind, its sound lengthened to be audible.
 fn every_kind(folder: &Path) -> PathBuf {
     for name in ["a.png", "b.png", "a-mask.png", "good.jsonl"] {
         fs::copy(fixture("own").join(name), folder.join(name)).unwrap();
@@ -137,7 +137,7 @@ fn questions_are_the_items_of_a_file() {
         assert!(example.targets.iter().all(|target| target.mask.area() > 0));
     }
 
-    // What it becomes: pictures one by one, masks of what the answers point at.
+    // The batch holds pictures one by one, and masks of the targets.
     let batch = InstructBatch::new(&context, &asked, None, 16).unwrap();
     assert_eq!((batch.rows.len(), batch.clip.len()), (5, 5));
     assert_eq!(batch.pictures, [0, 1, 2, 3, 4]);
@@ -186,7 +186,7 @@ fn an_epoch_shows_everything_once_and_the_next_in_another_order() {
     for epoch in &epochs {
         assert_eq!(sorted(epoch.clone()), sorted(epochs[0].clone()));
     }
-    // Steps cut the same order into pieces of any size.
+    // Steps of any size cut the same order into pieces.
     let questions = open(&config);
     let singly: Vec<_> = (0..10)
         .map(|step| answers(&questions.asked(&context, step, 1).unwrap()).join(""))
@@ -214,7 +214,7 @@ fn a_picture_counts_once_where_that_is_asked_for() {
         told.collect()
     };
     let told = epochs(7);
-    // About the second picture there are two questions.
+    // The second picture has two questions.
     let of_second = |answer: &str| answer.contains("cat") || answer.contains("horse");
     for epoch in &told {
         let (one, other) = epoch.split_once('|').unwrap();
@@ -302,14 +302,14 @@ fn questions_about_the_same_picture_share_its_encoding() {
     let merged = Asked::merge(asked());
     let together = InstructBatch::new(&context, &merged, None, 16).unwrap();
     assert_eq!((apart.clip.len(), apart.rows.len()), (5, 5));
-    // Two about one picture, three about the other.
+    // One picture has two questions, the other three.
     let mut counts: Vec<_> = merged.iter().map(|asked| asked.examples.len()).collect();
     assert_eq!(counts.iter().sum::<usize>(), 5);
     counts.sort_unstable();
     assert_eq!(counts, [2, 3]);
     assert_eq!((together.clip.len(), together.sam.len()), (2, 2));
 
-    // What is learned is the same.
+    // The losses are equal.
     let device = Default::default();
     let model = model::<TestBackend>(&context.model, 8);
     let losses = |batch: &InstructBatch| {
@@ -371,7 +371,7 @@ fn train_config(start: &Path, steps: u64, change: impl Fn(&mut Value)) -> TrainC
     serde_json::from_value(config).unwrap()
 }
 
-/// A model folder to start from.
+/// Writes a model folder to start from.
 fn start(folder: &Path, context: &StageContext) -> PathBuf {
     let weights = model::<TestBackend>(&context.model, 8);
     let (config, tokenizer) = (context.model.clone(), context.tokenizer.clone());
@@ -398,7 +398,7 @@ fn a_run_starts_from_a_model_learns_and_resumes() {
     let weights = |run: &Path| fs::read(run.join("model/model.safetensors")).unwrap();
     assert!(weights(&straight) == weights(&resumed), "the models differ");
 
-    // Checkpoints hold what is trained and what the start has not: the heads.
+    // Checkpoints hold the trained parameters and those missing from the start: the heads.
     let newest = newest(&straight.join("checkpoints")).unwrap().unwrap();
     let held = Checkpoint::open(newest.join("model.safetensors")).unwrap();
     let parts: BTreeSet<_> = held
@@ -428,7 +428,7 @@ fn a_run_starts_from_a_model_learns_and_resumes() {
     assert!(losses[5] < losses[0], "{losses:?}");
     assert!(metrics.contains("\"validation\""));
 
-    // The tokenizer and what is not trained are those of the start.
+    // The tokenizer and the frozen parameters are those of the start.
     let trained = AnyRef::<TestBackend>::load(&straight.join("model"), &device).unwrap();
     let before = AnyRef::<TestBackend>::load(&start, &device).unwrap();
     let text = "there is no dog<obj>";
@@ -449,7 +449,7 @@ fn a_run_starts_from_a_model_learns_and_resumes() {
             .all(|(a, b)| (a - b).abs() <= 1e-3 * b.abs().max(1e-3))
     );
 
-    // So the start has to stay.
+    // The start must therefore be kept.
     let again = folder.path().join("again");
     let run = folders(&straight);
     assert_eq!(
@@ -512,7 +512,7 @@ fn a_plan_counts_what_is_trained_and_writes_nothing() {
         "{text}"
     );
 
-    // The running mean of what is trained.
+    // The EMA of the trained parameters.
     let memory = part("llm").bytes();
     config.stages[0].ema_decay = Some(0.99);
     let plan = Plan::new::<TrainBackend>(&config, &run, &Default::default()).unwrap();
@@ -530,12 +530,13 @@ fn a_plan_counts_what_is_trained_and_writes_nothing() {
     };
     let part = |name: &str| half.parts.iter().find(|part| part.name == name).unwrap();
     let llm = part("llm");
-    // What `start` has and nothing trains is there in half precision alone.
+    // Frozen parameters of `start` are held in half precision only.
     assert_eq!(llm.narrow, llm.parameters - llm.trained);
     assert_eq!(llm.copied, llm.trained);
     let heads = part("heads");
     assert_eq!((heads.copied, heads.bytes()), (0, 4 * heads.parameters));
-    // Weight, gradient, two moments and a half copy where it is trained; half where it is not.
+    // Weight, gradient, two moments and a half-precision copy if trained; a half-precision weight
+    // if frozen.
     let (trained, frozen) = (18 * llm.trained, 2 * (llm.parameters - llm.trained));
     assert_eq!(llm.bytes(), trained + frozen);
     assert_eq!(half.activations.unwrap() * 2.0, kept);
@@ -550,7 +551,7 @@ fn adapters_start_afresh_on_a_model_without() {
         config["stages"][0]["trainable"] = json!(["\\.lora_[ab]\\."]);
     });
     config.model.lora = Some(Default::default());
-    // Their dropout draws the same whether a run was stopped or not.
+    // Dropout draws the same numbers whether or not a run was stopped.
     config.stages[0].steps = 4;
     let device = Default::default();
     let weights = |name: &str, stop: Option<u64>| {
@@ -565,7 +566,7 @@ fn adapters_start_afresh_on_a_model_without() {
     };
     assert!(weights("straight", None) == weights("resumed", Some(2)));
 
-    // Alone they are small.
+    // Adapters alone are small.
     let out = folder.path().join("adapter");
     let run = folders(&folder.path().join("straight"));
     export_adapter::<TrainBackend>(&config, &run, Which::Newest, &out, &device).unwrap();
@@ -653,9 +654,10 @@ fn the_papers_run_is_one_that_can_be_meant() {
         (stage.batch as u64 * stage.accumulation, stage.steps),
         (48, 10_000)
     );
-    // As the authors' script: half precision and gradient checkpointing.
+    // Half precision and gradient checkpointing, as in the authors' script.
     assert!(stage.precision == Precision::Bf16 && stage.recompute_layers);
-    // As the authors' loaders: pictures count, where items are sentences or categories of a picture.
+    // Pictures are counted, as in the authors' loaders, where items are sentences or categories of
+    // a picture.
     let train = &stage.data.as_ref().unwrap().train;
     let (mut segmented, mut described) = (Vec::new(), Vec::new());
     for source in train {
@@ -696,14 +698,14 @@ fn the_run_from_lisa_is_the_papers_but_for_its_start() {
     assert_eq!(paper, lisa);
 }
 
-/// Nobody has the paper's data at hand, and its sizes can be known all the same.
+/// Sizes are known even without the paper's data.
 #[test]
 fn a_plan_without_data_says_all_that_is_missing() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../configs/anyref-7b.json");
     let mut config: TrainConfig = serde_json::from_slice(&fs::read(path).unwrap()).unwrap();
     let folder = tempfile::tempdir().unwrap();
     config.start = Some(folder.path().join("nowhere"));
-    // The data sets are looked for beneath the crate, where there are none.
+    // The data sets are looked up below the crate, which has none.
     let run = folders(&folder.path().join("run"));
     let plan = Plan::new::<TrainBackend>(&config, &run, &Default::default()).unwrap();
     let data = config.stages[0].data.as_ref().unwrap();
@@ -723,7 +725,8 @@ fn a_plan_without_data_says_all_that_is_missing() {
         llm.parameters
     );
     assert!(llm.trained > 32 * 2 * 8 * 2 * 4096);
-    // Two bytes a weight that is frozen; on a card of 40 GB, with room for what is not counted.
+    // Two bytes for each frozen weight; on a card of 40 GB this leaves room for everything not
+    // counted.
     let all: usize = plan.stages[0].parts.iter().map(|part| part.bytes()).sum();
     let all = all as f64 + plan.stages[0].activations.unwrap();
     assert!((20e9..24e9).contains(&all), "{all}");

@@ -1,4 +1,4 @@
-//! Two devices with a batch each learn what one with both batches learns.
+//! Two devices with one batch each train the same model as one device with both batches.
 
 use std::fs;
 
@@ -26,8 +26,9 @@ fn two_devices_are_one_with_twice_the_micro_batches() {
         asked[1]["ema_decay"] = 0.5.into();
         let change = |mut stage: Value| {
             stage["accumulation"] = accumulation.into();
-            // Sums of many values may be rounded in the order in which threads come by. Steps as large as their gradients
-            // leave that as it is; with a smaller epsilon a gradient that is all but rounding makes a whole step.
+            // Long sums may be rounded in the order in which threads arrive. Steps proportional to
+            // their gradients stay equal; with a smaller epsilon a gradient of mere rounding errors
+            // would make a whole step.
             stage["learning_rate"] = 3e-3.into();
             stage["epsilon"] = 0.1.into();
             stage
@@ -61,7 +62,7 @@ fn two_devices_are_one_with_twice_the_micro_batches() {
     let two = run(2, 2, None);
     // Stopped within the second stage and resumed.
     let resumed = run(2, 2, Some(5));
-    // The largest difference of a weight from that of two devices, and where it is.
+    // Largest difference of a weight from that of two devices, and its name.
     let difference = |other: &[(String, Vec<f32>)]| {
         let pairs = two.iter().zip(other).map(|((name, two), (same, other))| {
             assert_eq!((name, two.len()), (same, other.len()));
@@ -74,7 +75,7 @@ fn two_devices_are_one_with_twice_the_micro_batches() {
     let fewer = difference(&run(2, 1, None));
     assert!(stopped.0 < 1e-5, "a stop changes {stopped:?}");
     assert!(same.0 < 1e-5, "one device learns otherwise: {same:?}");
-    // Which is less than what half of the data makes of the model.
+    // Half of the data, in contrast, gives a different model.
     assert!(fewer.0 > 1e-4, "{fewer:?}");
 }
 
@@ -101,9 +102,9 @@ fn one_device_in_a_list_is_that_device() {
     assert!(error.to_string().contains("no device"), "{error}");
 }
 
-/// Learns nothing, and fails on one device at one step.
+/// Stage without training that fails on one device at one step.
 struct Failing {
-    /// The micro-batch that cannot be made, or panics.
+    /// Number of the micro-batch that cannot be made, or panics.
     at: u64,
     panics: bool,
 }
@@ -156,7 +157,7 @@ fn fails(stage: &Failing) -> Result<(Trainee<TrainBackend>, bool)> {
 #[test]
 fn a_device_that_fails_ends_the_run_with_its_error() {
     let _turn = alone();
-    // Steps take micro-batches 0 1 2, 3 4 5 and so on: the first device's, another's.
+    // Steps take micro-batches 0 1 2, 3 4 5 and so on: one of the first device, one of another.
     for at in [3, 7] {
         let error = fails(&Failing { at, panics: false }).unwrap_err();
         let expected = format!("micro-batch {at} is missing");
@@ -170,7 +171,7 @@ fn a_device_that_fails_ends_the_run_with_its_error() {
         .map(drop)
     });
     assert!(panicked.is_err());
-    // The next run is not troubled by what the last ones left.
+    // The next run is unaffected by the failed ones.
     assert!(
         fails(&Failing {
             at: 1_000,

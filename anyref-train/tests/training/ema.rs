@@ -1,4 +1,5 @@
-//! The running mean of the weights is what a stage has to show, and the weights themselves are what it goes on from.
+//! EMA of the weights: validated and exported by a stage, while training continues from the weights
+//! themselves.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -12,7 +13,7 @@ use crate::support::{TrainBackend, alone, folders, metrics, stage, train_config,
 
 const DECAY: f64 = 0.3;
 
-/// Two stages of four and one steps, the first of which keeps a mean and all of its checkpoints.
+/// Two stages of four steps and one step, the first with an EMA and all of its checkpoints.
 fn config() -> TrainConfig {
     let mut averaged = stage("sam", 4, 1);
     averaged["ema_decay"] = DECAY.into();
@@ -22,7 +23,7 @@ fn config() -> TrainConfig {
     config
 }
 
-/// The tensors of a file.
+/// Tensors of a file by name.
 type Values = BTreeMap<String, Vec<f32>>;
 
 fn read(run: &Path, checkpoint: &str, file: &str) -> Values {
@@ -30,7 +31,7 @@ fn read(run: &Path, checkpoint: &str, file: &str) -> Values {
     values(&file).into_iter().collect()
 }
 
-/// The mean and the weights after a step of the first stage.
+/// EMA and weights after a step of the first stage.
 fn step(run: &Path, step: u64) -> (Values, Values) {
     let checkpoint = format!("stage-0-step-{step:08}");
     let file = |name| read(run, &checkpoint, name);
@@ -68,7 +69,7 @@ fn it_is_the_mean_of_what_the_optimizer_left_and_goes_on_to_the_next_stage() {
     }
     assert!(moved > 1e-4, "the mean is the weights themselves");
 
-    // The second stage trains other parts, and keeps no mean.
+    // The second stage trains other parts, without an EMA.
     let last = "stage-1-step-00000001";
     let live = run.join("checkpoints").join(last).join("live.safetensors");
     assert!(!live.exists());
@@ -109,7 +110,8 @@ fn stopped_and_resumed_it_is_the_mean_of_a_run_without_a_stop() {
     assert_eq!(metrics(&straight.run), metrics(&resumed.run));
 }
 
-/// Without a mean a stage goes on from the weights that the optimizer left, and with one again from those it has then.
+/// Without an EMA a stage resumes from the optimizer's weights; with one again, the EMA starts from
+/// the weights at that time.
 #[test]
 fn it_can_be_left_out_and_taken_up() {
     let _turn = alone();
@@ -138,14 +140,14 @@ fn it_can_be_left_out_and_taken_up() {
         assert!(apart.fold(0.0, f32::max) < 1e-6, "{name}");
     }
 
-    // A file that is lost is missed.
+    // A missing file is an error.
     fs::remove_file(run.join("checkpoints/stage-0-step-00000003/live.safetensors")).unwrap();
     let error = launch::<TrainBackend>(&config, &folders(run), Some(1), &Default::default());
     let error = format!("{:#}", error.unwrap_err());
     assert!(error.contains("live.safetensors"), "{error}");
 }
 
-/// Parameters that are trained no more stay as validation saw them, however often the run is
+/// Parameters that are no longer trained keep the EMA that was validated, however often the run is
 /// stopped.
 #[test]
 fn what_is_trained_no_more_stays_the_mean() {

@@ -1,4 +1,4 @@
-//! Kept features are those that would be computed.
+//! Check that cached features equal computed ones.
 
 use std::fs;
 use std::path::Path;
@@ -36,7 +36,8 @@ fn a_stage_learns_the_same_from_kept_features() {
         fs::read(run.run.join("model/model.safetensors")).unwrap()
     };
     let (computed, first) = (run("computed", None), run("first", Some(&cache)));
-    // Two of 8 scenes to learn from and two to validate on, each for CLIP; SAM's only where something is pointed at.
+    // Two of 8 scenes for training and two for validation, each for CLIP; for SAM only with a
+    // target.
     let kept = files(&cache);
     assert!((11..=20).contains(&kept), "{kept}");
     let second = run("second", Some(&cache));

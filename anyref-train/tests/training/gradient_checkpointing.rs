@@ -1,4 +1,4 @@
-//! Values computed again for the gradient equal those computed before.
+//! Check that recomputed values equal those computed before.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -36,7 +36,7 @@ fn a_stage_learns_the_same_with_less_memory() {
     assert!(run(false) == run(true));
 }
 
-/// Gradients by the paths of their parameters.
+/// Visitor that collects gradients by the paths of their parameters.
 struct Collect<'a> {
     gradients: &'a GradientsParams,
     path: Vec<String>,
@@ -60,7 +60,7 @@ impl ModuleVisitor<TrainBackend> for Collect<'_> {
     }
 }
 
-/// A trainee with four layers, or as many as are given, whose adapters are no longer 0.
+/// Trainee with `layers` layers whose adapters are not 0.
 fn adapted(context: &SceneContext, layers: usize, dropout: f64) -> Trainee<TrainBackend> {
     let mut model = context.model.clone();
     model.llm.num_hidden_layers = layers;
@@ -80,7 +80,7 @@ fn layers_computed_again_give_the_same_gradients() {
     let gradients = |trainee: &Trainee<TrainBackend>, layers: bool| {
         let mut config = stage_config("instruct", 1, 3);
         config.recompute_layers = layers;
-        // The projector is in front of the layers, and beside them too.
+        // The projector feeds the layers, and bypasses them too.
         config.reference_weight = 0.5;
         config.name_weight = 0.3;
         let stage = InstructStage::new(&context, config).unwrap();
@@ -135,7 +135,7 @@ fn layers_computed_again_give_the_same_gradients() {
     }
 }
 
-/// Adds `factor` times a direction, given by the paths of its parameters.
+/// Mapper that adds `factor` times a direction, given by the paths of its parameters.
 struct Step<'a> {
     direction: &'a BTreeMap<&'a String, &'a Vec<f32>>,
     factor: f64,
@@ -162,9 +162,9 @@ impl<B: Backend> ModuleMapper<B> for Step<'_> {
     }
 }
 
-/// Derivative of `f` at 0 and its error by Ridders' method: central differences of shrinking
-/// steps, extrapolated to a step of 0; the extrapolation that its neighbours differ from least is
-/// taken, so that the step is as small as the noise of `f` allows and no smaller.
+/// Derivative of `f` at 0 and its error by Ridders' method: central differences with shrinking
+/// steps, extrapolated to a step of 0. The extrapolation closest to its neighbours is taken, so
+/// that the step is as small as the noise of `f` allows and no smaller.
 fn derivative(f: impl Fn(f64) -> f64, first: f64) -> (f64, f64) {
     const SHRINK: f64 = 1.6;
     let mut best = (f64::NAN, f64::INFINITY);

@@ -12,7 +12,7 @@ use regex::Regex;
 use crate::common::TestBackend;
 use crate::support::{TrainBackend, alone, context, stage_config};
 
-/// Adds `step` times a fixed direction to the parameters whose path matches.
+/// Mapper that adds `step` times a fixed direction to the parameters whose path matches.
 struct Nudge<'a> {
     pattern: &'a Regex,
     step: f32,
@@ -40,7 +40,7 @@ impl<T: Backend> ModuleMapper<T> for Nudge<'_> {
     }
 }
 
-/// Sums the gradient's products with the same directions.
+/// Visitor that sums the gradient's products with the same directions.
 struct Slope<'a> {
     pattern: &'a Regex,
     gradients: &'a GradientsParams,
@@ -99,7 +99,7 @@ fn mask_losses_reach_every_part() {
     are_differences(&trainee, &loss, &parts);
 }
 
-/// Checks gradients of parameters whose paths match against differences of the loss.
+/// Checks gradients of parameters whose paths match `parts` against differences of the loss.
 pub fn are_differences(
     trainee: &Trainee<TrainBackend>,
     loss: &dyn Fn(&Trainee<TrainBackend>) -> Losses<TrainBackend>,

@@ -1,4 +1,4 @@
-//! Parts that start from weights trained before.
+//! Parts initialised from trained weights.
 
 use std::fs;
 use std::path::Path;
@@ -85,7 +85,7 @@ fn named_parts_are_read_and_the_others_kept() {
     }
 }
 
-/// Embeddings of other words than those they were trained for would be read without a complaint.
+/// Embeddings of another vocabulary would be read without an error.
 #[test]
 fn a_language_model_brings_its_tokenizer() {
     let _turn = alone();
@@ -122,7 +122,7 @@ fn a_language_model_brings_its_tokenizer() {
     assert!(error.to_string().contains("no tokenizer"), "{error}");
 }
 
-/// A checkpoint leaves out what the run's start has, but not what was trained since.
+/// Checkpoints leave out the weights of the run's start, but not those trained since.
 #[test]
 fn what_was_trained_is_kept_where_it_is_trained_no_more() {
     let _turn = alone();

@@ -1,4 +1,4 @@
-//! Training on procedural shapes with a model as small as it goes.
+//! Training on procedural shapes with a tiny model.
 
 #![recursion_limit = "256"]
 

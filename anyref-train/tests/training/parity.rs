@@ -1,4 +1,4 @@
-//! Training reads an answer as inference wrote it.
+//! Check that training computes the states of an answer as inference does.
 
 use anyref_audio::Waveform;
 use anyref_core::{AnyRef, Prompt, Reference, ReferenceImage};
@@ -72,7 +72,7 @@ fn teacher_forcing_gives_the_masks_of_the_generated_answer() {
     let batch = InstructBatch::of_scenes(&context, &scenes, 2, size).unwrap();
     let output = instruct_forward(&anyref.model, &batch, &device);
 
-    // The words: every state chooses the token that was generated after it.
+    // Words: every state predicts the token that was generated after it.
     let chosen = output.logits.clone().argmax(1).into_data();
     let chosen: Vec<usize> = chosen.iter::<i64>().map(|token| token as usize).collect();
     let of_answer: Vec<usize> = (0..chosen.len())
@@ -86,7 +86,7 @@ fn teacher_forcing_gives_the_masks_of_the_generated_answer() {
     assert_eq!(written.len(), 7);
     assert_eq!(chosen[..6], written[..6]);
 
-    // The masks.
+    // Masks of the answer.
     let (logits, _) = output.masks.unwrap();
     assert_eq!(logits.dims(), [2, size, size]);
     let side = context.sam.image_encoder.image_size;
@@ -113,7 +113,7 @@ fn teacher_forcing_gives_the_masks_of_the_generated_answer() {
         assert!((estimates[index].clamp(0.0, 1.0) - mask.score).abs() < 1e-5);
         areas.push((mask.area(), estimates[index]));
     }
-    // Weak if every mask were empty or full, or no estimate inside 0 to 1.
+    // The test would be weak if every mask were empty or full, or every estimate outside of 0 to 1.
     assert!(
         areas.iter().all(|&(area, _)| (1..80 * 60).contains(&area)),
         "{areas:?}"
@@ -123,7 +123,7 @@ fn teacher_forcing_gives_the_masks_of_the_generated_answer() {
         "{areas:?}"
     );
 
-    // The backend that keeps gradients computes the same.
+    // The autodiff backend computes the same.
     let mut network = model::<TrainBackend>(&context.model, 8);
     let head = anyref
         .model

@@ -23,7 +23,8 @@ fn a_run_is_drawn_as_pairs() {
     // Pairs of 64 + 4 + 64 pixels with 4 between them, three a row.
     let sheet = image::open(&out).unwrap().to_rgb8();
     assert_eq!((sheet.width(), sheet.height()), (3 * 136, 2 * 68));
-    // The left one has green on it, which the scene beside it has not, at least where nothing is pointed at.
+    // The left picture has green on it that the right one lacks, at least outside of the predicted
+    // mask.
     let greener = (0..64)
         .flat_map(|y| (0..64).map(move |x| (x, y)))
         .filter(|&(x, y)| {

@@ -1,4 +1,4 @@
-//! Steps in half precision learn what steps in f32 do.
+//! Check that steps in half precision train as steps in f32 do.
 
 use std::fs;
 use std::path::Path;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::{TrainBackend, alone, folders, stage, train_config, values, weights};
 
-/// Losses by name, a row a step.
+/// Losses by name, one row a step.
 fn losses(run: &Path) -> Vec<Value> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let rows = text.lines().map(|line| serde_json::from_str(line).unwrap());
@@ -26,7 +26,8 @@ fn half_precision_learns_the_same() {
         asked["precision"] = json!(precision);
         asked["absent_weight"] = json!(0.1);
         let mut config = train_config(vec![asked]);
-        // The square of an estimate doubles its relative error: with seeds 3 and 5, "absent" is 2.3 and 3.1 % off in bf16.
+        // Squaring an estimate doubles its relative error: with seeds 3 and 5, "absent" is 2.3 and
+        // 3.1 % off in bf16.
         config.seed = 7;
         let folder = tempfile::tempdir().unwrap();
         let mut done = false;
@@ -45,7 +46,7 @@ fn half_precision_learns_the_same() {
         assert_eq!(half.len(), full.len());
         for (step, (half, full)) in half.iter().zip(&full).enumerate() {
             for name in ["language", "bce", "dice", "absent", "gradient_norm"] {
-                // Not every step asks about something absent.
+                // Not every step asks about an absent object.
                 if name == "absent" && full[name].is_null() {
                     continue;
                 }
@@ -58,7 +59,7 @@ fn half_precision_learns_the_same() {
             }
             assert_eq!(half["loss_scale"].is_null(), precision == "bf16");
         }
-        // A stop in between changes nothing, and what is known of the loss's scale goes on.
+        // A stop in between changes nothing, and the loss scale is continued.
         let (_, stopped, same) = run(precision, Some(2));
         assert!(stopped == model, "{precision}");
         assert_eq!(same, position);
@@ -70,7 +71,7 @@ fn half_precision_learns_the_same() {
     }
 }
 
-/// The loss scale of an f16 run does not reach one in f32.
+/// The loss scale of an f16 run is not used by one in f32.
 #[test]
 fn a_run_goes_on_in_another_precision() {
     let _turn = alone();
@@ -92,8 +93,7 @@ fn a_run_goes_on_in_another_precision() {
     assert!(steps[3]["loss_scale"].is_null());
 }
 
-/// Parameters that a run never trains are held in half precision alone, and are given away as they
-/// were.
+/// Parameters that a run never trains are held in half precision only, and are exported unchanged.
 #[test]
 fn frozen_weights_are_given_away_as_they_were() {
     let _turn = alone();
@@ -117,7 +117,7 @@ fn frozen_weights_are_given_away_as_they_were() {
     assert!(!go(&config, "stopped", Some(2)));
     assert!(go(&config, "stopped", None));
 
-    // A later stage in f32 needs all of the weights, so that none is narrowed.
+    // A later stage in f32 needs all weights, so none is narrowed.
     let mut wide = train_config(vec![asked("bf16", 4), asked("f32", 1)]);
     wide.start = config.start.clone();
     assert!(!go(&wide, "wide", Some(4)));
@@ -140,7 +140,7 @@ fn frozen_weights_are_given_away_as_they_were() {
         changed += usize::from(before != after);
     }
     assert!(changed > 4, "{changed}");
-    // And checkpoints have nothing of it.
+    // Checkpoints do not contain them.
     let kept = weights(&at("run"));
     assert!(kept.iter().all(|(name, _)| !name.contains("vision_tower")));
 }

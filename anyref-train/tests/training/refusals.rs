@@ -1,4 +1,4 @@
-//! Runs that cannot be what was meant are refused.
+//! Refusals of runs that cannot be what was meant.
 
 use anyref_train::config::{InitialWeights, TrainConfig};
 use anyref_train::run::launch;
@@ -39,13 +39,13 @@ fn a_run_goes_on_with_its_own_model_and_data_only() {
         }
     }
     other(|config| config.initial.push(weights()), "initial");
-    // How the trained model answers is no matter of training.
+    // Settings of answers do not affect training.
     let mut answering = config.clone();
     answering.model.candidates.count = 3;
     answering.model.min_mask_score = 0.5;
     answering.model.max_history_turns = Some(2);
     assert!(!start(&answering).unwrap());
-    // More steps are no other run.
+    // More steps do not make it another run.
     assert!(!start(&train_config(vec![stage("sam", 5, 1)])).unwrap());
 
     let nothing = export_checkpoint::<TrainBackend>(

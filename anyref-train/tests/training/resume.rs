@@ -1,4 +1,4 @@
-//! A run that is stopped and resumed is the run that was not.
+//! Check that a stopped and resumed run equals an uninterrupted one.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -33,7 +33,7 @@ fn four_and_four_steps_are_eight() {
     assert!(!launch::<TrainBackend>(&config, &folders(resumed), Some(4), &device).unwrap());
     assert!(last(resumed).ends_with("stage-1-step-00000001"));
     assert!(!resumed.join("model").exists());
-    // What a kill in the middle of the next step, checkpoint, deletion and line would leave.
+    // Leftovers of a kill in the middle of the next step, checkpoint, deletion and line.
     for partial in [
         "stage-1-step-00000002.partial",
         "stage-0-step-00000003.old.partial",
@@ -102,7 +102,7 @@ fn four_and_four_steps_are_eight() {
         5
     );
 
-    // A complete run is left as it is.
+    // A complete run is left unchanged.
     assert!(launch::<TrainBackend>(&config, &folders(resumed), None, &device).unwrap());
     assert!(exported(straight) == exported(resumed));
     assert_eq!(lines, metrics(resumed));
@@ -116,7 +116,7 @@ fn the_best_is_kept() {
     let _turn = alone();
     let device = Default::default();
     let mut asked = stage("clip", 6, 2);
-    // Steps that undo what was learned before.
+    // Steps large enough to undo earlier training.
     asked["learning_rate"] = 1.0.into();
     let mut config = train_config(vec![asked]);
     config.validate_every = 1;

@@ -1,5 +1,5 @@
-//! Steps without a finite gradient change nothing, are counted, and end a run that has nothing else;
-//! a failed device ends any run.
+//! Steps without a finite gradient change nothing, are counted, and end a run that has no others; a
+//! failed device ends any run.
 
 use std::panic::catch_unwind;
 use std::path::Path;
@@ -17,14 +17,14 @@ use burn::tensor::backend::Backend;
 use crate::common::TestBackend;
 use crate::support::{TrainBackend, alone, context, metrics, run_options, stage_config, weights};
 
-/// Brings a number to 0, but for the steps in `bad`, whose loss is not a number.
+/// Stage that brings a number to 0, except in the steps `bad`, whose loss is NaN.
 struct Sometimes {
     bad: std::ops::Range<u64>,
-    /// The step at which the device fails.
+    /// Step at which the device fails.
     failing: Option<u64>,
 }
 
-/// Panics as a device thread of CubeCL does, which goes on afterwards.
+/// Panics as a device thread of CubeCL does, after which it continues.
 fn fail_device() {
     let thread = thread::Builder::new().name("DSU-0-0".into());
     let caught = thread.spawn(|| catch_unwind(|| panic!("a kernel does not compile")));
@@ -56,7 +56,7 @@ impl Stage<TrainBackend> for Sometimes {
     }
 }
 
-/// Goes on for so many steps, from the newest checkpoint.
+/// Continues for `steps` steps, from the newest checkpoint.
 fn go(run: &Path, bad: std::ops::Range<u64>, steps: u64) -> Result<bool> {
     go_on(run, Sometimes { bad, failing: None }, steps)
 }
@@ -66,7 +66,7 @@ fn go_on(run: &Path, stage: Sometimes, steps: u64) -> Result<bool> {
     let device = Default::default();
     TrainBackend::seed(&device, 1);
     let trainee = Trainee::new(&context.model, context.name_count(), &device);
-    // What is drawn is drawn now.
+    // Draws the weights now.
     let _ = trainee.valid();
     let mut config = stage_config("clip", 40, 1);
     config.trainable = vec!["logit_scale".into()];
@@ -121,7 +121,7 @@ fn they_are_passed_over_and_counted() {
     assert_eq!(skipped, counted);
 }
 
-/// However often a run is stopped, it does not go on for ever.
+/// The limit holds however often a run is stopped.
 #[test]
 fn many_in_a_row_end_the_run() {
     let _turn = alone();
@@ -151,6 +151,6 @@ fn a_failed_device_ends_a_run_before_its_next_checkpoint() {
     assert!(error.contains("the device failed"), "{error}");
     let newest = newest(&run.path().join("checkpoints")).unwrap().unwrap();
     assert_eq!(position(&newest).unwrap().step, 2);
-    // Another run starts anew.
+    // Another run starts with a count of 0.
     go(run.path(), 0..0, 1).unwrap();
 }

@@ -1,4 +1,4 @@
-//! Configurations and helpers that the training tests share.
+//! Configurations and helpers shared by the training tests.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ use crate::common::TestBackend;
 
 pub type TrainBackend = Autodiff<TestBackend>;
 
-/// The backend has one generator of random numbers, so tests that draw weights from it take turns.
+/// Guard of the backend's only random number generator: tests that draw weights take turns.
 pub fn alone() -> MutexGuard<'static, ()> {
     static TURN: Mutex<()> = Mutex::new(());
     TURN.lock().unwrap_or_else(PoisonError::into_inner)
@@ -48,7 +48,7 @@ pub fn context(size: [u32; 2], per_scene: usize) -> SceneContext {
     SceneContext::new(stage, scenes, asked)
 }
 
-/// The parameters of each stage.
+/// Configuration of a stage with its usual trained parameters.
 pub fn stage(kind: &str, steps: u64, batch: usize) -> Value {
     let trainable = match kind {
         "clip" => json!([
@@ -91,7 +91,7 @@ pub fn folders(run: &Path) -> Folders {
     }
 }
 
-/// A run into a folder that neither validates nor keeps checkpoints on its way.
+/// Options of a run into `folder` that neither validates nor keeps intermediate checkpoints.
 pub fn run_options(folder: &Path) -> RunOptions<'static> {
     RunOptions {
         folder: folder.into(),
@@ -106,13 +106,13 @@ pub fn run_options(folder: &Path) -> RunOptions<'static> {
     }
 }
 
-/// The weights of a run's newest checkpoint, by name.
+/// Weights of a run's newest checkpoint, by name.
 pub fn weights(run: &Path) -> Vec<(String, Vec<f32>)> {
     let checkpoint = anyref_train::run::checkpoint::newest(&run.join("checkpoints"));
     values(&checkpoint.unwrap().unwrap().join("model.safetensors"))
 }
 
-/// The tensors of a file, by name.
+/// Tensors of a file, by name.
 pub fn values(file: &Path) -> Vec<(String, Vec<f32>)> {
     let checkpoint = Checkpoint::open(file).unwrap();
     let values = |name: &str| {
@@ -129,7 +129,7 @@ pub fn values(file: &Path) -> Vec<(String, Vec<f32>)> {
         .collect()
 }
 
-/// The log without times.
+/// Lines of the log without times.
 pub fn metrics(run: &Path) -> Vec<Value> {
     let text = fs::read_to_string(run.join("metrics.jsonl")).unwrap();
     let line = |line: &str| {

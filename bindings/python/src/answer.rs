@@ -1,23 +1,23 @@
-//! Answers.
+//! Answers of a model.
 
 use anyref_core::Timing;
 use pyo3::prelude::*;
 
 use crate::mask::Mask;
 
-/// A sentence with the masks of the objects it names.
+/// Sentence with the masks of the objects that it names.
 #[pyclass(frozen, module = "anyref._native")]
 pub struct Answer(pub anyref_core::Answer);
 
 #[pymethods]
 impl Answer {
-    /// The sentence.
+    /// Sentence of the answer.
     #[getter]
     fn text(&self) -> &str {
         &self.0.text
     }
 
-    /// The sentence as generated, `<obj>` where an object was pointed out.
+    /// Sentence as generated, with `<obj>` where it points at an object.
     #[getter]
     fn raw(&self) -> &str {
         &self.0.raw
@@ -28,19 +28,19 @@ impl Answer {
         self.0.masks.iter().cloned().map(Mask).collect()
     }
 
-    /// Number of masks that are left out, since they are too doubtful.
+    /// Number of masks left out because of their low estimated IoU.
     #[getter]
     fn left_out(&self) -> usize {
         self.0.doubtful
     }
 
-    /// Substitutes of references that the model was not trained with, a line each.
+    /// Substitutes of references that the model was not trained with, one a line.
     #[getter]
     fn bridges(&self) -> Vec<String> {
         self.0.bridges.iter().map(ToString::to_string).collect()
     }
 
-    /// Seconds of the picture, sounds, the prompt, the generation and the masks.
+    /// Seconds for the picture, the sounds, the prompt, the generation and the masks.
     #[getter]
     fn timing(&self) -> (f64, f64, f64, f64, f64) {
         let Timing {

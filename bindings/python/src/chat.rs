@@ -1,4 +1,4 @@
-//! Conversations, answered piece by piece.
+//! Conversations, with answers in pieces.
 
 use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,14 +15,14 @@ use crate::model::Picture;
 use crate::reference::Reference;
 use crate::running::{Received, receive, worker};
 
-/// A conversation about a picture.
+/// Conversation about a picture.
 #[pyclass(frozen, module = "anyref._native")]
 pub struct Chat {
     picture: Py<Picture>,
     dialogue: Arc<Mutex<Dialogue>>,
 }
 
-/// News of an answer.
+/// Message of the thread that answers.
 enum News {
     Piece(String),
     Ended(PyResult<anyref_core::Answer>),
@@ -44,7 +44,7 @@ impl Chat {
         Ok(self.free()?.history().answered())
     }
 
-    /// Forgets everything asked and answered before.
+    /// Forgets all earlier questions and answers.
     fn clear(&self) -> PyResult<()> {
         self.free()?.clear();
         Ok(())
@@ -61,7 +61,7 @@ impl Chat {
         let (sender, receiver) = channel();
         let pieces = sender.clone();
         let answer = move || {
-            // One that panicked is as it was before the question.
+            // After a panic the dialogue is as before the question.
             let mut dialogue = dialogue.lock().unwrap_or_else(|error| error.into_inner());
             let mut on_text = |piece: &str| {
                 let piece = piece.replace(SpecialTokens::OBJECT, "");
@@ -77,7 +77,7 @@ impl Chat {
                 Ok(answered) => answered.map_err(raised),
                 Err(_) => Err(fault()),
             };
-            // Whoever asked may have left.
+            // The receiver may be gone.
             let _ = sender.send(News::Ended(ended));
         });
         thread.map_err(|error| raised(format!("no thread can be started: {error}")))?;
@@ -89,7 +89,7 @@ impl Chat {
 }
 
 impl Chat {
-    /// The dialogue, while nothing is answered.
+    /// Dialogue, unless a question is being answered.
     fn free(&self) -> PyResult<std::sync::MutexGuard<'_, Dialogue>> {
         match self.dialogue.try_lock() {
             Ok(dialogue) => Ok(dialogue),
@@ -102,7 +102,7 @@ impl Chat {
     }
 }
 
-/// An answer on its way.
+/// Answer that is being generated.
 #[pyclass(frozen, module = "anyref._native")]
 pub struct Stream {
     state: Mutex<State>,
@@ -123,7 +123,7 @@ impl Drop for Stream {
 
 #[pymethods]
 impl Stream {
-    /// The next piece of the text; none at the end.
+    /// Next piece of the text; `None` at the end.
     fn piece(&self, py: Python<'_>) -> PyResult<Option<String>> {
         py.detach(|| {
             let mut state = self.state.lock().unwrap_or_else(|error| error.into_inner());
@@ -153,7 +153,7 @@ impl Stream {
         })
     }
 
-    /// The answer, once there are no more pieces.
+    /// Waits for the end of the answer and returns it.
     fn answer(&self, py: Python<'_>) -> PyResult<Answer> {
         while self.piece(py)?.is_some() {}
         match &*self.state.lock().unwrap_or_else(|error| error.into_inner()) {
@@ -162,7 +162,7 @@ impl Stream {
         }
     }
 
-    /// Ends the answer; the conversation is then as before the question.
+    /// Stops the answer; the conversation is then as before the question.
     fn stop(&self) {
         self.cancel.cancel();
     }

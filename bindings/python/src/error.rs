@@ -1,4 +1,4 @@
-//! Errors as Python's exceptions, on one line.
+//! Errors as Python exceptions, on one line.
 
 use std::fmt::Display;
 use std::panic;
@@ -14,11 +14,11 @@ create_exception!(
     "Error of a model, a picture, a sound or a question: one line that says what to change."
 );
 
-/// Message of the last panic. Some readers of broken files panic and are caught, so that nothing is
+/// Message of the last panic. Some readers of broken files panic and are caught, so it is not
 /// printed.
 static LAST_PANIC: Mutex<Option<String>> = Mutex::new(None);
 
-/// Keeps messages of panics in place of printing them.
+/// Records messages of panics instead of printing them.
 pub fn record_panics() {
     panic::set_hook(Box::new(|info| {
         if let Ok(mut last) = LAST_PANIC.lock() {
@@ -37,12 +37,12 @@ pub fn last_panic() -> String {
     one_line(last.as_deref().unwrap_or("unknown"))
 }
 
-/// An exception with the error's message on one line.
+/// Exception with the error's message on one line.
 pub fn raised(error: impl Display) -> PyErr {
     AnyRefError::new_err(one_line(&error.to_string()))
 }
 
-/// As [`raised`], naming the file that the error is about where its message does not.
+/// Exception like [`raised`], with the name of the file if the message lacks it.
 pub fn raised_about(name: Option<&str>, error: impl Display) -> PyErr {
     let message = error.to_string();
     match name {
@@ -51,7 +51,7 @@ pub fn raised_about(name: Option<&str>, error: impl Display) -> PyErr {
     }
 }
 
-/// The exception of a panic that was caught.
+/// Exception for a caught panic.
 pub fn fault() -> PyErr {
     raised(format!(
         "a fault in anyref, please report it: {}",

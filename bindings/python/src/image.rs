@@ -14,7 +14,7 @@ use pyo3::types::PyBytes;
 use crate::error::raised;
 use crate::mask::{Mask, bright};
 
-/// A picture of 8-bit RGB.
+/// Picture in 8-bit RGB.
 #[pyclass(frozen, module = "anyref._native")]
 pub struct Image {
     pub pixels: Arc<RgbImage>,
@@ -34,7 +34,7 @@ impl Image {
         })
     }
 
-    /// Decodes a picture file's bytes.
+    /// Decodes the bytes of a picture file.
     #[staticmethod]
     fn decode(py: Python<'_>, data: Vec<u8>) -> PyResult<Self> {
         let image = py.detach(|| decode_image(&data, "bytes")).map_err(raised)?;
@@ -44,7 +44,7 @@ impl Image {
         })
     }
 
-    /// Takes `height * width * 3` bytes, row by row.
+    /// Copies `height * width * 3` bytes, row by row.
     #[staticmethod]
     fn from_rgb(data: &[u8], width: u32, height: u32) -> PyResult<Self> {
         let count = u64::from(width) * u64::from(height);
@@ -65,30 +65,30 @@ impl Image {
         })
     }
 
-    /// Reads the file of a mask, bright where it is on.
+    /// Reads a mask from a picture file, on where it is bright.
     #[staticmethod]
     fn open_mask(py: Python<'_>, path: PathBuf) -> PyResult<Mask> {
         py.detach(|| bright(&open_mask(&path).map_err(raised)?))
     }
 
-    /// Decodes the bytes of a mask's file.
+    /// Decodes a mask from the bytes of a picture file.
     #[staticmethod]
     fn decode_mask(py: Python<'_>, data: Vec<u8>) -> PyResult<Mask> {
         py.detach(|| bright(&decode_mask(&data, "bytes").map_err(raised)?))
     }
 
-    /// Width and height.
+    /// Width and height in pixels.
     #[getter]
     fn size(&self) -> (u32, u32) {
         self.pixels.dimensions()
     }
 
-    /// The pixels, row by row.
+    /// RGB bytes of the pixels, row by row.
     fn rgb<'py>(&self, py: Python<'py>) -> Bound<'py, PyBytes> {
         PyBytes::new(py, self.pixels.as_raw())
     }
 
-    /// The picture as a PNG file.
+    /// Encodes the picture as a PNG file.
     fn png<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyBytes>> {
         let mut file = Cursor::new(Vec::new());
         py.detach(|| self.pixels.write_to(&mut file, ImageFormat::Png))

@@ -1,5 +1,5 @@
-//! Native half of the Python package `anyref`: engines, pictures, references, answers and metrics,
-//! for the Python files that people import.
+//! Native part of the Python package `anyref`: engines, pictures, references, answers and metrics,
+//! wrapped by the package's Python files.
 //!
 //! Every computation runs without Python's lock. Errors are `AnyRefError` with one line.
 
@@ -19,11 +19,12 @@ mod running;
 
 use pyo3::prelude::*;
 
-/// Tensors come and go by the megabyte, which costs the system's allocator a page fault each time.
+/// Tensors are allocated and freed by the megabyte, at the cost of a page fault each time with the
+/// system's allocator.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
-/// Native half of the package `anyref`.
+/// Native part of the package `anyref`.
 #[pymodule]
 mod _native {
     use super::*;

@@ -15,7 +15,7 @@ use crate::error::{last_panic, raised};
 use crate::model::Model;
 use crate::running;
 
-/// The model in the package.
+/// Model shipped in the package.
 pub const NANO: ModelFiles<'static> = ModelFiles {
     config: include_bytes!(concat!(
         env!("CARGO_MANIFEST_DIR"),
@@ -31,10 +31,10 @@ pub const NANO: ModelFiles<'static> = ModelFiles {
     )),
 };
 
-/// Name of the processor.
+/// Name of the CPU.
 const PROCESSOR: &str = "cpu";
 
-/// Backend and number of a device, of `cpu`, `cuda`, `cuda:1` and their like.
+/// Backend and number of a device given as `cpu`, `cuda`, `cuda:1` and so on.
 pub fn device(name: &str) -> PyResult<(BackendName, Option<usize>)> {
     let (backend, number) = match name.split_once(':') {
         Some((backend, number)) => {
@@ -58,11 +58,10 @@ pub fn device(name: &str) -> PyResult<(BackendName, Option<usize>)> {
     Ok((backend, number))
 }
 
-/// Loads the model at `path`, the one in the package where there is none.
+/// Loads the model at `path`, or the one in the package for `None`.
 ///
 /// # Errors
-/// When an option is out of its range, the model is missing or damaged, or the device does not
-/// start.
+/// When an option is out of range, the model is missing or damaged, or the device does not start.
 #[pyfunction]
 #[pyo3(signature = (
     path, device, dtype, *, temperature, seed, max_new_tokens, min_score, candidates, keep_all,
@@ -133,7 +132,7 @@ pub fn load(
     Ok(Model::new(Arc::from(engine), min_score))
 }
 
-/// Refuses options that no answer could come of, before a model is read for nothing.
+/// Refuses options with which no answer is possible, before a model is loaded.
 fn check(answers: &AnswerOptions) -> PyResult<()> {
     let temperature = answers.temperature;
     if !temperature.is_finite() || temperature < 0.0 {
@@ -160,8 +159,8 @@ fn check(answers: &AnswerOptions) -> PyResult<()> {
     }
 }
 
-/// Loads a model, and names it in errors that do not. Some configs that no model can have end in a
-/// panic while the parts are built.
+/// Loads a model, and names it in errors that do not. Some impossible configs panic while the parts
+/// are built.
 fn named(
     path: Option<PathBuf>,
     load: impl FnOnce() -> anyref_core::Result<Box<dyn Engine>>,
@@ -174,7 +173,7 @@ fn named(
         });
     match catch_unwind(AssertUnwindSafe(load)) {
         Ok(Ok(engine)) => Ok(engine),
-        // Not about the model.
+        // Errors of the backend do not concern the model.
         Ok(Err(Error::Backend(error))) => Err(raised(error)),
         Ok(Err(error)) => {
             let message = error.to_string();

@@ -7,15 +7,15 @@ use pyo3::types::PyByteArray;
 
 use crate::error::raised;
 
-/// Least grey of a mask's file where the mask is on.
+/// Smallest grey value at which a mask's file is on.
 const BRIGHT: u8 = 128;
 
-/// A mask in the size of its picture, as COCO's run lengths.
+/// Mask in the size of its picture, as COCO's run lengths.
 #[pyclass(frozen, module = "anyref._native")]
 pub struct Mask(pub anyref_core::Mask);
 
 impl Mask {
-    /// A mask that no model made.
+    /// Mask that was not predicted.
     pub fn given(rle: Rle) -> Self {
         Self(anyref_core::Mask {
             rle,
@@ -25,7 +25,7 @@ impl Mask {
     }
 }
 
-/// A mask of a grey picture.
+/// Mask of the bright pixels of a grey picture.
 pub fn bright(grey: &GrayImage) -> PyResult<Mask> {
     let pixels: Vec<bool> = grey.pixels().map(|pixel| pixel[0] >= BRIGHT).collect();
     let size = [grey.height() as usize, grey.width() as usize];
@@ -35,7 +35,7 @@ pub fn bright(grey: &GrayImage) -> PyResult<Mask> {
 
 #[pymethods]
 impl Mask {
-    /// Takes a byte a pixel, row by row, on where it is not 0.
+    /// Builds a mask from one byte a pixel, row by row, on where it is not 0.
     #[staticmethod]
     fn from_pixels(py: Python<'_>, data: Vec<u8>, height: usize, width: usize) -> PyResult<Self> {
         py.detach(|| {
@@ -45,21 +45,21 @@ impl Mask {
         })
     }
 
-    /// Takes COCO's compressed string.
+    /// Builds a mask from COCO's compressed string.
     #[staticmethod]
     fn from_compressed(counts: &str, height: usize, width: usize) -> PyResult<Self> {
         let rle = Rle::from_compressed(counts, [height, width]).map_err(raised)?;
         Ok(Self::given(rle))
     }
 
-    /// Takes runs of off and on pixels, column by column.
+    /// Builds a mask from runs of off and on pixels, column by column.
     #[staticmethod]
     fn from_counts(counts: Vec<u32>, height: usize, width: usize) -> PyResult<Self> {
         let rle = Rle::from_counts(&counts, [height, width]).map_err(raised)?;
         Ok(Self::given(rle))
     }
 
-    /// A byte a pixel, row by row, 0 or 1.
+    /// Bytes of the pixels, row by row, 0 or 1.
     fn pixels<'py>(&self, py: Python<'py>) -> PyResult<Bound<'py, PyByteArray>> {
         let [height, width] = self.0.rle.size();
         let pixels = py.detach(|| self.0.rle.to_mask());
@@ -71,19 +71,19 @@ impl Mask {
         })
     }
 
-    /// COCO's compressed string.
+    /// COCO's compressed string of the mask.
     fn compressed(&self) -> String {
         self.0.rle.to_compressed()
     }
 
-    /// Height and width.
+    /// Height and width in pixels.
     #[getter]
     fn size(&self) -> (usize, usize) {
         let [height, width] = self.0.rle.size();
         (height, width)
     }
 
-    /// Left, top, right and bottom.
+    /// Bounding box: left, top, right and bottom.
     #[getter]
     fn bounds(&self) -> (u32, u32, u32, u32) {
         self.0.bounding_box().into()

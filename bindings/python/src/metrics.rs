@@ -9,10 +9,10 @@ use pyo3::prelude::*;
 use crate::error::raised;
 use crate::mask::Mask;
 
-/// Names and values of scores; none where a score has no meaning for the samples.
+/// Names and values of scores; `None` where a score is undefined for the samples.
 type Scores = Vec<(String, Option<f64>)>;
 
-/// The scores of some samples.
+/// Scores of some samples.
 fn scores<M: Metric>(metric: &M, samples: &[M::Sample]) -> Scores {
     let values = metric.scores(samples.iter());
     metric.names().into_iter().zip(values).collect()
@@ -28,13 +28,13 @@ fn overlaps(pairs: &[(Py<Mask>, Py<Mask>)], ignored: &[Py<Mask>]) -> PyResult<Ve
     pairs.iter().enumerate().map(overlap).collect()
 }
 
-/// Scores of referring expressions for predicted and true masks.
+/// Scores of referring expressions for pairs of predicted and true masks.
 #[pyfunction]
 pub fn referring(py: Python<'_>, pairs: Vec<(Py<Mask>, Py<Mask>)>) -> PyResult<Scores> {
     py.detach(|| Ok(scores(&Referring, &overlaps(&pairs, &[])?)))
 }
 
-/// Scores of ReasonSeg for predicted and true masks, and those to ignore.
+/// Scores of ReasonSeg for pairs of predicted and true masks, and masks of ignored pixels.
 #[pyfunction]
 pub fn reasoning(
     py: Python<'_>,
@@ -44,8 +44,8 @@ pub fn reasoning(
     py.detach(|| Ok(scores(&Reasoning, &overlaps(&pairs, &ignored)?)))
 }
 
-/// Scores of gRefCOCO for predicted and true masks; `none` has for each whether the system says
-/// that nothing is meant, and whether nothing is.
+/// Scores of gRefCOCO for pairs of predicted and true masks; `none` has for each pair whether the
+/// system states that there is no target, and whether there is none.
 #[pyfunction]
 pub fn generalized(
     py: Python<'_>,
@@ -64,7 +64,7 @@ pub fn generalized(
     })
 }
 
-/// A frame: the predicted mask, the true one, and the bytes of 32-bit probabilities.
+/// Frame: the predicted mask, the true mask, and the bytes of 32-bit probabilities.
 type GivenFrame = (Py<Mask>, Py<Mask>, Option<Vec<u8>>);
 
 /// Scores of AVSBench for frames in batches.
@@ -91,7 +91,7 @@ pub fn audio_visual(py: Python<'_>, batches: Vec<Vec<GivenFrame>>) -> PyResult<S
     })
 }
 
-/// Intersection over union; 0 of two empty masks.
+/// Intersection over union; 0 for two empty masks.
 #[pyfunction]
 pub fn iou(one: &Mask, other: &Mask) -> PyResult<f64> {
     one.0.rle.iou(&other.0.rle).map_err(raised)

@@ -1,4 +1,4 @@
-//! Models and the pictures that they encoded.
+//! Models and their encoded pictures.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -18,7 +18,7 @@ use crate::mask::Mask;
 use crate::reference::Reference;
 use crate::running;
 
-/// A model on a device.
+/// Model on a device.
 #[pyclass(frozen, module = "anyref._native")]
 pub struct Model {
     engine: Arc<dyn Engine>,
@@ -26,13 +26,13 @@ pub struct Model {
 }
 
 impl Model {
-    /// A loaded model; masks of a lower score are left out.
+    /// Wraps a loaded model; masks with a lower score than `min_score` are left out.
     pub fn new(engine: Arc<dyn Engine>, min_score: Option<f32>) -> Self {
         Self { engine, min_score }
     }
 }
 
-/// A picture that a model has encoded.
+/// Picture encoded by a model.
 #[pyclass(frozen, module = "anyref._native")]
 pub struct Picture {
     pub engine: Arc<dyn Engine>,
@@ -43,13 +43,13 @@ pub struct Picture {
 
 #[pymethods]
 impl Picture {
-    /// Width and height.
+    /// Width and height in pixels.
     #[getter]
     fn size(&self) -> (u32, u32) {
         self.encoded.size()
     }
 
-    /// Memory on the device.
+    /// Memory on the device in bytes.
     #[getter]
     fn bytes(&self) -> u64 {
         self.encoded.bytes()
@@ -57,10 +57,10 @@ impl Picture {
 }
 
 impl Picture {
-    /// A prompt of references, each of which is checked against the picture and the model.
+    /// Builds a prompt and checks each reference against the picture and the model.
     ///
     /// # Errors
-    /// When a box does not fit the picture, or a sound cannot be heard.
+    /// When a box does not fit the picture, or a sound is silent for the model.
     pub fn prompt(
         &self,
         references: &[Py<Reference>],
@@ -88,11 +88,11 @@ impl Picture {
     }
 }
 
-/// Name, parameters and bytes of a part.
+/// Name of a part, number of its parameters and bytes.
 type Part = (&'static str, u64, u64);
-/// A picture, the references and the question about it.
+/// Picture, references and question.
 type Asked = (Py<Picture>, Vec<Py<Reference>>, Option<String>);
-/// A mask, its estimated IoU, its stability, its point and its part of the picture.
+/// Mask, its estimated IoU, its stability score, its point and its crop of the picture.
 type Found = (Mask, f32, f32, (f64, f64), (u32, u32, u32, u32));
 
 #[pymethods]
@@ -130,7 +130,7 @@ impl Model {
             .collect()
     }
 
-    /// Seconds that loading took.
+    /// Loading time in seconds.
     #[getter]
     fn load_time(&self) -> f64 {
         self.engine.info().load.as_secs_f64()
@@ -147,8 +147,8 @@ impl Model {
         })
     }
 
-    /// Answers questions, as many together as their memory allows. Those that cannot be answered
-    /// have their exception in place of the answer.
+    /// Answers questions, in batches as large as their memory allows. Questions that cannot be
+    /// answered have an exception instead of an answer.
     fn answer(
         &self,
         py: Python<'_>,
@@ -196,8 +196,8 @@ impl Model {
             .collect()
     }
 
-    /// Masks by the model's own SAM: of points, a mask to refine and a box together, or of each box
-    /// where there are boxes alone.
+    /// Predicts masks by the model's own SAM: for points, a mask to refine and a box together, or
+    /// for each box if there are only boxes.
     fn masks(
         &self,
         py: Python<'_>,
@@ -263,7 +263,7 @@ impl Model {
         Ok(Answer(answer))
     }
 
-    /// Every mask of a picture.
+    /// Finds every mask of a picture.
     #[expect(clippy::too_many_arguments, reason = "Python's arguments")]
     fn automatic(
         &self,

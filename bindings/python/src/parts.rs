@@ -1,4 +1,4 @@
-//! Parts of models by themselves: encoders and refocusing, arrays in and out.
+//! Parts of models alone: encoders and refocusing on arrays.
 
 use std::path::PathBuf;
 
@@ -18,7 +18,7 @@ use crate::load::{NANO, device};
 use crate::reference::Reference;
 use crate::running;
 
-/// An array of 32-bit floats: its bytes and its shape.
+/// Array of 32-bit floats: its bytes and its shape.
 type Array = (Py<PyByteArray>, Vec<usize>);
 
 fn array(py: Python<'_>, data: TensorData) -> PyResult<Array> {
@@ -27,10 +27,10 @@ fn array(py: Python<'_>, data: TensorData) -> PyResult<Array> {
     Ok((bytes.unbind(), data.shape.to_vec()))
 }
 
-/// The encoders of a model on any backend.
+/// Encoders of a model on any backend.
 trait Encode: Send + Sync {
-    /// CLIP's features of a picture, `[patches, hidden]`; after its last layer but one unless
-    /// another is asked for.
+    /// CLIP's features of a picture, `[patches, hidden]`, from `layer` or, by default, the layer
+    /// that the model's config selects.
     fn picture(&self, image: &::image::RgbImage, layer: Option<i32>) -> PyResult<TensorData>;
 
     /// ImageBind's embedding of each clip of a sound, `[clips, width]`.
@@ -66,7 +66,7 @@ impl<B: Backend> Encode for Loaded<B> {
     }
 }
 
-/// A model's encoders on a device.
+/// Encoders of a model on a device.
 #[pyclass(frozen, module = "anyref._native")]
 pub struct Encoders(Box<dyn Encode>);
 
@@ -95,7 +95,7 @@ impl OnDevice for Load {
 
 #[pymethods]
 impl Encoders {
-    /// Loads the encoders of the model at `path`, of the one in the package where there is none.
+    /// Loads the encoders of the model at `path`, or of the one in the package for `None`.
     #[staticmethod]
     fn load(py: Python<'_>, path: Option<PathBuf>, device: &str, dtype: &str) -> PyResult<Self> {
         let (backend, number) = self::device(device)?;
@@ -156,7 +156,7 @@ impl OnDevice for Refocus {
     }
 }
 
-/// States of objects, refocused. Shapes are checked by the caller.
+/// Refocuses the states of objects. The caller checks the shapes.
 #[pyfunction]
 #[pyo3(name = "refocus")]
 #[expect(clippy::too_many_arguments, reason = "Python's arguments")]
@@ -192,7 +192,7 @@ pub fn refocus_arrays(
     array(py, focused.map_err(raised)??)
 }
 
-/// The array of some bytes.
+/// Array of some bytes.
 fn floats<const D: usize>((bytes, shape): (Vec<u8>, [usize; D])) -> PyResult<TensorData> {
     if bytes.len() != 4 * shape.iter().product::<usize>() {
         return Err(raised(format!("the array has not the shape {shape:?}")));

@@ -10,7 +10,7 @@ use crate::error::{raised, raised_about};
 use crate::image::Image;
 use crate::mask::Mask;
 
-/// A reference as a model takes it.
+/// Reference in the form that a model takes.
 #[pyclass(frozen, module = "anyref._native")]
 pub struct Reference {
     pub reference: anyref_core::Reference,
@@ -29,19 +29,19 @@ impl From<anyref_core::Reference> for Reference {
 
 #[pymethods]
 impl Reference {
-    /// A phrase.
+    /// Phrase.
     #[staticmethod]
     fn text(phrase: String) -> Self {
         anyref_core::Reference::Text(phrase).into()
     }
 
-    /// A box in the picture asked about.
+    /// Box in the picture asked about.
     #[staticmethod]
     fn region(corners: [f32; 4]) -> Self {
         anyref_core::Reference::Box(corners).into()
     }
 
-    /// Another picture, restricted to a box or a mask of it.
+    /// Another picture, optionally restricted to a box or a mask in it.
     #[staticmethod]
     fn image(
         py: Python<'_>,
@@ -63,7 +63,7 @@ impl Reference {
         Ok(anyref_core::Reference::Image(read).into())
     }
 
-    /// The sound of a file.
+    /// Reads a sound file.
     #[staticmethod]
     fn open_sound(py: Python<'_>, path: PathBuf) -> PyResult<Self> {
         let sound = py.detach(|| Waveform::open(&path)).map_err(raised)?;
@@ -73,14 +73,14 @@ impl Reference {
         })
     }
 
-    /// The sound in a file's bytes.
+    /// Decodes the bytes of a sound file.
     #[staticmethod]
     fn decode_sound(py: Python<'_>, data: Vec<u8>) -> PyResult<Self> {
         let sound = py.detach(|| Waveform::decode(&data, "bytes"));
         Ok(anyref_core::Reference::Audio(sound.map_err(raised)?).into())
     }
 
-    /// A sound of one channel, as the bytes of its 32-bit floats.
+    /// Sound with one channel, from the bytes of its 32-bit floats.
     #[staticmethod]
     fn sound(samples: &[u8], sample_rate: u32) -> PyResult<Self> {
         if sample_rate == 0 {

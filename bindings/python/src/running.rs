@@ -1,4 +1,4 @@
-//! Computations beside Python: without its lock, and ended by Ctrl-C.
+//! Computations beside Python: without its lock, and interrupted by Ctrl-C.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
@@ -10,17 +10,17 @@ use pyo3::prelude::*;
 
 use crate::error::{fault, raised};
 
-/// Time between two looks for Ctrl-C.
+/// Interval between checks for Ctrl-C.
 const PATIENCE: Duration = Duration::from_millis(50);
-/// Stack of a computation, that of a main thread.
+/// Stack size of a computation in bytes, equal to a main thread's.
 const STACK: usize = 8 << 20;
 
-/// Computes on a thread of its own, while this one waits for it and for signals: Python's handlers
-/// run on its main thread alone, and an answer may take minutes.
+/// Computes on another thread, while this one waits for it and for signals: Python's handlers run
+/// on its main thread only, and an answer may take minutes.
 ///
 /// # Errors
 /// An exception of a signal's handler, such as `KeyboardInterrupt`; the computation is cancelled
-/// and awaited first. A panic is an `AnyRefError`.
+/// and awaited first. A panic becomes an `AnyRefError`.
 pub fn run<T: Send>(
     py: Python<'_>,
     cancel: &Cancel,
@@ -54,7 +54,7 @@ pub fn run<T: Send>(
     })
 }
 
-/// A thread that computes.
+/// Builder of the thread of a computation.
 pub fn worker() -> thread::Builder {
     thread::Builder::new()
         .name("anyref".into())
@@ -63,9 +63,9 @@ pub fn worker() -> thread::Builder {
 
 /// Outcome of waiting for a thread.
 pub enum Received<T> {
-    /// An item that it sent.
+    /// Item that the thread sent.
     Item(T),
-    /// A signal came first, whose handler raised this.
+    /// Exception raised by the handler of a signal that came first.
     Interrupted(PyErr),
     /// End of the items.
     Closed,

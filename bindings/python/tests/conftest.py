@@ -1,4 +1,4 @@
-"""The model and the bundled pictures."""
+"""Model and bundled pictures."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def picture(model, scene):
 
 @pytest.fixture(scope="session")
 def command():
-    """The command line: ``command("segment", …)`` is its JSON, or its error's line."""
+    """Command line: ``command("segment", …)`` returns its JSON, or the line of its error."""
     program = os.environ.get("ANYREF")
     if not program:
         pytest.skip("ANYREF names no program to compare with")

@@ -27,7 +27,7 @@ def test_a_text_is_found(picture):
     start, end = mask.words
     assert answer.text[start:end] == answer.text.rstrip(".")
     assert answer.timing.total >= answer.timing.generate > 0
-    pixels[:] = False  # one's own copy
+    pixels[:] = False  # a copy
     assert mask.numpy().any()
 
 
@@ -107,7 +107,7 @@ def test_a_chat_is_read_piece_by_piece(picture):
     assert stream.answer.masks and len(chat) == 1
     chat.clear()
     assert len(chat) == 0
-    # One that nobody reads ends by itself, and the next question is taken.
+    # An answer that nobody reads ends, and the next question is accepted.
     chat.ask("the gorilla").stop()
     with pytest.raises(anyref.AnyRefError):
         chat.ask(None)

@@ -1,4 +1,4 @@
-"""Arrays of all strides, types and sizes, and values that are none."""
+"""Arrays of all strides, types and sizes, and values that are no arrays."""
 
 import numpy as np
 import pytest

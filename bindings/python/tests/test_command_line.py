@@ -1,4 +1,4 @@
-"""The same answers and errors as the command line's."""
+"""Answers and errors equal to those of the command line."""
 
 import numpy as np
 import pytest

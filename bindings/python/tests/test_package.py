@@ -1,4 +1,4 @@
-"""The package itself."""
+"""Package, types and memory."""
 
 import os
 import subprocess
@@ -116,7 +116,7 @@ def test_memory_stays_level(model, scene):
             list(picture.chat().ask("the gorilla"))
         return process.memory_info().rss
 
-    # Allocators keep and return memory as they like: the least of later levels counts.
+    # Allocators may keep freed memory: the smallest of the later levels counts.
     levels = [ask(questions // 8) for _ in range(8)]
     print(questions, "questions,", [level >> 20 for level in levels], "MiB")
     assert min(levels[4:]) - max(levels[:4]) < 8e6

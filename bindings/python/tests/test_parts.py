@@ -1,4 +1,4 @@
-"""Parts by themselves."""
+"""Parts of models alone."""
 
 import numpy as np
 import pytest

@@ -7,8 +7,8 @@ use clap::Args;
 
 use crate::cargo::{BACKENDS, built_example, run as run_command};
 
-/// Batch, heads, queries, keys and width of a head of nano's picture encoder, of CLIP ViT-L/14, of SAM ViT-H's windows and of
-/// its whole picture, of an ImageBind clip, and of a LLaMA-7B's prefill.
+/// Batch, heads, queries, keys and head width of nano's picture encoder, of CLIP ViT-L/14, of SAM
+/// ViT-H's windows and of its global layers, of an ImageBind clip, and of a LLaMA-7B's prefill.
 const CASES: [&str; 6] = [
     "1,4,1024,1024,48,grid",
     "1,16,257,257,64",
@@ -21,17 +21,18 @@ const CASES: [&str; 6] = [
 /// Options of `bench attention`.
 #[derive(Debug, Args)]
 pub struct Attention {
-    /// What to run on
+    /// Backend
     #[arg(long, default_value = "flex", value_parser = BACKENDS)]
     backend: String,
-    /// Cases as batch,heads,queries,keys,width, with `,causal` or `,grid` (SAM's relative positions) after them where they
-    /// are [default: those of the model's parts]
+    /// Cases as batch,heads,queries,keys,width, optionally followed by `,causal` or `,grid` (SAM's
+    /// relative positions) [default: those of the model's parts]
     #[arg(long, value_name = "SIZES")]
     case: Vec<String>,
-    /// Leave burn's out: it holds all scores at once, for which some devices have no room
+    /// Skip burn's attention: it holds all scores at once, which does not fit into some devices'
+    /// memory
     #[arg(long)]
     own: bool,
-    /// Runs of each, of which the median counts
+    /// Number of runs, of which the median counts
     #[arg(long, default_value_t = 5)]
     repeat: usize,
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the numbers of the model card.
+//! `cargo xtask bench`: measurements for the model card.
 
 mod attention;
 mod ops;
@@ -23,13 +23,13 @@ pub enum Bench {
     Segment(segment::Segment),
     /// One instruction step of nano against the same model in PyTorch.
     TrainStep(train_step::TrainStep),
-    /// The fused operations against those they are composed of.
+    /// Fused operations against those they are composed of.
     Ops(ops::Ops),
     /// Burn's own attention on a backend against the model's.
     Attention(attention::Attention),
-    /// A whole model with random weights, part by part, against the same modules in PyTorch.
+    /// Whole model with random weights, part by part, against the same modules in PyTorch.
     Parts(parts::Parts),
-    /// A model in a GGUF file against llama.cpp.
+    /// Model in a GGUF file against llama.cpp.
     Peers(peers::Peers),
     /// Refocusing on a backend, against its composed form and the authors' formulation.
     Refocus(refocus::Refocus),

@@ -8,12 +8,12 @@ use crate::cargo::{cargo, run as run_command};
 /// Options of `bench ops`.
 #[derive(Debug, Args)]
 pub struct Ops {
-    /// Threads
+    /// Number of threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
 }
 
-/// Runs the benchmarks, which print their own figures.
+/// Runs the benchmarks, which print their own results.
 pub fn run(options: &Ops) -> Result<()> {
     run_command(
         cargo()

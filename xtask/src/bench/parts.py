@@ -1,7 +1,8 @@
-"""The other side of `cargo xtask bench parts`: the modules of AnyRef in PyTorch, with random weights.
+"""Reference side of `cargo xtask bench parts`: AnyRef's modules in PyTorch, with random weights.
 
-Prints what it is as JSON on one line, then answers every line with the name of a part by the seconds of one run.
-PyTorch runs eagerly, attention by its own fused operation where the modules use it.
+Prints a description of itself as JSON on one line, then answers every line with the name of a part
+by the seconds of one run. PyTorch runs eagerly, with its own fused attention where the modules use
+it.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import torch
 from torch import nn
 from transformers import CLIPVisionModel, LlamaForCausalLM, SamModel
 
-# The published sizes, and ImageBind's audio encoder, of which transformers has none.
+# Published sizes, and ImageBind's audio encoder, which transformers lacks.
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "parity"))
 from reference import PROMPT, clip_config, imagebind, llama_config, sam_config
 
@@ -55,7 +56,7 @@ class Parts:
         return self.audio(self.random(1, 3, 1, 128, 204))
 
     def write(self, tokens):
-        """A prompt and an answer, greedily, every token known to the processor."""
+        """Reads a prompt and decodes an answer greedily, with every token copied to the CPU."""
         ids = torch.arange(PROMPT, device=self.device)[None] * 7919 % self.llm.config.vocab_size
         cache, written = None, []
         for _ in range(tokens):

@@ -1,5 +1,5 @@
-//! `cargo xtask bench parts`: a whole model with random weights, part by part, against the same modules in PyTorch,
-//! taking turns in one run.
+//! `cargo xtask bench parts`: a whole model with random weights, part by part, against the same
+//! modules in PyTorch, taking turns in one run.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,7 +11,7 @@ use super::program::Program;
 use super::statistics::median;
 use crate::cargo::{BACKENDS, built_example};
 
-/// Work that both sides are asked for, and its name.
+/// Work that both sides are asked for, with its name.
 const PARTS: [(&str, &str); 7] = [
     ("clip", "CLIP and its projector, one picture"),
     ("sam", "SAM's image encoder, one picture"),
@@ -24,28 +24,28 @@ const PARTS: [(&str, &str); 7] = [
         "CLIP, SAM, the prompt and 32 tokens, one mask: an answer",
     ),
 ];
-/// Tokens that `answer` writes beyond those of `prompt`.
+/// Tokens that `answer` generates beyond those of `prompt`.
 const TOKENS: f64 = 31.0;
 
 /// Options of `bench parts`.
 #[derive(Debug, Args)]
 pub struct Parts {
-    /// What to run on
+    /// Backend
     #[arg(long, default_value = "cuda", value_parser = BACKENDS)]
     backend: String,
-    /// The model: anyref-7b or nano
+    /// Model: anyref-7b or nano
     #[arg(long, default_value = "anyref-7b")]
     preset: String,
-    /// Type of weights and values: f32, f16 or bf16
+    /// Data type of weights and values: f32, f16 or bf16
     #[arg(long, default_value = "bf16")]
     dtype: String,
-    /// Runs of each, of which the median counts
+    /// Number of runs, of which the median counts
     #[arg(long, default_value_t = 5)]
     repeat: usize,
-    /// Runs that are not counted: kernels are compiled and chosen in the first
+    /// Runs that are not counted: kernels are compiled and tuned in the first
     #[arg(long, default_value_t = 2)]
     warm_up: usize,
-    /// Only these parts
+    /// Measure only these parts
     #[arg(
         long,
         value_delimiter = ',',
@@ -53,16 +53,16 @@ pub struct Parts {
         value_parser = clap::builder::PossibleValuesParser::new(PARTS.map(|(part, _)| part))
     )]
     only: Vec<String>,
-    /// A Python with torch and transformers, for the other side, which has anyref-7b's sizes
+    /// Python with torch and transformers, for the other side, which has anyref-7b's sizes
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
 }
 
-/// A side: its program, until it fails.
+/// Side of the comparison: its program, until it fails.
 struct Side(Option<Program>);
 
 impl Side {
-    /// The seconds of a run of a part, after some that do not count.
+    /// Seconds of a run of a part, after `warm_up` runs that are not counted.
     fn run(&mut self, part: &str, warm_up: usize) -> Option<f64> {
         let program = self.0.as_mut()?;
         let mut last = None;
@@ -155,7 +155,7 @@ fn reference(python: &Path, options: &Parts) -> Command {
     command
 }
 
-/// Bytes that a process has of a GPU, where Nvidia's tool tells it.
+/// GPU memory of a process in bytes, if Nvidia's tool reports it.
 fn device_memory(id: u32) -> Option<f64> {
     let mut command = Command::new("nvidia-smi");
     command.args([
@@ -166,7 +166,7 @@ fn device_memory(id: u32) -> Option<f64> {
     of_process(&output, id)
 }
 
-/// The megabytes of a process in the tool's lines, in bytes.
+/// GPU memory of a process in bytes, from the tool's lines in mebibytes.
 fn of_process(lines: &str, id: u32) -> Option<f64> {
     let line = lines.lines().find_map(|line| {
         let (process, megabytes) = line.split_once(',')?;

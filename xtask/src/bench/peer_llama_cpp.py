@@ -1,9 +1,9 @@
 """llama.cpp as a peer: `peer_llama_cpp.py MODEL THREADS [f32]`, with PyPI's llama-cpp-python.
 
-With `f32` keys and values are f32 and attention is not fused, as for comparisons of scores.
+With `f32` keys and values are f32 and attention is not fused, for comparisons of logits.
 
-Answers the lines that the example `gguf` of anyref-llm answers: `prompt N` and `decode N` with
-seconds, `tokens TEXT` with ids, `logits FILE` with the number of scores written.
+Answers the same lines as the example `gguf` of anyref-llm: `prompt N` and `decode N` with seconds,
+`tokens TEXT` with ids, `logits FILE` with the number of logits written.
 """
 
 import ctypes
@@ -95,7 +95,7 @@ for line in sys.stdin:
         scores(len(ids)).astype("<f4").tofile(rest)
         print(len(ids) * size, flush=True)
     elif task == "quantize":
-        # Type by its number in llama.cpp's llama_ftype, then the file to write.
+        # Number of the type in llama.cpp's llama_ftype, then the file to write.
         number, _, target = rest.partition(" ")
         options = c.llama_model_quantize_default_params()
         options.ftype = int(number)

@@ -1,4 +1,4 @@
-//! `cargo xtask bench peers`: a model in a GGUF file here and in llama.cpp, in turns.
+//! `cargo xtask bench peers`: a model in a GGUF file here and in llama.cpp, taking turns.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -11,20 +11,20 @@ use super::program::{Program, number};
 use super::statistics::median;
 use crate::cargo::{built_example, root};
 
-/// Programs by their names in the table.
+/// Names of the programs in the table.
 const NAMES: [&str; 2] = ["here", "llama.cpp"];
 const MEGABYTE: f64 = 1e6;
 
 /// Options of `bench peers`.
 #[derive(Debug, Args)]
 pub struct Peers {
-    /// The model, a GGUF file
+    /// Model, a GGUF file
     #[arg(long, value_name = "FILE")]
     model: PathBuf,
-    /// A Python with llama-cpp-python
+    /// Python with llama-cpp-python
     #[arg(long, default_value = "python3", value_name = "PATH")]
     python: PathBuf,
-    /// Threads of each
+    /// Threads of each program
     #[arg(long, default_value_t = 2)]
     threads: usize,
     /// Runs of each task, of which the median counts
@@ -46,7 +46,7 @@ pub fn run(options: &Peers) -> Result<()> {
         .collect();
     let mut seconds = vec![[Vec::new(), Vec::new()]; tasks.len()];
     for task in &tasks {
-        // Once to warm up.
+        // One run to warm up.
         for program in &mut programs {
             program.ask(task)?;
         }

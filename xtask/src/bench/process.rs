@@ -7,18 +7,18 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-/// How often memory is looked at. The system keeps the peak itself, so only a peak in the last moment
+/// Interval of sampling memory. The system keeps the peak itself, so only a peak in the last moment
 /// can be missed.
 const INTERVAL: Duration = Duration::from_millis(2);
 
 /// Time and memory of a process.
 #[derive(Debug)]
 pub struct Measured {
-    /// From start to end.
+    /// Time from start to end in seconds.
     pub seconds: f64,
-    /// Largest resident memory in bytes, where `/proc` tells it.
+    /// Largest resident memory in bytes; `None` without `/proc`.
     pub peak: Option<f64>,
-    /// Lines that it printed.
+    /// Standard output.
     pub output: String,
 }
 

@@ -1,4 +1,4 @@
-//! A program that describes itself on one line, then answers every line with the seconds of a run.
+//! Program that describes itself on one line, then answers every line with the seconds of a run.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -6,9 +6,9 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use anyhow::{Context, Result};
 use serde_json::Value;
 
-/// A program that waits to be asked; it ends when dropped.
+/// Program that waits for requests; it is killed when dropped.
 pub struct Program {
-    /// Its first line.
+    /// Description on its first line.
     pub about: Value,
     child: Child,
     input: ChildStdin,
@@ -41,12 +41,12 @@ impl Program {
         Ok(program)
     }
 
-    /// The number of its process.
+    /// Id of its process.
     pub fn id(&self) -> u32 {
         self.child.id()
     }
 
-    /// The seconds of a run.
+    /// Seconds of a run.
     pub fn ask(&mut self, what: &str) -> Result<f64> {
         writeln!(self.input, "{what}").context("the benchmark ended: see above")?;
         let line = self.line()?;
@@ -64,13 +64,13 @@ impl Program {
 
 impl Drop for Program {
     fn drop(&mut self) {
-        // It holds nothing that is worth an orderly end.
+        // It holds nothing that needs an orderly end.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A number that a program gave.
+/// Number in a program's description.
 pub fn number(about: &Value, name: &str) -> Result<f64> {
     let number = about[name].as_f64();
     number.with_context(|| format!("the benchmark gave no {name}"))

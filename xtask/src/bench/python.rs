@@ -5,7 +5,7 @@ use std::process::Command;
 
 use crate::cargo::root;
 
-/// Call of `python` that runs a script of this folder on the device of a backend.
+/// Command by which `python` runs a script of this folder on the device of a backend.
 pub fn script(python: &Path, name: &str, backend: &str) -> Command {
     let device = match backend {
         "cuda" => "cuda",

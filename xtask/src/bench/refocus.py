@@ -1,12 +1,12 @@
-"""Refocusing as the authors formulate it, in PyTorch, for `cargo xtask bench refocus`.
+"""Refocusing in the authors' formulation, in PyTorch, for `cargo xtask bench refocus`.
 
-Layers return their whole attention matrices; the rows of the objects in the last are averaged over heads, cut to the
-span and normalised. What a layer computes for its own output is counted neither here nor there; the matrix is, as
-nothing else needs it. The authors ask every layer for it: --layers says how many do here, each with the same queries
-and keys.
+Layers return their whole attention matrices; the rows of the objects in the last layer are averaged
+over heads, cut to the span and normalised. The computation of a layer's own output is not counted
+on either side; the matrix is, because nothing else needs it. The authors request it from every
+layer; here --layers sets their number, each with the same queries and keys.
 
-Takes a case `objects,heads,positions,width`, prints what memory it took as JSON on one line, then answers every line on
-its input with the seconds of one run.
+Takes a case `objects,heads,positions,width`, prints its memory as JSON on one line, then answers
+every line on its input with the seconds of one run.
 """
 
 import argparse
@@ -34,7 +34,7 @@ def refocus(query, key, hidden, mask, start, weight, layers):
 
 
 def resident(name):
-    """Bytes of this process, by a name of /proc/self/status."""
+    """Memory of this process in bytes, by a field of /proc/self/status."""
     try:
         with open("/proc/self/status") as status:
             line = next(line for line in status if line.startswith(name))
@@ -44,7 +44,7 @@ def resident(name):
 
 
 class Memory:
-    """What is held at most from now on."""
+    """Peak memory from now on."""
 
     def __init__(self, device):
         self.device = device
@@ -86,7 +86,7 @@ def main():
     hidden = random(objects, positions, width)
     mask = torch.full((positions, positions), float("-inf"), dtype=dtype, device=options.device).triu(1)
 
-    # A GPU is waited for after several runs, as the other side is.
+    # A GPU is waited for after several runs, as on the other side.
     runs = 8 if options.device == "cuda" else 1
 
     def seconds():

@@ -1,5 +1,5 @@
-//! `cargo xtask bench refocus`: refocusing in the backend's own form against the composed form, and against the
-//! authors' formulation in PyTorch, taking turns in one run.
+//! `cargo xtask bench refocus`: refocusing in the backend's own form against the composed form, and
+//! against the authors' formulation in PyTorch, taking turns in one run.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -11,16 +11,17 @@ use super::program::{Program, number};
 use super::statistics::median;
 use crate::cargo::{BACKENDS, built_example};
 
-/// Options of `bench refocus`. Every number of objects is measured with every number of heads, positions and widths.
+/// Options of `bench refocus`. Every number of objects is measured with every number of heads,
+/// positions and widths.
 #[derive(Debug, Args)]
 pub struct Refocus {
-    /// What to run on
+    /// Backend
     #[arg(long, default_value = "flex", value_parser = BACKENDS)]
     backend: String,
-    /// Objects, each in a row of its own
+    /// Numbers of objects, each in a row of its own
     #[arg(long, value_delimiter = ',', default_value = "1,8", value_name = "N,…")]
     objects: Vec<usize>,
-    /// Heads, 128 wide
+    /// Numbers of heads, 128 wide
     #[arg(
         long,
         value_delimiter = ',',
@@ -44,19 +45,20 @@ pub struct Refocus {
         value_name = "N,…"
     )]
     width: Vec<usize>,
-    /// Runs of each, of which the median counts
+    /// Number of runs, of which the median counts
     #[arg(long, default_value_t = 7)]
     repeat: usize,
-    /// Type of values: f32, f16 or bf16
+    /// Data type of values: f32, f16 or bf16
     #[arg(long, default_value = "f32", value_parser = ["f32", "f16", "bf16"])]
     dtype: String,
-    /// A Python with torch, for the authors' formulation
+    /// Python with torch, for the authors' formulation
     #[arg(long, value_name = "PATH")]
     python: Option<PathBuf>,
-    /// Layers that return their attention in the authors' formulation, which asks all of a model's
+    /// Layers that return their attention in the authors' formulation, which requests it from all
+    /// layers of a model
     #[arg(long, default_value_t = 1, value_name = "N")]
     layers: usize,
-    /// Leave the authors' formulation out where its matrices take more than so many gigabytes
+    /// Skip the authors' formulation if its matrices take more than this many gigabytes
     #[arg(long, default_value_t = 5.0, value_name = "GB")]
     most: f64,
 }
@@ -94,7 +96,8 @@ fn case(program: &Path, options: &Refocus, sizes: [usize; 4]) -> Result<f64> {
     let name = sizes.map(|size| size.to_string()).join(",");
     let mut ours =
         Program::start(Command::new(program).args([&options.backend, &options.dtype, &name]))?;
-    // While a layer computes, it holds its matrix twice, and of half values once more in f32, for the softmax.
+    // While a layer computes, it holds its matrix twice, and for half precision once more in f32,
+    // for the softmax.
     let bytes = match options.dtype.as_str() {
         "f32" => 4 * (options.layers + 1),
         _ => 2 * options.layers + 6,

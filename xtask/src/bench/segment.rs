@@ -1,4 +1,4 @@
-//! `cargo xtask bench segment`: how long a user waits for a mask.
+//! `cargo xtask bench segment`: the time that a user waits for a mask.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
@@ -13,26 +13,26 @@ use super::process::{measure, peak_memory};
 use super::statistics::{largest, median};
 use crate::cargo::{built, root};
 
-/// The first line that `/help` prints in a chat: what was asked before is then answered.
+/// First line that `/help` prints in a chat: earlier questions are then answered.
 const END_OF_ANSWER: &str = "/box";
 const MEGABYTE: f64 = 1e6;
 
 /// Options of `bench segment`.
 #[derive(Debug, Args)]
 pub struct Segment {
-    /// The picture [default: the first of assets/demo]
+    /// Picture [default: the first of assets/demo]
     #[arg(long)]
     image: Option<PathBuf>,
-    /// What to look for
+    /// Phrase to look for
     #[arg(long, default_value = "the largest object")]
     text: String,
-    /// A model folder instead of the embedded model
+    /// Model folder [default: the built-in model]
     #[arg(long)]
     model: Option<PathBuf>,
-    /// Processes started
+    /// Number of processes started
     #[arg(long, default_value_t = 10)]
     runs: usize,
-    /// Threads
+    /// Number of threads
     #[arg(long, default_value_t = 2)]
     threads: usize,
 }
@@ -137,7 +137,7 @@ fn turns(mut command: Command, question: &str) -> Result<Turns> {
                 bail!("the chat ended before it answered");
             }
         }
-        // The rest of the list is short and waits in the pipe.
+        // The rest of the list is short and stays in the pipe.
         Ok(())
     };
     ask()?;

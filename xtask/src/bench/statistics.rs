@@ -1,6 +1,6 @@
 //! Summaries of measured values.
 
-/// Median; NaN of no values.
+/// Median; NaN for an empty slice.
 pub fn median(values: &[f64]) -> f64 {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
@@ -11,7 +11,7 @@ pub fn median(values: &[f64]) -> f64 {
     }
 }
 
-/// Greatest value that is a number; NaN where there is none.
+/// Largest value that is not NaN; NaN if there is none.
 pub fn largest(values: &[f64]) -> f64 {
     values.iter().copied().fold(f64::NAN, f64::max)
 }

@@ -1,4 +1,5 @@
-//! How the time of a training step grows with the batch, the length of the sequence and the size of the picture.
+//! Growth of a training step's time with the batch, the sequence length and the size of the
+//! picture.
 
 use std::fs;
 use std::path::Path;
@@ -14,24 +15,24 @@ use crate::plot::panel::{self, Panel};
 
 /// Scenes a step.
 const BATCHES: [u64; 5] = [1, 2, 4, 8, 16];
-/// Sides of CLIP's picture, whose patches are most of what the language model reads.
+/// Sides of CLIP's picture, whose patches are most of the language model's input.
 const CLIP_SIDES: [u64; 5] = [96, 144, 192, 240, 288];
 /// Sides of SAM's picture.
 const SAM_SIDES: [u64; 4] = [128, 192, 256, 320];
-/// Scenes a step where something else grows.
+/// Scenes a step while another size grows.
 const BATCH: u64 = 4;
 
-/// Sizes that grow.
+/// Series of one growing size.
 struct Series {
     title: &'static str,
-    /// Unit that is counted.
+    /// Unit of the size.
     unit: &'static str,
-    /// Configurations by what was counted.
+    /// Configurations with their sizes.
     points: Vec<(f64, Value)>,
 }
 
-/// Measures every point by `seconds`, which gives the seconds of some steps; draws the medians, and writes the numbers
-/// beside the drawing.
+/// Measures every point by `seconds`, which returns the seconds of some steps; draws the medians,
+/// and writes the numbers beside the drawing.
 pub fn run(config: &Value, out: &Path, seconds: impl Fn(&Value) -> Result<Vec<f64>>) -> Result<()> {
     let config = with_model(config)?;
     let mut lines = String::new();
@@ -58,7 +59,7 @@ pub fn run(config: &Value, out: &Path, seconds: impl Fn(&Value) -> Result<Vec<f6
     Ok(())
 }
 
-/// The same with the sizes of the model written out, one micro-batch a step.
+/// Configuration with the model's sizes written out, and one micro-batch a step.
 fn with_model(config: &Value) -> Result<Value> {
     let mut config = config.clone();
     if config["model"].is_string() {
@@ -120,10 +121,10 @@ fn all(config: &Value) -> [Series; 3] {
     ]
 }
 
-/// A title, a unit and the points of a curve.
+/// Title, unit and points of a curve.
 type Drawn<'a> = (&'a str, &'a str, Vec<(f64, f64)>);
 
-/// One panel a series, below one another.
+/// Draws one panel a series, stacked vertically.
 fn draw(series: &[Drawn<'_>]) -> Result<String> {
     let drawn: Vec<_> = series
         .iter()
@@ -169,7 +170,7 @@ mod tests {
         for series in &series {
             let counts: Vec<_> = series.points.iter().map(|point| point.0).collect();
             assert!(counts.is_sorted() && counts.len() > 3, "{counts:?}");
-            // One of the points is the model as it is.
+            // One of the points is the unchanged configuration.
             let same = series.points.iter().filter(|point| point.1 == config);
             assert_eq!(same.count(), 1, "{}", series.title);
         }

@@ -1,10 +1,11 @@
 """One instruction step of AnyRef nano in PyTorch, for `cargo xtask bench train-step`.
 
-The parts, sizes, losses and optimizer are those of the `nano` preset and of the `instruct` stage; the data
-are random, in the sizes that a batch of its scenes and their questions has, or in proportion. Weights are
-random: only time is measured.
+The parts, sizes, losses and optimizer are those of the `nano` preset and of the `instruct` stage;
+the data are random, in the sizes of a batch of its scenes and their questions, or in proportion.
+Weights are random, because only time is measured.
 
-Reads a number of steps a line and answers with the seconds of each as a JSON list, until the input ends.
+Reads a number of steps a line and answers with the seconds of each as a JSON list, until the input
+ends.
 """
 
 import argparse
@@ -223,7 +224,7 @@ class Llama(nn.Module):
         self.head = nn.Linear(width, vocabulary, bias=False)
 
     def forward(self, x, cache=None, mask=None):
-        """Last states, the last layer's queries and keys, and the cache."""
+        """Returns the last states, the last layer's queries and keys, and the cache."""
         grown = []
         for index, layer in enumerate(self.layers):
             x, q, k, v = layer(x, cache[index] if cache else None, mask)
@@ -380,7 +381,7 @@ class AnyRef(nn.Module):
 
 
 def random_batch(sizes):
-    """A batch in the sizes that the scenes and their questions have."""
+    """Random batch in the sizes of the scenes and their questions."""
     count, past = sizes.scenes * sizes.questions, sizes.prefix + 256
     lengths = torch.randint(sizes.row * 6 // 10, sizes.row + 1, (count, 1))
     lengths[0] = sizes.row

@@ -15,33 +15,33 @@ use super::sweep;
 use crate::cargo::{built, root};
 use crate::train::keep_memory;
 
-/// Steps that are not counted when a process starts.
+/// Steps that are not counted after the start of a process.
 const WARM_UP: usize = 1;
-/// More than any run has.
+/// More steps than any run has.
 const NEVER: u64 = 1_000_000_000;
 
 /// Options of `bench train-step`.
 #[derive(Debug, Args)]
 pub struct TrainStep {
-    /// A Python with torch
+    /// Python with torch
     #[arg(long, default_value = "python3", value_name = "PATH")]
     python: PathBuf,
     /// Steps counted a round
     #[arg(long, default_value_t = 5)]
     steps: usize,
-    /// Rounds, in each of which both sides have their turn
+    /// Rounds, in each of which both sides take a turn
     #[arg(long, default_value_t = 4)]
     rounds: usize,
     /// Threads of each side
     #[arg(long, default_value_t = 2)]
     threads: usize,
-    /// The configuration whose instruction stage is measured [default: configs/nano.json]
+    /// Configuration whose instruction stage is measured [default: configs/nano.json]
     #[arg(long)]
     config: Option<PathBuf>,
-    /// Measure ours alone, over batches, lengths and sizes of pictures, and draw how it grows
+    /// Measure only this side, over batches, lengths and sizes of pictures, and draw the growth
     #[arg(long)]
     sweep: bool,
-    /// Where the sweep goes: FILE.svg, and its numbers beside it as FILE.jsonl
+    /// Output of the sweep: FILE.svg, with its numbers beside it as FILE.jsonl
     #[arg(long, default_value = "train-step.svg", value_name = "FILE.svg")]
     out: PathBuf,
 }
@@ -109,7 +109,7 @@ pub fn run(options: &TrainStep) -> Result<()> {
     Ok(())
 }
 
-/// The instruction stage alone, on the shapes, without validation.
+/// Configuration with the instruction stage only, on shapes, without validation.
 fn instructions_on_shapes(path: &Path) -> Result<Value> {
     let text =
         fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
@@ -124,7 +124,7 @@ fn instructions_on_shapes(path: &Path) -> Result<Value> {
         bail!("{} has no stage of kind \"instruct\"", path.display());
     };
     stage["steps"] = json!(NEVER);
-    // It draws prompts to vectors that the stages before have trained, which are left out.
+    // The stage would draw prompts to vectors trained in earlier stages, which are left out.
     if let Some(stage) = stage.as_object_mut() {
         stage.remove("prompt_weight");
     }
@@ -136,19 +136,19 @@ fn instructions_on_shapes(path: &Path) -> Result<Value> {
     Ok(config)
 }
 
-/// One step of ours, in seconds.
+/// One step of this side, in seconds.
 struct Step {
     seconds: f64,
     stalled: f64,
 }
 
-/// Our side: a run that goes on in a process for each round.
+/// Side of this project: a run that is resumed in one process for each round.
 struct Ours<'a> {
     program: &'a Path,
     folder: &'a Path,
-    /// Steps that its log has.
+    /// Number of steps in its log.
     done: usize,
-    /// Largest resident memory so far in bytes, where `/proc` tells it.
+    /// Largest resident memory so far in bytes; `None` without `/proc`.
     peak: Option<f64>,
 }
 
@@ -204,7 +204,7 @@ impl<'a> Ours<'a> {
         Ok(logged)
     }
 
-    /// Entries of the run's tokenizer.
+    /// Vocabulary size of the run's tokenizer.
     fn vocabulary(&self) -> Result<usize> {
         let file = self.folder.join("run/tokenizer.json");
         let text =
@@ -221,7 +221,7 @@ impl<'a> Ours<'a> {
     }
 }
 
-/// The PyTorch side: one process that waits for its turns.
+/// Side of PyTorch: one process that waits for its turns.
 struct Reference {
     process: Child,
     input: Option<ChildStdin>,
@@ -230,7 +230,7 @@ struct Reference {
 }
 
 impl Reference {
-    /// Starts it with what differs from configuration to configuration.
+    /// Starts the process with the sizes of the configuration.
     fn start(options: &TrainStep, config: &Value, vocabulary: usize) -> Result<Self> {
         let script = root().join("xtask/src/bench/train_step.py");
         let mut command = Command::new(&options.python);
@@ -257,7 +257,7 @@ impl Reference {
         command.args(["--questions", &questions.to_string()]);
         command.args(["--vocabulary", &vocabulary.to_string()]);
         let mut process = command
-            // Idle threads must not take the processor from the other side.
+            // Idle threads must not take CPU time from the other side.
             .env("OMP_WAIT_POLICY", "passive")
             .env("OMP_NUM_THREADS", options.threads.to_string())
             .stdin(Stdio::piped())
@@ -281,7 +281,7 @@ impl Reference {
         Ok(reference)
     }
 
-    /// Seconds of so many steps.
+    /// Seconds of `count` steps.
     fn steps(&mut self, count: usize) -> Result<Vec<f64>> {
         let input = self.input.as_mut().context("Python takes no input")?;
         writeln!(input, "{count}")?;
@@ -304,7 +304,7 @@ impl Reference {
 
 impl Drop for Reference {
     fn drop(&mut self) {
-        // The end of its input ends it.
+        // The process ends with its input.
         self.input = None;
         let _ = self.process.wait();
     }

@@ -1,8 +1,8 @@
-//! Order of the crates.
+//! Dependency order of the crates.
 
 use crate::workspace::Package;
 
-/// Crates from the bottom to the top: each may import those of earlier rows only.
+/// Crates from the bottom to the top: each may import only those of earlier rows.
 const ORDER: [&[&str]; 9] = [
     &["anyref-ops"],
     &["anyref-weights"],
@@ -19,10 +19,10 @@ const ORDER: [&[&str]; 9] = [
     &["anyref-server", "anyref-web"],
     &["anyref-cli", "anyref-python"],
 ];
-/// Development tasks start programs and import no crate of the workspace.
+/// Development tasks, which start programs and import no crate of the workspace.
 const TASKS: &str = "xtask";
 
-/// Arrows between crates that run against the order, and crates that have no place in it.
+/// Dependencies between crates that violate the order, and crates that have no place in it.
 pub fn backward(packages: &[Package]) -> Vec<String> {
     let row = |name: &str| ORDER.iter().position(|row| row.contains(&name));
     let ours = |name: &str| packages.iter().any(|package| package.name == name);

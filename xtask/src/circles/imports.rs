@@ -9,8 +9,8 @@ use syn::{Attribute, ExprCall, Item, ItemUse, Macro, Path};
 use super::graph::Edges;
 use super::modules::{Definition, Tree, attributes, is_reexport, is_test, leaves};
 
-/// Names that each file takes from each other file. A re-export and a `mod name;` take nothing; a
-/// name that is re-exported is taken from the file that defines it.
+/// Names that each file takes from each other file. Re-exports and `mod name;` take nothing; a
+/// re-exported name is taken from the file that defines it.
 pub fn edges(tree: &Tree) -> Edges {
     let mut visitor = Visitor {
         tree,
@@ -33,12 +33,12 @@ pub fn edges(tree: &Tree) -> Edges {
 #[derive(Clone, Copy)]
 enum Target {
     Module(usize),
-    /// An item of this file.
+    /// Item of this file.
     Item(usize),
 }
 
 impl Tree {
-    /// Targets of a path as the module `module` reads it.
+    /// Targets of a path as seen from `module`.
     fn resolve(
         &self,
         module: usize,
@@ -74,7 +74,7 @@ impl Tree {
         })
     }
 
-    /// Targets of a name of a module.
+    /// Targets of a name in a module.
     fn lookup(
         &self,
         module: usize,
@@ -111,19 +111,19 @@ impl Tree {
 struct Visitor<'a> {
     tree: &'a Tree,
     edges: Edges,
-    /// The module whose items are visited.
+    /// Module whose items are visited.
     module: usize,
     file: usize,
 }
 
 impl Visitor<'_> {
-    /// Notes the files that a path leads to, up to the first item on it: behind an item stand its
-    /// variants and associated items.
+    /// Records the files that a path leads to, up to its first item: later segments are variants
+    /// and associated items.
     fn take(&mut self, path: &[String]) {
         for length in 1..=path.len() {
             let (start, name) = (&path[..length], &path[length - 1]);
             let targets = self.tree.resolve(self.module, start, &mut HashSet::new());
-            // A module may have the name of a function, which nothing follows in a path.
+            // A module may share its name with a function, which is always the end of a path.
             let follows = length < path.len();
             let is_module = |target: &Target| matches!(target, Target::Module(_));
             if follows && targets.iter().any(is_module) {
@@ -145,10 +145,10 @@ impl Visitor<'_> {
         }
     }
 
-    /// Notes the paths among the tokens of a macro call.
+    /// Records the paths among the tokens of a macro call.
     fn take_tokens(&mut self, tokens: TokenStream) {
         let mut path: Vec<String> = Vec::new();
-        // Colons since the last word of the path.
+        // Number of colons since the last word of the path.
         let mut colons = 0;
         for token in tokens {
             match token {
@@ -174,7 +174,7 @@ impl Visitor<'_> {
         self.take_words(&path);
     }
 
-    /// Notes a path, unless it is a single word in small letters: most of them are variables.
+    /// Records a path, unless it is a single lower-case word: most of them are variables.
     fn take_words(&mut self, path: &[String]) {
         if path.len() > 1
             || path
@@ -276,7 +276,7 @@ mod tests {
     use super::*;
     use crate::circles::graph::circles;
 
-    /// Edges of a crate of these files, as `from -> to: names`, and its number of circles.
+    /// Edges of a crate with these files, as `from -> to: names`, and its number of cycles.
     fn found(files: &[(&str, &str)]) -> (Vec<String>, usize) {
         let folder = tempfile::tempdir().unwrap();
         for (name, text) in files {

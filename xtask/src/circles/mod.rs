@@ -1,5 +1,5 @@
-//! `cargo xtask check-circles`: files of a crate that import each other in a circle, and crates that
-//! import against the order of the house.
+//! `cargo xtask check-circles`: files of a crate that import each other in a circle, and crates
+//! that import against the order of crates.
 
 mod arrows;
 mod graph;
@@ -13,7 +13,7 @@ use anyhow::{Result, bail};
 use crate::cargo::root;
 use crate::workspace;
 
-/// An import that closes a circle and stays, because the code reads better with it.
+/// Import that closes a circle and is allowed, because the code reads better with it.
 struct Allowed {
     from: &'static str,
     to: &'static str,
@@ -24,7 +24,7 @@ struct Allowed {
 /// Imports that may close a circle, by paths from the root of the workspace.
 const ALLOWED: &[Allowed] = &[];
 
-/// Prints every circle of files and every arrow between crates that runs backwards.
+/// Prints every circle of files and every dependency between crates against the order.
 pub fn run() -> Result<()> {
     let (count, report) = check()?;
     print!("{report}");

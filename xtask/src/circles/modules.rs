@@ -1,4 +1,4 @@
-//! Modules of a crate: their files, what each defines and what each imports.
+//! Modules of a crate: their files, definitions and imports.
 
 use std::collections::HashMap;
 use std::fs;
@@ -8,41 +8,41 @@ use anyhow::{Context, Result};
 use syn::punctuated::Punctuated;
 use syn::{Attribute, Expr, ExprLit, Item, ItemUse, Lit, Meta, Token, UseTree, Visibility};
 
-/// A source file.
+/// Source file.
 pub struct File {
     /// Path from the root of the workspace.
     pub name: String,
-    /// Its syntax.
+    /// Syntax tree of the file.
     pub syntax: syn::File,
 }
 
-/// Meaning of a name of a module.
+/// Meaning of a name in a module.
 pub enum Definition {
-    /// A module, by its index.
+    /// Module, by its index.
     Module(usize),
-    /// Anything else, defined in the module's file.
+    /// Any other item, defined in the module's file.
     Item,
-    /// Another path, seen from the module.
+    /// Another path, as seen from the module.
     Import(Vec<String>),
 }
 
-/// A module: a file, or a block `mod name { … }` of one.
+/// Module: a file, or a block `mod name { … }` in one.
 pub struct Module {
     /// Index of its file.
     pub file: usize,
-    /// Index of the module around it.
+    /// Index of its parent module.
     pub parent: Option<usize>,
-    /// Its names; one name may be a type and a function.
+    /// Names in the module; one name may be a type and a function.
     pub names: HashMap<String, Vec<Definition>>,
-    /// Paths of its imports of all names.
+    /// Paths of its glob imports.
     pub globs: Vec<Vec<String>>,
 }
 
-/// Modules of a crate without those of its tests.
+/// Modules of a crate without test modules.
 pub struct Tree {
-    /// Its files.
+    /// Files of the crate.
     pub files: Vec<File>,
-    /// Its modules; the first is the crate.
+    /// Modules of the crate; the first is the crate itself.
     pub modules: Vec<Module>,
 }
 
@@ -155,11 +155,11 @@ impl Tree {
     }
 }
 
-/// A path of a `use`.
+/// Path of a `use`.
 pub struct Leaf {
-    /// The path.
+    /// Segments of the path.
     pub path: Vec<String>,
-    /// Name under which it is known; none for `*`.
+    /// Name under which it is imported; `None` for `*`.
     pub name: Option<String>,
 }
 
@@ -201,12 +201,12 @@ fn collect(tree: &UseTree, mut path: Vec<String>, leaves: &mut Vec<Leaf>) {
     }
 }
 
-/// Whether an item may be imported from elsewhere through this `use`.
+/// Returns whether other modules can import an item through this `use`.
 pub fn is_reexport(item: &ItemUse) -> bool {
     !matches!(item.vis, Visibility::Inherited)
 }
 
-/// Whether `#[cfg(test)]` or `#[cfg(all(test, …))]` stands before an item.
+/// Returns whether an item has `#[cfg(test)]` or `#[cfg(all(test, …))]`.
 pub fn is_test(attributes: &[Attribute]) -> bool {
     attributes.iter().any(|attribute| {
         attribute.path().is_ident("cfg")

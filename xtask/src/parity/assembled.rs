@@ -1,5 +1,5 @@
-//! `cargo xtask parity --full anyref-7b`: the paper's model put together from parts with random weights, kept in
-//! half precision, answers one question on this machine.
+//! `cargo xtask parity --full anyref-7b`: the paper's model, assembled from parts with random
+//! weights and kept in half precision, answers one question on this machine.
 
 use std::fs;
 use std::path::Path;
@@ -12,9 +12,9 @@ use super::options::{Parity, remove_weights};
 use crate::bench::process::measure;
 use crate::cargo::{built, root};
 
-/// The parts that [`Parity::reference`] makes.
+/// Parts made by [`Parity::reference`].
 const PARTS: [&str; 4] = ["clip", "sam-h", "imagebind", "llama"];
-/// Tokens of the answer: a model that has learned nothing does not end it.
+/// Tokens of the answer: an untrained model does not end it.
 const ANSWER: &str = "16";
 
 /// Makes the parts and the model, asks, and removes both.
@@ -24,7 +24,7 @@ pub fn run(options: &Parity) -> Result<()> {
     for name in PARTS {
         measure(options.reference("make", name).arg(part(name)))?;
     }
-    // LLaMA's own cannot be drawn at random; a smaller vocabulary fits.
+    // LLaMA's tokenizer cannot be generated randomly; a smaller vocabulary fits.
     let tokenizer = root().join("assets/nano/tokenizer.json");
     let llm = part("llama").join("part");
     fs::copy(&tokenizer, llm.join("tokenizer.json"))

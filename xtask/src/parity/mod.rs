@@ -1,6 +1,6 @@
-//! `cargo xtask parity`: the encoders, the mask decoder and the language model against their references, in the
-//! formats they are published in, with random weights: error, seconds to load and to compute, and peak memory of
-//! both, by processes that take turns.
+//! `cargo xtask parity`: the encoders, the mask decoder and the language model against their
+//! references, in their published formats, with random weights: error, seconds to load and to
+//! compute, and peak memory of both, by processes that take turns.
 
 mod assembled;
 mod options;
@@ -64,7 +64,7 @@ pub fn run(options: &Parity) -> Result<()> {
 }
 
 impl Side {
-    /// Takes in what a process printed last.
+    /// Adds the output of a process.
     fn add(&mut self, measured: Measured) -> Result<()> {
         let line = measured.output.lines().last().unwrap_or_default();
         let values: Value =
@@ -87,7 +87,7 @@ impl Side {
     }
 }
 
-/// The middle of the numbers, where there are any.
+/// Median of the numbers, if there are any.
 fn median(numbers: &[f64]) -> Option<f64> {
     (!numbers.is_empty()).then(|| statistics::median(numbers))
 }

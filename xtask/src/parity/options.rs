@@ -1,4 +1,4 @@
-//! Parts to compare, and their side of the references.
+//! Parts to compare, and the commands of their references.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,7 +8,7 @@ use clap::Args;
 
 use crate::cargo::root;
 
-/// The parts, smallest first; the last is all of them in one model, which has no reference.
+/// Parts, smallest first; the last is all of them in one model, which has no reference.
 pub const PARTS: [&str; 16] = [
     "clip",
     "sam-b",
@@ -33,28 +33,28 @@ pub const ASSEMBLED: &str = "anyref-7b";
 /// Options of `parity`.
 #[derive(Debug, Args)]
 pub struct Parity {
-    /// Real sizes (up to LISA-7B: 16 GB of disk, 24 GiB of memory) instead of tiny ones
+    /// Use real sizes (up to LISA-7B: 16 GB of disk, 24 GiB of memory) instead of tiny ones
     #[arg(long)]
     pub full: bool,
-    /// A Python with torch, transformers, safetensors and segment-anything
+    /// Python with torch, transformers, safetensors and segment-anything
     #[arg(long, default_value = "python3", value_name = "PATH")]
     pub python: PathBuf,
-    /// Folder for weights and numbers; each part's weights are removed after it
+    /// Folder for weights and numbers; each part's weights are removed afterwards
     #[arg(long, default_value = "runs/parity", value_name = "DIR")]
     pub out: PathBuf,
-    /// How often each side is started, in turns
+    /// Number of times that each side is started, in turns
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub rounds: usize,
-    /// How often a side computes in each round; the medians of all are compared
+    /// Number of computations of a side in each round; the medians of all are compared
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub times: usize,
-    /// Parts to compare; all but anyref-7b when none is named
+    /// Parts to compare; all but anyref-7b by default
     #[arg(value_name = "PART", value_parser = PARTS)]
     pub parts: Vec<String>,
 }
 
 impl Parity {
-    /// Call of the reference for a part, up to its folder.
+    /// Command of the reference for a part, up to its folder.
     pub fn reference(&self, action: &str, part: &str) -> Command {
         let size = if self.full { "full" } else { "tiny" };
         let script = root().join("xtask/src/parity/reference.py");

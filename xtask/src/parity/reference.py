@@ -1,9 +1,12 @@
-"""The reference's side of `cargo xtask parity`.
+"""Reference side of `cargo xtask parity`.
 
-    python reference.py make PART SIZE FOLDER          writes a part with random weights as it is published, and an input
-    python reference.py run  PART SIZE FOLDER [TIMES]  loads it, computes so often, writes the output, prints seconds as JSON
+    python reference.py make PART SIZE FOLDER
+        writes a part with random weights in its published layout, and an input
+    python reference.py run PART SIZE FOLDER [TIMES]
+        loads the part, computes TIMES times, writes the output, prints the seconds as JSON
 
-PART is clip, sam-b, sam-h, sam-h-prompts, sam2-t, sam2-s, sam2-b, sam2-l, mask-decoder, imagebind, imagebind-text, llama-1b, llama-1b-f32, llama or lisa-7b; SIZE is full or tiny.
+PART is clip, sam-b, sam-h, sam-h-prompts, sam2-t, sam2-s, sam2-b, sam2-l, mask-decoder, imagebind,
+imagebind-text, llama-1b, llama-1b-f32, llama or lisa-7b; SIZE is full or tiny.
 """
 
 import importlib.util
@@ -22,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[3]
 
 
 def fixture_module(crate, exporter="export"):
-    """An exporter of a crate's fixtures, which knows names and reference modules."""
+    """Imports an exporter of a crate's fixtures, which has names and reference modules."""
     missing = "torchaudio" not in sys.modules and importlib.util.find_spec("torchaudio") is None
     if missing:
         # Only the spectrograms of that file need it.
@@ -32,7 +35,7 @@ def fixture_module(crate, exporter="export"):
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if missing:
-        # Others ask whether it is there.
+        # Other libraries check whether it is installed.
         del sys.modules["torchaudio"]
     return module
 
@@ -64,7 +67,7 @@ def sam_config(part, size):
     )
     vision = full.get(part.removesuffix("-prompts"), full["sam-b"]) if size == "full" else tiny
     side = vision.get("image_size", 1024)
-    # The authors' epsilon, as the files are in their layout.
+    # Epsilon of the authors, whose layout the files have.
     decoder = dict(layer_norm_eps=1e-5)
     config = SamConfig(
         vision_config=vision, prompt_encoder_config=dict(image_size=side), mask_decoder_config=decoder
@@ -72,7 +75,7 @@ def sam_config(part, size):
     return config, side
 
 
-# Trunks of the published sizes beside the smallest.
+# Trunks of the published sizes other than the smallest.
 SAM2 = {
     "sam2-t": {},
     "sam2-s": dict(blocks_per_stage=[1, 2, 11, 2], global_attention_blocks=[7, 10, 13]),
@@ -102,7 +105,7 @@ def sam2_config(part, size):
 
 
 def make_sam2(part, size, folder, generator):
-    """A SAM 2 in its authors' layout, a tiny one with the config that tells its sizes; and a picture."""
+    """Writes a SAM 2 in its authors' layout, a tiny one with a config of its sizes; and a picture."""
     from transformers import Sam2Model
 
     exporter, config = fixture_module("anyref-core", "export_sam2"), sam2_config(part, size)
@@ -121,7 +124,7 @@ def make_sam2(part, size, folder, generator):
 
 
 def run_sam2(part, size, folder, data):
-    """The embedding of a picture, and the masks of a point in it with their estimates."""
+    """Embedding of a picture, and the masks of a point in it with their IoU estimates."""
     from transformers import Sam2Model
 
     exporter, config = fixture_module("anyref-core", "export_sam2"), sam2_config(part, size)
@@ -176,12 +179,12 @@ def imagebind(size):
     return audio.Encoder(*((768, 12, 12, 1024) if size == "full" else (64, 1, 2, 32)), patches)
 
 
-# Texts that are embedded together, each padded to the whole context.
+# Number of texts embedded in one batch, each padded to the whole context.
 TEXTS = 8
 
 
 def imagebind_text(size):
-    """The text tower without values, and the size of its vocabulary."""
+    """Text tower without values, and the size of its vocabulary."""
     text = fixture_module("anyref-audio", "export_text")
     sizes = (1024, 16, 24, 1024, 49_408) if size == "full" else (64, 1, 2, 32, 128)
     with torch.device("meta"):
@@ -189,7 +192,7 @@ def imagebind_text(size):
 
 
 def fill(model):
-    """Random weights in which every layer counts and nothing overflows."""
+    """Random weights with which every layer has an effect and nothing overflows."""
     generator = torch.Generator().manual_seed(0)
     for name, parameter in model.named_parameters():
         fill_parameter(name, parameter, generator)
@@ -206,7 +209,7 @@ def fill_parameter(name, parameter, generator):
 
 
 def write_llama(config, folder, shard=2e9):
-    """A LLaMA as `save_pretrained` writes it, a shard at a time in memory."""
+    """Writes a LLaMA in the layout of `save_pretrained`, with one shard at a time in memory."""
     from transformers import LlamaForCausalLM
 
     with torch.device("meta"):
@@ -236,7 +239,7 @@ def write_llama(config, folder, shard=2e9):
 
 
 def segmenter(size):
-    """A SAM by its authors, without values."""
+    """SAM of its authors, without values."""
     from functools import partial
 
     from segment_anything import build_sam_vit_h
@@ -261,7 +264,7 @@ def segmenter(size):
 
 
 def lisa_config(size):
-    """A LISA's language model and SAM, without values."""
+    """Language model and SAM of a LISA, without values."""
     from transformers import LlamaConfig, LlamaForCausalLM
 
     sizes = dict(vocab_size=32_003, max_position_embeddings=2048)
@@ -274,7 +277,7 @@ def lisa_config(size):
 
 
 def make_lisa(size, folder, generator):
-    """A LISA's folder in its authors' layout, its CLIP beside it, and an input."""
+    """Writes a LISA's folder in its authors' layout, its CLIP beside it, and an input."""
     import shutil
 
     from transformers import CLIPVisionModel
@@ -284,7 +287,7 @@ def make_lisa(size, folder, generator):
     fill(CLIPVisionModel(tower)).save_pretrained(folder / "clip")
     part = folder / "part"
     part.mkdir(parents=True, exist_ok=True)
-    # A tokenizer of another vocabulary, whose ids fit.
+    # A tokenizer with another vocabulary, whose ids fit.
     fixture = ROOT / "anyref-core/tests/fixtures/lisa"
     for name in ("tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
         shutil.copy(fixture / name, part / name)
@@ -330,7 +333,7 @@ def make_lisa(size, folder, generator):
 
 
 def run_lisa(size, folder, data):
-    """LISA with its weights, and the logits and the mask of a state."""
+    """Loads LISA with its weights; computes the logits and the mask of a state."""
     from transformers import CLIPVisionModel
 
     config, language, segmenter = lisa_config(size)
@@ -341,7 +344,7 @@ def run_lisa(size, folder, data):
     own = language.state_dict().keys()
     language.load_state_dict({name: weights[name] for name in own}, assign=True)
     segmenter.load_state_dict(inner("model.visual_model."), assign=True)
-    # Positions of the grid are computed in 32 bits, which the frequencies have to be then.
+    # Positions of the grid are computed in 32 bits, so the frequencies must be f32 too.
     positions = segmenter.prompt_encoder.pe_layer
     positions.positional_encoding_gaussian_matrix = positions.positional_encoding_gaussian_matrix.float()
     # Computed, not stored.
@@ -414,7 +417,7 @@ def make(part, size, folder):
         model, vocabulary = imagebind_text(size)
         model = fill(model.to_empty(device="cpu"))
         model.tokens.mask.fill_(float("-inf")).triu_(1)
-        # The greatest scale that counts.
+        # Largest scale that is allowed.
         model.scaling[1].log_logit_scale.fill_(100.0).log_()
         torch.save(model.published(), folder / "part.pth")
         # Texts of 3 to 77 tokens between start and end.
@@ -431,7 +434,7 @@ def make(part, size, folder):
 
 
 def load_sam(part, size, folder):
-    """The image encoder, or the whole of it for its mask decoder, and when loading began."""
+    """Image encoder, or the whole SAM for its mask decoder, and the start time of loading."""
     from transformers import SamModel
     from transformers.models.sam.modeling_sam import SamVisionEncoder
 
@@ -456,7 +459,8 @@ def load_sam(part, size, folder):
     return model, start
 
 
-# Points with their labels, box, whether an earlier mask is refined, and whether three masks are asked for.
+# Points with their labels, box, whether an earlier mask is refined, and whether three masks are
+# requested.
 PROMPTS = [
     ([[320, 200]], [1], None, False, True),
     ([[320, 200], [90.5, 40]], [1, 0], None, False, False),
@@ -467,12 +471,12 @@ PROMPTS = [
 
 
 def run_prompts(size, folder, data):
-    """The low-resolution logits of all prompts about a picture, and the estimates of their IoU."""
+    """Low-resolution logits of all prompts about a picture, and their IoU estimates."""
     from segment_anything import SamPredictor
 
     model = segmenter(size).eval()
     model.load_state_dict(torch.load(folder / "part.pth", mmap=True), assign=True)
-    # Not among the weights.
+    # It is not among the weights.
     model.pixel_mean = torch.tensor([123.675, 116.28, 103.53]).view(-1, 1, 1)
     model.pixel_std = torch.tensor([58.395, 57.12, 57.375]).view(-1, 1, 1)
     predictor, array = SamPredictor(model), lambda values: None if values is None else np.array(values, np.float32)
@@ -505,7 +509,7 @@ def decode_masks(model, embedding):
 
 
 def read_on(model, data, steps):
-    """Logits of the prompt's last token and of each token after it, with the seconds of each of these."""
+    """Logits of the prompt's last token and of each token after it, with their seconds."""
     cache = None
     logits = []
     for ids in [data, *data[:, :NEXT].split(1, dim=1)]:

@@ -1,9 +1,9 @@
 //! Ranges of values and their labels.
 
-/// Smaller losses are drawn as this.
+/// Lower bound of drawn losses.
 const SMALLEST: f64 = 1e-4;
 
-/// A range of values along a side of a panel.
+/// Range of values along a side of a panel.
 #[derive(Debug, Clone, Copy)]
 pub struct Axis {
     low: f64,
@@ -12,7 +12,7 @@ pub struct Axis {
 }
 
 impl Axis {
-    /// Values from `low` to `high`.
+    /// Linear range from `low` to `high`.
     pub fn linear(low: f64, high: f64) -> Self {
         Self {
             low,
@@ -21,7 +21,7 @@ impl Axis {
         }
     }
 
-    /// Range that holds all `values`, by orders of magnitude.
+    /// Logarithmic range that holds all `values`.
     pub fn logarithmic(values: impl Iterator<Item = f64>) -> Self {
         let (mut low, mut high) = (f64::INFINITY, SMALLEST);
         for value in values.filter(|value| value.is_finite()) {
@@ -41,18 +41,18 @@ impl Axis {
         self.low..self.high
     }
 
-    /// Whether equal ratios are equally far apart.
+    /// Returns whether the axis is logarithmic.
     pub fn is_logarithmic(&self) -> bool {
         self.logarithmic
     }
 
-    /// The value of the axis closest to `value`.
+    /// Value of the axis closest to `value`.
     pub fn clamp(&self, value: f64) -> f64 {
         value.clamp(self.low, self.high)
     }
 }
 
-/// A tick's value without needless digits.
+/// Label of a tick without trailing zeros.
 pub fn label(value: &f64) -> String {
     let text = format!("{value:.4}");
     text.trim_end_matches('0').trim_end_matches('.').to_owned()

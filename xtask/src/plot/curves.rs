@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// Fields of a line that are no loss and no score.
+/// Fields of a line that are neither losses nor scores.
 const OTHER: [&str; 10] = [
     "stage",
     "step",
@@ -17,41 +17,41 @@ const OTHER: [&str; 10] = [
     "loss_scale",
     "skipped",
 ];
-/// Longer curves are averaged down to so many points.
+/// Largest number of points of a curve; longer curves are averaged.
 const MOST_POINTS: usize = 300;
 
-/// A named curve over the steps of its stage.
+/// Named curve over the steps of its stage.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Curve {
-    /// Its title.
+    /// Title of the curve.
     pub name: String,
     /// Whether it was measured on validation data.
     pub validation: bool,
-    /// Step and value.
+    /// Pairs of step and value.
     pub points: Vec<(f64, f64)>,
 }
 
 impl Curve {
-    /// The values.
+    /// Values of the curve.
     pub fn values(&self) -> impl Iterator<Item = f64> {
         self.points.iter().map(|point| point.1)
     }
 }
 
-/// The curves of one stage.
+/// Curves of one stage.
 #[derive(Debug)]
 pub struct Stage {
-    /// Its kind, or its number.
+    /// Kind of the stage, or its number.
     pub name: String,
-    /// The last step logged.
+    /// Last step logged.
     pub last_step: f64,
-    /// Curves that fall.
+    /// Curves of losses.
     pub losses: Vec<Curve>,
-    /// Curves that rise, 0 to 1.
+    /// Curves of scores, 0 to 1.
     pub scores: Vec<Curve>,
 }
 
-/// Reads a log; lines that are no JSON are left out, as the last one may be torn.
+/// Reads a log; lines that are no JSON are left out, because the last one may be incomplete.
 pub fn read(metrics: &str, config: &str) -> Vec<Stage> {
     let config: Value = serde_json::from_str(config).unwrap_or_default();
     let mut stages: BTreeMap<usize, BTreeMap<(bool, String), Curve>> = BTreeMap::new();
@@ -114,7 +114,7 @@ pub fn read(metrics: &str, config: &str) -> Vec<Stage> {
         .collect()
 }
 
-/// Whether a metric rises as the model learns.
+/// Returns whether a metric is a score, which rises in training.
 fn is_score(name: &str) -> bool {
     ["iou", "accuracy", "score", "presence"]
         .iter()

@@ -22,10 +22,10 @@ use panel::Panel;
 pub struct Plot {
     /// Folder of a run, which has a metrics.jsonl
     run: PathBuf,
-    /// The picture [default: RUN/curves.svg]
+    /// Output picture [default: RUN/curves.svg]
     #[arg(long, value_name = "FILE.svg")]
     out: Option<PathBuf>,
-    /// Draw the curves alone
+    /// Draw only the curves
     #[arg(long)]
     no_pictures: bool,
     /// Options of `anyref pictures`, which draws RUN/validation.png; `--help` lists them
@@ -33,7 +33,8 @@ pub struct Plot {
     options: Vec<String>,
 }
 
-/// Draws the curves and, once the run has a checkpoint of a stage of instructions, validation pictures.
+/// Draws the curves and, once the run has a checkpoint of a stage of instructions, validation
+/// pictures.
 pub fn run(options: &Plot) -> Result<()> {
     let metrics = options.run.join("metrics.jsonl");
     let text = fs::read_to_string(&metrics)
@@ -58,7 +59,7 @@ pub fn run(options: &Plot) -> Result<()> {
     }
 }
 
-/// Whether a run has a checkpoint of a stage that points at things, or of a later one.
+/// Returns whether a run has a checkpoint of an instruction stage, or of a later one.
 fn points(run: &Path, config: &str) -> bool {
     let config: Value = serde_json::from_str(config).unwrap_or_default();
     let stages = config["stages"].as_array().map_or(&[][..], Vec::as_slice);
@@ -89,7 +90,7 @@ fn pictures(options: &Plot) -> Result<()> {
     train::run("pictures", &Passed::new(passed))
 }
 
-/// One row a stage: losses on the left, scores on the right.
+/// Draws one row a stage: losses on the left, scores on the right.
 fn draw(stages: &[Stage]) -> Result<String> {
     let panels: Vec<_> = stages
         .iter()

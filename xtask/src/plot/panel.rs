@@ -1,4 +1,4 @@
-//! A frame with curves and their names.
+//! Panel with curves and their names.
 
 use anyhow::Result;
 use plotters::coord::Shift;
@@ -12,13 +12,13 @@ use super::curves::Curve;
 const SIZE: (u32, u32) = (660, 280);
 /// Width of the frame with its labels; the names of the curves stand to the right of it.
 const FRAME_WIDTH: u32 = 440;
-/// Place of the first curve's name, from the panel's upper edge.
+/// Vertical position of the first curve's name, from the panel's upper edge.
 const NAMES: i32 = 33;
-/// Distance of the curves' names.
+/// Distance between the curves' names.
 const LINE: i32 = 17;
 const FONT: (&str, u32) = ("sans-serif", 13);
 const GRID: RGBColor = RGBColor(221, 221, 221);
-/// Colours that people with any colour vision can tell apart (Okabe and Ito).
+/// Colours distinguishable with any colour vision (Okabe and Ito).
 const COLOURS: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
@@ -32,21 +32,21 @@ const COLOURS: [RGBColor; 7] = [
 /// Content of a panel.
 #[derive(Debug)]
 pub struct Panel<'a> {
-    /// Its heading.
+    /// Heading of the panel.
     pub title: String,
-    /// Its curves: plain for training, dotted at each point for validation.
+    /// Curves: plain for training, dotted at each point for validation.
     pub curves: &'a [Curve],
-    /// Order of the points.
+    /// Label of the horizontal axis.
     pub across: String,
-    /// The range of that.
+    /// Range of the horizontal axis.
     pub x: Axis,
-    /// The range of values.
+    /// Range of the values.
     pub y: Axis,
 }
 
 type Area<'a> = DrawingArea<SVGBackend<'a>, Shift>;
 
-/// Panels on a page of `columns` columns, as an SVG picture.
+/// Draws panels on a page of `columns` columns, as an SVG picture.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! JavaScript around the module. The library of wasm-bindgen takes long to compile for a task that
-//! few ask for, so that it is behind the feature `web`, with which this task starts itself again.
+//! JavaScript around the module. The library of wasm-bindgen takes long to compile and is rarely
+//! needed, so it is behind the feature `web`, with which this task restarts itself.
 
 use std::path::Path;
 
@@ -19,7 +19,7 @@ pub fn write(module: &Path, out: &Path) -> Result<()> {
         .generate(out)
 }
 
-/// Writes the module with its JavaScript into a folder, by a task with the feature.
+/// Writes the module with its JavaScript into a folder, by restarting the task with the feature.
 #[cfg(not(feature = "web"))]
 pub fn write(module: &Path, out: &Path) -> Result<()> {
     let mut again = crate::cargo::cargo();
@@ -34,6 +34,6 @@ pub fn write(module: &Path, out: &Path) -> Result<()> {
         "--",
     ]);
     again.arg("web-bindings").arg(module).arg(out);
-    // Paths may be relative to where the task was started.
+    // Paths may be relative to the working directory of the task.
     crate::cargo::timed(&mut again)
 }

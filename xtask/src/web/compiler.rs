@@ -9,11 +9,12 @@ use anyhow::{Context, Result, ensure};
 use crate::cargo::{cargo, root, run, timed};
 
 const TARGET: &str = "wasm32-unknown-unknown";
-/// 128-bit SIMD.
+/// Compiler flags for 128-bit SIMD.
 const FLAGS: &str = "-C target-feature=+simd128";
-/// A stack for deep calls, of the module alone.
+/// Linker argument for a stack that allows deep calls.
 const STACK: &str = "link-arg=-zstack-size=4194304";
-/// Debian's compiler for browsers, and where it looks for the source of its standard library.
+/// Debian's compiler for browsers, and the place where it looks for the source of its standard
+/// library.
 const DEBIAN: [&str; 2] = ["/usr/bin/rustc", "/usr/lib/rustlib/src/rust/library"];
 
 /// Compiles `anyref-web`; returns the module.
@@ -44,7 +45,7 @@ pub fn compile(debian: bool) -> Result<PathBuf> {
     Ok(module)
 }
 
-/// Fetches the standard library of the target where the compiler has none.
+/// Downloads the standard library of the target if the compiler has none.
 fn add_target() -> Result<()> {
     let rustc = std::env::var_os("RUSTC").unwrap_or_else(|| "rustc".into());
     let output = Command::new(&rustc)
@@ -62,7 +63,7 @@ fn add_target() -> Result<()> {
     )
 }
 
-/// Has cargo use Debian's compiler, and compile the standard library too.
+/// Makes cargo use Debian's compiler, and compile the standard library too.
 fn use_debian(build: &mut Command) -> Result<()> {
     let [compiler, library] = DEBIAN;
     for (path, package) in [

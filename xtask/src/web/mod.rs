@@ -22,11 +22,12 @@ const MODEL: [&str; 4] = [
     "model.safetensors",
     "nouns.txt",
 ];
-/// Files that the page shares with the server's.
+/// Files that the page shares with the server's page.
 const SHARED: [&str; 3] = ["index.html", "style.css", "icon.svg"];
-/// Files of its own.
+/// Files of this page only.
 const OWN: [&str; 2] = ["page.js", "worker.js"];
-/// Bytes that the page may load before it answers; the scenes come when they are asked for.
+/// Largest number of bytes that the page may load before it answers; the scenes are loaded on
+/// request.
 const MOST_BYTES: usize = 30 << 20;
 
 /// Options of `web`.
@@ -35,8 +36,8 @@ pub struct Web {
     /// Folder for the files
     #[arg(long, default_value = "out/web", value_name = "DIR")]
     pub out: PathBuf,
-    /// Compile with Debian's compiler and standard library (rustc-web, rust-web-src, lld), where
-    /// rustup cannot fetch the target
+    /// Compile with Debian's compiler and standard library (rustc-web, rust-web-src, lld), if
+    /// rustup cannot download the target
     #[arg(long)]
     pub debian: bool,
 }
@@ -44,7 +45,7 @@ pub struct Web {
 /// Options of `web-bindings`.
 #[derive(Debug, Args)]
 pub struct WebBindings {
-    /// The module
+    /// WebAssembly module
     pub module: PathBuf,
     /// Folder for the files
     pub out: PathBuf,
@@ -100,7 +101,7 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Tells the size of each part, as it is and compressed.
+/// Prints the size of each part, plain and compressed.
 fn report(out: &Path) -> Result<()> {
     let mut parts: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
     for file in files(out)? {
@@ -138,7 +139,7 @@ fn report(out: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Files below a folder.
+/// Files below a folder, recursively.
 fn files(folder: &Path) -> Result<Vec<PathBuf>> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder)? {

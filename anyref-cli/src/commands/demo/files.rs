@@ -1,11 +1,11 @@
-//! The bundled scenes, references and questions.
+//! Bundled scenes, references and questions.
 
 use anyhow::{Context, Result};
 use anyref_data::scenes::demo::Demo;
 
 const DEMO: &str = include_str!("../../../../assets/demo/demo.json");
 
-/// Names and contents of the files that [`DEMO`] speaks of.
+/// Names and contents of the files named in [`DEMO`].
 macro_rules! files {
     ($($name:literal)*) => {
         &[$(($name, include_bytes!(concat!("../../../../assets/demo/", $name)) as &[u8])),*]
@@ -37,12 +37,12 @@ const FILES: &[(&str, &[u8])] = files![
     "scene5.jpg"
 ];
 
-/// The scenes and their questions.
+/// Scenes and their questions.
 pub fn demo() -> Result<Demo> {
     serde_json::from_str(DEMO).context("the bundled demo.json")
 }
 
-/// The content of a bundled file.
+/// Content of a bundled file.
 pub fn content(name: &str) -> Result<&'static [u8]> {
     let file = FILES.iter().find(|(file, _)| *file == name);
     file.map(|(_, content)| *content)

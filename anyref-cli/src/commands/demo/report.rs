@@ -11,23 +11,23 @@ use serde::Serialize;
 
 use crate::output::milliseconds;
 
-/// Every answer, as `answers.json` has it.
+/// Report of all answers, the content of `answers.json`.
 #[derive(Debug, Serialize)]
 pub struct Report {
     model: String,
     backend: String,
-    /// The answers.
+    /// Reports of the answers.
     pub tasks: Vec<TaskReport>,
 }
 
-/// One answer beside the truth.
+/// Report of one answer beside the ground truth.
 #[derive(Debug, Serialize)]
 pub struct TaskReport {
     kind: Kind,
     question: String,
     answer: String,
     expected: String,
-    /// Of all masks together; absent where there is nothing to point at.
+    /// IoU of all masks together; `None` if there is no target.
     iou: Option<f64>,
     masks: Vec<Rle>,
     expected_masks: Vec<Rle>,
@@ -35,7 +35,7 @@ pub struct TaskReport {
     overlay: String,
 }
 
-/// The word for a kind in file names and lines.
+/// Word for a kind in file names and lines.
 pub fn kind_name(kind: Kind) -> &'static str {
     match kind {
         Kind::Text => "text",
@@ -48,7 +48,7 @@ pub fn kind_name(kind: Kind) -> &'static str {
 }
 
 impl TaskReport {
-    /// Compares an answer with the truth.
+    /// Compares an answer with the ground truth.
     pub fn new(
         task: &DemoTask,
         question: String,
@@ -78,7 +78,7 @@ impl TaskReport {
         })
     }
 
-    /// How good the answer is, in a word or number.
+    /// Quality of the answer, in words or as an IoU.
     pub fn verdict(&self) -> String {
         match self.iou {
             Some(iou) => format!("(IoU {iou:.2})"),
@@ -87,7 +87,7 @@ impl TaskReport {
         }
     }
 
-    /// The answer on a line.
+    /// Line about the answer.
     pub fn line(&self) -> String {
         let (kind, ms) = (kind_name(self.kind), self.ms);
         let expected = match self.answer == self.expected {
@@ -104,7 +104,7 @@ impl TaskReport {
 }
 
 impl Report {
-    /// An empty report.
+    /// Report without answers.
     pub fn new(model: &str, backend: BackendName) -> Self {
         Self {
             model: model.into(),
@@ -113,12 +113,12 @@ impl Report {
         }
     }
 
-    /// The report as JSON.
+    /// Serialises the report.
     pub fn to_json(&self) -> Result<String> {
         Ok(serde_json::to_string_pretty(self)? + "\n")
     }
 
-    /// A line a kind.
+    /// Lines of the summary, one a kind.
     pub fn summary(&self) -> Vec<String> {
         let kinds = [
             Kind::Text,

@@ -1,11 +1,11 @@
-//! Options that a benchmark has no use for are refused.
+//! Refusal of options that a benchmark does not use.
 
 use anyhow::{Result, bail};
 use anyref_eval::Benchmark;
 
 use crate::args::EvalArguments;
 
-/// Refuses what would be passed over.
+/// Refuses options that would be ignored.
 pub fn check(arguments: &EvalArguments) -> Result<()> {
     use Benchmark::{Own, Pascal5i, Refclef, Refcoco, RefcocoPlus, Refcocog, Stamps, VisualGenome};
     let benchmark = arguments.benchmark;

@@ -3,11 +3,11 @@
 use anyref_eval::{Progress, Throughput};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Bar with the name of what is asked about and the time that is left; it goes when it is dropped.
+/// Progress bar with the current name and the remaining time; it disappears when dropped.
 pub struct Bar(ProgressBar);
 
 impl Bar {
-    /// An empty bar.
+    /// Progress bar at 0.
     pub fn new() -> Self {
         let style =
             ProgressStyle::with_template("{prefix} {bar:30} {pos}/{len} left {eta_precise}");
@@ -28,7 +28,7 @@ impl Drop for Bar {
     }
 }
 
-/// Says on stderr how fast it went: the scores on stdout are the same every time.
+/// Prints the throughput on stderr: the scores on stdout are reproducible.
 pub(super) fn say_speed(throughput: &Throughput) {
     if let Some(speed) = throughput.markdown() {
         eprintln!("{speed}");

@@ -1,4 +1,4 @@
-//! `anyref eval refcoco` and its like: data sets in their published layouts.
+//! `anyref eval refcoco` and other data sets in their published layouts.
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ pub fn run<B: Backend>(
     ))
 }
 
-/// Settings that may not change when the evaluation goes on.
+/// Settings that may not change when the evaluation is resumed.
 fn settings(common: &Common, arguments: &EvalArguments) -> Result<String> {
     let mut settings = arguments.benchmark.to_string();
     for part in [&arguments.split, &arguments.split_by]
@@ -82,7 +82,7 @@ fn settings(common: &Common, arguments: &EvalArguments) -> Result<String> {
         settings += &format!(" {part}");
     }
     if arguments.benchmark.is_few_shot() {
-        // The seed draws the pictures that are shown.
+        // The seed draws the example pictures.
         settings += &format!(" fold {}, seed {}", fold(arguments), common.seed);
     }
     if describes(arguments) {
@@ -102,12 +102,12 @@ fn fold(arguments: &EvalArguments) -> usize {
     arguments.fold.unwrap_or(0)
 }
 
-/// Visual Genome has nothing but descriptions.
+/// Returns whether boxes are described; Visual Genome has only descriptions.
 fn describes(arguments: &EvalArguments) -> bool {
     arguments.describe || arguments.benchmark == Benchmark::VisualGenome
 }
 
-/// The data set by the arguments; `seed` draws the examples of COCO-20i and PASCAL-5i.
+/// Opens the data set of the arguments; `seed` draws the examples of COCO-20i and PASCAL-5i.
 fn open(arguments: &EvalArguments, seed: u64) -> Result<Arc<dyn Dataset>> {
     let root = arguments
         .root

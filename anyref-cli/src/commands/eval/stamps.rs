@@ -18,10 +18,10 @@ use crate::commands::score::programs;
 use crate::model;
 use crate::output::{cannot_write, say};
 
-/// The configuration that the built-in model was trained with: its scenes are the benchmark's.
+/// Configuration that the built-in model was trained with; the benchmark has its scenes.
 const CONFIG: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/nano.json"));
 
-/// Runs or continues an evaluation and prints its table.
+/// Runs or resumes an evaluation and prints its table.
 pub fn run<B: Backend>(
     common: &Common,
     arguments: &EvalArguments,
@@ -111,7 +111,7 @@ pub fn run<B: Backend>(
     ))
 }
 
-/// Refuses folders of stamps where the scenes of a configuration are of shapes.
+/// Refuses folders of stamps if the configuration's scenes are of shapes.
 fn check_shapes(arguments: &EvalArguments, config: &Path) -> Result<()> {
     for (name, folder) in [
         ("--stamps", &arguments.stamps),
@@ -127,7 +127,7 @@ fn check_shapes(arguments: &EvalArguments, config: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Runs or continues an evaluation and writes its table; returns it with the scores.
+/// Runs or resumes an evaluation and writes its table; returns it with the scores.
 fn evaluated<B: Backend>(
     anyref: &AnyRef<B>,
     model: &str,
@@ -152,7 +152,7 @@ fn evaluated<B: Backend>(
     Ok((table, scores))
 }
 
-/// The disturbances of these names.
+/// Disturbances with these names.
 fn disturbances(names: &[String]) -> Result<Vec<Disturbance>> {
     if names.iter().any(|name| name == "all") {
         return Ok(Disturbance::ALL.to_vec());
@@ -166,7 +166,7 @@ fn disturbances(names: &[String]) -> Result<Vec<Disturbance>> {
     names.iter().map(named).collect()
 }
 
-/// Evaluates without any disturbance and with each, every one in a folder of its own.
+/// Evaluates undisturbed and with each disturbance, in one folder each.
 fn robustness<B: Backend>(
     anyref: &AnyRef<B>,
     model: &str,

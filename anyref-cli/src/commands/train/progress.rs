@@ -6,7 +6,7 @@ use anyref_train::config::StageConfig;
 use anyref_train::run::Progress;
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// Progress bar of the present stage.
+/// Progress bar of the current stage.
 #[derive(Debug)]
 pub struct Bar(Mutex<ProgressBar>);
 

@@ -12,7 +12,7 @@ use anyref_train::run::{
 use burn::backend::Autodiff;
 use burn::tensor::backend::Backend;
 
-/// Trains or resumes a run; tells whether it is complete.
+/// Trains or resumes a run; returns whether it is complete.
 pub struct Training<'a>(pub Launch<'a>);
 
 impl OnDevices for Training<'_> {
@@ -37,7 +37,7 @@ impl OnDevice for Planning<'_> {
     }
 }
 
-/// Runs or continues an ablation; returns its table.
+/// Runs or resumes an ablation; returns its table.
 pub struct Ablation<'a> {
     pub config: &'a AblationConfig,
     pub folders: &'a Folders,
@@ -52,7 +52,7 @@ impl OnDevice for Ablation<'_> {
     }
 }
 
-/// Draws validation pictures; tells how many.
+/// Draws validation pictures; returns their number.
 pub struct Pictures<'a> {
     pub config: &'a TrainConfig,
     pub folders: &'a Folders,
@@ -68,7 +68,7 @@ impl OnDevice for Pictures<'_> {
     }
 }
 
-/// Exports a checkpoint; tells which it is.
+/// Exports a checkpoint; returns its path.
 pub struct Export<'a> {
     pub config: &'a TrainConfig,
     pub folders: &'a Folders,

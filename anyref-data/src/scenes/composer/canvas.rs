@@ -1,4 +1,4 @@
-//! The picture under work: blending, shadows, nameless patches and the final development.
+//! Canvas of a scene: blending, shadows, nameless patches and the final development.
 
 use std::sync::OnceLock;
 
@@ -9,19 +9,19 @@ use rand::{Rng, SeedableRng};
 use crate::scenes::field::Rgb;
 use crate::scenes::sprite::Patch;
 
-/// Shadows are worked out at this reduction.
+/// Factor by which the resolution of shadows is reduced.
 const COARSE: usize = 4;
 /// Length of the table of normal deviates.
 const DEVIATES: usize = 1 << 16;
 
-/// A picture in memory.
+/// Picture in memory.
 pub(crate) struct Canvas {
     pub(crate) pixels: Vec<Rgb>,
     width: usize,
     height: usize,
 }
 
-/// Calls `f` with the scene offset and the pixels of every row of a patch, clipped.
+/// Calls `f` with the scene offset and the pixels of each row of a patch, clipped to the scene.
 pub(crate) fn rows(
     patch: &Patch,
     width: usize,
@@ -54,7 +54,7 @@ impl Canvas {
         }
     }
 
-    /// Lays a patch over the canvas under a light.
+    /// Blends a patch over the canvas under a light.
     pub(crate) fn blend(&mut self, patch: &Patch, light: &[u32; 3]) {
         rows(patch, self.width, self.height, |at, pixels| {
             for (under, over) in self.pixels[at..].iter_mut().zip(pixels) {
@@ -71,7 +71,7 @@ impl Canvas {
         });
     }
 
-    /// Darkens where a patch casts its blurred, shifted shadow.
+    /// Darkens the canvas by the blurred, shifted shadow of a patch.
     pub(crate) fn shade(&mut self, patch: &Patch, rng: &mut impl Rng) {
         let reach = (patch.width.max(patch.height) as f32 * 0.08).max(2.0);
         let dx = rng.random_range(-reach..=reach) as i32;
@@ -122,7 +122,7 @@ impl Canvas {
         }
     }
 
-    /// Pastes a rounded piece of another texture: something with edges and no name.
+    /// Pastes a rounded piece of another texture: a distractor with edges and no name.
     pub(crate) fn paste_blob(&mut self, texture: &Canvas, rng: &mut impl Rng) {
         let short = self.width.min(self.height) as f32;
         let (rx, ry) = (
@@ -161,7 +161,7 @@ impl Canvas {
         }
     }
 
-    /// Applies the scene's light, an occasional blur and sensor noise.
+    /// Applies the scene's light, sometimes a blur, and sensor noise.
     pub(crate) fn develop(&mut self, noise: f32, blur: f64, rng: &mut impl Rng) {
         if rng.random_bool(blur) {
             self.blur();
@@ -187,7 +187,7 @@ impl Canvas {
         }
     }
 
-    /// A 3x3 binomial blur that leaves the outermost pixels.
+    /// Applies a 3x3 binomial blur, leaving the outermost pixels unchanged.
     fn blur(&mut self) {
         let w = self.width;
         let mut rows = vec![[0u16; 3]; self.pixels.len()];
@@ -213,7 +213,7 @@ impl Canvas {
     }
 }
 
-/// Mean over 3x3 cells; the outermost cells stay empty.
+/// Means over 3x3 cells; the outermost cells stay 0.
 fn box_blur(cells: &[f32], cols: usize) -> Vec<f32> {
     let mut out = vec![0.0; cells.len()];
     let inner = cols + 1..cells.len() - cols - 1;
@@ -224,7 +224,7 @@ fn box_blur(cells: &[f32], cols: usize) -> Vec<f32> {
     out
 }
 
-/// A fixed table of normal deviates: fast noise without a generator in the pixel loop.
+/// Fixed table of normal deviates: fast noise without a generator in the pixel loop.
 fn deviates() -> &'static [f32] {
     static TABLE: OnceLock<Vec<f32>> = OnceLock::new();
     TABLE.get_or_init(|| {

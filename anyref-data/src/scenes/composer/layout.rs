@@ -1,4 +1,4 @@
-//! Where objects stand: front to back, each behind the ones before, enough of it seen.
+//! Layout of objects: front to back, each behind the earlier ones with enough of it visible.
 
 use rand::Rng;
 
@@ -7,10 +7,10 @@ use crate::scenes::reference::Depicted;
 use crate::scenes::scene_config::SceneConfig;
 use crate::scenes::sprite::{Patch, Placement, SOLID};
 
-/// No object owns this pixel.
+/// Owner of pixels that no object covers.
 pub(super) const NOBODY: u8 = u8::MAX;
 
-/// Things placed so far, front to back, and who owns each pixel.
+/// Objects placed so far, front to back, and the owner of each pixel.
 pub(super) struct Layout<T> {
     width: usize,
     height: usize,
@@ -28,7 +28,8 @@ impl<T> Layout<T> {
         }
     }
 
-    /// Puts a thing behind the others where enough of it is seen, smaller after each failure.
+    /// Places an object behind the others where enough of it is visible, smaller after each
+    /// failure.
     pub(super) fn place(
         &mut self,
         config: &SceneConfig,
@@ -39,7 +40,7 @@ impl<T> Layout<T> {
         let short = self.width.min(self.height) as f32;
         let largest = (config.scale[1] * short).min(config.enlargement * shown.sprite.long_side());
         let smallest = (config.scale[0] * short).min(largest);
-        // Most objects stand nearly free, the others as far covered as allowed.
+        // Most objects are nearly free; the others are covered as far as allowed.
         let free = if rng.random_bool(0.6) {
             0.85f32
         } else {

@@ -6,7 +6,7 @@ use rand::Rng;
 use super::{Asker, Instruction, Kind, Target, pointing_answer};
 use crate::scenes::phrases::{Side, beside, named};
 
-/// How the sought object is referred to in a mixed question.
+/// Form of reference to the sought object in a mixed question.
 enum Sought {
     Sound,
     Picture,
@@ -22,7 +22,8 @@ impl Asker<'_> {
         }
     }
 
-    /// One thing beside another, at least one of them given by box, picture or sound.
+    /// Question about an object beside another, at least one of them given by box, picture or
+    /// sound.
     fn related(&mut self) -> Option<Instruction> {
         let sought = match self.rng.random_range(0..4) {
             0 | 1 => Sought::Sound,
@@ -60,7 +61,7 @@ impl Asker<'_> {
         let alone = named(self.scene, &anchor_noun).len() == 1;
         let number = references.len() + 1;
         let beside_what = match self.rng.random_range(0..3) {
-            // A picture or a word can only mean an anchor that is the one of its noun.
+            // A picture or a word can refer to an anchor only if no other object has its noun.
             0 if alone => {
                 references.push(self.picture_of(anchor));
                 format!("{{{number}}}")
@@ -71,7 +72,7 @@ impl Asker<'_> {
                 format!("{{{number}}}")
             }
         };
-        // Where only the box tells which anchor is meant, words about it would mislead.
+        // If only the box identifies the anchor, words about it would be ambiguous.
         let phrase = if alone {
             format!("{noun} {} the {anchor_noun}", side.relation())
         } else {
@@ -92,7 +93,7 @@ impl Asker<'_> {
         })
     }
 
-    /// Two things at once, by two references or a word and a reference.
+    /// Question about two objects at once, by two references or a word and a reference.
     fn pair(&mut self) -> Option<Instruction> {
         let first = self.any_object();
         let second = self.any_object();
@@ -105,7 +106,7 @@ impl Asker<'_> {
         for (k, object) in [first, second].into_iter().enumerate() {
             let number = references.len() + 1;
             let has_sound = !self.library.recordings(&nouns[k]).is_empty();
-            // The second is a reference whatever the first was.
+            // The second is a reference, whatever the first is.
             match self.rng.random_range(k..3) {
                 0 => words.push(nouns[k].clone()),
                 1 if has_sound => {

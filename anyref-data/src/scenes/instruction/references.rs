@@ -1,4 +1,4 @@
-//! Questions with one reference: a box to describe, a picture or a sound to find.
+//! Questions with one reference: a box to describe, or a picture or sound to find.
 
 use anyref_audio::Waveform;
 use anyref_core::{DESCRIBE_QUESTION, Reference, ReferenceImage};
@@ -10,14 +10,14 @@ use crate::scenes::phrases::{Expression, named};
 use crate::scenes::reference::{self, Depicted, ReferenceStyle};
 use crate::scenes::sound;
 
-/// Asks for what a picture shows, or a box of the scene encloses.
+/// Question about the object that a picture shows, or that a box of the scene encloses.
 pub(crate) const IMAGE_QUESTION: &str =
     "Can you segment object with the following reference {1} in this image?";
-/// Asks for what makes a sound.
+/// Question about the source of a sound.
 pub(crate) const AUDIO_QUESTION: &str =
     "Can you segment object with the following audio {1} in this image?";
 impl Asker<'_> {
-    /// The object's box with each edge shifted a little.
+    /// Box of the object with each edge shifted a little.
     pub(super) fn loose_box(&mut self, object: usize) -> [f32; 4] {
         let b = self.scene.objects[object].bounds;
         let (w, h) = (b[2] - b[0], b[3] - b[1]);
@@ -37,7 +37,7 @@ impl Asker<'_> {
         ]
     }
 
-    /// A picture of the object's noun: half of the time another instance, where there is one.
+    /// Picture of the object's noun: half of the time of another instance, if there is one.
     pub(super) fn picture_of(&mut self, object: usize) -> Reference {
         let object = &self.scene.objects[object];
         let others: Vec<usize> = self
@@ -56,13 +56,13 @@ impl Asker<'_> {
         self.picture_of_cutout(cutout)
     }
 
-    /// A picture of a cut-out of the library.
+    /// Picture of a cut-out of the library.
     pub(super) fn picture_of_cutout(&mut self, cutout: usize) -> Reference {
         let library = self.library;
         self.drawn(Depicted::from(&library.cutouts()[cutout]))
     }
 
-    /// A picture of a thing.
+    /// Draws a reference picture.
     pub(super) fn drawn(&mut self, shown: Depicted) -> Reference {
         let style = ReferenceStyle {
             size: self.config.reference_size,
@@ -74,7 +74,7 @@ impl Asker<'_> {
         Reference::Image(ReferenceImage::new(picture))
     }
 
-    /// A sound of the noun, if it has any.
+    /// Sound of the noun, if the library has one.
     pub(super) fn sound_of(&mut self, noun: &str) -> Option<Reference> {
         let recording = self.one_of(self.library.recordings(noun))?;
         let held_out = self.scene.split.held_out();
@@ -82,7 +82,7 @@ impl Asker<'_> {
         Some(Reference::Audio(Waveform::new(heard, sound::SAMPLE_RATE)))
     }
 
-    /// An object whose noun has a sound.
+    /// Random object whose noun has a sound.
     pub(super) fn sounding_object(&mut self) -> Option<usize> {
         let objects = &self.scene.objects;
         let sounding: Vec<usize> = (0..objects.len())
@@ -91,7 +91,7 @@ impl Asker<'_> {
         self.one_of(&sounding).copied()
     }
 
-    /// Any object; now and then one of several of the same noun.
+    /// Random object; with `twin_probability` in training, one of several with the same noun.
     fn object_to_describe(&mut self) -> usize {
         if self.in_training(self.config.twin_probability) {
             let objects = &self.scene.objects;
@@ -107,8 +107,8 @@ impl Asker<'_> {
         self.any_object()
     }
 
-    /// Expression that tells an object from the others; now and then with its place where none is
-    /// needed.
+    /// Expression that distinguishes an object from the others; with `placed_probability` in
+    /// training, with its position even if not needed.
     fn description(&mut self, object: usize) -> Option<Expression> {
         if self.in_training(self.config.placed_probability) {
             let placed = Expression::placed(self.scene, object);
@@ -119,7 +119,7 @@ impl Asker<'_> {
         Expression::distinguishing(self.scene, object)
     }
 
-    /// A box: what is in it, in words alone or with its mask; the question says which.
+    /// Asks to describe a box, in words alone or with a mask; the question says which.
     pub(super) fn describe(&mut self) -> Option<Instruction> {
         let object = self.object_to_describe();
         let phrase = self.description(object)?.text();
@@ -143,7 +143,7 @@ impl Asker<'_> {
         })
     }
 
-    /// In a novel scene only novel nouns are asked for, from pictures.
+    /// Asks for the object in a picture. Novel scenes are asked about novel nouns only.
     pub(super) fn image(&mut self) -> Option<Instruction> {
         if self.in_training(self.config.made_up_probability) && !self.scene.made_up.is_empty() {
             return self.made_up();
@@ -162,8 +162,8 @@ impl Asker<'_> {
         Some(asked)
     }
 
-    /// Asks for a thing without a name by a picture of it. The answer calls it what lent its
-    /// outline, or anything else.
+    /// Asks for a nameless object by a picture of it. The answer names the object that lent its
+    /// outline, or any other.
     fn made_up(&mut self) -> Option<Instruction> {
         let scene = self.scene;
         let index = self.rng.random_range(0..scene.made_up.len());
@@ -184,7 +184,7 @@ impl Asker<'_> {
         })
     }
 
-    /// Name that an answer gives a thing without one.
+    /// Name that an answer gives to a nameless object.
     pub(super) fn name_of_made_up(&mut self, thing: &MadeUp) -> Option<String> {
         let lender = &self.library.cutouts()[thing.outline].noun;
         let named = self.library.nouns(false).contains(lender);
@@ -194,7 +194,8 @@ impl Asker<'_> {
         })
     }
 
-    /// Now and then gives what a picture shows the name of something else, in training.
+    /// Replaces the name of the pictured object by another, with `misnaming_probability` in
+    /// training.
     fn misname(&mut self, asked: &mut Instruction, object: usize) {
         if !self.in_training(self.config.misnaming_probability) {
             return;
@@ -220,7 +221,7 @@ impl Asker<'_> {
         Some(self.all_like(Kind::Audio, AUDIO_QUESTION, heard, object))
     }
 
-    /// A reference means every object of its noun.
+    /// Question whose reference means every object of its noun.
     fn all_like(
         &self,
         kind: Kind,

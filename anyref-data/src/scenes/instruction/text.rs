@@ -1,4 +1,4 @@
-//! Questions in words: one object, several, all of a noun, and things that are not there.
+//! Questions in words: about one object, several, all of a noun, and absent objects.
 
 use anyref_audio::Waveform;
 use anyref_core::Reference;
@@ -10,13 +10,13 @@ use crate::scenes::phrases::{Expression, Side, named};
 use crate::scenes::reference::Depicted;
 use crate::scenes::sound;
 
-/// The question for a phrase; people write it with and without an article.
+/// Question for a phrase; users write it with and without an article.
 pub(crate) fn segment_question(phrase: &str) -> String {
     format!("Can you segment {phrase} in this image?")
 }
 
 impl Asker<'_> {
-    /// A clear expression for an object: its plain words half of the time.
+    /// Unambiguous expression for an object: its plain noun half of the time.
     pub(super) fn expression(&mut self, object: usize) -> Option<Expression> {
         let all = Expression::all_for(self.scene, object);
         if self.in_training(self.config.size_probability) {
@@ -105,7 +105,7 @@ impl Asker<'_> {
         let (question, reference, phrase) = if form < 0.15 {
             misnamed = self.in_training(self.config.made_up_probability);
             let (picture, phrase) = match misnamed {
-                // What nobody has a name for is not there either, whatever it is called.
+                // A nameless object is absent too, whatever it is called.
                 true => {
                     let thing = MadeUp::draw(self.library, &mut self.rng)?;
                     let name = self.name_of_made_up(&thing)?;

@@ -4,20 +4,20 @@ use std::collections::BTreeMap;
 
 use super::ngrams::{LONGEST, ngrams};
 
-/// Guards against division by 0, as pycocoevalcap has them.
+/// Guards against division by 0, with pycocoevalcap's values.
 const SMALL: f64 = 1e-9;
 const TINY: f64 = 1e-15;
 
-/// Counts that BLEU is made of.
+/// Counts that BLEU is computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
-    /// Words said.
+    /// Words of the description.
     length: u64,
-    /// Words of the reference closest in length, the shorter of two.
+    /// Words of the reference closest in length, the shorter one on a tie.
     reference_length: u64,
-    /// Runs of 1 to 4 words said.
+    /// Number of n-grams of 1 to 4 words in the description.
     said: [u64; LONGEST],
-    /// Sequences that some reference has, at most as often as it has them.
+    /// Clipped number of n-grams that occur in a reference.
     right: [u64; LONGEST],
 }
 
@@ -45,7 +45,7 @@ impl Counts {
         }
     }
 
-    /// Adds those of another description.
+    /// Adds the counts of another description.
     pub fn add(&mut self, other: &Self) {
         self.length += other.length;
         self.reference_length += other.reference_length;

@@ -1,15 +1,13 @@
-//! CIDEr (the "D" form): runs of words weighed by how rare they are in the references of the
-//! corpus.
+//! CIDEr-D: n-grams weighted by their inverse document frequency in the corpus' references.
 
 use std::collections::BTreeMap;
 
 use super::ngrams::{LONGEST, ngrams};
 
-/// Width of the penalty for another length.
+/// Standard deviation of the Gaussian length penalty, in words.
 const SIGMA: f64 = 6.0;
 
-/// Scores of descriptions with their references, ten times the mean cosine over lengths of runs and
-/// references.
+/// CIDEr-D of each description: ten times the mean cosine similarity over n and references.
 pub fn scores(described: &[(Vec<String>, Vec<Vec<String>>)]) -> Vec<f64> {
     let mut documents = BTreeMap::<&[String], u64>::new();
     for (_, references) in described {
@@ -41,7 +39,7 @@ pub fn scores(described: &[(Vec<String>, Vec<Vec<String>>)]) -> Vec<f64> {
 }
 
 struct Corpus<'a> {
-    /// For each run the number of samples whose references have it.
+    /// Document frequency: number of samples whose references contain the n-gram.
     documents: BTreeMap<&'a [String], u64>,
     log_size: f64,
 }
@@ -67,7 +65,7 @@ impl Corpus<'_> {
         Weighed {
             weights,
             norms: norms.map(f64::sqrt),
-            // The reference measures lengths in pairs of words.
+            // The reference implementation measures lengths in bigrams.
             length: words.len().saturating_sub(1) as f64,
         }
     }

@@ -1,23 +1,23 @@
-//! The exact stage of METEOR 1.5: words matched to equal words, in as few runs as possible.
+//! Exact stage of METEOR 1.5: equal words matched in as few chunks as possible.
 
 use std::collections::HashSet;
 
 /// Weight of recall against precision.
 const ALPHA: f64 = 0.85;
-/// Shape of the penalty for disorder.
+/// Exponent of the fragmentation penalty.
 const BETA: f64 = 0.2;
-/// Weight of that penalty.
+/// Weight of the fragmentation penalty.
 const GAMMA: f64 = 0.6;
-/// Partial alignments that are followed at a time.
+/// Beam width: number of partial alignments kept.
 const BEAM: usize = 200;
 
-/// Counts that METEOR is made of.
+/// Counts that METEOR is computed from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counts {
     length: u64,
     reference_length: u64,
     matches: u64,
-    /// Runs of matched words that are in the same order on both sides.
+    /// Chunks: runs of matched words in the same order on both sides.
     chunks: u64,
 }
 
@@ -40,7 +40,7 @@ impl Counts {
         best.unwrap_or_default()
     }
 
-    /// Adds those of another description. One that is a reference word for word adds no chunk.
+    /// Adds the counts of another description. A description equal to a reference adds no chunk.
     pub fn add(&mut self, other: &Self) {
         self.length += other.length;
         self.reference_length += other.reference_length;
@@ -48,7 +48,7 @@ impl Counts {
         self.chunks += other.disorder();
     }
 
-    /// Chunks that count: a single one that is everything on both sides does not.
+    /// Chunks that count; a single one that covers both sides counts as none.
     fn disorder(&self) -> u64 {
         let whole = self.matches == self.length && self.matches == self.reference_length;
         match whole && self.chunks == 1 {
@@ -57,7 +57,7 @@ impl Counts {
         }
     }
 
-    /// The score.
+    /// METEOR score, 0 to 1.
     pub fn score(&self) -> f64 {
         if self.matches == 0 {
             return 0.0;
@@ -70,18 +70,18 @@ impl Counts {
     }
 }
 
-/// An alignment of the words so far.
+/// Alignment of the words so far.
 #[derive(Clone, PartialEq, Eq, Hash)]
 struct Partial {
-    /// Words of the reference that are taken.
+    /// Words of the reference that are matched.
     taken: Vec<bool>,
-    /// Where the last word is matched, if it is.
+    /// Position to which the last word is matched, if it is.
     last: Option<usize>,
     matches: u64,
     chunks: u64,
 }
 
-/// The most matches, and the fewest chunks among alignments that have so many.
+/// Largest number of matches, and the smallest number of chunks among alignments with that many.
 fn align(words: &[String], reference: &[String]) -> (u64, u64) {
     let mut beam = vec![Partial {
         taken: vec![false; reference.len()],

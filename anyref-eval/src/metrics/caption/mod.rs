@@ -1,14 +1,14 @@
-//! Descriptions against reference expressions: BLEU, ROUGE-L, CIDEr and METEOR, and SPICE.
+//! Scores of descriptions against reference expressions: BLEU, ROUGE-L, CIDEr, METEOR and SPICE.
 //!
-//! BLEU, ROUGE-L and CIDEr are pycocoevalcap's, number for number, on the words of [`tokenize`].
+//! BLEU, ROUGE-L and CIDEr equal pycocoevalcap's, number for number, on the words of [`tokenize`].
 //!
-//! METEOR (exact) is METEOR 1.5's with one of its four stages, the one that matches equal words,
-//! and with words of content and function weighed alike (`-m exact -p "0.85 0.2 0.6 0.5"` of its
-//! program, on these words as they are). Missing are stems, WordNet's synonyms and the table of
-//! paraphrases, which are data of that program. So the figure is lower than the METEOR of papers,
-//! and only comparable with itself.
+//! METEOR (exact) has one of METEOR 1.5's four stages, the one that matches equal words, with equal
+//! weights for content and function words (`-m exact -p "0.85 0.2 0.6 0.5"` of its program, on
+//! these words as they are). It lacks stems, WordNet's synonyms and the paraphrase table, which are
+//! data of that program. Its values are lower than the METEOR of papers, and comparable only with
+//! one another.
 //!
-//! METEOR whole and SPICE are Java [`Programs`], which are asked where the user has them.
+//! Full METEOR and SPICE are Java [`Programs`], run if the user has them.
 
 mod bleu;
 mod cider;
@@ -25,7 +25,7 @@ use super::error::{Error, Result};
 use super::metric::{Metric, ratio};
 use tokenizer::Words;
 
-/// Contribution of one description.
+/// Counts and scores of one description.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CaptionSample {
     bleu: bleu::Counts,
@@ -37,17 +37,17 @@ pub struct CaptionSample {
 }
 
 impl CaptionSample {
-    /// ROUGE-L of it alone.
+    /// ROUGE-L of this description.
     pub fn rouge(&self) -> f64 {
         self.rouge
     }
 }
 
-/// Compares descriptions with the expressions that people gave. How rare words are, which CIDEr
-/// weighs, is told from all references given here.
+/// Compares descriptions with their reference expressions. CIDEr takes its document frequencies
+/// from all references given here.
 ///
 /// # Errors
-/// When there is no expression for one, or a program fails.
+/// When a description has no reference expression, or a program fails.
 pub fn caption_samples<S: AsRef<str>>(
     described: &[(S, &[S])],
     programs: &Programs,
@@ -79,17 +79,17 @@ pub fn caption_samples<S: AsRef<str>>(
         .collect())
 }
 
-/// Scores of descriptions. BLEU and METEOR are of all descriptions together, the others are means.
+/// Scores of descriptions. BLEU and METEOR are of the whole corpus, the others are means.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Captioning {
-    /// Whether METEOR's program was asked.
+    /// Whether METEOR's program was run.
     pub meteor: bool,
-    /// Whether SPICE's was.
+    /// Whether SPICE's program was run.
     pub spice: bool,
 }
 
 impl Captioning {
-    /// With the scores of these programs.
+    /// Scores including those of the given programs.
     pub fn new(programs: &Programs) -> Self {
         Self {
             meteor: programs.meteor.is_some(),
@@ -97,7 +97,7 @@ impl Captioning {
         }
     }
 
-    /// Note for users on missing scores; none when none is missing.
+    /// Note for users about missing scores; `None` when none is missing.
     pub fn left_out(&self) -> Option<String> {
         let mut text = "METEOR (exact) matches equal words only, without stems, synonyms and paraphrases: do not \
                         compare it with published METEOR."

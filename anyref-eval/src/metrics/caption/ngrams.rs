@@ -1,12 +1,12 @@
-//! Runs of words with their numbers.
+//! Counts of n-grams.
 
 use std::collections::BTreeMap;
 
-/// Longest run that counts.
+/// Longest n-gram counted, in words.
 pub const LONGEST: usize = 4;
 
-/// How often each run of 1 to [`LONGEST`] words occurs; sorted, so that sums over it are always the
-/// same.
+/// Number of occurrences of each n-gram of 1 to [`LONGEST`] words; sorted, so that sums over it are
+/// reproducible.
 pub fn ngrams(words: &[String]) -> BTreeMap<&[String], u64> {
     let mut counts = BTreeMap::new();
     for length in 1..=LONGEST {

@@ -1,14 +1,14 @@
-//! ROUGE-L: the longest common subsequence of words.
+//! ROUGE-L: longest common subsequence of words.
 
-/// How much more recall counts than precision: β.
+/// Weight of recall against precision: β.
 const BETA: f64 = 1.2;
 
-/// Score of one description: the best precision and the best recall over the references, of which
-/// either may be of another reference, as in pycocoevalcap.
+/// Score of one description: the best precision and the best recall over the references, each
+/// possibly of another reference, as in pycocoevalcap.
 pub fn score(words: &[String], references: &[Vec<String>]) -> f64 {
     let (mut precision, mut recall) = (0.0_f64, 0.0_f64);
     for reference in references {
-        // Nothing counts as one empty word there, and two of them agree.
+        // pycocoevalcap reads an empty text as one empty word, and two of them agree.
         let common = match (words.is_empty(), reference.is_empty()) {
             (true, true) => 1,
             _ => common_subsequence(words, reference),

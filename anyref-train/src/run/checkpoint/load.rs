@@ -45,8 +45,8 @@ pub fn load_weights<B: AutodiffBackend, M: Module<B>>(
         );
     }
     let checkpoint = Checkpoint::open(path.join(MODEL))?;
-    // In burn's order, as weights are while they are trained: a run that goes on rounds as one
-    // without a stop.
+    // Kept in burn's order, as during training: a resumed run then rounds as an uninterrupted one
+    // does.
     let mut options = LoadOptions::default().with_mapped(false);
     if !lacks.is_empty() {
         options = options.with_allow_missing(".");
@@ -55,9 +55,9 @@ pub fn load_weights<B: AutodiffBackend, M: Module<B>>(
     Ok(module)
 }
 
-/// Reads the weights as the optimizer left them into a module that has their moving average, as far
-/// as they are among `trained`, by name; where a checkpoint has no average, they are the model's.
-/// Others stay the average.
+/// Reads the optimizer's weights into a module that holds their EMA, as far as they are among
+/// `trained`, by name; a checkpoint without an EMA has them as the model. Other parameters keep the
+/// EMA.
 ///
 /// # Errors
 /// When the checkpoint's `live.safetensors` is missing or damaged, or has a parameter that is of
@@ -188,7 +188,7 @@ pub(in crate::run) fn load_optimizer<B: AutodiffBackend>(
             Ok(Tensor::from_data(data, device))
         };
         let first = moment("first")?;
-        // Muon has one alone.
+        // Muon has only one.
         let second = match checkpoint.get(&format!("second/{name}")) {
             Some(_) => Some(moment("second")?),
             None => None,

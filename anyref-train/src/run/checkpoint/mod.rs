@@ -21,7 +21,7 @@ pub(super) use save::{State, save};
 
 /// The model, in a checkpoint's folder.
 const MODEL: &str = "model.safetensors";
-/// The weights as the optimizer left them, where the model is their moving average.
+/// Optimizer's weights, if the model is their EMA.
 const LIVE: &str = "live.safetensors";
 /// Moments of the optimizer.
 const OPTIMIZER: &str = "optimizer.safetensors";
@@ -33,7 +33,7 @@ const POSITION: &str = "position.json";
 pub struct Position {
     /// Index of the stage in the config.
     pub stage: usize,
-    /// Steps of it that are done.
+    /// Number of completed steps of the stage.
     pub step: u64,
     /// Updates by parameter, for AdamW's bias correction.
     pub updates: BTreeMap<String, usize>,

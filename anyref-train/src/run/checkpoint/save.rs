@@ -49,7 +49,7 @@ pub(in crate::run) fn save<B: AutodiffBackend, M: AutodiffModule<B>>(
     }
     fs::create_dir_all(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
     if let Err(error) = write(&partial, state) {
-        // A disk that is full is not kept full.
+        // The partial checkpoint is deleted, so that a full disk gets its space back.
         let _ = fs::remove_dir_all(&partial);
         return Err(error);
     }

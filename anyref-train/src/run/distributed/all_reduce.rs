@@ -1,10 +1,10 @@
 //! All-reduce: sums of tensors over several machines, by burn's communication.
 //!
-//! Machines offer tensors that others fetch. All but number 0 offer theirs, it adds them to its own
-//! in the order of ranks, so that the sum is the same at every run, and offers the sum. The
-//! all-reduce that burn-collective 0.21 has for several machines is not used: its barrier counts
-//! the machines without ever starting over (`SyncService::sync` clears a copy), so that its second
-//! operation waits forever.
+//! Machines offer tensors that others fetch. Every machine but number 0 offers its tensor; number 0
+//! adds them in the order of ranks, so that the sum is reproducible, and offers the sum. The
+//! all-reduce of burn-collective 0.21 for several machines is not used: its barrier counts the
+//! machines without ever being reset (`SyncService::sync` clears a copy), so its second operation
+//! waits forever.
 //!
 //! burn-communication logs every tensor at the level `info`: programs filter its target.
 
@@ -25,31 +25,31 @@ use tokio_util::sync::CancellationToken;
 
 use super::topology::Topology;
 
-/// Values of one message.
+/// Largest number of values in a message.
 pub(super) const MESSAGE_LENGTH: usize = 16 << 20;
-/// Time between two looks for a tensor: burn 0.21 may miss the moment in which it is offered.
+/// Interval of polling for a tensor: burn 0.21 may miss the moment in which it is offered.
 const POLL_INTERVAL: Duration = Duration::from_millis(10);
-/// Time between two calls to a machine that does not answer yet.
+/// Interval of connection attempts to a machine that does not answer yet.
 const CALL_INTERVAL: Duration = Duration::from_millis(200);
-/// Time after which a machine that does not answer is logged.
+/// Waiting time after which a machine that does not answer is logged.
 const WARN_AFTER: Duration = Duration::from_secs(60);
-/// Longest wait for a machine; the first validates and writes checkpoints meanwhile.
+/// Longest wait for a machine; the first one validates and writes checkpoints meanwhile.
 pub(super) const TIMEOUT: Duration = Duration::from_secs(2 * 3600);
-/// Longest wait of a machine that refuses, for the others to hear of it.
+/// Longest wait of a refusing machine for the others to be informed.
 pub(super) const REFUSAL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// This machine's end of the connections to the others, open until the process ends.
+/// Connections of this machine to the others, open until the process ends.
 pub(super) struct AllReduce<B: Backend> {
     topology: Topology,
     addresses: Vec<Address>,
     service: Arc<TensorDataService<B, WebSocket>>,
     runtime: Runtime,
-    /// The next tensor's number, the same on all machines.
+    /// Number of the next tensor, equal on all machines.
     next: u64,
 }
 
 impl<B: Backend> AllReduce<B> {
-    /// The connections of this process, opened the first time; returns once all machines answer.
+    /// Connections of this process, opened at the first call; returns once all machines answer.
     ///
     /// # Errors
     /// When the port is taken.
@@ -69,7 +69,7 @@ impl<B: Backend> AllReduce<B> {
 
     fn open(topology: &Topology) -> Result<Self> {
         let port = topology.port()?;
-        // The server itself would say it in a log alone.
+        // The server itself would only log the error.
         TcpListener::bind(("0.0.0.0", port))
             .with_context(|| format!("cannot listen at port {port} for the other nodes"))?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -89,7 +89,7 @@ impl<B: Backend> AllReduce<B> {
         });
         wait_for(topology.rank, &format!("127.0.0.1:{port}"))?;
         for (rank, address) in topology.addresses.iter().enumerate() {
-            // Only number 0 and each of the others fetch from one another.
+            // Only number 0 and the others exchange tensors, not the others among themselves.
             if rank != topology.rank && (topology.rank == 0 || rank == 0) {
                 wait_for(rank, address)?;
             }
@@ -107,10 +107,10 @@ impl<B: Backend> AllReduce<B> {
         })
     }
 
-    /// The sum of what all machines give.
+    /// Sum over all machines.
     ///
     /// # Errors
-    /// When one of them has stopped or gives another shape.
+    /// When a machine has stopped or gives another shape.
     pub(super) fn sum(&mut self, tensor: Tensor<B, 1>) -> Result<Tensor<B, 1>> {
         let [length] = tensor.dims();
         let device = tensor.device();
@@ -130,13 +130,13 @@ impl<B: Backend> AllReduce<B> {
         })
     }
 
-    /// Stays until the others have all that they wait for, but no longer than `limit` for each, and
+    /// Waits until the others have all tensors that they wait for, at most `limit` for each, and
     /// closes the connections until the next sum.
     pub(super) fn leave(&mut self, limit: Duration) {
         let (theirs, received) = (self.number(), self.number());
         let others = self.topology.count() - 1;
         let token = || TensorData::from([0.0f32]);
-        // One that has gone already has everything.
+        // A machine that has left already has everything.
         match self.topology.rank {
             0 => {
                 for rank in 1..=others {
@@ -206,7 +206,7 @@ impl<B: Backend> AllReduce<B> {
             }
             None
         };
-        // Some of what can happen to a connection is a panic there.
+        // burn's client panics on some connection errors.
         let fetched = catch_unwind(AssertUnwindSafe(|| self.runtime.block_on(fetched)));
         fetched
             .ok()
@@ -224,7 +224,7 @@ fn of_length(data: TensorData, length: [usize; 1], rank: usize) -> Result<Tensor
     }
 }
 
-/// Calls a machine until it answers.
+/// Waits until a machine accepts connections.
 fn wait_for(rank: usize, address: &str) -> Result<()> {
     let start = Instant::now();
     let mut told = false;

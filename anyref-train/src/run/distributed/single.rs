@@ -1,4 +1,4 @@
-//! Worker of a build without the feature `collective`, which has none.
+//! Worker for builds without the feature `collective`: a type without values.
 
 use core::convert::Infallible;
 use core::marker::PhantomData;
@@ -11,7 +11,7 @@ use burn::tensor::backend::AutodiffBackend;
 use super::super::checkpoint::Position;
 use super::topology::Topology;
 
-/// Error of a device when another one has failed.
+/// Error of a device after another one has failed.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("another device stopped")]
 pub(in crate::run) struct WorkerStopped;

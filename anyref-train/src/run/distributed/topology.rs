@@ -1,24 +1,24 @@
-//! Addresses and rank of machines that learn together.
+//! Addresses and rank of machines that train together.
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
 use anyhow::{Context, Result, ensure};
 
-/// This machine among several. Each runs the same command with a rank of its own; number 0 logs,
-/// validates and writes the checkpoints, from which all go on after a stop.
+/// Position of this machine among several. Each runs the same command with its own rank; number 0
+/// logs, validates and writes the checkpoints, from which all resume after a stop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Topology {
-    /// `HOST:PORT` of each, by which the others reach it; it listens at the port.
+    /// Addresses `HOST:PORT` by which the machines reach one another; each listens at its port.
     pub addresses: Vec<String>,
     /// Rank of this machine, from 0.
     pub rank: usize,
 }
 
 impl Topology {
-    /// Refuses what cannot be several machines.
+    /// Checks that the addresses describe several machines.
     ///
     /// # Errors
-    /// When there are not several, this is none of them, or an address is none.
+    /// When there are fewer than two, the rank is out of range, or an address is invalid.
     pub fn check(&self) -> Result<()> {
         let count = self.count();
         ensure!(count >= 2, "--nodes names one machine: leave it out");
@@ -49,7 +49,7 @@ impl Topology {
     }
 }
 
-/// IPv4 address of a name; burn's server listens at those.
+/// IPv4 address of a name; burn's server listens on IPv4.
 fn resolved(address: &str) -> Result<SocketAddr> {
     let mut found = address
         .to_socket_addrs()

@@ -1,5 +1,5 @@
-//! Worker: one of several devices that learn together, a thread each, on one machine or on several.
-//! burn's collective averages their gradients.
+//! Worker: one of several devices that train together, one thread each, on one machine or on
+//! several. burn's collective averages their gradients.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -18,28 +18,27 @@ use super::super::checkpoint::Position;
 use super::all_reduce::{AllReduce, MESSAGE_LENGTH, REFUSAL_TIMEOUT, TIMEOUT};
 use super::topology::Topology;
 
-/// Error of a device when another one has failed, whose own error says why.
+/// Error of a device after another one has failed, whose own error states the cause.
 #[derive(Debug, Clone, Copy, thiserror::Error)]
 #[error("another device stopped")]
 pub(in crate::run) struct WorkerStopped;
 
-/// One of the devices that carry out a stage. When it is dropped before [`finish`](Self::finish),
-/// by an error or a panic, all others are told, so that none waits for it.
+/// Device of a stage. When dropped before [`finish`](Self::finish), by an error or a panic, all
+/// other devices are informed, so that none waits for it.
 pub(in crate::run) struct Worker<B: AutodiffBackend> {
-    /// Its number among the devices of this machine, and how many these are.
+    /// Rank among the devices of this machine, and their number.
     local: [usize; 2],
-    /// The number of this machine, and how many there are.
+    /// Rank of this machine, and the number of machines.
     node: [usize; 2],
-    /// The other machines, for the first device of this one.
+    /// Connections to the other machines, for the first device of this one.
     machines: Option<Arc<Mutex<AllReduce<B::InnerBackend>>>>,
     device: B::Device,
     finished: bool,
 }
 
 impl<B: AutodiffBackend> Worker<B> {
-    /// Joins `count` devices of this machine as number `rank` of them, and those of all machines of
-    /// `topology`; returns once all of them have. There may be one such group at a time in a
-    /// process.
+    /// Joins the `count` devices of this machine as number `rank`, and those of all machines of
+    /// `topology`; returns once all have joined. A process can have one such group at a time.
     pub(in crate::run) fn join(
         rank: usize,
         count: usize,
@@ -65,11 +64,11 @@ impl<B: AutodiffBackend> Worker<B> {
         Ok(worker)
     }
 
-    /// Refuses to learn something else than the others: from another position or other weights, by
-    /// other `settings` (a hash of them), or with another number of devices a machine.
+    /// Refuses to train with devices that differ: in position or weights, in other `settings` (as a
+    /// hash), or in the number of devices a machine.
     ///
     /// # Errors
-    /// When others differ, or one has stopped.
+    /// When devices differ, or one has stopped.
     pub(in crate::run) fn check_same<M: Module<B>>(
         &self,
         position: &Position,
@@ -81,7 +80,7 @@ impl<B: AutodiffBackend> Worker<B> {
             position.step as f32,
             self.local[1] as f32,
         ];
-        // Whole numbers whose sum over many devices f32 holds exactly.
+        // Integers whose sum over many devices is exact in f32.
         own.extend((0..4).map(|quarter| (settings >> (16 * quarter) & 0xffff) as f32));
         let numbers = own.len();
         own.push(balance(module, &self.device));
@@ -109,12 +108,12 @@ impl<B: AutodiffBackend> Worker<B> {
         } else {
             return Ok(());
         };
-        // Others refuse by the same sum, which they have to have before this machine is gone.
+        // The others refuse by the same sum, which they must receive before this machine stops.
         self.leave(REFUSAL_TIMEOUT);
         Err(anyhow!("device {} {refusal}", self.rank()))
     }
 
-    /// Stays until the other machines have what they wait for.
+    /// Waits until the other machines have the tensors that they wait for.
     fn leave(&self, limit: Duration) {
         if let Some(machines) = &self.machines {
             let mut machines = machines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -122,17 +121,17 @@ impl<B: AutodiffBackend> Worker<B> {
         }
     }
 
-    /// Whether it is the first of its machine.
+    /// Returns whether this is the first device of its machine.
     pub(in crate::run) fn is_first_here(&self) -> bool {
         self.local[0] == 0
     }
 
-    /// The number of its machine.
+    /// Rank of its machine.
     pub(in crate::run) fn node(&self) -> usize {
         self.node[0]
     }
 
-    /// Its number among the devices of all machines.
+    /// Rank among the devices of all machines.
     pub(in crate::run) fn rank(&self) -> usize {
         self.node[0] * self.local[1] + self.local[0]
     }
@@ -142,8 +141,8 @@ impl<B: AutodiffBackend> Worker<B> {
         self.node[1] * self.local[1]
     }
 
-    /// The mean of all devices' gradients. A parameter that has a gradient on any of them has one
-    /// on all afterwards: where it had none, that was 0.
+    /// Mean of all devices' gradients. A parameter with a gradient on any device has one on all
+    /// devices afterwards, a missing gradient counting as 0.
     ///
     /// # Errors
     /// When another device has stopped.
@@ -177,19 +176,19 @@ impl<B: AutodiffBackend> Worker<B> {
         }
     }
 
-    /// Leaves the others at the end of the stage.
+    /// Leaves the group at the end of the stage.
     pub(in crate::run) fn finish(mut self) -> Result<()> {
         self.finished = true;
         self.leave(TIMEOUT);
         finish_collective::<B::InnerBackend>(PeerId::from(self.local[0])).map_err(failure)
     }
 
-    /// The mean over the devices of all machines.
+    /// Mean over the devices of all machines.
     fn mean(&self, row: Tensor<B::InnerBackend, 1>) -> Result<Tensor<B::InnerBackend, 1>> {
         Ok(self.sum(row)? / self.count() as f32)
     }
 
-    /// The sum over the devices of all machines.
+    /// Sum over the devices of all machines.
     fn sum(&self, row: Tensor<B::InnerBackend, 1>) -> Result<Tensor<B::InnerBackend, 1>> {
         let sum = self.here(row)?;
         if self.node[1] == 1 {
@@ -202,11 +201,11 @@ impl<B: AutodiffBackend> Worker<B> {
             }
             None => sum.zeros_like(),
         };
-        // The other devices of this machine have the total from the first.
+        // The first device hands the total to the other devices of this machine.
         self.here(total)
     }
 
-    /// The sum over the devices of this machine.
+    /// Sum over the devices of this machine.
     fn here(&self, row: Tensor<B::InnerBackend, 1>) -> Result<Tensor<B::InnerBackend, 1>> {
         if self.local[1] == 1 {
             return Ok(row);
@@ -226,7 +225,7 @@ impl<B: AutodiffBackend> Drop for Worker<B> {
     }
 }
 
-/// After a reset the others are unknown, or their operation is gone.
+/// Error of an operation: after a reset the other devices are unknown, or their operation is gone.
 fn failure(error: CollectiveError) -> anyhow::Error {
     use CollectiveError::{LocalServerMissing, MultipleUnregister, RegisterNotFirstOperation};
     match error {
@@ -235,7 +234,7 @@ fn failure(error: CollectiveError) -> anyhow::Error {
     }
 }
 
-/// Flags of the trained parameters that have a gradient, in the order of the module.
+/// Flags for the trained parameters, in the order of the module: 1 if they have a gradient.
 struct Present<'a> {
     gradients: &'a GradientsParams,
     flags: Vec<f32>,
@@ -250,21 +249,21 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Present<'_> {
     }
 }
 
-/// Registers the gradient of a parameter, which begins at an offset of an averaged row.
+/// Registers the gradient of a parameter, taken from an averaged row at an offset.
 type Owner<B> = Box<dyn FnOnce(&mut GradientsParams, &Tensor<B, 1>, usize)>;
 
-/// Flat gradient in a row, and the parameter that it is of.
+/// Flat gradient in a row, and its parameter.
 struct Flat<B: Backend> {
     gradient: Tensor<B, 1>,
     owner: Owner<B>,
 }
 
-/// Averages gradients, many parameters in a row of a message's length or more: each operation costs
-/// a round trip to the others, and copies of all that is in it.
+/// Rows of gradients to be averaged, each with many parameters, up to a message's length or more:
+/// every operation costs a round trip to the other devices, and a copy of the row.
 struct Rows<'a, B: AutodiffBackend> {
     worker: &'a Worker<B>,
     gradients: GradientsParams,
-    /// On how many devices each trained parameter that is still to come has a gradient.
+    /// Number of devices on which each remaining trained parameter has a gradient.
     counts: std::vec::IntoIter<f32>,
     row: Vec<Flat<B::InnerBackend>>,
     length: usize,
@@ -324,8 +323,7 @@ impl<B: AutodiffBackend> ModuleVisitor<B> for Rows<'_, B> {
     }
 }
 
-/// The sum of all weights as a share of the sum of their magnitudes, which differs from model to
-/// model.
+/// Sum of all weights as a share of the sum of their magnitudes, a fingerprint of the model.
 fn balance<B: AutodiffBackend, M: Module<B>>(module: &M, device: &B::Device) -> f32 {
     struct Sums<B: AutodiffBackend>([Tensor<B::InnerBackend, 1>; 2]);
 

@@ -8,7 +8,7 @@
 >>> answer.masks[0].numpy()                  # bool, height x width
 
 Models, pictures and answers may be used by several threads. Computations run without Python's
-lock, and Ctrl-C ends them. Errors are :class:`AnyRefError`.
+lock, and Ctrl-C interrupts them. Errors are :class:`AnyRefError`.
 """
 
 from __future__ import annotations

@@ -26,15 +26,15 @@ OBJECT = "<obj>"
 class Timing(NamedTuple):
     """Seconds spent in each part of an answer."""
 
-    #: Encoding the picture; zero for every question after the first.
+    #: Encoding of the picture; zero for every question after the first.
     image: float
-    #: Encoding sounds.
+    #: Encoding of sounds.
     audio: float
-    #: Encoding the other references and building the prompt.
+    #: Encoding of other references, and building of the prompt.
     prompt: float
-    #: Generating the answer.
+    #: Generation of the answer.
     generate: float
-    #: Decoding masks.
+    #: Decoding of masks.
     decode: float
 
     @property
@@ -44,7 +44,7 @@ class Timing(NamedTuple):
 
 
 class Mask:
-    """A mask in the size of its picture."""
+    """Mask in the size of its picture."""
 
     __slots__ = ("_native", "_words")
 
@@ -56,13 +56,13 @@ class Mask:
 
     @classmethod
     def of(cls, mask: MaskLike) -> Mask:
-        """A mask of a path, bytes, an array, a PIL image or COCO's run lengths."""
+        """Builds a mask from a path, bytes, an array, a PIL image or COCO's run lengths."""
         from ._inputs import native_mask
 
         return cls(native_mask(mask))
 
     def numpy(self) -> NDArray[np.bool_]:
-        """The mask as a new ``bool`` array of height x width."""
+        """New ``bool`` array of height x width."""
         pixels = np.frombuffer(self._native.pixels(), dtype=np.bool_)
         return pixels.reshape(self._native.size)
 
@@ -73,12 +73,12 @@ class Mask:
 
     @property
     def rle(self) -> dict[str, Any]:
-        """COCO's compressed run lengths, as pycocotools and JSON take them."""
+        """COCO's compressed run lengths, for pycocotools and JSON."""
         return {"size": list(self._native.size), "counts": self._native.compressed()}
 
     @property
     def size(self) -> tuple[int, int]:
-        """Height and width."""
+        """Height and width in pixels."""
         return self._native.size
 
     @property
@@ -93,22 +93,21 @@ class Mask:
 
     @property
     def score(self) -> float:
-        """The model's own estimate of the IoU, 0 to 1."""
+        """IoU estimated by the model, 0 to 1."""
         return self._native.score
 
     @property
     def words(self) -> Optional[tuple[int, int]]:
-        """Start and end, in the answer's text, of the words that the mask stands for.
+        """Start and end, in the answer's text, of the words that name the masked object.
 
-        ``None`` where they are not known: masks for points, and answers of which masks were left
-        out.
+        ``None`` if unknown: for masks of points, and for answers with left out masks.
         """
         return self._words
 
     def polygon(self) -> list[NDArray[np.int64]]:
         """Closed lines along the edges of its pixels, arrays of corners x 2 (x, y).
 
-        Filled by even-odd they are the mask: holes are lines too.
+        Filled by the even-odd rule they give the mask; holes are lines too.
         """
         return [np.array(ring, np.int64).reshape(-1, 2) for ring in self._native.rings()]
 
@@ -117,9 +116,9 @@ class Mask:
 
 
 class Answer:
-    """A sentence with the masks of the objects that it names.
+    """Sentence with the masks of the objects that it names.
 
-    In a notebook it is the picture with its masks, and the sentence in the masks' colours.
+    A notebook shows the picture with its masks, and the sentence in the masks' colours.
     """
 
     def __init__(
@@ -139,17 +138,17 @@ class Answer:
 
     @property
     def text(self) -> str:
-        """The sentence."""
+        """Sentence of the answer."""
         return self._native.text
 
     @property
     def raw(self) -> str:
-        """The sentence as generated, with ``<obj>`` where an object is pointed out."""
+        """Sentence as generated, with ``<obj>`` where it points at an object."""
         return self._native.raw
 
     @property
     def left_out(self) -> int:
-        """Number of masks that are left out, since the model takes them to be poor."""
+        """Number of masks left out because of their low estimated IoU."""
         return self._native.left_out
 
     @property
@@ -163,7 +162,7 @@ class Answer:
         return Timing(*self._native.timing)
 
     def overlay(self) -> PilImage:
-        """The picture with masks, boxes and points over it; needs Pillow."""
+        """Picture with masks, boxes and points drawn over it; needs Pillow."""
         try:
             from PIL import Image
         except ImportError:
@@ -173,14 +172,14 @@ class Answer:
         return Image.fromarray(self.overlay_array())
 
     def overlay_array(self) -> NDArray[np.uint8]:
-        """The same as an array of height x width x 3."""
+        """Picture of :meth:`overlay` as an array of height x width x 3."""
         width, height = self._image.size
         pixels = np.frombuffer(self._image.rgb(), np.uint8).reshape(height, width, 3)
         masks = [mask.numpy() for mask in self.masks]
         return draw(pixels, masks, self._boxes, self._points)
 
     def to_supervision(self) -> Any:
-        """supervision's ``Detections``: boxes, masks, scores, and words as ``class_name``.
+        """Converts to supervision's ``Detections``: boxes, masks, scores, words as ``class_name``.
 
         Needs supervision.
         """
@@ -220,7 +219,7 @@ class Answer:
         )
 
     def _sentence(self) -> str:
-        """The text as HTML, words underlined in their mask's colour."""
+        """Text as HTML, with words underlined in their mask's colour."""
         pieces, at = [], 0
         for index, mask in enumerate(self.masks):
             if mask.words is None:
@@ -242,7 +241,7 @@ class Answer:
 def _spans(
     raw: str, text: str, masks: int, left_out: int
 ) -> list[Optional[tuple[int, int]]]:
-    """Words of each mask: those since the mask before, or since the start."""
+    """Span of each mask's words: from the mask before, or from the start."""
     unknown: list[Optional[tuple[int, int]]] = [None] * masks
     pieces = raw.split(OBJECT)
     if left_out or len(pieces) != masks + 1:

@@ -1,4 +1,4 @@
-"""Arrays of the native half."""
+"""Arrays of the native part."""
 
 from __future__ import annotations
 
@@ -11,6 +11,6 @@ if TYPE_CHECKING:
 
 
 def floats(array: tuple[bytearray, list[int]]) -> NDArray[np.float32]:
-    """An array of 32-bit floats, which shares its memory with the bytes."""
+    """Array of 32-bit floats that shares its memory with the bytes."""
     data, shape = array
     return np.frombuffer(data, np.float32).reshape(shape)

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from ._native import Corners
 
-#: Colours of masks, those of the command line; the ninth mask has the first again.
+#: Colours of masks, as on the command line; the ninth mask has the first again.
 COLOURS = (
     (255, 64, 64),
     (56, 156, 255),
@@ -23,7 +23,7 @@ COLOURS = (
     (255, 130, 40),
     (255, 120, 190),
 )
-#: Share of a mask's colour over the picture.
+#: Opacity of a mask's colour over the picture.
 OPACITY = 0.42
 
 
@@ -38,7 +38,7 @@ def draw(
     boxes: Sequence[Corners] = (),
     points: Sequence[tuple[float, float, bool]] = (),
 ) -> NDArray[np.uint8]:
-    """A copy of the picture with masks tinted and outlined, boxes framed and points dotted."""
+    """Copy of the picture with masks tinted and outlined, boxes framed and points dotted."""
     drawn: NDArray[np.uint8] = pixels.copy()
     height, width = drawn.shape[:2]
     reach = max(1, max(height, width) // 1024)

@@ -1,4 +1,4 @@
-"""Pictures, masks and sounds of all forms as the native half takes them."""
+"""Conversion of pictures, masks and sounds of all forms to the native part's types."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ if TYPE_CHECKING:
     SoundLike = Union[str, os.PathLike[str], bytes, tuple[Any, int]]
     BoxLike = Union[Sequence[float], NDArray[Any]]
 
-#: Least grey of a mask's picture where the mask is on.
+#: Smallest grey value at which a mask's picture is on.
 BRIGHT = 128
 
 
 def is_pil(value: object) -> bool:
-    """Whether it is a picture of Pillow, which is not imported for the question."""
+    """Whether ``value`` is a PIL image; does not import Pillow."""
     return any(
         kind.__module__ == "PIL.Image" and kind.__name__ == "Image" for kind in type(value).__mro__
     )
 
 
 def native_image(picture: PictureLike) -> _native.Image:
-    """A picture of 8-bit RGB."""
+    """Converts a picture to 8-bit RGB."""
     if isinstance(picture, (str, os.PathLike)):
         return _native.Image.open(picture)
     if isinstance(picture, (bytes, bytearray, memoryview)):
@@ -58,7 +58,7 @@ def native_image(picture: PictureLike) -> _native.Image:
 
 
 def native_mask(mask: MaskLike) -> _native.Mask:
-    """A mask of run lengths."""
+    """Converts a mask to run lengths."""
     from ._answer import Mask
 
     if isinstance(mask, Mask):
@@ -86,7 +86,7 @@ def native_mask(mask: MaskLike) -> _native.Mask:
 
 
 def native_sound(sound: SoundLike) -> _native.Reference:
-    """A sound as a reference."""
+    """Converts a sound to a reference."""
     if isinstance(sound, (str, os.PathLike)):
         return _native.Reference.open_sound(sound)
     if isinstance(sound, (bytes, bytearray, memoryview)):
@@ -110,7 +110,7 @@ def native_sound(sound: SoundLike) -> _native.Reference:
 
 
 def corners(box: BoxLike) -> _native.Corners:
-    """The four numbers of a box."""
+    """Converts a box to four numbers."""
     try:
         x0, y0, x1, y1 = (float(number) for number in box)
     except (TypeError, ValueError):
@@ -119,7 +119,7 @@ def corners(box: BoxLike) -> _native.Corners:
 
 
 def native_points(points: Optional[Sequence[Sequence[float]]]) -> list[tuple[float, float, bool]]:
-    """Points ``(x, y)`` on an object, and ``(x, y, on)`` on or off it."""
+    """Converts points ``(x, y)`` on an object, and ``(x, y, on)`` on or off it."""
     found = []
     for point in () if points is None else points:
         try:
@@ -146,7 +146,7 @@ def _mask_of_rle(rle: Mapping[str, Any]) -> _native.Mask:
 
 
 def _pil_array(picture: Any) -> NDArray[np.uint8]:
-    """Pixels as a viewer shows them: turned as EXIF says, transparency over white."""
+    """Pixels as a viewer shows them: rotated by EXIF, transparency over white."""
     from PIL import ImageOps
 
     picture = ImageOps.exif_transpose(picture)

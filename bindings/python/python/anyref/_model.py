@@ -17,39 +17,39 @@ from ._picture import Picture, Question
 if TYPE_CHECKING:
     from ._inputs import PictureLike
 
-#: Name of the model in the package.
+#: Name of the model shipped in the package.
 NANO = "nano"
 
 
 class Part(NamedTuple):
-    """A part of a model."""
+    """Part of a model."""
 
     name: str
     #: Number of its parameters.
     parameters: int
-    #: Memory of its parameters, in bytes.
+    #: Memory of its parameters in bytes.
     bytes: int
 
 
 class Model:
-    """A model on a device, made by :func:`load`; threads may use it at the same time."""
+    """Model on a device, made by :func:`load`; several threads may use it at once."""
 
     def __init__(self, native: _native.Model) -> None:
         self._native = native
 
     @property
     def name(self) -> str:
-        """Its name, as of its configuration."""
+        """Name in the model's configuration."""
         return self._native.name
 
     @property
     def device(self) -> str:
-        """The backend and its device."""
+        """Name of the backend and of its device."""
         return f"{self._native.backend}: {self._native.device}"
 
     @property
     def hears(self) -> bool:
-        """Whether sounds can be asked about."""
+        """Whether the model takes sounds as references."""
         return self._native.hears
 
     @property
@@ -59,12 +59,12 @@ class Model:
 
     @property
     def parts(self) -> list[Part]:
-        """Its parts with their sizes."""
+        """Parts of the model with their sizes."""
         return [Part(*part) for part in self._native.parts]
 
     @property
     def load_time(self) -> float:
-        """Seconds that loading took."""
+        """Loading time in seconds."""
         return self._native.load_time
 
     def picture(self, image: PictureLike) -> Picture:
@@ -85,12 +85,12 @@ class Model:
         questions: Iterable[Union[Question, tuple[Any, ...]]],
         return_errors: bool = False,
     ) -> list[Any]:
-        """Answers of several questions, as many together as their memory allows.
+        """Answers several questions, in batches as large as their memory allows.
 
         Args:
             questions: made by :meth:`Picture.question`, or tuples of a picture and references.
-            return_errors: whether a question that cannot be asked has its error in its place; else
-                the first error is raised.
+            return_errors: whether questions that cannot be answered give their error instead of an
+                answer; otherwise the first error is raised.
         """
         return self._all(questions, return_errors, describe=False)
 
@@ -99,7 +99,7 @@ class Model:
         questions: Iterable[Union[Question, tuple[Any, ...]]],
         return_errors: bool = False,
     ) -> list[Any]:
-        """As :meth:`segment_all`, for descriptions."""
+        """Describes the references of several questions; arguments of :meth:`segment_all`."""
         return self._all(questions, return_errors, describe=True)
 
     def _all(
@@ -161,25 +161,27 @@ def load(
     """Loads a model.
 
     Args:
-        model: ``"nano"``, the one in the package; a folder or file; ``"hf://org/name"``.
-        device: ``"cpu"``, ``"cuda"``, ``"vulkan"``, ``"metal"``, ``"webgpu"`` or ``"wgpu"``, as far
-            as the package was built with it; ``"cuda:1"`` is the second of its devices.
-        dtype: type of the weights, ``"auto"``, ``"f32"``, ``"f16"`` or ``"bf16"``.
-        temperature: above 0, answers are sampled.
+        model: ``"nano"``, shipped in the package; a folder or file; or ``"hf://org/name"``.
+        device: ``"cpu"``, ``"cuda"``, ``"vulkan"``, ``"metal"``, ``"webgpu"`` or ``"wgpu"``, if the
+            package was built with it; ``"cuda:1"`` is the second device.
+        dtype: data type of the weights, ``"auto"``, ``"f32"``, ``"f16"`` or ``"bf16"``.
+        temperature: sampling temperature; 0 decodes greedily.
         seed: seed of sampled answers.
-        max_new_tokens: longest answer.
-        min_score: masks of a lower estimated IoU are left out.
-        candidates: number of likely answers among which the best is chosen.
-        keep_all: keeps all masks for a picture, where the model was not trained with pictures.
-        sound_threshold: least probability of a sound's labels, where ImageBind hears for the model.
+        max_new_tokens: largest number of tokens in an answer.
+        min_score: smallest estimated IoU of masks; others are left out.
+        candidates: number of likely answers that are reranked by their masks.
+        keep_all: whether all masks for a reference picture are kept, if the model was not trained
+            with pictures.
+        sound_threshold: smallest probability of a sound's labels, if ImageBind turns sounds into
+            words for the model.
         clip: folder of CLIP, for a LISA.
-        imagebind: file of ImageBind, which puts sounds into words. Its weights are for
+        imagebind: file of ImageBind, which turns sounds into words. Its weights are for
             non-commercial use.
-        sound_labels: file of labels that sounds are told apart by.
-        ignore_memory: loads a large model although too little memory is free.
+        sound_labels: file of the labels for sounds.
+        ignore_memory: whether a large model is loaded even if too little memory is free.
 
     Raises:
-        AnyRefError: when an option is out of its range, the model is missing or damaged, or the
+        AnyRefError: when an option is out of range, the model is missing or damaged, or the
             device does not start.
     """
     return Model(
@@ -204,7 +206,7 @@ def load(
 
 
 def _cache() -> Optional[Path]:
-    """Folder that keeps what ImageBind makes of labels, that of the command line."""
+    """Folder that caches ImageBind's embeddings of labels, shared with the command line."""
     own = os.environ.get("ANYREF_CACHE")
     if own:
         return Path(own)

@@ -1,4 +1,4 @@
-"""Types of the native half."""
+"""Types of the native part."""
 
 from os import PathLike
 from typing import Optional, Union

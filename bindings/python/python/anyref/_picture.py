@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Question:
-    """A question about a picture, made by :meth:`Picture.question`."""
+    """Question about a picture, made by :meth:`Picture.question`."""
 
     picture: Picture
     references: tuple[ReferenceLike, ...]
@@ -38,9 +38,10 @@ class Question:
 
 
 class Picture:
-    """A picture that a model has encoded, made by :meth:`Model.picture`.
+    """Picture encoded by a model, made by :meth:`Model.picture`.
 
-    It is asked any number of questions. Its memory on the device is held as long as it lives.
+    Any number of questions can be asked about it. It holds memory on the device until it is
+    garbage-collected.
     """
 
     def __init__(
@@ -57,7 +58,7 @@ class Picture:
 
     @property
     def bytes(self) -> int:
-        """Memory on the device, in bytes."""
+        """Memory on the device in bytes."""
         return self._native.bytes
 
     def question(
@@ -69,9 +70,9 @@ class Picture:
         audio: Optional[SoundLike] = None,
         prompt: Optional[str] = None,
     ) -> Question:
-        """A question for :meth:`Model.segment_all` and :meth:`Model.describe_all`.
+        """Question for :meth:`Model.segment_all` and :meth:`Model.describe_all`.
 
-        Its arguments are those of :meth:`segment`.
+        The arguments are those of :meth:`segment`.
         """
         if mask is not None and image is None:
             raise AnyRefError("mask is the part of image that counts: give image too")
@@ -95,19 +96,20 @@ class Picture:
         prompt: Optional[str] = None,
         multimask: bool = False,
     ) -> Answer:
-        """Masks of what is referred to, and a sentence that names it.
+        """Segments the referred objects, and names them in a sentence.
 
         Args:
             references: phrases, or ``Text``, ``Box``, ``Image`` and ``Audio`` in any mixture.
             box: ``x0, y0, x1, y1`` in pixels.
-            image: another picture of such a thing.
-            mask: the thing in ``image``; without ``image``, an earlier mask to refine by SAM.
-            audio: the sound it makes, a path, bytes or ``(samples, rate)``.
-            points: ``(x, y)`` on the thing, ``(x, y, False)`` off it. Points ask SAM alone, which
-                takes one box and a mask to refine beside them.
-            prompt: a question of one's own, ``{1}``, ``{2}`` … where the references go: first
+            image: picture that shows another such object.
+            mask: mask of the object in ``image``; without ``image``, an earlier mask to refine by
+                SAM.
+            audio: sound of the object, a path, bytes or ``(samples, rate)``.
+            points: ``(x, y)`` on the object, ``(x, y, False)`` off it. Points are answered by SAM
+                alone, which takes one box and a mask to refine beside them.
+            prompt: question of one's own, with ``{1}``, ``{2}`` … for the references: first
                 ``references``, then ``box``, ``image`` and ``audio``.
-            multimask: three masks for points, the best first.
+            multimask: whether to return three masks for points, the best first.
 
         Raises:
             AnyRefError: when a reference does not fit the picture, or the model cannot take it.
@@ -146,10 +148,10 @@ class Picture:
         audio: Optional[SoundLike] = None,
         prompt: Optional[str] = None,
     ) -> Answer:
-        """Words for what is in a box, or for any reference; the arguments of :meth:`segment`.
+        """Describes the content of a box, or of any reference; arguments of :meth:`segment`.
 
         Raises:
-            AnyRefError: as :meth:`segment`.
+            AnyRefError: as in :meth:`segment`.
         """
         question = self.question(
             *references, box=box, image=image, mask=mask, audio=audio, prompt=prompt
@@ -158,7 +160,7 @@ class Picture:
         return question._answer(raise_error(answer))
 
     def chat(self) -> Chat:
-        """A conversation about the picture."""
+        """Starts a conversation about the picture."""
         return Chat(self)
 
     def __repr__(self) -> str:
@@ -167,7 +169,10 @@ class Picture:
 
 
 class Stream(Iterator[str]):
-    """An answer on its way: iterated, the pieces of its text; then :attr:`answer`."""
+    """Answer that is being generated.
+
+    Iterate over the pieces of its text, then take :attr:`answer`.
+    """
 
     def __init__(self, question: Question, native: _native.Stream) -> None:
         self._question = question
@@ -181,16 +186,16 @@ class Stream(Iterator[str]):
 
     @property
     def answer(self) -> Answer:
-        """The answer with its masks, once it is complete."""
+        """Answer with its masks; waits until it is complete."""
         return self._question._answer(self._native.answer())
 
     def stop(self) -> None:
-        """Ends the answer; the conversation is then as before the question."""
+        """Stops the answer; the conversation is then as before the question."""
         self._native.stop()
 
 
 class Chat:
-    """A conversation about a picture, made by :meth:`Picture.chat`.
+    """Conversation about a picture, made by :meth:`Picture.chat`.
 
     >>> chat = picture.chat()
     >>> stream = chat.ask("Where is the gorilla?")
@@ -215,7 +220,7 @@ class Chat:
         """Asks the next question; ``{1}`` in it stands for the first reference.
 
         Raises:
-            AnyRefError: as :meth:`Picture.segment`, and while the answer before is on its way.
+            AnyRefError: as in :meth:`Picture.segment`, and while an answer is being generated.
         """
         question = self._picture.question(
             *references, box=box, image=image, mask=mask, audio=audio, prompt=prompt
@@ -224,7 +229,7 @@ class Chat:
         return Stream(question, self._native.ask(asked, prompt))
 
     def clear(self) -> None:
-        """Forgets everything asked and answered before."""
+        """Forgets all earlier questions and answers."""
         self._native.clear()
 
     def __len__(self) -> int:
@@ -233,7 +238,7 @@ class Chat:
 
 
 def raise_error(answer: _native.Answer | AnyRefError) -> _native.Answer:
-    """The answer, unless an error is in its place."""
+    """Returns the answer, or raises the error in its place."""
     if isinstance(answer, BaseException):
         raise answer
     return answer

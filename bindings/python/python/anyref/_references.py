@@ -1,4 +1,4 @@
-"""References: the ways to point at something."""
+"""References: the ways to point at an object."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Text:
-    """A phrase, such as ``"the dog on the left"``; a ``str`` means the same."""
+    """Phrase, such as ``"the dog on the left"``; equivalent to a ``str``."""
 
     phrase: str
 
@@ -25,7 +25,7 @@ class Text:
 
 @dataclass(frozen=True)
 class Box:
-    """A box in the picture asked about, in pixels, right and bottom exclusive."""
+    """Box in the picture asked about, in pixels, right and bottom exclusive."""
 
     x0: float
     y0: float
@@ -38,7 +38,7 @@ class Box:
 
 @dataclass(frozen=True)
 class Image:
-    """Another picture of such a thing; ``box`` or ``mask`` is the part of it that counts."""
+    """Picture that shows another such object; ``box`` or ``mask`` selects the object."""
 
     image: PictureLike
     box: Optional[BoxLike] = None
@@ -56,7 +56,7 @@ class Image:
 
 @dataclass(frozen=True)
 class Audio:
-    """The sound that the thing makes: a path, bytes or ``(samples, rate)``."""
+    """Sound of the object: a path, bytes or ``(samples, rate)``."""
 
     sound: SoundLike
 
@@ -69,7 +69,7 @@ if TYPE_CHECKING:
 
 
 def native_reference(reference: Any) -> _native.Reference:
-    """A reference as the native half takes it."""
+    """Converts a reference to the native part's type."""
     if isinstance(reference, str):
         reference = Text(reference)
     if isinstance(reference, (Text, Box, Image, Audio)):

@@ -1,4 +1,4 @@
-"""The sound encoder by itself, arrays in and out."""
+"""Sound encoder alone, arrays in and out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["ImageBind"]
 
 
 class ImageBind:
-    """The ImageBind audio encoder of a model that hears."""
+    """ImageBind audio encoder of a model."""
 
     def __init__(
         self,
@@ -28,7 +28,7 @@ class ImageBind:
         device: str = "cpu",
         dtype: str = "auto",
     ) -> None:
-        """Loads it; ``model`` as of :func:`anyref.load`.
+        """Loads the encoder; ``model`` as in :func:`anyref.load`.
 
         Raises:
             AnyRefError: when the model is missing or damaged.
@@ -37,13 +37,13 @@ class ImageBind:
         self._native = _native.Encoders.load(path, device, dtype)
 
     def embed(self, sound: SoundLike) -> NDArray[np.float32]:
-        """An embedding for each clip of the sound, clips x width.
+        """Embeds each clip of the sound, clips x width.
 
         Args:
             sound: a path, bytes or ``(samples, rate)``.
 
         Raises:
-            AnyRefError: when nothing can be heard, or the model has no audio encoder.
+            AnyRefError: when the sound is silent, or the model has no audio encoder.
         """
         return floats(self._native.sound(native_sound(sound)))
 

@@ -1,4 +1,4 @@
-"""Refocusing by itself, arrays in and out."""
+"""Refocusing alone, arrays in and out."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["ObjectToken", "refocus"]
 
 
 class ObjectToken(NamedTuple):
-    """Place of an object's state and of the words before it, counted from the first of the keys."""
+    """Positions of an object's state and of the words before it, counted from the first key."""
 
     #: Row of the batch.
     row: int
@@ -41,19 +41,19 @@ def refocus(
     weight: float = 1.0,
     device: str = "cpu",
 ) -> NDArray[np.float32]:
-    """The state of each object, with those of its span added by its attention.
+    """Adds to the state of each object the states of its span, weighted by its attention.
 
     ``h'_p = h_p + weight * sum_j (a_j / sum_k a_k) * h_j`` over the span, where ``a`` is the last
     layer's attention of the object's position, averaged over heads.
 
     Args:
-        query: objects x heads x width, after rotary.
-        key: batch x key heads x length x width, after rotary.
+        query: objects x heads x width, after rotary embedding.
+        key: batch x key heads x length x width, after rotary embedding.
         hidden: batch x length from ``hidden_offset`` on x hidden.
-        objects: the objects, in the order of ``query``.
+        objects: objects in the order of ``query``.
         hidden_offset: position of the first hidden state.
-        weight: λ, how much of the span is added.
-        device: as of :func:`anyref.load`.
+        weight: λ, factor of the added states.
+        device: as in :func:`anyref.load`.
 
     Returns:
         objects x hidden.

@@ -1,7 +1,7 @@
-"""Scores of masks, as the benchmarks' own code has them.
+"""Scores of masks, equal to those of the benchmarks' own code.
 
 Masks are arrays of bool or integers, COCO's run lengths, ``Mask``, paths or PIL images. A score
-that has no meaning for the samples, such as a mean over nothing, is ``None``.
+that is undefined for the samples, such as a mean over nothing, is ``None``.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ __all__ = [
 
 #: Probability from which a pixel of a soft mask is on.
 HALF = 0.5
-#: Frames of a video of AVSBench, which its test script scores together.
+#: Frames of a video of AVSBench, which its test script scores in one batch.
 FRAMES = 5
 
 
 def iou(predicted: MaskLike, truth: MaskLike) -> float:
-    """Intersection over union of two masks; 0 of two empty ones."""
+    """Intersection over union of two masks; 0 for two empty ones."""
     return _native.iou(native_mask(predicted), native_mask(truth))
 
 
@@ -46,7 +46,7 @@ def ciou(predicted: Sequence[MaskLike], truth: Sequence[MaskLike]) -> Optional[f
 
 
 def giou(predicted: Sequence[MaskLike], truth: Sequence[MaskLike]) -> Optional[float]:
-    """Mean IoU as LISA's evaluation has it: a sample without any mask counts 1."""
+    """Mean IoU as in LISA's evaluation: a sample without any mask counts 1."""
     return referring(predicted, truth)["gIoU"]
 
 
@@ -69,7 +69,7 @@ def reasoning(
     truth: Sequence[MaskLike],
     ignored: Optional[Sequence[MaskLike]] = None,
 ) -> dict[str, Optional[float]]:
-    """``gIoU`` and ``cIoU`` of ReasonSeg; pixels ``ignored`` belong to no mask."""
+    """``gIoU`` and ``cIoU`` of ReasonSeg; pixels in ``ignored`` belong to no mask."""
     pairs = _pairs(predicted, truth)
     left_out = [] if ignored is None else [native_mask(mask) for mask in ignored]
     if ignored is not None and len(left_out) != len(pairs):
@@ -88,8 +88,9 @@ def generalized(
     Args:
         predicted: predicted masks.
         truth: true masks, those of a sample united.
-        says_none: whether the system says that nothing is meant; by default an empty mask.
-        is_none: whether nothing is meant; by default an empty mask.
+        says_none: whether the system states that there is no target; by default, whether the mask
+            is empty.
+        is_none: whether there is no target; by default, whether the mask is empty.
     """
     pairs = _pairs(predicted, truth)
     says = [one.area == 0 for one, _ in pairs] if says_none is None else [*map(bool, says_none)]
@@ -107,7 +108,7 @@ def audio_visual(
     Args:
         predicted: masks, or arrays of probabilities from 0 to 1, which are on from 0.5.
         truth: true masks.
-        batch_size: frames that are scored together; the benchmark's own is one video, 5.
+        batch_size: number of frames in a batch; the benchmark's is one video, 5.
     """
     if batch_size < 1:
         raise AnyRefError(f"batch_size is {batch_size}: give 1 or more")

@@ -1,4 +1,4 @@
-"""Picture encoders by themselves, arrays in and out."""
+"""Picture encoders alone, arrays in and out."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["AutomaticMask", "Clip", "Sam"]
 
 
 class Clip:
-    """The CLIP vision tower of a model."""
+    """CLIP vision tower of a model."""
 
     def __init__(
         self,
@@ -31,7 +31,7 @@ class Clip:
         device: str = "cpu",
         dtype: str = "auto",
     ) -> None:
-        """Loads it; ``model`` as of :func:`anyref.load`.
+        """Loads the tower; ``model`` as in :func:`anyref.load`.
 
         Raises:
             AnyRefError: when the model is missing or damaged, or has no CLIP.
@@ -44,8 +44,8 @@ class Clip:
 
         Args:
             image: a picture of any form and size.
-            layer: hidden state, counted from the end where it is negative; the model's own, mostly
-                -2, by default.
+            layer: index of the hidden state, from the end if negative; by default the model's own,
+                usually -2.
 
         Raises:
             AnyRefError: when there is no such layer.
@@ -56,21 +56,21 @@ class Clip:
 
 
 class AutomaticMask(NamedTuple):
-    """A mask that was found by itself."""
+    """Mask found without a prompt."""
 
     mask: Mask
-    #: The decoder's estimate of its IoU, as computed.
+    #: IoU estimate of the mask decoder.
     predicted_iou: float
     #: IoU of the masks at a higher and at a lower threshold.
     stability_score: float
-    #: The point that it was asked for by.
+    #: Point that prompted for the mask.
     point: tuple[float, float]
-    #: The part of the picture that was encoded.
+    #: Crop of the picture that was encoded.
     crop_box: tuple[int, int, int, int]
 
 
 class Sam:
-    """SAM, alone or the one in a whole model."""
+    """SAM, alone or as a part of a model."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Sam:
         device: str = "cpu",
         dtype: str = "auto",
     ) -> None:
-        """Loads it: a published SAM, a model of :func:`anyref.load`, or a loaded one.
+        """Loads a published SAM or a model of :func:`anyref.load`, or takes a loaded model.
 
         Raises:
             AnyRefError: when the model is missing or damaged.
@@ -97,7 +97,9 @@ class Sam:
         mask: Optional[MaskLike] = None,
         multimask: bool = False,
     ) -> list[Mask]:
-        """Masks for points, a box and an earlier mask; three, the best first, by ``multimask``.
+        """Predicts masks for points, a box and an earlier mask.
+
+        With ``multimask`` there are three, the best first.
 
         Raises:
             AnyRefError: when nothing is pointed at, or the prompt does not fit the picture.
@@ -118,10 +120,10 @@ class Sam:
         crop_n_layers: int = 0,
         min_mask_region_area: int = 0,
     ) -> list[AutomaticMask]:
-        """Every mask of a picture, by the options of segment-anything's generator.
+        """Finds every mask of a picture, with the options of segment-anything's generator.
 
         Raises:
-            AnyRefError: when an option is out of its range.
+            AnyRefError: when an option is out of range.
         """
         found = self.model._native.automatic(
             native_image(image),

@@ -5,12 +5,12 @@ use std::path::PathBuf;
 /// Failure of a program.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ProgramError {
-    /// There is no such file.
+    /// The program's file does not exist.
     #[error("{}: no such file; give the {name} of PyPI's package pycocoevalcap", .jar.display())]
     Missing {
-        /// The file.
+        /// Path given for the program.
         jar: PathBuf,
-        /// Its usual name.
+        /// Usual file name of the program.
         name: &'static str,
     },
     /// Java cannot be started.
@@ -19,39 +19,39 @@ pub enum ProgramError {
          `java` in the PATH", .jar.display()
     )]
     Java {
-        /// The program.
+        /// Path of the program.
         jar: PathBuf,
-        /// The system's reason.
+        /// Error of the operating system.
         reason: String,
     },
-    /// The program ended, or failed.
+    /// The program ended early, or failed.
     #[error("{} stopped ({reason}): is it the {name} of pycocoevalcap, with {beside} beside it?", .jar.display())]
     Stopped {
-        /// The program.
+        /// Path of the program.
         jar: PathBuf,
-        /// Its usual name.
+        /// Usual file name of the program.
         name: &'static str,
-        /// The files that it needs in its folder.
+        /// Files that the program needs in its folder.
         beside: &'static str,
-        /// Its last words.
+        /// Last message of the program.
         reason: String,
     },
-    /// The program said something else than it should.
+    /// The program printed unexpected output.
     #[error("{} answered {answer:?}: is it the {name} of pycocoevalcap?", .jar.display())]
     Answer {
-        /// The program.
+        /// Path of the program.
         jar: PathBuf,
-        /// Its usual name.
+        /// Usual file name of the program.
         name: &'static str,
-        /// Its answer.
+        /// Output of the program.
         answer: String,
     },
     /// A file for the program cannot be written or read.
     #[error("{}: {reason}; is there space left in the temporary folder?", .path.display())]
     File {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's reason.
+        /// Error of the operating system.
         reason: String,
     },
 }

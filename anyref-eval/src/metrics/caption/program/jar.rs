@@ -1,4 +1,4 @@
-//! Java programs: how they are started, and how they end.
+//! Start and end of Java programs.
 
 use std::io::{self, Read};
 use std::path::Path;
@@ -7,19 +7,19 @@ use std::thread;
 
 use super::error::ProgramError;
 
-/// A program of Java's.
+/// Java program.
 pub(super) struct Jar<'a> {
     pub(super) path: &'a Path,
-    /// Its usual name.
+    /// Usual file name.
     pub(super) name: &'static str,
-    /// The files that it needs in its folder.
+    /// Files that it needs in its folder.
     pub(super) beside: &'static str,
 }
 
 /// A running program.
 pub(super) struct Running {
     pub(super) child: Child,
-    /// Reads what it says of errors.
+    /// Thread that reads its standard error.
     errors: Option<thread::JoinHandle<String>>,
 }
 
@@ -55,7 +55,7 @@ impl Jar<'_> {
         let status = running.end();
         let said = running.errors.take().and_then(|thread| thread.join().ok());
         let said = said.unwrap_or_default();
-        // Of a trace of Java's the first line says what happened.
+        // The first line of a Java stack trace has the message.
         let said = said.lines().find(|line| !line.trim().is_empty());
         let reason = said.map(str::to_owned).or(status);
         ProgramError::Stopped {
@@ -78,7 +78,7 @@ impl Jar<'_> {
 }
 
 impl Running {
-    /// Ends it if it still runs; its exit status, if it ended by itself.
+    /// Ends the process if it still runs; returns its exit status if it ended by itself.
     fn end(&mut self) -> Option<String> {
         drop(self.child.stdin.take());
         match self.child.try_wait() {

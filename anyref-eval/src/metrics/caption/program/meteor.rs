@@ -1,4 +1,4 @@
-//! METEOR 1.5: what its program counts, and the score of any set of descriptions from that.
+//! METEOR 1.5: the counts of its program, and the score of any set of descriptions from them.
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
@@ -11,31 +11,31 @@ use crate::metrics::caption::tokenizer::Words;
 const STAGES: [f64; 4] = [1.0, 0.6, 0.8, 0.6];
 /// Weight of recall against precision.
 const ALPHA: f64 = 0.85;
-/// Shape of the penalty for disorder.
+/// Exponent of the fragmentation penalty.
 const BETA: f64 = 0.2;
-/// Weight of that penalty.
+/// Weight of the fragmentation penalty.
 const GAMMA: f64 = 0.6;
-/// Weight of words of content against those of function.
+/// Weight of content words against function words.
 const DELTA: f64 = 0.75;
-/// Numbers of a line.
+/// Numbers in a line.
 const NUMBERS: usize = 23;
 
-/// Counts of the program for a description against the reference that fits it best.
+/// Counts of the program for a description against its best reference.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct MeteorStats {
-    /// Words, and words of function among them; of the description and of the reference.
+    /// Words, and function words among them; of the description and of the reference.
     length: [f64; 2],
     function: [f64; 2],
-    /// Matches by stage: words of content, then of function; of the description and of the
+    /// Matches by stage: content words, then function words; of the description and of the
     /// reference.
     stages: [[[f64; 2]; 2]; 4],
     chunks: f64,
-    /// Words that are matched.
+    /// Matched words.
     matched: [f64; 2],
 }
 
 impl MeteorStats {
-    /// Reads a line of the program; none when it is none.
+    /// Parses a line of the program; `None` if it has another form.
     pub fn parse(line: &str) -> Option<Self> {
         let numbers: Result<Vec<f64>, _> = line.split_whitespace().map(str::parse).collect();
         let n: [f64; NUMBERS] = numbers.ok()?.try_into().ok()?;
@@ -49,7 +49,7 @@ impl MeteorStats {
         })
     }
 
-    /// Adds those of another description. One that is a reference word for word adds no chunk.
+    /// Adds the counts of another description. A description equal to a reference adds no chunk.
     pub fn add(&mut self, other: &Self) {
         let add = |sum: &mut [f64; 2], other: [f64; 2]| {
             sum.iter_mut().zip(other).for_each(|(sum, x)| *sum += x);
@@ -63,7 +63,7 @@ impl MeteorStats {
         add(&mut self.matched, other.matched);
     }
 
-    /// The score.
+    /// METEOR score, 0 to 1.
     pub fn score(&self) -> f64 {
         let [precision, recall] = [0, 1].map(|side| self.weighted(side));
         if precision == 0.0 || recall == 0.0 {
@@ -74,7 +74,7 @@ impl MeteorStats {
         mean * (1.0 - GAMMA * (self.disorder() / matched).powf(BETA))
     }
 
-    /// Share of the words of one side that are matched, weighed.
+    /// Weighted share of the words of one side that are matched.
     fn weighted(&self, side: usize) -> f64 {
         let weigh = |content: f64, function: f64| DELTA * content + (1.0 - DELTA) * function;
         let matches: f64 = STAGES
@@ -89,7 +89,7 @@ impl MeteorStats {
         }
     }
 
-    /// Chunks that count: a single one that is everything on both sides does not.
+    /// Chunks that count; a single one that covers both sides counts as none.
     fn disorder(&self) -> f64 {
         let all = |side: usize| {
             let matches = self.stages.iter().flatten().map(|kind| kind[side]);
@@ -102,7 +102,7 @@ impl MeteorStats {
     }
 }
 
-/// Asks the program about every description.
+/// Runs the program on all descriptions.
 pub(super) fn ask(
     path: &Path,
     samples: &[(Words, Vec<Words>)],
@@ -149,8 +149,8 @@ pub(super) fn ask(
     if stats.is_empty() {
         return Ok(stats);
     }
-    // A score for each, then that of all: another version, or other parameters, would score
-    // otherwise.
+    // One score for each, then that of the corpus: other versions or parameters would give other
+    // scores.
     let scores =
         say(&evaluated, stats.len() + 1).map_err(|error| jar.stopped(&mut running, Some(error)))?;
     let own = stats.iter().chain([&sum]).map(MeteorStats::score);

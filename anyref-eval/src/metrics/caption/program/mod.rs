@@ -1,9 +1,9 @@
-//! Scores that Java programs give, run by the user's own copies: METEOR 1.5 with its four stages,
-//! and SPICE.
+//! Scores computed by Java programs, the user's own copies: METEOR 1.5 with its four stages, and
+//! SPICE.
 //!
-//! They are asked as pycocoevalcap asks them, with the words of [`tokenize`](super::tokenize). Its
-//! package on PyPI brings both programs, METEOR's tables of paraphrases, and a script for the
-//! models of SPICE's parser.
+//! The programs are called as pycocoevalcap calls them, with the words of
+//! [`tokenize`](super::tokenize). Its package on PyPI contains both programs, METEOR's paraphrase
+//! tables, and a script for the models of SPICE's parser.
 
 mod error;
 mod jar;
@@ -17,7 +17,7 @@ use std::path::PathBuf;
 
 use super::tokenizer::Words;
 
-/// Where the programs are; one that is not given is not asked.
+/// Paths of the programs; a program without a path is not run.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Programs {
     /// `meteor-1.5.jar`, with `data/paraphrase-en.gz` beside it.
@@ -26,7 +26,7 @@ pub struct Programs {
     pub spice: Option<PathBuf>,
 }
 
-/// Answers of the programs to each description, where they are given.
+/// Scores of each description by the programs that were run.
 #[derive(Debug, Default)]
 pub(super) struct ProgramScores {
     pub(super) meteor: Option<Vec<MeteorStats>>,
@@ -34,7 +34,7 @@ pub(super) struct ProgramScores {
 }
 
 impl Programs {
-    /// Asks the programs that are given.
+    /// Runs the programs that are given.
     pub(super) fn ask(
         &self,
         samples: &[(Words, Vec<Words>)],

@@ -1,4 +1,4 @@
-//! SPICE: scenes that its program parses out of descriptions, compared.
+//! SPICE: similarity of the scene graphs that its program parses from descriptions.
 
 use std::collections::HashMap;
 use std::fs;
@@ -26,7 +26,7 @@ struct Answer {
     scores: HashMap<String, HashMap<String, Value>>,
 }
 
-/// Asks the program about all descriptions at once; not a number where it has none.
+/// Runs the program on all descriptions at once; NaN where it gives no score.
 pub(super) fn ask(path: &Path, samples: &[(Words, Vec<Words>)]) -> Result<Vec<f64>, ProgramError> {
     let jar = Jar {
         path,
@@ -81,7 +81,7 @@ fn file(path: &Path, error: std::io::Error) -> ProgramError {
     }
 }
 
-/// A folder for one run.
+/// Temporary folder of one run.
 struct Folder(PathBuf);
 
 impl Folder {
