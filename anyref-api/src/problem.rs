@@ -69,6 +69,14 @@ impl Problem {
         }
     }
 
+    /// No model of this name is served, but those of `names`.
+    pub fn no_model(name: &str, names: &[&str]) -> Self {
+        let name: String = name.chars().take(64).collect();
+        let names = names.join(" or ");
+        let message = format!("there is no model {name:?}: ask {names}");
+        Self::new(StatusCode::NOT_FOUND, "model_not_found", message).at("model")
+    }
+
     /// Problem of an engine that failed during the request and is being restarted.
     pub fn engine_failed() -> Self {
         let message = "the model failed and is being started again: ask again in a few seconds";

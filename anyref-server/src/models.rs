@@ -7,7 +7,6 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyref_api::{Outcome, Problem};
-use axum::http::StatusCode;
 
 use crate::engine_thread::LoadEngine;
 use crate::error::{Error, Result};
@@ -121,13 +120,7 @@ impl Models {
         };
         let Some(found) = found else {
             let names: Vec<_> = self.hosted.iter().map(|one| one.name.as_str()).collect();
-            let message = format!(
-                "there is no model {:?}: ask {}",
-                short(name.unwrap_or_default()),
-                names.join(" or ")
-            );
-            let status = StatusCode::NOT_FOUND;
-            return Err(Problem::new(status, "model_not_found", message).at("model"));
+            return Err(Problem::no_model(name.unwrap_or_default(), &names));
         };
         let now = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
         found.used.store(now, Ordering::Relaxed);
@@ -175,9 +168,4 @@ impl Models {
         others.sort_by_key(|one| one.used.load(Ordering::Relaxed));
         others
     }
-}
-
-/// Beginning of a name that a request gave, for messages.
-fn short(name: &str) -> String {
-    name.chars().take(64).collect()
 }

@@ -114,6 +114,7 @@ impl Session {
                 on_text(&words);
             }
         };
+        self.check_model(input.model.as_deref())?;
         input.check_goal(goal)?;
         input.check(&self.limits)?;
         let prompt = input.prompt(&self.limits)?;
@@ -140,12 +141,21 @@ impl Session {
         Ok(output)
     }
 
+    /// Refuses questions to another model.
+    fn check_model(&self, name: Option<&str>) -> Outcome<()> {
+        match name {
+            Some(name) if name != self.name() => Err(Problem::no_model(name, &[self.name()])),
+            _ => Ok(()),
+        }
+    }
+
     /// Predicts masks for points, a box or an earlier mask.
     ///
     /// # Errors
     /// When the prompt cannot be answered.
     pub async fn masks(&mut self, input: &MaskRequest) -> Outcome<MaskAnswer> {
         let start = Instant::now();
+        self.check_model(input.model.as_deref())?;
         let prompt = input.prompt()?;
         let Found {
             picture, encoding, ..

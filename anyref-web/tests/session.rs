@@ -57,6 +57,8 @@ fn faults_are_those_of_the_api() {
     };
     let other = r#"{"picture": "pic_1", "references": []}"#;
     assert_eq!(code(other, &mut session), "picture_not_found");
+    let model = r#"{"model": "other", "picture": "pic_1", "references": []}"#;
+    assert_eq!(code(model, &mut session), "model_not_found");
     let unreadable = block_on(session.encode(b"no picture")).unwrap_err();
     assert_eq!(unreadable.code, "picture_unreadable");
     let picture = block_on(session.encode(asset!("demo/scene1.jpg"))).unwrap();

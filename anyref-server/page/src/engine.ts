@@ -97,6 +97,10 @@ export interface ModelInfo {
   refines: boolean;
   /** Whether it answers in words; otherwise it only makes masks for points and boxes. */
   speaks: boolean;
+  /** Names of the models to choose from, this one among them. */
+  models: string[];
+  /** Whether it is loaded; else the first question loads it, and tells what it takes. */
+  loaded: boolean;
   /** Address of the server, for commands; undefined without a server. */
   address?: string;
 }
@@ -121,6 +125,8 @@ export interface EncodedPicture {
   id: string;
   /** Encoding time in milliseconds. */
   encoding: number;
+  /** Model that encoded it, of engines with several. */
+  model?: string;
 }
 
 /** Callbacks while an answer is generated. */
@@ -150,6 +156,8 @@ export interface Engine {
   onLoading?: (bytes: number, all: number) => void;
   /** Sets the token of further requests; for engines that may need one. */
   useToken?(token: string): void;
+  /** Answers by the model of this name from now on; of engines with several. */
+  useModel?(name: string): void;
   info(): Promise<ModelInfo>;
   /** Encodes a picture once, for all questions. */
   encode(file: Blob, signal: AbortSignal): Promise<EncodedPicture>;

@@ -127,7 +127,7 @@ export function commandLine(sheet: Sheet, turn: Turn): string {
 }
 
 /** Question as commands of `curl`, with the files by their names. */
-export function curl(sheet: Sheet, turn: Turn, address: string): string {
+export function curl(sheet: Sheet, turn: Turn, address: string, model?: string): string {
   const { draft } = turn;
   const asked = question(draft);
   // Filled in by the shell.
@@ -148,13 +148,14 @@ export function curl(sheet: Sheet, turn: Turn, address: string): string {
         return { type: 'sound', data: file(name ?? 'sound.wav') };
     }
   });
-  const body = { picture: '\u0001picture', question: asked.text, references };
+  const body = { model, picture: '\u0001picture', question: asked.text, references };
   const json = JSON.stringify(body)
     .replace(/[\\`$]/g, '\\$&')
     .replaceAll('\\\\u0001', '$');
+  const ofModel = model ? `?model=${encodeURIComponent(model)}` : '';
   const type = sheet.file.type || 'application/octet-stream';
   return [
-    `picture=$(curl -s ${address}/v1/pictures -H ${quoted(`Content-Type: ${type}`)} \\`,
+    `picture=$(curl -s ${quoted(`${address}/v1/pictures${ofModel}`)} -H ${quoted(`Content-Type: ${type}`)} \\`,
     `  --data-binary ${quoted(`@${sheet.name}`)} | sed 's/.*"id":"\\([^"]*\\)".*/\\1/')`,
     `curl -s ${address}/v1/${asked.goal} -H 'Content-Type: application/json' -d @- <<END`,
     json,

@@ -17,6 +17,9 @@ import { maskRequest, modelInfo, questionRequest } from './requests.ts';
 const TOKEN = 'anyref-token';
 
 export class HttpEngine implements Engine {
+  /** Name of the model, where it was chosen. */
+  private model?: string;
+
   /** Address of the page itself, so that it works below any path. */
   constructor(private readonly base = new URL('.', document.baseURI)) {
     const given = /^#token=(.+)$/.exec(location.hash);
@@ -30,16 +33,24 @@ export class HttpEngine implements Engine {
     sessionStorage.setItem(TOKEN, token);
   }
 
+  useModel(name: string): void {
+    this.model = name;
+  }
+
   async info(): Promise<ModelInfo> {
-    const list = await this.json('v1/models', { method: 'GET' });
-    return { ...modelInfo(list.data[0]), address: this.base.href.replace(/\/$/, '') };
+    const { data } = await this.json('v1/models', { method: 'GET' });
+    const chosen = data.find(({ id }: any) => id === this.model) ?? data[0];
+    const models = data.map(({ id }: any) => id);
+    return { ...modelInfo(chosen, models), address: this.base.href.replace(/\/$/, '') };
   }
 
   async encode(file: Blob, signal: AbortSignal): Promise<EncodedPicture> {
     const type = file.type || 'application/octet-stream';
     const headers = { 'Content-Type': type };
-    const made = await this.json('v1/pictures', { method: 'POST', body: file, headers, signal });
-    return { id: made.id, encoding: made.timing_ms.image };
+    const { model } = this;
+    const path = `v1/pictures${model ? `?model=${encodeURIComponent(model)}` : ''}`;
+    const made = await this.json(path, { method: 'POST', body: file, headers, signal });
+    return { id: made.id, encoding: made.timing_ms.image, model };
   }
 
   async answer(
@@ -48,7 +59,7 @@ export class HttpEngine implements Engine {
     progress: Progress,
     signal: AbortSignal,
   ): Promise<Answer> {
-    const body = JSON.stringify(await questionRequest(picture.id, question, true));
+    const body = JSON.stringify(await questionRequest(picture, question, true));
     const headers = { 'Content-Type': 'application/json' };
     const path = `v1/${question.goal}`;
     const response = await this.send(path, { method: 'POST', body, headers, signal });
@@ -70,7 +81,7 @@ export class HttpEngine implements Engine {
     prompt: MaskPrompt,
     signal: AbortSignal,
   ): Promise<RefinableMask> {
-    const body = JSON.stringify(maskRequest(picture.id, prompt));
+    const body = JSON.stringify(maskRequest(picture, prompt));
     const headers = { 'Content-Type': 'application/json' };
     const made = await this.json('v1/masks', { method: 'POST', body, headers, signal });
     return made.masks[0];

@@ -168,6 +168,9 @@ async function answer(sheet: Sheet, turn: Turn, explain = false): Promise<void> 
       turn.masks[0]!.lowRes = (given.masks[0] as RefinableMask).low_res;
     }
     turn.state = 'answered';
+    if (!model?.loaded) {
+      void connect();
+    }
     turn.took = performance.now() - start;
     sheet.conversation = given.conversation ?? sheet.conversation;
     sheet.shown = turn.id;
@@ -299,7 +302,7 @@ const turns = new Turns(store, {
       ['Copy as command line', copy(exporting.commandLine(sheet, turn), 'command line')],
     ];
     if (model?.address) {
-      const command = exporting.curl(sheet, turn, model.address);
+      const command = exporting.curl(sheet, turn, model.address, model.models.length > 1 ? model.name : undefined);
       entries.push(['Copy as curl', copy(command, 'curl command')]);
     }
     return entries;
@@ -337,6 +340,7 @@ function undo(): void {
 // ---- the frame around
 
 const badge = h('button', { type: 'button', class: 'model', onclick: () => known(), title: 'What the model knows' }, 'connecting …');
+const models = h('select', { class: 'models', 'aria-label': 'Model', hidden: true, onchange: () => useModel(models.value) });
 const strip = h('nav', { class: 'strip', 'aria-label': 'Pictures' });
 
 function known(): void {
@@ -349,6 +353,15 @@ function known(): void {
     composer.focus();
   };
   showKnown(model, store.current && use);
+}
+
+/** Asks another model from now on, which encodes the pictures anew. */
+function useModel(name: string): void {
+  engine.useModel?.(name);
+  for (const sheet of store.sheets) {
+    sheet.encoded = sheet.conversation = undefined;
+  }
+  void connect();
 }
 
 function drawStrip(): void {
@@ -384,7 +397,7 @@ function header(): HTMLElement {
     show(undefined);
   };
   const home = h('a', { href: './', class: 'brand', onclick: begin, 'aria-label': 'AnyRef, begin' }, h('img', { src: 'icon.svg', alt: '', width: 24, height: 24 }), h('span', {}, 'AnyRef'));
-  return h('header', { class: 'top' }, home, badge, strip, h('span', { class: 'space' }), docs, theme);
+  return h('header', { class: 'top' }, home, models, badge, strip, h('span', { class: 'space' }), docs, theme);
 }
 
 function askToken(): void {
@@ -421,7 +434,10 @@ async function connect(): Promise<void> {
     model = await engine.info();
     offline.hidden = true;
     docs.hidden = !model.address;
-    badge.replaceChildren(h('b', {}, model.name), ` on ${model.backend}`);
+    const { name, backend, loaded } = model;
+    models.hidden = model.models.length < 2;
+    models.replaceChildren(...model.models.map((one) => h('option', { value: one, selected: one === name }, one)));
+    badge.replaceChildren(h('b', {}, name), loaded ? ` on ${backend}` : ' is loaded when it is asked');
     composer.takes(model.takes, model.speaks);
     welcomeNote.replaceChildren(note(model));
   } catch (error) {

@@ -1,18 +1,28 @@
 // JSON of the API, over HTTP and in the browser alone.
 
-import type { MaskPrompt, ModelInfo, Point, Question, ReferenceInput } from './engine.ts';
+import type { EncodedPicture, MaskPrompt, ModelInfo, Point, Question, ReferenceInput } from './engine.ts';
 import { dataUrl } from './files.ts';
 
 /** Model as listed by the API. */
-export function modelInfo({ id, anyref }: any): ModelInfo {
-  const { backend, takes, knows, refines, speaks } = anyref;
-  return { name: id, backend, takes, knows, refines, speaks };
+export function modelInfo({ id, anyref }: any, models: string[] = [id]): ModelInfo {
+  const { backend, takes, knows, refines, speaks } = anyref ?? UNKNOWN;
+  return { name: id, backend, takes, knows, refines, speaks, models, loaded: Boolean(anyref) };
 }
 
+/** Facts assumed of a model that was never loaded. */
+const UNKNOWN = {
+  backend: '',
+  takes: ['text', 'box', 'points', 'picture', 'sound'],
+  knows: [],
+  refines: true,
+  speaks: true,
+};
+
 /** JSON of a prompt for a mask. */
-export function maskRequest(picture: string, prompt: MaskPrompt): object {
+export function maskRequest(picture: EncodedPicture, prompt: MaskPrompt): object {
   return {
-    picture,
+    model: picture.model,
+    picture: picture.id,
     ...pointFields(prompt.points),
     box: prompt.box,
     mask: prompt.mask && { size: prompt.mask.size, counts: prompt.mask.counts },
@@ -22,12 +32,13 @@ export function maskRequest(picture: string, prompt: MaskPrompt): object {
 
 /** JSON of a question. */
 export async function questionRequest(
-  picture: string,
+  picture: EncodedPicture,
   question: Question,
   stream: boolean,
 ): Promise<object> {
   return {
-    picture,
+    model: picture.model,
+    picture: picture.id,
     question: question.text,
     references: await Promise.all(question.references.map(reference)),
     conversation: question.conversation,

@@ -41,7 +41,7 @@ export class WasmEngine implements Engine {
     progress: Progress,
     signal: AbortSignal,
   ): Promise<Answer> {
-    const asked = JSON.stringify(await questionRequest(picture.id, question, false));
+    const asked = JSON.stringify(await questionRequest(picture, question, false));
     return this.call({ method: 'ask', goal: question.goal, question: asked }, signal, progress);
   }
 
@@ -50,7 +50,7 @@ export class WasmEngine implements Engine {
     prompt: MaskPrompt,
     signal: AbortSignal,
   ): Promise<RefinableMask> {
-    const asked = JSON.stringify(maskRequest(picture.id, prompt));
+    const asked = JSON.stringify(maskRequest(picture, prompt));
     const made = await this.call({ method: 'masks', prompt: asked }, signal);
     return made.masks[0];
   }

@@ -13,6 +13,9 @@ const { chromium } = require('playwright-core');
 /** A file of the bundled scenes. */
 export const demo = (name) => join(root, 'assets/demo', name);
 
+/** Folder of the shipped model. */
+export const nano = join(root, 'assets/nano');
+
 /** Folder of screenshots; none are made where there is no such variable. */
 const shots = process.env.ANYREF_SCREENSHOTS;
 
