@@ -17,7 +17,7 @@ pub mod train;
 use std::path::PathBuf;
 
 use anyref_core::quantization::{BlockType, written_block_type};
-use anyref_core::{BackendName, Template};
+use anyref_core::{BackendName, CacheType, Template};
 use anyref_weights::WeightType;
 use clap::{Args, Parser, Subcommand};
 
@@ -91,6 +91,15 @@ pub struct Common {
     /// `assemble` in its files: q8_0, q4_0 or q4_k; rows of no whole blocks stay q8_0 or floats
     #[arg(long, global = true, value_name = "TYPE", value_parser = written_block_type)]
     pub quantize: Option<BlockType>,
+    /// Give some of the language model's weights another format than --quantize: a regular
+    /// expression on names, such as layers.0., mlp.down_proj, lm_head or embed_tokens, and q8_0,
+    /// q4_0, q4_k or float; of several that match the last one counts
+    #[arg(long, global = true, value_name = "PATTERN=TYPE")]
+    pub quantize_rule: Vec<String>,
+    /// Type that keys and values of what the language model has read are kept in: f32 (as they are
+    /// computed), f16, bf16 or q8_0
+    #[arg(long, global = true, default_value_t, value_name = "TYPE")]
+    pub kv_cache: CacheType,
     /// Load a large model although it is reckoned to need more memory than is free (`anyref info`
     /// shows what it needs)
     #[arg(long, global = true)]

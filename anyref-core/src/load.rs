@@ -17,7 +17,7 @@ use crate::folder::{
 };
 use crate::memory_check::check_memory;
 use crate::official::is_published;
-use crate::quantization::LANGUAGE_MODEL;
+use crate::quantization::{LANGUAGE_MODEL, Quantization};
 use crate::{AnyRef, AnyRefConfig, AnyRefModel, Assembly, Error, ModelOptions, Result};
 
 impl Opened {
@@ -119,8 +119,10 @@ impl<B: Backend> AnyRef<B> {
         if let Some(lora) = &config.lora {
             model.llm = model.llm.with_lora(lora)?;
         }
-        check_memory(&config, &model, checkpoint, options, device)?;
-        load_weights(&mut model, checkpoint, options, &load_options)?;
+        model.llm = model.llm.with_cache_type(options.cache_type)?;
+        check_memory(&config, &model, checkpoint, &options, device)?;
+        let quantization = options.quantize.as_ref();
+        load_weights(&mut model, checkpoint, quantization, &load_options)?;
         Self::new(config, model, tokenizer, device.clone())
     }
 
@@ -144,10 +146,9 @@ impl<B: Backend> AnyRef<B> {
 fn load_weights<B: Backend>(
     model: &mut AnyRefModel<B>,
     checkpoint: &Checkpoint,
-    options: ModelOptions,
+    quantization: Option<&Quantization>,
     load_options: &LoadOptions,
 ) -> Result<()> {
-    let quantization = options.quantization();
     let in_blocks = checkpoint.tensors().any(|t| t.block_type().is_some());
     if quantization.is_none() && !in_blocks {
         load_module(model, checkpoint, load_options)?;
@@ -159,11 +160,12 @@ fn load_weights<B: Backend>(
         return Err(anyref_weights::Error::Mismatch(Box::new(report)).into());
     }
     let llm = &mut model.llm;
-    let loaded = llm.load_blocks(checkpoint, LANGUAGE_MODEL, quantization.as_ref())?;
-    if let (Some(asked), true) = (options.quantize, loaded.fell_back > 0) {
+    let loaded = llm.load_blocks(checkpoint, LANGUAGE_MODEL, quantization)?;
+    if let (Some(asked), true) = (quantization, loaded.fell_back > 0) {
         log::warn!(
-            "{} weights have no rows of whole blocks of {asked}: they are Q8_0 or floats",
-            loaded.fell_back
+            "{} weights have no rows of whole blocks of {}: they are Q8_0 or floats",
+            loaded.fell_back,
+            asked.block_type()
         );
     }
     log::info!(

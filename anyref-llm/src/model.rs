@@ -2,8 +2,8 @@
 
 use core::ops::Range;
 
-use anyref_ops as ops;
 use anyref_ops::nn::{Embedding, Linear, RmsNorm, RmsNormConfig};
+use anyref_ops::{self as ops, CacheType, CachedRows};
 use burn::module::{Initializer, Module, Param};
 use burn::nn::EmbeddingConfig;
 use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend};
@@ -64,6 +64,12 @@ pub struct LlamaOutput<B: Backend> {
     pub key: Tensor<B, 4>,
 }
 
+/// States and queries of what was read, as [`LlamaOutput`] has them.
+pub(crate) struct Read<B: Backend> {
+    pub(crate) hidden: Tensor<B, 3>,
+    pub(crate) query: Tensor<B, 4>,
+}
+
 /// Embeddings, decoder layers and final norm.
 #[derive(Module, Debug)]
 pub struct LlamaModel<B: Backend> {
@@ -85,6 +91,8 @@ pub struct Llama<B: Backend> {
     #[module(skip)]
     rotary: RotaryEmbedding,
     max_positions: usize,
+    #[module(skip)]
+    cache_type: CacheType,
 }
 
 impl LlamaConfig {
@@ -116,6 +124,7 @@ impl LlamaConfig {
                 .then(|| normal_linear(self.hidden_size, self.vocab_size, false, std, device)),
             rotary: RotaryEmbedding::new(self),
             max_positions: self.max_position_embeddings,
+            cache_type: CacheType::F32,
         }
     }
 }
@@ -137,7 +146,28 @@ impl<B: Backend> Llama<B> {
 
     /// An empty cache for this model.
     pub fn new_cache(&self) -> KvCache<B> {
-        KvCache::new(self.model.layers.len())
+        KvCache::of_type(self.model.layers.len(), self.cache_type)
+    }
+
+    /// Sets the type that [new caches](Self::new_cache) keep keys and values in, f32 by default.
+    ///
+    /// # Errors
+    /// When it does not hold heads of the model's width.
+    pub fn with_cache_type(mut self, cache_type: CacheType) -> Result<Self> {
+        let head_width = self.rotary.head_width();
+        if !cache_type.holds(head_width) {
+            return Err(Error::CacheType {
+                cache_type,
+                head_width,
+            });
+        }
+        self.cache_type = cache_type;
+        Ok(self)
+    }
+
+    /// Type that new caches keep keys and values in.
+    pub fn cache_type(&self) -> CacheType {
+        self.cache_type
     }
 
     /// Divides the rotary frequencies by factors, as files of llama.cpp have them for long contexts.
@@ -165,6 +195,16 @@ impl<B: Backend> Llama<B> {
         output
     }
 
+    /// [`forward`](Self::forward) for which keys stay in the cache alone, as it keeps them.
+    pub(crate) fn read(&self, input: LlamaInput<B>, cache: &mut KvCache<B>) -> Read<B> {
+        let layers = 0..self.model.layers.len();
+        let (read, _) = self.read_layers(layers, input, Some(cache));
+        Read {
+            hidden: self.model.norm.forward(read.hidden),
+            query: read.query,
+        }
+    }
+
     /// [`forward`](Self::forward) through some of the layers, without the final norm: what the layers before them give
     /// goes in as `input.embeddings`, and the cache has just these layers.
     ///
@@ -178,8 +218,20 @@ impl<B: Backend> Llama<B> {
         &self,
         layers: Range<usize>,
         input: LlamaInput<B>,
-        mut cache: Option<&mut KvCache<B>>,
+        cache: Option<&mut KvCache<B>>,
     ) -> LlamaOutput<B> {
+        let (Read { hidden, query }, key) = self.read_layers(layers, input, cache);
+        let key = key.values(query.dtype());
+        LlamaOutput { hidden, query, key }
+    }
+
+    /// The output of some layers, and the keys that the last of them attended to.
+    fn read_layers(
+        &self,
+        layers: Range<usize>,
+        input: LlamaInput<B>,
+        mut cache: Option<&mut KvCache<B>>,
+    ) -> (Read<B>, CachedRows<B>) {
         let LlamaInput {
             embeddings,
             padding,
@@ -245,13 +297,9 @@ impl<B: Backend> Llama<B> {
         });
         let (query, mut key) = last.expect("at least one layer");
         if attended > total {
-            key = key.narrow(2, 0, total);
+            key = key.truncate(total);
         }
-        LlamaOutput {
-            hidden: x,
-            query,
-            key,
-        }
+        (Read { hidden: x, query }, key)
     }
 
     /// Scores of all tokens.

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use anyref_ops::blocks::{BlockType, Blocks};
 use anyref_ops::nn::{EmbeddingWeight, LinearWeight};
 use anyref_weights::{Checkpoint, OutputTensor, TensorEntry};
+use burn::tensor::TensorData;
 use burn::tensor::backend::Backend;
 use regex::Regex;
 
@@ -40,7 +41,7 @@ impl Fitting {
 /// stay in floats. Rules by name come before the default; embeddings and head can be named, too.
 #[derive(Debug, Clone)]
 pub struct Quantization {
-    default: Option<BlockType>,
+    default: BlockType,
     rules: Vec<(Regex, Option<BlockType>)>,
 }
 
@@ -68,9 +69,14 @@ impl Quantization {
     /// Projections of all layers in blocks.
     pub fn new(block_type: BlockType) -> Self {
         Self {
-            default: Some(block_type),
+            default: block_type,
             rules: Vec::new(),
         }
+    }
+
+    /// Format of projections that no rule names.
+    pub fn block_type(&self) -> BlockType {
+        self.default
     }
 
     /// Adds a rule `PATTERN=TYPE`, a regular expression on names such as
@@ -110,10 +116,8 @@ impl Quantization {
             _ if !able => AskedForm::AsStored,
             Some((_, Some(block_type))) => AskedForm::Blocks(*block_type),
             Some((_, None)) => AskedForm::Floats,
-            None => match self.default.filter(|_| is_projection(name)) {
-                Some(block_type) => AskedForm::Blocks(block_type),
-                None => AskedForm::AsStored,
-            },
+            None if is_projection(name) => AskedForm::Blocks(self.default),
+            None => AskedForm::AsStored,
         }
     }
 }
@@ -151,6 +155,14 @@ impl<B: Backend> Slot<'_, B> {
                 [d_output, d_input]
             }
             Self::Table(weight) => weight.lazy_shape().dims(),
+        }
+    }
+
+    /// Values in the layout of files; none of a weight in blocks.
+    fn floats(&self) -> Option<TensorData> {
+        match self {
+            Self::Linear(weight) => Some(weight.dense()?.val().transpose().into_data()),
+            Self::Table(weight) => Some(weight.dense()?.val().into_data()),
         }
     }
 
@@ -253,6 +265,46 @@ impl<B: Backend> Llama<B> {
             loaded.names.insert(stored);
         }
         Ok(loaded)
+    }
+
+    /// Rounds weights that are floats in memory, one after another.
+    pub fn quantize(&mut self, quantization: &Quantization) {
+        for (name, slot) in self.slots() {
+            let shape = slot.shape();
+            let AskedForm::Blocks(asked) = quantization.of(&name) else {
+                continue;
+            };
+            let Some(block_type) = Fitting::new(asked, shape[1]).block_type else {
+                continue;
+            };
+            if let Some(values) = slot.floats() {
+                let values: Vec<f32> = values.iter::<f32>().collect();
+                let blocks = Blocks::quantize(block_type, shape, &values);
+                slot.fill(&blocks.expect("whole blocks of a written format"));
+            }
+        }
+    }
+
+    /// Weights that [`quantize`](Self::quantize) would round, each with its bytes in blocks, by
+    /// their names.
+    pub fn quantized_bytes(&self, quantization: &Quantization) -> Vec<(String, u64)> {
+        let of = |name: String, [d_input, d_output]: [usize; 2]| {
+            let AskedForm::Blocks(asked) = quantization.of(&name) else {
+                return None;
+            };
+            let row = Fitting::new(asked, d_input)
+                .block_type?
+                .row_bytes(d_input)?;
+            Some((name, (d_output * row) as u64))
+        };
+        let projections = self.named_projections();
+        let projections = projections.map(|(name, linear)| (name, linear.base_layer.weight.dims()));
+        let head = self.lm_head.iter();
+        let head = head.map(|head| (HEAD.to_owned(), head.weight.dims()));
+        let [tokens, width] = self.model.embed_tokens.weight.lazy_shape().dims();
+        let table = [(TABLE.to_owned(), [width, tokens])];
+        let all = projections.chain(head).chain(table);
+        all.filter_map(|(name, dims)| of(name, dims)).collect()
     }
 
     /// Bytes that [`load_blocks`](Self::load_blocks) would hold, by the names in the checkpoint.

@@ -22,6 +22,11 @@ struct Dynamic {
 }
 
 impl RotaryEmbedding {
+    /// Values of a head.
+    pub(crate) fn head_width(&self) -> usize {
+        2 * self.frequencies.len()
+    }
+
     /// The frequencies that a configuration asks for.
     pub fn new(config: &LlamaConfig) -> Self {
         let theta = config.theta();

@@ -15,6 +15,7 @@
 mod activation;
 mod attention;
 pub mod blocks;
+mod cached_rows;
 mod device_failure;
 pub mod dispatch;
 #[cfg(feature = "flex")]
@@ -30,9 +31,13 @@ mod rotary;
 mod rows;
 mod shared;
 pub mod testing;
+mod words;
 
 pub use activation::{gelu, quick_gelu, silu, swiglu};
-pub use attention::{AttentionInput, RelativePosition, attention};
+pub use attention::{
+    AttentionInput, CachedAttention, RelativePosition, attention, cached_attention,
+};
+pub use cached_rows::{CacheType, CachedRows, Q8_0Rows};
 pub use device_failure::{DeviceFailure, DeviceWatch};
 pub use dispatch::on_processor;
 #[cfg(feature = "flex")]

@@ -104,7 +104,7 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
         config,
         &anyref.model,
         &checkpoint,
-        model::weights(common),
+        model::weights(common)?,
         device,
     )?;
     say(&format!("needs       {needs}"))?;
@@ -114,7 +114,7 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
 /// Prints what a SAM alone is made of.
 fn sam<B: Backend>(common: &Common, published: &Published, device: &B::Device) -> Result<()> {
     let start = Instant::now();
-    let sam = SamModel::<B>::of_published(published, model::weights(common), device)?;
+    let sam = SamModel::<B>::of_published(published, model::weights(common)?, device)?;
     let load = start.elapsed();
     say(&format!("model       {}", published.path.display()))?;
     say(&format!("preset      {}", sam.name()))?;

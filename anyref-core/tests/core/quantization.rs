@@ -41,7 +41,7 @@ fn projections(anyref: &AnyRef<TestBackend>) -> usize {
 fn a_model_that_is_rounded_as_it_is_read_is_saved_and_read_in_blocks() {
     let device = Default::default();
     let options = ModelOptions::new(WeightType::F32).with_quantize(Some(BlockType::Q8_0));
-    let rounded = AnyRef::<TestBackend>::load_with(&nano(), options, &device).unwrap();
+    let rounded = AnyRef::<TestBackend>::load_with(&nano(), options.clone(), &device).unwrap();
     let tensors = rounded.model.llm.block_tensors("");
     assert_eq!(tensors.len(), projections(&rounded));
     let exact = AnyRef::<TestBackend>::load(&nano(), &device).unwrap();
@@ -88,7 +88,7 @@ fn a_model_that_is_rounded_as_it_is_read_is_saved_and_read_in_blocks() {
             .total()
     };
     let plain = ModelOptions::new(WeightType::F32);
-    let (floats, blocks) = (reckon(&nano(), plain), reckon(&nano(), options));
+    let (floats, blocks) = (reckon(&nano(), plain.clone()), reckon(&nano(), options));
     assert!(blocks < floats, "{blocks} {floats}");
     assert_eq!(reckon(folder.path(), plain), blocks);
 }

@@ -7,6 +7,7 @@ mod panels;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod tracked;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -24,6 +25,7 @@ use form::{Form, Portable};
 pub(crate) use panels::Panels;
 use panels::{OUTPUTS, PanelType};
 use rows::{Rows, TILE};
+pub(crate) use tracked::tracked_block_product;
 
 /// Bytes of weights of a task: they stay in a core's cache while they are used for all rows.
 const TASK: usize = 64 * 1024;

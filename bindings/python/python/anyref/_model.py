@@ -156,6 +156,7 @@ def load(
     clip: Union[str, os.PathLike[str], None] = None,
     imagebind: Union[str, os.PathLike[str], None] = None,
     sound_labels: Union[str, os.PathLike[str], None] = None,
+    kv_cache: str = "f32",
     ignore_memory: bool = False,
 ) -> Model:
     """Loads a model.
@@ -176,6 +177,8 @@ def load(
         imagebind: file of ImageBind, which puts sounds into words. Its weights are for
             non-commercial use.
         sound_labels: file of labels that sounds are told apart by.
+        kv_cache: type that keys and values of what the language model has read are kept in, ``"f32"``
+            (as they are computed), ``"f16"``, ``"bf16"`` or ``"q8_0"``.
         ignore_memory: loads a large model although too little memory is free.
 
     Raises:
@@ -197,6 +200,7 @@ def load(
             clip=clip,
             imagebind=imagebind,
             sound_labels=sound_labels,
+            kv_cache=kv_cache,
             cache=_cache(),
             ignore_memory=ignore_memory,
         )
