@@ -68,7 +68,7 @@ pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
         },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the features were detected.
-        InstructionSet::Avx2 => unsafe { x86::run_avx2(kernel) },
+        InstructionSet::Avx2 | InstructionSet::AvxVnni => unsafe { x86::run_avx2(kernel) },
         _ => kernel.run::<Portable>(),
     }
 }

@@ -145,6 +145,8 @@ impl Task<'_> {
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx512 => unsafe { avx512(self) },
             #[cfg(target_arch = "x86_64")]
+            InstructionSet::AvxVnni => unsafe { avx_vnni(self) },
+            #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx2 => unsafe { avx2(self) },
             // SAFETY: no instruction beyond the baseline is used.
             _ => unsafe { self.run::<Portable>() },
@@ -187,6 +189,12 @@ impl Task<'_> {
 fn avx2(task: Task<'_>) {
     // SAFETY: the instructions are those of this function, here and below.
     unsafe { task.run::<x86::Avx2>() }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avxvnni,avx2,fma,f16c")]
+fn avx_vnni(task: Task<'_>) {
+    unsafe { task.run::<x86::AvxVnni>() }
 }
 
 #[cfg(target_arch = "x86_64")]
