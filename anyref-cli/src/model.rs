@@ -144,6 +144,7 @@ pub fn weights(common: &Common) -> Result<ModelOptions> {
     let options = ModelOptions::new(common.dtype)
         .with_free_memory(free)
         .with_quantization(quantization(common)?)
+        .with_quantize_vision(common.quantize_vision)
         .with_cache_type(common.kv_cache);
     Ok(options)
 }
@@ -229,6 +230,9 @@ pub fn settings(common: &Common) -> Result<String> {
     }
     for rule in &common.quantize_rule {
         settings += &format!(", {rule}");
+    }
+    if let Some(block_type) = common.quantize_vision {
+        settings += &format!(", picture encoders in {block_type}");
     }
     if common.kv_cache != CacheType::F32 {
         settings += &format!(", keys and values in {}", common.kv_cache);

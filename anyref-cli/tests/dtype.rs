@@ -71,6 +71,31 @@ fn keys_and_values_in_half_precision_give_the_demonstrations_masks() {
 }
 
 #[test]
+fn quantised_encoders_give_the_demonstrations_masks() {
+    let folder = folder();
+    let expected = answers(folder.path(), &["--dtype", "f32"]);
+    let options = ["--dtype", "f32", "--quantize-vision", "q8_0"];
+    let lowest = assert_same(&answers(folder.path(), &options), &expected, 0.98);
+    println!("encoders in q8_0: IoU {lowest}");
+    let info = |options: &[&str]| {
+        let run = run_in(folder.path(), &[&["info"], options].concat(), "");
+        let lines = run.stdout.lines().map(str::to_owned);
+        lines.collect::<Vec<_>>()
+    };
+    let (plain, blocks) = (info(&[]), info(&["--quantize-vision", "q8_0"]));
+    let of = |lines: &[String], start: &str| {
+        let mut lines = lines.iter().filter(|line| line.starts_with(start));
+        lines.next().cloned().unwrap_or_default()
+    };
+    assert!(
+        of(&blocks, "in blocks").contains("picture encoders in Q8_0"),
+        "{blocks:?}"
+    );
+    assert_eq!(of(&blocks, "parameters"), of(&plain, "parameters"));
+    assert_ne!(of(&blocks, "needs"), of(&plain, "needs"));
+}
+
+#[test]
 fn weights_are_rounded_by_rules_as_they_are_read() {
     let folder = folder();
     let rules = ["--quantize-rule", "lm_head=q8_0"];

@@ -46,6 +46,7 @@ mod companions;
 mod config;
 mod connected;
 mod conversation;
+mod encoder_blocks;
 mod encoding;
 mod engine;
 mod error;

@@ -17,7 +17,7 @@ use crate::folder::{
 };
 use crate::memory_check::check_memory;
 use crate::official::is_published;
-use crate::quantization::{LANGUAGE_MODEL, Quantization};
+use crate::quantization::LANGUAGE_MODEL;
 use crate::{AnyRef, AnyRefConfig, AnyRefModel, Assembly, Error, ModelOptions, Result};
 
 impl Opened {
@@ -121,8 +121,7 @@ impl<B: Backend> AnyRef<B> {
         }
         model.llm = model.llm.with_cache_type(options.cache_type)?;
         check_memory(&config, &model, checkpoint, &options, device)?;
-        let quantization = options.quantize.as_ref();
-        load_weights(&mut model, checkpoint, quantization, &load_options)?;
+        load_weights(&mut model, checkpoint, &options, &load_options)?;
         Self::new(config, model, tokenizer, device.clone())
     }
 
@@ -137,20 +136,23 @@ impl<B: Backend> AnyRef<B> {
         let options = SaveOptions::default().with_dtype(Some(dtype));
         let mut tensors = output_tensors(&self.model, &options);
         tensors.extend(self.model.llm.block_tensors(LANGUAGE_MODEL));
+        tensors.extend(self.model.encoder_block_tensors());
         write_checkpoint(folder.join(WEIGHTS_FILE), tensors, &options)?;
         Ok(())
     }
 }
 
-/// Fills a model, its language model in blocks where the file or the options say so.
+/// Fills a model, its language model and picture encoders in blocks where the file or the options say
+/// so.
 fn load_weights<B: Backend>(
     model: &mut AnyRefModel<B>,
     checkpoint: &Checkpoint,
-    quantization: Option<&Quantization>,
+    options: &ModelOptions,
     load_options: &LoadOptions,
 ) -> Result<()> {
+    let quantization = options.quantize.as_ref();
     let in_blocks = checkpoint.tensors().any(|t| t.block_type().is_some());
-    if quantization.is_none() && !in_blocks {
+    if quantization.is_none() && options.quantize_vision.is_none() && !in_blocks {
         load_module(model, checkpoint, load_options)?;
         return Ok(());
     }
@@ -168,10 +170,17 @@ fn load_weights<B: Backend>(
             asked.block_type()
         );
     }
+    let mut names = loaded.names;
     log::info!(
         "{} weights of the language model are in blocks",
-        loaded.names.len()
+        names.len()
     );
-    load_module(model, &checkpoint.without(&loaded.names), load_options)?;
+    let encoders = model.load_encoder_blocks(checkpoint, options.quantize_vision)?;
+    log::info!(
+        "{} weights of the picture encoders are in blocks",
+        encoders.len()
+    );
+    names.extend(encoders);
+    load_module(model, &checkpoint.without(&names), load_options)?;
     Ok(())
 }

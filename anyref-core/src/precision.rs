@@ -58,6 +58,9 @@ pub struct ModelOptions {
     /// Formats of blocks that the language model's weights are rounded to as they are read. `None`
     /// keeps what the files have, blocks too.
     pub quantize: Option<Quantization>,
+    /// Format of blocks that the matrices of the picture encoders' layers are rounded to as they are
+    /// read; `None` keeps what the files have.
+    pub quantize_vision: Option<BlockType>,
     /// Type that the language model keeps the keys and values of what it has read in.
     pub cache_type: CacheType,
 }
@@ -69,6 +72,7 @@ impl ModelOptions {
             dtype,
             free_memory: None,
             quantize: None,
+            quantize_vision: None,
             cache_type: CacheType::F32,
         }
     }
@@ -81,6 +85,14 @@ impl ModelOptions {
     /// Sets [`quantize`](Self::quantize).
     pub fn with_quantization(self, quantize: Option<Quantization>) -> Self {
         Self { quantize, ..self }
+    }
+
+    /// Sets [`quantize_vision`](Self::quantize_vision).
+    pub fn with_quantize_vision(self, quantize_vision: Option<BlockType>) -> Self {
+        Self {
+            quantize_vision,
+            ..self
+        }
     }
 
     /// Sets [`cache_type`](Self::cache_type).

@@ -89,10 +89,11 @@ pub struct Llama<B: Backend> {
     /// The output head; absent when it is tied to the embeddings.
     pub lm_head: Option<Linear<B>>,
     #[module(skip)]
-    rotary: RotaryEmbedding,
+    pub(crate) rotary: RotaryEmbedding,
     max_positions: usize,
+    /// Type that new caches keep keys and values in.
     #[module(skip)]
-    cache_type: CacheType,
+    pub(crate) cache_type: CacheType,
 }
 
 impl LlamaConfig {
@@ -142,32 +143,6 @@ impl<B: Backend> Llama<B> {
     pub fn embed(&self, ids: Tensor<B, 2, Int>) -> Tensor<B, 3> {
         let dtype = self.model.norm.weight.val().dtype();
         self.model.embed_tokens.forward(ids).cast(dtype)
-    }
-
-    /// An empty cache for this model.
-    pub fn new_cache(&self) -> KvCache<B> {
-        KvCache::of_type(self.model.layers.len(), self.cache_type)
-    }
-
-    /// Sets the type that [new caches](Self::new_cache) keep keys and values in, f32 by default.
-    ///
-    /// # Errors
-    /// When it does not hold heads of the model's width.
-    pub fn with_cache_type(mut self, cache_type: CacheType) -> Result<Self> {
-        let head_width = self.rotary.head_width();
-        if !cache_type.holds(head_width) {
-            return Err(Error::CacheType {
-                cache_type,
-                head_width,
-            });
-        }
-        self.cache_type = cache_type;
-        Ok(self)
-    }
-
-    /// Type that new caches keep keys and values in.
-    pub fn cache_type(&self) -> CacheType {
-        self.cache_type
     }
 
     /// Divides the rotary frequencies by factors, as files of llama.cpp have them for long contexts.
