@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyref_ops::blocks::{BlockType, Blocks};
+use anyref_ops::blocks::Blocks;
 use anyref_ops::nn::{EmbeddingWeight, LinearWeight};
 use anyref_weights::{Checkpoint, OutputTensor, TensorEntry};
 use burn::tensor::TensorData;
