@@ -228,6 +228,10 @@ fn the_plan_counts_blocks_by_their_bytes() {
         blocks.to_string().contains("in blocks: 3.64 GB"),
         "{blocks}"
     );
+    assert!(
+        blocks.to_string().contains("12.7 GB with the above"),
+        "{blocks}"
+    );
     config.quantize = None;
     let (values, bytes, floats) = llm(&plan(&config));
     assert_eq!((values, bytes), (0, 0));
