@@ -58,8 +58,8 @@ impl<B: Backend> AnyRefModel<B> {
     }
 
     /// Fills matrices of the picture encoders with blocks out of a checkpoint: those that are in
-    /// blocks there, and with `asked` all whose rows are whole blocks. Returns the names of what was
-    /// read.
+    /// blocks there, and with `asked` all whose rows are whole blocks. Returns the names of what
+    /// was read.
     pub(crate) fn load_encoder_blocks(
         &mut self,
         checkpoint: &Checkpoint,

@@ -197,7 +197,7 @@ pub enum Error {
     /// The device does not hold keys and values of the type asked for.
     #[error("the device of backend {backend} does not compute in {dtype}: use --kv-cache f32")]
     CacheType {
-        /// What the backend calls itself.
+        /// Name that the backend has for itself.
         backend: String,
         /// The type.
         dtype: &'static str,

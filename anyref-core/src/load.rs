@@ -142,8 +142,8 @@ impl<B: Backend> AnyRef<B> {
     }
 }
 
-/// Fills a model, its language model and picture encoders in blocks where the file or the options say
-/// so.
+/// Fills a model, its language model and picture encoders in blocks where the file or the options
+/// say so.
 fn load_weights<B: Backend>(
     model: &mut AnyRefModel<B>,
     checkpoint: &Checkpoint,

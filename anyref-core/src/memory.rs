@@ -29,7 +29,8 @@ pub(crate) struct RowLength {
     pub(crate) answer: usize,
 }
 
-/// Bytes of the keys and values of one row of `positions`, kept in a type where `dtype` is computed.
+/// Bytes of the keys and values of one row of `positions`, kept in a type where `dtype` is
+/// computed.
 pub(crate) fn cache_bytes(
     llm: &LlamaConfig,
     positions: usize,

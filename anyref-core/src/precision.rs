@@ -58,8 +58,8 @@ pub struct ModelOptions {
     /// Formats of blocks that the language model's weights are rounded to as they are read. `None`
     /// keeps what the files have, blocks too.
     pub quantize: Option<Quantization>,
-    /// Format of blocks that the matrices of the picture encoders' layers are rounded to as they are
-    /// read; `None` keeps what the files have.
+    /// Format of blocks that the matrices of the picture encoders' layers are rounded to as they
+    /// are read; `None` keeps what the files have.
     pub quantize_vision: Option<BlockType>,
     /// Type that the language model keeps the keys and values of what it has read in.
     pub cache_type: CacheType,

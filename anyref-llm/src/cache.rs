@@ -76,8 +76,9 @@ impl<B: Backend> Rows<B> {
 }
 
 impl<B: Backend> LayerCache<B> {
-    /// Appends new keys and values, `[batch, kv_heads, length, head_dim]`, in the cache's type, and returns what is to be
-    /// attended to: all, and room after it where the model's [mask](crate::attention::AttentionContext::mask) covers it.
+    /// Appends new keys and values, `[batch, kv_heads, length, head_dim]`, in the cache's type, and
+    /// returns what is to be attended to: all, and room after it where the model's
+    /// [mask](crate::attention::AttentionContext::mask) covers it.
     pub(crate) fn append(
         &mut self,
         key: Tensor<B, 4>,
@@ -125,7 +126,8 @@ impl<B: Backend> KvCache<B> {
         Self::of_type(layers, CacheType::F32)
     }
 
-    /// An empty cache of keys and values in a type. On a backend with gradients they stay as they are computed.
+    /// An empty cache of keys and values in a type. On a backend with gradients they stay as they
+    /// are computed.
     pub fn of_type(layers: usize, cache_type: CacheType) -> Self {
         let layer = LayerCache {
             entry: None,
@@ -167,7 +169,8 @@ impl<B: Backend> KvCache<B> {
         self.first().map_or(0, |key| key.buffer.dims()[0])
     }
 
-    /// The last layer's keys, `[batch, kv_heads, len, head_dim]`, in f32 where they are kept in blocks; `None` while empty.
+    /// The last layer's keys, `[batch, kv_heads, len, head_dim]`, in f32 where they are kept in
+    /// blocks; `None` while empty.
     pub fn last_key(&self) -> Option<Tensor<B, 4>> {
         let [key, _] = self.layers.last()?.entry.as_ref()?;
         Some(match key.get() {

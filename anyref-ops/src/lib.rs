@@ -8,7 +8,8 @@
 //! * [`testing`]: seeded modules and comparisons for tests.
 //!
 //! The processor's kernels run on the widest instructions of the machine. The environment variable
-//! `ANYREF_SIMD=portable|avx2|avxvnni|avx512|avx512vnni` holds them to narrower ones, for tests and diagnosis.
+//! `ANYREF_SIMD=portable|avx2|avxvnni|avx512|avx512vnni` holds them to narrower ones, for tests and
+//! diagnosis.
 
 #![recursion_limit = "256"]
 

@@ -93,7 +93,8 @@ fn a_model_that_is_rounded_as_it_is_read_is_saved_and_read_in_blocks() {
     assert_eq!(reckon(folder.path(), plain), blocks);
 }
 
-/// Features of the picture encoders are those of floats but for rounding, and what is saved is what was rounded.
+/// Features of the picture encoders are those of floats but for rounding, and what is saved is what
+/// was rounded.
 #[test]
 fn encoders_are_rounded_saved_and_read_in_blocks() {
     let device = Default::default();

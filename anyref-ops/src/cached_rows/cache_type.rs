@@ -35,7 +35,8 @@ impl CacheType {
         }
     }
 
-    /// Type of floats that are kept; none of those that are kept as they are computed, or in blocks.
+    /// Type of floats that are kept; none of those that are kept as they are computed, or in
+    /// blocks.
     pub fn half(self) -> Option<DType> {
         match self {
             Self::F16 => Some(DType::F16),

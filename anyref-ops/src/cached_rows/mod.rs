@@ -129,7 +129,8 @@ impl<B: Backend> CachedRows<B> {
         self.map(Tensor::detach, |words| words)
     }
 
-    /// Parts of one type one after another along a dimension: 0 for rows of the batch, 2 for positions.
+    /// Parts of one type one after another along a dimension: 0 for rows of the batch, 2 for
+    /// positions.
     ///
     /// # Panics
     /// When there is no part, or one is of another type.
@@ -154,7 +155,8 @@ impl<B: Backend> CachedRows<B> {
         }
     }
 
-    /// The rows with others in the place of those from `first` on, in place where nothing else holds them.
+    /// The rows with others in the place of those from `first` on, in place where nothing else
+    /// holds them.
     ///
     /// # Panics
     /// When the others reach past the end, or are of another type.
@@ -171,7 +173,7 @@ impl<B: Backend> CachedRows<B> {
         }
     }
 
-    /// The same change of every tensor: of floats, and of words.
+    /// A change of every tensor: of floats, and of words.
     fn map(
         &self,
         float: impl Fn(Tensor<B, 4>) -> Tensor<B, 4>,

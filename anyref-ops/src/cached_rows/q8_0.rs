@@ -13,8 +13,8 @@ pub(crate) const SCALE_BYTES: u64 = 2;
 /// Rows `[batch, heads, length, width]` in blocks along the width.
 #[derive(Debug, Clone)]
 pub struct Q8_0Rows<B: Backend> {
-    /// `[batch, heads, length, width / 4]` in i32: four values a word, the first in the lowest byte,
-    /// each with 128 added. Zeros stand for zeros.
+    /// `[batch, heads, length, width / 4]` in i32: four values a word, the first in the lowest
+    /// byte, each with 128 added. Zeros stand for zeros.
     pub(crate) words: Tensor<B, 4, Int>,
     /// `[batch, heads, length, width / 32]`, in f16 where the device has it, or f32.
     pub(crate) scales: Tensor<B, 4>,

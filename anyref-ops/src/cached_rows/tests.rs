@@ -33,7 +33,8 @@ fn blocks_are_off_by_half_a_step_at_most() {
         let blocks = expected.chunks_exact(BLOCK).zip(found.chunks_exact(BLOCK));
         for (scale, (expected, found)) in scales.iter().zip(blocks) {
             for (x, y) in expected.iter().zip(found) {
-                // The largest value may be 127 steps and a 2048th part of them, since a scale is a half.
+                // The largest value may be 127 steps and a 2048th part of them, since a scale is a
+                // half.
                 let largest = x.abs() / 2048.0;
                 assert!(
                     (x - y).abs() <= 0.5001 * scale + largest + 4e-6,
@@ -59,7 +60,7 @@ fn bytes_are_those_of_the_type() {
     }
 }
 
-/// What is done to rows is what is done to their values.
+/// Changes of rows are those of their values.
 #[test]
 fn changes_are_those_of_the_values() {
     let device = Default::default();

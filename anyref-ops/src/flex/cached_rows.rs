@@ -50,7 +50,8 @@ impl Kernel for Quantize<'_> {
     }
 }
 
-/// Rows in blocks, or back where backend or type are others than f32 on the processor without gradients.
+/// Rows in blocks, or back where backend or type are others than f32 on the processor without
+/// gradients.
 ///
 /// # Shapes
 /// - rows: `[batch, heads, length, width]`, the width whole blocks

@@ -4,13 +4,13 @@
 use std::sync::OnceLock;
 
 /// Environment variable that holds kernels to one instruction set, for tests and diagnosis:
-/// `portable`, `avx2`, `avxvnni` (AVX2 with AVX-VNNI), `avx512` (without AVX512-VNNI) or `avx512vnni`
-/// (without AVX512-BF16). Read once, before the first kernel.
-/// burn's own kernels do not read it.
+/// `portable`, `avx2`, `avxvnni` (AVX2 with AVX-VNNI), `avx512` (without AVX512-VNNI) or
+/// `avx512vnni` (without AVX512-BF16). Read once, before the first kernel. burn's own kernels do
+/// not read it.
 const VARIABLE: &str = "ANYREF_SIMD";
 
-/// Instruction sets from the narrowest to the widest; each includes the ones before it, but for AVX-VNNI, which
-/// machines with wider ones may lack.
+/// Instruction sets from the narrowest to the widest; each includes the ones before it, but for
+/// AVX-VNNI, which machines with wider ones may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(crate) enum InstructionSet {

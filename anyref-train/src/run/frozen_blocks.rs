@@ -1,5 +1,5 @@
-//! Frozen weights of the language model in blocks, below adapters that are trained (QLoRA, Dettmers et al. 2023,
-//! arXiv:2305.14314).
+//! Frozen weights of the language model in blocks, below adapters that are trained (QLoRA, Dettmers
+//! et al. 2023, arXiv:2305.14314).
 
 use std::collections::BTreeMap;
 

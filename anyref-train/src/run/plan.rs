@@ -80,7 +80,8 @@ pub struct PartPlan {
 }
 
 impl PartPlan {
-    /// Bytes of weights, in blocks or not, and their copies, moving averages, gradients and moments.
+    /// Bytes of weights, in blocks or not, and their copies, moving averages, gradients and
+    /// moments.
     pub fn bytes(&self) -> usize {
         let wide = self.parameters - self.narrow - self.in_blocks;
         BYTES * (wide + 3 * self.trained + self.averaged)

@@ -100,7 +100,8 @@ fn adapters_learn_over_blocks_as_over_floats() {
     }
 }
 
-/// A run that was stopped goes on as if it had not been, whether its blocks come from a start or from the checkpoint.
+/// A run that was stopped goes on as if it had not been, whether its blocks come from a start or
+/// from the checkpoint.
 #[test]
 fn a_stopped_run_goes_on_over_the_same_blocks() {
     let _turn = alone();
@@ -131,7 +132,8 @@ fn a_stopped_run_goes_on_over_the_same_blocks() {
     }
 }
 
-/// The finished model keeps blocks and adapters apart, as an exported checkpoint does; adapters are exported alone, too.
+/// The finished model keeps blocks and adapters apart, as an exported checkpoint does; adapters are
+/// exported alone, too.
 fn exported(config: &TrainConfig, run: &Path) {
     let device = Default::default();
     let model = run.join("model");

@@ -226,7 +226,8 @@ pub(super) fn forward(problem: &Problem) -> (FlexTensor, FlexTensor) {
     })
 }
 
-/// The output for keys and values that are narrower than f32, of which each thread widens one block at a time.
+/// The output for keys and values that are narrower than f32, of which each thread widens one block
+/// at a time.
 pub(super) fn forward_narrow<R: Narrow>(views: &Views<'_, R>, query: &FlexTensor) -> FlexTensor {
     let (output, _) = written(views, query, |outputs| {
         if !few(views, outputs) {
@@ -236,7 +237,7 @@ pub(super) fn forward_narrow<R: Narrow>(views: &Views<'_, R>, query: &FlexTensor
     output
 }
 
-/// What `write` writes, laid out as the query is.
+/// Output and statistics that `write` writes, laid out as the query is.
 fn written<R>(
     views: &Views<'_, R>,
     query: &FlexTensor,

@@ -1,5 +1,5 @@
-//! Products of floats and weights in blocks with the gradient of the input, for which the blocks alone are kept: forward
-//! and backward, some outputs are widened at a time.
+//! Products of floats and weights in blocks with the gradient of the input, for which the blocks
+//! alone are kept: forward and backward, some outputs are widened at a time.
 
 use std::sync::Arc;
 

@@ -31,8 +31,8 @@ const PLAIN: Case = Case {
     causal: false,
 };
 
-/// Few queries (keys and values in place), many (tiles of 192 against blocks of 256 keys), shared heads, masks, and queries
-/// that see no key.
+/// Few queries (keys and values in place), many (tiles of 192 against blocks of 256 keys), shared
+/// heads, masks, and queries that see no key.
 const CASES: [Case; 8] = [
     PLAIN,
     Case {
@@ -125,7 +125,7 @@ impl Case {
 
 const NARROW: [CacheType; 3] = [CacheType::F16, CacheType::Bf16, CacheType::Q8_0];
 
-/// The same numbers as from a wide copy, but for the order of sums.
+/// Numbers are those from a wide copy, but for the order of sums.
 #[test]
 fn attention_is_that_to_the_widened_values() {
     for case in CASES {
@@ -167,8 +167,9 @@ fn positions_behind_the_last_are_not_seen() {
     }
 }
 
-/// What rounding keys and values may change, by sums in f64 over the values as they were: the weights of the values are
-/// off by a factor of `e^(2 · error of a score)`, the values by their own error.
+/// Change that the rounding of keys and values may make, by sums in f64 over the values as they were: the
+/// weights of the values are off by a factor of `e^(2 · error of a score)`, the values by their own
+/// error.
 #[test]
 fn attention_is_off_by_the_rounding_of_the_type() {
     let case = Case {

@@ -116,8 +116,8 @@ impl<B: Backend> BlockWeight<B> {
         }
     }
 
-    /// [`product`](Self::product) of floats: in f32 where there are gradients, as the blocks' scales
-    /// are.
+    /// [`product`](Self::product) of floats: in f32 where there are gradients, as the blocks'
+    /// scales are.
     fn product_of_floats<const D: usize>(
         &self,
         x: Tensor<B, D>,
@@ -308,7 +308,8 @@ mod tests {
         }
     }
 
-    /// Outputs in several parts, with a bias that is trained, in f32 and in bf16, and with activations that are computed again.
+    /// Outputs in several parts, with a bias that is trained, in f32 and in bf16, and with
+    /// activations that are computed again.
     #[test]
     fn gradients_pass_through_the_blocks_alone() {
         use burn::backend::autodiff::checkpoint::strategy::BalancedCheckpointing;

@@ -97,9 +97,9 @@ pub(in crate::run) fn load_live<B: AutodiffBackend, M: Module<B>>(
     Ok(module)
 }
 
-/// Reads all of a model folder, weights of the language model in blocks where `quantization` says so.
-/// Pretraining heads stay as they are, and so do adapters that the folder lacks. Returns also the names
-/// of what was read.
+/// Reads all of a model folder, weights of the language model in blocks where `quantization` says
+/// so. Pretraining heads stay as they are, and so do adapters that the folder lacks. Returns also
+/// the names of what was read.
 ///
 /// # Errors
 /// When the folder is not there or has no weights that can be read. When these lack a parameter of
