@@ -25,7 +25,7 @@ pub enum CachedRows<B: Backend> {
 }
 
 impl<B: Backend> CachedRows<B> {
-    /// Rows in a type. Where there are gradients they stay as they are: rounding has none.
+    /// Rows in a type. They stay as they are where there are gradients: rounding has none.
     ///
     /// # Panics
     /// When the type does not [hold](CacheType::holds) rows of this width.
