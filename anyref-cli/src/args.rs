@@ -17,7 +17,7 @@ pub mod train;
 use std::path::{Path, PathBuf};
 
 use anyref_core::quantization::{BlockType, written_block_type};
-use anyref_core::{BackendName, Template};
+use anyref_core::{BackendName, CacheType, Template};
 use anyref_weights::WeightType;
 use clap::{Args, Parser, Subcommand};
 
@@ -90,6 +90,19 @@ pub struct Common {
     /// the files of `assemble`; rows that do not divide into blocks stay q8_0 or floats
     #[arg(long, global = true, value_name = "TYPE", value_parser = written_block_type)]
     pub quantize: Option<BlockType>,
+    /// Give some of the language model's weights another format than --quantize: a regular
+    /// expression on names, such as layers.0., mlp.down_proj, lm_head or embed_tokens, and q8_0,
+    /// q4_0, q4_k or float; of several that match the last one counts
+    #[arg(long, global = true, value_name = "PATTERN=TYPE")]
+    pub quantize_rule: Vec<String>,
+    /// Round the matrices of the picture encoders' layers to blocks as they are read: q8_0, q4_0 or
+    /// q4_k. For half precision use --dtype
+    #[arg(long, global = true, value_name = "TYPE", value_parser = written_block_type)]
+    pub quantize_vision: Option<BlockType>,
+    /// Type that keys and values of what the language model has read are kept in: f32 (as they are
+    /// computed), f16, bf16 or q8_0
+    #[arg(long, global = true, default_value_t, value_name = "TYPE")]
+    pub kv_cache: CacheType,
     /// Load a large model even if its estimated memory exceeds the free memory (see `anyref info`)
     #[arg(long, global = true)]
     pub ignore_memory: bool,

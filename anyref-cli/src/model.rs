@@ -9,10 +9,11 @@ use std::time::{Duration, Instant, UNIX_EPOCH};
 use crate::failure;
 use anyhow::{Context, Result, bail};
 use anyref_audio::AudioPreprocessorConfig;
+use anyref_core::quantization::Quantization;
 use anyref_core::sound_labels::IMAGEBIND_LICENCE;
 use anyref_core::{
-    AnswerOptions, AnyRef, AnyRefConfig, Companions, Engine, EngineOptions, Error, MAX_CANDIDATES,
-    ModelFiles, ModelOptions, ModelSource, free_memory, load_engine, resolve_model,
+    AnswerOptions, AnyRef, AnyRefConfig, CacheType, Companions, Engine, EngineOptions, Error,
+    MAX_CANDIDATES, ModelFiles, ModelOptions, ModelSource, free_memory, load_engine, resolve_model,
 };
 use anyref_weights::{StableHash, local_path};
 use burn::tensor::backend::Backend;
@@ -61,24 +62,26 @@ pub fn hearing(common: &Common) -> Option<AudioPreprocessorConfig> {
 /// Loads the model of the command line onto its backend.
 pub fn engine(common: &Common) -> Result<Box<dyn Engine>> {
     check(common)?;
-    named(common, || load_engine(&engine_options(common)?))
+    let weights = weights(common)?;
+    named(common, || load_engine(&engine_options(common, weights)?))
 }
 
 /// Options that [`engine`] loads with, for programs that load it again.
 #[cfg(feature = "serve")]
 pub fn options(common: &Common) -> Result<EngineOptions> {
     check(common)?;
-    named(common, || engine_options(common))
+    let weights = weights(common)?;
+    named(common, || engine_options(common, weights))
 }
 
-fn engine_options(common: &Common) -> anyref_core::Result<EngineOptions> {
+fn engine_options(common: &Common, weights: ModelOptions) -> anyref_core::Result<EngineOptions> {
     let path = path(common)?;
     Ok(EngineOptions {
         backend: common.backend,
         device: common.device,
         companions: companions(common, path.as_deref())?,
         model: source(path),
-        weights: weights(common),
+        weights,
         answers: answers(common),
     })
 }
@@ -87,7 +90,7 @@ fn engine_options(common: &Common) -> anyref_core::Result<EngineOptions> {
 pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>> {
     check(common)?;
     let start = Instant::now();
-    let options = weights(common);
+    let options = weights(common)?;
     let (path, companions, anyref) = named(common, || {
         let path = path(common)?;
         let companions = companions(common, path.as_deref())?;
@@ -133,14 +136,35 @@ fn companions(common: &Common, model: Option<&Path>) -> anyref_core::Result<Comp
 }
 
 /// Data types of the weights, and the memory that they may take.
-pub fn weights(common: &Common) -> ModelOptions {
+pub fn weights(common: &Common) -> Result<ModelOptions> {
     let free = match common.ignore_memory {
         true => None,
         false => free_memory(),
     };
-    ModelOptions::new(common.dtype)
+    let options = ModelOptions::new(common.dtype)
         .with_free_memory(free)
-        .with_quantize(common.quantize)
+        .with_quantization(quantization(common)?)
+        .with_quantize_vision(common.quantize_vision)
+        .with_cache_type(common.kv_cache);
+    Ok(options)
+}
+
+/// Formats of the language model's weights.
+pub fn quantization(common: &Common) -> Result<Option<Quantization>> {
+    let rules = &common.quantize_rule;
+    let Some(block_type) = common.quantize else {
+        if let Some(rule) = rules.first() {
+            bail!(
+                "--quantize-rule {rule} is an exception to --quantize: give --quantize q8_0, q4_0 or q4_k too"
+            );
+        }
+        return Ok(None);
+    };
+    let plain = Quantization::new(block_type);
+    let ruled = rules
+        .iter()
+        .try_fold(plain, |all, rule| all.with_rule(rule))?;
+    Ok(Some(ruled))
 }
 
 /// Options of the command line for answers.
@@ -204,6 +228,15 @@ pub fn settings(common: &Common) -> Result<String> {
     settings += &format!(" ({weights:016x}), {}", common.dtype);
     if let Some(block_type) = common.quantize {
         settings += &format!(", projections in {block_type}");
+    }
+    for rule in &common.quantize_rule {
+        settings += &format!(", {rule}");
+    }
+    if let Some(block_type) = common.quantize_vision {
+        settings += &format!(", picture encoders in {block_type}");
+    }
+    if common.kv_cache != CacheType::F32 {
+        settings += &format!(", keys and values in {}", common.kv_cache);
     }
     if let Some(tokens) = common.max_new_tokens {
         settings += &format!(", {tokens} tokens at most");

@@ -43,6 +43,96 @@ fn a_quantised_language_model_gives_the_demonstrations_masks() {
 }
 
 #[test]
+fn keys_and_values_in_half_precision_give_the_demonstrations_masks() {
+    let folder = folder();
+    let expected = answers(folder.path(), &["--dtype", "f32"]);
+    for (cache, least) in [("f16", 0.99), ("bf16", 0.98)] {
+        let found = answers(folder.path(), &["--dtype", "f32", "--kv-cache", cache]);
+        let lowest = assert_same(&found, &expected, least);
+        println!("{cache}: IoU {lowest}");
+    }
+    let needs = |options: &[&str]| {
+        let run = run_in(folder.path(), &[&["info"], options].concat(), "");
+        let mut lines = run.stdout.lines();
+        lines
+            .find_map(|line| line.strip_prefix("needs"))
+            .map(str::to_owned)
+            .unwrap()
+    };
+    assert_ne!(needs(&[]), needs(&["--kv-cache", "f16"]));
+    for (cache, expected) in [
+        ("q8_0", "the model's have 48: keep keys and values in f16"),
+        ("fp8", "use f32, f16, bf16 or q8_0"),
+    ] {
+        let run = run_in(folder.path(), &["demo", "--kv-cache", cache], "");
+        assert_ne!(run.code, Some(0));
+        assert!(run.stderr.contains(expected), "{}", run.stderr);
+    }
+}
+
+#[test]
+fn quantised_encoders_give_the_demonstrations_masks() {
+    let folder = folder();
+    let expected = answers(folder.path(), &["--dtype", "f32"]);
+    let options = ["--dtype", "f32", "--quantize-vision", "q8_0"];
+    let found = answers(folder.path(), &options);
+    let pairs = found.into_iter().zip(expected);
+    let (same, other): (Vec<_>, Vec<_>) = pairs.partition(|(a, b)| a["answer"] == b["answer"]);
+    // Whether one of the things in crowded scenes is there is a close call.
+    assert!(other.len() <= 1, "{other:?}");
+    let (found, expected): (Vec<_>, Vec<_>) = same.into_iter().unzip();
+    let lowest = assert_same(&found, &expected, 0.98);
+    println!(
+        "encoders in q8_0: IoU {lowest}, {} other words",
+        other.len()
+    );
+    let info = |options: &[&str]| {
+        let run = run_in(folder.path(), &[&["info"], options].concat(), "");
+        let lines = run.stdout.lines().map(str::to_owned);
+        lines.collect::<Vec<_>>()
+    };
+    let (plain, blocks) = (info(&[]), info(&["--quantize-vision", "q8_0"]));
+    let of = |lines: &[String], start: &str| {
+        let mut lines = lines.iter().filter(|line| line.starts_with(start));
+        lines.next().cloned().unwrap_or_default()
+    };
+    assert!(
+        of(&blocks, "in blocks").contains("picture encoders in Q8_0"),
+        "{blocks:?}"
+    );
+    assert_eq!(of(&blocks, "parameters"), of(&plain, "parameters"));
+    assert_ne!(of(&blocks, "needs"), of(&plain, "needs"));
+}
+
+#[test]
+fn weights_are_rounded_by_rules_as_they_are_read() {
+    let folder = folder();
+    let rules = ["--quantize-rule", "lm_head=q8_0"];
+    let more = ["--quantize-rule", r"layers\.0\.=float"];
+    let options = [&["info", "--quantize", "q4_0"], &rules[..], &more[..]].concat();
+    let run = run_in(folder.path(), &options, "");
+    let lines = run.stdout.lines();
+    let blocks: Vec<_> = lines.filter(|line| line.starts_with("in blocks")).collect();
+    assert_eq!(blocks.len(), 2, "{}", run.stdout);
+    // Three of four layers, and the head.
+    for (weights, block_type) in [("21 weights", "Q4_0"), ("1 weights", "Q8_0")] {
+        let line = blocks.iter().find(|line| line.contains(block_type));
+        assert!(line.unwrap().contains(weights), "{blocks:?}");
+    }
+    let run = run_in(folder.path(), &[&["info"], &rules[..]].concat(), "");
+    assert_ne!(run.code, Some(0));
+    assert!(
+        run.stderr
+            .contains("give --quantize q8_0, q4_0 or q4_k too"),
+        "{}",
+        run.stderr
+    );
+    let wrong = ["info", "--quantize", "q8_0", "--quantize-rule", "lm_head"];
+    let run = run_in(folder.path(), &wrong, "");
+    assert!(run.stderr.contains("give PATTERN=TYPE"), "{}", run.stderr);
+}
+
+#[test]
 fn an_unknown_type_is_named_with_those_there_are() {
     let folder = folder();
     let run = run_in(folder.path(), &["demo", "--dtype", "fp8"], "");

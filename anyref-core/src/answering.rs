@@ -143,7 +143,8 @@ impl<B: Backend> AnyRef<B> {
         };
         let dtype = first.picture.features.tokens.dtype();
         let rows = batch.questions.len() as u64 + 1;
-        let bytes = answer_bytes(&self.config.llm, row, dtype).saturating_mul(rows);
+        let cache_type = self.model.llm.cache_type();
+        let bytes = answer_bytes(&self.config.llm, row, dtype, cache_type).saturating_mul(rows);
         self.generation.is_greedy() && bytes <= self.batch_bytes
     }
 

@@ -96,7 +96,12 @@ impl<B: Backend> AnyRef<B> {
                 1 => prefix.clone(),
                 _ => prefix.select(&[index]),
             },
-            prefix_bytes: cache_bytes(&self.config.llm, prefix.len(), features.tokens.dtype()),
+            prefix_bytes: cache_bytes(
+                &self.config.llm,
+                prefix.len(),
+                features.tokens.dtype(),
+                self.model.llm.cache_type(),
+            ),
             original_size: [0, 0],
             encoding,
             counted: Arc::default(),

@@ -194,6 +194,14 @@ pub enum Error {
         /// Requested type.
         dtype: &'static str,
     },
+    /// The device does not hold keys and values of the type asked for.
+    #[error("the device of backend {backend} does not compute in {dtype}: use --kv-cache f32")]
+    CacheType {
+        /// Name that the backend has for itself.
+        backend: String,
+        /// The type.
+        dtype: &'static str,
+    },
     /// Part of a model is missing, damaged or does not fit.
     #[error("{part}: {source}")]
     Part {

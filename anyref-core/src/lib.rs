@@ -46,6 +46,7 @@ mod companions;
 mod config;
 mod connected;
 mod conversation;
+mod encoder_blocks;
 mod encoding;
 mod engine;
 mod error;
@@ -83,6 +84,7 @@ mod splice;
 
 pub use answer::{Answer, Mask, Timing};
 pub use anyref::AnyRef;
+pub use anyref_ops::CacheType;
 pub use assemble::{Assembled, Assembly, PARTS_FILE, resolve_model, save_adapter};
 pub use backend::{BackendError, BackendName, OnDevice, OnDevices};
 pub use bridge::{Bridge, BridgeLabel, BridgeOptions, BridgeWay};

@@ -119,8 +119,9 @@ impl<B: Backend> AnyRef<B> {
         if let Some(lora) = &config.lora {
             model.llm = model.llm.with_lora(lora)?;
         }
-        check_memory(&config, &model, checkpoint, options, device)?;
-        load_weights(&mut model, checkpoint, options, &load_options)?;
+        model.llm = model.llm.with_cache_type(options.cache_type)?;
+        check_memory(&config, &model, checkpoint, &options, device)?;
+        load_weights(&mut model, checkpoint, &options, &load_options)?;
         Self::new(config, model, tokenizer, device.clone())
     }
 
@@ -135,21 +136,23 @@ impl<B: Backend> AnyRef<B> {
         let options = SaveOptions::default().with_dtype(Some(dtype));
         let mut tensors = output_tensors(&self.model, &options);
         tensors.extend(self.model.llm.block_tensors(LANGUAGE_MODEL));
+        tensors.extend(self.model.encoder_block_tensors());
         write_checkpoint(folder.join(WEIGHTS_FILE), tensors, &options)?;
         Ok(())
     }
 }
 
-/// Fills a model, its language model in blocks where the file or the options say so.
+/// Fills a model, its language model and picture encoders in blocks where the file or the options
+/// say so.
 fn load_weights<B: Backend>(
     model: &mut AnyRefModel<B>,
     checkpoint: &Checkpoint,
-    options: ModelOptions,
+    options: &ModelOptions,
     load_options: &LoadOptions,
 ) -> Result<()> {
-    let quantization = options.quantization();
+    let quantization = options.quantize.as_ref();
     let in_blocks = checkpoint.tensors().any(|t| t.block_type().is_some());
-    if quantization.is_none() && !in_blocks {
+    if quantization.is_none() && options.quantize_vision.is_none() && !in_blocks {
         load_module(model, checkpoint, load_options)?;
         return Ok(());
     }
@@ -159,17 +162,25 @@ fn load_weights<B: Backend>(
         return Err(anyref_weights::Error::Mismatch(Box::new(report)).into());
     }
     let llm = &mut model.llm;
-    let loaded = llm.load_blocks(checkpoint, LANGUAGE_MODEL, quantization.as_ref())?;
-    if let (Some(asked), true) = (options.quantize, loaded.fell_back > 0) {
+    let loaded = llm.load_blocks(checkpoint, LANGUAGE_MODEL, quantization)?;
+    if let (Some(asked), true) = (quantization, loaded.fell_back > 0) {
         log::warn!(
-            "{} weights have no rows of whole blocks of {asked}: they are Q8_0 or floats",
-            loaded.fell_back
+            "{} weights have no rows of whole blocks of {}: they are Q8_0 or floats",
+            loaded.fell_back,
+            asked.block_type()
         );
     }
+    let mut names = loaded.names;
     log::info!(
         "{} weights of the language model are in blocks",
-        loaded.names.len()
+        names.len()
     );
-    load_module(model, &checkpoint.without(&loaded.names), load_options)?;
+    let encoders = model.load_encoder_blocks(checkpoint, options.quantize_vision)?;
+    log::info!(
+        "{} weights of the picture encoders are in blocks",
+        encoders.len()
+    );
+    names.extend(encoders);
+    load_module(model, &checkpoint.without(&names), load_options)?;
     Ok(())
 }

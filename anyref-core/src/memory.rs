@@ -1,6 +1,7 @@
 //! Memory of answers, computed from a model's sizes.
 
 use anyref_llm::LlamaConfig;
+use anyref_ops::CacheType;
 use anyref_vision::sam::SamVisionConfig;
 use anyref_vision::sam2::Sam2VisionConfig;
 use burn::tensor::DType;
@@ -29,19 +30,30 @@ pub(crate) struct RowLength {
     pub(crate) answer: usize,
 }
 
-/// Bytes of the keys and values of one row of `positions`.
-pub(crate) fn cache_bytes(llm: &LlamaConfig, positions: usize, dtype: DType) -> u64 {
+/// Bytes of the keys and values of one row of `positions`, kept in a type where `dtype` is
+/// computed.
+pub(crate) fn cache_bytes(
+    llm: &LlamaConfig,
+    positions: usize,
+    dtype: DType,
+    cache_type: CacheType,
+) -> u64 {
     let values = 2 * llm.num_hidden_layers * llm.kv_heads() * llm.head_width();
-    dtype.size() as u64 * values as u64 * positions as u64
+    cache_type.bytes(values as u64 * positions as u64, dtype)
 }
 
 /// Maximum bytes for generating an answer in one row: its keys and values with a copy of one
 /// layer's, which grows, the states and queries kept for its masks, and the activations of the
 /// question in one layer.
-pub(crate) fn answer_bytes(llm: &LlamaConfig, row: RowLength, dtype: DType) -> u64 {
+pub(crate) fn answer_bytes(
+    llm: &LlamaConfig,
+    row: RowLength,
+    dtype: DType,
+    cache_type: CacheType,
+) -> u64 {
     let layers = llm.num_hidden_layers.max(1) as u64;
     let positions = row.prefix + row.question + row.answer;
-    let cache = cache_bytes(llm, positions, dtype);
+    let cache = cache_bytes(llm, positions, dtype, cache_type);
     let query = llm.num_attention_heads * llm.head_width();
     let kept = (row.question + row.answer) * (llm.hidden_size + query);
     let streams = STREAMS * llm.hidden_size + FEED_FORWARD * llm.intermediate_size;
@@ -92,21 +104,29 @@ mod tests {
     fn the_cache_of_a_llama_is_half_a_megabyte_a_position_in_half_precision() {
         let llm = LlamaConfig::llama_7b();
         // 2 * 32 layers * 4096 values of 2 bytes.
-        assert_eq!(cache_bytes(&llm, 1, DType::F16), 524_288);
-        assert_eq!(cache_bytes(&llm, 10, DType::F32), 10_485_760);
+        let bytes = |positions, dtype, cache| cache_bytes(&llm, positions, dtype, cache);
+        assert_eq!(bytes(1, DType::F16, CacheType::F32), 524_288);
+        assert_eq!(bytes(10, DType::F32, CacheType::F32), 10_485_760);
+        assert_eq!(bytes(10, DType::F32, CacheType::Bf16), 5_242_880);
+        // 34 bytes for 32 values.
+        assert_eq!(bytes(1, DType::F32, CacheType::Q8_0), 278_528);
     }
 
     #[test]
     fn longer_questions_wider_types_and_larger_models_take_more() {
         let nano = AnyRefConfig::nano().llm;
-        let bytes = |question| answer_bytes(&nano, row(question), DType::F32);
+        let plain = |llm: &LlamaConfig, row, dtype| answer_bytes(llm, row, dtype, CacheType::F32);
+        let bytes = |question| plain(&nano, row(question), DType::F32);
         assert!(bytes(50) < bytes(51));
         // Scores grow with the square of the length.
         assert!(bytes(200) - bytes(100) > bytes(100) - bytes(1));
-        assert_eq!(answer_bytes(&nano, row(50), DType::F16) * 2, bytes(50));
-        let large = answer_bytes(&LlamaConfig::llama_7b(), row(50), DType::F32);
+        assert_eq!(plain(&nano, row(50), DType::F16) * 2, bytes(50));
+        let large = plain(&LlamaConfig::llama_7b(), row(50), DType::F32);
         assert!(large > 400_000_000, "{large}");
-        assert!(bytes(50) > cache_bytes(&nano, 398, DType::F32));
+        let cache = |cache_type| cache_bytes(&nano, 398, DType::F32, cache_type);
+        assert!(bytes(50) > cache(CacheType::F32));
+        let half = answer_bytes(&nano, row(50), DType::F32, CacheType::F16);
+        assert!(bytes(50) - half > cache(CacheType::F32) / 2);
     }
 
     #[test]

@@ -34,10 +34,10 @@ impl MemoryEstimate {
         device: &B::Device,
     ) -> Result<Self> {
         let load = options.load_options::<B>(device)?;
-        let quantization = options.quantization();
         let llm = &model.llm;
-        let blocks = llm.block_bytes(checkpoint, LANGUAGE_MODEL, quantization.as_ref());
-        let (names, bytes): (BTreeSet<_>, Vec<u64>) = blocks.into_iter().unzip();
+        let blocks = llm.block_bytes(checkpoint, LANGUAGE_MODEL, options.quantize.as_ref());
+        let encoders = model.encoder_block_bytes(checkpoint, options.quantize_vision);
+        let (names, bytes): (BTreeSet<_>, Vec<u64>) = blocks.into_iter().chain(encoders).unzip();
         let mut weights = weight_memory(model, &checkpoint.without(&names), &load)?;
         weights.held += bytes.iter().sum::<u64>();
         let values = match stored_weights::<B>(device) {
@@ -52,7 +52,7 @@ impl MemoryEstimate {
         let rows = config.candidates.count.max(1) as u64;
         let sam = config.image_encoder.as_ref();
         let answering = sam.map_or(0, |sam| encoding_bytes(sam, values))
-            + rows * answer_bytes(&config.llm, row, values);
+            + rows * answer_bytes(&config.llm, row, values, options.cache_type);
         Ok(Self { weights, answering })
     }
 }
@@ -62,11 +62,11 @@ pub(crate) fn check_memory<B: Backend>(
     config: &AnyRefConfig,
     model: &AnyRefModel<B>,
     checkpoint: &Checkpoint,
-    options: ModelOptions,
+    options: &ModelOptions,
     device: &B::Device,
 ) -> Result<()> {
     check_estimate::<B>(options, |options| {
-        MemoryEstimate::new(config, model, checkpoint, options, device)
+        MemoryEstimate::new(config, model, checkpoint, options.clone(), device)
     })
 }
 
@@ -74,8 +74,8 @@ pub(crate) fn check_memory<B: Backend>(
 /// that fits. Only the processor is checked, since burn does not report the memory of other
 /// devices.
 pub(crate) fn check_estimate<B: Backend>(
-    options: ModelOptions,
-    estimated: impl Fn(ModelOptions) -> Result<MemoryEstimate>,
+    options: &ModelOptions,
+    estimated: impl Fn(&ModelOptions) -> Result<MemoryEstimate>,
 ) -> Result<()> {
     let Some(free) = options.free_memory else {
         return Ok(());
@@ -90,7 +90,11 @@ pub(crate) fn check_estimate<B: Backend>(
     }
     let mut smaller = None;
     for dtype in [WeightType::Auto, WeightType::Bf16] {
-        let bytes = estimated(ModelOptions { dtype, ..options })?.total();
+        let other = ModelOptions {
+            dtype,
+            ..options.clone()
+        };
+        let bytes = estimated(&other)?.total();
         if bytes <= free {
             smaller = Some((dtype, bytes));
             break;
@@ -175,7 +179,7 @@ mod tests {
                 &self.config,
                 &self.model,
                 &self.checkpoint,
-                options,
+                &options,
                 &device,
             )
         }

@@ -2,7 +2,7 @@
 
 use anyref_llm::Quantization;
 use anyref_ops::blocks::BlockType;
-use anyref_ops::{self as ops, StoredWeights};
+use anyref_ops::{self as ops, CacheType, StoredWeights};
 use anyref_weights::{LoadOptions, WeightType};
 use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::backend::Backend;
@@ -42,7 +42,7 @@ impl<B: Backend> ModuleMapper<B> for Cast {
 }
 
 /// Options of loading a model.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct ModelOptions {
     /// Type of the weights.
     ///
@@ -55,9 +55,14 @@ pub struct ModelOptions {
     /// Free memory of the processor in bytes, see [`free_memory`](crate::free_memory); a large
     /// model that takes more is rejected before its weights are read. `None` disables the check.
     pub free_memory: Option<u64>,
-    /// Block format to which the language model's projections are rounded as they are read, by the
-    /// rules of [`Quantization`]. `None` keeps the formats of the files, including blocks.
-    pub quantize: Option<BlockType>,
+    /// Formats of blocks that the language model's weights are rounded to as they are read. `None`
+    /// keeps what the files have, blocks too.
+    pub quantize: Option<Quantization>,
+    /// Format of blocks that the matrices of the picture encoders' layers are rounded to as they
+    /// are read; `None` keeps what the files have.
+    pub quantize_vision: Option<BlockType>,
+    /// Type that the language model keeps the keys and values of what it has read in.
+    pub cache_type: CacheType,
 }
 
 impl ModelOptions {
@@ -67,17 +72,32 @@ impl ModelOptions {
             dtype,
             free_memory: None,
             quantize: None,
+            quantize_vision: None,
+            cache_type: CacheType::F32,
         }
     }
 
+    /// Sets [`quantize`](Self::quantize) to projections of one format.
+    pub fn with_quantize(self, block_type: Option<BlockType>) -> Self {
+        self.with_quantization(block_type.map(Quantization::new))
+    }
+
     /// Sets [`quantize`](Self::quantize).
-    pub fn with_quantize(self, quantize: Option<BlockType>) -> Self {
+    pub fn with_quantization(self, quantize: Option<Quantization>) -> Self {
         Self { quantize, ..self }
     }
 
-    /// Quantisation rules of the language model's weights.
-    pub(crate) fn quantization(self) -> Option<Quantization> {
-        self.quantize.map(Quantization::new)
+    /// Sets [`quantize_vision`](Self::quantize_vision).
+    pub fn with_quantize_vision(self, quantize_vision: Option<BlockType>) -> Self {
+        Self {
+            quantize_vision,
+            ..self
+        }
+    }
+
+    /// Sets [`cache_type`](Self::cache_type).
+    pub fn with_cache_type(self, cache_type: CacheType) -> Self {
+        Self { cache_type, ..self }
     }
 
     /// Sets [`free_memory`](Self::free_memory).
@@ -92,7 +112,17 @@ impl ModelOptions {
     ///
     /// # Errors
     /// When the device does not support the type.
-    pub(crate) fn load_options<B: Backend>(self, device: &B::Device) -> Result<LoadOptions> {
+    pub(crate) fn load_options<B: Backend>(&self, device: &B::Device) -> Result<LoadOptions> {
+        if let Some(half) = self
+            .cache_type
+            .half()
+            .filter(|&half| !B::supports_dtype(device, half))
+        {
+            return Err(Error::CacheType {
+                backend: B::name(device),
+                dtype: half.name(),
+            });
+        }
         let options = LoadOptions::default();
         let own = B::FloatElem::dtype();
         if ops::stored_weights::<B>(device) == StoredWeights::HalfOrMapped {

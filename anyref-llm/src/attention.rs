@@ -1,6 +1,6 @@
 //! Causal self-attention with rotary positions and grouped queries.
 
-use anyref_ops::{self as ops, Angles, AttentionInput};
+use anyref_ops::{self as ops, Angles, CachedAttention, CachedRows};
 use burn::module::Module;
 use burn::tensor::{Bool, Tensor, backend::Backend};
 
@@ -41,8 +41,8 @@ pub struct LlamaAttentionOutput<B: Backend> {
     /// `[batch, heads, length, head_dim]`, after rotation.
     pub query: Tensor<B, 4>,
     /// Keys that were attended to, `[batch, kv_heads, past + length and room, head_dim]`, after
-    /// rotation.
-    pub key: Tensor<B, 4>,
+    /// rotation, as the cache keeps them.
+    pub key: CachedRows<B>,
 }
 
 impl<B: Backend> LlamaAttention<B> {
@@ -93,13 +93,16 @@ impl<B: Backend> LlamaAttention<B> {
         let key = ops::rotary(key, &context.rotation);
         let (key, value) = match cache {
             Some(cache) => cache.append(key, value),
-            None => (key, value),
+            None => (CachedRows::Float(key), CachedRows::Float(value)),
         };
         // One new token sees all keys, so there is no future to mask.
-        let input = AttentionInput::new(query.clone(), key.clone(), value)
-            .with_causal(length > 1)
-            .with_mask(context.mask.clone());
-        let mut attended = ops::attention(input);
+        let mut attended = ops::cached_attention(CachedAttention {
+            query: query.clone(),
+            key: key.clone(),
+            value,
+            mask: context.mask.clone(),
+            causal: length > 1,
+        });
         if length > 1 {
             attended = ops::permute(attended, [0, 2, 1, 3]);
         }

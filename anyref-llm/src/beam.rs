@@ -65,7 +65,7 @@ pub async fn beam_search_async<B: Backend>(
     let device = input.embeddings.device();
     let mut cache = input.cache.unwrap_or_else(|| model.new_cache());
     let limit = longest_answer(model, config, cache.len() + length);
-    let output = model.forward(LlamaInput::new(input.embeddings), Some(&mut cache));
+    let output = model.read(LlamaInput::new(input.embeddings), &mut cache);
     let mut state = output.hidden.narrow(1, length - 1, 1);
     let mut live = vec![Beam {
         tokens: Vec::new(),

@@ -1,7 +1,7 @@
 //! Keys and values of what a model has read.
 
-use anyref_ops::{self as ops, CacheCapacity};
-use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend};
+use anyref_ops::{self as ops, CacheCapacity, CacheType, CachedRows};
+use burn::tensor::{Bool, DType, Int, Tensor, TensorData, backend::Backend};
 
 use crate::padding::no_padding;
 
@@ -9,6 +9,7 @@ use crate::padding::no_padding;
 #[derive(Debug, Clone)]
 pub struct LayerCache<B: Backend> {
     entry: Option<[Rows<B>; 2]>,
+    cache_type: CacheType,
     /// Capacity beyond the tokens; that which suits the device when absent.
     spare: Option<CacheCapacity>,
 }
@@ -22,12 +23,12 @@ const LEAST: usize = 32;
 #[derive(Debug, Clone)]
 struct Rows<B: Backend> {
     /// `[batch, kv_heads, capacity, head_dim]`
-    buffer: Tensor<B, 4>,
+    buffer: CachedRows<B>,
     length: usize,
 }
 
 impl<B: Backend> Rows<B> {
-    fn new(rows: Tensor<B, 4>) -> Self {
+    fn new(rows: CachedRows<B>) -> Self {
         Self {
             length: rows.dims()[2],
             buffer: rows,
@@ -39,10 +40,10 @@ impl<B: Backend> Rows<B> {
         self.buffer.dims()[2]
     }
 
-    fn get(&self) -> Tensor<B, 4> {
+    fn get(&self) -> CachedRows<B> {
         match self.capacity() == self.length {
             true => self.buffer.clone(),
-            false => self.buffer.clone().narrow(2, 0, self.length),
+            false => self.buffer.truncate(self.length),
         }
     }
 
@@ -59,35 +60,32 @@ impl<B: Backend> Rows<B> {
         }
     }
 
-    fn append(self, rows: Tensor<B, 4>, spare: CacheCapacity) -> Self {
-        let [batch, heads, added, dim] = rows.dims();
+    fn append(self, rows: CachedRows<B>, spare: CacheCapacity) -> Self {
+        let added = rows.dims()[2];
         let length = self.length + added;
         let capacity = self.capacity_after(added, spare);
         let buffer = if length <= self.capacity() {
-            ops::assign_rows(self.buffer, self.length, rows)
+            self.buffer.assign(self.length, rows)
         } else {
-            let options = (&rows.device(), rows.dtype());
-            let mut parts = vec![self.get(), rows];
-            if capacity > length {
-                let spare = [batch, heads, capacity - length, dim];
-                parts.push(Tensor::zeros(spare, options));
-            }
-            Tensor::cat(parts, 2)
+            let spare = (capacity > length).then(|| rows.zeros(capacity - length));
+            let parts = [self.get(), rows].into_iter().chain(spare);
+            CachedRows::cat(parts.collect(), 2)
         };
         Self { buffer, length }
     }
 }
 
 impl<B: Backend> LayerCache<B> {
-    /// Appends new keys and values, `[batch, kv_heads, length, head_dim]`, and returns those to
-    /// attend to: all, and spare capacity if the model's
+    /// Appends new keys and values, `[batch, kv_heads, length, head_dim]`, in the cache's type, and
+    /// returns what is to be attended to: all, and room after it where the model's
     /// [mask](crate::attention::AttentionContext::mask) covers it.
     pub(crate) fn append(
         &mut self,
         key: Tensor<B, 4>,
         value: Tensor<B, 4>,
-    ) -> (Tensor<B, 4>, Tensor<B, 4>) {
+    ) -> (CachedRows<B>, CachedRows<B>) {
         let (added, spare) = (key.dims()[2], self.spare(&key.device()));
+        let [key, value] = [key, value].map(|rows| CachedRows::new(rows, self.cache_type));
         let entry = match self.entry.take() {
             Some([past_key, past_value]) => {
                 [past_key.append(key, spare), past_value.append(value, spare)]
@@ -124,18 +122,29 @@ pub struct KvCache<B: Backend> {
 }
 
 impl<B: Backend> KvCache<B> {
-    /// An empty cache for a model of `layers` layers.
+    /// An empty cache for a model of `layers` layers, of keys and values as they are computed.
     pub fn new(layers: usize) -> Self {
+        Self::of_type(layers, CacheType::F32)
+    }
+
+    /// An empty cache of keys and values in a type. On a backend with gradients they stay as they
+    /// are computed.
+    pub fn of_type(layers: usize, cache_type: CacheType) -> Self {
+        let layer = LayerCache {
+            entry: None,
+            cache_type,
+            spare: None,
+        };
         Self {
-            layers: vec![
-                LayerCache {
-                    entry: None,
-                    spare: None,
-                };
-                layers
-            ],
+            layers: vec![layer; layers],
             padding: None,
         }
+    }
+
+    /// Bytes of all keys and values, the room for more included.
+    pub fn bytes(&self) -> usize {
+        let rows = self.layers.iter().flat_map(|layer| layer.entry.iter());
+        rows.flatten().map(|rows| rows.buffer.bytes()).sum()
     }
 
     /// Sets the capacity for tokens to come, in place of that which suits the device.
@@ -161,10 +170,14 @@ impl<B: Backend> KvCache<B> {
         self.first().map_or(0, |key| key.buffer.dims()[0])
     }
 
-    /// The last layer's keys, `[batch, kv_heads, len, head_dim]`; `None` while empty.
+    /// The last layer's keys, `[batch, kv_heads, len, head_dim]`, in f32 where they are kept in
+    /// blocks; `None` while empty.
     pub fn last_key(&self) -> Option<Tensor<B, 4>> {
         let [key, _] = self.layers.last()?.entry.as_ref()?;
-        Some(key.get())
+        Some(match key.get() {
+            CachedRows::Float(key) => key,
+            blocks => blocks.values(DType::F32),
+        })
     }
 
     /// Key positions that some tokens more attend to, spare capacity included.
@@ -187,13 +200,7 @@ impl<B: Backend> KvCache<B> {
     /// Each row `times` times in succession: `[a, b]` becomes `[a, a, b, b]` for 2.
     pub fn repeat(&self, times: usize) -> Self {
         self.map(
-            |x| {
-                let [batch, heads, length, dim] = x.dims();
-                let x = x
-                    .unsqueeze_dim::<5>(1)
-                    .expand([batch, times, heads, length, dim]);
-                ops::permute(x, [0, 1, 2, 3, 4]).reshape([batch * times, heads, length, dim])
-            },
+            |rows| rows.repeat(times),
             |padding| {
                 let [batch, length] = padding.dims();
                 padding
@@ -228,12 +235,13 @@ impl<B: Backend> KvCache<B> {
                 .iter()
                 .map(|cache| Some(cache.layers[layer].entry.as_ref()?[index].get()))
                 .collect();
-            parts.map(|parts| Rows::new(Tensor::cat(parts, 0)))
+            parts.map(|parts| Rows::new(CachedRows::cat(parts, 0)))
         };
         let layers = (0..first.layers.len()).map(|layer| LayerCache {
             entry: part(layer, 0)
                 .zip(part(layer, 1))
                 .map(|(key, value)| [key, value]),
+            cache_type: first.layers[layer].cache_type,
             spare: first.layers[layer].spare,
         });
         let device = first.first().map(|key| key.buffer.device());
@@ -263,7 +271,7 @@ impl<B: Backend> KvCache<B> {
         let indices = TensorData::new(indices, [rows.len()]);
         let indices = Tensor::<B, 1, Int>::from_data(indices, &device);
         self.map(
-            |x| x.select(0, indices.clone()),
+            |rows| rows.select(indices.clone()),
             // By way of integers, since Flex selects booleans into another type.
             |padding| padding.int().select(0, indices.clone()).bool(),
         )
@@ -272,23 +280,27 @@ impl<B: Backend> KvCache<B> {
     /// The first `length` positions only.
     pub fn truncate(&self, length: usize) -> Self {
         if length == 0 {
-            return Self::new(self.layers.len());
+            let cache_type = self
+                .layers
+                .first()
+                .map_or(CacheType::F32, |layer| layer.cache_type);
+            return Self::of_type(self.layers.len(), cache_type);
         }
         let length = length.min(self.len());
-        let mut cache = self.map(|x| x, |padding| padding.narrow(1, 0, length));
+        let mut cache = self.map(CachedRows::clone, |padding| padding.narrow(1, 0, length));
         for rows in cache
             .layers
             .iter_mut()
             .flat_map(|layer| layer.entry.iter_mut().flatten())
         {
-            *rows = Rows::new(rows.buffer.clone().narrow(2, 0, length));
+            *rows = Rows::new(rows.buffer.truncate(length));
         }
         cache
     }
 
     /// Copies the cache, detached from the graph that computed it.
     pub fn detach(&self) -> Self {
-        self.map(Tensor::detach, |padding| padding)
+        self.map(CachedRows::detach, |padding| padding)
     }
 
     pub(crate) fn layer(&mut self, index: usize) -> &mut LayerCache<B> {
@@ -310,15 +322,16 @@ impl<B: Backend> KvCache<B> {
     /// capacity.
     fn map(
         &self,
-        tensor: impl Fn(Tensor<B, 4>) -> Tensor<B, 4>,
+        change: impl Fn(&CachedRows<B>) -> CachedRows<B>,
         padding: impl Fn(Tensor<B, 2, Bool>) -> Tensor<B, 2, Bool>,
     ) -> Self {
         let rows = |rows: &Rows<B>| Rows {
-            buffer: tensor(rows.buffer.clone()),
+            buffer: change(&rows.buffer),
             length: rows.length,
         };
         let layer = |layer: &LayerCache<B>| LayerCache {
             entry: layer.entry.as_ref().map(|entry| entry.each_ref().map(rows)),
+            cache_type: layer.cache_type,
             spare: layer.spare,
         };
         Self {

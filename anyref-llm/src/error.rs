@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyref_ops::CacheType;
 use burn::tensor::backend::ExecutionError;
 
 /// Result of this crate's functions.
@@ -82,6 +83,17 @@ pub enum Error {
         rule: String,
         /// Fault, and the valid form.
         reason: String,
+    },
+    /// A type that keys and values of a model cannot be kept in.
+    #[error(
+        "a cache in {cache_type} needs heads of whole blocks of 32 values, the model's have \
+         {head_width}: keep keys and values in f16"
+    )]
+    CacheType {
+        /// The type.
+        cache_type: CacheType,
+        /// Values of a head.
+        head_width: usize,
     },
     /// Device failed to compute or to be read.
     #[error("device: {0}")]

@@ -6,7 +6,7 @@ use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend, read_sync};
 
 use crate::cache::KvCache;
 use crate::error::Result;
-use crate::model::{Llama, LlamaInput, LlamaOutput};
+use crate::model::{Llama, LlamaInput, Read};
 use crate::padding::no_padding;
 use crate::sampling::{GenerationConfig, Sampler};
 
@@ -120,11 +120,9 @@ pub async fn generate_async<B: Backend>(
     let offset = cache.len();
     let first = last_columns(input.padding.as_ref(), [batch, length], offset).await?;
     let prompt = LlamaInput::new(input.embeddings).with_padding(input.padding);
-    let output = model.forward(prompt, Some(&mut cache));
+    let output = model.read(prompt, &mut cache);
     let mut hidden = vec![output.hidden.clone()];
     let mut query = vec![output.query];
-    // Keys without another owner are extended in place.
-    drop(output.key);
 
     let mut samplers: Vec<_> = (0..batch).map(|row| Sampler::new(config, row)).collect();
     let mut tokens = vec![Vec::new(); batch];
@@ -163,8 +161,8 @@ pub async fn generate_async<B: Backend>(
             .collect(),
         first,
         hidden: Tensor::cat(hidden, 1),
+        key: last_key(&cache, &query[0]),
         query: Tensor::cat(query, 2),
-        key: cache.last_key().expect("a prompt was read"),
         offset,
         cache,
     })
@@ -202,14 +200,12 @@ pub fn read_continuations<B: Backend>(
     let (count, device) = (continuations.len(), input.embeddings.device());
     let mut cache = input.cache.unwrap_or_else(|| model.new_cache());
     let offset = cache.len();
-    let prompt = model.forward(LlamaInput::new(input.embeddings), Some(&mut cache));
+    let prompt = model.read(LlamaInput::new(input.embeddings), &mut cache);
     let mut cache = cache.repeat(count);
     let [_, heads, _, head_dim] = prompt.query.dims();
-    let [_, kv_heads, keys, _] = prompt.key.dims();
     let width = prompt.hidden.dims()[2];
     let mut hidden = prompt.hidden.expand([count, length, width]);
     let mut query = prompt.query.expand([count, heads, length, head_dim]);
-    let mut key = prompt.key.expand([count, kv_heads, keys, head_dim]);
     // The last token of each is not fed back.
     let read = |tokens: &Vec<u32>| tokens.len().saturating_sub(1);
     let longest = continuations.iter().map(read).max().unwrap_or(0);
@@ -230,17 +226,25 @@ pub fn read_continuations<B: Backend>(
         let output = read_tokens(model, ids, [count, longest], padding, &mut cache, &device);
         hidden = Tensor::cat(vec![hidden, output.hidden], 1);
         query = Tensor::cat(vec![query, output.query], 2);
-        key = output.key;
     }
     GenerationOutput {
         tokens: continuations.to_vec(),
         finish: vec![FinishReason::Stop; count],
         first: vec![length - 1; count],
         hidden,
+        key: last_key(&cache, &query),
         query,
-        key,
         offset,
         cache,
+    }
+}
+
+/// Keys of the last layer, in the type of its queries.
+fn last_key<B: Backend>(cache: &KvCache<B>, query: &Tensor<B, 4>) -> Tensor<B, 4> {
+    let key = cache.last_key().expect("a prompt was read");
+    match key.dtype() == query.dtype() {
+        true => key,
+        false => key.cast(query.dtype()),
     }
 }
 
@@ -252,11 +256,11 @@ pub(crate) fn read_tokens<B: Backend>(
     padding: Option<Tensor<B, 2, Bool>>,
     cache: &mut KvCache<B>,
     device: &B::Device,
-) -> LlamaOutput<B> {
+) -> Read<B> {
     let ids: Vec<i64> = tokens.into_iter().map(i64::from).collect();
     let ids = Tensor::<B, 2, Int>::from_data(TensorData::new(ids, shape), device);
     let next = LlamaInput::new(model.embed(ids)).with_padding(padding);
-    model.forward(next, Some(cache))
+    model.read(next, cache)
 }
 
 /// Maximum number of tokens that can follow `length` positions; the last one is not fed back.

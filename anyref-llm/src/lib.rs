@@ -63,6 +63,7 @@ mod linear;
 pub mod lora;
 pub mod mlp;
 pub mod model;
+mod model_cache;
 mod padding;
 pub mod peft;
 pub mod quantization;

@@ -2,8 +2,8 @@
 
 use core::ops::Range;
 
-use anyref_ops as ops;
 use anyref_ops::nn::{Embedding, Linear, RmsNorm, RmsNormConfig};
+use anyref_ops::{self as ops, CacheType, CachedRows};
 use burn::module::{Initializer, Module, Param};
 use burn::nn::EmbeddingConfig;
 use burn::tensor::{Bool, Int, Tensor, TensorData, backend::Backend};
@@ -65,6 +65,12 @@ pub struct LlamaOutput<B: Backend> {
     pub key: Tensor<B, 4>,
 }
 
+/// States and queries of what was read, as [`LlamaOutput`] has them.
+pub(crate) struct Read<B: Backend> {
+    pub(crate) hidden: Tensor<B, 3>,
+    pub(crate) query: Tensor<B, 4>,
+}
+
 /// Embeddings, decoder layers and final norm.
 #[derive(Module, Debug)]
 pub struct LlamaModel<B: Backend> {
@@ -84,8 +90,11 @@ pub struct Llama<B: Backend> {
     /// Output head; absent when it is tied to the embeddings.
     pub lm_head: Option<Linear<B>>,
     #[module(skip)]
-    rotary: RotaryEmbedding,
+    pub(crate) rotary: RotaryEmbedding,
     max_positions: usize,
+    /// Type that new caches keep keys and values in.
+    #[module(skip)]
+    pub(crate) cache_type: CacheType,
 }
 
 impl LlamaConfig {
@@ -117,6 +126,7 @@ impl LlamaConfig {
                 .then(|| normal_linear(self.hidden_size, self.vocab_size, false, std, device)),
             rotary: RotaryEmbedding::new(self),
             max_positions: self.max_position_embeddings,
+            cache_type: CacheType::F32,
         }
     }
 }
@@ -134,11 +144,6 @@ impl<B: Backend> Llama<B> {
     pub fn embed(&self, ids: Tensor<B, 2, Int>) -> Tensor<B, 3> {
         let dtype = self.model.norm.weight.val().dtype();
         self.model.embed_tokens.forward(ids).cast(dtype)
-    }
-
-    /// Creates an empty cache for this model.
-    pub fn new_cache(&self) -> KvCache<B> {
-        KvCache::new(self.model.layers.len())
     }
 
     /// Divides the rotary frequencies by factors, which llama.cpp's files have for long contexts.
@@ -167,6 +172,16 @@ impl<B: Backend> Llama<B> {
         output
     }
 
+    /// [`forward`](Self::forward) for which keys stay in the cache alone, as it keeps them.
+    pub(crate) fn read(&self, input: LlamaInput<B>, cache: &mut KvCache<B>) -> Read<B> {
+        let layers = 0..self.model.layers.len();
+        let (read, _) = self.read_layers(layers, input, Some(cache));
+        Read {
+            hidden: self.model.norm.forward(read.hidden),
+            query: read.query,
+        }
+    }
+
     /// Runs some of the layers like [`forward`](Self::forward), without the final norm:
     /// `input.embeddings` are the outputs of the preceding layers, and the cache has just these
     /// layers.
@@ -181,8 +196,20 @@ impl<B: Backend> Llama<B> {
         &self,
         layers: Range<usize>,
         input: LlamaInput<B>,
-        mut cache: Option<&mut KvCache<B>>,
+        cache: Option<&mut KvCache<B>>,
     ) -> LlamaOutput<B> {
+        let (Read { hidden, query }, key) = self.read_layers(layers, input, cache);
+        let key = key.values(query.dtype());
+        LlamaOutput { hidden, query, key }
+    }
+
+    /// The output of some layers, and the keys that the last of them attended to.
+    fn read_layers(
+        &self,
+        layers: Range<usize>,
+        input: LlamaInput<B>,
+        mut cache: Option<&mut KvCache<B>>,
+    ) -> (Read<B>, CachedRows<B>) {
         let LlamaInput {
             embeddings,
             padding,
@@ -248,13 +275,9 @@ impl<B: Backend> Llama<B> {
         });
         let (query, mut key) = last.expect("at least one layer");
         if attended > total {
-            key = key.narrow(2, 0, total);
+            key = key.truncate(total);
         }
-        LlamaOutput {
-            hidden: x,
-            query,
-            key,
-        }
+        (Read { hidden: x, query }, key)
     }
 
     /// Computes the logits of all tokens.

@@ -22,6 +22,11 @@ struct Dynamic {
 }
 
 impl RotaryEmbedding {
+    /// Values of a head.
+    pub(crate) fn head_width(&self) -> usize {
+        2 * self.frequencies.len()
+    }
+
     /// Computes the frequencies of a configuration.
     pub fn new(config: &LlamaConfig) -> Self {
         let theta = config.theta();

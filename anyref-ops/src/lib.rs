@@ -7,8 +7,8 @@
 //! * [`dispatch`]: kinds of backend, by which operations choose their form.
 //! * [`testing`]: seeded modules and comparisons for tests.
 //!
-//! The processor's kernels use the machine's widest instructions. The environment variable
-//! `ANYREF_SIMD=portable|avx2|avx512|avx512vnni` restricts them to narrower ones, for tests and
+//! The processor's kernels run on the widest instructions of the machine. The environment variable
+//! `ANYREF_SIMD=portable|avx2|avxvnni|avx512|avx512vnni` holds them to narrower ones, for tests and
 //! diagnosis.
 
 #![recursion_limit = "256"]
@@ -16,6 +16,7 @@
 mod activation;
 mod attention;
 pub mod blocks;
+mod cached_rows;
 mod device_failure;
 pub mod dispatch;
 #[cfg(feature = "flex")]
@@ -31,9 +32,13 @@ mod rotary;
 mod rows;
 mod shared;
 pub mod testing;
+mod words;
 
 pub use activation::{gelu, quick_gelu, silu, swiglu};
-pub use attention::{AttentionInput, RelativePosition, attention};
+pub use attention::{
+    AttentionInput, CachedAttention, RelativePosition, attention, cached_attention,
+};
+pub use cached_rows::{CacheType, CachedRows, Q8_0Rows};
 pub use device_failure::{DeviceFailure, DeviceWatch};
 pub use dispatch::on_processor;
 #[cfg(feature = "flex")]

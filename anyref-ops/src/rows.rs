@@ -3,7 +3,7 @@
 use super::dispatch::BackendKind;
 #[cfg(feature = "flex")]
 use super::flex;
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{Int, Tensor, backend::Backend};
 
 /// Capacity of a buffer of keys or values beyond the rows stored in it, and the way it is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,6 +45,21 @@ pub fn assign_rows<B: Backend>(
 ) -> Tensor<B, 4> {
     #[cfg(feature = "flex")]
     let (buffer, rows) = match flex::assign_rows(buffer, first, rows) {
+        Ok(buffer) => return buffer,
+        Err(inputs) => inputs,
+    };
+    let [batch, heads, count, dim] = rows.dims();
+    buffer.slice_assign([0..batch, 0..heads, first..first + count, 0..dim], rows)
+}
+
+/// As [`assign_rows`], of words of i32.
+pub(crate) fn assign_words<B: Backend>(
+    buffer: Tensor<B, 4, Int>,
+    first: usize,
+    rows: Tensor<B, 4, Int>,
+) -> Tensor<B, 4, Int> {
+    #[cfg(feature = "flex")]
+    let (buffer, rows) = match flex::assign_words(buffer, first, rows) {
         Ok(buffer) => return buffer,
         Err(inputs) => inputs,
     };

@@ -18,11 +18,6 @@ pub struct AssembleArguments {
     /// PEFT adapter folder, merged into the weights
     #[arg(long, value_name = "DIR")]
     pub adapter: Option<PathBuf>,
-    /// Give some of the language model's weights another format than --quantize: a regular
-    /// expression on names, such as layers.0., mlp.down_proj, lm_head or embed_tokens, and q8_0,
-    /// q4_0, q4_k or float; the last match applies
-    #[arg(long, value_name = "PATTERN=TYPE", requires = "quantize")]
-    pub quantize_rule: Vec<String>,
     /// New model folder
     #[arg(long, value_name = "DIR")]
     pub out: PathBuf,

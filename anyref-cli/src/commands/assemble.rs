@@ -5,13 +5,13 @@ use std::path::PathBuf;
 
 use crate::failure;
 use anyhow::{Result, bail};
-use anyref_core::quantization::Quantization;
 use anyref_core::{Assembled, Assembly};
 use anyref_weights::hub::local_path;
 use burn::tensor::backend::Backend;
 
 use crate::args::{AssembleArguments, Common};
 use crate::memory::memory;
+use crate::model;
 use crate::output::say;
 use crate::units::megabytes;
 
@@ -35,7 +35,7 @@ pub fn run<B: Backend>(common: &Common, arguments: &AssembleArguments) -> Result
         llm: local(&arguments.llm)?,
         adapter: optional(&arguments.adapter)?,
         dtype: common.dtype.fixed(),
-        quantization: quantization(common, arguments)?,
+        quantization: model::quantization(common)?,
         seed: common.seed,
         max_shard_bytes: arguments.shard_mb.saturating_mul(1_000_000),
     };
@@ -49,19 +49,6 @@ pub fn run<B: Backend>(common: &Common, arguments: &AssembleArguments) -> Result
         ),
     };
     report(&assembled)
-}
-
-/// Formats of the language model's weights.
-fn quantization(common: &Common, arguments: &AssembleArguments) -> Result<Option<Quantization>> {
-    let rules = &arguments.quantize_rule;
-    let Some(block_type) = common.quantize else {
-        return Ok(None);
-    };
-    let plain = Quantization::new(block_type);
-    let ruled = rules
-        .iter()
-        .try_fold(plain, |all, rule| all.with_rule(rule))?;
-    Ok(Some(ruled))
 }
 
 fn report(assembled: &Assembled) -> Result<()> {

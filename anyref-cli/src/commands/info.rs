@@ -11,7 +11,7 @@ use anyref_core::quantization::BlockType;
 use anyref_core::{
     AnyRef, AnyRefModel, BackendName, MemoryEstimate, SamModel, published_sam, resolve_model,
 };
-use anyref_weights::Checkpoint;
+use anyref_weights::{Checkpoint, OutputTensor};
 use burn::module::Module;
 use burn::tensor::backend::Backend;
 
@@ -43,11 +43,10 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
     let config = &anyref.config;
     say(&format!("model       {source}"))?;
     say(&format!("preset      {}", config.name))?;
-    say(&format!(
-        "parameters  {}",
-        millions(anyref.model.num_params() + anyref.model.llm.block_values())
-    ))?;
-    for (name, count) in parts(&anyref.model) {
+    let parts = parts(&anyref.model);
+    let all: usize = parts.iter().map(|(_, count)| count).sum();
+    say(&format!("parameters  {}", millions(all)))?;
+    for (name, count) in parts {
         say(&format!("  {name:<34}{:>9}", millions(count)))?;
     }
     // Norms have the data type of the values.
@@ -56,11 +55,16 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
         "weights     {}, computed as {computed:?}",
         stored(&checkpoint)
     ))?;
-    for (block_type, weights, bytes) in in_blocks(&anyref.model) {
-        say(&format!(
-            "in blocks   {weights} weights of the language model in {block_type}, {}",
-            megabytes(bytes)
-        ))?;
+    for (part, tensors) in [
+        ("the language model", anyref.model.llm.block_tensors("")),
+        ("the picture encoders", anyref.model.encoder_block_tensors()),
+    ] {
+        for (block_type, weights, bytes) in in_blocks(&tensors) {
+            say(&format!(
+                "in blocks   {weights} weights of {part} in {block_type}, {}",
+                megabytes(bytes)
+            ))?;
+        }
     }
     say(&format!(
         "pictures    {} px for the language model ({} tokens), {}",
@@ -104,7 +108,7 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
         config,
         &anyref.model,
         &checkpoint,
-        model::weights(common),
+        model::weights(common)?,
         device,
     )?;
     say(&format!("needs       {needs}"))?;
@@ -114,7 +118,7 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
 /// Prints the parts of a SAM alone.
 fn sam<B: Backend>(common: &Common, published: &Published, device: &B::Device) -> Result<()> {
     let start = Instant::now();
-    let sam = SamModel::<B>::of_published(published, model::weights(common), device)?;
+    let sam = SamModel::<B>::of_published(published, model::weights(common)?, device)?;
     let load = start.elapsed();
     say(&format!("model       {}", published.path.display()))?;
     say(&format!("preset      {}", sam.name()))?;
@@ -151,10 +155,10 @@ fn stored(checkpoint: &Checkpoint) -> String {
     format!("{} stored as {}", megabytes(bytes), stored.join(", "))
 }
 
-/// Block formats of the language model's weights, with their number and bytes.
-fn in_blocks<B: Backend>(model: &AnyRefModel<B>) -> Vec<(BlockType, usize, usize)> {
+/// Formats of weights in blocks, with their number and bytes.
+fn in_blocks(tensors: &[OutputTensor]) -> Vec<(BlockType, usize, usize)> {
     let mut formats: Vec<(BlockType, usize, usize)> = Vec::new();
-    for tensor in model.llm.block_tensors("") {
+    for tensor in tensors {
         let Some(block_type) = tensor.block_type() else {
             continue;
         };
@@ -225,9 +229,25 @@ fn parts<B: Backend>(model: &AnyRefModel<B>) -> Vec<(&'static str, usize)> {
     let projectors = model.mm_projector.num_params()
         + count(&model.audio_projector)
         + count(&model.box_projector);
+    // Of parameters alone, not of weights in blocks.
+    let tensors = model.encoder_block_tensors();
+    let in_blocks = |part: &str| -> usize {
+        let tensors = tensors
+            .iter()
+            .filter(|tensor| tensor.name.starts_with(part));
+        tensors
+            .map(|tensor| tensor.shape.iter().product::<usize>())
+            .sum()
+    };
     vec![
-        ("CLIP vision tower", model.vision_tower.num_params()),
-        ("SAM image encoder", count(&model.image_encoder)),
+        (
+            "CLIP vision tower",
+            model.vision_tower.num_params() + in_blocks("vision_tower."),
+        ),
+        (
+            "SAM image encoder",
+            count(&model.image_encoder) + in_blocks("image_encoder."),
+        ),
         ("ImageBind audio encoder", count(&model.audio_encoder)),
         ("projectors", projectors),
         (

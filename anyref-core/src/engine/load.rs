@@ -37,12 +37,13 @@ impl Load<'_> {
         if let ModelSource::Path(path) = &options.model
             && let Some(published) = published_sam(path)?
         {
-            let sam = SamModel::of_published(&published, options.weights, device)?;
+            let sam = SamModel::of_published(&published, options.weights.clone(), device)?;
             return Ok(Model::Sam(Box::new(sam)));
         }
-        let mut anyref = options
-            .model
-            .load(&options.companions, options.weights, device)?;
+        let mut anyref =
+            options
+                .model
+                .load(&options.companions, options.weights.clone(), device)?;
         options.answers.apply(&mut anyref)?;
         Ok(Model::AnyRef(Box::new(anyref)))
     }

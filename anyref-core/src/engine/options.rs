@@ -32,8 +32,8 @@ impl ModelSource {
         device: &B::Device,
     ) -> Result<AnyRef<B>> {
         let mut anyref = match self {
-            Self::Path(path) => AnyRef::load_beside(path, companions, weights, device),
-            Self::Files(files) => AnyRef::from_files(*files, weights, device),
+            Self::Path(path) => AnyRef::load_beside(path, companions, weights.clone(), device),
+            Self::Files(files) => AnyRef::from_files(*files, weights.clone(), device),
         }?;
         anyref.sounds = companions.sound_labeller(&anyref.config, weights, device)?;
         Ok(anyref)

@@ -154,7 +154,7 @@ fn loaded<B: Backend, E: Module<B>, M: Module<B>>(
     options: ModelOptions,
     device: &B::Device,
 ) -> Result<(E, M)> {
-    check_estimate::<B>(options, |options| {
+    check_estimate::<B>(&options, |options| {
         let types = options.load_options::<B>(device)?;
         let parts = [
             weight_memory(&encoder, checkpoint, &typed(&types, encoder_names.clone()))?,
@@ -209,7 +209,8 @@ mod tests {
         };
         // Small models are loaded regardless of the free memory.
         load(1).unwrap();
-        let huge = |options| {
+        let huge = |free| {
+            let options = ModelOptions::new(WeightType::F32).with_free_memory(Some(free));
             let estimate = MemoryEstimate {
                 weights: WeightMemory {
                     mapped: 2_500_000_000,
@@ -217,11 +218,10 @@ mod tests {
                 },
                 answering: 500_000_000,
             };
-            check_estimate::<Flex>(options, |_| Ok(estimate))
+            check_estimate::<Flex>(&options, |_| Ok(estimate))
         };
-        let options = ModelOptions::new(WeightType::F32);
-        huge(options.with_free_memory(Some(4_000_000_000))).unwrap();
-        let error = huge(options.with_free_memory(Some(1_000_000_000))).unwrap_err();
+        huge(4_000_000_000).unwrap();
+        let error = huge(1_000_000_000).unwrap_err();
         assert!(matches!(error, Error::Memory(_)), "{error}");
     }
 }

@@ -6,7 +6,7 @@ use std::path::Path;
 use anyref_core::quantization::{BlockType, Quantization};
 use anyref_core::{AnyRef, Assembly, MemoryEstimate, ModelOptions};
 use anyref_llm::{LlamaInput, load_gguf};
-use anyref_ops::testing::max_abs_error;
+use anyref_ops::testing::{max_abs_error, random};
 use anyref_weights::{Checkpoint, WeightType};
 use burn::tensor::{DType, Int, Tensor};
 
@@ -41,7 +41,7 @@ fn projections(anyref: &AnyRef<TestBackend>) -> usize {
 fn a_model_that_is_rounded_as_it_is_read_is_saved_and_read_in_blocks() {
     let device = Default::default();
     let options = ModelOptions::new(WeightType::F32).with_quantize(Some(BlockType::Q8_0));
-    let rounded = AnyRef::<TestBackend>::load_with(&nano(), options, &device).unwrap();
+    let rounded = AnyRef::<TestBackend>::load_with(&nano(), options.clone(), &device).unwrap();
     let tensors = rounded.model.llm.block_tensors("");
     assert_eq!(tensors.len(), projections(&rounded));
     let exact = AnyRef::<TestBackend>::load(&nano(), &device).unwrap();
@@ -88,9 +88,65 @@ fn a_model_that_is_rounded_as_it_is_read_is_saved_and_read_in_blocks() {
             .total()
     };
     let plain = ModelOptions::new(WeightType::F32);
-    let (floats, blocks) = (reckon(&nano(), plain), reckon(&nano(), options));
+    let (floats, blocks) = (reckon(&nano(), plain.clone()), reckon(&nano(), options));
     assert!(blocks < floats, "{blocks} {floats}");
     assert_eq!(reckon(folder.path(), plain), blocks);
+}
+
+/// Features of the picture encoders are those of floats but for rounding, and what is saved is what
+/// was rounded.
+#[test]
+fn encoders_are_rounded_saved_and_read_in_blocks() {
+    let device = Default::default();
+    let options = ModelOptions::new(WeightType::F32).with_quantize_vision(Some(BlockType::Q8_0));
+    let rounded = AnyRef::<TestBackend>::load_with(&nano(), options.clone(), &device).unwrap();
+    let exact = AnyRef::<TestBackend>::load(&nano(), &device).unwrap();
+    let layers = |anyref: &AnyRef<TestBackend>| {
+        let model = &anyref.model;
+        let sam = model.image_encoder.as_ref().unwrap();
+        6 * model.vision_tower.encoder.layers.len() + 4 * sam.layers.len()
+    };
+    let tensors = rounded.model.encoder_block_tensors();
+    assert_eq!(tensors.len(), layers(&exact));
+    assert!(rounded.model.llm.block_tensors("").is_empty());
+    let size = exact.config.vision_tower.image_size;
+    let pixels = random::<TestBackend, 4>([1, 3, size, size], 3, &device);
+    let clip = |anyref: &AnyRef<TestBackend>| {
+        let features = anyref.model.picture_features(pixels.clone());
+        features.tokens
+    };
+    let size = exact.config.image_encoder.as_ref().unwrap().image_size;
+    let pixels = random::<TestBackend, 4>([1, 3, size, size], 4, &device);
+    let sam = |anyref: &AnyRef<TestBackend>| {
+        let encoder = anyref.model.image_encoder.as_ref().unwrap();
+        encoder.forward(pixels.clone())
+    };
+    let root_mean_square = |x: Tensor<TestBackend, 1>| (x.clone() * x).mean().sqrt().into_scalar();
+    for (found, expected) in [
+        (clip(&rounded).flatten(0, 2), clip(&exact).flatten(0, 2)),
+        (sam(&rounded).flatten(0, 3), sam(&exact).flatten(0, 3)),
+    ] {
+        let error = root_mean_square(found - expected.clone()) / root_mean_square(expected);
+        println!("relative error {error}");
+        assert!(error > 0.0 && error < 0.05, "{error}");
+    }
+
+    let folder = tempfile::tempdir().unwrap();
+    rounded.save(folder.path(), DType::F32).unwrap();
+    let again = load(folder.path());
+    let bytes = |anyref: &AnyRef<TestBackend>| {
+        let layer = &anyref.model.vision_tower.encoder.layers[0];
+        layer.mlp.fc1.weight.to_blocks().unwrap().bytes().to_vec()
+    };
+    assert_eq!(bytes(&again), bytes(&rounded));
+    assert_eq!(again.model.encoder_block_tensors().len(), tensors.len());
+    let checkpoint = Checkpoint::open(nano()).unwrap();
+    let model = exact.config.init::<TestBackend>(&device);
+    let reckon = |options| {
+        MemoryEstimate::new(&exact.config, &model, &checkpoint, options, &device).unwrap()
+    };
+    let plain = reckon(ModelOptions::new(WeightType::F32));
+    assert!(reckon(options).weights.total() < plain.weights.total());
 }
 
 #[test]

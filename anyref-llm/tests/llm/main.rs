@@ -3,6 +3,7 @@
 
 mod beam;
 mod cache;
+mod cache_types;
 mod chat_template;
 mod clip_tokenizer;
 mod conversation;

@@ -2,6 +2,8 @@
 
 use burn::tensor::{Bool, Tensor, backend::Backend};
 
+use crate::cached_rows::CachedRows;
+
 /// Decomposed relative positions of SAM's image encoder: the bias of query `q` on key `(y, x)` is
 /// `height[q, y] + width[q, x]`.
 #[derive(Debug, Clone)]
@@ -70,4 +72,20 @@ impl<B: Backend> AttentionInput<B> {
         self.scale = Some(scale);
         self
     }
+}
+
+/// Arguments of [`cached_attention`](crate::cached_attention).
+#[derive(Debug, Clone)]
+pub struct CachedAttention<B: Backend> {
+    /// `[batch, heads, queries, head_dim]`
+    pub query: Tensor<B, 4>,
+    /// `[batch, kv_heads, keys, head_dim]`; `heads` is a multiple of `kv_heads`.
+    pub key: CachedRows<B>,
+    /// `[batch, kv_heads, keys, value_dim]`
+    pub value: CachedRows<B>,
+    /// Positions not to attend to are `true`; each dimension is 1 or that of
+    /// `[batch, heads, queries, keys]`.
+    pub mask: Option<Tensor<B, 4, Bool>>,
+    /// The last query sees all keys, the one before it one key less, and so on.
+    pub causal: bool,
 }

@@ -1,14 +1,16 @@
 //! Scaled dot-product attention.
 
+mod cached;
 mod composition;
 mod folded;
 mod input;
 
 use burn::tensor::{Tensor, backend::Backend};
 
+pub use cached::cached_attention;
 #[cfg(all(test, feature = "flex"))]
 pub(crate) use composition::composed;
-pub use input::{AttentionInput, RelativePosition};
+pub use input::{AttentionInput, CachedAttention, RelativePosition};
 
 use crate::dispatch::on_processor;
 

@@ -3,12 +3,14 @@
 
 use std::sync::OnceLock;
 
-/// Environment variable that restricts kernels to one instruction set, for tests and diagnosis:
-/// `portable`, `avx2`, `avx512` (without AVX512-VNNI) or `avx512vnni` (without AVX512-BF16). It is
-/// read once, before the first kernel. burn's own kernels ignore it.
+/// Environment variable that holds kernels to one instruction set, for tests and diagnosis:
+/// `portable`, `avx2`, `avxvnni` (AVX2 with AVX-VNNI), `avx512` (without AVX512-VNNI) or
+/// `avx512vnni` (without AVX512-BF16). Read once, before the first kernel. burn's own kernels do
+/// not read it.
 const VARIABLE: &str = "ANYREF_SIMD";
 
-/// Instruction sets from the narrowest to the widest; each includes the ones before it.
+/// Instruction sets from the narrowest to the widest; each includes the ones before it, but for
+/// AVX-VNNI, which machines with wider ones may lack.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
 pub(crate) enum InstructionSet {
@@ -16,6 +18,8 @@ pub(crate) enum InstructionSet {
     Portable,
     /// AVX2 with FMA and F16C.
     Avx2,
+    /// AVX2 with products of bytes (AVX-VNNI).
+    AvxVnni,
     /// AVX-512 F, VL, BW and DQ.
     Avx512,
     /// AVX-512 with products of bytes (AVX512-VNNI).
@@ -32,11 +36,17 @@ impl InstructionSet {
         *CURRENT.get_or_init(from_environment)
     }
 
+    /// Whether this machine has the instructions.
+    pub(crate) fn is_of_machine(self) -> bool {
+        of_machine().contains(&self)
+    }
+
     /// Instruction set named by the environment variable.
     fn from_name(name: &str) -> Option<Self> {
         match name {
             "portable" => Some(Self::Portable),
             "avx2" => Some(Self::Avx2),
+            "avxvnni" => Some(Self::AvxVnni),
             "avx512" => Some(Self::Avx512),
             "avx512vnni" => Some(Self::Avx512Vnni),
             _ => None,
@@ -48,7 +58,7 @@ impl InstructionSet {
 fn from_environment() -> InstructionSet {
     let asked = std::env::var_os(VARIABLE);
     let asked = asked.as_ref().map(|name| name.to_string_lossy());
-    let (chosen, complaint) = choose(asked.as_deref(), of_machine());
+    let (chosen, complaint) = choose(asked.as_deref(), &of_machine());
     if let Some(complaint) = complaint {
         log::error!("{complaint}");
     }
@@ -57,29 +67,31 @@ fn from_environment() -> InstructionSet {
 
 /// Chooses the requested instruction set, or the machine's widest if there is no request, the name
 /// is unknown or the machine lacks it. The latter two return a warning.
-fn choose(asked: Option<&str>, machine: InstructionSet) -> (InstructionSet, Option<String>) {
+fn choose(asked: Option<&str>, machine: &[InstructionSet]) -> (InstructionSet, Option<String>) {
+    let widest = machine.last().copied();
+    let widest = widest.unwrap_or(InstructionSet::Portable);
     let Some(name) = asked.filter(|name| !name.is_empty()) else {
-        return (machine, None);
+        return (widest, None);
     };
     match InstructionSet::from_name(name) {
-        Some(set) if set <= machine => (set, None),
+        Some(set) if machine.contains(&set) => (set, None),
         Some(_) => {
-            let complaint = format!("{VARIABLE}={name}: this machine has {machine:?} at most");
-            (machine, Some(complaint))
+            let complaint = format!("{VARIABLE}={name}: this machine has {machine:?} alone");
+            (widest, Some(complaint))
         }
         None => {
             let complaint = format!(
-                "{VARIABLE}={name}: unknown, expected portable, avx2, avx512 or avx512vnni; \
-                 {machine:?} is used"
+                "{VARIABLE}={name}: unknown, expected portable, avx2, avxvnni, avx512 or avx512vnni; \
+                 {widest:?} is used"
             );
-            (machine, Some(complaint))
+            (widest, Some(complaint))
         }
     }
 }
 
-/// Widest instruction set of the machine.
+/// Instruction sets of the machine, the widest last.
 #[cfg(target_arch = "x86_64")]
-fn of_machine() -> InstructionSet {
+fn of_machine() -> Vec<InstructionSet> {
     let avx2 = is_x86_feature_detected!("avx2")
         && is_x86_feature_detected!("fma")
         && is_x86_feature_detected!("f16c");
@@ -87,20 +99,30 @@ fn of_machine() -> InstructionSet {
         && is_x86_feature_detected!("avx512vl")
         && is_x86_feature_detected!("avx512bw")
         && is_x86_feature_detected!("avx512dq");
-    let vnni = is_x86_feature_detected!("avx512vnni");
-    match (avx2, avx512, is_x86_feature_detected!("avx512bf16")) {
-        (true, true, true) if vnni => InstructionSet::Avx512Bf16,
-        (true, true, _) if vnni => InstructionSet::Avx512Vnni,
-        (true, true, _) => InstructionSet::Avx512,
-        (true, false, _) => InstructionSet::Avx2,
-        (false, ..) => InstructionSet::Portable,
-    }
+    let avx512 = avx2 && avx512;
+    let vnni = avx512 && is_x86_feature_detected!("avx512vnni");
+    let sets = [
+        (InstructionSet::Portable, true),
+        (InstructionSet::Avx2, avx2),
+        (
+            InstructionSet::AvxVnni,
+            avx2 && is_x86_feature_detected!("avxvnni"),
+        ),
+        (InstructionSet::Avx512, avx512),
+        (InstructionSet::Avx512Vnni, vnni),
+        (
+            InstructionSet::Avx512Bf16,
+            vnni && is_x86_feature_detected!("avx512bf16"),
+        ),
+    ];
+    let there = sets.into_iter().filter(|(_, there)| *there);
+    there.map(|(set, _)| set).collect()
 }
 
-/// Widest instruction set of the machine.
+/// Instruction sets of the machine.
 #[cfg(not(target_arch = "x86_64"))]
-fn of_machine() -> InstructionSet {
-    InstructionSet::Portable
+fn of_machine() -> Vec<InstructionSet> {
+    vec![InstructionSet::Portable]
 }
 
 #[cfg(test)]
@@ -108,33 +130,49 @@ mod tests {
     use super::InstructionSet::*;
     use super::*;
 
+    const ALL: [InstructionSet; 6] = [Portable, Avx2, AvxVnni, Avx512, Avx512Vnni, Avx512Bf16];
+
+    /// Machines from the narrowest to the widest, with AVX-VNNI and without.
+    fn machines() -> impl Iterator<Item = Vec<InstructionSet>> {
+        let up_to = |count: usize| ALL[..count].to_vec();
+        let without = |mut sets: Vec<InstructionSet>| {
+            sets.retain(|&set| set != AvxVnni);
+            sets
+        };
+        (1..=ALL.len()).flat_map(move |count| [up_to(count), without(up_to(count))])
+    }
+
     #[test]
     fn a_set_of_the_machine_is_chosen_by_name() {
-        for machine in [Portable, Avx2, Avx512, Avx512Vnni, Avx512Bf16] {
+        for machine in machines() {
             for (name, set) in [
                 ("portable", Portable),
                 ("avx2", Avx2),
+                ("avxvnni", AvxVnni),
                 ("avx512", Avx512),
                 ("avx512vnni", Avx512Vnni),
             ] {
-                let (chosen, complaint) = choose(Some(name), machine);
-                assert_eq!(chosen, set.min(machine), "{name} on {machine:?}");
-                assert_eq!(complaint.is_some(), set > machine, "{name} on {machine:?}");
+                let (chosen, complaint) = choose(Some(name), &machine);
+                let there = machine.contains(&set);
+                let expected = if there { Some(&set) } else { machine.last() };
+                assert_eq!(Some(&chosen), expected, "{name} on {machine:?}");
+                assert_eq!(complaint.is_some(), !there, "{name} on {machine:?}");
             }
         }
     }
 
     #[test]
     fn the_widest_set_is_used_where_none_is_named() {
-        for machine in [Portable, Avx2, Avx512, Avx512Vnni, Avx512Bf16] {
-            assert_eq!(choose(None, machine), (machine, None));
-            assert_eq!(choose(Some(""), machine), (machine, None));
+        for machine in machines() {
+            let widest = *machine.last().unwrap();
+            assert_eq!(choose(None, &machine), (widest, None));
+            assert_eq!(choose(Some(""), &machine), (widest, None));
         }
     }
 
     #[test]
     fn an_unknown_name_is_complained_of() {
-        let (chosen, complaint) = choose(Some("AVX3"), Avx2);
+        let (chosen, complaint) = choose(Some("AVX3"), &[Portable, Avx2]);
         assert_eq!(chosen, Avx2);
         assert!(complaint.unwrap().contains("AVX3"));
     }
@@ -143,8 +181,8 @@ mod tests {
     #[test]
     fn the_environment_is_obeyed() {
         let expected = match std::env::var(VARIABLE) {
-            Ok(name) => choose(Some(&name), of_machine()).0,
-            Err(_) => of_machine(),
+            Ok(name) => choose(Some(&name), &of_machine()).0,
+            Err(_) => choose(None, &of_machine()).0,
         };
         assert_eq!(InstructionSet::current(), expected);
     }

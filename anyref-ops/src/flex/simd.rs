@@ -42,6 +42,8 @@ pub(crate) unsafe trait Simd: Copy + 'static {
     unsafe fn load_f16(p: *const f16) -> Self::Vector;
     /// Unaligned load, widened.
     unsafe fn load_bf16(p: *const bf16) -> Self::Vector;
+    /// Unaligned load of bytes, each 128 more than its value.
+    unsafe fn load_steps(p: *const u8) -> Self::Vector;
     /// Unaligned store.
     unsafe fn store(p: *mut f32, v: Self::Vector);
     /// `a · b + c`.
@@ -67,7 +69,7 @@ pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
         },
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the features were detected.
-        InstructionSet::Avx2 => unsafe { x86::run_avx2(kernel) },
+        InstructionSet::Avx2 | InstructionSet::AvxVnni => unsafe { x86::run_avx2(kernel) },
         _ => kernel.run::<Portable>(),
     }
 }
@@ -103,6 +105,11 @@ unsafe impl Simd for Portable {
         unsafe { p.cast::<[u16; 4]>().read_unaligned() }.map(|x| f32::from_bits((x as u32) << 16))
     }
     #[inline(always)]
+    unsafe fn load_steps(p: *const u8) -> [f32; 4] {
+        // SAFETY: the caller has four bytes at `p`.
+        unsafe { p.cast::<[u8; 4]>().read_unaligned() }.map(|x| f32::from((x ^ 0x80) as i8))
+    }
+    #[inline(always)]
     unsafe fn store(p: *mut f32, v: [f32; 4]) {
         // SAFETY: the caller has room for four values at `p`.
         unsafe { p.cast::<[f32; 4]>().write_unaligned(v) }
@@ -119,7 +126,7 @@ unsafe impl Simd for Portable {
 
 /// Converts the bits of an f16 to f32, without branches.
 #[inline(always)]
-fn widen_f16(bits: u16) -> f32 {
+pub(crate) fn widen_f16(bits: u16) -> f32 {
     // The product corrects the exponent's bias and handles subnormal numbers.
     const REBIAS: f32 = f32::from_bits((254 - 15) << 23);
     let size = f32::from_bits((bits as u32 & 0x7fff) << 13) * REBIAS;
@@ -170,8 +177,24 @@ mod x86 {
         }
     }
 
+    #[inline(always)]
+    unsafe fn load_steps_512(p: *const __m128i) -> __m512 {
+        unsafe {
+            let steps = _mm_xor_si128(_mm_loadu_si128(p), _mm_set1_epi8(-128));
+            _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(steps))
+        }
+    }
+
+    #[inline(always)]
+    unsafe fn load_steps_256(p: *const __m128i) -> __m256 {
+        unsafe {
+            let steps = _mm_xor_si128(_mm_loadl_epi64(p), _mm_set1_epi8(-128));
+            _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(steps))
+        }
+    }
+
     macro_rules! instruction_set {
-        ($name:ident, $vector:ty, $lanes:literal, $rows:literal, $splat:ident, $load:ident, $load_f16:ident, $load_bf16:ident, $store:ident, $fma:ident, $add:ident) => {
+        ($name:ident, $vector:ty, $lanes:literal, $rows:literal, $splat:ident, $load:ident, $load_f16:ident, $load_bf16:ident, $load_steps:ident, $store:ident, $fma:ident, $add:ident) => {
             #[derive(Clone, Copy)]
             pub(super) struct $name;
 
@@ -200,6 +223,10 @@ mod x86 {
                     unsafe { $load_bf16(p.cast()) }
                 }
                 #[inline(always)]
+                unsafe fn load_steps(p: *const u8) -> $vector {
+                    unsafe { $load_steps(p.cast()) }
+                }
+                #[inline(always)]
                 unsafe fn store(p: *mut f32, v: $vector) {
                     unsafe { $store(p, v) }
                 }
@@ -224,6 +251,7 @@ mod x86 {
         _mm512_loadu_ps,
         load_f16_512,
         load_bf16_512,
+        load_steps_512,
         _mm512_storeu_ps,
         _mm512_fmadd_ps,
         _mm512_add_ps
@@ -237,6 +265,7 @@ mod x86 {
         _mm256_loadu_ps,
         load_f16_256,
         load_bf16_256,
+        load_steps_256,
         _mm256_storeu_ps,
         _mm256_fmadd_ps,
         _mm256_add_ps

@@ -1,5 +1,6 @@
 //! Configuration of a training run, as JSON.
 
+mod block_format;
 mod preset;
 mod schedule;
 mod stage;

@@ -2,8 +2,9 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
+use anyhow::{Result, bail, ensure};
 use anyref_core::AnyRefConfig;
+use anyref_core::quantization::BlockType;
 use anyref_data::scenes::{InstructionConfig, SceneConfig};
 use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
@@ -46,6 +47,14 @@ pub struct TrainConfig {
     /// Parts initialised from trained weights, before the first stage.
     #[serde(default)]
     pub initial: Vec<InitialWeights>,
+    /// Format of blocks in which the projections of the language model are kept below adapters that
+    /// are trained: `"q8_0"`, `"q4_0"` or `"q4_k"`. They stay floats when left out.
+    #[serde(
+        default,
+        skip_serializing_if = "Option::is_none",
+        with = "super::block_format"
+    )]
+    pub quantize: Option<BlockType>,
     /// Stages in order.
     pub stages: Vec<StageConfig>,
     /// Steps between checkpoints.
@@ -92,6 +101,7 @@ impl TrainConfig {
             );
         }
         self.check_prompts()?;
+        self.check_quantize()?;
         let lora = self.model.lora.as_ref();
         let dropout = lora.is_some_and(|lora| lora.dropout > 0.0);
         for stage in &self.stages {
@@ -132,6 +142,19 @@ impl TrainConfig {
             asked.made_up_probability == 0.0 || self.scenes.made_up > 0.0,
             "`instructions.made_up_probability` asks for things without a name, and `scenes.made_up` is 0: no scene has any"
         );
+        Ok(())
+    }
+
+    /// Refuses a language model that is rounded as it is read, and then read again in part.
+    fn check_quantize(&self) -> Result<()> {
+        let mut parts = self.initial.iter().flat_map(|initial| &initial.parts);
+        let again = parts.find(|part| *part == "llm" || part.starts_with("llm."));
+        if let (Some(part), Some(_), Some(_)) = (again, &self.quantize, &self.start) {
+            bail!(
+                "`quantize` rounds the language model of `start` as it is read, and `initial` brings {part:?}: leave one of \
+                 them out"
+            );
+        }
         Ok(())
     }
 

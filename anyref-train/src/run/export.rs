@@ -10,6 +10,7 @@ use burn::tensor::backend::AutodiffBackend;
 
 use super::checkpoint;
 use super::context::{Folders, RunContext, TOKENIZER};
+use super::frozen_blocks;
 use super::initial_weights::{InitialParameters, trained_names};
 use crate::config::TrainConfig;
 use crate::stages::StageContext;
@@ -91,6 +92,7 @@ pub(super) fn opened<B: AutodiffBackend>(
     let trainee =
         Trainee::<B>::with_adapters(&context.stage().model, context.name_count(), device)?;
     let (trainee, _) = InitialParameters::restore(config, &path, trainee)?;
+    let trainee = frozen_blocks::quantized(config, trainee);
     Ok((path, trainee, context))
 }
 

@@ -9,6 +9,7 @@ use burn::tensor::backend::AutodiffBackend;
 use regex::Regex;
 
 use super::checkpoint;
+use super::frozen_blocks::quantization;
 use crate::config::{StageConfig, TrainConfig};
 use crate::trainee::Trainee;
 
@@ -27,7 +28,9 @@ impl InitialParameters {
         let mut names = BTreeSet::new();
         let mut read;
         if let Some(start) = &config.start {
-            (trainee, read) = checkpoint::load_start(&local_path(start)?, trainee)?;
+            let rules = quantization(config);
+            let start = local_path(start)?;
+            (trainee, read) = checkpoint::load_start(&start, rules.as_ref(), trainee)?;
             names.extend(read);
         }
         for initial in &config.initial {

@@ -11,6 +11,7 @@ use super::checkpoint::{self, Position};
 use super::context::{Folders, RunContext};
 use super::distributed::Topology;
 use super::export::{Which, export, export_checkpoint};
+use super::frozen_blocks;
 use super::initial_weights::InitialParameters;
 use super::job::{RunOptions, StageJob};
 use super::mixed_precision::with_half_weights;
@@ -201,6 +202,7 @@ impl<'a, B: Recomputing> Run<'a, B> {
         B::seed(device, config.seed);
         let model = &context.stage().model;
         let trainee = Trainee::<B>::with_adapters(model, context.name_count(), device)?;
+        frozen_blocks::check(config, &trainee)?;
         let newest = checkpoint::newest(&folders.run.join("checkpoints"))?;
         let resume = newest.map(|path| -> Result<_> {
             let position = checkpoint::position(&path)?;
@@ -214,6 +216,7 @@ impl<'a, B: Recomputing> Run<'a, B> {
         // Weights that are not read are drawn here, in the order of the model, independent of the
         // number of devices.
         let _ = trainee.valid();
+        trainee = frozen_blocks::quantized(config, trainee);
         let half = config.common_half();
         let half = half.filter(|&dtype| B::supports_dtype(device, dtype));
         let frozen = initial.frozen(&trainee, &config.stages)?;

@@ -5,6 +5,7 @@ mod context;
 mod distributed;
 mod ema;
 mod export;
+mod frozen_blocks;
 mod initial_weights;
 mod job;
 mod launch;

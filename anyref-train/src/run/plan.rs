@@ -1,7 +1,7 @@
 //! Plan of a run: parameters, memory and operations by arithmetic, without computation.
 
 use core::fmt;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::Result;
 use anyref_core::AnyRefConfig;
@@ -12,6 +12,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use regex::Regex;
 
 use super::context::{Folders, RunContext};
+use super::frozen_blocks;
 use super::initial_weights::trained_names;
 use crate::config::{StageConfig, StageKind, TrainConfig};
 use crate::stages::{DataQuestions, DataSources};
@@ -72,13 +73,20 @@ pub struct PartPlan {
     pub copied: usize,
     /// Number of parameters with an EMA.
     pub averaged: usize,
+    /// Parameters that are kept in blocks.
+    pub in_blocks: usize,
+    /// Bytes of these.
+    pub block_bytes: u64,
 }
 
 impl PartPlan {
-    /// Bytes of weights and their copies, EMA, gradients and moments.
+    /// Bytes of weights, in blocks or not, and their copies, moving averages, gradients and
+    /// moments.
     pub fn bytes(&self) -> usize {
-        BYTES * (self.parameters - self.narrow + 3 * self.trained + self.averaged)
+        let wide = self.parameters - self.narrow - self.in_blocks;
+        BYTES * (wide + 3 * self.trained + self.averaged)
             + HALF * (self.narrow + self.copied)
+            + self.block_bytes as usize
     }
 }
 
@@ -114,9 +122,11 @@ impl Plan {
         }
         let model = &model;
         let trainee = Trainee::<B>::with_adapters(model, names, device)?;
+        frozen_blocks::check(config, &trainee)?;
+        let blocks = frozen_blocks::bytes_in_blocks(config, &trainee);
         let narrow = narrow(config, &trainee)?;
         let stages = config.stages.iter().map(|stage| {
-            let parts = parts(&trainee, stage, &narrow)?;
+            let parts = parts(&trainee, stage, &narrow, &blocks)?;
             let mut data = Vec::new();
             if let Some(sources) = &stage.data {
                 let opened = match DataSources::open(sources, config.seed) {
@@ -185,6 +195,7 @@ fn parts<B: AutodiffBackend>(
     trainee: &Trainee<B>,
     stage: &StageConfig,
     narrow: &BTreeSet<String>,
+    blocks: &BTreeMap<String, u64>,
 ) -> Result<Vec<PartPlan>> {
     let trainable = stage.trainable_patterns()?;
     let mut count = Count {
@@ -193,6 +204,7 @@ fn parts<B: AutodiffBackend>(
         half: stage.precision.half().is_some(),
         averages: stage.ema_decay.is_some(),
         narrow,
+        blocks,
         path: Vec::new(),
         parts: Vec::new(),
     };
@@ -214,6 +226,8 @@ struct Count<'a> {
     averages: bool,
     /// Paths of the parameters held in half precision only.
     narrow: &'a BTreeSet<String>,
+    /// Bytes of parameters that are kept in blocks, by path.
+    blocks: &'a BTreeMap<String, u64>,
     path: Vec<String>,
     parts: Vec<PartPlan>,
 }
@@ -251,7 +265,10 @@ impl<B: Backend> ModuleVisitor<B> for Count<'_> {
                 last.trained += count;
                 last.averaged += count * usize::from(self.averages);
             }
-            if self.narrow.contains(&path) {
+            if let Some(bytes) = self.blocks.get(&path) {
+                last.in_blocks += count;
+                last.block_bytes += bytes;
+            } else if self.narrow.contains(&path) {
                 last.narrow += count;
             } else if model && self.half {
                 last.copied += count;
@@ -340,9 +357,19 @@ impl fmt::Display for Plan {
                 all.narrow += part.narrow;
                 all.copied += part.copied;
                 all.averaged += part.averaged;
+                all.in_blocks += part.in_blocks;
+                all.block_bytes += part.block_bytes;
             }
             all.name = "all".into();
             line(f, &all)?;
+            if all.in_blocks > 0 {
+                writeln!(
+                    f,
+                    "  {} parameters of the language model in blocks: {:.2} GB",
+                    all.in_blocks,
+                    all.block_bytes as f64 / 1e9
+                )?;
+            }
             if let Some(operations) = stage.operations {
                 writeln!(f, "  about {:.3} TFLOP a step", operations / 1e12)?;
             }

@@ -13,11 +13,12 @@ use crate::config::TrainConfig;
 const CONFIG: &str = "config.json";
 
 /// Fields that cannot change after the first start of a run.
-const FIXED: [&str; 7] = [
+const FIXED: [&str; 8] = [
     "seed",
     "model",
     "start",
     "initial",
+    "quantize",
     "vocabulary",
     "scenes",
     "shapes",

@@ -21,6 +21,7 @@ mod learning;
 mod parity;
 mod pictures;
 mod precision;
+mod quantized;
 mod refusals;
 mod resume;
 mod skipped;

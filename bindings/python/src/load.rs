@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyref_core::{
-    AnswerOptions, BackendName, Cancel, Companions, Engine, EngineOptions, Error, MAX_CANDIDATES,
-    ModelFiles, ModelOptions, ModelSource, free_memory, load_engine, resolve_model,
+    AnswerOptions, BackendName, CacheType, Cancel, Companions, Engine, EngineOptions, Error,
+    MAX_CANDIDATES, ModelFiles, ModelOptions, ModelSource, free_memory, load_engine, resolve_model,
 };
 use anyref_weights::WeightType;
 use pyo3::prelude::*;
@@ -65,7 +65,7 @@ pub fn device(name: &str) -> PyResult<(BackendName, Option<usize>)> {
 #[pyfunction]
 #[pyo3(signature = (
     path, device, dtype, *, temperature, seed, max_new_tokens, min_score, candidates, keep_all,
-    sound_threshold, clip, imagebind, sound_labels, cache, ignore_memory
+    sound_threshold, clip, imagebind, sound_labels, kv_cache, cache, ignore_memory
 ))]
 #[expect(clippy::too_many_arguments, reason = "Python's keywords")]
 pub fn load(
@@ -83,11 +83,13 @@ pub fn load(
     clip: Option<PathBuf>,
     imagebind: Option<PathBuf>,
     sound_labels: Option<PathBuf>,
+    kv_cache: &str,
     cache: Option<PathBuf>,
     ignore_memory: bool,
 ) -> PyResult<Model> {
     let (backend, number) = self::device(device)?;
     let dtype: WeightType = dtype.parse().map_err(raised)?;
+    let kv_cache: CacheType = kv_cache.parse().map_err(raised)?;
     let answers = AnswerOptions {
         temperature,
         seed,
@@ -107,7 +109,9 @@ pub fn load(
         cache,
     };
     let free = if ignore_memory { None } else { free_memory() };
-    let weights = ModelOptions::new(dtype).with_free_memory(free);
+    let weights = ModelOptions::new(dtype)
+        .with_free_memory(free)
+        .with_cache_type(kv_cache);
     let loaded = || {
         named(path.clone(), || {
             let path = path.as_deref().map(resolve_model).transpose()?;
@@ -123,7 +127,7 @@ pub fn load(
                 device: number,
                 model,
                 companions,
-                weights,
+                weights: weights.clone(),
                 answers,
             })
         })

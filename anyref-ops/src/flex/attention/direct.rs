@@ -1,7 +1,7 @@
 //! Attention of few queries, forward: keys and values are read in place.
 
-use super::super::math::dot;
-use super::super::simd::{Kernel, Simd, mul_add};
+use super::super::simd::{Kernel, Simd};
+use super::held::Held;
 use super::outputs::Outputs;
 use super::scores::softmax_row;
 use super::views::Views;
@@ -10,14 +10,14 @@ use super::views::Views;
 pub(super) const DIRECT: usize = 4;
 
 /// One query against keys and values read in place, as in generation.
-pub(super) struct Direct<'a> {
-    pub(super) views: &'a Views<'a>,
+pub(super) struct Direct<'a, R> {
+    pub(super) views: &'a Views<'a, R>,
     pub(super) at: (usize, usize, usize),
     pub(super) scores: &'a mut [f32],
     pub(super) outputs: &'a Outputs<'a>,
 }
 
-impl Kernel for Direct<'_> {
+impl<R: Held> Kernel for Direct<'_, R> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self) {
@@ -31,7 +31,7 @@ impl Kernel for Direct<'_> {
         let kv_head = h / views.extent.group();
         let query = views.query.row(b, h, i);
         for (j, score) in scores[..keys].iter_mut().enumerate() {
-            *score = views.scale * dot::<S>(query, views.key.row(b, kv_head, j));
+            *score = views.scale * views.key.dot::<S>((b, kv_head, j), query);
         }
         let (mut highest, mut total) = (f32::NEG_INFINITY, 0.0);
         let bias = views.bias(b, h, i, &(0..keys));
@@ -43,9 +43,7 @@ impl Kernel for Direct<'_> {
         out.fill(0.0);
         for (j, &score) in scores[..keys].iter().enumerate() {
             let weight = score * inverse;
-            for (out, &x) in out.iter_mut().zip(views.value.row(b, kv_head, j)) {
-                *out = mul_add::<S>(weight, x, *out);
-            }
+            views.value.add_to::<S>((b, kv_head, j), weight, out);
         }
         statistics.copy_from_slice(&[highest, inverse]);
     }

@@ -1,74 +1,18 @@
 //! Attention, forward: tiles of queries against blocks of keys, with a running softmax.
 
 use super::super::buffer::SMALL;
-use super::super::pack::{pack_rows, pack_transposed};
-use super::super::product::{Matrix, Product, packed_len, padded, product};
+use super::super::product::{Matrix, Product, padded, product};
 use super::super::simd::{Kernel, Simd, dispatch};
 use super::direct::{DIRECT, Direct};
+use super::held::{Held, Narrow};
 use super::outputs::Outputs;
+use super::packed::{Blocks, OneBlock, Packed};
 use super::problem::{Extent, Output, Problem, tiles};
 use super::scores::{ALL_MASKED, softmax_row};
 use super::views::{CopyScaled, QUERIES, STATISTICS, Views, score_stride};
 use burn_flex::FlexTensor;
 use core::ops::Range;
 use rayon::prelude::*;
-
-/// Keys and values of a head, packed by blocks.
-struct Packed {
-    keys: Vec<f32>,
-    values: Vec<f32>,
-    key_len: usize,
-    value_len: usize,
-}
-
-impl Packed {
-    fn new(views: &Views<'_>) -> Self {
-        let Extent {
-            keys,
-            head_dim,
-            value_dim,
-            ..
-        } = views.extent;
-        let blocks = keys.div_ceil(views.block);
-        let key_len = packed_len(head_dim, views.block);
-        let value_len = packed_len(views.block, value_dim);
-        Self {
-            keys: vec![0.0; blocks * key_len],
-            values: vec![0.0; blocks * value_len],
-            key_len,
-            value_len,
-        }
-    }
-
-    /// Packs head `h` of batch entry `b`.
-    fn fill(&mut self, views: &Views<'_>, b: usize, h: usize) {
-        let Extent {
-            keys,
-            head_dim,
-            value_dim,
-            ..
-        } = views.extent;
-        let blocks = tiles(keys, views.block);
-        let packed = self.keys.chunks_exact_mut(self.key_len);
-        for (block, (k, v)) in blocks.zip(packed.zip(self.values.chunks_exact_mut(self.value_len)))
-        {
-            let (source, stride) = views.key.tail(b, h, block.start);
-            pack_transposed(source, stride, head_dim, block.len(), k);
-            let (source, stride) = views.value.tail(b, h, block.start);
-            pack_rows(source, stride, block.len(), value_dim, v);
-        }
-    }
-
-    /// The transposed keys of a block.
-    fn keys(&self, block: usize) -> &[f32] {
-        &self.keys[block * self.key_len..][..self.key_len]
-    }
-
-    /// The values of a block.
-    fn values(&self, block: usize) -> &[f32] {
-        &self.values[block * self.value_len..][..self.value_len]
-    }
-}
 
 /// Buffers of a task.
 struct Scratch {
@@ -80,7 +24,7 @@ struct Scratch {
 }
 
 impl Scratch {
-    fn new(views: &Views<'_>) -> Self {
+    fn new<R>(views: &Views<'_, R>) -> Self {
         let Extent {
             queries,
             head_dim,
@@ -106,15 +50,15 @@ struct Tile {
 }
 
 /// The softmax of a tile of scores against a block of keys.
-struct SoftmaxTile<'a> {
-    views: &'a Views<'a>,
+struct SoftmaxTile<'a, R> {
+    views: &'a Views<'a, R>,
     tile: &'a Tile,
     block: &'a Range<usize>,
     first: bool,
     scratch: &'a mut Scratch,
 }
 
-impl Kernel for SoftmaxTile<'_> {
+impl<R> Kernel for SoftmaxTile<'_, R> {
     type Output = ();
     #[inline(always)]
     fn run<S: Simd>(self) {
@@ -146,7 +90,13 @@ impl Kernel for SoftmaxTile<'_> {
 
 /// Computes the weighted values, maxima and sums of a tile against the first `seen` keys, in the
 /// scratch.
-fn run_tile(views: &Views<'_>, packed: &Packed, tile: &Tile, seen: usize, scratch: &mut Scratch) {
+fn run_tile<R>(
+    views: &Views<'_, R>,
+    blocks: &mut impl Blocks,
+    tile: &Tile,
+    seen: usize,
+    scratch: &mut Scratch,
+) {
     let Extent {
         keys,
         head_dim,
@@ -163,13 +113,14 @@ fn run_tile(views: &Views<'_>, packed: &Packed, tile: &Tile, seen: usize, scratc
         if block.start >= seen {
             break;
         }
+        let (packed_keys, packed_values) = blocks.block(index, &block);
         product(Product {
             a: Matrix {
                 values: &scratch.query,
                 row: head_dim,
                 column: 1,
             },
-            b: packed.keys(index),
+            b: packed_keys,
             c: &mut scratch.scores,
             stride,
             rows,
@@ -190,7 +141,7 @@ fn run_tile(views: &Views<'_>, packed: &Packed, tile: &Tile, seen: usize, scratc
                 row: stride,
                 column: 1,
             },
-            b: packed.values(index),
+            b: packed_values,
             c: &mut scratch.output,
             stride: width,
             rows,
@@ -201,9 +152,9 @@ fn run_tile(views: &Views<'_>, packed: &Packed, tile: &Tile, seen: usize, scratc
     }
 }
 
-fn forward_tile(
-    views: &Views<'_>,
-    packed: &Packed,
+fn forward_tile<R>(
+    views: &Views<'_, R>,
+    blocks: &mut impl Blocks,
     tile: &Tile,
     scratch: &mut Scratch,
     outputs: &Outputs<'_>,
@@ -218,14 +169,14 @@ fn forward_tile(
         out: &mut scratch.query,
     });
     let seen = views.seen(queries);
-    run_tile(views, packed, tile, seen, scratch);
+    run_tile(views, blocks, tile, seen, scratch);
     // A query that sees nothing attends to all keys alike, those of the skipped blocks too.
     if seen < keys
         && scratch.highest[..queries.len()]
             .iter()
             .any(|&x| x < ALL_MASKED)
     {
-        run_tile(views, packed, tile, keys, scratch);
+        run_tile(views, blocks, tile, keys, scratch);
     }
     dispatch(Finish {
         tile,
@@ -268,57 +219,119 @@ impl Kernel for Finish<'_> {
 /// The output and, for each query, [`STATISTICS`].
 pub(super) fn forward(problem: &Problem) -> (FlexTensor, FlexTensor) {
     let views = Views::new(problem);
+    written(&views, &problem.query, |outputs| {
+        if !few(&views, outputs) {
+            packed(&views, outputs);
+        }
+    })
+}
+
+/// The output for keys and values that are narrower than f32, of which each thread widens one block
+/// at a time.
+pub(super) fn forward_narrow<R: Narrow>(views: &Views<'_, R>, query: &FlexTensor) -> FlexTensor {
+    let (output, _) = written(views, query, |outputs| {
+        if !few(views, outputs) {
+            block_by_block(views, outputs);
+        }
+    });
+    output
+}
+
+/// Output and statistics that `write` writes, laid out as the query is.
+fn written<R>(
+    views: &Views<'_, R>,
+    query: &FlexTensor,
+    write: impl FnOnce(&Outputs<'_>),
+) -> (FlexTensor, FlexTensor) {
+    let Extent {
+        batch,
+        heads,
+        queries,
+        value_dim,
+        ..
+    } = views.extent;
+    let mut output = Output::new([batch, heads, queries, value_dim], query);
+    let mut statistics = Output::new([batch, heads, queries, STATISTICS], query);
+    write(&Outputs {
+        output: output.writer(),
+        statistics: statistics.writer(),
+    });
+    (output.into_tensor(), statistics.into_tensor())
+}
+
+/// Attends with keys and values in place where queries are few; `false` where they are not.
+fn few<R: Held>(views: &Views<'_, R>, outputs: &Outputs<'_>) -> bool {
+    let Extent {
+        batch,
+        heads,
+        queries,
+        keys,
+        head_dim,
+        ..
+    } = views.extent;
+    if queries > DIRECT {
+        return false;
+    }
+    let scores = || vec![0.0; padded(keys)];
+    let one_head = |scores: &mut Vec<f32>, head: usize| {
+        let (b, h) = (head / heads, head % heads);
+        (0..queries).for_each(|i| {
+            dispatch(Direct {
+                views,
+                at: (b, h, i),
+                scores,
+                outputs,
+            });
+        });
+    };
+    if batch * heads * queries * keys * head_dim <= 4 * SMALL {
+        let mut scores = scores();
+        (0..batch * heads).for_each(|head| one_head(&mut scores, head));
+    } else {
+        (0..batch * heads)
+            .into_par_iter()
+            .for_each_init(scores, one_head);
+    }
+    true
+}
+
+/// The tile of some queries of all heads, in order of heads.
+fn tile(extent: Extent, index: usize) -> Tile {
+    let Extent { heads, queries, .. } = extent;
+    let tiles_of_head = queries.div_ceil(QUERIES);
+    let (head, index) = (index / tiles_of_head, index % tiles_of_head);
+    let start = index * QUERIES;
+    Tile {
+        b: head / heads,
+        h: head % heads,
+        queries: start..(start + QUERIES).min(queries),
+    }
+}
+
+/// Attends to packed heads.
+fn packed(views: &Views<'_>, outputs: &Outputs<'_>) {
+    let extent = views.extent;
     let Extent {
         batch,
         heads,
         kv_heads,
         queries,
-        value_dim,
         ..
-    } = views.extent;
-    let group = views.extent.group();
-    let mut output = Output::new([batch, heads, queries, value_dim], &problem.query);
-    let mut statistics = Output::new([batch, heads, queries, STATISTICS], &problem.query);
-    let outputs = Outputs {
-        output: output.writer(),
-        statistics: statistics.writer(),
-    };
+    } = extent;
+    let group = extent.group();
     let pairs = batch * kv_heads;
-    if queries <= DIRECT {
-        let scores = || vec![0.0; padded(views.extent.keys)];
-        let one_head = |scores: &mut Vec<f32>, head: usize| {
-            let (b, h) = (head / heads, head % heads);
-            (0..queries).for_each(|i| {
-                dispatch(Direct {
-                    views: &views,
-                    at: (b, h, i),
-                    scores,
-                    outputs: &outputs,
-                });
-            });
-        };
-        let Extent { keys, head_dim, .. } = views.extent;
-        if batch * heads * queries * keys * head_dim <= 4 * SMALL {
-            let mut scores = scores();
-            (0..batch * heads).for_each(|head| one_head(&mut scores, head));
-        } else {
-            (0..batch * heads)
-                .into_par_iter()
-                .for_each_init(scores, one_head);
-        }
-        return (output.into_tensor(), statistics.into_tensor());
-    }
     let tiles_of_head = queries.div_ceil(QUERIES);
     if pairs >= 4 * rayon::current_num_threads() || group * tiles_of_head == 1 {
         // Enough heads: each is packed where it is used.
         (0..pairs).into_par_iter().for_each_init(
-            || (Packed::new(&views), Scratch::new(&views)),
+            || (Packed::new(views), Scratch::new(views)),
             |(packed, scratch), pair| {
                 let (b, kv_head) = (pair / kv_heads, pair % kv_heads);
-                packed.fill(&views, b, kv_head);
+                packed.fill(views, b, kv_head);
                 for h in kv_head * group..(kv_head + 1) * group {
                     for queries in tiles(queries, QUERIES) {
-                        forward_tile(&views, packed, &Tile { b, h, queries }, scratch, &outputs);
+                        let tile = Tile { b, h, queries };
+                        forward_tile(views, &mut &*packed, &tile, scratch, outputs);
                     }
                 }
             },
@@ -327,33 +340,34 @@ pub(super) fn forward(problem: &Problem) -> (FlexTensor, FlexTensor) {
         let packed: Vec<Packed> = (0..pairs)
             .into_par_iter()
             .map(|pair| {
-                let mut packed = Packed::new(&views);
-                packed.fill(&views, pair / kv_heads, pair % kv_heads);
+                let mut packed = Packed::new(views);
+                packed.fill(views, pair / kv_heads, pair % kv_heads);
                 packed
             })
             .collect();
         (0..batch * heads * tiles_of_head)
             .into_par_iter()
             .for_each_init(
-                || Scratch::new(&views),
-                |scratch, task| {
-                    let (head, index) = (task / tiles_of_head, task % tiles_of_head);
-                    let (b, h) = (head / heads, head % heads);
-                    let start = index * QUERIES;
-                    let tile = Tile {
-                        b,
-                        h,
-                        queries: start..(start + QUERIES).min(queries),
-                    };
-                    forward_tile(
-                        &views,
-                        &packed[b * kv_heads + h / group],
-                        &tile,
-                        scratch,
-                        &outputs,
-                    );
+                || Scratch::new(views),
+                |scratch, index| {
+                    let tile = tile(extent, index);
+                    let packed = &packed[tile.b * kv_heads + tile.h / group];
+                    forward_tile(views, &mut &*packed, &tile, scratch, outputs);
                 },
             );
     }
-    (output.into_tensor(), statistics.into_tensor())
+}
+
+/// Attends to blocks that are widened and packed for each tile of queries.
+fn block_by_block<R: Narrow>(views: &Views<'_, R>, outputs: &Outputs<'_>) {
+    let extent = views.extent;
+    let tiles = extent.batch * extent.heads * extent.queries.div_ceil(QUERIES);
+    (0..tiles).into_par_iter().for_each_init(
+        || (OneBlock::new(views), Scratch::new(views)),
+        |(blocks, scratch), index| {
+            let tile = tile(extent, index);
+            blocks.at = (tile.b, tile.h / extent.group());
+            forward_tile(views, blocks, &tile, scratch, outputs);
+        },
+    );
 }

@@ -4,12 +4,17 @@ mod backward;
 mod backward_job;
 mod backward_rows;
 mod backward_scratch;
+mod cached;
 mod direct;
 mod forward;
+mod held;
 mod outputs;
+mod packed;
 mod problem;
 mod scores;
 mod views;
+
+pub(crate) use cached::cached_attention;
 
 use super::buffer::all_f32;
 use crate::dispatch::{FlexKind, TrackedTensor, from_primitive, same, to_primitive};
@@ -32,14 +37,6 @@ fn fits<B: Backend>(input: &AttentionInput<B>) -> bool {
     let [batch, heads, queries, head_dim] = input.query.dims();
     let [_, kv_heads, keys, value_dim] = input.value.dims();
     let extents = [batch, heads, queries, head_dim, kv_heads, keys, value_dim];
-    let mask_fits = input.mask.as_ref().is_none_or(|mask| {
-        matches!(mask.dtype(), DType::Bool(BoolStore::Native | BoolStore::U8))
-            && mask
-                .dims()
-                .iter()
-                .zip([batch, heads, queries, keys])
-                .all(|(&m, n)| m == 1 || m == n)
-    });
     let position_fits = input.relative_position.as_ref().is_none_or(|position| {
         let ([.., rows], [.., columns]) = (position.height.dims(), position.width.dims());
         position.height.dims() == [batch, heads, queries, rows]
@@ -52,8 +49,18 @@ fn fits<B: Backend>(input: &AttentionInput<B>) -> bool {
         && input.key.dims() == [batch, kv_heads, keys, head_dim]
         && input.value.dims()[0] == batch
         && all_f32(&[input.query.dtype(), input.key.dtype(), input.value.dtype()])
-        && mask_fits
+        && input
+            .mask
+            .as_ref()
+            .is_none_or(|mask| mask_fits(mask, [batch, heads, queries, keys]))
         && position_fits
+}
+
+/// Whether a mask has a type and a shape that the fused form takes for `scores`.
+fn mask_fits<B: Backend>(mask: &Tensor<B, 4, Bool>, scores: [usize; 4]) -> bool {
+    let dims = mask.dims();
+    matches!(mask.dtype(), DType::Bool(BoolStore::Native | BoolStore::U8))
+        && dims.iter().zip(scores).all(|(&m, n)| m == 1 || m == n)
 }
 
 #[derive(Clone, Debug)]

@@ -1,5 +1,6 @@
 //! The arguments of attention as strided views.
 
+use super::super::linear::Stored;
 use burn::tensor::{DType, Shape, TensorMetadata};
 use burn_flex::{FlexTensor, Layout};
 use core::marker::PhantomData;
@@ -128,9 +129,30 @@ impl<'a, E> Rows<'a, E> {
 }
 
 /// The rows of a tensor that [`with_slices`] returned.
-pub(crate) fn rows(tensor: &FlexTensor) -> Rows<'_, f32> {
+pub(crate) fn rows<E: Stored>(tensor: &FlexTensor) -> Rows<'_, E> {
     let [batch, heads, rows, _] = tensor.shape().dims();
-    Rows::new(tensor.storage(), tensor.layout(), [batch, heads, rows])
+    Rows::new(E::storage(tensor), tensor.layout(), [batch, heads, rows])
+}
+
+/// The rows of a tensor of words as the bytes of which they are made.
+#[cfg(target_endian = "little")]
+pub(crate) fn byte_rows(tensor: &FlexTensor) -> Rows<'_, u8> {
+    const IN_WORD: usize = size_of::<i32>();
+    let [batch, heads, rows, _] = tensor.shape().dims();
+    let Rows {
+        values,
+        strides,
+        width,
+    } = Rows::<i32>::new(tensor.storage(), tensor.layout(), [batch, heads, rows]);
+    // SAFETY: any word is four bytes.
+    let values = unsafe {
+        core::slice::from_raw_parts(values.as_ptr().cast::<u8>(), values.len() * IN_WORD)
+    };
+    Rows {
+        values,
+        strides: strides.map(|stride| stride * IN_WORD),
+        width: width * IN_WORD,
+    }
 }
 
 /// The rows of a mask, broadcast to `[batch, heads, queries]`.

@@ -2,8 +2,9 @@
 
 use super::super::product::padded;
 use super::super::simd::{Kernel, Simd};
-use super::problem::{Extent, Problem, Rows, mask_rows, rows};
+use super::problem::{Extent, Options, Problem, Rows, mask_rows, rows};
 use super::scores::RowBias;
+use burn_flex::FlexTensor;
 use core::ops::Range;
 
 /// Queries of a tile.
@@ -15,12 +16,12 @@ const KEYS: usize = 256;
 /// The softmax's largest score and the reciprocal of its sum, for each query.
 pub(super) const STATISTICS: usize = 2;
 
-/// The tensors of a problem as rows.
-pub(super) struct Views<'a> {
+/// The tensors of a problem as rows, keys and values as they are held.
+pub(super) struct Views<'a, R = Rows<'a, f32>> {
     pub(super) extent: Extent,
     pub(super) query: Rows<'a, f32>,
-    pub(super) key: Rows<'a, f32>,
-    pub(super) value: Rows<'a, f32>,
+    pub(super) key: R,
+    pub(super) value: R,
     /// Height and width.
     pub(super) position: Option<[Rows<'a, f32>; 2]>,
     mask: Option<Rows<'a, u8>>,
@@ -35,28 +36,40 @@ pub(super) struct Views<'a> {
 impl<'a> Views<'a> {
     pub(super) fn new(problem: &'a Problem) -> Self {
         let extent = problem.extent();
-        let columns = problem
-            .position
-            .as_ref()
-            .map_or(1, |[_, width]| width.layout().shape()[3]);
+        let [key, value] = [&problem.key, &problem.value].map(rows);
+        let views = Self::of(extent, &problem.query, [key, value], &problem.options);
+        let Some(position) = &problem.position else {
+            return views;
+        };
+        let columns = position[1].layout().shape()[3];
         Self {
-            extent,
-            query: rows(&problem.query),
-            key: rows(&problem.key),
-            value: rows(&problem.value),
-            position: problem
-                .position
-                .as_ref()
-                .map(|position| position.each_ref().map(rows)),
-            mask: problem
-                .options
-                .mask
-                .as_ref()
-                .map(|mask| mask_rows(mask, extent)),
-            causal: problem.options.causal,
-            scale: problem.options.scale,
+            position: Some(position.each_ref().map(rows)),
             columns,
             block: ((KEYS / columns).max(1) * columns).min(extent.keys),
+            ..views
+        }
+    }
+}
+
+impl<'a, R> Views<'a, R> {
+    /// Keys and values without relative positions.
+    pub(super) fn of(
+        extent: Extent,
+        query: &'a FlexTensor,
+        [key, value]: [R; 2],
+        options: &'a Options,
+    ) -> Self {
+        Self {
+            extent,
+            query: rows(query),
+            key,
+            value,
+            position: None,
+            mask: options.mask.as_ref().map(|mask| mask_rows(mask, extent)),
+            causal: options.causal,
+            scale: options.scale,
+            columns: 1,
+            block: KEYS.min(extent.keys),
         }
     }
 

@@ -7,6 +7,7 @@ mod panels;
 mod rows;
 #[cfg(test)]
 mod tests;
+mod tracked;
 #[cfg(target_arch = "x86_64")]
 mod x86;
 
@@ -24,6 +25,7 @@ use form::{Form, Portable};
 pub(crate) use panels::Panels;
 use panels::{OUTPUTS, PanelType};
 use rows::{Rows, TILE};
+pub(crate) use tracked::tracked_block_product;
 
 /// Bytes of weights of a task, which stay in a core's cache while they are used for all rows.
 const TASK: usize = 64 * 1024;
@@ -143,6 +145,8 @@ impl Task<'_> {
             #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx512 => unsafe { avx512(self) },
             #[cfg(target_arch = "x86_64")]
+            InstructionSet::AvxVnni => unsafe { avx_vnni(self) },
+            #[cfg(target_arch = "x86_64")]
             InstructionSet::Avx2 => unsafe { avx2(self) },
             // SAFETY: no instruction beyond the baseline is used.
             _ => unsafe { self.run::<Portable>() },
@@ -185,6 +189,12 @@ impl Task<'_> {
 fn avx2(task: Task<'_>) {
     // SAFETY: the instructions are those of this function, here and below.
     unsafe { task.run::<x86::Avx2>() }
+}
+
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avxvnni,avx2,fma,f16c")]
+fn avx_vnni(task: Task<'_>) {
+    unsafe { task.run::<x86::AvxVnni>() }
 }
 
 #[cfg(target_arch = "x86_64")]

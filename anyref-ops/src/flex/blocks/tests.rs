@@ -59,9 +59,9 @@ fn inputs(rows: usize, depth: usize) -> Vec<f32> {
 /// Sets that this machine has.
 fn instruction_sets() -> impl Iterator<Item = InstructionSet> {
     use InstructionSet::*;
-    let all = [Portable, Avx2, Avx512, Avx512Vnni, Avx512Bf16];
+    let all = [Portable, Avx2, AvxVnni, Avx512, Avx512Vnni, Avx512Bf16];
     all.into_iter()
-        .filter(|&set| set <= InstructionSet::current())
+        .filter(|&set| set <= InstructionSet::current() && set.is_of_machine())
 }
 
 #[test]

@@ -27,6 +27,7 @@ use burn_flex::{Flex, FlexTensor};
 
 use self::many_rows::ManyRows;
 pub(crate) use self::output::Output;
+pub(crate) use self::stored::{Stored, tail};
 use self::weight::{Order, Weight, in_lines};
 use super::buffer::{all_f32, tensor, values};
 use super::contiguous::contiguous;
@@ -119,7 +120,7 @@ impl<const N: usize> Backward<Flex, N> for LinearBackward {
 }
 
 /// Sums the columns: the gradient of the bias.
-fn column_sums(grad: &FlexTensor) -> FlexTensor {
+pub(crate) fn column_sums(grad: &FlexTensor) -> FlexTensor {
     let width = grad.shape()[1];
     let mut sums = vec![0.0; width];
     for row in values(grad).chunks_exact(width) {

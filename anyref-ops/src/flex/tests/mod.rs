@@ -4,6 +4,7 @@ mod activation;
 mod attention;
 mod bench;
 mod broadcast;
+mod cached_attention;
 mod linear;
 mod norm;
 mod rows;

@@ -8,13 +8,15 @@ use burn::tensor::{DType, Tensor, TensorData};
 
 use super::product_in_parts::product_in_parts;
 use crate::blocks::{BlockType, Blocks};
+use crate::dispatch::BackendKind;
 use crate::flex::{self, Panels};
 
 /// Weight `[d_input, d_output]` in blocks along the inputs of each output, of any
 /// [format](BlockType). Not trainable.
 ///
 /// Products of f32 without gradients quantise the rows of the input to eight bits and multiply
-/// integers; others multiply the values as floats. Clones share the memory.
+/// integers; others multiply the values as floats, a bounded number of them at a time, and keep
+/// nothing but the blocks for the gradient of the input. Copies share the memory.
 #[derive(Debug, Clone)]
 pub struct BlockWeight<B: Backend> {
     panels: Arc<Panels>,
@@ -108,9 +110,34 @@ impl<B: Backend> BlockWeight<B> {
         match products(x, &weights) {
             Ok(products) => products.into_iter().next().expect("one product"),
             Err(x) => {
-                let [BlockProduct { weight, bias }] = weights;
-                weight.product_of(x, 0..weight.dims()[1], bias)
+                let [BlockProduct { bias, .. }] = weights;
+                self.product_of_floats(x, bias)
             }
+        }
+    }
+
+    /// [`product`](Self::product) of floats: in f32 where there are gradients, as the blocks'
+    /// scales are.
+    fn product_of_floats<const D: usize>(
+        &self,
+        x: Tensor<B, D>,
+        bias: Option<Tensor<B, 1>>,
+    ) -> Tensor<B, D> {
+        let ([d_input, d_output], dtype) = (self.dims(), x.dtype());
+        let outputs = 0..d_output;
+        if !BackendKind::of::<B>(&self.device).has_gradients() {
+            return self.product_of(x, outputs, bias);
+        }
+        let mut shape = x.dims();
+        let rows = shape[..D - 1].iter().product::<usize>();
+        let wide = x.cast(DType::F32).reshape([rows, d_input]);
+        let wide_bias = bias.clone().map(|bias| bias.cast(DType::F32));
+        match flex::tracked_block_product(wide, &self.panels, wide_bias) {
+            Ok(product) => {
+                shape[D - 1] = d_output;
+                product.reshape(shape).cast(dtype)
+            }
+            Err(wide) => self.product_of(wide.reshape(shape).cast(dtype), outputs, bias),
         }
     }
 
@@ -279,5 +306,45 @@ mod tests {
         for (found, expected) in of(&layer).into_iter().zip(of(&floats)) {
             assert!(distance(found, expected) < 1e-3);
         }
+    }
+
+    /// Outputs in several parts, with a bias that is trained, in f32 and in bf16, and with
+    /// activations that are computed again.
+    #[test]
+    fn gradients_pass_through_the_blocks_alone() {
+        use burn::backend::autodiff::checkpoint::strategy::BalancedCheckpointing;
+        fn check<B: AutodiffBackend<InnerBackend = Flex, Device = burn_flex::FlexDevice>>(
+            dtype: DType,
+            allowed: f32,
+        ) {
+            let device = Default::default();
+            let width = 2 * 1024 * 1024 / 256 + 300;
+            for block_type in [BlockType::Q8_0, BlockType::Q4_0] {
+                let [mut layer, mut floats] = layers::<B>(block_type, width);
+                let bias = random::<B, 1>([width], 3, &device).require_grad();
+                for layer in [&mut layer, &mut floats] {
+                    let bias = burn::module::Param::from_tensor(bias.clone());
+                    layer.bias = Some(bias.set_require_grad(true));
+                }
+                let x = random::<B, 3>([2, 3, 256], 7, &device).require_grad();
+                let along = random::<B, 3>([2, 3, width], 9, &device);
+                let of = |layer: &Linear<B>| {
+                    let y = layer.forward(x.clone().cast(dtype)).cast(DType::F32);
+                    let gradients = (y.clone() * along.clone()).sum().backward();
+                    let bias = layer.bias.as_ref().unwrap().val();
+                    let bias = bias.grad(&gradients).unwrap();
+                    let bias = bias.reshape([1, 1, width]);
+                    [y.inner(), x.grad(&gradients).unwrap(), bias]
+                };
+                for (found, expected) in of(&layer).into_iter().zip(of(&floats)) {
+                    let size = expected.clone().abs().max().into_scalar();
+                    let error = distance(found, expected);
+                    assert!(error < allowed * size, "{block_type}: {error} of {size}");
+                }
+            }
+        }
+        check::<Autodiff<Flex>>(DType::F32, 1e-5);
+        check::<Autodiff<Flex, BalancedCheckpointing>>(DType::F32, 1e-5);
+        check::<Autodiff<Flex>>(DType::BF16, 2e-2);
     }
 }

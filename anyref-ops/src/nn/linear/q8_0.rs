@@ -3,13 +3,12 @@
 use core::ops::Range;
 
 use burn::tensor::backend::{AutodiffBackend, Backend};
-use burn::tensor::{DType, ElementConversion, Int, Tensor, TensorData, f16};
+use burn::tensor::{DType, Int, Tensor, TensorData, f16};
 
 use super::product_in_parts::product_in_parts;
 use crate::blocks::{BlockType, Blocks, quantize};
+use crate::words::{IN_WORD, bytes_of_words};
 
-/// Values of a 32-bit word.
-const IN_WORD: usize = 4;
 /// Block of [`Q8_0Block::LENGTH`] values `scale · values[i]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Q8_0Block {
@@ -148,15 +147,8 @@ impl<B: Backend> Q8_0Weight<B> {
         let [d_input, _] = self.dims();
         let count = outputs.len();
         let words = self.words.clone().narrow(0, outputs.start, count);
-        let bytes = (0..IN_WORD).map(|byte| {
-            let shifted = words
-                .clone()
-                .bitwise_right_shift_scalar((8 * byte as i32).elem());
-            shifted.bitwise_and_scalar(0xff.elem())
-        });
-        let values: Tensor<B, 3, Int> = Tensor::stack(bytes.collect(), 2);
         let blocks = d_input / Q8_0Block::LENGTH;
-        let values = values.float().cast(DType::F32) - 128.0;
+        let values = bytes_of_words(words).float().cast(DType::F32) - 128.0;
         let values = values.reshape([count, blocks, Q8_0Block::LENGTH]);
         let scales = self.scales.clone().narrow(0, outputs.start, count);
         let scales = scales.cast(DType::F32).reshape([count, blocks, 1]);

@@ -4,13 +4,19 @@ use std::collections::BTreeSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, bail, ensure};
+use anyref_core::quantization::Quantization;
 use anyref_weights::hub::refuse_location;
 use anyref_weights::{Checkpoint, LoadOptions, load_module, parameters};
 use burn::module::Module;
 use burn::tensor::{DType, Tensor, backend::AutodiffBackend};
 
 use super::{LIVE, MODEL, OPTIMIZER, POSITION, Position};
+use crate::run::frozen_blocks::LANGUAGE_MODEL;
 use crate::run::optimizer::{Moments, Optimizer};
+use crate::trainee::Trainee;
+
+/// Beginning of the names of the language model's parameters in a model folder.
+const IN_FOLDER: &str = "llm.";
 
 /// The parameters of a module that a checkpoint lacks.
 ///
@@ -27,32 +33,34 @@ pub(in crate::run) fn missing<B: AutodiffBackend, M: Module<B>>(
         .collect())
 }
 
-/// Reads a checkpoint's weights into a module that has the `initial` ones already, by name.
+/// Reads a checkpoint's weights into a trainee that has the `initial` ones already, by name.
 ///
 /// # Errors
 /// When the checkpoint's `model.safetensors` is missing or damaged, lacks a parameter that is not
-/// in `initial`, or has one that the module lacks or that is of another shape or type there.
-pub fn load_weights<B: AutodiffBackend, M: Module<B>>(
+/// in `initial`, or has one that the trainee lacks or that is of another shape or type there.
+pub fn load_weights<B: AutodiffBackend>(
     path: &Path,
-    mut module: M,
+    mut trainee: Trainee<B>,
     initial: &BTreeSet<String>,
-) -> Result<M> {
-    let lacks = missing::<B, M>(path, &module)?;
+) -> Result<Trainee<B>> {
+    let checkpoint = Checkpoint::open(path.join(MODEL))?;
+    let llm = &mut trainee.anyref.llm;
+    let in_blocks = llm.load_blocks(&checkpoint, LANGUAGE_MODEL, None)?.names;
+    let lacks = missing(path, &trainee)?;
     if let Some(name) = lacks.difference(initial).next() {
         bail!(
             "{} has no {name}: it is of another model, or of a run with another `start`",
             path.display()
         );
     }
-    let checkpoint = Checkpoint::open(path.join(MODEL))?;
     // Kept in burn's order, as during training: a resumed run then rounds as an uninterrupted one
     // does.
     let mut options = LoadOptions::default().with_mapped(false);
     if !lacks.is_empty() {
         options = options.with_allow_missing(".");
     }
-    load_module::<B, M>(&mut module, &checkpoint, &options)?;
-    Ok(module)
+    load_module::<B, _>(&mut trainee, &checkpoint.without(&in_blocks), &options)?;
+    Ok(trainee)
 }
 
 /// Reads the optimizer's weights into a module that holds their EMA, as far as they are among
@@ -89,17 +97,19 @@ pub(in crate::run) fn load_live<B: AutodiffBackend, M: Module<B>>(
     Ok(module)
 }
 
-/// Reads all of a model folder. Pretraining heads stay as they are, and so do adapters that the
-/// folder lacks. Returns also the names of the parameters that were read.
+/// Reads all of a model folder, weights of the language model in blocks where `quantization` says
+/// so. Pretraining heads stay as they are, and so do adapters that the folder lacks. Returns also
+/// the names of what was read.
 ///
 /// # Errors
 /// When the folder is not there or has no weights that can be read. When these lack a parameter of
 /// the module that is neither of its heads nor of adapters, or have one that the module lacks or
 /// that is of another shape or type there.
-pub(in crate::run) fn load_start<B: AutodiffBackend, M: Module<B>>(
+pub(in crate::run) fn load_start<B: AutodiffBackend>(
     from: &Path,
-    mut module: M,
-) -> Result<(M, Vec<String>)> {
+    quantization: Option<&Quantization>,
+    mut trainee: Trainee<B>,
+) -> Result<(Trainee<B>, Vec<String>)> {
     refuse_location(from)?;
     ensure!(
         from.is_dir(),
@@ -112,9 +122,19 @@ pub(in crate::run) fn load_start<B: AutodiffBackend, M: Module<B>>(
         .with_rename("^", "anyref.")
         .with_allow_missing("^heads\\.")
         .with_allow_missing("\\.lora_[abAB]\\.");
-    let report = load_module::<B, M>(&mut module, &checkpoint, &options)
+    let in_blocks = match quantization {
+        Some(_) => {
+            let llm = &mut trainee.anyref.llm;
+            llm.load_blocks(&checkpoint, IN_FOLDER, quantization)?.names
+        }
+        // Whatever the folder has: all of it may be trained.
+        None => BTreeSet::new(),
+    };
+    let report = load_module::<B, _>(&mut trainee, &checkpoint.without(&in_blocks), &options)
         .with_context(|| format!("`start`: {} is not a model of this kind", from.display()))?;
-    Ok((module, report.loaded))
+    let mut names = report.loaded;
+    names.extend(in_blocks.iter().map(|name| format!("anyref.{name}")));
+    Ok((trainee, names))
 }
 
 /// Reads some parts of a model folder or of a checkpoint; the others stay as they are. Returns also

@@ -6,23 +6,24 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use anyref_weights::{SaveOptions, output_tensors, sync_folder, write_atomic, write_checkpoint};
-use burn::module::AutodiffModule;
 use burn::tensor::{DType, backend::AutodiffBackend};
 use safetensors::tensor::{Dtype, TensorView};
 
 use super::list::{list, place_of};
 use super::{LIVE, MODEL, OPTIMIZER, POSITION, Position};
+use crate::run::frozen_blocks::LANGUAGE_MODEL;
 use crate::run::optimizer::Optimizer;
+use crate::trainee::Trainee;
 
 /// Contents of a checkpoint.
-pub(in crate::run) struct State<'a, B: AutodiffBackend, M: AutodiffModule<B>> {
+pub(in crate::run) struct State<'a, B: AutodiffBackend> {
     /// The model: the weights as the optimizer left them, or their moving average.
-    pub(in crate::run) model: &'a M::InnerModule,
+    pub(in crate::run) model: &'a Trainee<B::InnerBackend>,
     /// Parameters, by name, that are left out of it.
     pub(in crate::run) left_out: &'a BTreeSet<String>,
     /// The weights as the optimizer left them, and the names of the trained ones, where the model
     /// is their average.
-    pub(in crate::run) live: Option<(&'a M, &'a BTreeSet<String>)>,
+    pub(in crate::run) live: Option<(&'a Trainee<B>, &'a BTreeSet<String>)>,
     /// The optimizer, with its moments.
     pub(in crate::run) optimizer: &'a Optimizer<B>,
     /// Position of the run; the optimizer's updates are filled in.
@@ -34,9 +35,9 @@ pub(in crate::run) struct State<'a, B: AutodiffBackend, M: AutodiffModule<B>> {
 /// # Errors
 /// As [`write_checkpoint`], when another file or folder cannot be written, renamed or deleted, and
 /// when a checkpoint in `folder` has no `position.json`.
-pub(in crate::run) fn save<B: AutodiffBackend, M: AutodiffModule<B>>(
+pub(in crate::run) fn save<B: AutodiffBackend>(
     folder: &Path,
-    state: &State<'_, B, M>,
+    state: &State<'_, B>,
     keep: usize,
 ) -> Result<PathBuf> {
     let position = state.position;
@@ -65,17 +66,15 @@ pub(in crate::run) fn save<B: AutodiffBackend, M: AutodiffModule<B>>(
 }
 
 /// Writes the files of a checkpoint.
-fn write<B: AutodiffBackend, M: AutodiffModule<B>>(
-    partial: &Path,
-    state: &State<'_, B, M>,
-) -> Result<()> {
+fn write<B: AutodiffBackend>(partial: &Path, state: &State<'_, B>) -> Result<()> {
     let mut position = state.position.clone();
     let options = SaveOptions::default();
     let mut weights = output_tensors::<B::InnerBackend, _>(state.model, &options);
+    weights.extend(state.model.anyref.llm.block_tensors(LANGUAGE_MODEL));
     weights.retain(|tensor| !state.left_out.contains(&tensor.name));
     write_checkpoint(partial.join(MODEL), weights, &options)?;
     if let Some((module, trained)) = state.live {
-        let mut weights = output_tensors::<B, M>(module, &options);
+        let mut weights = output_tensors::<B, _>(module, &options);
         weights.retain(|tensor| trained.contains(&tensor.name));
         write_checkpoint(partial.join(LIVE), weights, &options)?;
     }

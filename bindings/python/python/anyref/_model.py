@@ -156,6 +156,7 @@ def load(
     clip: Union[str, os.PathLike[str], None] = None,
     imagebind: Union[str, os.PathLike[str], None] = None,
     sound_labels: Union[str, os.PathLike[str], None] = None,
+    kv_cache: str = "f32",
     ignore_memory: bool = False,
 ) -> Model:
     """Loads a model.
@@ -178,6 +179,8 @@ def load(
         imagebind: file of ImageBind, which turns sounds into words. Its weights are for
             non-commercial use.
         sound_labels: file of the labels for sounds.
+        kv_cache: data type of stored keys and values of the language model, ``"f32"`` (as they are
+            computed), ``"f16"``, ``"bf16"`` or ``"q8_0"``.
         ignore_memory: whether a large model is loaded even if too little memory is free.
 
     Raises:
@@ -199,6 +202,7 @@ def load(
             clip=clip,
             imagebind=imagebind,
             sound_labels=sound_labels,
+            kv_cache=kv_cache,
             cache=_cache(),
             ignore_memory=ignore_memory,
         )

@@ -148,6 +148,7 @@ def load(
     clip: Optional[Path],
     imagebind: Optional[Path],
     sound_labels: Optional[Path],
+    kv_cache: str,
     cache: Optional[Path],
     ignore_memory: bool,
 ) -> Model: ...

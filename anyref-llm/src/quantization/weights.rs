@@ -1,142 +1,18 @@
-//! Quantisation of a LLaMA: selection of weights in blocks, and loading.
+//! A LLaMA's weights in blocks: loading them so, rounding them, and writing them.
 
 use std::collections::BTreeSet;
 
-use anyref_ops::blocks::{BlockType, Blocks};
+use anyref_ops::blocks::Blocks;
 use anyref_ops::nn::{EmbeddingWeight, LinearWeight};
 use anyref_weights::{Checkpoint, OutputTensor, TensorEntry};
+use burn::tensor::TensorData;
 use burn::tensor::backend::Backend;
-use regex::Regex;
 
-use crate::error::{Error, Result};
+use super::rules::{AskedForm, Fitting, HEAD, Quantization, TABLE};
+use crate::error::Result;
 use crate::model::Llama;
 
-/// Block format of a weight that holds its rows in whole blocks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Fitting {
-    /// Block format, or `None` where the weight stays in floats.
-    pub block_type: Option<BlockType>,
-    /// Set if another format was requested.
-    pub fell_back: bool,
-}
-
-impl Fitting {
-    /// Chooses the format for rows of `columns` values: the requested one; `Q8_0` in place of
-    /// formats whose blocks of 256 do not fit; floats if blocks of 32 do not fit either.
-    pub fn new(asked: BlockType, columns: usize) -> Self {
-        let fits = |block: &BlockType| columns > 0 && columns.is_multiple_of(block.values());
-        let block_type = [asked, BlockType::Q8_0].into_iter().find(fits);
-        Self {
-            block_type,
-            fell_back: block_type != Some(asked),
-        }
-    }
-}
-
-/// Formats of a language model's quantised weights.
-///
-/// By default the projections of all layers (`q_proj`, `k_proj`, `v_proj`, `o_proj`, `gate_proj`,
-/// `up_proj`, `down_proj`) get the requested type; embeddings, head, norms, biases and adapters
-/// stay in floats. Rules by name take precedence and can also name embeddings and head.
-#[derive(Debug, Clone)]
-pub struct Quantization {
-    default: Option<BlockType>,
-    rules: Vec<(Regex, Option<BlockType>)>,
-}
-
-/// Formats to which weights can be quantised, by their names in options.
-const WRITTEN: [(&str, BlockType); 3] = [
-    ("q8_0", BlockType::Q8_0),
-    ("q4_0", BlockType::Q4_0),
-    ("q4_k", BlockType::Q4K),
-];
-
-/// Looks up a block format by its name in options: `q8_0`, `q4_0` or `q4_k`.
-///
-/// # Errors
-/// When the format does not exist or is read-only.
-pub fn written_block_type(name: &str) -> Result<BlockType, String> {
-    let found = WRITTEN
-        .iter()
-        .find(|(known, _)| name.eq_ignore_ascii_case(known));
-    found
-        .map(|(_, block)| *block)
-        .ok_or_else(|| format!("weights cannot be quantised to {name:?}: use q8_0, q4_0 or q4_k"))
-}
-
-impl Quantization {
-    /// Quantises the projections of all layers.
-    pub fn new(block_type: BlockType) -> Self {
-        Self {
-            default: Some(block_type),
-            rules: Vec::new(),
-        }
-    }
-
-    /// Adds a rule `PATTERN=TYPE`: a regular expression on names such as
-    /// `model.layers.0.mlp.down_proj.base_layer.weight` or `lm_head.weight`, and `q8_0`, `q4_0`,
-    /// `q4_k` or `float`. The last matching rule applies.
-    ///
-    /// # Errors
-    /// When the rule has another form.
-    pub fn with_rule(mut self, rule: &str) -> Result<Self> {
-        let fail = |reason: String| Error::Quantization {
-            rule: rule.into(),
-            reason,
-        };
-        let (pattern, format) = rule
-            .rsplit_once('=')
-            .ok_or_else(|| fail("has no `=`; give PATTERN=TYPE".into()))?;
-        let pattern = Regex::new(pattern).map_err(|error| {
-            let error = error.to_string();
-            let line = error.lines().last().unwrap_or_default();
-            fail(format!("is not a regular expression ({})", line.trim()))
-        })?;
-        let format = match format {
-            "float" => None,
-            name => {
-                Some(written_block_type(name).map_err(|error| fail(format!("{error} or float")))?)
-            }
-        };
-        self.rules.push((pattern, format));
-        Ok(self)
-    }
-
-    /// Form requested for a weight by its name in a [`Llama`].
-    pub fn of(&self, name: &str) -> AskedForm {
-        let able = is_projection(name) || name == HEAD || name == TABLE;
-        let mut rules = self.rules.iter().rev();
-        match rules.find(|(pattern, _)| pattern.is_match(name)) {
-            _ if !able => AskedForm::AsStored,
-            Some((_, Some(block_type))) => AskedForm::Blocks(*block_type),
-            Some((_, None)) => AskedForm::Floats,
-            None => match self.default.filter(|_| is_projection(name)) {
-                Some(block_type) => AskedForm::Blocks(block_type),
-                None => AskedForm::AsStored,
-            },
-        }
-    }
-}
-
-/// Form requested for a weight.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AskedForm {
-    /// Form of the file.
-    AsStored,
-    /// Floats, also for a weight that the file stores in blocks.
-    Floats,
-    /// Blocks of this format, where they hold the rows whole.
-    Blocks(BlockType),
-}
-
-const TABLE: &str = "model.embed_tokens.weight";
-const HEAD: &str = "lm_head.weight";
-
-fn is_projection(name: &str) -> bool {
-    name.starts_with("model.layers.") && name.ends_with(".base_layer.weight")
-}
-
-/// Weight that can be stored in blocks.
+/// Weight that can be in blocks.
 enum Slot<'a, B: Backend> {
     Linear(&'a mut LinearWeight<B>),
     Table(&'a mut EmbeddingWeight<B>),
@@ -151,6 +27,14 @@ impl<B: Backend> Slot<'_, B> {
                 [d_output, d_input]
             }
             Self::Table(weight) => weight.lazy_shape().dims(),
+        }
+    }
+
+    /// Values in the layout of files; none of a weight in blocks.
+    fn floats(&self) -> Option<TensorData> {
+        match self {
+            Self::Linear(weight) => Some(weight.dense()?.val().transpose().into_data()),
+            Self::Table(weight) => Some(weight.dense()?.val().into_data()),
         }
     }
 
@@ -255,6 +139,46 @@ impl<B: Backend> Llama<B> {
         Ok(loaded)
     }
 
+    /// Rounds weights that are floats in memory, one after another.
+    pub fn quantize(&mut self, quantization: &Quantization) {
+        for (name, slot) in self.slots() {
+            let shape = slot.shape();
+            let AskedForm::Blocks(asked) = quantization.of(&name) else {
+                continue;
+            };
+            let Some(block_type) = Fitting::new(asked, shape[1]).block_type else {
+                continue;
+            };
+            if let Some(values) = slot.floats() {
+                let values: Vec<f32> = values.iter::<f32>().collect();
+                let blocks = Blocks::quantize(block_type, shape, &values);
+                slot.fill(&blocks.expect("whole blocks of a written format"));
+            }
+        }
+    }
+
+    /// Weights that [`quantize`](Self::quantize) would round, each with its bytes in blocks, by
+    /// their names.
+    pub fn quantized_bytes(&self, quantization: &Quantization) -> Vec<(String, u64)> {
+        let of = |name: String, [d_input, d_output]: [usize; 2]| {
+            let AskedForm::Blocks(asked) = quantization.of(&name) else {
+                return None;
+            };
+            let row = Fitting::new(asked, d_input)
+                .block_type?
+                .row_bytes(d_input)?;
+            Some((name, (d_output * row) as u64))
+        };
+        let projections = self.named_projections();
+        let projections = projections.map(|(name, linear)| (name, linear.base_layer.weight.dims()));
+        let head = self.lm_head.iter();
+        let head = head.map(|head| (HEAD.to_owned(), head.weight.dims()));
+        let [tokens, width] = self.model.embed_tokens.weight.lazy_shape().dims();
+        let table = [(TABLE.to_owned(), [width, tokens])];
+        let all = projections.chain(head).chain(table);
+        all.filter_map(|(name, dims)| of(name, dims)).collect()
+    }
+
     /// Bytes that [`load_blocks`](Self::load_blocks) would hold, by name in the checkpoint.
     pub fn block_bytes(
         &self,
@@ -331,52 +255,5 @@ fn choose(
         AskedForm::Blocks(asked) => Fitting::new(asked, columns),
         AskedForm::Floats => kept(None),
         AskedForm::AsStored => kept(entry.block_type()),
-    }
-}
-
-#[cfg(all(test, feature = "flex"))]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn formats_fall_back_by_the_length_of_rows() {
-        let of = |asked, columns| {
-            let fitting = Fitting::new(asked, columns);
-            (fitting.block_type, fitting.fell_back)
-        };
-        assert_eq!(of(BlockType::Q4K, 512), (Some(BlockType::Q4K), false));
-        assert_eq!(of(BlockType::Q4K, 192), (Some(BlockType::Q8_0), true));
-        assert_eq!(of(BlockType::Q4_0, 192), (Some(BlockType::Q4_0), false));
-        assert_eq!(of(BlockType::Q8_0, 20), (None, true));
-    }
-
-    #[test]
-    fn rules_come_before_the_table_of_defaults() {
-        let projection = "model.layers.3.mlp.down_proj.base_layer.weight";
-        let plain = Quantization::new(BlockType::Q4_0);
-        assert_eq!(plain.of(projection), AskedForm::Blocks(BlockType::Q4_0));
-        for name in [
-            HEAD,
-            TABLE,
-            "model.norm.weight",
-            "model.layers.3.mlp.down_proj.lora_a.weight",
-            "model.layers.3.mlp.down_proj.base_layer.bias",
-        ] {
-            assert_eq!(plain.of(name), AskedForm::AsStored, "{name}");
-        }
-        let ruled = plain.with_rule("down_proj=float").unwrap();
-        let ruled = ruled.with_rule("^lm_head=q8_0").unwrap();
-        let ruled = ruled.with_rule("layers.3.=q4_k").unwrap();
-        assert_eq!(ruled.of(projection), AskedForm::Blocks(BlockType::Q4K));
-        assert_eq!(ruled.of(&projection.replace('3', "2")), AskedForm::Floats);
-        assert_eq!(ruled.of(HEAD), AskedForm::Blocks(BlockType::Q8_0));
-        assert_eq!(ruled.of("model.norm.weight"), AskedForm::AsStored);
-        for bad in ["lm_head", "(=q8_0", "lm_head=q6_k", "lm_head=q9"] {
-            let error = Quantization::new(BlockType::Q8_0)
-                .with_rule(bad)
-                .unwrap_err();
-            let line = error.to_string();
-            assert!(line.contains(bad) && !line.contains('\n'), "{line}");
-        }
     }
 }

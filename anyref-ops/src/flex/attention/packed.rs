@@ -1,0 +1,134 @@
+//! Keys and values of a head, packed for products.
+
+use super::super::pack::{pack_rows, pack_transposed};
+use super::super::product::packed_len;
+use super::held::{Narrow, Widen};
+use super::problem::{Extent, tiles};
+use super::views::Views;
+use core::ops::Range;
+
+/// Source of packed blocks of keys and values.
+pub(super) trait Blocks {
+    /// Transposed keys and values of the block of an index, which holds some keys.
+    fn block(&mut self, index: usize, keys: &Range<usize>) -> (&[f32], &[f32]);
+}
+
+/// All blocks of a head.
+pub(super) struct Packed {
+    keys: Vec<f32>,
+    values: Vec<f32>,
+    key_len: usize,
+    value_len: usize,
+}
+
+impl Packed {
+    pub(super) fn new(views: &Views<'_>) -> Self {
+        let Extent {
+            keys,
+            head_dim,
+            value_dim,
+            ..
+        } = views.extent;
+        let blocks = keys.div_ceil(views.block);
+        let key_len = packed_len(head_dim, views.block);
+        let value_len = packed_len(views.block, value_dim);
+        Self {
+            keys: vec![0.0; blocks * key_len],
+            values: vec![0.0; blocks * value_len],
+            key_len,
+            value_len,
+        }
+    }
+
+    /// Packs head `h` of batch entry `b`.
+    pub(super) fn fill(&mut self, views: &Views<'_>, b: usize, h: usize) {
+        let Extent {
+            keys,
+            head_dim,
+            value_dim,
+            ..
+        } = views.extent;
+        let blocks = tiles(keys, views.block);
+        let packed = self.keys.chunks_exact_mut(self.key_len);
+        for (block, (k, v)) in blocks.zip(packed.zip(self.values.chunks_exact_mut(self.value_len)))
+        {
+            let (source, stride) = views.key.tail(b, h, block.start);
+            pack_transposed(source, stride, head_dim, block.len(), k);
+            let (source, stride) = views.value.tail(b, h, block.start);
+            pack_rows(source, stride, block.len(), value_dim, v);
+        }
+    }
+}
+
+impl Blocks for &Packed {
+    fn block(&mut self, index: usize, _: &Range<usize>) -> (&[f32], &[f32]) {
+        (
+            &self.keys[index * self.key_len..][..self.key_len],
+            &self.values[index * self.value_len..][..self.value_len],
+        )
+    }
+}
+
+/// One block at a time, of rows that are narrower than f32: no more is ever held wide.
+pub(super) struct OneBlock<'a, R> {
+    views: &'a Views<'a, R>,
+    /// Batch entry and key/value head.
+    pub(super) at: (usize, usize),
+    wide: Vec<f32>,
+    keys: Vec<f32>,
+    values: Vec<f32>,
+}
+
+impl<'a, R> OneBlock<'a, R> {
+    pub(super) fn new(views: &'a Views<'a, R>) -> Self {
+        let Extent {
+            head_dim,
+            value_dim,
+            ..
+        } = views.extent;
+        Self {
+            views,
+            at: (0, 0),
+            wide: vec![0.0; views.block * head_dim.max(value_dim)],
+            keys: vec![0.0; packed_len(head_dim, views.block)],
+            values: vec![0.0; packed_len(views.block, value_dim)],
+        }
+    }
+}
+
+impl<R: Narrow> Blocks for OneBlock<'_, R> {
+    fn block(&mut self, _: usize, keys: &Range<usize>) -> (&[f32], &[f32]) {
+        let Self {
+            views,
+            at,
+            wide,
+            keys: packed_keys,
+            values: packed_values,
+        } = self;
+        let Extent {
+            head_dim,
+            value_dim,
+            ..
+        } = views.extent;
+        let count = keys.len();
+        Widen {
+            rows: &views.key,
+            at: *at,
+            first: keys.start,
+            width: head_dim,
+            out: &mut wide[..count * head_dim],
+        }
+        .copy();
+        pack_transposed(wide, head_dim, head_dim, count, packed_keys);
+        Widen {
+            rows: &views.value,
+            at: *at,
+            first: keys.start,
+            width: value_dim,
+            out: &mut wide[..count * value_dim],
+        }
+        .copy();
+        pack_rows(wide, value_dim, count, value_dim, packed_values);
+        (packed_keys, packed_values)
+    }
+}
