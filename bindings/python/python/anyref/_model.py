@@ -157,6 +157,7 @@ def load(
     imagebind: Union[str, os.PathLike[str], None] = None,
     sound_labels: Union[str, os.PathLike[str], None] = None,
     ignore_memory: bool = False,
+    tiles: Optional[int] = None,
 ) -> Model:
     """Loads a model.
 
@@ -177,6 +178,7 @@ def load(
             non-commercial use.
         sound_labels: file of labels that sounds are told apart by.
         ignore_memory: loads a large model although too little memory is free.
+        tiles: most tiles of a picture, for a model that reads tiles, as Sa2VA.
 
     Raises:
         AnyRefError: when an option is out of its range, the model is missing or damaged, or the
@@ -199,6 +201,7 @@ def load(
             sound_labels=sound_labels,
             cache=_cache(),
             ignore_memory=ignore_memory,
+            tiles=tiles,
         )
     )
 

@@ -150,6 +150,7 @@ def load(
     sound_labels: Optional[Path],
     cache: Optional[Path],
     ignore_memory: bool,
+    tiles: Optional[int],
 ) -> Model: ...
 
 Scores = list[tuple[str, Optional[float]]]
