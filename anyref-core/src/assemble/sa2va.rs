@@ -9,7 +9,7 @@ use burn::tensor::backend::Backend;
 use super::assembly::Assembly;
 use super::plan::{Plan, Sources, add, of_sources};
 use crate::official::{
-    Kind, Published, Sa2vaParts, Sam2MaskParts, sa2va_parts, sam2_decoder_options,
+    Kind, Published, Sa2vaParts, Sam2MaskParts, is_sa2va, sa2va_parts, sam2_decoder_options,
     sam2_encoder_options, sam2_parts,
 };
 use crate::prompt_config::PromptConfig;
@@ -29,18 +29,12 @@ impl Sa2va {
     /// Opens the language model of an assembly, if it is a Sa2VA.
     ///
     /// # Errors
-    /// When it is one of an unsupported form, or other parts are given beside it.
+    /// When it is one of an unsupported form or damaged, or other parts are given beside it.
     pub(super) fn of(assembly: &Assembly) -> Result<Option<Self>> {
-        if !assembly.llm.is_dir() {
+        if !is_sa2va(&assembly.llm) {
             return Ok(None);
         }
-        let Ok(published) = Published::open(&assembly.llm) else {
-            // Whoever needs another part says so.
-            return Ok(None);
-        };
-        if published.kind != Some(Kind::Sa2va) {
-            return Ok(None);
-        }
+        let published = Published::open_as(&assembly.llm, "Sa2VA", |kind| kind == Kind::Sa2va)?;
         let others = [
             ("clip", &assembly.clip),
             ("sam", &assembly.sam),
@@ -81,6 +75,8 @@ impl Sa2va {
             llm: parts.llm.clone(),
             prompt_encoder: Some(sam.prompt_encoder),
             mask_decoder: Some(MaskDecoderKindConfig::Sam2(sam.mask_decoder)),
+            // A picture in all its tiles leaves room for more in a context of the usual length.
+            max_new_tokens: (preset.max_new_tokens).min(parts.llm.max_position_embeddings / 4),
             prompts: PromptConfig::sa2va(parts.template),
             ..preset
         };

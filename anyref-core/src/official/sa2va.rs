@@ -10,7 +10,7 @@ use anyref_weights::{LoadOptions, Rename};
 use serde::de::DeserializeOwned;
 
 use super::config_file::Section;
-use super::published::Published;
+use super::published::{Published, SA2VA};
 use super::shapes::Shapes;
 use crate::prompt_config::Template;
 use crate::{Error, Result};
@@ -93,7 +93,7 @@ pub fn sa2va_parts(published: &Published) -> Result<Sa2vaParts> {
         return Err(Error::folder(&published.path, problem));
     };
     let root = file.root();
-    root.expect_type(&["sa2va_chat"], "Sa2VA over InternVL")?;
+    root.expect_type(&[SA2VA], "Sa2VA over InternVL")?;
     refuse_others(published, &root)?;
     let part = |name, class| {
         let missing = || root.fail(name, "is missing; download the file again");

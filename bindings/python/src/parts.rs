@@ -83,6 +83,7 @@ impl OnDevice for Load {
         let loaded = self.model.load::<B>(&Default::default(), weights, device)?;
         let hearing = loaded.sound_preprocessor().cloned();
         let image_size = loaded.config.vision_tower.image_size();
+        let select_layer = loaded.model.select_layer();
         let Tower::Clip(clip) = loaded.model.vision_tower else {
             return Err(anyref_core::Error::Config {
                 field: "vision_tower",
@@ -91,7 +92,7 @@ impl OnDevice for Load {
         };
         Ok(Box::new(Loaded {
             preprocessor: ClipPreprocessor::new(image_size).with_resize(loaded.config.clip_resize),
-            select_layer: loaded.model.select_layer(),
+            select_layer,
             audio: loaded.model.audio_encoder.zip(hearing),
             clip,
             device: device.clone(),
