@@ -16,8 +16,9 @@ use image::RgbImage;
 use crate::common::TestBackend;
 use crate::parts::{copied, load, published};
 
-/// The box of `export_sa2va.py`.
+/// The boxes of `export_sa2va.py`.
 const REGION: [f32; 4] = [10.0, 5.0, 58.0, 38.0];
+const CORNER: [f32; 4] = [0.0, 0.0, 30.0, 20.0];
 /// What the fixture answers, with the mask token by our name for it.
 const ANSWER: &str = "<obj> and <obj>.";
 
@@ -111,16 +112,18 @@ fn a_picture_and_a_question_become_the_reference_s_words_and_masks() {
 fn a_box_is_described_by_the_tokens_under_it() {
     let (anyref, fixture) = (sa2va(), opened());
     let picture = anyref.picture(&shown()).unwrap();
-    let region = || Prompt::new([Reference::Box(REGION)]);
-    let answer = anyref.describe(&picture, &region()).unwrap();
-    assert_eq!(answer.raw, words(&anyref, &fixture, "region"));
-    assert!(answer.bridges.is_empty() && answer.masks.is_empty());
-    // The default question of AnyRef stands for the model's own.
-    let asked = region().with_question(anyref_core::DESCRIBE_QUESTION);
-    assert_eq!(anyref.describe(&picture, &asked).unwrap().raw, answer.raw);
-    let other = Prompt::new([Reference::Box([0.0, 0.0, 30.0, 20.0])]);
-    let other = anyref.describe(&picture, &other).unwrap();
-    assert_ne!(other.raw, answer.raw, "the box is not read");
+    let mut told = Vec::new();
+    for (region, name) in [(REGION, "region.0"), (CORNER, "region.1")] {
+        let region = || Prompt::new([Reference::Box(region)]);
+        let answer = anyref.describe(&picture, &region()).unwrap();
+        assert_eq!(answer.raw, words(&anyref, &fixture, name));
+        assert!(answer.bridges.is_empty() && answer.masks.is_empty());
+        // The default question of AnyRef stands for the model's own.
+        let asked = region().with_question(anyref_core::DESCRIBE_QUESTION);
+        assert_eq!(anyref.describe(&picture, &asked).unwrap().raw, answer.raw);
+        told.push(answer.raw);
+    }
+    assert_eq!(told, ["red dog.", "cat."]);
 }
 
 #[test]
