@@ -72,10 +72,14 @@ pub struct Common {
     /// with pictures
     #[arg(long, global = true)]
     pub all: bool,
-    /// Conversation template that the model was trained with: llava_v1, or llava_llama_2 [default:
-    /// the model's own]
+    /// Conversation template that the model was trained with: llava_v1, llava_llama_2, qwen_chat,
+    /// internlm2_chat or phi3_chat [default: the model's own]
     #[arg(long, global = true, value_name = "NAME", value_parser = template)]
     pub conv_type: Option<Template>,
+    /// Cut a picture into so many tiles at most, for a model that reads tiles, as Sa2VA: fewer are
+    /// faster and show less detail [default: the model's]
+    #[arg(long, global = true, value_name = "N")]
+    pub tiles: Option<usize>,
     /// Backend: flex (the CPU), wgpu, vulkan, metal, webgpu or cuda, if compiled in
     #[arg(long, global = true, default_value_t)]
     pub backend: BackendName,

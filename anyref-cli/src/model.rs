@@ -179,6 +179,7 @@ fn answers(common: &Common) -> AnswerOptions {
         sound_threshold: common.sound_threshold,
         template: common.conv_type,
         batch_bytes: None,
+        max_tiles: common.tiles,
     }
 }
 
@@ -189,6 +190,9 @@ fn check(common: &Common) -> Result<()> {
     }
     if common.max_new_tokens == Some(0) {
         bail!("--max-new-tokens is 0: an answer needs at least 1");
+    }
+    if common.tiles == Some(0) {
+        bail!("--tiles is 0: a picture needs at least 1");
     }
     if let Some(score) = common.min_score
         && !(0.0..=1.0).contains(&score)

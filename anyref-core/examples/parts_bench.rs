@@ -168,7 +168,7 @@ impl<B: Backend> Parts<B> {
     }
 
     fn clip(&self) -> Tensor<B, 3> {
-        let side = self.config.vision_tower.image_size;
+        let side = self.config.vision_tower.image_size();
         self.model
             .picture_features(self.random([1, 3, side, side]))
             .tokens

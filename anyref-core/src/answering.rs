@@ -111,7 +111,7 @@ impl<B: Backend> AnyRef<B> {
             match question {
                 Err(error) => answers[place] = Some(Err(error)),
                 Ok(question) => {
-                    if !self.has_room(&batch, &question) {
+                    if !self.has_room(&batch, asked, &question) {
                         let full = std::mem::replace(&mut batch, Batch::new());
                         self.finish(full, &mut answers, on_text, cancel).await;
                     }
@@ -130,10 +130,19 @@ impl<B: Backend> AnyRef<B> {
 
     /// Returns whether another question can join a batch. Rows of a batch are sampled differently,
     /// so a sampled answer would depend on its row.
-    fn has_room(&self, batch: &Batch<'_, B>, question: &EncodedQuestion<B>) -> bool {
+    fn has_room(
+        &self,
+        batch: &Batch<'_, B>,
+        asked: Conversation<'_, B>,
+        question: &EncodedQuestion<B>,
+    ) -> bool {
         let Some(first) = batch.asked.first() else {
             return true;
         };
+        if asked.picture.prefix.len() != first.picture.prefix.len() {
+            // Pictures of other numbers of tokens.
+            return false;
+        }
         let questions = batch.questions.iter().chain([question]);
         let longest = questions.map(|question| question.layout.len()).max();
         let row = RowLength {

@@ -8,6 +8,7 @@ use burn::tensor::backend::Backend;
 
 use crate::bridge::BridgeOptions;
 use crate::model::AnyRefModel;
+use crate::prompt_config::{PromptConfig, Template};
 use crate::special_tokens::SpecialTokens;
 use crate::{Answer, AnyRefConfig, Error, Result, SoundLabeller};
 
@@ -66,7 +67,7 @@ impl<B: Backend> AnyRef<B> {
         }
         let generation = GenerationConfig {
             max_new_tokens: config.max_new_tokens,
-            stop_tokens: vec![special.end],
+            stop_tokens: special.stops(&tokenizer, &config.prompts),
             ..GenerationConfig::default()
         };
         Ok(Self {
@@ -81,6 +82,22 @@ impl<B: Backend> AnyRef<B> {
             device,
             watch: (!on_processor::<B>()).then(DeviceWatch::start),
         })
+    }
+
+    /// Sets the conversation template.
+    ///
+    /// # Errors
+    /// When the tokenizer lacks a token that the template needs.
+    pub fn set_template(&mut self, template: Template) -> Result<()> {
+        let prompts = PromptConfig {
+            template,
+            ..self.config.prompts.clone()
+        };
+        let masks = self.config.makes_masks();
+        self.special = SpecialTokens::for_prompts(&self.tokenizer, &prompts, masks)?;
+        self.generation.stop_tokens = self.special.stops(&self.tokenizer, &prompts);
+        self.config.prompts = prompts;
+        Ok(())
     }
 
     /// Checks that the device has not failed since the model was created.

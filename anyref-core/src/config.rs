@@ -1,19 +1,21 @@
 //! Configuration of a model.
 
 use anyref_audio::{AudioPreprocessorConfig, ImageBindAudioConfig};
-use anyref_decoder::{MaskDecoderConfig, ObjectHeadConfig, PromptEncoderConfig};
+use anyref_decoder::{ObjectHeadConfig, PromptEncoderConfig};
 use anyref_llm::{LlamaConfig, LoraConfig};
 use anyref_ops::nn::LinearConfig;
-use anyref_vision::clip::ClipVisionConfig;
 use anyref_vision::preprocess::ClipResize;
-use anyref_vision::projector::{ProjectorConfig, ProjectorKind};
-use anyref_vision::sam::SamVisionConfig;
+use anyref_vision::projector::ProjectorKind;
 use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
 
 use crate::candidates::CandidateConfig;
+use crate::layout::ObjectState;
 use crate::model::{AnyRefModel, ReferencePooling};
-use crate::prompt_config::PromptConfig;
+use crate::prompt_config::{PromptConfig, RegionForm};
+use crate::reference_kind::ReferenceKind;
+use crate::sam::{MaskDecoderKindConfig, MaskImageEncoderConfig};
+use crate::tower::TowerConfig;
 use crate::{Error, Result};
 
 /// The sound side of a model.
@@ -30,19 +32,20 @@ pub struct AudioConfig {
 pub struct AnyRefConfig {
     /// Name of the preset.
     pub name: String,
-    /// CLIP.
-    pub vision_tower: ClipVisionConfig,
-    /// Index of CLIP's hidden state that is used; negative counts from the end.
+    /// CLIP, or InternViT over tiles.
+    pub vision_tower: TowerConfig,
+    /// Which hidden state of the tower is used; negative counts from the end.
     pub vision_select_layer: i32,
     /// Conversion of a picture of any shape to CLIP's square.
     #[serde(default, skip_serializing_if = "is_squeeze")]
     pub clip_resize: ClipResize,
-    /// CLIP features into the language model's width.
+    /// The tower's features into the language model's width. That of tiles has a layer
+    /// normalisation ahead of its two layers.
     pub mm_projector: ProjectorKind,
-    /// SAM's image encoder; none of a model that answers in words alone, which has no prompt
+    /// Image encoder of SAM or SAM 2; none of a model that answers in words alone, which has no prompt
     /// encoder and mask decoder either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_encoder: Option<SamVisionConfig>,
+    pub image_encoder: Option<MaskImageEncoderConfig>,
     /// Sounds, for models that hear.
     pub audio: Option<AudioConfig>,
     /// The language model.
@@ -52,9 +55,9 @@ pub struct AnyRefConfig {
     /// SAM's prompt encoder.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub prompt_encoder: Option<PromptEncoderConfig>,
-    /// SAM's mask decoder.
+    /// Mask decoder of the image encoder's kind.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub mask_decoder: Option<MaskDecoderConfig>,
+    pub mask_decoder: Option<MaskDecoderKindConfig>,
     /// Tokens of one picture or box reference.
     pub reference_tokens: usize,
     /// Pooling of these tokens.
@@ -63,6 +66,9 @@ pub struct AnyRefConfig {
     pub box_coordinates: bool,
     /// Weight of the refocusing correction, λ (paper: 0.1).
     pub refocus_lambda: f64,
+    /// State of the language model that prompts the mask decoder.
+    #[serde(default, skip_serializing_if = "ObjectState::is_default")]
+    pub object_state: ObjectState,
     /// Maximum tokens of an answer.
     pub max_new_tokens: usize,
     /// Masks whose IoU the mask decoder estimates lower are left out, as SAM's automatic mask
@@ -88,12 +94,30 @@ fn is_squeeze(resize: &ClipResize) -> bool {
 }
 
 impl AnyRefConfig {
-    /// Patch tokens of the picture asked about.
+    /// Tokens of the picture asked about; of a tower over tiles the most that a picture may have.
     ///
     /// # Panics
     /// When `vision_tower.patch_size` is 0.
     pub fn image_tokens(&self) -> usize {
-        self.vision_tower.num_patches()
+        self.vision_tower.most_squares() * self.vision_tower.square_tokens()
+    }
+
+    /// Sets the most tiles of a picture.
+    ///
+    /// # Errors
+    /// When the model reads pictures in one square.
+    pub fn set_max_tiles(&mut self, tiles: usize) -> Result<()> {
+        match &mut self.vision_tower {
+            TowerConfig::InternVit(tower) => {
+                tower.max_tiles = tiles;
+                Ok(())
+            }
+            TowerConfig::Clip(_) => Err(Error::Config {
+                field: "max_tiles",
+                problem: "is for models that cut pictures into tiles, as Sa2VA; leave --tiles out"
+                    .into(),
+            }),
+        }
     }
 
     /// Returns whether the model makes masks; a model without SAM answers in words alone.
@@ -108,6 +132,8 @@ impl AnyRefConfig {
     pub fn validate(&self) -> Result<()> {
         self.vision_tower.validate()?;
         self.vision_tower.layers_until(self.vision_select_layer)?;
+        self.vision_tower.check_projector(self.mm_projector)?;
+        self.validate_references()?;
         if let Some(sam) = &self.image_encoder {
             sam.validate()?;
         }
@@ -170,6 +196,26 @@ impl AnyRefConfig {
         Ok(())
     }
 
+    /// Whether the tower and the prompts go by the same kinds of references.
+    fn validate_references(&self) -> Result<()> {
+        let reads = |kind| self.prompts.reads(kind);
+        let prompted = self.prompts.regions == RegionForm::VisualPrompt;
+        let problem = match self.vision_tower.tiled() {
+            None if prompted => {
+                "has regions as visual prompts, which are tokens of a tile: leave `regions` out"
+            }
+            Some(_) if reads(ReferenceKind::Image) || (reads(ReferenceKind::Box) && !prompted) => {
+                "has references that a tower over tiles has no features for: name `box` alone, with \
+                 `regions` as visual_prompt"
+            }
+            _ => return Ok(()),
+        };
+        Err(Error::Config {
+            field: "prompts",
+            problem: problem.into(),
+        })
+    }
+
     /// Checks that the parts that make masks are either complete or absent, and fit one another.
     fn validate_masks(&self) -> Result<()> {
         let parts = (
@@ -195,29 +241,37 @@ impl AnyRefConfig {
                 });
             }
         };
+        if let (MaskImageEncoderConfig::Sam(_), MaskDecoderKindConfig::Sam2(_))
+        | (MaskImageEncoderConfig::Sam2(_), MaskDecoderKindConfig::Sam(_)) = (sam, masks)
+        {
+            return Err(Error::Config {
+                field: "mask_decoder",
+                problem: "and image_encoder are of SAM and SAM 2: make their kinds equal".into(),
+            });
+        }
         equal(
             "prompt_encoder.embed_dim",
             prompts.embed_dim,
             "image_encoder.output_channels",
-            sam.output_channels,
+            sam.output_channels(),
         )?;
         equal(
             "mask_decoder.transformer_dim",
-            masks.transformer_dim,
+            masks.sizes().transformer_dim,
             "image_encoder.output_channels",
-            sam.output_channels,
+            sam.output_channels(),
         )?;
         equal(
             "prompt_encoder.input_image_size",
             prompts.input_image_size,
             "image_encoder.image_size",
-            sam.image_size,
+            sam.image_size(),
         )?;
         equal(
             "prompt_encoder.image_embedding_size",
             prompts.image_embedding_size,
             "image_encoder's image_size / patch_size",
-            sam.image_size / sam.patch_size,
+            sam.grid_size(),
         )
     }
 
@@ -249,9 +303,7 @@ impl AnyRefConfig {
         let (audio, masks) = (self.audio.as_ref(), self.mask_decoder.as_ref());
         AnyRefModel {
             vision_tower: self.vision_tower.init(device),
-            mm_projector: ProjectorConfig::new(self.vision_tower.hidden_size, hidden)
-                .with_kind(self.mm_projector)
-                .init(device),
+            mm_projector: (self.vision_tower).init_projector(self.mm_projector, hidden, device),
             image_encoder: self.image_encoder.as_ref().map(|sam| sam.init(device)),
             audio_encoder: audio.map(|audio| audio.encoder.init(device)),
             audio_projector: audio
@@ -260,8 +312,9 @@ impl AnyRefConfig {
                 .box_coordinates
                 .then(|| LinearConfig::new(4, hidden).init(device)),
             llm: self.llm.init(device),
-            text_hidden_fcs: masks
-                .map(|masks| ObjectHeadConfig::new(hidden, masks.transformer_dim).init(device)),
+            text_hidden_fcs: masks.map(|masks| {
+                ObjectHeadConfig::new(hidden, masks.sizes().transformer_dim).init(device)
+            }),
             prompt_encoder: self
                 .prompt_encoder
                 .as_ref()
@@ -288,6 +341,10 @@ fn equal(field: &'static str, value: usize, of: &str, expected: usize) -> Result
 
 #[cfg(test)]
 mod tests {
+    use anyref_decoder::{MaskDecoderConfig, Sam2MaskDecoderConfig};
+    use anyref_vision::clip::ClipVisionConfig;
+    use anyref_vision::sam::SamVisionConfig;
+
     use super::*;
 
     #[test]
@@ -306,6 +363,27 @@ mod tests {
 
     fn part<T>(part: &mut Option<T>) -> &mut T {
         part.as_mut().unwrap()
+    }
+
+    fn clip(config: &mut AnyRefConfig) -> &mut ClipVisionConfig {
+        match &mut config.vision_tower {
+            TowerConfig::Clip(clip) => clip,
+            TowerConfig::InternVit(_) => panic!("a CLIP"),
+        }
+    }
+
+    fn sam(config: &mut AnyRefConfig) -> &mut SamVisionConfig {
+        match part(&mut config.image_encoder) {
+            MaskImageEncoderConfig::Sam(sam) => sam,
+            MaskImageEncoderConfig::Sam2(_) => panic!("a SAM"),
+        }
+    }
+
+    fn masks(config: &mut AnyRefConfig) -> &mut MaskDecoderConfig {
+        match part(&mut config.mask_decoder) {
+            MaskDecoderKindConfig::Sam(sam) => sam,
+            MaskDecoderKindConfig::Sam2(_) => panic!("a SAM"),
+        }
     }
 
     #[test]
@@ -365,6 +443,7 @@ mod tests {
             "lisa-7b",
             "lisa-13b",
             "llava-7b",
+            "sa2va-1b",
             "tiny",
         ] {
             AnyRefConfig::preset(name).unwrap().validate().unwrap();
@@ -378,33 +457,24 @@ mod tests {
         refused(|config| config.reference_tokens = 3, "reference_tokens");
         refused(|config| config.reference_tokens = 0, "reference_tokens");
         refused(
-            |config| config.vision_tower.patch_size = 0,
+            |config| clip(config).patch_size = 0,
             "CLIP config: `patch_size` is 0",
         );
-        refused(|config| config.vision_tower.patch_size = 33, "patch_size");
-        refused(
-            |config| config.vision_tower.num_attention_heads = 3,
-            "hidden_size",
-        );
+        refused(|config| clip(config).patch_size = 33, "patch_size");
+        refused(|config| clip(config).num_attention_heads = 3, "hidden_size");
         refused(|config| config.vision_select_layer = 9, "feature layer 9");
         refused(
-            |config| part(&mut config.image_encoder).patch_size = 0,
+            |config| sam(config).patch_size = 0,
             "SAM config: `patch_size`",
         );
+        refused(|config| sam(config).patch_size = 30, "image_size");
         refused(
-            |config| part(&mut config.image_encoder).patch_size = 30,
-            "image_size",
-        );
-        refused(
-            |config| part(&mut config.image_encoder).global_attn_indexes = vec![2],
+            |config| sam(config).global_attn_indexes = vec![2],
             "global_attn_indexes",
         );
+        refused(|config| masks(config).num_heads = 0, "num_heads");
         refused(
-            |config| part(&mut config.mask_decoder).num_heads = 0,
-            "num_heads",
-        );
-        refused(
-            |config| part(&mut config.mask_decoder).num_heads = 32,
+            |config| masks(config).num_heads = 32,
             "attention_downsample_rate",
         );
         refused(
@@ -434,9 +504,18 @@ mod tests {
             |config| part(&mut config.prompt_encoder).embed_dim = 30,
             "prompt_encoder.embed_dim",
         );
+        refused(|config| sam(config).image_size = 128, "input_image_size");
         refused(
-            |config| part(&mut config.image_encoder).image_size = 128,
-            "input_image_size",
+            |config| {
+                let sam = masks(config).clone();
+                let sam2 = Sam2MaskDecoderConfig::of_sam(sam);
+                config.mask_decoder = Some(MaskDecoderKindConfig::Sam2(sam2));
+            },
+            "mask_decoder and image_encoder are of SAM and SAM 2",
+        );
+        refused(
+            |config| config.prompts.regions = RegionForm::VisualPrompt,
+            "leave `regions` out",
         );
         refused(|config| config.llm.vocab_size = 0, "vocab_size");
         refused(

@@ -34,7 +34,7 @@ impl Turn {
     pub fn new(prompt: Prompt, goal: Goal, config: &PromptConfig) -> Result<Self> {
         let question = match goal {
             Goal::Segment | Goal::Chat => prompt.segmentation_for(config)?,
-            Goal::Describe => prompt.description()?,
+            Goal::Describe => prompt.description_for(config)?,
         };
         Ok(Self {
             prompt,

@@ -15,9 +15,10 @@ use crate::memory::cache_bytes;
 use crate::model::PictureFeatures;
 use crate::picture::Picture;
 use crate::preprocess::PicturePixels;
+use crate::prompt_config::RegionForm;
 use crate::reference::check_box;
+use crate::region_prompt::{named_regions, region_sentence};
 use crate::sam::pictures_at_once;
-use crate::special_tokens::SpecialTokens;
 use crate::splice::{ReferenceBank, splice};
 use crate::{AnyRef, Error, Reference, Result, Timing};
 
@@ -38,7 +39,7 @@ impl<B: Backend> AnyRef<B> {
     /// Encodes pictures, as many together as SAM's memory allows.
     pub(crate) fn encode_pictures(&self, pictures: &[&PicturePixels]) -> Result<Vec<Picture<B>>> {
         let sam = self.config.image_encoder.as_ref();
-        let together = sam.map_or(1, |sam| pictures_at_once(sam.image_size));
+        let together = sam.map_or(1, |sam| pictures_at_once(sam.image_size()));
         let mut encoded = Vec::with_capacity(pictures.len());
         for pictures in pictures.chunks(together) {
             encoded.extend(self.encode_together(pictures)?);
@@ -48,14 +49,14 @@ impl<B: Backend> AnyRef<B> {
 
     fn encode_together(&self, pictures: &[&PicturePixels]) -> Result<Vec<Picture<B>>> {
         let start = Instant::now();
-        let clip: Vec<_> = pictures.iter().map(|picture| &picture.clip).collect();
+        let squares: Vec<_> = pictures.iter().map(|one| &one.squares[..]).collect();
         let sam: Vec<_> = pictures.iter().map(|one| one.sam.as_ref()).collect();
         let sam: Option<Vec<_>> = sam.into_iter().collect();
         let sam = match (self.sam(), sam) {
             (Some(model), Some(pixels)) => model.encode(&pixels).into_iter().map(Some).collect(),
             _ => vec![None; pictures.len()],
         };
-        let mut encoded = self.encode_for_words(&clip)?;
+        let mut encoded = self.encode_for_words(&squares)?;
         let encoding = start.elapsed() / pictures.len() as u32;
         for ((picture, pixels), sam) in encoded.iter_mut().zip(pictures).zip(sam) {
             picture.original_size = pixels.original_size;
@@ -66,15 +67,27 @@ impl<B: Backend> AnyRef<B> {
         Ok(encoded)
     }
 
-    /// Encodes pictures for the language model alone: they have no size of their own and no masks.
-    pub(crate) fn encode_for_words(&self, pictures: &[&PixelValues]) -> Result<Vec<Picture<B>>> {
+    /// Encodes pictures, each as its squares, for the language model alone: they have no size of
+    /// their own and no masks.
+    pub(crate) fn encode_for_words(&self, pictures: &[&[PixelValues]]) -> Result<Vec<Picture<B>>> {
+        let mut encoded = Vec::with_capacity(pictures.len());
+        for alike in pictures.chunk_by(|one, next| one.len() == next.len()) {
+            encoded.extend(self.encode_alike(alike)?);
+        }
+        Ok(encoded)
+    }
+
+    /// Encodes pictures of as many squares each.
+    fn encode_alike(&self, pictures: &[&[PixelValues]]) -> Result<Vec<Picture<B>>> {
         let start = Instant::now();
-        let clip = pictures.iter().map(|clip| clip.to_tensor(self.device()));
-        let clip = Tensor::<B, 3>::stack::<4>(clip.collect(), 0);
-        let features = self.model.picture_features(clip);
+        let squares = pictures.iter().copied().flatten();
+        let pixels = squares.map(|square| square.to_tensor(self.device()));
+        let pixels = Tensor::<B, 3>::stack::<4>(pixels.collect(), 0);
+        let features = self.model.tiled_features(pixels, pictures[0].len());
+        let [_, tokens, _] = features.tokens.dims();
         let spliced = splice(
             &self.model.llm,
-            &vec![self.opening()?; pictures.len()],
+            &vec![self.opening(tokens)?; pictures.len()],
             Some(features.tokens.clone()),
             &ReferenceBank::default(),
             0,
@@ -149,15 +162,15 @@ impl<B: Backend> AnyRef<B> {
         })
     }
 
-    /// The positions up to the picture's end, which are the same for all questions.
-    pub(crate) fn opening(&self) -> Result<Layout> {
+    /// The positions up to the end of a picture of `tokens`, which are the same for all questions.
+    pub(crate) fn opening(&self, tokens: usize) -> Result<Layout> {
         let asked = self.config.prompts.template.conversation();
         let asked = asked.ask(self.image_marker()).prompt();
         let (opening, _) = self.split_after_picture(&asked)?;
-        let (special, patches) = (self.special_tokens(), self.config.image_tokens());
-        let mut layout = Layout::new(&opening, special, patches, &[])?;
+        let special = self.special_tokens();
+        let mut layout = Layout::new(&opening, special, tokens, &[])?;
         if special.image_start.is_none() {
-            layout.extend_image(patches);
+            layout.extend_image(tokens);
         }
         Ok(layout)
     }
@@ -173,6 +186,9 @@ impl<B: Backend> AnyRef<B> {
             Reference::Box(region) => {
                 let (width, height) = picture.size();
                 let [x0, y0, x1, y1] = check_box(*region, width, height)?;
+                if self.config.prompts.regions == RegionForm::VisualPrompt {
+                    return Ok(self.region_tokens(picture, [x0, y0, x1, y1]));
+                }
                 let (width, height) = (width as f32, height as f32);
                 let region = RegionBox {
                     batch: 0,
@@ -185,8 +201,8 @@ impl<B: Backend> AnyRef<B> {
                 Ok(self.model.box_reference(grid, &[region]))
             }
             Reference::Image(reference) => {
-                let pixels = self.preprocessor().clip(reference.image())?;
-                let pixels = pixels.to_tensor::<B>(self.device()).unsqueeze();
+                let squares = self.preprocessor().squares(reference.image())?;
+                let pixels = PixelValues::batch::<B>(&squares, self.device());
                 Ok(self.model.image_reference(pixels))
             }
             Reference::Audio(sound) => {
@@ -202,14 +218,21 @@ impl<B: Backend> AnyRef<B> {
 
     /// The conversation after the picture, up to where the answer begins.
     fn layout(&self, turns: &[Turn], references: &[(usize, usize)]) -> Result<Layout> {
-        let mut conversation = self.config.prompts.template.conversation();
+        let prompts = &self.config.prompts;
+        let mut conversation = prompts.template.conversation();
+        let visual = prompts.regions == RegionForm::VisualPrompt;
+        let mut regions = 0;
         for (index, turn) in turns.iter().enumerate() {
-            let picture = if index == 0 {
-                format!("{}\n", self.image_marker())
-            } else {
-                String::new()
+            let picture = match index {
+                0 if visual => self.image_marker() + &region_sentence(references.len()),
+                0 => self.image_marker() + prompts.picture_markers.separator(),
+                _ => String::new(),
             };
-            conversation = conversation.ask(format!("{picture}{}", turn.question.text));
+            let question = match visual {
+                true => named_regions(&turn.question.text, &mut regions),
+                false => turn.question.text.clone(),
+            };
+            conversation = conversation.ask(picture + &question);
             if let Some(answer) = &turn.answer {
                 conversation = conversation.answer(answer);
             }
@@ -218,19 +241,20 @@ impl<B: Backend> AnyRef<B> {
         Layout::new(&rest, self.special_tokens(), 0, references)
     }
 
-    /// Ids up to the picture's end, `<im_end>` included where there is one, which do not depend on
+    /// Ids up to the picture's end, its marker included where there is one, which do not depend on
     /// the question, and the rest. Texts before and after a picture without markers are encoded
     /// each by itself, as LLaVA's `tokenizer_image_token` does.
     fn split_after_picture(&self, prompt: &str) -> Result<(Vec<u32>, Vec<u32>)> {
+        let begins = self.config.prompts.template.begins_sequences();
         let Some(image_end) = self.special_tokens().image_end else {
             let (before, after) = prompt.split_once(IMAGE_PLACE).unwrap_or((prompt, ""));
             let after = match after.is_empty() {
                 true => Vec::new(),
                 false => self.tokenizer.encode(after, false)?,
             };
-            return Ok((self.tokenizer.encode(before, true)?, after));
+            return Ok((self.tokenizer.encode(before, begins)?, after));
         };
-        let mut ids = self.tokenizer.encode(prompt, true)?;
+        let mut ids = self.tokenizer.encode(prompt, begins)?;
         let end = ids.iter().position(|&id| id == image_end);
         let rest = ids.split_off(end.map_or(0, |end| end + 1));
         Ok((ids, rest))
@@ -239,8 +263,8 @@ impl<B: Backend> AnyRef<B> {
     /// The picture's place in a question: markers between which it is spliced in, or a name that
     /// gives way to it.
     fn image_marker(&self) -> String {
-        match self.special_tokens().image_end {
-            Some(_) => SpecialTokens::IMAGE.concat(),
+        match self.config.prompts.picture_markers.tokens() {
+            Some(markers) => markers.concat(),
             None => IMAGE_PLACE.into(),
         }
     }

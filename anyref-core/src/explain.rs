@@ -13,7 +13,8 @@ use crate::{AnyRef, Mask, Result};
 /// words and references sum to 1.
 #[derive(Debug, Clone)]
 pub struct Explanation {
-    /// Share of each patch of the picture, in row-major order.
+    /// Share of each patch of the picture, row by row; of a picture in tiles with the shares of the
+    /// tiles' patches there.
     pub patches: Vec<f32>,
     /// Patches along one side of the picture.
     pub side: usize,
@@ -57,7 +58,9 @@ pub(crate) async fn explain<B: Backend>(
     let attention = read(attention).await?.convert::<f32>();
     let attention: Vec<f32> = attention.iter::<f32>().collect();
 
-    let mut slots = anyref.opening()?.slots().to_vec();
+    let [_, tokens, _] = picture.features.tokens.dims();
+    let cells = picture_cells(anyref, picture, tokens);
+    let mut slots = anyref.opening(tokens)?.slots().to_vec();
     slots.extend_from_slice(answer.question.slots());
     slots.extend(answer.tokens.iter().copied().map(Slot::Token));
     let masks = before.into_iter().zip(after.iter().cloned());
@@ -68,17 +71,45 @@ pub(crate) async fn explain<B: Backend>(
         .zip(masks)
         .map(|((object, shares), (before, after))| {
             let mut explanation = Explanation {
-                patches: vec![0.0; anyref.config.image_tokens()],
+                patches: vec![0.0; anyref.config.vision_tower.square_tokens()],
                 side: anyref.config.vision_tower.grid_size(),
                 words: Vec::new(),
                 references: Vec::new(),
                 before,
                 after,
             };
-            explanation.share_out(anyref, &slots, shares, object)?;
+            explanation.share_out(anyref, &slots, &cells, shares, object)?;
             Ok(explanation)
         })
         .collect()
+}
+
+/// Patch of the whole picture that each of its tokens shows: the tokens of tiles lie where the tile
+/// does, those of the last square, which shows the whole, in their order.
+fn picture_cells<B: Backend>(
+    anyref: &AnyRef<B>,
+    picture: &Picture<B>,
+    tokens: usize,
+) -> Vec<usize> {
+    let tower = &anyref.config.vision_tower;
+    let (side, square) = (tower.grid_size(), tower.square_tokens());
+    let tiles = tower.tiled().filter(|_| tokens > square);
+    let tiles = tiles.and_then(|tiles| tiles.preprocessor().ok());
+    let Some(tiles) = tiles else {
+        return (0..tokens).collect();
+    };
+    let (width, height) = picture.size();
+    let [columns, rows] = tiles.grid(width, height);
+    let cell = |token: usize| {
+        let (tile, place) = (token / square, token % square);
+        if tile == columns * rows {
+            return place;
+        }
+        let row = ((tile / columns) * side + place / side) / rows;
+        let column = ((tile % columns) * side + place % side) / columns;
+        row * side + column
+    };
+    (0..tokens).map(cell).collect()
 }
 
 impl Explanation {
@@ -91,6 +122,7 @@ impl Explanation {
         &mut self,
         anyref: &AnyRef<B>,
         slots: &[Slot],
+        cells: &[usize],
         shares: &[f32],
         object: &ObjectToken,
     ) -> Result<()> {
@@ -100,7 +132,7 @@ impl Explanation {
         let mut last = None;
         for (position, (slot, &share)) in slots.iter().zip(shares).enumerate() {
             match *slot {
-                Slot::Image(patch) => self.patches[patch] += share,
+                Slot::Image(patch) => self.patches[cells[patch]] += share,
                 Slot::Reference { index, .. } => {
                     if last != Some(index) {
                         self.references.push(0.0);

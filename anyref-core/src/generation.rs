@@ -5,15 +5,15 @@ use std::ops::ControlFlow;
 use anyref_decoder::refocus::ObjectToken;
 use anyref_llm::tokenizer::Tokenizer;
 use anyref_llm::{
-    Beam, BeamConfig, GenerationInput, GenerationOutput, KvCache, LlamaInput, beam_search_async,
-    generate_async, read_continuations,
+    Beam, BeamConfig, FinishReason, GenerationInput, GenerationOutput, KvCache, LlamaInput,
+    beam_search_async, generate_async, read_continuations,
 };
 use burn::tensor::{Tensor, backend::Backend};
 use web_time::Instant;
 
 use crate::conversation::Conversation;
 use crate::encoding::EncodedQuestion;
-use crate::layout::{Layout, ObjectSpan, object_spans};
+use crate::layout::{Layout, ObjectSpan, ObjectState};
 use crate::observer::{Cancel, OnText};
 use crate::read::read;
 use crate::splice::{ReferenceBank, splice_left};
@@ -129,6 +129,12 @@ impl<B: Backend> AnyRef<B> {
                 row,
                 prefix_length + longest,
                 padding[row],
+                match output.finish[row] {
+                    FinishReason::Stop => output.tokens[row].len(),
+                    FinishReason::Length | FinishReason::Cancelled => {
+                        output.tokens[row].len().saturating_sub(1)
+                    }
+                },
             ),
             question,
             timing: Timing {
@@ -214,11 +220,24 @@ impl<B: Backend> AnyRef<B> {
     ) -> Generated<B> {
         let input = question.input.clone();
         let answer_start = input.cache.as_ref().map_or(0, KvCache::len) + 1;
-        let output = read_continuations(&self.model.llm, input, answers);
+        // The last token is not read: where the state of an `<obj>` itself counts, one follows it.
+        let ended: Vec<Vec<u32>>;
+        let read = match self.config.object_state {
+            ObjectState::Predicting => answers,
+            ObjectState::Own => {
+                let end = [self.special_tokens().end];
+                ended = answers
+                    .iter()
+                    .map(|tokens| [&tokens[..], &end].concat())
+                    .collect();
+                &ended
+            }
+        };
+        let output = read_continuations(&self.model.llm, input, read);
         let answers = answers.iter().enumerate();
         let answers = answers.map(|(row, tokens)| GeneratedAnswer {
             tokens: tokens.clone(),
-            objects: self.objects(tokens, row, answer_start, 0),
+            objects: self.objects(tokens, row, answer_start, 0, tokens.len()),
             question: question.layout.clone(),
             timing: Timing::default(),
         });
@@ -228,18 +247,21 @@ impl<B: Backend> AnyRef<B> {
         }
     }
 
-    /// Positions of every `<obj>` of an answer; empty for a model without masks.
+    /// Positions of every `<obj>` of an answer, of which the first `read` tokens were read again;
+    /// none of a model without masks.
     fn objects(
         &self,
         tokens: &[u32],
         row: usize,
         answer_start: usize,
         context_start: usize,
+        read: usize,
     ) -> Vec<ObjectToken> {
         let Some(mask) = self.special_tokens().object else {
             return Vec::new();
         };
-        let spans = object_spans(tokens, mask, answer_start);
+        let state = self.config.object_state;
+        let spans = state.spans(tokens, mask, answer_start, read);
         let object = |span: ObjectSpan| ObjectToken {
             row,
             position: span.position,

@@ -45,6 +45,14 @@ const LISA_2_LICENCE: &str =
 const SAM_LICENCE: &str = "Apache-2.0";
 const LLAVA_LICENCE: &str = "weights derive from LLaMA or LLaMA 2 and CLIP: their licences apply";
 
+const SA2VA_LICENCE: &str = "code Apache-2.0; weights derive from InternVL (MIT), Qwen2.5 (Apache-2.0) and SAM 2 \
+    (Apache-2.0); see the model's card";
+/// Licence of Sa2VA-4B, whose language model has another one.
+const SA2VA_4B_LICENCE: &str = "code Apache-2.0; weights derive from InternVL 2.5 (MIT), Qwen2.5-3B (Qwen's research \
+    licence, non-commercial) and SAM 2 (Apache-2.0); see the model's card";
+
+const SA2VA_CHECKED: &str = "picture and question to answer, words for a box, and masks on small random weights in the \
+    published layout, against transformers' InternVL, Qwen 2 and SAM 2";
 const LISA_CHECKED: &str = "question to logits, answer and masks on small random weights in the published \
     layout, against the published formulas";
 const SAM_CHECKED: &str = "image encoder and mask decoder in full size with random weights, against \
@@ -66,6 +74,22 @@ const LISA_7B: KnownModel = KnownModel {
     masks: true,
     licence: LISA_LICENCE,
     checked: LISA_CHECKED,
+    unchecked: NOT_DOWNLOADED,
+};
+
+/// Sa2VA-1B, which the rows of its family differ from.
+const SA2VA_1B: KnownModel = KnownModel {
+    name: "Sa2VA-1B",
+    location: "hf://ByteDance/Sa2VA-1B",
+    answers: "words and masks of anything, several in one answer, and words for a box",
+    download: 2_330_000_000,
+    memory: 3_300_000_000,
+    native: &[Text, Box],
+    bridged: &[Image, Audio],
+    points: true,
+    masks: true,
+    licence: SA2VA_LICENCE,
+    checked: SA2VA_CHECKED,
     unchecked: NOT_DOWNLOADED,
 };
 
@@ -159,6 +183,22 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         licence: LISA_2_LICENCE,
         checked: "shapes alone",
         ..LISA_7B
+    },
+    SA2VA_1B,
+    KnownModel {
+        name: "Sa2VA-InternVL3-2B",
+        location: "hf://ByteDance/Sa2VA-InternVL3-2B",
+        download: 4_640_000_000,
+        memory: 5_600_000_000,
+        ..SA2VA_1B
+    },
+    KnownModel {
+        name: "Sa2VA-4B",
+        location: "hf://ByteDance/Sa2VA-4B",
+        download: 7_880_000_000,
+        memory: 8_900_000_000,
+        licence: SA2VA_4B_LICENCE,
+        ..SA2VA_1B
     },
     SAM_BASE,
     KnownModel {

@@ -4,6 +4,8 @@
 //! counted from the spliced features, so they are correct for any number of references of any
 //! length.
 
+use serde::{Deserialize, Serialize};
+
 use crate::special_tokens::SpecialTokens;
 use crate::{Error, Result};
 
@@ -30,9 +32,9 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Expands token ids: `image_tokens` patches follow `<im_start>`, and the features of the next
-    /// reference follow each `<img_ref>` and `<aud_ref>`. `references` lists the index in the bank
-    /// and the number of features, in the order of the markers.
+    /// Expands token ids: `image_tokens` patches follow the picture's first marker, and the features
+    /// of the next reference follow each first marker of a reference. `references` lists index in the bank and
+    /// number of features, in the order of the markers.
     ///
     /// # Errors
     /// When the numbers of markers and of references differ.
@@ -109,6 +111,42 @@ pub struct ObjectSpan {
     /// First state of the refocusing span: the one before the answer's first token, or the previous
     /// `<obj>`.
     pub start: usize,
+}
+
+/// State of the language model that prompts the mask decoder for an `<obj>`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ObjectState {
+    /// The state that predicts it, of the position before: AnyRef's and LISA's.
+    #[default]
+    Predicting,
+    /// The state that it has as an input: Sa2VA's. An `<obj>` that ends an answer which was cut off
+    /// was never an input, and has none.
+    Own,
+}
+
+impl ObjectState {
+    /// Whether it is AnyRef's, which configs leave out.
+    pub(crate) fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The spans of every `<obj>` that has such a state, in an answer of which the first `read`
+    /// tokens were inputs.
+    pub(crate) fn spans(
+        self,
+        answer: &[u32],
+        object: u32,
+        answer_start: usize,
+        read: usize,
+    ) -> Vec<ObjectSpan> {
+        let mut spans = object_spans(answer, object, answer_start);
+        if self == Self::Own {
+            spans.iter_mut().for_each(|span| span.position += 1);
+            spans.retain(|span| span.position < answer_start + read);
+        }
+        spans
+    }
 }
 
 /// Finds the spans of every `<obj>` in an answer whose first token is at `answer_start`.
@@ -206,5 +244,18 @@ mod tests {
             }]
         );
         assert!(object_spans(&[4, 2], 10, 20).is_empty());
+    }
+
+    #[test]
+    fn own_states_are_one_later_and_the_last_token_may_have_none() {
+        let answer = [4, 10, 5, 10];
+        let positions = |state: ObjectState, read| {
+            let spans = state.spans(&answer, 10, 20, read).into_iter();
+            spans.map(|span| span.position).collect::<Vec<_>>()
+        };
+        assert_eq!(positions(ObjectState::Predicting, 3), [20, 22]);
+        assert_eq!(positions(ObjectState::Own, 4), [21, 23]);
+        assert_eq!(positions(ObjectState::Own, 3), [21]);
+        assert!(positions(ObjectState::Own, 0).is_empty());
     }
 }

@@ -64,6 +64,7 @@ mod memory_estimate;
 mod model;
 mod observer;
 pub mod official;
+mod part_kind;
 mod picture;
 mod pipeline;
 mod precision;
@@ -75,12 +76,15 @@ pub mod quantization;
 mod read;
 mod reference;
 mod reference_kind;
+mod reference_markers;
 mod reference_tokens;
+mod region_prompt;
 mod reranking;
 mod sam;
 pub mod sound_labels;
 mod special_tokens;
 mod splice;
+mod tower;
 
 pub use answer::{Answer, Mask, Timing};
 pub use anyref::AnyRef;
@@ -102,7 +106,7 @@ pub use explain::{Explanation, Word};
 pub use folder::{CONFIG_FILE, ModelFiles, TOKENIZER_FILE, WEIGHTS_FILE};
 pub use free_memory::free_memory;
 pub use known_models::{KNOWN_MODELS, KnownModel};
-pub use layout::{Layout, ObjectSpan, Slot, object_spans};
+pub use layout::{Layout, ObjectSpan, ObjectState, Slot, object_spans};
 pub use memory_estimate::{Gigabytes, MemoryEstimate, MemoryShortage};
 pub use model::{AnyRefModel, MaskBranch, PictureFeatures, ReferencePooling};
 pub use observer::{Cancel, OnText};
@@ -110,13 +114,14 @@ pub use picture::Picture;
 pub use precision::{FREQUENCIES, ModelOptions, cast_weights};
 pub use preprocess::{PicturePixels, PicturePreprocessor};
 pub use prompt::{DESCRIBE_QUESTION, Prompt, Question, next_placeholder};
-pub use prompt_config::{PictureMarkers, PromptConfig, QuestionForm, Template};
+pub use prompt_config::{PictureMarkers, PromptConfig, QuestionForm, RegionForm, Template};
 pub use reference::{Reference, ReferenceImage};
 pub use reference_kind::ReferenceKind;
 pub use sam::{
-    AutomaticMask, AutomaticMaskConfig, EarlierMask, LowResMask, MaskCandidate, MaskPrediction,
-    MaskPrompt, Multimask, OnPoints, OneMask, Point, PointMasks, Sam2Config, Sam2Parts, SamConfig,
-    SamForm, SamModel, SamParts, SamPicture, automatic_masks, published_sam,
+    AutomaticMask, AutomaticMaskConfig, EarlierMask, LowResMask, MaskCandidate, MaskDecoderKind,
+    MaskDecoderKindConfig, MaskImageEncoder, MaskImageEncoderConfig, MaskPrediction, MaskPrompt,
+    Multimask, OnPoints, OneMask, Point, PointMasks, Sam2Config, Sam2Parts, SamConfig, SamForm,
+    SamModel, SamParts, SamPicture, automatic_masks, published_sam,
 };
 pub use sound_labels::{
     SoundLabel, SoundLabeller, SoundLabellerFiles, SoundLabellerOptions, SoundRanking,
@@ -124,3 +129,4 @@ pub use sound_labels::{
 };
 pub use special_tokens::SpecialTokens;
 pub use splice::{ReferenceBank, Spliced, splice, splice_left};
+pub use tower::{TiledTowerConfig, Tower, TowerConfig, TowerProjector};

@@ -2,6 +2,7 @@
 
 use anyref_decoder::refocus::{ObjectToken, RefocusInput};
 use anyref_decoder::rle::Rle;
+use anyref_decoder::{MaskDecoderOutput, PromptInput};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use web_time::Instant;
 
@@ -9,7 +10,7 @@ use crate::conversation::{Conversation, Goal};
 use crate::generation::Generated;
 use crate::picture::Picture;
 use crate::read::read;
-use crate::sam::{LowResMask, in_picture};
+use crate::sam::{LowResMask, in_square};
 use crate::special_tokens::SpecialTokens;
 use crate::{Answer, AnyRef, Error, Mask, Result};
 
@@ -67,6 +68,31 @@ impl<B: Backend> AnyRef<B> {
         Ok(answers.collect())
     }
 
+    /// Masks of objects by SAM 2, of its three each the best: the prompts of a picture together.
+    fn decode_by_sam2(
+        &self,
+        pictures: &[&Picture<B>],
+        objects: &[ObjectToken],
+        prompts: Tensor<B, 2>,
+    ) -> Result<MaskDecoderOutput<B>> {
+        let sam = self.sam().ok_or(Error::NoMasks)?;
+        let (mut masks, mut estimates) = (Vec::new(), Vec::new());
+        let mut from = 0;
+        for objects in objects.chunk_by(|one, next| one.row == next.row) {
+            let picture = pictures[objects[0].row].sam()?;
+            let prompts = prompts.clone().narrow(0, from, objects.len());
+            let prompts = PromptInput::default().with_embeddings(prompts.unsqueeze_dim(1));
+            let decoded = best_masks(sam.decode(picture, prompts, true));
+            masks.push(decoded.low_res_masks);
+            estimates.push(decoded.iou_predictions);
+            from += objects.len();
+        }
+        Ok(MaskDecoderOutput {
+            low_res_masks: Tensor::cat(masks, 0),
+            iou_predictions: Tensor::cat(estimates, 0),
+        })
+    }
+
     /// The last layer's queries of every `<obj>` of all rows, `[objects, heads, head_dim]`.
     pub(crate) fn object_queries(&self, generated: &Generated<B>) -> Tensor<B, 3> {
         let output = &generated.output;
@@ -114,9 +140,13 @@ impl<B: Backend> AnyRef<B> {
             let prompts = prompts
                 .clone()
                 .narrow(0, index * OBJECTS_AT_ONCE, objects.len());
-            let decoded = self
-                .model
-                .decode_masks(embeddings(pictures, objects)?, prompts);
+            let decoded = match self.model.masks() {
+                Some(_) => {
+                    let embeddings = embeddings(pictures, objects)?;
+                    self.model.decode_masks(embeddings, prompts)
+                }
+                None => self.decode_by_sam2(pictures, objects, prompts)?,
+            };
             let estimates = read(decoded.iou_predictions).await?.convert::<f32>();
             scores.extend(estimates.iter::<f32>());
             logits.push(decoded.low_res_masks);
@@ -157,8 +187,10 @@ impl<B: Backend> AnyRef<B> {
             false => Vec::new(),
         };
         let image_size = self.config.image_encoder.as_ref();
-        let image_size = image_size.ok_or(Error::NoMasks)?.image_size;
-        let decoded = in_picture(sam, logits, image_size, |index, logits| {
+        let image_size = image_size.ok_or(Error::NoMasks)?.image_size();
+        // By way of the encoder's square, as Sa2VA brings SAM 2's masks to the picture's size too.
+        let square = (sam.resized_size, image_size);
+        let decoded = in_square(sam, logits, square, |index, logits| {
             let pixels: Vec<bool> = logits.iter().map(|&logit| logit > 0.0).collect();
             masks.push(Mask {
                 rle: Rle::from_mask(&pixels, sam.original_size)?,
@@ -172,6 +204,32 @@ impl<B: Backend> AnyRef<B> {
             Err(Error::NotFinite) => Ok(Err(Error::NotFinite)),
             Err(error) => Err(error),
         }
+    }
+}
+
+/// The mask of each prompt with the best estimate, the first of equals.
+///
+/// # Shapes
+/// - masks: `[prompts, masks, rows, columns]`, estimates `[prompts, masks]`
+/// - output: `[prompts, 1, rows, columns]` and `[prompts, 1]`
+fn best_masks<B: Backend>(output: MaskDecoderOutput<B>) -> MaskDecoderOutput<B> {
+    let MaskDecoderOutput {
+        low_res_masks,
+        iou_predictions,
+    } = output;
+    let [prompts, masks, rows, columns] = low_res_masks.dims();
+    let best = iou_predictions.clone().argmax(1);
+    let places = best
+        .clone()
+        .reshape([prompts, 1, 1])
+        .expand([prompts, 1, rows * columns]);
+    let low_res_masks = low_res_masks
+        .reshape([prompts, masks, rows * columns])
+        .gather(1, places)
+        .reshape([prompts, 1, rows, columns]);
+    MaskDecoderOutput {
+        low_res_masks,
+        iou_predictions: iou_predictions.gather(1, best),
     }
 }
 
@@ -210,9 +268,23 @@ fn plain_text(raw: &str) -> String {
     words.replace(" .", ".").replace(" ,", ",")
 }
 
-#[cfg(test)]
+#[cfg(all(test, feature = "flex"))]
 mod tests {
-    use super::plain_text;
+    use burn::backend::Flex;
+
+    use super::*;
+
+    #[test]
+    fn the_best_of_several_masks_is_taken_by_its_estimate() {
+        let device = Default::default();
+        let output = best_masks(MaskDecoderOutput::<Flex> {
+            low_res_masks: Tensor::from_data([[[[1.0]], [[2.0]]], [[[3.0]], [[4.0]]]], &device),
+            iou_predictions: Tensor::from_data([[0.1, 0.7], [0.5, 0.5]], &device),
+        });
+        let values = |data: TensorData| data.iter::<f32>().collect::<Vec<_>>();
+        assert_eq!(values(output.low_res_masks.into_data()), [2.0, 3.0]);
+        assert_eq!(values(output.iou_predictions.into_data()), [0.7, 0.5]);
+    }
 
     #[test]
     fn mask_tokens_leave_no_gap() {

@@ -6,6 +6,8 @@ use anyref_vision::sam::SamVisionConfig;
 use anyref_vision::sam2::Sam2VisionConfig;
 use burn::tensor::DType;
 
+use crate::tower::TiledTowerConfig;
+
 /// Copies of the residual stream that a layer holds at a time: input, normalised input, query, key,
 /// value and output of the attention.
 const STREAMS: usize = 6;
@@ -85,6 +87,14 @@ pub(crate) fn sam2_encoding_bytes(sam: &Sam2VisionConfig, dtype: DType) -> u64 {
         kept += cells * (width + sam.fpn_hidden_size);
     }
     dtype.size() as u64 * (most + kept) as u64
+}
+
+/// Bytes of the activations of a tower over tiles, in the layer that has most.
+pub(crate) fn tiles_bytes(tower: &TiledTowerConfig, dtype: DType) -> u64 {
+    let encoder = &tower.encoder;
+    let tokens = tower.most_squares() * (encoder.num_patches() + 1);
+    let widths = SAM_STREAMS * encoder.hidden_size + SAM_FEED_FORWARD * encoder.intermediate_size;
+    dtype.size() as u64 * tokens as u64 * widths as u64
 }
 
 #[cfg(test)]

@@ -8,11 +8,12 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Element};
 
 use crate::known_models::KnownModel;
-use crate::memory::{RowLength, answer_bytes, encoding_bytes};
+use crate::memory::{RowLength, answer_bytes, encoding_bytes, sam2_encoding_bytes, tiles_bytes};
 use crate::memory_estimate::{Gigabytes, MemoryEstimate, MemoryShortage};
 use crate::model::AnyRefModel;
 use crate::precision::ModelOptions;
 use crate::quantization::LANGUAGE_MODEL;
+use crate::sam::MaskImageEncoderConfig;
 use crate::{AnyRefConfig, Error, Result};
 
 /// Bytes below which models are loaded without checking the free memory.
@@ -51,8 +52,15 @@ impl MemoryEstimate {
         };
         let rows = config.candidates.count.max(1) as u64;
         let sam = config.image_encoder.as_ref();
-        let answering = sam.map_or(0, |sam| encoding_bytes(sam, values))
-            + rows * answer_bytes(&config.llm, row, values, options.cache_type);
+        let sam = sam.map_or(0, |sam| match sam {
+            MaskImageEncoderConfig::Sam(sam) => encoding_bytes(sam, values),
+            MaskImageEncoderConfig::Sam2(sam) => sam2_encoding_bytes(sam, values),
+        });
+        // One after the other.
+        let tiles = config.vision_tower.tiled();
+        let encoding = sam.max(tiles.map_or(0, |tiles| tiles_bytes(tiles, values)));
+        let answering =
+            encoding + rows * answer_bytes(&config.llm, row, values, options.cache_type);
         Ok(Self { weights, answering })
     }
 }
@@ -133,6 +141,21 @@ mod tests {
         }
     }
 
+    /// Sa2VA over a larger Qwen 2.5: its width, layers, heads and width of its feed-forward network.
+    fn sa2va(hidden_size: usize, layers: usize, heads: usize, inner: usize) -> AnyRefConfig {
+        let config = AnyRefConfig::sa2va_1b();
+        AnyRefConfig {
+            llm: LlamaConfig {
+                hidden_size,
+                intermediate_size: inner,
+                num_hidden_layers: layers,
+                num_attention_heads: heads,
+                ..config.llm.clone()
+            },
+            ..config
+        }
+    }
+
     /// Published model, described by the shapes of its tensors: CLIP in f32, the rest in bf16.
     struct Published {
         config: AnyRefConfig,
@@ -143,8 +166,9 @@ mod tests {
     impl Published {
         fn new(config: AnyRefConfig) -> Self {
             let model = config.init::<Flex>(&Default::default());
+            let clip = config.vision_tower.clip().is_some();
             let tensors = parameters(&model).into_iter().map(|(name, parameter)| {
-                let dtype = match name.starts_with("vision_tower.") {
+                let dtype = match clip && name.starts_with("vision_tower.") {
                     true => DType::F32,
                     false => DType::BF16,
                 };
@@ -253,6 +277,9 @@ mod tests {
             ("LISA-7B explanatory", AnyRefConfig::lisa_7b()),
             ("LISA-13B", lisa_13b()),
             ("LISA-13B explanatory", lisa_13b()),
+            ("Sa2VA-1B", AnyRefConfig::sa2va_1b()),
+            ("Sa2VA-InternVL3-2B", sa2va(1536, 28, 12, 8960)),
+            ("Sa2VA-4B", sa2va(2048, 36, 16, 11_008)),
         ] {
             let reckoned = Published::new(config).bytes(WeightType::Auto) as f64;
             let known = KNOWN_MODELS

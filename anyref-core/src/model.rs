@@ -8,12 +8,13 @@ use anyref_decoder::{
 use anyref_llm::Llama;
 use anyref_ops as ops;
 use anyref_ops::nn::Linear;
-use anyref_vision::clip::ClipVisionModel;
-use anyref_vision::projector::Projector;
 use anyref_vision::sam::SamImageEncoder;
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
 use serde::{Deserialize, Serialize};
+
+use crate::sam::{MaskDecoderKind, MaskImageEncoder};
+use crate::tower::{Tower, TowerProjector};
 
 /// Pooling of the patch tokens of a reference picture to a few.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -30,13 +31,13 @@ pub enum ReferencePooling {
 /// Fields carry the names of the authors' checkpoints where those have one.
 #[derive(Module, Debug)]
 pub struct AnyRefModel<B: Backend> {
-    /// CLIP, the picture encoder of the language model.
-    pub vision_tower: ClipVisionModel<B>,
-    /// CLIP features into the language model's width.
-    pub mm_projector: Projector<B>,
-    /// SAM, the picture encoder of the mask decoder. `None` for a model that answers in words
-    /// alone, which has no object head, prompt encoder and mask decoder either.
-    pub image_encoder: Option<SamImageEncoder<B>>,
+    /// CLIP, or InternViT over tiles: what the language model sees of a picture.
+    pub vision_tower: Tower<B>,
+    /// The tower's features into the language model's width.
+    pub mm_projector: TowerProjector<B>,
+    /// SAM or SAM 2: what the mask decoder sees of a picture. None of a model that answers in words alone,
+    /// which has no object head, prompt encoder and mask decoder either.
+    pub image_encoder: Option<MaskImageEncoder<B>>,
     /// ImageBind's audio encoder.
     pub audio_encoder: Option<ImageBindAudio<B>>,
     /// Sound embeddings into the language model's width.
@@ -49,15 +50,15 @@ pub struct AnyRefModel<B: Backend> {
     pub text_hidden_fcs: Option<ObjectHead<B>>,
     /// SAM's prompt encoder.
     pub prompt_encoder: Option<PromptEncoder<B>>,
-    /// SAM's mask decoder.
-    pub mask_decoder: Option<MaskDecoder<B>>,
+    /// Mask decoder of SAM or SAM 2.
+    pub mask_decoder: Option<MaskDecoderKind<B>>,
     pub(crate) select_layer: i32,
     pub(crate) reference_tokens: usize,
     pub(crate) square_pooling: bool,
     pub(crate) refocus_lambda: f64,
 }
 
-/// The parts of a model that make masks: SAM, and the head that prompts it.
+/// The parts of a model that make masks by SAM: SAM itself, and the head that prompts it.
 #[derive(Debug)]
 pub struct MaskBranch<'a, B: Backend> {
     /// SAM's image encoder.
@@ -73,33 +74,39 @@ pub struct MaskBranch<'a, B: Backend> {
 /// A batch of pictures as the other parts need them.
 #[derive(Debug, Clone)]
 pub struct PictureFeatures<B: Backend> {
-    /// CLIP features `[pictures, channels, rows, columns]`, for boxes.
+    /// The tower's features `[pictures, channels, rows, columns]`, for boxes; of a picture in tiles
+    /// those of the last one, which shows the whole.
     pub grid: Tensor<B, 4>,
-    /// Projected CLIP features `[pictures, patches, hidden]`, for the language model.
+    /// Projected features `[pictures, tokens, hidden]`, for the language model.
     pub tokens: Tensor<B, 3>,
 }
 
 impl<B: Backend> AnyRefModel<B> {
-    /// The parts that make masks; none of a model that answers in words alone.
+    /// The parts that make masks by SAM; none of a model that makes them by SAM 2, or answers in
+    /// words alone.
     pub fn masks(&self) -> Option<MaskBranch<'_, B>> {
+        let (MaskImageEncoder::Sam(image_encoder), MaskDecoderKind::Sam(mask_decoder)) =
+            (self.image_encoder.as_ref()?, self.mask_decoder.as_ref()?)
+        else {
+            return None;
+        };
         Some(MaskBranch {
-            image_encoder: self.image_encoder.as_ref()?,
+            image_encoder,
             text_hidden_fcs: self.text_hidden_fcs.as_ref()?,
             prompt_encoder: self.prompt_encoder.as_ref()?,
-            mask_decoder: self.mask_decoder.as_ref()?,
+            mask_decoder,
         })
     }
 
-    /// Parts that make masks, of a model that has them.
+    /// Parts that make masks, of a model that has SAM.
     ///
     /// # Panics
-    /// When the model makes no masks, which
-    /// [`AnyRefConfig::makes_masks`](crate::AnyRefConfig::makes_masks) tells.
+    /// When it has none, which [`AnyRefConfig::sam`](crate::AnyRefConfig::sam) tells.
     pub fn mask_branch(&self) -> MaskBranch<'_, B> {
-        self.masks().expect("the model makes masks")
+        self.masks().expect("the model makes masks by SAM")
     }
 
-    /// Index of CLIP's hidden state that is used; negative counts from the end.
+    /// Which hidden state of the tower is used; negative counts from the end.
     pub fn select_layer(&self) -> i32 {
         self.select_layer
     }
@@ -129,20 +136,43 @@ impl<B: Backend> AnyRefModel<B> {
         self
     }
 
-    /// CLIP features of pictures.
+    /// The tower's features of pictures that it reads in one square.
     ///
     /// # Shapes
     /// - pixel_values: `[pictures, 3, size, size]`
     ///
     /// # Panics
-    /// When a picture is not of CLIP's size, or CLIP has no such hidden state as
+    /// When a picture is not of the tower's size, or the tower has no such hidden state as
     /// [`select_layer`](Self::select_layer).
     pub fn picture_features(&self, pixel_values: Tensor<B, 4>) -> PictureFeatures<B> {
-        let features = self.vision_tower.features(pixel_values, self.select_layer);
-        self.picture_features_from(features)
+        self.tiled_features(pixel_values, 1)
     }
 
-    /// Picture features from CLIP's patch features, which can be cached if the tower is frozen.
+    /// The same of pictures in as many squares each, one after the other.
+    ///
+    /// # Shapes
+    /// - pixel_values: `[pictures * squares, 3, size, size]`
+    ///
+    /// # Panics
+    /// As [`picture_features`](Self::picture_features), and when `squares` is 0.
+    pub fn tiled_features(&self, pixel_values: Tensor<B, 4>, squares: usize) -> PictureFeatures<B> {
+        let features = self.vision_tower.features(pixel_values, self.select_layer);
+        let [all, patches, channels] = features.dims();
+        let pictures = all / squares;
+        let last = features
+            .clone()
+            .reshape([pictures, squares, patches * channels]);
+        let last = last.narrow(1, squares - 1, 1);
+        let tokens = self.mm_projector.forward(features);
+        let [_, each, hidden] = tokens.dims();
+        PictureFeatures {
+            grid: grid(last.reshape([pictures, patches, channels])),
+            tokens: tokens.reshape([pictures, squares * each, hidden]),
+        }
+    }
+
+    /// The same of one square each from the tower's patch features, which a frozen tower lets one
+    /// keep.
     ///
     /// # Shapes
     /// - features: `[pictures, patches, channels]`
@@ -150,12 +180,8 @@ impl<B: Backend> AnyRefModel<B> {
     /// # Panics
     /// When the patches are no square.
     pub fn picture_features_from(&self, features: Tensor<B, 3>) -> PictureFeatures<B> {
-        let [pictures, patches, channels] = features.dims();
-        let side = patches.isqrt();
-        let grid =
-            ops::permute(features.clone(), [0, 2, 1]).reshape([pictures, channels, side, side]);
         PictureFeatures {
-            grid,
+            grid: grid(features.clone()),
             tokens: self.mm_projector.forward(features),
         }
     }
@@ -170,7 +196,7 @@ impl<B: Backend> AnyRefModel<B> {
     ///
     /// # Panics
     /// As [`refocus`]: when an object lies outside the keys or the hidden states, or the tensors do
-    /// not fit; and as [`mask_branch`](Self::mask_branch).
+    /// not fit; and when the model makes no masks.
     pub fn object_prompts(
         &self,
         query: Tensor<B, 3>,
@@ -191,10 +217,12 @@ impl<B: Backend> AnyRefModel<B> {
 
     /// Mask prompts refocused with any λ.
     pub(crate) fn refocused_prompts(&self, input: RefocusInput<B>) -> Tensor<B, 2> {
-        self.mask_branch().text_hidden_fcs.forward(refocus(input))
+        let head = self.text_hidden_fcs.as_ref();
+        let head = head.expect("the model makes masks");
+        head.forward(refocus(input))
     }
 
-    /// Decodes one mask a prompt.
+    /// Decodes one mask a prompt, by SAM.
     ///
     /// # Shapes
     /// - image_embeddings: `[objects, width, rows, columns]`, each object's picture, or one for all
@@ -220,4 +248,11 @@ impl<B: Backend> AnyRefModel<B> {
             multimask_output: false,
         })
     }
+}
+
+/// Patch features, `[pictures, patches, channels]`, in the order of the picture.
+fn grid<B: Backend>(features: Tensor<B, 3>) -> Tensor<B, 4> {
+    let [pictures, patches, channels] = features.dims();
+    let side = patches.isqrt();
+    ops::permute(features, [0, 2, 1]).reshape([pictures, channels, side, side])
 }

@@ -15,7 +15,7 @@ use crate::{Error, Result};
 /// Everything about a picture that does not depend on the question.
 #[derive(Debug, Clone)]
 pub struct Picture<B: Backend> {
-    /// CLIP features.
+    /// The tower's features.
     pub(crate) features: PictureFeatures<B>,
     /// SAM's embedding; none of a picture that is only put into words.
     pub(crate) sam: Option<SamPicture<B>>,

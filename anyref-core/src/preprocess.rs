@@ -2,17 +2,22 @@
 
 use std::sync::Arc;
 
-use anyref_vision::preprocess::{ClipPreprocessor, PixelValues, SamPixels, SamPreprocessor};
+use anyref_vision::preprocess::{
+    ClipPreprocessor, Filter, PixelValues, Sam2Preprocessor, SamPixels, SamPreprocessor,
+    TilePreprocessor,
+};
 use image::RgbImage;
 
 use crate::reference_kind::ReferenceKind;
+use crate::sam::MaskImageEncoderConfig;
+use crate::tower::TowerConfig;
 use crate::{AnyRefConfig, Error, Result};
 
 /// A picture as the encoders take it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PicturePixels {
-    /// For CLIP.
-    pub(crate) clip: PixelValues,
+    /// For the language model's tower: one square, or tiles.
+    pub(crate) squares: Vec<PixelValues>,
     /// For SAM, of a model that makes masks.
     pub(crate) sam: Option<SamPixels>,
     /// Height and width of the picture.
@@ -24,22 +29,51 @@ pub struct PicturePixels {
 /// Makes [`PicturePixels`] of pictures. It needs neither weights nor a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PicturePreprocessor {
-    clip: ClipPreprocessor,
-    sam: Option<SamPreprocessor>,
+    squares: Squares,
+    masks: Option<Masks>,
     keeps_image: bool,
+}
+
+/// Pre-processing for the language model's tower.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Squares {
+    One(ClipPreprocessor),
+    Tiles(TilePreprocessor),
+}
+
+/// Pre-processing for SAM.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Masks {
+    Sam(SamPreprocessor),
+    Sam2(Sam2Preprocessor),
 }
 
 impl PicturePreprocessor {
     /// Of a model.
+    ///
+    /// # Panics
+    /// As [`AnyRefConfig::validate`] refuses.
     pub fn new(config: &AnyRefConfig) -> Self {
+        let reads = |kind| config.prompts.reads(kind);
         Self {
-            clip: ClipPreprocessor::new(config.vision_tower.image_size)
-                .with_resize(config.clip_resize),
-            sam: config
-                .image_encoder
-                .as_ref()
-                .map(|sam| SamPreprocessor::new(sam.image_size)),
-            keeps_image: !config.prompts.reads(ReferenceKind::Box),
+            squares: match &config.vision_tower {
+                TowerConfig::Clip(clip) => Squares::One(
+                    ClipPreprocessor::new(clip.image_size).with_resize(config.clip_resize),
+                ),
+                TowerConfig::InternVit(tower) => {
+                    Squares::Tiles(tower.preprocessor().expect("a number of tiles that can be"))
+                }
+            },
+            masks: config.image_encoder.as_ref().map(|encoder| match encoder {
+                MaskImageEncoderConfig::Sam(sam) => {
+                    Masks::Sam(SamPreprocessor::new(sam.image_size))
+                }
+                MaskImageEncoderConfig::Sam2(sam) => {
+                    let squeezed = Sam2Preprocessor::new(sam.image_size);
+                    Masks::Sam2(squeezed.with_filter(Filter::Bicubic))
+                }
+            }),
+            keeps_image: !(reads(ReferenceKind::Box) && reads(ReferenceKind::Image)),
         }
     }
 
@@ -49,18 +83,24 @@ impl PicturePreprocessor {
     /// When the picture has no pixels.
     pub fn process(&self, image: &RgbImage) -> Result<PicturePixels> {
         Ok(PicturePixels {
-            clip: self.clip(image)?,
-            sam: self.sam.map(|sam| sam.process(image)),
+            squares: self.squares(image)?,
+            sam: self.masks.map(|masks| match masks {
+                Masks::Sam(sam) => sam.process(image),
+                Masks::Sam2(sam) => sam.process(image),
+            }),
             original_size: [image.height() as usize, image.width() as usize],
             image: self.keeps_image.then(|| Arc::new(image.clone())),
         })
     }
 
-    /// For CLIP alone, as reference pictures are.
-    pub(crate) fn clip(&self, image: &RgbImage) -> Result<PixelValues> {
-        match image.width() == 0 || image.height() == 0 {
-            true => Err(Error::EmptyPicture),
-            false => Ok(self.clip.process(image)),
+    /// For the language model's tower alone, as reference pictures are.
+    pub(crate) fn squares(&self, image: &RgbImage) -> Result<Vec<PixelValues>> {
+        if image.width() == 0 || image.height() == 0 {
+            return Err(Error::EmptyPicture);
         }
+        Ok(match &self.squares {
+            Squares::One(clip) => vec![clip.process(image)],
+            Squares::Tiles(tiles) => tiles.process(image),
+        })
     }
 }

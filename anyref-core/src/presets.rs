@@ -4,14 +4,18 @@ use anyref_audio::{AudioPreprocessorConfig, ImageBindAudioConfig};
 use anyref_decoder::{MaskDecoderConfig, PromptEncoderConfig};
 use anyref_llm::{LlamaConfig, LoraConfig};
 use anyref_vision::clip::ClipVisionConfig;
+use anyref_vision::internvit::{InternVisionConfig, PixelShuffle, PixelShuffleVersion};
 use anyref_vision::preprocess::ClipResize;
 use anyref_vision::projector::ProjectorKind;
 use anyref_vision::sam::SamVisionConfig;
 
 use crate::candidates::CandidateConfig;
 use crate::config::{AnyRefConfig, AudioConfig};
+use crate::layout::ObjectState;
 use crate::model::ReferencePooling;
-use crate::prompt_config::PromptConfig;
+use crate::prompt_config::{PromptConfig, Template};
+use crate::sam::{MaskDecoderKindConfig, MaskImageEncoderConfig, Sam2Config};
+use crate::tower::{TiledTowerConfig, TowerConfig};
 
 impl AnyRefConfig {
     /// Paper's model: CLIP ViT-L/14 at 224, SAM ViT-H at 1024, ImageBind-Huge audio, LLaMA-7B with
@@ -23,11 +27,11 @@ impl AnyRefConfig {
         };
         Self {
             name: "anyref-7b".into(),
-            vision_tower: ClipVisionConfig::vit_large_patch14(),
+            vision_tower: ClipVisionConfig::vit_large_patch14().into(),
             vision_select_layer: -2,
             clip_resize: ClipResize::Squeeze,
             mm_projector: ProjectorKind::Linear,
-            image_encoder: Some(SamVisionConfig::vit_huge()),
+            image_encoder: Some(SamVisionConfig::vit_huge().into()),
             audio: Some(AudioConfig {
                 encoder: ImageBindAudioConfig::new(),
                 preprocessor: AudioPreprocessorConfig::new(),
@@ -35,11 +39,12 @@ impl AnyRefConfig {
             llm,
             lora: Some(LoraConfig::default()),
             prompt_encoder: Some(PromptEncoderConfig::new()),
-            mask_decoder: Some(MaskDecoderConfig::new()),
+            mask_decoder: Some(MaskDecoderConfig::new().into()),
             reference_tokens: 4,
             reference_pooling: ReferencePooling::Strips,
             box_coordinates: false,
             refocus_lambda: 0.1,
+            object_state: ObjectState::default(),
             max_new_tokens: 128,
             min_mask_score: 0.0,
             candidates: CandidateConfig::default(),
@@ -97,6 +102,53 @@ impl AnyRefConfig {
         }
     }
 
+    /// Sa2VA-1B (Yuan et al. 2025, arXiv 2501.04001): InternViT-300M over tiles, Qwen2.5-0.5B and
+    /// SAM 2 with Hiera large.
+    pub fn sa2va_1b() -> Self {
+        let sam = Sam2Config::hiera_large();
+        Self {
+            name: "sa2va-1b".into(),
+            vision_tower: TowerConfig::InternVit(TiledTowerConfig {
+                encoder: InternVisionConfig::vit_300m(),
+                shuffle: PixelShuffle {
+                    ps_version: PixelShuffleVersion::V2,
+                    ..PixelShuffle::default()
+                },
+                max_tiles: 12,
+            }),
+            vision_select_layer: -1,
+            clip_resize: ClipResize::default(),
+            mm_projector: ProjectorKind::Mlp2xGelu,
+            image_encoder: Some(MaskImageEncoderConfig::Sam2(sam.image_encoder)),
+            audio: None,
+            llm: LlamaConfig {
+                vocab_size: 151_680,
+                hidden_size: 896,
+                intermediate_size: 4864,
+                num_hidden_layers: 24,
+                num_attention_heads: 14,
+                num_key_value_heads: Some(2),
+                max_position_embeddings: 32_768,
+                rope_theta: 1_000_000.0,
+                qkv_bias: true,
+                ..LlamaConfig::default()
+            },
+            lora: None,
+            prompt_encoder: Some(sam.prompt_encoder),
+            mask_decoder: Some(MaskDecoderKindConfig::Sam2(sam.mask_decoder)),
+            reference_tokens: 1,
+            reference_pooling: ReferencePooling::Strips,
+            box_coordinates: false,
+            refocus_lambda: 0.0,
+            object_state: ObjectState::Own,
+            max_new_tokens: 512,
+            min_mask_score: 0.0,
+            candidates: CandidateConfig::default(),
+            max_history_turns: None,
+            prompts: PromptConfig::sa2va(Template::QwenChat),
+        }
+    }
+
     /// Small model with all parts, which this project trains and ships.
     pub fn nano() -> Self {
         let width = 192;
@@ -110,22 +162,26 @@ impl AnyRefConfig {
                 image_size: 192,
                 patch_size: 12,
                 ..ClipVisionConfig::vit_large_patch14()
-            },
+            }
+            .into(),
             vision_select_layer: -2,
             clip_resize: ClipResize::Squeeze,
             mm_projector: ProjectorKind::Linear,
-            image_encoder: Some(SamVisionConfig {
-                hidden_size: width,
-                mlp_dim: 4 * width,
-                num_hidden_layers: 6,
-                num_attention_heads: 4,
-                image_size: 256,
-                patch_size: 8,
-                output_channels: 128,
-                window_size: 8,
-                global_attn_indexes: vec![1, 2, 4, 5],
-                ..SamVisionConfig::vit_base()
-            }),
+            image_encoder: Some(
+                SamVisionConfig {
+                    hidden_size: width,
+                    mlp_dim: 4 * width,
+                    num_hidden_layers: 6,
+                    num_attention_heads: 4,
+                    image_size: 256,
+                    patch_size: 8,
+                    output_channels: 128,
+                    window_size: 8,
+                    global_attn_indexes: vec![1, 2, 4, 5],
+                    ..SamVisionConfig::vit_base()
+                }
+                .into(),
+            ),
             audio: Some(AudioConfig {
                 encoder: ImageBindAudioConfig::new()
                     .with_hidden_size(128)
@@ -152,12 +208,14 @@ impl AnyRefConfig {
                     .with_transformer_dim(128)
                     .with_num_heads(8)
                     .with_mlp_dim(512)
-                    .with_iou_head_hidden_dim(128),
+                    .with_iou_head_hidden_dim(128)
+                    .into(),
             ),
             reference_tokens: 4,
             reference_pooling: ReferencePooling::Grid,
             box_coordinates: true,
             refocus_lambda: 0.1,
+            object_state: ObjectState::default(),
             max_new_tokens: 48,
             min_mask_score: 0.03,
             candidates: CandidateConfig {
@@ -186,19 +244,23 @@ impl AnyRefConfig {
                 image_size: 32,
                 patch_size: 8,
                 ..ClipVisionConfig::vit_large_patch14()
-            },
-            image_encoder: Some(SamVisionConfig {
-                hidden_size: 32,
-                mlp_dim: 64,
-                num_hidden_layers: 2,
-                num_attention_heads: 2,
-                image_size: 64,
-                patch_size: 16,
-                output_channels: 32,
-                window_size: 3,
-                global_attn_indexes: vec![1],
-                ..SamVisionConfig::vit_base()
-            }),
+            }
+            .into(),
+            image_encoder: Some(
+                SamVisionConfig {
+                    hidden_size: 32,
+                    mlp_dim: 64,
+                    num_hidden_layers: 2,
+                    num_attention_heads: 2,
+                    image_size: 64,
+                    patch_size: 16,
+                    output_channels: 32,
+                    window_size: 3,
+                    global_attn_indexes: vec![1],
+                    ..SamVisionConfig::vit_base()
+                }
+                .into(),
+            ),
             audio: Some(AudioConfig {
                 encoder: ImageBindAudioConfig::tiny(),
                 preprocessor: AudioPreprocessorConfig::new(),
@@ -214,7 +276,7 @@ impl AnyRefConfig {
                 ..LlamaConfig::default()
             },
             prompt_encoder: Some(PromptEncoderConfig::nano(32, 4)),
-            mask_decoder: Some(MaskDecoderConfig::nano(32)),
+            mask_decoder: Some(MaskDecoderConfig::nano(32).into()),
             max_new_tokens: 16,
             min_mask_score: 0.0,
             candidates: CandidateConfig::default(),
@@ -231,6 +293,7 @@ impl AnyRefConfig {
             "lisa-7b" => Some(Self::lisa_7b()),
             "lisa-13b" => Some(Self::lisa_13b()),
             "llava-7b" => Some(Self::llava_7b()),
+            "sa2va-1b" => Some(Self::sa2va_1b()),
             "tiny" => Some(Self::tiny()),
             _ => None,
         }

@@ -1,12 +1,16 @@
 //! Questions built from references.
 
-use crate::prompt_config::{PromptConfig, QuestionForm};
+use crate::prompt_config::{PromptConfig, QuestionForm, RegionForm};
 use crate::special_tokens::SpecialTokens;
 use crate::{Error, Reference, Result};
 
 /// Default question for a description of one reference (the phrase of the paper's training data).
 pub const DESCRIBE_QUESTION: &str =
     "Can you provide a description of the region {1} in this image?";
+
+/// The default question for a description, in the words of Sa2VA's training data.
+const DESCRIBE_REGION: &str =
+    "Can you provide me with a detailed description of the region in the picture marked by {1}?";
 
 /// Question with its references, as given by a user.
 #[derive(Debug, Clone)]
@@ -52,7 +56,7 @@ impl Prompt {
             None if self.references.is_empty() => return Err(Error::EmptyPrompt),
             None => default_question(&self.references, config.questions),
         };
-        Question::build(&question, &self.references)
+        self.asked(&question, config)
     }
 
     /// Builds the question that asks for a description of the references.
@@ -61,12 +65,47 @@ impl Prompt {
     /// When there are several references without a question, since the default question is about
     /// one; also see [`segmentation`](Self::segmentation).
     pub fn description(&self) -> Result<Question> {
-        let question = match &self.question {
-            Some(question) => question.clone(),
-            None if self.references.is_empty() => return Err(Error::EmptyPrompt),
-            None => DESCRIBE_QUESTION.to_owned(),
+        self.description_for(&PromptConfig::default())
+    }
+
+    /// As [`description`](Self::description), in the words that a model was trained with.
+    ///
+    /// # Errors
+    /// As [`description`](Self::description).
+    pub fn description_for(&self, config: &PromptConfig) -> Result<Question> {
+        let default = match config.regions {
+            RegionForm::Features => DESCRIBE_QUESTION,
+            RegionForm::VisualPrompt => DESCRIBE_REGION,
         };
-        Question::build(&question, &self.references)
+        let question = match self.question.as_deref() {
+            Some(DESCRIBE_QUESTION) => default,
+            Some(question) => question,
+            None if self.references.is_empty() => return Err(Error::EmptyPrompt),
+            None => default,
+        };
+        self.asked(question, config)
+    }
+
+    /// A question about the references, without a token of the model in the user's words.
+    fn asked(&self, question: &str, config: &PromptConfig) -> Result<Question> {
+        let reserved = config.reserved();
+        let phrases = self
+            .references
+            .iter()
+            .filter_map(|reference| match reference {
+                Reference::Text(phrase) => Some(phrase.as_str()),
+                _ => None,
+            });
+        for text in phrases.chain([question]) {
+            let found = reserved.iter().find(|token| text.contains(token.as_str()));
+            if let Some(token) = found {
+                return Err(Error::Placeholder {
+                    prompt: question.into(),
+                    problem: reserved_token(token),
+                });
+            }
+        }
+        Question::build(question, &self.references)
     }
 }
 
@@ -74,6 +113,7 @@ impl Prompt {
 fn default_question(references: &[Reference], form: QuestionForm) -> String {
     let phrase = |index: usize, reference: &Reference| match reference {
         Reference::Text(_) => format!("{{{}}}", index + 1),
+        Reference::Box(_) if form == QuestionForm::Sa2va => format!("{{{}}}", index + 1),
         Reference::Box(_) | Reference::Image(_) => {
             format!("object with the following reference {{{}}}", index + 1)
         }
@@ -92,6 +132,8 @@ fn default_question(references: &[Reference], form: QuestionForm) -> String {
             format!("What is {phrases} in this image? Please output segmentation mask.")
         }
         QuestionForm::Llava => format!("Describe {phrases} in this image."),
+        // Of Sa2VA's training questions the one that its demonstrations ask too.
+        QuestionForm::Sa2va => format!("Please segment {phrases} in this image."),
     }
 }
 
@@ -166,11 +208,14 @@ fn refuse_markers(text: &str) -> core::result::Result<(), String> {
         .chain(&["<s>", "</s>", "<image>"])
         .find(|t| text.contains(**t))
     {
-        Some(token) => Err(format!(
-            "contains {token:?}, a token of the model: leave it out"
-        )),
+        Some(token) => Err(reserved_token(token)),
         None => Ok(()),
     }
+}
+
+/// Problem of a text that has a token of the model in it.
+fn reserved_token(token: &str) -> String {
+    format!("contains {token:?}, a token of the model: leave it out")
 }
 
 /// Splits a question at its first placeholder, `{1}` or also `{ 1 }`, into the text before it, its

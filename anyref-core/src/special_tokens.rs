@@ -2,8 +2,9 @@
 
 use anyref_llm::tokenizer::Tokenizer;
 
-use crate::prompt_config::{PictureMarkers, PromptConfig};
+use crate::prompt_config::PromptConfig;
 use crate::reference_kind::ReferenceKind;
+use crate::reference_markers::{AUDIO, REFERENCE};
 use crate::{Error, Result};
 
 /// Name of the mask token in the authors' code and in LISA.
@@ -14,19 +15,19 @@ pub(crate) const AUTHORS_OBJECT: &str = "[SEG]";
 pub struct SpecialTokens {
     /// `<obj>` of a model that makes masks, each decoded to one (`[SEG]` in the authors' code).
     pub object: Option<u32>,
-    /// `<im_start>`, of a model whose pictures are between markers.
+    /// `<im_start>` (`<img>` of Sa2VA), of a model whose pictures stand between markers.
     pub image_start: Option<u32>,
-    /// `<im_end>`, of a model whose pictures are between markers.
+    /// `<im_end>` (`</img>` of Sa2VA), of a model whose pictures stand between markers.
     pub image_end: Option<u32>,
     /// `<aud_ref>`, of a model that hears.
     pub audio_start: Option<u32>,
     /// `</aud_ref>`, of a model that hears.
     pub audio_end: Option<u32>,
-    /// `<img_ref>`, of a model that reads boxes or other pictures.
+    /// `<img_ref>` (`<vp>` of Sa2VA), of a model that reads boxes or other pictures.
     pub reference_start: Option<u32>,
-    /// `</img_ref>`, of a model that reads boxes or other pictures.
+    /// `</img_ref>` (`</vp>` of Sa2VA), of a model that reads boxes or other pictures.
     pub reference_end: Option<u32>,
-    /// `</s>`, the end of an answer.
+    /// `</s>` (`<|im_end|>` of Sa2VA), which ends answers.
     pub end: u32,
 }
 
@@ -36,9 +37,9 @@ impl SpecialTokens {
     /// Markers around the picture in question.
     pub const IMAGE: [&str; 2] = ["<im_start>", "<im_end>"];
     /// Markers around a sound.
-    pub const AUDIO: [&str; 2] = ["<aud_ref>", "</aud_ref>"];
+    pub const AUDIO: [&str; 2] = AUDIO;
     /// Markers around a reference picture or a box.
-    pub const REFERENCE: [&str; 2] = ["<img_ref>", "</img_ref>"];
+    pub const REFERENCE: [&str; 2] = REFERENCE;
 
     /// All added tokens, in the order that determines the ids.
     pub const ALL: [&str; 7] = [
@@ -87,10 +88,13 @@ impl SpecialTokens {
         let reads = |kind| prompts.reads(kind);
         let audio = pair(reads(ReferenceKind::Audio), Self::AUDIO)?;
         let regions = reads(ReferenceKind::Box) || reads(ReferenceKind::Image);
-        let reference = pair(regions, Self::REFERENCE)?;
+        let reference = pair(regions, prompts.regions.markers())?;
         let object = masks.then(|| id(Self::OBJECT)).transpose()?;
-        let marked = prompts.picture_markers == PictureMarkers::StartEnd;
-        let image = pair(marked, Self::IMAGE)?;
+        let image = match prompts.picture_markers.tokens() {
+            Some(markers) => pair(true, markers)?,
+            None => [None; 2],
+        };
+        let stop_words = prompts.template.conversation().stop_words;
         Ok(Self {
             object,
             image_start: image[0],
@@ -99,8 +103,22 @@ impl SpecialTokens {
             audio_end: audio[1],
             reference_start: reference[0],
             reference_end: reference[1],
-            end: id("</s>")?,
+            end: id(stop_words.first().map_or("</s>", String::as_str))?,
         })
+    }
+
+    /// Tokens that end an answer: [`end`](Self::end), and others of the template that the tokenizer
+    /// has.
+    pub(crate) fn stops(&self, tokenizer: &Tokenizer, prompts: &PromptConfig) -> Vec<u32> {
+        let mut stops = vec![self.end];
+        let others = prompts
+            .template
+            .conversation()
+            .stop_words
+            .into_iter()
+            .skip(1);
+        stops.extend(others.filter_map(|word| whole_token(tokenizer, &word).ok()));
+        stops
     }
 }
 

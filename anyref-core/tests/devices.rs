@@ -171,7 +171,7 @@ fn masks_are_decoded_as_on_the_processor<B: Backend>(most: f32) {
     let flex = AnyRef::<Flex>::load(&folder, &Default::default()).unwrap();
     let gpu = AnyRef::<B>::load(&folder, &Default::default()).unwrap();
     let encoder = flex.config.image_encoder.as_ref().unwrap();
-    let (side, width) = (encoder.grid_size(), encoder.output_channels);
+    let (side, width) = (encoder.grid_size(), encoder.output_channels());
     for prompts in [1, 2] {
         let (embeddings, prompt) = (normal([1, width, side, side]), normal([prompts, width]));
         let found = gpu.model.decode_masks(on(&embeddings), on(&prompt));

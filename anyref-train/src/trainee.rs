@@ -37,9 +37,12 @@ impl<B: Backend> Trainee<B> {
     /// # Panics
     /// When the model makes no masks, which the configuration of a run must.
     pub fn new(config: &AnyRefConfig, names: usize, device: &B::Device) -> Self {
-        let width = config.vision_tower.hidden_size;
+        let width = config.vision_tower.hidden_size();
         let masks = config.mask_decoder.as_ref();
-        let prompt_width = masks.expect("the model makes masks").transformer_dim;
+        let prompt_width = masks
+            .expect("the model makes masks")
+            .sizes()
+            .transformer_dim;
         let sound = config
             .audio
             .as_ref()

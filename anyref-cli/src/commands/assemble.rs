@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use crate::failure;
 use anyhow::{Result, bail};
-use anyref_core::{Assembled, Assembly};
+use anyref_core::{Assembled, Assembly, MaskImageEncoderConfig, TiledTowerConfig, TowerConfig};
 use anyref_weights::hub::local_path;
 use burn::tensor::backend::Backend;
 
@@ -53,16 +53,31 @@ pub fn run<B: Backend>(common: &Common, arguments: &AssembleArguments) -> Result
 
 fn report(assembled: &Assembled) -> Result<()> {
     let Assembled { config, .. } = assembled;
-    let (clip, llm) = (&config.vision_tower, &config.llm);
-    say(&format!(
-        "CLIP        {} layers of {}, {} px in patches of {}",
-        clip.num_hidden_layers, clip.hidden_size, clip.image_size, clip.patch_size
-    ))?;
-    if let Some(sam) = &config.image_encoder {
-        say(&format!(
+    let llm = &config.llm;
+    let tower = match &config.vision_tower {
+        TowerConfig::Clip(clip) => format!(
+            "CLIP        {} layers of {}, {} px in patches of {}",
+            clip.num_hidden_layers, clip.hidden_size, clip.image_size, clip.patch_size
+        ),
+        TowerConfig::InternVit(TiledTowerConfig {
+            encoder, max_tiles, ..
+        }) => format!(
+            "InternViT   {} layers of {}, up to {max_tiles} tiles of {} px in patches of {}",
+            encoder.num_hidden_layers, encoder.hidden_size, encoder.image_size, encoder.patch_size
+        ),
+    };
+    say(&tower)?;
+    match &config.image_encoder {
+        None => {}
+        Some(MaskImageEncoderConfig::Sam(sam)) => say(&format!(
             "SAM         {} layers of {}, {} px in patches of {}",
             sam.num_hidden_layers, sam.hidden_size, sam.image_size, sam.patch_size
-        ))?;
+        ))?,
+        Some(MaskImageEncoderConfig::Sam2(sam)) => say(&format!(
+            "SAM 2       {} blocks, {} px",
+            sam.backbone_config.blocks_per_stage.iter().sum::<usize>(),
+            sam.image_size
+        ))?,
     }
     let ears = config.audio.as_ref().map_or("none".into(), |audio| {
         let encoder = &audio.encoder;

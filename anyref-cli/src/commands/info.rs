@@ -9,7 +9,8 @@ use anyref_audio::AudioPreprocessorConfig;
 use anyref_core::official::Published;
 use anyref_core::quantization::BlockType;
 use anyref_core::{
-    AnyRef, AnyRefModel, BackendName, MemoryEstimate, SamModel, published_sam, resolve_model,
+    AnyRef, AnyRefModel, BackendName, MaskImageEncoder, MemoryEstimate, SamModel, Tower,
+    TowerConfig, published_sam, resolve_model,
 };
 use anyref_weights::{Checkpoint, OutputTensor};
 use burn::module::Module;
@@ -67,15 +68,15 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
         }
     }
     say(&format!(
-        "pictures    {} px for the language model ({} tokens), {}",
-        config.vision_tower.image_size,
+        "pictures    {} for the language model ({} tokens), {}",
+        squares(&config.vision_tower),
         config.image_tokens(),
         config
             .image_encoder
             .as_ref()
             .map_or("no masks".to_owned(), |sam| format!(
                 "{} px for masks",
-                sam.image_size
+                sam.image_size()
             ))
     ))?;
     say(&format!(
@@ -191,6 +192,15 @@ fn say_memory() -> Result<()> {
     }
 }
 
+/// Squares that the language model sees of a picture.
+fn squares(tower: &TowerConfig) -> String {
+    let side = tower.image_size();
+    match tower.tiled() {
+        None => format!("{side} px"),
+        Some(tiles) => format!("up to {} tiles of {side} px and the whole", tiles.max_tiles),
+    }
+}
+
 /// Input of the audio encoder in words.
 fn heard(sounds: &AudioPreprocessorConfig) -> String {
     format!(
@@ -239,13 +249,21 @@ fn parts<B: Backend>(model: &AnyRefModel<B>) -> Vec<(&'static str, usize)> {
             .map(|tensor| tensor.shape.iter().product::<usize>())
             .sum()
     };
+    let tower = match &model.vision_tower {
+        Tower::Clip(_) => "CLIP vision tower",
+        Tower::InternVit(_) => "InternViT vision tower",
+    };
+    let encoder = match &model.image_encoder {
+        Some(MaskImageEncoder::Sam2(_)) => "SAM 2 image encoder",
+        _ => "SAM image encoder",
+    };
     vec![
         (
-            "CLIP vision tower",
+            tower,
             model.vision_tower.num_params() + in_blocks("vision_tower."),
         ),
         (
-            "SAM image encoder",
+            encoder,
             count(&model.image_encoder) + in_blocks("image_encoder."),
         ),
         ("ImageBind audio encoder", count(&model.audio_encoder)),

@@ -13,6 +13,7 @@ mod parts;
 mod parts_file;
 mod plan;
 mod published;
+mod sa2va;
 mod tokenizer;
 mod write;
 

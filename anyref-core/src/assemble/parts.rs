@@ -146,7 +146,8 @@ impl Parts {
             config.prompts = llava_prompts(&self.llm, &config.name);
         }
         let tower = self.tower_part();
-        config.vision_tower = clip_config(self.tower()).map_err(Error::of_part(tower))?;
+        let clip = clip_config(self.tower()).map_err(Error::of_part(tower))?;
+        config.vision_tower = clip.into();
         if let Some(layer) = self.language.select_layer {
             config.vision_select_layer = layer;
         }
@@ -157,9 +158,9 @@ impl Parts {
         };
         if let Some(sam) = self.sam() {
             let sam = sam_parts(sam).map_err(Error::of_part(self.sam_part()))?;
-            config.image_encoder = Some(sam.image_encoder);
+            config.image_encoder = Some(sam.image_encoder.into());
             config.prompt_encoder = Some(sam.prompt_encoder);
-            config.mask_decoder = Some(sam.mask_decoder);
+            config.mask_decoder = Some(sam.mask_decoder.into());
         }
         let audio = self.imagebind.as_ref().map(audio_config).transpose();
         config.audio = audio.map_err(Error::of_part("imagebind"))?;
@@ -191,7 +192,7 @@ impl Parts {
     fn check_object_head(&self, config: &AnyRefConfig) -> Result<()> {
         let head = object_head_config(&self.llm).map_err(Error::of_part("llm"))?;
         let masks = config.mask_decoder.as_ref().ok_or(Error::NoMasks)?;
-        let (hidden, prompts) = (config.llm.hidden_size, masks.transformer_dim);
+        let (hidden, prompts) = (config.llm.hidden_size, masks.sizes().transformer_dim);
         if (head.input_dim, head.output_dim) == (hidden, prompts) {
             return Ok(());
         }
@@ -221,7 +222,7 @@ impl Parts {
         )?;
         if self.has_projector() {
             let projector =
-                ProjectorConfig::new(config.vision_tower.hidden_size, config.llm.hidden_size)
+                ProjectorConfig::new(config.vision_tower.hidden_size(), config.llm.hidden_size)
                     .with_kind(config.mm_projector)
                     .init::<B>(device);
             check("llm", &projector, llm, &projector_options(llm.kind))?;

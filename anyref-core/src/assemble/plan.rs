@@ -53,6 +53,9 @@ pub(super) struct Plan {
     pub(super) fell_back: Vec<String>,
 }
 
+/// Tensors by the names of a model's parameters.
+pub(super) type Sources = BTreeMap<String, TensorEntry>;
+
 /// Finds the source of every parameter of `model`.
 pub(super) fn plan<B: Backend>(
     parts: &Parts,
@@ -61,10 +64,21 @@ pub(super) fn plan<B: Backend>(
     assembly: &Assembly,
 ) -> Result<Plan> {
     let wanted = parameters(model);
-    let mut sources = sources(parts, config, &wanted)?;
+    let mut sources = sources(parts, config)?;
     if let Some(adapter) = &parts.adapter {
         replace(&mut sources, adapter, &wanted)?;
     }
+    of_sources(sources, parts.adapter.as_ref(), config, &wanted, assembly)
+}
+
+/// What is written of the tensors of all parts.
+pub(super) fn of_sources(
+    sources: Sources,
+    adapter: Option<&PeftAdapter>,
+    config: &AnyRefConfig,
+    wanted: &BTreeMap<String, Parameter>,
+    assembly: &Assembly,
+) -> Result<Plan> {
     let mut plan = Plan {
         tensors: Vec::with_capacity(wanted.len()),
         fresh: Vec::new(),
@@ -72,7 +86,7 @@ pub(super) fn plan<B: Backend>(
         new_tokens: 0,
         fell_back: Vec::new(),
     };
-    for (name, parameter) in &wanted {
+    for (name, parameter) in wanted {
         let Some(entry) = sources.get(name) else {
             if !NEW.iter().any(|new| name.starts_with(new)) {
                 return Err(Error::folder(
@@ -80,7 +94,7 @@ pub(super) fn plan<B: Backend>(
                     format!("no part has a tensor for `{name}`; the parts do not fit this config"),
                 ));
             }
-            plan.tensors.push(drawn(name, parameter, &wanted, assembly));
+            plan.tensors.push(drawn(name, parameter, wanted, assembly));
             plan.fresh.push(name.clone());
             continue;
         };
@@ -129,7 +143,7 @@ pub(super) fn plan<B: Backend>(
         let projection = name
             .strip_prefix("llm.")
             .and_then(|name| name.strip_suffix(".base_layer.weight"));
-        match (projection, &parts.adapter) {
+        match (projection, adapter) {
             (Some(projection), Some(adapter)) if adapter.projection(projection).is_some() => {
                 let dtype = if blocks.is_some() { DType::F32 } else { dtype };
                 let merged = merged(name, entry, adapter, projection, dtype);
@@ -142,7 +156,7 @@ pub(super) fn plan<B: Backend>(
             }
         }
     }
-    match &parts.adapter {
+    match adapter {
         Some(adapter) if plan.merged < adapter.projections().len() => Err(Error::folder(
             adapter.path(),
             "adapts projections that the language model does not have; use the model it was trained on",
@@ -160,20 +174,10 @@ fn in_blocks(tensor: OutputTensor, block_type: Option<BlockType>) -> OutputTenso
 }
 
 /// The tensors of all parts by the names of the model's parameters.
-fn sources(
-    parts: &Parts,
-    config: &AnyRefConfig,
-    wanted: &BTreeMap<String, Parameter>,
-) -> Result<BTreeMap<String, TensorEntry>> {
-    let mut sources = BTreeMap::new();
-    let mut add = |prefix: &str, checkpoint: &Checkpoint, options: &LoadOptions| -> Result<()> {
-        for (name, entry) in renamed_tensors(checkpoint, options)? {
-            let name = format!("{prefix}{name}");
-            if wanted.contains_key(&name) {
-                sources.insert(name, entry.clone());
-            }
-        }
-        Ok(())
+fn sources(parts: &Parts, config: &AnyRefConfig) -> Result<Sources> {
+    let mut sources = Sources::new();
+    let mut add = |prefix: &str, checkpoint: &Checkpoint, options: &LoadOptions| {
+        add(&mut sources, prefix, checkpoint, options)
     };
     let (tower, llm) = (parts.tower(), &parts.llm);
     add(
@@ -210,9 +214,22 @@ fn sources(
     Ok(sources)
 }
 
+/// Adds the tensors of a part below a prefix. Those that no parameter has are left alone later on.
+pub(super) fn add(
+    sources: &mut Sources,
+    prefix: &str,
+    checkpoint: &Checkpoint,
+    options: &LoadOptions,
+) -> Result<()> {
+    for (name, entry) in renamed_tensors(checkpoint, options)? {
+        sources.insert(format!("{prefix}{name}"), entry.clone());
+    }
+    Ok(())
+}
+
 /// Replaces tensors of the parts by those that an adapter holds whole.
 fn replace(
-    sources: &mut BTreeMap<String, TensorEntry>,
+    sources: &mut Sources,
     adapter: &PeftAdapter,
     wanted: &BTreeMap<String, Parameter>,
 ) -> Result<()> {

@@ -11,7 +11,7 @@ use crate::official::{Kind, Published};
 use crate::{Error, Result};
 
 /// Published models that run without being assembled first.
-const FAMILIES: &str = "LISA (LISAForCausalLM); LLaVA, which answers in words alone; SAM for points and boxes; AnyRef's own folders; other parts together by a \
+const FAMILIES: &str = "LISA (LISAForCausalLM); Sa2VA over InternVL (Sa2VAChatModel); LLaVA, which answers in words alone; SAM for points and boxes; AnyRef's own folders; other parts together by a \
                         .json file that names them";
 
 impl Assembly {
@@ -23,15 +23,15 @@ impl Assembly {
         refuse_delta(folder)?;
         let published = Published::open(folder)?;
         let problem = match published.kind {
-            Some(kind) if kind == Kind::Lisa || kind.is_llava() => {
+            Some(kind) if kind.is_whole() => {
                 return Ok(Self {
                     // A tower of its own is the one that it was trained with.
-                    clip: match published.has_tower() {
+                    clip: match published.has_tower() || kind == Kind::Sa2va {
                         true => None,
                         false => companions.clip.clone(),
                     },
                     sam: None,
-                    masks: kind.has_sam(),
+                    masks: !kind.is_llava(),
                     imagebind: None,
                     llm: folder.into(),
                     adapter: None,
@@ -40,11 +40,6 @@ impl Assembly {
                     seed: 0,
                     max_shard_bytes: SHARD,
                 });
-            }
-            Some(kind @ Kind::Sa2va) => {
-                format!(
-                    "holds {kind}, whose parts are read and which answers nothing yet; supported: {FAMILIES}"
-                )
             }
             Some(kind) => {
                 format!("holds {kind}, which is no model by itself; supported: {FAMILIES}")

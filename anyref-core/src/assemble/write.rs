@@ -12,6 +12,7 @@ use super::assembly::Assembly;
 use super::parts::Parts;
 use super::parts_file::PARTS_FILE;
 use super::plan::{self, Plan};
+use super::sa2va::Sa2va;
 use super::tokenizer;
 use crate::folder::{Opened, WEIGHTS_FILE, write_config};
 use crate::{AnyRefConfig, Error, Result};
@@ -91,9 +92,20 @@ struct Planned {
 impl Assembly {
     /// Opens and compares the parts, and finds the source of every parameter.
     fn planned<B: Backend>(&self, name: Option<&OsStr>) -> Result<Planned> {
+        let device = B::Device::default();
+        if let Some(sa2va) = Sa2va::of(self)? {
+            let config = sa2va.config(name)?;
+            sa2va.check::<B>(&device)?;
+            let tokenizer = sa2va.tokenizer(&config.prompts)?;
+            let plan = sa2va.plan::<B>(&config, self, &device)?;
+            return Ok(Planned {
+                config,
+                tokenizer,
+                plan,
+            });
+        }
         let parts = Parts::open(self)?;
         let mut config = parts.config(name)?;
-        let device = B::Device::default();
         parts.check::<B>(&config, &device)?;
         let tokenizer = tokenizer::tokenizer(&parts, &config.prompts)?;
         let known = config.llm.vocab_size;

@@ -28,8 +28,8 @@ impl<B: Backend> AnyRef<B> {
         question: &str,
         cancel: &Cancel,
     ) -> Result<String> {
-        let clip = self.preprocessor().clip(shown)?;
-        let picture = self.encode_for_words(&[&clip])?.remove(0);
+        let squares = self.preprocessor().squares(shown)?;
+        let picture = self.encode_for_words(&[&squares])?.remove(0);
         let prompt = Prompt::new([]).with_question(question);
         let turns = [Turn::new(prompt, Goal::Chat, &self.config.prompts)?];
         let asked = Conversation {

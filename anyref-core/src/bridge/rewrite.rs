@@ -6,8 +6,10 @@ use image::RgbImage;
 
 use super::naming::SHORT;
 use super::record::{Bridge, BridgeLabel, BridgeWay};
+use crate::conversation::Goal;
 use crate::observer::Cancel;
 use crate::picture::Picture;
+use crate::prompt_config::RegionForm;
 use crate::{
     AnyRef, Error, Prompt, Reference, ReferenceImage, ReferenceKind, Result, SoundRanking,
 };
@@ -16,10 +18,16 @@ use crate::{
 const LABELS_TOLD: usize = 5;
 
 impl<B: Backend> AnyRef<B> {
-    /// Returns whether a prompt has references that the model was not trained with.
-    pub(crate) fn bridges(&self, prompt: &Prompt) -> bool {
+    /// Whether a prompt has references that the model was not trained with. One that reads regions
+    /// as visual prompts was trained to describe them, not to segment them.
+    pub(crate) fn bridges(&self, prompt: &Prompt, goal: Goal) -> bool {
+        let prompts = &self.config.prompts;
+        let boxed = goal == Goal::Segment
+            && prompts.regions == RegionForm::VisualPrompt
+            && prompt.question.is_none()
+            && matches!(prompt.references[..], [Reference::Box(_)]);
         let mut kinds = prompt.references.iter().map(Reference::kind);
-        kinds.any(|kind| !self.config.prompts.reads(kind))
+        boxed || kinds.any(|kind| !prompts.reads(kind))
     }
 
     /// The prompt with words in the place of each reference that the model was not trained with.

@@ -1,6 +1,7 @@
 //! Similarity of things in pictures, by CLIP's features.
 
 use anyref_decoder::rle::Rle;
+use anyref_vision::preprocess::PixelValues;
 use burn::tensor::{Tensor, backend::Backend};
 use image::RgbImage;
 
@@ -12,13 +13,11 @@ use crate::{AnyRef, Mask, ReferenceImage, Result};
 const LEAST_SHARE: f64 = 0.05;
 
 impl<B: Backend> AnyRef<B> {
-    /// Mean of CLIP's patch features of a picture, `[channels]`.
+    /// Mean of the tower's patch features of a picture, `[channels]`.
     async fn look(&self, shown: &RgbImage) -> Result<Vec<f32>> {
-        let pixels = self
-            .preprocessor()
-            .clip(shown)?
-            .to_tensor::<B>(self.device());
-        let features = self.model.picture_features(pixels.unsqueeze()).grid;
+        let squares = self.preprocessor().squares(shown)?;
+        let pixels = PixelValues::batch::<B>(&squares, self.device());
+        let features = self.model.tiled_features(pixels, squares.len()).grid;
         let [_, channels, ..] = features.dims();
         let mean: Tensor<B, 1> = features.mean_dims(&[2, 3]).reshape([channels]);
         Ok(read(mean).await?.convert::<f32>().iter::<f32>().collect())

@@ -65,6 +65,9 @@ pub struct AnswerOptions {
     pub template: Option<Template>,
     /// Memory for questions that are answered together in bytes, see [`AnyRef::batch_bytes`].
     pub batch_bytes: Option<u64>,
+    /// Most tiles of a picture, of a model that cuts pictures into tiles
+    /// ([`TiledTowerConfig::max_tiles`](crate::TiledTowerConfig::max_tiles)).
+    pub max_tiles: Option<usize>,
 }
 
 impl AnswerOptions {
@@ -86,10 +89,13 @@ impl AnswerOptions {
             anyref.config.candidates.count = count;
         }
         if let Some(template) = self.template {
-            anyref.config.prompts.template = template;
+            anyref.set_template(template)?;
         }
         if let Some(bytes) = self.batch_bytes {
             anyref.batch_bytes = bytes;
+        }
+        if let Some(tiles) = self.max_tiles {
+            anyref.config.set_max_tiles(tiles)?;
         }
         anyref.bridge.keep_all = self.keep_all;
         if let Some(threshold) = self.sound_threshold {

@@ -100,8 +100,14 @@ pub fn compare<B: Backend>(
             reports.push(("object head", report));
             reports.extend(sam::<B>(published, against, device)?);
         }
-        // No config of a model has its parts.
-        Kind::Sa2va => reports.extend(sa2va::<B>(published, device)?),
+        Kind::Sa2va => {
+            if against.is_some() {
+                let problem = "a Sa2VA is compared with its own config alone; leave the other out";
+                return Err(Error::folder(&published.path, problem));
+            }
+            reports.extend(sa2va::<B>(published, device)?);
+            reports.extend(sam2::<B>(published, device)?);
+        }
     }
     Ok(reports)
 }
@@ -191,7 +197,7 @@ fn language_side<B: Backend>(
     }
     let has_tower = published.has_tower();
     let width = match (against, has_tower) {
-        (Some(config), _) => Some(config.vision_tower.hidden_size),
+        (Some(config), _) => Some(config.vision_tower.hidden_size()),
         (None, true) => Some(clip_config(published)?.hidden_size),
         (None, false) => None,
     };
@@ -213,13 +219,19 @@ fn language_side<B: Backend>(
     Ok(reports)
 }
 
+/// Refusal of a config without CLIP.
+fn no_clip(published: &Published) -> Error {
+    let problem = "is to be compared with a config without CLIP; name one that has it";
+    Error::folder(&published.path, problem)
+}
+
 fn tower<B: Backend>(
     published: &Published,
     against: Option<&AnyRefConfig>,
     device: &B::Device,
 ) -> Result<LoadReport> {
     let config = match against {
-        Some(config) => config.vision_tower.clone(),
+        Some(config) => (config.vision_tower.clip().cloned()).ok_or_else(|| no_clip(published))?,
         None => clip_config(published)?,
     };
     let tower = config.init::<B>(device);

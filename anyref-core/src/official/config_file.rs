@@ -82,12 +82,7 @@ impl ConfigFile {
 
     /// A part of it.
     pub(crate) fn section(&self, name: &'static str) -> Option<Section<'_>> {
-        let json = self.json.get(name).filter(|json| json.is_object())?;
-        Some(Section {
-            path: &self.path,
-            name,
-            json,
-        })
+        self.root().section(name)
     }
 }
 
@@ -99,7 +94,17 @@ pub(crate) struct Section<'a> {
     json: &'a Value,
 }
 
-impl Section<'_> {
+impl<'a> Section<'a> {
+    /// A part of it.
+    pub(crate) fn section(&self, name: &'static str) -> Option<Section<'a>> {
+        let json = self.json.get(name).filter(|json| json.is_object())?;
+        Some(Section {
+            path: self.path,
+            name,
+            json,
+        })
+    }
+
     pub(crate) fn json(&self) -> &Value {
         self.json
     }

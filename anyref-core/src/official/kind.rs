@@ -116,6 +116,11 @@ impl Kind {
         matches!(self, Self::LlavaHuggingFace | Self::LlavaAuthors)
     }
 
+    /// Whether it is a model that answers, but for a CLIP that some leave to another repository.
+    pub fn is_whole(self) -> bool {
+        self.is_llava() || matches!(self, Self::Lisa | Self::Sa2va)
+    }
+
     /// Returns whether the checkpoint has a projector from CLIP's features to a language model.
     pub fn has_projector(self) -> bool {
         self.is_llava() || self == Self::Lisa

@@ -47,6 +47,6 @@ pub use sa2va::{Sa2vaOptions, Sa2vaParts, sa2va_parts};
 pub use sam::{decoder_options, encoder_options, sam_parts};
 pub use sam2::{sam2_checkpoint, sam2_decoder_options, sam2_encoder_options, sam2_parts};
 
-pub(crate) use published::is_published;
+pub(crate) use published::{is_published, is_sa2va};
 pub(crate) use sam::MaskParts;
 pub(crate) use sam2::Sam2MaskParts;

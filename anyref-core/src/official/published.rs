@@ -11,6 +11,9 @@ use super::config_file::{ConfigFile, PACKED_REMEDY};
 use super::kind::Kind;
 use crate::{Error, Result};
 
+/// `model_type` of a Sa2VA's config.
+pub(super) const SA2VA: &str = "sa2va_chat";
+
 /// An opened checkpoint of a known or unknown kind, with the `config.json` beside it. No values are
 /// read.
 #[derive(Debug, Clone)]
@@ -129,11 +132,21 @@ fn refuse_packed_tensors(path: &Path, checkpoint: &Checkpoint) -> Result<()> {
 /// When the path is a location of the hub.
 pub(crate) fn is_published(path: &Path) -> Result<bool> {
     refuse_location(path)?;
+    Ok(model_type(path).is_some())
+}
+
+/// Whether a path is the folder of a Sa2VA of any form, by its config.
+pub(crate) fn is_sa2va(path: &Path) -> bool {
+    model_type(path).is_some_and(|model_type| model_type == SA2VA)
+}
+
+/// The `model_type` of a folder's config, where it can be read.
+fn model_type(path: &Path) -> Option<String> {
     let config = match path.is_dir() {
         true => ConfigFile::read(path.join("config.json")).unwrap_or_default(),
         false => None,
     };
-    Ok(config.is_some_and(|config| config.root().text("model_type").is_some()))
+    Some(config?.root().text("model_type")?.to_owned())
 }
 
 /// Path of a checkpoint's config: in its folder, or beside a file with a name that only whole

@@ -1,17 +1,18 @@
 //! Sa2VA over InternVL: the parts of its folder that read a picture and answer (`Sa2VAChatModel`).
-//! Its SAM 2 is a part by itself, below `grounding_encoder.sam2_model.`.
+//! Its SAM 2, below `grounding_encoder.sam2_model.`, is read as any other.
 
 use anyref_decoder::ObjectHeadConfig;
+use anyref_llm::LlamaConfig;
 use anyref_llm::import::{LLAMA, LLAMA_UNUSED, LM_HEAD};
-use anyref_llm::{Conversation, LlamaConfig};
 use anyref_vision::import;
 use anyref_vision::internvit::{InternVisionConfig, InternVlProjectorConfig, PixelShuffle};
 use anyref_weights::{LoadOptions, Rename};
 use serde::de::DeserializeOwned;
 
 use super::config_file::Section;
-use super::published::Published;
+use super::published::{Published, SA2VA};
 use super::shapes::Shapes;
+use crate::prompt_config::Template;
 use crate::{Error, Result};
 
 /// Most tiles of a picture, which Sa2VA's code gives itself whatever its `config.json` says.
@@ -25,6 +26,8 @@ const HEAD: &[Rename] = &[(r"^0\.", "fc1."), (r"^2\.", "fc2.")];
 const QWEN_2: &str = "Qwen2ForCausalLM";
 /// Class of the only picture encoders that are read.
 const INTERN_VIT: &str = "InternVisionModel";
+/// Models of the family that are read.
+const SUPPORTED: &str = "Sa2VA-1B, Sa2VA-4B and Sa2VA-InternVL3-2B";
 
 /// Configuration of a Sa2VA's parts.
 #[derive(Debug, Clone)]
@@ -39,8 +42,8 @@ pub struct Sa2vaParts {
     pub max_tiles: usize,
     /// Language model.
     pub llm: LlamaConfig,
-    /// Empty conversation of its template.
-    pub template: Conversation,
+    /// Conversation template.
+    pub template: Template,
     /// From the state of `[SEG]` itself to a prompt of SAM 2.
     pub head: ObjectHeadConfig,
 }
@@ -90,7 +93,8 @@ pub fn sa2va_parts(published: &Published) -> Result<Sa2vaParts> {
         return Err(Error::folder(&published.path, problem));
     };
     let root = file.root();
-    root.expect_type(&["sa2va_chat"], "Sa2VA over InternVL")?;
+    root.expect_type(&[SA2VA], "Sa2VA over InternVL")?;
+    refuse_others(published, &root)?;
     let part = |name, class| {
         let missing = || root.fail(name, "is missing; download the file again");
         let section = file.section(name).ok_or_else(missing)?;
@@ -105,8 +109,11 @@ pub fn sa2va_parts(published: &Published) -> Result<Sa2vaParts> {
     let tower: InternVisionConfig = read(&part("vision_config", INTERN_VIT)?)?;
     tower.validate()?;
     let section = part("llm_config", QWEN_2)?;
-    let llm = LlamaConfig::from_json(&section.json().to_string())
+    let mut llm = LlamaConfig::from_json(&section.json().to_string())
         .map_err(|error| section.problem(&error.to_string()))?;
+    // The config may be older than the tokens that were added.
+    let embeddings = Shapes::new(&published.checkpoint, &LoadOptions::default())?;
+    [llm.vocab_size, _] = embeddings.get("language_model.model.embed_tokens.weight")?;
     let select_layer = match root.json()["select_layer"].as_i64() {
         Some(layer) => i32::try_from(layer)
             .map_err(|_| root.fail("select_layer", "is no layer; Sa2VA's is -1"))?,
@@ -123,6 +130,11 @@ pub fn sa2va_parts(published: &Published) -> Result<Sa2vaParts> {
     let Some(template) = root.text("template") else {
         return Err(root.fail("template", "is missing; download the file again"));
     };
+    let Some(template) = Template::named(&template.replace('-', "_")) else {
+        let known = Template::NAMES.join(", ");
+        let problem = format!("is {template:?}, which is unknown; known: {known}");
+        return Err(root.fail("template", &problem));
+    };
     let options = LoadOptions::default().with_prefix("text_hidden_fcs.");
     let head = Shapes::new(&published.checkpoint, &options)?;
     let [output, input] = head.get("2.weight")?;
@@ -130,12 +142,29 @@ pub fn sa2va_parts(published: &Published) -> Result<Sa2vaParts> {
         select_layer,
         projector,
         max_tiles: MAX_TILES,
-        template: Conversation::by_name(template)
-            .map_err(|error| root.problem(&error.to_string()))?,
+        template,
         head: ObjectHeadConfig::new(input, output),
         tower,
         llm,
     })
+}
+
+/// Refuses the forms over Qwen-VL, whose pictures and names are others.
+fn refuse_others(published: &Published, root: &Section<'_>) -> Result<()> {
+    let class = root.json()["architectures"][0].as_str().unwrap_or_default();
+    let mut tensors = published.checkpoint.tensors();
+    let intern = tensors.any(|tensor| tensor.name.starts_with("vision_model."));
+    if intern && !class.contains("Qwen") {
+        return Ok(());
+    }
+    let found = match class {
+        "" => "another picture encoder",
+        class => class,
+    };
+    let problem = format!(
+        "is {found}, a Sa2VA that is not over InternViT, which is not supported; supported: {SUPPORTED}"
+    );
+    Err(root.fail("architectures", &problem))
 }
 
 /// Fields of a section.

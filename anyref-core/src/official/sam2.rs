@@ -26,8 +26,20 @@ pub(crate) struct Sam2MaskParts<B: Backend> {
     pub mask_decoder: Sam2MaskDecoder<B>,
 }
 
+/// Prefix of its tensors inside a Sa2VA.
+const IN_SA2VA: &str = "grounding_encoder.sam2_model.";
+/// Section of a Sa2VA's `config.json` for it. Published folders have none: theirs is Hiera large.
+const SA2VA_SECTION: &str = "grounding_encoder_config";
 /// transformers' table of point embeddings, a row each.
 const POINTS: &str = "prompt_encoder.point_embed.weight";
+
+/// Options for the tensors of a SAM 2 alone, or of the one in a Sa2VA.
+fn of_kind(kind: Option<Kind>) -> LoadOptions {
+    match kind {
+        Some(Kind::Sa2va) => LoadOptions::default().with_prefix(IN_SA2VA),
+        _ => LoadOptions::default(),
+    }
+}
 
 /// Names of the image encoder's tensors. Tensors that only videos need may go unused.
 pub fn sam2_encoder_options(kind: Option<Kind>) -> LoadOptions {
@@ -35,7 +47,7 @@ pub fn sam2_encoder_options(kind: Option<Kind>) -> LoadOptions {
         Some(Kind::Sam2HuggingFace) => import::SAM2_HUGGING_FACE,
         _ => import::SAM2_AUTHORS,
     };
-    LoadOptions::default()
+    of_kind(kind)
         .with_renames(rules)
         .with_all_unused(import::SAM2_UNUSED)
         .with_all_unused(import::SAM2_VIDEO)
@@ -48,7 +60,7 @@ pub fn sam2_decoder_options(kind: Option<Kind>) -> LoadOptions {
         Some(Kind::Sam2HuggingFace) => LoadOptions::default()
             .with_renames(TRANSFORMERS)
             .with_renames(SAM2_TRANSFORMERS),
-        _ => LoadOptions::default()
+        _ => of_kind(kind)
             .with_renames(SEGMENT_ANYTHING)
             .with_renames(SAM2_AUTHORS),
     };
@@ -95,16 +107,23 @@ pub fn sam2_checkpoint(published: &Published) -> Result<Checkpoint> {
     )?)
 }
 
-/// The sizes as `config.json` and the weights show them; without a `config.json` the authors'.
+/// The sizes as `config.json` and the weights show them, of a SAM 2 alone or inside of a Sa2VA;
+/// without a `config.json` the authors'.
 ///
 /// # Errors
 /// When the weights are not of this kind, of a size that nobody published and that no
 /// `config.json` tells, or `config.json` asks for a form that is not supported.
 pub fn sam2_parts(published: &Published) -> Result<Sam2Config> {
-    if let Some(file) = published.config() {
-        file.root().expect_type(&["sam2", "sam2_video"], "SAM 2")?;
-    }
-    let section = |name| published.config().and_then(|file| file.section(name));
+    let root = published.config().map(|file| file.root());
+    let root = match (published.kind, root) {
+        (Some(Kind::Sa2va), root) => root.and_then(|root| root.section(SA2VA_SECTION)),
+        (_, Some(root)) => {
+            root.expect_type(&["sam2", "sam2_video"], "SAM 2")?;
+            Some(root)
+        }
+        (_, None) => None,
+    };
+    let section = |name| root.and_then(|root| root.section(name));
     let mut image_encoder = match section("vision_config") {
         Some(section) => configured(section)?,
         None => by_shapes(published)?,

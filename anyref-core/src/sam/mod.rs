@@ -3,6 +3,7 @@
 
 mod automatic;
 mod config;
+mod kinds;
 mod load;
 mod mask_prompt;
 mod model;
@@ -15,10 +16,11 @@ pub use automatic::{
     AutomaticMask, AutomaticMaskConfig, OnPoints, OneMask, PointMasks, automatic_masks,
 };
 pub use config::{Sam2Config, SamConfig};
+pub use kinds::{MaskDecoderKind, MaskDecoderKindConfig, MaskImageEncoder, MaskImageEncoderConfig};
 pub use load::published_sam;
 pub use mask_prompt::{EarlierMask, LowResMask, MaskPrompt, Point};
 pub(crate) use model::pictures_at_once;
 pub use model::{Sam2Parts, SamForm, SamModel, SamParts};
 pub use picture::SamPicture;
-pub(crate) use picture_masks::in_picture;
+pub(crate) use picture_masks::in_square;
 pub use predict::{MaskCandidate, MaskPrediction, Multimask};

@@ -22,12 +22,26 @@ pub(crate) async fn in_picture<B: Backend>(
     picture: &SamPicture<B>,
     low_res: Tensor<B, 4>,
     image_size: usize,
+    visit: impl FnMut(usize, &[f32]) -> Result<()> + Send,
+) -> Result<()> {
+    let [_, _, side, _] = low_res.dims();
+    in_square(picture, low_res, picture.square(side, image_size), visit).await
+}
+
+/// As [`in_picture`], by way of a square of this side, in which the picture has this height and
+/// width.
+///
+/// # Errors
+/// As [`in_picture`].
+pub(crate) async fn in_square<B: Backend>(
+    picture: &SamPicture<B>,
+    low_res: Tensor<B, 4>,
+    (resized_size, square): ([usize; 2], usize),
     mut visit: impl FnMut(usize, &[f32]) -> Result<()> + Send,
 ) -> Result<()> {
-    let [masks, _, side, _] = low_res.dims();
-    let (resized_size, square) = picture.square(side, image_size);
+    let [masks, ..] = low_res.dims();
     let [height, width] = picture.original_size;
-    let together = masks_at_once(height * width, image_size);
+    let together = masks_at_once(height * width, square);
     for start in (0..masks).step_by(together) {
         let count = together.min(masks - start);
         let logits = postprocess_masks(

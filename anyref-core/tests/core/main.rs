@@ -23,6 +23,7 @@ mod parts_file;
 mod precision;
 mod quantization;
 mod sa2va;
+mod sa2va_whole;
 mod sam2_alone;
 mod sam_alone;
 mod sequence;

@@ -48,7 +48,11 @@ fn weights_keep_the_type_asked_for_and_values_are_f32() {
             layer.mlp.up_proj.base_layer.weight.val(),
             model.llm.model.embed_tokens.weight.val(),
             masks.image_encoder.layers[0].attn.qkv.weight.val(),
-            model.vision_tower.encoder.layers[0].mlp.fc1.weight.val(),
+            model.vision_tower.clip().encoder.layers[0]
+                .mlp
+                .fc1
+                .weight
+                .val(),
             masks.mask_decoder.transformer.layers[0]
                 .mlp
                 .lin1

@@ -171,6 +171,7 @@ fn gradients_pass_every_encoder_of_references() {
     let patches = |gradients: &_| {
         model
             .vision_tower
+            .clip()
             .embeddings
             .patch_embedding
             .weight

@@ -13,6 +13,7 @@ mod loss_scale;
 mod metric_log;
 mod micro_steps;
 mod mixed_precision;
+mod module_path;
 mod muon;
 mod optimizer;
 mod pictures;

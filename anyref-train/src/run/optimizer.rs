@@ -10,7 +10,7 @@ use burn::optim::{
 use burn::tensor::{Tensor, backend::AutodiffBackend, backend::Backend};
 use regex::Regex;
 
-use super::muon;
+use super::{module_path, muon};
 
 /// Hyper-parameters of the optimizer.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -176,12 +176,12 @@ struct Update<'a, B: AutodiffBackend> {
 }
 
 impl<B: AutodiffBackend> ModuleMapper<B> for Update<'_, B> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        module_path::enter(&mut self.path, name, container);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        module_path::exit(&mut self.path, container);
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {
@@ -263,12 +263,12 @@ struct Freeze<'a> {
 }
 
 impl<B: AutodiffBackend> ModuleMapper<B> for Freeze<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        module_path::enter(&mut self.path, name, container);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        module_path::exit(&mut self.path, container);
     }
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<B, D>>) -> Param<Tensor<B, D>> {

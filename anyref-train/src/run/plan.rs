@@ -14,6 +14,7 @@ use regex::Regex;
 use super::context::{Folders, RunContext};
 use super::frozen_blocks;
 use super::initial_weights::trained_names;
+use super::module_path;
 use crate::config::{StageConfig, StageKind, TrainConfig};
 use crate::stages::{DataQuestions, DataSources};
 use crate::trainee::Trainee;
@@ -233,12 +234,12 @@ struct Count<'a> {
 }
 
 impl<B: Backend> ModuleVisitor<B> for Count<'_> {
-    fn enter_module(&mut self, name: &str, _container: &str) {
-        self.path.push(name.to_owned());
+    fn enter_module(&mut self, name: &str, container: &str) {
+        module_path::enter(&mut self.path, name, container);
     }
 
-    fn exit_module(&mut self, _name: &str, _container: &str) {
-        self.path.pop();
+    fn exit_module(&mut self, _name: &str, container: &str) {
+        module_path::exit(&mut self.path, container);
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {

@@ -102,7 +102,7 @@ impl<'a> ClipStage<'a> {
     fn forward<B: Backend>(&self, trainee: &Trainee<B>, batch: &ClipBatch) -> ClipOutput<B> {
         let heads = &trainee.heads;
         let device = heads.logit_scale.val().device();
-        let tower = &trainee.anyref.vision_tower;
+        let tower = trainee.anyref.vision_tower.clip();
         let mut pixels = PixelValues::batch::<B>(&batch.scenes, &device);
         if !batch.pictures.is_empty() {
             pixels = Tensor::cat(

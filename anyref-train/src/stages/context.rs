@@ -39,6 +39,15 @@ impl StageContext {
         seed: u64,
     ) -> anyref_core::Result<Self> {
         SpecialTokens::name_object(&mut tokenizer)?;
+        if model.vision_tower.clip().is_none() {
+            return Err(Error::Config {
+                field: "vision_tower",
+                problem:
+                    "cuts pictures into tiles, which are not trained on here: train a model over \
+                          CLIP and SAM"
+                        .into(),
+            });
+        }
         let special = SpecialTokens::of(&tokenizer)?;
         let sam = model.sam().ok_or(Error::NoMasks)?;
         Ok(Self {
@@ -53,7 +62,7 @@ impl StageContext {
 
     /// Preprocessor of CLIP's pictures.
     pub(crate) fn clip(&self) -> ClipPreprocessor {
-        ClipPreprocessor::new(self.model.vision_tower.image_size)
+        ClipPreprocessor::new(self.model.vision_tower.image_size())
             .with_resize(self.model.clip_resize)
     }
 

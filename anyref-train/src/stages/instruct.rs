@@ -191,7 +191,7 @@ impl<'a> InstructStage<'a> {
         let device = features.device();
         let dtype = features.dtype();
         let pooled = regions.pool(features.cast(DType::F32)).cast(dtype);
-        let objects = model.mm_projector.forward(pooled);
+        let objects = model.mm_projector.layers().forward(pooled);
         let loss = self.word_loss(&model.llm, objects, &regions.names);
         let (rows, names): (Vec<usize>, Vec<usize>) = batch
             .reference_names
@@ -283,6 +283,7 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
             let features = trainee
                 .anyref
                 .vision_tower
+                .clip()
                 .post_layernorm
                 .forward(output.features);
             let features = features.cast(DType::F32);

@@ -437,7 +437,7 @@ fn a_run_starts_from_a_model_learns_and_resumes() {
         before.tokenizer.encode(text, true).unwrap()
     );
     let patches = |anyref: &AnyRef<TestBackend>| {
-        let patches = &anyref.model.vision_tower.embeddings.patch_embedding;
+        let patches = &anyref.model.vision_tower.clip().embeddings.patch_embedding;
         patches.weight.val().into_data().to_vec::<f32>().unwrap()
     };
     let (trained, before) = (patches(&trained), patches(&before));

@@ -30,7 +30,7 @@ fn neck(trainee: &Trainee<TrainBackend>) -> Vec<f32> {
 }
 
 fn patches(trainee: &Trainee<TrainBackend>) -> Vec<f32> {
-    let embeddings = &trainee.anyref.vision_tower.embeddings;
+    let embeddings = &trainee.anyref.vision_tower.clip().embeddings;
     values(embeddings.patch_embedding.weight.val())
 }
 

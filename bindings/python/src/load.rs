@@ -65,7 +65,7 @@ pub fn device(name: &str) -> PyResult<(BackendName, Option<usize>)> {
 #[pyfunction]
 #[pyo3(signature = (
     path, device, dtype, *, temperature, seed, max_new_tokens, min_score, candidates, keep_all,
-    sound_threshold, clip, imagebind, sound_labels, kv_cache, cache, ignore_memory
+    sound_threshold, clip, imagebind, sound_labels, kv_cache, cache, ignore_memory, tiles
 ))]
 #[expect(clippy::too_many_arguments, reason = "Python's keywords")]
 pub fn load(
@@ -86,6 +86,7 @@ pub fn load(
     kv_cache: &str,
     cache: Option<PathBuf>,
     ignore_memory: bool,
+    tiles: Option<usize>,
 ) -> PyResult<Model> {
     let (backend, number) = self::device(device)?;
     let dtype: WeightType = dtype.parse().map_err(raised)?;
@@ -100,6 +101,7 @@ pub fn load(
         sound_threshold,
         batch_bytes: None,
         template: None,
+        max_tiles: tiles,
     };
     check(&answers)?;
     let companions = Companions {

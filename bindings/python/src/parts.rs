@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use anyref_audio::{AudioPreprocessor, AudioPreprocessorConfig, ImageBindAudio, Waveform};
-use anyref_core::{Cancel, ModelOptions, ModelSource, OnDevice, resolve_model};
+use anyref_core::{Cancel, ModelOptions, ModelSource, OnDevice, Tower, resolve_model};
 use anyref_decoder::refocus::{ObjectToken, RefocusInput, refocus};
 use anyref_vision::clip::ClipVisionModel;
 use anyref_vision::preprocess::{ClipPreprocessor, PixelValues};
@@ -82,12 +82,19 @@ impl OnDevice for Load {
         let weights = ModelOptions::new(self.dtype);
         let loaded = self.model.load::<B>(&Default::default(), weights, device)?;
         let hearing = loaded.sound_preprocessor().cloned();
+        let image_size = loaded.config.vision_tower.image_size();
+        let select_layer = loaded.model.select_layer();
+        let Tower::Clip(clip) = loaded.model.vision_tower else {
+            return Err(anyref_core::Error::Config {
+                field: "vision_tower",
+                problem: "is InternViT: encoders are given of models over CLIP".into(),
+            });
+        };
         Ok(Box::new(Loaded {
-            preprocessor: ClipPreprocessor::new(loaded.config.vision_tower.image_size)
-                .with_resize(loaded.config.clip_resize),
-            select_layer: loaded.model.select_layer(),
+            preprocessor: ClipPreprocessor::new(image_size).with_resize(loaded.config.clip_resize),
+            select_layer,
             audio: loaded.model.audio_encoder.zip(hearing),
-            clip: loaded.model.vision_tower,
+            clip,
             device: device.clone(),
         }))
     }

@@ -158,6 +158,7 @@ def load(
     sound_labels: Union[str, os.PathLike[str], None] = None,
     kv_cache: str = "f32",
     ignore_memory: bool = False,
+    tiles: Optional[int] = None,
 ) -> Model:
     """Loads a model.
 
@@ -182,6 +183,7 @@ def load(
         kv_cache: data type of stored keys and values of the language model, ``"f32"`` (as they are
             computed), ``"f16"``, ``"bf16"`` or ``"q8_0"``.
         ignore_memory: whether a large model is loaded even if too little memory is free.
+        tiles: largest number of tiles of a picture, for a model that reads tiles, such as Sa2VA.
 
     Raises:
         AnyRefError: when an option is out of range, the model is missing or damaged, or the
@@ -205,6 +207,7 @@ def load(
             kv_cache=kv_cache,
             cache=_cache(),
             ignore_memory=ignore_memory,
+            tiles=tiles,
         )
     )
 

@@ -151,6 +151,7 @@ def load(
     kv_cache: str,
     cache: Optional[Path],
     ignore_memory: bool,
+    tiles: Optional[int],
 ) -> Model: ...
 
 Scores = list[tuple[str, Optional[float]]]
