@@ -10,37 +10,57 @@ use burn::tensor::backend::Backend;
 
 use crate::Result;
 use crate::model::AnyRefModel;
+use crate::sam::MaskImageEncoder;
+use crate::tower::Tower;
 
-/// Matrices of CLIP's and SAM's layers, with the names of their parameters.
+/// Matrices of the layers of CLIP or InternViT, and of SAM, with the names of their parameters.
 macro_rules! matrices {
     ($model:expr, $iter:ident $(, $mutable:tt)?) => {{
-        let clip = $model.vision_tower.encoder.layers.$iter().enumerate();
-        let clip = clip.flat_map(|(index, layer)| {
-            [
-                ("self_attn.k_proj", & $($mutable)? layer.self_attn.k_proj.weight),
-                ("self_attn.v_proj", & $($mutable)? layer.self_attn.v_proj.weight),
-                ("self_attn.q_proj", & $($mutable)? layer.self_attn.q_proj.weight),
-                ("self_attn.out_proj", & $($mutable)? layer.self_attn.out_proj.weight),
-                ("mlp.fc1", & $($mutable)? layer.mlp.fc1.weight),
-                ("mlp.fc2", & $($mutable)? layer.mlp.fc2.weight),
-            ]
-            .map(|(name, weight)| {
-                (format!("vision_tower.encoder.layers.{index}.{name}.weight"), weight)
-            })
-        });
-        let sam = $model.image_encoder.$iter().flat_map(|sam| sam.layers.$iter().enumerate());
-        let sam = sam.flat_map(|(index, layer)| {
-            [
-                ("attn.qkv", & $($mutable)? layer.attn.qkv.weight),
-                ("attn.proj", & $($mutable)? layer.attn.proj.weight),
-                ("mlp.lin1", & $($mutable)? layer.mlp.lin1.weight),
-                ("mlp.lin2", & $($mutable)? layer.mlp.lin2.weight),
-            ]
-            .map(|(name, weight)| {
-                (format!("image_encoder.layers.{index}.{name}.weight"), weight)
-            })
-        });
-        clip.chain(sam)
+        let mut matrices = Vec::new();
+        match & $($mutable)? $model.vision_tower {
+            Tower::Clip(clip) => {
+                for (index, layer) in clip.encoder.layers.$iter().enumerate() {
+                    let layer = [
+                        ("self_attn.k_proj", & $($mutable)? layer.self_attn.k_proj.weight),
+                        ("self_attn.v_proj", & $($mutable)? layer.self_attn.v_proj.weight),
+                        ("self_attn.q_proj", & $($mutable)? layer.self_attn.q_proj.weight),
+                        ("self_attn.out_proj", & $($mutable)? layer.self_attn.out_proj.weight),
+                        ("mlp.fc1", & $($mutable)? layer.mlp.fc1.weight),
+                        ("mlp.fc2", & $($mutable)? layer.mlp.fc2.weight),
+                    ];
+                    matrices.extend(layer.map(|(name, weight)| {
+                        (format!("vision_tower.encoder.layers.{index}.{name}.weight"), weight)
+                    }));
+                }
+            }
+            Tower::InternVit(tower) => {
+                for (index, layer) in tower.encoder.layers.$iter().enumerate() {
+                    let layer = [
+                        ("attn.qkv", & $($mutable)? layer.attn.qkv.weight),
+                        ("attn.proj", & $($mutable)? layer.attn.proj.weight),
+                        ("mlp.fc1", & $($mutable)? layer.mlp.fc1.weight),
+                        ("mlp.fc2", & $($mutable)? layer.mlp.fc2.weight),
+                    ];
+                    matrices.extend(layer.map(|(name, weight)| {
+                        (format!("vision_tower.encoder.layers.{index}.{name}.weight"), weight)
+                    }));
+                }
+            }
+        }
+        if let Some(MaskImageEncoder::Sam(sam)) = & $($mutable)? $model.image_encoder {
+            for (index, layer) in sam.layers.$iter().enumerate() {
+                let layer = [
+                    ("attn.qkv", & $($mutable)? layer.attn.qkv.weight),
+                    ("attn.proj", & $($mutable)? layer.attn.proj.weight),
+                    ("mlp.lin1", & $($mutable)? layer.mlp.lin1.weight),
+                    ("mlp.lin2", & $($mutable)? layer.mlp.lin2.weight),
+                ];
+                matrices.extend(layer.map(|(name, weight)| {
+                    (format!("image_encoder.layers.{index}.{name}.weight"), weight)
+                }));
+            }
+        }
+        matrices.into_iter()
     }};
 }
 

@@ -4,9 +4,10 @@
 use std::path::Path;
 
 use anyref_core::quantization::{BlockType, Quantization};
-use anyref_core::{AnyRef, Assembly, MemoryEstimate, ModelOptions};
+use anyref_core::{AnyRef, Assembly, MaskImageEncoder, MemoryEstimate, ModelOptions};
 use anyref_llm::{LlamaInput, load_gguf};
 use anyref_ops::testing::{max_abs_error, random};
+use anyref_vision::sam::SamImageEncoder;
 use anyref_weights::{Checkpoint, WeightType};
 use burn::tensor::{DType, Int, Tensor};
 
@@ -101,30 +102,35 @@ fn encoders_are_rounded_saved_and_read_in_blocks() {
     let options = ModelOptions::new(WeightType::F32).with_quantize_vision(Some(BlockType::Q8_0));
     let rounded = AnyRef::<TestBackend>::load_with(&nano(), options.clone(), &device).unwrap();
     let exact = AnyRef::<TestBackend>::load(&nano(), &device).unwrap();
+    fn sam(anyref: &AnyRef<TestBackend>) -> &SamImageEncoder<TestBackend> {
+        match anyref.model.image_encoder.as_ref().unwrap() {
+            MaskImageEncoder::Sam(sam) => sam,
+            MaskImageEncoder::Sam2(_) => panic!("nano has SAM"),
+        }
+    }
     let layers = |anyref: &AnyRef<TestBackend>| {
         let model = &anyref.model;
-        let sam = model.image_encoder.as_ref().unwrap();
-        6 * model.vision_tower.encoder.layers.len() + 4 * sam.layers.len()
+        6 * model.vision_tower.clip().encoder.layers.len() + 4 * sam(anyref).layers.len()
     };
     let tensors = rounded.model.encoder_block_tensors();
     assert_eq!(tensors.len(), layers(&exact));
     assert!(rounded.model.llm.block_tensors("").is_empty());
-    let size = exact.config.vision_tower.image_size;
+    let size = exact.config.vision_tower.image_size();
     let pixels = random::<TestBackend, 4>([1, 3, size, size], 3, &device);
     let clip = |anyref: &AnyRef<TestBackend>| {
         let features = anyref.model.picture_features(pixels.clone());
         features.tokens
     };
-    let size = exact.config.image_encoder.as_ref().unwrap().image_size;
+    let size = exact.config.image_encoder.as_ref().unwrap().image_size();
     let pixels = random::<TestBackend, 4>([1, 3, size, size], 4, &device);
-    let sam = |anyref: &AnyRef<TestBackend>| {
-        let encoder = anyref.model.image_encoder.as_ref().unwrap();
-        encoder.forward(pixels.clone())
-    };
+    let embedding = |anyref| sam(anyref).forward(pixels.clone());
     let root_mean_square = |x: Tensor<TestBackend, 1>| (x.clone() * x).mean().sqrt().into_scalar();
     for (found, expected) in [
         (clip(&rounded).flatten(0, 2), clip(&exact).flatten(0, 2)),
-        (sam(&rounded).flatten(0, 3), sam(&exact).flatten(0, 3)),
+        (
+            embedding(&rounded).flatten(0, 3),
+            embedding(&exact).flatten(0, 3),
+        ),
     ] {
         let error = root_mean_square(found - expected.clone()) / root_mean_square(expected);
         println!("relative error {error}");
@@ -135,7 +141,7 @@ fn encoders_are_rounded_saved_and_read_in_blocks() {
     rounded.save(folder.path(), DType::F32).unwrap();
     let again = load(folder.path());
     let bytes = |anyref: &AnyRef<TestBackend>| {
-        let layer = &anyref.model.vision_tower.encoder.layers[0];
+        let layer = &anyref.model.vision_tower.clip().encoder.layers[0];
         layer.mlp.fc1.weight.to_blocks().unwrap().bytes().to_vec()
     };
     assert_eq!(bytes(&again), bytes(&rounded));

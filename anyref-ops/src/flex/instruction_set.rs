@@ -36,7 +36,8 @@ impl InstructionSet {
         *CURRENT.get_or_init(from_environment)
     }
 
-    /// Whether this machine has the instructions.
+    /// Returns whether this machine has the instructions.
+    #[cfg(test)]
     pub(crate) fn is_of_machine(self) -> bool {
         of_machine().contains(&self)
     }
