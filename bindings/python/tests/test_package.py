@@ -18,6 +18,8 @@ def test_options_out_of_range_are_errors():
         {"device": "cpu:1"},
         {"device": "cpu:x"},
         {"dtype": "fp8"},
+        {"kv_cache": "fp8"},
+        {"kv_cache": "q8_0"},  # nano's heads are no whole blocks
         {"temperature": -1.0},
         {"temperature": float("nan")},
         {"max_new_tokens": 0},
@@ -36,6 +38,14 @@ def test_options_change_answers(scene):
     answer = picture.segment("the gorilla")
     assert not answer.masks and answer.left_out == 1
     assert answer.to_supervision().is_empty()
+
+
+def test_a_half_cache_gives_the_same_mask(picture, scene):
+    half = anyref.load(kv_cache="f16").picture(scene).segment("the gorilla")
+    answer = picture.segment("the gorilla")
+    assert half.text == answer.text
+    pair = [half.masks[0].numpy(), answer.masks[0].numpy()]
+    assert np.logical_and(*pair).sum() >= 0.99 * np.logical_or(*pair).sum()
 
 
 def test_a_picture_belongs_to_its_model(model, scene):
