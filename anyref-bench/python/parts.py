@@ -8,14 +8,12 @@ import argparse
 import json
 import sys
 import time
-from pathlib import Path
 
 import torch
 from torch import nn
 from transformers import CLIPVisionModel, LlamaForCausalLM, SamModel
 
 # The published sizes, and ImageBind's audio encoder, of which transformers has none.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "parity"))
 from reference import PROMPT, clip_config, imagebind, llama_config, sam_config
 
 ANSWER = 32
