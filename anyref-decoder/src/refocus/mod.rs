@@ -16,7 +16,7 @@
 //! Every backend has it as a composition of tensor operations ([`mod@reference`]). Backends with a form of their
 //! own implement [`RefocusBackend`]: `Flex` on all cores, GPUs by kernels, with and without fusion, and
 //! `Autodiff` over any of these with a backward pass that recomputes the attention instead of keeping it.
-//! [`register`] adds another backend's; [`has_own_form`] tells what runs.
+//! [`register`] and [`register_form`] add another backend's; [`has_own_form`] tells what runs.
 
 mod autodiff;
 mod backend;
@@ -38,7 +38,7 @@ mod registry;
 pub use backend::{RefocusBackend, RefocusGradients};
 pub use input::RefocusInput;
 pub use objects::{ObjectToken, Objects};
-pub use registry::{has_own_form, register};
+pub use registry::{has_own_form, register, register_form};
 
 use burn::tensor::{Tensor, backend::Backend};
 

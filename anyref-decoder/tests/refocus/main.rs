@@ -4,6 +4,7 @@
 mod backward;
 mod forward;
 mod problem;
+mod registration;
 
 /// All tests of a backend, of which the random ones take `$cases` problems.
 macro_rules! backend {
