@@ -1,6 +1,6 @@
 //! The tokens that AnyRef adds to the language model's vocabulary.
 
-use anyref_llm::tokenizer::Tokenizer;
+use anyref_llm::Tokenizer;
 
 use crate::prompt_config::{PictureMarkers, PromptConfig};
 use crate::reference_kind::ReferenceKind;

@@ -2,8 +2,9 @@
 //! Its SAM 2 is a part by itself, below `grounding_encoder.sam2_model.`.
 
 use anyref_decoder::ObjectHeadConfig;
+use anyref_llm::LlamaConfig;
+use anyref_llm::conversation::Conversation;
 use anyref_llm::import::{LLAMA, LLAMA_UNUSED, LM_HEAD};
-use anyref_llm::{Conversation, LlamaConfig};
 use anyref_vision::import;
 use anyref_vision::internvit::{InternVisionConfig, InternVlProjectorConfig, PixelShuffle};
 use anyref_weights::{LoadOptions, Rename};
