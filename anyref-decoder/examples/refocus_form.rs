@@ -48,8 +48,7 @@ fn by_loops(input: RefocusInput<Mine>) -> Tensor<Mine, 2> {
 
 fn main() -> Result<()> {
     let device = Default::default();
-    let normal = Distribution::Normal(0.0, 1.0);
-    let positions = 512;
+    let (normal, positions) = (Distribution::Normal(0.0, 1.0), 512);
     let input = RefocusInput {
         query: Tensor::<Mine, 3>::random([1, 8, 64], normal, &device),
         key: Tensor::random([1, 8, positions, 64], normal, &device),

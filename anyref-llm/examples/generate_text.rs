@@ -8,7 +8,7 @@
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use anyref_llm::conversation::llava_v1;
 use anyref_llm::{
     GenerationConfig, GenerationInput, GgufTokens, Llama, LlamaConfig, Tokenizer, generate,
@@ -24,14 +24,6 @@ const QUESTION: &str = "Can you segment the gorilla in this image?";
 fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.as_slice() {
-        [] => {
-            let (model, tokenizer) = shipped()?;
-            let prompt = llava_v1().ask(QUESTION).open().prompt();
-            let ids = tokenizer.encode(&prompt, true)?;
-            let mut config = GenerationConfig::greedy(16);
-            config.stop_tokens = tokenizer.encode("</s>", false)?;
-            println!("{prompt}{}", go_on(&model, &tokenizer, ids, &config)?);
-        }
         [path, text, rest @ ..] => {
             let metadata = GgufMetadata::open(path)?;
             let tokenizer = Tokenizer::from_gguf(&metadata)?;
@@ -46,7 +38,14 @@ fn main() -> Result<()> {
             config.stop_tokens = tokens.eos;
             println!("{text}{}", go_on(&model, &tokenizer, ids, &config)?);
         }
-        _ => bail!("usage: generate_text [MODEL.gguf TEXT [TOKENS]]"),
+        _ => {
+            let (model, tokenizer) = shipped()?;
+            let prompt = llava_v1().ask(QUESTION).open().prompt();
+            let ids = tokenizer.encode(&prompt, true)?;
+            let mut config = GenerationConfig::greedy(16);
+            config.stop_tokens = tokenizer.encode("</s>", false)?;
+            println!("{prompt}{}", go_on(&model, &tokenizer, ids, &config)?);
+        }
     }
     Ok(())
 }
@@ -58,13 +57,17 @@ fn go_on(
     ids: Vec<u32>,
     config: &GenerationConfig,
 ) -> Result<String> {
-    let shape = [1, ids.len()];
-    let ids = TensorData::new(ids.into_iter().map(i64::from).collect(), shape);
+    let length = ids.len();
+    let ids = TensorData::new(ids, [1, length]);
     let ids = Tensor::<Flex, 2, Int>::from_data(ids, &Default::default());
-    let input = GenerationInput::new(model.embed(ids));
     // Each token comes here as it is chosen; a break ends the text.
     let on_token = |_row, _token| ControlFlow::Continue(());
-    let output = generate(model, input, config, on_token)?;
+    let output = generate(
+        model,
+        GenerationInput::new(model.embed(ids)),
+        config,
+        on_token,
+    )?;
     Ok(tokenizer.decode(&output.tokens[0])?)
 }
 
