@@ -1,4 +1,4 @@
-//! Embeddings of sounds by an ImageBind audio encoder, and how alike the sounds are by them.
+//! Embeddings of sounds by an ImageBind audio encoder, and the names that are nearest to them.
 //!
 //! ```sh
 //! cargo run --release -p anyref-audio --example embed_sound
@@ -35,29 +35,28 @@ fn main() -> Result<()> {
     }
     let device = Default::default();
     let (preprocessor, encoder) = load(&device)?;
+    // Names in the space of the embeddings, which the encoder learned by.
+    let heads = Checkpoint::open("assets/nano/training/heads.safetensors")?;
+    let read = |name: &str| anyhow::Ok(heads.require(name)?.read()?.convert::<f32>());
+    let names = Tensor::<Flex, 2>::from_data(read("heads.names.weight")?, &device);
+    let weight = Tensor::<Flex, 2>::from_data(read("heads.sound.weight")?, &device).transpose();
+    let bias = Tensor::<Flex, 1>::from_data(read("heads.sound.bias")?, &device).unsqueeze();
+    let nouns = std::fs::read_to_string("assets/nano/nouns.txt")?;
 
-    let mut embeddings = Vec::new();
     for path in &sounds {
-        let waveform = Waveform::open(path)?;
-        let features = preprocessor.process(&waveform)?;
-        println!(
-            "{path}: {:.2} s, features {:?}",
-            waveform.seconds(),
-            features.shape
-        );
+        let features = preprocessor.process(&Waveform::open(path)?)?;
         // One sound of three clips: [1, clips, 1, mel, frames].
-        embeddings.push(encoder.embed_sounds(features.to_tensor(&device).unsqueeze()));
-    }
-    let embeddings: Tensor<Flex, 2> = Tensor::cat(embeddings, 0);
-    println!("embeddings: {:?}", embeddings.dims());
-
-    let norm = linalg::l2_norm(embeddings.clone(), 1);
-    let unit = embeddings / norm;
-    let cosines = unit.clone().matmul(unit.transpose()).into_data();
-    let cosines: Vec<f32> = cosines.iter().collect();
-    for (path, row) in sounds.iter().zip(cosines.chunks(sounds.len())) {
-        let row: Vec<String> = row.iter().map(|cosine| format!("{cosine:6.3}")).collect();
-        println!("{} {path}", row.join(" "));
+        let embedding = encoder.embed_sounds(features.to_tensor(&device).unsqueeze());
+        let shape = embedding.dims();
+        let projected = embedding.matmul(weight.clone()) + bias.clone();
+        let cosines = linalg::cosine_similarity(projected, names.clone(), 1, None);
+        let mut named: Vec<(f32, &str)> = cosines.into_data().iter().zip(nouns.lines()).collect();
+        named.sort_by(|one, other| other.0.total_cmp(&one.0));
+        let nearest: Vec<String> = named[..3]
+            .iter()
+            .map(|(cosine, noun)| format!("{noun} {cosine:.2}"))
+            .collect();
+        println!("{path}: {shape:?}, {}", nearest.join(", "));
     }
     Ok(())
 }

@@ -60,14 +60,9 @@ fn go_on(
     let length = ids.len();
     let ids = TensorData::new(ids, [1, length]);
     let ids = Tensor::<Flex, 2, Int>::from_data(ids, &Default::default());
-    // Each token comes here as it is chosen; a break ends the text.
     let on_token = |_row, _token| ControlFlow::Continue(());
-    let output = generate(
-        model,
-        GenerationInput::new(model.embed(ids)),
-        config,
-        on_token,
-    )?;
+    let input = GenerationInput::new(model.embed(ids));
+    let output = generate(model, input, config, on_token)?;
     Ok(tokenizer.decode(&output.tokens[0])?)
 }
 

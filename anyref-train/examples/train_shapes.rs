@@ -17,7 +17,7 @@ use burn::backend::{Autodiff, Flex};
 
 const CONFIG: &str = "configs/shapes.json";
 
-/// Prints the loss of each step.
+/// Prints the losses of each step.
 #[derive(Debug)]
 struct Losses;
 
@@ -29,7 +29,7 @@ impl Progress for Losses {
     fn step_ended(&self, done: u64, metrics: &[(String, f64)]) {
         let losses: Vec<String> = metrics
             .iter()
-            .filter(|(name, _)| name.contains("loss"))
+            .take_while(|(name, _)| name != "learning_rate")
             .map(|(name, value)| format!("{name} {value:.3}"))
             .collect();
         println!("  step {done}: {}", losses.join(", "));

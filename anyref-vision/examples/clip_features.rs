@@ -18,12 +18,14 @@ use burn::tensor::{Tensor, linalg};
 use burn_flex::Flex;
 
 const MODEL: &str = "assets/nano";
-/// Two bears, two keys, a cement mixer.
-const PICTURES: [&str; 5] = [
+/// Two bears, two keys, grapes, an orca and a cement mixer.
+const PICTURES: [&str; 7] = [
     "assets/demo/scene2-3-1.png",
     "assets/demo/scene2-5-1.png",
     "assets/demo/scene3-3-1.png",
     "assets/demo/scene3-5-1.png",
+    "assets/demo/scene1-3-1.png",
+    "assets/demo/scene4-3-1.png",
     "assets/demo/scene5-3-1.png",
 ];
 
@@ -44,9 +46,10 @@ fn main() -> Result<()> {
     let features = model.features(PixelValues::batch(&pixels, &device), -2);
     println!("features: {:?}", features.dims());
 
-    let mean: Tensor<Flex, 2> = features.mean_dim(1).squeeze_dim(1);
-    let unit = linalg::l2_norm(mean.clone(), 1);
-    let unit = mean / unit;
+    // One vector a picture, less the mean of all, which any two pictures share.
+    let pooled: Tensor<Flex, 2> = features.mean_dim(1).squeeze_dim(1);
+    let centred = pooled.clone() - pooled.mean_dim(0);
+    let unit = centred.clone() / linalg::l2_norm(centred, 1);
     let cosines = unit.clone().matmul(unit.transpose()).into_data();
     let cosines: Vec<f32> = cosines.iter().collect();
     for (path, row) in pictures.iter().zip(cosines.chunks(pictures.len())) {
