@@ -25,3 +25,8 @@ pub use questions::{
     Choice, FileInput, MaskInput, PictureInput, QuestionInput, ReferenceInput, check_fit,
     likeliest, mask_points, region,
 };
+
+/// Code of the README, compiled and run with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -48,3 +48,8 @@ pub use error::{Error, Result};
 pub use imagebind::{ImageBindAudio, ImageBindAudioConfig, ImageBindText, ImageBindTextConfig};
 pub use preprocess::{AudioFeatures, AudioPreprocessor, AudioPreprocessorConfig};
 pub use waveform::Waveform;
+
+/// Code of the README, compiled and run with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -2,7 +2,7 @@
 
 use anyref_audio::AudioPreprocessorConfig;
 use anyref_llm::GenerationConfig;
-use anyref_llm::tokenizer::Tokenizer;
+use anyref_llm::Tokenizer;
 use anyref_ops::{DeviceWatch, on_processor};
 use burn::tensor::backend::Backend;
 

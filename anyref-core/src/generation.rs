@@ -3,7 +3,7 @@
 use std::ops::ControlFlow;
 
 use anyref_decoder::refocus::ObjectToken;
-use anyref_llm::tokenizer::Tokenizer;
+use anyref_llm::Tokenizer;
 use anyref_llm::{
     Beam, BeamConfig, FinishReason, GenerationInput, GenerationOutput, KvCache, LlamaInput,
     beam_search_async, generate_async, read_continuations,

@@ -130,3 +130,8 @@ pub use sound_labels::{
 pub use special_tokens::SpecialTokens;
 pub use splice::{ReferenceBank, Spliced, splice, splice_left};
 pub use tower::{TiledTowerConfig, Tower, TowerConfig, TowerProjector};
+
+/// Code of the README, compiled and run with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

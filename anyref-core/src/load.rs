@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyref_llm::tokenizer::Tokenizer;
+use anyref_llm::Tokenizer;
 use anyref_weights::hub::refuse_location;
 use anyref_weights::{
     Checkpoint, LoadOptions, SaveOptions, WeightType, check_module, load_module, output_tensors,

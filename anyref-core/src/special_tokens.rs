@@ -1,6 +1,6 @@
 //! Tokens that AnyRef adds to the language model's vocabulary.
 
-use anyref_llm::tokenizer::Tokenizer;
+use anyref_llm::Tokenizer;
 
 use crate::prompt_config::PromptConfig;
 use crate::reference_kind::ReferenceKind;

@@ -7,3 +7,8 @@
 
 pub mod datasets;
 pub mod scenes;
+
+/// Code of the README, compiled and run with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

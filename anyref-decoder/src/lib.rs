@@ -81,3 +81,8 @@ pub use sam2::{
 pub use two_way::{MlpBlock, TwoWayAttentionBlock, TwoWayTransformer, TwoWayTransformerConfig};
 pub use two_way_attention::{DownsampleAttention, DownsampleAttentionConfig};
 pub use upscale::{HighResolution, OutputUpscaling, OutputUpscalingConfig};
+
+/// Code of the README, compiled and run with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

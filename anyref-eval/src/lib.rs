@@ -56,3 +56,8 @@ pub use score_table::{Comparison, ScoreTable};
 pub use scores::{Outcome, Scores, StampScores, f_score, scores};
 pub use summary::{Summary, write_summary};
 pub use throughput::{Shares, Throughput};
+
+/// Code of the README, compiled and run with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

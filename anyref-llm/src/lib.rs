@@ -1,22 +1,20 @@
 //! LLaMA on any burn backend: AnyRef's language model, which can be used alone.
 //!
-//! * [`Llama`]: from embeddings (of tokens or of anything else) to last hidden states, with the
-//!   queries and keys of the last layer; [`KvCache`] for a prefix that many continuations share,
-//!   with or without gradients.
-//! * [`generate()`]: greedy and sampled generation for batches padded on either side;
-//!   [`beam_search`]: the likeliest answers to one prompt, whose states [`read_continuations`]
-//!   computes. Both have an asynchronous form, [`generate_async`] and [`beam_search_async`], which
-//!   never blocks on the device and which a callback can stop.
-//! * [`lora`]: low-rank adapters on any of the projections; [`peft`]: adapter folders as peft
-//!   writes them.
-//! * [`tokenizer`]: LLaMA's tokenizer, from `tokenizer.json` or SentencePiece's `tokenizer.model`,
-//!   and Qwen 2's from `vocab.json` and `merges.txt`; [`tokenizer_training`]: training of a small
-//!   one.
+//! * [`Llama`]: token embeddings or any other embeddings in, last hidden states out, with what the last
+//!   layer attends with (its queries and keys) beside them; [`KvCache`] for a prefix that many
+//!   continuations share, with or without gradients.
+//! * [`generate()`]: greedy and sampled generation for batches padded on either side; [`beam_search`]:
+//!   the likeliest answers to one prompt, whose states [`read_continuations`] gives. Both have an
+//!   asynchronous form, [`generate_async`] and [`beam_search_async`], that never blocks on the device
+//!   and that a callback can stop.
+//! * [`LoraConfig`]: low-rank adapters on any of the projections; [`peft`]: adapter folders as peft writes them.
+//! * [`Tokenizer`]: LLaMA's tokenizer, from `tokenizer.json` or SentencePiece's `tokenizer.model`,
+//!   and Qwen2's from `vocab.json` and `merges.txt`; [`train_tokenizer`]: a trainer for a small one.
 //! * [`clip_tokenizer`]: CLIP's byte-pair encoding, for text towers.
-//! * [`conversation`]: prompt templates by name, LLaVA v1's and Sa2VA's; [`chat_template`]: the
+//! * [`conversation`]: prompt templates by name, LLaVA v1's and Sa2VA's; [`ChatTemplate`]: the
 //!   Jinja templates of model folders.
-//! * [`import`]: rename rules for Hugging Face checkpoints; [`gguf`]: models in llama.cpp's files,
-//!   whose weights stay in blocks.
+//! * [`import`]: the names of Hugging Face checkpoints; [`load_gguf`]: models in llama.cpp's files, whose
+//!   weights stay in blocks.
 //!
 //! ```
 //! use std::ops::ControlFlow;
@@ -47,45 +45,52 @@
 
 #![recursion_limit = "256"]
 
-pub mod attention;
-pub mod beam;
-pub mod block;
-pub mod cache;
-pub mod chat_template;
+mod attention;
+mod beam;
+mod block;
+mod cache;
+mod chat_template;
 pub mod clip_tokenizer;
-pub mod config;
+mod config;
 pub mod conversation;
-pub mod error;
-pub mod generate;
-pub mod gguf;
+mod error;
+mod generate;
+mod gguf;
 pub mod import;
 mod linear;
-pub mod lora;
-pub mod mlp;
-pub mod model;
+mod lora;
+mod mlp;
+mod model;
 mod model_cache;
 mod padding;
 pub mod peft;
-pub mod quantization;
-pub mod rope;
-pub mod sampling;
-pub mod tokenizer;
-pub mod tokenizer_training;
+mod quantization;
+mod rope;
+mod sampling;
+mod tokenizer;
+mod tokenizer_training;
 
+pub use attention::{AttentionContext, LlamaAttention, LlamaAttentionOutput};
 pub use beam::{Beam, BeamConfig, beam_search, beam_search_async};
-pub use cache::KvCache;
+pub use block::LlamaDecoderLayer;
+pub use cache::{KvCache, LayerCache};
 pub use chat_template::{ChatMessage, ChatTemplate};
-pub use clip_tokenizer::ClipTokenizer;
 pub use config::{LlamaConfig, RopeScaling};
-pub use conversation::{Conversation, SeparatorStyle, llava_llama_2, llava_v1};
 pub use error::{Error, Result};
 pub use generate::{
     FinishReason, GenerationInput, GenerationOutput, generate, generate_async, read_continuations,
 };
-pub use gguf::load_gguf;
+pub use gguf::{hugging_face_checkpoint, load_gguf};
 pub use lora::{LoraConfig, LoraLinear};
-pub use model::{Llama, LlamaInput, LlamaOutput};
-pub use quantization::{Quantization, written_block_type};
-pub use sampling::GenerationConfig;
+pub use mlp::LlamaMlp;
+pub use model::{Llama, LlamaInput, LlamaModel, LlamaOutput};
+pub use quantization::{AskedForm, BlocksLoaded, Fitting, Quantization, written_block_type};
+pub use rope::RotaryEmbedding;
+pub use sampling::{GenerationConfig, Sampler};
 pub use tokenizer::{GgufTokens, SPECIAL_TOKENS, SentencePieceConfig, Tokenizer};
 pub use tokenizer_training::train_tokenizer;
+
+/// Code of the README, compiled and run with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

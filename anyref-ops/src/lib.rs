@@ -52,3 +52,8 @@ pub use pool::within_pool;
 pub use rotary::{Angles, rotary};
 pub use rows::{CacheCapacity, assign_rows};
 pub use shared::add_shared;
+
+/// Code of the README, compiled and run with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -50,3 +50,8 @@ pub use models::ServedModel;
 pub use openapi::openapi;
 pub use options::{Access, Limits, ServerOptions};
 pub use server::Server;
+
+/// Code of the README, compiled and run with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -25,3 +25,8 @@ mod trainee;
 pub use gradient_checkpointing::Recomputing;
 pub use stage::{Losses, Parts, Stage};
 pub use trainee::{PretrainingHeads, Trainee};
+
+/// Code of the README, compiled and run with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -46,3 +46,8 @@ pub mod sam2;
 mod window;
 
 pub use error::{Error, Result};
+
+/// Code of the README, compiled and run with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -7,3 +7,8 @@ mod session;
 
 pub use bindings::WebSession;
 pub use session::{PictureOutput, Session};
+
+/// Code of the README, compiled and run with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

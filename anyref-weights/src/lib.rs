@@ -61,3 +61,8 @@ pub use weight_layout::with_stored_layout;
 pub use weight_memory::{WeightMemory, weight_memory};
 pub use weight_type::WeightType;
 pub use writer::write_checkpoint;
+
+/// Code of the README, compiled and run with the tests of the documentation.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

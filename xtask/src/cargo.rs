@@ -24,6 +24,11 @@ pub fn root() -> PathBuf {
     here.parent().unwrap_or(here).to_owned()
 }
 
+/// Python reference of a measurement or a comparison.
+pub fn script(name: &str) -> PathBuf {
+    root().join("anyref-bench/python").join(name)
+}
+
 /// Runs a program to its end.
 pub fn run(command: &mut Command) -> Result<()> {
     let status = command
@@ -48,18 +53,9 @@ pub fn timed(command: &mut Command) -> Result<()> {
 /// workspace, so that nothing built for the tests or another program is built again; `features` are
 /// `package/feature`.
 pub fn built(program: &str, features: &[String]) -> Result<PathBuf> {
-    build("--bin", program, features, "release")
-}
-
-/// Builds an example like [`built`] and returns its path.
-pub fn built_example(example: &str, features: &[String]) -> Result<PathBuf> {
-    build("--example", example, features, "release/examples")
-}
-
-fn build(kind: &str, name: &str, features: &[String], folder: &str) -> Result<PathBuf> {
     if let Some(programs) = std::env::var_os(PROGRAMS) {
         let path = Path::new(&programs)
-            .join(name)
+            .join(program)
             .with_extension(std::env::consts::EXE_EXTENSION);
         if !path.is_file() {
             bail!(
@@ -70,7 +66,7 @@ fn build(kind: &str, name: &str, features: &[String], folder: &str) -> Result<Pa
         return Ok(path);
     }
     let mut build = cargo();
-    build.args(["build", "--release", "--workspace", kind, name]);
+    build.args(["build", "--release", "--workspace", "--bin", program]);
     if !features.is_empty() {
         build.arg("--features").arg(features.join(","));
     }
@@ -80,8 +76,8 @@ fn build(kind: &str, name: &str, features: &[String], folder: &str) -> Result<Pa
         None => root().join("target"),
     };
     let path = target
-        .join(folder)
-        .join(name)
+        .join("release")
+        .join(program)
         .with_extension(std::env::consts::EXE_EXTENSION);
     if !path.is_file() {
         bail!("cargo built no {}", path.display());

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::Result;
 use clap::Args;
 
-use crate::cargo::{built_example, root, run as run_command};
+use crate::cargo::{built, root, run as run_command};
 
 /// Options of `fuzz`.
 #[derive(Debug, Args)]
@@ -27,7 +27,7 @@ pub struct Fuzz {
 /// Reads the inputs, one format after another, and fails at the first that panics, takes memory or
 /// time out of proportion to its size, or is refused in more than one line.
 pub fn run(options: &Fuzz) -> Result<()> {
-    let program = built_example("fuzz", &[])?;
+    let program = built("fuzz", &[])?;
     let mut command = Command::new(program);
     command.args([options.count, options.first].map(|number| number.to_string()));
     command.arg(&options.keep).args(&options.formats);

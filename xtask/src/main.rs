@@ -11,6 +11,7 @@ mod fuzz;
 mod package;
 mod parity;
 mod plot;
+mod prose;
 mod published;
 mod train;
 mod web;
@@ -60,6 +61,8 @@ enum Task {
     CheckFeatures(features::CheckFeatures),
     /// List files that import each other in circles, and crates that import against the order.
     CheckCircles,
+    /// Count doc comments that open with a pronoun, and lines of prose that are too long.
+    CheckProse(prose::CheckProse),
     /// Write the page with its model as static files, for use without a server.
     Web(web::Web),
     /// Write JavaScript around a WebAssembly module; a part of `web`.
@@ -86,6 +89,7 @@ fn main() -> anyhow::Result<()> {
         Task::Check(options) => check::run(&options),
         Task::CheckFeatures(options) => features::run(&options),
         Task::CheckCircles => circles::run(),
+        Task::CheckProse(options) => prose::run(&options),
         Task::Web(options) => web::run(&options),
         Task::WebBindings(options) => web::write_bindings(&options),
         Task::Fuzz(options) => fuzz::run(&options),

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyref_llm::lora::LoraConfig;
+use anyref_llm::LoraConfig;
 use anyref_llm::peft::{SaveAdapter, save_adapter as save_peft};
 use anyref_weights::{SaveOptions, output_tensors};
 use burn::tensor::backend::Backend;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyref_decoder::import::SEGMENT_ANYTHING;
 use anyref_llm::peft::PeftAdapter;
-use anyref_llm::quantization::{AskedForm, Fitting};
+use anyref_llm::{AskedForm, Fitting};
 use anyref_ops::blocks::BlockType;
 use anyref_vision::import::PROJECTOR_AUTHORS;
 use anyref_weights::{

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use anyref_llm::gguf::hugging_face_checkpoint;
+use anyref_llm::hugging_face_checkpoint;
 use anyref_llm::peft::{CONFIG_FILE as ADAPTER_CONFIG, PeftAdapter};
 use anyref_weights::hub::refuse_location;
 use anyref_weights::{Checkpoint, GgufMetadata};

@@ -6,7 +6,7 @@ use anyref_audio::imagebind::import;
 use anyref_audio::{
     AudioFeatures, AudioPreprocessor, ImageBindAudio, ImageBindAudioConfig, Waveform,
 };
-use anyref_llm::ClipTokenizer;
+use anyref_llm::clip_tokenizer::ClipTokenizer;
 use anyref_ops::{DeviceWatch, on_processor};
 use anyref_weights::load_module;
 use burn::tensor::backend::Backend;

@@ -1,6 +1,6 @@
 //! Conversion of labels to the token ids of their prompts.
 
-use anyref_llm::ClipTokenizer;
+use anyref_llm::clip_tokenizer::ClipTokenizer;
 
 use super::vocabulary::SoundVocabulary;
 use crate::{Error, Result};

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use anyref_audio::Waveform;
 use anyref_core::{AnyRef, AnyRefConfig, AnyRefModel, SpecialTokens};
+use anyref_llm::Tokenizer;
 use anyref_llm::conversation::llava_v1;
-use anyref_llm::tokenizer::Tokenizer;
 use anyref_llm::train_tokenizer;
 use anyref_ops::testing::fill;
 use burn::backend::Flex;

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyref_core::{Answer, AnyRef, AnyRefConfig, ModelOptions, Prompt, Reference};
-use anyref_llm::tokenizer::Tokenizer;
+use anyref_llm::Tokenizer;
 use anyref_vision::preprocess::open_image;
 use anyref_weights::{Checkpoint, LoadOptions, WeightType, load_module};
 use burn::tensor::{DType, Int, Tensor};

@@ -10,7 +10,7 @@ use anyref_core::official::{
 };
 use anyref_core::sound_labels::SOUND_PROMPT;
 use anyref_core::{SoundLabeller, SoundLabellerFiles, SoundLabellerOptions, SoundVocabulary};
-use anyref_llm::ClipTokenizer;
+use anyref_llm::clip_tokenizer::ClipTokenizer;
 use anyref_ops::testing::max_abs_error;
 use anyref_weights::load_module;
 use anyref_weights::testing::Fixture;

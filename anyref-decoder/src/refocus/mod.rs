@@ -13,11 +13,10 @@
 //! f32, so that they stay exact and finite even if the attention to the whole span underflows. An
 //! empty span leaves the state unchanged.
 //!
-//! Every backend can compose it of tensor operations ([`mod@reference`]). Backends with their own
-//! form implement [`RefocusBackend`]: `Flex` on all cores, GPUs by kernels, with and without
-//! fusion, and `Autodiff` over any of these with a backward pass that recomputes the attention
-//! instead of storing it. [`register`] adds the form of another backend; [`has_own_form`] returns
-//! whether one is used.
+//! Every backend has it as a composition of tensor operations ([`mod@reference`]). Backends with a form of their
+//! own implement [`RefocusBackend`]: `Flex` on all cores, GPUs by kernels, with and without fusion, and
+//! `Autodiff` over any of these with a backward pass that recomputes the attention instead of keeping it.
+//! [`register`] and [`register_form`] add another backend's; [`has_own_form`] tells what runs.
 
 mod autodiff;
 mod backend;
@@ -39,7 +38,7 @@ mod registry;
 pub use backend::{RefocusBackend, RefocusGradients};
 pub use input::RefocusInput;
 pub use objects::{ObjectToken, Objects};
-pub use registry::{has_own_form, register};
+pub use registry::{has_own_form, register, register_form};
 
 use burn::tensor::{Tensor, backend::Backend};
 

@@ -3,16 +3,27 @@
 use std::sync::{OnceLock, PoisonError, RwLock};
 
 use anyref_ops::dispatch::Forms;
-use burn::tensor::backend::Backend;
+use burn::tensor::{Tensor, backend::Backend};
 
-use super::RefocusBackend;
 use super::form::{Form, add_with_autodiff, form_of};
+use super::{RefocusBackend, RefocusInput};
 
 /// Registers a backend's own form, and that of `Autodiff` over it, for [`refocus`](super::refocus).
 /// The backends supported by this crate need not be registered.
 pub fn register<B: RefocusBackend>() {
     let mut forms = forms().write().unwrap_or_else(PoisonError::into_inner);
     add_with_autodiff::<B>(&mut forms);
+}
+
+/// Makes [`refocus`](super::refocus) use `form` on backend `B`, in the place of any other. For
+/// backends whose type belongs to another crate, which cannot implement [`RefocusBackend`]; for
+/// gradients the form has to be differentiable on `B` itself.
+///
+/// `form` is given inputs that fit together, with at least one object, and returns the refocused
+/// states, `[n, h]` in the type of the hidden states.
+pub fn register_form<B: Backend>(form: fn(RefocusInput<B>) -> Tensor<B, 2>) {
+    let mut forms = forms().write().unwrap_or_else(PoisonError::into_inner);
+    forms.insert::<B, Form<B>>(form);
 }
 
 /// Returns whether [`refocus`](super::refocus) uses the backend's own form, as opposed to composed

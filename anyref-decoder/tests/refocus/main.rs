@@ -4,6 +4,7 @@
 mod backward;
 mod forward;
 mod problem;
+mod registration;
 
 /// Instantiates all tests of a backend; random ones run `$cases` problems.
 macro_rules! backend {

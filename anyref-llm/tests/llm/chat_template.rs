@@ -2,7 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use anyref_llm::{ChatMessage, ChatTemplate, Conversation};
+use anyref_llm::conversation::Conversation;
+use anyref_llm::{ChatMessage, ChatTemplate};
 use serde_json::Value;
 
 fn fixtures() -> PathBuf {
@@ -143,7 +144,7 @@ fn templates_of_sa2va_by_name() {
     );
     assert_eq!(
         Conversation::by_name("llava_v1").unwrap(),
-        anyref_llm::llava_v1()
+        anyref_llm::conversation::llava_v1()
     );
     let error = Conversation::by_name("vicuna").unwrap_err().to_string();
     assert!(

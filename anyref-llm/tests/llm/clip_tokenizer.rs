@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyref_llm::ClipTokenizer;
+use anyref_llm::clip_tokenizer::ClipTokenizer;
 use anyref_llm::clip_tokenizer::{END_OF_TEXT, START_OF_TEXT};
 use serde_json::{Value, json};
 use tempfile::TempDir;

@@ -1,6 +1,6 @@
 //! LLaVA's template, byte for byte.
 
-use anyref_llm::{Conversation, llava_llama_2, llava_v1};
+use anyref_llm::conversation::{Conversation, llava_llama_2, llava_v1};
 
 const SYSTEM: &str = "A chat between a curious human and an artificial intelligence assistant. The \
                       assistant gives helpful, detailed, and polite answers to the human's questions.";

@@ -292,7 +292,7 @@ fn the_seed_decides() {
 
 #[test]
 fn samples_follow_the_distribution_and_its_limits() {
-    use anyref_llm::sampling::Sampler;
+    use anyref_llm::Sampler;
     let logits = [0.1f32, 0.2, 0.3, 0.4].map(f32::ln);
     let shares = |config: GenerationConfig| {
         let mut sampler = Sampler::new(&config, 0);

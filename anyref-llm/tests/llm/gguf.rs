@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyref_llm::gguf::hugging_face_checkpoint;
+use anyref_llm::hugging_face_checkpoint;
 use anyref_llm::{
     Error, GenerationConfig, GenerationInput, GgufTokens, Llama, LlamaConfig, LlamaInput,
     Tokenizer, generate, load_gguf,

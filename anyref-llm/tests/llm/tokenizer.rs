@@ -1,6 +1,7 @@
 //! Tokens and back.
 
-use anyref_llm::{SPECIAL_TOKENS, Tokenizer, llava_v1, train_tokenizer};
+use anyref_llm::conversation::llava_v1;
+use anyref_llm::{SPECIAL_TOKENS, Tokenizer, train_tokenizer};
 
 fn texts() -> Vec<String> {
     let things = ["tiger", "red car", "guitar", "dog", "old clock", "sea lion"];

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Result, bail};
 use anyref_core::AnyRefConfig;
 use anyref_data::scenes::Scenes;
-use anyref_llm::tokenizer::Tokenizer;
+use anyref_llm::Tokenizer;
 use anyref_llm::train_tokenizer;
 use anyref_weights::local_path;
 

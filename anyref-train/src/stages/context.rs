@@ -2,7 +2,7 @@
 
 use anyref_audio::AudioPreprocessor;
 use anyref_core::{AnyRefConfig, Error, SamConfig, SpecialTokens};
-use anyref_llm::tokenizer::Tokenizer;
+use anyref_llm::Tokenizer;
 use anyref_vision::preprocess::{ClipPreprocessor, SamPreprocessor};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 

@@ -5,7 +5,7 @@ use std::process::Command;
 use anyhow::Result;
 use clap::Args;
 
-use crate::cargo::{BACKENDS, built_example, run as run_command};
+use crate::cargo::{BACKENDS, built, run as run_command};
 
 /// Batch, heads, queries, keys and head width of nano's picture encoder, of CLIP ViT-L/14, of SAM
 /// ViT-H's windows and of its global layers, of an ImageBind clip, and of a LLaMA-7B's prefill.
@@ -43,8 +43,8 @@ pub fn run(options: &Attention) -> Result<()> {
         "| batch x heads | queries | keys | width | | type | burn's | own | ratio | burn's error | own error |"
     );
     println!("|{}", " --: |".repeat(11));
-    let backend = format!("anyref-weights/{}", options.backend);
-    let mut command = Command::new(built_example("attention_bench", &[backend])?);
+    let backend = format!("anyref-bench/{}", options.backend);
+    let mut command = Command::new(built("attention_bench", &[backend])?);
     let forms = if options.own { "own" } else { "both" };
     command.args([&options.backend, &options.repeat.to_string(), forms]);
     match options.case.is_empty() {

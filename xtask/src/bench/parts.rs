@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::program::Program;
 use super::statistics::median;
-use crate::cargo::{BACKENDS, built_example};
+use crate::cargo::{BACKENDS, built};
 
 /// Work that both sides are asked for, with its name.
 const PARTS: [(&str, &str); 7] = [
@@ -82,8 +82,8 @@ impl Side {
 
 /// Measures every part.
 pub fn run(options: &Parts) -> Result<()> {
-    let backend = format!("anyref-core/{}", options.backend);
-    let program = built_example("parts_bench", &[backend])?;
+    let backend = format!("anyref-bench/{}", options.backend);
+    let program = built("parts_bench", &[backend])?;
     let arguments = [&options.backend, &options.preset, &options.dtype];
     let ours = Program::start(Command::new(&program).args(arguments))?;
     println!("ours: {}", ours.about);

@@ -9,7 +9,7 @@ use clap::Args;
 use super::process::peak_memory;
 use super::program::{Program, number};
 use super::statistics::median;
-use crate::cargo::{built_example, root};
+use crate::cargo::{built, script};
 
 /// Names of the programs in the table.
 const NAMES: [&str; 2] = ["here", "llama.cpp"];
@@ -88,15 +88,15 @@ pub fn run(options: &Peers) -> Result<()> {
 }
 
 fn ours(options: &Peers) -> Result<Program> {
-    let mut command = Command::new(built_example("gguf", &[])?);
-    command.arg(&options.model).arg("--serve");
+    let mut command = Command::new(built("gguf_bench", &[])?);
+    command.arg(&options.model);
     command.env("RAYON_NUM_THREADS", options.threads.to_string());
     Program::start(&mut command)
 }
 
 fn llama_cpp(options: &Peers) -> Result<Program> {
     let mut command = Command::new(&options.python);
-    command.arg(root().join("xtask/src/bench/peer_llama_cpp.py"));
+    command.arg(script("peer_llama_cpp.py"));
     command.arg(&options.model).arg(options.threads.to_string());
     Program::start(&mut command)
 }

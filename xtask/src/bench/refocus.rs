@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::program::{Program, number};
 use super::statistics::median;
-use crate::cargo::{BACKENDS, built_example};
+use crate::cargo::{BACKENDS, built};
 
 /// Options of `bench refocus`. Every number of objects is measured with every number of heads,
 /// positions and widths.
@@ -65,8 +65,8 @@ pub struct Refocus {
 
 /// Measures every case.
 pub fn run(options: &Refocus) -> Result<()> {
-    let backend = format!("anyref-decoder/{}", options.backend);
-    let program = built_example("refocus_bench", &[backend])?;
+    let backend = format!("anyref-bench/{}", options.backend);
+    let program = built("refocus_bench", &[backend])?;
     println!(
         "| objects | heads | positions | width | own | of copy bandwidth | memory | composed | ratio | memory | attention returned | ratio | memory |"
     );

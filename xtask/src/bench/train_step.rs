@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use super::process::{measure, peak_memory};
 use super::statistics::median;
 use super::sweep;
-use crate::cargo::{built, root};
+use crate::cargo::{built, root, script};
 use crate::train::keep_memory;
 
 /// Steps that are not counted after the start of a process.
@@ -232,7 +232,7 @@ struct Reference {
 impl Reference {
     /// Starts the process with the sizes of the configuration.
     fn start(options: &TrainStep, config: &Value, vocabulary: usize) -> Result<Self> {
-        let script = root().join("xtask/src/bench/train_step.py");
+        let script = script("train_step.py");
         let mut command = Command::new(&options.python);
         command
             .arg(script)

@@ -17,7 +17,7 @@ const ORDER: [&[&str]; 9] = [
     &["anyref-eval"],
     &["anyref-train", "anyref-api"],
     &["anyref-server", "anyref-web"],
-    &["anyref-cli", "anyref-python"],
+    &["anyref-cli", "anyref-python", "anyref-bench"],
 ];
 /// Development tasks, which start programs and import no crate of the workspace.
 const TASKS: &str = "xtask";

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::bench::process::{Measured, measure};
 use crate::bench::statistics;
-use crate::cargo::built_example;
+use crate::cargo::built;
 
 pub use options::Parity;
 use options::{ASSEMBLED, PARTS, remove_weights};
@@ -36,7 +36,7 @@ pub fn run(options: &Parity) -> Result<()> {
         }
         return assembled::run(options);
     }
-    let ours = built_example("parity", &[])?;
+    let ours = built("parity", &[])?;
     let named: Vec<&str> = options.parts.iter().map(String::as_str).collect();
     println!("| part | error | load, s | | compute, s | | ratio | peak, MB | |");
     println!("| --- | --- | --- | --- | --- | --- | --- | --- | --- |");

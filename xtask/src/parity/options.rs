@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context, Result};
 use clap::Args;
 
-use crate::cargo::root;
+use crate::cargo::script;
 
 /// Parts, smallest first; the last is all of them in one model, which has no reference.
 pub const PARTS: [&str; 16] = [
@@ -57,7 +57,7 @@ impl Parity {
     /// Command of the reference for a part, up to its folder.
     pub fn reference(&self, action: &str, part: &str) -> Command {
         let size = if self.full { "full" } else { "tiny" };
-        let script = root().join("xtask/src/parity/reference.py");
+        let script = script("reference.py");
         let mut command = Command::new(&self.python);
         command.arg(script).args([action, part, size]);
         command

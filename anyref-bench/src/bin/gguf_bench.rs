@@ -1,19 +1,16 @@
-//! Runs a model in a GGUF file: `gguf MODEL TEXT [TOKENS]` continues a text, `gguf MODEL --serve`
-//! measures and compares for `cargo xtask bench peers`.
+//! A model in a GGUF file, measured and compared for `cargo xtask bench peers`.
 //!
-//! With `--serve`, each input line is a task: `prompt N` and `decode N` print the seconds for
-//! reading N tokens and for each of N generated tokens, `tokens TEXT` the ids of a text, and
-//! `logits FILE` the number of logits written to the file as f32, those after each token of the
-//! last `tokens`.
+//!     gguf_bench MODEL
+//!
+//! Prints the seconds of loading as JSON on one line, then answers lines of a task: `prompt N` and
+//! `decode N` with the seconds of reading N tokens and of one of N tokens chosen, `tokens TEXT` with
+//! the ids of a text, `logits FILE` with the number of scores written to the file as f32, those after
+//! each token of the last `tokens`.
 
 use std::io::{BufRead, Write};
-use std::ops::ControlFlow;
 use std::time::Instant;
 
-use anyref_llm::{
-    GenerationConfig, GenerationInput, GgufTokens, Llama, LlamaInput, Tokenizer, generate,
-    load_gguf,
-};
+use anyref_llm::{GgufTokens, Llama, LlamaInput, Tokenizer, load_gguf};
 use anyref_weights::GgufMetadata;
 use burn::tensor::{Int, Tensor, TensorData};
 
@@ -21,10 +18,7 @@ type Backend = burn::backend::Flex;
 type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 fn main() -> Result<()> {
-    let mut arguments = std::env::args().skip(1);
-    let (Some(path), Some(text)) = (arguments.next(), arguments.next()) else {
-        return Err("usage: gguf MODEL TEXT [TOKENS] | gguf MODEL --serve".into());
-    };
+    let path = std::env::args().nth(1).ok_or("usage: gguf_bench MODEL")?;
     let start = Instant::now();
     let metadata = GgufMetadata::open(&path)?;
     let served = Served {
@@ -33,13 +27,7 @@ fn main() -> Result<()> {
         model: load_gguf::<Backend>(&path, &Default::default())?,
         ids: Vec::new(),
     };
-    let seconds = start.elapsed().as_secs_f64();
-    if text == "--serve" {
-        return served.serve(seconds);
-    }
-    let count = arguments.next().map_or(Ok(32), |count| count.parse())?;
-    println!("{text}{}", served.go_on(&text, count)?);
-    Ok(())
+    served.serve(start.elapsed().as_secs_f64())
 }
 
 /// Model that serves tasks.
@@ -82,17 +70,6 @@ impl Served {
         let ids = TensorData::new(ids, [1, length]);
         let ids = Tensor::<Backend, 2, Int>::from_data(ids, &Default::default());
         self.model.embed(ids)
-    }
-
-    fn go_on(&self, text: &str, count: usize) -> Result<String> {
-        let config = GenerationConfig {
-            stop_tokens: self.tokens.eos.clone(),
-            ..GenerationConfig::greedy(count)
-        };
-        let input = GenerationInput::new(self.embed(&self.encode(text)?));
-        let go_on = |_, _| ControlFlow::Continue(());
-        let output = generate(&self.model, input, &config, go_on)?;
-        Ok(self.tokenizer.decode(&output.tokens[0])?)
     }
 
     /// Arbitrary token ids; their values do not affect the time.

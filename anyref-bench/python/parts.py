@@ -9,14 +9,12 @@ import argparse
 import json
 import sys
 import time
-from pathlib import Path
 
 import torch
 from torch import nn
 from transformers import CLIPVisionModel, LlamaForCausalLM, SamModel
 
 # Published sizes, and ImageBind's audio encoder, which transformers lacks.
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "parity"))
 from reference import PROMPT, clip_config, imagebind, llama_config, sam_config
 
 ANSWER = 32

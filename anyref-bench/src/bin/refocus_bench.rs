@@ -62,7 +62,6 @@ fn run() -> Result<(), Failure> {
         dtype,
     };
     match backend.as_str() {
-        #[cfg(feature = "flex")]
         "flex" => {
             let device = Device {
                 at_once: [1, 0],
@@ -202,7 +201,6 @@ fn seconds<B: Backend>(
     Ok(seconds)
 }
 
-#[cfg(feature = "flex")]
 mod processor {
     use std::fs;
     use std::sync::atomic::{AtomicU64, Ordering};
