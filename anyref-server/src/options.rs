@@ -75,6 +75,9 @@ pub struct ServerOptions {
     pub access: Access,
     /// Names of the things that the model learned; none where it is open to all.
     pub known: Vec<String>,
+    /// Scenes that the page offers, names and contents of files: `demo.json`, which lists scenes
+    /// with their questions, and what it names. None where it has none to offer.
+    pub scenes: &'static [(&'static str, &'static [u8])],
 }
 
 impl ServerOptions {

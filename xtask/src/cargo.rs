@@ -43,6 +43,13 @@ pub fn timed(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// The folder that cargo builds in.
+pub fn target() -> PathBuf {
+    // Joined, a whole path stays as it is.
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    root().join(target)
+}
+
 /// Builds a program of the workspace and returns where it is. Everything is built with the features that the whole
 /// workspace asks for, so that nothing which the tests or another program have built is built again; `features` are
 /// `package/feature`.
@@ -74,11 +81,7 @@ fn build(kind: &str, name: &str, features: &[String], folder: &str) -> Result<Pa
         build.arg("--features").arg(features.join(","));
     }
     run(build.current_dir(root()))?;
-    let target = match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(target) => PathBuf::from(target),
-        None => root().join("target"),
-    };
-    let path = target
+    let path = target()
         .join(folder)
         .join(name)
         .with_extension(std::env::consts::EXE_EXTENSION);

@@ -12,6 +12,7 @@ mod package;
 mod parity;
 mod plot;
 mod published;
+mod release;
 mod train;
 mod web;
 mod workspace;
@@ -65,6 +66,8 @@ enum Task {
     /// Write JavaScript around a module of WebAssembly; a part of `web`.
     #[command(hide = true)]
     WebBindings(web::WebBindings),
+    /// Make everything that a release on this system consists of, or list it.
+    Release(release::Release),
     /// Read mutated files with every parser of the workspace.
     Fuzz(fuzz::Fuzz),
     /// Write the tests' reference numbers anew.
@@ -88,6 +91,7 @@ fn main() -> anyhow::Result<()> {
         Task::CheckCircles => circles::run(),
         Task::Web(options) => web::run(&options),
         Task::WebBindings(options) => web::write_bindings(&options),
+        Task::Release(options) => release::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Fixtures(options) => fixtures::run(&options),
     }

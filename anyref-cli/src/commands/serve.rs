@@ -10,11 +10,11 @@ use anyref_server::{Access, Limits, Server, ServerOptions};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
+use super::demo;
 use crate::args::{Common, ServeArguments};
-use crate::{model, output};
+use crate::{model, nano, output};
 
-/// Names of the things that the built-in model learned, one a line; a model folder may have its own.
-const NOUNS: &str = include_str!("../../../assets/nano/nouns.txt");
+/// Names of the things that a folder's model learned, one a line.
 const NOUNS_FILE: &str = "nouns.txt";
 
 /// Runs the command.
@@ -27,6 +27,7 @@ pub fn run(common: &Common, arguments: &ServeArguments) -> Result<()> {
             origins: arguments.origins.clone(),
         },
         known: known(common),
+        scenes: demo::FILES,
     };
     // Before the model is loaded for nothing.
     options.check(arguments.listen)?;
@@ -85,7 +86,7 @@ fn token(arguments: &ServeArguments) -> Result<Option<String>> {
 /// Names of the things that the model learned, as far as there is a list.
 fn known(common: &Common) -> Vec<String> {
     let list = match &common.model {
-        None => NOUNS.to_owned(),
+        None => nano::NOUNS.to_owned(),
         Some(folder) => fs::read_to_string(Path::new(folder).join(NOUNS_FILE)).unwrap_or_default(),
     };
     list.lines()
