@@ -29,10 +29,10 @@ pub fn files() -> Result<ModelFiles<'static>> {
 
 #[cfg(nano_embedded)]
 fn weights() -> Result<&'static [u8]> {
-    Ok(include_bytes!(concat!(
-        env!("ANYREF_ASSETS"),
-        "/nano/model.safetensors"
-    )))
+    // No constant, which would be there once for each part of the program that names it.
+    static WEIGHTS: &[u8] =
+        include_bytes!(concat!(env!("ANYREF_ASSETS"), "/nano/model.safetensors"));
+    Ok(WEIGHTS)
 }
 
 #[cfg(all(feature = "hub", not(nano_embedded)))]

@@ -15,7 +15,7 @@ macro_rules! files {
     };
 }
 
-const PAGE: &[(&str, &[u8])] = files![
+static PAGE: &[(&str, &[u8])] = files![
     "docs.html" "docs.js" "icon.svg" "index.html" "page.js" "style.css"
 ];
 

@@ -8,17 +8,18 @@ use anyhow::{Context, Result, ensure};
 
 use super::Plan;
 use super::artefact::Artefact;
-use crate::cargo::timed;
+use crate::cargo::{target, timed};
 
 /// Bytes that a wheel may have.
 const MOST_BYTES: u64 = 45_000_000;
 /// Glibc that a wheel of zig is held to: RHEL 8's, of 2018.
 const ZIG_TAG: &str = "manylinux_2_28";
 
-/// Builds the wheel; a dry run looks for one in the folder of a release or in `dist`.
+/// Builds the wheel; a dry run looks for one in the folder of a release or in that of
+/// maturin.
 pub fn make(plan: &Plan<'_>) -> Result<Artefact> {
     if plan.options.dry_run {
-        let folders = [plan.options.out.clone(), plan.root.join("dist")];
+        let folders = [plan.options.out.clone(), target().join("wheels")];
         let found = folders
             .iter()
             .find_map(|folder| wheel(folder, &plan.version));

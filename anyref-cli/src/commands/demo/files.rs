@@ -14,7 +14,7 @@ macro_rules! files {
 }
 
 /// The list, and the files that it speaks of.
-pub const FILES: &[(&str, &[u8])] = files![
+pub static FILES: &[(&str, &[u8])] = files![
     "demo.json"
     "scene1-3-1.png"
     "scene1-4-1.wav"

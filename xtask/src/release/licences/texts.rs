@@ -17,6 +17,8 @@ const NAMES: [&str; 6] = [
     "UNLICENSE",
 ];
 const MPL: &str = include_str!("texts/MPL-2.0.txt");
+/// Without the line that names who grants it.
+const BSD: &str = include_str!("texts/BSD-3-Clause.txt");
 /// A dedication to the public, which asks for no text.
 const CC0: &str = "Dedicated to the public domain by CC0 1.0 Universal,\n\
      https://creativecommons.org/publicdomain/zero/1.0/legalcode";
@@ -74,14 +76,16 @@ impl Texts {
         // Of several that all count, each would have to be there.
         let alone = !parts.contains(&"AND") && !parts.contains(&"WITH");
         let offered = |id: &str| alone && parts.contains(&id);
+        let holders = match authors.is_empty() {
+            true => format!("the authors of {name}"),
+            false => authors.join(", "),
+        };
         Ok(if offered("Apache-2.0") {
             self.apache.clone()
         } else if offered("MIT") {
-            let holders = match authors.is_empty() {
-                true => format!("the authors of {name}"),
-                false => authors.join(", "),
-            };
             format!("Copyright (c) {holders}\n\n{}", self.mit)
+        } else if offered("BSD-3-Clause") {
+            format!("Copyright (c) {holders}\n\n{}", BSD.trim_end())
         } else if offered("MPL-2.0") {
             MPL.trim_end().to_owned()
         } else if offered("CC0-1.0") {
@@ -174,7 +178,7 @@ mod tests {
         );
         assert!(of("CC0-1.0", &[]).unwrap().contains("public domain"));
         for unknown in [
-            "BSD-3-Clause",
+            "ISC",
             "MIT AND BSD-3-Clause",
             "Apache-2.0 WITH LLVM-exception",
         ] {
