@@ -6,18 +6,20 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::Plan;
 use super::artefact::Artefact;
+use super::{Plan, folder};
 use crate::cargo::{target, timed};
 
 /// Bytes that a wheel may have.
 const MOST_BYTES: u64 = 45_000_000;
+/// Folder whose files go into the wheel.
+const PACKAGE: &str = "bindings/python/python/anyref";
 /// Glibc that a wheel of zig is held to: RHEL 8's, of 2018.
 const ZIG_TAG: &str = "manylinux_2_28";
 
 /// Builds the wheel; a dry run looks for one in the folder of a release or in that of
 /// maturin.
-pub fn make(plan: &Plan<'_>) -> Result<Artefact> {
+pub fn make(plan: &Plan<'_>, licences: &Path) -> Result<Artefact> {
     if plan.options.dry_run {
         let folders = [plan.options.out.clone(), target().join("wheels")];
         let found = folders
@@ -31,6 +33,13 @@ pub fn make(plan: &Plan<'_>) -> Result<Artefact> {
             )),
         };
     }
+    let root = &plan.root;
+    let texts = [
+        licences,
+        &root.join("LICENSE-APACHE"),
+        &root.join("LICENSE-MIT"),
+    ];
+    let _guests = Guests::new(&texts, &root.join(PACKAGE))?;
     let mut build = Command::new(&plan.options.python);
     build.args(["-m", "maturin", "build", "--release", "--locked"]);
     build.args(["-m", "bindings/python/Cargo.toml"]);
@@ -42,6 +51,32 @@ pub fn make(plan: &Plan<'_>) -> Result<Artefact> {
     build.arg("--out").arg(std::path::absolute(&plan.out)?);
     timed(build.current_dir(&plan.root)).context("pip install maturin, and ziglang for --zig")?;
     made(&wheel(&plan.out, &plan.version).context("maturin built no wheel")?)
+}
+
+/// Files that are in a folder of the repository for a while.
+struct Guests(Vec<PathBuf>);
+
+impl Guests {
+    /// Copies the files into the folder.
+    fn new(files: &[&Path], folder: &Path) -> Result<Self> {
+        let mut guests = Self(Vec::new());
+        for file in files {
+            folder::copy_into(file, folder)?;
+            guests
+                .0
+                .push(folder.join(file.file_name().unwrap_or_default()));
+        }
+        Ok(guests)
+    }
+}
+
+impl Drop for Guests {
+    fn drop(&mut self) {
+        for path in &self.0 {
+            // What stays is seen as a change of the checkout.
+            let _ = fs::remove_file(path);
+        }
+    }
 }
 
 fn made(path: &Path) -> Result<Artefact> {
@@ -71,6 +106,20 @@ fn wheel(folder: &Path, version: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn guests_leave() {
+        let scratch = tempfile::tempdir().unwrap();
+        let package = scratch.path().join("package");
+        fs::create_dir(&package).unwrap();
+        fs::write(package.join("own.py"), "").unwrap();
+        let text = scratch.path().join("text");
+        fs::write(&text, "text").unwrap();
+        let guests = Guests::new(&[&text], &package).unwrap();
+        assert_eq!(fs::read_to_string(package.join("text")).unwrap(), "text");
+        drop(guests);
+        assert!(!package.join("text").exists() && package.join("own.py").exists());
+    }
 
     #[test]
     fn a_wheel_of_the_version_is_found() {
