@@ -137,12 +137,9 @@ fn make(plan: &Plan<'_>, notes: &str, scratch: &Path) -> Result<Vec<Artefact>> {
             licences.text.as_bytes(),
         )?,
     ];
-    artefacts.extend(program::make(
-        plan,
-        &plan.out.join(licences::FILE),
-        scratch,
-    )?);
-    artefacts.push(wheel::make(plan)?);
+    let file = plan.out.join(licences::FILE);
+    artefacts.extend(program::make(plan, &file, scratch)?);
+    artefacts.push(wheel::make(plan, &file)?);
     if !plan.options.no_web {
         artefacts.push(web::make(plan)?);
     }
