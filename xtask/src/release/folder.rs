@@ -10,13 +10,16 @@ use crate::cargo::run;
 
 /// Packs `folder` as a `.tar.gz` in which it is the one entry.
 pub fn pack(folder: &Path, archive: &Path) -> Result<()> {
-    let name = folder.file_name().unwrap_or_default();
+    let folder = std::path::absolute(folder)?;
+    let beside = folder.parent().unwrap_or(&folder);
     let mut tar = Command::new("tar");
-    // Names beside the folder's own place: one with a colon would be another machine.
-    tar.arg("-czf").arg(archive);
+    // An archive's name alone, from its folder: some take what is before a colon, as in Windows'
+    // paths, for another machine.
+    tar.current_dir(archive.parent().unwrap_or(Path::new(".")));
+    tar.arg("-czf").arg(archive.file_name().unwrap_or_default());
     tar.arg("-C")
-        .arg(folder.parent().unwrap_or(folder))
-        .arg(name);
+        .arg(beside)
+        .arg(folder.file_name().unwrap_or_default());
     run(&mut tar)
 }
 
