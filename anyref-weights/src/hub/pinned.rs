@@ -21,7 +21,7 @@ const CHUNK: usize = 1 << 16;
 /// A file at an address, and what its content has to be.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PinnedFile<'a> {
-    /// Where it is: `https://…` or `http://…`.
+    /// Address: `https://…` or `http://…`.
     pub address: &'a str,
     /// Bytes.
     pub size: u64,
@@ -30,7 +30,8 @@ pub struct PinnedFile<'a> {
 }
 
 impl PinnedFile<'_> {
-    /// Whether the file lies at `path` already, in its size. Its content was checked when it came.
+    /// Tells whether the file lies at `path` already, in its size. The content was checked when it
+    /// came.
     pub fn is_at(&self, path: &Path) -> bool {
         fs::metadata(path).is_ok_and(|found| found.is_file() && found.len() == self.size)
     }

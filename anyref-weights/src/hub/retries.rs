@@ -17,7 +17,7 @@ pub(super) struct Retries {
 }
 
 impl Retries {
-    /// So many retries in a row without anything new.
+    /// Allows `allowed` retries in a row without anything new.
     pub(super) fn new(allowed: u32) -> Self {
         Self {
             allowed,
@@ -31,7 +31,7 @@ impl Retries {
         *self = Self::new(self.allowed);
     }
 
-    /// Whether there is another try; waits before it.
+    /// Waits before another try; `false` when none is left.
     pub(super) fn again(&mut self) -> bool {
         if self.left == 0 {
             return false;
@@ -43,7 +43,7 @@ impl Retries {
     }
 }
 
-/// Whether a request that failed so may be answered later.
+/// Tells whether a request that failed so may be answered later.
 pub(super) fn may_pass(error: &ureq::Error) -> bool {
     match error {
         ureq::Error::Status(status, _) => matches!(status, 408 | 429 | 500..=599),
@@ -57,7 +57,7 @@ pub(super) fn may_pass(error: &ureq::Error) -> bool {
     }
 }
 
-/// Whether a connection that broke off so may be made again.
+/// Tells whether a connection that broke off so may be made again.
 pub(super) fn may_reconnect(error: &io::Error) -> bool {
     matches!(
         error.kind(),

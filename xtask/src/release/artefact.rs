@@ -29,7 +29,7 @@ impl Artefact {
         })
     }
 
-    /// One that a dry run leaves unmade.
+    /// An artefact that a dry run leaves unmade.
     pub fn planned(name: impl Into<String>, about: impl Into<String>) -> Self {
         Self {
             name: name.into(),

@@ -6,7 +6,7 @@ use super::Plan;
 use crate::cargo::{cargo, timed};
 
 /// Packs all crates that are published, in their order, and asks crates.io for what they depend on.
-/// They are not compiled again: tests compile the same sources.
+/// Nothing is compiled again: tests compile the same sources.
 pub fn check(plan: &Plan<'_>) -> Result<()> {
     let mut publish = cargo();
     publish.args(["publish", "--workspace", "--dry-run", "--no-verify"]);

@@ -53,7 +53,7 @@ pub fn shipped(metadata: &Value, programs: &[&str]) -> Result<Vec<Shipped>> {
     Ok(found)
 }
 
-/// Whether it runs in the compiler alone.
+/// Tells a package that runs in the compiler alone.
 fn is_macro(package: &Value) -> bool {
     list(&package["targets"]).any(|target| list(&target["kind"]).any(|kind| kind == "proc-macro"))
 }

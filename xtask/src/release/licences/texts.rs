@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 
 use super::shipped::Shipped;
 
-/// How names of such files begin, in upper case.
+/// Beginnings of the names of such files, in upper case.
 const NAMES: [&str; 6] = [
     "LICENSE",
     "LICENCE",
@@ -45,7 +45,7 @@ impl Texts {
         })
     }
 
-    /// All texts of a package, without the blanks at their ends.
+    /// Texts of a package, without the blanks at their ends.
     pub fn of(&self, package: &Shipped) -> Result<Vec<String>> {
         let mut texts = Vec::new();
         for file in files(package)? {
