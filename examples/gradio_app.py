@@ -34,6 +34,7 @@ page = gr.Interface(
     ],
     outputs=[gr.AnnotatedImage(label="masks"), gr.Textbox(label="answer")],
     title="AnyRef",
+    flagging_mode="never",
 )
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ mod references;
 mod score;
 #[cfg(feature = "serve")]
 mod serve;
+mod shell;
 mod sounds;
 #[cfg(feature = "train")]
 pub mod train;
@@ -32,6 +33,7 @@ pub use references::ReferenceArgument;
 pub use score::{CaptionPrograms, ScoreArguments};
 #[cfg(feature = "serve")]
 pub use serve::ServeArguments;
+pub use shell::{CompletionsArguments, ManualArguments};
 pub use sounds::SoundsArguments;
 
 /// Point at things in pictures by text, box, picture or sound; get a sentence and masks.
@@ -183,6 +185,11 @@ pub enum Command {
     /// Show the model's parts, data types and memory; or the tensors of any checkpoint; or the
     /// backends
     Info(InfoArguments),
+    /// A script with which a shell completes this command line, on stdout
+    Completions(CompletionsArguments),
+    /// Pages of the system's manual, one for each command
+    #[command(hide = true)]
+    Manual(ManualArguments),
     #[cfg(feature = "train")]
     #[command(flatten)]
     Training(train::TrainCommand),

@@ -1,4 +1,5 @@
-//! Folder that caches the embeddings of sound labels.
+//! Folder that keeps the embeddings of labels of sounds, and nano's weights where the program does
+//! not carry them.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};

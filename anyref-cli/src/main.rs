@@ -12,6 +12,7 @@ mod lettering;
 mod logging;
 mod memory;
 mod model;
+mod nano;
 mod output;
 mod overlay;
 mod pictures;

@@ -13,29 +13,14 @@ use anyref_core::quantization::Quantization;
 use anyref_core::sound_labels::IMAGEBIND_LICENCE;
 use anyref_core::{
     AnswerOptions, AnyRef, AnyRefConfig, CacheType, Companions, Engine, EngineOptions, Error,
-    MAX_CANDIDATES, ModelFiles, ModelOptions, ModelSource, free_memory, load_engine, resolve_model,
+    MAX_CANDIDATES, ModelOptions, ModelSource, free_memory, load_engine, resolve_model,
 };
 use anyref_weights::{StableHash, local_path};
 use burn::tensor::backend::Backend;
 
 use crate::args::Common;
 use crate::label_cache::label_cache;
-
-/// Built-in model.
-pub const EMBEDDED: ModelFiles<'static> = ModelFiles {
-    config: include_bytes!(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../assets/nano/config.json"
-    )),
-    tokenizer: include_bytes!(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../assets/nano/tokenizer.json"
-    )),
-    weights: include_bytes!(concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../assets/nano/model.safetensors"
-    )),
-};
+use crate::nano;
 
 /// Model on a backend that its command knows as a type.
 pub struct Opened<B: Backend> {
@@ -53,7 +38,7 @@ pub struct Opened<B: Backend> {
 /// model or of a folder. It is not known yet for published parts and for models of the hub.
 pub fn hearing(common: &Common) -> Option<AudioPreprocessorConfig> {
     let config: AnyRefConfig = match common.model() {
-        None => serde_json::from_slice(EMBEDDED.config).ok()?,
+        None => serde_json::from_slice(nano::CONFIG).ok()?,
         Some(folder) => AnyRefConfig::of_folder(folder).ok()?,
     };
     Some(config.audio?.preprocessor)
@@ -80,7 +65,7 @@ fn engine_options(common: &Common, weights: ModelOptions) -> anyref_core::Result
         backend: common.backend,
         device: common.device,
         companions: companions(common, path.as_deref())?,
-        model: source(path),
+        model: source(path)?,
         weights,
         answers: answers(common),
     })
@@ -94,7 +79,7 @@ pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>
     let (path, companions, anyref) = named(common, || {
         let path = path(common)?;
         let companions = companions(common, path.as_deref())?;
-        let mut anyref = source(path.clone()).load(&companions, options, device)?;
+        let mut anyref = source(path.clone())?.load(&companions, options, device)?;
         answers(common).apply(&mut anyref)?;
         Ok((path, companions, anyref))
     })?;
@@ -114,8 +99,11 @@ fn path(common: &Common) -> anyref_core::Result<Option<PathBuf>> {
 }
 
 /// Model at a path, the built-in one by default.
-fn source(path: Option<PathBuf>) -> ModelSource {
-    path.map_or(ModelSource::Files(EMBEDDED), ModelSource::Path)
+fn source(path: Option<PathBuf>) -> anyref_core::Result<ModelSource> {
+    Ok(match path {
+        Some(path) => ModelSource::Path(path),
+        None => ModelSource::Files(nano::files()?),
+    })
 }
 
 /// Parts that the model leaves to other repositories, downloaded if they are missing.
@@ -218,11 +206,14 @@ fn check(common: &Common) -> Result<()> {
 pub fn settings(common: &Common) -> Result<String> {
     let mut settings = name(common);
     let weights = match common.model() {
-        None => StableHash::new()
-            .bytes(EMBEDDED.config)
-            .bytes(EMBEDDED.tokenizer)
-            .bytes(EMBEDDED.weights)
-            .finish(),
+        None => {
+            let nano = nano::files()?;
+            StableHash::new()
+                .bytes(nano.config)
+                .bytes(nano.tokenizer)
+                .bytes(nano.weights)
+                .finish()
+        }
         Some(path) => {
             let path = local_path(path)?.into_owned();
             let parts = named_in(&path);

@@ -77,6 +77,9 @@ pub struct ServerOptions {
     pub limits: Limits,
     /// Access rules.
     pub access: Access,
+    /// Scenes that the page offers, names and contents of files: `demo.json`, which lists scenes
+    /// with their questions, and the files that it names. Empty if there are none to offer.
+    pub scenes: &'static [(&'static str, &'static [u8])],
 }
 
 impl ServerOptions {

@@ -1,27 +1,22 @@
-//! Files of the page, of the API's description, and of the bundled scenes.
+//! The page, the API's description, and the scenes that it offers.
 
-use axum::extract::Path;
+use std::sync::Arc;
+
+use axum::extract::{Path, State as Shared};
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
-/// Names and contents of files of the workspace.
+use crate::state::State;
+
+/// Names and contents of the page's files.
 macro_rules! files {
-    ($folder:literal: $($name:literal)*) => {
-        &[$(($name, include_bytes!(concat!(env!("CARGO_MANIFEST_DIR"), $folder, $name)) as &[u8])),*]
+    ($($name:literal)*) => {
+        &[$(($name, include_bytes!(concat!("../assets/page/", $name)) as &[u8])),*]
     };
 }
 
-const PAGE: &[(&str, &[u8])] = files!["/assets/page/":
+static PAGE: &[(&str, &[u8])] = files![
     "docs.html" "docs.js" "icon.svg" "index.html" "page.js" "style.css"
-];
-
-const DEMO: &[(&str, &[u8])] = files!["/../assets/demo/":
-    "demo.json"
-    "scene1-3-1.png" "scene1-4-1.wav" "scene1.jpg"
-    "scene2-3-1.png" "scene2-4-1.wav" "scene2-5-1.png" "scene2.jpg"
-    "scene3-3-1.png" "scene3-4-1.wav" "scene3-5-1.png" "scene3.jpg"
-    "scene4-3-1.png" "scene4-4-1.wav" "scene4-5-1.wav" "scene4-5-2.wav" "scene4-6-1.wav" "scene4.jpg"
-    "scene5-3-1.png" "scene5-4-1.wav" "scene5-5-1.wav" "scene5-6-1.png" "scene5.jpg"
 ];
 
 /// Serves the page.
@@ -39,9 +34,9 @@ pub(crate) async fn page(Path(name): Path<String>) -> Response {
     file(PAGE, &name)
 }
 
-/// Serves a file of the bundled scenes.
-pub(crate) async fn demo(Path(name): Path<String>) -> Response {
-    file(DEMO, &name)
+/// A file of the scenes.
+pub(crate) async fn demo(Shared(state): Shared<Arc<State>>, Path(name): Path<String>) -> Response {
+    file(state.options.scenes, &name)
 }
 
 fn file(files: &'static [(&str, &[u8])], name: &str) -> Response {

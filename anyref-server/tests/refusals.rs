@@ -7,7 +7,7 @@ use std::net::TcpStream;
 use std::time::{Duration, Instant};
 
 use anyref_server::{Access, Error, ServedModel, Server, ServerOptions};
-use common::{Running, agent, base64, demo, gorilla, nano};
+use common::{Running, agent, base64, demo, gorilla, nano, scenes};
 use serde_json::{Value, json};
 
 #[test]
@@ -267,6 +267,7 @@ fn every_refusal_has_its_status_code_and_field() {
     assert_eq!(server.get("/v1/segment").0, 405);
     assert_eq!(server.get("/v1/nothing").0, 404);
     assert_eq!(server.get("/demo/..%2Fdemo.json").0, 404);
+    assert_eq!(server.get("/demo/demo.json").0, 404, "no scenes to offer");
     assert_eq!(server.get("/etc/passwd").0, 404);
     server.answer("/v1/segment", &gorilla(&id));
 }
@@ -319,6 +320,7 @@ fn the_token_and_the_origin_are_asked_for() {
     };
     let server = Running::new(ServerOptions {
         access,
+        scenes: scenes(),
         ..ServerOptions::default()
     });
     for path in [

@@ -203,6 +203,17 @@ pub enum Error {
     #[error(transparent)]
     Hub(#[from] HubError),
 
+    /// A file of a known address and content that could not be fetched.
+    #[error("{}: not fetched from {address} ({reason}); check the connection and run it again, or save the file there by other means", .path.display())]
+    Fetch {
+        /// Where it should come from.
+        address: Box<str>,
+        /// Where it should lie.
+        path: PathBuf,
+        /// Reason of the network, or of the content.
+        reason: String,
+    },
+
     /// Checkpoint does not match the module, which is unchanged.
     #[error("{0}")]
     Mismatch(Box<LoadReport>),

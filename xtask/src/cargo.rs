@@ -49,6 +49,13 @@ pub fn timed(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
+/// The folder that cargo builds in.
+pub fn target() -> PathBuf {
+    // Joined, a whole path stays as it is.
+    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| "target".into());
+    root().join(target)
+}
+
 /// Builds a program of the workspace and returns its path. All builds use the features of the whole
 /// workspace, so that nothing built for the tests or another program is built again; `features` are
 /// `package/feature`.
@@ -71,13 +78,9 @@ pub fn built(program: &str, features: &[String]) -> Result<PathBuf> {
         build.arg("--features").arg(features.join(","));
     }
     run(build.current_dir(root()))?;
-    let target = match std::env::var_os("CARGO_TARGET_DIR") {
-        Some(target) => PathBuf::from(target),
-        None => root().join("target"),
-    };
-    let path = target
-        .join("release")
-        .join(program)
+    let path = target()
+        .join(folder)
+        .join(name)
         .with_extension(std::env::consts::EXE_EXTENSION);
     if !path.is_file() {
         bail!("cargo built no {}", path.display());

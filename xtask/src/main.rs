@@ -13,6 +13,7 @@ mod parity;
 mod plot;
 mod prose;
 mod published;
+mod release;
 mod train;
 mod web;
 mod workspace;
@@ -68,6 +69,8 @@ enum Task {
     /// Write JavaScript around a WebAssembly module; a part of `web`.
     #[command(hide = true)]
     WebBindings(web::WebBindings),
+    /// Make everything that a release on this system consists of, or list it.
+    Release(release::Release),
     /// Read mutated files with every parser of the workspace.
     Fuzz(fuzz::Fuzz),
     /// Regenerate the tests' reference numbers.
@@ -92,6 +95,7 @@ fn main() -> anyhow::Result<()> {
         Task::CheckProse(options) => prose::run(&options),
         Task::Web(options) => web::run(&options),
         Task::WebBindings(options) => web::write_bindings(&options),
+        Task::Release(options) => release::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
         Task::Fixtures(options) => fixtures::run(&options),
     }

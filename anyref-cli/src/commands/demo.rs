@@ -20,6 +20,9 @@ use crate::overlay::{Overlay, contact_sheet};
 use crate::{model, output, prompt};
 use report::{Report, TaskReport};
 
+#[cfg(feature = "serve")]
+pub use files::FILES;
+
 /// Runs the command.
 pub fn run(common: &Common, arguments: &DemoArguments) -> Result<()> {
     let folder = &arguments.out;

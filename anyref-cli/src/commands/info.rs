@@ -18,9 +18,9 @@ use burn::tensor::backend::Backend;
 
 use crate::args::Common;
 use crate::memory::memory;
-use crate::model;
 use crate::output::say;
 use crate::units::{megabytes, millions};
+use crate::{model, nano};
 
 /// Prints the parts of the model.
 pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
@@ -36,7 +36,7 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
             AnyRef::<B>::checkpoint(path, &opened.companions)?,
         ),
         _ => {
-            let checkpoint = Checkpoint::from_bytes("model.safetensors", model::EMBEDDED.weights)?;
+            let checkpoint = Checkpoint::from_bytes("model.safetensors", nano::files()?.weights)?;
             ("built in".to_owned(), checkpoint)
         }
     };

@@ -3,11 +3,13 @@
 mod assemble;
 mod chat;
 mod clicks;
+mod completions;
 mod demo;
 mod describe;
 mod eval;
 mod gguf;
 mod info;
+mod manual;
 mod masks;
 mod models;
 mod outcome;
@@ -42,6 +44,8 @@ pub fn run(common: &Common, command: &Command) -> Result<()> {
         Command::Info(arguments) if arguments.devices => info::devices(),
         Command::Models(arguments) => models::run(arguments),
         Command::Score(arguments) => score::run(common, arguments),
+        Command::Completions(arguments) => completions::run(arguments.shell),
+        Command::Manual(arguments) => manual::run(arguments),
         #[cfg(feature = "serve")]
         Command::Serve(arguments) => serve::run(common, arguments),
         #[cfg(feature = "train")]
@@ -78,6 +82,8 @@ fn check_model(common: &Common, command: &Command) -> Result<()> {
         #[cfg(feature = "train")]
         Command::Training(_) => "a training command, whose configuration names its model,",
         Command::Models(_) => "the list of known models",
+        Command::Completions(_) => "a shell's script",
+        Command::Manual(_) => "the manual",
         Command::Info(arguments) if arguments.devices => "the list of devices",
         Command::Info(arguments) if arguments.path.is_some() => "the list of a file's tensors",
         _ => return Ok(()),

@@ -10,12 +10,11 @@ use anyref_server::{Access, Limits, ServedModel, Server, ServerOptions};
 use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 
+use super::demo;
 use crate::args::{Common, ServeArguments};
-use crate::{model, output};
+use crate::{model, nano, output};
 
-/// Names of the objects that the built-in model was trained on, one a line; a model folder may have
-/// its own.
-const NOUNS: &str = include_str!("../../../assets/nano/nouns.txt");
+/// Names of the things that a folder's model learned, one a line.
 const NOUNS_FILE: &str = "nouns.txt";
 
 /// Runs the command.
@@ -27,6 +26,7 @@ pub fn run(common: &Common, arguments: &ServeArguments) -> Result<()> {
             open: arguments.no_auth,
             origins: arguments.origins.clone(),
         },
+        scenes: demo::FILES,
     };
     // Checked before the model is loaded.
     options.check(arguments.listen)?;
@@ -148,7 +148,7 @@ fn given(common: &Common) -> Vec<Given> {
 /// Names of the things that the model learned, as far as there is a list.
 fn known(common: &Common) -> Vec<String> {
     let list = match common.model() {
-        None => NOUNS.to_owned(),
+        None => nano::NOUNS.to_owned(),
         Some(folder) => fs::read_to_string(Path::new(folder).join(NOUNS_FILE)).unwrap_or_default(),
     };
     list.lines()

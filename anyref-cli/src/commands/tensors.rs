@@ -13,7 +13,7 @@ use anyref_weights::{GgufMetadata, LoadReport};
 use burn::tensor::backend::Backend;
 
 use super::gguf;
-use crate::model::EMBEDDED;
+use crate::nano;
 use crate::output::say;
 use crate::units::{megabytes, millions};
 
@@ -63,7 +63,7 @@ pub fn run<B: Backend>(path: &Path, against: Option<&str>, device: &B::Device) -
 /// trained with), or of a file.
 fn config(against: &str) -> Result<AnyRefConfig> {
     if against == "nano" {
-        return serde_json::from_slice(EMBEDDED.config).context("the built-in model");
+        return serde_json::from_slice(nano::CONFIG).context("the built-in model");
     }
     if let Some(config) = AnyRefConfig::preset(against) {
         return Ok(config);

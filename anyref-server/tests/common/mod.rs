@@ -28,6 +28,17 @@ pub fn demo(name: &str) -> Vec<u8> {
     std::fs::read(asset("demo").join(name)).unwrap()
 }
 
+/// All bundled demo files.
+pub fn scenes() -> &'static [(&'static str, &'static [u8])] {
+    let names = std::fs::read_dir(asset("demo")).unwrap();
+    let files = names.map(|entry| {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let content = demo(&name).leak();
+        (&*name.leak(), &*content)
+    });
+    files.collect::<Vec<_>>().leak()
+}
+
 /// Shipped model.
 pub fn nano() -> Box<dyn Engine> {
     load_engine(&EngineOptions::new(ModelSource::Path(asset("nano")))).unwrap()

@@ -50,17 +50,16 @@ impl<'a> Unchecked<'a> {
 
     /// Computes the SHA-256 of a file; returns it if it differs from the announced one.
     pub(super) fn mismatch(&self, path: &Path) -> io::Result<Option<String>> {
-        let found = sha256(path)?;
+        let found = sha256(&mut File::open(path)?)?;
         Ok((found != self.sha256).then_some(found))
     }
 }
 
-/// SHA-256 of a file's content in lower-case hexadecimal digits.
-fn sha256(path: &Path) -> io::Result<String> {
-    let mut file = File::open(path)?;
+/// SHA-256 of what is left to read, in lower-case hexadecimal digits.
+pub(super) fn sha256(content: &mut impl Read) -> io::Result<String> {
     let (mut hash, mut chunk) = (Sha256::new(), vec![0; CHUNK]);
     loop {
-        match file.read(&mut chunk)? {
+        match content.read(&mut chunk)? {
             0 => break,
             read => hash.update(&chunk[..read]),
         }
@@ -88,7 +87,7 @@ mod tests {
             ),
         ] {
             fs::write(&path, content).unwrap();
-            assert_eq!(sha256(&path).unwrap(), sum);
+            assert_eq!(sha256(&mut File::open(&path).unwrap()).unwrap(), sum);
             let unchecked = Unchecked::new(&path, sum);
             assert_eq!(unchecked.mismatch(&path).unwrap(), None);
         }

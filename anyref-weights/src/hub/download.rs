@@ -1,19 +1,14 @@
 //! Download of one file into the cache.
 
-use std::io::{self, ErrorKind};
+use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use hf_hub::api::sync::{ApiError, ApiRepo};
 
 use super::checksum::Unchecked;
 use super::listing::{Listing, RemoteFile};
+use super::retries::{Retries, may_pass, may_reconnect};
 use super::{Hub, HubError, HubLocation};
-
-/// Delay before the first retry; it doubles with each further one.
-const PAUSE: Duration = Duration::from_millis(250);
-/// Maximum delay between retries.
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 impl Hub {
     /// Returns the path of a file in the cache, downloading it if necessary.
@@ -106,8 +101,7 @@ impl Hub {
         part: Option<&Path>,
     ) -> Result<(), HubError> {
         let length = |part: Option<&Path>| std::fs::metadata(part?).ok().map(|meta| meta.len());
-        let mut pause = PAUSE;
-        let mut retries = self.config.retries;
+        let mut retries = Retries::new(self.config.retries);
         loop {
             let before = length(part);
             // A part as long as the file cannot be resumed, since nothing is left to request.
@@ -121,14 +115,11 @@ impl Hub {
                 Err(error) => error,
             };
             if length(part) > before {
-                (pause, retries) = (PAUSE, self.config.retries);
+                retries.restart();
             }
-            if retries == 0 || !is_passing(&error) {
+            if !is_passing(&error) || !retries.again() {
                 return Err(self.failure(location, name, error));
             }
-            retries -= 1;
-            std::thread::sleep(pause);
-            pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
 
@@ -155,25 +146,8 @@ impl Hub {
 /// Returns whether a retry may succeed.
 fn is_passing(error: &ApiError) -> bool {
     match error {
-        ApiError::RequestError(error) => match &**error {
-            ureq::Error::Status(status, _) => matches!(status, 408 | 429 | 500..=599),
-            ureq::Error::Transport(transport) => matches!(
-                transport.kind(),
-                ureq::ErrorKind::Dns
-                    | ureq::ErrorKind::ConnectionFailed
-                    | ureq::ErrorKind::Io
-                    | ureq::ErrorKind::BadStatus
-            ),
-        },
-        ApiError::IoError(error) => matches!(
-            error.kind(),
-            ErrorKind::UnexpectedEof
-                | ErrorKind::ConnectionReset
-                | ErrorKind::ConnectionAborted
-                | ErrorKind::TimedOut
-                | ErrorKind::WouldBlock
-                | ErrorKind::Interrupted
-        ),
+        ApiError::RequestError(error) => may_pass(error),
+        ApiError::IoError(error) => may_reconnect(error),
         _ => false,
     }
 }

@@ -1,11 +1,12 @@
 //! Files of the Hugging Face hub: `hf://org/name[@revision][/path]`.
 //!
-//! [`local_path`] turns such a location into a local path; programs call it where they read a
-//! user's argument. Functions that take a path never access the network: they reject a location
-//! ([`refuse_location`]). The files that a model folder needs are fetched into the hub's own cache,
-//! shared with Python's `huggingface_hub`; an interrupted download is resumed, and size and SHA-256
-//! are checked where the hub gives them. Downloading needs the feature `hub`; without it a location
-//! is an error that names the feature.
+//! [`local_path`] turns such a location into a path of this machine; programs call it where they
+//! read a user's argument. Functions that take a path never reach the network: they refuse a
+//! location ([`refuse_location`]). What a folder of a model needs is fetched into the hub's own
+//! cache, shared with Python's `huggingface_hub`; a download that broke off is resumed, and its size
+//! and SHA-256 are checked where the hub gives them. Downloading needs the feature `hub`; without it
+//! a location is an error that says so. `PinnedFile` fetches one file of any address, whose size and
+//! SHA-256 the program knows.
 
 #[cfg(feature = "hub")]
 mod checksum;
@@ -20,6 +21,10 @@ mod error;
 mod listing;
 mod location;
 #[cfg(feature = "hub")]
+mod pinned;
+#[cfg(feature = "hub")]
+mod retries;
+#[cfg(feature = "hub")]
 mod wanted;
 
 use std::borrow::Cow;
@@ -31,6 +36,8 @@ pub use client::Hub;
 pub use config::HubConfig;
 pub use error::HubError;
 pub use location::{HubLocation, LocationError};
+#[cfg(feature = "hub")]
+pub use pinned::PinnedFile;
 
 use crate::error::{Result, one_line};
 

@@ -15,8 +15,9 @@ use crate::error::{last_panic, raised};
 use crate::model::Model;
 use crate::running;
 
-/// Model shipped in the package.
-pub const NANO: ModelFiles<'static> = ModelFiles {
+/// The model in the package; no constant, which would be there once for each part of the program that
+/// names it.
+pub static NANO: ModelFiles<'static> = ModelFiles {
     config: include_bytes!(concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/../../assets/nano/config.json"

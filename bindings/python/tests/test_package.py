@@ -83,7 +83,7 @@ assert not {"PIL", "supervision"} & set(sys.modules), sys.modules.keys()
         done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         times.append(float(done.stdout))
-    assert min(times) < 1.0
+    assert min(times) < 0.15
 
 
 def mypy(*arguments, **options):

@@ -2,6 +2,7 @@
 
 mod attention;
 mod ops;
+mod overhead;
 mod parts;
 mod peers;
 pub mod process;
@@ -31,6 +32,8 @@ pub enum Bench {
     Parts(parts::Parts),
     /// Model in a GGUF file against llama.cpp.
     Peers(peers::Peers),
+    /// The Python package against the command line, on the built-in model.
+    Python(overhead::Overhead),
     /// Refocusing on a backend, against its composed form and the authors' formulation.
     Refocus(refocus::Refocus),
 }
@@ -44,6 +47,7 @@ pub fn run(bench: &Bench) -> Result<()> {
         Bench::Attention(options) => attention::run(options),
         Bench::Parts(options) => parts::run(options),
         Bench::Peers(options) => peers::run(options),
+        Bench::Python(options) => overhead::run(options),
         Bench::Refocus(options) => refocus::run(options),
     }
 }

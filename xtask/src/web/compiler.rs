@@ -1,12 +1,11 @@
 //! Compilation for WebAssembly.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use crate::cargo::{cargo, root, run, timed};
+use crate::cargo::{cargo, root, run, target, timed};
 
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Compiler flags for 128-bit SIMD.
@@ -36,11 +35,7 @@ pub fn compile(debian: bool) -> Result<PathBuf> {
     build.args(["--lib", "--crate-type", "cdylib", "--", "-C", STACK]);
     build.env("RUSTFLAGS", FLAGS).current_dir(root());
     timed(&mut build)?;
-    let target = std::env::var_os("CARGO_TARGET_DIR").unwrap_or_else(|| OsString::from("target"));
-    let module = root()
-        .join(target)
-        .join(TARGET)
-        .join("release/anyref_web.wasm");
+    let module = target().join(TARGET).join("release/anyref_web.wasm");
     ensure!(module.is_file(), "cargo built no {}", module.display());
     Ok(module)
 }

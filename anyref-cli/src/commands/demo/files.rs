@@ -3,16 +3,19 @@
 use anyhow::{Context, Result};
 use anyref_data::scenes::demo::Demo;
 
-const DEMO: &str = include_str!("../../../../assets/demo/demo.json");
+/// Name of the list of scenes and questions.
+const DEMO: &str = "demo.json";
 
-/// Names and contents of the files named in [`DEMO`].
+/// Names and contents of bundled files.
 macro_rules! files {
     ($($name:literal)*) => {
-        &[$(($name, include_bytes!(concat!("../../../../assets/demo/", $name)) as &[u8])),*]
+        &[$(($name, include_bytes!(concat!(env!("ANYREF_ASSETS"), "/demo/", $name)) as &[u8])),*]
     };
 }
 
-const FILES: &[(&str, &[u8])] = files![
+/// The list, and the files that it speaks of.
+pub static FILES: &[(&str, &[u8])] = files![
+    "demo.json"
     "scene1-3-1.png"
     "scene1-4-1.wav"
     "scene1.jpg"
@@ -39,7 +42,7 @@ const FILES: &[(&str, &[u8])] = files![
 
 /// Scenes and their questions.
 pub fn demo() -> Result<Demo> {
-    serde_json::from_str(DEMO).context("the bundled demo.json")
+    serde_json::from_slice(content(DEMO)?).context("the bundled demo.json")
 }
 
 /// Content of a bundled file.
@@ -56,7 +59,7 @@ mod tests {
 
     #[test]
     fn every_file_is_bundled_and_used() {
-        let mut used = Vec::new();
+        let mut used = vec![DEMO.to_owned()];
         for scene in demo().unwrap().scenes {
             used.push(scene.picture);
             for reference in scene.tasks.into_iter().flat_map(|task| task.references) {

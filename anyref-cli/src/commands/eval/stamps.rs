@@ -19,7 +19,7 @@ use crate::model;
 use crate::output::{cannot_write, say};
 
 /// Configuration that the built-in model was trained with; the benchmark has its scenes.
-const CONFIG: &str = include_str!(concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/nano.json"));
+const CONFIG: &str = include_str!(concat!(env!("ANYREF_ASSETS"), "/../configs/nano.json"));
 
 /// Runs or resumes an evaluation and prints its table.
 pub fn run<B: Backend>(
