@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyref_llm::quantization::Fitting;
+use anyref_llm::Fitting;
 use anyref_ops::blocks::{BlockType, Blocks};
 use anyref_ops::nn::LinearWeight;
 use anyref_weights::{Checkpoint, OutputTensor, TensorEntry};

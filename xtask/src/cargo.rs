@@ -79,8 +79,8 @@ pub fn built(program: &str, features: &[String]) -> Result<PathBuf> {
     }
     run(build.current_dir(root()))?;
     let path = target()
-        .join(folder)
-        .join(name)
+        .join("release")
+        .join(program)
         .with_extension(std::env::consts::EXE_EXTENSION);
     if !path.is_file() {
         bail!("cargo built no {}", path.display());
