@@ -34,7 +34,7 @@ pub struct AnyRefConfig {
     pub name: String,
     /// CLIP, or InternViT over tiles.
     pub vision_tower: TowerConfig,
-    /// Which hidden state of the tower is used; negative counts from the end.
+    /// Hidden state of the tower that is used; negative counts from the end.
     pub vision_select_layer: i32,
     /// Conversion of a picture of any shape to CLIP's square.
     #[serde(default, skip_serializing_if = "is_squeeze")]
@@ -42,8 +42,8 @@ pub struct AnyRefConfig {
     /// The tower's features into the language model's width. That of tiles has a layer
     /// normalisation ahead of its two layers.
     pub mm_projector: ProjectorKind,
-    /// Image encoder of SAM or SAM 2; none of a model that answers in words alone, which has no prompt
-    /// encoder and mask decoder either.
+    /// Image encoder of SAM or SAM 2; none of a model that answers in words alone, which has no
+    /// prompt encoder and mask decoder either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_encoder: Option<MaskImageEncoderConfig>,
     /// Sounds, for models that hear.

@@ -107,7 +107,7 @@ fn picture_cells<B: Backend>(
         }
         let row = ((tile / columns) * side + place / side) / rows;
         let column = ((tile % columns) * side + place % side) / columns;
-        row * side + column
+        (row * side + column).min(square - 1)
     };
     (0..tokens).map(cell).collect()
 }

@@ -35,8 +35,8 @@ pub struct AnyRefModel<B: Backend> {
     pub vision_tower: Tower<B>,
     /// The tower's features into the language model's width.
     pub mm_projector: TowerProjector<B>,
-    /// SAM or SAM 2: what the mask decoder sees of a picture. None of a model that answers in words alone,
-    /// which has no object head, prompt encoder and mask decoder either.
+    /// SAM or SAM 2: what the mask decoder sees of a picture. None of a model that answers in words
+    /// alone, which has no object head, prompt encoder and mask decoder either.
     pub image_encoder: Option<MaskImageEncoder<B>>,
     /// ImageBind's audio encoder.
     pub audio_encoder: Option<ImageBindAudio<B>>,
@@ -106,7 +106,7 @@ impl<B: Backend> AnyRefModel<B> {
         self.masks().expect("the model makes masks by SAM")
     }
 
-    /// Which hidden state of the tower is used; negative counts from the end.
+    /// Hidden state of the tower that is used; negative counts from the end.
     pub fn select_layer(&self) -> i32 {
         self.select_layer
     }
@@ -148,7 +148,7 @@ impl<B: Backend> AnyRefModel<B> {
         self.tiled_features(pixel_values, 1)
     }
 
-    /// The same of pictures in as many squares each, one after the other.
+    /// Features of pictures in as many squares each, one after the other.
     ///
     /// # Shapes
     /// - pixel_values: `[pictures * squares, 3, size, size]`
@@ -171,8 +171,8 @@ impl<B: Backend> AnyRefModel<B> {
         }
     }
 
-    /// The same of one square each from the tower's patch features, which a frozen tower lets one
-    /// keep.
+    /// Features of pictures in one square each from the tower's patch features, which a frozen tower
+    /// lets one keep.
     ///
     /// # Shapes
     /// - features: `[pictures, patches, channels]`

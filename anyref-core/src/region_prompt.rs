@@ -1,5 +1,5 @@
-//! Regions as Sa2VA reads them: tokens of the whole picture that lie inside, in a sentence behind the
-//! picture, and a name in the question.
+//! Regions as Sa2VA reads them: tokens of the whole picture that lie inside, in a sentence behind
+//! the picture, and a name in the question.
 
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 

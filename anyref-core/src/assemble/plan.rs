@@ -71,7 +71,7 @@ pub(super) fn plan<B: Backend>(
     of_sources(sources, parts.adapter.as_ref(), config, &wanted, assembly)
 }
 
-/// What is written of the tensors of all parts.
+/// Tensors to write, of the tensors of all parts.
 pub(super) fn of_sources(
     sources: Sources,
     adapter: Option<&PeftAdapter>,

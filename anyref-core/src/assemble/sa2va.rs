@@ -140,7 +140,7 @@ impl Sa2va {
         Ok(tokenizer)
     }
 
-    /// What is written of the folder's tensors.
+    /// Tensors to write, of the folder's.
     ///
     /// # Errors
     /// When a tensor does not fit its parameter.

@@ -1,5 +1,5 @@
 //! Sa2VA over InternVL: the parts of its folder that read a picture and answer (`Sa2VAChatModel`).
-//! Its SAM 2, below `grounding_encoder.sam2_model.`, is read as any other.
+//! SAM 2, below `grounding_encoder.sam2_model.`, is read as any other.
 
 use anyref_decoder::ObjectHeadConfig;
 use anyref_llm::LlamaConfig;

@@ -1,5 +1,5 @@
-//! A whole Sa2VA from its authors' folder, beside a composition of transformers' InternVL, Qwen 2 and
-//! SAM 2 (`fixtures/export_sa2va.py`).
+//! A whole Sa2VA from its authors' folder, beside a composition of transformers' InternVL, Qwen 2
+//! and SAM 2 (`fixtures/export_sa2va.py`).
 
 use std::fs;
 use std::ops::ControlFlow::{self, Continue};
@@ -19,7 +19,7 @@ use crate::parts::{copied, load, published};
 /// The boxes of `export_sa2va.py`.
 const REGION: [f32; 4] = [10.0, 5.0, 58.0, 38.0];
 const CORNER: [f32; 4] = [0.0, 0.0, 30.0, 20.0];
-/// What the fixture answers, with the mask token by our name for it.
+/// Answer of the fixture, with the mask token by our name for it.
 const ANSWER: &str = "<obj> and <obj>.";
 
 /// The fixture's model, whose answers end as those of `export_sa2va.py`.

@@ -83,6 +83,11 @@ impl TrainConfig {
              `prompt_encoder` and `mask_decoder`"
         );
         ensure!(
+            self.model.vision_tower.clip().is_some() && self.model.sam().is_some(),
+            "the model reads tiles or makes masks by SAM 2, as Sa2VA does, which no stage trains: \
+             give a `vision_tower` of CLIP, and `image_encoder` and `mask_decoder` of SAM"
+        );
+        ensure!(
             self.start.is_some() || self.vocabulary > 0,
             "`vocabulary` is 0: give the tokenizer's entries, or a model to `start` from"
         );

@@ -1,5 +1,5 @@
-//! Paths of parameters by the fields that lead to them, without the variants of enums, so that a part
-//! that comes in several kinds has one name.
+//! Paths of parameters by the fields that lead to them, without the variants of enums, so that a
+//! part that comes in several kinds has one name.
 
 /// Beginning of the container's name of a variant, by burn.
 const ENUM: &str = "Enum:";

@@ -39,15 +39,6 @@ impl StageContext {
         seed: u64,
     ) -> anyref_core::Result<Self> {
         SpecialTokens::name_object(&mut tokenizer)?;
-        if model.vision_tower.clip().is_none() {
-            return Err(Error::Config {
-                field: "vision_tower",
-                problem:
-                    "cuts pictures into tiles, which are not trained on here: train a model over \
-                          CLIP and SAM"
-                        .into(),
-            });
-        }
         let special = SpecialTokens::of(&tokenizer)?;
         let sam = model.sam().ok_or(Error::NoMasks)?;
         Ok(Self {

@@ -1,5 +1,6 @@
 //! Refusals of runs that cannot be what was meant.
 
+use anyref_core::AnyRefConfig;
 use anyref_train::config::{InitialWeights, TrainConfig};
 use anyref_train::run::launch;
 use anyref_train::run::{Which, export_checkpoint};
@@ -67,6 +68,9 @@ fn a_configuration_must_train_something() {
         assert!(message.contains(expected), "{message}");
     };
     says(&train_config(Vec::new()), "trains nothing");
+    let mut config = train_config(vec![stage("instruct", 2, 1)]);
+    config.model = AnyRefConfig::sa2va_1b();
+    says(&config, "as Sa2VA does, which no stage trains");
     let mut config = train_config(vec![stage("instruct", 2, 1)]);
     config.instructions.misnaming_probability = 1.5;
     says(&config, "`instructions.misnaming_probability` must lie");
