@@ -37,6 +37,7 @@ impl InstructionSet {
     }
 
     /// Whether this machine has the instructions.
+    #[cfg(test)]
     pub(crate) fn is_of_machine(self) -> bool {
         of_machine().contains(&self)
     }
