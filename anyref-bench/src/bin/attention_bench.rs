@@ -1,10 +1,10 @@
-//! Times burn's own attention against `ops::attention` on a backend, and how far each is from the latter in f32 on the
-//! processor, for `cargo xtask bench attention`.
+//! Times burn's own attention against `ops::attention` on a backend, and how far each is from the
+//! latter in f32 on the processor, for `cargo xtask bench attention`.
 //!
-//! Takes the backend's name, the repetitions, `both` or `own` (some devices have no room for burn's), and cases
-//! `batch,heads,queries,keys,width`, after which `causal` may come,
-//! or `grid` for a bias by relative positions over a square of keys, as in SAM's image encoder; prints a line of a table
-//! for each and for each type of floats that the device has.
+//! Takes the backend's name, the repetitions, `both` or `own` (some devices have no room for
+//! burn's), and cases `batch,heads,queries,keys,width`, after which `causal` may come, or `grid`
+//! for a bias by relative positions over a square of keys, as in SAM's image encoder; prints a line
+//! of a table for each and for each type of floats that the device has.
 
 use std::any::TypeId;
 use std::time::Instant;

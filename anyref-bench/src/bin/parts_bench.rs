@@ -2,9 +2,9 @@
 //!
 //!     parts_bench BACKEND PRESET DTYPE
 //!
-//! Prints what it is as JSON on one line, then answers every line with the name of a part by the seconds of one run of
-//! it. Nothing leaves the device but the tokens of an answer and a number that shows that all is
-//! done.
+//! Prints what it is as JSON on one line, then answers every line with the name of a part by the
+//! seconds of one run of it. Nothing leaves the device but the tokens of an answer and a number
+//! that shows that all is done.
 
 use std::error::Error;
 use std::io::BufRead;
@@ -73,7 +73,8 @@ impl OnDevice for Bench {
     }
 }
 
-/// A module with its weights in another type, as they would lie in memory had they been loaded from a file.
+/// A module with its weights in another type, as they would lie in memory had they been loaded from
+/// a file.
 fn drawn<B: Backend, M: Module<B>>(module: M, dtype: DType) -> M {
     with_stored_layout(cast_weights(module, dtype))
 }
