@@ -246,8 +246,8 @@ fn bench<B: Backend>(plan: &Plan, cases: &[Case]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `burn::tensor::module::attention`. On a GPU relative positions go into queries and keys: with a bias it would not consider
-/// its fused kernels.
+/// `burn::tensor::module::attention`. On a GPU relative positions go into queries and keys: with a
+/// bias it would not consider its fused kernels.
 fn burns<B: Backend>(given: Given<B>) -> Tensor<B, 4> {
     let mut input = given.input();
     let mut bias = None;
