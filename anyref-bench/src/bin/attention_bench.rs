@@ -1,10 +1,10 @@
-//! Times burn's own attention and `ops::attention` on a backend, and measures how far each is from
-//! the latter in f32 on the processor, for `cargo xtask bench attention`.
+//! Times burn's own attention against `ops::attention` on a backend, and how far each is from the
+//! latter in f32 on the processor, for `cargo xtask bench attention`.
 //!
-//! Arguments: the backend's name; the repetitions; `both` or `own` (some devices have no room for
-//! burn's form); and cases `batch,heads,queries,keys,width`, each optionally followed by `causal`,
-//! or by `grid` for a bias by relative positions over a square of keys, as in SAM's image encoder.
-//! Prints one line of a table for each case and float type of the device.
+//! Takes the backend's name, the repetitions, `both` or `own` (some devices have no room for
+//! burn's), and cases `batch,heads,queries,keys,width`, after which `causal` may come, or `grid`
+//! for a bias by relative positions over a square of keys, as in SAM's image encoder; prints a line
+//! of a table for each and for each type of floats that the device has.
 
 use std::any::TypeId;
 use std::time::Instant;
@@ -246,8 +246,8 @@ fn bench<B: Backend>(plan: &Plan, cases: &[Case]) -> Result<(), Failure> {
     Ok(())
 }
 
-/// `burn::tensor::module::attention`. On a GPU the relative positions are folded into queries and
-/// keys, because burn does not consider its fused kernels when there is a bias.
+/// `burn::tensor::module::attention`. On a GPU relative positions go into queries and keys: with a
+/// bias it would not consider its fused kernels.
 fn burns<B: Backend>(given: Given<B>) -> Tensor<B, 4> {
     let mut input = given.input();
     let mut bias = None;

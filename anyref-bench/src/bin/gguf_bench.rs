@@ -3,9 +3,9 @@
 //!     gguf_bench MODEL
 //!
 //! Prints the seconds of loading as JSON on one line, then answers lines of a task: `prompt N` and
-//! `decode N` with the seconds of reading N tokens and of one of N tokens chosen, `tokens TEXT` with
-//! the ids of a text, `logits FILE` with the number of scores written to the file as f32, those after
-//! each token of the last `tokens`.
+//! `decode N` with the seconds of reading N tokens and of one of N tokens chosen, `tokens TEXT`
+//! with the ids of a text, `logits FILE` with the number of scores written to the file as f32,
+//! those after each token of the last `tokens`.
 
 use std::io::{BufRead, Write};
 use std::time::Instant;

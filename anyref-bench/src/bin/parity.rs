@@ -1,5 +1,5 @@
-//! Rust side of `cargo xtask parity`: loads a published part, computes, and prints the seconds and
-//! the greatest difference from the reference as JSON.
+//! Our side of `cargo xtask parity`: loads a part as it is published, computes, and prints seconds
+//! and the greatest difference from the reference as JSON.
 //!
 //!     parity PART FOLDER [TIMES]
 //!

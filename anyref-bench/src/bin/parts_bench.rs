@@ -2,9 +2,9 @@
 //!
 //!     parts_bench BACKEND PRESET DTYPE
 //!
-//! Prints a description as JSON on one line, then answers each input line, the name of a part, with
-//! the seconds of one run of it. Only the tokens of an answer and one number, which shows that the
-//! work is done, are copied from the device.
+//! Prints what it is as JSON on one line, then answers every line with the name of a part by the
+//! seconds of one run of it. Nothing leaves the device but the tokens of an answer and a number
+//! that shows that all is done.
 
 use std::error::Error;
 use std::io::BufRead;
@@ -73,7 +73,8 @@ impl OnDevice for Bench {
     }
 }
 
-/// Converts the weights of a module to another type, in the memory layout of loaded weights.
+/// A module with its weights in another type, as they would lie in memory had they been loaded from
+/// a file.
 fn drawn<B: Backend, M: Module<B>>(module: M, dtype: DType) -> M {
     with_stored_layout(cast_weights(module, dtype))
 }

@@ -1,14 +1,14 @@
-//! Times refocusing on a backend, its own form and the composed one, for
-//! `cargo xtask bench refocus`.
+//! Times refocusing on a backend, its own form and the composed one, for `cargo xtask bench
+//! refocus`.
 //!
-//! Arguments: the backend's name, the type of values and a case `objects,heads,positions,width`.
-//! Each object has its own row, the span is the second half of its context, and heads are 128 wide.
-//! The first output line is JSON with bandwidth and memory; each input line `own` or `composed` is
-//! then answered with the seconds of one run, so that runs can alternate with those of other
-//! programs.
+//! Takes the backend's name, the type of values and a case `objects,heads,positions,width`; each
+//! object has a row of its own, the span is the second half of its context, and heads are 128 wide.
+//! Prints what it found as JSON on one line, then answers every line `own` or `composed` on its
+//! input with the seconds of one run, so that its runs can take turns with those of other programs.
 //!
-//! On a GPU many runs are queued before waiting, on inputs that together exceed its cache, and the
-//! time is divided by their number, so that the latency between processor and GPU does not count.
+//! A GPU is asked for many runs before it is waited for, on inputs that its cache does not hold
+//! together, and the time is divided by their number: what the processor waits for the GPU is no
+//! part of what the GPU computes.
 
 use std::io::BufRead;
 use std::time::Instant;
@@ -27,7 +27,7 @@ type Failure = Box<dyn std::error::Error>;
 /// Form of refocusing.
 type Form<B> = fn(RefocusInput<B>) -> Tensor<B, 2>;
 
-/// Measurement of a kind of device.
+/// Measuring of a kind of device.
 struct Device {
     /// Number of runs that are waited for together, and the total bytes of their inputs.
     at_once: [usize; 2],
@@ -275,8 +275,8 @@ mod gpu {
 
     fn copy<B: Backend>() -> f64 {
         let device = B::Device::default();
-        // Every copy has its own source: copies of one source would be fused into one kernel that
-        // reads it once.
+        // Each has a source of its own: copies of one source would become one kernel, which reads
+        // it once.
         let sources = (0..COPIES)
             .map(|_| Tensor::<B, 1>::ones([super::COPIED], &device))
             .collect::<Vec<_>>();
