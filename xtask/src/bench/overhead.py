@@ -50,7 +50,7 @@ print(
             "import": imported - with_numpy,
             "total": end - start_of_work,
             "text": answer.text,
-            "counts": [mask.rle["counts"].decode() for mask in answer.masks],
+            "counts": [mask.rle["counts"] for mask in answer.masks],
             "levels": levels,
         }
     )

@@ -42,14 +42,14 @@ pub fn make(plan: &Plan<'_>, licences: &Path, scratch: &Path) -> Result<Vec<Arte
     }
     folder::copy_into(licences, &packed)?;
 
-    let mut about = format!("{whole} bytes before it was stripped");
+    let mut about = format!("stripped of {:.1} MB", whole as f64 / 1e6);
     if cfg!(all(target_os = "linux", target_env = "gnu")) {
         let needed = glibc::needed(&fs::read(&program)?)?;
         let needed = needed.map_or("none".to_owned(), |version| glibc::shown(&version));
         about += &format!("; needs glibc {needed}");
     }
     if dry_run {
-        about += &format!("; the one that lies in the target folder, a release's by {build}");
+        about += &format!("; as it was built last, for a release by {build}");
     }
     let path = plan.out.join(&archive);
     folder::pack(&packed, &path)?;
