@@ -1,4 +1,4 @@
-//! Features of pictures by a CLIP vision tower, and how alike the pictures are by them.
+//! Features of pictures by a CLIP vision tower, and the names that are nearest to them.
 //!
 //! ```sh
 //! cargo run --release -p anyref-vision --example clip_features
@@ -18,15 +18,13 @@ use burn::tensor::{Tensor, linalg};
 use burn_flex::Flex;
 
 const MODEL: &str = "assets/nano";
-/// Two bears, two keys, grapes, an orca and a cement mixer.
-const PICTURES: [&str; 7] = [
+/// Two bears, a cement mixer, a key, a toucan.
+const PICTURES: [&str; 5] = [
     "assets/demo/scene2-3-1.png",
     "assets/demo/scene2-5-1.png",
-    "assets/demo/scene3-3-1.png",
-    "assets/demo/scene3-5-1.png",
-    "assets/demo/scene1-3-1.png",
-    "assets/demo/scene4-3-1.png",
     "assets/demo/scene5-3-1.png",
+    "assets/demo/scene3-3-1.png",
+    "assets/demo/scene5-6-1.png",
 ];
 
 fn main() -> Result<()> {
@@ -46,15 +44,23 @@ fn main() -> Result<()> {
     let features = model.features(PixelValues::batch(&pixels, &device), -2);
     println!("features: {:?}", features.dims());
 
-    // One vector a picture, less the mean of all, which any two pictures share.
-    let pooled: Tensor<Flex, 2> = features.mean_dim(1).squeeze_dim(1);
-    let centred = pooled.clone() - pooled.mean_dim(0);
-    let unit = centred.clone() / linalg::l2_norm(centred, 1);
-    let cosines = unit.clone().matmul(unit.transpose()).into_data();
-    let cosines: Vec<f32> = cosines.iter().collect();
-    for (path, row) in pictures.iter().zip(cosines.chunks(pictures.len())) {
-        let row: Vec<String> = row.iter().map(|cosine| format!("{cosine:6.3}")).collect();
-        println!("{} {path}", row.join(" "));
+    // Names in the space of the features, which the tower learned by.
+    let heads = Checkpoint::open("assets/nano/training/heads.safetensors")?;
+    let read = |name: &str| anyhow::Ok(heads.require(name)?.read()?.convert::<f32>());
+    let names = Tensor::<Flex, 2>::from_data(read("heads.names.weight")?, &device);
+    let weight = Tensor::<Flex, 2>::from_data(read("heads.visual.weight")?, &device);
+    let nouns = std::fs::read_to_string("assets/nano/nouns.txt")?;
+
+    let normed = model.post_layernorm.forward(features);
+    let pooled: Tensor<Flex, 2> = normed.mean_dim(1).squeeze_dim(1);
+    let projected = pooled.matmul(weight.transpose());
+    let show = |(cosine, noun): &(f32, &str)| format!("{noun} {cosine:.2}");
+    for (path, vector) in pictures.iter().zip(projected.split(1, 0)) {
+        let cosines = linalg::cosine_similarity(vector, names.clone(), 1, None);
+        let mut named: Vec<(f32, &str)> = cosines.into_data().iter().zip(nouns.lines()).collect();
+        named.sort_by(|one, other| other.0.total_cmp(&one.0));
+        let nearest: Vec<String> = named[..3].iter().map(show).collect();
+        println!("{path}: {}", nearest.join(", "));
     }
     Ok(())
 }
