@@ -101,7 +101,7 @@ impl Quantization {
         Ok(self)
     }
 
-    /// Form requested for a weight by its name in a [`Llama`].
+    /// Form asked for a weight by its name in a [`Llama`](crate::Llama).
     pub fn of(&self, name: &str) -> AskedForm {
         let able = is_projection(name) || name == HEAD || name == TABLE;
         let mut rules = self.rules.iter().rev();
