@@ -10,6 +10,11 @@ use rayon::prelude::*;
 /// Side of the square blocks that are transposed at once.
 const BLOCK: usize = 64;
 
+/// Whether what is entered is the variant of an enum, by its container, and no field.
+pub(crate) fn is_variant(container: &str) -> bool {
+    container.starts_with("Enum:")
+}
+
 /// Path of a parameter in a module, tracked while visiting.
 #[derive(Debug, Default)]
 pub(crate) struct ParamPath {
@@ -21,14 +26,14 @@ impl ParamPath {
     pub(crate) fn enter(&mut self, name: &str, container: &str) {
         self.containers.push(container.to_string());
         // PyTorch names do not include the variant of an enum.
-        if !container.starts_with("Enum:") {
+        if !is_variant(container) {
             self.names.push(name.to_string());
         }
     }
 
     pub(crate) fn exit(&mut self, container: &str) {
         self.containers.pop();
-        if !container.starts_with("Enum:") {
+        if !is_variant(container) {
             self.names.pop();
         }
     }

@@ -6,7 +6,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Bool, Int, Tensor};
 
-use crate::param_path::ParamPath;
+use crate::param_path::{ParamPath, is_variant};
 
 /// Kind and shape of a parameter, as a checkpoint must have it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,7 +15,7 @@ pub struct Parameter {
     pub kind: &'static str,
     /// Shape in PyTorch's layout.
     pub shape: Vec<usize>,
-    /// Path of fields to the parameter, joined by dots, in burn's names.
+    /// The fields that lead to it, joined by dots, as burn names them, without variants of enums.
     pub path: String,
 }
 
@@ -47,12 +47,16 @@ impl Collector {
 impl<B: Backend> ModuleVisitor<B> for Collector {
     fn enter_module(&mut self, name: &str, container_type: &str) {
         self.path.enter(name, container_type);
-        self.fields.push(name.to_owned());
+        if !is_variant(container_type) {
+            self.fields.push(name.to_owned());
+        }
     }
 
     fn exit_module(&mut self, _name: &str, container_type: &str) {
         self.path.exit(container_type);
-        self.fields.pop();
+        if !is_variant(container_type) {
+            self.fields.pop();
+        }
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<B, D>>) {

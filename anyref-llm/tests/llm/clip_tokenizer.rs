@@ -87,7 +87,7 @@ fn other_vocabularies_are_refused() {
     assert!(error.contains("must come last"), "{error}");
 
     let error = refused(folder(&whole, "#version: 0.2\ni n\nword\n").path());
-    assert!(error.contains("line 3 is no pair"), "{error}");
+    assert!(error.contains("line 3 is not a pair"), "{error}");
     let error = refused(folder(&whole, "i n\nzz zz\n").path());
     assert!(error.contains("zz"), "{error}");
 
