@@ -1,6 +1,5 @@
 //! Opening the model: a folder, published parts, or the one built into the program.
 
-use std::borrow::Cow;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -12,7 +11,7 @@ use anyref_audio::AudioPreprocessorConfig;
 use anyref_core::sound_labels::IMAGEBIND_LICENCE;
 use anyref_core::{
     AnswerOptions, AnyRef, AnyRefConfig, Companions, Engine, EngineOptions, Error, MAX_CANDIDATES,
-    ModelFiles, ModelOptions, ModelSource, free_memory, load_engine, resolve_model,
+    ModelFiles, ModelOptions, ModelPlace, ModelSource, free_memory, load_engine, resolve_model,
 };
 use anyref_weights::{StableHash, local_path};
 use burn::tensor::backend::Backend;
@@ -41,7 +40,7 @@ pub struct Opened<B: Backend> {
     /// The model.
     pub anyref: AnyRef<B>,
     /// Its place on this machine; none of the built-in one.
-    pub path: Option<PathBuf>,
+    pub place: Option<ModelPlace>,
     /// Parts that it does not carry itself.
     pub companions: Companions,
     /// How long opening took.
@@ -72,32 +71,46 @@ pub fn options(common: &Common) -> Result<EngineOptions> {
 }
 
 fn engine_options(common: &Common) -> anyref_core::Result<EngineOptions> {
-    let path = path(common)?;
+    let place = place(common)?;
     Ok(EngineOptions {
         backend: common.backend,
         device: common.device,
-        companions: companions(common, path.as_deref())?,
-        model: source(path),
+        companions: companions(common, place.as_ref())?,
+        model: source(place),
         weights: weights(common),
         answers: answers(common),
     })
 }
 
+/// Place of the command line's model, as [`engine`] finds it; none of the built-in one.
+pub fn located(common: &Common) -> Result<Option<ModelPlace>> {
+    check(common)?;
+    named(common, || place(common))
+}
+
 /// Opens the same model on a device.
 pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>> {
-    check(common)?;
+    open_at(common, located(common)?, device)
+}
+
+/// Opens the model at a place, the built-in one where there is none, with the options of the
+/// command line.
+pub fn open_at<B: Backend>(
+    common: &Common,
+    place: Option<ModelPlace>,
+    device: &B::Device,
+) -> Result<Opened<B>> {
     let start = Instant::now();
     let options = weights(common);
-    let (path, companions, anyref) = named(common, || {
-        let path = path(common)?;
-        let companions = companions(common, path.as_deref())?;
-        let mut anyref = source(path.clone()).load(&companions, options, device)?;
+    let (companions, anyref) = named(common, || {
+        let companions = companions(common, place.as_ref())?;
+        let mut anyref = source(place.clone()).load(&companions, options, device)?;
         answers(common).apply(&mut anyref)?;
-        Ok((path, companions, anyref))
+        Ok((companions, anyref))
     })?;
     Ok(Opened {
         anyref,
-        path,
+        place,
         companions,
         load: start.elapsed(),
     })
@@ -105,18 +118,18 @@ pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>
 
 /// Place of the command line's model on this machine, where it is fetched to if it is one of the
 /// hub; none of the built-in one.
-fn path(common: &Common) -> anyref_core::Result<Option<PathBuf>> {
-    let path = common.model.as_deref().map(resolve_model).transpose()?;
-    Ok(path.map(Cow::into_owned))
+fn place(common: &Common) -> anyref_core::Result<Option<ModelPlace>> {
+    let place = |model| ModelPlace::open(&resolve_model(model)?);
+    common.model.as_deref().map(place).transpose()
 }
 
-/// The model at a path, the built-in one by default.
-fn source(path: Option<PathBuf>) -> ModelSource {
-    path.map_or(ModelSource::Files(EMBEDDED), ModelSource::Path)
+/// The model at a place, the built-in one by default.
+fn source(place: Option<ModelPlace>) -> ModelSource {
+    place.map_or(ModelSource::Files(EMBEDDED), ModelSource::Place)
 }
 
 /// Parts that the model does not carry itself, fetched where they are missing.
-fn companions(common: &Common, model: Option<&Path>) -> anyref_core::Result<Companions> {
+fn companions(common: &Common, model: Option<&ModelPlace>) -> anyref_core::Result<Companions> {
     let given = Companions {
         clip: common.clip.clone(),
         imagebind: common.imagebind.clone(),
@@ -127,7 +140,7 @@ fn companions(common: &Common, model: Option<&Path>) -> anyref_core::Result<Comp
         eprintln!("note: {IMAGEBIND_LICENCE}");
     }
     match model {
-        Some(path) => given.resolve(path),
+        Some(place) => given.resolve(place),
         None => Ok(given),
     }
 }

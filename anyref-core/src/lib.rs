@@ -61,6 +61,7 @@ mod memory;
 mod memory_check;
 mod memory_estimate;
 mod model;
+mod model_place;
 mod observer;
 pub mod official;
 mod picture;
@@ -103,6 +104,7 @@ pub use known_models::{KNOWN_MODELS, KnownModel};
 pub use layout::{Layout, ObjectSpan, Slot, object_spans};
 pub use memory_estimate::{Gigabytes, MemoryEstimate, MemoryShortage};
 pub use model::{AnyRefModel, MaskBranch, PictureFeatures, ReferencePooling};
+pub use model_place::ModelPlace;
 pub use observer::{Cancel, OnText};
 pub use picture::Picture;
 pub use precision::{FREQUENCIES, ModelOptions, cast_weights};
@@ -114,7 +116,7 @@ pub use reference_kind::ReferenceKind;
 pub use sam::{
     AutomaticMask, AutomaticMaskConfig, EarlierMask, LowResMask, MaskCandidate, MaskPrediction,
     MaskPrompt, Multimask, OnPoints, OneMask, Point, PointMasks, Sam2Config, Sam2Parts, SamConfig,
-    SamForm, SamModel, SamParts, SamPicture, automatic_masks, published_sam,
+    SamForm, SamModel, SamParts, SamPicture, automatic_masks,
 };
 pub use sound_labels::{
     SoundLabel, SoundLabeller, SoundLabellerFiles, SoundLabellerOptions, SoundRanking,

@@ -8,9 +8,7 @@ use anyhow::Result;
 use anyref_audio::AudioPreprocessorConfig;
 use anyref_core::official::Published;
 use anyref_core::quantization::BlockType;
-use anyref_core::{
-    AnyRef, AnyRefModel, BackendName, MemoryEstimate, SamModel, published_sam, resolve_model,
-};
+use anyref_core::{AnyRef, AnyRefModel, BackendName, MemoryEstimate, ModelPlace, SamModel};
 use anyref_weights::Checkpoint;
 use burn::module::Module;
 use burn::tensor::backend::Backend;
@@ -23,16 +21,15 @@ use crate::units::{megabytes, millions};
 
 /// Prints what the model is made of.
 pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
-    if let Some(path) = &common.model
-        && let Some(published) = published_sam(&resolve_model(path)?)?
-    {
-        return sam::<B>(common, &published, device);
+    let place = model::located(common)?;
+    if let Some(ModelPlace::Sam(published)) = &place {
+        return sam::<B>(common, published, device);
     }
-    let opened = model::open::<B>(common, device)?;
-    let (source, checkpoint) = match (&common.model, &opened.path) {
-        (Some(given), Some(path)) => (
+    let opened = model::open_at::<B>(common, place, device)?;
+    let (source, checkpoint) = match (&common.model, &opened.place) {
+        (Some(given), Some(place)) => (
             given.display().to_string(),
-            AnyRef::<B>::checkpoint(path, &opened.companions)?,
+            AnyRef::<B>::checkpoint(place, &opened.companions)?,
         ),
         _ => {
             let checkpoint = Checkpoint::from_bytes("model.safetensors", model::EMBEDDED.weights)?;

@@ -13,7 +13,9 @@ use super::parts::Parts;
 use super::parts_file::PARTS_FILE;
 use super::plan::{self, Plan};
 use super::tokenizer;
+use crate::companions::Companions;
 use crate::folder::{Opened, WEIGHTS_FILE, write_config};
+use crate::official::Published;
 use crate::{AnyRefConfig, Error, Result};
 
 /// Report of [`Assembly::write`].
@@ -54,7 +56,7 @@ impl Assembly {
             config,
             tokenizer,
             plan,
-        } = self.planned::<B>(out.file_name())?;
+        } = self.planned::<B>(&Parts::open(self)?, out.file_name())?;
         prepare(out)?;
         let (tensors, bytes) = (
             plan.tensors.len(),
@@ -89,16 +91,15 @@ struct Planned {
 }
 
 impl Assembly {
-    /// Opens and compares the parts, and finds the source of every parameter.
-    fn planned<B: Backend>(&self, name: Option<&OsStr>) -> Result<Planned> {
-        let parts = Parts::open(self)?;
+    /// Compares the parts, and finds the source of every parameter.
+    fn planned<B: Backend>(&self, parts: &Parts, name: Option<&OsStr>) -> Result<Planned> {
         let mut config = parts.config(name)?;
         let device = B::Device::default();
         parts.check::<B>(&config, &device)?;
-        let tokenizer = tokenizer::tokenizer(&parts, &config.prompts)?;
+        let tokenizer = tokenizer::tokenizer(parts, &config.prompts)?;
         let known = config.llm.vocab_size;
         config.llm.vocab_size = parts.vocabulary(known, tokenizer.vocab_size())?;
-        let plan = plan::plan(&parts, &config, &config.init::<B>(&device), self)?;
+        let plan = plan::plan(parts, &config, &config.init::<B>(&device), self)?;
         Ok(Planned {
             config,
             tokenizer,
@@ -106,9 +107,29 @@ impl Assembly {
         })
     }
 
-    /// Opens the model that the parts file at `path` names, or the one published in the folder there,
-    /// as [`write`](Self::write) would write it.
+    /// Opens the model that the parts file at `path` names, as [`write`](Self::write) would write
+    /// it.
     pub(crate) fn open<B: Backend>(&self, path: &Path) -> Result<Opened> {
+        self.opened::<B>(&Parts::open(self)?, path)
+    }
+
+    /// Opens a model in its authors' layout, whose files are opened, as [`write`](Self::write)
+    /// would write it.
+    ///
+    /// # Errors
+    /// As [`of_published`](Self::of_published), and when a part is missing that no companion
+    /// brings, or parts do not fit one another.
+    pub(crate) fn open_published<B: Backend>(
+        published: &Published,
+        companions: &Companions,
+    ) -> Result<Opened> {
+        let assembly = Self::of_published(published, companions)?;
+        let parts = Parts::open_beside(published.clone(), &assembly)?;
+        assembly.opened::<B>(&parts, &published.path)
+    }
+
+    /// The model of opened parts, named after its path.
+    fn opened<B: Backend>(&self, parts: &Parts, path: &Path) -> Result<Opened> {
         let name = match (path.file_name(), path.parent()) {
             (Some(name), Some(folder)) if name == PARTS_FILE => {
                 cached_name(folder).map(OsStr::new).or(folder.file_name())
@@ -116,7 +137,7 @@ impl Assembly {
             (name, _) if path.is_dir() => cached_name(path).map(OsStr::new).or(name),
             _ => path.file_stem(),
         };
-        let planned = self.planned::<B>(name)?;
+        let planned = self.planned::<B>(parts, name)?;
         Ok(Opened {
             config: planned.config,
             tokenizer: planned.tokenizer,

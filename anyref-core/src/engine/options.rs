@@ -1,5 +1,6 @@
 //! Options of an engine.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use burn::tensor::backend::Backend;
@@ -7,6 +8,7 @@ use burn::tensor::backend::Backend;
 use crate::backend::BackendName;
 use crate::companions::Companions;
 use crate::folder::ModelFiles;
+use crate::model_place::ModelPlace;
 use crate::precision::ModelOptions;
 use crate::prompt_config::Template;
 use crate::{AnyRef, Result};
@@ -17,11 +19,24 @@ pub enum ModelSource {
     /// A model folder, a file that names published parts or a published model, as of
     /// [`AnyRef::load`].
     Path(PathBuf),
+    /// The same, opened.
+    Place(ModelPlace),
     /// The content of a model folder's files.
     Files(ModelFiles<'static>),
 }
 
 impl ModelSource {
+    /// The source with what is at its path opened.
+    ///
+    /// # Errors
+    /// As [`ModelPlace::open`].
+    pub(super) fn opened(&self) -> Result<Cow<'_, Self>> {
+        Ok(match self {
+            Self::Path(path) => Cow::Owned(Self::Place(ModelPlace::open(path)?)),
+            Self::Place(_) | Self::Files(_) => Cow::Borrowed(self),
+        })
+    }
+
     /// Loads the model onto a device.
     ///
     /// # Errors
@@ -34,6 +49,7 @@ impl ModelSource {
     ) -> Result<AnyRef<B>> {
         let mut anyref = match self {
             Self::Path(path) => AnyRef::load_beside(path, companions, weights, device),
+            Self::Place(place) => AnyRef::load_opened(place, companions, weights, device),
             Self::Files(files) => AnyRef::from_files(*files, weights, device),
         }?;
         anyref.sounds = companions.sound_labeller(&anyref.config, weights, device)?;

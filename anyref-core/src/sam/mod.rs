@@ -15,7 +15,6 @@ pub use automatic::{
     AutomaticMask, AutomaticMaskConfig, OnPoints, OneMask, PointMasks, automatic_masks,
 };
 pub use config::{Sam2Config, SamConfig};
-pub use load::published_sam;
 pub use mask_prompt::{EarlierMask, LowResMask, MaskPrompt, Point};
 pub(crate) use model::pictures_at_once;
 pub use model::{Sam2Parts, SamForm, SamModel, SamParts};

@@ -152,7 +152,8 @@ fn changed(from: &str, to: &str) -> TempDir {
 
 #[test]
 fn the_whole_folder_is_no_model_yet() {
-    let refused = Assembly::of_published(&published("sa2va"), &Companions::default());
+    let folder = Published::open(&published("sa2va")).unwrap();
+    let refused = Assembly::of_published(&folder, &Companions::default());
     let line = refused.unwrap_err().to_string();
     assert!(
         line.contains("Sa2VA") && line.contains("answers nothing yet"),
