@@ -244,6 +244,14 @@ fn what_the_config_names_is_fetched() {
         "{}",
         failed.stderr
     );
+    // Without a connection it is in no cache either.
+    let offline = run(true);
+    assert_eq!(offline.code, Some(1), "{}", offline.stdout);
+    let message = offline.stderr.trim_end();
+    assert_eq!(message.lines().count(), 1, "{message}");
+    for words in ["openai/clip-vit-large-patch14", "HF_HUB_OFFLINE"] {
+        assert!(message.contains(words), "no {words:?} in {message}");
+    }
     publish("openai/clip-vit-large-patch14", "abcdef02", "clip");
     for offline in [false, true] {
         let answered = run(offline);

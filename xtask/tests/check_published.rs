@@ -62,6 +62,7 @@ impl Test {
         let mut command = Command::new(programs.join(program));
         command.args(arguments).current_dir(self.home.path());
         command.env("ANYREF_PROGRAMS", programs);
+        command.env_remove("RUST_BACKTRACE");
         for (name, value) in self.server.environment(self.home.path()) {
             match value.is_empty() {
                 true => command.env_remove(name),
@@ -153,8 +154,9 @@ fn a_model_of_the_hub_is_fetched_loaded_and_asked() {
         assert_eq!(row[2..4], [format!("{found:.2}"), format!("{least:.2}")]);
         assert_eq!(row[5], if found < least { "failed" } else { "passed" });
         let overlay = test.home.path().join("checked").join(name);
-        let overlay = image_size(&overlay.with_extension("png"));
-        assert_eq!(overlay, [600, 400], "{name}");
+        let [width, height] = image_size(&overlay.with_extension("png"));
+        // Question and answer stand below the picture.
+        assert!(width == 600 && height > 400, "{name}: {width}x{height}");
     }
     // Weights drawn at random do not point at the things.
     assert!(failed > 0);
