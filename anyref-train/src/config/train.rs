@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, ensure};
 use anyref_core::AnyRefConfig;
 use anyref_data::scenes::{InstructionConfig, SceneConfig};
 use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
+use super::error::{ConfigError, ensure};
 use super::preset::preset_or_config;
 use super::stage::StageConfig;
 
@@ -66,30 +66,20 @@ impl TrainConfig {
     ///
     /// # Errors
     /// When a number that must be positive is 0, or the parts of the model do not fit together.
-    pub fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<(), ConfigError> {
         self.model.validate()?;
-        ensure!(
-            self.model.makes_masks(),
-            "the model makes no masks, which every stage trains: give `image_encoder`, \
-             `prompt_encoder` and `mask_decoder`"
-        );
-        ensure!(
+        ensure(self.model.makes_masks(), ConfigError::NoMasks)?;
+        ensure(
             self.start.is_some() || self.vocabulary > 0,
-            "`vocabulary` is 0: give the tokenizer's entries, or a model to `start` from"
-        );
-        ensure!(
-            !self.stages.is_empty(),
-            "the configuration trains nothing: it has no `stages`"
-        );
+            ConfigError::NoVocabulary,
+        )?;
+        ensure(!self.stages.is_empty(), ConfigError::NoStages)?;
         self.check_instructions()?;
         for (name, value) in [
             ("checkpoint_every", self.checkpoint_every),
             ("validate_every", self.validate_every),
         ] {
-            ensure!(
-                value > 0,
-                "`{name}` is 0: give the steps between two of them"
-            );
+            ensure(value > 0, ConfigError::NoInterval { name })?;
         }
         self.check_prompts()?;
         let lora = self.model.lora.as_ref();
@@ -108,12 +98,12 @@ impl TrainConfig {
         halves.all(|half| half == Some(first)).then_some(first)
     }
 
-    fn check_instructions(&self) -> Result<()> {
+    fn check_instructions(&self) -> Result<(), ConfigError> {
         let asked = &self.instructions;
-        ensure!(
+        ensure(
             asked.box_jitter.is_finite() && asked.box_jitter >= 0.0,
-            "`instructions.box_jitter` must be 0 or more"
-        );
+            ConfigError::BoxJitter,
+        )?;
         for (name, value) in [
             ("mask_crop_probability", asked.mask_crop_probability),
             ("describe_mask_probability", asked.describe_mask_probability),
@@ -123,33 +113,28 @@ impl TrainConfig {
             ("made_up_probability", asked.made_up_probability),
             ("size_probability", asked.size_probability),
         ] {
-            ensure!(
-                (0.0..=1.0).contains(&value),
-                "`instructions.{name}` must lie in 0 to 1"
-            );
+            let fits = (0.0..=1.0).contains(&value);
+            ensure(fits, ConfigError::Probability { name })?;
         }
-        ensure!(
+        ensure(
             asked.made_up_probability == 0.0 || self.scenes.made_up > 0.0,
-            "`instructions.made_up_probability` asks for things without a name, and `scenes.made_up` is 0: no scene has any"
-        );
-        Ok(())
+            ConfigError::NothingMadeUp,
+        )
     }
 
     /// Refuses to draw mask prompts towards untrained vectors, which would only disturb the mask
     /// decoder.
-    fn check_prompts(&self) -> Result<()> {
+    fn check_prompts(&self) -> Result<(), ConfigError> {
         let parts = self.initial.iter().flat_map(|initial| &initial.parts);
         let mut known = parts.into_iter().any(|part| {
             let rest = PROMPTS.strip_prefix(part.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         });
         for stage in &self.stages {
-            ensure!(
+            ensure(
                 known || stage.prompt_weight == 0.0,
-                "`prompt_weight` of stage {} draws mask prompts to vectors that nothing has trained: train heads.prompts in \
-                 a sam stage before, give them in `initial`, or leave it out",
-                stage.kind
-            );
+                ConfigError::UntrainedPrompts { stage: stage.kind },
+            )?;
             let patterns = stage.trainable_patterns()?;
             known |= patterns.iter().any(|pattern| pattern.is_match(PROMPTS));
         }

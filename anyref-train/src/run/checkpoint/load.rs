@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
 use anyref_weights::hub::refuse_location;
 use anyref_weights::{Checkpoint, LoadOptions, load_module, parameters};
 use burn::module::Module;
 use burn::tensor::{DType, Tensor, backend::AutodiffBackend};
 
-use super::{LIVE, MODEL, OPTIMIZER, POSITION, Position};
+use super::Position;
+use super::error::CheckpointError;
+use super::files::{LIVE, MODEL, OPTIMIZER, POSITION};
 use crate::run::optimizer::{Moments, Optimizer};
 
 /// The parameters of a module that a checkpoint lacks.
@@ -19,7 +20,7 @@ use crate::run::optimizer::{Moments, Optimizer};
 pub(in crate::run) fn missing<B: AutodiffBackend, M: Module<B>>(
     path: &Path,
     module: &M,
-) -> Result<BTreeSet<String>> {
+) -> Result<BTreeSet<String>, CheckpointError> {
     let checkpoint = Checkpoint::open(path.join(MODEL))?;
     let wanted = parameters::<B, M>(module).into_keys();
     Ok(wanted
@@ -36,13 +37,13 @@ pub fn load_weights<B: AutodiffBackend, M: Module<B>>(
     path: &Path,
     mut module: M,
     initial: &BTreeSet<String>,
-) -> Result<M> {
+) -> Result<M, CheckpointError> {
     let lacks = missing::<B, M>(path, &module)?;
     if let Some(name) = lacks.difference(initial).next() {
-        bail!(
-            "{} has no {name}: it is of another model, or of a run with another `start`",
-            path.display()
-        );
+        return Err(CheckpointError::Foreign {
+            path: path.into(),
+            name: name.clone(),
+        });
     }
     let checkpoint = Checkpoint::open(path.join(MODEL))?;
     // In burn's order, as weights are while they are trained: a run that goes on rounds as one
@@ -67,7 +68,7 @@ pub(in crate::run) fn load_live<B: AutodiffBackend, M: Module<B>>(
     position: &Position,
     trained: &BTreeSet<String>,
     mut module: M,
-) -> Result<M> {
+) -> Result<M, CheckpointError> {
     if !position.averaged {
         return Ok(module);
     }
@@ -99,21 +100,23 @@ pub(in crate::run) fn load_live<B: AutodiffBackend, M: Module<B>>(
 pub(in crate::run) fn load_start<B: AutodiffBackend, M: Module<B>>(
     from: &Path,
     mut module: M,
-) -> Result<(M, Vec<String>)> {
+) -> Result<(M, Vec<String>), CheckpointError> {
     refuse_location(from)?;
-    ensure!(
-        from.is_dir(),
-        "`start`: there is no model folder {}",
-        from.display()
-    );
+    if !from.is_dir() {
+        return Err(CheckpointError::NoStart { from: from.into() });
+    }
     let checkpoint = Checkpoint::open(from)?;
     let options = LoadOptions::default()
         .with_cast(Some(DType::F32))
         .with_rename("^", "anyref.")
         .with_allow_missing("^heads\\.")
         .with_allow_missing("\\.lora_[abAB]\\.");
-    let report = load_module::<B, M>(&mut module, &checkpoint, &options)
-        .with_context(|| format!("`start`: {} is not a model of this kind", from.display()))?;
+    let report = load_module::<B, M>(&mut module, &checkpoint, &options).map_err(|source| {
+        CheckpointError::OtherStart {
+            from: from.into(),
+            source,
+        }
+    })?;
     Ok((module, report.loaded))
 }
 
@@ -128,14 +131,12 @@ pub fn load_parts<B: AutodiffBackend, M: Module<B>>(
     from: &Path,
     parts: &[String],
     mut module: M,
-) -> Result<(M, Vec<String>)> {
+) -> Result<(M, Vec<String>), CheckpointError> {
     let mut names = Vec::new();
     refuse_location(from)?;
-    ensure!(
-        from.exists(),
-        "`initial`: there is no {}: give a model folder or a checkpoint",
-        from.display()
-    );
+    if !from.exists() {
+        return Err(CheckpointError::NoInitial { from: from.into() });
+    }
     let checkpoint = Checkpoint::open(if from.join(POSITION).is_file() {
         from.join(MODEL)
     } else {
@@ -157,12 +158,14 @@ pub fn load_parts<B: AutodiffBackend, M: Module<B>>(
         let report = load_module::<B, M>(&mut module, &checkpoint, &options)?;
         let missing = |name: &&String| **name == whole || name.starts_with(&format!("{whole}."));
         if let Some(name) = report.allowed_missing.iter().find(missing) {
-            bail!("{} has no {name}, which `initial` asks for", from.display());
+            return Err(CheckpointError::InitialLacks {
+                from: from.into(),
+                name: name.clone(),
+            });
         }
-        ensure!(
-            !report.loaded.is_empty(),
-            "`initial`: the model has no part {part:?}"
-        );
+        if report.loaded.is_empty() {
+            return Err(CheckpointError::NoPart { part: part.clone() });
+        }
         names.extend(report.loaded);
     }
     Ok((module, names))
@@ -178,11 +181,11 @@ pub(in crate::run) fn load_optimizer<B: AutodiffBackend>(
     position: &Position,
     optimizer: &mut Optimizer<B>,
     device: &B::Device,
-) -> Result<()> {
+) -> Result<(), CheckpointError> {
     let checkpoint = Checkpoint::open(path.join(OPTIMIZER))?;
     let mut read = 0;
     for (name, &steps) in &position.updates {
-        let mut moment = |kind: &str| -> Result<Tensor<B::InnerBackend, 1>> {
+        let mut moment = |kind: &str| -> Result<Tensor<B::InnerBackend, 1>, CheckpointError> {
             let data = checkpoint.require(&format!("{kind}/{name}"))?.read()?;
             read += 1;
             Ok(Tensor::from_data(data, device))
@@ -202,10 +205,8 @@ pub(in crate::run) fn load_optimizer<B: AutodiffBackend>(
             },
         );
     }
-    ensure!(
-        checkpoint.len() == read,
-        "{}: the optimizer's file and {POSITION} disagree: delete this checkpoint",
-        path.display()
-    );
-    Ok(())
+    match checkpoint.len() == read {
+        true => Ok(()),
+        false => Err(CheckpointError::OtherMoments { path: path.into() }),
+    }
 }
