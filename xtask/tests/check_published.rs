@@ -194,6 +194,13 @@ fn a_damaged_download_ends_in_one_line_and_the_next_run_goes_on() {
     let (_, message) = test.check();
     assert!(test.report().is_file(), "{message}");
     let again = test.asked();
-    let fetched = |name: &str| again.iter().any(|path| path.ends_with(name));
-    assert!(!fetched("config.json"), "what was whole is kept: {again:?}");
+    let fetched = |name: &str| {
+        let whole = |path: &&String| path.contains("LISA-tiny") && path.ends_with(name);
+        again.iter().any(|path| whole(&path))
+    };
+    assert!(fetched(SHARD), "{again:?}");
+    assert!(
+        !fetched("/config.json"),
+        "what was whole is kept: {again:?}"
+    );
 }
