@@ -152,9 +152,9 @@ impl AblationConfig {
                 AblationError::NothingAsked { name: name() },
             )?;
             let training = self.training(variant, self.seeds[0])?;
-            training.check().map_err(|source| AblationError::Variant {
+            training.check().map_err(|error| AblationError::Variant {
                 name: name(),
-                source,
+                source: Box::new(error),
             })?;
         }
         Ok(())

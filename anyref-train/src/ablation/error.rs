@@ -15,13 +15,13 @@ pub type Result<T, E = AblationError> = std::result::Result<T, E>;
 pub enum AblationError {
     /// A run fails.
     #[error(transparent)]
-    Run(#[from] RunError),
+    Run(Box<RunError>),
     /// A trained model cannot be read.
     #[error(transparent)]
     Model(#[from] anyref_core::Error),
     /// A trained model cannot be asked.
     #[error(transparent)]
-    Evaluation(#[from] anyref_eval::Error),
+    Evaluation(Box<anyref_eval::Error>),
     /// A file cannot be replaced, or a location not be fetched.
     #[error(transparent)]
     Weights(#[from] anyref_weights::Error),
@@ -99,7 +99,7 @@ pub enum AblationError {
         /// Name of the variant.
         name: String,
         /// The fault.
-        source: ConfigError,
+        source: Box<ConfigError>,
     },
     /// A run has not come to its end.
     #[error("{} was stopped", .run.display())]
@@ -121,4 +121,16 @@ pub enum AblationError {
         /// The reason.
         source: serde_json::Error,
     },
+}
+
+impl From<RunError> for AblationError {
+    fn from(error: RunError) -> Self {
+        Self::Run(Box::new(error))
+    }
+}
+
+impl From<anyref_eval::Error> for AblationError {
+    fn from(error: anyref_eval::Error) -> Self {
+        Self::Evaluation(Box::new(error))
+    }
 }

@@ -24,10 +24,10 @@ pub enum RunError {
     Config(#[from] ConfigError),
     /// A batch, a loss or a validation fails.
     #[error(transparent)]
-    Stage(#[from] StageError),
+    Stage(Box<StageError>),
     /// A checkpoint or initial weights cannot be used.
     #[error(transparent)]
-    Checkpoint(#[from] CheckpointError),
+    Checkpoint(Box<CheckpointError>),
     /// Devices or machines do not work together.
     #[error(transparent)]
     Distributed(#[from] DistributedError),
@@ -155,4 +155,16 @@ pub enum RunError {
         /// The encoder's reason.
         source: image::ImageError,
     },
+}
+
+impl From<StageError> for RunError {
+    fn from(error: StageError) -> Self {
+        Self::Stage(Box::new(error))
+    }
+}
+
+impl From<CheckpointError> for RunError {
+    fn from(error: CheckpointError) -> Self {
+        Self::Checkpoint(Box::new(error))
+    }
 }

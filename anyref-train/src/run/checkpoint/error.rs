@@ -69,7 +69,7 @@ pub enum CheckpointError {
         /// The folder.
         from: PathBuf,
         /// The differences.
-        source: anyref_weights::Error,
+        source: Box<anyref_weights::Error>,
     },
     /// Initial weights are not there.
     #[error("`initial`: there is no {}: give a model folder or a checkpoint", .from.display())]

@@ -111,10 +111,10 @@ pub(in crate::run) fn load_start<B: AutodiffBackend, M: Module<B>>(
         .with_rename("^", "anyref.")
         .with_allow_missing("^heads\\.")
         .with_allow_missing("\\.lora_[abAB]\\.");
-    let report = load_module::<B, M>(&mut module, &checkpoint, &options).map_err(|source| {
+    let report = load_module::<B, M>(&mut module, &checkpoint, &options).map_err(|error| {
         CheckpointError::OtherStart {
             from: from.into(),
-            source,
+            source: Box::new(error),
         }
     })?;
     Ok((module, report.loaded))
