@@ -39,7 +39,7 @@ pub const EMBEDDED: ModelFiles<'static> = ModelFiles {
 pub struct Opened<B: Backend> {
     /// The model.
     pub anyref: AnyRef<B>,
-    /// Its place on this machine; none of the built-in one.
+    /// Place of the model on this machine; none of the built-in one.
     pub place: Option<ModelPlace>,
     /// Parts that it does not carry itself.
     pub companions: Companions,

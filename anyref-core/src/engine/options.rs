@@ -19,7 +19,7 @@ pub enum ModelSource {
     /// A model folder, a file that names published parts or a published model, as of
     /// [`AnyRef::load`].
     Path(PathBuf),
-    /// The same, opened.
+    /// A path, opened.
     Place(ModelPlace),
     /// The content of a model folder's files.
     Files(ModelFiles<'static>),

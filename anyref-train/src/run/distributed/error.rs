@@ -61,9 +61,9 @@ pub enum DistributedError {
     OtherPosition {
         /// Number of the device among all.
         rank: usize,
-        /// Its stage.
+        /// Stage it would go on from.
         stage: usize,
-        /// Its step.
+        /// Step it would go on from.
         step: u64,
     },
     /// A device has another configuration than the others.
