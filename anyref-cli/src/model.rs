@@ -1,6 +1,5 @@
 //! Loading of the model: a folder, published parts, or the one built into the program.
 
-use std::borrow::Cow;
 use std::fs;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -13,7 +12,7 @@ use anyref_core::quantization::Quantization;
 use anyref_core::sound_labels::IMAGEBIND_LICENCE;
 use anyref_core::{
     AnswerOptions, AnyRef, AnyRefConfig, CacheType, Companions, Engine, EngineOptions, Error,
-    MAX_CANDIDATES, ModelOptions, ModelSource, free_memory, load_engine, resolve_model,
+    MAX_CANDIDATES, ModelOptions, ModelPlace, ModelSource, free_memory, load_engine, resolve_model,
 };
 use anyref_weights::{StableHash, local_path};
 use burn::tensor::backend::Backend;
@@ -26,8 +25,8 @@ use crate::nano;
 pub struct Opened<B: Backend> {
     /// Loaded model.
     pub anyref: AnyRef<B>,
-    /// Local path; `None` for the built-in model.
-    pub path: Option<PathBuf>,
+    /// Model as it was opened; `None` for the built-in model.
+    pub place: Option<ModelPlace>,
     /// Parts that it leaves to other repositories.
     pub companions: Companions,
     /// Loading time.
@@ -60,54 +59,67 @@ pub fn options(common: &Common) -> Result<EngineOptions> {
 }
 
 fn engine_options(common: &Common, weights: ModelOptions) -> anyref_core::Result<EngineOptions> {
-    let path = path(common)?;
+    let place = place(common)?;
     Ok(EngineOptions {
         backend: common.backend,
         device: common.device,
-        companions: companions(common, path.as_deref())?,
-        model: source(path)?,
+        companions: companions(common, place.as_ref())?,
+        model: source(place)?,
         weights,
         answers: answers(common),
     })
 }
 
+/// Model of the command line, opened; `None` for the built-in model.
+pub fn located(common: &Common) -> Result<Option<ModelPlace>> {
+    check(common)?;
+    named(common, || place(common))
+}
+
 /// Loads the model of the command line onto a device.
 pub fn open<B: Backend>(common: &Common, device: &B::Device) -> Result<Opened<B>> {
-    check(common)?;
+    open_at(common, located(common)?, device)
+}
+
+/// Loads the model at a place, the built-in one by default, with the options of the command line.
+pub fn open_at<B: Backend>(
+    common: &Common,
+    place: Option<ModelPlace>,
+    device: &B::Device,
+) -> Result<Opened<B>> {
     let start = Instant::now();
     let options = weights(common)?;
-    let (path, companions, anyref) = named(common, || {
-        let path = path(common)?;
-        let companions = companions(common, path.as_deref())?;
-        let mut anyref = source(path.clone())?.load(&companions, options, device)?;
+    let (companions, anyref) = named(common, || {
+        let companions = companions(common, place.as_ref())?;
+        let mut anyref = source(place.clone())?.load(&companions, options, device)?;
         answers(common).apply(&mut anyref)?;
-        Ok((path, companions, anyref))
+        Ok((companions, anyref))
     })?;
     Ok(Opened {
         anyref,
-        path,
+        place,
         companions,
         load: start.elapsed(),
     })
 }
 
-/// Local path of the command line's model, downloaded if it is on the hub; `None` for the built-in
+/// Model of the command line, opened, and downloaded if it is on the hub; `None` for the built-in
 /// model.
-fn path(common: &Common) -> anyref_core::Result<Option<PathBuf>> {
-    let path = common.model().map(resolve_model).transpose()?;
-    Ok(path.map(Cow::into_owned))
+fn place(common: &Common) -> anyref_core::Result<Option<ModelPlace>> {
+    let place = |model| ModelPlace::open(&resolve_model(model)?);
+    common.model().map(place).transpose()
 }
 
-/// Model at a path, the built-in one by default.
-fn source(path: Option<PathBuf>) -> anyref_core::Result<ModelSource> {
-    Ok(match path {
-        Some(path) => ModelSource::Path(path),
+/// Model at a place, the built-in one by default.
+fn source(place: Option<ModelPlace>) -> anyref_core::Result<ModelSource> {
+    Ok(match place {
+        Some(place) => ModelSource::Place(place),
         None => ModelSource::Files(nano::files()?),
     })
 }
 
 /// Parts that the model leaves to other repositories, downloaded if they are missing.
-fn companions(common: &Common, model: Option<&Path>) -> anyref_core::Result<Companions> {
+fn companions(common: &Common, model: Option<&ModelPlace>) -> anyref_core::Result<Companions> {
     let given = Companions {
         clip: common.clip.clone(),
         imagebind: common.imagebind.clone(),
@@ -118,7 +130,7 @@ fn companions(common: &Common, model: Option<&Path>) -> anyref_core::Result<Comp
         eprintln!("note: {IMAGEBIND_LICENCE}");
     }
     match model {
-        Some(path) => given.resolve(path),
+        Some(place) => given.resolve(place),
         None => Ok(given),
     }
 }
@@ -182,6 +194,7 @@ fn check(common: &Common) -> Result<()> {
     if common.tiles == Some(0) {
         bail!("--tiles is 0: a picture needs at least 1");
     }
+    quantization(common)?;
     if let Some(score) = common.min_score
         && !(0.0..=1.0).contains(&score)
     {

@@ -41,20 +41,11 @@ impl Test {
     }
 
     fn run(&self, arguments: &[&str], offline: bool) -> Run {
-        let home = self.home.path().display().to_string();
-        let variables = [
-            ("HF_HOME", home.as_str()),
-            ("HF_ENDPOINT", &self.server.endpoint()),
-            ("HF_HUB_OFFLINE", if offline { "1" } else { "" }),
-            ("HF_TOKEN", ""),
-            ("HUGGING_FACE_HUB_TOKEN", ""),
-            ("HF_TOKEN_PATH", ""),
-            ("HF_HUB_CACHE", ""),
-            ("HTTP_PROXY", ""),
-            ("http_proxy", ""),
-            ("ALL_PROXY", ""),
-            ("all_proxy", ""),
-        ];
+        let mut variables = self.server.environment(self.home.path());
+        if offline {
+            variables.push(("HF_HUB_OFFLINE", "1".into()));
+        }
+        let variables: Vec<_> = variables.iter().map(|(n, v)| (*n, v.as_str())).collect();
         run_with(self.home.path(), arguments, "", &variables)
     }
 
@@ -127,23 +118,10 @@ fn parts_come_from_the_hub() {
     let test = Test::new();
     let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("../anyref-core/tests/fixtures");
     let read = |path: &Path| std::fs::read(path).unwrap();
-    let mut llm = vec![(
-        "tokenizer.json".to_owned(),
-        read(&asset("nano/tokenizer.json")),
-    )];
-    for entry in std::fs::read_dir(fixtures.join("llava")).unwrap() {
-        let entry = entry.unwrap();
-        llm.push((
-            entry.file_name().into_string().unwrap(),
-            read(&entry.path()),
-        ));
-    }
-    let llm: Vec<(&str, &[u8])> = llm
-        .iter()
-        .map(|(name, bytes)| (name.as_str(), &bytes[..]))
-        .collect();
-    test.server
-        .publish("anyref/llava", "main", Repository::new("1234abcd", &llm));
+    let mut llm = Repository::of_folder("1234abcd", &fixtures.join("llava"));
+    let tokenizer = read(&asset("nano/tokenizer.json"));
+    llm.files.insert("tokenizer.json".into(), tokenizer);
+    test.server.publish("anyref/llava", "main", llm);
     let parts = r#"{"sam": "weights/sam.pth", "imagebind": null, "llm": "hf://anyref/llava"}"#;
     let files = [
         ("parts.json", parts.as_bytes()),

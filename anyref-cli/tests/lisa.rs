@@ -213,36 +213,17 @@ fn what_the_config_names_is_fetched() {
 
     let server = HubServer::start();
     let publish = |name: &str, commit: &str, folder: &str| {
-        let files: Vec<(String, Vec<u8>)> = std::fs::read_dir(fixture(folder))
-            .unwrap()
-            .map(|entry| entry.unwrap())
-            .map(|entry| {
-                let name = entry.file_name().to_string_lossy().into_owned();
-                (name, std::fs::read(entry.path()).unwrap())
-            })
-            .collect();
-        let files: Vec<(&str, &[u8])> = files
-            .iter()
-            .map(|(name, content)| (name.as_str(), content.as_slice()))
-            .collect();
-        server.publish(name, "main", Repository::new(commit, &files));
+        let repository = Repository::of_folder(commit, Path::new(&fixture(folder)));
+        server.publish(name, "main", repository);
     };
     publish("xinlai/LISA-tiny", "abcdef01", "lisa");
     let home = folder();
     let run = |offline: bool| -> Run {
-        let path = home.path().display().to_string();
-        let variables = [
-            ("HF_HOME", path.as_str()),
-            ("HF_ENDPOINT", &server.endpoint()),
-            ("HF_HUB_OFFLINE", if offline { "1" } else { "" }),
-            ("HF_TOKEN", ""),
-            ("HF_TOKEN_PATH", ""),
-            ("HF_HUB_CACHE", ""),
-            ("HTTP_PROXY", ""),
-            ("http_proxy", ""),
-            ("ALL_PROXY", ""),
-            ("all_proxy", ""),
-        ];
+        let mut variables = server.environment(home.path());
+        if offline {
+            variables.push(("HF_HUB_OFFLINE", "1".into()));
+        }
+        let variables: Vec<_> = variables.iter().map(|(n, v)| (*n, v.as_str())).collect();
         let image = fixture("lisa/picture.png");
         let mut asked = vec!["segment", "--json", "--model", "hf://xinlai/LISA-tiny"];
         asked.extend([
@@ -263,6 +244,14 @@ fn what_the_config_names_is_fetched() {
         "{}",
         failed.stderr
     );
+    // Without a connection it is in no cache either.
+    let offline = run(true);
+    assert_eq!(offline.code, Some(1), "{}", offline.stdout);
+    let message = offline.stderr.trim_end();
+    assert_eq!(message.lines().count(), 1, "{message}");
+    for words in ["openai/clip-vit-large-patch14", "HF_HUB_OFFLINE"] {
+        assert!(message.contains(words), "no {words:?} in {message}");
+    }
     publish("openai/clip-vit-large-patch14", "abcdef02", "clip");
     for offline in [false, true] {
         let answered = run(offline);

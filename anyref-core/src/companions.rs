@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use anyref_weights::hub::{HubLocation, local_path};
 use burn::tensor::backend::Backend;
 
-use crate::assemble::parts_file;
-use crate::official::{Published, is_published, language};
+use crate::model_place::ModelPlace;
+use crate::official::language;
 use crate::{
     AnyRefConfig, Error, ModelOptions, ReferenceKind, Result, SoundLabeller, SoundLabellerFiles,
     SoundLabellerOptions, SoundVocabulary,
@@ -27,17 +27,16 @@ pub struct Companions {
 }
 
 impl Companions {
-    /// Resolves the companions of the model at `path` to local files. `hf://` locations are
-    /// fetched; if the CLIP of a LISA or LLaVA is not given, it is fetched from the repository
-    /// named by its config.
+    /// Companions on this machine for a model. Those that are `hf://` locations are fetched; the
+    /// CLIP of a LISA or LLaVA, where none is given, from the repository that its config names.
     ///
     /// # Errors
-    /// When a companion cannot be fetched, or the model at `path` cannot be opened.
-    pub fn resolve(&self, path: &Path) -> Result<Self> {
+    /// When a companion cannot be fetched, or the model's config cannot be read.
+    pub fn resolve(&self, model: &ModelPlace) -> Result<Self> {
         let clip = match &self.clip {
             Some(clip) => Some(local(clip, "clip")?),
-            None => tower_of(path)?
-                .map(|tower| named_tower(path, &tower))
+            None => tower_of(model)?
+                .map(|tower| named_tower(model.path(), &tower))
                 .transpose()?,
         };
         let imagebind = self.imagebind.as_deref();
@@ -99,14 +98,13 @@ fn local(path: &Path, part: &'static str) -> Result<PathBuf> {
 }
 
 /// Name of the tower that a published model takes from another repository.
-fn tower_of(path: &Path) -> Result<Option<String>> {
-    if parts_file(path).is_some() || !is_published(path)? {
+fn tower_of(model: &ModelPlace) -> Result<Option<String>> {
+    let ModelPlace::Published(published) = model else {
         return Ok(None);
-    }
-    let published = Published::open(path)?;
+    };
     match published.kind {
         Some(kind) if kind.has_projector() && !published.has_tower() => {
-            Ok(language(&published)?.tower)
+            Ok(language(published)?.tower)
         }
         _ => Ok(None),
     }

@@ -62,6 +62,7 @@ mod memory;
 mod memory_check;
 mod memory_estimate;
 mod model;
+mod model_place;
 mod observer;
 pub mod official;
 mod part_kind;
@@ -109,6 +110,7 @@ pub use known_models::{KNOWN_MODELS, KnownModel};
 pub use layout::{Layout, ObjectSpan, ObjectState, Slot, object_spans};
 pub use memory_estimate::{Gigabytes, MemoryEstimate, MemoryShortage};
 pub use model::{AnyRefModel, MaskBranch, PictureFeatures, ReferencePooling};
+pub use model_place::ModelPlace;
 pub use observer::{Cancel, OnText};
 pub use picture::Picture;
 pub use precision::{FREQUENCIES, ModelOptions, cast_weights};
@@ -121,7 +123,7 @@ pub use sam::{
     AutomaticMask, AutomaticMaskConfig, EarlierMask, LowResMask, MaskCandidate, MaskDecoderKind,
     MaskDecoderKindConfig, MaskImageEncoder, MaskImageEncoderConfig, MaskPrediction, MaskPrompt,
     Multimask, OnPoints, OneMask, Point, PointMasks, Sam2Config, Sam2Parts, SamConfig, SamForm,
-    SamModel, SamParts, SamPicture, automatic_masks, published_sam,
+    SamModel, SamParts, SamPicture, automatic_masks,
 };
 pub use sound_labels::{
     SoundLabel, SoundLabeller, SoundLabellerFiles, SoundLabellerOptions, SoundRanking,

@@ -3,45 +3,36 @@
 use std::path::Path;
 
 use anyref_llm::Tokenizer;
-use anyref_weights::hub::refuse_location;
 use anyref_weights::{
     Checkpoint, LoadOptions, SaveOptions, WeightType, check_module, load_module, output_tensors,
     write_checkpoint,
 };
 use burn::tensor::{DType, backend::Backend};
 
-use crate::assemble::parts_file;
 use crate::companions::Companions;
 use crate::folder::{
     CONFIG_FILE, ModelFiles, Opened, TOKENIZER_FILE, WEIGHTS_FILE, read_config, write_config,
 };
 use crate::memory_check::check_memory;
-use crate::official::is_published;
+use crate::model_place::ModelPlace;
 use crate::quantization::LANGUAGE_MODEL;
 use crate::{AnyRef, AnyRefConfig, AnyRefModel, Assembly, Error, ModelOptions, Result};
 
 impl Opened {
-    /// A model folder, a parts file, or a model as its authors published it.
-    fn open<B: Backend>(path: &Path, companions: &Companions) -> Result<Self> {
-        refuse_location(path)?;
-        if let Some(file) = parts_file(path) {
-            return Assembly::read(&file)?.open::<B>(&file);
+    /// Opens the weights of a model folder, of named parts, or of a model as its authors published
+    /// it.
+    fn open<B: Backend>(place: &ModelPlace, companions: &Companions) -> Result<Self> {
+        match place {
+            ModelPlace::Folder(folder) => Ok(Self {
+                config: AnyRefConfig::of_folder(folder)?,
+                tokenizer: Tokenizer::from_folder(folder)?,
+                checkpoint: Checkpoint::open(folder)?,
+            }),
+            ModelPlace::Parts(file) => Assembly::read(file)?.open::<B>(file),
+            ModelPlace::Sam(published) | ModelPlace::Published(published) => {
+                Assembly::open_published::<B>(published, companions)
+            }
         }
-        let folder = path;
-        if !folder.is_dir() {
-            return Err(Error::folder(
-                folder,
-                "no such model folder; give one with config.json, tokenizer.json (or .model) and model.safetensors, or a .json file that names published parts",
-            ));
-        }
-        if is_published(folder)? {
-            return Assembly::of_published(folder, companions)?.open::<B>(folder);
-        }
-        Ok(Self {
-            config: AnyRefConfig::of_folder(folder)?,
-            tokenizer: Tokenizer::from_folder(folder)?,
-            checkpoint: Checkpoint::open(folder)?,
-        })
     }
 }
 
@@ -75,11 +66,24 @@ impl<B: Backend> AnyRef<B> {
         options: ModelOptions,
         device: &B::Device,
     ) -> Result<Self> {
+        Self::load_opened(&ModelPlace::open(path)?, companions, options, device)
+    }
+
+    /// As [`load_beside`](Self::load_beside), a model that is opened.
+    ///
+    /// # Errors
+    /// As [`load_with`](Self::load_with).
+    pub fn load_opened(
+        place: &ModelPlace,
+        companions: &Companions,
+        options: ModelOptions,
+        device: &B::Device,
+    ) -> Result<Self> {
         let Opened {
             config,
             tokenizer,
             checkpoint,
-        } = Opened::open::<B>(path, companions)?;
+        } = Opened::open::<B>(place, companions)?;
         Self::assemble(config, tokenizer, &checkpoint, options, device)
     }
 
@@ -88,8 +92,8 @@ impl<B: Backend> AnyRef<B> {
     ///
     /// # Errors
     /// As [`load`](Self::load).
-    pub fn checkpoint(path: &Path, companions: &Companions) -> Result<Checkpoint> {
-        Ok(Opened::open::<B>(path, companions)?.checkpoint)
+    pub fn checkpoint(place: &ModelPlace, companions: &Companions) -> Result<Checkpoint> {
+        Ok(Opened::open::<B>(place, companions)?.checkpoint)
     }
 
     /// Reads a model from the content of its files.

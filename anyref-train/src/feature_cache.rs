@@ -13,7 +13,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context, Result, ensure};
 use anyref_core::AnyRefModel;
 use anyref_vision::preprocess::PixelValues;
 use anyref_weights::{StableHash, write_atomic_unsynced};
@@ -21,6 +20,9 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use serde::{Deserialize, Serialize};
+
+use crate::file_error::FileError;
+use crate::stage_error::StageError;
 
 /// Configuration of the cache.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -50,7 +52,7 @@ impl FeatureCaches {
     pub(crate) fn open<B: Backend>(
         config: &FeatureCacheConfig,
         model: &AnyRefModel<B>,
-    ) -> Result<Self> {
+    ) -> Result<Self, StageError> {
         let layer = model.select_layer();
         let [clip, sam] = FeatureCache::open(
             config,
@@ -107,16 +109,15 @@ impl FeatureCache {
     fn open<const N: usize>(
         config: &FeatureCacheConfig,
         encoders: [String; N],
-    ) -> Result<[EncoderCache; N]> {
+    ) -> Result<[EncoderCache; N], StageError> {
         let folders = encoders.map(|name| config.folder.join(name));
         for folder in &folders {
-            fs::create_dir_all(folder)
-                .with_context(|| format!("cannot create {}", folder.display()))?;
+            fs::create_dir_all(folder).map_err(FileError::of("create", folder))?;
             // Marks the last use; if that fails, the time of the newest file does.
             let _ = File::open(folder).and_then(|open| open.set_modified(SystemTime::now()));
         }
         let state = State::read(&config.folder, &folders.iter().collect())
-            .with_context(|| format!("cannot read {}", config.folder.display()))?;
+            .map_err(FileError::of("read", &config.folder))?;
         let cache = Arc::new(Self {
             folder: config.folder.clone(),
             limit: (config.gigabytes * 1e9) as u64,
@@ -228,7 +229,7 @@ impl EncoderCache {
         pictures: &[PixelValues],
         device: &B::Device,
         encode: impl FnOnce(&[PixelValues]) -> Tensor<B, D>,
-    ) -> Result<Tensor<B, D>> {
+    ) -> Result<Tensor<B, D>, StageError> {
         let keys: Vec<u64> = pictures.iter().map(key).collect();
         let mut kept: Vec<Option<Entry>> = keys.iter().map(|&key| self.read(key)).collect();
         let new: Vec<usize> = (0..kept.len()).filter(|&i| kept[i].is_none()).collect();
@@ -252,11 +253,11 @@ impl EncoderCache {
         let shape = entries
             .first()
             .map_or(Vec::new(), |entry| entry.shape.clone());
-        ensure!(
-            entries.iter().all(|entry| entry.shape == shape) && shape.len() + 1 == D,
-            "{} holds features of different shapes: delete it",
-            self.folder.display()
-        );
+        if !entries.iter().all(|entry| entry.shape == shape) || shape.len() + 1 != D {
+            return Err(StageError::Features {
+                folder: self.folder.clone(),
+            });
+        }
         let shape = [vec![entries.len()], shape].concat();
         let values: Vec<f32> = entries.into_iter().flat_map(|entry| entry.values).collect();
         Ok(Tensor::from_data(TensorData::new(values, shape), device))

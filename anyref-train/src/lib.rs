@@ -15,15 +15,19 @@
 pub mod ablation;
 pub mod config;
 mod feature_cache;
+mod file_error;
 mod gradient_checkpointing;
 pub mod losses;
 pub mod run;
 mod stage;
+mod stage_error;
 pub mod stages;
 mod trainee;
 
+pub use file_error::FileError;
 pub use gradient_checkpointing::Recomputing;
 pub use stage::{Losses, Parts, Stage};
+pub use stage_error::StageError;
 pub use trainee::{PretrainingHeads, Trainee};
 
 /// Code of the README, compiled and run with the tests of the documentation.

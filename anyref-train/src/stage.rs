@@ -1,11 +1,11 @@
 //! Trait of training stages: batches, losses and validation.
 
-use anyhow::Result;
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Tensor, backend::AutodiffBackend};
 
 use crate::gradient_checkpointing::Checkpointed;
 use crate::losses::scalar;
+use crate::stage_error::StageError;
 use crate::trainee::Trainee;
 
 /// Task of a stage, and its data.
@@ -17,14 +17,14 @@ pub trait Stage<B: AutodiffBackend>: Sync {
     ///
     /// # Errors
     /// When the data of the step cannot be read or do not fit the model, or there are none.
-    fn batch(&self, step: u64) -> Result<Self::Batch>;
+    fn batch(&self, step: u64) -> Result<Self::Batch, StageError>;
 
     /// Losses of a batch.
     ///
     /// # Errors
     /// When the model lacks a part that the batch needs, or the folder of cached features cannot be
     /// read.
-    fn loss(&self, trainee: &Trainee<B>, batch: &Self::Batch) -> Result<Losses<B>>;
+    fn loss(&self, trainee: &Trainee<B>, batch: &Self::Batch) -> Result<Losses<B>, StageError>;
 
     /// Number of positions that the language model reads in a batch, without padding.
     fn tokens(&self, _batch: &Self::Batch) -> usize {
@@ -36,7 +36,10 @@ pub trait Stage<B: AutodiffBackend>: Sync {
     /// # Errors
     /// When the validation data cannot be read or do not fit the model, and as
     /// [`loss`](Self::loss).
-    fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>>;
+    fn validate(
+        &self,
+        trainee: &Trainee<B::InnerBackend>,
+    ) -> Result<Vec<(String, f64)>, StageError>;
 }
 
 /// Losses by name, `[1]` each.

@@ -12,11 +12,10 @@ mod support;
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use anyhow::Result;
 use anyref_core::AnyRefConfig;
 use anyref_train::config::Precision;
 use anyref_train::run::{RunOptions, StageJob, train_stage};
-use anyref_train::{Losses, Stage, Trainee};
+use anyref_train::{Losses, Stage, StageError, Trainee};
 use burn::backend::{Autodiff, Flex};
 use burn::module::{AutodiffModule, Module, ModuleVisitor, Param};
 use burn::tensor::Tensor;
@@ -64,11 +63,11 @@ struct Squares {
 impl Stage<B> for Squares {
     type Batch = ();
 
-    fn batch(&self, _: u64) -> Result<()> {
+    fn batch(&self, _: u64) -> Result<(), StageError> {
         Ok(())
     }
 
-    fn loss(&self, trainee: &Trainee<B>, (): &()) -> Result<Losses<B>> {
+    fn loss(&self, trainee: &Trainee<B>, (): &()) -> Result<Losses<B>, StageError> {
         let present = PRESENT.load(Ordering::Relaxed);
         self.before.store(present, Ordering::Relaxed);
         MOST.store(present, Ordering::Relaxed);
@@ -77,7 +76,7 @@ impl Stage<B> for Squares {
         Ok(Losses::new(sum.0, Vec::new()))
     }
 
-    fn validate(&self, _: &Trainee<Flex>) -> Result<Vec<(String, f64)>> {
+    fn validate(&self, _: &Trainee<Flex>) -> Result<Vec<(String, f64)>, StageError> {
         let most = MOST.load(Ordering::Relaxed) - self.before.load(Ordering::Relaxed);
         self.most.store(most, Ordering::Relaxed);
         Ok(Vec::new())

@@ -43,6 +43,7 @@ pub mod projector;
 pub mod roi_align;
 pub mod sam;
 pub mod sam2;
+mod tower_sizes;
 mod window;
 
 pub use error::{Error, Result};

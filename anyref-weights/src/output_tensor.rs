@@ -23,7 +23,12 @@ pub struct OutputTensor {
     blocks: Option<BlockType>,
     /// Values, or the bytes of blocks.
     data: Box<dyn Fn() -> Result<TensorData> + Send + Sync>,
+    /// Values where they lie in a file, of one that is a tensor of a file as it is there.
+    mapped: Option<Mapped>,
 }
+
+/// Values where they lie in a file; nothing where they must be read.
+type Mapped = Box<dyn Fn() -> Result<Option<TensorData>> + Send + Sync>;
 
 impl OutputTensor {
     /// Creates a tensor whose values `data` returns, in row-major order of `shape`.
@@ -39,7 +44,29 @@ impl OutputTensor {
             shape: shape.into(),
             blocks: None,
             data: Box::new(data),
+            mapped: None,
         }
+    }
+
+    /// Sets how the same values are had where they lie in a file, without a copy.
+    pub(crate) fn with_mapped(
+        self,
+        mapped: impl Fn() -> Result<Option<TensorData>> + Send + Sync + 'static,
+    ) -> Self {
+        Self {
+            mapped: Some(Box::new(mapped)),
+            ..self
+        }
+    }
+
+    /// Whether the values can be used where they lie in a file, if they are aligned there.
+    pub(crate) fn is_mappable(&self) -> bool {
+        self.mapped.is_some()
+    }
+
+    /// The values where they lie in a file, without a copy; nothing where they must be read.
+    pub(crate) fn mapped(&self) -> Result<Option<TensorData>> {
+        self.mapped.as_ref().map_or(Ok(None), |mapped| mapped())
     }
 
     /// Creates a matrix `[rows, columns]` to be stored in blocks, which `data` returns.

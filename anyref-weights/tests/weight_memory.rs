@@ -2,12 +2,12 @@
 
 use anyref_ops::nn::{LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use anyref_weights::{
-    Checkpoint, LoadOptions, SaveOptions, WeightMemory, WeightType, load_module, save_module,
-    weight_memory,
+    Checkpoint, LoadOptions, OutputTensor, SaveOptions, WeightMemory, WeightType, load_module,
+    save_module, weight_memory,
 };
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::tensor::backend::Backend;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{DType, Tensor, Tolerance};
 
 type TestBackend = burn_flex::Flex;
 
@@ -86,6 +86,28 @@ fn copies_and_mapped_weights_are_told_apart_and_add_up() {
         assert_eq!(found, expected, "{stored:?} {options:?}");
         load_module(&mut module, &checkpoint, &options).unwrap();
         assert_eq!(found.total(), loaded(&module), "{stored:?} {options:?}");
+    }
+    // Under another name a matrix lies where it did, unless it is of another type.
+    let path = folder.path().join("layer.safetensors");
+    let checkpoint = Checkpoint::open(&path).unwrap();
+    for (dtype, expected) in [
+        (None, memory(4 * MATRIX, 4 * SMALL)),
+        (Some(DType::F16), memory(0, 4 * (MATRIX + SMALL))),
+    ] {
+        let renamed = checkpoint.tensors().map(|entry| {
+            let name = entry.name.replace("linear.", "projection.");
+            OutputTensor::from_entry(name, entry, dtype)
+        });
+        let renamed = Checkpoint::of_tensors("parts.json", renamed.collect()).unwrap();
+        let options = LoadOptions::default().with_rename(r"^projection\.", "linear.");
+        let mut module = layer();
+        let found = weight_memory(&module, &renamed, &options).unwrap();
+        assert_eq!(found, expected, "{dtype:?}");
+        load_module(&mut module, &renamed, &options).unwrap();
+        let mut direct = layer();
+        load_module(&mut direct, &checkpoint, &LoadOptions::default()).unwrap();
+        let [found, wanted] = [module, direct].map(|m| m.linear.weight.val().into_data());
+        found.assert_approx_eq::<f32>(&wanted, Tolerance::absolute(1e-3));
     }
     // A checkpoint in memory is never mapped.
     let bytes = std::fs::read(folder.path().join("layer.safetensors")).unwrap();

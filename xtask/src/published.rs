@@ -217,7 +217,13 @@ fn succeeded(output: std::io::Result<Output>, asked: &str) -> Result<String> {
     let output = output.context("cannot start anyref")?;
     if !output.status.success() {
         let message = String::from_utf8_lossy(&output.stderr);
-        bail!("{asked}: {}", message.trim());
+        let message = message.trim();
+        let message = message.strip_prefix("error: ").unwrap_or(message);
+        // The program may have named it.
+        match message.contains(asked) {
+            true => bail!("{message}"),
+            false => bail!("{asked}: {message}"),
+        }
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -14,8 +14,8 @@ use anyref_core::official::{
     encoder_options, language, llama_options, sam_parts, text_config, text_options,
 };
 use anyref_core::{
-    AnyRef, AnyRefModel, Companions, Layout, LowResMask, MaskPrompt, ModelOptions, Multimask,
-    ReferenceBank, SamForm, SamModel, splice,
+    AnyRef, AnyRefModel, Companions, Layout, LowResMask, MaskPrompt, ModelOptions, ModelPlace,
+    Multimask, ReferenceBank, SamForm, SamModel, splice,
 };
 use anyref_decoder::{
     MaskDecoder, MaskDecoderInput, MaskDecoderOutput, PromptEncoder, PromptInput,
@@ -175,7 +175,10 @@ fn measure(
                 ..Companions::default()
             };
             let options = ModelOptions::new(WeightType::Auto);
-            let anyref = AnyRef::<B>::load_beside(path, &companions, options, &device)?;
+            let anyref = {
+                let place = ModelPlace::Published(published);
+                AnyRef::<B>::load_opened(&place, &companions, options, &device)?
+            };
             let measured = Measured::new(start);
             let question = Question::read(input, &anyref)?;
             measured.times(times, || question.answer(&anyref.model))

@@ -9,8 +9,8 @@ use anyref_audio::AudioPreprocessorConfig;
 use anyref_core::official::Published;
 use anyref_core::quantization::BlockType;
 use anyref_core::{
-    AnyRef, AnyRefModel, BackendName, MaskImageEncoder, MemoryEstimate, SamModel, Tower,
-    TowerConfig, published_sam, resolve_model,
+    AnyRef, AnyRefModel, BackendName, MaskImageEncoder, MemoryEstimate, ModelPlace, SamModel,
+    Tower, TowerConfig,
 };
 use anyref_weights::{Checkpoint, OutputTensor};
 use burn::module::Module;
@@ -24,16 +24,15 @@ use crate::{model, nano};
 
 /// Prints the parts of the model.
 pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
-    if let Some(path) = common.model()
-        && let Some(published) = published_sam(&resolve_model(path)?)?
-    {
-        return sam::<B>(common, &published, device);
+    let place = model::located(common)?;
+    if let Some(ModelPlace::Sam(published)) = &place {
+        return sam::<B>(common, published, device);
     }
-    let opened = model::open::<B>(common, device)?;
-    let (source, checkpoint) = match (common.model(), &opened.path) {
-        (Some(given), Some(path)) => (
+    let opened = model::open_at::<B>(common, place, device)?;
+    let (source, checkpoint) = match (common.model(), &opened.place) {
+        (Some(given), Some(place)) => (
             given.display().to_string(),
-            AnyRef::<B>::checkpoint(path, &opened.companions)?,
+            AnyRef::<B>::checkpoint(place, &opened.companions)?,
         ),
         _ => {
             let checkpoint = Checkpoint::from_bytes("model.safetensors", nano::files()?.weights)?;

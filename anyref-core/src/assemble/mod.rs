@@ -9,6 +9,7 @@ mod adapter;
 mod assembly;
 mod fresh;
 mod grow;
+mod opened_parts;
 mod parts;
 mod parts_file;
 mod plan;

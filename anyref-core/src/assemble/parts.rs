@@ -28,9 +28,15 @@ pub(super) struct Parts {
 }
 
 impl Parts {
+    /// Opens the parts of an assembly.
     pub(super) fn open(assembly: &Assembly) -> Result<Self> {
         let llm = Published::open_as(&assembly.llm, "LLaMA, LLaVA or LISA", Kind::has_language)
             .map_err(Error::of_part("llm"))?;
+        Self::open_beside(llm, assembly)
+    }
+
+    /// Opens the parts of an assembly but for its language model, which is opened.
+    pub(super) fn open_beside(llm: Published, assembly: &Assembly) -> Result<Self> {
         let language = language(&llm).map_err(Error::of_part("llm"))?;
         let clip = match &assembly.clip {
             Some(path) => Some(

@@ -1,9 +1,5 @@
 //! Models that run as they are published.
 
-use std::path::Path;
-
-use anyref_weights::hub::cached_name;
-
 use super::assembly::Assembly;
 use super::parts_file::SHARD;
 use crate::companions::Companions;
@@ -15,13 +11,11 @@ const FAMILIES: &str = "LISA (LISAForCausalLM); Sa2VA over InternVL (Sa2VAChatMo
                         .json file that names them";
 
 impl Assembly {
-    /// The parts of a model folder in its authors' layout.
+    /// The parts of a model in its authors' layout.
     ///
     /// # Errors
-    /// When the folder holds no such model, or a part is missing that no companion brings.
-    pub fn of_published(folder: &Path, companions: &Companions) -> Result<Self> {
-        refuse_delta(folder)?;
-        let published = Published::open(folder)?;
+    /// When it is no such model.
+    pub fn of_published(published: &Published, companions: &Companions) -> Result<Self> {
         let problem = match published.kind {
             Some(kind) if kind.is_whole() => {
                 return Ok(Self {
@@ -33,7 +27,7 @@ impl Assembly {
                     sam: None,
                     masks: !kind.is_llava(),
                     imagebind: None,
-                    llm: folder.into(),
+                    llm: published.path.clone(),
                     adapter: None,
                     dtype: None,
                     quantization: None,
@@ -46,43 +40,6 @@ impl Assembly {
             }
             None => format!("is of an unknown family; supported: {FAMILIES}"),
         };
-        Err(Error::folder(folder, problem))
-    }
-}
-
-/// Refuses weights that have to be added to LLaMA's first, which nothing but their name tells.
-fn refuse_delta(folder: &Path) -> Result<()> {
-    let last = folder.file_name().map(|name| name.to_string_lossy());
-    let name = match cached_name(folder) {
-        Some(repository) => repository.to_lowercase(),
-        None => last.unwrap_or_default().to_lowercase(),
-    };
-    if !name.split(['-', '_']).any(|word| word == "delta") {
-        return Ok(());
-    }
-    let problem = "holds differences to LLaMA's weights by its name, which are no model; use the merged weights, such as \
-                   hf://xinlai/LISA-7B-v1";
-    Err(Error::folder(folder, problem))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::path::PathBuf;
-
-    use super::*;
-
-    #[test]
-    fn differences_are_refused_by_name() {
-        for (name, refused) in [
-            ("LISA-7B-v0-delta", true),
-            ("lisa_Delta_7b", true),
-            ("LISA-7B-v1", false),
-            ("deltaplane", false),
-            ("models--xinlai--LISA-7B-delta/snapshots/abc", true),
-            ("models--xinlai--LISA-7B-v1/snapshots/delta", false),
-        ] {
-            let folder = PathBuf::from("models").join(name);
-            assert_eq!(refuse_delta(&folder).is_err(), refused, "{name}");
-        }
+        Err(Error::folder(&published.path, problem))
     }
 }

@@ -9,8 +9,8 @@ use burn::tensor::backend::Backend;
 use super::assembly::Assembly;
 use super::plan::{Plan, Sources, add, of_sources};
 use crate::official::{
-    Kind, Published, Sa2vaParts, Sam2MaskParts, is_sa2va, sa2va_parts, sam2_decoder_options,
-    sam2_encoder_options, sam2_parts,
+    Published, Sa2vaParts, Sam2MaskParts, sa2va_parts, sam2_decoder_options, sam2_encoder_options,
+    sam2_parts,
 };
 use crate::prompt_config::PromptConfig;
 use crate::sam::{MaskDecoderKindConfig, MaskImageEncoderConfig};
@@ -26,15 +26,11 @@ pub(super) struct Sa2va {
 }
 
 impl Sa2va {
-    /// Opens the language model of an assembly, if it is a Sa2VA.
+    /// Reads the configs of an opened Sa2VA, the language model of `assembly`.
     ///
     /// # Errors
     /// When it is one of an unsupported form or damaged, or other parts are given beside it.
-    pub(super) fn of(assembly: &Assembly) -> Result<Option<Self>> {
-        if !is_sa2va(&assembly.llm) {
-            return Ok(None);
-        }
-        let published = Published::open_as(&assembly.llm, "Sa2VA", |kind| kind == Kind::Sa2va)?;
+    pub(super) fn of(published: Published, assembly: &Assembly) -> Result<Self> {
         let others = [
             ("clip", &assembly.clip),
             ("sam", &assembly.sam),
@@ -47,11 +43,11 @@ impl Sa2va {
         }
         let parts = sa2va_parts(&published)?;
         let sam = sam2_parts(&published)?;
-        Ok(Some(Self {
+        Ok(Self {
             published,
             parts,
             sam,
-        }))
+        })
     }
 
     /// The config of the whole.

@@ -9,12 +9,13 @@ use anyref_weights::{Checkpoint, SaveOptions, write_checkpoint};
 use burn::tensor::backend::Backend;
 
 use super::assembly::Assembly;
-use super::parts::Parts;
+use super::opened_parts::OpenedParts;
 use super::parts_file::PARTS_FILE;
 use super::plan::{self, Plan};
-use super::sa2va::Sa2va;
 use super::tokenizer;
+use crate::companions::Companions;
 use crate::folder::{Opened, WEIGHTS_FILE, write_config};
+use crate::official::Published;
 use crate::{AnyRefConfig, Error, Result};
 
 /// Report of [`Assembly::write`].
@@ -55,7 +56,7 @@ impl Assembly {
             config,
             tokenizer,
             plan,
-        } = self.planned::<B>(out.file_name())?;
+        } = self.planned::<B>(&OpenedParts::open(self)?, out.file_name())?;
         prepare(out)?;
         let (tensors, bytes) = (
             plan.tensors.len(),
@@ -90,27 +91,29 @@ struct Planned {
 }
 
 impl Assembly {
-    /// Opens and compares the parts, and finds the source of every parameter.
-    fn planned<B: Backend>(&self, name: Option<&OsStr>) -> Result<Planned> {
+    /// Compares the parts, and finds the source of every parameter.
+    fn planned<B: Backend>(&self, parts: &OpenedParts, name: Option<&OsStr>) -> Result<Planned> {
         let device = B::Device::default();
-        if let Some(sa2va) = Sa2va::of(self)? {
-            let config = sa2va.config(name)?;
-            sa2va.check::<B>(&device)?;
-            let tokenizer = sa2va.tokenizer(&config.prompts)?;
-            let plan = sa2va.plan::<B>(&config, self, &device)?;
-            return Ok(Planned {
-                config,
-                tokenizer,
-                plan,
-            });
-        }
-        let parts = Parts::open(self)?;
+        let parts = match parts {
+            OpenedParts::Separate(parts) => parts,
+            OpenedParts::Sa2va(sa2va) => {
+                let config = sa2va.config(name)?;
+                sa2va.check::<B>(&device)?;
+                let tokenizer = sa2va.tokenizer(&config.prompts)?;
+                let plan = sa2va.plan::<B>(&config, self, &device)?;
+                return Ok(Planned {
+                    config,
+                    tokenizer,
+                    plan,
+                });
+            }
+        };
         let mut config = parts.config(name)?;
         parts.check::<B>(&config, &device)?;
-        let tokenizer = tokenizer::tokenizer(&parts, &config.prompts)?;
+        let tokenizer = tokenizer::tokenizer(parts, &config.prompts)?;
         let known = config.llm.vocab_size;
         config.llm.vocab_size = parts.vocabulary(known, tokenizer.vocab_size())?;
-        let plan = plan::plan(&parts, &config, &config.init::<B>(&device), self)?;
+        let plan = plan::plan(parts, &config, &config.init::<B>(&device), self)?;
         Ok(Planned {
             config,
             tokenizer,
@@ -118,9 +121,29 @@ impl Assembly {
         })
     }
 
-    /// Opens the model named by the parts file at `path`, or published in the folder there, in the
-    /// form that [`write`](Self::write) would write.
+    /// Opens the model that the parts file at `path` names, as [`write`](Self::write) would write
+    /// it.
     pub(crate) fn open<B: Backend>(&self, path: &Path) -> Result<Opened> {
+        self.opened::<B>(&OpenedParts::open(self)?, path)
+    }
+
+    /// Opens a model in its authors' layout, whose files are opened, as [`write`](Self::write)
+    /// would write it.
+    ///
+    /// # Errors
+    /// As [`of_published`](Self::of_published), and when a part is missing that no companion
+    /// brings, or parts do not fit one another.
+    pub(crate) fn open_published<B: Backend>(
+        published: &Published,
+        companions: &Companions,
+    ) -> Result<Opened> {
+        let assembly = Self::of_published(published, companions)?;
+        let parts = OpenedParts::open_beside(published.clone(), &assembly)?;
+        assembly.opened::<B>(&parts, &published.path)
+    }
+
+    /// The model of opened parts, named after its path.
+    fn opened<B: Backend>(&self, parts: &OpenedParts, path: &Path) -> Result<Opened> {
         let name = match (path.file_name(), path.parent()) {
             (Some(name), Some(folder)) if name == PARTS_FILE => {
                 cached_name(folder).map(OsStr::new).or(folder.file_name())
@@ -128,7 +151,7 @@ impl Assembly {
             (name, _) if path.is_dir() => cached_name(path).map(OsStr::new).or(name),
             _ => path.file_stem(),
         };
-        let planned = self.planned::<B>(name)?;
+        let planned = self.planned::<B>(parts, name)?;
         Ok(Opened {
             config: planned.config,
             tokenizer: planned.tokenizer,

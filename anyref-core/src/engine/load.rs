@@ -10,7 +10,7 @@ use super::loaded::Loaded;
 use super::options::{EngineOptions, ModelSource};
 use super::sam::LoadedSam;
 use crate::backend::OnDevice;
-use crate::sam::published_sam;
+use crate::model_place::ModelPlace;
 use crate::{AnyRef, Result, SamModel};
 
 /// Loads a model onto a device.
@@ -34,16 +34,13 @@ enum Model<B: Backend> {
 impl Load<'_> {
     fn model<B: Backend>(&self, device: &B::Device) -> Result<Model<B>> {
         let options = self.0;
-        if let ModelSource::Path(path) = &options.model
-            && let Some(published) = published_sam(path)?
-        {
-            let sam = SamModel::of_published(&published, options.weights.clone(), device)?;
+        let model = options.model.opened()?;
+        let weights = options.weights.clone();
+        if let ModelSource::Place(ModelPlace::Sam(published)) = &*model {
+            let sam = SamModel::of_published(published, weights, device)?;
             return Ok(Model::Sam(Box::new(sam)));
         }
-        let mut anyref =
-            options
-                .model
-                .load(&options.companions, options.weights.clone(), device)?;
+        let mut anyref = model.load(&options.companions, weights, device)?;
         options.answers.apply(&mut anyref)?;
         Ok(Model::AnyRef(Box::new(anyref)))
     }

@@ -15,7 +15,7 @@ use crate::sam::{
     AutomaticMask, AutomaticMaskConfig, MaskPrediction, MaskPrompt, Multimask, OnPoints, OneMask,
     automatic_masks,
 };
-use crate::{Answer, AnyRef, Error, Prompt, Result};
+use crate::{Answer, AnyRef, Error, Picture, Prompt, Result};
 
 /// Model with a language model, on a device.
 #[derive(Debug)]
@@ -64,7 +64,7 @@ impl<B: Backend> Engine for Loaded<B> {
     ) -> EngineFuture<'a, Vec<Result<Answer>>> {
         let answers = self.held.watched(async move {
             let questions = requests.iter().map(|request| {
-                let picture = request.picture.of::<B>(self.held.number)?;
+                let picture = request.picture.of::<Picture<B>>(self.held.number)?;
                 Ok((picture, request.prompt, request.goal))
             });
             self.anyref
@@ -89,7 +89,7 @@ impl<B: Backend> Engine for Loaded<B> {
         cancel: &'a Cancel,
     ) -> EngineFuture<'a, Result<(Answer, Vec<Explanation>)>> {
         let explained = self.held.watched(async move {
-            let picture = picture.of::<B>(self.held.number)?;
+            let picture = picture.of::<Picture<B>>(self.held.number)?;
             self.anyref.explain_async(picture, prompt, cancel).await
         });
         Box::pin(async move { explained.await? })
@@ -104,7 +104,7 @@ impl<B: Backend> Engine for Loaded<B> {
     ) -> EngineFuture<'a, Result<Answer>> {
         let answered = self.held.watched(async move {
             let Dialogue { picture, history } = dialogue;
-            let picture = picture.of::<B>(self.held.number)?;
+            let picture = picture.of::<Picture<B>>(self.held.number)?;
             self.anyref
                 .chat_turn(picture, history, prompt, on_text, cancel)
                 .await
@@ -119,7 +119,7 @@ impl<B: Backend> Engine for Loaded<B> {
         multimask: Multimask,
     ) -> EngineFuture<'a, Result<Vec<MaskPrediction>>> {
         let predicted = self.held.watched(async move {
-            let picture = picture.of::<B>(self.held.number)?.sam()?;
+            let picture = picture.of::<Picture<B>>(self.held.number)?.sam()?;
             let sam = self.anyref.sam().ok_or(Error::NoMasks)?;
             // The decoder of a whole model was trained for one mask per prompt.
             let multimask = match multimask {

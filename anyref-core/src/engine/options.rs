@@ -1,5 +1,6 @@
 //! Options of an engine.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 use burn::tensor::backend::Backend;
@@ -7,6 +8,7 @@ use burn::tensor::backend::Backend;
 use crate::backend::BackendName;
 use crate::companions::Companions;
 use crate::folder::ModelFiles;
+use crate::model_place::ModelPlace;
 use crate::precision::ModelOptions;
 use crate::prompt_config::Template;
 use crate::{AnyRef, Result};
@@ -16,11 +18,24 @@ use crate::{AnyRef, Result};
 pub enum ModelSource {
     /// Model folder, file that names published parts, or published model, see [`AnyRef::load`].
     Path(PathBuf),
+    /// An opened model.
+    Place(ModelPlace),
     /// Content of a model folder's files.
     Files(ModelFiles<'static>),
 }
 
 impl ModelSource {
+    /// The source with what is at its path opened.
+    ///
+    /// # Errors
+    /// As [`ModelPlace::open`].
+    pub(super) fn opened(&self) -> Result<Cow<'_, Self>> {
+        Ok(match self {
+            Self::Path(path) => Cow::Owned(Self::Place(ModelPlace::open(path)?)),
+            Self::Place(_) | Self::Files(_) => Cow::Borrowed(self),
+        })
+    }
+
     /// Loads the model onto a device.
     ///
     /// # Errors
@@ -33,6 +48,7 @@ impl ModelSource {
     ) -> Result<AnyRef<B>> {
         let mut anyref = match self {
             Self::Path(path) => AnyRef::load_beside(path, companions, weights.clone(), device),
+            Self::Place(place) => AnyRef::load_opened(place, companions, weights.clone(), device),
             Self::Files(files) => AnyRef::from_files(*files, weights.clone(), device),
         }?;
         anyref.sounds = companions.sound_labeller(&anyref.config, weights, device)?;

@@ -21,8 +21,46 @@ pub struct EncodedPicture {
     encoding: Duration,
 }
 
+/// A picture as an engine's model encodes it.
+pub(super) trait Encoded: Send + Sync + 'static {
+    /// Width and height in pixels.
+    fn size(&self) -> (u32, u32);
+    /// Memory on the device, in bytes.
+    fn bytes(&self) -> u64;
+    /// Time its encoding took.
+    fn encoding_time(&self) -> Duration;
+}
+
+impl<B: Backend> Encoded for Picture<B> {
+    fn size(&self) -> (u32, u32) {
+        self.size()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes()
+    }
+
+    fn encoding_time(&self) -> Duration {
+        self.encoding_time()
+    }
+}
+
+impl<B: Backend> Encoded for SamPicture<B> {
+    fn size(&self) -> (u32, u32) {
+        self.size()
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes()
+    }
+
+    fn encoding_time(&self) -> Duration {
+        self.encoding_time()
+    }
+}
+
 impl EncodedPicture {
-    pub(super) fn new<B: Backend>(picture: Picture<B>, engine: u64) -> Self {
+    pub(super) fn new(picture: impl Encoded, engine: u64) -> Self {
         Self {
             engine,
             size: picture.size(),
@@ -32,28 +70,11 @@ impl EncodedPicture {
         }
     }
 
-    /// Wraps a picture encoded by a standalone SAM.
-    pub(super) fn of_sam<B: Backend>(picture: SamPicture<B>, engine: u64) -> Self {
-        Self {
-            engine,
-            size: picture.size(),
-            bytes: picture.bytes(),
-            encoding: picture.encoding_time(),
-            features: Arc::new(picture),
-        }
-    }
-
-    /// Returns the picture for the SAM that encoded it.
-    pub(super) fn sam<B: Backend>(&self, engine: u64) -> Result<&SamPicture<B>> {
-        self.features(engine)
-    }
-
-    /// Returns the picture for the engine that encoded it.
-    pub(super) fn of<B: Backend>(&self, engine: u64) -> Result<&Picture<B>> {
-        self.features(engine)
-    }
-
-    fn features<T: 'static>(&self, engine: u64) -> Result<&T> {
+    /// The picture as its engine encoded it.
+    ///
+    /// # Errors
+    /// When the engine is another.
+    pub(super) fn of<T: Encoded>(&self, engine: u64) -> Result<&T> {
         let own = self
             .features
             .downcast_ref()

@@ -15,7 +15,7 @@ use crate::sam::{
     AutomaticMask, AutomaticMaskConfig, MaskPrediction, MaskPrompt, Multimask, OnPoints,
     automatic_masks,
 };
-use crate::{Answer, Error, Prompt, Result, SamModel};
+use crate::{Answer, Error, Prompt, Result, SamModel, SamPicture};
 
 /// SAM on a device.
 #[derive(Debug)]
@@ -46,7 +46,7 @@ impl<B: Backend> Engine for LoadedSam<B> {
             let pictures = encoded.await??.into_iter();
             let number = self.held.number;
             Ok(pictures
-                .map(|one| EncodedPicture::of_sam(one, number))
+                .map(|one| EncodedPicture::new(one, number))
                 .collect())
         })
     }
@@ -87,7 +87,7 @@ impl<B: Backend> Engine for LoadedSam<B> {
         multimask: Multimask,
     ) -> EngineFuture<'a, Result<Vec<MaskPrediction>>> {
         let predicted = self.held.watched(async move {
-            let picture = picture.sam::<B>(self.held.number)?;
+            let picture = picture.of::<SamPicture<B>>(self.held.number)?;
             self.sam.predict_async(picture, prompts, multimask).await
         });
         Box::pin(async move { predicted.await? })

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use anyref_weights::hub::refuse_location;
 use anyref_weights::{
     Checkpoint, LoadOptions, WeightMemory, WeightType, load_module, weight_memory,
 };
@@ -12,45 +11,13 @@ use burn::tensor::backend::Backend;
 
 use super::config::{Sam2Config, SamConfig};
 use super::model::{Sam2Parts, SamForm, SamModel, SamParts};
-use crate::assemble::parts_file;
-use crate::folder::CONFIG_FILE;
 use crate::memory::{encoding_bytes, sam2_encoding_bytes};
 use crate::memory_check::check_estimate;
 use crate::official::{
-    Kind, MaskParts, Published, Sam2MaskParts, decoder_options, encoder_options, is_published,
-    sam_parts, sam2_checkpoint, sam2_decoder_options, sam2_encoder_options, sam2_parts,
+    Kind, MaskParts, Published, Sam2MaskParts, decoder_options, encoder_options, sam_parts,
+    sam2_checkpoint, sam2_decoder_options, sam2_encoder_options, sam2_parts,
 };
 use crate::{MemoryEstimate, ModelOptions, Result};
-
-/// Extensions of weight files.
-const WEIGHTS: [&str; 4] = ["safetensors", "pth", "pt", "bin"];
-
-/// Opens the SAM at `path`, if it is a standalone one: a file of weights, or a folder. Returns
-/// `None` for anything else: an AnyRef, a LISA, parts.
-///
-/// # Errors
-/// When a file is damaged, or the path is a location of the hub.
-pub fn published_sam(path: &Path) -> Result<Option<Published>> {
-    refuse_location(path)?;
-    let own = path.join(CONFIG_FILE);
-    if parts_file(path).is_some() || !path.exists() || (own.is_file() && !is_published(path)?) {
-        return Ok(None);
-    }
-    let extension = path.extension().and_then(|extension| extension.to_str());
-    if path.is_file() && !extension.is_some_and(|extension| WEIGHTS.contains(&extension)) {
-        return Ok(None);
-    }
-    let published = match Published::open(path) {
-        Ok(published) => published,
-        // A folder with other content.
-        Err(_) if path.is_dir() => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let alone = published
-        .kind
-        .is_some_and(|kind| kind != Kind::Lisa && (kind.has_sam() || kind.is_sam2()));
-    Ok(alone.then_some(published))
-}
 
 impl<B: Backend> SamModel<B> {
     /// Reads the authors' `.pth` or `.pt`, a folder of transformers' `SamModel`, `Sam2Model` or

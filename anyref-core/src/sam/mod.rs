@@ -17,7 +17,6 @@ pub use automatic::{
 };
 pub use config::{Sam2Config, SamConfig};
 pub use kinds::{MaskDecoderKind, MaskDecoderKindConfig, MaskImageEncoder, MaskImageEncoderConfig};
-pub use load::published_sam;
 pub use mask_prompt::{EarlierMask, LowResMask, MaskPrompt, Point};
 pub(crate) use model::pictures_at_once;
 pub use model::{Sam2Parts, SamForm, SamModel, SamParts};

@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anyref_core::official::Published;
 use anyref_core::{
-    AnyRef, AnyRefConfig, Assembly, CONFIG_FILE, ModelFiles, ModelOptions, Prompt, Reference,
-    TOKENIZER_FILE, WEIGHTS_FILE,
+    AnyRef, AnyRefConfig, Assembly, CONFIG_FILE, ModelFiles, ModelOptions, ModelPlace, Prompt,
+    Reference, TOKENIZER_FILE, WEIGHTS_FILE,
 };
 use anyref_llm::Tokenizer;
 use anyref_llm::peft::PeftAdapter;
@@ -164,7 +164,7 @@ fn locations_of_the_hub_are_refused_and_not_fetched() {
     };
     refused(load(path).unwrap_err());
     refused(load(Path::new("hf://org/name/parts.json")).unwrap_err());
-    refused(AnyRef::<TestBackend>::checkpoint(path, &Default::default()).unwrap_err());
+    refused(ModelPlace::open(path).unwrap_err());
     refused(AnyRefConfig::of_folder(path).unwrap_err());
     refused(Published::open(path).unwrap_err());
     refused(Assembly::read(&path.join("parts.json")).unwrap_err());

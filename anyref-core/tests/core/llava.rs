@@ -5,6 +5,7 @@ use std::fs;
 use std::ops::ControlFlow;
 use std::path::Path;
 
+use anyref_core::official::Published;
 use anyref_core::{
     AnyRef, AnyRefConfig, Assembly, Companions, Error, PictureMarkers, Prompt, Reference, Template,
 };
@@ -131,7 +132,8 @@ fn it_says_that_it_makes_no_masks() {
 #[test]
 fn written_as_a_model_folder_it_answers_the_same() {
     let out = tempfile::tempdir().unwrap();
-    let assembly = Assembly::of_published(&published("llava-v1.5"), &companions()).unwrap();
+    let folder = Published::open(&published("llava-v1.5")).unwrap();
+    let assembly = Assembly::of_published(&folder, &companions()).unwrap();
     let assembled = assembly.write::<TestBackend>(out.path()).unwrap();
     assert!(assembled.fresh.is_empty(), "{:?}", assembled.fresh);
     let config = fs::read_to_string(out.path().join("config.json")).unwrap();

@@ -16,6 +16,8 @@ mod explain;
 mod folder;
 mod lambda;
 mod lisa;
+mod lisa_bf16;
+mod lisa_folders;
 mod llava;
 mod official;
 mod parts;

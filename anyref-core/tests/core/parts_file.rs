@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyref_core::{Answer, AnyRef, Assembly, PARTS_FILE, Prompt, Reference};
+use anyref_core::{Answer, AnyRef, Assembly, ModelPlace, PARTS_FILE, Prompt, Reference};
 use anyref_weights::Checkpoint;
 use serde_json::{Value, json};
 use tempfile::TempDir;
@@ -76,8 +76,9 @@ fn parts_answer_as_their_assembled_folder() {
         let assembly = Assembly::read(&parts.file).unwrap();
         let out = parts.folder.path().join("mine");
         assembly.write::<TestBackend>(&out).unwrap();
+        let place = ModelPlace::open(&parts.file).unwrap();
         assert_same(
-            &AnyRef::<TestBackend>::checkpoint(&parts.file, &Default::default()).unwrap(),
+            &AnyRef::<TestBackend>::checkpoint(&place, &Default::default()).unwrap(),
             &Checkpoint::open(&out).unwrap(),
         );
 

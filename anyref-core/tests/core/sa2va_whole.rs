@@ -5,6 +5,7 @@ use std::fs;
 use std::ops::ControlFlow::{self, Continue};
 use std::path::Path;
 
+use anyref_core::official::Published;
 use anyref_core::{
     Answer, AnyRef, AnyRefConfig, Assembly, BridgeWay, Companions, Error, LowResMask, MaskPrompt,
     Multimask, ObjectState, Prompt, Reference, ReferenceImage,
@@ -251,7 +252,8 @@ fn it_is_written_and_read_as_a_model_folder() {
     let (saved, assembled) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let anyref = sa2va();
     anyref.save(saved.path(), burn::tensor::DType::F32).unwrap();
-    let parts = Assembly::of_published(&published("sa2va"), &Companions::default()).unwrap();
+    let folder = Published::open(&published("sa2va")).unwrap();
+    let parts = Assembly::of_published(&folder, &Companions::default()).unwrap();
     let written = parts.write::<TestBackend>(assembled.path()).unwrap();
     assert!(written.fresh.is_empty() && written.new_tokens == 0);
     let expected = {
@@ -293,7 +295,8 @@ fn tokens_of_the_model_are_refused_in_a_user_s_words() {
 #[test]
 fn other_forms_and_other_parts_are_refused_by_name() {
     let refused = |path: &Path, change: &dyn Fn(&mut Assembly)| {
-        let mut parts = Assembly::of_published(path, &Companions::default()).unwrap();
+        let folder = Published::open(path).unwrap();
+        let mut parts = Assembly::of_published(&folder, &Companions::default()).unwrap();
         change(&mut parts);
         let out = tempfile::tempdir().unwrap();
         let line = parts

@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyref_core::official::{Published, compare};
 use anyref_core::{
-    AnyRefConfig, AutomaticMaskConfig, EngineOptions, Error, MaskPrompt, ModelSource, Multimask,
-    Sam2Config, SamForm, SamModel, load_engine, published_sam,
+    AnyRefConfig, AutomaticMaskConfig, EngineOptions, Error, MaskPrompt, ModelPlace, ModelSource,
+    Multimask, Sam2Config, SamForm, SamModel, load_engine,
 };
 use anyref_weights::testing::Fixture;
 use anyref_weights::{Checkpoint, OutputTensor, SaveOptions, write_checkpoint};
@@ -138,7 +138,8 @@ fn a_sam_2_is_one_alone_and_no_part_of_another_model() {
         }
         let tiny = AnyRefConfig::tiny();
         compare::<TestBackend>(&published, Some(&tiny), &Default::default()).unwrap_err();
-        assert!(published_sam(&published.path).unwrap().is_some());
+        let place = ModelPlace::open(&published.path).unwrap();
+        assert!(matches!(place, ModelPlace::Sam(_)), "{layout}");
     }
 }
 

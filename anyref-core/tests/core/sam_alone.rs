@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use anyref_core::{
-    Error, LowResMask, MaskPrediction, MaskPrompt, Multimask, SamConfig, SamModel, SamPicture,
-    published_sam,
+    Error, LowResMask, MaskPrediction, MaskPrompt, ModelPlace, Multimask, SamConfig, SamModel,
+    SamPicture,
 };
 use anyref_weights::testing::Fixture;
 use image::{Rgb, RgbImage};
@@ -205,9 +205,14 @@ fn the_sam_in_a_lisa_is_one_by_itself() {
     let answers = sam.predict(&picture, &[prompt], Multimask::Always).unwrap();
     assert_eq!(answers[0].candidates.len(), 3);
     // A LISA is not a standalone SAM, whose engine would not answer in words.
-    assert!(published_sam(&published("lisa")).unwrap().is_none());
-    assert!(published_sam(&published("sam")).unwrap().is_some());
-    assert!(published_sam(&published("clip")).unwrap().is_none());
+    let is_sam = |name: &str| {
+        let place = ModelPlace::open(&published(name)).unwrap();
+        matches!(place, ModelPlace::Sam(_))
+    };
+    assert!(!is_sam("lisa"));
+    assert!(is_sam("sam"));
+    assert!(is_sam("sam_alone.pth"));
+    assert!(!is_sam("clip"));
 }
 
 #[test]

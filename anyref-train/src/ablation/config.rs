@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::{Context, Result, ensure};
 use anyref_weights::local_path;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::error::{AblationError, Result};
 use crate::config::TrainConfig;
 use anyref_eval::EvalKind;
 
@@ -69,16 +69,24 @@ impl AblationConfig {
     pub fn base(&self) -> Result<TrainConfig> {
         let (value, named) = match &self.base {
             Value::String(path) => {
-                let text = std::fs::read_to_string(local_path(path.as_ref())?)
-                    .with_context(|| format!("`base`: cannot read {path}"))?;
-                let value = serde_json::from_str(&text)
-                    .with_context(|| format!("`base`: {path} is no JSON"))?;
+                let text = std::fs::read_to_string(local_path(path.as_ref())?);
+                let text = text.map_err(|source| AblationError::ReadBase {
+                    path: path.clone(),
+                    source,
+                })?;
+                let value = serde_json::from_str(&text);
+                let value = value.map_err(|source| AblationError::BaseJson {
+                    path: path.clone(),
+                    source,
+                })?;
                 (value, path.as_str())
             }
             config => (config.clone(), "`base`"),
         };
-        serde_json::from_value(value)
-            .with_context(|| format!("{named} is no training configuration"))
+        serde_json::from_value(value).map_err(|source| AblationError::Base {
+            named: named.to_owned(),
+            source,
+        })
     }
 
     /// Training configuration of a variant with a seed.
@@ -88,11 +96,10 @@ impl AblationConfig {
     pub fn training(&self, variant: &Variant, seed: u64) -> Result<TrainConfig> {
         let mut config = serde_json::to_value(self.base()?)?;
         json_patch::merge(&mut config, &variant.changes);
-        let mut config: TrainConfig = serde_json::from_value(config).with_context(|| {
-            format!(
-                "variant {:?} is no training configuration: check its `changes`",
-                variant.name
-            )
+        let changed = serde_json::from_value(config);
+        let mut config: TrainConfig = changed.map_err(|source| AblationError::Changes {
+            name: variant.name.clone(),
+            source,
         })?;
         config.name = format!("{}-{}-{seed}", self.name, variant.name);
         config.seed = seed;
@@ -117,29 +124,39 @@ impl AblationConfig {
     /// When a list is empty or has duplicates, a name is no folder name, or a variant is no valid
     /// run.
     pub fn check(&self) -> Result<()> {
-        ensure!(!self.variants.is_empty(), "the ablation has no `variants`");
-        ensure!(!self.seeds.is_empty(), "the ablation has no `seeds`");
-        ensure!(
-            self.seeds.iter().collect::<BTreeSet<_>>().len() == self.seeds.len(),
-            "a seed is listed twice in `seeds`"
-        );
-        ensure!(self.evaluation.scenes > 0, "`evaluation.scenes` is 0");
+        let ensure = |holds: bool, otherwise: AblationError| match holds {
+            true => Ok(()),
+            false => Err(otherwise),
+        };
+        ensure(!self.variants.is_empty(), AblationError::NoVariants)?;
+        ensure(!self.seeds.is_empty(), AblationError::NoSeeds)?;
+        let seeds: BTreeSet<_> = self.seeds.iter().collect();
+        ensure(seeds.len() == self.seeds.len(), AblationError::SameSeed)?;
+        ensure(self.evaluation.scenes > 0, AblationError::NoEvaluation)?;
         let mut names = BTreeSet::new();
         for variant in &self.variants {
-            let name = &variant.name;
+            let name = || variant.name.clone();
             let fit = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-            ensure!(
-                name.starts_with(|c: char| c.is_ascii_alphanumeric()) && name.chars().all(fit),
-                "variant {name:?} cannot name a folder: use letters, digits, '-', '_' and '.'"
-            );
-            ensure!(names.insert(name), "there are two variants {name:?}");
-            ensure!(
+            let begins = variant
+                .name
+                .starts_with(|c: char| c.is_ascii_alphanumeric());
+            ensure(
+                begins && variant.name.chars().all(fit),
+                AblationError::VariantName { name: name() },
+            )?;
+            ensure(
+                names.insert(&variant.name),
+                AblationError::SameVariant { name: name() },
+            )?;
+            ensure(
                 !self.kinds(variant).is_empty(),
-                "variant {name:?} is asked nothing: its `kinds` are none of the evaluation's"
-            );
-            self.training(variant, self.seeds[0])?
-                .check()
-                .with_context(|| format!("variant {name:?}"))?;
+                AblationError::NothingAsked { name: name() },
+            )?;
+            let training = self.training(variant, self.seeds[0])?;
+            training.check().map_err(|error| AblationError::Variant {
+                name: name(),
+                source: Box::new(error),
+            })?;
         }
         Ok(())
     }

@@ -5,11 +5,13 @@
 //! [`RunResult`] a run; [`table`] compares them.
 
 mod config;
+mod error;
 mod result;
 mod run;
 mod table;
 
 pub use config::{AblationConfig, Evaluation, Variant};
+pub use error::{AblationError, Result};
 pub use result::{KindResult, RunResult};
 pub use run::ablate;
 pub use table::table;

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
+use super::error::{AblationError, Result};
+use crate::file_error::FileError;
 use anyref_eval::{EvalKind, Scores};
 use anyref_weights::write_atomic;
 
@@ -64,10 +65,12 @@ impl RunResult {
         if !path.is_file() {
             return Ok(None);
         }
-        let text =
-            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let result = serde_json::from_str(&text)
-            .with_context(|| format!("{} is damaged: delete it", path.display()))?;
+        let text = fs::read_to_string(path).map_err(FileError::of("read", path))?;
+        let result = serde_json::from_str(&text);
+        let result = result.map_err(|source| AblationError::Damaged {
+            file: path.into(),
+            source,
+        })?;
         Ok(Some(result))
     }
 

@@ -3,14 +3,15 @@
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
 use anyref_core::{AnyRef, CandidateConfig};
 use burn::tensor::backend::AutodiffBackend;
 
 use super::config::{AblationConfig, Variant};
+use super::error::{AblationError, Result};
 use super::result::RunResult;
 use super::table::table;
 use crate::config::TrainConfig;
+use crate::file_error::FileError;
 use crate::gradient_checkpointing::Recomputing;
 use crate::run::{Folders, Launch, Progress, open_scenes};
 use anyref_data::scenes::Scenes;
@@ -39,8 +40,7 @@ pub fn ablate<B: Recomputing>(
     config.check()?;
     let base = config.base()?;
     let scenes = open_scenes(&base, folders)?;
-    fs::create_dir_all(&folders.run)
-        .with_context(|| format!("cannot create {}", folders.run.display()))?;
+    fs::create_dir_all(&folders.run).map_err(FileError::of("create", &folders.run))?;
     let all = config.seeds.len() * config.variants.len();
     let mut results = Vec::with_capacity(all);
     for &seed in &config.seeds {
@@ -62,7 +62,7 @@ pub fn ablate<B: Recomputing>(
                         ..Launch::new(&training, &run)
                     };
                     if !launch.run::<B>(std::slice::from_ref(device))? {
-                        bail!("{} was stopped", run.run.display());
+                        return Err(AblationError::Stopped { run: run.run });
                     }
                     let asked = (config, &base, variant, seed);
                     let result = asked_result::<B>(asked, &scenes, &run.run, device)?;
@@ -84,10 +84,7 @@ fn check_same(run: &Path, config: &TrainConfig) -> Result<()> {
         return Ok(());
     };
     if before.trim_end() != serde_json::to_string_pretty(config)? {
-        bail!(
-            "{} is of another configuration: delete that folder, or give another --run",
-            run.display()
-        );
+        return Err(AblationError::OtherConfig { run: run.into() });
     }
     Ok(())
 }

@@ -1,16 +1,16 @@
 //! Configuration of a stage: its task, its optimizer and its data.
 
-use core::fmt;
 use std::path::PathBuf;
 
-use anyhow::{Context, Result, anyhow, ensure};
 use anyref_data::datasets::WeightedSource;
 use anyref_data::scenes::InstructionConfig;
 use burn::tensor::DType;
 use regex::Regex;
 use serde::{Deserialize, Serialize};
 
+use super::error::{ConfigError, ensure};
 use super::schedule::{Decay, Schedule};
+use super::stage_kind::StageKind;
 use crate::feature_cache::FeatureCacheConfig;
 
 /// Data sets of a stage, instead of scenes.
@@ -32,31 +32,6 @@ pub struct DataConfig {
     /// Probability that the description of a box is followed by a mask of its content.
     #[serde(default)]
     pub describe_mask_probability: f64,
-}
-
-/// Task of a stage.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum StageKind {
-    /// CLIP: regions against names and against reference pictures.
-    Clip,
-    /// SAM: masks from boxes and points, whatever the object.
-    Sam,
-    /// ImageBind: sounds against the names that pictures were bound to.
-    Audio,
-    /// AnyRef: instructions.
-    Instruct,
-}
-
-impl fmt::Display for StageKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Clip => "clip",
-            Self::Sam => "sam",
-            Self::Audio => "audio",
-            Self::Instruct => "instruct",
-        })
-    }
 }
 
 /// Data type of values and gradients in a step.
@@ -179,14 +154,19 @@ pub struct StageConfig {
 impl StageConfig {
     /// Refuses a stage that would fail later or train nothing. `instructions` are the questions
     /// about scenes; `dropout` is whether the model's adapters have dropout.
-    pub(super) fn check(&self, instructions: &InstructionConfig, dropout: bool) -> Result<()> {
+    pub(super) fn check(
+        &self,
+        instructions: &InstructionConfig,
+        dropout: bool,
+    ) -> Result<(), ConfigError> {
+        let stage = self.kind;
         for (name, value) in [
             ("steps", self.steps),
             ("batch", self.batch as u64),
             ("accumulation", self.accumulation),
             ("validation_scenes", self.validation_scenes as u64),
         ] {
-            ensure!(value > 0, "`{name}` of stage {} is 0", self.kind);
+            ensure(value > 0, ConfigError::Zero { name, stage })?;
         }
         for (name, weight) in [
             ("name_weight", self.name_weight),
@@ -195,18 +175,14 @@ impl StageConfig {
             ("estimate_weight", self.estimate_weight),
             ("absent_weight", self.absent_weight),
         ] {
-            ensure!(
-                weight.is_finite() && weight >= 0.0,
-                "`{name}` of stage {} is no weight of a loss: give 0 or more",
-                self.kind
-            );
+            let fits = weight.is_finite() && weight >= 0.0;
+            ensure(fits, ConfigError::LossWeight { name, stage })?;
         }
-        ensure!(
-            self.ema_decay
-                .is_none_or(|decay| (0.0..1.0).contains(&decay)),
-            "`ema_decay` of stage {} must lie in 0 to 1 and be less than 1",
-            self.kind
-        );
+        let decays = |decay| (0.0..1.0).contains(&decay);
+        ensure(
+            self.ema_decay.is_none_or(decays),
+            ConfigError::EmaDecay { stage },
+        )?;
         self.check_data()?;
         for (name, given) in [
             ("recompute", self.recompute),
@@ -215,28 +191,25 @@ impl StageConfig {
             ("precision", self.precision != Precision::F32),
             ("absent_weight", self.absent_weight > 0.0),
         ] {
-            ensure!(
-                !given || self.kind == StageKind::Instruct,
-                "stage {} takes no `{name}`: only instruct does",
-                self.kind
-            );
+            ensure(
+                !given || stage == StageKind::Instruct,
+                ConfigError::InstructAlone { stage, name },
+            )?;
         }
-        ensure!(
+        ensure(
             self.precision == Precision::F32 || self.features.is_none(),
-            "`precision` and `features` of stage {} do not go together: kept features are f32",
-            self.kind
-        );
-        ensure!(
+            ConfigError::HalfFeatures { stage },
+        )?;
+        ensure(
             self.absent_weight == 0.0 || instructions.weights.absent > 0.0,
-            "`absent_weight` teaches nothing: `instructions.weights.absent` is 0"
-        );
+            ConfigError::NothingAbsent,
+        )?;
         self.check_dropout(dropout, 1)?;
         let scenes = self.kind == StageKind::Instruct && self.data.is_none();
-        ensure!(
+        ensure(
             !scenes || instructions.per_scene > 0,
-            "`instructions.per_scene` is 0: give the questions a scene"
-        );
-        Ok(())
+            ConfigError::NoQuestions,
+        )
     }
 
     /// Refuses to recompute layers with `dropout` if other threads, of parallel micro-batches or of
@@ -244,22 +217,19 @@ impl StageConfig {
     ///
     /// # Errors
     /// When the stage recomputes layers in that case.
-    pub(crate) fn check_dropout(&self, dropout: bool, devices: usize) -> Result<()> {
+    pub(crate) fn check_dropout(&self, dropout: bool, devices: usize) -> Result<(), ConfigError> {
         let threads = devices > 1 || (self.parallel && self.accumulation > 1);
-        ensure!(
+        ensure(
             !(self.recompute_layers && threads && dropout),
-            "stage {} recomputes layers with dropout, which has to be drawn a second time without others drawing: leave \
-             `recompute_layers` or `parallel` out, set `lora_dropout` to 0, or give each device a process (`--nodes`)",
-            self.kind
-        );
-        Ok(())
+            ConfigError::RecomputedDropout { stage: self.kind },
+        )
     }
 
     /// Patterns of [`trainable`](Self::trainable).
     ///
     /// # Errors
     /// When one is no regular expression.
-    pub(crate) fn trainable_patterns(&self) -> Result<Vec<Regex>> {
+    pub(crate) fn trainable_patterns(&self) -> Result<Vec<Regex>, ConfigError> {
         patterns(&self.trainable)
     }
 
@@ -267,46 +237,38 @@ impl StageConfig {
     ///
     /// # Errors
     /// When one is no regular expression.
-    pub(crate) fn muon_patterns(&self) -> Result<Vec<Regex>> {
+    pub(crate) fn muon_patterns(&self) -> Result<Vec<Regex>, ConfigError> {
         patterns(&self.muon)
     }
 
     /// Error for a pattern of [`trainable`](Self::trainable), by index, that matches no parameter.
-    pub(crate) fn idle_pattern(&self, pattern: usize) -> anyhow::Error {
-        anyhow!(
-            "stage {} trains nothing by {:?}: this pattern of `trainable` matches no parameter",
-            self.kind,
-            self.trainable[pattern]
-        )
+    pub(crate) fn idle_pattern(&self, pattern: usize) -> ConfigError {
+        ConfigError::IdlePattern {
+            stage: self.kind,
+            pattern: self.trainable[pattern].clone(),
+        }
     }
 
-    fn check_data(&self) -> Result<()> {
+    fn check_data(&self) -> Result<(), ConfigError> {
         let Some(data) = &self.data else {
             return Ok(());
         };
-        ensure!(
+        ensure(
             self.kind == StageKind::Instruct,
-            "stage {} learns from scenes alone: only instruct takes `data`",
-            self.kind
-        );
-        ensure!(
-            !data.train.is_empty(),
-            "`data.train` is empty: name a data set to learn from"
-        );
-        ensure!(
+            ConfigError::ScenesAlone { stage: self.kind },
+        )?;
+        ensure(!data.train.is_empty(), ConfigError::NoTrainingData)?;
+        ensure(
             (0.0..=1.0).contains(&data.describe_mask_probability),
-            "`describe_mask_probability` must lie in 0 to 1"
-        );
+            ConfigError::DescribeMask,
+        )?;
         for (name, weight) in [
             ("name_weight", self.name_weight),
             ("prompt_weight", self.prompt_weight),
             ("reference_weight", self.reference_weight),
             ("absent_weight", self.absent_weight),
         ] {
-            ensure!(
-                weight == 0.0,
-                "`{name}` is for scenes, whose things have names: leave it out beside `data`"
-            );
+            ensure(weight == 0.0, ConfigError::WeightForScenes { name })?;
         }
         Ok(())
     }
@@ -322,9 +284,14 @@ impl StageConfig {
     }
 }
 
-fn patterns(patterns: &[String]) -> Result<Vec<Regex>> {
-    let pattern = |p: &String| Regex::new(p).with_context(|| format!("bad pattern {p:?}"));
-    patterns.iter().map(pattern).collect()
+fn patterns(patterns: &[String]) -> Result<Vec<Regex>, ConfigError> {
+    let compiled = |pattern: &String| {
+        Regex::new(pattern).map_err(|source| ConfigError::Pattern {
+            pattern: pattern.clone(),
+            source,
+        })
+    };
+    patterns.iter().map(compiled).collect()
 }
 
 fn one() -> u64 {

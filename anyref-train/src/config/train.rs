@@ -2,13 +2,13 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Result, bail, ensure};
 use anyref_core::AnyRefConfig;
 use anyref_core::quantization::BlockType;
 use anyref_data::scenes::{InstructionConfig, SceneConfig};
 use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
 
+use super::error::{ConfigError, ensure};
 use super::preset::preset_or_config;
 use super::stage::StageConfig;
 
@@ -75,35 +75,22 @@ impl TrainConfig {
     ///
     /// # Errors
     /// When a number that must be positive is 0, or the parts of the model do not fit together.
-    pub fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<(), ConfigError> {
         self.model.validate()?;
-        ensure!(
-            self.model.makes_masks(),
-            "the model makes no masks, which every stage trains: give `image_encoder`, \
-             `prompt_encoder` and `mask_decoder`"
-        );
-        ensure!(
-            self.model.vision_tower.clip().is_some() && self.model.sam().is_some(),
-            "the model reads tiles or makes masks by SAM 2, as Sa2VA does, which no stage trains: \
-             give a `vision_tower` of CLIP, and `image_encoder` and `mask_decoder` of SAM"
-        );
-        ensure!(
+        ensure(self.model.makes_masks(), ConfigError::NoMasks)?;
+        let clip_and_sam = self.model.vision_tower.clip().is_some() && self.model.sam().is_some();
+        ensure(clip_and_sam, ConfigError::TilesOrSam2)?;
+        ensure(
             self.start.is_some() || self.vocabulary > 0,
-            "`vocabulary` is 0: give the tokenizer's entries, or a model to `start` from"
-        );
-        ensure!(
-            !self.stages.is_empty(),
-            "the configuration trains nothing: it has no `stages`"
-        );
+            ConfigError::NoVocabulary,
+        )?;
+        ensure(!self.stages.is_empty(), ConfigError::NoStages)?;
         self.check_instructions()?;
         for (name, value) in [
             ("checkpoint_every", self.checkpoint_every),
             ("validate_every", self.validate_every),
         ] {
-            ensure!(
-                value > 0,
-                "`{name}` is 0: give the steps between two of them"
-            );
+            ensure(value > 0, ConfigError::NoInterval { name })?;
         }
         self.check_prompts()?;
         self.check_quantize()?;
@@ -123,12 +110,12 @@ impl TrainConfig {
         halves.all(|half| half == Some(first)).then_some(first)
     }
 
-    fn check_instructions(&self) -> Result<()> {
+    fn check_instructions(&self) -> Result<(), ConfigError> {
         let asked = &self.instructions;
-        ensure!(
+        ensure(
             asked.box_jitter.is_finite() && asked.box_jitter >= 0.0,
-            "`instructions.box_jitter` must be 0 or more"
-        );
+            ConfigError::BoxJitter,
+        )?;
         for (name, value) in [
             ("mask_crop_probability", asked.mask_crop_probability),
             ("describe_mask_probability", asked.describe_mask_probability),
@@ -138,46 +125,40 @@ impl TrainConfig {
             ("made_up_probability", asked.made_up_probability),
             ("size_probability", asked.size_probability),
         ] {
-            ensure!(
-                (0.0..=1.0).contains(&value),
-                "`instructions.{name}` must lie in 0 to 1"
-            );
+            let fits = (0.0..=1.0).contains(&value);
+            ensure(fits, ConfigError::Probability { name })?;
         }
-        ensure!(
+        ensure(
             asked.made_up_probability == 0.0 || self.scenes.made_up > 0.0,
-            "`instructions.made_up_probability` asks for things without a name, and `scenes.made_up` is 0: no scene has any"
-        );
-        Ok(())
+            ConfigError::NothingMadeUp,
+        )
     }
 
     /// Refuses a language model that is rounded as it is read, and then read again in part.
-    fn check_quantize(&self) -> Result<()> {
+    fn check_quantize(&self) -> Result<(), ConfigError> {
         let mut parts = self.initial.iter().flat_map(|initial| &initial.parts);
         let again = parts.find(|part| *part == "llm" || part.starts_with("llm."));
-        if let (Some(part), Some(_), Some(_)) = (again, &self.quantize, &self.start) {
-            bail!(
-                "`quantize` rounds the language model of `start` as it is read, and `initial` brings {part:?}: leave one of \
-                 them out"
-            );
+        match (again, &self.quantize, &self.start) {
+            (Some(part), Some(_), Some(_)) => {
+                Err(ConfigError::RoundedAndReplaced { part: part.clone() })
+            }
+            _ => Ok(()),
         }
-        Ok(())
     }
 
     /// Refuses to draw mask prompts towards untrained vectors, which would only disturb the mask
     /// decoder.
-    fn check_prompts(&self) -> Result<()> {
+    fn check_prompts(&self) -> Result<(), ConfigError> {
         let parts = self.initial.iter().flat_map(|initial| &initial.parts);
         let mut known = parts.into_iter().any(|part| {
             let rest = PROMPTS.strip_prefix(part.as_str());
             rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
         });
         for stage in &self.stages {
-            ensure!(
+            ensure(
                 known || stage.prompt_weight == 0.0,
-                "`prompt_weight` of stage {} draws mask prompts to vectors that nothing has trained: train heads.prompts in \
-                 a sam stage before, give them in `initial`, or leave it out",
-                stage.kind
-            );
+                ConfigError::UntrainedPrompts { stage: stage.kind },
+            )?;
             let patterns = stage.trainable_patterns()?;
             known |= patterns.iter().any(|pattern| pattern.is_match(PROMPTS));
         }

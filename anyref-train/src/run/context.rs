@@ -2,13 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
 use anyref_core::AnyRefConfig;
 use anyref_data::scenes::Scenes;
 use anyref_llm::Tokenizer;
 use anyref_llm::train_tokenizer;
 use anyref_weights::local_path;
 
+use super::error::{Result, RunError};
 use crate::config::{InitialWeights, TrainConfig};
 use crate::stages::{SceneContext, StageContext};
 
@@ -91,7 +91,7 @@ impl RunContext {
     pub(super) fn scenes(&self) -> Result<&SceneContext> {
         match self {
             Self::Scenes(context) => Ok(context),
-            Self::Data(_) => bail!("the run has no scenes: name data sets in every stage"),
+            Self::Data(_) => Err(RunError::NoScenes),
         }
     }
 
@@ -123,7 +123,7 @@ fn tokenizer(run: &Path, scenes: Option<&Scenes>, config: &TrainConfig) -> Resul
             tokenizer.add_anyref_tokens()?;
             tokenizer
         }
-        (None, None) => bail!("there is no tokenizer: give a model to `start` from"),
+        (None, None) => return Err(RunError::NoTokenizer),
     })
 }
 
@@ -144,9 +144,8 @@ fn tokenizer_of_language_model(config: &TrainConfig) -> Result<Option<Tokenizer>
     let mut folders = [Some(from.as_ref()), run].into_iter().flatten();
     match folders.find(|folder| Tokenizer::is_in_folder(folder)) {
         Some(folder) => Ok(Some(Tokenizer::from_folder(folder)?)),
-        None => bail!(
-            "`initial`: {} has a language model and no tokenizer: put its tokenizer.json there",
-            initial.from.display()
-        ),
+        None => Err(RunError::NoInitialTokenizer {
+            from: initial.from.clone(),
+        }),
     }
 }

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, bail};
 use anyref_core::{AnyRef, save_adapter};
 use burn::module::AutodiffModule;
 use burn::tensor::DType;
@@ -10,6 +9,7 @@ use burn::tensor::backend::AutodiffBackend;
 
 use super::checkpoint;
 use super::context::{Folders, RunContext, TOKENIZER};
+use super::error::{Result, RunError};
 use super::frozen_blocks;
 use super::initial_weights::{InitialParameters, trained_names};
 use crate::config::TrainConfig;
@@ -60,7 +60,7 @@ pub fn export_adapter<B: AutodiffBackend>(
 ) -> Result<PathBuf> {
     let (path, trainee, context) = opened::<B>(config, folders, which, device)?;
     let Some(lora) = &context.stage().model.lora else {
-        bail!("the model has no adapters (`model.lora`): export the whole model");
+        return Err(RunError::NoAdapters);
     };
     let reached = checkpoint::position(&path)?.stage;
     let stages = &config.stages[..=reached.min(config.stages.len() - 1)];
@@ -86,7 +86,8 @@ pub(super) fn opened<B: AutodiffBackend>(
         Which::Best => ("best", "train until it is validated"),
     };
     let Some(path) = checkpoint::newest(&folders.run.join(kept))? else {
-        bail!("{} has no checkpoint: {remedy}", folders.run.display());
+        let run = folders.run.clone();
+        return Err(RunError::NoCheckpoint { run, remedy });
     };
     let context = RunContext::open(config, folders)?;
     let trainee =

@@ -3,11 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Result, bail};
 use anyref_core::quantization::Quantization;
 use burn::tensor::backend::Backend;
 
-use crate::config::TrainConfig;
+use crate::config::{ConfigError, TrainConfig};
 use crate::trainee::Trainee;
 
 /// Beginning of the names of the language model's parameters in a [`Trainee`].
@@ -31,15 +30,16 @@ pub(super) fn bytes_in_blocks<B: Backend>(
 }
 
 /// Refuses stages that train weights that are to be in blocks.
-pub(super) fn check<B: Backend>(config: &TrainConfig, trainee: &Trainee<B>) -> Result<()> {
+pub(super) fn check<B: Backend>(
+    config: &TrainConfig,
+    trainee: &Trainee<B>,
+) -> Result<(), ConfigError> {
     let Some(block_type) = config.quantize else {
         return Ok(());
     };
     let blocks = bytes_in_blocks(config, trainee);
     if blocks.is_empty() {
-        bail!(
-            "`quantize`: no projection of the language model has rows of whole blocks of {block_type}: leave it out"
-        );
+        return Err(ConfigError::NoWholeBlocks { block_type });
     }
     for stage in &config.stages {
         let patterns = stage.trainable_patterns()?;
@@ -47,11 +47,11 @@ pub(super) fn check<B: Backend>(config: &TrainConfig, trainee: &Trainee<B>) -> R
             .keys()
             .find(|name| patterns.iter().any(|pattern| pattern.is_match(name)));
         if let Some(name) = trained {
-            bail!(
-                "stage {} trains {name}, which `quantize` keeps in blocks of {block_type}: leave `quantize` out, or train \
-                 adapters alone (`model.lora`, and \"\\\\.lora_[ab]\\\\.\" in `trainable`)",
-                stage.kind
-            );
+            return Err(ConfigError::TrainedInBlocks {
+                stage: stage.kind,
+                name: name.clone(),
+                block_type,
+            });
         }
     }
     Ok(())

@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::Result;
 use anyref_weights::{local_path, parameters};
 use burn::tensor::backend::AutodiffBackend;
 use regex::Regex;
 
 use super::checkpoint;
+use super::error::Result;
 use super::frozen_blocks::quantization;
 use crate::config::{StageConfig, TrainConfig};
 use crate::trainee::Trainee;
@@ -77,7 +77,7 @@ pub(super) fn trained_names<B: AutodiffBackend>(
     let trainable: Vec<Regex> = stages
         .iter()
         .map(StageConfig::trainable_patterns)
-        .collect::<Result<Vec<_>>>()?
+        .collect::<Result<Vec<_>, _>>()?
         .concat();
     let trained = |path: &str| trainable.iter().any(|pattern| pattern.is_match(path));
     let parameters = parameters::<B, _>(trainee).into_iter();

@@ -2,7 +2,6 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
 use anyref_weights::parameters;
 use burn::module::AutodiffModule;
 use burn::tensor::backend::AutodiffBackend;
@@ -10,6 +9,7 @@ use burn::tensor::backend::AutodiffBackend;
 use super::checkpoint::{self, Position};
 use super::context::{Folders, RunContext};
 use super::distributed::Topology;
+use super::error::{Result, RunError};
 use super::export::{Which, export, export_checkpoint};
 use super::frozen_blocks;
 use super::initial_weights::InitialParameters;
@@ -19,6 +19,7 @@ use super::progress::Progress;
 use super::run_folder::{check_config, write_config};
 use super::trainer::train_stage;
 use crate::config::{StageConfig, StageKind, TrainConfig};
+use crate::file_error::FileError;
 use crate::gradient_checkpointing::Recomputing;
 use crate::stages::{AudioStage, ClipStage, DataSources, InstructStage, SamStage};
 use crate::trainee::Trainee;
@@ -164,16 +165,15 @@ impl<'a, B: Recomputing> Run<'a, B> {
         let Launch {
             config, folders, ..
         } = launch;
-        let device = devices.first().context("there is no device to run on")?;
+        let device = devices.first().ok_or(RunError::NoDevice)?;
         config.check()?;
-        std::fs::create_dir_all(&folders.run)
-            .with_context(|| format!("cannot create {}", folders.run.display()))?;
+        std::fs::create_dir_all(&folders.run).map_err(FileError::of("create", &folders.run))?;
         let context = RunContext::open(config, folders)?;
         let open = |stage: &StageConfig| {
             let open = |data| DataSources::open(data, config.seed);
             stage.data.as_ref().map(open).transpose()
         };
-        let data = config.stages.iter().map(open).collect::<Result<_>>()?;
+        let data = config.stages.iter().map(open).collect::<Result<_, _>>()?;
         check_config(&folders.run, config)?;
         let run = Self {
             launch,
@@ -323,10 +323,8 @@ fn check_features<B: AutodiffBackend>(stage: &StageConfig, trainee: &Trainee<B>)
             path.starts_with(encoder) && trainable.iter().any(|pattern| pattern.is_match(path))
         });
         if trained {
-            bail!(
-                "stage {} trains {encoder}*, whose `features` cannot be kept: leave one of them out",
-                stage.kind
-            );
+            let stage = stage.kind;
+            return Err(RunError::TrainedFeatures { stage, encoder });
         }
     }
     Ok(())

@@ -4,11 +4,12 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use anyref_weights::write_atomic;
 use serde_json::{Map, Value, json};
 
+use super::error::Result;
 use super::tensorboard::EventFile;
+use crate::file_error::FileError;
 
 /// Folder of TensorBoard's file, beside the log.
 const TENSORBOARD: &str = "tensorboard";
@@ -34,7 +35,8 @@ impl MetricLog {
     pub(super) fn open(path: &Path, stage: usize, step: u64) -> Result<Self> {
         let mut kept = Vec::new();
         if path.exists() {
-            kept = BufReader::new(File::open(path)?)
+            let before = File::open(path).map_err(FileError::of("read", path))?;
+            kept = BufReader::new(before)
                 .lines()
                 .map_while(core::result::Result::ok)
                 .filter(|line| {
@@ -55,14 +57,14 @@ impl MetricLog {
             .create(true)
             .append(true)
             .open(path)
-            .with_context(|| format!("cannot write {}", path.display()))?;
+            .map_err(FileError::of("write", path))?;
         let folder = path.with_file_name(TENSORBOARD);
-        let mut events = EventFile::create(&folder)
-            .with_context(|| format!("cannot write into {}", folder.display()))?;
+        let unwritten = |source| FileError::of("write into", &folder)(source);
+        let mut events = EventFile::create(&folder).map_err(unwritten)?;
         for line in kept {
-            add(&mut events, &serde_json::from_str(&line)?)?;
+            add(&mut events, &serde_json::from_str(&line)?).map_err(unwritten)?;
         }
-        events.flush()?;
+        events.flush().map_err(unwritten)?;
         Ok(Self {
             path: path.to_owned(),
             file,
@@ -88,23 +90,20 @@ impl MetricLog {
     }
 
     /// Writes a line to both files; a failure of one does not prevent the other.
-    fn append(&mut self, line: &Value) -> Result<()> {
-        let log = add_line(&mut self.file, line)
-            .with_context(|| format!("cannot write {}", self.path.display()));
-        let events = add_event(&mut self.events, line).with_context(|| {
-            let folder = self.path.with_file_name(TENSORBOARD);
-            format!("cannot write into {}", folder.display())
-        });
-        log.and(events)
+    fn append(&mut self, line: &Value) -> Result<(), FileError> {
+        let log = add_line(&mut self.file, line).map_err(FileError::of("write", &self.path));
+        let folder = self.path.with_file_name(TENSORBOARD);
+        let events = add_event(&mut self.events, line);
+        log.and(events.map_err(FileError::of("write into", &folder)))
     }
 
     /// Warning about a line that could not be written, if the one before it could.
-    fn complaint(&mut self, written: Result<()>) -> Option<String> {
+    fn complaint(&mut self, written: Result<(), FileError>) -> Option<String> {
         let error = written.err();
         let told = std::mem::replace(&mut self.failing, error.is_some());
         let error = error.filter(|_| !told)?;
         Some(format!(
-            "{error:#}: the run goes on, and its log lacks lines until it can be written"
+            "{error}: the run goes on, and its log lacks lines until it can be written"
         ))
     }
 }
@@ -121,14 +120,14 @@ fn add_line(file: &mut File, line: &Value) -> io::Result<()> {
 
 /// Adds the numbers of a line to TensorBoard's file. Events that could not be written before go
 /// first: an event that begins in an empty buffer stays in it as a whole until it can be written.
-fn add_event(events: &mut EventFile, line: &Value) -> Result<()> {
+fn add_event(events: &mut EventFile, line: &Value) -> io::Result<()> {
     events.flush()?;
     add(events, line)?;
-    Ok(events.flush()?)
+    events.flush()
 }
 
 /// Adds the numbers of a line of the log.
-fn add(events: &mut EventFile, line: &Value) -> Result<()> {
+fn add(events: &mut EventFile, line: &Value) -> io::Result<()> {
     let Some(fields) = line.as_object() else {
         return Ok(());
     };
@@ -140,7 +139,7 @@ fn add(events: &mut EventFile, line: &Value) -> Result<()> {
         .collect();
     let step = line["step"].as_u64().unwrap_or(0);
     let scalars = scalars.iter().map(|(tag, value)| (tag.as_str(), *value));
-    Ok(events.scalars(step, scalars)?)
+    events.scalars(step, scalars)
 }
 
 #[cfg(test)]
@@ -191,7 +190,10 @@ mod tests {
     fn lines_in_a_row_are_complained_of_once() {
         let folder = tempfile::tempdir().unwrap();
         let mut log = MetricLog::open(&folder.path().join("metrics.jsonl"), 0, 0).unwrap();
-        let full = || -> Result<()> { anyhow::bail!("no space left") };
+        let full = || {
+            let full = io::Error::other("no space left");
+            Err(FileError::of("write", Path::new("metrics.jsonl"))(full))
+        };
         assert_eq!(log.complaint(Ok(())), None);
         let said = log.complaint(full()).unwrap();
         assert!(said.contains("no space left"), "{said}");

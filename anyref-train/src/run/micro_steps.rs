@@ -1,11 +1,11 @@
 //! Gradients of the micro-batches of a step, computed in sequence or in parallel.
 
-use anyhow::Result;
 use burn::module::AutodiffModule;
 use burn::tensor::backend::AutodiffBackend;
 
 use super::mixed_precision::{HalfModel, unscaled};
 use crate::stage::{MicroStep, Stage};
+use crate::stage_error::StageError;
 use crate::trainee::Trainee;
 
 /// Settings of the computation of micro-batches.
@@ -34,7 +34,7 @@ impl MicroSteps<'_> {
         stage: &S,
         trainee: &Trainee<B>,
         batches: Vec<S::Batch>,
-    ) -> Vec<Result<MicroStep>> {
+    ) -> Vec<Result<MicroStep, StageError>> {
         let count = batches.len();
         let own = || match self.half {
             Some(half) => half.with(trainee),
@@ -87,7 +87,7 @@ impl Step {
         stage: &S,
         trainee: &Trainee<B>,
         batch: S::Batch,
-    ) -> Result<MicroStep> {
+    ) -> Result<MicroStep, StageError> {
         let losses = stage.loss(trainee, &batch)?;
         let mut step = losses.backward(trainee, self.factor);
         if let Some(scale) = self.scale {

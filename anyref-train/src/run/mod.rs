@@ -4,6 +4,7 @@ pub mod checkpoint;
 mod context;
 mod distributed;
 mod ema;
+mod error;
 mod export;
 mod frozen_blocks;
 mod initial_weights;
@@ -25,7 +26,8 @@ mod tensorboard;
 mod trainer;
 
 pub use context::{Folders, open_scenes};
-pub use distributed::Topology;
+pub use distributed::{DistributedError, Topology};
+pub use error::{Result, RunError};
 pub use export::{Which, export_adapter, export_checkpoint};
 pub use job::{RunOptions, StageJob};
 pub use launch::{Launch, launch};

@@ -2,12 +2,12 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
 use burn::module::AutodiffModule;
 use burn::tensor::backend::AutodiffBackend;
 
 use super::checkpoint;
 use super::context::Folders;
+use super::error::{Result, RunError};
 use super::export::{Which, opened};
 use crate::config::{StageKind, TrainConfig};
 use crate::stages::{DataSources, InstructStage};
@@ -33,10 +33,8 @@ pub fn draw_validation<B: AutodiffBackend>(
     let at = checkpoint::position(&path)?;
     let mut reached = config.stages.iter().take(at.stage + 1);
     let Some(stage) = reached.rfind(|stage| stage.kind == StageKind::Instruct) else {
-        bail!(
-            "{} has not come to a stage of instructions yet",
-            folders.run.display()
-        );
+        let run = folders.run.clone();
+        return Err(RunError::NoInstructions { run });
     };
     let trainee = trainee.valid();
     let pictures = match &stage.data {
@@ -51,10 +49,13 @@ pub fn draw_validation<B: AutodiffBackend>(
         }
     };
     if pictures.is_empty() {
-        bail!("the validation data have no masks to show");
+        return Err(RunError::NoPictures);
     }
     contact_sheet(&pictures, COLUMNS)
         .save(out)
-        .with_context(|| format!("cannot write {}", out.display()))?;
+        .map_err(|source| RunError::WritePictures {
+            path: out.into(),
+            source,
+        })?;
     Ok(pictures.len())
 }

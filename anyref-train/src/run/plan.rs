@@ -3,7 +3,6 @@
 use core::fmt;
 use std::collections::{BTreeMap, BTreeSet};
 
-use anyhow::Result;
 use anyref_core::AnyRefConfig;
 use anyref_weights::{local_path, parameters};
 use burn::module::{Module, ModuleVisitor, Param};
@@ -12,6 +11,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use regex::Regex;
 
 use super::context::{Folders, RunContext};
+use super::error::Result;
 use super::frozen_blocks;
 use super::initial_weights::trained_names;
 use super::module_path;
@@ -136,7 +136,7 @@ impl Plan {
                         let problems = DataSources::problems(sources, config.seed);
                         match problems.is_empty() {
                             // The error concerns the data sets together, or the templates.
-                            true => lacking.push(format!("{error:#}")),
+                            true => lacking.push(error.to_string()),
                             false => lacking.extend(problems.iter().map(ToString::to_string)),
                         }
                         None
@@ -212,7 +212,7 @@ fn parts<B: AutodiffBackend>(
     trainee.visit(&mut count);
     let idle = count.matched.iter().position(|matched| !matched);
     match idle {
-        Some(pattern) => Err(stage.idle_pattern(pattern)),
+        Some(pattern) => Err(stage.idle_pattern(pattern).into()),
         None => Ok(count.parts),
     }
 }

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use anyhow::{Context, Result, bail};
 use anyref_llm::Tokenizer;
 use anyref_weights::write_atomic;
 
 use super::context::TOKENIZER;
+use super::error::{Result, RunError};
 use crate::config::TrainConfig;
 
 /// File name of the run's configuration.
@@ -39,26 +39,21 @@ pub(super) fn check_config(run: &Path, config: &TrainConfig) -> Result<()> {
         return Ok(());
     };
     let before: serde_json::Value =
-        serde_json::from_str(&text).with_context(|| format!("{} is damaged", file.display()))?;
+        serde_json::from_str(&text).map_err(|source| RunError::Damaged { file, source })?;
     // Compared through text, because 32-bit numbers read back differ from those never written.
     let now: serde_json::Value = serde_json::from_str(&serde_json::to_string(config)?)?;
     let [before, now] = [before, now].map(without_answering);
     for field in FIXED {
         if before[field] != now[field] {
-            bail!(
-                "{} was started with another `{field}`: give this run another folder",
-                run.display()
-            );
+            let run = run.into();
+            return Err(RunError::OtherField { run, field });
         }
     }
     let stages = [&before, &now].map(|config| config["stages"].as_array());
     if let [Some(before), Some(now)] = stages
         && before.iter().zip(now).any(|(a, b)| a["data"] != b["data"])
     {
-        bail!(
-            "{} was started with other `data` in a stage: give this run another folder",
-            run.display()
-        );
+        return Err(RunError::OtherData { run: run.into() });
     }
     Ok(())
 }

@@ -5,7 +5,6 @@ use std::ops::Range;
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::time::Instant;
 
-use anyhow::{Context, Result, bail};
 use anyref_data::scenes::mix;
 use anyref_ops::DeviceWatch;
 use burn::module::AutodiffModule;
@@ -16,6 +15,7 @@ use regex::Regex;
 use super::checkpoint::{self, Position, State, single};
 use super::distributed::Worker;
 use super::ema::Ema;
+use super::error::{Result, RunError};
 use super::initial_weights::trained_names;
 use super::job::StageJob;
 use super::loss_scale::LossScale;
@@ -25,6 +25,7 @@ use super::mixed_precision::{HalfModel, in_half};
 use super::optimizer::{Optimizer, OptimizerConfig, set_trainable};
 use crate::config::StageConfig;
 use crate::stage::{MicroStep, Stage};
+use crate::stage_error::StageError;
 use crate::trainee::Trainee;
 
 /// Number of consecutive steps without a finite gradient after which a run stops.
@@ -135,18 +136,18 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
         };
         let (trainee, counts) = set_trainable::<B, _>(trainee, &patterns);
         if let Some(pattern) = counts.iter().position(|&count| count == 0) {
-            return Err(config.idle_pattern(pattern));
+            return Err(config.idle_pattern(pattern).into());
         }
         let device = trainee.heads.logit_scale.val().device();
         let half = config.precision.half();
         if let Some(dtype) = half
             && !B::supports_dtype(&device, dtype)
         {
-            bail!(
-                "{} does not compute in {dtype:?}: leave `precision` of stage {} out, or give another",
-                B::name(&device),
-                config.kind
-            );
+            return Err(RunError::Precision {
+                device: B::name(&device),
+                dtype,
+                stage: config.kind,
+            });
         }
         let mut optimizer = optimizer(config)?;
         let position = take_up(job, &mut optimizer, &device)?;
@@ -202,7 +203,7 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
     fn step(
         &mut self,
         trainee: Trainee<B>,
-        receiver: &Receiver<Result<S::Batch>>,
+        receiver: &Receiver<Result<S::Batch, StageError>>,
     ) -> Result<Trainee<B>> {
         let start = Instant::now();
         self.seed();
@@ -258,10 +259,13 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
         }
     }
 
-    fn prepared(&self, receiver: &Receiver<Result<S::Batch>>) -> Result<Prepared<S::Batch>> {
+    fn prepared(
+        &self,
+        receiver: &Receiver<Result<S::Batch, StageError>>,
+    ) -> Result<Prepared<S::Batch>> {
         let wait = Instant::now();
         let batches = (0..self.job.config.accumulation)
-            .map(|_| receiver.recv().context("the loader stopped")?)
+            .map(|_| Ok(receiver.recv().map_err(|_| RunError::LoaderStopped)??))
             .collect::<Result<Vec<_>>>()?;
         Ok(Prepared {
             batches,
@@ -323,11 +327,10 @@ impl<'a, B: AutodiffBackend, S: Stage<B>> StageLoop<'a, B, S> {
             }
         }
         if position.skipped_in_a_row >= MAX_SKIPPED {
-            bail!(
-                "{} steps in a row had no finite gradient: lower the learning rate of stage {:?}; the last checkpoint is kept",
-                position.skipped_in_a_row,
-                self.job.config.kind
-            );
+            return Err(RunError::NoGradient {
+                steps: position.skipped_in_a_row,
+                stage: self.job.config.kind,
+            });
         }
         let known = self.position.loss_scale.as_mut();
         Ok(known.map(|known| {

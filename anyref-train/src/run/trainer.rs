@@ -1,10 +1,10 @@
 //! Training of one stage, on one device or several.
 
-use anyhow::Result;
 use burn::module::{AutodiffModule, Module};
 use burn::tensor::backend::AutodiffBackend;
 
-use super::distributed::{Worker, WorkerStopped};
+use super::distributed::{DistributedError, Worker};
+use super::error::{Result, RunError};
 use super::job::StageJob;
 use super::stage_loop::StageLoop;
 use crate::stage::Stage;
@@ -61,14 +61,19 @@ pub fn train_stage<B: AutodiffBackend, S: Stage<B>>(
                 .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
             // The error of the device that failed first, not those of the others about it.
             if let Err(error) = ended
-                && (outcome.is_ok()
-                    || outcome
-                        .as_ref()
-                        .is_err_and(|known| known.is::<WorkerStopped>()))
+                && (outcome.is_ok() || outcome.as_ref().is_err_and(is_about_another))
             {
                 outcome = Err(error);
             }
         }
         outcome
     })
+}
+
+/// Whether an error only tells that another device has failed.
+fn is_about_another(error: &RunError) -> bool {
+    matches!(
+        error,
+        RunError::Distributed(DistributedError::WorkerStopped)
+    )
 }

@@ -1,10 +1,10 @@
 //! Tokens of a question and its answer.
 
-use anyhow::{Context, Result, ensure};
 use anyref_core::SpecialTokens;
 use anyref_data::scenes::OBJECT;
 
 use super::context::StageContext;
+use crate::stage_error::StageError;
 
 /// Token ids of an instruction, split after the picture and before the answer.
 pub(super) struct InstructionTokens {
@@ -21,20 +21,26 @@ impl InstructionTokens {
     ///
     /// # Errors
     /// When the tokenizer merges the question with its answer.
-    pub(super) fn new(context: &StageContext, question: &str, answer: &str) -> Result<Self> {
+    pub(super) fn new(
+        context: &StageContext,
+        question: &str,
+        answer: &str,
+    ) -> Result<Self, StageError> {
         let asked = context.model.prompts.template.conversation();
         let asked = asked.ask(format!("{}\n{question}", SpecialTokens::IMAGE.concat()));
         let tokenizer = &context.tokenizer;
         let prompt = tokenizer.encode(&asked.clone().open().prompt(), true)?;
         let all = tokenizer.encode(&asked.answer(answer).prompt(), true)?;
-        ensure!(
-            all.len() > prompt.len() && all[..prompt.len()] == prompt,
-            "the tokenizer merges a question with its answer: {question:?} {answer:?}"
-        );
+        if all.len() <= prompt.len() || all[..prompt.len()] != prompt {
+            return Err(StageError::Merged {
+                question: question.into(),
+                answer: answer.into(),
+            });
+        }
         let cut = prompt
             .iter()
             .position(|&id| context.special.image_end == Some(id))
-            .context("the conversation has no picture")?;
+            .ok_or(StageError::NoPicture)?;
         Ok(Self {
             prefix: prompt[..=cut].to_vec(),
             question: prompt[cut + 1..].to_vec(),
@@ -49,7 +55,7 @@ impl InstructionTokens {
         context: &StageContext,
         question: &str,
         words: &str,
-    ) -> Result<Option<usize>> {
+    ) -> Result<Option<usize>, StageError> {
         let pointing = Self::new(context, question, &format!("{words}{OBJECT}."))?.answer;
         let object = context.object;
         let count = pointing.iter().take_while(|&&id| id != object).count();

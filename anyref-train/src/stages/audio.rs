@@ -4,7 +4,6 @@
 //! 2023). The vision tower has placed the names' vectors where the pictures of each object are, so
 //! a sound is matched with them, and the heads of the vision tower stay frozen.
 
-use anyhow::{Result, bail};
 use anyref_audio::{AudioFeatures, Waveform};
 use anyref_ops as ops;
 use burn::tensor::backend::{AutodiffBackend, Backend};
@@ -18,6 +17,7 @@ use super::scene_context::SceneContext;
 use crate::config::StageConfig;
 use crate::losses::{cross_entropy, hits};
 use crate::stage::{Losses, Stage};
+use crate::stage_error::StageError;
 use crate::trainee::{Trainee, normalised};
 use anyref_data::scenes::Split;
 use anyref_data::scenes::sound;
@@ -46,7 +46,7 @@ impl<'a> AudioStage<'a> {
     ///
     /// # Errors
     /// When no known noun has a sound.
-    pub fn new(context: &'a SceneContext, config: StageConfig) -> Result<Self> {
+    pub fn new(context: &'a SceneContext, config: StageConfig) -> Result<Self, StageError> {
         let nouns: Vec<_> = context
             .scenes
             .library()
@@ -54,7 +54,7 @@ impl<'a> AudioStage<'a> {
             .filter_map(|noun| Some((noun.to_owned(), context.name(noun)?)))
             .collect();
         if nouns.is_empty() {
-            bail!("the data set has no sounds: leave the audio stage out");
+            return Err(StageError::NoSounds);
         }
         Ok(Self {
             context,
@@ -63,9 +63,9 @@ impl<'a> AudioStage<'a> {
         })
     }
 
-    fn make_batch(&self, held_out: bool, step: u64) -> Result<AudioBatch> {
+    fn make_batch(&self, held_out: bool, step: u64) -> Result<AudioBatch, StageError> {
         let Some(preprocessor) = self.context.sound() else {
-            bail!("the model has no audio encoder: leave the audio stage out");
+            return Err(StageError::NoAudioEncoder);
         };
         let split = if held_out {
             Split::Validation
@@ -103,7 +103,7 @@ impl<'a> AudioStage<'a> {
             }
         }
         if batch.sounds.is_empty() {
-            bail!("none of the data set's sounds is long and loud enough for the model");
+            return Err(StageError::Unheard);
         }
         Ok(batch)
     }
@@ -112,11 +112,11 @@ impl<'a> AudioStage<'a> {
         &self,
         trainee: &Trainee<B>,
         batch: &AudioBatch,
-    ) -> Result<(Tensor<B, 2>, Tensor<B, 1, Int>)> {
+    ) -> Result<(Tensor<B, 2>, Tensor<B, 1, Int>), StageError> {
         let device = trainee.heads.logit_scale.val().device();
         let (Some(encoder), Some(head)) = (&trainee.anyref.audio_encoder, &trainee.heads.sound)
         else {
-            bail!("the model has no audio encoder: leave the audio stage out");
+            return Err(StageError::NoAudioEncoder);
         };
         let [clips, channels, mel, frames] = batch.sounds[0].shape;
         let values = batch
@@ -146,17 +146,20 @@ impl<'a> AudioStage<'a> {
 impl<B: AutodiffBackend> Stage<B> for AudioStage<'_> {
     type Batch = AudioBatch;
 
-    fn batch(&self, step: u64) -> Result<AudioBatch> {
+    fn batch(&self, step: u64) -> Result<AudioBatch, StageError> {
         self.make_batch(false, step)
     }
 
-    fn loss(&self, trainee: &Trainee<B>, batch: &AudioBatch) -> Result<Losses<B>> {
+    fn loss(&self, trainee: &Trainee<B>, batch: &AudioBatch) -> Result<Losses<B>, StageError> {
         let (logits, names) = self.logits(trainee, batch)?;
         let loss = cross_entropy(logits, names);
         Ok(Losses::new(loss.clone(), vec![("sound", loss)]))
     }
 
-    fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>> {
+    fn validate(
+        &self,
+        trainee: &Trainee<B::InnerBackend>,
+    ) -> Result<Vec<(String, f64)>, StageError> {
         let (mut right, mut all) = (0.0, 0.0);
         for step in 0..self.config.validation_scenes.div_ceil(self.config.batch) as u64 {
             let batch = self.make_batch(true, step)?;

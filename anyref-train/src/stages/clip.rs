@@ -12,7 +12,6 @@
 //! `name_weight` each patch of a region is also matched with its name, because a language model
 //! sees single patches.
 
-use anyhow::Result;
 use anyref_ops as ops;
 use anyref_vision::preprocess::PixelValues;
 use burn::tensor::backend::{AutodiffBackend, Backend};
@@ -25,6 +24,7 @@ use super::scene_context::SceneContext;
 use crate::config::StageConfig;
 use crate::losses::{cross_entropy, hits};
 use crate::stage::{Losses, Stage};
+use crate::stage_error::StageError;
 use crate::trainee::Trainee;
 use anyref_core::Reference;
 use anyref_data::scenes::{InstructionConfig, Kind, KindWeights, Split};
@@ -56,7 +56,7 @@ impl<'a> ClipStage<'a> {
         Self { context, config }
     }
 
-    fn make_batch(&self, split: Split, step: u64) -> Result<ClipBatch> {
+    fn make_batch(&self, split: Split, step: u64) -> Result<ClipBatch, StageError> {
         let context = self.context;
         let clip = context.clip();
         let asked = InstructionConfig {
@@ -176,11 +176,11 @@ struct ClipOutput<B: Backend> {
 impl<B: AutodiffBackend> Stage<B> for ClipStage<'_> {
     type Batch = ClipBatch;
 
-    fn batch(&self, step: u64) -> Result<ClipBatch> {
+    fn batch(&self, step: u64) -> Result<ClipBatch, StageError> {
         self.make_batch(Split::Train, step)
     }
 
-    fn loss(&self, trainee: &Trainee<B>, batch: &ClipBatch) -> Result<Losses<B>> {
+    fn loss(&self, trainee: &Trainee<B>, batch: &ClipBatch) -> Result<Losses<B>, StageError> {
         let output = self.forward(trainee, batch);
         let count = output.layers.len() as f64;
         let mean = |losses: Vec<Tensor<B, 1>>| Tensor::cat(losses, 0).sum() / count;
@@ -216,7 +216,10 @@ impl<B: AutodiffBackend> Stage<B> for ClipStage<'_> {
         Ok(Losses::new(total, parts))
     }
 
-    fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>> {
+    fn validate(
+        &self,
+        trainee: &Trainee<B::InnerBackend>,
+    ) -> Result<Vec<(String, f64)>, StageError> {
         let (mut right, mut all, mut found, mut asked) = (0.0, 0.0, 0.0, 0.0);
         let steps = self.config.validation_scenes.div_ceil(self.config.batch) as u64;
         for step in 0..steps {

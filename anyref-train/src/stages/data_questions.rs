@@ -1,16 +1,15 @@
 //! Questions of published data sets, and of your own.
 
-use core::fmt;
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result, bail};
 use anyref_core::Question;
 use rayon::prelude::*;
 
 use super::context::StageContext;
 use super::example::{Asked, Example, ExampleReference, ExampleTarget};
 use crate::config::DataConfig;
+use crate::stage_error::StageError;
 use anyref_data::datasets::{
     self, Item, Mixture, Order, Reference, Sample, Task, Templates, WeightedSource, check_files,
 };
@@ -23,16 +22,6 @@ use anyref_data::scenes::{Kind, Split};
 const TRIES: u64 = 16;
 /// Number of skipped items that are logged by name; of the others only the count is logged.
 const NAMED: usize = 10;
-
-/// Marker of errors in an item's own files.
-#[derive(Debug)]
-struct Damaged;
-
-impl fmt::Display for Damaged {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("cannot be used")
-    }
-}
 
 /// Data sets of a stage.
 #[derive(Debug)]
@@ -47,7 +36,7 @@ impl DataSources {
     ///
     /// # Errors
     /// As [`DataQuestions::open`].
-    pub(crate) fn open(config: &DataConfig, seed: u64) -> Result<Self> {
+    pub(crate) fn open(config: &DataConfig, seed: u64) -> Result<Self, StageError> {
         let open = |sources| DataQuestions::open(config, sources, seed);
         Ok(Self {
             train: open(&config.train)?,
@@ -94,7 +83,11 @@ impl DataQuestions {
     ///
     /// # Errors
     /// When annotations or templates cannot be read, or files are missing.
-    pub fn open(config: &DataConfig, sources: &[WeightedSource], seed: u64) -> Result<Self> {
+    pub fn open(
+        config: &DataConfig,
+        sources: &[WeightedSource],
+        seed: u64,
+    ) -> Result<Self, StageError> {
         let mut parts = Vec::with_capacity(sources.len());
         for source in sources {
             let dataset = source.open(seed)?;
@@ -141,11 +134,16 @@ impl DataQuestions {
     /// # Errors
     /// When several consecutive items cannot be used, because their files are damaged or their
     /// sounds silent, and when the model has no audio encoder or a template does not fit an item.
-    pub fn asked(&self, context: &StageContext, step: u64, count: usize) -> Result<Vec<Asked>> {
+    pub fn asked(
+        &self,
+        context: &StageContext,
+        step: u64,
+        count: usize,
+    ) -> Result<Vec<Asked>, StageError> {
         let first = step * count as u64;
         let samples = (first..first + count as u64)
             .map(|place| self.sample(place))
-            .collect::<Result<Vec<_>>>()?;
+            .collect::<Result<Vec<_>, StageError>>()?;
         samples
             .into_par_iter()
             .map(|sample| self.readable(context, sample))
@@ -153,7 +151,7 @@ impl DataQuestions {
     }
 
     /// Sample at a place in the sequence of all epochs.
-    fn sample(&self, place: u64) -> Result<Sample> {
+    fn sample(&self, place: u64) -> Result<Sample, StageError> {
         let length = self.mixture.len() as u64;
         let (epoch, place) = (place / length, (place % length) as usize);
         let mut known = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
@@ -167,7 +165,7 @@ impl DataQuestions {
 
     /// Question of a sample, or of a nearby one if it cannot be used: one damaged file among a
     /// hundred thousand must not end a run.
-    fn readable(&self, context: &StageContext, sample: Sample) -> Result<Asked> {
+    fn readable(&self, context: &StageContext, sample: Sample) -> Result<Asked, StageError> {
         let dataset = &self.mixture.datasets()[sample.dataset];
         let tries = TRIES.min(dataset.len() as u64);
         let mut refused = None;
@@ -177,46 +175,52 @@ impl DataQuestions {
                 draw: sample.draw.wrapping_add(again),
                 ..sample
             };
-            let asked = self.mixture.item(sample).context(Damaged);
+            let asked = self.mixture.item(sample).map_err(damaged);
             let asked = asked.and_then(|item| {
                 let example = self.example(context, &item, sample.draw);
-                example.with_context(|| format!("{} {}", dataset.name(), item.id))
+                example.map_err(|error| StageError::Item {
+                    dataset: dataset.name().to_owned(),
+                    id: item.id,
+                    source: Box::new(error),
+                })
             });
             match asked {
-                Err(error) if error.is::<Damaged>() => {
+                Err(error) if error.is_damaged() => {
                     self.tell(sample, &error);
                     refused = Some(error);
                 }
                 // Silent sounds are expected, and not logged.
-                Err(error) if is_unheard(&error) => refused = Some(error),
+                Err(error) if error.is_unheard() => refused = Some(error),
                 asked => return asked,
             }
         }
-        match refused {
-            Some(error) => Err(error.context(format!(
-                "{}: {tries} items in a row, up from number {}, cannot be asked about",
-                dataset.name(),
-                sample.index
-            ))),
-            None => bail!("{} has no items", dataset.name()),
-        }
+        let name = dataset.name().to_owned();
+        Err(match refused {
+            Some(error) => StageError::ItemsInARow {
+                dataset: name,
+                count: tries,
+                first: sample.index,
+                source: Box::new(error),
+            },
+            None => StageError::NoItems { dataset: name },
+        })
     }
 
     /// Logs once that an item is skipped.
-    fn tell(&self, sample: Sample, error: &anyhow::Error) {
+    fn tell(&self, sample: Sample, error: &StageError) {
         let mut damaged = self.damaged.lock().unwrap_or_else(PoisonError::into_inner);
         if !damaged.insert((sample.dataset, sample.index)) {
             return;
         }
         let count = damaged.len();
         if count <= NAMED {
-            log::warn!("passed over: {error:#}");
+            log::warn!("passed over: {error}");
         } else if count.is_power_of_two() {
             log::warn!("passed over: {count} items so far");
         }
     }
 
-    fn example(&self, context: &StageContext, item: &Item, draw: u64) -> Result<Asked> {
+    fn example(&self, context: &StageContext, item: &Item, draw: u64) -> Result<Asked, StageError> {
         let conversation = self.templates.conversation(item, draw);
         // Texts are part of the question already.
         let references = item
@@ -225,13 +229,13 @@ impl DataQuestions {
             .filter(|reference| !matches!(reference, Reference::Text(_)))
             .map(|reference| item.open_reference(reference))
             .collect::<Result<Vec<_>, _>>()
-            .context(Damaged)?;
+            .map_err(damaged)?;
         let prepared = references
             .iter()
             .map(|reference| ExampleReference::new(context, reference))
-            .collect::<Result<Vec<_>>>()?;
+            .collect::<Result<Vec<_>, StageError>>()?;
         let mut answer = conversation.answer;
-        let mut masks = item.masks().context(Damaged)?;
+        let mut masks = item.masks().map_err(damaged)?;
         if item.task == Task::Describe && item.answer.is_none() {
             if masks.len() == 1 && self.points(draw) {
                 let words = answer.trim_end_matches('.').len();
@@ -256,7 +260,7 @@ impl DataQuestions {
             reference_name: None,
         };
         Ok(Asked {
-            image: item.open_picture().context(Damaged)?,
+            image: item.open_picture().map_err(damaged)?,
             examples: vec![example],
         })
     }
@@ -268,10 +272,9 @@ impl DataQuestions {
     }
 }
 
-/// Returns whether a sound is too short or too quiet.
-fn is_unheard(error: &anyhow::Error) -> bool {
-    use anyref_audio::Error::{Silent, TooShort};
-    matches!(error.downcast_ref(), Some(Silent { .. } | TooShort { .. }))
+/// The error of an item's own files.
+fn damaged(source: datasets::Error) -> StageError {
+    StageError::Damaged { source }
 }
 
 fn kind(item: &Item) -> Kind {

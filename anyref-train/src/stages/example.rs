@@ -1,12 +1,12 @@
 //! Questions about a picture and their answers, independent of the data set.
 
-use anyhow::{Context, Result, bail};
 use anyref_audio::AudioFeatures;
 use anyref_core::{Question, Reference};
 use anyref_vision::preprocess::PixelValues;
 use image::RgbImage;
 
 use super::context::StageContext;
+use crate::stage_error::StageError;
 use anyref_data::scenes::{Kind, Mask};
 
 /// Picture and the questions about it.
@@ -58,13 +58,13 @@ impl ExampleReference {
     ///
     /// # Errors
     /// When a sound is too short or too quiet, or the model has no audio encoder.
-    pub(super) fn new(context: &StageContext, reference: &Reference) -> Result<Self> {
+    pub(super) fn new(context: &StageContext, reference: &Reference) -> Result<Self, StageError> {
         Ok(match reference {
             Reference::Text(_) => Self::Text,
             Reference::Box(region) => Self::Box(*region),
             Reference::Image(image) => Self::Image(context.clip().process(image.image())),
             Reference::Audio(sound) => {
-                let hearing = context.sound().context("the model has no audio encoder")?;
+                let hearing = context.sound().ok_or(StageError::CannotHear)?;
                 Self::Audio(hearing.process(sound)?)
             }
         })
@@ -99,20 +99,16 @@ impl Asked {
     ///
     /// # Errors
     /// When there is no question, or a mask has another size.
-    pub(super) fn check(&self) -> Result<()> {
+    pub(super) fn check(&self) -> Result<(), StageError> {
         if self.examples.is_empty() {
-            bail!("a picture has no usable question");
+            return Err(StageError::NoQuestion);
         }
-        let size = [self.image.width() as usize, self.image.height() as usize];
+        let picture = [self.image.width() as usize, self.image.height() as usize];
         let targets = self.examples.iter().flat_map(|example| &example.targets);
         for ExampleTarget { mask, .. } in targets {
-            if [mask.width(), mask.height()] != size {
-                let (width, height) = (mask.width(), mask.height());
-                bail!(
-                    "a mask of {width}x{height} for a picture of {}x{}",
-                    size[0],
-                    size[1]
-                );
+            let mask = [mask.width(), mask.height()];
+            if mask != picture {
+                return Err(StageError::MaskSize { mask, picture });
             }
         }
         Ok(())

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyhow::{Context, Result};
 use anyref_core::{AnyRefModel, Layout};
 use anyref_llm::Llama;
 use anyref_ops as ops;
@@ -28,6 +27,7 @@ use crate::losses::{
     BCE_WEIGHT, DICE_WEIGHT, cross_entropy, mask_bce, mask_dice, mask_iou, scalar,
 };
 use crate::stage::{Losses, Stage};
+use crate::stage_error::StageError;
 use crate::trainee::{PretrainingHeads, Trainee, normalised};
 use anyref_data::scenes::Split;
 
@@ -72,11 +72,11 @@ impl<'a> InstructStage<'a> {
     ///
     /// # Errors
     /// When a name cannot be tokenised.
-    pub fn new(context: &'a SceneContext, config: StageConfig) -> Result<Self> {
+    pub fn new(context: &'a SceneContext, config: StageConfig) -> Result<Self, StageError> {
         let words = context
             .names()
             .map(|name| Ok(context.tokenizer.encode(name, false)?))
-            .collect::<Result<_>>()?;
+            .collect::<Result<_, StageError>>()?;
         Ok(Self {
             questions: Questions::Scenes(context),
             config,
@@ -105,7 +105,7 @@ impl<'a> InstructStage<'a> {
         model: &AnyRefModel<B>,
         batch: &InstructBatch,
         device: &B::Device,
-    ) -> Result<InstructOutput<B>> {
+    ) -> Result<InstructOutput<B>, StageError> {
         self.forward_by(SharedPrefix::read, model, batch, device)
     }
 
@@ -115,7 +115,7 @@ impl<'a> InstructStage<'a> {
         model: &AnyRefModel<B>,
         batch: &InstructBatch,
         device: &B::Device,
-    ) -> Result<InstructOutput<B>> {
+    ) -> Result<InstructOutput<B>, StageError> {
         let Some(config) = &self.config.features else {
             return Ok(instruct_forward_by(read, model, batch, device));
         };
@@ -142,7 +142,11 @@ impl<'a> InstructStage<'a> {
     }
 
     /// Questions of a step; `None` when there is nothing to validate on.
-    pub(super) fn batch_of(&self, split: Split, step: u64) -> Result<Option<InstructBatch>> {
+    pub(super) fn batch_of(
+        &self,
+        split: Split,
+        step: u64,
+    ) -> Result<Option<InstructBatch>, StageError> {
         let mut batch = self.questions.batch(&self.config, split, step)?;
         if let Some(batch) = batch.as_mut().filter(|_| self.config.absent_weight == 0.0) {
             batch.absent.clear();
@@ -212,9 +216,9 @@ impl<'a> InstructStage<'a> {
 impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
     type Batch = InstructBatch;
 
-    fn batch(&self, step: u64) -> Result<InstructBatch> {
+    fn batch(&self, step: u64) -> Result<InstructBatch, StageError> {
         let batch = self.batch_of(Split::Train, step)?;
-        batch.context("the stage has nothing to learn from")
+        batch.ok_or(StageError::NothingToLearn)
     }
 
     fn tokens(&self, batch: &InstructBatch) -> usize {
@@ -222,7 +226,7 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
         batch.clip.len() * batch.prefix.len() + rows
     }
 
-    fn loss(&self, trainee: &Trainee<B>, batch: &InstructBatch) -> Result<Losses<B>> {
+    fn loss(&self, trainee: &Trainee<B>, batch: &InstructBatch) -> Result<Losses<B>, StageError> {
         let device = trainee.heads.logit_scale.val().device();
         let mut checkpointed = None;
         let read = |shared: SharedPrefix<B>| match self.config.recompute_layers {
@@ -295,7 +299,10 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
         Ok(Losses::new(total, parts).with_checkpointed(checkpointed))
     }
 
-    fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>> {
+    fn validate(
+        &self,
+        trainee: &Trainee<B::InnerBackend>,
+    ) -> Result<Vec<(String, f64)>, StageError> {
         let device = trainee.heads.logit_scale.val().device();
         // Always present, because it selects the best checkpoint.
         let mut ious: BTreeMap<String, (f64, usize)> = [("iou".to_owned(), (0.0, 0))].into();

@@ -1,6 +1,5 @@
 //! Batches of pictures and questions in the form of the model's inputs.
 
-use anyhow::{Result, ensure};
 use anyref_audio::AudioFeatures;
 use anyref_core::{Layout, object_spans};
 use anyref_data::scenes::{Instruction, Kind, Scene};
@@ -15,6 +14,7 @@ use super::reference_inputs::{ReferenceInputs, ReferencePlace};
 use super::regions::Regions;
 use super::scene_context::SceneContext;
 use super::scene_questions::asked;
+use crate::stage_error::StageError;
 
 /// Batch of questions about several pictures.
 #[derive(Debug)]
@@ -98,7 +98,7 @@ impl Row {
         context: &StageContext,
         example: &Example,
         references: Vec<ReferencePlace>,
-    ) -> Result<Self> {
+    ) -> Result<Self, StageError> {
         let question = &example.question.text;
         let tokens = InstructionTokens::new(context, question, &example.answer)?;
         let absent = match &example.absent {
@@ -138,11 +138,11 @@ impl InstructBatch {
         scenes: &[(Scene, Vec<Instruction>)],
         per_picture: usize,
         mask_size: usize,
-    ) -> Result<Self> {
+    ) -> Result<Self, StageError> {
         let questions = scenes
             .iter()
             .map(|(scene, instructions)| asked(context, scene, instructions))
-            .collect::<Result<Vec<_>>>()?;
+            .collect::<Result<Vec<_>, StageError>>()?;
         let scenes: Vec<&Scene> = scenes.iter().map(|(scene, _)| scene).collect();
         Self::of_asked(context, &scenes, &questions, per_picture, mask_size)
     }
@@ -154,7 +154,7 @@ impl InstructBatch {
         asked: &[Asked],
         per_picture: usize,
         mask_size: usize,
-    ) -> Result<Self> {
+    ) -> Result<Self, StageError> {
         let mut batch = Self::new(context, asked, Some(per_picture), mask_size)?;
         batch.regions = Some(Regions::new(context, scenes.iter().copied()));
         Ok(batch)
@@ -172,7 +172,7 @@ impl InstructBatch {
         asked: &[Asked],
         per_picture: Option<usize>,
         mask_size: usize,
-    ) -> Result<Self> {
+    ) -> Result<Self, StageError> {
         asked.iter().try_for_each(Asked::check)?;
         let mut batch = Self::of_pictures(context, asked, mask_size);
         let mut references = ReferenceInputs::default();
@@ -244,7 +244,7 @@ impl InstructBatch {
         context: &StageContext,
         references: &ReferenceInputs,
         row: Row,
-    ) -> Result<()> {
+    ) -> Result<(), StageError> {
         let (special, tokens) = (&context.special, &row.tokens);
         if self.prefix.is_empty() {
             let image = context.model.image_tokens();
@@ -260,10 +260,9 @@ impl InstructBatch {
         let length = self.prefix.len() + answer_start + tokens.answer.len();
         self.add_objects(context, &row, answer_start)?;
         let most = context.model.llm.max_position_embeddings;
-        ensure!(
-            length <= most,
-            "a picture, its question and answer are {length} positions long, and the model reads {most}"
-        );
+        if length > most {
+            return Err(StageError::TooLong { length, most });
+        }
         let unlearned = row.unlearned(context);
         let learned = tokens.answer.iter().enumerate().skip(unlearned);
         let number = self.rows.len();
@@ -286,13 +285,12 @@ impl InstructBatch {
         context: &StageContext,
         row: &Row,
         answer_start: usize,
-    ) -> Result<()> {
+    ) -> Result<(), StageError> {
         let number = self.rows.len();
         let spans = object_spans(&row.tokens.answer, context.object, answer_start);
-        ensure!(
-            spans.len() == row.targets,
-            "an answer's <obj> and targets differ"
-        );
+        if spans.len() != row.targets {
+            return Err(StageError::Targets);
+        }
         self.objects.extend(spans.iter().map(|span| ObjectTarget {
             row: number,
             position: span.position,

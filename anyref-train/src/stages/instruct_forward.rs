@@ -1,6 +1,5 @@
 //! Forward pass of a batch of instructions with teacher forcing.
 
-use anyhow::Result;
 use anyref_core::{AnyRefModel, ReferenceBank, splice};
 use anyref_decoder::refocus::ObjectToken;
 use anyref_ops as ops;
@@ -12,6 +11,7 @@ use super::context::{floats, indices};
 use super::instruct_batch::InstructBatch;
 use super::shared_prefix::{PrefixOutput, PrefixReader, SharedPrefix};
 use crate::losses::resized;
+use crate::stage_error::StageError;
 
 /// Output of the model for a batch.
 #[derive(Debug)]
@@ -82,10 +82,10 @@ pub(super) fn forward_encoded<B: Backend>(
     model: &AnyRefModel<B>,
     batch: &InstructBatch,
     features: Tensor<B, 3>,
-    embeddings: impl FnOnce() -> Result<Tensor<B, 4>>,
+    embeddings: impl FnOnce() -> Result<Tensor<B, 4>, StageError>,
     read: impl FnOnce(SharedPrefix<B>) -> PrefixOutput<B>,
     device: &B::Device,
-) -> Result<InstructOutput<B>> {
+) -> Result<InstructOutput<B>, StageError> {
     let scenes = batch.clip.len();
     let picture = model.picture_features_from(features.clone());
 

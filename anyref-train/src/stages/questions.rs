@@ -1,6 +1,5 @@
 //! Source of a stage's questions: scenes or data sets.
 
-use anyhow::{Result, bail};
 use rayon::prelude::*;
 
 use super::context::StageContext;
@@ -10,6 +9,7 @@ use super::instruct_batch::InstructBatch;
 use super::scene_context::SceneContext;
 use super::scene_questions::asked;
 use crate::config::StageConfig;
+use crate::stage_error::StageError;
 use anyref_data::scenes::{Scene, Split};
 
 /// Number of scenes tried in place of one that does not allow a question of the configured kinds.
@@ -43,7 +43,7 @@ impl<'a> Questions<'a> {
         config: &StageConfig,
         split: Split,
         step: u64,
-    ) -> Result<Option<InstructBatch>> {
+    ) -> Result<Option<InstructBatch>, StageError> {
         let mask_size = self.context().mask_size(config);
         match self {
             Self::Scenes(context) => {
@@ -51,7 +51,7 @@ impl<'a> Questions<'a> {
                 let (scenes, asked): (Vec<_>, Vec<_>) = (first..first + config.batch as u64)
                     .into_par_iter()
                     .map(|index| with_questions(context, split, index, step))
-                    .collect::<Result<Vec<_>>>()?
+                    .collect::<Result<Vec<_>, StageError>>()?
                     .into_iter()
                     .unzip();
                 let scenes: Vec<_> = scenes.iter().collect();
@@ -76,7 +76,7 @@ fn with_questions(
     split: Split,
     index: u64,
     step: u64,
-) -> Result<(Scene, Asked)> {
+) -> Result<(Scene, Asked), StageError> {
     for attempt in 0..TRIES {
         let scene = context.scene(split, index + attempt * STRIDE);
         let instructions = &context.instructions;
@@ -86,7 +86,5 @@ fn with_questions(
             return Ok((scene, asked));
         }
     }
-    bail!(
-        "{TRIES} scenes have no occasion for any question: give other kinds a weight in `instructions.weights`"
-    )
+    Err(StageError::NoOccasion { scenes: TRIES })
 }

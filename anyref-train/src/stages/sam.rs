@@ -9,7 +9,6 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Result;
 use anyref_decoder::{MaskDecoderInput, PromptInput};
 use anyref_ops as ops;
 use anyref_vision::preprocess::PixelValues;
@@ -27,6 +26,7 @@ use crate::losses::{
     BCE_WEIGHT, DICE_WEIGHT, cross_entropy, hits, mask_bce, mask_dice, mask_iou, resized,
 };
 use crate::stage::{Losses, Parts, Stage};
+use crate::stage_error::StageError;
 use crate::trainee::Trainee;
 use anyref_data::scenes::phrases::named;
 use anyref_data::scenes::{Mask, Split, mask_of};
@@ -76,7 +76,7 @@ impl<'a> SamStage<'a> {
         }
     }
 
-    fn make_batch(&self, split: Split, step: u64) -> Result<SamBatch> {
+    fn make_batch(&self, split: Split, step: u64) -> Result<SamBatch, StageError> {
         let sam = self.context.sam();
         let mut rng = SmallRng::seed_from_u64(split.seed(self.context.seed, step));
         let mut batch = SamBatch {
@@ -225,11 +225,11 @@ struct SamOutput<B: Backend> {
 impl<B: AutodiffBackend> Stage<B> for SamStage<'_> {
     type Batch = SamBatch;
 
-    fn batch(&self, step: u64) -> Result<SamBatch> {
+    fn batch(&self, step: u64) -> Result<SamBatch, StageError> {
         self.make_batch(Split::Train, step)
     }
 
-    fn loss(&self, trainee: &Trainee<B>, batch: &SamBatch) -> Result<Losses<B>> {
+    fn loss(&self, trainee: &Trainee<B>, batch: &SamBatch) -> Result<Losses<B>, StageError> {
         let mut output = self.forward(trainee, batch);
         let cells = output.cells.take();
         let (mut total, mut parts) = mask_losses(output);
@@ -241,7 +241,10 @@ impl<B: AutodiffBackend> Stage<B> for SamStage<'_> {
         Ok(Losses::new(total, parts))
     }
 
-    fn validate(&self, trainee: &Trainee<B::InnerBackend>) -> Result<Vec<(String, f64)>> {
+    fn validate(
+        &self,
+        trainee: &Trainee<B::InnerBackend>,
+    ) -> Result<Vec<(String, f64)>, StageError> {
         let (mut sums, mut counts) = ([0.0; 3], [0; 3]);
         let (mut right, mut cells) = (0.0, 0);
         for step in 0..self.config.validation_scenes.div_ceil(self.config.batch) as u64 {

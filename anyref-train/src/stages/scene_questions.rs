@@ -1,12 +1,12 @@
 //! Questions about scenes.
 
-use anyhow::Result;
 use anyref_core::Question;
 use anyref_data::scenes::phrases::named;
 use anyref_data::scenes::{Instruction, Scene};
 
 use super::example::{Asked, Example, ExampleReference, ExampleTarget};
 use super::scene_context::SceneContext;
+use crate::stage_error::StageError;
 
 /// Questions about a scene, without those whose sound is inaudible.
 ///
@@ -16,17 +16,17 @@ pub(super) fn asked(
     context: &SceneContext,
     scene: &Scene,
     instructions: &[Instruction],
-) -> Result<Asked> {
+) -> Result<Asked, StageError> {
     let mut examples = Vec::with_capacity(instructions.len());
     for instruction in instructions {
-        let prepared: Result<Vec<_>> = instruction
+        let prepared: Result<Vec<_>, StageError> = instruction
             .references
             .iter()
             .map(|reference| ExampleReference::new(context, reference))
             .collect();
         let prepared = match prepared {
             Ok(prepared) => prepared,
-            Err(error) if error.is::<anyref_audio::Error>() => continue,
+            Err(StageError::Sound(_)) => continue,
             Err(error) => return Err(error),
         };
         let noun = instruction.reference_noun(scene);

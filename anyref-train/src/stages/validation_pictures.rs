@@ -1,12 +1,12 @@
 //! Predicted masks of a stage of instructions, beside the true ones.
 
-use anyhow::Result;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use image::{Rgb, RgbImage, imageops};
 
 use super::instruct::InstructStage;
 use crate::losses::resized;
+use crate::stage_error::StageError;
 use crate::trainee::Trainee;
 use anyref_data::scenes::Split;
 
@@ -27,7 +27,7 @@ impl InstructStage<'_> {
         &self,
         trainee: &Trainee<B>,
         count: usize,
-    ) -> Result<Vec<RgbImage>> {
+    ) -> Result<Vec<RgbImage>, StageError> {
         let device = trainee.heads.logit_scale.val().device();
         let sam = self.context().sam();
         let side = self.context().sam.image_encoder.image_size;

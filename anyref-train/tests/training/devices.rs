@@ -2,12 +2,10 @@
 
 use std::fs;
 
-use anyhow::{Result, bail};
 use anyref_train::Trainee;
 use anyref_train::config::StageConfig;
-use anyref_train::run::{Launch, launch};
-use anyref_train::run::{StageJob, train_stage};
-use anyref_train::{Losses, Stage};
+use anyref_train::run::{self, Launch, StageJob, launch, train_stage};
+use anyref_train::{Losses, Stage, StageError};
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
 use serde_json::Value;
@@ -112,14 +110,20 @@ struct Failing {
 impl Stage<TrainBackend> for Failing {
     type Batch = u64;
 
-    fn batch(&self, step: u64) -> Result<u64> {
+    fn batch(&self, step: u64) -> Result<u64, StageError> {
         match step == self.at {
-            true if !self.panics => bail!("micro-batch {step} is missing"),
+            true if !self.panics => Err(StageError::Other(
+                format!("micro-batch {step} is missing").into(),
+            )),
             _ => Ok(step),
         }
     }
 
-    fn loss(&self, trainee: &Trainee<TrainBackend>, batch: &u64) -> Result<Losses<TrainBackend>> {
+    fn loss(
+        &self,
+        trainee: &Trainee<TrainBackend>,
+        batch: &u64,
+    ) -> Result<Losses<TrainBackend>, StageError> {
         assert!(
             !(self.panics && *batch == self.at),
             "micro-batch {batch} is bad"
@@ -131,12 +135,12 @@ impl Stage<TrainBackend> for Failing {
     fn validate(
         &self,
         _: &Trainee<<TrainBackend as burn::tensor::backend::AutodiffBackend>::InnerBackend>,
-    ) -> Result<Vec<(String, f64)>> {
+    ) -> Result<Vec<(String, f64)>, StageError> {
         Ok(Vec::new())
     }
 }
 
-fn fails(stage: &Failing) -> Result<(Trainee<TrainBackend>, bool)> {
+fn fails(stage: &Failing) -> run::Result<(Trainee<TrainBackend>, bool)> {
     let context = context([64, 64], 1);
     let device = Default::default();
     TrainBackend::seed(&device, 1);

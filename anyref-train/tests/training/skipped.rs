@@ -5,11 +5,10 @@ use std::panic::catch_unwind;
 use std::path::Path;
 use std::thread;
 
-use anyhow::Result;
 use anyref_train::Trainee;
 use anyref_train::run::checkpoint::{newest, position};
-use anyref_train::run::{RunOptions, StageJob, train_stage};
-use anyref_train::{Losses, Stage};
+use anyref_train::run::{self, RunOptions, StageJob, train_stage};
+use anyref_train::{Losses, Stage, StageError};
 use burn::module::AutodiffModule;
 use burn::tensor::Tensor;
 use burn::tensor::backend::Backend;
@@ -34,11 +33,15 @@ fn fail_device() {
 impl Stage<TrainBackend> for Sometimes {
     type Batch = u64;
 
-    fn batch(&self, step: u64) -> Result<u64> {
+    fn batch(&self, step: u64) -> Result<u64, StageError> {
         Ok(step)
     }
 
-    fn loss(&self, trainee: &Trainee<TrainBackend>, batch: &u64) -> Result<Losses<TrainBackend>> {
+    fn loss(
+        &self,
+        trainee: &Trainee<TrainBackend>,
+        batch: &u64,
+    ) -> Result<Losses<TrainBackend>, StageError> {
         if self.failing == Some(*batch) {
             fail_device();
         }
@@ -51,17 +54,17 @@ impl Stage<TrainBackend> for Sometimes {
         Ok(Losses::new(total.clone() * total * factor, Vec::new()))
     }
 
-    fn validate(&self, _: &Trainee<TestBackend>) -> Result<Vec<(String, f64)>> {
+    fn validate(&self, _: &Trainee<TestBackend>) -> Result<Vec<(String, f64)>, StageError> {
         Ok(Vec::new())
     }
 }
 
 /// Continues for `steps` steps, from the newest checkpoint.
-fn go(run: &Path, bad: std::ops::Range<u64>, steps: u64) -> Result<bool> {
+fn go(run: &Path, bad: std::ops::Range<u64>, steps: u64) -> run::Result<bool> {
     go_on(run, Sometimes { bad, failing: None }, steps)
 }
 
-fn go_on(run: &Path, stage: Sometimes, steps: u64) -> Result<bool> {
+fn go_on(run: &Path, stage: Sometimes, steps: u64) -> run::Result<bool> {
     let context = context([64, 64], 1);
     let device = Default::default();
     TrainBackend::seed(&device, 1);

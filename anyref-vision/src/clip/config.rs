@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::error::{check, check_transformer, layers_until};
+use crate::error::layers_until;
+use crate::tower_sizes::TowerSizes;
 
 /// Name of the tower in errors.
 const CLIP: &str = "CLIP";
@@ -86,23 +87,16 @@ impl ClipVisionConfig {
     /// When a size is 0, `hidden_size` is not a multiple of `num_attention_heads`, or a patch is
     /// larger than the picture.
     pub fn validate(&self) -> Result<()> {
-        check_transformer(
-            CLIP,
-            [
-                ("hidden_size", self.hidden_size),
-                ("intermediate_size", self.intermediate_size),
-                ("num_hidden_layers", self.num_hidden_layers),
-                ("num_attention_heads", self.num_attention_heads),
-                ("num_channels", self.num_channels),
-                ("image_size", self.image_size),
-                ("patch_size", self.patch_size),
-            ],
-            [self.hidden_size, self.num_attention_heads],
-        )?;
-        let (side, patch) = (self.image_size, self.patch_size);
-        check(CLIP, "patch_size", patch <= side, || {
-            format!("is {patch}: make it {side} (image_size) at most")
-        })
+        TowerSizes {
+            hidden_size: self.hidden_size,
+            intermediate_size: self.intermediate_size,
+            num_hidden_layers: self.num_hidden_layers,
+            num_attention_heads: self.num_attention_heads,
+            num_channels: self.num_channels,
+            image_size: self.image_size,
+            patch_size: self.patch_size,
+        }
+        .check(CLIP)
     }
 
     /// Patches along one side.

@@ -3,7 +3,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::Result;
-use crate::error::{check, check_transformer, layers_until};
+use crate::error::{check, layers_until};
+use crate::tower_sizes::TowerSizes;
 
 /// Name of the tower in errors.
 const INTERN_VIT: &str = "InternViT";
@@ -97,23 +98,16 @@ impl InternVisionConfig {
     /// When a size is 0, `hidden_size` is not a multiple of `num_attention_heads`, a patch is
     /// larger than the tile, or the tower is of InternViT-6B's kind.
     pub fn validate(&self) -> Result<()> {
-        check_transformer(
-            INTERN_VIT,
-            [
-                ("hidden_size", self.hidden_size),
-                ("intermediate_size", self.intermediate_size),
-                ("num_hidden_layers", self.num_hidden_layers),
-                ("num_attention_heads", self.num_attention_heads),
-                ("num_channels", self.num_channels),
-                ("image_size", self.image_size),
-                ("patch_size", self.patch_size),
-            ],
-            [self.hidden_size, self.num_attention_heads],
-        )?;
-        let (side, patch) = (self.image_size, self.patch_size);
-        check(INTERN_VIT, "patch_size", patch <= side, || {
-            format!("is {patch}: make it {side} (image_size) at most")
-        })?;
+        TowerSizes {
+            hidden_size: self.hidden_size,
+            intermediate_size: self.intermediate_size,
+            num_hidden_layers: self.num_hidden_layers,
+            num_attention_heads: self.num_attention_heads,
+            num_channels: self.num_channels,
+            image_size: self.image_size,
+            patch_size: self.patch_size,
+        }
+        .check(INTERN_VIT)?;
         let only = "InternViT-300M's kind is the only one supported; take a model that has it";
         let norm = self.norm_type == NormType::LayerNorm;
         check(INTERN_VIT, "norm_type", norm, || {

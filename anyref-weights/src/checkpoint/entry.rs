@@ -93,7 +93,7 @@ impl TensorEntry {
                 let in_rows = plain && stored.file.is_on_disk();
                 in_rows && self.dtype.is_float() && len >= MAPPED
             }
-            Source::Made(..) => false,
+            Source::Made(tensor, _) => tensor.is_mappable(),
         }
     }
 
@@ -139,8 +139,10 @@ impl TensorEntry {
     /// # Errors
     /// When the file is too short.
     pub(crate) fn mapped(&self) -> Result<Option<TensorData>> {
-        let (true, Source::File(stored)) = (self.is_mappable(), &self.source) else {
-            return Ok(None);
+        let stored = match &self.source {
+            Source::File(stored) if self.is_mappable() => stored,
+            Source::File(_) => return Ok(None),
+            Source::Made(tensor, _) => return tensor.mapped(),
         };
         let len = self.num_elements() * self.dtype.size();
         let bytes = stored.file.mapped(stored.offset, len)?;
@@ -161,7 +163,10 @@ impl TensorEntry {
             blocks,
         } = match &self.source {
             Source::File(stored) => stored,
-            Source::Made(tensor, _) => return Ok(tensor.read()?.as_bytes().to_vec()),
+            Source::Made(tensor, _) => {
+                let bytes = tensor.read()?.bytes;
+                return Ok(bytes.try_into_vec().unwrap_or_else(|bytes| bytes.to_vec()));
+            }
         };
         if let Some(block) = *blocks {
             let bytes = self.num_elements() / block.values() * block.bytes();
@@ -214,8 +219,8 @@ fn gather(stored: &[u8], shape: &[usize], strides: &[usize], size: usize) -> Vec
 }
 
 impl OutputTensor {
-    /// Copies a tensor of a checkpoint under another name, as `dtype`, or unchanged: in its type,
-    /// or a matrix in its blocks.
+    /// A tensor of a checkpoint, under another name and as `dtype`, or as it is there: in its type,
+    /// or a matrix in its blocks. As it is there it can be used where it lies in its file.
     pub fn from_entry(name: impl Into<String>, entry: &TensorEntry, dtype: Option<DType>) -> Self {
         let shape = entry.shape.clone();
         let blocks = entry.block_type().filter(|_| dtype.is_none());
@@ -226,6 +231,11 @@ impl OutputTensor {
                 Ok(entry.read_blocks()?.expect("a matrix in blocks"))
             });
         }
-        Self::new(name, dtype, shape, move || entry.read())
+        let as_stored = (dtype == entry.dtype && entry.is_mappable()).then(|| entry.clone());
+        let tensor = Self::new(name, dtype, shape, move || entry.read());
+        match as_stored {
+            Some(entry) => tensor.with_mapped(move || entry.mapped()),
+            None => tensor,
+        }
     }
 }

@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, TcpListener, TcpStream};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -38,6 +39,20 @@ impl Repository {
         Self {
             commit: commit.repeat(5),
             files: files.iter().map(file).collect(),
+            token: None,
+        }
+    }
+
+    /// The files of a folder, without those of folders inside.
+    pub fn of_folder(commit: &str, folder: &Path) -> Self {
+        let entries = folder.read_dir().unwrap().map(|entry| entry.unwrap());
+        let files = entries.filter(|entry| entry.path().is_file()).map(|entry| {
+            let name = entry.file_name().into_string().unwrap();
+            (name, std::fs::read(entry.path()).unwrap())
+        });
+        Self {
+            commit: commit.repeat(5),
+            files: files.collect(),
             token: None,
         }
     }
@@ -95,6 +110,28 @@ impl HubServer {
 
     pub fn endpoint(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Variables by which a program asks this hub and no other, with its cache in `home`; empty
+    /// ones are to be removed.
+    pub fn environment(&self, home: &Path) -> Vec<(&'static str, String)> {
+        let mut variables = vec![
+            ("HF_HOME", home.display().to_string()),
+            ("HF_ENDPOINT", self.endpoint()),
+        ];
+        let removed = [
+            "HF_HUB_OFFLINE",
+            "HF_TOKEN",
+            "HUGGING_FACE_HUB_TOKEN",
+            "HF_TOKEN_PATH",
+            "HF_HUB_CACHE",
+            "HTTP_PROXY",
+            "http_proxy",
+            "ALL_PROXY",
+            "all_proxy",
+        ];
+        variables.extend(removed.map(|name| (name, String::new())));
+        variables
     }
 
     /// Publishes a revision, which is also available by its commit.

@@ -6,7 +6,8 @@ use std::sync::Arc;
 
 use anyref_core::{
     AnswerOptions, BackendName, CacheType, Cancel, Companions, Engine, EngineOptions, Error,
-    MAX_CANDIDATES, ModelFiles, ModelOptions, ModelSource, free_memory, load_engine, resolve_model,
+    MAX_CANDIDATES, ModelFiles, ModelOptions, ModelPlace, ModelSource, free_memory, load_engine,
+    resolve_model,
 };
 use anyref_weights::WeightType;
 use pyo3::prelude::*;
@@ -117,14 +118,13 @@ pub fn load(
         .with_cache_type(kv_cache);
     let loaded = || {
         named(path.clone(), || {
-            let path = path.as_deref().map(resolve_model).transpose()?;
-            let companions = match &path {
-                Some(path) => companions.resolve(path)?,
+            let place = |model| ModelPlace::open(&resolve_model(model)?);
+            let place = path.as_deref().map(place).transpose()?;
+            let companions = match &place {
+                Some(place) => companions.resolve(place)?,
                 None => companions.clone(),
             };
-            let model = path.map_or(ModelSource::Files(NANO), |path| {
-                ModelSource::Path(path.into_owned())
-            });
+            let model = place.map_or(ModelSource::Files(NANO), ModelSource::Place);
             load_engine(&EngineOptions {
                 backend,
                 device: number,

@@ -2,12 +2,12 @@
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
 use anyref_core::{OnDevice, OnDevices};
-use anyref_train::ablation::{AblationConfig, ablate};
+use anyref_train::ablation::{self, AblationConfig, ablate};
 use anyref_train::config::TrainConfig;
 use anyref_train::run::{
-    Folders, Launch, Plan, Progress, Which, draw_validation, export_adapter, export_checkpoint,
+    Folders, Launch, Plan, Progress, Result, Which, draw_validation, export_adapter,
+    export_checkpoint,
 };
 use burn::backend::Autodiff;
 use burn::tensor::backend::Backend;
@@ -45,9 +45,9 @@ pub struct Ablation<'a> {
 }
 
 impl OnDevice for Ablation<'_> {
-    type Output = Result<String>;
+    type Output = ablation::Result<String>;
 
-    fn run<B: Backend>(self, device: &B::Device) -> Result<String> {
+    fn run<B: Backend>(self, device: &B::Device) -> ablation::Result<String> {
         ablate::<Autodiff<B>>(self.config, self.folders, self.progress, device)
     }
 }

@@ -3,15 +3,15 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result, bail};
-
-use super::POSITION;
+use super::error::CheckpointError;
+use super::files::POSITION;
+use crate::file_error::FileError;
 
 /// The newest complete checkpoint, if there is one.
 ///
 /// # Errors
 /// When the folder cannot be read, or a checkpoint in it has no `position.json`.
-pub fn newest(folder: &Path) -> Result<Option<PathBuf>> {
+pub fn newest(folder: &Path) -> Result<Option<PathBuf>, CheckpointError> {
     Ok(if folder.is_dir() {
         list(folder)?.pop()
     } else {
@@ -20,12 +20,11 @@ pub fn newest(folder: &Path) -> Result<Option<PathBuf>> {
 }
 
 /// Complete checkpoints, oldest first.
-pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
+pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     let mut found = Vec::new();
-    for entry in
-        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?
-    {
-        let path = entry?.path();
+    let unread = |source| FileError::of("read", folder)(source);
+    for entry in fs::read_dir(folder).map_err(unread)? {
+        let path = entry.map_err(unread)?.path();
         let name = path
             .file_name()
             .unwrap_or_default()
@@ -33,7 +32,7 @@ pub(super) fn list(folder: &Path) -> Result<Vec<PathBuf>> {
             .into_owned();
         if name.starts_with("stage-") && !name.ends_with(".partial") && path.is_dir() {
             if !path.join(POSITION).is_file() {
-                bail!("{} has no {POSITION}: delete this folder", path.display());
+                return Err(CheckpointError::NoPosition { path });
             }
             found.push((place_of(&path), path));
         }

@@ -3,14 +3,15 @@
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use anyhow::{Context, Result, bail, ensure};
 use anyref_core::quantization::Quantization;
 use anyref_weights::hub::refuse_location;
 use anyref_weights::{Checkpoint, LoadOptions, load_module, parameters};
 use burn::module::Module;
 use burn::tensor::{DType, Tensor, backend::AutodiffBackend};
 
-use super::{LIVE, MODEL, OPTIMIZER, POSITION, Position};
+use super::Position;
+use super::error::CheckpointError;
+use super::files::{LIVE, MODEL, OPTIMIZER, POSITION};
 use crate::run::frozen_blocks::LANGUAGE_MODEL;
 use crate::run::optimizer::{Moments, Optimizer};
 use crate::trainee::Trainee;
@@ -25,7 +26,7 @@ const IN_FOLDER: &str = "llm.";
 pub(in crate::run) fn missing<B: AutodiffBackend, M: Module<B>>(
     path: &Path,
     module: &M,
-) -> Result<BTreeSet<String>> {
+) -> Result<BTreeSet<String>, CheckpointError> {
     let checkpoint = Checkpoint::open(path.join(MODEL))?;
     let wanted = parameters::<B, M>(module).into_keys();
     Ok(wanted
@@ -42,16 +43,16 @@ pub fn load_weights<B: AutodiffBackend>(
     path: &Path,
     mut trainee: Trainee<B>,
     initial: &BTreeSet<String>,
-) -> Result<Trainee<B>> {
+) -> Result<Trainee<B>, CheckpointError> {
     let checkpoint = Checkpoint::open(path.join(MODEL))?;
     let llm = &mut trainee.anyref.llm;
     let in_blocks = llm.load_blocks(&checkpoint, LANGUAGE_MODEL, None)?.names;
     let lacks = missing(path, &trainee)?;
     if let Some(name) = lacks.difference(initial).next() {
-        bail!(
-            "{} has no {name}: it is of another model, or of a run with another `start`",
-            path.display()
-        );
+        return Err(CheckpointError::Foreign {
+            path: path.into(),
+            name: name.clone(),
+        });
     }
     // Kept in burn's order, as during training: a resumed run then rounds as an uninterrupted one
     // does.
@@ -75,7 +76,7 @@ pub(in crate::run) fn load_live<B: AutodiffBackend, M: Module<B>>(
     position: &Position,
     trained: &BTreeSet<String>,
     mut module: M,
-) -> Result<M> {
+) -> Result<M, CheckpointError> {
     if !position.averaged {
         return Ok(module);
     }
@@ -109,13 +110,11 @@ pub(in crate::run) fn load_start<B: AutodiffBackend>(
     from: &Path,
     quantization: Option<&Quantization>,
     mut trainee: Trainee<B>,
-) -> Result<(Trainee<B>, Vec<String>)> {
+) -> Result<(Trainee<B>, Vec<String>), CheckpointError> {
     refuse_location(from)?;
-    ensure!(
-        from.is_dir(),
-        "`start`: there is no model folder {}",
-        from.display()
-    );
+    if !from.is_dir() {
+        return Err(CheckpointError::NoStart { from: from.into() });
+    }
     let checkpoint = Checkpoint::open(from)?;
     let options = LoadOptions::default()
         .with_cast(Some(DType::F32))
@@ -130,8 +129,13 @@ pub(in crate::run) fn load_start<B: AutodiffBackend>(
         // Whatever the folder has: all of it may be trained.
         None => BTreeSet::new(),
     };
-    let report = load_module::<B, _>(&mut trainee, &checkpoint.without(&in_blocks), &options)
-        .with_context(|| format!("`start`: {} is not a model of this kind", from.display()))?;
+    let checkpoint = checkpoint.without(&in_blocks);
+    let report = load_module::<B, _>(&mut trainee, &checkpoint, &options).map_err(|error| {
+        CheckpointError::OtherStart {
+            from: from.into(),
+            source: Box::new(error),
+        }
+    })?;
     let mut names = report.loaded;
     names.extend(in_blocks.iter().map(|name| format!("anyref.{name}")));
     Ok((trainee, names))
@@ -148,14 +152,12 @@ pub fn load_parts<B: AutodiffBackend, M: Module<B>>(
     from: &Path,
     parts: &[String],
     mut module: M,
-) -> Result<(M, Vec<String>)> {
+) -> Result<(M, Vec<String>), CheckpointError> {
     let mut names = Vec::new();
     refuse_location(from)?;
-    ensure!(
-        from.exists(),
-        "`initial`: there is no {}: give a model folder or a checkpoint",
-        from.display()
-    );
+    if !from.exists() {
+        return Err(CheckpointError::NoInitial { from: from.into() });
+    }
     let checkpoint = Checkpoint::open(if from.join(POSITION).is_file() {
         from.join(MODEL)
     } else {
@@ -177,12 +179,14 @@ pub fn load_parts<B: AutodiffBackend, M: Module<B>>(
         let report = load_module::<B, M>(&mut module, &checkpoint, &options)?;
         let missing = |name: &&String| **name == whole || name.starts_with(&format!("{whole}."));
         if let Some(name) = report.allowed_missing.iter().find(missing) {
-            bail!("{} has no {name}, which `initial` asks for", from.display());
+            return Err(CheckpointError::InitialLacks {
+                from: from.into(),
+                name: name.clone(),
+            });
         }
-        ensure!(
-            !report.loaded.is_empty(),
-            "`initial`: the model has no part {part:?}"
-        );
+        if report.loaded.is_empty() {
+            return Err(CheckpointError::NoPart { part: part.clone() });
+        }
         names.extend(report.loaded);
     }
     Ok((module, names))
@@ -198,11 +202,11 @@ pub(in crate::run) fn load_optimizer<B: AutodiffBackend>(
     position: &Position,
     optimizer: &mut Optimizer<B>,
     device: &B::Device,
-) -> Result<()> {
+) -> Result<(), CheckpointError> {
     let checkpoint = Checkpoint::open(path.join(OPTIMIZER))?;
     let mut read = 0;
     for (name, &steps) in &position.updates {
-        let mut moment = |kind: &str| -> Result<Tensor<B::InnerBackend, 1>> {
+        let mut moment = |kind: &str| -> Result<Tensor<B::InnerBackend, 1>, CheckpointError> {
             let data = checkpoint.require(&format!("{kind}/{name}"))?.read()?;
             read += 1;
             Ok(Tensor::from_data(data, device))
@@ -222,10 +226,8 @@ pub(in crate::run) fn load_optimizer<B: AutodiffBackend>(
             },
         );
     }
-    ensure!(
-        checkpoint.len() == read,
-        "{}: the optimizer's file and {POSITION} disagree: delete this checkpoint",
-        path.display()
-    );
-    Ok(())
+    match checkpoint.len() == read {
+        true => Ok(()),
+        false => Err(CheckpointError::OtherMoments { path: path.into() }),
+    }
 }

@@ -1,6 +1,8 @@
 //! Checkpoints that survive a kill: written beside, then renamed. They leave out weights that a run
 //! has from its start.
 
+mod error;
+mod files;
 mod list;
 mod load;
 mod save;
@@ -9,24 +11,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::loss_scale::LossScale;
+use crate::file_error::FileError;
+use files::POSITION;
 
+pub use error::CheckpointError;
 pub use list::newest;
 pub(super) use load::{load_live, load_optimizer, load_start, missing};
 pub use load::{load_parts, load_weights};
 pub(super) use save::{State, save};
-
-/// The model, in a checkpoint's folder.
-const MODEL: &str = "model.safetensors";
-/// Optimizer's weights, if the model is their EMA.
-const LIVE: &str = "live.safetensors";
-/// Moments of the optimizer.
-const OPTIMIZER: &str = "optimizer.safetensors";
-/// Position of the run.
-const POSITION: &str = "position.json";
 
 /// Position of a run.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -58,11 +53,11 @@ pub struct Position {
 ///
 /// # Errors
 /// When the checkpoint's `position.json` is missing or damaged.
-pub fn position(path: &Path) -> Result<Position> {
+pub fn position(path: &Path) -> Result<Position, CheckpointError> {
     let file = path.join(POSITION);
-    let text = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    let text = fs::read(&file).map_err(FileError::of("read", &file))?;
     let position: Position = serde_json::from_slice(&text)
-        .with_context(|| format!("{} is damaged: delete this checkpoint", file.display()))?;
+        .map_err(|source| CheckpointError::Damaged { file, source })?;
     Ok(Position {
         best: position.best.map(single),
         ..position

@@ -4,13 +4,15 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
 use anyref_weights::{SaveOptions, output_tensors, sync_folder, write_atomic, write_checkpoint};
 use burn::tensor::{DType, backend::AutodiffBackend};
 use safetensors::tensor::{Dtype, TensorView};
 
+use super::Position;
+use super::error::CheckpointError;
+use super::files::{LIVE, MODEL, OPTIMIZER, POSITION};
 use super::list::{list, place_of};
-use super::{LIVE, MODEL, OPTIMIZER, POSITION, Position};
+use crate::file_error::FileError;
 use crate::run::frozen_blocks::LANGUAGE_MODEL;
 use crate::run::optimizer::Optimizer;
 use crate::trainee::Trainee;
@@ -39,16 +41,15 @@ pub(in crate::run) fn save<B: AutodiffBackend>(
     folder: &Path,
     state: &State<'_, B>,
     keep: usize,
-) -> Result<PathBuf> {
+) -> Result<PathBuf, CheckpointError> {
     let position = state.position;
     let name = format!("stage-{}-step-{:08}", position.stage, position.step);
     let (target, partial) = (folder.join(&name), folder.join(format!("{name}.partial")));
     // Files of an attempt that was killed would become part of this one.
     if partial.exists() {
-        fs::remove_dir_all(&partial)
-            .with_context(|| format!("cannot delete {}", partial.display()))?;
+        fs::remove_dir_all(&partial).map_err(FileError::of("delete", &partial))?;
     }
-    fs::create_dir_all(&partial).with_context(|| format!("cannot create {}", partial.display()))?;
+    fs::create_dir_all(&partial).map_err(FileError::of("create", &partial))?;
     if let Err(error) = write(&partial, state) {
         // The partial checkpoint is deleted, so that a full disk gets its space back.
         let _ = fs::remove_dir_all(&partial);
@@ -57,8 +58,7 @@ pub(in crate::run) fn save<B: AutodiffBackend>(
     if target.exists() {
         discard(&target)?;
     }
-    fs::rename(&partial, &target)
-        .with_context(|| format!("cannot rename to {}", target.display()))?;
+    fs::rename(&partial, &target).map_err(FileError::of("rename to", &target))?;
     // Older checkpoints are deleted for this one.
     sync_folder(folder)?;
     prune(folder, &target, keep)?;
@@ -66,7 +66,7 @@ pub(in crate::run) fn save<B: AutodiffBackend>(
 }
 
 /// Writes the files of a checkpoint.
-fn write<B: AutodiffBackend>(partial: &Path, state: &State<'_, B>) -> Result<()> {
+fn write<B: AutodiffBackend>(partial: &Path, state: &State<'_, B>) -> Result<(), CheckpointError> {
     let mut position = state.position.clone();
     let options = SaveOptions::default();
     let mut weights = output_tensors::<B::InnerBackend, _>(state.model, &options);
@@ -102,10 +102,14 @@ fn write<B: AutodiffBackend>(partial: &Path, state: &State<'_, B>) -> Result<()>
     let views = tensors
         .iter()
         .map(|(name, length, bytes)| Ok((name, TensorView::new(Dtype::F32, vec![*length], bytes)?)))
-        .collect::<Result<Vec<_>>>()?;
+        .collect::<Result<Vec<_>, CheckpointError>>()?;
     let file = partial.join(OPTIMIZER);
-    safetensors::serialize_to_file(views, None, &file)
-        .with_context(|| format!("cannot write {}", file.display()))?;
+    safetensors::serialize_to_file(views, None, &file).map_err(|source| {
+        CheckpointError::WriteMoments {
+            file: file.clone(),
+            source,
+        }
+    })?;
     reached_the_disk(&file)?;
     write_atomic(
         partial.join(POSITION),
@@ -115,14 +119,14 @@ fn write<B: AutodiffBackend>(partial: &Path, state: &State<'_, B>) -> Result<()>
 }
 
 /// Waits until a file is on the disk, since older checkpoints are deleted for it.
-fn reached_the_disk(file: &Path) -> Result<()> {
+fn reached_the_disk(file: &Path) -> Result<(), FileError> {
     let synced = fs::File::open(file).and_then(|file| file.sync_all());
-    synced.with_context(|| format!("cannot write {}", file.display()))
+    synced.map_err(FileError::of("write", file))
 }
 
 /// Deletes all checkpoints but `keep`: `target`, and the last before it. One that is further on was
 /// left behind by a run that went on from an earlier step since, and would hide `target`.
-fn prune(folder: &Path, target: &Path, keep: usize) -> Result<()> {
+fn prune(folder: &Path, target: &Path, keep: usize) -> Result<(), CheckpointError> {
     let (after, up_to): (Vec<_>, Vec<_>) = list(folder)?
         .into_iter()
         .partition(|other| place_of(other) > place_of(target));
@@ -134,15 +138,15 @@ fn prune(folder: &Path, target: &Path, keep: usize) -> Result<()> {
 }
 
 /// Deletes a checkpoint. Half of one would be taken for damage, so it is renamed first.
-fn discard(path: &Path) -> Result<()> {
+fn discard(path: &Path) -> Result<(), FileError> {
     let mut doomed = path.as_os_str().to_owned();
     doomed.push(".old.partial");
     let doomed = PathBuf::from(doomed);
     if doomed.exists() {
-        fs::remove_dir_all(&doomed)?;
+        fs::remove_dir_all(&doomed).map_err(FileError::of("delete", &doomed))?;
     }
-    fs::rename(path, &doomed)?;
-    fs::remove_dir_all(&doomed).with_context(|| format!("cannot delete {}", doomed.display()))
+    fs::rename(path, &doomed).map_err(FileError::of("rename to", &doomed))?;
+    fs::remove_dir_all(&doomed).map_err(FileError::of("delete", &doomed))
 }
 
 #[cfg(test)]

@@ -15,7 +15,6 @@ use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, anyhow};
 use burn::tensor::{Tensor, TensorData, backend::Backend};
 use burn_communication::data_service::{TensorDataServer, TensorDataService};
 use burn_communication::websocket::{WebSocket, WsServer};
@@ -23,6 +22,7 @@ use burn_communication::{Address, ProtocolServer};
 use tokio::runtime::Runtime;
 use tokio_util::sync::CancellationToken;
 
+use super::error::DistributedError;
 use super::topology::Topology;
 
 /// Largest number of values in a message.
@@ -53,7 +53,7 @@ impl<B: Backend> AllReduce<B> {
     ///
     /// # Errors
     /// When the port is taken.
-    pub(super) fn shared(topology: &Topology) -> Result<Arc<Mutex<Self>>> {
+    pub(super) fn shared(topology: &Topology) -> Result<Arc<Mutex<Self>>, DistributedError> {
         static OPEN: Mutex<Option<Box<dyn Any + Send>>> = Mutex::new(None);
         let mut open = OPEN.lock().unwrap_or_else(PoisonError::into_inner);
         let known = open
@@ -67,16 +67,16 @@ impl<B: Backend> AllReduce<B> {
         Ok(opened)
     }
 
-    fn open(topology: &Topology) -> Result<Self> {
+    fn open(topology: &Topology) -> Result<Self, DistributedError> {
         let port = topology.port()?;
         // The server itself would only log the error.
         TcpListener::bind(("0.0.0.0", port))
-            .with_context(|| format!("cannot listen at port {port} for the other nodes"))?;
+            .map_err(|source| DistributedError::Listen { port, source })?;
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
-            .context("cannot talk to the other nodes")?;
+            .map_err(|source| DistributedError::Connections { source })?;
         let service = Arc::new(TensorDataService::new(CancellationToken::new()));
         let server = WsServer::new(port).route_tensor_data_service(service.clone());
         runtime.spawn(server.serve(std::future::pending()));
@@ -96,10 +96,10 @@ impl<B: Backend> AllReduce<B> {
         }
         let addresses = topology.addresses.iter().map(|address| {
             let address = format!("ws://{address}").parse();
-            address.map_err(|error: String| anyhow!("{error}"))
+            address.map_err(|reason: String| DistributedError::ServerAddress { reason })
         });
         Ok(Self {
-            addresses: addresses.collect::<Result<_>>()?,
+            addresses: addresses.collect::<Result<_, DistributedError>>()?,
             topology: topology.clone(),
             service,
             runtime,
@@ -111,7 +111,7 @@ impl<B: Backend> AllReduce<B> {
     ///
     /// # Errors
     /// When a machine has stopped or gives another shape.
-    pub(super) fn sum(&mut self, tensor: Tensor<B, 1>) -> Result<Tensor<B, 1>> {
+    pub(super) fn sum(&mut self, tensor: Tensor<B, 1>) -> Result<Tensor<B, 1>, DistributedError> {
         let [length] = tensor.dims();
         let device = tensor.device();
         let mut sums = Vec::new();
@@ -162,7 +162,11 @@ impl<B: Backend> AllReduce<B> {
         let _ = catch_unwind(AssertUnwindSafe(|| self.runtime.block_on(close)));
     }
 
-    fn reduce(&mut self, own: Tensor<B, 1>, device: &B::Device) -> Result<Tensor<B, 1>> {
+    fn reduce(
+        &mut self,
+        own: Tensor<B, 1>,
+        device: &B::Device,
+    ) -> Result<Tensor<B, 1>, DistributedError> {
         let (theirs, total) = (self.number(), self.number());
         let mut sum = own;
         for rank in 1..self.topology.count() {
@@ -175,7 +179,11 @@ impl<B: Backend> AllReduce<B> {
         Ok(sum)
     }
 
-    fn send(&mut self, own: Tensor<B, 1>, device: &B::Device) -> Result<Tensor<B, 1>> {
+    fn send(
+        &mut self,
+        own: Tensor<B, 1>,
+        device: &B::Device,
+    ) -> Result<Tensor<B, 1>, DistributedError> {
         let (theirs, total) = (self.number(), self.number());
         let length = own.dims();
         self.offer(own.into_data(), 1, theirs);
@@ -193,7 +201,12 @@ impl<B: Backend> AllReduce<B> {
             .block_on(self.service.expose_data(data, times, number.into()));
     }
 
-    fn fetch(&self, rank: usize, number: u64, limit: Duration) -> Result<TensorData> {
+    fn fetch(
+        &self,
+        rank: usize,
+        number: u64,
+        limit: Duration,
+    ) -> Result<TensorData, DistributedError> {
         let (name, address) = (&self.topology.addresses[rank], self.addresses[rank].clone());
         let fetched = async {
             let mut fetched = pin!(self.service.download_tensor(address, number.into()));
@@ -211,21 +224,26 @@ impl<B: Backend> AllReduce<B> {
         fetched
             .ok()
             .flatten()
-            .with_context(|| format!("node {rank} at {name} has stopped: its own error says why"))
+            .ok_or_else(|| DistributedError::NodeStopped {
+                rank,
+                address: name.clone(),
+            })
     }
 }
 
-fn of_length(data: TensorData, length: [usize; 1], rank: usize) -> Result<TensorData> {
+fn of_length(
+    data: TensorData,
+    length: [usize; 1],
+    rank: usize,
+) -> Result<TensorData, DistributedError> {
     match data.shape.as_slice() == length {
         true => Ok(data),
-        false => Err(anyhow!(
-            "node {rank} learns something else: give all nodes the same configuration"
-        )),
+        false => Err(DistributedError::OtherLength { rank }),
     }
 }
 
 /// Waits until a machine accepts connections.
-fn wait_for(rank: usize, address: &str) -> Result<()> {
+fn wait_for(rank: usize, address: &str) -> Result<(), DistributedError> {
     let start = Instant::now();
     let mut told = false;
     while let Err(error) = TcpStream::connect(address) {
@@ -234,7 +252,11 @@ fn wait_for(rank: usize, address: &str) -> Result<()> {
             told = true;
         }
         if start.elapsed() > TIMEOUT {
-            return Err(error).with_context(|| format!("node {rank} at {address} does not answer"));
+            return Err(DistributedError::NoAnswer {
+                rank,
+                address: address.into(),
+                source: error,
+            });
         }
         std::thread::sleep(CALL_INTERVAL);
     }

@@ -3,18 +3,13 @@
 use core::convert::Infallible;
 use core::marker::PhantomData;
 
-use anyhow::{Result, bail};
 use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::backend::AutodiffBackend;
 
 use super::super::checkpoint::Position;
+use super::error::DistributedError;
 use super::topology::Topology;
-
-/// Error of a device after another one has failed.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("another device stopped")]
-pub(in crate::run) struct WorkerStopped;
 
 /// A type without values.
 #[derive(Debug)]
@@ -29,9 +24,9 @@ impl<B: AutodiffBackend> Worker<B> {
         count: usize,
         topology: Option<&Topology>,
         _device: &B::Device,
-    ) -> Result<Self> {
+    ) -> Result<Self, DistributedError> {
         let count = count * topology.map_or(1, Topology::count);
-        bail!("{count} devices learn together in a build with `--features collective` only")
+        Err(DistributedError::NotBuilt { count })
     }
 
     pub(in crate::run) fn check_same<M: Module<B>>(
@@ -39,7 +34,7 @@ impl<B: AutodiffBackend> Worker<B> {
         _position: &Position,
         _settings: u64,
         _module: &M,
-    ) -> Result<()> {
+    ) -> Result<(), DistributedError> {
         match self.nobody {}
     }
 
@@ -63,11 +58,11 @@ impl<B: AutodiffBackend> Worker<B> {
         &self,
         _module: &M,
         _gradients: GradientsParams,
-    ) -> Result<GradientsParams> {
+    ) -> Result<GradientsParams, DistributedError> {
         match self.nobody {}
     }
 
-    pub(in crate::run) fn finish(self) -> Result<()> {
+    pub(in crate::run) fn finish(self) -> Result<(), DistributedError> {
         match self.nobody {}
     }
 }

@@ -2,7 +2,7 @@
 
 use std::net::{SocketAddr, ToSocketAddrs};
 
-use anyhow::{Context, Result, ensure};
+use super::error::DistributedError;
 
 /// Position of this machine among several. Each runs the same command with its own rank; number 0
 /// logs, validates and writes the checkpoints, from which all resume after a stop.
@@ -19,20 +19,21 @@ impl Topology {
     ///
     /// # Errors
     /// When there are fewer than two, the rank is out of range, or an address is invalid.
-    pub fn check(&self) -> Result<()> {
+    pub fn check(&self) -> Result<(), DistributedError> {
         let count = self.count();
-        ensure!(count >= 2, "--nodes names one machine: leave it out");
-        ensure!(
-            self.rank < count,
-            "there is no node {} of {count}: they are numbered from 0",
-            self.rank
-        );
+        if count < 2 {
+            return Err(DistributedError::OneNode);
+        }
+        let rank = self.rank;
+        if rank >= count {
+            return Err(DistributedError::NoNode { rank, count });
+        }
         for (index, address) in self.addresses.iter().enumerate() {
             resolved(address)?;
-            ensure!(
-                !self.addresses[..index].contains(address),
-                "--nodes names {address} twice: each machine has an address of its own"
-            );
+            if self.addresses[..index].contains(address) {
+                let address = address.clone();
+                return Err(DistributedError::SameAddress { address });
+            }
         }
         Ok(())
     }
@@ -44,19 +45,23 @@ impl Topology {
 
     /// Port at which this machine listens.
     #[cfg(any(test, feature = "collective"))]
-    pub(super) fn port(&self) -> Result<u16> {
+    pub(super) fn port(&self) -> Result<u16, DistributedError> {
         Ok(resolved(&self.addresses[self.rank])?.port())
     }
 }
 
 /// IPv4 address of a name; burn's server listens on IPv4.
-fn resolved(address: &str) -> Result<SocketAddr> {
-    let mut found = address
-        .to_socket_addrs()
-        .with_context(|| format!("{address} cannot be resolved: write HOST:PORT"))?;
+fn resolved(address: &str) -> Result<SocketAddr, DistributedError> {
+    let found = address.to_socket_addrs();
+    let mut found = found.map_err(|source| DistributedError::Address {
+        address: address.into(),
+        source,
+    })?;
     found
         .find(SocketAddr::is_ipv4)
-        .with_context(|| format!("{address} has no IPv4 address, at which nodes listen"))
+        .ok_or_else(|| DistributedError::NoIpv4 {
+            address: address.into(),
+        })
 }
 
 #[cfg(test)]

@@ -4,7 +4,6 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Result, anyhow};
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::backend::{AutodiffBackend, Backend};
@@ -16,12 +15,8 @@ use burn_collective::{
 
 use super::super::checkpoint::Position;
 use super::all_reduce::{AllReduce, MESSAGE_LENGTH, REFUSAL_TIMEOUT, TIMEOUT};
+use super::error::DistributedError;
 use super::topology::Topology;
-
-/// Error of a device after another one has failed, whose own error states the cause.
-#[derive(Debug, Clone, Copy, thiserror::Error)]
-#[error("another device stopped")]
-pub(in crate::run) struct WorkerStopped;
 
 /// Device of a stage. When dropped before [`finish`](Self::finish), by an error or a panic, all
 /// other devices are informed, so that none waits for it.
@@ -44,10 +39,14 @@ impl<B: AutodiffBackend> Worker<B> {
         count: usize,
         topology: Option<&Topology>,
         device: &B::Device,
-    ) -> Result<Self> {
+    ) -> Result<Self, DistributedError> {
         let config = CollectiveConfig::default().with_num_devices(count);
-        register::<B::InnerBackend>(PeerId::from(rank), device.clone(), config)
-            .map_err(|error| anyhow!("device {rank} cannot join the others: {error:?}"))?;
+        register::<B::InnerBackend>(PeerId::from(rank), device.clone(), config).map_err(
+            |error| DistributedError::Join {
+                rank,
+                reason: format!("{error:?}"),
+            },
+        )?;
         let mut worker = Self {
             local: [rank, count],
             node: [0, 1],
@@ -74,7 +73,7 @@ impl<B: AutodiffBackend> Worker<B> {
         position: &Position,
         settings: u64,
         module: &M,
-    ) -> Result<()> {
+    ) -> Result<(), DistributedError> {
         let mut own = vec![
             position.stage as f32,
             position.step as f32,
@@ -92,25 +91,21 @@ impl<B: AutodiffBackend> Worker<B> {
             .map(|(mean, own)| (mean - own).abs() * self.count() as f32)
             .collect();
         let differs = |most: f32, apart: &[f32]| apart.iter().any(|&apart| apart > most);
+        let rank = self.rank();
         let refusal = if differs(0.5, &apart[..2]) {
-            format!(
-                "would go on from stage {} step {}, and others from elsewhere: give all nodes the run's folder of node 0",
-                position.stage, position.step
-            )
+            let (stage, step) = (position.stage, position.step);
+            DistributedError::OtherPosition { rank, stage, step }
         } else if differs(0.5, &apart[2..numbers]) {
-            "learns by other settings than others, or with another number of devices a machine: give all nodes the same \
-             configuration and --devices"
-                .into()
+            DistributedError::OtherSettings { rank }
         // Sums may be rounded in another order elsewhere.
         } else if differs(1e-5 * self.count() as f32, &apart[numbers..]) {
-            "starts from other weights than others: give all nodes the same files to start from"
-                .into()
+            DistributedError::OtherWeights { rank }
         } else {
             return Ok(());
         };
         // The others refuse by the same sum, which they must receive before this machine stops.
         self.leave(REFUSAL_TIMEOUT);
-        Err(anyhow!("device {} {refusal}", self.rank()))
+        Err(refusal)
     }
 
     /// Waits until the other machines have the tensors that they wait for.
@@ -150,7 +145,7 @@ impl<B: AutodiffBackend> Worker<B> {
         &self,
         module: &M,
         gradients: GradientsParams,
-    ) -> Result<GradientsParams> {
+    ) -> Result<GradientsParams, DistributedError> {
         let mut present = Present::<'_> {
             gradients: &gradients,
             flags: Vec::new(),
@@ -177,19 +172,25 @@ impl<B: AutodiffBackend> Worker<B> {
     }
 
     /// Leaves the group at the end of the stage.
-    pub(in crate::run) fn finish(mut self) -> Result<()> {
+    pub(in crate::run) fn finish(mut self) -> Result<(), DistributedError> {
         self.finished = true;
         self.leave(TIMEOUT);
         finish_collective::<B::InnerBackend>(PeerId::from(self.local[0])).map_err(failure)
     }
 
     /// Mean over the devices of all machines.
-    fn mean(&self, row: Tensor<B::InnerBackend, 1>) -> Result<Tensor<B::InnerBackend, 1>> {
+    fn mean(
+        &self,
+        row: Tensor<B::InnerBackend, 1>,
+    ) -> Result<Tensor<B::InnerBackend, 1>, DistributedError> {
         Ok(self.sum(row)? / self.count() as f32)
     }
 
     /// Sum over the devices of all machines.
-    fn sum(&self, row: Tensor<B::InnerBackend, 1>) -> Result<Tensor<B::InnerBackend, 1>> {
+    fn sum(
+        &self,
+        row: Tensor<B::InnerBackend, 1>,
+    ) -> Result<Tensor<B::InnerBackend, 1>, DistributedError> {
         let sum = self.here(row)?;
         if self.node[1] == 1 {
             return Ok(sum);
@@ -206,7 +207,10 @@ impl<B: AutodiffBackend> Worker<B> {
     }
 
     /// Sum over the devices of this machine.
-    fn here(&self, row: Tensor<B::InnerBackend, 1>) -> Result<Tensor<B::InnerBackend, 1>> {
+    fn here(
+        &self,
+        row: Tensor<B::InnerBackend, 1>,
+    ) -> Result<Tensor<B::InnerBackend, 1>, DistributedError> {
         if self.local[1] == 1 {
             return Ok(row);
         }
@@ -226,11 +230,15 @@ impl<B: AutodiffBackend> Drop for Worker<B> {
 }
 
 /// Error of an operation: after a reset the other devices are unknown, or their operation is gone.
-fn failure(error: CollectiveError) -> anyhow::Error {
+fn failure(error: CollectiveError) -> DistributedError {
     use CollectiveError::{LocalServerMissing, MultipleUnregister, RegisterNotFirstOperation};
     match error {
-        LocalServerMissing | RegisterNotFirstOperation | MultipleUnregister => WorkerStopped.into(),
-        other => anyhow!("the devices' gradients cannot be averaged: {other:?}"),
+        LocalServerMissing | RegisterNotFirstOperation | MultipleUnregister => {
+            DistributedError::WorkerStopped
+        }
+        other => DistributedError::Average {
+            reason: format!("{other:?}"),
+        },
     }
 }
 
@@ -267,7 +275,7 @@ struct Rows<'a, B: AutodiffBackend> {
     counts: std::vec::IntoIter<f32>,
     row: Vec<Flat<B::InnerBackend>>,
     length: usize,
-    failed: Option<anyhow::Error>,
+    failed: Option<DistributedError>,
 }
 
 impl<B: AutodiffBackend> Rows<'_, B> {

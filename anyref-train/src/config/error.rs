@@ -1,0 +1,185 @@
+//! Configurations that could only fail later, or teach nothing.
+
+use anyref_core::quantization::BlockType;
+
+use super::stage_kind::StageKind;
+
+/// Fault of a training configuration.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The parts of the model do not fit one another.
+    #[error(transparent)]
+    Model(#[from] anyref_core::Error),
+    /// The model has no SAM.
+    #[error(
+        "the model makes no masks, which every stage trains: give `image_encoder`, `prompt_encoder` and `mask_decoder`"
+    )]
+    NoMasks,
+    /// The model has a tower or a mask decoder that no stage trains.
+    #[error(
+        "the model reads tiles or makes masks by SAM 2, as Sa2VA does, which no stage trains: give a `vision_tower` of CLIP, and `image_encoder` and `mask_decoder` of SAM"
+    )]
+    TilesOrSam2,
+    /// A tokenizer without entries would be trained.
+    #[error("`vocabulary` is 0: give the tokenizer's entries, or a model to `start` from")]
+    NoVocabulary,
+    /// There is no stage.
+    #[error("the configuration trains nothing: it has no `stages`")]
+    NoStages,
+    /// Something is to be done every 0 steps.
+    #[error("`{name}` is 0: give the steps between two of them")]
+    NoInterval {
+        /// The field.
+        name: &'static str,
+    },
+    /// Boxes are to be moved by no number.
+    #[error("`instructions.box_jitter` must be 0 or more")]
+    BoxJitter,
+    /// A probability is none.
+    #[error("`instructions.{name}` must lie in 0 to 1")]
+    Probability {
+        /// The field.
+        name: &'static str,
+    },
+    /// Questions about made-up things are asked for, and no scene has any.
+    #[error(
+        "`instructions.made_up_probability` asks for things without a name, and `scenes.made_up` is 0: no scene has any"
+    )]
+    NothingMadeUp,
+    /// Mask prompts would be drawn to untrained vectors.
+    #[error(
+        "`prompt_weight` of stage {stage} draws mask prompts to vectors that nothing has trained: train heads.prompts in \
+         a sam stage before, give them in `initial`, or leave it out"
+    )]
+    UntrainedPrompts {
+        /// The stage.
+        stage: StageKind,
+    },
+    /// The language model is rounded as it is read, and then read again in part.
+    #[error(
+        "`quantize` rounds the language model of `start` as it is read, and `initial` brings {part:?}: leave one of them out"
+    )]
+    RoundedAndReplaced {
+        /// Part of the language model in `initial`.
+        part: String,
+    },
+    /// Blocks of a format are longer than the rows of any projection.
+    #[error(
+        "`quantize`: no projection of the language model has rows of whole blocks of {block_type}: leave it out"
+    )]
+    NoWholeBlocks {
+        /// Format of the blocks.
+        block_type: BlockType,
+    },
+    /// A stage trains a weight that is kept in blocks.
+    #[error(
+        "stage {stage} trains {name}, which `quantize` keeps in blocks of {block_type}: leave `quantize` out, or train \
+         adapters alone (`model.lora`, and \"\\\\.lora_[ab]\\\\.\" in `trainable`)"
+    )]
+    TrainedInBlocks {
+        /// The stage.
+        stage: StageKind,
+        /// The weight.
+        name: String,
+        /// Format of the blocks.
+        block_type: BlockType,
+    },
+    /// A number of a stage is 0.
+    #[error("`{name}` of stage {stage} is 0")]
+    Zero {
+        /// The field.
+        name: &'static str,
+        /// The stage.
+        stage: StageKind,
+    },
+    /// A loss has a negative weight, or none that is a number.
+    #[error("`{name}` of stage {stage} is no weight of a loss: give 0 or more")]
+    LossWeight {
+        /// The field.
+        name: &'static str,
+        /// The stage.
+        stage: StageKind,
+    },
+    /// A moving average decays by no share.
+    #[error("`ema_decay` of stage {stage} must lie in 0 to 1 and be less than 1")]
+    EmaDecay {
+        /// The stage.
+        stage: StageKind,
+    },
+    /// A field is of the stage of instructions alone.
+    #[error("stage {stage} takes no `{name}`: only instruct does")]
+    InstructAlone {
+        /// The stage.
+        stage: StageKind,
+        /// The field.
+        name: &'static str,
+    },
+    /// Features are to be kept in half precision.
+    #[error(
+        "`precision` and `features` of stage {stage} do not go together: kept features are f32"
+    )]
+    HalfFeatures {
+        /// The stage.
+        stage: StageKind,
+    },
+    /// A loss is of things that are never asked for.
+    #[error("`absent_weight` teaches nothing: `instructions.weights.absent` is 0")]
+    NothingAbsent,
+    /// Scenes have no questions.
+    #[error("`instructions.per_scene` is 0: give the questions a scene")]
+    NoQuestions,
+    /// Layers with dropout would be recomputed while other threads draw numbers.
+    #[error(
+        "stage {stage} recomputes layers with dropout, which has to be drawn a second time without others drawing: leave \
+         `recompute_layers` or `parallel` out, set `lora_dropout` to 0, or give each device a process (`--nodes`)"
+    )]
+    RecomputedDropout {
+        /// The stage.
+        stage: StageKind,
+    },
+    /// A pattern is no regular expression.
+    #[error("bad pattern {pattern:?}: {source}")]
+    Pattern {
+        /// The pattern.
+        pattern: String,
+        /// The fault in it.
+        source: regex::Error,
+    },
+    /// A pattern of `trainable` matches no parameter.
+    #[error(
+        "stage {stage} trains nothing by {pattern:?}: this pattern of `trainable` matches no parameter"
+    )]
+    IdlePattern {
+        /// The stage.
+        stage: StageKind,
+        /// The pattern.
+        pattern: String,
+    },
+    /// A stage that learns from scenes has data sets.
+    #[error("stage {stage} learns from scenes alone: only instruct takes `data`")]
+    ScenesAlone {
+        /// The stage.
+        stage: StageKind,
+    },
+    /// There is no data set to learn from.
+    #[error("`data.train` is empty: name a data set to learn from")]
+    NoTrainingData,
+    /// A share of descriptions is none.
+    #[error("`describe_mask_probability` must lie in 0 to 1")]
+    DescribeMask,
+    /// A loss is of scenes, in a stage of data sets.
+    #[error("`{name}` is for scenes, whose things have names: leave it out beside `data`")]
+    WeightForScenes {
+        /// The field.
+        name: &'static str,
+    },
+}
+
+/// Refuses a configuration of which something does not hold.
+pub(super) fn ensure(holds: bool, otherwise: ConfigError) -> Result<(), ConfigError> {
+    match holds {
+        true => Ok(()),
+        false => Err(otherwise),
+    }
+}
