@@ -300,6 +300,7 @@ mod tests {
                 Mask {
                     rle,
                     score: 0.5,
+                    words: None,
                     low_res: None
                 };
                 masks

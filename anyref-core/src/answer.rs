@@ -36,6 +36,9 @@ pub struct Mask {
     pub rle: Rle,
     /// The mask decoder's own estimate of the IoU, 0 to 1.
     pub score: f32,
+    /// Start and end, in characters of the answer's [`text`](Answer::text), of the words that it
+    /// stands for, where the model says which.
+    pub words: Option<[usize; 2]>,
     /// The logits that it was made of, which refinement by clicks starts from. Masks of a chat's
     /// answers have them alone.
     pub low_res: Option<LowResMask>,

@@ -15,7 +15,7 @@ use crate::{
 /// Places of parts that a model does not carry itself.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Companions {
-    /// CLIP's folder, for a LISA or a LLaVA without its own.
+    /// CLIP's folder, for a LISA, a GLaMM or a LLaVA without its own.
     pub clip: Option<PathBuf>,
     /// ImageBind's file, which puts sounds into words for a model that was not trained with them.
     /// The words are those of CLIP's vocabulary, which [`clip`](Self::clip) has.
@@ -28,7 +28,7 @@ pub struct Companions {
 
 impl Companions {
     /// Companions on this machine for the model at `path`. Those that are `hf://` locations are
-    /// fetched; the CLIP of a LISA or LLaVA, where none is given, from the repository that its
+    /// fetched; the CLIP of a LISA, GLaMM or LLaVA, where none is given, from the repository that its
     /// config names.
     ///
     /// # Errors

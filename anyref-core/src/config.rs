@@ -7,6 +7,7 @@ use anyref_ops::nn::LinearConfig;
 use anyref_vision::clip::ClipVisionConfig;
 use anyref_vision::preprocess::ClipResize;
 use anyref_vision::projector::{ProjectorConfig, ProjectorKind};
+use anyref_vision::region_encoder::RegionEncoderConfig;
 use anyref_vision::sam::SamVisionConfig;
 use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
@@ -43,6 +44,9 @@ pub struct AnyRefConfig {
     /// encoder and mask decoder either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_encoder: Option<SamVisionConfig>,
+    /// Boxes by several hidden states of CLIP, for models that were trained so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region_encoder: Option<RegionEncoderConfig>,
     /// Sounds, for models that hear.
     pub audio: Option<AudioConfig>,
     /// The language model.
@@ -128,6 +132,7 @@ impl AnyRefConfig {
             lora.validate()?;
         }
         self.validate_masks()?;
+        self.validate_regions()?;
         if let Some(AudioConfig {
             encoder,
             preprocessor,
@@ -222,6 +227,28 @@ impl AnyRefConfig {
         )
     }
 
+    /// Whether the region encoder stands between CLIP and the language model.
+    fn validate_regions(&self) -> Result<()> {
+        let Some(regions) = &self.region_encoder else {
+            return Ok(());
+        };
+        regions.validate()?;
+        let last = self.vision_tower.layers_until(self.vision_select_layer)?;
+        regions.level_states(last)?;
+        equal(
+            "region_encoder.embed_dim",
+            regions.embed_dim,
+            "vision_tower.hidden_size",
+            self.vision_tower.hidden_size,
+        )?;
+        equal(
+            "region_encoder.output_size",
+            regions.output_size,
+            "llm.hidden_size",
+            self.llm.hidden_size,
+        )
+    }
+
     /// Whether there can be answers and masks.
     fn validate_answers(&self) -> Result<()> {
         if self.max_new_tokens == 0 {
@@ -260,6 +287,10 @@ impl AnyRefConfig {
             box_projector: self
                 .box_coordinates
                 .then(|| LinearConfig::new(4, hidden).init(device)),
+            region_encoder: self
+                .region_encoder
+                .as_ref()
+                .map(|regions| regions.init(device)),
             llm: self.llm.init(device),
             text_hidden_fcs: masks
                 .map(|masks| ObjectHeadConfig::new(hidden, masks.transformer_dim).init(device)),
@@ -366,6 +397,7 @@ mod tests {
             "lisa-7b",
             "lisa-13b",
             "llava-7b",
+            "glamm-7b",
             "tiny",
         ] {
             AnyRefConfig::preset(name).unwrap().validate().unwrap();

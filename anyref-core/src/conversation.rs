@@ -3,8 +3,8 @@
 use burn::tensor::backend::Backend;
 
 use crate::picture::Picture;
-use crate::prompt::{DESCRIBE_QUESTION, Question};
-use crate::prompt_config::PromptConfig;
+use crate::prompt::Question;
+use crate::prompt_config::{DESCRIBE_QUESTION, PromptConfig};
 use crate::{Prompt, Reference, Result};
 
 /// Purpose of a question.
@@ -34,7 +34,7 @@ impl Turn {
     pub fn new(prompt: Prompt, goal: Goal, config: &PromptConfig) -> Result<Self> {
         let question = match goal {
             Goal::Segment | Goal::Chat => prompt.segmentation_for(config)?,
-            Goal::Describe => prompt.description()?,
+            Goal::Describe => prompt.description_for(config)?,
         };
         Ok(Self {
             prompt,

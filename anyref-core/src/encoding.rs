@@ -15,6 +15,7 @@ use crate::memory::cache_bytes;
 use crate::model::PictureFeatures;
 use crate::picture::Picture;
 use crate::preprocess::PicturePixels;
+use crate::prompt_config::RegionMarkers;
 use crate::reference::check_box;
 use crate::sam::pictures_at_once;
 use crate::special_tokens::SpecialTokens;
@@ -89,7 +90,9 @@ impl<B: Backend> AnyRef<B> {
             features: PictureFeatures {
                 grid: features.grid.clone().narrow(0, index, 1),
                 tokens: features.tokens.clone().narrow(0, index, 1),
+                states: features.states_of(index),
             },
+            region_levels: Arc::default(),
             sam: None,
             image: None,
             prefix: match pictures.len() {
@@ -147,7 +150,8 @@ impl<B: Backend> AnyRef<B> {
     /// The positions up to the picture's end, which are the same for all questions.
     pub(crate) fn opening(&self) -> Result<Layout> {
         let asked = self.config.prompts.template.conversation();
-        let asked = asked.ask(self.image_marker()).prompt();
+        let lead = self.config.prompts.picture_lead.lines(&self.image_marker());
+        let asked = asked.ask(lead).prompt();
         let (opening, _) = self.split_after_picture(&asked)?;
         let (special, patches) = (self.special_tokens(), self.config.image_tokens());
         let mut layout = Layout::new(&opening, special, patches, &[])?;
@@ -176,6 +180,10 @@ impl<B: Backend> AnyRef<B> {
                     x1: x1 / width,
                     y1: y1 / height,
                 };
+                if let Some(encoder) = &self.model.region_encoder {
+                    let levels = picture.region_levels(encoder);
+                    return Ok(encoder.regions(levels, &[region]).unsqueeze_dim(0));
+                }
                 let grid = picture.features.grid.clone();
                 Ok(self.model.box_reference(grid, &[region]))
             }
@@ -197,14 +205,22 @@ impl<B: Backend> AnyRef<B> {
 
     /// The conversation after the picture, up to where the answer begins.
     fn layout(&self, turns: &[Turn], references: &[(usize, usize)]) -> Result<Layout> {
-        let mut conversation = self.config.prompts.template.conversation();
+        let prompts = &self.config.prompts;
+        let mut conversation = prompts.template.conversation();
         for (index, turn) in turns.iter().enumerate() {
             let picture = if index == 0 {
-                format!("{}\n", self.image_marker())
+                prompts.picture_lead.lines(&self.image_marker())
             } else {
                 String::new()
             };
-            conversation = conversation.ask(format!("{picture}{}", turn.question.text));
+            let question = &turn.question.text;
+            let question = match prompts.region_markers {
+                RegionMarkers::Pair => question.clone(),
+                RegionMarkers::Bbox => {
+                    question.replace(&SpecialTokens::REFERENCE.concat(), SpecialTokens::REGION)
+                }
+            };
+            conversation = conversation.ask(format!("{picture}{question}"));
             if let Some(answer) = &turn.answer {
                 conversation = conversation.answer(answer);
             }

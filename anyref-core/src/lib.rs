@@ -77,6 +77,7 @@ mod reference_kind;
 mod reference_tokens;
 mod reranking;
 mod sam;
+mod sentence;
 pub mod sound_labels;
 mod special_tokens;
 mod splice;
@@ -107,8 +108,11 @@ pub use observer::{Cancel, OnText};
 pub use picture::Picture;
 pub use precision::{FREQUENCIES, ModelOptions, cast_weights};
 pub use preprocess::{PicturePixels, PicturePreprocessor};
-pub use prompt::{DESCRIBE_QUESTION, Prompt, Question, next_placeholder};
-pub use prompt_config::{PictureMarkers, PromptConfig, QuestionForm, Template};
+pub use prompt::{Prompt, Question, next_placeholder};
+pub use prompt_config::{
+    DESCRIBE_QUESTION, PictureLead, PictureMarkers, PromptConfig, QuestionForm, RegionMarkers,
+    Template,
+};
 pub use reference::{Reference, ReferenceImage};
 pub use reference_kind::ReferenceKind;
 pub use sam::{

@@ -10,7 +10,7 @@ use crate::generation::Generated;
 use crate::picture::Picture;
 use crate::read::read;
 use crate::sam::{LowResMask, in_picture};
-use crate::special_tokens::SpecialTokens;
+use crate::sentence::Sentence;
 use crate::{Answer, AnyRef, Error, Mask, Result};
 
 /// Objects decoded in one call, which bounds the memory they take.
@@ -55,10 +55,15 @@ impl<B: Backend> AnyRef<B> {
                 let mut timing = answer.timing;
                 timing.decode = decode;
                 timing.image = picture.take_encoding_time();
+                let sentence = Sentence::of(&raw, self.config.prompts.phrases);
+                let mut masks = masks?;
+                for (mask, words) in masks.iter_mut().zip(sentence.words) {
+                    mask.words = words;
+                }
                 Ok(Answer {
-                    text: plain_text(&raw),
+                    text: sentence.text,
                     raw,
-                    masks: masks?,
+                    masks,
                     doubtful: 0,
                     bridges: Vec::new(),
                     timing,
@@ -163,6 +168,7 @@ impl<B: Backend> AnyRef<B> {
             masks.push(Mask {
                 rle: Rle::from_mask(&pixels, sam.original_size)?,
                 score: scores[index].clamp(0.0, 1.0),
+                words: None,
                 low_res: low_res.get(index).cloned(),
             });
             Ok(())
@@ -201,25 +207,4 @@ fn embeddings<B: Backend>(
         1 => embeddings.remove(0),
         _ => Tensor::cat(embeddings, 0),
     })
-}
-
-/// The sentence without mask tokens and the blanks they leave.
-fn plain_text(raw: &str) -> String {
-    let words = raw.replace(SpecialTokens::OBJECT, " ");
-    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    words.replace(" .", ".").replace(" ,", ",")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::plain_text;
-
-    #[test]
-    fn mask_tokens_leave_no_gap() {
-        assert_eq!(
-            plain_text("the cat<obj>, the dog <obj>."),
-            "the cat, the dog."
-        );
-        assert_eq!(plain_text("<obj>."), ".");
-    }
 }

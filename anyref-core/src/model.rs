@@ -10,6 +10,7 @@ use anyref_ops as ops;
 use anyref_ops::nn::Linear;
 use anyref_vision::clip::ClipVisionModel;
 use anyref_vision::projector::Projector;
+use anyref_vision::region_encoder::RegionEncoder;
 use anyref_vision::sam::SamImageEncoder;
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
@@ -43,6 +44,9 @@ pub struct AnyRefModel<B: Backend> {
     pub audio_projector: Option<Linear<B>>,
     /// The four normalised coordinates of a box into the language model's width.
     pub box_projector: Option<Linear<B>>,
+    /// Boxes on several hidden states of CLIP into the language model's width, in the place of
+    /// RoIAlign over one and the projectors.
+    pub region_encoder: Option<RegionEncoder<B>>,
     /// The language model.
     pub llm: Llama<B>,
     /// Refocused `<obj>` states into mask prompts.
@@ -77,6 +81,18 @@ pub struct PictureFeatures<B: Backend> {
     pub grid: Tensor<B, 4>,
     /// Projected CLIP features `[pictures, patches, hidden]`, for the language model.
     pub tokens: Tensor<B, 3>,
+    /// Hidden states of CLIP that a region encoder reads, `[pictures, patches, channels]` each;
+    /// none of a model without one.
+    pub states: Vec<Tensor<B, 3>>,
+}
+
+impl<B: Backend> PictureFeatures<B> {
+    /// The states of one picture.
+    pub(crate) fn states_of(&self, picture: usize) -> Vec<Tensor<B, 3>> {
+        let states = self.states.iter();
+        let states = states.map(|state| state.clone().narrow(0, picture, 1));
+        states.collect()
+    }
 }
 
 impl<B: Backend> AnyRefModel<B> {
@@ -138,8 +154,19 @@ impl<B: Backend> AnyRefModel<B> {
     /// When a picture is not of CLIP's size, or CLIP has no such hidden state as
     /// [`select_layer`](Self::select_layer).
     pub fn picture_features(&self, pixel_values: Tensor<B, 4>) -> PictureFeatures<B> {
-        let features = self.vision_tower.features(pixel_values, self.select_layer);
-        self.picture_features_from(features)
+        let Some(encoder) = &self.region_encoder else {
+            let features = self.vision_tower.features(pixel_values, self.select_layer);
+            return self.picture_features_from(features);
+        };
+        let last = self.vision_tower.config().layers_until(self.select_layer);
+        let levels = last.and_then(|last| encoder.config().level_states(last));
+        let levels = levels.unwrap_or_else(|error| panic!("{error}"));
+        let states = self.vision_tower.features_at(pixel_values, &levels);
+        let read = states.last().expect("a level at least").clone();
+        PictureFeatures {
+            states,
+            ..self.picture_features_from(read)
+        }
     }
 
     /// The same from CLIP's patch features, which a frozen tower lets one keep.
@@ -157,6 +184,7 @@ impl<B: Backend> AnyRefModel<B> {
         PictureFeatures {
             grid,
             tokens: self.mm_projector.forward(features),
+            states: Vec::new(),
         }
     }
 

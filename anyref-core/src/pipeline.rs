@@ -198,7 +198,7 @@ impl<B: Backend> AnyRef<B> {
         for (place, question) in questions.into_iter().enumerate() {
             let turn = match question {
                 Ok((_, _, Goal::Segment)) if !self.config.makes_masks() => Err(Error::NoMasks),
-                Ok((picture, prompt, goal)) if self.bridges(prompt) => {
+                Ok((picture, prompt, goal)) if self.bridges(prompt, goal) => {
                     bridged.push((place, picture, prompt, goal));
                     answers.push(None);
                     continue;

@@ -39,7 +39,9 @@ impl PicturePreprocessor {
                 .image_encoder
                 .as_ref()
                 .map(|sam| SamPreprocessor::new(sam.image_size)),
-            keeps_image: !config.prompts.reads(ReferenceKind::Box),
+            keeps_image: [ReferenceKind::Box, ReferenceKind::Image]
+                .iter()
+                .any(|kind| !config.prompts.reads(*kind)),
         }
     }
 

@@ -6,6 +6,7 @@ use anyref_llm::{LlamaConfig, LoraConfig};
 use anyref_vision::clip::ClipVisionConfig;
 use anyref_vision::preprocess::ClipResize;
 use anyref_vision::projector::ProjectorKind;
+use anyref_vision::region_encoder::RegionEncoderConfig;
 use anyref_vision::sam::SamVisionConfig;
 
 use crate::candidates::CandidateConfig;
@@ -28,6 +29,7 @@ impl AnyRefConfig {
             clip_resize: ClipResize::Squeeze,
             mm_projector: ProjectorKind::Linear,
             image_encoder: Some(SamVisionConfig::vit_huge()),
+            region_encoder: None,
             audio: Some(AudioConfig {
                 encoder: ImageBindAudioConfig::new(),
                 preprocessor: AudioPreprocessorConfig::new(),
@@ -97,6 +99,27 @@ impl AnyRefConfig {
         }
     }
 
+    /// GLaMM-7B (Rasheed et al. 2024): LISA's parts with CLIP at 336 pixels, a projector of two
+    /// layers and an encoder of regions.
+    pub fn glamm_7b() -> Self {
+        let lisa = Self::lisa_7b();
+        Self {
+            name: "glamm-7b".into(),
+            vision_tower: ClipVisionConfig {
+                image_size: 336,
+                ..lisa.vision_tower.clone()
+            },
+            mm_projector: ProjectorKind::Mlp2xGelu,
+            region_encoder: Some(RegionEncoderConfig::default()),
+            llm: LlamaConfig {
+                vocab_size: 32_007,
+                ..lisa.llm.clone()
+            },
+            prompts: PromptConfig::glamm(),
+            ..lisa
+        }
+    }
+
     /// The model that this project trains and ships: the same parts, small.
     pub fn nano() -> Self {
         let width = 192;
@@ -126,6 +149,7 @@ impl AnyRefConfig {
                 global_attn_indexes: vec![1, 2, 4, 5],
                 ..SamVisionConfig::vit_base()
             }),
+            region_encoder: None,
             audio: Some(AudioConfig {
                 encoder: ImageBindAudioConfig::new()
                     .with_hidden_size(128)
@@ -231,6 +255,7 @@ impl AnyRefConfig {
             "lisa-7b" => Some(Self::lisa_7b()),
             "lisa-13b" => Some(Self::lisa_13b()),
             "llava-7b" => Some(Self::llava_7b()),
+            "glamm-7b" => Some(Self::glamm_7b()),
             "tiny" => Some(Self::tiny()),
             _ => None,
         }

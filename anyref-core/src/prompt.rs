@@ -1,13 +1,8 @@
 //! From references to the words of a question.
 
-use crate::prompt_config::{PromptConfig, QuestionForm};
+use crate::prompt_config::{DESCRIBE_QUESTION, PromptConfig, QuestionForm};
 use crate::special_tokens::SpecialTokens;
 use crate::{Error, Reference, Result};
-
-/// The default question for a description of one reference (the phrase of the paper's training
-/// data).
-pub const DESCRIBE_QUESTION: &str =
-    "Can you provide a description of the region {1} in this image?";
 
 /// A question with its references, as a user gives it.
 #[derive(Debug, Clone)]
@@ -48,6 +43,9 @@ impl Prompt {
     /// As [`segmentation`](Self::segmentation).
     pub fn segmentation_for(&self, config: &PromptConfig) -> Result<Question> {
         let question = match &self.question {
+            Some(question) if question == DESCRIBE_QUESTION => {
+                config.questions.description().to_owned()
+            }
             Some(question) => question.clone(),
             None if self.references.is_empty() => return Err(Error::EmptyPrompt),
             None => default_question(&self.references, config.questions),
@@ -61,12 +59,22 @@ impl Prompt {
     /// As [`segmentation`](Self::segmentation). The default question is about one reference:
     /// several need a question that names them.
     pub fn description(&self) -> Result<Question> {
+        self.description_for(&PromptConfig::default())
+    }
+
+    /// As [`description`](Self::description), in the words that a model was trained with, which
+    /// also stand for [`DESCRIBE_QUESTION`].
+    ///
+    /// # Errors
+    /// As [`description`](Self::description).
+    pub fn description_for(&self, config: &PromptConfig) -> Result<Question> {
+        let default = config.questions.description();
         let question = match &self.question {
-            Some(question) => question.clone(),
+            Some(question) if question != DESCRIBE_QUESTION => question.as_str(),
             None if self.references.is_empty() => return Err(Error::EmptyPrompt),
-            None => DESCRIBE_QUESTION.to_owned(),
+            _ => default,
         };
-        Question::build(&question, &self.references)
+        Question::build(question, &self.references)
     }
 }
 
@@ -74,6 +82,9 @@ impl Prompt {
 fn default_question(references: &[Reference], form: QuestionForm) -> String {
     let phrase = |index: usize, reference: &Reference| match reference {
         Reference::Text(_) => format!("{{{}}}", index + 1),
+        Reference::Box(_) if form == QuestionForm::Glamm => {
+            format!("the region {{{}}}", index + 1)
+        }
         Reference::Box(_) | Reference::Image(_) => {
             format!("object with the following reference {{{}}}", index + 1)
         }
@@ -92,6 +103,9 @@ fn default_question(references: &[Reference], form: QuestionForm) -> String {
             format!("What is {phrases} in this image? Please output segmentation mask.")
         }
         QuestionForm::Llava => format!("Describe {phrases} in this image."),
+        // Of GLaMM's training questions the one that has no article of its own
+        // (dataset/utils/utils.py).
+        QuestionForm::Glamm => format!("Please segment {phrases} in this image."),
     }
 }
 

@@ -5,6 +5,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::reference_kind::ReferenceKind;
 
+/// The default question for a description of one reference (the phrase of the paper's training
+/// data).
+pub const DESCRIBE_QUESTION: &str =
+    "Can you provide a description of the region {1} in this image?";
+
 /// Family whose training questions the default questions repeat.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -16,6 +21,8 @@ pub enum QuestionForm {
     Lisa,
     /// Words about the references, of a model that makes no masks: "Describe … in this image.".
     Llava,
+    /// GLaMM's: "Please segment … in this image.".
+    Glamm,
 }
 
 impl QuestionForm {
@@ -23,8 +30,20 @@ impl QuestionForm {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::AnyRef => "{1} Can you segment it in this image?",
-            Self::Lisa => "{1} Please output segmentation mask.",
+            Self::Lisa | Self::Glamm => "{1} Please output segmentation mask.",
             Self::Llava => "{1}",
+        }
+    }
+
+    /// Question about what the reference `{1}` is.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::AnyRef | Self::Lisa | Self::Llava => DESCRIBE_QUESTION,
+            // The one that its evaluation asks (eval/region_captioning/infer.py).
+            Self::Glamm => {
+                "Can you provide me with a detailed description of the region in the picture \
+                 marked by {1}?"
+            }
         }
     }
 }
@@ -84,6 +103,48 @@ impl PictureMarkers {
     }
 }
 
+/// Words around the picture in the first question.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PictureLead {
+    /// The picture on a line of its own.
+    #[default]
+    None,
+    /// GLaMM's: "The … provides an overview of the picture.", on a line of its own.
+    Overview,
+}
+
+impl PictureLead {
+    /// The lines ahead of a question, with the picture's `marker` in its place.
+    pub(crate) fn lines(self, marker: &str) -> String {
+        match self {
+            Self::None => format!("{marker}\n"),
+            Self::Overview => format!("The {marker} provides an overview of the picture.\n"),
+        }
+    }
+
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// Place of a box or another picture in a question.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RegionMarkers {
+    /// Its features stand between `<img_ref>` and `</img_ref>`.
+    #[default]
+    Pair,
+    /// One feature stands in the place of `<bbox>`, as in GLaMM.
+    Bbox,
+}
+
+impl RegionMarkers {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// Questions and references that a model was trained with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -99,6 +160,15 @@ pub struct PromptConfig {
     /// Surroundings of the picture.
     #[serde(skip_serializing_if = "PictureMarkers::is_default")]
     pub picture_markers: PictureMarkers,
+    /// Words around the picture.
+    #[serde(skip_serializing_if = "PictureLead::is_default")]
+    pub picture_lead: PictureLead,
+    /// Places of boxes.
+    #[serde(skip_serializing_if = "RegionMarkers::is_default")]
+    pub region_markers: RegionMarkers,
+    /// Whether answers have `<p>` and `</p>` around the words that a mask stands for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub phrases: bool,
 }
 
 impl Default for PromptConfig {
@@ -113,6 +183,9 @@ impl Default for PromptConfig {
             ],
             template: Template::default(),
             picture_markers: PictureMarkers::default(),
+            picture_lead: PictureLead::default(),
+            region_markers: RegionMarkers::default(),
+            phrases: false,
         }
     }
 }
@@ -133,6 +206,25 @@ impl PromptConfig {
             questions: QuestionForm::Llava,
             ..Self::lisa()
         }
+    }
+
+    /// GLaMM's: words to masks, boxes to words, captions with a mask for each phrase.
+    pub fn glamm() -> Self {
+        Self {
+            questions: QuestionForm::Glamm,
+            references: vec![ReferenceKind::Box],
+            picture_lead: PictureLead::Overview,
+            region_markers: RegionMarkers::Bbox,
+            phrases: true,
+            ..Self::default()
+        }
+    }
+
+    /// Whether the model was trained to make masks of a reference of this kind. GLaMM reads boxes
+    /// for words about them alone.
+    pub fn segments(&self, kind: ReferenceKind) -> bool {
+        let words_alone = self.questions == QuestionForm::Glamm && kind == ReferenceKind::Box;
+        self.reads(kind) && !words_alone
     }
 
     /// Whether the model reads a reference of this kind itself.

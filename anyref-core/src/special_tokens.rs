@@ -2,7 +2,7 @@
 
 use anyref_llm::tokenizer::Tokenizer;
 
-use crate::prompt_config::{PictureMarkers, PromptConfig};
+use crate::prompt_config::{PictureMarkers, PromptConfig, RegionMarkers};
 use crate::reference_kind::ReferenceKind;
 use crate::{Error, Result};
 
@@ -26,6 +26,8 @@ pub struct SpecialTokens {
     pub reference_start: Option<u32>,
     /// `</img_ref>`, of a model that reads boxes or other pictures.
     pub reference_end: Option<u32>,
+    /// `<bbox>`, of a model that reads boxes in its place instead.
+    pub region: Option<u32>,
     /// `</s>`
     pub end: u32,
 }
@@ -39,8 +41,12 @@ impl SpecialTokens {
     pub const AUDIO: [&str; 2] = ["<aud_ref>", "</aud_ref>"];
     /// Around a reference picture or a box.
     pub const REFERENCE: [&str; 2] = ["<img_ref>", "</img_ref>"];
+    /// In the place of a box, in GLaMM.
+    pub const REGION: &str = "<bbox>";
+    /// Around words that a mask stands for, in GLaMM.
+    pub const PHRASE: [&str; 2] = ["<p>", "</p>"];
 
-    /// Every added token, in the order that fixes the ids.
+    /// Every token that AnyRef adds, in the order that fixes the ids.
     pub const ALL: [&str; 7] = [
         Self::OBJECT,
         Self::IMAGE[0],
@@ -87,7 +93,10 @@ impl SpecialTokens {
         let reads = |kind| prompts.reads(kind);
         let audio = pair(reads(ReferenceKind::Audio), Self::AUDIO)?;
         let regions = reads(ReferenceKind::Box) || reads(ReferenceKind::Image);
-        let reference = pair(regions, Self::REFERENCE)?;
+        let pairs = prompts.region_markers == RegionMarkers::Pair;
+        let reference = pair(regions && pairs, Self::REFERENCE)?;
+        let region = (regions && !pairs).then(|| id(Self::REGION)).transpose()?;
+        pair(prompts.phrases, Self::PHRASE)?;
         let object = masks.then(|| id(Self::OBJECT)).transpose()?;
         let marked = prompts.picture_markers == PictureMarkers::StartEnd;
         let image = pair(marked, Self::IMAGE)?;
@@ -99,6 +108,7 @@ impl SpecialTokens {
             audio_end: audio[1],
             reference_start: reference[0],
             reference_end: reference[1],
+            region,
             end: id("</s>")?,
         })
     }

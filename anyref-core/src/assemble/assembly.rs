@@ -10,15 +10,16 @@ use burn::tensor::DType;
 pub struct Assembly {
     /// CLIP; may be left out when the language model is a LLaVA that carries its own.
     pub clip: Option<PathBuf>,
-    /// SAM; may be left out when the language model is a LISA, which carries its own.
+    /// SAM; may be left out when the language model is a LISA or GLaMM, which carries its own.
     pub sam: Option<PathBuf>,
     /// Whether the model is to make masks, which needs a SAM. Without them a LLaVA stays what it
     /// is: a model that answers in words alone.
     pub masks: bool,
     /// ImageBind; without it the model does not hear.
     pub imagebind: Option<PathBuf>,
-    /// A LLaMA, a LLaVA or a LISA. Without ImageBind, SAM and adapter a LISA stays what it is; with
-    /// one of them its weights begin an AnyRef, whose references have to be learned.
+    /// A LLaMA, a LLaVA, a LISA or a GLaMM. Without ImageBind, SAM and adapter a LISA or GLaMM stays
+    /// what it is; with one of them its weights begin an AnyRef, whose references have to be
+    /// learned.
     pub llm: PathBuf,
     /// A PEFT folder, of the language model or of an AnyRef.
     pub adapter: Option<PathBuf>,

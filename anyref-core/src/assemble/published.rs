@@ -11,7 +11,7 @@ use crate::official::{Kind, Published};
 use crate::{Error, Result};
 
 /// Published models that run without being assembled first.
-const FAMILIES: &str = "LISA (LISAForCausalLM); LLaVA, which answers in words alone; SAM for points and boxes; AnyRef's own folders; other parts together by a \
+const FAMILIES: &str = "LISA (LISAForCausalLM); GLaMM (GLaMMForCausalLM); LLaVA, which answers in words alone; SAM for points and boxes; AnyRef's own folders; other parts together by a \
                         .json file that names them";
 
 impl Assembly {
@@ -23,7 +23,7 @@ impl Assembly {
         refuse_delta(folder)?;
         let published = Published::open(folder)?;
         let problem = match published.kind {
-            Some(kind) if kind == Kind::Lisa || kind.is_llava() => {
+            Some(kind) if kind.has_projector() => {
                 return Ok(Self {
                     // A tower of its own is the one that it was trained with.
                     clip: match published.has_tower() {

@@ -40,6 +40,7 @@ pub(super) fn tokenizer(parts: &Parts, prompts: &PromptConfig) -> Result<Tokeniz
     // Whether all that a model needs is there, while the file can still be named.
     let completed = match parts.is_lisa() {
         true => as_lisa(&mut tokenizer, prompts),
+        false if parts.is_glamm() => as_glamm(&mut tokenizer, prompts),
         false if parts.is_llava() => as_llava(&tokenizer, prompts),
         false => complete(&mut tokenizer),
     };
@@ -55,6 +56,12 @@ fn as_lisa(tokenizer: &mut Tokenizer, prompts: &PromptConfig) -> Result<()> {
     SpecialTokens::for_prompts(tokenizer, prompts, true)?;
     tokenizer.bos()?;
     Ok(())
+}
+
+/// Looks up what GLaMM needs; the tokens of phrases are to be seen in answers.
+fn as_glamm(tokenizer: &mut Tokenizer, prompts: &PromptConfig) -> Result<()> {
+    as_lisa(tokenizer, prompts)?;
+    Ok(tokenizer.show_tokens(&SpecialTokens::PHRASE)?)
 }
 
 /// Looks up what a LLaVA needs.

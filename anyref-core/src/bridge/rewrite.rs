@@ -6,6 +6,7 @@ use image::RgbImage;
 
 use super::naming::SHORT;
 use super::record::{Bridge, BridgeLabel, BridgeWay};
+use crate::conversation::Goal;
 use crate::observer::Cancel;
 use crate::picture::Picture;
 use crate::{
@@ -16,10 +17,15 @@ use crate::{
 const LABELS_TOLD: usize = 5;
 
 impl<B: Backend> AnyRef<B> {
-    /// Whether a prompt has references that the model was not trained with.
-    pub(crate) fn bridges(&self, prompt: &Prompt) -> bool {
+    /// Whether a prompt has references that the model was not trained with, or whose mask it was
+    /// not trained to make.
+    pub(crate) fn bridges(&self, prompt: &Prompt, goal: Goal) -> bool {
+        let prompts = &self.config.prompts;
+        let boxed = matches!(prompt.references[..], [Reference::Box(_)])
+            && goal == Goal::Segment
+            && prompt.question.is_none();
         let mut kinds = prompt.references.iter().map(Reference::kind);
-        kinds.any(|kind| !self.config.prompts.reads(kind))
+        kinds.any(|kind| !prompts.reads(kind)) || boxed && !prompts.segments(ReferenceKind::Box)
     }
 
     /// The prompt with words in the place of each reference that the model was not trained with.

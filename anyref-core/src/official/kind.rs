@@ -17,6 +17,8 @@ pub enum Kind {
     LlavaAuthors,
     /// LISA in its authors' layout: a LLaVA without its picture encoder, an object head and SAM.
     Lisa,
+    /// GLaMM in its authors' layout: as LISA, with an encoder of regions.
+    Glamm,
     /// Sa2VA in its authors' layout, over InternVL: InternViT, a language model and SAM 2.
     Sa2va,
     /// transformers' `LlamaForCausalLM`.
@@ -49,6 +51,10 @@ const SIGNS: &[(&str, Kind)] = &[
     (
         "model.visual_model.mask_decoder.iou_token.weight",
         Kind::Lisa,
+    ),
+    (
+        "model.grounding_encoder.mask_decoder.iou_token.weight",
+        Kind::Glamm,
     ),
     (
         "grounding_encoder.sam2_model.sam_mask_decoder.iou_token.weight",
@@ -107,7 +113,7 @@ impl Kind {
     pub fn has_language(self) -> bool {
         matches!(
             self,
-            Self::Llama | Self::LlavaHuggingFace | Self::LlavaAuthors | Self::Lisa
+            Self::Llama | Self::LlavaHuggingFace | Self::LlavaAuthors | Self::Lisa | Self::Glamm
         )
     }
 
@@ -118,12 +124,17 @@ impl Kind {
 
     /// Whether it has a projector from CLIP's features to a language model.
     pub fn has_projector(self) -> bool {
-        self.is_llava() || self == Self::Lisa
+        self.is_llava() || self.has_object_head()
+    }
+
+    /// Whether it has a head that makes prompts of SAM's from states of a language model.
+    pub fn has_object_head(self) -> bool {
+        matches!(self, Self::Lisa | Self::Glamm)
     }
 
     /// Whether it has a SAM, in any layout, alone or among other parts.
     pub fn has_sam(self) -> bool {
-        matches!(self, Self::SamAuthors | Self::SamHuggingFace | Self::Lisa)
+        matches!(self, Self::SamAuthors | Self::SamHuggingFace) || self.has_object_head()
     }
 
     /// Whether it is a SAM 2, in any layout.
@@ -140,6 +151,7 @@ impl fmt::Display for Kind {
             Self::LlavaHuggingFace => "LLaVA (transformers)",
             Self::LlavaAuthors => "LLaVA (authors')",
             Self::Lisa => "LISA (authors')",
+            Self::Glamm => "GLaMM (authors')",
             Self::Sa2va => "Sa2VA (authors')",
             Self::Llama => "LLaMA (transformers)",
             Self::Clip => "CLIP (transformers)",

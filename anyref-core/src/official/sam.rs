@@ -22,11 +22,14 @@ pub(crate) struct MaskParts<B: Backend> {
 
 /// Where a LISA has its SAM, under the authors' names.
 const IN_LISA: &str = "model.visual_model.";
+/// Where a GLaMM has its SAM, under the authors' names.
+const IN_GLAMM: &str = "model.grounding_encoder.";
 
 /// Options for the tensors of SAM alone.
 fn sam_options(kind: Option<Kind>) -> LoadOptions {
     match kind {
         Some(Kind::Lisa) => LoadOptions::default().with_prefix(IN_LISA),
+        Some(Kind::Glamm) => LoadOptions::default().with_prefix(IN_GLAMM),
         _ => LoadOptions::default(),
     }
 }
@@ -60,7 +63,7 @@ pub fn decoder_options(kind: Option<Kind>) -> LoadOptions {
 /// When the weights are not of this kind, or `config.json` contradicts them or asks for what is not supported.
 pub fn sam_parts(published: &Published) -> Result<SamConfig> {
     if let Some(file) = published.config()
-        && published.kind != Some(Kind::Lisa)
+        && !published.kind.is_some_and(Kind::has_object_head)
     {
         file.root().expect_type(&["sam"], "SAM")?;
     }

@@ -20,6 +20,7 @@ impl Mask {
         Self(anyref_core::Mask {
             rle,
             score: 1.0,
+            words: None,
             low_res: None,
         })
     }
