@@ -51,6 +51,8 @@ const SAM_CHECKED: &str = "image encoder and mask decoder in full size with rand
     transformers; prompts and automatic masks on small ones, against segment-anything";
 const SAM2_CHECKED: &str = "image encoder and mask decoder in full size with random weights; \
     prompts and the choice of the single mask on small ones in both layouts, against transformers";
+const GLAMM_CHECKED: &str = "question to logits, answer, phrases and masks, and regions to words, on small weights \
+    in the published layout, against the published formulas";
 const NOT_DOWNLOADED: &str = "the published weights: they could not be downloaded here";
 
 /// LISA-7B, which the rows of its family differ from.
@@ -66,6 +68,23 @@ const LISA_7B: KnownModel = KnownModel {
     masks: true,
     licence: LISA_LICENCE,
     checked: LISA_CHECKED,
+    unchecked: NOT_DOWNLOADED,
+};
+
+/// GLaMM-FullScope, which the rows of its family differ from.
+const GLAMM: KnownModel = KnownModel {
+    name: "GLaMM-FullScope",
+    location: "hf://MBZUAI/GLaMM-FullScope",
+    answers: "words and masks of anything, words for boxes, captions with a mask for each phrase",
+    download: 17_200_000_000,
+    memory: 18_800_000_000,
+    native: &[Text, Box],
+    bridged: &[Image, Audio],
+    points: true,
+    masks: true,
+    licence: "code Apache-2.0; weights derive from LLaMA (Vicuna), LLaVA, SAM and CLIP: their licences \
+        apply",
+    checked: GLAMM_CHECKED,
     unchecked: NOT_DOWNLOADED,
 };
 
@@ -159,6 +178,31 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         licence: LISA_2_LICENCE,
         checked: "shapes alone",
         ..LISA_7B
+    },
+    GLAMM,
+    KnownModel {
+        name: "GLaMM-RefSeg",
+        location: "hf://MBZUAI/GLaMM-RefSeg",
+        answers: "masks of phrases, which it was tuned on alone",
+        ..GLAMM
+    },
+    KnownModel {
+        name: "GLaMM-GCG",
+        location: "hf://MBZUAI/GLaMM-GCG",
+        answers: "captions with a mask for each phrase, which it was tuned on alone",
+        ..GLAMM
+    },
+    KnownModel {
+        name: "GLaMM-RegCap-RefCOCOg",
+        location: "hf://MBZUAI/GLaMM-RegCap-RefCOCOg",
+        answers: "words for boxes, which it was tuned on alone, as RefCOCOg names things",
+        ..GLAMM
+    },
+    KnownModel {
+        name: "GLaMM-RegCap-VG",
+        location: "hf://MBZUAI/GLaMM-RegCap-VG",
+        answers: "words for boxes, which it was tuned on alone, as Visual Genome describes them",
+        ..GLAMM
     },
     SAM_BASE,
     KnownModel {

@@ -8,7 +8,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Element};
 
 use crate::known_models::KnownModel;
-use crate::memory::{RowLength, answer_bytes, encoding_bytes};
+use crate::memory::{RowLength, answer_bytes, encoding_bytes, region_bytes};
 use crate::memory_estimate::{Gigabytes, MemoryEstimate, MemoryShortage};
 use crate::model::AnyRefModel;
 use crate::precision::ModelOptions;
@@ -53,6 +53,11 @@ impl MemoryEstimate {
         let sam = config.image_encoder.as_ref();
         let answering = sam.map_or(0, |sam| encoding_bytes(sam, values))
             + rows * answer_bytes(&config.llm, row, values);
+        let regions = config.region_encoder.as_ref();
+        let answering = answering
+            + regions.map_or(0, |regions| {
+                region_bytes(regions, config.image_tokens(), values)
+            });
         Ok(Self { weights, answering })
     }
 }
@@ -249,6 +254,8 @@ mod tests {
             ("LISA-7B explanatory", AnyRefConfig::lisa_7b()),
             ("LISA-13B", lisa_13b()),
             ("LISA-13B explanatory", lisa_13b()),
+            ("GLaMM-FullScope", AnyRefConfig::glamm_7b()),
+            ("GLaMM-RegCap-VG", AnyRefConfig::glamm_7b()),
         ] {
             let reckoned = Published::new(config).bytes(WeightType::Auto) as f64;
             let known = KNOWN_MODELS

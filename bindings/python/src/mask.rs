@@ -100,6 +100,12 @@ impl Mask {
         self.0.score
     }
 
+    /// Start and end, in the answer's text, of the words that it stands for, where the model says.
+    #[getter]
+    fn words(&self) -> Option<(usize, usize)> {
+        self.0.words.map(<(usize, usize)>::from)
+    }
+
     /// Closed lines along the edges of its pixels, `x, y, x, y …`.
     fn rings(&self, py: Python<'_>) -> Vec<Vec<u32>> {
         py.detach(|| self.0.rle.rings())
