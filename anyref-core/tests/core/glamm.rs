@@ -282,7 +282,7 @@ fn a_folder_is_told_and_held_against_its_config() {
     let reports = compare::<TestBackend>(&published, None, &Default::default()).unwrap();
     let names: Vec<&str> = reports.iter().map(|(name, _)| *name).collect();
     assert!(
-        names.contains(&"region encoder") && names.len() == 6,
+        names.contains(&"region encoder") && names.len() == 5,
         "{names:?}"
     );
     for (name, report) in reports {
