@@ -241,7 +241,8 @@ pub fn milliseconds(time: Duration) -> f64 {
 }
 
 /// The sentence in parts: by the words that the model ties to masks, or else by where it points.
-/// Where masks are left out it is then not known which, so that no words have any; a sentence that does not point, with one mask of what it describes, has that.
+/// When masks are left out it is then not known which, so that no words have any; a sentence that
+/// does not point, with one mask of what it describes, has that.
 fn parts(answer: &Answer) -> Vec<PartOutput> {
     let plain = |mask| {
         vec![PartOutput {
@@ -310,13 +311,10 @@ fn push(parts: &mut Vec<PartOutput>, text: &str, mask: Option<usize>) {
     }
 }
 
-/// Words of a piece of an answer as it comes, without `<obj>`, and without the token of a phrase,
-/// which comes by itself; none of a piece that has no more.
+/// Words of a piece of an answer as it comes, without the model's tokens; none of a piece that has
+/// no more.
 pub fn words_of_piece(piece: &str) -> Option<String> {
-    if SpecialTokens::PHRASE.contains(&piece.trim()) {
-        return None;
-    }
-    let words = piece.replace(SpecialTokens::OBJECT, "");
+    let words = SpecialTokens::words_of_piece(piece);
     (!words.is_empty()).then_some(words)
 }
 

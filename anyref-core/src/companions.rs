@@ -28,8 +28,8 @@ pub struct Companions {
 
 impl Companions {
     /// Companions on this machine for the model at `path`. Those that are `hf://` locations are
-    /// fetched; the CLIP of a LISA, GLaMM or LLaVA, where none is given, from the repository that its
-    /// config names.
+    /// fetched; the CLIP of a LISA, GLaMM or LLaVA, where none is given, from the repository that
+    /// its config names.
     ///
     /// # Errors
     /// When a companion cannot be fetched, or the model at `path` cannot be opened.

@@ -227,7 +227,7 @@ impl AnyRefConfig {
         )
     }
 
-    /// Whether the region encoder stands between CLIP and the language model.
+    /// Refuses a region encoder that does not stand between CLIP and the language model.
     fn validate_regions(&self) -> Result<()> {
         let Some(regions) = &self.region_encoder else {
             return Ok(());

@@ -30,8 +30,8 @@ pub struct Layout {
 
 impl Layout {
     /// Expands token ids: `image_tokens` patches follow `<im_start>`, and the features of the next
-    /// reference follow each `<img_ref>` and `<aud_ref>` or stand for `<bbox>`. `references` lists index in the bank and
-    /// number of features, in the order of the markers.
+    /// reference follow each `<img_ref>` and `<aud_ref>` or stand for `<bbox>`. `references` lists
+    /// index in the bank and number of features, in the order of the markers.
     ///
     /// # Errors
     /// When the number of markers is not that of the references.

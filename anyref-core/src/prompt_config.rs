@@ -132,10 +132,10 @@ impl PictureLead {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RegionMarkers {
-    /// Its features stand between `<img_ref>` and `</img_ref>`.
+    /// Features between `<img_ref>` and `</img_ref>`.
     #[default]
     Pair,
-    /// One feature stands in the place of `<bbox>`, as in GLaMM.
+    /// One feature in the place of `<bbox>`, as in GLaMM.
     Bbox,
 }
 
@@ -166,7 +166,7 @@ pub struct PromptConfig {
     /// Places of boxes.
     #[serde(skip_serializing_if = "RegionMarkers::is_default")]
     pub region_markers: RegionMarkers,
-    /// Whether answers have `<p>` and `</p>` around the words that a mask stands for.
+    /// Answers with `<p>` and `</p>` around the words that a mask stands for.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub phrases: bool,
 }
@@ -220,8 +220,8 @@ impl PromptConfig {
         }
     }
 
-    /// Whether the model was trained to make masks of a reference of this kind. GLaMM reads boxes
-    /// for words about them alone.
+    /// Tells whether the model was trained to make masks of a reference of this kind. GLaMM reads
+    /// boxes for words about them alone.
     pub fn segments(&self, kind: ReferenceKind) -> bool {
         let words_alone = self.questions == QuestionForm::Glamm && kind == ReferenceKind::Box;
         self.reads(kind) && !words_alone

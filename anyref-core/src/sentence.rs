@@ -13,9 +13,9 @@ pub(crate) struct Sentence {
 }
 
 impl Sentence {
-    /// Reads a generated answer, of a model that marks `phrases` or not: tokens give way to blanks, blanks in a row are one, and there is
-    /// none before `.` and `,`. A mask stands for the last phrase since the mask before it, or for
-    /// the same phrase when it follows it at once.
+    /// Reads a generated answer, of a model that marks `phrases` or not: tokens give way to blanks,
+    /// blanks in a row are one, and there is none before `.` and `,`. A mask stands for the last
+    /// phrase since the mask before it, or for the same phrase when it follows it at once.
     pub(crate) fn of(raw: &str, phrases: bool) -> Self {
         let mut sentence = Self {
             text: String::new(),
@@ -66,7 +66,7 @@ impl Sentence {
 #[derive(Debug, Clone, Copy)]
 struct Phrase {
     span: [usize; 2],
-    /// Whether a mask stands for it already.
+    /// A mask stands for it already.
     is_used: bool,
 }
 

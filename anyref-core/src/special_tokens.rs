@@ -57,6 +57,15 @@ impl SpecialTokens {
         Self::REFERENCE[1],
     ];
 
+    /// Words of a piece of an answer as it comes: without mask tokens, and none of the token of a
+    /// phrase, which comes by itself.
+    pub fn words_of_piece(piece: &str) -> String {
+        match Self::PHRASE.contains(&piece.trim()) {
+            true => String::new(),
+            false => piece.replace(Self::OBJECT, ""),
+        }
+    }
+
     /// Has a tokenizer call the mask token [`OBJECT`](Self::OBJECT), under the same id, where it
     /// has the authors' `[SEG]` instead: questions and answers have one name for it.
     ///

@@ -17,8 +17,8 @@ pub struct Assembly {
     pub masks: bool,
     /// ImageBind; without it the model does not hear.
     pub imagebind: Option<PathBuf>,
-    /// A LLaMA, a LLaVA, a LISA or a GLaMM. Without ImageBind, SAM and adapter a LISA or GLaMM stays
-    /// what it is; with one of them its weights begin an AnyRef, whose references have to be
+    /// A LLaMA, a LLaVA, a LISA or a GLaMM. Without ImageBind, SAM and adapter the latter two stay
+    /// what they are; with one of them their weights begin an AnyRef, whose references have to be
     /// learned.
     pub llm: PathBuf,
     /// A PEFT folder, of the language model or of an AnyRef.

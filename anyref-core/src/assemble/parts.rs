@@ -118,7 +118,7 @@ impl Parts {
         self.llm.kind == Some(Kind::Lisa) && self.is_published()
     }
 
-    /// Whether the whole is a GLaMM as its authors published it.
+    /// Tells a GLaMM as its authors published it.
     pub(super) fn is_glamm(&self) -> bool {
         self.llm.kind == Some(Kind::Glamm) && self.is_published()
     }

@@ -17,8 +17,8 @@ use crate::{
 const LABELS_TOLD: usize = 5;
 
 impl<B: Backend> AnyRef<B> {
-    /// Whether a prompt has references that the model was not trained with, or whose mask it was
-    /// not trained to make.
+    /// Tells prompts with references that the model was not trained with, or whose mask it was not
+    /// trained to make.
     pub(crate) fn bridges(&self, prompt: &Prompt, goal: Goal) -> bool {
         let prompts = &self.config.prompts;
         let boxed = matches!(prompt.references[..], [Reference::Box(_)])

@@ -127,7 +127,7 @@ impl Kind {
         self.is_llava() || self.has_object_head()
     }
 
-    /// Whether it has a head that makes prompts of SAM's from states of a language model.
+    /// Tells kinds with a head that makes prompts of SAM's from states of a language model.
     pub fn has_object_head(self) -> bool {
         matches!(self, Self::Lisa | Self::Glamm)
     }

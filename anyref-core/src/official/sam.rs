@@ -22,7 +22,7 @@ pub(crate) struct MaskParts<B: Backend> {
 
 /// Where a LISA has its SAM, under the authors' names.
 const IN_LISA: &str = "model.visual_model.";
-/// Where a GLaMM has its SAM, under the authors' names.
+/// Place of the SAM in a GLaMM, under the authors' names.
 const IN_GLAMM: &str = "model.grounding_encoder.";
 
 /// Options for the tensors of SAM alone.

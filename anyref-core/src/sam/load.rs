@@ -54,7 +54,8 @@ pub fn published_sam(path: &Path) -> Result<Option<Published>> {
 
 impl<B: Backend> SamModel<B> {
     /// Reads the authors' `.pth` or `.pt`, a folder of transformers' `SamModel`, `Sam2Model` or
-    /// `Sam2VideoModel`, or the SAM in a LISA or GLaMM, whichever size. Weights are converted to f32.
+    /// `Sam2VideoModel`, or the SAM in a LISA or GLaMM, whichever size. Weights are converted to
+    /// f32.
     ///
     /// # Errors
     /// When the file is missing, damaged or no SAM, or a tensor is missing or unexpected.

@@ -64,7 +64,7 @@ impl Default for RegionEncoderConfig {
 }
 
 impl RegionEncoderConfig {
-    /// Whether such an encoder can be.
+    /// Refuses an encoder that cannot be.
     ///
     /// # Errors
     /// When a size is 0, the groups do not divide the channels, there are fewer than 4 channels to
