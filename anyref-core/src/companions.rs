@@ -15,7 +15,7 @@ use crate::{
 /// Locations of parts that a model does not contain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Companions {
-    /// CLIP's folder, for a LISA or a LLaVA without its own.
+    /// CLIP's folder, for a LISA, a GLaMM or a LLaVA without its own.
     pub clip: Option<PathBuf>,
     /// ImageBind's file, which converts sounds to words for a model that was not trained with
     /// sounds. Requires [`clip`](Self::clip) for its vocabulary.
@@ -28,8 +28,8 @@ pub struct Companions {
 
 impl Companions {
     /// Resolves the companions of the model at `path` to local files. `hf://` locations are
-    /// fetched; if the CLIP of a LISA or LLaVA is not given, it is fetched from the repository
-    /// named by its config.
+    /// fetched; if the CLIP of a LISA, GLaMM or LLaVA is not given, it is fetched from the
+    /// repository named by its config.
     ///
     /// # Errors
     /// When a companion cannot be fetched, or the model at `path` cannot be opened.

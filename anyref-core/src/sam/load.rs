@@ -48,13 +48,14 @@ pub fn published_sam(path: &Path) -> Result<Option<Published>> {
     };
     let alone = published
         .kind
-        .is_some_and(|kind| kind != Kind::Lisa && (kind.has_sam() || kind.is_sam2()));
+        .is_some_and(|kind| !kind.has_object_head() && (kind.has_sam() || kind.is_sam2()));
     Ok(alone.then_some(published))
 }
 
 impl<B: Backend> SamModel<B> {
     /// Reads the authors' `.pth` or `.pt`, a folder of transformers' `SamModel`, `Sam2Model` or
-    /// `Sam2VideoModel`, or the SAM in a LISA, of any size. Weights are converted to f32.
+    /// `Sam2VideoModel`, or the SAM in a LISA or GLaMM, of any size. Weights are converted to
+    /// f32.
     ///
     /// # Errors
     /// When the file is missing, damaged or not a SAM, or a tensor is missing or unexpected.
