@@ -6,8 +6,8 @@ use std::path::Path;
 
 use anyref_core::official::{Kind, Published, compare};
 use anyref_core::{
-    Answer, AnyRef, Assembly, Companions, Goal, Layout, PictureMarkers, Prompt, PromptConfig,
-    QuestionForm, Reference, ReferenceBank, Turn, splice,
+    Answer, AnyRef, Assembly, Companions, Goal, Layout, ModelOptions, PictureMarkers, Prompt,
+    PromptConfig, QuestionForm, Reference, ReferenceBank, Turn, splice,
 };
 use anyref_llm::LlamaInput;
 use anyref_llm::conversation::llava_v1;
@@ -15,7 +15,7 @@ use anyref_ops::testing::assert_close;
 use anyref_vision::preprocess::{ClipPreprocessor, ClipResize, SamPreprocessor, open_image};
 use anyref_vision::roi_align::RegionBox;
 use anyref_weights::testing::Fixture;
-use anyref_weights::{Checkpoint, OutputTensor, SaveOptions, write_checkpoint};
+use anyref_weights::{Checkpoint, OutputTensor, SaveOptions, WeightType, write_checkpoint};
 use burn::tensor::Tensor;
 use image::RgbImage;
 use serde_json::Value;
@@ -177,6 +177,23 @@ fn answers_and_masks_are_the_references() {
     let questions: Vec<_> = prompts.iter().map(|prompt| (&picture, prompt)).collect();
     for (index, answer) in anyref.segment_all(&questions).into_iter().enumerate() {
         check(&anyref, &expected, index, &answer.unwrap());
+    }
+}
+
+#[test]
+fn matrices_in_half_precision_say_the_same() {
+    let companions = Companions {
+        clip: Some(published("clip_336")),
+        ..Companions::default()
+    };
+    let options = ModelOptions::new(WeightType::Auto);
+    let folder = published("glamm");
+    let loaded = AnyRef::load_beside(&folder, &companions, options, &Default::default());
+    let anyref: AnyRef<TestBackend> = loaded.unwrap();
+    let picture = anyref.picture(&picture()).unwrap();
+    for asked in asked() {
+        let answer = anyref.segment(&picture, &asked.prompt()).unwrap();
+        assert_eq!(answer.text, asked.clean);
     }
 }
 
