@@ -84,6 +84,10 @@ pub struct MaskOutput {
     pub bounds: [u32; 4],
     /// Model's estimate of the IoU, 0 to 1.
     pub score: f32,
+    /// Start and end, in characters of the sentence (Unicode code points), of the words that the
+    /// mask stands for, where the model says which.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub words: Option<[usize; 2]>,
 }
 
 /// Times of an answer's steps in milliseconds.
@@ -200,6 +204,7 @@ impl MaskOutput {
             area: mask.area(),
             bounds: mask.bounding_box(),
             score: mask.score,
+            words: mask.words,
         };
         match format {
             MaskFormat::None => return None,
@@ -235,8 +240,9 @@ pub fn milliseconds(time: Duration) -> f64 {
     (time.as_secs_f64() * 1e6).round() / 1e3
 }
 
-/// Splits the sentence into parts. If masks are omitted, it is unknown which, so no words have a
-/// mask. A sentence that does not point, with a single mask of the thing described, has that mask.
+/// Splits the sentence into parts: by the words that the model ties to masks, or else by where it
+/// points. If masks are then omitted, it is unknown which, so no words have a mask. A sentence that
+/// does not point, with a single mask of the thing described, has that mask.
 fn parts(answer: &Answer) -> Vec<PartOutput> {
     let plain = |mask| {
         vec![PartOutput {
@@ -244,6 +250,9 @@ fn parts(answer: &Answer) -> Vec<PartOutput> {
             mask,
         }]
     };
+    if answer.masks.iter().any(|mask| mask.words.is_some()) {
+        return tied_parts(answer);
+    }
     let mut pieces: Vec<&str> = answer.raw.split(SpecialTokens::OBJECT).collect();
     let rest = pieces.pop().unwrap_or_default();
     if pieces.is_empty() && answer.masks.len() == 1 {
@@ -273,6 +282,28 @@ fn parts(answer: &Answer) -> Vec<PartOutput> {
     }
 }
 
+/// Splits the sentence at the words of its masks. Of masks for the same words the first has them.
+fn tied_parts(answer: &Answer) -> Vec<PartOutput> {
+    let masks = answer.masks.iter().enumerate();
+    let mut spans: Vec<_> = masks
+        .filter_map(|(mask, found)| found.words.map(|[start, end]| (start, end, mask)))
+        .collect();
+    spans.sort_unstable();
+    let letters: Vec<char> = answer.text.chars().collect();
+    let text = |from: usize, to: usize| letters[from..to].iter().collect::<String>();
+    let (mut parts, mut at) = (Vec::new(), 0);
+    for (start, end, mask) in spans {
+        if start < at || end > letters.len() {
+            continue;
+        }
+        push(&mut parts, &text(at, start), None);
+        push(&mut parts, &text(start, end), Some(mask));
+        at = end;
+    }
+    push(&mut parts, &text(at, letters.len()), None);
+    parts
+}
+
 fn push(parts: &mut Vec<PartOutput>, text: &str, mask: Option<usize>) {
     if !text.is_empty() {
         let text = text.to_owned();
@@ -280,9 +311,10 @@ fn push(parts: &mut Vec<PartOutput>, text: &str, mask: Option<usize>) {
     }
 }
 
-/// Words of a streamed piece of an answer, without `<obj>`; `None` if nothing else remains.
+/// Words of a streamed piece of an answer, without the model's tokens; `None` if nothing else
+/// remains.
 pub fn words_of_piece(piece: &str) -> Option<String> {
-    let words = piece.replace(SpecialTokens::OBJECT, "");
+    let words = SpecialTokens::words_of_piece(piece);
     (!words.is_empty()).then_some(words)
 }
 
@@ -300,6 +332,7 @@ mod tests {
                 Mask {
                     rle,
                     score: 0.5,
+                    words: None,
                     low_res: None
                 };
                 masks
@@ -330,6 +363,28 @@ mod tests {
             (".", None),
         ];
         assert_eq!(found, expected.map(|(text, mask)| (text.to_owned(), mask)));
+    }
+
+    #[test]
+    fn words_that_the_model_ties_to_masks_are_theirs() {
+        let raw = "<p> é dog </p> <obj> <obj> by <p> a mug </p> <obj>";
+        // One mask is left out: the others keep their words.
+        let mut answer = answer(raw, "é dog by a mug", 3, 1);
+        answer.masks[0].words = Some([9, 14]);
+        answer.masks[1].words = Some([0, 5]);
+        answer.masks[2].words = Some([0, 5]);
+        let expected = [("é dog", Some(1)), (" by ", None), ("a mug", Some(0))];
+        let expected = expected.map(|(text, mask)| (text.to_owned(), mask));
+        assert_eq!(tied(&answer), expected);
+        let written = MaskOutput::new(&answer.masks[0], MaskFormat::Rle).unwrap();
+        assert_eq!(written.words, Some([9, 14]));
+    }
+
+    #[test]
+    fn pieces_of_a_stream_have_words_alone() {
+        assert_eq!(words_of_piece("<p>"), None);
+        assert_eq!(words_of_piece(" </p>"), None);
+        assert_eq!(words_of_piece(" a <obj>").as_deref(), Some(" a "));
     }
 
     #[test]

@@ -6,7 +6,7 @@
         loads the part, computes TIMES times, writes the output, prints the seconds as JSON
 
 PART is clip, sam-b, sam-h, sam-h-prompts, sam2-t, sam2-s, sam2-b, sam2-l, mask-decoder, imagebind,
-imagebind-text, llama-1b, llama-1b-f32, llama or lisa-7b; SIZE is full or tiny.
+imagebind-text, region-encoder, llama-1b, llama-1b-f32, llama or lisa-7b; SIZE is full or tiny.
 """
 
 import importlib.util
@@ -263,6 +263,30 @@ def segmenter(size):
         )
 
 
+def region_encoder(size):
+    """The module that knows GLaMM's region encoder, and its sizes."""
+    module = fixture_module("anyref-vision", "export_region_encoder")
+    full = dict(width=1024, groups=64, rounds=5, roi=14, place=256, region=1024, out=4096)
+    # Of few channels each is a group by itself.
+    return module, module.Sizes(side=24, box=224.0, cell=14.0, **(full if size == "full" else dict(groups=8)))
+
+
+def make_regions(size, folder, generator):
+    module, sizes = region_encoder(size)
+    torch.save(module.weights(sizes, generator, scale=0.02 if size == "full" else 0.3), folder / "part.pth")
+    states = [torch.randn(1, sizes.side**2, sizes.width, generator=generator) for _ in range(sizes.levels)]
+    boxes = torch.tensor([[0, 0.1, 0.2, 0.55, 0.9], [0, 0.6, 0.0, 1.0, 0.3]])
+    return {"boxes": boxes} | {f"states.{level}": state for level, state in enumerate(states)}
+
+
+def run_regions(size, folder, data):
+    """Features of boxes, from the states of one picture."""
+    module, sizes = region_encoder(size)
+    weights = torch.load(folder / "part.pth", mmap=True)
+    states = [data[f"states.{level}"] for level in range(sizes.levels)]
+    return lambda: module.regions(sizes, weights, module.fuse(sizes, weights, states), data["boxes"])
+
+
 def lisa_config(size):
     """Language model and SAM of a LISA, without values."""
     from transformers import LlamaConfig, LlamaForCausalLM
@@ -381,6 +405,9 @@ def make(part, size, folder):
     generator = torch.Generator().manual_seed(1)
     if part == "lisa-7b":
         save_file(make_lisa(size, folder, generator), folder / "input.safetensors")
+        return
+    if part == "region-encoder":
+        save_file(make_regions(size, folder, generator), folder / "input.safetensors")
         return
     if part == "clip":
         from transformers import CLIPVisionModel
@@ -528,6 +555,9 @@ def run(part, size, folder, times=1):
     if part == "lisa-7b":
         start = time.perf_counter()
         call = run_lisa(size, folder, inputs)
+    elif part == "region-encoder":
+        start = time.perf_counter()
+        call = run_regions(size, folder, inputs)
     elif part == "sam-h-prompts":
         start = time.perf_counter()
         call = run_prompts(size, folder, inputs)

@@ -154,6 +154,7 @@ mod tests {
         Mask {
             rle: Rle::from_mask(&pixels, [3, 4]).unwrap(),
             score,
+            words: None,
             low_res: None,
         }
     }

@@ -51,6 +51,9 @@ pub struct MaskDocument {
     #[serde(rename = "box")]
     bounds: [u32; 4],
     score: f32,
+    /// Start and end in characters of `text`, of the words that it stands for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    words: Option<[usize; 2]>,
 }
 
 #[derive(Debug, Serialize)]
@@ -122,6 +125,7 @@ impl MaskDocument {
             area: mask.area(),
             bounds: mask.bounding_box(),
             score: mask.score,
+            words: mask.words,
         }
     }
 }

@@ -270,6 +270,7 @@ mod tests {
         let mask = Mask {
             rle: Rle::from_mask(&mask, [30, 40]).unwrap(),
             score: 1.0,
+            words: None,
             low_res: None,
         };
         let overlay = Overlay {

@@ -36,6 +36,9 @@ pub struct Mask {
     pub rle: Rle,
     /// Mask decoder's estimate of the IoU, 0 to 1.
     pub score: f32,
+    /// Start and end, in characters of the answer's [`text`](Answer::text), of the words that it
+    /// stands for, where the model says which.
+    pub words: Option<[usize; 2]>,
     /// Logits of the mask, from which refinement by clicks starts. Only masks of chat answers have
     /// them.
     pub low_res: Option<LowResMask>,

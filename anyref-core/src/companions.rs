@@ -15,7 +15,7 @@ use crate::{
 /// Locations of parts that a model does not contain.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Companions {
-    /// CLIP's folder, for a LISA or a LLaVA without its own.
+    /// CLIP's folder, for a LISA, a GLaMM or a LLaVA without its own.
     pub clip: Option<PathBuf>,
     /// ImageBind's file, which converts sounds to words for a model that was not trained with
     /// sounds. Requires [`clip`](Self::clip) for its vocabulary.
@@ -27,8 +27,9 @@ pub struct Companions {
 }
 
 impl Companions {
-    /// Companions on this machine for a model. Those that are `hf://` locations are fetched; the
-    /// CLIP of a LISA or LLaVA, where none is given, from the repository that its config names.
+    /// Resolves the companions of the model at `path` to local files. `hf://` locations are
+    /// fetched; if the CLIP of a LISA, GLaMM or LLaVA is not given, it is fetched from the
+    /// repository named by its config.
     ///
     /// # Errors
     /// When a companion cannot be fetched, or the model's config cannot be read.

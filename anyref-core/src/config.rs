@@ -6,14 +6,16 @@ use anyref_llm::{LlamaConfig, LoraConfig};
 use anyref_ops::nn::LinearConfig;
 use anyref_vision::preprocess::ClipResize;
 use anyref_vision::projector::ProjectorKind;
+use anyref_vision::region_encoder::RegionEncoderConfig;
 use burn::tensor::backend::Backend;
 use serde::{Deserialize, Serialize};
 
 use crate::candidates::CandidateConfig;
 use crate::layout::ObjectState;
 use crate::model::{AnyRefModel, ReferencePooling};
-use crate::prompt_config::{PromptConfig, RegionForm};
+use crate::prompt_config::PromptConfig;
 use crate::reference_kind::ReferenceKind;
+use crate::region_form::RegionForm;
 use crate::sam::{MaskDecoderKindConfig, MaskImageEncoderConfig};
 use crate::tower::TowerConfig;
 use crate::{Error, Result};
@@ -46,6 +48,9 @@ pub struct AnyRefConfig {
     /// prompt encoder and mask decoder either.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image_encoder: Option<MaskImageEncoderConfig>,
+    /// Encoder of boxes by several hidden states of CLIP, for models that were trained with one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub region_encoder: Option<RegionEncoderConfig>,
     /// Sounds, for models that hear.
     pub audio: Option<AudioConfig>,
     /// The language model.
@@ -153,6 +158,7 @@ impl AnyRefConfig {
             lora.validate()?;
         }
         self.validate_masks()?;
+        self.validate_region_encoder()?;
         if let Some(AudioConfig {
             encoder,
             preprocessor,
@@ -275,6 +281,36 @@ impl AnyRefConfig {
         )
     }
 
+    /// Checks that a region encoder fits CLIP and the language model.
+    fn validate_region_encoder(&self) -> Result<()> {
+        let Some(regions) = &self.region_encoder else {
+            return Ok(());
+        };
+        regions.validate()?;
+        if self.vision_tower.clip().is_none() {
+            return Err(Error::Config {
+                field: "region_encoder",
+                problem: "reads hidden states of CLIP, which a tower over tiles does not \
+                          have: leave it out"
+                    .into(),
+            });
+        }
+        let last = self.vision_tower.layers_until(self.vision_select_layer)?;
+        regions.level_states(last)?;
+        equal(
+            "region_encoder.embed_dim",
+            regions.embed_dim,
+            "vision_tower.hidden_size",
+            self.vision_tower.hidden_size(),
+        )?;
+        equal(
+            "region_encoder.output_size",
+            regions.output_size,
+            "llm.hidden_size",
+            self.llm.hidden_size,
+        )
+    }
+
     /// Checks the settings of answers and masks.
     fn validate_answers(&self) -> Result<()> {
         if self.max_new_tokens == 0 {
@@ -311,6 +347,10 @@ impl AnyRefConfig {
             box_projector: self
                 .box_coordinates
                 .then(|| LinearConfig::new(4, hidden).init(device)),
+            region_encoder: self
+                .region_encoder
+                .as_ref()
+                .map(|regions| regions.init(device)),
             llm: self.llm.init(device),
             text_hidden_fcs: masks.map(|masks| {
                 ObjectHeadConfig::new(hidden, masks.sizes().transformer_dim).init(device)
@@ -436,6 +476,27 @@ mod tests {
     }
 
     #[test]
+    fn a_region_encoder_needs_clip_and_fits_it() {
+        let glamm = AnyRefConfig::glamm_7b();
+        let sa2va = AnyRefConfig {
+            region_encoder: glamm.region_encoder,
+            ..AnyRefConfig::sa2va_1b()
+        };
+        let error = sa2va.validate().unwrap_err().to_string();
+        assert!(
+            error.contains("region_encoder reads hidden states of CLIP"),
+            "{error}"
+        );
+        let mut narrow = glamm;
+        narrow.llm = AnyRefConfig::lisa_13b().llm;
+        let error = narrow.validate().unwrap_err().to_string();
+        assert!(
+            error.contains("region_encoder.output_size is 4096"),
+            "{error}"
+        );
+    }
+
+    #[test]
     fn presets_fit_together_and_a_broken_one_is_named() {
         for name in [
             "nano",
@@ -444,6 +505,7 @@ mod tests {
             "lisa-13b",
             "llava-7b",
             "sa2va-1b",
+            "glamm-7b",
             "tiny",
         ] {
             AnyRefConfig::preset(name).unwrap().validate().unwrap();

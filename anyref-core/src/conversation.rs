@@ -3,8 +3,8 @@
 use burn::tensor::backend::Backend;
 
 use crate::picture::Picture;
-use crate::prompt::{DESCRIBE_QUESTION, Question};
-use crate::prompt_config::PromptConfig;
+use crate::prompt::Question;
+use crate::prompt_config::{DESCRIBE_QUESTION, PromptConfig};
 use crate::{Prompt, Reference, Result};
 
 /// Purpose of a question.

@@ -15,15 +15,12 @@ use crate::memory::cache_bytes;
 use crate::model::PictureFeatures;
 use crate::picture::Picture;
 use crate::preprocess::PicturePixels;
-use crate::prompt_config::RegionForm;
+use crate::prompt_config::IMAGE_PLACE;
 use crate::reference::check_box;
-use crate::region_prompt::{named_regions, region_sentence};
+use crate::region_form::RegionForm;
 use crate::sam::pictures_at_once;
 use crate::splice::{ReferenceBank, splice};
 use crate::{AnyRef, Error, Reference, Result, Timing};
-
-/// Place of a picture without markers in a question.
-const IMAGE_PLACE: &str = "<image>";
 
 /// A question ready for the language model.
 #[derive(Debug)]
@@ -102,7 +99,9 @@ impl<B: Backend> AnyRef<B> {
             features: PictureFeatures {
                 grid: features.grid.clone().narrow(0, index, 1),
                 tokens: features.tokens.clone().narrow(0, index, 1),
+                states: features.states_of(index),
             },
+            region_levels: Arc::default(),
             sam: None,
             image: None,
             prefix: match pictures.len() {
@@ -164,8 +163,9 @@ impl<B: Backend> AnyRef<B> {
 
     /// The positions up to the end of a picture of `tokens`, which are the same for all questions.
     pub(crate) fn opening(&self, tokens: usize) -> Result<Layout> {
-        let asked = self.config.prompts.template.conversation();
-        let asked = asked.ask(self.image_marker()).prompt();
+        let prompts = &self.config.prompts;
+        let asked = prompts.template.conversation();
+        let asked = asked.ask(prompts.picture_markers.opening()).prompt();
         let (opening, _) = self.split_after_picture(&asked)?;
         let special = self.special_tokens();
         let mut layout = Layout::new(&opening, special, tokens, &[])?;
@@ -197,6 +197,10 @@ impl<B: Backend> AnyRef<B> {
                     x1: x1 / width,
                     y1: y1 / height,
                 };
+                if let Some(encoder) = &self.model.region_encoder {
+                    let levels = picture.region_levels(encoder);
+                    return Ok(encoder.regions(levels, &[region]).unsqueeze_dim(0));
+                }
                 let grid = picture.features.grid.clone();
                 Ok(self.model.box_reference(grid, &[region]))
             }
@@ -220,18 +224,16 @@ impl<B: Backend> AnyRef<B> {
     fn layout(&self, turns: &[Turn], references: &[(usize, usize)]) -> Result<Layout> {
         let prompts = &self.config.prompts;
         let mut conversation = prompts.template.conversation();
-        let visual = prompts.regions == RegionForm::VisualPrompt;
         let mut regions = 0;
         for (index, turn) in turns.iter().enumerate() {
             let picture = match index {
-                0 if visual => self.image_marker() + &region_sentence(references.len()),
-                0 => self.image_marker() + prompts.picture_markers.separator(),
+                0 => {
+                    prompts.picture_markers.opening()
+                        + &prompts.regions.introduction(references.len())
+                }
                 _ => String::new(),
             };
-            let question = match visual {
-                true => named_regions(&turn.question.text, &mut regions),
-                false => turn.question.text.clone(),
-            };
+            let question = prompts.regions.question(&turn.question.text, &mut regions);
             conversation = conversation.ask(picture + &question);
             if let Some(answer) = &turn.answer {
                 conversation = conversation.answer(answer);
@@ -258,14 +260,5 @@ impl<B: Backend> AnyRef<B> {
         let end = ids.iter().position(|&id| id == image_end);
         let rest = ids.split_off(end.map_or(0, |end| end + 1));
         Ok((ids, rest))
-    }
-
-    /// The picture's place in a question: markers between which it is spliced in, or a name that
-    /// gives way to it.
-    fn image_marker(&self) -> String {
-        match self.config.prompts.picture_markers.tokens() {
-            Some(markers) => markers.concat(),
-            None => IMAGE_PLACE.into(),
-        }
     }
 }

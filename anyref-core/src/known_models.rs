@@ -59,6 +59,8 @@ const SAM_CHECKED: &str = "image encoder and mask decoder in full size with rand
     transformers; prompts and automatic masks on small ones, against segment-anything";
 const SAM2_CHECKED: &str = "image encoder and mask decoder in full size with random weights; \
     prompts and the choice of the single mask on small ones in both layouts, against transformers";
+const GLAMM_CHECKED: &str = "question to logits, answer, phrases and masks, and regions to words, on small weights \
+    in the published layout, against the published formulas";
 const NOT_DOWNLOADED: &str = "the published weights: they could not be downloaded here";
 
 /// LISA-7B, the base entry of its family.
@@ -77,7 +79,7 @@ const LISA_7B: KnownModel = KnownModel {
     unchecked: NOT_DOWNLOADED,
 };
 
-/// Sa2VA-1B, which the rows of its family differ from.
+/// Sa2VA-1B, the base entry of its family.
 const SA2VA_1B: KnownModel = KnownModel {
     name: "Sa2VA-1B",
     location: "hf://ByteDance/Sa2VA-1B",
@@ -90,6 +92,23 @@ const SA2VA_1B: KnownModel = KnownModel {
     masks: true,
     licence: SA2VA_LICENCE,
     checked: SA2VA_CHECKED,
+    unchecked: NOT_DOWNLOADED,
+};
+
+/// GLaMM-FullScope, the base entry of its family.
+const GLAMM: KnownModel = KnownModel {
+    name: "GLaMM-FullScope",
+    location: "hf://MBZUAI/GLaMM-FullScope",
+    answers: "words and masks of anything, words for boxes, captions with a mask for each phrase",
+    download: 17_200_000_000,
+    memory: 18_800_000_000,
+    native: &[Text, Box],
+    bridged: &[Image, Audio],
+    points: true,
+    masks: true,
+    licence: "code Apache-2.0; weights derive from LLaMA (Vicuna), LLaVA, SAM and CLIP: their licences \
+        apply",
+    checked: GLAMM_CHECKED,
     unchecked: NOT_DOWNLOADED,
 };
 
@@ -199,6 +218,31 @@ pub const KNOWN_MODELS: &[KnownModel] = &[
         memory: 8_900_000_000,
         licence: SA2VA_4B_LICENCE,
         ..SA2VA_1B
+    },
+    GLAMM,
+    KnownModel {
+        name: "GLaMM-RefSeg",
+        location: "hf://MBZUAI/GLaMM-RefSeg",
+        answers: "masks of phrases, which it was tuned on alone",
+        ..GLAMM
+    },
+    KnownModel {
+        name: "GLaMM-GCG",
+        location: "hf://MBZUAI/GLaMM-GCG",
+        answers: "captions with a mask for each phrase, which it was tuned on alone",
+        ..GLAMM
+    },
+    KnownModel {
+        name: "GLaMM-RegCap-RefCOCOg",
+        location: "hf://MBZUAI/GLaMM-RegCap-RefCOCOg",
+        answers: "words for boxes, which it was tuned on alone, as RefCOCOg names things",
+        ..GLAMM
+    },
+    KnownModel {
+        name: "GLaMM-RegCap-VG",
+        location: "hf://MBZUAI/GLaMM-RegCap-VG",
+        answers: "words for boxes, which it was tuned on alone, as Visual Genome describes them",
+        ..GLAMM
     },
     SAM_BASE,
     KnownModel {

@@ -33,8 +33,8 @@ pub struct Layout {
 
 impl Layout {
     /// Expands token ids: `image_tokens` patches follow the picture's first marker, and the features
-    /// of the next reference follow each first marker of a reference. `references` lists index in
-    /// the bank and number of features, in the order of the markers.
+    /// of the next reference follow each first marker of a reference, or replace a region's token.
+    /// `references` lists index in the bank and number of features, in the order of the markers.
     ///
     /// # Errors
     /// When the numbers of markers and of references differ.
@@ -48,10 +48,14 @@ impl Layout {
         let mut pending = references.iter();
         let mut markers = 0;
         for &id in ids {
-            slots.push(Slot::Token(id));
+            let replaced = special.region == Some(id);
+            if !replaced {
+                slots.push(Slot::Token(id));
+            }
             if special.image_start == Some(id) {
                 slots.extend((0..image_tokens).map(Slot::Image));
-            } else if [special.reference_start, special.audio_start].contains(&Some(id)) {
+            } else if replaced || [special.reference_start, special.audio_start].contains(&Some(id))
+            {
                 markers += 1;
                 if let Some(&(index, length)) = pending.next() {
                     slots.extend((0..length).map(|part| Slot::Reference { index, part }));
@@ -184,6 +188,7 @@ mod tests {
         audio_end: Some(14),
         reference_start: Some(15),
         reference_end: Some(16),
+        region: None,
         end: 2,
     };
 
@@ -211,6 +216,18 @@ mod tests {
                 Slot::Token(6),
             ]
         );
+    }
+
+    #[test]
+    fn a_region_stands_in_the_place_of_its_token() {
+        let special = SpecialTokens {
+            region: Some(17),
+            ..SPECIAL
+        };
+        let layout = Layout::new(&[5, 17, 6], &special, 2, &[(1, 1)]).unwrap();
+        let region = Slot::Reference { index: 1, part: 0 };
+        assert_eq!(layout.slots(), [Slot::Token(5), region, Slot::Token(6)]);
+        assert!(Layout::new(&[5, 17, 17], &special, 2, &[(0, 1)]).is_err());
     }
 
     #[test]

@@ -57,6 +57,7 @@ mod generation;
 mod known_models;
 mod layout;
 mod load;
+mod markers;
 mod mask_decoding;
 mod memory;
 mod memory_check;
@@ -77,11 +78,12 @@ pub mod quantization;
 mod read;
 mod reference;
 mod reference_kind;
-mod reference_markers;
 mod reference_tokens;
+mod region_form;
 mod region_prompt;
 mod reranking;
 mod sam;
+mod sentence;
 pub mod sound_labels;
 mod special_tokens;
 mod splice;
@@ -115,10 +117,11 @@ pub use observer::{Cancel, OnText};
 pub use picture::Picture;
 pub use precision::{FREQUENCIES, ModelOptions, cast_weights};
 pub use preprocess::{PicturePixels, PicturePreprocessor};
-pub use prompt::{DESCRIBE_QUESTION, Prompt, Question, next_placeholder};
-pub use prompt_config::{PictureMarkers, PromptConfig, QuestionForm, RegionForm, Template};
+pub use prompt::{Prompt, Question, next_placeholder};
+pub use prompt_config::{DESCRIBE_QUESTION, PictureMarkers, PromptConfig, QuestionForm, Template};
 pub use reference::{Reference, ReferenceImage};
 pub use reference_kind::ReferenceKind;
+pub use region_form::RegionForm;
 pub use sam::{
     AutomaticMask, AutomaticMaskConfig, EarlierMask, LowResMask, MaskCandidate, MaskDecoderKind,
     MaskDecoderKindConfig, MaskImageEncoder, MaskImageEncoderConfig, MaskPrediction, MaskPrompt,

@@ -11,7 +11,7 @@ use crate::generation::Generated;
 use crate::picture::Picture;
 use crate::read::read;
 use crate::sam::{LowResMask, in_square};
-use crate::special_tokens::SpecialTokens;
+use crate::sentence::Sentence;
 use crate::{Answer, AnyRef, Error, Mask, Result};
 
 /// Objects decoded in one call, which bounds the memory they take.
@@ -56,10 +56,15 @@ impl<B: Backend> AnyRef<B> {
                 let mut timing = answer.timing;
                 timing.decode = decode;
                 timing.image = picture.take_encoding_time();
+                let sentence = Sentence::of(&raw, self.config.prompts.phrases);
+                let mut masks = masks?;
+                for (mask, words) in masks.iter_mut().zip(sentence.words) {
+                    mask.words = words;
+                }
                 Ok(Answer {
-                    text: plain_text(&raw),
+                    text: sentence.text,
                     raw,
-                    masks: masks?,
+                    masks,
                     doubtful: 0,
                     bridges: Vec::new(),
                     timing,
@@ -195,6 +200,7 @@ impl<B: Backend> AnyRef<B> {
             masks.push(Mask {
                 rle: Rle::from_mask(&pixels, sam.original_size)?,
                 score: scores[index].clamp(0.0, 1.0),
+                words: None,
                 low_res: low_res.get(index).cloned(),
             });
             Ok(())
@@ -261,13 +267,6 @@ fn embeddings<B: Backend>(
     })
 }
 
-/// The sentence without mask tokens and the blanks they leave.
-fn plain_text(raw: &str) -> String {
-    let words = raw.replace(SpecialTokens::OBJECT, " ");
-    let words = words.split_whitespace().collect::<Vec<_>>().join(" ");
-    words.replace(" .", ".").replace(" ,", ",")
-}
-
 #[cfg(all(test, feature = "flex"))]
 mod tests {
     use burn::backend::Flex;
@@ -284,14 +283,5 @@ mod tests {
         let values = |data: TensorData| data.iter::<f32>().collect::<Vec<_>>();
         assert_eq!(values(output.low_res_masks.into_data()), [2.0, 3.0]);
         assert_eq!(values(output.iou_predictions.into_data()), [0.7, 0.5]);
-    }
-
-    #[test]
-    fn mask_tokens_leave_no_gap() {
-        assert_eq!(
-            plain_text("the cat<obj>, the dog <obj>."),
-            "the cat, the dog."
-        );
-        assert_eq!(plain_text("<obj>."), ".");
     }
 }

@@ -2,6 +2,7 @@
 
 use anyref_llm::LlamaConfig;
 use anyref_ops::CacheType;
+use anyref_vision::region_encoder::RegionEncoderConfig;
 use anyref_vision::sam::SamVisionConfig;
 use anyref_vision::sam2::Sam2VisionConfig;
 use burn::tensor::DType;
@@ -20,6 +21,10 @@ const SAM_STREAMS: usize = 6;
 /// Feed-forward activations of SAM's image encoder at a time, before and after the activation
 /// function.
 const SAM_FEED_FORWARD: usize = 2;
+
+/// Copies of a region encoder's finest level at a time: as it was, with its neighbours' channels,
+/// convolved and normalised.
+const FUSED_AT_ONCE: usize = 4;
 
 /// Positions of one row of a batch, including padding.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -69,6 +74,16 @@ pub(crate) fn encoding_bytes(sam: &SamVisionConfig, dtype: DType) -> u64 {
     let patches = (sam.image_size / sam.patch_size.max(1)).pow(2);
     let widths = SAM_STREAMS * sam.hidden_size + SAM_FEED_FORWARD * sam.mlp_dim;
     dtype.size() as u64 * patches as u64 * widths as u64
+}
+
+/// Bytes that a region encoder takes for one picture: its levels, which are kept, the tower's
+/// states that they are made of, and the finest level as it is fused, in single precision.
+pub(crate) fn region_bytes(config: &RegionEncoderConfig, patches: usize, dtype: DType) -> u64 {
+    let cells = (0..config.num_levels).map(|level| patches * config.fineness(level).pow(2));
+    let kept = cells.sum::<usize>() + patches * config.num_levels;
+    let finest = patches * config.fineness(0).pow(2);
+    let width = config.embed_dim as u64;
+    width * (dtype.size() * kept + FUSED_AT_ONCE * DType::F32.size() * finest) as u64
 }
 
 /// Bytes of the activations of SAM 2's image encoder: its largest stage, the stages' outputs and

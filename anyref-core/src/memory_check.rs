@@ -8,7 +8,9 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Element};
 
 use crate::known_models::KnownModel;
-use crate::memory::{RowLength, answer_bytes, encoding_bytes, sam2_encoding_bytes, tiles_bytes};
+use crate::memory::{
+    RowLength, answer_bytes, encoding_bytes, region_bytes, sam2_encoding_bytes, tiles_bytes,
+};
 use crate::memory_estimate::{Gigabytes, MemoryEstimate, MemoryShortage};
 use crate::model::AnyRefModel;
 use crate::precision::ModelOptions;
@@ -59,8 +61,12 @@ impl MemoryEstimate {
         // One after the other.
         let tiles = config.vision_tower.tiled();
         let encoding = sam.max(tiles.map_or(0, |tiles| tiles_bytes(tiles, values)));
-        let answering =
-            encoding + rows * answer_bytes(&config.llm, row, values, options.cache_type);
+        let regions = config.region_encoder.as_ref();
+        let regions = regions.map_or(0, |regions| {
+            region_bytes(regions, config.image_tokens(), values)
+        });
+        let answers = rows * answer_bytes(&config.llm, row, values, options.cache_type);
+        let answering = encoding + regions + answers;
         Ok(Self { weights, answering })
     }
 }
@@ -280,6 +286,8 @@ mod tests {
             ("Sa2VA-1B", AnyRefConfig::sa2va_1b()),
             ("Sa2VA-InternVL3-2B", sa2va(1536, 28, 12, 8960)),
             ("Sa2VA-4B", sa2va(2048, 36, 16, 11_008)),
+            ("GLaMM-FullScope", AnyRefConfig::glamm_7b()),
+            ("GLaMM-RegCap-VG", AnyRefConfig::glamm_7b()),
         ] {
             let reckoned = Published::new(config).bytes(WeightType::Auto) as f64;
             let known = KNOWN_MODELS

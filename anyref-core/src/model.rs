@@ -8,6 +8,7 @@ use anyref_decoder::{
 use anyref_llm::Llama;
 use anyref_ops as ops;
 use anyref_ops::nn::Linear;
+use anyref_vision::region_encoder::RegionEncoder;
 use anyref_vision::sam::SamImageEncoder;
 use burn::module::Module;
 use burn::tensor::{Tensor, backend::Backend};
@@ -44,6 +45,9 @@ pub struct AnyRefModel<B: Backend> {
     pub audio_projector: Option<Linear<B>>,
     /// The four normalised coordinates of a box into the language model's width.
     pub box_projector: Option<Linear<B>>,
+    /// Boxes on several hidden states of CLIP into the language model's width, in place of RoIAlign
+    /// over one and the projectors.
+    pub region_encoder: Option<RegionEncoder<B>>,
     /// The language model.
     pub llm: Llama<B>,
     /// Refocused `<obj>` states into mask prompts.
@@ -79,6 +83,18 @@ pub struct PictureFeatures<B: Backend> {
     pub grid: Tensor<B, 4>,
     /// Projected features `[pictures, tokens, hidden]`, for the language model.
     pub tokens: Tensor<B, 3>,
+    /// Hidden states of CLIP that a region encoder reads, `[pictures, patches, channels]` each;
+    /// none of a model without one.
+    pub states: Vec<Tensor<B, 3>>,
+}
+
+impl<B: Backend> PictureFeatures<B> {
+    /// Hidden states of one picture.
+    pub(crate) fn states_of(&self, picture: usize) -> Vec<Tensor<B, 3>> {
+        let states = self.states.iter();
+        let states = states.map(|state| state.clone().narrow(0, picture, 1));
+        states.collect()
+    }
 }
 
 impl<B: Backend> AnyRefModel<B> {
@@ -156,7 +172,7 @@ impl<B: Backend> AnyRefModel<B> {
     /// # Panics
     /// As [`picture_features`](Self::picture_features), and when `squares` is 0.
     pub fn tiled_features(&self, pixel_values: Tensor<B, 4>, squares: usize) -> PictureFeatures<B> {
-        let features = self.vision_tower.features(pixel_values, self.select_layer);
+        let (features, states) = self.tower_features(pixel_values);
         let [all, patches, channels] = features.dims();
         let pictures = all / squares;
         let last = features
@@ -168,7 +184,23 @@ impl<B: Backend> AnyRefModel<B> {
         PictureFeatures {
             grid: grid(last.reshape([pictures, patches, channels])),
             tokens: tokens.reshape([pictures, squares * each, hidden]),
+            states,
         }
+    }
+
+    /// Patch features of the selected hidden state, and the hidden states that a region encoder
+    /// reads, the last of which is the selected one.
+    fn tower_features(&self, pixel_values: Tensor<B, 4>) -> (Tensor<B, 3>, Vec<Tensor<B, 3>>) {
+        let Some(encoder) = &self.region_encoder else {
+            let features = self.vision_tower.features(pixel_values, self.select_layer);
+            return (features, Vec::new());
+        };
+        let tower = self.vision_tower.clip();
+        let last = tower.config().layers_until(self.select_layer);
+        let levels = last.and_then(|last| encoder.config().level_states(last));
+        let levels = levels.unwrap_or_else(|error| panic!("{error}"));
+        let states = tower.features_at(pixel_values, &levels);
+        (states.last().expect("a level at least").clone(), states)
     }
 
     /// Features of pictures in one square each from the tower's patch features, which a frozen tower
@@ -183,6 +215,7 @@ impl<B: Backend> AnyRefModel<B> {
         PictureFeatures {
             grid: grid(features.clone()),
             tokens: self.mm_projector.forward(features),
+            states: Vec::new(),
         }
     }
 

@@ -7,6 +7,7 @@ use anyref_vision::clip::ClipVisionConfig;
 use anyref_vision::internvit::{InternVisionConfig, PixelShuffle, PixelShuffleVersion};
 use anyref_vision::preprocess::ClipResize;
 use anyref_vision::projector::ProjectorKind;
+use anyref_vision::region_encoder::RegionEncoderConfig;
 use anyref_vision::sam::SamVisionConfig;
 
 use crate::candidates::CandidateConfig;
@@ -32,6 +33,7 @@ impl AnyRefConfig {
             clip_resize: ClipResize::Squeeze,
             mm_projector: ProjectorKind::Linear,
             image_encoder: Some(SamVisionConfig::vit_huge().into()),
+            region_encoder: None,
             audio: Some(AudioConfig {
                 encoder: ImageBindAudioConfig::new(),
                 preprocessor: AudioPreprocessorConfig::new(),
@@ -120,6 +122,7 @@ impl AnyRefConfig {
             clip_resize: ClipResize::default(),
             mm_projector: ProjectorKind::Mlp2xGelu,
             image_encoder: Some(MaskImageEncoderConfig::Sam2(sam.image_encoder)),
+            region_encoder: None,
             audio: None,
             llm: LlamaConfig {
                 vocab_size: 151_680,
@@ -146,6 +149,28 @@ impl AnyRefConfig {
             candidates: CandidateConfig::default(),
             max_history_turns: None,
             prompts: PromptConfig::sa2va(Template::QwenChat),
+        }
+    }
+
+    /// GLaMM-7B (Rasheed et al. 2024): LISA's parts with CLIP at 336 pixels, a projector of two
+    /// layers and an encoder of regions.
+    pub fn glamm_7b() -> Self {
+        let lisa = Self::lisa_7b();
+        Self {
+            name: "glamm-7b".into(),
+            vision_tower: ClipVisionConfig {
+                image_size: 336,
+                ..ClipVisionConfig::vit_large_patch14()
+            }
+            .into(),
+            mm_projector: ProjectorKind::Mlp2xGelu,
+            region_encoder: Some(RegionEncoderConfig::default()),
+            llm: LlamaConfig {
+                vocab_size: 32_007,
+                ..lisa.llm.clone()
+            },
+            prompts: PromptConfig::glamm(),
+            ..lisa
         }
     }
 
@@ -182,6 +207,7 @@ impl AnyRefConfig {
                 }
                 .into(),
             ),
+            region_encoder: None,
             audio: Some(AudioConfig {
                 encoder: ImageBindAudioConfig::new()
                     .with_hidden_size(128)
@@ -294,6 +320,7 @@ impl AnyRefConfig {
             "lisa-13b" => Some(Self::lisa_13b()),
             "llava-7b" => Some(Self::llava_7b()),
             "sa2va-1b" => Some(Self::sa2va_1b()),
+            "glamm-7b" => Some(Self::glamm_7b()),
             "tiny" => Some(Self::tiny()),
             _ => None,
         }

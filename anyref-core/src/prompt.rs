@@ -1,16 +1,8 @@
 //! Questions built from references.
 
-use crate::prompt_config::{PromptConfig, QuestionForm, RegionForm};
+use crate::prompt_config::{DESCRIBE_QUESTION, PromptConfig, QuestionForm};
 use crate::special_tokens::SpecialTokens;
 use crate::{Error, Reference, Result};
-
-/// Default question for a description of one reference (the phrase of the paper's training data).
-pub const DESCRIBE_QUESTION: &str =
-    "Can you provide a description of the region {1} in this image?";
-
-/// The default question for a description, in the words of Sa2VA's training data.
-const DESCRIBE_REGION: &str =
-    "Can you provide me with a detailed description of the region in the picture marked by {1}?";
 
 /// Question with its references, as given by a user.
 #[derive(Debug, Clone)]
@@ -68,26 +60,27 @@ impl Prompt {
         self.description_for(&PromptConfig::default())
     }
 
-    /// As [`description`](Self::description), in the words that a model was trained with.
+    /// Builds the question like [`description`](Self::description), in the words that a model was
+    /// trained with.
     ///
     /// # Errors
-    /// As [`description`](Self::description).
+    /// See [`description`](Self::description).
     pub fn description_for(&self, config: &PromptConfig) -> Result<Question> {
-        let default = match config.regions {
-            RegionForm::Features => DESCRIBE_QUESTION,
-            RegionForm::VisualPrompt => DESCRIBE_REGION,
-        };
         let question = match self.question.as_deref() {
-            Some(DESCRIBE_QUESTION) => default,
             Some(question) => question,
             None if self.references.is_empty() => return Err(Error::EmptyPrompt),
-            None => default,
+            None => DESCRIBE_QUESTION,
         };
         self.asked(question, config)
     }
 
-    /// A question about the references, without a token of the model in the user's words.
+    /// Builds a question about the references, without a token of the model in the user's words.
+    /// [`DESCRIBE_QUESTION`] gives way to the words that the model was trained with.
     fn asked(&self, question: &str, config: &PromptConfig) -> Result<Question> {
+        let question = match question {
+            DESCRIBE_QUESTION => config.questions.description(),
+            other => other,
+        };
         let reserved = config.reserved();
         let phrases = self
             .references
@@ -114,6 +107,9 @@ fn default_question(references: &[Reference], form: QuestionForm) -> String {
     let phrase = |index: usize, reference: &Reference| match reference {
         Reference::Text(_) => format!("{{{}}}", index + 1),
         Reference::Box(_) if form == QuestionForm::Sa2va => format!("{{{}}}", index + 1),
+        Reference::Box(_) if form == QuestionForm::Glamm => {
+            format!("the region {{{}}}", index + 1)
+        }
         Reference::Box(_) | Reference::Image(_) => {
             format!("object with the following reference {{{}}}", index + 1)
         }
@@ -132,8 +128,11 @@ fn default_question(references: &[Reference], form: QuestionForm) -> String {
             format!("What is {phrases} in this image? Please output segmentation mask.")
         }
         QuestionForm::Llava => format!("Describe {phrases} in this image."),
-        // Of Sa2VA's training questions the one that its demonstrations ask too.
-        QuestionForm::Sa2va => format!("Please segment {phrases} in this image."),
+        // Sa2VA's demonstrations ask it too; of GLaMM's training questions it is the one that has
+        // no article of its own (dataset/utils/utils.py).
+        QuestionForm::Sa2va | QuestionForm::Glamm => {
+            format!("Please segment {phrases} in this image.")
+        }
     }
 }
 

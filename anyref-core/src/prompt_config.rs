@@ -5,8 +5,18 @@ use anyref_llm::conversation::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::markers::PHRASE;
 use crate::reference_kind::ReferenceKind;
-use crate::reference_markers::{REFERENCE, VISUAL_PROMPT};
+use crate::region_form::RegionForm;
+
+/// Default question for a description of one reference (the phrase of the paper's training data).
+pub const DESCRIBE_QUESTION: &str =
+    "Can you provide a description of the region {1} in this image?";
+
+/// Default question for a description in the words of GLaMM's training data, which Sa2VA shares
+/// (GLaMM's `eval/region_captioning/infer.py` asks it).
+const DESCRIBE_MARKED: &str =
+    "Can you provide me with a detailed description of the region in the picture marked by {1}?";
 
 /// Family of the training questions that the default questions repeat.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -20,8 +30,10 @@ pub enum QuestionForm {
     /// Questions for words about the references, of a model that makes no masks: "Describe … in
     /// this image.".
     Llava,
-    /// Sa2VA's: "Please segment … in this image.".
+    /// Sa2VA's questions: "Please segment … in this image.".
     Sa2va,
+    /// GLaMM's questions: the same, with "the region" ahead of a box.
+    Glamm,
 }
 
 impl QuestionForm {
@@ -29,9 +41,17 @@ impl QuestionForm {
     pub fn sentence(self) -> &'static str {
         match self {
             Self::AnyRef => "{1} Can you segment it in this image?",
-            Self::Lisa => "{1} Please output segmentation mask.",
+            Self::Lisa | Self::Glamm => "{1} Please output segmentation mask.",
             Self::Llava => "{1}",
             Self::Sa2va => "{1} Please respond with segmentation mask.",
+        }
+    }
+
+    /// Question about what the reference `{1}` is.
+    pub fn description(self) -> &'static str {
+        match self {
+            Self::AnyRef | Self::Lisa | Self::Llava => DESCRIBE_QUESTION,
+            Self::Sa2va | Self::Glamm => DESCRIBE_MARKED,
         }
     }
 }
@@ -99,7 +119,10 @@ impl Template {
     }
 }
 
-/// Markers around the picture in the language model's input.
+/// Place of a picture without markers in a question.
+pub(crate) const IMAGE_PLACE: &str = "<image>";
+
+/// Markers and words around the picture in the language model's input.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PictureMarkers {
@@ -108,57 +131,34 @@ pub enum PictureMarkers {
     StartEnd,
     /// Picture without markers, as in LLaVA-1.5.
     None,
-    /// The picture stands between `<img>` and `</img>`, without a line feed behind them, as in
-    /// Sa2VA.
+    /// Picture between `<img>` and `</img>`, without a line feed behind them, as in Sa2VA.
     Img,
+    /// Picture between `<im_start>` and `<im_end>` in a sentence of its own, as in GLaMM.
+    Overview,
 }
 
 impl PictureMarkers {
-    /// The two tokens, where there are any.
+    /// Pair of tokens around the picture; `None` without any.
     pub(crate) fn tokens(self) -> Option<[&'static str; 2]> {
         match self {
-            Self::StartEnd => Some(["<im_start>", "<im_end>"]),
+            Self::StartEnd | Self::Overview => Some(["<im_start>", "<im_end>"]),
             Self::None => None,
             Self::Img => Some(["<img>", "</img>"]),
         }
     }
 
-    /// Text between picture and question.
-    pub(crate) fn separator(self) -> &'static str {
+    /// Beginning of the first question: the place of the picture and the text around it.
+    pub(crate) fn opening(self) -> String {
+        let place = (self.tokens()).map_or(IMAGE_PLACE.to_owned(), |markers| markers.concat());
         match self {
-            Self::StartEnd | Self::None => "\n",
-            Self::Img => "",
+            Self::StartEnd | Self::None => place + "\n",
+            Self::Img => place,
+            Self::Overview => format!("The {place} provides an overview of the picture.\n"),
         }
     }
 
     fn is_default(&self) -> bool {
         *self == Self::default()
-    }
-}
-
-/// Form in which a region of the picture comes into the language model's input.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum RegionForm {
-    /// Features pooled inside of a box, between markers in the question: AnyRef's.
-    #[default]
-    Features,
-    /// Tokens of the whole picture that lie inside, between `<vp>` and `</vp>` in a sentence behind
-    /// the picture, and "region1" in the question: Sa2VA's.
-    VisualPrompt,
-}
-
-impl RegionForm {
-    fn is_default(&self) -> bool {
-        *self == Self::default()
-    }
-
-    /// Tokens around the features of a region.
-    pub(crate) fn markers(self) -> [&'static str; 2] {
-        match self {
-            Self::Features => REFERENCE,
-            Self::VisualPrompt => VISUAL_PROMPT,
-        }
     }
 }
 
@@ -174,12 +174,15 @@ pub struct PromptConfig {
     /// Conversation template.
     #[serde(skip_serializing_if = "Template::is_default")]
     pub template: Template,
-    /// Markers around the picture.
+    /// Markers and words around the picture.
     #[serde(skip_serializing_if = "PictureMarkers::is_default")]
     pub picture_markers: PictureMarkers,
     /// Form of regions.
     #[serde(skip_serializing_if = "RegionForm::is_default")]
     pub regions: RegionForm,
+    /// Answers with `<p>` and `</p>` around the words that a mask stands for.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub phrases: bool,
 }
 
 impl Default for PromptConfig {
@@ -195,6 +198,7 @@ impl Default for PromptConfig {
             template: Template::default(),
             picture_markers: PictureMarkers::default(),
             regions: RegionForm::default(),
+            phrases: false,
         }
     }
 }
@@ -217,7 +221,7 @@ impl PromptConfig {
         }
     }
 
-    /// Sa2VA's: words, and regions for words about them.
+    /// Sa2VA's configuration: words, and regions for words about them.
     pub fn sa2va(template: Template) -> Self {
         Self {
             questions: QuestionForm::Sa2va,
@@ -225,10 +229,24 @@ impl PromptConfig {
             template,
             picture_markers: PictureMarkers::Img,
             regions: RegionForm::VisualPrompt,
+            ..Self::default()
         }
     }
 
-    /// Tokens that give the model's input its form, which a user's words must not have.
+    /// GLaMM's configuration: words to masks, boxes to words, captions with a mask for each phrase.
+    pub fn glamm() -> Self {
+        Self {
+            questions: QuestionForm::Glamm,
+            references: vec![ReferenceKind::Box],
+            picture_markers: PictureMarkers::Overview,
+            regions: RegionForm::Bbox,
+            phrases: true,
+            ..Self::default()
+        }
+    }
+
+    /// Tokens that give the model's input or answers their form, which a user's words must not
+    /// have.
     pub(crate) fn reserved(&self) -> Vec<String> {
         let conversation = self.template.conversation();
         let mut tokens = conversation.stop_words;
@@ -241,12 +259,22 @@ impl PromptConfig {
                     .map(str::to_owned),
             );
         }
-        let pairs = [self.picture_markers.tokens(), Some(self.regions.markers())];
-        tokens.extend(pairs.into_iter().flatten().flatten().map(str::to_owned));
+        let picture = self.picture_markers.tokens().into_iter().flatten();
+        let phrases = PHRASE.into_iter().filter(|_| self.phrases);
+        let others = picture
+            .chain(phrases)
+            .chain(self.regions.tokens().iter().copied());
+        tokens.extend(others.map(str::to_owned));
         if self.picture_markers == PictureMarkers::Img {
             tokens.extend(["[SEG]", "<IMG_CONTEXT>"].map(str::to_owned));
         }
         tokens
+    }
+
+    /// Returns whether the model was trained to make masks of references of this kind. Models whose
+    /// regions are not AnyRef's were trained to describe boxes, not to segment them.
+    pub fn segments(&self, kind: ReferenceKind) -> bool {
+        self.reads(kind) && (kind != ReferenceKind::Box || self.regions.segments())
     }
 
     /// Returns whether the model reads references of this kind itself.
@@ -257,5 +285,61 @@ impl PromptConfig {
     /// Returns whether the configuration is AnyRef's, which config files omit.
     pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_omit_everything_that_is_anyrefs() {
+        let sa2va = PromptConfig::sa2va(Template::QwenChat);
+        for (config, written) in [
+            (
+                PromptConfig::lisa(),
+                r#"{"questions":"lisa","references":[]}"#,
+            ),
+            (
+                sa2va,
+                r#"{"questions":"sa2va","references":["box"],"template":"qwen_chat","picture_markers":"img","regions":"visual_prompt"}"#,
+            ),
+            (
+                PromptConfig::glamm(),
+                r#"{"questions":"glamm","references":["box"],"picture_markers":"overview","regions":"bbox","phrases":true}"#,
+            ),
+        ] {
+            assert_eq!(serde_json::to_string(&config).unwrap(), written);
+            let read: PromptConfig = serde_json::from_str(written).unwrap();
+            assert_eq!(read, config);
+        }
+    }
+
+    #[test]
+    fn boxes_are_segmented_by_models_that_were_trained_to() {
+        let boxes = |config: PromptConfig| {
+            let kind = ReferenceKind::Box;
+            (config.reads(kind), config.segments(kind))
+        };
+        assert_eq!(boxes(PromptConfig::default()), (true, true));
+        assert_eq!(boxes(PromptConfig::lisa()), (false, false));
+        assert_eq!(boxes(PromptConfig::glamm()), (true, false));
+        assert_eq!(
+            boxes(PromptConfig::sa2va(Template::QwenChat)),
+            (true, false)
+        );
+        assert!(PromptConfig::glamm().segments(ReferenceKind::Text));
+    }
+
+    #[test]
+    fn pictures_open_questions_in_their_markers() {
+        let opening = |markers: PictureMarkers| markers.opening();
+        assert_eq!(opening(PictureMarkers::StartEnd), "<im_start><im_end>\n");
+        assert_eq!(opening(PictureMarkers::None), "<image>\n");
+        assert_eq!(opening(PictureMarkers::Img), "<img></img>");
+        assert_eq!(
+            opening(PictureMarkers::Overview),
+            "The <im_start><im_end> provides an overview of the picture.\n"
+        );
     }
 }

@@ -1,34 +1,9 @@
-//! Regions as Sa2VA reads them: tokens of the whole picture that lie inside, in a sentence behind
-//! the picture, and a name in the question.
+//! Features of regions in Sa2VA: the tokens of the whole picture that lie inside.
 
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 
 use crate::AnyRef;
 use crate::picture::Picture;
-use crate::reference_markers::{REFERENCE, VISUAL_PROMPT};
-
-/// Sentence behind the picture that introduces `count` regions, empty without any. Their tokens
-/// come between the markers.
-pub(crate) fn region_sentence(count: usize) -> String {
-    if count == 0 {
-        return String::new();
-    }
-    let regions = (1..=count).map(|number| format!("region{number}{}", VISUAL_PROMPT.concat()));
-    let regions = regions.collect::<Vec<_>>().join(", ");
-    format!("\nThere are {count} part regions in the picture: {regions}.\n")
-}
-
-/// A question with names in the places of its regions; `named` are those of the turns before.
-pub(crate) fn named_regions(question: &str, named: &mut usize) -> String {
-    let place = REFERENCE.concat();
-    let mut pieces = question.split(place.as_str());
-    let mut text = pieces.next().unwrap_or_default().to_owned();
-    for piece in pieces {
-        *named += 1;
-        text += &format!("region{named}{piece}");
-    }
-    text
-}
 
 impl<B: Backend> AnyRef<B> {
     /// Tokens of the whole picture whose places lie in a box, `[1, tokens, hidden]`, at least one.
@@ -71,23 +46,6 @@ fn cells([x0, y0, x1, y1]: [f32; 4], (width, height): (u32, u32), side: usize) -
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn regions_are_introduced_and_named() {
-        assert_eq!(region_sentence(0), "");
-        assert_eq!(
-            region_sentence(2),
-            "\nThere are 2 part regions in the picture: region1<vp></vp>, region2<vp></vp>.\n"
-        );
-        let mut named = 1;
-        let asked = "What is <img_ref></img_ref> beside <img_ref></img_ref>?";
-        let text = named_regions(asked, &mut named);
-        assert_eq!(text, "What is region2 beside region3?");
-        assert_eq!(
-            (named_regions("And?", &mut named), named),
-            ("And?".into(), 3)
-        );
-    }
 
     #[test]
     fn cells_are_those_of_the_mask_shrunk_by_nearest_neighbours() {

@@ -2,9 +2,9 @@
 
 use anyref_llm::Tokenizer;
 
+use crate::markers::{AUDIO, PHRASE, REFERENCE};
 use crate::prompt_config::PromptConfig;
 use crate::reference_kind::ReferenceKind;
-use crate::reference_markers::{AUDIO, REFERENCE};
 use crate::{Error, Result};
 
 /// Name of the mask token in the authors' code and in LISA.
@@ -27,6 +27,8 @@ pub struct SpecialTokens {
     pub reference_start: Option<u32>,
     /// `</img_ref>` (`</vp>` of Sa2VA), of a model that reads boxes or other pictures.
     pub reference_end: Option<u32>,
+    /// `<bbox>`, of a model whose boxes replace it (GLaMM).
+    pub region: Option<u32>,
     /// `</s>` (`<|im_end|>` of Sa2VA), which ends answers.
     pub end: u32,
 }
@@ -40,6 +42,8 @@ impl SpecialTokens {
     pub const AUDIO: [&str; 2] = AUDIO;
     /// Markers around a reference picture or a box.
     pub const REFERENCE: [&str; 2] = REFERENCE;
+    /// Markers around words that a mask stands for, in GLaMM.
+    pub const PHRASE: [&str; 2] = PHRASE;
 
     /// All added tokens, in the order that determines the ids.
     pub const ALL: [&str; 7] = [
@@ -51,6 +55,15 @@ impl SpecialTokens {
         Self::REFERENCE[0],
         Self::REFERENCE[1],
     ];
+
+    /// Words of a streamed piece of an answer: without mask tokens, and empty for the token of a
+    /// phrase, which is a piece by itself.
+    pub fn words_of_piece(piece: &str) -> String {
+        match Self::PHRASE.contains(&piece.trim()) {
+            true => String::new(),
+            false => piece.replace(Self::OBJECT, ""),
+        }
+    }
 
     /// Renames the authors' mask token `[SEG]` in a tokenizer to [`OBJECT`](Self::OBJECT), with its
     /// id, so that questions and answers have a single name for it.
@@ -88,7 +101,14 @@ impl SpecialTokens {
         let reads = |kind| prompts.reads(kind);
         let audio = pair(reads(ReferenceKind::Audio), Self::AUDIO)?;
         let regions = reads(ReferenceKind::Box) || reads(ReferenceKind::Image);
-        let reference = pair(regions, prompts.regions.markers())?;
+        let regions = prompts.regions.tokens().iter().filter(|_| regions);
+        let regions: Vec<u32> = regions.map(|token| id(token)).collect::<Result<_>>()?;
+        let (reference, region) = match regions[..] {
+            [start, end] => ([Some(start), Some(end)], None),
+            [place] => ([None; 2], Some(place)),
+            _ => ([None; 2], None),
+        };
+        pair(prompts.phrases, Self::PHRASE)?;
         let object = masks.then(|| id(Self::OBJECT)).transpose()?;
         let image = match prompts.picture_markers.tokens() {
             Some(markers) => pair(true, markers)?,
@@ -103,6 +123,7 @@ impl SpecialTokens {
             audio_end: audio[1],
             reference_start: reference[0],
             reference_end: reference[1],
+            region,
             end: id(stop_words.first().map_or("</s>", String::as_str))?,
         })
     }

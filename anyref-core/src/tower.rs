@@ -276,6 +276,7 @@ impl<B: Backend> Tower<B> {
 
 /// Way from the tower's features to the language model's width.
 #[derive(Module, Debug)]
+#[allow(clippy::large_enum_variant, reason = "one of them in a whole model")]
 pub enum TowerProjector<B: Backend> {
     /// LLaVA's, token by token.
     Layers(Projector<B>),

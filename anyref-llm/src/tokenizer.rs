@@ -216,7 +216,7 @@ impl Tokenizer {
         let Some(id) = self.token_id(from) else {
             return Err(problem("there is no such token"));
         };
-        if self.token_id(to).is_some() {
+        if from != to && self.token_id(to).is_some() {
             return Err(problem("another token is"));
         }
         let json = rename::renamed(&self.to_json()?, from, to)
@@ -229,6 +229,16 @@ impl Tokenizer {
         }
         *self = renamed;
         Ok(())
+    }
+
+    /// Makes tokens ordinary ones that [`decode`](Self::decode) leaves in.
+    ///
+    /// # Errors
+    /// When there is no such token.
+    pub fn show_tokens(&mut self, tokens: &[&str]) -> Result<()> {
+        tokens
+            .iter()
+            .try_for_each(|token| self.rename_token(token, token))
     }
 
     /// Size of the vocabulary, including added tokens.

@@ -129,3 +129,25 @@ pub const PROJECTOR_AUTHORS: &[Rename] = &[
 
 /// [`Projector`](crate::projector::Projector) from transformers' `LlavaForConditionalGeneration`.
 pub const PROJECTOR_HUGGING_FACE: &[Rename] = &[(r"^(?:model\.)?multi_modal_projector\.", "")];
+
+/// [`RegionEncoder`](crate::region_encoder::RegionEncoder) from GLaMM's own layout, which prefixes
+/// it with `model.region_encoder.`.
+pub const REGION_ENCODER: &[Rename] = &[
+    (r"^model\.region_encoder\.", ""),
+    (
+        r"^roi_align\.pos_embedd\.0\.",
+        "roi_align.pos_embedd.linear_1.",
+    ),
+    (
+        r"^roi_align\.pos_embedd\.2\.",
+        "roi_align.pos_embedd.layer_norm1.",
+    ),
+    (
+        r"^roi_align\.pos_embedd\.3\.",
+        "roi_align.pos_embedd.linear_2.",
+    ),
+    (
+        r"^roi_align\.pos_embedd\.5\.",
+        "roi_align.pos_embedd.layer_norm2.",
+    ),
+];

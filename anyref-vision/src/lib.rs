@@ -1,5 +1,5 @@
-//! CLIP vision tower, InternViT, SAM and SAM 2 image encoders, their preprocessing and RoIAlign, on
-//! any burn backend.
+//! CLIP vision tower, InternViT, SAM and SAM 2 image encoders, their preprocessing, RoIAlign and a
+//! region encoder, on any burn backend.
 //!
 //! ```text
 //! file ── preprocess::open_image ──► RgbImage
@@ -40,6 +40,8 @@ pub mod internvit;
 mod patch_embedding;
 pub mod preprocess;
 pub mod projector;
+pub mod region_encoder;
+mod resize_corners;
 pub mod roi_align;
 pub mod sam;
 pub mod sam2;

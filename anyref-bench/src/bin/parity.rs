@@ -11,7 +11,8 @@ use std::time::Instant;
 
 use anyref_core::official::{
     Published, audio_config, audio_options, clip_config, clip_options, decoder_options,
-    encoder_options, language, llama_options, sam_parts, text_config, text_options,
+    encoder_options, language, llama_options, region_encoder_config, region_encoder_options,
+    sam_parts, text_config, text_options,
 };
 use anyref_core::{
     AnyRef, AnyRefModel, Companions, Layout, LowResMask, MaskPrompt, ModelOptions, ModelPlace,
@@ -23,6 +24,7 @@ use anyref_decoder::{
 };
 use anyref_llm::{Llama, LlamaInput};
 use anyref_ops::testing::max_abs_difference;
+use anyref_vision::roi_align::RegionBox;
 use anyref_weights::hub::local_path;
 use anyref_weights::testing::Fixture;
 use anyref_weights::{LoadOptions, WeightType, load_module};
@@ -169,6 +171,16 @@ fn measure(
             let pixels = input.tensor::<B, 4>("input", &device);
             measured.times(times, || answer_point(&sam, pixels.clone()))
         }
+        "region-encoder" => {
+            let config = region_encoder_config(&published)?;
+            let model = config.init::<B>(&device);
+            let model = load(model, &published, region_encoder_options())?;
+            let measured = Measured::new(start);
+            let state = |level| input.tensor::<B, 3>(&format!("states.{level}"), &device);
+            let states: Vec<_> = (0..config.num_levels).map(state).collect();
+            let boxes = regions(input);
+            measured.times(times, || model.regions(&model.fuse(states.clone()), &boxes))
+        }
         "lisa-7b" => {
             let companions = Companions {
                 clip: Some(path.with_file_name("clip")),
@@ -196,6 +208,19 @@ fn measure(
             measured
         }
     })
+}
+
+/// Boxes, a row each of picture, left, top, right and bottom.
+fn regions(input: &Fixture) -> Vec<RegionBox> {
+    let rows: Vec<f32> = input.data("boxes").iter::<f32>().collect();
+    let region = |row: &[f32]| RegionBox {
+        batch: row[0] as usize,
+        x0: row[1],
+        y0: row[2],
+        x1: row[3],
+        y1: row[4],
+    };
+    rows.chunks_exact(5).map(region).collect()
 }
 
 /// Picture with the mask prompts of `reference.py`.

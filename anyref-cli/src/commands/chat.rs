@@ -119,7 +119,7 @@ pub fn run(common: &Common, arguments: &ChatArguments) -> Result<()> {
                 let start = Instant::now();
                 let mut unwritten = None;
                 let answer = engine.chat(&mut dialogue, question.clone(), &mut |piece| {
-                    let piece = piece.replace(SpecialTokens::OBJECT, "");
+                    let piece = SpecialTokens::words_of_piece(piece);
                     match output::say_part(&piece) {
                         Ok(()) => ControlFlow::Continue(()),
                         Err(error) => {

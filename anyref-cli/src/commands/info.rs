@@ -267,6 +267,7 @@ fn parts<B: Backend>(model: &AnyRefModel<B>) -> Vec<(&'static str, usize)> {
         ),
         ("ImageBind audio encoder", count(&model.audio_encoder)),
         ("projectors", projectors),
+        ("region encoder", count(&model.region_encoder)),
         (
             "language model",
             model.llm.num_params() + model.llm.block_values(),

@@ -374,6 +374,7 @@ impl Run<'_> {
                 let mask = Mask {
                     rle: rle.clone(),
                     score: *score,
+                    words: None,
                     low_res: None,
                 };
                 document.add_mask(image, &self.words, &mask);

@@ -10,15 +10,16 @@ use burn::tensor::DType;
 pub struct Assembly {
     /// CLIP; may be left out when the language model is a LLaVA that carries its own.
     pub clip: Option<PathBuf>,
-    /// SAM; may be left out when the language model is a LISA, which carries its own.
+    /// SAM; may be left out when the language model is a LISA or GLaMM, which carries its own.
     pub sam: Option<PathBuf>,
     /// Makes masks, which needs a SAM. Without masks a LLaVA is kept as a model that answers in
     /// words alone.
     pub masks: bool,
     /// ImageBind; without it the model does not hear.
     pub imagebind: Option<PathBuf>,
-    /// LLaMA, LLaVA or LISA. Without ImageBind, SAM and adapter a LISA is kept as it is; with one
-    /// of them its weights initialise an AnyRef, whose references have to be learned.
+    /// LLaMA, LLaVA, LISA or GLaMM. Without ImageBind, SAM and adapter the latter two are kept as
+    /// they are; with one of them their weights initialise an AnyRef, whose references have to be
+    /// learned.
     pub llm: PathBuf,
     /// A PEFT folder, of the language model or of an AnyRef.
     pub adapter: Option<PathBuf>,

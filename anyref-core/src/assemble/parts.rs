@@ -13,7 +13,8 @@ use super::assembly::Assembly;
 use crate::official::{
     Kind, Language, MaskParts, Published, audio_config, audio_options, clip_config, clip_options,
     decoder_options, encoder_options, language, llama_options, llava_prompts, llava_resize,
-    object_head_config, object_head_options, projector_kind, projector_options, sam_parts,
+    object_head_config, object_head_options, projector_kind, projector_options,
+    region_encoder_config, region_encoder_options, sam_parts,
 };
 use crate::{AnyRefConfig, Error, Result};
 
@@ -30,8 +31,12 @@ pub(super) struct Parts {
 impl Parts {
     /// Opens the parts of an assembly.
     pub(super) fn open(assembly: &Assembly) -> Result<Self> {
-        let llm = Published::open_as(&assembly.llm, "LLaMA, LLaVA or LISA", Kind::has_language)
-            .map_err(Error::of_part("llm"))?;
+        let llm = Published::open_as(
+            &assembly.llm,
+            "LLaMA, LLaVA, LISA or GLaMM",
+            Kind::has_language,
+        )
+        .map_err(Error::of_part("llm"))?;
         Self::open_beside(llm, assembly)
     }
 
@@ -59,7 +64,7 @@ impl Parts {
             Some(path) => Some(
                 Published::open_as(path, "SAM", Kind::has_sam).map_err(Error::of_part("sam"))?,
             ),
-            None if llm.kind == Some(Kind::Lisa) || !assembly.masks => None,
+            None if llm.kind.is_some_and(Kind::has_object_head) || !assembly.masks => None,
             None => {
                 let problem = "has no SAM of its own; give SAM's file or folder by --sam or `sam` of a parts file";
                 return Err(Error::folder(&assembly.llm, problem));
@@ -116,7 +121,12 @@ impl Parts {
 
     /// Returns whether the model is a LISA as published by its authors.
     pub(super) fn is_lisa(&self) -> bool {
-        self.has_object_head() && self.is_published()
+        self.llm.kind == Some(Kind::Lisa) && self.is_published()
+    }
+
+    /// Tells a GLaMM as its authors published it.
+    pub(super) fn is_glamm(&self) -> bool {
+        self.llm.kind == Some(Kind::Glamm) && self.is_published()
     }
 
     /// Returns whether the model is a LLaVA as published by its authors, which makes no masks.
@@ -126,7 +136,7 @@ impl Parts {
 
     /// Returns whether the language model's part has an object head for SAM's prompts.
     pub(super) fn has_object_head(&self) -> bool {
-        self.llm.kind == Some(Kind::Lisa)
+        self.llm.kind.is_some_and(Kind::has_object_head)
     }
 
     /// Name of the part with the picture encoder.
@@ -141,6 +151,7 @@ impl Parts {
     pub(super) fn config(&self, name: Option<&OsStr>) -> Result<AnyRefConfig> {
         let mut config = match self.is_lisa() {
             true => AnyRefConfig::lisa_7b(),
+            false if self.is_glamm() => AnyRefConfig::glamm_7b(),
             false if self.is_llava() => AnyRefConfig::llava_7b(),
             false => AnyRefConfig::anyref_7b(),
         };
@@ -167,6 +178,10 @@ impl Parts {
             config.image_encoder = Some(sam.image_encoder.into());
             config.prompt_encoder = Some(sam.prompt_encoder);
             config.mask_decoder = Some(sam.mask_decoder.into());
+        }
+        if self.is_glamm() {
+            let regions = region_encoder_config(&self.llm).map_err(Error::of_part("llm"))?;
+            config.region_encoder = Some(regions);
         }
         let audio = self.imagebind.as_ref().map(audio_config).transpose();
         config.audio = audio.map_err(Error::of_part("imagebind"))?;
@@ -250,6 +265,10 @@ impl Parts {
         if self.has_object_head() {
             let head = object_head_config(llm)?.init::<B>(device);
             check("llm", &head, llm, &object_head_options())?;
+        }
+        if let Some(regions) = &config.region_encoder {
+            let encoder = regions.init::<B>(device);
+            check("llm", &encoder, llm, &region_encoder_options())?;
         }
         if let (Some(audio), Some(imagebind)) = (&config.audio, &self.imagebind) {
             let encoder = audio.encoder.init::<B>(device);

@@ -19,7 +19,7 @@ use super::parts::Parts;
 use super::{fresh, grow};
 use crate::official::{
     audio_options, clip_options, decoder_options, encoder_options, llama_options,
-    object_head_options, projector_options,
+    object_head_options, projector_options, region_encoder_options,
 };
 use crate::quantization::LANGUAGE_MODEL;
 use crate::{AnyRefConfig, AnyRefModel, Error, Result};
@@ -207,6 +207,10 @@ fn sources(parts: &Parts, config: &AnyRefConfig) -> Result<Sources> {
     }
     if parts.has_object_head() {
         add("text_hidden_fcs.", &llm.checkpoint, &object_head_options())?;
+    }
+    if config.region_encoder.is_some() {
+        let options = region_encoder_options();
+        add("region_encoder.", &llm.checkpoint, &options)?;
     }
     if let Some(imagebind) = &parts.imagebind {
         add("audio_encoder.", &imagebind.checkpoint, &audio_options())?;

@@ -7,7 +7,7 @@ use crate::official::{Kind, Published};
 use crate::{Error, Result};
 
 /// Published models that run without being assembled first.
-const FAMILIES: &str = "LISA (LISAForCausalLM); Sa2VA over InternVL (Sa2VAChatModel); LLaVA, which answers in words alone; SAM for points and boxes; AnyRef's own folders; other parts together by a \
+const FAMILIES: &str = "LISA (LISAForCausalLM); GLaMM (GLaMMForCausalLM); Sa2VA over InternVL (Sa2VAChatModel); LLaVA, which answers in words alone; SAM for points and boxes; AnyRef's own folders; other parts together by a \
                         .json file that names them";
 
 impl Assembly {

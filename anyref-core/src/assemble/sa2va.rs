@@ -8,15 +8,15 @@ use burn::tensor::backend::Backend;
 
 use super::assembly::Assembly;
 use super::plan::{Plan, Sources, add, of_sources};
+use super::tokenizer::with_masks;
 use crate::official::{
     Published, Sa2vaParts, Sam2MaskParts, sa2va_parts, sam2_decoder_options, sam2_encoder_options,
     sam2_parts,
 };
 use crate::prompt_config::PromptConfig;
 use crate::sam::{MaskDecoderKindConfig, MaskImageEncoderConfig};
-use crate::special_tokens::{AUTHORS_OBJECT, whole_token};
 use crate::tower::{TiledTowerConfig, TowerConfig};
-use crate::{AnyRefConfig, Error, Result, Sam2Config, SpecialTokens};
+use crate::{AnyRefConfig, Error, Result, Sam2Config};
 
 /// The opened folder.
 pub(super) struct Sa2va {
@@ -131,7 +131,7 @@ impl Sa2va {
     pub(super) fn tokenizer(&self, prompts: &PromptConfig) -> Result<Tokenizer> {
         let folder = self.published.folder();
         let mut tokenizer = Tokenizer::from_folder(folder)?;
-        let known = named(&mut tokenizer, prompts);
+        let known = with_masks(&mut tokenizer, prompts);
         known.map_err(|error| Error::folder(folder, error.to_string()))?;
         Ok(tokenizer)
     }
@@ -161,15 +161,6 @@ impl Sa2va {
         let wanted = parameters(&config.init::<B>(device));
         of_sources(sources, None, config, &wanted, assembly)
     }
-}
-
-/// Looks up what a Sa2VA needs.
-fn named(tokenizer: &mut Tokenizer, prompts: &PromptConfig) -> Result<()> {
-    // By its own name, before it gets ours.
-    whole_token(tokenizer, AUTHORS_OBJECT)?;
-    SpecialTokens::name_object(tokenizer)?;
-    SpecialTokens::for_prompts(tokenizer, prompts, true)?;
-    Ok(())
 }
 
 /// Refuses a part that does not fill its module.

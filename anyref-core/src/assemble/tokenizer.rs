@@ -40,6 +40,7 @@ pub(super) fn tokenizer(parts: &Parts, prompts: &PromptConfig) -> Result<Tokeniz
     // Checks that the model's tokens are complete while the file can still be named in an error.
     let completed = match parts.is_lisa() {
         true => as_lisa(&mut tokenizer, prompts),
+        false if parts.is_glamm() => as_glamm(&mut tokenizer, prompts),
         false if parts.is_llava() => as_llava(&tokenizer, prompts),
         false => complete(&mut tokenizer),
     };
@@ -47,14 +48,29 @@ pub(super) fn tokenizer(parts: &Parts, prompts: &PromptConfig) -> Result<Tokeniz
     Ok(tokenizer)
 }
 
-/// Looks up the tokens that LISA needs.
-fn as_lisa(tokenizer: &mut Tokenizer, prompts: &PromptConfig) -> Result<()> {
+/// Looks up the tokens of a model with the authors' mask token, which gets this workspace's name.
+///
+/// # Errors
+/// When one of them is missing.
+pub(super) fn with_masks(tokenizer: &mut Tokenizer, prompts: &PromptConfig) -> Result<()> {
     // By its own name, before it gets ours.
     whole_token(tokenizer, AUTHORS_OBJECT)?;
     SpecialTokens::name_object(tokenizer)?;
     SpecialTokens::for_prompts(tokenizer, prompts, true)?;
+    Ok(())
+}
+
+/// Looks up the tokens that LISA needs.
+fn as_lisa(tokenizer: &mut Tokenizer, prompts: &PromptConfig) -> Result<()> {
+    with_masks(tokenizer, prompts)?;
     tokenizer.bos()?;
     Ok(())
+}
+
+/// Looks up the tokens that GLaMM needs; those of phrases are to be seen in answers.
+fn as_glamm(tokenizer: &mut Tokenizer, prompts: &PromptConfig) -> Result<()> {
+    as_lisa(tokenizer, prompts)?;
+    Ok(tokenizer.show_tokens(&SpecialTokens::PHRASE)?)
 }
 
 /// Looks up the tokens that a LLaVA needs.

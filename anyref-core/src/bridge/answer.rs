@@ -12,7 +12,7 @@ use super::similarity::with_pieces;
 use crate::conversation::{Conversation, Goal, Turn};
 use crate::observer::{Cancel, OnText};
 use crate::picture::Picture;
-use crate::prompt::DESCRIBE_QUESTION;
+use crate::prompt_config::DESCRIBE_QUESTION;
 use crate::sam::{MaskPrompt, Multimask};
 use crate::{
     Answer, AnyRef, Error, Mask, Prompt, Reference, ReferenceImage, ReferenceKind, Result, Timing,

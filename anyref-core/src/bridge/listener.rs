@@ -81,6 +81,7 @@ mod tests {
             Mask {
                 rle: Rle::from_mask(&pixels, [2, 3]).unwrap(),
                 score: 1.0,
+                words: None,
                 low_res: None,
             }
         };

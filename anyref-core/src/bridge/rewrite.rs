@@ -9,7 +9,6 @@ use super::record::{Bridge, BridgeLabel, BridgeWay};
 use crate::conversation::Goal;
 use crate::observer::Cancel;
 use crate::picture::Picture;
-use crate::prompt_config::RegionForm;
 use crate::{
     AnyRef, Error, Prompt, Reference, ReferenceImage, ReferenceKind, Result, SoundRanking,
 };
@@ -18,16 +17,15 @@ use crate::{
 const LABELS_TOLD: usize = 5;
 
 impl<B: Backend> AnyRef<B> {
-    /// Whether a prompt has references that the model was not trained with. One that reads regions
-    /// as visual prompts was trained to describe them, not to segment them.
+    /// Returns whether a prompt has references that the model was not trained with, or asks for the
+    /// mask of a box, which the model was trained to describe only.
     pub(crate) fn bridges(&self, prompt: &Prompt, goal: Goal) -> bool {
         let prompts = &self.config.prompts;
         let boxed = goal == Goal::Segment
-            && prompts.regions == RegionForm::VisualPrompt
             && prompt.question.is_none()
             && matches!(prompt.references[..], [Reference::Box(_)]);
         let mut kinds = prompt.references.iter().map(Reference::kind);
-        boxed || kinds.any(|kind| !prompts.reads(kind))
+        kinds.any(|kind| !prompts.reads(kind)) || boxed && !prompts.segments(ReferenceKind::Box)
     }
 
     /// The prompt with words in the place of each reference that the model was not trained with.

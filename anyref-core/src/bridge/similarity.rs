@@ -100,6 +100,7 @@ mod tests {
         let mask = Mask {
             rle: Rle::from_mask(&pixels, [4, 6]).unwrap(),
             score: 0.5,
+            words: None,
             low_res: None,
         };
         let candidates = with_pieces(&[mask]).unwrap();
@@ -108,6 +109,7 @@ mod tests {
         let empty = Mask {
             rle: Rle::from_mask(&[false; 4], [2, 2]).unwrap(),
             score: 0.5,
+            words: None,
             low_res: None,
         };
         assert!(with_pieces(&[empty]).unwrap().is_empty());

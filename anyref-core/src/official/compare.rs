@@ -12,6 +12,7 @@ use super::llama::{language, llama_options};
 use super::object_head::{object_head_config, object_head_options};
 use super::projector::{projector_kind, projector_options};
 use super::published::Published;
+use super::region_encoder::{region_encoder_config, region_encoder_options};
 use super::sa2va::sa2va_parts;
 use super::sam::{MaskParts, decoder_options, encoder_options, sam_parts};
 use super::sam2::{
@@ -93,11 +94,16 @@ pub fn compare<B: Backend>(
         Kind::Llama | Kind::LlavaHuggingFace | Kind::LlavaAuthors => {
             reports.extend(language_side::<B>(published, kind, against, device)?);
         }
-        Kind::Lisa => {
+        Kind::Lisa | Kind::Glamm => {
             reports.extend(language_side::<B>(published, kind, against, device)?);
             let head = object_head_config(published)?.init::<B>(device);
             let report = check_module(&head, checkpoint, &object_head_options())?;
             reports.push(("object head", report));
+            if kind == Kind::Glamm {
+                let regions = region_encoder_config(published)?.init::<B>(device);
+                let report = check_module(&regions, checkpoint, &region_encoder_options())?;
+                reports.push(("region encoder", report));
+            }
             reports.extend(sam::<B>(published, against, device)?);
         }
         Kind::Sa2va => {
@@ -133,7 +139,7 @@ fn sa2va<B: Backend>(
     ])
 }
 
-/// SAM's image encoder and mask parts, alone or inside LISA.
+/// SAM's image encoder and mask parts, alone or inside LISA or GLaMM.
 fn sam<B: Backend>(
     published: &Published,
     against: Option<&AnyRefConfig>,

@@ -17,6 +17,8 @@ pub enum Kind {
     LlavaAuthors,
     /// LISA in its authors' layout: a LLaVA without its picture encoder, an object head and SAM.
     Lisa,
+    /// GLaMM in its authors' layout: as LISA, with an encoder of regions.
+    Glamm,
     /// Sa2VA in its authors' layout, over InternVL: InternViT, a language model and SAM 2.
     Sa2va,
     /// transformers' `LlamaForCausalLM`.
@@ -49,6 +51,10 @@ const SIGNS: &[(&str, Kind)] = &[
     (
         "model.visual_model.mask_decoder.iou_token.weight",
         Kind::Lisa,
+    ),
+    (
+        "model.grounding_encoder.mask_decoder.iou_token.weight",
+        Kind::Glamm,
     ),
     (
         "grounding_encoder.sam2_model.sam_mask_decoder.iou_token.weight",
@@ -107,7 +113,7 @@ impl Kind {
     pub fn has_language(self) -> bool {
         matches!(
             self,
-            Self::Llama | Self::LlavaHuggingFace | Self::LlavaAuthors | Self::Lisa
+            Self::Llama | Self::LlavaHuggingFace | Self::LlavaAuthors | Self::Lisa | Self::Glamm
         )
     }
 
@@ -116,19 +122,25 @@ impl Kind {
         matches!(self, Self::LlavaHuggingFace | Self::LlavaAuthors)
     }
 
-    /// Whether it is a model that answers, but for a CLIP that some leave to another repository.
+    /// Returns whether the checkpoint is a model that answers, except for a CLIP that some leave to
+    /// another repository.
     pub fn is_whole(self) -> bool {
-        self.is_llava() || matches!(self, Self::Lisa | Self::Sa2va)
+        self.has_projector() || self == Self::Sa2va
     }
 
     /// Returns whether the checkpoint has a projector from CLIP's features to a language model.
     pub fn has_projector(self) -> bool {
-        self.is_llava() || self == Self::Lisa
+        self.is_llava() || self.has_object_head()
+    }
+
+    /// Returns whether the checkpoint has a head from states of a language model to prompts of SAM.
+    pub fn has_object_head(self) -> bool {
+        matches!(self, Self::Lisa | Self::Glamm)
     }
 
     /// Returns whether the checkpoint has a SAM, in any layout, alone or among other parts.
     pub fn has_sam(self) -> bool {
-        matches!(self, Self::SamAuthors | Self::SamHuggingFace | Self::Lisa)
+        matches!(self, Self::SamAuthors | Self::SamHuggingFace) || self.has_object_head()
     }
 
     /// Returns whether the checkpoint is a SAM 2, in any layout.
@@ -145,6 +157,7 @@ impl fmt::Display for Kind {
             Self::LlavaHuggingFace => "LLaVA (transformers)",
             Self::LlavaAuthors => "LLaVA (authors')",
             Self::Lisa => "LISA (authors')",
+            Self::Glamm => "GLaMM (authors')",
             Self::Sa2va => "Sa2VA (authors')",
             Self::Llama => "LLaMA (transformers)",
             Self::Clip => "CLIP (transformers)",

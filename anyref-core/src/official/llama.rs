@@ -54,7 +54,7 @@ pub fn language(published: &Published) -> Result<Language> {
             };
             section
         }
-        Some(Kind::LlavaAuthors | Kind::Lisa) => {
+        Some(Kind::LlavaAuthors | Kind::Lisa | Kind::Glamm) => {
             root.expect_type(&["llava", "llava_llama", "llama"], "LLaVA")?;
             return read(&root, &root);
         }
@@ -91,7 +91,7 @@ fn read(root: &Section<'_>, section: &Section<'_>) -> Result<Language> {
     Ok(Language {
         llm,
         select_layer,
-        // LISA's own code reads the second.
+        // LISA's and GLaMM's own code reads the second.
         tower: ["mm_vision_tower", "vision_tower"]
             .into_iter()
             .find_map(|field| root.text(field))

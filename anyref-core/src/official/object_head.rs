@@ -1,4 +1,4 @@
-//! LISA's object head, which turns states of the mask token into prompts of SAM's.
+//! Object head of LISA and GLaMM, which turns states of the mask token into prompts of SAM's.
 
 use anyref_decoder::ObjectHeadConfig;
 use anyref_weights::{LoadOptions, Rename};
@@ -7,10 +7,10 @@ use super::published::Published;
 use super::shapes::Shapes;
 use crate::Result;
 
-/// Names of the only head of LISA's list of heads, by this workspace's.
+/// Names of the only head of their list of heads, by this workspace's.
 const OBJECT_HEAD: &[Rename] = &[(r"^0\.0\.", "fc1."), (r"^0\.2\.", "fc2.")];
 
-/// Options of loading the object head of a LISA.
+/// Options of loading the object head of a LISA or GLaMM.
 pub fn object_head_options() -> LoadOptions {
     LoadOptions::default()
         .with_prefix("model.text_hidden_fcs.")

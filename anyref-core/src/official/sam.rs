@@ -22,11 +22,14 @@ pub(crate) struct MaskParts<B: Backend> {
 
 /// Prefix of SAM in a LISA, with the authors' names.
 const IN_LISA: &str = "model.visual_model.";
+/// Place of the SAM in a GLaMM, under the authors' names.
+const IN_GLAMM: &str = "model.grounding_encoder.";
 
 /// Options for the tensors of SAM alone.
 fn sam_options(kind: Option<Kind>) -> LoadOptions {
     match kind {
         Some(Kind::Lisa) => LoadOptions::default().with_prefix(IN_LISA),
+        Some(Kind::Glamm) => LoadOptions::default().with_prefix(IN_GLAMM),
         _ => LoadOptions::default(),
     }
 }
@@ -61,7 +64,7 @@ pub fn decoder_options(kind: Option<Kind>) -> LoadOptions {
 /// features.
 pub fn sam_parts(published: &Published) -> Result<SamConfig> {
     if let Some(file) = published.config()
-        && published.kind != Some(Kind::Lisa)
+        && !published.kind.is_some_and(Kind::has_object_head)
     {
         file.root().expect_type(&["sam"], "SAM")?;
     }

@@ -15,6 +15,7 @@ const SAM_2: &str = "sam2";
 
 /// Configuration of a [`MaskImageEncoder`].
 #[derive(Debug, Clone, PartialEq)]
+#[allow(clippy::large_enum_variant, reason = "one of them in a whole model")]
 pub enum MaskImageEncoderConfig {
     /// SAM's.
     Sam(SamVisionConfig),

@@ -21,7 +21,8 @@ use crate::{MemoryEstimate, ModelOptions, Result};
 
 impl<B: Backend> SamModel<B> {
     /// Reads the authors' `.pth` or `.pt`, a folder of transformers' `SamModel`, `Sam2Model` or
-    /// `Sam2VideoModel`, or the SAM in a LISA, of any size. Weights are converted to f32.
+    /// `Sam2VideoModel`, or the SAM in a LISA or GLaMM, of any size. Weights are converted to
+    /// f32.
     ///
     /// # Errors
     /// When the file is missing, damaged or not a SAM, or a tensor is missing or unexpected.

@@ -148,6 +148,7 @@ impl<B: Backend> SamModel<B> {
                 mask: Mask {
                     rle: Rle::from_mask(&pixels, picture.original_size)?,
                     score: estimates[index].clamp(0.0, 1.0),
+                    words: None,
                     low_res: Some(low_res.clone()),
                 },
                 estimate: estimates[index],

@@ -14,6 +14,7 @@ mod engine;
 mod errors;
 mod explain;
 mod folder;
+mod glamm;
 mod lambda;
 mod lisa;
 mod lisa_bf16;

@@ -1,6 +1,6 @@
 //! Tokenizer of a model folder in Hugging Face's layout.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyref_weights::hub::refuse_location;
@@ -156,37 +156,47 @@ fn add(inner: &mut Inner, added: BTreeMap<u32, Entry>, source: &Path, beside: &s
     Ok(())
 }
 
-/// Tokens of `added_tokens.json`; those in `special_tokens_map.json` are special.
+/// Tokens of `added_tokens.json`; those in `special_tokens_map.json` are special. Blanks around a
+/// token belong to it, unless the map has flags for it: slow tokenizers of transformers before
+/// version 4.34, which alone wrote such folders, strip the words beside added tokens
+/// (`PreTrainedTokenizer.tokenize`).
 fn added_tokens(folder: &Path) -> Result<BTreeMap<u32, Entry>> {
     let Some(added) = optional::<BTreeMap<String, u32>>(&folder.join(ADDED))? else {
         return Ok(BTreeMap::new());
     };
-    let mut special = BTreeSet::new();
+    let mut special = BTreeMap::new();
     if let Some(map) = optional::<BTreeMap<String, Value>>(&folder.join(SPECIAL))? {
         map.values().for_each(|value| contents(value, &mut special));
     }
     let entry = |(content, id): (String, u32)| {
-        let special = special.contains(&content);
-        let entry = Entry {
-            content,
-            special,
-            normalized: !special,
+        let stated = special.get(&content);
+        let flags = stated.cloned().flatten().unwrap_or(Entry {
+            lstrip: true,
+            rstrip: true,
             ..Entry::default()
+        });
+        let entry = Entry {
+            special: stated.is_some(),
+            normalized: stated.is_none(),
+            content,
+            ..flags
         };
         (id, entry)
     };
     Ok(added.into_iter().map(entry).collect())
 }
 
-/// Collects the tokens in a value of `special_tokens_map.json`: a text, an object with `content`,
-/// or a list of these.
-fn contents(value: &Value, found: &mut BTreeSet<String>) {
+/// Collects the tokens in a value of `special_tokens_map.json`: a text, an object with `content` and
+/// flags, or a list of these.
+fn contents(value: &Value, found: &mut BTreeMap<String, Option<Entry>>) {
     match value {
-        Value::String(text) => _ = found.insert(text.clone()),
+        Value::String(text) => _ = found.insert(text.clone(), None),
         Value::Array(values) => values.iter().for_each(|value| contents(value, found)),
-        Value::Object(fields) => {
-            if let Some(Value::String(text)) = fields.get("content") {
-                found.insert(text.clone());
+        Value::Object(_) => {
+            if let Ok(entry) = serde_json::from_value::<Entry>(value.clone())
+                && !entry.content.is_empty()
+            {
+                found.insert(entry.content.clone(), Some(entry));
             }
         }
         _ => {}

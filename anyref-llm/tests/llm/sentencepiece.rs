@@ -130,6 +130,32 @@ fn added_tokens_of_older_folders_are_read() {
     assert_eq!(tokenizer.decode(&ids).unwrap(), "dog<obj>");
 }
 
+/// As slow tokenizers of transformers before 4.34 do.
+#[test]
+fn added_tokens_of_older_folders_take_the_blanks_around_them() {
+    let special = r#"{"additional_special_tokens": [{"content": "<im_end>", "lstrip": false}]}"#;
+    let found = folder(&[
+        (
+            "added_tokens.json",
+            r#"{"<p>": 420, "</p>": 421, "<im_end>": 422}"#,
+        ),
+        ("special_tokens_map.json", special),
+    ]);
+    let tokenizer = Tokenizer::from_folder(found.path()).unwrap();
+    let ids = |text| tokenizer.encode(text, false).unwrap();
+    let expected = [
+        ids("The dog"),
+        vec![420],
+        ids("is"),
+        vec![421, 420],
+        ids("here"),
+    ];
+    assert_eq!(ids("The dog <p> is \n</p> <p>here"), expected.concat());
+    // Flags that the map has are kept.
+    let expected = [ids("The dog "), vec![422], ids(" is")];
+    assert_eq!(ids("The dog <im_end> is"), expected.concat());
+}
+
 fn refused(files: &[(&str, &str)], words: &[&str]) {
     let message = Tokenizer::from_folder(folder(files).path())
         .unwrap_err()

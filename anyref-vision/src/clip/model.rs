@@ -94,6 +94,33 @@ impl<B: Backend> ClipVisionModel<B> {
         hidden.narrow(1, 1, tokens - 1)
     }
 
+    /// Patch features at several of the tower's states, `hidden_states[state]` without the class
+    /// token, in the order of `states`. Only the layers needed run.
+    ///
+    /// # Shapes
+    /// - pixel_values: `[batch, channels, image_size, image_size]`
+    /// - output: one `[batch, patches, hidden_size]` a state
+    ///
+    /// # Panics
+    /// When there is no such state, and as [`features`](Self::features).
+    pub fn features_at(&self, pixel_values: Tensor<B, 4>, states: &[usize]) -> Vec<Tensor<B, 3>> {
+        let layers = states.iter().copied().max().unwrap_or(0);
+        assert!(layers <= self.encoder.layers.len(), "state {layers}");
+        let mut found = vec![None; states.len()];
+        let mut index = 0;
+        let mut keep = |state: &Tensor<B, 3>| {
+            let wanted = states.iter().zip(&mut found);
+            for (_, kept) in wanted.filter(|(wanted, _)| **wanted == index) {
+                let tokens = state.dims()[1];
+                *kept = Some(state.clone().narrow(1, 1, tokens - 1));
+            }
+            index += 1;
+        };
+        let last = self.run(pixel_values, layers, |state| keep(&state));
+        keep(&last);
+        found.into_iter().flatten().collect()
+    }
+
     /// Returns the input of the first layer and the output of each layer, in order.
     ///
     /// # Shapes

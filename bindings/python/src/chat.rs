@@ -64,7 +64,7 @@ impl Chat {
             // After a panic the dialogue is as before the question.
             let mut dialogue = dialogue.lock().unwrap_or_else(|error| error.into_inner());
             let mut on_text = |piece: &str| {
-                let piece = piece.replace(SpecialTokens::OBJECT, "");
+                let piece = SpecialTokens::words_of_piece(piece);
                 match piece.is_empty() || pieces.send(News::Piece(piece)).is_ok() {
                     true => ControlFlow::Continue(()),
                     false => ControlFlow::Break(()),

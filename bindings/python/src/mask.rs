@@ -20,6 +20,7 @@ impl Mask {
         Self(anyref_core::Mask {
             rle,
             score: 1.0,
+            words: None,
             low_res: None,
         })
     }
@@ -97,6 +98,12 @@ impl Mask {
     #[getter]
     fn score(&self) -> f32 {
         self.0.score
+    }
+
+    /// Start and end, in the answer's text, of the words that it stands for, where the model says.
+    #[getter]
+    fn words(&self) -> Option<(usize, usize)> {
+        self.0.words.map(<(usize, usize)>::from)
     }
 
     /// Closed lines along the edges of its pixels, `x, y, x, y …`.

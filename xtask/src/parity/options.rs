@@ -9,7 +9,7 @@ use clap::Args;
 use crate::cargo::script;
 
 /// Parts, smallest first; the last is all of them in one model, which has no reference.
-pub const PARTS: [&str; 16] = [
+pub const PARTS: [&str; 17] = [
     "clip",
     "sam-b",
     "mask-decoder",
@@ -21,6 +21,7 @@ pub const PARTS: [&str; 16] = [
     "sam2-s",
     "sam2-b",
     "sam2-l",
+    "region-encoder",
     "llama-1b",
     "llama-1b-f32",
     "llama",

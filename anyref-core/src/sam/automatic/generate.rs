@@ -185,6 +185,7 @@ impl<B: Backend, S: PointMasks<B>> Search<'_, B, S> {
         let mask = Mask {
             rle: self.in_whole(logits)?,
             score: estimate.clamp(0.0, 1.0),
+            words: None,
             low_res: None,
         };
         let scores = [estimate, stability];

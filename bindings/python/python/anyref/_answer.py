@@ -133,7 +133,9 @@ class Answer:
         self._boxes = tuple(boxes)
         self._points = tuple(points)
         masks = native.masks
-        spans = _spans(native.raw, native.text, len(masks), native.left_out)
+        spans = [mask.words for mask in masks]
+        if not any(spans):
+            spans = _spans(native.raw, native.text, len(masks), native.left_out)
         self.masks: list[Mask] = [Mask(mask, span) for mask, span in zip(masks, spans)]
 
     @property
