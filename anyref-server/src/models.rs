@@ -142,12 +142,13 @@ impl Models {
         }
     }
 
-    /// Drops all other idle models; whether any was dropped.
+    /// Drops all other idle models, and returns whether any was dropped.
     pub(crate) fn drop_others(&self, kept: &Hosted) -> bool {
-        let others = self.idle_longest(kept);
-        others
-            .into_iter()
-            .fold(false, |any, one| self.rest(one) || any)
+        let mut any = false;
+        for other in self.idle_longest(kept) {
+            any |= self.rest(other);
+        }
+        any
     }
 
     fn rest(&self, one: &Hosted) -> bool {

@@ -402,7 +402,9 @@ fn a_glamm_written_as_a_model_folder_answers_the_same() {
         clip: Some(published("clip_336")),
         ..Companions::default()
     };
-    let assembly = Assembly::of_published(&published("glamm"), &companions).unwrap();
+    let assembly =
+        Assembly::of_published(&Published::open(&published("glamm")).unwrap(), &companions)
+            .unwrap();
     let assembled = assembly.write::<TestBackend>(out.path()).unwrap();
     assert!(assembled.fresh.is_empty(), "{:?}", assembled.fresh);
     assert_eq!(assembled.new_tokens, 0);
