@@ -5,8 +5,8 @@
 //! cargo run --release -p anyref-audio --example embed_sound -- SOUND SOUND...
 //! ```
 //!
-//! Sounds are WAV, FLAC, Ogg Vorbis or MP3. The encoder is the shipped model's; `imagebind_huge.pth`
-//! is loaded likewise, with the rules of `anyref_audio::imagebind::import`.
+//! Sounds are WAV, FLAC, Ogg Vorbis or MP3. The encoder is the shipped model's;
+//! `imagebind_huge.pth` is loaded likewise, with the rules of `anyref_audio::imagebind::import`.
 
 use std::path::Path;
 

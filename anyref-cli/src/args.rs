@@ -147,7 +147,7 @@ impl Common {
         self.models.first().map(PathBuf::as_path)
     }
 
-    /// The same options with another model, or the built-in one.
+    /// Options with another model, or the built-in one.
     #[cfg(feature = "serve")]
     pub fn with_model(&self, model: Option<PathBuf>) -> Self {
         Self {

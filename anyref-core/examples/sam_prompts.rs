@@ -5,8 +5,8 @@
 //! cargo run --release -p anyref-core --example sam_prompts -- PICTURE X,Y SAM
 //! ```
 //!
-//! `SAM` is the authors' `sam_vit_*.pth` or `sam2*.pt`, or a folder of transformers'. Without it the
-//! SAM in the shipped model answers.
+//! `SAM` is the authors' `sam_vit_*.pth` or `sam2*.pt`, or a folder of transformers'. Without it
+//! the SAM in the shipped model answers.
 
 use std::path::Path;
 

@@ -5,7 +5,8 @@
 //! cargo run --release -p anyref-core --example segment_picture -- PICTURE WORDS [MODEL]
 //! ```
 //!
-//! With a `PICTURE`, the mask of the thing that `WORDS` name is written beside it as `PICTURE.mask.png`.
+//! With a `PICTURE`, the mask of the thing that `WORDS` name is written beside it as
+//! `PICTURE.mask.png`.
 
 use std::path::Path;
 

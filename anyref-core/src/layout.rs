@@ -32,9 +32,10 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Expands token ids: `image_tokens` patches follow the picture's first marker, and the features
-    /// of the next reference follow each first marker of a reference, or replace a region's token.
-    /// `references` lists index in the bank and number of features, in the order of the markers.
+    /// Expands token ids: `image_tokens` patches follow the picture's first marker, and the
+    /// features of the next reference follow each first marker of a reference, or replace a
+    /// region's token. `references` lists index in the bank and number of features, in the order of
+    /// the markers.
     ///
     /// # Errors
     /// When the numbers of markers and of references differ.

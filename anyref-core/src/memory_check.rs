@@ -147,7 +147,8 @@ mod tests {
         }
     }
 
-    /// Sa2VA over a larger Qwen 2.5: its width, layers, heads and width of its feed-forward network.
+    /// Sa2VA over a larger Qwen 2.5: its width, layers, heads and width of its feed-forward
+    /// network.
     fn sa2va(hidden_size: usize, layers: usize, heads: usize, inner: usize) -> AnyRefConfig {
         let config = AnyRefConfig::sa2va_1b();
         AnyRefConfig {

@@ -203,8 +203,8 @@ impl<B: Backend> AnyRefModel<B> {
         (states.last().expect("a level at least").clone(), states)
     }
 
-    /// Features of pictures in one square each from the tower's patch features, which a frozen tower
-    /// lets one keep.
+    /// Features of pictures in one square each from the tower's patch features, which a frozen
+    /// tower lets one keep.
     ///
     /// # Shapes
     /// - features: `[pictures, patches, channels]`

@@ -22,7 +22,8 @@ pub enum ModelPlace {
     Parts(PathBuf),
     /// A SAM or SAM 2 by itself: a file of weights, or a folder.
     Sam(Published),
-    /// A folder in its authors' layout that is no SAM: a LISA, a Sa2VA or a LLaVA, or none that answers.
+    /// A folder in its authors' layout that is no SAM: a LISA, a Sa2VA or a LLaVA, or none that
+    /// answers.
     Published(Published),
 }
 

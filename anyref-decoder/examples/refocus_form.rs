@@ -4,8 +4,8 @@
 //! cargo run --release -p anyref-decoder --example refocus_form
 //! ```
 //!
-//! `Mine` stands for your backend: it is one that this crate knows no form of. Where the type of the
-//! backend is yours, implement `RefocusBackend` for it and call `register` in the place of
+//! `Mine` stands for your backend: it is one that this crate knows no form of. Where the type of
+//! the backend is yours, implement `RefocusBackend` for it and call `register` in the place of
 //! `register_form`; autodiff over it then has gradients too.
 
 use std::time::Instant;

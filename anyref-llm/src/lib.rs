@@ -1,20 +1,22 @@
 //! LLaMA on any burn backend: AnyRef's language model, which can be used alone.
 //!
-//! * [`Llama`]: token embeddings or any other embeddings in, last hidden states out, with what the last
-//!   layer attends with (its queries and keys) beside them; [`KvCache`] for a prefix that many
+//! * [`Llama`]: token embeddings or any other embeddings in, last hidden states out, with what the
+//!   last layer attends with (its queries and keys) beside them; [`KvCache`] for a prefix that many
 //!   continuations share, with or without gradients.
-//! * [`generate()`]: greedy and sampled generation for batches padded on either side; [`beam_search`]:
-//!   the likeliest answers to one prompt, whose states [`read_continuations`] gives. Both have an
-//!   asynchronous form, [`generate_async`] and [`beam_search_async`], that never blocks on the device
-//!   and that a callback can stop.
-//! * [`LoraConfig`]: low-rank adapters on any of the projections; [`peft`]: adapter folders as peft writes them.
+//! * [`generate()`]: greedy and sampled generation for batches padded on either side;
+//!   [`beam_search`]: the likeliest answers to one prompt, whose states [`read_continuations`]
+//!   gives. Both have an asynchronous form, [`generate_async`] and [`beam_search_async`], that
+//!   never blocks on the device and that a callback can stop.
+//! * [`LoraConfig`]: low-rank adapters on any of the projections; [`peft`]: adapter folders as peft
+//!   writes them.
 //! * [`Tokenizer`]: LLaMA's tokenizer, from `tokenizer.json` or SentencePiece's `tokenizer.model`,
-//!   and Qwen2's from `vocab.json` and `merges.txt`; [`train_tokenizer`]: a trainer for a small one.
+//!   and Qwen2's from `vocab.json` and `merges.txt`; [`train_tokenizer`]: a trainer for a small
+//!   one.
 //! * [`clip_tokenizer`]: CLIP's byte-pair encoding, for text towers.
 //! * [`conversation`]: prompt templates by name, LLaVA v1's and Sa2VA's; [`ChatTemplate`]: the
 //!   Jinja templates of model folders.
-//! * [`import`]: the names of Hugging Face checkpoints; [`load_gguf`]: models in llama.cpp's files, whose
-//!   weights stay in blocks.
+//! * [`import`]: the names of Hugging Face checkpoints; [`load_gguf`]: models in llama.cpp's files,
+//!   whose weights stay in blocks.
 //!
 //! ```
 //! use std::ops::ControlFlow;

@@ -144,7 +144,8 @@ fn opens_badly(text: &str) -> bool {
     })
 }
 
-/// Columns of a line, where addresses and the targets of links count nothing: they cannot be broken.
+/// Columns of a line, where addresses and the targets of links count nothing: they cannot be
+/// broken.
 fn without_addresses(line: &str) -> usize {
     let mut columns = 0;
     let mut rest = line;

@@ -13,10 +13,11 @@
 //! f32, so that they stay exact and finite even if the attention to the whole span underflows. An
 //! empty span leaves the state unchanged.
 //!
-//! Every backend has it as a composition of tensor operations ([`mod@reference`]). Backends with a form of their
-//! own implement [`RefocusBackend`]: `Flex` on all cores, GPUs by kernels, with and without fusion, and
-//! `Autodiff` over any of these with a backward pass that recomputes the attention instead of keeping it.
-//! [`register`] and [`register_form`] add another backend's; [`has_own_form`] tells what runs.
+//! Every backend has it as a composition of tensor operations ([`mod@reference`]). Backends with a
+//! form of their own implement [`RefocusBackend`]: `Flex` on all cores, GPUs by kernels, with and
+//! without fusion, and `Autodiff` over any of these with a backward pass that recomputes the
+//! attention instead of keeping it. [`register`] and [`register_form`] add another backend's;
+//! [`has_own_form`] tells what runs.
 
 mod autodiff;
 mod backend;

@@ -186,8 +186,8 @@ fn added_tokens(folder: &Path) -> Result<BTreeMap<u32, Entry>> {
     Ok(added.into_iter().map(entry).collect())
 }
 
-/// Collects the tokens in a value of `special_tokens_map.json`: a text, an object with `content` and
-/// flags, or a list of these.
+/// Collects the tokens in a value of `special_tokens_map.json`: a text, an object with `content`
+/// and flags, or a list of these.
 fn contents(value: &Value, found: &mut BTreeMap<String, Option<Entry>>) {
     match value {
         Value::String(text) => _ = found.insert(text.clone(), None),

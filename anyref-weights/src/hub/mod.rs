@@ -3,10 +3,10 @@
 //! [`local_path`] turns such a location into a path of this machine; programs call it where they
 //! read a user's argument. Functions that take a path never reach the network: they refuse a
 //! location ([`refuse_location`]). What a folder of a model needs is fetched into the hub's own
-//! cache, shared with Python's `huggingface_hub`; a download that broke off is resumed, and its size
-//! and SHA-256 are checked where the hub gives them. Downloading needs the feature `hub`; without it
-//! a location is an error that says so. `PinnedFile` fetches one file of any address, whose size and
-//! SHA-256 the program knows.
+//! cache, shared with Python's `huggingface_hub`; a download that broke off is resumed, and its
+//! size and SHA-256 are checked where the hub gives them. Downloading needs the feature `hub`;
+//! without it a location is an error that says so. `PinnedFile` fetches one file of any address,
+//! whose size and SHA-256 the program knows.
 
 #[cfg(feature = "hub")]
 mod checksum;

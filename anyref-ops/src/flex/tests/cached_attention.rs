@@ -167,9 +167,9 @@ fn positions_behind_the_last_are_not_seen() {
     }
 }
 
-/// Change that the rounding of keys and values may make, by sums in f64 over the values as they were: the
-/// weights of the values are off by a factor of `e^(2 · error of a score)`, the values by their own
-/// error.
+/// Change that the rounding of keys and values may make, by sums in f64 over the values as they
+/// were: the weights of the values are off by a factor of `e^(2 · error of a score)`, the values by
+/// their own error.
 #[test]
 fn attention_is_off_by_the_rounding_of_the_type() {
     let case = Case {
