@@ -12,14 +12,12 @@ use tokio::runtime::Handle;
 
 use crate::models::{Hosted, Models};
 use crate::queue::{Queue, Status, Turn};
+use crate::served_model::LoadEngine;
 use crate::ticket::{Running, Ticket};
 use crate::work::{Asked, Job, Pieces, Reply, Work};
 
 /// Longest pause between two attempts to restart a failed model.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-
-/// Function that loads the model, at the start and after a failure.
-pub type LoadEngine = dyn Fn() -> anyref_core::Result<Box<dyn Engine>> + Send + Sync;
 
 /// Runs until the queue is closed. The engine is created and dropped on this thread.
 pub(crate) fn run(

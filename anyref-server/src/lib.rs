@@ -38,17 +38,17 @@ mod page;
 mod pictures;
 mod queue;
 mod router;
+mod served_model;
 mod server;
 mod state;
 mod streaming;
 mod ticket;
 mod work;
 
-pub use engine_thread::LoadEngine;
 pub use error::{Error, Result};
-pub use models::ServedModel;
 pub use openapi::openapi;
 pub use options::{Access, Limits, ServerOptions};
+pub use served_model::{LoadEngine, ServedModel};
 pub use server::Server;
 
 /// Code of the README, compiled and run with the tests of the documentation.

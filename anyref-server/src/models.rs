@@ -1,50 +1,17 @@
 //! Served models by their names: loaded when they are asked for, dropped for others beyond a
 //! budget of memory.
 
-use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyref_api::{Outcome, Problem};
 
-use crate::engine_thread::LoadEngine;
 use crate::error::{Error, Result};
 use crate::queue::Queue;
 
 /// Longest wait for an idle model to be dropped.
 const LONGEST_REST: Duration = Duration::from_secs(10);
-
-/// Model for a [`Server`](crate::Server) to serve.
-#[derive(Clone)]
-pub struct ServedModel {
-    /// Name in requests; the engine's own name where there is none, which the first model alone
-    /// may leave out.
-    pub name: Option<String>,
-    /// Loads the model: at the start for the first one, else when it is first asked.
-    pub load: Arc<LoadEngine>,
-    /// Names of the things that the model learned; none where it is open to all.
-    pub known: Vec<String>,
-}
-
-impl ServedModel {
-    /// Model under its engine's own name.
-    pub fn new(load: Arc<LoadEngine>) -> Self {
-        Self {
-            name: None,
-            load,
-            known: Vec::new(),
-        }
-    }
-}
-
-impl fmt::Debug for ServedModel {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ServedModel")
-            .field("name", &self.name)
-            .finish_non_exhaustive()
-    }
-}
 
 /// Model with its queue.
 #[derive(Debug)]

@@ -26,10 +26,11 @@ use crate::decoding::Decoding;
 use crate::engine_thread;
 use crate::error::{Error, Result};
 use crate::metrics::Metrics;
-use crate::models::{Hosted, Models, ServedModel};
+use crate::models::{Hosted, Models};
 use crate::options::ServerOptions;
 use crate::queue::{Client, Queue, Status};
 use crate::router::router;
+use crate::served_model::ServedModel;
 use crate::state::State;
 
 /// Model behind a queue, with the state that answers requests.

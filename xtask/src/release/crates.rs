@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 
-use super::Plan;
+use super::plan::Plan;
 use crate::cargo::{cargo, timed};
 
 /// Packs all crates that are published, in their order, and asks crates.io for what they depend on.

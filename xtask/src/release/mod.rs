@@ -8,6 +8,8 @@ mod glibc;
 mod licences;
 mod metadata;
 mod notes;
+mod options;
+mod plan;
 mod program;
 mod shell_files;
 mod sums;
@@ -16,69 +18,14 @@ mod web;
 mod wheel;
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
 
 use crate::cargo::root;
 use artefact::{Artefact, table};
-
-/// Options of `release`.
-#[derive(Debug, Args)]
-pub struct Release {
-    /// Folder for the artefacts; has to be new or empty, but for a dry run
-    #[arg(long, default_value = "out/release", value_name = "DIR")]
-    out: PathBuf,
-    /// Build nothing: check versions, licences, the changelog and the crates, make what is quickly
-    /// made, and list every artefact with its size or with what would make it
-    #[arg(long)]
-    dry_run: bool,
-    /// Build the wheel with zig (pip install ziglang), which holds it to an older glibc than this
-    /// machine's
-    #[arg(long)]
-    zig: bool,
-    /// Python with maturin
-    #[arg(long, default_value = "python3", value_name = "PROGRAM")]
-    python: PathBuf,
-    /// Compile the web page with Debian's compiler, as `cargo xtask web --debian`
-    #[arg(long)]
-    debian: bool,
-    /// Leave the web page out: it is the same for all systems
-    #[arg(long)]
-    no_web: bool,
-    /// Leave the check of the crates out, which asks crates.io
-    #[arg(long)]
-    no_crates: bool,
-}
-
-/// Facts that all parts of a release share.
-struct Plan<'a> {
-    options: &'a Release,
-    root: PathBuf,
-    version: String,
-    /// Target triple of this machine.
-    target: String,
-    /// Folder that artefacts are made in.
-    out: PathBuf,
-}
-
-impl Plan<'_> {
-    /// Name of this version on this system: `anyref-1.2.3-x86_64-unknown-linux-gnu`.
-    fn name(&self) -> String {
-        format!("anyref-{}-{}", self.version, self.target)
-    }
-
-    /// Feature of the graphics cards of this system.
-    fn graphics(&self) -> &'static str {
-        match std::env::consts::OS {
-            "macos" => "metal",
-            // DirectX 12 or Vulkan.
-            "windows" => "wgpu",
-            _ => "vulkan",
-        }
-    }
-}
+pub use options::Release;
+use plan::Plan;
 
 /// Makes the release, or lists it.
 pub fn run(options: &Release) -> Result<()> {

@@ -7,7 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::artefact::Artefact;
-use super::{Plan, folder, glibc, shell_files};
+use super::plan::Plan;
+use super::{folder, glibc, shell_files};
 use crate::cargo::{cargo, run, target, timed};
 
 /// Files of the repository that go along.

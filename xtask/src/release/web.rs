@@ -3,7 +3,8 @@
 use anyhow::Result;
 
 use super::artefact::Artefact;
-use super::{Plan, folder};
+use super::folder;
+use super::plan::Plan;
 use crate::web::{Web, run};
 
 /// Folder that `cargo xtask web` writes by default.

@@ -7,7 +7,8 @@ use std::process::Command;
 use anyhow::{Context, Result, ensure};
 
 use super::artefact::Artefact;
-use super::{Plan, folder};
+use super::folder;
+use super::plan::Plan;
 use crate::cargo::{target, timed};
 
 /// Bytes that a wheel may have.

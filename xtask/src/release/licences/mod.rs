@@ -10,8 +10,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::Plan;
 use super::metadata::metadata;
+use super::plan::Plan;
 use shipped::{Shipped, shipped};
 use texts::Texts;
 
