@@ -435,8 +435,9 @@ async function connect(): Promise<void> {
     offline.hidden = true;
     docs.hidden = !model.address;
     const { name, backend, loaded } = model;
-    models.hidden = model.models.length < 2;
-    models.replaceChildren(...model.models.map((one) => h('option', { value: one, selected: one === name }, one)));
+    const several = model.models.length > 1 ? model.models : [];
+    models.hidden = several.length === 0;
+    models.replaceChildren(...several.map((one) => h('option', { value: one, selected: one === name }, one)));
     badge.replaceChildren(h('b', {}, name), loaded ? ` on ${backend}` : ' is loaded when it is asked');
     composer.takes(model.takes, model.speaks);
     welcomeNote.replaceChildren(note(model));
