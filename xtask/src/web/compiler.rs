@@ -10,6 +10,18 @@ use crate::cargo::{cargo, root, run, target, timed};
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Compiler flags for 128-bit SIMD.
 const FLAGS: &str = "-C target-feature=+simd128";
+/// Crates that are compiled for size: they read files, lay out questions and write answers, and call
+/// the kernels of others.
+const SMALL: [&str; 8] = [
+    "anyref-api",
+    "anyref-core",
+    "anyref-llm",
+    "anyref-web",
+    "minijinja",
+    "regex-automata",
+    "regex-syntax",
+    "symphonia-bundle-mp3",
+];
 /// Linker argument for a stack that allows deep calls.
 const STACK: &str = "link-arg=-zstack-size=4194304";
 /// Debian's compiler for browsers, and the place where it looks for the source of its standard
@@ -32,6 +44,10 @@ pub fn compile(debian: bool) -> Result<PathBuf> {
         "--target",
         TARGET,
     ]);
+    for name in SMALL {
+        let setting = format!("profile.release.package.{name}.opt-level=\"s\"");
+        build.args(["--config", &setting]);
+    }
     build.args(["--lib", "--crate-type", "cdylib", "--", "-C", STACK]);
     build.env("RUSTFLAGS", FLAGS).current_dir(root());
     timed(&mut build)?;
