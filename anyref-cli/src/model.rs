@@ -45,13 +45,15 @@ pub fn hearing(common: &Common) -> Option<AudioPreprocessorConfig> {
 
 /// Loads the model of the command line onto its backend.
 pub fn engine(common: &Common) -> Result<Box<dyn Engine>> {
-    check(common)?;
-    let weights = weights(common)?;
-    named(common, || load_engine(&engine_options(common, weights)?))
+    load(common, &options(common)?)
+}
+
+/// Loads the model of the command line by its options.
+pub fn load(common: &Common, options: &EngineOptions) -> Result<Box<dyn Engine>> {
+    named(common, || load_engine(options))
 }
 
 /// Options that [`engine`] loads with, for programs that load it again.
-#[cfg(feature = "serve")]
 pub fn options(common: &Common) -> Result<EngineOptions> {
     check(common)?;
     let weights = weights(common)?;

@@ -83,9 +83,9 @@ fn models(common: &Common) -> Result<Vec<ServedModel>> {
     for (number, given) in given(common).into_iter().enumerate() {
         let common = common.with_model(given.path);
         let options = model::options(&common)?;
-        // Once as every command, for its messages.
+        // Once as by every command, whose messages name the model.
         let first = match number {
-            0 => Some(model::engine(&common)?),
+            0 => Some(model::load(&common, &options)?),
             _ => None,
         };
         let first = Mutex::new(first);

@@ -10,8 +10,8 @@ use crate::cargo::{cargo, root, run, target, timed};
 const TARGET: &str = "wasm32-unknown-unknown";
 /// Compiler flags for 128-bit SIMD.
 const FLAGS: &str = "-C target-feature=+simd128";
-/// Crates that are compiled for size: they read files, lay out questions and write answers, and call
-/// the kernels of others.
+/// Crates compiled for size: they read files, lay out questions and write answers, and call the
+/// kernels of others.
 const SMALL: [&str; 8] = [
     "anyref-api",
     "anyref-core",
