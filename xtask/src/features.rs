@@ -1,6 +1,8 @@
 //! `cargo xtask check-features`: each crate alone with each of its features.
 
-use anyhow::Result;
+use std::process::Command;
+
+use anyhow::{Result, ensure};
 use clap::Args;
 
 use crate::cargo::{BACKENDS, cargo, root, timed};
@@ -20,12 +22,20 @@ pub struct CheckFeatures {
 }
 
 /// Runs clippy on each crate alone, so that nothing is compiled with features that another crate of
-/// the workspace enables; then on the tests of all crates with each GPU backend.
+/// the workspace enables; then on the tests of all crates with each GPU backend. Goes on after a
+/// failure.
 ///
 /// # Errors
 ///
 /// When a crate does not compile, or has a warning.
 pub fn run(options: &CheckFeatures) -> Result<()> {
+    let mut failures = Vec::new();
+    let mut check = |clippy: &mut Command| {
+        if let Err(error) = timed(clippy.current_dir(root())) {
+            println!("    {error}");
+            failures.push(error.to_string());
+        }
+    };
     let packages = workspace::packages(&root())?;
     let ours = packages.iter().filter(|package| package.name != "xtask");
     for package in ours {
@@ -36,8 +46,7 @@ pub fn run(options: &CheckFeatures) -> Result<()> {
             if !features.is_empty() {
                 clippy.args(["--features", &features]);
             }
-            clippy.args(["--", "-D", "warnings"]);
-            timed(clippy.current_dir(root()))?;
+            check(clippy.args(["--", "-D", "warnings"]));
         }
     }
     if !options.quick {
@@ -53,10 +62,10 @@ pub fn run(options: &CheckFeatures) -> Result<()> {
                 "--workspace",
                 "--all-targets",
             ]);
-            clippy.args(["--features", backend, "--", "-D", "warnings"]);
-            timed(clippy.current_dir(root()))?;
+            check(clippy.args(["--features", backend, "--", "-D", "warnings"]));
         }
     }
+    ensure!(failures.is_empty(), "{}", failures.join("\n"));
     Ok(())
 }
 

@@ -184,12 +184,12 @@ impl<B: Backend> Module<B> for EmbeddingWeight<B> {
         }
     }
 
-    fn collect_devices(&self, mut devices: Devices<B>) -> Devices<B> {
+    fn collect_devices(&self, devices: Devices<B>) -> Devices<B> {
         match self {
             Self::Dense(table) => table.collect_devices(devices),
             #[cfg(feature = "flex")]
             Self::Blocks(table) => {
-                let device = table.device();
+                let (mut devices, device) = (devices, table.device());
                 if !devices.contains(&device) {
                     devices.push(device);
                 }
