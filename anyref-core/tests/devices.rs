@@ -9,13 +9,17 @@ use std::ops::ControlFlow;
 use std::path::Path;
 
 use anyref_core::{
-    Answer, AnswerOptions, AnyRef, BackendName, Cancel, Engine, EngineOptions, Goal, ModelSource,
-    Prompt, Reference, Request, load_engine,
+    Answer, AnswerOptions, AnyRef, BackendName, Cancel, Engine, EngineOptions, Goal, ModelOptions,
+    ModelSource, Prompt, Reference, Request, load_engine,
 };
+use anyref_llm::{Llama, LlamaConfig, LlamaInput, Quantization};
+use anyref_ops::blocks::BlockType;
 use anyref_ops::matmul;
+use anyref_ops::testing::fill;
 use burn::backend::{Autodiff, Flex};
+use burn::module::Module;
 use burn::tensor::backend::Backend;
-use burn::tensor::{Distribution, Tensor, read_sync};
+use burn::tensor::{Distribution, Int, Tensor, TensorData, read_sync};
 use image::{Rgb, RgbImage};
 
 /// Instantiates all tests of a backend, whose f32 products have errors below a fraction of the
@@ -34,6 +38,12 @@ macro_rules! backend {
             }
 
             #[test]
+            #[ignore = "run alone, as the test above"]
+            fn an_engine_in_blocks_answers_as_on_the_processor() {
+                super::an_engine_in_blocks_answers_as_on_the_processor($choice);
+            }
+
+            #[test]
             fn products_are_right_for_every_inner_dimension() {
                 super::products_are_right_for_every_inner_dimension::<B>($error);
             }
@@ -46,6 +56,11 @@ macro_rules! backend {
             #[test]
             fn masks_are_decoded_as_on_the_processor() {
                 super::masks_are_decoded_as_on_the_processor::<B>(10.0 * $error);
+            }
+
+            #[test]
+            fn a_language_model_in_blocks_is_that_of_the_processor() {
+                super::a_language_model_in_blocks_is_that_of_the_processor::<B>(10.0 * $error);
             }
         }
     };
@@ -110,10 +125,11 @@ fn gradients_of_products_are_right_for_every_dimension<B: Backend>(most: f32) {
 }
 
 /// Answer of an engine on another thread than the one it was loaded on, and its text in pieces.
-fn asked(backend: BackendName) -> (Answer, String) {
+fn asked(backend: BackendName, weights: ModelOptions) -> (Answer, String) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../assets/nano");
     let options = EngineOptions {
         backend,
+        weights,
         answers: AnswerOptions {
             candidates: Some(1),
             min_mask_score: Some(0.0),
@@ -153,16 +169,72 @@ fn asked(backend: BackendName) -> (Answer, String) {
 }
 
 fn an_engine_answers_as_on_the_processor(backend: BackendName) {
-    let (expected, text) = asked(BackendName::Flex);
+    answers_as_the_processor_in_floats(backend, ModelOptions::default());
+}
+
+/// Language model and picture encoders in blocks.
+fn an_engine_in_blocks_answers_as_on_the_processor(backend: BackendName) {
+    let rules = Quantization::new(BlockType::Q8_0);
+    let rules = rules.with_rule("embed_tokens=q8_0").unwrap();
+    let rules = rules.with_rule("lm_head=q8_0").unwrap();
+    let weights = ModelOptions::default().with_quantization(Some(rules));
+    let weights = weights.with_quantize_vision(Some(BlockType::Q8_0));
+    answers_as_the_processor_in_floats(backend, weights);
+}
+
+fn answers_as_the_processor_in_floats(backend: BackendName, weights: ModelOptions) {
+    let (expected, text) = asked(BackendName::Flex, ModelOptions::default());
     assert_eq!(text.trim(), expected.raw);
-    let (found, found_text) = asked(backend);
+    let (found, found_text) = asked(backend, weights);
     println!("{} -> {} masks", found.raw, found.masks.len());
     assert_eq!((&found.raw, found_text), (&expected.raw, text));
     assert!(!expected.masks.is_empty());
     assert_eq!(found.masks.len(), expected.masks.len());
     for (found, expected) in found.masks.iter().zip(&expected.masks) {
         let overlap = found.rle.iou(&expected.rle).unwrap();
+        println!("{overlap}");
         assert!(overlap > 0.99, "{overlap}");
+    }
+}
+
+/// Logits of a tiny model with all matrices in blocks, over one token, a few, and so many that
+/// parts of its weights are widened: those of equal values as floats, and near those of the
+/// processor's products of integers.
+fn a_language_model_in_blocks_is_that_of_the_processor<B: Backend>(most: f32) {
+    fn logits<B: Backend>(llama: &Llama<B>, length: usize) -> Tensor<B, 3> {
+        let ids: Vec<i32> = (0..length as i32).map(|i| (i * 37 + 5) % 300).collect();
+        let ids = TensorData::new(ids, [1, length]);
+        let ids = Tensor::<B, 2, Int>::from_data(ids, &Default::default());
+        let input = LlamaInput::new(llama.embed(ids));
+        llama.logits(llama.forward(input, None).hidden)
+    }
+    let config = LlamaConfig {
+        vocab_size: 300,
+        hidden_size: 256,
+        intermediate_size: 512,
+        ..LlamaConfig::tiny()
+    };
+    for block_type in [BlockType::Q8_0, BlockType::Q4_0, BlockType::Q4K] {
+        let rules = Quantization::new(block_type);
+        let rules = rules.with_rule("embed_tokens=q8_0").unwrap();
+        let rules = rules.with_rule("lm_head=q4_k").unwrap();
+        let mut processor = fill(config.init::<Flex>(&Default::default()), 3, 0.1);
+        processor.quantize(&rules);
+        let mut gpu = fill(config.init::<B>(&Default::default()), 3, 0.1);
+        gpu.quantize(&rules);
+        assert_eq!(gpu.block_values(), processor.block_values());
+        // A record stores the values as floats.
+        let floats = config.init::<Flex>(&Default::default());
+        let floats = floats.load_record(processor.clone().into_record());
+        assert_eq!(floats.block_values(), 0);
+        for length in [1, 9, 70] {
+            let found = logits(&gpu, length);
+            let error = difference(found.clone(), logits(&floats, length));
+            let apart = difference(found, logits(&processor, length));
+            println!("{block_type}, {length} tokens: {error:.1e}, {apart:.1e}");
+            assert!(error < most, "{block_type}, {length} tokens: {error}");
+            assert!(apart < 0.05, "{block_type}, {length} tokens: {apart}");
+        }
     }
 }
 

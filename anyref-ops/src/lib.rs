@@ -17,6 +17,8 @@ mod activation;
 mod attention;
 pub mod blocks;
 mod cached_rows;
+#[cfg(feature = "cube")]
+mod cube;
 mod device_failure;
 pub mod dispatch;
 #[cfg(feature = "flex")]

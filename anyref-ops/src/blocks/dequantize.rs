@@ -42,13 +42,13 @@ fn half(bytes: &[u8]) -> f32 {
 }
 
 /// Nibbles of 16 bytes, the low ones (the first half of a block) first.
-fn nibbles(bytes: &[u8]) -> impl Iterator<Item = u8> + '_ {
+pub(super) fn nibbles(bytes: &[u8]) -> impl Iterator<Item = u8> + '_ {
     let low = bytes.iter().map(|byte| byte & 15);
     low.chain(bytes.iter().map(|byte| byte >> 4))
 }
 
 /// Fifth bits of 32 values.
-fn fifth_bits(bytes: &[u8]) -> impl Iterator<Item = u8> {
+pub(super) fn fifth_bits(bytes: &[u8]) -> impl Iterator<Item = u8> {
     let bits = u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
     (0..32).map(move |i| ((bits >> i & 1) << 4) as u8)
 }

@@ -9,7 +9,11 @@ mod dequantize;
 mod error;
 mod k_scales;
 mod matrix;
+#[cfg(any(feature = "cube", test))]
+mod planes;
 mod quantize;
+#[cfg(all(test, any(feature = "cube", feature = "flex")))]
+pub(crate) mod random;
 
 pub use block_type::BlockType;
 pub use dequantize::dequantize;
@@ -17,4 +21,6 @@ pub use error::BlockError;
 #[cfg(feature = "flex")]
 pub(crate) use k_scales::{pack_k_scales, unpack_k_scales};
 pub use matrix::Blocks;
+#[cfg(feature = "cube")]
+pub(crate) use planes::{PIECE, PlaneLayout, pack_planes, unpack_planes};
 pub use quantize::quantize;

@@ -9,6 +9,8 @@ use burn::tensor::{Int, Shape, Tensor};
 
 #[cfg(feature = "flex")]
 use super::linear::BlockWeight;
+#[cfg(feature = "cube")]
+use super::linear::PlaneWeight;
 use crate::blocks::{BlockType, Blocks};
 
 /// Embedding table (`torch.nn.Embedding`), which also serves as the weight of a head.
@@ -30,6 +32,9 @@ pub enum EmbeddingWeight<B: Backend> {
     /// Blocks of any format, on the processor.
     #[cfg(feature = "flex")]
     Blocks(BlockWeight<B>),
+    /// Blocks of any format, on a GPU with kernels for them.
+    #[cfg(feature = "cube")]
+    Planes(PlaneWeight<B>),
 }
 
 impl<B: Backend> Embedding<B> {
@@ -55,6 +60,13 @@ impl<B: Backend> Embedding<B> {
                 let [d_model, _] = table.dims();
                 table.rows(&rows).reshape([batch, length, d_model])
             }
+            #[cfg(feature = "cube")]
+            EmbeddingWeight::Planes(table) => {
+                let [batch, length] = ids.dims();
+                let [d_model, _] = table.dims();
+                let rows = table.rows(ids.reshape([batch * length]));
+                rows.reshape([batch, length, d_model])
+            }
         }
     }
 
@@ -68,17 +80,23 @@ impl<B: Backend> Embedding<B> {
             EmbeddingWeight::Dense(table) => crate::linear(x, table.val().transpose(), None),
             #[cfg(feature = "flex")]
             EmbeddingWeight::Blocks(table) => table.product(x, None),
+            #[cfg(feature = "cube")]
+            EmbeddingWeight::Planes(table) => table.product(x, None),
         }
     }
 }
 
 impl<B: Backend> EmbeddingWeight<B> {
     /// Creates a table from blocks, `[n_embedding, d_model]`: they stay blocks on the processor and
-    /// become floats elsewhere.
+    /// on GPUs with kernels, and become floats elsewhere.
     pub fn from_blocks(blocks: &Blocks<'_>, device: &B::Device) -> Self {
         #[cfg(feature = "flex")]
         if crate::on_processor::<B>() {
             return Self::Blocks(BlockWeight::new(blocks, device));
+        }
+        #[cfg(feature = "cube")]
+        if let Some(planes) = PlaneWeight::new(blocks, device) {
+            return Self::Planes(planes);
         }
         let values = burn::tensor::TensorData::new(blocks.dequantize(), blocks.dims());
         Self::Dense(Param::from_tensor(Tensor::from_data(values, device)))
@@ -90,6 +108,8 @@ impl<B: Backend> EmbeddingWeight<B> {
             Self::Dense(_) => None,
             #[cfg(feature = "flex")]
             Self::Blocks(table) => Some(table.block_type()),
+            #[cfg(feature = "cube")]
+            Self::Planes(table) => Some(table.block_type()),
         }
     }
 
@@ -99,6 +119,8 @@ impl<B: Backend> EmbeddingWeight<B> {
             Self::Dense(_) => None,
             #[cfg(feature = "flex")]
             Self::Blocks(table) => Some(table.to_blocks()),
+            #[cfg(feature = "cube")]
+            Self::Planes(table) => Some(table.to_blocks()),
         }
     }
 
@@ -108,6 +130,8 @@ impl<B: Backend> EmbeddingWeight<B> {
             Self::Dense(table) => table.val(),
             #[cfg(feature = "flex")]
             Self::Blocks(table) => table.dequantize(0..table.dims()[1]).transpose(),
+            #[cfg(feature = "cube")]
+            Self::Planes(table) => table.dequantize(0..table.dims()[1]).transpose(),
         }
     }
 
@@ -120,6 +144,11 @@ impl<B: Backend> EmbeddingWeight<B> {
                 let [d_model, n_embedding] = table.dims();
                 Shape::new([n_embedding, d_model])
             }
+            #[cfg(feature = "cube")]
+            Self::Planes(table) => {
+                let [d_model, n_embedding] = table.dims();
+                Shape::new([n_embedding, d_model])
+            }
         }
     }
 
@@ -129,6 +158,8 @@ impl<B: Backend> EmbeddingWeight<B> {
             Self::Dense(table) => table.lazy_device(),
             #[cfg(feature = "flex")]
             Self::Blocks(table) => table.device(),
+            #[cfg(feature = "cube")]
+            Self::Planes(table) => table.device(),
         }
     }
 
@@ -143,6 +174,8 @@ impl<B: Backend> EmbeddingWeight<B> {
             Self::Dense(table) => Some(table),
             #[cfg(feature = "flex")]
             Self::Blocks(_) => None,
+            #[cfg(feature = "cube")]
+            Self::Planes(_) => None,
         }
     }
 
@@ -153,7 +186,7 @@ impl<B: Backend> EmbeddingWeight<B> {
     ) -> Self {
         match self {
             Self::Dense(table) => Self::Dense(change(table)),
-            #[cfg(feature = "flex")]
+            #[cfg(any(feature = "flex", feature = "cube"))]
             blocks => Self::Dense(change(Param::from_tensor(blocks.val()))),
         }
     }
@@ -179,7 +212,7 @@ impl<B: Backend> Module<B> for EmbeddingWeight<B> {
             Self::Dense(table) => {
                 Self::Dense(<Param<Tensor<B, 2>> as Module<B>>::map(table, mapper))
             }
-            #[cfg(feature = "flex")]
+            #[cfg(any(feature = "flex", feature = "cube"))]
             blocks => blocks,
         }
     }
@@ -195,6 +228,14 @@ impl<B: Backend> Module<B> for EmbeddingWeight<B> {
                 }
                 devices
             }
+            #[cfg(feature = "cube")]
+            Self::Planes(table) => {
+                let device = table.device();
+                if !devices.contains(&device) {
+                    devices.push(device);
+                }
+                devices
+            }
         }
     }
 
@@ -203,6 +244,8 @@ impl<B: Backend> Module<B> for EmbeddingWeight<B> {
             Self::Dense(table) => Self::Dense(table.fork(device)),
             #[cfg(feature = "flex")]
             Self::Blocks(table) => Self::Blocks(table.to_device(device)),
+            #[cfg(feature = "cube")]
+            Self::Planes(table) => Self::Planes(table.to_device(device)),
         }
     }
 
@@ -211,13 +254,15 @@ impl<B: Backend> Module<B> for EmbeddingWeight<B> {
             Self::Dense(table) => Self::Dense(table.to_device(device)),
             #[cfg(feature = "flex")]
             Self::Blocks(table) => Self::Blocks(table.to_device(device)),
+            #[cfg(feature = "cube")]
+            Self::Planes(table) => Self::Planes(table.to_device(device)),
         }
     }
 
     fn load_record(self, record: Self::Record) -> Self {
         Self::Dense(match self {
             Self::Dense(table) => table.load_record(record),
-            #[cfg(feature = "flex")]
+            #[cfg(any(feature = "flex", feature = "cube"))]
             blocks => record.to_device(&blocks.device()),
         })
     }
@@ -225,7 +270,7 @@ impl<B: Backend> Module<B> for EmbeddingWeight<B> {
     fn into_record(self) -> Self::Record {
         match self {
             Self::Dense(table) => table.into_record(),
-            #[cfg(feature = "flex")]
+            #[cfg(any(feature = "flex", feature = "cube"))]
             blocks => Param::from_tensor(blocks.val()),
         }
     }
@@ -239,6 +284,8 @@ impl<B: AutodiffBackend> AutodiffModule<B> for EmbeddingWeight<B> {
             Self::Dense(table) => EmbeddingWeight::Dense(table.valid()),
             #[cfg(feature = "flex")]
             Self::Blocks(table) => EmbeddingWeight::Blocks(table.inner()),
+            #[cfg(feature = "cube")]
+            Self::Planes(table) => EmbeddingWeight::Planes(table.inner()),
         }
     }
 
@@ -249,6 +296,8 @@ impl<B: AutodiffBackend> AutodiffModule<B> for EmbeddingWeight<B> {
             >>::from_inner(table)),
             #[cfg(feature = "flex")]
             EmbeddingWeight::Blocks(table) => Self::Blocks(BlockWeight::from_inner(table)),
+            #[cfg(feature = "cube")]
+            EmbeddingWeight::Planes(table) => Self::Planes(PlaneWeight::from_inner(table)),
         }
     }
 }
@@ -259,6 +308,12 @@ impl<B: Backend> ModuleDisplayDefault for EmbeddingWeight<B> {
             Self::Dense(table) => table.content(content),
             #[cfg(feature = "flex")]
             Self::Blocks(table) => {
+                let (format, shape) = (table.block_type(), self.lazy_shape());
+                let shape = format!("{format} {{shape: {shape:?}}}");
+                content.add_formatted(&shape).optional()
+            }
+            #[cfg(feature = "cube")]
+            Self::Planes(table) => {
                 let (format, shape) = (table.block_type(), self.lazy_shape());
                 let shape = format!("{format} {{shape: {shape:?}}}");
                 content.add_formatted(&shape).optional()

@@ -2,6 +2,7 @@
 
 use super::super::instruction_set::InstructionSet;
 use super::*;
+use crate::blocks::random::{random_blocks, random_bytes};
 use crate::blocks::{BlockType, Blocks};
 
 /// `x · weight + bias` on an instruction set.
@@ -18,38 +19,8 @@ fn product(x: &[f32], weight: &Panels, bias: Option<&[f32]>) -> Vec<f32> {
     product_by(x, weight, bias, InstructionSet::current())
 }
 
-/// Reproducible bytes.
-fn bytes(count: usize, seed: u64) -> Vec<u8> {
-    let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
-    let mut next = move || {
-        state ^= state << 13;
-        state ^= state >> 7;
-        state ^= state << 17;
-        (state >> 32) as u8
-    };
-    (0..count).map(|_| next()).collect()
-}
-
-/// Blocks of random values whose factors are finite and about 0.01.
-fn random_blocks(block_type: BlockType, [rows, columns]: [usize; 2], seed: u64) -> Blocks<'static> {
-    let row = block_type.row_bytes(columns).unwrap();
-    let mut all = bytes(rows * row, seed);
-    let at: &[usize] = match block_type {
-        BlockType::Q4_0 | BlockType::Q5_0 | BlockType::Q8_0 => &[0],
-        BlockType::Q6K => &[208],
-        _ => &[0, 2],
-    };
-    for block in all.chunks_exact_mut(block_type.bytes()) {
-        for &at in at {
-            // Exponents of 2^-8 to 2^-5, with a random sign.
-            block[at + 1] = 0x1c + (block[at + 1] & 0x8f).min(0x8b) % 12 + (block[at] & 0x80);
-        }
-    }
-    Blocks::new(block_type, [rows, columns], all).unwrap()
-}
-
 fn inputs(rows: usize, depth: usize) -> Vec<f32> {
-    let values = bytes(rows * depth, 5);
+    let values = random_bytes(rows * depth, 5);
     values
         .iter()
         .map(|&x| (f32::from(x) - 127.0) * 0.013)

@@ -2,6 +2,8 @@
 
 #[cfg(feature = "flex")]
 mod blocks;
+#[cfg(feature = "cube")]
+mod planes;
 mod product_in_parts;
 mod q8_0;
 mod weight;
@@ -14,6 +16,8 @@ use burn::tensor::{Tensor, backend::Backend};
 
 #[cfg(feature = "flex")]
 pub use blocks::BlockWeight;
+#[cfg(feature = "cube")]
+pub use planes::PlaneWeight;
 pub use q8_0::{Q8_0Block, Q8_0Weight};
 pub use weight::LinearWeight;
 

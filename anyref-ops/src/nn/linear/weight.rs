@@ -11,6 +11,8 @@ use burn::tensor::{DType, Tensor, TensorData};
 
 #[cfg(feature = "flex")]
 use super::blocks::BlockWeight;
+#[cfg(feature = "cube")]
+use super::planes::PlaneWeight;
 use super::q8_0::{Q8_0Block, Q8_0Weight};
 use crate::blocks::{BlockType, Blocks};
 
@@ -29,16 +31,23 @@ pub enum LinearWeight<B: Backend> {
     /// Blocks of any format, on the processor.
     #[cfg(feature = "flex")]
     Blocks(BlockWeight<B>),
+    /// Blocks of any format, on a GPU with kernels for them.
+    #[cfg(feature = "cube")]
+    Planes(PlaneWeight<B>),
 }
 
 impl<B: Backend> LinearWeight<B> {
-    /// Creates a weight from blocks, `[d_output, d_input]`. On the processor all formats stay
-    /// blocks, elsewhere `Q8_0` alone; formats without a product on the device are converted to f16
-    /// or f32, with a warning in the log.
+    /// Creates a weight from blocks, `[d_output, d_input]`. On the processor and on GPUs with kernels
+    /// all formats stay blocks, elsewhere `Q8_0` alone; formats without a product on the device are
+    /// converted to f16 or f32, with a warning in the log.
     pub fn from_blocks(blocks: &Blocks<'_>, device: &B::Device) -> Self {
         #[cfg(feature = "flex")]
         if crate::on_processor::<B>() {
             return Self::Blocks(BlockWeight::new(blocks, device));
+        }
+        #[cfg(feature = "cube")]
+        if let Some(planes) = PlaneWeight::new(blocks, device) {
+            return Self::Planes(planes);
         }
         let [d_output, d_input] = blocks.dims();
         if blocks.block_type() == BlockType::Q8_0 {
@@ -64,6 +73,8 @@ impl<B: Backend> LinearWeight<B> {
             Self::Q8_0(_) => Some(BlockType::Q8_0),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => Some(blocks.block_type()),
+            #[cfg(feature = "cube")]
+            Self::Planes(blocks) => Some(blocks.block_type()),
         }
     }
 
@@ -74,6 +85,8 @@ impl<B: Backend> LinearWeight<B> {
             Self::Q8_0(blocks) => Some(blocks.to_blocks()),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => Some(blocks.to_blocks()),
+            #[cfg(feature = "cube")]
+            Self::Planes(blocks) => Some(blocks.to_blocks()),
         }
     }
 
@@ -84,6 +97,8 @@ impl<B: Backend> LinearWeight<B> {
             Self::Q8_0(blocks) => blocks.dequantize(0..blocks.dims()[1]),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => blocks.dequantize(0..blocks.dims()[1]),
+            #[cfg(feature = "cube")]
+            Self::Planes(blocks) => blocks.dequantize(0..blocks.dims()[1]),
         }
     }
 
@@ -94,6 +109,8 @@ impl<B: Backend> LinearWeight<B> {
             Self::Q8_0(blocks) => blocks.dims(),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => blocks.dims(),
+            #[cfg(feature = "cube")]
+            Self::Planes(blocks) => blocks.dims(),
         }
     }
 
@@ -104,6 +121,8 @@ impl<B: Backend> LinearWeight<B> {
             Self::Q8_0(blocks) => blocks.device(),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => blocks.device(),
+            #[cfg(feature = "cube")]
+            Self::Planes(blocks) => blocks.device(),
         }
     }
 
@@ -153,6 +172,8 @@ impl<B: Backend> LinearWeight<B> {
             Self::Q8_0(blocks) => blocks.product(x, 0..blocks.dims()[1], bias),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => blocks.product(x, bias),
+            #[cfg(feature = "cube")]
+            Self::Planes(blocks) => blocks.product(x, bias),
         }
     }
 
@@ -171,6 +192,8 @@ impl<B: Backend> LinearWeight<B> {
             Self::Q8_0(blocks) => blocks.product(x, outputs, bias),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => blocks.product_of(x, outputs, bias),
+            #[cfg(feature = "cube")]
+            Self::Planes(blocks) => blocks.product_of(x, outputs, bias),
         }
     }
 }
@@ -221,6 +244,8 @@ impl<B: Backend> Module<B> for LinearWeight<B> {
             Self::Q8_0(blocks) => Self::Q8_0(blocks.to_device(device)),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => Self::Blocks(blocks.to_device(device)),
+            #[cfg(feature = "cube")]
+            Self::Planes(blocks) => Self::Planes(blocks.to_device(device)),
         }
     }
 
@@ -230,6 +255,8 @@ impl<B: Backend> Module<B> for LinearWeight<B> {
             Self::Q8_0(blocks) => Self::Q8_0(blocks.to_device(device)),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => Self::Blocks(blocks.to_device(device)),
+            #[cfg(feature = "cube")]
+            Self::Planes(blocks) => Self::Planes(blocks.to_device(device)),
         }
     }
 
@@ -257,6 +284,8 @@ impl<B: AutodiffBackend> AutodiffModule<B> for LinearWeight<B> {
             Self::Q8_0(blocks) => LinearWeight::Q8_0(blocks.inner()),
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => LinearWeight::Blocks(blocks.inner()),
+            #[cfg(feature = "cube")]
+            Self::Planes(blocks) => LinearWeight::Planes(blocks.inner()),
         }
     }
 
@@ -268,6 +297,8 @@ impl<B: AutodiffBackend> AutodiffModule<B> for LinearWeight<B> {
             LinearWeight::Q8_0(blocks) => Self::Q8_0(Q8_0Weight::from_inner(blocks)),
             #[cfg(feature = "flex")]
             LinearWeight::Blocks(blocks) => Self::Blocks(BlockWeight::from_inner(blocks)),
+            #[cfg(feature = "cube")]
+            LinearWeight::Planes(blocks) => Self::Planes(PlaneWeight::from_inner(blocks)),
         }
     }
 }
@@ -282,6 +313,12 @@ impl<B: Backend> ModuleDisplayDefault for LinearWeight<B> {
             }
             #[cfg(feature = "flex")]
             Self::Blocks(blocks) => {
+                let (format, shape) = (blocks.block_type(), blocks.dims());
+                let shape = format!("{format} {{shape: {shape:?}}}");
+                content.add_formatted(&shape).optional()
+            }
+            #[cfg(feature = "cube")]
+            Self::Planes(blocks) => {
                 let (format, shape) = (blocks.block_type(), blocks.dims());
                 let shape = format!("{format} {{shape: {shape:?}}}");
                 content.add_formatted(&shape).optional()
