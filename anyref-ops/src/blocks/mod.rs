@@ -2,14 +2,16 @@
 //!
 //! * [`BlockType`]: the formats with their sizes.
 //! * [`dequantize`], [`quantize`]: blocks to floats and back.
-//! * [`Blocks`]: a matrix of them.
+//! * [`Blocks`]: a matrix of them, [`BlockRows`]: one whose rows are fetched while they are used.
 
 mod block_type;
 mod dequantize;
 mod error;
+mod k_lines;
 mod k_scales;
 mod matrix;
 mod quantize;
+mod rows;
 
 pub use block_type::BlockType;
 pub use dequantize::dequantize;
@@ -18,3 +20,6 @@ pub use error::BlockError;
 pub(crate) use k_scales::{pack_k_scales, unpack_k_scales};
 pub use matrix::Blocks;
 pub use quantize::quantize;
+#[cfg(feature = "flex")]
+pub(crate) use rows::PART;
+pub use rows::{BlockRows, ReorderedRows};

@@ -18,6 +18,11 @@ fn product(x: &[f32], weight: &Panels, bias: Option<&[f32]>) -> Vec<f32> {
     product_by(x, weight, bias, InstructionSet::current())
 }
 
+fn packed(blocks: &Blocks<'_>) -> Panels {
+    let Ok(panels) = Panels::new(blocks);
+    panels
+}
+
 /// Reproducible bytes.
 fn bytes(count: usize, seed: u64) -> Vec<u8> {
     let mut state = seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
@@ -68,7 +73,7 @@ fn instruction_sets() -> impl Iterator<Item = InstructionSet> {
 fn panels_hold_every_value() {
     for block_type in BlockType::ALL {
         let blocks = random_blocks(block_type, [35, 512], 3);
-        let panels = Panels::new(&blocks);
+        let panels = packed(&blocks);
         let expected = blocks.dequantize();
         let mut found = vec![0.0; 512];
         for (row, expected) in expected.chunks_exact(512).enumerate() {
@@ -106,7 +111,7 @@ fn forms_multiply_as_the_dense_weight_does() {
             (23, 50, 256),
             (47, 17, 768),
         ] {
-            let panels = Panels::new(&random_blocks(block_type, [width, depth], 11));
+            let panels = packed(&random_blocks(block_type, [width, depth], 11));
             let mut weight = vec![0.0; width * depth];
             for (row, values) in weight.chunks_exact_mut(depth).enumerate() {
                 panels.dequantize_row(row, values);
@@ -167,7 +172,7 @@ fn largest_values_do_not_overflow() {
             _ => block[..2].copy_from_slice(&one),
         }
         let depth = block_type.values();
-        let panels = Panels::new(&Blocks::new(block_type, [1, depth], block).unwrap());
+        let panels = packed(&Blocks::new(block_type, [1, depth], block).unwrap());
         // Steps of 1 are exact in half precision.
         for x in [127.0, -127.0] {
             for set in instruction_sets() {
@@ -184,7 +189,7 @@ fn largest_values_do_not_overflow() {
 
 #[test]
 fn rows_that_are_no_numbers_stay_so() {
-    let panels = Panels::new(&random_blocks(BlockType::Q4_0, [3, 64], 1));
+    let panels = packed(&random_blocks(BlockType::Q4_0, [3, 64], 1));
     let mut x = inputs(2, 64);
     x[70] = f32::NAN;
     let found = product(&x, &panels, None);
@@ -212,7 +217,7 @@ fn bench() {
             (32, 4096, 4096),
             (400, 1536, 768),
         ] {
-            let panels = Panels::new(&random_blocks(block_type, [width, depth], 11));
+            let panels = packed(&random_blocks(block_type, [width, depth], 11));
             let x = inputs(rows, depth);
             let mut times: Vec<f64> = (0..20)
                 .map(|_| {
