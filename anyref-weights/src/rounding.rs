@@ -36,13 +36,13 @@ pub(crate) fn rounded(
         columns,
         block_type,
     })?;
-    let mut blocks = vec![0; rows * row];
+    let mut blocks = vec![0u8; rows * row];
     let values = data.as_bytes();
     let values = values.par_chunks((columns * data.dtype.size()).max(1));
     (blocks.par_chunks_mut(row.max(1)).zip(values)).try_for_each(|(blocks, values)| {
         let rounded = quantize(&widened(values, data.dtype), block_type)?;
         blocks.copy_from_slice(&rounded);
-        Ok(())
+        Ok::<(), BlockError>(())
     })?;
     Blocks::new(block_type, [rows, columns], blocks)
 }

@@ -157,7 +157,7 @@ impl<B: Backend> Parts<B> {
                 vision: self.blocks.filter(|_| *part != "imagebind"),
                 audio: self.blocks.filter(|_| *part == "imagebind"),
             };
-            // Those that exist, which are the ones drawn.
+            // Of the parts that exist: those drawn.
             model.quantize_encoders(asked);
         }
     }

@@ -56,7 +56,8 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
         stored(&checkpoint)
     ))?;
     let encoders = anyref.model.encoder_block_tensors().into_iter();
-    let (audio, pictures) = encoders.partition(|tensor| tensor.name.starts_with("audio_encoder."));
+    let (audio, pictures): (Vec<_>, Vec<_>) =
+        encoders.partition(|tensor| tensor.name.starts_with("audio_encoder."));
     for (part, tensors) in [
         ("the language model", anyref.model.llm.block_tensors("")),
         ("the picture encoders", pictures),

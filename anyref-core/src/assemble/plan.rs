@@ -74,7 +74,7 @@ pub(super) fn plan<B: Backend>(
 /// Parameters of a model.
 pub(super) struct Wanted {
     parameters: BTreeMap<String, Parameter>,
-    /// Those that are matrices of the encoders' layers, which can be in blocks.
+    /// Names of the matrices of the encoders' layers, which can be in blocks.
     matrices: BTreeSet<String>,
 }
 

@@ -206,7 +206,7 @@ fn assembled_weights_are_in_blocks_by_defaults_and_rules() {
     assert_eq!(model.model.llm.block_tensors("").len(), 7);
 }
 
-/// What is assembled in blocks is what a folder of floats becomes when it is read.
+/// Assembled blocks are those that a folder of floats is rounded to when it is read.
 #[test]
 fn assembled_encoders_are_those_that_are_rounded_as_they_are_read() {
     let (llm, out) = (language("llava_authors"), tempfile::tempdir().unwrap());

@@ -46,14 +46,14 @@ pub trait BlockRows: Sync {
     /// When they cannot be read.
     fn collect(&self) -> Result<Blocks<'static>, Self::Error> {
         let ([rows, columns], row) = (self.dims(), self.row_bytes());
-        let mut bytes = vec![0; rows * row];
+        let mut bytes = vec![0u8; rows * row];
         let together = (PART / row.max(1)).max(1);
         let parts = bytes.par_chunks_mut((together * row).max(1)).enumerate();
         parts.try_for_each(|(part, bytes)| {
             let first = part * together;
             let fetched = self.fetch(first..rows.min(first + together))?;
             bytes.copy_from_slice(&fetched);
-            Ok(())
+            Ok::<(), Self::Error>(())
         })?;
         let blocks = Blocks::new(self.block_type(), [rows, columns], bytes);
         Ok(blocks.expect("as many bytes as rows have"))

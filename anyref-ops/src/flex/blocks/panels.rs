@@ -99,7 +99,7 @@ struct Aligned {
 
 impl Aligned {
     fn zeros(length: usize) -> Self {
-        let bytes = vec![0; length + CACHE_LINE - 1];
+        let bytes = vec![0u8; length + CACHE_LINE - 1];
         let start = bytes.as_ptr().align_offset(CACHE_LINE);
         Self {
             bytes,
@@ -187,7 +187,7 @@ impl Panels {
                         }
                     }
                 }
-                Ok(())
+                Ok::<(), R::Error>(())
             })?;
         Ok(packed)
     }
