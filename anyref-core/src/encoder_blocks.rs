@@ -51,19 +51,34 @@ type Matrices<W> = Vec<(String, W)>;
 
 /// Defines the matrices of the layers of an encoder, shared and exclusive.
 macro_rules! matrices {
-    ($shared:ident, $exclusive:ident, $encoder:ident, $($list:ident).+: $($($field:ident).+),+) => {
-        fn $shared<'a, B: Backend>(encoder: &'a $encoder<B>, prefix: &str) -> Matrices<&'a LinearWeight<B>> {
+    (
+        $shared:ident, $exclusive:ident, $encoder:ident, $($list:ident).+:
+        $($($field:ident).+),+
+    ) => {
+        fn $shared<'a, B: Backend>(
+            encoder: &'a $encoder<B>,
+            prefix: &str,
+        ) -> Matrices<&'a LinearWeight<B>> {
             let mut all = Vec::new();
             for (index, layer) in encoder.$($list).+.iter().enumerate() {
-                $(all.push((name(prefix, index, &[$(stringify!($field)),+]), &layer.$($field).+.weight));)+
+                $(
+                    let name = weight_name(prefix, index, &[$(stringify!($field)),+]);
+                    all.push((name, &layer.$($field).+.weight));
+                )+
             }
             all
         }
 
-        fn $exclusive<'a, B: Backend>(encoder: &'a mut $encoder<B>, prefix: &str) -> Matrices<&'a mut LinearWeight<B>> {
+        fn $exclusive<'a, B: Backend>(
+            encoder: &'a mut $encoder<B>,
+            prefix: &str,
+        ) -> Matrices<&'a mut LinearWeight<B>> {
             let mut all = Vec::new();
             for (index, layer) in encoder.$($list).+.iter_mut().enumerate() {
-                $(all.push((name(prefix, index, &[$(stringify!($field)),+]), &mut layer.$($field).+.weight));)+
+                $(
+                    let name = weight_name(prefix, index, &[$(stringify!($field)),+]);
+                    all.push((name, &mut layer.$($field).+.weight));
+                )+
             }
             all
         }
@@ -79,7 +94,7 @@ matrices!(sam, sam_mut, SamImageEncoder, layers: attn.qkv, attn.proj, mlp.lin1, 
 matrices!(imagebind, imagebind_mut, ImageBindAudio, trunk.blocks: attn.out_proj, mlp.fc1, mlp.fc2);
 
 /// Name of the weight of a layer's matrix.
-fn name(prefix: &str, index: usize, fields: &[&str]) -> String {
+fn weight_name(prefix: &str, index: usize, fields: &[&str]) -> String {
     format!("{prefix}{index}.{}.weight", fields.join("."))
 }
 
