@@ -101,10 +101,13 @@ pub struct Common {
     /// q4_0, q4_k or float; of several that match the last one counts
     #[arg(long, global = true, value_name = "PATTERN=TYPE")]
     pub quantize_rule: Vec<String>,
-    /// Round the matrices of the picture encoders' layers to blocks as they are read: q8_0, q4_0 or
-    /// q4_k. For half precision use --dtype
+    /// Round the matrices of the picture encoders' layers to blocks as they are read, or in the
+    /// files of `assemble`: q8_0, q4_0 or q4_k. For half precision use --dtype
     #[arg(long, global = true, value_name = "TYPE", value_parser = written_block_type)]
     pub quantize_vision: Option<BlockType>,
+    /// Round the matrices of ImageBind's layers to blocks in the same way
+    #[arg(long, global = true, value_name = "TYPE", value_parser = written_block_type)]
+    pub quantize_audio: Option<BlockType>,
     /// Type that keys and values of what the language model has read are kept in: f32 (as they are
     /// computed), f16, bf16 or q8_0
     #[arg(long, global = true, default_value_t, value_name = "TYPE")]

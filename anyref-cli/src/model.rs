@@ -147,6 +147,7 @@ pub fn weights(common: &Common) -> Result<ModelOptions> {
         .with_free_memory(free)
         .with_quantization(quantization(common)?)
         .with_quantize_vision(common.quantize_vision)
+        .with_quantize_audio(common.quantize_audio)
         .with_cache_type(common.kv_cache);
     Ok(options)
 }
@@ -244,6 +245,9 @@ pub fn settings(common: &Common) -> Result<String> {
     }
     if let Some(block_type) = common.quantize_vision {
         settings += &format!(", picture encoders in {block_type}");
+    }
+    if let Some(block_type) = common.quantize_audio {
+        settings += &format!(", ImageBind in {block_type}");
     }
     if common.kv_cache != CacheType::F32 {
         settings += &format!(", keys and values in {}", common.kv_cache);

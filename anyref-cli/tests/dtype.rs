@@ -100,8 +100,15 @@ fn quantised_encoders_give_the_demonstrations_masks() {
         of(&blocks, "in blocks").contains("picture encoders in Q8_0"),
         "{blocks:?}"
     );
-    assert_eq!(of(&blocks, "parameters"), of(&plain, "parameters"));
-    assert_ne!(of(&blocks, "needs"), of(&plain, "needs"));
+    let sounds = info(&["--quantize-audio", "q8_0"]);
+    assert!(
+        of(&sounds, "in blocks").contains("ImageBind in Q8_0"),
+        "{sounds:?}"
+    );
+    for blocks in [blocks, sounds] {
+        assert_eq!(of(&blocks, "parameters"), of(&plain, "parameters"));
+        assert_ne!(of(&blocks, "needs"), of(&plain, "needs"));
+    }
 }
 
 #[test]

@@ -100,6 +100,7 @@ pub use chat::Chat;
 pub use companions::Companions;
 pub use config::{AnyRefConfig, AudioConfig};
 pub use conversation::{Goal, History, Turn};
+pub use encoder_blocks::EncoderBlocks;
 pub use engine::{
     AnswerOptions, Dialogue, EncodedPicture, Engine, EngineFuture, EngineInfo, EngineOptions,
     ModelSource, PartInfo, Request, load_engine,

@@ -156,7 +156,12 @@ fn load_weights<B: Backend>(
 ) -> Result<()> {
     let quantization = options.quantize.as_ref();
     let in_blocks = checkpoint.tensors().any(|t| t.block_type().is_some());
-    if quantization.is_none() && options.quantize_vision.is_none() && !in_blocks {
+    let encoders = options.encoder_blocks();
+    if encoders.audio.is_some() && model.audio_encoder.is_none() {
+        let reason = "has no ImageBind whose matrices could be quantised; leave that out";
+        return Err(Error::folder(checkpoint.path(), reason));
+    }
+    if quantization.is_none() && encoders.is_empty() && !in_blocks {
         load_module(model, checkpoint, load_options)?;
         return Ok(());
     }
@@ -179,11 +184,8 @@ fn load_weights<B: Backend>(
         "{} weights of the language model are in blocks",
         names.len()
     );
-    let encoders = model.load_encoder_blocks(checkpoint, options.quantize_vision)?;
-    log::info!(
-        "{} weights of the picture encoders are in blocks",
-        encoders.len()
-    );
+    let encoders = model.load_encoder_blocks(checkpoint, encoders)?;
+    log::info!("{} weights of the encoders are in blocks", encoders.len());
     names.extend(encoders);
     load_module(model, &checkpoint.without(&names), load_options)?;
     Ok(())

@@ -39,7 +39,7 @@ impl MemoryEstimate {
         let load = options.load_options::<B>(device)?;
         let llm = &model.llm;
         let blocks = llm.block_bytes(checkpoint, LANGUAGE_MODEL, options.quantize.as_ref());
-        let encoders = model.encoder_block_bytes(checkpoint, options.quantize_vision);
+        let encoders = model.encoder_block_bytes(checkpoint, options.encoder_blocks());
         let (names, bytes): (BTreeSet<_>, Vec<u64>) = blocks.into_iter().chain(encoders).unzip();
         let mut weights = weight_memory(model, &checkpoint.without(&names), &load)?;
         weights.held += bytes.iter().sum::<u64>();

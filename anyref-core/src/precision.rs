@@ -8,6 +8,7 @@ use burn::module::{Module, ModuleMapper, Param};
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Element, Tensor};
 
+use crate::encoder_blocks::EncoderBlocks;
 use crate::{Error, Result};
 
 /// Name of the parameter that is always f32, since a rounded frequency is another position.
@@ -61,6 +62,9 @@ pub struct ModelOptions {
     /// Format of blocks that the matrices of the picture encoders' layers are rounded to as they
     /// are read; `None` keeps what the files have.
     pub quantize_vision: Option<BlockType>,
+    /// Format of blocks that the matrices of ImageBind's layers are rounded to as they are read, as
+    /// [`quantize_vision`](Self::quantize_vision).
+    pub quantize_audio: Option<BlockType>,
     /// Type that the language model keeps the keys and values of what it has read in.
     pub cache_type: CacheType,
 }
@@ -73,6 +77,7 @@ impl ModelOptions {
             free_memory: None,
             quantize: None,
             quantize_vision: None,
+            quantize_audio: None,
             cache_type: CacheType::F32,
         }
     }
@@ -92,6 +97,22 @@ impl ModelOptions {
         Self {
             quantize_vision,
             ..self
+        }
+    }
+
+    /// Sets [`quantize_audio`](Self::quantize_audio).
+    pub fn with_quantize_audio(self, quantize_audio: Option<BlockType>) -> Self {
+        Self {
+            quantize_audio,
+            ..self
+        }
+    }
+
+    /// Formats of the encoders.
+    pub(crate) fn encoder_blocks(&self) -> EncoderBlocks {
+        EncoderBlocks {
+            vision: self.quantize_vision,
+            audio: self.quantize_audio,
         }
     }
 

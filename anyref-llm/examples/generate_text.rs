@@ -11,10 +11,9 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use anyref_llm::conversation::llava_v1;
 use anyref_llm::{
-    GenerationConfig, GenerationInput, GgufTokens, Llama, LlamaConfig, Tokenizer, generate,
-    load_gguf,
+    GenerationConfig, GenerationInput, GgufModel, Llama, LlamaConfig, Tokenizer, generate,
 };
-use anyref_weights::{Checkpoint, GgufMetadata, LoadOptions, load_module};
+use anyref_weights::{Checkpoint, LoadOptions, load_module};
 use burn::backend::Flex;
 use burn::tensor::{Int, Tensor, TensorData};
 
@@ -25,11 +24,12 @@ fn main() -> Result<()> {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.as_slice() {
         [path, text, rest @ ..] => {
-            let metadata = GgufMetadata::open(path)?;
-            let tokenizer = Tokenizer::from_gguf(&metadata)?;
-            let tokens = GgufTokens::new(&metadata);
             // Weights stay in the file's blocks.
-            let model = load_gguf::<Flex>(path, &Default::default())?;
+            let GgufModel {
+                model,
+                tokenizer,
+                tokens,
+            } = GgufModel::<Flex>::load(path, &Default::default())?;
             let first = tokens.bos.filter(|_| tokens.add_bos);
             let mut ids: Vec<u32> = first.into_iter().collect();
             ids.extend(tokenizer.encode(text, false)?);

@@ -82,7 +82,7 @@ pub use error::{Error, Result};
 pub use generate::{
     FinishReason, GenerationInput, GenerationOutput, generate, generate_async, read_continuations,
 };
-pub use gguf::{hugging_face_checkpoint, load_gguf};
+pub use gguf::{GgufModel, hugging_face_checkpoint, load_gguf};
 pub use lora::{LoraConfig, LoraLinear};
 pub use mlp::LlamaMlp;
 pub use model::{Llama, LlamaInput, LlamaModel, LlamaOutput};

@@ -1,5 +1,6 @@
 //! Errors of the crate.
 
+use anyref_ops::blocks::BlockError;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -184,6 +185,15 @@ pub enum Error {
         action: &'static str,
         /// Unsupported type.
         dtype: String,
+    },
+
+    /// Tensor cannot be in blocks.
+    #[error("tensor `{tensor}`: {error}")]
+    Blocks {
+        /// Name of the tensor.
+        tensor: String,
+        /// Reason.
+        error: BlockError,
     },
 
     /// Value exceeds the range of half precision.

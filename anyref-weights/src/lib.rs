@@ -31,6 +31,7 @@ mod param_path;
 mod parameters;
 pub mod protobuf;
 mod report;
+mod rounding;
 mod safetensors_dtype;
 mod save;
 mod save_options;
@@ -45,7 +46,7 @@ mod writer;
 
 pub use atomic_file::{AtomicFile, sync_folder, write_atomic, write_atomic_unsynced};
 pub use checkpoint::{
-    Checkpoint, GgufArray, GgufMetadata, GgufValue, TensorEntry, read_plain_pickle,
+    Checkpoint, EntryBlocks, GgufArray, GgufMetadata, GgufValue, TensorEntry, read_plain_pickle,
 };
 pub use error::{Error, Result, one_line};
 pub use hub::local_path;

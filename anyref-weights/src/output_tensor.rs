@@ -3,9 +3,12 @@
 use std::fmt;
 
 use anyref_ops::blocks::{BlockError, BlockType, Blocks};
+use anyref_ops::nn::{EmbeddingWeight, LinearWeight};
+use burn::tensor::backend::Backend;
 use burn::tensor::{DType, TensorData};
 
 use crate::error::{Error, Result};
+use crate::rounding::rounded;
 use crate::safetensors_dtype::dtype_name;
 
 /// Tensor to be written to a file or held by a checkpoint without a file
@@ -87,6 +90,29 @@ impl OutputTensor {
         }
     }
 
+    /// Creates the matrix of a linear layer, in its blocks; `None` for a dense weight.
+    pub fn of_linear<B: Backend>(
+        name: impl Into<String>,
+        weight: &LinearWeight<B>,
+    ) -> Option<Self> {
+        let block_type = weight.block_type()?;
+        let ([d_input, d_output], weight) = (weight.dims(), weight.clone());
+        let blocks = move || Ok(weight.to_blocks().expect("a weight in blocks"));
+        let shape = [d_output, d_input];
+        Some(Self::of_blocks(name, block_type, shape, blocks))
+    }
+
+    /// Creates a table of embeddings, in its blocks; `None` for a dense table.
+    pub fn of_table<B: Backend>(
+        name: impl Into<String>,
+        table: &EmbeddingWeight<B>,
+    ) -> Option<Self> {
+        let block_type = table.block_type()?;
+        let (shape, table) = (table.lazy_shape().dims(), table.clone());
+        let blocks = move || Ok(table.to_blocks().expect("a table in blocks"));
+        Some(Self::of_blocks(name, block_type, shape, blocks))
+    }
+
     /// Rounds the tensor to blocks; a tensor already in this format is returned unchanged.
     ///
     /// # Errors
@@ -107,8 +133,7 @@ impl OutputTensor {
         anyref_ops::blocks::quantize(&vec![0.0; columns], block_type)?;
         let (name, shape) = (self.name.clone(), [rows, columns]);
         Ok(Self::of_blocks(name, block_type, shape, move || {
-            let values: Vec<f32> = self.read()?.iter::<f32>().collect();
-            let blocks = Blocks::quantize(block_type, shape, &values);
+            let blocks = rounded(&self.read()?, block_type, shape);
             Ok(blocks.expect("whole blocks of a written format"))
         }))
     }

@@ -1,6 +1,9 @@
 //! Times the parts of a whole model with random weights, for `cargo xtask bench parts`.
 //!
-//!     parts_bench BACKEND PRESET DTYPE
+//!     parts_bench BACKEND PRESET DTYPE [SAM]
+//!
+//! DTYPE is a type of floats, or a format of blocks that the matrices of the encoders are rounded
+//! to, f32 otherwise. SAM replaces that of the preset: vit-b, vit-l or vit-h.
 //!
 //! Prints what it is as JSON on one line, then answers every line with the name of a part by the
 //! seconds of one run of it. Nothing leaves the device but the tokens of an answer and a number
@@ -11,10 +14,14 @@ use std::io::BufRead;
 use std::ops::ControlFlow;
 use std::time::Instant;
 
-use anyref_core::{AnyRefConfig, AnyRefModel, BackendName, OnDevice, SamConfig, cast_weights};
+use anyref_core::quantization::{BlockType, written_block_type};
+use anyref_core::{
+    AnyRefConfig, AnyRefModel, BackendName, EncoderBlocks, OnDevice, SamConfig, cast_weights,
+};
 use anyref_decoder::refocus::ObjectToken;
 use anyref_llm::{GenerationConfig, GenerationInput, generate};
 use anyref_ops::DeviceWatch;
+use anyref_vision::sam::SamVisionConfig;
 use anyref_weights::{WeightType, with_stored_layout};
 use burn::module::Module;
 use burn::tensor::backend::Backend;
@@ -24,6 +31,8 @@ type Failure = Box<dyn Error>;
 
 /// Tokens of a prompt, including the picture's.
 const PROMPT: usize = 400;
+/// Prompts decoded at once.
+const PROMPTS: usize = 64;
 /// Tokens of an answer.
 const ANSWER: usize = 32;
 
@@ -33,21 +42,40 @@ fn main() -> Result<(), Failure> {
 
 fn run() -> Result<(), Failure> {
     let words: Vec<String> = std::env::args().skip(1).collect();
-    let [backend, preset, dtype] = &words[..] else {
-        return Err("usage: parts_bench BACKEND PRESET DTYPE".into());
+    let [backend, preset, dtype, sam @ ..] = &words[..] else {
+        return Err("usage: parts_bench BACKEND PRESET DTYPE [SAM]".into());
     };
     let mut config = AnyRefConfig::preset(preset).ok_or_else(|| format!("no preset {preset}"))?;
     // An adapter is merged for inference.
     config.lora = None;
-    let dtype = dtype.parse::<WeightType>()?.fixed().unwrap_or(DType::F32);
+    if let [sam] = sam {
+        config.image_encoder = Some(match sam.as_str() {
+            "vit-b" => SamVisionConfig::vit_base().into(),
+            "vit-l" => SamVisionConfig::vit_large().into(),
+            "vit-h" => SamVisionConfig::vit_huge().into(),
+            other => return Err(format!("no SAM {other}: give vit-b, vit-l or vit-h").into()),
+        });
+    }
+    let blocks = written_block_type(dtype).ok();
+    let dtype = match blocks {
+        Some(_) => DType::F32,
+        None => dtype.parse::<WeightType>()?.fixed().unwrap_or(DType::F32),
+    };
     let backend: BackendName = backend.parse()?;
-    backend.dispatch(None, Bench { config, dtype })?
+    let bench = Bench {
+        config,
+        dtype,
+        blocks,
+    };
+    backend.dispatch(None, bench)?
 }
 
 /// Benchmark of one part.
 struct Bench {
     config: AnyRefConfig,
     dtype: DType,
+    /// Format of the encoders' matrices.
+    blocks: Option<BlockType>,
 }
 
 impl OnDevice for Bench {
@@ -58,6 +86,7 @@ impl OnDevice for Bench {
             model: self.config.init::<B>(device),
             config: self.config,
             dtype: self.dtype,
+            blocks: self.blocks,
             drawn: Vec::new(),
         };
         println!("{{\"device\": {:?}}}", B::name(device));
@@ -84,6 +113,7 @@ struct Parts<B: Backend> {
     model: AnyRefModel<B>,
     config: AnyRefConfig,
     dtype: DType,
+    blocks: Option<BlockType>,
     /// Parts whose weights have been converted.
     drawn: Vec<&'static str>,
 }
@@ -96,7 +126,7 @@ impl<B: Backend> Parts<B> {
             "sam" => &["sam"],
             "imagebind" => &["imagebind"],
             "prompt" | "answer" => &["llm"],
-            "mask" => &["mask"],
+            "mask" | "prompt-mask" | "prompt-masks" => &["mask"],
             _ => &["clip", "sam", "llm", "mask"],
         };
         for part in parts {
@@ -123,6 +153,12 @@ impl<B: Backend> Parts<B> {
                     model.mask_decoder = drawn(fresh.mask_decoder, dtype);
                 }
             }
+            let asked = EncoderBlocks {
+                vision: self.blocks.filter(|_| *part != "imagebind"),
+                audio: self.blocks.filter(|_| *part == "imagebind"),
+            };
+            // Of the parts that exist: those drawn.
+            model.quantize_encoders(asked);
         }
     }
 
@@ -135,6 +171,8 @@ impl<B: Backend> Parts<B> {
             "prompt" => done(self.answer(1)?),
             "answer" => done(self.answer(ANSWER)?),
             "mask" => done(self.mask(self.random([1, self.width(), self.grid(), self.grid()]))),
+            "prompt-mask" => done(self.prompt_masks(1)),
+            "prompt-masks" => done(self.prompt_masks(PROMPTS)),
             "all" => {
                 let features = self.clip();
                 let embedding = self.sam();
@@ -202,6 +240,14 @@ impl<B: Backend> Parts<B> {
             true => Ok(written.hidden),
             false => Err("an answer ended early".into()),
         }
+    }
+
+    /// Masks of prompts by themselves.
+    fn prompt_masks(&self, count: usize) -> Tensor<B, 4> {
+        let (width, grid) = (self.width(), self.grid());
+        let embedding = self.random([1, width, grid, grid]);
+        let prompts = self.random([count, width]);
+        self.model.decode_masks(embedding, prompts).low_res_masks
     }
 
     /// Mask of one object, whose state is refocused over an answer.

@@ -5,7 +5,9 @@ use std::path::PathBuf;
 
 use crate::failure;
 use anyhow::{Result, bail};
-use anyref_core::{Assembled, Assembly, MaskImageEncoderConfig, TiledTowerConfig, TowerConfig};
+use anyref_core::{
+    Assembled, Assembly, EncoderBlocks, MaskImageEncoderConfig, TiledTowerConfig, TowerConfig,
+};
 use anyref_weights::hub::local_path;
 use burn::tensor::backend::Backend;
 
@@ -36,6 +38,10 @@ pub fn run<B: Backend>(common: &Common, arguments: &AssembleArguments) -> Result
         adapter: optional(&arguments.adapter)?,
         dtype: common.dtype.fixed(),
         quantization: model::quantization(common)?,
+        encoders: EncoderBlocks {
+            vision: common.quantize_vision,
+            audio: common.quantize_audio,
+        },
         seed: common.seed,
         max_shard_bytes: arguments.shard_mb.saturating_mul(1_000_000),
     };

@@ -55,9 +55,13 @@ pub fn run<B: Backend>(common: &Common, device: &B::Device) -> Result<()> {
         "weights     {}, computed as {computed:?}",
         stored(&checkpoint)
     ))?;
+    let encoders = anyref.model.encoder_block_tensors().into_iter();
+    let (audio, pictures): (Vec<_>, Vec<_>) =
+        encoders.partition(|tensor| tensor.name.starts_with("audio_encoder."));
     for (part, tensors) in [
         ("the language model", anyref.model.llm.block_tensors("")),
-        ("the picture encoders", anyref.model.encoder_block_tensors()),
+        ("the picture encoders", pictures),
+        ("ImageBind", audio),
     ] {
         for (block_type, weights, bytes) in in_blocks(&tensors) {
             say(&format!(
@@ -265,7 +269,10 @@ fn parts<B: Backend>(model: &AnyRefModel<B>) -> Vec<(&'static str, usize)> {
             encoder,
             count(&model.image_encoder) + in_blocks("image_encoder."),
         ),
-        ("ImageBind audio encoder", count(&model.audio_encoder)),
+        (
+            "ImageBind audio encoder",
+            count(&model.audio_encoder) + in_blocks("audio_encoder."),
+        ),
         ("projectors", projectors),
         ("region encoder", count(&model.region_encoder)),
         (

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use anyref_llm::Quantization;
 use burn::tensor::DType;
 
+use crate::encoder_blocks::EncoderBlocks;
+
 /// Places of the parts on this machine, and how the model is written.
 #[derive(Debug, Clone)]
 pub struct Assembly {
@@ -28,6 +30,8 @@ pub struct Assembly {
     /// Formats of the language model's weights; `None` keeps each tensor's, blocks of a GGUF file
     /// too, unless [`dtype`](Self::dtype) is given.
     pub quantization: Option<Quantization>,
+    /// Formats of the matrices of the encoders' layers.
+    pub encoders: EncoderBlocks,
     /// Seed of parameters that no part has.
     pub seed: u64,
     /// Largest file of weights in bytes.

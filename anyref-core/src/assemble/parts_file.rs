@@ -77,6 +77,7 @@ impl Assembly {
             adapter: optional(&file.adapter, "adapter")?,
             dtype: None,
             quantization: None,
+            encoders: Default::default(),
             seed: file.seed,
             max_shard_bytes: SHARD,
         })

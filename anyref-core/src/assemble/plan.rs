@@ -1,6 +1,6 @@
 //! Mapping of the tensors of all files to the model's parameters.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use anyref_decoder::import::SEGMENT_ANYTHING;
 use anyref_llm::peft::PeftAdapter;
@@ -63,12 +63,46 @@ pub(super) fn plan<B: Backend>(
     model: &AnyRefModel<B>,
     assembly: &Assembly,
 ) -> Result<Plan> {
-    let wanted = parameters(model);
+    let wanted = Wanted::of(model, assembly)?;
     let mut sources = sources(parts, config)?;
     if let Some(adapter) = &parts.adapter {
-        replace(&mut sources, adapter, &wanted)?;
+        replace(&mut sources, adapter, &wanted.parameters)?;
     }
     of_sources(sources, parts.adapter.as_ref(), config, &wanted, assembly)
+}
+
+/// Parameters of a model.
+pub(super) struct Wanted {
+    parameters: BTreeMap<String, Parameter>,
+    /// Names of the matrices of the encoders' layers, which can be in blocks.
+    matrices: BTreeSet<String>,
+}
+
+impl Wanted {
+    /// # Errors
+    /// When an encoder that the model lacks is to be in blocks.
+    pub(super) fn of<B: Backend>(model: &AnyRefModel<B>, assembly: &Assembly) -> Result<Self> {
+        if assembly.encoders.audio.is_some() && model.audio_encoder.is_none() {
+            let reason = "would be part of a model without ImageBind, whose matrices cannot be quantised; leave that out";
+            return Err(Error::folder(&assembly.llm, reason));
+        }
+        Ok(Self {
+            parameters: parameters(model),
+            matrices: model.encoder_matrix_names(),
+        })
+    }
+
+    /// Form asked for a parameter.
+    fn form(&self, name: &str, assembly: &Assembly) -> AskedForm {
+        if self.matrices.contains(name) {
+            let asked = assembly.encoders.of(name);
+            return asked.map_or(AskedForm::AsStored, AskedForm::Blocks);
+        }
+        let rules = assembly.quantization.as_ref();
+        let name = name.strip_prefix(LANGUAGE_MODEL);
+        name.and_then(|name| Some(rules?.of(name)))
+            .unwrap_or(AskedForm::AsStored)
+    }
 }
 
 /// Tensors to write, of the tensors of all parts.
@@ -76,17 +110,18 @@ pub(super) fn of_sources(
     sources: Sources,
     adapter: Option<&PeftAdapter>,
     config: &AnyRefConfig,
-    wanted: &BTreeMap<String, Parameter>,
+    wanted: &Wanted,
     assembly: &Assembly,
 ) -> Result<Plan> {
+    let parameters = &wanted.parameters;
     let mut plan = Plan {
-        tensors: Vec::with_capacity(wanted.len()),
+        tensors: Vec::with_capacity(parameters.len()),
         fresh: Vec::new(),
         merged: 0,
         new_tokens: 0,
         fell_back: Vec::new(),
     };
-    for (name, parameter) in wanted {
+    for (name, parameter) in parameters {
         let Some(entry) = sources.get(name) else {
             if !NEW.iter().any(|new| name.starts_with(new)) {
                 return Err(Error::folder(
@@ -94,14 +129,12 @@ pub(super) fn of_sources(
                     format!("no part has a tensor for `{name}`; the parts do not fit this config"),
                 ));
             }
-            plan.tensors.push(drawn(name, parameter, wanted, assembly));
+            plan.tensors
+                .push(drawn(name, parameter, parameters, assembly));
             plan.fresh.push(name.clone());
             continue;
         };
-        let rules = assembly.quantization.as_ref();
-        let asked = (name.strip_prefix(LANGUAGE_MODEL))
-            .and_then(|name| Some(rules?.of(name)))
-            .unwrap_or(AskedForm::AsStored);
+        let asked = wanted.form(name, assembly);
         let columns = parameter.shape.last().copied().unwrap_or(0);
         let fitting = match asked {
             AskedForm::Blocks(asked) => Some(Fitting::new(asked, columns)),

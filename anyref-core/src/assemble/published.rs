@@ -31,6 +31,7 @@ impl Assembly {
                     adapter: None,
                     dtype: None,
                     quantization: None,
+                    encoders: Default::default(),
                     seed: 0,
                     max_shard_bytes: SHARD,
                 });

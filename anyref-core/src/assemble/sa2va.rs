@@ -3,11 +3,11 @@
 use std::ffi::OsStr;
 
 use anyref_llm::Tokenizer;
-use anyref_weights::{LoadOptions, LoadReport, check_module, parameters};
+use anyref_weights::{LoadOptions, LoadReport, check_module};
 use burn::tensor::backend::Backend;
 
 use super::assembly::Assembly;
-use super::plan::{Plan, Sources, add, of_sources};
+use super::plan::{Plan, Sources, Wanted, add, of_sources};
 use super::tokenizer::with_masks;
 use crate::official::{
     Published, Sa2vaParts, Sam2MaskParts, sa2va_parts, sam2_decoder_options, sam2_encoder_options,
@@ -158,7 +158,7 @@ impl Sa2va {
         from("text_hidden_fcs.", &options.head)?;
         from("image_encoder.", &sam2_encoder_options(kind))?;
         from("", &sam2_decoder_options(kind))?;
-        let wanted = parameters(&config.init::<B>(device));
+        let wanted = Wanted::of(&config.init::<B>(device), assembly)?;
         of_sources(sources, None, config, &wanted, assembly)
     }
 }

@@ -1,9 +1,14 @@
 //! Loading of published SAMs.
 
+use std::collections::{BTreeSet, HashMap};
 use std::path::Path;
 
+use anyref_ops::blocks::BlockType;
+use anyref_vision::sam::SamImageEncoder;
+use anyref_vision::sam2::Sam2ImageEncoder;
 use anyref_weights::{
-    Checkpoint, LoadOptions, WeightMemory, WeightType, load_module, weight_memory,
+    Checkpoint, LoadOptions, TensorEntry, WeightMemory, WeightType, check_module, load_module,
+    renamed_tensors, weight_memory,
 };
 use burn::module::Module;
 use burn::tensor::Element;
@@ -11,13 +16,14 @@ use burn::tensor::backend::Backend;
 
 use super::config::{Sam2Config, SamConfig};
 use super::model::{Sam2Parts, SamForm, SamModel, SamParts};
+use crate::encoder_blocks::{load_sam_blocks, sam_block_bytes};
 use crate::memory::{encoding_bytes, sam2_encoding_bytes};
 use crate::memory_check::check_estimate;
 use crate::official::{
     Kind, MaskParts, Published, Sam2MaskParts, decoder_options, encoder_options, sam_parts,
     sam2_checkpoint, sam2_decoder_options, sam2_encoder_options, sam2_parts,
 };
-use crate::{MemoryEstimate, ModelOptions, Result};
+use crate::{Error, MemoryEstimate, ModelOptions, Result};
 
 impl<B: Backend> SamModel<B> {
     /// Reads the authors' `.pth` or `.pt`, a folder of transformers' `SamModel`, `Sam2Model` or
@@ -83,6 +89,10 @@ impl<B: Backend> SamModel<B> {
         options: ModelOptions,
         device: &B::Device,
     ) -> Result<Self> {
+        if options.quantize_vision.is_some() {
+            let reason = "is a SAM 2, whose matrices cannot be quantised; use --dtype bf16";
+            return Err(Error::folder(&published.path, reason));
+        }
         let config: Sam2Config = sam2_parts(published)?;
         config.validate()?;
         let kind = published.kind;
@@ -112,9 +122,41 @@ impl<B: Backend> SamModel<B> {
     }
 }
 
+/// Tensors by the names of a module's parameters.
+type Tensors<'a> = HashMap<String, &'a TensorEntry>;
+
+/// Image encoder, of which some matrices may be in blocks.
+trait InBlocks<B: Backend>: Module<B> {
+    /// Bytes of the matrices in blocks, by the names of their tensors.
+    fn block_bytes(&self, _: &Tensors<'_>, _: Option<BlockType>) -> Vec<(String, u64)> {
+        Vec::new()
+    }
+
+    /// Fills these matrices; returns the names of their tensors.
+    fn load_blocks(&mut self, _: &Tensors<'_>, _: Option<BlockType>) -> Result<BTreeSet<String>> {
+        Ok(BTreeSet::new())
+    }
+}
+
+impl<B: Backend> InBlocks<B> for SamImageEncoder<B> {
+    fn block_bytes(&self, tensors: &Tensors<'_>, asked: Option<BlockType>) -> Vec<(String, u64)> {
+        sam_block_bytes(self, |name| tensors.get(name).copied(), asked)
+    }
+
+    fn load_blocks(
+        &mut self,
+        tensors: &Tensors<'_>,
+        asked: Option<BlockType>,
+    ) -> Result<BTreeSet<String>> {
+        load_sam_blocks(self, |name| tensors.get(name).copied(), asked)
+    }
+}
+
+impl<B: Backend> InBlocks<B> for Sam2ImageEncoder<B> {}
+
 /// Loads image encoder and the parts that make masks, each with its names in `checkpoint`, after
 /// checking that there is memory for them and for `answering`.
-fn loaded<B: Backend, E: Module<B>, M: Module<B>>(
+fn loaded<B: Backend, E: InBlocks<B>, M: Module<B>>(
     checkpoint: &Checkpoint,
     (mut encoder, encoder_names): (E, LoadOptions),
     (mut masks, mask_names): (M, LoadOptions),
@@ -122,19 +164,33 @@ fn loaded<B: Backend, E: Module<B>, M: Module<B>>(
     options: ModelOptions,
     device: &B::Device,
 ) -> Result<(E, M)> {
+    let tensors = renamed_tensors(checkpoint, &encoder_names)?;
     check_estimate::<B>(&options, |options| {
         let types = options.load_options::<B>(device)?;
+        let blocks = encoder.block_bytes(&tensors, options.quantize_vision);
+        let (names, bytes): (BTreeSet<_>, Vec<u64>) = blocks.into_iter().unzip();
+        let names_and_types = typed(&types, encoder_names.clone());
         let parts = [
-            weight_memory(&encoder, checkpoint, &typed(&types, encoder_names.clone()))?,
+            weight_memory(&encoder, &checkpoint.without(&names), &names_and_types)?,
             weight_memory(&masks, checkpoint, &typed(&types, mask_names.clone()))?,
         ];
-        Ok(MemoryEstimate {
-            weights: together(parts),
-            answering,
-        })
+        let mut weights = together(parts);
+        weights.held += bytes.iter().sum::<u64>();
+        Ok(MemoryEstimate { weights, answering })
     })?;
     let types = options.load_options::<B>(device)?;
-    load_module(&mut encoder, checkpoint, &typed(&types, encoder_names))?;
+    let encoder_types = typed(&types, encoder_names);
+    if options.quantize_vision.is_some() {
+        // Ahead of values, and with the names of the whole.
+        let report = check_module(&encoder, checkpoint, &encoder_types)?;
+        if !report.is_complete() {
+            return Err(anyref_weights::Error::Mismatch(Box::new(report)).into());
+        }
+        let names = encoder.load_blocks(&tensors, options.quantize_vision)?;
+        load_module(&mut encoder, &checkpoint.without(&names), &encoder_types)?;
+    } else {
+        load_module(&mut encoder, checkpoint, &encoder_types)?;
+    }
     load_module(&mut masks, checkpoint, &typed(&types, mask_names))?;
     Ok((encoder, masks))
 }
@@ -163,6 +219,40 @@ mod tests {
 
     use super::*;
     use crate::Error;
+
+    /// Embeddings are those of floats but for rounding, and SAM 2 is refused.
+    #[test]
+    fn matrices_are_rounded_as_they_are_read() {
+        use anyref_ops::testing::random;
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let load = |file: &str, block_type| {
+            let options = ModelOptions::new(WeightType::F32).with_quantize_vision(block_type);
+            SamModel::<Flex>::load_with(&fixtures.join(file), options, &Default::default())
+        };
+        let encoder = |sam: SamModel<Flex>| match sam.form {
+            SamForm::Sam(parts) => parts.image_encoder,
+            SamForm::Sam2(_) => panic!("a SAM"),
+        };
+        let exact = encoder(load("sam_alone.pth", None).unwrap());
+        let rounded = encoder(load("sam_alone.pth", Some(BlockType::Q8_0)).unwrap());
+        let layer = &rounded.layers[0];
+        // The others have rows of 16 values.
+        let formats = [&layer.mlp.lin2.weight, &layer.mlp.lin1.weight];
+        let formats = formats.map(|weight| weight.block_type());
+        assert_eq!(formats, [Some(BlockType::Q8_0), None]);
+        let pixels = random::<Flex, 4>([1, 3, 128, 128], 3, &Default::default());
+        let [found, expected] = [&rounded, &exact].map(|encoder| encoder.forward(pixels.clone()));
+        let size = |x: burn::tensor::Tensor<Flex, 4>| (x.clone() * x).mean().sqrt().into_scalar();
+        let error = size(found - expected.clone()) / size(expected);
+        assert!(error > 0.0 && error < 0.05, "{error}");
+        let refused = load("sam2_authors/sam2_tiny.pt", Some(BlockType::Q8_0));
+        let refused = refused.err().unwrap().to_string();
+        assert!(
+            refused.contains("sam2_tiny.pt") && refused.contains("--dtype"),
+            "{refused}"
+        );
+        assert!(!refused.contains('\n'));
+    }
 
     #[test]
     fn too_little_memory_is_told_before_weights_are_read() {

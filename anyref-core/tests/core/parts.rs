@@ -50,6 +50,7 @@ pub fn assembly(llm: &Path) -> Assembly {
         adapter: None,
         dtype: None,
         quantization: None,
+        encoders: Default::default(),
         seed: 1,
         max_shard_bytes: 100_000,
     }

@@ -4,7 +4,9 @@
 use std::path::Path;
 
 use anyref_core::quantization::{BlockType, Quantization};
-use anyref_core::{AnyRef, Assembly, MaskImageEncoder, MemoryEstimate, ModelOptions};
+use anyref_core::{
+    AnyRef, Assembly, EncoderBlocks, MaskImageEncoder, MemoryEstimate, ModelOptions,
+};
 use anyref_llm::{LlamaInput, load_gguf};
 use anyref_ops::testing::{max_abs_error, random};
 use anyref_vision::sam::SamImageEncoder;
@@ -202,6 +204,74 @@ fn assembled_weights_are_in_blocks_by_defaults_and_rules() {
     // Everything written is read again, strictly.
     let model = load(out.path());
     assert_eq!(model.model.llm.block_tensors("").len(), 7);
+}
+
+/// Assembled blocks are those that a folder of floats is rounded to when it is read.
+#[test]
+fn assembled_encoders_are_those_that_are_rounded_as_they_are_read() {
+    let (llm, out) = (language("llava_authors"), tempfile::tempdir().unwrap());
+    let encoders = EncoderBlocks {
+        vision: Some(BlockType::Q8_0),
+        audio: Some(BlockType::Q8_0),
+    };
+    let parts = |encoders| Assembly {
+        encoders,
+        ..assembly(llm.path())
+    };
+    let (rounded, floats) = (out.path().join("rounded"), out.path().join("floats"));
+    let assembled = parts(encoders).write::<TestBackend>(&rounded).unwrap();
+    parts(EncoderBlocks::default())
+        .write::<TestBackend>(&floats)
+        .unwrap();
+    let checkpoint = Checkpoint::open(&rounded).unwrap();
+    // Rows of 32 values are whole blocks, those of 16 and 48 are not.
+    let expected = [
+        (
+            "vision_tower.encoder.layers.0.mlp.fc1.weight",
+            Some(BlockType::Q8_0),
+        ),
+        ("vision_tower.encoder.layers.0.mlp.fc2.weight", None),
+        (
+            "audio_encoder.trunk.blocks.0.mlp.fc2.weight",
+            Some(BlockType::Q8_0),
+        ),
+        ("audio_encoder.trunk.blocks.0.attn.out_proj.weight", None),
+        ("audio_encoder.trunk.blocks.0.attn.in_proj_weight", None),
+    ];
+    for (name, format) in expected {
+        assert_eq!(formats(&checkpoint, name), [format], "{name}");
+        let fell_back = assembled.fell_back.iter().any(|other| other == name);
+        assert_eq!(
+            fell_back,
+            format.is_none() && !name.ends_with("in_proj_weight")
+        );
+    }
+    let options = ModelOptions::new(WeightType::F32)
+        .with_quantize_vision(encoders.vision)
+        .with_quantize_audio(encoders.audio);
+    let read = AnyRef::<TestBackend>::load_with(&floats, options, &Default::default()).unwrap();
+    let tensors = |anyref: &AnyRef<TestBackend>| {
+        let tensors = anyref.model.encoder_block_tensors();
+        let checkpoint = Checkpoint::of_tensors("blocks", tensors).unwrap();
+        let blocks = checkpoint.tensors().map(|entry| {
+            let blocks = entry.read_blocks().unwrap().unwrap();
+            (entry.name.clone(), blocks.into_bytes())
+        });
+        blocks.collect::<Vec<_>>()
+    };
+    let found = tensors(&load(&rounded));
+    assert_eq!(found.len(), assembled.in_blocks);
+    assert!(found == tensors(&read));
+    let deaf = Assembly {
+        imagebind: None,
+        ..parts(encoders)
+    };
+    let error = deaf.write::<TestBackend>(&out.path().join("deaf"));
+    let error = error.err().unwrap().to_string();
+    assert!(
+        error.contains("ImageBind") && !error.contains('\n'),
+        "{error}"
+    );
 }
 
 #[test]

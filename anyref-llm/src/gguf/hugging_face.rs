@@ -32,8 +32,7 @@ const PARTS: [(&str, &str); 9] = [
 /// frequencies, which Hugging Face's configuration cannot express.
 pub fn hugging_face_checkpoint(path: impl AsRef<Path>) -> Result<(LlamaConfig, Checkpoint)> {
     let path = path.as_ref();
-    let checkpoint = Checkpoint::open(path)?;
-    let metadata = GgufMetadata::open(path)?;
+    let (checkpoint, metadata) = Checkpoint::open_gguf(path)?;
     let config = LlamaConfig::from_gguf(&metadata, &checkpoint)?;
     let paired = Architecture::read(path, &metadata)? == Architecture::Llama;
     let head = config.head_width();

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 use std::path::Path;
 
+use anyref_ops::blocks::ReorderedRows;
 use anyref_ops::nn::{Embedding, EmbeddingWeight, Linear, LinearWeight};
 use anyref_weights::{Checkpoint, GgufMetadata, TensorEntry};
 use burn::module::Param;
@@ -26,16 +27,24 @@ use crate::model::Llama;
 /// When the file cannot be read or is damaged, or a tensor is missing, has another shape, or
 /// belongs to no part of the model; also see [`LlamaConfig::from_gguf`].
 pub fn load_gguf<B: Backend>(path: impl AsRef<Path>, device: &B::Device) -> Result<Llama<B>> {
-    let path = path.as_ref();
-    let checkpoint = Checkpoint::open(path)?;
-    let metadata = GgufMetadata::open(path)?;
-    let config = LlamaConfig::from_gguf(&metadata, &checkpoint)?;
+    let (checkpoint, metadata) = Checkpoint::open_gguf(path)?;
+    load(&checkpoint, &metadata, device)
+}
+
+/// Loads the model of an opened file.
+pub(super) fn load<B: Backend>(
+    checkpoint: &Checkpoint,
+    metadata: &GgufMetadata,
+    device: &B::Device,
+) -> Result<Llama<B>> {
+    let path = checkpoint.path();
+    let config = LlamaConfig::from_gguf(metadata, checkpoint)?;
     let file = File {
-        checkpoint: &checkpoint,
+        checkpoint,
         device,
         used: RefCell::default(),
     };
-    let paired = Architecture::read(path, &metadata)? == Architecture::Llama;
+    let paired = Architecture::read(path, metadata)? == Architecture::Llama;
     let mut model = config.init::<B>(device);
     let table = file.matrix(names::TABLE, [config.vocab_size, config.hidden_size])?;
     model.model.embed_tokens = Embedding {
@@ -106,8 +115,10 @@ impl<B: Backend> File<'_, B> {
     }
 
     fn table(&self, entry: &TensorEntry) -> Result<EmbeddingWeight<B>> {
-        Ok(match entry.read_blocks()? {
-            Some(blocks) => EmbeddingWeight::from_blocks(&blocks, self.device),
+        Ok(match entry.block_type() {
+            Some(block_type) => {
+                EmbeddingWeight::read_blocks(&entry.in_blocks(block_type)?, self.device)?
+            }
             None => Param::from_tensor(self.plain(entry.read()?)).into(),
         })
     }
@@ -125,11 +136,14 @@ impl<B: Backend> File<'_, B> {
     fn fill(&self, layer: &mut Linear<B>, name: &str, order: Option<Pairs>) -> Result<()> {
         let [d_input, d_output] = layer.weight.dims();
         let entry = self.matrix(&format!("{name}.weight"), [d_output, d_input])?;
-        layer.weight = match (entry.read_blocks()?, order) {
-            (Some(blocks), None) => LinearWeight::from_blocks(&blocks, self.device),
-            (Some(blocks), Some(order)) => {
-                let blocks = blocks.with_rows(|row| order.row(row));
-                LinearWeight::from_blocks(&blocks, self.device)
+        layer.weight = match (entry.block_type(), order) {
+            (Some(block_type), None) => {
+                LinearWeight::read_blocks(&entry.in_blocks(block_type)?, self.device)?
+            }
+            (Some(block_type), Some(order)) => {
+                let blocks = entry.in_blocks(block_type)?;
+                let blocks = ReorderedRows::new(blocks, order.head, |row| order.row(row));
+                LinearWeight::read_blocks(&blocks, self.device)?
             }
             (None, order) => {
                 let mut stored = self.plain(entry.read()?);

@@ -3,13 +3,10 @@
 //! ```no_run
 //! # #[cfg(feature = "flex")]
 //! # fn main() -> anyref_llm::Result<()> {
-//! use anyref_llm::{GgufTokens, Tokenizer, load_gguf};
-//! use anyref_weights::GgufMetadata;
+//! use anyref_llm::GgufModel;
 //!
-//! let metadata = GgufMetadata::open("model.gguf")?;
-//! let tokenizer = Tokenizer::from_gguf(&metadata)?;
-//! let tokens = GgufTokens::new(&metadata);
-//! let model = load_gguf::<burn::backend::Flex>("model.gguf", &Default::default())?;
+//! let loaded = GgufModel::<burn::backend::Flex>::load("model.gguf", &Default::default())?;
+//! let ids = loaded.tokenizer.encode("The capital of France is", false)?;
 //! # Ok(())
 //! # }
 //! # #[cfg(not(feature = "flex"))]
@@ -19,8 +16,10 @@
 mod config;
 mod hugging_face;
 mod load;
+mod model;
 mod names;
 mod pairs;
 
 pub use hugging_face::hugging_face_checkpoint;
 pub use load::load_gguf;
+pub use model::GgufModel;

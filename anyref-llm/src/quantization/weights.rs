@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use anyref_ops::blocks::Blocks;
+use anyref_ops::blocks::{BlockRows, Blocks};
 use anyref_ops::nn::{EmbeddingWeight, LinearWeight};
 use anyref_weights::{Checkpoint, OutputTensor, TensorEntry};
 use burn::tensor::TensorData;
@@ -38,17 +38,16 @@ impl<B: Backend> Slot<'_, B> {
         }
     }
 
-    fn fill(self, blocks: &Blocks<'_>) {
+    fn fill<R: BlockRows>(self, blocks: &R) -> Result<(), R::Error> {
         match self {
             Self::Linear(weight) => {
-                let device = weight.device();
-                *weight = LinearWeight::from_blocks(blocks, &device);
+                *weight = LinearWeight::read_blocks(blocks, &weight.device())?;
             }
             Self::Table(weight) => {
-                let device = weight.device();
-                *weight = EmbeddingWeight::from_blocks(blocks, &device);
+                *weight = EmbeddingWeight::read_blocks(blocks, &weight.device())?;
             }
         }
+        Ok(())
     }
 }
 
@@ -70,23 +69,13 @@ impl<B: Backend> Llama<B> {
         let projections = projections.map(|(name, linear)| (name, &linear.base_layer.weight));
         let head = self.lm_head.iter();
         let head = head.map(|head| (HEAD.to_owned(), &head.weight));
-        let mut tensors = Vec::new();
-        for (name, weight) in projections.chain(head) {
-            let ([d_input, d_output], weight) = (weight.dims(), weight.clone());
-            if let Some(block_type) = weight.block_type() {
-                let name = format!("{prefix}{name}");
-                let shape = [d_output, d_input];
-                let blocks = move || Ok(weight.to_blocks().expect("a weight in blocks"));
-                tensors.push(OutputTensor::of_blocks(name, block_type, shape, blocks));
-            }
-        }
-        let table = self.model.embed_tokens.weight.clone();
-        if let Some(block_type) = table.block_type() {
-            let (name, shape) = (format!("{prefix}{TABLE}"), table.lazy_shape().dims());
-            let blocks = move || Ok(table.to_blocks().expect("a table in blocks"));
-            tensors.push(OutputTensor::of_blocks(name, block_type, shape, blocks));
-        }
-        tensors
+        let matrices = projections.chain(head).filter_map(|(name, weight)| {
+            let name = format!("{prefix}{name}");
+            OutputTensor::of_linear(name, weight)
+        });
+        let table = &self.model.embed_tokens.weight;
+        let table = OutputTensor::of_table(format!("{prefix}{TABLE}"), table);
+        matrices.chain(table).collect()
     }
 
     /// Number of values in blocks, which [`num_params`](burn::module::Module::num_params) does not
@@ -100,7 +89,8 @@ impl<B: Backend> Llama<B> {
     /// Loads weights in blocks from a checkpoint: matrices stored in blocks, and, with
     /// `quantization`, matrices stored as floats, which are rounded. Tensors that the result does
     /// not name are left to [`load_module`](anyref_weights::load_module), including those of
-    /// another shape. Memory holds the values of one tensor at a time beside the model.
+    /// another shape. Rows are read and rounded by all threads while they are repacked; memory
+    /// holds some of them beside the model.
     ///
     /// # Errors
     /// When a tensor cannot be read.
@@ -125,15 +115,7 @@ impl<B: Backend> Llama<B> {
             let Some(block_type) = chosen.block_type else {
                 continue;
             };
-            let blocks = match entry.read_blocks()? {
-                Some(blocks) if entry.block_type() == Some(block_type) => blocks,
-                _ => {
-                    let values: Vec<f32> = entry.read()?.iter::<f32>().collect();
-                    let blocks = Blocks::quantize(block_type, shape, &values);
-                    blocks.expect("whole blocks of a written format")
-                }
-            };
-            slot.fill(&blocks);
+            slot.fill(&entry.in_blocks(block_type)?)?;
             loaded.names.insert(stored);
         }
         Ok(loaded)
@@ -152,7 +134,7 @@ impl<B: Backend> Llama<B> {
             if let Some(values) = slot.floats() {
                 let values: Vec<f32> = values.iter::<f32>().collect();
                 let blocks = Blocks::quantize(block_type, shape, &values);
-                slot.fill(&blocks.expect("whole blocks of a written format"));
+                let Ok(()) = slot.fill(&blocks.expect("whole blocks of a written format"));
             }
         }
     }

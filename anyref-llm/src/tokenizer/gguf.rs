@@ -1,8 +1,7 @@
 //! Tokenizers from the metadata of GGUF files.
 
-use std::collections::HashMap;
-
 use anyref_weights::GgufMetadata;
+use tokenizers::models::bpe::Vocab;
 use tokenizers::{AddedToken, Tokenizer as Inner};
 
 use super::byte_level::{self, Splitter};
@@ -96,7 +95,8 @@ fn bytes(metadata: &GgufMetadata) -> std::result::Result<Inner, String> {
         let known = "gpt-2, smollm, starcoder, llama-bpe and qwen2";
         format!("the splitting of words `{name}` is not supported, only {known}")
     })?;
-    let mut vocabulary = HashMap::with_capacity(tokens.len());
+    let mut vocabulary = Vocab::default();
+    vocabulary.reserve(tokens.len());
     for (id, token) in tokens.iter().enumerate() {
         if let Some(first) = vocabulary.insert(token.clone(), id as u32) {
             return Err(format!(
@@ -104,10 +104,13 @@ fn bytes(metadata: &GgufMetadata) -> std::result::Result<Inner, String> {
             ));
         }
     }
-    let merge = |line: &String| {
+    let mut joined = String::new();
+    let mut merge = |line: &String| {
         let (left, right) = line.split_once(' ')?;
+        joined.clear();
+        joined.extend([left, right]);
         let known = |token: &str| vocabulary.contains_key(token);
-        let whole = known(left) && known(right) && known(&format!("{left}{right}"));
+        let whole = known(left) && known(right) && known(&joined);
         whole.then(|| (left.to_owned(), right.to_owned()))
     };
     let mut merges = Vec::with_capacity(lines.len());
@@ -116,7 +119,7 @@ fn bytes(metadata: &GgufMetadata) -> std::result::Result<Inner, String> {
             format!("the merge {line:?} is not a pair of tokens; download it again")
         })?);
     }
-    let mut inner = byte_level::tokenizer(vocabulary.into_iter().collect(), merges, splitter)?;
+    let mut inner = byte_level::tokenizer(vocabulary, merges, splitter)?;
     let of = |wanted: &dyn Fn(i64) -> bool, special| -> Vec<AddedToken> {
         let found = tokens.iter().zip(kinds).filter(|(_, kind)| wanted(**kind));
         let added = found.map(|(token, _)| AddedToken::from(token.as_str(), special));

@@ -2,11 +2,12 @@
 //!
 //! * [`BlockType`]: the formats with their sizes.
 //! * [`dequantize`], [`quantize`]: blocks to floats and back.
-//! * [`Blocks`]: a matrix of them.
+//! * [`Blocks`]: a matrix of them, [`BlockRows`]: one whose rows are fetched while they are used.
 
 mod block_type;
 mod dequantize;
 mod error;
+mod k_lines;
 mod k_scales;
 mod matrix;
 #[cfg(any(feature = "cube", test))]
@@ -14,6 +15,7 @@ mod planes;
 mod quantize;
 #[cfg(all(test, any(feature = "cube", feature = "flex")))]
 pub(crate) mod random;
+mod rows;
 
 pub use block_type::BlockType;
 pub use dequantize::dequantize;
@@ -24,3 +26,6 @@ pub use matrix::Blocks;
 #[cfg(feature = "cube")]
 pub(crate) use planes::{PIECE, PlaneLayout, pack_planes, unpack_planes};
 pub use quantize::quantize;
+#[cfg(feature = "flex")]
+pub(crate) use rows::PART;
+pub use rows::{BlockRows, ReorderedRows};

@@ -4,15 +4,17 @@ use burn::tensor::f16;
 
 use super::block_type::BlockType;
 use super::error::BlockError;
+use super::k_lines::{GROUP, LANES, Line, best_lines, inverse};
 use super::k_scales::pack_k_scales;
 
 /// Largest scale and minimum that six bits hold.
 const LARGEST_K_SCALE: f32 = 63.0;
-/// Largest value of four bits.
-const LARGEST_NIBBLE: f32 = 15.0;
+/// Groups of a block of `Q4_K`.
+const GROUPS: usize = 8;
 
 /// Rounds values to blocks. `Q8_0` and `Q4_0` are rounded as in ggml; the factors of `Q4_K` are the
-/// best of several candidates by least squared error.
+/// best of several candidates by least squared error. The bytes are the same on every instruction
+/// set.
 ///
 /// # Shapes
 /// - values: as many as whole blocks have
@@ -27,36 +29,104 @@ pub fn quantize(values: &[f32], block_type: BlockType) -> Result<Vec<u8>, BlockE
         columns,
         block_type,
     })?;
-    let block: fn(&[f32], &mut Vec<u8>) = match block_type {
-        BlockType::Q8_0 => q8_0,
-        BlockType::Q4_0 => q4_0,
-        BlockType::Q4K => q4_k,
+    let format = match block_type {
+        BlockType::Q8_0 => Written::Q8_0,
+        BlockType::Q4_0 => Written::Q4_0,
+        BlockType::Q4K => Written::Q4K,
         other => return Err(BlockError::NotWritten(other)),
     };
-    let mut bytes = Vec::with_capacity(length);
-    let blocks = values.chunks_exact(block_type.values());
-    blocks.for_each(|values| block(values, &mut bytes));
+    let mut bytes = vec![0; length];
+    Rounding {
+        values,
+        format,
+        bytes: &mut bytes,
+    }
+    .run();
     Ok(bytes)
 }
 
-/// Reciprocal; 0 for 0.
-fn inverse(x: f32) -> f32 {
-    if x == 0.0 { 0.0 } else { 1.0 / x }
+/// Format that is written.
+#[derive(Clone, Copy)]
+enum Written {
+    Q8_0,
+    Q4_0,
+    Q4K,
 }
 
-fn push_half(bytes: &mut Vec<u8>, x: f32) {
-    bytes.extend(f16::from_f32(x).to_le_bytes());
+/// Values of whole blocks, and room for these.
+struct Rounding<'a> {
+    values: &'a [f32],
+    format: Written,
+    bytes: &'a mut [u8],
 }
 
-fn q8_0(values: &[f32], bytes: &mut Vec<u8>) {
+impl Rounding<'_> {
+    #[cfg(feature = "flex")]
+    fn run(self) {
+        crate::flex::dispatch(self);
+    }
+
+    #[cfg(not(feature = "flex"))]
+    fn run(self) {
+        self.all_blocks();
+    }
+
+    #[inline(always)]
+    fn all_blocks(self) {
+        let (values, bytes) = (self.values, self.bytes);
+        match self.format {
+            Written::Q8_0 => {
+                let (values, _) = values.as_chunks::<GROUP>();
+                for (values, block) in values.iter().zip(bytes.as_chunks_mut::<34>().0) {
+                    q8_0(values, block);
+                }
+            }
+            Written::Q4_0 => {
+                let (values, _) = values.as_chunks::<GROUP>();
+                for (values, block) in values.iter().zip(bytes.as_chunks_mut::<18>().0) {
+                    q4_0(values, block);
+                }
+            }
+            Written::Q4K => {
+                let pairs = values.chunks(LANES * GROUP);
+                for (values, blocks) in pairs.zip(bytes.chunks_mut(2 * K_BYTES)) {
+                    q4_k(values, blocks);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(feature = "flex")]
+impl crate::flex::Kernel for Rounding<'_> {
+    type Output = ();
+    #[inline(always)]
+    fn run<S: crate::flex::Simd>(self) {
+        self.all_blocks();
+    }
+}
+
+/// Bytes of a block of `Q4_K`.
+const K_BYTES: usize = BlockType::Q4K.bytes();
+
+#[inline(always)]
+fn put_half(bytes: &mut [u8], x: f32) {
+    bytes.copy_from_slice(&f16::from_f32(x).to_le_bytes());
+}
+
+#[inline(always)]
+fn q8_0(values: &[f32; GROUP], block: &mut [u8; 34]) {
     let largest = values.iter().fold(0.0f32, |most, x| most.max(x.abs()));
     let d = largest / 127.0;
     let steps = inverse(d);
-    push_half(bytes, d);
-    bytes.extend(values.iter().map(|x| (x * steps).round() as i8 as u8));
+    put_half(&mut block[..2], d);
+    for (byte, x) in block[2..].iter_mut().zip(values) {
+        *byte = (x * steps).round() as i8 as u8;
+    }
 }
 
-fn q4_0(values: &[f32], bytes: &mut Vec<u8>) {
+#[inline(always)]
+fn q4_0(values: &[f32; GROUP], block: &mut [u8; 18]) {
     let mut largest = 0.0f32;
     for &x in values {
         if x.abs() > largest.abs() {
@@ -65,97 +135,33 @@ fn q4_0(values: &[f32], bytes: &mut Vec<u8>) {
     }
     let d = largest / -8.0;
     let steps = inverse(d);
-    push_half(bytes, d);
+    put_half(&mut block[..2], d);
     let q = |x: f32| ((x * steps + 8.5) as u8).min(15);
-    let (low, high) = values.split_at(16);
-    bytes.extend(low.iter().zip(high).map(|(&a, &b)| q(a) | q(b) << 4));
-}
-
-/// Factor and minimum, both non-negative, of `values ≈ factor · q - minimum`.
-#[derive(Clone, Copy)]
-struct Line {
-    factor: f32,
-    minimum: f32,
-}
-
-impl Line {
-    fn nibble(self, x: f32) -> f32 {
-        let q = (x + self.minimum) * inverse(self.factor);
-        q.round_ties_even().clamp(0.0, LARGEST_NIBBLE)
-    }
-
-    fn squared_error(self, values: &[f32]) -> f32 {
-        let error = |&x: &f32| self.factor * self.nibble(x) - self.minimum - x;
-        values.iter().map(|x| error(x) * error(x)).sum()
-    }
-
-    /// Least-squares line for given nibbles.
-    fn fitted(values: &[f32], nibble: impl Fn(f32) -> f32) -> Option<Self> {
-        let count = values.len() as f32;
-        let (mut q_sum, mut qq_sum, mut x_sum, mut qx_sum) = (0.0, 0.0, 0.0, 0.0);
-        for &x in values {
-            let q = nibble(x);
-            q_sum += q;
-            qq_sum += q * q;
-            x_sum += x;
-            qx_sum += q * x;
-        }
-        let determinant = count * qq_sum - q_sum * q_sum;
-        if determinant <= 0.0 {
-            return None;
-        }
-        let factor = (count * qx_sum - q_sum * x_sum) / determinant;
-        let minimum = (q_sum * qx_sum - qq_sum * x_sum) / determinant;
-        let line = match minimum < 0.0 {
-            // A minimum cannot raise values, so the line goes through 0.
-            true => Self {
-                factor: qx_sum / qq_sum,
-                minimum: 0.0,
-            },
-            false => Self { factor, minimum },
-        };
-        (line.factor > 0.0).then_some(line)
-    }
-
-    /// Best line among several step counts.
-    fn best(values: &[f32]) -> Self {
-        let lowest = values.iter().copied().fold(0.0f32, f32::min);
-        let highest = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-        let range = highest - lowest;
-        let mut best = Self {
-            factor: range.max(0.0) / LARGEST_NIBBLE,
-            minimum: -lowest,
-        };
-        if range <= 0.0 {
-            return best;
-        }
-        let mut error = best.squared_error(values);
-        for step in 0..=20 {
-            let steps = (LARGEST_NIBBLE - 1.0 + 0.1 * step as f32) / range;
-            let first = Self {
-                factor: 1.0 / steps,
-                minimum: -lowest,
-            };
-            let Some(line) = Self::fitted(values, |x| first.nibble(x)) else {
-                continue;
-            };
-            let found = line.squared_error(values);
-            if found < error {
-                (best, error) = (line, found);
-            }
-        }
-        best
+    let (low, high) = values.split_at(GROUP / 2);
+    for (byte, (&low, &high)) in block[2..].iter_mut().zip(low.iter().zip(high)) {
+        *byte = q(low) | q(high) << 4;
     }
 }
 
-fn q4_k(values: &[f32], bytes: &mut Vec<u8>) {
-    let mut lines = [Line {
-        factor: 0.0,
-        minimum: 0.0,
-    }; 8];
-    for (line, values) in lines.iter_mut().zip(values.chunks_exact(32)) {
-        *line = Line::best(values);
+/// Rounds the values of two blocks, or of the last one.
+#[inline(always)]
+fn q4_k(values: &[f32], blocks: &mut [u8]) {
+    let mut lanes = [[0.0; LANES]; GROUP];
+    for (lane, values) in values.chunks_exact(GROUP).enumerate() {
+        for (lanes, &x) in lanes.iter_mut().zip(values) {
+            lanes[lane] = x;
+        }
     }
+    let lines = best_lines(&lanes);
+    let values = values.chunks_exact(GROUPS * GROUP);
+    let blocks = blocks.chunks_exact_mut(K_BYTES);
+    for ((values, block), lines) in values.zip(blocks).zip(lines.as_chunks::<GROUPS>().0) {
+        q4_k_block(values, lines, block);
+    }
+}
+
+#[inline(always)]
+fn q4_k_block(values: &[f32], lines: &[Line; GROUPS], block: &mut [u8]) {
     let largest = |of: fn(&Line) -> f32| lines.iter().map(of).fold(0.0f32, f32::max);
     let step = |largest: f32| f16::from_f32(largest / LARGEST_K_SCALE);
     let (d, dmin) = (step(largest(|l| l.factor)), step(largest(|l| l.minimum)));
@@ -164,28 +170,32 @@ fn q4_k(values: &[f32], bytes: &mut Vec<u8>) {
             .round_ties_even()
             .min(LARGEST_K_SCALE)
     };
-    let scales = [
+    let [factors, minima] = [
         lines.map(|line| scale(line.factor, d) as u8),
         lines.map(|line| scale(line.minimum, dmin) as u8),
     ];
-    bytes.extend(d.to_le_bytes());
-    bytes.extend(dmin.to_le_bytes());
-    bytes.extend(pack_k_scales(&scales));
-    let [factors, minima] = scales;
-    let nibbles = |index: usize| {
+    block[..2].copy_from_slice(&d.to_le_bytes());
+    block[2..4].copy_from_slice(&dmin.to_le_bytes());
+    block[4..16].copy_from_slice(&pack_k_scales(&[factors, minima]));
+    let mut nibbles = [[0; GROUP]; GROUPS];
+    for (group, nibbles) in nibbles.iter_mut().enumerate() {
         let line = Line {
-            factor: d.to_f32() * f32::from(factors[index]),
-            minimum: dmin.to_f32() * f32::from(minima[index]),
+            factor: d.to_f32() * f32::from(factors[group]),
+            minimum: dmin.to_f32() * f32::from(minima[group]),
         };
-        values[32 * index..][..32]
-            .iter()
-            .map(move |&x| line.nibble(x) as u8)
-    };
-    for pair in 0..4 {
-        let both = nibbles(2 * pair).zip(nibbles(2 * pair + 1));
-        bytes.extend(both.map(|(low, high)| low | high << 4));
+        line.nibbles(&values[GROUP * group..][..GROUP], nibbles);
+    }
+    let pairs = nibbles.as_chunks::<2>().0;
+    for ([low, high], bytes) in pairs.iter().zip(block[16..].as_chunks_mut::<GROUP>().0) {
+        for (byte, (low, high)) in bytes.iter_mut().zip(low.iter().zip(high)) {
+            *byte = low | high << 4;
+        }
     }
 }
+
+#[cfg(test)]
+#[path = "quantize_plain.rs"]
+mod plain;
 
 #[cfg(test)]
 mod tests {
@@ -233,5 +243,41 @@ mod tests {
         }
         let refused = quantize(&[0.0; 256], BlockType::Q6K).unwrap_err();
         assert_eq!(refused, BlockError::NotWritten(BlockType::Q6K));
+    }
+
+    /// Values of every kind: zeros, equal ones, of one sign, tiny, huge, infinite and none.
+    #[test]
+    fn bytes_are_those_of_the_plain_form() {
+        let mut values = normal(31 * 256);
+        for (index, x) in values.iter_mut().enumerate() {
+            match index / 256 {
+                3 => *x = 0.0,
+                4 => *x = 0.7,
+                5 => *x = -0.7,
+                6 => *x = x.abs(),
+                7 => *x = -x.abs(),
+                8 => *x *= 1e-30,
+                9 => *x *= 1e-42,
+                10 => *x *= 1e30,
+                11 if index % 40 == 7 => *x = f32::INFINITY,
+                12 if index % 40 == 7 => *x = f32::NAN,
+                13 if index % 7 > 0 => *x = -0.0,
+                14 => *x += 100.0,
+                15 => *x = (*x * 2.0).round() / 2.0,
+                _ => {}
+            }
+        }
+        for block_type in [BlockType::Q8_0, BlockType::Q4_0, BlockType::Q4K] {
+            let blocks = quantize(&values, block_type).unwrap();
+            let expected = plain::quantize(&values, block_type);
+            let size = 256 / block_type.values() * block_type.bytes();
+            let parts = blocks.chunks(size).zip(expected.chunks(size)).enumerate();
+            for (part, (found, expected)) in parts {
+                assert_eq!(found, expected, "{block_type}, values {part}");
+            }
+            // A single block, and an odd number of them.
+            let blocks = quantize(&values[..3 * 256], block_type).unwrap();
+            assert_eq!(blocks, expected[..3 * size]);
+        }
     }
 }

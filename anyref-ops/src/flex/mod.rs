@@ -36,4 +36,5 @@ pub(crate) use permute::permute;
 pub(crate) use rotary::rotary;
 pub(crate) use rows::{assign_rows, assign_words};
 pub(crate) use shared::add_shared;
+pub(crate) use simd::{Kernel, Simd, dispatch};
 pub(crate) use swiglu::swiglu;

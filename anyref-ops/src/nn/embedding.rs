@@ -11,7 +11,7 @@ use burn::tensor::{Int, Shape, Tensor};
 use super::linear::BlockWeight;
 #[cfg(feature = "cube")]
 use super::linear::PlaneWeight;
-use crate::blocks::{BlockType, Blocks};
+use crate::blocks::{BlockRows, BlockType, Blocks};
 
 /// Embedding table (`torch.nn.Embedding`), which also serves as the weight of a head.
 #[derive(Module, Debug)]
@@ -100,6 +100,19 @@ impl<B: Backend> EmbeddingWeight<B> {
         }
         let values = burn::tensor::TensorData::new(blocks.dequantize(), blocks.dims());
         Self::Dense(Param::from_tensor(Tensor::from_data(values, device)))
+    }
+
+    /// Creates a table from blocks, `[n_embedding, d_model]`, as [`from_blocks`](Self::from_blocks)
+    /// does. On the processor they are fetched while they are repacked.
+    ///
+    /// # Errors
+    /// When rows cannot be fetched.
+    pub fn read_blocks<R: BlockRows>(blocks: &R, device: &B::Device) -> Result<Self, R::Error> {
+        #[cfg(feature = "flex")]
+        if crate::on_processor::<B>() {
+            return Ok(Self::Blocks(BlockWeight::read(blocks, device)?));
+        }
+        Ok(Self::from_blocks(&blocks.collect()?, device))
     }
 
     /// Format of the blocks; `None` for a dense table.

@@ -2,9 +2,12 @@
 
 use std::borrow::Cow;
 use std::fs::File;
+#[cfg(not(unix))]
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, OnceLock};
+#[cfg(not(unix))]
+use std::sync::Mutex;
+use std::sync::OnceLock;
 
 use bytes::Bytes;
 #[cfg(not(target_family = "wasm"))]
@@ -24,7 +27,7 @@ pub(super) struct DataFile {
 #[derive(Debug)]
 enum Source {
     Disk {
-        file: Mutex<File>,
+        file: Positioned,
         /// Mapping of the whole file, made on first use; `None` where mapping is not possible.
         map: OnceLock<Option<Bytes>>,
     },
@@ -47,7 +50,7 @@ impl DataFile {
         Ok(Self {
             path: path.to_path_buf(),
             source: Source::Disk {
-                file: Mutex::new(file),
+                file: Positioned::new(file),
                 map: OnceLock::new(),
             },
             len: meta.len(),
@@ -93,10 +96,8 @@ impl DataFile {
                 Ok(())
             }
             Source::Disk { file, .. } => {
-                let mut file = file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-                file.seek(SeekFrom::Start(offset))
-                    .and_then(|_| file.read_exact(bytes))
-                    .map_err(|e| Error::io(&self.path, e))
+                let read = file.read(offset, bytes);
+                read.map_err(|e| Error::io(&self.path, e))
             }
         }
     }
@@ -113,10 +114,7 @@ impl DataFile {
         let Source::Disk { file, map } = &self.source else {
             return Ok(None);
         };
-        let whole = map.get_or_init(|| {
-            let file = file.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
-            map_file(&file)
-        });
+        let whole = map.get_or_init(|| map_file(&file.file));
         let range = offset as usize..offset as usize + len;
         // The file may have shrunk since it was opened.
         Ok(whole
@@ -136,6 +134,39 @@ impl DataFile {
                 found: self.len,
             }),
         }
+    }
+}
+
+/// File that several threads read from, at once where the system can.
+#[derive(Debug)]
+struct Positioned {
+    file: File,
+    /// Held from the move to a position until the bytes are read.
+    #[cfg(not(unix))]
+    turn: Mutex<()>,
+}
+
+impl Positioned {
+    fn new(file: File) -> Self {
+        Self {
+            file,
+            #[cfg(not(unix))]
+            turn: Mutex::new(()),
+        }
+    }
+
+    #[cfg(unix)]
+    fn read(&self, offset: u64, bytes: &mut [u8]) -> std::io::Result<()> {
+        std::os::unix::fs::FileExt::read_exact_at(&self.file, bytes, offset)
+    }
+
+    #[cfg(not(unix))]
+    fn read(&self, offset: u64, bytes: &mut [u8]) -> std::io::Result<()> {
+        let turn = self.turn.lock();
+        let _turn = turn.unwrap_or_else(|poisoned| poisoned.into_inner());
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(offset))?;
+        file.read_exact(bytes)
     }
 }
 

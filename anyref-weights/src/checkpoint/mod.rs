@@ -4,6 +4,7 @@
 //! are checked against its length before they are used, and a pickle is parsed, never executed.
 
 mod entry;
+mod entry_blocks;
 mod file;
 mod folder;
 mod format;
@@ -25,6 +26,7 @@ use crate::output_tensor::OutputTensor;
 use crate::report::nearest;
 use entry::Source;
 pub use entry::TensorEntry;
+pub use entry_blocks::EntryBlocks;
 pub use gguf::{GgufArray, GgufMetadata, GgufValue};
 pub use pickle::read_plain_pickle;
 pub(crate) use safetensors::block_key;

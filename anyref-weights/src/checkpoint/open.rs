@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::entry::TensorEntry;
 use super::file::DataFile;
 use super::format::{self, Format};
-use super::{Checkpoint, folder, gguf, index, safetensors, torch};
+use super::{Checkpoint, GgufMetadata, folder, gguf, index, safetensors, torch};
 use crate::error::{Error, Result};
 use crate::hub::refuse_location;
 
@@ -38,6 +38,19 @@ impl Checkpoint {
         Self::open_file(path)
     }
 
+    /// Opens a GGUF file with the other parts of its model, and its metadata, for which the header
+    /// is read once.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and when the file is not a GGUF file.
+    pub fn open_gguf(path: impl AsRef<Path>) -> Result<(Self, GgufMetadata)> {
+        let path = path.as_ref();
+        refuse_location(path)?;
+        let part = gguf::open(&Arc::new(DataFile::open(path)?))?;
+        let (tensors, metadata) = gguf::with_parts(path, part)?;
+        Ok((Self::new(path.into(), tensors, BTreeMap::new())?, metadata))
+    }
+
     /// Opens the content of one file, such as weights built into a program. `name` stands for the
     /// path in errors.
     ///
@@ -64,7 +77,7 @@ impl Checkpoint {
             Format::TorchLegacy => (torch::open_legacy(&file)?, BTreeMap::new()),
             Format::Gguf => {
                 let part = gguf::open(&file)?;
-                (gguf::with_parts(&path, part)?, BTreeMap::new())
+                (gguf::with_parts(&path, part)?.0, BTreeMap::new())
             }
         };
         Self::new(path, tensors, metadata)

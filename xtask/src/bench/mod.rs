@@ -30,7 +30,7 @@ pub enum Bench {
     Attention(attention::Attention),
     /// Whole model with random weights, part by part, against the same modules in PyTorch.
     Parts(parts::Parts),
-    /// Model in a GGUF file against llama.cpp.
+    /// Models in GGUF files against llama.cpp, encoders against PyTorch, ONNX Runtime and OpenVINO.
     Peers(peers::Peers),
     /// The Python package against the command line, on the built-in model.
     Python(overhead::Overhead),

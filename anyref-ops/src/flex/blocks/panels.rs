@@ -3,7 +3,9 @@
 use burn::tensor::f16;
 use rayon::prelude::*;
 
-use crate::blocks::{BlockType, Blocks, dequantize, pack_k_scales, unpack_k_scales};
+use crate::blocks::{
+    BlockRows, BlockType, Blocks, PART, dequantize, pack_k_scales, unpack_k_scales,
+};
 
 /// Outputs of a panel: the number of integers in the widest vector.
 pub(crate) const OUTPUTS: usize = 16;
@@ -83,28 +85,35 @@ impl PanelType {
     }
 }
 
-/// Cache line.
-#[derive(Debug, Clone, Copy)]
-#[repr(C, align(64))]
-struct CacheLine([u8; LINE]);
+/// Bytes of a cache line.
+const CACHE_LINE: usize = 64;
 
-/// Bytes aligned to a cache line.
-#[derive(Debug, Default)]
-struct Aligned(Vec<CacheLine>);
+/// Bytes that begin with a cache line.
+#[derive(Debug)]
+struct Aligned {
+    /// Bytes with room to begin later, as the system gives zeros: without writing them.
+    bytes: Vec<u8>,
+    start: usize,
+    length: usize,
+}
 
 impl Aligned {
-    fn zeros(bytes: usize) -> Self {
-        Self(vec![CacheLine([0; LINE]); bytes.div_ceil(LINE)])
+    fn zeros(length: usize) -> Self {
+        let bytes = vec![0u8; length + CACHE_LINE - 1];
+        let start = bytes.as_ptr().align_offset(CACHE_LINE);
+        Self {
+            bytes,
+            start,
+            length,
+        }
     }
 
     fn bytes(&self) -> &[u8] {
-        // SAFETY: cache lines are bytes without padding.
-        unsafe { core::slice::from_raw_parts(self.0.as_ptr().cast(), self.0.len() * LINE) }
+        &self.bytes[self.start..][..self.length]
     }
 
     fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above.
-        unsafe { core::slice::from_raw_parts_mut(self.0.as_mut_ptr().cast(), self.0.len() * LINE) }
+        &mut self.bytes[self.start..][..self.length]
     }
 }
 
@@ -123,14 +132,19 @@ pub(crate) struct Panels {
 }
 
 impl Panels {
-    /// Repacks blocks. Formats without panels are rounded to `Q8_0`, which is logged.
-    pub(crate) fn new(blocks: &Blocks<'_>) -> Self {
+    /// Repacks blocks, fetched in parts. Formats without panels are rounded to `Q8_0`, which is
+    /// logged.
+    ///
+    /// # Errors
+    /// When rows cannot be fetched.
+    pub(crate) fn new<R: BlockRows>(blocks: &R) -> Result<Self, R::Error> {
         let block_type = blocks.block_type();
         let Some(panel_type) = PanelType::of(block_type) else {
             log::warn!("{block_type} weights are converted to Q8_0, which takes more memory");
-            let values = blocks.dequantize();
+            let values = blocks.collect()?.dequantize();
             let rounded = Blocks::quantize(BlockType::Q8_0, blocks.dims(), &values);
-            return Self::new(&rounded.expect("rows of whole blocks of 32"));
+            let Ok(panels) = Self::new(&rounded.expect("rows of whole blocks of 32"));
+            return Ok(panels);
         };
         let [width, depth] = blocks.dims();
         let count = depth / panel_type.inputs();
@@ -147,26 +161,35 @@ impl Panels {
             factors: Aligned::zeros(panels * factors),
         };
         if count == 0 {
-            return packed;
+            return Ok(packed);
         }
         let pack = pack_function(block_type);
-        let bytes = block_type.bytes();
-        (packed.values.bytes_mut().par_chunks_mut(values))
-            .zip(packed.factors.bytes_mut().par_chunks_mut(factors))
-            .take(panels)
+        let (bytes, row) = (block_type.bytes(), blocks.row_bytes());
+        // Every thread gets some, and heads of queries, whose rows are reordered, stay whole.
+        let share = panels.div_ceil(rayon::current_num_threads());
+        let together = (PART / (OUTPUTS * row)).min(share).max(8);
+        (packed.values.bytes_mut().par_chunks_mut(together * values))
+            .zip((packed.factors.bytes_mut()).par_chunks_mut(together * factors))
             .enumerate()
-            .for_each(|(panel, (values, factors))| {
-                let first = panel * OUTPUTS;
-                for output in 0..OUTPUTS.min(width - first) {
-                    let row = blocks.row(first + output).chunks_exact(bytes);
+            .try_for_each(|(part, (all_values, all_factors))| {
+                let first = part * together * OUTPUTS;
+                let rows = blocks.fetch(first..width.min(first + together * OUTPUTS))?;
+                let rows = rows.chunks(OUTPUTS * row);
+                let panels = all_values.chunks_mut(values);
+                let panels = panels.zip(all_factors.chunks_mut(factors));
+                for (rows, (values, factors)) in rows.zip(panels) {
                     let values = values.chunks_exact_mut(panel_type.value_bytes());
                     let factors = factors.chunks_exact_mut(panel_type.factor_bytes());
-                    for ((block, values), factors) in row.zip(values).zip(factors) {
-                        pack(block, output, values, factors);
+                    for (index, (values, factors)) in values.zip(factors).enumerate() {
+                        for (output, row) in rows.chunks_exact(row).enumerate() {
+                            let block = &row[index * bytes..][..bytes];
+                            pack(block, output, values, factors);
+                        }
                     }
                 }
-            });
-        packed
+                Ok::<(), R::Error>(())
+            })?;
+        Ok(packed)
     }
 
     /// Blocks of a panel: their values and factors.

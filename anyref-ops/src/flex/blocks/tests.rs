@@ -19,6 +19,11 @@ fn product(x: &[f32], weight: &Panels, bias: Option<&[f32]>) -> Vec<f32> {
     product_by(x, weight, bias, InstructionSet::current())
 }
 
+fn packed(blocks: &Blocks<'_>) -> Panels {
+    let Ok(panels) = Panels::new(blocks);
+    panels
+}
+
 fn inputs(rows: usize, depth: usize) -> Vec<f32> {
     let values = random_bytes(rows * depth, 5);
     values
@@ -39,7 +44,7 @@ fn instruction_sets() -> impl Iterator<Item = InstructionSet> {
 fn panels_hold_every_value() {
     for block_type in BlockType::ALL {
         let blocks = random_blocks(block_type, [35, 512], 3);
-        let panels = Panels::new(&blocks);
+        let panels = packed(&blocks);
         let expected = blocks.dequantize();
         let mut found = vec![0.0; 512];
         for (row, expected) in expected.chunks_exact(512).enumerate() {
@@ -77,7 +82,7 @@ fn forms_multiply_as_the_dense_weight_does() {
             (23, 50, 256),
             (47, 17, 768),
         ] {
-            let panels = Panels::new(&random_blocks(block_type, [width, depth], 11));
+            let panels = packed(&random_blocks(block_type, [width, depth], 11));
             let mut weight = vec![0.0; width * depth];
             for (row, values) in weight.chunks_exact_mut(depth).enumerate() {
                 panels.dequantize_row(row, values);
@@ -138,7 +143,7 @@ fn largest_values_do_not_overflow() {
             _ => block[..2].copy_from_slice(&one),
         }
         let depth = block_type.values();
-        let panels = Panels::new(&Blocks::new(block_type, [1, depth], block).unwrap());
+        let panels = packed(&Blocks::new(block_type, [1, depth], block).unwrap());
         // Steps of 1 are exact in half precision.
         for x in [127.0, -127.0] {
             for set in instruction_sets() {
@@ -155,7 +160,7 @@ fn largest_values_do_not_overflow() {
 
 #[test]
 fn rows_that_are_no_numbers_stay_so() {
-    let panels = Panels::new(&random_blocks(BlockType::Q4_0, [3, 64], 1));
+    let panels = packed(&random_blocks(BlockType::Q4_0, [3, 64], 1));
     let mut x = inputs(2, 64);
     x[70] = f32::NAN;
     let found = product(&x, &panels, None);
@@ -183,7 +188,7 @@ fn bench() {
             (32, 4096, 4096),
             (400, 1536, 768),
         ] {
-            let panels = Panels::new(&random_blocks(block_type, [width, depth], 11));
+            let panels = packed(&random_blocks(block_type, [width, depth], 11));
             let x = inputs(rows, depth);
             let mut times: Vec<f64> = (0..20)
                 .map(|_| {

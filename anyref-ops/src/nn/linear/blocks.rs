@@ -7,7 +7,7 @@ use burn::tensor::backend::{AutodiffBackend, Backend};
 use burn::tensor::{DType, Tensor, TensorData};
 
 use super::product_in_parts::product_in_parts;
-use crate::blocks::{BlockType, Blocks};
+use crate::blocks::{BlockRows, BlockType, Blocks};
 use crate::dispatch::BackendKind;
 use crate::flex::{self, Panels};
 
@@ -32,14 +32,27 @@ impl<B: Backend> BlockWeight<B> {
     /// # Panics
     /// On a backend other than the processor's.
     pub fn new(blocks: &Blocks<'_>, device: &B::Device) -> Self {
+        let Ok(weight) = Self::read(blocks, device);
+        weight
+    }
+
+    /// Repacks a matrix `[d_output, d_input]` whose rows are fetched meanwhile, as
+    /// [`new`](Self::new) does.
+    ///
+    /// # Errors
+    /// When rows cannot be fetched.
+    ///
+    /// # Panics
+    /// On a backend other than the processor's.
+    pub fn read<R: BlockRows>(blocks: &R, device: &B::Device) -> Result<Self, R::Error> {
         assert!(
             crate::on_processor::<B>(),
             "blocks are multiplied on the processor"
         );
-        Self {
-            panels: Arc::new(Panels::new(blocks)),
+        Ok(Self {
+            panels: Arc::new(Panels::new(blocks)?),
             device: device.clone(),
-        }
+        })
     }
 
     /// Shape, `[d_input, d_output]`.

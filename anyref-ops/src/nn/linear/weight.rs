@@ -14,7 +14,7 @@ use super::blocks::BlockWeight;
 #[cfg(feature = "cube")]
 use super::planes::PlaneWeight;
 use super::q8_0::{Q8_0Block, Q8_0Weight};
-use crate::blocks::{BlockType, Blocks};
+use crate::blocks::{BlockRows, BlockType, Blocks};
 
 /// Weight of a [`Linear`](super::Linear) layer, `[d_input, d_output]`.
 ///
@@ -64,6 +64,19 @@ impl<B: Backend> LinearWeight<B> {
         let values = TensorData::new(blocks.dequantize(), [d_output, d_input]);
         let stored = Tensor::<B, 2>::from_data(values.convert_dtype(dtype), (device, dtype));
         Self::Dense(Param::from_tensor(stored.transpose()))
+    }
+
+    /// Creates a weight from blocks, `[d_output, d_input]`, as [`from_blocks`](Self::from_blocks)
+    /// does. On the processor they are fetched while they are repacked.
+    ///
+    /// # Errors
+    /// When rows cannot be fetched.
+    pub fn read_blocks<R: BlockRows>(blocks: &R, device: &B::Device) -> Result<Self, R::Error> {
+        #[cfg(feature = "flex")]
+        if crate::on_processor::<B>() {
+            return Ok(Self::Blocks(BlockWeight::read(blocks, device)?));
+        }
+        Ok(Self::from_blocks(&blocks.collect()?, device))
     }
 
     /// Format of the blocks; `None` for a dense weight.

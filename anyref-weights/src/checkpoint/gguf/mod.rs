@@ -35,8 +35,9 @@ pub(super) fn open(file: &Arc<DataFile>) -> Result<Part> {
     })
 }
 
-/// Reads the other files of a split model and joins their tensors.
-pub(super) fn with_parts(path: &Path, part: Part) -> Result<Vec<TensorEntry>> {
+/// Reads the other files of a split model and joins their tensors; the metadata are those of the
+/// first file opened.
+pub(super) fn with_parts(path: &Path, part: Part) -> Result<(Vec<TensorEntry>, GgufMetadata)> {
     let Part {
         mut tensors,
         metadata,
@@ -45,7 +46,7 @@ pub(super) fn with_parts(path: &Path, part: Part) -> Result<Vec<TensorEntry>> {
         let file = Arc::new(DataFile::open(&path)?);
         tensors.extend(open(&file)?.tensors);
     }
-    Ok(tensors)
+    Ok((tensors, metadata))
 }
 
 impl GgufMetadata {

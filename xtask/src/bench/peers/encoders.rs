@@ -1,0 +1,194 @@
+//! Encoders and mask decoders, against PyTorch, ONNX Runtime and OpenVINO.
+
+use std::process::Command;
+use std::thread;
+use std::time::Duration;
+
+use anyhow::Result;
+
+use super::super::process::peak_memory;
+use super::super::program::{Program, number};
+use super::{Machine, Peers, median};
+use crate::cargo::{built, script};
+
+/// Names of the other programs.
+pub(super) const PROGRAMS: [&str; 3] = ["torch", "onnxruntime", "openvino"];
+/// Forms of the other programs: in f32, and in fewer bits.
+const FORMS: [&[(&str, &str)]; 2] = [
+    &[
+        ("torch", "f32"),
+        ("onnxruntime", "f32"),
+        ("openvino", "f32"),
+    ],
+    &[
+        ("torch", "bf16"),
+        ("onnxruntime", "int8"),
+        ("openvino", "bf16"),
+    ],
+];
+/// Our forms beside them.
+const OURS: [&[&str]; 2] = [&["f32"], &["bf16", "q8_0"]];
+/// Pause before a turn, in which the threads of the one before go to sleep.
+const PAUSE: Duration = Duration::from_millis(100);
+
+/// Part of a model.
+pub(super) struct Part {
+    /// Name in options and for `peer_encoders.py`.
+    pub(super) name: &'static str,
+    title: &'static str,
+    /// Name for `parts_bench`.
+    ours: &'static str,
+    sam: &'static str,
+    /// Whether its matrices can be in blocks.
+    in_blocks: bool,
+}
+
+pub(super) const PARTS: [Part; 6] = [
+    Part {
+        name: "clip",
+        title: "CLIP ViT-L/14 and a projector, 224 px",
+        ours: "clip",
+        sam: "vit-b",
+        in_blocks: true,
+    },
+    Part {
+        name: "sam-b",
+        title: "SAM ViT-B, 1024 px",
+        ours: "sam",
+        sam: "vit-b",
+        in_blocks: true,
+    },
+    Part {
+        name: "sam-h",
+        title: "SAM ViT-H, 1024 px",
+        ours: "sam",
+        sam: "vit-h",
+        in_blocks: true,
+    },
+    Part {
+        name: "prompt-mask",
+        title: "SAM's mask decoder, one prompt",
+        ours: "prompt-mask",
+        sam: "vit-b",
+        in_blocks: false,
+    },
+    Part {
+        name: "prompt-masks",
+        title: "SAM's mask decoder, 64 prompts",
+        ours: "prompt-masks",
+        sam: "vit-b",
+        in_blocks: false,
+    },
+    Part {
+        name: "imagebind",
+        title: "ImageBind's audio encoder, one sound",
+        ours: "imagebind",
+        sam: "vit-b",
+        in_blocks: true,
+    },
+];
+
+/// Program that has the part in a form.
+struct Side {
+    name: String,
+    /// Request of a run.
+    request: &'static str,
+    program: Program,
+    seconds: Vec<f64>,
+}
+
+/// Measures a part in f32, then in fewer bits, with all programs in turns.
+pub(super) fn run(options: &Peers, name: &str, machine: &Machine) -> Result<()> {
+    let part = PARTS.iter().find(|part| part.name == name);
+    let part = part.expect("one of the possible values");
+    println!("\n{}, {} threads", part.title, options.threads);
+    println!("| program | time | here / it | of the peak | peak memory |");
+    println!("| --- | --: | --: | --: | --: |");
+    for (ours, theirs) in OURS.into_iter().zip(FORMS) {
+        let ours = ours
+            .iter()
+            .filter(|form| part.in_blocks || **form != "q8_0");
+        let mut sides = Vec::new();
+        for form in ours {
+            sides.push(our_side(options, part, form)?);
+        }
+        let count = sides.len();
+        let asked = |program: &str| options.program.iter().any(|asked| asked == program);
+        for &(program, form) in theirs.iter().filter(|(program, _)| asked(program)) {
+            match their_side(options, part, program, form) {
+                Ok(side) => sides.push(side),
+                Err(error) => eprintln!("{program} in {form}: {error:#}"),
+            }
+        }
+        // One run to warm up.
+        for side in &mut sides {
+            side.program.ask(side.request)?;
+        }
+        for _ in 0..options.repeat {
+            for side in &mut sides {
+                thread::sleep(PAUSE);
+                side.seconds.push(side.program.ask(side.request)?);
+            }
+        }
+        print(&sides, count, machine);
+    }
+    Ok(())
+}
+
+/// Prints a line for each side; the first `ours` are ours.
+fn print(sides: &[Side], ours: usize, machine: &Machine) {
+    let times = sides.iter().map(|side| median(&side.seconds));
+    let times: Vec<f64> = times.collect();
+    let best = times[..ours].iter().copied().fold(f64::INFINITY, f64::min);
+    let flops = sides
+        .iter()
+        .find_map(|side| number(&side.program.about, "flops").ok());
+    for (index, (side, &seconds)) in sides.iter().zip(&times).enumerate() {
+        let ratio = match index < ours {
+            true => String::new(),
+            false => format!("{:.2}", best / seconds),
+        };
+        let share = flops.map(|flops| 100.0 * machine.share(flops, 0.0, seconds));
+        let share = share.map_or(String::new(), |share| format!("{share:.0} %"));
+        let memory = peak_memory(side.program.id());
+        let memory = memory.map_or(String::new(), |bytes| format!("{:.0} MB", bytes / 1e6));
+        let time = seconds * 1e3;
+        println!(
+            "| {} | {time:.1} ms | {ratio} | {share} | {memory} |",
+            side.name
+        );
+    }
+}
+
+fn our_side(options: &Peers, part: &Part, form: &str) -> Result<Side> {
+    let mut command = Command::new(built("parts_bench", &[])?);
+    command.args(["flex", "anyref-7b", form, part.sam]);
+    command.env("RAYON_NUM_THREADS", options.threads.to_string());
+    Ok(Side {
+        name: format!("here, {form}"),
+        request: part.ours,
+        program: Program::start(&mut command)?,
+        seconds: Vec::new(),
+    })
+}
+
+fn their_side(options: &Peers, part: &Part, program: &str, form: &str) -> Result<Side> {
+    let threads = options.threads.to_string();
+    let python = options.part_python.as_ref().unwrap_or(&options.python);
+    let mut command = Command::new(python);
+    command
+        .arg(script("peer_encoders.py"))
+        .args([part.name, program, form, &threads])
+        .arg(options.folder()?)
+        // Idle threads must not take time from the other sides.
+        .env("OMP_WAIT_POLICY", "passive")
+        .env("OMP_NUM_THREADS", &threads);
+    let program_started = Program::start(&mut command)?;
+    let about = program_started.about["about"].as_str().unwrap_or(program);
+    Ok(Side {
+        name: format!("{about}, {form}"),
+        request: "run",
+        program: program_started,
+        seconds: Vec::new(),
+    })
+}
