@@ -239,7 +239,7 @@ async fn question(
         let answer = answer(&state, &client, input, goal, None, start).await?;
         return Ok(Json(answer).into_response());
     }
-    Ok(stream(move |pieces| async move {
+    Ok(stream(input.masks, move |pieces| async move {
         let answer = answer(&state, &client, input, goal, Some(pieces), start).await;
         vec![match answer {
             Ok(answer) => Event::named("final", &answer),
