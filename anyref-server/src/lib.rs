@@ -21,6 +21,7 @@
 #![recursion_limit = "256"]
 
 mod access;
+mod address;
 mod body;
 mod conversations;
 mod decoding;

@@ -11,12 +11,13 @@ use anyref_api::{
 use anyref_core::{Answer, Dialogue, Explanation, Goal, Multimask, Prompt};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Extension, Path, Query, State as Shared};
+use axum::extract::{Extension, State as Shared};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::address::{GivenPath, GivenQuery, path, query};
 use crate::body::json;
 use crate::models::Hosted;
 use crate::pictures::PictureId;
@@ -94,10 +95,11 @@ pub(crate) struct OfModel {
 pub(crate) async fn upload(
     Shared(state): Shared<Arc<State>>,
     Extension(client): Extension<Client>,
-    Query(named): Query<Named>,
+    named: GivenQuery<Named>,
     headers: HeaderMap,
     body: Body,
 ) -> Outcome<Response> {
+    let named = query(named)?;
     let model = state.models.find(named.model.as_deref())?;
     let uploaded = state
         .uploads
@@ -121,11 +123,11 @@ pub(crate) async fn upload(
     ))]
 pub(crate) async fn picture(
     Shared(state): Shared<Arc<State>>,
-    Path(id): Path<String>,
-    Query(of): Query<OfModel>,
+    id: GivenPath,
+    of: GivenQuery<OfModel>,
 ) -> Outcome<Json<PictureOutput>> {
-    let id = PictureId::given(&id);
-    let model = state.models.find(of.model.as_deref())?;
+    let id = PictureId::given(&path(id)?);
+    let model = state.models.find(query(of)?.model.as_deref())?;
     let picture = model.queue.pictures.get(&id)?;
     let encoding = Duration::ZERO;
     Ok(Json(PictureOutput::new(&Found {
@@ -147,11 +149,11 @@ pub(crate) async fn picture(
     ))]
 pub(crate) async fn forget(
     Shared(state): Shared<Arc<State>>,
-    Path(id): Path<String>,
-    Query(of): Query<OfModel>,
+    id: GivenPath,
+    of: GivenQuery<OfModel>,
 ) -> Outcome<StatusCode> {
-    let id = PictureId::given(&id);
-    let model = state.models.find(of.model.as_deref())?;
+    let id = PictureId::given(&path(id)?);
+    let model = state.models.find(query(of)?.model.as_deref())?;
     let found = model.queue.pictures.remove(&id);
     model.queue.conversations.forget(&[id]);
     match found {
