@@ -99,12 +99,13 @@ pub(crate) async fn upload(
     headers: HeaderMap,
     body: Body,
 ) -> Outcome<Response> {
-    let named = query(named)?;
-    let model = state.models.find(named.model.as_deref())?;
+    // Read before anything is refused: many clients hear no answer until they have sent their file.
     let uploaded = state
         .uploads
         .read(&headers, body, &state.options.limits)
         .await?;
+    let named = query(named)?;
+    let model = state.models.find(named.model.as_deref())?;
     let name = media::shown_name(named.name.as_deref(), "uploaded");
     let file = uploaded.bytes.to_vec();
     let found = state.encoded(model, &client, file, &name, "body").await?;
