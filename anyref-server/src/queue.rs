@@ -240,8 +240,8 @@ impl Queue {
         Some(Turn::Batch(jobs))
     }
 
-    /// Asks for the model to be dropped once nothing waits, and waits at most `time` for it; whether
-    /// none is loaded then. The wish of a model that was busy stays, see
+    /// Asks for the model to be dropped once nothing waits, and waits at most `time` for it; returns
+    /// whether none is loaded then. A model that was busy rests later if it still has to, see
     /// [`in_the_way`](Self::in_the_way).
     pub(crate) fn rests_within(&self, time: Duration) -> bool {
         let end = Instant::now() + time;
