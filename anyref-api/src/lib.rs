@@ -14,8 +14,8 @@ mod problem;
 mod questions;
 
 pub use answers::{
-    AnswerOutput, ExplanationOutput, MaskFormat, MaskOutput, PartOutput, TimingOutput, WordOutput,
-    milliseconds, words_of_piece,
+    AnswerOutput, EarlyMaskOutput, ExplanationOutput, MaskFormat, MaskOutput, PartOutput,
+    TimingOutput, WordOutput, milliseconds, words_of_piece,
 };
 pub use limits::QuestionLimits;
 pub use masks::{CandidateChoice, MaskAnswer, MaskRequest, MaskTiming, RefinableMask};

@@ -30,6 +30,12 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let args::Arguments { common, command } = args::Arguments::parse();
+    #[cfg(feature = "serve")]
+    match command {
+        args::Command::Serve(_) => logging::start_server(common.verbose),
+        _ => logging::start(common.verbose),
+    }
+    #[cfg(not(feature = "serve"))]
     logging::start(common.verbose);
     log::debug!("anyref {} on {}", env!("CARGO_PKG_VERSION"), common.backend);
     failure::guard("anyref", || commands::run(&common, &command))

@@ -6,7 +6,7 @@ use crate::conversation::Conversation;
 use crate::encoding::EncodedQuestion;
 use crate::generation::{Generated, Prefilled};
 use crate::memory::{RowLength, answer_bytes};
-use crate::observer::{Cancel, OnText};
+use crate::observer::{Cancel, Observer, Renumbered, unobserved};
 use crate::{Answer, AnyRef, Result};
 
 /// Answer with all its masks, and the states that it came from.
@@ -48,7 +48,7 @@ impl<B: Backend> AnyRef<B> {
     pub(crate) async fn answers(
         &self,
         asked: &[Conversation<'_, B>],
-        on_text: OnText<'_>,
+        observer: &mut dyn Observer,
         cancel: &Cancel,
     ) -> Vec<Result<Answer>> {
         let mut answers = Vec::with_capacity(asked.len());
@@ -61,8 +61,11 @@ impl<B: Backend> AnyRef<B> {
                     answers.push(chosen.map(|chosen| chosen.answer));
                 }
             } else {
-                let on_text = &mut |row: usize, text: &str| on_text(first + row, text);
-                answers.extend(self.unranked_answers(asked, on_text, cancel).await);
+                let observer = &mut Renumbered {
+                    observer: &mut *observer,
+                    number: |row: usize| first + row,
+                };
+                answers.extend(self.unranked_answers(asked, observer, cancel).await);
             }
         }
         let visible = |answer| {
@@ -86,9 +89,8 @@ impl<B: Backend> AnyRef<B> {
             });
         }
         let question = self.encode_question(asked)?;
-        let on_text = &mut crate::observer::unobserved;
         let (generated, mut answers) = self
-            .batch_answers(&[asked], vec![question], on_text, cancel)
+            .batch_answers(&[asked], vec![question], &mut unobserved, cancel)
             .await?;
         Ok(Answered {
             answer: answers.remove(0)?,
@@ -100,7 +102,7 @@ impl<B: Backend> AnyRef<B> {
     pub(crate) async fn unranked_answers(
         &self,
         asked: &[Conversation<'_, B>],
-        on_text: OnText<'_>,
+        observer: &mut dyn Observer,
         cancel: &Cancel,
     ) -> Vec<Result<Answer>> {
         let mut answers: Vec<Option<Result<Answer>>> = Vec::new();
@@ -113,7 +115,7 @@ impl<B: Backend> AnyRef<B> {
                 Ok(question) => {
                     if !self.has_room(&batch, asked, &question) {
                         let full = std::mem::replace(&mut batch, Batch::new());
-                        self.finish(full, &mut answers, on_text, cancel).await;
+                        self.finish(full, &mut answers, observer, cancel).await;
                     }
                     batch.places.push(place);
                     batch.asked.push(asked);
@@ -121,7 +123,7 @@ impl<B: Backend> AnyRef<B> {
                 }
             }
         }
-        self.finish(batch, &mut answers, on_text, cancel).await;
+        self.finish(batch, &mut answers, observer, cancel).await;
         let answers = answers.into_iter();
         answers
             .map(|answer| answer.expect("an answer or an error for every question"))
@@ -162,7 +164,7 @@ impl<B: Backend> AnyRef<B> {
         &self,
         batch: Batch<'_, B>,
         answers: &mut [Option<Result<Answer>>],
-        on_text: OnText<'_>,
+        observer: &mut dyn Observer,
         cancel: &Cancel,
     ) {
         let Batch {
@@ -173,8 +175,14 @@ impl<B: Backend> AnyRef<B> {
         if places.is_empty() {
             return;
         }
-        let on_text = &mut |row: usize, text: &str| on_text(places[row], text);
-        match self.batch_answers(&asked, questions, on_text, cancel).await {
+        let observer = &mut Renumbered {
+            observer,
+            number: |row: usize| places[row],
+        };
+        match self
+            .batch_answers(&asked, questions, observer, cancel)
+            .await
+        {
             Ok((_, found)) => {
                 for (place, answer) in places.into_iter().zip(found) {
                     answers[place] = Some(answer);
@@ -193,10 +201,10 @@ impl<B: Backend> AnyRef<B> {
         &self,
         asked: &[Conversation<'_, B>],
         questions: Vec<EncodedQuestion<B>>,
-        on_text: OnText<'_>,
+        observer: &mut dyn Observer,
         cancel: &Cancel,
     ) -> Result<(Generated<B>, Vec<Result<Answer>>)> {
-        let generated = self.generate(asked, questions, on_text, cancel).await?;
+        let generated = self.generate(asked, questions, observer, cancel).await?;
         let answers = self.decode(asked, &generated).await?;
         Ok((generated, answers))
     }

@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 use burn::tensor::{backend::Backend, read_sync};
 
 use crate::conversation::{Conversation, Goal, History, Turn};
-use crate::observer::Cancel;
+use crate::observer::{Cancel, Observer};
 use crate::picture::Picture;
 use crate::{Answer, AnyRef, Prompt, Result};
 
@@ -52,8 +52,9 @@ impl<'a, B: Backend> Chat<'a, B> {
         on_text: &mut (dyn FnMut(&str) -> ControlFlow<()> + Send),
     ) -> Result<Answer> {
         let cancel = Cancel::new();
+        let observer = &mut |_: usize, piece: &str| on_text(piece);
         self.anyref
-            .chat_turn(self.picture, &mut self.history, prompt, on_text, &cancel)
+            .chat_turn(self.picture, &mut self.history, prompt, observer, &cancel)
             .await
     }
 
@@ -81,7 +82,7 @@ impl<B: Backend> AnyRef<B> {
         picture: &Picture<B>,
         history: &mut History,
         prompt: Prompt,
-        on_text: &mut (dyn FnMut(&str) -> ControlFlow<()> + Send),
+        observer: &mut dyn Observer,
         cancel: &Cancel,
     ) -> Result<Answer> {
         let (prompt, bridges) = self.in_words(picture, &prompt, cancel).await?;
@@ -93,8 +94,7 @@ impl<B: Backend> AnyRef<B> {
             turns: &turns,
             goal: Goal::Chat,
         };
-        let on_text = &mut |_: usize, text: &str| on_text(text);
-        let mut answers = self.answers(&[asked], on_text, cancel).await;
+        let mut answers = self.answers(&[asked], observer, cancel).await;
         let mut answer = answers.remove(0)?;
         answer.bridges = bridges;
         if let Some(mut turn) = turns.pop() {

@@ -52,7 +52,7 @@ pub(crate) async fn explain<B: Backend>(
     };
     let mut before = anyref.masks(&[picture], generated, 0.0, |_| false).await?;
     let before = before.pop().transpose()?.unwrap_or_default();
-    let query = anyref.object_queries(generated);
+    let query = anyref.object_queries(generated, &answer.objects);
     let attention = object_attention(query, generated.output.key.clone(), &answer.objects);
     let [_, keys] = attention.dims();
     let attention = read(attention).await?.convert::<f32>();

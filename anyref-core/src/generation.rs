@@ -1,23 +1,25 @@
 //! Second step of an answer: generation by the language model, greedy, sampled or by beam search.
 
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 use anyref_decoder::refocus::ObjectToken;
 use anyref_llm::Tokenizer;
 use anyref_llm::{
-    Beam, BeamConfig, FinishReason, GenerationInput, GenerationOutput, KvCache, LlamaInput,
-    beam_search_async, generate_async, read_continuations,
+    Beam, BeamConfig, Generation, GenerationInput, GenerationOutput, KvCache, LlamaInput,
+    beam_search_async, read_continuations,
 };
 use burn::tensor::{Tensor, backend::Backend};
 use web_time::Instant;
 
 use crate::conversation::Conversation;
+use crate::early_masks::EarlyMasks;
 use crate::encoding::EncodedQuestion;
 use crate::layout::{Layout, ObjectSpan, ObjectState};
-use crate::observer::{Cancel, OnText};
+use crate::observer::{Cancel, Observer};
 use crate::read::read;
 use crate::splice::{ReferenceBank, splice_left};
-use crate::{AnyRef, Result, Timing};
+use crate::{AnyRef, Mask, Result, Timing};
 
 /// Generated answers before masks are decoded.
 #[derive(Debug)]
@@ -37,13 +39,16 @@ pub(crate) struct GeneratedAnswer {
     pub(crate) question: Layout,
     /// Position of every `<obj>`.
     pub(crate) objects: Vec<ObjectToken>,
+    /// Masks of the first `<obj>`, decoded while the answer was generated.
+    pub(crate) early: Vec<Mask>,
     pub(crate) timing: Timing,
 }
 
 impl<B: Backend> Generated<B> {
-    /// Iterates over the `<obj>` of all rows.
-    pub(crate) fn objects(&self) -> impl Iterator<Item = &ObjectToken> {
-        self.answers.iter().flat_map(|answer| &answer.objects)
+    /// Iterates over the `<obj>` of all rows whose masks are not decoded yet.
+    pub(crate) fn undecoded(&self) -> impl Iterator<Item = &ObjectToken> {
+        let answers = self.answers.iter();
+        answers.flat_map(|answer| &answer.objects[answer.early.len()..])
     }
 
     /// Returns for each row whether its answer began from a state with NaN, which makes it
@@ -69,13 +74,13 @@ pub(crate) struct Prefilled<B: Backend> {
 }
 
 impl<B: Backend> AnyRef<B> {
-    /// Generates the answers to encoded questions, one row each, greedily or by sampling. `on_text`
-    /// receives each row's text as it is generated.
+    /// Generates the answers to encoded questions, one row each, greedily or by sampling. The
+    /// observer receives each row's text as it is generated, and its masks where it wants them.
     pub(crate) async fn generate(
         &self,
         asked: &[Conversation<'_, B>],
         questions: Vec<EncodedQuestion<B>>,
-        on_text: OnText<'_>,
+        observer: &mut dyn Observer,
         cancel: &Cancel,
     ) -> Result<Generated<B>> {
         let start = Instant::now();
@@ -91,7 +96,11 @@ impl<B: Backend> AnyRef<B> {
             self.device(),
         );
         let longest = spliced.embeddings.dims()[1];
-        let padding: Vec<usize> = spliced.lengths.iter().map(|n| longest - n).collect();
+        let places = RowPlaces {
+            prefix: prefix_length,
+            answer_start: prefix_length + longest,
+            padding: spliced.lengths.iter().map(|n| longest - n).collect(),
+        };
         let share = asked.len().max(1) as u32;
         let prompt = start.elapsed() / share;
 
@@ -102,44 +111,49 @@ impl<B: Backend> AnyRef<B> {
             padding: spliced.padding,
             cache: Some(prefix),
         };
-        let on_token = |row: usize, token| {
-            if cancel.is_cancelled() {
-                return ControlFlow::Break(());
+        let mut early = EarlyMasks::new(asked.len(), observer);
+        let mut decoding = Duration::ZERO;
+        let mut generation = Generation::start(&self.model.llm, input, &self.generation).await?;
+        while let Some(chosen) = generation.step().await? {
+            for (row, token) in chosen {
+                cancel.check()?;
+                let stream = &mut streams[row];
+                if let Some(text) = stream.push(token, &self.tokenizer) {
+                    stream.stopped = observer.text(row, &text).is_break();
+                }
+                if stream.stopped {
+                    generation.end(row);
+                    early.end(row);
+                }
             }
-            let stream = &mut streams[row];
-            let text = stream.push(token, &self.tokenizer);
-            let flow = text.map_or(ControlFlow::Continue(()), |text| on_text(row, &text));
-            stream.stopped = flow.is_break();
-            flow
-        };
-        let mut output = generate_async(&self.model.llm, input, &self.generation, on_token).await?;
-        cancel.check()?;
-        let generate = start.elapsed() / share;
-        for (row, stream) in streams.into_iter().enumerate() {
-            if let Some(rest) = stream.rest(&self.tokenizer) {
-                let _: ControlFlow<()> = on_text(row, &rest);
+            cancel.check()?;
+            if early.any_wanted() {
+                let start = Instant::now();
+                self.decode_early(asked, &places, &generation, &mut early, observer)
+                    .await?;
+                decoding += start.elapsed();
             }
         }
-        output.key = padding_first(output.key, prefix_length, &padding);
-        let answers = layouts.into_iter().zip(timings).enumerate();
-        let answers = answers.map(|(row, (question, timing))| GeneratedAnswer {
+        let mut output = generation.output();
+        cancel.check()?;
+        let generate = start.elapsed().saturating_sub(decoding) / share;
+        for (row, stream) in streams.into_iter().enumerate() {
+            if let Some(rest) = stream.rest(&self.tokenizer) {
+                let _: ControlFlow<()> = observer.text(row, &rest);
+            }
+        }
+        output.key = places.padding_first(output.key);
+        let rows = layouts.into_iter().zip(timings).zip(early.into_masks());
+        let answers = rows.enumerate();
+        let answers = answers.map(|(row, ((question, timing), early))| GeneratedAnswer {
             tokens: output.tokens[row].clone(),
-            objects: self.objects(
-                &output.tokens[row],
-                row,
-                prefix_length + longest,
-                padding[row],
-                match output.finish[row] {
-                    FinishReason::Stop => output.tokens[row].len(),
-                    FinishReason::Length | FinishReason::Cancelled => {
-                        output.tokens[row].len().saturating_sub(1)
-                    }
-                },
-            ),
+            objects: self.objects(&output.tokens[row], row, &places, generation.read(row)),
             question,
+            early,
             timing: Timing {
                 prompt: timing.prompt + prompt,
                 generate,
+                decode: decoding / share,
                 ..timing
             },
         });
@@ -219,7 +233,12 @@ impl<B: Backend> AnyRef<B> {
         answers: &[Vec<u32>],
     ) -> Generated<B> {
         let input = question.input.clone();
-        let answer_start = input.cache.as_ref().map_or(0, KvCache::len) + 1;
+        let prefix = input.cache.as_ref().map_or(0, KvCache::len);
+        let places = RowPlaces {
+            prefix,
+            answer_start: prefix + 1,
+            padding: vec![0; answers.len()],
+        };
         // The last token is not read: where the state of an `<obj>` itself counts, one follows it.
         let ended: Vec<Vec<u32>>;
         let read = match self.config.object_state {
@@ -237,8 +256,9 @@ impl<B: Backend> AnyRef<B> {
         let answers = answers.iter().enumerate();
         let answers = answers.map(|(row, tokens)| GeneratedAnswer {
             tokens: tokens.clone(),
-            objects: self.objects(tokens, row, answer_start, 0, tokens.len()),
+            objects: self.objects(tokens, row, &places, tokens.len()),
             question: question.layout.clone(),
+            early: Vec::new(),
             timing: Timing::default(),
         });
         Generated {
@@ -249,27 +269,44 @@ impl<B: Backend> AnyRef<B> {
 
     /// Positions of every `<obj>` of an answer, of which the first `read` tokens were read again;
     /// none of a model without masks.
-    fn objects(
+    pub(crate) fn objects(
         &self,
         tokens: &[u32],
         row: usize,
-        answer_start: usize,
-        context_start: usize,
+        places: &RowPlaces,
         read: usize,
     ) -> Vec<ObjectToken> {
         let Some(mask) = self.special_tokens().object else {
             return Vec::new();
         };
         let state = self.config.object_state;
-        let spans = state.spans(tokens, mask, answer_start, read);
+        let spans = state.spans(tokens, mask, places.answer_start, read);
         let object = |span: ObjectSpan| ObjectToken {
             row,
             position: span.position,
             start: span.start,
             end: span.position,
-            context_start,
+            context_start: places.padding[row],
         };
         spans.into_iter().map(object).collect()
+    }
+}
+
+/// Places of questions and answers in the rows of a batch.
+#[derive(Debug)]
+pub(crate) struct RowPlaces {
+    /// Length of the part before the questions.
+    pub(crate) prefix: usize,
+    /// Position of the answers' first tokens.
+    pub(crate) answer_start: usize,
+    /// Padding before each question.
+    pub(crate) padding: Vec<usize>,
+}
+
+impl RowPlaces {
+    /// Moves the padding of each row from after the part before the questions to the front.
+    pub(crate) fn padding_first<B: Backend>(&self, key: Tensor<B, 4>) -> Tensor<B, 4> {
+        padding_first(key, self.prefix, &self.padding)
     }
 }
 

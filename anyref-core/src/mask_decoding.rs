@@ -54,7 +54,7 @@ impl<B: Backend> AnyRef<B> {
                 }
                 let raw = self.tokenizer.decode(&answer.tokens)?.trim().to_owned();
                 let mut timing = answer.timing;
-                timing.decode = decode;
+                timing.decode += decode;
                 timing.image = picture.take_encoding_time();
                 let sentence = Sentence::of(&raw, self.config.prompts.phrases);
                 let mut masks = masks?;
@@ -98,12 +98,16 @@ impl<B: Backend> AnyRef<B> {
         })
     }
 
-    /// The last layer's queries of every `<obj>` of all rows, `[objects, heads, head_dim]`.
-    pub(crate) fn object_queries(&self, generated: &Generated<B>) -> Tensor<B, 3> {
+    /// The last layer's queries of these `<obj>`, `[objects, heads, head_dim]`.
+    pub(crate) fn object_queries(
+        &self,
+        generated: &Generated<B>,
+        objects: &[ObjectToken],
+    ) -> Tensor<B, 3> {
         let output = &generated.output;
         let [rows, heads, length, head_dim] = output.query.dims();
-        let places: Vec<i32> = generated
-            .objects()
+        let places: Vec<i32> = objects
+            .iter()
             .map(|object| (object.row * length + object.position - output.offset) as i32)
             .collect();
         let count = places.len();
@@ -118,8 +122,8 @@ impl<B: Backend> AnyRef<B> {
             .reshape([count, heads, head_dim])
     }
 
-    /// Decodes the masks of every `<obj>`, row by row, refocused by `lambda`. Masks of `refinable`
-    /// rows keep their logits.
+    /// Decodes the masks of every `<obj>`, row by row, refocused by `lambda`, after those that were
+    /// decoded early. Masks of `refinable` rows keep their logits.
     pub(crate) async fn masks(
         &self,
         pictures: &[&Picture<B>],
@@ -128,12 +132,13 @@ impl<B: Backend> AnyRef<B> {
         refinable: impl Fn(usize) -> bool,
     ) -> Result<Vec<Result<Vec<Mask>>>> {
         let output = &generated.output;
-        let objects: Vec<ObjectToken> = generated.objects().copied().collect();
+        let objects: Vec<ObjectToken> = generated.undecoded().copied().collect();
+        let early = generated.answers.iter().map(|answer| &answer.early);
         if objects.is_empty() {
-            return Ok(pictures.iter().map(|_| Ok(Vec::new())).collect());
+            return Ok(early.map(|early| Ok(early.clone())).collect());
         }
         let prompts = self.model.refocused_prompts(RefocusInput {
-            query: self.object_queries(generated),
+            query: self.object_queries(generated, &objects),
             key: output.key.clone(),
             hidden: output.hidden.clone(),
             hidden_offset: output.offset,
@@ -160,16 +165,19 @@ impl<B: Backend> AnyRef<B> {
         let mut from = 0;
         let mut masks = Vec::with_capacity(pictures.len());
         for (row, (picture, answer)) in pictures.iter().zip(&generated.answers).enumerate() {
-            let own = from..from + answer.objects.len();
+            let own = from..from + answer.objects.len() - answer.early.len();
             from = own.end;
-            masks.push(match own.is_empty() {
-                true => Ok(Vec::new()),
-                false => {
-                    let logits = logits.clone().narrow(0, own.start, own.len());
-                    self.in_picture(picture, logits, &scores[own], refinable(row))
-                        .await?
-                }
-            });
+            let mut all = answer.early.clone();
+            if own.is_empty() {
+                masks.push(Ok(all));
+                continue;
+            }
+            let logits = logits.clone().narrow(0, own.start, own.len());
+            let own = self.in_picture(picture, logits, &scores[own], refinable(row));
+            masks.push(own.await?.map(|own| {
+                all.extend(own);
+                all
+            }));
         }
         Ok(masks)
     }

@@ -8,7 +8,7 @@ use crate::answering::{Answered, States};
 use crate::anyref::AnyRef;
 use crate::conversation::{Conversation, Goal, Turn};
 use crate::explain::{Explanation, explain};
-use crate::observer::{Cancel, OnText, unobserved};
+use crate::observer::{Cancel, Observer, Renumbered, unobserved};
 use crate::picture::Picture;
 use crate::preprocess::{PicturePixels, PicturePreprocessor};
 use crate::{Answer, Chat, Error, Prompt, Result};
@@ -191,7 +191,7 @@ impl<B: Backend> AnyRef<B> {
     pub(crate) async fn ask_prompts(
         &self,
         questions: Vec<Result<(&Picture<B>, &Prompt, Goal)>>,
-        on_text: OnText<'_>,
+        observer: &mut dyn Observer,
         cancel: &Cancel,
     ) -> Vec<Result<Answer>> {
         let (mut places, mut turns, mut bridged) = (Vec::new(), Vec::new(), Vec::new());
@@ -225,13 +225,19 @@ impl<B: Backend> AnyRef<B> {
             goal: *goal,
         });
         let asked: Vec<_> = asked.collect();
-        let in_place = &mut |row: usize, text: &str| on_text(places[row], text);
+        let in_place = &mut Renumbered {
+            observer: &mut *observer,
+            number: |row: usize| places[row],
+        };
         let answered = self.answers(&asked, in_place, cancel).await;
         for (&place, answer) in places.iter().zip(answered) {
             answers[place] = Some(answer);
         }
         for (place, picture, prompt, goal) in bridged {
-            let in_place = &mut |_: usize, text: &str| on_text(place, text);
+            let in_place = &mut Renumbered {
+                observer: &mut *observer,
+                number: |_: usize| place,
+            };
             let answer = self.bridged_answer(picture, prompt, goal, in_place, cancel);
             answers[place] = Some(answer.await);
         }

@@ -114,58 +114,149 @@ pub async fn generate_async<B: Backend>(
     config: &GenerationConfig,
     mut on_token: impl FnMut(usize, u32) -> ControlFlow<()>,
 ) -> Result<GenerationOutput<B>> {
-    let [batch, length, _] = input.embeddings.dims();
-    let device = input.embeddings.device();
-    let mut cache = input.cache.unwrap_or_else(|| model.new_cache());
-    let offset = cache.len();
-    let first = last_columns(input.padding.as_ref(), [batch, length], offset).await?;
-    let prompt = LlamaInput::new(input.embeddings).with_padding(input.padding);
-    let output = model.read(prompt, &mut cache);
-    let mut hidden = vec![output.hidden.clone()];
-    let mut query = vec![output.query];
-
-    let mut samplers: Vec<_> = (0..batch).map(|row| Sampler::new(config, row)).collect();
-    let mut tokens = vec![Vec::new(); batch];
-    let mut finish = vec![None; batch];
-    let limit = longest_answer(model, config, offset + length);
-    let mut state = columns(output.hidden, &first);
-    for step in 0..limit {
-        let chosen = choose(model.logits(state), config, &mut samplers).await?;
-        for (row, &token) in chosen.iter().enumerate() {
-            if finish[row].is_some() {
-                continue;
-            }
-            if config.stop_tokens.contains(&token) {
-                finish[row] = Some(FinishReason::Stop);
-                continue;
-            }
-            tokens[row].push(token);
+    let mut generation = Generation::start(model, input, config).await?;
+    while let Some(chosen) = generation.step().await? {
+        for (row, token) in chosen {
             if on_token(row, token).is_break() {
-                finish[row] = Some(FinishReason::Cancelled);
+                generation.end(row);
             }
         }
-        if step + 1 == limit || finish.iter().all(Option::is_some) {
-            break;
-        }
-        let padding = ended_padding(&finish, &cache, &device);
-        let output = read_tokens(model, chosen, [batch, 1], padding, &mut cache, &device);
-        hidden.push(output.hidden.clone());
-        query.push(output.query);
-        state = output.hidden;
     }
-    Ok(GenerationOutput {
-        tokens,
-        finish: finish
-            .into_iter()
-            .map(|reason| reason.unwrap_or(FinishReason::Length))
-            .collect(),
-        first,
-        hidden: Tensor::cat(hidden, 1),
-        key: last_key(&cache, &query[0]),
-        query: Tensor::cat(query, 2),
-        offset,
-        cache,
-    })
+    Ok(generation.output())
+}
+
+/// Generation token by token, for callers that need the states in between; the others call
+/// [`generate_async`].
+#[derive(Debug)]
+pub struct Generation<'a, B: Backend> {
+    model: &'a Llama<B>,
+    config: &'a GenerationConfig,
+    cache: KvCache<B>,
+    offset: usize,
+    first: Vec<usize>,
+    hidden: Vec<Tensor<B, 3>>,
+    query: Vec<Tensor<B, 4>>,
+    samplers: Vec<Sampler>,
+    tokens: Vec<Vec<u32>>,
+    finish: Vec<Option<FinishReason>>,
+    /// State that predicts each row's next token, `[batch, 1, hidden]`.
+    state: Tensor<B, 3>,
+    /// Tokens that were chosen last, until they are read.
+    chosen: Option<Vec<u32>>,
+    /// Number of tokens that each row may still have.
+    left: usize,
+}
+
+impl<'a, B: Backend> Generation<'a, B> {
+    /// Reads a prompt.
+    ///
+    /// # Errors
+    /// When the device fails.
+    ///
+    /// # Panics
+    /// When the prompt has no position; also see [`Llama::forward`].
+    pub async fn start(
+        model: &'a Llama<B>,
+        input: GenerationInput<B>,
+        config: &'a GenerationConfig,
+    ) -> Result<Self> {
+        let [batch, length, _] = input.embeddings.dims();
+        let mut cache = input.cache.unwrap_or_else(|| model.new_cache());
+        let offset = cache.len();
+        let first = last_columns(input.padding.as_ref(), [batch, length], offset).await?;
+        let prompt = LlamaInput::new(input.embeddings).with_padding(input.padding);
+        let output = model.read(prompt, &mut cache);
+        Ok(Self {
+            model,
+            config,
+            cache,
+            offset,
+            hidden: vec![output.hidden.clone()],
+            query: vec![output.query],
+            samplers: (0..batch).map(|row| Sampler::new(config, row)).collect(),
+            tokens: vec![Vec::new(); batch],
+            finish: vec![None; batch],
+            state: columns(output.hidden, &first),
+            first,
+            chosen: None,
+            left: longest_answer(model, config, offset + length),
+        })
+    }
+
+    /// Chooses the next token of each running row, after reading those chosen before. The rows and
+    /// their tokens are without those that met a stop token; `None` once no row runs.
+    ///
+    /// # Errors
+    /// When the device fails.
+    pub async fn step(&mut self) -> Result<Option<Vec<(usize, u32)>>> {
+        if self.left == 0 || self.finish.iter().all(Option::is_some) {
+            return Ok(None);
+        }
+        if let Some(chosen) = self.chosen.take() {
+            let (device, shape) = (self.state.device(), [chosen.len(), 1]);
+            let padding = ended_padding(&self.finish, &self.cache, &device);
+            let cache = &mut self.cache;
+            let output = read_tokens(self.model, chosen, shape, padding, cache, &device);
+            self.hidden.push(output.hidden.clone());
+            self.query.push(output.query);
+            self.state = output.hidden;
+        }
+        let logits = self.model.logits(self.state.clone());
+        let chosen = choose(logits, self.config, &mut self.samplers).await?;
+        self.left -= 1;
+        let mut new = Vec::with_capacity(chosen.len());
+        for (row, &token) in chosen.iter().enumerate() {
+            if self.finish[row].is_some() {
+                continue;
+            }
+            if self.config.stop_tokens.contains(&token) {
+                self.finish[row] = Some(FinishReason::Stop);
+                continue;
+            }
+            self.tokens[row].push(token);
+            new.push((row, token));
+        }
+        self.chosen = Some(chosen);
+        Ok(Some(new))
+    }
+
+    /// Ends a row with [`FinishReason::Cancelled`].
+    pub fn end(&mut self, row: usize) {
+        self.finish[row] = Some(FinishReason::Cancelled);
+    }
+
+    /// Tokens of each row so far, without the stop token.
+    pub fn tokens(&self) -> &[Vec<u32>] {
+        &self.tokens
+    }
+
+    /// Number of tokens of a row that were read, so that [`output`](Self::output) has the states
+    /// which they have as inputs.
+    pub fn read(&self, row: usize) -> usize {
+        let length = self.tokens[row].len();
+        match self.finish[row] {
+            Some(FinishReason::Stop) => length,
+            Some(FinishReason::Length | FinishReason::Cancelled) => length.saturating_sub(1),
+            None => length.min(self.hidden.len() - 1),
+        }
+    }
+
+    /// All that was generated so far. Rows that still run have [`FinishReason::Length`].
+    pub fn output(&self) -> GenerationOutput<B> {
+        let finish = self.finish.iter();
+        GenerationOutput {
+            tokens: self.tokens.clone(),
+            finish: finish
+                .map(|reason| reason.unwrap_or(FinishReason::Length))
+                .collect(),
+            first: self.first.clone(),
+            hidden: Tensor::cat(self.hidden.clone(), 1),
+            key: last_key(&self.cache, &self.query[0]),
+            query: Tensor::cat(self.query.clone(), 2),
+            offset: self.offset,
+            cache: self.cache.clone(),
+        }
+    }
 }
 
 /// Runs [`generate_async`] on the calling thread, which waits for the device.
@@ -184,63 +275,8 @@ pub fn generate<B: Backend>(
     read_sync(generate_async(model, input, config, on_token))
 }
 
-/// Reads given continuations of a prompt of one row, one row each. The output equals that of
-/// [`generate_async`] if it had generated them and stopped after each.
-///
-/// # Panics
-/// When the prompt has no position, several rows, or padding, also in its cache, or when there is
-/// no continuation; also see [`Llama::forward`].
-pub fn read_continuations<B: Backend>(
-    model: &Llama<B>,
-    input: GenerationInput<B>,
-    continuations: &[Vec<u32>],
-) -> GenerationOutput<B> {
-    let length = input.single_row();
-    assert!(!continuations.is_empty(), "a continuation to be read");
-    let (count, device) = (continuations.len(), input.embeddings.device());
-    let mut cache = input.cache.unwrap_or_else(|| model.new_cache());
-    let offset = cache.len();
-    let prompt = model.read(LlamaInput::new(input.embeddings), &mut cache);
-    let mut cache = cache.repeat(count);
-    let [_, heads, _, head_dim] = prompt.query.dims();
-    let width = prompt.hidden.dims()[2];
-    let mut hidden = prompt.hidden.expand([count, length, width]);
-    let mut query = prompt.query.expand([count, heads, length, head_dim]);
-    // The last token of each is not fed back.
-    let read = |tokens: &Vec<u32>| tokens.len().saturating_sub(1);
-    let longest = continuations.iter().map(read).max().unwrap_or(0);
-    if longest > 0 {
-        let begun = offset + length;
-        let (mut ids, mut padding) = (Vec::new(), Vec::new());
-        for tokens in continuations {
-            let own = read(tokens);
-            ids.extend_from_slice(&tokens[..own]);
-            ids.resize(ids.len() + longest - own, 0);
-            padding.extend((0..begun + longest).map(|column| column >= begun + own));
-        }
-        let padded = padding.contains(&true);
-        let padding = padded.then(|| {
-            let padding = TensorData::new(padding, [count, begun + longest]);
-            Tensor::<B, 2, Bool>::from_data(padding, &device)
-        });
-        let output = read_tokens(model, ids, [count, longest], padding, &mut cache, &device);
-        hidden = Tensor::cat(vec![hidden, output.hidden], 1);
-        query = Tensor::cat(vec![query, output.query], 2);
-    }
-    GenerationOutput {
-        tokens: continuations.to_vec(),
-        finish: vec![FinishReason::Stop; count],
-        first: vec![length - 1; count],
-        hidden,
-        key: last_key(&cache, &query),
-        query,
-        offset,
-        cache,
-    }
-}
-
 /// Keys of the last layer, in the type of its queries.
-fn last_key<B: Backend>(cache: &KvCache<B>, query: &Tensor<B, 4>) -> Tensor<B, 4> {
+pub(crate) fn last_key<B: Backend>(cache: &KvCache<B>, query: &Tensor<B, 4>) -> Tensor<B, 4> {
     let key = cache.last_key().expect("a prompt was read");
     match key.dtype() == query.dtype() {
         true => key,

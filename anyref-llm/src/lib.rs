@@ -54,6 +54,7 @@ mod cache;
 mod chat_template;
 pub mod clip_tokenizer;
 mod config;
+mod continuations;
 pub mod conversation;
 mod error;
 mod generate;
@@ -78,9 +79,10 @@ pub use block::LlamaDecoderLayer;
 pub use cache::{KvCache, LayerCache};
 pub use chat_template::{ChatMessage, ChatTemplate};
 pub use config::{LlamaConfig, RopeScaling};
+pub use continuations::read_continuations;
 pub use error::{Error, Result};
 pub use generate::{
-    FinishReason, GenerationInput, GenerationOutput, generate, generate_async, read_continuations,
+    FinishReason, Generation, GenerationInput, GenerationOutput, generate, generate_async,
 };
 pub use gguf::{GgufModel, hugging_face_checkpoint, load_gguf};
 pub use lora::{LoraConfig, LoraLinear};

@@ -5,11 +5,12 @@ use std::ops::ControlFlow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::time::{Duration, Instant};
 
-use anyref_api::{Outcome, Problem};
+use anyref_api::{Outcome, Problem, milliseconds};
 use anyref_core::{Answer, Dialogue, EncodedPicture, Engine, Error, Goal, Prompt, Request};
 use image::RgbImage;
 use tokio::runtime::Handle;
 
+use crate::listening::{Listener, Listeners};
 use crate::models::{Hosted, Models};
 use crate::queue::{Queue, Status, Turn};
 use crate::served_model::LoadEngine;
@@ -31,8 +32,10 @@ pub(crate) fn run(
     let mut loaded = first;
     while let Some(turn) = queue.next_turn() {
         let Turn::Batch(jobs) = turn else {
-            drop(loaded.take());
-            queue.dropped();
+            if models.has_to_rest(hosted) {
+                drop(loaded.take());
+                queue.dropped();
+            }
             continue;
         };
         let Some(engine) = loaded.take().or_else(|| start(hosted, models, load)) else {
@@ -120,7 +123,10 @@ fn compute(engine: &dyn Engine, jobs: Vec<Job>, queue: &Queue, runtime: &Handle)
             queue.metrics.server.left.inc();
             continue;
         }
-        queue.metrics.server.waited(job.since.elapsed());
+        let waited = job.since.elapsed();
+        queue.metrics.server.waited(waited);
+        job.span
+            .in_scope(|| tracing::debug!(ms = milliseconds(waited), "waited for the model"));
         match job.work {
             Work::Encode(image, reply) => pictures.push((image, reply)),
             Work::Ask(asked, reply) => questions.push((*asked, job.ticket, reply)),
@@ -205,22 +211,11 @@ fn answer(
         .map(|(_, ticket, _)| ticket.clone())
         .collect();
     let running = Running::start(&tickets);
-    let mut written = vec![0; questions.len()];
-    let mut on_text = |number: usize, text: &str| {
-        let (asked, ticket, _) = &questions[number];
-        written[number] += 1;
-        let heard = asked
-            .pieces
-            .as_ref()
-            .is_none_or(|pieces| pieces.send(text.to_owned()).is_ok());
-        let full = asked
-            .most_pieces
-            .is_some_and(|most| written[number] >= most);
-        match ticket.is_gone() || !heard || full {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
-    };
+    let listeners = questions.iter().map(|(asked, ticket, _)| {
+        let pieces = asked.pieces.as_ref();
+        Listener::new(ticket, pieces, asked.most_pieces)
+    });
+    let mut listeners = Listeners(listeners.collect());
     let requests: Vec<Request<'_>> = questions
         .iter()
         .map(|(asked, ..)| Request {
@@ -229,8 +224,8 @@ fn answer(
             goal: asked.goal,
         })
         .collect();
-    let mut answers =
-        runtime.block_on(engine.answer_async(&requests, &mut on_text, &running.cancel));
+    let answered = engine.answer_observed_async(&requests, &mut listeners, &running.cancel);
+    let mut answers = runtime.block_on(answered);
     drop(requests);
     locate(engine, &questions, &mut answers, &running, runtime);
     let mut failed = false;
@@ -302,16 +297,9 @@ fn chat(
     runtime: &Handle,
 ) -> bool {
     let running = Running::start(std::slice::from_ref(ticket));
-    let mut on_text = |text: &str| {
-        let heard = pieces
-            .as_ref()
-            .is_none_or(|pieces| pieces.send(text.to_owned()).is_ok());
-        match ticket.is_gone() || !heard {
-            true => ControlFlow::Break(()),
-            false => ControlFlow::Continue(()),
-        }
-    };
-    let chatted = engine.chat_async(&mut dialogue, prompt, &mut on_text, &running.cancel);
+    let mut listeners = Listeners(vec![Listener::new(ticket, pieces.as_ref(), None)]);
+    let cancel = &running.cancel;
+    let chatted = engine.chat_observed_async(&mut dialogue, prompt, &mut listeners, cancel);
     let answer = runtime.block_on(chatted);
     let failed = matches!(answer, Err(Error::Device(_)));
     let _ = reply.send(Ok((dialogue, answer.map_err(Problem::from))));

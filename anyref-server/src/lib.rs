@@ -21,12 +21,14 @@
 #![recursion_limit = "256"]
 
 mod access;
+mod address;
 mod body;
 mod conversations;
 mod decoding;
 mod engine_thread;
 mod error;
 mod fair_queue;
+mod listening;
 mod masks;
 mod metrics;
 mod models;
@@ -37,6 +39,7 @@ mod options;
 mod page;
 mod pictures;
 mod queue;
+mod request_log;
 mod router;
 mod served_model;
 mod server;

@@ -3,15 +3,11 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
 
 use anyref_api::{Outcome, Problem};
 
 use crate::error::{Error, Result};
 use crate::queue::Queue;
-
-/// Longest wait for an idle model to be dropped.
-const LONGEST_REST: Duration = Duration::from_secs(10);
 
 /// Model with its queue.
 #[derive(Debug)]
@@ -101,8 +97,7 @@ impl Models {
             return;
         };
         for other in self.idle_longest(kept) {
-            let all: u64 = self.hosted.iter().map(|one| one.queue.resident()).sum();
-            if all.saturating_add(needed) <= budget {
+            if self.resident().saturating_add(needed) <= budget {
                 return;
             }
             self.rest(other);
@@ -119,12 +114,24 @@ impl Models {
     }
 
     fn rest(&self, one: &Hosted) -> bool {
-        one.queue.ask_to_rest();
-        let rests = one.queue.rests_within(LONGEST_REST);
+        let rests = one.queue.rests_within(one.queue.limits.rest);
         if rests {
             log::info!("{} is dropped, for others to be loaded", one.name);
         }
         rests
+    }
+
+    /// Returns whether a model that was asked to rest, and is idle now, still has to: another one
+    /// waits for its room, or the loaded ones take more than the budget. Else the reason is gone,
+    /// since others have been dropped meanwhile.
+    pub(crate) fn has_to_rest(&self, one: &Hosted) -> bool {
+        let beyond = self.budget.is_some_and(|budget| self.resident() > budget);
+        beyond || one.queue.in_the_way()
+    }
+
+    /// Memory of all loaded models in bytes.
+    fn resident(&self) -> u64 {
+        self.hosted.iter().map(|one| one.queue.resident()).sum()
     }
 
     /// Loaded models but one, those not asked for longest first.

@@ -11,12 +11,13 @@ use anyref_api::{
 use anyref_core::{Answer, Dialogue, Explanation, Goal, Multimask, Prompt};
 use axum::Json;
 use axum::body::Body;
-use axum::extract::{Extension, Path, Query, State as Shared};
+use axum::extract::{Extension, State as Shared};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::address::{GivenPath, GivenQuery, path, query};
 use crate::body::json;
 use crate::models::Hosted;
 use crate::pictures::PictureId;
@@ -94,15 +95,17 @@ pub(crate) struct OfModel {
 pub(crate) async fn upload(
     Shared(state): Shared<Arc<State>>,
     Extension(client): Extension<Client>,
-    Query(named): Query<Named>,
+    named: GivenQuery<Named>,
     headers: HeaderMap,
     body: Body,
 ) -> Outcome<Response> {
-    let model = state.models.find(named.model.as_deref())?;
+    // Read before anything is refused: many clients hear no answer until they have sent their file.
     let uploaded = state
         .uploads
         .read(&headers, body, &state.options.limits)
         .await?;
+    let named = query(named)?;
+    let model = state.models.find(named.model.as_deref())?;
     let name = media::shown_name(named.name.as_deref(), "uploaded");
     let file = uploaded.bytes.to_vec();
     let found = state.encoded(model, &client, file, &name, "body").await?;
@@ -121,11 +124,11 @@ pub(crate) async fn upload(
     ))]
 pub(crate) async fn picture(
     Shared(state): Shared<Arc<State>>,
-    Path(id): Path<String>,
-    Query(of): Query<OfModel>,
+    id: GivenPath,
+    of: GivenQuery<OfModel>,
 ) -> Outcome<Json<PictureOutput>> {
-    let id = PictureId::given(&id);
-    let model = state.models.find(of.model.as_deref())?;
+    let id = PictureId::given(&path(id)?);
+    let model = state.models.find(query(of)?.model.as_deref())?;
     let picture = model.queue.pictures.get(&id)?;
     let encoding = Duration::ZERO;
     Ok(Json(PictureOutput::new(&Found {
@@ -147,11 +150,11 @@ pub(crate) async fn picture(
     ))]
 pub(crate) async fn forget(
     Shared(state): Shared<Arc<State>>,
-    Path(id): Path<String>,
-    Query(of): Query<OfModel>,
+    id: GivenPath,
+    of: GivenQuery<OfModel>,
 ) -> Outcome<StatusCode> {
-    let id = PictureId::given(&id);
-    let model = state.models.find(of.model.as_deref())?;
+    let id = PictureId::given(&path(id)?);
+    let model = state.models.find(query(of)?.model.as_deref())?;
     let found = model.queue.pictures.remove(&id);
     model.queue.conversations.forget(&[id]);
     match found {
@@ -239,7 +242,7 @@ async fn question(
         let answer = answer(&state, &client, input, goal, None, start).await?;
         return Ok(Json(answer).into_response());
     }
-    Ok(stream(move |pieces| async move {
+    Ok(stream(input.masks, move |pieces| async move {
         let answer = answer(&state, &client, input, goal, Some(pieces), start).await;
         vec![match answer {
             Ok(answer) => Event::named("final", &answer),

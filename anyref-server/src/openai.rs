@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use anyref_api::{
-    AnswerOutput, Choice, Failure, FileInput, MaskFormat, Outcome, PictureInput, Problem,
-    QuestionInput, ReferenceInput, check_fit,
+    AnswerOutput, Choice, EarlyMaskOutput, Failure, FileInput, MaskFormat, Outcome, PictureInput,
+    Problem, QuestionInput, ReferenceInput, check_fit,
 };
 use anyref_core::{Answer, Goal, Prompt, next_placeholder};
 use axum::Json;
@@ -20,7 +20,7 @@ use crate::body::json;
 use crate::native::point;
 use crate::queue::Client;
 use crate::state::{State, blocking};
-use crate::streaming::{Event, stream_with};
+use crate::streaming::{Event, Part, stream_with};
 use crate::work::{Asked, Pieces, Work};
 
 /// Request of OpenAI's clients.
@@ -151,6 +151,9 @@ pub struct MessageOutput {
     /// Sentence in parts, masks and timing.
     #[serde(skip_serializing_if = "Option::is_none")]
     anyref: Option<AnswerOutput>,
+    /// Mask that is sent as soon as it is known, in a chunk of its own.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    anyref_mask: Option<EarlyMaskOutput>,
 }
 
 /// Answers as OpenAI's API does. Masks are in `choices[0].message.anyref`, or when streamed in the
@@ -185,13 +188,14 @@ pub(crate) async fn completions(
     let streamed = input.stream;
     let question = question(input, most.is_some())?;
     question.check(&state.options.limits.question)?;
-    let head = Head::new(model);
+    let (head, format) = (Head::new(model), question.masks);
     if !streamed {
         let (output, finish) = answer(&state, &client, question, most, None, start).await?;
         let message = MessageOutput {
             role: Some("assistant"),
             content: Some(output.text.clone()),
             anyref: Some(output),
+            anyref_mask: None,
         };
         let choice = ChoiceOutput {
             index: 0,
@@ -205,29 +209,25 @@ pub(crate) async fn completions(
     let work = move |pieces| async move {
         match answer(&state, &client, question, most, Some(pieces), start).await {
             Ok((output, finish)) => {
-                let text = output.text.clone();
                 let mut events = Vec::new();
                 if !head.wrote() {
-                    events.push(head.chunk(&text));
+                    events.push(head.words(output.text.clone()));
                 }
                 let delta = MessageOutput {
                     anyref: Some(output),
                     ..MessageOutput::default()
                 };
-                let choice = ChoiceOutput {
-                    index: 0,
-                    message: None,
-                    delta: Some(delta),
-                    finish_reason: Some(finish),
-                };
-                events.push(Event::bare(&head.output("chat.completion.chunk", choice)));
+                events.push(head.chunk(delta, Some(finish)));
                 events.push(Event::done());
                 events
             }
             Err(problem) => vec![Event::bare(&problem.failure())],
         }
     };
-    Ok(stream_with(work, move |piece| chunks.chunk(piece)))
+    Ok(stream_with(format, work, move |part| match part {
+        Part::Words(text) => chunks.words(text),
+        Part::Mask(mask) => chunks.mask(mask),
+    }))
 }
 
 /// Fields that the chunks of an answer share.
@@ -266,18 +266,31 @@ impl Head {
     }
 
     /// Chunk with a piece of text; the first one has the role.
-    fn chunk(&self, text: &str) -> Event {
+    fn words(&self, text: String) -> Event {
         let first = !self.wrote.swap(true, std::sync::atomic::Ordering::AcqRel);
         let delta = MessageOutput {
             role: first.then_some("assistant"),
-            content: Some(text.to_owned()),
-            anyref: None,
+            content: Some(text),
+            ..MessageOutput::default()
         };
+        self.chunk(delta, None)
+    }
+
+    /// Chunk with a mask.
+    fn mask(&self, mask: EarlyMaskOutput) -> Event {
+        let delta = MessageOutput {
+            anyref_mask: Some(mask),
+            ..MessageOutput::default()
+        };
+        self.chunk(delta, None)
+    }
+
+    fn chunk(&self, delta: MessageOutput, finish_reason: Option<&'static str>) -> Event {
         let choice = ChoiceOutput {
             index: 0,
             message: None,
             delta: Some(delta),
-            finish_reason: None,
+            finish_reason,
         };
         Event::bare(&self.output("chat.completion.chunk", choice))
     }

@@ -1,10 +1,10 @@
 //! Description of the API for programs.
 
 use anyref_api::{
-    AnswerOutput, CandidateChoice, Choice, ExplanationOutput, Failure, FailureDetail, FileInput,
-    MaskAnswer, MaskFormat, MaskInput, MaskOutput, MaskRequest, MaskTiming, ModelDetail,
-    PartOutput, PictureInput, QuestionInput, ReferenceInput, RefinableMask, TimingOutput,
-    WordOutput,
+    AnswerOutput, CandidateChoice, Choice, EarlyMaskOutput, ExplanationOutput, Failure,
+    FailureDetail, FileInput, MaskAnswer, MaskFormat, MaskInput, MaskOutput, MaskRequest,
+    MaskTiming, ModelDetail, PartOutput, PictureInput, QuestionInput, ReferenceInput,
+    RefinableMask, TimingOutput, WordOutput,
 };
 use utoipa::OpenApi;
 
@@ -50,6 +50,7 @@ use crate::{masks, native, openai};
         AnswerOutput,
         PartOutput,
         MaskOutput,
+        EarlyMaskOutput,
         TimingOutput,
         ExplanationOutput,
         WordOutput,

@@ -29,6 +29,8 @@ pub struct Limits {
     /// Memory that loaded models may take together, in bytes, beyond which those not asked for
     /// longest are dropped; any where there is none.
     pub model_bytes: Option<u64>,
+    /// Longest time that a model to be loaded waits for an idle one to make room.
+    pub rest: Duration,
     /// Time in which a request's head and its body have to arrive.
     pub upload: Duration,
     /// Time in which an answer must be computed.
@@ -51,6 +53,7 @@ impl Default for Limits {
             cache_bytes: 1 << 30,
             conversations: 256,
             model_bytes: None,
+            rest: Duration::from_secs(10),
             upload: Duration::from_secs(30),
             answer: Duration::from_secs(120),
             window: Duration::from_millis(3),

@@ -8,6 +8,7 @@ use anyref_api::{Outcome, Problem};
 use anyref_core::EngineInfo;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tracing::Span;
 
 use crate::conversations::Conversations;
 use crate::fair_queue::FairQueue;
@@ -38,6 +39,8 @@ struct Waiting {
     status: Status,
     /// Whether the model is to be dropped once nothing waits.
     rest: bool,
+    /// Number of models that wait to be loaded until this one is dropped.
+    in_the_way: usize,
 }
 
 /// Next thing for a model's thread to do.
@@ -87,6 +90,7 @@ impl Queue {
                 jobs: FairQueue::default(),
                 status: Status::Ready,
                 rest: false,
+                in_the_way: 0,
             }),
             changed: Condvar::new(),
             coming: AtomicUsize::new(0),
@@ -188,6 +192,7 @@ impl Queue {
             work,
             ticket: stay.ticket(),
             since: Instant::now(),
+            span: Span::current(),
         };
         waiting.jobs.push(client.clone(), job);
         self.metrics.queue.set(waiting.jobs.len() as i64);
@@ -235,25 +240,31 @@ impl Queue {
         Some(Turn::Batch(jobs))
     }
 
-    /// Asks for the model to be dropped once nothing waits.
-    pub(crate) fn ask_to_rest(&self) {
-        self.waiting().rest = true;
-        self.changed.notify_all();
-    }
-
-    /// Waits at most `time` until no model is loaded; whether none is.
+    /// Asks for the model to be dropped once nothing waits, and waits at most `time` for it; returns
+    /// whether none is loaded then. A model that was busy rests later if it still has to, see
+    /// [`in_the_way`](Self::in_the_way).
     pub(crate) fn rests_within(&self, time: Duration) -> bool {
         let end = Instant::now() + time;
         let mut waiting = self.waiting();
+        waiting.rest = true;
+        waiting.in_the_way += 1;
+        self.changed.notify_all();
         while self.resident() > 0 {
             let left = end.saturating_duration_since(Instant::now());
             if left.is_zero() || waiting.status == Status::Closing {
-                return false;
+                break;
             }
             let woken = self.changed.wait_timeout(waiting, left);
             waiting = woken.unwrap_or_else(PoisonError::into_inner).0;
         }
-        true
+        waiting.in_the_way -= 1;
+        self.resident() == 0
+    }
+
+    /// Returns whether another model waits to be loaded until this one is dropped. One that waited
+    /// in vain has been loaded, or has failed, and needs the room no longer.
+    pub(crate) fn in_the_way(&self) -> bool {
+        self.waiting().in_the_way > 0
     }
 
     /// Notes that the engine was dropped, with what belongs to it.

@@ -15,15 +15,13 @@ use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::cors::{AllowOrigin, CorsLayer};
 use tower_http::set_header::SetResponseHeaderLayer;
-use tracing::Instrument;
 
 use crate::access::{self, Rules};
 use crate::openapi::openapi;
 use crate::queue::Status;
+use crate::request_log::{REQUEST_ID, identify};
 use crate::state::State;
 use crate::{masks, native, openai, page};
-
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Headers of every response. Scripts and styles are allowed from the server itself only.
 const HEADERS: [(HeaderName, &str); 6] = [
@@ -137,31 +135,6 @@ fn fault(panic: Box<dyn Any + Send + 'static>) -> Response {
     log::error!("a fault in the server: {}", said.unwrap_or("unknown"));
     let message = "a fault in the server: see its log";
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "fault", message).into_response()
-}
-
-/// Gives a request its identifier, the client's own if it sent one, and runs it in its span.
-async fn identify(request: Request, next: Next) -> Response {
-    let given = request
-        .headers()
-        .get(REQUEST_ID)
-        .and_then(|id| id.to_str().ok());
-    let plain = |id: &&str| {
-        let sign = |byte: u8| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte);
-        !id.is_empty() && id.len() <= 64 && id.bytes().all(sign)
-    };
-    let id = match given.filter(plain) {
-        Some(id) => id.to_owned(),
-        None => format!("{:016x}", rand::random::<u64>()),
-    };
-    let span =
-        tracing::info_span!("request", id, method = %request.method(), path = request.uri().path());
-    let mut response = next.run(request).instrument(span.clone()).await;
-    let status = response.status().as_u16();
-    span.in_scope(|| tracing::debug!(id, status, "answered"));
-    if let Ok(id) = id.parse() {
-        response.headers_mut().insert(REQUEST_ID, id);
-    }
-    response
 }
 
 /// Counts a request and its time.

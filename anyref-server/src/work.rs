@@ -4,16 +4,38 @@ use std::time::Instant;
 
 use anyref_api::Outcome;
 use anyref_core::{
-    Answer, Dialogue, EncodedPicture, Explanation, Goal, MaskPrediction, MaskPrompt, Multimask,
-    Prompt,
+    Answer, Dialogue, EncodedPicture, Explanation, Goal, Mask, MaskPrediction, MaskPrompt,
+    Multimask, Prompt,
 };
 use image::RgbImage;
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 
 use crate::ticket::Ticket;
 
-/// Channel for the text of an answer as it is generated.
-pub(crate) type Pieces = mpsc::UnboundedSender<String>;
+/// Piece of an answer that is being generated.
+#[derive(Debug)]
+pub(crate) enum Piece {
+    /// Part of the sentence.
+    Text(String),
+    /// Mask with its number in the answer.
+    Mask(usize, Mask),
+}
+
+/// Channel for an answer as it is generated.
+#[derive(Debug, Clone)]
+pub(crate) struct Pieces {
+    pub(crate) sender: mpsc::UnboundedSender<Piece>,
+    /// Whether masks are sent before the answer is complete.
+    pub(crate) masks: bool,
+}
+
+impl Pieces {
+    /// Sends a piece; whether somebody listens.
+    pub(crate) fn send(&self, piece: Piece) -> bool {
+        self.sender.send(piece).is_ok()
+    }
+}
 
 /// Question in the queue.
 #[derive(Debug)]
@@ -56,4 +78,6 @@ pub(crate) struct Job {
     pub(crate) work: Work,
     pub(crate) ticket: Ticket,
     pub(crate) since: Instant,
+    /// Span of its request.
+    pub(crate) span: Span,
 }

@@ -232,6 +232,56 @@ fn masks_are_written_in_every_form() {
     assert_eq!(by_png["text"], "gorilla.");
 }
 
+/// Events of a streamed answer.
+fn streamed(server: &Running, path: &str, body: &Value) -> Vec<(String, Value)> {
+    let request = agent()
+        .post(&server.url(path))
+        .set("Content-Type", "application/json");
+    let (status, text) = server.send(request, body.to_string().as_bytes());
+    assert_eq!(status, 200, "{text}");
+    events(&text)
+}
+
+#[test]
+fn several_masks_are_streamed_in_any_format_or_not_at_all() {
+    let server = Running::new(ServerOptions::default());
+    let id = server.upload("scene1.jpg");
+    let words = "Can you segment the gorilla and the tree in this image?";
+    for (path, format, field) in [
+        ("/v1/chat", "rle", Some("counts")),
+        ("/v1/chat", "png", Some("png")),
+        ("/v1/segment", "polygons", Some("polygons")),
+        ("/v1/chat", "none", None),
+    ] {
+        let mut body = json!({"picture": id, "question": words, "masks": format, "stream": true});
+        if path == "/v1/segment" {
+            body["choose"] = json!("likeliest");
+        }
+        let found = streamed(&server, path, &body);
+        let last = &found.last().unwrap().1;
+        let early = found.iter().filter(|(name, _)| name == "mask");
+        let early: Vec<&Value> = early.map(|(_, mask)| mask).collect();
+        assert_eq!(early.len(), last["masks"].as_array().unwrap().len());
+        assert_eq!(early.is_empty(), field.is_none(), "{last}");
+        let Some(field) = field else {
+            continue;
+        };
+        for (number, mask) in early.into_iter().enumerate() {
+            assert_eq!(mask["number"], number);
+            assert_eq!(mask[field], last["masks"][number][field]);
+            assert_eq!(mask["score"], last["masks"][number]["score"]);
+        }
+        // As without a stream.
+        body["stream"] = json!(false);
+        let whole = server.answer(path, &body);
+        assert_eq!(whole["text"], last["text"]);
+        assert_eq!(whole["parts"], last["parts"]);
+        // Masks decoded together differ from single ones by rounding.
+        let area = |answer: &Value| answer["masks"][0]["area"].as_f64().unwrap();
+        assert!((area(&whole) - area(last)).abs() < 0.01 * area(last));
+    }
+}
+
 #[test]
 fn explanations_have_shares_that_sum_to_one() {
     let server = Running::new(ServerOptions::default());
@@ -292,6 +342,7 @@ fn words_are_streamed_and_conversations_go_on() {
     let found = events(&text);
     let (last, pieces) = found.split_last().unwrap();
     assert_eq!(last.0, "final");
+    let (masks, pieces): (Vec<_>, Vec<_>) = pieces.iter().partition(|(name, _)| name == "mask");
     assert!(
         pieces.len() > 1 && pieces.iter().all(|(name, _)| name == "text"),
         "{text}"
@@ -301,6 +352,14 @@ fn words_are_streamed_and_conversations_go_on() {
         .map(|(_, piece)| piece["text"].as_str().unwrap())
         .collect();
     assert_eq!(json!(words.trim()), last.1["text"]);
+    // The mask comes when its words have been written, before the full stop.
+    let [(_, mask)] = masks[..] else {
+        panic!("{text}");
+    };
+    assert_eq!(mask["number"], 0);
+    assert_eq!(mask["counts"], last.1["masks"][0]["counts"]);
+    let before = text.split("event: mask").next().unwrap();
+    assert!(before.contains("event: text") && !before.contains(r#"{"text":"."}"#));
     // Next turn.
     body["stream"] = json!(false);
     body["conversation"] = last.1["conversation"].clone();
@@ -378,6 +437,12 @@ fn openai_s_form_is_answered() {
     assert_eq!(chunks[0].1["choices"][0]["delta"]["role"], "assistant");
     let last = &chunks.last().unwrap().1["choices"][0];
     assert!(rle(&last["delta"]["anyref"]["masks"][0]).area() > 1000);
+    let early = chunks.iter().filter_map(|(_, chunk)| {
+        let mask = &chunk["choices"][0]["delta"]["anyref_mask"];
+        mask.is_object().then(|| mask["counts"].clone())
+    });
+    let masks = &last["delta"]["anyref"]["masks"];
+    assert_eq!(early.collect::<Vec<_>>(), [masks[0]["counts"].clone()]);
     // At most one token.
     body["stream"] = json!(false);
     body["max_tokens"] = json!(1);

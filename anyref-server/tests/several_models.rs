@@ -4,9 +4,11 @@ mod common;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use anyref_core::Error as ModelError;
 use anyref_server::{Error, Limits, ServedModel, Server, ServerOptions};
+use common::told::{begin, obedient, wait_for};
 use common::{Running, agent, demo, gorilla, nano};
 use serde_json::{Value, json};
 
@@ -155,6 +157,54 @@ fn beyond_the_budget_the_model_not_asked_for_longest_is_dropped() {
         loaded(&server).iter().filter(|(_, loaded)| *loaded).count(),
         2
     );
+}
+
+#[test]
+fn a_busy_model_stays_when_the_room_is_no_longer_needed() {
+    let bytes = nano().info().bytes();
+    let ((load, orders), (two, _), (three, _)) = (obedient(), counted("two"), counted("three"));
+    let one = ServedModel {
+        name: Some("one".into()),
+        load,
+        known: Vec::new(),
+    };
+    let limits = Limits {
+        model_bytes: Some(bytes * 5 / 2),
+        rest: Duration::from_millis(300),
+        ..Limits::default()
+    };
+    let options = ServerOptions {
+        limits,
+        ..ServerOptions::default()
+    };
+    let server = Running::of(vec![one, two, three], options);
+    let kept = upload(&server, "one");
+    orders.slow.store(true, Ordering::Relaxed);
+    let running = begin(&server, &gorilla(&kept));
+    wait_for("the first is asked", || {
+        server.metric("anyref_batch_size_count") == 1.0
+    });
+    upload(&server, "two");
+    // The third takes more than the budget: the first, not asked for longest, is busy, and the
+    // second goes instead.
+    upload(&server, "three");
+    let names = |expected: [bool; 3]| {
+        let names = ["one", "two", "three"].map(String::from);
+        names.into_iter().zip(expected).collect::<Vec<_>>()
+    };
+    wait_for("the second is dropped", || {
+        loaded(&server) == names([true, false, true])
+    });
+    orders.slow.store(false, Ordering::Relaxed);
+    let mut answer = [0; 12];
+    std::io::Read::read_exact(&mut { running }, &mut answer).unwrap();
+    assert_eq!(&answer, b"HTTP/1.1 200");
+    // The first is idle now, with room for it: it keeps its pictures and is not loaded again.
+    std::thread::sleep(Duration::from_millis(200));
+    assert_eq!(loaded(&server), names([true, false, true]));
+    let answer = server.answer("/v1/segment", &asked("one", &kept));
+    assert_eq!(answer["text"], "gorilla.");
+    assert_eq!(orders.loads.load(Ordering::Relaxed), 1);
 }
 
 #[test]

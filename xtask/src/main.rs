@@ -14,6 +14,7 @@ mod plot;
 mod prose;
 mod published;
 mod release;
+mod stress;
 mod train;
 mod web;
 mod workspace;
@@ -73,6 +74,8 @@ enum Task {
     Release(release::Release),
     /// Read mutated files with every parser of the workspace.
     Fuzz(fuzz::Fuzz),
+    /// Ask `anyref serve` by many clients, and with garbage in every field.
+    Stress(stress::Stress),
     /// Regenerate the tests' reference numbers.
     Fixtures(fixtures::Fixtures),
 }
@@ -97,6 +100,7 @@ fn main() -> anyhow::Result<()> {
         Task::WebBindings(options) => web::write_bindings(&options),
         Task::Release(options) => release::run(&options),
         Task::Fuzz(options) => fuzz::run(&options),
+        Task::Stress(options) => stress::run(&options),
         Task::Fixtures(options) => fixtures::run(&options),
     }
 }

@@ -10,7 +10,7 @@ use super::record::{Bridge, BridgeWay};
 use super::rewrite::labels;
 use super::similarity::with_pieces;
 use crate::conversation::{Conversation, Goal, Turn};
-use crate::observer::{Cancel, OnText};
+use crate::observer::{Cancel, Observer};
 use crate::picture::Picture;
 use crate::prompt_config::DESCRIBE_QUESTION;
 use crate::sam::{MaskPrompt, Multimask};
@@ -31,7 +31,7 @@ impl<B: Backend> AnyRef<B> {
         picture: &Picture<B>,
         prompt: &Prompt,
         goal: Goal,
-        on_text: OnText<'_>,
+        observer: &mut dyn Observer,
         cancel: &Cancel,
     ) -> Result<Answer> {
         // A question of one's own needs words in it.
@@ -63,7 +63,7 @@ impl<B: Backend> AnyRef<B> {
                     turns: &turns,
                     goal,
                 };
-                let mut answers = self.answers(&[asked], on_text, cancel).await;
+                let mut answers = self.answers(&[asked], observer, cancel).await;
                 let mut answer = answers.remove(0)?;
                 answer.bridges = bridges;
                 Ok(answer)

@@ -11,7 +11,7 @@ use super::info::EngineInfo;
 use super::picture::EncodedPicture;
 use crate::conversation::{Goal, History};
 use crate::explain::Explanation;
-use crate::observer::{Cancel, OnText, unobserved};
+use crate::observer::{Cancel, Observer, OnText, unobserved};
 use crate::sam::{
     AutomaticMask, AutomaticMaskConfig, MaskPrediction, MaskPrompt, Multimask, OnPoints,
 };
@@ -104,6 +104,23 @@ pub trait Engine: Debug + Send + Sync {
         cancel: &'a Cancel,
     ) -> EngineFuture<'a, Vec<Result<Answer>>>;
 
+    /// Answers questions like [`answer_async`](Self::answer_async), with an observer that may want
+    /// masks as soon as they are known. An engine that cannot tell them gives it the text alone.
+    ///
+    /// # Errors
+    /// See [`answer_async`](Self::answer_async).
+    fn answer_observed_async<'a>(
+        &'a self,
+        requests: &'a [Request<'a>],
+        observer: &'a mut dyn Observer,
+        cancel: &'a Cancel,
+    ) -> EngineFuture<'a, Vec<Result<Answer>>> {
+        Box::pin(async move {
+            let on_text: OnText<'_> = &mut |question, piece| observer.text(question, piece);
+            self.answer_async(requests, on_text, cancel).await
+        })
+    }
+
     /// Answers with masks, and with the attention of each `<obj>` of the answer.
     ///
     /// # Errors
@@ -127,6 +144,24 @@ pub trait Engine: Debug + Send + Sync {
         on_text: &'a mut (dyn FnMut(&str) -> ControlFlow<()> + Send),
         cancel: &'a Cancel,
     ) -> EngineFuture<'a, Result<Answer>>;
+
+    /// Answers the next turn like [`chat_async`](Self::chat_async), with an observer that may want
+    /// masks as soon as they are known; the number of the question is 0.
+    ///
+    /// # Errors
+    /// See [`chat_async`](Self::chat_async).
+    fn chat_observed_async<'a>(
+        &'a self,
+        dialogue: &'a mut Dialogue,
+        prompt: Prompt,
+        observer: &'a mut dyn Observer,
+        cancel: &'a Cancel,
+    ) -> EngineFuture<'a, Result<Answer>> {
+        Box::pin(async move {
+            let on_text = &mut |piece: &str| observer.text(0, piece);
+            self.chat_async(dialogue, prompt, on_text, cancel).await
+        })
+    }
 
     /// Predicts masks for points, boxes and earlier masks in a picture, by the model's own SAM. The
     /// SAM of a whole model was trained for one mask per prompt, so [`Multimask::WhereAmbiguous`]

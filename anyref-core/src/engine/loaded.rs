@@ -10,7 +10,7 @@ use super::info::EngineInfo;
 use super::interface::{Dialogue, Engine, EngineFuture, Request};
 use super::picture::EncodedPicture;
 use crate::explain::Explanation;
-use crate::observer::{Cancel, OnText};
+use crate::observer::{Cancel, Observer, OnText};
 use crate::sam::{
     AutomaticMask, AutomaticMaskConfig, MaskPrediction, MaskPrompt, Multimask, OnPoints, OneMask,
     automatic_masks,
@@ -59,7 +59,19 @@ impl<B: Backend> Engine for Loaded<B> {
     fn answer_async<'a>(
         &'a self,
         requests: &'a [Request<'a>],
-        on_text: OnText<'a>,
+        mut on_text: OnText<'a>,
+        cancel: &'a Cancel,
+    ) -> EngineFuture<'a, Vec<Result<Answer>>> {
+        Box::pin(async move {
+            let observer = &mut on_text;
+            self.answer_observed_async(requests, observer, cancel).await
+        })
+    }
+
+    fn answer_observed_async<'a>(
+        &'a self,
+        requests: &'a [Request<'a>],
+        observer: &'a mut dyn Observer,
         cancel: &'a Cancel,
     ) -> EngineFuture<'a, Vec<Result<Answer>>> {
         let answers = self.held.watched(async move {
@@ -68,7 +80,7 @@ impl<B: Backend> Engine for Loaded<B> {
                 Ok((picture, request.prompt, request.goal))
             });
             self.anyref
-                .ask_prompts(questions.collect(), on_text, cancel)
+                .ask_prompts(questions.collect(), observer, cancel)
                 .await
         });
         Box::pin(async move {
@@ -102,11 +114,25 @@ impl<B: Backend> Engine for Loaded<B> {
         on_text: &'a mut (dyn FnMut(&str) -> ControlFlow<()> + Send),
         cancel: &'a Cancel,
     ) -> EngineFuture<'a, Result<Answer>> {
+        Box::pin(async move {
+            let observer = &mut |_: usize, piece: &str| on_text(piece);
+            self.chat_observed_async(dialogue, prompt, observer, cancel)
+                .await
+        })
+    }
+
+    fn chat_observed_async<'a>(
+        &'a self,
+        dialogue: &'a mut Dialogue,
+        prompt: Prompt,
+        observer: &'a mut dyn Observer,
+        cancel: &'a Cancel,
+    ) -> EngineFuture<'a, Result<Answer>> {
         let answered = self.held.watched(async move {
             let Dialogue { picture, history } = dialogue;
             let picture = picture.of::<Picture<B>>(self.held.number)?;
             self.anyref
-                .chat_turn(picture, history, prompt, on_text, cancel)
+                .chat_turn(picture, history, prompt, observer, cancel)
                 .await
         });
         Box::pin(async move { answered.await? })

@@ -10,6 +10,7 @@ mod bridge;
 mod candidates;
 mod chat;
 mod common;
+mod early_masks;
 mod engine;
 mod errors;
 mod explain;

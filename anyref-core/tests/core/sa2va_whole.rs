@@ -24,13 +24,13 @@ const CORNER: [f32; 4] = [0.0, 0.0, 30.0, 20.0];
 const ANSWER: &str = "<obj> and <obj>.";
 
 /// The fixture's model, whose answers end as those of `export_sa2va.py`.
-fn sa2va() -> AnyRef<TestBackend> {
+pub fn sa2va() -> AnyRef<TestBackend> {
     let mut anyref = load(&published("sa2va"));
     anyref.generation.max_new_tokens = 8;
     anyref
 }
 
-fn shown() -> RgbImage {
+pub fn shown() -> RgbImage {
     open_image(published("sa2va").join("picture.png")).unwrap()
 }
 
@@ -38,7 +38,7 @@ fn opened() -> Fixture {
     Fixture::open(published("expected_sa2va.safetensors"))
 }
 
-fn dog() -> Prompt {
+pub fn dog() -> Prompt {
     Prompt::new([Reference::Text("the red dog".into())])
 }
 

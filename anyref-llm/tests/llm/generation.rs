@@ -3,8 +3,8 @@
 use std::ops::ControlFlow;
 
 use anyref_llm::{
-    FinishReason, GenerationConfig, GenerationInput, GenerationOutput, Llama, LlamaConfig,
-    generate, generate_async, read_continuations,
+    FinishReason, Generation, GenerationConfig, GenerationInput, GenerationOutput, Llama,
+    LlamaConfig, generate, generate_async, read_continuations,
 };
 use anyref_ops::testing::assert_close;
 
@@ -257,6 +257,51 @@ fn awaited_generation_is_the_same() {
         assert_eq!(awaited.hidden.into_data(), waited.hidden.into_data());
         assert_eq!(awaited.key.into_data(), waited.key.into_data());
     }
+}
+
+#[test]
+fn states_between_two_tokens_are_those_of_the_end() {
+    let model = random_model::<TestBackend>(&LlamaConfig::tiny());
+    let rows: &[&[i64]] = &[&[5, 17, 3, 99], &[0, 0, 8, 9]];
+    let padding: &[&[u8]] = &[&[0, 0, 0, 0], &[1, 1, 0, 0]];
+    let config = GenerationConfig::greedy(6);
+    let whole = run(&model, rows, Some(padding), &config);
+    let input = GenerationInput::new(model.embed(ids(rows))).with_padding(Some(mask(padding)));
+    let mut generation = polled(Generation::start(&model, input, &config)).unwrap();
+    let mut steps = 0;
+    while let Some(chosen) = polled(generation.step()).unwrap() {
+        let expected = [0, 1].map(|row| (row, whole.tokens[row][steps]));
+        assert_eq!(chosen, expected);
+        steps += 1;
+        // Tokens but the newest were read.
+        assert_eq!([generation.read(0), generation.read(1)], [steps - 1; 2]);
+        let output = generation.output();
+        let read = 4 + steps - 1;
+        assert_close(
+            &output.hidden,
+            &whole.hidden.clone().narrow(1, 0, read),
+            0.0,
+        );
+        assert_close(&output.query, &whole.query.clone().narrow(2, 0, read), 0.0);
+        assert_close(&output.key, &whole.key.clone().narrow(2, 0, read), 0.0);
+        assert_eq!(output.tokens, generation.tokens());
+    }
+    assert_eq!(steps, 6);
+    assert_eq!(generation.output().finish, whole.finish);
+
+    // A row that is ended leaves the other one as it is.
+    let input = GenerationInput::new(model.embed(ids(rows))).with_padding(Some(mask(padding)));
+    let mut generation = polled(Generation::start(&model, input, &config)).unwrap();
+    polled(generation.step()).unwrap();
+    generation.end(0);
+    while polled(generation.step()).unwrap().is_some() {}
+    let output = generation.output();
+    assert_eq!(
+        output.tokens,
+        [whole.tokens[0][..1].to_vec(), whole.tokens[1].clone()]
+    );
+    assert_eq!(output.finish[0], FinishReason::Cancelled);
+    assert_eq!([generation.read(0), generation.read(1)], [0, 5]);
 }
 
 #[test]

@@ -120,6 +120,12 @@ export interface RefinableMask extends Mask {
   low_res: string;
 }
 
+/** Mask that is known before its answer is complete. */
+export interface EarlyMask extends Mask {
+  /** Number of the mask in the answer, from 0. */
+  number: number;
+}
+
 /** Picture encoded by the engine. */
 export interface EncodedPicture {
   id: string;
@@ -133,6 +139,8 @@ export interface EncodedPicture {
 export interface Progress {
   /** Called with a piece of the answer. */
   text?(piece: string): void;
+  /** Called with a mask as soon as it is known; by engines that know masks early. */
+  mask?(mask: EarlyMask): void;
 }
 
 /** Error that states the problem and the remedy. */

@@ -67,6 +67,8 @@ export class HttpEngine implements Engine {
       const content = JSON.parse(data);
       if (event === 'text') {
         progress.text?.(content.text);
+      } else if (event === 'mask') {
+        progress.mask?.(content);
       } else if (event === 'final') {
         return content;
       } else if (event === 'error') {

@@ -4,7 +4,7 @@ import { createEngine } from '#engine';
 import { Composer } from './composer.ts';
 import { announce, button, h, openDialog, toast } from './dom.ts';
 import { add, maskPrompt, question } from './draft.ts';
-import { type Answer, type Engine, EngineError, type ModelInfo, type Point, type RefinableMask, TOKEN_NEEDED } from './engine.ts';
+import { type Answer, type EarlyMask, type Engine, EngineError, type ModelInfo, type Point, type RefinableMask, TOKEN_NEEDED } from './engine.ts';
 import * as exporting from './export.ts';
 import { choose, kindOf } from './files.ts';
 import { showKnown } from './known.ts';
@@ -13,7 +13,7 @@ import { mark } from './reference_picture.ts';
 import { sceneButtons } from './scenes.ts';
 import { readable, record, wave } from './sound.ts';
 import { Stage, welcome } from './stage.ts';
-import { type Draft, type Example, type Sheet, Store, type Tool, type Turn, drawn, emptyDraft, fresh, outlined } from './state.ts';
+import { type Draft, type Example, type Sheet, Store, type Tool, type Turn, drawn, drawnMask, emptyDraft, fresh, outlined } from './state.ts';
 import { applyTheme, nextTheme } from './theme.ts';
 import { Turns } from './turns.ts';
 
@@ -145,12 +145,19 @@ function ask(draft: Draft = store.current!.draft): void {
 
 async function answer(sheet: Sheet, turn: Turn, explain = false): Promise<void> {
   const start = performance.now();
+  const before = turn.masks;
   try {
     const conversation = turn.draft.goal === 'chat' ? sheet.conversation : undefined;
     const asked = { ...question(turn.draft, conversation), explain };
     const progress = {
       text: (piece: string) => {
         turn.words += piece;
+        store.changed();
+      },
+      mask: (mask: EarlyMask) => {
+        turn.masks = [...turn.masks.slice(0, mask.number), drawnMask(mask, mask.number)];
+        sheet.shown = turn.id;
+        store.highlight = store.heat = undefined;
         store.changed();
       },
     };
@@ -178,6 +185,7 @@ async function answer(sheet: Sheet, turn: Turn, explain = false): Promise<void> 
     const count = turn.masks.length === 1 ? '1 mask' : `${turn.masks.length} masks`;
     announce(`Answer: ${given.text} ${count}.`);
   } catch (error) {
+    turn.masks = before;
     if (turn.stop.signal.aborted) {
       turn.state = 'stopped';
     } else {

@@ -121,7 +121,7 @@ export class Stage {
     this.hint.textContent = {
       look: '',
       box: 'Drag from corner to corner. With the keyboard: arrow keys, and Enter at two corners.',
-      points: store.shown?.masks.length && !sheet.draft.references.length
+      points: store.shown?.state === 'answered' && store.shown.masks.length && !sheet.draft.references.length
         ? 'Click what the mask misses; a right click, or Alt and a click, takes away.'
         : 'Click on the thing. A right click, or Alt and a click, says what is not part of it.',
     }[store.tool];
@@ -320,7 +320,7 @@ export class Stage {
     ];
     const point = { x, y, on };
     const turn = store.shown;
-    if (turn?.masks.length && !sheet.draft.references.length) {
+    if (turn?.state === 'answered' && turn.masks.length && !sheet.draft.references.length) {
       const under = this.maskAt(event);
       const last = turn.masks.findLastIndex(({ points }) => points.length > 0);
       this.actions.refine(turn, under ?? Math.max(0, last), point);

@@ -110,12 +110,12 @@ export function emptyDraft(goal: Goal = 'segment'): Draft {
 
 /** Masks of an answer, ready to be drawn. */
 export function drawn(answer: Answer): DrawnMask[] {
-  return answer.masks.map((mask, index) => ({
-    ...outlined(mask),
-    colour: index % COLOURS,
-    visible: true,
-    points: [],
-  }));
+  return answer.masks.map(drawnMask);
+}
+
+/** Mask with its number in an answer, ready to be drawn. */
+export function drawnMask(mask: Mask, number: number): DrawnMask {
+  return { ...outlined(mask), colour: number % COLOURS, visible: true, points: [] };
 }
 
 /** Pixels and smooth outline of a mask. */

@@ -2,9 +2,12 @@
 
 #![allow(dead_code, reason = "each test has a use for a part of it")]
 
-use std::io::{Read, Write};
+pub mod told;
+
+use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -65,6 +68,8 @@ pub struct Running {
     pub address: SocketAddr,
     end: Option<oneshot::Sender<()>>,
     thread: Option<JoinHandle<()>>,
+    /// Process of the server, and its output, which it writes as long as somebody reads.
+    program: Option<(Child, BufReader<ChildStdout>)>,
 }
 
 impl Running {
@@ -101,7 +106,39 @@ impl Running {
             address: receiver.recv().unwrap(),
             end: Some(end),
             thread: Some(thread),
+            program: None,
         }
+    }
+
+    /// Shipped model, served by the program that the variable `ANYREF` names, whose memory is the
+    /// server's alone, or like [`new`](Self::new) where there is none.
+    pub fn of_program(options: ServerOptions) -> Self {
+        let Some(program) = std::env::var_os("ANYREF") else {
+            return Self::new(options);
+        };
+        let mut command = Command::new(program);
+        command.args(["serve", "--listen", "127.0.0.1:0", "--model"]);
+        command.arg(asset("nano"));
+        let cache = options.limits.cache_bytes >> 20;
+        command.args(["--cache", &cache.to_string()]);
+        command.env("RUST_LOG", "warn");
+        let mut program = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = String::new();
+        let mut lines = BufReader::new(program.stdout.take().unwrap());
+        lines.read_line(&mut said).unwrap();
+        let address = said.split("http://").nth(1).unwrap_or_default();
+        let address = address.trim().trim_end_matches('/').parse();
+        Self {
+            address: address.unwrap_or_else(|_| panic!("no address: {said}")),
+            end: None,
+            thread: None,
+            program: Some((program, lines)),
+        }
+    }
+
+    /// Returns whether the server is a process of its own.
+    pub fn is_program(&self) -> bool {
+        self.program.is_some()
     }
 
     /// Asks the server to shut down, without waiting.
@@ -189,7 +226,14 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.ask_to_end();
-        let ended = self.thread.take().unwrap().join();
+        if let Some((program, _)) = &mut self.program {
+            let _ = program.kill();
+            let _ = program.wait();
+        }
+        let Some(thread) = self.thread.take() else {
+            return;
+        };
+        let ended = thread.join();
         if !std::thread::panicking() {
             ended.unwrap();
         }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { startMock } from './mock.mjs';
-import { openPage, openScene, shot, startBrowser, startServer } from './program.mjs';
+import { openPage, openScene, pixel, shot, startBrowser, startServer } from './program.mjs';
 
 let browser;
 let mock;
@@ -55,6 +55,28 @@ test('words are shown as they come, and an answer can be stopped', async () => {
   mock.order('well');
   await page.getByRole('button', { name: 'Ask again', exact: true }).click();
   await page.locator('.masks li').waitFor();
+  await page.context().close();
+});
+
+test('a mask is drawn when it arrives, and goes with an answer that is stopped', async () => {
+  const page = await openPage(browser, mock.address);
+  await openScene(page, 1);
+  const plain = await pixel(page, 128, 128);
+  mock.order('mask first');
+  await page.getByRole('textbox', { name: 'Question' }).fill('the gorilla');
+  await page.getByRole('textbox', { name: 'Question' }).press('Enter');
+  await page.getByRole('application', { name: /1 mask shown/ }).waitFor();
+  // The answer is still being written.
+  assert.equal(await page.locator('.words.writing').innerText(), 'gor');
+  assert.notDeepEqual(await pixel(page, 128, 128), plain);
+  await shot(page, 'early-mask');
+  await page.getByRole('button', { name: 'Stop' }).click();
+  await page.getByText('Stopped.').waitFor();
+  assert.deepEqual(await pixel(page, 128, 128), plain);
+  mock.order('well');
+  await page.getByRole('button', { name: 'Ask again', exact: true }).click();
+  await page.locator('.masks li').waitFor();
+  assert.deepEqual(page.faults, []);
   await page.context().close();
 });
 

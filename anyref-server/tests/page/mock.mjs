@@ -72,6 +72,8 @@ export async function startMock() {
         response.write(event('text', { text: 'gor' }));
         if (order === 'broken') {
           setTimeout(() => response.destroy(), 50);
+        } else if (order === 'mask first') {
+          response.write(event('mask', { number: 0, ...mask }));
         } else if (order !== 'slow') {
           response.write(event('text', { text: 'illa.' }));
           response.end(event('final', answer));

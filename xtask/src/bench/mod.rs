@@ -10,6 +10,7 @@ mod program;
 mod python;
 mod refocus;
 mod segment;
+mod serve;
 pub mod statistics;
 mod sweep;
 mod train_step;
@@ -34,6 +35,8 @@ pub enum Bench {
     Peers(peers::Peers),
     /// The Python package against the command line, on the built-in model.
     Python(overhead::Overhead),
+    /// Answers by `anyref serve` against those of an engine in process; the page in a browser.
+    Serve(serve::Serve),
     /// Refocusing on a backend, against its composed form and the authors' formulation.
     Refocus(refocus::Refocus),
 }
@@ -48,6 +51,7 @@ pub fn run(bench: &Bench) -> Result<()> {
         Bench::Parts(options) => parts::run(options),
         Bench::Peers(options) => peers::run(options),
         Bench::Python(options) => overhead::run(options),
+        Bench::Serve(options) => serve::run(options),
         Bench::Refocus(options) => refocus::run(options),
     }
 }
