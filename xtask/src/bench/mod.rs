@@ -13,6 +13,7 @@ mod segment;
 pub mod statistics;
 mod sweep;
 mod train_step;
+mod web;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -36,6 +37,8 @@ pub enum Bench {
     Python(overhead::Overhead),
     /// Refocusing on a backend, against its composed form and the authors' formulation.
     Refocus(refocus::Refocus),
+    /// The page in the browser alone against the same session outside of it.
+    Web(web::Web),
 }
 
 /// Runs a benchmark.
@@ -49,5 +52,6 @@ pub fn run(bench: &Bench) -> Result<()> {
         Bench::Peers(options) => peers::run(options),
         Bench::Python(options) => overhead::run(options),
         Bench::Refocus(options) => refocus::run(options),
+        Bench::Web(options) => web::run(options),
     }
 }
