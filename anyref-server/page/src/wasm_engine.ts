@@ -33,7 +33,7 @@ export class WasmEngine implements Engine {
 
   async info(): Promise<ModelInfo> {
     const info = modelInfo(await this.call({ method: 'info' }));
-    return { ...info, backend: this.form === 'webgpu' ? 'WebGPU in this browser' : 'this browser' };
+    return { ...info, backend: this.backend() };
   }
 
   async encode(file: Blob, signal: AbortSignal): Promise<EncodedPicture> {
@@ -60,6 +60,13 @@ export class WasmEngine implements Engine {
     return made.masks[0];
   }
 
+  private backend(): string {
+    if (this.form === 'webgpu') {
+      return 'WebGPU in this browser';
+    }
+    return this.gpuFailed ? 'this browser, since WebGPU does not work here' : 'this browser';
+  }
+
   private call(call: Call, signal?: AbortSignal, progress?: Progress): Promise<any> {
     const id = ++this.last;
     return new Promise((resolve, reject) => {
@@ -77,7 +84,11 @@ export class WasmEngine implements Engine {
 
   private send(request: Request): void {
     if (!this.worker) {
-      const script = new URL(this.gpuFailed ? 'worker.js?form=flex' : 'worker.js', document.baseURI);
+      const script = new URL('worker.js', document.baseURI);
+      const form = this.gpuFailed ? 'flex' : new URL(document.URL).searchParams.get('form');
+      if (form) {
+        script.searchParams.set('form', form);
+      }
       this.form = 'flex';
       this.worker = new Worker(script, { type: 'module' });
       this.worker.onmessage = ({ data }: MessageEvent<Reply>) => this.hear(data);

@@ -52,11 +52,18 @@ async function fetched(sizes: Record<string, number>): Promise<Record<string, Ui
 /** Name of each form's module. */
 const MODULES: Record<Form, string> = { flex: 'anyref_web', webgpu: 'anyref_webgpu' };
 
-/** Whether the browser gives a GPU. */
+/** Form that the page asks for, whatever the browser has. */
+const asked = new URL(self.location.href).searchParams.get('form');
+
+interface Gpu {
+  requestAdapter(): Promise<{ info?: { isFallbackAdapter?: boolean } } | null>;
+}
+
+/** Whether the browser gives a GPU; one that is a program on the processor only if asked for. */
 async function hasGpu(): Promise<boolean> {
-  const { gpu } = navigator as unknown as { gpu?: { requestAdapter(): Promise<unknown> } };
   try {
-    return Boolean(await gpu?.requestAdapter());
+    const adapter = await (navigator as unknown as { gpu?: Gpu }).gpu?.requestAdapter();
+    return Boolean(adapter) && (asked === 'webgpu' || !adapter?.info?.isFallbackAdapter);
   } catch {
     return false;
   }
@@ -86,8 +93,7 @@ async function load(): Promise<Session> {
   if (!flex) {
     throw new Error('The file files.json belongs to another version: copy the folder again.');
   }
-  const mayUseGpu = new URL(self.location.href).searchParams.get('form') !== 'flex';
-  if (webgpu && mayUseGpu && (await hasGpu())) {
+  if (webgpu && asked !== 'flex' && (await hasGpu())) {
     scope.postMessage({ form: 'webgpu' });
     try {
       return await loadForm('webgpu', webgpu);

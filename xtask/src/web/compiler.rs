@@ -48,7 +48,7 @@ impl Compiler {
     /// Compiles `anyref-web` with a backend's feature; returns the module, which the next
     /// compilation overwrites.
     pub fn module(self, backend: &str) -> Result<PathBuf> {
-        let mut build = self.cargo("rustc");
+        let mut build = self.cargo("rustc", "std,panic_abort");
         build.args(["--package", "anyref-web", "--no-default-features"]);
         build.args(["--features", backend]);
         build.args(["--lib", "--crate-type", "cdylib", "--", "-C", STACK]);
@@ -60,7 +60,7 @@ impl Compiler {
 
     /// Compiles the tests of the processor's kernels; returns the module.
     pub fn kernel_tests(self) -> Result<PathBuf> {
-        let mut build = self.cargo("test");
+        let mut build = self.cargo("test", "std,panic_abort,test");
         build.args(["--no-run", "--package", "anyref-ops", "--lib"]);
         timed(&mut build)?;
         // Once more, for the name: messages for programs would hide those for people.
@@ -73,14 +73,14 @@ impl Compiler {
             .context("cargo built no tests of anyref-ops")
     }
 
-    /// Cargo for WebAssembly.
-    fn cargo(self, task: &str) -> Command {
+    /// Cargo for WebAssembly, which compiles `library` too where there is none.
+    fn cargo(self, task: &str, library: &str) -> Command {
         let mut build = cargo();
         if self.debian {
             let [compiler, _] = DEBIAN;
             build.env("RUSTC", compiler).env("RUSTC_BOOTSTRAP", "1");
             build.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld");
-            build.args(["-Z", "build-std=std,panic_abort"]);
+            build.args(["-Z", &format!("build-std={library}")]);
         }
         build.args([task, "--release", "--target", TARGET]);
         for name in SMALL {

@@ -82,14 +82,13 @@ pub fn run(options: &Web) -> Result<()> {
     let out = &options.out;
     fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
     let mut forms = vec![PROCESSOR];
-    if options.webgpu {
-        forms.push(WEBGPU);
-    }
-    for &(backend, name) in &forms {
-        bindings::write(&compiler.module(backend)?, out, name, options.names)?;
-    }
+    write_form(PROCESSOR, compiler, options)?;
     if let Some(file) = &options.kernels {
         copy(&compiler.kernel_tests()?, file)?;
+    }
+    if options.webgpu {
+        forms.push(WEBGPU);
+        write_form(WEBGPU, compiler, options)?;
     }
     for name in SHARED {
         copy(
@@ -122,6 +121,12 @@ pub fn run(options: &Web) -> Result<()> {
     let lists = lists.collect::<Result<BTreeMap<_, _>>>()?;
     fs::write(out.join("files.json"), serde_json::to_string(&lists)?)?;
     report(out)
+}
+
+/// Compiles a form of the program, and writes it with its JavaScript.
+fn write_form((backend, name): (&str, &str), compiler: Compiler, options: &Web) -> Result<()> {
+    let module = compiler.module(backend)?;
+    bindings::write(&module, &options.out, name, options.names)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
