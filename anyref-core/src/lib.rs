@@ -95,6 +95,8 @@ pub use answer::{Answer, Mask, Timing};
 pub use anyref::AnyRef;
 pub use anyref_ops::CacheType;
 pub use assemble::{Assembled, Assembly, PARTS_FILE, resolve_model, save_adapter};
+#[cfg(all(feature = "webgpu", target_family = "wasm"))]
+pub use backend::start_in_browser;
 pub use backend::{BackendError, BackendName, OnDevice, OnDevices};
 pub use bridge::{Bridge, BridgeLabel, BridgeOptions, BridgeWay};
 pub use candidates::{CandidateConfig, MAX_CANDIDATES};

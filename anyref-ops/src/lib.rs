@@ -9,7 +9,8 @@
 //!
 //! The processor's kernels run on the widest instructions of the machine. The environment variable
 //! `ANYREF_SIMD=portable|avx2|avxvnni|avx512|avx512vnni` holds them to narrower ones, for tests and
-//! diagnosis.
+//! diagnosis. In WebAssembly they run on its vectors, if the module is compiled with
+//! `-C target-feature=+simd128`.
 
 #![recursion_limit = "256"]
 

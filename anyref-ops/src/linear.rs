@@ -1,6 +1,6 @@
 //! Linear layers.
 
-use super::dispatch::{BackendKind, on_processor};
+use super::dispatch::{BackendKind, FlexKind, on_processor};
 #[cfg(feature = "flex")]
 use super::flex;
 use super::matmul::is_safe;
@@ -36,7 +36,9 @@ pub fn linear<B: Backend, const D: usize>(
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum StoredWeights {
     /// All weights: for a single row burn's GPU kernels assign a group of threads to each output,
-    /// which needs contiguous inputs; they have no equally fast kernel for strided inputs.
+    /// which needs contiguous inputs; they have no equally fast kernel for strided inputs. In
+    /// WebAssembly too, without gradients: its vectors take several times as long to widen a half
+    /// as to multiply, so weights are f32, and the kernels here read them.
     All,
     /// Half-precision weights, which are widened as they are read, and weights mapped from a file.
     HalfOrMapped,
@@ -47,6 +49,9 @@ pub enum StoredWeights {
 /// Weights that keep their stored layout on a device.
 pub fn stored_weights<B: Backend>(device: &B::Device) -> StoredWeights {
     match BackendKind::of::<B>(device) {
+        BackendKind::Flex(FlexKind::Inference) if cfg!(target_arch = "wasm32") => {
+            StoredWeights::All
+        }
         BackendKind::Flex(_) => StoredWeights::HalfOrMapped,
         BackendKind::Gpu => StoredWeights::All,
         BackendKind::GpuAutodiff => StoredWeights::None,

@@ -10,6 +10,15 @@ use wasm_bindgen::prelude::*;
 
 use crate::session::Session;
 
+/// Starts the device that models are computed on; awaited before the first [`WebSession`]. A
+/// browser without WebGPU stops the module's form for it by a panic.
+#[wasm_bindgen]
+pub async fn start() {
+    console_error_panic_hook::set_once();
+    #[cfg(all(feature = "webgpu", target_family = "wasm"))]
+    anyref_core::start_in_browser().await;
+}
+
 /// Model in a worker. Each call waits for the one before.
 #[wasm_bindgen]
 #[derive(Debug)]
@@ -38,7 +47,6 @@ impl WebSession {
         weights: Vec<u8>,
         known: &str,
     ) -> Result<WebSession, JsError> {
-        console_error_panic_hook::set_once();
         let files = ModelFiles {
             config: config.to_vec().leak(),
             tokenizer: tokenizer.to_vec().leak(),

@@ -5,7 +5,7 @@ mod bindings;
 mod kept;
 mod session;
 
-pub use bindings::WebSession;
+pub use bindings::{WebSession, start};
 pub use session::{PictureOutput, Session};
 
 /// Code of the README, compiled and run with the tests of the documentation.

@@ -57,7 +57,7 @@ struct Given {
 }
 
 impl Session {
-    /// Loads a model on the CPU. `known` has the names of the objects that it was trained on, one a
+    /// Loads a model on the backend of this build. `known` has the names of the objects that it was trained on, one a
     /// line.
     ///
     /// # Errors

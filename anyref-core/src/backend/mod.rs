@@ -14,3 +14,5 @@ mod wgpu;
 
 pub use dispatch::{OnDevice, OnDevices};
 pub use name::{BackendError, BackendName};
+#[cfg(all(feature = "webgpu", target_family = "wasm"))]
+pub use wgpu::start_in_browser;

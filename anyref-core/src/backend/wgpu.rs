@@ -4,7 +4,9 @@
 use std::sync::{Mutex, PoisonError};
 
 use burn::backend::wgpu::graphics::{AutoGraphicsApi, GraphicsApi, Metal, Vulkan};
-use burn::backend::wgpu::{WgpuDevice, WgpuRuntime, init_setup};
+#[cfg(not(target_family = "wasm"))]
+use burn::backend::wgpu::init_setup;
+use burn::backend::wgpu::{WgpuDevice, WgpuRuntime};
 use cubecl::Runtime;
 
 use super::name::{BackendError, BackendName};
@@ -57,9 +59,11 @@ pub(super) fn device(
     Ok(device)
 }
 
+/// Devices that have started, each with its backend.
+static STARTED: Mutex<Vec<(WgpuDevice, BackendName)>> = Mutex::new(Vec::new());
+
 /// Starts a device with the backend's graphics interface, once in a process.
 fn start(backend: BackendName, device: &WgpuDevice) -> Result<(), BackendError> {
-    static STARTED: Mutex<Vec<(WgpuDevice, BackendName)>> = Mutex::new(Vec::new());
     let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
     match started.iter().find(|(other, _)| other == device) {
         Some(&(_, running)) if running == backend => return Ok(()),
@@ -72,14 +76,46 @@ fn start(backend: BackendName, device: &WgpuDevice) -> Result<(), BackendError> 
         }
         None => {}
     }
-    // A driver without devices is reported here rather than by a panic later.
+    start_new(backend, device)?;
+    started.push((device.clone(), backend));
+    Ok(())
+}
+
+/// Starts a device. A driver without devices is reported here rather than by a panic later.
+#[cfg(not(target_family = "wasm"))]
+fn start_new(backend: BackendName, device: &WgpuDevice) -> Result<(), BackendError> {
     backend.guarded(|| match backend {
         BackendName::Vulkan => init_setup::<Vulkan>(device, Default::default()),
         BackendName::Metal => init_setup::<Metal>(device, Default::default()),
         _ => init_setup::<AutoGraphicsApi>(device, Default::default()),
     })?;
-    started.push((device.clone(), backend));
     Ok(())
+}
+
+/// Refuses: a browser's device cannot be waited for.
+#[cfg(target_family = "wasm")]
+fn start_new(backend: BackendName, _: &WgpuDevice) -> Result<(), BackendError> {
+    Err(BackendError::Driver {
+        backend,
+        reason: "await start_in_browser before".to_owned(),
+    })
+}
+
+/// Starts the browser's device, once in a module, for [`load_engine`](crate::load_engine) on
+/// [`BackendName::Webgpu`]. A browser without WebGPU stops the module by a panic, so ask it for an
+/// adapter before.
+#[cfg(target_family = "wasm")]
+pub async fn start_in_browser() {
+    use burn::backend::wgpu::graphics::WebGpu;
+    let device = WgpuDevice::DefaultDevice;
+    let is_there =
+        |started: &[(WgpuDevice, BackendName)]| started.iter().any(|(other, _)| *other == device);
+    if is_there(&STARTED.lock().unwrap_or_else(PoisonError::into_inner)) {
+        return;
+    }
+    burn::backend::wgpu::init_setup_async::<WebGpu>(&device, Default::default()).await;
+    let mut started = STARTED.lock().unwrap_or_else(PoisonError::into_inner);
+    started.push((device, BackendName::Webgpu));
 }
 
 #[cfg(all(test, feature = "vulkan"))]

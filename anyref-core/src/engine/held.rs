@@ -13,7 +13,8 @@ use burn::tensor::backend::Backend;
 pub(super) struct Held {
     /// Number that distinguishes this engine's pictures from those of others.
     pub(super) number: u64,
-    /// Watch over the device; `None` on the processor, which has no device thread.
+    /// Watch over the device; `None` on the processor, which has no device thread, and in
+    /// WebAssembly, where a panic ends the module.
     pub(super) watch: Option<DeviceWatch>,
 }
 
@@ -23,7 +24,7 @@ impl Held {
         static LOADED: AtomicU64 = AtomicU64::new(0);
         Self {
             number: LOADED.fetch_add(1, Ordering::Relaxed),
-            watch: (!on_processor::<B>()).then(DeviceWatch::start),
+            watch: (!on_processor::<B>() && !cfg!(target_family = "wasm")).then(DeviceWatch::start),
         }
     }
 

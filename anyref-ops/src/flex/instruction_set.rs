@@ -16,6 +16,8 @@ const VARIABLE: &str = "ANYREF_SIMD";
 pub(crate) enum InstructionSet {
     /// Baseline of the target: SSE2 on x86-64, NEON on AArch64.
     Portable,
+    /// WebAssembly's vectors of 128 bits, which a module is compiled with or without.
+    Simd128,
     /// AVX2 with FMA and F16C.
     Avx2,
     /// AVX2 with products of bytes (AVX-VNNI).
@@ -32,6 +34,10 @@ impl InstructionSet {
     /// Instruction set of this process.
     #[inline(always)]
     pub(crate) fn current() -> Self {
+        #[cfg(all(test, target_arch = "wasm32"))]
+        if let Some(requested) = REQUESTED.get() {
+            return requested;
+        }
         static CURRENT: OnceLock<InstructionSet> = OnceLock::new();
         *CURRENT.get_or_init(from_environment)
     }
@@ -53,6 +59,21 @@ impl InstructionSet {
             _ => None,
         }
     }
+}
+
+#[cfg(all(test, target_arch = "wasm32"))]
+std::thread_local! {
+    /// Instruction set of a test, which has no environment there.
+    static REQUESTED: std::cell::Cell<Option<InstructionSet>> = const { std::cell::Cell::new(None) };
+}
+
+/// Runs on one instruction set.
+#[cfg(all(test, target_arch = "wasm32"))]
+pub(crate) fn with<T>(set: InstructionSet, run: impl FnOnce() -> T) -> T {
+    REQUESTED.set(Some(set));
+    let result = run();
+    REQUESTED.set(None);
+    result
 }
 
 #[cold]
@@ -121,7 +142,16 @@ fn of_machine() -> Vec<InstructionSet> {
 }
 
 /// Instruction sets of the machine.
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+fn of_machine() -> Vec<InstructionSet> {
+    vec![InstructionSet::Portable, InstructionSet::Simd128]
+}
+
+/// Instruction sets of the machine.
+#[cfg(not(any(
+    target_arch = "x86_64",
+    all(target_arch = "wasm32", target_feature = "simd128")
+)))]
 fn of_machine() -> Vec<InstructionSet> {
     vec![InstructionSet::Portable]
 }

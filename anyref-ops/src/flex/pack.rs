@@ -149,8 +149,41 @@ fn transpose(rows: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
     }
 }
 
+/// Transposes a 4 × 4 matrix, as above.
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+#[inline(always)]
+fn transpose(rows: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
+    use core::arch::wasm32::*;
+    // SAFETY: the loads and stores are of whole arrays, unaligned.
+    unsafe {
+        let [a, b, c, d] = rows.map(|row| v128_load(row.as_ptr().cast()));
+        let (ab_low, ab_high) = (
+            i32x4_shuffle::<0, 4, 1, 5>(a, b),
+            i32x4_shuffle::<2, 6, 3, 7>(a, b),
+        );
+        let (cd_low, cd_high) = (
+            i32x4_shuffle::<0, 4, 1, 5>(c, d),
+            i32x4_shuffle::<2, 6, 3, 7>(c, d),
+        );
+        let columns = [
+            i64x2_shuffle::<0, 2>(ab_low, cd_low),
+            i64x2_shuffle::<1, 3>(ab_low, cd_low),
+            i64x2_shuffle::<0, 2>(ab_high, cd_high),
+            i64x2_shuffle::<1, 3>(ab_high, cd_high),
+        ];
+        columns.map(|column| {
+            let mut out = [0.0; 4];
+            v128_store(out.as_mut_ptr().cast(), column);
+            out
+        })
+    }
+}
+
 /// Transposes a 4 × 4 matrix.
-#[cfg(not(target_arch = "x86_64"))]
+#[cfg(not(any(
+    target_arch = "x86_64",
+    all(target_arch = "wasm32", target_feature = "simd128")
+)))]
 #[inline(always)]
 fn transpose(rows: [[f32; 4]; 4]) -> [[f32; 4]; 4] {
     core::array::from_fn(|i| rows.map(|row| row[i]))

@@ -5,6 +5,9 @@
 //! unless `ANYREF_SIMD` requests a narrower one. A default build therefore needs no `-C
 //! target-cpu=native`.
 
+#[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+mod simd128;
+
 use super::instruction_set::InstructionSet;
 use burn::tensor::{bf16, f16};
 
@@ -70,6 +73,8 @@ pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the features were detected.
         InstructionSet::Avx2 | InstructionSet::AvxVnni => unsafe { x86::run_avx2(kernel) },
+        #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
+        InstructionSet::Simd128 => kernel.run::<simd128::Simd128>(),
         _ => kernel.run::<Portable>(),
     }
 }

@@ -162,6 +162,8 @@ export const TOKEN_NEEDED = 'token';
 export interface Engine {
   /** Called while the model is loaded, with bytes so far and in all; for engines that load one. */
   onLoading?: (bytes: number, all: number) => void;
+  /** Called with a line about a slower way of computing; for engines that have several. */
+  onNotice?: (line: string) => void;
   /** Sets the token of further requests; for engines that may need one. */
   useToken?(token: string): void;
   /** Answers by the model of this name from now on; of engines with several. */

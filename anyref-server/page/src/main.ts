@@ -436,6 +436,8 @@ engine.onLoading = (bytes, all) => {
   badge.textContent = bytes < all ? `loading, ${Math.floor((100 * bytes) / all)} %` : 'starting';
 };
 
+engine.onNotice = toast;
+
 /** Asks the engine for its model until it answers. */
 async function connect(): Promise<void> {
   try {

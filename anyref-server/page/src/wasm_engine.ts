@@ -12,9 +12,10 @@ import {
   type RefinableMask,
 } from './engine.ts';
 import { maskRequest, modelInfo, questionRequest } from './requests.ts';
-import type { Call, Reply, Request } from './wasm_calls.ts';
+import type { Call, Form, Reply, Request } from './wasm_calls.ts';
 
 interface Waiting {
+  call: Call;
   resolve(result: any): void;
   reject(error: Error): void;
   progress?: Progress;
@@ -22,13 +23,17 @@ interface Waiting {
 
 export class WasmEngine implements Engine {
   onLoading?: (bytes: number, all: number) => void;
+  onNotice?: (line: string) => void;
+  private form: Form = 'flex';
+  /** Whether WebGPU failed, so that further workers compute on the processor. */
+  private gpuFailed = false;
   private worker?: Worker;
   private readonly waiting = new Map<number, Waiting>();
   private last = 0;
 
   async info(): Promise<ModelInfo> {
     const info = modelInfo(await this.call({ method: 'info' }));
-    return { ...info, backend: 'this browser' };
+    return { ...info, backend: this.backend() };
   }
 
   async encode(file: Blob, signal: AbortSignal): Promise<EncodedPicture> {
@@ -55,6 +60,13 @@ export class WasmEngine implements Engine {
     return made.masks[0];
   }
 
+  private backend(): string {
+    if (this.form === 'webgpu') {
+      return 'WebGPU in this browser';
+    }
+    return this.gpuFailed ? 'this browser, since WebGPU does not work here' : 'this browser';
+  }
+
   private call(call: Call, signal?: AbortSignal, progress?: Progress): Promise<any> {
     const id = ++this.last;
     return new Promise((resolve, reject) => {
@@ -65,7 +77,7 @@ export class WasmEngine implements Engine {
           reject(signal.reason);
         }
       });
-      this.waiting.set(id, { resolve, reject, progress });
+      this.waiting.set(id, { call, resolve, reject, progress });
       this.send({ id, call });
     });
   }
@@ -73,6 +85,11 @@ export class WasmEngine implements Engine {
   private send(request: Request): void {
     if (!this.worker) {
       const script = new URL('worker.js', document.baseURI);
+      const form = this.gpuFailed ? 'flex' : new URL(document.URL).searchParams.get('form');
+      if (form) {
+        script.searchParams.set('form', form);
+      }
+      this.form = 'flex';
       this.worker = new Worker(script, { type: 'module' });
       this.worker.onmessage = ({ data }: MessageEvent<Reply>) => this.hear(data);
       this.worker.onerror = (event) => this.fail(event.message || 'The file worker.js is missing.');
@@ -83,6 +100,13 @@ export class WasmEngine implements Engine {
   private hear(reply: Reply): void {
     if ('loading' in reply) {
       this.onLoading?.(reply.loading, reply.all);
+      return;
+    }
+    if ('form' in reply) {
+      this.form = reply.form;
+      if (reply.reason) {
+        this.leaveGpu(reply.reason);
+      }
       return;
     }
     if ('fault' in reply) {
@@ -106,11 +130,27 @@ export class WasmEngine implements Engine {
   private fail(fault: string): void {
     this.worker?.terminate();
     this.worker = undefined;
-    const stopped = [...this.waiting.values()];
+    const stopped = [...this.waiting];
     this.waiting.clear();
-    for (const { reject } of stopped) {
-      reject(new EngineError(`The model stopped in this page: ${fault} Try again; it is loaded anew.`, 'fault'));
+    const onGpu = this.form === 'webgpu';
+    if (onGpu) {
+      this.leaveGpu(fault);
     }
+    for (const [id, waiting] of stopped) {
+      // What does not build on an earlier call is asked again, where another form may do it.
+      if (onGpu && (waiting.call.method === 'info' || waiting.call.method === 'encode')) {
+        this.waiting.set(id, waiting);
+        this.send({ id, call: waiting.call });
+      } else {
+        waiting.reject(new EngineError(`The model stopped in this page: ${fault} Try again; it is loaded anew.`, 'fault'));
+      }
+    }
+  }
+
+  /** Computes on the processor from now on. */
+  private leaveGpu(reason: string): void {
+    this.gpuFailed = true;
+    this.onNotice?.(`WebGPU does not work here, so the processor answers. ${reason}`);
   }
 }
 

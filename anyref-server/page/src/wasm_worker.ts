@@ -1,6 +1,6 @@
 // Worker that computes: loads the model, and answers one call after the other.
 
-import type { Call, Reply, Request } from './wasm_calls.ts';
+import type { Call, Form, Reply, Request } from './wasm_calls.ts';
 
 /** Model, as bound by wasm-bindgen. */
 interface Session {
@@ -49,14 +49,32 @@ async function fetched(sizes: Record<string, number>): Promise<Record<string, Ui
   return Object.fromEntries(await Promise.all(Object.entries(sizes).map(([name, size]) => one(name, size))));
 }
 
-async function load(): Promise<Session> {
-  const response = await fetch(new URL('files.json', FOLDER));
-  if (!response.ok) {
-    throw new Error('The file files.json is missing beside this page.');
+/** Name of each form's module. */
+const MODULES: Record<Form, string> = { flex: 'anyref_web', webgpu: 'anyref_webgpu' };
+
+/** Form that the page asks for, whatever the browser has. */
+const asked = new URL(self.location.href).searchParams.get('form');
+
+interface Gpu {
+  requestAdapter(): Promise<{ info?: { isFallbackAdapter?: boolean } } | null>;
+}
+
+/** Whether the browser gives a GPU; one that is a program on the processor only if asked for. */
+async function hasGpu(): Promise<boolean> {
+  try {
+    const adapter = await (navigator as unknown as { gpu?: Gpu }).gpu?.requestAdapter();
+    return Boolean(adapter) && (asked === 'webgpu' || !adapter?.info?.isFallbackAdapter);
+  } catch {
+    return false;
   }
-  const files = await fetched(await response.json());
-  const glue = await import(new URL('anyref_web.js', FOLDER).href);
-  await glue.default({ module_or_path: files['anyref_web_bg.wasm'] });
+}
+
+async function loadForm(form: Form, sizes: Record<string, number>): Promise<Session> {
+  const files = await fetched(sizes);
+  const name = MODULES[form];
+  const glue = await import(new URL(`${name}.js`, FOLDER).href);
+  await glue.default({ module_or_path: files[`${name}_bg.wasm`] });
+  await glue.start();
   const known = new TextDecoder().decode(files['model/nouns.txt']);
   return new glue.WebSession(
     files['model/config.json'],
@@ -64,6 +82,27 @@ async function load(): Promise<Session> {
     files['model/model.safetensors'],
     known,
   );
+}
+
+async function load(): Promise<Session> {
+  const response = await fetch(new URL('files.json', FOLDER));
+  if (!response.ok) {
+    throw new Error('The file files.json is missing beside this page.');
+  }
+  const { flex, webgpu }: Partial<Record<Form, Record<string, number>>> = await response.json();
+  if (!flex) {
+    throw new Error('The file files.json belongs to another version: copy the folder again.');
+  }
+  if (webgpu && asked !== 'flex' && (await hasGpu())) {
+    scope.postMessage({ form: 'webgpu' });
+    try {
+      return await loadForm('webgpu', webgpu);
+    } catch (error) {
+      const reason = error instanceof Error ? error.message : String(error);
+      scope.postMessage({ form: 'flex', reason });
+    }
+  }
+  return loadForm('flex', flex);
 }
 
 async function run(session: Session, id: number, call: Call): Promise<string> {

@@ -47,8 +47,8 @@ export async function startServer(...more) {
   return { address, stop: () => server.kill() };
 }
 
-/** Starts the browser. */
-export function startBrowser() {
+/** Starts the browser, with further arguments. */
+export function startBrowser(more = []) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
     args: [
@@ -56,6 +56,7 @@ export function startBrowser() {
       '--use-fake-device-for-media-stream',
       '--use-fake-ui-for-media-stream',
       '--autoplay-policy=no-user-gesture-required',
+      ...more,
     ],
   });
 }

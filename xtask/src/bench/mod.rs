@@ -14,6 +14,7 @@ mod serve;
 pub mod statistics;
 mod sweep;
 mod train_step;
+mod web;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -39,6 +40,8 @@ pub enum Bench {
     Serve(serve::Serve),
     /// Refocusing on a backend, against its composed form and the authors' formulation.
     Refocus(refocus::Refocus),
+    /// The page in the browser alone against the same session outside of it.
+    Web(web::Web),
 }
 
 /// Runs a benchmark.
@@ -53,5 +56,6 @@ pub fn run(bench: &Bench) -> Result<()> {
         Bench::Python(options) => overhead::run(options),
         Bench::Serve(options) => serve::run(options),
         Bench::Refocus(options) => refocus::run(options),
+        Bench::Web(options) => web::run(options),
     }
 }

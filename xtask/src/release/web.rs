@@ -30,6 +30,9 @@ pub fn make(plan: &Plan<'_>) -> Result<Artefact> {
     run(&Web {
         out: page.clone(),
         debian: plan.options.debian,
+        webgpu: false,
+        names: false,
+        kernels: None,
     })?;
     let path = plan.out.join(&archive);
     folder::pack(&page, &path)?;

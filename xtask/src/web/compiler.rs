@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
+use serde_json::Value;
 
 use crate::cargo::{cargo, root, run, target, timed};
 
@@ -28,32 +29,67 @@ const STACK: &str = "link-arg=-zstack-size=4194304";
 /// library.
 const DEBIAN: [&str; 2] = ["/usr/bin/rustc", "/usr/lib/rustlib/src/rust/library"];
 
-/// Compiles `anyref-web`; returns the module.
-pub fn compile(debian: bool) -> Result<PathBuf> {
-    let mut build = cargo();
-    if debian {
-        use_debian(&mut build)?;
-    } else {
-        add_target()?;
+/// Compiler for WebAssembly.
+#[derive(Clone, Copy, Debug)]
+pub struct Compiler {
+    debian: bool,
+}
+
+impl Compiler {
+    /// Finds Debian's compiler, or that of rustup, whose target is downloaded if it is missing.
+    pub fn find(debian: bool) -> Result<Self> {
+        match debian {
+            true => check_debian()?,
+            false => add_target()?,
+        }
+        Ok(Self { debian })
     }
-    build.args([
-        "rustc",
-        "--release",
-        "--package",
-        "anyref-web",
-        "--target",
-        TARGET,
-    ]);
-    for name in SMALL {
-        let setting = format!("profile.release.package.{name}.opt-level=\"s\"");
-        build.args(["--config", &setting]);
+
+    /// Compiles `anyref-web` with a backend's feature; returns the module, which the next
+    /// compilation overwrites.
+    pub fn module(self, backend: &str) -> Result<PathBuf> {
+        let mut build = self.cargo("rustc", "std,panic_abort");
+        build.args(["--package", "anyref-web", "--no-default-features"]);
+        build.args(["--features", backend]);
+        build.args(["--lib", "--crate-type", "cdylib", "--", "-C", STACK]);
+        timed(&mut build)?;
+        let module = target().join(TARGET).join("release/anyref_web.wasm");
+        ensure!(module.is_file(), "cargo built no {}", module.display());
+        Ok(module)
     }
-    build.args(["--lib", "--crate-type", "cdylib", "--", "-C", STACK]);
-    build.env("RUSTFLAGS", FLAGS).current_dir(root());
-    timed(&mut build)?;
-    let module = target().join(TARGET).join("release/anyref_web.wasm");
-    ensure!(module.is_file(), "cargo built no {}", module.display());
-    Ok(module)
+
+    /// Compiles the tests of the processor's kernels; returns the module.
+    pub fn kernel_tests(self) -> Result<PathBuf> {
+        let mut build = self.cargo("test", "std,panic_abort,test");
+        build.args(["--no-run", "--package", "anyref-ops", "--lib"]);
+        timed(&mut build)?;
+        // Once more, for the name: messages for programs would hide those for people.
+        let output = build.arg("--message-format=json").output()?;
+        let messages = String::from_utf8_lossy(&output.stdout);
+        messages
+            .lines()
+            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
+            .find_map(|message| message["executable"].as_str().map(PathBuf::from))
+            .context("cargo built no tests of anyref-ops")
+    }
+
+    /// Cargo for WebAssembly, which compiles `library` too where there is none.
+    fn cargo(self, task: &str, library: &str) -> Command {
+        let mut build = cargo();
+        if self.debian {
+            let [compiler, _] = DEBIAN;
+            build.env("RUSTC", compiler).env("RUSTC_BOOTSTRAP", "1");
+            build.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld");
+            build.args(["-Z", &format!("build-std={library}")]);
+        }
+        build.args([task, "--release", "--target", TARGET]);
+        for name in SMALL {
+            let setting = format!("profile.release.package.{name}.opt-level=\"s\"");
+            build.args(["--config", &setting]);
+        }
+        build.env("RUSTFLAGS", FLAGS).current_dir(root());
+        build
+    }
 }
 
 /// Downloads the standard library of the target if the compiler has none.
@@ -74,8 +110,8 @@ fn add_target() -> Result<()> {
     )
 }
 
-/// Makes cargo use Debian's compiler, and compile the standard library too.
-fn use_debian(build: &mut Command) -> Result<()> {
+/// Checks that Debian's compiler is there, which compiles the standard library too.
+fn check_debian() -> Result<()> {
     let [compiler, library] = DEBIAN;
     for (path, package) in [
         (compiler, "rustc-web"),
@@ -87,8 +123,5 @@ fn use_debian(build: &mut Command) -> Result<()> {
             "there is no {path}: install {package}"
         );
     }
-    build.env("RUSTC", compiler).env("RUSTC_BOOTSTRAP", "1");
-    build.env("CARGO_TARGET_WASM32_UNKNOWN_UNKNOWN_LINKER", "wasm-ld");
-    build.args(["-Z", "build-std=std,panic_abort"]);
     Ok(())
 }

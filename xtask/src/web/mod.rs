@@ -14,7 +14,12 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use crate::cargo::root;
+use compiler::Compiler;
 
+/// Forms of the program, of which the page loads one: the feature that it is compiled with, and the
+/// name of its module.
+const PROCESSOR: (&str, &str) = ("flex", "anyref_web");
+const WEBGPU: (&str, &str) = ("webgpu", "anyref_webgpu");
 /// Files of the model, which the page loads.
 const MODEL: [&str; 4] = [
     "config.json",
@@ -26,8 +31,8 @@ const MODEL: [&str; 4] = [
 const SHARED: [&str; 3] = ["index.html", "style.css", "icon.svg"];
 /// Files of this page only.
 const OWN: [&str; 2] = ["page.js", "worker.js"];
-/// Largest number of bytes that the page may load before it answers; the scenes are loaded on
-/// request.
+/// Largest number of bytes that the page may load before it answers on the processor; the scenes are
+/// loaded on request.
 const MOST_BYTES: usize = 30 << 20;
 
 /// Options of `web`.
@@ -40,6 +45,15 @@ pub struct Web {
     /// rustup cannot download the target
     #[arg(long)]
     pub debian: bool,
+    /// Add a form of the program for WebGPU, which browsers with a GPU load instead
+    #[arg(long)]
+    pub webgpu: bool,
+    /// Keep the names of functions in the program, for profiles
+    #[arg(long)]
+    pub names: bool,
+    /// Also compile the tests of the processor's kernels, into this file
+    #[arg(long, value_name = "FILE")]
+    pub kernels: Option<PathBuf>,
 }
 
 /// Options of `web-bindings`.
@@ -49,20 +63,33 @@ pub struct WebBindings {
     pub module: PathBuf,
     /// Folder for the files
     pub out: PathBuf,
+    /// Name of the files
+    pub name: String,
+    /// Keep the names of functions
+    #[arg(long)]
+    pub names: bool,
 }
 
 /// Writes JavaScript around a module.
 pub fn write_bindings(options: &WebBindings) -> Result<()> {
-    bindings::write(&options.module, &options.out)
+    bindings::write(&options.module, &options.out, &options.name, options.names)
 }
 
 /// Writes the folder.
 pub fn run(options: &Web) -> Result<()> {
     let root = root();
-    let module = compiler::compile(options.debian)?;
+    let compiler = Compiler::find(options.debian)?;
     let out = &options.out;
     fs::create_dir_all(out).with_context(|| format!("cannot create {}", out.display()))?;
-    bindings::write(&module, out)?;
+    let mut forms = vec![PROCESSOR];
+    write_form(PROCESSOR, compiler, options)?;
+    if let Some(file) = &options.kernels {
+        copy(&compiler.kernel_tests()?, file)?;
+    }
+    if options.webgpu {
+        forms.push(WEBGPU);
+        write_form(WEBGPU, compiler, options)?;
+    }
     for name in SHARED {
         copy(
             &root.join("anyref-server/assets/page").join(name),
@@ -82,15 +109,24 @@ pub fn run(options: &Web) -> Result<()> {
         let entry = entry?;
         copy(&entry.path(), &out.join("demo").join(entry.file_name()))?;
     }
-    let mut loaded = vec!["anyref_web_bg.wasm".to_owned()];
-    loaded.extend(MODEL.map(|name| format!("model/{name}")));
-    let sizes = loaded.into_iter().map(|name| {
-        let size = fs::metadata(out.join(&name))?.len();
-        Ok((name, size))
+    let lists = forms.iter().map(|&(backend, name)| {
+        let mut loaded = vec![format!("{name}_bg.wasm")];
+        loaded.extend(MODEL.map(|name| format!("model/{name}")));
+        let sizes = loaded.into_iter().map(|name| {
+            let size = fs::metadata(out.join(&name))?.len();
+            Ok((name, size))
+        });
+        Ok((backend, sizes.collect::<Result<BTreeMap<_, _>>>()?))
     });
-    let sizes = sizes.collect::<Result<BTreeMap<_, _>>>()?;
-    fs::write(out.join("files.json"), serde_json::to_string(&sizes)?)?;
+    let lists = lists.collect::<Result<BTreeMap<_, _>>>()?;
+    fs::write(out.join("files.json"), serde_json::to_string(&lists)?)?;
     report(out)
+}
+
+/// Compiles a form of the program, and writes it with its JavaScript.
+fn write_form((backend, name): (&str, &str), compiler: Compiler, options: &Web) -> Result<()> {
+    let module = compiler.module(backend)?;
+    bindings::write(&module, &options.out, name, options.names)
 }
 
 fn copy(from: &Path, to: &Path) -> Result<()> {
@@ -111,6 +147,7 @@ fn report(out: &Path) -> Result<()> {
         let compressed = encoder.finish()?.len();
         let below = file.strip_prefix(out)?;
         let part = match below.extension().and_then(|ending| ending.to_str()) {
+            _ if below.to_string_lossy().starts_with(WEBGPU.1) => "webgpu",
             Some("wasm") => "program",
             _ if below.starts_with("model") => "model",
             _ if below.starts_with("demo") => "scenes",
@@ -127,8 +164,8 @@ fn report(out: &Path) -> Result<()> {
         let (raw, compressed) = (megabytes(*raw), megabytes(*compressed));
         println!("{part:8} {raw:6.2} MiB, gzip {compressed:6.2} MiB");
     }
-    let scenes = parts.get("scenes").map_or(0, |sum| sum.0);
-    let loaded = parts.get("in all").map_or(0, |sum| sum.0) - scenes;
+    let size = |part: &str| parts.get(part).map_or(0, |sum| sum.0);
+    let loaded = size("in all") - size("scenes") - size("webgpu");
     ensure!(
         loaded <= MOST_BYTES,
         "{:.1} MiB to load, {:.0} MiB are allowed",

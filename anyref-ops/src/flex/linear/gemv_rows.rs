@@ -12,8 +12,11 @@ use super::weight::Weight;
 
 /// Weights of a task, which stay in a core's cache while they are used for all rows.
 const TASK: usize = 64 * 1024;
-/// Outputs that are computed together.
+/// Most outputs that are computed together.
 const TOGETHER: usize = 4;
+/// Outputs that are computed together for several rows, on vectors of four: their sums have to stay
+/// in sixteen registers.
+const NARROW: usize = 2;
 
 /// Computes `out[r, n] = Σ x[r, k] · weight[k, n] + bias[n]`; each task computes some of the
 /// outputs, whose inputs are contiguous.
@@ -61,6 +64,13 @@ impl<H: Stored> Kernel for Lines<'_, '_, H> {
     #[inline(always)]
     fn run<S: Simd>(self) {
         let mut output = self.first;
+        let several = self.x.len() >= 4 * self.weight.depth;
+        if S::LANES == 4 && several {
+            while output + NARROW <= self.last {
+                self.rows::<S, NARROW>(output);
+                output += NARROW;
+            }
+        }
         while output + TOGETHER <= self.last {
             self.rows::<S, TOGETHER>(output);
             output += TOGETHER;

@@ -27,6 +27,8 @@ use burn_flex::{Flex, FlexTensor};
 
 use self::many_rows::ManyRows;
 pub(crate) use self::output::Output;
+#[cfg(all(test, target_arch = "wasm32"))]
+pub(crate) use self::stored::widen;
 pub(crate) use self::stored::{Stored, tail};
 use self::weight::{Order, Weight, in_lines};
 use super::buffer::{all_f32, tensor, values};

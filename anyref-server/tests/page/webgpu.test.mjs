@@ -1,0 +1,102 @@
+// The page of the browser alone where Chromium has WebGPU, here SwiftShader on the processor. Answers
+// of the form for WebGPU, in a folder that `cargo xtask web --webgpu` wrote, take minutes there, and
+// are compared if ANYREF_WEBGPU is set.
+import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { after, before, test } from 'node:test';
+import { iou, serveFolder } from './alone.mjs';
+import { answer, demo, downloaded, openPage, openScene, program, shot, startBrowser } from './program.mjs';
+
+const folder = process.env.ANYREF_WEB;
+const options = { skip: folder ? false : 'ANYREF_WEB names no folder', timeout: 120_000 };
+const there = folder && existsSync(join(folder, 'anyref_webgpu.js'));
+const answered = {
+  skip: process.env.ANYREF_WEBGPU && there ? false : 'ANYREF_WEBGPU is not set, or ANYREF_WEB has no form for WebGPU',
+  timeout: 1_800_000,
+};
+
+let server;
+let browser;
+before(async () => {
+  if (folder) {
+    const arguments_ = ['--enable-unsafe-webgpu', '--use-webgpu-adapter=swiftshader'];
+    [server, browser] = await Promise.all([serveFolder(folder), startBrowser(arguments_)]);
+  }
+});
+after(async () => {
+  await browser?.close();
+  server?.stop();
+});
+
+/** Opens the page with a form for WebGPU that is this script. */
+async function openedWith(script) {
+  const { flex } = JSON.parse(readFileSync(join(folder, 'files.json'), 'utf8'));
+  const context = await browser.newContext();
+  await context.route('**/files.json', (route) =>
+    route.fulfill({ json: { flex, webgpu: { 'model/nouns.txt': flex['model/nouns.txt'] } } }),
+  );
+  await context.route('**/anyref_webgpu.js', (route) =>
+    route.fulfill({ contentType: 'text/javascript', body: script }),
+  );
+  const page = await context.newPage();
+  page.setDefaultTimeout(60_000);
+  await page.goto(`${server.address}?form=webgpu`);
+  return page;
+}
+
+async function asked(page) {
+  await openScene(page, 1);
+  const question = page.getByRole('textbox', { name: 'Question' });
+  await question.fill('the gorilla');
+  await question.press('Enter');
+  const turn = await answer(page);
+  return turn.locator('.words').innerText();
+}
+
+const FAULTS = {
+  'does not start': 'export default async () => {}; export const start = () => { throw new Error("no queue"); };',
+  'stops the worker': 'export default async () => {}; export const start = () => { setTimeout(() => { throw new Error("no queue"); }); return new Promise(() => {}); };',
+};
+
+for (const [name, script] of Object.entries(FAULTS)) {
+  test(`the processor answers where WebGPU ${name}`, options, async () => {
+    const page = await openedWith(script);
+    await page.getByText('WebGPU does not work here, so the processor answers.').first().waitFor();
+    await page.getByText('nano on this browser, since WebGPU does not work here').waitFor();
+    assert.equal(await asked(page), 'gorilla.');
+    await page.context().close();
+  });
+}
+
+test('a GPU that is a program is used only when it is asked for', options, async () => {
+  const page = await openPage(browser, server.address);
+  await page.getByText('nano on this browser').waitFor({ timeout: 60_000 });
+  assert.equal(await page.getByText('WebGPU').count(), 0);
+  await page.context().close();
+});
+
+test('WebGPU answers as the program', answered, async () => {
+  const page = await openPage(browser, `${server.address}?form=webgpu`);
+  page.setDefaultTimeout(900_000);
+  page.on('console', (message) => console.log(message.text().slice(0, 500)));
+  const start = performance.now();
+  const seconds = () => ((performance.now() - start) / 1000).toFixed(1);
+  await page.getByText('nano on WebGPU in this browser').waitFor();
+  console.log(`the model is ready after ${seconds()} s`);
+  assert.equal(await asked(page), 'gorilla.');
+  console.log(`the first answer is there after ${seconds()} s`);
+  await shot(page, 'webgpu');
+  const command = ['segment', '--image', demo('scene1.jpg'), '--text', 'the gorilla', '--json'];
+  const expected = JSON.parse(execFileSync(program(), command, { encoding: 'utf8' }));
+  const { content } = await downloaded(page, async () => {
+    await page.locator('.turn').getByRole('button', { name: 'Export' }).click();
+    await page.getByRole('menuitem', { name: 'COCO JSON' }).click();
+  });
+  const masks = JSON.parse(content).annotations.map(({ segmentation }) => segmentation);
+  assert.equal(masks.length, expected.masks.length);
+  masks.forEach((mask, i) => assert.ok(iou(mask, expected.masks[i]) >= 0.99));
+  assert.equal(await page.getByText('nano on WebGPU in this browser').count(), 1);
+  await page.context().close();
+});
