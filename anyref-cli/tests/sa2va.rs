@@ -46,7 +46,10 @@ fn words_boxes_and_points_are_answered_from_the_published_folder() {
     let other = here.path().join("other.png").display().to_string();
     for (mask, words) in [
         (GrayImage::new(60, 40), ["other.png", "black all over"]),
-        (GrayImage::from_pixel(9, 9, Luma([255])), ["picture.png", "make them equal"]),
+        (
+            GrayImage::from_pixel(9, 9, Luma([255])),
+            ["picture.png", "make them equal"],
+        ),
     ] {
         mask.save(&other).unwrap();
         let describe = ["describe", "--image", &image, "--region", &other];

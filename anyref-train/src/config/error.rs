@@ -53,8 +53,8 @@ pub enum ConfigError {
     )]
     RegionForm,
     /// Tiles are counted of a model without any.
-    #[error("`tiles`: {0}")]
-    Tiles(anyref_core::Error),
+    #[error("`tiles` is for models that read pictures in tiles, as Sa2VA does: leave it out")]
+    NoTiles,
     /// A tokenizer without entries would be trained.
     #[error("`vocabulary` is 0: give the tokenizer's entries, or a model to `start` from")]
     NoVocabulary,

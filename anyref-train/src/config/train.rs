@@ -155,7 +155,9 @@ impl TrainConfig {
     pub(crate) fn model_from(&self, mut model: AnyRefConfig) -> Result<AnyRefConfig, ConfigError> {
         model.lora = self.model.lora.clone().or(model.lora);
         if let Some(tiles) = self.tiles {
-            model.set_max_tiles(tiles).map_err(ConfigError::Tiles)?;
+            model
+                .set_max_tiles(tiles)
+                .map_err(|_| ConfigError::NoTiles)?;
             model.validate()?;
         }
         self.check_model(&model)?;

@@ -75,6 +75,9 @@ fn a_configuration_must_train_something() {
         "its tokenizer comes with its folder: give that as `start`",
     );
     let mut config = train_config(vec![stage("instruct", 2, 1)]);
+    config.tiles = Some(2);
+    says(&config, "`tiles` is for models that read pictures in tiles");
+    config.tiles = None;
     config.instructions.misnaming_probability = 1.5;
     says(&config, "`instructions.misnaming_probability` must lie");
     config.instructions.misnaming_probability = 0.5;
