@@ -45,7 +45,7 @@ pub enum StageError {
     #[error("the model has no audio encoder")]
     CannotHear,
     /// A question has a reference of a kind that the model does not read.
-    #[error("the model reads no reference of the kind {kind:?}: leave such questions out")]
+    #[error("the model reads no {kind} references: leave such questions out")]
     Unread {
         /// The kind.
         kind: ReferenceKind,
