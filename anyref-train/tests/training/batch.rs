@@ -51,8 +51,7 @@ fn predictors_objects_and_references_agree_with_the_answers() {
     let scenes = asked(&context, 6);
     let batch = InstructBatch::of_scenes(&context, &scenes, PER_SCENE, 16).unwrap();
     assert_eq!(batch.rows.len(), 6 * PER_SCENE);
-    let image = batch
-        .prefix
+    let image = batch.prefixes[0]
         .slots()
         .iter()
         .filter(|s| matches!(s, Slot::Image(_)))
@@ -150,6 +149,7 @@ fn predictors_objects_and_references_agree_with_the_answers() {
                 checked[1] += 1;
             }
             Reference::Text(_) => panic!("words stand in the question"),
+            Reference::Mask(_) => panic!("scenes have no masks as references"),
             Reference::Audio(_) => {
                 assert!((images + boxes..images + boxes + batch.sounds.len()).contains(index));
                 checked[2] += 1;

@@ -301,7 +301,7 @@ fn questions_about_the_same_picture_share_its_encoding() {
     let apart = InstructBatch::new(&context, &asked(), None, 16).unwrap();
     let merged = Asked::merge(asked());
     let together = InstructBatch::new(&context, &merged, None, 16).unwrap();
-    assert_eq!((apart.clip.len(), apart.rows.len()), (5, 5));
+    assert_eq!((apart.tower.len(), apart.rows.len()), (5, 5));
     // One picture has two questions, the other three.
     let mut counts: Vec<_> = merged.iter().map(|asked| asked.examples.len()).collect();
     assert_eq!(counts.iter().sum::<usize>(), 5);
