@@ -59,6 +59,12 @@ pub enum ReferenceInput {
         #[serde(rename = "box")]
         corners: [f32; 4],
     },
+    /// Region of the picture by its mask, whose shape models with regions as tokens of the picture
+    /// read, such as Sa2VA; others read the box around it.
+    Mask {
+        /// Mask of the picture's size.
+        mask: MaskInput,
+    },
     /// Points on the thing and beside it. The box around their mask becomes the reference.
     Points {
         /// Coordinates `x, y` of each point in pixels of the picture.
@@ -214,6 +220,10 @@ impl ReferenceInput {
             }
             Self::Text { text } => Reference::Text(text.clone()),
             Self::Box { corners } => Reference::Box(*corners),
+            Self::Mask { mask } => {
+                let mask = Reference::of_mask(&mask.read(field, limits)?);
+                mask.map_err(|error| Problem::from(error).at(field))?
+            }
             // Replaced by the box of the resulting mask once the picture is available.
             Self::Points { points, labels } => {
                 mask_points(points, labels.as_deref(), field)?;

@@ -70,7 +70,7 @@ impl Overlay<'_> {
             paint(&mut scene, mask, factor, COLOURS[index % COLOURS.len()]);
         }
         for reference in self.references {
-            if let Reference::Box(corners) = reference {
+            if let Some(corners) = reference.region() {
                 frame(&mut scene, corners.map(|at| at * factor as f32), factor);
             }
         }
@@ -126,7 +126,7 @@ impl Overlay<'_> {
                 Some(imageops::resize(image, width, height, FilterType::Triangle))
             }
             Reference::Audio(sound) => Some(wave(&sound.samples, [2 * height, height])),
-            Reference::Text(_) | Reference::Box(_) => None,
+            Reference::Text(_) | Reference::Box(_) | Reference::Mask(_) => None,
         };
         self.references.iter().filter_map(thumbnail).collect()
     }

@@ -20,6 +20,10 @@ pub fn read(argument: &ReferenceArgument) -> Result<Reference> {
     Ok(match argument {
         ReferenceArgument::Text(phrase) => Reference::Text(phrase.clone()),
         ReferenceArgument::Box(corners) => Reference::Box(parse_box(corners)?),
+        ReferenceArgument::Region(path) => {
+            let name = || format!("region {}", path.display());
+            Reference::of_mask(&open_mask(path)?).with_context(name)?
+        }
         ReferenceArgument::Audio(path) => Reference::Audio(Waveform::open(path)?),
         ReferenceArgument::Image { path, region, mask } => {
             let image = open_image(path)?;
@@ -66,7 +70,7 @@ pub fn parse_box(text: &str) -> Result<[f32; 4]> {
     Ok(corners)
 }
 
-/// Refuses boxes that do not fit the picture, by its file.
+/// Refuses boxes and masks that do not fit the picture, by its file.
 pub fn check_boxes(references: &[Reference], file: &Path, image: &RgbImage) -> Result<()> {
     for reference in references {
         reference
@@ -118,6 +122,7 @@ fn in_words(reference: &Reference) -> String {
     match reference {
         Reference::Text(phrase) => phrase.clone(),
         Reference::Box([x0, y0, x1, y1]) => format!("[box {x0:.0},{y0:.0},{x1:.0},{y1:.0}]"),
+        Reference::Mask(_) => "[region]".into(),
         Reference::Image(_) => "[picture]".into(),
         Reference::Audio(_) => "[sound]".into(),
     }

@@ -5,6 +5,8 @@ mod common;
 use std::fs;
 use std::path::Path;
 
+use image::{GrayImage, Luma};
+
 use common::{fail, folder, json, run_with, succeed};
 
 fn fixture(name: &str) -> String {
@@ -31,6 +33,28 @@ fn words_boxes_and_points_are_answered_from_the_published_folder() {
     let answer = json(here.path(), &line(&describe, &model));
     assert_eq!(answer["text"], "red dog.");
     assert!(answer["bridge"].as_array().is_none_or(Vec::is_empty));
+
+    // A mask of two corners, as in `expected_sa2va_regions.safetensors`.
+    let file = here.path().join("corners.png").display().to_string();
+    let corners = GrayImage::from_fn(60, 40, |x, y| {
+        Luma([255 * u8::from((x < 25 && y < 14) || (x >= 38 && y >= 25))])
+    });
+    corners.save(&file).unwrap();
+    let describe = ["describe", "--image", &image, "--region", &file];
+    let answer = json(here.path(), &line(&describe, &model));
+    assert_eq!(answer["text"], "red dog.");
+    let other = here.path().join("other.png").display().to_string();
+    for (mask, words) in [
+        (GrayImage::new(60, 40), ["other.png", "black all over"]),
+        (
+            GrayImage::from_pixel(9, 9, Luma([255])),
+            ["picture.png", "make them equal"],
+        ),
+    ] {
+        mask.save(&other).unwrap();
+        let describe = ["describe", "--image", &image, "--region", &other];
+        fail(here.path(), &line(&describe, &model), &words);
+    }
 
     let boxed = ["segment", "--image", &image, "--box", "10,5,58,38"];
     let answer = json(here.path(), &line(&boxed, &model));

@@ -46,9 +46,10 @@ impl Turn {
     /// Box whose content the default question asks for; a custom question may be about something
     /// else, such as a neighbour of the box.
     pub(crate) fn asked_box(&self) -> Option<[f32; 4]> {
-        let [Reference::Box(region)] = self.prompt.references[..] else {
+        let [reference] = &self.prompt.references[..] else {
             return None;
         };
+        let region = reference.region()?;
         let default = Prompt::new([Reference::Box(region)]).segmentation().ok()?;
         (self.question.text == default.text).then_some(region)
     }

@@ -16,8 +16,9 @@ use crate::model::PictureFeatures;
 use crate::picture::Picture;
 use crate::preprocess::PicturePixels;
 use crate::prompt_config::IMAGE_PLACE;
-use crate::reference::check_box;
+use crate::reference::{check_box, check_mask};
 use crate::region_form::RegionForm;
+use crate::region_prompt::TokenArea;
 use crate::sam::pictures_at_once;
 use crate::splice::{ReferenceBank, splice};
 use crate::{AnyRef, Error, Reference, Result, Timing};
@@ -183,11 +184,20 @@ impl<B: Backend> AnyRef<B> {
     ) -> Result<Tensor<B, 3>> {
         match reference {
             Reference::Text(_) => unreachable!("phrases stand in the question"),
+            Reference::Mask(mask) if self.config.prompts.regions == RegionForm::VisualPrompt => {
+                check_mask(mask, picture.size())?;
+                Ok(self.region_tokens(picture, TokenArea::Mask(mask)))
+            }
+            Reference::Mask(mask) => {
+                check_mask(mask, picture.size())?;
+                let region = reference.region().ok_or(Error::EmptyRegion)?;
+                self.reference_features(picture, &Reference::Box(region))
+            }
             Reference::Box(region) => {
                 let (width, height) = picture.size();
                 let [x0, y0, x1, y1] = check_box(*region, width, height)?;
                 if self.config.prompts.regions == RegionForm::VisualPrompt {
-                    return Ok(self.region_tokens(picture, [x0, y0, x1, y1]));
+                    return Ok(self.region_tokens(picture, TokenArea::Box([x0, y0, x1, y1])));
                 }
                 let (width, height) = (width as f32, height as f32);
                 let region = RegionBox {

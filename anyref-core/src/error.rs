@@ -133,6 +133,9 @@ pub enum Error {
         /// Size of the picture (width, height).
         image: (u32, u32),
     },
+    /// Mask of a region has no pixels.
+    #[error("the mask of the region is black all over: paint the object white")]
+    EmptyRegion,
     /// Model has no SAM.
     #[error(
         "this model answers in words and makes no masks: ask it by `describe` or `chat`, or use one that has a SAM, such as \
@@ -286,6 +289,7 @@ impl Error {
             | Self::EmptyMaskPrompt
             | Self::MaskPrompt { .. }
             | Self::EmptyPrompt
+            | Self::EmptyRegion
             | Self::Placeholder { .. }
             | Self::Markers { .. }
             | Self::ContextFull { .. }

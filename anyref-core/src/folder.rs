@@ -27,10 +27,14 @@ pub struct ModelFiles<'a> {
 }
 
 /// Opened model, of which no values have been read.
-pub(crate) struct Opened {
-    pub(crate) config: AnyRefConfig,
-    pub(crate) tokenizer: Tokenizer,
-    pub(crate) checkpoint: Checkpoint,
+#[derive(Debug)]
+pub struct OpenedModel {
+    /// Configuration of the model.
+    pub config: AnyRefConfig,
+    /// Tokenizer of the model.
+    pub tokenizer: Tokenizer,
+    /// Weights by the names of the model's parameters.
+    pub checkpoint: Checkpoint,
 }
 
 impl AnyRefConfig {

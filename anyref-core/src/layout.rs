@@ -138,7 +138,7 @@ impl ObjectState {
 
     /// The spans of every `<obj>` that has such a state, in an answer of which the first `read`
     /// tokens were inputs.
-    pub(crate) fn spans(
+    pub fn spans(
         self,
         answer: &[u32],
         object: u32,

@@ -61,6 +61,7 @@ mod layout;
 mod load;
 mod markers;
 mod mask_decoding;
+mod mask_features;
 mod memory;
 mod memory_check;
 mod memory_estimate;
@@ -111,12 +112,13 @@ pub use engine::{
 };
 pub use error::{Error, Result};
 pub use explain::{Explanation, Word};
-pub use folder::{CONFIG_FILE, ModelFiles, TOKENIZER_FILE, WEIGHTS_FILE};
+pub use folder::{CONFIG_FILE, ModelFiles, OpenedModel, TOKENIZER_FILE, WEIGHTS_FILE};
 pub use free_memory::free_memory;
 pub use known_models::{KNOWN_MODELS, KnownModel};
 pub use layout::{Layout, ObjectSpan, ObjectState, Slot, object_spans};
+pub use mask_features::MaskFeatures;
 pub use memory_estimate::{Gigabytes, MemoryEstimate, MemoryShortage};
-pub use model::{AnyRefModel, MaskBranch, PictureFeatures, ReferencePooling};
+pub use model::{AnyRefModel, MaskBranch, PictureFeatures, ReferencePooling, picture_grid};
 pub use model_place::ModelPlace;
 pub use observer::{Cancel, Observer, OnText};
 pub use picture::Picture;
@@ -127,6 +129,7 @@ pub use prompt_config::{DESCRIBE_QUESTION, PictureMarkers, PromptConfig, Questio
 pub use reference::{Reference, ReferenceImage};
 pub use reference_kind::ReferenceKind;
 pub use region_form::RegionForm;
+pub use region_prompt::{TokenArea, region_cells};
 pub use sam::{
     AutomaticMask, AutomaticMaskConfig, EarlierMask, LowResMask, MaskCandidate, MaskDecoderKind,
     MaskDecoderKindConfig, MaskImageEncoder, MaskImageEncoderConfig, MaskPrediction, MaskPrompt,

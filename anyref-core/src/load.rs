@@ -11,17 +11,20 @@ use burn::tensor::{DType, backend::Backend};
 
 use crate::companions::Companions;
 use crate::folder::{
-    CONFIG_FILE, ModelFiles, Opened, TOKENIZER_FILE, WEIGHTS_FILE, read_config, write_config,
+    CONFIG_FILE, ModelFiles, OpenedModel, TOKENIZER_FILE, WEIGHTS_FILE, read_config, write_config,
 };
 use crate::memory_check::check_memory;
 use crate::model_place::ModelPlace;
 use crate::quantization::LANGUAGE_MODEL;
 use crate::{AnyRef, AnyRefConfig, AnyRefModel, Assembly, Error, ModelOptions, Result};
 
-impl Opened {
+impl OpenedModel {
     /// Opens the weights of a model folder, of named parts, or of a model as its authors published
-    /// it.
-    fn open<B: Backend>(place: &ModelPlace, companions: &Companions) -> Result<Self> {
+    /// it, with the parts that it does not carry itself.
+    ///
+    /// # Errors
+    /// When a file is missing or damaged, or parts do not fit one another.
+    pub fn open<B: Backend>(place: &ModelPlace, companions: &Companions) -> Result<Self> {
         match place {
             ModelPlace::Folder(folder) => Ok(Self {
                 config: AnyRefConfig::of_folder(folder)?,
@@ -79,11 +82,11 @@ impl<B: Backend> AnyRef<B> {
         options: ModelOptions,
         device: &B::Device,
     ) -> Result<Self> {
-        let Opened {
+        let OpenedModel {
             config,
             tokenizer,
             checkpoint,
-        } = Opened::open::<B>(place, companions)?;
+        } = OpenedModel::open::<B>(place, companions)?;
         Self::assemble(config, tokenizer, &checkpoint, options, device)
     }
 
@@ -93,7 +96,7 @@ impl<B: Backend> AnyRef<B> {
     /// # Errors
     /// As [`load`](Self::load).
     pub fn checkpoint(place: &ModelPlace, companions: &Companions) -> Result<Checkpoint> {
-        Ok(Opened::open::<B>(place, companions)?.checkpoint)
+        Ok(OpenedModel::open::<B>(place, companions)?.checkpoint)
     }
 
     /// Reads a model from the content of its files.

@@ -8,6 +8,7 @@ use web_time::Instant;
 
 use crate::conversation::{Conversation, Goal};
 use crate::generation::Generated;
+use crate::mask_features::best_masks;
 use crate::picture::Picture;
 use crate::read::read;
 use crate::sam::{LowResMask, in_square};
@@ -221,32 +222,6 @@ impl<B: Backend> AnyRef<B> {
     }
 }
 
-/// The mask of each prompt with the best estimate, the first of equals.
-///
-/// # Shapes
-/// - masks: `[prompts, masks, rows, columns]`, estimates `[prompts, masks]`
-/// - output: `[prompts, 1, rows, columns]` and `[prompts, 1]`
-fn best_masks<B: Backend>(output: MaskDecoderOutput<B>) -> MaskDecoderOutput<B> {
-    let MaskDecoderOutput {
-        low_res_masks,
-        iou_predictions,
-    } = output;
-    let [prompts, masks, rows, columns] = low_res_masks.dims();
-    let best = iou_predictions.clone().argmax(1);
-    let places = best
-        .clone()
-        .reshape([prompts, 1, 1])
-        .expand([prompts, 1, rows * columns]);
-    let low_res_masks = low_res_masks
-        .reshape([prompts, masks, rows * columns])
-        .gather(1, places)
-        .reshape([prompts, 1, rows, columns]);
-    MaskDecoderOutput {
-        low_res_masks,
-        iou_predictions: iou_predictions.gather(1, best),
-    }
-}
-
 /// Logits of each mask, `[masks, 1, rows, columns]`, read.
 async fn low_res_masks<B: Backend>(logits: Tensor<B, 4>) -> Result<Vec<LowResMask>> {
     let [_, _, rows, columns] = logits.dims();
@@ -273,23 +248,4 @@ fn embeddings<B: Backend>(
         1 => embeddings.remove(0),
         _ => Tensor::cat(embeddings, 0),
     })
-}
-
-#[cfg(all(test, feature = "flex"))]
-mod tests {
-    use burn::backend::Flex;
-
-    use super::*;
-
-    #[test]
-    fn the_best_of_several_masks_is_taken_by_its_estimate() {
-        let device = Default::default();
-        let output = best_masks(MaskDecoderOutput::<Flex> {
-            low_res_masks: Tensor::from_data([[[[1.0]], [[2.0]]], [[[3.0]], [[4.0]]]], &device),
-            iou_predictions: Tensor::from_data([[0.1, 0.7], [0.5, 0.5]], &device),
-        });
-        let values = |data: TensorData| data.iter::<f32>().collect::<Vec<_>>();
-        assert_eq!(values(output.low_res_masks.into_data()), [2.0, 3.0]);
-        assert_eq!(values(output.iou_predictions.into_data()), [0.7, 0.5]);
-    }
 }

@@ -2,18 +2,17 @@
 
 use anyref_audio::ImageBindAudio;
 use anyref_decoder::refocus::{ObjectToken, RefocusInput, refocus};
-use anyref_decoder::{
-    MaskDecoder, MaskDecoderInput, MaskDecoderOutput, ObjectHead, PromptEncoder, PromptInput,
-};
+use anyref_decoder::{MaskDecoder, MaskDecoderOutput, ObjectHead, PromptEncoder};
 use anyref_llm::Llama;
 use anyref_ops as ops;
 use anyref_ops::nn::Linear;
 use anyref_vision::region_encoder::RegionEncoder;
 use anyref_vision::sam::SamImageEncoder;
 use burn::module::Module;
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
 use serde::{Deserialize, Serialize};
 
+use crate::mask_features::MaskFeatures;
 use crate::sam::{MaskDecoderKind, MaskImageEncoder};
 use crate::tower::{Tower, TowerProjector};
 
@@ -182,7 +181,7 @@ impl<B: Backend> AnyRefModel<B> {
         let tokens = self.mm_projector.forward(features);
         let [_, each, hidden] = tokens.dims();
         PictureFeatures {
-            grid: grid(last.reshape([pictures, patches, channels])),
+            grid: picture_grid(last.reshape([pictures, patches, channels])),
             tokens: tokens.reshape([pictures, squares * each, hidden]),
             states,
         }
@@ -203,20 +202,39 @@ impl<B: Backend> AnyRefModel<B> {
         (states.last().expect("a level at least").clone(), states)
     }
 
-    /// Features of pictures in one square each from the tower's patch features, which a frozen
-    /// tower lets one keep.
+    /// Tokens of pictures in any number of squares each from the tower's patch features, which a
+    /// frozen tower lets one keep. Pictures of fewer squares than another have other tokens in the
+    /// places behind their own.
     ///
     /// # Shapes
-    /// - features: `[pictures, patches, channels]`
+    /// - features: `[squares of all pictures, patches, channels]`
+    /// - output: `[pictures, most squares * tokens of a square, hidden]`
     ///
     /// # Panics
-    /// When the patches are no square.
-    pub fn picture_features_from(&self, features: Tensor<B, 3>) -> PictureFeatures<B> {
-        PictureFeatures {
-            grid: grid(features.clone()),
-            tokens: self.mm_projector.forward(features),
-            states: Vec::new(),
+    /// When `squares` does not count the squares of `features`.
+    pub fn tiled_tokens(&self, features: Tensor<B, 3>, squares: &[usize]) -> Tensor<B, 3> {
+        let tokens = self.mm_projector.forward(features);
+        let [all, each, hidden] = tokens.dims();
+        assert_eq!(
+            all,
+            squares.iter().sum::<usize>(),
+            "squares of each picture"
+        );
+        let most = squares.iter().copied().max().unwrap_or(0);
+        let shape = [squares.len(), most * each, hidden];
+        if all == squares.len() * most {
+            return tokens.reshape(shape);
         }
+        let mut places = Vec::with_capacity(squares.len() * most);
+        let mut first = 0;
+        for &count in squares {
+            places.extend((0..most).map(|square| (first + square.min(count - 1)) as i32));
+            first += count;
+        }
+        let count = places.len();
+        let places = TensorData::new(places, [count]);
+        let places = Tensor::<B, 1, Int>::from_data(places, &tokens.device());
+        tokens.select(0, places).reshape(shape)
     }
 
     /// The mask prompts of `<obj>` states: refocused, then through the object head.
@@ -270,21 +288,19 @@ impl<B: Backend> AnyRefModel<B> {
         image_embeddings: Tensor<B, 4>,
         prompts: Tensor<B, 2>,
     ) -> MaskDecoderOutput<B> {
-        let prompts = PromptInput::default().with_embeddings(prompts.unsqueeze_dim(1));
-        let masks = self.mask_branch();
-        let encoded = masks.prompt_encoder.forward(prompts);
-        masks.mask_decoder.forward(MaskDecoderInput {
-            image_embeddings,
-            image_pe: masks.prompt_encoder.image_pe(),
-            sparse: encoded.sparse,
-            dense: encoded.dense,
-            multimask_output: false,
-        })
+        self.decode_prompts(MaskFeatures::of_sam(image_embeddings), prompts)
     }
 }
 
-/// Patch features, `[pictures, patches, channels]`, in the order of the picture.
-fn grid<B: Backend>(features: Tensor<B, 3>) -> Tensor<B, 4> {
+/// Patch features in the order of the picture, for boxes.
+///
+/// # Shapes
+/// - features: `[pictures, patches, channels]`
+/// - output: `[pictures, channels, rows, columns]`
+///
+/// # Panics
+/// When the patches are no square.
+pub fn picture_grid<B: Backend>(features: Tensor<B, 3>) -> Tensor<B, 4> {
     let [pictures, patches, channels] = features.dims();
     let side = patches.isqrt();
     ops::permute(features, [0, 2, 1]).reshape([pictures, channels, side, side])

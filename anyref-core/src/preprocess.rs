@@ -26,6 +26,13 @@ pub struct PicturePixels {
     pub(crate) image: Option<Arc<RgbImage>>,
 }
 
+impl PicturePixels {
+    /// Inputs of the language model's tower and, of a model that makes masks, of SAM.
+    pub fn into_inputs(self) -> (Vec<PixelValues>, Option<SamPixels>) {
+        (self.squares, self.sam)
+    }
+}
+
 /// Makes [`PicturePixels`] of pictures. It needs neither weights nor a device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct PicturePreprocessor {

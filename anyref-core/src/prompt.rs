@@ -106,11 +106,13 @@ impl Prompt {
 fn default_question(references: &[Reference], form: QuestionForm) -> String {
     let phrase = |index: usize, reference: &Reference| match reference {
         Reference::Text(_) => format!("{{{}}}", index + 1),
-        Reference::Box(_) if form == QuestionForm::Sa2va => format!("{{{}}}", index + 1),
-        Reference::Box(_) if form == QuestionForm::Glamm => {
+        Reference::Box(_) | Reference::Mask(_) if form == QuestionForm::Sa2va => {
+            format!("{{{}}}", index + 1)
+        }
+        Reference::Box(_) | Reference::Mask(_) if form == QuestionForm::Glamm => {
             format!("the region {{{}}}", index + 1)
         }
-        Reference::Box(_) | Reference::Image(_) => {
+        Reference::Box(_) | Reference::Mask(_) | Reference::Image(_) => {
             format!("object with the following reference {{{}}}", index + 1)
         }
         Reference::Audio(_) => format!("object with the following audio {{{}}}", index + 1),
@@ -185,7 +187,9 @@ impl Question {
                     text.push_str(phrase.trim());
                     continue;
                 }
-                Reference::Box(_) | Reference::Image(_) => SpecialTokens::REFERENCE,
+                Reference::Box(_) | Reference::Mask(_) | Reference::Image(_) => {
+                    SpecialTokens::REFERENCE
+                }
                 Reference::Audio(_) => SpecialTokens::AUDIO,
             };
             text.push_str(markers[0]);

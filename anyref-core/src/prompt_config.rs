@@ -110,7 +110,7 @@ impl Template {
     }
 
     /// Whether the token that begins a sequence stands before it.
-    pub(crate) fn begins_sequences(self) -> bool {
+    pub fn begins_sequences(self) -> bool {
         matches!(self, Self::LlavaV1 | Self::LlavaLlama2)
     }
 
@@ -243,6 +243,15 @@ impl PromptConfig {
             phrases: true,
             ..Self::default()
         }
+    }
+
+    /// First question of a conversation as the model reads it: the picture's place, the sentence
+    /// that introduces its `regions` in forms that have one, and the question, of AnyRef's markers
+    /// in place of these.
+    pub fn opened(&self, question: &str, regions: usize) -> String {
+        self.picture_markers.opening()
+            + &self.regions.introduction(regions)
+            + &self.regions.question(question, &mut 0)
     }
 
     /// Tokens that give the model's input or answers their form, which a user's words must not

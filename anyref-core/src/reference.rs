@@ -1,6 +1,7 @@
 //! Four kinds of references to an object.
 
 use anyref_audio::Waveform;
+use anyref_decoder::rle::Rle;
 use image::{GrayImage, RgbImage};
 
 use crate::reference_kind::ReferenceKind;
@@ -13,6 +14,9 @@ pub enum Reference {
     Text(String),
     /// Box `[x0, y0, x1, y1]` in pixels of the picture in question.
     Box([f32; 4]),
+    /// Region of the picture in question by its mask, which models that read regions as tokens of
+    /// the picture take in its own shape, and others as the box around it.
+    Mask(Rle),
     /// Another picture of the object.
     Image(ReferenceImage),
     /// Sound that the object makes.
@@ -24,9 +28,35 @@ impl Reference {
     pub fn kind(&self) -> ReferenceKind {
         match self {
             Self::Text(_) => ReferenceKind::Text,
-            Self::Box(_) => ReferenceKind::Box,
+            Self::Box(_) | Self::Mask(_) => ReferenceKind::Box,
             Self::Image(_) => ReferenceKind::Image,
             Self::Audio(_) => ReferenceKind::Audio,
+        }
+    }
+
+    /// Region of the picture in question by a mask, white on black.
+    ///
+    /// # Errors
+    /// When the mask is black all over.
+    pub fn of_mask(mask: &GrayImage) -> Result<Self> {
+        let pixels: Vec<bool> = mask.pixels().map(|pixel| pixel[0] >= 128).collect();
+        let size = [mask.height() as usize, mask.width() as usize];
+        let mask = Rle::from_mask(&pixels, size)?;
+        match mask.area() {
+            0 => Err(Error::EmptyRegion),
+            _ => Ok(Self::Mask(mask)),
+        }
+    }
+
+    /// Box of a region of the picture in question: itself, or the one around its mask.
+    pub fn region(&self) -> Option<[f32; 4]> {
+        match self {
+            Self::Box(region) => Some(*region),
+            Self::Mask(mask) => {
+                let [x, y, width, height] = mask.bbox().map(|side| side as f32);
+                Some([x, y, x + width, y + height])
+            }
+            Self::Text(_) | Self::Image(_) | Self::Audio(_) => None,
         }
     }
 
@@ -34,12 +64,28 @@ impl Reference {
     /// sound is detected only when it is asked about.
     ///
     /// # Errors
-    /// When a box does not fit the picture.
+    /// When a box does not fit the picture, or a mask is empty or of another size.
     pub fn fits(&self, (width, height): (u32, u32)) -> Result<()> {
         match self {
             Self::Box(region) => check_box(*region, width, height).map(|_| ()),
+            Self::Mask(mask) => check_mask(mask, (width, height)),
             Self::Text(_) | Self::Image(_) | Self::Audio(_) => Ok(()),
         }
+    }
+}
+
+/// Refuses a region's mask that is empty or not of the size of its picture.
+pub(crate) fn check_mask(mask: &Rle, image: (u32, u32)) -> Result<()> {
+    let [height, width] = mask.size().map(|side| side as u32);
+    if (width, height) != image {
+        return Err(Error::MaskSize {
+            mask: (width, height),
+            image,
+        });
+    }
+    match mask.area() {
+        0 => Err(Error::EmptyRegion),
+        _ => Ok(()),
     }
 }
 

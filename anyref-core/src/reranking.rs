@@ -186,6 +186,10 @@ impl<B: Backend> AnyRef<B> {
         let meant = match references {
             // The whole box: the share of it that the object fills is equal for all answers.
             [Reference::Box(region)] => Some(filled(*region, asked.picture.size())?),
+            [reference @ Reference::Mask(_)] => match reference.region() {
+                Some(region) => Some(filled(region, asked.picture.size())?),
+                None => None,
+            },
             [reference @ (Reference::Image(_) | Reference::Audio(_))] => {
                 let reference = vec![reference.clone()];
                 let found = self.pointed_at(asked, reference, cancel, timing).await?;

@@ -155,6 +155,18 @@ impl TowerConfig {
         self.grid_size().pow(2)
     }
 
+    /// Positions of a picture in the tower at most, those of class tokens included.
+    ///
+    /// # Panics
+    /// When the patch size is 0.
+    pub fn most_positions(&self) -> usize {
+        let grid = match self {
+            Self::Clip(config) => config.grid_size(),
+            Self::InternVit(config) => config.encoder.grid_size(),
+        };
+        self.most_squares() * (grid * grid + 1)
+    }
+
     /// Squares of a picture at most.
     pub fn most_squares(&self) -> usize {
         self.tiled().map_or(1, TiledTowerConfig::most_squares)

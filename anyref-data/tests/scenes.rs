@@ -84,6 +84,7 @@ fn every_placeholder_has_its_reference_and_every_obj_its_target() {
                             assert!(0.0 <= *x0 && x0 < x1 && *x1 <= w, "{name} {index}");
                             assert!(0.0 <= *y0 && y0 < y1 && *y1 <= h, "{name} {index}");
                         }
+                        Reference::Mask(_) => panic!("scenes have no masks as references"),
                         Reference::Image(image) => {
                             let image = image.image();
                             assert!(image.width().max(image.height()) <= 128);

@@ -5,7 +5,7 @@ use anyref_ops::nn::{LayerNorm2d, LayerNorm2dConfig};
 use burn::config::Config;
 use burn::module::Module;
 use burn::nn::conv::{ConvTranspose2d, ConvTranspose2dConfig};
-use burn::tensor::{Tensor, backend::Backend};
+use burn::tensor::{Int, Tensor, backend::Backend};
 
 /// Configuration of an [`OutputUpscaling`].
 #[derive(Config, Debug)]
@@ -128,6 +128,14 @@ impl<B: Backend> HighResolution<B> {
         let quarters = ops::permute(quarters, [0, 1, 4, 2, 5, 3, 6, 7]);
         let quarters = quarters.reshape([pictures, height * width * 16, channels]);
         Self { halves, quarters }
+    }
+
+    /// Levels of some pictures, each as often as it is named.
+    pub fn select(&self, pictures: Tensor<B, 1, Int>) -> Self {
+        Self {
+            halves: self.halves.clone().select(0, pictures.clone()),
+            quarters: self.quarters.clone().select(0, pictures),
+        }
     }
 
     /// Levels of one picture of several.

@@ -53,7 +53,7 @@ fn draw(scenes: &Scenes, case: &Case, options: &EvalOptions) -> Result<Drawn> {
         match reference {
             Reference::Box(area) => boxes.push(area.map(f64::from)),
             Reference::Image(image) => example = Some(image.image().clone()),
-            Reference::Text(_) | Reference::Audio(_) => {}
+            Reference::Text(_) | Reference::Mask(_) | Reference::Audio(_) => {}
         }
     }
     Ok(Drawn {

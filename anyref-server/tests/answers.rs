@@ -2,6 +2,8 @@
 
 mod common;
 
+use std::io::Cursor;
+
 use anyref_audio::Waveform;
 use anyref_core::{
     Answer, Goal, MaskPrompt, Multimask, Prompt, Reference, ReferenceImage, Request,
@@ -10,6 +12,7 @@ use anyref_decoder::rle::Rle;
 use anyref_server::ServerOptions;
 use anyref_vision::preprocess::decode_image;
 use common::{Running, agent, base64, demo, gorilla, nano};
+use image::{GrayImage, ImageFormat, Luma};
 use serde_json::{Value, json};
 
 fn rle(mask: &Value) -> Rle {
@@ -50,7 +53,22 @@ fn references_of_every_kind_are_answered_as_by_the_engine() {
     let picture_data = base64(&demo("scene5-3-1.png"));
     let sound_data = format!("data:audio/wav;base64,{}", base64(&demo("scene5-5-1.wav")));
     let region = [17.9, 38.1, 93.7, 97.4];
-    let asked: [(Value, Option<&str>, Vec<Reference>); 5] = [
+    let (width, height) = picture.size();
+    let mask = GrayImage::from_fn(width, height, |x, y| {
+        Luma([255 * u8::from((18..94).contains(&x) && (39..97).contains(&y))])
+    });
+    let mut file = Cursor::new(Vec::new());
+    mask.write_to(&mut file, ImageFormat::Png).unwrap();
+    let mask_data = base64(file.get_ref());
+    // nano reads the box around a mask.
+    let around = Reference::of_mask(&mask).unwrap();
+    let around = Reference::Box(around.region().unwrap());
+    let asked: [(Value, Option<&str>, Vec<Reference>); 6] = [
+        (
+            json!([{"type": "mask", "mask": mask_data}]),
+            None,
+            vec![around],
+        ),
         (
             json!([{"type": "text", "text": "the rabbit"}]),
             None,

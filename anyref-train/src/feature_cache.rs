@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime};
 
-use anyref_core::AnyRefModel;
+use anyref_core::{AnyRefModel, Tower};
 use anyref_vision::preprocess::PixelValues;
 use anyref_weights::{StableHash, write_atomic_unsynced};
 use burn::module::{Module, ModuleVisitor, Param};
@@ -38,10 +38,10 @@ pub struct FeatureCacheConfig {
 /// Caches of both picture encoders.
 #[derive(Debug)]
 pub(crate) struct FeatureCaches {
-    /// Features of CLIP's vision tower, `[patches, channels]` a picture.
-    pub(crate) clip: EncoderCache,
-    /// Features of SAM's image encoder, `[channels, rows, columns]` a picture.
-    pub(crate) sam: EncoderCache,
+    /// Features of the vision tower, `[patches, channels]` a square.
+    pub(crate) tower: EncoderCache,
+    /// Features of SAM's image encoder, `[channels, rows, columns]` a picture; none of SAM 2.
+    pub(crate) sam: Option<EncoderCache>,
 }
 
 impl FeatureCaches {
@@ -54,14 +54,19 @@ impl FeatureCaches {
         model: &AnyRefModel<B>,
     ) -> Result<Self, StageError> {
         let layer = model.select_layer();
-        let [clip, sam] = FeatureCache::open(
-            config,
-            [
-                encoder_name::<B, _>(&format!("clip{layer}"), &model.vision_tower),
-                encoder_name::<B, _>("sam", model.mask_branch().image_encoder),
-            ],
-        )?;
-        Ok(Self { clip, sam })
+        let tower = match &model.vision_tower {
+            Tower::Clip(_) => format!("clip{layer}"),
+            Tower::InternVit(_) => format!("internvit{layer}"),
+        };
+        let tower = encoder_name::<B, _>(&tower, &model.vision_tower);
+        let Some(masks) = model.masks() else {
+            let [tower] = FeatureCache::open(config, [tower])?;
+            return Ok(Self { tower, sam: None });
+        };
+        let sam = encoder_name::<B, _>("sam", masks.image_encoder);
+        let [tower, sam] = FeatureCache::open(config, [tower, sam])?;
+        let sam = Some(sam);
+        Ok(Self { tower, sam })
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use anyref_core::ReferenceKind;
 use anyref_data::datasets;
 
 use crate::file_error::FileError;
@@ -43,6 +44,12 @@ pub enum StageError {
     /// A question has a sound, and the model does not hear.
     #[error("the model has no audio encoder")]
     CannotHear,
+    /// A question has a reference of a kind that the model does not read.
+    #[error("the model reads no {kind} references: leave such questions out")]
+    Unread {
+        /// The kind.
+        kind: ReferenceKind,
+    },
     /// An item cannot be asked about.
     #[error("{dataset} {id}: {source}")]
     Item {

@@ -12,6 +12,8 @@ pub enum ReferenceArgument {
     Text(String),
     /// Box in the picture.
     Box(String),
+    /// Mask in the picture.
+    Region(PathBuf),
     /// Picture, restricted to a box or a mask in it.
     Image {
         path: PathBuf,
@@ -28,7 +30,7 @@ impl ReferenceArgument {
         let files = match self {
             Self::Text(_) | Self::Box(_) => [None, None],
             Self::Image { path, mask, .. } => [Some(path), mask.as_ref()],
-            Self::Audio(path) => [Some(path), None],
+            Self::Region(path) | Self::Audio(path) => [Some(path), None],
         };
         files.into_iter().flatten().map(PathBuf::as_path)
     }
@@ -40,14 +42,21 @@ pub struct References(pub Vec<ReferenceArgument>);
 
 const TEXT: &str = "text";
 const BOX: &str = "box";
+const REGION: &str = "region";
 const REF_IMAGE: &str = "ref-image";
 const REF_BOX: &str = "ref-box";
 const REF_MASK: &str = "ref-mask";
 const AUDIO: &str = "audio";
 
-const OPTIONS: [(&str, &str, &str); 6] = [
+const OPTIONS: [(&str, &str, &str); 7] = [
     (TEXT, "TEXT", "Phrase: \"the dog on the left\""),
     (BOX, "X0,Y0,X1,Y1", "Box in the picture, in pixels"),
+    (
+        REGION,
+        "FILE",
+        "Mask of the object in the picture, white on black, whose shape Sa2VA reads; other models \
+         read the box around it",
+    ),
     (REF_IMAGE, "FILE", "Picture that shows another such object"),
     (
         REF_BOX,
@@ -112,6 +121,7 @@ impl FromArgMatches for References {
             match name {
                 TEXT => references.push(ReferenceArgument::Text(words(name, value)?)),
                 BOX => references.push(ReferenceArgument::Box(words(name, value)?)),
+                REGION => references.push(ReferenceArgument::Region(value.into())),
                 AUDIO => references.push(ReferenceArgument::Audio(value.into())),
                 REF_IMAGE => references.push(ReferenceArgument::Image {
                     path: value.into(),

@@ -14,7 +14,7 @@ use super::parts_file::PARTS_FILE;
 use super::plan::{self, Plan};
 use super::tokenizer;
 use crate::companions::Companions;
-use crate::folder::{Opened, WEIGHTS_FILE, write_config};
+use crate::folder::{OpenedModel, WEIGHTS_FILE, write_config};
 use crate::official::Published;
 use crate::{AnyRefConfig, Error, Result};
 
@@ -123,7 +123,7 @@ impl Assembly {
 
     /// Opens the model that the parts file at `path` names, as [`write`](Self::write) would write
     /// it.
-    pub(crate) fn open<B: Backend>(&self, path: &Path) -> Result<Opened> {
+    pub(crate) fn open<B: Backend>(&self, path: &Path) -> Result<OpenedModel> {
         self.opened::<B>(&OpenedParts::open(self)?, path)
     }
 
@@ -136,14 +136,14 @@ impl Assembly {
     pub(crate) fn open_published<B: Backend>(
         published: &Published,
         companions: &Companions,
-    ) -> Result<Opened> {
+    ) -> Result<OpenedModel> {
         let assembly = Self::of_published(published, companions)?;
         let parts = OpenedParts::open_beside(published.clone(), &assembly)?;
         assembly.opened::<B>(&parts, &published.path)
     }
 
     /// The model of opened parts, named after its path.
-    fn opened<B: Backend>(&self, parts: &OpenedParts, path: &Path) -> Result<Opened> {
+    fn opened<B: Backend>(&self, parts: &OpenedParts, path: &Path) -> Result<OpenedModel> {
         let name = match (path.file_name(), path.parent()) {
             (Some(name), Some(folder)) if name == PARTS_FILE => {
                 cached_name(folder).map(OsStr::new).or(folder.file_name())
@@ -152,7 +152,7 @@ impl Assembly {
             _ => path.file_stem(),
         };
         let planned = self.planned::<B>(parts, name)?;
-        Ok(Opened {
+        Ok(OpenedModel {
             config: planned.config,
             tokenizer: planned.tokenizer,
             checkpoint: Checkpoint::of_tensors(path, planned.plan.tensors)?,

@@ -42,11 +42,13 @@ impl<B: Backend> AnyRef<B> {
             Goal::Chat => false,
         };
         match &prompt.references[..] {
-            [Reference::Box(region)] if default && goal == Goal::Segment => {
-                self.boxed(picture, *region).await
-            }
-            [Reference::Box(region)] if default => {
-                self.describe_box(picture, *region, cancel).await
+            [reference @ (Reference::Box(_) | Reference::Mask(_))] if default => {
+                reference.fits(picture.size())?;
+                let region = reference.region().ok_or(Error::EmptyRegion)?;
+                match goal {
+                    Goal::Segment => self.boxed(picture, region).await,
+                    _ => self.describe_box(picture, region, cancel).await,
+                }
             }
             [Reference::Image(shown)] if default && goal == Goal::Segment => {
                 self.lookalike(picture, shown, cancel).await

@@ -23,7 +23,7 @@ impl<B: Backend> AnyRef<B> {
         let prompts = &self.config.prompts;
         let boxed = goal == Goal::Segment
             && prompt.question.is_none()
-            && matches!(prompt.references[..], [Reference::Box(_)]);
+            && matches!(&prompt.references[..], [reference] if reference.region().is_some());
         let mut kinds = prompt.references.iter().map(Reference::kind);
         kinds.any(|kind| !prompts.reads(kind)) || boxed && !prompts.segments(ReferenceKind::Box)
     }
@@ -47,8 +47,9 @@ impl<B: Backend> AnyRef<B> {
             }
             let (words, way) = match reference {
                 Reference::Text(_) => continue,
-                Reference::Box(region) => {
-                    let crop = self.crop(picture, *region)?;
+                Reference::Box(_) | Reference::Mask(_) => {
+                    let region = reference.region().ok_or(Error::EmptyRegion)?;
+                    let crop = self.crop(picture, region)?;
                     named(self.name(&crop, kind, SHORT, cancel).await?)
                 }
                 Reference::Image(shown) => {

@@ -8,11 +8,12 @@ use std::path::Path;
 use anyref_core::official::Published;
 use anyref_core::{
     Answer, AnyRef, AnyRefConfig, Assembly, BridgeWay, Companions, Error, LowResMask, MaskPrompt,
-    Multimask, ObjectState, Prompt, Reference, ReferenceImage,
+    Multimask, ObjectState, Prompt, Reference, ReferenceImage, TokenArea, region_cells,
 };
+use anyref_decoder::rle::Rle;
 use anyref_vision::preprocess::open_image;
 use anyref_weights::testing::Fixture;
-use image::RgbImage;
+use image::{GrayImage, Luma, RgbImage};
 
 use crate::common::TestBackend;
 use crate::parts::{copied, load, published};
@@ -125,6 +126,64 @@ fn a_box_is_described_by_the_tokens_under_it() {
         told.push(answer.raw);
     }
     assert_eq!(told, ["red dog.", "cat."]);
+}
+
+/// Answers by transformers' Qwen 2 about masks that PyTorch shrinks to the tokens of the last tile
+/// (`fixtures/export_sa2va_regions.py`).
+#[test]
+fn regions_by_masks_are_described_by_the_tokens_under_them() {
+    let (anyref, fixture) = (
+        sa2va(),
+        Fixture::open(published("expected_sa2va_regions.safetensors")),
+    );
+    let picture = anyref.picture(&shown()).unwrap();
+    let side = anyref.config.vision_tower.grid_size();
+    let region = |name: &str| {
+        let pixels = fixture.data(&format!("mask.{name}")).into_iter::<u8>();
+        let pixels: Vec<bool> = pixels.map(|pixel| pixel > 0).collect();
+        let mask = Rle::from_mask(&pixels, [40, 60]).unwrap();
+        let cells = fixture.data(&format!("cells.{name}")).into_iter::<i64>();
+        let cells: Vec<usize> = cells.map(|cell| cell as usize).collect();
+        let found = region_cells(TokenArea::Mask(&mask), picture.size(), side);
+        assert_eq!(found, cells);
+        Reference::Mask(mask)
+    };
+    let [angle, corners] = ["angle", "corners"].map(region);
+    for (name, reference) in [("angle", &angle), ("corners", &corners)] {
+        let prompt = Prompt::new([reference.clone()]);
+        let answer = anyref.describe(&picture, &prompt).unwrap();
+        assert_eq!(answer.raw, words(&anyref, &fixture, name));
+        assert!(answer.bridges.is_empty());
+    }
+    let both = Prompt::new([angle.clone(), corners]).with_question("What is {1} beside {2}?");
+    let answer = anyref.segment(&picture, &both).unwrap();
+    assert_eq!(answer.raw, words(&anyref, &fixture, "both"));
+
+    // A mask of a box is that box, and the one of a whole picture is not that of a part.
+    let [x0, y0, x1, y1] = REGION.map(|side| side as u32);
+    let boxed = GrayImage::from_fn(60, 40, |x, y| {
+        let inside = (x0..x1).contains(&x) && (y0..y1).contains(&y);
+        Luma([if inside { 255 } else { 0 }])
+    });
+    let boxed = Reference::of_mask(&boxed).unwrap();
+    assert_eq!(boxed.region(), Some(REGION));
+    let answers = [boxed, Reference::Box(REGION)].map(|reference| {
+        let beside = Prompt::new([reference, angle.clone()]).with_question("Is {1} in {2}?");
+        anyref.segment(&picture, &beside).unwrap().raw
+    });
+    assert_eq!(answers[0], answers[1]);
+
+    // The default question for a mask of a region is SAM 2's, of the box around it.
+    let segmented = anyref.segment(&picture, &Prompt::new([angle])).unwrap();
+    assert!(matches!(segmented.bridges[..], [ref bridge] if bridge.way == BridgeWay::BoxPrompt));
+
+    let other = Reference::of_mask(&GrayImage::from_pixel(30, 40, Luma([255]))).unwrap();
+    let error = anyref
+        .describe(&picture, &Prompt::new([other]))
+        .unwrap_err();
+    assert!(error.to_string().contains("make them equal"), "{error}");
+    let error = Reference::of_mask(&GrayImage::new(60, 40)).unwrap_err();
+    assert!(error.to_string().contains("black all over"), "{error}");
 }
 
 #[test]

@@ -222,7 +222,10 @@ fn write_reference(
 ) -> Result<Option<DemoReference>> {
     Ok(Some(match reference {
         Reference::Text(_) => return Ok(None),
-        Reference::Box(corners) => DemoReference::Box(corners.map(|at| (at * 10.0).round() / 10.0)),
+        Reference::Box(_) | Reference::Mask(_) => {
+            let corners = reference.region().unwrap_or_default();
+            DemoReference::Box(corners.map(|at| (at * 10.0).round() / 10.0))
+        }
         Reference::Image(image) => {
             let file = format!("{name}.png");
             save_png(image.image(), &folder.join(&file))?;

@@ -16,11 +16,45 @@ pub enum ConfigError {
         "the model makes no masks, which every stage trains: give `image_encoder`, `prompt_encoder` and `mask_decoder`"
     )]
     NoMasks,
-    /// The model has a tower or a mask decoder that no stage trains.
+    /// A stage other than that of instructions has a model of another tower or mask decoder.
     #[error(
-        "the model reads tiles or makes masks by SAM 2, as Sa2VA does, which no stage trains: give a `vision_tower` of CLIP, and `image_encoder` and `mask_decoder` of SAM"
+        "stage {stage} is of CLIP and SAM, and the model reads tiles or makes masks by SAM 2, as Sa2VA does: train it by stages of kind instruct"
     )]
-    TilesOrSam2,
+    ClipAndSamAlone {
+        /// The stage.
+        stage: StageKind,
+    },
+    /// A loss is of a model of CLIP and SAM.
+    #[error(
+        "`{name}` of stage {stage} is for models of CLIP and SAM, and the model reads tiles or makes masks by SAM 2, as Sa2VA does: leave it out"
+    )]
+    WeightOfClipAndSam {
+        /// The field.
+        name: &'static str,
+        /// The stage.
+        stage: StageKind,
+    },
+    /// A loss is of states that a model does not prompt its mask decoder with.
+    #[error(
+        "`absent_weight` of stage {stage} is for models whose masks come from the state before `<obj>`, and the model's come from its own: leave it out"
+    )]
+    AbsentOfOwnState {
+        /// The stage.
+        stage: StageKind,
+    },
+    /// A model whose tokens are not AnyRef's is to begin with random weights.
+    #[error(
+        "the model reads tiles, as Sa2VA does, and its tokenizer comes with its folder: give that as `start`"
+    )]
+    NoStartOfTiles,
+    /// Regions are of a form that no stage has.
+    #[error(
+        "the model reads regions in place of `<bbox>`, as GLaMM does, which no stage trains: start from another model"
+    )]
+    RegionForm,
+    /// Tiles are counted of a model without any.
+    #[error("`tiles` is for models that read pictures in tiles, as Sa2VA does: leave it out")]
+    NoTiles,
     /// A tokenizer without entries would be trained.
     #[error("`vocabulary` is 0: give the tokenizer's entries, or a model to `start` from")]
     NoVocabulary,

@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use anyref_core::AnyRefConfig;
 use anyref_core::quantization::BlockType;
+use anyref_core::{AnyRefConfig, ObjectState, RegionForm};
 use anyref_data::scenes::{InstructionConfig, SceneConfig};
 use burn::tensor::DType;
 use serde::{Deserialize, Serialize};
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{ConfigError, ensure};
 use super::preset::preset_or_config;
 use super::stage::StageConfig;
+use super::stage_kind::StageKind;
 
 /// Path of the names' prompts, towards which `prompt_weight` draws mask prompts.
 const PROMPTS: &str = "heads.prompts.weight";
@@ -32,6 +33,10 @@ pub struct TrainConfig {
     /// they are initialised if the folder has none.
     #[serde(default)]
     pub start: Option<PathBuf>,
+    /// Most tiles of a picture, for models that read pictures in tiles, as Sa2VA; those of the
+    /// model when left out. The trained model keeps the number.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tiles: Option<usize>,
     /// Vocabulary size of the tokenizer trained for this model, if none comes with `start`.
     #[serde(default)]
     pub vocabulary: usize,
@@ -77,9 +82,13 @@ impl TrainConfig {
     /// When a number that must be positive is 0, or the parts of the model do not fit together.
     pub fn check(&self) -> Result<(), ConfigError> {
         self.model.validate()?;
-        ensure(self.model.makes_masks(), ConfigError::NoMasks)?;
-        let clip_and_sam = self.model.vision_tower.clip().is_some() && self.model.sam().is_some();
-        ensure(clip_and_sam, ConfigError::TilesOrSam2)?;
+        if self.start.is_none() {
+            ensure(
+                self.model.vision_tower.clip().is_some(),
+                ConfigError::NoStartOfTiles,
+            )?;
+            self.check_model(&self.model)?;
+        }
         ensure(
             self.start.is_some() || self.vocabulary > 0,
             ConfigError::NoVocabulary,
@@ -100,6 +109,59 @@ impl TrainConfig {
             stage.check(&self.instructions, dropout)?;
         }
         Ok(())
+    }
+
+    /// Checks that every stage can train a model, that of [`start`](Self::start) where there is one.
+    ///
+    /// # Errors
+    /// When a stage or one of its losses is not for such models.
+    pub(crate) fn check_model(&self, model: &AnyRefConfig) -> Result<(), ConfigError> {
+        ensure(model.makes_masks(), ConfigError::NoMasks)?;
+        ensure(
+            model.prompts.regions != RegionForm::Bbox,
+            ConfigError::RegionForm,
+        )?;
+        let clip_and_sam = model.vision_tower.clip().is_some() && model.sam().is_some();
+        let own = model.object_state == ObjectState::Own;
+        for config in &self.stages {
+            let stage = config.kind;
+            ensure(
+                clip_and_sam || stage == StageKind::Instruct,
+                ConfigError::ClipAndSamAlone { stage },
+            )?;
+            for (name, weight) in [
+                ("name_weight", config.name_weight),
+                ("prompt_weight", config.prompt_weight),
+                ("reference_weight", config.reference_weight),
+            ] {
+                ensure(
+                    clip_and_sam || weight == 0.0,
+                    ConfigError::WeightOfClipAndSam { name, stage },
+                )?;
+            }
+            ensure(
+                !own || config.absent_weight == 0.0,
+                ConfigError::AbsentOfOwnState { stage },
+            )?;
+        }
+        Ok(())
+    }
+
+    /// Model that is trained: that of [`start`](Self::start), of which only the adapters come from
+    /// the configuration, with as many tiles as it asks for.
+    ///
+    /// # Errors
+    /// As [`check_model`](Self::check_model), and when the model has no tiles to count.
+    pub(crate) fn model_from(&self, mut model: AnyRefConfig) -> Result<AnyRefConfig, ConfigError> {
+        model.lora = self.model.lora.clone().or(model.lora);
+        if let Some(tiles) = self.tiles {
+            model
+                .set_max_tiles(tiles)
+                .map_err(|_| ConfigError::NoTiles)?;
+            model.validate()?;
+        }
+        self.check_model(&model)?;
+        Ok(model)
     }
 
     /// Half-precision type of all stages, if they share one. Frozen weights need not be held in any

@@ -2,13 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use anyref_core::AnyRefConfig;
 use anyref_data::scenes::Scenes;
 use anyref_llm::Tokenizer;
 use anyref_llm::train_tokenizer;
 use anyref_weights::local_path;
+use burn::tensor::backend::Backend;
 
 use super::error::{Result, RunError};
+use super::start_folder::StartFolder;
 use crate::config::{InitialWeights, TrainConfig};
 use crate::stages::{SceneContext, StageContext};
 
@@ -48,22 +49,23 @@ pub(super) enum RunContext {
 
 impl RunContext {
     /// Opens the scenes and the tokenizer, and reads the configuration of the model to start from.
-    pub(super) fn open(config: &TrainConfig, folders: &Folders) -> Result<Self> {
+    pub(super) fn open<B: Backend>(config: &TrainConfig, folders: &Folders) -> Result<Self> {
         let scenes = match config.needs_scenes() {
             true => Some(open_scenes(config, folders)?),
             false => None,
         };
-        let tokenizer = tokenizer(&folders.run, scenes.as_ref(), config)?;
-        let mut model = config.model.clone();
-        match &config.start {
-            // Sizes come from the weights; the adapters from the run.
-            Some(start) => {
-                let lora = model.lora.take();
-                model = AnyRefConfig::of_folder(&local_path(start)?)?;
-                model.lora = lora.or(model.lora);
+        let start = config.start.as_deref().map(local_path).transpose()?;
+        let start = start.as_deref().map(StartFolder::open::<B>).transpose()?;
+        let tokenizer = tokenizer(&folders.run, scenes.as_ref(), config, start.as_ref())?;
+        let model = match start {
+            // Sizes come from the weights.
+            Some(start) => config.model_from(start.config()?)?,
+            None => {
+                let mut model = config.model_from(config.model.clone())?;
+                model.llm.vocab_size = tokenizer.vocab_size();
+                model
             }
-            None => model.llm.vocab_size = tokenizer.vocab_size(),
-        }
+        };
         let stage = StageContext::new(model, tokenizer, config.seed)?;
         Ok(match scenes {
             Some(scenes) => {
@@ -106,7 +108,12 @@ impl RunContext {
 
 /// Tokenizer of the run: that of the model or language model it starts from, or one trained once on
 /// the texts of the scenes.
-fn tokenizer(run: &Path, scenes: Option<&Scenes>, config: &TrainConfig) -> Result<Tokenizer> {
+fn tokenizer(
+    run: &Path,
+    scenes: Option<&Scenes>,
+    config: &TrainConfig,
+    start: Option<&StartFolder>,
+) -> Result<Tokenizer> {
     let file = run.join(TOKENIZER);
     if file.is_file() {
         return Ok(Tokenizer::from_file(file)?);
@@ -116,8 +123,8 @@ fn tokenizer(run: &Path, scenes: Option<&Scenes>, config: &TrainConfig) -> Resul
     {
         return Ok(tokenizer);
     }
-    Ok(match (&config.start, scenes) {
-        (Some(start), _) => Tokenizer::from_folder(&*local_path(start)?)?,
+    Ok(match (start, scenes) {
+        (Some(start), _) => start.tokenizer()?,
         (None, Some(scenes)) => {
             let mut tokenizer = train_tokenizer(scenes.all_texts(), config.vocabulary)?;
             tokenizer.add_anyref_tokens()?;

@@ -89,7 +89,7 @@ pub(super) fn opened<B: AutodiffBackend>(
         let run = folders.run.clone();
         return Err(RunError::NoCheckpoint { run, remedy });
     };
-    let context = RunContext::open(config, folders)?;
+    let context = RunContext::open::<B::InnerBackend>(config, folders)?;
     let trainee =
         Trainee::<B>::with_adapters(&context.stage().model, context.name_count(), device)?;
     let (trainee, _) = InitialParameters::restore(config, &path, trainee)?;

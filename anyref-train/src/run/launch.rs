@@ -168,7 +168,7 @@ impl<'a, B: Recomputing> Run<'a, B> {
         let device = devices.first().ok_or(RunError::NoDevice)?;
         config.check()?;
         std::fs::create_dir_all(&folders.run).map_err(FileError::of("create", &folders.run))?;
-        let context = RunContext::open(config, folders)?;
+        let context = RunContext::open::<B::InnerBackend>(config, folders)?;
         let open = |stage: &StageConfig| {
             let open = |data| DataSources::open(data, config.seed);
             stage.data.as_ref().map(open).transpose()

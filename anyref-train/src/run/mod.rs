@@ -22,6 +22,7 @@ mod plan;
 mod progress;
 mod run_folder;
 mod stage_loop;
+mod start_folder;
 mod tensorboard;
 mod trainer;
 

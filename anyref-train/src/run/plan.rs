@@ -109,9 +109,9 @@ impl Plan {
         };
         let (model, names) = match absent {
             // Sizes come from the configuration.
-            true => (config.model.clone(), 1),
+            true => (config.model_from(config.model.clone())?, 1),
             false => {
-                let context = RunContext::open(config, folders)?;
+                let context = RunContext::open::<B::InnerBackend>(config, folders)?;
                 (context.stage().model.clone(), context.name_count())
             }
         };
@@ -294,7 +294,7 @@ fn operations(model: &AnyRefConfig, stage: &StageConfig, parts: &[PartPlan]) -> 
     let [clip, _] = of("vision_tower");
     let [sam, _] = of("image_encoder");
     let [llm, trained] = of("llm");
-    let picture = clip * (model.image_tokens() + 1) as f64 + sam * grid;
+    let picture = clip * model.vision_tower.most_positions() as f64 + sam * grid;
     let layers = model.llm.num_hidden_layers as f64;
     let again = match stage.recompute_layers {
         true => llm * (layers - 1.0) / layers,

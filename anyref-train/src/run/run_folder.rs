@@ -13,10 +13,11 @@ use crate::config::TrainConfig;
 const CONFIG: &str = "config.json";
 
 /// Fields that cannot change after the first start of a run.
-const FIXED: [&str; 8] = [
+const FIXED: [&str; 9] = [
     "seed",
     "model",
     "start",
+    "tiles",
     "initial",
     "quantize",
     "vocabulary",

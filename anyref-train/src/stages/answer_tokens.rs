@@ -1,6 +1,6 @@
 //! Tokens of a question and its answer.
 
-use anyref_core::SpecialTokens;
+use anyref_core::Question;
 use anyref_data::scenes::OBJECT;
 
 use super::context::StageContext;
@@ -17,23 +17,27 @@ pub(super) struct InstructionTokens {
 }
 
 impl InstructionTokens {
-    /// Tokenises a question and its answer in the model's conversation template.
+    /// Tokenises a question and its answer in the model's conversation template. A line feed that
+    /// the template has behind an answer's end is no part of it.
     ///
     /// # Errors
     /// When the tokenizer merges the question with its answer.
     pub(super) fn new(
         context: &StageContext,
-        question: &str,
+        question: &Question,
         answer: &str,
     ) -> Result<Self, StageError> {
-        let asked = context.model.prompts.template.conversation();
-        let asked = asked.ask(format!("{}\n{question}", SpecialTokens::IMAGE.concat()));
+        let prompts = &context.model.prompts;
+        let begins = prompts.template.begins_sequences();
+        let text = &question.text;
+        let asked = prompts.template.conversation();
+        let asked = asked.ask(prompts.opened(text, question.marked.len()));
         let tokenizer = &context.tokenizer;
-        let prompt = tokenizer.encode(&asked.clone().open().prompt(), true)?;
-        let all = tokenizer.encode(&asked.answer(answer).prompt(), true)?;
+        let prompt = tokenizer.encode(&asked.clone().open().prompt(), begins)?;
+        let all = tokenizer.encode(&asked.answer(answer).prompt(), begins)?;
         if all.len() <= prompt.len() || all[..prompt.len()] != prompt {
             return Err(StageError::Merged {
-                question: question.into(),
+                question: text.into(),
                 answer: answer.into(),
             });
         }
@@ -41,10 +45,13 @@ impl InstructionTokens {
             .iter()
             .position(|&id| context.special.image_end == Some(id))
             .ok_or(StageError::NoPicture)?;
+        let answer = &all[prompt.len()..];
+        let end = answer.iter().rposition(|&id| id == context.special.end);
+        let end = end.map_or(answer.len(), |end| end + 1);
         Ok(Self {
             prefix: prompt[..=cut].to_vec(),
             question: prompt[cut + 1..].to_vec(),
-            answer: all[prompt.len()..].to_vec(),
+            answer: answer[..end].to_vec(),
         })
     }
 
@@ -53,7 +60,7 @@ impl InstructionTokens {
     pub(super) fn leading(
         &self,
         context: &StageContext,
-        question: &str,
+        question: &Question,
         words: &str,
     ) -> Result<Option<usize>, StageError> {
         let pointing = Self::new(context, question, &format!("{words}{OBJECT}."))?.answer;

@@ -1,7 +1,9 @@
 //! Context of every stage: the model's configuration, tokenizer and preprocessing.
 
 use anyref_audio::AudioPreprocessor;
-use anyref_core::{AnyRefConfig, Error, SamConfig, SpecialTokens};
+use anyref_core::{
+    AnyRefConfig, Error, MaskImageEncoderConfig, PicturePreprocessor, SpecialTokens,
+};
 use anyref_llm::Tokenizer;
 use anyref_vision::preprocess::{ClipPreprocessor, SamPreprocessor};
 use burn::tensor::{Int, Tensor, TensorData, backend::Backend};
@@ -21,8 +23,10 @@ pub struct StageContext {
     pub special: SpecialTokens,
     /// Id of the mask token.
     pub object: u32,
-    /// Configuration of the model's SAM.
-    pub sam: SamConfig,
+    /// Side of the square that SAM or SAM 2 reads, in pixels.
+    pub mask_square: usize,
+    /// Cells along a side of its embedding of a picture.
+    pub mask_grid: usize,
     /// Seed of the run.
     pub seed: u64,
 }
@@ -39,14 +43,16 @@ impl StageContext {
         seed: u64,
     ) -> anyref_core::Result<Self> {
         SpecialTokens::name_object(&mut tokenizer)?;
-        let special = SpecialTokens::of(&tokenizer)?;
-        let sam = model.sam().ok_or(Error::NoMasks)?;
+        let masks = model.makes_masks();
+        let special = SpecialTokens::for_prompts(&tokenizer, &model.prompts, masks)?;
+        let encoder = model.image_encoder.as_ref().ok_or(Error::NoMasks)?;
         Ok(Self {
+            mask_square: encoder.image_size(),
+            mask_grid: encoder.grid_size(),
+            object: special.object.ok_or(Error::NoMasks)?,
             model,
             tokenizer,
-            object: special.object.ok_or(Error::NoMasks)?,
             special,
-            sam,
             seed,
         })
     }
@@ -59,7 +65,21 @@ impl StageContext {
 
     /// Preprocessor of SAM's pictures.
     pub(crate) fn sam(&self) -> SamPreprocessor {
-        SamPreprocessor::new(self.sam.image_encoder.image_size)
+        SamPreprocessor::new(self.mask_square)
+    }
+
+    /// Preprocessor of pictures for both encoders.
+    pub(crate) fn pictures(&self) -> PicturePreprocessor {
+        PicturePreprocessor::new(&self.model)
+    }
+
+    /// Height and width of a picture in the square of SAM, which keeps its shape, or of SAM 2,
+    /// which it fills.
+    fn size_in_square(&self, mask: &Mask) -> [usize; 2] {
+        match self.model.image_encoder {
+            Some(MaskImageEncoderConfig::Sam2(_)) => [self.mask_square; 2],
+            _ => self.sam().resized_size([mask.height(), mask.width()]),
+        }
     }
 
     /// Preprocessor of sounds, for models with an audio encoder.
@@ -73,15 +93,15 @@ impl StageContext {
     /// Side of the grid on which masks are compared.
     pub(crate) fn mask_size(&self, config: &StageConfig) -> usize {
         match config.mask_size {
-            0 => 4 * self.sam.prompt_encoder.image_embedding_size,
+            0 => 4 * self.mask_grid,
             size => size,
         }
     }
 
-    /// Mask as covered shares of a `size × size` grid over SAM's padded square.
+    /// Mask as covered shares of a `size × size` grid over SAM's padded square, or SAM 2's.
     pub(crate) fn mask_target(&self, mask: &Mask, size: usize) -> Vec<f32> {
-        let side = self.sam.image_encoder.image_size;
-        let [height, width] = self.sam().resized_size([mask.height(), mask.width()]);
+        let side = self.mask_square;
+        let [height, width] = self.size_in_square(mask);
         // Scale from pixels to cells. Cells that contain both padding and picture are covered in
         // part.
         let down = (height * size) as f32 / (mask.height() * side) as f32;
@@ -101,8 +121,8 @@ impl StageContext {
     /// [`OUTSIDE`] for cells in the padding alone.
     pub(crate) fn scored_target(&self, mask: &Mask, size: usize) -> Vec<f32> {
         let mut target = self.mask_target(mask, size);
-        let side = self.sam.image_encoder.image_size;
-        let resized = self.sam().resized_size([mask.height(), mask.width()]);
+        let side = self.mask_square;
+        let resized = self.size_in_square(mask);
         let [rows, columns] = resized.map(|length| (length * size) as f32 / side as f32);
         for (index, cell) in target.iter_mut().enumerate() {
             let inside = |cells: f32, at: usize| (cells - at as f32).clamp(0.0, 1.0);

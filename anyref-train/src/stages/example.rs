@@ -1,7 +1,8 @@
 //! Questions about a picture and their answers, independent of the data set.
 
 use anyref_audio::AudioFeatures;
-use anyref_core::{Question, Reference};
+use anyref_core::{Question, Reference, RegionForm};
+use anyref_decoder::rle::Rle;
 use anyref_vision::preprocess::PixelValues;
 use image::RgbImage;
 
@@ -47,6 +48,8 @@ pub enum ExampleReference {
     Text,
     /// `[x0, y0, x1, y1]` in pixels of the picture.
     Box([f32; 4]),
+    /// Mask of the picture's size, of models that read its shape.
+    Mask(Rle),
     /// Input of CLIP.
     Image(PixelValues),
     /// Input of ImageBind.
@@ -57,11 +60,23 @@ impl ExampleReference {
     /// Prepares a reference.
     ///
     /// # Errors
-    /// When a sound is too short or too quiet, or the model has no audio encoder.
+    /// When a sound is too short or too quiet, or the model reads no such references or has no
+    /// audio encoder.
     pub(super) fn new(context: &StageContext, reference: &Reference) -> Result<Self, StageError> {
+        let kind = reference.kind();
+        if !context.model.prompts.reads(kind) {
+            return Err(StageError::Unread { kind });
+        }
         Ok(match reference {
             Reference::Text(_) => Self::Text,
             Reference::Box(region) => Self::Box(*region),
+            Reference::Mask(mask) => match reference.region() {
+                Some(_) if context.model.prompts.regions == RegionForm::VisualPrompt => {
+                    Self::Mask(mask.clone())
+                }
+                Some(region) => Self::Box(region),
+                None => return Err(anyref_core::Error::EmptyRegion.into()),
+            },
             Reference::Image(image) => Self::Image(context.clip().process(image.image())),
             Reference::Audio(sound) => {
                 let hearing = context.sound().ok_or(StageError::CannotHear)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use anyref_core::{AnyRefModel, Layout};
+use anyref_core::{AnyRefModel, Layout, MaskFeatures};
 use anyref_llm::Llama;
 use anyref_ops as ops;
 use anyref_vision::preprocess::PixelValues;
@@ -14,7 +14,7 @@ use super::context::{StageContext, indices};
 use super::data_questions::DataSources;
 use super::instruct_batch::InstructBatch;
 use super::instruct_forward::{
-    InstructOutput, clip_features, forward_encoded, instruct_forward_by, sam_embeddings,
+    InstructOutput, forward_encoded, instruct_forward_by, mask_features, tower_features,
 };
 use super::presence::Presence;
 use super::questions::Questions;
@@ -130,11 +130,18 @@ impl<'a> InstructStage<'a> {
                 }
             }
         };
-        let encode = |new: &[PixelValues]| clip_features(model, new, device);
-        let features = caches.clip.features(&batch.clip, device, encode)?;
-        let encode = |new: &[PixelValues]| sam_embeddings(model, new, device);
-        let embeddings = || caches.sam.features(&batch.sam, device, encode);
-        forward_encoded(model, batch, features, embeddings, read, device)
+        let encode = |new: &[PixelValues]| tower_features(model, new, device);
+        let features = caches.tower.features(&batch.tower, device, encode)?;
+        let for_masks = || {
+            // Levels of SAM 2 pass through its decoder, and are many.
+            let Some(cache) = &caches.sam else {
+                return Ok(mask_features(model, &batch.sam, device));
+            };
+            let encode = |new: &[PixelValues]| mask_features(model, new, device).embeddings;
+            let embeddings = cache.features(&batch.sam, device, encode)?;
+            Ok(MaskFeatures::of_sam(embeddings))
+        };
+        forward_encoded(model, batch, features, for_masks, read, device)
     }
 
     pub(super) fn context(&self) -> &'a StageContext {
@@ -223,7 +230,7 @@ impl<B: AutodiffBackend> Stage<B> for InstructStage<'_> {
 
     fn tokens(&self, batch: &InstructBatch) -> usize {
         let rows = batch.rows.iter().map(Layout::len).sum::<usize>();
-        batch.clip.len() * batch.prefix.len() + rows
+        batch.prefixes.iter().map(Layout::len).sum::<usize>() + rows
     }
 
     fn loss(&self, trainee: &Trainee<B>, batch: &InstructBatch) -> Result<Losses<B>, StageError> {

@@ -1,7 +1,7 @@
 //! Batches of pictures and questions in the form of the model's inputs.
 
 use anyref_audio::AudioFeatures;
-use anyref_core::{Layout, object_spans};
+use anyref_core::{Layout, ObjectState};
 use anyref_data::scenes::{Instruction, Kind, Scene};
 use anyref_vision::preprocess::PixelValues;
 use anyref_vision::roi_align::RegionBox;
@@ -10,7 +10,7 @@ use rayon::prelude::*;
 use super::answer_tokens::InstructionTokens;
 use super::context::StageContext;
 use super::example::{Asked, Example, ExampleTarget};
-use super::reference_inputs::{ReferenceInputs, ReferencePlace};
+use super::reference_inputs::{ReferenceInputs, ReferencePlace, TokenRegion};
 use super::regions::Regions;
 use super::scene_context::SceneContext;
 use super::scene_questions::asked;
@@ -19,9 +19,11 @@ use crate::stage_error::StageError;
 /// Batch of questions about several pictures.
 #[derive(Debug)]
 pub struct InstructBatch {
-    /// Input of CLIP for each picture.
-    pub clip: Vec<PixelValues>,
-    /// Input of SAM for each picture.
+    /// Inputs of the tower for the squares of all pictures, one of CLIP each and tiles of InternViT.
+    pub tower: Vec<PixelValues>,
+    /// Number of squares of each picture.
+    pub squares: Vec<usize>,
+    /// Input of SAM or SAM 2 for each picture.
     pub sam: Vec<PixelValues>,
     /// Input of CLIP for each reference picture.
     pub images: Vec<PixelValues>,
@@ -29,13 +31,15 @@ pub struct InstructBatch {
     pub boxes: Vec<RegionBox>,
     /// Sounds.
     pub sounds: Vec<AudioFeatures>,
+    /// Regions of models that read them as tokens of their pictures.
+    pub token_regions: Vec<TokenRegion>,
     /// Objects of scenes, by name; `None` for other pictures.
     pub(super) regions: Option<Regions>,
     /// Index of the name of the object in each reference, in the order of the reference bank;
     /// `None` if the instruction does not say.
     pub(super) reference_names: Vec<Option<usize>>,
-    /// Sequence up to the end of the picture, equal for all pictures.
-    pub prefix: Layout,
+    /// Sequence up to the end of each picture, equal for pictures of as many squares.
+    pub prefixes: Vec<Layout>,
     /// Each question and its answer, picture by picture.
     pub rows: Vec<Layout>,
     /// Index of the picture of each row, ascending.
@@ -74,7 +78,7 @@ pub struct PredictedToken {
 pub struct ObjectTarget {
     /// Row of the question.
     pub row: usize,
-    /// Position of the state that predicts it.
+    /// Position of the state that prompts the mask decoder: the one that predicts it, or its own.
     pub position: usize,
     /// Position of the first state of its span.
     pub start: usize,
@@ -99,7 +103,7 @@ impl Row {
         example: &Example,
         references: Vec<ReferencePlace>,
     ) -> Result<Self, StageError> {
-        let question = &example.question.text;
+        let question = &example.question;
         let tokens = InstructionTokens::new(context, question, &example.answer)?;
         let absent = match &example.absent {
             Some(words) => tokens.leading(context, question, words)?,
@@ -174,13 +178,13 @@ impl InstructBatch {
         mask_size: usize,
     ) -> Result<Self, StageError> {
         asked.iter().try_for_each(Asked::check)?;
-        let mut batch = Self::of_pictures(context, asked, mask_size);
+        let mut batch = Self::of_pictures(context, asked, mask_size)?;
         let mut references = ReferenceInputs::default();
         let mut rows = Vec::new();
         for (picture, asked) in asked.iter().enumerate() {
             let questions = per_picture.unwrap_or(asked.examples.len());
             for example in asked.examples.iter().cycle().take(questions) {
-                let marked = references.add(example, picture, &asked.image);
+                let marked = references.add(context, example, picture, &asked.image);
                 batch.pictures.push(picture);
                 batch.kinds.push(example.kind);
                 batch.add_targets(context, &example.targets);
@@ -194,25 +198,35 @@ impl InstructBatch {
         batch.images = references.images.values;
         batch.boxes = references.boxes.values;
         batch.sounds = references.sounds.values;
+        batch.token_regions = references.regions.values;
         Ok(batch)
     }
 
     /// Batch of the pictures, without questions.
-    fn of_pictures(context: &StageContext, asked: &[Asked], mask_size: usize) -> Self {
-        let (clip, sam) = (context.clip(), context.sam());
-        let pictures = asked
-            .par_iter()
-            .map(|asked| (clip.process(&asked.image), sam.process(&asked.image).pixels));
-        let (clip, sam) = pictures.unzip();
-        Self {
-            clip,
+    fn of_pictures(
+        context: &StageContext,
+        asked: &[Asked],
+        mask_size: usize,
+    ) -> Result<Self, StageError> {
+        let preprocessor = context.pictures();
+        let pictures = asked.par_iter().map(|asked| {
+            let (squares, sam) = preprocessor.process(&asked.image)?.into_inputs();
+            let sam = sam.ok_or(anyref_core::Error::NoMasks)?;
+            Ok((squares, sam.pixels))
+        });
+        let pictures = pictures.collect::<Result<Vec<_>, StageError>>()?;
+        let (tower, sam): (Vec<_>, Vec<_>) = pictures.into_iter().unzip();
+        Ok(Self {
+            squares: tower.iter().map(Vec::len).collect(),
+            tower: tower.into_iter().flatten().collect(),
             sam,
             images: Vec::new(),
             boxes: Vec::new(),
             sounds: Vec::new(),
+            token_regions: Vec::new(),
             regions: None,
             reference_names: Vec::new(),
-            prefix: Layout::default(),
+            prefixes: Vec::new(),
             rows: Vec::new(),
             pictures: Vec::new(),
             kinds: Vec::new(),
@@ -223,7 +237,7 @@ impl InstructBatch {
             all_of_name: Vec::new(),
             masks: Vec::new(),
             mask_size,
-        }
+        })
     }
 
     /// Adds the masks of a question and their names.
@@ -246,9 +260,11 @@ impl InstructBatch {
         row: Row,
     ) -> Result<(), StageError> {
         let (special, tokens) = (&context.special, &row.tokens);
-        if self.prefix.is_empty() {
-            let image = context.model.image_tokens();
-            self.prefix = Layout::new(&tokens.prefix, special, image, &[])?;
+        if self.prefixes.is_empty() {
+            let square = context.model.vision_tower.square_tokens();
+            let prefix =
+                |&squares: &usize| Layout::new(&tokens.prefix, special, squares * square, &[]);
+            self.prefixes = self.squares.iter().map(prefix).collect::<Result<_, _>>()?;
         }
         let marked = row.references.iter();
         let marked: Vec<_> = marked
@@ -257,7 +273,8 @@ impl InstructBatch {
             .collect();
         let mut layout = Layout::new(&tokens.question, special, 0, &marked)?;
         let answer_start = layout.len();
-        let length = self.prefix.len() + answer_start + tokens.answer.len();
+        let prefix = self.prefixes[self.pictures[self.rows.len()]].len();
+        let length = prefix + answer_start + tokens.answer.len();
         self.add_objects(context, &row, answer_start)?;
         let most = context.model.llm.max_position_embeddings;
         if length > most {
@@ -287,7 +304,10 @@ impl InstructBatch {
         answer_start: usize,
     ) -> Result<(), StageError> {
         let number = self.rows.len();
-        let spans = object_spans(&row.tokens.answer, context.object, answer_start);
+        // All tokens of the answer but its end are inputs.
+        let answer = &row.tokens.answer;
+        let state = context.model.object_state;
+        let spans = state.spans(answer, context.object, answer_start, answer.len() - 1);
         if spans.len() != row.targets {
             return Err(StageError::Targets);
         }
@@ -296,12 +316,19 @@ impl InstructBatch {
             position: span.position,
             start: span.start,
         }));
-        self.absent.extend(row.absent.map(|words| ObjectTarget {
+        // An `<obj>` that is not there has no state of its own.
+        let absent = row.absent.filter(|_| state == ObjectState::Predicting);
+        self.absent.extend(absent.map(|words| ObjectTarget {
             row: number,
             position: answer_start + words - 1,
             start: answer_start - 1,
         }));
         Ok(())
+    }
+
+    /// Positions of the longest sequence up to the end of a picture.
+    pub(super) fn longest_prefix(&self) -> usize {
+        self.prefixes.iter().map(Layout::len).max().unwrap_or(0)
     }
 
     /// Index of the picture of each of [`pointed`](Self::pointed).

@@ -1,11 +1,11 @@
 //! Forward pass of a batch of instructions with teacher forcing.
 
-use anyref_core::{AnyRefModel, ReferenceBank, splice};
+use anyref_core::{AnyRefModel, MaskFeatures, ReferenceBank, picture_grid, splice};
 use anyref_decoder::refocus::ObjectToken;
 use anyref_ops as ops;
 use anyref_vision::preprocess::PixelValues;
 use burn::tensor::backend::Backend;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::{Bool, DType, Tensor};
 
 use super::context::{floats, indices};
 use super::instruct_batch::InstructBatch;
@@ -24,7 +24,7 @@ pub struct InstructOutput<B: Backend> {
     pub estimates: Option<Tensor<B, 1>>,
     /// IoU estimates for absent objects, `[absent]`; `None` without any.
     pub absent: Option<Tensor<B, 1>>,
-    /// CLIP features of the scenes, `[scenes, patches, channels]`.
+    /// The tower's features of the pictures' squares, `[squares, patches, channels]`.
     pub features: Tensor<B, 3>,
     /// Mask prompts of the objects, `[objects, width]`.
     pub prompts: Option<Tensor<B, 2>>,
@@ -50,51 +50,49 @@ pub(super) fn instruct_forward_by<B: Backend>(
     batch: &InstructBatch,
     device: &B::Device,
 ) -> InstructOutput<B> {
-    let features = clip_features(model, &batch.clip, device);
-    let embeddings = || Ok(sam_embeddings(model, &batch.sam, device));
-    forward_encoded(model, batch, features, embeddings, read, device)
+    let features = tower_features(model, &batch.tower, device);
+    let for_masks = || Ok(mask_features(model, &batch.sam, device));
+    forward_encoded(model, batch, features, for_masks, read, device)
         .expect("what is computed cannot be unreadable")
 }
 
-/// CLIP's features of pictures, `[pictures, patches, channels]`.
-pub(super) fn clip_features<B: Backend>(
+/// The tower's features of squares, `[squares, patches, channels]`.
+pub(super) fn tower_features<B: Backend>(
     model: &AnyRefModel<B>,
-    pictures: &[PixelValues],
+    squares: &[PixelValues],
     device: &B::Device,
 ) -> Tensor<B, 3> {
-    let pixels = PixelValues::batch(pictures, device);
+    let pixels = PixelValues::batch(squares, device);
     model.vision_tower.features(pixels, model.select_layer())
 }
 
-/// SAM's embeddings of pictures, `[pictures, channels, rows, columns]`.
-pub(super) fn sam_embeddings<B: Backend>(
+/// Features of pictures for the mask decoder.
+pub(super) fn mask_features<B: Backend>(
     model: &AnyRefModel<B>,
     pictures: &[PixelValues],
     device: &B::Device,
-) -> Tensor<B, 4> {
-    let sam = model.mask_branch().image_encoder;
-    sam.forward(PixelValues::batch(pictures, device))
+) -> MaskFeatures<B> {
+    model.mask_features(PixelValues::batch(pictures, device))
 }
 
-/// Runs a batch from CLIP's features and, if there are objects, SAM's embeddings; `read` runs the
+/// Runs a batch from the tower's features and, if there are objects, those of SAM; `read` runs the
 /// language model.
 pub(super) fn forward_encoded<B: Backend>(
     model: &AnyRefModel<B>,
     batch: &InstructBatch,
     features: Tensor<B, 3>,
-    embeddings: impl FnOnce() -> Result<Tensor<B, 4>, StageError>,
+    for_masks: impl FnOnce() -> Result<MaskFeatures<B>, StageError>,
     read: impl FnOnce(SharedPrefix<B>) -> PrefixOutput<B>,
     device: &B::Device,
 ) -> Result<InstructOutput<B>, StageError> {
-    let scenes = batch.clip.len();
-    let picture = model.picture_features_from(features.clone());
+    let pictures = model.tiled_tokens(features.clone(), &batch.squares);
 
     let mut parts = Vec::new();
     if !batch.images.is_empty() {
         parts.push(model.image_reference(PixelValues::batch(&batch.images, device)));
     }
     if !batch.boxes.is_empty() {
-        parts.push(model.box_reference(picture.grid.clone(), &batch.boxes));
+        parts.push(model.box_reference(picture_grid(features.clone()), &batch.boxes));
     }
     if let Some(first) = batch.sounds.first() {
         let [clips, channels, mel, frames] = first.shape;
@@ -110,6 +108,7 @@ pub(super) fn forward_encoded<B: Backend>(
         );
         parts.extend(model.audio_reference(sounds));
     }
+    parts.extend(region_tokens(batch, &pictures));
     let mut bank = ReferenceBank::default();
     let mut references = Vec::new();
     for part in parts {
@@ -119,25 +118,20 @@ pub(super) fn forward_encoded<B: Backend>(
     }
     let references = (!references.is_empty()).then(|| Tensor::cat(references, 0));
 
-    let prefixes = vec![batch.prefix.clone(); scenes];
     let empty = ReferenceBank::default();
-    let prefix = splice(
-        &model.llm,
-        &prefixes,
-        Some(picture.tokens),
-        &empty,
-        0,
-        device,
-    );
-    let begun = batch.prefix.len();
+    let prefixes = &batch.prefixes;
+    let prefix = splice(&model.llm, prefixes, Some(pictures), &empty, 0, device);
+    let begun = batch.longest_prefix();
     let rows = splice(&model.llm, &batch.rows, None, &bank, begun, device);
+    let prefix_of = batch.pictures.clone();
     // Features and references have losses of their own, and so skip the language model.
     let skip = [Some(features), references.map(Tensor::unsqueeze)];
     let read = read(SharedPrefix {
         reader: PrefixReader {
             llm: model.llm.clone(),
-            padding: rows.padding,
-            prefix_of: batch.pictures.clone(),
+            padding: with_prefix(rows.padding, prefix.padding.as_ref(), &prefix_of),
+            prefix_padding: prefix.padding,
+            prefix_of,
         },
         prefix: prefix.embeddings,
         rows: rows.embeddings,
@@ -194,9 +188,8 @@ pub(super) fn forward_encoded<B: Backend>(
         .collect();
     let prompts = model.object_prompts(query, output.key, output.hidden, begun, objects);
 
-    let embeddings = embeddings()?;
-    let scene_of = indices(&batch.picture_of_objects(), device);
-    let decoded = model.decode_masks(embeddings.select(0, scene_of), prompts.clone());
+    let picture_of = indices(&batch.picture_of_objects(), device);
+    let decoded = model.decode_prompts(for_masks()?.select(picture_of), prompts.clone());
     let estimates: Tensor<B, 1> = decoded.iou_predictions.squeeze_dim(1);
     let estimates = estimates.cast(DType::F32);
     let masks = (there > 0).then(|| {
@@ -214,4 +207,43 @@ pub(super) fn forward_encoded<B: Backend>(
         prompts: (there > 0).then(|| prompts.narrow(0, 0, there).cast(DType::F32)),
         references,
     })
+}
+
+/// Tokens of each region, `[1, tokens, hidden]`, from those of all pictures.
+fn region_tokens<B: Backend>(batch: &InstructBatch, pictures: &Tensor<B, 3>) -> Vec<Tensor<B, 3>> {
+    let [count, most, hidden] = pictures.dims();
+    let each = most / batch.squares.iter().copied().max().unwrap_or(1);
+    let regions = batch.token_regions.iter();
+    let regions = regions.map(|region| {
+        let last = region.picture * most + (batch.squares[region.picture] - 1) * each;
+        let places: Vec<usize> = region.cells.iter().map(|cell| last + cell).collect();
+        let tokens = pictures.clone().reshape([count * most, hidden]);
+        let tokens = tokens.select(0, indices(&places, &pictures.device()));
+        tokens.unsqueeze()
+    });
+    regions.collect()
+}
+
+/// Padding of rows, which have none ahead of themselves, behind the padding of the prefixes that
+/// each follows.
+///
+/// # Shapes
+/// - rows: `[rows, prefix + length]`
+/// - prefixes: `[pictures, prefix]`
+/// - output: `[rows, prefix + length]`
+fn with_prefix<B: Backend>(
+    rows: Option<Tensor<B, 2, Bool>>,
+    prefixes: Option<&Tensor<B, 2, Bool>>,
+    prefix_of: &[usize],
+) -> Option<Tensor<B, 2, Bool>> {
+    let (Some(rows), Some(prefixes)) = (rows.clone(), prefixes) else {
+        return rows;
+    };
+    let [_, begun] = prefixes.dims();
+    let [_, length] = rows.dims();
+    // By way of integers, since Flex selects booleans into another type.
+    let before = prefixes.clone().int();
+    let before = before.select(0, indices(prefix_of, &rows.device())).bool();
+    let own = rows.narrow(1, begun, length - begun);
+    Some(Tensor::cat(vec![before, own], 1))
 }

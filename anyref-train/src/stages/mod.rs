@@ -29,5 +29,6 @@ pub use example::{Asked, Example, ExampleReference, ExampleTarget};
 pub use instruct::InstructStage;
 pub use instruct_batch::{InstructBatch, ObjectTarget, PredictedToken};
 pub use instruct_forward::{InstructOutput, instruct_forward};
+pub use reference_inputs::TokenRegion;
 pub use sam::SamStage;
 pub use scene_context::SceneContext;

@@ -1,6 +1,7 @@
 //! References of a batch in the form of the encoders' inputs.
 
 use anyref_audio::AudioFeatures;
+use anyref_core::{RegionForm, TokenArea, region_cells};
 use anyref_vision::preprocess::PixelValues;
 use anyref_vision::roi_align::RegionBox;
 use image::RgbImage;
@@ -8,7 +9,8 @@ use image::RgbImage;
 use super::context::StageContext;
 use super::example::{Example, ExampleReference};
 
-/// Inputs of the reference encoders. The reference bank holds pictures, then boxes, then sounds.
+/// Inputs of the reference encoders. The reference bank holds pictures, then boxes, then
+/// sounds, then regions.
 #[derive(Debug, Default)]
 pub(super) struct ReferenceInputs {
     /// Inputs of CLIP.
@@ -17,6 +19,17 @@ pub(super) struct ReferenceInputs {
     pub(super) boxes: Inputs<RegionBox>,
     /// Inputs of ImageBind.
     pub(super) sounds: Inputs<AudioFeatures>,
+    /// Regions of models that read them as tokens of their pictures.
+    pub(super) regions: Inputs<TokenRegion>,
+}
+
+/// Region as the tokens of its picture's last square that lie in it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TokenRegion {
+    /// Index of the picture.
+    pub picture: usize,
+    /// Indices of the tokens within the square.
+    pub cells: Vec<usize>,
 }
 
 /// Inputs of one encoder.
@@ -51,6 +64,7 @@ pub(super) enum ReferencePlace {
     Image(usize),
     Box(usize),
     Sound(usize),
+    Region(usize),
 }
 
 /// Reference in the bank of all encoders.
@@ -66,13 +80,26 @@ impl ReferenceInputs {
     /// Returns those that the question marks, in the order of its markers.
     pub(super) fn add(
         &mut self,
+        context: &StageContext,
         example: &Example,
         picture: usize,
         image: &RgbImage,
     ) -> Vec<ReferencePlace> {
         let name = example.reference_name;
+        let prompted = context.model.prompts.regions == RegionForm::VisualPrompt;
+        let side = context.model.vision_tower.grid_size();
+        let tokens_of = |area: TokenArea<'_>, regions: &mut Inputs<TokenRegion>| {
+            let cells = region_cells(area, image.dimensions(), side);
+            ReferencePlace::Region(regions.push(TokenRegion { picture, cells }, name))
+        };
         let places = example.references.iter().map(|reference| match reference {
             ExampleReference::Text => None,
+            ExampleReference::Box(region) if prompted => {
+                Some(tokens_of(TokenArea::Box(*region), &mut self.regions))
+            }
+            ExampleReference::Mask(mask) => {
+                Some(tokens_of(TokenArea::Mask(mask), &mut self.regions))
+            }
             ExampleReference::Box(region) => {
                 let region = share(*region, picture, image);
                 Some(ReferencePlace::Box(self.boxes.push(region, name)))
@@ -94,14 +121,22 @@ impl ReferenceInputs {
     /// Entry of a reference in the bank, once all references are added.
     pub(super) fn bank_entry(&self, context: &StageContext, place: ReferencePlace) -> BankEntry {
         let model = &context.model;
-        let images = self.images.values.len();
+        let [images, boxes, sounds] = [
+            self.images.values.len(),
+            self.boxes.values.len(),
+            self.sounds.values.len(),
+        ];
         let (index, tokens) = match place {
             ReferencePlace::Image(place) => (place, model.reference_tokens),
             ReferencePlace::Box(place) => (images + place, model.reference_tokens),
             ReferencePlace::Sound(place) => {
                 let audio = model.audio.as_ref();
                 let clips = audio.map_or(0, |audio| audio.preprocessor.num_clips);
-                (images + self.boxes.values.len() + place, clips)
+                (images + boxes + place, clips)
+            }
+            ReferencePlace::Region(place) => {
+                let tokens = self.regions.values[place].cells.len();
+                (images + boxes + sounds + place, tokens)
             }
         };
         BankEntry { index, tokens }
@@ -109,8 +144,9 @@ impl ReferenceInputs {
 
     /// Index of the name of the object in each reference, in the order of the bank.
     pub(super) fn names(&self) -> Vec<Option<usize>> {
-        let [images, boxes, sounds] = [&self.images.names, &self.boxes.names, &self.sounds.names];
-        [images.as_slice(), boxes, sounds].concat()
+        let pooled = [&self.images.names, &self.boxes.names, &self.sounds.names];
+        let all = pooled.into_iter().chain([&self.regions.names]);
+        all.flatten().copied().collect()
     }
 }
 

@@ -86,7 +86,7 @@ impl<'a> SamStage<'a> {
             points: Prompted::default(),
             cells: Cells::default(),
         };
-        let side = self.context.sam.prompt_encoder.image_embedding_size;
+        let side = self.context.mask_grid;
         for (index, scene) in self
             .context
             .scenes_of(split, step, self.config.batch)

@@ -36,7 +36,10 @@ pub(super) struct PrefixOutput<B: Backend> {
 pub(super) struct PrefixReader<B: Backend> {
     /// The language model.
     pub(super) llm: Llama<B>,
-    /// Mask of padding, `[rows, prefix + length]`, `true` for padding; `None` without padding.
+    /// Mask of padding of the prefixes, `[pictures, prefix]`, `true` for padding; `None` without
+    /// padding.
+    pub(super) prefix_padding: Option<Tensor<B, 2, Bool>>,
+    /// Mask of padding, `[rows, prefix + length]`; `None` where rows have none of their own.
     pub(super) padding: Option<Tensor<B, 2, Bool>>,
     /// Index of the picture of each row.
     pub(super) prefix_of: Vec<usize>,
@@ -52,7 +55,8 @@ impl<B: Backend> PrefixReader<B> {
     ) -> (Tensor<B, 3>, LlamaOutput<B>) {
         let mut cache = KvCache::new(layers.len());
         let llm = &self.llm;
-        let read = llm.forward_layers(layers.clone(), LlamaInput::new(prefix), Some(&mut cache));
+        let prefix = LlamaInput::new(prefix).with_padding(self.prefix_padding.clone());
+        let read = llm.forward_layers(layers.clone(), prefix, Some(&mut cache));
         let mut cache = self.repeated(&cache);
         let input = LlamaInput::new(rows).with_padding(self.padding.clone());
         let output = llm.forward_layers(layers, input, Some(&mut cache));

@@ -30,7 +30,7 @@ impl InstructStage<'_> {
     ) -> Result<Vec<RgbImage>, StageError> {
         let device = trainee.heads.logit_scale.val().device();
         let sam = self.context().sam();
-        let side = self.context().sam.image_encoder.image_size;
+        let side = self.context().mask_square;
         let mut pictures = Vec::with_capacity(count);
         // Data sets without masks have nothing to show.
         for step in 0..count as u64 {

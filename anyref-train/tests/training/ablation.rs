@@ -154,7 +154,7 @@ fn scenes_without_an_occasion_for_a_question_give_way_to_others() {
     let batch = |step| Stage::<TrainBackend>::batch(&stage, step);
     let first = batch(0).unwrap();
     assert!(first.kinds.iter().all(|kind| *kind == Kind::Mixed));
-    assert_eq!((first.clip.len(), first.kinds.len()), (8, 16));
+    assert_eq!((first.tower.len(), first.kinds.len()), (8, 16));
     let again = batch(0).unwrap();
     assert!(first.masks == again.masks && first.predicted == again.predicted);
     drop(stage);

@@ -51,15 +51,14 @@ fn predictors_objects_and_references_agree_with_the_answers() {
     let scenes = asked(&context, 6);
     let batch = InstructBatch::of_scenes(&context, &scenes, PER_SCENE, 16).unwrap();
     assert_eq!(batch.rows.len(), 6 * PER_SCENE);
-    let image = batch
-        .prefix
+    let image = batch.prefixes[0]
         .slots()
         .iter()
         .filter(|s| matches!(s, Slot::Image(_)))
         .count();
     assert_eq!(image, context.model.image_tokens());
     assert_eq!(
-        batch.prefix.slots().last(),
+        batch.prefixes[0].slots().last(),
         Some(&Slot::Token(context.special.image_end.unwrap()))
     );
 
@@ -150,6 +149,7 @@ fn predictors_objects_and_references_agree_with_the_answers() {
                 checked[1] += 1;
             }
             Reference::Text(_) => panic!("words stand in the question"),
+            Reference::Mask(_) => panic!("scenes have no masks as references"),
             Reference::Audio(_) => {
                 assert!((images + boxes..images + boxes + batch.sounds.len()).contains(index));
                 checked[2] += 1;
@@ -167,7 +167,7 @@ fn predictors_objects_and_references_agree_with_the_answers() {
 fn masks_lie_where_the_scene_lies_in_sams_square() {
     for size in [[64, 48], [48, 64], [64, 64]] {
         let context = context(size, 4);
-        let side = context.sam.image_encoder.image_size;
+        let side = context.mask_square;
         assert_eq!(side, 64);
         let scenes = asked(&context, 3);
         let batch = InstructBatch::of_scenes(&context, &scenes, 4, side).unwrap();

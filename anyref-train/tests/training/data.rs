@@ -139,7 +139,7 @@ fn questions_are_the_items_of_a_file() {
 
     // The batch holds pictures one by one, and masks of the targets.
     let batch = InstructBatch::new(&context, &asked, None, 16).unwrap();
-    assert_eq!((batch.rows.len(), batch.clip.len()), (5, 5));
+    assert_eq!((batch.rows.len(), batch.tower.len()), (5, 5));
     assert_eq!(batch.pictures, [0, 1, 2, 3, 4]);
     assert_eq!(batch.objects.len(), 4);
     assert_eq!(batch.masks.len(), 4 * 16 * 16);
@@ -301,13 +301,13 @@ fn questions_about_the_same_picture_share_its_encoding() {
     let apart = InstructBatch::new(&context, &asked(), None, 16).unwrap();
     let merged = Asked::merge(asked());
     let together = InstructBatch::new(&context, &merged, None, 16).unwrap();
-    assert_eq!((apart.clip.len(), apart.rows.len()), (5, 5));
+    assert_eq!((apart.tower.len(), apart.rows.len()), (5, 5));
     // One picture has two questions, the other three.
     let mut counts: Vec<_> = merged.iter().map(|asked| asked.examples.len()).collect();
     assert_eq!(counts.iter().sum::<usize>(), 5);
     counts.sort_unstable();
     assert_eq!(counts, [2, 3]);
-    assert_eq!((together.clip.len(), together.sam.len()), (2, 2));
+    assert_eq!((together.tower.len(), together.sam.len()), (2, 2));
 
     // The losses are equal.
     let device = Default::default();

@@ -24,5 +24,6 @@ mod precision;
 mod quantized;
 mod refusals;
 mod resume;
+mod sa2va;
 mod skipped;
 mod support;

@@ -68,7 +68,7 @@ fn teacher_forcing_gives_the_masks_of_the_generated_answer() {
         (second, vec![other.clone(), other.clone()]),
         (scene, vec![other, asked]),
     ];
-    let size = 4 * context.sam.prompt_encoder.image_embedding_size;
+    let size = 4 * context.mask_grid;
     let batch = InstructBatch::of_scenes(&context, &scenes, 2, size).unwrap();
     let output = instruct_forward(&anyref.model, &batch, &device);
 
@@ -89,7 +89,7 @@ fn teacher_forcing_gives_the_masks_of_the_generated_answer() {
     // Masks of the answer.
     let (logits, _) = output.masks.unwrap();
     assert_eq!(logits.dims(), [2, size, size]);
-    let side = context.sam.image_encoder.image_size;
+    let side = context.mask_square;
     let sam = SamPreprocessor::new(side).process(&scenes[1].0.image);
     let full = postprocess_masks(
         logits.clone().unsqueeze_dim(1),

@@ -70,8 +70,14 @@ fn a_configuration_must_train_something() {
     says(&train_config(Vec::new()), "trains nothing");
     let mut config = train_config(vec![stage("instruct", 2, 1)]);
     config.model = AnyRefConfig::sa2va_1b();
-    says(&config, "as Sa2VA does, which no stage trains");
+    says(
+        &config,
+        "its tokenizer comes with its folder: give that as `start`",
+    );
     let mut config = train_config(vec![stage("instruct", 2, 1)]);
+    config.tiles = Some(2);
+    says(&config, "`tiles` is for models that read pictures in tiles");
+    config.tiles = None;
     config.instructions.misnaming_probability = 1.5;
     says(&config, "`instructions.misnaming_probability` must lie");
     config.instructions.misnaming_probability = 0.5;

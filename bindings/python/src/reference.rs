@@ -41,6 +41,13 @@ impl Reference {
         anyref_core::Reference::Box(corners).into()
     }
 
+    /// Region of the picture asked about, by its mask.
+    #[staticmethod]
+    fn mask(mask: &Mask) -> PyResult<Self> {
+        let reference = anyref_core::Reference::of_mask(&mask.0.to_image());
+        Ok(reference.map_err(raised)?.into())
+    }
+
     /// Another picture, optionally restricted to a box or a mask in it.
     #[staticmethod]
     fn image(

@@ -68,6 +68,16 @@ def test_references_mix(picture, model):
     assert "gorilla" in described.text
 
 
+def test_a_region_by_its_mask_is_the_box_around_it(picture):
+    mask = picture.segment("the gorilla").masks[0]
+    by_mask = picture.segment(anyref.Region(mask))
+    by_array = picture.segment(anyref.Region(mask.numpy()))
+    by_box = picture.segment(box=mask.box)
+    assert by_mask.masks[0].rle == by_box.masks[0].rle == by_array.masks[0].rle
+    with pytest.raises(anyref.AnyRefError, match="black all over"):
+        picture.segment(anyref.Region(np.zeros((256, 256), bool)))
+
+
 def test_points_ask_sam_alone(picture):
     first = picture.segment(points=[(150, 110)])
     assert first.text == "" and len(first.masks) == 1

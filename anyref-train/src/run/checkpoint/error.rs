@@ -15,6 +15,9 @@ pub enum CheckpointError {
     /// Weights cannot be read or written.
     #[error(transparent)]
     Weights(#[from] anyref_weights::Error),
+    /// The model to start from cannot be opened.
+    #[error(transparent)]
+    Model(#[from] anyref_core::Error),
     /// Weights of the language model in blocks cannot be read.
     #[error(transparent)]
     Language(#[from] anyref_llm::Error),

@@ -14,6 +14,7 @@ use super::error::CheckpointError;
 use super::files::{LIVE, MODEL, OPTIMIZER, POSITION};
 use crate::run::frozen_blocks::LANGUAGE_MODEL;
 use crate::run::optimizer::{Moments, Optimizer};
+use crate::run::start_folder::StartFolder;
 use crate::trainee::Trainee;
 
 /// Beginning of the names of the language model's parameters in a model folder.
@@ -115,7 +116,7 @@ pub(in crate::run) fn load_start<B: AutodiffBackend>(
     if !from.is_dir() {
         return Err(CheckpointError::NoStart { from: from.into() });
     }
-    let checkpoint = Checkpoint::open(from)?;
+    let checkpoint = StartFolder::open::<B::InnerBackend>(from)?.checkpoint()?;
     let options = LoadOptions::default()
         .with_cast(Some(DType::F32))
         .with_rename("^", "anyref.")

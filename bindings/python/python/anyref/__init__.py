@@ -17,7 +17,7 @@ from ._answer import Answer, Mask, Timing
 from ._model import Model, Part, load
 from ._native import AnyRefError, __version__
 from ._picture import Chat, Picture, Question, Stream
-from ._references import Audio, Box, Image, Text
+from ._references import Audio, Box, Image, Region, Text
 
 __all__ = [
     "Answer",
@@ -31,6 +31,7 @@ __all__ = [
     "Part",
     "Picture",
     "Question",
+    "Region",
     "Stream",
     "Text",
     "Timing",

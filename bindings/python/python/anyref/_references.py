@@ -37,6 +37,20 @@ class Box:
 
 
 @dataclass(frozen=True)
+class Region:
+    """Region of the picture asked about by its mask, such as one of an answer's.
+
+    Models that read regions as tokens of the picture, such as Sa2VA, take it in its own shape;
+    others take the box around it.
+    """
+
+    mask: MaskLike
+
+    def _reference(self) -> _native.Reference:
+        return _native.Reference.mask(native_mask(self.mask))
+
+
+@dataclass(frozen=True)
 class Image:
     """Picture that shows another such object; ``box`` or ``mask`` selects the object."""
 
@@ -65,15 +79,15 @@ class Audio:
 
 
 if TYPE_CHECKING:
-    ReferenceLike = Union[str, Text, Box, Image, Audio]
+    ReferenceLike = Union[str, Text, Box, Region, Image, Audio]
 
 
 def native_reference(reference: Any) -> _native.Reference:
     """Converts a reference to the native part's type."""
     if isinstance(reference, str):
         reference = Text(reference)
-    if isinstance(reference, (Text, Box, Image, Audio)):
+    if isinstance(reference, (Text, Box, Region, Image, Audio)):
         return reference._reference()
     raise AnyRefError(
-        f"a reference is a str, Text, Box, Image or Audio, not {type(reference).__name__}"
+        f"a reference is a str, Text, Box, Region, Image or Audio, not {type(reference).__name__}"
     )
