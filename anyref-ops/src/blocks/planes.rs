@@ -63,8 +63,8 @@ impl PlaneLayout {
     }
 }
 
-/// Packs blocks: `[rows, words of a row]`. The values are equal, except for `Q5_1` and `Q5_K`, which
-/// are rounded to `Q8_0` with a warning in the log.
+/// Packs blocks: `[rows, words of a row]`. The values are equal, except for `Q5_1` and `Q5_K`,
+/// which are rounded to `Q8_0` with a warning in the log.
 pub(crate) fn pack_planes(blocks: &Blocks<'_>) -> (PlaneLayout, Vec<i32>) {
     let from = blocks.block_type();
     let block_type = match from {

@@ -1,7 +1,6 @@
 //! Operations on weights in blocks as functions over tensors, by backend.
 
 use core::ops::Range;
-use std::sync::OnceLock;
 
 use burn::backend::Autodiff;
 use burn::backend::autodiff::checkpoint::strategy::{
@@ -11,7 +10,6 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Int, Tensor};
 
 use super::backend::{BlockBackend, floats, widened};
-use super::backends::each_backend;
 use super::product::product;
 use super::tracked::{constant_range, constant_rows, tracked_product};
 use crate::blocks::PlaneLayout;
@@ -38,17 +36,6 @@ impl<B: Backend> Clone for BlockForms<B> {
 }
 
 impl<B: Backend> Copy for BlockForms<B> {}
-
-/// Operations of backend `B`; `None` where it has no kernels.
-pub(crate) fn block_forms<B: Backend>() -> Option<BlockForms<B>> {
-    static FORMS: OnceLock<Forms> = OnceLock::new();
-    let forms = FORMS.get_or_init(|| {
-        let mut forms = Forms::default();
-        each_backend(&mut forms);
-        forms
-    });
-    forms.get::<B, BlockForms<B>>()
-}
 
 /// Adds the operations of a backend and of `Autodiff` over it.
 pub(super) fn add_with_autodiff<B: BlockBackend>(forms: &mut Forms) {

@@ -12,8 +12,10 @@ mod forms;
 mod fusion;
 mod kernel;
 mod product;
+mod registry;
 #[cfg(test)]
 mod tests;
 mod tracked;
 
-pub(crate) use forms::{BlockForms, block_forms};
+pub(crate) use forms::BlockForms;
+pub(crate) use registry::block_forms;

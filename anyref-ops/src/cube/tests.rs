@@ -109,7 +109,7 @@ fn products_are_those_of_the_dense_weight<B: Backend>(single: f64) {
                 let found = weight.product(tensor::<B, 2>(x, [n, columns], dtype), None);
                 assert_eq!((found.dims(), found.dtype()), ([n, rows], dtype));
                 let case = format!("{block_type} {dtype:?} {n}x{columns}x{rows}");
-                // The output is rounded, and beyond `DECODED` rows so are the weights; sums are f32.
+                // The output is rounded, and beyond `DECODED` rows so are the weights.
                 let by_burn = if n > DECODED { single } else { 0.0 };
                 let allowed = 2.0 * epsilon(dtype).max(by_burn) + 32.0 * epsilon(DType::F32);
                 assert_near(&case, found.into_data(), &expected, allowed);

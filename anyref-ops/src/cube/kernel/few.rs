@@ -47,7 +47,8 @@ fn add_piece<F: Float, N: Size>(
     }
 }
 
-/// Computes `x · weightᵀ`. Cubes are groups of outputs, over two axes, and groups of `at_once` rows.
+/// Computes `x · weightᵀ`. Cubes are groups of outputs, over two axes, and groups of `at_once`
+/// rows.
 ///
 /// # Shapes
 /// - x: `[rows, columns]`

@@ -27,7 +27,7 @@ fn forms<B: Backend>() -> BlockForms<B> {
 }
 
 impl<B: Backend> PlaneWeight<B> {
-    /// Puts a matrix `[d_output, d_input]` on a device; returns `None` for backends without kernels.
+    /// Puts a matrix `[d_output, d_input]` on a device; `None` for backends without kernels.
     ///
     /// The values are equal, except for formats without their own kernels (`Q5_1`, `Q5_K`), which
     /// are rounded to `Q8_0` with a warning in the log.

@@ -37,9 +37,9 @@ pub enum LinearWeight<B: Backend> {
 }
 
 impl<B: Backend> LinearWeight<B> {
-    /// Creates a weight from blocks, `[d_output, d_input]`. On the processor and on GPUs with kernels
-    /// all formats stay blocks, elsewhere `Q8_0` alone; formats without a product on the device are
-    /// converted to f16 or f32, with a warning in the log.
+    /// Creates a weight from blocks, `[d_output, d_input]`. On the processor and on GPUs with
+    /// kernels all formats stay blocks, elsewhere `Q8_0` alone; formats without a product on the
+    /// device are converted to f16 or f32, with a warning in the log.
     pub fn from_blocks(blocks: &Blocks<'_>, device: &B::Device) -> Self {
         #[cfg(feature = "flex")]
         if crate::on_processor::<B>() {
