@@ -90,16 +90,6 @@ pub struct MaskOutput {
     pub words: Option<[usize; 2]>,
 }
 
-/// Mask that is sent before its answer is complete.
-#[derive(Debug, Clone, Serialize, ToSchema)]
-pub struct EarlyMaskOutput {
-    /// Number of the mask among those of the answer, from 0.
-    pub number: usize,
-    /// Mask as the answer has it.
-    #[serde(flatten)]
-    pub mask: MaskOutput,
-}
-
 /// Times of an answer's steps in milliseconds.
 #[derive(Debug, Clone, Copy, Default, Serialize, ToSchema)]
 pub struct TimingOutput {
@@ -227,14 +217,6 @@ impl MaskOutput {
             }
         }
         Some(written)
-    }
-}
-
-impl EarlyMaskOutput {
-    /// Converts a mask; `None` if `format` is [`MaskFormat::None`].
-    pub fn new(number: usize, mask: &Mask, format: MaskFormat) -> Option<Self> {
-        let mask = MaskOutput::new(mask, format)?;
-        Some(Self { number, mask })
     }
 }
 

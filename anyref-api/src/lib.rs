@@ -6,6 +6,7 @@
 //! masks without words. A [`Problem`] names the invalid field and the reason.
 
 mod answers;
+mod early_mask;
 mod limits;
 mod masks;
 pub mod media;
@@ -14,9 +15,10 @@ mod problem;
 mod questions;
 
 pub use answers::{
-    AnswerOutput, EarlyMaskOutput, ExplanationOutput, MaskFormat, MaskOutput, PartOutput,
-    TimingOutput, WordOutput, milliseconds, words_of_piece,
+    AnswerOutput, ExplanationOutput, MaskFormat, MaskOutput, PartOutput, TimingOutput, WordOutput,
+    milliseconds, words_of_piece,
 };
+pub use early_mask::EarlyMaskOutput;
 pub use limits::QuestionLimits;
 pub use masks::{CandidateChoice, MaskAnswer, MaskRequest, MaskTiming, RefinableMask};
 pub use models::ModelDetail;

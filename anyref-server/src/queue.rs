@@ -240,9 +240,9 @@ impl Queue {
         Some(Turn::Batch(jobs))
     }
 
-    /// Asks for the model to be dropped once nothing waits, and waits at most `time` for it; returns
-    /// whether none is loaded then. A model that was busy rests later if it still has to, see
-    /// [`in_the_way`](Self::in_the_way).
+    /// Asks for the model to be dropped once nothing waits, and waits at most `time` for it.
+    /// Returns whether none is loaded then. A model that was busy rests later if it still has to,
+    /// see [`in_the_way`](Self::in_the_way).
     pub(crate) fn rests_within(&self, time: Duration) -> bool {
         let end = Instant::now() + time;
         let mut waiting = self.waiting();

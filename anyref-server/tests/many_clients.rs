@@ -167,7 +167,7 @@ fn all_are_answered_within_steady_memory() {
             (path, body, expected)
         })
         .collect();
-    ask(&server, &asked, clients, each.div_ceil(4), 1);
+    ask(&server, &asked, clients, each.div_ceil(2), 1);
     let warm = server.metric("anyref_memory_bytes");
     let start = Instant::now();
     let (times, busy) = ask(&server, &asked, clients, each, 1000);

@@ -31,7 +31,10 @@ pub fn run(common: &Common, arguments: &ServeArguments) -> Result<()> {
     // Checked before the model is loaded.
     options.check(arguments.listen)?;
     let models = models(common)?;
-    let runtime = Builder::new_multi_thread().enable_all().build();
+    let runtime = Builder::new_multi_thread()
+        .enable_all()
+        .max_blocking_threads(blocking_threads())
+        .build();
     let runtime = runtime.context("cannot start threads")?;
     runtime.block_on(async {
         let address = arguments.listen;
@@ -47,6 +50,13 @@ pub fn run(common: &Common, arguments: &ServeArguments) -> Result<()> {
         output::say(&format!("API: http://{address}/docs, stop with Ctrl+C"))?;
         Ok(server.serve(listener, ended()).await?)
     })
+}
+
+/// Number of threads that read files and write masks. They compute, so that more than a few for each
+/// core would only take memory.
+fn blocking_threads() -> usize {
+    let cores = std::thread::available_parallelism();
+    (2 * cores.map_or(1, usize::from)).max(4)
 }
 
 fn limits(arguments: &ServeArguments) -> Limits {
