@@ -17,6 +17,7 @@ pub(crate) enum InstructionSet {
     /// Baseline of the target: SSE2 on x86-64, NEON on AArch64.
     Portable,
     /// WebAssembly's vectors of 128 bits, which a module is compiled with or without.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
     Simd128,
     /// AVX2 with FMA and F16C.
     Avx2,
