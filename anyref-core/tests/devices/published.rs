@@ -24,9 +24,10 @@ fn published(name: &str) -> PathBuf {
 /// Largest difference relative to the largest expected value.
 fn apart(found: &[f32], expected: &[f32]) -> f32 {
     assert_eq!(found.len(), expected.len());
-    let largest = |values: &mut dyn Iterator<Item = f32>| values.fold(0.0, f32::max);
     let pairs = found.iter().zip(expected);
-    largest(&mut pairs.map(|(a, b)| (a - b).abs())) / largest(&mut expected.iter().map(|x| x.abs()))
+    let difference = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    let largest = expected.iter().map(|x| x.abs()).fold(0.0, f32::max);
+    difference / largest
 }
 
 /// The pooling attention of every stage, windows and their padding, the neck, and the mask decoder.

@@ -57,7 +57,7 @@ pub struct Parity {
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub times: usize,
     /// Most tiles of a picture, one row each, for a Sa2VA
-    #[arg(long, value_name = "N", value_delimiter = ',', default_values_t = TILES)]
+    #[arg(long, value_name = "N", value_delimiter = ',', default_values = TILES)]
     #[arg(value_parser = PossibleValuesParser::new(TILES))]
     pub tiles: Vec<String>,
     /// Parts to compare; all but anyref-7b by default

@@ -61,9 +61,7 @@ impl Measured {
             return Err("TIMES is 0".into());
         }
         let compared = self.outputs.iter().map(|(name, output)| {
-            let count = output.num_elements();
-            let [output, expected] =
-                [output.clone(), expected.data(name)].map(|data| data.reshape([count]));
+            let (output, expected) = (flat(output.clone()), flat(expected.data(name)));
             let values = expected.iter::<f64>();
             let scale = values.fold(0.0, |most: f64, x| most.max(x.abs()));
             json!([name, max_abs_difference(&output, &expected), scale])
@@ -80,4 +78,12 @@ impl Measured {
 /// Values of a tensor, as 32-bit floats.
 pub fn values<B: Backend, const D: usize>(tensor: Tensor<B, D>) -> TensorData {
     tensor.into_data().convert_dtype(DType::F32)
+}
+
+/// The values in one row, as one side may have them and the other not.
+fn flat(data: TensorData) -> TensorData {
+    TensorData {
+        shape: [data.num_elements()].into(),
+        ..data
+    }
 }
