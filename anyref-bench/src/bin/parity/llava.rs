@@ -13,8 +13,7 @@ use anyref_weights::WeightType;
 use anyref_weights::testing::Fixture;
 use burn::tensor::{Tensor, TensorData};
 
-use crate::B;
-use crate::measured::{Measured, values};
+use crate::measured::{B, Measured, values};
 
 /// Loads a model with the CLIP beside it, and answers the question.
 pub fn measure(path: &Path, input: &Fixture, times: usize) -> Result<Measured, Box<dyn Error>> {

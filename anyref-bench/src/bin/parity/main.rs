@@ -16,9 +16,6 @@ use std::path::Path;
 
 use anyref_weights::hub::local_path;
 use anyref_weights::testing::Fixture;
-use burn::backend::Flex;
-
-type B = Flex;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let words: Vec<String> = std::env::args().skip(1).collect();

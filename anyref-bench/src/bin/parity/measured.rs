@@ -5,11 +5,13 @@ use std::time::Instant;
 
 use anyref_ops::testing::max_abs_difference;
 use anyref_weights::testing::Fixture;
+use burn::backend::Flex;
 use burn::tensor::backend::Backend;
 use burn::tensor::{DType, Tensor, TensorData};
 use serde_json::{Value, json};
 
-use crate::B;
+/// Backend that is measured.
+pub type B = Flex;
 
 /// Name of the output of a part that has one.
 pub const OUTPUT: &str = "output";

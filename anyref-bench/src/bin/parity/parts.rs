@@ -16,9 +16,8 @@ use anyref_weights::{LoadOptions, WeightType, load_module};
 use burn::module::Module;
 use burn::tensor::{Int, Tensor};
 
-use crate::B;
 use crate::llava::regions;
-use crate::measured::{Measured, OUTPUT, values};
+use crate::measured::{B, Measured, OUTPUT, values};
 use crate::sam::{Masks, Prompts, answer_point};
 
 /// Number of tokens read one by one after the prompt; they repeat its first ones.

@@ -16,9 +16,8 @@ use anyref_weights::testing::Fixture;
 use burn::tensor::TensorData;
 use image::RgbImage;
 
-use crate::B;
 use crate::llava::ids;
-use crate::measured::{Measured, values};
+use crate::measured::{B, Measured, values};
 use crate::sam::picture;
 
 /// The phrase whose question `reference_sa2va.py` asks.

@@ -13,7 +13,7 @@ use burn::tensor::backend::Backend;
 use burn::tensor::{Tensor, TensorData};
 use image::RgbImage;
 
-use crate::B;
+use crate::measured::B;
 
 /// SAM without its image encoder.
 #[derive(Module, Debug)]
