@@ -2,50 +2,37 @@
 
     python reference.py make PART SIZE FOLDER
         writes a part with random weights in its published layout, and an input
-    python reference.py run PART SIZE FOLDER [TIMES]
+    python reference.py run PART SIZE FOLDER [TIMES [TILES]]
         loads the part, computes TIMES times, writes the output, prints the seconds as JSON
 
 PART is clip, sam-b, sam-h, sam-h-prompts, sam2-t, sam2-s, sam2-b, sam2-l, mask-decoder, imagebind,
-imagebind-text, region-encoder, llama-1b, llama-1b-f32, llama or lisa-7b; SIZE is full or tiny.
+imagebind-text, region-encoder, llama-1b, llama-1b-f32, llama, sa2va-1b, sa2va-1b-f32, glamm or lisa-7b; SIZE is full or
+tiny. TILES, of a Sa2VA, are 1, 4 or 12.
 """
 
-import importlib.util
 import json
 import re
 import sys
 import time
-import types
 from pathlib import Path
 
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def fixture_module(crate, exporter="export"):
-    """Imports an exporter of a crate's fixtures, which has names and reference modules."""
-    missing = "torchaudio" not in sys.modules and importlib.util.find_spec("torchaudio") is None
-    if missing:
-        # Only the spectrograms of that file need it.
-        sys.modules["torchaudio"] = types.SimpleNamespace(__version__="none")
-    path = ROOT / crate / f"tests/fixtures/{exporter}.py"
-    spec = importlib.util.spec_from_file_location(crate.replace("-", "_"), path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    if missing:
-        # Other libraries check whether it is installed.
-        del sys.modules["torchaudio"]
-    return module
-
-
-def clip_config(size):
-    from transformers import CLIPVisionConfig
-
-    tiny = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=3, num_attention_heads=2)
-    full = dict(hidden_size=1024, intermediate_size=4096, num_hidden_layers=24, num_attention_heads=16)
-    return CLIPVisionConfig(image_size=224, patch_size=14, **(full if size == "full" else tiny))
+import reference_llava
+import reference_sa2va
+from reference_sizes import (
+    SAM2,
+    clip_config,
+    fill,
+    fill_parameter,
+    fixture_module,
+    region_encoder,
+    sam2_config,
+    sam2_state,
+    segmenter,
+)
 
 
 def sam_config(part, size):
@@ -75,35 +62,6 @@ def sam_config(part, size):
     return config, side
 
 
-# Trunks of the published sizes other than the smallest.
-SAM2 = {
-    "sam2-t": {},
-    "sam2-s": dict(blocks_per_stage=[1, 2, 11, 2], global_attention_blocks=[7, 10, 13]),
-    "sam2-b": dict(
-        hidden_size=112, blocks_per_stage=[2, 3, 16, 3], embed_dim_per_stage=[112, 224, 448, 896],
-        num_attention_heads=2, num_attention_heads_per_stage=[2, 4, 8, 16], global_attention_blocks=[12, 16, 20],
-        window_positional_embedding_background_size=[14, 14],
-    ),
-    "sam2-l": dict(
-        hidden_size=144, blocks_per_stage=[2, 6, 36, 4], embed_dim_per_stage=[144, 288, 576, 1152],
-        num_attention_heads=2, num_attention_heads_per_stage=[2, 4, 8, 16], global_attention_blocks=[23, 33, 43],
-        window_size_per_stage=[8, 4, 16, 8],
-    ),
-}
-
-
-def sam2_config(part, size):
-    from transformers import Sam2Config
-
-    if size != "full":
-        return Sam2Config(**fixture_module("anyref-core", "export_sam2").TINY)
-    trunk = SAM2[part]
-    vision = dict(backbone_config=dict(model_type="sam2_hiera_det_model", **trunk))
-    if trunk.get("embed_dim_per_stage"):
-        vision["backbone_channel_list"] = trunk["embed_dim_per_stage"][::-1]
-    return Sam2Config(vision_config=vision)
-
-
 def make_sam2(part, size, folder, generator):
     """Writes a SAM 2 in its authors' layout, a tiny one with a config of its sizes; and a picture."""
     from transformers import Sam2Model
@@ -127,22 +85,11 @@ def run_sam2(part, size, folder, data):
     """Embedding of a picture, and the masks of a point in it with their IoU estimates."""
     from transformers import Sam2Model
 
-    exporter, config = fixture_module("anyref-core", "export_sam2"), sam2_config(part, size)
+    config = sam2_config(part, size)
     with torch.device("meta"):
         model = Sam2Model(config).eval()
     path = folder / ("part.pth" if size == "full" else "part/sam2.pt")
-    weights = torch.load(path, mmap=True)["model"]
-    state = {}
-    for name in model.state_dict():
-        theirs = name.replace("prompt_encoder.shared_embedding", "shared_image_embedding")
-        if name == "prompt_encoder.point_embed.weight":
-            rows = [weights[f"sam_prompt_encoder.point_embeddings.{row}.weight"] for row in range(4)]
-            state[name] = torch.cat(rows)
-            continue
-        for pattern, to in exporter.SAM2_NAMES:
-            theirs = re.sub(pattern, to, theirs)
-        state[name] = weights[theirs]
-    model.load_state_dict(state, assign=True)
+    model.load_state_dict(sam2_state(model, torch.load(path, mmap=True)["model"]), assign=True)
     side = config.prompt_encoder_config.image_size
     point = torch.tensor([[[[0.25 * side, 0.5 * side]]]])
 
@@ -191,23 +138,6 @@ def imagebind_text(size):
         return text.TextTower(*sizes), sizes[-1]
 
 
-def fill(model):
-    """Random weights with which every layer has an effect and nothing overflows."""
-    generator = torch.Generator().manual_seed(0)
-    for name, parameter in model.named_parameters():
-        fill_parameter(name, parameter, generator)
-    return model.eval()
-
-
-def fill_parameter(name, parameter, generator):
-    if "norm" in name and name.endswith("weight"):
-        return parameter.fill_(1.0)
-    if parameter.ndim < 2:
-        return parameter.normal_(0, 0.02, generator=generator)
-    spread = 1.0 if "embed" in name else parameter[0].numel() ** -0.5
-    return parameter.normal_(0, spread, generator=generator)
-
-
 def write_llama(config, folder, shard=2e9):
     """Writes a LLaMA in the layout of `save_pretrained`, with one shard at a time in memory."""
     from transformers import LlamaForCausalLM
@@ -238,39 +168,6 @@ def write_llama(config, folder, shard=2e9):
     (folder / "model.safetensors.index.json").write_text(json.dumps(index))
 
 
-def segmenter(size):
-    """SAM of its authors, without values."""
-    from functools import partial
-
-    from segment_anything import build_sam_vit_h
-    from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncoder, Sam, TwoWayTransformer
-
-    with torch.device("meta"):
-        if size == "full":
-            return build_sam_vit_h()
-        return Sam(
-            ImageEncoderViT(
-                depth=2, embed_dim=32, img_size=256, mlp_ratio=1.5, num_heads=2, patch_size=16, qkv_bias=True,
-                norm_layer=partial(torch.nn.LayerNorm, eps=1e-6), use_rel_pos=True, global_attn_indexes=[1],
-                window_size=14, out_chans=256,
-            ),
-            PromptEncoder(embed_dim=256, image_embedding_size=(16, 16), input_image_size=(256, 256), mask_in_chans=16),
-            MaskDecoder(
-                num_multimask_outputs=3,
-                transformer=TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8),
-                transformer_dim=256,
-            ),
-        )
-
-
-def region_encoder(size):
-    """The module that knows GLaMM's region encoder, and its sizes."""
-    module = fixture_module("anyref-vision", "export_region_encoder")
-    full = dict(width=1024, groups=64, rounds=5, roi=14, place=256, region=1024, out=4096)
-    # Of few channels each is a group by itself.
-    return module, module.Sizes(side=24, box=224.0, cell=14.0, **(full if size == "full" else dict(groups=8)))
-
-
 def make_regions(size, folder, generator):
     module, sizes = region_encoder(size)
     torch.save(module.weights(sizes, generator, scale=0.02 if size == "full" else 0.3), folder / "part.pth")
@@ -287,124 +184,14 @@ def run_regions(size, folder, data):
     return lambda: module.regions(sizes, weights, module.fuse(sizes, weights, states), data["boxes"])
 
 
-def lisa_config(size):
-    """Language model and SAM of a LISA, without values."""
-    from transformers import LlamaConfig, LlamaForCausalLM
-
-    sizes = dict(vocab_size=32_003, max_position_embeddings=2048)
-    if size != "full":
-        sizes = dict(hidden_size=64, intermediate_size=96, num_hidden_layers=2, num_attention_heads=4, vocab_size=423)
-    config = LlamaConfig(torch_dtype=torch.bfloat16, rms_norm_eps=1e-6, **sizes)
-    with torch.device("meta"):
-        language = LlamaForCausalLM(config)
-    return config, language, segmenter(size)
-
-
-def make_lisa(size, folder, generator):
-    """Writes a LISA's folder in its authors' layout, its CLIP beside it, and an input."""
-    import shutil
-
-    from transformers import CLIPVisionModel
-
-    config, language, segmenter = lisa_config(size)
-    tower = clip_config(size)
-    fill(CLIPVisionModel(tower)).save_pretrained(folder / "clip")
-    part = folder / "part"
-    part.mkdir(parents=True, exist_ok=True)
-    # A tokenizer with another vocabulary, whose ids fit.
-    fixture = ROOT / "anyref-core/tests/fixtures/lisa"
-    for name in ("tokenizer.model", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json"):
-        shutil.copy(fixture / name, part / name)
-    hidden = config.hidden_size
-    shapes = {name: value.shape for name, value in language.state_dict().items()}
-    shapes |= {"model.mm_projector.weight": (hidden, tower.hidden_size), "model.mm_projector.bias": (hidden,)}
-    shapes |= {"model.text_hidden_fcs.0.0.weight": (hidden, hidden), "model.text_hidden_fcs.0.0.bias": (hidden,)}
-    shapes |= {"model.text_hidden_fcs.0.2.weight": (256, hidden), "model.text_hidden_fcs.0.2.bias": (256,)}
-    shapes |= {f"model.visual_model.{name}": value.shape for name, value in segmenter.state_dict().items()}
-    shards, bytes_ = [[]], 0
-    for name, shape in shapes.items():
-        bytes_ += 2 * torch.Size(shape).numel()
-        if bytes_ > 4e9:
-            shards.append([])
-            bytes_ = 2 * torch.Size(shape).numel()
-        shards[-1].append(name)
-    weight_map = {}
-    for number, names in enumerate(shards, 1):
-        file = f"pytorch_model-{number:05}-of-{len(shards):05}.bin"
-        tensors = {}
-        for name in names:
-            value = torch.empty(shapes[name], dtype=torch.bfloat16)
-            tensors[name] = fill_parameter(name, value, generator)
-            weight_map[name] = file
-        torch.save(tensors, part / file)
-    index = {"metadata": {}, "weight_map": weight_map}
-    (part / "pytorch_model.bin.index.json").write_text(json.dumps(index))
-    fields = json.loads((fixture / "config.json").read_text())
-    for name in ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
-                 "num_key_value_heads", "max_position_embeddings", "rms_norm_eps"):
-        fields[name] = getattr(config, name)
-    fields |= dict(mm_hidden_size=tower.hidden_size, out_dim=256)
-    (part / "config.json").write_text(json.dumps(fields, indent=2))
-    # The opening, a picture between its markers, and a question.
-    words = lambda count: torch.randint(3, 420, (1, count), generator=generator)
-    side = segmenter.image_encoder.img_size
-    return dict(
-        before=torch.cat([torch.tensor([[1]]), words(35), torch.tensor([[421]])], 1),
-        after=torch.cat([torch.tensor([[422]]), words(24)], 1),
-        clip=torch.randn(1, 3, 224, 224, generator=generator),
-        sam=torch.randn(1, 3, side, side, generator=generator),
-    )
-
-
-def run_lisa(size, folder, data):
-    """Loads LISA with its weights; computes the logits and the mask of a state."""
-    from transformers import CLIPVisionModel
-
-    config, language, segmenter = lisa_config(size)
-    weights = {}
-    for file in sorted((folder / "part").glob("*.bin")):
-        weights |= torch.load(file, mmap=True)
-    inner = lambda prefix: {n.removeprefix(prefix): v for n, v in weights.items() if n.startswith(prefix)}
-    own = language.state_dict().keys()
-    language.load_state_dict({name: weights[name] for name in own}, assign=True)
-    segmenter.load_state_dict(inner("model.visual_model."), assign=True)
-    # Positions of the grid are computed in 32 bits, so the frequencies must be f32 too.
-    positions = segmenter.prompt_encoder.pe_layer
-    positions.positional_encoding_gaussian_matrix = positions.positional_encoding_gaussian_matrix.float()
-    # Computed, not stored.
-    language.model.rotary_emb = type(language.model.rotary_emb)(config)
-    tower = CLIPVisionModel.from_pretrained(folder / "clip", torch_dtype=torch.bfloat16).eval()
-    language, segmenter = language.eval(), segmenter.eval()
-    linear = torch.nn.functional.linear
-
-    def call():
-        features = tower(data["clip"].bfloat16(), output_hidden_states=True).hidden_states[-2][:, 1:]
-        image = linear(features, weights["model.mm_projector.weight"], weights["model.mm_projector.bias"])
-        embed = language.get_input_embeddings()
-        sequence = torch.cat([embed(data["before"]), image, embed(data["after"])], 1)
-        state = language.model(inputs_embeds=sequence).last_hidden_state[:, -1]
-        logits = language.lm_head(state)
-        head = inner("model.text_hidden_fcs.0.")
-        prompt = linear(torch.relu(linear(state, head["0.weight"], head["0.bias"])), head["2.weight"], head["2.bias"])
-        embedding = segmenter.image_encoder(data["sam"].bfloat16())
-        dense = segmenter.prompt_encoder(points=None, boxes=None, masks=None)[1]
-        masks, _ = segmenter.mask_decoder(
-            image_embeddings=embedding,
-            image_pe=segmenter.prompt_encoder.get_dense_pe().to(torch.bfloat16),
-            sparse_prompt_embeddings=prompt[:, None],
-            dense_prompt_embeddings=dense,
-            multimask_output=False,
-        )
-        return torch.cat([logits.flatten(), masks.flatten()])
-
-    return call
-
-
 def make(part, size, folder):
     folder.mkdir(parents=True, exist_ok=True)
     generator = torch.Generator().manual_seed(1)
-    if part == "lisa-7b":
-        save_file(make_lisa(size, folder, generator), folder / "input.safetensors")
+    if part in reference_llava.MODELS:
+        save_file(reference_llava.make(part, size, folder, generator), folder / "input.safetensors")
+        return
+    if part.startswith("sa2va"):
+        save_file(reference_sa2va.make(size, folder, generator), folder / "input.safetensors")
         return
     if part == "region-encoder":
         save_file(make_regions(size, folder, generator), folder / "input.safetensors")
@@ -548,13 +335,17 @@ def read_on(model, data, steps):
     return torch.cat(logits, dim=1)
 
 
-def run(part, size, folder, times=1):
+def run(part, size, folder, times=1, tiles=1):
     data = load_file(folder / "input.safetensors")
     steps = []
     inputs, data = data, data.get("input")
-    if part == "lisa-7b":
+    if part in reference_llava.MODELS:
         start = time.perf_counter()
-        call = run_lisa(size, folder, inputs)
+        call = reference_llava.run(part, size, folder, inputs)
+    elif part.startswith("sa2va"):
+        start = time.perf_counter()
+        dtype = torch.float32 if part.endswith("-f32") else torch.bfloat16
+        call = reference_sa2va.run(size, folder, inputs, tiles, dtype)
     elif part == "region-encoder":
         start = time.perf_counter()
         call = run_regions(size, folder, inputs)
@@ -601,7 +392,9 @@ def run(part, size, folder, times=1):
     if steps:
         seconds["runs"] = steps[:: NEXT + 1]
         seconds["steps"] = [step for at, step in enumerate(steps) if at % (NEXT + 1)]
-    save_file({"output": output.float().contiguous()}, folder / "expected.safetensors")
+    named = output if isinstance(output, dict) else {"output": output}
+    named = {name: value if name == "answer" else value.float().contiguous() for name, value in named.items()}
+    save_file(named, folder / "expected.safetensors")
     print(json.dumps(seconds))
 
 

@@ -12,7 +12,7 @@ use anyref_core::{
 use anyref_llm::LlamaInput;
 use anyref_llm::conversation::llava_v1;
 use anyref_ops::testing::assert_close;
-use anyref_vision::preprocess::{ClipPreprocessor, ClipResize, SamPreprocessor, open_image};
+use anyref_vision::preprocess::{ClipPreprocessor, ClipResize, open_image};
 use anyref_vision::roi_align::RegionBox;
 use anyref_weights::testing::Fixture;
 use anyref_weights::{Checkpoint, OutputTensor, SaveOptions, WeightType, write_checkpoint};
@@ -21,7 +21,7 @@ use image::RgbImage;
 use serde_json::Value;
 
 use crate::common::TestBackend;
-use crate::parts::{copied, published};
+use crate::parts::{assert_masks, assert_states_become_masks, copied, published};
 
 const TOLERANCE: f64 = 1e-4;
 /// Height and width of the fixture's picture.
@@ -139,24 +139,7 @@ fn check(anyref: &AnyRef<TestBackend>, expected: &Fixture, index: usize, answer:
         assert!(answer.masks.is_empty());
         return;
     }
-    let logits = expected.data(&format!("{index}.masks"));
-    assert_eq!(answer.masks.len(), logits.shape[0]);
-    let logits: Vec<f32> = logits.iter::<f32>().collect();
-    let scores = expected.data(&format!("{index}.scores"));
-    let scores = scores.iter::<f32>();
-    let masks = answer.masks.iter();
-    for ((mask, logits), score) in masks
-        .zip(logits.chunks_exact(SIZE[0] * SIZE[1]))
-        .zip(scores)
-    {
-        let pixels = mask.rle.to_mask();
-        let wrong = pixels
-            .iter()
-            .zip(logits)
-            .filter(|&(inside, logit)| *inside != (*logit > 0.0) && logit.abs() > 1e-4);
-        assert_eq!(wrong.count(), 0);
-        assert!((mask.score - score.clamp(0.0, 1.0)).abs() < 1e-4);
-    }
+    assert_masks(answer, expected, index);
 }
 
 #[test]
@@ -218,20 +201,7 @@ fn masks_are_tied_to_their_phrases() {
 #[test]
 fn states_become_the_references_masks() {
     let (anyref, expected) = (glamm(&published("glamm")).unwrap(), expected());
-    let (model, device) = (&anyref.model, Default::default());
-    let pixels = SamPreprocessor::new(64).process(&picture()).pixels;
-    let masks = model.mask_branch();
-    let embedding = masks
-        .image_encoder
-        .forward(pixels.to_tensor(&device).unsqueeze());
-    for index in 0..POINTING {
-        let states = expected.tensor::<TestBackend, 2>(&format!("{index}.states"), &device);
-        let prompts = masks.text_hidden_fcs.forward(states.clone());
-        let embedding = embedding.clone().repeat_dim(0, states.dims()[0]);
-        let masks = model.decode_masks(embedding, prompts).low_res_masks;
-        let wanted = expected.tensor(&format!("{index}.low_res_masks"), &device);
-        assert_close(&masks, &wanted, TOLERANCE);
-    }
+    assert_states_become_masks(&anyref, &picture(), &expected, POINTING, TOLERANCE);
 }
 
 #[test]

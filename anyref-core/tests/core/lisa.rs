@@ -13,13 +13,13 @@ use anyref_core::{
 use anyref_llm::LlamaInput;
 use anyref_llm::conversation::llava_v1;
 use anyref_ops::testing::assert_close;
-use anyref_vision::preprocess::{ClipPreprocessor, ClipResize, SamPreprocessor, open_image};
+use anyref_vision::preprocess::{ClipPreprocessor, ClipResize, open_image};
 use anyref_weights::testing::Fixture;
 use image::{Rgb, RgbImage};
 use serde_json::Value;
 
 use crate::common::TestBackend;
-use crate::parts::{assembly, load, published};
+use crate::parts::{assembly, assert_masks, assert_states_become_masks, load, published};
 
 const TOLERANCE: f64 = 1e-4;
 
@@ -97,48 +97,15 @@ fn answers_and_masks_are_the_references() {
         let tokens = integers(&expected, &format!("{index}.tokens"));
         let text = anyref.tokenizer.decode(&tokens).unwrap();
         assert_eq!(answer.raw, text.trim());
-        let logits = expected.data(&format!("{index}.masks"));
-        let count = logits.shape[0];
-        assert_eq!(answer.masks.len(), count);
-        let logits: Vec<f32> = logits.iter::<f32>().collect();
-        let logits = logits.chunks_exact(60 * 94);
-        let scores = expected.data(&format!("{index}.scores"));
-        let scores: Vec<f32> = scores.iter::<f32>().collect();
-        for ((mask, logits), score) in answer.masks.iter().zip(logits).zip(scores) {
-            let wrong =
-                |(inside, logit): (&bool, &f32)| *inside != (*logit > 0.0) && logit.abs() > 1e-4;
-            let pixels = mask.rle.to_mask();
-            assert_eq!(
-                pixels
-                    .iter()
-                    .zip(logits)
-                    .filter(|&pair| wrong(pair))
-                    .count(),
-                0
-            );
-            assert!((mask.score - score.clamp(0.0, 1.0)).abs() < 1e-4);
-        }
+        assert_masks(&answer, &expected, index);
     }
 }
 
 #[test]
 fn states_become_the_references_masks() {
     let (anyref, expected) = (lisa(&published("lisa")).unwrap(), expected());
-    let (model, device) = (&anyref.model, Default::default());
     let image = open_image(published("lisa/picture.png")).unwrap();
-    let pixels = SamPreprocessor::new(64).process(&image).pixels;
-    let masks = model.mask_branch();
-    let embedding = masks
-        .image_encoder
-        .forward(pixels.to_tensor(&device).unsqueeze());
-    for index in 0..2 {
-        let states = expected.tensor::<TestBackend, 2>(&format!("{index}.states"), &device);
-        let prompts = masks.text_hidden_fcs.forward(states.clone());
-        let embedding = embedding.clone().repeat_dim(0, states.dims()[0]);
-        let masks = model.decode_masks(embedding, prompts).low_res_masks;
-        let wanted = expected.tensor(&format!("{index}.low_res_masks"), &device);
-        assert_close(&masks, &wanted, TOLERANCE);
-    }
+    assert_states_become_masks(&anyref, &image, &expected, 2, TOLERANCE);
 }
 
 #[test]

@@ -3,8 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyref_core::{AnyRef, Assembly};
+use anyref_core::{Answer, AnyRef, Assembly};
+use anyref_ops::testing::assert_close;
+use anyref_vision::preprocess::SamPreprocessor;
 use anyref_weights::testing::Fixture;
+use image::RgbImage;
 use tempfile::TempDir;
 
 use crate::common::{TestBackend, tokenizer};
@@ -58,4 +61,52 @@ pub fn assembly(llm: &Path) -> Assembly {
 
 pub fn load(folder: &Path) -> AnyRef<TestBackend> {
     AnyRef::load(folder, &Default::default()).unwrap()
+}
+
+/// Asserts that the states of a question of a model over SAM become the reference's low-resolution
+/// masks.
+pub fn assert_states_become_masks(
+    anyref: &AnyRef<TestBackend>,
+    image: &RgbImage,
+    expected: &Fixture,
+    questions: usize,
+    tolerance: f64,
+) {
+    let (model, device) = (&anyref.model, Default::default());
+    let masks = model.mask_branch();
+    let side = masks.image_encoder.config().image_size;
+    let pixels = SamPreprocessor::new(side).process(image).pixels;
+    let embedding = masks
+        .image_encoder
+        .forward(pixels.to_tensor(&device).unsqueeze());
+    for index in 0..questions {
+        let states = expected.tensor::<TestBackend, 2>(&format!("{index}.states"), &device);
+        let prompts = masks.text_hidden_fcs.forward(states.clone());
+        let embedding = embedding.clone().repeat_dim(0, states.dims()[0]);
+        let masks = model.decode_masks(embedding, prompts).low_res_masks;
+        let wanted = expected.tensor(&format!("{index}.low_res_masks"), &device);
+        assert_close(&masks, &wanted, tolerance);
+    }
+}
+
+/// Asserts that the masks of an answer are the reference's to a question, but for pixels on their
+/// edges.
+pub fn assert_masks(answer: &Answer, expected: &Fixture, index: usize) {
+    let logits = expected.data(&format!("{index}.masks"));
+    let (count, pixels) = (logits.shape[0], logits.num_elements() / logits.shape[0]);
+    assert_eq!(answer.masks.len(), count);
+    let logits: Vec<f32> = logits.iter::<f32>().collect();
+    let scores = expected.data(&format!("{index}.scores"));
+    let scores = scores.iter::<f32>();
+    let masks = answer.masks.iter();
+    for ((mask, logits), score) in masks.zip(logits.chunks_exact(pixels)).zip(scores) {
+        let found = mask.rle.to_mask();
+        assert_eq!(found.len(), pixels);
+        let wrong = found
+            .iter()
+            .zip(logits)
+            .filter(|&(inside, logit)| *inside != (*logit > 0.0) && logit.abs() > 1e-4);
+        assert_eq!(wrong.count(), 0);
+        assert!((mask.score - score.clamp(0.0, 1.0)).abs() < 1e-4);
+    }
 }

@@ -47,16 +47,23 @@ pub fn run(options: &Parity) -> Result<()> {
         }
         let folder = options.out.join(format!("{part}-{size}"));
         measure(options.reference("make", part).arg(&folder))?;
-        let (mut our_side, mut their_side) = (Side::default(), Side::default());
         let times = options.times.to_string();
-        for _ in 0..options.rounds.max(1) {
-            let mut theirs = options.reference("run", part);
-            their_side.add(measure(theirs.arg(&folder).arg(&times))?)?;
-            let mut ours = Command::new(&ours);
-            our_side.add(measure(ours.arg(part).arg(&folder).arg(&times))?)?;
-        }
-        for row in rows(part, &our_side, &their_side)? {
-            println!("{row}");
+        for tiles in options.tiles_of(part) {
+            let (mut our_side, mut their_side) = (Side::default(), Side::default());
+            for _ in 0..options.rounds.max(1) {
+                let mut theirs = options.reference("run", part);
+                their_side.add(measure(theirs.arg(&folder).arg(&times).args(tiles))?)?;
+                let mut ours = Command::new(&ours);
+                ours.arg(part).arg(&folder).arg(&times).args(tiles);
+                our_side.add(measure(&mut ours)?)?;
+            }
+            let name = match tiles {
+                Some(tiles) => format!("{part}, tiles up to {tiles}"),
+                None => part.to_owned(),
+            };
+            for row in rows(&name, &our_side, &their_side)? {
+                println!("{row}");
+            }
         }
         remove_weights(&folder)?;
     }
@@ -92,10 +99,11 @@ fn median(numbers: &[f64]) -> Option<f64> {
     (!numbers.is_empty()).then(|| statistics::median(numbers))
 }
 
-/// One row a part; a language model has a second one for its tokens after the prompt.
+/// One row a part; a language model has a second one for its tokens after the prompt, and a part of
+/// several outputs one for each.
 fn rows(part: &str, ours: &Side, theirs: &Side) -> Result<Vec<String>> {
-    let number = |name: &str| ours.values[name].as_f64();
-    let (Some(error), Some(scale)) = (number("error"), number("scale")) else {
+    let errors = outputs(&ours.values);
+    let Some((first, error)) = errors.first() else {
         bail!("{part}: no error was measured");
     };
     let text = |value: Option<f64>, digits: usize| match value {
@@ -113,8 +121,12 @@ fn rows(part: &str, ours: &Side, theirs: &Side) -> Result<Vec<String>> {
             text(ratio, 2)
         )
     };
+    let one = match errors.len() {
+        1 => part.to_owned(),
+        _ => format!("{part}: {first}"),
+    };
     let mut rows = vec![format!(
-        "| {part} | {error:.1e} of {scale:.1} | {} | {} | {} | {} | {} |",
+        "| {one} | {error} | {} | {} | {} | {} | {} |",
         text(median(&ours.load), 2),
         text(median(&theirs.load), 2),
         compared(&ours.runs, &theirs.runs),
@@ -125,5 +137,17 @@ fn rows(part: &str, ours: &Side, theirs: &Side) -> Result<Vec<String>> {
         let steps = compared(&ours.steps, &theirs.steps);
         rows.push(format!("| {part}, each next token | | | | {steps} | | |"));
     }
+    let others = errors.iter().skip(1);
+    rows.extend(others.map(|(name, error)| format!("| {part}: {name} | {error} | | | | | |")));
     Ok(rows)
+}
+
+/// Outputs of a part by name, with the largest difference and the largest value of each.
+fn outputs(values: &Value) -> Vec<(&str, String)> {
+    let errors = values["errors"].as_array();
+    let errors = errors.into_iter().flatten().filter_map(|output| {
+        let (name, error, scale) = (&output[0], output[1].as_f64()?, output[2].as_f64()?);
+        Some((name.as_str()?, format!("{error:.1e} of {scale:.1}")))
+    });
+    errors.collect()
 }

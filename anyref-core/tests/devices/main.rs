@@ -1,9 +1,11 @@
-//! Parts of the shipped model on the GPU compared with the processor.
+//! Parts of the shipped model and of tiny published ones on the GPU compared with the processor.
 #![cfg(all(
     feature = "flex",
     any(feature = "wgpu", feature = "vulkan", feature = "cuda")
 ))]
 #![recursion_limit = "256"]
+
+mod published;
 
 use std::ops::ControlFlow;
 use std::path::Path;
@@ -61,6 +63,21 @@ macro_rules! backend {
             #[test]
             fn a_language_model_in_blocks_is_that_of_the_processor() {
                 super::a_language_model_in_blocks_is_that_of_the_processor::<B>(10.0 * $error);
+            }
+
+            #[test]
+            fn sam_2_answers_as_on_the_processor() {
+                super::published::sam_2_answers_as_on_the_processor::<B>(10.0 * $error);
+            }
+
+            #[test]
+            fn tiles_are_encoded_as_on_the_processor() {
+                super::published::tiles_are_encoded_as_on_the_processor::<B>(10.0 * $error);
+            }
+
+            #[test]
+            fn a_sa2va_answers_as_on_the_processor() {
+                super::published::a_sa2va_answers_as_on_the_processor::<B>(10.0 * $error);
             }
         }
     };
