@@ -139,11 +139,11 @@ fn regions_by_masks_are_described_by_the_tokens_under_them() {
     let picture = anyref.picture(&shown()).unwrap();
     let side = anyref.config.vision_tower.grid_size();
     let region = |name: &str| {
-        let pixels = fixture.data(&format!("mask.{name}")).into_iter::<u8>();
-        let pixels: Vec<bool> = pixels.map(|pixel| pixel > 0).collect();
+        let pixels = fixture.data(&format!("mask.{name}"));
+        let pixels: Vec<bool> = pixels.iter::<u8>().map(|pixel| pixel > 0).collect();
         let mask = Rle::from_mask(&pixels, [40, 60]).unwrap();
-        let cells = fixture.data(&format!("cells.{name}")).into_iter::<i64>();
-        let cells: Vec<usize> = cells.map(|cell| cell as usize).collect();
+        let cells = fixture.data(&format!("cells.{name}"));
+        let cells: Vec<usize> = cells.iter::<i64>().map(|cell| cell as usize).collect();
         let found = region_cells(TokenArea::Mask(&mask), picture.size(), side);
         assert_eq!(found, cells);
         Reference::Mask(mask)
