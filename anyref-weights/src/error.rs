@@ -1,8 +1,9 @@
 //! Errors of the crate.
 
-use anyref_ops::blocks::BlockError;
 use std::io;
 use std::path::{Path, PathBuf};
+
+use anyref_ops::blocks::BlockError;
 
 use crate::hub::HubError;
 use crate::report::LoadReport;

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use anyref_weights::{Checkpoint, GgufMetadata, OutputTensor, TensorEntry};
+use anyref_weights::{Checkpoint, OutputTensor, TensorEntry};
 use burn::tensor::{DType, TensorData};
 
 use super::config::{Architecture, problem};
