@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use axum::extract::{Path, State as Shared};
+use anyref_api::{Outcome, Problem};
+use axum::extract::State as Shared;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
+use crate::address::{GivenPath, path};
 use crate::state::State;
 
 /// Names and contents of the page's files.
@@ -20,28 +22,34 @@ static PAGE: &[(&str, &[u8])] = files![
 ];
 
 /// Serves the page.
-pub(crate) async fn index() -> Response {
+pub(crate) async fn index() -> Outcome<Response> {
     file(PAGE, "index.html")
 }
 
 /// Serves the description of the API for people.
-pub(crate) async fn docs() -> Response {
+pub(crate) async fn docs() -> Outcome<Response> {
     file(PAGE, "docs.html")
 }
 
 /// Serves a file of the page.
-pub(crate) async fn page(Path(name): Path<String>) -> Response {
-    file(PAGE, &name)
+pub(crate) async fn page(name: GivenPath) -> Outcome<Response> {
+    file(PAGE, &path(name)?)
 }
 
 /// A file of the scenes.
-pub(crate) async fn demo(Shared(state): Shared<Arc<State>>, Path(name): Path<String>) -> Response {
-    file(state.options.scenes, &name)
+pub(crate) async fn demo(Shared(state): Shared<Arc<State>>, name: GivenPath) -> Outcome<Response> {
+    file(state.options.scenes, &path(name)?)
 }
 
-fn file(files: &'static [(&str, &[u8])], name: &str) -> Response {
+/// Answer where there is nothing.
+pub(crate) fn nothing() -> Problem {
+    let message = "there is nothing here: /docs lists what there is";
+    Problem::new(StatusCode::NOT_FOUND, "not_found", message)
+}
+
+fn file(files: &'static [(&str, &[u8])], name: &str) -> Outcome<Response> {
     let Some((_, content)) = files.iter().find(|(file, _)| *file == name) else {
-        return (StatusCode::NOT_FOUND, "there is nothing here\n").into_response();
+        return Err(nothing());
     };
     let kind = match name.rsplit('.').next() {
         Some("html") => "text/html; charset=utf-8",
@@ -57,5 +65,5 @@ fn file(files: &'static [(&str, &[u8])], name: &str) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
-    response
+    Ok(response)
 }

@@ -120,8 +120,7 @@ async fn metrics(Shared(state): Shared<Arc<State>>) -> Response {
 }
 
 async fn nothing() -> Problem {
-    let message = "there is nothing here: /docs lists what there is";
-    Problem::new(StatusCode::NOT_FOUND, "not_found", message)
+    page::nothing()
 }
 
 async fn other_method() -> Problem {
