@@ -8,6 +8,7 @@
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
 
+#[cfg_attr(target_arch = "wasm32", allow(unused_imports))]
 use super::instruction_set::InstructionSet;
 use burn::tensor::{bf16, f16};
 
