@@ -1,6 +1,8 @@
 //! Instruction set of the processor's kernels: the widest of the machine, or a narrower one
 //! requested by `ANYREF_SIMD`.
 
+#[cfg(all(test, target_arch = "wasm32"))]
+use std::cell::Cell;
 use std::sync::OnceLock;
 
 /// Environment variable that holds kernels to one instruction set, for tests and diagnosis:
@@ -65,7 +67,7 @@ impl InstructionSet {
 #[cfg(all(test, target_arch = "wasm32"))]
 std::thread_local! {
     /// Instruction set of a test, which has no environment there.
-    static REQUESTED: std::cell::Cell<Option<InstructionSet>> = const { std::cell::Cell::new(None) };
+    static REQUESTED: Cell<Option<InstructionSet>> = const { Cell::new(None) };
 }
 
 /// Runs on one instruction set.

@@ -8,6 +8,7 @@
 #[cfg(all(target_arch = "wasm32", target_feature = "simd128"))]
 mod simd128;
 
+#[cfg_attr(target_arch = "wasm32", allow(unused_imports))]
 use super::instruction_set::InstructionSet;
 use burn::tensor::{bf16, f16};
 
@@ -64,6 +65,11 @@ pub(crate) fn mul_add<S: Simd>(a: f32, b: f32, c: f32) -> f32 {
 /// Runs a kernel on the [instruction set of the process](InstructionSet::current).
 #[inline(always)]
 pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
+    // A module has the vectors or not, and another form would only make it larger; the tests compare
+    // both.
+    #[cfg(all(target_arch = "wasm32", target_feature = "simd128", not(test)))]
+    return kernel.run::<simd128::Simd128>();
+    #[cfg(not(all(target_arch = "wasm32", target_feature = "simd128", not(test))))]
     match InstructionSet::current() {
         #[cfg(target_arch = "x86_64")]
         // SAFETY: the features were detected.
@@ -81,6 +87,10 @@ pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
 
 /// Vectors of the baseline: SSE2 on x86-64, NEON on AArch64, as the compiler sees fit.
 #[derive(Clone, Copy)]
+#[cfg_attr(
+    target_arch = "wasm32",
+    allow(dead_code, reason = "only its tests use it")
+)]
 pub(crate) struct Portable;
 
 // SAFETY: no instruction beyond the baseline is used.
