@@ -57,8 +57,8 @@ struct Given {
 }
 
 impl Session {
-    /// Loads a model on the backend of this build. `known` has the names of the objects that it was trained on, one a
-    /// line.
+    /// Loads a model on the backend of this build. `known` has the names of the objects that it was
+    /// trained on, one a line.
     ///
     /// # Errors
     /// When the files are damaged or do not belong together.

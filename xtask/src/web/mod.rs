@@ -31,8 +31,8 @@ const MODEL: [&str; 4] = [
 const SHARED: [&str; 3] = ["index.html", "style.css", "icon.svg"];
 /// Files of this page only.
 const OWN: [&str; 2] = ["page.js", "worker.js"];
-/// Largest number of bytes that the page may load before it answers on the processor; the scenes are
-/// loaded on request.
+/// Largest number of bytes that the page may load before it answers on the processor; the scenes
+/// are loaded on request.
 const MOST_BYTES: usize = 30 << 20;
 
 /// Options of `web`.
