@@ -59,8 +59,17 @@ pub struct DescribeArguments {
     #[arg(long, value_name = "FILE")]
     pub image: PathBuf,
     /// Box to describe, in pixels
-    #[arg(long = "box", value_name = "X0,Y0,X1,Y1", allow_hyphen_values = true)]
-    pub region: String,
+    #[arg(
+        long = "box",
+        value_name = "X0,Y0,X1,Y1",
+        allow_hyphen_values = true,
+        required_unless_present = "region",
+        conflicts_with = "region"
+    )]
+    pub corners: Option<String>,
+    /// Mask of the region to describe, white on black, in place of its box
+    #[arg(long, value_name = "FILE")]
+    pub region: Option<PathBuf>,
     #[command(flatten)]
     pub output: OutputArguments,
 }

@@ -1,4 +1,4 @@
-//! `anyref describe`: a description of the content of a box.
+//! `anyref describe`: a description of the content of a box or a mask.
 
 use std::time::Instant;
 
@@ -15,7 +15,10 @@ use crate::{model, prompt};
 pub fn run(common: &Common, arguments: &DescribeArguments) -> Result<()> {
     let start = Instant::now();
     check_outputs(&arguments.output, &[&arguments.image])?;
-    let written = ReferenceArgument::Box(arguments.region.clone());
+    let written = match &arguments.region {
+        Some(file) => ReferenceArgument::Region(file.clone()),
+        None => ReferenceArgument::Box(arguments.corners.clone().unwrap_or_default()),
+    };
     let question = Prompt::new([prompt::read(&written)?]);
     let image = open_image(&arguments.image)?;
     prompt::check_boxes(&question.references, &arguments.image, &image)?;
