@@ -1,5 +1,5 @@
-//! Published relatives in tiny sizes, with random weights, on a backend and on the processor: SAM 2's
-//! Hiera, InternViT over tiles, and a whole Sa2VA.
+//! Published relatives in tiny sizes, with random weights, on a backend and on the processor: Hiera
+//! of SAM 2, InternViT over tiles, and a whole Sa2VA.
 
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};

@@ -147,7 +147,12 @@ fn outputs(values: &Value) -> Vec<(&str, String)> {
     let errors = values["errors"].as_array();
     let errors = errors.into_iter().flatten().filter_map(|output| {
         let (name, error, scale) = (&output[0], output[1].as_f64()?, output[2].as_f64()?);
-        Some((name.as_str()?, format!("{error:.1e} of {scale:.1}")))
+        let scale = if scale < 0.1 {
+            format!("{scale:.1e}")
+        } else {
+            format!("{scale:.1}")
+        };
+        Some((name.as_str()?, format!("{error:.1e} of {scale}")))
     });
     errors.collect()
 }
