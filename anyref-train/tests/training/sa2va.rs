@@ -345,7 +345,7 @@ fn other_ways_to_compute_give_the_same_losses() {
         ("layers", &|config| config.stages[0].recompute_layers = true),
         ("all", &|config| config.stages[0].recompute = true),
         ("features", &|config| {
-            let cache = json!({ "folder": at("features"), "gigabytes": 1.0 });
+            let cache = json!({ "folder": at("kept"), "gigabytes": 1.0 });
             config.stages[0].features = Some(serde_json::from_value(cache).unwrap());
         }),
         ("start", &|config| config.start = Some(at("own"))),
@@ -364,7 +364,7 @@ fn other_ways_to_compute_give_the_same_losses() {
             }
         }
     }
-    let kept = fs::read_dir(at("features")).unwrap().count();
+    let kept = fs::read_dir(at("kept")).unwrap().count();
     assert_eq!(kept, 1, "the tower's features alone");
 }
 
