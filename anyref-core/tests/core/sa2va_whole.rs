@@ -139,10 +139,12 @@ fn regions_by_masks_are_described_by_the_tokens_under_them() {
     let picture = anyref.picture(&shown()).unwrap();
     let side = anyref.config.vision_tower.grid_size();
     let region = |name: &str| {
-        let pixels = fixture.data(&format!("mask.{name}")).into_iter::<u8>();
+        let pixels = fixture.data(&format!("mask.{name}"));
+        let pixels = pixels.iter::<u8>();
         let pixels: Vec<bool> = pixels.map(|pixel| pixel > 0).collect();
         let mask = Rle::from_mask(&pixels, [40, 60]).unwrap();
-        let cells = fixture.data(&format!("cells.{name}")).into_iter::<i64>();
+        let cells = fixture.data(&format!("cells.{name}"));
+        let cells = cells.iter::<i64>();
         let cells: Vec<usize> = cells.map(|cell| cell as usize).collect();
         let found = region_cells(TokenArea::Mask(&mask), picture.size(), side);
         assert_eq!(found, cells);
