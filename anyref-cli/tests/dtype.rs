@@ -105,10 +105,11 @@ fn quantised_encoders_give_the_demonstrations_masks() {
         of(&sounds, "in blocks").contains("ImageBind in Q8_0"),
         "{sounds:?}"
     );
-    for blocks in [blocks, sounds] {
-        assert_eq!(of(&blocks, "parameters"), of(&plain, "parameters"));
-        assert_ne!(of(&blocks, "needs"), of(&plain, "needs"));
+    for blocks in [&blocks, &sounds] {
+        assert_eq!(of(blocks, "parameters"), of(&plain, "parameters"));
     }
+    // The sound encoder is too small for the digits shown.
+    assert_ne!(of(&blocks, "needs"), of(&plain, "needs"));
 }
 
 #[test]

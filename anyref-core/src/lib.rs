@@ -62,6 +62,7 @@ mod load;
 mod markers;
 mod mask_decoding;
 mod mask_features;
+mod mask_prompts;
 mod memory;
 mod memory_check;
 mod memory_estimate;

@@ -8,7 +8,7 @@ use web_time::Instant;
 
 use crate::conversation::{Conversation, Goal};
 use crate::generation::Generated;
-use crate::mask_features::best_masks;
+use crate::mask_prompts::best_masks;
 use crate::picture::Picture;
 use crate::read::read;
 use crate::sam::{LowResMask, in_square};

@@ -1,8 +1,6 @@
 //! Matrix of blocks.
 
 use std::borrow::Cow;
-use std::convert::Infallible;
-use std::ops::Range;
 
 use rayon::prelude::*;
 
@@ -10,7 +8,6 @@ use super::block_type::BlockType;
 use super::dequantize::dequantize;
 use super::error::BlockError;
 use super::quantize::quantize;
-use super::rows::BlockRows;
 
 /// Matrix of blocks in row-major order, as GGUF files store the weight of a linear layer: one row
 /// holds the inputs of one output.
@@ -133,22 +130,5 @@ impl<'a> Blocks<'a> {
         let rows = values.par_chunks_mut(self.columns.max(1)).enumerate();
         rows.for_each(|(row, values)| dequantize(self.block_type, self.row(row), values));
         values
-    }
-}
-
-impl BlockRows for Blocks<'_> {
-    type Error = Infallible;
-
-    fn block_type(&self) -> BlockType {
-        self.block_type
-    }
-
-    fn dims(&self) -> [usize; 2] {
-        [self.rows, self.columns]
-    }
-
-    fn fetch(&self, rows: Range<usize>) -> Result<Cow<'_, [u8]>, Infallible> {
-        let row = self.row_bytes();
-        Ok(self.bytes[rows.start * row..rows.end * row].into())
     }
 }

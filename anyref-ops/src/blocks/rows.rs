@@ -1,6 +1,7 @@
 //! Matrices in blocks of which some rows are had at a time.
 
 use std::borrow::Cow;
+use std::convert::Infallible;
 use std::ops::Range;
 
 use rayon::prelude::*;
@@ -57,6 +58,23 @@ pub trait BlockRows: Sync {
         })?;
         let blocks = Blocks::new(self.block_type(), [rows, columns], bytes);
         Ok(blocks.expect("as many bytes as rows have"))
+    }
+}
+
+impl BlockRows for Blocks<'_> {
+    type Error = Infallible;
+
+    fn block_type(&self) -> BlockType {
+        Blocks::block_type(self)
+    }
+
+    fn dims(&self) -> [usize; 2] {
+        Blocks::dims(self)
+    }
+
+    fn fetch(&self, rows: Range<usize>) -> Result<Cow<'_, [u8]>, Infallible> {
+        let row = self.row_bytes();
+        Ok(self.bytes()[rows.start * row..rows.end * row].into())
     }
 }
 

@@ -243,7 +243,7 @@ impl<B: Backend> Module<B> for EmbeddingWeight<B> {
             }
             #[cfg(feature = "cube")]
             Self::Planes(table) => {
-                let device = table.device();
+                let (mut devices, device) = (devices, table.device());
                 if !devices.contains(&device) {
                     devices.push(device);
                 }

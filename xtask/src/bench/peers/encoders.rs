@@ -8,11 +8,12 @@ use anyhow::Result;
 
 use super::super::process::peak_memory;
 use super::super::program::{Program, number};
-use super::{Machine, Peers, median};
+use super::super::statistics::median;
+use super::machine::Machine;
+use super::options::Peers;
+use super::parts::{PARTS, Part};
 use crate::cargo::{built, script};
 
-/// Names of the other programs.
-pub(super) const PROGRAMS: [&str; 3] = ["torch", "onnxruntime", "openvino"];
 /// Forms of the other programs: in f32, and in fewer bits.
 const FORMS: [&[(&str, &str)]; 2] = [
     &[
@@ -30,63 +31,6 @@ const FORMS: [&[(&str, &str)]; 2] = [
 const OURS: [&[&str]; 2] = [&["f32"], &["bf16", "q8_0"]];
 /// Pause before a turn, in which the threads of the one before go to sleep.
 const PAUSE: Duration = Duration::from_millis(100);
-
-/// Part of a model.
-pub(super) struct Part {
-    /// Name in options and for `peer_encoders.py`.
-    pub(super) name: &'static str,
-    title: &'static str,
-    /// Name for `parts_bench`.
-    ours: &'static str,
-    sam: &'static str,
-    /// Whether its matrices can be in blocks.
-    in_blocks: bool,
-}
-
-pub(super) const PARTS: [Part; 6] = [
-    Part {
-        name: "clip",
-        title: "CLIP ViT-L/14 and a projector, 224 px",
-        ours: "clip",
-        sam: "vit-b",
-        in_blocks: true,
-    },
-    Part {
-        name: "sam-b",
-        title: "SAM ViT-B, 1024 px",
-        ours: "sam",
-        sam: "vit-b",
-        in_blocks: true,
-    },
-    Part {
-        name: "sam-h",
-        title: "SAM ViT-H, 1024 px",
-        ours: "sam",
-        sam: "vit-h",
-        in_blocks: true,
-    },
-    Part {
-        name: "prompt-mask",
-        title: "SAM's mask decoder, one prompt",
-        ours: "prompt-mask",
-        sam: "vit-b",
-        in_blocks: false,
-    },
-    Part {
-        name: "prompt-masks",
-        title: "SAM's mask decoder, 64 prompts",
-        ours: "prompt-masks",
-        sam: "vit-b",
-        in_blocks: false,
-    },
-    Part {
-        name: "imagebind",
-        title: "ImageBind's audio encoder, one sound",
-        ours: "imagebind",
-        sam: "vit-b",
-        in_blocks: true,
-    },
-];
 
 /// Program that has the part in a form.
 struct Side {

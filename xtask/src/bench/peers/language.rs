@@ -7,7 +7,9 @@ use anyhow::{Context, Result};
 
 use super::super::process::peak_memory;
 use super::super::program::{Program, number};
-use super::{Machine, Peers, median};
+use super::super::statistics::median;
+use super::machine::Machine;
+use super::options::Peers;
 use crate::cargo::{built, run as run_command, script};
 
 /// Names of the programs in the table.
