@@ -217,9 +217,9 @@ pub enum Error {
     /// A file of a known address and content that could not be fetched.
     #[error("{}: not fetched from {address} ({reason}); check the connection and run it again, or save the file there by other means", .path.display())]
     Fetch {
-        /// Where it should come from.
+        /// Place that it should come from.
         address: Box<str>,
-        /// Where it should lie.
+        /// Place that it should lie at.
         path: PathBuf,
         /// Reason of the network, or of the content.
         reason: String,

@@ -52,8 +52,8 @@ pub fn run(common: &Common, arguments: &ServeArguments) -> Result<()> {
     })
 }
 
-/// Number of threads that read files and write masks. They compute, so that more than a few for each
-/// core would only take memory.
+/// Number of threads that read files and write masks. They compute, so that more than a few for
+/// each core would only take memory.
 fn blocking_threads() -> usize {
     let cores = std::thread::available_parallelism();
     (2 * cores.map_or(1, usize::from)).max(4)

@@ -19,7 +19,8 @@ use crate::stage_error::StageError;
 /// Batch of questions about several pictures.
 #[derive(Debug)]
 pub struct InstructBatch {
-    /// Inputs of the tower for the squares of all pictures, one of CLIP each and tiles of InternViT.
+    /// Inputs of the tower for the squares of all pictures: one each for CLIP, tiles for
+    /// InternViT.
     pub tower: Vec<PixelValues>,
     /// Number of squares of each picture.
     pub squares: Vec<usize>,

@@ -341,7 +341,8 @@ fn other_ways_to_compute_give_the_same_losses() {
     assert!(go(&plain, &at("plain"), None));
     let names = ["language", "bce", "dice"];
     let expected = names.map(|name| losses(&at("plain"), name));
-    let changes: [(&str, &dyn Fn(&mut TrainConfig)); 4] = [
+    type Change<'a> = &'a dyn Fn(&mut TrainConfig);
+    let changes: [(&str, Change<'_>); 4] = [
         ("layers", &|config| config.stages[0].recompute_layers = true),
         ("all", &|config| config.stages[0].recompute = true),
         ("features", &|config| {
