@@ -68,9 +68,9 @@ impl<B: Backend> PlaneWeight<B> {
     }
 
     /// Moves the weight to a device.
-    pub(in crate::nn) fn to_device(self, device: &B::Device) -> Self {
+    pub(in crate::nn) fn to_device(&self, device: &B::Device) -> Self {
         Self {
-            words: self.words.to_device(device),
+            words: self.words.clone().to_device(device),
             layout: self.layout,
         }
     }
