@@ -3,7 +3,8 @@
 //!
 //! ```sh
 //! cargo run --release -p anyref-api --example answer_json
-//! cargo run --release -p anyref-api --example answer_json -- '{"picture": …, "references": […]}'
+//! cargo run --release -p anyref-api --example answer_json -- \
+//!     '{"picture": …, "references": […]}'
 //! ```
 
 use std::error::Error;

@@ -4,8 +4,8 @@
 //!
 //! Prints what it is as JSON on one line, then answers every line by the seconds of one run:
 //! `engine new` or `http new` asks about a picture that was not seen before, from its file to the
-//! answer, and `engine next` or `http next` asks about that picture again. `http alive` asks whether
-//! the server runs.
+//! answer, and `engine next` or `http next` asks about that picture again. `http alive` asks
+//! whether the server runs.
 
 use std::error::Error;
 use std::io::{BufRead, BufReader};

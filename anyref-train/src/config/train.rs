@@ -111,7 +111,8 @@ impl TrainConfig {
         Ok(())
     }
 
-    /// Checks that every stage can train a model, that of [`start`](Self::start) where there is one.
+    /// Checks that every stage can train a model, that of [`start`](Self::start) where there is
+    /// one.
     ///
     /// # Errors
     /// When a stage or one of its losses is not for such models.

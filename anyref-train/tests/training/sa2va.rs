@@ -1,4 +1,5 @@
-//! Adapters on a tiny Sa2VA from its authors' folder (`anyref-core/tests/fixtures/export_sa2va.py`).
+//! Adapters on a tiny Sa2VA from its authors' folder
+//! (`anyref-core/tests/fixtures/export_sa2va.py`).
 
 use std::fs;
 use std::path::{Path, PathBuf};

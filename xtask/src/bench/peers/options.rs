@@ -31,8 +31,8 @@ pub struct Peers {
     /// Python with llama-cpp-python
     #[arg(long, default_value = "python3", value_name = "PATH")]
     pub(super) python: PathBuf,
-    /// Python with torch, transformers, onnxruntime, onnx, onnxscript and openvino [default: that of
-    /// --python]
+    /// Python with torch, transformers, onnxruntime, onnx, onnxscript and openvino [default: that
+    /// of --python]
     #[arg(long, value_name = "PATH")]
     pub(super) part_python: Option<PathBuf>,
     /// Programs that parts are compared with
